@@ -1,0 +1,47 @@
+# make setup | test | demo | check | format | clean
+
+BIN := .venv/bin
+# Test processes beside each other, of about 1 GB each.
+WORKERS ?= 2
+# For instance: make test PYTEST_OPTIONS='-m "not slow"'
+PYTEST_OPTIONS ?=
+
+# TensorFlow's start-up notes are no news here.
+export TF_CPP_MIN_LOG_LEVEL ?= 2
+
+.PHONY: help setup test demo check format clean
+
+help:
+	@echo "make setup    build .venv with the tested versions (the others do it by themselves)"
+	@echo "make demo     train on the SIR model, then infer from real case counts: runs/sir"
+	@echo "make test     check, then run all tests"
+	@echo "make check    formatting, lint and types"
+	@echo "make format   format, and repair what ruff can repair"
+	@echo "make clean    remove caches and build products, not .venv or runs"
+
+setup:
+	@bash scripts/setup.sh
+
+# Each test process keeps to one thread, so that they don't fight over the cores, and shares a GPU's memory if there is
+# one. A file's tests stay in one process and so share its trained networks.
+test: export TF_NUM_INTRAOP_THREADS ?= 1
+test: export OMP_NUM_THREADS ?= 1
+test: export TF_FORCE_GPU_ALLOW_GROWTH ?= true
+test: check
+	$(BIN)/pytest --numprocesses=$(WORKERS) --dist=loadfile $(PYTEST_OPTIONS)
+
+demo: setup
+	$(BIN)/bayesinn run sir --output runs/sir
+
+check: setup
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+
+format: setup
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+
+clean:
+	rm -rf build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache
+	find . -name .venv -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,67 @@
+"""bayesinn: amortized simulation-based Bayesian inference with conditional invertible networks.
+
+Declare a simulator with :func:`simulator`, train an :class:`AmortizedPosterior`, check it with :func:`diagnose`, then
+answer any observation in milliseconds. Names are imported on first use, so that ``import bayesinn`` alone is instant.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from bayesinn._version import __version__
+
+if TYPE_CHECKING:
+    from bayesinn import diagnostics, flows, plots, reference, summaries, testing
+    from bayesinn.amortizer import AmortizedPosterior
+    from bayesinn.diagnose import diagnose
+    from bayesinn.naming import Labels
+    from bayesinn.saving import load
+    from bayesinn.simulation.registry import available, get, register
+    from bayesinn.simulation.simulator import Simulator, simulator
+
+_MODULES = ("diagnostics", "flows", "plots", "reference", "summaries", "testing")
+_NAMES = {
+    "AmortizedPosterior": "bayesinn.amortizer",
+    "Labels": "bayesinn.naming",
+    "Simulator": "bayesinn.simulation.simulator",
+    "available": "bayesinn.simulation.registry",
+    "diagnose": "bayesinn.diagnose",
+    "get": "bayesinn.simulation.registry",
+    "load": "bayesinn.saving",
+    "register": "bayesinn.simulation.registry",
+    "simulator": "bayesinn.simulation.simulator",
+}
+
+__all__ = [
+    "AmortizedPosterior",
+    "Labels",
+    "Simulator",
+    "__version__",
+    "available",
+    "diagnose",
+    "diagnostics",
+    "flows",
+    "get",
+    "load",
+    "plots",
+    "reference",
+    "register",
+    "simulator",
+    "summaries",
+    "testing",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return importlib.import_module(f"bayesinn.{name}")
+    if name in _NAMES:
+        value = getattr(importlib.import_module(_NAMES[name]), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module 'bayesinn' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__
