@@ -1,0 +1,14 @@
+"""Elementwise transforms: what a coupling or an autoregressive block does to each element.
+
+- :class:`Affine`: scale and shift.
+- :class:`Spline`: a monotone rational-quadratic spline.
+- :class:`Composed`: several of them, one after another.
+- :class:`Transform`: the contract, for writing another.
+"""
+
+from bayesinn.flows.transforms.affine import Affine
+from bayesinn.flows.transforms.composed import Composed
+from bayesinn.flows.transforms.spline import Spline
+from bayesinn.flows.transforms.transform import Transform
+
+__all__ = ["Affine", "Composed", "Spline", "Transform"]

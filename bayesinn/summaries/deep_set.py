@@ -1,0 +1,105 @@
+"""Deep sets: summaries that don't depend on the order of elements."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import keras
+import tensorflow as tf
+
+from bayesinn.errors import InputError
+from bayesinn.summaries.elements import POOLINGS, counts, pool, with_features, with_size
+from bayesinn.summaries.summary import Summary
+
+
+class DeepSet(Summary):
+    """Summarise a set of exchangeable elements: a network for each element, a mean, a network for the mean.
+
+    The networks for elements see, besides the element, the pooled set (equivariant layers). The number of elements is
+    appended after pooling. Sets of varying size come with a mask.
+
+    Parameters
+    ----------
+    units : int
+        Length of the summary.
+    hidden : sequence of int
+        Units of the equivariant layers.
+    dense : sequence of int
+        Units of the layers after pooling.
+    pooling : {"mean", "sum", "max"}
+        How elements are brought together: the maximum suits parameters that bound the support.
+    activation : str
+        Any Keras activation.
+
+    References
+    ----------
+    Zaheer et al. (2017), Deep sets, arXiv:1703.06114.
+    Bloem-Reddy and Teh (2020), Probabilistic symmetries and invariant neural networks, arXiv:1901.06082.
+
+    Examples
+    --------
+    >>> import tensorflow as tf
+    >>> DeepSet(units=16)(tf.ones((10, 50, 2))).shape
+    TensorShape([10, 16])
+    """
+
+    shapes = ("(n, elements)", "(n, elements, features)")
+
+    def __init__(
+        self,
+        units: int = 32,
+        hidden: Sequence[int] = (64, 64),
+        dense: Sequence[int] = (64,),
+        pooling: str = "mean",
+        activation: str = "silu",
+    ) -> None:
+        super().__init__()
+        if pooling not in POOLINGS:
+            raise InputError(
+                "DeepSet, argument 'pooling'",
+                expected=" or ".join(repr(name) for name in POOLINGS),
+                got=f"{pooling!r}",
+                do="choose one of them",
+            )
+        self.pooling = pooling
+        self.activation = keras.activations.get(activation)
+        self.element_layers = [keras.layers.Dense(count) for count in hidden]
+        self.set_layers = [keras.layers.Dense(count, use_bias=False) for count in hidden]
+        self.dense_layers = [keras.layers.Dense(count, activation=activation) for count in dense]
+        self.output_layer = keras.layers.Dense(units)
+
+    def build(self, x_shape: Sequence[int]) -> None:
+        """Make the weights."""
+        features = 1 if len(x_shape) == 2 else x_shape[2]
+        for element_layer, set_layer in zip(self.element_layers, self.set_layers, strict=True):
+            element_layer.build((None, None, features))
+            set_layer.build((None, features))
+            features = element_layer.units
+        features += 2
+        for layer in self.dense_layers:
+            layer.build((None, features))
+            features = layer.units
+        self.output_layer.build((None, features))
+
+    def call(self, x: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
+        h = with_size(self.pool(x, mask), counts(with_features(x), mask))
+        for layer in self.dense_layers:
+            h = layer(h)
+        return self.output_layer(h)
+
+    def pool(self, x: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
+        """The pooled set, before its size is appended.
+
+        Parameters
+        ----------
+        x : tensor (n, elements) or (n, elements, features)
+        mask : boolean tensor (n, elements), or None
+
+        Returns
+        -------
+        tensor (n, k)
+        """
+        h = with_features(x)
+        for element_layer, set_layer in zip(self.element_layers, self.set_layers, strict=True):
+            h = self.activation(element_layer(h) + set_layer(pool(h, mask, self.pooling))[:, None, :])
+        return pool(h, mask, self.pooling)

@@ -1,0 +1,28 @@
+"""No compression: the data themselves."""
+
+from __future__ import annotations
+
+import math
+
+import tensorflow as tf
+
+from bayesinn.summaries.summary import Summary
+
+
+class Identity(Summary):
+    """Hand the data to the flow as they are, flattened to vectors. The choice for a few numbers or expert statistics.
+
+    Examples
+    --------
+    >>> import tensorflow as tf
+    >>> Identity()(tf.ones((10, 4, 2))).shape
+    TensorShape([10, 8])
+    """
+
+    masks = False
+
+    def __init__(self) -> None:
+        super().__init__()
+
+    def call(self, x: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
+        return tf.reshape(x, (-1, math.prod(x.shape[1:])))

@@ -1,0 +1,162 @@
+"""Set transformers: attention between the elements of a set."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import keras
+import tensorflow as tf
+
+from bayesinn.errors import InputError
+from bayesinn.summaries.elements import counts, with_features, with_size
+from bayesinn.summaries.summary import Summary
+
+
+class SetTransformer(Summary):
+    """Summarise a set of exchangeable elements by attention, where relations between elements carry information.
+
+    Blocks of self-attention, then attention from learned seeds, which pools. The number of elements is appended after
+    pooling. Sets of varying size come with a mask.
+
+    Parameters
+    ----------
+    units : int
+        Length of the summary.
+    width : int
+        Length of the vector that stands for each element; a multiple of ``heads``.
+    heads : int
+        Attention heads.
+    blocks : int
+        Blocks of self-attention.
+    inducing_points : int, optional
+        Attend through this many learned points instead of between all pairs: cost n m instead of n^2, for sets of
+        more than about 500 elements.
+    seeds : int
+        Learned vectors that pool the set.
+    dropout : float
+        Share of attention weights dropped in training.
+
+    References
+    ----------
+    Lee, Lee, Kim, Kosiorek, Choi and Teh (2019), Set transformer: a framework for attention-based
+    permutation-invariant neural networks, arXiv:1810.00825.
+
+    Examples
+    --------
+    >>> import tensorflow as tf
+    >>> SetTransformer(units=16)(tf.ones((10, 50, 2))).shape
+    TensorShape([10, 16])
+    """
+
+    shapes = ("(n, elements)", "(n, elements, features)")
+
+    def __init__(
+        self,
+        units: int = 32,
+        width: int = 64,
+        heads: int = 4,
+        blocks: int = 2,
+        inducing_points: int | None = None,
+        seeds: int = 1,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        if width % heads:
+            raise InputError(
+                "SetTransformer, argument 'width'",
+                expected=f"a multiple of heads={heads}",
+                got=f"{width!r}",
+                do=f"choose {width // heads * heads or heads}, or another number of heads",
+            )
+        self.embedding = keras.layers.Dense(width)
+        self.blocks = [
+            _Attention(width, heads, dropout)
+            if inducing_points is None
+            else _InducedAttention(width, heads, inducing_points, dropout)
+            for _ in range(blocks)
+        ]
+        self.pooling = _Learned(seeds, width)
+        self.pooling_block = _Attention(width, heads, dropout)
+        self.output_layer = keras.layers.Dense(units)
+
+    def build(self, x_shape: Sequence[int | None]) -> None:
+        """Make the weights."""
+        self.embedding.build((None, None, 1 if len(x_shape) == 2 else x_shape[2]))
+        for block in self.blocks:
+            block.build()
+        self.pooling.build()
+        self.pooling_block.build()
+        self.output_layer.build((None, self.pooling.count * self.pooling.width + 2))
+
+    def call(self, x: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
+        x = with_features(x)
+        h = self.embedding(x)
+        for block in self.blocks:
+            h = block.attend(h, h, mask)
+        pooled = self.pooling_block.attend(self.pooling.rows(h), h, mask)
+        pooled = tf.reshape(pooled, (-1, self.pooling.count * self.pooling.width))
+        return self.output_layer(with_size(pooled, counts(x, mask)))
+
+
+class _Attention(keras.layers.Layer):
+    """Attention of queries to elements, then a network for each query; both with a residual and normalised."""
+
+    def __init__(self, width: int, heads: int, dropout: float) -> None:
+        super().__init__()
+        self.width = width
+        self.attention = keras.layers.MultiHeadAttention(heads, key_dim=width // heads, dropout=dropout)
+        self.attention_norm = keras.layers.LayerNormalization()
+        self.hidden = keras.layers.Dense(2 * width, activation="silu")
+        self.dense = keras.layers.Dense(width)
+        self.dense_norm = keras.layers.LayerNormalization()
+
+    def build(self) -> None:
+        shape = (None, None, self.width)
+        self.attention.build(shape, shape)
+        self.attention_norm.build(shape)
+        self.hidden.build(shape)
+        self.dense.build((None, None, 2 * self.width))
+        self.dense_norm.build(shape)
+
+    def attend(self, queries: tf.Tensor, elements: tf.Tensor, mask: tf.Tensor | None) -> tf.Tensor:
+        """Attend from queries (n, q, width) to elements (n, e, width), of which ``mask`` (n, e) tells the real ones."""
+        attention_mask = None if mask is None else mask[:, None, :]
+        attended = self.attention(queries, elements, attention_mask=attention_mask)
+        h = self.attention_norm(queries + attended)
+        return self.dense_norm(h + self.dense(self.hidden(h)))
+
+
+class _InducedAttention(keras.layers.Layer):
+    """Self-attention by way of a few learned points: they attend to the elements, the elements attend to them."""
+
+    def __init__(self, width: int, heads: int, points: int, dropout: float) -> None:
+        super().__init__()
+        self.points = _Learned(points, width)
+        self.gather = _Attention(width, heads, dropout)
+        self.spread = _Attention(width, heads, dropout)
+
+    def build(self) -> None:
+        for part in (self.points, self.gather, self.spread):
+            part.build()
+
+    def attend(self, queries: tf.Tensor, elements: tf.Tensor, mask: tf.Tensor | None) -> tf.Tensor:
+        gathered = self.gather.attend(self.points.rows(elements), elements, mask)
+        return self.spread.attend(queries, gathered, None)
+
+
+class _Learned(keras.layers.Layer):
+    """A few learned vectors, the same for every row."""
+
+    def __init__(self, count: int, width: int) -> None:
+        super().__init__()
+        self.count = count
+        self.width = width
+        self.initializer = keras.initializers.GlorotUniform()
+
+    def build(self) -> None:
+        self.vectors = self.add_weight(shape=(1, self.count, self.width), initializer=self.initializer, name="vectors")
+
+    def rows(self, like: tf.Tensor) -> tf.Tensor:
+        """The vectors for each row of ``like``: (n, count, width)."""
+        vectors = tf.cast(tf.convert_to_tensor(self.vectors), like.dtype)
+        return tf.broadcast_to(vectors, (tf.shape(like)[0], self.count, self.width))

@@ -1,0 +1,105 @@
+"""The laws of a summary."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import tensorflow as tf
+
+from bayesinn.configuration import clone
+from bayesinn.seeds import seeded_initial_weights
+from bayesinn.summaries.summary import Summary
+from bayesinn.testing.measures import demand, demand_compiles, demand_equal, demand_finite, demand_gradients, perturb
+
+ROWS = 6
+
+
+def check_summary(
+    summary_factory: Callable[[], Summary],
+    shape: Sequence[int],
+    masks: bool = True,
+    permutation_invariant: bool = False,
+    seed: int = 1,
+    weight_scale: float = 0.3,
+) -> None:
+    """Check that a summary keeps its contract.
+
+    With random weights: one finite vector for each row, rows that don't influence each other, a gradient for every
+    weight, equal results when compiled, and a copy from the configuration. With masks: padded values, and the amount
+    of padding, don't matter. For sets: neither does the order, but the size shows.
+
+    Parameters
+    ----------
+    summary_factory : callable
+        Makes a new summary, without weights: a class, or a lambda.
+    shape : sequence of int
+        Shape of one observation: (steps,) or (steps, channels), ...
+    masks : bool
+        Whether the summary takes observations of varying length.
+    permutation_invariant : bool
+        Whether the observation is a set.
+    seed : int
+        Of the random weights and data.
+    weight_scale : float
+        How far weights are moved from their initial values.
+
+    Raises
+    ------
+    AssertionError
+        With the law that was broken and by how much.
+
+    Examples
+    --------
+    >>> from bayesinn.summaries import DeepSet
+    >>> check_summary(lambda: DeepSet(units=4, hidden=(16, 16)), shape=(9, 2), permutation_invariant=True)
+    """
+    generator = np.random.default_rng(seed)
+    x = tf.constant(generator.standard_normal((ROWS, *shape)), tf.float32)
+    with seeded_initial_weights(seed):
+        summary = summary_factory()
+        first = summary(x)
+    name = repr(summary)
+    perturb(summary, generator, weight_scale)
+    result = summary(x)
+
+    demand(result.shape.rank == 2 and result.shape[0] == ROWS, f"{name}: shape {result.shape}, expected ({ROWS}, k).")
+    demand_finite(first, f"{name}: the result of new weights.")
+    demand_finite(result, f"{name}: the result.")
+    demand_equal(summary(x[2:3]), result[2:3], 1e-5, f"{name}: a row alone and in a batch give different results.")
+    # A weighted sum, because the gradient of a plain one may vanish by symmetry.
+    weights = tf.constant(generator.standard_normal(result.shape), result.dtype)
+    demand_gradients(summary, lambda: tf.reduce_sum(weights * summary(x) ** 2), name)
+    demand_compiles(lambda: [summary(x)], name, 1e-5)
+
+    copy = clone(summary)
+    copy(x)
+    demand(repr(copy) == name, f"{name}: a copy from the configuration is {copy!r}.")
+    copy.set_weights(summary.get_weights())
+    demand_equal(copy(x), result, 0.0, f"{name}: a copy with the same weights gives other results.")
+
+    if masks:
+        _check_masks(summary, x, result, generator)
+    if permutation_invariant:
+        order = generator.permutation(shape[0])
+        law = f"{name}: the result depends on the order of elements."
+        demand_equal(summary(tf.gather(x, order, axis=1)), result, 1e-5, law)
+    if masks and permutation_invariant:
+        twice = summary(tf.concat([x, x], axis=1))
+        differs = float(tf.reduce_max(tf.abs(twice - result))) > 1e-4
+        demand(differs, f"{name}: a set and the same set twice can't be told apart; append its size.")
+
+
+def _check_masks(summary: Summary, x: tf.Tensor, result: tf.Tensor, generator: np.random.Generator) -> None:
+    steps = x.shape[1]
+    everything = tf.fill((ROWS, steps), True)
+    demand_equal(summary(x, everything), result, 1e-5, f"{summary!r}: a mask without padding changes the result.")
+
+    for length in range(1, steps):
+        expected = summary(x[:, :length])
+        for padding in (steps, steps + 5):
+            tail = tf.constant(100.0 * generator.standard_normal((ROWS, padding - length, *x.shape[2:])), x.dtype)
+            padded = tf.concat([x[:, :length], tail], axis=1)
+            mask = tf.sequence_mask(tf.fill((ROWS,), length), padding)
+            law = f"{summary!r}: {length} elements give another result when padded to {padding}."
+            demand_equal(summary(padded, mask), expected, 1e-5, law)

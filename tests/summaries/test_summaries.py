@@ -1,0 +1,157 @@
+"""Every summary keeps the contract. A new one joins with one line in the registry."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from bayesinn.errors import InputError
+from bayesinn.summaries import MLP, ConvLSTM, DeepSet, Identity, SetTransformer, Summary
+from bayesinn.testing import check_summary
+
+REGISTRY: dict[str, tuple[Callable[[], Summary], tuple[int, ...], bool, bool]] = {
+    # name: factory, shape of one observation, takes masks, is permutation invariant
+    "identity": (Identity, (4, 2), False, False),
+    "mlp": (lambda: MLP(units=5, hidden=(16,)), (9,), False, False),
+    "series": (lambda: ConvLSTM(units=5, filters=(8,), lstm_units=8), (9,), True, False),
+    "series, strided": (
+        lambda: ConvLSTM(5, filters=(8, 8), kernel_size=5, stride=3, lstm_units=8),
+        (11, 2),
+        True,
+        False,
+    ),
+    "series, no overlap": (
+        lambda: ConvLSTM(5, filters=(8,), kernel_size=2, stride=2, lstm_units=8),
+        (6, 2),
+        True,
+        False,
+    ),
+    "deep set": (lambda: DeepSet(units=5, hidden=(16, 16)), (9,), True, True),
+    "deep set, max": (lambda: DeepSet(units=5, hidden=(16,), pooling="max"), (9, 2), True, True),
+    "deep set, sum": (lambda: DeepSet(units=5, hidden=(16,), pooling="sum"), (5, 2), True, True),
+    "set transformer": (lambda: SetTransformer(units=5, width=16, heads=2), (7, 2), True, True),
+    "inducing points": (lambda: SetTransformer(5, width=16, heads=2, inducing_points=3, seeds=2), (7,), True, True),
+}
+
+
+@pytest.mark.parametrize("name", REGISTRY)
+def test_summary(name: str) -> None:
+    factory, shape, masks, invariant = REGISTRY[name]
+    check_summary(factory, shape, masks=masks, permutation_invariant=invariant)
+
+
+class SeesPadding(Summary):
+    """Ignores the mask."""
+
+    def __init__(self) -> None:
+        super().__init__()
+
+    def call(self, x: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
+        return tf.reduce_sum(x, axis=1, keepdims=True)
+
+
+class HidesTheSize(Summary):
+    """A mean and nothing else."""
+
+    def __init__(self) -> None:
+        super().__init__()
+
+    def call(self, x: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
+        weights = tf.ones_like(x) if mask is None else tf.cast(mask, x.dtype)
+        return tf.reduce_sum(weights * x, axis=1, keepdims=True) / tf.reduce_sum(weights, axis=1, keepdims=True)
+
+
+class DependsOnTheOrder(Summary):
+    """Picks the first element."""
+
+    def __init__(self) -> None:
+        super().__init__()
+
+    def call(self, x: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
+        return x[:, :1]
+
+
+@pytest.mark.parametrize(
+    ("broken", "law"),
+    [
+        (SeesPadding, "another result when padded"),
+        (HidesTheSize, "can't be told apart"),
+        (DependsOnTheOrder, "order of elements"),
+    ],
+)
+def test_check_finds_broken_summaries(broken: type[Summary], law: str) -> None:
+    with pytest.raises(AssertionError, match=law):
+        check_summary(broken, (6,), permutation_invariant=True)
+
+
+def test_pooling_and_duplicated_elements() -> None:
+    x = tf.random.stateless_normal((4, 6, 2), (1, 2))
+    twice = tf.concat([x, x], axis=1)
+    for pooling, same in (("mean", True), ("max", True), ("sum", False)):
+        summary = DeepSet(units=3, pooling=pooling)
+        summary(x)
+        error = float(tf.reduce_max(tf.abs(summary.pool(twice) - summary.pool(x))))
+        assert (error < 1e-5) == same, pooling
+
+
+def test_series_order_matters_and_last_steps_count() -> None:
+    x = tf.random.stateless_normal((4, 10, 2), (1, 2))
+    for stride in (1, 2, 3):
+        summary = ConvLSTM(units=3, filters=(8, 8), stride=stride)
+        assert float(tf.reduce_max(tf.abs(summary(x[:, ::-1]) - summary(x)))) > 1e-3
+        for step in range(10):
+            moved = x + 1.0 * tf.one_hot(step, 10)[None, :, None]
+            assert float(tf.reduce_max(tf.abs(summary(moved) - summary(x)))) > 1e-6, f"step {step} is not seen"
+
+
+def test_masks_stop_at_the_summary() -> None:
+    summary = DeepSet(units=3)
+    x, mask = tf.ones((4, 6)), tf.sequence_mask([6, 3, 1, 2], 6)
+    assert getattr(summary(x, mask), "_keras_mask", None) is None
+
+
+def test_training_flag_reaches_dropout() -> None:
+    summary = SetTransformer(units=3, width=8, heads=2, dropout=0.5)
+    x = tf.random.stateless_normal((4, 6, 2), (1, 2))
+
+    class Outer(keras.layers.Layer):
+        def __init__(self) -> None:
+            super().__init__()
+            self.summary = summary
+
+        def build(self, x_shape: tuple) -> None:
+            self.summary.build(x_shape)
+
+        def call(self, x: tf.Tensor) -> tf.Tensor:
+            return self.summary(x)
+
+    outer = Outer()
+    np.testing.assert_array_equal(outer(x), outer(x))
+    assert not np.array_equal(outer(x, training=True), outer(x, training=True))
+
+
+def test_an_empty_set_stays_finite() -> None:
+    x, mask = tf.zeros((2, 4)), tf.constant([[True, False, False, False], [False, False, False, False]])
+    for summary in (DeepSet(units=3), SetTransformer(units=3, width=8, heads=2), ConvLSTM(units=3)):
+        assert np.isfinite(summary(x, mask)).all()
+
+
+def test_wrong_shapes_are_explained() -> None:
+    with pytest.raises(InputError, match=r"expected: shape \(n, steps\) or \(n, steps, channels\)"):
+        ConvLSTM()(tf.ones((3, 4, 5, 6)))
+    with pytest.raises(InputError, match=r"Mask for DeepSet\n  expected: shape \(n, 6\)"):
+        DeepSet()(tf.ones((3, 6)), tf.ones((3, 5), tf.bool))
+    for summary in (Identity(), MLP()):
+        with pytest.raises(InputError, match="so the length varies"):
+            summary(tf.ones((3, 6)), tf.ones((3, 6), tf.bool))
+    for make in (
+        lambda: ConvLSTM(kernel_size=2, stride=3),
+        lambda: DeepSet(pooling="median"),
+        lambda: SetTransformer(width=10, heads=4),
+    ):
+        with pytest.raises(InputError, match="do this"):
+            make()
