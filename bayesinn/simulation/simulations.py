@@ -1,0 +1,30 @@
+"""A batch of simulations: parameters, context and observables of n draws."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+
+class Simulations(NamedTuple):
+    """Parameters, context and observables, each a dict of name to array or tensor (n, ...).
+
+    ``failed`` counts the simulations that were not finite, whether they were replaced or are still there.
+    """
+
+    parameters: dict[str, Any]
+    context: dict[str, Any]
+    observables: dict[str, Any]
+    failed: Any
+
+    def flat(self) -> dict[str, Any]:
+        """One dict of everything; names are distinct by declaration."""
+        return {**self.parameters, **self.context, **self.observables}
+
+    def numpy(self) -> Simulations:
+        """The same with NumPy arrays."""
+        parameters, context, observables = (
+            {name: np.asarray(value) for name, value in part.items()} for part in self[:3]
+        )
+        return Simulations(parameters, context, observables, int(self.failed))

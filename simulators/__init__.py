@@ -1,0 +1,1 @@
+"""Ready models, each one file that reads like its paper."""

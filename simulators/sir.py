@@ -1,0 +1,100 @@
+"""SIR model of the first two weeks of Covid-19 in Germany: five parameters, 14 daily counts.
+
+People are susceptible (S), infected (I) or removed (R) in a population of 83 million. Each day
+
+    new(t) = lambda I(t) S(t) / N,    S <- S - new,    I <- I + new - mu I,    R <- R + mu I
+
+from I = ceil(I0). Cases are reported L days late, with more scatter than a Poisson count: negative binomial with the
+mean of the delayed new infections and variance mean + mean^2 / psi.
+
+Source: S. T. Radev et al. (2021), OutbreakFlow, PLOS Computational Biology 17(10), and its BayesFlow tutorial. The
+counts are those of Johns Hopkins CSSE as published at the time, 2 to 15 March 2020.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+import bayesinn as bi
+
+tfd = tfp.distributions
+
+POPULATION = 83e6
+DAYS = 14
+GERMANY = (29, 37, 66, 220, 188, 129, 241, 136, 281, 451, 170, 1597, 910, 1210)
+"""New confirmed cases per day in Germany, 2 to 15 March 2020."""
+
+# Keeps the mean of a negative binomial above zero.
+_SMALLEST_MEAN = 1e-5
+
+PRIOR = {
+    "lambda": tfd.LogNormal(np.float32(np.log(0.4)), 0.5),
+    "mu": tfd.LogNormal(np.float32(np.log(1 / 8)), 0.2),
+    "delay": tfd.LogNormal(np.float32(np.log(8.0)), 0.2),
+    "I0": tfd.Gamma(2.0, 1 / 20),
+    "psi": tfd.Exponential(1 / 5),
+}
+LABELS = {
+    "lambda": r"$\lambda$",
+    "mu": r"$\mu$",
+    "delay": "$L$",
+    "I0": "$I_0$",
+    "psi": r"$\psi$",
+    "cases": "new cases per day",
+}
+UNITS = {"lambda": "1/day", "mu": "1/day", "delay": "days", "I0": "people", "cases": "people"}
+
+
+def expected_cases(parameters: Mapping[str, tf.Tensor]) -> tf.Tensor:
+    """Mean of the reported cases on each day, (n, 14), for parameters (n,)."""
+    infected = tf.math.ceil(parameters["I0"])
+    susceptible = POPULATION - infected
+    delay = tf.cast(tf.round(parameters["delay"]), tf.int32)
+    days = tf.range(DAYS)
+    # Day k reports the new infections of day k + delay; those of day 0 are the initial ones.
+    reported = tf.where(delay[:, None] + days == 0, infected[:, None], 0.0)
+    last, time = DAYS + tf.reduce_max(delay), tf.constant(1)
+    while time < last:
+        new = parameters["lambda"] * infected * susceptible / POPULATION
+        recovered = parameters["mu"] * infected
+        susceptible = susceptible - new
+        infected = tf.clip_by_value(infected + new - recovered, 0.0, POPULATION)
+        reported += tf.where(delay[:, None] + days == time, new[:, None], 0.0)
+        time += 1
+    return tf.clip_by_value(reported, 0.0, POPULATION) + _SMALLEST_MEAN
+
+
+@tf.function(jit_compile=True, reduce_retracing=True)
+def _log_likelihood(parameters: dict[str, tf.Tensor], cases: tf.Tensor) -> tf.Tensor:
+    mean, psi = expected_cases(parameters), parameters["psi"][:, None]
+    log_total = tf.math.log(psi + mean)
+    log_binomial = tf.math.lgamma(cases + psi) - tf.math.lgamma(psi) - tf.math.lgamma(cases + 1.0)
+    terms = log_binomial + psi * (tf.math.log(psi) - log_total) + cases * (tf.math.log(mean) - log_total)
+    return tf.reduce_sum(terms, axis=1)
+
+
+def log_likelihood(parameters: Mapping[str, np.ndarray], data: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Log probability (n,) of 14 counts for parameters (n,): the negative binomial law in closed form."""
+    tensors = {name: tf.convert_to_tensor(value, tf.float32) for name, value in parameters.items()}
+    return _log_likelihood(tensors, tf.convert_to_tensor(data["cases"], tf.float32)).numpy()
+
+
+@bi.simulator(
+    prior=PRIOR,
+    labels=LABELS,
+    units=UNITS,
+    observed={"cases": GERMANY},
+    on_nonfinite="redraw",
+    log_likelihood=log_likelihood,
+)
+def sir(parameters: dict[str, tf.Tensor], seed: tf.Tensor) -> dict[str, tf.Tensor]:
+    """New reported cases on 14 days."""
+    mean, psi = expected_cases(parameters), parameters["psi"][:, None]
+    rate_seed, count_seed = tf.unstack(tf.random.experimental.stateless_split(seed, 2))
+    # A negative binomial count is a Poisson count with a gamma rate. The gamma can underflow to zero.
+    rate = mean * tfd.Gamma(tf.broadcast_to(psi, tf.shape(mean)), psi).sample(seed=rate_seed)
+    return {"cases": tfd.Poisson(rate).sample(seed=count_seed)}
