@@ -1,0 +1,173 @@
+"""Simultaneous bands for the ECDF of uniform values, with their exact coverage.
+
+The band is that of Saeilynoja, Buerkner & Vehtari 2022, "Graphical test for discrete uniformity and its applications
+in goodness-of-fit evaluation and multiple sample comparison", Statistics and Computing 32:32: at every point the
+central binomial interval of one common coverage, 1 - gamma, where gamma is chosen so that the whole ECDF stays inside
+with the wished probability. That probability is computed exactly. The counts below the points are a Poisson
+process conditioned on its total, so it follows from one convolution a point: Moscovich & Nadler 2017, "Fast
+calculation of boundary crossing probabilities for Poisson processes", Statistics & Probability Letters 123.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from scipy import special, stats
+
+from bayesinn.diagnostics.arrays import check_fraction
+from bayesinn.errors import InputError
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Band:
+    """Where the number of values below each point should lie.
+
+    Parameters
+    ----------
+    points : array (k,), increasing, between 0 and 1
+    lower, upper : integer arrays (k,), both ends inside
+    size : int, the number n of values
+    level : float, the probability that n uniform values stay inside at all points
+    gamma : float, one minus the coverage at each single point
+    """
+
+    points: np.ndarray
+    lower: np.ndarray
+    upper: np.ndarray
+    size: int
+    level: float
+    gamma: float
+
+    def contains(self, counts: np.ndarray) -> np.ndarray:
+        """Whether counts (..., k) stay inside at all points: a boolean array (...)."""
+        return np.all((counts >= self.lower) & (counts <= self.upper), axis=-1)
+
+    def __repr__(self) -> str:
+        return f"Band({self.level:.1%} over {len(self.points)} points, {self.size} values, gamma={self.gamma:.3g})"
+
+
+@lru_cache(maxsize=64)
+def simultaneous_band(points: tuple[float, ...], size: int, level: float) -> Band:
+    """The narrowest band, of common pointwise coverage, that n uniform values leave with probability 1 - level at most.
+
+    Parameters
+    ----------
+    points : tuple of k increasing numbers between 0 and 1, ends excluded
+    size : int
+        The number n of values.
+    level : float
+
+    Returns
+    -------
+    Band
+
+    Examples
+    --------
+    >>> simultaneous_band((0.25, 0.5, 0.75), size=100, level=0.95)
+    Band(95.0% over 3 points, 100 values, gamma=0.0222)
+    """
+    check_fraction("level of the band", level)
+    _check_points(points, size)
+    # Bonferroni bounds gamma from below; log scale, because gamma is small.
+    low, high = math.log((1.0 - level) / len(points)), 0.0
+    for _ in range(40):
+        middle = 0.5 * (low + high)
+        if _inside_probability(points, size, math.exp(middle)) >= level:
+            low = middle
+        else:
+            high = middle
+    gamma = math.exp(low)
+    lower, upper = _limits(points, size, gamma)
+    band = Band(np.array(points), lower, upper, size, level, gamma)
+    for shared in (band.points, band.lower, band.upper):
+        shared.setflags(write=False)  # the cache hands the same band to every caller
+    return band
+
+
+def band_p_values(counts: np.ndarray, points: tuple[float, ...], size: int) -> np.ndarray:
+    """One minus the smallest level whose band holds the counts: an exact p-value of uniformity.
+
+    Parameters
+    ----------
+    counts : integer array (c, k)
+        How many of the n values lie below each point, for each of c columns.
+    points : tuple of k increasing numbers between 0 and 1, ends excluded
+    size : int
+        The number n of values.
+
+    Returns
+    -------
+    array (c,)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> band_p_values(np.array([[25, 50, 75], [10, 30, 60]]), (0.25, 0.5, 0.75), size=100).round(4)
+    array([1.e+00, 2.e-04])
+    """
+    _check_points(points, size)
+    first, table = _pointwise(points, size)
+    index = counts - first
+    outside = (index < 0) | (index >= table.shape[1])
+    pointwise = table[np.arange(len(points)), np.clip(index, 0, table.shape[1] - 1)]
+    gammas = np.min(np.where(outside, 0.0, pointwise), axis=1)
+    # The tail that holds the worst count weighs gamma / 2, which bounds the p-value where 1 - P rounds to zero.
+    return np.array([max(1.0 - _inside_probability(points, size, gamma), 0.5 * gamma) for gamma in gammas])
+
+
+@lru_cache(maxsize=16)
+def _pointwise(points: tuple[float, ...], size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Two-sided binomial p-values (k, width) of the counts first + (0, ..., width - 1); beyond, they are zero."""
+    probability = np.array(points)
+    mean = size * probability
+    half = int(np.ceil(9.0 * np.sqrt(np.max(mean * (1.0 - probability))) + 30.0))
+    width = min(size + 1, 2 * half + 1)
+    first = np.clip(np.rint(mean).astype(int) - half, 0, size + 1 - width)
+    counts = first[:, None] + np.arange(width)
+    below = stats.binom.cdf(counts, size, probability[:, None])
+    above = stats.binom.sf(counts - 1, size, probability[:, None])
+    pointwise = np.minimum(2.0 * np.minimum(below, above), 1.0)
+    # Equal by symmetry must be equal as numbers, and others apart by more than the bisection for gamma resolves:
+    # so the band and the p-values agree on every sample.
+    with np.errstate(divide="ignore"):
+        return first, np.exp(np.round(np.log(pointwise), 9))
+
+
+def _limits(points: tuple[float, ...], size: int, gamma: float) -> tuple[np.ndarray, np.ndarray]:
+    first, table = _pointwise(points, size)
+    inside = table > gamma
+    return first + np.argmax(inside, axis=1), first + table.shape[1] - 1 - np.argmax(inside[:, ::-1], axis=1)
+
+
+def _inside_probability(points: tuple[float, ...], size: int, gamma: float) -> float:
+    """Probability that n uniform values have a pointwise p-value above gamma at every point."""
+    if gamma >= 1.0:
+        return 0.0
+    lower, upper = _limits(points, size, gamma)
+    rates = size * np.diff(points, prepend=0.0, append=1.0)
+    start, weights = 0, np.ones(1)  # of the counts start, start + 1, ...
+    for rate, low, high in zip(rates, [*lower, size], [*upper, size], strict=True):
+        # Poisson weights beyond this length are below 1e-20.
+        length = min(high - start + 1, int(rate + 12.0 * math.sqrt(rate) + 40.0))
+        jumps = np.arange(max(length, 1))
+        kernel = np.exp(special.xlogy(jumps, rate) - rate - special.gammaln(jumps + 1))
+        spread = np.convolve(weights, kernel)
+        reached = np.zeros(high - low + 1)
+        inside = spread[max(low - start, 0) : high - start + 1]
+        offset = max(start - low, 0)
+        reached[offset : offset + len(inside)] = inside
+        start, weights = low, reached
+    return float(weights[0] / stats.poisson.pmf(size, size))
+
+
+def _check_points(points: tuple[float, ...], size: int) -> None:
+    if size < 1 or not points or not np.all(np.diff(points, prepend=0.0, append=1.0) > 0.0):
+        raise InputError(
+            "points of the ECDF",
+            expected="increasing numbers between 0 and 1, ends excluded, and at least one value",
+            got=f"points {tuple(points)[:5]}..., {size} values",
+            do="sort the points and leave out 0 and 1",
+        )

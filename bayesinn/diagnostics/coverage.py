@@ -1,0 +1,162 @@
+"""Coverage: whether central posterior intervals hold the truth as often as they promise."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from bayesinn.diagnostics.arrays import check_fraction, paired
+from bayesinn.diagnostics.bands import Band, band_p_values, simultaneous_band
+from bayesinn.diagnostics.ranks import ranks, uniform_ranks
+
+#: Nominal coverages checked by default: 0.05, 0.10, ..., 0.95, 0.99.
+NOMINAL: tuple[float, ...] = (*(round(0.05 * step, 2) for step in range(1, 20)), 0.99)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class CoverageResult:
+    """How often central posterior intervals hold the truth.
+
+    Parameters
+    ----------
+    columns : names of the k columns
+    nominal : array (m,), coverage promised
+    empirical : array (m, k), coverage found
+    lower, upper : arrays (m,), where the empirical coverage of a right posterior lies with probability ``level``, at
+        each nominal coverage by itself (binomial)
+    band : Band, the same for all nominal coverages at once (counts of data sets)
+    p_value : array (k,), one minus the smallest level whose simultaneous band holds the empirical coverages
+    """
+
+    columns: tuple[str, ...]
+    nominal: np.ndarray
+    empirical: np.ndarray
+    lower: np.ndarray
+    upper: np.ndarray
+    band: Band
+    p_value: np.ndarray
+
+    @property
+    def simulations(self) -> int:
+        """The number n of data sets."""
+        return self.band.size
+
+    @property
+    def level(self) -> float:
+        """The level of the bands."""
+        return self.band.level
+
+    @property
+    def calibration_error(self) -> np.ndarray:
+        """Array (k,): expected calibration error, the mean of ``|empirical - nominal|`` over nominal coverages."""
+        return np.mean(np.abs(self.empirical - self.nominal[:, None]), axis=0)
+
+    @property
+    def inside(self) -> np.ndarray:
+        """Boolean array (k,): whether each column stays inside the simultaneous band."""
+        return self.band.contains(np.rint(self.empirical.T * self.simulations).astype(int))
+
+    @property
+    def passed(self) -> bool:
+        """All columns are inside; with k columns, a right posterior fails with a probability of up to k (1 - level)."""
+        return bool(np.all(self.inside))
+
+    @property
+    def passed_family_wise(self) -> bool:
+        """No column fails after Bonferroni: a right posterior fails with a probability of up to 1 - level."""
+        return bool(np.min(self.p_value) * len(self.columns) > 1.0 - self.level)
+
+    @property
+    def summary(self) -> str:
+        """One line for a table of verdicts."""
+        worst = int(np.argmax(self.calibration_error))
+        return (
+            f"{np.sum(self.inside)} of {len(self.columns)} columns inside the {self.level:.0%} band; "
+            f"largest calibration error {self.calibration_error[worst]:.2g} ({self.columns[worst]})"
+        )
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """One row a column: calibration error, coverage of the 50, 90 and 95 % intervals if checked, p-value."""
+        shown = [index for index, value in enumerate(self.nominal) if round(float(value), 6) in (0.5, 0.9, 0.95)]
+        table = {"calibration_error": self.calibration_error}
+        table |= {f"coverage_{self.nominal[index]:.0%}".rstrip("%"): self.empirical[index] for index in shown}
+        table |= {"p_value": self.p_value, "inside": self.inside}
+        return pd.DataFrame(table, index=pd.Index(self.columns, name="column"))
+
+    def __repr__(self) -> str:
+        verdict = "passed" if self.passed else "FAILED"
+        family = "passed" if self.passed_family_wise else "FAILED"
+        return (
+            f"Coverage {verdict} (each column at {self.level:.0%}; all columns together: {family}), "
+            f"{self.simulations} simulations\n{self.to_dataframe().to_string(float_format='%.3g')}"
+        )
+
+
+def coverage(
+    truth: Mapping[str, np.ndarray],
+    draws: Mapping[str, np.ndarray],
+    *,
+    seed: int,
+    nominal: tuple[float, ...] = NOMINAL,
+    level: float = 0.99,
+) -> CoverageResult:
+    """Count how often central posterior intervals hold the truth.
+
+    An interval of coverage q holds the truth when the truth's rank lies in the central fraction q of all ranks. The
+    ends fall between ranks, where a seeded random number decides: so the expected coverage of a right posterior is
+    exactly q for any number of draws and for discrete parameters, and the count is exactly binomial.
+
+    Parameters
+    ----------
+    truth : dict of name to array (n, *event)
+    draws : dict of name to array (n, draws, *event)
+    seed : int
+        Decides ties and interval ends.
+    nominal : tuple of increasing numbers between 0 and 1, ends excluded
+    level : float
+        Probability that one column of a right posterior stays inside the band.
+
+    Returns
+    -------
+    CoverageResult
+
+    Raises
+    ------
+    InputError
+        Names, shapes or values do not fit.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> generator = np.random.default_rng(1)
+    >>> truth = generator.normal(size=300)
+    >>> data = truth + generator.normal(size=300)
+    >>> draws = data[:, None] / 2 + np.sqrt(0.5) * generator.normal(size=(300, 99))
+    >>> coverage({"mean": truth}, {"mean": draws}, seed=1).passed
+    True
+    >>> coverage({"mean": truth}, {"mean": 0.5 * draws}, seed=1).passed
+    False
+    """
+    check_fraction("level of coverage", level)
+    pairs = paired(truth, draws)
+    size, number = pairs.draws.shape[:2]
+    uniform = uniform_ranks(ranks(pairs.truth, pairs.draws, seed=seed), number, seed=seed)
+    # The central interval that just holds the truth; for a right posterior its coverage is uniform.
+    needed = np.abs(2.0 * uniform - 1.0)
+    counts = np.sum(needed < np.array(nominal)[:, None, None], axis=1)
+    nominal = tuple(float(value) for value in nominal)
+    band = simultaneous_band(nominal, size, level)
+    tail = 0.5 * (1.0 - level)
+    return CoverageResult(
+        columns=pairs.columns,
+        nominal=np.array(nominal),
+        empirical=counts / size,
+        lower=stats.binom.ppf(tail, size, nominal) / size,
+        upper=stats.binom.isf(tail, size, nominal) / size,
+        band=band,
+        p_value=band_p_values(counts.T, nominal, size),
+    )

@@ -1,0 +1,124 @@
+"""Put sections together into one HTML file."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from bayesinn.errors import InputError
+from bayesinn.report.section import Section
+from bayesinn.report.table import table, text
+
+#: Packages whose versions a report states.
+PACKAGES = ("bayesinn", "tensorflow", "tensorflow-probability", "keras", "numpy", "scipy", "arviz")
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The first thing a report says.
+
+    Parameters
+    ----------
+    passed : bool, or None for a report without a test
+    text : str, one or two sentences
+    """
+
+    passed: bool | None
+    text: str
+
+    @property
+    def word(self) -> str:
+        """The verdict in a word; empty without a test."""
+        return {True: "Passed", False: "Failed", None: ""}[self.passed]
+
+
+def render(
+    path: str | Path,
+    title: str,
+    sections: Sequence[Section],
+    *,
+    verdict: Verdict | None = None,
+    settings: Mapping[str, Any] | None = None,
+    seed: int | None = None,
+) -> Path:
+    """Write a report: verdict, sections, then settings, seed and versions.
+
+    Parameters
+    ----------
+    path : file to write, ``.html``; its folder is made if need be
+    title : str
+    sections : sequence of Section
+    verdict : Verdict, optional
+    settings : mapping of name to value, optional
+        A value that is a mapping itself is written as ``outer.inner``.
+    seed : int, optional
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    InputError
+        The file name does not end in ``.html``.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = render(f"{folder}/report.html", "Outbreak", [Section("Data", "14 days.")], seed=1)
+    ...     "<h2>Data</h2>" in path.read_text(encoding="utf-8")
+    True
+    """
+    path = Path(path)
+    if path.suffix.lower() not in (".html", ".htm"):
+        raise InputError(
+            f"report file {path.name!r}",
+            expected="a name that ends in .html",
+            got=repr(path.suffix),
+            do="name it for example 'report.html'",
+        )
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("bayesinn", "report"), autoescape=True, trim_blocks=True, lstrip_blocks=True
+    )
+    written = environment.get_template("template.html").render(
+        title=title,
+        verdict=verdict,
+        sections=[
+            {"section": section, "table": None if section.table is None else table(section.table)}
+            for section in sections
+        ],
+        settings=_flat(settings or {}),
+        seed=seed,
+        versions=_versions(),
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(written, encoding="utf-8")
+    return path
+
+
+def _flat(settings: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    rows = []
+    for name, value in settings.items():
+        if isinstance(value, Mapping):
+            rows += _flat(value, f"{prefix}{name}.")
+        else:
+            # A setting is given, not measured: all its digits count.
+            rows.append((f"{prefix}{name}", f"{value:g}" if isinstance(value, float) else text(value)))
+    return rows
+
+
+def _versions() -> list[tuple[str, str]]:
+    rows = [("Python", platform.python_version())]
+    for name in PACKAGES:
+        try:
+            rows.append((name, metadata.version(name)))
+        except metadata.PackageNotFoundError:
+            continue  # a source tree that is not installed, or diagnostics used without TensorFlow
+    return rows
