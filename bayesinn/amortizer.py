@@ -1,0 +1,374 @@
+"""The amortized posterior: train once, then answer any observation in milliseconds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import keras
+import numpy as np
+import pandas as pd
+import tensorflow as tf
+
+from bayesinn import seeds
+from bayesinn.configuration import clone, describe
+from bayesinn.defaults import choose_flow, choose_summaries
+from bayesinn.draws import Draws
+from bayesinn.errors import InputError, TrainingError
+from bayesinn.flows import Flow
+from bayesinn.learner import Learner
+from bayesinn.network import PosteriorNetwork
+from bayesinn.observables import DataSpace
+from bayesinn.observations import check_observations, check_parameters
+from bayesinn.offline import check_consistent, fingerprint, offline_arrays
+from bayesinn.out_of_distribution import Reference
+from bayesinn.parameters import ParameterSpace
+from bayesinn.sampling import Sampler
+from bayesinn.simulation import checks
+from bayesinn.simulation.simulator import Arrays, Simulator
+from bayesinn.summaries import Summary
+from bayesinn.training.settings import TrainingSettings, training_length
+from bayesinn.training.sources import ArraySource, GraphSource, Source, WorkerSource
+from bayesinn.training.train import TrainingResult, broken_training, train
+
+if TYPE_CHECKING:
+    import xarray
+
+_PILOT_SIMULATIONS = 2048
+
+
+class AmortizedPosterior:
+    """A posterior for every possible observation of a simulator.
+
+    Parameters
+    ----------
+    simulator : Simulator
+    summary : Summary, or dict of observable to Summary
+        Left out, it is chosen from the observable's shape: the data themselves for up to eight numbers, Conv + LSTM
+        for more, which are taken for a series. Pass ``MLP`` for a long vector of unrelated numbers, ``DeepSet`` or
+        ``SetTransformer`` for exchangeable data.
+    flow : Flow
+        Six affine coupling blocks if left out.
+
+    Attributes
+    ----------
+    history : DataFrame
+        One row per epoch of the last training: step, loss, learning rate, failed simulations, and val_loss if there
+        was a validation set. The loss is the mean of -log q(parameters | data) in nats, on the parameters' own
+        scale; it may be negative, and it can't get below the posterior's expected entropy.
+
+    Examples
+    --------
+    >>> import bayesinn as bi
+    >>> posterior = bi.AmortizedPosterior(bi.get("linear"), flow=bi.flows.coupling(blocks=2, hidden=(16,)))
+    >>> _ = posterior.fit(steps=20, batch_size=64, seed=1, progress=False)
+    >>> posterior.sample({"y": 1.5}, draws=100, seed=2)["x1"].shape
+    (100,)
+    """
+
+    def __init__(
+        self,
+        simulator: Simulator,
+        summary: Summary | Mapping[str, Summary | None] | None = None,
+        flow: Flow | None = None,
+    ) -> None:
+        if not isinstance(simulator, Simulator):
+            raise InputError(
+                "Argument 'simulator'",
+                expected="a Simulator",
+                got=type(simulator).__name__,
+                do="decorate the function with @bi.simulator, or fetch one with bi.get(name)",
+            )
+        self.simulator = simulator
+        self.summaries = choose_summaries(simulator, summary)
+        self.flow = choose_flow(flow)
+        self.history = pd.DataFrame()
+        self.training: dict[str, Any] = {}
+        self._trained: _Trained | None = None
+
+    def fit(
+        self,
+        data: Mapping[str, Any] | None = None,
+        *,
+        steps: int | None = None,
+        epochs: int | None = None,
+        batch_size: int = 256,
+        seed: int = 0,
+        validation: float | Mapping[str, Any] | None = None,
+        patience: int | None = None,
+        optimizer: keras.optimizers.Optimizer | None = None,
+        learning_rate: float = 5e-3,
+        clip_norm: float = 1.0,
+        average: float = 0.999,
+        callbacks: Sequence[keras.callbacks.Callback] = (),
+        progress: bool = True,
+        checkpoint: str | Path | None = None,
+        resume: bool = False,
+        xla: Literal["auto"] | bool = "auto",
+    ) -> AmortizedPosterior:
+        """Train, from new initial weights.
+
+        Online (``data`` left out), each step draws fresh simulations, inside the compiled step if the simulator is
+        made of TensorFlow operations. Offline, it trains on the arrays given, watches a fixed validation set, and
+        keeps the weights that were best on it.
+
+        Parameters
+        ----------
+        data : dict of name to array (n, ...)
+            Simulations to train on, as :meth:`Simulator.sample` returns them: parameters, context and observables.
+        steps : int
+            Weight updates; 5,000 by default online.
+        epochs : int
+            Passes through ``data``, in place of ``steps``; 30 by default offline. Online, the number of reports.
+        batch_size : int
+        seed : int
+            Decides initial weights, simulations, shuffling and dropout.
+        validation : float, or dict of name to array (m, ...)
+            Offline: the share of ``data`` set aside (0.1 if left out), or a set of its own.
+        patience : int
+            Offline: stop after so many epochs without a better validation loss.
+        optimizer : Keras optimizer
+            Adam by default, with ``learning_rate`` reached in a linear warm-up over 5 % of the steps (at most 500)
+            and left on a cosine to zero.
+        clip_norm : float
+            Largest global norm of a gradient.
+        average : float
+            Decay of the moving average of weights that the posterior uses; 0 for none.
+        callbacks : Keras callbacks
+            Get the loss at the end of each epoch; an epoch online is a fiftieth of the steps.
+        progress : bool
+        checkpoint : path
+            Folder to keep the state of training in.
+        resume : bool
+            Continue from the state in ``checkpoint``, if there is one, as though training had never stopped.
+        xla : "auto", True or False
+            Whether to compile the simulator with XLA.
+
+        Returns
+        -------
+        AmortizedPosterior, itself
+
+        Raises
+        ------
+        TrainingError
+            When a loss is not finite; the posterior then has the last good weights. So it has when training is
+            interrupted, or when a simulator in worker processes raises.
+        """
+        seed = seeds.check_seed(seed)
+        check_consistent(data, steps, epochs, validation, patience, checkpoint, resume)
+        arrays, held_out = offline_arrays(self.simulator, data, validation, seed)
+        rows = None if arrays is None else len(next(iter(arrays.values())))
+        length = training_length(rows, steps, epochs, batch_size)
+        # NumPy numbers as plain ones, which JSON files can hold.
+        learning_rate, clip_norm, average = (
+            value.item() if isinstance(value, np.generic) else value for value in (learning_rate, clip_norm, average)
+        )
+        settings = TrainingSettings(*length, seed, learning_rate, clip_norm, average, patience, xla)
+        learner, pilot = self.new_learner(seed, arrays)
+        source = self._source(arrays, settings)
+        if progress:
+            print(self._plan(learner, source), flush=True)
+        identity = {
+            "simulator": self.simulator.name,
+            "network": self.network_configuration(),
+            "optimizer": None if optimizer is None else keras.saving.serialize_keras_object(optimizer),
+            "data": None if arrays is None else fingerprint(arrays),
+        }
+        result = train(
+            learner,
+            source,
+            settings,
+            identity=identity,
+            validation=held_out,
+            optimizer=optimizer,
+            callbacks=callbacks,
+            progress=progress,
+            checkpoint=None if checkpoint is None else Path(checkpoint),
+            resume=resume,
+        )
+        self._finish(learner, result, {**identity, "settings": settings}, pilot)
+        if result.error is not None:
+            raise result.error
+        if result.bad_step is not None:
+            raise self._explain(result, settings, source)
+        return self
+
+    def sample(self, data: Mapping[str, Any], *, draws: int = 1_000, seed: int = 0) -> Draws:
+        """Draw from the posterior of each observation.
+
+        Parameters
+        ----------
+        data : dict of name to array (n_obs, ...), observables and context
+            Or one observation, without the first axis.
+        draws : int
+        seed : int
+
+        Returns
+        -------
+        Draws
+            Dict of parameter to array (n_obs, draws, *event), or (draws, *event) for one observation without batch
+            axis, all inside the prior's support; with ``p_value`` and ``out_of_distribution`` for each observation.
+        """
+        trained = self._require_trained()
+        if isinstance(draws, bool) or not isinstance(draws, int | np.integer) or draws < 1:
+            raise InputError("Argument 'draws'", expected="a positive integer", got=repr(draws), do="pass draws=1000")
+        seeds.check_seed(seed)
+        observations = check_observations(self.simulator, data)
+        condition, inputs = trained.sampler.condition(observations.arrays)
+        values = trained.sampler.sample(condition, int(draws), seeds.tensor_seed(seed, "draws"))
+        p_value = trained.reference.p_value(condition, inputs)
+        if not observations.batched:
+            return Draws({name: value[0] for name, value in values.items()}, p_value[0])
+        return Draws(values, p_value)
+
+    def log_prob(self, parameters: Mapping[str, Any], data: Mapping[str, Any]) -> np.ndarray:
+        """Log posterior density, on the parameters' own scale.
+
+        Parameters
+        ----------
+        parameters : dict of name to array (n_obs, draws, *event), as :meth:`sample` returns, or (n_obs, *event)
+            Without the first axis for one observation without batch axis.
+        data : dict of name to array (n_obs, ...)
+
+        Returns
+        -------
+        array (n_obs, draws), (n_obs,), (draws,) or a number, to match; in nats, exact. -inf outside the support.
+            For integer parameters it is a probability, by quadrature over the interval that stands for the integer.
+        """
+        trained = self._require_trained()
+        observations = check_observations(self.simulator, data)
+        values, batch_shape = check_parameters(self.simulator, parameters, observations)
+        condition, _ = trained.sampler.condition(observations.arrays)
+        result = trained.sampler.log_prob(values, condition).reshape(batch_shape)
+        return result if observations.batched else result[0]
+
+    def infer(self, data: Mapping[str, Any], *, draws: int = 1_000, seed: int = 0) -> xarray.DataTree:
+        """Everything about the posterior of an observation, for ArviZ.
+
+        Parameters
+        ----------
+        data : dict of name to array (n_obs, ...), or one observation without the first axis
+        draws : int
+        seed : int
+
+        Returns
+        -------
+        xarray.DataTree
+            Groups posterior, prior, posterior_predictive, observed_data, constant_data (context) and sample_stats
+            (log density ``lp``; ``out_of_distribution_p`` of the observation), with one chain. Units and labels are
+            attributes of the variables. Several observations have a dimension ``observation``.
+        """
+        from bayesinn.inference_data import inference_data
+
+        values = self.sample(data, draws=draws, seed=seed)
+        log_density = self.log_prob(values, data)
+        return inference_data(self.simulator, check_observations(self.simulator, data), values, log_density, seed)
+
+    def save(self, folder: str | Path) -> Path:
+        """Write the posterior into a folder (``manifest.json`` and ``weights.h5``) for :func:`bayesinn.load`."""
+        from bayesinn.saving import save
+
+        return save(self, Path(folder))
+
+    def network_configuration(self) -> dict[str, Any]:
+        """Summaries and flow in plain values, enough to build them again."""
+        return {"summaries": describe(self.summaries), "flow": describe(self.flow)}
+
+    @property
+    def trained(self) -> bool:
+        """Whether there is anything to sample from."""
+        return self._trained is not None
+
+    def __repr__(self) -> str:
+        state = "not trained"
+        if self._trained is not None:
+            loss = "" if self.history.empty else f", loss {self.history['loss'].iloc[-1]:.3f}"
+            state = f"trained for {self.training['settings']['steps']:,} steps{loss}"
+        lines = [f"AmortizedPosterior of {self.simulator.name!r}, {state}"]
+        lines += [f"  {name}: {summary!r}" for name, summary in self.summaries.items()]
+        return "\n".join([*lines, f"  flow: {self.flow!r}"])
+
+    def build_learner(self, data_space: DataSpace, seed: int) -> Learner:
+        """A learner with new networks, not built yet; the same for the same seed."""
+        parameters = ParameterSpace(self.simulator.prior, seed)
+        with seeds.seeded_initial_weights(seed):
+            network = PosteriorNetwork({name: clone(value) for name, value in self.summaries.items()}, clone(self.flow))
+        return Learner(parameters, data_space, network)
+
+    def adopt(self, learner: Learner, reference: Reference, history: pd.DataFrame, training: dict[str, Any]) -> None:
+        """Take over trained parts, from training or from a saved folder."""
+        self.history = history
+        self.training = training
+        self._trained = _Trained(learner, reference)
+
+    def _require_trained(self) -> _Trained:
+        if self._trained is None:
+            raise InputError(
+                f"Posterior of {self.simulator.name!r}",
+                expected="a trained posterior",
+                got="one that was never trained",
+                do="call fit(...) first, or bi.load(folder)",
+            )
+        return self._trained
+
+    def new_learner(self, seed: int, arrays: Arrays | None) -> tuple[Learner, Arrays]:
+        """A built learner, standardised on pilot simulations or on the arrays given; and those simulations."""
+        if arrays is None:
+            simulations = self.simulator.draw(2 * _PILOT_SIMULATIONS, seed, "pilot")
+            checks.check_finite(self.simulator, simulations)
+            pilot = simulations.flat()
+        else:
+            pilot = {name: value[: 2 * _PILOT_SIMULATIONS] for name, value in arrays.items()}
+        data_space = DataSpace.fit(
+            pilot, tuple(self.simulator.observable_shapes), self.simulator.context_names, self.simulator.lengths
+        )
+        learner = self.build_learner(data_space, seed)
+        first = {name: tf.convert_to_tensor(value[:_PILOT_SIMULATIONS]) for name, value in pilot.items()}
+        with seeds.seeded_initial_weights(seed):
+            learner.initialize(first, seed)
+        return learner, pilot
+
+    def _source(self, arrays: Arrays | None, settings: TrainingSettings) -> Source:
+        if arrays is not None:
+            return ArraySource(arrays, settings)
+        return (GraphSource if self.simulator.in_graph else WorkerSource)(self.simulator, settings)
+
+    def _plan(self, learner: Learner, source: Source) -> str:
+        lines = [f"{self.simulator.name}: {learner.parameters.dimension} unconstrained parameters"]
+        for name, scaling in learner.data.scalings.items():
+            network = repr(self.summaries[name]) if name in self.summaries else "context"
+            lines.append(f"  {name}: {scaling}; {network}")
+        weights = sum(int(np.prod(variable.shape)) for variable in learner.network.trainable_variables)
+        lines.append(f"  flow: {self.flow!r}; {weights:,} weights in all")
+        return "\n".join(lines + ([f"  note: {source.note}"] if source.note else []))
+
+    def _finish(self, learner: Learner, result: TrainingResult, training: dict[str, Any], pilot: Arrays) -> None:
+        sampler = Sampler(learner)
+        data = {name: value for name, value in pilot.items() if name in learner.data.scalings}
+        reference = Reference.fit(*sampler.condition(data))
+        settings: TrainingSettings = training.pop("settings")
+        training = {
+            **training,
+            "settings": {name: getattr(settings, name) for name in settings.__dataclass_fields__},
+            "seconds": round(result.seconds, 1),
+            "failed_simulations": result.failed_simulations,
+        }
+        self.adopt(learner, reference, result.history, training)
+
+    def _explain(self, result: TrainingResult, settings: TrainingSettings, source: Source) -> TrainingError:
+        finite = True
+        if isinstance(source, GraphSource) and result.bad_step is not None:
+            # From the source itself: compiled by XLA, random numbers are others than in the plain graph.
+            batch, _ = source.batch((tf.constant(result.bad_step),))
+            finite = all(bool(np.isfinite(batch[name]).all()) for name in self.simulator.observable_shapes)
+        return broken_training(result, settings, finite)
+
+
+class _Trained:
+    """What training leaves behind."""
+
+    def __init__(self, learner: Learner, reference: Reference) -> None:
+        self.learner = learner
+        self.reference = reference
+        self.sampler = Sampler(learner)

@@ -1,0 +1,47 @@
+"""Parameter space, data space and network together: the density that is trained and evaluated.
+
+One path for every use: raw parameters and raw data in, log density on the parameters' own scale out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import tensorflow as tf
+
+from bayesinn import seeds
+from bayesinn.network import PosteriorNetwork
+from bayesinn.observables import DataSpace
+from bayesinn.parameters import ParameterSpace
+
+
+@dataclass(frozen=True)
+class Learner:
+    """The parts of log q(parameters | data)."""
+
+    parameters: ParameterSpace
+    data: DataSpace
+    network: PosteriorNetwork
+
+    def prepare(self, batch: Mapping[str, tf.Tensor], seed: tf.Tensor) -> tuple[tuple[Any, Any, Any], tf.Tensor]:
+        """A raw batch to network arguments.
+
+        Parameters
+        ----------
+        batch : dict of name to tensor (n, ...), parameters, context and observables
+        seed : tensor (2,), for the spreading of integer parameters
+
+        Returns
+        -------
+        arguments : (vector, inputs, masks), what :meth:`PosteriorNetwork.call` takes
+        log_det : tensor (n,), to add to the network's log density
+        """
+        vector, log_det = self.parameters.to_vector(self.parameters.dequantise(batch, seed))
+        return (vector, *self.data.to_network(batch)), log_det
+
+    def initialize(self, batch: Mapping[str, tf.Tensor], seed: int) -> None:
+        """Build the network, and set the weights that depend on data, from a first batch."""
+        arguments, _ = self.prepare(batch, seeds.tensor_seed(seed, "dequantise"))
+        self.network.initialize(*arguments)

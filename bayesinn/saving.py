@@ -1,0 +1,192 @@
+"""Saved posteriors: a folder with a manifest people can read and weights in HDF5. Never pickle."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+from pathlib import Path
+from typing import Any
+
+import h5py
+import keras
+import pandas as pd
+import tensorflow as tf
+
+from bayesinn._version import __version__
+from bayesinn.amortizer import AmortizedPosterior
+from bayesinn.configuration import rebuild
+from bayesinn.errors import SavedPosteriorError
+from bayesinn.learner import Learner
+from bayesinn.observables import DataSpace, Scaling
+from bayesinn.out_of_distribution import Reference
+from bayesinn.simulation.registry import find
+from bayesinn.simulation.simulator import Simulator
+
+FORMAT = 1
+_PACKAGES = ("tensorflow", "tensorflow-probability", "keras", "numpy")
+
+
+def save(posterior: AmortizedPosterior, folder: Path) -> Path:
+    """Write a trained posterior into a folder; see :meth:`AmortizedPosterior.save`.
+
+    Returns
+    -------
+    Path, the folder
+    """
+    trained = posterior._require_trained()
+    learner, simulator = trained.learner, posterior.simulator
+    manifest = {
+        "format": FORMAT,
+        "bayesinn": __version__,
+        "packages": {package: importlib.metadata.version(package) for package in _PACKAGES},
+        "simulator": simulator.reference(),
+        "parameters": {name: list(shape) for name, shape in simulator.prior.event_shapes.items()},
+        "observables": {name: list(shape) for name, shape in simulator.observable_shapes.items()},
+        "context": {} if simulator.context is None else {k: list(v) for k, v in simulator.context.event_shapes.items()},
+        "network": posterior.network_configuration(),
+        "compression": {name: scaling.compress for name, scaling in learner.data.scalings.items()},
+        "training": posterior.training,
+        "history": posterior.history.to_dict(orient="list"),
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "manifest.json").write_text(json.dumps(manifest, indent=2))
+    with h5py.File(folder / "weights.h5", "w") as file:
+        for number, variable in enumerate(_variables(learner)):
+            file.create_dataset(f"network/{number:05d}", data=variable.numpy())
+        file.create_dataset("parameters/mean", data=learner.parameters.mean)
+        file.create_dataset("parameters/scale", data=learner.parameters.scale)
+        for name, scaling in learner.data.scalings.items():
+            file.create_dataset(f"data/{name}/mean", data=scaling.mean)
+            file.create_dataset(f"data/{name}/scale", data=scaling.scale)
+        for name, value in trained.reference.arrays().items():
+            file.create_dataset(f"reference/{name}", data=value)
+    return folder
+
+
+def load(folder: str | Path, simulator: Simulator | None = None) -> AmortizedPosterior:
+    """Read a posterior that :meth:`AmortizedPosterior.save` wrote.
+
+    Parameters
+    ----------
+    folder : path
+    simulator : Simulator
+        Where the saved one can't be found by its name, module or file.
+
+    Returns
+    -------
+    AmortizedPosterior
+        Its draws are equal to those of the posterior that was saved.
+
+    Raises
+    ------
+    SavedPosteriorError
+        For a folder that is not a saved posterior, is damaged, or has a newer format, and for a simulator that has
+        other parameters or observables than the saved one.
+    """
+    folder = Path(folder)
+    manifest = _read_manifest(folder)
+    simulator = simulator or find(manifest["simulator"])
+    _check_simulator(manifest, simulator)
+    posterior = AmortizedPosterior(
+        simulator, rebuild(manifest["network"]["summaries"]), rebuild(manifest["network"]["flow"])
+    )
+    try:
+        with h5py.File(folder / "weights.h5") as file:
+            learner = _restore(posterior, manifest, file)
+            reference = Reference(**{name: file[f"reference/{name}"][()] for name in Reference.__dataclass_fields__})
+    except (OSError, KeyError, ValueError) as error:
+        raise SavedPosteriorError(
+            f"Weights {str(folder / 'weights.h5')!r}",
+            expected="the weights that belong to manifest.json",
+            got=f"{type(error).__name__}: {error}",
+            do="copy the whole folder again, or save the posterior anew",
+        ) from error
+    posterior.adopt(learner, reference, pd.DataFrame(manifest["history"]), manifest["training"])
+    return posterior
+
+
+def _restore(posterior: AmortizedPosterior, manifest: dict[str, Any], file: h5py.File) -> Learner:
+    simulator = posterior.simulator
+    scalings = {
+        name: Scaling(compress, file[f"data/{name}/mean"][()], file[f"data/{name}/scale"][()])
+        for name, compress in manifest["compression"].items()
+    }
+    data_space = DataSpace(scalings, tuple(simulator.observable_shapes), simulator.context_names, simulator.lengths)
+    learner = posterior.build_learner(data_space, seed=0)
+    learner.parameters.mean = file["parameters/mean"][()]
+    learner.parameters.scale = file["parameters/scale"][()]
+    shapes = {**simulator.observable_shapes, **({} if simulator.context is None else simulator.context.event_shapes)}
+    inputs, masks = learner.data.to_network({name: tf.ones((2, *shape)) for name, shape in shapes.items()})
+    learner.network(tf.zeros((2, learner.parameters.dimension)), inputs, masks)
+    for variable, saved in zip(_variables(learner), file["network"].values(), strict=True):
+        if tuple(variable.shape) != saved.shape:
+            raise ValueError(f"{variable.path} has shape {tuple(variable.shape)}, the file {saved.shape}")
+        variable.assign(saved[()])
+    return learner
+
+
+def _variables(learner: Learner) -> list[keras.Variable]:
+    return learner.network.variables
+
+
+def _read_manifest(folder: Path) -> dict[str, Any]:
+    file = folder / "manifest.json"
+    if not file.is_file():
+        raise SavedPosteriorError(
+            f"Folder {str(folder)!r}",
+            expected="a saved posterior, with manifest.json and weights.h5",
+            got="no manifest.json" if folder.is_dir() else "no such folder",
+            do="give the folder that posterior.save(...) wrote",
+        )
+    try:
+        manifest = json.loads(file.read_text())
+        version = manifest["format"]
+    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
+        raise SavedPosteriorError(
+            f"Manifest {str(file)!r}",
+            expected="the JSON text that posterior.save(...) wrote",
+            got=f"{type(error).__name__}: {error}",
+            do="copy the whole folder again, or save the posterior anew",
+        ) from error
+    if version != FORMAT:
+        raise SavedPosteriorError(
+            f"Manifest {str(file)!r}",
+            expected=f"format {FORMAT}, which bayesinn {__version__} reads",
+            got=f"format {version}, written by bayesinn {manifest.get('bayesinn')}",
+            do=f"install the bayesinn that wrote it: pip install 'bayesinn=={manifest.get('bayesinn')}'",
+        )
+    missing = {
+        "simulator",
+        "parameters",
+        "observables",
+        "context",
+        "network",
+        "compression",
+        "training",
+        "history",
+    } - set(manifest)
+    if missing:
+        raise SavedPosteriorError(
+            f"Manifest {str(file)!r}",
+            expected="all entries of a saved posterior",
+            got=f"{sorted(missing)} missing",
+            do="copy the whole folder again, or save the posterior anew",
+        )
+    return manifest
+
+
+def _check_simulator(manifest: dict[str, Any], simulator: Simulator) -> None:
+    context = {} if simulator.context is None else simulator.context.event_shapes
+    for kind, shapes in (
+        ("parameters", simulator.prior.event_shapes),
+        ("observables", simulator.observable_shapes),
+        ("context", context),
+    ):
+        now = {name: list(shape) for name, shape in shapes.items()}
+        if now != manifest[kind]:
+            raise SavedPosteriorError(
+                f"Simulator {simulator.name!r} for a saved posterior",
+                expected=f"{kind} {manifest[kind]}",
+                got=f"{now}",
+                do="load with the version of the simulator that the posterior was trained on, or train again",
+            )

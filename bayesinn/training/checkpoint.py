@@ -1,0 +1,140 @@
+"""Checkpoints: everything a run needs to continue as if it had never stopped.
+
+A folder with ``settings.json`` (what the run is) and ``state.h5`` (where it stands). The state is written beside and
+then renamed, so that a crash while writing leaves the one before.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+import h5py
+import keras
+import numpy as np
+
+from bayesinn.errors import InputError, SavedPosteriorError
+from bayesinn.training.early_stopping import EarlyStopping
+from bayesinn.training.history import HistoryRecorder
+from bayesinn.training.step import TrainingModel
+
+_SECONDS_BETWEEN_WRITES = 10.0
+
+
+class Checkpoint(keras.callbacks.Callback):
+    """Writes the state after the first epoch, every ten seconds, and after the last.
+
+    Parameters
+    ----------
+    folder : Path
+    identity : dict
+        What decides the run, in plain values; a checkpoint of another run is refused.
+    recorder, stopping : the callbacks whose state belongs to the run
+    """
+
+    model: TrainingModel
+
+    def __init__(
+        self, folder: Path, identity: dict[str, Any], recorder: HistoryRecorder, stopping: EarlyStopping
+    ) -> None:
+        super().__init__()
+        self.folder = folder
+        self.identity = identity
+        self._recorder = recorder
+        self._stopping = stopping
+        self._last_write = -np.inf
+
+    def prepare(self, resume: bool) -> bool:
+        """Make the folder ready; whether there is a state to continue from.
+
+        Raises
+        ------
+        InputError
+            When the folder holds a checkpoint and ``resume`` is False, or one of another run.
+        SavedPosteriorError
+            When the settings can't be read.
+        """
+        settings_file, exists = self.folder / "settings.json", (self.folder / "state.h5").is_file()
+        if exists and not resume:
+            raise InputError(
+                f"Checkpoint folder {str(self.folder)!r}",
+                expected="a new or empty folder for a new run",
+                got="a checkpoint",
+                do="pass resume=True (--resume on the command line) to continue that run, or choose another folder",
+            )
+        if exists:
+            try:
+                known = dict(json.loads(settings_file.read_text()))
+            except (OSError, ValueError, TypeError) as error:
+                raise SavedPosteriorError(
+                    f"Checkpoint {str(settings_file)!r}",
+                    expected="the settings of an interrupted run",
+                    got=f"{type(error).__name__}: {error}",
+                    do="delete the folder and train again",
+                ) from error
+            different = [key for key in self.identity if known.get(key) != self.identity[key]]
+            if different:
+                raise InputError(
+                    f"Checkpoint folder {str(self.folder)!r}",
+                    expected="a checkpoint of this very run",
+                    got=", ".join(f"{key} {known.get(key)} (now {self.identity[key]})" for key in different),
+                    do="continue with the same settings, or choose another folder",
+                )
+        self.folder.mkdir(parents=True, exist_ok=True)
+        settings_file.write_text(json.dumps(self.identity, indent=2))
+        return exists
+
+    def restore(self, model: TrainingModel) -> int:
+        """Put the saved state into a model; the number of finished epochs."""
+        try:
+            with h5py.File(self.folder / "state.h5") as file:
+                for variable, saved in zip(_variables(model), file["variables"].values(), strict=True):
+                    variable.assign(saved[()])
+                self._recorder.rows = json.loads(file.attrs["history"])
+                self._stopping.best_loss = float(file.attrs["best_loss"])
+                self._stopping.waited = int(file.attrs["waited"])
+                self._stopping.best = [saved[()] for saved in file["best"].values()] if "best" in file else None
+                return int(file.attrs["epochs"])
+        except (OSError, KeyError, ValueError) as error:
+            raise SavedPosteriorError(
+                f"Checkpoint {str(self.folder / 'state.h5')!r}",
+                expected="the state of an interrupted run",
+                got=f"{type(error).__name__}: {error}",
+                do="delete the folder and train again",
+            ) from error
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Write when it is time."""
+        settings = self.model.settings
+        due = time.monotonic() - self._last_write > _SECONDS_BETWEEN_WRITES or epoch + 1 == settings.epochs
+        if not due or int(self.model.bad_step.numpy()) >= 0:
+            return
+        try:
+            self._write(epoch + 1)
+        except OSError as error:
+            # A full disk must not cost the run: the last state that was written is still there.
+            warnings.warn(f"Checkpoint not written to {self.folder}: {error}. Training goes on.", stacklevel=2)
+        self._last_write = time.monotonic()
+
+    def _write(self, epochs: int) -> None:
+        unfinished = self.folder / "state.h5.unfinished"
+        with h5py.File(unfinished, "w") as file:
+            for number, variable in enumerate(_variables(self.model)):
+                file.create_dataset(f"variables/{number:05d}", data=variable.numpy())
+            for number, value in enumerate(self._stopping.best or []):
+                file.create_dataset(f"best/{number:05d}", data=value)
+            file.attrs["epochs"] = epochs
+            file.attrs["history"] = json.dumps(self._recorder.rows)
+            file.attrs["best_loss"] = self._stopping.best_loss
+            file.attrs["waited"] = self._stopping.waited
+        with open(unfinished, "rb+") as written:
+            os.fsync(written.fileno())
+        unfinished.replace(self.folder / "state.h5")
+
+
+def _variables(model: TrainingModel) -> list[keras.Variable]:
+    return [model.flat, model.averaged, model.failed, *model.optimizer.variables, *model.network_state]

@@ -1,0 +1,43 @@
+"""All trainable weights of a network as one vector.
+
+An optimiser's step over one vector costs a fraction of that over 72 separate weights, and traces in a fraction of the
+time; clipping by global norm, averaging and checkpoints become one operation each.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+
+class FlatWeights:
+    """Packs the trainable weights of a built network into a vector, and back.
+
+    Attributes
+    ----------
+    size : int
+        Number of trainable weights.
+    """
+
+    def __init__(self, network: keras.layers.Layer) -> None:
+        self._variables = network.trainable_variables
+        self._shapes = [tuple(variable.shape) for variable in self._variables]
+        self._sizes = [int(np.prod(shape, dtype=int)) for shape in self._shapes]
+        self.size = sum(self._sizes)
+
+    def pack(self) -> np.ndarray:
+        """The network's current weights, (size,)."""
+        return np.concatenate([np.ravel(variable.numpy()) for variable in self._variables])
+
+    def unpack(self, vector: tf.Tensor) -> list[tf.Tensor]:
+        """A vector (size,) as one tensor per weight, for ``Layer.stateless_call``."""
+        parts = tf.split(vector, self._sizes)
+        return [tf.reshape(part, shape) for part, shape in zip(parts, self._shapes, strict=True)]
+
+    def assign(self, vector: Any) -> None:
+        """Write a vector (size,) into the network."""
+        for variable, value in zip(self._variables, self.unpack(tf.convert_to_tensor(vector)), strict=True):
+            variable.assign(value)

@@ -1,0 +1,156 @@
+"""Where batches come from. Each source is a pure function of (seed, step), so that a resumed run sees the same data."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from bayesinn import seeds
+from bayesinn.errors import TrainingError
+from bayesinn.simulation import checks
+from bayesinn.simulation.python_engine import PythonEngine
+from bayesinn.simulation.simulations import Simulations
+from bayesinn.simulation.simulator import Simulator
+from bayesinn.simulation.tensorflow_engine import TensorFlowEngine
+from bayesinn.training.settings import TrainingSettings
+
+Batch = Mapping[str, tf.Tensor]
+
+
+class Source(ABC):
+    """Gives a dataset of elements, each starting with the step number, and turns an element into a batch."""
+
+    note = ""
+    """Something the user should know, such as why a simulator is not compiled."""
+
+    @abstractmethod
+    def elements(self, first_epoch: int) -> tf.data.Dataset:
+        """One element for each step, ``(step, ...)``; idle steps have number -1."""
+
+    @abstractmethod
+    def batch(self, element: tuple[Any, ...]) -> tuple[Batch, tf.Tensor]:
+        """The batch of an element, raw, and the number of failed simulations. Traced into the training step."""
+
+
+class GraphSource(Source):
+    """Fresh simulations of a TensorFlow simulator, drawn inside the training step."""
+
+    def __init__(self, simulator: Simulator, settings: TrainingSettings) -> None:
+        assert isinstance(simulator.engine, TensorFlowEngine)
+        self._settings = settings
+        self._seed = seeds.tensor_seed(settings.seed, "simulations")
+        self._draw, self.note = _compiled_draw(simulator, simulator.engine, settings)
+
+    def elements(self, first_epoch: int) -> tf.data.Dataset:
+        """Step numbers alone."""
+        steps = np.concatenate(self._settings.step_numbers(first_epoch)).astype(np.int32)
+        return tf.data.Dataset.from_tensor_slices((steps,))
+
+    def batch(self, element: tuple[Any, ...]) -> tuple[Batch, tf.Tensor]:
+        """Draw."""
+        simulations = self._draw(seeds.fold_in(self._seed, element[0]))
+        return simulations.flat(), simulations.failed
+
+
+class WorkerSource(Source):
+    """Fresh simulations of a black-box simulator, a few batches ahead of the training step."""
+
+    _BATCHES_AHEAD = 4
+
+    def __init__(self, simulator: Simulator, settings: TrainingSettings) -> None:
+        assert isinstance(simulator.engine, PythonEngine)
+        self._simulator = simulator
+        self._engine = simulator.engine
+        self._settings = settings
+        self.error: Exception | None = None
+
+    def elements(self, first_epoch: int) -> tf.data.Dataset:
+        """Step numbers with their batches."""
+        template = self._simulator.draw(1, 0)
+        signature = {
+            name: tf.TensorSpec((None, *value.shape[1:]), value.dtype) for name, value in template.flat().items()
+        }
+        dataset = tf.data.Dataset.from_generator(
+            lambda: self._generate(first_epoch),
+            output_signature=(tf.TensorSpec((), tf.int32), signature, tf.TensorSpec((), tf.int32)),
+        )
+        return dataset.prefetch(self._BATCHES_AHEAD)
+
+    def batch(self, element: tuple[Any, ...]) -> tuple[Batch, tf.Tensor]:
+        """Already there."""
+        return element[1], element[2]
+
+    def _generate(self, first_epoch: int) -> Iterator[tuple[int, dict[str, np.ndarray], int]]:
+        numbers = [step for epoch in self._settings.step_numbers(first_epoch) for step in epoch]
+        upcoming = iter([step for step in numbers if step >= 0])
+        pending: deque[Any] = deque()
+        simulations: Simulations | None = None
+        try:
+            for step in numbers:
+                while len(pending) < self._BATCHES_AHEAD and (ahead := next(upcoming, None)) is not None:
+                    entropy = seeds.entropy(self._settings.seed, "simulations", ahead)
+                    pending.append(self._engine.submit(self._settings.batch_size, entropy))
+                if step >= 0:
+                    simulations = pending.popleft().result()
+                    checks.check_finite(self._simulator, simulations)
+                assert simulations is not None
+                yield step, simulations.flat(), simulations.failed if step >= 0 else 0
+        except Exception as error:
+            # tf.data turns any error into text; keep the real one for the caller.
+            self.error = error
+            raise
+
+
+class ArraySource(Source):
+    """Batches from arrays, reshuffled every epoch."""
+
+    def __init__(self, arrays: Mapping[str, np.ndarray], settings: TrainingSettings) -> None:
+        self._arrays = {name: tf.convert_to_tensor(value) for name, value in arrays.items()}
+        self._rows = len(next(iter(arrays.values())))
+        self._settings = settings
+
+    def elements(self, first_epoch: int) -> tf.data.Dataset:
+        """Step numbers with the rows of their batch."""
+        signature = (tf.TensorSpec((), tf.int32), tf.TensorSpec((self._settings.batch_size,), tf.int32))
+        return tf.data.Dataset.from_generator(lambda: self._generate(first_epoch), output_signature=signature)
+
+    def batch(self, element: tuple[Any, ...]) -> tuple[Batch, tf.Tensor]:
+        """Gather."""
+        return {name: tf.gather(value, element[1]) for name, value in self._arrays.items()}, tf.constant(0)
+
+    def _generate(self, first_epoch: int) -> Iterator[tuple[int, np.ndarray]]:
+        size = self._settings.batch_size
+        for epoch, steps in enumerate(self._settings.step_numbers(first_epoch), first_epoch):
+            generator = np.random.default_rng(seeds.entropy(self._settings.seed, "shuffle", epoch))
+            order = generator.permutation(self._rows).astype(np.int32)
+            for position, step in enumerate(steps):
+                start = position * size if step >= 0 else 0
+                yield step, order[start : start + size]
+
+
+def _compiled_draw(simulator: Simulator, engine: TensorFlowEngine, settings: TrainingSettings) -> tuple[Any, str]:
+    def draw(seed: tf.Tensor) -> Simulations:
+        return engine.draw(settings.batch_size, seed)
+
+    plain = tf.function(draw)
+    if settings.xla is False:
+        return plain, ""
+    compiled = tf.function(draw, jit_compile=True)
+    try:
+        compiled(tf.constant([0, 0]))
+    except (tf.errors.OpError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0]
+        if settings.xla is True:
+            raise TrainingError(
+                f"Simulator {simulator.name!r} with xla=True",
+                expected="operations that XLA has kernels for",
+                got=reason,
+                do="use xla='auto' to fall back to the plain graph",
+            ) from error
+        return plain, f"simulator runs in the plain graph, XLA can't compile it: {reason[:200]}"
+    return compiled, ""

@@ -1,0 +1,148 @@
+"""The training step: simulate, evaluate, update one flat weight vector, average, and stop at the first bad number."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from bayesinn import seeds
+from bayesinn.learner import Learner
+from bayesinn.training.flat import FlatWeights
+from bayesinn.training.settings import TrainingSettings
+from bayesinn.training.sources import Batch, Source
+
+
+class TrainingModel(keras.Model):
+    """A Keras model whose one weight is the flat vector of a learner's network.
+
+    The network itself must stay out of Keras' attribute tracking, or every weight would be optimised twice.
+
+    Attributes
+    ----------
+    flat, averaged : variables (size,)
+        The current weights and their moving average.
+    bad_step : variable
+        Number of the first step whose loss or gradient was not finite, or -1. From then on nothing is updated.
+    failed : variable
+        Failed simulations so far.
+    """
+
+    def __init__(self, learner: Learner, source: Source, settings: TrainingSettings) -> None:
+        super().__init__(name="training")
+        weights = FlatWeights(learner.network)
+        initial = weights.pack()
+        self.__dict__.update(learner=learner, source=source, settings=settings, weight_layout=weights)
+        self.__dict__["network_state"] = learner.network.non_trainable_variables
+        self.flat = self._variable("flat", initial, trainable=True)
+        self.averaged = self._variable("averaged", initial)
+        self.bad_step = self._variable("bad_step", np.int32(-1))
+        self.failed = self._variable("failed", np.int32(0))
+        self.loss_mean = keras.metrics.Mean("loss")
+        self.validation_arrays: dict[str, tf.Tensor] = {}
+        self.__dict__["_noise_seed"] = seeds.tensor_seed(settings.seed, "dequantise")
+        self.__dict__["_dropout_seed"] = seeds.tensor_seed(settings.seed, "dropout")
+        self.__dict__["update_weights"] = self._update_weights
+        self.built = True
+
+    @property
+    def metrics(self) -> list[keras.metrics.Metric]:
+        """Reset by Keras at the start of each epoch."""
+        return [self.loss_mean]
+
+    def train_step(self, element: tuple[Any, ...]) -> dict[str, tf.Tensor]:
+        """One step; idle ones (number -1) and all after a bad one leave everything as it is."""
+        step = element[0]
+        batch, failed = self.source.batch(element)
+        with tf.GradientTape() as tape:
+            loss, moved = self._loss(self.flat, batch, step, training=True)
+        gradient = tape.gradient(loss, self.flat.value)
+        norm = tf.norm(gradient)
+        finite = tf.math.is_finite(loss) & tf.math.is_finite(norm)
+        active = (step >= 0) & (self.bad_step < 0)
+
+        def update() -> tf.Tensor:
+            self.update_weights(gradient, norm, step)
+            for variable, value in moved:
+                variable.assign(value)
+            self.loss_mean.update_state(loss)
+            self.failed.assign_add(tf.cast(failed, tf.int32))
+            return tf.constant(True)
+
+        def keep() -> tf.Tensor:
+            self.bad_step.assign(tf.where(active, step, self.bad_step.value))
+            return tf.constant(False)
+
+        tf.cond(finite & active, update, keep)
+        return {"loss": self.loss_mean.result()}
+
+    def test_step(self, rows: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Validation loss of some rows, with the averaged weights, no dropout, and the same noise every time."""
+        batch = {name: tf.gather(value, rows) for name, value in self.validation_arrays.items()}
+        loss, _ = self._loss(self.averaged, batch, tf.constant(0), training=False)
+        self.loss_mean.update_state(loss, sample_weight=tf.cast(tf.size(rows), loss.dtype))
+        return {"loss": self.loss_mean.result()}
+
+    def compile_update(self) -> None:
+        """Fuse clipping, optimiser and average into one pass over the weights with XLA, if it can compile them.
+
+        Each is a dozen operations that do little but move memory. The trial run's effects are undone.
+        """
+        compiled = tf.function(self._update_weights, jit_compile=True)
+        variables = [self.flat, self.averaged, *self.optimizer.variables]
+        before = [variable.numpy() for variable in variables]
+        try:
+            compiled(tf.zeros_like(self.flat.value), tf.constant(1.0), tf.constant(0))
+        except (tf.errors.OpError, ValueError):
+            return
+        finally:
+            for variable, value in zip(variables, before, strict=True):
+                variable.assign(value)
+        self.__dict__["update_weights"] = compiled
+
+    def _update_weights(self, gradient: tf.Tensor, norm: tf.Tensor, step: tf.Tensor) -> None:
+        clipped = gradient * (self.settings.clip_norm / tf.maximum(norm, self.settings.clip_norm))
+        self.optimizer.apply([clipped], [self.flat])
+        # The average forgets the initial weights quickly at first, or short runs would never lose them.
+        count = tf.cast(step, tf.float32)
+        decay = tf.minimum(self.settings.average, (1.0 + count) / (10.0 + count))
+        self.averaged.assign(decay * self.averaged + (1.0 - decay) * self.flat)
+
+    def _loss(
+        self, flat: keras.Variable, batch: Batch, step: tf.Tensor, training: bool
+    ) -> tuple[tf.Tensor, list[tuple[keras.Variable, tf.Tensor]]]:
+        """Mean negative log density on the parameters' own scale, and the non-trainable weights that changed."""
+        arguments, log_det = self.learner.prepare(batch, seeds.fold_in(self._noise_seed, step))
+        state = [
+            self._dropout_state(number, step) if _is_random_state(variable) else variable.value
+            for number, variable in enumerate(self.network_state)
+        ]
+        log_prob, new_state = self.learner.network.stateless_call(
+            self.weight_layout.unpack(flat.value), state, *arguments, training=training
+        )
+        moved = [
+            (variable, new)
+            for variable, old, new in zip(self.network_state, state, new_state, strict=True)
+            if new is not old and not _is_random_state(variable)
+        ]
+        return -tf.reduce_mean(log_prob + log_det), moved
+
+    def _dropout_state(self, number: int, step: tf.Tensor) -> tf.Tensor:
+        """State of a Keras seed generator, as a pure function of the seed and the step."""
+        return tf.bitcast(seeds.fold_in(seeds.fold_in(self._dropout_seed, number), step), tf.uint32)
+
+    def _variable(self, name: str, value: Any, trainable: bool = False) -> keras.Variable:
+        value = np.asarray(value)
+        return self.add_weight(
+            shape=value.shape,
+            dtype=value.dtype.name,
+            initializer=lambda shape, dtype=None: tf.constant(value),
+            trainable=trainable,
+            name=name,
+        )
+
+
+def _is_random_state(variable: keras.Variable) -> bool:
+    return "seed_generator_state" in variable.name

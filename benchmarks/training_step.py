@@ -1,0 +1,128 @@
+"""Time of a training step: simulate, evaluate, differentiate, update.
+
+    python benchmarks/training_step.py [--quick]
+
+Prints milliseconds a step and simulations a second for three problems at batch 64: the linear toy with a coupling
+flow of about 219,000 weights, the SIR model, and a series of 81 steps and 3 channels with Conv + LSTM. On the toy it
+also times the forward and backward pass alone, on fixed data, and prints the ratio: what simulating, optimising and
+averaging cost on top. Medians of interleaved rounds, so that a busy machine disturbs all alike.
+"""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import time
+from collections.abc import Callable
+from importlib.metadata import version
+
+import numpy as np
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+import bayesinn as bi
+from bayesinn import seeds
+from bayesinn.amortizer import AmortizedPosterior
+from bayesinn.training.settings import TrainingSettings
+from bayesinn.training.sources import GraphSource
+from bayesinn.training.step import TrainingModel
+
+tfd = tfp.distributions
+
+BATCH = 64
+STEPS_PER_CALL = 50
+SEED = 1
+
+
+@bi.simulator(prior={"level": tfd.Normal(tf.zeros(5), 1.0)})
+def series(parameters: dict[str, tf.Tensor], seed: tf.Tensor) -> dict[str, tf.Tensor]:
+    """A random walk of 81 steps and 3 channels; five numbers decide its drift."""
+    level = parameters["level"]
+    noise = tf.random.stateless_normal((tf.shape(level)[0], 81, 3), seed)
+    return {"series": tf.cumsum(0.1 * noise + level[:, None, :3], axis=1) + level[:, None, 3:4]}
+
+
+def trainer(posterior: AmortizedPosterior) -> TrainingModel:
+    """The training model that ``fit`` would run."""
+    settings = TrainingSettings(100_000, 1_000, BATCH, SEED, 1e-4, 1.0, 0.999, None, "auto")
+    learner, _ = posterior.new_learner(SEED, None)
+    model = TrainingModel(learner, GraphSource(posterior.simulator, settings), settings)
+    model.compile(optimizer="adam")
+    model.optimizer.build([model.flat])
+    model.compile_update()
+    return model
+
+
+def full_steps(model: TrainingModel) -> Callable[[], object]:
+    """Many steps in one call, as in training."""
+
+    @tf.function
+    def call() -> tf.Tensor:
+        for step in tf.range(STEPS_PER_CALL):
+            model.train_step((step,))
+        return model.loss_mean.result()
+
+    return call
+
+
+def forward_backward(model: TrainingModel) -> Callable[[], object]:
+    """Loss and gradient alone, on fixed prepared data, as many times."""
+    batch, _ = model.source.batch((tf.constant(0),))
+    arguments, _ = model.learner.prepare(batch, seeds.tensor_seed(SEED, "dequantise"))
+    state = [variable.value for variable in model.network_state]
+
+    @tf.function
+    def call() -> tf.Tensor:
+        total = tf.zeros(())
+        for _ in tf.range(STEPS_PER_CALL):
+            # Steps of training depend on each other; these would run beside each other if they were let.
+            tf.autograph.experimental.set_loop_options(parallel_iterations=1)
+            with tf.GradientTape() as tape:
+                weights = model.weight_layout.unpack(model.flat.value)
+                log_prob, _ = model.learner.network.stateless_call(weights, state, *arguments, training=True)
+                loss = -tf.reduce_mean(log_prob)
+            total += tf.reduce_sum(tape.gradient(loss, model.flat.value))
+        return total
+
+    return call
+
+
+def milliseconds(calls: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
+    """Median milliseconds a step, the calls taking turns."""
+    times: dict[str, list[float]] = {name: [] for name in calls}
+    for call in calls.values():
+        call()
+    for _ in range(rounds):
+        for name, call in calls.items():
+            started = time.perf_counter()
+            np.asarray(call())
+            times[name].append((time.perf_counter() - started) / STEPS_PER_CALL * 1e3)
+    return {name: float(np.median(values)) for name, values in times.items()}
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--quick", action="store_true", help="few rounds: checks that it runs, the numbers are rough")
+    rounds = 3 if parser.parse_args().quick else 30
+
+    toy = trainer(AmortizedPosterior(bi.get("linear"), flow=bi.flows.coupling(blocks=6, hidden=(128, 132))))
+    calls = {
+        "toy, forward + backward alone": forward_backward(toy),
+        "toy": full_steps(toy),
+        "sir": full_steps(trainer(AmortizedPosterior(bi.get("sir")))),
+        "81 x 3 series": full_steps(
+            trainer(AmortizedPosterior(series, bi.summaries.ConvLSTM(64, filters=(64, 64), lstm_units=128)))
+        ),
+    }
+    results = milliseconds(calls, rounds)
+    print(f"batch {BATCH}, {toy.flat.shape[0]:,} weights in the toy's flow, seed {SEED}")
+    print(f"TensorFlow {version('tensorflow')}, Keras {version('keras')}, Python {platform.python_version()}")
+    for name, value in results.items():
+        print(f"{name:<32}{value:8.2f} ms/step {BATCH / value * 1e3:12,.0f} simulations/s")
+    ratio = results["toy"] / results["toy, forward + backward alone"]
+    print(f"overhead of the toy's step over forward + backward: {ratio:.2f}x")
+
+
+if __name__ == "__main__":
+    main()
