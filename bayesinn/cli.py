@@ -1,0 +1,151 @@
+"""The command line: parse, call the library, print. Heavy modules are imported inside the commands."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+app = typer.Typer(
+    help="Amortized simulation-based Bayesian inference. NAME is a registered simulator, or file.py:object.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="A registered simulator, or file.py:object.")]
+RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, as 'train' or 'run' left it.")]
+Output = Annotated[Path | None, typer.Option(help="Run folder to write. [default: runs/NAME]", show_default=False)]
+Data = Annotated[
+    Path | None, typer.Option(help="Observation: .csv, .json or .npz. [default: what ships with the simulator]")
+]
+Steps = Annotated[int, typer.Option(help="Training steps.", min=1)]
+BatchSize = Annotated[int, typer.Option(help="Simulations per step.", min=1)]
+Seed = Annotated[int, typer.Option(help="Decides every random number.", min=0)]
+Draws = Annotated[int, typer.Option(help="Posterior draws for the observation.", min=2)]
+Simulations = Annotated[int, typer.Option(help="Simulated observations to diagnose on.", min=20)]
+Resume = Annotated[bool, typer.Option("--resume", help="Continue from the checkpoint in the run folder.")]
+
+_DIAGNOSIS_DRAWS = 250
+
+
+@app.command(name="list")
+def list_simulators() -> None:
+    """List the registered simulators."""
+    import bayesinn as bi
+
+    for name in bi.available():
+        summary = (bi.get(name).__doc__ or "").strip().partition("\n")[0]
+        typer.echo(f"{name:<16}{summary}")
+
+
+@app.command()
+def train(
+    name: Name,
+    output: Output = None,
+    steps: Steps = 5_000,
+    batch_size: BatchSize = 256,
+    seed: Seed = 1,
+    resume: Resume = False,
+) -> None:
+    """Train a posterior into a run folder."""
+    import bayesinn as bi
+    from bayesinn.run import Run
+
+    simulator = bi.get(name)
+    run = Run(output or Path("runs") / simulator.name)
+    run.train(simulator, steps=steps, batch_size=batch_size, seed=seed, resume=resume)
+    typer.echo(f"saved {run.folder}/posterior")
+
+
+@app.command()
+def infer(run: RunFolder, data: Data = None, draws: Draws = 4_000, seed: Seed = 2) -> None:
+    """Infer the parameters of an observation, with a trained posterior."""
+    from bayesinn.data_files import read_data
+    from bayesinn.run import Run
+
+    folder = Run(run)
+    posterior = folder.posterior()
+    tree, table = folder.infer(posterior, None if data is None else read_data(data), draws=draws, seed=seed)
+    _print_posterior(table, float(tree["sample_stats"]["out_of_distribution_p"]))
+    typer.echo(f"saved {run}/posterior.nc, posterior.csv and figures")
+
+
+@app.command()
+def diagnose(run: RunFolder, simulations: Simulations = 1_000, seed: Seed = 3) -> None:
+    """Check a trained posterior on fresh simulations; the exit status is 1 if it fails."""
+    from bayesinn.run import Run
+
+    folder = Run(run)
+    result = folder.diagnose(folder.posterior(), simulations=simulations, draws=_DIAGNOSIS_DRAWS, seed=seed)
+    typer.echo(repr(result))
+    if not result.passed:
+        raise typer.Exit(1)
+
+
+@app.command()
+def report(run: RunFolder, simulations: Simulations = 1_000, seed: Seed = 3) -> None:
+    """Write report.html from a run folder."""
+    from bayesinn.run import Run
+
+    folder = Run(run)
+    posterior = folder.posterior()
+    result = folder.diagnose(posterior, simulations=simulations, draws=_DIAGNOSIS_DRAWS, seed=seed)
+    typer.echo(f"saved {folder.report(posterior, result)}")
+
+
+@app.command(name="run")
+def run_all(
+    name: Name,
+    output: Output = None,
+    data: Data = None,
+    steps: Steps = 5_000,
+    batch_size: BatchSize = 256,
+    draws: Draws = 4_000,
+    simulations: Simulations = 1_000,
+    seed: Seed = 1,
+    resume: Resume = False,
+) -> None:
+    """Train, diagnose, infer and report, all into one run folder."""
+    import bayesinn as bi
+    from bayesinn.data_files import read_data
+    from bayesinn.run import Run
+
+    simulator = bi.get(name)
+    observation = None if data is None else read_data(data)
+    run = Run(output or Path("runs") / simulator.name)
+    posterior = run.train(simulator, steps=steps, batch_size=batch_size, seed=seed, resume=resume)
+    typer.echo("\ndiagnosing")
+    diagnosis = run.diagnose(posterior, simulations=simulations, draws=_DIAGNOSIS_DRAWS, seed=seed + 2)
+    typer.echo(repr(diagnosis))
+    if observation is not None or simulator.observed is not None:
+        typer.echo("\ninferring")
+        tree, table = run.infer(posterior, observation, draws=draws, seed=seed + 1)
+        _print_posterior(table, float(tree["sample_stats"]["out_of_distribution_p"]))
+    typer.echo(f"\nsaved {run.report(posterior, diagnosis)}")
+
+
+def _print_posterior(table: pd.DataFrame, p_value: float) -> None:
+    typer.echo(table.to_string(float_format=lambda value: f"{value:.4g}"))
+    typer.echo(f"how typical the observation is of the simulations: p = {p_value:.2g}")
+    if p_value < 0.01:
+        typer.echo("WARNING: it is out of distribution, the posterior is an extrapolation", err=True)
+
+
+def main() -> None:
+    """Run the command line; errors that the library raises on purpose are printed without a traceback."""
+    from bayesinn.errors import BayesinnError
+
+    try:
+        app()
+    except BayesinnError as error:
+        typer.echo(f"error: {error}", err=True)
+        raise SystemExit(2) from error
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,178 @@
+"""A run folder: everything about one posterior, from training to report.
+
+posterior/      saved posterior, for bayesinn.load
+checkpoint/     state of training, to resume from
+history.csv     loss by step
+posterior.nc    inference data of the observation, for ArviZ
+posterior.csv   table of the posterior, beside the exact one where known
+figures/        PNG
+report.html     verdict, tables and figures in one file
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import arviz as az
+import numpy as np
+import pandas as pd
+import xarray
+
+from bayesinn import plots
+from bayesinn.amortizer import AmortizedPosterior
+from bayesinn.diagnose import diagnose
+from bayesinn.diagnostics import Diagnosis
+from bayesinn.errors import InputError
+from bayesinn.reference import exact_draws
+from bayesinn.report import Figure, Section
+from bayesinn.saving import load
+from bayesinn.simulation.simulator import Simulator
+from bayesinn.tables import posterior_table
+
+# Where the largest count is this many times the smallest positive one, a linear axis hides most of the data.
+_LOGARITHMIC_RATIO = 20.0
+
+
+@dataclass(frozen=True)
+class Run:
+    """A folder with the results of one posterior.
+
+    Parameters
+    ----------
+    folder : Path
+    """
+
+    folder: Path
+
+    def train(
+        self, simulator: Simulator, *, steps: int, batch_size: int, seed: int, resume: bool, progress: bool = True
+    ) -> AmortizedPosterior:
+        """Train with default networks; keeps checkpoints, the posterior and the history."""
+        posterior = AmortizedPosterior(simulator)
+        posterior.fit(
+            steps=steps,
+            batch_size=batch_size,
+            seed=seed,
+            checkpoint=self.folder / "checkpoint",
+            resume=resume,
+            progress=progress,
+        )
+        posterior.save(self.folder / "posterior")
+        posterior.history.to_csv(self.folder / "history.csv", index=False)
+        self._save(plots.loss(posterior.history), "loss")
+        return posterior
+
+    def posterior(self, simulator: Simulator | None = None) -> AmortizedPosterior:
+        """The saved posterior."""
+        return load(self.folder / "posterior", simulator)
+
+    def infer(
+        self, posterior: AmortizedPosterior, data: Mapping[str, Any] | None, *, draws: int, seed: int
+    ) -> tuple[xarray.DataTree, pd.DataFrame]:
+        """Posterior of an observation (the simulator's own if None): inference data and table, both saved."""
+        simulator = posterior.simulator
+        data = simulator.observed if data is None else data
+        if data is None:
+            raise InputError(
+                f"Observation for simulator {simulator.name!r}",
+                expected="data to infer from",
+                got="none, and the simulator ships none",
+                do="give a file: --data FILE",
+            )
+        tree = posterior.infer(data, draws=draws, seed=seed)
+        if "observation" in tree["posterior"].dims:
+            raise InputError(
+                "Data for a run",
+                expected="one observation",
+                got=f"{tree['posterior'].sizes['observation']}",
+                do="use bi.load(...).infer(...) for many",
+            )
+        self.folder.mkdir(parents=True, exist_ok=True)
+        exact = exact_draws(simulator, data, seed=seed)
+        values = {str(name): value.values[0] for name, value in tree["posterior"].data_vars.items()}
+        table = posterior_table(values, simulator.labels, exact)
+        table.to_csv(self.folder / "posterior.csv", index_label="parameter")
+        tree.to_netcdf(self.folder / "posterior.nc", engine="h5netcdf")
+        prior = {str(name): value.values[0] for name, value in tree["prior"].data_vars.items()}
+        self._save(plots.marginals(values, prior=prior, reference=exact, labels=simulator.labels), "marginals")
+        if len(table) > 1:
+            self._save(plots.pairs(values, labels=simulator.labels, shown=list(table.index)[:12]), "pairs")
+        for name in simulator.observable_shapes:
+            figure = _predictive(tree, name, simulator)
+            if figure is None:
+                # The answer matters more than its picture: far out of distribution, simulations may well overflow.
+                warnings.warn(f"no figure of {name}: data simulated from the posterior are not finite", stacklevel=2)
+                (self.folder / "figures" / f"predictive_{name}.png").unlink(missing_ok=True)
+            else:
+                self._save(figure, f"predictive_{name}")
+        return tree, table
+
+    def diagnose(self, posterior: AmortizedPosterior, *, simulations: int, draws: int, seed: int) -> Diagnosis:
+        """Check on fresh simulations; saves numbers and figures."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        diagnosis = diagnose(posterior, simulations=simulations, draws=draws, seed=seed)
+        diagnosis.to_dataframe().to_csv(self.folder / "diagnosis.csv", index_label="parameter")
+        diagnosis.plot(self.folder / "figures")
+        return diagnosis
+
+    def report(self, posterior: AmortizedPosterior, diagnosis: Diagnosis) -> Path:
+        """Write ``report.html`` from the diagnosis and whatever the folder holds."""
+        sections = []
+        if (self.folder / "posterior.csv").is_file():
+            sections.append(self._posterior_section(posterior.simulator))
+        sections.append(
+            Section(
+                "Training",
+                "The loss is the mean of -log q(parameters | data) over fresh simulations, in nats.",
+                figures=[Figure(plots.loss(posterior.history), "It should be flat at the end: more steps won't help.")],
+            )
+        )
+        return diagnosis.to_html(
+            self.folder / "report.html", title=f"Posterior of {posterior.simulator.name}", sections=sections
+        )
+
+    def _posterior_section(self, simulator: Simulator) -> Section:
+        table = pd.read_csv(self.folder / "posterior.csv", index_col="parameter", keep_default_na=False)
+        tree = az.from_netcdf(self.folder / "posterior.nc", engine="h5netcdf")
+        p_value = float(tree["sample_stats"]["out_of_distribution_p"])
+        tree.close()
+        typical = (
+            f"The observation is typical of the simulations the network was trained on (p = {p_value:.2g})."
+            if p_value >= 0.01
+            else f"The observation is unlike the simulations the network was trained on (p = {p_value:.2g}): "
+            "the posterior is an extrapolation, and not to be trusted."
+        )
+        captions = {
+            "marginals": "Posterior, prior, and the exact posterior where it is known.",
+            "pairs": "Pairs of parameters: contours hold 50 and 90 % of the posterior.",
+            **{
+                f"predictive_{name}": f"Data simulated from the posterior beside the observed {name}: the observation "
+                "should look like one of them."
+                for name in simulator.observable_shapes
+            },
+        }
+        figures = [
+            Figure(file.read_bytes(), caption)
+            for name, caption in captions.items()
+            if (file := self.folder / "figures" / f"{name}.png").is_file()
+        ]
+        return Section("Posterior of the observed data", typical, table=table, figures=figures)
+
+    def _save(self, figure: plots.Canvas, name: str) -> None:
+        folder = self.folder / "figures"
+        folder.mkdir(parents=True, exist_ok=True)
+        plots.save(figure, folder / f"{name}.png")
+
+
+def _predictive(tree: xarray.DataTree, name: str, simulator: Simulator) -> plots.Canvas | None:
+    predicted = np.asarray(tree["posterior_predictive"][name])[0]
+    observed = np.asarray(tree["observed_data"][name])
+    if not np.isfinite(predicted[:, np.isfinite(observed)]).all():
+        return None
+    positive = observed[np.isfinite(observed) & (observed > 0)]
+    wide = positive.size > 0 and not np.any(observed < 0) and positive.max() > _LOGARITHMIC_RATIO * positive.min()
+    return plots.posterior_predictive(predicted, observed, name=name, labels=simulator.labels, logarithmic=bool(wide))

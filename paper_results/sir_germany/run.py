@@ -1,0 +1,70 @@
+"""SIR in Germany, 2 to 15 March 2020: published, ours, and exact.
+
+    python paper_results/sir_germany/run.py [--quick]
+
+Trains the TensorFlow simulator and the same model in plain Python with the defaults of ``bayesinn run``, infers from
+the 14 counts, and writes results.csv and figures beside this file. ``--quick`` trains briefly into a temporary folder,
+to check that it runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from pathlib import Path
+
+import pandas as pd
+
+import bayesinn as bi
+from bayesinn import plots
+from bayesinn.run import Run
+from bayesinn.tables import posterior_table
+
+SEED = 1
+STEPS, BATCH_SIZE = 5_000, 256
+EXACT_PRIOR_DRAWS = 3_000_000
+# Posterior means of the authors' trained network, read off a figure of OutbreakFlow (see README.md).
+PUBLISHED = {"lambda": 0.40, "mu": 0.125, "delay": 7.8, "I0": 29.0, "psi": 3.4}
+NAMES = {"sir": "ours", "sir_numpy": "ours, plain Python"}
+
+
+def main() -> None:
+    """Train, infer, compare, write."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--quick", action="store_true")
+    quick = parser.parse_args().quick
+    steps = 50 if quick else STEPS
+    with tempfile.TemporaryDirectory() as folder:
+        target = Path(folder) if quick else Path(__file__).parent
+        exact = bi.reference.importance(
+            bi.get("sir"), bi.get("sir").observed, draws=100_000 if quick else EXACT_PRIOR_DRAWS, seed=SEED
+        )
+        columns = {("published", "mean"): pd.Series(PUBLISHED)}
+        reference = posterior_table(exact.draws(50_000, SEED), bi.get("sir").labels)
+        for statistic in ("mean", "sd", "2.5 %", "97.5 %"):
+            columns["exact", statistic] = reference[statistic]
+        for simulator, label in NAMES.items():
+            run = Run(Path(folder) / simulator)
+            started = time.monotonic()
+            posterior = run.train(bi.get(simulator), steps=steps, batch_size=BATCH_SIZE, seed=SEED, resume=False)
+            print(f"{simulator}: trained in {time.monotonic() - started:.0f} s")
+            _, table = run.infer(posterior, None, draws=20_000, seed=SEED + 1)
+            for statistic in ("mean", "sd", "2.5 %", "97.5 %"):
+                columns[label, statistic] = table[statistic]
+            columns[label, "error of mean / exact sd"] = (table["mean"] - reference["mean"]) / reference["sd"]
+            columns[label, "sd / exact sd"] = table["sd"] / reference["sd"]
+            if simulator == "sir":
+                diagnosis = run.diagnose(posterior, simulations=50 if quick else 1_000, draws=250, seed=SEED + 2)
+                print(diagnosis)
+                plots.save(plots.sbc_ecdf(diagnosis.sbc, labels=posterior.simulator.labels), target / "sbc.png")
+                for figure in ("marginals", "predictive_cases"):
+                    (target / f"{figure}.png").write_bytes((run.folder / "figures" / f"{figure}.png").read_bytes())
+        results = pd.DataFrame(columns).loc[list(PUBLISHED)]
+        results.to_csv(target / "results.csv", index_label="parameter", float_format="%.4g")
+        print(results.T.to_string(float_format=lambda value: f"{value:.4g}"))
+        print(f"effective size of the exact answer {exact.effective_size:,.0f}, log evidence {exact.log_evidence:.2f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,294 @@
+"""The command line, as a person meets it: what it prints, what it leaves, and how it ends."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import arviz as az
+import h5py
+import numpy as np
+import pandas as pd
+import pytest
+import xarray
+
+import bayesinn as bi
+from bayesinn.cli import main
+
+MODEL = """
+import bayesinn as bi
+import tensorflow as tf
+import tensorflow_probability as tfp
+tfd = tfp.distributions
+
+@bi.simulator(
+    prior={"rate": tfd.LogNormal(0.0, 0.5)}, context={"days": tfd.Uniform(1.0, 5.0)}, units={"rate": "1/day"}
+)
+def growth(parameters, context, seed):
+    mean = parameters["rate"][:, None] * context["days"][:, None] * tf.ones(3)
+    return {"cases": mean + tf.random.stateless_normal(tf.shape(mean), seed)}
+"""
+
+
+class Answer(NamedTuple):
+    status: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def bayesinn(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Answer]:
+    """Run a command in this process, through the function that the console script calls."""
+
+    def run(*arguments: object) -> Answer:
+        monkeypatch.setattr(sys, "argv", ["bayesinn", *map(str, arguments)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as end:
+            main()
+        out, err = (re.sub(r"\x1b\[[\d;]*m", "", text) for text in capsys.readouterr())
+        return Answer(int(end.value.code or 0), out, err)
+
+    return run
+
+
+def read_tree(folder: Path) -> xarray.DataTree:
+    """Read and close: the next command writes the same file."""
+    tree = az.from_netcdf(folder / "posterior.nc", engine="h5netcdf")
+    loaded = tree.load()
+    tree.close()
+    return loaded
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory) -> str:
+    file = tmp_path_factory.mktemp("model") / "growth_model_of_the_cli.py"
+    file.write_text(MODEL)
+    return f"{file}:growth"
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory, model: str) -> Path:
+    """A run folder as 'train' leaves it."""
+    folder = tmp_path_factory.mktemp("trained") / "run"
+    options = ["--steps", "20", "--batch-size", "32"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["bayesinn", "train", model, "--output", str(folder), *options])
+        with pytest.raises(SystemExit) as end:
+            main()
+    assert not end.value.code
+    return folder
+
+
+def test_help_imports_nothing_heavy(fresh_python) -> None:
+    """TensorFlow takes seconds to import; --help must answer within one."""
+    code = """
+import sys
+from bayesinn import cli
+sys.argv = ["bayesinn", "--help"]
+try:
+    cli.main()
+finally:
+    heavy = {"tensorflow", "keras", "tensorflow_probability", "matplotlib", "pandas", "xarray", "scipy"}
+    print("heavy:", sorted(heavy & set(sys.modules)))
+"""
+    done = fresh_python(code)
+    assert "heavy: []" in done.stdout
+    for command in ("list", "train", "infer", "diagnose", "report", "run"):
+        assert f" {command} " in done.stdout
+
+
+def test_without_a_command_it_helps(bayesinn) -> None:
+    answer = bayesinn()
+    assert "Usage" in answer.out + answer.err
+
+
+def test_list(bayesinn) -> None:
+    answer = bayesinn("list")
+    assert answer.status == 0
+    lines = dict(line.split(maxsplit=1) for line in answer.out.splitlines())
+    assert {"linear", "gaussian", "sir", "sir_numpy"} <= set(lines)
+    assert lines["linear"] == "y = x1 + x2 + noise; one number observed, two wanted."
+
+
+@pytest.mark.slow
+def test_run_does_everything(bayesinn, tmp_path) -> None:
+    folder = tmp_path / "run"
+    options = ["--steps", 60, "--batch-size", 32, "--draws", 200, "--simulations", 100]
+    answer = bayesinn("run", "linear", "--output", folder, *options)
+    assert answer.status == 0
+    assert "step 60 of 60" in answer.out
+    assert "Diagnosis: " in answer.out
+    assert "exact mean" in answer.out
+    assert "how typical the observation is" in answer.out
+    assert f"saved {folder}/report.html" in answer.out
+
+    names = {str(file.relative_to(folder)) for file in folder.rglob("*") if file.is_file()}
+    assert names >= {
+        "posterior/manifest.json",
+        "posterior/weights.h5",
+        "checkpoint/state.h5",
+        "checkpoint/settings.json",
+        "history.csv",
+        "posterior.nc",
+        "posterior.csv",
+        "diagnosis.csv",
+        "report.html",
+        "figures/loss.png",
+        "figures/marginals.png",
+        "figures/pairs.png",
+        "figures/predictive_y.png",
+    }
+    assert not [name for name in names if "unfinished" in name]
+    history = pd.read_csv(folder / "history.csv")
+    assert history["step"].iloc[-1] == 60
+    assert np.isfinite(history["loss"]).all()
+    table = pd.read_csv(folder / "posterior.csv", index_col="parameter")
+    assert table.index.tolist() == ["x1", "x2"]
+    # The observation is y = 1.5: exact mean 2/3, by 20,000 draws.
+    np.testing.assert_allclose(table["exact mean"], 2 / 3, atol=0.03)
+    for figure in (folder / "figures").glob("*.png"):
+        assert figure.read_bytes()[1:4] == b"PNG"
+    report = (folder / "report.html").read_text()
+    assert "Posterior of linear" in report
+    assert "data:image/png;base64" in report
+    tree = read_tree(folder)
+    assert tree["posterior"]["x1"].shape == (1, 200)
+    assert az.summary(tree).index.tolist() == ["x1", "x2"]
+
+    again = bayesinn("run", "linear", "--output", folder, *options)
+    assert again.status == 2
+    assert "error: Checkpoint folder" in again.err
+    assert "Traceback" not in again.err
+    resumed = bayesinn("train", "linear", "--output", folder, "--steps", 60, "--batch-size", 32, "--resume")
+    assert resumed.status == 0
+
+
+def test_train_leaves_a_posterior(trained: Path) -> None:
+    assert bi.load(trained / "posterior").simulator.name == "growth"
+    assert (trained / "history.csv").is_file()
+    assert (trained / "figures" / "loss.png").is_file()
+
+
+def write_csv(path: Path) -> None:
+    path.write_text("cases,days\n1.0,2.0\n2.5,\n2.0,\n")
+
+
+def write_json(path: Path) -> None:
+    path.write_text(json.dumps({"cases": [1.0, 2.5, 2.0], "days": 2.0}))
+
+
+def write_npz(path: Path) -> None:
+    np.savez(path, cases=np.array([1.0, 2.5, 2.0]), days=np.array(2.0))
+
+
+@pytest.mark.parametrize("write", [write_csv, write_json, write_npz])
+def test_infer_from_a_file(bayesinn, trained: Path, tmp_path, write: Callable[[Path], None]) -> None:
+    file = tmp_path / f"data.{write.__name__[6:]}"
+    write(file)
+    answer = bayesinn("infer", trained, "--data", file, "--draws", 50)
+    assert answer.status == 0, answer.err
+    assert "1/day" in answer.out
+    tree = read_tree(trained)
+    assert tree["posterior"]["rate"].shape == (1, 50)
+    assert tree["posterior"]["rate"].attrs["units"] == "1/day"
+    assert tree["observed_data"]["cases"].values.tolist() == [1.0, 2.5, 2.0]
+    assert float(tree["constant_data"]["days"]) == 2.0
+
+
+def test_all_files_give_the_same_answer(trained: Path, tmp_path) -> None:
+    from bayesinn.data_files import read_data
+
+    answers = []
+    for write in (write_csv, write_json, write_npz):
+        file = tmp_path / f"data.{write.__name__[6:]}"
+        write(file)
+        answers.append(bi.load(trained / "posterior").sample(read_data(file), draws=5, seed=1)["rate"])
+    np.testing.assert_array_equal(answers[0], answers[1])
+    np.testing.assert_array_equal(answers[0], answers[2])
+
+
+def test_odd_data_are_warned_of(bayesinn, trained: Path, tmp_path) -> None:
+    file = tmp_path / "data.json"
+    file.write_text(json.dumps({"cases": [150.0, -60.0, 0.0], "days": 2.0}))
+    answer = bayesinn("infer", trained, "--data", file, "--draws", 20)
+    assert answer.status == 0
+    assert "WARNING: it is out of distribution" in answer.err
+
+
+def test_diagnose_tells_pass_from_failure_by_its_status(bayesinn, trained: Path) -> None:
+    answer = bayesinn("diagnose", trained, "--simulations", 200)
+    assert answer.status == (0 if "Diagnosis: passed" in answer.out else 1)
+    assert (trained / "diagnosis.csv").is_file()
+
+
+@pytest.fixture
+def overconfident(trained: Path, tmp_path) -> Path:
+    """The same posterior, with draws at a third of their spread."""
+    folder = Path(shutil.copytree(trained, tmp_path / "run"))
+    with h5py.File(folder / "posterior" / "weights.h5", "r+") as file:
+        file["parameters/scale"][()] = file["parameters/scale"][()] / 3.0
+    return folder
+
+
+def test_diagnose_fails_a_broken_posterior(bayesinn, overconfident: Path) -> None:
+    answer = bayesinn("diagnose", overconfident, "--simulations", 200)
+    assert answer.status == 1
+    assert "Diagnosis: FAILED" in answer.out
+
+
+def test_report(bayesinn, trained: Path) -> None:
+    answer = bayesinn("report", trained, "--simulations", 50)
+    assert answer.status == 0
+    assert "growth" in (trained / "report.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "fragments"),
+    [
+        (["train", "nobody"], ["error: Simulator 'nobody'", "linear", "do this:"]),
+        (["train", "nowhere.py:model"], ["error: Simulator file", "nowhere.py"]),
+        (["infer", "nowhere"], ["error: Folder 'nowhere/posterior'", "no such folder"]),
+        (["train", "linear", "--steps", "0"], ["--steps"]),
+        (["train", "linear", "--setps", "5"], ["--setps"]),
+        (["conquer"], ["conquer"]),
+    ],
+)
+def test_mistakes_end_with_status_2_and_no_traceback(bayesinn, tmp_path, monkeypatch, arguments, fragments) -> None:
+    monkeypatch.chdir(tmp_path)
+    answer = bayesinn(*arguments)
+    assert answer.status == 2
+    assert "Traceback" not in answer.err
+    for fragment in fragments:
+        assert fragment in answer.err
+    assert not list(tmp_path.iterdir())
+
+
+def test_inferring_without_data_says_so(bayesinn, trained: Path) -> None:
+    answer = bayesinn("infer", trained)
+    assert answer.status == 2
+    assert "give a file: --data FILE" in answer.err
+
+
+def test_several_observations_are_refused(bayesinn, trained: Path, tmp_path) -> None:
+    file = tmp_path / "data.npz"
+    np.savez(file, cases=np.ones((4, 3)), days=np.ones(4))
+    answer = bayesinn("infer", trained, "--data", file)
+    assert answer.status == 2
+    assert "one observation" in answer.err
+
+
+def test_the_console_script(fresh_python) -> None:
+    code = """
+import runpy, sys
+sys.argv = ["bayesinn", "train", "nobody"]
+runpy.run_module("bayesinn.cli", run_name="__main__")
+"""
+    done = fresh_python(code, check=False)
+    assert done.returncode == 2
+    assert "error: Simulator 'nobody'" in done.stderr
+    assert "Traceback" not in done.stderr
