@@ -106,7 +106,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="few rounds: checks that it runs, the numbers are rough")
     rounds = 3 if parser.parse_args().quick else 30
 
-    toy = trainer(AmortizedPosterior(bi.get("linear"), flow=bi.flows.coupling(blocks=6, hidden=(128, 132))))
+    toy = trainer(AmortizedPosterior(bi.get("linear"), flow=bi.flows.coupling(blocks=6, hidden=(132, 132))))
     calls = {
         "toy, forward + backward alone": forward_backward(toy),
         "toy": full_steps(toy),

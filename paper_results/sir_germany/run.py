@@ -61,6 +61,7 @@ def main() -> None:
                 for figure in ("marginals", "predictive_cases"):
                     (target / f"{figure}.png").write_bytes((run.folder / "figures" / f"{figure}.png").read_bytes())
         results = pd.DataFrame(columns).loc[list(PUBLISHED)]
+        results.columns = [f"{who}: {statistic}" for who, statistic in results.columns]
         results.to_csv(target / "results.csv", index_label="parameter", float_format="%.4g")
         print(results.T.to_string(float_format=lambda value: f"{value:.4g}"))
         print(f"effective size of the exact answer {exact.effective_size:,.0f}, log evidence {exact.log_evidence:.2f}")

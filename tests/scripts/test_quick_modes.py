@@ -1,0 +1,23 @@
+"""Benchmarks and reproductions run in their quick mode."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SCRIPTS = sorted([*ROOT.glob("benchmarks/*.py"), *ROOT.glob("paper_results/*/run.py")])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_quick_mode(script, tmp_path):
+    before = {file: file.stat().st_mtime_ns for file in script.parent.iterdir()}
+    finished = subprocess.run(
+        [sys.executable, script, "--quick"], capture_output=True, text=True, cwd=tmp_path, check=False
+    )
+    assert finished.returncode == 0, finished.stderr
+    assert finished.stdout
+    # Rough numbers must not replace those that are committed.
+    assert {file: file.stat().st_mtime_ns for file in script.parent.iterdir()} == before
