@@ -17,7 +17,6 @@ from bayesinn.naming import Labels
 BLUE = "#0072B2"
 ORANGE = "#E69F00"
 RED = "#D55E00"
-GREEN = "#009E73"
 BLACK = "#222222"
 GREY = "#8A8A8A"
 LIGHT_GREY = "#D9D9D9"

@@ -29,7 +29,6 @@ class ProgressReport(keras.callbacks.Callback):
     def __init__(self, first_step: int = 0) -> None:
         super().__init__()
         self._step = first_step
-        self._first_step = first_step
         self._shown = -1
         self._bar: Progress | None = None
 
