@@ -21,7 +21,7 @@ from bayesinn.learner import Learner
 from bayesinn.network import PosteriorNetwork
 from bayesinn.observables import DataSpace
 from bayesinn.observations import check_observations, check_parameters
-from bayesinn.offline import check_consistent, fingerprint, offline_arrays
+from bayesinn.offline import check_consistent, check_support, fingerprint, offline_arrays
 from bayesinn.out_of_distribution import Reference
 from bayesinn.parameters import ParameterSpace
 from bayesinn.sampling import Sampler
@@ -166,6 +166,9 @@ class AmortizedPosterior:
         )
         settings = TrainingSettings(*length, seed, learning_rate, clip_norm, average, patience, xla)
         learner, pilot = self.new_learner(seed, arrays)
+        for part in (arrays, held_out):
+            if part is not None:
+                check_support(learner.parameters, part)
         source = self._source(arrays, settings)
         if progress:
             print(self._plan(learner, source), flush=True)

@@ -10,6 +10,7 @@ import numpy as np
 
 from bayesinn import seeds
 from bayesinn.errors import InputError
+from bayesinn.parameters import ParameterSpace
 from bayesinn.simulation import checks
 from bayesinn.simulation.simulator import Arrays, Simulator
 
@@ -77,6 +78,20 @@ def offline_arrays(
     held_out, kept = np.split(order, [round(validation * rows)])
     training = {name: value[kept] for name, value in arrays.items()}
     return training, {name: value[held_out] for name, value in arrays.items()} if len(held_out) else None
+
+
+def check_support(space: ParameterSpace, arrays: Arrays) -> None:
+    """Refuse parameters that the prior can't have drawn: they would be moved to the edge of its support unseen."""
+    outside = ~np.isfinite(space.prior_log_prob({name: arrays[name] for name in space.names}).numpy())
+    if outside.any():
+        row = int(np.argmax(outside))
+        raise InputError(
+            "Training data",
+            expected="parameters inside the prior's support",
+            got=f"{int(outside.sum())} of {len(outside)} rows outside, one of them "
+            f"{ {name: arrays[name][row].tolist() for name in space.names} }",
+            do="drop those rows, or widen the prior to the one they were drawn from",
+        )
 
 
 def fingerprint(arrays: Arrays) -> str:

@@ -9,6 +9,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 import bayesinn as bi
+from bayesinn.errors import InputError
 from bayesinn.offline import offline_arrays
 from simulators.linear import linear
 from tests.core.fitting import equal, fit
@@ -105,3 +106,14 @@ def test_moving_statistics_move() -> None:
     assert np.abs(layer.moving_mean.numpy()).max() > 1e-4
     assert not np.array_equal(layer.moving_variance.numpy(), np.ones(4))
     assert equal(posterior, fit(simulator, summary=Normalising()))
+
+
+def test_parameters_outside_the_support_are_refused() -> None:
+    @bi.simulator(prior={"share": tfd.Uniform(0.0, 1.0)})
+    def noisy(parameters, seed):
+        return {"y": parameters["share"] + tf.random.stateless_normal(tf.shape(parameters["share"]), seed)}
+
+    rows = noisy.sample(40, seed=1)
+    rows["share"] = np.where(np.arange(40) == 7, 1.5, rows["share"])
+    with pytest.raises(InputError, match=r"1 of \d+ rows outside, one of them .*1\.5"):
+        bi.AmortizedPosterior(noisy).fit(rows, epochs=1, progress=False)
