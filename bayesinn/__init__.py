@@ -14,11 +14,14 @@ from bayesinn._version import __version__
 if TYPE_CHECKING:
     from bayesinn import diagnostics, flows, plots, reference, summaries, testing
     from bayesinn.amortizer import AmortizedPosterior
-    from bayesinn.diagnose import diagnose
+    from bayesinn.diagnosing import diagnose
+    from bayesinn.diagnostics import compare
+    from bayesinn.misspecified import misspecification
     from bayesinn.naming import Labels
     from bayesinn.saving import load
     from bayesinn.simulation.registry import available, get, register
     from bayesinn.simulation.simulator import Simulator, simulator
+    from bayesinn.simulator_check import simulator_report
 
 _MODULES = ("diagnostics", "flows", "plots", "reference", "summaries", "testing")
 _NAMES = {
@@ -26,11 +29,14 @@ _NAMES = {
     "Labels": "bayesinn.naming",
     "Simulator": "bayesinn.simulation.simulator",
     "available": "bayesinn.simulation.registry",
-    "diagnose": "bayesinn.diagnose",
+    "compare": "bayesinn.diagnostics",
+    "diagnose": "bayesinn.diagnosing",
     "get": "bayesinn.simulation.registry",
     "load": "bayesinn.saving",
+    "misspecification": "bayesinn.misspecified",
     "register": "bayesinn.simulation.registry",
     "simulator": "bayesinn.simulation.simulator",
+    "simulator_report": "bayesinn.simulator_check",
 }
 
 __all__ = [
@@ -39,15 +45,18 @@ __all__ = [
     "Simulator",
     "__version__",
     "available",
+    "compare",
     "diagnose",
     "diagnostics",
     "flows",
     "get",
     "load",
+    "misspecification",
     "plots",
     "reference",
     "register",
     "simulator",
+    "simulator_report",
     "summaries",
     "testing",
 ]

@@ -27,7 +27,7 @@ from bayesinn.parameters import ParameterSpace
 from bayesinn.sampling import Sampler
 from bayesinn.simulation import checks
 from bayesinn.simulation.simulator import Arrays, Simulator
-from bayesinn.summaries import Summary
+from bayesinn.summaries import DeepSet, SetTransformer, Summary
 from bayesinn.training.settings import TrainingSettings, training_length
 from bayesinn.training.sources import ArraySource, GraphSource, Source, WorkerSource
 from bayesinn.training.train import TrainingResult, broken_training, train
@@ -211,7 +211,8 @@ class AmortizedPosterior:
         -------
         Draws
             Dict of parameter to array (n_obs, draws, *event), or (draws, *event) for one observation without batch
-            axis, all inside the prior's support; with ``p_value`` and ``out_of_distribution`` for each observation.
+            axis, all inside the prior's support; with ``p_value``, ``unusual`` and ``out_of_distribution`` for each
+            observation.
         """
         trained = self._require_trained()
         if isinstance(draws, bool) or not isinstance(draws, int | np.integer) or draws < 1:
@@ -220,10 +221,10 @@ class AmortizedPosterior:
         observations = check_observations(self.simulator, data)
         condition, inputs = trained.sampler.condition(observations.arrays)
         values = trained.sampler.sample(condition, int(draws), seeds.tensor_seed(seed, "draws"))
-        p_value = trained.reference.p_value(condition, inputs)
+        typical = trained.reference.compare(condition, inputs)
         if not observations.batched:
-            return Draws({name: value[0] for name, value in values.items()}, p_value[0])
-        return Draws(values, p_value)
+            return Draws({name: value[0] for name, value in values.items()}, typical.p_value[0], typical.unusual[0])
+        return Draws(values, *typical)
 
     def log_prob(self, parameters: Mapping[str, Any], data: Mapping[str, Any]) -> np.ndarray:
         """Log posterior density, on the parameters' own scale.
@@ -245,6 +246,21 @@ class AmortizedPosterior:
         condition, _ = trained.sampler.condition(observations.arrays)
         result = trained.sampler.log_prob(values, condition).reshape(batch_shape)
         return result if observations.batched else result[0]
+
+    def summarize(self, data: Mapping[str, Any]) -> np.ndarray:
+        """What the flow sees of each observation: the summaries, then the context.
+
+        Parameters
+        ----------
+        data : dict of name to array (n_obs, ...), or one observation without the first axis
+
+        Returns
+        -------
+        array (n_obs, c), or (c,)
+        """
+        observations = check_observations(self.simulator, data)
+        condition, _ = self._require_trained().sampler.condition(observations.arrays)
+        return condition if observations.batched else condition[0]
 
     def infer(self, data: Mapping[str, Any], *, draws: int = 1_000, seed: int = 0) -> xarray.DataTree:
         """Everything about the posterior of an observation, for ArviZ.
@@ -349,7 +365,8 @@ class AmortizedPosterior:
     def _finish(self, learner: Learner, result: TrainingResult, training: dict[str, Any], pilot: Arrays) -> None:
         sampler = Sampler(learner)
         data = {name: value for name, value in pilot.items() if name in learner.data.scalings}
-        reference = Reference.fit(*sampler.condition(data))
+        sets = [name for name, summary in self.summaries.items() if isinstance(summary, DeepSet | SetTransformer)]
+        reference = Reference.fit(*sampler.condition(data), pooled=sets)
         settings: TrainingSettings = training.pop("settings")
         training = {
             **training,

@@ -9,6 +9,11 @@ import typer
 
 if TYPE_CHECKING:
     import pandas as pd
+    import xarray
+
+    from bayesinn.amortizer import AmortizedPosterior
+    from bayesinn.diagnostics import Diagnosis
+    from bayesinn.run import Run
 
 app = typer.Typer(
     help="Amortized simulation-based Bayesian inference. NAME is a registered simulator, or file.py:object.",
@@ -28,6 +33,8 @@ BatchSize = Annotated[int, typer.Option(help="Simulations per step.", min=1)]
 Seed = Annotated[int, typer.Option(help="Decides every random number.", min=0)]
 Draws = Annotated[int, typer.Option(help="Posterior draws for the observation.", min=2)]
 Simulations = Annotated[int, typer.Option(help="Simulated observations to diagnose on.", min=20)]
+CheckSimulations = Annotated[int, typer.Option("--simulations", help="Simulations to look at.", min=50)]
+Report = Annotated[Path | None, typer.Option("--output", help="HTML report to write.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Continue from the checkpoint in the run folder.")]
 
 _DIAGNOSIS_DRAWS = 250
@@ -71,31 +78,40 @@ def infer(run: RunFolder, data: Data = None, draws: Draws = 4_000, seed: Seed = 
     folder = Run(run)
     posterior = folder.posterior()
     tree, table = folder.infer(posterior, None if data is None else read_data(data), draws=draws, seed=seed)
-    _print_posterior(table, float(tree["sample_stats"]["out_of_distribution_p"]))
+    _print_posterior(table, tree)
     typer.echo(f"saved {run}/posterior.nc, posterior.csv and figures")
 
 
 @app.command()
-def diagnose(run: RunFolder, simulations: Simulations = 1_000, seed: Seed = 3) -> None:
-    """Check a trained posterior on fresh simulations; the exit status is 1 if it fails."""
-    from bayesinn.run import Run
+def check(name: Name, output: Report = None, simulations: CheckSimulations = 2_000, seed: Seed = 0) -> None:
+    """Look at a simulator before training: speed, failures, ranges; the exit status is 1 if something must change."""
+    import bayesinn as bi
 
-    folder = Run(run)
-    result = folder.diagnose(folder.posterior(), simulations=simulations, draws=_DIAGNOSIS_DRAWS, seed=seed)
+    result = bi.simulator_report(bi.get(name), simulations=simulations, seed=seed)
     typer.echo(repr(result))
+    if output is not None:
+        typer.echo(f"saved {result.to_html(output)}")
+    if not result.ok:
+        raise typer.Exit(1)
+
+
+@app.command()
+def diagnose(run: RunFolder, data: Data = None, simulations: Simulations = 1_000, seed: Seed = 3) -> None:
+    """Check a trained posterior on fresh simulations and around an observation; the exit status is 1 if it fails."""
+    _, _, result = _diagnosed(run, data, simulations, seed)
+    typer.echo(repr(result))
+    typer.echo(f"saved {run}/verdict.csv, diagnosis.csv and figures")
     if not result.passed:
         raise typer.Exit(1)
 
 
 @app.command()
-def report(run: RunFolder, simulations: Simulations = 1_000, seed: Seed = 3) -> None:
-    """Write report.html from a run folder."""
-    from bayesinn.run import Run
-
-    folder = Run(run)
-    posterior = folder.posterior()
-    result = folder.diagnose(posterior, simulations=simulations, draws=_DIAGNOSIS_DRAWS, seed=seed)
-    typer.echo(f"saved {folder.report(posterior, result)}")
+def report(run: RunFolder, data: Data = None, simulations: Simulations = 1_000, seed: Seed = 3) -> None:
+    """Diagnose, and write report.html from all there is in a run folder; the exit status is 1 if it fails."""
+    folder, posterior, result = _diagnosed(run, data, simulations, seed)
+    typer.echo(f"{'passed' if result.passed else 'FAILED'}: saved {folder.report(posterior, result)}")
+    if not result.passed:
+        raise typer.Exit(1)
 
 
 @app.command(name="run")
@@ -119,20 +135,34 @@ def run_all(
     observation = None if data is None else read_data(data)
     run = Run(output or Path("runs") / simulator.name)
     posterior = run.train(simulator, steps=steps, batch_size=batch_size, seed=seed, resume=resume)
-    typer.echo("\ndiagnosing")
-    diagnosis = run.diagnose(posterior, simulations=simulations, draws=_DIAGNOSIS_DRAWS, seed=seed + 2)
+    typer.echo("")
+    diagnosis = run.diagnose(posterior, observation, simulations=simulations, draws=_DIAGNOSIS_DRAWS, seed=seed + 2)
     typer.echo(repr(diagnosis))
     if observation is not None or simulator.observed is not None:
         typer.echo("\ninferring")
         tree, table = run.infer(posterior, observation, draws=draws, seed=seed + 1)
-        _print_posterior(table, float(tree["sample_stats"]["out_of_distribution_p"]))
+        _print_posterior(table, tree)
     typer.echo(f"\nsaved {run.report(posterior, diagnosis)}")
 
 
-def _print_posterior(table: pd.DataFrame, p_value: float) -> None:
+def _diagnosed(run: Path, data: Path | None, simulations: int, seed: int) -> tuple[Run, AmortizedPosterior, Diagnosis]:
+    from bayesinn.data_files import read_data
+    from bayesinn.run import Run
+
+    folder = Run(run)
+    posterior = folder.posterior()
+    observation = None if data is None else read_data(data)
+    result = folder.diagnose(posterior, observation, simulations=simulations, draws=_DIAGNOSIS_DRAWS, seed=seed)
+    return folder, posterior, result
+
+
+def _print_posterior(table: pd.DataFrame, tree: xarray.DataTree) -> None:
+    from bayesinn.draws import FLAG_LEVEL
+
+    p_value = float(tree["sample_stats"]["out_of_distribution_p"])
     typer.echo(table.to_string(float_format=lambda value: f"{value:.4g}"))
     typer.echo(f"how typical the observation is of the simulations: p = {p_value:.2g}")
-    if p_value < 0.01:
+    if p_value < FLAG_LEVEL:
         typer.echo("WARNING: it is out of distribution, the posterior is an extrapolation", err=True)
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-_FLAG_LEVEL = 0.01
+#: An observation with a smaller p-value is flagged as out of distribution.
+FLAG_LEVEL = 0.01
 
 
 class Draws(dict[str, np.ndarray]):
@@ -14,15 +15,18 @@ class Draws(dict[str, np.ndarray]):
     ----------
     p_value : array (n_obs,), or a number
         How typical the observation is of the simulations that the network was trained on.
+    unusual : array (n_obs,) of names, or a name
+        In what it is least typical; see :class:`bayesinn.out_of_distribution.Reference`.
     out_of_distribution : boolean array (n_obs,), or a bool
         Whether the p-value is below 0.01: the posterior is then an extrapolation, and not to be trusted.
     """
 
-    def __init__(self, values: dict[str, np.ndarray], p_value: np.ndarray) -> None:
+    def __init__(self, values: dict[str, np.ndarray], p_value: np.ndarray, unusual: np.ndarray) -> None:
         super().__init__(values)
         self.p_value = p_value
+        self.unusual = unusual
 
     @property
     def out_of_distribution(self) -> np.ndarray:
         """See the class."""
-        return self.p_value < _FLAG_LEVEL
+        return self.p_value < FLAG_LEVEL

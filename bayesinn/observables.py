@@ -42,8 +42,9 @@ class Scaling:
         if compress is not None:
             valid = np.arcsinh(valid / compress)
         mean, scale = valid.mean(axis=0), valid.std(axis=0)
-        # A constant carries no information, but it must not divide by zero either.
-        scale = np.where(scale > _SMALLEST_SCALE * (1.0 + np.abs(mean)), scale, 1.0)
+        # A constant carries no information, but it must not divide by zero either. In single precision, what varies by
+        # less than a millionth of itself is mostly rounding.
+        scale = np.where(scale > _SMALLEST_SCALE * np.abs(mean), scale, 1.0)
         return cls(compress, np.asarray(mean, np.float32), np.asarray(scale, np.float32))
 
     def apply(self, values: tf.Tensor) -> tf.Tensor:

@@ -24,8 +24,9 @@ import xarray
 
 from bayesinn import plots
 from bayesinn.amortizer import AmortizedPosterior
-from bayesinn.diagnose import diagnose
+from bayesinn.diagnosing import diagnose
 from bayesinn.diagnostics import Diagnosis
+from bayesinn.draws import FLAG_LEVEL
 from bayesinn.errors import InputError
 from bayesinn.reference import exact_draws
 from bayesinn.report import Figure, Section
@@ -111,10 +112,19 @@ class Run:
                 self._save(figure, f"predictive_{name}")
         return tree, table
 
-    def diagnose(self, posterior: AmortizedPosterior, *, simulations: int, draws: int, seed: int) -> Diagnosis:
-        """Check on fresh simulations; saves numbers and figures."""
+    def diagnose(
+        self,
+        posterior: AmortizedPosterior,
+        data: Mapping[str, Any] | None = None,
+        *,
+        simulations: int,
+        draws: int,
+        seed: int,
+    ) -> Diagnosis:
+        """Check on fresh simulations and around an observation, the simulator's own if None; saves what it finds."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        diagnosis = diagnose(posterior, simulations=simulations, draws=draws, seed=seed)
+        diagnosis = diagnose(posterior, simulations=simulations, draws=draws, seed=seed, observed=data)
+        diagnosis.verdict.to_csv(self.folder / "verdict.csv")
         diagnosis.to_dataframe().to_csv(self.folder / "diagnosis.csv", index_label="parameter")
         diagnosis.plot(self.folder / "figures")
         return diagnosis
@@ -142,7 +152,7 @@ class Run:
         tree.close()
         typical = (
             f"The observation is typical of the simulations the network was trained on (p = {p_value:.2g})."
-            if p_value >= 0.01
+            if p_value >= FLAG_LEVEL
             else f"The observation is unlike the simulations the network was trained on (p = {p_value:.2g}): "
             "the posterior is an extrapolation, and not to be trusted."
         )

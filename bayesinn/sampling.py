@@ -31,6 +31,7 @@ class Sampler:
         self._condition = tf.function(self._condition_graph, reduce_retracing=True, autograph=False)
         self._sample = tf.function(self._sample_graph, reduce_retracing=True, autograph=False)
         self._log_prob = tf.function(self._log_prob_graph, reduce_retracing=True, autograph=False)
+        self._latent = tf.function(self._latent_graph, reduce_retracing=True, autograph=False)
 
     def condition(self, data: Mapping[str, np.ndarray]) -> tuple[np.ndarray, Arrays]:
         """The flow's condition (n, c) and the standardised inputs (n, ...) of data (n, ...)."""
@@ -69,10 +70,43 @@ class Sampler:
             chunks.append(np.logaddexp.reduce(np.stack(terms) + log_weights[:, None, None], axis=0))
         return np.concatenate(chunks)
 
+    def latent(self, parameters: Mapping[str, np.ndarray], condition: np.ndarray, seed: tf.Tensor) -> np.ndarray:
+        """Latent codes (n, d) of parameters (n, *event) given conditions (n, c); integers are spread with the seed."""
+        chunks = []
+        for number, start in enumerate(range(0, len(condition), _ROWS_PER_CALL)):
+            part = slice(start, start + _ROWS_PER_CALL)
+            chunk = {name: tf.convert_to_tensor(value[part]) for name, value in parameters.items()}
+            given = tf.convert_to_tensor(condition[part])
+            chunks.append(self._latent(chunk, given, seeds.fold_in(seed, number)).numpy())
+        return np.concatenate(chunks)
+
+    def from_latent(self, latent: np.ndarray, condition: np.ndarray) -> Arrays:
+        """Parameters (n, *event) of latent codes (n, d) given conditions (n, c)."""
+        network, space = self._learner.network, self._learner.parameters
+        vectors, _ = network.flow.chain.inverse(tf.cast(latent, tf.float32), tf.convert_to_tensor(condition))
+        return {name: value.numpy() for name, value in space.from_vector(vectors).items()}
+
+    def latent_draws(self, n: int, seed: tf.Tensor) -> np.ndarray:
+        """Draws (n, d) from the latent distribution."""
+        latent = self._learner.network.flow.latent
+        return latent.sample((n, self._learner.parameters.dimension), seed).numpy()
+
+    def prior_log_prob(self, parameters: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Log prior density (n,) of parameters (n, *event)."""
+        return self._learner.parameters.prior_log_prob(parameters).numpy()
+
+    @property
+    def integers_are_few(self) -> bool:
+        """Whether :meth:`log_prob` can integrate over the intervals of all integer parameters."""
+        return self._integers() <= _MOST_DISCRETE
+
+    def _integers(self) -> int:
+        space = self._learner.parameters
+        return sum(int(np.prod(space.event_shapes[name], dtype=int)) for name in space.discrete)
+
     def _quadrature(self) -> tuple[np.ndarray, np.ndarray]:
         """Offsets (nodes, integers) inside the unit intervals of integer parameters, and log weights (nodes,)."""
-        space = self._learner.parameters
-        count = sum(int(np.prod(space.event_shapes[name], dtype=int)) for name in space.discrete)
+        count = self._integers()
         if count > _MOST_DISCRETE:
             raise InputError(
                 "log_prob with integer parameters",
@@ -112,3 +146,8 @@ class Sampler:
         vector, log_det = space.to_vector(values)
         density = self._learner.network.flow.log_prob(vector, tf.repeat(condition, shape[1], axis=0)) + log_det
         return tf.reshape(tf.where(inside, density, -np.inf), shape)
+
+    def _latent_graph(self, parameters: dict[str, tf.Tensor], condition: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        space = self._learner.parameters
+        vector, _ = space.to_vector(space.dequantise(parameters, seed))
+        return self._learner.network.flow.chain.forward(vector, condition)[0]

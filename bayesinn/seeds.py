@@ -27,6 +27,9 @@ _STREAMS = (
     "prior",
     "diagnosis",
     "reference",
+    "estimates",
+    "latent",
+    "replicates",
 )
 
 

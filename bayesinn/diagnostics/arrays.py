@@ -68,32 +68,38 @@ def paired(truth: Mapping[str, np.ndarray], draws: Mapping[str, np.ndarray]) -> 
     )
 
 
-def prior_columns(prior: Mapping[str, np.ndarray], truth: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Prior draws by column, in the order of ``truth``.
+def columns_like(
+    truth: Mapping[str, np.ndarray], values: Mapping[str, np.ndarray], role: str, *, rows: int | None = None
+) -> np.ndarray:
+    """Values of the same parameters by column, in the order of ``truth``.
 
     Parameters
     ----------
-    prior : dict of name to array (m, *event)
     truth : dict of name to array (n, *event)
+    values : dict of name to array (m, *event)
+    role : str
+        What the values are, for errors: for example ``"prior"``.
+    rows : int, optional
+        The m expected; any number of two or more if left out.
 
     Returns
     -------
     array (m, k)
     """
-    prior = {name: np.asarray(value) for name, value in prior.items()}
+    values = {name: np.asarray(value) for name, value in values.items()}
     truth = {name: np.asarray(value) for name, value in truth.items()}
-    _check_names(truth, prior, "prior")
-    size = len(np.atleast_1d(next(iter(prior.values()))))
-    for name, value in prior.items():
+    _check_names(truth, values, role)
+    size = len(np.atleast_1d(next(iter(values.values())))) if rows is None else rows
+    for name, value in values.items():
         if value.shape != (size, *truth[name].shape[1:]) or size < 2:
             raise InputError(
-                f"prior draws of parameter {name!r}",
-                expected=f"shape {(max(size, 2), *truth[name].shape[1:])}: two or more draws, then the event",
+                f"{role} of parameter {name!r}",
+                expected=f"shape {(max(size, 2), *truth[name].shape[1:])}: two or more rows, then the event",
                 got=f"shape {value.shape}",
-                do="pass independent draws from the prior, equally many of every parameter",
+                do="pass equally many values of every parameter",
             )
-        check_finite(f"prior draws of parameter {name!r}", value)
-    split = columns({name: prior[name] for name in truth}, batch_ndim=1)
+        check_finite(f"{role} of parameter {name!r}", value)
+    split = columns({name: values[name] for name in truth}, batch_ndim=1)
     return np.stack([value.astype(float) for value in split.values()], axis=-1)
 
 

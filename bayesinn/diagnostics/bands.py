@@ -20,6 +20,9 @@ from scipy import special, stats
 from bayesinn.diagnostics.arrays import check_fraction
 from bayesinn.errors import InputError
 
+# Below, probabilities are lost in rounding.
+_SMALLEST = 1e-16
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Band:
@@ -100,7 +103,7 @@ def band_p_values(counts: np.ndarray, points: tuple[float, ...], size: int) -> n
 
     Returns
     -------
-    array (c,)
+    array (c,), 1e-16 where smaller
 
     Examples
     --------
@@ -115,7 +118,8 @@ def band_p_values(counts: np.ndarray, points: tuple[float, ...], size: int) -> n
     pointwise = table[np.arange(len(points)), np.clip(index, 0, table.shape[1] - 1)]
     gammas = np.min(np.where(outside, 0.0, pointwise), axis=1)
     # The tail that holds the worst count weighs gamma / 2, which bounds the p-value where 1 - P rounds to zero.
-    return np.array([max(1.0 - _inside_probability(points, size, gamma), 0.5 * gamma) for gamma in gammas])
+    exact = [max(1.0 - _inside_probability(points, size, gamma), 0.5 * gamma) for gamma in gammas]
+    return np.maximum(exact, _SMALLEST)
 
 
 @lru_cache(maxsize=16)

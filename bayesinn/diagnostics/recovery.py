@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from bayesinn.diagnostics.arrays import check_fraction, paired, prior_columns
+from bayesinn.diagnostics.arrays import check_fraction, columns_like, paired
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -152,7 +152,7 @@ def recovery(
         lower=lower,
         upper=upper,
         interval=interval,
-        prior_variance=prior_columns(prior, truth).var(axis=0, ddof=1),
+        prior_variance=columns_like(truth, prior, "prior").var(axis=0, ddof=1),
     )
 
 

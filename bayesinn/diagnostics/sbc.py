@@ -10,44 +10,33 @@ import pandas as pd
 from scipy import stats
 
 from bayesinn.diagnostics.arrays import check_fraction, paired
-from bayesinn.diagnostics.bands import Band, band_p_values, simultaneous_band
-from bayesinn.diagnostics.ranks import ranks
+from bayesinn.diagnostics.ranks import ranks, uniform_ranks
+from bayesinn.diagnostics.uniformity import UniformityResult, uniformity
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class SBCResult:
+class SBCResult(UniformityResult):
     """Ranks of the truths, and how far from uniform they are.
 
     Parameters
     ----------
     columns : names of the k columns
+    values : array (n, k)
+        PIT values: the ranks spread over the unit interval, uniform for a right posterior.
+    band : Band, of the number of ranks below 1, ..., L (the same for all columns)
+    p_value : array (k,), one minus the smallest level whose simultaneous ECDF band holds the ranks
     ranks : integer array (n, k), each between 0 and ``draws``
     draws : int, the number L of posterior draws for each data set
     counts : integer array (bins, k), the rank histogram
     edges : integer array (bins + 1,): bin b holds the ranks edges[b], ..., edges[b + 1] - 1
-    band : Band, of the number of ranks below 1, ..., L (the same for all columns)
-    p_value : array (k,), one minus the smallest level whose simultaneous ECDF band holds the ranks
     chi_square_p_value : array (k,), of the rank histogram
     """
 
-    columns: tuple[str, ...]
     ranks: np.ndarray
     draws: int
     counts: np.ndarray
     edges: np.ndarray
-    band: Band
-    p_value: np.ndarray
     chi_square_p_value: np.ndarray
-
-    @property
-    def simulations(self) -> int:
-        """The number n of data sets."""
-        return len(self.ranks)
-
-    @property
-    def level(self) -> float:
-        """The level of the band."""
-        return self.band.level
 
     @property
     def expected_counts(self) -> np.ndarray:
@@ -55,40 +44,11 @@ class SBCResult:
         return self.simulations * np.diff(self.edges) / (self.draws + 1)
 
     @property
-    def ecdf_difference(self) -> np.ndarray:
-        """Array (L, k): ECDF of the ranks minus that of uniform ranks, at ``band.points``."""
-        return _counts_below(self.ranks, self.draws).T / self.simulations - self.band.points[:, None]
-
-    @property
-    def inside(self) -> np.ndarray:
-        """Boolean array (k,): whether each column stays inside the band."""
-        return self.band.contains(_counts_below(self.ranks, self.draws))
-
-    @property
-    def passed(self) -> bool:
-        """All columns are inside; with k columns, a right posterior fails with a probability of up to k (1 - level)."""
-        return bool(np.all(self.inside))
-
-    @property
-    def passed_family_wise(self) -> bool:
-        """No column fails after Bonferroni: a right posterior fails with a probability of up to 1 - level."""
-        return bool(np.min(self.p_value) * len(self.columns) > 1.0 - self.level)
-
-    @property
     def reading(self) -> tuple[str, ...]:
         """In words what the ranks of each column say about its posterior; empty where the column is inside."""
         return tuple(
             "" if inside else _reading(column, self.draws)
             for inside, column in zip(self.inside, self.ranks.T, strict=True)
-        )
-
-    @property
-    def summary(self) -> str:
-        """One line for a table of verdicts."""
-        worst = int(np.argmin(self.p_value))
-        return (
-            f"{np.sum(self.inside)} of {len(self.columns)} columns inside the {self.level:.0%} band; "
-            f"smallest p-value {self.p_value[worst]:.2g} ({self.columns[worst]})"
         )
 
     def to_dataframe(self) -> pd.DataFrame:
@@ -101,14 +61,6 @@ class SBCResult:
                 "reading": self.reading,
             },
             index=pd.Index(self.columns, name="column"),
-        )
-
-    def __repr__(self) -> str:
-        verdict = "passed" if self.passed else "FAILED"
-        family = "passed" if self.passed_family_wise else "FAILED"
-        return (
-            f"SBC {verdict} (each column at {self.level:.0%}; all columns together: {family}), "
-            f"{self.simulations} simulations, {self.draws} draws\n{self.to_dataframe().to_string(float_format='%.3g')}"
         )
 
 
@@ -154,28 +106,29 @@ def sbc(
     """
     check_fraction("level of SBC", level)
     pairs = paired(truth, draws)
-    size, number = pairs.draws.shape[:2]
-    rank = ranks(pairs.truth, pairs.draws, seed=seed)
-    points = tuple(np.arange(1, number + 1) / (number + 1))
-    bins = min(number + 1, max(2, min(20, size // 10)))
-    edges = np.rint(np.linspace(0, number + 1, bins + 1)).astype(int)
+    return rank_test(pairs.columns, ranks(pairs.truth, pairs.draws, seed=seed), pairs.draws.shape[1], seed, level)
+
+
+def rank_test(columns: tuple[str, ...], rank: np.ndarray, draws: int, seed: int, level: float) -> SBCResult:
+    """Test whether ranks (n, k) are uniform on 0, ..., ``draws``."""
+    size = len(rank)
+    points = tuple(np.arange(1, draws + 1) / (draws + 1))
+    uniform = uniformity(columns, uniform_ranks(rank, draws, seed=seed), level=level, points=points)
+    bins = min(draws + 1, max(2, min(20, size // 10)))
+    edges = np.rint(np.linspace(0, draws + 1, bins + 1)).astype(int)
     counts = np.stack([np.histogram(column, edges - 0.5)[0] for column in rank.T], axis=-1)
-    expected = size * np.diff(edges) / (number + 1)
+    expected = size * np.diff(edges) / (draws + 1)
     return SBCResult(
-        columns=pairs.columns,
+        columns=uniform.columns,
+        values=uniform.values,
+        band=uniform.band,
+        p_value=uniform.p_value,
         ranks=rank,
-        draws=number,
+        draws=draws,
         counts=counts,
         edges=edges,
-        band=simultaneous_band(points, size, level),
-        p_value=band_p_values(_counts_below(rank, number), points, size),
         chi_square_p_value=stats.chisquare(counts, expected[:, None], axis=0).pvalue,
     )
-
-
-def _counts_below(rank: np.ndarray, draws: int) -> np.ndarray:
-    """Integer array (k, L): how many ranks of each column lie below 1, ..., L."""
-    return np.stack([np.cumsum(np.bincount(column, minlength=draws + 1))[:draws] for column in rank.T])
 
 
 def _reading(rank: np.ndarray, draws: int) -> str:

@@ -5,8 +5,58 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 import numpy as np
+import xarray
 
 from bayesinn.errors import InputError
+
+#: Draws as figure functions take them: a dict of arrays, or what ``posterior.infer`` returns.
+Draws = Mapping[str, np.ndarray] | xarray.DataTree
+
+
+def plain_draws(draws: Draws, group: str) -> Mapping[str, np.ndarray]:
+    """Draws of one observation as a dict of name to array (draws, *event).
+
+    Parameters
+    ----------
+    draws : dict of arrays, returned as it is, or a DataTree
+        A tree with this group, or the group itself; chains are joined.
+    group : str
+        ``"posterior"``, ``"prior"`` or ``"posterior_predictive"``.
+
+    Returns
+    -------
+    dict of name to array (draws, *event)
+
+    Raises
+    ------
+    InputError
+        The tree has no such group, or many observations.
+
+    Examples
+    --------
+    >>> values = xarray.Dataset({"rate": (("chain", "draw"), np.zeros((2, 50)))})
+    >>> plain_draws(xarray.DataTree.from_dict({"posterior": values}), "posterior")["rate"].shape
+    (100,)
+    """
+    if not isinstance(draws, xarray.DataTree):
+        return draws
+    node = draws[group] if group in draws.children else draws
+    if not {"chain", "draw"} <= set(node.dims):
+        raise InputError(
+            f"DataTree of {group} draws",
+            expected=f"a group {group!r} with dimensions 'chain' and 'draw'",
+            got=f"groups {sorted(draws.children)}, dimensions {sorted(map(str, node.dims))}",
+            do="pass what posterior.infer returned",
+        )
+    if "observation" in node.dims:
+        raise InputError(
+            f"DataTree of {group} draws",
+            expected="one observation",
+            got=f"{node.sizes['observation']} observations",
+            do="choose one: tree.isel(observation=0)",
+        )
+    ordered = {str(name): value.transpose("chain", "draw", ...).values for name, value in node.data_vars.items()}
+    return {name: value.reshape(-1, *value.shape[2:]) for name, value in ordered.items()}
 
 
 def check_draws(role: str, draws: Mapping[str, np.ndarray]) -> None:

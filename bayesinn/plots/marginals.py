@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from bayesinn.naming import Labels, columns
-from bayesinn.plots.arrays import check_draws, check_same_columns
+from bayesinn.plots.arrays import Draws, check_draws, check_same_columns, plain_draws
 from bayesinn.plots.style import (
     BLACK,
     BLUE,
@@ -25,10 +25,10 @@ from bayesinn.plots.style import (
 
 @styled
 def marginals(
-    draws: Mapping[str, np.ndarray],
+    draws: Draws,
     *,
-    prior: Mapping[str, np.ndarray] | None = None,
-    reference: Mapping[str, np.ndarray] | None = None,
+    prior: Draws | None = None,
+    reference: Draws | None = None,
     truth: Mapping[str, np.ndarray] | None = None,
     labels: Labels = PLAIN,
     figure: Canvas | None = None,
@@ -39,10 +39,11 @@ def marginals(
 
     Parameters
     ----------
-    draws : dict of name to array (draws, *event)
-    prior : dict of name to array (m, *event), optional
+    draws : dict of name to array (draws, *event), or a DataTree of ``posterior.infer``
+        Given one observation.
+    prior : dict of name to array (m, *event), or a DataTree, optional
         Prior draws.
-    reference : dict of name to array (r, *event), optional
+    reference : dict of name to array (r, *event), or a DataTree, optional
         Draws of an exact or classical posterior to compare with.
     truth : dict of name to array (*event), optional
     labels : Labels
@@ -65,10 +66,13 @@ def marginals(
     >>> len(marginals({"rate": values[0] / 3}, prior={"rate": values[1]}, truth={"rate": np.array(0.1)}).axes)
     1
     """
+    draws = plain_draws(draws, "posterior")
     check_draws("draws", draws)
     posterior = columns(draws, batch_ndim=1)
+    before = None if prior is None else plain_draws(prior, "prior")
+    exact = None if reference is None else plain_draws(reference, "posterior")
     others = {}
-    for role, given, batch in (("prior", prior, 1), ("reference", reference, 1), ("truth", truth, 0)):
+    for role, given, batch in (("prior", before, 1), ("reference", exact, 1), ("truth", truth, 0)):
         others[role] = columns(given, batch_ndim=batch) if given is not None else {}
         if given is not None:
             check_same_columns(role, posterior, others[role])
@@ -77,10 +81,10 @@ def marginals(
         low, high = _window(values, others["prior"].get(column), others["truth"].get(column))
         edges = _edges(values, low, high)
         if prior is not None:
-            before = others["prior"][column]
+            prior_values = others["prior"][column]
             # Few prior draws may fall into the window: bins of their own, and wider.
-            prior_edges = edges if _discrete(before) else np.linspace(edges[0], edges[-1], 21)
-            heights = _density(before, prior_edges)
+            prior_edges = edges if _discrete(prior_values) else np.linspace(edges[0], edges[-1], 21)
+            heights = _density(prior_values, prior_edges)
             ax.stairs(heights, prior_edges, fill=True, color=LIGHT_GREY, label="prior")
             ax.stairs(heights, prior_edges, color=GREY, linewidth=0.8)
         ax.stairs(_density(values, edges), edges, fill=True, color=BLUE, alpha=0.5, label="posterior")

@@ -10,23 +10,36 @@ from scipy.spatial import distance
 
 from bayesinn.errors import InputError
 from bayesinn.naming import Labels, columns
-from bayesinn.plots.arrays import check_draws, check_same_columns
-from bayesinn.plots.style import BLACK, BLUE, GREY, LIGHT_GREY, PLAIN, RED, Canvas, canvas, legend_below, styled
+from bayesinn.plots.arrays import Draws, check_draws, check_same_columns, plain_draws
+from bayesinn.plots.style import (
+    BLACK,
+    BLUE,
+    GREY,
+    LIGHT_GREY,
+    ORANGE,
+    PLAIN,
+    RED,
+    Canvas,
+    canvas,
+    legend_below,
+    styled,
+)
 
 #: More columns than this are illegible on one page.
 MOST_COLUMNS = 12
 
-# Blue at 30 and 60 %, opaque: the prior's points must not show through.
 # Enough for a contour.
 _MOST_SMOOTHED = 1500
+# Blue at 30 and 60 %, opaque: the prior's points must not show through.
 _PALE, _MIDDLE = "#B3D5E8", "#66AAD1"
 
 
 @styled
 def pairs(
-    draws: Mapping[str, np.ndarray],
+    draws: Draws,
     *,
-    prior: Mapping[str, np.ndarray] | None = None,
+    prior: Draws | None = None,
+    reference: Draws | None = None,
     truth: Mapping[str, np.ndarray] | None = None,
     labels: Labels = PLAIN,
     shown: Sequence[str] | None = None,
@@ -37,10 +50,12 @@ def pairs(
 
     Parameters
     ----------
-    draws : dict of name to array (draws, *event)
+    draws : dict of name to array (draws, *event), or a DataTree of ``posterior.infer``
         Given one observation.
-    prior : dict of name to array (m, *event), optional
+    prior : dict of name to array (m, *event), or a DataTree, optional
         Prior draws, in grey.
+    reference : dict of name to array (r, *event), or a DataTree, optional
+        Draws of an exact or classical posterior to compare with: orange outlines, of the regions that hold 50 and 90 %.
     truth : dict of name to array (*event), optional
     labels : Labels
     shown : sequence of column names, optional
@@ -66,19 +81,21 @@ def pairs(
     >>> len(pairs({"rate": values[:, 0], "size": values[:, 1]}).axes)
     4
     """
+    draws = plain_draws(draws, "posterior")
     check_draws("draws", draws)
     posterior = columns(draws, batch_ndim=1)
-    before = columns(prior, batch_ndim=1) if prior is not None else None
-    true = columns(truth, batch_ndim=0) if truth is not None else None
-    for role, values in (("prior", before), ("truth", true)):
-        if values is not None:
+    before = columns(plain_draws(prior, "prior"), batch_ndim=1) if prior is not None else {}
+    exact = columns(plain_draws(reference, "posterior"), batch_ndim=1) if reference is not None else {}
+    true = columns(truth, batch_ndim=0) if truth is not None else {}
+    for role, values in (("prior", before), ("reference", exact), ("truth", true)):
+        if values:
             check_same_columns(role, posterior, values)
     names = _chosen(posterior, shown)
     size = len(names)
     inches = 4.6 if size == 1 else min(2.0 * size + 0.8, 16.0)
     figure = canvas(figure, inches, inches)
     grid = [[figure.add_subplot(size, size, row * size + column + 1) for column in range(size)] for row in range(size)]
-    ranges = {name: _range(posterior[name], None if true is None else true[name]) for name in names}
+    ranges = {name: _range(posterior[name], exact.get(name), true.get(name)) for name in names}
     for row, below in enumerate(names):
         for column, across in enumerate(names):
             ax = grid[row][column]
@@ -87,15 +104,17 @@ def pairs(
                 continue
             ax.set_xlim(ranges[across])
             if column == row:
-                prior_here = None if before is None else before[across]
-                true_here = None if true is None else true[across]
-                _marginal(ax, posterior[across], prior_here, true_here, ranges[across])
+                _marginal(
+                    ax, posterior[across], before.get(across), exact.get(across), true.get(across), ranges[across]
+                )
             else:
-                if before is not None:
+                if before:
                     x, y = before[across][:2000], before[below][:2000]
                     ax.plot(x, y, ".", color=GREY, alpha=0.5, markersize=2, zorder=0, rasterized=True)
                 _joint(ax, posterior[across], posterior[below], contours)
-                if true is not None:
+                if exact:
+                    _outline(ax, exact[across], exact[below])
+                if true:
                     ax.plot(
                         float(true[across]), float(true[below]), "+", color=BLACK, markersize=11, markeredgewidth=1.8
                     )
@@ -119,8 +138,11 @@ def _chosen(posterior: Mapping[str, np.ndarray], shown: Sequence[str] | None) ->
     return names
 
 
-def _range(values: np.ndarray, truth: np.ndarray | None) -> tuple[float, float]:
+def _range(values: np.ndarray, exact: np.ndarray | None, truth: np.ndarray | None) -> tuple[float, float]:
     low, high = np.quantile(values, [0.001, 0.999])
+    if exact is not None:
+        exact_low, exact_high = np.quantile(exact, [0.01, 0.99])
+        low, high = min(low, exact_low), max(high, exact_high)
     if truth is not None:
         low, high = min(low, float(truth)), max(high, float(truth))
     margin = 0.08 * (high - low) or max(abs(float(low)), 1.0) * 1e-3
@@ -128,7 +150,12 @@ def _range(values: np.ndarray, truth: np.ndarray | None) -> tuple[float, float]:
 
 
 def _marginal(
-    ax: Axes, values: np.ndarray, prior: np.ndarray | None, truth: np.ndarray | None, limits: tuple[float, float]
+    ax: Axes,
+    values: np.ndarray,
+    prior: np.ndarray | None,
+    exact: np.ndarray | None,
+    truth: np.ndarray | None,
+    limits: tuple[float, float],
 ) -> None:
     edges = np.linspace(*limits, 31)
     if prior is not None:
@@ -137,6 +164,9 @@ def _marginal(
         ax.stairs(heights, edges, fill=True, color=LIGHT_GREY, label="prior")
     heights = np.histogram(values, edges, density=True)[0]
     ax.stairs(heights, edges, fill=True, color=BLUE, alpha=0.6, label="posterior")
+    if exact is not None:
+        heights = np.histogram(exact, edges)[0] / (len(exact) * np.diff(edges))
+        ax.stairs(heights, edges, color=ORANGE, linewidth=1.6, label="reference")
     if truth is not None:
         ax.axvline(float(truth), color=BLACK, linestyle="--", linewidth=1.2, label="truth")
     ax.set_yticks([])
@@ -149,12 +179,26 @@ def _joint(ax: Axes, x: np.ndarray, y: np.ndarray, contours: bool) -> None:
         ax.plot(x[:2000], y[:2000], ".", color=BLUE, markersize=2.5, alpha=0.4, markeredgewidth=0, rasterized=True)
         return
     density, x_centres, y_centres = _smooth(x, y)
-    ordered = np.sort(density.ravel())[::-1]
-    mass = np.cumsum(ordered) / ordered.sum()
-    levels = [ordered[np.searchsorted(mass, share)] for share in (0.9, 0.5)]
+    levels = _levels(density)
     if levels[0] < levels[1] < density.max():
         ax.contourf(x_centres, y_centres, density.T, [*levels, density.max()], colors=[_PALE, _MIDDLE])
         ax.contour(x_centres, y_centres, density.T, levels, colors=[BLUE], linewidths=0.9)
+
+
+def _outline(ax: Axes, x: np.ndarray, y: np.ndarray) -> None:
+    """The reference over the posterior, which must stay visible."""
+    if np.ptp(x) > 0.0 and np.ptp(y) > 0.0:
+        density, x_centres, y_centres = _smooth(x, y)
+        levels = _levels(density)
+        if levels[0] < levels[1]:
+            ax.contour(x_centres, y_centres, density.T, levels, colors=[ORANGE], linewidths=1.5)
+
+
+def _levels(density: np.ndarray) -> list[float]:
+    """Densities around the smallest regions that hold 90 and 50 %."""
+    ordered = np.sort(density.ravel())[::-1]
+    mass = np.cumsum(ordered) / ordered.sum()
+    return [float(ordered[np.searchsorted(mass, share)]) for share in (0.9, 0.5)]
 
 
 def _smooth(x: np.ndarray, y: np.ndarray, cells: int = 50) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

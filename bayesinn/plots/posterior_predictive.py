@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+import xarray
 from matplotlib.axes import Axes
 
 from bayesinn.errors import InputError
 from bayesinn.naming import Labels
+from bayesinn.plots.arrays import plain_draws
 from bayesinn.plots.style import BLACK, BLUE, PLAIN, Canvas, legend_below, outer, panels, styled
 
 #: An observable of up to this many elements on one axis is drawn element by element, unless told otherwise.
@@ -18,13 +20,13 @@ _SHADES = {0.95: 0.2, 0.9: 0.35, 0.5: 0.6}
 
 @styled
 def posterior_predictive(
-    draws: np.ndarray,
-    observed: np.ndarray,
+    draws: np.ndarray | xarray.DataTree,
+    observed: np.ndarray | None = None,
     *,
     name: str = "observable",
     labels: Labels = PLAIN,
     times: np.ndarray | None = None,
-    time_label: str = "step",
+    time_label: str = "time step",
     series: bool | None = None,
     logarithmic: bool = False,
     figure: Canvas | None = None,
@@ -33,17 +35,18 @@ def posterior_predictive(
 
     Parameters
     ----------
-    draws : array (draws, steps), (draws, steps, channels), (draws, elements) or (draws,)
-        One simulation from each posterior draw.
+    draws : array (draws, steps), (draws, steps, channels), (draws, elements) or (draws,); or a DataTree
+        One simulation from each posterior draw. NaN where the data have padding. Of a DataTree of
+        ``posterior.infer``, with one observation, the observable ``name`` is drawn.
     observed : array of the shape of one simulation
-        NaN where nothing was observed.
+        NaN where nothing was observed. May be left out with a DataTree, which has it.
     name : str
         Name of the observable.
     labels : Labels
     times : array (steps,), optional
         Where the steps are; 0, 1, 2, ... if left out.
     time_label : str
-        With unit, for example ``"time [days]"``.
+        What the steps are, with unit: ``"time [days]"``, ``"trial"``, ``"position [mm]"``.
     series : bool, optional
         Whether the second axis of ``draws`` is time: bands over time; otherwise one interval for each element. If
         left out: bands where there are channels or more than 8 elements.
@@ -68,7 +71,7 @@ def posterior_predictive(
     >>> len(posterior_predictive(draws, draws[0], name="cases").axes)
     1
     """
-    draws, observed = np.asarray(draws, dtype=float), np.asarray(observed, dtype=float)
+    draws, observed = _arrays(draws, observed, name)
     if draws.ndim == 1:
         draws, observed = draws[:, None], np.atleast_1d(observed)
     series = draws.ndim == 3 or draws.shape[-1] > FEW_ELEMENTS if series is None else series
@@ -90,6 +93,30 @@ def posterior_predictive(
         ax.set_ylabel(labels.axis(f"{name}[{channel}]" if channels > 1 else name))
     legend_below(figure, axes)
     return figure
+
+
+def _arrays(
+    draws: np.ndarray | xarray.DataTree, observed: np.ndarray | None, name: str
+) -> tuple[np.ndarray, np.ndarray]:
+    if isinstance(draws, xarray.DataTree):
+        simulated = plain_draws(draws, "posterior_predictive")
+        if name not in simulated:
+            raise InputError(
+                "posterior predictive of a DataTree",
+                expected=f"name: one of {sorted(simulated)}",
+                got=repr(name),
+                do="say which observable to draw: name=...",
+            )
+        known = draws["observed_data"][name].values if observed is None else observed
+        return np.asarray(simulated[name], dtype=float), np.asarray(known, dtype=float)
+    if observed is None:
+        raise InputError(
+            f"observed {name!r}",
+            expected="an array of the shape of one simulation",
+            got="None",
+            do="pass the observation; NaN where nothing was observed",
+        )
+    return np.asarray(draws, dtype=float), np.asarray(observed, dtype=float)
 
 
 def _bands(ax: Axes, times: np.ndarray, draws: np.ndarray, observed: np.ndarray) -> None:
@@ -123,7 +150,8 @@ def _name(share: float) -> str:
 
 
 def _logarithmic(ax: Axes, draws: np.ndarray, observed: np.ndarray) -> None:
-    values = np.concatenate([np.quantile(draws, [0.025, 0.5], axis=0).ravel(), observed[np.isfinite(observed)]])
+    values = np.concatenate([np.quantile(draws, [0.025, 0.5], axis=0).ravel(), observed.ravel()])
+    values = values[np.isfinite(values)]
     if np.all(values > 0.0):
         ax.set_yscale("log")
     else:
@@ -153,8 +181,10 @@ def _check(draws: np.ndarray, observed: np.ndarray, times: np.ndarray | None, se
             got=f"shape {np.shape(times)}",
             do="pass the times of the observed steps",
         )
-    if not np.all(np.isfinite(draws)):
-        bad = int(np.sum(~np.isfinite(draws)))
+    # Padding: neither observed nor simulated.
+    padding = np.isnan(observed) & np.all(np.isnan(draws), axis=0)
+    bad = int(np.sum(~np.isfinite(draws[:, ~padding])))
+    if bad:
         raise InputError(
             f"posterior predictive of {name!r}",
             expected="finite simulations",

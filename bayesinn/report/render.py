@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
+import numpy as np
 
 from bayesinn.errors import InputError
 from bayesinn.report.section import Section
@@ -27,15 +28,35 @@ class Verdict:
     ----------
     passed : bool, or None for a report without a test
     text : str, one or two sentences
+    trusted, doubtful, actions : sequence of str
+        What can be relied on, what can't, and what to do: each a list, left out if empty.
+
+    Examples
+    --------
+    >>> Verdict(False, "SBC failed.", doubtful=["rate: too narrow"], actions=["Train for longer."]).lists
+    [('doubtful', 'What not to trust', ('rate: too narrow',)), ('actions', 'What to do', ('Train for longer.',))]
     """
 
     passed: bool | None
     text: str
+    trusted: Sequence[str] = ()
+    doubtful: Sequence[str] = ()
+    actions: Sequence[str] = ()
 
     @property
     def word(self) -> str:
         """The verdict in a word; empty without a test."""
         return {True: "Passed", False: "Failed", None: ""}[self.passed]
+
+    @property
+    def lists(self) -> list[tuple[str, str, tuple[str, ...]]]:
+        """Kind, title and entries of each list that has any."""
+        lists = [
+            ("trusted", "What to trust", self.trusted),
+            ("doubtful", "What not to trust", self.doubtful),
+            ("actions", "What to do", self.actions),
+        ]
+        return [(kind, title, tuple(entries)) for kind, title, entries in lists if entries]
 
 
 def render(
@@ -47,7 +68,7 @@ def render(
     settings: Mapping[str, Any] | None = None,
     seed: int | None = None,
 ) -> Path:
-    """Write a report: verdict, sections, then settings, seed and versions.
+    """Write a report: verdict, contents, sections, then seed, settings and versions.
 
     Parameters
     ----------
@@ -56,7 +77,7 @@ def render(
     sections : sequence of Section
     verdict : Verdict, optional
     settings : mapping of name to value, optional
-        A value that is a mapping itself is written as ``outer.inner``.
+        A value that is a mapping itself is written as ``outer.inner``, mappings in a list as ``outer[0].inner``.
     seed : int, optional
 
     Returns
@@ -91,27 +112,35 @@ def render(
         title=title,
         verdict=verdict,
         sections=[
-            {"section": section, "table": None if section.table is None else table(section.table)}
+            {"section": section, "table": None if section.table is None else table(section.table, section.labels)}
             for section in sections
         ],
-        settings=_flat(settings or {}),
-        seed=seed,
-        versions=_versions(),
+        groups=[
+            (name, rows)
+            for name, rows in [
+                ("Seed", [] if seed is None else [("seed", str(seed))]),
+                ("Settings", _flat(settings or {})),
+                ("Versions", _versions()),
+            ]
+            if rows
+        ],
     )
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(written, encoding="utf-8")
     return path
 
 
-def _flat(settings: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
-    rows = []
-    for name, value in settings.items():
-        if isinstance(value, Mapping):
-            rows += _flat(value, f"{prefix}{name}.")
-        else:
-            # A setting is given, not measured: all its digits count.
-            rows.append((f"{prefix}{name}", f"{value:g}" if isinstance(value, float) else text(value)))
-    return rows
+def _flat(settings: Mapping[str, Any]) -> list[tuple[str, str]]:
+    return [row for name, value in settings.items() for row in _rows(str(name), value)]
+
+
+def _rows(name: str, value: object) -> list[tuple[str, str]]:
+    if isinstance(value, Mapping) and value:
+        return [row for inner, entry in value.items() for row in _rows(f"{name}.{inner}", entry)]
+    if isinstance(value, list | tuple) and any(isinstance(entry, Mapping) for entry in value):
+        return [row for index, entry in enumerate(value) for row in _rows(f"{name}[{index}]", entry)]
+    # A setting is given, not measured: all its digits count.
+    return [(name, str(value) if isinstance(value, float | np.floating) else text(value))]
 
 
 def _versions() -> list[tuple[str, str]]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from bayesinn.errors import InputError
+from bayesinn.naming import Labels
 from bayesinn.plots.save import png
 from bayesinn.plots.style import Canvas
 
@@ -87,8 +88,11 @@ class Section:
     text : str
         Plain text; an empty line starts a new paragraph.
     table : DataFrame, optional
-        Its index is the first column. Names of columns are shown as they are.
+        Its index is the first column. Names of columns are shown as they are. Cells that say ``passed``, ``doubtful``
+        or ``failed``, in any case, stand out.
     figures : sequence of Figure
+    labels : Labels, optional
+        If given, the names in the table's index are written with label and unit, as figures write them.
 
     Examples
     --------
@@ -100,8 +104,16 @@ class Section:
     text: str
     table: pd.DataFrame | None = None
     figures: Sequence[Figure] = ()
+    labels: Labels | None = None
 
     @property
     def paragraphs(self) -> list[str]:
         """The text by paragraphs."""
         return [part.strip() for part in self.text.split("\n\n") if part.strip()]
+
+
+def named(table: pd.DataFrame, names: dict[str, str], index: str = "Parameter") -> pd.DataFrame:
+    """The table of a result for a report: heads in words, and no column of readings where there is nothing to read."""
+    if "reading" in table and not table["reading"].any():
+        table = table.drop(columns="reading")
+    return table.rename(columns=names).rename_axis(index)

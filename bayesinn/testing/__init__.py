@@ -5,10 +5,13 @@
 - :func:`check_summary`: shapes, masks, permutations, gradients, compilation, configuration.
 
 Each raises an ``AssertionError`` that says which law was broken, by how much, and for what.
+
+:class:`Conjugate` is a problem with an exact posterior, right or broken on purpose, to prove a diagnostic with.
 """
 
 from bayesinn.testing.bijections import check_bijection
+from bayesinn.testing.conjugate import FAULTS, Conjugate
 from bayesinn.testing.simulators import check_simulator
 from bayesinn.testing.summaries import check_summary
 
-__all__ = ["check_bijection", "check_simulator", "check_summary"]
+__all__ = ["FAULTS", "Conjugate", "check_bijection", "check_simulator", "check_summary"]

@@ -57,7 +57,7 @@ def main() -> None:
             if simulator == "sir":
                 diagnosis = run.diagnose(posterior, simulations=50 if quick else 1_000, draws=250, seed=SEED + 2)
                 print(diagnosis)
-                plots.save(plots.sbc_ecdf(diagnosis.sbc, labels=posterior.simulator.labels), target / "sbc.png")
+                plots.save(plots.ecdf(diagnosis.sbc, labels=posterior.simulator.labels), target / "sbc.png")
                 for figure in ("marginals", "predictive_cases"):
                     (target / f"{figure}.png").write_bytes((run.folder / "figures" / f"{figure}.png").read_bytes())
         results = pd.DataFrame(columns).loc[list(PUBLISHED)]

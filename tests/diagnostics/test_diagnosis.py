@@ -6,12 +6,18 @@ import subprocess
 import sys
 from pathlib import Path
 
+import arviz_plots
 import numpy as np
 import pandas as pd
+import pytest
 
 from bayesinn.diagnostics import Diagnosis, diagnose_arrays
+from bayesinn.diagnostics.diagnosis import judge
+from bayesinn.diagnostics.tested import Tested
+from bayesinn.errors import InputError
 from bayesinn.naming import Labels
 from tests.diagnostics.conjugate import normal
+from tests.diagnostics.faults import case, named
 
 
 def diagnosis(event: tuple[int, ...] = (), width: float = 1.0) -> Diagnosis:
@@ -27,7 +33,8 @@ def test_a_right_posterior_passes_and_a_wide_one_fails() -> None:
     assert "Diagnosis: passed (300 simulations, 100 draws, seed 4)" in repr(right)
     assert "Diagnosis: FAILED" in repr(wide)
     assert "posterior too wide" in repr(wide)
-    assert list(wide.verdict["verdict"]) == ["FAILED", "FAILED", ""]
+    assert wide.failed == ("SBC", "coverage", "TARP", "dependence")
+    assert list(wide.verdict["verdict"][-2:]) == ["", ""]  # recovery and information gain are no tests
 
 
 def test_equal_inputs_give_equal_numbers() -> None:
@@ -43,8 +50,53 @@ def test_table_has_one_row_a_column_and_no_name_twice() -> None:
 
 def test_figures_are_written(tmp_path: Path) -> None:
     written = diagnosis().plot(tmp_path / "new" / "figures")
-    assert [path.name for path in written] == ["sbc_ecdf.png", "sbc_histogram.png", "coverage.png", "recovery.png"]
+    names = ["sbc_ecdf", "sbc_histogram", "coverage", "tarp", "recovery", "contraction", "information"]
+    assert [path.stem for path in written] == names
     assert all(path.stat().st_size > 5_000 for path in written)
+
+
+def test_all_that_arrays_can_tell(tmp_path: Path) -> None:
+    given = case(size=400)
+    likelihood = tuple(value - 1.0 for value in given.log_prob)
+    result = diagnose_arrays(
+        given.truth,
+        given.draws,
+        named(np.random.default_rng(2).normal(size=(2000, 2))),
+        Labels(),
+        {},
+        seed=1,
+        log_prob=given.log_prob,
+        prior_log_prob=given.posterior.prior_log_prob(given.theta),
+        references=given.rough_estimates,
+        quantities={"density": likelihood},
+        latent=(given.posterior.latent(given.theta, given.data), np.random.default_rng(3).normal(size=(400, 100, 2))),
+    )
+    assert result.passed
+    names = ["SBC", "coverage", "joint coverage", "TARP", "dependence", "test quantities", "latent codes"]
+    assert list(result.tests) == names
+    assert {path.stem for path in result.plot(tmp_path)} >= {"joint_coverage", "dependence", "quantities", "latent"}
+
+
+def test_arviz_draws_the_pit_values() -> None:
+    tree = diagnosis(event=(2,)).to_datatree()
+    assert list(tree["prior_sbc"].data_vars) == ["mean[0]", "mean[1]"]
+    arviz_plots.plot_ecdf_pit(tree, backend="none")
+
+
+def test_a_test_quantity_needs_a_name_of_its_own() -> None:
+    truth, draws, prior = normal(size=50, draws=20)
+    clash = {"mean": (truth["mean"], draws["mean"])}
+    with pytest.raises(InputError, match=r"(?s)test quantity 'mean'.*a name that no parameter has"):
+        diagnose_arrays(truth, draws, prior, Labels(), {}, seed=1, quantities=clash)
+
+
+def test_verdicts_allow_for_the_number_of_tests() -> None:
+    class Half(Tested):
+        columns, p_value, level = ("all",), np.array([0.004]), 0.99
+
+    assert [judge(Half(), number) for number in (1, 2, 3)] == ["FAILED", "FAILED", "doubtful"]
+    Half.p_value = np.array([0.2])
+    assert judge(Half(), 1) == "passed"
 
 
 def test_diagnostics_import_neither_tensorflow_nor_matplotlib() -> None:

@@ -63,7 +63,7 @@ def test_vector_parameters_and_table() -> None:
 
 def test_prior_of_another_shape_is_refused() -> None:
     truth, draws, _ = normal(event=(3,))
-    with pytest.raises(InputError, match=r"(?s)prior draws of parameter 'mean'.*shape \(100, 3\).*shape \(100, 2\)"):
+    with pytest.raises(InputError, match=r"(?s)prior of parameter 'mean'.*shape \(100, 3\).*shape \(100, 2\)"):
         recovery(truth, draws, {"mean": np.zeros((100, 2))})
     with pytest.raises(InputError, match=r"(?s)names in prior.*no \['mean'\]"):
         recovery(truth, draws, {"other": np.zeros((100, 3))})

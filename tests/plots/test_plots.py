@@ -12,11 +12,13 @@ import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
+import xarray
 from matplotlib.figure import Figure
 
 from bayesinn import diagnostics, plots
 from bayesinn.errors import InputError
 from bayesinn.naming import Labels
+from bayesinn.plots.contraction import contraction as draw_contraction
 from tests.diagnostics.conjugate import Arrays, normal
 
 LABELS = Labels({"mean": r"$\mu$"}, {"mean": "mm"})
@@ -31,7 +33,7 @@ def sbc_histogram(count: int) -> Figure:
 
 
 def sbc_ecdf(count: int) -> Figure:
-    return plots.sbc_ecdf(diagnostics.sbc(*cases(count)[:2], seed=1), labels=LABELS)
+    return plots.ecdf(diagnostics.sbc(*cases(count)[:2], seed=1), labels=LABELS)
 
 
 def coverage(count: int) -> Figure:
@@ -40,6 +42,10 @@ def coverage(count: int) -> Figure:
 
 def recovery(count: int) -> Figure:
     return plots.recovery(diagnostics.recovery(*cases(count)), labels=LABELS)
+
+
+def contraction(count: int) -> Figure:
+    return draw_contraction(diagnostics.recovery(*cases(count)), labels=LABELS)
 
 
 def one(count: int) -> dict[str, Arrays]:
@@ -54,7 +60,8 @@ def marginals(count: int) -> Figure:
 
 
 def pairs(count: int) -> Figure:
-    return plots.pairs(**one(count), labels=LABELS)
+    reference = one(count)["draws"] if count <= 2 else None
+    return plots.pairs(**one(count), reference=reference, labels=LABELS)
 
 
 def predictive(count: int) -> Figure:
@@ -71,7 +78,7 @@ def loss(count: int) -> Figure:
     steps = np.arange(1, 100 * count + 1)
     history = pd.DataFrame({"step": steps, "loss": 5.0 / steps, "val_loss": np.nan, "learning_rate": 1e-3})
     history.loc[history["step"] % 50 == 0, "val_loss"] = 1.0
-    return plots.loss(history)
+    return plots.loss(history, floor=0.01)
 
 
 FIGURES = [
@@ -79,6 +86,7 @@ FIGURES = [
     sbc_ecdf,
     coverage,
     recovery,
+    contraction,
     marginals,
     pairs,
     predictive,
@@ -101,14 +109,14 @@ def test_figure(draw: Callable[[int], Figure], count: int) -> None:
     texts = [ax.get_xlabel() for ax in figure.axes] + [ax.get_ylabel() for ax in figure.axes]
     assert any(ax.get_xlabel() for ax in figure.axes) or draw is predictive_elements
     assert any(ax.get_ylabel() for ax in figure.axes)
-    if draw not in (sbc_histogram, sbc_ecdf, coverage, loss, recovery):
+    if draw not in (sbc_histogram, sbc_ecdf, coverage, loss, recovery, contraction):
         assert any(r"$\mu$" in text and "[mm]" in text for text in texts)
-    if draw in (sbc_histogram, sbc_ecdf, coverage, recovery):
+    if draw in (sbc_histogram, sbc_ecdf, coverage, recovery, contraction):
         assert len(figure.axes) == count
         assert all(r"$\mu$" in ax.get_title() for ax in figure.axes)
 
 
-@pytest.mark.parametrize("draw", [sbc_ecdf, coverage, recovery, marginals, predictive])
+@pytest.mark.parametrize("draw", [sbc_ecdf, coverage, recovery, contraction, marginals, pairs, predictive])
 @pytest.mark.parametrize("count", [1, 2])
 def test_the_legend_fits_into_the_figure(draw: Callable[[int], Figure], count: int) -> None:
     figure = draw(count)
@@ -120,7 +128,7 @@ def test_the_legend_fits_into_the_figure(draw: Callable[[int], Figure], count: i
 
 def test_thirty_four_columns_lie_in_a_grid() -> None:
     truth, draws, _ = normal(size=40, draws=20, event=(34,))
-    figure = plots.sbc_ecdf(diagnostics.sbc(truth, draws, seed=1), labels=LABELS)
+    figure = plots.ecdf(diagnostics.sbc(truth, draws, seed=1), labels=LABELS)
     assert len(figure.axes) == 34
     assert figure.get_figwidth() <= 16
     tops = {round(ax.get_subplotspec().get_position(figure).y1, 3) for ax in figure.axes}
@@ -130,18 +138,147 @@ def test_thirty_four_columns_lie_in_a_grid() -> None:
 def test_a_failing_column_is_drawn_in_red() -> None:
     truth, draws, _ = normal(event=(2,))
     draws["mean"][..., 1] *= 2.0
-    figure = plots.sbc_ecdf(diagnostics.sbc(truth, draws, seed=1))
+    figure = plots.ecdf(diagnostics.sbc(truth, draws, seed=1))
     colours = [ax.lines[-1].get_color() for ax in figure.axes]
     assert colours[0] != colours[1]
     names = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert "ranks outside the band" in names
+    assert "outside the band" in names
+
+
+def test_coverage_is_drawn_as_the_difference_from_the_promise() -> None:
+    truth, draws, _ = normal(event=(2,), seed=1)
+    draws["mean"][..., 1] *= 1.5
+    result = diagnostics.coverage(truth, draws, seed=1)
+    figure = plots.coverage(result)
+    for index, ax in enumerate(figure.axes):
+        found = ax.lines[-1].get_xydata()
+        assert found[:, 0] == pytest.approx(100 * result.nominal)
+        assert found[:, 1] == pytest.approx(100 * (result.empirical[:, index] - result.nominal))
+        assert f"error {100 * result.calibration_error[index]:.1f}" in ax.get_title()
+        low, high = ax.get_ylim()
+        assert low < found[:, 1].min() < found[:, 1].max() < high
+        assert low == -high
+        # The band covers a good part of the panel, and a passing curve is inside of it.
+        edges = ax.collections[0].get_paths()[0].vertices
+        assert edges[:, 1].max() == pytest.approx(100 * np.max(result.band.upper / result.simulations - result.nominal))
+    assert figure.axes[0].get_ylim() == figure.axes[1].get_ylim()
+    # A gross failure leaves the panel instead of squeezing all bands flat.
+    gross = plots.coverage(diagnostics.coverage(truth, {"mean": draws["mean"] + 9.0}, seed=1)).axes[0]
+    assert gross.get_ylim()[1] <= 6 * 100 * np.max(result.band.upper / result.simulations - result.nominal)
+    assert figure.axes[0].lines[-1].get_color() != figure.axes[1].lines[-1].get_color()
+
+
+def test_contraction_shows_every_data_set_where_it_is() -> None:
+    truth, draws, prior = normal(size=200, seed=1)
+    result = diagnostics.recovery(truth, draws, prior)
+    ax = draw_contraction(result).axes[0]
+    points = next(line for line in ax.lines if line.get_label() == "data set").get_xydata()
+    assert points[:, 0] == pytest.approx(1 - result.standard_deviation[:, 0] ** 2 / result.prior_variance[0])
+    assert points[:, 1] == pytest.approx(result.z_score[:, 0])
+    # Half is learnt in the conjugate problem, and z-scores are standard normal: measured 0.49 and 5 % beyond 2.
+    assert np.median(points[:, 0]) == pytest.approx(0.5, abs=0.06)
+    assert f"beyond 2: {np.mean(np.abs(points[:, 1]) > 2):.0%}" in ax.get_title()
+
+
+def test_contraction_keeps_wild_and_constant_parameters_in_the_panel() -> None:
+    truth, draws, prior = normal(size=50, event=(3,), seed=1)
+    draws["mean"][..., 0] = truth["mean"][:, None, 0] + 1.0 + 0.01 * draws["mean"][..., 0]  # sure and wrong
+    draws["mean"][..., 1] *= 9.0  # wider than the prior
+    for values in (truth["mean"], prior["mean"], draws["mean"]):
+        values[..., 2] = 3.0
+    figure = draw_contraction(diagnostics.recovery(truth, draws, prior))
+    overfit, wide, constant = figure.axes
+    beyond = next(line for line in overfit.lines if line.get_label() == "|z| above 5")
+    assert len(beyond.get_xdata()) == 50
+    assert "beyond 2: 100%" in overfit.get_title()
+    low, high = overfit.get_ylim()
+    assert low < beyond.get_ydata().min() <= beyond.get_ydata().max() < high
+    points = next(line for line in wide.lines if line.get_label() == "data set").get_xdata()
+    assert wide.get_xlim()[0] < points.min() == -1.0
+    assert "does not vary" in [text.get_text() for text in constant.texts]
+
+
+def test_the_reference_of_a_pair_plot_is_where_its_draws_are() -> None:
+    generator = np.random.default_rng(1)
+    draws = {"a": generator.normal(size=800), "b": generator.normal(size=800)}
+    reference = {name: value + 8.0 for name, value in draws.items()}
+    figure = plots.pairs(draws, reference=reference)
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["posterior", "reference"]
+    panel = figure.axes[2]
+    outline = panel.collections[-1].get_paths()[0].vertices
+    assert outline.mean(axis=0) == pytest.approx([8.0, 8.0], abs=0.6)
+    assert panel.get_xlim()[1] > 10.0
+    assert len(panel.collections) > len(plots.pairs(draws).axes[2].collections)
+    constant = {"a": np.full(100, 2.0), "b": draws["b"][:100]}
+    plots.png(plots.pairs(constant, reference=constant))
+
+
+def test_the_floor_of_the_loss_is_in_the_panel() -> None:
+    history = pd.DataFrame({"step": np.arange(1, 101), "loss": np.linspace(5.0, 3.0, 100)})
+    for floor in (1.0, 2.9, 3.5):
+        figure = plots.loss(history, floor=floor)
+        low, high = figure.axes[0].get_ylim()
+        assert low < floor < high
+        assert "best possible" in [text.get_text() for text in figure.legends[0].get_texts()]
+    assert "best possible" not in [text.get_text() for text in plots.loss(history).legends[0].get_texts()]
+
+
+def tree(observations: int = 0) -> xarray.DataTree:
+    """As posterior.infer returns it: two parameters and a series of nine steps, the last of them padding."""
+    generator = np.random.default_rng(1)
+    batch, dims = ((observations,), ("observation",)) if observations else ((), ())
+    leading = ("chain", "draw", *dims)
+    cases = generator.poisson(20.0, size=(1, 100, *batch, 9)).astype(float)
+    cases[..., 8] = np.nan
+    sizes = (1, 100, *batch)
+    return xarray.DataTree.from_dict(
+        {
+            "posterior": xarray.Dataset(
+                {
+                    "mean": (leading, generator.normal(size=sizes)),
+                    "slope": ((*leading, "slope_dim_0"), generator.normal(size=(*sizes, 2))),
+                }
+            ),
+            "prior": xarray.Dataset(
+                {
+                    "mean": (("chain", "draw"), generator.normal(size=(1, 300))),
+                    "slope": (("chain", "draw", "slope_dim_0"), generator.normal(size=(1, 300, 2))),
+                }
+            ),
+            "posterior_predictive": xarray.Dataset({"cases": ((*leading, "step"), cases)}),
+            "observed_data": xarray.Dataset({"cases": ((*dims, "step"), cases[0, 0])}),
+        }
+    )
+
+
+@pytest.mark.parametrize("draw", [plots.marginals, plots.pairs])
+def test_a_data_tree_is_drawn_like_its_arrays(draw: Callable[..., Figure]) -> None:
+    data = tree()
+    plain = {group: {str(k): v.values[0] for k, v in data[group].items()} for group in ("posterior", "prior")}
+    with_tree = draw(data, prior=data, reference=data["posterior"])
+    with_arrays = draw(plain["posterior"], prior=plain["prior"], reference=plain["posterior"])
+    assert plots.png(with_tree) == plots.png(with_arrays)
+    with pytest.raises(InputError, match=r"(?s)3 observations.*tree.isel\(observation=0\)"):
+        draw(tree(3))
+    assert draw(tree(3).isel(observation=0)).axes
+    with pytest.raises(InputError, match=r"(?s)a group 'posterior'.*posterior.infer"):
+        draw(xarray.DataTree())
+
+
+def test_posterior_predictive_takes_a_data_tree_and_leaves_out_padding() -> None:
+    data = tree()
+    figure = plots.posterior_predictive(data, name="cases", logarithmic=True)
+    observed = figure.axes[0].lines[-1].get_ydata()
+    assert np.array_equal(observed, data["observed_data"]["cases"].values, equal_nan=True)
+    assert figure.axes[0].get_xlabel() == "time step"
+    plots.png(figure)
 
 
 def test_own_figures_and_subfigures_are_drawn_into() -> None:
     truth, draws, _ = normal(size=50, draws=20)
     own = Figure(figsize=(8, 4), layout="constrained")
     left, right = own.subfigures(1, 2)
-    assert plots.sbc_ecdf(diagnostics.sbc(truth, draws, seed=1), figure=left) is left
+    assert plots.ecdf(diagnostics.sbc(truth, draws, seed=1), figure=left) is left
     assert plots.coverage(diagnostics.coverage(truth, draws, seed=1), figure=right) is right
     assert [len(part.axes) for part in (left, right, own)] == [1, 1, 2]
     assert plots.png(right).startswith(b"\x89PNG")
@@ -198,6 +335,10 @@ def test_constant_parameters_and_missing_observations_draw() -> None:
     [
         (lambda: plots.loss(pd.DataFrame({"step": [1]})), "(?s)columns 'step' and 'loss'.*fitted"),
         (lambda: plots.loss(pd.DataFrame({"step": [], "loss": []})), "0 rows"),
+        (
+            lambda: plots.loss(pd.DataFrame({"step": [1], "loss": [1]}), floor=np.nan),
+            "(?s)floor.*finite number of nats",
+        ),
         (lambda: plots.marginals({}), "same 2 or more draws"),
         (lambda: plots.marginals({"a": np.zeros(5), "b": np.zeros(4)}), "same 2 or more draws"),
         (lambda: plots.marginals({"a": np.full(5, np.nan)}), "5 of 5 values NaN"),
@@ -205,7 +346,11 @@ def test_constant_parameters_and_missing_observations_draw() -> None:
         (lambda: plots.pairs({"a": np.zeros((5, 13))}), "1 to 12 different columns"),
         (lambda: plots.pairs({"a": np.zeros((5, 3))}, shown=["b"]), r"unknown: \['b'\]"),
         (lambda: plots.posterior_predictive(np.zeros((5, 9)), np.zeros(8), name="cases"), "'cases'"),
+        (lambda: plots.pairs({"a": np.zeros(5)}, reference={"b": np.zeros(5)}), "columns of reference"),
         (lambda: plots.posterior_predictive(np.full((5, 9), np.inf), np.zeros(9)), "finite simulations"),
+        (lambda: plots.posterior_predictive(np.full((5, 9), np.nan), np.zeros(9)), "45 of 45 values"),
+        (lambda: plots.posterior_predictive(np.zeros((5, 9))), "pass the observation"),
+        (lambda: plots.posterior_predictive(tree(), name="deaths"), r"(?s)one of \['cases'\].*'deaths'"),
         (lambda: plots.posterior_predictive(np.zeros((5, 9)), np.zeros(9), times=np.zeros(3)), "one for each step"),
         (lambda: plots.posterior_predictive(np.zeros((5, 9, 2)), np.zeros((9, 2)), series=False), "flatten"),
     ],

@@ -1,26 +1,34 @@
-"""SBC: the ECDF of the ranks minus that of uniform ranks, with its simultaneous band."""
+"""The ECDF of values that should be uniform, minus that of uniform ones, with its simultaneous band."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from bayesinn.diagnostics import SBCResult
+from bayesinn.diagnostics import UniformityResult
 from bayesinn.naming import Labels
 from bayesinn.plots.style import BLACK, BLUE, LIGHT_GREY, PLAIN, RED, Canvas, legend_below, outer, panels, styled
 
 
 @styled
-def sbc_ecdf(result: SBCResult, *, labels: Labels = PLAIN, figure: Canvas | None = None) -> Canvas:
-    """Draw the ECDF difference of each parameter's ranks.
+def ecdf(
+    result: UniformityResult,
+    *,
+    labels: Labels = PLAIN,
+    value: str = "rank of truth / (draws + 1)",
+    figure: Canvas | None = None,
+) -> Canvas:
+    """Draw the ECDF difference of each column.
 
-    The ranks of a right posterior stay within the grey band everywhere with the probability ``result.level``
-    (Saeilynoja, Buerkner & Vehtari 2022). A curve above zero throughout: posteriors too high; below: too low;
+    The values of a right posterior stay within the grey band everywhere with the probability ``result.level``
+    (Saeilynoja, Buerkner & Vehtari 2022). Of ranks, a curve above zero throughout: posteriors too high; below: too low;
     above then below: too narrow; below then above: too wide.
 
     Parameters
     ----------
-    result : SBCResult
+    result : UniformityResult, such as that of SBC or TARP
     labels : Labels
+    value : str
+        What the values are, for the axis.
     figure : Figure or SubFigure, optional
         Drawn into, if given.
 
@@ -33,7 +41,7 @@ def sbc_ecdf(result: SBCResult, *, labels: Labels = PLAIN, figure: Canvas | None
     >>> import numpy as np
     >>> from bayesinn.diagnostics import sbc
     >>> values = np.random.default_rng(1).normal(size=(2, 300, 99))
-    >>> figure = sbc_ecdf(sbc({"rate": values[0, :, 0]}, {"rate": values[1]}, seed=1))
+    >>> figure = ecdf(sbc({"rate": values[0, :, 0]}, {"rate": values[1]}, seed=1))
     >>> len(figure.axes)
     1
     """
@@ -49,12 +57,12 @@ def sbc_ecdf(result: SBCResult, *, labels: Labels = PLAIN, figure: Canvas | None
         )
         ax.axhline(0.0, color=BLACK, linewidth=0.8, linestyle="--")
         colour = BLUE if result.inside[index] else RED
-        name = "ranks" if result.inside[index] else "ranks outside the band"
+        name = "inside the band" if result.inside[index] else "outside the band"
         ax.plot(points, difference[:, index], color=colour, linewidth=1.6, label=name)
         ax.set(xlim=(0.0, 1.0), ylim=(-reach, reach))
         ax.set_title(f"{labels.label(column)}   p = {result.p_value[index]:.2g}")
         left, bottom = outer(index, len(axes), across)
-        ax.set_xlabel("rank of truth / (draws + 1)" if bottom else "")
+        ax.set_xlabel(value if bottom else "")
         ax.set_ylabel("ECDF difference" if left else "")
     legend_below(figure, axes)
     return figure

@@ -1,0 +1,86 @@
+"""Classifier two-sample test (C2ST): how well a neural network tells two sets of draws apart."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+
+from bayesinn.diagnostics.point_sets import check_sets, standardised, subset
+from bayesinn.errors import InputError
+
+_STREAM = 0x63327374
+
+
+def c2st(draws: np.ndarray, reference: np.ndarray, *, folds: int = 5, seed: int = 1) -> float:
+    """Cross-validated accuracy of a classifier that is trained to tell draws from reference draws.
+
+    0.5: it can't; 1: it always can. Lopez-Paz & Oquab 2017, arXiv:1610.06545, with the protocol of the benchmark of
+    Lueckmann et al. 2021, arXiv:2101.04653, so that values compare with published ones: both sets standardised by the
+    reference, two hidden layers of 10 d rectified linear units, Adam, shuffled folds.
+
+    Values depend on the number of draws, for more draws train a better classifier (the benchmark takes 10,000 of each),
+    and equal laws give 0.5 only up to the error of an accuracy measured on m + n points. Of two sets of different size,
+    random points of the larger one are left out, or else always naming the larger one would score above 0.5. A column
+    that is constant and equal in both sets changes nothing; one that is constant in the reference but not equal in
+    the draws tells them apart.
+
+    Cost on one busy core: 1 s for 1000 draws of each with one column; with five columns 13 s for up to 2000 of each
+    (fewer are learnt by heart, which takes more rounds), 23 s for 4000 and 90 s for 10,000.
+
+    Parameters
+    ----------
+    draws : array (m, d)
+    reference : array (n, d)
+    folds : int
+        Number of classifiers, each tested on its own part of the points.
+    seed : int
+        Decides the folds, the weights and the batches (and which points of a larger set are left out).
+
+    Returns
+    -------
+    float, between 0 and 1
+
+    Raises
+    ------
+    InputError
+        Shapes or values do not fit.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> draws, reference = np.random.default_rng(1).normal(size=(2, 500, 1))
+    >>> bool(c2st(draws, reference) < 0.56), bool(c2st(draws + 6.0, reference) > 0.98)
+    (True, True)
+    """
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.model_selection import KFold, cross_val_score
+    from sklearn.neural_network import MLPClassifier
+
+    draws, reference = check_sets(draws, reference, ("draws", "reference"))
+    generator = np.random.default_rng([seed, _STREAM])
+    size = min(len(draws), len(reference))
+    _check_folds(folds, size)
+    draws, reference = subset(draws, size, generator), subset(reference, size, generator)
+    draws, reference = standardised(draws, reference)
+    units = 10 * draws.shape[1]
+    classifier = MLPClassifier(hidden_layer_sizes=(units, units), max_iter=10_000, random_state=seed)
+    # The benchmark's order and precision: the reference comes first, and networks compute in single precision.
+    points = np.concatenate([reference, draws]).astype(np.float32)
+    labels = np.repeat([0, 1], size)
+    shuffled = KFold(n_splits=folds, shuffle=True, random_state=seed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        # One process: worker processes would start before they help, and not every caller lets them.
+        return float(np.mean(cross_val_score(classifier, points, labels, cv=shuffled, scoring="accuracy")))
+
+
+def _check_folds(folds: int, size: int) -> None:
+    # Ten points a fold: below, a fold's training set may hold one class only.
+    if folds < 2 or 2 * size < 10 * folds:
+        raise InputError(
+            "folds of C2ST",
+            expected="at least 2, with 10 or more points in each",
+            got=f"{folds} folds for twice {size} points",
+            do="pass more draws (some thousands for a useful answer) or fewer folds",
+        )

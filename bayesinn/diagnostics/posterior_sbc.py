@@ -1,0 +1,122 @@
+"""Posterior SBC: calibration where it matters, around the data actually observed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from bayesinn.diagnostics.arrays import check_fraction, paired
+from bayesinn.diagnostics.uniformity import UniformityResult, uniformity
+from bayesinn.errors import InputError
+
+# A stream of its own; see bayesinn.diagnostics.ranks.
+_CELLS = 20_250_205
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class PosteriorSBCResult(UniformityResult):
+    """Weighted ranks around one observation.
+
+    Parameters
+    ----------
+    effective : array (n,)
+        Number of proposals that the weights of each replicated data set leave, 1 / sum of squared shares; near 1 the
+        test has little to compare with, but keeps its size.
+    """
+
+    effective: np.ndarray
+
+
+def posterior_sbc(
+    truth: Mapping[str, np.ndarray],
+    proposals: Mapping[str, np.ndarray],
+    truth_log_weight: np.ndarray,
+    log_weights: np.ndarray,
+    *,
+    seed: int,
+    level: float = 0.99,
+) -> PosteriorSBCResult:
+    """Check calibration on data sets replicated from the posterior of an observation.
+
+    Saeilynoja, Schmitt, Buerkner & Vehtari 2025, "Posterior SBC: simulation-based calibration checking conditional on
+    data", arXiv:2502.03279: the posterior of the observation takes the place of the prior. Parameters are drawn from
+    it, a new data set is simulated from each, and the parameters should be a draw from their posterior given both the
+    observation and the new data set. An amortized posterior can't be given two data sets, but it has densities: the
+    posterior given both is the one given the observation, weighted with likelihood of the new data set, that is
+    with posterior over prior density. Of truth and L proposals drawn alike, the one that made the data set is then
+    known up to these weights; where it stands among them by size is uniform, exactly, for any number of proposals.
+
+    What is tested is the posterior given the *new* data sets, which look like the observation. The posterior of the
+    observation itself only decides where: were it wrong, the test would look in a less relevant place.
+
+    Parameters
+    ----------
+    truth : dict of name to array (n, *event)
+        Drawn from the posterior of the observation; each made one new data set.
+    proposals : dict of name to array (n, L, *event)
+        Further draws from the same, new ones for each new data set.
+    truth_log_weight : array (n,)
+        Log posterior given the new data set minus log prior, of each truth.
+    log_weights : array (n, L)
+        The same of its proposals.
+    seed : int
+    level : float
+        Probability that one column of a right posterior stays inside the band.
+
+    Returns
+    -------
+    PosteriorSBCResult
+
+    Raises
+    ------
+    InputError
+        Names, shapes or values do not fit, or a data set has no finite weight.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> generator = np.random.default_rng(1)
+    >>> both = generator.normal(1.0, 0.5, size=(500, 100))  # the posterior of the observation
+    >>> data = both[:, :1] + generator.normal(size=(500, 1))
+    >>> weights = -0.5 * (data - both) ** 2  # likelihood of a new data set
+    >>> arrays = {"mean": both[:, 0]}, {"mean": both[:, 1:]}
+    >>> posterior_sbc(*arrays, weights[:, 0], weights[:, 1:], seed=1).passed
+    True
+    >>> posterior_sbc(*arrays, 9 * weights[:, 0], 9 * weights[:, 1:], seed=1).passed  # too sure
+    False
+    """
+    check_fraction("level of posterior SBC", level)
+    pairs = paired(truth, proposals)
+    weights = _shares(truth_log_weight, log_weights, pairs.draws.shape[:2])
+    generator = np.random.default_rng([seed, _CELLS])
+    own, others = weights[:, :1], weights[:, 1:, None]
+    below = np.sum(others * (pairs.draws < pairs.truth[:, None]), axis=1)
+    ties = np.sum(others * (pairs.draws == pairs.truth[:, None]), axis=1)
+    # Rounding may lift a sum of shares to one.
+    values = np.minimum(below + generator.random(below.shape) * (own + ties), np.nextafter(1.0, 0.0))
+    uniform = uniformity(pairs.columns, values, level=level)
+    return PosteriorSBCResult(**vars(uniform), effective=1.0 / np.sum(weights**2, axis=1))
+
+
+def _shares(truth: np.ndarray, others: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Weights (n, 1 + L) that sum to one."""
+    truth, others = np.asarray(truth, dtype=float), np.asarray(others, dtype=float)
+    if truth.shape != shape[:1] or others.shape != shape:
+        raise InputError(
+            "log weights of posterior SBC",
+            expected=f"shapes {shape[:1]} and {shape}, one for each truth and each proposal",
+            got=f"shapes {truth.shape} and {others.shape}",
+            do="evaluate log_prob minus the log prior at the same parameters",
+        )
+    log_weights = np.concatenate([truth[:, None], others], axis=1)
+    if np.isnan(log_weights).any() or not np.isfinite(log_weights.max(axis=1)).all():
+        raise InputError(
+            "log weights of posterior SBC",
+            expected="numbers below infinity, one at least of each data set above -infinity",
+            got="NaN or infinity",
+            do="leave out the data sets concerned and count them",
+        )
+    weights = np.exp(log_weights - log_weights.max(axis=1, keepdims=True))
+    return weights / weights.sum(axis=1, keepdims=True)

@@ -1,0 +1,229 @@
+"""Posterior predictive checks: whether data simulated from the posterior look like the observation."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from bayesinn.diagnostics.arrays import check_fraction
+from bayesinn.diagnostics.predictive_statistics import Statistic, default_statistics, own_statistics
+from bayesinn.errors import InputError
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class PredictiveResult:
+    """Statistics of one observation beside those of its replications.
+
+    A measure with a flag, and not a test that a right model fails at a known rate: see :func:`predictive_checks`.
+
+    Parameters
+    ----------
+    observables : tuple of k column names, for example ``"cases[0]"``; repeated for each statistic
+    statistics : tuple of k names of statistics
+    observed : array (k,), of the observation
+    replicated : array (draws, k), of the replications
+    p_value : array (k,), two-sided, each by itself
+    level : float, one minus the p-value, after Bonferroni, below which a statistic is flagged
+    """
+
+    observables: tuple[str, ...]
+    statistics: tuple[str, ...]
+    observed: np.ndarray
+    replicated: np.ndarray
+    p_value: np.ndarray
+    level: float
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the k pairs of observable and statistic."""
+        return tuple(f"{name}: {label}" for name, label in zip(self.observables, self.statistics, strict=True))
+
+    @property
+    def flagged(self) -> np.ndarray:
+        """Boolean array (k,): whether the p-value, times k, is below ``1 - level``."""
+        return len(self.p_value) * self.p_value < 1.0 - self.level
+
+    @property
+    def draws_needed(self) -> int:
+        """The number of draws that it takes to flag anything: with fewer, no p-value is small enough."""
+        return _draws_needed(len(self.p_value), self.level)
+
+    @property
+    def summary(self) -> str:
+        """One line for a table of verdicts."""
+        if len(self.replicated) < self.draws_needed:
+            return f"{len(self.replicated)} draws are too few to flag anything: take {self.draws_needed}"
+        worst = int(np.argmin(self.p_value))
+        return (
+            f"{np.sum(self.flagged)} of {len(self.p_value)} statistics flagged; "
+            f"smallest p-value {self.p_value[worst]:.2g} ({self.columns[worst]})"
+        )
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """One row a statistic: observed, predictive median and 95 % interval, p-value, and whether it is flagged."""
+        lower, median, upper = np.quantile(self.replicated, [0.025, 0.5, 0.975], axis=0, method="nearest")
+        return pd.DataFrame(
+            {
+                "observed": self.observed,
+                "predictive_median": median,
+                "lower": lower,
+                "upper": upper,
+                "p_value": self.p_value,
+                "flagged": self.flagged,
+            },
+            index=pd.MultiIndex.from_arrays([self.observables, self.statistics], names=["observable", "statistic"]),
+        )
+
+    def __repr__(self) -> str:
+        table = self.to_dataframe().to_string(float_format="%.3g", sparsify=False)
+        return f"Posterior predictive checks, {len(self.replicated)} draws: {self.summary}\n{table}"
+
+
+def predictive_checks(
+    predicted: Mapping[str, np.ndarray],
+    observed: Mapping[str, np.ndarray],
+    *,
+    statistics: Mapping[str, Mapping[str, Statistic]] | None = None,
+    level: float = 0.99,
+) -> PredictiveResult:
+    """Compare an observation with data simulated from its posterior, statistic by statistic.
+
+    Posterior predictive p-values: Gelman, Meng & Stern 1996, "Posterior predictive assessment of model fitness via
+    realized discrepancies", Statistica Sinica 6. They use the data twice, once to fit and once to check, and are
+    therefore *conservative*: under a right model they crowd around the middle instead of being uniform, most of all
+    those of statistics that the posterior was fitted to (often the mean). So a flag means that the model can't make
+    such data; no flag means little. Statistics that no parameter answers for (extremes, autocorrelation) say most.
+
+    The discrepancy is the sum of squared deviations from the predictive means in predictive standard deviations. A
+    p-value is twice the share of replications that are as large, or of those that are as small, whichever is less. Ties
+    count for both, so that an observation that equals most replications is never remarkable. No p-value is below
+    ``1 / (draws + 1)``: k statistics need 100 k draws for a flag at level 0.99.
+
+    ArviZ draws similar figures from the DataTree of ``posterior.infer``, one observation without padding, by its groups
+    ``posterior_predictive`` and ``observed_data``: ``arviz_plots.plot_ppc_tstat(tree, t_stat="max")`` (a statistic
+    over all elements, no p-value), ``plot_ppc_pit`` (whether the elements are uniform in their predictive
+    distributions), ``plot_ppc_dist``, ``plot_ppc_interval`` and, for counts of an
+    integer type, ``plot_ppc_rootogram``.
+
+    Parameters
+    ----------
+    predicted : dict of observable to array (draws, ...)
+        One simulation from each posterior draw, for example
+        ``{name: value.values[0] for name, value in tree["posterior_predictive"].items()}``.
+    observed : dict of observable to array (...)
+        NaN where nothing was observed (padding): left out on both sides.
+    statistics : dict of observable to dict of name to function, optional
+        Statistics beside the default ones: ``{"cases": {"day of peak": lambda cases: cases.argmax(axis=1)}}``.
+        A function takes data sets (n, ...), row by row, and returns (n,). NaN marks what was not observed. A default
+        statistic of the same name is replaced.
+    level : float
+        A statistic is flagged where its p-value times the number of statistics is below ``1 - level``.
+
+    Returns
+    -------
+    PredictiveResult
+
+    Raises
+    ------
+    InputError
+        Names or shapes do not fit, nothing was observed, or a simulation is not finite where something was.
+
+    Warns
+    -----
+    UserWarning
+        There are too few draws to flag anything.
+
+    Examples
+    --------
+    Counts that scatter more than a Poisson model can:
+
+    >>> import numpy as np
+    >>> generator = np.random.default_rng(1)
+    >>> cases = generator.negative_binomial(2, 0.1, size=30)
+    >>> rate = generator.gamma(cases.sum() + 1, 1 / 30, size=(2000, 1))  # exact posterior under a flat prior
+    >>> result = predictive_checks({"cases": generator.poisson(rate, size=(2000, 30))}, {"cases": cases})
+    >>> [label for label, flag in zip(result.statistics, result.flagged) if flag]
+    ['standard deviation', 'discrepancy', 'share outside 95 %']
+    """
+    check_fraction("level of predictive checks", level)
+    data = _paired(predicted, observed)
+    own = statistics or {}
+    if unknown := sorted(set(own) - set(data)):
+        raise InputError(
+            "statistics of predictive checks",
+            expected=f"functions for observables out of {sorted(data)}",
+            got=f"{unknown}",
+            do="name the observable first, then its statistics: {'cases': {'peak': function}}",
+        )
+    found: dict[tuple[str, str], np.ndarray] = {}
+    for name, values in data.items():
+        found |= default_statistics(name, values) | own_statistics(name, values, own.get(name, {}))
+    if not found:
+        raise InputError(
+            "observed data of predictive checks",
+            expected="at least one observed value",
+            got="NaN everywhere",
+            do="pass the data that the posterior was given",
+        )
+    table = np.stack(list(found.values()))
+    draws = table.shape[1] - 1
+    as_large = np.sum(table[:, 1:] >= table[:, :1], axis=1)
+    as_small = np.sum(table[:, 1:] <= table[:, :1], axis=1)
+    if draws < _draws_needed(len(table), level):
+        warnings.warn(
+            f"predictive checks: {draws} draws are too few to flag any of {len(table)} statistics at level {level}; "
+            f"take {_draws_needed(len(table), level)}",
+            stacklevel=2,
+        )
+    return PredictiveResult(
+        observables=tuple(name for name, _ in found),
+        statistics=tuple(label for _, label in found),
+        observed=table[:, 0],
+        replicated=table[:, 1:].T,
+        p_value=np.minimum(1.0, (2.0 * np.minimum(as_large, as_small) + 1.0) / (draws + 1.0)),
+        level=level,
+    )
+
+
+def _draws_needed(count: int, level: float) -> int:
+    return int(np.ceil(round(count / (1.0 - level), 6)))
+
+
+def _paired(predicted: Mapping[str, np.ndarray], observed: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Observation and replications of each observable in one array (1 + draws, ...): both get the same treatment."""
+    if not observed or set(predicted) != set(observed):
+        raise InputError(
+            "observables of predictive checks",
+            expected="the same names, at least one, in predicted and observed",
+            got=f"predicted {sorted(predicted)}, observed {sorted(observed)}",
+            do="pass the same observables in both",
+        )
+    draws = {name: np.shape(value)[:1] for name, value in predicted.items()}
+    data = {}
+    for name, value in observed.items():
+        real, simulated = np.asarray(value), np.asarray(predicted[name])
+        subject = f"observable {name!r}"
+        if simulated.shape[1:] != real.shape or draws[name] != next(iter(draws.values())) or draws[name] < (2,):
+            raise InputError(
+                subject,
+                expected="predicted (draws, ...) with equally many draws, two or more, and observed (...)",
+                got=f"predicted {simulated.shape} and observed {real.shape}; draws {draws}",
+                do="pass one observation, and one simulation from each of its posterior draws",
+            )
+        both = np.concatenate([real[None], simulated]).astype(float)
+        missing = np.isnan(both[0])
+        bad = np.sum(~np.isfinite(both[:, ~missing]))
+        if bad:
+            raise InputError(
+                subject,
+                expected="finite simulations, and finite or missing (NaN) observations",
+                got=f"{bad} values NaN or infinite where something was observed",
+                do="leave out those simulations and count them",
+            )
+        both[:, missing] = np.nan
+        data[name] = both
+    return data

@@ -1,0 +1,113 @@
+"""Test statistics of data: what posterior predictive checks compare."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+from bayesinn.errors import InputError
+
+#: A function of data sets (n, ...), row by row, that returns one number each: (n,).
+Statistic = Callable[[np.ndarray], np.ndarray]
+
+#: Up to this many channels (last axis) are looked at one by one, more of them together.
+MOST_CHANNELS = 8
+
+#: A single axis of more elements than this is a series: its autocorrelation is of interest.
+FEW_ELEMENTS = 8
+
+
+def default_statistics(name: str, data: np.ndarray) -> dict[tuple[str, str], np.ndarray]:
+    """The statistics that suit an observable's shape.
+
+    Parameters
+    ----------
+    name : str
+        Of the observable.
+    data : array (1 + draws, ...)
+        The observation, then its replications. NaN where nothing was observed.
+
+    Returns
+    -------
+    dict of (column of the observable, statistic) to array (1 + draws,)
+        A single number has only its value; two to eight elements also have spread, extremes and misfit; series have
+        their autocorrelation, too. Each of up to eight channels (last axis) is a column of its own.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> data = np.random.default_rng(1).normal(size=(100, 20, 2))
+    >>> [column for column, name in default_statistics("cases", data) if name == "mean"]
+    ['cases[0]', 'cases[1]']
+    >>> [name for _, name in default_statistics("size", data[:, 0, 0])]
+    ['value']
+    """
+    with_channels = data.ndim >= 3 and data.shape[-1] <= MOST_CHANNELS
+    parts = {f"{name}[{index}]": data[..., index] for index in range(data.shape[-1])} if with_channels else {name: data}
+    found = {}
+    for column, part in parts.items():
+        observed = ~np.isnan(part[0])
+        values = part.reshape(len(part), -1)[:, observed.ravel()]
+        if values.shape[1] == 1:
+            found[column, "value"] = values[:, 0]
+        elif values.shape[1] > 1:
+            deviation = _standardised(values)
+            low, high = np.quantile(values[1:], [0.025, 0.975], axis=0)
+            found[column, "mean"] = values.mean(axis=1)
+            found[column, "standard deviation"] = values.std(axis=1)
+            found[column, "minimum"] = values.min(axis=1)
+            found[column, "maximum"] = values.max(axis=1)
+            if part.ndim > 1 and (with_channels or part.ndim > 2 or observed.sum() > FEW_ELEMENTS):
+                found[column, "lag-one autocorrelation"] = _autocorrelation(part, observed)
+            found[column, "discrepancy"] = np.sum(deviation**2, axis=1)
+            found[column, "share outside 95 %"] = np.mean((values < low) | (values > high), axis=1)
+    return found
+
+
+def own_statistics(
+    name: str, data: np.ndarray, statistics: Mapping[str, Statistic]
+) -> dict[tuple[str, str], np.ndarray]:
+    """Statistics that the user brings; arguments and result as in :func:`default_statistics`.
+
+    Raises
+    ------
+    InputError
+        A function does not return one finite number for each data set.
+    """
+    found = {}
+    for label, function in statistics.items():
+        values = np.asarray(function(data))
+        if values.shape != (len(data),) or values.dtype.kind not in "biuf" or not np.all(np.isfinite(values)):
+            raise InputError(
+                f"statistic {label!r} of observable {name!r}",
+                expected=f"one finite number for each data set of an array {data.shape}: shape {(len(data),)}",
+                got=f"shape {values.shape}, dtype {values.dtype}"
+                + (", NaN or infinite values" if values.dtype.kind == "f" and not np.isfinite(values).all() else ""),
+                do="reduce all axes but the first, leaving out NaN, which marks what was not observed: np.nanmean, ...",
+            )
+        found[name, label] = values.astype(float)
+    return found
+
+
+def _standardised(values: np.ndarray) -> np.ndarray:
+    """Deviations (1 + draws, m) from the predictive mean, in predictive standard deviations."""
+    mean, deviation = values[1:].mean(axis=0), values[1:].std(axis=0)
+    # Where all replications agree, their mean may differ from them by rounding.
+    constant = np.all(values[1:] == values[1], axis=0)
+    centre = np.where(constant, values[1], mean)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        scaled = (values - centre) / np.where(constant, 0.0, deviation)
+    return np.where(values == centre, 0.0, scaled)
+
+
+def _autocorrelation(part: np.ndarray, observed: np.ndarray) -> np.ndarray:
+    """Lag-one autocorrelation (1 + draws,) along the first axis of data; 0 for constant data."""
+    count = observed.sum()
+    values = np.where(observed, part, 0.0)
+    axes = tuple(range(1, part.ndim))
+    mean = values.sum(axis=axes, keepdims=True) / count
+    centred = np.where(observed, values - mean, 0.0)
+    product = np.sum(centred[:, 1:] * centred[:, :-1], axis=axes)
+    square = np.sum(centred**2, axis=axes)
+    return np.divide(product, square, out=np.zeros_like(square), where=square > 1e-24 * (count * mean.ravel() ** 2))

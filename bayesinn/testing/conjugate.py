@@ -1,0 +1,121 @@
+"""Exact posteriors, and broken ones: what a diagnostic must pass and what it must catch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+from scipy import special, stats
+
+from bayesinn.errors import InputError
+
+Fault = Literal["none", "too wide", "too narrow", "shifted", "wrong correlation", "prior", "flipped mode"]
+
+#: All faults, the right posterior first.
+FAULTS: tuple[Fault, ...] = get_args(Fault)
+
+# Two measurements: of the sum, sharp, and of the first parameter alone, blunt.
+_DESIGN = np.array([[1.0, 1.0], [1.0, 0.0]])
+_NOISE = np.array([0.5, 1.0])
+
+
+@dataclass(frozen=True)
+class Conjugate:
+    """Two parameters with a normal prior, two noisy linear measurements: everything is known in closed form.
+
+    Prior: independent standard normals. Data: the sum of the parameters with noise of sd 0.5, and the first one with
+    noise of sd 1; the posterior is normal with correlation -0.75. With ``modes=2`` the sign of both measurements is
+    lost (data and its mirror image are equally likely), and the posterior is that normal and its mirror image.
+
+    Parameters
+    ----------
+    fault : str
+        How the posterior is broken: standard deviations 15 % ``"too wide"`` or ``"too narrow"``; the first parameter
+        ``"shifted"`` by 0.2 sd; ``"wrong correlation"``, none in place of -0.75, each parameter by itself still
+        right; the ``"prior"`` returned whatever the data; one of two modes mirrored at an axis (``"flipped mode"``,
+        needs ``modes=2``).
+    modes : 1 or 2
+
+    Examples
+    --------
+    >>> right, wide = Conjugate(), Conjugate("too wide")
+    >>> theta, data = right.simulate(1000, seed=1)
+    >>> draws = right.sample(data, draws=100, seed=2)
+    >>> draws.shape, right.log_prob(draws, data).shape
+    ((1000, 100, 2), (1000, 100))
+    """
+
+    fault: Fault = "none"
+    modes: Literal[1, 2] = 1
+
+    def __post_init__(self) -> None:
+        if self.fault not in FAULTS or self.modes not in (1, 2) or (self.fault == "flipped mode" and self.modes == 1):
+            raise InputError(
+                "Conjugate",
+                expected=f"a fault out of {list(FAULTS)}, one or two modes; 'flipped mode' with two",
+                got=f"fault {self.fault!r} with modes={self.modes!r}",
+                do="pass for example Conjugate('too wide'), or Conjugate('flipped mode', modes=2)",
+            )
+
+    def simulate(self, size: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+        """Parameters (n, 2) from the prior, and their data (n, 2)."""
+        generator = np.random.default_rng([seed, 1])
+        theta = generator.normal(size=(size, 2))
+        return theta, self.replicate(theta, seed)
+
+    def replicate(self, theta: np.ndarray, seed: int) -> np.ndarray:
+        """Data (n, 2) of given parameters (n, 2)."""
+        generator = np.random.default_rng([seed, 2])
+        data = theta @ _DESIGN.T + _NOISE * generator.normal(size=theta.shape)
+        return data if self.modes == 1 else data * generator.choice([-1.0, 1.0], size=(len(theta), 1))
+
+    def sample(self, data: np.ndarray, draws: int, seed: int) -> np.ndarray:
+        """Draws (n, draws, 2) from the posterior of data (n, 2)."""
+        generator = np.random.default_rng([seed, 3])
+        means, factor = self._components(data)
+        noise = generator.normal(size=(len(data), draws, 2)) @ factor.T
+        chosen = generator.integers(0, means.shape[1], size=(len(data), draws))
+        return np.take_along_axis(means, chosen[..., None], axis=1) + noise
+
+    def log_prob(self, theta: np.ndarray, data: np.ndarray) -> np.ndarray:
+        """Log posterior density (n, m) of parameters (n, m, 2) given data (n, 2)."""
+        means, factor = self._components(data)
+        white = np.einsum("ij,nmcj->nmci", np.linalg.inv(factor), theta[:, :, None] - means[:, None])
+        log_norm = np.log(2.0 * np.pi) + np.log(np.abs(np.linalg.det(factor)))
+        return special.logsumexp(-0.5 * np.sum(white**2, axis=-1), axis=-1, b=1.0 / means.shape[1]) - log_norm
+
+    @staticmethod
+    def prior_log_prob(theta: np.ndarray) -> np.ndarray:
+        """Log prior density (...) of parameters (..., 2)."""
+        return np.sum(stats.norm.logpdf(theta), axis=-1)
+
+    def latent(self, theta: np.ndarray, data: np.ndarray) -> np.ndarray:
+        """Latent codes (n, 2) of parameters (n, 2) given data (n, 2), as a flow would give them: standard normal.
+
+        Normal scores of the first parameter, then of the second given the first (Rosenblatt 1952).
+        """
+        means, factor = self._components(data)
+        cov = factor @ factor.T
+        first = stats.norm.cdf(theta[:, None, 0], means[..., 0], np.sqrt(cov[0, 0]))
+        weights = stats.norm.pdf(theta[:, None, 0], means[..., 0], np.sqrt(cov[0, 0])) + 1e-300
+        weights /= weights.sum(axis=1, keepdims=True)
+        middle = means[..., 1] + cov[0, 1] / cov[0, 0] * (theta[:, None, 0] - means[..., 0])
+        second = stats.norm.cdf(theta[:, None, 1], middle, np.sqrt(cov[1, 1] - cov[0, 1] ** 2 / cov[0, 0]))
+        share = np.stack([first.mean(axis=1), np.sum(weights * second, axis=1)], axis=-1)
+        return stats.norm.ppf(np.clip(share, 1e-15, 1.0 - 1e-15))
+
+    def _components(self, data: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Means (n, modes, 2) and the common Cholesky factor (2, 2)."""
+        if self.fault == "prior":
+            return np.zeros((len(data), 1, 2)), np.eye(2)
+        cov = np.linalg.inv(np.eye(2) + _DESIGN.T @ np.diag(_NOISE**-2) @ _DESIGN)
+        mean = data / _NOISE**2 @ _DESIGN @ cov
+        other = mean * np.array([-1.0, 1.0]) if self.fault == "flipped mode" else -mean
+        means = np.stack([mean, other], axis=1)[:, : self.modes]
+        if self.fault == "shifted":
+            means = means + np.array([0.2 * np.sqrt(cov[0, 0]), 0.0])
+        if self.fault == "wrong correlation":
+            cov = np.diag(np.diag(cov))
+        width = {"too wide": 1.15, "too narrow": 1.0 / 1.15}.get(self.fault, 1.0)
+        return means, width * np.linalg.cholesky(cov)

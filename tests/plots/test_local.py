@@ -1,0 +1,85 @@
+"""The figures of the local test say what passes, what fails, and where the posterior is off."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+from bayesinn.diagnostics.local import LocalC2STResult
+from bayesinn.errors import InputError
+from bayesinn.naming import Labels
+from bayesinn.plots.local import local_c2st, local_c2st_marginals
+from bayesinn.plots.style import BLUE, RED
+
+LABELS = Labels({"mean": r"$\mu$"}, {"mean": "mm"})
+
+
+def result(observations: int, dimension: int = 1) -> LocalC2STResult:
+    """The first observation fails: truths lie higher in the first latent than latent draws do."""
+    generator = np.random.default_rng(1)
+    evaluation = generator.normal(size=(4000, dimension))
+    null = 1e-6 * generator.lognormal(size=(99, observations))
+    statistic, p_value = np.full(observations, 1e-6), np.full(observations, 0.5)
+    statistic[0], p_value[0] = 0.01, 0.01
+    probability = np.full((observations, 4000), 0.5)
+    probability[0] = 1.0 / (1.0 + np.exp(0.5 - evaluation[:, 0]))
+    columns = tuple(f"observation[{index}]" for index in range(observations))
+    return LocalC2STResult(columns, statistic, null, p_value, evaluation, probability, 1000, 0.99)
+
+
+def null(count: int) -> Figure:
+    return local_c2st(result(count), labels=LABELS)
+
+
+def marginals(count: int) -> Figure:
+    found = result(1, count)
+    return local_c2st_marginals(found, {"mean": found.evaluation}, labels=LABELS)
+
+
+@pytest.mark.parametrize("count", [1, 5, 34])
+@pytest.mark.parametrize("draw", [null, marginals])
+def test_figure(draw: Callable[[int], Figure], count: int) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        figure = draw(count)
+        figure.set_dpi(30)
+        figure.draw_without_rendering()
+    assert len(figure.axes) == count
+    extent = figure.legends[0].get_window_extent()
+    assert extent.x0 >= 0
+    assert extent.x1 <= figure.bbox.width
+
+
+def test_a_failing_observation_is_drawn_in_red() -> None:
+    axes = null(2).axes
+    assert [ax.lines[-1].get_color() for ax in axes] == [RED, BLUE]
+    assert axes[0].get_title() == "observation[0]   p = 0.01"
+    assert axes[0].lines[-1].get_xdata()[0] == pytest.approx(0.01)
+
+
+def test_statistics_that_vanish_are_drawn() -> None:
+    found = result(1)
+    found.null[:] = 0.0
+    local_c2st(found).draw_without_rendering()
+
+
+def test_weighted_draws_show_what_the_posterior_should_be() -> None:
+    ax = marginals(1).axes[0]
+    assert ax.get_xlabel() == r"$\mu$[0] [mm]"
+    means = []
+    for patch in ax.patches:
+        heights, edges, _ = patch.get_data()
+        means.append(np.sum(heights * 0.5 * (edges[1:] + edges[:-1])) / np.sum(heights))
+    # The ratio exp(z - 1/2) moves a standard normal by exactly 1; the outermost bins cut it to 0.96, over three seeds.
+    assert means[0] == pytest.approx(0.0, abs=0.05)
+    assert means[1] == pytest.approx(0.97, abs=0.1)
+
+
+@pytest.mark.parametrize(("observation", "size"), [(1, 4000), (-1, 4000), (0, 100)])
+def test_draws_of_something_else_are_refused(observation: int, size: int) -> None:
+    with pytest.raises(InputError, match=r"(?s)from 0 to 0, and 4000 draws.*inverse flow"):
+        local_c2st_marginals(result(1), {"mean": np.zeros(size)}, observation=observation)
