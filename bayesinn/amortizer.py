@@ -24,10 +24,11 @@ from bayesinn.observations import check_observations, check_parameters
 from bayesinn.offline import check_consistent, check_support, fingerprint, offline_arrays
 from bayesinn.out_of_distribution import Reference
 from bayesinn.parameters import ParameterSpace
+from bayesinn.pilot_reference import pilot_reference
 from bayesinn.sampling import Sampler
 from bayesinn.simulation import checks
 from bayesinn.simulation.simulator import Arrays, Simulator
-from bayesinn.summaries import DeepSet, SetTransformer, Summary
+from bayesinn.summaries import Summary
 from bayesinn.training.settings import TrainingSettings, training_length
 from bayesinn.training.sources import ArraySource, GraphSource, Source, WorkerSource
 from bayesinn.training.train import TrainingResult, broken_training, train
@@ -363,10 +364,7 @@ class AmortizedPosterior:
         return "\n".join(lines + ([f"  note: {source.note}"] if source.note else []))
 
     def _finish(self, learner: Learner, result: TrainingResult, training: dict[str, Any], pilot: Arrays) -> None:
-        sampler = Sampler(learner)
-        data = {name: value for name, value in pilot.items() if name in learner.data.scalings}
-        sets = [name for name, summary in self.summaries.items() if isinstance(summary, DeepSet | SetTransformer)]
-        reference = Reference.fit(*sampler.condition(data), pooled=sets)
+        reference = pilot_reference(learner, Sampler(learner), self.summaries, pilot)
         settings: TrainingSettings = training.pop("settings")
         training = {
             **training,

@@ -46,6 +46,7 @@ class ConvLSTM(Summary):
     """
 
     shapes = ("(n, steps)", "(n, steps, channels)")
+    order = "series"
 
     def __init__(
         self,

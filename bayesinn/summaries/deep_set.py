@@ -44,6 +44,7 @@ class DeepSet(Summary):
     """
 
     shapes = ("(n, elements)", "(n, elements, features)")
+    order = "set"
 
     def __init__(
         self,

@@ -49,6 +49,7 @@ class SetTransformer(Summary):
     """
 
     shapes = ("(n, elements)", "(n, elements, features)")
+    order = "set"
 
     def __init__(
         self,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import keras
 import tensorflow as tf
@@ -25,6 +25,9 @@ class Summary(Configured, keras.layers.Layer):
 
     masks: ClassVar[bool] = True
     """Whether observables of varying length, which come with a mask, are accepted."""
+
+    order: ClassVar[Literal["series", "set"] | None] = None
+    """What the second axis is: steps in time, elements in any order, or neither."""
 
     def __init__(self) -> None:
         super().__init__()

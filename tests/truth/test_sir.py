@@ -37,3 +37,24 @@ def test_calibration(posterior):
     diagnosis = bi.diagnose(posterior, simulations=1_000, draws=250, seed=3)
     assert diagnosis.sbc.passed_family_wise, diagnosis
     assert np.all(diagnosis.coverage.calibration_error < 0.03)
+
+
+@pytest.mark.slow
+def test_what_is_not_an_outbreak_in_germany(posterior):
+    counts = np.array(sir.observed["cases"], float)
+    days = np.arange(14)
+    weeks = np.stack([np.where((days >= first) & (days < first + 7), 0.0, counts) for first in range(8)])
+    shuffled = np.stack([np.random.default_rng(seed).permutation(counts) for seed in range(200)])
+    # Measured over seeds 1-3: the counts as they are; the largest of the empty weeks; share of the shuffled ones.
+    # REAL; WEEKS; SHUFFLED
+    assert posterior.sample({"cases": counts}, draws=2, seed=3).p_value > 0.05
+    assert posterior.sample({"cases": weeks}, draws=2, seed=3).p_value.max() < 0.01
+    assert np.mean(posterior.sample({"cases": shuffled}, draws=2, seed=3).p_value < 0.01) > 0.25
+
+
+@pytest.mark.slow
+def test_many_shuffled_series_are_no_outbreaks(posterior):
+    simulated = np.asarray(sir.sample(20, seed=11)["cases"])
+    shuffled = np.random.default_rng(1).permuted(simulated, axis=1)
+    assert bi.misspecification(posterior, {"cases": simulated}, seed=1).passed
+    assert not bi.misspecification(posterior, {"cases": shuffled}, seed=1).passed

@@ -1,0 +1,35 @@
+"""What new observations are compared with, measured on the pilot simulations of a trained learner."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import tensorflow as tf
+
+from bayesinn.damage import damaged_copies
+from bayesinn.learner import Learner
+from bayesinn.out_of_distribution import Reference
+from bayesinn.sampling import Sampler
+from bayesinn.summaries import Summary
+
+
+def pilot_reference(
+    learner: Learner, sampler: Sampler, summaries: Mapping[str, Summary], pilot: Mapping[str, np.ndarray]
+) -> Reference:
+    """Measure on simulations.
+
+    Parameters
+    ----------
+    learner, sampler : trained
+    summaries : dict of observable to summary network, which say what is a set and what a series
+    pilot : dict of name to array (n, ...), with at least the observables and the context
+    """
+    data = {name: pilot[name] for name in learner.data.scalings}
+    sets = [name for name, summary in summaries.items() if summary.order == "set"]
+    series = [name for name, summary in summaries.items() if summary.order == "series"]
+    damaged = {}
+    for kind, copy in damaged_copies(data, series, learner.data.lengths).items() if series else ():
+        inputs, _ = learner.data.to_network({name: tf.convert_to_tensor(value) for name, value in copy.items()})
+        damaged[kind] = {name: inputs[name].numpy() for name in series}
+    return Reference.fit(*sampler.condition(data), pooled=sets, damaged=damaged)
