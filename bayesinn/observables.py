@@ -129,7 +129,9 @@ class DataSpace:
                 inputs[name] = tf.where(tf.reshape(masks[name], shape), inputs[name], 0.0)
         for name in self.context:
             value = self.scalings[name].apply(data[name])
-            inputs[name] = tf.reshape(value, (tf.shape(value)[0], -1))
+            # The width as a plain number, where it is known: networks are built for it.
+            width = value.shape[1:].num_elements()
+            inputs[name] = tf.reshape(value, (-1, width) if width else (tf.shape(value)[0], -1))
         return inputs, masks
 
 

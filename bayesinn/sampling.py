@@ -11,6 +11,7 @@ import tensorflow as tf
 from bayesinn import seeds
 from bayesinn.errors import InputError
 from bayesinn.learner import Learner
+from bayesinn.tracing import AnyRows
 
 # Rows in one call: enough to keep the cores busy, little enough for 100 MB of activations at 128 units.
 _ROWS_PER_CALL = 200_000
@@ -28,10 +29,10 @@ class Sampler:
 
     def __init__(self, learner: Learner) -> None:
         self._learner = learner
-        self._condition = tf.function(self._condition_graph, reduce_retracing=True, autograph=False)
-        self._sample = tf.function(self._sample_graph, reduce_retracing=True, autograph=False)
-        self._log_prob = tf.function(self._log_prob_graph, reduce_retracing=True, autograph=False)
-        self._latent = tf.function(self._latent_graph, reduce_retracing=True, autograph=False)
+        self._condition = AnyRows(self._condition_graph, leading=(1,))
+        self._sample = AnyRows(self._sample_graph, leading=(1, 0, 0))
+        self._log_prob = AnyRows(self._log_prob_graph, leading=(2, 1, 0))
+        self._latent = AnyRows(self._latent_graph, leading=(1, 1, 0))
 
     def condition(self, data: Mapping[str, np.ndarray]) -> tuple[np.ndarray, Arrays]:
         """The flow's condition (n, c) and the standardised inputs (n, ...) of data (n, ...)."""

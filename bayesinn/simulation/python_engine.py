@@ -23,6 +23,7 @@ import tensorflow as tf
 from bayesinn.simulation.prior import Prior
 from bayesinn.simulation.simulations import Simulations
 from bayesinn.simulation.worker import combine, run_block
+from bayesinn.tracing import AnyRows
 
 # Rows that share a generator when the function is batched: part of the definition of the random numbers.
 _BATCHED_BLOCK = 256
@@ -52,7 +53,7 @@ class PythonEngine:
         self.batched = batched
         self.workers = workers or os.cpu_count() or 1
         self._payload = _pickle_by_value(function)
-        self._draw_inputs = tf.function(self._sample_inputs, reduce_retracing=True, autograph=False)
+        self._draw_inputs = AnyRows(self._sample_inputs, leading=(0, 0))
 
     def submit(self, n: int, entropy: list[int]) -> PendingSimulations:
         """Start n simulations; a pure function of the entropy (see :func:`bayesinn.seeds.entropy`)."""

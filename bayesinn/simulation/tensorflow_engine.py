@@ -12,6 +12,7 @@ from bayesinn import seeds
 from bayesinn.errors import SimulatorError
 from bayesinn.simulation.prior import Prior
 from bayesinn.simulation.simulations import Simulations
+from bayesinn.tracing import AnyRows
 
 _MOST_REDRAWS = 100
 
@@ -27,14 +28,14 @@ class TensorFlowEngine:
         self.prior = prior
         self.context = context
         self.redraw = on_nonfinite == "redraw"
-        self._compiled_draw = tf.function(self.draw, reduce_retracing=True)
-        self._compiled_simulate = tf.function(self.simulate, reduce_retracing=True)
+        self._compiled_draw = AnyRows(self.draw, leading=(0, 0), autograph=True)
+        self._compiled_simulate = AnyRows(self.simulate, leading=(1, 1, 0), autograph=True)
 
     def simulate(
         self, parameters: Mapping[str, tf.Tensor], context: Mapping[str, tf.Tensor] | None, seed: tf.Tensor
     ) -> dict[str, tf.Tensor]:
         """Run the forward model. Seed: tensor (2,)."""
-        given = (dict(parameters),) if context is None else (dict(parameters), dict(context))
+        given = (dict(parameters),) if self.context is None else (dict(parameters), dict(context or {}))
         observables = self.function(*given, seed)
         if not isinstance(observables, dict):
             raise SimulatorError(
@@ -74,9 +75,8 @@ class TensorFlowEngine:
         self, parameters: Mapping[str, np.ndarray], context: Mapping[str, np.ndarray] | None, seed: tf.Tensor
     ) -> dict[str, np.ndarray]:
         """As :meth:`simulate`, arrays in and out."""
-        tensors = {name: tf.convert_to_tensor(value) for name, value in parameters.items()}
-        given = None if context is None else {name: tf.convert_to_tensor(value) for name, value in context.items()}
-        return {name: value.numpy() for name, value in self._compiled_simulate(tensors, given, seed).items()}
+        observables = self._compiled_simulate(dict(parameters), dict(context or {}), seed)
+        return {name: value.numpy() for name, value in observables.items()}
 
     def _draw_once(self, n: int | tf.Tensor, seed: tf.Tensor) -> tuple[tuple[Any, Any, Any], tf.Tensor]:
         parameter_seed, context_seed, simulator_seed = seeds.split(seed, 3)

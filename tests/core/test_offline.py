@@ -11,6 +11,7 @@ import tensorflow_probability as tfp
 import bayesinn as bi
 from bayesinn.errors import InputError
 from bayesinn.offline import offline_arrays
+from simulators.gaussian import gaussian
 from simulators.linear import linear
 from tests.core.fitting import equal, fit
 from tests.core.models import Dropping, Normalising, small_flow
@@ -117,3 +118,10 @@ def test_parameters_outside_the_support_are_refused() -> None:
     rows["share"] = np.where(np.arange(40) == 7, 1.5, rows["share"])
     with pytest.raises(InputError, match=r"1 of \d+ rows outside, one of them .*1\.5"):
         bi.AmortizedPosterior(noisy).fit(rows, epochs=1, progress=False)
+
+
+def test_offline_with_context() -> None:
+    """Validation is traced for any number of rows, and must still know how wide the context is."""
+    summary = bi.summaries.DeepSet(4, hidden=(8,), dense=(8,))
+    history = fit(gaussian, summary, data=gaussian.sample(200, seed=5), steps=5).history
+    assert history["val_loss"].notna().all()
