@@ -24,6 +24,8 @@ def misspecification(
     """Test whether observations come from the simulator and its prior, by what the summary network makes of them.
 
     The flag on every answer looks at one observation; a population of them may be off although each is possible.
+    What differs in one number of a long summary vector is diluted by all the others: about as many numbers as there
+    are parameters see most.
     Context is part of what is compared: it should be drawn as the simulator draws it. See
     :func:`bayesinn.diagnostics.misspecification` for the test.
 

@@ -28,6 +28,7 @@ from bayesinn.diagnosing import diagnose
 from bayesinn.diagnostics import Diagnosis
 from bayesinn.draws import FLAG_LEVEL
 from bayesinn.errors import InputError
+from bayesinn.plots.pairs import MOST_COLUMNS
 from bayesinn.reference import exact_draws
 from bayesinn.report import Figure, Section
 from bayesinn.saving import load
@@ -101,7 +102,8 @@ class Run:
         prior = {str(name): value.values[0] for name, value in tree["prior"].data_vars.items()}
         self._save(plots.marginals(values, prior=prior, reference=exact, labels=simulator.labels), "marginals")
         if len(table) > 1:
-            self._save(plots.pairs(values, labels=simulator.labels, shown=list(table.index)[:12]), "pairs")
+            shown = list(table.index)[: MOST_COLUMNS]
+            self._save(plots.pairs(values, reference=exact, labels=simulator.labels, shown=shown), "pairs")
         for name in simulator.observable_shapes:
             figure = _predictive(tree, name, simulator)
             if figure is None:
@@ -158,7 +160,8 @@ class Run:
         )
         captions = {
             "marginals": "Posterior, prior, and the exact posterior where it is known.",
-            "pairs": "Pairs of parameters: contours hold 50 and 90 % of the posterior.",
+            "pairs": "Pairs of parameters: contours hold 50 and 90 % of the posterior, the orange ones of the exact "
+            "posterior, where it is known.",
             **{
                 f"predictive_{name}": f"Data simulated from the posterior beside the observed {name}: the observation "
                 "should look like one of them."

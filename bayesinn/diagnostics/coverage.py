@@ -64,7 +64,7 @@ class CoverageResult(Tested):
         """One line for a table of verdicts."""
         worst = int(np.argmax(self.calibration_error))
         return (
-            f"{np.sum(self.inside)} of {len(self.columns)} columns inside the {self.level:.0%} band; "
+            f"{np.sum(self.inside)} of {len(self.columns)} pass at {self.level:.0%}; "
             f"largest calibration error {self.calibration_error[worst]:.2g} ({self.columns[worst]})"
         )
 
@@ -94,6 +94,9 @@ def coverage(
     An interval of coverage q holds the truth when the truth's rank lies in the central fraction q of all ranks. The
     ends fall between ranks, where a seeded random number decides: so the expected coverage of a right posterior is
     exactly q for any number of draws and for discrete parameters, and the count is exactly binomial.
+
+    Central intervals see a wrong width well and a shift badly, as truths lost on one side are won on the other: look
+    at :mod:`bayesinn.diagnostics.sbc` for that.
 
     Parameters
     ----------

@@ -32,7 +32,8 @@ class DependenceResult(SBCResult):
     def excess(self) -> np.ndarray:
         """Array (k,): mean PIT minus one half, in its standard errors.
 
-        Positive: truths go together more than draws do, the posterior's correlation is too low; negative: too high.
+        Positive: truths go together more than draws do, the posterior's correlation lies below the true one; negative:
+        above.
         """
         return (self.values.mean(axis=0) - 0.5) * np.sqrt(12.0 * self.simulations)
 
@@ -41,7 +42,7 @@ class DependenceResult(SBCResult):
         """In words what each pair says; empty where it is inside the band."""
         words = np.select(
             [self.inside, self.excess > 2.0, self.excess < -2.0],
-            ["", "correlation too low", "correlation too high"],
+            ["", "correlation below the truth", "correlation above the truth"],
             default="wrong joint shape",
         )
         return tuple(str(word) for word in words)
@@ -91,7 +92,7 @@ def dependence(
     >>> right = {"rate": both[:, 1:, 0], "size": both[:, 1:, 1]}
     >>> independent = {"rate": both[:, 1:, 0], "size": generator.normal(size=(500, 99))}
     >>> dependence(truth, right, seed=1).reading, dependence(truth, independent, seed=1).reading
-    (('',), ('correlation too low',))
+    (('',), ('correlation below the truth',))
     """
     check_fraction("level of dependence", level)
     given = paired(truth, draws)

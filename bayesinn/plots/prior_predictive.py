@@ -27,7 +27,7 @@ def prior_predictive(
     labels: Labels = PLAIN,
     observed: np.ndarray | None = None,
     trajectories: int = 5,
-    step_label: str = "step",
+    time_label: str = "time step",
     logarithmic: bool | None = None,
     figure: Canvas | None = None,
 ) -> Canvas:
@@ -48,8 +48,8 @@ def prior_predictive(
         Real data, NaN where nothing was observed.
     trajectories : int
         How many simulations to draw among the bands.
-    step_label : str
-        With unit, for example ``"time [days]"``.
+    time_label : str
+        What the steps are, with unit: ``"time [days]"``, ``"trial"``, ``"position [mm]"``.
     logarithmic : bool, optional
         Whether values get a logarithmic axis, linear around zero where some are zero or less. If left out: where they
         range over several orders of magnitude.
@@ -88,7 +88,7 @@ def prior_predictive(
         heavy = _heavy(part) if logarithmic is None else logarithmic
         if series:
             _bands(ax, part, data, trajectories, heavy)
-            ax.set_xlabel(step_label if bottom else "")
+            ax.set_xlabel(time_label if bottom else "")
             ax.set_ylabel(axis if left else "")
             if len(parts) > 1:
                 ax.set_title(labels.label(names[index]))

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from matplotlib.figure import Figure, SubFigure
+from matplotlib.mathtext import MathTextParser
+from matplotlib.text import Text
 
 from bayesinn.errors import InputError
 from bayesinn.plots.style import Canvas
@@ -52,7 +54,7 @@ def save(figure: Canvas, path: str | Path, *, metadata: Mapping[str, str] | None
             got=repr(path.suffix),
             do="name the file for example 'recovery.png'",
         )
-    whole(figure).savefig(path, dpi=RESOLUTION, metadata={formats[path.suffix]: "bayesinn"} | dict(metadata or {}))
+    _readable(figure).savefig(path, dpi=RESOLUTION, metadata={formats[path.suffix]: "bayesinn"} | dict(metadata or {}))
     return path
 
 
@@ -66,8 +68,19 @@ def png(figure: Canvas) -> bytes:
     b'PNG'
     """
     buffer = io.BytesIO()
-    whole(figure).savefig(buffer, format="png", dpi=RESOLUTION, metadata={"Software": "bayesinn"})
+    _readable(figure).savefig(buffer, format="png", dpi=RESOLUTION, metadata={"Software": "bayesinn"})
     return buffer.getvalue()
+
+
+def _readable(figure: Canvas) -> Figure:
+    """The whole figure, with labels that are no proper formulas as they were written: no typo costs a report."""
+    figure, parser = whole(figure), MathTextParser("path")
+    for text in figure.findobj(Text):
+        try:
+            parser.parse(text.get_text() if text.get_parse_math() else "")
+        except ValueError:
+            text.set_parse_math(False)
+    return figure
 
 
 def whole(figure: Canvas) -> Figure:

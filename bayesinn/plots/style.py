@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from functools import wraps
+from itertools import accumulate, pairwise
 from typing import Any
 
 import matplotlib
@@ -119,5 +120,7 @@ def legend_below(figure: Canvas, axes: Sequence[Axes]) -> None:
 
 def _legend_width(names: Sequence[str], across: int) -> float:
     """Width in inches: a letter takes about 0.072, a handle with its gaps 0.65. Columns are filled one by one."""
-    down = math.ceil(len(names) / across)
-    return sum(0.65 + 0.072 * max(map(len, names[start : start + down])) for start in range(0, len(names), down))
+    down, longer = divmod(len(names), across)
+    # As matplotlib does it: the first columns are those with one more.
+    ends = list(accumulate(down + (column < longer) for column in range(across)))
+    return sum(0.65 + 0.072 * max(map(len, names[start:end])) for start, end in pairwise([0, *ends]))

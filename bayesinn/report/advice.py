@@ -10,8 +10,8 @@ from bayesinn.report.render import Verdict
 # What passing each test lets one trust, and what to do where it fails.
 _MEANING = {
     "SBC": "Marginal posteriors: over the whole prior, truths are where the draws say they are.",
-    "coverage": "Intervals of single parameters hold the truth as often as they promise.",
-    "joint coverage": "Joint regions of highest density hold the truth as often as they promise.",
+    "coverage": "Over the whole prior, intervals of single parameters hold the truth as often as they promise.",
+    "joint coverage": "Over the whole prior, joint regions of highest density hold the truth as often as they promise.",
     "TARP": "The joint posterior uses what the data say; it is not just the prior.",
     "dependence": "Correlations between pairs of parameters.",
     "test quantities": "Test quantities: {columns}.",
@@ -61,7 +61,9 @@ def advice(diagnosis: Diagnosis) -> Verdict:
     words = dict(zip(table.index, table["verdict"], strict=True))
     trusted, doubtful, actions = [], [], []
     for name, word in words.items():
-        if word == "passed" and name in _MEANING:
+        # Intervals pass in spite of a shift: then they are nothing to rely on.
+        misleading = name == "coverage" and words["SBC"] == "FAILED"
+        if word == "passed" and name in _MEANING and not misleading:
             columns = diagnosis.quantities.columns if diagnosis.quantities is not None else ()
             trusted.append(_MEANING[name].format(columns=", ".join(columns)))
         elif word in ("FAILED", "doubtful"):

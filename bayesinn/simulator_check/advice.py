@@ -10,6 +10,7 @@ import numpy as np
 
 from bayesinn.simulator_check.outputs import constants
 from bayesinn.simulator_check.ranges import LARGEST_FLOAT32, LAST_COUNTED, Scale
+from bayesinn.simulator_check.regions import FEWEST
 from bayesinn.simulator_check.values import Values
 
 if TYPE_CHECKING:
@@ -69,7 +70,12 @@ def _failures(report: SimulatorReport) -> Iterator[Advice]:
         return
     table = found.by_observable
     places = [region.describe("fail", "failures") for region in found.regions]
-    where = "; ".join(places) or "they come from no particular region that a simple rule would describe"
+    few = found.count < FEWEST
+    where = "; ".join(places) or (
+        "too few to say where they come from: look at more simulations"
+        if few
+        else "they come from no particular region that a simple rule would describe"
+    )
     names = ", ".join(f"{name!r}" for name in table.index[table["failed"] > 0.0])
     text = f"{_percent(found.share)} of the simulations have NaN or infinity in {names} ({where}). "
     if table["failed"].equals(table["in padding only"]):

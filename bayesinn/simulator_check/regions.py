@@ -14,7 +14,7 @@ from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from sklearn.tree import DecisionTreeClassifier
 
 _DEEPEST = 3
-_FEWEST = 10
+FEWEST = 10
 _MOST_REGIONS = 3
 
 Bounds = dict[int, tuple[float, float]]
@@ -65,7 +65,7 @@ def regions(columns: Mapping[str, np.ndarray], marked: np.ndarray, units: Mappin
     rate > 0.8 1/day: 100 % of them fail (100 % of all failures)
     """
     count = int(marked.sum())
-    if min(count, len(marked) - count) < _FEWEST:
+    if min(count, len(marked) - count) < FEWEST:
         return ()
     names = list(columns)
     table = np.stack([np.asarray(column, np.float64) for column in columns.values()], axis=-1)

@@ -90,12 +90,12 @@ def test_dependence_says_which_pair_and_how() -> None:
     draws = {"rate": both[:, 1:, 0], "size": generator.normal(size=(800, 99, 2))}
     result = dependence(truth, draws, seed=1)
     assert result.columns == ("rate x size[0]", "rate x size[1]", "size[0] x size[1]")
-    assert result.reading == ("correlation too low", "", "")
-    assert "correlation too low" in repr(result)
+    assert result.reading == ("correlation below the truth", "", "")
+    assert "correlation below the truth" in repr(result)
     mirrored = dependence(truth, {"rate": -both[:, 1:, 0], "size": -both[:, 1:, 1:] * [-1, 1]}, seed=1)
-    assert mirrored.reading[0] == "correlation too low"
+    assert mirrored.reading[0] == "correlation below the truth"
     assert dependence(draws_as_truth(draws), {k: v[:, 1:] for k, v in named_pair(both).items()}, seed=1).reading[0] == (
-        "correlation too high"
+        "correlation above the truth"
     )
 
 

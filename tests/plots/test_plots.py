@@ -358,3 +358,9 @@ def test_constant_parameters_and_missing_observations_draw() -> None:
 def test_wrong_inputs_are_refused(call: Callable[[], Figure], message: str) -> None:
     with pytest.raises(InputError, match=message):
         call()
+
+
+def test_a_label_that_is_no_formula_is_written_as_it_stands(tmp_path: Path) -> None:
+    values = {"a": np.random.default_rng(1).normal(size=100)}
+    figure = plots.marginals(values, labels=Labels({"a": r"$\lamda_$"}))
+    assert plots.save(figure, tmp_path / "marginals.png").stat().st_size > 1000
