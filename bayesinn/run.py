@@ -102,7 +102,7 @@ class Run:
         prior = {str(name): value.values[0] for name, value in tree["prior"].data_vars.items()}
         self._save(plots.marginals(values, prior=prior, reference=exact, labels=simulator.labels), "marginals")
         if len(table) > 1:
-            shown = list(table.index)[: MOST_COLUMNS]
+            shown = list(table.index)[:MOST_COLUMNS]
             self._save(plots.pairs(values, reference=exact, labels=simulator.labels, shown=shown), "pairs")
         for name in simulator.observable_shapes:
             figure = _predictive(tree, name, simulator)

@@ -77,7 +77,9 @@ def _readable(figure: Canvas) -> Figure:
     figure, parser = whole(figure), MathTextParser("path")
     for text in figure.findobj(Text):
         try:
-            parser.parse(text.get_text() if text.get_parse_math() else "")
+            for line in text.get_text().splitlines():
+                if "$" in line:
+                    parser.parse(line)
         except ValueError:
             text.set_parse_math(False)
     return figure
