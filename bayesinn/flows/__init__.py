@@ -1,38 +1,67 @@
 """Conditional normalising flows: invertible networks with exact densities.
 
-- :func:`coupling`: a complete flow of coupling blocks, the usual choice.
+Complete flows, for ``AmortizedPosterior(flow=...)``; each takes its dimensions from the first data it meets.
+
+=========================  ==========================================================================================
+:func:`coupling`           the usual choice: both directions in one pass; affine, or ``transform=Spline()`` for several
+                           modes and sharp edges
+:func:`autoregressive`     most flexible for its size; sampling takes one pass for each parameter
+:func:`hint`               couplings inside couplings: every parameter depends on every other within one block
+:func:`residual`           smooth densities; the inverse is found by iteration
+=========================  ==========================================================================================
+
+Their parts, to build one's own:
+
 - :class:`Flow`: a bijection and a latent distribution, with ``log_prob`` and ``sample``.
-- Bijections: :class:`Chain`, :class:`Coupling`, :class:`ActNorm`, :class:`Orthogonal`, :class:`Permutation`;
-  :class:`Bijection` is the contract, for writing another.
-- What couplings do to each element: :class:`Affine`, :class:`Spline`, :class:`Composed`; contract :class:`Transform`.
-- Latent distributions: :class:`Normal`, :class:`StudentT`; contract :class:`Latent`.
+- :class:`Bijection`, the contract, for writing another. Blocks: :class:`Coupling`, :class:`Autoregressive`,
+  :class:`Hierarchical`, :class:`Residual`. Mixing: :class:`Permutation`, :class:`Orthogonal`, :class:`Householder`,
+  :class:`LULinear`. :class:`ActNorm`. :class:`Chain` puts them one after another, ``Chain(..., reversible=True)``
+  trains without storing activations.
+- What blocks do to each element: :class:`Affine`, :class:`Spline`, :class:`VolumePreserving`, :class:`Composed`;
+  contract :class:`Transform`.
+- Latent distributions: :class:`Normal`, :class:`StudentT`, :class:`GaussianMixture`; contract :class:`Latent`.
 """
 
 from bayesinn.flows.actnorm import ActNorm
+from bayesinn.flows.autoregressive_block import Autoregressive
 from bayesinn.flows.bijection import Bijection
 from bayesinn.flows.chain import Chain
 from bayesinn.flows.coupling_block import Coupling
 from bayesinn.flows.flow import Flow
-from bayesinn.flows.latents import Latent, Normal, StudentT
+from bayesinn.flows.hierarchical_block import Hierarchical
+from bayesinn.flows.householder import Householder
+from bayesinn.flows.latents import GaussianMixture, Latent, Normal, StudentT
+from bayesinn.flows.lu import LULinear
 from bayesinn.flows.orthogonal import Orthogonal
 from bayesinn.flows.permutation import Permutation
-from bayesinn.flows.recipes import coupling
-from bayesinn.flows.transforms import Affine, Composed, Spline, Transform
+from bayesinn.flows.recipes import autoregressive, coupling, hint, residual
+from bayesinn.flows.residual_block import Residual
+from bayesinn.flows.transforms import Affine, Composed, Spline, Transform, VolumePreserving
 
 __all__ = [
     "ActNorm",
     "Affine",
+    "Autoregressive",
     "Bijection",
     "Chain",
     "Composed",
     "Coupling",
     "Flow",
+    "GaussianMixture",
+    "Hierarchical",
+    "Householder",
+    "LULinear",
     "Latent",
     "Normal",
     "Orthogonal",
     "Permutation",
+    "Residual",
     "Spline",
     "StudentT",
     "Transform",
+    "VolumePreserving",
+    "autoregressive",
     "coupling",
+    "hint",
+    "residual",
 ]

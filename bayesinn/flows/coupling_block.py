@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import tensorflow as tf
 
 from bayesinn.flows.bijection import Bijection
-from bayesinn.flows.subnet import Subnet
-from bayesinn.flows.transforms import Affine, Composed, Spline, Transform
+from bayesinn.flows.conditional_transform import ConditionalTransform, default_transform
+from bayesinn.flows.transforms import Transform
 
 
 class Coupling(Bijection):
@@ -64,52 +64,38 @@ class Coupling(Bijection):
 
     def build(self, dimension: int, condition_dimension: int) -> None:
         super().build(dimension, condition_dimension)
-        default = Affine() if dimension > 1 else Composed([Affine(), Spline()])
-        self.transform: Transform = self._given_transform or default
+        self.transform: Transform = self._given_transform or default_transform(dimension)
         # With one element the first half is empty, and all below holds as it stands.
         self.halves = (dimension // 2, dimension - dimension // 2)
-        self.second_from_first = self._subnet(passive=self.halves[0], active=self.halves[1])
+        self.second_from_first = self._half(passive=self.halves[0], active=self.halves[1])
         self.first_from_second = None
         if self.dual and dimension > 1:
-            self.first_from_second = self._subnet(passive=self.halves[1], active=self.halves[0])
+            self.first_from_second = self._half(passive=self.halves[1], active=self.halves[0])
 
     def forward(self, x: tf.Tensor, condition: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor]:
         first, second = tf.split(x, self.halves, axis=-1)
-        second, log_slope = self.transform.forward(second, _raw(self.second_from_first, first, condition))
-        log_det = _total(log_slope)
+        second, log_det = self.second_from_first.forward(second, first, condition)
         if self.first_from_second is not None:
-            first, log_slope = self.transform.forward(first, _raw(self.first_from_second, second, condition))
-            log_det += _total(log_slope)
+            first, term = self.first_from_second.forward(first, second, condition)
+            log_det += term
         return tf.concat([first, second], axis=-1), log_det
 
     def inverse(self, z: tf.Tensor, condition: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor]:
         first, second = tf.split(z, self.halves, axis=-1)
         log_det = tf.zeros_like(z[:, 0])
         if self.first_from_second is not None:
-            first, log_slope = self.transform.inverse(first, _raw(self.first_from_second, second, condition))
-            log_det += _total(log_slope)
-        second, log_slope = self.transform.inverse(second, _raw(self.second_from_first, first, condition))
-        return tf.concat([first, second], axis=-1), log_det + _total(log_slope)
+            first, log_det = self.first_from_second.inverse(first, second, condition)
+        second, term = self.second_from_first.inverse(second, first, condition)
+        return tf.concat([first, second], axis=-1), log_det + term
 
-    def _subnet(self, passive: int, active: int) -> Subnet:
-        subnet = Subnet(
-            features=passive + self.condition_dimension,
-            elements=active,
-            parameters=self.transform.parameters_per_element,
+    def _half(self, passive: int, active: int) -> ConditionalTransform:
+        return ConditionalTransform(
+            self.transform,
+            passive,
+            active,
+            self.condition_dimension,
             hidden=self.hidden,
             activation=self.activation,
             dropout=self.dropout,
             dtype=self.dtype_policy,
         )
-        subnet.build((None, passive + self.condition_dimension))
-        return subnet
-
-
-def _raw(subnet: Subnet, passive: tf.Tensor, condition: tf.Tensor | None) -> tf.Tensor:
-    features = passive if condition is None else tf.concat([passive, condition], axis=-1)
-    # The subnet may compute in half precision; the transform never does.
-    return tf.cast(subnet(features), passive.dtype)
-
-
-def _total(log_slope: tf.Tensor) -> tf.Tensor:
-    return tf.reduce_sum(log_slope, axis=-1)

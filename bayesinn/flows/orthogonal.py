@@ -33,7 +33,7 @@ class Orthogonal(Bijection):
 
     def build(self, dimension: int, condition_dimension: int) -> None:
         super().build(dimension, condition_dimension)
-        matrix = _haar(dimension, random.randrange(2**32))
+        matrix = haar(dimension, random.randrange(2**32))
         self.matrix = self.add_weight(
             shape=(dimension, dimension),
             initializer=lambda shape, dtype: tf.constant(matrix, dtype),
@@ -49,7 +49,8 @@ class Orthogonal(Bijection):
         return tf.matmul(z, tf.convert_to_tensor(self.matrix), transpose_b=True), tf.zeros_like(z[:, 0])
 
 
-def _haar(dimension: int, seed: int) -> np.ndarray:
+def haar(dimension: int, seed: int) -> np.ndarray:
+    """A random orthogonal matrix (d, d), uniform over all of them."""
     gaussian = np.random.default_rng(seed).standard_normal((dimension, dimension))
     orthogonal, triangular = np.linalg.qr(gaussian)
     # Without the signs, the law of the result would depend on the conventions of the QR algorithm.

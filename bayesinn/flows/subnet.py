@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import keras
@@ -29,12 +30,16 @@ class Subnet(keras.layers.Layer):
     dropout : float
         Share of hidden units dropped in training.
     dtype : str or Keras dtype policy, optional
+    groups : int
+        How many networks of one shape, each with weights of its own, are computed at once.
 
     Examples
     --------
     >>> import tensorflow as tf
     >>> Subnet(features=3, elements=2, parameters=5)(tf.ones((10, 3))).shape
     TensorShape([10, 2, 5])
+    >>> Subnet(features=3, elements=2, parameters=5, groups=4)(tf.ones((10, 4, 3))).shape
+    TensorShape([10, 4, 2, 5])
     """
 
     def __init__(
@@ -46,46 +51,72 @@ class Subnet(keras.layers.Layer):
         activation: str = "silu",
         dropout: float = 0.0,
         dtype: str | keras.DTypePolicy | None = None,
+        groups: int = 1,
     ) -> None:
         super().__init__(dtype=dtype)
         self.features = features
-        self.elements = elements
-        self.parameters = parameters
-        self.network = _perceptron(hidden, elements * parameters, activation, dropout, dtype) if features else None
+        # Without groups, tensors have no axis for them.
+        self.groups = (groups,) if groups > 1 else ()
+        self.output_tail = (*self.groups, elements, parameters)
+        self.network = None
+        if features:
+            self.network = _perceptron(features, hidden, elements * parameters, activation, dropout, dtype, groups)
 
     def build(self, features_shape: Sequence[int | None]) -> None:
         """Make the weights."""
         if self.network is None:
-            self.free = self.add_weight(
-                shape=(1, self.elements, self.parameters), initializer="zeros", autocast=False, name="free"
-            )
+            self.free = self.add_weight(shape=(1, *self.output_tail), initializer="zeros", autocast=False, name="free")
         else:
-            self.network.build((None, self.features))
+            self.network.build((None, *self.groups, self.features))
 
     def call(self, features: tf.Tensor) -> tf.Tensor:
         """Compute raw parameters.
 
         Parameters
         ----------
-        features : tensor (n, features)
+        features : tensor (n, features); with groups (n, groups, features)
 
         Returns
         -------
-        tensor (n, elements, parameters)
+        tensor (n, elements, parameters); with groups (n, groups, elements, parameters)
         """
         if self.network is None:
-            shape = (tf.shape(features)[0], self.elements, self.parameters)
-            return tf.broadcast_to(tf.convert_to_tensor(self.free), shape)
-        return tf.reshape(self.network(features), (-1, self.elements, self.parameters))
+            return tf.broadcast_to(tf.convert_to_tensor(self.free), (tf.shape(features)[0], *self.output_tail))
+        return tf.reshape(self.network(features), (-1, *self.output_tail))
 
 
 def _perceptron(
-    hidden: Sequence[int], outputs: int, activation: str, dropout: float, dtype: str | keras.DTypePolicy | None
+    features: int,
+    hidden: Sequence[int],
+    outputs: int,
+    activation: str,
+    dropout: float,
+    dtype: str | keras.DTypePolicy | None,
+    groups: int,
 ) -> keras.Sequential:
     layers: list[keras.layers.Layer] = []
-    for units in hidden:
-        layers.append(keras.layers.Dense(units, activation=activation, dtype=dtype))
+    for inputs, units in zip((features, *hidden), hidden, strict=False):
+        layers.append(_dense(inputs, units, activation, dtype, groups))
         if dropout > 0:
             layers.append(keras.layers.Dropout(dropout, dtype=dtype))
-    layers.append(keras.layers.Dense(outputs, kernel_initializer="zeros", dtype=dtype))
+    layers.append(_dense(0, outputs, None, dtype, groups))
     return keras.Sequential(layers)
+
+
+def _dense(
+    inputs: int, units: int, activation: str | None, dtype: str | keras.DTypePolicy | None, groups: int
+) -> keras.layers.Layer:
+    """A dense layer, of ``groups`` side by side; without ``inputs``, one that starts at zero."""
+    if groups == 1:
+        initializer = "glorot_uniform" if inputs else "zeros"
+        return keras.layers.Dense(units, activation=activation, kernel_initializer=initializer, dtype=dtype)
+    # Written out, because Keras would count the axis of groups among the inputs or outputs.
+    limit = math.sqrt(6.0 / (inputs + units))
+    return keras.layers.EinsumDense(
+        "ngi,gio->ngo",
+        output_shape=(groups, units),
+        bias_axes="go",
+        activation=activation,
+        kernel_initializer=keras.initializers.RandomUniform(-limit, limit) if inputs else "zeros",
+        dtype=dtype,
+    )

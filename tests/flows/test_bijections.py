@@ -11,14 +11,23 @@ from bayesinn.errors import InputError
 from bayesinn.flows import (
     ActNorm,
     Affine,
+    Autoregressive,
     Bijection,
     Chain,
     Composed,
     Coupling,
+    Hierarchical,
+    Householder,
+    LULinear,
     Orthogonal,
     Permutation,
+    Residual,
     Spline,
+    VolumePreserving,
+    autoregressive,
     coupling,
+    hint,
+    residual,
 )
 from bayesinn.testing import check_bijection
 
@@ -29,7 +38,16 @@ REGISTRY: dict[str, Callable[[], Bijection]] = {
     "coupling": lambda: Coupling(hidden=(16,)),
     "affine coupling, one-sided": lambda: Coupling(Affine(clamp=1.0), hidden=(16, 16), dual=False),
     "spline coupling": lambda: Coupling(Spline(), hidden=(16,)),
+    "volume-preserving coupling": lambda: Coupling(VolumePreserving(), hidden=(16,)),
     "composed coupling": lambda: Coupling(Composed([Affine(), Spline(bins=4)]), hidden=(16,), activation="relu"),
+    "householder": Householder,
+    "lu": LULinear,
+    "affine autoregressive": lambda: Autoregressive(hidden=(16,)),
+    "spline autoregressive, fast to sample": lambda: Autoregressive(Spline(bins=4), hidden=(16,), direction="sampling"),
+    "affine hierarchical": lambda: Hierarchical(hidden=(16,)),
+    "spline hierarchical": lambda: Hierarchical(Spline(bins=4), hidden=(16,)),
+    "volume-preserving hierarchical": lambda: Hierarchical(VolumePreserving(), hidden=(16,), levels=2),
+    "residual": lambda: Residual(hidden=(16, 16)),
     "chain": lambda: Chain([ActNorm(), Permutation(), Coupling(hidden=(16,)), Orthogonal()]),
     "recipe": lambda: coupling(blocks=2, hidden=(16,), transform=Spline(bins=4)).chain,
 }
@@ -135,6 +153,9 @@ def test_bad_arguments_are_explained() -> None:
         lambda: Composed([]),
         lambda: coupling(mixing="shuffle"),
         lambda: coupling(blocks=0),
+        lambda: autoregressive(direction="both"),
+        lambda: hint(levels=0),
+        lambda: residual(blocks=1, lipschitz=1.0),
     ):
         with pytest.raises(InputError, match="do this"):
             make()

@@ -8,9 +8,11 @@ import pytest
 import scipy.stats
 import tensorflow as tf
 
-from bayesinn.configuration import clone
+from bayesinn.configuration import clone, describe, rebuild
 from bayesinn.errors import InputError
-from bayesinn.flows import Latent, Normal, StudentT
+from bayesinn.flows.latents import GaussianMixture, Latent, Normal, StudentT
+from bayesinn.flows.latents.gaussian_mixture import floored, unfloored
+from bayesinn.seeds import seeded_initial_weights
 
 
 def test_student_t_against_scipy() -> None:
@@ -55,7 +57,7 @@ def test_normal_samples() -> None:
     assert scipy.stats.kstest(z.ravel(), scipy.stats.norm.cdf).pvalue > 1e-3
 
 
-@pytest.mark.parametrize("latent", [Normal(), StudentT(5.0), StudentT(5.0, learnable=True)])
+@pytest.mark.parametrize("latent", [Normal(), StudentT(5.0), StudentT(5.0, learnable=True), GaussianMixture(3)])
 def test_samples_are_a_function_of_the_seed(latent: Latent) -> None:
     first, second = (latent.sample((10, 2), seed=(1, 2)) for _ in range(2))
     np.testing.assert_array_equal(first, second)
@@ -84,8 +86,109 @@ def test_degrees_of_freedom_are_learned() -> None:
     assert degrees == pytest.approx(4.0, abs=0.4)
 
 
+WEIGHTS, MEANS, SCALES = [0.2, 0.5, 0.3], [[-2.0, 1.0], [0.0, 3.0], [4.0, -1.0]], [[0.5, 1.0], [1.0, 0.2], [2.0, 0.7]]
+
+
+def known_mixture(dimension: int) -> GaussianMixture:
+    """The first elements of a mixture whose density scipy knows."""
+    latent = GaussianMixture(components=3)
+    latent.build(dimension)
+    latent.logits.assign(np.log(WEIGHTS) + 1.0)
+    latent.means.assign(np.array(MEANS)[:, :dimension])
+    latent.raw_log_scales.assign(unfloored(np.log(SCALES)[:, :dimension]))
+    return latent
+
+
+def test_mixture_against_scipy() -> None:
+    z = np.random.default_rng(1).normal(size=(200, 2)) * 4.0
+    parts = [
+        weight * scipy.stats.multivariate_normal(mean, np.square(scale)).pdf(z)
+        for weight, mean, scale in zip(WEIGHTS, MEANS, SCALES, strict=True)
+    ]
+    # Weights are in single precision.
+    np.testing.assert_allclose(known_mixture(2).log_prob(tf.constant(z)), np.log(np.sum(parts, axis=0)), rtol=2e-5)
+
+
+def test_mixture_integrates_to_one() -> None:
+    grid = np.linspace(-20.0, 30.0, 20_001)
+    density = np.exp(known_mixture(1).log_prob(tf.constant(grid[:, None])))
+    assert np.trapezoid(density, grid) == pytest.approx(1.0, abs=1e-5)
+
+
+@pytest.mark.parametrize("element", [0, 1])
+def test_mixture_samples_follow_the_density(element: int) -> None:
+    z = known_mixture(2).sample((20_000, 2), seed=(1, 2)).numpy()
+
+    def cdf(value: np.ndarray) -> np.ndarray:
+        columns = zip(WEIGHTS, np.array(MEANS)[:, element], np.array(SCALES)[:, element], strict=True)
+        return sum(weight * scipy.stats.norm(mean, scale).cdf(value) for weight, mean, scale in columns)
+
+    assert scipy.stats.kstest(z[:, element], cdf).pvalue > 1e-3
+    # Elements of a draw come from one component: where the second is near 3, the first is near 0.
+    assert z[np.abs(z[:, 1] - 3.0) < 0.4, 0].mean() == pytest.approx(-0.01, abs=0.1)
+
+
+def test_mixture_starts_spread_out_and_every_weight_gets_a_gradient() -> None:
+    latent = GaussianMixture(components=8, spread=2.0)
+    with seeded_initial_weights(1):
+        latent.build(3)
+    means = latent.means.numpy()
+    distances = np.linalg.norm(means[:, None] - means, axis=-1)[np.triu_indices(8, 1)]
+    assert distances.min() > 0.5
+    with tf.GradientTape() as tape:
+        loss = -tf.reduce_mean(latent.log_prob(tf.random.stateless_normal((50, 3), (1, 2))))
+    for gradient in tape.gradient(loss, [weight.value for weight in latent.trainable_variables]):
+        assert np.all(gradient.numpy() != 0.0)
+
+
+def test_scales_have_a_floor_that_still_has_a_slope() -> None:
+    raw = tf.constant([-100.0, -8.0, 0.0, 5.0])
+    np.testing.assert_allclose(floored(raw), [-6.0, -6.0 + np.log1p(np.exp(-2.0)), 0.0024757, 5.0], atol=1e-4)
+    np.testing.assert_allclose(floored(unfloored(np.array([-5.5, -1.0, 2.0]))), [-5.5, -1.0, 2.0], atol=1e-5)
+    # A value that comes again and again: the density is bounded, and still finite far away.
+    latent = GaussianMixture(components=2)
+    latent.build(1)
+    latent.raw_log_scales.assign(np.full((2, 1), -1e3))
+    latent.means.assign(np.zeros((2, 1)))
+    assert latent.log_prob(tf.constant([[0.0], [1e3]])).numpy() == pytest.approx([5.08, -8.1e10], rel=0.01)
+
+
+def test_mixture_is_learned() -> None:
+    truth = known_mixture(2)
+    z = truth.sample((5_000, 2), seed=(1, 2))
+    latent = GaussianMixture(components=3, spread=2.0, scale=1.5)
+    with seeded_initial_weights(1):
+        latent.build(2)
+    optimizer = keras.optimizers.Adam(0.05)
+
+    @tf.function
+    def step() -> None:
+        with tf.GradientTape() as tape:
+            loss = -tf.reduce_mean(latent.log_prob(z))
+        variables = latent.trainable_variables
+        optimizer.apply(tape.gradient(loss, [variable.value for variable in variables]), variables)
+
+    for _ in range(600):
+        step()
+    fresh = truth.sample((20_000, 2), seed=(3, 4))
+    excess = tf.reduce_mean(truth.log_prob(fresh) - latent.log_prob(fresh))
+    # Divergence from the truth in nats: 0.0012 to 0.0022 over six seeds; 14 free numbers and 5,000 draws give 0.0014.
+    assert float(excess) < 0.005
+    np.testing.assert_allclose(np.sort(tf.nn.softmax(latent.logits.value)), sorted(WEIGHTS), atol=0.02)
+
+
+def test_saved_posteriors_find_latents_by_their_old_path() -> None:
+    description = {"class": "bayesinn.flows.latents:StudentT", "arguments": {"degrees_of_freedom": 7.0}}
+    assert repr(rebuild(description)) == "StudentT(degrees_of_freedom=7.0)"
+    assert describe(rebuild(description))["class"] == "bayesinn.flows.latents.student_t:StudentT"
+
+
 def test_bad_arguments_are_explained() -> None:
     with pytest.raises(InputError, match="a number above 2, when learnable"):
         StudentT(1.5, learnable=True)
     with pytest.raises(InputError, match="give a pair"):
         Normal().sample((3, 2), seed=(1, 2, 3))
+    with pytest.raises(InputError, match=r"(?s)components.*positive integer"):
+        GaussianMixture(components=0)
+    with pytest.raises(InputError, match=r"(?s)spread.*positive number"):
+        GaussianMixture(spread=-1.0)

@@ -1,6 +1,7 @@
 """Elementwise transforms: what a coupling or an autoregressive block does to each element.
 
 - :class:`Affine`: scale and shift.
+- :class:`VolumePreserving`: scale and shift, with scales whose product is one; for couplings only.
 - :class:`Spline`: a monotone rational-quadratic spline.
 - :class:`Composed`: several of them, one after another.
 - :class:`Transform`: the contract, for writing another.
@@ -10,5 +11,6 @@ from bayesinn.flows.transforms.affine import Affine
 from bayesinn.flows.transforms.composed import Composed
 from bayesinn.flows.transforms.spline import Spline
 from bayesinn.flows.transforms.transform import Transform
+from bayesinn.flows.transforms.volume_preserving import VolumePreserving
 
-__all__ = ["Affine", "Composed", "Spline", "Transform"]
+__all__ = ["Affine", "Composed", "Spline", "Transform", "VolumePreserving"]

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 
 import tensorflow as tf
 
 from bayesinn.errors import InputError
+from bayesinn.flows.transforms.soft_clamp import SHAPES, soft_clamp
 from bayesinn.flows.transforms.transform import Transform
 
 
@@ -15,13 +15,17 @@ from bayesinn.flows.transforms.transform import Transform
 class Affine(Transform):
     r"""Scale and shift each element: :math:`z = x \exp(\rho(s)) + t`.
 
-    The log scale is softly bounded, :math:`\rho(s) = (2 \alpha / \pi) \arctan(s / \alpha)`, because the error of the
-    inverse grows with the product of all scales in a stack of blocks.
+    The log scale is softly bounded, by default :math:`\rho(s) = (2 \alpha / \pi) \arctan(s / \alpha)`, because the
+    error of the inverse grows with the product of all scales in a stack of blocks.
 
     Parameters
     ----------
     clamp : float
         :math:`\alpha`, the largest absolute log scale.
+    clamping : {"atan", "steep atan", "tanh"}
+        The soft bound: as above; :math:`(2 \alpha / \pi) \arctan(s)`, which reacts :math:`\alpha` times as fast at
+        first; or :math:`\alpha \tanh(s / \alpha)`, which reaches its bound sooner. The same ``clamp`` means different
+        things in published code; to repeat a result, take both from there.
 
     References
     ----------
@@ -37,14 +41,22 @@ class Affine(Transform):
     """
 
     clamp: float = 1.9
+    clamping: str = "atan"
 
     def __post_init__(self) -> None:
         if not self.clamp > 0:
             raise InputError(
-                "Affine, argument 'clamp'",
+                f"{type(self).__name__}, argument 'clamp'",
                 expected="a positive bound of the log scale",
                 got=f"{self.clamp!r}",
                 do="leave it at 1.9, or take 1 for very deep stacks and up to 4 for shallow ones",
+            )
+        if self.clamping not in SHAPES:
+            raise InputError(
+                f"{type(self).__name__}, argument 'clamping'",
+                expected=" or ".join(repr(shape) for shape in SHAPES),
+                got=f"{self.clamping!r}",
+                do="choose one of them",
             )
 
     @property
@@ -52,13 +64,12 @@ class Affine(Transform):
         return 2
 
     def forward(self, x: tf.Tensor, raw: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        log_scale, shift = self._parameters(raw)
-        return x * tf.exp(log_scale) + shift, log_scale
+        log_scale = self._log_scale(raw[..., 0])
+        return x * tf.exp(log_scale) + raw[..., 1], log_scale
 
     def inverse(self, z: tf.Tensor, raw: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        log_scale, shift = self._parameters(raw)
-        return (z - shift) * tf.exp(-log_scale), -log_scale
+        log_scale = self._log_scale(raw[..., 0])
+        return (z - raw[..., 1]) * tf.exp(-log_scale), -log_scale
 
-    def _parameters(self, raw: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        log_scale = (2.0 * self.clamp / math.pi) * tf.atan(raw[..., 0] / self.clamp)
-        return log_scale, raw[..., 1]
+    def _log_scale(self, raw: tf.Tensor) -> tf.Tensor:
+        return soft_clamp(raw, self.clamp, self.clamping)

@@ -46,6 +46,14 @@ class Composed(Transform):
     def parameters_per_element(self) -> int:
         return sum(self._sizes())
 
+    @property
+    def elementwise(self) -> bool:
+        return all(transform.elementwise for transform in self.transforms)
+
+    @property
+    def volume_preserving(self) -> bool:
+        return all(transform.volume_preserving for transform in self.transforms)
+
     def forward(self, x: tf.Tensor, raw: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         log_slope = tf.zeros_like(x)
         for transform, part in zip(self.transforms, tf.split(raw, self._sizes(), axis=-1), strict=True):

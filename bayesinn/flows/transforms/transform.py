@@ -22,6 +22,20 @@ class Transform(abc.ABC):
     def parameters_per_element(self) -> int:
         """How many raw parameters each element needs."""
 
+    @property
+    def elementwise(self) -> bool:
+        """Whether each element's map depends on that element's raw parameters alone.
+
+        If not, the raw parameters of a row act together, and a block may use the transform only where it computes the
+        raw parameters of all its elements at once: in couplings, not in autoregressive blocks.
+        """
+        return True
+
+    @property
+    def volume_preserving(self) -> bool:
+        """Whether the log slopes of a row always sum to zero, so that blocks report a log-determinant of exactly 0."""
+        return False
+
     @abc.abstractmethod
     def forward(self, x: tf.Tensor, raw: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Map elements towards the latent space.

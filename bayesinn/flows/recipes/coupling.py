@@ -1,21 +1,14 @@
-"""Complete flows in one call."""
+"""The flow of coupling blocks."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bayesinn.errors import InputError
-from bayesinn.flows.actnorm import ActNorm
-from bayesinn.flows.bijection import Bijection
-from bayesinn.flows.chain import Chain
 from bayesinn.flows.coupling_block import Coupling
 from bayesinn.flows.flow import Flow
 from bayesinn.flows.latents import Latent
-from bayesinn.flows.orthogonal import Orthogonal
-from bayesinn.flows.permutation import Permutation
+from bayesinn.flows.recipes.stack import stack
 from bayesinn.flows.transforms import Transform
-
-MIXINGS: dict[str, type[Bijection]] = {"orthogonal": Orthogonal, "permutation": Permutation}
 
 
 def coupling(
@@ -27,6 +20,7 @@ def coupling(
     latent: Latent | None = None,
     activation: str = "silu",
     dropout: float = 0.0,
+    reversible: bool = False,
 ) -> Flow:
     """A flow of coupling blocks: the conditional invertible network of BayesFlow.
 
@@ -43,9 +37,9 @@ def coupling(
         What couplings do to each element: ``Affine()``, or ``Spline()`` for posteriors with several modes or sharp
         edges. Left out, it is affine for two elements or more. A single element gets an affine map and a spline in
         each block, because affine maps alone could only give a Gaussian.
-    mixing : {"orthogonal", "permutation"}
-        How elements are mixed before each coupling: a fixed random rotation or a fixed random permutation. Prefer
-        the permutation for hundreds of parameters.
+    mixing : {"orthogonal", "permutation", "householder", "lu"}
+        How elements are mixed before each coupling: a fixed random rotation, a fixed random permutation, or a map that
+        is learned. Prefer the permutation for hundreds of parameters.
     actnorm : bool
         Whether blocks begin with ActNorm.
     latent : Latent, optional
@@ -54,10 +48,17 @@ def coupling(
         Activation of the hidden layers, any that Keras knows.
     dropout : float
         Share of hidden units dropped in training.
+    reversible : bool
+        Train without storing activations; see :class:`Chain`.
 
     Returns
     -------
     Flow
+
+    Raises
+    ------
+    InputError
+        For a mixing that doesn't exist, and fewer blocks than one.
 
     References
     ----------
@@ -69,21 +70,13 @@ def coupling(
     >>> coupling(blocks=2, hidden=(64, 64))
     Flow(chain=Chain(2 * [ActNorm(), Orthogonal(), Coupling(hidden=(64, 64))]))
     """
-    if mixing not in MIXINGS:
-        raise InputError(
-            "coupling(), argument 'mixing'",
-            expected=" or ".join(repr(name) for name in MIXINGS),
-            got=f"{mixing!r}",
-            do="choose one of them",
-        )
-    if blocks < 1:
-        raise InputError(
-            "coupling(), argument 'blocks'", expected="1 or more", got=f"{blocks!r}", do="start with blocks=6"
-        )
-    chain: list[Bijection] = []
-    for _ in range(blocks):
-        if actnorm:
-            chain.append(ActNorm())
-        chain.append(MIXINGS[mixing]())
-        chain.append(Coupling(transform, hidden=tuple(hidden), activation=activation, dropout=dropout))
-    return Flow(Chain(chain), latent)
+    hidden = tuple(hidden)
+    return stack(
+        "coupling",
+        lambda: Coupling(transform, hidden=hidden, activation=activation, dropout=dropout),
+        blocks,
+        mixing,
+        actnorm,
+        latent,
+        reversible,
+    )

@@ -1,4 +1,4 @@
-"""Latent distributions: what the flow maps parameters to."""
+"""The joint Student-t distribution, a latent with heavy tails."""
 
 from __future__ import annotations
 
@@ -8,72 +8,8 @@ from collections.abc import Sequence
 import keras
 import tensorflow as tf
 
-from bayesinn.configuration import Configured
 from bayesinn.errors import InputError
-
-Seed = tf.Tensor | Sequence[int]
-
-
-class Latent(Configured, keras.layers.Layer):
-    """A distribution over vectors, the other end of a flow.
-
-    An author derives from this class and writes :meth:`log_prob` and :meth:`sample`, and :meth:`build` if there are
-    weights.
-    """
-
-    def build(self, dimension: int) -> None:
-        """Make the weights for vectors of ``dimension`` elements."""
-        self.dimension = dimension
-
-    def log_prob(self, z: tf.Tensor) -> tf.Tensor:
-        """Log density, constants included.
-
-        Parameters
-        ----------
-        z : tensor (n, d)
-
-        Returns
-        -------
-        tensor (n,)
-        """
-        raise NotImplementedError
-
-    def sample(self, shape: Sequence[int | tf.Tensor], seed: Seed) -> tf.Tensor:
-        """Draw vectors; a pure function of the seed, though XLA has random streams of its own.
-
-        Parameters
-        ----------
-        shape : (n, d)
-        seed : two integers, or an int32 tensor (2,)
-
-        Returns
-        -------
-        tensor (n, d)
-        """
-        raise NotImplementedError
-
-
-class Normal(Latent):
-    """The standard normal distribution.
-
-    Examples
-    --------
-    >>> import tensorflow as tf
-    >>> latent = Normal()
-    >>> round(float(latent.log_prob(tf.zeros((1, 2)))[0]), 4)
-    -1.8379
-    >>> latent.sample((5, 2), seed=(1, 2)).shape
-    TensorShape([5, 2])
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-
-    def log_prob(self, z: tf.Tensor) -> tf.Tensor:
-        return -0.5 * (tf.reduce_sum(z**2, axis=-1) + z.shape[-1] * math.log(2.0 * math.pi))
-
-    def sample(self, shape: Sequence[int | tf.Tensor], seed: Seed) -> tf.Tensor:
-        return tf.random.stateless_normal(shape, check_seed(seed), dtype=self.variable_dtype, alg="philox")
+from bayesinn.flows.latents.latent import Latent, Seed, check_seed
 
 
 class StudentT(Latent):
@@ -151,16 +87,3 @@ class StudentT(Latent):
         if not self.built:
             self.build(0)
         return 2.0 + tf.nn.softplus(tf.cast(tf.convert_to_tensor(self.raw), tf.float64))
-
-
-def check_seed(seed: Seed) -> tf.Tensor:
-    """The seed as an int32 tensor (2,)."""
-    pair = tf.convert_to_tensor(seed)
-    if pair.shape != (2,):
-        raise InputError(
-            "Argument 'seed'",
-            expected="two integers, or an int32 tensor of shape (2,)",
-            got=f"shape {tuple(pair.shape)}",
-            do="give a pair such as (1, 2)",
-        )
-    return tf.cast(pair, tf.int32)

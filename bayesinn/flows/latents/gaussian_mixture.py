@@ -1,0 +1,147 @@
+"""A mixture of Gaussians, a latent with several modes."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Sequence
+
+import numpy as np
+import scipy.stats
+import tensorflow as tf
+
+from bayesinn.errors import InputError
+from bayesinn.flows.latents.latent import Latent, Seed, check_seed
+
+#: Log scales stay above this: on a point that occurs twice, the likelihood of a shrinking component has no bound.
+SMALLEST_LOG_SCALE = -6.0
+
+
+class GaussianMixture(Latent):
+    r"""A mixture of Gaussians, :math:`\sum_k w_k N(\mu_k, \mathrm{diag}\,\sigma_k^2)`, trained with the flow.
+
+    A continuous map can't tear the one mode of a normal distribution apart: between separate modes of the data it
+    leaves bridges. With as many components as there are modes, it has nothing to tear. The mixture doesn't depend on
+    the condition; of modes that come and go with the data, the bijection has to take care.
+
+    Parameters
+    ----------
+    components : int
+        Number of Gaussians.
+    spread : float
+        Standard deviation of the means at the start, where they fill a normal distribution evenly.
+    scale : float
+        Standard deviation of each component at the start; wide, so that each sees all of the data before it settles.
+        Log scales never fall below -6.
+
+    References
+    ----------
+    Papamakarios, Pavlakou and Murray (2017), Masked autoregressive flow for density estimation, arXiv:1705.07057.
+    Izmailov, Kirichenko, Finzi and Wilson (2020), Semi-supervised learning with normalizing flows, arXiv:1912.13025.
+
+    Examples
+    --------
+    >>> import tensorflow as tf
+    >>> latent = GaussianMixture(components=3)
+    >>> latent.log_prob(tf.zeros((5, 2))).shape
+    TensorShape([5])
+    >>> latent.sample((4, 2), seed=(1, 2)).shape
+    TensorShape([4, 2])
+    """
+
+    def __init__(self, components: int = 4, spread: float = 1.0, scale: float = 1.0) -> None:
+        super().__init__()
+        if isinstance(components, bool) or not isinstance(components, int) or components < 1:
+            raise InputError(
+                "GaussianMixture, argument 'components'",
+                expected="a positive integer",
+                got=f"{components!r}",
+                do="take as many components as the data have modes, or a few more",
+            )
+        for name, value in (("spread", spread), ("scale", scale)):
+            if not 0 < value < math.inf:
+                raise InputError(
+                    f"GaussianMixture, argument {name!r}",
+                    expected="a positive number",
+                    got=f"{value!r}",
+                    do="leave it out: the start suits data of unit scale",
+                )
+        self.components = components
+        self.spread = spread
+        self.scale = scale
+
+    def build(self, dimension: int) -> None:
+        super().build(dimension)
+        means = self.spread * _evenly_normal(self.components, dimension)
+        raw = float(unfloored(math.log(self.scale)))
+        shape = (self.components, dimension)
+        self.logits = self.add_weight(shape=shape[:1], initializer="zeros", autocast=False, name="logits")
+        self.means = self.add_weight(
+            shape=shape, initializer=lambda shape, dtype: tf.constant(means, dtype), autocast=False, name="means"
+        )
+        self.raw_log_scales = self.add_weight(
+            shape=shape,
+            initializer=lambda shape, dtype: tf.fill(shape, tf.cast(raw, dtype)),
+            autocast=False,
+            name="raw_log_scales",
+        )
+
+    def log_prob(self, z: tf.Tensor) -> tf.Tensor:
+        log_weights, means, log_scales = self._parameters(z.shape[-1], z.dtype)
+        densities = gaussian_log_probs(z, means, log_scales)
+        return tf.reduce_logsumexp(log_weights + densities, axis=-1)
+
+    def sample(self, shape: Sequence[int | tf.Tensor], seed: Seed) -> tf.Tensor:
+        n, dimension = shape
+        log_weights, means, log_scales = self._parameters(int(dimension), self.variable_dtype)
+        for_component, for_noise = tf.unstack(
+            tf.random.experimental.stateless_split(check_seed(seed), 2, alg="philox"), num=2
+        )
+        uniform = tf.random.stateless_uniform((n, 1), for_component, dtype=self.variable_dtype, alg="philox")
+        # The last edge is left out: rounding may put it below one, and then no component would be found.
+        component = tf.reduce_sum(tf.cast(uniform >= tf.cumsum(tf.exp(log_weights))[:-1], tf.int32), axis=-1)
+        noise = tf.random.stateless_normal((n, dimension), for_noise, dtype=self.variable_dtype, alg="philox")
+        return tf.gather(means, component) + tf.exp(tf.gather(log_scales, component)) * noise
+
+    def _parameters(self, dimension: int, dtype: tf.DType | str) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        if not self.built:
+            self.build(dimension)
+        logits, means, raw = (
+            tf.cast(tf.convert_to_tensor(weight), dtype) for weight in (self.logits, self.means, self.raw_log_scales)
+        )
+        return tf.nn.log_softmax(logits), means, floored(raw)
+
+
+def gaussian_log_probs(z: tf.Tensor, means: tf.Tensor, log_scales: tf.Tensor) -> tf.Tensor:
+    """Log densities of vectors under several diagonal Gaussians.
+
+    Parameters
+    ----------
+    z : tensor (n, d)
+    means, log_scales : tensors (k, d)
+
+    Returns
+    -------
+    tensor (n, k)
+    """
+    # Differences first: expanding the square would cancel for means far from zero.
+    standardised = (z[:, None, :] - means) * tf.exp(-log_scales)
+    constant = 0.5 * z.shape[-1] * math.log(2.0 * math.pi)
+    return -0.5 * tf.reduce_sum(standardised**2, axis=-1) - tf.reduce_sum(log_scales, axis=-1) - constant
+
+
+def floored(raw: tf.Tensor) -> tf.Tensor:
+    """Log scales from raw weights: the same, but softly kept above -6, where a hard floor has no slope."""
+    return SMALLEST_LOG_SCALE + tf.nn.softplus(raw - SMALLEST_LOG_SCALE)
+
+
+def unfloored(log_scale: float | np.ndarray | tf.Tensor) -> tf.Tensor:
+    """The raw weights of log scales, the inverse of :func:`floored`; what is below the floor counts as just above."""
+    excess = tf.maximum(log_scale - SMALLEST_LOG_SCALE, 1e-2)
+    return SMALLEST_LOG_SCALE + excess + tf.math.log(-tf.math.expm1(-excess))
+
+
+def _evenly_normal(count: int, dimension: int) -> np.ndarray:
+    """Points (count, dimension) that fill a standard normal distribution without clumps."""
+    points = scipy.stats.qmc.Halton(dimension, rng=random.randrange(2**32)).random(count)
+    return scipy.stats.norm.ppf(np.clip(points, 1e-6, 1.0 - 1e-6))

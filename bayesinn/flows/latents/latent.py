@@ -1,0 +1,65 @@
+"""The contract of latent distributions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import keras
+import tensorflow as tf
+
+from bayesinn.configuration import Configured
+from bayesinn.errors import InputError
+
+Seed = tf.Tensor | Sequence[int]
+
+
+class Latent(Configured, keras.layers.Layer):
+    """A distribution over vectors, the other end of a flow.
+
+    An author derives from this class and writes :meth:`log_prob` and :meth:`sample`, and :meth:`build` if there are
+    weights.
+    """
+
+    def build(self, dimension: int) -> None:
+        """Make the weights for vectors of ``dimension`` elements."""
+        self.dimension = dimension
+
+    def log_prob(self, z: tf.Tensor) -> tf.Tensor:
+        """Log density, constants included.
+
+        Parameters
+        ----------
+        z : tensor (n, d)
+
+        Returns
+        -------
+        tensor (n,)
+        """
+        raise NotImplementedError
+
+    def sample(self, shape: Sequence[int | tf.Tensor], seed: Seed) -> tf.Tensor:
+        """Draw vectors; a pure function of the seed, though XLA has random streams of its own.
+
+        Parameters
+        ----------
+        shape : (n, d)
+        seed : two integers, or an int32 tensor (2,)
+
+        Returns
+        -------
+        tensor (n, d)
+        """
+        raise NotImplementedError
+
+
+def check_seed(seed: Seed) -> tf.Tensor:
+    """The seed as an int32 tensor (2,)."""
+    pair = tf.convert_to_tensor(seed)
+    if pair.shape != (2,):
+        raise InputError(
+            "Argument 'seed'",
+            expected="two integers, or an int32 tensor of shape (2,)",
+            got=f"shape {tuple(pair.shape)}",
+            do="give a pair such as (1, 2)",
+        )
+    return tf.cast(pair, tf.int32)

@@ -1,0 +1,82 @@
+"""The flow of hierarchical blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bayesinn.flows.flow import Flow
+from bayesinn.flows.hierarchical_block import Hierarchical
+from bayesinn.flows.latents import Latent
+from bayesinn.flows.recipes.stack import stack
+from bayesinn.flows.transforms import Transform
+
+
+def hint(
+    blocks: int = 4,
+    hidden: Sequence[int] = (64, 64),
+    transform: Transform | None = None,
+    mixing: str = "orthogonal",
+    actnorm: bool = True,
+    latent: Latent | None = None,
+    activation: str = "silu",
+    dropout: float = 0.0,
+    levels: int | None = None,
+    reversible: bool = False,
+) -> Flow:
+    """A flow of hierarchical blocks: couplings inside the halves of couplings, down to single elements.
+
+    Every element depends on nearly every other within one block, and both directions take one pass.
+
+    Parameters
+    ----------
+    blocks : int
+        Number of blocks.
+    hidden : sequence of int
+        Units of the hidden layers in the subnet of the outermost split; each level further in has half as many, at
+        least 16.
+    transform : Transform, optional
+        What is done to each element; see :func:`coupling`.
+    mixing : {"orthogonal", "permutation", "householder", "lu"}
+        How elements are mixed before each block.
+    actnorm : bool
+        Whether blocks begin with ActNorm.
+    latent : Latent, optional
+        The standard normal if left out.
+    activation : str
+        Activation of the hidden layers, any that Keras knows.
+    dropout : float
+        Share of hidden units dropped in training.
+    levels : int, optional
+        How often groups are split; down to single elements if left out.
+    reversible : bool
+        Train without storing activations; see :class:`Chain`.
+
+    Returns
+    -------
+    Flow
+
+    Raises
+    ------
+    InputError
+        For a mixing that doesn't exist, and fewer blocks or levels than one.
+
+    References
+    ----------
+    Kruse, Detommaso, Köthe and Scheichl (2021), HINT: hierarchical invertible neural transport for density estimation
+    and Bayesian inference, arXiv:1905.10687.
+
+    Examples
+    --------
+    >>> hint(blocks=2)
+    Flow(chain=Chain(2 * [ActNorm(), Orthogonal(), Hierarchical(hidden=(64, 64))]))
+    """
+    hidden = tuple(hidden)
+    return stack(
+        "hint",
+        lambda: Hierarchical(transform, hidden, activation, dropout, levels),
+        blocks,
+        mixing,
+        actnorm,
+        latent,
+        reversible,
+    )

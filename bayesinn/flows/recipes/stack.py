@@ -1,0 +1,76 @@
+"""What all recipes share: blocks of ActNorm, a mixing layer, and the layer that the recipe is named after."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from bayesinn.errors import InputError
+from bayesinn.flows.actnorm import ActNorm
+from bayesinn.flows.bijection import Bijection
+from bayesinn.flows.chain import Chain
+from bayesinn.flows.flow import Flow
+from bayesinn.flows.householder import Householder
+from bayesinn.flows.latents import Latent
+from bayesinn.flows.lu import LULinear
+from bayesinn.flows.orthogonal import Orthogonal
+from bayesinn.flows.permutation import Permutation
+
+#: How elements are mixed between blocks.
+MIXINGS: dict[str, Callable[[], Bijection]] = {
+    "orthogonal": Orthogonal,
+    "permutation": Permutation,
+    "householder": Householder,
+    "lu": LULinear,
+}
+
+
+def stack(
+    recipe: str,
+    block: Callable[[], Bijection],
+    blocks: int,
+    mixing: str | None,
+    actnorm: bool,
+    latent: Latent | None,
+    reversible: bool = False,
+) -> Flow:
+    """Put blocks one after another.
+
+    Parameters
+    ----------
+    recipe : str
+        Name of the function that the user called, for errors.
+    block : callable
+        Makes a new block.
+    blocks : int
+    mixing : name in ``MIXINGS``, or None
+    actnorm : bool
+    latent : Latent, optional
+    reversible : bool
+
+    Returns
+    -------
+    Flow
+
+    Raises
+    ------
+    InputError
+    """
+    if mixing is not None and mixing not in MIXINGS:
+        raise InputError(
+            f"{recipe}(), argument 'mixing'",
+            expected=" or ".join(repr(name) for name in MIXINGS),
+            got=f"{mixing!r}",
+            do="choose one of them",
+        )
+    if isinstance(blocks, bool) or not isinstance(blocks, int) or blocks < 1:
+        raise InputError(
+            f"{recipe}(), argument 'blocks'", expected="1 or more", got=f"{blocks!r}", do="start with blocks=6"
+        )
+    chain: list[Bijection] = []
+    for _ in range(blocks):
+        if actnorm:
+            chain.append(ActNorm())
+        if mixing is not None:
+            chain.append(MIXINGS[mixing]())
+        chain.append(block())
+    return Flow(Chain(chain, reversible=reversible), latent)
