@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from bayesinn._version import __version__
 
 if TYPE_CHECKING:
-    from bayesinn import diagnostics, flows, plots, reference, summaries, testing
+    from bayesinn import diagnostics, flows, inverse, plots, reference, summaries, testing
     from bayesinn.amortizer import AmortizedPosterior
     from bayesinn.diagnosing import diagnose
     from bayesinn.diagnostics import compare
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from bayesinn.simulation.simulator import Simulator, simulator
     from bayesinn.simulator_check import simulator_report
 
-_MODULES = ("diagnostics", "flows", "plots", "reference", "summaries", "testing")
+_MODULES = ("diagnostics", "flows", "inverse", "plots", "reference", "summaries", "testing")
 _NAMES = {
     "AmortizedPosterior": "bayesinn.amortizer",
     "Labels": "bayesinn.naming",
@@ -50,6 +50,7 @@ __all__ = [
     "diagnostics",
     "flows",
     "get",
+    "inverse",
     "load",
     "misspecification",
     "plots",

@@ -41,6 +41,25 @@ class Learner:
         vector, log_det = self.parameters.to_vector(self.parameters.dequantise(batch, seed))
         return (vector, *self.data.to_network(batch)), log_det
 
+    def training_arguments(
+        self, batch: Mapping[str, tf.Tensor], seed: tf.Tensor, progress: tf.Tensor
+    ) -> tuple[tuple[Any, ...], tf.Tensor]:
+        """What the training step gives to the network, whose mean output plus offset it maximises.
+
+        A learner with a loss of its own derives from this class and returns what its network's ``call`` takes.
+
+        Parameters
+        ----------
+        batch, seed : as for :meth:`prepare`
+        progress : tensor (), share of the steps that are done; 1 in validation
+
+        Returns
+        -------
+        arguments : for the network, which returns a tensor (n,)
+        offset : tensor (n,), to add to it
+        """
+        return self.prepare(batch, seed)
+
     def initialize(self, batch: Mapping[str, tf.Tensor], seed: int) -> None:
         """Build the network, and set the weights that depend on data, from a first batch."""
         arguments, _ = self.prepare(batch, seeds.tensor_seed(seed, "dequantise"))

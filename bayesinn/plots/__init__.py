@@ -22,6 +22,7 @@ from bayesinn.plots.prior_predictive import prior_predictive
 from bayesinn.plots.recovery import recovery
 from bayesinn.plots.save import png, save
 from bayesinn.plots.sbc_histogram import sbc_histogram
+from bayesinn.plots.spectrum import spectrum
 from bayesinn.plots.style import Canvas
 
 __all__ = [
@@ -47,4 +48,5 @@ __all__ = [
     "recovery",
     "save",
     "sbc_histogram",
+    "spectrum",
 ]

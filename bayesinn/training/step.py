@@ -57,7 +57,8 @@ class TrainingModel(keras.Model):
         step = element[0]
         batch, failed = self.source.batch(element)
         with tf.GradientTape() as tape:
-            loss, moved = self._loss(self.flat, batch, step, training=True)
+            progress = tf.cast(step, tf.float32) / self.settings.steps
+            loss, moved = self._loss(self.flat, batch, step, progress, training=True)
         gradient = tape.gradient(loss, self.flat.value)
         norm = tf.norm(gradient)
         finite = tf.math.is_finite(loss) & tf.math.is_finite(norm)
@@ -81,7 +82,7 @@ class TrainingModel(keras.Model):
     def test_step(self, rows: tf.Tensor) -> dict[str, tf.Tensor]:
         """Validation loss of some rows, with the averaged weights, no dropout, and the same noise every time."""
         batch = {name: tf.gather(value, rows) for name, value in self.validation_arrays.items()}
-        loss, _ = self._loss(self.averaged, batch, tf.constant(0), training=False)
+        loss, _ = self._loss(self.averaged, batch, tf.constant(0), tf.constant(1.0), training=False)
         self.loss_mean.update_state(loss, sample_weight=tf.cast(tf.size(rows), loss.dtype))
         return {"loss": self.loss_mean.result()}
 
@@ -111,10 +112,11 @@ class TrainingModel(keras.Model):
         self.averaged.assign(decay * self.averaged + (1.0 - decay) * self.flat)
 
     def _loss(
-        self, flat: keras.Variable, batch: Batch, step: tf.Tensor, training: bool
+        self, flat: keras.Variable, batch: Batch, step: tf.Tensor, progress: tf.Tensor, training: bool
     ) -> tuple[tf.Tensor, list[tuple[keras.Variable, tf.Tensor]]]:
         """Mean negative log density on the parameters' own scale, and the non-trainable weights that changed."""
-        arguments, log_det = self.learner.prepare(batch, seeds.fold_in(self._noise_seed, step))
+        noise_seed = seeds.fold_in(self._noise_seed, step)
+        arguments, log_det = self.learner.training_arguments(batch, noise_seed, progress)
         state = [
             self._dropout_state(number, step) if _is_random_state(variable) else variable.value
             for number, variable in enumerate(self.network_state)

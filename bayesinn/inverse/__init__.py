@@ -1,0 +1,29 @@
+"""Invertible networks beyond the posterior.
+
+- :class:`LatentMixture`: a generative classifier, one Gaussian a class in the latent space; :class:`ClassNormal` says
+  how their means and scales are found.
+- :class:`SplitLatent`: the posterior from one bijection of parameters into observables and a latent;
+  :class:`SplitLosses` weighs what it is trained on.
+- :func:`gin`, :class:`Spectrum`, :func:`match_sources`: non-linear ICA with volume-preserving networks;
+  :func:`mixed_sources` draws data whose sources are known.
+"""
+
+from bayesinn.inverse.class_normal import ClassNormal
+from bayesinn.inverse.latent_mixture import LatentMixture
+from bayesinn.inverse.mixed_sources import MixedSources, mixed_sources
+from bayesinn.inverse.nonlinear_ica import SourceMatch, Spectrum, gin, match_sources
+from bayesinn.inverse.split_latent import SplitLatent
+from bayesinn.inverse.split_losses import SplitLosses
+
+__all__ = [
+    "ClassNormal",
+    "LatentMixture",
+    "MixedSources",
+    "SourceMatch",
+    "Spectrum",
+    "SplitLatent",
+    "SplitLosses",
+    "gin",
+    "match_sources",
+    "mixed_sources",
+]

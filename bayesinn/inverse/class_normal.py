@@ -1,0 +1,123 @@
+"""The class-conditional latent: one Gaussian for each class, all on the same axes."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import keras
+import tensorflow as tf
+
+from bayesinn.configuration import Configured
+from bayesinn.errors import InputError
+from bayesinn.flows.latents import SMALLEST_LOG_SCALE, floored, gaussian_log_probs, unfloored
+
+_MOMENTUM = 0.9
+_FEWEST = 2.0
+
+
+class ClassNormal(Configured, keras.layers.Layer):
+    r"""A diagonal Gaussian for each class, :math:`p(z \mid y) = N(\mu_y, \mathrm{diag}\,\sigma_y^2)`.
+
+    Parameters
+    ----------
+    scales : {"free", "batch", "unit"}
+        Where means and scales come from.
+
+        - "free": both are weights, trained with the network; log scales never fall below -6.
+        - "batch": in training, both are the statistics of the class in the batch, the best there are for the network
+          as it is (profile likelihood). It takes 20 or more members of each class in a batch; a class with fewer than
+          two goes by the statistics of the batches before. After training they are those of all training data.
+        - "unit": means are weights, and all scales are one.
+
+    References
+    ----------
+    Izmailov, Kirichenko, Finzi and Wilson (2020), Semi-supervised learning with normalizing flows, arXiv:1912.13025.
+    Sorrenson, Rother and Köthe (2020), Disentanglement by nonlinear ICA with general incompressible-flow networks
+    (GIN), arXiv:2001.04872.
+
+    Examples
+    --------
+    >>> import tensorflow as tf
+    >>> latent = ClassNormal()
+    >>> latent.build(classes=3, dimension=2)
+    >>> latent.log_probs(tf.zeros((5, 2))).shape
+    TensorShape([5, 3])
+    """
+
+    def __init__(self, scales: Literal["free", "batch", "unit"] = "free") -> None:
+        super().__init__(autocast=False)
+        if scales not in ("free", "batch", "unit"):
+            raise InputError(
+                "ClassNormal, argument 'scales'",
+                expected="'free', 'batch' or 'unit'",
+                got=f"{scales!r}",
+                do="choose one of them",
+            )
+        self.scales = scales
+
+    def build(self, classes: int, dimension: int) -> None:
+        """Make the weights; ``log_weights`` (k,) are the logarithms of how frequent the classes are."""
+        shape = (classes, dimension)
+        self.means = self.add_weight(
+            shape=shape, initializer="zeros", trainable=self.scales != "batch", autocast=False, name="means"
+        )
+        self.raw_log_scales = self.add_weight(
+            shape=shape, initializer="zeros", trainable=self.scales == "free", autocast=False, name="raw_log_scales"
+        )
+        self.log_weights = self.add_weight(
+            shape=(classes,), initializer="zeros", trainable=False, autocast=False, name="log_weights"
+        )
+        self.built = True
+
+    def parameters(self) -> tuple[tf.Tensor, tf.Tensor]:
+        """Means and log scales, each (k, d)."""
+        raw = tf.convert_to_tensor(self.raw_log_scales)
+        return tf.convert_to_tensor(self.means), tf.zeros_like(raw) if self.scales == "unit" else floored(raw)
+
+    def log_probs(self, z: tf.Tensor) -> tf.Tensor:
+        """Log densities of vectors (n, d) under every class, (n, k)."""
+        return gaussian_log_probs(z, *self.parameters())
+
+    def call(self, z: tf.Tensor, labels: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """Log densities under each vector's own class.
+
+        Parameters
+        ----------
+        z : tensor (n, d)
+        labels : integer tensor (n,), from 0 to k - 1
+        training : bool
+
+        Returns
+        -------
+        tensor (n,)
+        """
+        if not (training and self.scales == "batch"):
+            return tf.gather(self.log_probs(z), labels, axis=1, batch_dims=1)
+        means, log_scales, enough = self._statistics(z, labels)
+        stored_means, stored_log_scales = self.parameters()
+        means = tf.where(enough, means, stored_means)
+        log_scales = tf.where(enough, log_scales, stored_log_scales)
+        self.means.assign(_MOMENTUM * stored_means + (1.0 - _MOMENTUM) * means)
+        self.raw_log_scales.assign(unfloored(_MOMENTUM * stored_log_scales + (1.0 - _MOMENTUM) * log_scales))
+        return tf.gather(gaussian_log_probs(z, means, log_scales), labels, axis=1, batch_dims=1)
+
+    def set_from(self, z: tf.Tensor, labels: tf.Tensor) -> None:
+        """Set means and scales to the statistics of labelled vectors; classes with fewer than two stay as they are.
+
+        Unit scales stay one.
+        """
+        means, log_scales, enough = self._statistics(z, labels)
+        self.means.assign(tf.where(enough, means, self.means.value))
+        self.raw_log_scales.assign(tf.where(enough, unfloored(log_scales), self.raw_log_scales.value))
+
+    def _statistics(self, z: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """Means and log scales (k, d) of each class, and whether it has enough members (k, 1)."""
+        member = tf.one_hot(labels, self.means.shape[0], dtype=z.dtype)
+        counts = tf.reduce_sum(member, axis=0)[:, None]
+        divisor = tf.maximum(counts, 1.0)
+        means = tf.matmul(member, z, transpose_a=True) / divisor
+        # In two passes: the mean of squares less the square of the mean would cancel.
+        deviations = z - tf.matmul(member, means)
+        variances = tf.matmul(member, deviations**2, transpose_a=True) / divisor
+        smallest = tf.exp(tf.constant(2.0 * SMALLEST_LOG_SCALE, z.dtype))
+        return means, 0.5 * tf.math.log(variances + smallest), counts >= _FEWEST

@@ -1,0 +1,322 @@
+"""The latent mixture: a generative classifier from one invertible network and a Gaussian for each class."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, cast
+
+import keras
+import numpy as np
+import pandas as pd
+import scipy.special
+import tensorflow as tf
+
+from bayesinn import seeds
+from bayesinn.configuration import clone, describe
+from bayesinn.errors import InputError, TrainingError
+from bayesinn.flows import ActNorm, Bijection, Chain, coupling
+from bayesinn.inverse.class_normal import ClassNormal
+from bayesinn.inverse.labelled_data import Label, LabelledData, check_labels, check_vectors, indices_of
+from bayesinn.inverse.mixture_network import MixtureLearner, MixtureNetwork, Standardisation
+from bayesinn.learner import Learner
+from bayesinn.offline import check_consistent, fingerprint
+from bayesinn.training.settings import TrainingSettings, training_length
+from bayesinn.training.sources import ArraySource
+from bayesinn.training.train import train
+
+_FIRST_BATCH = 2048
+
+
+class LatentMixture:
+    r"""The density of labelled vectors, :math:`p(x \mid y) = N(f(x); \mu_y, \sigma_y^2) \, |\det f'(x)|`.
+
+    One bijection f serves all classes; they differ only in the mean and the scale of each latent element. So a latent
+    element means the same for every class, the network classifies by Bayes' rule, and it knows when a vector is like
+    no class at all.
+
+    Scale and shift of the latent elements are a convention as long as f may stretch: multiply an element of z and its
+    means and scales by two, and nothing has changed. So ActNorm may not be the last link of the chain. Where the
+    scales themselves are to be compared, take a chain that preserves volume; see :func:`bayesinn.inverse.gin`.
+
+    Parameters
+    ----------
+    chain : Bijection
+        That of ``flows.coupling(blocks=6)`` if left out.
+    latent : ClassNormal
+        Means and scales as free weights if left out.
+    standardise : bool
+        Whether each element is first brought to mean zero and standard deviation one. Densities don't depend on it.
+    noise : float
+        Standard deviation of Gaussian noise on the data, fresh in every step, after standardising. The density learned
+        is then that of noisy data. It keeps scales from collapsing where data repeat, or lie on a surface.
+    quantum : float
+        For data in steps, such as counts (1.0) or grey values: the width of the step. Uniform noise from zero to
+        ``quantum`` is added, fresh in every training step. Add it to what you pass to :meth:`log_prob` as well.
+
+    Attributes
+    ----------
+    classes : tuple of int or str
+    history : DataFrame
+        One row per epoch: step, loss, learning rate, and val_loss. The loss is the mean of -log p(x | y) in nats.
+
+    References
+    ----------
+    Izmailov, Kirichenko, Finzi and Wilson (2020), Semi-supervised learning with normalizing flows, arXiv:1912.13025.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> labels = np.repeat(["left", "right"], 200)
+    >>> x = np.random.default_rng(1).normal(size=(400, 2)) + 8.0 * (labels == "right")[:, None]
+    >>> model = LatentMixture(coupling(blocks=1, hidden=(8,)).chain)
+    >>> _ = model.fit(x, labels, steps=20, seed=1, progress=False)
+    >>> model.classify([[-0.5, 0.5], [8.5, 7.5]]).round(2)
+       left  right
+    0   1.0    0.0
+    1   0.0    1.0
+    >>> model.sample("right", draws=5, seed=2).shape
+    (5, 2)
+    """
+
+    def __init__(
+        self,
+        chain: Bijection | None = None,
+        latent: ClassNormal | None = None,
+        standardise: bool = True,
+        noise: float = 0.0,
+        quantum: float = 0.0,
+    ) -> None:
+        self.chain = coupling(blocks=6).chain if chain is None else chain
+        self.latent = ClassNormal() if latent is None else latent
+        if isinstance(self.chain, Chain) and isinstance(self.chain.bijections[-1], ActNorm):
+            raise InputError(
+                "LatentMixture, argument 'chain'",
+                expected="a chain that doesn't end with ActNorm",
+                got=repr(self.chain),
+                do="drop the last ActNorm: the means and scales of the classes do what it does",
+            )
+        for name, value in (("noise", noise), ("quantum", quantum)):
+            if not 0 <= value < np.inf:
+                raise InputError(
+                    f"LatentMixture, argument {name!r}",
+                    expected="a number, zero or positive",
+                    got=repr(value),
+                    do=f"leave {name!r} out for none",
+                )
+        self.standardise, self.noise, self.quantum = standardise, float(noise), float(quantum)
+        self.classes: tuple[Label, ...] = ()
+        self.history = pd.DataFrame()
+        self.training: dict[str, Any] = {}
+        self._trained: MixtureLearner | None = None
+
+    def fit(
+        self,
+        x: Any,
+        labels: Any,
+        *,
+        steps: int | None = None,
+        epochs: int | None = None,
+        batch_size: int = 256,
+        seed: int = 0,
+        validation: float | tuple[Any, Any] | None = None,
+        patience: int | None = None,
+        optimizer: keras.optimizers.Optimizer | None = None,
+        learning_rate: float = 2e-3,
+        clip_norm: float = 1.0,
+        average: float = 0.999,
+        callbacks: Sequence[keras.callbacks.Callback] = (),
+        progress: bool = True,
+        checkpoint: str | Path | None = None,
+        resume: bool = False,
+    ) -> LatentMixture:
+        """Train, from new initial weights, and keep the weights that are best on a validation set.
+
+        Parameters
+        ----------
+        x : array (n, d)
+        labels : array (n,) of integers or strings
+        steps, epochs, batch_size, seed, patience, optimizer, learning_rate, clip_norm, average, callbacks, progress, \
+checkpoint, resume
+            As for :meth:`bayesinn.AmortizedPosterior.fit` offline.
+        validation : float, or pair (x, labels)
+            The share of the data set aside (0.1 if left out), or a set of its own.
+
+        Returns
+        -------
+        LatentMixture, itself
+
+        Raises
+        ------
+        TrainingError
+            When a loss is not finite; the network then has the last good weights.
+        """
+        seed = seeds.check_seed(seed)
+        check_consistent({}, steps, epochs, None, patience, checkpoint, resume)
+        data = LabelledData.split(x, labels, validation, seed)
+        rows, dimension = data.training["x"].shape
+        settings = TrainingSettings(
+            *training_length(rows, steps, epochs, batch_size), seed, learning_rate, clip_norm, average, patience, False
+        )
+        standardisation = Standardisation.none(dimension)
+        if self.standardise:
+            standardisation = Standardisation.fit(data.training["x"], self.quantum)
+        learner = self.new_learner(len(data.classes), standardisation, seed)
+        learner.initialize({name: value[:_FIRST_BATCH] for name, value in data.training.items()}, seed)
+        frequencies = np.bincount(data.training["labels"], minlength=len(data.classes)) / rows
+        learner.network.latent.log_weights.assign(np.log(frequencies))
+        identity = {
+            "network": self.configuration(),
+            "optimizer": None if optimizer is None else keras.saving.serialize_keras_object(optimizer),
+            "data": fingerprint(data.training),
+        }
+        if progress:
+            weights = sum(int(np.prod(variable.shape)) for variable in learner.network.trainable_variables)
+            print(
+                f"{len(data.classes)} classes of {dimension} elements; {self.chain!r}; {weights:,} weights", flush=True
+            )
+        result = train(
+            # It is no posterior's learner, but all that the training loop asks of one.
+            cast(Learner, learner),
+            ArraySource(data.training, settings),
+            settings,
+            identity=identity,
+            validation=data.held_out,
+            optimizer=optimizer,
+            callbacks=callbacks,
+            progress=progress,
+            checkpoint=None if checkpoint is None else Path(checkpoint),
+            resume=resume,
+        )
+        if self.latent.scales == "batch":
+            learner.set_statistics(data.training, seed)
+        training = {**identity, "settings": asdict(settings), "seconds": round(result.seconds, 1)}
+        self.adopt(learner, data.classes, result.history.drop(columns="failed_simulations"), training)
+        if result.error is not None:
+            raise result.error
+        if result.bad_step is not None:
+            raise _broken(result.bad_step, settings.steps)
+        return self
+
+    def classify(self, x: Any) -> pd.DataFrame:
+        """Probability of each class, by Bayes' rule with the classes as frequent as in the training data.
+
+        Parameters
+        ----------
+        x : array (n, d)
+
+        Returns
+        -------
+        DataFrame (n, k), one column for each class; ``.idxmax(axis=1)`` is the most probable one
+        """
+        logits = self._class_log_probs(x) + self._require_trained().log_weights()
+        return pd.DataFrame(scipy.special.softmax(logits, axis=1), columns=list(self.classes))
+
+    def log_prob(self, x: Any, labels: Any = None) -> np.ndarray:
+        """Log density in nats.
+
+        Parameters
+        ----------
+        x : array (n, d)
+        labels : array (n,), optional
+
+        Returns
+        -------
+        array (n,)
+            log p(x | label) given labels; without them log p(x), the classes as frequent as in the training data.
+        """
+        densities = self._class_log_probs(x)
+        if labels is None:
+            return scipy.special.logsumexp(densities + self._require_trained().log_weights(), axis=1)
+        labels = check_labels(labels, len(densities), "Argument 'labels'")
+        indices = indices_of(labels, self.classes, "Argument 'labels'")
+        return densities[np.arange(len(indices)), indices]
+
+    def sample(self, label: Label, draws: int = 1_000, seed: int = 0) -> np.ndarray:
+        """Draw vectors of a class, (draws, d)."""
+        learner = self._require_trained()
+        if isinstance(draws, bool) or not isinstance(draws, int | np.integer) or draws < 1:
+            raise InputError("Argument 'draws'", expected="a positive integer", got=repr(draws), do="pass draws=1000")
+        index = indices_of(check_labels([label], 1, "Argument 'label'"), self.classes, "Argument 'label'")[0]
+        means, log_scales = (value.numpy()[index] for value in learner.network.latent.parameters())
+        noise = tf.random.stateless_normal((int(draws), len(means)), seeds.tensor_seed(seed, "draws"), alg="philox")
+        return learner.decode(means + np.exp(log_scales) * noise.numpy())
+
+    def latent_codes(self, x: Any) -> np.ndarray:
+        """The latent vectors z = f(x), (n, d), of x (n, d)."""
+        learner = self._require_trained()
+        return learner.encode(check_vectors(x, learner.dimension, "Argument 'x'"))
+
+    def from_latent(self, z: Any) -> np.ndarray:
+        """The vectors x (n, d) that have latent vectors z (n, d): to see what an element of the latent does."""
+        learner = self._require_trained()
+        return learner.decode(check_vectors(z, learner.dimension, "Argument 'z'"))
+
+    @property
+    def latent_means(self) -> np.ndarray:
+        """Mean of each latent element in each class, (k, d), in the order of ``classes``."""
+        return self._require_trained().network.latent.parameters()[0].numpy()
+
+    @property
+    def latent_scales(self) -> np.ndarray:
+        """Standard deviation of each latent element in each class, (k, d)."""
+        return np.exp(self._require_trained().network.latent.parameters()[1].numpy())
+
+    def save(self, folder: str | Path) -> Path:
+        """Write the model into a folder (``manifest.json`` and ``weights.h5``) for :meth:`load`."""
+        from bayesinn.inverse.mixture_saving import save
+
+        return save(self, Path(folder))
+
+    @staticmethod
+    def load(folder: str | Path) -> LatentMixture:
+        """Read a model that :meth:`save` wrote; its answers are equal to those of the model that was saved."""
+        from bayesinn.inverse.mixture_saving import load
+
+        return load(Path(folder))
+
+    def configuration(self) -> dict[str, Any]:
+        """The constructor's arguments in plain values."""
+        names = ("chain", "latent", "standardise", "noise", "quantum")
+        return {name: describe(getattr(self, name)) for name in names}
+
+    def new_learner(self, classes: int, standardisation: Standardisation, seed: int) -> MixtureLearner:
+        """A network with new weights, the same for the same seed."""
+        with seeds.seeded_initial_weights(seed):
+            network = MixtureNetwork(clone(self.chain), clone(self.latent))
+            network.build_for(classes, len(standardisation.mean))
+        return MixtureLearner(network, standardisation, self.noise, self.quantum)
+
+    def adopt(
+        self, learner: MixtureLearner, classes: Sequence[Label], history: pd.DataFrame, training: dict[str, Any]
+    ) -> None:
+        """Take over trained parts, from training or from a saved folder."""
+        self._trained, self.classes, self.history, self.training = learner, tuple(classes), history, training
+
+    def __repr__(self) -> str:
+        state = f"trained on classes {', '.join(map(repr, self.classes))}" if self._trained else "not trained"
+        return f"LatentMixture, {state}\n  chain: {self.chain!r}\n  latent: {self.latent!r}"
+
+    def _class_log_probs(self, x: Any) -> np.ndarray:
+        learner = self._require_trained()
+        return learner.class_log_probs(check_vectors(x, learner.dimension, "Argument 'x'"))
+
+    def _require_trained(self) -> MixtureLearner:
+        if self._trained is None:
+            raise InputError(
+                "LatentMixture",
+                expected="a trained model",
+                got="one that was never trained",
+                do="call fit(x, labels) first, or LatentMixture.load(folder)",
+            )
+        return self._trained
+
+
+def _broken(step: int, steps: int) -> TrainingError:
+    return TrainingError(
+        f"Training stopped at step {step:,} of {steps:,}",
+        expected="a finite loss",
+        got="a loss or a gradient that is not finite",
+        do="lower learning_rate or clip_norm, or add noise if data repeat; the model has the last good weights",
+    )

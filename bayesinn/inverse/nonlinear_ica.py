@@ -1,0 +1,176 @@
+"""Non-linear ICA with GIN: find the informative directions of data that a non-linear map has mixed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.optimize
+import scipy.stats
+
+from bayesinn.errors import InputError
+from bayesinn.flows import Bijection, Chain, Coupling, Permutation
+from bayesinn.flows.transforms import VolumePreserving
+
+
+def gin(blocks: int = 8, hidden: Sequence[int] = (128, 128), activation: str = "silu", clamp: float = 2.0) -> Chain:
+    """A chain that preserves volume: permutations and volume-preserving couplings, log_det exactly zero.
+
+    As the chain of a :class:`LatentMixture` it can't shrink all latent elements together. To give some a small scale,
+    it has to stretch others, and the likelihood puts the variance into as few elements as the data have degrees of
+    freedom.
+
+    Parameters
+    ----------
+    blocks : int
+    hidden : sequence of int
+        Units of the hidden layers in each subnet; there are two subnets in a block.
+    activation : str
+    clamp : float
+        Bound of the log scales before their mean is taken off.
+
+    Returns
+    -------
+    Chain
+
+    References
+    ----------
+    Sorrenson, Rother and Köthe (2020), Disentanglement by nonlinear ICA with general incompressible-flow networks
+    (GIN), arXiv:2001.04872.
+
+    Examples
+    --------
+    >>> import tensorflow as tf
+    >>> z, log_det = gin(blocks=2, hidden=(8,)).forward(tf.ones((3, 4)))
+    >>> log_det.numpy().tolist()
+    [0.0, 0.0, 0.0]
+    """
+    if blocks < 1:
+        raise InputError("gin(), argument 'blocks'", expected="1 or more", got=f"{blocks!r}", do="start with blocks=8")
+    transform = VolumePreserving(clamp=clamp)
+    chain: list[Bijection] = []
+    for _ in range(blocks):
+        chain += [Permutation(), Coupling(transform, hidden=tuple(hidden), activation=activation)]
+    return Chain(chain)
+
+
+@dataclass(frozen=True)
+class Spectrum:
+    """How much each latent element scatters within a class, from the most informative to the least.
+
+    Attributes
+    ----------
+    values : array (d,)
+        Standard deviations, root mean square over classes, in falling order.
+    order : array (d,)
+        The latent element of each value.
+    """
+
+    values: np.ndarray
+    order: np.ndarray
+
+    @classmethod
+    def of(cls, scales: np.ndarray) -> Spectrum:
+        """The spectrum of standard deviations (k, d): ``model.latent_scales``, or any measured ones.
+
+        Examples
+        --------
+        >>> spectrum = Spectrum.of(np.array([[0.1, 2.0, 0.1], [0.1, 4.0, 0.2]]))
+        >>> spectrum.values.round(2).tolist(), spectrum.order.tolist(), spectrum.informative
+        ([3.16, 0.16, 0.1], [1, 2, 0], 1)
+        """
+        # Squares first: to pool the classes' codes would count the distances of their means as scatter.
+        values = np.sqrt(np.mean(np.square(np.asarray(scales, float)), axis=0))
+        order = np.argsort(-values, kind="stable")
+        return cls(values[order], order)
+
+    @property
+    def drops(self) -> np.ndarray:
+        """Ratio of each value to the next, (d - 1,)."""
+        return self.values[:-1] / self.values[1:]
+
+    @property
+    def informative(self) -> int:
+        """Number of values before the largest drop."""
+        return int(np.argmax(self.drops)) + 1
+
+    def leading(self, codes: np.ndarray, count: int | None = None) -> np.ndarray:
+        """The ``count`` most informative elements of codes (n, d); all the informative ones if left out."""
+        return np.asarray(codes)[:, self.order[: self.informative if count is None else count]]
+
+
+@dataclass(frozen=True)
+class SourceMatch:
+    """How well learned codes agree with true sources, up to order, sign, scale and shift.
+
+    Attributes
+    ----------
+    match : array (s,)
+        The code that belongs to each source.
+    correlation, rank_correlation : arrays (s,)
+        Absolute Pearson and Spearman correlation with it.
+    signs : array (s,), of the Pearson correlation
+    """
+
+    match: np.ndarray
+    correlation: np.ndarray
+    rank_correlation: np.ndarray
+    signs: np.ndarray
+
+    @property
+    def mean_correlation(self) -> float:
+        """The mean correlation coefficient (MCC)."""
+        return float(self.correlation.mean())
+
+    @property
+    def explained(self) -> np.ndarray:
+        """Share of each source's variance that a straight line through its code explains, (s,)."""
+        return self.correlation**2
+
+
+def match_sources(codes: np.ndarray, sources: np.ndarray) -> SourceMatch:
+    """Match each source with a code of its own, so that the sum of absolute correlations is largest.
+
+    Parameters
+    ----------
+    codes : array (n, c), with c >= s
+    sources : array (n, s)
+
+    Returns
+    -------
+    SourceMatch
+
+    References
+    ----------
+    Hyvärinen and Morioka (2016), Unsupervised feature extraction by time-contrastive learning and nonlinear ICA,
+    arXiv:1605.06336.
+
+    Examples
+    --------
+    >>> sources = np.random.default_rng(1).normal(size=(100, 2))
+    >>> match = match_sources(np.stack([-3.0 * sources[:, 1], sources[:, 0] + 1.0], axis=1), sources)
+    >>> match.match.tolist(), match.signs.tolist(), round(match.mean_correlation, 6)
+    ([1, 0], [1.0, -1.0], 1.0)
+    """
+    codes, sources = np.asarray(codes, float), np.asarray(sources, float)
+    if codes.ndim != 2 or sources.ndim != 2 or len(codes) != len(sources) or codes.shape[1] < sources.shape[1]:
+        raise InputError(
+            "Arguments 'codes' and 'sources'",
+            expected="arrays (n, c) and (n, s) of equal length, with at least as many codes as sources",
+            got=f"shapes {codes.shape} and {sources.shape}",
+            do="give the latent codes and the true sources of the same vectors",
+        )
+    correlations = _cross_correlation(sources, codes)
+    rows, match = scipy.optimize.linear_sum_assignment(-np.abs(correlations))
+    ranks = _cross_correlation(*(scipy.stats.rankdata(values, axis=0) for values in (sources, codes)))
+    chosen = correlations[rows, match]
+    return SourceMatch(match, np.abs(chosen), np.abs(ranks[rows, match]), np.sign(chosen))
+
+
+def _cross_correlation(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Pearson correlation of every column with every other, (columns of first, columns of second)."""
+    first, second = (
+        (values - values.mean(axis=0)) / np.maximum(values.std(axis=0), 1e-12) for values in (first, second)
+    )
+    return first.T @ second / len(first)

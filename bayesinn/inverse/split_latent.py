@@ -1,0 +1,253 @@
+"""The split-latent network: one bijection that predicts observables, and keeps in a latent what they leave open."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import tensorflow as tf
+
+from bayesinn import seeds
+from bayesinn.amortizer import AmortizedPosterior
+from bayesinn.configuration import clone
+from bayesinn.errors import InputError
+from bayesinn.flows import Affine, Bijection, Chain, Coupling, Orthogonal
+from bayesinn.inverse.split_flow import SplitFlow, SplitLayout
+from bayesinn.inverse.split_learner import SplitLearner, SplitNetwork
+from bayesinn.inverse.split_losses import SplitLosses
+from bayesinn.observables import DataSpace, Scaling
+from bayesinn.observations import check_observations
+from bayesinn.parameters import ParameterSpace
+from bayesinn.simulation import checks
+from bayesinn.simulation.simulator import Simulator
+from bayesinn.summaries import Identity
+
+if TYPE_CHECKING:
+    import xarray
+
+
+class SplitLatent(AmortizedPosterior):
+    r"""The posterior from a bijection :math:`[z, y] = f(x)` of parameters into latent and observables.
+
+    Forwards it is a surrogate of the simulator. Backwards, with the observables given and normal latents, it draws
+    from the posterior. It needs no noise in the simulator: where data leave parameters on a curve, the densities that
+    a conditional flow is trained on grow without bound, and this doesn't. It is trained, sampled and saved as
+    :class:`AmortizedPosterior` is; a context is the condition of the bijection.
+
+    Input and output of the bijection are padded to the same width; :attr:`layout` says which element is what.
+
+    Parameters
+    ----------
+    simulator : Simulator
+        With observables of fixed shapes, all of which the network predicts: a few numbers, or statistics of the data.
+    latent : int
+        Elements of the latent. Left out, the number of parameters less that of observables, and one at least: right
+        for a simulator without noise whose observables are not redundant. With noise, observables leave as many
+        directions open as there are parameters, and the latent needs as many elements, or the draws miss the noise.
+    width : int
+        Elements of input and output; the smallest that holds everything if left out. More make room for maps that
+        coupling blocks of few elements can't express.
+    chain : Bijection
+        Eight pairs of ``Orthogonal`` and affine ``Coupling`` if left out.
+    objective : {"mmd", "likelihood"}
+        "mmd" trains in both directions with the losses of the paper, on batches of 500 or more. "likelihood" takes the
+        observables' slots for normal around the data, the padding for normal around zero, and maximises the density:
+        steadier, and it has :meth:`log_prob`; but draws scatter by ``losses.observable_noise``, in standardised units.
+        Where it is sharp, some draws run away; padding, a width of twice the parameters with ``padding_noise=0.1``,
+        was seen to cure that.
+    losses : SplitLosses
+        Weights, noise and kernels.
+
+    Attributes
+    ----------
+    layout : SplitLayout
+    history : DataFrame
+        As of :class:`AmortizedPosterior`; with "mmd" the loss is the weighted sum of all losses, see :meth:`terms`.
+
+    References
+    ----------
+    Ardizzone, Kruse, Wirkert, Rahner, Pellegrini, Klessen, Maier-Hein, Rother and Köthe (2019), Analyzing inverse
+    problems with invertible neural networks, arXiv:1808.04730.
+
+    Examples
+    --------
+    >>> import bayesinn as bi
+    >>> posterior = SplitLatent(bi.get("linear"))
+    >>> posterior.layout
+    SplitLayout([parameters 0:2] -> [latent 0:1, observables 1:2])
+    >>> _ = posterior.fit(steps=10, batch_size=64, seed=1, progress=False)
+    >>> posterior.sample({"y": 1.5}, draws=100, seed=2)["x1"].shape
+    (100,)
+    >>> posterior.predict({"x1": [0.5, 1.0], "x2": [0.1, 0.0]})["y"].shape
+    (2,)
+    """
+
+    flow: SplitFlow
+
+    def __init__(
+        self,
+        simulator: Simulator,
+        latent: int | None = None,
+        width: int | None = None,
+        chain: Bijection | None = None,
+        objective: Literal["mmd", "likelihood"] = "mmd",
+        losses: SplitLosses = SplitLosses(),
+    ) -> None:
+        if isinstance(simulator, Simulator) and simulator.lengths:
+            raise InputError(
+                f"Simulator {simulator.name!r} for SplitLatent",
+                expected="observables of a fixed length, which a bijection can have as output",
+                got=f"varying lengths of {list(simulator.lengths)}",
+                do="return statistics of the data from the simulator, or use AmortizedPosterior",
+            )
+        names = simulator.observable_shapes if isinstance(simulator, Simulator) else ()
+        super().__init__(simulator, {name: Identity() for name in names})
+        sizes = [math.prod(shape) for shape in simulator.observable_shapes.values()]
+        dimension, observables = ParameterSpace(simulator.prior, seed=0).dimension, sum(sizes)
+        latent = max(1, dimension - observables) if latent is None else latent
+        width = max(dimension, latent + observables) if width is None else width
+        chain = default_chain() if chain is None else chain
+        self.flow = SplitFlow(chain, dimension, latent, observables, width, objective, losses)
+
+    @classmethod
+    def from_flow(cls, simulator: Simulator, flow: SplitFlow) -> SplitLatent:
+        """The posterior, not trained, that has such a flow; as when it is loaded."""
+        layout = flow.layout
+        return cls(simulator, layout.latent, layout.width, clone(flow.chain), flow.objective, flow.split_losses)
+
+    @property
+    def layout(self) -> SplitLayout:
+        """Which elements of input and output are parameters, latent, padding and observables."""
+        return self.flow.layout
+
+    def predict(self, parameters: Mapping[str, Any], context: Mapping[str, Any] | None = None) -> dict[str, np.ndarray]:
+        """Observables that the network expects for parameters: a surrogate of the simulator.
+
+        Parameters
+        ----------
+        parameters : dict of name to array (n, *event)
+        context : dict of name to array (n, *event)
+
+        Returns
+        -------
+        dict of observable to array (n, ...)
+        """
+        learner = self._require_trained().learner
+        condition = self._placeholder(parameters, context)
+        vector, _ = learner.parameters.to_vector(_tensors(parameters))
+        _, observables = learner.network.flow.predict(vector, condition)
+        shapes = self.simulator.observable_shapes
+        parts = tf.split(observables, [math.prod(shape) for shape in shapes.values()], axis=-1)
+        return {
+            name: _unscaled(part.numpy().reshape(-1, *shape), learner.data.scalings[name])
+            for part, (name, shape) in zip(parts, shapes.items(), strict=True)
+        }
+
+    def latent(self, parameters: Mapping[str, Any], context: Mapping[str, Any] | None = None) -> np.ndarray:
+        """What the network keeps of parameters beside the observables: array (n, latent), standard normal over data."""
+        learner = self._require_trained().learner
+        condition = self._placeholder(parameters, context)
+        vector, _ = learner.parameters.to_vector(_tensors(parameters))
+        return learner.network.flow.predict(vector, condition)[0].numpy()
+
+    def terms(self, data: Mapping[str, Any], *, seed: int = 0) -> dict[str, float]:
+        """Each loss of the "mmd" objective on simulations, not weighted: what to look at to balance the weights.
+
+        Parameters
+        ----------
+        data : dict of name to array (n, ...), parameters, context and observables, as :meth:`Simulator.sample` returns
+
+        Returns
+        -------
+        dict of name, as in :class:`SplitLosses`, to number. The two MMDs are unbiased and may be negative.
+        """
+        learner = self._require_trained().learner
+        arrays = checks.check_simulations(self.simulator, data, "Simulations")
+        (vector, inputs, masks), _ = learner.prepare(_tensors(arrays), seeds.tensor_seed(seed, "dequantise"))
+        condition = learner.network.condition(inputs, masks)
+        terms = learner.network.flow.terms(vector, condition, seeds.tensor_seed(seed, "latent"))
+        return {name: float(term) for name, term in terms.items()}
+
+    def log_prob(self, parameters: Mapping[str, Any], data: Mapping[str, Any]) -> np.ndarray:
+        """Log posterior density, as :meth:`AmortizedPosterior.log_prob`, of the "likelihood" objective.
+
+        Raises
+        ------
+        InputError
+            With the "mmd" objective, which has no density, and with padded parameters, whose density is an integral.
+        """
+        if self._has_density:
+            return super().log_prob(parameters, data)
+        raise InputError(
+            f"log_prob of the split-latent posterior of {self.simulator.name!r}",
+            expected="objective='likelihood' and a width equal to the number of parameters",
+            got=f"objective={self.flow.objective!r}, {self.layout!r}",
+            do="use sample(), or train with the likelihood objective and without padding",
+        )
+
+    def infer(self, data: Mapping[str, Any], *, draws: int = 1_000, seed: int = 0) -> xarray.DataTree:
+        """As :meth:`AmortizedPosterior.infer`; without ``lp`` where there is no density."""
+        if self._has_density:
+            return super().infer(data, draws=draws, seed=seed)
+        from bayesinn.inference_data import inference_data
+
+        values = self.sample(data, draws=draws, seed=seed)
+        observations = check_observations(self.simulator, data)
+        shape = (observations.count, draws) if observations.batched else (draws,)
+        tree = inference_data(self.simulator, observations, values, np.full(shape, np.nan), seed)
+        del tree["sample_stats"]["lp"]
+        return tree
+
+    def build_learner(self, data_space: DataSpace, seed: int) -> SplitLearner:
+        """A learner with new networks, not built yet; the same for the same seed."""
+        parameters = ParameterSpace(self.simulator.prior, seed)
+        with seeds.seeded_initial_weights(seed):
+            network = SplitNetwork({name: clone(value) for name, value in self.summaries.items()}, clone(self.flow))
+        return SplitLearner(parameters, data_space, network)
+
+    def __repr__(self) -> str:
+        first, *_ = super().__repr__().splitlines()
+        return (
+            f"{first.replace('AmortizedPosterior', type(self).__name__)}\n  {self.layout!r}\n"
+            f"  objective: {self.flow.objective}; chain: {self.flow.chain!r}"
+        )
+
+    @property
+    def _has_density(self) -> bool:
+        return self.flow.objective == "likelihood" and not self.layout.input_padding
+
+    def _placeholder(self, parameters: Mapping[str, Any], context: Mapping[str, Any] | None) -> tf.Tensor:
+        """A condition with the context, and zeros for observables, which the way forward doesn't look at."""
+        checks.check_arrays(self.simulator.prior, parameters)
+        rows = len(np.asarray(next(iter(parameters.values()))))
+        data = {name: np.zeros((rows, *shape), np.float32) for name, shape in self.simulator.observable_shapes.items()}
+        if self.simulator.context is not None:
+            checks.check_arrays(self.simulator.context, context or {})
+            data.update({name: np.asarray((context or {})[name]) for name in self.simulator.context_names})
+        return tf.convert_to_tensor(self._require_trained().sampler.condition(data)[0])
+
+
+def default_chain(blocks: int = 8, hidden: Sequence[int] = (128, 128)) -> Chain:
+    """Random rotations and affine couplings, without ActNorm, and with scales between 1/e and e.
+
+    Training visits only part of the output, sampling all of it; larger scales let draws run away in between.
+
+    Examples
+    --------
+    >>> default_chain(blocks=2, hidden=(16,))
+    Chain(2 * [Orthogonal(), Coupling(transform=Affine(clamp=1.0), hidden=(16,))])
+    """
+    return Chain(
+        [link for _ in range(blocks) for link in (Orthogonal(), Coupling(Affine(clamp=1.0), hidden=tuple(hidden)))]
+    )
+
+
+def _tensors(values: Mapping[str, Any]) -> dict[str, tf.Tensor]:
+    return {name: tf.convert_to_tensor(np.asarray(value)) for name, value in values.items()}
+
+
+def _unscaled(values: np.ndarray, scaling: Scaling) -> np.ndarray:
+    values = values * scaling.scale + scaling.mean
+    return values if scaling.compress is None else scaling.compress * np.sinh(values)
