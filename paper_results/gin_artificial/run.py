@@ -1,0 +1,174 @@
+"""The artificial experiment of GIN: find two sources that an unknown network has mixed with eight of noise.
+
+    python paper_results/gin_artificial/run.py [--quick]
+
+Writes results.csv, spectra.png and sources.png beside this file. ``--quick`` trains for two epochs on few points and
+writes nothing that stays. Sorrenson, Rother and Köthe (2020), arXiv:2001.04872.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import keras
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from bayesinn import plots
+from bayesinn.flows import Bijection, Chain, Coupling, Permutation
+from bayesinn.inverse import (
+    ClassNormal,
+    LatentMixture,
+    MixedSources,
+    SourceMatch,
+    Spectrum,
+    gin,
+    match_sources,
+    mixed_sources,
+)
+from bayesinn.inverse.mixed_sources import Kind
+from bayesinn.plots.spectrum import spectrum
+
+BATCH, EPOCHS, MILESTONE = 1_000, 80, 50
+TEST_POINTS = 10_000
+
+
+@dataclass(frozen=True)
+class Case:
+    """One training: which data, how many, and which network."""
+
+    name: str
+    points: int = 100_000
+    seed: int = 1
+    kind: Kind = "overlapping"
+    rotated: bool = False
+    volume_preserving_mixing: bool = False
+    gin: bool = True
+    noise: float = 0.01
+
+
+# Controls that need no more have 2e4 points.
+CASES = (
+    Case("1e5 points"),
+    Case("1e5 points, seed 2", seed=2),
+    Case("1e4 points", points=10_000),
+    Case("1e4 points, seed 2", points=10_000, seed=2),
+    Case("separated classes", kind="separated"),
+    Case("rotated", points=20_000, rotated=True),
+    Case("rotated, equal scales", points=20_000, rotated=True, kind="equal scales"),
+    Case("no volume constraint", points=20_000, gin=False),
+    Case("volume-preserving mixing", points=20_000, volume_preserving_mixing=True, noise=0.0),
+)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A trained network and what it finds in fresh data."""
+
+    data: MixedSources
+    codes: np.ndarray
+    spectrum: Spectrum
+    match: SourceMatch
+    row: dict[str, object]
+
+
+def main() -> None:
+    """Train all cases, write."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--quick", action="store_true")
+    quick = parser.parse_args().quick
+    cases = [replace(case, points=5_000) for case in CASES[::4]] if quick else list(CASES)
+    outcomes: dict[str, Outcome] = {}
+    for case in cases:
+        outcomes[case.name] = run(case, epochs=2 if quick else EPOCHS)
+        print(pd.Series(outcomes[case.name].row).to_string(), end="\n\n", flush=True)
+    with tempfile.TemporaryDirectory() as folder:
+        target = Path(folder) if quick else Path(__file__).parent
+        table = pd.DataFrame([outcome.row for outcome in outcomes.values()])
+        table.to_csv(target / "results.csv", index=False, float_format="%.4g")
+        shown = {case.name: outcomes[case.name] for case in cases if case.seed == 1 and case.noise > 0}
+        spectra = {name: outcome.spectrum.values for name, outcome in shown.items() if not name.startswith("rotated")}
+        plots.save(spectrum(spectra), target / "spectra.png")
+        draw(shown).savefig(target / "sources.png", dpi=150)
+
+
+def run(case: Case, epochs: int) -> Outcome:
+    """Train on one data set; measure on other points of the same classes and mixing."""
+    started = time.monotonic()
+    data, test = (
+        mixed_sources(points, case.seed, case.kind, case.rotated, case.volume_preserving_mixing, draw)
+        for draw, points in enumerate((case.points, TEST_POINTS))
+    )
+    chain = gin(blocks=8, hidden=(10, 10), activation="relu") if case.gin else glow()
+    model = LatentMixture(chain, ClassNormal("batch"), standardise=False, noise=case.noise)
+    milestone = MILESTONE * epochs // EPOCHS * (case.points // BATCH)
+    schedule = keras.optimizers.schedules.PiecewiseConstantDecay([milestone], [1e-2, 1e-3])
+    model.fit(
+        data.x,
+        data.labels,
+        epochs=epochs,
+        batch_size=BATCH,
+        seed=case.seed,
+        validation=0.0,
+        optimizer=keras.optimizers.Adam(schedule),
+        clip_norm=10.0,
+        average=0.0,
+        progress=False,
+    )
+    found = Spectrum.of(model.latent_scales)
+    codes = found.leading(model.latent_codes(test.x), 2)
+    match = match_sources(codes, test.sources[:, :2])
+    row = {
+        "case": case.name,
+        "points": case.points,
+        "seed": case.seed,
+        "informative": found.informative,
+        "drop after 2": found.drops[1],
+        "mean correlation": match.mean_correlation,
+        "lowest correlation": match.correlation.min(),
+        # Of the best two elements of x: what there is to gain.
+        "mean correlation of x": match_sources(test.x, test.sources[:, :2]).mean_correlation,
+        "mean rank correlation": match.rank_correlation.mean(),
+        # The loss can't be lower than this entropy; where x is noisy or its volume changed, the two aren't comparable.
+        "test loss": -model.log_prob(test.x, test.labels).mean(),
+        "source entropy": test.entropy if case.volume_preserving_mixing else np.nan,
+        "seconds": round(time.monotonic() - started),
+    }
+    return Outcome(test, codes, found, match, row)
+
+
+def glow() -> Chain:
+    """The same network, free to change volumes."""
+    chain: list[Bijection] = []
+    for _ in range(8):
+        chain += [Permutation(), Coupling(hidden=(10, 10), activation="relu")]
+    return Chain(chain)
+
+
+def draw(outcomes: dict[str, Outcome]) -> Figure:
+    """True sources and, below, the two leading codes, turned and scaled to them; colours are classes."""
+    figure = Figure(figsize=(2.6 * len(outcomes), 5.2), layout="constrained")
+    axes = figure.subplots(2, len(outcomes), squeeze=False)
+    for column, (name, outcome) in enumerate(outcomes.items()):
+        sources, match = outcome.data.sources[:, :2], outcome.match
+        codes = outcome.codes[:, match.match] * match.signs
+        shift, scale = sources.mean(axis=0), sources.std(axis=0) / codes.std(axis=0)
+        codes = (codes - codes.mean(axis=0)) * scale + shift
+        for ax, points in zip(axes[:, column], (sources, codes), strict=True):
+            ax.scatter(*points[:3_000].T, c=outcome.data.labels[:3_000], cmap="tab10", s=2, linewidths=0)
+            ax.set_xticks([])
+            ax.set_yticks([])
+        axes[0, column].set_title(name)
+        axes[1, column].set_xlabel(f"mean correlation {match.mean_correlation:.3f}")
+    axes[0, 0].set_ylabel("true sources")
+    axes[1, 0].set_ylabel("latent codes")
+    return figure
+
+
+if __name__ == "__main__":
+    main()
