@@ -1,0 +1,99 @@
+"""What can be changed about the Covid-19 model; the defaults are the published one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bayesinn.errors import InputError
+
+GERMANY_POPULATION = 83e6
+FIT_DAYS = 81
+"""Days of the published fit: 2 March to 21 May 2020."""
+LEAD_DAYS = 15
+"""The epidemic starts so many days before the first report, so that delayed cases exist by then."""
+
+SERIES = {"confirmed": "I", "recovered": "R", "deaths": "D"}
+"""The counts, with the letter that marks their parameters: the delay of deaths is ``L_D``."""
+
+
+@dataclass(frozen=True)
+class Covid19Options:
+    """Options of the Covid-19 model.
+
+    Five switches take a part of the model away, its parameters included. The published ablations are ``carrier=False``,
+    ``interventions=False``, and "no observation model", which is all of ``delay``, ``weekly`` and ``noise`` off.
+
+    Parameters
+    ----------
+    population : float, or pair of floats
+        People. A pair makes it context, known at inference and uniform between the two in training.
+    days : int, or pair of ints
+        Days that are observed. A pair makes it context, from the first number to the second; data are padded to it.
+    series : tuple of "confirmed", "recovered", "deaths"
+        The counts that are reported, in this order.
+    carrier : bool
+        False: no infectious people without diagnosis, so that only the diagnosed infect others (SEIRD).
+    interventions : bool
+        False: one transmission rate, ``lambda0``, for all days.
+    delay : bool
+        False: reports come on the day they are about.
+    weekly : bool
+        False: all days of the week report the same share.
+    noise : bool
+        False: the expected counts themselves, a deterministic simulator without a likelihood.
+    regular_noise : bool
+        Noise of scale ``sigma sqrt(mean + 1)``, the form of Dehning et al. (2020), in place of ``sigma sqrt(mean)``,
+        which vanishes with the mean: days without any expected case are then exactly zero, an atom in the law.
+    ramp_quirk : bool
+        As in the published code, the ramp after the third change point leads from ``lambda3`` to ``lambda4``, and then
+        back to ``lambda3`` at once. False: from ``lambda2`` to ``lambda3``, like the other ramps.
+    largest_alpha : float
+        Upper end of the prior of ``alpha``: 0.9 for the published posterior, 0.99 in later figures of its authors.
+    median_lambda4 : float
+        Prior median of ``lambda4``: 0.1 for Germany, 0.15 in the authors' model of federal states.
+
+    Examples
+    --------
+    >>> Covid19Options(regular_noise=True, days=(75, 102)).most_days
+    102
+    """
+
+    population: float | tuple[float, float] = GERMANY_POPULATION
+    days: int | tuple[int, int] = FIT_DAYS
+    series: tuple[str, ...] = tuple(SERIES)
+    carrier: bool = True
+    interventions: bool = True
+    delay: bool = True
+    weekly: bool = True
+    noise: bool = True
+    regular_noise: bool = False
+    ramp_quirk: bool = True
+    largest_alpha: float = 0.9
+    median_lambda4: float = 0.1
+
+    def __post_init__(self) -> None:
+        if not self.series or len(set(self.series)) < len(self.series) or not set(self.series) <= set(SERIES):
+            _refuse("series", f"some of {list(SERIES)}, each once", self.series, "name the counts that you have")
+        low, high = self.days if isinstance(self.days, tuple) else (self.days, self.days)
+        # The last ramp must end before the data do; its change point is near day 66.
+        fewest = 75 if self.interventions else 1
+        if not fewest <= low <= high or (isinstance(self.days, tuple) and low == high):
+            text = f"at least {fewest}, or a pair (fewest, most) of such"
+            _refuse("days", text, self.days, "pass for example days=(75, 102)")
+        low_people, high_people = self.population if isinstance(self.population, tuple) else (1e3, self.population)
+        if not 1e3 <= low_people <= high_people or (isinstance(self.population, tuple) and low_people == high_people):
+            text = "at least 1,000 people, or a pair (fewest, most) of such"
+            _refuse("population", text, self.population, "pass for example population=(6e5, 2e7)")
+        if not 0.005 < self.largest_alpha <= 1.0:
+            _refuse("largest_alpha", "a number above 0.005, at most 1", self.largest_alpha, "pass 0.9 or 0.99")
+        if not self.median_lambda4 > 0.0:
+            _refuse("median_lambda4", "a positive rate per day", self.median_lambda4, "pass for example 0.1")
+
+    @property
+    def most_days(self) -> int:
+        """Days that simulations are padded to: the number of days where it is fixed."""
+        return self.days[1] if isinstance(self.days, tuple) else self.days
+
+
+def _refuse(option: str, expected: str, got: object, do: str) -> None:
+    raise InputError(f"Option {option!r} of the Covid-19 model", expected=expected, got=repr(got), do=do)

@@ -1,0 +1,164 @@
+"""How cases are reported in the Covid-19 model: delay, weekly modulation, heavy-tailed noise, and their likelihood."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import tensorflow as tf
+
+from bayesinn import seeds
+from simulators.covid19_disease import compartments, daily_flows
+from simulators.covid19_interventions import feasible
+from simulators.covid19_options import LEAD_DAYS, SERIES, Covid19Options
+
+_PUBLISHED = Covid19Options()
+# log of Gamma(5/2) / (Gamma(2) sqrt(4 pi)): the density of Student's t with four degrees of freedom at zero, 3/8.
+_LOG_DENSITY_AT_ZERO = math.log(3.0 / 8.0)
+
+
+def expected_counts(
+    parameters: Mapping[str, tf.Tensor],
+    context: Mapping[str, tf.Tensor] | None = None,
+    options: Covid19Options = _PUBLISHED,
+) -> dict[str, tf.Tensor]:
+    """Mean of the reported counts on each day.
+
+    The new cases of L days before, of which a share is reported that changes over the week: on day k the share
+    ``1 - (1 - A) (1 - |sin(pi k / 7 - phi / 2)|)``, which lies between A and 1.
+
+    Parameters
+    ----------
+    parameters : dict of name to tensor (n,), in single or double precision
+    context : dict
+        ``population`` and ``days``, numbers or tensors (n,); those of the options where left out.
+    options : Covid19Options
+
+    Returns
+    -------
+    dict of series to tensor (n, days)
+        NaN where parameters violate the constraints; zero on days past the number of days.
+    """
+    population, days = _known(context, options)
+    states = compartments(parameters, population, options)
+    flows = daily_flows(parameters, states, options)
+    day = tf.range(options.most_days)
+    holds = feasible(parameters, days, options)[:, None]
+    means = {}
+    for name in options.series:
+        letter, flow = SERIES[name], flows[name]
+        reported = flow[:, LEAD_DAYS:]
+        if options.delay:
+            delay = tf.cast(tf.round(parameters[f"L_{letter}"]), tf.int32)
+            origin = tf.clip_by_value(LEAD_DAYS + day - delay[:, None], 0, LEAD_DAYS + options.most_days - 1)
+            reported = tf.gather(flow, origin, axis=1, batch_dims=1)
+        if options.weekly:
+            angle = math.pi / 7.0 * tf.cast(day, flow.dtype) - 0.5 * parameters[f"phi_{letter}"][:, None]
+            lost = (1.0 - parameters[f"A_{letter}"][:, None]) * (1.0 - tf.abs(tf.sin(angle)))
+            reported = (1.0 - lost) * reported
+        means[name] = tf.where(holds, tf.where(_observed(days, options), reported, 0.0), math.nan)
+    return means
+
+
+def simulate_counts(
+    parameters: Mapping[str, tf.Tensor],
+    context: Mapping[str, tf.Tensor] | None,
+    seed: tf.Tensor,
+    options: Covid19Options = _PUBLISHED,
+) -> dict[str, tf.Tensor]:
+    """Reported counts, tensors (n, days): the mean plus Student-t noise. Neither rounded nor kept positive."""
+    means = expected_counts(parameters, context, options)
+    if not options.noise:
+        return means
+    _, days = _known(context, options)
+    scales = noise_scales(parameters, means, options)
+    counts = {}
+    for (name, mean), own_seed in zip(means.items(), seeds.split(seed, len(means)), strict=True):
+        uniform = tf.random.stateless_uniform(tf.shape(mean), own_seed, dtype=mean.dtype)
+        # Moved off zero, by half the spacing of single precision.
+        noise = student_t_quantile(uniform + 2.0**-24)
+        counts[name] = tf.where(_observed(days, options), mean + scales[name] * noise, mean)
+    return counts
+
+
+def student_t_quantile(probability: tf.Tensor) -> tf.Tensor:
+    """Quantiles of Student's t with four degrees of freedom, in closed form.
+
+    With ``phi = arcsin(2 p - 1)``, the quantile is ``2 sqrt(2 sin(phi/3) sin(2 phi/3) / cos(phi))`` with the sign of
+    phi: Shaw's formula, rearranged so that nothing cancels near the median. One uniform number makes one draw, and
+    nothing is rejected.
+
+    References
+    ----------
+    W. T. Shaw (2006), Sampling Student's T distribution: use of the inverse cumulative distribution function, Journal
+    of Computational Finance 9(4).
+
+    Examples
+    --------
+    >>> student_t_quantile(tf.constant([0.5, 0.975])).numpy()
+    array([0.   , 2.776], dtype=float32)
+    """
+    phi = tf.asin(2.0 * probability - 1.0)
+    cosine = 2.0 * tf.sqrt(probability * (1.0 - probability))
+    return 2.0 * tf.sign(phi) * tf.sqrt(2.0 * tf.sin(phi / 3.0) * tf.sin(2.0 * phi / 3.0) / cosine)
+
+
+def noise_scales(
+    parameters: Mapping[str, tf.Tensor], means: Mapping[str, tf.Tensor], options: Covid19Options = _PUBLISHED
+) -> dict[str, tf.Tensor]:
+    """Scale of the noise on each day, (n, days), for the means of :func:`expected_counts`."""
+    extra = 1.0 if options.regular_noise else 0.0
+    return {name: parameters[f"sigma_{SERIES[name]}"][:, None] * tf.sqrt(mean + extra) for name, mean in means.items()}
+
+
+def log_density(
+    parameters: Mapping[str, tf.Tensor],
+    observables: Mapping[str, tf.Tensor],
+    context: Mapping[str, tf.Tensor] | None = None,
+    options: Covid19Options = _PUBLISHED,
+) -> tf.Tensor:
+    """Log density (n,) of counts given parameters, in closed form and in the graph.
+
+    Given parameters the epidemic is deterministic, so that the counts are independent. Where the scale of the noise
+    is zero, the count is the mean for certain: that atom counts as a density of one. Beside a real density the two
+    can't be compared in earnest; ``regular_noise`` has no atoms. Piecewise constant in what is rounded: t,
+    dt, L and E0.
+
+    Parameters
+    ----------
+    parameters : dict of name to tensor (n,)
+    observables : dict of series to tensor (days,) or (n, days)
+    context, options : as for :func:`expected_counts`
+
+    Returns
+    -------
+    tensor (n,), -inf where the constraints are violated
+    """
+    _, days = _known(context, options)
+    means = expected_counts(parameters, context, options)
+    total = tf.zeros_like(parameters["mu"])
+    for name, scale in noise_scales(parameters, means, options).items():
+        error = tf.cast(observables[name], scale.dtype) - means[name]
+        atom = scale == 0.0
+        safe = tf.where(atom, tf.ones_like(scale), scale)
+        density = _LOG_DENSITY_AT_ZERO - 2.5 * tf.math.log1p(0.25 * (error / safe) ** 2) - tf.math.log(safe)
+        density = tf.where(atom, tf.where(error == 0.0, tf.zeros_like(error), -math.inf), density)
+        total += tf.reduce_sum(tf.where(_observed(days, options), density, 0.0), axis=1)
+    return tf.where(feasible(parameters, days, options), total, -math.inf)
+
+
+def _known(
+    context: Mapping[str, tf.Tensor] | None, options: Covid19Options
+) -> tuple[tf.Tensor | float, tf.Tensor | int]:
+    """Population and number of days, from the context or else from the options."""
+    context = context or {}
+    population, days = options.population, options.days
+    return (
+        context["population"] if isinstance(population, tuple) else context.get("population", population),
+        context["days"] if isinstance(days, tuple) else context.get("days", days),
+    )
+
+
+def _observed(days: tf.Tensor | int, options: Covid19Options) -> tf.Tensor:
+    """Which days have data: (days,) or (n, days)."""
+    return tf.range(options.most_days) < tf.cast(days, tf.int32)[..., None]
