@@ -45,8 +45,8 @@ def test_what_is_not_an_outbreak_in_germany(posterior):
     days = np.arange(14)
     weeks = np.stack([np.where((days >= first) & (days < first + 7), 0.0, counts) for first in range(8)])
     shuffled = np.stack([np.random.default_rng(seed).permutation(counts) for seed in range(200)])
-    # Measured over seeds 1-3: the counts as they are; the largest of the empty weeks; share of the shuffled ones.
-    # REAL; WEEKS; SHUFFLED
+    # Measured for seed 1: 0.87 as they are, 0.0024 for every empty week, 38 % of the shuffled. With summaries that were
+    # never trained, seeds 1-3: 0.74 to 0.79; 0.0024; 39, 58 and 58 %.
     assert posterior.sample({"cases": counts}, draws=2, seed=3).p_value > 0.05
     assert posterior.sample({"cases": weeks}, draws=2, seed=3).p_value.max() < 0.01
     assert np.mean(posterior.sample({"cases": shuffled}, draws=2, seed=3).p_value < 0.01) > 0.25
@@ -56,5 +56,6 @@ def test_what_is_not_an_outbreak_in_germany(posterior):
 def test_many_shuffled_series_are_no_outbreaks(posterior):
     simulated = np.asarray(sir.sample(20, seed=11)["cases"])
     shuffled = np.random.default_rng(1).permuted(simulated, axis=1)
+    # Measured for three sets of simulations: p = 0.57, 0.30, 0.10 as they are, 0.002 for the shuffled.
     assert bi.misspecification(posterior, {"cases": simulated}, seed=1).passed
     assert not bi.misspecification(posterior, {"cases": shuffled}, seed=1).passed
