@@ -45,7 +45,7 @@ class MixedSources:
     @property
     def entropy(self) -> float:
         """Mean entropy of the sources given their class, in nats."""
-        return float(np.log(self.scales).sum(axis=1).mean() + 0.5 * self.scales.shape[1] * np.log(2.0 * np.pi * np.e))
+        return float(np.log(self.scales).sum(axis=1).mean() + 0.5 * self.scales.shape[1] * (1.0 + np.log(2.0 * np.pi)))
 
 
 def mixed_sources(
