@@ -76,6 +76,13 @@ def diagnose(
     """
     seeds.check_seed(seed)
     trained, simulator = posterior._require_trained(), posterior.simulator
+    if not posterior.flow.gives_latent_codes:
+        raise InputError(
+            "Posterior to diagnose",
+            expected="a conditional flow, whose latent codes are tested too",
+            got=type(posterior).__name__,
+            do="give its draws to bayesinn.diagnostics.sbc, coverage and tarp",
+        )
     stages = Stages("diagnosing", progress)
     stages(f"simulating {2 * simulations:,} data sets")
     fresh, others = (_simulate(simulator, simulations, seed, stream) for stream in ("diagnosis", "estimates"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import keras
 import tensorflow as tf
@@ -36,6 +36,9 @@ class Flow(Configured, keras.layers.Layer):
     >>> flow.sample(100, condition=tf.ones((4, 2)), seed=(1, 2)).shape
     TensorShape([4, 100, 3])
     """
+
+    gives_latent_codes: ClassVar[bool] = True
+    """Whether ``chain.forward(x, condition)`` follows the latent distribution."""
 
     def __init__(self, chain: Bijection, latent: Latent | None = None) -> None:
         super().__init__(autocast=False)

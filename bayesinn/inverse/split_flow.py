@@ -100,6 +100,8 @@ class SplitFlow(Flow):
     losses : SplitLosses
     """
 
+    gives_latent_codes = False
+
     def __init__(
         self,
         chain: Bijection,

@@ -306,6 +306,8 @@ def test_fit_sample_infer_and_density(objective) -> None:
     tree = posterior.infer({"y": 1.0}, draws=20, seed=5)
     np.testing.assert_array_equal(tree["posterior"]["x1"].values[0], one["x1"])
     assert ("lp" in tree["sample_stats"]) == (objective == "likelihood")
+    with pytest.raises(InputError, match="Posterior to diagnose"):
+        bi.diagnose(posterior, simulations=20, draws=10)
     if objective == "likelihood":
         assert posterior.log_prob(many, {"y": [1.0, 2.0]}).shape == (2, 20)
     else:
