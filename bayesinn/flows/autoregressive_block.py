@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from bayesinn.errors import InputError
 from bayesinn.flows.bijection import Bijection
+from bayesinn.flows.conditional_transform import default_transform
 from bayesinn.flows.masked import MaskedNetwork
 from bayesinn.flows.subnet import Subnet
 from bayesinn.flows.transforms import Affine, Composed, Spline, Transform
@@ -138,10 +139,10 @@ class Autoregressive(Bijection):
         return tf.cast(self.network(features, *options), known.dtype)
 
     def _default_transform(self) -> Transform:
-        if self.dimension > 1:
-            return Affine()
+        if self.dimension > 1 or self.direction == "density":
+            return default_transform(self.dimension)
         # The affine map stands on the side of the parameters, where it moves them to where the spline has its knots.
-        return Composed([Affine(), Spline()] if self.direction == "density" else [Spline(), Affine()])
+        return Composed([Spline(), Affine()])
 
     def _masked(self) -> MaskedNetwork:
         if self.hidden and min(self.hidden) < self.dimension:

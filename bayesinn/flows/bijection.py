@@ -21,6 +21,9 @@ class Bijection(Configured, keras.layers.Layer):
     the identity when new, and must accept vectors of one element.
     """
 
+    accurate_inverse: bool = True
+    """Whether inputs can be recomputed from outputs, as reversible chains do."""
+
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         for name in ("forward", "inverse", "initialize"):

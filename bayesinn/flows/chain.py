@@ -62,7 +62,7 @@ class Chain(Bijection):
         self.bijections = list(bijections)
         self.reversible = reversible
         self.stores_activations = not reversible
-        rough = [bijection for bijection in bijections if not getattr(bijection, "accurate_inverse", True)]
+        rough = [bijection for bijection in bijections if not bijection.accurate_inverse]
         if reversible and rough:
             raise InputError(
                 "Chain, argument 'reversible'",
@@ -72,9 +72,9 @@ class Chain(Bijection):
             )
 
     @property
-    def accurate_inverse(self) -> bool:
+    def accurate_inverse(self) -> bool:  # type: ignore[override]
         """Whether inputs can be recomputed from outputs: whether they can in every link."""
-        return all(getattr(bijection, "accurate_inverse", True) for bijection in self.bijections)
+        return all(bijection.accurate_inverse for bijection in self.bijections)
 
     def build(self, dimension: int, condition_dimension: int) -> None:
         super().build(dimension, condition_dimension)

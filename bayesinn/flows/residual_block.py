@@ -16,6 +16,9 @@ LOG_DETS = ("exact", "unbiased", "truncated")
 # The largest error of an inverse, by default.
 _TOLERANCES = {"float32": 1e-6, "float64": 1e-12}
 
+# Largest tolerance of an inverse that inputs can be recomputed from.
+_ACCURATE = 1e-4
+
 
 class Residual(Bijection):
     """The map z = x + g(x, condition), with g a dense network whose slope in x is at most ``lipschitz``.
@@ -80,6 +83,8 @@ class Residual(Bijection):
         self.terms = terms
         self.law = law
         self.tolerance = tolerance
+        # From a rough inverse, a reversible chain would compute wrong gradients.
+        self.accurate_inverse = tolerance is None or tolerance <= _ACCURATE
 
     def build(self, dimension: int, condition_dimension: int) -> None:
         super().build(dimension, condition_dimension)
