@@ -29,6 +29,7 @@ from bayesinn.sampling import Sampler
 from bayesinn.simulation import checks
 from bayesinn.simulation.simulator import Arrays, Simulator
 from bayesinn.summaries import Summary
+from bayesinn.training.round_trip import posterior_monitor
 from bayesinn.training.settings import TrainingSettings, training_length
 from bayesinn.training.sources import ArraySource, GraphSource, Source, WorkerSource
 from bayesinn.training.train import TrainingResult, broken_training, train
@@ -186,7 +187,7 @@ class AmortizedPosterior:
             identity=identity,
             validation=held_out,
             optimizer=optimizer,
-            callbacks=callbacks,
+            callbacks=[posterior_monitor(learner, pilot, seed), *callbacks],
             progress=progress,
             checkpoint=None if checkpoint is None else Path(checkpoint),
             resume=resume,

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
 import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +19,18 @@ from bayesinn._version import __version__
 from bayesinn.amortizer import AmortizedPosterior
 from bayesinn.configuration import rebuild
 from bayesinn.errors import SavedPosteriorError
+from bayesinn.flows import Flow
 from bayesinn.learner import Learner
 from bayesinn.observables import DataSpace, Scaling
 from bayesinn.out_of_distribution import Reference
 from bayesinn.simulation.registry import find
 from bayesinn.simulation.simulator import Simulator
+from bayesinn.summaries import Summary
 
 FORMAT = 1
 _PACKAGES = ("tensorflow", "tensorflow-probability", "keras", "numpy")
+_ENTRIES = {"simulator", "parameters", "observables", "context", "network", "compression", "training", "history"}
+_ANEW = "copy the whole folder again, or save anew"
 
 
 def save(posterior: AmortizedPosterior, folder: Path) -> Path:
@@ -35,10 +42,7 @@ def save(posterior: AmortizedPosterior, folder: Path) -> Path:
     """
     trained = posterior._require_trained()
     learner, simulator = trained.learner, posterior.simulator
-    manifest = {
-        "format": FORMAT,
-        "bayesinn": __version__,
-        "packages": {package: importlib.metadata.version(package) for package in _PACKAGES},
+    entries = {
         "simulator": simulator.reference(),
         "parameters": {name: list(shape) for name, shape in simulator.prior.event_shapes.items()},
         "observables": {name: list(shape) for name, shape in simulator.observable_shapes.items()},
@@ -48,11 +52,9 @@ def save(posterior: AmortizedPosterior, folder: Path) -> Path:
         "training": posterior.training,
         "history": posterior.history.to_dict(orient="list"),
     }
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "manifest.json").write_text(json.dumps(manifest, indent=2))
+    write_manifest(folder, entries)
     with h5py.File(folder / "weights.h5", "w") as file:
-        for number, variable in enumerate(_variables(learner)):
-            file.create_dataset(f"network/{number:05d}", data=variable.numpy())
+        write_network(file, learner.network)
         file.create_dataset("parameters/mean", data=learner.parameters.mean)
         file.create_dataset("parameters/scale", data=learner.parameters.scale)
         for name, scaling in learner.data.scalings.items():
@@ -75,7 +77,8 @@ def load(folder: str | Path, simulator: Simulator | None = None) -> AmortizedPos
     Returns
     -------
     AmortizedPosterior
-        Its draws are equal to those of the posterior that was saved.
+        Its draws are equal to those of the posterior that was saved; as is its class, where the flow's decides it: a
+        :class:`~bayesinn.inverse.SplitLatent` is one again.
 
     Raises
     ------
@@ -84,25 +87,26 @@ def load(folder: str | Path, simulator: Simulator | None = None) -> AmortizedPos
         other parameters or observables than the saved one.
     """
     folder = Path(folder)
-    manifest = _read_manifest(folder)
+    manifest = read_manifest(folder, _ENTRIES)
     simulator = simulator or find(manifest["simulator"])
     _check_simulator(manifest, simulator)
-    posterior = AmortizedPosterior(
-        simulator, rebuild(manifest["network"]["summaries"]), rebuild(manifest["network"]["flow"])
-    )
-    try:
-        with h5py.File(folder / "weights.h5") as file:
-            learner = _restore(posterior, manifest, file)
-            reference = Reference(**{name: file[f"reference/{name}"][()] for name in Reference.__dataclass_fields__})
-    except (OSError, KeyError, ValueError) as error:
-        raise SavedPosteriorError(
-            f"Weights {str(folder / 'weights.h5')!r}",
-            expected="the weights that belong to manifest.json",
-            got=f"{type(error).__name__}: {error}",
-            do="copy the whole folder again, or save the posterior anew",
-        ) from error
+    flow, summaries = rebuild(manifest["network"]["flow"]), rebuild(manifest["network"]["summaries"])
+    posterior = posterior_of(flow, simulator, summaries)
+    with opened_weights(folder) as file:
+        learner = _restore(posterior, manifest, file)
+        reference = Reference(**{name: file[f"reference/{name}"][()] for name in Reference.__dataclass_fields__})
     posterior.adopt(learner, reference, pd.DataFrame(manifest["history"]), manifest["training"])
     return posterior
+
+
+@functools.singledispatch
+def posterior_of(flow: Flow, simulator: Simulator, summaries: Mapping[str, Summary]) -> AmortizedPosterior:
+    """The posterior, not trained, that has such networks.
+
+    A kind of posterior whose flow has a class of its own registers how it is made from it, beside its definition:
+    the flow can't be rebuilt without importing that.
+    """
+    return AmortizedPosterior(simulator, summaries, flow)
 
 
 def _restore(posterior: AmortizedPosterior, manifest: dict[str, Any], file: h5py.File) -> Learner:
@@ -118,36 +122,59 @@ def _restore(posterior: AmortizedPosterior, manifest: dict[str, Any], file: h5py
     shapes = {**simulator.observable_shapes, **({} if simulator.context is None else simulator.context.event_shapes)}
     inputs, masks = learner.data.to_network({name: tf.ones((2, *shape)) for name, shape in shapes.items()})
     learner.network(tf.zeros((2, learner.parameters.dimension)), inputs, masks)
-    for variable, saved in zip(_variables(learner), file["network"].values(), strict=True):
-        if tuple(variable.shape) != saved.shape:
-            raise ValueError(f"{variable.path} has shape {tuple(variable.shape)}, the file {saved.shape}")
-        variable.assign(saved[()])
+    read_network(file, learner.network)
     return learner
 
 
-def _variables(learner: Learner) -> list[keras.Variable]:
-    return learner.network.variables
+def write_manifest(folder: Path, entries: Mapping[str, Any]) -> None:
+    """Make a folder with the manifest of a posterior, or of another ``kind`` of model."""
+    packages = {package: importlib.metadata.version(package) for package in _PACKAGES}
+    folder.mkdir(parents=True, exist_ok=True)
+    manifest = {"format": FORMAT, "bayesinn": __version__, "packages": packages, **entries}
+    (folder / "manifest.json").write_text(json.dumps(manifest, indent=2))
 
 
-def _read_manifest(folder: Path) -> dict[str, Any]:
-    file = folder / "manifest.json"
+def read_manifest(folder: Path, entries: set[str], kind: str | None = None) -> dict[str, Any]:
+    """The manifest in a folder.
+
+    Parameters
+    ----------
+    folder : Path
+    entries : set of str
+        What it must have, beside format and version.
+    kind : str, optional
+        Of a model that isn't a posterior: the name of its class.
+
+    Raises
+    ------
+    SavedPosteriorError
+        When there is none, or a damaged one, or that of something else.
+    """
+    file, what = folder / "manifest.json", "posterior" if kind is None else "model"
     if not file.is_file():
         raise SavedPosteriorError(
             f"Folder {str(folder)!r}",
-            expected="a saved posterior, with manifest.json and weights.h5",
+            expected=f"a saved {what}, with manifest.json and weights.h5",
             got="no manifest.json" if folder.is_dir() else "no such folder",
-            do="give the folder that posterior.save(...) wrote",
+            do=f"give the folder that {what}.save(...) wrote",
         )
     try:
         manifest = json.loads(file.read_text())
-        version = manifest["format"]
+        version, found = manifest["format"], manifest.get("kind")
     except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
         raise SavedPosteriorError(
             f"Manifest {str(file)!r}",
-            expected="the JSON text that posterior.save(...) wrote",
+            expected=f"the JSON text that {what}.save(...) wrote",
             got=f"{type(error).__name__}: {error}",
-            do="copy the whole folder again, or save the posterior anew",
+            do=_ANEW,
         ) from error
+    if found != kind:
+        raise SavedPosteriorError(
+            f"Manifest {str(file)!r}",
+            expected=f"that of {kind or 'a posterior'}",
+            got=f"that of {found or 'a posterior'}",
+            do=f"load it with {f'{found}.load(folder)' if found else 'bayesinn.load(folder)'}",
+        )
     if version != FORMAT:
         raise SavedPosteriorError(
             f"Manifest {str(file)!r}",
@@ -155,24 +182,41 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
             got=f"format {version}, written by bayesinn {manifest.get('bayesinn')}",
             do=f"install the bayesinn that wrote it: pip install 'bayesinn=={manifest.get('bayesinn')}'",
         )
-    missing = {
-        "simulator",
-        "parameters",
-        "observables",
-        "context",
-        "network",
-        "compression",
-        "training",
-        "history",
-    } - set(manifest)
+    missing = entries - set(manifest)
     if missing:
         raise SavedPosteriorError(
-            f"Manifest {str(file)!r}",
-            expected="all entries of a saved posterior",
-            got=f"{sorted(missing)} missing",
-            do="copy the whole folder again, or save the posterior anew",
+            f"Manifest {str(file)!r}", expected="all of its entries", got=f"{sorted(missing)} missing", do=_ANEW
         )
     return manifest
+
+
+@contextmanager
+def opened_weights(folder: Path) -> Iterator[h5py.File]:
+    """The file of weights in a folder; what is wrong with it is explained."""
+    try:
+        with h5py.File(folder / "weights.h5") as file:
+            yield file
+    except (OSError, KeyError, ValueError) as error:
+        raise SavedPosteriorError(
+            f"Weights {str(folder / 'weights.h5')!r}",
+            expected="the weights that belong to manifest.json",
+            got=f"{type(error).__name__}: {error}",
+            do=_ANEW,
+        ) from error
+
+
+def write_network(file: h5py.File, network: keras.layers.Layer) -> None:
+    """Write all weights of a network."""
+    for number, variable in enumerate(network.variables):
+        file.create_dataset(f"network/{number:05d}", data=variable.numpy())
+
+
+def read_network(file: h5py.File, network: keras.layers.Layer) -> None:
+    """Read all weights of a built network."""
+    for variable, saved in zip(network.variables, file["network"].values(), strict=True):
+        if tuple(variable.shape) != saved.shape:
+            raise ValueError(f"{variable.path} has shape {tuple(variable.shape)}, the file {saved.shape}")
+        variable.assign(saved[()])
 
 
 def _check_simulator(manifest: dict[str, Any], simulator: Simulator) -> None:

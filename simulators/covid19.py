@@ -81,8 +81,8 @@ def log_likelihood(
 ) -> np.ndarray:
     """Log density (n,) of one observation for parameters (n,), in closed form.
 
-    In double precision if the parameters are. Within a graph, call
-    :func:`simulators.covid19_reporting.log_density`, which see.
+    In double precision if the parameters are. Within a graph, tensors in and out; see
+    :func:`simulators.covid19_reporting.log_density`.
 
     Examples
     --------
@@ -90,12 +90,15 @@ def log_likelihood(
     >>> log_likelihood(parameters, germany()).shape
     (3,)
     """
+    known = {name: data[name] for name in ("population", "days") if name in data}
+    if not tf.executing_eagerly():
+        return log_density(parameters, {name: data[name] for name in options.series}, known, options)
     names = covid19_prior(options)
     dtype = np.result_type(*(np.asarray(parameters[name]) for name in names))
     dtype = np.dtype(np.float64 if dtype == np.float64 else np.float32)
     tensors = {name: tf.convert_to_tensor(np.asarray(parameters[name], dtype)) for name in names}
     observables = {name: tf.convert_to_tensor(np.asarray(data[name], dtype)) for name in options.series}
-    known = {name: tf.convert_to_tensor(data[name]) for name in ("population", "days") if name in data}
+    known = {name: tf.convert_to_tensor(value) for name, value in known.items()}
     return _compiled_log_density(options)(tensors, observables, known).numpy()
 
 

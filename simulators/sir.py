@@ -78,7 +78,12 @@ def _log_likelihood(parameters: dict[str, tf.Tensor], cases: tf.Tensor) -> tf.Te
 
 
 def log_likelihood(parameters: Mapping[str, np.ndarray], data: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Log probability (n,) of 14 counts for parameters (n,): the negative binomial law in closed form."""
+    """Log probability (n,) of 14 counts for parameters (n,): the negative binomial law in closed form.
+
+    Arrays in and out; within a graph, tensors.
+    """
+    if not tf.executing_eagerly():
+        return _log_likelihood(dict(parameters), data["cases"])
     tensors = {name: tf.convert_to_tensor(value, tf.float32) for name, value in parameters.items()}
     return _log_likelihood(tensors, tf.convert_to_tensor(data["cases"], tf.float32)).numpy()
 

@@ -8,16 +8,15 @@ from typing import Any
 import tensorflow as tf
 
 from bayesinn.errors import InputError
-from bayesinn.flows.bijection import Bijection
-from bayesinn.flows.conditional_transform import default_transform
 from bayesinn.flows.masked import MaskedNetwork
 from bayesinn.flows.subnet import Subnet
+from bayesinn.flows.transform_block import TransformBlock
 from bayesinn.flows.transforms import Affine, Composed, Spline, Transform
 
 DIRECTIONS = ("density", "sampling")
 
 
-class Autoregressive(Bijection):
+class Autoregressive(TransformBlock):
     """Transform each element given those before it, in the order in which they stand.
 
     A masked network computes the parameters of all elements in one pass, from a vector that is known. The other
@@ -37,14 +36,11 @@ class Autoregressive(Bijection):
     Parameters
     ----------
     transform : Transform, optional
-        What is done to each element. Left out, it is ``Affine()`` for two elements or more. One element gets an affine
-        map and a spline, because affine maps alone could only ever give a Gaussian.
+        What is done to each element; chosen as in :class:`Coupling` if left out.
     hidden : sequence of int
         Units of the hidden layers, each at least the number of elements.
-    activation : str
-        Activation of the hidden layers, any that Keras knows.
-    dropout : float
-        Share of hidden units dropped in training.
+    activation, dropout
+        Of the hidden layers, as in :class:`Coupling`.
     direction : {"density", "sampling"}
         The direction that takes one pass.
 
@@ -72,7 +68,7 @@ class Autoregressive(Bijection):
         dropout: float = 0.0,
         direction: str = "density",
     ) -> None:
-        super().__init__()
+        super().__init__(transform, hidden, activation, dropout)
         if direction not in DIRECTIONS:
             raise InputError(
                 "Autoregressive, argument 'direction'",
@@ -87,15 +83,10 @@ class Autoregressive(Bijection):
                 got=f"{transform!r}, which couples the elements that it transforms",
                 do="use it in a Coupling, or take Affine() or Spline() here",
             )
-        self._given_transform = transform
-        self.hidden = tuple(hidden)
-        self.activation = activation
-        self.dropout = dropout
         self.direction = direction
 
     def build(self, dimension: int, condition_dimension: int) -> None:
         super().build(dimension, condition_dimension)
-        self.transform = self._given_transform or self._default_transform()
         # A single element has none before it: an ordinary subnet of the condition, or free weights.
         self.network = self._masked() if dimension > 1 else self._subnet()
         self.network.build((None, dimension - 1 + condition_dimension))
@@ -138,9 +129,9 @@ class Autoregressive(Bijection):
         # The network may compute in half precision; the transform never does.
         return tf.cast(self.network(features, *options), known.dtype)
 
-    def _default_transform(self) -> Transform:
+    def default_transform(self) -> Transform:
         if self.dimension > 1 or self.direction == "density":
-            return default_transform(self.dimension)
+            return super().default_transform()
         # The affine map stands on the side of the parameters, where it moves them to where the spline has its knots.
         return Composed([Spline(), Affine()])
 
@@ -156,9 +147,7 @@ class Autoregressive(Bijection):
             elements=self.dimension,
             parameters=self.transform.parameters_per_element,
             condition=self.condition_dimension,
-            hidden=self.hidden,
-            activation=self.activation,
-            dropout=self.dropout,
+            hidden=self.hidden_layers,
             dtype=self.dtype_policy,
         )
 
@@ -167,8 +156,6 @@ class Autoregressive(Bijection):
             features=self.condition_dimension,
             elements=1,
             parameters=self.transform.parameters_per_element,
-            hidden=self.hidden,
-            activation=self.activation,
-            dropout=self.dropout,
+            hidden=self.hidden_layers,
             dtype=self.dtype_policy,
         )

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from bayesinn.configuration import Configured
@@ -23,6 +24,10 @@ class Bijection(Configured, keras.layers.Layer):
 
     accurate_inverse: bool = True
     """Whether inputs can be recomputed from outputs, as reversible chains do."""
+
+    def __init__(self) -> None:
+        # Without the options of a Keras layer, so that a bijection without arguments needs no constructor of its own.
+        super().__init__()
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -52,22 +57,25 @@ class Bijection(Configured, keras.layers.Layer):
         raise NotImplementedError
 
     def inverse(self, z: tf.Tensor, condition: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor]:
-        """Map latent vectors to parameters: the sampling direction.
+        """Map latent vectors to parameters, the sampling direction; shapes as in :meth:`forward`.
 
-        Parameters
-        ----------
-        z : tensor (n, d)
-        condition : tensor (n, c), or None
-
-        Returns
-        -------
-        x : tensor (n, d)
-        log_det : tensor (n,), log absolute determinant of dx/dz
+        The log determinant is that of dx/dz.
         """
         raise NotImplementedError
 
     def initialize(self, x: tf.Tensor, condition: tf.Tensor | None = None) -> None:
         """Set weights from a first batch of data. Most bijections have nothing to set."""
+
+    def add_fixed(self, name: str, values: np.ndarray, dtype: str | None = None) -> keras.Variable:
+        """Make a weight that isn't trained: what :meth:`build` draws once, and what is saved with the others."""
+        return self.add_weight(
+            shape=values.shape,
+            initializer=lambda shape, dtype: tf.constant(values, dtype),
+            dtype=dtype,
+            trainable=False,
+            autocast=False,
+            name=name,
+        )
 
 
 def _checked(method: Callable[..., Any]) -> Callable[..., Any]:

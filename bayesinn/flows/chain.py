@@ -62,6 +62,7 @@ class Chain(Bijection):
         self.bijections = list(bijections)
         self.reversible = reversible
         self.stores_activations = not reversible
+        self._warned_of: set[str] = set()
         rough = [bijection for bijection in bijections if not bijection.accurate_inverse]
         if reversible and rough:
             raise InputError(
@@ -107,12 +108,7 @@ class Chain(Bijection):
             self.check_round_trip(x, condition)
 
     def round_trip_error(self, x: tf.Tensor, condition: tf.Tensor | None = None) -> tf.Tensor:
-        """How far from x the inverse leads back: what a reversible chain's gradients suffer from.
-
-        Parameters
-        ----------
-        x : tensor (n, d)
-        condition : tensor (n, c), or None
+        """How far the inverse leads back from x (n, d): what a reversible chain's gradients suffer from.
 
         Returns
         -------
@@ -127,31 +123,34 @@ class Chain(Bijection):
         """Warn if the inverse has become inexact, and give up recomputing if it is worse than that.
 
         Large scales in deep stacks amplify rounding errors until gradients are wrong, without a NaN to show it. Above
-        an error of 1e-3 there is a warning. Above 1e-2, or if it isn't a number, a reversible chain stores its
-        activations from then on, as an ordinary one does; functions that were compiled before have to be compiled
-        again. Call it eagerly, now and then, with a batch of training data.
-
-        Parameters
-        ----------
-        x : tensor (n, d)
-        condition : tensor (n, c), or None
+        an error of 1e-3 there is a warning, once. Above 1e-2, or if it isn't a number, a reversible chain stores its
+        activations, as an ordinary one does, until it is checked again and found better; functions that were compiled
+        before have to be compiled again. Training does all that after each epoch. In a loop of your own, call it
+        eagerly, now and then, with a batch of training data.
 
         Returns
         -------
         float, the :meth:`round_trip_error`
         """
         error = float(self.round_trip_error(x, condition))
-        if not error <= WARN_ABOVE:
-            consequence = "the gradients of a reversible chain are inexact"
-            if self.reversible and not error <= STORE_ABOVE:
-                self.stores_activations = True
-                consequence = "activations are stored from now on, as with reversible=False"
+        self.heed_round_trip(error)
+        return error
+
+    def heed_round_trip(self, error: float) -> None:
+        """Do what :meth:`check_round_trip` does, for a :meth:`round_trip_error` that is known already."""
+        self.stores_activations = not self.reversible or not error <= STORE_ABOVE
+        if error <= WARN_ABOVE:
+            return
+        consequence = "the gradients of a reversible chain are inexact"
+        if self.reversible and self.stores_activations:
+            consequence = "activations are stored while that lasts, as with reversible=False"
+        if consequence not in self._warned_of:
+            self._warned_of.add(consequence)
             warnings.warn(
                 f"Chain of {len(self.bijections)} bijections: recomputed inputs are off by {error:.2g}, {consequence}. "
                 f"Bound the scales more tightly (Affine(clamp=1.0)), take fewer blocks, or train in float64.",
-                stacklevel=2,
+                stacklevel=3,
             )
-        return error
 
     def __repr__(self) -> str:
         links = [repr(bijection) for bijection in self.bijections]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import keras
 import tensorflow as tf
 
-from bayesinn.flows.subnet import Subnet
+from bayesinn.flows.subnet import HiddenLayers, Subnet
 from bayesinn.flows.transforms import Affine, Composed, Spline, Transform
 
 Direction = Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
@@ -26,12 +26,8 @@ class ConditionalTransform(keras.layers.Layer):
         How many elements are looked at, and how many are transformed.
     condition_dimension : int
         0 without a condition.
-    hidden : sequence of int
-        Units of the hidden layers in the subnet.
-    activation : str
-        Activation of the hidden layers, any that Keras knows.
-    dropout : float
-        Share of hidden units dropped in training.
+    hidden : HiddenLayers
+        Of the subnet.
     dtype : str or Keras dtype policy, optional
     groups : int
         How many pairs of passive and active elements, all of these lengths, are treated at once. Each has a network
@@ -52,9 +48,7 @@ class ConditionalTransform(keras.layers.Layer):
         passive: int,
         active: int,
         condition_dimension: int,
-        hidden: Sequence[int] = (128, 128),
-        activation: str = "silu",
-        dropout: float = 0.0,
+        hidden: HiddenLayers = HiddenLayers(),
         dtype: str | keras.DTypePolicy | None = None,
         groups: int = 1,
     ) -> None:
@@ -63,8 +57,7 @@ class ConditionalTransform(keras.layers.Layer):
         self.active = active
         self.groups = groups
         features = passive + condition_dimension
-        parameters = transform.parameters_per_element
-        self.subnet = Subnet(features, active, parameters, hidden, activation, dropout, dtype, groups)
+        self.subnet = Subnet(features, active, transform.parameters_per_element, hidden, dtype, groups)
         self.subnet.build((None, features))
         self.built = True
 

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
-from bayesinn.flows.bijection import Bijection
-from bayesinn.flows.conditional_transform import ConditionalTransform, default_transform
+from bayesinn.flows.conditional_transform import ConditionalTransform
+from bayesinn.flows.transform_block import TransformBlock
 from bayesinn.flows.transforms import Transform
 
 
-class Coupling(Bijection):
+class Coupling(TransformBlock):
     """Transform the second half of a vector given the first, then the first half given the new second.
 
     A vector of one element can't be split: the transform then acts on the element itself, with parameters computed
@@ -55,16 +55,11 @@ class Coupling(Bijection):
         dropout: float = 0.0,
         dual: bool = True,
     ) -> None:
-        super().__init__()
-        self._given_transform = transform
-        self.hidden = tuple(hidden)
-        self.activation = activation
-        self.dropout = dropout
+        super().__init__(transform, hidden, activation, dropout)
         self.dual = dual
 
     def build(self, dimension: int, condition_dimension: int) -> None:
         super().build(dimension, condition_dimension)
-        self.transform: Transform = self._given_transform or default_transform(dimension)
         # With one element the first half is empty, and all below holds as it stands.
         self.halves = (dimension // 2, dimension - dimension // 2)
         self.second_from_first = self._half(passive=self.halves[0], active=self.halves[1])
@@ -94,8 +89,6 @@ class Coupling(Bijection):
             passive,
             active,
             self.condition_dimension,
-            hidden=self.hidden,
-            activation=self.activation,
-            dropout=self.dropout,
+            self.hidden_layers,
             dtype=self.dtype_policy,
         )

@@ -55,17 +55,7 @@ class Flow(Configured, keras.layers.Layer):
             self.latent.build(dimension)
 
     def log_prob(self, x: tf.Tensor, condition: tf.Tensor | None = None) -> tf.Tensor:
-        """Log density.
-
-        Parameters
-        ----------
-        x : tensor (n, d)
-        condition : tensor (n, c), or None
-
-        Returns
-        -------
-        tensor (n,)
-        """
+        """Log density (n,) of vectors (n, d), given conditions (n, c) or None."""
         self._build_for(x, condition)
         z, log_det = self.chain.forward(x, condition)
         return self.latent.log_prob(z) + log_det
@@ -95,7 +85,11 @@ class Flow(Configured, keras.layers.Layer):
     def initialize(self, x: tf.Tensor, condition: tf.Tensor | None = None) -> None:
         """Set the weights that depend on data, from a first batch; see :meth:`Bijection.initialize`."""
         self._build_for(x, condition)
-        self.chain.initialize(x, condition)
+        self.chain.initialize(*self.chain_inputs(x, condition))
+
+    def chain_inputs(self, x: tf.Tensor, condition: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor | None]:
+        """What the chain sees of vectors (n, d) and conditions (n, c): just these."""
+        return x, condition
 
     def call(self, x: tf.Tensor, condition: tf.Tensor | None = None) -> tf.Tensor:
         """:meth:`log_prob`, as Keras calls it."""

@@ -8,15 +8,15 @@ from collections.abc import Callable, Sequence
 import tensorflow as tf
 
 from bayesinn.errors import InputError
-from bayesinn.flows.bijection import Bijection
-from bayesinn.flows.conditional_transform import ConditionalTransform, default_transform
+from bayesinn.flows.conditional_transform import ConditionalTransform
+from bayesinn.flows.transform_block import TransformBlock
 from bayesinn.flows.transforms import Transform
 
 # Deep down, halved widths would leave too few units to read a condition with.
 SMALLEST_WIDTH = 16
 
 
-class Hierarchical(Bijection):
+class Hierarchical(TransformBlock):
     """Split a vector into halves, do the same inside each half, then transform the second half given the first.
 
     Every element ends up depending on all elements before it: the Jacobian is a dense lower triangular matrix, where
@@ -31,15 +31,12 @@ class Hierarchical(Bijection):
     Parameters
     ----------
     transform : Transform, optional
-        What is done to each element. Left out, it is ``Affine()`` for two elements or more, and
-        ``Composed([Affine(), Spline()])`` for one.
+        What is done to each element; chosen as in :class:`Coupling` if left out.
     hidden : sequence of int
         Units of the hidden layers in the subnet of the outermost split. Each level further in has half as many, but
         not fewer than 16.
-    activation : str
-        Activation of the hidden layers, any that Keras knows.
-    dropout : float
-        Share of hidden units dropped in training.
+    activation, dropout
+        Of the hidden layers, as in :class:`Coupling`.
     levels : int, optional
         How often to split; left out, until single elements remain. Splits of one level are computed together, so that
         there are only about log2(d) networks to run one after another.
@@ -73,7 +70,7 @@ class Hierarchical(Bijection):
         dropout: float = 0.0,
         levels: int | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(transform, hidden, activation, dropout)
         if levels is not None and levels < 1:
             raise InputError(
                 "Hierarchical, argument 'levels'",
@@ -81,15 +78,10 @@ class Hierarchical(Bijection):
                 got=f"{levels!r}",
                 do="leave it out, or take 3 for hundreds of elements",
             )
-        self._given_transform = transform
-        self.hidden = tuple(hidden)
-        self.activation = activation
-        self.dropout = dropout
         self.levels = levels
 
     def build(self, dimension: int, condition_dimension: int) -> None:
         super().build(dimension, condition_dimension)
-        self.transform: Transform = self._given_transform or default_transform(dimension)
         self.rounds = _rounds(_splits(0, dimension, self.levels))
         self.steps = [self._step(alike) for alike in self.rounds]
 
@@ -109,14 +101,13 @@ class Hierarchical(Bijection):
 
     def _step(self, alike: Sequence[Split]) -> ConditionalTransform:
         split = alike[0]
+        units = [max(units >> split.level, min(units, SMALLEST_WIDTH)) for units in self.hidden]
         return ConditionalTransform(
             self.transform,
             passive=split.middle - split.start,
             active=split.stop - split.middle,
             condition_dimension=self.condition_dimension,
-            hidden=[max(units >> split.level, min(units, SMALLEST_WIDTH)) for units in self.hidden],
-            activation=self.activation,
-            dropout=self.dropout,
+            hidden=dataclasses.replace(self.hidden_layers, units=units),
             dtype=self.dtype_policy,
             groups=len(alike),
         )

@@ -56,14 +56,7 @@ class Householder(Bijection):
 
     def build(self, dimension: int, condition_dimension: int) -> None:
         super().build(dimension, condition_dimension)
-        rotation = haar(dimension, random.randrange(2**32))
-        self.rotation = self.add_weight(
-            shape=(dimension, dimension),
-            initializer=lambda shape, dtype: tf.constant(rotation, dtype),
-            trainable=False,
-            autocast=False,
-            name="rotation",
-        )
+        self.rotation = self.add_fixed("rotation", haar(dimension, random.randrange(2**32)))
         self.vectors = None
         if dimension > 1:
             self.vectors = self.add_weight(

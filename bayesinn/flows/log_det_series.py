@@ -128,8 +128,7 @@ def series_log_det(linear: Linearization, probes: tf.Tensor, weights: tf.Tensor)
 
     References
     ----------
-    Behrmann, Grathwohl, Chen, Duvenaud and Jacobsen (2019), Invertible residual networks, arXiv:1811.00995.
-    Chen, Behrmann, Duvenaud and Jacobsen (2019), Residual flows for invertible generative modeling, arXiv:1906.02735.
+    Those of :class:`Residual`: the series is of the first, weights and gradient are of the second.
 
     Examples
     --------

@@ -22,7 +22,7 @@ class LULinear(Bijection):
 
     References
     ----------
-    Kingma and Dhariwal (2018), Glow: generative flow with invertible 1x1 convolutions, arXiv:1807.03039.
+    That of :class:`ActNorm`.
 
     Examples
     --------
@@ -36,18 +36,15 @@ class LULinear(Bijection):
     [3.0, 4.0]
     """
 
-    def __init__(self) -> None:
-        super().__init__()
-
     def build(self, dimension: int, condition_dimension: int) -> None:
         super().build(dimension, condition_dimension)
         permutation, lower, upper = scipy.linalg.lu(haar(dimension, random.randrange(2**32)))
         diagonal = np.diag(upper)
         # Both triangles in one square, the diagonal of U as its logarithm; that of L needs no place.
         packed = np.tril(lower, -1) + np.triu(upper, 1) + np.diag(np.log(np.abs(diagonal)))
-        self.order = self._fixed("order", np.argmax(permutation, axis=0), "int32")
-        self.inverse_order = self._fixed("inverse_order", np.argmax(permutation, axis=1), "int32")
-        self.signs = self._fixed("signs", np.sign(diagonal), self.variable_dtype)
+        self.order = self.add_fixed("order", np.argmax(permutation, axis=0), "int32")
+        self.inverse_order = self.add_fixed("inverse_order", np.argmax(permutation, axis=1), "int32")
+        self.signs = self.add_fixed("signs", np.sign(diagonal))
         self.factors = self.add_weight(
             shape=(dimension, dimension),
             initializer=lambda shape, dtype: tf.constant(packed, dtype),
@@ -75,13 +72,3 @@ class LULinear(Bijection):
         diagonal = tf.convert_to_tensor(self.signs) * tf.exp(log_diagonal)
         upper = tf.linalg.set_diag(tf.linalg.band_part(factors, 0, -1), diagonal)
         return lower, upper, tf.reduce_sum(log_diagonal)
-
-    def _fixed(self, name: str, values: np.ndarray, dtype: str) -> tf.Variable:
-        return self.add_weight(
-            shape=values.shape,
-            initializer=lambda shape, dtype: tf.constant(values, dtype),
-            dtype=dtype,
-            trainable=False,
-            autocast=False,
-            name=name,
-        )

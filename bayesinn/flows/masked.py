@@ -10,6 +10,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from bayesinn.flows.subnet import HiddenLayers
+
 
 class MaskedNetwork(keras.layers.Layer):
     """A perceptron that computes the raw parameters of each element from the elements before it and the condition.
@@ -27,12 +29,8 @@ class MaskedNetwork(keras.layers.Layer):
         Raw parameters per element.
     condition : int
         Length of the condition, 0 for none.
-    hidden : sequence of int
-        Units of the hidden layers, each at least ``elements``.
-    activation : str
-        Any Keras activation.
-    dropout : float
-        Share of hidden units dropped in training.
+    hidden : HiddenLayers
+        Each of at least ``elements`` units.
     dtype : str or Keras dtype policy, optional
 
     References
@@ -53,9 +51,7 @@ class MaskedNetwork(keras.layers.Layer):
         elements: int,
         parameters: int,
         condition: int = 0,
-        hidden: Sequence[int] = (128, 128),
-        activation: str = "silu",
-        dropout: float = 0.0,
+        hidden: HiddenLayers = HiddenLayers(),
         dtype: str | keras.DTypePolicy | None = None,
     ) -> None:
         super().__init__(dtype=dtype)
@@ -64,14 +60,16 @@ class MaskedNetwork(keras.layers.Layer):
         # Nothing depends on the last element, so it isn't an input.
         features = np.array([*range(1, elements), *condition * [0]])
         lowest = 0 if condition else 1
-        degrees = [features, *(lowest + np.arange(units) % (elements - lowest) for units in hidden)]
+        degrees = [features, *(lowest + np.arange(units) % (elements - lowest) for units in hidden.units)]
         self.hidden_layers = [
-            MaskedDense(after >= before[:, None], activation, dtype=dtype)
+            MaskedDense(after >= before[:, None], hidden.activation, dtype=dtype)
             for before, after in itertools.pairwise(degrees)
         ]
         outputs = np.repeat(np.arange(1, elements + 1), parameters)
         self.last_layer = MaskedDense(outputs > degrees[-1][:, None], initial_scale=0.0, dtype=dtype)
-        self.dropouts = [keras.layers.Dropout(dropout, dtype=dtype) for _ in hidden] if dropout > 0 else []
+        self.dropouts = []
+        if hidden.dropout > 0:
+            self.dropouts = [keras.layers.Dropout(hidden.dropout, dtype=dtype) for _ in hidden.units]
 
     def build(self, features_shape: Sequence[int | None]) -> None:
         """Make the weights."""

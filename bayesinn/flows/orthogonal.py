@@ -28,19 +28,9 @@ class Orthogonal(Bijection):
     5.0
     """
 
-    def __init__(self) -> None:
-        super().__init__()
-
     def build(self, dimension: int, condition_dimension: int) -> None:
         super().build(dimension, condition_dimension)
-        matrix = haar(dimension, random.randrange(2**32))
-        self.matrix = self.add_weight(
-            shape=(dimension, dimension),
-            initializer=lambda shape, dtype: tf.constant(matrix, dtype),
-            trainable=False,
-            autocast=False,
-            name="matrix",
-        )
+        self.matrix = self.add_fixed("matrix", haar(dimension, random.randrange(2**32)))
 
     def forward(self, x: tf.Tensor, condition: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor]:
         return tf.matmul(x, tf.convert_to_tensor(self.matrix)), tf.zeros_like(x[:, 0])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-import keras
+import numpy as np
 import tensorflow as tf
 
 from bayesinn.flows.bijection import Bijection
@@ -23,28 +23,16 @@ class Permutation(Bijection):
     ([[2.0, 1.0]], [0.0])
     """
 
-    def __init__(self) -> None:
-        super().__init__()
-
     def build(self, dimension: int, condition_dimension: int) -> None:
         super().build(dimension, condition_dimension)
         order = list(range(dimension))
         while dimension > 1 and order == sorted(order):
             random.shuffle(order)
-        self.order = self._fixed("order", order)
-        self.inverse_order = self._fixed("inverse_order", sorted(range(dimension), key=order.__getitem__))
+        self.order = self.add_fixed("order", np.array(order), "int32")
+        self.inverse_order = self.add_fixed("inverse_order", np.argsort(order), "int32")
 
     def forward(self, x: tf.Tensor, condition: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor]:
         return tf.gather(x, tf.convert_to_tensor(self.order), axis=1), tf.zeros_like(x[:, 0])
 
     def inverse(self, z: tf.Tensor, condition: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor]:
         return tf.gather(z, tf.convert_to_tensor(self.inverse_order), axis=1), tf.zeros_like(z[:, 0])
-
-    def _fixed(self, name: str, values: list[int]) -> keras.Variable:
-        return self.add_weight(
-            shape=(len(values),),
-            initializer=lambda shape, dtype: tf.constant(values, dtype),
-            dtype="int32",
-            trainable=False,
-            name=name,
-        )

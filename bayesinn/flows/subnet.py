@@ -4,9 +4,29 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import keras
 import tensorflow as tf
+
+
+@dataclass(frozen=True)
+class HiddenLayers:
+    """The hidden layers of a network inside a block.
+
+    Parameters
+    ----------
+    units : sequence of int
+        Of each layer.
+    activation : str
+        Any that Keras knows.
+    dropout : float
+        Share of units dropped in training.
+    """
+
+    units: Sequence[int] = (128, 128)
+    activation: str = "silu"
+    dropout: float = 0.0
 
 
 class Subnet(keras.layers.Layer):
@@ -23,12 +43,7 @@ class Subnet(keras.layers.Layer):
         How many elements the transform acts on.
     parameters : int
         Raw parameters per element.
-    hidden : sequence of int
-        Units of the hidden layers.
-    activation : str
-        Any Keras activation.
-    dropout : float
-        Share of hidden units dropped in training.
+    hidden : HiddenLayers
     dtype : str or Keras dtype policy, optional
     groups : int
         How many networks of one shape, each with weights of its own, are computed at once.
@@ -47,9 +62,7 @@ class Subnet(keras.layers.Layer):
         features: int,
         elements: int,
         parameters: int,
-        hidden: Sequence[int] = (128, 128),
-        activation: str = "silu",
-        dropout: float = 0.0,
+        hidden: HiddenLayers = HiddenLayers(),
         dtype: str | keras.DTypePolicy | None = None,
         groups: int = 1,
     ) -> None:
@@ -60,7 +73,7 @@ class Subnet(keras.layers.Layer):
         self.output_tail = (*self.groups, elements, parameters)
         self.network = None
         if features:
-            self.network = _perceptron(features, hidden, elements * parameters, activation, dropout, dtype, groups)
+            self.network = _perceptron(features, hidden, elements * parameters, dtype, groups)
 
     def build(self, features_shape: Sequence[int | None]) -> None:
         """Make the weights."""
@@ -86,19 +99,13 @@ class Subnet(keras.layers.Layer):
 
 
 def _perceptron(
-    features: int,
-    hidden: Sequence[int],
-    outputs: int,
-    activation: str,
-    dropout: float,
-    dtype: str | keras.DTypePolicy | None,
-    groups: int,
+    features: int, hidden: HiddenLayers, outputs: int, dtype: str | keras.DTypePolicy | None, groups: int
 ) -> keras.Sequential:
     layers: list[keras.layers.Layer] = []
-    for inputs, units in zip((features, *hidden), hidden, strict=False):
-        layers.append(_dense(inputs, units, activation, dtype, groups))
-        if dropout > 0:
-            layers.append(keras.layers.Dropout(dropout, dtype=dtype))
+    for inputs, units in zip((features, *hidden.units), hidden.units, strict=False):
+        layers.append(_dense(inputs, units, hidden.activation, dtype, groups))
+        if hidden.dropout > 0:
+            layers.append(keras.layers.Dropout(hidden.dropout, dtype=dtype))
     layers.append(_dense(0, outputs, None, dtype, groups))
     return keras.Sequential(layers)
 

@@ -163,7 +163,8 @@ checkpoint, resume
         if self.standardise:
             standardisation = Standardisation.fit(data.training["x"], self.quantum)
         learner = self.new_learner(len(data.classes), standardisation, seed)
-        learner.initialize({name: value[:_FIRST_BATCH] for name, value in data.training.items()}, seed)
+        first = {name: value[:_FIRST_BATCH] for name, value in data.training.items()}
+        learner.initialize(first, seed)
         frequencies = np.bincount(data.training["labels"], minlength=len(data.classes)) / rows
         learner.network.latent.log_weights.assign(np.log(frequencies))
         identity = {
@@ -184,7 +185,7 @@ checkpoint, resume
             identity=identity,
             validation=data.held_out,
             optimizer=optimizer,
-            callbacks=callbacks,
+            callbacks=[learner.monitor(first, seed), *callbacks],
             progress=progress,
             checkpoint=None if checkpoint is None else Path(checkpoint),
             resume=resume,

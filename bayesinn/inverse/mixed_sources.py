@@ -84,8 +84,7 @@ def mixed_sources(
 
     References
     ----------
-    Sorrenson, Rother and Köthe (2020), Disentanglement by nonlinear ICA with general incompressible-flow networks
-    (GIN), arXiv:2001.04872.
+    That of :class:`bayesinn.flows.VolumePreserving`.
 
     Examples
     --------

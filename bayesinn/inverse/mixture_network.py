@@ -13,6 +13,7 @@ import tensorflow as tf
 from bayesinn import seeds
 from bayesinn.flows import Bijection
 from bayesinn.inverse.class_normal import ClassNormal
+from bayesinn.training.round_trip import RoundTripMonitor
 
 _ROWS_AT_ONCE = 4096
 
@@ -119,6 +120,11 @@ class MixtureLearner:
     def initialize(self, batch: Mapping[str, np.ndarray], seed: int) -> None:
         """Set the weights that depend on data, from a first batch."""
         self.network.initialize(*self.training_arguments(batch, seeds.tensor_seed(seed, "dequantise"))[0])
+
+    def monitor(self, batch: Mapping[str, np.ndarray], seed: int) -> RoundTripMonitor:
+        """The monitor of reversible chains, which looks at a batch."""
+        noise = seeds.tensor_seed(seed, "dequantise")
+        return RoundTripMonitor(self.network.chain, lambda: (self.training_arguments(batch, noise)[0][0], None))
 
     def set_statistics(self, arrays: Mapping[str, np.ndarray], seed: int) -> None:
         """Set means and scales of the classes to their statistics over all training data, with noise."""

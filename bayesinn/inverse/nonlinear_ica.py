@@ -36,8 +36,7 @@ def gin(blocks: int = 8, hidden: Sequence[int] = (128, 128), activation: str = "
 
     References
     ----------
-    Sorrenson, Rother and Köthe (2020), Disentanglement by nonlinear ICA with general incompressible-flow networks
-    (GIN), arXiv:2001.04872.
+    That of :class:`bayesinn.flows.VolumePreserving`.
 
     Examples
     --------

@@ -158,6 +158,7 @@ class SplitFlow(Flow):
 
     def score(self, x: tf.Tensor, condition: tf.Tensor, seed: tf.Tensor, progress: tf.Tensor | float) -> tf.Tensor:
         """What training maximises, for each row (n,): the log density, or minus the weighted sum of all losses."""
+        self._build_for(x, condition)
         if self.objective == "likelihood":
             return self._log_density(x, condition, seed)
         weights = self.split_losses
@@ -253,11 +254,11 @@ class SplitFlow(Flow):
         context = condition[:, self.layout.observables :]
         return condition[:, : self.layout.observables], context if context.shape[1] else None
 
-    def initialize(self, x: tf.Tensor, condition: tf.Tensor | None = None) -> None:
-        self._build_for(x, condition)
+    def chain_inputs(self, x: tf.Tensor, condition: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor | None]:
+        """Vectors with their padding, always the same, (n, width), and the context (n, c - observables)."""
         _, context = self._split(_given(condition))
         padding = self._noise(x, self.layout.input_padding, self.split_losses.padding_noise, tf.zeros((2,), tf.int32))
-        self.chain.initialize(tf.concat([x, padding], axis=-1), context)
+        return tf.concat([x, padding], axis=-1), context
 
 
 def _given(condition: tf.Tensor | None) -> tf.Tensor:

@@ -20,9 +20,10 @@ from bayesinn.inverse.split_losses import SplitLosses
 from bayesinn.observables import DataSpace, Scaling
 from bayesinn.observations import check_observations
 from bayesinn.parameters import ParameterSpace
+from bayesinn.saving import posterior_of
 from bayesinn.simulation import checks
 from bayesinn.simulation.simulator import Simulator
-from bayesinn.summaries import Identity
+from bayesinn.summaries import Identity, Summary
 
 if TYPE_CHECKING:
     import xarray
@@ -227,6 +228,11 @@ class SplitLatent(AmortizedPosterior):
             checks.check_arrays(self.simulator.context, context or {})
             data.update({name: np.asarray((context or {})[name]) for name in self.simulator.context_names})
         return tf.convert_to_tensor(self._require_trained().sampler.condition(data)[0])
+
+
+@posterior_of.register
+def _(flow: SplitFlow, simulator: Simulator, summaries: Mapping[str, Summary]) -> SplitLatent:
+    return SplitLatent.from_flow(simulator, flow)
 
 
 def default_chain(blocks: int = 8, hidden: Sequence[int] = (128, 128)) -> Chain:

@@ -1,9 +1,11 @@
 """Exact or classical answers to compare with.
 
 - :func:`importance`: self-normalised importance sampling from the prior, for simulators with a likelihood.
+- :func:`tempered_smc`: tempered sequential Monte Carlo, for many parameters and sharp likelihoods.
 - :func:`exact_draws`: the best exact answer that a simulator offers.
 """
 
 from bayesinn.reference.importance import ImportancePosterior, exact_draws, importance
+from bayesinn.reference.smc import SMCPosterior, tempered_smc
 
-__all__ = ["ImportancePosterior", "exact_draws", "importance"]
+__all__ = ["ImportancePosterior", "SMCPosterior", "exact_draws", "importance", "tempered_smc"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -48,22 +49,38 @@ class TensorFlowEngine:
 
     def draw(self, n: int | tf.Tensor, seed: tf.Tensor) -> Simulations:
         """Draw n simulations as tensors; a pure function of the seed (2,)."""
-        batch, finite = self._draw_once(n, seed)
-        failed = tf.reduce_sum(tf.cast(~finite, tf.int32))
         if not self.redraw:
-            return Simulations(batch[0], batch[1], batch[2], failed)
+            (parameters, context, observables), finite = self._draw_once(n, seed)
+            return Simulations(parameters, context, observables, _count(~finite))
+
+        # A few rows to spare, so that a simulator that fails now and then rarely runs a second time. Traced once, as
+        # the body of a loop: compiling a large prior takes long.
+        rows = n + n // 8 + _square_root(4 * n)
 
         def unfinished(attempt: tf.Tensor, finite: tf.Tensor, failed: tf.Tensor, batch: Any) -> tf.Tensor:
-            return tf.reduce_any(~finite) & (attempt < _MOST_REDRAWS)
+            return tf.reduce_any(~finite) & (attempt <= _MOST_REDRAWS)
 
-        def again(attempt: tf.Tensor, finite: tf.Tensor, failed: tf.Tensor, batch: Any) -> Any:
-            fresh, fresh_finite = self._draw_once(n, seeds.fold_in(seed, attempt))
-            batch = tf.nest.map_structure(lambda new, old: tf.where(_rows_like(finite, old), old, new), fresh, batch)
-            failed += tf.reduce_sum(tf.cast(~finite & ~fresh_finite, tf.int32))
-            return attempt + 1, finite | fresh_finite, failed, batch
+        def fill(attempt: tf.Tensor, finite: tf.Tensor, failed: tf.Tensor, batch: Any) -> Any:
+            fresh, fresh_finite = self._draw_once(rows, seeds.fold_in(seed, attempt))
+            missing = n - _count(finite)
+            candidates = tf.concat([finite, fresh_finite], axis=0)
+            order = _true_first(candidates, n)
+            # Spare rows that nobody needed have not failed.
+            found = _count(fresh_finite)
+            failed += tf.where(found >= missing, order[-1] + 1 - n - missing, rows - found)
+            batch = tf.nest.map_structure(
+                lambda kept, new: tf.gather(tf.concat([kept, new], axis=0), order), batch, fresh
+            )
+            return attempt + 1, tf.gather(candidates, order), failed, batch
 
+        nothing = tf.nest.map_structure(
+            lambda spec: tf.zeros((n, *spec.shape[1:]), spec.dtype),
+            tf.function(self._draw_once)
+            .get_concrete_function(tf.TensorSpec((), tf.int32), tf.TensorSpec((2,), tf.int32))
+            .structured_outputs[0],
+        )
         _, _, failed, (parameters, context, observables) = tf.while_loop(
-            unfinished, again, (tf.constant(1), finite, failed, batch)
+            unfinished, fill, (tf.constant(0), tf.zeros((n,), tf.bool), tf.constant(0), nothing)
         )
         return Simulations(parameters, context, observables, failed)
 
@@ -90,6 +107,18 @@ class TensorFlowEngine:
         return (parameters, context or {}, observables), finite
 
 
-def _rows_like(rows: tf.Tensor, value: tf.Tensor) -> tf.Tensor:
-    """Rows (n,) shaped to broadcast against a value (n, ...)."""
-    return tf.reshape(rows, (-1,) + (1,) * (value.shape.rank - 1))
+def _true_first(holds: tf.Tensor, n: int | tf.Tensor) -> tf.Tensor:
+    """Indices (n,) of those that hold, in order, then of the last that doesn't. XLA compiles a sort for very long."""
+    place = tf.cumsum(tf.cast(holds, tf.int32)) - 1
+    order = tf.math.unsorted_segment_sum(tf.range(tf.size(holds)), tf.where(holds & (place < n), place, -1), n)
+    other = tf.size(holds) - 1 - tf.argmin(holds[::-1], output_type=tf.int32)
+    return tf.where(tf.range(n) < _count(holds), order, other)
+
+
+def _square_root(n: int | tf.Tensor) -> int | tf.Tensor:
+    """Rounded down; a number for a number, as compiled graphs need known shapes."""
+    return math.isqrt(n) if isinstance(n, int) else tf.cast(tf.sqrt(tf.cast(n, tf.float64)), n.dtype)
+
+
+def _count(holds: tf.Tensor) -> tf.Tensor:
+    return tf.reduce_sum(tf.cast(holds, tf.int32))

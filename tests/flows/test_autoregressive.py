@@ -26,6 +26,7 @@ from bayesinn.flows import (
 )
 from bayesinn.flows.autoregressive_block import Autoregressive
 from bayesinn.flows.masked import MaskedDense, MaskedNetwork
+from bayesinn.flows.subnet import HiddenLayers
 from bayesinn.seeds import seeded_initial_weights
 from bayesinn.testing import check_bijection
 from bayesinn.testing.measures import default_dtype, perturb
@@ -240,13 +241,13 @@ def test_masks_have_the_degrees_of_the_paper() -> None:
     # Three elements, one condition, hidden degrees 0 1 2 0. Inputs: x1, x2, condition.
     first, last = (
         layer.mask.astype(int)
-        for network in [MaskedNetwork(elements=3, parameters=1, condition=1, hidden=(4,))]
+        for network in [MaskedNetwork(elements=3, parameters=1, condition=1, hidden=HiddenLayers((4,)))]
         for layer in (network.hidden_layers[0], network.last_layer)
     )
     np.testing.assert_array_equal(first, [[0, 1, 1, 0], [0, 0, 1, 0], [1, 1, 1, 1]])
     np.testing.assert_array_equal(last, [[1, 1, 1], [0, 1, 1], [0, 0, 1], [1, 1, 1]])
     # Without a condition no unit has degree 0, and the first element depends on nothing.
-    alone = MaskedNetwork(elements=3, parameters=2, hidden=(4,))
+    alone = MaskedNetwork(elements=3, parameters=2, hidden=HiddenLayers((4,)))
     np.testing.assert_array_equal(alone.hidden_layers[0].mask.astype(int), [[1, 1, 1, 1], [0, 1, 0, 1]])
     assert not alone.last_layer.mask[:, :2].any()
 

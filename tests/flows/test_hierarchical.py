@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from bayesinn.errors import InputError
 from bayesinn.flows import Affine, Coupling, Hierarchical
-from bayesinn.flows.subnet import Subnet
+from bayesinn.flows.subnet import HiddenLayers, Subnet
 from bayesinn.seeds import seeded_initial_weights
 from bayesinn.testing.measures import default_dtype, perturb
 from tests.flows.linear_optimum import (
@@ -64,7 +64,7 @@ def test_splits_of_one_level_and_shape_are_computed_together() -> None:
 
 def test_groups_have_weights_of_their_own_of_the_usual_size() -> None:
     with seeded_initial_weights(1):
-        subnet = Subnet(features=5, elements=1, parameters=2, hidden=(200,), groups=8)
+        subnet = Subnet(features=5, elements=1, parameters=2, hidden=HiddenLayers((200,)), groups=8)
         subnet.build((None, 5))
     kernel = subnet.get_weights()[0]
     assert kernel.shape == (8, 5, 200)

@@ -250,7 +250,7 @@ def ill_conditioned(reversible: bool, scale: float) -> Chain:
 def test_a_bad_round_trip_is_noticed() -> None:
     x, condition, _ = batch("float32")
     chain = ill_conditioned(reversible=True, scale=4.0)
-    with pytest.warns(UserWarning, match="stored from now on"):
+    with pytest.warns(UserWarning, match="stored while that lasts"):
         error = chain.check_round_trip(x, condition)
     assert not error <= 1e-2
     assert error == pytest.approx(float(chain.round_trip_error(x, condition)), nan_ok=True)
@@ -264,7 +264,7 @@ def test_a_bad_round_trip_is_noticed() -> None:
 
 def test_initialisation_checks_the_round_trip() -> None:
     x, condition, _ = batch("float32")
-    with pytest.warns(UserWarning, match="stored from now on"):
+    with pytest.warns(UserWarning, match="stored while that lasts"):
         ill_conditioned(reversible=True, scale=4.0).initialize(x, condition)
     chain = pair(mixed, "float32")[1]
     with warnings.catch_warnings():

@@ -14,6 +14,7 @@ import scipy.stats
 import tensorflow as tf
 from sklearn.datasets import load_digits
 
+import bayesinn as bi
 from bayesinn.errors import InputError, SavedPosteriorError, TrainingError
 from bayesinn.flows import ActNorm, Chain, Coupling, coupling
 from bayesinn.inverse import ClassNormal, LatentMixture
@@ -255,6 +256,8 @@ def test_damaged_folders_are_explained(models: dict[str, LatentMixture], tmp_pat
     folder = models["free"].save(tmp_path / "model")
     with pytest.raises(SavedPosteriorError, match="no such folder"):
         LatentMixture.load(tmp_path / "elsewhere")
+    with pytest.raises(SavedPosteriorError, match=r"LatentMixture\.load\(folder\)"):
+        bi.load(folder)
     manifest = json.loads((folder / "manifest.json").read_text())
     for change, message in (({"format": 99}, "format 99"), ({"kind": "Other"}, "that of Other")):
         damaged = shutil.copytree(folder, tmp_path / message)

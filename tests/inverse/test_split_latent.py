@@ -340,14 +340,60 @@ def test_offline_validation_takes_the_whole_backward_loss() -> None:
     assert posterior.history["val_loss"].min() == pytest.approx(weighted, rel=0.05)
 
 
-def test_saved_posterior_draws_the_same(tmp_path) -> None:
-    posterior = quick(width=4)
+def answers(posterior: SplitLatent, data: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """What a posterior says of simulations, by each of its verbs."""
+    prior, context = posterior.simulator.prior, posterior.simulator.context_names
+    parameters = {name: data[name] for name in prior.event_shapes}
+    given = {name: data[name] for name in context}
+    seen = {name: data[name] for name in posterior.simulator.observable_shapes} | given
+    found = dict(posterior.sample(seen, draws=20, seed=5)) | posterior.predict(parameters, given)
+    found["latent"] = posterior.latent(parameters, given)
+    found |= {f"loss of {name}": np.array(term) for name, term in posterior.terms(data, seed=6).items()}
+    if posterior.flow.objective == "likelihood":
+        found["density"] = posterior.log_prob(parameters, seen)
+    return found
+
+
+ANSWER_AGAIN = """
+import sys
+import warnings
+import numpy as np
+import bayesinn as bi
+from tests.inverse.test_split_latent import answers
+
+folder = sys.argv[1]
+data, expected = (dict(np.load(f"{folder}/{name}.npz")) for name in ("data", "expected"))
+with warnings.catch_warnings():
+    warnings.simplefilter("error", UserWarning)
+    posterior = bi.load(folder)
+found = answers(posterior, data)
+assert found.keys() == expected.keys()
+print([name for name in found if not np.array_equal(found[name], expected[name])])
+"""
+
+
+def test_a_loaded_posterior_is_a_split_latent(tmp_path) -> None:
+    posterior = quick(width=4, losses=SplitLosses(fit=3.0))
     loaded = bi.load(posterior.save(tmp_path / "split"))
-    for name, value in posterior.sample({"y": 1.0}, draws=20, seed=5).items():
-        np.testing.assert_array_equal(loaded.sample({"y": 1.0}, draws=20, seed=5)[name], value)
-    built = SplitLatent.from_flow(linear, loaded.flow)
-    assert built.layout == posterior.layout
-    assert repr(built.flow) == repr(posterior.flow)
+    assert isinstance(loaded, SplitLatent)
+    assert repr(loaded) == repr(posterior)
+    assert loaded.flow.split_losses == posterior.flow.split_losses
+    data = linear.sample(50, seed=3)
+    found = answers(loaded, data)
+    for name, value in answers(posterior, data).items():
+        np.testing.assert_array_equal(found[name], value)
+    with pytest.raises(InputError, match="without padding"):
+        loaded.log_prob(data, {"y": data["y"]})
+    assert type(loaded.fit(steps=1, batch_size=32, seed=1, progress=False)) is SplitLatent
+
+
+def test_equal_bits_in_a_fresh_process(tmp_path, fresh_python) -> None:
+    posterior = quick(objective="likelihood")
+    folder = posterior.save(tmp_path / "split")
+    data = linear.sample(3, seed=3)
+    np.savez(folder / "data.npz", **data)
+    np.savez(folder / "expected.npz", **answers(posterior, data))
+    assert fresh_python(ANSWER_AGAIN, folder).stdout.splitlines() == ["[]"]
 
 
 # What training finds

@@ -25,7 +25,7 @@ def autoregressive(
     """A flow of autoregressive blocks: each element is transformed given all before it.
 
     More flexible than a coupling with as many blocks, and as fast to train; in the other direction it takes one pass
-    for each element, so that sampling is slow for many parameters.
+    for each element, so that sampling is slow for many parameters. The papers are those of :class:`Autoregressive`.
 
     Parameters
     ----------
@@ -34,35 +34,14 @@ def autoregressive(
     hidden : sequence of int
         Units of the hidden layers in each masked network, at least as many as elements.
     transform : Transform, optional
-        What is done to each element: ``Affine()``, or ``Spline()`` for posteriors with several modes or sharp edges.
-        Left out, it is affine for two elements or more, affine and a spline for one.
+        What is done to each element; see :func:`coupling`.
     mixing : {"orthogonal", "permutation", "householder", "lu"}
         How elements are mixed before each block.
-    actnorm : bool
-        Whether blocks begin with ActNorm.
-    latent : Latent, optional
-        The standard normal if left out.
-    activation : str
-        Activation of the hidden layers, any that Keras knows.
-    dropout : float
-        Share of hidden units dropped in training.
+    actnorm, latent, activation, dropout
+        As for :func:`coupling`.
     direction : {"density", "sampling"}
         Which direction takes one pass: ``"density"`` (masked autoregressive flow) to train on simulations,
         ``"sampling"`` (inverse autoregressive flow) where draws must be fast and training may be slow.
-
-    Returns
-    -------
-    Flow
-
-    Raises
-    ------
-    InputError
-        For a mixing or direction that doesn't exist, and fewer blocks than one.
-
-    References
-    ----------
-    Papamakarios, Pavlakou and Murray (2017), Masked autoregressive flow for density estimation, arXiv:1705.07057.
-    Kingma et al. (2016), Improving variational inference with inverse autoregressive flow, arXiv:1606.04934.
 
     Examples
     --------

@@ -25,7 +25,8 @@ def hint(
 ) -> Flow:
     """A flow of hierarchical blocks: couplings inside the halves of couplings, down to single elements.
 
-    Every element depends on nearly every other within one block, and both directions take one pass.
+    Every element depends on nearly every other within one block, and both directions take one pass. The paper is that
+    of :class:`Hierarchical`.
 
     Parameters
     ----------
@@ -38,32 +39,12 @@ def hint(
         What is done to each element; see :func:`coupling`.
     mixing : {"orthogonal", "permutation", "householder", "lu"}
         How elements are mixed before each block.
-    actnorm : bool
-        Whether blocks begin with ActNorm.
-    latent : Latent, optional
-        The standard normal if left out.
-    activation : str
-        Activation of the hidden layers, any that Keras knows.
-    dropout : float
-        Share of hidden units dropped in training.
+    actnorm, latent, activation, dropout
+        As for :func:`coupling`.
     levels : int, optional
         How often groups are split; down to single elements if left out.
     reversible : bool
         Train without storing activations; see :class:`Chain`.
-
-    Returns
-    -------
-    Flow
-
-    Raises
-    ------
-    InputError
-        For a mixing that doesn't exist, and fewer blocks or levels than one.
-
-    References
-    ----------
-    Kruse, Detommaso, Köthe and Scheichl (2021), HINT: hierarchical invertible neural transport for density estimation
-    and Bayesian inference, arXiv:1905.10687.
 
     Examples
     --------

@@ -21,7 +21,7 @@ def residual(
     """A flow of residual blocks: z = x + g(x), where g is a contraction.
 
     No element is held back, so that nothing has to be mixed; densities are smooth. The inverse is found by iteration,
-    and sampling is slower than with couplings.
+    and sampling is slower than with couplings. The papers are those of :class:`Residual`.
 
     Parameters
     ----------
@@ -37,20 +37,6 @@ def residual(
         The standard normal if left out.
     log_det : {"exact", "truncated", "unbiased"}
         How log-determinants are computed in training; see :class:`Residual`.
-
-    Returns
-    -------
-    Flow
-
-    Raises
-    ------
-    InputError
-        For fewer blocks than one, and bounds that are none.
-
-    References
-    ----------
-    Behrmann, Grathwohl, Chen, Duvenaud and Jacobsen (2019), Invertible residual networks, arXiv:1811.00995.
-    Chen, Behrmann, Duvenaud and Jacobsen (2019), Residual flows for invertible generative modeling, arXiv:1906.02735.
 
     Examples
     --------

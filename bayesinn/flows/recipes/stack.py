@@ -41,19 +41,8 @@ def stack(
         Name of the function that the user called, for errors.
     block : callable
         Makes a new block.
-    blocks : int
-    mixing : name in ``MIXINGS``, or None
-    actnorm : bool
-    latent : Latent, optional
-    reversible : bool
-
-    Returns
-    -------
-    Flow
-
-    Raises
-    ------
-    InputError
+    blocks, mixing, actnorm, latent, reversible
+        As for :func:`coupling`; without ``mixing``, nothing is mixed.
     """
     if mixing is not None and mixing not in MIXINGS:
         raise InputError(

@@ -29,8 +29,7 @@ class Affine(Transform):
 
     References
     ----------
-    Dinh, Sohl-Dickstein and Bengio (2017), Density estimation using Real NVP, arXiv:1605.08803.
-    Ardizzone et al. (2019), Guided image generation with conditional invertible neural networks, arXiv:1907.02392.
+    Those of :class:`Coupling`; the soft bound is of the second.
 
     Examples
     --------

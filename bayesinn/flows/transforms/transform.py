@@ -53,18 +53,7 @@ class Transform(abc.ABC):
 
     @abc.abstractmethod
     def inverse(self, z: tf.Tensor, raw: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Map latent elements back.
-
-        Parameters
-        ----------
-        z : tensor (n, e)
-        raw : tensor (n, e, parameters_per_element)
-
-        Returns
-        -------
-        x : tensor (n, e)
-        log_slope : tensor (n, e), log dx/dz of each element
-        """
+        """Map latent elements back; shapes as in :meth:`forward`, and the log slope is that of dx/dz."""
 
     def __repr__(self) -> str:
         fields = {field.name: (getattr(self, field.name), field.default) for field in dataclasses.fields(self)}  # type: ignore[arg-type]

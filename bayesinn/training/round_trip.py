@@ -1,0 +1,124 @@
+"""The round-trip monitor: reversible chains compute right gradients only while their inverses are exact."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from bayesinn import seeds
+from bayesinn.flows import Bijection, Chain
+from bayesinn.learner import Learner
+from bayesinn.training.step import TrainingModel
+
+_ROWS = 256
+
+
+class RoundTripMonitor(keras.callbacks.Callback):
+    """Checks reversible chains before training and after each epoch, on the same few rows with the current weights.
+
+    A chain that has become inexact says so once, and stores its activations while it is worse than that; see
+    :meth:`Chain.check_round_trip`. What is decided depends on nothing but the weights, so that a run that is resumed
+    decides the same.
+
+    Parameters
+    ----------
+    bijection : Bijection
+        With reversible chains in it; it may be one, or a chain of them.
+    inputs : callable
+        Gives the vectors (n, d) and conditions (n, c), or None, that the bijection sees of those rows.
+    """
+
+    model: TrainingModel
+
+    def __init__(self, bijection: Bijection, inputs: Callable[[], tuple[tf.Tensor, tf.Tensor | None]]) -> None:
+        super().__init__()
+        self._chains = reversible_chains(bijection)
+        # Compiled, because layer by layer it would take as long as a short epoch; and as the training step is.
+        self._errors = tf.function(lambda: round_trip_errors(bijection, *inputs()), autograph=False)
+        self._train_functions: dict[tuple[bool, ...], Any] = {}
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        """Check the first weights, which are those of a checkpoint if a run is resumed."""
+        self._check()
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Check, unless the epoch broke."""
+        if int(self.model.bad_step.numpy()) < 0:
+            self._check()
+
+    def _check(self) -> None:
+        if not self._chains:
+            return
+        self._train_functions[self._stored()] = self.model.train_function
+        self.model.weight_layout.assign(self.model.flat.numpy())
+        for chain, error in zip(self._chains, self._errors(), strict=True):
+            chain.heed_round_trip(float(error))
+        # What is compiled for the one way can't go the other; but both are kept.
+        if self._stored() in self._train_functions:
+            self.model.train_function = self._train_functions[self._stored()]
+        else:
+            self.model.make_train_function(force=True)
+
+    def _stored(self) -> tuple[bool, ...]:
+        return tuple(chain.stores_activations for chain in self._chains)
+
+
+def posterior_monitor(learner: Learner, pilot: Mapping[str, np.ndarray], seed: int) -> RoundTripMonitor:
+    """The monitor of a posterior's network.
+
+    Parameters
+    ----------
+    learner : Learner, with a built network
+    pilot : dict of name to array (n, ...), simulations with parameters, context and observables
+    seed : int
+    """
+    batch = {name: tf.convert_to_tensor(value[:_ROWS]) for name, value in pilot.items()}
+    network = learner.network
+
+    def inputs() -> tuple[tf.Tensor, tf.Tensor | None]:
+        (vector, data, masks), _ = learner.prepare(batch, seeds.tensor_seed(seed, "dequantise"))
+        return network.flow.chain_inputs(vector, network.condition(data, masks))
+
+    return RoundTripMonitor(network.flow.chain, inputs)
+
+
+def reversible_chains(bijection: Bijection) -> list[Chain]:
+    """All reversible chains in a bijection, also inside one another; outer ones first."""
+    if not isinstance(bijection, Chain):
+        return []
+    inner = [chain for link in bijection.bijections for chain in reversible_chains(link)]
+    return [bijection, *inner] if bijection.reversible else inner
+
+
+def round_trip_errors(bijection: Bijection, x: tf.Tensor, condition: tf.Tensor | None = None) -> list[tf.Tensor]:
+    """Errors of the :func:`reversible_chains` in a bijection, each at the vectors that reach it; in their order.
+
+    Parameters
+    ----------
+    bijection : Bijection
+    x : tensor (n, d)
+    condition : tensor (n, c), or None
+
+    Returns
+    -------
+    list of tensor (), see :meth:`Chain.round_trip_error`
+
+    Examples
+    --------
+    >>> from bayesinn.flows import Coupling, Orthogonal
+    >>> chain = Chain([Orthogonal(), Chain([Coupling()], reversible=True)])
+    >>> [float(error) < 1e-6 for error in round_trip_errors(chain, tf.ones((10, 3)))]
+    [True]
+    """
+    if not isinstance(bijection, Chain) or not reversible_chains(bijection):
+        return []
+    errors = [bijection.round_trip_error(x, condition)] if bijection.reversible else []
+    if any(reversible_chains(link) for link in bijection.bijections):
+        for link in bijection.bijections:
+            errors += round_trip_errors(link, x, condition)
+            x, _ = link.forward(x, condition)
+    return errors
