@@ -29,6 +29,7 @@ from bayesinn.sampling import Sampler
 from bayesinn.simulation import checks
 from bayesinn.simulation.simulator import Arrays, Simulator
 from bayesinn.summaries import Summary
+from bayesinn.summaries.joint import observables_of
 from bayesinn.training.round_trip import posterior_monitor
 from bayesinn.training.settings import TrainingSettings, training_length
 from bayesinn.training.sources import ArraySource, GraphSource, Source, WorkerSource
@@ -47,9 +48,11 @@ class AmortizedPosterior:
     ----------
     simulator : Simulator
     summary : Summary, or dict of observable to Summary
-        Left out, it is chosen from the observable's shape: the data themselves for up to eight numbers, Conv + LSTM
-        for more, which are taken for a series. Pass ``MLP`` for a long vector of unrelated numbers, ``DeepSet`` or
-        ``SetTransformer`` for exchangeable data.
+        One network for several observables, such as ``{"cases, deaths": ConvLSTM(64)}``, sees them side by side, as
+        channels; a network that isn't in a dict sees all observables so. What is left out is chosen by shape: the data
+        themselves for up to eight numbers, Conv + LSTM for more, which are taken for series, those of as many steps
+        side by side. Pass ``MLP`` for a long vector of unrelated numbers, ``DeepSet`` or ``SetTransformer`` for
+        exchangeable data.
     flow : Flow
         Six affine coupling blocks if left out.
 
@@ -357,9 +360,12 @@ class AmortizedPosterior:
 
     def _plan(self, learner: Learner, source: Source) -> str:
         lines = [f"{self.simulator.name}: {learner.parameters.dimension} unconstrained parameters"]
+        networks = {name: key for key in self.summaries for name in observables_of(key)}
         for name, scaling in learner.data.scalings.items():
-            network = repr(self.summaries[name]) if name in self.summaries else "context"
+            key = networks.get(name)
+            network = "context" if key is None else f"network of {key}" if key != name else repr(self.summaries[key])
             lines.append(f"  {name}: {scaling}; {network}")
+        lines += [f"  {key}: {summary!r}" for key, summary in self.summaries.items() if key not in networks]
         weights = sum(int(np.prod(variable.shape)) for variable in learner.network.trainable_variables)
         lines.append(f"  flow: {self.flow!r}; {weights:,} weights in all")
         return "\n".join(lines + ([f"  note: {source.note}"] if source.note else []))

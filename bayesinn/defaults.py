@@ -10,6 +10,7 @@ from bayesinn.errors import InputError
 from bayesinn.flows import Flow
 from bayesinn.simulation.simulator import Simulator
 from bayesinn.summaries import Summary
+from bayesinn.summaries.joint import disagreement, joint_name, observables_of
 
 # A vector of this many numbers needs no compression before the flow.
 _FEW_NUMBERS = 8
@@ -32,19 +33,12 @@ def choose_flow(flow: Flow | None) -> Flow:
 def choose_summaries(
     simulator: Simulator, summary: Summary | Mapping[str, Summary | None] | None
 ) -> dict[str, Summary]:
-    """One summary network per observable: the user's, and defaults for those left out."""
+    """Summary networks by what they see: the user's, and defaults for observables left out."""
     observables = list(simulator.observable_shapes)
     if summary is None:
         summary = {}
     if isinstance(summary, Summary):
-        if len(observables) > 1:
-            raise InputError(
-                "Argument 'summary'",
-                expected=f"a dict, as there are {len(observables)} observables: {observables}",
-                got=repr(summary),
-                do=f"write summary={{{observables[0]!r}: ..., ...}}; those left out get a default",
-            )
-        summary = {observables[0]: summary}
+        summary = {joint_name(observables): summary}
     if not isinstance(summary, Mapping) or not all(isinstance(s, Summary | None) for s in summary.values()):
         raise InputError(
             "Argument 'summary'",
@@ -52,15 +46,47 @@ def choose_summaries(
             got=repr(summary),
             do="derive your own from bi.summaries.Summary",
         )
-    unknown = [name for name in summary if name not in observables]
-    if unknown:
+    seen = [name for key in summary for name in observables_of(key)]
+    if len(set(seen)) < len(seen) or not set(seen) <= set(observables):
         raise InputError(
-            "Argument 'summary'", expected=f"observables {observables}", got=f"{unknown}", do="check the names"
+            "Argument 'summary'", expected=f"observables {observables}, each once", got=f"{seen}", do="check the names"
         )
-    return {name: summary.get(name) or _default(simulator, name) for name in observables}
+    for key in summary:
+        together = observables_of(key)
+        why_not = disagreement(together, simulator.observable_shapes, simulator.lengths) if len(together) > 1 else None
+        if why_not is not None:
+            raise InputError(
+                f"Argument 'summary', one network for {together}",
+                expected="observables with the same steps, which can stand side by side",
+                got=why_not,
+                do=f"write summary={{{observables[0]!r}: ..., ...}}; those left out get a default",
+            )
+    given = {joint_name(observables_of(key)): value for key, value in summary.items() if value is not None}
+    # Conditions keep the order of the observables.
+    chosen = _defaults(simulator, [name for name in observables if name not in observables_of(",".join(given))])
+    together = {**given, **chosen}
+    order = sorted(together, key=lambda key: min(observables.index(name) for name in observables_of(key)))
+    return {key: together[key] for key in order}
 
 
-def _default(simulator: Simulator, name: str) -> Summary:
+def _defaults(simulator: Simulator, observables: list[str]) -> dict[str, Summary]:
+    """Few numbers as they are; series that can stand side by side in one network."""
+    networks: dict[str, Summary] = {}
+    groups: list[list[str]] = []
+    for name in observables:
+        if _are_few(simulator, name):
+            networks[name] = summaries.Identity()
+            continue
+        for group in groups:
+            if disagreement([*group, name], simulator.observable_shapes, simulator.lengths) is None:
+                group.append(name)
+                break
+        else:
+            groups.append([name])
+    return {**networks, **{joint_name(group): summaries.ConvLSTM(32) for group in groups}}
+
+
+def _are_few(simulator: Simulator, name: str) -> bool:
     shape = simulator.observable_shapes[name]
     if len(shape) > 2:
         raise InputError(
@@ -69,5 +95,4 @@ def _default(simulator: Simulator, name: str) -> Summary:
             got="summary=None",
             do="pass summary=... derived from bi.summaries.Summary",
         )
-    few = math.prod(shape) <= _FEW_NUMBERS and len(shape) < 2 and name not in simulator.lengths
-    return summaries.Identity() if few else summaries.ConvLSTM(32)
+    return math.prod(shape) <= _FEW_NUMBERS and len(shape) < 2 and name not in simulator.lengths

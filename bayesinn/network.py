@@ -1,4 +1,4 @@
-"""The network of a posterior: one summary per observable, their vectors and the context as condition, one flow."""
+"""The network of a posterior: summaries of the observables, their vectors and the context as condition, one flow."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from bayesinn.flows import Flow
 from bayesinn.summaries import Summary
+from bayesinn.summaries.joint import observables_of, side_by_side
 
 
 class PosteriorNetwork(keras.layers.Layer):
@@ -16,7 +17,7 @@ class PosteriorNetwork(keras.layers.Layer):
 
     Parameters
     ----------
-    summaries : dict of observable to summary network
+    summaries : dict of observable to summary network; see :func:`observables_of` for one of several
     flow : Flow
     """
 
@@ -29,11 +30,14 @@ class PosteriorNetwork(keras.layers.Layer):
         self, inputs: Mapping[str, tf.Tensor], masks: Mapping[str, tf.Tensor], training: bool = False
     ) -> tf.Tensor:
         """What the flow sees of the data: summaries, then context, (n, c)."""
-        parts = []
-        for name, summary in self.summaries.items():
-            mask = {"mask": masks[name]} if name in masks else {}
-            parts.append(summary(inputs[name], training=training, **mask))
-        parts.extend(value for name, value in inputs.items() if name not in self.summaries)
+        parts, summarised = [], set()
+        for key, summary in self.summaries.items():
+            names = observables_of(key)
+            summarised.update(names)
+            # Those of one network have their steps counted alike.
+            mask = {"mask": masks[names[0]]} if names[0] in masks else {}
+            parts.append(summary(side_by_side([inputs[name] for name in names]), training=training, **mask))
+        parts.extend(value for name, value in inputs.items() if name not in summarised)
         return tf.concat(parts, axis=-1)
 
     def call(

@@ -12,6 +12,7 @@ from bayesinn.learner import Learner
 from bayesinn.out_of_distribution import Reference
 from bayesinn.sampling import Sampler
 from bayesinn.summaries import Summary
+from bayesinn.summaries.joint import observables_of
 
 
 def pilot_reference(
@@ -26,8 +27,10 @@ def pilot_reference(
     pilot : dict of name to array (n, ...), with at least the observables and the context
     """
     data = {name: pilot[name] for name in learner.data.scalings}
-    sets = [name for name, summary in summaries.items() if summary.order == "set"]
-    series = [name for name, summary in summaries.items() if summary.order == "series"]
+    sets, series = (
+        [name for key, summary in summaries.items() if summary.order == order for name in observables_of(key)]
+        for order in ("set", "series")
+    )
     damaged = {}
     for kind, copy in damaged_copies(data, series, learner.data.lengths).items() if series else ():
         inputs, _ = learner.data.to_network({name: tf.convert_to_tensor(value) for name, value in copy.items()})

@@ -1,6 +1,7 @@
 """Summary networks: they compress an observable into the vector that conditions the flow.
 
 - :class:`ConvLSTM`: series, (n, steps) or (n, steps, channels).
+- :class:`MultiKernelLSTM`: the same with convolutions of many widths, as published for Covid-19; slow.
 - :class:`DeepSet`: sets of exchangeable elements, (n, elements) or (n, elements, features).
 - :class:`SetTransformer`: the same, where relations between elements matter.
 - :class:`MLP`: vectors of many features.
@@ -12,7 +13,8 @@ from bayesinn.summaries.conv_lstm import ConvLSTM
 from bayesinn.summaries.deep_set import DeepSet
 from bayesinn.summaries.identity import Identity
 from bayesinn.summaries.mlp import MLP
+from bayesinn.summaries.multi_kernel_lstm import MultiKernelLSTM
 from bayesinn.summaries.set_transformer import SetTransformer
 from bayesinn.summaries.summary import Summary
 
-__all__ = ["MLP", "ConvLSTM", "DeepSet", "Identity", "SetTransformer", "Summary"]
+__all__ = ["MLP", "ConvLSTM", "DeepSet", "Identity", "MultiKernelLSTM", "SetTransformer", "Summary"]

@@ -1,6 +1,6 @@
 """Inverse kinematics with the split-latent network, beside a conditional flow trained for about the same time.
 
-    python paper_results/split_latent/run.py [--quick]
+    python paper_results/split_latent/run.py [--quick] [--processes N]
 
 Writes results.csv and arms.png beside this file. ``--quick`` trains for a few steps and writes nothing that stays.
 """
@@ -46,7 +46,9 @@ def main() -> None:
     """Train, compare with exact posteriors, write."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--quick", action="store_true")
-    quick = parser.parse_args().quick
+    parser.add_argument("--processes", type=int, default=len(STEPS), help="how many networks train at a time")
+    arguments = parser.parse_args()
+    quick = arguments.quick
     hands = kinematics.inverse_kinematics.sample(4 if quick else OBSERVATIONS, seed=SEED + 1)["hand"]
     # The last is the one in the papers' figures.
     hands = np.concatenate([hands, kinematics.inverse_kinematics.observed["hand"][None]]).astype(np.float32)
@@ -59,7 +61,7 @@ def main() -> None:
         PRIOR: {name: np.tile(prior[name], (len(hands), 1)) for name in kinematics.NAMES},
     }
     seconds = {}
-    with joblib.Parallel(n_jobs=1 if quick else len(STEPS)) as parallel:
+    with joblib.Parallel(n_jobs=1 if quick else arguments.processes) as parallel:
         trained = parallel(
             joblib.delayed(answer)(name, 20 if quick else steps, hands, draws) for name, steps in STEPS.items()
         )
@@ -82,6 +84,7 @@ def main() -> None:
 def networks() -> dict[str, Callable[[], bi.AmortizedPosterior]]:
     """What is compared: all with couplings of equal subnets."""
     hidden = (64, 64)
+    zoom = flows.Composed([flows.Affine(), flows.Spline()])
     noise = SplitLosses(observable_noise=0.02, padding_noise=0.1)
     return {
         "split latent, MMD": lambda: SplitLatent(kinematics.inverse_kinematics, chain=default_chain(8, hidden)),
@@ -89,7 +92,7 @@ def networks() -> dict[str, Callable[[], bi.AmortizedPosterior]]:
             kinematics.inverse_kinematics, width=8, chain=default_chain(8, hidden), objective="likelihood", losses=noise
         ),
         "conditional spline flow": lambda: bi.AmortizedPosterior(
-            kinematics.inverse_kinematics, flow=flows.coupling(blocks=6, hidden=hidden, transform=flows.Spline())
+            kinematics.inverse_kinematics, flow=flows.coupling(blocks=6, hidden=hidden, transform=zoom)
         ),
     }
 

@@ -169,7 +169,7 @@ CASES: dict[str, tuple[Callable[[Bench], Any], list[str]]] = {
     ),
     "one summary for two observables": (
         lambda b: bi.AmortizedPosterior(survey, bi.summaries.Identity()),
-        ["'summary'", "2 observables: ['x', 'counts']", "summary={'x': ..., ...}"],
+        ["'summary'", "['x', 'counts']", "side by side", "summary={'x': ..., ...}"],
     ),
     "summary of an unknown observable": (
         lambda b: bi.AmortizedPosterior(linear, {"z": bi.summaries.Identity()}),

@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 from bayesinn.errors import InputError
-from bayesinn.summaries import MLP, ConvLSTM, DeepSet, Identity, SetTransformer, Summary
+from bayesinn.summaries import MLP, ConvLSTM, DeepSet, Identity, MultiKernelLSTM, SetTransformer, Summary
 from bayesinn.testing import check_summary
 
 REGISTRY: dict[str, tuple[Callable[[], Summary], tuple[int, ...], bool, bool]] = {
@@ -27,6 +27,12 @@ REGISTRY: dict[str, tuple[Callable[[], Summary], tuple[int, ...], bool, bool]] =
     "series, no overlap": (
         lambda: ConvLSTM(5, filters=(8,), kernel_size=2, stride=2, lstm_units=8),
         (6, 2),
+        True,
+        False,
+    ),
+    "series, many kernels": (
+        lambda: MultiKernelLSTM(5, layers=2, kernel_sizes=(2, 4), filters=3, channels=6),
+        (9, 2),
         True,
         False,
     ),

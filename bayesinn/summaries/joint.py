@@ -1,0 +1,55 @@
+"""One summary network for several observables, which it sees side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import tensorflow as tf
+
+from bayesinn.summaries.elements import with_features
+
+_SEPARATOR = ", "
+
+
+def joint_name(observables: Sequence[str]) -> str:
+    """The key of a network for these observables: their names, with commas between them."""
+    return _SEPARATOR.join(observables)
+
+
+def observables_of(name: str) -> list[str]:
+    """The observables that a network with this key sees.
+
+    Examples
+    --------
+    >>> observables_of("confirmed, deaths")
+    ['confirmed', 'deaths']
+    """
+    return [part.strip() for part in name.split(",")]
+
+
+def side_by_side(values: Sequence[tf.Tensor]) -> tf.Tensor:
+    """Observables with the same steps as channels of one.
+
+    Parameters
+    ----------
+    values : sequence of tensor (n, steps) or (n, steps, channels)
+
+    Returns
+    -------
+    tensor (n, steps, all channels); a single observable is left as it is
+    """
+    return values[0] if len(values) == 1 else tf.concat([with_features(value) for value in values], axis=-1)
+
+
+def disagreement(
+    observables: Sequence[str], shapes: Mapping[str, tuple[int, ...]], lengths: Mapping[str, str]
+) -> str | None:
+    """Why observables can't stand side by side, or None if they can."""
+    of_these = {name: shapes[name] for name in observables}
+    if any(len(shape) not in (1, 2) for shape in of_these.values()):
+        return f"shapes {of_these}, not all (steps,) or (steps, channels)"
+    if len({shape[0] for shape in of_these.values()}) > 1:
+        return f"shapes {of_these}, of different numbers of steps"
+    if len({lengths.get(name) for name in observables}) > 1:
+        return f"steps counted by { {name: lengths.get(name) for name in observables} }"
+    return None

@@ -1,0 +1,89 @@
+"""Convolutions of several widths side by side and a recurrent network, for series with patterns of many lengths."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import keras
+import tensorflow as tf
+
+from bayesinn.errors import InputError
+from bayesinn.summaries.elements import with_features
+from bayesinn.summaries.summary import Summary
+
+
+class MultiKernelLSTM(Summary):
+    """Summarise a series: layers of causal convolutions with several kernel sizes at once, then an LSTM's last state.
+
+    The summary network of OutbreakFlow. Slow: the LSTM sees every step. :class:`ConvLSTM` with a stride takes a
+    fraction of the time.
+
+    Parameters
+    ----------
+    units : int
+        Size of the LSTM's state, which is the summary.
+    layers : int
+        How often the series is convolved.
+    kernel_sizes : sequence of int
+        Of the convolutions side by side in a layer.
+    filters : int
+        Of each of these convolutions.
+    channels : int
+        To which each layer brings their joint output, with a convolution of one step.
+    activation : str
+        Any that Keras knows.
+
+    References
+    ----------
+    Radev et al. (2021), OutbreakFlow, PLOS Computational Biology 17(10) e1009472.
+
+    Examples
+    --------
+    >>> import tensorflow as tf
+    >>> MultiKernelLSTM(units=16)(tf.ones((10, 40))).shape
+    TensorShape([10, 16])
+    """
+
+    shapes = ("(n, steps)", "(n, steps, channels)")
+    order = "series"
+
+    def __init__(
+        self,
+        units: int = 64,
+        layers: int = 3,
+        kernel_sizes: Sequence[int] = (2, 3, 4, 5, 6, 7),
+        filters: int = 32,
+        channels: int = 64,
+        activation: str = "relu",
+    ) -> None:
+        super().__init__()
+        if layers < 1 or not kernel_sizes or min(kernel_sizes) < 1:
+            raise InputError(
+                "MultiKernelLSTM, arguments 'layers' and 'kernel_sizes'",
+                expected="1 or more layers of one or more kernels",
+                got=f"{layers!r} and {kernel_sizes!r}",
+                do="start from the defaults",
+            )
+        self.convolutions = [
+            [keras.layers.Conv1D(filters, size, padding="causal", activation=activation) for size in kernel_sizes]
+            for _ in range(layers)
+        ]
+        self.joints = [keras.layers.Conv1D(channels, 1, activation=activation) for _ in range(layers)]
+        self.lstm = keras.layers.LSTM(units)
+
+    def build(self, x_shape: Sequence[int | None]) -> None:
+        """Make the weights."""
+        channels = 1 if len(x_shape) == 2 else x_shape[2]
+        for side_by_side, joint in zip(self.convolutions, self.joints, strict=True):
+            for convolution in side_by_side:
+                convolution.build((None, None, channels))
+            joint.build((None, None, sum(convolution.filters for convolution in side_by_side)))
+            channels = joint.filters
+        self.lstm.build((None, None, channels))
+
+    def call(self, x: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
+        # Causal windows end at their own step: padding on the right reaches no step of the series.
+        h = with_features(x)
+        for side_by_side, joint in zip(self.convolutions, self.joints, strict=True):
+            h = joint(tf.concat([convolution(h) for convolution in side_by_side], axis=-1))
+        return self.lstm(h, mask=mask)

@@ -1,0 +1,96 @@
+"""One summary network for several observables."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+import bayesinn as bi
+from bayesinn.errors import InputError
+from bayesinn.network import PosteriorNetwork
+from bayesinn.summaries.joint import disagreement, side_by_side
+
+tfd = tfp.distributions
+STEPS = 12
+
+
+@bi.simulator(
+    prior={"level": tfd.Normal(0.0, 1.0)},
+    context={"steps": tfd.FiniteDiscrete(tf.range(6, STEPS + 1), logits=tf.zeros(7))},
+    lengths={"padded": "steps", "also_padded": "steps"},
+)
+def series(parameters, context, seed):
+    noise = tf.random.stateless_normal((tf.shape(parameters["level"])[0], STEPS), seed)
+    mean = parameters["level"][:, None]
+    return {
+        "cases": mean + noise,
+        "number": parameters["level"],
+        "deaths": tf.stack([mean - noise, noise], axis=-1),
+        "short": mean + noise[:, :9],
+        "padded": mean + noise,
+        "also_padded": mean - noise,
+    }
+
+
+def test_series_with_the_same_steps_share_a_network_by_default():
+    posterior = bi.AmortizedPosterior(series)
+    assert list(posterior.summaries) == ["cases, deaths", "number", "short", "padded, also_padded"]
+
+
+def test_a_network_for_several_leaves_the_others_to_the_defaults():
+    posterior = bi.AmortizedPosterior(series, {"deaths,cases": bi.summaries.MLP(5), "short": None})
+    assert list(posterior.summaries) == ["deaths, cases", "number", "short", "padded, also_padded"]
+    assert isinstance(posterior.summaries["deaths, cases"], bi.summaries.MLP)
+
+
+def test_the_network_sees_channels_in_the_order_of_its_key():
+    class Spy(bi.summaries.Summary):
+        def call(self, x: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
+            self.seen, self.mask = x, mask
+            return tf.reshape(x, (2, -1))[:, :3]
+
+    network = PosteriorNetwork({"b, a": Spy(), "c": Spy()}, bi.flows.coupling(blocks=1))
+    one, two = tf.ones((2, 3)), tf.fill((2, 3, 2), 2.0)
+    mask = tf.constant([[True, True, False]] * 2)
+    inputs = {"a": one, "b": two, "c": one, "known": tf.zeros((2, 1))}
+    condition = network.condition(inputs, {"a": mask, "b": mask})
+    spy = network.summaries["b, a"]
+    np.testing.assert_array_equal(spy.seen, tf.concat([two, one[..., None]], axis=-1))
+    np.testing.assert_array_equal(spy.mask, mask)
+    np.testing.assert_array_equal(condition[0], [2.0, 2.0, 1.0, 1.0, 1.0, 1.0, 0.0])
+
+
+def test_training_saving_and_flags_of_a_shared_network(tmp_path):
+    posterior = bi.AmortizedPosterior(series, {"cases, deaths": bi.summaries.ConvLSTM(4, filters=(4,), lstm_units=4)})
+    posterior.fit(steps=4, batch_size=32, seed=1, progress=False)
+    data = series.sample(3, seed=2)
+    observed = {name: value for name, value in data.items() if name != "level"}
+    draws = posterior.sample(observed, draws=5, seed=3)["level"]
+    posterior.save(tmp_path / "posterior")
+    loaded = bi.load(tmp_path / "posterior", series)
+    np.testing.assert_array_equal(loaded.sample(observed, draws=5, seed=3)["level"], draws)
+
+
+@pytest.mark.parametrize(
+    ("names", "because"),
+    [
+        (["cases", "number"], "not all (steps,) or (steps, channels)"),
+        (["cases", "short"], "different numbers of steps"),
+        (["cases", "padded"], "steps counted by"),
+    ],
+)
+def test_what_cannot_stand_side_by_side_is_refused(names, because):
+    assert because in disagreement(names, series.observable_shapes, series.lengths)
+    with pytest.raises(InputError) as error:
+        bi.AmortizedPosterior(series, {", ".join(names): bi.summaries.ConvLSTM(4)})
+    assert because in str(error.value)
+
+
+def test_one_observable_is_left_as_it_is():
+    value = tf.ones((2, 3))
+    assert side_by_side([value]) is value
+
+
+def test_an_observable_in_two_networks_is_refused():
+    with pytest.raises(InputError, match="each once"):
+        bi.AmortizedPosterior(series, {"cases, deaths": bi.summaries.MLP(4), "cases": bi.summaries.MLP(4)})
