@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from bayesinn.diagnostics import compare
     from bayesinn.misspecified import misspecification
     from bayesinn.naming import Labels
+    from bayesinn.recommended import Recommended
     from bayesinn.saving import load
     from bayesinn.simulation.registry import available, get, register
     from bayesinn.simulation.simulator import Simulator, simulator
@@ -27,6 +28,7 @@ _MODULES = ("diagnostics", "flows", "inverse", "plots", "reference", "summaries"
 _NAMES = {
     "AmortizedPosterior": "bayesinn.amortizer",
     "Labels": "bayesinn.naming",
+    "Recommended": "bayesinn.recommended",
     "Simulator": "bayesinn.simulation.simulator",
     "available": "bayesinn.simulation.registry",
     "compare": "bayesinn.diagnostics",
@@ -42,6 +44,7 @@ _NAMES = {
 __all__ = [
     "AmortizedPosterior",
     "Labels",
+    "Recommended",
     "Simulator",
     "__version__",
     "available",

@@ -86,8 +86,8 @@ class AmortizedPosterior:
                 do="decorate the function with @bi.simulator, or fetch one with bi.get(name)",
             )
         self.simulator = simulator
-        self.summaries = choose_summaries(simulator, summary)
-        self.flow = choose_flow(flow)
+        self.summaries = choose_summaries(simulator, simulator.recommended.summary if summary is None else summary)
+        self.flow = choose_flow(simulator.recommended.flow if flow is None else flow)
         self.history = pd.DataFrame()
         self.training: dict[str, Any] = {}
         self._trained: _Trained | None = None
@@ -98,12 +98,12 @@ class AmortizedPosterior:
         *,
         steps: int | None = None,
         epochs: int | None = None,
-        batch_size: int = 256,
+        batch_size: int | None = None,
         seed: int = 0,
         validation: float | Mapping[str, Any] | None = None,
         patience: int | None = None,
         optimizer: keras.optimizers.Optimizer | None = None,
-        learning_rate: float = 5e-3,
+        learning_rate: float | None = None,
         clip_norm: float = 1.0,
         average: float = 0.999,
         callbacks: Sequence[keras.callbacks.Callback] = (),
@@ -123,10 +123,11 @@ class AmortizedPosterior:
         data : dict of name to array (n, ...)
             Simulations to train on, as :meth:`Simulator.sample` returns them: parameters, context and observables.
         steps : int
-            Weight updates; 5,000 by default online.
+            Weight updates; online, what the simulator recommends if left out, 5,000 if it doesn't.
         epochs : int
             Passes through ``data``, in place of ``steps``; 30 by default offline. Online, the number of reports.
         batch_size : int
+            What the simulator recommends if left out, 256 if it doesn't.
         seed : int
             Decides initial weights, simulations, shuffling and dropout.
         validation : float, or dict of name to array (m, ...)
@@ -136,6 +137,8 @@ class AmortizedPosterior:
         optimizer : Keras optimizer
             Adam by default, with ``learning_rate`` reached in a linear warm-up over 5 % of the steps (at most 500)
             and left on a cosine to zero.
+        learning_rate : float
+            What the simulator recommends if left out, 5e-3 if it doesn't.
         clip_norm : float
             Largest global norm of a gradient.
         average : float
@@ -164,6 +167,11 @@ class AmortizedPosterior:
         check_consistent(data, steps, epochs, validation, patience, checkpoint, resume)
         arrays, held_out = offline_arrays(self.simulator, data, validation, seed)
         rows = None if arrays is None else len(next(iter(arrays.values())))
+        recommended = self.simulator.recommended
+        if rows is None and steps is None:
+            steps = recommended.steps
+        batch_size = recommended.batch_size if batch_size is None else batch_size
+        learning_rate = recommended.learning_rate if learning_rate is None else learning_rate
         length = training_length(rows, steps, epochs, batch_size)
         # NumPy numbers as plain ones, which JSON files can hold.
         learning_rate, clip_norm, average = (

@@ -28,8 +28,13 @@ Output = Annotated[Path | None, typer.Option(help="Run folder to write. [default
 Data = Annotated[
     Path | None, typer.Option(help="Observation: .csv, .json or .npz. [default: what ships with the simulator]")
 ]
-Steps = Annotated[int, typer.Option(help="Training steps.", min=1)]
-BatchSize = Annotated[int, typer.Option(help="Simulations per step.", min=1)]
+Steps = Annotated[
+    int | None, typer.Option(help="Training steps. [default: the simulator's, else 5,000]", min=1, show_default=False)
+]
+Minutes = Annotated[float | None, typer.Option(help="Train for about so long, in place of --steps.", min=0.01)]
+BatchSize = Annotated[
+    int | None, typer.Option(help="Simulations per step. [default: the simulator's, else 256]", min=1)
+]
 Seed = Annotated[int, typer.Option(help="Decides every random number.", min=0)]
 Draws = Annotated[int, typer.Option(help="Posterior draws for the observation.", min=2)]
 Simulations = Annotated[int, typer.Option(help="Simulated observations to diagnose on.", min=20)]
@@ -43,19 +48,19 @@ _DIAGNOSIS_DRAWS = 250
 @app.command(name="list")
 def list_simulators() -> None:
     """List the registered simulators."""
-    import bayesinn as bi
+    from bayesinn.simulation.registry import descriptions
 
-    for name in bi.available():
-        summary = (bi.get(name).__doc__ or "").strip().partition("\n")[0]
-        typer.echo(f"{name:<16}{summary}")
+    for name, line in descriptions().items():
+        typer.echo(f"{name:<20}{line}")
 
 
 @app.command()
 def train(
     name: Name,
     output: Output = None,
-    steps: Steps = 5_000,
-    batch_size: BatchSize = 256,
+    steps: Steps = None,
+    minutes: Minutes = None,
+    batch_size: BatchSize = None,
     seed: Seed = 1,
     resume: Resume = False,
 ) -> None:
@@ -65,7 +70,7 @@ def train(
 
     simulator = bi.get(name)
     run = Run(output or Path("runs") / simulator.name)
-    run.train(simulator, steps=steps, batch_size=batch_size, seed=seed, resume=resume)
+    run.train(simulator, steps=steps, minutes=minutes, batch_size=batch_size, seed=seed, resume=resume)
     typer.echo(f"saved {run.folder}/posterior")
 
 
@@ -119,8 +124,9 @@ def run_all(
     name: Name,
     output: Output = None,
     data: Data = None,
-    steps: Steps = 5_000,
-    batch_size: BatchSize = 256,
+    steps: Steps = None,
+    minutes: Minutes = None,
+    batch_size: BatchSize = None,
     draws: Draws = 4_000,
     simulations: Simulations = 1_000,
     seed: Seed = 1,
@@ -134,7 +140,7 @@ def run_all(
     simulator = bi.get(name)
     observation = None if data is None else read_data(data)
     run = Run(output or Path("runs") / simulator.name)
-    posterior = run.train(simulator, steps=steps, batch_size=batch_size, seed=seed, resume=resume)
+    posterior = run.train(simulator, steps=steps, minutes=minutes, batch_size=batch_size, seed=seed, resume=resume)
     typer.echo("")
     diagnosis = run.diagnose(posterior, observation, simulations=simulations, draws=_DIAGNOSIS_DRAWS, seed=seed + 2)
     typer.echo(repr(diagnosis))

@@ -64,9 +64,9 @@ def choose_summaries(
     given = {joint_name(observables_of(key)): value for key, value in summary.items() if value is not None}
     # Conditions keep the order of the observables.
     chosen = _defaults(simulator, [name for name in observables if name not in observables_of(",".join(given))])
-    together = {**given, **chosen}
-    order = sorted(together, key=lambda key: min(observables.index(name) for name in observables_of(key)))
-    return {key: together[key] for key in order}
+    networks = {**given, **chosen}
+    order = sorted(networks, key=lambda key: min(observables.index(name) for name in observables_of(key)))
+    return {key: networks[key] for key in order}
 
 
 def _defaults(simulator: Simulator, observables: list[str]) -> dict[str, Summary]:

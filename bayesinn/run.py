@@ -11,6 +11,7 @@ report.html     verdict, tables and figures in one file
 
 from __future__ import annotations
 
+import time
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import arviz as az
+import keras
 import numpy as np
 import pandas as pd
 import xarray
@@ -37,6 +39,7 @@ from bayesinn.tables import posterior_table
 
 # Where the largest count is this many times the smallest positive one, a linear axis hides most of the data.
 _LOGARITHMIC_RATIO = 20.0
+_TRIAL_STEPS = 100
 
 
 @dataclass(frozen=True)
@@ -51,10 +54,31 @@ class Run:
     folder: Path
 
     def train(
-        self, simulator: Simulator, *, steps: int, batch_size: int, seed: int, resume: bool, progress: bool = True
+        self,
+        simulator: Simulator,
+        *,
+        seed: int,
+        resume: bool,
+        steps: int | None = None,
+        minutes: float | None = None,
+        batch_size: int | None = None,
+        progress: bool = True,
     ) -> AmortizedPosterior:
-        """Train with default networks; keeps checkpoints, the posterior and the history."""
+        """Train with the simulator's own networks and settings; keeps checkpoints, the posterior and the history.
+
+        ``minutes`` asks for as many steps as take about so long here, in place of ``steps``.
+        """
         posterior = AmortizedPosterior(simulator)
+        if minutes is not None:
+            if steps is not None or resume:
+                raise InputError(
+                    "Length of training",
+                    expected="either minutes, for a new run, or steps",
+                    got="minutes together with steps, or with a run to resume",
+                    do="resume with the number of steps that was printed",
+                )
+            steps = steps_in(minutes, simulator, batch_size)
+            print(f"{minutes:g} minutes are about {steps:,} steps")
         posterior.fit(
             steps=steps,
             batch_size=batch_size,
@@ -179,6 +203,26 @@ class Run:
         folder = self.folder / "figures"
         folder.mkdir(parents=True, exist_ok=True)
         plots.save(figure, folder / f"{name}.png")
+
+
+def steps_in(minutes: float, simulator: Simulator, batch_size: int | None = None) -> int:
+    """How many steps of training take so long on this machine, from a short trial."""
+    clock = _Clock()
+    trial = AmortizedPosterior(simulator)
+    trial.fit(steps=_TRIAL_STEPS, epochs=2, batch_size=batch_size, callbacks=[clock], progress=False)
+    # The first epoch is spent on compiling.
+    return max(1, round(60.0 * minutes * (_TRIAL_STEPS / 2) / (clock.times[1] - clock.times[0])))
+
+
+class _Clock(keras.callbacks.Callback):
+    """When each epoch ended."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.times: list[float] = []
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        self.times.append(time.monotonic())
 
 
 def _predictive(tree: xarray.DataTree, name: str, simulator: Simulator) -> plots.Canvas | None:

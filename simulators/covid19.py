@@ -24,6 +24,7 @@ import tensorflow as tf
 
 import bayesinn as bi
 from bayesinn.errors import InputError
+from simulators.covid19_networks import recommended
 from simulators.covid19_options import FIT_DAYS, GERMANY_POPULATION, SERIES, Covid19Options
 from simulators.covid19_prior import LABELS, UNITS, covid19_context, covid19_prior
 from simulators.covid19_reporting import expected_counts, log_density, simulate_counts
@@ -163,6 +164,7 @@ def covid19_model(
         on_nonfinite="redraw",
         observed=observed,
         log_likelihood=functools.partial(log_likelihood, options=options) if options.noise else None,
+        recommended=recommended(options),
     )(function)
 
 

@@ -1,4 +1,4 @@
-"""The SIR model of :mod:`simulators.sir` as a scientist may have it already: plain Python, one draw at a time."""
+"""The SIR model as a scientist may have it already: plain Python, one draw at a time."""
 
 from __future__ import annotations
 

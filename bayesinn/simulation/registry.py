@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import importlib.metadata
 import importlib.util
@@ -46,6 +47,24 @@ def register(simulator: Simulator) -> Simulator:
 def available() -> list[str]:
     """Names of all simulators that :func:`get` knows."""
     return sorted({*_registered, *(point.name for point in _entry_points())})
+
+
+def descriptions() -> dict[str, str]:
+    """A line about each simulator that :func:`get` knows.
+
+    For installed ones it is the first of their module, which is read but not imported: many simulators together would
+    take long to trace.
+    """
+    lines = {point.name: _first_line(point.module) for point in _entry_points()}
+    lines |= {name: (simulator.__doc__ or "").strip().partition("\n")[0] for name, simulator in _registered.items()}
+    return dict(sorted(lines.items()))
+
+
+def _first_line(module: str) -> str:
+    spec = importlib.util.find_spec(module)
+    if spec is None or spec.origin is None:
+        return "(not importable)"
+    return (ast.get_docstring(ast.parse(Path(spec.origin).read_text())) or "").partition("\n")[0]
 
 
 def get(name: str) -> Simulator:

@@ -13,6 +13,7 @@ import tensorflow_probability as tfp
 from bayesinn import seeds
 from bayesinn.errors import InputError, SimulatorError
 from bayesinn.naming import Labels
+from bayesinn.recommended import Recommended
 from bayesinn.simulation import checks
 from bayesinn.simulation.prior import Entry, Prior
 from bayesinn.simulation.python_engine import PythonEngine
@@ -41,6 +42,8 @@ class Simulator:
     log_likelihood, exact : functions or None
         ``log_likelihood(parameters, data)`` gives (n,) for parameters (n, *event) and one observation;
         ``exact(data, draws, seed)`` gives a dict of exact posterior draws (draws, *event) for one observation.
+    recommended : Recommended
+        Networks and training for those who choose none.
     """
 
     def __init__(
@@ -60,6 +63,7 @@ class Simulator:
         observed: Mapping[str, Any] | None = None,
         log_likelihood: Callable[..., Any] | None = None,
         exact: Callable[..., Arrays] | None = None,
+        recommended: Recommended | None = None,
     ) -> None:
         self.function = function
         self.name = name or function.__name__
@@ -70,6 +74,7 @@ class Simulator:
         self.lengths = dict(lengths or {})
         self.log_likelihood = log_likelihood
         self.exact = exact
+        self.recommended = recommended or Recommended()
         checks.check_declaration(self.name, function, engine, on_nonfinite, batched, self.context is not None)
         self.engine: TensorFlowEngine | PythonEngine
         if engine == "python":
@@ -189,6 +194,7 @@ def simulator(
     observed: Mapping[str, Any] | None = None,
     log_likelihood: Callable[..., Any] | None = None,
     exact: Callable[..., Arrays] | None = None,
+    recommended: Recommended | None = None,
 ) -> Callable[[Callable[..., Any]], Simulator]:
     """Turn a function into a :class:`Simulator`.
 
@@ -221,6 +227,8 @@ def simulator(
         Real data to ship with the simulator.
     log_likelihood, exact : functions
         See :class:`Simulator`. For comparing with exact answers.
+    recommended : Recommended
+        Networks and training that work well, for those who choose none.
 
     Examples
     --------
@@ -260,6 +268,7 @@ def simulator(
             observed=observed,
             log_likelihood=log_likelihood,
             exact=exact,
+            recommended=recommended,
         )
 
     return decorate

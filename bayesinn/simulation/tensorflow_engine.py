@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -73,12 +74,7 @@ class TensorFlowEngine:
             )
             return attempt + 1, tf.gather(candidates, order), failed, batch
 
-        nothing = tf.nest.map_structure(
-            lambda spec: tf.zeros((n, *spec.shape[1:]), spec.dtype),
-            tf.function(self._draw_once)
-            .get_concrete_function(tf.TensorSpec((), tf.int32), tf.TensorSpec((2,), tf.int32))
-            .structured_outputs[0],
-        )
+        nothing = tf.nest.map_structure(lambda spec: tf.zeros((n, *spec.shape[1:]), spec.dtype), self._specs)
         _, _, failed, (parameters, context, observables) = tf.while_loop(
             unfinished, fill, (tf.constant(0), tf.zeros((n,), tf.bool), tf.constant(0), nothing)
         )
@@ -94,6 +90,14 @@ class TensorFlowEngine:
         """As :meth:`simulate`, arrays in and out."""
         observables = self._compiled_simulate(dict(parameters), dict(context or {}), seed)
         return {name: value.numpy() for name, value in observables.items()}
+
+    @functools.cached_property
+    def _specs(self) -> tuple[Any, Any, Any]:
+        """Shapes and dtypes of parameters, context and observables."""
+        drawn = tf.function(self._draw_once).get_concrete_function(
+            tf.TensorSpec((), tf.int32), tf.TensorSpec((2,), tf.int32)
+        )
+        return drawn.structured_outputs[0]
 
     def _draw_once(self, n: int | tf.Tensor, seed: tf.Tensor) -> tuple[tuple[Any, Any, Any], tf.Tensor]:
         parameter_seed, context_seed, simulator_seed = seeds.split(seed, 3)

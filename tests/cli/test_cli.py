@@ -112,7 +112,7 @@ def test_list(bayesinn) -> None:
     assert answer.status == 0
     lines = dict(line.split(maxsplit=1) for line in answer.out.splitlines())
     assert {"linear", "gaussian", "sir", "sir_numpy"} <= set(lines)
-    assert lines["linear"] == "y = x1 + x2 + noise; one number observed, two wanted."
+    assert lines["linear"] == "The linear toy: a sum of two numbers is seen, and both are wanted."
 
 
 @pytest.mark.slow

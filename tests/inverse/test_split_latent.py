@@ -399,26 +399,30 @@ def test_equal_bits_in_a_fresh_process(tmp_path, fresh_python) -> None:
 # What training finds
 
 
+# Four blocks of two layers of 32: with three of one layer of 16, seeds 2 and 3 miss the covariance by 7 % after 2,000
+# steps, and with the likelihood objective by 29 %. About 23 and 9 seconds of one core.
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", [1])
-def test_training_solves_the_noise_free_toy(seed: int) -> None:
-    posterior = SplitLatent(slide_toy, chain=default_chain(3, (16,)))
-    posterior.fit(steps=600, batch_size=256, seed=seed, learning_rate=5e-3, progress=False)
-    # Measured with this seed: error 0.00000, correlation 0.99997, covariance within 2.8 %, sum within 0.0026.
-    # Seeds 2 and 3 are not there yet after 600 steps: correlation 0.983 and 0.957, covariance off by up to 14 %.
+@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize(("objective", "steps", "batch_size"), [("mmd", 1000, 500), ("likelihood", 2000, 256)])
+def test_training_solves_the_noise_free_toy(objective: str, steps: int, batch_size: int, seed: int) -> None:
+    posterior = SplitLatent(slide_toy, chain=default_chain(4, (32, 32)), objective=objective)
+    posterior.fit(steps=steps, batch_size=batch_size, seed=seed, learning_rate=5e-3, progress=False)
     check_toy(posterior)
 
 
 def check_toy(posterior: SplitLatent) -> None:
+    """Beside each bound, the worst that was measured over the three seeds, with "mmd" and with "likelihood"."""
     data = slide_toy.sample(5_000, seed=99)
     parameters = {name: data[name] for name in ("x1", "x2")}
     predicted = posterior.predict(parameters)["y"]
-    assert np.mean((predicted - data["y"]) ** 2) < 1e-3
+    assert np.mean((predicted - data["y"]) ** 2) < 1e-4  # 2e-6 and below 5e-7
     latent = posterior.latent(parameters)[:, 0]
-    assert abs(np.corrcoef(latent, (data["x1"] - data["x2"]) * ROOT_HALF)[0, 1]) > 0.99
+    assert abs(np.corrcoef(latent, (data["x1"] - data["x2"]) * ROOT_HALF)[0, 1]) > 0.999  # 0.99987 and 0.99988
     for y in (-2.0, 0.0, 1.5):
         draws = posterior.sample({"y": y}, draws=20_000, seed=1)
-        np.testing.assert_allclose(np.cov(draws["x1"], draws["x2"]), COVARIANCE, rtol=0.05)
+        np.testing.assert_allclose(np.cov(draws["x1"], draws["x2"]), COVARIANCE, rtol=0.05)  # 1.3 % and 1.7 %
+        # 0.0016 and 0.0284, of which the noise that the likelihood objective puts on y, 0.02 of its standard deviation,
+        # makes up 0.0283.
         assert np.sqrt(np.mean((draws["x1"] + draws["x2"] - y) ** 2)) < 0.05
 
 

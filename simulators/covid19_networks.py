@@ -1,0 +1,43 @@
+"""Networks for the Covid-19 model: the published architecture, and the lean one that is used by default."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import bayesinn as bi
+from bayesinn.flows import Flow, coupling
+from bayesinn.summaries import MLP, ConvLSTM, MultiKernelLSTM, Summary
+from simulators.covid19_options import Covid19Options
+
+
+def lean_networks(options: Covid19Options) -> tuple[dict[str, Summary], Flow]:
+    """One trunk for all series, and eight affine couplings.
+
+    Days are always the same, so that a multilayer perceptron may give each its own weights; where their number
+    varies, a Conv + LSTM strides over the series by weeks.
+    """
+    trunk: Summary = MLP(units=128, hidden=(512, 512))
+    if isinstance(options.days, tuple):
+        trunk = ConvLSTM(units=96, filters=(128,), kernel_size=7, stride=7, lstm_units=128)
+    return {", ".join(options.series): trunk}, coupling(blocks=8, hidden=(192, 192))
+
+
+def published_networks(series: Sequence[str] = ("confirmed", "recovered", "deaths")) -> tuple[dict[str, Summary], Flow]:
+    """The architecture of Radev et al. (2021): a branch for each series, and six affine couplings.
+
+    In place of two networks for log scales and shifts, as published, one with as many units has both as outputs.
+
+    Examples
+    --------
+    >>> summary, flow = published_networks()
+    >>> list(summary)
+    ['confirmed', 'recovered', 'deaths']
+    """
+    flow = coupling(blocks=6, hidden=(192, 192, 192), activation="elu", mixing="permutation", actnorm=False)
+    return {name: MultiKernelLSTM(units=64) for name in series}, flow
+
+
+def recommended(options: Covid19Options) -> bi.Recommended:
+    """The lean networks, with the training that was found to suit them."""
+    summary, flow = lean_networks(options)
+    return bi.Recommended(summary, flow, steps=30_000, batch_size=256, learning_rate=2e-3)
