@@ -13,6 +13,7 @@ from bayesinn.diagnostics.local import local_c2st
 from bayesinn.diagnostics.observation import ObservationDiagnosis
 from bayesinn.diagnostics.posterior_sbc import PosteriorSBCResult, posterior_sbc
 from bayesinn.diagnostics.predictive import PredictiveResult, predictive_checks
+from bayesinn.draws import simulated
 from bayesinn.errors import InputError
 from bayesinn.observations import check_observations
 
@@ -119,5 +120,5 @@ def _predictive(
     tree = posterior.infer(observed, draws=_PREDICTIVE_DRAWS, seed=seed)
     predicted = {str(name): value.values[0] for name, value in tree["posterior_predictive"].data_vars.items()}
     seen = {str(name): value.values for name, value in tree["observed_data"].data_vars.items()}
-    finite = all(np.isfinite(predicted[name][:, np.isfinite(value)]).all() for name, value in seen.items())
-    return predictive_checks(predicted, seen, level=level) if finite else None
+    replicated = simulated(predicted, seen, posterior.simulator.on_nonfinite)
+    return None if replicated is None else predictive_checks(replicated, seen, level=level)

@@ -28,7 +28,7 @@ from bayesinn import plots
 from bayesinn.amortizer import AmortizedPosterior
 from bayesinn.diagnosing import diagnose
 from bayesinn.diagnostics import Diagnosis
-from bayesinn.draws import FLAG_LEVEL
+from bayesinn.draws import FLAG_LEVEL, simulated
 from bayesinn.errors import InputError
 from bayesinn.plots.pairs import MOST_COLUMNS
 from bayesinn.reference import exact_draws
@@ -128,14 +128,17 @@ class Run:
         if len(table) > 1:
             shown = list(table.index)[:MOST_COLUMNS]
             self._save(plots.pairs(values, reference=exact, labels=simulator.labels, shown=shown), "pairs")
-        for name in simulator.observable_shapes:
-            figure = _predictive(tree, name, simulator)
-            if figure is None:
-                # The answer matters more than its picture: far out of distribution, simulations may well overflow.
-                warnings.warn(f"no figure of {name}: data simulated from the posterior are not finite", stacklevel=2)
+        observed = {str(name): value.values for name, value in tree["observed_data"].data_vars.items()}
+        predicted = {str(name): value.values[0] for name, value in tree["posterior_predictive"].data_vars.items()}
+        replicated = simulated(predicted, observed, simulator.on_nonfinite)
+        if replicated is None:
+            # The answer matters more than its picture: far out of distribution, simulations may well overflow.
+            warnings.warn("no predictive figures: data simulated from the posterior are not finite", stacklevel=2)
+        for name, seen in observed.items():
+            if replicated is None:
                 (self.folder / "figures" / f"predictive_{name}.png").unlink(missing_ok=True)
             else:
-                self._save(figure, f"predictive_{name}")
+                self._save(_predictive(replicated[name], seen, name, simulator), f"predictive_{name}")
         return tree, table
 
     def diagnose(
@@ -225,11 +228,7 @@ class _Clock(keras.callbacks.Callback):
         self.times.append(time.monotonic())
 
 
-def _predictive(tree: xarray.DataTree, name: str, simulator: Simulator) -> plots.Canvas | None:
-    predicted = np.asarray(tree["posterior_predictive"][name])[0]
-    observed = np.asarray(tree["observed_data"][name])
-    if not np.isfinite(predicted[:, np.isfinite(observed)]).all():
-        return None
+def _predictive(predicted: np.ndarray, observed: np.ndarray, name: str, simulator: Simulator) -> plots.Canvas:
     positive = observed[np.isfinite(observed) & (observed > 0)]
     wide = positive.size > 0 and not np.any(observed < 0) and positive.max() > _LOGARITHMIC_RATIO * positive.min()
     return plots.posterior_predictive(predicted, observed, name=name, labels=simulator.labels, logarithmic=bool(wide))

@@ -40,4 +40,4 @@ def published_networks(series: Sequence[str] = ("confirmed", "recovered", "death
 def recommended(options: Covid19Options) -> bi.Recommended:
     """The lean networks, with the training that was found to suit them."""
     summary, flow = lean_networks(options)
-    return bi.Recommended(summary, flow, steps=30_000, batch_size=256, learning_rate=2e-3)
+    return bi.Recommended(summary, flow, steps=40_000, batch_size=256, learning_rate=2e-3)

@@ -3,12 +3,16 @@
 Complete flows, for ``AmortizedPosterior(flow=...)``; each takes its dimensions from the first data it meets.
 
 =========================  ==========================================================================================
-:func:`coupling`           the usual choice: both directions in one pass; affine, or ``transform=Spline()`` for several
-                           modes and sharp edges
-:func:`autoregressive`     most flexible for its size; sampling takes one pass for each parameter
-:func:`hint`               couplings inside couplings: every parameter depends on every other within one block
-:func:`residual`           smooth densities; the inverse is found by iteration
+:func:`coupling`           the usual choice: both directions in one pass; affine, or with
+                           ``transform=Composed([Affine(), Spline()])`` for several modes, thin curves and sharp edges
+:func:`autoregressive`     with that transform the nearest to the exact density for its size; sampling takes one pass
+                           for each parameter
+:func:`hint`               couplings inside couplings: every parameter depends on nearly every other within one block,
+                           and both directions take one pass
+:func:`residual`           smooth densities only; the inverse is found by iteration, so that sampling is slow
 =========================  ==========================================================================================
+
+``paper_results/densities_2d`` has the numbers behind this: gaps to exact entropies, training time and speed.
 
 Their parts, to build one's own:
 

@@ -34,9 +34,10 @@ def coupling(
     hidden : sequence of int
         Units of the hidden layers in each subnet; there are two subnets in a block.
     transform : Transform, optional
-        What couplings do to each element: ``Affine()``, or ``Spline()`` for posteriors with several modes or sharp
-        edges. Left out, it is affine for two elements or more. A single element gets an affine map and a spline in
-        each block, because affine maps alone could only give a Gaussian.
+        What couplings do to each element: ``Affine()``, or for posteriors with several modes, thin curves or sharp
+        edges ``Composed([Affine(), Spline()])``. The affine part moves the box of the spline's knots to where the
+        posterior is, and does better than ``Spline()`` alone. Left out, it is affine for two elements or more. A single
+        element gets an affine map and a spline in each block, because affine maps alone could only give a Gaussian.
     mixing : {"orthogonal", "permutation", "householder", "lu"}
         How elements are mixed before each coupling: a fixed random rotation, a fixed random permutation, or a map that
         is learned. Prefer the permutation for hundreds of parameters.
