@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 
 class BayesinnError(Exception):
@@ -42,6 +42,29 @@ class InputError(BayesinnError, ValueError):
 
 class SimulatorError(BayesinnError, ValueError):
     """A simulator or its prior breaks the contract."""
+
+
+def check_choice(
+    subject: str,
+    value: object,
+    choices: Collection[object],
+    do: str = "choose one of them",
+    error: type[BayesinnError] = InputError,
+) -> None:
+    """Raise unless a value is one of the choices.
+
+    Examples
+    --------
+    >>> check_choice("Argument 'mixing'", "stir", ("permutation", "rotation"))
+    Traceback (most recent call last):
+    bayesinn.errors.InputError: Argument 'mixing'
+      expected: 'permutation' or 'rotation'
+      got:      'stir'
+      do this:  choose one of them
+    """
+    if value not in choices:
+        expected = " or ".join(map(repr, choices))
+        raise error(subject, expected=expected, got=repr(value), do=do)
 
 
 class TrainingError(BayesinnError, RuntimeError):

@@ -7,7 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from bayesinn.errors import InputError
+from bayesinn.errors import InputError, check_choice
 from bayesinn.flows.masked import MaskedNetwork
 from bayesinn.flows.subnet import Subnet
 from bayesinn.flows.transform_block import TransformBlock
@@ -69,13 +69,8 @@ class Autoregressive(TransformBlock):
         direction: str = "density",
     ) -> None:
         super().__init__(transform, hidden, activation, dropout)
-        if direction not in DIRECTIONS:
-            raise InputError(
-                "Autoregressive, argument 'direction'",
-                expected=" or ".join(repr(name) for name in DIRECTIONS),
-                got=f"{direction!r}",
-                do="choose the direction that shall take one pass: 'density' to train on simulations",
-            )
+        do = "choose the direction that shall take one pass: 'density' to train on simulations"
+        check_choice("Autoregressive, argument 'direction'", direction, DIRECTIONS, do)
         if transform is not None and not transform.elementwise:
             raise InputError(
                 "Autoregressive, argument 'transform'",

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
-from bayesinn.errors import InputError
+from bayesinn.errors import InputError, check_choice
 from bayesinn.flows.bijection import Bijection
 from bayesinn.flows.fixed_point import fixed_point, with_implicit_gradient
 from bayesinn.flows.lipschitz import LipschitzNetwork, check_lipschitz
@@ -120,13 +120,7 @@ class Residual(Bijection):
 
 
 def _check_arguments(log_det: str, terms: int, tolerance: float | None) -> None:
-    if log_det not in LOG_DETS:
-        raise InputError(
-            "Residual, argument 'log_det'",
-            expected=" or ".join(repr(name) for name in LOG_DETS),
-            got=f"{log_det!r}",
-            do="take 'exact' for up to a few tens of elements",
-        )
+    check_choice("Residual, argument 'log_det'", log_det, LOG_DETS, "take 'exact' for up to a few tens of elements")
     if terms < 1:
         raise InputError("Residual, argument 'terms'", expected="1 or more", got=f"{terms!r}", do="take 5")
     if tolerance is not None and not 0.0 < tolerance < 1.0:

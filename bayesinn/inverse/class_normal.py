@@ -8,7 +8,7 @@ import keras
 import tensorflow as tf
 
 from bayesinn.configuration import Configured
-from bayesinn.errors import InputError
+from bayesinn.errors import check_choice
 from bayesinn.flows.latents import SMALLEST_LOG_SCALE, floored, gaussian_log_probs, unfloored
 
 _MOMENTUM = 0.9
@@ -46,13 +46,7 @@ class ClassNormal(Configured, keras.layers.Layer):
 
     def __init__(self, scales: Literal["free", "batch", "unit"] = "free") -> None:
         super().__init__(autocast=False)
-        if scales not in ("free", "batch", "unit"):
-            raise InputError(
-                "ClassNormal, argument 'scales'",
-                expected="'free', 'batch' or 'unit'",
-                got=f"{scales!r}",
-                do="choose one of them",
-            )
+        check_choice("ClassNormal, argument 'scales'", scales, ("free", "batch", "unit"))
         self.scales = scales
 
     def build(self, classes: int, dimension: int) -> None:

@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 
 from bayesinn import seeds
-from bayesinn.errors import InputError
+from bayesinn.errors import check_choice
 from bayesinn.flows import Affine, Bijection, Chain, Coupling, Orthogonal, Permutation
 from bayesinn.flows.transforms import VolumePreserving
 
@@ -92,10 +92,7 @@ def mixed_sources(
     >>> data.x.shape, data.sources[:, 2:].std().round(3)
     ((100, 10), np.float64(0.01))
     """
-    if kind not in _KINDS:
-        raise InputError(
-            "Argument 'kind'", expected=" or ".join(map(repr, _KINDS)), got=repr(kind), do="choose one of them"
-        )
+    check_choice("Argument 'kind'", kind, _KINDS)
     generator = np.random.default_rng(seeds.entropy(seed, "prior"))
     means = generator.uniform(-5.0, 5.0, (CLASSES, SOURCES))
     scales = generator.uniform(0.5, 3.0, (CLASSES, SOURCES))

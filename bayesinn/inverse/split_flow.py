@@ -9,7 +9,7 @@ from typing import Literal
 import tensorflow as tf
 
 from bayesinn import seeds
-from bayesinn.errors import InputError
+from bayesinn.errors import InputError, check_choice
 from bayesinn.flows import Bijection, Flow
 from bayesinn.inverse.mmd import gaussian_weights, mmd_loss
 from bayesinn.inverse.split_losses import SplitLosses
@@ -114,10 +114,7 @@ class SplitFlow(Flow):
     ) -> None:
         super().__init__(chain)
         self.layout = SplitLayout(parameters, latent, observables, width)
-        if objective not in ("mmd", "likelihood"):
-            raise InputError(
-                "Argument 'objective'", expected="'mmd' or 'likelihood'", got=repr(objective), do="choose one of them"
-            )
+        check_choice("Argument 'objective'", objective, ("mmd", "likelihood"))
         self.objective = objective
         # Keras keeps the name `losses` for itself.
         self.split_losses = losses

@@ -41,8 +41,7 @@ def spectrum(values: np.ndarray | Mapping[str, np.ndarray], *, figure: Canvas | 
 
     References
     ----------
-    Sorrenson, Rother and Köthe (2020), Disentanglement by nonlinear ICA with general incompressible-flow networks
-    (GIN), arXiv:2001.04872.
+    That of :func:`bayesinn.inverse.gin`.
 
     Examples
     --------

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import tensorflow as tf
 
-from bayesinn.errors import InputError, SimulatorError
+from bayesinn.errors import InputError, SimulatorError, check_choice
 from bayesinn.simulation.prior import Prior
 from bayesinn.simulation.python_engine import PythonEngine
 from bayesinn.simulation.simulations import Simulations
@@ -30,13 +30,7 @@ def check_declaration(
         ("engine", engine, ("tensorflow", "python")),
         ("on_nonfinite", on_nonfinite, ("raise", "redraw")),
     ):
-        if value not in choices:
-            raise SimulatorError(
-                f"Option {option!r} of simulator {name!r}",
-                expected=" or ".join(map(repr, choices)),
-                got=repr(value),
-                do="choose one of them",
-            )
+        check_choice(f"Option {option!r} of simulator {name!r}", value, choices, error=SimulatorError)
     if batched and engine != "python":
         raise SimulatorError(
             f"Option 'batched' of simulator {name!r}",

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import keras
 import tensorflow as tf
 
-from bayesinn.errors import InputError
+from bayesinn.errors import check_choice
 from bayesinn.summaries.elements import POOLINGS, counts, pool, with_features, with_size
 from bayesinn.summaries.summary import Summary
 
@@ -55,13 +55,7 @@ class DeepSet(Summary):
         activation: str = "silu",
     ) -> None:
         super().__init__()
-        if pooling not in POOLINGS:
-            raise InputError(
-                "DeepSet, argument 'pooling'",
-                expected=" or ".join(repr(name) for name in POOLINGS),
-                got=f"{pooling!r}",
-                do="choose one of them",
-            )
+        check_choice("DeepSet, argument 'pooling'", pooling, POOLINGS)
         self.pooling = pooling
         self.activation = keras.activations.get(activation)
         self.element_layers = [keras.layers.Dense(count) for count in hidden]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from bayesinn.errors import InputError
+from bayesinn.errors import InputError, check_choice
 from bayesinn.flows.actnorm import ActNorm
 from bayesinn.flows.bijection import Bijection
 from bayesinn.flows.chain import Chain
@@ -44,13 +44,8 @@ def stack(
     blocks, mixing, actnorm, latent, reversible
         As for :func:`coupling`; without ``mixing``, nothing is mixed.
     """
-    if mixing is not None and mixing not in MIXINGS:
-        raise InputError(
-            f"{recipe}(), argument 'mixing'",
-            expected=" or ".join(repr(name) for name in MIXINGS),
-            got=f"{mixing!r}",
-            do="choose one of them",
-        )
+    if mixing is not None:
+        check_choice(f"{recipe}(), argument 'mixing'", mixing, MIXINGS)
     if isinstance(blocks, bool) or not isinstance(blocks, int) or blocks < 1:
         raise InputError(
             f"{recipe}(), argument 'blocks'", expected="1 or more", got=f"{blocks!r}", do="start with blocks=6"

@@ -6,7 +6,7 @@ import dataclasses
 
 import tensorflow as tf
 
-from bayesinn.errors import InputError
+from bayesinn.errors import InputError, check_choice
 from bayesinn.flows.transforms.soft_clamp import SHAPES, soft_clamp
 from bayesinn.flows.transforms.transform import Transform
 
@@ -50,13 +50,7 @@ class Affine(Transform):
                 got=f"{self.clamp!r}",
                 do="leave it at 1.9, or take 1 for very deep stacks and up to 4 for shallow ones",
             )
-        if self.clamping not in SHAPES:
-            raise InputError(
-                f"{type(self).__name__}, argument 'clamping'",
-                expected=" or ".join(repr(shape) for shape in SHAPES),
-                got=f"{self.clamping!r}",
-                do="choose one of them",
-            )
+        check_choice(f"{type(self).__name__}, argument 'clamping'", self.clamping, SHAPES)
 
     @property
     def parameters_per_element(self) -> int:
