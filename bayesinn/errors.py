@@ -63,7 +63,8 @@ def check_choice(
       do this:  choose one of them
     """
     if value not in choices:
-        expected = " or ".join(map(repr, choices))
+        *others, last = map(repr, choices)
+        expected = f"{', '.join(others)} or {last}" if others else last
         raise error(subject, expected=expected, got=repr(value), do=do)
 
 
