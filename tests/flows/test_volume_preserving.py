@@ -130,5 +130,5 @@ def test_a_volume_preserving_flow_spreads_a_gaussian_evenly_but_no_further() -> 
 def test_bad_arguments_are_explained() -> None:
     with pytest.raises(InputError, match="VolumePreserving, argument 'clamp'"):
         VolumePreserving(clamp=0.0)
-    with pytest.raises(InputError, match="'atan' or 'steep atan' or 'tanh'"):
+    with pytest.raises(InputError, match="'atan', 'steep atan' or 'tanh'"):
         Affine(clamping="relu")
