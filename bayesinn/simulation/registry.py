@@ -55,8 +55,8 @@ def descriptions() -> dict[str, str]:
     For installed ones it is the first of their module, which is read but not imported: many simulators together would
     take long to trace.
     """
-    lines = {point.name: _first_line(point.module) for point in _entry_points()}
-    lines |= {name: (simulator.__doc__ or "").strip().partition("\n")[0] for name, simulator in _registered.items()}
+    lines = {name: (simulator.__doc__ or "").strip().partition("\n")[0] for name, simulator in _registered.items()}
+    lines |= {point.name: _first_line(point.module) for point in _entry_points()}
     return dict(sorted(lines.items()))
 
 
