@@ -34,16 +34,14 @@ from bayesinn.training.step import TrainingModel
 tfd = tfp.distributions
 
 DIMENSIONS = (2, 16, 64)
-BATCH, DRAWS, STEPS_PER_CALL, ROUNDS = 256, 1_024, 20, 10
+BATCH, DRAWS, STEPS_PER_CALL, ROUNDS = 256, 1_024, 20, 7
 SEED = 1
 SPLINE = flows.Composed([flows.Affine(), flows.Spline()])
 SIZE = {"blocks": 6, "hidden": (128, 128)}
 FLOWS: dict[str, Callable[[], flows.Flow]] = {
     "affine coupling": lambda: flows.coupling(**SIZE),
     "spline coupling": lambda: flows.coupling(**SIZE, transform=SPLINE),
-    "affine hierarchical": lambda: flows.hint(**SIZE),
     "spline hierarchical": lambda: flows.hint(**SIZE, transform=SPLINE),
-    "affine autoregressive": lambda: flows.autoregressive(**SIZE),
     "spline autoregressive": lambda: flows.autoregressive(**SIZE, transform=SPLINE),
     "residual": lambda: flows.residual(blocks=10, hidden=(64, 64)),
 }
@@ -64,7 +62,7 @@ class Runner:
     """One flow of one dimension: many steps of training in a call, and many draws."""
 
     def __init__(self, make: Callable[[], flows.Flow], dimension: int, steps_per_call: int) -> None:
-        posterior = AmortizedPosterior(noisy_copy(dimension), flow=make())
+        posterior = AmortizedPosterior(noisy_copy(dimension), bi.summaries.Identity(), make())
         settings = TrainingSettings(100_000, 1_000, BATCH, SEED, 1e-3, 1.0, 0.999, None, "auto")
         learner, _ = posterior.new_learner(SEED, None)
         self.model = TrainingModel(learner, GraphSource(posterior.simulator, settings), settings)
@@ -75,10 +73,13 @@ class Runner:
         self.observation = tf.ones((1, dimension))
         self.step = tf.Variable(0)
 
+        # As Keras runs it.
+        train_step = tf.autograph.experimental.do_not_convert(self.model.train_step)
+
         @tf.function
         def train() -> tf.Tensor:
             for _ in tf.range(steps_per_call):
-                self.model.train_step((self.step.value(),))
+                train_step((self.step.value(),))
                 self.step.assign_add(1)
             return self.model.loss_mean.result()
 
@@ -118,7 +119,7 @@ def main() -> None:
     quick = parser.parse_args().quick
     rounds = 1 if quick else ROUNDS
     steps = 2 if quick else STEPS_PER_CALL
-    names = ("affine coupling", "residual") if quick else tuple(FLOWS)
+    names = ("affine coupling",) if quick else tuple(FLOWS)
     print(f"batch {BATCH}, {DRAWS} draws at once, one thread, seed {SEED}")
     print(f"{'parameters':<12}{'flow':<24}{'weights':>10}{'ms/step':>10}{'draws/s':>12}")
     for dimension in DIMENSIONS[: 1 if quick else None]:

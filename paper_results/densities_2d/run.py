@@ -30,6 +30,9 @@ SEED = 1
 FRESH_DRAWS = 100_000
 NOTHING = {"nothing": np.zeros(1, np.float32)}
 CELLS = 200
+# Log density of the prior where there is none: a posterior is zero outside its prior's support, and pictures are to
+# show what the network puts there.
+LOWEST = -100.0
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,20 @@ NETWORKS = (
     Network("spline hierarchical, 4 blocks", "hint", {"blocks": 4, **SPLINE}),
     Network("residual, 10 blocks", "residual", {"blocks": 10, "hidden": (64, 64)}, learning_rate=2e-3),
 )
+
+
+class Everywhere(PlaneDensity):
+    """The same draws, with a density that is nowhere zero."""
+
+    def __init__(self, density: PlaneDensity) -> None:
+        super().__init__(density.title, density.entropy_value, density.window)
+        self._density = density
+
+    def _sample_n(self, n: Any, seed: Any = None) -> tf.Tensor:
+        return self._density._sample_n(n, seed)
+
+    def _log_prob(self, x: tf.Tensor) -> tf.Tensor:
+        return tf.maximum(self._density.log_prob(x), LOWEST)
 
 
 def main() -> None:
@@ -106,7 +123,7 @@ def learn(network: Network, density: PlaneDensity, quick: bool) -> tuple[dict[st
     picture : array (cells, cells), the density that was learnt
     """
 
-    @bi.simulator(prior={"point": density}, name=density.title)
+    @bi.simulator(prior={"point": Everywhere(density)}, name=density.title)
     def blind(parameters: dict[str, tf.Tensor], seed: tf.Tensor) -> dict[str, tf.Tensor]:
         return {"nothing": tf.zeros((tf.shape(parameters["point"])[0], 1))}
 

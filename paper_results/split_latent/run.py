@@ -148,7 +148,7 @@ def one(values: Draws, index: int) -> Draws:
 @plots.style.styled
 def arms(answers: dict[str, Draws], hand: np.ndarray, shown: int = 150) -> Figure:
     """The arms of some draws of each answer, with the hand that was given."""
-    figure = Figure(figsize=(3.0 * len(answers), 3.3), layout="constrained")
+    figure = Figure(figsize=(3.0 * len(answers), 3.6), layout="constrained")
     axes = figure.subplots(1, len(answers), sharex=True, sharey=True)
     for ax, (name, draws) in zip(axes, answers.items(), strict=True):
         positions = kinematics.joints({key: value[:shown] for key, value in draws.items()})

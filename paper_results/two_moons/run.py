@@ -26,7 +26,7 @@ from bayesinn.diagnostics import c2st
 from simulators import two_moons
 
 SEED = 1
-STEPS, BATCH_SIZE, LEARNING_RATE = 8_000, 512, 5e-3
+STEPS, BATCH_SIZE, LEARNING_RATE = 10_000, 512, 5e-3
 FRESH_SIMULATIONS, DRAWS = 50_000, 10_000
 # Observations 1 to 5 of the benchmark.
 OBSERVATIONS = (
@@ -43,7 +43,7 @@ NAMES = ("theta1", "theta2")
 
 def network() -> flows.Flow:
     """Spline couplings that first move and zoom: the crescents are a tenth as wide as the prior."""
-    transform = flows.Composed([flows.Affine(), flows.Spline(bins=8)])
+    transform = flows.Composed([flows.Affine(), flows.Spline(bins=16)])
     return flows.coupling(blocks=6, hidden=(64, 64), transform=transform)
 
 
@@ -116,13 +116,21 @@ def reference_draws(folder: Path, number: int) -> np.ndarray:
 
 
 def draw(ours: list[np.ndarray], exact: list[np.ndarray]) -> Figure:
-    """Draws for each observation: exact above, ours below."""
-    figure = Figure(figsize=(2.2 * len(ours), 4.6), layout="constrained")
-    grid = figure.subplots(2, len(ours), sharex="col", sharey="col", squeeze=False)
+    """Draws for each observation, in the whole prior and near one of the crescents: exact above, ours below."""
+    figure = Figure(figsize=(2.2 * len(ours), 4.7), layout="constrained")
+    grid = figure.subplots(2, len(ours), squeeze=False)
     for column, both in enumerate(zip(exact, ours, strict=True)):
+        # The crescents lie on either side of the diagonal theta1 + theta2 = 0; the upper one fills the window.
+        upper = both[0][both[0].sum(axis=1) > 0.0]
+        middle, half = (upper.max(axis=0) + upper.min(axis=0)) / 2.0, 0.7 * np.ptp(upper, axis=0).max()
         for ax, points, kind in zip(grid[:, column], both, ("exact", "ours"), strict=True):
-            ax.plot(*points[:2_000].T, ".", markersize=1.0, color="black")
-            ax.set(title=f"{column + 1}, {kind}", aspect="equal")
+            ax.plot(*points.T, ".", markersize=1.0, color="black", alpha=0.4)
+            ax.set_title(f"observation {column + 1}, {kind}", fontsize=9)
+            ax.set(xlim=middle[0] + half * np.array([-1, 1]), ylim=middle[1] + half * np.array([-1, 1]))
+            ax.set(aspect="equal", xticks=[], yticks=[])
+            inset = ax.inset_axes((0.02, 0.02, 0.3, 0.3))
+            inset.plot(*points[:500].T, ".", markersize=0.5, color="black")
+            inset.set(xlim=(-1, 1), ylim=(-1, 1), xticks=[], yticks=[])
     return figure
 
 

@@ -1,0 +1,89 @@
+"""Simulation-based calibration and coverage of each trained posterior."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from shared import LABELS, SEED, Study
+
+from bayesinn import plots
+from bayesinn.diagnostics import NOMINAL, coverage, sbc
+
+DATA_SETS, DRAWS = 5_000, 250
+_CHANCE_REPETITIONS = 200
+
+
+def run(study: Study) -> None:
+    """Simulate, infer, rank; for all posteriors that are there."""
+    verdicts, levels = [], []
+    for name, posterior in study.posteriors(*(["covid19"] if study.quick else LABELS)).items():
+        simulator, size = posterior.simulator, study.size(DATA_SETS, 100)
+        simulations = simulator.sample(size, seed=SEED + 2)
+        data = {key: simulations[key] for key in (*simulator.observable_shapes, *simulator.context_names)}
+        draws = dict(posterior.sample(data, draws=study.size(DRAWS, 20), seed=SEED + 3))
+        draws = {key: draws[key] for key in list(draws)[: study.size(len(draws), 6)]}
+        truth = {key: simulations[key] for key in draws}
+        ranks, covered = sbc(truth, draws, seed=SEED), coverage(truth, draws, seed=SEED)
+        errors = 100.0 * (covered.empirical - covered.nominal[:, None])
+        for index, column in enumerate(ranks.columns):
+            verdicts.append(
+                {
+                    "posterior": LABELS[name],
+                    "parameter": column,
+                    "p_value": ranks.p_value[index],
+                    "inside_99_band": bool(ranks.inside[index]),
+                    "reading": ranks.reading[index],
+                    "largest_coverage_error_points": errors[np.argmax(np.abs(errors[:, index])), index],
+                }
+            )
+            levels.append(
+                {"posterior": LABELS[name], "parameter": column}
+                | {f"{level:.0%}": error for level, error in zip(NOMINAL, errors[:, index], strict=True)}
+            )
+        for kind, figure in (
+            ("sbc", plots.ecdf(ranks, labels=simulator.labels)),
+            ("coverage", plots.coverage(covered, labels=simulator.labels)),
+        ):
+            plots.save(figure, study.target / f"{kind}{name.removeprefix('covid19')}.png")
+    if verdicts:
+        table = pd.DataFrame(verdicts)
+        study.write(table, "calibration")
+        errors_by_level = pd.DataFrame(levels)
+        errors_by_level.to_csv(study.target / "coverage_errors.csv", index=False, float_format="%.3f")
+        study.write(summary(table, errors_by_level, study), "calibration_summary")
+
+
+def summary(table: pd.DataFrame, errors_by_level: pd.DataFrame, study: Study) -> pd.DataFrame:
+    """One row a posterior: parameters inside the band, and coverage errors, the largest beside what chance gives."""
+    rows = []
+    for label, part in table.groupby("posterior", sort=False):
+        worst = part.loc[part["largest_coverage_error_points"].abs().idxmax()]
+        rows.append(
+            {
+                "posterior": label,
+                "data_sets": study.size(DATA_SETS, 100),
+                "draws": study.size(DRAWS, 20),
+                "inside_99_band": f"{part['inside_99_band'].sum()} of {len(part)}",
+                "outside": ", ".join(part.loc[~part["inside_99_band"], "parameter"]),
+                "largest_coverage_error_points": abs(worst["largest_coverage_error_points"]),
+                "of": worst["parameter"],
+                "mean_error_at_worst_level": errors_by_level[errors_by_level["posterior"] == label]
+                .drop(columns=["posterior", "parameter"])
+                .abs()
+                .mean()
+                .max(),
+                "of_a_right_posterior": largest_by_chance(study.size(DATA_SETS, 100), len(part)),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def largest_by_chance(data_sets: int, parameters: int) -> float:
+    """The largest coverage error in points that a right posterior has in the mean: independent uniform ranks."""
+    generator = np.random.default_rng(SEED)
+    largest = []
+    for _ in range(_CHANCE_REPETITIONS):
+        counts = np.diff([0.0, *NOMINAL, 1.0])
+        inside = np.cumsum(generator.multinomial(data_sets, counts, size=parameters), axis=1)[:, :-1]
+        largest.append(100.0 * np.max(np.abs(inside / data_sets - np.array(NOMINAL))))
+    return float(np.mean(largest))

@@ -1,0 +1,170 @@
+"""The exact posterior, by tempered sequential Monte Carlo: for Germany twice, and for twenty simulated data sets.
+
+With the regular noise alone. The published noise has atoms, where the exact posterior is another one than that which
+any network can learn from simulations; see README.md.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import time
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from published import GERMANY
+from shared import SEED, Study, largest_differences
+
+import bayesinn as bi
+from bayesinn import plots
+from bayesinn.plots.style import BLUE, ORANGE
+from simulators.covid19 import germany
+
+NAME = "covid19_regular"
+GERMANY_SEEDS, DATA_SETS, DATA_SEED = (1, 2), 20, 1
+KEPT_GERMANY, KEPT = 3_000, 1_000
+DRAWS = 10_000
+_QUICK = {"particles": 100, "moves": 3, "most_moves": 3, "final_moves": 3, "ess": 0.05, "xla": False}
+
+
+def run(study: Study) -> None:
+    """Sample what isn't there yet, compare, draw figures."""
+    jobs = [(f"germany_seed{seed}", germany(), seed, KEPT_GERMANY) for seed in GERMANY_SEEDS]
+    # In quick mode a model that is there anyway stands in.
+    name = "covid19" if study.quick else NAME
+    simulations = bi.get(name).sample(DATA_SETS, seed=DATA_SEED)
+    observables = tuple(bi.get(name).observable_shapes)
+    jobs += [
+        (f"simulated_{number:02d}", {key: simulations[key][number] for key in observables}, SEED, KEPT)
+        for number in range(study.size(DATA_SETS, 1))
+    ]
+    folder = study.target / "exact_draws"
+    folder.mkdir(exist_ok=True)
+    missing = [job for job in jobs if not (folder / f"{job[0]}.npz").is_file()]
+    for key, seconds in _sample_all(name, missing, folder, study):
+        print(f"  {key}: {seconds / 60:.1f} minutes of processor time", flush=True)
+    _compare(study, {key: data for key, data, *_ in jobs}, folder)
+
+
+def germany_draws(study: Study) -> dict[str, np.ndarray] | None:
+    """Exact draws for Germany of both runs together; None, with a message, where the stage hasn't run."""
+    files = [study.target / "exact_draws" / f"germany_seed{seed}.npz" for seed in GERMANY_SEEDS]
+    if not all(file.is_file() for file in files):
+        print("  no exact draws for Germany yet: run --only exact; columns of the exact posterior are left out")
+        return None
+    runs = [_read(file)[0] for file in files]
+    return {name: np.concatenate([draws[name] for draws in runs]) for name in GERMANY}
+
+
+def _sample_all(
+    name: str, jobs: list[tuple[str, Any, int, int]], folder: Path, study: Study
+) -> Iterator[tuple[str, float]]:
+    settings = _QUICK if study.quick else {}
+    if study.jobs == 1:
+        for job in jobs:
+            yield job[0], sample(name, *job, folder, settings)
+        return
+    # For the workers, which are new processes: TensorFlow doesn't survive a fork.
+    os.environ |= {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(study.jobs, context) as pool:
+        futures = {pool.submit(sample, name, *job, folder, settings): job[0] for job in jobs}
+        for future in as_completed(futures):
+            yield futures[future], future.result()
+
+
+def sample(
+    name: str, key: str, data: dict[str, np.ndarray], seed: int, kept: int, folder: Path, settings: dict[str, Any]
+) -> float:
+    """Draw from one posterior into a file; the seconds of processor time, compilation included where it was needed."""
+    clock, processor = time.monotonic(), time.process_time()
+    result = bi.reference.tempered_smc(bi.get(name), data, seed=seed, progress=False, **settings)
+    seconds = time.process_time() - processor
+    draws = result.draws(kept, seed)
+    # Whole or not at all: a file that is there is not drawn again.
+    unfinished = folder / f"{key}.unfinished.npz"
+    np.savez_compressed(
+        unfinished,
+        **{parameter: values.astype(np.float32) for parameter, values in draws.items()},
+        _log_evidence=result.log_evidence,
+        _processor_seconds=seconds,
+        _seconds=time.monotonic() - clock,
+        _correlation_left=float(result.correlations[-1]),
+    )
+    unfinished.replace(folder / f"{key}.npz")
+    return seconds
+
+
+def _read(file: Path) -> tuple[dict[str, np.ndarray], dict[str, float]]:
+    """Draws, and what is known about the run."""
+    with np.load(file) as arrays:
+        draws = {name: arrays[name] for name in arrays.files if not name.startswith("_")}
+        return draws, {name[1:]: float(arrays[name]) for name in arrays.files if name.startswith("_")}
+
+
+def _compare(study: Study, data: dict[str, Any], folder: Path) -> None:
+    posterior = study.posterior("covid19" if study.quick else NAME)
+    runs = {key: _read(folder / f"{key}.npz") for key in data}
+    rows, by_parameter = [], {}
+    first, second = (runs[f"germany_seed{seed}"][0] for seed in GERMANY_SEEDS)
+    by_parameter["between two exact runs for Germany"] = largest_differences(first, second)
+    if posterior is not None:
+        for key, (exact, facts) in runs.items():
+            draws = posterior.sample(data[key], draws=study.size(DRAWS, 100), seed=SEED)
+            differences = by_parameter[key] = largest_differences(draws, exact)
+            sds = {name: values.std() for name, values in exact.items()}
+            shifts = pd.Series({name: (draws[name].mean() - exact[name].mean()) / sds[name] for name in exact})
+            ratios = pd.Series({name: draws[name].std() / sds[name] for name in exact})
+            rows.append(
+                {
+                    "data": key,
+                    "mean_ks": differences.mean(),
+                    "worst_ks": differences.max(),
+                    "worst_parameter": differences.idxmax(),
+                    "ks_of_right_draws": _by_chance(len(next(iter(exact.values()))), study.size(DRAWS, 100)),
+                    "mean_shift_sds": shifts.abs().mean(),
+                    "worst_shift_sds": shifts.abs().max(),
+                    "smallest_sd_ratio": ratios.min(),
+                    "largest_sd_ratio": ratios.max(),
+                    "out_of_distribution_p": float(draws.p_value),
+                    **facts,
+                }
+            )
+        study.write(pd.DataFrame(rows), "exact")
+    table = pd.DataFrame(by_parameter).rename_axis("parameter").reset_index()
+    table.to_csv(study.target / "exact_by_parameter.csv", index=False, float_format="%.4g")
+    differences = by_parameter["between two exact runs for Germany"]
+    print(f"  two exact runs for Germany: mean KS {differences.mean():.3f}, worst {differences.max():.3f}")
+    _amortization(study, posterior, [facts for _, facts in runs.values()])
+
+
+def _by_chance(first: int, second: int) -> float:
+    """Mean of the statistic for draws of the same law: that of Kolmogorov's distribution, sqrt(pi / 2) log 2."""
+    return float(np.sqrt(np.pi / 2) * np.log(2) * np.sqrt(1 / first + 1 / second))
+
+
+def _amortization(study: Study, posterior: bi.AmortizedPosterior | None, facts: list[dict[str, float]]) -> None:
+    """Minutes of processor time against the number of data sets."""
+    if posterior is None or "processor_minutes" not in posterior.training:
+        return
+    each = float(np.median([fact["processor_seconds"] for fact in facts])) / 60
+    posterior.sample(germany(), draws=study.size(DRAWS, 100), seed=SEED)
+    started = time.process_time()
+    posterior.sample(germany(), draws=study.size(DRAWS, 100), seed=SEED + 1)
+    ours = (time.process_time() - started) / 60
+    training = float(posterior.training["processor_minutes"])
+    row = {"training_minutes": training, "amortized_minutes_each": ours, "exact_minutes_each": each}
+    study.write(pd.DataFrame([row | {"break_even_data_sets": training / (each - ours)}]), "amortization")
+    counts = np.geomspace(1, 1_000, 50)
+    figure = Figure(figsize=(6, 4), layout="constrained")
+    ax = figure.add_subplot()
+    ax.loglog(counts, training + ours * counts, color=BLUE, label="amortized, training included")
+    ax.loglog(counts, each * counts, color=ORANGE, label="exact, tempered SMC")
+    ax.set(xlabel="data sets", ylabel="processor time [minutes]")
+    ax.legend(frameon=False)
+    plots.save(figure, study.target / "amortization.png")

@@ -1,0 +1,137 @@
+"""Posterior predictive of the 81 days of the fit, and the forecast of the 21 days after."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import tensorflow as tf
+from matplotlib.axes import Axes
+from matplotlib.dates import DateFormatter, MonthLocator
+from matplotlib.figure import Figure
+from published import CUMULATIVE, INFEASIBLE
+from shared import LABELS, SEED, Arrays, Study, options_of
+
+from bayesinn import plots
+from bayesinn.plots.style import BLACK, BLUE, GREY
+from simulators.covid19 import germany
+from simulators.covid19_options import FIT_DAYS, Covid19Options
+from simulators.covid19_reporting import simulate_counts
+
+DRAWS, DAYS = 5_000, 102
+BANDS = (0.95, 0.90, 0.50)
+ROWS = {"20 May": 79, "11 June": 101}
+_SHADES = {0.95: 0.2, 0.90: 0.3, 0.50: 0.55}
+_FIRST_DAY = "2020-03-02"
+
+
+def run(study: Study) -> None:
+    """Simulate on, count, tabulate, draw."""
+    shares, cumulative = [], []
+    for name, posterior in study.posteriors("covid19", "covid19_regular").items():
+        draws = posterior.sample(germany(), draws=study.size(DRAWS, 200), seed=SEED)
+        predicted, infeasible = predict(draws, options_of(name), DAYS)
+        observed = germany(DAYS)
+        for days, part in (("fit", slice(0, FIT_DAYS)), ("forecast", slice(FIT_DAYS, DAYS))):
+            for series in (*predicted, "all"):
+                inside = {
+                    band: [
+                        _inside(predicted[key][:, part], observed[key][part], band)
+                        for key in predicted
+                        if series in (key, "all")
+                    ]
+                    for band in BANDS
+                }
+                row: dict[str, object] = {"posterior": LABELS[name], "days": days, "series": series}
+                row["values"] = sum(map(len, inside[0.5]))
+                row |= {f"inside {band:.0%}": float(np.mean(inside[band])) for band in BANDS[::-1]}
+                row |= {"infeasible draws": infeasible, "infeasible, published": INFEASIBLE}
+                shares.append(row)
+        for (series, date), (seen, *numbers) in CUMULATIVE.items():
+            totals = predicted[series].cumsum(axis=1)[:, ROWS[date]]
+            row = {
+                "posterior": LABELS[name],
+                "series": series,
+                "to": date,
+                "observed": int(observed[series][: ROWS[date] + 1].sum()),
+            }
+            if row["observed"] != seen:
+                raise ValueError(f"{series} to {date}: the data have {row['observed']}, the published table {seen}")
+            row |= {"published: median": numbers[0], "median": float(np.median(totals))}
+            for index, band in enumerate(BANDS[::-1]):
+                low, high = _interval(totals, band)
+                row[f"published: {band:.0%}"] = f"{numbers[1 + 2 * index]:,} to {numbers[2 + 2 * index]:,}"
+                row[f"{band:.0%}"] = f"{low:,.0f} to {high:,.0f}"
+            cumulative.append(row)
+        figure = draw(predicted, observed)
+        plots.save(figure, study.target / f"forecast{'' if name == 'covid19' else '_regular'}.png")
+    if shares:
+        study.write(pd.DataFrame(shares), "forecast")
+        study.write(pd.DataFrame(cumulative), "forecast_cumulative")
+
+
+def predict(
+    draws: Arrays, options: Covid19Options, days: int, population: float | None = None
+) -> tuple[dict[str, np.ndarray], float]:
+    """Counts (m, days) simulated with noise from draws (n,), and the share of draws that the constraints rule out."""
+    known = options.population if population is None else population
+    tensors = {name: tf.constant(np.asarray(values, np.float32)) for name, values in draws.items()}
+    compiled = _simulate(replace(options, days=days))
+    counts = {name: values.numpy() for name, values in compiled(tensors, tf.constant(known, tf.float32)).items()}
+    feasible = np.all([np.isfinite(values).all(axis=1) for values in counts.values()], axis=0)
+    return {name: values[feasible] for name, values in counts.items()}, float(1.0 - feasible.mean())
+
+
+@functools.cache
+def _simulate(options: Covid19Options) -> Callable[..., dict[str, tf.Tensor]]:
+    def simulate(parameters: dict[str, tf.Tensor], population: tf.Tensor) -> dict[str, tf.Tensor]:
+        return simulate_counts(parameters, {"population": population}, tf.constant([SEED, 0]), options)
+
+    return tf.function(simulate, autograph=False)
+
+
+def draw(predicted: Arrays, observed: Arrays) -> Figure:
+    """Daily counts to the left, totals to the right."""
+    figure = Figure(figsize=(11, 9), layout="constrained")
+    for row, (name, values) in enumerate(predicted.items()):
+        for column, totals in enumerate((False, True)):
+            ax = figure.add_subplot(3, 2, 2 * row + column + 1)
+            seen = observed[name].cumsum() if totals else observed[name]
+            fan(ax, values.cumsum(axis=1) if totals else values, seen, FIT_DAYS)
+            ax.set_title(f"{name}, {'total' if totals else 'new per day'}")
+            if row == column == 0:
+                ax.legend(frameon=False, fontsize=8)
+            if not totals:
+                # A few heavy-tailed draws would flatten all else.
+                ax.set_ylim(
+                    min(0.0, 1.1 * seen.min()), 1.15 * max(seen.max(), np.quantile(values, 0.975, axis=0).max())
+                )
+    return figure
+
+
+def fan(ax: Axes, values: np.ndarray, observed: np.ndarray, fitted: int) -> None:
+    """Bands of values (draws, days) with their median, and what was observed, before and after the fit's last day."""
+    dates = np.datetime64(_FIRST_DAY) + np.arange(values.shape[1])
+    for band in BANDS:
+        low, high = _interval(values, band)
+        ax.fill_between(dates, low, high, color=BLUE, alpha=_SHADES[band], linewidth=0, label=f"{band:.0%}")
+    ax.plot(dates, np.median(values, axis=0), color=BLUE, linewidth=1.2, label="median")
+    ax.plot(dates[:fitted], observed[:fitted], ".", color=BLACK, markersize=3, label="observed, fitted")
+    ax.plot(dates[fitted:], observed[fitted:], "x", color=BLACK, markersize=3, label="observed, held out")
+    ax.axvline(dates[fitted], color=GREY, linewidth=0.8, linestyle=":")
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.xaxis.set_major_locator(MonthLocator())
+    ax.xaxis.set_major_formatter(DateFormatter("%b"))
+
+
+def _interval(values: np.ndarray, band: float) -> tuple[np.ndarray, np.ndarray]:
+    low, high = np.quantile(values, [0.5 - 0.5 * band, 0.5 + 0.5 * band], axis=0)
+    return low, high
+
+
+def _inside(values: np.ndarray, observed: np.ndarray, band: float) -> np.ndarray:
+    low, high = _interval(values, band)
+    return (low <= observed) & (observed <= high)

@@ -1,0 +1,167 @@
+"""The tables of README.md, filled in from the results that are there."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+from train import FOLDERS, HERE
+
+_BLOCK = re.compile(r"(<!-- (\w+): filled in by run\.py -->\n).*?(<!-- end -->)", re.DOTALL)
+_MISSING = "*This stage has not run yet.*\n"
+
+
+def fill(target: Path) -> None:
+    """Write README.md into a folder of results: this folder's text, with the tables of those results."""
+    text = (HERE / "README.md").read_text()
+
+    def block(match: re.Match[str]) -> str:
+        figures = {file: text for file, text in _FIGURES.get(match[2], {}).items() if (target / file).is_file()}
+        shown = [f"![{text}]({file})\n" for file, text in figures.items()]
+        return "\n".join([match[1], _TABLES[match[2]](target), *shown, match[3]])
+
+    (target / "README.md").write_text(_BLOCK.sub(block, text))
+
+
+def _table(name: str, columns: dict[str, str] | None = None, digits: int = 3) -> Callable[[Path], str]:
+    """Of a CSV file, some columns under new names."""
+
+    def table(target: Path) -> str:
+        if not (target / f"{name}.csv").is_file():
+            return _MISSING
+        values = pd.read_csv(target / f"{name}.csv", keep_default_na=False)
+        if columns is not None:
+            values = values[[column for column in columns if column in values]].rename(columns=columns)
+        return _markdown(values, digits)
+
+    return table
+
+
+def _results(target: Path) -> str:
+    """Median (MAP) [95 % interval] of each parameter, a column for each posterior."""
+    if not (target / "results.csv").is_file():
+        return _MISSING
+    results = pd.read_csv(target / "results.csv")
+    shown = {"parameter": results["parameter"]}
+    for label in dict.fromkeys(column.partition(":")[0] for column in results.columns.drop("parameter")):
+        own = results[[f"{label}: {name}" for name in ("median", "MAP", "2.5 %", "97.5 %")]].to_numpy()
+        shown[label] = [f"{a:.3g} ({b:.3g}) [{c:.3g}, {d:.3g}]" for a, b, c, d in own]
+    return _markdown(pd.DataFrame(shown))
+
+
+def _acceptance(target: Path) -> str:
+    """A row a check, a column a posterior."""
+    if not (target / "acceptance.csv").is_file():
+        return _MISSING
+    table = pd.read_csv(target / "acceptance.csv")
+    verdicts = table["found"] + table["passed"].map({"yes": "", "no": " (**no**)"})
+    shown = table.assign(found=verdicts).pivot(index=["check", "asked"], columns="posterior", values="found")
+    order = list(dict.fromkeys(zip(table["check"], table["asked"], strict=True)))
+    return _markdown(shown.loc[order, list(dict.fromkeys(table["posterior"]))].reset_index())
+
+
+def _training(target: Path) -> str:
+    """How the negative log density of held-out simulations fell."""
+    histories = {}
+    for name in FOLDERS:
+        file = target / f"history_{name}.csv"
+        if file.is_file():
+            histories[name] = pd.read_csv(file)
+    if not histories:
+        return _MISSING
+    rows = []
+    for name, history in histories.items():
+        last, half = history.iloc[-1], history.iloc[(history["step"] - 0.75 * history["step"].iloc[-1]).abs().argmin()]
+        rows.append(
+            {
+                "simulator": name,
+                "steps": f"{int(last['step']):,}",
+                "simulations": f"{int(last['simulations']):,}",
+                "minutes": f"{last['minutes']:.1f}",
+                "of processor time": f"{last['processor_minutes']:.1f}",
+                "held-out NLL before": f"{history['held_out_nll'].iloc[0]:.2f}",
+                "after": f"{last['held_out_nll']:.3f} ± {last['standard_error']:.3f}",
+                "gained in the last quarter": f"{half['held_out_nll'] - last['held_out_nll']:.3f}",
+            }
+        )
+    return _markdown(pd.DataFrame(rows))
+
+
+def _exact(target: Path) -> str:
+    """Mean and worst of what exact.csv has a row each for."""
+    if not (target / "exact.csv").is_file():
+        return _MISSING
+    table = pd.read_csv(target / "exact.csv")
+    real = table["data"].str.startswith("germany")
+    parts = {"Germany, each exact run": table[real], f"{(~real).sum()} simulated data sets": table[~real]}
+    rows = []
+    for label, part in parts.items():
+        rows.append(
+            {
+                "data": label,
+                "mean KS": part["mean_ks"].mean(),
+                "KS of right draws": part["ks_of_right_draws"].mean(),
+                "worst KS": part["worst_ks"].max(),
+                "of": part.loc[part["worst_ks"].idxmax(), "worst_parameter"],
+                "mean shift [sd]": part["mean_shift_sds"].mean(),
+                "sd ratio": f"{part['smallest_sd_ratio'].min():.2f} to {part['largest_sd_ratio'].max():.2f}",
+                "minutes of processor time each": part["processor_seconds"].median() / 60,
+            }
+        )
+    runs = pd.read_csv(target / "exact_by_parameter.csv")["between two exact runs for Germany"]
+    text = f"Two exact runs for Germany differ by a mean KS of {runs.mean():.3f}, at most {runs.max():.3f}."
+    return f"{_markdown(pd.DataFrame(rows))}\n{text}\n"
+
+
+def _markdown(table: pd.DataFrame, digits: int = 3) -> str:
+    def cell(value: object) -> str:
+        return f"{value:.{digits}g}" if isinstance(value, float) else str(value)
+
+    lines = ["| " + " | ".join(table.columns) + " |", "|" + "---|" * len(table.columns)]
+    lines += ["| " + " | ".join(cell(value) for value in row) + " |" for row in table.itertuples(index=False)]
+    return "\n".join(lines) + "\n"
+
+
+# Shown where they are there.
+_FIGURES = {
+    "training": {"training.png": "Held-out negative log density in training"},
+    "headlines": {
+        "marginals.png": "Posteriors and priors, published noise",
+        "marginals_regular.png": "Posteriors, priors and the exact posterior, regular noise",
+    },
+    "calibration": {"sbc.png": "Ranks, published noise", "coverage.png": "Coverage, published noise"},
+    "cumulative": {"forecast.png": "Fit and forecast, published noise"},
+    "amortization": {"amortization.png": "Minutes against data sets"},
+    "states": {
+        "states_forest.png": "Four parameters of each state",
+        "states_forecasts.png": "Fit and forecast of each state",
+    },
+}
+
+_TABLES: dict[str, Callable[[Path], str]] = {
+    "training": _training,
+    "observation": _table("observation"),
+    "results": _results,
+    "acceptance": _acceptance,
+    "headlines": _table("headlines"),
+    "calibration": _table(
+        "calibration_summary",
+        {
+            "posterior": "posterior",
+            "data_sets": "data sets",
+            "inside_99_band": "parameters inside the 99 % band",
+            "outside": "outside",
+            "largest_coverage_error_points": "largest coverage error [points]",
+            "of": "of",
+            "of_a_right_posterior": "of a right posterior",
+            "mean_error_at_worst_level": "mean error of the parameters at the worst level",
+        },
+    ),
+    "forecast": _table("forecast"),
+    "cumulative": _table("forecast_cumulative", digits=6),
+    "exact": _exact,
+    "amortization": _table("amortization"),
+    "states": _table("states"),
+}

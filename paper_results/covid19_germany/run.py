@@ -1,0 +1,80 @@
+"""The first wave of Covid-19 in Germany: published, ours, and exact.
+
+    python paper_results/covid19_germany/run.py [--only STAGE ...] [--data FOLDER] [--jobs N] [--quick]
+
+Regenerates all results beside this file from the posteriors that train.py has saved here. A stage takes minutes, but
+for ``exact``: it draws from the exact posterior of the German counts, twice, and of twenty simulated data sets, for
+several minutes of a core each. It keeps what it has drawn and continues from there. ``--quick`` trains tiny posteriors,
+runs every stage at a tiny size and writes nothing that stays.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from pathlib import Path
+
+import calibration
+import exact
+import forecast
+import germany
+import readme
+import states
+import training
+from shared import Study
+from train import HERE, QUICK_STEPS, small_posterior, train
+
+import bayesinn as bi
+
+# The exact draws first: the other stages compare with them.
+STAGES = {
+    "training": training.run,
+    "exact": exact.run,
+    "germany": germany.run,
+    "calibration": calibration.run,
+    "forecast": forecast.run,
+    "states": states.run,
+}
+
+
+def main() -> None:
+    """Run stages, fill in README.md."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument(
+        "--only", nargs="+", choices=STAGES, default=list(STAGES), metavar="STAGE", help=", ".join(STAGES)
+    )
+    parser.add_argument(
+        "--data",
+        type=Path,
+        default=HERE.parents[1].parent / "shared" / "data" / "covid19",
+        help="folder with the counts of the federal states",
+    )
+    parser.add_argument("--jobs", type=int, default=1, help="processes for exact draws")
+    parser.add_argument("--quick", action="store_true")
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        study = Study(Path(folder) if given.quick else HERE, given.quick, given.data, given.jobs)
+        if given.quick:
+            train_small(study, Path(folder))
+        for name, stage in STAGES.items():
+            if name in given.only:
+                print(f"{name}:", flush=True)
+                started = time.monotonic()
+                stage(study)
+                print(f"  {name} took {time.monotonic() - started:.0f} s", flush=True)
+        readme.fill(study.target)
+
+
+def train_small(study: Study, folder: Path) -> None:
+    """Posteriors for the quick mode: one trained as in earnest, one on a few simulations that are kept."""
+    posterior, history = train(bi.get("covid19"), None, folder / "checkpoint", quick=True)
+    history.to_csv(folder / "history_covid19.csv", index=False)
+    states_posterior = small_posterior(bi.get("covid19_states"))
+    simulations = states_posterior.simulator.sample(256, seed=1)
+    states_posterior.fit(simulations, steps=QUICK_STEPS, batch_size=64, seed=1, progress=False)
+    study.trained |= {"covid19": posterior, "covid19_states": states_posterior}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,101 @@
+"""Sixteen federal states with one network, which knows the population of each."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from forecast import fan, predict
+from matplotlib.figure import Figure
+from published import STATE_PARAMETERS, STATES, STATES_INFEASIBLE, STATES_MEDIAN_LAMBDA0
+from shared import SEED, Arrays, Study, options_of
+
+from bayesinn import plots
+from bayesinn.plots.style import BLUE, ORANGE
+from simulators.case_counts import read_case_counts
+from simulators.covid19_options import FIT_DAYS
+
+NAME = "covid19_states"
+DRAWS, DAYS = 10_000, 96  # to 5 June
+FIRST_DAY = "2020-03-02"
+
+
+def run(study: Study) -> None:
+    """Infer all states in one call, tabulate, draw figures."""
+    daily, people = (study.data / f"germany_states_{table}.csv" for table in ("daily", "population"))
+    if not (daily.is_file() and people.is_file()):
+        print(f"  no {daily.name} and {people.name} in {study.data}: give their folder with --data; stage skipped")
+        return
+    posterior = study.posterior(NAME)
+    if posterior is None:
+        return
+    shown = list(STATES)[: study.size(len(STATES), 2)]
+    population = pd.read_csv(people).set_index("state")["population"].loc[shown].to_numpy(np.float32)
+    counts = {
+        state: read_case_counts(
+            daily, {"confirmed": "new_confirmed", "deaths": "new_deaths"}, cumulative=False, where={"state": state}
+        ).window(FIRST_DAY, DAYS)
+        for state in shown
+    }
+    data = {key: np.stack([counts[state][key][:FIT_DAYS] for state in shown]) for key in ("confirmed", "deaths")}
+    draws = posterior.sample({**data, "population": population}, draws=study.size(DRAWS, 100), seed=SEED)
+    rows, predicted = [], {}
+    for index, state in enumerate(shown):
+        own = {name: values[index] for name, values in draws.items()}
+        predicted[state], infeasible = predict(own, options_of(NAME), DAYS, float(population[index]))
+        rejected, valid = STATES_INFEASIBLE[state]
+        row: dict[str, object] = {"state": state}
+        for name, (middle, lowest, highest) in zip(STATE_PARAMETERS, STATES[state], strict=True):
+            low, high = densest(own[name])
+            row[f"published: {name}"] = f"{middle:.3g} [{lowest:.3g}, {highest:.3g}]"
+            row[name] = f"{np.median(own[name]):.3g} [{low:.3g}, {high:.3g}]"
+        row |= {"published: infeasible": rejected / valid, "infeasible": infeasible}
+        row["out_of_distribution_p"] = float(draws.p_value[index])
+        for key in ("confirmed", "deaths"):
+            totals, seen = predicted[state][key].cumsum(axis=1)[:, -1], counts[state][key].sum()
+            low, middle, high = np.quantile(totals, [0.05, 0.5, 0.95])
+            row |= {f"{key} to 5 June": int(seen), f"predicted {key}": f"{middle:,.0f} [{low:,.0f}, {high:,.0f}]"}
+            row[f"{key} inside 90 %"] = "yes" if low <= seen <= high else "no"
+        rows.append(row)
+    study.write(pd.DataFrame(rows), "states")
+    middle = float(np.median(draws["lambda0"]))
+    print(f"  median of lambda0 over all states and draws: published {STATES_MEDIAN_LAMBDA0}, ours {middle:.4g}")
+    plots.save(forest(draws), study.target / "states_forest.png")
+    plots.save(forecasts(predicted, counts), study.target / "states_forecasts.png")
+
+
+def densest(values: np.ndarray, share: float = 0.95) -> tuple[float, float]:
+    """The shortest interval that holds this share of the draws."""
+    ordered = np.sort(values)
+    held = int(np.ceil(share * len(ordered)))
+    start = int(np.argmin(ordered[held - 1 :] - ordered[: len(ordered) - held + 1]))
+    return float(ordered[start]), float(ordered[start + held - 1])
+
+
+def forest(draws: Arrays) -> Figure:
+    """Medians and 95 % intervals of all states, published and ours, a panel a parameter."""
+    figure = Figure(figsize=(13, 6), layout="constrained")
+    axes = figure.subplots(1, len(STATE_PARAMETERS), sharey=True)
+    heights = np.arange(len(draws[STATE_PARAMETERS[0]]))[::-1]
+    for column, (ax, name) in enumerate(zip(axes, STATE_PARAMETERS, strict=True)):
+        ours = np.array([(np.median(values), *densest(values)) for values in draws[name]])
+        published = np.array([values[column] for values in STATES.values()])[: len(heights)]
+        for numbers, shift, colour, label in ((published, 0.15, ORANGE, "published"), (ours, -0.15, BLUE, "ours")):
+            ax.hlines(heights + shift, numbers[:, 1], numbers[:, 2], color=colour, linewidth=1.5)
+            ax.plot(numbers[:, 0], heights + shift, "o", color=colour, markersize=4, label=label)
+        ax.set_xlabel(name)
+        ax.spines[["top", "right"]].set_visible(False)
+    axes[0].set_yticks(heights, list(STATES)[: len(heights)])
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower right", ncols=2, frameon=False)
+    return figure
+
+
+def forecasts(predicted: dict[str, dict[str, np.ndarray]], counts: dict[str, dict[str, np.ndarray]]) -> Figure:
+    """Totals of cases and deaths, two panels a state."""
+    figure = Figure(figsize=(14, 0.4 + 1.1 * len(counts)), layout="constrained")
+    axes = figure.subplots(len(counts) // 2, 4, squeeze=False)
+    panels = [(state, key) for state in counts for key in ("confirmed", "deaths")]
+    for ax, (state, key) in zip(axes.flat, panels, strict=True):
+        fan(ax, predicted[state][key].cumsum(axis=1), counts[state][key].cumsum(), FIT_DAYS)
+        ax.set_title(f"{state}, {'cases' if key == 'confirmed' else key}", fontsize=9)
+    axes[0, 0].legend(frameon=False, fontsize=7)
+    return figure
