@@ -102,13 +102,13 @@ def draw(predicted: Arrays, observed: Arrays) -> Figure:
             seen = observed[name].cumsum() if totals else observed[name]
             fan(ax, values.cumsum(axis=1) if totals else values, seen, FIT_DAYS)
             ax.set_title(f"{name}, {'total' if totals else 'new per day'}")
-            if row == column == 0:
-                ax.legend(frameon=False, fontsize=8)
+            ax.set_ylabel("people")
             if not totals:
                 # A few heavy-tailed draws would flatten all else.
                 ax.set_ylim(
                     min(0.0, 1.1 * seen.min()), 1.15 * max(seen.max(), np.quantile(values, 0.975, axis=0).max())
                 )
+    figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=6, frameon=False)
     return figure
 
 
