@@ -1,12 +1,12 @@
 """Peak memory and time of a training step against depth, for ordinary and reversible chains.
 
-    python benchmarks/reversible_memory.py [--quick]
+    python benchmarks/reversible_memory.py [--batch ROWS] [--quick]
 
 Each measurement is a process of its own: a chain of coupling blocks (32 elements, a condition of 8, subnets of 256 and
 256 units), trained by Adam on one flat weight vector in one compiled function, in the graph and with XLA. The first
 steps are with 8 rows: the peak of memory then is that of TensorFlow, compilation, weights, gradients and optimiser,
-which grow with depth in any case. The next steps are with 4096 rows; what the peak rises by is for activations. Time is
-processor time of all threads, which a busy machine disturbs least, of the fastest step.
+which grow with depth in any case. The next steps are with ROWS rows, 4096 if left out; what the peak rises by is for
+activations. Time is processor time of all threads, which a busy machine disturbs least, of the fastest step.
 
 Prints a table, and below it, for each mode, how much memory each block added between the first and the last depth, and
 the ratio of the peaks of both.
@@ -79,13 +79,14 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--quick", action="store_true", help="small: checks that it runs, the numbers mean little")
+    parser.add_argument("--batch", type=int, default=BATCH, metavar="ROWS")
     parser.add_argument("--measure", nargs=5, type=int, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.measure:
         depth, reversible, xla, batch, steps = arguments.measure
         print(*measure(depth, bool(reversible), bool(xla), batch, steps))
         return
-    depths, batch, steps = ((1, 2), 256, 1) if arguments.quick else (DEPTHS, BATCH, 3)
+    depths, batch, steps = ((1, 2), 256, 1) if arguments.quick else (DEPTHS, arguments.batch, 3)
     print(f"{ELEMENTS} elements, subnets {HIDDEN}, batch {batch}, seed {SEED}")
     print(f"{'mode':<6}{'chain':<12}{'blocks':>6}{'peak MB':>10}{'activations MB':>16}{'ms/step':>10}")
     for mode in MODES:
