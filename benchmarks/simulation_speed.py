@@ -33,7 +33,7 @@ def drawer(name: str, batch_size: int) -> Callable[[int], object]:
         return lambda step: engine.draw(batch_size, seeds.entropy(SEED, "simulations", step))
     settings = TrainingSettings(1_000, 1_000, batch_size, SEED, 1e-3, 1.0, 0.999, None, "auto")
     draw = tf.function(GraphSource(simulator, settings).batch)
-    return lambda step: tf.nest.map_structure(tf.Tensor.numpy, draw((tf.constant(step),))[0])
+    return lambda step: [value.numpy() for value in draw((tf.constant(step),))[0].values()]
 
 
 def main() -> None:
