@@ -8,7 +8,7 @@ import tensorflow_probability as tfp
 import bayesinn as bi
 from bayesinn.draws import simulated
 from bayesinn.errors import InputError
-from bayesinn.run import Run, steps_in
+from bayesinn.run import Run, _Clock, steps_in
 
 tfd = tfp.distributions
 
@@ -56,9 +56,11 @@ def test_two_posteriors_do_not_share_weights(ruler):
     np.testing.assert_array_equal(one.sample({"x": np.zeros(9)}, draws=5, seed=1)["mean"], before)
 
 
-def test_minutes_become_steps(ruler, tmp_path):
-    # More minutes are more steps; the exact number is the machine's.
-    assert steps_in(10.0, ruler) > 20 * steps_in(0.01, ruler) > 0
+def test_minutes_become_steps(ruler, tmp_path, monkeypatch):
+    # As though each half of the trial, 50 steps, took a second.
+    monkeypatch.setattr(_Clock, "on_epoch_end", lambda self, epoch, logs=None: self.times.append(float(epoch)))
+    assert steps_in(2.0, ruler) == 6_000
+    assert steps_in(0.0001, ruler) == 1
     with pytest.raises(InputError, match="minutes"):
         Run(tmp_path).train(ruler, seed=1, resume=False, steps=5, minutes=1.0)
 
