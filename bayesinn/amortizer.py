@@ -15,7 +15,7 @@ from bayesinn import seeds
 from bayesinn.configuration import clone, describe
 from bayesinn.defaults import choose_flow, choose_summaries
 from bayesinn.draws import Draws
-from bayesinn.errors import InputError, TrainingError
+from bayesinn.errors import InputError
 from bayesinn.flows import Flow
 from bayesinn.learner import Learner
 from bayesinn.network import PosteriorNetwork
@@ -25,14 +25,14 @@ from bayesinn.offline import check_consistent, check_support, fingerprint, offli
 from bayesinn.out_of_distribution import Reference
 from bayesinn.parameters import ParameterSpace
 from bayesinn.pilot_reference import pilot_reference
+from bayesinn.plan import training_plan
 from bayesinn.sampling import Sampler
 from bayesinn.simulation import checks
 from bayesinn.simulation.simulator import Arrays, Simulator
 from bayesinn.summaries import Summary
-from bayesinn.summaries.joint import observables_of
 from bayesinn.training.round_trip import posterior_monitor
 from bayesinn.training.settings import TrainingSettings, training_length
-from bayesinn.training.sources import ArraySource, GraphSource, Source, WorkerSource
+from bayesinn.training.sources import training_source
 from bayesinn.training.train import TrainingResult, broken_training, train
 
 if TYPE_CHECKING:
@@ -182,9 +182,9 @@ class AmortizedPosterior:
         for part in (arrays, held_out):
             if part is not None:
                 check_support(learner.parameters, part)
-        source = self._source(arrays, settings)
+        source = training_source(self.simulator, arrays, settings)
         if progress:
-            print(self._plan(learner, source), flush=True)
+            print(training_plan(self.simulator, self.summaries, learner, source.note), flush=True)
         identity = {
             "simulator": self.simulator.name,
             "network": self.network_configuration(),
@@ -207,7 +207,7 @@ class AmortizedPosterior:
         if result.error is not None:
             raise result.error
         if result.bad_step is not None:
-            raise self._explain(result, settings, source)
+            raise broken_training(result, settings, source.finite(result.bad_step, self.simulator.observable_shapes))
         return self
 
     def sample(self, data: Mapping[str, Any], *, draws: int = 1_000, seed: int = 0) -> Draws:
@@ -361,23 +361,6 @@ class AmortizedPosterior:
             learner.initialize(first, seed)
         return learner, pilot
 
-    def _source(self, arrays: Arrays | None, settings: TrainingSettings) -> Source:
-        if arrays is not None:
-            return ArraySource(arrays, settings)
-        return (GraphSource if self.simulator.in_graph else WorkerSource)(self.simulator, settings)
-
-    def _plan(self, learner: Learner, source: Source) -> str:
-        lines = [f"{self.simulator.name}: {learner.parameters.dimension} unconstrained parameters"]
-        networks = {name: key for key in self.summaries for name in observables_of(key)}
-        for name, scaling in learner.data.scalings.items():
-            key = networks.get(name)
-            network = "context" if key is None else f"network of {key}" if key != name else repr(self.summaries[key])
-            lines.append(f"  {name}: {scaling}; {network}")
-        lines += [f"  {key}: {summary!r}" for key, summary in self.summaries.items() if key not in networks]
-        weights = sum(int(np.prod(variable.shape)) for variable in learner.network.trainable_variables)
-        lines.append(f"  flow: {self.flow!r}; {weights:,} weights in all")
-        return "\n".join(lines + ([f"  note: {source.note}"] if source.note else []))
-
     def _finish(self, learner: Learner, result: TrainingResult, training: dict[str, Any], pilot: Arrays) -> None:
         reference = pilot_reference(learner, Sampler(learner), self.summaries, pilot)
         settings: TrainingSettings = training.pop("settings")
@@ -388,14 +371,6 @@ class AmortizedPosterior:
             "failed_simulations": result.failed_simulations,
         }
         self.adopt(learner, reference, result.history, training)
-
-    def _explain(self, result: TrainingResult, settings: TrainingSettings, source: Source) -> TrainingError:
-        finite = True
-        if isinstance(source, GraphSource) and result.bad_step is not None:
-            # From the source itself: compiled by XLA, random numbers are others than in the plain graph.
-            batch, _ = source.batch((tf.constant(result.bad_step),))
-            finite = all(bool(np.isfinite(batch[name]).all()) for name in self.simulator.observable_shapes)
-        return broken_training(result, settings, finite)
 
 
 class _Trained:

@@ -10,7 +10,6 @@ import numpy as np
 from bayesinn.errors import InputError
 
 _MOST_STEPS_A_CALL = 50
-_STEPS_ONLINE = 5_000
 _EPOCHS_ONLINE = 50
 _EPOCHS_OFFLINE = 30
 
@@ -97,8 +96,8 @@ def training_length(rows: int | None, steps: int | None, epochs: int | None, bat
         if value is not None and not (whole and value > 0):
             raise InputError(f"Argument {name!r}", expected="a positive integer", got=repr(value), do=f"change {name}")
     if rows is None:
-        steps = int(steps or _STEPS_ONLINE)
-        return steps, -(-steps // int(epochs or _EPOCHS_ONLINE)), int(batch_size)
+        assert steps is not None, "online, somebody has to say when it is enough"
+        return int(steps), -(-int(steps) // int(epochs or _EPOCHS_ONLINE)), int(batch_size)
     batch_size = min(int(batch_size), rows)
     steps_per_epoch = rows // batch_size
     return int(steps or steps_per_epoch * (epochs or _EPOCHS_OFFLINE)), steps_per_epoch, batch_size

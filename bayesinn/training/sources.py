@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -36,6 +36,10 @@ class Source(ABC):
     def batch(self, element: tuple[Any, ...]) -> tuple[Batch, tf.Tensor]:
         """The batch of an element, raw, and the number of failed simulations. Traced into the training step."""
 
+    def finite(self, step: int, observables: Collection[str]) -> bool:
+        """Whether the observables of a step are finite numbers, as far as a source lets them through unchecked."""
+        return True
+
 
 class GraphSource(Source):
     """Fresh simulations of a TensorFlow simulator, drawn inside the training step."""
@@ -55,6 +59,11 @@ class GraphSource(Source):
         """Draw."""
         simulations = self._draw(seeds.fold_in(self._seed, element[0]))
         return simulations.flat(), simulations.failed
+
+    def finite(self, step: int, observables: Collection[str]) -> bool:
+        """Draw them again: compiled by XLA, random numbers are others than in the plain graph."""
+        batch, _ = self.batch((tf.constant(step),))
+        return all(bool(np.isfinite(batch[name]).all()) for name in observables)
 
 
 class WorkerSource(Source):
@@ -131,6 +140,15 @@ class ArraySource(Source):
             for position, step in enumerate(steps):
                 start = position * size if step >= 0 else 0
                 yield step, order[start : start + size]
+
+
+def training_source(
+    simulator: Simulator, arrays: Mapping[str, np.ndarray] | None, settings: TrainingSettings
+) -> Source:
+    """Arrays if there are any, else fresh simulations where the simulator can make them."""
+    if arrays is not None:
+        return ArraySource(arrays, settings)
+    return (GraphSource if simulator.in_graph else WorkerSource)(simulator, settings)
 
 
 def _compiled_draw(simulator: Simulator, engine: TensorFlowEngine, settings: TrainingSettings) -> tuple[Any, str]:
