@@ -212,6 +212,8 @@ def _logarithmic(bijector: tfb.Bijector) -> tfb.Bijector:
     return bijector
 
 
+# AutoGraph can't read a match statement, and warns of it.
+@tf.autograph.experimental.do_not_convert
 def _integer_bounds(distribution: tfd.Distribution) -> tuple[tf.Tensor | float, tf.Tensor | float | None] | None:
     match distribution:
         case tfd.Poisson() | tfd.Geometric() | tfd.NegativeBinomial():
