@@ -30,6 +30,7 @@ from bayesinn.sampling import Sampler
 from bayesinn.simulation import checks
 from bayesinn.simulation.simulator import Arrays, Simulator
 from bayesinn.summaries import Summary
+from bayesinn.summaries.joint import seen_raw
 from bayesinn.training.round_trip import posterior_monitor
 from bayesinn.training.settings import TrainingSettings, training_length
 from bayesinn.training.sources import training_source
@@ -352,8 +353,13 @@ class AmortizedPosterior:
             pilot = simulations.flat()
         else:
             pilot = {name: value[: 2 * _PILOT_SIMULATIONS] for name, value in arrays.items()}
+        simulator = self.simulator
         data_space = DataSpace.fit(
-            pilot, tuple(self.simulator.observable_shapes), self.simulator.context_names, self.simulator.lengths
+            pilot,
+            tuple(simulator.observable_shapes),
+            simulator.context_names,
+            simulator.lengths,
+            seen_raw(self.summaries),
         )
         learner = self.build_learner(data_space, seed)
         first = {name: tf.convert_to_tensor(value[:_PILOT_SIMULATIONS]) for name, value in pilot.items()}

@@ -1,11 +1,12 @@
 """From raw data to what networks see: heavy tails compressed, every variable standardised, padding masked.
 
 One path for training, sampling and diagnostics: whatever enters a network has passed :meth:`DataSpace.to_network`.
+Summaries that ask for it get the data as the simulator gave them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -66,6 +67,7 @@ class DataSpace:
     scalings : dict of name to Scaling
     observables, context : names
     lengths : dict of observable to the context variable that counts its valid steps
+    raw : names of those observables that networks see as they are
     """
 
     def __init__(
@@ -74,11 +76,13 @@ class DataSpace:
         observables: tuple[str, ...],
         context: tuple[str, ...],
         lengths: Mapping[str, str],
+        raw: Collection[str] = (),
     ) -> None:
         self.scalings = dict(scalings)
         self.observables = observables
         self.context = context
         self.lengths = dict(lengths)
+        self.raw = frozenset(raw)
 
     @classmethod
     def fit(
@@ -87,6 +91,7 @@ class DataSpace:
         observables: tuple[str, ...],
         context: tuple[str, ...],
         lengths: Mapping[str, str],
+        raw: Collection[str] = (),
     ) -> DataSpace:
         """Measure all scalings on pilot simulations: dict of name to array (n, ...)."""
         scalings = {}
@@ -104,7 +109,7 @@ class DataSpace:
                     )
                 mask = np.arange(values.shape[1]) < counts[:, None]
             scalings[name] = Scaling.fit(values, mask)
-        return cls(scalings, observables, context, lengths)
+        return cls(scalings, observables, context, lengths, raw)
 
     def to_network(self, data: Mapping[str, tf.Tensor]) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
         """Raw data to network inputs.
@@ -118,21 +123,37 @@ class DataSpace:
         inputs : dict of name to float tensor (n, ...); padded steps are zero, context is flat (n, k)
         masks : dict of name to boolean tensor (n, steps), for observables of varying length
         """
-        inputs, masks = {}, {}
+        masks = self._masks(data)
+        return self._inputs(data, masks, self.raw), masks
+
+    def standardise(self, data: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """As :meth:`to_network`, with all variables standardised, whatever networks want: to compare data with."""
+        return self._inputs(data, self._masks(data), ())
+
+    def _inputs(
+        self, data: Mapping[str, tf.Tensor], masks: Mapping[str, tf.Tensor], raw: Collection[str]
+    ) -> dict[str, tf.Tensor]:
+        inputs = {}
         for name in self.observables:
-            inputs[name] = self.scalings[name].apply(data[name])
-            if name in self.lengths:
-                steps = tf.range(tf.shape(data[name])[1])
-                masks[name] = steps < tf.cast(data[self.lengths[name]], tf.int32)[:, None]
-                shape = tf.concat([tf.shape(masks[name]), tf.ones(inputs[name].shape.rank - 2, tf.int32)], 0)
+            value = tf.cast(data[name], tf.float32) if name in raw else self.scalings[name].apply(data[name])
+            if name in masks:
+                shape = tf.concat([tf.shape(masks[name]), tf.ones(value.shape.rank - 2, tf.int32)], 0)
                 # Padding may hold anything, NaN included: select, don't multiply.
-                inputs[name] = tf.where(tf.reshape(masks[name], shape), inputs[name], 0.0)
+                value = tf.where(tf.reshape(masks[name], shape), value, 0.0)
+            inputs[name] = value
         for name in self.context:
             value = self.scalings[name].apply(data[name])
             # The width as a plain number, where it is known: networks are built for it.
             width = value.shape[1:].num_elements()
             inputs[name] = tf.reshape(value, (-1, width) if width else (tf.shape(value)[0], -1))
-        return inputs, masks
+        return inputs
+
+    def _masks(self, data: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        masks = {}
+        for name, count in self.lengths.items():
+            steps = tf.range(tf.shape(data[name])[1])
+            masks[name] = steps < tf.cast(data[count], tf.int32)[:, None]
+        return masks
 
 
 def _compression(values: np.ndarray) -> float | None:

@@ -33,6 +33,6 @@ def pilot_reference(
     )
     damaged = {}
     for kind, copy in damaged_copies(data, series, learner.data.lengths).items() if series else ():
-        inputs, _ = learner.data.to_network({name: tf.convert_to_tensor(value) for name, value in copy.items()})
+        inputs = learner.data.standardise({name: tf.convert_to_tensor(value) for name, value in copy.items()})
         damaged[kind] = {name: inputs[name].numpy() for name in series}
     return Reference.fit(*sampler.condition(data), pooled=sets, damaged=damaged)

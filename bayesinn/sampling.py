@@ -121,8 +121,8 @@ class Sampler:
         return np.asarray(grid, np.float32).reshape(len(products), count), np.log(products)
 
     def _condition_graph(self, data: dict[str, tf.Tensor]) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
-        inputs, masks = self._learner.data.to_network(data)
-        return self._learner.network.condition(inputs, masks), inputs
+        space = self._learner.data
+        return self._learner.network.condition(*space.to_network(data)), space.standardise(data)
 
     def _sample_graph(self, condition: tf.Tensor, draws: tf.Tensor, seed: tf.Tensor) -> dict[str, tf.Tensor]:
         vectors = self._learner.network.flow.sample(draws, condition, seed=seed)

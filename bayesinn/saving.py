@@ -26,6 +26,7 @@ from bayesinn.out_of_distribution import Reference
 from bayesinn.simulation.registry import find
 from bayesinn.simulation.simulator import Simulator
 from bayesinn.summaries import Summary
+from bayesinn.summaries.joint import seen_raw
 
 FORMAT = 1
 _PACKAGES = ("tensorflow", "tensorflow-probability", "keras", "numpy")
@@ -115,7 +116,8 @@ def _restore(posterior: AmortizedPosterior, manifest: dict[str, Any], file: h5py
         name: Scaling(compress, file[f"data/{name}/mean"][()], file[f"data/{name}/scale"][()])
         for name, compress in manifest["compression"].items()
     }
-    data_space = DataSpace(scalings, tuple(simulator.observable_shapes), simulator.context_names, simulator.lengths)
+    observables, raw = tuple(simulator.observable_shapes), seen_raw(posterior.summaries)
+    data_space = DataSpace(scalings, observables, simulator.context_names, simulator.lengths, raw)
     learner = posterior.build_learner(data_space, seed=0)
     learner.parameters.mean = file["parameters/mean"][()]
     learner.parameters.scale = file["parameters/scale"][()]

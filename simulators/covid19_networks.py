@@ -5,21 +5,26 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import bayesinn as bi
-from bayesinn.flows import Flow, coupling
-from bayesinn.summaries import MLP, ConvLSTM, MultiKernelLSTM, Summary
+from bayesinn.flows import ActNorm, Affine, Bijection, Chain, Coupling, Flow, Orthogonal, Spline, coupling
+from bayesinn.summaries import ConvLSTM, CountSeries, MultiKernelLSTM, Summary
 from simulators.covid19_options import Covid19Options
 
 
 def lean_networks(options: Covid19Options) -> tuple[dict[str, Summary], Flow]:
-    """One trunk for all series, and eight affine couplings.
+    """One trunk for all series, a spline coupling for the shapes of single parameters, seven affine ones.
 
-    Days are always the same, so that a multilayer perceptron may give each its own weights; where their number
-    varies, a Conv + LSTM strides over the series by weeks.
+    Days are always the same, so that a perceptron may give each its own weights; where their number varies, a Conv +
+    LSTM strides over the series by weeks. Parameters meet the splines before they are mixed: a weekly phase, which is
+    an angle, is often split between both ends of its range.
     """
-    trunk: Summary = MLP(units=128, hidden=(512, 512))
+    trunk: Summary = CountSeries(units=128, hidden=(512, 512))
     if isinstance(options.days, tuple):
         trunk = ConvLSTM(units=96, filters=(128,), kernel_size=7, stride=7, lstm_units=128)
-    return {", ".join(options.series): trunk}, coupling(blocks=8, hidden=(192, 192))
+    hidden = (192, 192)
+    chain: list[Bijection] = [ActNorm(), Coupling(Spline(), hidden=hidden)]
+    for _ in range(7):
+        chain += [ActNorm(), Orthogonal(), Coupling(Affine(), hidden=hidden)]
+    return {", ".join(options.series): trunk}, Flow(Chain(chain))
 
 
 def published_networks(series: Sequence[str] = ("confirmed", "recovered", "deaths")) -> tuple[dict[str, Summary], Flow]:
@@ -40,4 +45,4 @@ def published_networks(series: Sequence[str] = ("confirmed", "recovered", "death
 def recommended(options: Covid19Options) -> bi.Recommended:
     """The lean networks, with the training that was found to suit them."""
     summary, flow = lean_networks(options)
-    return bi.Recommended(summary, flow, steps=40_000, batch_size=256, learning_rate=2e-3)
+    return bi.Recommended(summary, flow, steps=45_000, batch_size=256, learning_rate=2e-3)

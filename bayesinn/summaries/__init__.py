@@ -2,6 +2,7 @@
 
 - :class:`ConvLSTM`: series, (n, steps) or (n, steps, channels).
 - :class:`MultiKernelLSTM`: the same with convolutions of many widths, as published for Covid-19; slow.
+- :class:`CountSeries`: series of counts, all of one length.
 - :class:`DeepSet`: sets of exchangeable elements, (n, elements) or (n, elements, features).
 - :class:`SetTransformer`: the same, where relations between elements matter.
 - :class:`MLP`: vectors of many features.
@@ -10,6 +11,7 @@
 """
 
 from bayesinn.summaries.conv_lstm import ConvLSTM
+from bayesinn.summaries.count_series import CountSeries
 from bayesinn.summaries.deep_set import DeepSet
 from bayesinn.summaries.identity import Identity
 from bayesinn.summaries.mlp import MLP
@@ -17,4 +19,4 @@ from bayesinn.summaries.multi_kernel_lstm import MultiKernelLSTM
 from bayesinn.summaries.set_transformer import SetTransformer
 from bayesinn.summaries.summary import Summary
 
-__all__ = ["MLP", "ConvLSTM", "DeepSet", "Identity", "MultiKernelLSTM", "SetTransformer", "Summary"]
+__all__ = ["MLP", "ConvLSTM", "CountSeries", "DeepSet", "Identity", "MultiKernelLSTM", "SetTransformer", "Summary"]

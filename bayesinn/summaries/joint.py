@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import tensorflow as tf
 
 from bayesinn.summaries.elements import with_features
+from bayesinn.summaries.summary import Summary
 
 _SEPARATOR = ", "
 
@@ -25,6 +26,11 @@ def observables_of(name: str) -> list[str]:
     ['confirmed', 'deaths']
     """
     return [part.strip() for part in name.split(",")]
+
+
+def seen_raw(summaries: Mapping[str, Summary]) -> list[str]:
+    """The observables that networks want as the simulator gave them, not standardised."""
+    return [name for key, summary in summaries.items() if not summary.standardised for name in observables_of(key)]
 
 
 def side_by_side(values: Sequence[tf.Tensor]) -> tf.Tensor:

@@ -15,8 +15,8 @@ class Summary(Configured, keras.layers.Layer):
     """A network that compresses one observable into a vector.
 
     An author derives from this class and writes :meth:`call`, and says in :attr:`shapes` and :attr:`masks` what it
-    accepts. Data arrive standardised, with all axes that the simulator gave them: (n, features), (n, steps) or
-    (n, steps, channels), ...
+    accepts. Data arrive standardised (unless :attr:`standardised` is False), with all axes that the simulator gave
+    them: (n, features), (n, steps) or (n, steps, channels), ...
     Shapes are checked before :meth:`call` runs.
     """
 
@@ -25,6 +25,9 @@ class Summary(Configured, keras.layers.Layer):
 
     masks: ClassVar[bool] = True
     """Whether observables of varying length, which come with a mask, are accepted."""
+
+    standardised: ClassVar[bool] = True
+    """Whether data arrive standardised, or (False) as the simulator gave them, for a network with scales of its own."""
 
     order: ClassVar[Literal["series", "set"] | None] = None
     """What the second axis is: steps in time, elements in any order, or neither."""

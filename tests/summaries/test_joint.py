@@ -94,3 +94,43 @@ def test_one_observable_is_left_as_it_is():
 def test_an_observable_in_two_networks_is_refused():
     with pytest.raises(InputError, match="each once"):
         bi.AmortizedPosterior(series, {"cases, deaths": bi.summaries.MLP(4), "cases": bi.summaries.MLP(4)})
+
+
+class DeepSum(bi.summaries.Summary):
+    """The sum of a padded series, as it is."""
+
+    standardised = False
+
+    def call(self, x: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
+        return tf.reduce_sum(x, axis=1, keepdims=True)
+
+
+class SeesTheDataAsTheyAre(bi.summaries.Summary):
+    """Returns what it was given."""
+
+    standardised = False
+
+    def call(self, x: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
+        return tf.reshape(x, (-1, x.shape[1] * x.shape[2]))
+
+
+def test_a_network_may_ask_for_data_that_are_not_standardised(tmp_path):
+    posterior = bi.AmortizedPosterior(series, {"cases, deaths": SeesTheDataAsTheyAre(), "padded": DeepSum()})
+    posterior.fit(steps=4, batch_size=32, seed=1, progress=False)
+    data = series.sample(50, seed=2)
+    observed = {name: value for name, value in data.items() if name != "level"}
+    posterior.save(tmp_path / "posterior")
+    for fitted in (posterior, bi.load(tmp_path / "posterior", series)):
+        learner = fitted._trained.learner
+        raw, _ = learner.data.to_network(observed)
+        standardised = learner.data.standardise(observed)
+        np.testing.assert_array_equal(raw["cases"], data["cases"])
+        assert 0.8 < float(tf.math.reduce_std(standardised["deaths"])) < 1.2
+        np.testing.assert_array_equal(raw["short"], standardised["short"])
+        padding = np.arange(STEPS) >= data["steps"][:, None]
+        assert padding.any()
+        assert (raw["padded"].numpy()[padding] == 0.0).all()
+        condition, compared = fitted._trained.sampler.condition(observed)
+        together = np.concatenate([data["cases"][..., None], data["deaths"]], axis=-1)
+        np.testing.assert_array_equal(condition[:, : 3 * STEPS], together.reshape(50, -1))
+        np.testing.assert_allclose(compared["cases"], standardised["cases"], atol=1e-6)

@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 from bayesinn.errors import InputError
-from bayesinn.summaries import MLP, ConvLSTM, DeepSet, Identity, MultiKernelLSTM, SetTransformer, Summary
+from bayesinn.summaries import MLP, ConvLSTM, CountSeries, DeepSet, Identity, MultiKernelLSTM, SetTransformer, Summary
 from bayesinn.testing import check_summary
 
 REGISTRY: dict[str, tuple[Callable[[], Summary], tuple[int, ...], bool, bool]] = {
@@ -36,6 +36,8 @@ REGISTRY: dict[str, tuple[Callable[[], Summary], tuple[int, ...], bool, bool]] =
         True,
         False,
     ),
+    "counts": (lambda: CountSeries(5, hidden=(16,), filters=(4, 6), season=3), (15, 2), False, False),
+    "counts, one series": (lambda: CountSeries(5, hidden=(16,), filters=(4, 6), season=2), (11,), False, False),
     "deep set": (lambda: DeepSet(units=5, hidden=(16, 16)), (9,), True, True),
     "deep set, max": (lambda: DeepSet(units=5, hidden=(16,), pooling="max"), (9, 2), True, True),
     "deep set, sum": (lambda: DeepSet(units=5, hidden=(16,), pooling="sum"), (5, 2), True, True),
@@ -112,6 +114,25 @@ def test_series_order_matters_and_last_steps_count() -> None:
         for step in range(10):
             moved = x + 1.0 * tf.one_hot(step, 10)[None, :, None]
             assert float(tf.reduce_max(tf.abs(summary(moved) - summary(x)))) > 1e-6, f"step {step} is not seen"
+
+
+def test_counts_show_their_scatter_whatever_the_level() -> None:
+    """The features of the roots' differences: twice the noise scale moves them alike for small and large counts."""
+    summary = CountSeries(units=3, filters=(8, 8))
+    noise = np.random.default_rng(1).normal(size=(4, 81)).astype(np.float32)
+    summary(tf.constant(noise))
+    sizes = []
+    for level in (1e3, 1e5):
+        roots = np.sqrt(level + noise * np.sqrt(level))
+        differences = summary.differences(tf.constant((roots[:, 7:] - roots[:, :-7])[..., None], tf.float32))
+        sizes.append(float(tf.math.reduce_std(differences)))
+    assert abs(sizes[0] / sizes[1] - 1) < 0.05  # 0.006
+
+
+def test_counts_need_two_seasons() -> None:
+    with pytest.raises(InputError, match="21 steps or more, for a season of 7"):
+        CountSeries()(tf.ones((3, 20)))
+    assert CountSeries(units=4)(tf.ones((3, 21))).shape == (3, 4)
 
 
 def test_masks_stop_at_the_summary() -> None:

@@ -1,0 +1,96 @@
+"""Convolutions and a multilayer perceptron, for series of counts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import keras
+import tensorflow as tf
+
+from bayesinn.errors import InputError
+from bayesinn.summaries.elements import with_features
+from bayesinn.summaries.summary import Summary
+
+# From single cases to millions, asinh of a count is 1 to 15.
+_CENTRE, _WIDTH = 5.0, 3.0
+# The root's slope at zero is infinite.
+_SMALLEST_COUNT = 1e-6
+
+
+class CountSeries(Summary):
+    """Summarise series of counts, all of one length, on two scales at once.
+
+    On the scale of logarithms an epidemic's growth is a line: a multilayer perceptron sees all of it, with weights of
+    its own for each step. How noisy counts are is hidden there, as their scatter depends on their size. The scale of
+    square roots makes it constant. Convolutions along differences of the roots, which take out the level and what
+    recurs each season, are compressed with asinh and gathered by more convolutions; the perceptron sees these, too.
+
+    Counts need not be whole or positive. They arrive as they are, not standardised.
+
+    Parameters
+    ----------
+    units : int
+        Length of the summary.
+    hidden : sequence of int
+        Units of the hidden layers of the perceptron.
+    filters : pair of int
+        Filters of the convolution of differences, and of the one that gathers them.
+    season : int
+        Differences are between counts so many steps apart: 7 for days, if reporting depends on the weekday.
+    activation : str
+        Of all layers but the first convolution, any that Keras knows.
+
+    Examples
+    --------
+    >>> import tensorflow as tf
+    >>> CountSeries(units=16)(tf.ones((10, 81, 3))).shape
+    TensorShape([10, 16])
+    """
+
+    shapes = ("(n, steps)", "(n, steps, channels)")
+    masks = False
+    order = "series"
+    standardised = False
+
+    def __init__(
+        self,
+        units: int = 64,
+        hidden: Sequence[int] = (256, 256),
+        filters: tuple[int, int] = (24, 48),
+        season: int = 7,
+        activation: str = "silu",
+    ) -> None:
+        super().__init__()
+        self.season = season
+        self.differences = keras.layers.Conv1D(filters[0], season + 1)
+        self.gather = keras.layers.Conv1D(filters[1], 7, strides=5, activation=activation)
+        layers = [keras.layers.Dense(count, activation=activation) for count in hidden]
+        self.network = keras.Sequential([*layers, keras.layers.Dense(units)])
+
+    def build(self, x_shape: Sequence[int]) -> None:
+        """Make the weights."""
+        steps, channels = x_shape[1], x_shape[2] if len(x_shape) > 2 else 1
+        fewest = 2 * self.season + self.gather.kernel_size[0]
+        if steps < fewest:
+            raise InputError(
+                "Data for CountSeries",
+                expected=f"{fewest} steps or more, for a season of {self.season}",
+                got=f"{steps}",
+                do="choose a shorter season, or another summary such as MLP",
+            )
+        self.differences.build((None, steps - self.season, channels))
+        self.gather.build((None, steps - 2 * self.season, self.differences.filters))
+        gathered = (steps - fewest) // self.gather.strides[0] + 1
+        self.network.build((None, steps * channels + gathered * self.gather.filters))
+
+    def call(self, x: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
+        x = with_features(x)
+        logs = (tf.asinh(x) - _CENTRE) / _WIDTH
+        roots = tf.sign(x) * tf.sqrt(tf.abs(x) + _SMALLEST_COUNT)
+        changes = roots[:, self.season :] - roots[:, : -self.season]
+        noise = self.gather(tf.asinh(self.differences(changes)))
+        return self.network(tf.concat([keras.ops.reshape(part, (-1, _size(part))) for part in (logs, noise)], axis=-1))
+
+
+def _size(x: tf.Tensor) -> int:
+    return x.shape[1] * x.shape[2]

@@ -1,0 +1,106 @@
+"""Compare networks for the Covid-19 model at equal processor time.
+
+    python paper_results/covid19_germany/networks.py [--minutes M] [--threads N] [--quick]
+
+Each is trained on the regular variant, from the same seed, for as many steps as take M minutes of processor time (3 if
+left out) and with its learning rate fading over these. Writes ``networks.csv`` beside this file: the negative log
+density of the true parameters of 4,000 held-out simulations, and what it took. ``--quick`` trains each for a few steps,
+to check that it runs, and writes nothing that stays.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pandas as pd
+from train import EPOCHS, HELD_OUT, HERE, SEED, HeldOut, set_threads
+
+import bayesinn as bi
+from bayesinn.flows import Affine, Composed, Flow, Spline, coupling
+from bayesinn.summaries import MLP, ConvLSTM, CountSeries, Summary
+from simulators.covid19_networks import lean_networks, published_networks
+from simulators.covid19_options import Covid19Options
+
+NAME = "covid19_regular"
+TOGETHER = "confirmed, recovered, deaths"
+TIMED_STEPS, TIMED_EPOCHS = 60, 3
+HIDDEN = (192, 192)
+
+Networks = tuple[dict[str, Summary], Flow]
+
+
+def _affine() -> Flow:
+    return coupling(blocks=8, hidden=HIDDEN)
+
+
+NETWORKS: dict[str, Callable[[], Networks]] = {
+    "published: three multi-kernel Conv + LSTM, 6 affine couplings": published_networks,
+    "Conv + LSTM with stride 3, 8 affine couplings": lambda: (
+        {TOGETHER: ConvLSTM(96, filters=(64, 64), kernel_size=3, stride=3, lstm_units=96)},
+        _affine(),
+    ),
+    "perceptron, 8 affine couplings": lambda: ({TOGETHER: MLP(128, hidden=(512, 512))}, _affine()),
+    "perceptron, 4 couplings of affine map and spline": lambda: (
+        {TOGETHER: MLP(128, hidden=(512, 512))},
+        coupling(blocks=4, hidden=HIDDEN, transform=Composed([Affine(), Spline()])),
+    ),
+    "CountSeries, 8 affine couplings": lambda: ({TOGETHER: CountSeries(128, hidden=(512, 512))}, _affine()),
+    "lean: CountSeries, 1 spline and 7 affine couplings": lambda: lean_networks(Covid19Options()),
+}
+
+
+def main() -> None:
+    """Train all, write the table."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--minutes", type=float, default=3.0, help="of processor time, for each")
+    parser.add_argument("--threads", type=int, default=0, help="of TensorFlow; one a core if left out")
+    parser.add_argument("--quick", action="store_true")
+    given = parser.parse_args()
+    set_threads(given.threads)
+    rows: list[dict[str, Any]] = []
+    with tempfile.TemporaryDirectory() as folder:
+        target = Path(folder) if given.quick else HERE
+        for name in list(NETWORKS)[-1:] if given.quick else NETWORKS:
+            rows.append({"networks": name, **_measure(NETWORKS[name], given.minutes, given.quick, Path(folder))})
+            print(pd.DataFrame(rows[-1:]).to_string(index=False, header=len(rows) == 1), flush=True)
+            pd.DataFrame(rows).to_csv(target / "networks.csv", index=False, float_format="%.4g")
+
+
+def _measure(make: Callable[[], Networks], minutes: float, quick: bool, folder: Path) -> dict[str, float]:
+    """Time some steps, then train anew for as many as fit into the minutes."""
+    simulator = bi.get(NAME)
+    options: dict[str, Any] = {"batch_size": 256, "learning_rate": 2e-3, "seed": SEED, "progress": False}
+    if quick:
+        options |= {"batch_size": 32, "xla": False}
+    clock = StepClock()
+    bi.AmortizedPosterior(simulator, *make()).fit(steps=TIMED_STEPS, epochs=TIMED_EPOCHS, callbacks=[clock], **options)
+    steps = 2 if quick else int(60 * minutes / clock.seconds_per_step)
+    held_out = HeldOut(simulator, folder / "held_out.csv", HELD_OUT // 20 if quick else HELD_OUT)
+    bi.AmortizedPosterior(simulator, *make()).fit(steps=steps, epochs=EPOCHS, callbacks=[held_out], **options)
+    last = held_out.frame().iloc[-1]
+    wanted = ("step", "processor_minutes", "held_out_nll", "standard_error")
+    return {"ms_per_step": 1e3 * clock.seconds_per_step, **{name: float(last[name]) for name in wanted}}
+
+
+class StepClock(keras.callbacks.Callback):
+    """Processor time of a step, without those of the first epoch, which are compiled."""
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        """Start with nothing."""
+        self._times: list[float] = []
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Note the time."""
+        self._times.append(time.process_time())
+
+    @property
+    def seconds_per_step(self) -> float:
+        """Of the epochs after the first."""
+        return float(np.diff(self._times).mean()) / (TIMED_STEPS // TIMED_EPOCHS)
