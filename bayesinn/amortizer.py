@@ -35,6 +35,7 @@ from bayesinn.training.round_trip import posterior_monitor
 from bayesinn.training.settings import TrainingSettings, training_length
 from bayesinn.training.sources import training_source
 from bayesinn.training.train import TrainingResult, broken_training, train
+from bayesinn.warm_start import take_over
 
 if TYPE_CHECKING:
     import xarray
@@ -101,6 +102,7 @@ class AmortizedPosterior:
         epochs: int | None = None,
         batch_size: int | None = None,
         seed: int = 0,
+        start_from: AmortizedPosterior | None = None,
         validation: float | Mapping[str, Any] | None = None,
         patience: int | None = None,
         optimizer: keras.optimizers.Optimizer | None = None,
@@ -113,7 +115,7 @@ class AmortizedPosterior:
         resume: bool = False,
         xla: Literal["auto"] | bool = "auto",
     ) -> AmortizedPosterior:
-        """Train, from new initial weights.
+        """Train, from new initial weights or from those of another posterior.
 
         Online (``data`` left out), each step draws fresh simulations, inside the compiled step if the simulator is
         made of TensorFlow operations. Offline, it trains on the arrays given, watches a fixed validation set, and
@@ -131,6 +133,10 @@ class AmortizedPosterior:
             What the simulator recommends if left out, 256 if it doesn't.
         seed : int
             Decides initial weights, simulations, shuffling and dropout.
+        start_from : AmortizedPosterior
+            A trained posterior with the same networks, parameters and data, to start from its weights and scalings:
+            to train longer, or for a simulator that differs a little. A lower ``learning_rate`` than that of its own
+            training loses less of what it learned.
         validation : float, or dict of name to array (m, ...)
             Offline: the share of ``data`` set aside (0.1 if left out), or a set of its own.
         patience : int
@@ -180,6 +186,8 @@ class AmortizedPosterior:
         )
         settings = TrainingSettings(*length, seed, learning_rate, clip_norm, average, patience, xla)
         learner, pilot = self.new_learner(seed, arrays)
+        if start_from is not None:
+            take_over(learner, self, start_from)
         for part in (arrays, held_out):
             if part is not None:
                 check_support(learner.parameters, part)
@@ -191,6 +199,7 @@ class AmortizedPosterior:
             "network": self.network_configuration(),
             "optimizer": None if optimizer is None else keras.saving.serialize_keras_object(optimizer),
             "data": None if arrays is None else fingerprint(arrays),
+            "start_from": None if start_from is None else start_from.fingerprint,
         }
         result = train(
             learner,
@@ -307,6 +316,12 @@ class AmortizedPosterior:
     def network_configuration(self) -> dict[str, Any]:
         """Summaries and flow in plain values, enough to build them again."""
         return {"summaries": describe(self.summaries), "flow": describe(self.flow)}
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of the trained network's weights."""
+        variables = self._require_trained().learner.network.variables
+        return fingerprint({str(number): variable.numpy() for number, variable in enumerate(variables)})
 
     @property
     def trained(self) -> bool:

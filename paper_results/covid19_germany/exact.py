@@ -9,7 +9,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
@@ -127,6 +127,7 @@ def _compare(study: Study, data: dict[str, Any], folder: Path) -> None:
                     "worst_ks": differences.max(),
                     "worst_parameter": differences.idxmax(),
                     "ks_of_right_draws": _by_chance(len(next(iter(exact.values()))), study.size(DRAWS, 100)),
+                    "c2st": bi.diagnostics.c2st(*(_matrix(side, study) for side in (draws, exact)), seed=SEED),
                     "mean_shift_sds": shifts.abs().mean(),
                     "worst_shift_sds": shifts.abs().max(),
                     "smallest_sd_ratio": ratios.min(),
@@ -141,6 +142,11 @@ def _compare(study: Study, data: dict[str, Any], folder: Path) -> None:
     differences = by_parameter["between two exact runs for Germany"]
     print(f"  two exact runs for Germany: mean KS {differences.mean():.3f}, worst {differences.max():.3f}")
     _amortization(study, posterior, [facts for _, facts in runs.values()])
+
+
+def _matrix(draws: Mapping[str, np.ndarray], study: Study) -> np.ndarray:
+    """As many draws as all exact runs kept, (n, parameters)."""
+    return np.stack([draws[name][: study.size(KEPT, 50)] for name in GERMANY], axis=-1)
 
 
 def _by_chance(first: int, second: int) -> float:

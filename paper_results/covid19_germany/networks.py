@@ -68,25 +68,35 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) if given.quick else HERE
         for name in list(NETWORKS)[-1:] if given.quick else NETWORKS:
-            rows.append({"networks": name, **_measure(NETWORKS[name], given.minutes, given.quick, Path(folder))})
+            _, found = train_for(given.minutes, bi.get(NAME), NETWORKS[name], Path(folder), quick=given.quick)
+            rows.append({"networks": name, **found})
             print(pd.DataFrame(rows[-1:]).to_string(index=False, header=len(rows) == 1), flush=True)
             pd.DataFrame(rows).to_csv(target / "networks.csv", index=False, float_format="%.4g")
 
 
-def _measure(make: Callable[[], Networks], minutes: float, quick: bool, folder: Path) -> dict[str, float]:
-    """Time some steps, then train anew for as many as fit into the minutes."""
-    simulator = bi.get(NAME)
+def train_for(
+    minutes: float, simulator: bi.Simulator, make: Callable[[], Networks], folder: Path, *, quick: bool
+) -> tuple[bi.AmortizedPosterior, dict[str, float]]:
+    """Time some steps, then train anew for as many as fit into so many minutes of processor time.
+
+    Returns
+    -------
+    posterior : AmortizedPosterior
+    found : dict
+        Milliseconds of processor time per step, and the last row of what :class:`HeldOut` found.
+    """
     options: dict[str, Any] = {"batch_size": 256, "learning_rate": 2e-3, "seed": SEED, "progress": False}
     if quick:
         options |= {"batch_size": 32, "xla": False}
     clock = StepClock()
     bi.AmortizedPosterior(simulator, *make()).fit(steps=TIMED_STEPS, epochs=TIMED_EPOCHS, callbacks=[clock], **options)
     steps = 2 if quick else int(60 * minutes / clock.seconds_per_step)
-    held_out = HeldOut(simulator, folder / "held_out.csv", HELD_OUT // 20 if quick else HELD_OUT)
-    bi.AmortizedPosterior(simulator, *make()).fit(steps=steps, epochs=EPOCHS, callbacks=[held_out], **options)
+    held_out = HeldOut(simulator, folder / f"{simulator.name}.csv", HELD_OUT // 20 if quick else HELD_OUT)
+    posterior = bi.AmortizedPosterior(simulator, *make())
+    posterior.fit(steps=steps, epochs=EPOCHS, callbacks=[held_out], **options)
     last = held_out.frame().iloc[-1]
     wanted = ("step", "processor_minutes", "held_out_nll", "standard_error")
-    return {"ms_per_step": 1e3 * clock.seconds_per_step, **{name: float(last[name]) for name in wanted}}
+    return posterior, {"ms_per_step": 1e3 * clock.seconds_per_step, **{name: float(last[name]) for name in wanted}}
 
 
 class StepClock(keras.callbacks.Callback):
@@ -104,3 +114,7 @@ class StepClock(keras.callbacks.Callback):
     def seconds_per_step(self) -> float:
         """Of the epochs after the first."""
         return float(np.diff(self._times).mean()) / (TIMED_STEPS // TIMED_EPOCHS)
+
+
+if __name__ == "__main__":
+    main()

@@ -105,6 +105,7 @@ def _exact(target: Path) -> str:
                 "KS of right draws": part["ks_of_right_draws"].mean(),
                 "worst KS": part["worst_ks"].max(),
                 "of": part.loc[part["worst_ks"].idxmax(), "worst_parameter"],
+                "C2ST": part["c2st"].mean(),
                 "mean shift [sd]": part["mean_shift_sds"].mean(),
                 "sd ratio": f"{part['smallest_sd_ratio'].min():.2f} to {part['largest_sd_ratio'].max():.2f}",
                 "minutes of processor time each": part["processor_seconds"].median() / 60,
@@ -142,6 +143,17 @@ _FIGURES = {
 
 _TABLES: dict[str, Callable[[Path], str]] = {
     "training": _training,
+    "networks": _table(
+        "networks",
+        {
+            "networks": "networks",
+            "ms_per_step": "ms/step",
+            "step": "steps",
+            "processor_minutes": "processor minutes",
+            "held_out_nll": "held-out NLL",
+            "standard_error": "standard error",
+        },
+    ),
     "observation": _table("observation"),
     "results": _results,
     "acceptance": _acceptance,

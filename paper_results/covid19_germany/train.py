@@ -1,8 +1,10 @@
 """Train the posteriors of the Covid-19 case study.
 
-    python paper_results/covid19_germany/train.py NAME [--minutes M | --steps N] [--resume] [--threads N] [--quick]
+    python paper_results/covid19_germany/train.py NAME [--minutes M | --steps N] [--start-from NAME]
+        [--learning-rate RATE] [--resume] [--threads N] [--quick]
 
-NAME is covid19 (the published noise), covid19_regular or covid19_states. Saves the posterior beside this file, with
+NAME is covid19 (the published noise), covid19_regular or covid19_states. With ``--start-from``, from the weights of
+another of them, saved already: the two noises differ little. Saves the posterior beside this file, with
 ``history_NAME.csv``: the negative log density of the true parameters of 4,000 held-out simulations as training goes on.
 Checkpoints are kept in ``runs/covid19_germany`` until training has ended; ``--resume`` continues from there.
 ``--quick`` trains small networks for a few steps, to check that it runs, and writes nothing that stays.
@@ -46,6 +48,8 @@ def main() -> None:
     length = parser.add_mutually_exclusive_group()
     length.add_argument("--minutes", type=float, help="train for about so long")
     length.add_argument("--steps", type=int, help="weight updates; what the simulator recommends if left out")
+    parser.add_argument("--start-from", choices=FOLDERS, help="posterior whose weights to start from")
+    parser.add_argument("--learning-rate", type=float, help="what the simulator recommends if left out")
     parser.add_argument("--resume", action="store_true", help="continue from the checkpoint, to its number of steps")
     parser.add_argument("--threads", type=int, default=0, help="of TensorFlow; one a core if left out")
     parser.add_argument("--quick", action="store_true")
@@ -61,7 +65,9 @@ def main() -> None:
         elif given.minutes is not None and not given.quick:
             steps = steps_in(given.minutes, simulator)
             print(f"{given.minutes:g} minutes are about {steps:,} steps", flush=True)
-        posterior, history = train(simulator, steps, checkpoint, resume=given.resume, quick=given.quick)
+        start = None if given.start_from is None or given.quick else bi.load(HERE / FOLDERS[given.start_from])
+        options = {"start_from": start, "learning_rate": given.learning_rate, "resume": given.resume}
+        posterior, history = train(simulator, steps, checkpoint, quick=given.quick, **options)
         saved = save(posterior, target / FOLDERS[given.name])
         history.to_csv(target / f"history_{given.name}.csv", index=False, float_format="%.5g")
         print(history.to_string(index=False, float_format="%.3f"))
@@ -78,9 +84,9 @@ def set_threads(threads: int) -> None:
 
 
 def train(
-    simulator: bi.Simulator, steps: int | None, checkpoint: Path, *, resume: bool = False, quick: bool = False
+    simulator: bi.Simulator, steps: int | None, checkpoint: Path, *, quick: bool = False, **options: Any
 ) -> tuple[bi.AmortizedPosterior, pd.DataFrame]:
-    """Train with what the simulator recommends.
+    """Train the networks that the simulator recommends.
 
     Parameters
     ----------
@@ -88,27 +94,31 @@ def train(
     steps : int
         What the simulator recommends if None.
     checkpoint : folder
-    resume : bool
     quick : bool
         Small networks, a few steps, and no compilation by XLA.
+    **options
+        For :meth:`AmortizedPosterior.fit`.
 
     Returns
     -------
     posterior : AmortizedPosterior
-        With ``minutes`` and ``processor_minutes``, of training and without the checks between, in ``training``.
+        With ``minutes`` and ``processor_minutes`` in ``training``: without the checks between, and with those of the
+        posterior that it started from.
     history : DataFrame
         What :class:`HeldOut` found.
     """
     held_out = HeldOut(simulator, checkpoint / "held_out.csv", HELD_OUT // 20 if quick else HELD_OUT)
     posterior = bi.AmortizedPosterior(simulator)
-    options: dict[str, Any] = {"steps": steps}
     if quick:
-        posterior = small_posterior(simulator)
-        options = {"steps": QUICK_STEPS, "batch_size": 64, "xla": False, "progress": False}
-    posterior.fit(**options, epochs=EPOCHS, seed=SEED, callbacks=[held_out], checkpoint=checkpoint, resume=resume)
+        posterior, steps = small_posterior(simulator), QUICK_STEPS
+        options |= {"batch_size": 64, "xla": False, "progress": False}
+    posterior.fit(steps=steps, epochs=EPOCHS, seed=SEED, callbacks=[held_out], checkpoint=checkpoint, **options)
     history = held_out.frame()
     last = history.iloc[-1]
-    posterior.training |= {name: round(float(last[name]), 2) for name in ("minutes", "processor_minutes")}
+    start = options.get("start_from")
+    for name in ("minutes", "processor_minutes"):
+        before = 0.0 if start is None else float(start.training[name])
+        posterior.training[name] = round(before + float(last[name]), 2)
     print(f"{last['minutes']:.1f} minutes, {last['processor_minutes']:.1f} of processor time")
     return posterior, history
 

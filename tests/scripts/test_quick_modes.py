@@ -7,7 +7,15 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-SCRIPTS = sorted([*ROOT.glob("benchmarks/*.py"), *ROOT.glob("paper_results/*/run.py")])
+FOLDER = ROOT / "paper_results" / "covid19_germany"
+SCRIPTS = sorted(
+    [
+        *ROOT.glob("benchmarks/*.py"),
+        *ROOT.glob("paper_results/*/run.py"),
+        FOLDER / "networks.py",
+        FOLDER / "ablations.py",
+    ]
+)
 
 
 @pytest.mark.slow

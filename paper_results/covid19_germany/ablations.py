@@ -1,0 +1,104 @@
+"""What becomes of the German posterior when parts of the model are taken away, one by one.
+
+    python paper_results/covid19_germany/ablations.py [--minutes M] [--threads N] [--quick]
+
+Trains the full model, and without carriers, interventions or the observation model, for M minutes of processor time each
+(4 if left out). Writes ``ablations.csv`` and ``ablations.png`` beside this file: medians, calibration
+on 1,000 simulated data sets, and how the model fits the 81 days and forecasts the 21 after. ``--quick`` trains the
+smallest model for a few steps, to check that it runs, and writes nothing that stays.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from forecast import DAYS, fan, predict
+from matplotlib.figure import Figure
+from networks import train_for
+from shared import SEED, options_of
+from train import HERE, set_threads
+
+import bayesinn as bi
+from bayesinn import plots
+from bayesinn.diagnostics import sbc
+from simulators import covid19
+from simulators.covid19_networks import lean_networks
+from simulators.covid19_options import FIT_DAYS
+
+MODELS = {
+    "full": "covid19",
+    "no carriers": "covid19_no_carrier",
+    "no interventions": "covid19_no_interventions",
+    "no observation model": "covid19_no_observation_model",
+}
+SHOWN = ("lambda0", "alpha", "E0", "gamma", "L_I", "L_R")
+DRAWS, DATA_SETS, RANK_DRAWS = 5_000, 1_000, 250
+
+
+def main() -> None:
+    """Train all, write table and figure."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--minutes", type=float, default=4.0, help="of processor time, for each")
+    parser.add_argument("--threads", type=int, default=0, help="of TensorFlow; one a core if left out")
+    parser.add_argument("--quick", action="store_true")
+    given = parser.parse_args()
+    set_threads(given.threads)
+    rows: list[dict[str, Any]] = []
+    predicted: dict[str, dict[str, np.ndarray]] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        target = Path(folder) if given.quick else HERE
+        for label in list(MODELS)[-1:] if given.quick else MODELS:
+            simulator = getattr(covid19, MODELS[label])
+            make = functools.partial(lean_networks, options_of(MODELS[label]))
+            posterior, found = train_for(given.minutes, simulator, make, Path(folder), quick=given.quick)
+            row, predicted[label] = _judge(posterior, given.quick)
+            rows.append({"model": label, "steps": int(found["step"]), **row})
+            print(pd.DataFrame(rows[-1:]).to_string(index=False, header=len(rows) == 1), flush=True)
+            pd.DataFrame(rows).to_csv(target / "ablations.csv", index=False, float_format="%.4g")
+        plots.save(_figure(predicted), target / "ablations.png")
+
+
+def _judge(posterior: bi.AmortizedPosterior, quick: bool) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """A row of the table, and the counts that are predicted for Germany."""
+    simulator = posterior.simulator
+    simulations = simulator.sample(100 if quick else DATA_SETS, seed=SEED + 2)
+    data = {name: simulations[name] for name in simulator.observable_shapes}
+    draws = dict(posterior.sample(data, draws=20 if quick else RANK_DRAWS, seed=SEED + 3))
+    ranks = sbc({name: simulations[name] for name in draws}, draws, seed=SEED)
+    answer = posterior.sample(covid19.germany(), draws=100 if quick else DRAWS, seed=SEED)
+    predicted, infeasible = predict(answer, options_of(simulator.name), DAYS)
+    row = {"parameters": len(answer), "inside_99_band": int(ranks.inside.sum())}
+    row |= {f"median of {name}": float(np.median(answer[name])) if name in answer else None for name in SHOWN}
+    row["infeasible"] = infeasible
+    row["out_of_distribution_p"] = float(answer.p_value)
+    observed = covid19.germany(DAYS)
+    for days, part in (("fit", slice(0, FIT_DAYS)), ("forecast", slice(FIT_DAYS, DAYS))):
+        inside = []
+        for name, counts in predicted.items():
+            low, high = np.quantile(counts[:, part], [0.05, 0.95], axis=0)
+            inside.append((low <= observed[name][part]) & (observed[name][part] <= high))
+        row[f"{days} inside 90 %"] = float(np.mean(inside))
+    return row, predicted
+
+
+def _figure(predicted: dict[str, dict[str, np.ndarray]]) -> Figure:
+    """Daily cases, a panel a model."""
+    observed = covid19.germany(DAYS)["confirmed"]
+    figure = Figure(figsize=(11, 6), layout="constrained")
+    axes = figure.subplots(2, 2, squeeze=False, sharex=True, sharey=True).flat
+    for ax, (label, counts) in zip(axes, predicted.items(), strict=False):
+        fan(ax, counts["confirmed"], observed, FIT_DAYS)
+        ax.set(title=label, ylabel="new cases per day")
+        ax.set_ylim(0, 2.0 * observed.max())
+    figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=6, frameon=False)
+    return figure
+
+
+if __name__ == "__main__":
+    main()
