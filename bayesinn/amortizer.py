@@ -35,7 +35,7 @@ from bayesinn.training.round_trip import posterior_monitor
 from bayesinn.training.settings import TrainingSettings, training_length
 from bayesinn.training.sources import training_source
 from bayesinn.training.train import TrainingResult, broken_training, train
-from bayesinn.warm_start import take_over
+from bayesinn.warm_start import check_start, later_seed, take_over
 
 if TYPE_CHECKING:
     import xarray
@@ -135,8 +135,8 @@ class AmortizedPosterior:
             Decides initial weights, simulations, shuffling and dropout.
         start_from : AmortizedPosterior
             A trained posterior with the same networks, parameters and data, to start from its weights and scalings:
-            to train longer, or for a simulator that differs a little. A lower ``learning_rate`` than that of its own
-            training loses less of what it learned.
+            to train longer, or for a simulator that differs a little. Simulations are new ones, whatever the seed. A
+            lower ``learning_rate`` than that of its own training loses less of what it learned.
         validation : float, or dict of name to array (m, ...)
             Offline: the share of ``data`` set aside (0.1 if left out), or a set of its own.
         patience : int
@@ -173,6 +173,10 @@ class AmortizedPosterior:
         seed = seeds.check_seed(seed)
         check_consistent(data, steps, epochs, validation, patience, checkpoint, resume)
         arrays, held_out = offline_arrays(self.simulator, data, validation, seed)
+        if start_from is not None:
+            check_start(self, start_from)
+            # Only now: what was held out there must be held out here.
+            seed = later_seed(seed, start_from)
         rows = None if arrays is None else len(next(iter(arrays.values())))
         recommended = self.simulator.recommended
         if rows is None and steps is None:
@@ -187,7 +191,7 @@ class AmortizedPosterior:
         settings = TrainingSettings(*length, seed, learning_rate, clip_norm, average, patience, xla)
         learner, pilot = self.new_learner(seed, arrays)
         if start_from is not None:
-            take_over(learner, self, start_from)
+            take_over(learner, start_from._require_trained().learner)
         for part in (arrays, held_out):
             if part is not None:
                 check_support(learner.parameters, part)

@@ -185,5 +185,7 @@ def _evaluate(
                 )
             rows.append(row)
         table = np.stack(rows)
+        # Draws that can't have made the data: the lowest rank is right, and ranks are all that counts.
+        table[table == -np.inf] = np.finfo(float).min
         result[name] = (table[:, 0], table[:, 1:])
     return result

@@ -19,7 +19,8 @@ def training_plan(simulator: Simulator, summaries: Mapping[str, Summary], learne
     for name, scaling in learner.data.scalings.items():
         key = networks.get(name)
         network = "context" if key is None else f"network of {key}" if key != name else repr(summaries[key])
-        lines.append(f"  {name}: {scaling}; {network}")
+        seen = "as simulated" if name in learner.data.raw else str(scaling)
+        lines.append(f"  {name}: {seen}; {network}")
     lines += [f"  {key}: {summary!r}" for key, summary in summaries.items() if key not in networks]
     weights = sum(int(np.prod(variable.shape)) for variable in learner.network.trainable_variables)
     lines.append(f"  flow: {learner.network.flow!r}; {weights:,} weights in all")

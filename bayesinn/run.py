@@ -167,7 +167,12 @@ class Run:
             Section(
                 "Training",
                 "The loss is the mean of -log q(parameters | data) over fresh simulations, in nats.",
-                figures=[Figure(plots.loss(posterior.history), "It should be flat at the end: more steps won't help.")],
+                figures=[
+                    Figure(
+                        plots.loss(posterior.history),
+                        "It flattens as the learning rate fades; a longer run shows what more steps gain.",
+                    )
+                ],
             )
         )
         return diagnosis.to_html(

@@ -229,7 +229,8 @@ def _check_simulator(manifest: dict[str, Any], simulator: Simulator) -> None:
         ("context", context),
     ):
         now = {name: list(shape) for name, shape in shapes.items()}
-        if now != manifest[kind]:
+        # Their order is that of the network's inputs and outputs.
+        if list(now.items()) != list(manifest[kind].items()):
             raise SavedPosteriorError(
                 f"Simulator {simulator.name!r} for a saved posterior",
                 expected=f"{kind} {manifest[kind]}",

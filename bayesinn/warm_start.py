@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING, Any
 
+from bayesinn import seeds
 from bayesinn.errors import InputError
 from bayesinn.learner import Learner
 
@@ -11,14 +13,13 @@ if TYPE_CHECKING:
     from bayesinn.amortizer import AmortizedPosterior
 
 
-def take_over(learner: Learner, posterior: AmortizedPosterior, start: AmortizedPosterior) -> None:
-    """Give a built learner the weights of another posterior, and the scalings with which they were trained.
+def check_start(posterior: AmortizedPosterior, start: AmortizedPosterior) -> None:
+    """Refuse to start from what can't be started from.
 
     Parameters
     ----------
-    learner : Learner
-    posterior : AmortizedPosterior that the learner is for
-    start : AmortizedPosterior, trained
+    posterior : AmortizedPosterior that is to be trained
+    start : AmortizedPosterior whose weights are wanted
 
     Raises
     ------
@@ -35,26 +36,44 @@ def take_over(learner: Learner, posterior: AmortizedPosterior, start: AmortizedP
             do="load a saved one with bi.load(folder)",
         )
     for what, ours, theirs in zip(("networks", "shapes"), _layout(posterior), _layout(start), strict=True):
-        if ours != theirs:
-            raise InputError(
-                "Argument 'start_from'",
-                expected=f"a posterior with the same {what}: {ours}",
-                got=f"{theirs}",
-                do="start from a posterior of the same networks, parameters and data, or from new weights",
-            )
-    trained = start._require_trained().learner
+        # Their order is that of the network's inputs and outputs.
+        if list(ours.items()) != list(theirs.items()):
+            _refuse(f"the same {what}, in this order: {ours}", f"{theirs}")
+    start._require_trained()
+
+
+def take_over(learner: Learner, trained: Learner) -> None:
+    """Give a built learner the weights of a trained one, and the scalings with which they were trained."""
+    sizes = learner.parameters.dimension, trained.parameters.dimension
+    if sizes[0] != sizes[1]:
+        _refuse(f"a prior of {sizes[0]} unconstrained parameters", f"one of {sizes[1]}")
     learner.parameters.mean, learner.parameters.scale = trained.parameters.mean, trained.parameters.scale
     learner.data.scalings = dict(trained.data.scalings)
     for variable, value in zip(learner.network.variables, trained.network.variables, strict=True):
         variable.assign(value)
 
 
-def _layout(posterior: AmortizedPosterior) -> tuple[dict[str, Any], dict[str, dict[str, tuple[int, ...]]]]:
+def later_seed(seed: int, start: AmortizedPosterior) -> int:
+    """A seed for training on: that of the user would give the simulations again that ``start`` was trained on."""
+    return seeds.check_seed(int(hashlib.sha256(f"{seed} {start.fingerprint}".encode()).hexdigest()[:8], 16))
+
+
+def _layout(posterior: AmortizedPosterior) -> tuple[dict[str, Any], dict[str, Any]]:
     """What decides the shapes of all weights."""
     simulator = posterior.simulator
     shapes = {
-        "parameters": dict(simulator.prior.event_shapes),
-        "observables": dict(simulator.observable_shapes),
-        "context": {} if simulator.context is None else dict(simulator.context.event_shapes),
+        "parameters": list(simulator.prior.event_shapes.items()),
+        "observables": list(simulator.observable_shapes.items()),
+        "context": [] if simulator.context is None else list(simulator.context.event_shapes.items()),
+        "lengths": dict(simulator.lengths),
     }
     return posterior.network_configuration(), shapes
+
+
+def _refuse(expected: str, got: str) -> None:
+    raise InputError(
+        "Argument 'start_from'",
+        expected=f"a posterior with {expected}",
+        got=got,
+        do="start from a posterior of the same networks, parameters and data, or from new weights",
+    )

@@ -175,10 +175,15 @@ def _read(path: str | Path, subject: str) -> pd.DataFrame:
 
 def _dates(values: pd.Series, subject: str, form: str | None = None) -> pd.Series:
     try:
-        return pd.to_datetime(values, format=form).dt.normalize()
+        dates = pd.to_datetime(values, format=form).dt.normalize()
     except (ValueError, TypeError) as error:
         do = "write dates like 2020-03-02" if form is None else "leave no other columns beside the days, like 3/2/20"
         raise InputError(subject, expected="dates", got=str(error).partition(".")[0], do=do) from error
+    if dates.isna().any():
+        row = int(np.argmax(dates.isna()))
+        do = "leave out rows without a date, such as totals"
+        raise InputError(subject, expected="a date in each row", got=f"none in row {row + 1} of the data", do=do)
+    return dates
 
 
 def _counts(dates: pd.Series, series: Mapping[str, pd.Series], cumulative: bool, subject: str) -> CaseCounts:

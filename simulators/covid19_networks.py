@@ -6,8 +6,11 @@ from collections.abc import Sequence
 
 import bayesinn as bi
 from bayesinn.flows import ActNorm, Affine, Bijection, Chain, Coupling, Flow, Orthogonal, Spline, coupling
-from bayesinn.summaries import ConvLSTM, CountSeries, MultiKernelLSTM, Summary
+from bayesinn.summaries import MLP, ConvLSTM, CountSeries, MultiKernelLSTM, Summary
 from simulators.covid19_options import Covid19Options
+
+# Of CountSeries with a season of seven days.
+_FEWEST_DAYS = 21
 
 
 def lean_networks(options: Covid19Options) -> tuple[dict[str, Summary], Flow]:
@@ -18,7 +21,9 @@ def lean_networks(options: Covid19Options) -> tuple[dict[str, Summary], Flow]:
     an angle, is often split between both ends of its range.
     """
     trunk: Summary = CountSeries(units=128, hidden=(512, 512))
-    if isinstance(options.days, tuple):
+    if options.most_days < _FEWEST_DAYS:
+        trunk = MLP(units=128, hidden=(512, 512))
+    elif isinstance(options.days, tuple):
         trunk = ConvLSTM(units=96, filters=(128,), kernel_size=7, stride=7, lstm_units=128)
     hidden = (192, 192)
     chain: list[Bijection] = [ActNorm(), Coupling(Spline(), hidden=hidden)]

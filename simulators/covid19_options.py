@@ -9,6 +9,7 @@ from bayesinn.errors import InputError
 GERMANY_POPULATION = 83e6
 FIT_DAYS = 81
 """Days of the published fit: 2 March to 21 May 2020."""
+FIRST_DAY = "2020-03-02"
 LEAD_DAYS = 15
 """The epidemic starts so many days before the first report, so that delayed cases exist by then."""
 
@@ -72,6 +73,10 @@ class Covid19Options:
     median_lambda4: float = 0.1
 
     def __post_init__(self) -> None:
+        # Options are hashed, to compile once for each.
+        for name in ("population", "days", "series"):
+            if isinstance(getattr(self, name), list):
+                object.__setattr__(self, name, tuple(getattr(self, name)))
         if not self.series or len(set(self.series)) < len(self.series) or not set(self.series) <= set(SERIES):
             _refuse("series", f"some of {list(SERIES)}, each once", self.series, "name the counts that you have")
         low, high = self.days if isinstance(self.days, tuple) else (self.days, self.days)

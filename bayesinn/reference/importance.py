@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +19,8 @@ from bayesinn.simulation.simulator import Arrays, Simulator
 _CHUNK = 100_000
 # A draw that weighs less than this beside the heaviest can't matter in any table.
 _LEAST_LOG_WEIGHT = -30.0
+# Of fewer draws, standard deviations are off by more than 3 %.
+_LEAST_EFFECTIVE_SIZE = 500
 
 
 @dataclass(frozen=True)
@@ -98,10 +101,18 @@ def importance(
 def exact_draws(simulator: Simulator, data: Mapping[str, Any], *, draws: int = 20_000, seed: int = 0) -> Arrays | None:
     """Draws (draws, *event) from the exact posterior of one observation, or None where nothing exact is known.
 
-    Taken from the simulator's own ``exact``, else by importance sampling if it has a likelihood.
+    Taken from the simulator's own ``exact``, else by importance sampling if it has a likelihood. Where that collapses
+    onto a few draws, as with many parameters, there is a warning and no result.
     """
     if simulator.exact is not None:
         return simulator.exact(data, draws, seed)
     if simulator.log_likelihood is not None:
-        return importance(simulator, data, seed=seed).draws(draws, seed)
+        weighted = importance(simulator, data, seed=seed)
+        if weighted.effective_size >= _LEAST_EFFECTIVE_SIZE:
+            return weighted.draws(draws, seed)
+        warnings.warn(
+            f"No exact posterior of {simulator.name!r}: draws from the prior, weighed by the likelihood, are worth "
+            f"{weighted.effective_size:.0f} independent ones. bi.reference.tempered_smc takes longer, and gets there.",
+            stacklevel=2,
+        )
     return None

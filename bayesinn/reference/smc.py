@@ -27,6 +27,7 @@ from bayesinn.reference.smc_target import (
 from bayesinn.simulation.simulator import Arrays, Simulator
 
 _TARGET_ACCEPTANCE = 0.25
+_SMALLEST_LOG_STEP = -100.0
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -217,8 +218,10 @@ def _next_temperature(log_likelihood: np.ndarray, temperature: float, ess: float
     def log_share(step: float) -> float:
         return 2.0 * logsumexp(step * values) - logsumexp(2.0 * step * values) - np.log(len(values) * ess)
 
-    left = 1.0 - temperature
-    step = left if log_share(left) >= 0.0 else brentq(log_share, 0.0, left, xtol=1e-12, rtol=1e-10)
+    left = step = 1.0 - temperature
+    if log_share(left) < 0.0:
+        # Steps may be smaller than any absolute tolerance: log likelihoods of single draws may differ by 1e14.
+        step = float(np.exp(brentq(lambda log_step: log_share(np.exp(log_step)), _SMALLEST_LOG_STEP, np.log(left))))
     total = logsumexp(step * values)
     upper = 1.0 if step == left else temperature + step
     return upper, np.exp(step * values - total), float(total - np.log(len(values)))

@@ -37,7 +37,8 @@ class Moves:
     """Rounds of Metropolis moves of a population, in one graph.
 
     The particles are in two halves, and each half moves given the other: a particle's partners in differential
-    evolution don't depend on itself, so that each move leaves the tempered posterior exactly as it is.
+    evolution don't depend on itself, so that each move leaves the tempered posterior as it is. What
+    :class:`Proposal` takes from all particles is fixed for a round, and depends on each one by a part in their number.
 
     The kinds are steps of one or a few coordinates, which suit parameters that the data say little about or that are
     rounded to whole numbers; differential evolution, a step of all coordinates along the difference of two other

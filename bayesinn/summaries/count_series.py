@@ -13,6 +13,7 @@ from bayesinn.summaries.summary import Summary
 
 # From single cases to millions, asinh of a count is 1 to 15.
 _CENTRE, _WIDTH = 5.0, 3.0
+_GATHERED, _STRIDE = 7, 5
 # The root's slope at zero is infinite.
 _SMALLEST_COUNT = 1e-6
 
@@ -34,7 +35,8 @@ class CountSeries(Summary):
     hidden : sequence of int
         Units of the hidden layers of the perceptron.
     filters : pair of int
-        Filters of the convolution of differences, and of the one that gathers them.
+        Filters of the convolution of differences, over a season and a step, and of the one that gathers seven of its
+        results every five steps.
     season : int
         Differences are between counts so many steps apart: 7 for days, if reporting depends on the weekday.
     activation : str
@@ -61,16 +63,23 @@ class CountSeries(Summary):
         activation: str = "silu",
     ) -> None:
         super().__init__()
+        if season < 1 or len(filters) != 2:
+            raise InputError(
+                "CountSeries",
+                expected="a season of 1 step or more, and two numbers of filters",
+                got=f"season={season!r}, filters={filters!r}",
+                do="start from the defaults: season=7, filters=(24, 48)",
+            )
         self.season = season
         self.differences = keras.layers.Conv1D(filters[0], season + 1)
-        self.gather = keras.layers.Conv1D(filters[1], 7, strides=5, activation=activation)
+        self.gather = keras.layers.Conv1D(filters[1], _GATHERED, strides=_STRIDE, activation=activation)
         layers = [keras.layers.Dense(count, activation=activation) for count in hidden]
         self.network = keras.Sequential([*layers, keras.layers.Dense(units)])
 
     def build(self, x_shape: Sequence[int]) -> None:
         """Make the weights."""
         steps, channels = x_shape[1], x_shape[2] if len(x_shape) > 2 else 1
-        fewest = 2 * self.season + self.gather.kernel_size[0]
+        fewest = 2 * self.season + _GATHERED
         if steps < fewest:
             raise InputError(
                 "Data for CountSeries",
@@ -80,7 +89,7 @@ class CountSeries(Summary):
             )
         self.differences.build((None, steps - self.season, channels))
         self.gather.build((None, steps - 2 * self.season, self.differences.filters))
-        gathered = (steps - fewest) // self.gather.strides[0] + 1
+        gathered = -(-(steps - fewest) // _STRIDE) + 1
         self.network.build((None, steps * channels + gathered * self.gather.filters))
 
     def call(self, x: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
@@ -88,7 +97,9 @@ class CountSeries(Summary):
         logs = (tf.asinh(x) - _CENTRE) / _WIDTH
         roots = tf.sign(x) * tf.sqrt(tf.abs(x) + _SMALLEST_COUNT)
         changes = roots[:, self.season :] - roots[:, : -self.season]
-        noise = self.gather(tf.asinh(self.differences(changes)))
+        noise = tf.asinh(self.differences(changes))
+        # Filled up in front, so that the last steps are gathered, too.
+        noise = self.gather(tf.pad(noise, [[0, 0], [(_GATHERED - noise.shape[1]) % _STRIDE, 0], [0, 0]]))
         return self.network(tf.concat([keras.ops.reshape(part, (-1, _size(part))) for part in (logs, noise)], axis=-1))
 
 

@@ -2,8 +2,8 @@
 
     python paper_results/covid19_germany/ablations.py [--minutes M] [--threads N] [--quick]
 
-Trains the full model, and without carriers, interventions or the observation model, for M minutes of processor time each
-(4 if left out). Writes ``ablations.csv`` and ``ablations.png`` beside this file: medians, calibration
+Trains the full model, and without carriers, interventions or the observation model, for M minutes of processor time
+each (4 if left out). Writes ``ablations.csv`` and ``ablations.png`` beside this file: medians, calibration
 on 1,000 simulated data sets, and how the model fits the 81 days and forecasts the 21 after. ``--quick`` trains the
 smallest model for a few steps, to check that it runs, and writes nothing that stays.
 """
@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from forecast import DAYS, fan, predict
+from forecast import DAYS, fan, predict, share_inside
 from matplotlib.figure import Figure
 from networks import train_for
 from shared import SEED, options_of
@@ -77,13 +77,8 @@ def _judge(posterior: bi.AmortizedPosterior, quick: bool) -> tuple[dict[str, Any
     row |= {f"median of {name}": float(np.median(answer[name])) if name in answer else None for name in SHOWN}
     row["infeasible"] = infeasible
     row["out_of_distribution_p"] = float(answer.p_value)
-    observed = covid19.germany(DAYS)
     for days, part in (("fit", slice(0, FIT_DAYS)), ("forecast", slice(FIT_DAYS, DAYS))):
-        inside = []
-        for name, counts in predicted.items():
-            low, high = np.quantile(counts[:, part], [0.05, 0.95], axis=0)
-            inside.append((low <= observed[name][part]) & (observed[name][part] <= high))
-        row[f"{days} inside 90 %"] = float(np.mean(inside))
+        row[f"{days} inside 90 %"] = share_inside(predicted, covid19.germany(DAYS), part, 0.9)
     return row, predicted
 
 

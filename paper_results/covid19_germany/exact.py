@@ -9,7 +9,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
@@ -18,10 +18,11 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from published import GERMANY
-from shared import SEED, Study, largest_differences
+from shared import SEED, Arrays, Study, largest_differences
 
 import bayesinn as bi
 from bayesinn import plots
+from bayesinn.offline import fingerprint
 from bayesinn.plots.style import BLUE, ORANGE
 from simulators.covid19 import germany
 
@@ -45,10 +46,18 @@ def run(study: Study) -> None:
     ]
     folder = study.target / "exact_draws"
     folder.mkdir(exist_ok=True)
-    missing = [job for job in jobs if not (folder / f"{job[0]}.npz").is_file()]
+    missing = [job for job in jobs if not _is_there(folder / f"{job[0]}.npz", job[1])]
     for key, seconds in _sample_all(name, missing, folder, study):
         print(f"  {key}: {seconds / 60:.1f} minutes of processor time", flush=True)
     _compare(study, {key: data for key, data, *_ in jobs}, folder)
+
+
+def _is_there(file: Path, data: Arrays) -> bool:
+    """Whether there are draws for these data; those of other data are no use."""
+    if not file.is_file():
+        return False
+    with np.load(file) as arrays:
+        return str(arrays["data_fingerprint"]) == fingerprint(data)
 
 
 def germany_draws(study: Study) -> dict[str, np.ndarray] | None:
@@ -91,6 +100,7 @@ def sample(
     np.savez_compressed(
         unfinished,
         **{parameter: values.astype(np.float32) for parameter, values in draws.items()},
+        data_fingerprint=fingerprint(data),
         _log_evidence=result.log_evidence,
         _processor_seconds=seconds,
         _seconds=time.monotonic() - clock,
@@ -103,7 +113,7 @@ def sample(
 def _read(file: Path) -> tuple[dict[str, np.ndarray], dict[str, float]]:
     """Draws, and what is known about the run."""
     with np.load(file) as arrays:
-        draws = {name: arrays[name] for name in arrays.files if not name.startswith("_")}
+        draws = {name: arrays[name] for name in GERMANY}
         return draws, {name[1:]: float(arrays[name]) for name in arrays.files if name.startswith("_")}
 
 
@@ -112,7 +122,11 @@ def _compare(study: Study, data: dict[str, Any], folder: Path) -> None:
     runs = {key: _read(folder / f"{key}.npz") for key in data}
     rows, by_parameter = [], {}
     first, second = (runs[f"germany_seed{seed}"][0] for seed in GERMANY_SEEDS)
-    by_parameter["between two exact runs for Germany"] = largest_differences(first, second)
+    between = by_parameter["between two exact runs for Germany"] = largest_differences(first, second)
+    accuracy = bi.diagnostics.c2st(_matrix(first, study), _matrix(second, study), seed=SEED)
+    chance = _by_chance(*(len(next(iter(side.values()))) for side in (first, second)))
+    row = {"mean_ks": between.mean(), "worst_ks": between.max(), "ks_of_right_draws": chance, "c2st": accuracy}
+    study.write(pd.DataFrame([row]), "exact_runs")
     if posterior is not None:
         for key, (exact, facts) in runs.items():
             draws = posterior.sample(data[key], draws=study.size(DRAWS, 100), seed=SEED)
@@ -139,12 +153,10 @@ def _compare(study: Study, data: dict[str, Any], folder: Path) -> None:
         study.write(pd.DataFrame(rows), "exact")
     table = pd.DataFrame(by_parameter).rename_axis("parameter").reset_index()
     table.to_csv(study.target / "exact_by_parameter.csv", index=False, float_format="%.4g")
-    differences = by_parameter["between two exact runs for Germany"]
-    print(f"  two exact runs for Germany: mean KS {differences.mean():.3f}, worst {differences.max():.3f}")
     _amortization(study, posterior, [facts for _, facts in runs.values()])
 
 
-def _matrix(draws: Mapping[str, np.ndarray], study: Study) -> np.ndarray:
+def _matrix(draws: Arrays, study: Study) -> np.ndarray:
     """As many draws as all exact runs kept, (n, parameters)."""
     return np.stack([draws[name][: study.size(KEPT, 50)] for name in GERMANY], axis=-1)
 

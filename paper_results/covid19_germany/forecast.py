@@ -18,14 +18,13 @@ from shared import LABELS, SEED, Arrays, Study, options_of
 from bayesinn import plots
 from bayesinn.plots.style import BLACK, BLUE, GREY
 from simulators.covid19 import germany
-from simulators.covid19_options import FIT_DAYS, Covid19Options
+from simulators.covid19_options import FIRST_DAY, FIT_DAYS, Covid19Options
 from simulators.covid19_reporting import simulate_counts
 
 DRAWS, DAYS = 5_000, 102
 BANDS = (0.95, 0.90, 0.50)
 ROWS = {"20 May": 79, "11 June": 101}
 _SHADES = {0.95: 0.2, 0.90: 0.3, 0.50: 0.55}
-_FIRST_DAY = "2020-03-02"
 
 
 def run(study: Study) -> None:
@@ -37,17 +36,10 @@ def run(study: Study) -> None:
         observed = germany(DAYS)
         for days, part in (("fit", slice(0, FIT_DAYS)), ("forecast", slice(FIT_DAYS, DAYS))):
             for series in (*predicted, "all"):
-                inside = {
-                    band: [
-                        _inside(predicted[key][:, part], observed[key][part], band)
-                        for key in predicted
-                        if series in (key, "all")
-                    ]
-                    for band in BANDS
-                }
+                some = {key: predicted[key] for key in predicted if series in (key, "all")}
                 row: dict[str, object] = {"posterior": LABELS[name], "days": days, "series": series}
-                row["values"] = sum(map(len, inside[0.5]))
-                row |= {f"inside {band:.0%}": float(np.mean(inside[band])) for band in BANDS[::-1]}
+                row["values"] = len(some) * len(observed[next(iter(some))][part])
+                row |= {f"inside {band:.0%}": share_inside(some, observed, part, band) for band in BANDS[::-1]}
                 row |= {"infeasible draws": infeasible, "infeasible, published": INFEASIBLE}
                 shares.append(row)
         for (series, date), (seen, *numbers) in CUMULATIVE.items():
@@ -114,11 +106,12 @@ def draw(predicted: Arrays, observed: Arrays) -> Figure:
 
 def fan(ax: Axes, values: np.ndarray, observed: np.ndarray, fitted: int) -> None:
     """Bands of values (draws, days) with their median, and what was observed, before and after the fit's last day."""
-    dates = np.datetime64(_FIRST_DAY) + np.arange(values.shape[1])
+    dates = np.datetime64(FIRST_DAY) + np.arange(values.shape[1])
     for band in BANDS:
         low, high = _interval(values, band)
         ax.fill_between(dates, low, high, color=BLUE, alpha=_SHADES[band], linewidth=0, label=f"{band:.0%}")
-    ax.plot(dates, np.median(values, axis=0), color=BLUE, linewidth=1.2, label="median")
+    middle, _ = _interval(values, 0.0)
+    ax.plot(dates, middle, color=BLUE, linewidth=1.2, label="median")
     ax.plot(dates[:fitted], observed[:fitted], ".", color=BLACK, markersize=3, label="observed, fitted")
     ax.plot(dates[fitted:], observed[fitted:], "x", color=BLACK, markersize=3, label="observed, held out")
     ax.axvline(dates[fitted], color=GREY, linewidth=0.8, linestyle=":")
@@ -127,11 +120,19 @@ def fan(ax: Axes, values: np.ndarray, observed: np.ndarray, fitted: int) -> None
     ax.xaxis.set_major_formatter(DateFormatter("%b"))
 
 
+def share_inside(predicted: Arrays, observed: Arrays, days: slice, band: float) -> float:
+    """Of the numbers observed on some days, of all series that are predicted; NaN if no draw was feasible."""
+    inside = []
+    for name, values in predicted.items():
+        low, high = _interval(values[:, days], band)
+        seen = observed[name][days]
+        inside.append(np.where(np.isnan(low), np.nan, (low <= seen) & (seen <= high)))
+    return float(np.mean(inside))
+
+
 def _interval(values: np.ndarray, band: float) -> tuple[np.ndarray, np.ndarray]:
+    if len(values) == 0:
+        nothing = np.full(values.shape[1:], np.nan)
+        return nothing, nothing
     low, high = np.quantile(values, [0.5 - 0.5 * band, 0.5 + 0.5 * band], axis=0)
     return low, high
-
-
-def _inside(values: np.ndarray, observed: np.ndarray, band: float) -> np.ndarray:
-    low, high = _interval(values, band)
-    return (low <= observed) & (observed <= high)

@@ -153,6 +153,7 @@ def derived(draws: Arrays) -> dict[str, np.ndarray]:
     leaving = (1.0 - draws["delta"]) * draws["mu"] + draws["delta"] * draws["d"]
     return {
         "serial interval 1/gamma + 1/eta [days]": 1.0 / draws["gamma"] + 1.0 / draws["eta"],
+        "mean time exposed and carrier 1/gamma + 1/a [days]": 1.0 / draws["gamma"] + 1.0 / (diagnosis + unnoticed),
         "recovery time undiagnosed 1/theta [days]": 1.0 / draws["theta"],
         "recovery time diagnosed 1/eta + 1/mu [days]": 1.0 / draws["eta"] + 1.0 / draws["mu"],
         "share of carriers never diagnosed": unnoticed / (unnoticed + diagnosis),

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from train import FOLDERS, HERE
@@ -73,20 +75,28 @@ def _training(target: Path) -> str:
         return _MISSING
     rows = []
     for name, history in histories.items():
-        last, half = history.iloc[-1], history.iloc[(history["step"] - 0.75 * history["step"].iloc[-1]).abs().argmin()]
+        last = history.iloc[-1]
+        training = _manifest(target, name).get("training", {})
         rows.append(
             {
                 "simulator": name,
+                "started from": training.get("started_from", ""),
                 "steps": f"{int(last['step']):,}",
                 "simulations": f"{int(last['simulations']):,}",
                 "minutes": f"{last['minutes']:.1f}",
                 "of processor time": f"{last['processor_minutes']:.1f}",
                 "held-out NLL before": f"{history['held_out_nll'].iloc[0]:.2f}",
                 "after": f"{last['held_out_nll']:.3f} ± {last['standard_error']:.3f}",
-                "gained in the last quarter": f"{half['held_out_nll'] - last['held_out_nll']:.3f}",
+                "processor minutes in all": f"{training.get('processor_minutes', last['processor_minutes']):.1f}",
             }
         )
     return _markdown(pd.DataFrame(rows))
+
+
+def _manifest(target: Path, name: str) -> dict[str, Any]:
+    """Of a saved posterior; empty without one."""
+    file = target / FOLDERS[name] / "manifest.json"
+    return json.loads(file.read_text()) if file.is_file() else {}
 
 
 def _exact(target: Path) -> str:
@@ -111,8 +121,11 @@ def _exact(target: Path) -> str:
                 "minutes of processor time each": part["processor_seconds"].median() / 60,
             }
         )
-    runs = pd.read_csv(target / "exact_by_parameter.csv")["between two exact runs for Germany"]
-    text = f"Two exact runs for Germany differ by a mean KS of {runs.mean():.3f}, at most {runs.max():.3f}."
+    runs = pd.read_csv(target / "exact_runs.csv").iloc[0]
+    text = (
+        f"Two exact runs for Germany differ by a mean KS of {runs['mean_ks']:.3f} (by chance "
+        f"{runs['ks_of_right_draws']:.3f}), at most {runs['worst_ks']:.3f}; C2ST {runs['c2st']:.3f}."
+    )
     return f"{_markdown(pd.DataFrame(rows))}\n{text}\n"
 
 
@@ -135,6 +148,7 @@ _FIGURES = {
     "calibration": {"sbc.png": "Ranks, published noise", "coverage.png": "Coverage, published noise"},
     "cumulative": {"forecast.png": "Fit and forecast, published noise"},
     "amortization": {"amortization.png": "Minutes against data sets"},
+    "ablations": {"ablations.png": "New cases, by model"},
     "states": {
         "states_forest.png": "Four parameters of each state",
         "states_forecasts.png": "Fit and forecast of each state",
@@ -175,5 +189,6 @@ _TABLES: dict[str, Callable[[Path], str]] = {
     "cumulative": _table("forecast_cumulative", digits=6),
     "exact": _exact,
     "amortization": _table("amortization"),
+    "ablations": _table("ablations"),
     "states": _table("states"),
 }

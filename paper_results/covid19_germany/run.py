@@ -44,12 +44,7 @@ def main() -> None:
     parser.add_argument(
         "--only", nargs="+", choices=STAGES, default=list(STAGES), metavar="STAGE", help=", ".join(STAGES)
     )
-    parser.add_argument(
-        "--data",
-        type=Path,
-        default=HERE.parents[1].parent / "shared" / "data" / "covid19",
-        help="folder with the counts of the federal states",
-    )
+    parser.add_argument("--data", type=Path, help="folder with the counts of the federal states")
     parser.add_argument("--jobs", type=int, default=1, help="processes for exact draws")
     parser.add_argument("--quick", action="store_true")
     given = parser.parse_args()

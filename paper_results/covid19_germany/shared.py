@@ -29,14 +29,14 @@ class Study:
     ----------
     target : folder that results are written to
     quick : bool
-    data : folder with the counts of the federal states
+    data : folder with the counts of the federal states, or None
     jobs : int, processes for exact sampling
     trained : dict of simulator's name to posterior, in place of those that are saved
     """
 
     target: Path
     quick: bool
-    data: Path
+    data: Path | None = None
     jobs: int = 1
     trained: dict[str, bi.AmortizedPosterior] = field(default_factory=dict)
 
@@ -65,7 +65,7 @@ class Study:
 
 def options_of(name: str) -> Covid19Options:
     """Options of a simulator of the study."""
-    return VARIANTS.get(name, Covid19Options())
+    return Covid19Options() if name == "covid19" else VARIANTS[name]
 
 
 def mode(values: np.ndarray) -> float:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 from forecast import fan, predict
@@ -12,18 +14,18 @@ from shared import SEED, Arrays, Study, options_of
 from bayesinn import plots
 from bayesinn.plots.style import BLUE, ORANGE
 from simulators.case_counts import read_case_counts
-from simulators.covid19_options import FIT_DAYS
+from simulators.covid19_options import FIRST_DAY, FIT_DAYS
 
 NAME = "covid19_states"
 DRAWS, DAYS = 10_000, 96  # to 5 June
-FIRST_DAY = "2020-03-02"
 
 
 def run(study: Study) -> None:
     """Infer all states in one call, tabulate, draw figures."""
-    daily, people = (study.data / f"germany_states_{table}.csv" for table in ("daily", "population"))
-    if not (daily.is_file() and people.is_file()):
-        print(f"  no {daily.name} and {people.name} in {study.data}: give their folder with --data; stage skipped")
+    folder = study.data or Path()
+    daily, people = (folder / f"germany_states_{table}.csv" for table in ("daily", "population"))
+    if study.data is None or not (daily.is_file() and people.is_file()):
+        print(f"  no {daily.name} and {people.name}: give their folder with --data; stage skipped")
         return
     posterior = study.posterior(NAME)
     if posterior is None:

@@ -7,7 +7,8 @@ NAME is covid19 (the published noise), covid19_regular or covid19_states. With `
 another of them, saved already: the two noises differ little. Saves the posterior beside this file, with
 ``history_NAME.csv``: the negative log density of the true parameters of 4,000 held-out simulations as training goes on.
 Checkpoints are kept in ``runs/covid19_germany`` until training has ended; ``--resume`` continues from there.
-``--quick`` trains small networks for a few steps, to check that it runs, and writes nothing that stays.
+``--quick`` trains small networks for a few steps, then others from their weights, to check that it runs, and writes
+nothing that stays.
 """
 
 from __future__ import annotations
@@ -65,7 +66,11 @@ def main() -> None:
         elif given.minutes is not None and not given.quick:
             steps = steps_in(given.minutes, simulator)
             print(f"{given.minutes:g} minutes are about {steps:,} steps", flush=True)
-        start = None if given.start_from is None or given.quick else bi.load(HERE / FOLDERS[given.start_from])
+        start = None
+        if given.quick:
+            start, _ = train(simulator, None, checkpoint / "start", quick=True)
+        elif given.start_from is not None:
+            start = bi.load(HERE / FOLDERS[given.start_from])
         options = {"start_from": start, "learning_rate": given.learning_rate, "resume": given.resume}
         posterior, history = train(simulator, steps, checkpoint, quick=given.quick, **options)
         saved = save(posterior, target / FOLDERS[given.name])
@@ -102,8 +107,8 @@ def train(
     Returns
     -------
     posterior : AmortizedPosterior
-        With ``minutes`` and ``processor_minutes`` in ``training``: without the checks between, and with those of the
-        posterior that it started from.
+        With ``minutes``, ``processor_minutes`` and ``simulations`` in ``training``: without the checks between, and
+        with those of the posterior that it started from, whose name is there, too.
     history : DataFrame
         What :class:`HeldOut` found.
     """
@@ -116,9 +121,10 @@ def train(
     history = held_out.frame()
     last = history.iloc[-1]
     start = options.get("start_from")
-    for name in ("minutes", "processor_minutes"):
-        before = 0.0 if start is None else float(start.training[name])
+    for name in ("minutes", "processor_minutes", "simulations"):
+        before = 0.0 if start is None else start.training[name]
         posterior.training[name] = round(before + float(last[name]), 2)
+    posterior.training["started_from"] = "" if start is None else start.simulator.name
     print(f"{last['minutes']:.1f} minutes, {last['processor_minutes']:.1f} of processor time")
     return posterior, history
 

@@ -112,3 +112,23 @@ def test_functions_are_not_hidden_by_modules_of_their_name() -> None:
         importlib.import_module(module)
         assert callable(getattr(bi, name)), name
         assert module != f"bayesinn.{name}", f"importing {module} would replace bi.{name} by the module"
+
+
+def test_draws_that_can_not_have_made_the_data_rank_lowest() -> None:
+    """Without them, infeasible draws would have a log likelihood that no rank can be taken of."""
+
+    def feasible(mean):
+        return mean > -1.0
+
+    def log_likelihood(parameters, data):
+        density = -0.5 * (data["x"] - parameters["mean"]) ** 2
+        return np.where(feasible(parameters["mean"]), density, -np.inf)
+
+    @bi.simulator(prior={"mean": tfd.Normal(0.0, 1.0)}, on_nonfinite="redraw", log_likelihood=log_likelihood)
+    def bounded(parameters, seed):
+        noise = tf.random.stateless_normal(tf.shape(parameters["mean"]), seed)
+        return {"x": tf.where(feasible(parameters["mean"]), parameters["mean"] + noise, np.nan)}
+
+    rough = bi.AmortizedPosterior(bounded, flow=small_flow(blocks=1, hidden=(8,))).fit(steps=20, progress=False)
+    found = bi.diagnose(rough, simulations=60, draws=50, seed=1, progress=False)
+    assert np.isfinite(found.sbc.p_value).all()

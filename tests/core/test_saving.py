@@ -75,6 +75,12 @@ def test_a_newer_format(folder: Path) -> None:
     assert "pip install 'bayesinn==7.1'" in message
 
 
+def test_the_order_of_parameters_counts(folder: Path) -> None:
+    manifest = json.loads((folder / "manifest.json").read_text())
+    change(folder, parameters=dict(reversed(manifest["parameters"].items())))
+    assert "Simulator 'linear' for a saved posterior" in refusal(folder)
+
+
 @pytest.mark.parametrize("content", ["{", "[]", "{}", "\x00\x01", ""])
 def test_a_corrupt_manifest(folder: Path, content: str) -> None:
     (folder / "manifest.json").write_text(content)

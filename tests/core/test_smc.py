@@ -14,6 +14,7 @@ from scipy import stats
 import bayesinn as bi
 from bayesinn.errors import InputError
 from bayesinn.reference import SMCPosterior, importance, tempered_smc
+from bayesinn.reference.smc import _next_temperature
 from simulators import gaussian as gaussian_module
 from simulators import linear as linear_module
 
@@ -229,3 +230,10 @@ def test_clear_errors(fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
         short(simulator, data, **options)
     for word in words:
         assert word in str(caught.value)
+
+
+def test_temperatures_of_log_likelihoods_far_apart() -> None:
+    values = np.array([-1e14, -2e14, -3e14, 0.0])
+    step, weights, _ = _next_temperature(values, 0.0, 0.5)
+    assert 0.0 < step < 1e-12
+    assert 1.0 / np.sum(weights**2) == pytest.approx(2.0, rel=1e-6)

@@ -74,3 +74,27 @@ def test_checkpoints_know_where_training_started(trained: bi.AmortizedPosterior,
 def test_what_can_not_be_started_from(trained: bi.AmortizedPosterior, start, message: str) -> None:
     with pytest.raises(InputError, match=message):
         untrained(trained.simulator).fit(start_from=start(trained), steps=1, progress=False)
+
+
+def test_the_order_of_parameters_counts(trained: bi.AmortizedPosterior) -> None:
+    swapped = bi.simulator(prior={"y": tfd.Normal(0.0, 1.0), "x": tfd.Normal(0.0, 1.0)}, name="swapped")(
+        trained.simulator.function
+    )
+    with pytest.raises(InputError, match="in this order"):
+        untrained(swapped).fit(start_from=trained, steps=1, progress=False)
+
+
+def test_simulations_are_new_ones_and_repeatable(trained: bi.AmortizedPosterior) -> None:
+    options = {"start_from": trained, "steps": 2, "batch_size": 16, "seed": 1, "progress": False}
+    first, second = (untrained(trained.simulator).fit(**options) for _ in range(2))
+    assert first.fingerprint == second.fingerprint
+    assert first.training["settings"]["seed"] != trained.training["settings"]["seed"] == 1
+
+
+def test_what_was_held_out_stays_held_out(trained: bi.AmortizedPosterior) -> None:
+    """A step that changes nothing has the validation loss that training ended with."""
+    data = trained.simulator.sample(400, seed=1)
+    options = {"batch_size": 50, "seed": 3, "progress": False, "average": 0.0}
+    first = untrained(trained.simulator).fit(data, epochs=1, **options)
+    again = untrained(trained.simulator).fit(data, start_from=first, epochs=1, learning_rate=1e-9, **options)
+    np.testing.assert_allclose(again.history["val_loss"], first.history["val_loss"], rtol=1e-5)

@@ -19,6 +19,16 @@ SCRIPTS = sorted(
 
 
 @pytest.mark.slow
+def test_quick_training_from_another_posterior(tmp_path):
+    finished = subprocess.run(
+        [sys.executable, FOLDER / "train.py", "covid19", "--quick"],
+        capture_output=True, text=True, cwd=tmp_path, check=False,
+    )  # fmt: skip
+    assert finished.returncode == 0, finished.stderr
+    assert "held_out_nll" in finished.stdout
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_quick_mode(script, tmp_path):
     before = {file: file.stat().st_mtime_ns for file in script.parent.iterdir() if file.is_file()}

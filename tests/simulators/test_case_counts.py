@@ -48,6 +48,7 @@ def test_rows_in_any_order(tmp_path) -> None:
         ({"date": DAYS[:3], "n": [1, None, 3]}, False, "none on 2020-03-02"),
         ({"date": DAYS[:3], "n": [1, "many", 3]}, False, "none on 2020-03-02"),
         ({"date": [*DAYS[:2], "tomorrow"], "n": [1, 2, 3]}, False, "expected: dates"),
+        ({"date": [*DAYS[:2], None], "n": [1, 2, 3]}, False, "none in row 3 of the data"),
         ({"date": DAYS[:3], "m": [1, 2, 3]}, False, "a column 'n'"),
         ({"date": DAYS[:1], "n": [1]}, True, "at least 2 days"),
     ],

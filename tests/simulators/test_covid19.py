@@ -13,10 +13,12 @@ from scipy import special, stats
 
 from bayesinn.errors import InputError
 from bayesinn.simulation.registry import find
+from bayesinn.summaries import MLP, ConvLSTM, CountSeries
 from bayesinn.testing import check_simulator
 from simulators import covid19 as module
 from simulators.covid19_disease import compartments, daily_flows
 from simulators.covid19_interventions import feasible, transmission
+from simulators.covid19_networks import lean_networks
 from simulators.covid19_options import Covid19Options
 from simulators.covid19_prior import covid19_prior
 from simulators.covid19_reporting import (
@@ -346,6 +348,23 @@ GONE = {
 def test_ablations_take_their_parameters_away(part: str) -> None:
     prior = covid19_prior(Covid19Options(**{part: False}))
     assert list(prior) == [name for name in MEDIANS if name not in GONE[part]]
+
+
+def test_options_may_be_lists() -> None:
+    assert Covid19Options(days=[75, 102], series=["confirmed"]) == Covid19Options(days=(75, 102), series=("confirmed",))
+
+
+def test_networks_for_any_number_of_days() -> None:
+    for options, trunk in (
+        (PUBLISHED, CountSeries),
+        (Covid19Options(interventions=False, days=20), MLP),
+        (Covid19Options(days=(75, 102)), ConvLSTM),
+    ):
+        summaries, flow = lean_networks(options)
+        summary = summaries[", ".join(options.series)]
+        assert isinstance(summary, trunk)
+        condition = summary(tf.ones((2, options.most_days, 3)))
+        assert flow.log_prob(tf.zeros((2, len(covid19_prior(options)))), condition).shape == (2,)
 
 
 def test_published_ablations_have_the_published_sizes() -> None:

@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 import tensorflow as tf
+import tensorflow_probability as tfp
 from scipy import stats
 
 import bayesinn as bi
@@ -14,6 +15,8 @@ from bayesinn.reference import exact_draws, importance
 from simulators import gaussian as gaussian_module
 from simulators import linear as linear_module
 from simulators import sir as sir_module
+
+tfd = tfp.distributions
 
 
 def weighted(values: np.ndarray, log_weights: np.ndarray) -> tuple[float, float]:
@@ -38,6 +41,20 @@ def test_linear_posterior_against_brute_force() -> None:
         assert found[1] == pytest.approx(np.sqrt(covariance[index, index]), abs=0.01)
     total = weighted(x1 + x2, log_weights)
     assert total[1] == pytest.approx(np.sqrt(covariance.sum()), abs=0.01)
+
+
+def test_no_exact_draws_from_a_collapsed_importance_sample() -> None:
+    names = [f"x{k}" for k in range(8)]
+
+    def log_likelihood(parameters, data):
+        return sum(stats.norm.logpdf(data["y"], parameters[name], 0.01) for name in names)
+
+    @bi.simulator(prior={name: tfd.Normal(0.0, 1.0) for name in names}, log_likelihood=log_likelihood)
+    def sharp(parameters, seed):
+        return {"y": parameters["x0"] + 0.01 * tf.random.stateless_normal(tf.shape(parameters["x0"]), seed)}
+
+    with pytest.warns(UserWarning, match="worth 1 independent ones"):
+        assert exact_draws(sharp, {"y": 0.0}, seed=1) is None
 
 
 def test_linear_entropy_and_draws() -> None:

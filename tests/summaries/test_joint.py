@@ -114,9 +114,12 @@ class SeesTheDataAsTheyAre(bi.summaries.Summary):
         return tf.reshape(x, (-1, x.shape[1] * x.shape[2]))
 
 
-def test_a_network_may_ask_for_data_that_are_not_standardised(tmp_path):
+def test_a_network_may_ask_for_data_that_are_not_standardised(tmp_path, capsys):
     posterior = bi.AmortizedPosterior(series, {"cases, deaths": SeesTheDataAsTheyAre(), "padded": DeepSum()})
-    posterior.fit(steps=4, batch_size=32, seed=1, progress=False)
+    posterior.fit(steps=4, batch_size=32, seed=1)
+    plan = capsys.readouterr().out
+    assert "deaths: as simulated; network of cases, deaths" in plan
+    assert "short: standardised" in plan
     data = series.sample(50, seed=2)
     observed = {name: value for name, value in data.items() if name != "level"}
     posterior.save(tmp_path / "posterior")

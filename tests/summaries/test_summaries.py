@@ -117,16 +117,32 @@ def test_series_order_matters_and_last_steps_count() -> None:
 
 
 def test_counts_show_their_scatter_whatever_the_level() -> None:
-    """The features of the roots' differences: twice the noise scale moves them alike for small and large counts."""
+    """Twice the noise moves the features of the roots' differences alike, for small counts and for large ones."""
     summary = CountSeries(units=3, filters=(8, 8))
     noise = np.random.default_rng(1).normal(size=(4, 81)).astype(np.float32)
     summary(tf.constant(noise))
-    sizes = []
-    for level in (1e3, 1e5):
-        roots = np.sqrt(level + noise * np.sqrt(level))
-        differences = summary.differences(tf.constant((roots[:, 7:] - roots[:, :-7])[..., None], tf.float32))
-        sizes.append(float(tf.math.reduce_std(differences)))
-    assert abs(sizes[0] / sizes[1] - 1) < 0.05  # 0.006
+    sizes = {}
+    for level in (1e4, 1e6):
+        for sigma in (1.0, 2.0):
+            roots = np.sqrt(level + sigma * noise * np.sqrt(level))
+            differences = summary.differences(tf.constant((roots[:, 7:] - roots[:, :-7])[..., None], tf.float32))
+            sizes[level, sigma] = float(tf.math.reduce_std(differences))
+    assert sizes[1e4, 1.0] == pytest.approx(sizes[1e6, 1.0], rel=0.01)
+    assert sizes[1e4, 2.0] == pytest.approx(2.0 * sizes[1e4, 1.0], rel=0.01)
+
+
+def test_all_counts_are_seen_on_both_scales() -> None:
+    """The last steps too, whatever the stride."""
+    for steps in (11, 13, 15):
+        x = tf.constant(np.random.default_rng(1).uniform(1.0, 100.0, size=(4, steps)), tf.float32)
+        summary = CountSeries(units=3, filters=(8, 8), season=2)
+        summary(x)
+        # The perceptron's weights for the logarithms, which come first, are zero: the roots remain.
+        first = summary.network.layers[0].kernel
+        first.assign(tf.concat([tf.zeros_like(first[:steps]), first[steps:]], axis=0))
+        for step in range(steps):
+            moved = x + 5.0 * tf.one_hot(step, steps)[None, :]
+            assert float(tf.reduce_max(tf.abs(summary(moved) - summary(x)))) > 1e-7, f"step {step} of {steps}"
 
 
 def test_counts_need_two_seasons() -> None:
@@ -178,6 +194,7 @@ def test_wrong_shapes_are_explained() -> None:
     for make in (
         lambda: ConvLSTM(kernel_size=2, stride=3),
         lambda: DeepSet(pooling="median"),
+        lambda: CountSeries(season=0),
         lambda: SetTransformer(width=10, heads=4),
     ):
         with pytest.raises(InputError, match="do this"):
