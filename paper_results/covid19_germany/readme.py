@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
+from shared import training_of
 from train import FOLDERS, HERE
 
 _BLOCK = re.compile(r"(<!-- (\w+): filled in by run\.py -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -76,7 +75,7 @@ def _training(target: Path) -> str:
     rows = []
     for name, history in histories.items():
         last = history.iloc[-1]
-        training = _manifest(target, name).get("training", {})
+        training = training_of(target, name)
         rows.append(
             {
                 "simulator": name,
@@ -91,12 +90,6 @@ def _training(target: Path) -> str:
             }
         )
     return _markdown(pd.DataFrame(rows))
-
-
-def _manifest(target: Path, name: str) -> dict[str, Any]:
-    """Of a saved posterior; empty without one."""
-    file = target / FOLDERS[name] / "manifest.json"
-    return json.loads(file.read_text()) if file.is_file() else {}
 
 
 def _exact(target: Path) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 from matplotlib.figure import Figure
-from shared import LABELS, Study
+from shared import LABELS, Study, training_of
 
 from bayesinn import plots
 from bayesinn.plots.style import BLACK, BLUE, ORANGE
@@ -22,12 +22,15 @@ def run(study: Study) -> None:
     figure = Figure(figsize=(7, 4.5), layout="constrained")
     ax = figure.add_subplot()
     for name, history in histories.items():
-        ax.plot(history["minutes"], history["held_out_nll"], ".-", color=_COLOURS[name], label=LABELS[name])
+        # A posterior that started from another begins where that one ended.
+        own = history["minutes"].iloc[-1]
+        before = max(0.0, training_of(study.target, name).get("minutes", own) - own)
+        ax.plot(before + history["minutes"], history["held_out_nll"], ".-", color=_COLOURS[name], label=LABELS[name])
         print(
             f"  {LABELS[name]}: {history['held_out_nll'].iloc[-1]:.3f} after {history['minutes'].iloc[-1]:.1f} minutes"
         )
     lowest = min(history["held_out_nll"].min() for history in histories.values())
-    highest = max(history["held_out_nll"].iloc[0] for history in histories.values())
+    highest = max(history["held_out_nll"].iloc[0] for history in histories.values()) + 1.0
     ax.set(xlabel="minutes of training", ylabel="held-out negative log density [nats]")
     ax.set_ylim(lowest - 0.05 * (highest - lowest), highest)
     ax.spines[["top", "right"]].set_visible(False)
