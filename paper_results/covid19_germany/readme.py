@@ -109,6 +109,7 @@ def _exact(target: Path) -> str:
                 "worst KS": part["worst_ks"].max(),
                 "of": part.loc[part["worst_ks"].idxmax(), "worst_parameter"],
                 "C2ST": part["c2st"].mean(),
+                "nats short": part["nats_short_at_truth"].mean(),
                 "mean shift [sd]": part["mean_shift_sds"].mean(),
                 "sd ratio": f"{part['smallest_sd_ratio'].min():.2f} to {part['largest_sd_ratio'].max():.2f}",
                 "minutes of processor time each": part["processor_seconds"].median() / 60,
