@@ -15,6 +15,7 @@ from bayesinn import plots
 from bayesinn.plots.style import BLUE, ORANGE
 from simulators.case_counts import read_case_counts
 from simulators.covid19_options import FIRST_DAY, FIT_DAYS
+from simulators.covid19_prior import LABELS, UNITS
 
 NAME = "covid19_states"
 DRAWS, DAYS = 10_000, 96  # to 5 June
@@ -84,7 +85,7 @@ def forest(draws: Arrays) -> Figure:
         for numbers, shift, colour, label in ((published, 0.15, ORANGE, "published"), (ours, -0.15, BLUE, "ours")):
             ax.hlines(heights + shift, numbers[:, 1], numbers[:, 2], color=colour, linewidth=1.5)
             ax.plot(numbers[:, 0], heights + shift, "o", color=colour, markersize=4, label=label)
-        ax.set_xlabel(name)
+        ax.set_xlabel(f"{LABELS[name]} [{UNITS[name]}]" if name in UNITS else LABELS[name])
         ax.spines[["top", "right"]].set_visible(False)
     axes[0].set_yticks(heights, list(STATES)[: len(heights)])
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower right", ncols=2, frameon=False)
@@ -99,5 +100,6 @@ def forecasts(predicted: dict[str, dict[str, np.ndarray]], counts: dict[str, dic
     for ax, (state, key) in zip(axes.flat, panels, strict=True):
         fan(ax, predicted[state][key].cumsum(axis=1), counts[state][key].cumsum(), FIT_DAYS)
         ax.set_title(f"{state}, {'cases' if key == 'confirmed' else key}", fontsize=9)
-    axes[0, 0].legend(frameon=False, fontsize=7)
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False)
     return figure
