@@ -16,6 +16,7 @@ from bayesinn.errors import InputError
 from bayesinn.observations import check_observations
 from bayesinn.simulation.simulator import Arrays, Simulator
 
+_DRAWS = 1_000_000
 _CHUNK = 100_000
 # A draw that weighs less than this beside the heaviest can't matter in any table.
 _LEAST_LOG_WEIGHT = -30.0
@@ -50,7 +51,7 @@ class ImportancePosterior:
 
 
 def importance(
-    simulator: Simulator, data: Mapping[str, Any], *, draws: int = 1_000_000, seed: int = 0
+    simulator: Simulator, data: Mapping[str, Any], *, draws: int = _DRAWS, seed: int = 0
 ) -> ImportancePosterior:
     """Weigh prior draws by their likelihood.
 
@@ -107,12 +108,12 @@ def exact_draws(simulator: Simulator, data: Mapping[str, Any], *, draws: int = 2
     if simulator.exact is not None:
         return simulator.exact(data, draws, seed)
     if simulator.log_likelihood is not None:
-        weighted = importance(simulator, data, seed=seed)
-        if weighted.effective_size >= _LEAST_EFFECTIVE_SIZE:
-            return weighted.draws(draws, seed)
+        # A tenth of the draws shows whether all would do.
+        if importance(simulator, data, draws=_DRAWS // 10, seed=seed).effective_size >= _LEAST_EFFECTIVE_SIZE / 10:
+            return importance(simulator, data, draws=_DRAWS, seed=seed).draws(draws, seed)
         warnings.warn(
-            f"No exact posterior of {simulator.name!r}: draws from the prior, weighed by the likelihood, are worth "
-            f"{weighted.effective_size:.0f} independent ones. bi.reference.tempered_smc takes longer, and gets there.",
+            f"No exact posterior of {simulator.name!r}: of {_DRAWS:,} draws from the prior, weighed by the likelihood, "
+            f"fewer than {_LEAST_EFFECTIVE_SIZE} would count. bi.reference.tempered_smc takes longer, and gets there.",
             stacklevel=2,
         )
     return None

@@ -53,7 +53,7 @@ def test_no_exact_draws_from_a_collapsed_importance_sample() -> None:
     def sharp(parameters, seed):
         return {"y": parameters["x0"] + 0.01 * tf.random.stateless_normal(tf.shape(parameters["x0"]), seed)}
 
-    with pytest.warns(UserWarning, match="worth 1 independent ones"):
+    with pytest.warns(UserWarning, match="fewer than 500 would count"):
         assert exact_draws(sharp, {"y": 0.0}, seed=1) is None
 
 
