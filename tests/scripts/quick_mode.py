@@ -1,0 +1,28 @@
+"""Run a script in its quick mode. The tests are in several files, as each file runs in one process."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+def by_path(scripts: list[Path]) -> pytest.MarkDecorator:
+    """A test for each script, named by its path."""
+    return pytest.mark.parametrize("script", sorted(scripts), ids=lambda path: str(path.relative_to(ROOT)))
+
+
+def check_quick_mode(script: Path, folder: Path, *arguments: str) -> None:
+    """It succeeds, prints something, and leaves the files beside it alone."""
+    before = {file: file.stat().st_mtime_ns for file in script.parent.iterdir() if file.is_file()}
+    finished = subprocess.run(
+        [sys.executable, script, *arguments, "--quick"], capture_output=True, text=True, cwd=folder, check=False
+    )
+    assert finished.returncode == 0, finished.stderr
+    assert finished.stdout
+    # Rough numbers must not replace those that are committed.
+    assert {file: file.stat().st_mtime_ns for file in script.parent.iterdir() if file.is_file()} == before

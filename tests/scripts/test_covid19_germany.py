@@ -1,0 +1,20 @@
+"""The scripts of the Covid-19 case study run in their quick mode."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.scripts.quick_mode import ROOT, by_path, check_quick_mode
+
+FOLDER = ROOT / "paper_results" / "covid19_germany"
+
+
+@pytest.mark.slow
+@by_path([FOLDER / f"{name}.py" for name in ("run", "networks", "ablations")])
+def test_script(script: Path, tmp_path: Path) -> None:
+    check_quick_mode(script, tmp_path)
+
+
+@pytest.mark.slow
+def test_training(tmp_path: Path) -> None:
+    check_quick_mode(FOLDER / "train.py", tmp_path, "covid19")

@@ -1,0 +1,13 @@
+"""Reproductions run in their quick mode."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.scripts.quick_mode import ROOT, by_path, check_quick_mode
+
+
+@pytest.mark.slow
+@by_path([script for script in ROOT.glob("paper_results/*/run.py") if script.parent.name != "covid19_germany"])
+def test_reproduction(script: Path, tmp_path: Path) -> None:
+    check_quick_mode(script, tmp_path)
