@@ -45,9 +45,7 @@ def save(posterior: AmortizedPosterior, folder: Path) -> Path:
     learner, simulator = trained.learner, posterior.simulator
     entries = {
         "simulator": simulator.reference(),
-        "parameters": {name: list(shape) for name, shape in simulator.prior.event_shapes.items()},
-        "observables": {name: list(shape) for name, shape in simulator.observable_shapes.items()},
-        "context": {} if simulator.context is None else {k: list(v) for k, v in simulator.context.event_shapes.items()},
+        **{kind: {k: list(v) for k, v in shapes.items()} for kind, shapes in simulator.shapes.items()},
         "network": posterior.network_configuration(),
         "compression": {name: scaling.compress for name, scaling in learner.data.scalings.items()},
         "training": posterior.training,
@@ -121,7 +119,7 @@ def _restore(posterior: AmortizedPosterior, manifest: dict[str, Any], file: h5py
     learner = posterior.build_learner(data_space, seed=0)
     learner.parameters.mean = file["parameters/mean"][()]
     learner.parameters.scale = file["parameters/scale"][()]
-    shapes = {**simulator.observable_shapes, **({} if simulator.context is None else simulator.context.event_shapes)}
+    shapes = {**simulator.shapes["observables"], **simulator.shapes["context"]}
     inputs, masks = learner.data.to_network({name: tf.ones((2, *shape)) for name, shape in shapes.items()})
     learner.network(tf.zeros((2, learner.parameters.dimension)), inputs, masks)
     read_network(file, learner.network)
@@ -222,12 +220,7 @@ def read_network(file: h5py.File, network: keras.layers.Layer) -> None:
 
 
 def _check_simulator(manifest: dict[str, Any], simulator: Simulator) -> None:
-    context = {} if simulator.context is None else simulator.context.event_shapes
-    for kind, shapes in (
-        ("parameters", simulator.prior.event_shapes),
-        ("observables", simulator.observable_shapes),
-        ("context", context),
-    ):
+    for kind, shapes in simulator.shapes.items():
         now = {name: list(shape) for name, shape in shapes.items()}
         # Their order is that of the network's inputs and outputs.
         if list(now.items()) != list(manifest[kind].items()):

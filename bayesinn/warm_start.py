@@ -61,13 +61,8 @@ def later_seed(seed: int, start: AmortizedPosterior) -> int:
 def _layout(posterior: AmortizedPosterior) -> tuple[dict[str, Any], dict[str, Any]]:
     """What decides the shapes of all weights."""
     simulator = posterior.simulator
-    shapes = {
-        "parameters": list(simulator.prior.event_shapes.items()),
-        "observables": list(simulator.observable_shapes.items()),
-        "context": [] if simulator.context is None else list(simulator.context.event_shapes.items()),
-        "lengths": dict(simulator.lengths),
-    }
-    return posterior.network_configuration(), shapes
+    shapes = {kind: list(shapes.items()) for kind, shapes in simulator.shapes.items()}
+    return posterior.network_configuration(), {**shapes, "lengths": dict(simulator.lengths)}
 
 
 def _refuse(expected: str, got: str) -> None:

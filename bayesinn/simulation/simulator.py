@@ -92,6 +92,15 @@ class Simulator:
         return () if self.context is None else self.context.names
 
     @property
+    def shapes(self) -> dict[str, dict[str, tuple[int, ...]]]:
+        """Shapes of all parameters, observables and context variables, by name and in order."""
+        return {
+            "parameters": dict(self.prior.event_shapes),
+            "observables": dict(self.observable_shapes),
+            "context": {} if self.context is None else dict(self.context.event_shapes),
+        }
+
+    @property
     def in_graph(self) -> bool:
         """Whether the forward model is made of TensorFlow operations."""
         return isinstance(self.engine, TensorFlowEngine)

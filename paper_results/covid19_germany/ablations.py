@@ -10,7 +10,6 @@ smallest model for a few steps, to check that it runs, and writes nothing that s
 
 from __future__ import annotations
 
-import argparse
 import functools
 import tempfile
 from pathlib import Path
@@ -20,9 +19,9 @@ import numpy as np
 import pandas as pd
 from forecast import DAYS, fan, predict, share_inside
 from matplotlib.figure import Figure
-from networks import train_for
+from networks import arguments, train_for
 from shared import SEED, options_of
-from train import HERE, set_threads
+from train import HERE
 
 import bayesinn as bi
 from bayesinn import plots
@@ -43,12 +42,7 @@ DRAWS, DATA_SETS, RANK_DRAWS = 5_000, 1_000, 250
 
 def main() -> None:
     """Train all, write table and figure."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--minutes", type=float, default=4.0, help="of processor time, for each")
-    parser.add_argument("--threads", type=int, default=0, help="of TensorFlow; one a core if left out")
-    parser.add_argument("--quick", action="store_true")
-    given = parser.parse_args()
-    set_threads(given.threads)
+    given = arguments(__doc__, minutes=4.0)
     rows: list[dict[str, Any]] = []
     predicted: dict[str, dict[str, np.ndarray]] = {}
     with tempfile.TemporaryDirectory() as folder:

@@ -58,12 +58,7 @@ NETWORKS: dict[str, Callable[[], Networks]] = {
 
 def main() -> None:
     """Train all, write the table."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--minutes", type=float, default=3.0, help="of processor time, for each")
-    parser.add_argument("--threads", type=int, default=0, help="of TensorFlow; one a core if left out")
-    parser.add_argument("--quick", action="store_true")
-    given = parser.parse_args()
-    set_threads(given.threads)
+    given = arguments(__doc__, minutes=3.0)
     rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) if given.quick else HERE
@@ -72,6 +67,17 @@ def main() -> None:
             rows.append({"networks": name, **found})
             print(pd.DataFrame(rows[-1:]).to_string(index=False, header=len(rows) == 1), flush=True)
             pd.DataFrame(rows).to_csv(target / "networks.csv", index=False, float_format="%.4g")
+
+
+def arguments(text: str, minutes: float) -> argparse.Namespace:
+    """The options of a script that trains several networks for so many minutes each; its text describes them."""
+    parser = argparse.ArgumentParser(description=text.partition("\n")[0])
+    parser.add_argument("--minutes", type=float, default=minutes, help="of processor time, for each")
+    parser.add_argument("--threads", type=int, default=0, help="of TensorFlow; one a core if left out")
+    parser.add_argument("--quick", action="store_true")
+    given = parser.parse_args()
+    set_threads(given.threads)
+    return given
 
 
 def train_for(

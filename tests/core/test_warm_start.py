@@ -39,7 +39,9 @@ def test_a_step_too_small_to_matter_leaves_the_posterior_as_it_was(trained: bi.A
     again = untrained(simulator).fit(start_from=trained, steps=1, learning_rate=1e-9, seed=7, progress=False)
     data = {"data": np.array([0.1, 0.6, 0.3])}
     parameters = {"x": np.linspace(-1.0, 1.0, 5), "y": np.zeros(5)}
-    np.testing.assert_allclose(again.log_prob(parameters, data), trained.log_prob(parameters, data), atol=1e-4)
+    np.testing.assert_allclose(
+        again.log_prob(parameters, data), trained.log_prob(parameters, data), atol=1e-5
+    )  # 2e-6, seeds 1 to 3
     anew = untrained(simulator).fit(steps=1, learning_rate=1e-9, seed=7, progress=False)
     assert np.abs(anew.log_prob(parameters, data) - trained.log_prob(parameters, data)).max() > 0.1
 
@@ -97,4 +99,4 @@ def test_what_was_held_out_stays_held_out(trained: bi.AmortizedPosterior) -> Non
     options = {"batch_size": 50, "seed": 3, "progress": False, "average": 0.0}
     first = untrained(trained.simulator).fit(data, epochs=1, **options)
     again = untrained(trained.simulator).fit(data, start_from=first, epochs=1, learning_rate=1e-9, **options)
-    np.testing.assert_allclose(again.history["val_loss"], first.history["val_loss"], rtol=1e-5)
+    np.testing.assert_allclose(again.history["val_loss"], first.history["val_loss"], rtol=1e-6)  # 0, seeds 1 to 3

@@ -127,8 +127,9 @@ def test_counts_show_their_scatter_whatever_the_level() -> None:
             roots = np.sqrt(level + sigma * noise * np.sqrt(level))
             differences = summary.differences(tf.constant((roots[:, 7:] - roots[:, :-7])[..., None], tf.float32))
             sizes[level, sigma] = float(tf.math.reduce_std(differences))
-    assert sizes[1e4, 1.0] == pytest.approx(sizes[1e6, 1.0], rel=0.01)
-    assert sizes[1e4, 2.0] == pytest.approx(2.0 * sizes[1e4, 1.0], rel=0.01)
+    # 2e-4 at most, for seeds 1 to 3 of noise and weights: roots are linear in the noise but for its square.
+    assert sizes[1e4, 1.0] == pytest.approx(sizes[1e6, 1.0], rel=1e-3)
+    assert sizes[1e4, 2.0] == pytest.approx(2.0 * sizes[1e4, 1.0], rel=1e-3)
 
 
 def test_all_counts_are_seen_on_both_scales() -> None:
