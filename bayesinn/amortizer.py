@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from bayesinn import seeds
 from bayesinn.configuration import clone, describe
-from bayesinn.defaults import choose_flow, choose_summaries
+from bayesinn.defaults import check_estimate, choose_flow, choose_summaries
 from bayesinn.draws import Draws
 from bayesinn.errors import InputError
 from bayesinn.flows import Flow
@@ -90,6 +90,7 @@ class AmortizedPosterior:
         self.simulator = simulator
         self.summaries = choose_summaries(simulator, simulator.recommended.summary if summary is None else summary)
         self.flow = choose_flow(simulator.recommended.flow if flow is None else flow)
+        check_estimate(self.summaries, self.flow)
         self.history = pd.DataFrame()
         self.training: dict[str, Any] = {}
         self._trained: _Trained | None = None
@@ -345,7 +346,10 @@ class AmortizedPosterior:
         """A learner with new networks, not built yet; the same for the same seed."""
         parameters = ParameterSpace(self.simulator.prior, seed)
         with seeds.seeded_initial_weights(seed):
-            network = PosteriorNetwork({name: clone(value) for name, value in self.summaries.items()}, clone(self.flow))
+            summaries = {name: clone(value) for name, value in self.summaries.items()}
+            for summary in summaries.values():
+                summary.bind(parameters)
+            network = PosteriorNetwork(summaries, clone(self.flow))
         return Learner(parameters, data_space, network)
 
     def adopt(self, learner: Learner, reference: Reference, history: pd.DataFrame, training: dict[str, Any]) -> None:

@@ -9,7 +9,7 @@ from bayesinn import flows, summaries
 from bayesinn.errors import InputError
 from bayesinn.flows import Flow
 from bayesinn.simulation.simulator import Simulator
-from bayesinn.summaries import Summary
+from bayesinn.summaries import Scoring, Summary
 from bayesinn.summaries.joint import disagreement, joint_name, observables_of
 
 # A vector of this many numbers needs no compression before the flow.
@@ -62,11 +62,31 @@ def choose_summaries(
                 do=f"write summary={{{observables[0]!r}: ..., ...}}; those left out get a default",
             )
     given = {joint_name(observables_of(key)): value for key, value in summary.items() if value is not None}
-    # Conditions keep the order of the observables.
+    # Conditions keep the order of the observables, but for an estimate, which comes first.
     chosen = _defaults(simulator, [name for name in observables if name not in observables_of(",".join(given))])
     networks = {**given, **chosen}
-    order = sorted(networks, key=lambda key: min(observables.index(name) for name in observables_of(key)))
+    order = sorted(
+        networks,
+        key=lambda key: (
+            not isinstance(networks[key], Scoring),
+            min(observables.index(name) for name in observables_of(key)),
+        ),
+    )
     return {key: networks[key] for key in order}
+
+
+def check_estimate(networks: Mapping[str, Summary], flow: Flow) -> None:
+    """Refuse an estimate of the parameters that isn't used, and the use of one that isn't there."""
+    links = flow.chain.bijections if isinstance(flow.chain, flows.Chain) else [flow.chain]
+    estimates = [key for key, network in networks.items() if isinstance(network, Scoring)]
+    uses = [number for number, link in enumerate(links) if isinstance(link, flows.Standardise)]
+    if (len(estimates), uses) not in ((0, []), (1, [0])):
+        raise InputError(
+            "Arguments 'summary' and 'flow'",
+            expected="one Scoring among the summaries and Standardise as the first link of the chain, or neither",
+            got=f"Scoring for {estimates}, and Standardise as links {uses} (0 is the first)",
+            do="write flow=Flow(Chain([Standardise(), ...])) with summary=Scoring(...), or leave out both",
+        )
 
 
 def _defaults(simulator: Simulator, observables: list[str]) -> dict[str, Summary]:

@@ -208,7 +208,10 @@ def opened_weights(folder: Path) -> Iterator[h5py.File]:
 def write_network(file: h5py.File, network: keras.layers.Layer) -> None:
     """Write all weights of a network."""
     for number, variable in enumerate(network.variables):
-        file.create_dataset(f"network/{number:05d}", data=variable.numpy())
+        value = variable.numpy()
+        # Shuffled by bytes, exponents compress; scalars can't be.
+        packing = {"compression": "gzip", "shuffle": True} if value.ndim else {}
+        file.create_dataset(f"network/{number:05d}", data=value, **packing)
 
 
 def read_network(file: h5py.File, network: keras.layers.Layer) -> None:

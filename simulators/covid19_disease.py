@@ -23,7 +23,7 @@ class Compartments(NamedTuple):
 
 
 def compartments(
-    parameters: Mapping[str, tf.Tensor], population: tf.Tensor | float, options: Covid19Options
+    parameters: Mapping[str, tf.Tensor], population: tf.Tensor | float, options: Covid19Options, whole: bool = True
 ) -> Compartments:
     """Course of the epidemic, a Euler step a day from 15 days before the first observed day.
 
@@ -46,6 +46,8 @@ def compartments(
     parameters : dict of name to tensor (n,)
     population : number, or tensor (n,)
     options : Covid19Options
+    whole : bool
+        People exposed at the start are rounded, and days: as for :func:`transmission`.
 
     Returns
     -------
@@ -54,7 +56,7 @@ def compartments(
     beta, gamma = parameters["beta"], parameters["gamma"]
     recovery, death, diagnosis, unnoticed = _rates(parameters, options)
     population = tf.broadcast_to(tf.cast(population, beta.dtype), tf.shape(beta))
-    exposed = tf.maximum(tf.round(parameters["E0"]), 1.0)
+    exposed = tf.maximum(tf.round(parameters["E0"]) if whole else parameters["E0"], 1.0)
     nobody = tf.zeros_like(exposed)
     start = Compartments(population - exposed, exposed, nobody, nobody, nobody, nobody)
 
@@ -76,7 +78,7 @@ def compartments(
         )
         return Compartments(*(tf.clip_by_value(people, 0.0, population) for people in day))
 
-    rates = tf.transpose(transmission(parameters, options))
+    rates = tf.transpose(transmission(parameters, options, whole))
     later = tf.scan(next_day, rates[:-1], start)
     return Compartments(
         *(

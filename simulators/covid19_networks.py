@@ -2,33 +2,51 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 
 import bayesinn as bi
-from bayesinn.flows import ActNorm, Affine, Bijection, Chain, Coupling, Flow, Orthogonal, Spline, coupling
-from bayesinn.summaries import MLP, ConvLSTM, CountSeries, MultiKernelLSTM, Summary
+from bayesinn.flows import ActNorm, Affine, Bijection, Chain, Coupling, Flow, Orthogonal, Spline, Standardise, coupling
+from bayesinn.summaries import MLP, ConvLSTM, CountSeries, MultiKernelLSTM, Scoring, Summary
 from simulators.covid19_options import Covid19Options
+from simulators.covid19_scoring import Covid19Scoring
 
 # Of CountSeries with a season of seven days.
 _FEWEST_DAYS = 21
 
 
-def lean_networks(options: Covid19Options) -> tuple[dict[str, Summary], Flow]:
+def lean_networks(options: Covid19Options, rounds: int = 4) -> tuple[dict[str, Summary], Flow]:
     """One trunk for all series, a spline coupling for the shapes of single parameters, seven affine ones.
 
     Days are always the same, so that a perceptron may give each its own weights; where their number varies, a Conv +
-    LSTM strides over the series by weeks. Parameters meet the splines before they are mixed: a weekly phase, which is
-    an angle, is often split between both ends of its range.
+    LSTM strides over the series by weeks. Where neither the population nor the number of days varies, what the trunk
+    gives is a first estimate only: from there the model is fitted. Parameters meet the splines before they are mixed: a
+    weekly phase, which is an angle, is often split between both ends of its range.
+
+    Parameters
+    ----------
+    options : Covid19Options
+        Of the simulator.
+    rounds : int
+        Scoring steps of the fit; 0 for none of it.
+
+    Returns
+    -------
+    summary : dict
+    flow : Flow
     """
+    hidden = (192, 192)
+    chain: list[Bijection] = [ActNorm(), Coupling(Spline(), hidden=hidden)]
+    for _ in range(7):
+        chain += [ActNorm(), Orthogonal(), Coupling(Affine(), hidden=hidden)]
     trunk: Summary = CountSeries(units=128, hidden=(512, 512))
     if options.most_days < _FEWEST_DAYS:
         trunk = MLP(units=128, hidden=(512, 512))
     elif isinstance(options.days, tuple):
         trunk = ConvLSTM(units=96, filters=(128,), kernel_size=7, stride=7, lstm_units=128)
-    hidden = (192, 192)
-    chain: list[Bijection] = [ActNorm(), Coupling(Spline(), hidden=hidden)]
-    for _ in range(7):
-        chain += [ActNorm(), Orthogonal(), Coupling(Affine(), hidden=hidden)]
+    elif rounds and options.noise and not isinstance(options.population, tuple):
+        trunk = Covid19Scoring(trunk, dataclasses.replace(options, regular_noise=True), rounds=rounds)
+        chain.insert(0, Standardise())
     return {", ".join(options.series): trunk}, Flow(Chain(chain))
 
 
@@ -50,4 +68,5 @@ def published_networks(series: Sequence[str] = ("confirmed", "recovered", "death
 def recommended(options: Covid19Options) -> bi.Recommended:
     """The lean networks, with the training that was found to suit them."""
     summary, flow = lean_networks(options)
-    return bi.Recommended(summary, flow, steps=45_000, batch_size=256, learning_rate=2e-3)
+    fits = any(isinstance(network, Scoring) for network in summary.values())
+    return bi.Recommended(summary, flow, steps=10_000 if fits else 45_000, batch_size=256, learning_rate=2e-3)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import tensorflow as tf
 
 from simulators.covid19_disease import compartments, daily_flows
-from simulators.covid19_interventions import feasible
+from simulators.covid19_interventions import feasible, whole_days
 from simulators.covid19_options import LEAD_DAYS, SERIES, Covid19Options
 
 _PUBLISHED = Covid19Options()
@@ -38,24 +38,42 @@ def expected_counts(
     dict of series to tensor (n, days)
         NaN where parameters violate the constraints; zero on days past the number of days.
     """
+    _, days = _known(context, options)
+    holds = feasible(parameters, days, options)[:, None]
+    means = mean_counts(parameters, context, options)
+    return {name: tf.where(holds, mean, math.nan) for name, mean in means.items()}
+
+
+def mean_counts(
+    parameters: Mapping[str, tf.Tensor],
+    context: Mapping[str, tf.Tensor] | None = None,
+    options: Covid19Options = _PUBLISHED,
+    *,
+    whole: bool = True,
+) -> dict[str, tf.Tensor]:
+    """As :func:`expected_counts`, whether or not parameters satisfy the constraints.
+
+    With ``whole=False`` change points, ramps and delays aren't rounded to whole days, but counts interpolated between
+    these, nor are the first exposed rounded to whole people: means that change evenly with all parameters.
+    """
     population, days = _known(context, options)
-    states = compartments(parameters, population, options)
+    states = compartments(parameters, population, options, whole)
     flows = daily_flows(parameters, states, options)
     day = tf.range(options.most_days)
-    holds = feasible(parameters, days, options)[:, None]
     means = {}
     for name in options.series:
         letter, flow = SERIES[name], flows[name]
         reported = flow[:, LEAD_DAYS:]
         if options.delay:
-            delay = tf.cast(tf.round(parameters[f"L_{letter}"]), tf.int32)
-            origin = tf.clip_by_value(LEAD_DAYS + day - delay[:, None], 0, LEAD_DAYS + options.most_days - 1)
-            reported = tf.gather(flow, origin, axis=1, batch_dims=1)
+            reported = tf.zeros_like(reported)
+            for delay, share in whole_days(parameters[f"L_{letter}"], whole):
+                origin = tf.clip_by_value(LEAD_DAYS + day - delay[:, None], 0, LEAD_DAYS + options.most_days - 1)
+                reported += share[:, None] * tf.gather(flow, origin, axis=1, batch_dims=1)
         if options.weekly:
             angle = math.pi / 7.0 * tf.cast(day, flow.dtype) - 0.5 * parameters[f"phi_{letter}"][:, None]
             lost = (1.0 - parameters[f"A_{letter}"][:, None]) * (1.0 - tf.abs(tf.sin(angle)))
             reported = (1.0 - lost) * reported
-        means[name] = tf.where(holds, tf.where(_observed(days, options), reported, 0.0), math.nan)
+        means[name] = tf.where(_observed(days, options), reported, 0.0)
     return means
 
 

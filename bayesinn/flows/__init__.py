@@ -19,8 +19,8 @@ Their parts, to build one's own:
 - :class:`Flow`: a bijection and a latent distribution, with ``log_prob`` and ``sample``.
 - :class:`Bijection`, the contract, for writing another. Blocks: :class:`Coupling`, :class:`Autoregressive`,
   :class:`Hierarchical`, :class:`Residual`. Mixing: :class:`Permutation`, :class:`Orthogonal`, :class:`Householder`,
-  :class:`LULinear`. :class:`ActNorm`. :class:`Chain` puts them one after another, ``Chain(..., reversible=True)``
-  trains without storing activations.
+  :class:`LULinear`. Scales: :class:`ActNorm`; :class:`Standardise`, by an estimate in the condition. :class:`Chain`
+  puts them one after another, ``Chain(..., reversible=True)`` trains without storing activations.
 - What blocks do to each element: :class:`Affine`, :class:`Spline`, :class:`VolumePreserving`, :class:`Composed`;
   contract :class:`Transform`.
 - Latent distributions: :class:`Normal`, :class:`StudentT`, :class:`GaussianMixture`; contract :class:`Latent`.
@@ -40,6 +40,7 @@ from bayesinn.flows.orthogonal import Orthogonal
 from bayesinn.flows.permutation import Permutation
 from bayesinn.flows.recipes import autoregressive, coupling, hint, residual
 from bayesinn.flows.residual_block import Residual
+from bayesinn.flows.standardise import Standardise
 from bayesinn.flows.transforms import Affine, Composed, Spline, Transform, VolumePreserving
 
 __all__ = [
@@ -61,6 +62,7 @@ __all__ = [
     "Permutation",
     "Residual",
     "Spline",
+    "Standardise",
     "StudentT",
     "Transform",
     "VolumePreserving",

@@ -6,6 +6,7 @@
 - :class:`DeepSet`: sets of exchangeable elements, (n, elements) or (n, elements, features).
 - :class:`SetTransformer`: the same, where relations between elements matter.
 - :class:`MLP`: vectors of many features.
+- :class:`Scoring`: whatever a working model predicts, for estimates that are sharper than a network alone finds.
 - :class:`Identity`: the data themselves, if they are few.
 - :class:`Summary`: the contract, for writing another.
 """
@@ -16,7 +17,18 @@ from bayesinn.summaries.deep_set import DeepSet
 from bayesinn.summaries.identity import Identity
 from bayesinn.summaries.mlp import MLP
 from bayesinn.summaries.multi_kernel_lstm import MultiKernelLSTM
+from bayesinn.summaries.scoring import Scoring
 from bayesinn.summaries.set_transformer import SetTransformer
 from bayesinn.summaries.summary import Summary
 
-__all__ = ["MLP", "ConvLSTM", "CountSeries", "DeepSet", "Identity", "MultiKernelLSTM", "SetTransformer", "Summary"]
+__all__ = [
+    "MLP",
+    "ConvLSTM",
+    "CountSeries",
+    "DeepSet",
+    "Identity",
+    "MultiKernelLSTM",
+    "Scoring",
+    "SetTransformer",
+    "Summary",
+]

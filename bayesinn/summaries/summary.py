@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import keras
 import tensorflow as tf
 
 from bayesinn.configuration import Configured
 from bayesinn.errors import InputError
+
+if TYPE_CHECKING:
+    from bayesinn.parameters import ParameterSpace
 
 
 class Summary(Configured, keras.layers.Layer):
@@ -62,6 +65,9 @@ class Summary(Configured, keras.layers.Layer):
         # Given only if not None: a None would override the training flag of the layer that calls this one.
         keywords = {"mask": mask, "training": training}
         return super().__call__(x, **{name: value for name, value in keywords.items() if value is not None})
+
+    def bind(self, parameters: ParameterSpace) -> None:
+        """Called once, before there are weights, with the space of the parameters. Most summaries needn't know it."""
 
     def call(self, x: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
         """Summarise.

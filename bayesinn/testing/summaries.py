@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from bayesinn.configuration import clone
+from bayesinn.parameters import ParameterSpace
 from bayesinn.seeds import seeded_initial_weights
 from bayesinn.summaries.summary import Summary
 from bayesinn.testing.measures import demand, demand_compiles, demand_equal, demand_finite, demand_gradients, perturb
@@ -22,6 +23,7 @@ def check_summary(
     permutation_invariant: bool = False,
     seed: int = 1,
     weight_scale: float = 0.3,
+    parameters: ParameterSpace | None = None,
 ) -> None:
     """Check that a summary keeps its contract.
 
@@ -43,6 +45,8 @@ def check_summary(
         Of the random weights and data.
     weight_scale : float
         How far weights are moved from their initial values.
+    parameters : ParameterSpace, optional
+        To bind the summary to, if it must know the parameters.
 
     Raises
     ------
@@ -58,6 +62,8 @@ def check_summary(
     x = tf.constant(generator.standard_normal((ROWS, *shape)), tf.float32)
     with seeded_initial_weights(seed):
         summary = summary_factory()
+        if parameters is not None:
+            summary.bind(parameters)
         first = summary(x)
     name = repr(summary)
     perturb(summary, generator, weight_scale)
@@ -73,6 +79,8 @@ def check_summary(
     demand_compiles(lambda: [summary(x)], name, 1e-5)
 
     copy = clone(summary)
+    if parameters is not None:
+        copy.bind(parameters)
     copy(x)
     demand(repr(copy) == name, f"{name}: a copy from the configuration is {copy!r}.")
     copy.set_weights(summary.get_weights())

@@ -20,8 +20,8 @@ import pandas as pd
 from forecast import DAYS, fan, predict, share_inside
 from matplotlib.figure import Figure
 from networks import arguments, train_for
-from shared import SEED, options_of
-from train import HERE
+from shared import SEED
+from train import HERE, options_of, set_threads
 
 import bayesinn as bi
 from bayesinn import plots
@@ -42,7 +42,8 @@ DRAWS, DATA_SETS, RANK_DRAWS = 5_000, 1_000, 250
 
 def main() -> None:
     """Train all, write table and figure."""
-    given = arguments(__doc__, minutes=4.0)
+    given = arguments(__doc__, minutes=4.0).parse_args()
+    set_threads(given.threads)
     rows: list[dict[str, Any]] = []
     predicted: dict[str, dict[str, np.ndarray]] = {}
     with tempfile.TemporaryDirectory() as folder:

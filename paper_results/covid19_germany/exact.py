@@ -18,7 +18,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from published import GERMANY
-from shared import SEED, Arrays, Study, largest_differences, options_of
+from shared import SEED, Arrays, Study, largest_differences
+from train import options_of
 
 import bayesinn as bi
 from bayesinn import plots

@@ -13,7 +13,8 @@ from matplotlib.axes import Axes
 from matplotlib.dates import DateFormatter, MonthLocator
 from matplotlib.figure import Figure
 from published import CUMULATIVE, INFEASIBLE
-from shared import LABELS, SEED, Arrays, Study, options_of
+from shared import LABELS, SEED, Arrays, Study
+from train import options_of
 
 from bayesinn import plots
 from bayesinn.plots.style import BLACK, BLUE, GREY

@@ -1,16 +1,18 @@
 """Compare networks for the Covid-19 model at equal processor time.
 
-    python paper_results/covid19_germany/networks.py [--minutes M] [--threads N] [--quick]
+    python paper_results/covid19_germany/networks.py [--minutes M] [--only TEXT] [--threads N] [--quick]
 
 Each is trained on the regular variant, from the same seed, for as many steps as take M minutes of processor time (3 if
 left out) and with its learning rate fading over these. Writes ``networks.csv`` beside this file: the negative log
-density of the true parameters of 4,000 held-out simulations, and what it took. ``--quick`` trains each for a few steps,
+density of the true parameters of 4,000 held-out simulations, and what it took. ``--only`` trains those whose name
+contains TEXT; the others keep the rows of an earlier run. ``--quick`` trains each for a few steps,
 to check that it runs, and writes nothing that stays.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
 import tempfile
 import time
 from collections.abc import Callable
@@ -52,32 +54,40 @@ NETWORKS: dict[str, Callable[[], Networks]] = {
         coupling(blocks=4, hidden=HIDDEN, transform=Composed([Affine(), Spline()])),
     ),
     "CountSeries, 8 affine couplings": lambda: ({TOGETHER: CountSeries(128, hidden=(512, 512))}, _affine()),
-    "lean: CountSeries, 1 spline and 7 affine couplings": lambda: lean_networks(Covid19Options()),
+    "CountSeries, 1 spline and 7 affine couplings": lambda: lean_networks(Covid19Options(), rounds=0),
+    "lean: the same, and two scoring steps": lambda: lean_networks(Covid19Options()),
 }
 
 
 def main() -> None:
     """Train all, write the table."""
-    given = arguments(__doc__, minutes=3.0)
-    rows: list[dict[str, Any]] = []
+    parser = arguments(__doc__, minutes=3.0)
+    parser.add_argument("--only", default="", metavar="TEXT")
+    given = parser.parse_args()
+    chosen = list(NETWORKS)[-1:] if given.quick else [name for name in NETWORKS if given.only in name]
+    if not chosen:
+        parser.error(f"--only {given.only!r} is in none of {list(NETWORKS)}")
+    set_threads(given.threads)
+    rows: dict[str, dict[str, Any]] = {}
+    if len(chosen) < len(NETWORKS) and (HERE / "networks.csv").is_file() and not given.quick:
+        rows = {row["networks"]: row for row in pd.read_csv(HERE / "networks.csv").to_dict("records")}
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) if given.quick else HERE
-        for name in list(NETWORKS)[-1:] if given.quick else NETWORKS:
+        for name in chosen:
             _, found = train_for(given.minutes, bi.get(NAME), NETWORKS[name], Path(folder), quick=given.quick)
-            rows.append({"networks": name, **found})
-            print(pd.DataFrame(rows[-1:]).to_string(index=False, header=len(rows) == 1), flush=True)
-            pd.DataFrame(rows).to_csv(target / "networks.csv", index=False, float_format="%.4g")
+            rows[name] = {"networks": name, **found}
+            print(pd.DataFrame([rows[name]]).to_string(index=False), flush=True)
+            table = pd.DataFrame([rows[name] for name in NETWORKS if name in rows])
+            table.to_csv(target / "networks.csv", index=False, float_format="%.4g")
 
 
-def arguments(text: str, minutes: float) -> argparse.Namespace:
+def arguments(text: str, minutes: float) -> argparse.ArgumentParser:
     """The options of a script that trains several networks for so many minutes each; its text describes them."""
     parser = argparse.ArgumentParser(description=text.partition("\n")[0])
     parser.add_argument("--minutes", type=float, default=minutes, help="of processor time, for each")
     parser.add_argument("--threads", type=int, default=0, help="of TensorFlow; one a core if left out")
     parser.add_argument("--quick", action="store_true")
-    given = parser.parse_args()
-    set_threads(given.threads)
-    return given
+    return parser
 
 
 def train_for(
@@ -92,11 +102,13 @@ def train_for(
         Milliseconds of processor time per step, and the last row of what :class:`HeldOut` found.
     """
     options: dict[str, Any] = {"batch_size": 256, "learning_rate": 2e-3, "seed": SEED, "progress": False}
+    clock, steps = StepClock(), 2
     if quick:
         options |= {"batch_size": 32, "xla": False}
-    clock = StepClock()
-    bi.AmortizedPosterior(simulator, *make()).fit(steps=TIMED_STEPS, epochs=TIMED_EPOCHS, callbacks=[clock], **options)
-    steps = 2 if quick else int(60 * minutes / clock.seconds_per_step)
+    else:
+        timed = bi.AmortizedPosterior(simulator, *make())
+        timed.fit(steps=TIMED_STEPS, epochs=TIMED_EPOCHS, callbacks=[clock], **options)
+        steps = int(60 * minutes / clock.seconds_per_step)
     held_out = HeldOut(simulator, folder / f"{simulator.name}.csv", HELD_OUT // 20 if quick else HELD_OUT)
     posterior = bi.AmortizedPosterior(simulator, *make())
     posterior.fit(steps=steps, epochs=EPOCHS, callbacks=[held_out], **options)
@@ -108,8 +120,8 @@ def train_for(
 class StepClock(keras.callbacks.Callback):
     """Processor time of a step, without those of the first epoch, which are compiled."""
 
-    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        """Start with nothing."""
+    def __init__(self) -> None:
+        super().__init__()
         self._times: list[float] = []
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
@@ -118,7 +130,9 @@ class StepClock(keras.callbacks.Callback):
 
     @property
     def seconds_per_step(self) -> float:
-        """Of the epochs after the first."""
+        """Of the epochs after the first; NaN before there are any."""
+        if len(self._times) < 2:
+            return math.nan
         return float(np.diff(self._times).mean()) / (TIMED_STEPS // TIMED_EPOCHS)
 
 

@@ -13,8 +13,6 @@ import pandas as pd
 from train import FOLDERS, HERE
 
 import bayesinn as bi
-from simulators.covid19 import VARIANTS
-from simulators.covid19_options import Covid19Options
 
 Arrays = Mapping[str, np.ndarray]
 
@@ -69,11 +67,6 @@ def training_of(target: Path, name: str) -> dict[str, Any]:
     """What a saved posterior knows about its training; empty without one."""
     file = target / FOLDERS[name] / "manifest.json"
     return json.loads(file.read_text())["training"] if file.is_file() else {}
-
-
-def options_of(name: str) -> Covid19Options:
-    """Options of a simulator of the study."""
-    return Covid19Options() if name == "covid19" else VARIANTS[name]
 
 
 def mode(values: np.ndarray) -> float:

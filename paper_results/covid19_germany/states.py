@@ -9,7 +9,8 @@ import pandas as pd
 from forecast import fan, predict
 from matplotlib.figure import Figure
 from published import STATE_PARAMETERS, STATES, STATES_INFEASIBLE, STATES_MEDIAN_LAMBDA0
-from shared import SEED, Arrays, Study, options_of
+from shared import SEED, Arrays, Study
+from train import options_of
 
 from bayesinn import plots
 from bayesinn.plots.style import BLUE, ORANGE

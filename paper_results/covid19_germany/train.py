@@ -1,10 +1,11 @@
 """Train the posteriors of the Covid-19 case study.
 
-    python paper_results/covid19_germany/train.py NAME [--minutes M | --steps N] [--start-from NAME]
-        [--learning-rate RATE] [--resume] [--threads N] [--quick]
+    python paper_results/covid19_germany/train.py NAME [--minutes M | --steps N] [--rounds R]
+        [--start-from NAME] [--learning-rate RATE] [--resume] [--threads N] [--quick]
 
-NAME is covid19 (the published noise), covid19_regular or covid19_states. With ``--start-from``, from the weights of
-another of them, saved already: the two noises differ little. Saves the posterior beside this file, with
+NAME is covid19 (the published noise), covid19_regular or covid19_states. ``--rounds`` is the number of scoring steps
+with which the networks fit the model. With ``--start-from``, from the weights of one of them that is saved already,
+whatever its number of rounds: the two noises differ little. Saves the posterior beside this file, with
 ``history_NAME.csv``: the negative log density of the true parameters of 4,000 held-out simulations as training goes on.
 Checkpoints are kept in ``runs/covid19_germany`` until training has ended; ``--resume`` continues from there.
 ``--quick`` trains small networks for a few steps, then others from their weights, to check that it runs, and writes
@@ -33,6 +34,9 @@ from bayesinn.flows import coupling
 from bayesinn.run import steps_in
 from bayesinn.summaries import MLP
 from bayesinn.training.step import TrainingModel
+from simulators.covid19 import VARIANTS
+from simulators.covid19_networks import lean_networks
+from simulators.covid19_options import Covid19Options
 
 HERE = Path(__file__).resolve().parent
 FOLDERS = {"covid19": "posterior", "covid19_regular": "posterior_regular", "covid19_states": "posterior_states"}
@@ -49,6 +53,7 @@ def main() -> None:
     length = parser.add_mutually_exclusive_group()
     length.add_argument("--minutes", type=float, help="train for about so long")
     length.add_argument("--steps", type=int, help="weight updates; what the simulator recommends if left out")
+    parser.add_argument("--rounds", type=int, help="scoring steps; what the simulator recommends if left out")
     parser.add_argument("--start-from", choices=FOLDERS, help="posterior whose weights to start from")
     parser.add_argument("--learning-rate", type=float, help="what the simulator recommends if left out")
     parser.add_argument("--resume", action="store_true", help="continue from the checkpoint, to its number of steps")
@@ -72,7 +77,7 @@ def main() -> None:
         elif given.start_from is not None:
             start = bi.load(HERE / FOLDERS[given.start_from])
         options = {"start_from": start, "learning_rate": given.learning_rate, "resume": given.resume}
-        posterior, history = train(simulator, steps, checkpoint, quick=given.quick, **options)
+        posterior, history = train(simulator, steps, checkpoint, quick=given.quick, rounds=given.rounds, **options)
         saved = save(posterior, target / FOLDERS[given.name])
         history.to_csv(target / f"history_{given.name}.csv", index=False, float_format="%.5g")
         print(history.to_string(index=False, float_format="%.3f"))
@@ -89,7 +94,13 @@ def set_threads(threads: int) -> None:
 
 
 def train(
-    simulator: bi.Simulator, steps: int | None, checkpoint: Path, *, quick: bool = False, **options: Any
+    simulator: bi.Simulator,
+    steps: int | None,
+    checkpoint: Path,
+    *,
+    quick: bool = False,
+    rounds: int | None = None,
+    **options: Any,
 ) -> tuple[bi.AmortizedPosterior, pd.DataFrame]:
     """Train the networks that the simulator recommends.
 
@@ -101,6 +112,8 @@ def train(
     checkpoint : folder
     quick : bool
         Small networks, a few steps, and no compilation by XLA.
+    rounds : int
+        Scoring steps of the networks; what the simulator recommends if None.
     **options
         For :meth:`AmortizedPosterior.fit`.
 
@@ -114,13 +127,18 @@ def train(
     """
     held_out = HeldOut(simulator, checkpoint / "held_out.csv", HELD_OUT // 20 if quick else HELD_OUT)
     posterior = bi.AmortizedPosterior(simulator)
+    if rounds is not None:
+        posterior = bi.AmortizedPosterior(simulator, *lean_networks(options_of(simulator.name), rounds))
     if quick:
         posterior, steps = small_posterior(simulator), QUICK_STEPS
         options |= {"batch_size": 64, "xla": False, "progress": False}
+    start = options.get("start_from")
+    if start is not None:
+        # They may differ in the number of rounds, which decides no weight.
+        start.summaries = posterior.summaries
     posterior.fit(steps=steps, epochs=EPOCHS, seed=SEED, callbacks=[held_out], checkpoint=checkpoint, **options)
     history = held_out.frame()
     last = history.iloc[-1]
-    start = options.get("start_from")
     for name in ("minutes", "processor_minutes", "simulations"):
         before = 0.0 if start is None else start.training[name]
         posterior.training[name] = round(before + float(last[name]), 2)
@@ -129,13 +147,24 @@ def train(
     return posterior, history
 
 
+def options_of(name: str) -> Covid19Options:
+    """Options of a simulator of the study."""
+    return Covid19Options() if name == "covid19" else VARIANTS[name]
+
+
 def small_posterior(simulator: bi.Simulator) -> bi.AmortizedPosterior:
     """Networks that compile and train in seconds."""
     return bi.AmortizedPosterior(simulator, MLP(16, hidden=(32,)), coupling(blocks=2, hidden=(32,)))
 
 
 def save(posterior: bi.AmortizedPosterior, folder: Path) -> Path:
-    """Save without the path of the simulator's file, which is another one elsewhere: it is found by its module."""
+    """Save without the path of the simulator's file, which is another one elsewhere: it is found by its module.
+
+    Weights are rounded to 16 binary digits, so that the file has less than 10 MB when it is compressed.
+    """
+    for variable in posterior._require_trained().learner.network.trainable_variables:
+        bits = variable.numpy().astype(np.float32).view(np.uint32)
+        variable.assign(((bits + np.uint32(0x80)) & np.uint32(0xFFFFFF00)).view(np.float32))
     posterior.save(folder)
     manifest = json.loads((folder / "manifest.json").read_text())
     manifest["simulator"]["file"] = ""

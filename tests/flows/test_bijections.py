@@ -23,6 +23,7 @@ from bayesinn.flows import (
     Permutation,
     Residual,
     Spline,
+    Standardise,
     VolumePreserving,
     autoregressive,
     coupling,
@@ -58,6 +59,26 @@ def test_bijection(name: str) -> None:
     # Tolerances are 1e-4 in single and 1e-9 in double precision. Largest round-trip error of the spline recipe, the
     # worst, over seeds 1, 2, 3: 1.7e-5 and 1.9e-14.
     check_bijection(REGISTRY[name])
+
+
+def test_standardise() -> None:
+    # It needs a condition of three numbers for each element, and what it does new is not the identity.
+    check_bijection(Standardise, dimensions=(1, 2, 3), condition_dimensions=(9, 11), near_identity=False)
+    with pytest.raises(InputError, match="6 elements or more"):
+        Standardise().forward(tf.ones((4, 2)), tf.ones((4, 5)))
+
+
+def test_standardise_teaches_the_first_estimate_alone() -> None:
+    x, start, rest = tf.constant([[1.0, 3.0]]), tf.Variable([[0.0, 1.0]]), tf.zeros((1, 4))
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        _, log_det = Standardise().forward(x, tf.concat([start, rest], axis=-1))
+    far = tf.constant([[1e3, 1e30, 0.0, 0.0, 0.25, -0.5]])
+    assert Standardise().forward(tf.constant([[0.0, 0.0]]), far)[1].numpy().tolist() == [0.25]
+    of_start, of_x = tape.gradient(log_det, [start, x], unconnected_gradients="zero")
+    assert log_det.numpy().tolist() == [0.0]
+    assert of_start.numpy().tolist() == [[1.0, 2.0]]
+    assert of_x.numpy().tolist() == [[0.0, 0.0]]
 
 
 class WrongSign(ActNorm):
