@@ -1,6 +1,6 @@
 """What becomes of the German posterior when parts of the model are taken away, one by one.
 
-    python paper_results/covid19_germany/ablations.py [--minutes M] [--threads N] [--quick]
+    python paper_results/covid19_germany/ablations.py [--minutes M] [--quick]
 
 Trains the full model, and without carriers, interventions or the observation model, for M minutes of processor time
 each (4 if left out). Writes ``ablations.csv`` and ``ablations.png`` beside this file: medians, calibration
@@ -21,7 +21,7 @@ from forecast import DAYS, fan, predict, share_inside
 from matplotlib.figure import Figure
 from networks import arguments, train_for
 from shared import SEED
-from train import HERE, options_of, set_threads
+from train import HERE, options_of
 
 import bayesinn as bi
 from bayesinn import plots
@@ -43,7 +43,6 @@ DRAWS, DATA_SETS, RANK_DRAWS = 5_000, 1_000, 250
 def main() -> None:
     """Train all, write table and figure."""
     given = arguments(__doc__, minutes=4.0).parse_args()
-    set_threads(given.threads)
     rows: list[dict[str, Any]] = []
     predicted: dict[str, dict[str, np.ndarray]] = {}
     with tempfile.TemporaryDirectory() as folder:

@@ -1,6 +1,6 @@
 """Compare networks for the Covid-19 model at equal processor time.
 
-    python paper_results/covid19_germany/networks.py [--minutes M] [--only TEXT] [--threads N] [--quick]
+    python paper_results/covid19_germany/networks.py [--minutes M] [--only TEXT] [--quick]
 
 Each is trained on the regular variant, from the same seed, for as many steps as take M minutes of processor time (3 if
 left out) and with its learning rate fading over these. Writes ``networks.csv`` beside this file: the negative log
@@ -22,7 +22,7 @@ from typing import Any
 import keras
 import numpy as np
 import pandas as pd
-from train import EPOCHS, HELD_OUT, HERE, SEED, HeldOut, set_threads
+from train import EPOCHS, HELD_OUT, HERE, SEED, HeldOut
 
 import bayesinn as bi
 from bayesinn.flows import Affine, Composed, Flow, Spline, coupling
@@ -67,7 +67,6 @@ def main() -> None:
     chosen = list(NETWORKS)[-1:] if given.quick else [name for name in NETWORKS if given.only in name]
     if not chosen:
         parser.error(f"--only {given.only!r} is in none of {list(NETWORKS)}")
-    set_threads(given.threads)
     rows: dict[str, dict[str, Any]] = {}
     if len(chosen) < len(NETWORKS) and (HERE / "networks.csv").is_file() and not given.quick:
         rows = {row["networks"]: row for row in pd.read_csv(HERE / "networks.csv").to_dict("records")}
@@ -85,7 +84,6 @@ def arguments(text: str, minutes: float) -> argparse.ArgumentParser:
     """The options of a script that trains several networks for so many minutes each; its text describes them."""
     parser = argparse.ArgumentParser(description=text.partition("\n")[0])
     parser.add_argument("--minutes", type=float, default=minutes, help="of processor time, for each")
-    parser.add_argument("--threads", type=int, default=0, help="of TensorFlow; one a core if left out")
     parser.add_argument("--quick", action="store_true")
     return parser
 

@@ -1,7 +1,7 @@
 """Train the posteriors of the Covid-19 case study.
 
     python paper_results/covid19_germany/train.py NAME [--minutes M | --steps N] [--rounds R]
-        [--start-from NAME] [--learning-rate RATE] [--resume] [--threads N] [--quick]
+        [--start-from NAME] [--learning-rate RATE] [--resume] [--quick]
 
 NAME is covid19 (the published noise), covid19_regular or covid19_states. ``--rounds`` is the number of scoring steps
 with which the networks fit the model. With ``--start-from``, from the weights of one of them that is saved already,
@@ -57,10 +57,8 @@ def main() -> None:
     parser.add_argument("--start-from", choices=FOLDERS, help="posterior whose weights to start from")
     parser.add_argument("--learning-rate", type=float, help="what the simulator recommends if left out")
     parser.add_argument("--resume", action="store_true", help="continue from the checkpoint, to its number of steps")
-    parser.add_argument("--threads", type=int, default=0, help="of TensorFlow; one a core if left out")
     parser.add_argument("--quick", action="store_true")
     given = parser.parse_args()
-    set_threads(given.threads)
     simulator = bi.get(given.name)
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) if given.quick else HERE
@@ -84,13 +82,6 @@ def main() -> None:
         print(f"weights.h5 has {(saved / 'weights.h5').stat().st_size / 1e6:.1f} MB")
         # All is saved; a new run can start.
         shutil.rmtree(checkpoint)
-
-
-def set_threads(threads: int) -> None:
-    """Let TensorFlow have so many threads, 0 for one a core. Before anything else is done with it."""
-    if threads:
-        tf.config.threading.set_intra_op_parallelism_threads(threads)
-        tf.config.threading.set_inter_op_parallelism_threads(threads)
 
 
 def train(
