@@ -4,7 +4,8 @@
 
 Trains the full model, and without carriers, interventions or the observation model, for M minutes of processor time
 each (4 if left out). Writes ``ablations.csv`` and ``ablations.png`` beside this file: medians, calibration
-on 1,000 simulated data sets, and how the model fits the 81 days and forecasts the 21 after. ``--quick`` trains the
+on 1,000 simulated data sets, and how the model fits the 81 days and forecasts the 21 after. Without the observation
+model there is no noise, so that its networks are those that do not fit the model. ``--quick`` trains the
 smallest model for a few steps, to check that it runs, and writes nothing that stays.
 """
 

@@ -23,6 +23,10 @@ def run(study: Study) -> None:
     ax = figure.add_subplot()
     for name, history in histories.items():
         # A posterior that started from another begins where that one ended.
+        first = study.target / f"history_{name}_first.csv"
+        if first.is_file():
+            earlier = pd.read_csv(first)
+            ax.plot(earlier["minutes"], earlier["held_out_nll"], ".-", color=_COLOURS[name])
         own = history["minutes"].iloc[-1]
         before = max(0.0, training_of(study.target, name).get("minutes", own) - own)
         ax.plot(before + history["minutes"], history["held_out_nll"], ".-", color=_COLOURS[name], label=LABELS[name])

@@ -403,8 +403,8 @@ def test_fit_starts_from_the_best_noise_scales(draws) -> None:
         return stats.t(4.0).logpdf((values - mean) * np.exp(-log_scale)) - log_scale.numpy()
 
     for name in ("sigma_I", "sigma_R", "sigma_D"):
-        # After a few reweightings scales are within some percent of the best: 5 % less is up to 0.15 nats better.
-        for factor in (0.8, 1.25):
+        # For seeds 1, 2, 3, scales that are 5 % less are up to 0.05 nats better, 10 % less at least 0.05 nats worse.
+        for factor in (0.9, 1.1):
             worse = log_likelihood({**best, name: factor * best[name]})
             assert np.all(worse.sum(axis=1) < log_likelihood(best).sum(axis=1))
 
@@ -442,12 +442,12 @@ def test_fit_explains_data_better_than_what_it_starts_from(draws) -> None:
         summary.bind(space)
         found = summary.improve(summary.values(counts), start)
         densities.append(found.log_density.numpy())
-    # Medians for seeds 1, 2, 3: 3.4, 7.3 and 5.2 nats; never less than -0.002.
+    # Medians for seeds 1, 2, 3: 26, 16 and 18 nats; never less than 1.4.
     gains = densities[1] - densities[0]
-    assert np.median(gains) > 1.5
+    assert np.median(gains) > 8.0
     assert np.all(gains > -0.05)
-    # In its standard deviations, a parameter that is known well and one that isn't: 0.26 and 0.18, 0.38 and 0.23, 0.41
-    # and 0.34.
+    # In its standard deviations, a parameter that is known well and one that isn't: 0.73 and 0.31, 0.75 and 0.29, 0.66
+    # and 0.32.
     errors = np.abs((truth - found.location) / found.sd)
     assert all(np.median(errors[:, list(space.names).index(name)]) < 1.0 for name in ("A_I", "dt4"))
 

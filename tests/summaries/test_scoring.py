@@ -153,9 +153,8 @@ def test_compiled_for_training_or_not() -> None:
     summary = Bent(MLP(8, hidden=(8,)), rounds=2)
     summary.bind(SPACE)
     plain = summary(tf.constant(data()))
-    assert np.allclose(
-        summary(tf.constant(data()), training=True), plain, atol=1e-3
-    )  # at most 4e-5 for three sets of data
+    # At most 4e-5 for three sets of data.
+    assert np.allclose(summary(tf.constant(data()), training=True), plain, atol=1e-3)
 
 
 def test_contract() -> None:
