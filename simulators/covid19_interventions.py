@@ -23,43 +23,30 @@ def transmission(parameters: Mapping[str, tf.Tensor], options: Covid19Options, w
         Days are rounded. False: between whole days, rates are interpolated.
     """
     steps = LEAD_DAYS + options.most_days
-    level = parameters["lambda0"][:, None]
-    rate = tf.repeat(level, steps, axis=1)
+    rate = tf.repeat(parameters["lambda0"][:, None], steps, axis=1)
     if not options.interventions:
         return rate
+    day = tf.range(-LEAD_DAYS, steps - LEAD_DAYS, dtype=rate.dtype)
     levels = [parameters[f"lambda{number}"][:, None] for number in range(5)]
     for number in range(1, 5):
+        start, length = (parameters[f"{name}{number}"][:, None] for name in ("t", "dt"))
+        if whole:
+            start, length = tf.round(start), tf.round(length)
+        since, length = day - start, tf.maximum(length, 1.0)
         before, after, settled = levels[number - 1], levels[number], levels[number]
         if number == 3 and options.ramp_quirk:
             before, after = levels[3], levels[4]
-        changed = tf.zeros_like(rate)
-        for start, share in whole_days(parameters[f"t{number}"], whole):
-            for length, share_of_length in whole_days(parameters[f"dt{number}"], whole):
-                now = _ramp(rate, start[:, None], length[:, None], before, after, settled)
-                changed += (share * share_of_length)[:, None] * now
-        rate = changed
+        ramp = before + _share(since / tf.maximum(length - 1.0, 1.0)) * (after - before)
+        # A ramp of one day has no slope.
+        ramp = settled + _share(length - 1.0) * (ramp - settled)
+        changed = ramp + _share(since - length + 1.0) * (settled - ramp)
+        rate += _share(since + 1.0) * (changed - rate)
     return rate
 
 
-def whole_days(value: tf.Tensor, whole: bool) -> list[tuple[tf.Tensor, tf.Tensor]]:
-    """Whole numbers of days and the weight of each: the nearest one, or the two neighbours, to interpolate."""
-    if whole:
-        return [(_whole(value), tf.ones_like(value))]
-    below = tf.floor(value)
-    return [
-        (tf.cast(below, tf.int32), below + 1.0 - value),
-        (tf.cast(below, tf.int32) + 1, value - below),
-    ]
-
-
-def _ramp(
-    rate: tf.Tensor, start: tf.Tensor, length: tf.Tensor, before: tf.Tensor, after: tf.Tensor, settled: tf.Tensor
-) -> tf.Tensor:
-    """The rate until a change point, then a ramp of some days, then the settled level."""
-    since = tf.range(-LEAD_DAYS, rate.shape[1] - LEAD_DAYS) - start
-    share = tf.cast(since, rate.dtype) / tf.cast(tf.maximum(length - 1, 1), rate.dtype)
-    ramp = tf.where((since < length) & (length > 1), before + share * (after - before), settled)
-    return tf.where(since >= 0, ramp, rate)
+def _share(value: tf.Tensor) -> tf.Tensor:
+    """Between 0 and 1. Of whole days, one of the two."""
+    return tf.clip_by_value(value, 0.0, 1.0)
 
 
 def feasible(parameters: Mapping[str, tf.Tensor], days: tf.Tensor | int, options: Covid19Options) -> tf.Tensor:

@@ -15,7 +15,7 @@ from simulators.covid19_scoring import Covid19Scoring
 _FEWEST_DAYS = 21
 
 
-def lean_networks(options: Covid19Options, rounds: int = 4) -> tuple[dict[str, Summary], Flow]:
+def lean_networks(options: Covid19Options, rounds: int = 6) -> tuple[dict[str, Summary], Flow]:
     """One trunk for all series, a spline coupling for the shapes of single parameters, seven affine ones.
 
     Days are always the same, so that a perceptron may give each its own weights; where their number varies, a Conv +

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import tensorflow as tf
 
 from simulators.covid19_disease import compartments, daily_flows
-from simulators.covid19_interventions import feasible, whole_days
+from simulators.covid19_interventions import feasible
 from simulators.covid19_options import LEAD_DAYS, SERIES, Covid19Options
 
 _PUBLISHED = Covid19Options()
@@ -65,16 +65,23 @@ def mean_counts(
         letter, flow = SERIES[name], flows[name]
         reported = flow[:, LEAD_DAYS:]
         if options.delay:
-            reported = tf.zeros_like(reported)
-            for delay, share in whole_days(parameters[f"L_{letter}"], whole):
-                origin = tf.clip_by_value(LEAD_DAYS + day - delay[:, None], 0, LEAD_DAYS + options.most_days - 1)
-                reported += share[:, None] * tf.gather(flow, origin, axis=1, batch_dims=1)
+            delay = parameters[f"L_{letter}"][:, None]
+            delay = tf.round(delay) if whole else delay
+            origin = LEAD_DAYS + day - tf.cast(tf.floor(delay), tf.int32)
+            share = delay - tf.floor(delay)
+            reported = (1.0 - share) * _on_day(origin, flow) + share * _on_day(origin - 1, flow)
         if options.weekly:
-            angle = math.pi / 7.0 * tf.cast(day, flow.dtype) - 0.5 * parameters[f"phi_{letter}"][:, None]
-            lost = (1.0 - parameters[f"A_{letter}"][:, None]) * (1.0 - tf.abs(tf.sin(angle)))
-            reported = (1.0 - lost) * reported
+            # |sin(pi k / 7 - phi / 2)| with a sine and a cosine for all days together: sines cost more than the rest.
+            half, angle = 0.5 * parameters[f"phi_{letter}"][:, None], math.pi / 7.0 * tf.cast(day, flow.dtype)
+            wave = tf.abs(tf.sin(angle) * tf.cos(half) - tf.cos(angle) * tf.sin(half))
+            reported *= 1.0 - (1.0 - parameters[f"A_{letter}"][:, None]) * (1.0 - wave)
         means[name] = tf.where(_observed(days, options), reported, 0.0)
     return means
+
+
+def _on_day(origin: tf.Tensor, flow: tf.Tensor) -> tf.Tensor:
+    """Of days (n, k), counted from the first that is simulated; those outside are as the first or last one."""
+    return tf.gather(flow, tf.clip_by_value(origin, 0, flow.shape[1] - 1), axis=1, batch_dims=1)
 
 
 def simulate_counts(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import keras
 import numpy as np
@@ -21,9 +21,6 @@ if TYPE_CHECKING:
 _DIFFERENCE, _LONGEST_STEP, _FURTHEST = 0.01, 1.0, 4.5
 # Added to the diagonal of the information matrix, in turn.
 _DAMPINGS = np.array((0.0, 3.0, 30.0, 300.0, 3000.0), np.float32)
-# Added to each of these matrices, scaled to a diagonal of ones: single precision can't tell less from zero. Where
-# parameters are nearly exchangeable, it makes standard deviations too small.
-_RIDGE = 2e-5
 _SMALLEST_SD = 1e-3
 
 
@@ -227,18 +224,24 @@ class Scoring(Summary):
             spacing = self._spacing()
         # Half way to the next whole number: interpolated predictions bend at whole numbers.
         difference = np.where(spacing > 0.0, 0.5 * spacing, _DIFFERENCE).astype(np.float32)
-        linearise, evaluate = functools.partial(self._linearise, difference), self._evaluate
+        parts: list[Callable[..., Any]] = [
+            self._settle,
+            self.space.from_vector,
+            self.predict,
+            functools.partial(self._derive, difference),
+            self._evaluate,
+        ]
         if training and self.xla:
             # Loops over time are many times faster compiled. But each number of rows is compiled anew, and training
-            # alone always has the same.
-            linearise, evaluate = (
-                tf.function(function, jit_compile=True, autograph=False) for function in (linearise, evaluate)
-            )
-        vector = origin
+            # alone always has the same. Apart from each other: together, XLA makes parameters and predictions anew
+            # wherever they are used.
+            parts = [tf.function(part, jit_compile=True, autograph=False) for part in parts]
+        settle, from_vector, predict, derive, evaluate = parts
+        vector, _ = settle(values, origin)
         for _ in range(self.rounds):
-            vector, score, root = linearise(values, vector)
-            steps, sd = self._solve(score, root, spacing**2 / 12.0)
-            vector, residuals, log_density = _best(*evaluate(values, vector + steps))
+            score, root = derive(values, vector, *predict(from_vector(_around(vector, difference))))
+            candidates, sd = self._solve(score, root, spacing**2 / 12.0)
+            vector, residuals, log_density = _best(*evaluate(values, vector + candidates))
         # Predictions may overflow. What isn't a number would stop the training.
         good = tf.math.is_finite(log_density) & tf.reduce_all(tf.math.is_finite(residuals), axis=-1)
         good &= tf.reduce_all(tf.math.is_finite(vector), axis=-1)
@@ -257,36 +260,36 @@ class Scoring(Summary):
         # Rounding errors aside.
         return np.where(spacing > 1e-3, spacing, 0.0).astype(np.float32)
 
-    def _linearise(
-        self, difference: np.ndarray, values: tf.Tensor, vector: tf.Tensor
-    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        """Settled vectors (n, d), the score (n, d) there, and a root (n, d, 2 k) of the information in the data."""
-        nu, count = self.degrees_of_freedom, len(difference)
-        vector, _ = self._settle(values, vector)
-        offsets = np.concatenate([np.zeros((1, count)), np.diag(difference)]).astype(np.float32)
-        points = tf.reshape(vector + offsets[:, None, :], (-1, count))
-        mean, log_scale = _by_candidate(1 + count, *self.predict(self.space.from_vector(points)))
-        difference = difference[:, None, None]
+    def _derive(
+        self, difference: np.ndarray, values: tf.Tensor, vector: tf.Tensor, mean: tf.Tensor, log_scale: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """The score (n, d) at vectors (n, d), and a root (n, d, 2 k) of the information in the data.
+
+        From predictions at the points of :func:`_around`, one point after another: ((1 + d) * n, k).
+        """
+        mean, log_scale = _by_candidate(1 + len(difference), mean, log_scale)
+        nu, difference = self.degrees_of_freedom, difference[:, None, None]
         of_mean = (mean[1:] - mean[0]) / difference * tf.exp(-log_scale[0])
         of_scale = (log_scale[1:] - log_scale[0]) / difference
         residuals = (values - mean[0]) * tf.exp(-log_scale[0])
         weights = (nu + 1.0) / (nu + residuals**2)
         score = tf.reduce_sum(of_mean * (weights * residuals) + of_scale * (weights * residuals**2 - 1.0), axis=-1)
         roots = math.sqrt((nu + 1.0) / (nu + 3.0)) * of_mean, math.sqrt(2.0 * nu / (nu + 3.0)) * of_scale
-        return vector, tf.transpose(score) - vector, tf.transpose(tf.concat(roots, axis=-1), (1, 0, 2))
+        return tf.transpose(score) - vector, tf.transpose(tf.concat(roots, axis=-1), (1, 0, 2))
 
     def _solve(self, score: tf.Tensor, root: tf.Tensor, unknowable: np.ndarray) -> tuple[tf.Tensor, tf.Tensor]:
         """Scoring steps (m, n, d), one for each damping and one of zeros, and standard deviations (n, d)."""
-        identity = np.eye(score.shape[-1], dtype=np.float32)
-        information = tf.matmul(root, root, transpose_b=True) + (1.0 + _DAMPINGS[:, None, None, None]) * identity
-        size = tf.sqrt(tf.linalg.diag_part(information))
-        scaled = information / (size[..., :, None] * size[..., None, :]) + _RIDGE * identity
-        inverse = tf.linalg.inv(tf.where(tf.math.is_finite(scaled), scaled, identity))
-        steps = tf.clip_by_value(tf.linalg.matvec(inverse, score / size) / size, -_LONGEST_STEP, _LONGEST_STEP)
+        information = tf.matmul(root, root, transpose_b=True)
+        information = tf.where(tf.math.is_finite(information), information, np.eye(score.shape[-1], dtype=np.float32))
+        # One decomposition for all dampings. In double precision, as the largest values may be a million times the
+        # smallest, which are of directions that the prior alone knows.
+        known, directions = (tf.cast(part, tf.float32) for part in tf.linalg.eigh(tf.cast(information, tf.float64)))
+        precision = 1.0 + tf.maximum(known, 0.0)
+        along = tf.linalg.matvec(directions, score, transpose_a=True)
+        steps = tf.linalg.matvec(directions, along / (precision + _DAMPINGS[:, None, None]))
+        steps = tf.clip_by_value(steps, -_LONGEST_STEP, _LONGEST_STEP)
         steps = tf.concat([steps, tf.zeros_like(steps[:1])], axis=0)
-        variance = tf.linalg.diag_part(inverse[0]) / size[0] ** 2
-        # Rounding errors can make it negative, where parameters are nearly exchangeable.
-        variance = tf.minimum(tf.where(variance > 0.0, variance, 1.0) + unknowable, 1.0)
+        variance = tf.minimum(tf.reduce_sum(directions**2 / precision[:, None, :], axis=-1) + unknowable, 1.0)
         finite = tf.math.is_finite(tf.reduce_sum(steps, axis=(0, -1)))[:, None]
         return tf.where(finite, steps, 0.0), tf.where(finite, tf.sqrt(variance), 1.0)
 
@@ -302,6 +305,13 @@ class Scoring(Summary):
     def _settle(self, values: tf.Tensor, vector: tf.Tensor) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
         parameters = self.settle(values, self.space.from_vector(_near(vector)))
         return self.space.to_vector(parameters)[0], parameters
+
+
+def _around(vector: tf.Tensor, difference: np.ndarray) -> tf.Tensor:
+    """Vectors (n, d), then these with one element changed after another, ((1 + d) * n, d)."""
+    count = len(difference)
+    offsets = np.concatenate([np.zeros((1, count)), np.diag(difference)]).astype(np.float32)
+    return tf.reshape(vector + offsets[:, None, :], (-1, count))
 
 
 def _by_candidate(count: int, *parts: tf.Tensor) -> list[tf.Tensor]:

@@ -55,7 +55,7 @@ NETWORKS: dict[str, Callable[[], Networks]] = {
     ),
     "CountSeries, 8 affine couplings": lambda: ({TOGETHER: CountSeries(128, hidden=(512, 512))}, _affine()),
     "CountSeries, 1 spline and 7 affine couplings": lambda: lean_networks(Covid19Options(), rounds=0),
-    "lean: the same, and four scoring steps": lambda: lean_networks(Covid19Options()),
+    "lean: the same, and six scoring steps": lambda: lean_networks(Covid19Options()),
 }
 
 

@@ -413,8 +413,8 @@ def test_fitted_means_change_evenly_with_every_parameter(draws) -> None:
     options = Covid19Options(regular_noise=True)
     summary = Covid19Scoring(CountSeries(8, hidden=(8,)), options)
     given = rows_of(draws, slice(0, 30))
-    # In the middle between whole days, where nothing bends.
-    given |= {name: tf.floor(given[name]) + 0.5 for name in summary.rounded}
+    # Where neither change points nor ends of ramps are whole days, nothing bends.
+    given |= {name: tf.floor(given[name]) + 0.4 for name in summary.rounded}
     base, base_scale = summary.predict(given)
     for name, value in given.items():
         slopes = []
