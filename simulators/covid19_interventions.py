@@ -20,7 +20,7 @@ def transmission(parameters: Mapping[str, tf.Tensor], options: Covid19Options, w
     parameters : dict of name to tensor (n,)
     options : Covid19Options
     whole : bool
-        Days are rounded. False: between whole days, rates are interpolated.
+        Days are rounded. False: ramps may begin and end between two days; rates change evenly with both.
     """
     steps = LEAD_DAYS + options.most_days
     rate = tf.repeat(parameters["lambda0"][:, None], steps, axis=1)
@@ -36,17 +36,17 @@ def transmission(parameters: Mapping[str, tf.Tensor], options: Covid19Options, w
         before, after, settled = levels[number - 1], levels[number], levels[number]
         if number == 3 and options.ramp_quirk:
             before, after = levels[3], levels[4]
-        ramp = before + _share(since / tf.maximum(length - 1.0, 1.0)) * (after - before)
+        ramp = _mix(before, after, since / tf.maximum(length - 1.0, 1.0))
         # A ramp of one day has no slope.
-        ramp = settled + _share(length - 1.0) * (ramp - settled)
-        changed = ramp + _share(since - length + 1.0) * (settled - ramp)
-        rate += _share(since + 1.0) * (changed - rate)
+        ramp = _mix(settled, ramp, length - 1.0)
+        rate = _mix(rate, _mix(ramp, settled, since - length + 1.0), since + 1.0)
     return rate
 
 
-def _share(value: tf.Tensor) -> tf.Tensor:
-    """Between 0 and 1. Of whole days, one of the two."""
-    return tf.clip_by_value(value, 0.0, 1.0)
+def _mix(first: tf.Tensor, second: tf.Tensor, share: tf.Tensor) -> tf.Tensor:
+    """The first up to a share of 0, the second from a share of 1."""
+    share = tf.clip_by_value(share, 0.0, 1.0)
+    return (1.0 - share) * first + share * second
 
 
 def feasible(parameters: Mapping[str, tf.Tensor], days: tf.Tensor | int, options: Covid19Options) -> tf.Tensor:

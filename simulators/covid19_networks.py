@@ -11,9 +11,6 @@ from bayesinn.summaries import MLP, ConvLSTM, CountSeries, MultiKernelLSTM, Scor
 from simulators.covid19_options import Covid19Options
 from simulators.covid19_scoring import Covid19Scoring
 
-# Of CountSeries with a season of seven days.
-_FEWEST_DAYS = 21
-
 
 def lean_networks(options: Covid19Options, rounds: int = 6) -> tuple[dict[str, Summary], Flow]:
     """One trunk for all series, a spline coupling for the shapes of single parameters, seven affine ones.
@@ -39,13 +36,14 @@ def lean_networks(options: Covid19Options, rounds: int = 6) -> tuple[dict[str, S
     chain: list[Bijection] = [ActNorm(), Coupling(Spline(), hidden=hidden)]
     for _ in range(7):
         chain += [ActNorm(), Orthogonal(), Coupling(Affine(), hidden=hidden)]
-    trunk: Summary = CountSeries(units=128, hidden=(512, 512))
-    if options.most_days < _FEWEST_DAYS:
+    counts = CountSeries(units=128, hidden=(512, 512))
+    trunk: Summary = counts
+    if options.most_days < counts.fewest_steps:
         trunk = MLP(units=128, hidden=(512, 512))
     elif isinstance(options.days, tuple):
         trunk = ConvLSTM(units=96, filters=(128,), kernel_size=7, stride=7, lstm_units=128)
     elif rounds and options.noise and not isinstance(options.population, tuple):
-        trunk = Covid19Scoring(trunk, dataclasses.replace(options, regular_noise=True), rounds=rounds)
+        trunk = Covid19Scoring(counts, dataclasses.replace(options, regular_noise=True), rounds=rounds)
         chain.insert(0, Standardise())
     return {", ".join(options.series): trunk}, Flow(Chain(chain))
 
@@ -69,4 +67,4 @@ def recommended(options: Covid19Options) -> bi.Recommended:
     """The lean networks, with the training that was found to suit them."""
     summary, flow = lean_networks(options)
     fits = any(isinstance(network, Scoring) for network in summary.values())
-    return bi.Recommended(summary, flow, steps=10_000 if fits else 45_000, batch_size=256, learning_rate=2e-3)
+    return bi.Recommended(summary, flow, steps=12_000 if fits else 45_000, batch_size=256, learning_rate=2e-3)

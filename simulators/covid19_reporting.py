@@ -53,8 +53,8 @@ def mean_counts(
 ) -> dict[str, tf.Tensor]:
     """As :func:`expected_counts`, whether or not parameters satisfy the constraints.
 
-    With ``whole=False`` change points, ramps and delays aren't rounded to whole days, but counts interpolated between
-    these, nor are the first exposed rounded to whole people: means that change evenly with all parameters.
+    With ``whole=False`` neither change points, ramps and delays are rounded to whole days, nor the first exposed to
+    whole people: means that change evenly with all parameters. Between whole delays, counts are interpolated.
     """
     population, days = _known(context, options)
     states = compartments(parameters, population, options, whole)

@@ -68,14 +68,15 @@ class Covid19Scoring(Scoring):
         """Counts (n, days, series) as the series one after another, (n, series * days)."""
         return super().values(tf.transpose(x, (0, 2, 1)) if len(x.shape) > 2 else x)
 
-    def predict(self, parameters: Mapping[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
-        means = mean_counts(parameters, None, self.options, whole=False)
-        scales = noise_scales(parameters, means, self.options)
-        return tf.concat(list(means.values()), axis=-1), tf.math.log(tf.concat(list(scales.values()), axis=-1))
+    def mean(self, parameters: Mapping[str, tf.Tensor]) -> tf.Tensor:
+        return tf.concat(list(mean_counts(parameters, None, self.options, whole=False).values()), axis=-1)
 
-    def settle(self, values: tf.Tensor, parameters: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+    def log_scale(self, parameters: Mapping[str, tf.Tensor], mean: tf.Tensor) -> tf.Tensor:
+        means = dict(zip(self.options.series, tf.split(mean, len(self.options.series), axis=-1), strict=True))
+        return tf.math.log(tf.concat(list(noise_scales(parameters, means, self.options).values()), axis=-1))
+
+    def settle(self, values: tf.Tensor, mean: tf.Tensor, parameters: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """Noise scales of the highest likelihood, for the means of the other parameters."""
-        mean, _ = self.predict(parameters)
         shape = (-1, len(self.options.series), self.options.most_days)
         squares = tf.reshape((values - mean) ** 2 / (mean + 1.0), shape)
         nu, square = self.degrees_of_freedom, tf.reduce_mean(squares, axis=-1, keepdims=True)

@@ -76,20 +76,24 @@ class CountSeries(Summary):
         layers = [keras.layers.Dense(count, activation=activation) for count in hidden]
         self.network = keras.Sequential([*layers, keras.layers.Dense(units)])
 
+    @property
+    def fewest_steps(self) -> int:
+        """Fewest steps of a series that it takes."""
+        return 2 * self.season + _GATHERED
+
     def build(self, x_shape: Sequence[int]) -> None:
         """Make the weights."""
         steps, channels = x_shape[1], x_shape[2] if len(x_shape) > 2 else 1
-        fewest = 2 * self.season + _GATHERED
-        if steps < fewest:
+        if steps < self.fewest_steps:
             raise InputError(
                 "Data for CountSeries",
-                expected=f"{fewest} steps or more, for a season of {self.season}",
+                expected=f"{self.fewest_steps} steps or more, for a season of {self.season}",
                 got=f"{steps}",
                 do="choose a shorter season, or another summary such as MLP",
             )
         self.differences.build((None, steps - self.season, channels))
         self.gather.build((None, steps - 2 * self.season, self.differences.filters))
-        gathered = -(-(steps - fewest) // _STRIDE) + 1
+        gathered = -(-(steps - self.fewest_steps) // _STRIDE) + 1
         self.network.build((None, steps * channels + gathered * self.gather.filters))
 
     def call(self, x: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:

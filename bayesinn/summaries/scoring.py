@@ -65,7 +65,7 @@ class Scoring(Summary):
     to be the first link of the chain. The network adds to the standard deviations where the working model is too sure
     of itself.
 
-    An author derives from this class and writes :meth:`predict`.
+    An author derives from this class and writes :meth:`mean` and :meth:`log_scale`.
 
     Parameters
     ----------
@@ -83,6 +83,21 @@ class Scoring(Summary):
     activation : str
     xla : bool
         Whether predictions are compiled with XLA in training; False if they have operations without a kernel there.
+
+    Examples
+    --------
+    >>> import bayesinn as bi
+    >>> from bayesinn.summaries import MLP
+    >>> class Decay(Scoring):
+    ...     def mean(self, parameters):
+    ...         return 100.0 * tf.exp(-parameters["rate"][:, None] * np.arange(20.0, dtype=np.float32))
+    ...
+    ...     def log_scale(self, parameters, mean):
+    ...         return 0.5 * tf.math.log(mean + 1.0)
+    >>> decay = Decay(MLP(16), degrees_of_freedom=1e6)
+    >>> flow = bi.flows.Flow(bi.flows.Chain([bi.flows.Standardise(), bi.flows.Coupling(bi.flows.Spline())]))
+
+    ``bi.AmortizedPosterior(simulator, decay, flow)`` is for a simulator of 20 counts with that mean.
 
     References
     ----------
@@ -113,6 +128,8 @@ class Scoring(Summary):
         xla: bool = True,
     ) -> None:
         super().__init__()
+        # The data in half precision would not do for the working model; the networks cast them by themselves.
+        self.autocast = False
         if rounds < 1 or not degrees_of_freedom > 0.0:
             raise InputError(
                 type(self).__name__,
@@ -128,33 +145,37 @@ class Scoring(Summary):
         self.activation = keras.activations.get(activation)
         self.xla = xla
 
-    def predict(self, parameters: Mapping[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
-        """What the working model says about data.
+    def mean(self, parameters: Mapping[str, tf.Tensor]) -> tf.Tensor:
+        """Mean of the data in the working model.
 
         Parameters
         ----------
         parameters : dict of name to tensor (n, *event)
-            Parameters in :attr:`rounded` are not whole; a prediction that changes evenly between whole numbers leads
-            to better estimates than one that jumps.
+            Parameters in :attr:`rounded` are not whole; a mean that changes evenly between whole numbers leads to
+            better estimates than one that jumps.
 
         Returns
         -------
-        mean, log_scale : tensors (n, k)
+        tensor (n, k)
         """
+        raise NotImplementedError
+
+    def log_scale(self, parameters: Mapping[str, tf.Tensor], mean: tf.Tensor) -> tf.Tensor:
+        """Logarithm of the scale of the data, (n, k), for parameters and the mean that they lead to."""
         raise NotImplementedError
 
     def values(self, x: tf.Tensor) -> tf.Tensor:
         """Data (n, ...) as rows (n, k) in the order of the predictions: row by row, unless an author says otherwise."""
         return keras.ops.reshape(x, (-1, int(np.prod(x.shape[1:]))))
 
-    def settle(self, values: tf.Tensor, parameters: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        """Parameters, with those at their best that follow from the others; as they are by default.
+    def settle(self, values: tf.Tensor, mean: tf.Tensor, parameters: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """Parameters, with those at their best on which the mean does not depend; all as they are by default.
 
         Scales of the noise, above all: while they are too small for the residuals, the steps of all others are short.
 
         Parameters
         ----------
-        values : tensor (n, k)
+        values, mean : tensors (n, k)
         parameters : dict of name to tensor (n, *event)
         """
         return parameters
@@ -187,11 +208,11 @@ class Scoring(Summary):
         with tf.init_scope():
             values = self.values(tf.zeros((1, *x_shape[1:]))).shape
             centre = self.space.from_vector(tf.zeros((1, self.space.dimension)))
-            shapes = [tuple(part.shape) for part in self.predict(centre)]
+            shapes = [tuple(part.shape) for part in self._predict(centre)]
         if shapes != 2 * [tuple(values)]:
             raise InputError(
-                f"{type(self).__name__}.predict",
-                expected=f"mean and log scale of shape (n, {values[1]}), as many as there are data",
+                f"{type(self).__name__}.mean and .log_scale",
+                expected=f"shape (n, {values[1]}), as many as there are data",
                 got=f"shapes {shapes[0]} and {shapes[1]} for n = 1",
                 do="predict every number of an observation, in the order of values()",
             )
@@ -222,22 +243,22 @@ class Scoring(Summary):
         # Looked up anew each time: the space takes over other scales when a posterior is loaded.
         with tf.init_scope():
             spacing = self._spacing()
-        # Half way to the next whole number: interpolated predictions bend at whole numbers.
+        # Half of a whole number: predictions may bend where a parameter is whole.
         difference = np.where(spacing > 0.0, 0.5 * spacing, _DIFFERENCE).astype(np.float32)
         parts: list[Callable[..., Any]] = [
             self._settle,
             self.space.from_vector,
-            self.predict,
+            self._predict,
             functools.partial(self._derive, difference),
             self._evaluate,
         ]
         if training and self.xla:
             # Loops over time are many times faster compiled. But each number of rows is compiled anew, and training
-            # alone always has the same. Apart from each other: together, XLA makes parameters and predictions anew
-            # wherever they are used.
+            # alone always has the same. Parameters, predictions and what is made of them apart: together, XLA makes
+            # them anew wherever they are used.
             parts = [tf.function(part, jit_compile=True, autograph=False) for part in parts]
         settle, from_vector, predict, derive, evaluate = parts
-        vector, _ = settle(values, origin)
+        vector, _, _ = settle(values, origin)
         for _ in range(self.rounds):
             score, root = derive(values, vector, *predict(from_vector(_around(vector, difference))))
             candidates, sd = self._solve(score, root, spacing**2 / 12.0)
@@ -281,8 +302,9 @@ class Scoring(Summary):
         """Scoring steps (m, n, d), one for each damping and one of zeros, and standard deviations (n, d)."""
         information = tf.matmul(root, root, transpose_b=True)
         information = tf.where(tf.math.is_finite(information), information, np.eye(score.shape[-1], dtype=np.float32))
-        # One decomposition for all dampings. In double precision, as the largest values may be a million times the
-        # smallest, which are of directions that the prior alone knows.
+        # One decomposition for all dampings. The smallest values, of what the prior alone knows, may be a millionth of
+        # the largest: in single precision, standard deviations along them would be wrong. The products stay single, for
+        # speed; where values are a hundred million times those of the prior, a quarter is wrong.
         known, directions = (tf.cast(part, tf.float32) for part in tf.linalg.eigh(tf.cast(information, tf.float64)))
         precision = 1.0 + tf.maximum(known, 0.0)
         along = tf.linalg.matvec(directions, score, transpose_a=True)
@@ -296,15 +318,22 @@ class Scoring(Summary):
     def _evaluate(self, values: tf.Tensor, vector: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """Settled vectors (m, n, d), their residuals (m, n, k), and log densities (m, n) up to a constant."""
         nu, count = self.degrees_of_freedom, vector.shape[0]
-        flat, parameters = self._settle(tf.tile(values, (count, 1)), tf.reshape(vector, (-1, vector.shape[-1])))
-        vector, mean, log_scale = _by_candidate(count, flat, *self.predict(parameters))
+        vector = tf.reshape(vector, (-1, vector.shape[-1]))
+        vector, mean, log_scale = _by_candidate(count, *self._settle(tf.tile(values, (count, 1)), vector))
         residuals = (values - mean) * tf.exp(-log_scale)
         of_data = -0.5 * (nu + 1.0) * tf.math.log1p(residuals**2 / nu) - log_scale
         return vector, residuals, tf.reduce_sum(of_data, axis=-1) - 0.5 * tf.reduce_sum(vector**2, axis=-1)
 
-    def _settle(self, values: tf.Tensor, vector: tf.Tensor) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
-        parameters = self.settle(values, self.space.from_vector(_near(vector)))
-        return self.space.to_vector(parameters)[0], parameters
+    def _settle(self, values: tf.Tensor, vector: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """Settled vectors (n, d), and what is predicted for them."""
+        parameters = self.space.from_vector(_near(vector))
+        mean = self.mean(parameters)
+        parameters = self.settle(values, mean, parameters)
+        return self.space.to_vector(parameters)[0], mean, self.log_scale(parameters, mean)
+
+    def _predict(self, parameters: Mapping[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
+        mean = self.mean(parameters)
+        return mean, self.log_scale(parameters, mean)
 
 
 def _around(vector: tf.Tensor, difference: np.ndarray) -> tf.Tensor:

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
-from shared import training_of
 from train import FOLDERS, HERE
 
 _BLOCK = re.compile(r"(<!-- (\w+): filled in by run\.py -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -75,18 +74,15 @@ def _training(target: Path) -> str:
     rows = []
     for name, history in histories.items():
         last = history.iloc[-1]
-        training = training_of(target, name)
         rows.append(
             {
                 "simulator": name,
-                "started from": training.get("started_from", ""),
                 "steps": f"{int(last['step']):,}",
                 "simulations": f"{int(last['simulations']):,}",
                 "minutes": f"{last['minutes']:.1f}",
                 "of processor time": f"{last['processor_minutes']:.1f}",
                 "held-out NLL before": f"{history['held_out_nll'].iloc[0]:.2f}",
                 "after": f"{last['held_out_nll']:.3f} ± {last['standard_error']:.3f}",
-                "processor minutes in all": f"{training.get('processor_minutes', last['processor_minutes']):.1f}",
             }
         )
     return _markdown(pd.DataFrame(rows))

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -61,12 +59,6 @@ class Study:
         """Write a table into the folder of results, and show it."""
         table.to_csv(self.target / f"{name}.csv", index=False, float_format="%.5g")
         print(table.to_string(index=False, float_format=lambda value: f"{value:.4g}"), end="\n\n", flush=True)
-
-
-def training_of(target: Path, name: str) -> dict[str, Any]:
-    """What a saved posterior knows about its training; empty without one."""
-    file = target / FOLDERS[name] / "manifest.json"
-    return json.loads(file.read_text())["training"] if file.is_file() else {}
 
 
 def mode(values: np.ndarray) -> float:

@@ -1,15 +1,11 @@
 """Train the posteriors of the Covid-19 case study.
 
-    python paper_results/covid19_germany/train.py NAME [--minutes M | --steps N] [--rounds R]
-        [--start-from NAME] [--learning-rate RATE] [--resume] [--quick]
+    python paper_results/covid19_germany/train.py NAME [--minutes M | --steps N] [--resume] [--quick]
 
-NAME is covid19 (the published noise), covid19_regular or covid19_states. ``--rounds`` is the number of scoring steps
-with which the networks fit the model. With ``--start-from``, from the weights of one of them that is saved already,
-whatever its number of rounds: the two noises differ little. Saves the posterior beside this file, with
+NAME is covid19 (the published noise), covid19_regular or covid19_states. Saves the posterior beside this file, with
 ``history_NAME.csv``: the negative log density of the true parameters of 4,000 held-out simulations as training goes on.
 Checkpoints are kept in ``runs/covid19_germany`` until training has ended; ``--resume`` continues from there.
-``--quick`` trains small networks for a few steps, then others from their weights, to check that it runs, and writes
-nothing that stays.
+``--quick`` trains small networks for a few steps, to check that it runs, and writes nothing that stays.
 """
 
 from __future__ import annotations
@@ -35,7 +31,6 @@ from bayesinn.run import steps_in
 from bayesinn.summaries import MLP
 from bayesinn.training.step import TrainingModel
 from simulators.covid19 import VARIANTS
-from simulators.covid19_networks import lean_networks
 from simulators.covid19_options import Covid19Options
 
 HERE = Path(__file__).resolve().parent
@@ -53,9 +48,6 @@ def main() -> None:
     length = parser.add_mutually_exclusive_group()
     length.add_argument("--minutes", type=float, help="train for about so long")
     length.add_argument("--steps", type=int, help="weight updates; what the simulator recommends if left out")
-    parser.add_argument("--rounds", type=int, help="scoring steps; what the simulator recommends if left out")
-    parser.add_argument("--start-from", choices=FOLDERS, help="posterior whose weights to start from")
-    parser.add_argument("--learning-rate", type=float, help="what the simulator recommends if left out")
     parser.add_argument("--resume", action="store_true", help="continue from the checkpoint, to its number of steps")
     parser.add_argument("--quick", action="store_true")
     given = parser.parse_args()
@@ -69,13 +61,7 @@ def main() -> None:
         elif given.minutes is not None and not given.quick:
             steps = steps_in(given.minutes, simulator)
             print(f"{given.minutes:g} minutes are about {steps:,} steps", flush=True)
-        start = None
-        if given.quick:
-            start, _ = train(simulator, None, checkpoint / "start", quick=True)
-        elif given.start_from is not None:
-            start = bi.load(HERE / FOLDERS[given.start_from])
-        options = {"start_from": start, "learning_rate": given.learning_rate, "resume": given.resume}
-        posterior, history = train(simulator, steps, checkpoint, quick=given.quick, rounds=given.rounds, **options)
+        posterior, history = train(simulator, steps, checkpoint, quick=given.quick, resume=given.resume)
         saved = save(posterior, target / FOLDERS[given.name])
         history.to_csv(target / f"history_{given.name}.csv", index=False, float_format="%.5g")
         print(history.to_string(index=False, float_format="%.3f"))
@@ -85,13 +71,7 @@ def main() -> None:
 
 
 def train(
-    simulator: bi.Simulator,
-    steps: int | None,
-    checkpoint: Path,
-    *,
-    quick: bool = False,
-    rounds: int | None = None,
-    **options: Any,
+    simulator: bi.Simulator, steps: int | None, checkpoint: Path, *, quick: bool = False, resume: bool = False
 ) -> tuple[bi.AmortizedPosterior, pd.DataFrame]:
     """Train the networks that the simulator recommends.
 
@@ -103,37 +83,28 @@ def train(
     checkpoint : folder
     quick : bool
         Small networks, a few steps, and no compilation by XLA.
-    rounds : int
-        Scoring steps of the networks; what the simulator recommends if None.
-    **options
-        For :meth:`AmortizedPosterior.fit`.
+    resume : bool
+        From the checkpoint.
 
     Returns
     -------
     posterior : AmortizedPosterior
-        With ``minutes``, ``processor_minutes`` and ``simulations`` in ``training``: without the checks between, and
-        with those of the posterior that it started from, whose name is there, too.
+        With ``minutes``, ``processor_minutes`` and ``simulations`` in ``training``: without the checks between.
     history : DataFrame
         What :class:`HeldOut` found.
     """
     held_out = HeldOut(simulator, checkpoint / "held_out.csv", HELD_OUT // 20 if quick else HELD_OUT)
-    posterior = bi.AmortizedPosterior(simulator)
-    if rounds is not None:
-        posterior = bi.AmortizedPosterior(simulator, *lean_networks(options_of(simulator.name), rounds))
+    posterior, options = bi.AmortizedPosterior(simulator), {}
     if quick:
         posterior, steps = small_posterior(simulator), QUICK_STEPS
-        options |= {"batch_size": 64, "xla": False, "progress": False}
-    start = options.get("start_from")
-    if start is not None:
-        # They may differ in the number of rounds, which decides no weight.
-        start.summaries = posterior.summaries
-    posterior.fit(steps=steps, epochs=EPOCHS, seed=SEED, callbacks=[held_out], checkpoint=checkpoint, **options)
+        options = {"batch_size": 64, "xla": False, "progress": False}
+    posterior.fit(
+        steps=steps, epochs=EPOCHS, seed=SEED, callbacks=[held_out], checkpoint=checkpoint, resume=resume, **options
+    )
     history = held_out.frame()
     last = history.iloc[-1]
     for name in ("minutes", "processor_minutes", "simulations"):
-        before = 0.0 if start is None else start.training[name]
-        posterior.training[name] = round(before + float(last[name]), 2)
-    posterior.training["started_from"] = "" if start is None else start.simulator.name
+        posterior.training[name] = round(float(last[name]), 2)
     print(f"{last['minutes']:.1f} minutes, {last['processor_minutes']:.1f} of processor time")
     return posterior, history
 

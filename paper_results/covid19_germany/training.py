@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 from matplotlib.figure import Figure
-from shared import LABELS, Study, training_of
+from shared import LABELS, Study
 
 from bayesinn import plots
 from bayesinn.plots.style import BLACK, BLUE, ORANGE
@@ -22,14 +22,7 @@ def run(study: Study) -> None:
     figure = Figure(figsize=(7, 4.5), layout="constrained")
     ax = figure.add_subplot()
     for name, history in histories.items():
-        # A posterior that started from another begins where that one ended.
-        first = study.target / f"history_{name}_first.csv"
-        if first.is_file():
-            earlier = pd.read_csv(first)
-            ax.plot(earlier["minutes"], earlier["held_out_nll"], ".-", color=_COLOURS[name])
-        own = history["minutes"].iloc[-1]
-        before = max(0.0, training_of(study.target, name).get("minutes", own) - own)
-        ax.plot(before + history["minutes"], history["held_out_nll"], ".-", color=_COLOURS[name], label=LABELS[name])
+        ax.plot(history["minutes"], history["held_out_nll"], ".-", color=_COLOURS[name], label=LABELS[name])
         print(
             f"  {LABELS[name]}: {history['held_out_nll'].iloc[-1]:.3f} after {history['minutes'].iloc[-1]:.1f} minutes"
         )

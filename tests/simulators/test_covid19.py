@@ -12,15 +12,11 @@ import tensorflow as tf
 from scipy import special, stats
 
 from bayesinn.errors import InputError
-from bayesinn.parameters import ParameterSpace
-from bayesinn.simulation.prior import Prior
 from bayesinn.simulation.registry import find
-from bayesinn.summaries import MLP, ConvLSTM, CountSeries
 from bayesinn.testing import check_simulator
 from simulators import covid19 as module
 from simulators.covid19_disease import compartments, daily_flows
 from simulators.covid19_interventions import feasible, transmission
-from simulators.covid19_networks import lean_networks
 from simulators.covid19_options import Covid19Options
 from simulators.covid19_prior import covid19_prior
 from simulators.covid19_reporting import (
@@ -31,18 +27,8 @@ from simulators.covid19_reporting import (
     simulate_counts,
     student_t_quantile,
 )
-from simulators.covid19_scoring import Covid19Scoring
+from tests.simulators.covid19_cases import MEDIANS, PUBLISHED, SERIES, at_medians, rows_of
 
-PUBLISHED = Covid19Options()
-SERIES = {"confirmed": "I", "recovered": "R", "deaths": "D"}
-# Medians of the published posterior.
-MEDIANS = {
-    "t1": 7.222, "t2": 15.004, "t3": 22.088, "t4": 65.531, "dt1": 3.016, "dt2": 3.045, "dt3": 3.059, "dt4": 2.947,
-    "lambda0": 2.987, "lambda1": 0.32, "lambda2": 0.31, "lambda3": 0.087, "lambda4": 0.125, "mu": 0.124,
-    "A_I": 0.545, "phi_I": -0.39, "A_R": 0.491, "phi_R": -1.01, "A_D": 0.486, "phi_D": -1.333,
-    "L_I": 5.516, "L_R": 12.89, "L_D": 11.276, "E0": 14.331, "sigma_I": 7.843, "sigma_R": 10.751, "sigma_D": 2.527,
-    "alpha": 0.632, "beta": 0.263, "gamma": 0.154, "eta": 0.307, "theta": 0.218, "delta": 0.041, "d": 0.148,
-}  # fmt: skip
 # Means at the medians, day by day, as the authors' own function gives them.
 VECTOR = {
     0: (3.9989, 0.0214, 0.0054),
@@ -56,10 +42,6 @@ VECTOR = {
     80: (423.1879, 960.7802, 42.4195),
 }
 TOTALS = (172977.6033, 151235.0646, 7822.1529)
-
-
-def at_medians(dtype: type = np.float32, rows: int = 1, **changed: float) -> dict[str, tf.Tensor]:
-    return {name: tf.fill([rows], tf.constant(value, dtype)) for name, value in {**MEDIANS, **changed}.items()}
 
 
 def one_by_one(p: dict[str, float], options: Covid19Options, population: float = 83e6, days: int = 81) -> np.ndarray:
@@ -97,16 +79,6 @@ def one_by_one(p: dict[str, float], options: Covid19Options, population: float =
         ]
         means.append([share[k] * flows[name][15 + k - round(p[f"L_{letter}"])] for k in range(days)])
     return np.array(means)
-
-
-@pytest.fixture(scope="module")
-def draws() -> dict[str, np.ndarray]:
-    """Simulations with their parameters, in single precision as they are drawn."""
-    return module.covid19.sample(4000, seed=1)
-
-
-def rows_of(draws: dict[str, np.ndarray], rows: slice, dtype: type = np.float64) -> dict[str, tf.Tensor]:
-    return {name: tf.constant(draws[name][rows], dtype) for name in MEDIANS}
 
 
 # Published numbers
@@ -370,94 +342,6 @@ def test_ablations_take_their_parameters_away(part: str) -> None:
 
 def test_options_may_be_lists() -> None:
     assert Covid19Options(days=[75, 102], series=["confirmed"]) == Covid19Options(days=(75, 102), series=("confirmed",))
-
-
-def test_networks_for_any_number_of_days() -> None:
-    for options, trunk, fits in (
-        (PUBLISHED, CountSeries, True),
-        (Covid19Options(interventions=False, days=20), MLP, False),
-        (Covid19Options(noise=False), CountSeries, False),
-        (Covid19Options(population=(1e6, 2e6)), CountSeries, False),
-        (Covid19Options(days=(75, 102)), ConvLSTM, False),
-    ):
-        summaries, flow = lean_networks(options)
-        summary = summaries[", ".join(options.series)]
-        assert isinstance(summary, Covid19Scoring) is fits
-        assert isinstance(summary.first if fits else summary, trunk)
-        summary.bind(ParameterSpace(Prior(covid19_prior(options)), seed=1))
-        condition = summary(tf.ones((2, options.most_days, 3)))
-        assert flow.log_prob(tf.zeros((2, len(covid19_prior(options)))), condition).shape == (2,)
-
-
-def test_fit_starts_from_the_best_noise_scales(draws) -> None:
-    options = Covid19Options(regular_noise=True)
-    summary = Covid19Scoring(CountSeries(8, hidden=(8,)), options)
-    rows = slice(0, 50)
-    parameters = rows_of(draws, rows, np.float32)
-    values = summary.values(tf.stack([tf.constant(draws[name][rows]) for name in SERIES], axis=-1))
-    best = summary.settle(values, parameters)
-    assert all(best[name] is parameters[name] for name in MEDIANS if not name.startswith("sigma"))
-
-    def log_likelihood(changed: dict[str, tf.Tensor]) -> np.ndarray:
-        mean, log_scale = summary.predict(changed)
-        return stats.t(4.0).logpdf((values - mean) * np.exp(-log_scale)) - log_scale.numpy()
-
-    for name in ("sigma_I", "sigma_R", "sigma_D"):
-        # For seeds 1, 2, 3, scales that are 5 % less are up to 0.05 nats better, 10 % less at least 0.05 nats worse.
-        for factor in (0.9, 1.1):
-            worse = log_likelihood({**best, name: factor * best[name]})
-            assert np.all(worse.sum(axis=1) < log_likelihood(best).sum(axis=1))
-
-
-def test_fitted_means_change_evenly_with_every_parameter(draws) -> None:
-    options = Covid19Options(regular_noise=True)
-    summary = Covid19Scoring(CountSeries(8, hidden=(8,)), options)
-    given = rows_of(draws, slice(0, 30))
-    # Where neither change points nor ends of ramps are whole days, nothing bends.
-    given |= {name: tf.floor(given[name]) + 0.4 for name in summary.rounded}
-    base, base_scale = summary.predict(given)
-    for name, value in given.items():
-        slopes = []
-        for step in (1e-4, 5e-5):
-            mean, log_scale = summary.predict({**given, name: value * (1.0 + step)})
-            slopes.append(np.concatenate([mean - base, log_scale - base_scale], axis=-1) / step)
-        size = np.abs(slopes[0]).max(axis=-1)
-        # Parameters do nothing where there is no epidemic left to change.
-        moves = size > 0.0
-        assert moves.mean() > 0.8, name
-        # Largest median for seeds 1 and 3: 7e-5 and 8e-5, of lambda0.
-        difference = np.abs(slopes[0] - slopes[1]).max(axis=-1)
-        assert np.median(difference[moves] / size[moves]) < 1e-3, name
-
-
-def test_fit_explains_data_better_than_what_it_starts_from(draws) -> None:
-    options = Covid19Options(regular_noise=True)
-    space = ParameterSpace(Prior(covid19_prior(options)), seed=1)
-    counts = tf.stack([tf.constant(draws[name][:100]) for name in SERIES], axis=-1)
-    truth, _ = space.to_vector(rows_of(draws, slice(0, 100), np.float32))
-    start = truth + 0.1 * tf.constant(np.random.default_rng(1).normal(size=truth.shape), tf.float32)
-    densities = []
-    for rounds in (1, 4):
-        summary = Covid19Scoring(CountSeries(8, hidden=(8,)), options, rounds=rounds)
-        summary.bind(space)
-        found = summary.improve(summary.values(counts), start)
-        densities.append(found.log_density.numpy())
-    # Medians for seeds 1, 2, 3: 26, 16 and 18 nats; never less than 1.4.
-    gains = densities[1] - densities[0]
-    assert np.median(gains) > 8.0
-    assert np.all(gains > -0.05)
-    # In its standard deviations, a parameter that is known well and one that isn't: 0.73 and 0.31, 0.75 and 0.29, 0.66
-    # and 0.32.
-    errors = np.abs((truth - found.location) / found.sd)
-    assert all(np.median(errors[:, list(space.names).index(name)]) < 1.0 for name in ("A_I", "dt4"))
-
-
-@pytest.mark.parametrize(
-    "options", [PUBLISHED, Covid19Options(regular_noise=True, population=(1e6, 2e6)), Covid19Options(noise=False)]
-)
-def test_fit_needs_a_scale_that_does_not_vanish(options: Covid19Options) -> None:
-    with pytest.raises(InputError, match="regular_noise=True, a fixed number of days"):
-        Covid19Scoring(CountSeries(), options)
 
 
 def test_published_ablations_have_the_published_sizes() -> None:
