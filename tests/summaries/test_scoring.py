@@ -102,7 +102,7 @@ def test_one_step_gives_the_exact_posterior_of_a_linear_model() -> None:
     near = np.abs(start - mean).max(axis=1) < 0.9  # or the step is cut
     assert near.sum() > 20
     assert np.abs(start - mean)[near].max() > 0.5
-    # Largest errors for three sets of data: 2e-5 and 3e-5, by differences in single precision.
+    # Largest errors for three sets of data: 3e-5 and 3e-5, by differences in single precision.
     assert np.abs(location - mean)[near].max() < 3e-4
     assert np.abs(sd / np.sqrt(np.diag(covariance)) - 1.0).max() < 3e-4
 
