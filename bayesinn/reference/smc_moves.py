@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import tensorflow as tf
 
 from bayesinn import seeds
-from bayesinn.reference.smc_target import Population, Target, Tensors
+from bayesinn.reference.smc_target import Population
 
 KINDS = ("coordinates", "differential evolution", "autoregressive")
 """The kinds of moves, which take turns."""
@@ -48,7 +49,7 @@ class Moves:
 
     Parameters
     ----------
-    target : Target
+    target : Target, or another function of vectors and what is given
 
     References
     ----------
@@ -59,7 +60,7 @@ class Moves:
     for the autoregressive move.
     """
 
-    def __init__(self, target: Target) -> None:
+    def __init__(self, target: Callable[[tf.Tensor, Any], Population]) -> None:
         self._target = target
 
     def __call__(
@@ -69,7 +70,7 @@ class Moves:
         temperature: tf.Tensor,
         proposal: Proposal,
         seed: tf.Tensor,
-        data: Tensors,
+        data: Any,
     ) -> tuple[Population, tf.Tensor]:
         """Move each particle ``count`` times.
 
@@ -80,7 +81,7 @@ class Moves:
         temperature : scalar, the exponent of the likelihood
         proposal : Proposal
         seed : tensor (2,)
-        data : one observation
+        data : one observation, as the target takes it
 
         Returns
         -------
@@ -110,7 +111,7 @@ class Moves:
         temperature: tf.Tensor,
         proposal: Proposal,
         seed: tf.Tensor,
-        data: Tensors,
+        data: Any,
     ) -> tuple[Population, tf.Tensor]:
         draw_seed, accept_seed = seeds.split(seed, 2)
         branches = [

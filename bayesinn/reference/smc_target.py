@@ -141,10 +141,24 @@ def observation_tensors(simulator: Simulator, data: Mapping[str, Any]) -> dict[s
     return {name: tf.constant(value[0], dtypes.get(name, np.float32)) for name, value in checked.arrays.items()}
 
 
-def prior_population(
-    simulator: Simulator, compiled: CompiledTarget, particles: int, seed: tf.Tensor, data: Tensors
+def first_population(
+    simulator: Simulator,
+    draw: Callable[[int, tf.Tensor], tf.Tensor],
+    evaluate: Callable[[tf.Tensor, Any], Population],
+    particles: int,
+    seed: tf.Tensor,
+    given: Any,
 ) -> tuple[Population, float, int]:
-    """Draw from the prior, as far as the likelihood is finite.
+    """Draw from the prior, or another law, as far as the likelihood is finite.
+
+    Parameters
+    ----------
+    simulator : Simulator
+    draw : function of a number and a seed, to vectors (n, d)
+    evaluate : function of vectors and what is given, to a population
+    particles : int
+    seed : tensor (2,)
+    given : the observation, in a form that ``evaluate`` takes
 
     Returns
     -------
@@ -160,8 +174,8 @@ def prior_population(
     kept: list[Population] = []
     finite = drawn = count = 0
     while count < particles and drawn < _MOST_PRIOR_BATCHES * particles:
-        vector, _ = compiled.target.space.to_vector(simulator.prior.sample(particles, seeds.fold_in(seed, drawn)))
-        batch = Population(*(np.asarray(value) for value in compiled.evaluate(vector, data)))
+        vector = draw(particles, seeds.fold_in(seed, drawn))
+        batch = Population(*(np.asarray(value) for value in evaluate(vector, given)))
         drawn += particles
         finite += int(np.sum(batch.log_likelihood > -np.inf))
         usable = (batch.log_likelihood > -np.inf) & (batch.log_prior > -np.inf)
@@ -170,7 +184,7 @@ def prior_population(
     if count < particles:
         raise InputError(
             f"Simulator {simulator.name!r} and the data",
-            expected=f"{particles:,} prior draws under which the data have a finite log likelihood",
+            expected=f"{particles:,} draws under which the data have a finite log likelihood",
             got=f"{count or 'none'} among {drawn:,}",
             do="check the data's units and the likelihood's constraints",
         )

@@ -1,5 +1,8 @@
 """The exact posterior, by tempered sequential Monte Carlo: for Germany twice, and for twenty simulated data sets.
 
+Particles start from the prior. Where too many of them have not forgotten their start, they do so again from the
+amortized posterior, which is wider than the exact one but knows where it is.
+
 With the regular noise alone. The published noise has atoms, where the exact posterior is another one than that which
 any network can learn from simulations; see README.md.
 """
@@ -9,7 +12,6 @@ from __future__ import annotations
 import multiprocessing
 import os
 import time
-from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
@@ -23,7 +25,6 @@ from train import options_of
 
 import bayesinn as bi
 from bayesinn import plots
-from bayesinn.offline import fingerprint
 from bayesinn.plots.style import BLUE, ORANGE
 from simulators.covid19 import germany
 from simulators.covid19_prior import covid19_prior
@@ -32,6 +33,7 @@ NAME = "covid19_regular"
 GERMANY_SEEDS, DATA_SETS, DATA_SEED = (1, 2), 20, 1
 KEPT_GERMANY, KEPT = 3_000, 1_000
 DRAWS = 10_000
+PARTICLES, MOST_LEFT = 6_000, 0.3
 _QUICK = {"particles": 100, "moves": 3, "most_moves": 3, "final_moves": 3, "ess": 0.05, "xla": False}
 
 
@@ -48,22 +50,33 @@ def run(study: Study) -> None:
     ]
     folder = study.target / "exact_draws"
     folder.mkdir(exist_ok=True)
+    posterior = study.posterior("covid19" if study.quick else NAME)
     missing = [job for job in jobs if not _is_there(folder / f"{job[0]}.npz", job[1])]
-    for key, seconds in _sample_all(name, missing, folder, study):
-        print(f"  {key}: {seconds / 60:.1f} minutes of processor time", flush=True)
+    _sample_all(name, [(*job, None) for job in missing], folder, study)
+    if posterior is not None:
+        stuck = [job for job in jobs if _is_stuck(folder / f"{job[0]}.npz")]
+        particles = _QUICK["particles"] if study.quick else PARTICLES
+        again = [(*job, dict(posterior.sample(job[1], draws=particles, seed=SEED))) for job in stuck]
+        _sample_all(name, again, folder, study)
     truths = {
         f"simulated_{number:02d}": {key: simulations[key][number : number + 1] for key in GERMANY}
         for number in range(DATA_SETS)
     }
-    _compare(study, {key: data for key, data, *_ in jobs}, truths, folder)
+    _compare(study, posterior, {key: data for key, data, *_ in jobs}, truths, folder)
 
 
 def _is_there(file: Path, data: Arrays) -> bool:
-    """Whether there are draws for these data; those of other data are no use."""
+    """Whether there are draws for these data; those of other data are no use. Simulated counts differ by rounding."""
     if not file.is_file():
         return False
     with np.load(file) as arrays:
-        return str(arrays["data_fingerprint"]) == fingerprint(data)
+        return all(np.allclose(arrays[f"data_{name}"], value, rtol=1e-4, atol=1e-4) for name, value in data.items())
+
+
+def _is_stuck(file: Path) -> bool:
+    """Whether particles from the prior remember too much of where they came from: they may have missed some places."""
+    facts = _read(file)[1]
+    return facts["correlation_left"] > MOST_LEFT and not facts["amortized_start"]
 
 
 def germany_draws(study: Study) -> dict[str, np.ndarray] | None:
@@ -76,13 +89,11 @@ def germany_draws(study: Study) -> dict[str, np.ndarray] | None:
     return {name: np.concatenate([draws[name] for draws in runs]) for name in GERMANY}
 
 
-def _sample_all(
-    name: str, jobs: list[tuple[str, Any, int, int]], folder: Path, study: Study
-) -> Iterator[tuple[str, float]]:
+def _sample_all(name: str, jobs: list[tuple[str, Any, int, int, Arrays | None]], folder: Path, study: Study) -> None:
     settings = _QUICK if study.quick else {}
     if study.jobs == 1:
         for job in jobs:
-            yield job[0], sample(name, *job, folder, settings)
+            _note(job[0], sample(name, *job, folder, settings))
         return
     # For the workers, which are new processes: TensorFlow doesn't survive a fork.
     os.environ |= {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}
@@ -90,15 +101,26 @@ def _sample_all(
     with ProcessPoolExecutor(study.jobs, context) as pool:
         futures = {pool.submit(sample, name, *job, folder, settings): job[0] for job in jobs}
         for future in as_completed(futures):
-            yield futures[future], future.result()
+            _note(futures[future], future.result())
+
+
+def _note(key: str, seconds: float) -> None:
+    print(f"  {key}: {seconds / 60:.1f} minutes of processor time", flush=True)
 
 
 def sample(
-    name: str, key: str, data: dict[str, np.ndarray], seed: int, kept: int, folder: Path, settings: dict[str, Any]
+    name: str,
+    key: str,
+    data: dict[str, np.ndarray],
+    seed: int,
+    kept: int,
+    start: Arrays | None,
+    folder: Path,
+    settings: dict[str, Any],
 ) -> float:
     """Draw from one posterior into a file; the seconds of processor time, compilation included where it was needed."""
     processor = time.process_time()
-    result = bi.reference.tempered_smc(bi.get(name), data, seed=seed, progress=False, **settings)
+    result = bi.reference.tempered_smc(bi.get(name), data, start=start, seed=seed, progress=False, **settings)
     seconds = time.process_time() - processor
     draws = result.draws(kept, seed)
     # Whole or not at all: a file that is there is not drawn again.
@@ -106,11 +128,12 @@ def sample(
     np.savez_compressed(
         unfinished,
         **{parameter: values.astype(np.float32) for parameter, values in draws.items()},
-        data_fingerprint=fingerprint(data),
+        **{f"data_{name}": value for name, value in data.items()},
         _log_evidence=result.log_evidence,
         _finite_share=result.finite_share,
         _processor_seconds=seconds,
         _correlation_left=float(result.correlations[-1]),
+        _amortized_start=float(start is not None),
     )
     unfinished.replace(folder / f"{key}.npz")
     return seconds
@@ -123,8 +146,9 @@ def _read(file: Path) -> tuple[dict[str, np.ndarray], dict[str, float]]:
         return draws, {name[1:]: float(arrays[name]) for name in arrays.files if name.startswith("_")}
 
 
-def _compare(study: Study, data: dict[str, Any], truths: dict[str, Arrays], folder: Path) -> None:
-    posterior = study.posterior("covid19" if study.quick else NAME)
+def _compare(
+    study: Study, posterior: bi.AmortizedPosterior | None, data: dict[str, Any], truths: dict[str, Arrays], folder: Path
+) -> None:
     runs = {key: _read(folder / f"{key}.npz") for key in data}
     rows, by_parameter = [], {}
     first, second = (runs[f"germany_seed{seed}"][0] for seed in GERMANY_SEEDS)
@@ -140,8 +164,9 @@ def _compare(study: Study, data: dict[str, Any], truths: dict[str, Arrays], fold
             sds = {name: values.std() for name, values in exact.items()}
             shifts = pd.Series({name: (draws[name].mean() - exact[name].mean()) / sds[name] for name in exact})
             ratios = pd.Series({name: draws[name].std() / sds[name] for name in exact})
-            gap = None
+            gap = truth_in_exact = truth_in_ours = None
             if key in truths:
+                truth_in_exact, truth_in_ours = (_distance(truths[key], side) for side in (exact, draws))
                 ours = float(np.ravel(posterior.log_prob(truths[key], data[key]))[0])
                 gap = _log_density(posterior.simulator, truths[key], data[key], facts) - ours
             rows.append(
@@ -153,6 +178,8 @@ def _compare(study: Study, data: dict[str, Any], truths: dict[str, Arrays], fold
                     "ks_of_right_draws": _by_chance(len(next(iter(exact.values()))), study.size(DRAWS, 100)),
                     "c2st": bi.diagnostics.c2st(*(_matrix(side, study) for side in (draws, exact)), seed=SEED),
                     "nats_short_at_truth": gap,
+                    "truth_rms_sds_exact": truth_in_exact,
+                    "truth_rms_sds_ours": truth_in_ours,
                     "mean_shift_sds": shifts.abs().mean(),
                     "worst_shift_sds": shifts.abs().max(),
                     "smallest_sd_ratio": ratios.min(),
@@ -165,6 +192,15 @@ def _compare(study: Study, data: dict[str, Any], truths: dict[str, Arrays], fold
     table = pd.DataFrame(by_parameter).rename_axis("parameter").reset_index()
     table.to_csv(study.target / "exact_by_parameter.csv", index=False, float_format="%.4g")
     _amortization(study, posterior, [facts for _, facts in runs.values()])
+
+
+def _distance(truth: Arrays, draws: Arrays) -> float:
+    """Root mean square distance of the true parameters from the mean of draws, in their standard deviations.
+
+    About one, if the draws are of the posterior; it asks nothing of another sampler.
+    """
+    distances = [(float(np.ravel(truth[name])[0]) - draws[name].mean()) / draws[name].std() for name in GERMANY]
+    return float(np.sqrt(np.mean(np.square(distances))))
 
 
 def _log_density(simulator: bi.Simulator, truth: Arrays, data: Arrays, facts: dict[str, float]) -> float:

@@ -105,7 +105,10 @@ def _exact(target: Path) -> str:
                 "worst KS": part["worst_ks"].max(),
                 "of": part.loc[part["worst_ks"].idxmax(), "worst_parameter"],
                 "C2ST": part["c2st"].mean(),
+                "median KS": part["mean_ks"].median(),
                 "nats short": part["nats_short_at_truth"].mean(),
+                "truth in exact [sd]": _root_mean_square(part["truth_rms_sds_exact"]),
+                "truth in ours [sd]": _root_mean_square(part["truth_rms_sds_ours"]),
                 "mean shift [sd]": part["mean_shift_sds"].mean(),
                 "sd ratio": f"{part['smallest_sd_ratio'].min():.2f} to {part['largest_sd_ratio'].max():.2f}",
                 "minutes of processor time each": part["processor_seconds"].median() / 60,
@@ -117,6 +120,10 @@ def _exact(target: Path) -> str:
         f"{runs['ks_of_right_draws']:.3f}), at most {runs['worst_ks']:.3f}; C2ST {runs['c2st']:.3f}."
     )
     return f"{_markdown(pd.DataFrame(rows))}\n{text}\n"
+
+
+def _root_mean_square(values: pd.Series) -> float:
+    return float((values**2).mean() ** 0.5)
 
 
 def _markdown(table: pd.DataFrame, digits: int = 3) -> str:

@@ -1,0 +1,117 @@
+"""Particles that start from an approximate posterior in place of the prior."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+import tensorflow as tf
+from scipy.special import gammaln
+
+from bayesinn import seeds
+from bayesinn.errors import InputError
+from bayesinn.parameters import ParameterSpace
+from bayesinn.reference.smc_target import Population, Target, Tensors
+
+_DEGREES_OF_FREEDOM = 5.0
+
+
+class StudentT(NamedTuple):
+    """A multivariate Student t law, with ``axes`` and ``whitening`` as :func:`principal_axes` gives them."""
+
+    mean: tf.Tensor
+    axes: tf.Tensor
+    whitening: tf.Tensor
+    log_norm: tf.Tensor
+
+    @classmethod
+    def of(cls, vector: np.ndarray) -> StudentT:
+        """With mean and scale of vectors (n, d); wider than a normal law of these."""
+        mean, axes, whitening, log_volume = principal_axes(vector)
+        nu, dimension = _DEGREES_OF_FREEDOM, len(mean)
+        log_norm = gammaln(0.5 * (nu + dimension)) - gammaln(0.5 * nu) - 0.5 * dimension * np.log(nu * np.pi)
+        return cls(*(tf.constant(value, tf.float32) for value in (mean, axes, whitening, log_norm - log_volume)))
+
+    def log_prob(self, vector: tf.Tensor) -> tf.Tensor:
+        """Log density (n,) of vectors (n, d)."""
+        distance = tf.reduce_sum(tf.matmul(vector - self.mean, self.whitening) ** 2, axis=1)
+        half = 0.5 * (_DEGREES_OF_FREEDOM + vector.shape[1])
+        return self.log_norm - half * tf.math.log1p(distance / _DEGREES_OF_FREEDOM)
+
+    def sample(self, n: int, seed: tf.Tensor) -> tf.Tensor:
+        """Vectors (n, d)."""
+        normal_seed, gamma_seed = seeds.split(seed, 2)
+        normal = tf.random.stateless_normal((n, self.mean.shape[0]), normal_seed)
+        half = 0.5 * _DEGREES_OF_FREEDOM
+        precision = tf.random.stateless_gamma((n, 1), gamma_seed, half, half)
+        return self.mean + tf.matmul(normal / tf.sqrt(precision), self.axes, transpose_b=True)
+
+
+class Bridge:
+    """A target seen from a Student t law: that law as a prior, and all the rest as a likelihood.
+
+    Tempering this likelihood leads from the one to the other.
+    """
+
+    def __init__(self, target: Target) -> None:
+        self.target = target
+
+    def __call__(self, vector: tf.Tensor, given: tuple[Tensors, StudentT]) -> Population:
+        """As :meth:`Target.__call__`, of an observation and the law to start from."""
+        data, law = given
+        _, log_prior, log_likelihood = self.target(vector, data)
+        log_start = law.log_prob(vector)
+        return Population(vector, log_start, log_prior + log_likelihood - log_start)
+
+
+def law_of(start: Mapping[str, Any], space: ParameterSpace) -> StudentT:
+    """The law that is fitted to draws.
+
+    Raises
+    ------
+    InputError
+        For other parameters, draws outside the prior's support, or too few of them.
+    """
+    names = space.prior.names
+    if set(start) != set(names):
+        raise InputError(
+            "Draws to start from",
+            expected=f"one array for each of {list(names)}",
+            got=f"{sorted(start)}",
+            do="pass draws of one observation, as posterior.sample gives them",
+        )
+    arrays = {name: np.asarray(start[name]) for name in names}
+    shapes = {name: (array.shape[:1], array.shape[1:]) for name, array in arrays.items()}
+    right = all(shape == tuple(space.prior.event_shapes[name]) for name, (_, shape) in shapes.items())
+    count = len(next(iter(arrays.values()))) if right and len({count for count, _ in shapes.values()}) == 1 else 0
+    if count <= 2 * space.dimension:
+        raise InputError(
+            "Draws to start from",
+            expected=f"arrays of shape (n, *event), n > {2 * space.dimension} draws of one observation",
+            got=f"shapes { {name: array.shape for name, array in arrays.items()} }",
+            do="take more draws, of a single observation",
+        )
+    vector = np.asarray(space.to_vector({name: tf.constant(value) for name, value in arrays.items()})[0])
+    if not np.all(np.isfinite(vector)):
+        raise InputError(
+            "Draws to start from",
+            expected="finite numbers inside the prior's support",
+            got=f"{int(np.sum(~np.isfinite(vector).all(axis=1)))} of {count} draws that are not",
+            do="leave these out",
+        )
+    return StudentT.of(vector)
+
+
+def principal_axes(vector: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
+    """Mean (d,) of vectors (n, d); the principal axes of their covariance and their inverse; the log of their volume.
+
+    Axes (d, d) are columns, as long as the standard deviation; the inverse is transposed.
+    """
+    vector = np.asarray(vector, np.float64)
+    covariance = np.atleast_2d(np.cov(vector, rowvar=False))
+    # Particles of a narrow posterior may agree in a coordinate up to rounding.
+    covariance += np.diag(1e-4 * np.diag(covariance) + 1e-12)
+    variances, directions = np.linalg.eigh(covariance)
+    sds = np.sqrt(variances)
+    return vector.mean(axis=0), directions * sds, directions / sds, float(np.log(sds).sum())
