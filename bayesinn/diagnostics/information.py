@@ -124,8 +124,12 @@ def _gain(prior: np.ndarray, draws: np.ndarray) -> np.ndarray:
 
 
 def _entropy(values: np.ndarray) -> np.ndarray:
-    with np.errstate(divide="ignore"):
-        return np.asarray(stats.differential_entropy(values, axis=-1, method="ebrahimi"))
+    values = np.sort(np.asarray(values, np.float64), axis=-1)
+    # Equal draws, as on the edge of a support, would be infinitely dense: they lie anywhere between the neighbouring
+    # numbers of single precision.
+    spacing = np.spacing(np.abs(values).max(axis=-1, keepdims=True).astype(np.float32))
+    values = values + spacing * np.linspace(-0.5, 0.5, values.shape[-1])
+    return np.asarray(stats.differential_entropy(values, axis=-1, method="ebrahimi"))
 
 
 def _discrete_entropy(values: np.ndarray) -> float:

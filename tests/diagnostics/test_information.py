@@ -41,3 +41,14 @@ def test_the_prior_returned_gains_nothing() -> None:
     given = case("prior")
     prior = named(np.random.default_rng(5).normal(size=(4000, 2)))
     assert information(given.truth, given.draws, prior).mean == pytest.approx(0.0, abs=0.03)
+
+
+def test_draws_on_the_edge_of_a_support_are_not_infinitely_dense() -> None:
+    generator = np.random.default_rng(1)
+    draws = generator.uniform(-1.0, 1.0, size=(100, 250))
+    draws[0] = np.minimum(draws[0], -0.5)
+    truth, prior = generator.uniform(-1.0, 1.0, size=100), generator.uniform(-1.0, 1.0, size=5000)
+    gain = information({"x": truth}, {"x": draws}, {"x": prior}).gain[:, 0]
+    assert np.all(np.isfinite(gain))
+    # Three in four draws of the first data set are one number.
+    assert gain[0] > 5.0 > np.abs(gain[1:]).max()
