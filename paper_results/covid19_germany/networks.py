@@ -107,7 +107,7 @@ def train_for(
         timed = bi.AmortizedPosterior(simulator, *make())
         timed.fit(steps=TIMED_STEPS, epochs=TIMED_EPOCHS, callbacks=[clock], **options)
         steps = int(60 * minutes / clock.seconds_per_step)
-    held_out = HeldOut(simulator, folder / f"{simulator.name}.csv", HELD_OUT // 20 if quick else HELD_OUT)
+    held_out = HeldOut(simulator, folder / f"{simulator.name}.csv", HELD_OUT // 20 if quick else HELD_OUT, checks=1)
     posterior = bi.AmortizedPosterior(simulator, *make())
     posterior.fit(steps=steps, epochs=EPOCHS, callbacks=[held_out], **options)
     last = held_out.frame().iloc[-1]

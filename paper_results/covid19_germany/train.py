@@ -135,7 +135,7 @@ def save(posterior: bi.AmortizedPosterior, folder: Path) -> Path:
 
 
 class HeldOut(keras.callbacks.Callback):
-    """Mean negative log density of the true parameters of the same simulations, about twenty times in training.
+    """Mean negative log density of the true parameters of the same simulations, several times in training.
 
     With the averaged weights, which the posterior has at the end. Rows go to a file at once, for a run that is resumed.
 
@@ -144,14 +144,17 @@ class HeldOut(keras.callbacks.Callback):
     simulator : Simulator
     file : Path
     size : int, simulations
+    checks : int
+        How often, beside the one before training. Each costs some seconds.
     """
 
     model: TrainingModel
 
-    def __init__(self, simulator: bi.Simulator, file: Path, size: int) -> None:
+    def __init__(self, simulator: bi.Simulator, file: Path, size: int, checks: int = CHECKS) -> None:
         super().__init__()
         self._simulations = simulator.sample(size, seed=HELD_OUT_SEED)
         self._file = file
+        self._every = EPOCHS // checks
         self._rows: list[dict[str, Any]] = []
         self._log_density: Callable[..., tf.Tensor] | None = None
         self._clock = self._processor = self._past_clock = self._past_processor = 0.0
@@ -170,10 +173,10 @@ class HeldOut(keras.callbacks.Callback):
         self._start()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Check every third epoch, and after the last."""
+        """Check every few epochs, and after the last."""
         settings = self.model.settings
         last = epoch + 1 == settings.epochs
-        if int(self.model.bad_step.numpy()) >= 0 or not (last or (epoch + 1) % (EPOCHS // CHECKS) == 0):
+        if int(self.model.bad_step.numpy()) >= 0 or not (last or (epoch + 1) % self._every == 0):
             return
         self._past_clock += (time.monotonic() - self._clock) / 60
         self._past_processor += (time.process_time() - self._processor) / 60
