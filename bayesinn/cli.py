@@ -23,7 +23,13 @@ app = typer.Typer(
 )
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="A registered simulator, or file.py:object.")]
-RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, as 'train' or 'run' left it.")]
+RunFolder = Annotated[
+    Path,
+    typer.Argument(
+        metavar="RUN",
+        help="A run folder, as 'train' or 'run' left it; or a saved posterior, whose results then go to runs/NAME.",
+    ),
+]
 Output = Annotated[Path | None, typer.Option(help="Run folder to write. [default: runs/NAME]", show_default=False)]
 Data = Annotated[
     Path | None, typer.Option(help="Observation: .csv, .json or .npz. [default: what ships with the simulator]")
@@ -78,13 +84,11 @@ def train(
 def infer(run: RunFolder, data: Data = None, draws: Draws = 4_000, seed: Seed = 2) -> None:
     """Infer the parameters of an observation, with a trained posterior."""
     from bayesinn.data_files import read_data
-    from bayesinn.run import Run
 
-    folder = Run(run)
-    posterior = folder.posterior()
+    folder, posterior = _opened(run)
     tree, table = folder.infer(posterior, None if data is None else read_data(data), draws=draws, seed=seed)
     _print_posterior(table, tree)
-    typer.echo(f"saved {run}/posterior.nc, posterior.csv and figures")
+    typer.echo(f"saved {folder.folder}/posterior.nc, posterior.csv and figures")
 
 
 @app.command()
@@ -103,9 +107,9 @@ def check(name: Name, output: Report = None, simulations: CheckSimulations = 2_0
 @app.command()
 def diagnose(run: RunFolder, data: Data = None, simulations: Simulations = 1_000, seed: Seed = 3) -> None:
     """Check a trained posterior on fresh simulations and around an observation; the exit status is 1 if it fails."""
-    _, _, result = _diagnosed(run, data, simulations, seed)
+    folder, _, result = _diagnosed(run, data, simulations, seed)
     typer.echo(repr(result))
-    typer.echo(f"saved {run}/verdict.csv, diagnosis.csv and figures")
+    typer.echo(f"saved {folder.folder}/verdict.csv, diagnosis.csv and figures")
     if not result.passed:
         raise typer.Exit(1)
 
@@ -151,12 +155,21 @@ def run_all(
     typer.echo(f"\nsaved {run.report(posterior, diagnosis)}")
 
 
+def _opened(run: Path) -> tuple[Run, AmortizedPosterior]:
+    """A run folder and its posterior. Results of a posterior that was saved by itself don't go among its files."""
+    from bayesinn.run import Run
+    from bayesinn.saving import load
+
+    if (run / "manifest.json").is_file():
+        posterior = load(run)
+        return Run(Path("runs") / posterior.simulator.name), posterior
+    return Run(run), Run(run).posterior()
+
+
 def _diagnosed(run: Path, data: Path | None, simulations: int, seed: int) -> tuple[Run, AmortizedPosterior, Diagnosis]:
     from bayesinn.data_files import read_data
-    from bayesinn.run import Run
 
-    folder = Run(run)
-    posterior = folder.posterior()
+    folder, posterior = _opened(run)
     observation = None if data is None else read_data(data)
     result = folder.diagnose(posterior, observation, simulations=simulations, draws=_DIAGNOSIS_DRAWS, seed=seed)
     return folder, posterior, result

@@ -212,6 +212,19 @@ def test_all_files_give_the_same_answer(trained: Path, tmp_path) -> None:
     np.testing.assert_array_equal(answers[0], answers[2])
 
 
+def test_infer_with_a_posterior_that_was_saved_by_itself(bayesinn, trained: Path, tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    files = sorted((trained / "posterior").iterdir())
+    file = tmp_path / "data.csv"
+    write_csv(file)
+    answer = bayesinn("infer", trained / "posterior", "--data", file, "--draws", 20)
+    assert answer.status == 0, answer.err
+    (saved,) = (tmp_path / "runs").iterdir()
+    assert f"saved runs/{saved.name}/posterior.nc" in answer.out
+    assert (saved / "posterior.csv").is_file()
+    assert sorted((trained / "posterior").iterdir()) == files
+
+
 def test_odd_data_are_warned_of(bayesinn, trained: Path, tmp_path) -> None:
     file = tmp_path / "data.json"
     file.write_text(json.dumps({"cases": [150.0, -60.0, 0.0], "days": 2.0}))
