@@ -153,21 +153,22 @@ def _autoregressive(vector: tf.Tensor, proposal: Proposal, seed: tf.Tensor) -> t
     rows, dimension = tf.shape(vector)[0], vector.shape[1]
     # A chi-squared number as a sum of squares, which XLA can compile.
     normals = _normal((rows, _DEGREES_OF_FREEDOM + dimension), gamma_seed)
-    distance = _distance(vector, proposal)
+    distance = squared_distance(vector, proposal.mean, proposal.whitening)
     variance = (_DEGREES_OF_FREEDOM + distance) / tf.reduce_sum(normals**2, axis=1)
     step = tf.minimum(proposal.scales[2] * _spread(vector, scale_seed), 1.0)
     noise = tf.matmul(_normal(tf.shape(vector), noise_seed), proposal.axes, transpose_b=True)
     moved = (
         proposal.mean + tf.sqrt(1.0 - step**2) * (vector - proposal.mean) + step * tf.sqrt(variance)[:, None] * noise
     )
-    log_ratio = tf.math.log1p(_distance(moved, proposal) / _DEGREES_OF_FREEDOM)
+    moved_distance = squared_distance(moved, proposal.mean, proposal.whitening)
+    log_ratio = tf.math.log1p(moved_distance / _DEGREES_OF_FREEDOM)
     log_ratio -= tf.math.log1p(distance / _DEGREES_OF_FREEDOM)
     return moved, 0.5 * (_DEGREES_OF_FREEDOM + dimension) * log_ratio
 
 
-def _distance(vector: tf.Tensor, proposal: Proposal) -> tf.Tensor:
+def squared_distance(vector: tf.Tensor, mean: tf.Tensor, whitening: tf.Tensor) -> tf.Tensor:
     """Squared Mahalanobis distance from the mean (n,)."""
-    return tf.reduce_sum(tf.matmul(vector - proposal.mean, proposal.whitening) ** 2, axis=1)
+    return tf.reduce_sum(tf.matmul(vector - mean, whitening) ** 2, axis=1)
 
 
 def _step(

@@ -12,6 +12,7 @@ from scipy.special import gammaln
 from bayesinn import seeds
 from bayesinn.errors import InputError
 from bayesinn.parameters import ParameterSpace
+from bayesinn.reference.smc_moves import squared_distance
 from bayesinn.reference.smc_target import Population, Target, Tensors
 
 _DEGREES_OF_FREEDOM = 5.0
@@ -35,7 +36,7 @@ class StudentT(NamedTuple):
 
     def log_prob(self, vector: tf.Tensor) -> tf.Tensor:
         """Log density (n,) of vectors (n, d)."""
-        distance = tf.reduce_sum(tf.matmul(vector - self.mean, self.whitening) ** 2, axis=1)
+        distance = squared_distance(vector, self.mean, self.whitening)
         half = 0.5 * (_DEGREES_OF_FREEDOM + vector.shape[1])
         return self.log_norm - half * tf.math.log1p(distance / _DEGREES_OF_FREEDOM)
 

@@ -304,7 +304,7 @@ class Scoring(Summary):
         information = tf.where(tf.math.is_finite(information), information, np.eye(score.shape[-1], dtype=np.float32))
         # One decomposition for all dampings. The smallest values, of what the prior alone knows, may be a millionth of
         # the largest: in single precision, standard deviations along them would be wrong. The products stay single, for
-        # speed; where values are a hundred million times those of the prior, a quarter is wrong.
+        # speed: information a hundred million times that of the prior would be too much for them.
         known, directions = (tf.cast(part, tf.float32) for part in tf.linalg.eigh(tf.cast(information, tf.float64)))
         precision = 1.0 + tf.maximum(known, 0.0)
         along = tf.linalg.matvec(directions, score, transpose_a=True)
