@@ -31,7 +31,7 @@ class Bijection(Configured, keras.layers.Layer):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        for name in ("forward", "inverse", "initialize"):
+        for name in ("forward", "inverse", "inverse_of_draws", "initialize"):
             if name in cls.__dict__:
                 setattr(cls, name, _checked(cls.__dict__[name]))
 
@@ -63,6 +63,23 @@ class Bijection(Configured, keras.layers.Layer):
         """
         raise NotImplementedError
 
+    def inverse_of_draws(self, z: tf.Tensor, condition: tf.Tensor) -> tf.Tensor:
+        """The same as :meth:`inverse` for several vectors of each condition, without log determinants.
+
+        For bijections that have work to do for each condition which can be shared.
+
+        Parameters
+        ----------
+        z : tensor (m, n, d)
+        condition : tensor (m, c)
+
+        Returns
+        -------
+        tensor (m, n, d)
+        """
+        x, _ = self.inverse(tf.reshape(z, (-1, self.dimension)), tf.repeat(condition, tf.shape(z)[1], axis=0))
+        return tf.reshape(x, tf.shape(z))
+
     def initialize(self, x: tf.Tensor, condition: tf.Tensor | None = None) -> None:
         """Set weights from a first batch of data. Most bijections have nothing to set."""
 
@@ -79,13 +96,16 @@ class Bijection(Configured, keras.layers.Layer):
 
 
 def _checked(method: Callable[..., Any]) -> Callable[..., Any]:
+    of_draws = method.__name__ == "inverse_of_draws"
+
     @functools.wraps(method)
     def wrapper(self: Bijection, x: tf.Tensor, condition: tf.Tensor | None = None) -> Any:
         subject = f"{type(self).__name__}.{method.__name__}"
-        x = _vectors(subject, x, self.variable_dtype)
+        x = _vectors(subject, x, self.variable_dtype, "(m, n, d)" if of_draws else "(n, d)")
         if condition is not None:
             condition = _vectors(f"{subject}, condition", condition, self.variable_dtype)
-            condition = None if condition.shape[-1] == 0 else condition
+            # Of draws, it tells how many rows there are.
+            condition = None if condition.shape[-1] == 0 and not of_draws else condition
         condition_dimension = 0 if condition is None else condition.shape[-1]
         if not self.built:
             self.build(x.shape[-1], condition_dimension)
@@ -101,14 +121,14 @@ def _checked(method: Callable[..., Any]) -> Callable[..., Any]:
     return wrapper
 
 
-def _vectors(subject: str, values: tf.Tensor, dtype: str) -> tf.Tensor:
+def _vectors(subject: str, values: tf.Tensor, dtype: str, shape: str = "(n, d)") -> tf.Tensor:
     # Everything outside the subnets stays in the dtype of the weights, also under mixed precision: an inverse computed
     # in half precision isn't one.
     vectors = tf.cast(tf.convert_to_tensor(values), dtype)
-    if vectors.shape.rank != 2:
+    if vectors.shape.rank != len(shape.split(",")):
         raise InputError(
             subject,
-            expected="vectors in a tensor of shape (n, d)",
+            expected=f"vectors in a tensor of shape {shape}",
             got=f"shape {tuple(vectors.shape)}",
             do="give one row per vector",
         )

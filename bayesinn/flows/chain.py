@@ -98,6 +98,11 @@ class Chain(Bijection):
             log_det += term
         return z, log_det
 
+    def inverse_of_draws(self, z: tf.Tensor, condition: tf.Tensor) -> tf.Tensor:
+        for bijection in reversed(self.bijections):
+            z = bijection.inverse_of_draws(z, condition)
+        return z
+
     def initialize(self, x: tf.Tensor, condition: tf.Tensor | None = None) -> None:
         # Link by link, because each sees what the links before it, already set, make of the data.
         vectors = x

@@ -85,6 +85,14 @@ class ConditionalTransform(keras.layers.Layer):
         """Map latent active elements back; shapes as in :meth:`forward`."""
         return self._apply(self.transform.inverse, active, passive, condition)
 
+    def inverse_of_draws(self, active: tf.Tensor, passive: tf.Tensor, condition: tf.Tensor) -> tf.Tensor:
+        """As :meth:`inverse`, for active (m, n, a) and passive (m, n, p) of conditions (m, c), and without log_det."""
+        # The subnet may compute in half precision; the transform never does.
+        raw = tf.cast(self.subnet.of_draws(passive, condition), passive.dtype)
+        # To a transform, each draw is a row.
+        rows, _ = self.transform.inverse(tf.reshape(active, (-1, self.active)), tf.reshape(raw, (-1, *raw.shape[2:])))
+        return tf.reshape(rows, tf.shape(active))
+
     def _apply(
         self, direction: Direction, active: tf.Tensor, passive: tf.Tensor, condition: tf.Tensor | None
     ) -> tuple[tf.Tensor, tf.Tensor]:

@@ -83,6 +83,13 @@ class Coupling(TransformBlock):
         second, term = self.second_from_first.inverse(second, first, condition)
         return tf.concat([first, second], axis=-1), log_det + term
 
+    def inverse_of_draws(self, z: tf.Tensor, condition: tf.Tensor) -> tf.Tensor:
+        first, second = tf.split(z, self.halves, axis=-1)
+        if self.first_from_second is not None:
+            first = self.first_from_second.inverse_of_draws(first, second, condition)
+        second = self.second_from_first.inverse_of_draws(second, first, condition)
+        return tf.concat([first, second], axis=-1)
+
     def _half(self, passive: int, active: int) -> ConditionalTransform:
         return ConditionalTransform(
             self.transform,

@@ -79,8 +79,7 @@ class Flow(Configured, keras.layers.Layer):
         condition = tf.convert_to_tensor(condition)
         rows = tf.shape(condition)[0]
         z = self.latent.sample((rows * n, self.dimension), seed)
-        x, _ = self.chain.inverse(z, tf.repeat(condition, n, axis=0))
-        return tf.reshape(x, (rows, n, self.dimension))
+        return self.chain.inverse_of_draws(tf.reshape(z, (rows, n, self.dimension)), condition)
 
     def initialize(self, x: tf.Tensor, condition: tf.Tensor | None = None) -> None:
         """Set the weights that depend on data, from a first batch; see :meth:`Bijection.initialize`."""

@@ -120,6 +120,13 @@ class _Case:
         x, _ = self.bijection.inverse(self.x, self.condition)
         again, _ = self.bijection.forward(x, self.condition)
         demand_equal(again, self.x, self.tolerance, f"{self.name}: forward(inverse(z)) isn't z.")
+        if self.condition is None:
+            return
+        for rows in (1, len(self.x)):
+            some = tf.stack([self.x[:rows], 0.5 * self.x[:rows]], axis=1)
+            draws = self.bijection.inverse_of_draws(some, self.condition[:rows])
+            first, _ = self.bijection.inverse(some[:, 0], self.condition[:rows])
+            demand_equal(draws[:, 0], first, self.tolerance, f"{self.name}: inverse_of_draws isn't inverse.")
 
     def check_log_det(self) -> None:
         for direction in (self.bijection.forward, self.bijection.inverse):
