@@ -77,15 +77,14 @@ def choose_summaries(
 
 def check_estimate(networks: Mapping[str, Summary], flow: Flow) -> None:
     """Refuse an estimate of the parameters that isn't used, and the use of one that isn't there."""
-    links = flow.chain.bijections if isinstance(flow.chain, flows.Chain) else [flow.chain]
     estimates = [key for key, network in networks.items() if isinstance(network, Scoring)]
-    uses = [number for number, link in enumerate(links) if isinstance(link, flows.Standardise)]
-    if (len(estimates), uses) not in ((0, []), (1, [0])):
+    used = isinstance(flow.chain, flows.Standardise)
+    if len(estimates) != used:
         raise InputError(
             "Arguments 'summary' and 'flow'",
-            expected="one Scoring among the summaries and Standardise as the first link of the chain, or neither",
-            got=f"Scoring for {estimates}, and Standardise as links {uses} (0 is the first)",
-            do="write flow=Flow(Chain([Standardise(), ...])) with summary=Scoring(...), or leave out both",
+            expected="one Scoring among the summaries and a flow of Standardise, or neither",
+            got=f"Scoring for {estimates}, and a flow of {type(flow.chain).__name__}",
+            do="write flow=Flow(Standardise(Chain([...]))) with summary=Scoring(...), or leave out both",
         )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import keras
 import tensorflow as tf
 
-from bayesinn.flows import Flow
+from bayesinn.flows import Flow, Standardise
 from bayesinn.summaries import Summary
 from bayesinn.summaries.joint import observables_of, side_by_side
 
@@ -25,6 +25,9 @@ class PosteriorNetwork(keras.layers.Layer):
         super().__init__(name="posterior", autocast=False)
         self.summaries = dict(summaries)
         self.flow = flow
+        if isinstance(flow.chain, Standardise):
+            estimate = next(iter(summaries.values()))
+            flow.chain.bind(estimate.straighten, estimate.bend)
 
     def condition(
         self, inputs: Mapping[str, tf.Tensor], masks: Mapping[str, tf.Tensor], training: bool = False

@@ -5,7 +5,7 @@ It comes from the prior alone: no draw can leave the support, and nothing has to
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import numpy as np
 import tensorflow as tf
@@ -88,22 +88,30 @@ class ParameterSpace:
             values[name] = values[name] + noise
         return values
 
-    def to_vector(self, parameters: Mapping[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
+    def to_vector(
+        self, parameters: Mapping[str, tf.Tensor], names: Collection[str] | None = None
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         """Parameters to the flow's vector.
 
         Parameters
         ----------
         parameters : dict of name to tensor (n, *event), discrete ones dequantised
+        names : collection of str, optional
+            Of those that are wanted, which saves time; all if left out.
 
         Returns
         -------
-        vector : tensor (n, dimension)
-        log_det : tensor (n,), log absolute determinant of d vector / d parameters
+        vector : tensor (n, dimension), with zeros for what isn't wanted
+        log_det : tensor (n,), log absolute determinant of d vector / d parameters, of those that are wanted
         """
         values = {name: _as_float(parameters[name]) for name in self.names}
         given = self._rounded_down(values)
         elements, log_dets = [], []
-        for name in self.names:
+        wanted = self.elements_of(self.names if names is None else names)
+        for name, size in zip(self.names, self._sizes, strict=True):
+            if names is not None and name not in names:
+                elements.append(tf.zeros((tf.shape(values[name])[0], size)))
+                continue
             bijector, _ = _support(name, self.prior.distribution(name, given))
             value = _inside(bijector, values[name])
             rank = len(self.event_shapes[name])
@@ -111,8 +119,12 @@ class ParameterSpace:
             log_det += _surface_correction(bijector, self.event_shapes[name])
             log_dets.append(tf.broadcast_to(log_det, tf.shape(value)[:1]))
             elements.append(tf.reshape(bijector.inverse(value), (tf.shape(value)[0], -1)))
-        vector = (tf.concat(elements, axis=-1) - self.mean) / self.scale
-        return tf.ensure_shape(vector, (None, self.dimension)), tf.add_n(log_dets) - np.sum(np.log(self.scale))
+        vector = (tf.concat(elements, axis=-1) - self.mean) / self.scale * wanted
+        return tf.ensure_shape(vector, (None, self.dimension)), tf.add_n(log_dets) - np.sum(wanted * np.log(self.scale))
+
+    def elements_of(self, names: Collection[str]) -> np.ndarray:
+        """One for each element of the vector (dimension,) that belongs to these parameters, zero for the others."""
+        return np.repeat([np.float32(name in names) for name in self.names], self._sizes)
 
     def prior_log_prob(self, parameters: Mapping[str, tf.Tensor]) -> tf.Tensor:
         """Log prior density (n,) of parameters (n, *event), dequantised or not; -inf outside the support."""
@@ -129,18 +141,34 @@ class ParameterSpace:
             terms.append(tf.where(inside, distribution.log_prob(tf.cast(value, distribution.dtype)), -np.inf))
         return tf.add_n(terms)
 
-    def from_vector(self, vector: tf.Tensor) -> Values:
-        """The flow's vector (n, dimension) to parameters (n, *event), all inside the support of the prior."""
+    def from_vector(
+        self, vector: tf.Tensor, names: Collection[str] | None = None, given: Values | None = None
+    ) -> Values:
+        """The flow's vector to parameters, all inside the support of the prior.
+
+        Parameters
+        ----------
+        vector : tensor (n, dimension)
+        names : collection of str, optional
+            Of those that are wanted, which saves time; all if left out.
+        given : dict of name to tensor (n, *event), optional
+            Others on which the prior makes these depend.
+
+        Returns
+        -------
+        dict of name to tensor (n, *event)
+        """
+        names = self.names if names is None else names
         parts = dict(zip(self.names, tf.split(vector * self.scale + self.mean, self._sizes, axis=-1), strict=True))
-        parameters: Values = {}
-        for name in self.prior.order:
+        parameters = dict(given or {})
+        for name in [name for name in self.prior.order if name in names]:
             bijector, _ = _support(name, self.prior.distribution(name, self._rounded_down(parameters)))
             part = tf.reshape(parts[name], (-1, *self._vector_shapes[name]))
             if bijector.forward_min_event_ndims > 0:
                 part = tf.clip_by_value(part, -_SIMPLEX_LIMIT, _SIMPLEX_LIMIT)
             parameters[name] = _inside(bijector, bijector.forward(part))
         parameters = self._rounded_down(parameters)
-        return {name: parameters[name] for name in self.names}
+        return {name: parameters[name] for name in self.names if name in names}
 
     def _rounded_down(self, values: Mapping[str, tf.Tensor]) -> Values:
         """Integers without what :meth:`dequantise` added, as others depend on them."""

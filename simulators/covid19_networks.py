@@ -12,7 +12,7 @@ from simulators.covid19_options import Covid19Options
 from simulators.covid19_scoring import Covid19Scoring
 
 
-def lean_networks(options: Covid19Options, rounds: int = 6) -> tuple[dict[str, Summary], Flow]:
+def lean_networks(options: Covid19Options, rounds: int = 5) -> tuple[dict[str, Summary], Flow]:
     """One trunk for all series, a spline coupling for the shapes of single parameters, seven affine ones.
 
     Days are always the same, so that a perceptron may give each its own weights; where their number varies, a Conv +
@@ -25,7 +25,7 @@ def lean_networks(options: Covid19Options, rounds: int = 6) -> tuple[dict[str, S
     options : Covid19Options
         Of the simulator.
     rounds : int
-        Scoring steps of the fit; 0 for none of it.
+        Of the fit, each of four steps; 0 for none of it.
 
     Returns
     -------
@@ -43,8 +43,8 @@ def lean_networks(options: Covid19Options, rounds: int = 6) -> tuple[dict[str, S
     elif isinstance(options.days, tuple):
         trunk = ConvLSTM(units=96, filters=(128,), kernel_size=7, stride=7, lstm_units=128)
     elif rounds and options.noise and not isinstance(options.population, tuple):
-        trunk = Covid19Scoring(counts, dataclasses.replace(options, regular_noise=True), rounds=rounds)
-        chain.insert(0, Standardise())
+        trunk = Covid19Scoring(counts, dataclasses.replace(options, regular_noise=True), rounds=rounds, reuses=3)
+        return {", ".join(options.series): trunk}, Flow(Standardise(Chain(chain)))
     return {", ".join(options.series): trunk}, Flow(Chain(chain))
 
 
@@ -67,4 +67,4 @@ def recommended(options: Covid19Options) -> bi.Recommended:
     """The lean networks, with the training that was found to suit them."""
     summary, flow = lean_networks(options)
     fits = any(isinstance(network, Scoring) for network in summary.values())
-    return bi.Recommended(summary, flow, steps=12_000 if fits else 45_000, batch_size=256, learning_rate=2e-3)
+    return bi.Recommended(summary, flow, steps=6_500 if fits else 45_000, batch_size=256, learning_rate=2e-3)

@@ -4,16 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import tensorflow as tf
 
 from bayesinn.errors import InputError
 from bayesinn.summaries import Scoring, Summary
-from simulators.covid19_options import SERIES, Covid19Options
+from simulators.covid19_growth import growth_of, log_size, log_transmission_slope, transmission_of
+from simulators.covid19_options import LEAD_DAYS, SERIES, Covid19Options
 from simulators.covid19_reporting import mean_counts, noise_scales
 
 # Of the squared residuals; more of them change little.
 _REWEIGHTINGS = 4
 _SMALLEST_SQUARE = 1e-6
+# Parameters that make up for changes of others.
+_DEATHS, _RECOVERIES, _FIRST_CASES = ("delta",), ("mu",), ("E0",)
+_TRANSMISSION = tuple(f"lambda{number}" for number in range(5))
+# Phases that are tried.
+_PHASES = 14
+# The prior of delta, and between what it compensates, and widens. The nearer the ends, the wider: too much for offsets
+# that aren't small.
+_DELTA, _COMPENSATES_WITHIN, _WIDENS_WITHIN = (0.01, 0.3), (0.012, 0.29), (0.02, 0.27)
+# The largest compensations and widths of transmission, and compensations of E0, on a logarithmic scale.
+_FURTHEST, _WIDEST, _FURTHEST_FIRST_CASES = 1.2, 0.8, 2.5
 
 
 class Covid19Scoring(Scoring):
@@ -28,7 +40,7 @@ class Covid19Scoring(Scoring):
         That gives the first estimate.
     options : Covid19Options
         Of the simulator, but with ``regular_noise=True``.
-    units, hidden, rounds
+    units, hidden, rounds, reuses
         As for :class:`bayesinn.summaries.Scoring`.
 
     Examples
@@ -49,8 +61,9 @@ class Covid19Scoring(Scoring):
         units: int = 128,
         hidden: Sequence[int] = (384,),
         rounds: int = 1,
+        reuses: int = 0,
     ) -> None:
-        super().__init__(first, units, hidden, rounds)
+        super().__init__(first, units, hidden, rounds, reuses)
         fixed = not isinstance(options.days, tuple) and not isinstance(options.population, tuple)
         if not (options.noise and options.regular_noise and fixed):
             raise InputError(
@@ -62,6 +75,9 @@ class Covid19Scoring(Scoring):
         self.options = options
         letters = [SERIES[name] for name in options.series]
         days = [f"{name}{number}" for name in ("t", "dt") for number in range(1, 5)] if options.interventions else []
+        if options.carrier and options.interventions:
+            self.compensating = (_DEATHS, _RECOVERIES, _TRANSMISSION, _FIRST_CASES)
+        self.periodic = tuple(f"phi_{letter}" for letter in letters) if options.weekly else ()
         self.rounded = (*days, *(f"L_{letter}" for letter in letters)) if options.delay else tuple(days)
 
     def values(self, x: tf.Tensor) -> tf.Tensor:
@@ -75,6 +91,21 @@ class Covid19Scoring(Scoring):
         means = dict(zip(self.options.series, tf.split(mean, len(self.options.series), axis=-1), strict=True))
         return tf.math.log(tf.concat(list(noise_scales(parameters, means, self.options).values()), axis=-1))
 
+    def begin(self, values: tf.Tensor, parameters: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """Weekly phases of the highest likelihood, of some around the circle."""
+        if not self.options.weekly:
+            return parameters
+        grid = np.linspace(-np.pi, np.pi, _PHASES, endpoint=False).astype(np.float32)
+        many = {name: tf.tile(value, (_PHASES,)) for name, value in parameters.items()}
+        for name in self.periodic:
+            many[name] = tf.repeat(grid, tf.shape(values)[0])
+        mean, tiled = self.mean(many), tf.tile(values, (_PHASES, 1))
+        log_scale = self.log_scale(self.settle(tiled, mean, many), mean)
+        of_days = self.log_densities((tiled - mean) * tf.exp(-log_scale), log_scale)
+        of_phases = tf.reduce_sum(tf.reshape(of_days, (_PHASES, -1, len(self.periodic), self.options.most_days)), -1)
+        phases = tf.unstack(tf.gather(grid, tf.argmax(of_phases, axis=0)), axis=-1)
+        return {**parameters, **dict(zip(self.periodic, phases, strict=True))}
+
     def settle(self, values: tf.Tensor, mean: tf.Tensor, parameters: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """Noise scales of the highest likelihood, for the means of the other parameters."""
         shape = (-1, len(self.options.series), self.options.most_days)
@@ -87,3 +118,49 @@ class Covid19Scoring(Scoring):
         scales = tf.unstack(tf.sqrt(square[..., 0] + _SMALLEST_SQUARE), axis=-1)
         names = [f"sigma_{SERIES[name]}" for name in self.options.series]
         return {**parameters, **dict(zip(names, scales, strict=True))}
+
+    def compensate(
+        self, names: tuple[str, ...], parameters: Mapping[str, tf.Tensor], fitted: Mapping[str, tf.Tensor]
+    ) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
+        """What keeps the rates of death and recovery, the growth in each phase, and the first cases, in that order."""
+        if names == _DEATHS:
+            wanted = fitted["delta"] * fitted["d"] / parameters["d"]
+            before, after = (tf.clip_by_value(delta, *_COMPENSATES_WITHIN) for delta in (fitted["delta"], wanted))
+            odds = _odds(fitted["delta"]) * _odds(after) / _odds(before)
+            # A share more of it is more of a change of the odds near the ends of the prior.
+            before, after = (tf.clip_by_value(delta, *_WIDENS_WITHIN) for delta in (fitted["delta"], wanted))
+            width = tf.math.log(_change_of_odds(after) / _change_of_odds(before))
+            return {"delta": _DELTA[0] + (_DELTA[1] - _DELTA[0]) * odds / (1.0 + odds)}, {"delta": width}
+        if names == _RECOVERIES:
+            return {"mu": (1.0 - fitted["delta"]) * fitted["mu"] / (1.0 - parameters["delta"])}, {}
+        if names == _FIRST_CASES:
+            growth = growth_of(fitted["lambda0"], fitted)
+            # When transmission changes first, as reports show it.
+            days = LEAD_DAYS + fitted["t1"] - fitted["L_I"]
+            change = log_size(fitted, days, growth) - log_size(parameters, days, growth)
+            # Growth that the prior allows may ask for thousands of times as many as it allows.
+            change = tf.clip_by_value(change, -_FURTHEST_FIRST_CASES, _FURTHEST_FIRST_CASES)
+            return {"E0": fitted["E0"] * tf.exp(change)}, {}
+        values, widths = {}, {}
+        for name in names:
+            growth = growth_of(fitted[name], fitted)
+            change = tf.math.log(transmission_of(growth, parameters) / fitted[name])
+            # Some decline too slowly for that, whatever the transmission.
+            values[name] = fitted[name] * tf.exp(_bounded(change, _FURTHEST))
+            width = log_transmission_slope(growth, parameters) / log_transmission_slope(growth, fitted)
+            widths[name] = _bounded(tf.math.log(width), _WIDEST)
+        return values, widths
+
+
+def _bounded(change: tf.Tensor, largest: float) -> tf.Tensor:
+    return largest * tf.tanh(change / largest)
+
+
+def _odds(delta: tf.Tensor) -> tf.Tensor:
+    """What the vector has the logarithm of."""
+    return (delta - _DELTA[0]) / (_DELTA[1] - delta)
+
+
+def _change_of_odds(delta: tf.Tensor) -> tf.Tensor:
+    """Derivative of the logarithm of the odds by that of delta, up to a factor."""
+    return delta / ((delta - _DELTA[0]) * (_DELTA[1] - delta))

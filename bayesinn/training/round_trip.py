@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from bayesinn import seeds
-from bayesinn.flows import Bijection, Chain
+from bayesinn.flows import Bijection, Chain, Standardise
 from bayesinn.learner import Learner
 from bayesinn.training.step import TrainingModel
 
@@ -88,6 +88,8 @@ def posterior_monitor(learner: Learner, pilot: Mapping[str, np.ndarray], seed: i
 
 def reversible_chains(bijection: Bijection) -> list[Chain]:
     """All reversible chains in a bijection, also inside one another; outer ones first."""
+    if isinstance(bijection, Standardise):
+        return reversible_chains(bijection.inner)
     if not isinstance(bijection, Chain):
         return []
     inner = [chain for link in bijection.bijections for chain in reversible_chains(link)]
@@ -114,6 +116,8 @@ def round_trip_errors(bijection: Bijection, x: tf.Tensor, condition: tf.Tensor |
     >>> [float(error) < 1e-6 for error in round_trip_errors(chain, tf.ones((10, 3)))]
     [True]
     """
+    if isinstance(bijection, Standardise):
+        return round_trip_errors(bijection.inner, *bijection.inner_inputs(x, condition))
     if not isinstance(bijection, Chain) or not reversible_chains(bijection):
         return []
     errors = [bijection.round_trip_error(x, condition)] if bijection.reversible else []

@@ -57,7 +57,7 @@ NETWORKS: dict[str, Callable[[], Networks]] = {
     ),
     "CountSeries, 8 affine couplings": lambda: ({TOGETHER: CountSeries(128, hidden=(512, 512))}, _affine()),
     QUICK: lambda: lean_networks(Covid19Options(), rounds=0),
-    "lean: the same, and six scoring steps": lambda: lean_networks(Covid19Options()),
+    "lean: the same, and a fit of the model": lambda: lean_networks(Covid19Options()),
 }
 
 

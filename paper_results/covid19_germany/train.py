@@ -36,7 +36,7 @@ from simulators.covid19_options import Covid19Options
 HERE = Path(__file__).resolve().parent
 FOLDERS = {"covid19": "posterior", "covid19_regular": "posterior_regular", "covid19_states": "posterior_states"}
 SEED, HELD_OUT_SEED, HELD_OUT = 1, 777, 4_000
-EPOCHS, CHECKS = 60, 20
+EPOCHS, CHECKS = 60, 6
 QUICK_STEPS = 20
 _ROWS = 1_000
 
