@@ -20,6 +20,7 @@ tfd = tfp.distributions
 
 # The authors' moment match of mean 0.7, sd 0.17 has a slip: the sd of this Beta is 0.1615.
 WEEKLY_BETA = (4.93951, 2.11693)
+DELTA = (0.01, 0.3)  # [R]
 
 
 def covid19_prior(options: Covid19Options) -> dict[str, tfd.Distribution]:
@@ -55,7 +56,7 @@ def covid19_prior(options: Covid19Options) -> dict[str, tfd.Distribution]:
     if options.carrier:
         prior["eta"] = _log_normal(1 / 3.2, 0.3)  # [R]
         prior["theta"] = tfd.Uniform(1 / 14, 1 / 3)  # [R]
-    prior["delta"] = tfd.Uniform(0.01, 0.3)  # [R]
+    prior["delta"] = tfd.Uniform(*DELTA)
     prior["d"] = tfd.Uniform(1 / 14, 1 / 3)  # [R]
     return prior
 

@@ -11,6 +11,7 @@ from bayesinn.errors import InputError
 from bayesinn.summaries import Scoring, Summary
 from simulators.covid19_growth import growth_of, log_size, log_transmission_slope, transmission_of
 from simulators.covid19_options import LEAD_DAYS, SERIES, Covid19Options
+from simulators.covid19_prior import DELTA
 from simulators.covid19_reporting import mean_counts, noise_scales
 
 # Of the squared residuals; more of them change little.
@@ -21,9 +22,9 @@ _DEATHS, _RECOVERIES, _FIRST_CASES = ("delta",), ("mu",), ("E0",)
 _TRANSMISSION = tuple(f"lambda{number}" for number in range(5))
 # Phases that are tried.
 _PHASES = 14
-# The prior of delta, and between what it compensates, and widens. The nearer the ends, the wider: too much for offsets
-# that aren't small.
-_DELTA, _COMPENSATES_WITHIN, _WIDENS_WITHIN = (0.01, 0.3), (0.012, 0.29), (0.02, 0.27)
+# Between what delta compensates, and widens. The nearer the ends of its prior, the wider: too much for offsets that
+# aren't small.
+_COMPENSATES_WITHIN, _WIDENS_WITHIN = (0.012, 0.29), (0.02, 0.27)
 # The largest compensations and widths of transmission, and compensations of E0, on a logarithmic scale.
 _FURTHEST, _WIDEST, _FURTHEST_FIRST_CASES = 1.2, 0.8, 2.5
 
@@ -130,7 +131,7 @@ class Covid19Scoring(Scoring):
             # A share more of it is more of a change of the odds near the ends of the prior.
             before, after = (tf.clip_by_value(delta, *_WIDENS_WITHIN) for delta in (fitted["delta"], wanted))
             width = tf.math.log(_change_of_odds(after) / _change_of_odds(before))
-            return {"delta": _DELTA[0] + (_DELTA[1] - _DELTA[0]) * odds / (1.0 + odds)}, {"delta": width}
+            return {"delta": DELTA[0] + (DELTA[1] - DELTA[0]) * odds / (1.0 + odds)}, {"delta": width}
         if names == _RECOVERIES:
             return {"mu": (1.0 - fitted["delta"]) * fitted["mu"] / (1.0 - parameters["delta"])}, {}
         if names == _FIRST_CASES:
@@ -158,9 +159,9 @@ def _bounded(change: tf.Tensor, largest: float) -> tf.Tensor:
 
 def _odds(delta: tf.Tensor) -> tf.Tensor:
     """What the vector has the logarithm of."""
-    return (delta - _DELTA[0]) / (_DELTA[1] - delta)
+    return (delta - DELTA[0]) / (DELTA[1] - delta)
 
 
 def _change_of_odds(delta: tf.Tensor) -> tf.Tensor:
     """Derivative of the logarithm of the odds by that of delta, up to a factor."""
-    return delta / ((delta - _DELTA[0]) * (_DELTA[1] - delta))
+    return delta / ((delta - DELTA[0]) * (DELTA[1] - delta))

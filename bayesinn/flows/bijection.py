@@ -101,7 +101,7 @@ def _checked(method: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(method)
     def wrapper(self: Bijection, x: tf.Tensor, condition: tf.Tensor | None = None) -> Any:
         subject = f"{type(self).__name__}.{method.__name__}"
-        x = _vectors(subject, x, self.variable_dtype, "(m, n, d)" if of_draws else "(n, d)")
+        x = _vectors(subject, x, self.variable_dtype, rank=3 if of_draws else 2)
         if condition is not None:
             condition = _vectors(f"{subject}, condition", condition, self.variable_dtype)
             # Of draws, it tells how many rows there are.
@@ -121,14 +121,14 @@ def _checked(method: Callable[..., Any]) -> Callable[..., Any]:
     return wrapper
 
 
-def _vectors(subject: str, values: tf.Tensor, dtype: str, shape: str = "(n, d)") -> tf.Tensor:
+def _vectors(subject: str, values: tf.Tensor, dtype: str, rank: int = 2) -> tf.Tensor:
     # Everything outside the subnets stays in the dtype of the weights, also under mixed precision: an inverse computed
     # in half precision isn't one.
     vectors = tf.cast(tf.convert_to_tensor(values), dtype)
-    if vectors.shape.rank != len(shape.split(",")):
+    if vectors.shape.rank != rank:
         raise InputError(
             subject,
-            expected=f"vectors in a tensor of shape {shape}",
+            expected=f"vectors in a tensor of shape {'(m, n, d)' if rank == 3 else '(n, d)'}",
             got=f"shape {tuple(vectors.shape)}",
             do="give one row per vector",
         )
