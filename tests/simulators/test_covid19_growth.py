@@ -114,4 +114,5 @@ def test_compensation_keeps_the_expected_counts() -> None:
     left_alone = np.abs(counts(changed) - counts(fitted)).mean(axis=1)
     bent, _ = summary.bend(changed - fitted, estimates(summary, fitted))
     compensated = np.abs(counts(bent) - counts(fitted)).mean(axis=1)
-    assert np.median(compensated / left_alone) < 0.5
+    # 0.24, 0.25, 0.22 for seeds 1, 2, 3.
+    assert np.median(compensated / left_alone) < 0.35
