@@ -51,7 +51,7 @@ def growth_of(transmission: tf.Tensor, parameters: Parameters) -> tf.Tensor:
     >>> names = ("alpha", "beta", "gamma", "eta", "theta", "mu", "delta", "d")
     >>> parameters = dict(zip(names, (0.6, 0.25, 0.15, 0.3, 0.2, 0.125, 0.04, 0.15), strict=True))
     >>> print(f"{growth_of(1.2, parameters):.3f}")
-    0.242
+    0.248
     """
     removal = _removal(parameters)
     low = -tf.minimum(tf.minimum(parameters["gamma"], removal.carriers), removal.diagnosed)
