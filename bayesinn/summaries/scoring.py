@@ -58,6 +58,9 @@ class Scoring(WorkingModel, Summary):
         Each begins with a prediction for every parameter, and makes a step.
     reuses : int
         Further steps in each round, with the derivatives of its first one. They cost little.
+    further : int
+        Further rounds outside of training, for fits that have not ended by then. The network has been taught by fits
+        that end earlier; better ones make it sharper all the same, and if anything too wide.
     degrees_of_freedom : float
         Of the Student-t law.
     activation : str
@@ -99,6 +102,7 @@ class Scoring(WorkingModel, Summary):
         hidden: Sequence[int] = (384,),
         rounds: int = 1,
         reuses: int = 0,
+        further: int = 0,
         degrees_of_freedom: float = 4.0,
         activation: str = "silu",
         xla: bool = True,
@@ -118,6 +122,7 @@ class Scoring(WorkingModel, Summary):
         self.hidden = tuple(hidden)
         self.rounds = rounds
         self.reuses = reuses
+        self.further = further
         self.degrees_of_freedom = degrees_of_freedom
         self.activation = keras.activations.get(activation)
         self.xla = xla
@@ -187,4 +192,5 @@ class Scoring(WorkingModel, Summary):
     def improve(self, values: tf.Tensor, origin: tf.Tensor, training: bool = False) -> Fit:
         """What scoring makes of vectors (n, d), for values (n, k)."""
         # Compiled anew for each number of rows, which is always the same in training alone.
-        return improve(self, values, origin, rounds=self.rounds, reuses=self.reuses, xla=training and self.xla)
+        rounds = self.rounds if training else self.rounds + self.further
+        return improve(self, values, origin, rounds=rounds, reuses=self.reuses, xla=training and self.xla)
