@@ -68,6 +68,12 @@ class ParameterSpace:
         self._check_finite(np.asarray(raw))
         self.mean = np.mean(raw, axis=0)
         self.scale = np.maximum(np.std(raw, axis=0), 1e-6)
+        self._lowest, self._highest = np.min(raw, axis=0), np.max(raw, axis=0)
+
+    @property
+    def reach(self) -> np.ndarray:
+        """Twice as far from zero as any of 8,192 prior draws, for each element of the vector (dimension,)."""
+        return 2.0 * np.maximum(self._highest - self.mean, self.mean - self._lowest) / self.scale
 
     def _check_finite(self, raw: np.ndarray) -> None:
         owners = np.repeat(self.names, self._sizes)

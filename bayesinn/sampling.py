@@ -127,7 +127,10 @@ class Sampler:
     def _sample_graph(self, condition: tf.Tensor, draws: tf.Tensor, seed: tf.Tensor) -> dict[str, tf.Tensor]:
         vectors = self._learner.network.flow.sample(draws, condition, seed=seed)
         space = self._learner.parameters
-        values = space.from_vector(tf.reshape(vectors, (-1, space.dimension)))
+        # One in ten or a hundred thousand may explode where the scales of many couplings multiply, and would make any
+        # mean or standard deviation useless.
+        vectors = tf.clip_by_value(tf.reshape(vectors, (-1, space.dimension)), -space.reach, space.reach)
+        values = space.from_vector(vectors)
         leading = (tf.shape(condition)[0], draws)
         return {name: tf.reshape(value, (*leading, *space.event_shapes[name])) for name, value in values.items()}
 

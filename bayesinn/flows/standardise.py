@@ -84,21 +84,19 @@ class Standardise(Bijection):
         self.inner.build(dimension, rest)
 
     def forward(self, x: tf.Tensor, condition: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor]:
-        start, root, _ = self._parts(condition)
+        start, _, rest = self._parts(condition)
         # For the network that estimates; gradients by x are those of the density.
         lesson = -0.5 * tf.reduce_sum((tf.stop_gradient(x) - start) ** 2, axis=-1)
         lesson = tf.where(tf.math.is_finite(lesson), lesson, 0.0)
-        x, log_det_straight = self._standardised(x, condition)
-        z, log_det = self.inner.forward(x, self._parts(condition)[-1])
-        log_det += log_det_straight - _log_det(root)
+        x, log_det_outer = self.standardised(x, condition)
+        z, log_det = self.inner.forward(x, rest)
         # The difference first: it is zero exactly, beside whatever log determinant.
-        return z, log_det + (lesson - tf.stop_gradient(lesson))
+        return z, log_det + log_det_outer + (lesson - tf.stop_gradient(lesson))
 
     def inverse(self, z: tf.Tensor, condition: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor]:
-        _, root, rest = self._parts(condition)
-        x, log_det = self.inner.inverse(z, rest)
-        x, log_det_bent = self._bend(tf.linalg.matvec(root, x), rest)
-        return x, log_det + log_det_bent + _log_det(root)
+        x, log_det = self.inner.inverse(z, self._parts(condition)[-1])
+        x, log_det_outer = self.restored(x, condition)
+        return x, log_det + log_det_outer
 
     def inverse_of_draws(self, z: tf.Tensor, condition: tf.Tensor) -> tf.Tensor:
         _, root, rest = self._parts(condition)
@@ -113,13 +111,22 @@ class Standardise(Bijection):
 
     def inner_inputs(self, x: tf.Tensor, condition: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """What the inner bijection sees of vectors (n, d) and conditions (n, c)."""
-        return self._standardised(x, condition)[0], self._parts(condition)[-1]
+        return self.standardised(x, condition)[0], self._parts(condition)[-1]
 
-    def _standardised(self, x: tf.Tensor, condition: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Vectors after the root, and the log determinant of what comes before it."""
+    def standardised(self, x: tf.Tensor, condition: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """What the inner bijection sees of vectors (n, d), and the log determinant (n,) of what comes before it.
+
+        Conditions are (n, c), or (1, c) for all.
+        """
         _, root, rest = self._parts(condition)
         x, log_det = self._straighten(x, rest)
-        return tf.linalg.triangular_solve(root, x[..., None])[..., 0], log_det
+        return tf.linalg.triangular_solve(root, x[..., None])[..., 0], log_det - _log_det(root)
+
+    def restored(self, x: tf.Tensor, condition: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """The inverse of :meth:`standardised`."""
+        _, root, rest = self._parts(condition)
+        x, log_det = self._bend(tf.linalg.matvec(root, x), rest)
+        return x, log_det + _log_det(root)
 
     def _parts(self, condition: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """First estimate, root, and all that the inner bijection sees."""

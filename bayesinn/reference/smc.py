@@ -13,10 +13,12 @@ from scipy.optimize import brentq
 from scipy.special import logsumexp
 
 from bayesinn import seeds
+from bayesinn.amortizer import AmortizedPosterior
 from bayesinn.errors import InputError
+from bayesinn.flows import Standardise
 from bayesinn.reference.smc_moves import KINDS, Moves, Proposal
 from bayesinn.reference.smc_progress import SMCProgress
-from bayesinn.reference.smc_start import Bridge, law_of, principal_axes
+from bayesinn.reference.smc_start import Bridge, principal_axes
 from bayesinn.reference.smc_target import (
     CompiledTarget,
     LogLikelihood,
@@ -81,7 +83,7 @@ def tempered_smc(
     simulator: Simulator,
     data: Mapping[str, Any],
     *,
-    start: Mapping[str, Any] | None = None,
+    start: Mapping[str, Any] | AmortizedPosterior | None = None,
     particles: int = 6_000,
     moves: int = 60,
     most_moves: int = 240,
@@ -100,8 +102,9 @@ def tempered_smc(
     came from.
 
     Where the data say much, particles from the prior may find a part of the posterior only. Those that start from an
-    amortized posterior, which is wider but knows where to look, find more: pass its draws as ``start``. The posterior
-    that is sampled is the same.
+    amortized posterior, which is wider but knows where to look, find more: pass it as ``start``. Where its summary is a
+    :class:`bayesinn.summaries.Scoring`, they also move in the coordinates in which that has made the posterior nearly
+    normal, and so along ridges that are curved in the parameters. The posterior that is sampled is the same.
 
     Short runs look converged and are not: run two seeds and compare their marginals. If they differ, raise
     ``final_moves`` and ``most_moves`` first, then ``particles``. A model of 34 parameters with
@@ -113,9 +116,10 @@ def tempered_smc(
     ----------
     simulator : Simulator with a ``log_likelihood`` and continuous parameters
     data : dict of name to array, one observation
-    start : dict of name to array (n, *event)
-        Draws of an approximate posterior. Particles start from the Student t law with their mean and scale, on
-        unconstrained coordinates, and its density gives way to the posterior's as the exponent rises.
+    start : AmortizedPosterior, or dict of name to array (n, *event)
+        A trained posterior of these parameters, or draws of any approximate one. Particles start from the Student t law
+        with the mean and scale of draws, on unconstrained coordinates, and its density gives way to the posterior's as
+        the exponent rises.
     particles : int, even
     moves : int
         Moves of each particle in a round. After each round the sizes of steps are adapted.
@@ -161,7 +165,8 @@ def tempered_smc(
     _check(particles, moves, ess, correlation)
     with SMCProgress(progress) as report:
         observation = observation_tensors(simulator, data)
-        compiled, evaluate, move = _compiled(simulator, log_likelihood, xla, start is not None)
+        of_start = start if isinstance(start, AmortizedPosterior) else None
+        compiled, bridge, evaluate, move = _compiled(simulator, log_likelihood, xla, start is not None, of_start)
         report.note(compiled.note)
         space = compiled.target.space
         prior_seed, move_seed = seeds.split(seeds.tensor_seed(seed, "reference"), 2)
@@ -177,9 +182,11 @@ def tempered_smc(
         log_evidence = 0.0 if simulator.on_nonfinite == "redraw" else float(np.log(finite_share))
         given: Any = observation
         if start is not None:
-            law = law_of(start, space)
-            given = observation, law
-            population, share, drawn = first_population(simulator, law.sample, evaluate, particles, prior_seed, given)
+            origin = bridge.start_from(start, data, particles)
+            given = observation, origin
+            population, share, drawn = first_population(
+                simulator, origin.law.sample, evaluate, particles, prior_seed, given
+            )
             log_evidence += float(np.log(share) - np.log(finite_share))
             evaluations += drawn
         temperature, scales, rounds = 0.0, np.ones(len(KINDS)), 0
@@ -211,7 +218,8 @@ def tempered_smc(
                 report.show(len(stages) + 1, temperature, done, left, np.asarray(rates), evaluations, last)
             stages.append((temperature, done, left, accepted * moves / done))
     temperatures, counts, correlations, acceptance = (np.array(column) for column in zip(*stages, strict=True))
-    parameters = space.from_vector(population.vector)
+    vector = population.vector if start is None else bridge.placed(population.vector, origin.condition)[0]
+    parameters = space.from_vector(vector)
     return SMCPosterior(
         {name: np.asarray(value, simulator.prior.dtypes[name]) for name, value in parameters.items()},
         float(log_evidence),
@@ -226,15 +234,22 @@ def tempered_smc(
 
 @functools.lru_cache(maxsize=8)
 def _compiled(
-    simulator: Simulator, log_likelihood: LogLikelihood | None, xla: bool | Literal["auto"], bridged: bool
-) -> tuple[CompiledTarget, Callable[..., Any], Callable[..., Any]]:
-    """Target, what it is tempered from, moves. Kept for further observations: data are arguments of all of them."""
-    compiled = compile_target(simulator, log_likelihood, xla)
-    target = Bridge(compiled.target) if bridged else compiled.target
+    simulator: Simulator,
+    log_likelihood: LogLikelihood | None,
+    xla: bool | Literal["auto"],
+    bridged: bool,
+    of_start: AmortizedPosterior | None,
+) -> tuple[CompiledTarget, Bridge, Callable[..., Any], Callable[..., Any]]:
+    """Target, from where it is seen, moves. Kept for further observations: data are arguments of all of them."""
+    learner = None if of_start is None else of_start._require_trained().learner
+    compiled = compile_target(simulator, log_likelihood, xla, learner and learner.parameters)
+    chart = learner and learner.network.flow.chain
+    bridge = Bridge(compiled.target, chart if isinstance(chart, Standardise) else None)
+    target = bridge if bridged else compiled.target
     evaluate, move = (
         tf.function(function, autograph=False, jit_compile=compiled.xla) for function in (target, Moves(target))
     )
-    return compiled, evaluate, move
+    return compiled, bridge, evaluate, move
 
 
 def _next_temperature(log_likelihood: np.ndarray, temperature: float, ess: float) -> tuple[float, np.ndarray, float]:

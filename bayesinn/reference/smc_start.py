@@ -10,10 +10,12 @@ import tensorflow as tf
 from scipy.special import gammaln
 
 from bayesinn import seeds
+from bayesinn.amortizer import AmortizedPosterior
 from bayesinn.errors import InputError
+from bayesinn.flows import Standardise
 from bayesinn.parameters import ParameterSpace
 from bayesinn.reference.smc_moves import squared_distance
-from bayesinn.reference.smc_target import Population, Target, Tensors
+from bayesinn.reference.smc_target import Population, Target, Tensors, finite_or_never
 
 _DEGREES_OF_FREEDOM = 5.0
 
@@ -53,21 +55,57 @@ class Bridge:
     """A target seen from a Student t law: that law as a prior, and all the rest as a likelihood.
 
     Tempering this likelihood leads from the one to the other.
+
+    Parameters
+    ----------
+    target : Target
+    chart : Standardise, optional
+        Particles are what its inner bijection would see, and vectors of the target are made of them; else they are
+        these vectors themselves.
     """
 
-    def __init__(self, target: Target) -> None:
+    def __init__(self, target: Target, chart: Standardise | None = None) -> None:
         self.target = target
+        self._chart = chart
 
-    def __call__(self, vector: tf.Tensor, given: tuple[Tensors, StudentT]) -> Population:
-        """As :meth:`Target.__call__`, of an observation and the law to start from."""
-        data, law = given
-        _, log_prior, log_likelihood = self.target(vector, data)
-        log_start = law.log_prob(vector)
-        return Population(vector, log_start, log_prior + log_likelihood - log_start)
+    def __call__(self, vector: tf.Tensor, given: Given) -> Population:
+        """As :meth:`Target.__call__`, of an observation and what there is to start from."""
+        data, start = given
+        of_target, log_det = self.placed(vector, start.condition)
+        _, log_prior, log_likelihood = self.target(of_target, data)
+        log_start = start.law.log_prob(vector)
+        log_ratio = finite_or_never(log_prior + log_det + log_likelihood - log_start)
+        return Population(vector, log_start, log_ratio)
+
+    def placed(self, vector: tf.Tensor, condition: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Vectors (n, d) of the target for particles, and the log determinant."""
+        if self._chart is None:
+            return vector, tf.zeros_like(vector[:, 0])
+        return self._chart.restored(vector, condition)
+
+    def start_from(self, start: Mapping[str, Any] | AmortizedPosterior, data: Mapping[str, Any], count: int) -> Start:
+        """The law of draws, which a posterior is asked for, in the coordinates of particles."""
+        if not isinstance(start, AmortizedPosterior):
+            return Start(StudentT.of(_vectors(start, self.target.space)), tf.zeros((1, 0)))
+        vector = _vectors(start.sample(data, draws=max(count, 2 * self.target.space.dimension + 1)), self.target.space)
+        if self._chart is None:
+            return Start(StudentT.of(vector), tf.zeros((1, 0)))
+        condition = tf.constant(start.summarize(data)[None])
+        return Start(StudentT.of(np.asarray(self._chart.standardised(vector, condition)[0])), condition)
 
 
-def law_of(start: Mapping[str, Any], space: ParameterSpace) -> StudentT:
-    """The law that is fitted to draws.
+class Start(NamedTuple):
+    """Where particles start from: a law, and the condition (1, c) of a chart."""
+
+    law: StudentT
+    condition: tf.Tensor
+
+
+Given = tuple[Tensors, Start]
+
+
+def _vectors(start: Mapping[str, Any], space: ParameterSpace) -> np.ndarray:
+    """Draws as vectors (n, d).
 
     Raises
     ------
@@ -101,7 +139,7 @@ def law_of(start: Mapping[str, Any], space: ParameterSpace) -> StudentT:
             got=f"{int(np.sum(~np.isfinite(vector).all(axis=1)))} of {count} draws that are not",
             do="leave these out",
         )
-    return StudentT.of(vector)
+    return vector
 
 
 def principal_axes(vector: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:

@@ -63,7 +63,7 @@ class Target:
             )
         log_likelihood = tf.ensure_shape(log_likelihood, vector.shape[:1])
         log_prior = tf.where(exact, log_prior, -np.inf)
-        return Population(vector, _finite_or_never(log_prior), _finite_or_never(log_likelihood))
+        return Population(vector, finite_or_never(log_prior), finite_or_never(log_likelihood))
 
 
 @dataclass(frozen=True)
@@ -85,9 +85,14 @@ class CompiledTarget:
 
 
 def compile_target(
-    simulator: Simulator, log_likelihood: LogLikelihood | None, xla: bool | Literal["auto"]
+    simulator: Simulator,
+    log_likelihood: LogLikelihood | None,
+    xla: bool | Literal["auto"],
+    space: ParameterSpace | None = None,
 ) -> CompiledTarget:
     """The target of a simulator, with its own likelihood or the given one, compiled by XLA where that works.
+
+    Of vectors of a space, or one of its own.
 
     Raises
     ------
@@ -103,7 +108,7 @@ def compile_target(
             do="declare @bi.simulator(log_likelihood=...), pass log_likelihood=, or simulate with bi.diagnose",
         )
     # The seed only decides the moments that standardise the vector.
-    space = ParameterSpace(simulator.prior, seed=0)
+    space = space or ParameterSpace(simulator.prior, seed=0)
     if space.discrete:
         raise InputError(
             f"Simulator {simulator.name!r}",
@@ -219,5 +224,6 @@ def _trial(simulator: Simulator) -> Arrays:
     return {**zeros, **{count: np.array(1) for count in simulator.lengths.values()}}
 
 
-def _finite_or_never(log_density: tf.Tensor) -> tf.Tensor:
+def finite_or_never(log_density: tf.Tensor) -> tf.Tensor:
+    """What isn't finite becomes -inf."""
     return tf.where(tf.math.is_finite(log_density), log_density, -np.inf)

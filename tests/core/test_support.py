@@ -26,3 +26,15 @@ def test_draws_stay_inside_the_support(name: str) -> None:
     density = posterior.log_prob(draws, data)
     assert density.shape == (3, 2000)
     assert np.isfinite(density).all()
+
+
+def test_draws_that_explode_go_twice_as_far_as_the_prior() -> None:
+    posterior = untrained(of_family("log-normal"), scale=10.0)
+    learner = posterior._require_trained().learner
+    data = typical(posterior)
+    draws = posterior.sample(data, draws=2000, seed=1)["a"]
+    latent = learner.network.flow.sample(2000, tf.constant(posterior.summarize(data)), seed=(1, 2))
+    # Else there would be nothing to see.
+    assert np.abs(latent).max() > 2.0 * learner.parameters.reach
+    vector = learner.parameters.to_vector({"a": tf.constant(draws.ravel())})[0].numpy()
+    assert np.abs(vector).max() == pytest.approx(learner.parameters.reach[0], rel=1e-4)
