@@ -241,9 +241,11 @@ def _compiled(
     of_start: AmortizedPosterior | None,
 ) -> tuple[CompiledTarget, Bridge, Callable[..., Any], Callable[..., Any]]:
     """Target, from where it is seen, moves. Kept for further observations: data are arguments of all of them."""
-    learner = None if of_start is None else of_start._require_trained().learner
-    compiled = compile_target(simulator, log_likelihood, xla, learner and learner.parameters)
-    chart = learner and learner.network.flow.chain
+    space = chart = None
+    if of_start is not None:
+        learner = of_start._require_trained().learner
+        space, chart = learner.parameters, learner.network.flow.chain
+    compiled = compile_target(simulator, log_likelihood, xla, space)
     bridge = Bridge(compiled.target, chart if isinstance(chart, Standardise) else None)
     target = bridge if bridged else compiled.target
     evaluate, move = (

@@ -165,9 +165,11 @@ def test_start_from_an_amortized_posterior(straightens: bool) -> None:
     posterior = amortized(networks)
     exact = short(posterior.simulator, {"y": 2.0}, start=posterior, final_moves=240)
     distribution, log_evidence = banana_law()
-    # Independent draws give 0.014 in the mean.
-    assert stats.ks_1samp(exact.parameters["x"], distribution).statistic < 0.035
+    # Independent draws give 0.014 in the mean. Measured up to 0.026 and, for the evidence, 0.032 over three seeds.
+    assert stats.ks_1samp(exact.parameters["x"], distribution).statistic < 0.045
     assert exact.log_evidence == pytest.approx(log_evidence, abs=0.1)
+    # Measured 0.70 in each, and 0.13 on the curved ridge.
+    assert (exact.acceptance["autoregressive"][-1] > 0.4) == straightens
 
 
 @pytest.mark.parametrize("elsewhere", [False, True])
