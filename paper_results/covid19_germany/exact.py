@@ -1,4 +1,4 @@
-"""The exact posterior, by tempered sequential Monte Carlo: for Germany twice, and for twenty simulated data sets.
+"""The exact posterior, by tempered sequential Monte Carlo: twice each for Germany and for twenty simulated data sets.
 
 Particles start from the amortized posterior, which is wider than the exact one but knows where it is, and move in the
 coordinates in which it has fitted the data. For one of the runs for Germany they start from the prior, in plain ones.
@@ -31,10 +31,9 @@ from simulators.covid19 import germany
 from simulators.covid19_prior import covid19_prior
 
 NAME = "covid19_regular"
-GERMANY_SEEDS, DATA_SETS, DATA_SEED = (1, 2), 20, 1
-FROM_PRIOR = "germany_seed1"
-KEPT_GERMANY, KEPT = 3_000, 2_000
-DRAWS = 10_000
+RUNS, DATA_SETS, DATA_SEED = (1, 2), 20, 1
+GERMAN, FROM_PRIOR = "germany", ("germany", 1)
+KEPT, DRAWS = 2_000, 10_000
 # A posterior, the folder of one for other processes, or the prior.
 Start = bi.AmortizedPosterior | Path | None
 _QUICK = {"particles": 100, "moves": 3, "most_moves": 3, "final_moves": 3, "ess": 0.05, "xla": False}
@@ -42,32 +41,32 @@ _QUICK = {"particles": 100, "moves": 3, "most_moves": 3, "final_moves": 3, "ess"
 
 def run(study: Study) -> None:
     """Sample what isn't there yet, compare, draw figures."""
-    jobs = [(f"germany_seed{seed}", germany(), seed, KEPT_GERMANY) for seed in GERMANY_SEEDS]
     # In quick mode a model that is there anyway stands in.
     name = "covid19" if study.quick else NAME
     simulations = bi.get(name).sample(DATA_SETS, seed=DATA_SEED)
-    observables = tuple(bi.get(name).observable_shapes)
-    jobs += [
-        (f"simulated_{number:02d}", {key: simulations[key][number] for key in observables}, SEED, KEPT)
-        for number in range(study.size(DATA_SETS, 1))
-    ]
+    data, truths = {GERMAN: germany()}, {}
+    for number in range(study.size(DATA_SETS, 1)):
+        key = f"simulated_{number:02d}"
+        data[key] = {observable: simulations[observable][number] for observable in germany()}
+        truths[key] = {parameter: simulations[parameter][number : number + 1] for parameter in GERMANY}
     folder = study.target / "exact_draws"
     folder.mkdir(exist_ok=True)
     posterior = study.posterior(name)
     start: Start = posterior
     if posterior is not None and study.jobs > 1 and not study.quick:
         start = HERE / FOLDERS[name]
-    missing = [
-        (*job, None if job[0] == FROM_PRIOR else start)
-        for job in jobs
-        if not _is_there(folder / f"{job[0]}.npz", job[1])
+    jobs = [
+        (_file(folder, key, seed), observation, seed, None if (key, seed) == FROM_PRIOR else start)
+        for seed in RUNS
+        for key, observation in data.items()
+        if not _is_there(_file(folder, key, seed), observation)
     ]
-    _sample_all(name, missing, folder, study)
-    truths = {
-        f"simulated_{number:02d}": {key: simulations[key][number : number + 1] for key in GERMANY}
-        for number in range(DATA_SETS)
-    }
-    _compare(study, posterior, {key: data for key, data, *_ in jobs}, truths, folder)
+    _sample_all(name, jobs, study)
+    _compare(study, posterior, data, truths, folder)
+
+
+def _file(folder: Path, key: str, seed: int) -> Path:
+    return folder / f"{key}_seed{seed}.npz"
 
 
 def _is_there(file: Path, data: Arrays) -> bool:
@@ -78,54 +77,44 @@ def _is_there(file: Path, data: Arrays) -> bool:
         return all(np.allclose(arrays[f"data_{name}"], value, rtol=1e-4, atol=1e-4) for name, value in data.items())
 
 
-def germany_draws(study: Study) -> dict[str, np.ndarray] | None:
+def germany_draws(study: Study) -> Arrays | None:
     """Exact draws for Germany of both runs together; None, with a message, where the stage hasn't run."""
-    files = [study.target / "exact_draws" / f"germany_seed{seed}.npz" for seed in GERMANY_SEEDS]
-    if not all(file.is_file() for file in files):
+    folder = study.target / "exact_draws"
+    if not all(_file(folder, GERMAN, seed).is_file() for seed in RUNS):
         print("  no exact draws for Germany yet: run --only exact; columns of the exact posterior are left out")
         return None
-    runs = [_read(file)[0] for file in files]
-    return {name: np.concatenate([draws[name] for draws in runs]) for name in GERMANY}
+    return _pooled([draws for draws, _ in _read(folder, GERMAN)])
 
 
-def _sample_all(name: str, jobs: list[tuple[str, Any, int, int, Start]], folder: Path, study: Study) -> None:
+def _sample_all(name: str, jobs: list[tuple[Path, Arrays, int, Start]], study: Study) -> None:
     settings = _QUICK if study.quick else {}
     if study.jobs == 1:
         for job in jobs:
-            _note(job[0], sample(name, *job, folder, settings))
+            _note(job[0], sample(name, *job, settings))
         return
     # For the workers, which are new processes: TensorFlow doesn't survive a fork.
     os.environ |= {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(study.jobs, context) as pool:
-        futures = {pool.submit(sample, name, *job, folder, settings): job[0] for job in jobs}
+        futures = {pool.submit(sample, name, *job, settings): job[0] for job in jobs}
         for future in as_completed(futures):
             _note(futures[future], future.result())
 
 
-def _note(key: str, seconds: float) -> None:
-    print(f"  {key}: {seconds / 60:.1f} minutes of processor time", flush=True)
+def _note(file: Path, seconds: float) -> None:
+    print(f"  {file.stem}: {seconds / 60:.1f} minutes of processor time", flush=True)
 
 
-def sample(
-    name: str,
-    key: str,
-    data: dict[str, np.ndarray],
-    seed: int,
-    kept: int,
-    start: Start,
-    folder: Path,
-    settings: dict[str, Any],
-) -> float:
+def sample(name: str, file: Path, data: Arrays, seed: int, start: Start, settings: dict[str, Any]) -> float:
     """Draw from one posterior into a file; the seconds of processor time, compilation included where it was needed."""
     if isinstance(start, Path):
         start = _loaded(start)
     processor = time.process_time()
     result = bi.reference.tempered_smc(bi.get(name), data, start=start, seed=seed, progress=False, **settings)
     seconds = time.process_time() - processor
-    draws = result.draws(kept, seed)
+    draws = result.draws(KEPT, seed)
     # Whole or not at all: a file that is there is not drawn again.
-    unfinished = folder / f"{key}.unfinished.npz"
+    unfinished = file.with_suffix(".unfinished.npz")
     np.savez_compressed(
         unfinished,
         **{parameter: values.astype(np.float32) for parameter, values in draws.items()},
@@ -136,7 +125,7 @@ def sample(
         _correlation_left=float(result.correlations[-1]),
         _amortized_start=float(start is not None),
     )
-    unfinished.replace(folder / f"{key}.npz")
+    unfinished.replace(file)
     return seconds
 
 
@@ -146,59 +135,76 @@ def _loaded(folder: Path) -> bi.AmortizedPosterior:
     return bi.load(folder)
 
 
-def _read(file: Path) -> tuple[dict[str, np.ndarray], dict[str, float]]:
-    """Draws, and what is known about the run."""
-    with np.load(file) as arrays:
-        draws = {name: arrays[name] for name in GERMANY}
-        return draws, {name[1:]: float(arrays[name]) for name in arrays.files if name.startswith("_")}
+def _read(folder: Path, key: str) -> list[tuple[dict[str, np.ndarray], dict[str, float]]]:
+    """Draws of each run, and what is known about it."""
+    runs = []
+    for seed in RUNS:
+        with np.load(_file(folder, key, seed)) as arrays:
+            facts = {name[1:]: float(arrays[name]) for name in arrays.files if name.startswith("_")}
+            runs.append(({name: arrays[name] for name in GERMANY}, facts))
+    return runs
+
+
+def _pooled(runs: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """Draws of all runs, in turn, so that any part of them has as many of each."""
+    return {name: np.stack([draws[name] for draws in runs], axis=-1).ravel() for name in GERMANY}
 
 
 def _compare(
     study: Study, posterior: bi.AmortizedPosterior | None, data: dict[str, Any], truths: dict[str, Arrays], folder: Path
 ) -> None:
-    runs = {key: _read(folder / f"{key}.npz") for key in data}
-    rows, by_parameter = [], {}
-    first, second = (runs[f"germany_seed{seed}"][0] for seed in GERMANY_SEEDS)
-    between = by_parameter["between two exact runs for Germany"] = largest_differences(first, second)
-    accuracy = bi.diagnostics.c2st(_matrix(first, study), _matrix(second, study), seed=SEED)
-    chance = _by_chance(*(len(next(iter(side.values()))) for side in (first, second)))
-    row = {"mean_ks": between.mean(), "worst_ks": between.max(), "ks_of_right_draws": chance, "c2st": accuracy}
-    study.write(pd.DataFrame([row]), "exact_runs")
-    if posterior is not None:
-        for key, (exact, facts) in runs.items():
-            draws = posterior.sample(data[key], draws=study.size(DRAWS, 100), seed=SEED)
+    rows, by_parameter, all_facts = [], {}, []
+    for key, observation in data.items():
+        runs = _read(folder, key)
+        exact, facts = _pooled([draws for draws, _ in runs]), pd.DataFrame([facts for _, facts in runs]).mean()
+        all_facts.append(facts)
+        between = by_parameter[f"{key}, exact runs"] = largest_differences(runs[0][0], runs[1][0])
+        row = {"data": key}
+        if posterior is not None:
+            draws = posterior.sample(observation, draws=study.size(DRAWS, 100), seed=SEED)
             differences = by_parameter[key] = largest_differences(draws, exact)
-            sds = {name: values.std() for name, values in exact.items()}
-            shifts = pd.Series({name: (draws[name].mean() - exact[name].mean()) / sds[name] for name in exact})
-            ratios = pd.Series({name: draws[name].std() / sds[name] for name in exact})
-            gap = truth_in_exact = truth_in_ours = None
+            row |= {
+                "mean_ks": differences.mean(),
+                "worst_ks": differences.max(),
+                "worst_parameter": differences.idxmax(),
+                "ks_of_right_draws": _by_chance(*(len(side["alpha"]) for side in (exact, draws))),
+                "c2st": bi.diagnostics.c2st(*(_matrix(side, study) for side in (draws, exact)), seed=SEED),
+                **_moments(draws, exact),
+                "out_of_distribution_p": float(draws.p_value),
+            }
             if key in truths:
-                truth_in_exact, truth_in_ours = (_distance(truths[key], side) for side in (exact, draws))
-                ours = float(np.ravel(posterior.log_prob(truths[key], data[key]))[0])
-                gap = _log_density(posterior.simulator, truths[key], data[key], facts) - ours
-            rows.append(
-                {
-                    "data": key,
-                    "mean_ks": differences.mean(),
-                    "worst_ks": differences.max(),
-                    "worst_parameter": differences.idxmax(),
-                    "ks_of_right_draws": _by_chance(len(next(iter(exact.values()))), study.size(DRAWS, 100)),
-                    "c2st": bi.diagnostics.c2st(*(_matrix(side, study) for side in (draws, exact)), seed=SEED),
-                    "nats_short_at_truth": gap,
-                    "truth_rms_sds_exact": truth_in_exact,
-                    "truth_rms_sds_ours": truth_in_ours,
-                    "mean_shift_sds": shifts.abs().mean(),
-                    "worst_shift_sds": shifts.abs().max(),
-                    "smallest_sd_ratio": ratios.min(),
-                    "largest_sd_ratio": ratios.max(),
-                    "out_of_distribution_p": float(draws.p_value),
-                    **facts,
+                ours = float(np.ravel(posterior.log_prob(truths[key], observation))[0])
+                right = _log_density(posterior.simulator, truths[key], observation, facts)
+                row |= {
+                    "nats_short_at_truth": right - ours,
+                    "truth_rms_sds_exact": _distance(truths[key], exact),
+                    "truth_rms_sds_ours": _distance(truths[key], draws),
                 }
-            )
-        study.write(pd.DataFrame(rows), "exact")
+        row |= {
+            "between_runs": between.mean(),
+            "between_runs_worst": between.max(),
+            "between_right_runs": _by_chance(*(len(side["alpha"]) for side, _ in runs)),
+            "between_runs_c2st": bi.diagnostics.c2st(*(_matrix(side, study) for side, _ in runs), seed=SEED),
+            **facts,
+        }
+        rows.append(row)
+    study.write(pd.DataFrame(rows), "exact")
     table = pd.DataFrame(by_parameter).rename_axis("parameter").reset_index()
     table.to_csv(study.target / "exact_by_parameter.csv", index=False, float_format="%.4g")
-    _amortization(study, posterior, [facts for _, facts in runs.values()])
+    _amortization(study, posterior, all_facts)
+
+
+def _moments(draws: Arrays, exact: Arrays) -> dict[str, float]:
+    """How far means are shifted, in exact standard deviations, and how these differ."""
+    sds = {name: values.std() for name, values in exact.items()}
+    shifts = pd.Series({name: (draws[name].mean() - exact[name].mean()) / sds[name] for name in exact}).abs()
+    ratios = pd.Series({name: draws[name].std() / sds[name] for name in exact})
+    return {
+        "mean_shift_sds": shifts.mean(),
+        "worst_shift_sds": shifts.max(),
+        "smallest_sd_ratio": ratios.min(),
+        "largest_sd_ratio": ratios.max(),
+    }
 
 
 def _distance(truth: Arrays, draws: Arrays) -> float:
@@ -210,7 +216,7 @@ def _distance(truth: Arrays, draws: Arrays) -> float:
     return float(np.sqrt(np.mean(np.square(distances))))
 
 
-def _log_density(simulator: bi.Simulator, truth: Arrays, data: Arrays, facts: dict[str, float]) -> float:
+def _log_density(simulator: bi.Simulator, truth: Arrays, data: Arrays, facts: pd.Series) -> float:
     """Exact log density of the true parameters: likelihood times the prior of what is feasible, over the evidence."""
     prior = covid19_prior(options_of(simulator.name))
     log_prior = sum(float(np.ravel(distribution.log_prob(truth[name]))[0]) for name, distribution in prior.items())
@@ -219,7 +225,7 @@ def _log_density(simulator: bi.Simulator, truth: Arrays, data: Arrays, facts: di
 
 
 def _matrix(draws: Arrays, study: Study) -> np.ndarray:
-    """As many draws as all exact runs kept, (n, parameters)."""
+    """As many draws as an exact run keeps, (n, parameters)."""
     return np.stack([draws[name][: study.size(KEPT, 50)] for name in GERMANY], axis=-1)
 
 
@@ -228,7 +234,7 @@ def _by_chance(first: int, second: int) -> float:
     return float(np.sqrt(np.pi / 2) * np.log(2) * np.sqrt(1 / first + 1 / second))
 
 
-def _amortization(study: Study, posterior: bi.AmortizedPosterior | None, facts: list[dict[str, float]]) -> None:
+def _amortization(study: Study, posterior: bi.AmortizedPosterior | None, facts: list[pd.Series]) -> None:
     """Minutes of processor time against the number of data sets."""
     if posterior is None or "processor_minutes" not in posterior.training:
         return
