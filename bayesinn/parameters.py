@@ -64,16 +64,23 @@ class ParameterSpace:
         self.dimension = sum(self._sizes)
         self.mean = np.zeros(self.dimension, np.float32)
         self.scale = np.ones(self.dimension, np.float32)
-        raw, _ = self.to_vector(self.dequantise(pilot, seeds.tensor_seed(seed, "dequantise")))
-        self._check_finite(np.asarray(raw))
+        raw = self._raw(pilot, seed)
+        self._check_finite(raw)
+        # Of the same draws whatever the seed: a saved posterior brings moments along, but not these.
+        fixed = raw if seed == 0 else self._raw(prior.sample(_PILOT_DRAWS, seeds.tensor_seed(0, "pilot")), 0)
+        self._lowest, self._highest = np.min(fixed, axis=0), np.max(fixed, axis=0)
         self.mean = np.mean(raw, axis=0)
         self.scale = np.maximum(np.std(raw, axis=0), 1e-6)
-        self._lowest, self._highest = np.min(raw, axis=0), np.max(raw, axis=0)
 
     @property
     def reach(self) -> np.ndarray:
         """Twice as far from zero as any of 8,192 prior draws, for each element of the vector (dimension,)."""
         return 2.0 * np.maximum(self._highest - self.mean, self.mean - self._lowest) / self.scale
+
+    def _raw(self, pilot: Values, seed: int) -> np.ndarray:
+        """Vectors (n, dimension) of draws, not yet standardised."""
+        vector, _ = self.to_vector(self.dequantise(pilot, seeds.tensor_seed(seed, "dequantise")))
+        return np.asarray(vector)
 
     def _check_finite(self, raw: np.ndarray) -> None:
         owners = np.repeat(self.names, self._sizes)

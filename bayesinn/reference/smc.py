@@ -16,6 +16,7 @@ from bayesinn import seeds
 from bayesinn.amortizer import AmortizedPosterior
 from bayesinn.errors import InputError
 from bayesinn.flows import Standardise
+from bayesinn.learner import Learner
 from bayesinn.reference.smc_moves import KINDS, Moves, Proposal
 from bayesinn.reference.smc_progress import SMCProgress
 from bayesinn.reference.smc_start import Bridge, principal_axes
@@ -119,7 +120,7 @@ def tempered_smc(
     start : AmortizedPosterior, or dict of name to array (n, *event)
         A trained posterior of these parameters, or draws of any approximate one. Particles start from the Student t law
         with the mean and scale of draws, on unconstrained coordinates, and its density gives way to the posterior's as
-        the exponent rises.
+        the exponent rises. A posterior of another prior will do as long as its draws lie inside this one's support.
     particles : int, even
     moves : int
         Moves of each particle in a round. After each round the sizes of steps are adapted.
@@ -165,8 +166,8 @@ def tempered_smc(
     _check(particles, moves, ess, correlation)
     with SMCProgress(progress) as report:
         observation = observation_tensors(simulator, data)
-        of_start = start if isinstance(start, AmortizedPosterior) else None
-        compiled, bridge, evaluate, move = _compiled(simulator, log_likelihood, xla, start is not None, of_start)
+        learner = start._require_trained().learner if isinstance(start, AmortizedPosterior) else None
+        compiled, bridge, evaluate, move = _compiled(simulator, log_likelihood, xla, start is not None, learner)
         report.note(compiled.note)
         space = compiled.target.space
         prior_seed, move_seed = seeds.split(seeds.tensor_seed(seed, "reference"), 2)
@@ -182,7 +183,7 @@ def tempered_smc(
         log_evidence = 0.0 if simulator.on_nonfinite == "redraw" else float(np.log(finite_share))
         given: Any = observation
         if start is not None:
-            origin = bridge.start_from(start, data, particles)
+            origin = bridge.start_from(start, observation, particles, seed)
             given = observation, origin
             population, share, drawn = first_population(
                 simulator, origin.law.sample, evaluate, particles, prior_seed, given
@@ -238,14 +239,11 @@ def _compiled(
     log_likelihood: LogLikelihood | None,
     xla: bool | Literal["auto"],
     bridged: bool,
-    of_start: AmortizedPosterior | None,
+    learner: Learner | None,
 ) -> tuple[CompiledTarget, Bridge, Callable[..., Any], Callable[..., Any]]:
     """Target, from where it is seen, moves. Kept for further observations: data are arguments of all of them."""
-    space = chart = None
-    if of_start is not None:
-        learner = of_start._require_trained().learner
-        space, chart = learner.parameters, learner.network.flow.chain
-    compiled = compile_target(simulator, log_likelihood, xla, space)
+    compiled = compile_target(simulator, log_likelihood, xla, None if learner is None else learner.parameters)
+    chart = None if learner is None else learner.network.flow.chain
     bridge = Bridge(compiled.target, chart if isinstance(chart, Standardise) else None)
     target = bridge if bridged else compiled.target
     evaluate, move = (

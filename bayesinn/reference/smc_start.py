@@ -83,15 +83,18 @@ class Bridge:
             return vector, tf.zeros_like(vector[:, 0])
         return self._chart.restored(vector, condition)
 
-    def start_from(self, start: Mapping[str, Any] | AmortizedPosterior, data: Mapping[str, Any], count: int) -> Start:
+    def start_from(self, start: Mapping[str, Any] | AmortizedPosterior, data: Tensors, count: int, seed: int) -> Start:
         """The law of draws, which a posterior is asked for, in the coordinates of particles."""
+        space, condition = self.target.space, tf.zeros((1, 0))
         if not isinstance(start, AmortizedPosterior):
-            return Start(StudentT.of(_vectors(start, self.target.space)), tf.zeros((1, 0)))
-        vector = _vectors(start.sample(data, draws=max(count, 2 * self.target.space.dimension + 1)), self.target.space)
-        if self._chart is None:
-            return Start(StudentT.of(vector), tf.zeros((1, 0)))
-        condition = tf.constant(start.summarize(data)[None])
-        return Start(StudentT.of(np.asarray(self._chart.standardised(vector, condition)[0])), condition)
+            return Start(StudentT.of(_vectors(start, space)), condition)
+        observation = {name: value.numpy() for name, value in data.items()}
+        draws = start.sample(observation, draws=max(count, 2 * space.dimension + 1), seed=seed)
+        vector = _vectors(draws, space)
+        if self._chart is not None:
+            condition = tf.constant(start.summarize(observation)[None])
+            vector = np.asarray(self._chart.standardised(vector, condition)[0])
+        return Start(StudentT.of(vector), condition)
 
 
 class Start(NamedTuple):
@@ -113,12 +116,12 @@ def _vectors(start: Mapping[str, Any], space: ParameterSpace) -> np.ndarray:
         For other parameters, draws outside the prior's support, or too few of them.
     """
     names = space.prior.names
-    if set(start) != set(names):
+    if not isinstance(start, Mapping) or set(start) != set(names):
         raise InputError(
             "Draws to start from",
             expected=f"one array for each of {list(names)}",
-            got=f"{sorted(start)}",
-            do="pass draws of one observation, as posterior.sample gives them",
+            got=f"{sorted(start)}" if isinstance(start, Mapping) else f"a {type(start).__name__}",
+            do="pass draws of one observation, as posterior.sample gives them, or a posterior that bi.load gives",
         )
     arrays = {name: np.asarray(start[name]) for name in names}
     shapes = {name: (array.shape[:1], array.shape[1:]) for name, array in arrays.items()}

@@ -88,16 +88,16 @@ def compile_target(
     simulator: Simulator,
     log_likelihood: LogLikelihood | None,
     xla: bool | Literal["auto"],
-    space: ParameterSpace | None = None,
+    like: ParameterSpace | None = None,
 ) -> CompiledTarget:
     """The target of a simulator, with its own likelihood or the given one, compiled by XLA where that works.
 
-    Of vectors of a space, or one of its own.
+    Of vectors that are standardised as those of another space, of the same parameters, if that is given.
 
     Raises
     ------
     InputError
-        Without a likelihood, or with integer parameters.
+        Without a likelihood, with integer parameters, or a space of other parameters.
     """
     function = log_likelihood or simulator.log_likelihood
     if function is None:
@@ -108,7 +108,17 @@ def compile_target(
             do="declare @bi.simulator(log_likelihood=...), pass log_likelihood=, or simulate with bi.diagnose",
         )
     # The seed only decides the moments that standardise the vector.
-    space = space or ParameterSpace(simulator.prior, seed=0)
+    space = ParameterSpace(simulator.prior, seed=0)
+    if like is not None:
+        if like.event_shapes != space.event_shapes:
+            raise InputError(
+                "Posterior to start from",
+                expected=f"one of parameters with the shapes {space.event_shapes}",
+                got=f"{like.event_shapes}",
+                do="train it on this simulator, or pass draws of these parameters",
+            )
+        # Not the prior, which may be another one.
+        space.mean, space.scale = like.mean, like.scale
     if space.discrete:
         raise InputError(
             f"Simulator {simulator.name!r}",

@@ -100,7 +100,9 @@ def improve(
         vector, _, log_density = _repeated(one_step, (vector, residuals, vector[:, 0]), 1 + reuses)
         return vector, log_density
 
-    vector = origin = begin(values, origin)
+    begun = begin(values, origin)
+    usable = tf.reduce_all(tf.math.is_finite(begun) & (tf.abs(begun) <= model.space.reach), axis=-1)
+    vector = origin = tf.where(usable[:, None], begun, origin)
     vector, log_density = _repeated(one_round, (vector, vector[:, 0]), rounds)
     # The last derivatives are for the covariance.
     root, residuals, known, directions = derivatives(vector)

@@ -59,7 +59,7 @@ def run(study: Study) -> None:
         (_file(folder, key, seed), observation, seed, None if (key, seed) == FROM_PRIOR else start)
         for seed in RUNS
         for key, observation in data.items()
-        if not _is_there(_file(folder, key, seed), observation)
+        if not _is_there(_file(folder, key, seed), observation, start is not None and (key, seed) != FROM_PRIOR)
     ]
     _sample_all(name, jobs, study)
     _compare(study, posterior, data, truths, folder)
@@ -69,12 +69,13 @@ def _file(folder: Path, key: str, seed: int) -> Path:
     return folder / f"{key}_seed{seed}.npz"
 
 
-def _is_there(file: Path, data: Arrays) -> bool:
-    """Whether there are draws for these data; those of other data are no use. Simulated counts differ by rounding."""
+def _is_there(file: Path, data: Arrays, amortized_start: bool) -> bool:
+    """Whether there are draws for these data, from this start. Simulated counts differ by rounding."""
     if not file.is_file():
         return False
     with np.load(file) as arrays:
-        return all(np.allclose(arrays[f"data_{name}"], value, rtol=1e-4, atol=1e-4) for name, value in data.items())
+        same = [np.allclose(arrays[f"data_{name}"], value, rtol=1e-4, atol=1e-4) for name, value in data.items()]
+        return all(same) and len(arrays["alpha"]) == KEPT and bool(arrays["_amortized_start"]) == amortized_start
 
 
 def germany_draws(study: Study) -> Arrays | None:

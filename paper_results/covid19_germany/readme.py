@@ -96,6 +96,8 @@ def _exact(target: Path) -> str:
     if not (target / "exact.csv").is_file():
         return _MISSING
     table = pd.read_csv(target / "exact.csv")
+    if not {"mean_ks", "between_runs"} <= set(table):
+        return _MISSING
     real = table["data"].str.startswith("germany")
     parts = {"Germany": table[real], f"{(~real).sum()} simulated data sets": table[~real]}
     rows = []
