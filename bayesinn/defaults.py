@@ -79,7 +79,7 @@ def check_estimate(networks: Mapping[str, Summary], flow: Flow) -> None:
     """Refuse an estimate of the parameters that isn't used, and the use of one that isn't there."""
     estimates = [key for key, network in networks.items() if isinstance(network, Scoring)]
     used = isinstance(flow.chain, flows.Standardise)
-    if len(estimates) != used:
+    if len(estimates) != int(used):
         raise InputError(
             "Arguments 'summary' and 'flow'",
             expected="one Scoring among the summaries and a flow of Standardise, or neither",

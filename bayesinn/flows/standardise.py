@@ -59,10 +59,10 @@ class Standardise(Bijection):
         Parameters
         ----------
         straighten : callable
-            Of vectors (n, d) and what the inner bijection sees (n, c), which begins with locations (n, d), to
-            differences (n, d), and the log determinant (n,).
+            Of vectors (n, d) and what the inner bijection sees (n, c), or (1, c) for all, which begins with locations,
+            to differences (n, d), and the log determinant (n,).
         bend : callable
-            Of differences and the same, or one row (1, c) for all, to vectors, and the log determinant.
+            Of differences and the same to vectors, and the log determinant.
         """
         self._straighten, self._bend = straighten, bend
 

@@ -111,6 +111,10 @@ class Prior:
         """Names such that each comes after those it depends on."""
         return self._order
 
+    def needs(self, name: str) -> tuple[str, ...]:
+        """Names of the variables that this one's distribution depends on."""
+        return self._needs[name]
+
     def _dependency_order(self) -> tuple[str, ...]:
         order: list[str] = []
         while len(order) < len(self.names):

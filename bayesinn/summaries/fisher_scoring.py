@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from bayesinn.summaries.working_model import WorkingModel, around, differences
+from bayesinn.summaries.straightening import Straightening
+from bayesinn.summaries.working_model import around, differences
 
 # Added to the diagonal of the information matrix, in turn.
 _DAMPINGS = np.array((0.0, 3.0, 30.0, 300.0, 3000.0))
@@ -50,13 +51,13 @@ class Fit(NamedTuple):
 
 
 def improve(
-    model: WorkingModel, values: tf.Tensor, origin: tf.Tensor, *, rounds: int, reuses: int = 0, xla: bool = False
+    model: Straightening, values: tf.Tensor, origin: tf.Tensor, *, rounds: int, reuses: int = 0, xla: bool = False
 ) -> Fit:
     """Steps towards what fits to data; none, and knowledge of the prior alone, where nothing does.
 
     Parameters
     ----------
-    model : WorkingModel
+    model : Straightening
     values : tensor (n, k)
     origin : tensor (n, d)
         Vectors to start from, of the space.
@@ -130,7 +131,7 @@ def improve(
     )
 
 
-def _begin(model: WorkingModel, values: tf.Tensor, origin: tf.Tensor) -> tf.Tensor:
+def _begin(model: Straightening, values: tf.Tensor, origin: tf.Tensor) -> tf.Tensor:
     parameters = model.begin(values, model.space.from_vector(origin))
     return model.settled(values, model.vector_of(parameters))[0]
 

@@ -6,19 +6,24 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from bayesinn.errors import InputError
 from bayesinn.flows.standardise import from_root
 from bayesinn.summaries.fisher_scoring import Fit, improve
+from bayesinn.summaries.straightening import Straightening
 from bayesinn.summaries.summary import Summary
-from bayesinn.summaries.working_model import WorkingModel, near
+from bayesinn.summaries.working_model import near
 
 if TYPE_CHECKING:
     from bayesinn.parameters import ParameterSpace
 
+# Of angles; and an element of a vector so far out that it stands for such an end.
+_ENDS, _FAR = np.array([-np.pi, np.pi]), 30.0
 
-class Scoring(WorkingModel, Summary):
+
+class Scoring(Straightening, Summary):
     """A first estimate by a network, improved by Fisher scoring on a working model of the data.
 
     Where data say much, a posterior is far narrower than its prior. A network alone is slow to learn where it is: its
@@ -38,8 +43,9 @@ class Scoring(WorkingModel, Summary):
     flow sees, and a flow is trained to be calibrated whatever it sees; only its sharpness suffers. Given parameters,
     data are taken to be independent and Student-t. Context is not seen.
 
-    The summary begins with the first estimate, a root of the covariance about the improved one, and that one.
-    :class:`bayesinn.flows.Standardise` reads these three and trains the first; it has to hold all of the flow. So the
+    The summary begins with the first estimate, a root of the covariance about the improved one, that one, and how well
+    the data tell each of its elements.
+    :class:`bayesinn.flows.Standardise` reads these and trains the first; it has to hold all of the flow. So the
     flow sees a posterior that is a standard normal distribution, as far as the working model knows. The network adds
     to the variances where that is too sure of itself.
 
@@ -110,11 +116,11 @@ class Scoring(WorkingModel, Summary):
         super().__init__()
         # The data in half precision would not do for the working model; the networks cast them by themselves.
         self.autocast = False
-        if rounds < 1 or not degrees_of_freedom > 0.0:
+        if rounds < 1 or min(reuses, further) < 0 or not degrees_of_freedom > 0.0:
             raise InputError(
                 type(self).__name__,
-                expected="one round or more, and degrees of freedom above 0",
-                got=f"rounds={rounds!r}, degrees_of_freedom={degrees_of_freedom!r}",
+                expected="one round or more, no negative numbers, and degrees of freedom above 0",
+                got=f"{rounds=}, {reuses=}, {further=}, {degrees_of_freedom=}",
                 do="start from rounds=1, and degrees_of_freedom=1e6 for normal noise",
             )
         self.first = first
@@ -128,20 +134,42 @@ class Scoring(WorkingModel, Summary):
         self.xla = xla
 
     def bind(self, parameters: ParameterSpace) -> None:
-        unknown = sorted(set(self.rounded) - set(parameters.names))
+        compensating = {name for names in self.compensating for name in names}
+        unknown = sorted({*self.rounded, *self.periodic, *compensating} - set(parameters.names))
         if unknown or parameters.discrete:
             raise InputError(
                 type(self).__name__,
-                expected="continuous parameters, among them those that are rounded",
+                expected="continuous parameters, among them those that are rounded, periodic or compensating",
                 got=f"integers {list(parameters.discrete)}, unknown names {unknown}",
                 do="give integers continuous priors, round within the simulator, and name them in 'rounded'",
             )
+        self._check_priors(parameters, compensating)
         self.first.bind(parameters)
         # Past Keras' attribute tracking.
         self.__dict__["space"] = parameters
         layers = [keras.layers.Dense(count, activation=self.activation) for count in self.hidden]
         self.head = keras.layers.Dense(parameters.dimension)
         self.network = keras.Sequential([*layers, keras.layers.Dense(parameters.dimension + self.units)])
+
+    def _check_priors(self, parameters: ParameterSpace, compensating: set[str]) -> None:
+        """Ends of angles, and nothing whose prior depends on what makes up for it: straightening had no inverse."""
+        ends = parameters.from_vector(tf.constant([[-_FAR], [_FAR]]) * tf.ones((2, parameters.dimension)))
+        wrong = [name for name in self.periodic if ends[name].shape != (2,) or np.any(np.abs(ends[name] - _ENDS) > 0.1)]
+        if wrong:
+            raise InputError(
+                f"{type(self).__name__}.periodic",
+                expected="numbers between -pi and pi",
+                got=f"other priors of {wrong}",
+                do="give them VonMises(0, 0.01) or Uniform(-pi, pi) as a prior, and shift them in the simulator",
+            )
+        dependent = sorted(name for name in parameters.names if compensating & set(parameters.prior.needs(name)))
+        if dependent:
+            raise InputError(
+                f"{type(self).__name__}.compensating",
+                expected="parameters on which no prior depends",
+                got=f"some on which those of {dependent} do",
+                do="let others compensate, or make these priors independent",
+            )
 
     def build(self, x_shape: Sequence[int]) -> None:
         """Check what is predicted; the networks make their weights when they are first called."""

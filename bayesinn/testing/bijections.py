@@ -120,13 +120,14 @@ class _Case:
         x, _ = self.bijection.inverse(self.x, self.condition)
         again, _ = self.bijection.forward(x, self.condition)
         demand_equal(again, self.x, self.tolerance, f"{self.name}: forward(inverse(z)) isn't z.")
-        if self.condition is None:
-            return
+        condition = tf.zeros((len(self.x), 0)) if self.condition is None else self.condition
         for rows in (1, len(self.x)):
             some = tf.stack([self.x[:rows], 0.5 * self.x[:rows]], axis=1)
-            draws = self.bijection.inverse_of_draws(some, self.condition[:rows])
-            first, _ = self.bijection.inverse(some[:, 0], self.condition[:rows])
-            demand_equal(draws[:, 0], first, self.tolerance, f"{self.name}: inverse_of_draws isn't inverse.")
+            draws = self.bijection.inverse_of_draws(some, condition[:rows])
+            repeated = None if self.condition is None else tf.repeat(condition[:rows], 2, axis=0)
+            each, _ = self.bijection.inverse(tf.reshape(some, (-1, some.shape[-1])), repeated)
+            law = f"{self.name}: inverse_of_draws isn't inverse."
+            demand_equal(tf.reshape(draws, each.shape), each, self.tolerance, law)
 
     def check_log_det(self) -> None:
         for direction in (self.bijection.forward, self.bijection.inverse):

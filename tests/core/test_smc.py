@@ -109,10 +109,10 @@ def test_unequal_modes_keep_their_shares() -> None:
     assert posterior.log_evidence == pytest.approx(-np.log(400.0), abs=0.16)
 
 
-def banana_law() -> tuple[Callable[..., Any], float]:
-    """Distribution function of x given y = 2, and log evidence, on a grid."""
+def banana_law(sd: float = 2.0) -> tuple[Callable[..., Any], float]:
+    """Distribution function of x given y = 2, and log evidence, on a grid; y0 has the standard deviation ``sd``."""
     grid = np.linspace(-8.0, 8.0, 8_001)
-    density = stats.norm.pdf(grid, 0.0, 2.0) * stats.norm.pdf(2.0, grid**2, np.sqrt(4.0 + 0.01))
+    density = stats.norm.pdf(grid, 0.0, 2.0) * stats.norm.pdf(2.0, grid**2, np.sqrt(sd**2 + 0.01))
     total = density.sum() * 0.002
     return lambda x: np.interp(x, grid, np.cumsum(density) * 0.002 / total), np.log(total)
 
@@ -170,6 +170,26 @@ def test_start_from_an_amortized_posterior(straightens: bool) -> None:
     assert exact.log_evidence == pytest.approx(log_evidence, abs=0.1)
     # Measured 0.70 in each, and 0.13 on the curved ridge.
     assert (exact.acceptance["autoregressive"][-1] > 0.4) == straightens
+
+
+def test_start_from_a_posterior_of_another_prior() -> None:
+    """The answer has the simulator's own prior, here the wider one."""
+    posterior = amortized({})
+    simulator = toy({"x": tfd.Normal(0.0, 2.0), "y0": tfd.Normal(0.0, 4.0)}, banana_likelihood)
+    exact = short(simulator, {"y": np.array([2.0])}, start=posterior, final_moves=240)
+    distribution, log_evidence = banana_law(4.0)
+    assert stats.ks_1samp(exact.parameters["x"], distribution).statistic < 0.045
+    assert exact.log_evidence == pytest.approx(log_evidence, abs=0.1)
+
+
+def test_a_posterior_that_is_no_start() -> None:
+    posterior = amortized({})
+    with pytest.raises(InputError, match=r"expected: one of parameters with the shapes .*'x1'"):
+        short(bi.get("linear"), {"y": 2.5}, start=posterior, log_likelihood=linear_likelihood)
+    with pytest.raises(InputError, match="fit"):
+        short(posterior.simulator, {"y": 2.5}, start=bi.AmortizedPosterior(posterior.simulator))
+    with pytest.raises(InputError, match=r"(?s)a str.*bi\.load"):
+        short(posterior.simulator, {"y": 2.5}, start="runs/banana/posterior")
 
 
 @pytest.mark.parametrize("elsewhere", [False, True])

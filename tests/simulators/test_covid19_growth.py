@@ -116,3 +116,13 @@ def test_compensation_keeps_the_expected_counts() -> None:
     compensated = np.abs(counts(bent) - counts(fitted)).mean(axis=1)
     # 0.24, 0.25, 0.22 for seeds 1, 2, 3.
     assert np.median(compensated / left_alone) < 0.35
+
+
+@pytest.mark.parametrize("size", [1e2, 1e8])
+def test_offsets_that_overflow_are_bent_to_numbers(size: float) -> None:
+    summary, space = bound_summary()
+    fitted = vectors(space, 500)
+    offset = size * tf.random.stateless_normal(fitted.shape, (1, 2))
+    bent, log_det = summary.bend(offset, estimates(summary, fitted))
+    assert np.isfinite(bent).all()
+    assert np.isfinite(log_det).all()

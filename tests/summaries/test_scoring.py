@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -100,6 +101,14 @@ class Misnamed(Linear):
 class Overflows(Linear):
     def mean(self, parameters: Mapping[str, tf.Tensor]) -> tf.Tensor:
         return super().mean(parameters) * np.inf
+
+
+class SettlesNowhere(Overflows):
+    """Not a number, or far away."""
+
+    def settle(self, values: tf.Tensor, mean: tf.Tensor, parameters: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        level = tf.where(values[:, 0] > 0.0, mean[:, 0] / mean[:, 1], 1e6)
+        return {**parameters, "level": level}
 
 
 def summarise(kind: type[Scoring], x: np.ndarray, **options: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -244,8 +253,9 @@ def test_the_posterior_of_an_angle_is_not_split() -> None:
         assert np.ptp((log_det + log_det_vector)[np.abs(offset[:, 0]) < 0.05]) < 0.02
 
 
-def test_predictions_that_overflow_leave_the_first_estimate() -> None:
-    start, location, sd = summarise(Overflows, 0.3 * data())
+@pytest.mark.parametrize("kind", [Overflows, SettlesNowhere])
+def test_predictions_that_overflow_leave_the_first_estimate(kind: type[Scoring]) -> None:
+    start, location, sd = summarise(kind, 0.3 * data())
     assert np.allclose(start, location, atol=1e-6)
     assert np.all(sd == 1.0)
 
@@ -283,6 +293,25 @@ def test_parameters_must_be_known() -> None:
         Linear(MLP(8)).bind(ParameterSpace(Prior({"k": tfd.Poisson(4.0)}), seed=1))
 
 
+@pytest.mark.parametrize(
+    ("kind", "prior", "message"),
+    [
+        (Circle, {"angel": tfd.Normal(0.0, 1.0)}, r"unknown names \['angle'\]"),
+        (Circle, {"angle": tfd.Uniform(0.0, 6.28)}, r"other priors of \['angle'\]"),
+        (Circle, {"angle": tfd.Uniform([-3.1416, -3.1416], [3.1416, 3.1416])}, r"other priors of \['angle'\]"),
+        (Ridge, {"slope": tfd.Normal(0.0, 1.0)}, r"unknown names \['level'\]"),
+        (
+            Ridge,
+            {"level": tfd.Normal(0.0, 1.0), "slope": lambda level: tfd.Uniform(level, 9.0)},
+            r"those of \['slope'\]",
+        ),
+    ],
+)
+def test_priors_that_cant_be_straightened(kind: type[Scoring], prior: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        kind(MLP(8)).bind(ParameterSpace(Prior(prior), seed=1))
+
+
 def test_predictions_must_be_as_many_as_data() -> None:
     with pytest.raises(InputError, match=r"shapes \(1, 12\) and \(1, 1\)"):
         summarise(OneScale, data())
@@ -290,7 +319,7 @@ def test_predictions_must_be_as_many_as_data() -> None:
         summarise(Linear, data()[:, :5])
 
 
-@pytest.mark.parametrize("wrong", [{"rounds": 0}, {"degrees_of_freedom": 0.0}])
+@pytest.mark.parametrize("wrong", [{"rounds": 0}, {"degrees_of_freedom": 0.0}, {"reuses": -1}, {"further": -1}])
 def test_wrong_options(wrong: dict[str, float]) -> None:
     with pytest.raises(InputError, match="one round or more"):
         Linear(MLP(8), **wrong)
