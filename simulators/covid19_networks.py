@@ -17,8 +17,8 @@ def lean_networks(options: Covid19Options, rounds: int = 5) -> tuple[dict[str, S
 
     Days are always the same, so that a perceptron may give each its own weights; where their number varies, a Conv +
     LSTM strides over the series by weeks. Where neither the population nor the number of days varies, what the trunk
-    gives is a first estimate only: from there the model is fitted. Parameters meet the splines before they are mixed: a
-    weekly phase, which is an angle, is often split between both ends of its range.
+    gives is a first estimate only: from there the model is fitted. Parameters meet the splines before they are mixed:
+    without a fit, a weekly phase, which is an angle, is often split between both ends of its range.
 
     Parameters
     ----------
