@@ -105,6 +105,7 @@ def _exact(target: Path) -> str:
         rows.append(
             {
                 "data": label,
+                "drawn twice": part["between_runs"].notna().sum(),
                 "between exact runs": part["between_runs"].mean(),
                 "of right runs": part["between_right_runs"].mean(),
                 "mean KS": part["mean_ks"].mean(),
