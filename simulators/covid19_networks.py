@@ -25,7 +25,7 @@ def lean_networks(options: Covid19Options, rounds: int = 5) -> tuple[dict[str, S
     options : Covid19Options
         Of the simulator.
     rounds : int
-        Of the fit, each of four steps; twice as many outside of training. 0 for no fit.
+        Of the fit, each of four steps; 0 for none of it.
 
     Returns
     -------
@@ -44,7 +44,7 @@ def lean_networks(options: Covid19Options, rounds: int = 5) -> tuple[dict[str, S
         trunk = ConvLSTM(units=96, filters=(128,), kernel_size=7, stride=7, lstm_units=128)
     elif rounds and options.noise and not isinstance(options.population, tuple):
         regular = dataclasses.replace(options, regular_noise=True)
-        trunk = Covid19Scoring(counts, regular, rounds=rounds, reuses=3, further=rounds)
+        trunk = Covid19Scoring(counts, regular, rounds=rounds, reuses=3)
         return {", ".join(options.series): trunk}, Flow(Standardise(Chain(chain)))
     return {", ".join(options.series): trunk}, Flow(Chain(chain))
 

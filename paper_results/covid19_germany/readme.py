@@ -71,8 +71,6 @@ def _training(target: Path) -> str:
             histories[name] = pd.read_csv(file)
     if not histories:
         return _MISSING
-    file = target / "held_out.csv"
-    saved = pd.read_csv(file, index_col="simulator") if file.is_file() else pd.DataFrame()
     rows = []
     for name, history in histories.items():
         last = history.iloc[-1]
@@ -85,7 +83,6 @@ def _training(target: Path) -> str:
                 "of processor time": f"{last['processor_minutes']:.1f}",
                 "held-out NLL before": f"{history['held_out_nll'].iloc[0]:.2f}",
                 "after": f"{last['held_out_nll']:.3f} ± {last['standard_error']:.3f}",
-                "as saved": " ± ".join(f"{value:.3f}" for value in saved.loc[name]) if name in saved.index else "",
             }
         )
     return _markdown(pd.DataFrame(rows))

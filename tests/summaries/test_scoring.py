@@ -268,18 +268,6 @@ def test_compiled_for_training_or_not() -> None:
     assert np.allclose(summary(tf.constant(data()), training=True), plain, atol=1e-3)
 
 
-def test_further_rounds_outside_of_training() -> None:
-    x, origin = tf.constant(data(5)), tf.zeros((5, 2))
-    fits = {}
-    for rounds, further in ((2, 0), (2, 4), (6, 0)):
-        summary = Bent(MLP(8, hidden=(8,)), rounds=rounds, further=further, xla=False)
-        summary.bind(SPACE)
-        fits[rounds, further] = [summary.improve(x, origin, training).location.numpy() for training in (True, False)]
-    assert np.array_equal(fits[2, 4][0], fits[2, 0][0])
-    assert np.array_equal(fits[2, 4][1], fits[6, 0][1])
-    assert np.abs(fits[6, 0][1] - fits[2, 0][1]).max() > 0.01
-
-
 def test_contract() -> None:
     check_summary(lambda: Bent(MLP(4, hidden=(8,)), units=3, hidden=(8,)), (12,), masks=False, parameters=SPACE)
 
@@ -319,7 +307,7 @@ def test_predictions_must_be_as_many_as_data() -> None:
         summarise(Linear, data()[:, :5])
 
 
-@pytest.mark.parametrize("wrong", [{"rounds": 0}, {"degrees_of_freedom": 0.0}, {"reuses": -1}, {"further": -1}])
+@pytest.mark.parametrize("wrong", [{"rounds": 0}, {"degrees_of_freedom": 0.0}, {"reuses": -1}])
 def test_wrong_options(wrong: dict[str, float]) -> None:
     with pytest.raises(InputError, match="one round or more"):
         Linear(MLP(8), **wrong)
