@@ -34,7 +34,7 @@ from simulators.covid19_prior import covid19_prior
 NAME = "covid19_regular"
 RUNS, DATA_SETS, DATA_SEED = (1, 2), 20, 1
 GERMAN, FROM_PRIOR = "germany", ("germany", 1)
-KEPT, DRAWS, MOST_LEFT = 2_000, 10_000, 0.3
+KEPT, DRAWS, MOST_LEFT = 2_000, 10_000, 0.5
 # A posterior, the folder of one for other processes, or the prior.
 Start = bi.AmortizedPosterior | Path | None
 _QUICK = {"particles": 100, "moves": 3, "most_moves": 3, "final_moves": 3, "ess": 0.05, "xla": False}

@@ -106,7 +106,7 @@ def _exact(target: Path) -> str:
                 "between exact runs": part["between_runs"].mean(),
                 "of right runs": part["between_right_runs"].mean(),
                 "mean KS": part["mean_ks"].mean(),
-                "KS of right draws": part["ks_of_right_draws"].mean(),
+                "of right draws": part["ks_of_right_draws"].mean(),
                 "worst KS": part["worst_ks"].max(),
                 "of": part.loc[part["worst_ks"].idxmax(), "worst_parameter"],
                 "C2ST": part["c2st"].mean(),
