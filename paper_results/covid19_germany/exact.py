@@ -34,7 +34,7 @@ from simulators.covid19_prior import covid19_prior
 NAME = "covid19_regular"
 RUNS, DATA_SETS, DATA_SEED = (1, 2), 20, 1
 GERMAN, FROM_PRIOR = "germany", ("germany", 1)
-KEPT, DRAWS, MOST_LEFT = 2_000, 10_000, 0.5
+KEPT, SEEN, DRAWS, MOST_LEFT = 2_000, 1_000, 10_000, 0.5
 # A posterior, the folder of one for other processes, or the prior.
 Start = bi.AmortizedPosterior | Path | None
 _QUICK = {"particles": 100, "moves": 3, "most_moves": 3, "final_moves": 3, "ess": 0.05, "xla": False}
@@ -226,8 +226,8 @@ def _log_density(simulator: bi.Simulator, truth: Arrays, data: Arrays, facts: pd
 
 
 def _matrix(draws: Arrays, study: Study) -> np.ndarray:
-    """As many draws as an exact run keeps, (n, parameters)."""
-    return np.stack([draws[name][: study.size(KEPT, 50)] for name in GERMANY], axis=-1)
+    """As many draws as a classifier sees in a few seconds, (n, parameters)."""
+    return np.stack([draws[name][: study.size(SEEN, 50)] for name in GERMANY], axis=-1)
 
 
 def _by_chance(first: int, second: int) -> float:
