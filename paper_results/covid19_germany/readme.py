@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -128,7 +129,9 @@ def _root_mean_square(values: pd.Series) -> float:
 
 def _markdown(table: pd.DataFrame, digits: int = 3) -> str:
     def cell(value: object) -> str:
-        return f"{value:.{digits}g}" if isinstance(value, float) else str(value)
+        if isinstance(value, float):
+            return "" if math.isnan(value) else f"{value:.{digits}g}"
+        return str(value)
 
     lines = ["| " + " | ".join(table.columns) + " |", "|" + "---|" * len(table.columns)]
     lines += ["| " + " | ".join(cell(value) for value in row) + " |" for row in table.itertuples(index=False)]
