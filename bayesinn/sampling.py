@@ -127,8 +127,7 @@ class Sampler:
     def _sample_graph(self, condition: tf.Tensor, draws: tf.Tensor, seed: tf.Tensor) -> dict[str, tf.Tensor]:
         vectors = self._learner.network.flow.sample(draws, condition, seed=seed)
         space = self._learner.parameters
-        # One in ten or a hundred thousand may explode where the scales of many couplings multiply, and would make any
-        # mean or standard deviation useless.
+        # Single ones may explode, and would make any mean or standard deviation useless.
         vectors = tf.clip_by_value(tf.reshape(vectors, (-1, space.dimension)), -space.reach, space.reach)
         values = space.from_vector(vectors)
         leading = (tf.shape(condition)[0], draws)

@@ -43,8 +43,7 @@ def lean_networks(options: Covid19Options, rounds: int = 5) -> tuple[dict[str, S
     elif isinstance(options.days, tuple):
         trunk = ConvLSTM(units=96, filters=(128,), kernel_size=7, stride=7, lstm_units=128)
     elif rounds and options.noise and not isinstance(options.population, tuple):
-        regular = dataclasses.replace(options, regular_noise=True)
-        trunk = Covid19Scoring(counts, regular, rounds=rounds, reuses=3)
+        trunk = Covid19Scoring(counts, dataclasses.replace(options, regular_noise=True), rounds=rounds, reuses=3)
         return {", ".join(options.series): trunk}, Flow(Standardise(Chain(chain)))
     return {", ".join(options.series): trunk}, Flow(Chain(chain))
 
