@@ -240,8 +240,8 @@ class AmortizedPosterior:
         Draws
             Dict of parameter to array (n_obs, draws, *event), or (draws, *event) for one observation without batch
             axis, all inside the prior's support; with ``p_value``, ``unusual`` and ``out_of_distribution`` for each
-            observation. Those that lie too far out are put back, in each unconstrained element, to twice as far from the
-            centre as any of 8,192 prior draws; :meth:`log_prob` knows nothing of that.
+            observation. Draws that lie too far out are put back, in each unconstrained element, to twice as far from
+            the centre as any of 8,192 prior draws; :meth:`log_prob` knows nothing of that.
         """
         trained = self._require_trained()
         if isinstance(draws, bool) or not isinstance(draws, int | np.integer) or draws < 1:

@@ -178,6 +178,7 @@ def test_start_from_a_posterior_of_another_prior() -> None:
     simulator = toy({"x": tfd.Normal(0.0, 2.0), "y0": tfd.Normal(0.0, 4.0)}, banana_likelihood)
     exact = short(simulator, {"y": np.array([2.0])}, start=posterior, final_moves=240)
     distribution, log_evidence = banana_law(4.0)
+    # Measured up to 0.023 and 0.044 over three seeds; with the posterior's prior, the evidence is off by 0.44.
     assert stats.ks_1samp(exact.parameters["x"], distribution).statistic < 0.045
     assert exact.log_evidence == pytest.approx(log_evidence, abs=0.1)
 
