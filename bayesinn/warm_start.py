@@ -59,7 +59,7 @@ def later_seed(seed: int, start: AmortizedPosterior) -> int:
 
 
 def _layout(posterior: AmortizedPosterior) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What decides the shapes of all weights."""
+    """The networks as they were made, and the shapes of what goes in and comes out."""
     simulator = posterior.simulator
     shapes = {kind: list(shapes.items()) for kind, shapes in simulator.shapes.items()}
     return posterior.network_configuration(), {**shapes, "lengths": dict(simulator.lengths)}

@@ -12,7 +12,7 @@ from simulators.covid19_options import Covid19Options
 from simulators.covid19_scoring import Covid19Scoring
 
 
-def lean_networks(options: Covid19Options, rounds: int = 5) -> tuple[dict[str, Summary], Flow]:
+def lean_networks(options: Covid19Options, fits: bool = True) -> tuple[dict[str, Summary], Flow]:
     """One trunk for all series, a spline coupling for the shapes of single parameters, seven affine ones.
 
     Days are always the same, so that a perceptron may give each its own weights; where their number varies, a Conv +
@@ -24,8 +24,9 @@ def lean_networks(options: Covid19Options, rounds: int = 5) -> tuple[dict[str, S
     ----------
     options : Covid19Options
         Of the simulator.
-    rounds : int
-        Of the fit, each of four steps; 0 for none of it.
+    fits : bool
+        Whether the model is fitted, where it can be: in three rounds of five steps, and up to 16 more where that still
+        helps.
 
     Returns
     -------
@@ -42,8 +43,9 @@ def lean_networks(options: Covid19Options, rounds: int = 5) -> tuple[dict[str, S
         trunk = MLP(units=128, hidden=(512, 512))
     elif isinstance(options.days, tuple):
         trunk = ConvLSTM(units=96, filters=(128,), kernel_size=7, stride=7, lstm_units=128)
-    elif rounds and options.noise and not isinstance(options.population, tuple):
-        trunk = Covid19Scoring(counts, dataclasses.replace(options, regular_noise=True), rounds=rounds, reuses=3)
+    elif fits and options.noise and not isinstance(options.population, tuple):
+        regular = dataclasses.replace(options, regular_noise=True)
+        trunk = Covid19Scoring(counts, regular, rounds=3, reuses=4, further=16)
         return {", ".join(options.series): trunk}, Flow(Standardise(Chain(chain)))
     return {", ".join(options.series): trunk}, Flow(Chain(chain))
 
@@ -67,4 +69,4 @@ def recommended(options: Covid19Options) -> bi.Recommended:
     """The lean networks, with the training that was found to suit them."""
     summary, flow = lean_networks(options)
     fits = any(isinstance(network, Scoring) for network in summary.values())
-    return bi.Recommended(summary, flow, steps=6_500 if fits else 45_000, batch_size=256, learning_rate=2e-3)
+    return bi.Recommended(summary, flow, steps=4_500 if fits else 45_000, batch_size=256, learning_rate=2e-3)

@@ -41,7 +41,7 @@ class Covid19Scoring(Scoring):
         That gives the first estimate.
     options : Covid19Options
         Of the simulator, but with ``regular_noise=True``.
-    units, hidden, rounds, reuses
+    units, hidden, rounds, reuses, further
         As for :class:`bayesinn.summaries.Scoring`.
 
     Examples
@@ -63,8 +63,9 @@ class Covid19Scoring(Scoring):
         hidden: Sequence[int] = (384,),
         rounds: int = 1,
         reuses: int = 0,
+        further: int = 0,
     ) -> None:
-        super().__init__(first, units, hidden, rounds, reuses)
+        super().__init__(first, units, hidden, rounds, reuses, further)
         fixed = not isinstance(options.days, tuple) and not isinstance(options.population, tuple)
         if not (options.noise and options.regular_noise and fixed):
             raise InputError(

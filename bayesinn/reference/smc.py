@@ -109,7 +109,7 @@ def tempered_smc(
 
     Short runs look converged and are not: run two seeds and compare their marginals. If they differ, raise
     ``final_moves`` and ``most_moves`` first, then ``particles``. A model of 34 parameters with
-    curved ridges takes about five minutes on one core; with half as many moves, marginals of two runs were still up to
+    curved ridges takes two to four minutes on one core; with half as many moves, marginals of two runs were still up to
     0.13 apart (Kolmogorov-Smirnov). Further observations of the same simulator need no compilation, if
     ``log_likelihood`` is the same function.
 
@@ -163,7 +163,7 @@ def tempered_smc(
     >>> bool(abs(posterior.parameters["mean"].mean() - 0.8) < 0.05)
     True
     """
-    _check(particles, moves, ess, correlation)
+    _check(particles, moves, final_moves, ess, correlation)
     with SMCProgress(progress) as report:
         observation = observation_tensors(simulator, data)
         learner = start._require_trained().learner if isinstance(start, AmortizedPosterior) else None
@@ -285,10 +285,11 @@ def _mean_correlation(start: np.ndarray, now: np.ndarray) -> float:
     return float(np.mean(np.sum(first * second, axis=0) / np.maximum(scale, 1e-30)))
 
 
-def _check(particles: int, moves: int, ess: float, correlation: float) -> None:
+def _check(particles: int, moves: int, final_moves: int, ess: float, correlation: float) -> None:
     for name, value, fits, expected in (
         ("particles", particles, particles >= 100 and particles % 2 == 0, "an even number, 100 or more"),
         ("moves", moves, moves >= len(KINDS), f"{len(KINDS)} or more, one of each kind"),
+        ("final_moves", final_moves, final_moves >= 1, "1 or more"),
         ("ess", ess, 0.0 < ess < 1.0, "a share between 0 and 1"),
         ("correlation", correlation, 0.0 < correlation < 1.0, "a number between 0 and 1"),
     ):

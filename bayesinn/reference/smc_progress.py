@@ -51,6 +51,8 @@ class SMCProgress:
         elif self._shown and time.monotonic() - self._last_line >= _SECONDS_BETWEEN_LINES:
             self._last_line = time.monotonic()
             print(self._text, flush=True)
+            # At the end, only what hasn't been printed yet.
+            self._text = ""
 
     def __enter__(self) -> SMCProgress:
         return self

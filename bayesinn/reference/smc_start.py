@@ -94,6 +94,15 @@ class Bridge:
         if self._chart is not None:
             condition = tf.constant(start.summarize(observation)[None])
             vector = np.asarray(self._chart.standardised(vector, condition)[0])
+            # Those that overflow in other coordinates would spoil the law.
+            vector = vector[np.isfinite(vector).all(axis=1)]
+            if len(vector) <= 2 * space.dimension:
+                raise InputError(
+                    "Posterior to start from",
+                    expected=f"more than {2 * space.dimension} draws that are finite in the coordinates of its fit",
+                    got=f"{len(vector)} of {len(draws[next(iter(draws))])}",
+                    do="start from draws of it, or from the prior",
+                )
         return Start(StudentT.of(vector), condition)
 
 

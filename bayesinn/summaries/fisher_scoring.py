@@ -18,6 +18,10 @@ _DAMPINGS = np.array((0.0, 3.0, 30.0, 300.0, 3000.0))
 _HALF_TOLD = 10.0
 # In prior standard deviations.
 _LONGEST_STEP, _SMALLEST_SD = 1.0, 1e-3
+# A fit has ended when its log density grows by less than that in a round.
+_ENDED = 0.1
+# Further rounds are for one of so many parts of a batch at a time.
+_SHARES = 8
 
 
 class Fit(NamedTuple):
@@ -51,9 +55,20 @@ class Fit(NamedTuple):
 
 
 def improve(
-    model: Straightening, values: tf.Tensor, origin: tf.Tensor, *, rounds: int, reuses: int = 0, xla: bool = False
+    model: Straightening,
+    values: tf.Tensor,
+    origin: tf.Tensor,
+    *,
+    rounds: int,
+    reuses: int = 0,
+    further: int = 0,
+    training: bool = False,
+    xla: bool = False,
 ) -> Fit:
     """Steps towards what fits to data; none, and knowledge of the prior alone, where nothing does.
+
+    Most fits have ended after a few rounds, some need many. Further rounds are for those alone that have improved in
+    their last one. What is beside a data set does not matter to its fit, except in training, where time is short.
 
     Parameters
     ----------
@@ -64,7 +79,12 @@ def improve(
     rounds : int
         How often derivatives are taken, beside those for the covariance at the end.
     reuses : int
-        Further steps in each round, with its derivatives but new residuals.
+        More steps in each round, with its derivatives but new residuals.
+    further : int
+        The most rounds of a row after those for all.
+    training : bool
+        In training, there are only so many further rounds in all, each for the eighth of the rows that has improved
+        most; else each row has as many as it needs, up to that number.
     xla : bool
         Whether to compile predictions. Loops over time are many times faster then, but each number of rows is compiled
         anew.
@@ -86,13 +106,13 @@ def improve(
         parts = [tf.function(part, jit_compile=True, autograph=False) for part in parts]
     begin, parameters_of, predict, derive, evaluate, turn = parts
 
-    def derivatives(vector: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
+    def derivatives(values: tf.Tensor, vector: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
         root, residuals = derive(values, *predict(parameters_of(around(vector, steps))))
         return (root, residuals, *_decomposed(root))
 
     # Loops of the graph: unrolled, they would take a minute to trace.
-    def one_round(vector: tf.Tensor, _: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        root, residuals, known, directions = derivatives(vector)
+    def one_round(values: tf.Tensor, vector: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        root, residuals, known, directions = derivatives(values, vector)
 
         def one_step(vector: tf.Tensor, residuals: tf.Tensor, _: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
             candidates = vector + _candidates(model.score(root, residuals, vector), known, directions)
@@ -101,12 +121,40 @@ def improve(
         vector, _, log_density = _repeated(one_step, (vector, residuals, vector[:, 0]), 1 + reuses)
         return vector, log_density
 
+    def for_all(vector: tf.Tensor, log_density: tf.Tensor, _: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        vector, improved = one_round(values, vector)
+        return vector, improved, _gain(log_density, improved)
+
+    def for_some(vector: tf.Tensor, log_density: tf.Tensor, gain: tf.Tensor, left: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        whole = vector, log_density, gain, left
+        # Always as many, as XLA needs it; there may be more places than rows that move.
+        chosen = tf.math.top_k(gain, (tf.shape(gain)[0] + _SHARES - 1) // _SHARES).indices
+        old, density, gain, left = (tf.gather(part, chosen) for part in whole)
+        new, improved = one_round(tf.gather(values, chosen), old)
+        new, improved = tf.where(gain[:, None] > 0.0, new, old), tf.where(gain > 0.0, improved, density)
+        left -= 1
+        parts = new, improved, tf.where(left > 0, _gain(density, improved), 0.0), left
+        return tuple(
+            tf.tensor_scatter_nd_update(all_rows, chosen[:, None], part)
+            for all_rows, part in zip(whole, parts, strict=True)
+        )
+
     begun = begin(values, origin)
     usable = tf.reduce_all(tf.math.is_finite(begun) & (tf.abs(begun) <= model.space.reach), axis=-1)
     vector = origin = tf.where(usable[:, None], begun, origin)
-    vector, log_density = _repeated(one_round, (vector, vector[:, 0]), rounds)
+    # The first round has no density to compare with: all improve.
+    state = vector, tf.fill(tf.shape(vector)[:1], vector.dtype.min), vector[:, 0]
+    state = _repeated(for_all, state, rounds)
+    if further:
+        state = tf.while_loop(
+            lambda *state: tf.reduce_any(state[2] > 0.0),
+            for_some,
+            (*state, tf.fill(tf.shape(vector)[:1], further)),
+            maximum_iterations=further if training else None,
+        )
+    vector, log_density = state[:2]
     # The last derivatives are for the covariance.
-    root, residuals, known, directions = derivatives(vector)
+    root, residuals, known, directions = derivatives(values, vector)
     step = _candidates(model.score(root, residuals, vector), known, directions)[0]
     covariance = tf.matmul(directions / (1.0 + known)[:, None, :], directions, transpose_b=True)
     # Nothing is known between whole numbers.
@@ -134,6 +182,12 @@ def improve(
 def _begin(model: Straightening, values: tf.Tensor, origin: tf.Tensor) -> tf.Tensor:
     parameters = model.begin(values, model.space.from_vector(origin))
     return model.settled(values, model.vector_of(parameters))[0]
+
+
+def _gain(before: tf.Tensor, after: tf.Tensor) -> tf.Tensor:
+    """Of log density in a round; zero for fits that have ended."""
+    gain = after - tf.where(tf.math.is_finite(before), before, before.dtype.min)
+    return tf.where(gain > _ENDED, gain, 0.0)
 
 
 def _repeated(body: Callable[..., Any], state: tuple[tf.Tensor, ...], times: int) -> Any:

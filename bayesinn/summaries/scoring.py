@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -63,7 +64,10 @@ class Scoring(Straightening, Summary):
     rounds : int
         Each begins with a prediction for every parameter, and makes a step.
     reuses : int
-        Further steps in each round, with the derivatives of its first one. They cost little.
+        More steps in each round, with the derivatives of its first one. They cost little.
+    further : int
+        The most rounds after those, for data sets whose fit still improves; in training, for the eighth of a batch that
+        improves most. A few data sets may need many.
     degrees_of_freedom : float
         Of the Student-t law.
     activation : str
@@ -105,6 +109,7 @@ class Scoring(Straightening, Summary):
         hidden: Sequence[int] = (384,),
         rounds: int = 1,
         reuses: int = 0,
+        further: int = 0,
         degrees_of_freedom: float = 4.0,
         activation: str = "silu",
         xla: bool = True,
@@ -112,11 +117,11 @@ class Scoring(Straightening, Summary):
         super().__init__()
         # The data in half precision would not do for the working model; the networks cast them by themselves.
         self.autocast = False
-        if rounds < 1 or reuses < 0 or not degrees_of_freedom > 0.0:
+        if rounds < 1 or min(reuses, further) < 0 or not degrees_of_freedom > 0.0:
             raise InputError(
                 type(self).__name__,
                 expected="one round or more, no negative numbers, and degrees of freedom above 0",
-                got=f"{rounds=}, {reuses=}, {degrees_of_freedom=}",
+                got=f"{rounds=}, {reuses=}, {further=}, {degrees_of_freedom=}",
                 do="start from rounds=1, and degrees_of_freedom=1e6 for normal noise",
             )
         self.first = first
@@ -124,6 +129,7 @@ class Scoring(Straightening, Summary):
         self.hidden = tuple(hidden)
         self.rounds = rounds
         self.reuses = reuses
+        self.further = further
         self.degrees_of_freedom = degrees_of_freedom
         self.activation = keras.activations.get(activation)
         self.xla = xla
@@ -215,4 +221,14 @@ class Scoring(Straightening, Summary):
     def improve(self, values: tf.Tensor, origin: tf.Tensor, training: bool = False) -> Fit:
         """What scoring makes of vectors (n, d), for values (n, k)."""
         # Compiled anew for each number of rows, which is always the same in training alone.
-        return improve(self, values, origin, rounds=self.rounds, reuses=self.reuses, xla=training and self.xla)
+        run = functools.partial(
+            improve,
+            self,
+            rounds=self.rounds,
+            reuses=self.reuses,
+            further=self.further,
+            training=training,
+            xla=training and self.xla,
+        )
+        # Operation by operation, as when weights are made or read, the loops would take minutes.
+        return tf.function(run, autograph=False)(values, origin) if tf.executing_eagerly() else run(values, origin)

@@ -56,7 +56,7 @@ NETWORKS: dict[str, Callable[[], Networks]] = {
         coupling(blocks=4, hidden=HIDDEN, transform=Composed([Affine(), Spline()])),
     ),
     "CountSeries, 8 affine couplings": lambda: ({TOGETHER: CountSeries(128, hidden=(512, 512))}, _affine()),
-    QUICK: lambda: lean_networks(Covid19Options(), rounds=0),
+    QUICK: lambda: lean_networks(Covid19Options(), fits=False),
     "lean: the same, and a fit of the model": lambda: lean_networks(Covid19Options()),
 }
 
