@@ -5,8 +5,7 @@
 Regenerates results beside this file from the posteriors that train.py has saved here; networks.py and ablations.py
 write theirs. A stage takes minutes, but for ``exact``: it draws from the exact posteriors of the German counts and of
 twenty simulated data sets, of some twice, some minutes of a core each time. It keeps what it has drawn and continues
-from there. ``--quick`` trains tiny
-posteriors, runs every stage at a tiny size and writes nothing that stays.
+from there. ``--quick`` trains tiny posteriors, runs every stage at a tiny size and writes nothing that stays.
 """
 
 from __future__ import annotations
