@@ -55,6 +55,8 @@ class PosteriorNetwork(keras.layers.Layer):
 
     def initialize(self, vector: tf.Tensor, inputs: Mapping[str, tf.Tensor], masks: Mapping[str, tf.Tensor]) -> None:
         """Build all weights, and set those that depend on data, from a first batch."""
-        # A call with a batch of the right shapes builds every layer, the user's own included.
-        self(vector, inputs, masks)
-        self.flow.initialize(vector, self.condition(inputs, masks))
+        # Calls with a batch of the right shapes build every layer, the user's own included.
+        condition = self.condition(inputs, masks)
+        self.flow(vector, condition)
+        self.flow.initialize(vector, condition)
+        self.built = True

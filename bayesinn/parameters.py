@@ -5,7 +5,7 @@ It comes from the prior alone: no draw can leave the support, and nothing has to
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -14,8 +14,9 @@ import tensorflow_probability as tfp
 from bayesinn import seeds
 from bayesinn.errors import SimulatorError
 from bayesinn.simulation.prior import Prior, Values
+from bayesinn.support import Support, elementwise, integer_bounds, support_of, surface_correction, together
 
-tfd, tfb = tfp.distributions, tfp.bijectors
+tfd = tfp.distributions
 
 _PILOT_DRAWS = 8192
 # Past this many units an unconstrained value only asks for the edge of a simplex, where densities are infinite.
@@ -55,13 +56,16 @@ class ParameterSpace:
         self.names = prior.names
         self.event_shapes = prior.event_shapes
         pilot = prior.sample(_PILOT_DRAWS, seeds.tensor_seed(seed, "pilot"))
-        supports = {name: _support(name, prior.distribution(name, pilot)) for name in self.names}
-        self.discrete = tuple(name for name in self.names if supports[name][1])
+        supports = {name: support_of(name, prior.distribution(name, pilot)) for name in self.names}
+        # Made once: graphs may convert parameters many times.
+        self._fixed = {name: support for name, support in supports.items() if not prior.needs(name)}
+        self.discrete = tuple(name for name in self.names if supports[name].discrete)
         self._vector_shapes = {
-            name: tuple(supports[name][0].inverse_event_shape(shape)) for name, shape in self.event_shapes.items()
+            name: tuple(supports[name].bijector.inverse_event_shape(shape)) for name, shape in self.event_shapes.items()
         }
         self._sizes = [int(np.prod(self._vector_shapes[name], dtype=int)) for name in self.names]
         self.dimension = sum(self._sizes)
+        self._first = dict(zip(self.names, np.cumsum([0, *self._sizes[:-1]]).tolist(), strict=True))
         self.mean = np.zeros(self.dimension, np.float32)
         self.scale = np.ones(self.dimension, np.float32)
         raw = self._raw(pilot, seed)
@@ -119,20 +123,28 @@ class ParameterSpace:
         """
         values = {name: _as_float(parameters[name]) for name in self.names}
         given = self._rounded_down(values)
-        elements, log_dets = [], []
-        wanted = self.elements_of(self.names if names is None else names)
-        for name, size in zip(self.names, self._sizes, strict=True):
-            if names is not None and name not in names:
-                elements.append(tf.zeros((tf.shape(values[name])[0], size)))
-                continue
-            bijector, _ = _support(name, self.prior.distribution(name, given))
-            value = _inside(bijector, values[name])
-            rank = len(self.event_shapes[name])
-            log_det = bijector.inverse_log_det_jacobian(value, event_ndims=rank)
-            log_det += _surface_correction(bijector, self.event_shapes[name])
+        names = self.names if names is None else [name for name in self.names if name in names]
+        families, others = self._families(names)
+        # In the order in which they are made, with the places where they belong.
+        elements, places, log_dets = [], [], []
+        for members, support in families:
+            value = support.inside(tf.stack([values[name] for name in members], axis=-1))
+            log_det = support.bijector.inverse_log_det_jacobian(value, event_ndims=1)
             log_dets.append(tf.broadcast_to(log_det, tf.shape(value)[:1]))
-            elements.append(tf.reshape(bijector.inverse(value), (tf.shape(value)[0], -1)))
-        vector = (tf.concat(elements, axis=-1) - self.mean) / self.scale * wanted
+            elements.append(support.bijector.inverse(value))
+            places += [self._first[name] for name in members]
+        for name in others:
+            support, shape = self._support(name, given), self.event_shapes[name]
+            value = support.inside(values[name])
+            log_det = support.bijector.inverse_log_det_jacobian(value, event_ndims=len(shape))
+            log_det += surface_correction(support.bijector, shape)
+            log_dets.append(tf.broadcast_to(log_det, tf.shape(value)[:1]))
+            elements.append(tf.reshape(support.bijector.inverse(value), (tf.shape(value)[0], -1)))
+            places += self._elements(name)
+        wanted = self.elements_of(names)
+        vector = tf.concat([*elements, tf.zeros((tf.shape(elements[0])[0], self.dimension - len(places)))], axis=-1)
+        order = np.argsort([*places, *np.flatnonzero(wanted == 0.0)])
+        vector = (tf.gather(vector, order, axis=-1) - self.mean) / self.scale * wanted
         return tf.ensure_shape(vector, (None, self.dimension)), tf.add_n(log_dets) - np.sum(wanted * np.log(self.scale))
 
     def elements_of(self, names: Collection[str]) -> np.ndarray:
@@ -148,7 +160,7 @@ class ParameterSpace:
             value, inside = values[name], tf.constant(True)
             if name in self.discrete:
                 # Outside their bounds some TFP distributions fail instead of returning -inf.
-                low, high = _integer_bounds(_elementwise(distribution)[0]) or (0.0, None)
+                low, high = integer_bounds(elementwise(distribution)[0]) or (0.0, None)
                 value = tf.maximum(value, low) if high is None else tf.clip_by_value(value, low, high)
                 inside = tf.reduce_all(value == values[name], axis=tuple(range(1, value.shape.rank)))
             terms.append(tf.where(inside, distribution.log_prob(tf.cast(value, distribution.dtype)), -np.inf))
@@ -172,117 +184,44 @@ class ParameterSpace:
         dict of name to tensor (n, *event)
         """
         names = self.names if names is None else names
-        parts = dict(zip(self.names, tf.split(vector * self.scale + self.mean, self._sizes, axis=-1), strict=True))
-        parameters = dict(given or {})
-        for name in [name for name in self.prior.order if name in names]:
-            bijector, _ = _support(name, self.prior.distribution(name, self._rounded_down(parameters)))
-            part = tf.reshape(parts[name], (-1, *self._vector_shapes[name]))
-            if bijector.forward_min_event_ndims > 0:
+        numbers, parameters = vector * self.scale + self.mean, dict(given or {})
+        families, others = self._families([name for name in self.prior.order if name in names])
+        for members, support in families:
+            columns = tf.gather(numbers, [self._first[name] for name in members], axis=-1)
+            values = tf.unstack(support.inside(support.bijector.forward(columns)), axis=-1)
+            parameters.update(zip(members, values, strict=True))
+        for name in others:
+            support = self._support(name, self._rounded_down(parameters))
+            part = tf.gather(numbers, self._elements(name), axis=-1)
+            part = tf.reshape(part, (-1, *self._vector_shapes[name]))
+            if support.ends is None:
                 part = tf.clip_by_value(part, -_SIMPLEX_LIMIT, _SIMPLEX_LIMIT)
-            parameters[name] = _inside(bijector, bijector.forward(part))
+            parameters[name] = support.inside(support.bijector.forward(part))
         parameters = self._rounded_down(parameters)
         return {name: parameters[name] for name in self.names if name in names}
+
+    def _families(self, names: Sequence[str]) -> tuple[list[tuple[list[str], Support]], list[str]]:
+        """Single numbers whose prior depends on no other parameter, by family; and the names of all others."""
+        by_family: dict[str, list[str]] = {}
+        for name in names:
+            family = self._fixed[name].family if name in self._fixed and self.event_shapes[name] == () else None
+            if family is not None:
+                by_family.setdefault(family, []).append(name)
+        families = [(members, together([self._fixed[name] for name in members])) for members in by_family.values()]
+        grouped = {name for members in by_family.values() for name in members}
+        return families, [name for name in names if name not in grouped]
+
+    def _elements(self, name: str) -> list[int]:
+        """Where a parameter stands in the vector."""
+        size = self._sizes[self.names.index(name)]
+        return list(range(self._first[name], self._first[name] + size))
+
+    def _support(self, name: str, values: Values) -> Support:
+        return self._fixed.get(name) or support_of(name, self.prior.distribution(name, values))
 
     def _rounded_down(self, values: Mapping[str, tf.Tensor]) -> Values:
         """Integers without what :meth:`dequantise` added, as others depend on them."""
         return {name: tf.floor(value) if name in self.discrete else value for name, value in values.items()}
-
-
-def _support(name: str, distribution: tfd.Distribution) -> tuple[tfb.Bijector, bool]:
-    """The bijector from unconstrained values to the support, and whether the variable is discrete."""
-    distribution, constants = _elementwise(distribution)
-    bounds = _integer_bounds(distribution)
-    if bounds is not None:
-        low, high = bounds
-        return (tfb.Exp() if high is None else tfb.Sigmoid(low, high + 1.0)), True
-    bijector = _half_line(distribution, constants) or distribution.experimental_default_event_space_bijector()
-    if bijector is None:
-        raise SimulatorError(
-            f"Parameter {name!r}",
-            expected="a continuous prior, or a discrete one over a range of integers",
-            got=type(distribution).__name__,
-            do="use Poisson, Geometric, NegativeBinomial, Binomial, Bernoulli, Categorical, or FiniteDiscrete over "
-            "consecutive integers; or make it part of the context",
-        )
-    return _logarithmic(bijector), False
-
-
-def _elementwise(distribution: tfd.Distribution) -> tuple[tfd.Distribution, tfd.Distribution]:
-    """Vectors of independent elements as a batch of numbers, whose bijectors broadcast against the vectors.
-
-    The second is the same without the axes added, whose constants can still be read in a graph.
-    """
-    constants = distribution
-    while isinstance(distribution, tfd.Independent | tfd.Sample) and distribution.distribution.event_shape.rank == 0:
-        new_axes = distribution.event_shape.rank if isinstance(distribution, tfd.Sample) else 0
-        distribution = constants = distribution.distribution
-        if new_axes and distribution.batch_shape.rank:
-            distribution = distribution[(..., *new_axes * [tf.newaxis])]
-    return distribution, constants
-
-
-def _surface_correction(bijector: tfb.Bijector, event_shape: tuple[int, ...]) -> float:
-    """TFP's bijector measures a simplex by its surface, but its Dirichlet, as everyone, by all shares but the last."""
-    simplex = getattr(bijector, "bijector", bijector)  # that of one simplex among many in tfd.Sample
-    if not isinstance(simplex, tfb.SoftmaxCentered):
-        return 0.0
-    return 0.5 * float(np.prod(event_shape[:-1]) * np.log(event_shape[-1]))
-
-
-def _half_line(distribution: tfd.Distribution, constants: tfd.Distribution) -> tfb.Bijector | None:
-    """For truncation on one side, where TFP's own sigmoid between the bounds gives NaN."""
-    if isinstance(distribution, tfd.TruncatedNormal):
-        low, high = tf.get_static_value(constants.low), tf.get_static_value(constants.high)
-        if high is not None and np.all(high == np.inf):
-            return tfb.Chain([tfb.Shift(distribution.low), tfb.Exp()])
-        if low is not None and np.all(low == -np.inf):
-            return tfb.Chain([tfb.Shift(distribution.high), tfb.Scale(-1.0), tfb.Exp()])
-    return None
-
-
-def _logarithmic(bijector: tfb.Bijector) -> tfb.Bijector:
-    """Exp in place of Softplus on a half line.
-
-    Softplus is linear above one unit whatever the prior's scale: with a Gamma(2, scale 20) the vector would keep the
-    gamma's sharp edge at zero, which a flow has to bend around. The logarithm has no edge at any scale.
-    """
-    if isinstance(bijector, tfb.Softplus):
-        return tfb.Exp()
-    if isinstance(bijector, tfb.Chain):
-        return tfb.Chain([_logarithmic(part) for part in bijector.bijectors])
-    return bijector
-
-
-# AutoGraph can't read a match statement, and warns of it.
-@tf.autograph.experimental.do_not_convert
-def _integer_bounds(distribution: tfd.Distribution) -> tuple[tf.Tensor | float, tf.Tensor | float | None] | None:
-    match distribution:
-        case tfd.Poisson() | tfd.Geometric() | tfd.NegativeBinomial():
-            return 0.0, None
-        case tfd.Bernoulli():
-            return 0.0, 1.0
-        case tfd.Binomial():
-            return 0.0, distribution.total_count
-        case tfd.Categorical():
-            return 0.0, distribution._num_categories() - 1.0
-        case tfd.FiniteDiscrete():
-            outcomes = np.asarray(distribution.outcomes, float)
-            if np.all(outcomes == np.round(outcomes)) and np.all(np.diff(np.sort(outcomes)) == 1):
-                return float(outcomes.min()), float(outcomes.max())
-    return None
-
-
-def _inside(bijector: tfb.Bijector, value: tf.Tensor) -> tf.Tensor:
-    """Keep rounding from putting an elementwise value on or past the edge of its support."""
-    if bijector.forward_min_event_ndims > 0:
-        return value
-    tiny, largest, spacing = np.finfo(np.float32).tiny, np.finfo(np.float32).max, np.finfo(np.float32).eps
-    infinity = tf.constant(np.inf, value.dtype)
-    ends = bijector.forward(-infinity), bijector.forward(infinity)
-    low, high = tf.minimum(*ends), tf.maximum(*ends)
-    low = tf.where(tf.math.is_finite(low), low + tf.maximum(tf.abs(low) * spacing, tiny), -largest)
-    high = tf.where(tf.math.is_finite(high), high - tf.maximum(tf.abs(high) * spacing, tiny), largest)
-    return tf.clip_by_value(value, low, high)
 
 
 def _as_float(value: tf.Tensor) -> tf.Tensor:
