@@ -39,8 +39,6 @@ class Fit(NamedTuple):
         Of straightened vectors about it, as far as the data and the prior tell.
     step : tensor (n, d)
         The one that would come next, without damping.
-    residuals : tensor (n, k)
-        Of the data, in units of their scale.
     log_density : tensor (n,)
         Of data and estimate in the working model, up to a constant.
     """
@@ -50,7 +48,6 @@ class Fit(NamedTuple):
     told: tf.Tensor
     covariance: tf.Tensor
     step: tf.Tensor
-    residuals: tf.Tensor
     log_density: tf.Tensor
 
 
@@ -174,7 +171,6 @@ def improve(
         tf.where(good[:, None], told, 0.0),
         tf.where(good[:, None, None], covariance, np.eye(len(spacing))),
         tf.where(good[:, None], step, 0.0),
-        tf.where(good[:, None], residuals, 0.0),
         tf.where(good, log_density, 0.0),
     )
 

@@ -33,7 +33,7 @@ class Scoring(Straightening, Summary):
     so how the estimate should change, and how sure it is. This is a step of Newton's method with the expected in place
     of the observed information, and a standard normal prior. Of steps with less and more damping, which hold back what
     the data hardly tell, the one is taken that leads to the highest density, or none. Another network looks at the
-    result and at what is left to explain.
+    result: where the steps lead, how sure they are, and how well that fits. It does not see the data themselves.
 
     A posterior may be a thin, curved ridge, because some parameters can make up for changes of others. An author who
     knows which, names them in :attr:`compensating` and writes :meth:`compensate`; the flow sees a ridge that is nearly
@@ -42,7 +42,7 @@ class Scoring(Straightening, Summary):
 
     The working model need not be right, nor the steps converge, nor the ridge become straight. They decide what the
     flow sees, and a flow is trained to be calibrated whatever it sees; only its sharpness suffers. Given parameters,
-    data are taken to be independent and Student-t. Context is not seen.
+    data are taken to be independent and Student-t; what else they tell is lost. Context is not seen.
 
     The summary begins with the first estimate, a root of the covariance about the improved one, that one, and how well
     the data tell each of its elements.
@@ -195,20 +195,19 @@ class Scoring(Straightening, Summary):
 
     def call(self, x: tf.Tensor, mask: tf.Tensor | None = None, training: bool = False) -> tf.Tensor:
         # The estimates stay in single precision, also where networks compute in half.
-        features = self.activation(tf.cast(self.first(x), tf.float32))
-        start = tf.cast(self.head(features), tf.float32)
+        start = tf.cast(self.head(self.activation(tf.cast(self.first(x), tf.float32))), tf.float32)
         origin = tf.stop_gradient(near(start))
         values = self.values(tf.cast(x, tf.float32))
         fit = Fit(*(tf.stop_gradient(part) for part in self.improve(values, origin, bool(training))))
         sd = tf.cast(tf.sqrt(tf.linalg.diag_part(fit.covariance)), tf.float32)
+        # Not the data, nor what is left of them to explain: hundreds of numbers in which a network finds by chance what
+        # isn't there.
         known = [
-            features,
             fit.location,
             tf.math.log(sd),
             fit.location - fit.origin,
             tf.asinh(fit.step / sd),
-            tf.asinh(fit.residuals),
-            tf.asinh(fit.log_density / fit.residuals.shape[1])[:, None],
+            tf.asinh(fit.log_density / values.shape[1])[:, None],
         ]
         rest = tf.cast(self.network(tf.concat(known, axis=-1)), tf.float32)
         rest, doubt = tf.split(rest, [self.units, -1], axis=-1)

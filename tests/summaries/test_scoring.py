@@ -61,6 +61,17 @@ def test_wrong_options(wrong: dict[str, float]) -> None:
         Linear(MLP(8), **wrong)
 
 
+def test_all_but_the_first_estimate_comes_from_the_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    summary = Linear(MLP(8, hidden=(8,)), units=3, hidden=(8,))
+    summary.bind(SPACE)
+    x = tf.constant(data())
+    fit = summary.improve(x, tf.zeros((len(x), 2)))
+    monkeypatch.setitem(summary.__dict__, "improve", lambda *_: fit)
+    before, after = summary(x).numpy(), summary(x[::-1]).numpy()
+    np.testing.assert_array_equal(after[:, 2:], before[:, 2:])
+    assert not np.allclose(after[:, :2], before[:, :2])
+
+
 PRIOR = {"slope": tfd.Normal(0.0, 1.0), "level": tfd.Normal(0.0, 1.0)}
 
 
