@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -31,9 +33,11 @@ from bayesinn.simulation import checks
 from bayesinn.simulation.simulator import Arrays, Simulator
 from bayesinn.summaries import Summary
 from bayesinn.summaries.joint import seen_raw
+from bayesinn.training.checkpoint import prepare_folder
 from bayesinn.training.round_trip import posterior_monitor
 from bayesinn.training.settings import TrainingSettings, training_length
-from bayesinn.training.sources import training_source
+from bayesinn.training.sources import Source, training_source
+from bayesinn.training.stored import stored_source, with_what_is_known
 from bayesinn.training.train import TrainingResult, broken_training, train
 from bayesinn.warm_start import check_start, later_seed, take_over
 
@@ -102,6 +106,7 @@ class AmortizedPosterior:
         steps: int | None = None,
         epochs: int | None = None,
         batch_size: int | None = None,
+        passes: int | None = None,
         seed: int = 0,
         start_from: AmortizedPosterior | None = None,
         validation: float | Mapping[str, Any] | None = None,
@@ -132,6 +137,11 @@ class AmortizedPosterior:
             Passes through ``data``, in place of ``steps``; 30 by default offline. Online, the number of reports.
         batch_size : int
             What the simulator recommends if left out, 256 if it doesn't.
+        passes : int
+            Online: draw simulations before the first step, only as many as so many passes through them need, and keep
+            them in memory; for simulators that take longer than steps. 0 for new ones at each step. What the simulator
+            recommends if left out, 0 if it doesn't. With few simulations, more than a few passes overfit. A run that is
+            resumed draws the same ones again.
         seed : int
             Decides initial weights, simulations, shuffling and dropout.
         start_from : AmortizedPosterior
@@ -172,7 +182,7 @@ class AmortizedPosterior:
             interrupted, or when a simulator in worker processes raises.
         """
         seed = seeds.check_seed(seed)
-        check_consistent(data, steps, epochs, validation, patience, checkpoint, resume)
+        check_consistent(data, steps, epochs, passes, validation, patience, checkpoint, resume)
         arrays, held_out = offline_arrays(self.simulator, data, validation, seed)
         if start_from is not None:
             check_start(self, start_from)
@@ -180,8 +190,9 @@ class AmortizedPosterior:
             seed = later_seed(seed, start_from)
         rows = None if arrays is None else len(next(iter(arrays.values())))
         recommended = self.simulator.recommended
-        if rows is None and steps is None:
-            steps = recommended.steps
+        if rows is None:
+            steps = recommended.steps if steps is None else steps
+            passes = recommended.passes if passes is None else passes
         batch_size = recommended.batch_size if batch_size is None else batch_size
         learning_rate = recommended.learning_rate if learning_rate is None else learning_rate
         length = training_length(rows, steps, epochs, batch_size)
@@ -189,16 +200,15 @@ class AmortizedPosterior:
         learning_rate, clip_norm, average = (
             value.item() if isinstance(value, np.generic) else value for value in (learning_rate, clip_norm, average)
         )
-        settings = TrainingSettings(*length, seed, learning_rate, clip_norm, average, patience, xla)
+        settings = TrainingSettings(*length, seed, learning_rate, clip_norm, average, patience, xla, passes or 0)
         learner, pilot = self.new_learner(seed, arrays)
         if start_from is not None:
             take_over(learner, start_from._require_trained().learner)
         for part in (arrays, held_out):
             if part is not None:
                 check_support(learner.parameters, part)
-        source = training_source(self.simulator, arrays, settings)
         if progress:
-            print(training_plan(self.simulator, self.summaries, learner, source.note), flush=True)
+            print(training_plan(self.simulator, self.summaries, learner, settings), flush=True)
         identity = {
             "simulator": self.simulator.name,
             "network": self.network_configuration(),
@@ -206,18 +216,32 @@ class AmortizedPosterior:
             "data": None if arrays is None else fingerprint(arrays),
             "start_from": None if start_from is None else start_from.fingerprint,
         }
-        result = train(
-            learner,
-            source,
-            settings,
-            identity=identity,
-            validation=held_out,
-            optimizer=optimizer,
-            callbacks=[posterior_monitor(learner, pilot, seed), *callbacks],
-            progress=progress,
-            checkpoint=None if checkpoint is None else Path(checkpoint),
-            resume=resume,
-        )
+        folder = None if checkpoint is None else Path(checkpoint)
+        if folder is not None:
+            # Now, and not after minutes of simulations.
+            prepare_folder(folder, {**asdict(settings), **identity}, resume)
+        stored = arrays is not None or settings.passes > 0
+        if stored:
+            source: Source = stored_source(
+                self.simulator, learner, settings, arrays, learns=start_from is None, progress=progress
+            )
+            if held_out is not None and learner.network.works_beforehand:
+                held_out, _ = with_what_is_known(learner, held_out, settings.batch_size)
+        else:
+            source = training_source(self.simulator, None, settings, progress)
+        with learner.network.fixed_estimate() if stored else nullcontext():
+            result = train(
+                learner,
+                source,
+                settings,
+                identity=identity,
+                validation=held_out,
+                optimizer=optimizer,
+                callbacks=[posterior_monitor(learner, pilot, seed), *callbacks],
+                progress=progress,
+                checkpoint=folder,
+                resume=resume,
+            )
         self._finish(learner, result, {**identity, "settings": settings}, pilot)
         if result.error is not None:
             raise result.error

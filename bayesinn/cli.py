@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -41,6 +41,14 @@ Minutes = Annotated[float | None, typer.Option(help="Train for about so long, in
 BatchSize = Annotated[
     int | None, typer.Option(help="Simulations per step. [default: the simulator's, else 256]", min=1)
 ]
+Passes = Annotated[
+    int | None,
+    typer.Option(
+        help="Passes through simulations that are drawn first; 0: new ones at each step. [default: the simulator's]",
+        min=0,
+        show_default=False,
+    ),
+]
 Seed = Annotated[int, typer.Option(help="Decides every random number.", min=0)]
 Draws = Annotated[int, typer.Option(help="Posterior draws for the observation.", min=2)]
 Simulations = Annotated[int, typer.Option(help="Simulated observations to diagnose on.", min=20)]
@@ -67,6 +75,7 @@ def train(
     steps: Steps = None,
     minutes: Minutes = None,
     batch_size: BatchSize = None,
+    passes: Passes = None,
     seed: Seed = 1,
     resume: Resume = False,
 ) -> None:
@@ -76,7 +85,8 @@ def train(
 
     simulator = bi.get(name)
     run = Run(output or Path("runs") / simulator.name)
-    run.train(simulator, steps=steps, minutes=minutes, batch_size=batch_size, seed=seed, resume=resume)
+    length: dict[str, Any] = {"steps": steps, "minutes": minutes, "batch_size": batch_size, "passes": passes}
+    run.train(simulator, seed=seed, resume=resume, **length)
     typer.echo(f"saved {run.folder}/posterior")
 
 
@@ -131,6 +141,7 @@ def run_all(
     steps: Steps = None,
     minutes: Minutes = None,
     batch_size: BatchSize = None,
+    passes: Passes = None,
     draws: Draws = 4_000,
     simulations: Simulations = 1_000,
     seed: Seed = 1,
@@ -144,7 +155,8 @@ def run_all(
     simulator = bi.get(name)
     observation = None if data is None else read_data(data)
     run = Run(output or Path("runs") / simulator.name)
-    posterior = run.train(simulator, steps=steps, minutes=minutes, batch_size=batch_size, seed=seed, resume=resume)
+    length: dict[str, Any] = {"steps": steps, "minutes": minutes, "batch_size": batch_size, "passes": passes}
+    posterior = run.train(simulator, seed=seed, resume=resume, **length)
     typer.echo("")
     diagnosis = run.diagnose(posterior, observation, simulations=simulations, draws=_DIAGNOSIS_DRAWS, seed=seed + 2)
     typer.echo(repr(diagnosis))

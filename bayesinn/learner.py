@@ -16,6 +16,9 @@ from bayesinn.network import PosteriorNetwork
 from bayesinn.observables import DataSpace
 from bayesinn.parameters import ParameterSpace
 
+# Before the keys of summaries; no name of a parameter or an observable.
+_BEFOREHAND = "beforehand: "
+
 
 @dataclass(frozen=True)
 class Learner:
@@ -41,6 +44,14 @@ class Learner:
         vector, log_det = self.parameters.to_vector(self.parameters.dequantise(batch, seed))
         return (vector, *self.data.to_network(batch)), log_det
 
+    def beforehand(self, batch: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """What the network can work out once for each simulation of a raw batch; goes with it in training.
+
+        See :meth:`bayesinn.summaries.Summary.beforehand`.
+        """
+        known = self.network.beforehand(*self.data.to_network(batch))
+        return {f"{_BEFOREHAND}{key}": value for key, value in known.items()}
+
     def training_arguments(
         self, batch: Mapping[str, tf.Tensor], seed: tf.Tensor, progress: tf.Tensor
     ) -> tuple[tuple[Any, ...], tf.Tensor]:
@@ -58,7 +69,9 @@ class Learner:
         arguments : for the network, which returns a tensor (n,)
         offset : tensor (n,), to add to it
         """
-        return self.prepare(batch, seed)
+        arguments, log_det = self.prepare(batch, seed)
+        known = {name.removeprefix(_BEFOREHAND): value for name, value in batch.items() if name.startswith(_BEFOREHAND)}
+        return ((*arguments, known) if known else arguments), log_det
 
     def initialize(self, batch: Mapping[str, tf.Tensor], seed: int) -> None:
         """Build the network, and set the weights that depend on data, from a first batch."""

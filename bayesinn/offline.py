@@ -21,6 +21,7 @@ def check_consistent(
     data: Mapping[str, Any] | None,
     steps: int | None,
     epochs: int | None,
+    passes: int | None,
     validation: float | Mapping[str, Any] | None,
     patience: int | None,
     checkpoint: Any,
@@ -36,6 +37,13 @@ def check_consistent(
                     got=f"{name}={value!r} in online training, where every batch is new",
                     do=f"leave {name!r} out, or pass data=simulator.sample(n, seed)",
                 )
+    elif passes is not None:
+        raise InputError(
+            "Argument 'passes'",
+            expected="a simulator to draw from",
+            got=f"passes={passes!r} together with training data",
+            do="say epochs, which are passes through the data",
+        )
     elif steps is not None and epochs is not None:
         raise InputError(
             "Arguments 'steps' and 'epochs'",

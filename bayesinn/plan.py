@@ -10,10 +10,13 @@ from bayesinn.learner import Learner
 from bayesinn.simulation.simulator import Simulator
 from bayesinn.summaries import Summary
 from bayesinn.summaries.joint import observables_of
+from bayesinn.training.settings import TrainingSettings
 
 
-def training_plan(simulator: Simulator, summaries: Mapping[str, Summary], learner: Learner, note: str) -> str:
-    """Scalings, networks and the number of weights, a line each; ``note`` as the last if it isn't empty."""
+def training_plan(
+    simulator: Simulator, summaries: Mapping[str, Summary], learner: Learner, settings: TrainingSettings
+) -> str:
+    """Scalings, networks, the number of weights, and simulations that are drawn beforehand, a line each."""
     lines = [f"{simulator.name}: {learner.parameters.dimension} unconstrained parameters"]
     networks = {name: key for key in summaries for name in observables_of(key)}
     for name, scaling in learner.data.scalings.items():
@@ -24,4 +27,6 @@ def training_plan(simulator: Simulator, summaries: Mapping[str, Summary], learne
     lines += [f"  {key}: {summary!r}" for key, summary in summaries.items() if key not in networks]
     weights = sum(int(np.prod(variable.shape)) for variable in learner.network.trainable_variables)
     lines.append(f"  flow: {learner.network.flow!r}; {weights:,} weights in all")
-    return "\n".join(lines + ([f"  note: {note}"] if note else []))
+    if settings.passes:
+        lines.append(f"  {settings.simulations:,} simulations, drawn first, {settings.passes} passes through them")
+    return "\n".join(lines)

@@ -24,6 +24,9 @@ class Recommended:
     steps, batch_size : int
         Of online training.
     learning_rate : float
+    passes : int
+        Through simulations that are drawn before the first step, where they cost more than steps; 0 for new ones at
+        each step.
 
     Examples
     --------
@@ -37,3 +40,4 @@ class Recommended:
     steps: int = 5_000
     batch_size: int = 256
     learning_rate: float = 5e-3
+    passes: int = 0

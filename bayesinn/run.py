@@ -11,7 +11,6 @@ report.html     verdict, tables and figures in one file
 
 from __future__ import annotations
 
-import time
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import arviz as az
-import keras
 import numpy as np
 import pandas as pd
 import xarray
@@ -36,6 +34,8 @@ from bayesinn.report import Figure, Section
 from bayesinn.saving import load
 from bayesinn.simulation.simulator import Simulator
 from bayesinn.tables import posterior_table
+from bayesinn.training.progress import EpochClock
+from bayesinn.training.sources import ArraySource
 
 # Where the largest count is this many times the smallest positive one, a linear axis hides most of the data.
 _LOGARITHMIC_RATIO = 20.0
@@ -62,6 +62,7 @@ class Run:
         steps: int | None = None,
         minutes: float | None = None,
         batch_size: int | None = None,
+        passes: int | None = None,
         progress: bool = True,
     ) -> AmortizedPosterior:
         """Train with the simulator's own networks and settings; keeps checkpoints, the posterior and the history.
@@ -77,11 +78,12 @@ class Run:
                     got="minutes together with steps, or with a run to resume",
                     do="resume with the number of steps that was printed",
                 )
-            steps = steps_in(minutes, simulator, batch_size)
+            steps = steps_in(minutes, simulator, batch_size, passes)
             print(f"{minutes:g} minutes are about {steps:,} steps")
         posterior.fit(
             steps=steps,
             batch_size=batch_size,
+            passes=passes,
             seed=seed,
             checkpoint=self.folder / "checkpoint",
             resume=resume,
@@ -213,24 +215,14 @@ class Run:
         plots.save(figure, folder / f"{name}.png")
 
 
-def steps_in(minutes: float, simulator: Simulator, batch_size: int | None = None) -> int:
-    """How many steps of training take so long on this machine, from a short trial."""
-    clock = _Clock()
+def steps_in(minutes: float, simulator: Simulator, batch_size: int | None = None, passes: int | None = None) -> int:
+    """How many steps of training take so long on this machine, with what comes before them, from a short trial."""
+    clock = EpochClock()
     trial = AmortizedPosterior(simulator)
-    trial.fit(steps=_TRIAL_STEPS, epochs=2, batch_size=batch_size, callbacks=[clock], progress=False)
-    # The first epoch is spent on compiling.
-    return max(1, round(60.0 * minutes * (_TRIAL_STEPS / 2) / (clock.times[1] - clock.times[0])))
-
-
-class _Clock(keras.callbacks.Callback):
-    """When each epoch ended."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.times: list[float] = []
-
-    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        self.times.append(time.monotonic())
+    trial.fit(steps=_TRIAL_STEPS, epochs=2, batch_size=batch_size, passes=passes, callbacks=[clock], progress=False)
+    source = clock.model.source
+    before = source.seconds_per_step if isinstance(source, ArraySource) else 0.0
+    return max(1, round(60.0 * minutes / (clock.seconds_per_epoch / (_TRIAL_STEPS / 2) + before)))
 
 
 def _predictive(predicted: np.ndarray, observed: np.ndarray, name: str, simulator: Simulator) -> plots.Canvas:

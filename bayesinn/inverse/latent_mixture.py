@@ -153,7 +153,7 @@ checkpoint, resume
             When a loss is not finite; the network then has the last good weights.
         """
         seed = seeds.check_seed(seed)
-        check_consistent({}, steps, epochs, None, patience, checkpoint, resume)
+        check_consistent({}, steps, epochs, None, None, patience, checkpoint, resume)
         data = LabelledData.split(x, labels, validation, seed)
         rows, dimension = data.training["x"].shape
         settings = TrainingSettings(

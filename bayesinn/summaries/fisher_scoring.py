@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
+import tensorflow_probability as tfp
 
 from bayesinn.summaries.straightening import Straightening
 from bayesinn.summaries.working_model import around, differences
@@ -49,6 +50,21 @@ class Fit(NamedTuple):
     covariance: tf.Tensor
     step: tf.Tensor
     log_density: tf.Tensor
+
+    def flat(self) -> tf.Tensor:
+        """Side by side, (n, p), in single precision."""
+        lower = tf.linalg.band_part(tf.cast(self.covariance, tf.float32), -1, 0)
+        vectors = [self.origin, self.location, self.told, self.step]
+        return tf.concat([*vectors, tfp.math.fill_triangular_inverse(lower), self.log_density[:, None]], axis=-1)
+
+    @classmethod
+    def of(cls, flat: tf.Tensor, dimension: int) -> Fit:
+        """The inverse of :meth:`flat`, for vectors of that dimension."""
+        *vectors, covariance, log_density = tf.split(flat, [*4 * [dimension], -1, 1], axis=-1)
+        lower = tf.cast(tfp.math.fill_triangular(covariance), tf.float64)
+        symmetric = lower + tf.linalg.matrix_transpose(lower) - tf.linalg.diag(tf.linalg.diag_part(lower))
+        origin, location, told, step = vectors
+        return cls(origin, location, told, symmetric, step, log_density[:, 0])
 
 
 def improve(

@@ -185,6 +185,7 @@ class Scoring(Straightening, Summary):
             values = self.values(tf.zeros((1, *x_shape[1:]))).shape
             centre = self.space.from_vector(tf.zeros((1, self.space.dimension)))
             shapes = [tuple(part.shape) for part in self.predict(centre)]
+        self._numbers = int(values[1])
         if shapes != 2 * [tuple(values)]:
             raise InputError(
                 f"{type(self).__name__}.mean and .log_scale",
@@ -193,12 +194,23 @@ class Scoring(Straightening, Summary):
                 do="predict every number of an observation, in the order of values()",
             )
 
-    def call(self, x: tf.Tensor, mask: tf.Tensor | None = None, training: bool = False) -> tf.Tensor:
-        # The estimates stay in single precision, also where networks compute in half.
-        start = tf.cast(self.head(self.activation(tf.cast(self.first(x), tf.float32))), tf.float32)
+    def beforehand(self, x: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """The first estimate, and the fit as :meth:`Fit.flat`."""
+        start = self.estimate(x)
         origin = tf.stop_gradient(near(start))
-        values = self.values(tf.cast(x, tf.float32))
-        fit = Fit(*(tf.stop_gradient(part) for part in self.improve(values, origin, bool(training))))
+        fit = self.improve(self.values(tf.cast(x, tf.float32)), origin, training)
+        return tf.concat([start, fit.flat()], axis=-1)
+
+    def call(
+        self,
+        x: tf.Tensor,
+        mask: tf.Tensor | None = None,
+        training: bool = False,
+        beforehand: tf.Tensor | None = None,
+    ) -> tf.Tensor:
+        start_and_fit = self.beforehand(x, bool(training)) if beforehand is None else beforehand
+        start, fit = tf.split(start_and_fit, [self.space.dimension, -1], axis=-1)
+        fit = Fit.of(tf.stop_gradient(fit), self.space.dimension)
         sd = tf.cast(tf.sqrt(tf.linalg.diag_part(fit.covariance)), tf.float32)
         # Not the data, nor what is left of them to explain: hundreds of numbers in which a network finds by chance what
         # isn't there.
@@ -207,7 +219,7 @@ class Scoring(Straightening, Summary):
             tf.math.log(sd),
             fit.location - fit.origin,
             tf.asinh(fit.step / sd),
-            tf.asinh(fit.log_density / values.shape[1])[:, None],
+            tf.asinh(fit.log_density / self._numbers)[:, None],
         ]
         rest = tf.cast(self.network(tf.concat(known, axis=-1)), tf.float32)
         rest, doubt = tf.split(rest, [self.units, -1], axis=-1)
@@ -216,6 +228,11 @@ class Scoring(Straightening, Summary):
         root = tf.linalg.cholesky(fit.covariance + tf.linalg.diag(doubt))
         log_sd = tf.cast(0.5 * tf.math.log(tf.linalg.diag_part(fit.covariance) + doubt), tf.float32)
         return tf.concat([start, from_root(tf.cast(root, tf.float32)), fit.location, fit.told, log_sd, rest], axis=-1)
+
+    def estimate(self, x: tf.Tensor) -> tf.Tensor:
+        """The first one (n, d), of data (n, ...)."""
+        # The estimates stay in single precision, also where networks compute in half.
+        return tf.cast(self.head(self.activation(tf.cast(self.first(x), tf.float32))), tf.float32)
 
     def improve(self, values: tf.Tensor, origin: tf.Tensor, training: bool = False) -> Fit:
         """What scoring makes of vectors (n, d), for values (n, k)."""

@@ -39,7 +39,13 @@ class Summary(Configured, keras.layers.Layer):
         super().__init__()
         self.supports_masking = True
 
-    def __call__(self, x: tf.Tensor, mask: tf.Tensor | None = None, training: bool | None = None) -> Any:
+    def __call__(
+        self,
+        x: tf.Tensor,
+        mask: tf.Tensor | None = None,
+        training: bool | None = None,
+        beforehand: tf.Tensor | None = None,
+    ) -> Any:
         ranks = {shape.count(",") + 1 for shape in self.shapes}
         if ranks and len(x.shape) not in ranks:
             raise InputError(
@@ -63,11 +69,19 @@ class Summary(Configured, keras.layers.Layer):
                 do="give a boolean mask that is True for data and False for padding",
             )
         # Given only if not None: a None would override the training flag of the layer that calls this one.
-        keywords = {"mask": mask, "training": training}
+        keywords = {"mask": mask, "training": training, "beforehand": beforehand}
         return super().__call__(x, **{name: value for name, value in keywords.items() if value is not None})
 
     def bind(self, parameters: ParameterSpace) -> None:
         """Called once, before there are weights, with the space of the parameters. Most summaries needn't know it."""
+
+    def beforehand(self, x: tf.Tensor, training: bool = False) -> tf.Tensor | None:
+        """What takes time and is not learned, (n, p); None if there is no such part.
+
+        Where training has all simulations before the first step, this is worked out once for each of them, and
+        :meth:`call` gets it as ``beforehand``. It must not depend on weights that are trained.
+        """
+        return None
 
     def call(self, x: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
         """Summarise.

@@ -49,44 +49,8 @@ class Checkpoint(keras.callbacks.Callback):
         self._last_write = -np.inf
 
     def prepare(self, resume: bool) -> bool:
-        """Make the folder ready; whether there is a state to continue from.
-
-        Raises
-        ------
-        InputError
-            When the folder holds a checkpoint and ``resume`` is False, or one of another run.
-        SavedPosteriorError
-            When the settings can't be read.
-        """
-        settings_file, exists = self.folder / "settings.json", (self.folder / "state.h5").is_file()
-        if exists and not resume:
-            raise InputError(
-                f"Checkpoint folder {str(self.folder)!r}",
-                expected="a new or empty folder for a new run",
-                got="a checkpoint",
-                do="pass resume=True (--resume on the command line) to continue that run, or choose another folder",
-            )
-        if exists:
-            try:
-                known = dict(json.loads(settings_file.read_text()))
-            except (OSError, ValueError, TypeError) as error:
-                raise SavedPosteriorError(
-                    f"Checkpoint {str(settings_file)!r}",
-                    expected="the settings of an interrupted run",
-                    got=f"{type(error).__name__}: {error}",
-                    do="delete the folder and train again",
-                ) from error
-            different = [key for key in self.identity if known.get(key) != self.identity[key]]
-            if different:
-                raise InputError(
-                    f"Checkpoint folder {str(self.folder)!r}",
-                    expected="a checkpoint of this very run",
-                    got=", ".join(f"{key} {known.get(key)} (now {self.identity[key]})" for key in different),
-                    do="continue with the same settings, or choose another folder",
-                )
-        self.folder.mkdir(parents=True, exist_ok=True)
-        settings_file.write_text(json.dumps(self.identity, indent=2))
-        return exists
+        """Make the folder ready; whether there is a state to continue from. See :func:`prepare_folder`."""
+        return prepare_folder(self.folder, self.identity, resume)
 
     def restore(self, model: TrainingModel) -> int:
         """Put the saved state into a model; the number of finished epochs."""
@@ -134,6 +98,47 @@ class Checkpoint(keras.callbacks.Callback):
         with open(unfinished, "rb+") as written:
             os.fsync(written.fileno())
         unfinished.replace(self.folder / "state.h5")
+
+
+def prepare_folder(folder: Path, identity: dict[str, Any], resume: bool) -> bool:
+    """Make a folder ready for checkpoints of a run; whether there is a state to continue from.
+
+    Raises
+    ------
+    InputError
+        When the folder holds a checkpoint and ``resume`` is False, or one of another run.
+    SavedPosteriorError
+        When the settings can't be read.
+    """
+    settings_file, exists = folder / "settings.json", (folder / "state.h5").is_file()
+    if exists and not resume:
+        raise InputError(
+            f"Checkpoint folder {str(folder)!r}",
+            expected="a new or empty folder for a new run",
+            got="a checkpoint",
+            do="pass resume=True (--resume on the command line) to continue that run, or choose another folder",
+        )
+    if exists:
+        try:
+            known = dict(json.loads(settings_file.read_text()))
+        except (OSError, ValueError, TypeError) as error:
+            raise SavedPosteriorError(
+                f"Checkpoint {str(settings_file)!r}",
+                expected="the settings of an interrupted run",
+                got=f"{type(error).__name__}: {error}",
+                do="delete the folder and train again",
+            ) from error
+        different = [key for key in identity if known.get(key) != identity[key]]
+        if different:
+            raise InputError(
+                f"Checkpoint folder {str(folder)!r}",
+                expected="a checkpoint of this very run",
+                got=", ".join(f"{key} {known.get(key)} (now {identity[key]})" for key in different),
+                do="continue with the same settings, or choose another folder",
+            )
+    folder.mkdir(parents=True, exist_ok=True)
+    settings_file.write_text(json.dumps(identity, indent=2))
+    return exists
 
 
 def _variables(model: TrainingModel) -> list[keras.Variable]:

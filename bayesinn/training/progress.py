@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import keras
@@ -97,6 +98,59 @@ class ProgressReport(keras.callbacks.Callback):
         else:
             left = (settings.steps - self._step) / rate if rate > 0 else 0.0
             print(f"training: {text}, {_duration(left)} left", flush=True)
+
+
+class EpochClock(keras.callbacks.Callback):
+    """How long epochs take, apart from the first, in which functions are compiled."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._ends: list[float] = []
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Look at the clock."""
+        self._ends.append(time.monotonic())
+
+    @property
+    def seconds_per_epoch(self) -> float:
+        """In the mean; zero if there was one alone."""
+        return (self._ends[-1] - self._ends[0]) / max(1, len(self._ends) - 1)
+
+
+class Counted:
+    """Batches, with the same kind of report on how many of their rows are done.
+
+    Attributes
+    ----------
+    seconds : float
+        That a batch took, without the first, in which functions are compiled.
+    """
+
+    def __init__(self, what: str, batches: Iterable[Any], rows: int, batch_size: int, shown: bool) -> None:
+        self._what, self._batches, self._rows, self._batch_size = what, batches, rows, batch_size
+        self._shown = shown
+        self.seconds = 0.0
+
+    def __iter__(self) -> Iterator[Any]:
+        columns = (TextColumn(f"{self._what} {self._rows:,} simulations"), BarColumn(), TimeRemainingColumn())
+        bar = Progress(*columns, console=Console(file=sys.stdout), disable=not (self._shown and sys.stdout.isatty()))
+        started, last_line = 0.0, time.monotonic()
+        with bar:
+            task = bar.add_task(self._what, total=self._rows)
+            for number, batch in enumerate(self._batches):
+                yield batch
+                now, done = time.monotonic(), min((number + 1) * self._batch_size, self._rows)
+                bar.update(task, completed=done)
+                if number == 0:
+                    started = now
+                    continue
+                self.seconds = (now - started) / number
+                if not self._shown or sys.stdout.isatty():
+                    continue
+                if now - last_line >= _SECONDS_BETWEEN_LINES or done == self._rows:
+                    last_line = now
+                    left = _duration((self._rows - done) / self._batch_size * self.seconds)
+                    print(f"{self._what} simulations: {done:,} of {self._rows:,}, {left} left", flush=True)
 
 
 def _duration(seconds: float) -> str:

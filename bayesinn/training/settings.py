@@ -36,6 +36,8 @@ class TrainingSettings:
         Stop after so many epochs without a better validation loss, and keep the best weights.
     xla : "auto", True or False
         Whether the simulator is compiled with XLA. "auto" compiles it where all its operations have a kernel.
+    passes : int
+        Through simulations that are drawn before the first step; 0 for new ones at each step, or for arrays.
     """
 
     steps: int
@@ -47,6 +49,7 @@ class TrainingSettings:
     average: float
     patience: int | None
     xla: Literal["auto"] | bool
+    passes: int = 0
 
     def __post_init__(self) -> None:
         for name in ("steps", "steps_per_epoch", "batch_size"):
@@ -56,7 +59,13 @@ class TrainingSettings:
         _require("clip_norm", self.clip_norm, self.clip_norm > 0, "a positive number")
         _require("average", self.average, 0 <= self.average < 1, "a number from 0 to below 1, such as 0.999")
         _require("patience", self.patience, self.patience is None or self.patience > 0, "a positive integer, or None")
+        _require("passes", self.passes, isinstance(self.passes, int) and self.passes >= 0, "a positive integer, or 0")
         _require("xla", self.xla, self.xla in ("auto", True, False), "'auto', True or False")
+
+    @property
+    def simulations(self) -> int:
+        """That are drawn for all steps."""
+        return -(-self.steps // max(self.passes, 1)) * self.batch_size
 
     @property
     def epochs(self) -> int:

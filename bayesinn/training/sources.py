@@ -25,6 +25,9 @@ Batch = Mapping[str, tf.Tensor]
 class Source(ABC):
     """Gives a dataset of elements, each starting with the step number, and turns an element into a batch."""
 
+    failed_before = 0
+    """Simulations that failed before the first step."""
+
     note = ""
     """Something the user should know, such as why a simulator is not compiled."""
 
@@ -116,9 +119,22 @@ class WorkerSource(Source):
 
 
 class ArraySource(Source):
-    """Batches from arrays, reshuffled every epoch."""
+    """Batches from arrays, reshuffled for every pass through them.
 
-    def __init__(self, arrays: Mapping[str, np.ndarray], settings: TrainingSettings) -> None:
+    Attributes
+    ----------
+    seconds_per_step : float
+        What making the arrays took, for each step of training with them.
+    """
+
+    def __init__(
+        self,
+        arrays: Mapping[str, np.ndarray | tf.Tensor],
+        settings: TrainingSettings,
+        failed_before: int = 0,
+        seconds_per_step: float = 0.0,
+    ) -> None:
+        self.failed_before, self.seconds_per_step = failed_before, seconds_per_step
         self._arrays = {name: tf.convert_to_tensor(value) for name, value in arrays.items()}
         self._rows = len(next(iter(arrays.values())))
         self._settings = settings
@@ -134,21 +150,25 @@ class ArraySource(Source):
 
     def _generate(self, first_epoch: int) -> Iterator[tuple[int, np.ndarray]]:
         size = self._settings.batch_size
-        for epoch, steps in enumerate(self._settings.step_numbers(first_epoch), first_epoch):
-            generator = np.random.default_rng(seeds.entropy(self._settings.seed, "shuffle", epoch))
-            order = generator.permutation(self._rows).astype(np.int32)
-            for position, step in enumerate(steps):
-                start = position * size if step >= 0 else 0
-                yield step, order[start : start + size]
+        shuffled, order = -1, np.arange(self._rows, dtype=np.int32)
+        for step in (step for steps in self._settings.step_numbers(first_epoch) for step in steps):
+            number, position = divmod(max(step, 0), self._rows // size)
+            if step >= 0 and number != shuffled:
+                generator = np.random.default_rng(seeds.entropy(self._settings.seed, "shuffle", number))
+                shuffled, order = number, generator.permutation(self._rows).astype(np.int32)
+            yield step, order[position * size : (position + 1) * size]
 
 
 def training_source(
-    simulator: Simulator, arrays: Mapping[str, np.ndarray] | None, settings: TrainingSettings
+    simulator: Simulator, arrays: Mapping[str, np.ndarray] | None, settings: TrainingSettings, progress: bool = False
 ) -> Source:
-    """Arrays if there are any, else fresh simulations where the simulator can make them."""
+    """Arrays if there are any, else fresh simulations where the simulator can make them; a note is printed."""
     if arrays is not None:
         return ArraySource(arrays, settings)
-    return (GraphSource if simulator.in_graph else WorkerSource)(simulator, settings)
+    source = (GraphSource if simulator.in_graph else WorkerSource)(simulator, settings)
+    if progress and source.note:
+        print(f"  note: {source.note}", flush=True)
+    return source
 
 
 def _compiled_draw(simulator: Simulator, engine: TensorFlowEngine, settings: TrainingSettings) -> tuple[Any, str]:

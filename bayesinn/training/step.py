@@ -39,7 +39,7 @@ class TrainingModel(keras.Model):
         self.flat = self._variable("flat", initial, trainable=True)
         self.averaged = self._variable("averaged", initial)
         self.bad_step = self._variable("bad_step", np.int32(-1))
-        self.failed = self._variable("failed", np.int32(0))
+        self.failed = self._variable("failed", np.int32(source.failed_before))
         self.loss_mean = keras.metrics.Mean("loss")
         self.validation_arrays: dict[str, tf.Tensor] = {}
         self.__dict__["_noise_seed"] = seeds.tensor_seed(settings.seed, "dequantise")

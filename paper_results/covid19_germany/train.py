@@ -157,7 +157,9 @@ class HeldOut(keras.callbacks.Callback):
         self._every = EPOCHS // checks
         self._rows: list[dict[str, Any]] = []
         self._log_density: Callable[..., tf.Tensor] | None = None
-        self._clock = self._processor = self._past_clock = self._past_processor = 0.0
+        self._past_clock = self._past_processor = 0.0
+        # Where simulations are drawn and fitted before the first step, that is part of training.
+        self._start()
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Take up the rows of a run that is resumed, or check the first weights."""
@@ -168,7 +170,9 @@ class HeldOut(keras.callbacks.Callback):
             self._rows = rows[rows["step"] <= done].to_dict("records")
         if self._rows:
             self._past_clock, self._past_processor = (self._rows[-1][key] for key in ("minutes", "processor_minutes"))
-        else:
+        if self.model.settings.passes:
+            self._stop()
+        if not self._rows:
             self._check(0)
         self._start()
 
@@ -178,8 +182,7 @@ class HeldOut(keras.callbacks.Callback):
         last = epoch + 1 == settings.epochs
         if int(self.model.bad_step.numpy()) >= 0 or not (last or (epoch + 1) % self._every == 0):
             return
-        self._past_clock += (time.monotonic() - self._clock) / 60
-        self._past_processor += (time.process_time() - self._processor) / 60
+        self._stop()
         self._check(min((epoch + 1) * settings.steps_per_epoch, settings.steps))
         self._start()
 
@@ -190,6 +193,10 @@ class HeldOut(keras.callbacks.Callback):
     def _start(self) -> None:
         # The checks themselves are no part of training.
         self._clock, self._processor = time.monotonic(), time.process_time()
+
+    def _stop(self) -> None:
+        self._past_clock += (time.monotonic() - self._clock) / 60
+        self._past_processor += (time.process_time() - self._processor) / 60
 
     def _check(self, step: int) -> None:
         self.model.weight_layout.assign(self.model.averaged.numpy())
@@ -204,10 +211,11 @@ class HeldOut(keras.callbacks.Callback):
                 for start in range(0, size, _ROWS)
             ]
         )
+        settings = self.model.settings
         self._rows.append(
             {
                 "step": step,
-                "simulations": step * self.model.settings.batch_size,
+                "simulations": settings.simulations if settings.passes else step * settings.batch_size,
                 "minutes": self._past_clock,
                 "processor_minutes": self._past_processor,
                 "held_out_nll": -float(values.mean()),

@@ -1,5 +1,7 @@
 """What a simulator recommends is used where the user leaves something out."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -8,7 +10,8 @@ import tensorflow_probability as tfp
 import bayesinn as bi
 from bayesinn.draws import simulated
 from bayesinn.errors import InputError
-from bayesinn.run import Run, _Clock, steps_in
+from bayesinn.run import Run, steps_in
+from bayesinn.training.progress import Counted, EpochClock
 
 tfd = tfp.distributions
 
@@ -58,11 +61,19 @@ def test_two_posteriors_do_not_share_weights(ruler):
 
 def test_minutes_become_steps(ruler, tmp_path, monkeypatch):
     # As though each half of the trial, 50 steps, took a second.
-    monkeypatch.setattr(_Clock, "on_epoch_end", lambda self, epoch, logs=None: self.times.append(float(epoch)))
+    monkeypatch.setattr(EpochClock, "seconds_per_epoch", 1.0)
     assert steps_in(2.0, ruler) == 6_000
     assert steps_in(0.0001, ruler) == 1
     with pytest.raises(InputError, match="minutes"):
         Run(tmp_path).train(ruler, seed=1, resume=False, steps=5, minutes=1.0)
+
+
+def test_what_comes_before_the_first_step_takes_its_share_of_the_minutes(ruler, monkeypatch):
+    monkeypatch.setattr(ruler, "recommended", dataclasses.replace(ruler.recommended, passes=4))
+    monkeypatch.setattr(EpochClock, "seconds_per_epoch", 1.0)
+    monkeypatch.setattr(Counted, "seconds", property(lambda self: 0.32, lambda self, value: None), raising=False)
+    # A step takes 0.02 s, and a fourth of a batch 0.08.
+    assert steps_in(2.0, ruler) == 1_200
 
 
 def test_draws_outside_a_truncated_prior_have_no_data():

@@ -26,6 +26,7 @@ ONLINE = {
     "batch_size": {"batch_size": 33},
     "seed": {"seed": 2},
     "learning_rate": {"learning_rate": 1e-2},
+    "passes": {"passes": 2},
     "xla": {"xla": False},  # XLA's random numbers are others
     "optimizer": {"optimizer": keras.optimizers.SGD(1e-3)},
 }
@@ -83,6 +84,9 @@ def test_xla(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
         ({"patience": 3}, "'patience'"),
         ({"validation": 0.2}, "'validation'"),
         ({"resume": True}, "'resume'"),
+        ({"data": linear.sample(20, seed=1), "passes": 2}, "'passes'"),
+        ({"passes": -1}, "'passes'"),
+        ({"passes": 2.5}, "'passes'"),
         ({"data": linear.sample(20, seed=1), "steps": 2, "epochs": 2}, "'steps' and 'epochs'"),
     ],
 )
