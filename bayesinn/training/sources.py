@@ -28,6 +28,9 @@ class Source(ABC):
     failed_before = 0
     """Simulations that failed before the first step."""
 
+    def release(self) -> None:  # noqa: B027
+        """Called when training has ended; most sources keep nothing."""
+
     note = ""
     """Something the user should know, such as why a simulator is not compiled."""
 
@@ -135,7 +138,10 @@ class ArraySource(Source):
         seconds_per_step: float = 0.0,
     ) -> None:
         self.failed_before, self.seconds_per_step = failed_before, seconds_per_step
-        self._arrays = {name: tf.convert_to_tensor(value) for name, value in arrays.items()}
+        # Variables of any length, to be emptied: compiled functions that have seen a tensor keep it for good.
+        self._arrays = {
+            name: tf.Variable(value, trainable=False, shape=(None, *value.shape[1:])) for name, value in arrays.items()
+        }
         self._rows = len(next(iter(arrays.values())))
         self._settings = settings
 
@@ -147,6 +153,11 @@ class ArraySource(Source):
     def batch(self, element: tuple[Any, ...]) -> tuple[Batch, tf.Tensor]:
         """Gather."""
         return {name: tf.gather(value, element[1]) for name, value in self._arrays.items()}, tf.constant(0)
+
+    def release(self) -> None:
+        """Give the memory back, after training."""
+        for variable in self._arrays.values():
+            variable.assign(tf.zeros((0, *variable.shape[1:]), variable.dtype))
 
     def _generate(self, first_epoch: int) -> Iterator[tuple[int, np.ndarray]]:
         size = self._settings.batch_size

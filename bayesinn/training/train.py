@@ -113,6 +113,7 @@ def train(
             stopped_by = source.error
         except KeyboardInterrupt as error:
             stopped_by = error
+    source.release()
     if stopping.best is not None and guard.bad_step is None:
         stopping.restore_best(model)
     model.weight_layout.assign(model.averaged.numpy())
