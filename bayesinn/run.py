@@ -34,8 +34,7 @@ from bayesinn.report import Figure, Section
 from bayesinn.saving import load
 from bayesinn.simulation.simulator import Simulator
 from bayesinn.tables import posterior_table
-from bayesinn.training.progress import EpochClock
-from bayesinn.training.sources import ArraySource
+from bayesinn.training.progress import StepClock
 
 # Where the largest count is this many times the smallest positive one, a linear axis hides most of the data.
 _LOGARITHMIC_RATIO = 20.0
@@ -217,12 +216,10 @@ class Run:
 
 def steps_in(minutes: float, simulator: Simulator, batch_size: int | None = None, passes: int | None = None) -> int:
     """How many steps of training take so long on this machine, with what comes before them, from a short trial."""
-    clock = EpochClock()
+    clock = StepClock()
     trial = AmortizedPosterior(simulator)
     trial.fit(steps=_TRIAL_STEPS, epochs=2, batch_size=batch_size, passes=passes, callbacks=[clock], progress=False)
-    source = clock.model.source
-    before = source.seconds_per_step if isinstance(source, ArraySource) else 0.0
-    return max(1, round(60.0 * minutes / (clock.seconds_per_epoch / (_TRIAL_STEPS / 2) + before)))
+    return max(1, round(60.0 * minutes / clock.seconds_per_step))
 
 
 def _predictive(predicted: np.ndarray, observed: np.ndarray, name: str, simulator: Simulator) -> plots.Canvas:

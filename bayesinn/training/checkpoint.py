@@ -31,26 +31,17 @@ class Checkpoint(keras.callbacks.Callback):
     Parameters
     ----------
     folder : Path
-    identity : dict
-        What decides the run, in plain values; a checkpoint of another run is refused.
     recorder, stopping : the callbacks whose state belongs to the run
     """
 
     model: TrainingModel
 
-    def __init__(
-        self, folder: Path, identity: dict[str, Any], recorder: HistoryRecorder, stopping: EarlyStopping
-    ) -> None:
+    def __init__(self, folder: Path, recorder: HistoryRecorder, stopping: EarlyStopping) -> None:
         super().__init__()
         self.folder = folder
-        self.identity = identity
         self._recorder = recorder
         self._stopping = stopping
         self._last_write = -np.inf
-
-    def prepare(self, resume: bool) -> bool:
-        """Make the folder ready; whether there is a state to continue from. See :func:`prepare_folder`."""
-        return prepare_folder(self.folder, self.identity, resume)
 
     def restore(self, model: TrainingModel) -> int:
         """Put the saved state into a model; the number of finished epochs."""
@@ -102,6 +93,13 @@ class Checkpoint(keras.callbacks.Callback):
 
 def prepare_folder(folder: Path, identity: dict[str, Any], resume: bool) -> bool:
     """Make a folder ready for checkpoints of a run; whether there is a state to continue from.
+
+    Parameters
+    ----------
+    folder : Path
+    identity : dict
+        What decides the run, in plain values; a checkpoint of another run is refused.
+    resume : bool
 
     Raises
     ------

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import keras
@@ -100,21 +101,35 @@ class ProgressReport(keras.callbacks.Callback):
             print(f"training: {text}, {_duration(left)} left", flush=True)
 
 
-class EpochClock(keras.callbacks.Callback):
-    """How long epochs take, apart from the first, in which functions are compiled."""
+class StepClock(keras.callbacks.Callback):
+    """How long a step takes, without those of the first epoch, in which functions are compiled.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    now : callable
+        Gives seconds: of the clock on the wall, or of the processor.
+    """
+
+    model: TrainingModel
+
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
         super().__init__()
+        self._now = now
         self._ends: list[float] = []
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Look at the clock."""
-        self._ends.append(time.monotonic())
+        self._ends.append(self._now())
 
     @property
     def seconds_per_epoch(self) -> float:
-        """In the mean; zero if there was one alone."""
-        return (self._ends[-1] - self._ends[0]) / max(1, len(self._ends) - 1)
+        """In the mean; NaN before there are two."""
+        return (self._ends[-1] - self._ends[0]) / (len(self._ends) - 1) if len(self._ends) > 1 else math.nan
+
+    @property
+    def seconds_per_step(self) -> float:
+        """With its share of what was done before the first one."""
+        return self.seconds_per_epoch / self.model.settings.steps_per_epoch + self.model.source.seconds_per_step
 
 
 class Counted:

@@ -28,6 +28,9 @@ class Source(ABC):
     failed_before = 0
     """Simulations that failed before the first step."""
 
+    seconds_per_step = 0.0
+    """What was done before the first step took, for each step, without compilation."""
+
     def release(self) -> None:  # noqa: B027
         """Called when training has ended; most sources keep nothing."""
 
@@ -122,13 +125,7 @@ class WorkerSource(Source):
 
 
 class ArraySource(Source):
-    """Batches from arrays, reshuffled for every pass through them.
-
-    Attributes
-    ----------
-    seconds_per_step : float
-        What making the arrays took, for each step of training with them.
-    """
+    """Batches from arrays, reshuffled for every pass through them."""
 
     def __init__(
         self,

@@ -14,7 +14,7 @@ from bayesinn.network import EstimateNetwork
 from bayesinn.simulation import checks
 from bayesinn.simulation.simulations import Simulations
 from bayesinn.simulation.simulator import Simulator
-from bayesinn.training.progress import Counted, EpochClock
+from bayesinn.training.progress import Counted, StepClock
 from bayesinn.training.settings import TrainingSettings
 from bayesinn.training.sources import ArraySource, WorkerSource, training_source
 from bayesinn.training.train import broken_training, train
@@ -106,13 +106,13 @@ def _learn_estimate(
     if progress:
         print("first, the estimate that all else starts from", flush=True)
     source = training_source(simulator, arrays, short)
-    clock = EpochClock()
+    clock = StepClock()
     result = train(lesson, source, short, identity={}, callbacks=[clock], progress=progress)
     if result.error is not None:
         raise result.error
     if result.bad_step is not None:
         raise broken_training(result, short, source.finite(result.bad_step, simulator.observable_shapes))
-    return clock.seconds_per_epoch / short.steps_per_epoch
+    return clock.seconds_per_step
 
 
 def _draw(simulator: Simulator, settings: TrainingSettings, progress: bool) -> tuple[Arrays, int, float]:

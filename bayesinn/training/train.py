@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from bayesinn.errors import InputError, TrainingError
 from bayesinn.learner import Learner
-from bayesinn.training.checkpoint import Checkpoint
+from bayesinn.training.checkpoint import Checkpoint, prepare_folder
 from bayesinn.training.early_stopping import EarlyStopping
 from bayesinn.training.guard import Guard
 from bayesinn.training.history import HistoryRecorder
@@ -84,8 +84,8 @@ def train(
     own: list[keras.callbacks.Callback] = [guard, recorder, stopping]
     first_epoch = 0
     if checkpoint is not None:
-        keeper = Checkpoint(checkpoint, {**asdict(settings), **identity}, recorder, stopping)
-        if keeper.prepare(resume):
+        keeper = Checkpoint(checkpoint, recorder, stopping)
+        if prepare_folder(checkpoint, {**asdict(settings), **identity}, resume):
             first_epoch = keeper.restore(model)
         own.append(keeper)
     if progress:

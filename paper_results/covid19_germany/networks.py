@@ -17,17 +17,15 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
-import keras
-import numpy as np
 import pandas as pd
 from train import EPOCHS, HELD_OUT, HERE, SEED, HeldOut
 
 import bayesinn as bi
 from bayesinn.flows import Affine, Composed, Flow, Spline, coupling
 from bayesinn.summaries import MLP, ConvLSTM, CountSeries, Summary
+from bayesinn.training.progress import StepClock
 from simulators.covid19_networks import lean_networks, published_networks
 from simulators.covid19_options import Covid19Options
 
@@ -106,7 +104,7 @@ def train_for(
     folder: Path,
     *,
     quick: bool,
-    options: Mapping[str, Any] = MappingProxyType({}),
+    options: Mapping[str, Any] | None = None,
 ) -> tuple[bi.AmortizedPosterior, dict[str, float]]:
     """Time some steps, then train anew for as many as fit into so many minutes of processor time.
 
@@ -125,40 +123,27 @@ def train_for(
     found : dict
         Milliseconds of processor time per step, and the last row of what :class:`HeldOut` found.
     """
-    options = {"batch_size": 256, "learning_rate": 2e-3, "passes": 0, "seed": SEED, "progress": False, **options}
-    clock, steps = StepClock(), 2
+    options = {
+        "batch_size": 256,
+        "learning_rate": 2e-3,
+        "passes": 0,
+        "seed": SEED,
+        "progress": False,
+        **(options or {}),
+    }
+    steps, milliseconds = 2, math.nan
     if quick:
         options |= {"batch_size": 32, "xla": False}
     else:
-        timed = bi.AmortizedPosterior(simulator, *make())
+        timed, clock = bi.AmortizedPosterior(simulator, *make()), StepClock(time.process_time)
         timed.fit(steps=TIMED_STEPS, epochs=TIMED_EPOCHS, callbacks=[clock], **options)
-        steps = int(60 * minutes / clock.seconds_per_step)
+        steps, milliseconds = int(60 * minutes / clock.seconds_per_step), 1e3 * clock.seconds_per_step
     held_out = HeldOut(simulator, folder / f"{simulator.name}.csv", HELD_OUT // 20 if quick else HELD_OUT, checks=1)
     posterior = bi.AmortizedPosterior(simulator, *make())
     posterior.fit(steps=steps, epochs=EPOCHS, callbacks=[held_out], **options)
     last = held_out.frame().iloc[-1]
     wanted = ("step", "processor_minutes", "held_out_nll", "standard_error")
-    return posterior, {"ms_per_step": 1e3 * clock.seconds_per_step, **{name: float(last[name]) for name in wanted}}
-
-
-class StepClock(keras.callbacks.Callback):
-    """Processor time of a step, without those of the first epoch, which are compiled, and of what came before it."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._times: list[float] = []
-
-    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Note the time."""
-        self._times.append(time.process_time())
-        self._before = getattr(self.model.source, "seconds_per_step", 0.0)
-
-    @property
-    def seconds_per_step(self) -> float:
-        """Of the epochs after the first; NaN before there are any."""
-        if len(self._times) < 2:
-            return math.nan
-        return float(np.diff(self._times).mean()) / (TIMED_STEPS // TIMED_EPOCHS) + self._before
+    return posterior, {"ms_per_step": milliseconds, **{name: float(last[name]) for name in wanted}}
 
 
 if __name__ == "__main__":

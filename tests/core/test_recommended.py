@@ -11,7 +11,7 @@ import bayesinn as bi
 from bayesinn.draws import simulated
 from bayesinn.errors import InputError
 from bayesinn.run import Run, steps_in
-from bayesinn.training.progress import Counted, EpochClock
+from bayesinn.training.progress import Counted, StepClock
 
 tfd = tfp.distributions
 
@@ -61,7 +61,7 @@ def test_two_posteriors_do_not_share_weights(ruler):
 
 def test_minutes_become_steps(ruler, tmp_path, monkeypatch):
     # As though each half of the trial, 50 steps, took a second.
-    monkeypatch.setattr(EpochClock, "seconds_per_epoch", 1.0)
+    monkeypatch.setattr(StepClock, "seconds_per_epoch", 1.0)
     assert steps_in(2.0, ruler) == 6_000
     assert steps_in(0.0001, ruler) == 1
     with pytest.raises(InputError, match="minutes"):
@@ -70,7 +70,7 @@ def test_minutes_become_steps(ruler, tmp_path, monkeypatch):
 
 def test_what_comes_before_the_first_step_takes_its_share_of_the_minutes(ruler, monkeypatch):
     monkeypatch.setattr(ruler, "recommended", dataclasses.replace(ruler.recommended, passes=4))
-    monkeypatch.setattr(EpochClock, "seconds_per_epoch", 1.0)
+    monkeypatch.setattr(StepClock, "seconds_per_epoch", 1.0)
     monkeypatch.setattr(Counted, "seconds", property(lambda self: 0.32, lambda self, value: None), raising=False)
     # A step takes 0.02 s, and a fourth of a batch 0.08.
     assert steps_in(2.0, ruler) == 1_200
