@@ -56,9 +56,9 @@ class AmortizedPosterior:
     summary : Summary, or dict of observable to Summary
         One network for several observables, such as ``{"cases, deaths": ConvLSTM(64)}``, sees them side by side, as
         channels; a network that isn't in a dict sees all observables so. What is left out is chosen by shape: the data
-        themselves for up to eight numbers, Conv + LSTM for more, which are taken for series, those of as many steps
-        side by side. Pass ``MLP`` for a long vector of unrelated numbers, ``DeepSet`` or ``SetTransformer`` for
-        exchangeable data.
+        themselves for a number or a vector of up to eight, Conv + LSTM for more and for (steps, channels), which are
+        taken for series, those of as many steps side by side; observables with more axes need a network of yours. Pass
+        ``MLP`` for a long vector of unrelated numbers, ``DeepSet`` or ``SetTransformer`` for exchangeable data.
     flow : Flow
         Six affine coupling blocks if left out.
 
@@ -292,6 +292,11 @@ class AmortizedPosterior:
         -------
         array (n_obs, draws), (n_obs,), (draws,) or a number, to match; in nats, exact. -inf outside the support.
             For integer parameters it is a probability, by quadrature over the interval that stands for the integer.
+
+        Raises
+        ------
+        InputError
+            With more than three integers, over whose intervals the quadrature would take too long.
         """
         trained = self._require_trained()
         observations = check_observations(self.simulator, data)
@@ -328,14 +333,19 @@ class AmortizedPosterior:
         -------
         xarray.DataTree
             Groups posterior, prior, posterior_predictive, observed_data, constant_data (context) and sample_stats
-            (log density ``lp``; ``out_of_distribution_p`` of the observation), with one chain. Units and labels are
-            attributes of the variables. Several observations have a dimension ``observation``.
+            (log density ``lp``, where :meth:`log_prob` can tell it; ``out_of_distribution_p`` of the observation), with
+            one chain. Units and labels are attributes of the variables. Several observations have a dimension
+            ``observation``.
         """
         from bayesinn.inference_data import inference_data
 
         values = self.sample(data, draws=draws, seed=seed)
-        log_density = self.log_prob(values, data)
+        log_density = self._log_density(values, data)
         return inference_data(self.simulator, check_observations(self.simulator, data), values, log_density, seed)
+
+    def _log_density(self, draws: Draws, data: Mapping[str, Any]) -> np.ndarray | None:
+        """Of draws, or None where there is no density."""
+        return self.log_prob(draws, data) if self._require_trained().sampler.integers_are_few else None
 
     def save(self, folder: str | Path) -> Path:
         """Write the posterior into a folder (``manifest.json`` and ``weights.h5``) for :func:`bayesinn.load`."""

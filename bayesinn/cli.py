@@ -30,23 +30,21 @@ RunFolder = Annotated[
         help="A run folder, as 'train' or 'run' left it; or a saved posterior, whose results then go to runs/NAME.",
     ),
 ]
-Output = Annotated[Path | None, typer.Option(help="Run folder to write. [default: runs/NAME]", show_default=False)]
+Output = Annotated[Path | None, typer.Option(help="Run folder to write.", show_default="runs/NAME")]
 Data = Annotated[
-    Path | None, typer.Option(help="Observation: .csv, .json or .npz. [default: what ships with the simulator]")
+    Path | None, typer.Option(help="Observation: .csv, .json or .npz.", show_default="what ships with the simulator")
 ]
-Steps = Annotated[
-    int | None, typer.Option(help="Training steps. [default: the simulator's, else 5,000]", min=1, show_default=False)
-]
+Steps = Annotated[int | None, typer.Option(help="Training steps.", min=1, show_default="the simulator's, else 5,000")]
 Minutes = Annotated[float | None, typer.Option(help="Train for about so long, in place of --steps.", min=0.01)]
 BatchSize = Annotated[
-    int | None, typer.Option(help="Simulations per step. [default: the simulator's, else 256]", min=1)
+    int | None, typer.Option(help="Simulations per step.", min=1, show_default="the simulator's, else 256")
 ]
 Passes = Annotated[
     int | None,
     typer.Option(
-        help="Passes through simulations that are drawn first; 0: new ones at each step. [default: the simulator's]",
+        help="Passes through simulations that are drawn first; 0: new ones at each step.",
         min=0,
-        show_default=False,
+        show_default="the simulator's",
     ),
 ]
 Seed = Annotated[int, typer.Option(help="Decides every random number.", min=0)]

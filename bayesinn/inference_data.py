@@ -16,7 +16,7 @@ Arrays = dict[str, np.ndarray]
 
 
 def inference_data(
-    simulator: Simulator, observations: Observations, draws: Draws, log_density: np.ndarray, seed: int
+    simulator: Simulator, observations: Observations, draws: Draws, log_density: np.ndarray | None, seed: int
 ) -> xarray.DataTree:
     """Posterior, prior, posterior predictive, observed and constant data in one tree.
 
@@ -25,7 +25,7 @@ def inference_data(
     simulator : Simulator
     observations : Observations
     draws : Draws, as :meth:`AmortizedPosterior.sample` returned them
-    log_density : array, log posterior density of the draws
+    log_density : array, log posterior density of the draws; or None
     seed : int, decides prior and predictive draws
 
     Returns
@@ -36,12 +36,12 @@ def inference_data(
     p_value = np.asarray(draws.p_value)
     if not observations.batched:
         values = {name: value[None] for name, value in values.items()}
-        log_density = log_density[None]
+        log_density = None if log_density is None else log_density[None]
     count = next(iter(values.values())).shape[1]
     groups = {
         "posterior": values,
         "posterior_predictive": _predict(simulator, observations, values, seed),
-        "sample_stats": {"lp": log_density},
+        "sample_stats": {} if log_density is None else {"lp": log_density},
     }
     batched = observations.batched
     prior = simulator.prior.sample(count, seeds.tensor_seed(seed, "prior"))

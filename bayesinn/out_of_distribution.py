@@ -73,8 +73,8 @@ class Reference:
         The same of the inputs.
     pooled : boolean array, for each name of the inputs in alphabetical order, whether elements enter by mean and sd
     series : boolean array, likewise, whether they are ordered in time
-    trees : structured array (trees, nodes) of :data:`bayesinn.damage.NODE`, the classifier
-    held_out : array (m, 4)
+    order_trees, gap_trees : structured arrays (trees, nodes) of :data:`bayesinn.damage.NODE`, the classifiers
+    held_out : array (m, 5)
         The statistics of the other half, each column sorted.
     ranks : integer array (m,), sorted
         Of each simulation in the other half, the number that are at least as extreme (itself included), by the

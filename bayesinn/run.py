@@ -6,6 +6,8 @@ history.csv     loss by step
 posterior.nc    inference data of the observation, for ArviZ
 posterior.csv   table of the posterior, beside the exact one where known
 figures/        PNG
+verdict.csv     each test of the diagnosis
+diagnosis.csv   each parameter in these
 report.html     verdict, tables and figures in one file
 """
 

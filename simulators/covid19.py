@@ -1,4 +1,4 @@
-"""The first wave of Covid-19 in Germany: 34 parameters, three series of 81 daily counts.
+"""The first wave of Covid-19 in Germany and its states: 30 to 34 parameters, series of 81 daily counts.
 
 A compartment model (susceptible, exposed, carrier, infected, recovered, dead; :mod:`simulators.covid19_disease`) whose
 transmission rate changes at four interventions (:mod:`simulators.covid19_interventions`). Confirmed cases, recoveries

@@ -13,7 +13,8 @@ def transmission(parameters: Mapping[str, tf.Tensor], options: Covid19Options, w
     """Transmission rate lambda(t), (n, 15 + days), from 15 days before the first observed day.
 
     Five levels, joined by ramps: after change point k the rate takes dt_k days from lambda_(k-1) to lambda_k, both ends
-    included, so that the day of the change point still has the old level; a ramp of one day is a jump.
+    included, so that the day of the change point still has the old level; a ramp of one day is a jump. As published
+    (``ramp_quirk``), the third ramp goes from lambda_3 towards lambda_4, and ends with a jump back to lambda_3.
 
     Parameters
     ----------

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 import tensorflow as tf
@@ -12,21 +12,18 @@ import tensorflow as tf
 from bayesinn import seeds
 from bayesinn.amortizer import AmortizedPosterior
 from bayesinn.configuration import clone
+from bayesinn.draws import Draws
 from bayesinn.errors import InputError
 from bayesinn.flows import Affine, Bijection, Chain, Coupling, Orthogonal
 from bayesinn.inverse.split_flow import SplitFlow, SplitLayout
 from bayesinn.inverse.split_learner import SplitLearner, SplitNetwork
 from bayesinn.inverse.split_losses import SplitLosses
 from bayesinn.observables import DataSpace, Scaling
-from bayesinn.observations import check_observations
 from bayesinn.parameters import ParameterSpace
 from bayesinn.saving import posterior_of
 from bayesinn.simulation import checks
 from bayesinn.simulation.simulator import Simulator
 from bayesinn.summaries import Identity, Summary
-
-if TYPE_CHECKING:
-    import xarray
 
 
 class SplitLatent(AmortizedPosterior):
@@ -188,18 +185,8 @@ class SplitLatent(AmortizedPosterior):
             do="use sample(), or train with the likelihood objective and without padding",
         )
 
-    def infer(self, data: Mapping[str, Any], *, draws: int = 1_000, seed: int = 0) -> xarray.DataTree:
-        """As :meth:`AmortizedPosterior.infer`; without ``lp`` where there is no density."""
-        if self._has_density:
-            return super().infer(data, draws=draws, seed=seed)
-        from bayesinn.inference_data import inference_data
-
-        values = self.sample(data, draws=draws, seed=seed)
-        observations = check_observations(self.simulator, data)
-        shape = (observations.count, draws) if observations.batched else (draws,)
-        tree = inference_data(self.simulator, observations, values, np.full(shape, np.nan), seed)
-        del tree["sample_stats"]["lp"]
-        return tree
+    def _log_density(self, draws: Draws, data: Mapping[str, Any]) -> np.ndarray | None:
+        return super()._log_density(draws, data) if self._has_density else None
 
     def build_learner(self, data_space: DataSpace, seed: int) -> SplitLearner:
         """A learner with new networks, not built yet; the same for the same seed."""

@@ -31,10 +31,10 @@ class Conjugate:
     Parameters
     ----------
     fault : str
-        How the posterior is broken: standard deviations 15 % ``"too wide"`` or ``"too narrow"``; the first parameter
-        ``"shifted"`` by 0.2 sd; ``"wrong correlation"``, none in place of -0.75, each parameter by itself still
-        right; the ``"prior"`` returned whatever the data; one of two modes mirrored at an axis (``"flipped mode"``,
-        needs ``modes=2``).
+        How the posterior is broken: standard deviations ``"too wide"`` or ``"too narrow"`` by a factor of 1.15; the
+        first parameter ``"shifted"`` by 0.2 sd; ``"wrong correlation"``, none in place of -0.75, each parameter by
+        itself still right; the ``"prior"`` returned whatever the data; one of two modes mirrored at an axis
+        (``"flipped mode"``, needs ``modes=2``).
     modes : 1 or 2
 
     Examples

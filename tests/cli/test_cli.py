@@ -102,6 +102,13 @@ finally:
         assert f" {command} " in done.stdout
 
 
+def test_help_tells_what_is_left_out(bayesinn) -> None:
+    # Lines are wrapped within a frame.
+    text = " ".join(bayesinn("run", "--help").out.replace("│", " ").split())
+    for default in ("runs/NAME", "what ships with the simulator", "the simulator's, else 5,000", "the simulator's"):
+        assert f"[default: ({default})]" in text
+
+
 def test_without_a_command_it_helps(bayesinn) -> None:
     answer = bayesinn()
     assert "Usage" in answer.out + answer.err

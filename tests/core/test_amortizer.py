@@ -9,6 +9,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 import bayesinn as bi
+from bayesinn.errors import InputError
 from tests.core.models import survey
 from tests.core.untrained import of_family, typical, untrained
 
@@ -225,3 +226,21 @@ def test_integers_stay_integers_and_keep_their_bounds() -> None:
     draws = untrained(of_family("integer below an integer")).sample({"x": [1.0, 2.0, 3.0]}, draws=500, seed=1)
     assert (draws["hits"] <= draws["trials"] + 1).all()
     assert (draws["hits"] == np.round(draws["hits"])).all()
+
+
+def test_many_integers_are_inferred_without_a_density() -> None:
+    @bi.simulator(prior={"counts": tfd.Sample(tfd.Poisson(3.0), 4)})
+    def sums(parameters, seed):
+        total = tf.reduce_sum(parameters["counts"], axis=1)
+        return {"x": total + tf.random.stateless_normal(tf.shape(total), seed)}
+
+    posterior = bi.AmortizedPosterior(sums, flow=bi.flows.coupling(blocks=2, hidden=(8,)))
+    posterior.fit(steps=5, batch_size=16, seed=1, progress=False)
+    tree = posterior.infer({"x": 12.0}, draws=20, seed=1)
+    assert tree["posterior"]["counts"].shape == (1, 20, 4)
+    assert list(tree["sample_stats"].data_vars) == ["out_of_distribution_p"]
+    with pytest.raises(InputError, match="at most 3 integers"):
+        posterior.log_prob(posterior.sample({"x": 12.0}, draws=2, seed=1), {"x": 12.0})
+    diagnosis = bi.diagnose(posterior, observed={"x": 12.0}, simulations=50, draws=20, seed=1)
+    assert diagnosis.observation.posterior_sbc is None
+    assert diagnosis.observation.predictive is not None
