@@ -33,10 +33,10 @@ from bayesinn.simulation import checks
 from bayesinn.simulation.simulator import Arrays, Simulator
 from bayesinn.summaries import Summary
 from bayesinn.summaries.joint import seen_raw
-from bayesinn.training.checkpoint import prepare_folder
+from bayesinn.training.checkpoint import has_ended, prepare_folder
 from bayesinn.training.round_trip import posterior_monitor
 from bayesinn.training.settings import TrainingSettings, training_length
-from bayesinn.training.sources import Source, training_source
+from bayesinn.training.sources import ArraySource, Source, training_source
 from bayesinn.training.stored import stored_source, with_what_is_known
 from bayesinn.training.train import TrainingResult, broken_training, train
 from bayesinn.warm_start import check_start, later_seed, take_over
@@ -44,7 +44,7 @@ from bayesinn.warm_start import check_start, later_seed, take_over
 if TYPE_CHECKING:
     import xarray
 
-_PILOT_SIMULATIONS = 2048
+_PILOT_SIMULATIONS, _FEWEST_PILOT_SIMULATIONS = 2048, 512
 
 
 class AmortizedPosterior:
@@ -200,8 +200,12 @@ class AmortizedPosterior:
         learning_rate, clip_norm, average = (
             value.item() if isinstance(value, np.generic) else value for value in (learning_rate, clip_norm, average)
         )
+        patience = int(patience) if isinstance(patience, np.integer) else patience
+        xla = bool(xla) if isinstance(xla, np.bool_) else xla
         settings = TrainingSettings(*length, seed, learning_rate, clip_norm, average, patience, xla, passes or 0)
-        learner, pilot = self.new_learner(seed, arrays)
+        # No more than a fit of few, slow simulations is to have.
+        most = settings.simulations if settings.passes else 2 * _PILOT_SIMULATIONS
+        learner, pilot = self.new_learner(seed, arrays, max(most, _FEWEST_PILOT_SIMULATIONS))
         if start_from is not None:
             take_over(learner, start_from._require_trained().learner)
         for part in (arrays, held_out):
@@ -217,12 +221,13 @@ class AmortizedPosterior:
             "start_from": None if start_from is None else start_from.fingerprint,
         }
         folder = None if checkpoint is None else Path(checkpoint)
-        if folder is not None:
-            # Now, and not after minutes of simulations.
-            prepare_folder(folder, {**asdict(settings), **identity}, resume)
+        # Now, and not after minutes of simulations.
+        resumes = folder is not None and prepare_folder(folder, {**asdict(settings), **identity}, resume)
         stored = arrays is not None or settings.passes > 0
-        if stored:
-            source: Source = stored_source(
+        if folder is not None and resumes and has_ended(folder, settings):
+            source: Source = ArraySource(pilot, settings)
+        elif stored:
+            source = stored_source(
                 self.simulator, learner, settings, arrays, learns=start_from is None, progress=progress
             )
             if held_out is not None and learner.network.works_beforehand:
@@ -246,7 +251,7 @@ class AmortizedPosterior:
         if result.error is not None:
             raise result.error
         if result.bad_step is not None:
-            raise broken_training(result, settings, source.finite(result.bad_step, self.simulator.observable_shapes))
+            raise broken_training(result, settings, source.finite(result.bad_step))
         return self
 
     def sample(self, data: Mapping[str, Any], *, draws: int = 1_000, seed: int = 0) -> Draws:
@@ -403,10 +408,12 @@ class AmortizedPosterior:
             )
         return self._trained
 
-    def new_learner(self, seed: int, arrays: Arrays | None) -> tuple[Learner, Arrays]:
+    def new_learner(
+        self, seed: int, arrays: Arrays | None, most: int = 2 * _PILOT_SIMULATIONS
+    ) -> tuple[Learner, Arrays]:
         """A built learner, standardised on pilot simulations or on the arrays given; and those simulations."""
         if arrays is None:
-            simulations = self.simulator.draw(2 * _PILOT_SIMULATIONS, seed, "pilot")
+            simulations = self.simulator.draw(min(most, 2 * _PILOT_SIMULATIONS), seed, "pilot")
             checks.check_finite(self.simulator, simulations)
             pilot = simulations.flat()
         else:

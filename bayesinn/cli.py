@@ -115,7 +115,7 @@ def check(name: Name, output: Report = None, simulations: CheckSimulations = 2_0
 @app.command()
 def diagnose(run: RunFolder, data: Data = None, simulations: Simulations = 1_000, seed: Seed = 3) -> None:
     """Check a trained posterior on fresh simulations and around an observation; the exit status is 1 if it fails."""
-    folder, _, result = _diagnosed(run, data, simulations, seed)
+    folder, _, _, result = _diagnosed(run, data, simulations, seed)
     typer.echo(repr(result))
     typer.echo(f"saved {folder.folder}/verdict.csv, diagnosis.csv and figures")
     if not result.passed:
@@ -125,8 +125,8 @@ def diagnose(run: RunFolder, data: Data = None, simulations: Simulations = 1_000
 @app.command()
 def report(run: RunFolder, data: Data = None, simulations: Simulations = 1_000, seed: Seed = 3) -> None:
     """Diagnose, and write report.html from all there is in a run folder; the exit status is 1 if it fails."""
-    folder, posterior, result = _diagnosed(run, data, simulations, seed)
-    typer.echo(f"{'passed' if result.passed else 'FAILED'}: saved {folder.report(posterior, result)}")
+    folder, posterior, observation, result = _diagnosed(run, data, simulations, seed)
+    typer.echo(f"{'passed' if result.passed else 'FAILED'}: saved {folder.report(posterior, result, observation)}")
     if not result.passed:
         raise typer.Exit(1)
 
@@ -162,7 +162,7 @@ def run_all(
         typer.echo("\ninferring")
         tree, table = run.infer(posterior, observation, draws=draws, seed=seed + 1)
         _print_posterior(table, tree)
-    typer.echo(f"\nsaved {run.report(posterior, diagnosis)}")
+    typer.echo(f"\nsaved {run.report(posterior, diagnosis, observation)}")
 
 
 def _opened(run: Path) -> tuple[Run, AmortizedPosterior]:
@@ -176,13 +176,15 @@ def _opened(run: Path) -> tuple[Run, AmortizedPosterior]:
     return Run(run), Run(run).posterior()
 
 
-def _diagnosed(run: Path, data: Path | None, simulations: int, seed: int) -> tuple[Run, AmortizedPosterior, Diagnosis]:
+def _diagnosed(
+    run: Path, data: Path | None, simulations: int, seed: int
+) -> tuple[Run, AmortizedPosterior, dict[str, Any] | None, Diagnosis]:
     from bayesinn.data_files import read_data
 
     folder, posterior = _opened(run)
     observation = None if data is None else read_data(data)
     result = folder.diagnose(posterior, observation, simulations=simulations, draws=_DIAGNOSIS_DRAWS, seed=seed)
-    return folder, posterior, result
+    return folder, posterior, observation, result
 
 
 def _print_posterior(table: pd.DataFrame, tree: xarray.DataTree) -> None:

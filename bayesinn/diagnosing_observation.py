@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -16,13 +17,16 @@ from bayesinn.diagnostics.predictive import PredictiveResult, predictive_checks
 from bayesinn.draws import simulated
 from bayesinn.errors import InputError
 from bayesinn.observations import check_observations
+from bayesinn.simulation.finite import finite_rows
 
 if TYPE_CHECKING:
     from bayesinn.simulation.simulations import Simulations
     from bayesinn.simulation.simulator import Arrays
 
-# Enough for a p-value of 0.01 after correction for twenty statistics.
-_PREDICTIVE_DRAWS = 4_000
+# Enough for a p-value of 0.01 after correction for forty statistics.
+_PREDICTIVE_DRAWS = 8_000
+# Of L-C2ST, where the level needs no more.
+_TRIALS = 200
 
 
 def diagnose_observation(
@@ -66,7 +70,9 @@ def diagnose_observation(
     def draw_latent(count: int, stream: int) -> np.ndarray:
         return trained.sampler.latent_draws(count, seeds.tensor_seed(stream, "latent"))
 
-    local = local_c2st(latent, condition, own_condition, seed=seed, draw_latent=draw_latent, level=level)
+    # No p-value is below one over them.
+    trials = max(_TRIALS, math.ceil(round(2.0 / (1.0 - level), 6)))
+    local = local_c2st(latent, condition, own_condition, seed=seed, draw_latent=draw_latent, level=level, trials=trials)
     repeated = np.repeat(own_condition, len(local.evaluation), axis=0)
     return ObservationDiagnosis(
         p_value=float(p_value[0]),
@@ -95,7 +101,7 @@ def _posterior_sbc(
     truth = {name: value[:, 0] for name, value in values.items()}
     context = {name: np.repeat(observation[name], size, axis=0) for name in simulator.context_names}
     replicated = simulator.simulate(truth, seed, context or None)
-    finite = np.all([np.isfinite(value).reshape(size, -1).all(axis=1) for value in replicated.values()], axis=0)
+    finite = np.all(list(finite_rows(replicated, context, simulator.lengths).values()), axis=0)
     if np.sum(finite) < 2:
         return None
     kept = {name: value[finite] for name, value in {**replicated, **context}.items()}
@@ -120,5 +126,8 @@ def _predictive(
     tree = posterior.infer(observed, draws=_PREDICTIVE_DRAWS, seed=seed)
     predicted = {str(name): value.values[0] for name, value in tree["posterior_predictive"].data_vars.items()}
     seen = {str(name): value.values for name, value in tree["observed_data"].data_vars.items()}
+    if all(np.isnan(value).all() for value in seen.values()):
+        # An empty set, say.
+        return None
     replicated = simulated(predicted, seen, posterior.simulator.on_nonfinite)
     return None if replicated is None else predictive_checks(replicated, seen, level=level)

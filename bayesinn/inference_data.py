@@ -10,6 +10,7 @@ from bayesinn import seeds
 from bayesinn._version import __version__
 from bayesinn.draws import Draws
 from bayesinn.observations import Observations
+from bayesinn.simulation.finite import over_all_channels, padding
 from bayesinn.simulation.simulator import Simulator
 
 Arrays = dict[str, np.ndarray]
@@ -79,9 +80,8 @@ def _predict(simulator: Simulator, observations: Observations, draws: Arrays, se
 def _mask_padding(simulator: Simulator, values: Arrays, counts: Arrays) -> Arrays:
     masked = dict(values)
     for name, counter in simulator.lengths.items():
-        valid = np.arange(values[name].shape[1]) < counts[counter][:, None]
-        valid = valid.reshape(valid.shape + (1,) * (values[name].ndim - 2))
-        masked[name] = np.where(valid, values[name].astype(float), np.nan)
+        beyond = over_all_channels(padding(values[name], counts[counter]), values[name])
+        masked[name] = np.where(beyond, np.nan, values[name].astype(float))
     return masked
 
 

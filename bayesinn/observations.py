@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from bayesinn.errors import InputError
+from bayesinn.simulation.finite import finite, over_all_channels, padding
 from bayesinn.simulation.simulator import Arrays, Simulator
 
 
@@ -71,7 +72,8 @@ def check_observations(simulator: Simulator, data: Mapping[str, Any]) -> Observa
         _pad(arrays, observable, count, shapes[observable][0])
     for name, value in arrays.items():
         _check_shape(name, value, shapes[name])
-        _check_finite(name, value, _valid_steps(simulator, arrays, name))
+        beyond = padding(value, arrays[simulator.lengths[name]]) if name in simulator.lengths else None
+        _check_finite(name, value, beyond)
     return Observations({name: arrays[name] for name in shapes}, counts.pop(), batched)
 
 
@@ -126,10 +128,10 @@ def _pad(arrays: dict[str, np.ndarray], observable: str, count: str, steps: int)
         missing[1] = (0, steps - value.shape[1])
         arrays[observable] = np.pad(value, missing)
     counts = arrays[count]
-    if np.any(counts < 1) or np.any(counts > min(value.shape[1], steps)):
+    if np.any(counts < 0) or np.any(counts > min(value.shape[1], steps)):
         raise InputError(
             f"Data {count!r}, the number of valid steps of {observable!r}",
-            expected=f"1 to {min(value.shape[1], steps)}",
+            expected=f"0 to {min(value.shape[1], steps)}",
             got=f"{counts.min()} to {counts.max()}",
             do="count the steps that are there; the simulator declares how many there can be",
         )
@@ -149,16 +151,10 @@ def _raise_shape(name: str, got: tuple[int, ...], shape: tuple[int, ...]) -> Non
     )
 
 
-def _valid_steps(simulator: Simulator, arrays: Mapping[str, np.ndarray], name: str) -> np.ndarray | None:
-    if name not in simulator.lengths:
-        return None
-    return np.arange(arrays[name].shape[1]) < arrays[simulator.lengths[name]][:, None]
-
-
-def _check_finite(name: str, value: np.ndarray, valid: np.ndarray | None) -> None:
-    broken = ~np.isfinite(value) if value.dtype.kind == "f" else np.zeros(value.shape, bool)
-    if valid is not None:
-        broken &= valid.reshape(valid.shape + (1,) * (value.ndim - 2))
+def _check_finite(name: str, value: np.ndarray, beyond: np.ndarray | None) -> None:
+    broken = ~finite(value)
+    if beyond is not None:
+        broken &= ~over_all_channels(beyond, value)
     if broken.any():
         where = np.argwhere(broken)[0]
         raise InputError(

@@ -90,7 +90,8 @@ def offline_arrays(
 
 def check_support(space: ParameterSpace, arrays: Arrays) -> None:
     """Refuse parameters that the prior can't have drawn: they would be moved to the edge of its support unseen."""
-    outside = ~np.isfinite(space.prior_log_prob({name: arrays[name] for name in space.names}).numpy())
+    # An infinite density, as on an edge of a simplex, is no reason.
+    outside = ~(space.prior_log_prob({name: arrays[name] for name in space.names}).numpy() > -np.inf)
     if outside.any():
         row = int(np.argmax(outside))
         raise InputError(

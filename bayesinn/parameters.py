@@ -60,6 +60,7 @@ class ParameterSpace:
         # Made once: graphs may convert parameters many times.
         self._fixed = {name: support for name, support in supports.items() if not prior.needs(name)}
         self.discrete = tuple(name for name in self.names if supports[name].discrete)
+        self._poles = tuple(name for name in self.names if _has_pole(prior.distribution(name, pilot), supports[name]))
         self._vector_shapes = {
             name: tuple(supports[name].bijector.inverse_event_shape(shape)) for name, shape in self.event_shapes.items()
         }
@@ -163,7 +164,13 @@ class ParameterSpace:
                 low, high = integer_bounds(elementwise(distribution)[0]) or (0.0, None)
                 value = tf.maximum(value, low) if high is None else tf.clip_by_value(value, low, high)
                 inside = tf.reduce_all(value == values[name], axis=tuple(range(1, value.shape.rank)))
-            terms.append(tf.where(inside, distribution.log_prob(tf.cast(value, distribution.dtype)), -np.inf))
+            log_prob = tf.cast(distribution.log_prob(tf.cast(value, distribution.dtype)), tf.float32)
+            if name in self._poles:
+                # Rounded draws may lie on an end of the support: as dense as just inside.
+                near = self._support(name, values).inside(value)
+                log_prob_near = tf.cast(distribution.log_prob(tf.cast(near, distribution.dtype)), tf.float32)
+                log_prob = tf.where(log_prob == np.inf, log_prob_near, log_prob)
+            terms.append(tf.where(inside, log_prob, -np.inf))
         return tf.add_n(terms)
 
     def from_vector(
@@ -222,6 +229,15 @@ class ParameterSpace:
     def _rounded_down(self, values: Mapping[str, tf.Tensor]) -> Values:
         """Integers without what :meth:`dequantise` added, as others depend on them."""
         return {name: tf.floor(value) if name in self.discrete else value for name, value in values.items()}
+
+
+def _has_pole(distribution: tfd.Distribution, support: Support) -> bool:
+    """Whether a density is infinite at an end of its support."""
+    if support.discrete or support.ends is None:
+        return False
+    infinity = tf.fill((1, *distribution.event_shape), np.float32(np.inf))
+    ends = (tf.cast(support.bijector.forward(end), distribution.dtype) for end in (-infinity, infinity))
+    return any(bool(np.any(distribution.log_prob(end) == np.inf)) for end in ends)
 
 
 def _as_float(value: tf.Tensor) -> tf.Tensor:

@@ -30,6 +30,7 @@ from bayesinn.diagnosing import diagnose
 from bayesinn.diagnostics import Diagnosis
 from bayesinn.draws import FLAG_LEVEL, simulated
 from bayesinn.errors import InputError
+from bayesinn.observations import check_observations
 from bayesinn.plots.pairs import MOST_COLUMNS
 from bayesinn.reference import exact_draws
 from bayesinn.report import Figure, Section
@@ -161,11 +162,13 @@ class Run:
         diagnosis.plot(self.folder / "figures")
         return diagnosis
 
-    def report(self, posterior: AmortizedPosterior, diagnosis: Diagnosis) -> Path:
-        """Write ``report.html`` from the diagnosis and whatever the folder holds."""
+    def report(
+        self, posterior: AmortizedPosterior, diagnosis: Diagnosis, data: Mapping[str, Any] | None = None
+    ) -> Path:
+        """Write ``report.html`` from the diagnosis, around these data, and whatever the folder holds."""
         sections = []
         if (self.folder / "posterior.csv").is_file():
-            sections.append(self._posterior_section(posterior.simulator))
+            sections.append(self._posterior_section(posterior.simulator, data))
         sections.append(
             Section(
                 "Training",
@@ -182,11 +185,19 @@ class Run:
             self.folder / "report.html", title=f"Posterior of {posterior.simulator.name}", sections=sections
         )
 
-    def _posterior_section(self, simulator: Simulator) -> Section:
+    def _posterior_section(self, simulator: Simulator, data: Mapping[str, Any] | None) -> Section:
+        title = "Posterior of the observed data"
         table = pd.read_csv(self.folder / "posterior.csv", index_col="parameter", keep_default_na=False)
-        tree = az.from_netcdf(self.folder / "posterior.nc", engine="h5netcdf")
-        p_value = float(tree["sample_stats"]["out_of_distribution_p"])
-        tree.close()
+        with az.from_netcdf(self.folder / "posterior.nc", engine="h5netcdf") as tree:
+            p_value = float(tree["sample_stats"]["out_of_distribution_p"])
+            seen = {str(name): value.values for name, value in tree["observed_data"].data_vars.items()}
+        diagnosed = simulator.observed if data is None else data
+        if diagnosed is not None and not _same(seen, check_observations(simulator, diagnosed).arrays):
+            return Section(
+                title,
+                "Left out: what the run folder holds is the posterior of other data than those that were diagnosed. "
+                "Infer from the same data first (bayesinn infer RUN --data FILE).",
+            )
         typical = (
             f"The observation is typical of the simulations the network was trained on (p = {p_value:.2g})."
             if p_value >= FLAG_LEVEL
@@ -208,12 +219,18 @@ class Run:
             for name, caption in captions.items()
             if (file := self.folder / "figures" / f"{name}.png").is_file()
         ]
-        return Section("Posterior of the observed data", typical, table=table, figures=figures)
+        return Section(title, typical, table=table, figures=figures)
 
     def _save(self, figure: plots.Canvas, name: str) -> None:
         folder = self.folder / "figures"
         folder.mkdir(parents=True, exist_ok=True)
         plots.save(figure, folder / f"{name}.png")
+
+
+def _same(seen: Mapping[str, np.ndarray], given: Mapping[str, np.ndarray]) -> bool:
+    """Whether observables (...), with NaN for padding, are those of one observation (1, ...)."""
+    pairs = [(value, np.where(np.isnan(value), np.nan, given[name][0])) for name, value in seen.items()]
+    return all(np.allclose(first, second, equal_nan=True) for first, second in pairs)
 
 
 def steps_in(minutes: float, simulator: Simulator, batch_size: int | None = None, passes: int | None = None) -> int:

@@ -145,7 +145,7 @@ class Sampler:
                 value += tf.reshape(offset[used : used + size], event)
                 used += size
             values[name] = value
-        inside = tf.math.is_finite(space.prior_log_prob(values))
+        inside = space.prior_log_prob(values) > -np.inf
         vector, log_det = space.to_vector(values)
         density = self._learner.network.flow.log_prob(vector, tf.repeat(condition, shape[1], axis=0)) + log_det
         return tf.reshape(tf.where(inside, density, -np.inf), shape)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -66,7 +66,7 @@ def _bounds(sigmoid: tfb.Sigmoid) -> tuple[float, float]:
 
 def support_of(name: str, distribution: tfd.Distribution) -> Support:
     """The support of a prior; of numbers elementwise, where it is that of vectors of independent ones."""
-    distribution, constants = elementwise(distribution)
+    distribution, constants = elementwise(_in_single_precision(distribution))
     bounds = integer_bounds(distribution)
     if bounds is not None:
         low, high = bounds
@@ -83,6 +83,21 @@ def support_of(name: str, distribution: tfd.Distribution) -> Support:
         )
     bijector = _logarithmic(bijector)
     return Support(bijector, _ends(bijector), discrete=False)
+
+
+def _in_single_precision(distribution: tfd.Distribution) -> tfd.Distribution:
+    """The same, with parameters as networks have them: TensorFlow doesn't mix the two."""
+
+    def converted(value: Any) -> Any:
+        if isinstance(value, tfd.Distribution):
+            return _in_single_precision(value)
+        if isinstance(value, tf.Tensor | np.ndarray | np.floating) and value.dtype == np.float64:
+            return tf.cast(value, tf.float32)
+        return value
+
+    if distribution.dtype != tf.float64:
+        return distribution
+    return distribution.copy(**{name: converted(value) for name, value in distribution.parameters.items()})
 
 
 def elementwise(distribution: tfd.Distribution) -> tuple[tfd.Distribution, tfd.Distribution]:

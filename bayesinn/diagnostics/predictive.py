@@ -101,7 +101,7 @@ def predictive_checks(
     The discrepancy is the sum of squared deviations from the predictive means in predictive standard deviations. A
     p-value is twice the share of replications that are as large, or of those that are as small, whichever is less. Ties
     count for both, so that an observation that equals most replications is never remarkable. No p-value is below
-    ``1 / (draws + 1)``: k statistics need 100 k draws for a flag at level 0.99.
+    ``2 / (draws + 1)``: k statistics need 200 k draws for a flag at level 0.99.
 
     ArviZ draws similar figures from the DataTree of ``posterior.infer``, one observation without padding, by its groups
     ``posterior_predictive`` and ``observed_data``: ``arviz_plots.plot_ppc_tstat(tree, t_stat="max")`` (a statistic
@@ -184,13 +184,13 @@ def predictive_checks(
         statistics=tuple(label for _, label in found),
         observed=table[:, 0],
         replicated=table[:, 1:].T,
-        p_value=np.minimum(1.0, (2.0 * np.minimum(as_large, as_small) + 1.0) / (draws + 1.0)),
+        p_value=np.minimum(1.0, 2.0 * (np.minimum(as_large, as_small) + 1.0) / (draws + 1.0)),
         level=level,
     )
 
 
 def _draws_needed(count: int, level: float) -> int:
-    return int(np.ceil(round(count / (1.0 - level), 6)))
+    return int(np.ceil(round(2.0 * count / (1.0 - level), 6)))
 
 
 def _paired(predicted: Mapping[str, np.ndarray], observed: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from bayesinn.errors import InputError, SimulatorError, check_choice
+from bayesinn.simulation.finite import finite_rows
 from bayesinn.simulation.prior import Prior
 from bayesinn.simulation.python_engine import PythonEngine
 from bayesinn.simulation.simulations import Simulations
@@ -106,8 +107,8 @@ def check_names(simulator: Simulator) -> None:
 
 def check_finite(simulator: Simulator, simulations: Simulations) -> None:
     """Raise for simulations that are not finite, with what they have in common."""
-    for name, value in simulations.observables.items():
-        finite = np.isfinite(np.asarray(value)).reshape(len(value), -1).all(axis=1)
+    observables = {name: np.asarray(value) for name, value in simulations.observables.items()}
+    for name, finite in finite_rows(observables, simulations.context, simulator.lengths).items():
         if finite.all():
             continue
         row = int(np.flatnonzero(~finite)[0])
@@ -180,7 +181,7 @@ def check_simulations(simulator: Simulator, data: Mapping[str, Any], subject: st
                 got=f"dtype {array.dtype}",
                 do="convert it with numpy.asarray(values, float)",
             )
-        broken = ~np.isfinite(array.astype(np.float64)).reshape(rows, -1).all(axis=1)
+        broken = ~finite_rows({name: array}, arrays, simulator.lengths)[name]
         if broken.any():
             raise InputError(
                 f"{subject}, {name!r}",

@@ -20,6 +20,7 @@ import loky
 import numpy as np
 import tensorflow as tf
 
+from bayesinn.simulation.finite import finite_rows
 from bayesinn.simulation.prior import Prior
 from bayesinn.simulation.simulations import Simulations
 from bayesinn.simulation.worker import combine, run_block
@@ -43,6 +44,7 @@ class PythonEngine:
         prior: Prior,
         context: Prior | None,
         on_nonfinite: str,
+        lengths: Mapping[str, str],
         batched: bool,
         workers: int | None,
     ) -> None:
@@ -50,6 +52,7 @@ class PythonEngine:
         self.prior = prior
         self.context = context
         self.redraw = on_nonfinite == "redraw"
+        self.lengths = lengths
         self.batched = batched
         self.workers = workers or os.cpu_count() or 1
         self._payload = _pickle_by_value(function)
@@ -105,7 +108,7 @@ class PendingSimulations:
     def result(self) -> Simulations:
         """Wait, and replace what is not finite if that is the simulator's policy."""
         parameters, context, observables = self._parameters, self._context, _gather(self._futures)
-        broken = _broken_rows(observables)
+        broken = self._broken_rows(observables, context)
         failed = len(broken)
         attempt = 1
         while self._engine.redraw and len(broken) and attempt < _MOST_REDRAWS:
@@ -113,12 +116,18 @@ class PendingSimulations:
             fresh = _gather(again._futures)
             for old, new in ((parameters, again._parameters), (context, again._context), (observables, fresh)):
                 for name in old:
+                    # Whole numbers in one batch may be floats in the next.
+                    old[name] = old[name].astype(np.result_type(old[name], new[name]), copy=False)
                     old[name][broken] = new[name]
-            still_broken = _broken_rows(fresh)
+            still_broken = self._broken_rows(fresh, again._context)
             failed += len(still_broken)
             broken = broken[still_broken]
             attempt += 1
         return Simulations(parameters, context, observables, failed)
+
+    def _broken_rows(self, observables: Arrays, context: Arrays) -> np.ndarray:
+        good = finite_rows(observables, context, self._engine.lengths)
+        return np.flatnonzero(~np.all(list(good.values()), axis=0))
 
 
 _executors: dict[int, Executor] = {}
@@ -141,14 +150,6 @@ def _submit(workers: int, *arguments: Any) -> Future[Arrays]:
 def _gather(futures: list[Future[Arrays]]) -> Arrays:
     blocks = [future.result() for future in futures]
     return combine(blocks, np.concatenate)
-
-
-def _broken_rows(observables: Mapping[str, np.ndarray]) -> np.ndarray:
-    broken = np.zeros(len(next(iter(observables.values()))), bool)
-    for value in observables.values():
-        if value.dtype.kind == "f":
-            broken |= ~np.isfinite(value).reshape(len(value), -1).all(axis=1)
-    return np.flatnonzero(broken)
 
 
 def _pickle_by_value(function: Callable[..., Any]) -> bytes:

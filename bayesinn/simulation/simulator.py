@@ -78,9 +78,11 @@ class Simulator:
         checks.check_declaration(self.name, function, engine, on_nonfinite, batched, self.context is not None)
         self.engine: TensorFlowEngine | PythonEngine
         if engine == "python":
-            self.engine = PythonEngine(self.name, function, self.prior, self.context, on_nonfinite, batched, workers)
+            self.engine = PythonEngine(
+                self.name, function, self.prior, self.context, on_nonfinite, self.lengths, batched, workers
+            )
         else:
-            self.engine = TensorFlowEngine(self.name, function, self.prior, self.context, on_nonfinite)
+            self.engine = TensorFlowEngine(self.name, function, self.prior, self.context, on_nonfinite, self.lengths)
         self.observable_shapes = checks.observable_shapes(self.name, self.engine)
         checks.check_names(self)
         self.labels = Labels(dict(labels or {}), dict(units or {}))
@@ -170,8 +172,9 @@ class Simulator:
         file = Path(code.co_filename) if code else Path()
         return {
             "name": self.name,
-            "module": self.function.__module__,
-            "object": self.function.__qualname__,
+            # Functools' partial functions and callable objects have neither.
+            "module": getattr(self.function, "__module__", ""),
+            "object": getattr(self.function, "__qualname__", ""),
             "file": str(file.resolve()) if file.is_file() else "",
         }
 
@@ -224,7 +227,8 @@ def simulator(
     labels, units : dict of name to text
         For parameters, context and observables; used by every table and figure.
     lengths : dict of observable to context variable
-        The context variable counts the valid steps along the first axis of the observable; the rest is padding.
+        The context variable counts the valid steps along the first axis of the observable; the rest is padding, which
+        may hold anything, NaN included.
     engine : "tensorflow" or "python"
     batched, workers
         For the Python engine: whether the function takes many draws, and the number of processes (all cores).

@@ -23,13 +23,20 @@ class TensorFlowEngine:
     """Draws batches as tensors; all methods but the eager ones may be traced."""
 
     def __init__(
-        self, name: str, function: Callable[..., Any], prior: Prior, context: Prior | None, on_nonfinite: str
+        self,
+        name: str,
+        function: Callable[..., Any],
+        prior: Prior,
+        context: Prior | None,
+        on_nonfinite: str,
+        lengths: Mapping[str, str],
     ) -> None:
         self.name = name
         self.function = function
         self.prior = prior
         self.context = context
         self.redraw = on_nonfinite == "redraw"
+        self.lengths = lengths
         self._compiled_draw = AnyRows(self.draw, leading=(0, 0), autograph=True)
         self._compiled_simulate = AnyRows(self.simulate, leading=(1, 1, 0), autograph=True)
 
@@ -105,9 +112,16 @@ class TensorFlowEngine:
         context = None if self.context is None else self.context.sample(n, context_seed)
         observables = self.simulate(parameters, context, simulator_seed)
         finite = tf.ones(tf.reshape(n, (1,)), tf.bool)
-        for value in observables.values():
+        for name, value in observables.items():
             if value.dtype.is_floating:
-                finite &= tf.reduce_all(tf.math.is_finite(value), axis=tuple(range(1, value.shape.rank)))
+                # Networks compute in single precision.
+                cells = tf.math.is_finite(tf.cast(value, tf.float32))
+                counts = (context or {}).get(self.lengths.get(name, ""))
+                # Lengths may be declared wrongly, of which others complain.
+                if counts is not None and counts.shape.rank == 1 and value.shape.rank > 1:
+                    beyond = ~tf.sequence_mask(tf.cast(counts, tf.int32), tf.shape(value)[1])
+                    cells |= tf.reshape(beyond, tf.concat([tf.shape(beyond), (value.shape.rank - 2) * [1]], axis=0))
+                finite &= tf.reduce_all(cells, axis=tuple(range(1, value.shape.rank)))
         return (parameters, context or {}, observables), finite
 
 

@@ -78,9 +78,7 @@ def _failures(report: SimulatorReport) -> Iterator[Advice]:
     )
     names = ", ".join(f"{name!r}" for name in table.index[table["failed"] > 0.0])
     text = f"{_percent(found.share)} of the simulations have NaN or infinity in {names} ({where}). "
-    if table["failed"].equals(table["in padding only"]):
-        yield Advice("problem", "failures", f"{text}Only padding is concerned: fill it with zeros.")
-    elif found.share > _MOST_REDRAWN:
+    if found.share > _MOST_REDRAWN:
         yield Advice("problem", "failures", f"{text}Mend the simulator or narrow the prior: most draws are lost.")
     elif report.on_nonfinite == "raise":
         do = "Training would stop at the first one: mend the simulator, narrow the prior, or declare "

@@ -69,7 +69,7 @@ def draw(simulator: Simulator, n: int, seed: int, batch_size: int) -> tuple[Simu
     engine = simulator.engine
     if isinstance(engine, PythonEngine):
         return _draw_in_workers(simulator, engine, n, seed, batch_size)
-    raw = TensorFlowEngine(simulator.name, engine.function, engine.prior, engine.context, "raise")
+    raw = TensorFlowEngine(simulator.name, engine.function, engine.prior, engine.context, "raise", simulator.lengths)
     root = seeds.tensor_seed(seed, "pilot")
     parts = []
     with _Progress(n) as progress:
@@ -98,7 +98,14 @@ def _draw_in_workers(
     simulator: Simulator, engine: PythonEngine, n: int, seed: int, batch_size: int
 ) -> tuple[Simulations, Speed]:
     raw = PythonEngine(
-        simulator.name, simulator.function, engine.prior, engine.context, "raise", engine.batched, engine.workers
+        simulator.name,
+        simulator.function,
+        engine.prior,
+        engine.context,
+        "raise",
+        simulator.lengths,
+        engine.batched,
+        engine.workers,
     )
     parts: list[Simulations] = []
     timed: list[tuple[int, float]] = []

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from bayesinn.simulation.finite import over_all_channels, padding
 from bayesinn.simulator_check.regions import Region, contrast, regions
-from bayesinn.simulator_check.values import padding
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,8 +20,7 @@ class Failures:
     ----------
     marked : boolean array (n,), whether each simulation failed
     by_observable : DataFrame
-        One row an observable: shares of simulations with NaN, with infinity, with either, and with either in nothing
-        but padding.
+        One row an observable: shares of simulations with NaN, with infinity, with either.
     where : DataFrame
         One row a parameter or context variable: quantiles of failing and good draws, p-value of their difference.
         Empty without failures.
@@ -53,7 +52,7 @@ def failures(
 ) -> Failures:
     """Find failed simulations and where they come from.
 
-    Padding counts, as it does for the simulator's policy.
+    Padding doesn't count, as it doesn't for the simulator's policy.
 
     Parameters
     ----------
@@ -77,18 +76,13 @@ def failures(
     marked = np.zeros(len(next(iter(observables.values()))), bool)
     rows = {}
     for name, value in observables.items():
-        nan, infinite = (_any(test(value)) for test in (np.isnan, np.isinf))
-        broken = nan | infinite
-        valid = broken
+        seen = value
         if name in lengths:
-            outside = padding(value, context[lengths[name]])
-            valid = _any(~np.isfinite(value) & ~outside.reshape(*outside.shape, *(1,) * (value.ndim - 2)))
-        rows[name] = {
-            "nan": nan.mean(),
-            "infinite": infinite.mean(),
-            "failed": broken.mean(),
-            "in padding only": float(np.mean(broken & ~valid)),
-        }
+            beyond = over_all_channels(padding(value, context[lengths[name]]), value)
+            seen = np.where(beyond, np.zeros((), value.dtype), value)
+        nan, infinite = (_any(test(seen)) for test in (np.isnan, np.isinf))
+        broken = nan | infinite
+        rows[name] = {"nan": nan.mean(), "infinite": infinite.mean(), "failed": broken.mean()}
         marked |= broken
     return Failures(
         marked=marked,

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bayesinn.simulation.finite import padding
+
 # 2,000 simulations of 10,000 numbers each, 160 MB. Beyond that the first rows must do.
 _MOST_NUMBERS = 20_000_000
 _FEWEST_ROWS = 200
@@ -93,8 +95,3 @@ def values(
             array[padding(value, context[lengths[name]])[:rows]] = np.nan
         laid_out.append(Values(name, shape, array.reshape(len(array), elements), value.dtype.kind in "iub"))
     return tuple(laid_out)
-
-
-def padding(value: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """Boolean array (n, steps): which steps of an observable (n, steps, ...) lie beyond their row's count."""
-    return np.arange(value.shape[1]) >= np.asarray(counts)[:, None]

@@ -10,6 +10,7 @@ import tensorflow as tf
 from bayesinn import seeds
 from bayesinn.observations import check_observations
 from bayesinn.parameters import ParameterSpace
+from bayesinn.simulation.finite import finite_rows
 from bayesinn.simulation.python_engine import PythonEngine
 from bayesinn.simulation.simulations import Simulations
 from bayesinn.simulation.simulator import Simulator
@@ -45,8 +46,8 @@ def check_simulator(simulator: Simulator, *, finite_share: float = 0.5, seed: in
     """
     name = f"Simulator {simulator.name!r}"
     batch = simulator.draw(ROWS, seed)
-    for variable, value in batch.observables.items():
-        demand(bool(np.isfinite(value).all()), f"{name}: {variable!r} has NaN or infinity after {ROWS} simulations.")
+    for variable, good in finite_rows(batch.observables, batch.context, simulator.lengths).items():
+        demand(bool(good.all()), f"{name}: {variable!r} has NaN or infinity after {ROWS} simulations.")
     attempts = ROWS + int(batch.failed)
     demand(
         finite_share * attempts <= ROWS,
@@ -75,7 +76,9 @@ def _check_seeds(simulator: Simulator, batch: Simulations, seed: int, name: str)
     engine = simulator.engine
     if isinstance(engine, TensorFlowEngine):
         # Random numbers of NumPy, or of tf.random.normal, would be drawn while tracing or behind the seed's back.
-        anew = TensorFlowEngine(engine.name, engine.function, engine.prior, engine.context, simulator.on_nonfinite)
+        anew = TensorFlowEngine(
+            engine.name, engine.function, engine.prior, engine.context, simulator.on_nonfinite, simulator.lengths
+        )
         again = anew.draw_eagerly(ROWS, seeds.tensor_seed(seed, "simulations")).numpy()
         law = f"{name}: traced anew, the same seed gives other simulations; use tf.random.stateless_* with the seed."
         _demand_same(batch, again, law)
@@ -87,6 +90,7 @@ def _check_seeds(simulator: Simulator, batch: Simulations, seed: int, name: str)
             engine.prior,
             engine.context,
             simulator.on_nonfinite,
+            simulator.lengths,
             engine.batched,
             workers,
         )

@@ -20,6 +20,7 @@ import numpy as np
 from bayesinn.errors import InputError, SavedPosteriorError
 from bayesinn.training.early_stopping import EarlyStopping
 from bayesinn.training.history import HistoryRecorder
+from bayesinn.training.settings import TrainingSettings
 from bayesinn.training.step import TrainingModel
 
 _SECONDS_BETWEEN_WRITES = 10.0
@@ -55,12 +56,7 @@ class Checkpoint(keras.callbacks.Callback):
                 self._stopping.best = [saved[()] for saved in file["best"].values()] if "best" in file else None
                 return int(file.attrs["epochs"])
         except (OSError, KeyError, ValueError) as error:
-            raise SavedPosteriorError(
-                f"Checkpoint {str(self.folder / 'state.h5')!r}",
-                expected="the state of an interrupted run",
-                got=f"{type(error).__name__}: {error}",
-                do="delete the folder and train again",
-            ) from error
+            raise _damaged(self.folder / "state.h5", "the state of an interrupted run", error) from error
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Write when it is time."""
@@ -120,12 +116,7 @@ def prepare_folder(folder: Path, identity: dict[str, Any], resume: bool) -> bool
         try:
             known = dict(json.loads(settings_file.read_text()))
         except (OSError, ValueError, TypeError) as error:
-            raise SavedPosteriorError(
-                f"Checkpoint {str(settings_file)!r}",
-                expected="the settings of an interrupted run",
-                got=f"{type(error).__name__}: {error}",
-                do="delete the folder and train again",
-            ) from error
+            raise _damaged(settings_file, "the settings of an interrupted run", error) from error
         different = [key for key in identity if known.get(key) != identity[key]]
         if different:
             raise InputError(
@@ -137,6 +128,24 @@ def prepare_folder(folder: Path, identity: dict[str, Any], resume: bool) -> bool
     folder.mkdir(parents=True, exist_ok=True)
     settings_file.write_text(json.dumps(identity, indent=2))
     return exists
+
+
+def has_ended(folder: Path, settings: TrainingSettings) -> bool:
+    """Whether the run of a checkpoint has ended, so that resuming needs no data."""
+    try:
+        with h5py.File(folder / "state.h5") as file:
+            return settings.ended(int(file.attrs["epochs"]), int(file.attrs["waited"]))
+    except (OSError, KeyError, ValueError) as error:
+        raise _damaged(folder / "state.h5", "the state of an interrupted run", error) from error
+
+
+def _damaged(file: Path, expected: str, error: Exception) -> SavedPosteriorError:
+    return SavedPosteriorError(
+        f"Checkpoint {str(file)!r}",
+        expected=expected,
+        got=f"{type(error).__name__}: {error}",
+        do="delete the folder and train again",
+    )
 
 
 def _variables(model: TrainingModel) -> list[keras.Variable]:

@@ -83,8 +83,12 @@ class ProgressReport(keras.callbacks.Callback):
         """The last line."""
         if self._shown != self._step:
             self._show(logs or {}, time.monotonic())
+
+    def stop(self) -> None:
+        """Give the terminal back, whatever ended the training; Keras tells callbacks nothing of exceptions."""
         if self._bar is not None:
             self._bar.stop()
+            self._bar = None
 
     def _show(self, logs: dict[str, Any], now: float) -> None:
         self._shown = self._step

@@ -72,6 +72,10 @@ class TrainingSettings:
         """Number of epochs; the last may be shorter."""
         return -(-self.steps // self.steps_per_epoch)
 
+    def ended(self, epochs: int, waited: int) -> bool:
+        """Whether nothing is left to do after so many epochs, the last few without improvement."""
+        return epochs >= self.epochs or (self.patience is not None and waited >= self.patience)
+
     @property
     def steps_per_call(self) -> int:
         """Steps that run in the graph between two returns to Python: as even a share of an epoch as there is."""

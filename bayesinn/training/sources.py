@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ import tensorflow as tf
 from bayesinn import seeds
 from bayesinn.errors import TrainingError
 from bayesinn.simulation import checks
+from bayesinn.simulation.finite import finite_rows
 from bayesinn.simulation.python_engine import PythonEngine
 from bayesinn.simulation.simulations import Simulations
 from bayesinn.simulation.simulator import Simulator
@@ -27,6 +28,9 @@ class Source(ABC):
 
     failed_before = 0
     """Simulations that failed before the first step."""
+
+    error: Exception | None = None
+    """What a simulator's workers raised."""
 
     seconds_per_step = 0.0
     """What was done before the first step took, for each step, without compilation."""
@@ -45,7 +49,7 @@ class Source(ABC):
     def batch(self, element: tuple[Any, ...]) -> tuple[Batch, tf.Tensor]:
         """The batch of an element, raw, and the number of failed simulations. Traced into the training step."""
 
-    def finite(self, step: int, observables: Collection[str]) -> bool:
+    def finite(self, step: int) -> bool:
         """Whether the observables of a step are finite numbers, as far as a source lets them through unchecked."""
         return True
 
@@ -55,6 +59,7 @@ class GraphSource(Source):
 
     def __init__(self, simulator: Simulator, settings: TrainingSettings) -> None:
         assert isinstance(simulator.engine, TensorFlowEngine)
+        self._simulator = simulator
         self._settings = settings
         self._seed = seeds.tensor_seed(settings.seed, "simulations")
         self._draw, self.note = _compiled_draw(simulator, simulator.engine, settings)
@@ -69,10 +74,11 @@ class GraphSource(Source):
         simulations = self._draw(seeds.fold_in(self._seed, element[0]))
         return simulations.flat(), simulations.failed
 
-    def finite(self, step: int, observables: Collection[str]) -> bool:
+    def finite(self, step: int) -> bool:
         """Draw them again: compiled by XLA, random numbers are others than in the plain graph."""
-        batch, _ = self.batch((tf.constant(step),))
-        return all(bool(np.isfinite(batch[name]).all()) for name in observables)
+        simulations = self._draw(seeds.fold_in(self._seed, tf.constant(step))).numpy()
+        good = finite_rows(simulations.observables, simulations.context, self._simulator.lengths)
+        return all(bool(rows.all()) for rows in good.values())
 
 
 class WorkerSource(Source):
@@ -85,13 +91,14 @@ class WorkerSource(Source):
         self._simulator = simulator
         self._engine = simulator.engine
         self._settings = settings
-        self.error: Exception | None = None
 
     def elements(self, first_epoch: int) -> tf.data.Dataset:
         """Step numbers with their batches."""
+        # In the precision of networks: a function may return whole numbers at one time and floats at another.
         template = self._simulator.draw(1, 0)
         signature = {
-            name: tf.TensorSpec((None, *value.shape[1:]), value.dtype) for name, value in template.flat().items()
+            name: tf.TensorSpec((None, *value.shape[1:]), np.float32 if name in template.observables else value.dtype)
+            for name, value in template.flat().items()
         }
         dataset = tf.data.Dataset.from_generator(
             lambda: self._generate(first_epoch),
@@ -117,7 +124,8 @@ class WorkerSource(Source):
                     simulations = pending.popleft().result()
                     checks.check_finite(self._simulator, simulations)
                 assert simulations is not None
-                yield step, simulations.flat(), simulations.failed if step >= 0 else 0
+                observables = {name: value.astype(np.float32) for name, value in simulations.observables.items()}
+                yield step, {**simulations.flat(), **observables}, simulations.failed if step >= 0 else 0
         except Exception as error:
             # tf.data turns any error into text; keep the real one for the caller.
             self.error = error

@@ -16,7 +16,7 @@ from bayesinn.simulation.simulations import Simulations
 from bayesinn.simulation.simulator import Simulator
 from bayesinn.training.progress import Counted, StepClock
 from bayesinn.training.settings import TrainingSettings
-from bayesinn.training.sources import ArraySource, WorkerSource, training_source
+from bayesinn.training.sources import ArraySource, training_source
 from bayesinn.training.train import broken_training, train
 
 # The first estimate is learned in so many times fewer steps, and at this learning rate.
@@ -111,7 +111,7 @@ def _learn_estimate(
     if result.error is not None:
         raise result.error
     if result.bad_step is not None:
-        raise broken_training(result, short, source.finite(result.bad_step, simulator.observable_shapes))
+        raise broken_training(result, short, source.finite(result.bad_step))
     return clock.seconds_per_step
 
 
@@ -130,7 +130,7 @@ def _draw(simulator: Simulator, settings: TrainingSettings, progress: bool) -> t
                 _put(arrays, row, total, batch)
                 all_failed, row = all_failed + int(failed), row + size
     except tf.errors.OpError:
-        if isinstance(source, WorkerSource) and source.error is not None:
+        if source.error is not None:
             raise source.error from None
         raise
     of_parameters, of_observables = (

@@ -21,7 +21,7 @@ from bayesinn.training.guard import Guard
 from bayesinn.training.history import HistoryRecorder
 from bayesinn.training.progress import ProgressReport
 from bayesinn.training.settings import TrainingSettings
-from bayesinn.training.sources import Source, WorkerSource
+from bayesinn.training.sources import Source
 from bayesinn.training.step import TrainingModel
 
 _VALIDATION_BATCH = 1024
@@ -72,7 +72,7 @@ def train(
     Returns
     -------
     TrainingResult
-        With ``bad_step`` set when a loss was not finite, ``error`` when the simulator's workers raised or the user
+        With ``bad_step`` set when a loss was not finite, ``error`` when workers or callbacks raised or the user
         interrupted; the network then has the last good weights.
     """
     model = TrainingModel(learner, source, settings)
@@ -88,14 +88,12 @@ def train(
         if prepare_folder(checkpoint, {**asdict(settings), **identity}, resume):
             first_epoch = keeper.restore(model)
         own.append(keeper)
+    report = ProgressReport(min(first_epoch * settings.steps_per_epoch, settings.steps))
     if progress:
-        own.insert(1, ProgressReport(min(first_epoch * settings.steps_per_epoch, settings.steps)))
-    finished = first_epoch >= settings.epochs or (
-        settings.patience is not None and stopping.waited >= settings.patience
-    )
+        own.insert(1, report)
     started = time.monotonic()
     stopped_by: BaseException | None = None
-    if not finished:
+    if not settings.ended(first_epoch, stopping.waited):
         try:
             model.fit(
                 source.elements(first_epoch),
@@ -107,13 +105,17 @@ def train(
                 shuffle=False,
                 verbose=0,
             )
-        except tf.errors.OpError:
-            if not isinstance(source, WorkerSource) or source.error is None:
-                raise
-            stopped_by = source.error
         except KeyboardInterrupt as error:
             stopped_by = error
-    source.release()
+        except Exception as error:
+            # tf.data turns the errors of workers into text.
+            stopped_by = source.error if isinstance(error, tf.errors.OpError) and source.error is not None else error
+            if stopped_by is error and not recorder.rows:
+                # Nothing is trained that could be kept.
+                raise
+        finally:
+            report.stop()
+            source.release()
     if stopping.best is not None and guard.bad_step is None:
         stopping.restore_best(model)
     model.weight_layout.assign(model.averaged.numpy())

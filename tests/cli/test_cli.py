@@ -267,6 +267,21 @@ def test_report(bayesinn, trained: Path) -> None:
     assert "growth" in (trained / "report.html").read_text()
 
 
+def test_report_has_no_posterior_of_other_data(bayesinn, model: str, trained: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(trained, run)
+    first, second = (tmp_path / f"{name}.json" for name in ("first", "second"))
+    observations = bi.get(model).draw(2, 1)
+    for row, file in enumerate((first, second)):
+        known = {**observations.context, **observations.observables}
+        file.write_text(json.dumps({name: value[row].tolist() for name, value in known.items()}))
+    bayesinn("infer", run, "--data", first, "--draws", 50)
+    bayesinn("report", run, "--data", first, "--simulations", 50)
+    assert "Left out: " not in (run / "report.html").read_text()
+    bayesinn("report", run, "--data", second, "--simulations", 50)
+    assert "Left out: " in (run / "report.html").read_text()
+
+
 @pytest.mark.parametrize(
     ("arguments", "fragments"),
     [

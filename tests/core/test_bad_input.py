@@ -258,7 +258,7 @@ CASES: dict[str, tuple[Callable[[Bench], Any], list[str]]] = {
     "series that is too long": (lambda b: b.given(x=np.ones((2, 7))), ["Data 'x'", "(2, 7)"]),
     "count beyond the steps": (
         lambda b: b.given(x=np.ones((2, 3)), n=[3, 5]),
-        ["Data 'n'", "valid steps of 'x'", "1 to 3", "3 to 5"],
+        ["Data 'n'", "valid steps of 'x'", "0 to 3", "3 to 5"],
     ),
     "negative draws": (lambda b: b.linear.sample({"y": 1.0}, draws=-5), ["'draws'", "a positive integer", "-5"]),
     "density of a missing parameter": (

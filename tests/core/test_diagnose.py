@@ -132,3 +132,16 @@ def test_draws_that_can_not_have_made_the_data_rank_lowest() -> None:
     rough = bi.AmortizedPosterior(bounded, flow=small_flow(blocks=1, hidden=(8,))).fit(steps=20, progress=False)
     found = bi.diagnose(rough, simulations=60, draws=50, seed=1, progress=False)
     assert np.isfinite(found.sbc.p_value).all()
+
+
+def test_sets_may_be_empty_and_levels_high() -> None:
+    @bi.simulator(prior={"mean": tfd.Normal(0.0, 1.0)}, context={"n": tfd.Poisson(1.0)}, lengths={"x": "n"})
+    def readings(parameters, context, seed):
+        mean = parameters["mean"][:, None]
+        return {"x": mean + tf.random.stateless_normal((tf.shape(mean)[0], 20), seed)}
+
+    posterior = bi.AmortizedPosterior(readings, bi.summaries.DeepSet(8, hidden=(8,)), small_flow(blocks=1, hidden=(8,)))
+    posterior.fit(steps=5, batch_size=32, seed=1, progress=False)
+    observed = {"x": np.zeros(20), "n": 0}
+    found = bi.diagnose(posterior, observed=observed, simulations=60, draws=30, level=0.999, seed=1, progress=False)
+    assert len(found.observation.local.null) == 2_000

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 import signal
@@ -12,6 +13,7 @@ import warnings
 from pathlib import Path
 
 import h5py
+import keras
 import numpy as np
 import pytest
 
@@ -181,3 +183,48 @@ def test_a_disk_that_fills_while_writing_leaves_the_state_before(checkpoint: Pat
     with pytest.warns(UserWarning, match="No space left"):
         train(checkpoint, steps=20, resume=True)
     assert (checkpoint / "state.h5").read_bytes() == before
+
+
+class Fails(keras.callbacks.Callback):
+    def __init__(self, epoch: int) -> None:
+        super().__init__()
+        self.epoch = epoch
+
+    def on_epoch_end(self, epoch, logs=None):
+        if epoch == self.epoch:
+            raise OSError("disk full")
+
+
+def test_weights_are_kept_when_a_callback_fails() -> None:
+    posterior = bi.AmortizedPosterior(bi.get("linear"), flow=small_flow())
+    with pytest.raises(OSError, match="disk full"):
+        posterior.fit(steps=60, batch_size=32, epochs=6, seed=1, callbacks=[Fails(3)], progress=False)
+    assert len(posterior.history) == 4
+    assert np.isfinite(posterior.sample({"y": 1.0}, draws=5, seed=1)["x1"]).all()
+
+
+def test_nothing_is_kept_when_no_epoch_has_ended() -> None:
+    posterior = bi.AmortizedPosterior(bi.get("linear"), flow=small_flow())
+
+    class Early(keras.callbacks.Callback):
+        def on_train_begin(self, logs=None):
+            raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        posterior.fit(steps=4, batch_size=32, seed=1, callbacks=[Early()], progress=False)
+    assert not posterior.trained
+
+
+def test_the_terminal_is_given_back_when_training_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stdout", terminal)
+    posterior = bi.AmortizedPosterior(bi.get("linear"), flow=small_flow())
+    with pytest.raises(OSError, match="disk full"):
+        posterior.fit(steps=8, batch_size=32, epochs=4, seed=1, callbacks=[Fails(1)])
+    # While a bar is alive, rich has its own file in place of the terminal.
+    assert sys.stdout is terminal
+    assert terminal.getvalue().count("\x1b[?25l") == terminal.getvalue().count("\x1b[?25h")

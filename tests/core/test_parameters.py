@@ -238,3 +238,37 @@ def test_graphs_hardly_grow_with_the_number_of_parameters() -> None:
 
     # 119 both times; one by one, it would be 316 and 2,881.
     assert operations(30) < 1.5 * operations(3)
+
+
+DOUBLE = {
+    "log-normal": lambda: tfd.LogNormal(np.log(0.4), 0.5),
+    "uniform": lambda: tfd.Uniform(np.sqrt(2.0), 3.0),
+    "truncated": lambda: tfd.TruncatedNormal(np.sqrt(2.0), 3.0, 0.0, 10.0),
+    "vector": lambda: tfd.MultivariateNormalDiag(np.zeros(3), np.ones(3)),
+    "several": lambda: tfd.Sample(tfd.Gamma(np.sqrt(2.0), 3.0), 2),
+    "dirichlet": lambda: tfd.Dirichlet(np.ones(3)),
+}
+
+
+@pytest.mark.parametrize("name", DOUBLE)
+def test_double_precision_beside_single(name: str) -> None:
+    """NumPy's numbers make it so; networks compute in single precision."""
+    prior = Prior({"a": DOUBLE[name](), "b": tfd.Normal(0.0, 1.0)})
+    space, values = ParameterSpace(prior, seed=1), draws(prior, 200)
+    assert values["a"].dtype == tf.float64
+    vector, log_det = space.to_vector(spread(space, values))
+    assert vector.dtype == log_det.dtype == space.prior_log_prob(values).dtype == tf.float32
+    np.testing.assert_allclose(space.from_vector(vector)["a"], values["a"], rtol=1e-4, atol=1e-4)
+    expected = tf.cast(prior.distribution("a", {}).log_prob(values["a"]), tf.float32)
+    expected += prior.distribution("b", {}).log_prob(values["b"])
+    np.testing.assert_allclose(space.prior_log_prob(values), expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("law", [tfd.Beta(0.5, 0.5), tfd.Gamma(0.5, 1.0)])
+def test_a_draw_on_the_end_of_a_support_where_the_density_is_infinite(law: tfd.Distribution) -> None:
+    space = ParameterSpace(Prior({"share": law, "scaled": lambda share: tfd.Normal(share, 1.0)}), seed=1)
+    density = space.prior_log_prob({"share": tf.constant([0.0, 0.5]), "scaled": tf.zeros(2)})
+    outside = space.prior_log_prob({"share": tf.constant([-0.1]), "scaled": tf.zeros(1)})
+    assert np.isfinite(density).all()
+    assert density[0] > density[1]
+    assert not outside[0] > -np.inf

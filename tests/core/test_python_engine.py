@@ -10,6 +10,8 @@ import tensorflow_probability as tfp
 
 import bayesinn as bi
 from bayesinn.errors import SimulatorError
+from bayesinn.training.settings import TrainingSettings
+from bayesinn.training.sources import WorkerSource
 
 tfd = tfp.distributions
 PRIOR = {"mean": tfd.Normal(0.0, 1.0), "slope": tfd.Normal([0.0, 0.0], 1.0)}
@@ -179,3 +181,31 @@ def test_a_script_without_a_guard_works(tmp_path, fresh_python) -> None:
     file.write_text(SCRIPT)
     # Workers that ran the script again would print its first line again.
     assert fresh_python(file).stdout.splitlines() == ["script starts", "shape (40, 3)", "draws (7,)"]
+
+
+def test_whole_numbers_from_one_branch_do_not_round_the_others() -> None:
+    """The first draw of seed 0 takes the branch that returns a whole number."""
+
+    @bi.simulator(prior={"r": tfd.Uniform(0.0, 1.0)}, engine="python", workers=1)
+    def peak(parameters, generator):
+        return {"t": 0} if parameters["r"] > 0.5 else {"t": 0.25 + parameters["r"]}
+
+    assert peak.draw(1, 0).observables["t"].dtype.kind == "i"
+    settings = TrainingSettings(1, 1, 64, 1, 1e-3, 1.0, 0.0, None, False)
+    batch = next(iter(WorkerSource(peak, settings).elements(0)))[1]
+    r, t = batch["r"].numpy(), batch["t"].numpy()
+    np.testing.assert_allclose(t, np.where(r > 0.5, 0.0, 0.25 + r), rtol=1e-6)
+
+
+def test_whole_numbers_do_not_round_what_is_drawn_again() -> None:
+    def whole_or_nan(parameters, generator):
+        x = parameters["r"] if generator.uniform() < 0.5 else 0
+        return {"x": x, "y": np.nan if generator.uniform() < 0.5 else 1}
+
+    simulator = bi.simulator(prior={"r": tfd.Uniform(0.2, 0.8)}, engine="python", workers=1, on_nonfinite="redraw")(
+        whole_or_nan
+    )
+    for seed in range(30):
+        batch = simulator.draw(2, seed)
+        x, r = batch.observables["x"], batch.parameters["r"]
+        assert all(value in (0.0, right) for value, right in zip(x.tolist(), r.astype(x.dtype).tolist(), strict=True))

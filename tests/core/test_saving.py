@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import shutil
 from pathlib import Path
@@ -174,3 +175,23 @@ def test_what_cannot_be_written_down_is_refused(tmp_path) -> None:
     posterior = bi.AmortizedPosterior(series, Function(tf.identity), small_flow())
     with pytest.raises(ValueError, match="can be saved and rebuilt"):
         posterior.fit(steps=1, batch_size=32, seed=1, progress=False)
+
+
+class Shifted:
+    """A simulator that is an object."""
+
+    def __call__(self, parameters, seed):
+        return {"y": parameters["x"] + tf.random.stateless_normal(tf.shape(parameters["x"]), seed)}
+
+
+@pytest.mark.parametrize("function", [Shifted(), functools.partial(Shifted.__call__, Shifted())])
+def test_partial_functions_and_objects_are_saved_and_passed_to_load(function, tmp_path) -> None:
+    simulator = bi.simulator(prior={"x": tfd.Normal(0.0, 1.0)}, name="shifted")(function)
+    posterior = bi.AmortizedPosterior(simulator, flow=small_flow(blocks=1, hidden=(8,)))
+    posterior.fit(simulator.sample(64, seed=1), steps=2, batch_size=32, patience=np.int64(5), seed=1, progress=False)
+    folder = posterior.save(tmp_path / "posterior")
+    loaded = bi.load(folder, simulator=simulator)
+    draws, again = (each.sample({"y": 1.0}, draws=5, seed=1)["x"] for each in (posterior, loaded))
+    np.testing.assert_array_equal(draws, again)
+    with pytest.raises(SavedPosteriorError, match="pass it"):
+        bi.load(folder)

@@ -256,3 +256,58 @@ def test_a_file_named_like_a_module_is_still_found(tmp_path, fresh_python) -> No
     simulator = bi.get(f"{file}:from_file")
     code = "import json, sys; from bayesinn.simulation import registry; print(registry.find(json.loads(sys.argv[1])))"
     assert "Simulator 'from_file'" in fresh_python(code, json.dumps(simulator.reference())).stdout
+
+
+@pytest.mark.parametrize("engine", ["tensorflow", "python"])
+@pytest.mark.parametrize("policy", ["raise", "redraw"])
+def test_padding_may_hold_nan(engine: str, policy: str) -> None:
+    """Drawing such rows again would leave series of full length alone."""
+    if engine == "python":
+
+        def padded(parameters, context, generator):
+            return {"x": np.where(np.arange(4) < context["n"], parameters["mean"], np.nan)}
+    else:
+
+        def padded(parameters, context, seed):
+            return {"x": tf.where(tf.range(4) < context["n"][:, None], parameters["mean"][:, None], np.nan)}
+
+    options = {"workers": 1} if engine == "python" else {}
+    counts = {"n": tfd.FiniteDiscrete(tf.range(1, 5), logits=tf.zeros(4))}
+    simulator = bi.simulator(
+        prior=PRIOR, context=counts, lengths={"x": "n"}, engine=engine, on_nonfinite=policy, **options
+    )(padded)
+    batch = simulator.draw(400, seed=1)
+    assert int(batch.failed) == 0
+    # Each in a quarter of the rows, four standard deviations.
+    assert all(abs(np.sum(batch.context["n"] == n) - 100) < 35 for n in range(1, 5))
+    posterior = bi.AmortizedPosterior(simulator, flow=bi.flows.coupling(blocks=1, hidden=(8,)))
+    posterior.fit(batch.flat(), steps=4, batch_size=32, seed=1, progress=False)
+    assert np.isfinite(posterior.history["loss"]).all()
+
+
+@pytest.mark.parametrize("engine", ["tensorflow", "python"])
+def test_what_overflows_in_single_precision_is_drawn_again(engine: str) -> None:
+    if engine == "python":
+
+        def explodes(parameters, generator):
+            return {"x": 1e39 if parameters["mean"] > 0.0 else float(parameters["mean"])}
+    else:
+
+        def explodes(parameters, seed):
+            mean = tf.cast(parameters["mean"], tf.float64)
+            return {"x": tf.where(mean > 0.0, tf.constant(1e39, tf.float64), mean)}
+
+    options = {"workers": 1} if engine == "python" else {}
+    simulator = bi.simulator(prior=PRIOR, engine=engine, on_nonfinite="redraw", **options)(explodes)
+    batch = simulator.draw(200, seed=1)
+    assert batch.parameters["mean"].max() <= 0.0
+    assert int(batch.failed) > 100
+    with pytest.raises(InputError, match="finite numbers"):
+        bi.AmortizedPosterior(simulator).fit({**batch.flat(), "x": np.full(200, 1e39)}, steps=1, progress=False)
+
+
+def test_an_observation_must_be_finite_in_single_precision() -> None:
+    from bayesinn.observations import check_observations
+
+    with pytest.raises(InputError, match="1 NaN or infinite"):
+        check_observations(bi.get("linear"), {"y": 1e39})

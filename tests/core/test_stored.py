@@ -109,6 +109,25 @@ def test_a_wrong_checkpoint_is_refused_before_simulations_are_drawn(tmp_path, mo
         fit(passes=3, checkpoint=tmp_path, resume=True)
 
 
+def test_a_run_that_has_ended_draws_nothing_again(tmp_path, monkeypatch) -> None:
+    ended = fit(passes=2, checkpoint=tmp_path)
+    monkeypatch.setattr(amortizer, "stored_source", lambda *_, **__: pytest.fail("simulations were drawn"))
+    assert equal(fit(passes=2, checkpoint=tmp_path, resume=True), ended)
+
+
+def test_few_simulations_are_not_preceded_by_many() -> None:
+    drawn: list[int] = []
+
+    @bi.simulator(prior={"mean": tfd.Normal(0.0, 1.0)}, engine="python", workers=1)
+    def slow(parameters: dict[str, Any], generator: np.random.Generator) -> dict[str, Any]:
+        return {"x": generator.normal(parameters["mean"], size=2)}
+
+    submit = slow.engine.submit
+    slow.engine.submit = lambda n, entropy: drawn.append(n) or submit(n, entropy)
+    fit(slow, steps=10, passes=5)
+    assert sum(drawn) < 600 + 2 * 32
+
+
 def test_simulations_that_are_no_numbers_end_it_before_the_first_step() -> None:
     @bi.simulator(prior={"rate": tfd.Normal(0.0, 1.0)})
     def broken(parameters: dict[str, tf.Tensor], seed: tf.Tensor) -> dict[str, tf.Tensor]:

@@ -94,7 +94,7 @@ def test_autocorrelation_that_the_model_lacks_is_flagged_per_channel() -> None:
     generator = np.random.default_rng(1)
     walk = np.stack([np.cumsum(generator.normal(size=60)), generator.normal(size=60)], axis=-1)
     scale = walk.std(axis=0)
-    result = predictive_checks({"x": scale * generator.normal(size=(2000, 60, 2))}, {"x": walk - walk.mean(axis=0)})
+    result = predictive_checks({"x": scale * generator.normal(size=(2800, 60, 2))}, {"x": walk - walk.mean(axis=0)})
     table = result.to_dataframe()
     assert result.observables.count("x[0]") == 7
     assert bool(table.loc[("x[0]", "lag-one autocorrelation"), "flagged"])
@@ -106,10 +106,10 @@ def test_autocorrelation_that_the_model_lacks_is_flagged_per_channel() -> None:
 
 def test_padding_is_left_out_on_both_sides() -> None:
     generator = np.random.default_rng(1)
-    observed, predicted = generator.normal(size=12), generator.normal(size=(1000, 12))
+    observed, predicted = generator.normal(size=12), generator.normal(size=(1400, 12))
     short = predictive_checks({"x": predicted}, {"x": observed})
     padding = np.full(8, np.nan)
-    rubbish = np.concatenate([predicted, generator.choice([np.nan, 1e9], size=(1000, 8))], axis=1)
+    rubbish = np.concatenate([predicted, generator.choice([np.nan, 1e9], size=(1400, 8))], axis=1)
     padded = predictive_checks({"x": rubbish}, {"x": np.concatenate([observed, padding])})
     assert padded.statistics == short.statistics
     assert padded.observed == pytest.approx(short.observed)
@@ -119,7 +119,7 @@ def test_padding_is_left_out_on_both_sides() -> None:
 def test_the_statistics_suit_the_shape() -> None:
     generator = np.random.default_rng(1)
     shapes = {"number": (), "few": (3,), "series": (9,), "channels": (4, 2), "many": (6, 20), "image": (5, 5, 3)}
-    predicted = {name: generator.normal(size=(5700, *shape)) for name, shape in shapes.items()}
+    predicted = {name: generator.normal(size=(11_200, *shape)) for name, shape in shapes.items()}
     result = predictive_checks(predicted, {name: draws[0] for name, draws in predicted.items()})
     count = {name: result.observables.count(name) for name in dict.fromkeys(result.observables)}
     channels = {f"channels[{index}]": 7 for index in range(2)} | {f"image[{index}]": 7 for index in range(3)}
@@ -128,14 +128,14 @@ def test_the_statistics_suit_the_shape() -> None:
 
 def test_ties_are_not_remarkable_and_constants_that_differ_are() -> None:
     observed = np.array([0.0, 0.0, 3.0])
-    predicted = np.tile(observed, (1000, 1))
+    predicted = np.tile(observed, (1200, 1))
     assert np.all(predictive_checks({"x": predicted}, {"x": observed}).p_value == 1.0)
     result = predictive_checks({"x": predicted}, {"x": observed + 1.0})
-    assert value(result, "mean") == pytest.approx(1 / 1001)
+    assert value(result, "mean") == pytest.approx(2 / 1201)
     assert np.isinf(result.to_dataframe().loc[("x", "discrepancy"), "observed"])
     # 0.1 is no binary number: sums of equal data must still be equal.
     tenth = np.full(9, 0.1)
-    assert np.all(predictive_checks({"x": np.tile(tenth, (1000, 1))}, {"x": tenth}).p_value == 1.0)
+    assert np.all(predictive_checks({"x": np.tile(tenth, (1400, 1))}, {"x": tenth}).p_value == 1.0)
 
 
 def test_own_statistics_join_the_default_ones() -> None:
@@ -163,25 +163,25 @@ def test_own_statistics_join_the_default_ones() -> None:
 
 def test_too_few_draws_warn_instead_of_passing_in_silence() -> None:
     generator = np.random.default_rng(1)
-    with pytest.warns(UserWarning, match="600 draws are too few.*take 700"):
+    with pytest.warns(UserWarning, match="600 draws are too few.*take 1400"):
         result = predictive_checks({"x": generator.normal(size=(600, 20))}, {"x": np.full(20, 1e6)})
     assert not result.flagged.any()
-    assert "too few to flag anything: take 700" in repr(result)
+    assert "too few to flag anything: take 1400" in repr(result)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        result = predictive_checks({"x": generator.normal(size=(700, 20))}, {"x": np.full(20, 1e6)})
-    assert value(result, "mean") == pytest.approx(1 / 701)
+        result = predictive_checks({"x": generator.normal(size=(1400, 20))}, {"x": np.full(20, 1e6)})
+    assert value(result, "mean") == pytest.approx(2 / 1401)
     assert result.flagged.any()
 
 
 def test_table_and_repr() -> None:
-    data = np.random.default_rng(1).normal(size=(1001, 20))
+    data = np.random.default_rng(1).normal(size=(1401, 20))
     result = predictive_checks({"x": data[1:]}, {"x": data[0] + 9.0})
     table = result.to_dataframe()
     assert list(table.columns) == ["observed", "predictive_median", "lower", "upper", "p_value", "flagged"]
     assert table.index.names == ["observable", "statistic"]
     assert result.columns[0] == "x: mean"
-    assert result.replicated.shape == (1000, 7)
+    assert result.replicated.shape == (1400, 7)
     assert "5 of 7 statistics flagged" in repr(result)
 
 
@@ -221,3 +221,15 @@ NORMAL = np.random.default_rng(1).normal(size=(700, 9))
 def test_wrong_inputs_are_refused(call: Callable[[], PredictiveResult], message: str) -> None:
     with pytest.raises(InputError, match=message):
         call()
+
+
+def test_a_p_value_is_as_rare_as_it_says() -> None:
+    """Wherever an observation stands among 19 exchangeable draws."""
+    draws = np.arange(1.0, 20.0)[:, None]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        p_values = np.array(
+            [predictive_checks({"x": draws}, {"x": np.array([place + 0.5])}).p_value[0] for place in range(20)]
+        )
+    assert all(np.mean(p_values <= p) <= p + 1e-9 for p in p_values)
+    assert p_values.min() == pytest.approx(0.1)
