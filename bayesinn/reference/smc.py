@@ -108,10 +108,10 @@ def tempered_smc(
     normal, and so along ridges that are curved in the parameters. The posterior that is sampled is the same.
 
     Short runs look converged and are not: run two seeds and compare their marginals. If they differ, raise
-    ``final_moves`` and ``most_moves`` first, then ``particles``. A model of 34 parameters with
-    curved ridges takes two to four minutes on one core; with half as many moves, marginals of two runs were still up to
-    0.13 apart (Kolmogorov-Smirnov). Further observations of the same simulator need no compilation, if
-    ``log_likelihood`` is the same function.
+    ``final_moves`` and ``most_moves`` first, then ``particles``. A model of 34 parameters with curved ridges takes one
+    and a half to four minutes on one core; with half as many moves, marginals of two runs were still up to 0.13 apart
+    (Kolmogorov-Smirnov). Further observations of the same simulator need no compilation, if ``log_likelihood`` is the
+    same function.
 
     Parameters
     ----------
