@@ -140,8 +140,9 @@ class AmortizedPosterior:
         passes : int
             Online: draw simulations before the first step, only as many as so many passes through them need, and keep
             them in memory; for simulators that take longer than steps. 0 for new ones at each step. What the simulator
-            recommends if left out, 0 if it doesn't. With few simulations, more than a few passes overfit. A run that is
-            resumed draws the same ones again.
+            recommends if left out, 0 if it doesn't. With few simulations, more than a few passes overfit. Before
+            these, 512 to 4,096 others are drawn, as always, for scalings. A run that is resumed draws the same ones
+            again.
         seed : int
             Decides initial weights, simulations, shuffling and dropout.
         start_from : AmortizedPosterior

@@ -7,6 +7,8 @@ from collections.abc import Collection, Mapping
 import numpy as np
 from sklearn.ensemble import GradientBoostingClassifier
 
+from bayesinn.simulation.finite import padding
+
 Arrays = dict[str, np.ndarray]
 
 #: The kinds of damage, each with a detector of its own: one for all would see each kind less well.
@@ -59,7 +61,7 @@ def damaged_copies(
 def _shuffle(values: np.ndarray, valid: np.ndarray, generator: np.random.Generator) -> np.ndarray:
     keys = generator.random(values.shape[:2])
     # Padding stays at the end.
-    keys[np.arange(values.shape[1]) >= valid[:, None]] = 2.0
+    keys[padding(values, valid)] = 2.0
     return np.take_along_axis(values, np.argsort(keys, axis=1, kind="stable")[:, :, None], axis=1)
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from bayesinn.errors import SimulatorError
+from bayesinn.simulation.finite import padding
 
 # |x| at its 99.9th percentile over the median of |x|: 5 for a Gaussian, 10 for an exponential, 22 for a standard
 # log-normal. Above this, standardising would squeeze most data into a point.
@@ -107,7 +108,7 @@ class DataSpace:
                         got=f"shape {values.shape}, counts {counts.shape}",
                         do="pad the steps to a common number along the second axis",
                     )
-                mask = np.arange(values.shape[1]) < counts[:, None]
+                mask = ~padding(values, counts)
             scalings[name] = Scaling.fit(values, mask)
         return cls(scalings, observables, context, lengths, raw)
 

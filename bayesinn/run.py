@@ -190,7 +190,8 @@ class Run:
         table = pd.read_csv(self.folder / "posterior.csv", index_col="parameter", keep_default_na=False)
         with az.from_netcdf(self.folder / "posterior.nc", engine="h5netcdf") as tree:
             p_value = float(tree["sample_stats"]["out_of_distribution_p"])
-            seen = {str(name): value.values for name, value in tree["observed_data"].data_vars.items()}
+            groups = [group for name, group in tree.children.items() if name in ("observed_data", "constant_data")]
+            seen = {str(name): value.values for group in groups for name, value in group.data_vars.items()}
         diagnosed = simulator.observed if data is None else data
         if diagnosed is not None and not _same(seen, check_observations(simulator, diagnosed).arrays):
             return Section(
@@ -228,7 +229,7 @@ class Run:
 
 
 def _same(seen: Mapping[str, np.ndarray], given: Mapping[str, np.ndarray]) -> bool:
-    """Whether observables (...), with NaN for padding, are those of one observation (1, ...)."""
+    """Whether observables and context (...), with NaN for padding, are those of one observation (1, ...)."""
     pairs = [(value, np.where(np.isnan(value), np.nan, given[name][0])) for name, value in seen.items()]
     return all(np.allclose(first, second, equal_nan=True) for first, second in pairs)
 

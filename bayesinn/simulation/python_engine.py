@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from typing import Any
 
@@ -20,8 +20,8 @@ import loky
 import numpy as np
 import tensorflow as tf
 
+from bayesinn.simulation.declaration import Declaration
 from bayesinn.simulation.finite import finite_rows
-from bayesinn.simulation.prior import Prior
 from bayesinn.simulation.simulations import Simulations
 from bayesinn.simulation.worker import combine, run_block
 from bayesinn.tracing import AnyRows
@@ -37,25 +37,11 @@ Arrays = dict[str, np.ndarray]
 class PythonEngine:
     """Draws batches as NumPy arrays through worker processes."""
 
-    def __init__(
-        self,
-        name: str,
-        function: Callable[..., Any],
-        prior: Prior,
-        context: Prior | None,
-        on_nonfinite: str,
-        lengths: Mapping[str, str],
-        batched: bool,
-        workers: int | None,
-    ) -> None:
-        self.name = name
-        self.prior = prior
-        self.context = context
-        self.redraw = on_nonfinite == "redraw"
-        self.lengths = lengths
+    def __init__(self, declared: Declaration, batched: bool, workers: int | None) -> None:
+        self.declared = declared
         self.batched = batched
         self.workers = workers or os.cpu_count() or 1
-        self._payload = _pickle_by_value(function)
+        self._payload = _pickle_by_value(declared.function)
         self._draw_inputs = AnyRows(self._sample_inputs, leading=(0, 0))
 
     def submit(self, n: int, entropy: list[int]) -> PendingSimulations:
@@ -79,13 +65,14 @@ class PythonEngine:
         for start in range(0, n, block):
             rows = slice(start, min(start + block, n))
             part = {key: value[rows] for key, value in parameters.items()}
-            given = {key: value[rows] for key, value in context.items()} if self.context is not None else None
+            given = {key: value[rows] for key, value in context.items()} if self.declared.context is not None else None
             futures.append(_submit(self.workers, self._payload, part, given, [*entropy, 1], start, self.batched))
         return futures
 
     def _sample_inputs(self, n: tf.Tensor, seed: tf.Tensor) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
         context_seed = tf.random.experimental.stateless_fold_in(seed, 1, alg="philox")
-        return self.prior.sample(n, seed), {} if self.context is None else self.context.sample(n, context_seed)
+        prior, context = self.declared.prior, self.declared.context
+        return prior.sample(n, seed), {} if context is None else context.sample(n, context_seed)
 
 
 class PendingSimulations:
@@ -111,7 +98,7 @@ class PendingSimulations:
         broken = self._broken_rows(observables, context)
         failed = len(broken)
         attempt = 1
-        while self._engine.redraw and len(broken) and attempt < _MOST_REDRAWS:
+        while self._engine.declared.redraw and len(broken) and attempt < _MOST_REDRAWS:
             again = self._engine.submit(len(broken), [*self._entropy, attempt])
             fresh = _gather(again._futures)
             for old, new in ((parameters, again._parameters), (context, again._context), (observables, fresh)):
@@ -126,7 +113,7 @@ class PendingSimulations:
         return Simulations(parameters, context, observables, failed)
 
     def _broken_rows(self, observables: Arrays, context: Arrays) -> np.ndarray:
-        good = finite_rows(observables, context, self._engine.lengths)
+        good = finite_rows(observables, context, self._engine.declared.lengths)
         return np.flatnonzero(~np.all(list(good.values()), axis=0))
 
 

@@ -15,6 +15,7 @@ from bayesinn.errors import InputError, SimulatorError
 from bayesinn.naming import Labels
 from bayesinn.recommended import Recommended
 from bayesinn.simulation import checks
+from bayesinn.simulation.declaration import Declaration
 from bayesinn.simulation.prior import Entry, Prior
 from bayesinn.simulation.python_engine import PythonEngine
 from bayesinn.simulation.simulations import Simulations
@@ -76,13 +77,12 @@ class Simulator:
         self.exact = exact
         self.recommended = recommended or Recommended()
         checks.check_declaration(self.name, function, engine, on_nonfinite, batched, self.context is not None)
+        declared = Declaration(self.name, function, self.prior, self.context, on_nonfinite, self.lengths)
         self.engine: TensorFlowEngine | PythonEngine
         if engine == "python":
-            self.engine = PythonEngine(
-                self.name, function, self.prior, self.context, on_nonfinite, self.lengths, batched, workers
-            )
+            self.engine = PythonEngine(declared, batched, workers)
         else:
-            self.engine = TensorFlowEngine(self.name, function, self.prior, self.context, on_nonfinite, self.lengths)
+            self.engine = TensorFlowEngine(declared)
         self.observable_shapes = checks.observable_shapes(self.name, self.engine)
         checks.check_names(self)
         self.labels = Labels(dict(labels or {}), dict(units or {}))

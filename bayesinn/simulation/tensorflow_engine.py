@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from bayesinn import seeds
 from bayesinn.errors import SimulatorError
-from bayesinn.simulation.prior import Prior
+from bayesinn.simulation.declaration import Declaration
 from bayesinn.simulation.simulations import Simulations
 from bayesinn.tracing import AnyRows
 
@@ -22,21 +22,8 @@ _MOST_REDRAWS = 100
 class TensorFlowEngine:
     """Draws batches as tensors; all methods but the eager ones may be traced."""
 
-    def __init__(
-        self,
-        name: str,
-        function: Callable[..., Any],
-        prior: Prior,
-        context: Prior | None,
-        on_nonfinite: str,
-        lengths: Mapping[str, str],
-    ) -> None:
-        self.name = name
-        self.function = function
-        self.prior = prior
-        self.context = context
-        self.redraw = on_nonfinite == "redraw"
-        self.lengths = lengths
+    def __init__(self, declared: Declaration) -> None:
+        self.declared = declared
         self._compiled_draw = AnyRows(self.draw, leading=(0, 0), autograph=True)
         self._compiled_simulate = AnyRows(self.simulate, leading=(1, 1, 0), autograph=True)
 
@@ -44,11 +31,11 @@ class TensorFlowEngine:
         self, parameters: Mapping[str, tf.Tensor], context: Mapping[str, tf.Tensor] | None, seed: tf.Tensor
     ) -> dict[str, tf.Tensor]:
         """Run the forward model. Seed: tensor (2,)."""
-        given = (dict(parameters),) if self.context is None else (dict(parameters), dict(context or {}))
-        observables = self.function(*given, seed)
+        given = (dict(parameters),) if self.declared.context is None else (dict(parameters), dict(context or {}))
+        observables = self.declared.function(*given, seed)
         if not isinstance(observables, dict):
             raise SimulatorError(
-                f"Simulator {self.name!r}",
+                f"Simulator {self.declared.name!r}",
                 expected="a dict of observables, each a tensor (n, ...)",
                 got=type(observables).__name__,
                 do='return for example {"cases": cases}',
@@ -57,7 +44,7 @@ class TensorFlowEngine:
 
     def draw(self, n: int | tf.Tensor, seed: tf.Tensor) -> Simulations:
         """Draw n simulations as tensors; a pure function of the seed (2,)."""
-        if not self.redraw:
+        if not self.declared.redraw:
             (parameters, context, observables), finite = self._draw_once(n, seed)
             return Simulations(parameters, context, observables, _count(~finite))
 
@@ -108,15 +95,15 @@ class TensorFlowEngine:
 
     def _draw_once(self, n: int | tf.Tensor, seed: tf.Tensor) -> tuple[tuple[Any, Any, Any], tf.Tensor]:
         parameter_seed, context_seed, simulator_seed = seeds.split(seed, 3)
-        parameters = self.prior.sample(n, parameter_seed)
-        context = None if self.context is None else self.context.sample(n, context_seed)
+        parameters = self.declared.prior.sample(n, parameter_seed)
+        context = None if self.declared.context is None else self.declared.context.sample(n, context_seed)
         observables = self.simulate(parameters, context, simulator_seed)
         finite = tf.ones(tf.reshape(n, (1,)), tf.bool)
         for name, value in observables.items():
             if value.dtype.is_floating:
                 # Networks compute in single precision.
                 cells = tf.math.is_finite(tf.cast(value, tf.float32))
-                counts = (context or {}).get(self.lengths.get(name, ""))
+                counts = (context or {}).get(self.declared.lengths.get(name, ""))
                 # Lengths may be declared wrongly, of which others complain.
                 if counts is not None and counts.shape.rank == 1 and value.shape.rank > 1:
                     beyond = ~tf.sequence_mask(tf.cast(counts, tf.int32), tf.shape(value)[1])

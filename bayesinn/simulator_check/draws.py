@@ -69,7 +69,7 @@ def draw(simulator: Simulator, n: int, seed: int, batch_size: int) -> tuple[Simu
     engine = simulator.engine
     if isinstance(engine, PythonEngine):
         return _draw_in_workers(simulator, engine, n, seed, batch_size)
-    raw = TensorFlowEngine(simulator.name, engine.function, engine.prior, engine.context, "raise", simulator.lengths)
+    raw = TensorFlowEngine(engine.declared._replace(on_nonfinite="raise"))
     root = seeds.tensor_seed(seed, "pilot")
     parts = []
     with _Progress(n) as progress:
@@ -97,16 +97,7 @@ def _speed_in_graph(simulator: Simulator, seed: int, batch_size: int) -> Speed:
 def _draw_in_workers(
     simulator: Simulator, engine: PythonEngine, n: int, seed: int, batch_size: int
 ) -> tuple[Simulations, Speed]:
-    raw = PythonEngine(
-        simulator.name,
-        simulator.function,
-        engine.prior,
-        engine.context,
-        "raise",
-        simulator.lengths,
-        engine.batched,
-        engine.workers,
-    )
+    raw = PythonEngine(engine.declared._replace(on_nonfinite="raise"), engine.batched, engine.workers)
     parts: list[Simulations] = []
     timed: list[tuple[int, float]] = []
     # Few rows first, which start the workers and give an early estimate. Sizes that adapted to the speed would make the
@@ -135,7 +126,7 @@ def _draw_in_workers(
         return simulations, Speed(batch_size / float(np.median(seconds)), batch_size, first, where)
     largest = max(count for count, _ in later)
     rate = float(np.median([count / took for count, took in later if count > 0.5 * largest]))
-    if engine.redraw:
+    if engine.declared.redraw:
         rate *= 1.0 - simulations.failed / n
     return simulations, Speed(max(rate, 1e-9), largest, first, where)
 

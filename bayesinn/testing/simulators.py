@@ -76,24 +76,13 @@ def _check_seeds(simulator: Simulator, batch: Simulations, seed: int, name: str)
     engine = simulator.engine
     if isinstance(engine, TensorFlowEngine):
         # Random numbers of NumPy, or of tf.random.normal, would be drawn while tracing or behind the seed's back.
-        anew = TensorFlowEngine(
-            engine.name, engine.function, engine.prior, engine.context, simulator.on_nonfinite, simulator.lengths
-        )
+        anew = TensorFlowEngine(engine.declared)
         again = anew.draw_eagerly(ROWS, seeds.tensor_seed(seed, "simulations")).numpy()
         law = f"{name}: traced anew, the same seed gives other simulations; use tf.random.stateless_* with the seed."
         _demand_same(batch, again, law)
         return
     for workers in (1, 2):
-        crew = PythonEngine(
-            engine.name,
-            simulator.function,
-            engine.prior,
-            engine.context,
-            simulator.on_nonfinite,
-            simulator.lengths,
-            engine.batched,
-            workers,
-        )
+        crew = PythonEngine(engine.declared, engine.batched, workers)
         law = f"{name}: {workers} workers give other simulations; use no random numbers but the generator's."
         _demand_same(batch, crew.draw(ROWS, seeds.entropy(seed, "simulations")), law)
 
