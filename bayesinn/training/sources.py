@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,8 @@ from bayesinn.simulation.simulations import Simulations
 from bayesinn.simulation.simulator import Simulator
 from bayesinn.simulation.tensorflow_engine import TensorFlowEngine
 from bayesinn.training.settings import TrainingSettings
+
+_ROWS_AT_A_TIME = 65_536
 
 Batch = Mapping[str, tf.Tensor]
 
@@ -137,15 +139,14 @@ class ArraySource(Source):
 
     def __init__(
         self,
-        arrays: Mapping[str, np.ndarray | tf.Tensor],
+        arrays: Mapping[str, np.ndarray | tf.Variable],
         settings: TrainingSettings,
         failed_before: int = 0,
         seconds_per_step: float = 0.0,
     ) -> None:
         self.failed_before, self.seconds_per_step = failed_before, seconds_per_step
-        # Variables of any length, to be emptied: compiled functions that have seen a tensor keep it for good.
         self._arrays = {
-            name: tf.Variable(value, trainable=False, shape=(None, *value.shape[1:])) for name, value in arrays.items()
+            name: value if isinstance(value, tf.Variable) else resident(value) for name, value in arrays.items()
         }
         self._rows = len(next(iter(arrays.values())))
         self._settings = settings
@@ -173,6 +174,27 @@ class ArraySource(Source):
                 generator = np.random.default_rng(seeds.entropy(self._settings.seed, "shuffle", number))
                 shuffled, order = number, generator.permutation(self._rows).astype(np.int32)
             yield step, order[position * size : (position + 1) * size]
+
+
+def resident(rows: np.ndarray) -> tf.Variable:
+    """An array (n, ...) as :class:`ArraySource` keeps it. Made of the whole at once, it would be there three times."""
+    room = room_for(len(rows), rows.shape[1:], rows.dtype)
+    for start in range(0, len(rows), _ROWS_AT_A_TIME):
+        put(rows[start : start + _ROWS_AT_A_TIME], room, start)
+    return room
+
+
+def room_for(rows: int, shape: Sequence[int], dtype: np.dtype | tf.DType) -> tf.Variable:
+    """For so many rows of a shape: zeros, still.
+
+    A variable of any length, to be emptied: compiled functions that have seen a tensor keep it for good.
+    """
+    return tf.Variable(lambda: tf.zeros((rows, *shape), dtype), trainable=False, shape=(None, *shape))
+
+
+def put(rows: np.ndarray | tf.Tensor, room: tf.Variable, start: int) -> None:
+    """Rows in their places, from ``start``. An assignment to a slice would copy the room each time."""
+    room.scatter_update(tf.IndexedSlices(rows, tf.range(start, start + len(rows))))
 
 
 def training_source(

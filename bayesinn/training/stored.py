@@ -16,7 +16,7 @@ from bayesinn.simulation.simulations import Simulations
 from bayesinn.simulation.simulator import Simulator
 from bayesinn.training.progress import Counted, StepClock
 from bayesinn.training.settings import TrainingSettings
-from bayesinn.training.sources import ArraySource, training_source
+from bayesinn.training.sources import ArraySource, put, room_for, training_source
 from bayesinn.training.train import broken_training, train
 
 # The first estimate is learned in so many times fewer steps, and at this learning rate.
@@ -63,24 +63,26 @@ def stored_source(
     if learner.network.works_beforehand:
         arrays, seconds_per_batch = with_what_is_known(learner, arrays, settings.batch_size, progress)
         seconds += seconds_per_batch / max(settings.passes, 1)
-    # One after another, so that memory never holds all of them twice.
-    arrays = dict(arrays)
-    tensors = {name: tf.convert_to_tensor(arrays.pop(name)) for name in list(arrays)}
-    return ArraySource(tensors, settings, failed, seconds)
+    return ArraySource(arrays, settings, failed, seconds)
 
 
 def with_what_is_known(
     learner: Learner, arrays: Mapping[str, np.ndarray], batch_size: int, progress: bool = False
-) -> tuple[Arrays, float]:
+) -> tuple[dict[str, np.ndarray | tf.Variable], float]:
     """Arrays (n, ...) with what the network works out beforehand, and the seconds that a batch takes."""
     rows = len(next(iter(arrays.values())))
     work = tf.function(learner.beforehand, autograph=False)
-    results: Arrays = {}
+    # Often more than all else, so that it is made where it stays.
+    results: dict[str, tf.Variable] = {}
     batches = Counted("preparing", range(0, rows, batch_size), rows, batch_size, progress)
     for start in batches:
         # Always as many: XLA would compile any other number anew.
         chosen = np.arange(start, start + batch_size) % rows
-        _put(results, start, rows, work({name: tf.convert_to_tensor(value[chosen]) for name, value in arrays.items()}))
+        batch = work({name: tf.convert_to_tensor(value[chosen]) for name, value in arrays.items()})
+        for name, value in batch.items():
+            if name not in results:
+                results[name] = room_for(rows, value.shape[1:], value.dtype)
+            put(value[: rows - start], results[name], start)
     return {**arrays, **results}, batches.seconds
 
 
@@ -144,4 +146,4 @@ def _put(arrays: Arrays, start: int, rows: int, batch: Mapping[str, tf.Tensor]) 
     for name, value in batch.items():
         if name not in arrays:
             arrays[name] = np.empty((rows, *value.shape[1:]), value.dtype.as_numpy_dtype)
-        arrays[name][start : start + len(value)] = value.numpy()[: rows - start]
+        arrays[name][start : start + len(value)] = value

@@ -15,8 +15,10 @@ from bayesinn import amortizer
 from bayesinn.errors import InputError, SimulatorError
 from bayesinn.flows import ActNorm, Chain, Coupling, Flow, Standardise
 from bayesinn.summaries import MLP, Summary
+from bayesinn.training import sources
 from bayesinn.training.settings import TrainingSettings
 from bayesinn.training.sources import ArraySource
+from bayesinn.training.stored import with_what_is_known
 from simulators.linear import linear
 from tests.core.fitting import equal, fit
 from tests.summaries.test_scoring import linear as fitted_line
@@ -199,6 +201,31 @@ def test_what_was_worked_out_is_what_would_be_worked_out() -> None:
     np.testing.assert_allclose(
         learner.network.condition(inputs, masks, beforehand=known), learner.network.condition(inputs, masks), atol=2e-4
     )
+
+
+class Doubles:
+    """In place of a learner."""
+
+    def beforehand(self, batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        return {"known": 2.0 * batch["x"]}
+
+
+def test_what_is_worked_out_belongs_to_its_row() -> None:
+    x = np.arange(31, dtype=np.float32)
+    # The last batch is filled up.
+    arrays, _ = with_what_is_known(Doubles(), {"x": x}, batch_size=3)
+    np.testing.assert_array_equal(arrays["x"], x)
+    np.testing.assert_array_equal(arrays["known"], 2.0 * x)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int32, np.int64, bool])
+def test_arrays_stay_as_they_are(dtype: type, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sources, "_ROWS_AT_A_TIME", 7)
+    rows = np.random.default_rng(1).integers(2, size=(20, 3)).astype(dtype)
+    source = ArraySource({"x": rows}, settings(5, 4, 1))
+    batch, _ = source.batch((tf.constant(0), tf.constant([19, 0, 7, 13])))
+    assert batch["x"].dtype == dtype
+    np.testing.assert_array_equal(batch["x"], rows[[19, 0, 7, 13]])
 
 
 class Slow(Summary):
