@@ -12,33 +12,33 @@ from typing import TYPE_CHECKING, Any
 from bayesinn._version import __version__
 
 if TYPE_CHECKING:
-    from bayesinn import diagnostics, flows, inverse, plots, reference, summaries, testing
-    from bayesinn.amortizer import AmortizedPosterior
-    from bayesinn.diagnosing import diagnose
+    from bayesinn import bijections, diagnostics, flows, inverse, plots, reference, summaries, testing
+    from bayesinn.core.labels import Labels
     from bayesinn.diagnostics import compare
-    from bayesinn.misspecified import misspecification
-    from bayesinn.naming import Labels
-    from bayesinn.recommended import Recommended
-    from bayesinn.saving import load
+    from bayesinn.posterior.amortized import AmortizedPosterior
+    from bayesinn.posterior.saving import load
+    from bayesinn.simulation.recommended import Recommended
     from bayesinn.simulation.registry import available, get, register
     from bayesinn.simulation.simulator import Simulator, simulator
-    from bayesinn.simulator_check import simulator_report
+    from bayesinn.workflow.diagnosing import diagnose
+    from bayesinn.workflow.misspecified import misspecification
+    from bayesinn.workflow.simulator_report import simulator_report
 
-_MODULES = ("diagnostics", "flows", "inverse", "plots", "reference", "summaries", "testing")
+_MODULES = ("bijections", "diagnostics", "flows", "inverse", "plots", "reference", "summaries", "testing")
 _NAMES = {
-    "AmortizedPosterior": "bayesinn.amortizer",
-    "Labels": "bayesinn.naming",
-    "Recommended": "bayesinn.recommended",
+    "AmortizedPosterior": "bayesinn.posterior.amortized",
+    "Labels": "bayesinn.core.labels",
+    "Recommended": "bayesinn.simulation.recommended",
     "Simulator": "bayesinn.simulation.simulator",
     "available": "bayesinn.simulation.registry",
     "compare": "bayesinn.diagnostics",
-    "diagnose": "bayesinn.diagnosing",
+    "diagnose": "bayesinn.workflow.diagnosing",
     "get": "bayesinn.simulation.registry",
-    "load": "bayesinn.saving",
-    "misspecification": "bayesinn.misspecified",
+    "load": "bayesinn.posterior.saving",
+    "misspecification": "bayesinn.workflow.misspecified",
     "register": "bayesinn.simulation.registry",
     "simulator": "bayesinn.simulation.simulator",
-    "simulator_report": "bayesinn.simulator_check",
+    "simulator_report": "bayesinn.workflow.simulator_report",
 }
 
 __all__ = [
@@ -48,6 +48,7 @@ __all__ = [
     "Simulator",
     "__version__",
     "available",
+    "bijections",
     "compare",
     "diagnose",
     "diagnostics",

@@ -11,9 +11,9 @@ if TYPE_CHECKING:
     import pandas as pd
     import xarray
 
-    from bayesinn.amortizer import AmortizedPosterior
     from bayesinn.diagnostics import Diagnosis
-    from bayesinn.run import Run
+    from bayesinn.posterior.amortized import AmortizedPosterior
+    from bayesinn.workflow.run import Run
 
 app = typer.Typer(
     help="Amortized simulation-based Bayesian inference. NAME is a registered simulator, or file.py:object.",
@@ -79,7 +79,7 @@ def train(
 ) -> None:
     """Train a posterior into a run folder."""
     import bayesinn as bi
-    from bayesinn.run import Run
+    from bayesinn.workflow.run import Run
 
     simulator = bi.get(name)
     run = Run(output or Path("runs") / simulator.name)
@@ -91,7 +91,7 @@ def train(
 @app.command()
 def infer(run: RunFolder, data: Data = None, draws: Draws = 4_000, seed: Seed = 2) -> None:
     """Infer the parameters of an observation, with a trained posterior."""
-    from bayesinn.data_files import read_data
+    from bayesinn.workflow.data_files import read_data
 
     folder, posterior = _opened(run)
     tree, table = folder.infer(posterior, None if data is None else read_data(data), draws=draws, seed=seed)
@@ -147,8 +147,8 @@ def run_all(
 ) -> None:
     """Train, diagnose, infer and report, all into one run folder."""
     import bayesinn as bi
-    from bayesinn.data_files import read_data
-    from bayesinn.run import Run
+    from bayesinn.workflow.data_files import read_data
+    from bayesinn.workflow.run import Run
 
     simulator = bi.get(name)
     observation = None if data is None else read_data(data)
@@ -167,8 +167,8 @@ def run_all(
 
 def _opened(run: Path) -> tuple[Run, AmortizedPosterior]:
     """A run folder and its posterior. Results of a posterior that was saved by itself don't go among its files."""
-    from bayesinn.run import Run
-    from bayesinn.saving import load
+    from bayesinn.posterior.saving import load
+    from bayesinn.workflow.run import Run
 
     if (run / "manifest.json").is_file():
         posterior = load(run)
@@ -179,7 +179,7 @@ def _opened(run: Path) -> tuple[Run, AmortizedPosterior]:
 def _diagnosed(
     run: Path, data: Path | None, simulations: int, seed: int
 ) -> tuple[Run, AmortizedPosterior, dict[str, Any] | None, Diagnosis]:
-    from bayesinn.data_files import read_data
+    from bayesinn.workflow.data_files import read_data
 
     folder, posterior = _opened(run)
     observation = None if data is None else read_data(data)
@@ -188,7 +188,7 @@ def _diagnosed(
 
 
 def _print_posterior(table: pd.DataFrame, tree: xarray.DataTree) -> None:
-    from bayesinn.draws import FLAG_LEVEL
+    from bayesinn.posterior.draws import FLAG_LEVEL
 
     p_value = float(tree["sample_stats"]["out_of_distribution_p"])
     typer.echo(table.to_string(float_format=lambda value: f"{value:.4g}"))
@@ -199,7 +199,7 @@ def _print_posterior(table: pd.DataFrame, tree: xarray.DataTree) -> None:
 
 def main() -> None:
     """Run the command line; errors that the library raises on purpose are printed without a traceback."""
-    from bayesinn.errors import BayesinnError
+    from bayesinn.core.errors import BayesinnError
 
     try:
         app()

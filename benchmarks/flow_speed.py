@@ -25,8 +25,8 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 import bayesinn as bi
-from bayesinn import flows
-from bayesinn.amortizer import AmortizedPosterior
+from bayesinn import bijections, flows
+from bayesinn.posterior.amortized import AmortizedPosterior
 from bayesinn.training.settings import TrainingSettings
 from bayesinn.training.sources import GraphSource
 from bayesinn.training.step import TrainingModel
@@ -36,7 +36,7 @@ tfd = tfp.distributions
 DIMENSIONS = (2, 16, 64)
 BATCH, DRAWS, STEPS_PER_CALL, ROUNDS = 256, 1_024, 20, 7
 SEED = 1
-SPLINE = flows.Composed([flows.Affine(), flows.Spline()])
+SPLINE = bijections.Composed([bijections.Affine(), bijections.Spline()])
 SIZE = {"blocks": 6, "hidden": (128, 128)}
 FLOWS: dict[str, Callable[[], flows.Flow]] = {
     "affine coupling": lambda: flows.coupling(**SIZE),

@@ -33,8 +33,9 @@ def measure(depth: int, reversible: bool, xla: bool, batch: int, steps: int) -> 
     import keras
     import tensorflow as tf
 
-    from bayesinn.flows import Chain, Coupling, Flow
-    from bayesinn.seeds import seeded_initial_weights
+    from bayesinn.bijections import Chain, Coupling
+    from bayesinn.core.seeds import seeded_initial_weights
+    from bayesinn.flows import Flow
     from bayesinn.training.flat import FlatWeights
 
     with seeded_initial_weights(SEED):

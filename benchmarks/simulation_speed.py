@@ -16,7 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 import bayesinn as bi
-from bayesinn import seeds
+from bayesinn.core import seeds
 from bayesinn.simulation.python_engine import PythonEngine
 from bayesinn.training.settings import TrainingSettings
 from bayesinn.training.sources import GraphSource

@@ -21,8 +21,8 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 import bayesinn as bi
-from bayesinn import seeds
-from bayesinn.amortizer import AmortizedPosterior
+from bayesinn.core import seeds
+from bayesinn.posterior.amortized import AmortizedPosterior
 from bayesinn.training.settings import TrainingSettings
 from bayesinn.training.sources import GraphSource
 from bayesinn.training.step import TrainingModel

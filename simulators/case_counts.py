@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from bayesinn.errors import InputError
+from bayesinn.core.errors import InputError
 
 _MOST_SHOWN = 5
 

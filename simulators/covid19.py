@@ -23,11 +23,12 @@ import pandas as pd
 import tensorflow as tf
 
 import bayesinn as bi
-from bayesinn.errors import InputError
-from simulators.covid19_networks import recommended
-from simulators.covid19_options import FIT_DAYS, GERMANY_POPULATION, SERIES, Covid19Options
-from simulators.covid19_prior import LABELS, UNITS, covid19_context, covid19_prior
-from simulators.covid19_reporting import expected_counts, log_density, simulate_counts
+from bayesinn.core.errors import InputError
+
+from .covid19_networks import recommended
+from .covid19_options import FIT_DAYS, GERMANY_POPULATION, SERIES, Covid19Options
+from .covid19_prior import LABELS, UNITS, covid19_context, covid19_prior
+from .covid19_reporting import expected_counts, log_density, simulate_counts
 
 __all__ = ["VARIANTS", "Covid19Options", "covid19", "covid19_model", "expected_counts", "germany", "log_likelihood"]
 

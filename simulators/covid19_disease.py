@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from simulators.covid19_interventions import transmission
-from simulators.covid19_options import Covid19Options
+from .covid19_interventions import transmission
+from .covid19_options import Covid19Options
 
 
 class Compartments(NamedTuple):

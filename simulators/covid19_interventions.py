@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import tensorflow as tf
 
-from simulators.covid19_options import LEAD_DAYS, SERIES, Covid19Options
+from .covid19_options import LEAD_DAYS, SERIES, Covid19Options
 
 
 def transmission(parameters: Mapping[str, tf.Tensor], options: Covid19Options, whole: bool = True) -> tf.Tensor:

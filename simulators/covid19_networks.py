@@ -6,10 +6,12 @@ import dataclasses
 from collections.abc import Sequence
 
 import bayesinn as bi
-from bayesinn.flows import ActNorm, Affine, Bijection, Chain, Coupling, Flow, Orthogonal, Spline, Standardise, coupling
+from bayesinn.bijections import ActNorm, Affine, Bijection, Chain, Coupling, Orthogonal, Spline, Standardise
+from bayesinn.flows import Flow, coupling
 from bayesinn.summaries import MLP, ConvLSTM, CountSeries, MultiKernelLSTM, Scoring, Summary
-from simulators.covid19_options import Covid19Options
-from simulators.covid19_scoring import Covid19Scoring
+
+from .covid19_options import Covid19Options
+from .covid19_scoring import Covid19Scoring
 
 
 def lean_networks(options: Covid19Options, fits: bool = True) -> tuple[dict[str, Summary], Flow]:

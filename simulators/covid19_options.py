@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bayesinn.errors import InputError
+from bayesinn.core.configuration import Registered
+from bayesinn.core.errors import InputError
 
 GERMANY_POPULATION = 83e6
 FIT_DAYS = 81
@@ -18,7 +19,7 @@ SERIES = {"confirmed": "I", "recovered": "R", "deaths": "D"}
 
 
 @dataclass(frozen=True)
-class Covid19Options:
+class Covid19Options(Registered):
     """Options of the Covid-19 model.
 
     Five switches take a part of the model away, its parameters included. The published ablations are ``carrier=False``,

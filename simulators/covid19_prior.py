@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from simulators.covid19_options import SERIES, Covid19Options
+from .covid19_options import SERIES, Covid19Options
 
 tfd = tfp.distributions
 

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 
 import tensorflow as tf
 
-from simulators.covid19_disease import compartments, daily_flows
-from simulators.covid19_interventions import feasible
-from simulators.covid19_options import LEAD_DAYS, SERIES, Covid19Options
+from .covid19_disease import compartments, daily_flows
+from .covid19_interventions import feasible
+from .covid19_options import LEAD_DAYS, SERIES, Covid19Options
 
 _PUBLISHED = Covid19Options()
 # log of Gamma(5/2) / (Gamma(2) sqrt(4 pi)): the density of Student's t with four degrees of freedom at zero, 3/8.

@@ -7,12 +7,13 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import tensorflow as tf
 
-from bayesinn.errors import InputError
+from bayesinn.core.errors import InputError
 from bayesinn.summaries import Scoring, Summary
-from simulators.covid19_growth import growth_of, log_size, log_transmission_slope, transmission_of
-from simulators.covid19_options import LEAD_DAYS, SERIES, Covid19Options
-from simulators.covid19_prior import DELTA
-from simulators.covid19_reporting import mean_counts, noise_scales
+
+from .covid19_growth import growth_of, log_size, log_transmission_slope, transmission_of
+from .covid19_options import LEAD_DAYS, SERIES, Covid19Options
+from .covid19_prior import DELTA
+from .covid19_reporting import mean_counts, noise_scales
 
 # Of the squared residuals; more of them change little.
 _REWEIGHTINGS = 4

@@ -7,7 +7,8 @@ import math
 import numpy as np
 
 import bayesinn as bi
-from simulators.sir import DAYS, GERMANY, LABELS, POPULATION, PRIOR, UNITS, log_likelihood
+
+from .sir import DAYS, GERMANY, LABELS, POPULATION, PRIOR, UNITS, log_likelihood
 
 
 @bi.simulator(

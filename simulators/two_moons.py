@@ -22,7 +22,7 @@ import tensorflow_probability as tfp
 from scipy import special
 
 import bayesinn as bi
-from bayesinn.errors import InputError
+from bayesinn.core.errors import InputError
 
 tfd = tfp.distributions
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bayesinn.errors import InputError
-from bayesinn.naming import columns
+from bayesinn.core.errors import InputError
+from bayesinn.core.labels import columns
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,8 +17,8 @@ from functools import lru_cache
 import numpy as np
 from scipy import special, stats
 
+from bayesinn.core.errors import InputError
 from bayesinn.diagnostics.arrays import check_fraction
-from bayesinn.errors import InputError
 
 # Below, probabilities are lost in rounding.
 _SMALLEST = 1e-16

@@ -6,8 +6,8 @@ import warnings
 
 import numpy as np
 
+from bayesinn.core.errors import InputError
 from bayesinn.diagnostics.point_sets import check_sets, standardised, subset
-from bayesinn.errors import InputError
 
 _STREAM = 0x63327374
 

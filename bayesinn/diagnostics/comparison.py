@@ -10,13 +10,13 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from bayesinn.core.errors import InputError
 from bayesinn.diagnostics.arrays import check_fraction
 from bayesinn.diagnostics.c2st import c2st
 from bayesinn.diagnostics.mmd import MMDResult, mmd
 from bayesinn.diagnostics.point_sets import named_sets, standardised, subset
 from bayesinn.diagnostics.sliced_wasserstein import same_law_distance, sliced_wasserstein
 from bayesinn.diagnostics.tested import Tested
-from bayesinn.errors import InputError
 
 _STREAM = 0x636F6D70
 

@@ -9,10 +9,10 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
+from bayesinn.core.errors import InputError
 from bayesinn.diagnostics.arrays import check_fraction, paired
 from bayesinn.diagnostics.ranks import ranks
 from bayesinn.diagnostics.sbc import SBCResult, rank_test
-from bayesinn.errors import InputError
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from bayesinn.core.errors import InputError
+from bayesinn.core.labels import Labels
 from bayesinn.diagnostics.arrays import paired
 from bayesinn.diagnostics.coverage import coverage, joint_coverage
 from bayesinn.diagnostics.dependence import dependence
@@ -16,8 +18,6 @@ from bayesinn.diagnostics.latent import latent_codes
 from bayesinn.diagnostics.recovery import recovery
 from bayesinn.diagnostics.sbc import sbc
 from bayesinn.diagnostics.tarp import tarp
-from bayesinn.errors import InputError
-from bayesinn.naming import Labels
 
 
 def diagnose_arrays(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from bayesinn.core.labels import Labels
 from bayesinn.diagnostics.coverage import CoverageResult
 from bayesinn.diagnostics.dependence import DependenceResult
 from bayesinn.diagnostics.information import InformationResult
@@ -17,12 +18,11 @@ from bayesinn.diagnostics.recovery import RecoveryResult
 from bayesinn.diagnostics.sbc import SBCResult
 from bayesinn.diagnostics.tested import Tested
 from bayesinn.diagnostics.uniformity import UniformityResult
-from bayesinn.naming import Labels
 
 if TYPE_CHECKING:
     import xarray
 
-    from bayesinn.report import Section
+    from bayesinn.workflow.report import Section
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -151,7 +151,7 @@ class Diagnosis:
         -------
         Path
         """
-        from bayesinn.report import diagnosis_report
+        from bayesinn.workflow.report import diagnosis_report
 
         return diagnosis_report(self, path, title=title, sections=sections)
 

@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
+from bayesinn.core.errors import InputError
 from bayesinn.diagnostics.arrays import check_finite, check_fraction
 from bayesinn.diagnostics.local_classifier import LatentFeatures, LocalClassifier, probabilities
 from bayesinn.diagnostics.tested import Tested
-from bayesinn.errors import InputError
 
 _STREAM = 0x10CA1
 _REFERENCE = 5_000

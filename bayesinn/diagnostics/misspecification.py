@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from bayesinn.core.errors import InputError
 from bayesinn.diagnostics.arrays import check_finite, check_fraction
 from bayesinn.diagnostics.mmd import LADDER, kernel_matrix, median_bandwidth
 from bayesinn.diagnostics.point_sets import subset
 from bayesinn.diagnostics.tested import Tested
-from bayesinn.errors import InputError
 
 #: Most simulated summaries that the kernels are evaluated at: time and memory grow with the square.
 MOST_SIMULATED = 2000

@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 from scipy.spatial import distance
 
+from bayesinn.core.errors import InputError
 from bayesinn.diagnostics.arrays import check_fraction
 from bayesinn.diagnostics.point_sets import check_sets, subset
 from bayesinn.diagnostics.tested import Tested
-from bayesinn.errors import InputError
 
 #: Bandwidths of the summed kernels, as multiples of the median distance. A single one sees only differences of its own
 #: size: small ones see modes and tails, large ones see shifts.

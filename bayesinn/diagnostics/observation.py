@@ -11,7 +11,7 @@ from bayesinn.diagnostics.local import LocalC2STResult
 from bayesinn.diagnostics.posterior_sbc import PosteriorSBCResult
 from bayesinn.diagnostics.predictive import PredictiveResult
 from bayesinn.diagnostics.tested import Tested
-from bayesinn.draws import FLAG_LEVEL
+from bayesinn.posterior.draws import FLAG_LEVEL
 
 
 @dataclass(frozen=True, eq=False, repr=False)

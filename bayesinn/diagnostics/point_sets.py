@@ -6,9 +6,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from bayesinn.core.errors import InputError
+from bayesinn.core.labels import columns
 from bayesinn.diagnostics.arrays import check_finite
-from bayesinn.errors import InputError
-from bayesinn.naming import columns
 
 
 def check_sets(

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bayesinn.core.errors import InputError
 from bayesinn.diagnostics.arrays import check_fraction, paired
 from bayesinn.diagnostics.uniformity import UniformityResult, uniformity
-from bayesinn.errors import InputError
 
 # A stream of its own; see bayesinn.diagnostics.ranks.
 _CELLS = 20_250_205

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from bayesinn.core.errors import InputError
 from bayesinn.diagnostics.arrays import check_fraction
 from bayesinn.diagnostics.predictive_statistics import Statistic, default_statistics, own_statistics
-from bayesinn.errors import InputError
 
 
 @dataclass(frozen=True, eq=False, repr=False)

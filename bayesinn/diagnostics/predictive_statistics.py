@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from bayesinn.errors import InputError
+from bayesinn.core.errors import InputError
 
 #: A function of data sets (n, ...), row by row, that returns one number each: (n,).
 Statistic = Callable[[np.ndarray], np.ndarray]

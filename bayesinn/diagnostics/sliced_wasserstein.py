@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from scipy import stats
 
+from bayesinn.core.errors import InputError
 from bayesinn.diagnostics.point_sets import check_sets
-from bayesinn.errors import InputError
 
 _STREAM = 0x736C6963
 

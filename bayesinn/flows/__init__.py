@@ -17,55 +17,24 @@ Complete flows, for ``AmortizedPosterior(flow=...)``; each takes its dimensions 
 Their parts, to build one's own:
 
 - :class:`Flow`: a bijection and a latent distribution, with ``log_prob`` and ``sample``.
-- :class:`Bijection`, the contract, for writing another. Blocks: :class:`Coupling`, :class:`Autoregressive`,
-  :class:`Hierarchical`, :class:`Residual`. Mixing: :class:`Permutation`, :class:`Orthogonal`, :class:`Householder`,
-  :class:`LULinear`. Scales: :class:`ActNorm`; :class:`Standardise`, by an estimate in the condition. :class:`Chain`
-  puts them one after another, ``Chain(..., reversible=True)`` trains without storing activations.
-- What blocks do to each element: :class:`Affine`, :class:`Spline`, :class:`VolumePreserving`, :class:`Composed`;
-  contract :class:`Transform`.
+- Bijections, from :mod:`bayesinn.bijections`.
 - Latent distributions: :class:`Normal`, :class:`StudentT`, :class:`GaussianMixture`; contract :class:`Latent`.
 """
 
-from bayesinn.flows.actnorm import ActNorm
-from bayesinn.flows.autoregressive_block import Autoregressive
-from bayesinn.flows.bijection import Bijection
-from bayesinn.flows.chain import Chain
-from bayesinn.flows.coupling_block import Coupling
 from bayesinn.flows.flow import Flow
-from bayesinn.flows.hierarchical_block import Hierarchical
-from bayesinn.flows.householder import Householder
 from bayesinn.flows.latents import GaussianMixture, Latent, Normal, StudentT
-from bayesinn.flows.lu import LULinear
-from bayesinn.flows.orthogonal import Orthogonal
-from bayesinn.flows.permutation import Permutation
 from bayesinn.flows.recipes import autoregressive, coupling, hint, residual
-from bayesinn.flows.residual_block import Residual
-from bayesinn.flows.standardise import Standardise
-from bayesinn.flows.transforms import Affine, Composed, Spline, Transform, VolumePreserving
+from bayesinn.flows.split_latent import SplitFlow, SplitLayout, SplitLosses
 
 __all__ = [
-    "ActNorm",
-    "Affine",
-    "Autoregressive",
-    "Bijection",
-    "Chain",
-    "Composed",
-    "Coupling",
     "Flow",
     "GaussianMixture",
-    "Hierarchical",
-    "Householder",
-    "LULinear",
     "Latent",
     "Normal",
-    "Orthogonal",
-    "Permutation",
-    "Residual",
-    "Spline",
-    "Standardise",
+    "SplitFlow",
+    "SplitLayout",
+    "SplitLosses",
     "StudentT",
-    "Transform",
-    "VolumePreserving",
     "autoregressive",
     "coupling",
     "hint",

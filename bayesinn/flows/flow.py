@@ -7,8 +7,8 @@ from typing import Any, ClassVar
 import keras
 import tensorflow as tf
 
-from bayesinn.configuration import Configured
-from bayesinn.flows.bijection import Bijection
+from bayesinn.bijections.bijection import Bijection
+from bayesinn.core.configuration import Configured
 from bayesinn.flows.latents import Latent, Normal, Seed
 
 
@@ -29,7 +29,7 @@ class Flow(Configured, keras.layers.Layer):
     Examples
     --------
     >>> import tensorflow as tf
-    >>> from bayesinn.flows import Chain, Coupling, Orthogonal
+    >>> from bayesinn.bijections import Chain, Coupling, Orthogonal
     >>> flow = Flow(Chain([Orthogonal(), Coupling()]))
     >>> flow.log_prob(tf.ones((10, 3)), condition=tf.ones((10, 2))).shape
     TensorShape([10])

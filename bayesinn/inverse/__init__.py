@@ -8,12 +8,12 @@
   :func:`mixed_sources` draws data whose sources are known.
 """
 
+from bayesinn.flows.split_latent import SplitLosses
 from bayesinn.inverse.class_normal import ClassNormal
 from bayesinn.inverse.latent_mixture import LatentMixture
 from bayesinn.inverse.mixed_sources import MixedSources, mixed_sources
 from bayesinn.inverse.nonlinear_ica import SourceMatch, Spectrum, gin, match_sources
 from bayesinn.inverse.split_latent import SplitLatent
-from bayesinn.inverse.split_losses import SplitLosses
 
 __all__ = [
     "ClassNormal",

@@ -7,8 +7,8 @@ from typing import Literal
 import keras
 import tensorflow as tf
 
-from bayesinn.configuration import Configured
-from bayesinn.errors import check_choice
+from bayesinn.core.configuration import Configured
+from bayesinn.core.errors import check_choice
 from bayesinn.flows.latents import SMALLEST_LOG_SCALE, floored, gaussian_log_probs, unfloored
 
 _MOMENTUM = 0.9

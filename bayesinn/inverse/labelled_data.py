@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from bayesinn import seeds
-from bayesinn.errors import InputError
+from bayesinn.core import seeds
+from bayesinn.core.errors import InputError
 
 _VALIDATION_SHARE = 0.1
 

@@ -13,15 +13,16 @@ import pandas as pd
 import scipy.special
 import tensorflow as tf
 
-from bayesinn import seeds
-from bayesinn.configuration import clone, describe
-from bayesinn.errors import InputError, TrainingError
-from bayesinn.flows import ActNorm, Bijection, Chain, coupling
+from bayesinn.bijections import ActNorm, Bijection, Chain
+from bayesinn.core import seeds
+from bayesinn.core.configuration import clone, describe
+from bayesinn.core.errors import InputError, TrainingError
+from bayesinn.flows import coupling
 from bayesinn.inverse.class_normal import ClassNormal
 from bayesinn.inverse.labelled_data import Label, LabelledData, check_labels, check_vectors, indices_of
 from bayesinn.inverse.mixture_network import MixtureLearner, MixtureNetwork, Standardisation
-from bayesinn.learner import Learner
-from bayesinn.offline import check_consistent, fingerprint
+from bayesinn.posterior.learner import Learner
+from bayesinn.posterior.offline import check_consistent, fingerprint
 from bayesinn.training.settings import TrainingSettings, training_length
 from bayesinn.training.sources import ArraySource
 from bayesinn.training.train import train

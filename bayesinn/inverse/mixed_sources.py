@@ -7,10 +7,10 @@ from typing import Literal
 
 import numpy as np
 
-from bayesinn import seeds
-from bayesinn.errors import check_choice
-from bayesinn.flows import Affine, Bijection, Chain, Coupling, Orthogonal, Permutation
-from bayesinn.flows.transforms import VolumePreserving
+from bayesinn.bijections import Affine, Bijection, Chain, Coupling, Orthogonal, Permutation
+from bayesinn.bijections.transforms import VolumePreserving
+from bayesinn.core import seeds
+from bayesinn.core.errors import check_choice
 
 CLASSES, SOURCES, NOISES = 5, 2, 8
 _NOISE = 0.01
@@ -84,7 +84,7 @@ def mixed_sources(
 
     References
     ----------
-    That of :class:`bayesinn.flows.VolumePreserving`.
+    That of :class:`bayesinn.bijections.VolumePreserving`.
 
     Examples
     --------

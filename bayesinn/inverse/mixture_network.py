@@ -10,8 +10,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from bayesinn import seeds
-from bayesinn.flows import Bijection
+from bayesinn.bijections import Bijection
+from bayesinn.core import seeds
 from bayesinn.inverse.class_normal import ClassNormal
 from bayesinn.training.round_trip import RoundTripMonitor
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import h5py
 import pandas as pd
 
-from bayesinn.configuration import rebuild
+from bayesinn.core.configuration import rebuild
 from bayesinn.inverse.latent_mixture import LatentMixture
 from bayesinn.inverse.mixture_network import Standardisation
-from bayesinn.saving import opened_weights, read_manifest, read_network, write_manifest, write_network
+from bayesinn.posterior.saving import opened_weights, read_manifest, read_network, write_manifest, write_network
 
 _KIND = "LatentMixture"
 

@@ -9,9 +9,9 @@ import numpy as np
 import scipy.optimize
 import scipy.stats
 
-from bayesinn.errors import InputError
-from bayesinn.flows import Bijection, Chain, Coupling, Permutation
-from bayesinn.flows.transforms import VolumePreserving
+from bayesinn.bijections import Bijection, Chain, Coupling, Permutation
+from bayesinn.bijections.transforms import VolumePreserving
+from bayesinn.core.errors import InputError
 
 
 def gin(blocks: int = 8, hidden: Sequence[int] = (128, 128), activation: str = "silu", clamp: float = 2.0) -> Chain:
@@ -36,7 +36,7 @@ def gin(blocks: int = 8, hidden: Sequence[int] = (128, 128), activation: str = "
 
     References
     ----------
-    That of :class:`bayesinn.flows.VolumePreserving`.
+    That of :class:`bayesinn.bijections.VolumePreserving`.
 
     Examples
     --------

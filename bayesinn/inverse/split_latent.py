@@ -9,20 +9,20 @@ from typing import Any, Literal
 import numpy as np
 import tensorflow as tf
 
-from bayesinn import seeds
-from bayesinn.amortizer import AmortizedPosterior
-from bayesinn.configuration import clone
-from bayesinn.draws import Draws
-from bayesinn.errors import InputError
-from bayesinn.flows import Affine, Bijection, Chain, Coupling, Orthogonal
-from bayesinn.inverse.split_flow import SplitFlow, SplitLayout
+from bayesinn.bijections import Affine, Bijection, Chain, Coupling, Orthogonal
+from bayesinn.core import seeds
+from bayesinn.core.configuration import clone
+from bayesinn.core.errors import InputError
+from bayesinn.flows.split_latent.flow import SplitFlow, SplitLayout
+from bayesinn.flows.split_latent.losses import SplitLosses
 from bayesinn.inverse.split_learner import SplitLearner, SplitNetwork
-from bayesinn.inverse.split_losses import SplitLosses
-from bayesinn.observables import DataSpace, Scaling
-from bayesinn.parameters import ParameterSpace
-from bayesinn.saving import posterior_of
+from bayesinn.posterior.amortized import AmortizedPosterior
+from bayesinn.posterior.draws import Draws
+from bayesinn.posterior.saving import posterior_of
 from bayesinn.simulation import checks
 from bayesinn.simulation.simulator import Simulator
+from bayesinn.spaces.data import DataSpace, Scaling
+from bayesinn.spaces.parameters import ParameterSpace
 from bayesinn.summaries import Identity, Summary
 
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import tensorflow as tf
 
-from bayesinn import seeds
-from bayesinn.inverse.split_flow import SplitFlow
-from bayesinn.learner import Learner
-from bayesinn.network import PosteriorNetwork
+from bayesinn.core import seeds
+from bayesinn.flows.split_latent.flow import SplitFlow
+from bayesinn.posterior.learner import Learner
+from bayesinn.posterior.network import PosteriorNetwork
 
 
 class SplitNetwork(PosteriorNetwork):

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 import xarray
 
-from bayesinn.errors import InputError
+from bayesinn.core.errors import InputError
 
 #: Draws as figure functions take them: a dict of arrays, or what ``posterior.infer`` returns.
 Draws = Mapping[str, np.ndarray] | xarray.DataTree

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
+from bayesinn.core.labels import Labels
 from bayesinn.diagnostics.comparison import Comparison
-from bayesinn.naming import Labels
 from bayesinn.plots.style import BLACK, BLUE, LIGHT_GREY, PLAIN, RED, Canvas, legend_below, outer, panels, styled
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.axes import Axes
 
+from bayesinn.core.labels import Labels
 from bayesinn.diagnostics.recovery import RecoveryResult
-from bayesinn.naming import Labels
 from bayesinn.plots.style import BLACK, BLUE, GREY, PLAIN, RED, Canvas, legend_below, outer, panels, styled
 
 #: z-scores beyond are drawn at the edge, so that a few do not squeeze the others flat.

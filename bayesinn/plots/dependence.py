@@ -6,8 +6,8 @@ import numpy as np
 from matplotlib.colors import TwoSlopeNorm
 from matplotlib.patches import Rectangle
 
+from bayesinn.core.labels import Labels
 from bayesinn.diagnostics import DependenceResult
-from bayesinn.naming import Labels
 from bayesinn.plots.style import BLACK, PLAIN, Canvas, canvas, styled
 
 #: More parameters than this, and numbers in the cells are too small to read.

@@ -30,7 +30,7 @@ def diagnosis(result: Diagnosis) -> dict[str, Canvas]:
     --------
     >>> import numpy as np
     >>> from bayesinn.diagnostics import diagnose_arrays
-    >>> from bayesinn.naming import Labels
+    >>> from bayesinn.core.labels import Labels
     >>> values = np.random.default_rng(1).normal(size=(2, 100, 20))
     >>> truth, draws = {"rate": values[0, :, 0]}, {"rate": values[1]}
     >>> list(diagnosis(diagnose_arrays(truth, draws, truth, Labels(), {}, seed=1)))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from bayesinn.core.labels import Labels
 from bayesinn.diagnostics import InformationResult
-from bayesinn.naming import Labels
 from bayesinn.plots.style import BLACK, BLUE, GREY, PLAIN, Canvas, canvas, legend_below, styled
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
+from bayesinn.core.errors import InputError
+from bayesinn.core.labels import Labels, columns
 from bayesinn.diagnostics.local import LocalC2STResult
-from bayesinn.errors import InputError
-from bayesinn.naming import Labels, columns
 from bayesinn.plots.arrays import Draws, check_draws, plain_draws
 from bayesinn.plots.style import (
     BLACK,

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from bayesinn.errors import InputError
+from bayesinn.core.errors import InputError
 from bayesinn.plots.style import BLACK, BLUE, GREY, RED, Canvas, canvas, legend_below, styled
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from bayesinn.naming import Labels, columns
+from bayesinn.core.labels import Labels, columns
 from bayesinn.plots.arrays import Draws, check_draws, check_same_columns, plain_draws
 from bayesinn.plots.style import (
     BLACK,

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.ticker import PercentFormatter
 
+from bayesinn.core.errors import InputError
 from bayesinn.diagnostics.misspecification import MisspecificationResult
-from bayesinn.errors import InputError
 from bayesinn.plots.style import (
     BLACK,
     BLUE,

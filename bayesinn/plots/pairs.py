@@ -8,8 +8,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from scipy.spatial import distance
 
-from bayesinn.errors import InputError
-from bayesinn.naming import Labels, columns
+from bayesinn.core.errors import InputError
+from bayesinn.core.labels import Labels, columns
 from bayesinn.plots.arrays import Draws, check_draws, check_same_columns, plain_draws
 from bayesinn.plots.style import (
     BLACK,

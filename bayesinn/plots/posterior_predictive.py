@@ -6,8 +6,8 @@ import numpy as np
 import xarray
 from matplotlib.axes import Axes
 
-from bayesinn.errors import InputError
-from bayesinn.naming import Labels
+from bayesinn.core.errors import InputError
+from bayesinn.core.labels import Labels
 from bayesinn.plots.arrays import plain_draws
 from bayesinn.plots.style import BLACK, BLUE, PLAIN, Canvas, legend_below, outer, panels, styled
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.axes import Axes
 
+from bayesinn.core.labels import Labels
 from bayesinn.diagnostics.predictive import PredictiveResult
-from bayesinn.naming import Labels
 from bayesinn.plots.style import BLACK, BLUE, PLAIN, RED, Canvas, legend_below, outer, panels, styled
 
 #: Statistics in the observable's own unit; the others have none.

@@ -6,8 +6,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 
-from bayesinn.errors import InputError
-from bayesinn.naming import Labels
+from bayesinn.core.errors import InputError
+from bayesinn.core.labels import Labels
 from bayesinn.plots.style import BLACK, BLUE, ORANGE, PLAIN, Canvas, legend_below, outer, panels, styled
 
 _FEW_ELEMENTS = 8

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.axes import Axes
 
+from bayesinn.core.labels import Labels
 from bayesinn.diagnostics import RecoveryResult
-from bayesinn.naming import Labels
 from bayesinn.plots.style import BLACK, BLUE, PLAIN, Canvas, legend_below, outer, panels, styled
 
 

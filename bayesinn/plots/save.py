@@ -10,7 +10,7 @@ from matplotlib.figure import Figure, SubFigure
 from matplotlib.mathtext import MathTextParser
 from matplotlib.text import Text
 
-from bayesinn.errors import InputError
+from bayesinn.core.errors import InputError
 from bayesinn.plots.style import Canvas
 
 #: Dots per inch of every picture that bayesinn writes.

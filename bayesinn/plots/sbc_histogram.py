@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from scipy import stats
 
+from bayesinn.core.labels import Labels
 from bayesinn.diagnostics import SBCResult
-from bayesinn.naming import Labels
 from bayesinn.plots.style import BLACK, BLUE, LIGHT_GREY, PLAIN, RED, Canvas, legend_below, outer, panels, styled
 
 

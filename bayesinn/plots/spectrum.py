@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from bayesinn.errors import InputError
+from bayesinn.core.errors import InputError
 from bayesinn.plots.style import BLACK, BLUE, GREY, ORANGE, RED, Canvas, canvas, legend_below, styled
 
 _LOOKS = ((BLUE, "o"), (ORANGE, "s"), (RED, "^"), (BLACK, "D"), (GREY, "v"))

@@ -11,10 +11,10 @@ import numpy as np
 import tensorflow as tf
 from scipy.special import logsumexp
 
-from bayesinn import seeds
-from bayesinn.errors import InputError
-from bayesinn.observations import check_observations
+from bayesinn.core import seeds
+from bayesinn.core.errors import InputError
 from bayesinn.simulation.simulator import Arrays, Simulator
+from bayesinn.spaces.observations import check_observations
 
 _DRAWS = 1_000_000
 _CHUNK = 100_000

@@ -12,11 +12,11 @@ import tensorflow as tf
 from scipy.optimize import brentq
 from scipy.special import logsumexp
 
-from bayesinn import seeds
-from bayesinn.amortizer import AmortizedPosterior
-from bayesinn.errors import InputError
-from bayesinn.flows import Standardise
-from bayesinn.learner import Learner
+from bayesinn.bijections import Standardise
+from bayesinn.core import seeds
+from bayesinn.core.errors import InputError
+from bayesinn.posterior.amortized import AmortizedPosterior
+from bayesinn.posterior.learner import Learner
 from bayesinn.reference.smc_moves import KINDS, Moves, Proposal
 from bayesinn.reference.smc_progress import SMCProgress
 from bayesinn.reference.smc_start import Bridge, principal_axes

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from bayesinn import seeds
+from bayesinn.core import seeds
 from bayesinn.reference.smc_target import Population
 
 KINDS = ("coordinates", "differential evolution", "autoregressive")

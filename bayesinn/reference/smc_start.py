@@ -9,13 +9,13 @@ import numpy as np
 import tensorflow as tf
 from scipy.special import gammaln
 
-from bayesinn import seeds
-from bayesinn.amortizer import AmortizedPosterior
-from bayesinn.errors import InputError
-from bayesinn.flows import Standardise
-from bayesinn.parameters import ParameterSpace
+from bayesinn.bijections import Standardise
+from bayesinn.core import seeds
+from bayesinn.core.errors import InputError
+from bayesinn.posterior.amortized import AmortizedPosterior
 from bayesinn.reference.smc_moves import squared_distance
 from bayesinn.reference.smc_target import Population, Target, Tensors, finite_or_never
+from bayesinn.spaces.parameters import ParameterSpace
 
 _DEGREES_OF_FREEDOM = 5.0
 

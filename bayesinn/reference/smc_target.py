@@ -9,11 +9,11 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from bayesinn import seeds
-from bayesinn.errors import BayesinnError, InputError
-from bayesinn.observations import check_observations
-from bayesinn.parameters import ParameterSpace
+from bayesinn.core import seeds
+from bayesinn.core.errors import BayesinnError, InputError
 from bayesinn.simulation.simulator import Arrays, Simulator
+from bayesinn.spaces.observations import check_observations
+from bayesinn.spaces.parameters import ParameterSpace
 
 Tensors = Mapping[str, tf.Tensor]
 LogLikelihood = Callable[[Tensors, Tensors], tf.Tensor]

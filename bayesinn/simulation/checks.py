@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import tensorflow as tf
 
-from bayesinn.errors import InputError, SimulatorError, check_choice
+from bayesinn.core.errors import InputError, SimulatorError, check_choice
 from bayesinn.simulation.finite import finite_rows
 from bayesinn.simulation.prior import Prior
 from bayesinn.simulation.python_engine import PythonEngine

@@ -9,8 +9,8 @@ from typing import Any
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from bayesinn import seeds
-from bayesinn.errors import SimulatorError
+from bayesinn.core import seeds
+from bayesinn.core.errors import SimulatorError
 
 tfd = tfp.distributions
 Entry = tfd.Distribution | Callable[..., tfd.Distribution]

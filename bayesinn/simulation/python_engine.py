@@ -20,11 +20,11 @@ import loky
 import numpy as np
 import tensorflow as tf
 
+from bayesinn.core.compilation import AnyRows
 from bayesinn.simulation.declaration import Declaration
 from bayesinn.simulation.finite import finite_rows
 from bayesinn.simulation.simulations import Simulations
 from bayesinn.simulation.worker import combine, run_block
-from bayesinn.tracing import AnyRows
 
 # Rows that share a generator when the function is batched: part of the definition of the random numbers.
 _BATCHED_BLOCK = 256
@@ -45,7 +45,7 @@ class PythonEngine:
         self._draw_inputs = AnyRows(self._sample_inputs, leading=(0, 0))
 
     def submit(self, n: int, entropy: list[int]) -> PendingSimulations:
-        """Start n simulations; a pure function of the entropy (see :func:`bayesinn.seeds.entropy`)."""
+        """Start n simulations; a pure function of the entropy (see :func:`bayesinn.core.seeds.entropy`)."""
         state = np.random.SeedSequence([*entropy, 0]).generate_state(2).astype(np.int32)
         parameters, context = tf.nest.map_structure(lambda value: value.numpy(), self._draw_inputs(n, state))
         return PendingSimulations(self, entropy, parameters, context, self._submit_rows(parameters, context, entropy))

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from bayesinn.errors import InputError, SavedPosteriorError
+from bayesinn.core.errors import InputError, SavedPosteriorError
 from bayesinn.simulation.simulator import Simulator
 
 ENTRY_POINT_GROUP = "bayesinn.simulators"

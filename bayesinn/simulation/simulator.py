@@ -10,14 +10,14 @@ from typing import Any, Literal
 import numpy as np
 import tensorflow_probability as tfp
 
-from bayesinn import seeds
-from bayesinn.errors import InputError, SimulatorError
-from bayesinn.naming import Labels
-from bayesinn.recommended import Recommended
+from bayesinn.core import seeds
+from bayesinn.core.errors import InputError, SimulatorError
+from bayesinn.core.labels import Labels
 from bayesinn.simulation import checks
 from bayesinn.simulation.declaration import Declaration
 from bayesinn.simulation.prior import Entry, Prior
 from bayesinn.simulation.python_engine import PythonEngine
+from bayesinn.simulation.recommended import Recommended
 from bayesinn.simulation.simulations import Simulations
 from bayesinn.simulation.tensorflow_engine import TensorFlowEngine
 

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from bayesinn import seeds
-from bayesinn.errors import SimulatorError
+from bayesinn.core import seeds
+from bayesinn.core.compilation import AnyRows
+from bayesinn.core.errors import SimulatorError
 from bayesinn.simulation.declaration import Declaration
 from bayesinn.simulation.simulations import Simulations
-from bayesinn.tracing import AnyRows
 
 _MOST_REDRAWS = 100
 

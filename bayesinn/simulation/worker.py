@@ -9,7 +9,7 @@ from typing import Any
 import cloudpickle
 import numpy as np
 
-from bayesinn.errors import SimulatorError
+from bayesinn.core.errors import SimulatorError
 
 Arrays = dict[str, np.ndarray]
 

@@ -14,10 +14,10 @@
 from bayesinn.summaries.conv_lstm import ConvLSTM
 from bayesinn.summaries.count_series import CountSeries
 from bayesinn.summaries.deep_set import DeepSet
+from bayesinn.summaries.fitted.fisher_scoring import Scoring
 from bayesinn.summaries.identity import Identity
 from bayesinn.summaries.mlp import MLP
 from bayesinn.summaries.multi_kernel_lstm import MultiKernelLSTM
-from bayesinn.summaries.scoring import Scoring
 from bayesinn.summaries.set_transformer import SetTransformer
 from bayesinn.summaries.summary import Summary
 

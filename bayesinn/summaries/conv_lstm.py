@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import keras
 import tensorflow as tf
 
-from bayesinn.errors import InputError
+from bayesinn.core.errors import InputError
 from bayesinn.summaries.elements import with_features
 from bayesinn.summaries.summary import Summary
 

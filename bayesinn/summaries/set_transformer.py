@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import keras
 import tensorflow as tf
 
-from bayesinn.errors import InputError
+from bayesinn.core.errors import InputError
 from bayesinn.summaries.elements import counts, with_features, with_size
 from bayesinn.summaries.summary import Summary
 

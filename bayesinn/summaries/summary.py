@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import keras
 import tensorflow as tf
 
-from bayesinn.configuration import Configured
-from bayesinn.errors import InputError
+from bayesinn.core.configuration import Configured
+from bayesinn.core.errors import InputError
 
 if TYPE_CHECKING:
-    from bayesinn.parameters import ParameterSpace
+    from bayesinn.spaces.parameters import ParameterSpace
 
 
 class Summary(Configured, keras.layers.Layer):

@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import tensorflow as tf
 
-from bayesinn.configuration import clone
-from bayesinn.flows.bijection import Bijection
-from bayesinn.seeds import seeded_initial_weights
+from bayesinn.bijections.bijection import Bijection
+from bayesinn.core.configuration import clone
+from bayesinn.core.seeds import seeded_initial_weights
 from bayesinn.testing.measures import (
     default_dtype,
     demand,
@@ -61,7 +61,7 @@ def check_bijection(
 
     Examples
     --------
-    >>> from bayesinn.flows import ActNorm
+    >>> from bayesinn.bijections import ActNorm
     >>> check_bijection(ActNorm, dimensions=(2,))
     """
     last = (dimensions[-1], condition_dimensions[-1])

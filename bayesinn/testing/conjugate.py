@@ -8,7 +8,7 @@ from typing import Literal, get_args
 import numpy as np
 from scipy import special, stats
 
-from bayesinn.errors import InputError
+from bayesinn.core.errors import InputError
 
 Fault = Literal["none", "too wide", "too narrow", "shifted", "wrong correlation", "prior", "flipped mode"]
 

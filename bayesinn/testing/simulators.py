@@ -7,14 +7,14 @@ from collections.abc import Mapping
 import numpy as np
 import tensorflow as tf
 
-from bayesinn import seeds
-from bayesinn.observations import check_observations
-from bayesinn.parameters import ParameterSpace
+from bayesinn.core import seeds
 from bayesinn.simulation.finite import finite_rows
 from bayesinn.simulation.python_engine import PythonEngine
 from bayesinn.simulation.simulations import Simulations
 from bayesinn.simulation.simulator import Simulator
 from bayesinn.simulation.tensorflow_engine import TensorFlowEngine
+from bayesinn.spaces.observations import check_observations
+from bayesinn.spaces.parameters import ParameterSpace
 from bayesinn.testing.measures import demand, demand_equal
 
 ROWS = 64

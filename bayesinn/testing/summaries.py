@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import tensorflow as tf
 
-from bayesinn.configuration import clone
-from bayesinn.parameters import ParameterSpace
-from bayesinn.seeds import seeded_initial_weights
+from bayesinn.core.configuration import clone
+from bayesinn.core.seeds import seeded_initial_weights
+from bayesinn.spaces.parameters import ParameterSpace
 from bayesinn.summaries.summary import Summary
 from bayesinn.testing.measures import demand, demand_compiles, demand_equal, demand_finite, demand_gradients, perturb
 

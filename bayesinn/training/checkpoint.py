@@ -17,7 +17,7 @@ import h5py
 import keras
 import numpy as np
 
-from bayesinn.errors import InputError, SavedPosteriorError
+from bayesinn.core.errors import InputError, SavedPosteriorError
 from bayesinn.training.early_stopping import EarlyStopping
 from bayesinn.training.history import HistoryRecorder
 from bayesinn.training.settings import TrainingSettings

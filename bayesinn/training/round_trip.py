@@ -9,9 +9,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from bayesinn import seeds
-from bayesinn.flows import Bijection, Chain, Standardise
-from bayesinn.learner import Learner
+from bayesinn.bijections import Bijection, Chain, Standardise
+from bayesinn.core import seeds
+from bayesinn.posterior.learner import Learner
 from bayesinn.training.step import TrainingModel
 
 _ROWS = 256
@@ -111,7 +111,7 @@ def round_trip_errors(bijection: Bijection, x: tf.Tensor, condition: tf.Tensor |
 
     Examples
     --------
-    >>> from bayesinn.flows import Coupling, Orthogonal
+    >>> from bayesinn.bijections import Coupling, Orthogonal
     >>> chain = Chain([Orthogonal(), Chain([Coupling()], reversible=True)])
     >>> [float(error) < 1e-6 for error in round_trip_errors(chain, tf.ones((10, 3)))]
     [True]

@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from bayesinn.errors import InputError
+from bayesinn.core.errors import InputError
 
 _MOST_STEPS_A_CALL = 50
 _EPOCHS_ONLINE = 50

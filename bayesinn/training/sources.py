@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from bayesinn import seeds
-from bayesinn.errors import TrainingError
+from bayesinn.core import seeds
+from bayesinn.core.errors import TrainingError
 from bayesinn.simulation import checks
 from bayesinn.simulation.finite import finite_rows
 from bayesinn.simulation.python_engine import PythonEngine

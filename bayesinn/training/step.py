@@ -8,8 +8,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from bayesinn import seeds
-from bayesinn.learner import Learner
+from bayesinn.core import seeds
+from bayesinn.posterior.learner import Learner
 from bayesinn.training.flat import FlatWeights
 from bayesinn.training.settings import TrainingSettings
 from bayesinn.training.sources import Batch, Source

@@ -8,9 +8,9 @@ from dataclasses import replace
 import numpy as np
 import tensorflow as tf
 
-from bayesinn import seeds
-from bayesinn.learner import Learner
-from bayesinn.network import EstimateNetwork
+from bayesinn.core import seeds
+from bayesinn.posterior.learner import Learner
+from bayesinn.posterior.network import EstimateNetwork
 from bayesinn.simulation import checks
 from bayesinn.simulation.simulations import Simulations
 from bayesinn.simulation.simulator import Simulator

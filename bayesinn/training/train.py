@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 
-from bayesinn.errors import InputError, TrainingError
-from bayesinn.learner import Learner
+from bayesinn.core.errors import InputError, TrainingError
+from bayesinn.posterior.learner import Learner
 from bayesinn.training.checkpoint import Checkpoint, prepare_folder
 from bayesinn.training.early_stopping import EarlyStopping
 from bayesinn.training.guard import Guard

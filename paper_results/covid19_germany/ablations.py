@@ -27,9 +27,9 @@ from train import HERE, options_of
 import bayesinn as bi
 from bayesinn import plots
 from bayesinn.diagnostics import sbc
-from simulators import covid19
-from simulators.covid19_networks import lean_networks
-from simulators.covid19_options import FIT_DAYS
+from bayesinn.simulators import covid19
+from bayesinn.simulators.covid19_networks import lean_networks
+from bayesinn.simulators.covid19_options import FIT_DAYS
 
 MODELS = {
     "full": "covid19",

@@ -28,8 +28,8 @@ from train import FOLDERS, HERE, options_of
 import bayesinn as bi
 from bayesinn import plots
 from bayesinn.plots.style import BLUE, ORANGE
-from simulators.covid19 import germany
-from simulators.covid19_prior import covid19_prior
+from bayesinn.simulators.covid19 import germany
+from bayesinn.simulators.covid19_prior import covid19_prior
 
 NAME = "covid19_regular"
 RUNS, DATA_SETS, DATA_SEED = (1, 2), 20, 1

@@ -18,9 +18,9 @@ from train import options_of
 
 from bayesinn import plots
 from bayesinn.plots.style import BLACK, BLUE, GREY
-from simulators.covid19 import germany
-from simulators.covid19_options import FIRST_DAY, FIT_DAYS, Covid19Options
-from simulators.covid19_reporting import simulate_counts
+from bayesinn.simulators.covid19 import germany
+from bayesinn.simulators.covid19_options import FIRST_DAY, FIT_DAYS, Covid19Options
+from bayesinn.simulators.covid19_reporting import simulate_counts
 
 DRAWS, DAYS = 5_000, 102
 BANDS = (0.95, 0.90, 0.50)

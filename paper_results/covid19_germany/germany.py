@@ -11,7 +11,7 @@ from published import CORRELATIONS, GERMANY
 from shared import LABELS, SEED, Arrays, Study, mode
 
 from bayesinn import plots
-from simulators.covid19 import germany
+from bayesinn.simulators.covid19 import germany
 
 DRAWS, PRIOR_DRAWS = 10_000, 10_000
 # What was asked of a re-implementation: ranges of medians, and of the mode of alpha.

@@ -23,11 +23,12 @@ import pandas as pd
 from train import EPOCHS, HELD_OUT, HERE, SEED, HeldOut
 
 import bayesinn as bi
-from bayesinn.flows import Affine, Composed, Flow, Spline, coupling
+from bayesinn.bijections import Affine, Composed, Spline
+from bayesinn.flows import Flow, coupling
+from bayesinn.simulators.covid19_networks import lean_networks, published_networks
+from bayesinn.simulators.covid19_options import Covid19Options
 from bayesinn.summaries import MLP, ConvLSTM, CountSeries, Summary
 from bayesinn.training.progress import StepClock
-from simulators.covid19_networks import lean_networks, published_networks
-from simulators.covid19_options import Covid19Options
 
 NAME = "covid19_regular"
 TOGETHER = "confirmed, recovered, deaths"

@@ -14,9 +14,9 @@ from train import options_of
 
 from bayesinn import plots
 from bayesinn.plots.style import BLUE, ORANGE
-from simulators.case_counts import read_case_counts
-from simulators.covid19_options import FIRST_DAY, FIT_DAYS
-from simulators.covid19_prior import LABELS, UNITS
+from bayesinn.simulators.case_counts import read_case_counts
+from bayesinn.simulators.covid19_options import FIRST_DAY, FIT_DAYS
+from bayesinn.simulators.covid19_prior import LABELS, UNITS
 
 NAME = "covid19_states"
 DRAWS, DAYS = 10_000, 96  # to 5 June

@@ -25,13 +25,13 @@ import pandas as pd
 import tensorflow as tf
 
 import bayesinn as bi
-from bayesinn import seeds
+from bayesinn.core import seeds
 from bayesinn.flows import coupling
-from bayesinn.run import steps_in
+from bayesinn.simulators.covid19 import VARIANTS
+from bayesinn.simulators.covid19_options import Covid19Options
 from bayesinn.summaries import MLP
 from bayesinn.training.step import TrainingModel
-from simulators.covid19 import VARIANTS
-from simulators.covid19_options import Covid19Options
+from bayesinn.workflow.run import steps_in
 
 HERE = Path(__file__).resolve().parent
 FOLDERS = {"covid19": "posterior", "covid19_regular": "posterior_regular", "covid19_states": "posterior_states"}

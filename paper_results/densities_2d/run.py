@@ -24,7 +24,7 @@ from densities import DENSITIES, PlaneDensity
 from matplotlib.figure import Figure
 
 import bayesinn as bi
-from bayesinn import flows, plots
+from bayesinn import bijections, flows, plots
 
 SEED = 1
 FRESH_DRAWS = 100_000
@@ -56,7 +56,7 @@ AFFINE: dict[str, Any] = {"hidden": (64, 64)}
 # are straight: fixed rotations would turn those of the board away from the axes.
 SPLINE: dict[str, Any] = {
     "hidden": (64, 64),
-    "transform": flows.Composed([flows.Affine(), flows.Spline(bins=16)]),
+    "transform": bijections.Composed([bijections.Affine(), bijections.Spline(bins=16)]),
     "mixing": "permutation",
 }
 NETWORKS = (

@@ -20,7 +20,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from bayesinn import plots
-from bayesinn.flows import Bijection, Chain, Coupling, Permutation
+from bayesinn.bijections import Bijection, Chain, Coupling, Permutation
 from bayesinn.inverse import (
     ClassNormal,
     LatentMixture,

@@ -25,10 +25,10 @@ from matplotlib.figure import Figure
 from scipy.spatial import distance
 
 import bayesinn as bi
-from bayesinn import flows, plots
+from bayesinn import bijections, flows, plots
+from bayesinn.flows.split_latent.losses import SplitLosses
 from bayesinn.inverse.split_latent import SplitLatent, default_chain
-from bayesinn.inverse.split_losses import SplitLosses
-from simulators import inverse_kinematics as kinematics
+from bayesinn.simulators import inverse_kinematics as kinematics
 
 Draws = dict[str, np.ndarray]
 
@@ -84,7 +84,7 @@ def main() -> None:
 def networks() -> dict[str, Callable[[], bi.AmortizedPosterior]]:
     """What is compared: all with couplings of equal subnets."""
     hidden = (64, 64)
-    zoom = flows.Composed([flows.Affine(), flows.Spline()])
+    zoom = bijections.Composed([bijections.Affine(), bijections.Spline()])
     noise = SplitLosses(observable_noise=0.02, padding_noise=0.1)
     return {
         "split latent, MMD": lambda: SplitLatent(kinematics.inverse_kinematics, chain=default_chain(8, hidden)),

@@ -21,9 +21,9 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 import bayesinn as bi
-from bayesinn import flows, plots
+from bayesinn import bijections, flows, plots
 from bayesinn.diagnostics import c2st
-from simulators import two_moons
+from bayesinn.simulators import two_moons
 
 SEED = 1
 STEPS, BATCH_SIZE, LEARNING_RATE = 10_000, 512, 5e-3
@@ -43,7 +43,7 @@ NAMES = ("theta1", "theta2")
 
 def network() -> flows.Flow:
     """Spline couplings that first move and zoom: the crescents are a tenth as wide as the prior."""
-    transform = flows.Composed([flows.Affine(), flows.Spline(bins=16)])
+    transform = bijections.Composed([bijections.Affine(), bijections.Spline(bins=16)])
     return flows.coupling(blocks=6, hidden=(64, 64), transform=transform)
 
 

@@ -208,7 +208,7 @@ def test_infer_from_a_file(bayesinn, trained: Path, tmp_path, write: Callable[[P
 
 
 def test_all_files_give_the_same_answer(trained: Path, tmp_path) -> None:
-    from bayesinn.data_files import read_data
+    from bayesinn.workflow.data_files import read_data
 
     answers = []
     for write in (write_csv, write_json, write_npz):

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from bayesinn.core.errors import InputError
 from bayesinn.diagnostics import coverage, recovery, sbc
-from bayesinn.errors import InputError
 
 Arrays = dict[str, np.ndarray]
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from bayesinn.core.errors import InputError
 from bayesinn.diagnostics import band_p_values, simultaneous_band
 from bayesinn.diagnostics.bands import _inside_probability
-from bayesinn.errors import InputError
 
 
 def points(draws: int) -> tuple[float, ...]:

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from bayesinn.core.errors import InputError
 from bayesinn.diagnostics.c2st import c2st
-from bayesinn.errors import InputError
 
 
 def normals(*, size: int = 500, columns: int = 1, seed: int = 1) -> tuple[np.ndarray, np.ndarray]:

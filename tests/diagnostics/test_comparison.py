@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from bayesinn.core.errors import InputError
 from bayesinn.diagnostics.c2st import c2st
 from bayesinn.diagnostics.comparison import Comparison, compare
-from bayesinn.errors import InputError
 
 Draws = dict[str, np.ndarray]
 

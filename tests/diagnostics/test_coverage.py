@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from bayesinn.core.errors import InputError
 from bayesinn.diagnostics import NOMINAL, coverage
-from bayesinn.errors import InputError
 from tests.diagnostics.conjugate import count, normal
 
 

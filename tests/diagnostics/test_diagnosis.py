@@ -11,11 +11,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from bayesinn.core.errors import InputError
+from bayesinn.core.labels import Labels
 from bayesinn.diagnostics import Diagnosis, diagnose_arrays
 from bayesinn.diagnostics.diagnosis import judge
 from bayesinn.diagnostics.tested import Tested
-from bayesinn.errors import InputError
-from bayesinn.naming import Labels
 from tests.diagnostics.conjugate import normal
 from tests.diagnostics.faults import case, named
 

@@ -7,9 +7,9 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from bayesinn.core.errors import InputError
 from bayesinn.diagnostics import dependence, joint_coverage, latent_codes, sbc, tarp
 from bayesinn.diagnostics.tested import Tested
-from bayesinn.errors import InputError
 from tests.diagnostics.faults import Case, case
 
 

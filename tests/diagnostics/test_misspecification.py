@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from bayesinn.core.errors import InputError
 from bayesinn.diagnostics.misspecification import misspecification, misspecification_power
-from bayesinn.errors import InputError
 
 
 def summaries(generator: np.random.Generator, n: int, shift: float = 0.0) -> np.ndarray:

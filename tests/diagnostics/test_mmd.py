@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from bayesinn.core.errors import InputError
 from bayesinn.diagnostics.mmd import kernel_matrix, median_bandwidth, mmd, squared_mmd
-from bayesinn.errors import InputError
 
 
 def normals(*, size: int = 200, columns: int = 2, seed: int = 1) -> tuple[np.ndarray, np.ndarray]:

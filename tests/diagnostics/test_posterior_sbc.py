@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from bayesinn.core.errors import InputError
 from bayesinn.diagnostics import PosteriorSBCResult, posterior_sbc
-from bayesinn.errors import InputError
 from bayesinn.testing.conjugate import Conjugate, Fault
 from tests.diagnostics.faults import named
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from bayesinn.core.errors import InputError
 from bayesinn.diagnostics.predictive import PredictiveResult, predictive_checks
-from bayesinn.errors import InputError
 
 SIZE = 10
 

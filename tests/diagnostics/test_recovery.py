@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from bayesinn.core.errors import InputError
 from bayesinn.diagnostics import recovery
-from bayesinn.errors import InputError
 from tests.diagnostics.conjugate import normal
 
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy import special
 
+from bayesinn.core.errors import InputError
 from bayesinn.diagnostics.sliced_wasserstein import same_law_distance, sliced_wasserstein
-from bayesinn.errors import InputError
 
 
 @pytest.mark.parametrize("columns", [1, 2, 3, 10])

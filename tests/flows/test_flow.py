@@ -10,10 +10,11 @@ import pytest
 import scipy.stats
 import tensorflow as tf
 
-from bayesinn.configuration import clone, describe
-from bayesinn.errors import InputError
-from bayesinn.flows import Flow, Spline, StudentT, Transform, coupling
-from bayesinn.seeds import seeded_initial_weights
+from bayesinn.bijections import Spline, Transform
+from bayesinn.core.configuration import clone, describe
+from bayesinn.core.errors import InputError
+from bayesinn.core.seeds import seeded_initial_weights
+from bayesinn.flows import Flow, StudentT, coupling
 from bayesinn.testing.measures import perturb
 
 Seed = tf.Tensor | tuple[int, int]

@@ -8,11 +8,11 @@ import pytest
 import scipy.stats
 import tensorflow as tf
 
-from bayesinn.configuration import clone, describe, rebuild
-from bayesinn.errors import InputError
+from bayesinn.core.configuration import clone, describe, rebuild
+from bayesinn.core.errors import InputError
+from bayesinn.core.seeds import seeded_initial_weights
 from bayesinn.flows.latents import GaussianMixture, Latent, Normal, StudentT
 from bayesinn.flows.latents.gaussian_mixture import floored, unfloored
-from bayesinn.seeds import seeded_initial_weights
 
 
 def test_student_t_against_scipy() -> None:
@@ -180,7 +180,7 @@ def test_mixture_is_learned() -> None:
 def test_saved_posteriors_find_latents_by_their_old_path() -> None:
     description = {"class": "bayesinn.flows.latents:StudentT", "arguments": {"degrees_of_freedom": 7.0}}
     assert repr(rebuild(description)) == "StudentT(degrees_of_freedom=7.0)"
-    assert describe(rebuild(description))["class"] == "bayesinn.flows.latents.student_t:StudentT"
+    assert describe(rebuild(description))["class"] == "flows.StudentT"
 
 
 def test_bad_arguments_are_explained() -> None:

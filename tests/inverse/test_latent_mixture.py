@@ -15,8 +15,9 @@ import tensorflow as tf
 from sklearn.datasets import load_digits
 
 import bayesinn as bi
-from bayesinn.errors import InputError, SavedPosteriorError, TrainingError
-from bayesinn.flows import ActNorm, Chain, Coupling, coupling
+from bayesinn.bijections import ActNorm, Chain, Coupling
+from bayesinn.core.errors import InputError, SavedPosteriorError, TrainingError
+from bayesinn.flows import coupling
 from bayesinn.inverse import ClassNormal, LatentMixture
 
 NAMES = ("ash", "beech", "oak")

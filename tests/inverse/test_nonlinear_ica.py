@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from bayesinn.errors import InputError
+from bayesinn.core.errors import InputError
+from bayesinn.core.seeds import seeded_initial_weights
 from bayesinn.inverse import ClassNormal, LatentMixture, MixedSources, Spectrum, gin, match_sources, mixed_sources
 from bayesinn.plots.spectrum import spectrum
-from bayesinn.seeds import seeded_initial_weights
 from bayesinn.testing import check_bijection
 from bayesinn.testing.measures import default_dtype
 

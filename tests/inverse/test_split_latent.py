@@ -9,18 +9,18 @@ import tensorflow_probability as tfp
 from scipy import integrate, stats
 
 import bayesinn as bi
-from bayesinn.configuration import clone
+from bayesinn.bijections import ActNorm, Chain, Coupling, Orthogonal
+from bayesinn.core.configuration import clone
+from bayesinn.core.errors import InputError
 from bayesinn.diagnostics.mmd import squared_mmd
-from bayesinn.errors import InputError
-from bayesinn.flows import ActNorm, Chain, Coupling, Orthogonal
-from bayesinn.inverse.mmd import mmd_loss
-from bayesinn.inverse.split_flow import SplitFlow, SplitLayout
+from bayesinn.flows.split_latent.flow import SplitFlow, SplitLayout
+from bayesinn.flows.split_latent.losses import SplitLosses
+from bayesinn.flows.split_latent.mmd import mmd_loss
 from bayesinn.inverse.split_latent import SplitLatent, default_chain
-from bayesinn.inverse.split_losses import SplitLosses
-from simulators import inverse_kinematics as kinematics
-from simulators.inverse_kinematics import inverse_kinematics
-from simulators.linear import linear
-from simulators.slide_toy import COVARIANCE, slide_toy
+from bayesinn.simulators import inverse_kinematics as kinematics
+from bayesinn.simulators.inverse_kinematics import inverse_kinematics
+from bayesinn.simulators.linear import linear
+from bayesinn.simulators.slide_toy import COVARIANCE, slide_toy
 
 tfd = tfp.distributions
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
+from bayesinn.core.labels import Labels
 from bayesinn.diagnostics.comparison import compare
-from bayesinn.naming import Labels
 from bayesinn.plots.comparison import comparison
 from bayesinn.plots.style import BLUE, RED
 

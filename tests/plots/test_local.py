@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
+from bayesinn.core.errors import InputError
+from bayesinn.core.labels import Labels
 from bayesinn.diagnostics.local import LocalC2STResult
-from bayesinn.errors import InputError
-from bayesinn.naming import Labels
 from bayesinn.plots.local import local_c2st, local_c2st_marginals
 from bayesinn.plots.style import BLUE, RED
 

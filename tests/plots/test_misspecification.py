@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
+from bayesinn.core.errors import InputError
 from bayesinn.diagnostics.misspecification import MisspecificationResult
-from bayesinn.errors import InputError
 from bayesinn.plots.misspecification import misspecification, misspecification_power
 from bayesinn.plots.style import BLUE, RED
 

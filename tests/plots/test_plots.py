@@ -16,8 +16,8 @@ import xarray
 from matplotlib.figure import Figure
 
 from bayesinn import diagnostics, plots
-from bayesinn.errors import InputError
-from bayesinn.naming import Labels
+from bayesinn.core.errors import InputError
+from bayesinn.core.labels import Labels
 from bayesinn.plots.contraction import contraction as draw_contraction
 from tests.diagnostics.conjugate import Arrays, normal
 

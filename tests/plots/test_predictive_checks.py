@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
+from bayesinn.core.labels import Labels
 from bayesinn.diagnostics.predictive import PredictiveResult, predictive_checks
-from bayesinn.naming import Labels
 from bayesinn.plots.predictive_checks import predictive_checks as draw
 
 LABELS = Labels({"cases": r"$\mu$"}, {"cases": "1/day"})

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from bayesinn.errors import InputError
-from bayesinn.naming import Labels
+from bayesinn.core.errors import InputError
+from bayesinn.core.labels import Labels
 from bayesinn.plots.prior_predictive import prior_predictive
 
 LABELS = Labels({"cases": r"$\mu$"}, {"cases": "mm"})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import tensorflow as tf
 
-from simulators.covid19_options import Covid19Options
+from bayesinn.simulators.covid19_options import Covid19Options
 
 PUBLISHED = Covid19Options()
 SERIES = {"confirmed": "I", "recovered": "R", "deaths": "D"}

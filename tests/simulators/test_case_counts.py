@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bayesinn.errors import InputError
-from simulators.case_counts import read_case_counts, read_johns_hopkins
+from bayesinn.core.errors import InputError
+from bayesinn.simulators.case_counts import read_case_counts, read_johns_hopkins
 
 NATIONAL = Path(__file__).parents[2] / "simulators" / "data" / "germany_national.csv"
 SHARED = Path(__file__).parents[3] / "shared" / "data" / "covid19"

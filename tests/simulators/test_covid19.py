@@ -11,15 +11,14 @@ import pytest
 import tensorflow as tf
 from scipy import special, stats
 
-from bayesinn.errors import InputError
+from bayesinn.core.errors import InputError
 from bayesinn.simulation.registry import find
-from bayesinn.testing import check_simulator
-from simulators import covid19 as module
-from simulators.covid19_disease import compartments, daily_flows
-from simulators.covid19_interventions import feasible, transmission
-from simulators.covid19_options import Covid19Options
-from simulators.covid19_prior import covid19_prior
-from simulators.covid19_reporting import (
+from bayesinn.simulators import covid19 as module
+from bayesinn.simulators.covid19_disease import compartments, daily_flows
+from bayesinn.simulators.covid19_interventions import feasible, transmission
+from bayesinn.simulators.covid19_options import Covid19Options
+from bayesinn.simulators.covid19_prior import covid19_prior
+from bayesinn.simulators.covid19_reporting import (
     expected_counts,
     log_density,
     mean_counts,
@@ -27,6 +26,7 @@ from simulators.covid19_reporting import (
     simulate_counts,
     student_t_quantile,
 )
+from bayesinn.testing import check_simulator
 from tests.simulators.covid19_cases import MEDIANS, PUBLISHED, SERIES, at_medians, rows_of
 
 # Means at the medians, day by day, as the authors' own function gives them.

@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from bayesinn.parameters import ParameterSpace
 from bayesinn.simulation.prior import Prior
+from bayesinn.simulators.covid19_disease import compartments, daily_flows
+from bayesinn.simulators.covid19_growth import growth_of, log_size, transmission_of
+from bayesinn.simulators.covid19_options import LEAD_DAYS, Covid19Options
+from bayesinn.simulators.covid19_prior import covid19_prior
+from bayesinn.simulators.covid19_scoring import Covid19Scoring
+from bayesinn.spaces.parameters import ParameterSpace
 from bayesinn.summaries import CountSeries
-from bayesinn.summaries.working_model import near
-from simulators.covid19_disease import compartments, daily_flows
-from simulators.covid19_growth import growth_of, log_size, transmission_of
-from simulators.covid19_options import LEAD_DAYS, Covid19Options
-from simulators.covid19_prior import covid19_prior
-from simulators.covid19_scoring import Covid19Scoring
+from bayesinn.summaries.fitted.working_model import near
 
 OPTIONS = Covid19Options(regular_noise=True)
 DAY = 60

@@ -7,14 +7,14 @@ import pytest
 import tensorflow as tf
 from scipy import stats
 
-from bayesinn.errors import InputError
-from bayesinn.parameters import ParameterSpace
+from bayesinn.core.errors import InputError
 from bayesinn.simulation.prior import Prior
+from bayesinn.simulators.covid19_networks import lean_networks
+from bayesinn.simulators.covid19_options import Covid19Options
+from bayesinn.simulators.covid19_prior import covid19_prior
+from bayesinn.simulators.covid19_scoring import Covid19Scoring
+from bayesinn.spaces.parameters import ParameterSpace
 from bayesinn.summaries import MLP, ConvLSTM, CountSeries
-from simulators.covid19_networks import lean_networks
-from simulators.covid19_options import Covid19Options
-from simulators.covid19_prior import covid19_prior
-from simulators.covid19_scoring import Covid19Scoring
 from tests.simulators.covid19_cases import MEDIANS, PUBLISHED, SERIES, rows_of
 
 

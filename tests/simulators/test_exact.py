@@ -12,9 +12,9 @@ from scipy import stats
 
 import bayesinn as bi
 from bayesinn.reference import exact_draws, importance
-from simulators import gaussian as gaussian_module
-from simulators import linear as linear_module
-from simulators import sir as sir_module
+from bayesinn.simulators import gaussian as gaussian_module
+from bayesinn.simulators import linear as linear_module
+from bayesinn.simulators import sir as sir_module
 
 tfd = tfp.distributions
 

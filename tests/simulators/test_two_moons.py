@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from bayesinn.errors import InputError
+from bayesinn.core.errors import InputError
 from bayesinn.reference import importance
+from bayesinn.simulators import two_moons as module
 from bayesinn.testing import check_simulator
-from simulators import two_moons as module
 
 # Whole crescents; cut by the fold theta1 + theta2 = 0; cut by the prior's box.
 OBSERVATIONS = [(0.0, 0.0), (0.3, 0.4), (-0.9, 0.2)]

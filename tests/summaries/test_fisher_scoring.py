@@ -11,8 +11,8 @@ import scipy.stats
 import tensorflow as tf
 
 from bayesinn.summaries import MLP, Scoring
-from bayesinn.summaries.fisher_scoring import Fit
-from bayesinn.summaries.working_model import around
+from bayesinn.summaries.fitted.fit import Fit
+from bayesinn.summaries.fitted.working_model import around
 from tests.summaries.working_models import DESIGN, SPACE, Bent, Linear, Whole, data, summarise
 
 

@@ -6,8 +6,8 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 import bayesinn as bi
-from bayesinn.errors import InputError
-from bayesinn.network import PosteriorNetwork
+from bayesinn.core.errors import InputError
+from bayesinn.posterior.network import PosteriorNetwork
 from bayesinn.summaries.joint import disagreement, side_by_side
 
 tfd = tfp.distributions

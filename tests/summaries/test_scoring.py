@@ -11,10 +11,11 @@ import pytest
 import tensorflow as tf
 
 import bayesinn as bi
-from bayesinn.errors import InputError
-from bayesinn.flows import Bijection, Chain, Coupling, Flow, Standardise
-from bayesinn.parameters import ParameterSpace
+from bayesinn.bijections import Bijection, Chain, Coupling, Standardise
+from bayesinn.core.errors import InputError
+from bayesinn.flows import Flow
 from bayesinn.simulation.prior import Prior
+from bayesinn.spaces.parameters import ParameterSpace
 from bayesinn.summaries import MLP, Summary
 from bayesinn.testing import check_summary
 from tests.summaries.working_models import DESIGN, SPACE, Bent, Linear, Whole, data, summarise, tfd

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from bayesinn.errors import InputError
-from bayesinn.parameters import ParameterSpace
+from bayesinn.core.errors import InputError
 from bayesinn.simulation.prior import Prior
+from bayesinn.spaces.parameters import ParameterSpace
 from bayesinn.summaries import MLP, Scoring
 from tests.summaries.working_models import SPACE, Circle, Ridge, tfd
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from bayesinn.errors import InputError
+from bayesinn.core.errors import InputError
 from bayesinn.summaries import MLP, ConvLSTM, CountSeries, DeepSet, Identity, MultiKernelLSTM, SetTransformer, Summary
 from bayesinn.testing import check_summary
 

@@ -8,8 +8,8 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from bayesinn.parameters import ParameterSpace
 from bayesinn.simulation.prior import Prior
+from bayesinn.spaces.parameters import ParameterSpace
 from bayesinn.summaries import MLP, Scoring
 
 tfd = tfp.distributions

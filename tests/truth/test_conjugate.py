@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import kstest, norm
 
 import bayesinn as bi
-from simulators import gaussian, linear
+from bayesinn.simulators import gaussian, linear
 
 OBSERVATIONS, DRAWS = 50, 20_000
 

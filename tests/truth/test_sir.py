@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import bayesinn as bi
-from simulators.sir import sir
+from bayesinn.simulators.sir import sir
 
 # Mean and sd by importance sampling with 3 million prior draws and the closed-form likelihood (effective size 64,000).
 EXACT = {

@@ -10,7 +10,7 @@ import numpy as np
 import scipy.stats
 import tensorflow as tf
 
-from bayesinn.errors import InputError
+from bayesinn.core.errors import InputError
 from bayesinn.flows.latents.latent import Latent, Seed, check_seed
 
 #: Log scales stay above this: on a point that occurs twice, the likelihood of a shrinking component has no bound.

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import keras
 import tensorflow as tf
 
-from bayesinn.configuration import Configured
-from bayesinn.errors import InputError
+from bayesinn.core.configuration import Configured
+from bayesinn.core.errors import InputError
 
 Seed = tf.Tensor | Sequence[int]
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import keras
 import tensorflow as tf
 
-from bayesinn.errors import InputError
+from bayesinn.core.errors import InputError
 from bayesinn.flows.latents.latent import Latent, Seed, check_seed
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from bayesinn.bijections.hierarchical import Hierarchical
+from bayesinn.bijections.transforms import Transform
 from bayesinn.flows.flow import Flow
-from bayesinn.flows.hierarchical_block import Hierarchical
 from bayesinn.flows.latents import Latent
 from bayesinn.flows.recipes.stack import stack
-from bayesinn.flows.transforms import Transform
 
 
 def hint(

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from bayesinn.bijections.residual.residual import Residual
 from bayesinn.flows.flow import Flow
 from bayesinn.flows.latents import Latent
 from bayesinn.flows.recipes.stack import stack
-from bayesinn.flows.residual_block import Residual
 
 
 def residual(

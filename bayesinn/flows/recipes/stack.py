@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from bayesinn.errors import InputError, check_choice
-from bayesinn.flows.actnorm import ActNorm
-from bayesinn.flows.bijection import Bijection
-from bayesinn.flows.chain import Chain
+from bayesinn.bijections.actnorm import ActNorm
+from bayesinn.bijections.bijection import Bijection
+from bayesinn.bijections.chain import Chain
+from bayesinn.bijections.householder import Householder
+from bayesinn.bijections.lu import LULinear
+from bayesinn.bijections.orthogonal import Orthogonal
+from bayesinn.bijections.permutation import Permutation
+from bayesinn.core.errors import InputError, check_choice
 from bayesinn.flows.flow import Flow
-from bayesinn.flows.householder import Householder
 from bayesinn.flows.latents import Latent
-from bayesinn.flows.lu import LULinear
-from bayesinn.flows.orthogonal import Orthogonal
-from bayesinn.flows.permutation import Permutation
 
 #: How elements are mixed between blocks.
 MIXINGS: dict[str, Callable[[], Bijection]] = {

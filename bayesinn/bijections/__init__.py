@@ -1,0 +1,43 @@
+"""Invertible maps with log-determinants: the parts of flows.
+
+- :class:`Bijection`, the contract, for writing another. Blocks: :class:`Coupling`, :class:`Autoregressive`,
+  :class:`Hierarchical`, :class:`Residual`. Mixing: :class:`Permutation`, :class:`Orthogonal`, :class:`Householder`,
+  :class:`LULinear`. Scales: :class:`ActNorm`; :class:`Standardise`, by an estimate in the condition. :class:`Chain`
+  puts them one after another, ``Chain(..., reversible=True)`` trains without storing activations.
+- What blocks do to each element: :class:`Affine`, :class:`Spline`, :class:`VolumePreserving`, :class:`Composed`;
+  contract :class:`Transform`.
+"""
+
+from bayesinn.bijections.actnorm import ActNorm
+from bayesinn.bijections.autoregressive import Autoregressive
+from bayesinn.bijections.bijection import Bijection
+from bayesinn.bijections.chain import Chain
+from bayesinn.bijections.coupling import Coupling
+from bayesinn.bijections.hierarchical import Hierarchical
+from bayesinn.bijections.householder import Householder
+from bayesinn.bijections.lu import LULinear
+from bayesinn.bijections.orthogonal import Orthogonal
+from bayesinn.bijections.permutation import Permutation
+from bayesinn.bijections.residual import Residual
+from bayesinn.bijections.standardise import Standardise
+from bayesinn.bijections.transforms import Affine, Composed, Spline, Transform, VolumePreserving
+
+__all__ = [
+    "ActNorm",
+    "Affine",
+    "Autoregressive",
+    "Bijection",
+    "Chain",
+    "Composed",
+    "Coupling",
+    "Hierarchical",
+    "Householder",
+    "LULinear",
+    "Orthogonal",
+    "Permutation",
+    "Residual",
+    "Spline",
+    "Standardise",
+    "Transform",
+    "VolumePreserving",
+]

@@ -1,0 +1,63 @@
+"""Activation normalisation: a scale and a shift per element, set from a first batch."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+from bayesinn.bijections.bijection import Bijection
+
+
+class ActNorm(Bijection):
+    """Scale and shift each element by trained weights, z = x * exp(log_scale) + shift.
+
+    :meth:`initialize` sets both so that the first batch comes out with mean zero and standard deviation one. It does
+    so once: a flag among the weights, which is saved with them, keeps trained or loaded values from being set again.
+
+    Parameters
+    ----------
+    minimum_std : float
+        Standard deviations of a batch below this count as this, so that a constant element isn't blown up.
+
+    References
+    ----------
+    Kingma and Dhariwal (2018), Glow: generative flow with invertible 1x1 convolutions, arXiv:1807.03039.
+
+    Examples
+    --------
+    >>> import tensorflow as tf
+    >>> x = 10.0 + 5.0 * tf.random.stateless_normal((1000, 2), seed=(1, 2))
+    >>> layer = ActNorm()
+    >>> layer.initialize(x)
+    >>> z, log_det = layer.forward(x)
+    >>> bool(abs(tf.math.reduce_std(z) - 1.0) < 1e-3)
+    True
+    """
+
+    def __init__(self, minimum_std: float = 1e-3) -> None:
+        super().__init__()
+        self.minimum_std = minimum_std
+
+    def build(self, dimension: int, condition_dimension: int) -> None:
+        super().build(dimension, condition_dimension)
+        self.log_scale = self.add_weight(shape=(dimension,), initializer="zeros", autocast=False, name="log_scale")
+        self.shift = self.add_weight(shape=(dimension,), initializer="zeros", autocast=False, name="shift")
+        self.initialized = self.add_weight(shape=(), initializer="zeros", trainable=False, name="initialized")
+
+    def forward(self, x: tf.Tensor, condition: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor]:
+        log_scale = tf.convert_to_tensor(self.log_scale)
+        z = x * tf.exp(log_scale) + tf.convert_to_tensor(self.shift)
+        return z, tf.broadcast_to(tf.reduce_sum(log_scale), tf.shape(x)[:1])
+
+    def inverse(self, z: tf.Tensor, condition: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor]:
+        log_scale = tf.convert_to_tensor(self.log_scale)
+        x = (z - tf.convert_to_tensor(self.shift)) * tf.exp(-log_scale)
+        return x, tf.broadcast_to(-tf.reduce_sum(log_scale), tf.shape(z)[:1])
+
+    def initialize(self, x: tf.Tensor, condition: tf.Tensor | None = None) -> None:
+        std = tf.maximum(tf.math.reduce_std(x, axis=0), self.minimum_std)
+        mean = tf.reduce_mean(x, axis=0)
+        # Chosen with where, not if, so that it also works inside a compiled function.
+        keep = tf.convert_to_tensor(self.initialized) > 0
+        self.log_scale.assign(tf.where(keep, tf.convert_to_tensor(self.log_scale), -tf.math.log(std)))
+        self.shift.assign(tf.where(keep, tf.convert_to_tensor(self.shift), -mean / std))
+        self.initialized.assign(tf.ones_like(tf.convert_to_tensor(self.initialized)))

@@ -1,0 +1,167 @@
+"""Bijections one after another."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+
+import tensorflow as tf
+
+from bayesinn.bijections.bijection import Bijection
+from bayesinn.bijections.reversible import reversible_forward
+from bayesinn.core.errors import InputError
+
+WARN_ABOVE = 1e-3
+STORE_ABOVE = 1e-2
+
+
+class Chain(Bijection):
+    """Apply bijections in the order given; log-determinants add.
+
+    Parameters
+    ----------
+    bijections : sequence of Bijection
+        Each an object of its own: a chain doesn't share weights between its links.
+    reversible : bool
+        Train with memory for the activations of one link, whatever their number: the backward pass recomputes them
+        from the chain's output. That takes about 1.6 times as long. The gradients are as exact as the inverse is; see
+        :meth:`check_round_trip`. A bijection whose inverse is only rough says so with an attribute
+        ``accurate_inverse = False``, and is refused. An inverse by iteration will do if it runs to convergence.
+
+    References
+    ----------
+    Gomez, Ren, Urtasun and Grosse (2017), The reversible residual network: backpropagation without storing
+    activations, arXiv:1707.04585.
+    Behrmann, Vicol, Wang, Grosse and Jacobsen (2021), Understanding and mitigating exploding inverses in invertible
+    neural networks, arXiv:2006.09347.
+
+    Examples
+    --------
+    >>> import tensorflow as tf
+    >>> from bayesinn.bijections import ActNorm, Coupling, Permutation
+    >>> chain = Chain([ActNorm(), Permutation(), Coupling(), ActNorm(), Permutation(), Coupling()])
+    >>> chain
+    Chain(2 * [ActNorm(), Permutation(), Coupling()])
+    >>> z, log_det = chain.forward(tf.ones((10, 3)))
+    >>> z.shape
+    TensorShape([10, 3])
+    >>> Chain([Coupling() for _ in range(24)], reversible=True)
+    Chain(24 * [Coupling()], reversible=True)
+    """
+
+    def __init__(self, bijections: Sequence[Bijection], reversible: bool = False) -> None:
+        super().__init__()
+        distinct = len({id(bijection) for bijection in bijections})
+        if not all(isinstance(bijection, Bijection) for bijection in bijections) or distinct != len(bijections):
+            raise InputError(
+                "Chain, argument 'bijections'",
+                expected="bijections, each an object of its own",
+                got=f"{bijections!r}",
+                do="make each one anew: Chain([Coupling() for _ in range(6)]), not 6 * [Coupling()]",
+            )
+        self.bijections = list(bijections)
+        self.reversible = reversible
+        self.stores_activations = not reversible
+        self._warned_of: set[str] = set()
+        rough = [bijection for bijection in bijections if not bijection.accurate_inverse]
+        if reversible and rough:
+            raise InputError(
+                "Chain, argument 'reversible'",
+                expected="bijections with an accurate inverse, from which inputs can be recomputed",
+                got=f"{rough[0]!r}, whose inverse is rough",
+                do="leave out reversible=True, or put the other bijections into a reversible chain of their own",
+            )
+
+    @property
+    def accurate_inverse(self) -> bool:  # type: ignore[override]
+        """Whether inputs can be recomputed from outputs: whether they can in every link."""
+        return all(bijection.accurate_inverse for bijection in self.bijections)
+
+    def build(self, dimension: int, condition_dimension: int) -> None:
+        super().build(dimension, condition_dimension)
+        for bijection in self.bijections:
+            bijection.build(dimension, condition_dimension)
+
+    def forward(self, x: tf.Tensor, condition: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor]:
+        if not self.stores_activations:
+            return reversible_forward(self.bijections, x, condition)
+        log_det = tf.zeros_like(x[:, 0])
+        for bijection in self.bijections:
+            x, term = bijection.forward(x, condition)
+            log_det += term
+        return x, log_det
+
+    def inverse(self, z: tf.Tensor, condition: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor]:
+        log_det = tf.zeros_like(z[:, 0])
+        for bijection in reversed(self.bijections):
+            z, term = bijection.inverse(z, condition)
+            log_det += term
+        return z, log_det
+
+    def inverse_of_draws(self, z: tf.Tensor, condition: tf.Tensor) -> tf.Tensor:
+        for bijection in reversed(self.bijections):
+            z = bijection.inverse_of_draws(z, condition)
+        return z
+
+    def initialize(self, x: tf.Tensor, condition: tf.Tensor | None = None) -> None:
+        # Link by link, because each sees what the links before it, already set, make of the data.
+        vectors = x
+        for bijection in self.bijections:
+            bijection.initialize(vectors, condition)
+            vectors, _ = bijection.forward(vectors, condition)
+        if self.reversible and tf.executing_eagerly():
+            self.check_round_trip(x, condition)
+
+    def round_trip_error(self, x: tf.Tensor, condition: tf.Tensor | None = None) -> tf.Tensor:
+        """How far the inverse leads back from x (n, d): what a reversible chain's gradients suffer from.
+
+        Returns
+        -------
+        tensor (), the largest absolute difference of any element, relative to elements above one
+        """
+        z, _ = self.forward(x, condition)
+        back, _ = self.inverse(z, condition)
+        x = tf.cast(x, back.dtype)
+        return tf.reduce_max(tf.abs(back - x) / tf.maximum(tf.abs(x), 1.0))
+
+    def check_round_trip(self, x: tf.Tensor, condition: tf.Tensor | None = None) -> float:
+        """Warn if the inverse has become inexact, and give up recomputing if it is worse than that.
+
+        Large scales in deep stacks amplify rounding errors until gradients are wrong, without a NaN to show it. Above
+        an error of 1e-3 there is a warning, once. Above 1e-2, or if it isn't a number, a reversible chain stores its
+        activations, as an ordinary one does, until it is checked again and found better; functions that were compiled
+        before have to be compiled again. Training does all that after each epoch. In a loop of your own, call it
+        eagerly, now and then, with a batch of training data.
+
+        Returns
+        -------
+        float, the :meth:`round_trip_error`
+        """
+        error = float(self.round_trip_error(x, condition))
+        self.heed_round_trip(error)
+        return error
+
+    def heed_round_trip(self, error: float) -> None:
+        """Do what :meth:`check_round_trip` does, for a :meth:`round_trip_error` that is known already."""
+        self.stores_activations = not self.reversible or not error <= STORE_ABOVE
+        if error <= WARN_ABOVE:
+            return
+        consequence = "the gradients of a reversible chain are inexact"
+        if self.reversible and self.stores_activations:
+            consequence = "activations are stored while that lasts, as with reversible=False"
+        if consequence not in self._warned_of:
+            self._warned_of.add(consequence)
+            warnings.warn(
+                f"Chain of {len(self.bijections)} bijections: recomputed inputs are off by {error:.2g}, {consequence}. "
+                f"Bound the scales more tightly (Affine(clamp=1.0)), take fewer blocks, or train in float64.",
+                stacklevel=3,
+            )
+
+    def __repr__(self) -> str:
+        links = [repr(bijection) for bijection in self.bijections]
+        option = ", reversible=True" if self.reversible else ""
+        for length in range(1, len(links) // 2 + 1):
+            repeats = len(links) // length
+            if links == repeats * links[:length]:
+                return f"Chain({repeats} * [{', '.join(links[:length])}]{option})"
+        return f"Chain([{', '.join(links)}]{option})"

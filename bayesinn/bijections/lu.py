@@ -1,0 +1,74 @@
+"""A linear map that is learned, as a product of triangular matrices."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import scipy.linalg
+import tensorflow as tf
+
+from bayesinn.bijections.bijection import Bijection
+from bayesinn.bijections.orthogonal import haar
+
+
+class LULinear(Bijection):
+    r"""Multiply by a learned matrix :math:`W = P L U`, which costs no more to invert than to apply.
+
+    P is a permutation, L is lower triangular with a unit diagonal, and the diagonal of U is
+    :math:`\pm \exp(l)`, so that the matrix never becomes singular and the log-determinant is the sum of l. P and the
+    signs are drawn once and saved with the weights; L, U and l are learned. New, the matrix is a random rotation,
+    uniform as in :class:`Orthogonal`.
+
+    References
+    ----------
+    That of :class:`ActNorm`.
+
+    Examples
+    --------
+    >>> import tensorflow as tf
+    >>> layer = LULinear()
+    >>> z, log_det = layer.forward(tf.constant([[3.0, 4.0]]))
+    >>> round(float(tf.norm(z)), 3)
+    5.0
+    >>> x, _ = layer.inverse(z)
+    >>> [round(float(value), 3) for value in x[0]]
+    [3.0, 4.0]
+    """
+
+    def build(self, dimension: int, condition_dimension: int) -> None:
+        super().build(dimension, condition_dimension)
+        permutation, lower, upper = scipy.linalg.lu(haar(dimension, random.randrange(2**32)))
+        diagonal = np.diag(upper)
+        # Both triangles in one square, the diagonal of U as its logarithm; that of L needs no place.
+        packed = np.tril(lower, -1) + np.triu(upper, 1) + np.diag(np.log(np.abs(diagonal)))
+        self.order = self.add_fixed("order", np.argmax(permutation, axis=0), "int32")
+        self.inverse_order = self.add_fixed("inverse_order", np.argmax(permutation, axis=1), "int32")
+        self.signs = self.add_fixed("signs", np.sign(diagonal))
+        self.factors = self.add_weight(
+            shape=(dimension, dimension),
+            initializer=lambda shape, dtype: tf.constant(packed, dtype),
+            autocast=False,
+            name="factors",
+        )
+
+    def forward(self, x: tf.Tensor, condition: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor]:
+        lower, upper, log_det = self._triangles()
+        permuted = tf.gather(x, tf.convert_to_tensor(self.order), axis=1)
+        return tf.matmul(tf.matmul(permuted, lower), upper), tf.broadcast_to(log_det, tf.shape(x)[:1])
+
+    def inverse(self, z: tf.Tensor, condition: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor]:
+        lower, upper, log_det = self._triangles()
+        # Vectors are rows, so the equations are those of the transposed matrices.
+        columns = tf.linalg.triangular_solve(upper, tf.transpose(z), lower=False, adjoint=True)
+        columns = tf.linalg.triangular_solve(lower, columns, lower=True, adjoint=True)
+        x = tf.gather(tf.transpose(columns), tf.convert_to_tensor(self.inverse_order), axis=1)
+        return x, tf.broadcast_to(-log_det, tf.shape(z)[:1])
+
+    def _triangles(self) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        factors = tf.convert_to_tensor(self.factors)
+        log_diagonal = tf.linalg.diag_part(factors)
+        lower = tf.linalg.set_diag(tf.linalg.band_part(factors, -1, 0), tf.ones_like(log_diagonal))
+        diagonal = tf.convert_to_tensor(self.signs) * tf.exp(log_diagonal)
+        upper = tf.linalg.set_diag(tf.linalg.band_part(factors, 0, -1), diagonal)
+        return lower, upper, tf.reduce_sum(log_diagonal)

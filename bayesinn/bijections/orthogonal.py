@@ -1,0 +1,47 @@
+"""A fixed random rotation, which mixes all elements between two couplings."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import tensorflow as tf
+
+from bayesinn.bijections.bijection import Bijection
+
+
+class Orthogonal(Bijection):
+    """Multiply by a random orthogonal matrix that is drawn once and saved with the weights.
+
+    The matrix is uniform over all rotations and reflections (Haar measure). It isn't trained: a random rotation
+    serves as well as a learned one, and its log-determinant is zero.
+
+    References
+    ----------
+    Mezzadri (2007), How to generate random matrices from the classical compact groups, arXiv:math-ph/0609050.
+
+    Examples
+    --------
+    >>> import tensorflow as tf
+    >>> z, log_det = Orthogonal().forward(tf.constant([[3.0, 4.0]]))
+    >>> round(float(tf.norm(z)), 3)
+    5.0
+    """
+
+    def build(self, dimension: int, condition_dimension: int) -> None:
+        super().build(dimension, condition_dimension)
+        self.matrix = self.add_fixed("matrix", haar(dimension, random.randrange(2**32)))
+
+    def forward(self, x: tf.Tensor, condition: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor]:
+        return tf.matmul(x, tf.convert_to_tensor(self.matrix)), tf.zeros_like(x[:, 0])
+
+    def inverse(self, z: tf.Tensor, condition: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor]:
+        return tf.matmul(z, tf.convert_to_tensor(self.matrix), transpose_b=True), tf.zeros_like(z[:, 0])
+
+
+def haar(dimension: int, seed: int) -> np.ndarray:
+    """A random orthogonal matrix (d, d), uniform over all of them."""
+    gaussian = np.random.default_rng(seed).standard_normal((dimension, dimension))
+    orthogonal, triangular = np.linalg.qr(gaussian)
+    # Without the signs, the law of the result would depend on the conventions of the QR algorithm.
+    return orthogonal * np.sign(np.diag(triangular))

@@ -1,0 +1,38 @@
+"""A fixed random permutation of the elements, so that the next coupling splits them differently."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import tensorflow as tf
+
+from bayesinn.bijections.bijection import Bijection
+
+
+class Permutation(Bijection):
+    """Reorder the elements by a random permutation that is drawn once and saved with the weights.
+
+    The permutation is never the identity, which would leave a small vector unmixed half the time.
+
+    Examples
+    --------
+    >>> import tensorflow as tf
+    >>> z, log_det = Permutation().forward(tf.constant([[1.0, 2.0]]))
+    >>> z.numpy().tolist(), log_det.numpy().tolist()
+    ([[2.0, 1.0]], [0.0])
+    """
+
+    def build(self, dimension: int, condition_dimension: int) -> None:
+        super().build(dimension, condition_dimension)
+        order = list(range(dimension))
+        while dimension > 1 and order == sorted(order):
+            random.shuffle(order)
+        self.order = self.add_fixed("order", np.array(order), "int32")
+        self.inverse_order = self.add_fixed("inverse_order", np.argsort(order), "int32")
+
+    def forward(self, x: tf.Tensor, condition: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor]:
+        return tf.gather(x, tf.convert_to_tensor(self.order), axis=1), tf.zeros_like(x[:, 0])
+
+    def inverse(self, z: tf.Tensor, condition: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor]:
+        return tf.gather(z, tf.convert_to_tensor(self.inverse_order), axis=1), tf.zeros_like(z[:, 0])

@@ -1,0 +1,132 @@
+"""Residual blocks: add a function whose slope is bounded below one, which keeps the sum invertible."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import tensorflow as tf
+
+from bayesinn.bijections.bijection import Bijection
+from bayesinn.bijections.residual.fixed_point import fixed_point, with_implicit_gradient
+from bayesinn.bijections.residual.lipschitz import LipschitzNetwork, check_lipschitz
+from bayesinn.bijections.residual.log_det_series import Geometric, Law, SeriesNoise, series_log_det
+from bayesinn.core.errors import InputError, check_choice
+
+LOG_DETS = ("exact", "unbiased", "truncated")
+# The largest error of an inverse, by default.
+_TOLERANCES = {"float32": 1e-6, "float64": 1e-12}
+
+# Largest tolerance of an inverse that inputs can be recomputed from.
+_ACCURATE = 1e-4
+
+
+class Residual(Bijection):
+    """The map z = x + g(x, condition), with g a dense network whose slope in x is at most ``lipschitz``.
+
+    All elements of a vector act on all others at once: no halves, no order, no rotations in between. There is no
+    formula for the inverse. It is found by repeating x = z - g(x), each round of which shrinks the error by the factor
+    ``lipschitz`` or more, so that drawing takes much longer than evaluating the density.
+
+    Evaluation always gives the exact log-determinant. Training may use an estimate, which pays for tens of elements.
+
+    Parameters
+    ----------
+    hidden : sequence of int
+        Units of the hidden layers in g.
+    lipschitz : float
+        Bound of the slope of g in x, between 0 and 1. How steeply g depends on the condition isn't limited.
+    activation : {"lipswish", "elu"}
+    log_det : {"exact", "unbiased", "truncated"}
+        How the log-determinant is found in training: from the full Jacobian; by a power series of random length that
+        is right on average; or by the first terms of that series, which is biased.
+    terms : int
+        Terms of the series that are always taken, when it is used.
+    law : Geometric or Poisson
+        Of the number of further terms, for ``log_det="unbiased"``.
+    tolerance : float, optional
+        Largest error of the inverse, relative to the length of x where that is above one. Left out, it is 1e-6 in
+        single and 1e-12 in double precision.
+
+    References
+    ----------
+    Behrmann, Grathwohl, Chen, Duvenaud and Jacobsen (2019), Invertible residual networks, arXiv:1811.00995.
+    Chen, Behrmann, Duvenaud and Jacobsen (2019), Residual flows for invertible generative modeling, arXiv:1906.02735.
+
+    Examples
+    --------
+    >>> import tensorflow as tf
+    >>> block = Residual(hidden=(32, 32))
+    >>> z, log_det = block.forward(tf.ones((10, 3)), condition=tf.ones((10, 5)))
+    >>> z.shape, log_det.shape
+    (TensorShape([10, 3]), TensorShape([10]))
+    >>> block
+    Residual(hidden=(32, 32))
+    """
+
+    def __init__(
+        self,
+        hidden: Sequence[int] = (64, 64),
+        lipschitz: float = 0.9,
+        activation: str = "lipswish",
+        log_det: str = "exact",
+        terms: int = 5,
+        law: Law = Geometric(),
+        tolerance: float | None = None,
+    ) -> None:
+        super().__init__()
+        _check_arguments(log_det, terms, tolerance)
+        check_lipschitz(hidden, lipschitz, activation)
+        self.hidden = tuple(hidden)
+        self.lipschitz = lipschitz
+        self.activation = activation
+        self.log_det = log_det
+        self.terms = terms
+        self.law = law
+        self.tolerance = tolerance
+        # From a rough inverse, a reversible chain would compute wrong gradients.
+        self.accurate_inverse = tolerance is None or tolerance <= _ACCURATE
+
+    def build(self, dimension: int, condition_dimension: int) -> None:
+        super().build(dimension, condition_dimension)
+        dtype = self.variable_dtype
+        self.network = LipschitzNetwork(
+            features=dimension,
+            condition_features=condition_dimension,
+            hidden=self.hidden,
+            lipschitz=self.lipschitz,
+            activation=self.activation,
+            dtype=dtype,
+        )
+        self.network.build()
+        self.noise = None
+        if self.log_det != "exact":
+            self.noise = SeriesNoise(self.terms, self.law if self.log_det == "unbiased" else None, dtype=dtype)
+
+    def forward(self, x: tf.Tensor, condition: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor]:
+        g, linear = self.network.given(condition).linearize(x)
+        noise = None if self.noise is None else self.noise(x)
+        log_det = linear.log_det() if noise is None else series_log_det(linear, *noise)
+        return x + g, log_det + tf.zeros_like(x[:, 0])
+
+    def inverse(self, z: tf.Tensor, condition: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor]:
+        g = self.network.given(condition)
+        tolerance = _TOLERANCES.get(self.variable_dtype, 1e-6) if self.tolerance is None else self.tolerance
+        still, fixed_z = g.detached(), tf.stop_gradient(z)
+        found = fixed_point(lambda x: fixed_z - still(x), fixed_z, self.lipschitz, tolerance)
+        # One more round, which gradients flow through.
+        value, linear = g.linearize(found)
+        x = with_implicit_gradient(z - value, linear, self.lipschitz, tolerance)
+        return x, tf.zeros_like(x[:, 0]) - g.linearize(x)[1].log_det()
+
+
+def _check_arguments(log_det: str, terms: int, tolerance: float | None) -> None:
+    check_choice("Residual, argument 'log_det'", log_det, LOG_DETS, "take 'exact' for up to a few tens of elements")
+    if terms < 1:
+        raise InputError("Residual, argument 'terms'", expected="1 or more", got=f"{terms!r}", do="take 5")
+    if tolerance is not None and not 0.0 < tolerance < 1.0:
+        raise InputError(
+            "Residual, argument 'tolerance'",
+            expected="a number between 0 and 1, both excluded, or None",
+            got=f"{tolerance!r}",
+            do="leave it out, or take 1e-6",
+        )

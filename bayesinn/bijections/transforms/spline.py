@@ -1,0 +1,140 @@
+"""The rational-quadratic spline: a flexible monotone map inside a box, the identity outside."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import numpy as np
+import tensorflow as tf
+
+from bayesinn.bijections.transforms.transform import Transform
+from bayesinn.core.errors import InputError
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class Spline(Transform):
+    """Map each element with a monotone rational-quadratic spline.
+
+    Inside (-bound, bound) the spline runs through ``bins + 1`` knots; outside, and with all raw parameters zero, it is
+    the identity. Values are expected in standardised units: data far outside the bound is never transformed.
+
+    Parameters
+    ----------
+    bins : int
+        Number of pieces.
+    bound : float
+        Half width of the box.
+    minimum_bin : float
+        Smallest width and height of a piece, as a fraction of the box.
+    minimum_slope : float
+        Smallest slope at a knot.
+
+    References
+    ----------
+    Durkan, Bekasov, Murray and Papamakarios (2019), Neural spline flows, arXiv:1906.04032.
+
+    Examples
+    --------
+    >>> import tensorflow as tf
+    >>> spline = Spline(bins=4)
+    >>> x = tf.constant([[-7.0, 0.5]])
+    >>> z, log_slope = spline.forward(x, raw=tf.zeros((1, 2, spline.parameters_per_element)))
+    >>> [round(float(value), 3) for value in z[0]]
+    [-7.0, 0.5]
+    """
+
+    bins: int = 8
+    bound: float = 5.0
+    minimum_bin: float = 1e-3
+    minimum_slope: float = 1e-3
+
+    def __post_init__(self) -> None:
+        fits = self.bins >= 2 and self.bound > 0 and 0 < self.minimum_bin * self.bins < 1 and 0 < self.minimum_slope < 1
+        if not fits:
+            raise InputError(
+                repr(self),
+                expected="at least 2 bins, a positive bound, 0 < bins * minimum_bin < 1 and 0 < minimum_slope < 1",
+                got="values that leave no room for a monotone spline",
+                do="start from the defaults: Spline(bins=8, bound=5.0)",
+            )
+
+    @property
+    def parameters_per_element(self) -> int:
+        return 3 * self.bins - 1
+
+    def forward(self, x: tf.Tensor, raw: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        # Clamp before the formula, choose the tails after it: otherwise values outside give NaN gradients.
+        inside = tf.abs(x) < self.bound
+        clamped = tf.clip_by_value(x, -self.bound, self.bound)
+        bin_ = self._bin(clamped, raw, along_heights=False)
+        position = tf.clip_by_value((clamped - bin_.left) / bin_.width, 0.0, 1.0)
+        z, log_slope = bin_.evaluate(position)
+        return tf.where(inside, z, x), tf.where(inside, log_slope, tf.zeros_like(x))
+
+    def inverse(self, z: tf.Tensor, raw: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        inside = tf.abs(z) < self.bound
+        clamped = tf.clip_by_value(z, -self.bound, self.bound)
+        bin_ = self._bin(clamped, raw, along_heights=True)
+        position = bin_.solve(tf.clip_by_value((clamped - bin_.bottom) / bin_.height, 0.0, 1.0))
+        x = bin_.left + bin_.width * position
+        _, log_slope = bin_.evaluate(position)
+        return tf.where(inside, x, z), tf.where(inside, -log_slope, tf.zeros_like(z))
+
+    def _bin(self, values: tf.Tensor, raw: tf.Tensor, along_heights: bool) -> _Bin:
+        """The piece of the spline that each value falls into."""
+        raw_widths, raw_heights, raw_slopes = tf.split(raw, [self.bins, self.bins, self.bins - 1], axis=-1)
+        widths, lefts = self._pieces(raw_widths)
+        heights, bottoms = self._pieces(raw_heights)
+        # Shifted so that zero gives slope one; the slope at both ends of the box is one, where the identity goes on.
+        slopes = self.minimum_slope + tf.nn.softplus(raw_slopes + math.log(math.expm1(1.0 - self.minimum_slope)))
+        one = tf.ones_like(slopes[..., :1])
+        slopes = tf.concat([one, slopes, one], axis=-1)
+
+        inner_knots = (bottoms if along_heights else lefts)[..., 1:]
+        index = tf.reduce_sum(tf.cast(values[..., None] >= inner_knots, tf.int32), axis=-1)
+        pieces = tf.stack([lefts, widths, bottoms, heights, slopes[..., :-1], slopes[..., 1:]], axis=-2)
+        # A product with a one-hot vector: its gradient is much faster than that of a gather.
+        chosen = tf.reduce_sum(pieces * tf.one_hot(index, self.bins, dtype=values.dtype)[..., None, :], axis=-1)
+        return _Bin(*tf.unstack(chosen, axis=-1))
+
+    def _pieces(self, raw: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Sizes of the pieces along one axis, and where each begins."""
+        shares = self.minimum_bin + (1.0 - self.minimum_bin * self.bins) * tf.nn.softmax(raw, axis=-1)
+        sizes = 2.0 * self.bound * shares
+        # A matrix product: a few bins are summed up much faster than by a cumulative sum, and so is its gradient.
+        before = tf.constant(np.triu(np.ones((self.bins, self.bins)), 1), sizes.dtype)
+        return sizes, tf.tensordot(sizes, before, axes=1) - self.bound
+
+
+@dataclasses.dataclass(frozen=True)
+class _Bin:
+    """One piece of a spline per value: its lower left corner, its size, and the slopes at both ends."""
+
+    left: tf.Tensor
+    width: tf.Tensor
+    bottom: tf.Tensor
+    height: tf.Tensor
+    slope_left: tf.Tensor
+    slope_right: tf.Tensor
+
+    def evaluate(self, position: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Value and log slope at a relative position in [0, 1]."""
+        mean_slope = self.height / self.width
+        product = position * (1.0 - position)
+        denominator = mean_slope + (self.slope_left + self.slope_right - 2.0 * mean_slope) * product
+        value = self.bottom + self.height * (mean_slope * position**2 + self.slope_left * product) / denominator
+        numerator = (
+            self.slope_right * position**2 + 2.0 * mean_slope * product + self.slope_left * (1.0 - position) ** 2
+        )
+        return value, 2.0 * tf.math.log(mean_slope) + tf.math.log(numerator) - 2.0 * tf.math.log(denominator)
+
+    def solve(self, rise: tf.Tensor) -> tf.Tensor:
+        """The relative position where a given share of the height is reached: the stable root of a quadratic."""
+        mean_slope = self.height / self.width
+        bend = rise * (self.slope_left + self.slope_right - 2.0 * mean_slope)
+        quadratic = mean_slope - self.slope_left + bend
+        linear = self.slope_left - bend
+        constant = -mean_slope * rise
+        discriminant = tf.maximum(linear**2 - 4.0 * quadratic * constant, 0.0)
+        return tf.clip_by_value(2.0 * constant / (-linear - tf.sqrt(discriminant)), 0.0, 1.0)

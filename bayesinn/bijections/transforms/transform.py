@@ -1,0 +1,63 @@
+"""The contract of elementwise transforms: monotone maps of single elements whose parameters a network computes."""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+
+import tensorflow as tf
+
+from bayesinn.core.configuration import Registered
+
+
+class Transform(Registered, abc.ABC):
+    """A monotone map of single elements, without weights of its own.
+
+    The parameters of the map arrive as raw network output, one vector per element. A transform is the identity when
+    all raw parameters are zero, so that a block whose last layer starts at zero starts as the identity. Subclasses are
+    frozen dataclasses (with ``repr=False``, for a ``repr`` without defaults): small, comparable, and described field by
+    field in a saved posterior.
+    """
+
+    @property
+    @abc.abstractmethod
+    def parameters_per_element(self) -> int:
+        """How many raw parameters each element needs."""
+
+    @property
+    def elementwise(self) -> bool:
+        """Whether each element's map depends on that element's raw parameters alone.
+
+        If not, the raw parameters of a row act together, and a block may use the transform only where it computes the
+        raw parameters of all its elements at once: in couplings, not in autoregressive blocks.
+        """
+        return True
+
+    @property
+    def volume_preserving(self) -> bool:
+        """Whether the log slopes of a row always sum to zero, so that blocks report a log-determinant of exactly 0."""
+        return False
+
+    @abc.abstractmethod
+    def forward(self, x: tf.Tensor, raw: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Map elements towards the latent space.
+
+        Parameters
+        ----------
+        x : tensor (n, e)
+        raw : tensor (n, e, parameters_per_element)
+
+        Returns
+        -------
+        z : tensor (n, e)
+        log_slope : tensor (n, e), log dz/dx of each element
+        """
+
+    @abc.abstractmethod
+    def inverse(self, z: tf.Tensor, raw: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Map latent elements back; shapes as in :meth:`forward`, and the log slope is that of dx/dz."""
+
+    def __repr__(self) -> str:
+        fields = {field.name: (getattr(self, field.name), field.default) for field in dataclasses.fields(self)}  # type: ignore[arg-type]
+        shown = [f"{name}={value!r}" for name, (value, default) in fields.items() if value != default]
+        return f"{type(self).__name__}({', '.join(shown)})"

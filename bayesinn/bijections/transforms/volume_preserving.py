@@ -1,0 +1,56 @@
+"""The volume-preserving affine transform: it stretches some elements only as far as it shrinks others."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import tensorflow as tf
+
+from bayesinn.bijections.transforms.affine import Affine
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class VolumePreserving(Affine):
+    r"""Scale and shift each element, with scales whose product over a row is one: a coupling of GIN.
+
+    The log scales are softly bounded as in :class:`Affine`, then their mean over the row is taken off. They stay
+    within twice the bound, sum to zero, and the log-determinant is exactly 0. A single element has no scale at all,
+    only a shift.
+
+    A whole flow keeps volumes only if nothing else in it changes them: leave :class:`ActNorm`, with its free scales,
+    out. Such a flow can't blow up a direction without shrinking another, so the scatter of the latent
+    elements tells which directions of the data are informative.
+
+    Parameters
+    ----------
+    clamp : float
+        Bound of the log scales before their mean is taken off.
+    clamping : {"atan", "steep atan", "tanh"}
+        Shape of the soft bound; see :class:`Affine`.
+
+    References
+    ----------
+    Sorrenson, Rother and Köthe (2020), Disentanglement by nonlinear ICA with general incompressible-flow networks
+    (GIN), arXiv:2001.04872.
+
+    Examples
+    --------
+    >>> import tensorflow as tf
+    >>> raw = tf.constant([[[1.0, 0.0], [2.0, 0.0], [3.0, 0.0]]])
+    >>> z, log_slope = VolumePreserving().forward(tf.ones((1, 3)), raw)
+    >>> abs(float(tf.reduce_sum(log_slope))) < 1e-6
+    True
+    """
+
+    @property
+    def elementwise(self) -> bool:
+        return False
+
+    @property
+    def volume_preserving(self) -> bool:
+        return True
+
+    def _log_scale(self, raw: tf.Tensor) -> tf.Tensor:
+        # Clamped first: the other way round, the sum wouldn't be zero.
+        log_scale = super()._log_scale(raw)
+        return log_scale - tf.reduce_mean(log_scale, axis=-1, keepdims=True)

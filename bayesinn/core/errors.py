@@ -1,0 +1,76 @@
+"""Errors that say what was expected, what came, and what to do about it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+
+
+class BayesinnError(Exception):
+    """Base of every error raised on purpose by bayesinn.
+
+    Parameters
+    ----------
+    subject : str
+        What the message is about, in the user's own names ("observable 'cases'").
+    expected, got, do : str
+        What was expected, what was found instead, and the way out.
+    """
+
+    # Keras rewraps exceptions raised inside a layer, and turns those it can't construct into RuntimeError; this name is
+    # how it marks the ones to leave alone.
+    _keras_call_info_injected = True
+    # AutoGraph does the same with errors of functions that it traces; this is its name for it.
+    ag_pass_through = True
+
+    def __init__(self, subject: str, *, expected: str, got: str, do: str) -> None:
+        super().__init__(f"{subject}\n  expected: {expected}\n  got:      {got}\n  do this:  {do}")
+
+    def __reduce__(self) -> tuple[Callable[..., BayesinnError], tuple[type[BayesinnError], str]]:
+        # On the way from a worker, the default would call the constructor with the finished message alone.
+        return _restore, (type(self), str(self))
+
+
+def _restore(kind: type[BayesinnError], message: str) -> BayesinnError:
+    error = kind.__new__(kind)
+    error.args = (message,)
+    return error
+
+
+class InputError(BayesinnError, ValueError):
+    """An argument, an observation or an array does not fit."""
+
+
+class SimulatorError(BayesinnError, ValueError):
+    """A simulator or its prior breaks the contract."""
+
+
+def check_choice(
+    subject: str,
+    value: object,
+    choices: Collection[object],
+    do: str = "choose one of them",
+    error: type[BayesinnError] = InputError,
+) -> None:
+    """Raise unless a value is one of the choices.
+
+    Examples
+    --------
+    >>> check_choice("Argument 'mixing'", "stir", ("permutation", "rotation"))
+    Traceback (most recent call last):
+    bayesinn.core.errors.InputError: Argument 'mixing'
+      expected: 'permutation' or 'rotation'
+      got:      'stir'
+      do this:  choose one of them
+    """
+    if value not in choices:
+        *others, last = map(repr, choices)
+        expected = f"{', '.join(others)} or {last}" if others else last
+        raise error(subject, expected=expected, got=repr(value), do=do)
+
+
+class TrainingError(BayesinnError, RuntimeError):
+    """Training had to stop; the last good weights are kept."""
+
+
+class SavedPosteriorError(BayesinnError, RuntimeError):
+    """A saved posterior or a checkpoint can't be read."""

@@ -1,0 +1,91 @@
+"""One integer decides everything: streams of random numbers that are pure functions of it.
+
+Each use has a stream of its own, so that drawing more of one thing never changes another.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import tensorflow as tf
+
+from bayesinn.core.errors import InputError
+
+_STREAMS = (
+    "weights",
+    "pilot",
+    "simulations",
+    "dropout",
+    "shuffle",
+    "validation",
+    "dequantise",
+    "draws",
+    "predictive",
+    "prior",
+    "diagnosis",
+    "reference",
+    "estimates",
+    "latent",
+    "replicates",
+)
+
+
+def check_seed(seed: int) -> int:
+    """The seed as a plain integer.
+
+    Raises
+    ------
+    InputError
+        When ``seed`` is not a single non-negative integer.
+    """
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
+        raise InputError(
+            "Argument 'seed'",
+            expected="one non-negative integer, which decides every random number",
+            got=repr(seed),
+            do="pass for example seed=1",
+        )
+    return int(seed)
+
+
+def entropy(seed: int, stream: str, *keys: int) -> list[int]:
+    """Entropy for ``numpy.random.SeedSequence``: the seed, the stream's number and further keys (step, row)."""
+    return [check_seed(seed), _STREAMS.index(stream), *keys]
+
+
+def integer_seed(seed: int, stream: str) -> int:
+    """A seed for NumPy-style consumers, derived from ``seed`` for one stream."""
+    return int(np.random.SeedSequence(entropy(seed, stream)).generate_state(1)[0])
+
+
+def tensor_seed(seed: int, stream: str) -> tf.Tensor:
+    """A stateless TensorFlow seed of shape (2,), derived from ``seed`` for one stream."""
+    state = np.random.SeedSequence(entropy(seed, stream)).generate_state(2)
+    return tf.constant(state.astype(np.int32))
+
+
+def fold_in(seed: tf.Tensor, number: tf.Tensor | int) -> tf.Tensor:
+    """The seed of shape (2,) that belongs to ``seed`` and a number, such as a training step."""
+    return tf.random.experimental.stateless_fold_in(seed, number, alg="philox")
+
+
+def split(seed: tf.Tensor, count: int) -> list[tf.Tensor]:
+    """``count`` independent seeds of shape (2,)."""
+    return tf.unstack(tf.random.experimental.stateless_split(seed, count, alg="philox"), num=count)
+
+
+@contextmanager
+def seeded_initial_weights(seed: int) -> Iterator[None]:
+    """Make layers that are constructed and built inside reproducible, and leave Python's generator as it was.
+
+    Keras initialisers without a seed of their own draw one from Python's ``random`` when they are constructed.
+    """
+    state = random.getstate()
+    random.seed(integer_seed(seed, "weights"))
+    try:
+        yield
+    finally:
+        random.setstate(state)

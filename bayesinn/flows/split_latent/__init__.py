@@ -1,0 +1,6 @@
+"""The split-latent flow: one bijection of parameters into latent and observables."""
+
+from bayesinn.flows.split_latent.flow import SplitFlow, SplitLayout
+from bayesinn.flows.split_latent.losses import SplitLosses
+
+__all__ = ["SplitFlow", "SplitLayout", "SplitLosses"]

@@ -1,0 +1,86 @@
+"""The MMD as a loss: how far two batches are from one law, differentiable and in the graph.
+
+The test of two finished sets, with its null law, is :func:`bayesinn.diagnostics.mmd`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import tensorflow as tf
+
+from bayesinn.core.errors import InputError
+
+
+def mmd_loss(
+    first: tf.Tensor, second: tf.Tensor, scales: Sequence[float], pair_weights: tf.Tensor | None = None
+) -> tf.Tensor:
+    r"""Unbiased MMD^2 of two batches, with a sum of inverse multiquadratic kernels :math:`a^2 / (a^2 + d^2)`.
+
+    Their tails are heavy, so that batches far apart still feel a pull; Gaussian kernels have none left there. Pairs of
+    equal rows are left out, also between the batches. The estimate is then unbiased even where row i of one batch
+    belongs to row i of the other (Gretton et al. 2012, equation 4): its mean under one law is 0, and it is negative
+    about as often as positive.
+
+    Parameters
+    ----------
+    first, second : tensors (n, d)
+    scales : sequence of float
+        Distances a, in units of the data.
+    pair_weights : tensor (n, n), optional
+        Weight of each pair of rows, symmetric. With weights that fall with the distance of the rows' observations it
+        compares laws given the observation.
+
+    Returns
+    -------
+    tensor ()
+
+    References
+    ----------
+    Gretton, Borgwardt, Rasch, Schölkopf and Smola (2012), A kernel two-sample test, JMLR 13.
+    Ardizzone et al. (2019), Analyzing inverse problems with invertible neural networks, arXiv:1808.04730.
+
+    Examples
+    --------
+    >>> import tensorflow as tf
+    >>> points = tf.random.stateless_normal((500, 2), seed=(1, 2))
+    >>> near, far = points[:250], points[250:] + 2.0
+    >>> float(mmd_loss(near, far, scales=[1.0])) > 0.1
+    True
+    """
+    if not scales or min(scales) <= 0:
+        raise InputError(
+            "Scales of the MMD loss", expected="one or more positive numbers", got=f"{scales!r}", do="pass [0.2, 1.0]"
+        )
+    # Where both batches lie doesn't matter, but squares of large numbers would swallow small distances.
+    middle = tf.stop_gradient(tf.reduce_mean(first, axis=0))
+    first, second = first - middle, second - middle
+    between = _kernel(first, second, scales)
+    difference = _kernel(first, first, scales) + _kernel(second, second, scales) - between - tf.transpose(between)
+    weights = 1.0 - tf.eye(tf.shape(first)[0], dtype=first.dtype)
+    if pair_weights is not None:
+        weights *= pair_weights
+    return tf.math.divide_no_nan(tf.reduce_sum(weights * difference), tf.reduce_sum(weights))
+
+
+def gaussian_weights(values: tf.Tensor, scale: float) -> tf.Tensor:
+    """Weights (n, n) of pairs of rows that fall as a Gaussian of sd ``scale`` in the distance of values (n, d).
+
+    Examples
+    --------
+    >>> import tensorflow as tf
+    >>> gaussian_weights(tf.constant([[0.0], [1.0]]), scale=1.0).numpy().round(3).tolist()
+    [[1.0, 0.607], [0.607, 1.0]]
+    """
+    return tf.exp(-0.5 * _squared_distances(values, values) / scale**2)
+
+
+def _kernel(first: tf.Tensor, second: tf.Tensor, scales: Sequence[float]) -> tf.Tensor:
+    squared = _squared_distances(first, second)
+    return tf.add_n([1.0 / (1.0 + squared / scale**2) for scale in scales])
+
+
+def _squared_distances(first: tf.Tensor, second: tf.Tensor) -> tf.Tensor:
+    lengths = tf.reduce_sum(first**2, axis=1)[:, None] + tf.reduce_sum(second**2, axis=1)[None, :]
+    # Expanded, as a matrix product: ten times faster than differences. Rounding may leave it just below zero.
+    return tf.maximum(lengths - 2.0 * tf.matmul(first, second, transpose_b=True), 0.0)

@@ -1,0 +1,7 @@
+"""The amortized posterior: networks, sampling, densities, saving, and how typical an observation is."""
+
+from bayesinn.posterior.amortized import AmortizedPosterior
+from bayesinn.posterior.draws import Draws
+from bayesinn.posterior.saving import load
+
+__all__ = ["AmortizedPosterior", "Draws", "load"]

@@ -1,0 +1,59 @@
+"""Posterior draws with the warning that belongs to them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+#: An observation with a smaller p-value is flagged as out of distribution.
+FLAG_LEVEL = 0.01
+
+
+def simulated(
+    predicted: Mapping[str, np.ndarray], observed: Mapping[str, np.ndarray], on_nonfinite: str
+) -> dict[str, np.ndarray] | None:
+    """Data simulated from posterior draws, those of them that exist.
+
+    Parameters
+    ----------
+    predicted : dict of observable to array (draws, ...)
+    observed : dict of observable to array (...), NaN where there is padding
+    on_nonfinite : "raise" or "redraw"
+        The simulator's policy. "redraw" excludes what it can't simulate from the prior, so that draws there, of which
+        a network leaves a few, are left out. With "raise" they are a fault.
+
+    Returns
+    -------
+    dict of observable to array (fewer draws, ...), or None with a fault or without two draws
+    """
+    finite = np.all(
+        [np.isfinite(predicted[name][:, np.isfinite(seen)]).all(axis=1) for name, seen in observed.items()], axis=0
+    )
+    if finite.sum() < 2 or (on_nonfinite == "raise" and not finite.all()):
+        return None
+    return {name: values[finite] for name, values in predicted.items()}
+
+
+class Draws(dict[str, np.ndarray]):
+    """A dict of name to draws (n_obs, draws, *event), or (draws, *event) for one observation without batch axis.
+
+    Attributes
+    ----------
+    p_value : array (n_obs,), or a number
+        How typical the observation is of the simulations that the network was trained on.
+    unusual : array (n_obs,) of names, or a name
+        In what it is least typical; see :class:`bayesinn.posterior.typicality.Reference`.
+    out_of_distribution : boolean array (n_obs,), or a bool
+        Whether the p-value is below 0.01: the posterior is then an extrapolation, and not to be trusted.
+    """
+
+    def __init__(self, values: dict[str, np.ndarray], p_value: np.ndarray, unusual: np.ndarray) -> None:
+        super().__init__(values)
+        self.p_value = p_value
+        self.unusual = unusual
+
+    @property
+    def out_of_distribution(self) -> np.ndarray:
+        """See the class."""
+        return self.p_value < FLAG_LEVEL

@@ -1,7 +1,0 @@
-"""The report: one HTML file, the verdict first, that needs nothing else to be read."""
-
-from bayesinn.report.diagnosis import diagnosis_report, diagnosis_sections
-from bayesinn.report.render import Verdict, render
-from bayesinn.report.section import Figure, Section
-
-__all__ = ["Figure", "Section", "Verdict", "diagnosis_report", "diagnosis_sections", "render"]

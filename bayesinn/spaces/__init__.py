@@ -1,0 +1,1 @@
+"""Between scientific quantities and networks: parameters as unconstrained vectors, data at unit scale, observations."""

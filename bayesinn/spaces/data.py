@@ -1,0 +1,166 @@
+"""From raw data to what networks see: heavy tails compressed, every variable standardised, padding masked.
+
+One path for training, sampling and diagnostics: whatever enters a network has passed :meth:`DataSpace.to_network`.
+Summaries that ask for it get the data as the simulator gave them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import tensorflow as tf
+
+from bayesinn.core.errors import SimulatorError
+from bayesinn.simulation.finite import padding
+
+# |x| at its 99.9th percentile over the median of |x|: 5 for a Gaussian, 10 for an exponential, 22 for a standard
+# log-normal. Above this, standardising would squeeze most data into a point.
+_HEAVY_TAIL = 20.0
+_SMALLEST_SCALE = 1e-6
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """How one variable is brought to unit scale: ``(asinh(x / compress) - mean) / scale``, or without the asinh.
+
+    ``compress`` is None for variables without heavy tails. ``mean`` and ``scale`` have one number per element of a
+    vector, one per channel (last axis) of anything with more axes.
+    """
+
+    compress: float | None
+    mean: np.ndarray
+    scale: np.ndarray
+
+    @classmethod
+    def fit(cls, values: np.ndarray, mask: np.ndarray | None) -> Scaling:
+        """Measure on pilot simulations (n, ...); ``mask`` (n, steps) is False where there is padding."""
+        values = values.astype(np.float64)
+        if mask is not None:
+            values = values[mask]  # the valid steps of all rows: (m, channels...)
+        valid = values.reshape(-1, values.shape[-1]) if values.ndim > 2 else values
+        compress = _compression(valid)
+        if compress is not None:
+            valid = np.arcsinh(valid / compress)
+        mean, scale = valid.mean(axis=0), valid.std(axis=0)
+        # A constant carries no information, but it must not divide by zero either. In single precision, what varies by
+        # less than a millionth of itself is mostly rounding.
+        scale = np.where(scale > _SMALLEST_SCALE * np.abs(mean), scale, 1.0)
+        return cls(compress, np.asarray(mean, np.float32), np.asarray(scale, np.float32))
+
+    def apply(self, values: tf.Tensor) -> tf.Tensor:
+        """Raw to unit scale, as float32."""
+        values = tf.cast(values, tf.float32)
+        if self.compress is not None:
+            values = tf.asinh(values / self.compress)
+        return (values - self.mean) / self.scale
+
+    def __str__(self) -> str:
+        return "standardised" if self.compress is None else f"asinh(x / {self.compress:.3g}), standardised"
+
+
+class DataSpace:
+    """The scalings of all observables and context variables.
+
+    Parameters
+    ----------
+    scalings : dict of name to Scaling
+    observables, context : names
+    lengths : dict of observable to the context variable that counts its valid steps
+    raw : names of those observables that networks see as they are
+    """
+
+    def __init__(
+        self,
+        scalings: Mapping[str, Scaling],
+        observables: tuple[str, ...],
+        context: tuple[str, ...],
+        lengths: Mapping[str, str],
+        raw: Collection[str] = (),
+    ) -> None:
+        self.scalings = dict(scalings)
+        self.observables = observables
+        self.context = context
+        self.lengths = dict(lengths)
+        self.raw = frozenset(raw)
+
+    @classmethod
+    def fit(
+        cls,
+        pilot: Mapping[str, np.ndarray],
+        observables: tuple[str, ...],
+        context: tuple[str, ...],
+        lengths: Mapping[str, str],
+        raw: Collection[str] = (),
+    ) -> DataSpace:
+        """Measure all scalings on pilot simulations: dict of name to array (n, ...)."""
+        scalings = {}
+        for name in (*observables, *context):
+            values = np.asarray(pilot[name])
+            mask = None
+            if name in lengths:
+                counts = np.asarray(pilot[lengths[name]])
+                if values.ndim < 2 or counts.ndim != 1:
+                    raise SimulatorError(
+                        f"Observable {name!r} of varying length",
+                        expected="shape (n, steps, ...), with one count for each row",
+                        got=f"shape {values.shape}, counts {counts.shape}",
+                        do="pad the steps to a common number along the second axis",
+                    )
+                mask = ~padding(values, counts)
+            scalings[name] = Scaling.fit(values, mask)
+        return cls(scalings, observables, context, lengths, raw)
+
+    def to_network(self, data: Mapping[str, tf.Tensor]) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
+        """Raw data to network inputs.
+
+        Parameters
+        ----------
+        data : dict of name to tensor (n, ...), observables and context
+
+        Returns
+        -------
+        inputs : dict of name to float tensor (n, ...); padded steps are zero, context is flat (n, k)
+        masks : dict of name to boolean tensor (n, steps), for observables of varying length
+        """
+        masks = self._masks(data)
+        return self._inputs(data, masks, self.raw), masks
+
+    def standardise(self, data: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """As :meth:`to_network`, with all variables standardised, whatever networks want: to compare data with."""
+        return self._inputs(data, self._masks(data), ())
+
+    def _inputs(
+        self, data: Mapping[str, tf.Tensor], masks: Mapping[str, tf.Tensor], raw: Collection[str]
+    ) -> dict[str, tf.Tensor]:
+        inputs = {}
+        for name in self.observables:
+            value = tf.cast(data[name], tf.float32) if name in raw else self.scalings[name].apply(data[name])
+            if name in masks:
+                shape = tf.concat([tf.shape(masks[name]), tf.ones(value.shape.rank - 2, tf.int32)], 0)
+                # Padding may hold anything, NaN included: select, don't multiply.
+                value = tf.where(tf.reshape(masks[name], shape), value, 0.0)
+            inputs[name] = value
+        for name in self.context:
+            value = self.scalings[name].apply(data[name])
+            # The width as a plain number, where it is known: networks are built for it.
+            width = value.shape[1:].num_elements()
+            inputs[name] = tf.reshape(value, (-1, width) if width else (tf.shape(value)[0], -1))
+        return inputs
+
+    def _masks(self, data: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        masks = {}
+        for name, count in self.lengths.items():
+            steps = tf.range(tf.shape(data[name])[1])
+            masks[name] = steps < tf.cast(data[count], tf.int32)[:, None]
+        return masks
+
+
+def _compression(values: np.ndarray) -> float | None:
+    sizes = np.abs(values[values != 0.0])
+    if sizes.size == 0 or np.quantile(sizes, 0.999) < _HEAVY_TAIL * np.median(sizes):
+        return None
+    smallest = float(np.quantile(sizes, 0.1))
+    # Counts are resolved to one.
+    return max(smallest, 1.0) if np.all(values == np.round(values)) else smallest

@@ -1,0 +1,1 @@
+"""From a posterior to a decision: diagnosis, verdict, reports and run folders."""

@@ -1,0 +1,119 @@
+"""What a report is made of."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from bayesinn.core.errors import InputError
+from bayesinn.core.labels import Labels
+from bayesinn.plots.save import png
+from bayesinn.plots.style import Canvas
+
+_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+
+
+@dataclass(frozen=True, eq=False)
+class Figure:
+    """A picture and how to read it.
+
+    Parameters
+    ----------
+    picture : matplotlib Figure, or bytes of a PNG file
+    caption : str
+        What is shown and how to tell good from bad.
+    alternative : str
+        What a reader who can't see the picture must know; the caption if left empty.
+
+    Raises
+    ------
+    InputError
+        The bytes are no PNG.
+
+    Examples
+    --------
+    >>> from bayesinn.plots import loss
+    >>> history = pd.DataFrame({"step": [1, 2], "loss": [3.0, 2.0]})
+    >>> Figure(loss(history), "The loss falls.").width > 500
+    True
+    """
+
+    picture: Canvas | bytes
+    caption: str
+    alternative: str = ""
+
+    def __post_init__(self) -> None:
+        picture = self.picture if isinstance(self.picture, bytes) else png(self.picture)
+        if not picture.startswith(_SIGNATURE):
+            raise InputError(
+                "picture of a report",
+                expected="a matplotlib figure or the bytes of a PNG file",
+                got=f"{len(picture)} bytes that start with {picture[:8]!r}",
+                do="pass the figure itself",
+            )
+        # Drawn now: what is done to the figure later must not change the report.
+        object.__setattr__(self, "picture", picture)
+
+    @property
+    def _png(self) -> bytes:
+        assert isinstance(self.picture, bytes)
+        return self.picture
+
+    @property
+    def data(self) -> str:
+        """The PNG in base64, as HTML embeds it."""
+        return base64.b64encode(self._png).decode("ascii")
+
+    @property
+    def width(self) -> int:
+        """Width in pixels: bytes 16 to 19 of a PNG."""
+        return int.from_bytes(self._png[16:20], "big")
+
+    @property
+    def height(self) -> int:
+        """Height in pixels: bytes 20 to 23 of a PNG."""
+        return int.from_bytes(self._png[20:24], "big")
+
+
+@dataclass(frozen=True, eq=False)
+class Section:
+    """A part of a report, in this order: title, text, table, figures.
+
+    Parameters
+    ----------
+    title : str
+    text : str
+        Plain text; an empty line starts a new paragraph.
+    table : DataFrame, optional
+        Its index is the first column. Names of columns are shown as they are. Cells that say ``passed``, ``doubtful``
+        or ``failed``, in any case, stand out.
+    figures : sequence of Figure
+    labels : Labels, optional
+        If given, the names in the table's index are written with label and unit, as figures write them.
+
+    Examples
+    --------
+    >>> Section("Data", "What was observed.", table=pd.DataFrame({"cases": [3, 5]})).paragraphs
+    ['What was observed.']
+    """
+
+    title: str
+    text: str
+    table: pd.DataFrame | None = None
+    figures: Sequence[Figure] = ()
+    labels: Labels | None = None
+
+    @property
+    def paragraphs(self) -> list[str]:
+        """The text by paragraphs."""
+        return [part.strip() for part in self.text.split("\n\n") if part.strip()]
+
+
+def named(table: pd.DataFrame, names: dict[str, str], index: str = "Parameter") -> pd.DataFrame:
+    """The table of a result for a report: heads in words, and no column of readings where there is nothing to read."""
+    if "reading" in table and not table["reading"].any():
+        table = table.drop(columns="reading")
+    return table.rename(columns=names).rename_axis(index)

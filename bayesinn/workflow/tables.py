@@ -1,0 +1,47 @@
+"""The posterior as a table: mean, sd and 95 % interval, beside the exact ones if there are any."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from bayesinn.core.labels import Labels, columns
+
+
+def posterior_table(
+    draws: Mapping[str, np.ndarray], labels: Labels, exact: Mapping[str, np.ndarray] | None = None
+) -> pd.DataFrame:
+    """Summarise the posterior of one observation.
+
+    Parameters
+    ----------
+    draws : dict of name to array (draws, *event)
+    labels : Labels, for the units
+    exact : dict of name to array (m, *event)
+        Draws from the exact posterior.
+
+    Returns
+    -------
+    DataFrame
+        One row a scalar parameter: unit, mean, sd, 2.5 %, 97.5 %; with ``exact`` its four columns too.
+
+    Examples
+    --------
+    >>> table = posterior_table({"rate": np.linspace(0.0, 2.0, 101)}, Labels({}, {"rate": "1/day"}))
+    >>> table.loc["rate", "unit"], round(float(table.loc["rate", "97.5 %"]), 3)
+    ('1/day', 1.95)
+    """
+    table = _moments(draws)
+    table.insert(0, "unit", [labels.unit(name) for name in table.index])
+    return table if exact is None else table.join(_moments(exact).add_prefix("exact "))
+
+
+def _moments(draws: Mapping[str, np.ndarray]) -> pd.DataFrame:
+    rows = {}
+    for name, values in columns(draws, batch_ndim=1).items():
+        values = np.asarray(values, np.float64)
+        low, high = np.quantile(values, [0.025, 0.975])
+        rows[name] = {"mean": values.mean(), "sd": values.std(), "2.5 %": low, "97.5 %": high}
+    return pd.DataFrame.from_dict(rows, orient="index")

@@ -1,0 +1,200 @@
+"""Every bijection keeps the contract. A new one joins with one line in the registry."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from bayesinn.bijections import (
+    ActNorm,
+    Affine,
+    Autoregressive,
+    Bijection,
+    Chain,
+    Composed,
+    Coupling,
+    Hierarchical,
+    Householder,
+    LULinear,
+    Orthogonal,
+    Permutation,
+    Residual,
+    Spline,
+    Standardise,
+    VolumePreserving,
+)
+from bayesinn.bijections.standardise import from_root
+from bayesinn.core.errors import InputError
+from bayesinn.flows import autoregressive, coupling, hint, residual
+from bayesinn.testing import check_bijection
+from bayesinn.testing.measures import default_dtype
+
+REGISTRY: dict[str, Callable[[], Bijection]] = {
+    "actnorm": ActNorm,
+    "permutation": Permutation,
+    "orthogonal": Orthogonal,
+    "coupling": lambda: Coupling(hidden=(16,)),
+    "affine coupling, one-sided": lambda: Coupling(Affine(clamp=1.0), hidden=(16, 16), dual=False),
+    "spline coupling": lambda: Coupling(Spline(), hidden=(16,)),
+    "volume-preserving coupling": lambda: Coupling(VolumePreserving(), hidden=(16,)),
+    "composed coupling": lambda: Coupling(Composed([Affine(), Spline(bins=4)]), hidden=(16,), activation="relu"),
+    "householder": Householder,
+    "lu": LULinear,
+    "affine autoregressive": lambda: Autoregressive(hidden=(16,)),
+    "spline autoregressive, fast to sample": lambda: Autoregressive(Spline(bins=4), hidden=(16,), direction="sampling"),
+    "affine hierarchical": lambda: Hierarchical(hidden=(16,)),
+    "spline hierarchical": lambda: Hierarchical(Spline(bins=4), hidden=(16,)),
+    "volume-preserving hierarchical": lambda: Hierarchical(VolumePreserving(), hidden=(16,), levels=2),
+    "residual": lambda: Residual(hidden=(16, 16)),
+    "chain": lambda: Chain([ActNorm(), Permutation(), Coupling(hidden=(16,)), Orthogonal()]),
+    "recipe": lambda: coupling(blocks=2, hidden=(16,), transform=Spline(bins=4)).chain,
+}
+
+
+@pytest.mark.parametrize("name", REGISTRY)
+def test_bijection(name: str) -> None:
+    # Tolerances are 1e-4 in single and 1e-9 in double precision. Largest round-trip error of the spline recipe, the
+    # worst, over seeds 1, 2, 3: 1.7e-5 and 1.9e-14.
+    # A row alone and in a batch, of these seeds: 3.1e-5 and 2.6e-15 on one processor, 9.5e-7 and 1.8e-15 on another.
+    check_bijection(REGISTRY[name])
+
+
+def test_standardise() -> None:
+    # It needs a condition with an estimate, a root and a location, and what it does new is not the identity.
+    check_bijection(
+        lambda: Standardise(Coupling(hidden=(8,))), (1, 2, 3), condition_dimensions=(12, 14), near_identity=False
+    )
+    with pytest.raises(InputError, match="7 elements or more"):
+        Standardise(ActNorm()).forward(tf.ones((4, 2)), tf.ones((4, 5)))
+
+
+def test_standardise_makes_a_correlated_normal_standard() -> None:
+    generator = np.random.default_rng(1)
+    root = np.tril(generator.normal(size=(3, 3)))
+    root[np.diag_indices(3)] = 0.1, 2.0, 1e-3
+    z, location = generator.normal(size=(5, 3)), generator.normal(size=3)
+    written = from_root(tf.constant(root[None]))
+    condition = tf.repeat(tf.concat([tf.zeros((1, 3), tf.float64), written, location[None]], axis=-1), 5, axis=0)
+    with default_dtype("float64"):
+        standardise = Standardise(ActNorm())
+        found, log_det = standardise.forward(location + z @ root.T, condition)
+    assert np.allclose(found, z, atol=1e-9)
+    assert np.allclose(log_det, -np.log(0.1 * 2.0 * 1e-3), atol=1e-12)
+
+
+def test_standardise_teaches_the_first_estimate_alone() -> None:
+    x, start, rest = tf.constant([[1.0, 3.0]]), tf.Variable([[0.0, 1.0]]), tf.zeros((1, 5))
+    standardise = Standardise(ActNorm())
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        _, log_det = standardise.forward(x, tf.concat([start, rest], axis=-1))
+    far = tf.constant([[1e3, 1e30, 0.0, 0.0, 0.0, 0.0, 0.0]])
+    assert standardise.forward(tf.constant([[0.0, 0.0]]), far)[1].numpy().tolist() == [0.0]
+    of_start, of_x = tape.gradient(log_det, [start, x], unconnected_gradients="zero")
+    assert log_det.numpy().tolist() == [0.0]
+    assert of_start.numpy().tolist() == [[1.0, 2.0]]
+    assert of_x.numpy().tolist() == [[0.0, 0.0]]
+
+
+class WrongSign(ActNorm):
+    """Reports the log-determinant of the other direction."""
+
+    def forward(self, x: tf.Tensor, condition: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor]:
+        z, log_det = super().forward(x, condition)
+        return z, -log_det
+
+
+class LooksAtTheBatch(Bijection):
+    """Shifts by the mean of the batch: rows influence each other."""
+
+    def __init__(self) -> None:
+        super().__init__()
+
+    def forward(self, x: tf.Tensor, condition: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor]:
+        return x + 0.01 * tf.reduce_mean(x), tf.zeros_like(x[:, 0])
+
+    def inverse(self, z: tf.Tensor, condition: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor]:
+        return z - 0.01 / 1.01 * tf.reduce_mean(z), tf.zeros_like(z[:, 0])
+
+
+class NotInverted(ActNorm):
+    """Its inverse is its forward map."""
+
+    def inverse(self, z: tf.Tensor, condition: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor]:
+        return self.forward(z, condition)
+
+
+class IdleWeight(ActNorm):
+    """Has a weight that does nothing."""
+
+    def build(self, dimension: int, condition_dimension: int) -> None:
+        super().build(dimension, condition_dimension)
+        self.idle = self.add_weight(shape=(1,), name="idle")
+
+
+class FarFromIdentity(ActNorm):
+    """Starts by doubling everything."""
+
+    def build(self, dimension: int, condition_dimension: int) -> None:
+        super().build(dimension, condition_dimension)
+        self.log_scale.assign(self.log_scale + 0.7)
+
+
+class NotANumberFarAway(ActNorm):
+    """Has a finite value and a NaN gradient for large inputs."""
+
+    def forward(self, x: tf.Tensor, condition: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor]:
+        z, log_det = super().forward(x, condition)
+        return tf.where(
+            tf.abs(z) < 100.0, z, 100.0 + tf.exp(0.0 * tf.sqrt(tf.minimum(100.0 - tf.abs(z), 0.0)))
+        ), log_det
+
+
+@pytest.mark.parametrize(
+    ("broken", "law"),
+    [
+        (WrongSign, "log-determinants don't cancel"),
+        (LooksAtTheBatch, "a row alone"),
+        (NotInverted, "isn't x"),
+        (IdleWeight, "no gradient reaches the weight"),
+        (FarFromIdentity, "must be the identity"),
+        (NotANumberFarAway, "vectors of length 1000"),
+    ],
+)
+def test_check_finds_broken_bijections(broken: type[Bijection], law: str) -> None:
+    with pytest.raises(AssertionError, match=law):
+        check_bijection(broken, (2,), (0,), near_identity=broken is FarFromIdentity)
+
+
+def test_wrong_shapes_are_explained() -> None:
+    block = Coupling(hidden=(8,))
+    block.build(3, 2)
+    with pytest.raises(InputError, match=r"vectors of 3 elements with a condition of 2\n  got:      4 and 0"):
+        block.forward(tf.ones((5, 4)))
+    with pytest.raises(InputError, match=r"Coupling.inverse\n  expected: vectors in a tensor of shape \(n, d\)"):
+        block.inverse(tf.ones((5, 3, 1)), tf.ones((5, 2)))
+    with pytest.raises(InputError, match=r"Coupling.forward, condition"):
+        block.forward(tf.ones((5, 3)), tf.ones((2,)))
+
+
+def test_chain_refuses_a_bijection_used_twice() -> None:
+    with pytest.raises(InputError, match="each an object of its own"):
+        Chain(2 * [Coupling()])
+
+
+def test_bad_arguments_are_explained() -> None:
+    for make in (
+        lambda: Affine(clamp=0.0),
+        lambda: Spline(bins=2000),
+        lambda: Composed([]),
+        lambda: coupling(mixing="shuffle"),
+        lambda: coupling(blocks=0),
+        lambda: autoregressive(direction="both"),
+        lambda: hint(levels=0),
+        lambda: residual(blocks=1, lipschitz=1.0),
+    ):
+        with pytest.raises(InputError, match="do this"):
+            make()

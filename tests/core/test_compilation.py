@@ -1,0 +1,41 @@
+"""Compiled functions that are traced once for any number of rows."""
+
+from __future__ import annotations
+
+import logging
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import bayesinn as bi
+from bayesinn.core.compilation import AnyRows
+from bayesinn.posterior.sampling import Sampler
+from bayesinn.simulators.linear import linear
+from tests.helpers.models import small_flow
+
+
+def test_traced_anew_for_another_structure_dtype_or_event_only() -> None:
+    function = AnyRows(lambda values, factor: {name: factor * value for name, value in values.items()}, leading=(1, 0))
+    for n in (1, 7, 1000):
+        np.testing.assert_array_equal(function({"a": np.ones((n, 2))}, np.float64(3.0))["a"], np.full((n, 2), 3.0))
+    assert function.traces == 1
+    function({"a": np.ones((4, 3))}, np.float64(3.0))
+    function({"b": np.ones((4, 3))}, np.float64(3.0))
+    function({"b": np.ones((4, 3), np.float32)}, np.float32(3.0))
+    assert function.traces == 4
+
+
+def test_many_posteriors_in_a_session_give_no_warning_of_retracing(caplog: pytest.LogCaptureFixture) -> None:
+    learner, pilot = bi.AmortizedPosterior(linear, flow=small_flow()).new_learner(1, None)
+    seed = tf.constant([1, 2])
+    with caplog.at_level(logging.WARNING, logger=tf.get_logger().name):
+        tf.get_logger().addHandler(caplog.handler)
+        try:
+            for _ in range(6):
+                sampler = Sampler(learner)
+                condition, _ = sampler.condition({"y": pilot["y"][:3]})
+                sampler.log_prob(sampler.sample(condition, 4, seed), condition)
+        finally:
+            tf.get_logger().removeHandler(caplog.handler)
+    assert "retracing" not in caplog.text

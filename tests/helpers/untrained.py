@@ -1,0 +1,38 @@
+"""Posteriors with random weights, for laws that hold whatever the weights are."""
+
+from __future__ import annotations
+
+import numpy as np
+import tensorflow as tf
+
+import bayesinn as bi
+from bayesinn.posterior.sampling import Sampler
+from bayesinn.posterior.typicality import Reference
+from bayesinn.testing.measures import perturb
+from tests.helpers.families import FAMILIES
+from tests.helpers.models import small_flow
+
+
+def of_family(name: str) -> bi.Simulator:
+    @bi.simulator(prior=FAMILIES[name])
+    def noisy(parameters, seed):
+        values = [tf.cast(value, tf.float32) for value in parameters.values()]
+        total = tf.add_n([tf.reduce_sum(value, axis=tuple(range(1, value.shape.rank))) for value in values])
+        return {"x": total + tf.random.stateless_normal(tf.shape(total), seed)}
+
+    return noisy
+
+
+def typical(posterior: bi.AmortizedPosterior) -> dict[str, np.ndarray]:
+    return {"x": posterior.simulator.sample(3, seed=5)["x"]}
+
+
+def untrained(simulator: bi.Simulator, scale: float = 0.3) -> bi.AmortizedPosterior:
+    """A posterior with random weights far from the identity: laws must hold for any weights."""
+    posterior = bi.AmortizedPosterior(simulator, flow=small_flow())
+    learner, pilot = posterior.new_learner(1, None)
+    perturb(learner.network, np.random.default_rng(1), scale)
+    data = {name: value for name, value in pilot.items() if name in learner.data.scalings}
+    reference = Reference.fit(*Sampler(learner).condition(data))
+    posterior.adopt(learner, reference, posterior.history, {})
+    return posterior

@@ -1,0 +1,85 @@
+"""What a simulator recommends is used where the user leaves something out."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+import bayesinn as bi
+from bayesinn.core.errors import InputError
+from bayesinn.posterior.draws import simulated
+from bayesinn.training.progress import Counted, StepClock
+from bayesinn.workflow.run import Run, steps_in
+
+tfd = tfp.distributions
+
+
+@pytest.fixture(scope="module")
+def ruler():
+    own = bi.Recommended(
+        summary=bi.summaries.MLP(3, hidden=(4,)),
+        flow=bi.flows.coupling(blocks=1, hidden=(8,)),
+        steps=6,
+        batch_size=16,
+        learning_rate=1e-3,
+    )
+
+    @bi.simulator(prior={"mean": tfd.Normal(0.0, 1.0)}, recommended=own)
+    def ruler(parameters, seed):
+        return {
+            "x": parameters["mean"][:, None] + tf.random.stateless_normal((tf.shape(parameters["mean"])[0], 9), seed)
+        }
+
+    return ruler
+
+
+def test_networks_and_training(ruler):
+    posterior = bi.AmortizedPosterior(ruler)
+    assert isinstance(posterior.summaries["x"], bi.summaries.MLP)
+    assert posterior.flow is ruler.recommended.flow
+    posterior.fit(progress=False)
+    settings = posterior.training["settings"]
+    assert (settings["steps"], settings["batch_size"], settings["learning_rate"]) == (6, 16, 1e-3)
+
+
+def test_what_the_user_says_comes_first(ruler):
+    posterior = bi.AmortizedPosterior(ruler, bi.summaries.ConvLSTM(2), bi.flows.coupling(blocks=2, hidden=(8,)))
+    assert isinstance(posterior.summaries["x"], bi.summaries.ConvLSTM)
+    posterior.fit(steps=4, batch_size=8, learning_rate=2e-3, progress=False)
+    settings = posterior.training["settings"]
+    assert (settings["steps"], settings["batch_size"], settings["learning_rate"]) == (4, 8, 2e-3)
+
+
+def test_two_posteriors_do_not_share_weights(ruler):
+    one, two = (bi.AmortizedPosterior(ruler).fit(seed=seed, progress=False) for seed in (1, 2))
+    before = one.sample({"x": np.zeros(9)}, draws=5, seed=1)["mean"]
+    two.fit(seed=3, progress=False)
+    np.testing.assert_array_equal(one.sample({"x": np.zeros(9)}, draws=5, seed=1)["mean"], before)
+
+
+def test_minutes_become_steps(ruler, tmp_path, monkeypatch):
+    # As though each half of the trial, 50 steps, took a second.
+    monkeypatch.setattr(StepClock, "seconds_per_epoch", 1.0)
+    assert steps_in(2.0, ruler) == 6_000
+    assert steps_in(0.0001, ruler) == 1
+    with pytest.raises(InputError, match="minutes"):
+        Run(tmp_path).train(ruler, seed=1, resume=False, steps=5, minutes=1.0)
+
+
+def test_what_comes_before_the_first_step_takes_its_share_of_the_minutes(ruler, monkeypatch):
+    monkeypatch.setattr(ruler, "recommended", dataclasses.replace(ruler.recommended, passes=4))
+    monkeypatch.setattr(StepClock, "seconds_per_epoch", 1.0)
+    monkeypatch.setattr(Counted, "seconds", property(lambda self: 0.32, lambda self, value: None), raising=False)
+    # A step takes 0.02 s, and a fourth of a batch 0.08.
+    assert steps_in(2.0, ruler) == 1_200
+
+
+def test_draws_outside_a_truncated_prior_have_no_data():
+    seen = {"x": np.array([1.0, np.nan])}
+    data = {"x": np.array([[1.0, np.nan], [np.nan, 2.0], [3.0, 4.0]])}
+    np.testing.assert_array_equal(simulated(data, seen, "redraw")["x"], data["x"][[0, 2]])
+    assert simulated(data, seen, "raise") is None
+    assert simulated({"x": data["x"][1:2]}, seen, "redraw") is None
+    assert simulated({"x": data["x"][[0, 2]]}, seen, "raise")["x"].shape == (2, 2)

@@ -1,0 +1,213 @@
+"""Black-box simulators: results that don't depend on workers, light workers, errors with rows and parameters."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+import tensorflow_probability as tfp
+
+import bayesinn as bi
+from bayesinn.core.errors import SimulatorError
+from bayesinn.training.settings import TrainingSettings
+from bayesinn.training.sources import WorkerSource
+
+tfd = tfp.distributions
+PRIOR = {"mean": tfd.Normal(0.0, 1.0), "slope": tfd.Normal([0.0, 0.0], 1.0)}
+
+
+def one_draw(parameters, generator):
+    assert isinstance(parameters["mean"], float)
+    assert parameters["slope"].shape == (2,)
+    return {"x": parameters["mean"] + generator.normal(size=5), "total": parameters["slope"].sum()}
+
+
+def many_draws(parameters, generator):
+    rows = len(parameters["mean"])
+    noise = generator.normal(size=(rows, 5))
+    return {"x": parameters["mean"][:, None] + noise, "total": parameters["slope"].sum(axis=1)}
+
+
+def make(function, workers: int, batched: bool = False, **options) -> bi.Simulator:
+    return bi.simulator(prior=PRIOR, engine="python", workers=workers, batched=batched, **options)(function)
+
+
+# 600 rows are more than two blocks of a batched simulator.
+@pytest.mark.parametrize(("function", "batched"), [(one_draw, False), (many_draws, True)])
+def test_results_do_not_depend_on_the_number_of_workers(function, batched: bool) -> None:
+    samples = [make(function, workers, batched).sample(600, seed=1) for workers in (1, 2)]
+    other = make(function, 2, batched).sample(600, seed=2)
+    for name, value in samples[0].items():
+        np.testing.assert_array_equal(value, samples[1][name], err_msg=name)
+        assert not np.array_equal(value, other[name]), name
+    assert samples[0]["x"].shape == (600, 5)
+    # Rows have noise of their own: no two rows agree.
+    noise = samples[0]["x"] - samples[0]["mean"][:, None]
+    assert len(np.unique(noise.round(6), axis=0)) == 600
+    assert noise.std() == pytest.approx(1.0, abs=0.06)  # sd of the estimate is 0.013
+
+
+def test_both_forms_simulate_the_same_parameters() -> None:
+    parameters = {"mean": np.array([10.0, -10.0]), "slope": np.array([[1.0, 2.0], [3.0, 4.0]])}
+    for function, batched in ((one_draw, False), (many_draws, True)):
+        simulator = make(function, 1, batched)
+        first, again, other = (simulator.simulate(parameters, seed) for seed in (1, 1, 2))
+        np.testing.assert_array_equal(first["total"], [3.0, 7.0])
+        np.testing.assert_array_equal(first["x"], again["x"])
+        assert not np.array_equal(first["x"], other["x"])
+        assert first["x"][0].mean() > 5.0 > -5.0 > first["x"][1].mean()
+
+
+def test_context_reaches_the_function() -> None:
+    def scaled(parameters, context, generator):
+        return {"x": parameters["mean"] * context["size"]}
+
+    sample = make(scaled, 2, context={"size": tfd.Uniform(1.0, 2.0)}).sample(50, seed=1)
+    np.testing.assert_allclose(sample["x"], sample["mean"] * sample["size"], rtol=1e-6)
+
+
+def test_workers_stay_light() -> None:
+    def modules(parameters, generator):
+        import sys
+
+        heavy = ("tensorflow", "keras", "tensorflow_probability", "matplotlib", "xarray", "pandas")
+        return {"heavy": sum(name in sys.modules for name in heavy), "light": "numpy" in sys.modules}
+
+    sample = make(modules, 2).sample(8, seed=1)
+    assert not sample["heavy"].any()
+    assert sample["light"].all()
+
+
+def test_shipped_simulator_keeps_workers_light() -> None:
+    """The module of sir_numpy imports TensorFlow; its function must reach the workers without it."""
+    source = bi.get("sir_numpy")
+
+    def spy(parameters, generator, function=source.function):
+        import sys
+
+        result = function(parameters, generator)
+        return {**result, "heavy": "tensorflow" in sys.modules}
+
+    simulator = bi.simulator(prior=source.prior._entries, engine="python", workers=1)(spy)
+    assert not simulator.sample(4, seed=1)["heavy"].any()
+
+
+def test_exceptions_name_row_and_parameters() -> None:
+    def picky(parameters, generator):
+        if parameters["mean"] > 2.5:
+            raise ValueError("mean too large")
+        return {"x": parameters["mean"]}
+
+    simulator = make(picky, 2)
+    with pytest.raises(SimulatorError) as error:
+        simulator.sample(3000, seed=1)
+    message = str(error.value)
+    assert "Simulation of row " in message
+    assert "ValueError: mean too large" in message
+    assert "'mean': " in message
+    assert "'slope': " in message
+
+
+@pytest.mark.parametrize(
+    ("returned", "fragments"),
+    [
+        (lambda parameters, generator: 3.0, ["dict of observables", "float"]),
+        (lambda parameters, generator: {}, ["dict of observables"]),
+        (lambda parameters, generator: {"x": "text"}, ["'x'", "real numbers", "<U4"]),
+        (lambda parameters, generator: {"x": 1j}, ["'x'", "real numbers", "complex128"]),
+        (lambda parameters, generator: {"x": np.zeros(generator.integers(1, 9))}, ["shapes", "'x': (", "pad those"]),
+        (lambda parameters, generator: {"xy"[generator.integers(2)]: 1.0}, ["names", "['x']", "['y']"]),
+    ],
+)
+def test_wrong_results_are_explained(returned, fragments: list[str]) -> None:
+    with pytest.raises(SimulatorError) as error:
+        bi.simulator(prior=PRIOR, engine="python", workers=1, name="faulty")(returned).sample(200, seed=1)
+    for fragment in fragments:
+        assert fragment in str(error.value)
+
+
+SCRIPT = """
+import numpy as np
+import bayesinn as bi
+import tensorflow_probability as tfp
+
+print("script starts")
+
+@bi.simulator(prior={"mean": tfp.distributions.Normal(0.0, 1.0)}, engine="python", workers=2)
+def ruler(parameters, generator):
+    return {"x": parameters["mean"] + 0.1 * generator.normal(size=3)}
+
+print("shape", ruler.sample(40, seed=1)["x"].shape)
+posterior = bi.AmortizedPosterior(ruler, flow=bi.flows.coupling(blocks=1, hidden=(8,)))
+posterior.fit(steps=20, batch_size=32, seed=1, progress=False)
+print("draws", posterior.sample({"x": [0.1, 0.2, 0.3]}, draws=7)["mean"].shape)
+"""
+
+
+def test_threads_share_the_workers() -> None:
+    """Training asks for simulations from ever new threads; each must not start processes of its own."""
+
+    def process(parameters, generator):
+        import os
+
+        return {"process": os.getpid()}
+
+    simulator = make(process, workers=2)
+    with ThreadPoolExecutor(max_workers=6) as threads:
+        draws = threads.map(lambda seed: simulator.sample(20, seed=seed)["process"], range(6))
+    assert len(np.unique(np.concatenate(list(draws)))) <= 2
+
+
+def test_failure_in_mid_training_keeps_the_weights() -> None:
+    """The pilot and the first batches go well; then a parameter beyond four sd ends the run."""
+
+    @bi.simulator(prior={"a": tfd.Normal(0.0, 1.0)}, engine="python", batched=True, workers=1)
+    def fragile(parameters, generator):
+        if np.any(np.abs(parameters["a"]) > 4.0):
+            raise ArithmeticError("too far out")
+        return {"y": parameters["a"] + generator.normal(size=len(parameters["a"]))}
+
+    posterior = bi.AmortizedPosterior(fragile, flow=bi.flows.coupling(blocks=1, hidden=(8,)))
+    with pytest.raises(SimulatorError, match="too far out"):
+        posterior.fit(steps=1_000, batch_size=256, seed=1, progress=False)
+    assert posterior.trained
+    assert np.isfinite(posterior.sample({"y": 0.3}, draws=50, seed=2)["a"]).all()
+
+
+@pytest.mark.slow
+def test_a_script_without_a_guard_works(tmp_path, fresh_python) -> None:
+    file = tmp_path / "script.py"
+    file.write_text(SCRIPT)
+    # Workers that ran the script again would print its first line again.
+    assert fresh_python(file).stdout.splitlines() == ["script starts", "shape (40, 3)", "draws (7,)"]
+
+
+def test_whole_numbers_from_one_branch_do_not_round_the_others() -> None:
+    """The first draw of seed 0 takes the branch that returns a whole number."""
+
+    @bi.simulator(prior={"r": tfd.Uniform(0.0, 1.0)}, engine="python", workers=1)
+    def peak(parameters, generator):
+        return {"t": 0} if parameters["r"] > 0.5 else {"t": 0.25 + parameters["r"]}
+
+    assert peak.draw(1, 0).observables["t"].dtype.kind == "i"
+    settings = TrainingSettings(1, 1, 64, 1, 1e-3, 1.0, 0.0, None, False)
+    batch = next(iter(WorkerSource(peak, settings).elements(0)))[1]
+    r, t = batch["r"].numpy(), batch["t"].numpy()
+    np.testing.assert_allclose(t, np.where(r > 0.5, 0.0, 0.25 + r), rtol=1e-6)
+
+
+def test_whole_numbers_do_not_round_what_is_drawn_again() -> None:
+    """Two rows that both fail at first are whole numbers, those that take their place are not."""
+
+    @bi.simulator(prior={"r": tfd.Uniform(0.2, 0.8)}, engine="python", workers=1, on_nonfinite="redraw")
+    def whole_or_not(parameters, generator):
+        fails = generator.uniform() < 0.5
+        return {"x": 0 if fails else float(parameters["r"]), "y": np.nan if fails else 1.0}
+
+    failed = 0
+    for seed in range(20):
+        batch = whole_or_not.draw(2, seed)
+        failed += batch.failed >= 2
+        np.testing.assert_allclose(batch.observables["x"], batch.parameters["r"], rtol=1e-6)
+    assert failed > 0

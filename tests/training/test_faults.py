@@ -1,0 +1,230 @@
+"""Killed runs, full disks and damaged checkpoints: nothing is lost, and resuming gives the same bits."""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import warnings
+from pathlib import Path
+
+import h5py
+import keras
+import numpy as np
+import pytest
+
+import bayesinn as bi
+from bayesinn.core.errors import InputError, SavedPosteriorError
+from tests.conftest import ROOT
+from tests.helpers.models import Normalising, series, small_flow
+
+STEPS = 400
+TRAIN = """
+import sys, time
+import bayesinn as bi
+import keras
+from bayesinn.training import checkpoint
+from tests.training.test_faults import train
+
+checkpoint._SECONDS_BETWEEN_WRITES = 0.0
+
+class Slow(keras.callbacks.Callback):
+    def on_epoch_end(self, epoch, logs=None):
+        time.sleep(float(sys.argv[3]))
+
+train(sys.argv[1], resume=True, callbacks=[Slow()]).save(sys.argv[2])
+"""
+
+
+def train(checkpoint: str | Path | None, **options) -> bi.AmortizedPosterior:
+    """Everything with a state: moving statistics, dropout, average, optimiser, validation and patience."""
+    posterior = bi.AmortizedPosterior(series, Normalising(), small_flow(dropout=0.1))
+    data = series.sample(640, seed=1)
+    return posterior.fit(
+        data,
+        **{
+            "steps": STEPS,
+            "batch_size": 64,
+            "seed": 1,
+            "patience": 1000,
+            "progress": False,
+            "checkpoint": checkpoint,
+            **options,
+        },
+    )
+
+
+def everything(posterior: bi.AmortizedPosterior) -> list[np.ndarray]:
+    return [variable.numpy() for variable in posterior._trained.learner.network.variables]
+
+
+@pytest.mark.slow
+def test_killed_and_resumed_gives_the_same_bits(tmp_path) -> None:
+    expected = train(None)
+    folder, saved = tmp_path / "checkpoint", tmp_path / "posterior"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", TRAIN, str(folder), str(saved)]
+    process = subprocess.Popen([*command, "0.2"], cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 120
+    while not (folder / "state.h5").is_file():
+        assert process.poll() is None, process.stderr.read()
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not saved.exists()
+    with h5py.File(folder / "state.h5") as file:
+        finished = int(file.attrs["epochs"])
+    assert 0 < finished < len(expected.history)
+    done = subprocess.run([*command, "0"], cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    resumed = bi.load(saved)
+    for got, value in zip(everything(resumed), everything(expected), strict=True):
+        np.testing.assert_array_equal(got, value)
+    np.testing.assert_array_equal(resumed.history.to_numpy(), expected.history.to_numpy())
+    data = {"cases": series.sample(2, seed=3)["cases"]}
+    for name, value in expected.sample(data, draws=20, seed=1).items():
+        np.testing.assert_array_equal(value, resumed.sample(data, draws=20, seed=1)[name])
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory) -> Path:
+    """The checkpoint of a short run."""
+    folder = tmp_path_factory.mktemp("finished") / "checkpoint"
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        train(folder, steps=8)
+    assert sorted(file.name for file in folder.iterdir()) == ["settings.json", "state.h5"]
+    return folder
+
+
+@pytest.fixture
+def checkpoint(finished: Path, tmp_path) -> Path:
+    return shutil.copytree(finished, tmp_path / "checkpoint")
+
+
+def test_an_existing_checkpoint_is_not_overwritten(checkpoint: Path) -> None:
+    with pytest.raises(InputError, match="new or empty folder") as error:
+        train(checkpoint, steps=8)
+    assert "resume=True" in str(error.value)
+
+
+def test_resuming_a_finished_run_changes_nothing(checkpoint: Path) -> None:
+    resumed = train(checkpoint, steps=8, resume=True)
+    for got, value in zip(everything(resumed), everything(train(None, steps=8)), strict=True):
+        np.testing.assert_array_equal(got, value)
+
+
+@pytest.mark.parametrize(
+    ("change", "fragments"),
+    [
+        ({"seed": 2}, ["seed 1 (now 2)"]),
+        ({"steps": 9}, ["steps 8 (now 9)"]),
+        ({"learning_rate": 0.1}, ["learning_rate ", "(now 0.1)"]),
+        ({"validation": 0.2}, ["data "]),
+    ],
+)
+def test_a_checkpoint_of_another_run_is_refused(checkpoint: Path, change: dict, fragments: list[str]) -> None:
+    with pytest.raises(InputError, match="a checkpoint of this very run") as error:
+        train(checkpoint, **{"steps": 8, "resume": True, **change})
+    for fragment in fragments:
+        assert fragment in str(error.value)
+
+
+def test_a_checkpoint_of_another_network_is_refused(checkpoint: Path) -> None:
+    posterior = bi.AmortizedPosterior(series, Normalising(units=5), small_flow(dropout=0.1))
+    with pytest.raises(InputError, match="network"):
+        posterior.fit(
+            series.sample(640, seed=1), steps=8, batch_size=64, seed=1, patience=1000, progress=False,
+            checkpoint=checkpoint, resume=True,
+        )  # fmt: skip
+
+
+@pytest.mark.parametrize("damage", ["cut", "text", "empty"])
+def test_a_damaged_state_is_explained(checkpoint: Path, damage: str) -> None:
+    state = checkpoint / "state.h5"
+    content = {"cut": state.read_bytes()[:1000], "text": b"not HDF5", "empty": b""}[damage]
+    state.write_bytes(content)
+    with pytest.raises(SavedPosteriorError, match="the state of an interrupted run") as error:
+        train(checkpoint, steps=8, resume=True)
+    assert "delete the folder" in str(error.value)
+
+
+@pytest.mark.parametrize("content", ["{", "3", ""])
+def test_damaged_settings_are_explained(checkpoint: Path, content: str) -> None:
+    (checkpoint / "settings.json").write_text(content)
+    with pytest.raises(SavedPosteriorError, match=r"settings\.json"):
+        train(checkpoint, steps=8, resume=True)
+
+
+def test_a_full_disk_only_warns(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(self, epochs):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("bayesinn.training.checkpoint.Checkpoint._write", full)
+    with pytest.warns(UserWarning, match="No space left on device.*Training goes on"):
+        posterior = train(tmp_path / "checkpoint", steps=8)
+    assert posterior.trained
+
+
+def test_a_disk_that_fills_while_writing_leaves_the_state_before(checkpoint: Path, monkeypatch) -> None:
+    before = (checkpoint / "state.h5").read_bytes()
+    settings = (checkpoint / "settings.json").read_text().replace('"steps": 8', '"steps": 20')
+    (checkpoint / "settings.json").write_text(settings)
+
+    def full(self, name, **options):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("h5py.File.create_dataset", full)
+    with pytest.warns(UserWarning, match="No space left"):
+        train(checkpoint, steps=20, resume=True)
+    assert (checkpoint / "state.h5").read_bytes() == before
+
+
+class Fails(keras.callbacks.Callback):
+    def __init__(self, epoch: int) -> None:
+        super().__init__()
+        self.epoch = epoch
+
+    def on_epoch_end(self, epoch, logs=None):
+        if epoch == self.epoch:
+            raise OSError("disk full")
+
+
+def test_weights_are_kept_when_a_callback_fails() -> None:
+    posterior = bi.AmortizedPosterior(bi.get("linear"), flow=small_flow())
+    with pytest.raises(OSError, match="disk full"):
+        posterior.fit(steps=60, batch_size=32, epochs=6, seed=1, callbacks=[Fails(3)], progress=False)
+    assert len(posterior.history) == 4
+    assert np.isfinite(posterior.sample({"y": 1.0}, draws=5, seed=1)["x1"]).all()
+
+
+def test_nothing_is_kept_when_no_epoch_has_ended() -> None:
+    posterior = bi.AmortizedPosterior(bi.get("linear"), flow=small_flow())
+
+    class Early(keras.callbacks.Callback):
+        def on_train_begin(self, logs=None):
+            raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        posterior.fit(steps=4, batch_size=32, seed=1, callbacks=[Early()], progress=False)
+    assert not posterior.trained
+
+
+def test_the_terminal_is_given_back_when_training_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stdout", terminal)
+    posterior = bi.AmortizedPosterior(bi.get("linear"), flow=small_flow())
+    with pytest.raises(OSError, match="disk full"):
+        posterior.fit(steps=8, batch_size=32, epochs=4, seed=1, callbacks=[Fails(1)])
+    # While a bar is alive, rich has its own file in place of the terminal.
+    assert sys.stdout is terminal
+    assert terminal.getvalue().count("\x1b[?25l") == terminal.getvalue().count("\x1b[?25h")

@@ -1,0 +1,127 @@
+"""Training on arrays with a fixed validation set, and summary networks with dropout and moving statistics."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+import bayesinn as bi
+from bayesinn.core.errors import InputError
+from bayesinn.posterior.offline import offline_arrays
+from bayesinn.simulators.gaussian import gaussian
+from bayesinn.simulators.linear import linear
+from tests.helpers.fitting import equal, fit
+from tests.helpers.models import Dropping, Normalising, small_flow
+
+tfd = tfp.distributions
+
+
+@pytest.fixture(scope="module")
+def arrays() -> dict[str, np.ndarray]:
+    return linear.sample(400, seed=5)
+
+
+def test_offline_keeps_a_fixed_validation_set(arrays) -> None:
+    frozen = fit(data=arrays, epochs=4, steps=None, optimizer=keras.optimizers.SGD(0.0))
+    assert frozen.history["val_loss"].nunique() == 1
+    assert frozen.history["loss"].nunique() > 1 or len(arrays["y"]) % 32
+    assert equal(frozen, fit(data=arrays, epochs=4, steps=None, optimizer=keras.optimizers.SGD(0.0)))
+
+
+def test_offline_split_is_disjoint_and_decided_by_the_seed(arrays) -> None:
+    rows = {"x1": np.arange(400.0), "x2": np.zeros(400), "y": np.zeros(400)}
+    training, validation = offline_arrays(linear, rows, 0.25, 1)
+    assert len(validation["x1"]) == 100
+    assert sorted([*training["x1"], *validation["x1"]]) == list(range(400))
+    assert not np.array_equal(validation["x1"], offline_arrays(linear, rows, 0.25, 2)[1]["x1"])
+
+
+@pytest.mark.slow
+def test_offline_options(arrays) -> None:
+    plain = fit(data=arrays, steps=20)
+    assert equal(plain, fit(data=arrays, steps=20))
+    assert not equal(plain, fit(data=arrays, steps=20, seed=2))
+    assert not equal(plain, fit(data=arrays, steps=20, validation=0.5))
+    own = fit(data=arrays, steps=20, validation=linear.sample(50, seed=6))
+    assert own.history["val_loss"].notna().all()
+    assert "val_loss" not in fit(data=arrays, steps=20, validation=0.0).history
+    assert fit(data=arrays, steps=None, epochs=2).history["step"].tolist() == [11, 22]
+
+
+def test_early_stopping_keeps_the_best_weights() -> None:
+    """Thirty rows and a large learning rate overfit at once."""
+    few = linear.sample(60, seed=5)
+    options = {
+        "data": few,
+        "validation": linear.sample(500, seed=6),
+        "batch_size": 30,
+        "steps": None,
+        "average": 0.0,
+        "optimizer": keras.optimizers.Adam(2e-2),
+    }
+    flow = small_flow(blocks=2, hidden=(64,))
+    stopped = fit(flow=flow, epochs=200, patience=3, **options)
+    best = int(stopped.history["val_loss"].idxmin())
+    assert len(stopped.history) == best + 4
+    assert len(stopped.history) < 200
+    # Training up to the best epoch alone ends with the same weights.
+    assert equal(stopped, fit(flow=flow, epochs=best + 1, **options))
+    final = stopped.history["val_loss"].iloc[-1]
+    data = options["validation"]
+    mean = -stopped.log_prob({name: data[name] for name in ("x1", "x2")}, {"y": data["y"]}).mean()
+    assert mean == pytest.approx(stopped.history["val_loss"].min(), abs=1e-3)
+    assert mean < final
+
+
+# Summaries of users
+
+
+def vector_of_one() -> bi.Simulator:
+    @bi.simulator(prior={"x1": tfd.Normal(0.0, 1.0), "x2": tfd.Normal(0.0, 1.0)})
+    def wide(parameters, seed):
+        y = parameters["x1"] + parameters["x2"]
+        return {"y": y[:, None] + tf.random.stateless_normal((tf.shape(y)[0], 2), seed)}
+
+    return wide
+
+
+def test_dropout_differs_in_training_and_is_decided_by_the_seed() -> None:
+    simulator = vector_of_one()
+    posterior = fit(simulator, summary=Dropping())
+    assert equal(posterior, fit(simulator, summary=Dropping()))
+    assert not equal(posterior, fit(simulator, summary=Dropping(share=0.0)))
+    # None at inference.
+    first, second = (posterior.sample({"y": [[1.5, 1.0]] * 3}, draws=5, seed=1)["x1"] for _ in range(2))
+    np.testing.assert_array_equal(first, second)
+    density = posterior.log_prob({"x1": [0.0] * 3, "x2": [0.0] * 3}, {"y": [[1.5, 1.0]] * 3})
+    np.testing.assert_allclose(density, density[0], rtol=1e-6)
+
+
+def test_moving_statistics_move() -> None:
+    simulator = vector_of_one()
+    posterior = fit(simulator, summary=Normalising())
+    layer = posterior._trained.learner.network.summaries["y"].normalisation
+    assert np.abs(layer.moving_mean.numpy()).max() > 1e-4
+    assert not np.array_equal(layer.moving_variance.numpy(), np.ones(4))
+    assert equal(posterior, fit(simulator, summary=Normalising()))
+
+
+def test_parameters_outside_the_support_are_refused() -> None:
+    @bi.simulator(prior={"share": tfd.Uniform(0.0, 1.0)})
+    def noisy(parameters, seed):
+        return {"y": parameters["share"] + tf.random.stateless_normal(tf.shape(parameters["share"]), seed)}
+
+    rows = noisy.sample(40, seed=1)
+    rows["share"] = np.where(np.arange(40) == 7, 1.5, rows["share"])
+    with pytest.raises(InputError, match=r"1 of \d+ rows outside, one of them .*1\.5"):
+        bi.AmortizedPosterior(noisy).fit(rows, epochs=1, progress=False)
+
+
+def test_offline_with_context() -> None:
+    """Validation is traced for any number of rows, and must still know how wide the context is."""
+    summary = bi.summaries.DeepSet(4, hidden=(8,), dense=(8,))
+    history = fit(gaussian, summary, data=gaussian.sample(200, seed=5), steps=5).history
+    assert history["val_loss"].notna().all()

@@ -1,0 +1,95 @@
+"""Every option of fit changes something, and each changes what it says."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+import tensorflow_probability as tfp
+
+import bayesinn as bi
+from bayesinn.core.errors import InputError, TrainingError
+from bayesinn.simulators.linear import linear
+from tests.helpers.fitting import equal, fit, weights
+
+tfd = tfp.distributions
+
+
+@pytest.fixture(scope="module")
+def base() -> bi.AmortizedPosterior:
+    """What the variations below are compared with."""
+    return fit()
+
+
+ONLINE = {
+    "steps": {"steps": 11},
+    "batch_size": {"batch_size": 33},
+    "seed": {"seed": 2},
+    "learning_rate": {"learning_rate": 1e-2},
+    "passes": {"passes": 2},
+    "xla": {"xla": False},  # XLA's random numbers are others
+    "optimizer": {"optimizer": keras.optimizers.SGD(1e-3)},
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("option", ONLINE)
+def test_every_option_changes_the_weights(base, option: str) -> None:
+    assert not equal(base, fit(**ONLINE[option]))
+
+
+def test_epochs_are_reports_online() -> None:
+    posterior = fit(steps=10, epochs=3)
+    assert posterior.history["step"].tolist() == [4, 8, 10]
+
+
+def test_average_of_weights_is_what_the_posterior_uses() -> None:
+    """With SGD, without warm-up, the average lags behind the last weights by a known amount."""
+    last = fit(average=0.0, optimizer=keras.optimizers.SGD(1e-3), steps=1)
+    initial = fit(average=0.0, optimizer=keras.optimizers.SGD(0.0), steps=1)
+    averaged = fit(average=0.999, optimizer=keras.optimizers.SGD(1e-3), steps=1)
+    for start, end, mean in zip(weights(initial), weights(last), weights(averaged), strict=True):
+        # The first step's decay is min(average, 1 / 10).
+        np.testing.assert_allclose(mean, 0.1 * start + 0.9 * end, atol=1e-6)
+    assert not equal(last, initial)
+
+
+def test_gradients_are_clipped_by_their_global_norm() -> None:
+    steps = [
+        np.concatenate([np.ravel(value) for value in weights(fit(average=0.0, steps=1, **options))])
+        for options in (
+            {"optimizer": keras.optimizers.SGD(0.0)},
+            {"optimizer": keras.optimizers.SGD(1.0), "clip_norm": 1e-2},
+        )
+    ]
+    assert np.linalg.norm(steps[1] - steps[0]) == pytest.approx(1e-2, rel=1e-3)
+
+
+def test_xla(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    @bi.simulator(prior={"mean": tfd.Normal(0.0, 1.0)})
+    def counts(parameters, seed):
+        # Has no XLA kernel.
+        return {"x": tfd.NegativeBinomial(2.0, parameters["mean"]).sample(seed=seed)}
+
+    fit(counts, progress=True, steps=2)
+    assert "note: simulator runs in the plain graph" in capsys.readouterr().out
+    with pytest.raises(TrainingError, match="'counts' with xla=True") as error:
+        fit(counts, xla=True)
+    assert "xla='auto'" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("options", "name"),
+    [
+        ({"patience": 3}, "'patience'"),
+        ({"validation": 0.2}, "'validation'"),
+        ({"resume": True}, "'resume'"),
+        ({"data": linear.sample(20, seed=1), "passes": 2}, "'passes'"),
+        ({"passes": -1}, "'passes'"),
+        ({"passes": 2.5}, "'passes'"),
+        ({"data": linear.sample(20, seed=1), "steps": 2, "epochs": 2}, "'steps' and 'epochs'"),
+    ],
+)
+def test_options_that_would_be_ignored_are_refused(options: dict, name: str) -> None:
+    with pytest.raises(InputError, match=name):
+        bi.AmortizedPosterior(linear).fit(progress=False, **options)
