@@ -11,7 +11,8 @@ from bayesinn.bijections.masked import MaskedNetwork
 from bayesinn.bijections.subnet import Subnet
 from bayesinn.bijections.transform_block import TransformBlock
 from bayesinn.bijections.transforms import Affine, Composed, Spline, Transform
-from bayesinn.core.errors import InputError, check_choice
+from bayesinn.core.errors import InputError
+from bayesinn.core.validation import check_choice
 
 DIRECTIONS = ("density", "sampling")
 

@@ -1,11 +1,14 @@
-"""Compiled functions of any number of rows."""
+"""Compiled functions: of any number of rows, and with XLA where that works."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 import tensorflow as tf
+
+from bayesinn.core.errors import BayesinnError, TrainingError
+from bayesinn.core.validation import check_choice
 
 
 class AnyRows:
@@ -54,3 +57,69 @@ class AnyRows:
 
 def _spec(value: tf.Tensor, axes: int) -> tf.TensorSpec:
     return tf.TensorSpec([None] * axes + value.shape[axes:].as_list(), value.dtype)
+
+
+#: Whether to compile with XLA: where it can, always, or never.
+XLA = Literal["auto"] | bool
+
+
+class Compiled(NamedTuple):
+    """A compiled function.
+
+    Attributes
+    ----------
+    call : the function
+    xla : bool, whether XLA compiled it
+    note : str, why it did not, where that was asked for; otherwise empty
+    """
+
+    call: Callable[..., Any]
+    xla: bool
+    note: str = ""
+
+
+def compiled(function: Callable[..., Any], *trial: Any, xla: XLA, subject: str, autograph: bool = False) -> Compiled:
+    """Compile a function with XLA where that works, else into a plain graph.
+
+    Parameters
+    ----------
+    function : callable, of tensors
+    *trial : arguments to try it with; the call must leave nothing behind
+    xla : "auto", True or False
+        "auto" falls back to the plain graph, with a note; True raises in place of that.
+    subject : str
+        What is compiled, for the note and the error.
+    autograph : bool
+        Whether Python's ``if`` and ``while`` may depend on tensors.
+
+    Raises
+    ------
+    TrainingError
+        When ``xla`` is True and XLA has no kernel for some operation.
+
+    Examples
+    --------
+    >>> double = compiled(lambda x: 2.0 * x, tf.ones(3), xla="auto", subject="doubling")
+    >>> double.xla, double.call(tf.ones(2)).numpy().tolist()
+    (True, [2.0, 2.0])
+    """
+    check_choice(f"Option 'xla' of {subject}", xla, ("auto", True, False))
+    plain = tf.function(function, autograph=autograph)
+    if xla is False:
+        return Compiled(plain, False)
+    fused = tf.function(function, autograph=autograph, jit_compile=True)
+    try:
+        fused(*trial)
+    except BayesinnError:
+        raise
+    except (tf.errors.OpError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0][:200]
+        if xla is True:
+            raise TrainingError(
+                f"{subject} with xla=True",
+                expected="operations that XLA has kernels for",
+                got=reason,
+                do="use xla='auto' to fall back to the plain graph",
+            ) from error
+        return Compiled(plain, False, f"{subject} runs in the plain graph, XLA can't compile it: {reason}")
+    return Compiled(fused, True)

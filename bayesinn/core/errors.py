@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 
 
 class BayesinnError(Exception):
@@ -42,30 +42,6 @@ class InputError(BayesinnError, ValueError):
 
 class SimulatorError(BayesinnError, ValueError):
     """A simulator or its prior breaks the contract."""
-
-
-def check_choice(
-    subject: str,
-    value: object,
-    choices: Collection[object],
-    do: str = "choose one of them",
-    error: type[BayesinnError] = InputError,
-) -> None:
-    """Raise unless a value is one of the choices.
-
-    Examples
-    --------
-    >>> check_choice("Argument 'mixing'", "stir", ("permutation", "rotation"))
-    Traceback (most recent call last):
-    bayesinn.core.errors.InputError: Argument 'mixing'
-      expected: 'permutation' or 'rotation'
-      got:      'stir'
-      do this:  choose one of them
-    """
-    if value not in choices:
-        *others, last = map(repr, choices)
-        expected = f"{', '.join(others)} or {last}" if others else last
-        raise error(subject, expected=expected, got=repr(value), do=do)
 
 
 class TrainingError(BayesinnError, RuntimeError):

@@ -1,42 +1,148 @@
-"""Progress of work that has a few long stages: which one runs, and how long the last ones took."""
+"""The one progress display: a bar on a terminal, elsewhere lines that a log file can hold."""
 
 from __future__ import annotations
 
+import math
 import sys
 import time
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
+
+SECONDS_BETWEEN_LINES = 10.0
 
 
-class Stages:
-    """Say what is being done: on a terminal in one line that is written over, elsewhere a line for each stage.
+class Progress:
+    """Report how far some work has come.
+
+    On a terminal it is one line that is written over; elsewhere a line at most every ten seconds, one for each stage,
+    and one at the end. The time left is estimated without the first update, which includes compilation.
 
     Parameters
     ----------
-    subject : str, what is done as a whole
+    task : str
+        What is done, such as ``"training"``.
+    total : int, optional
+        Units of work in all; without it, only stages and texts are shown.
+    unit : str
+        Name of the units, in the plural.
     shown : bool
+    done : int
+        Units that were done before, as in a run that is resumed.
+    delay : float
+        Seconds that the whole must take, by the first estimate, for anything to be shown.
 
     Examples
     --------
-    >>> stages = Stages("diagnosing", shown=False)
-    >>> stages("simulating")
-    >>> stages.close()
+    >>> with Progress("counting", total=3, unit="sheep") as progress:
+    ...     for number in range(1, 4):
+    ...         progress.update(number)
+    counting: 3 of 3 sheep
     """
 
-    def __init__(self, subject: str, shown: bool) -> None:
-        self._subject = subject
-        self._shown = shown
-        self._over = sys.stdout.isatty()
-        self._begun = time.monotonic()
+    def __init__(
+        self,
+        task: str,
+        total: int | None = None,
+        unit: str = "",
+        *,
+        shown: bool = True,
+        done: int = 0,
+        delay: float = 0.0,
+    ) -> None:
+        self.task, self.total, self.unit, self.shown = task, total, unit, shown
+        self._delay, self._done, self._text = delay, done, ""
+        self._started = self._last_line = time.monotonic()
+        self._first: tuple[float, int] | None = None
+        self._printed = True
+        self._bar: Bar | None = None
+        self._terminal = sys.stdout.isatty()
 
-    def __call__(self, stage: str) -> None:
-        """Name the stage that begins."""
-        self._write(stage, end="" if self._over else "\n")
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def seconds(self) -> float:
+        """Seconds since the start."""
+        return time.monotonic() - self._started
+
+    @property
+    def seconds_each(self) -> float:
+        """Seconds that one unit takes, without the first update; NaN before the second."""
+        if self._first is None or self._done == self._first[1]:
+            return math.nan
+        return (self._now - self._first[0]) / (self._done - self._first[1])
+
+    def update(self, done: int | None = None, text: str = "") -> None:
+        """Say how many units are done, and anything worth knowing."""
+        self._now = time.monotonic()
+        self._done, self._text, self._printed = self._done if done is None else done, text, False
+        if self._first is None:
+            self._first = self._now, self._done
+        if not self.shown or (self._delay and self._bar is None and not self._left() > self._delay):
+            self._printed = self._printed or bool(self._delay)
+        elif self._terminal:
+            self._draw()
+        elif self._now - self._last_line >= SECONDS_BETWEEN_LINES:
+            self._print()
+
+    def stage(self, text: str) -> None:
+        """Say which stage begins; shown at once."""
+        self._text, self._now = f"{text} ({self.seconds:.0f} s)", time.monotonic()
+        if self.shown and self._terminal:
+            self._draw()
+        elif self.shown:
+            self._print()
+
+    def note(self, text: str) -> None:
+        """Say something once, on a line that stays."""
+        if self.shown and text:
+            print(f"{self.task}: {text}", flush=True)
 
     def close(self) -> None:
-        """Say how long all stages took."""
-        self._write("done", end="\n")
+        """Give the terminal back, and print the last line where it was not printed yet."""
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+        if self.shown and not self._printed:
+            self._print()
 
-    def _write(self, text: str, end: str) -> None:
-        if self._shown:
-            start = "\r\x1b[K" if self._over else ""
-            seconds = time.monotonic() - self._begun
-            print(f"{start}{self._subject}: {text} ({seconds:.0f} s)", end=end, flush=True)
+    def _left(self) -> float:
+        """Return the estimated seconds that are left; NaN where nothing is known."""
+        return self.seconds_each * ((self.total or 0) - self._done)
+
+    def _line(self) -> str:
+        counted = "" if self.total is None else f"{self._done:,} of {self.total:,} {self.unit}".rstrip()
+        left = self._left()
+        remaining = f"{duration(left)} left" if math.isfinite(left) and left > 0 else ""
+        return f"{self.task}: {', '.join(part for part in (counted, self._text, remaining) if part)}"
+
+    def _print(self) -> None:
+        self._last_line, self._printed = self._now, True
+        print(self._line(), flush=True)
+
+    def _draw(self) -> None:
+        if self._bar is None:
+            columns = [TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[text]}")]
+            columns = columns if self.total is None else [*columns, TimeRemainingColumn()]
+            self._bar = Bar(*columns, console=Console(file=sys.stdout), transient=True)
+            self._task = self._bar.add_task(self.task, total=self.total, text="")
+            self._bar.start()
+        self._bar.update(self._task, completed=self._done, text=self._text)
+
+
+def duration(seconds: float) -> str:
+    """Write a number of seconds for people.
+
+    Examples
+    --------
+    >>> duration(75.2), duration(3.0)
+    ('1 min 15 s', '3 s')
+    """
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"

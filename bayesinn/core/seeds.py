@@ -14,23 +14,24 @@ import tensorflow as tf
 
 from bayesinn.core.errors import InputError
 
-_STREAMS = (
-    "weights",
-    "pilot",
-    "simulations",
-    "dropout",
-    "shuffle",
-    "validation",
-    "dequantise",
-    "draws",
-    "predictive",
-    "prior",
-    "diagnosis",
-    "reference",
-    "estimates",
-    "latent",
-    "replicates",
-)
+#: Numbers of the streams. A stream keeps its number for good, so that a seed keeps its meaning.
+_STREAMS = {
+    "weights": 0,
+    "pilot": 1,
+    "simulations": 2,
+    "dropout": 3,
+    "shuffle": 4,
+    "validation": 5,
+    "dequantise": 6,
+    "draws": 7,
+    "predictive": 8,
+    "prior": 9,
+    "diagnosis": 10,
+    "reference": 11,
+    "estimates": 12,
+    "latent": 13,
+    "replicates": 14,
+}
 
 
 def check_seed(seed: int) -> int:
@@ -52,8 +53,13 @@ def check_seed(seed: int) -> int:
 
 
 def entropy(seed: int, stream: str, *keys: int) -> list[int]:
-    """Entropy for ``numpy.random.SeedSequence``: the seed, the stream's number and further keys (step, row)."""
-    return [check_seed(seed), _STREAMS.index(stream), *keys]
+    """Entropy for ``numpy.random.SeedSequence``: the seed, the number of the stream, and further keys (step, row)."""
+    return [check_seed(seed), _STREAMS[stream], *keys]
+
+
+def generator(seed: int, stream: str, *keys: int) -> np.random.Generator:
+    """Return NumPy's generator of one stream, for the given keys."""
+    return np.random.default_rng(entropy(seed, stream, *keys))
 
 
 def integer_seed(seed: int, stream: str) -> int:

@@ -8,7 +8,7 @@ import keras
 import tensorflow as tf
 
 from bayesinn.core.configuration import Configured
-from bayesinn.core.errors import check_choice
+from bayesinn.core.validation import check_choice
 from bayesinn.flows.latents import SMALLEST_LOG_SCALE, floored, gaussian_log_probs, unfloored
 
 _MOMENTUM = 0.9

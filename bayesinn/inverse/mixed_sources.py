@@ -10,7 +10,7 @@ import numpy as np
 from bayesinn.bijections import Affine, Bijection, Chain, Coupling, Orthogonal, Permutation
 from bayesinn.bijections.transforms import VolumePreserving
 from bayesinn.core import seeds
-from bayesinn.core.errors import check_choice
+from bayesinn.core.validation import check_choice
 
 CLASSES, SOURCES, NOISES = 5, 2, 8
 _NOISE = 0.01

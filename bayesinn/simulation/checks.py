@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import tensorflow as tf
 
-from bayesinn.core.errors import InputError, SimulatorError, check_choice
+from bayesinn.core.errors import InputError, SimulatorError
+from bayesinn.core.validation import check_choice
 from bayesinn.simulation.finite import finite_rows
 from bayesinn.simulation.prior import Prior
 from bayesinn.simulation.python_engine import PythonEngine

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import keras
 import tensorflow as tf
 
-from bayesinn.core.errors import check_choice
+from bayesinn.core.validation import check_choice
 from bayesinn.summaries.elements import POOLINGS, counts, pool, with_features, with_size
 from bayesinn.summaries.summary import Summary
 

@@ -11,7 +11,7 @@ import numpy as np
 from bayesinn.core import seeds
 from bayesinn.core.errors import InputError
 from bayesinn.core.labels import columns
-from bayesinn.core.progress import Stages
+from bayesinn.core.progress import Progress
 from bayesinn.diagnostics import Diagnosis, diagnose_arrays
 from bayesinn.diagnostics.reference_points import reference_points
 from bayesinn.posterior.amortized import AmortizedPosterior
@@ -83,13 +83,13 @@ def diagnose(
             got=type(posterior).__name__,
             do="give its draws to bayesinn.diagnostics.sbc, coverage and tarp",
         )
-    stages = Stages("diagnosing", progress)
-    stages(f"simulating {2 * simulations:,} data sets")
+    stages = Progress("diagnosing", shown=progress)
+    stages.stage(f"simulating {2 * simulations:,} data sets")
     fresh, others = (_simulate(simulator, simulations, seed, stream) for stream in ("diagnosis", "estimates"))
     data = check_observations(simulator, {**fresh.observables, **fresh.context}).arrays
     other_data = check_observations(simulator, {**others.observables, **others.context}).arrays
 
-    stages("sampling their posteriors")
+    stages.stage("sampling their posteriors")
     sampler = trained.sampler
     condition, inputs = sampler.condition(data)
     values = sampler.sample(condition, draws, seeds.tensor_seed(seed, "draws"))
@@ -99,7 +99,7 @@ def diagnose(
         log_prob = truth_log_prob[:, 0], sampler.log_prob(values, condition)
         prior_log_prob = sampler.prior_log_prob(fresh.parameters)
 
-    stages("calibration")
+    stages.stage("calibration")
     latent = sampler.latent(fresh.parameters, condition, seeds.tensor_seed(seed, "dequantise"))
     latent_draws = sampler.latent_draws(simulations * draws, seeds.tensor_seed(seed, "latent"))
     other_condition, other_inputs = sampler.condition(other_data)
@@ -127,9 +127,10 @@ def diagnose(
     if observed is not None:
         from bayesinn.workflow.diagnosing_observation import diagnose_observation
 
-        stages("around the observation")
+        stages.stage("around the observation")
         found = diagnose_observation(posterior, observed, fresh, condition, latent, draws=draws, seed=seed, level=level)
         diagnosis = replace(diagnosis, observation=found)
+    stages.stage("done")
     stages.close()
     return diagnosis
 

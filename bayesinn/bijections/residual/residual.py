@@ -10,7 +10,8 @@ from bayesinn.bijections.bijection import Bijection
 from bayesinn.bijections.residual.fixed_point import fixed_point, with_implicit_gradient
 from bayesinn.bijections.residual.lipschitz import LipschitzNetwork, check_lipschitz
 from bayesinn.bijections.residual.log_det_series import Geometric, Law, SeriesNoise, series_log_det
-from bayesinn.core.errors import InputError, check_choice
+from bayesinn.core.errors import InputError
+from bayesinn.core.validation import check_choice
 
 LOG_DETS = ("exact", "unbiased", "truncated")
 # The largest error of an inverse, by default.

@@ -8,7 +8,8 @@ import tensorflow as tf
 
 from bayesinn.bijections.transforms.soft_clamp import SHAPES, soft_clamp
 from bayesinn.bijections.transforms.transform import Transform
-from bayesinn.core.errors import InputError, check_choice
+from bayesinn.core.errors import InputError
+from bayesinn.core.validation import check_choice
 
 
 @dataclasses.dataclass(frozen=True, repr=False)

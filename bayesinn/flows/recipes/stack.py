@@ -11,7 +11,8 @@ from bayesinn.bijections.householder import Householder
 from bayesinn.bijections.lu import LULinear
 from bayesinn.bijections.orthogonal import Orthogonal
 from bayesinn.bijections.permutation import Permutation
-from bayesinn.core.errors import InputError, check_choice
+from bayesinn.core.errors import InputError
+from bayesinn.core.validation import check_choice
 from bayesinn.flows.flow import Flow
 from bayesinn.flows.latents import Latent
 

@@ -10,7 +10,8 @@ import tensorflow as tf
 
 from bayesinn.bijections import Bijection
 from bayesinn.core import seeds
-from bayesinn.core.errors import InputError, check_choice
+from bayesinn.core.errors import InputError
+from bayesinn.core.validation import check_choice
 from bayesinn.flows import Flow
 from bayesinn.flows.split_latent.losses import SplitLosses
 from bayesinn.flows.split_latent.mmd import gaussian_weights, mmd_loss
