@@ -16,10 +16,11 @@ if TYPE_CHECKING:
     from bayesinn.core.labels import Labels
     from bayesinn.diagnostics import compare
     from bayesinn.posterior.amortized import AmortizedPosterior
-    from bayesinn.posterior.saving import load
+    from bayesinn.posterior.loading import load
     from bayesinn.simulation.recommended import Recommended
     from bayesinn.simulation.registry import available, get, register
     from bayesinn.simulation.simulator import Simulator, simulator
+    from bayesinn.training.settings import Checkpoint, Optimization
     from bayesinn.workflow.diagnosing import diagnose
     from bayesinn.workflow.misspecified import misspecification
     from bayesinn.workflow.simulator_report import simulator_report
@@ -27,14 +28,16 @@ if TYPE_CHECKING:
 _MODULES = ("bijections", "diagnostics", "flows", "inverse", "plots", "reference", "summaries", "testing")
 _NAMES = {
     "AmortizedPosterior": "bayesinn.posterior.amortized",
+    "Checkpoint": "bayesinn.training.settings",
     "Labels": "bayesinn.core.labels",
+    "Optimization": "bayesinn.training.settings",
     "Recommended": "bayesinn.simulation.recommended",
     "Simulator": "bayesinn.simulation.simulator",
     "available": "bayesinn.simulation.registry",
     "compare": "bayesinn.diagnostics",
     "diagnose": "bayesinn.workflow.diagnosing",
     "get": "bayesinn.simulation.registry",
-    "load": "bayesinn.posterior.saving",
+    "load": "bayesinn.posterior.loading",
     "misspecification": "bayesinn.workflow.misspecified",
     "register": "bayesinn.simulation.registry",
     "simulator": "bayesinn.simulation.simulator",
@@ -43,7 +46,9 @@ _NAMES = {
 
 __all__ = [
     "AmortizedPosterior",
+    "Checkpoint",
     "Labels",
+    "Optimization",
     "Recommended",
     "Simulator",
     "__version__",

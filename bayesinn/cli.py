@@ -167,7 +167,7 @@ def run_all(
 
 def _opened(run: Path) -> tuple[Run, AmortizedPosterior]:
     """A run folder and its posterior. Results of a posterior that was saved by itself don't go among its files."""
-    from bayesinn.posterior.saving import load
+    from bayesinn.posterior.loading import load
     from bayesinn.workflow.run import Run
 
     if (run / "manifest.json").is_file():

@@ -27,6 +27,7 @@ import tensorflow_probability as tfp
 import bayesinn as bi
 from bayesinn import bijections, flows
 from bayesinn.posterior.amortized import AmortizedPosterior
+from bayesinn.posterior.building import new_model
 from bayesinn.training.settings import TrainingSettings
 from bayesinn.training.sources import GraphSource
 from bayesinn.training.step import TrainingModel
@@ -64,12 +65,12 @@ class Runner:
     def __init__(self, make: Callable[[], flows.Flow], dimension: int, steps_per_call: int) -> None:
         posterior = AmortizedPosterior(noisy_copy(dimension), bi.summaries.Identity(), make())
         settings = TrainingSettings(100_000, 1_000, BATCH, SEED, 1e-3, 1.0, 0.999, None, "auto")
-        learner, _ = posterior.new_learner(SEED, None)
-        self.model = TrainingModel(learner, GraphSource(posterior.simulator, settings), settings)
+        trainable, _ = new_model(posterior.simulator, posterior.summaries, posterior.flow, SEED)
+        self.model = TrainingModel(trainable, GraphSource(posterior.simulator, settings), settings)
         self.model.compile(optimizer="adam")
         self.model.optimizer.build([self.model.flat])
         self.model.compile_update()
-        self.flow = learner.network.flow
+        self.flow = trainable.network.flow
         self.observation = tf.ones((1, dimension))
         self.step = tf.Variable(0)
 

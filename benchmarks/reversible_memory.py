@@ -35,11 +35,11 @@ def measure(depth: int, reversible: bool, xla: bool, batch: int, steps: int) -> 
 
     from bayesinn.bijections import Chain, Coupling
     from bayesinn.core.seeds import seeded_initial_weights
-    from bayesinn.flows import Flow
+    from bayesinn.flows import InvertibleFlow
     from bayesinn.training.flat import FlatWeights
 
     with seeded_initial_weights(SEED):
-        flow = Flow(Chain([Coupling(hidden=HIDDEN) for _ in range(depth)], reversible=reversible))
+        flow = InvertibleFlow(Chain([Coupling(hidden=HIDDEN) for _ in range(depth)], reversible=reversible))
         flow.build(ELEMENTS, CONDITION)
     layout = FlatWeights(flow)
     flat = keras.Variable(layout.pack())

@@ -21,8 +21,8 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 import bayesinn as bi
-from bayesinn.core import seeds
 from bayesinn.posterior.amortized import AmortizedPosterior
+from bayesinn.posterior.building import new_model
 from bayesinn.training.settings import TrainingSettings
 from bayesinn.training.sources import GraphSource
 from bayesinn.training.step import TrainingModel
@@ -45,8 +45,8 @@ def series(parameters: dict[str, tf.Tensor], seed: tf.Tensor) -> dict[str, tf.Te
 def trainer(posterior: AmortizedPosterior) -> TrainingModel:
     """The training model that ``fit`` would run."""
     settings = TrainingSettings(100_000, 1_000, BATCH, SEED, 1e-4, 1.0, 0.999, None, "auto")
-    learner, _ = posterior.new_learner(SEED, None)
-    model = TrainingModel(learner, GraphSource(posterior.simulator, settings), settings)
+    trainable, _ = new_model(posterior.simulator, posterior.summaries, posterior.flow, SEED)
+    model = TrainingModel(trainable, GraphSource(posterior.simulator, settings), settings)
     model.compile(optimizer="adam")
     model.optimizer.build([model.flat])
     model.compile_update()
@@ -66,10 +66,8 @@ def full_steps(model: TrainingModel) -> Callable[[], object]:
 
 
 def forward_backward(model: TrainingModel) -> Callable[[], object]:
-    """Loss and gradient alone, on fixed prepared data, as many times."""
+    """Loss and gradient alone, on fixed data, as many times."""
     batch, _ = model.source.batch((tf.constant(0),))
-    arguments, _ = model.learner.prepare(batch, seeds.tensor_seed(SEED, "dequantise"))
-    state = [variable.value for variable in model.network_state]
 
     @tf.function
     def call() -> tf.Tensor:
@@ -78,9 +76,7 @@ def forward_backward(model: TrainingModel) -> Callable[[], object]:
             # Steps of training depend on each other; these would run beside each other if they were let.
             tf.autograph.experimental.set_loop_options(parallel_iterations=1)
             with tf.GradientTape() as tape:
-                weights = model.weight_layout.unpack(model.flat.value)
-                log_prob, _ = model.learner.network.stateless_call(weights, state, *arguments, training=True)
-                loss = -tf.reduce_mean(log_prob)
+                loss, _ = model._loss(model.flat, batch, tf.constant(0), tf.constant(0.0), training=True)
             total += tf.reduce_sum(tape.gradient(loss, model.flat.value))
         return total
 

@@ -6,9 +6,9 @@ import dataclasses
 from collections.abc import Sequence
 
 import bayesinn as bi
-from bayesinn.bijections import ActNorm, Affine, Bijection, Chain, Coupling, Orthogonal, Spline, Standardise
-from bayesinn.flows import Flow, coupling
-from bayesinn.summaries import MLP, ConvLSTM, CountSeries, MultiKernelLSTM, Scoring, Summary
+from bayesinn.bijections import ActNorm, Affine, Bijection, Chain, Coupling, Orthogonal, Spline
+from bayesinn.flows import Flow, InvertibleFlow, coupling
+from bayesinn.summaries import MLP, ConvLSTM, CountSeries, MultiKernelLSTM, Summary
 
 from .covid19_options import Covid19Options
 from .covid19_scoring import Covid19Scoring
@@ -48,8 +48,8 @@ def lean_networks(options: Covid19Options, fits: bool = True) -> tuple[dict[str,
     elif fits and options.noise and not isinstance(options.population, tuple):
         regular = dataclasses.replace(options, regular_noise=True)
         trunk = Covid19Scoring(counts, regular, rounds=3, reuses=4, further=16)
-        return {", ".join(options.series): trunk}, Flow(Standardise(Chain(chain)))
-    return {", ".join(options.series): trunk}, Flow(Chain(chain))
+        return {", ".join(options.series): trunk}, InvertibleFlow(Chain(chain))
+    return {", ".join(options.series): trunk}, InvertibleFlow(Chain(chain))
 
 
 def published_networks(series: Sequence[str] = ("confirmed", "recovered", "deaths")) -> tuple[dict[str, Summary], Flow]:
@@ -70,7 +70,7 @@ def published_networks(series: Sequence[str] = ("confirmed", "recovered", "death
 def recommended(options: Covid19Options) -> bi.Recommended:
     """The lean networks, with the training that was found to suit them."""
     summary, flow = lean_networks(options)
-    fits = any(isinstance(network, Scoring) for network in summary.values())
+    fits = any(network.frames for network in summary.values())
     if not fits:
         return bi.Recommended(summary, flow, steps=45_000, batch_size=256, learning_rate=2e-3)
     # A fit takes as long as seven steps with it.

@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from bayesinn.core.errors import InputError
-from bayesinn.summaries import Scoring, Summary
+from bayesinn.summaries import FisherScoring, Summary
 
 from .covid19_growth import growth_of, log_size, log_transmission_slope, transmission_of
 from .covid19_options import LEAD_DAYS, SERIES, Covid19Options
@@ -30,7 +30,7 @@ _COMPENSATES_WITHIN, _WIDENS_WITHIN = (0.012, 0.29), (0.02, 0.27)
 _FURTHEST, _WIDEST, _FURTHEST_FIRST_CASES = 1.2, 0.8, 2.5
 
 
-class Covid19Scoring(Scoring):
+class Covid19Scoring(FisherScoring):
     """Fits the Covid-19 model to all of its series, on a fixed number of days and with a fixed population.
 
     The working model is that of the simulator with the regular noise, of scale ``sigma sqrt(mean + 1)``. That will do
@@ -43,7 +43,7 @@ class Covid19Scoring(Scoring):
     options : Covid19Options
         Of the simulator, but with ``regular_noise=True``.
     units, hidden, rounds, reuses, further
-        As for :class:`bayesinn.summaries.Scoring`.
+        As for :class:`bayesinn.summaries.FisherScoring`.
 
     Examples
     --------
@@ -94,7 +94,7 @@ class Covid19Scoring(Scoring):
         means = dict(zip(self.options.series, tf.split(mean, len(self.options.series), axis=-1), strict=True))
         return tf.math.log(tf.concat(list(noise_scales(parameters, means, self.options).values()), axis=-1))
 
-    def begin(self, values: tf.Tensor, parameters: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+    def start(self, values: tf.Tensor, parameters: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """Weekly phases of the highest likelihood, of some around the circle."""
         if not self.options.weekly:
             return parameters
@@ -103,13 +103,13 @@ class Covid19Scoring(Scoring):
         for name in self.periodic:
             many[name] = tf.repeat(grid, tf.shape(values)[0])
         mean, tiled = self.mean(many), tf.tile(values, (_PHASES, 1))
-        log_scale = self.log_scale(self.settle(tiled, mean, many), mean)
+        log_scale = self.log_scale(self.profile(tiled, mean, many), mean)
         of_days = self.log_densities((tiled - mean) * tf.exp(-log_scale), log_scale)
         of_phases = tf.reduce_sum(tf.reshape(of_days, (_PHASES, -1, len(self.periodic), self.options.most_days)), -1)
         phases = tf.unstack(tf.gather(grid, tf.argmax(of_phases, axis=0)), axis=-1)
         return {**parameters, **dict(zip(self.periodic, phases, strict=True))}
 
-    def settle(self, values: tf.Tensor, mean: tf.Tensor, parameters: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+    def profile(self, values: tf.Tensor, mean: tf.Tensor, parameters: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """Noise scales of the highest likelihood, for the means of the other parameters."""
         shape = (-1, len(self.options.series), self.options.most_days)
         squares = tf.reshape((values - mean) ** 2 / (mean + 1.0), shape)

@@ -2,8 +2,8 @@
 
 - :class:`Bijection`, the contract, for writing another. Blocks: :class:`Coupling`, :class:`Autoregressive`,
   :class:`Hierarchical`, :class:`Residual`. Mixing: :class:`Permutation`, :class:`Orthogonal`, :class:`Householder`,
-  :class:`LULinear`. Scales: :class:`ActNorm`; :class:`Standardise`, by an estimate in the condition. :class:`Chain`
-  puts them one after another, ``Chain(..., reversible=True)`` trains without storing activations.
+  :class:`LULinear`. Scales: :class:`ActNorm`. :class:`Chain` puts them one after another, and
+  ``Chain(..., reversible=True)`` trains without storing activations.
 - What blocks do to each element: :class:`Affine`, :class:`Spline`, :class:`VolumePreserving`, :class:`Composed`;
   contract :class:`Transform`.
 """
@@ -19,7 +19,6 @@ from bayesinn.bijections.lu import LULinear
 from bayesinn.bijections.orthogonal import Orthogonal
 from bayesinn.bijections.permutation import Permutation
 from bayesinn.bijections.residual import Residual
-from bayesinn.bijections.standardise import Standardise
 from bayesinn.bijections.transforms import Affine, Composed, Spline, Transform, VolumePreserving
 
 __all__ = [
@@ -37,7 +36,6 @@ __all__ = [
     "Permutation",
     "Residual",
     "Spline",
-    "Standardise",
     "Transform",
     "VolumePreserving",
 ]

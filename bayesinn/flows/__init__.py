@@ -16,22 +16,25 @@ Complete flows, for ``AmortizedPosterior(flow=...)``; each takes its dimensions 
 
 Their parts, to build one's own:
 
-- :class:`Flow`: a bijection and a latent distribution, with ``log_prob`` and ``sample``.
+- :class:`InvertibleFlow`: a bijection and a latent distribution, with ``log_prob``, ``sample`` and latent codes.
+- :class:`Flow`, the contract, for writing another.
 - Bijections, from :mod:`bayesinn.bijections`.
 - Latent distributions: :class:`Normal`, :class:`StudentT`, :class:`GaussianMixture`; contract :class:`Latent`.
 """
 
 from bayesinn.flows.flow import Flow
+from bayesinn.flows.invertible import InvertibleFlow
 from bayesinn.flows.latents import GaussianMixture, Latent, Normal, StudentT
 from bayesinn.flows.recipes import autoregressive, coupling, hint, residual
-from bayesinn.flows.split_latent import SplitFlow, SplitLayout, SplitLosses
+from bayesinn.flows.split_latent import SplitLatentFlow, SplitLayout, SplitLosses
 
 __all__ = [
     "Flow",
     "GaussianMixture",
+    "InvertibleFlow",
     "Latent",
     "Normal",
-    "SplitFlow",
+    "SplitLatentFlow",
     "SplitLayout",
     "SplitLosses",
     "StudentT",

@@ -1,64 +1,70 @@
-"""A flow: a bijection and a latent distribution, together a conditional density that can be evaluated and sampled."""
+"""The flow contract: a conditional density of vectors that can be trained and drawn from."""
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 import keras
 import tensorflow as tf
 
-from bayesinn.bijections.bijection import Bijection
+from bayesinn.bijections import Bijection
 from bayesinn.core.configuration import Configured
-from bayesinn.flows.latents import Latent, Normal, Seed
+from bayesinn.flows.latents import Seed
 
 
 class Flow(Configured, keras.layers.Layer):
-    """The density of vectors x given a condition, from a bijection x -> z and a distribution of z.
+    """The conditional density of vectors x (n, d) given conditions (n, c).
 
-    Parameters
-    ----------
-    chain : Bijection
-        Usually a :class:`Chain`.
-    latent : Latent, optional
-        The standard normal if left out.
-
-    References
-    ----------
-    Papamakarios et al. (2021), Normalizing flows for probabilistic modeling and inference, arXiv:1912.02762.
-
-    Examples
-    --------
-    >>> import tensorflow as tf
-    >>> from bayesinn.bijections import Chain, Coupling, Orthogonal
-    >>> flow = Flow(Chain([Orthogonal(), Coupling()]))
-    >>> flow.log_prob(tf.ones((10, 3)), condition=tf.ones((10, 2))).shape
-    TensorShape([10])
-    >>> flow.sample(100, condition=tf.ones((4, 2)), seed=(1, 2)).shape
-    TensorShape([4, 100, 3])
+    An author derives from this class, makes weights in :meth:`build`, and writes :meth:`sample` and either
+    ``log_prob(x, condition)``, which returns (n,), or :meth:`loss` for a flow that is trained without a density.
+    What else a flow can do is declared: :attr:`has_log_prob`, :attr:`has_latent`. A flow that can't do something does
+    not have the method.
     """
 
-    gives_latent_codes: ClassVar[bool] = True
-    """Whether ``chain.forward(x, condition)`` follows the latent distribution."""
-
-    def __init__(self, chain: Bijection, latent: Latent | None = None) -> None:
+    def __init__(self) -> None:
         super().__init__(autocast=False)
-        self.chain = chain
-        self.latent = Normal() if latent is None else latent
+
+    @property
+    def has_log_prob(self) -> bool:
+        """Whether ``log_prob(x, condition)`` gives exact densities (n,) in nats."""
+        return callable(getattr(self, "log_prob", None))
+
+    @property
+    def has_latent(self) -> bool:
+        """Whether there are ``encode(x, condition)``, ``decode(z, condition)`` and ``latent``, their distribution."""
+        return False
+
+    @property
+    def in_nats(self) -> bool:
+        """Whether :meth:`loss` is a negative log density, so that changes of variables add to it."""
+        return self.has_log_prob
 
     def build(self, dimension: int, condition_dimension: int) -> None:
         """Make all weights for vectors of ``dimension`` elements; ``condition_dimension`` is 0 without a condition."""
         self.dimension = dimension
         self.condition_dimension = condition_dimension
-        if not self.chain.built:
-            self.chain.build(dimension, condition_dimension)
-        if not self.latent.built:
-            self.latent.build(dimension)
+        self.built = True
 
-    def log_prob(self, x: tf.Tensor, condition: tf.Tensor | None = None) -> tf.Tensor:
-        """Log density (n,) of vectors (n, d), given conditions (n, c) or None."""
-        self._build_for(x, condition)
-        z, log_det = self.chain.forward(x, condition)
-        return self.latent.log_prob(z) + log_det
+    def loss(
+        self,
+        x: tf.Tensor,
+        condition: tf.Tensor | None = None,
+        *,
+        seed: tf.Tensor | None = None,
+        progress: tf.Tensor | float = 1.0,
+        training: bool = False,
+    ) -> tf.Tensor:
+        """Return what training minimises in the mean, (n,): here minus the log density.
+
+        Parameters
+        ----------
+        x : tensor (n, d)
+        condition : tensor (n, c), or None
+        seed : tensor (2,), for noise
+        progress : share of the training steps that are done
+        training : bool
+        """
+        return -self.log_prob(x, condition)
 
     def sample(self, n: int | tf.Tensor, condition: tf.Tensor | None = None, *, seed: Seed) -> tf.Tensor:
         """Draw vectors; a pure function of weights and seed, though XLA has random streams of its own.
@@ -74,32 +80,38 @@ class Flow(Configured, keras.layers.Layer):
         -------
         tensor (m, n, d); without a condition (n, d)
         """
-        if condition is None:
-            return self.chain.inverse(self.latent.sample((n, self.dimension), seed))[0]
-        condition = tf.convert_to_tensor(condition)
-        rows = tf.shape(condition)[0]
-        z = self.latent.sample((rows * n, self.dimension), seed)
-        return self.chain.inverse_of_draws(tf.reshape(z, (rows, n, self.dimension)), condition)
+        raise NotImplementedError
 
     def initialize(self, x: tf.Tensor, condition: tf.Tensor | None = None) -> None:
-        """Set the weights that depend on data, from a first batch; see :meth:`Bijection.initialize`."""
-        self._build_for(x, condition)
-        self.chain.initialize(*self.chain_inputs(x, condition))
+        """Set the weights that depend on data, from a first batch. Most flows have none."""
+        self.build_for(x, condition)
 
-    def chain_inputs(self, x: tf.Tensor, condition: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor | None]:
-        """What the chain sees of vectors (n, d) and conditions (n, c): just these."""
+    @property
+    def bijection(self) -> Bijection | None:
+        """The bijection inside the flow, if there is one."""
+        return None
+
+    def bijection_inputs(self, x: tf.Tensor, condition: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor | None]:
+        """Return what the bijection sees of vectors (n, d) and conditions (n, c): by default these."""
         return x, condition
 
-    def call(self, x: tf.Tensor, condition: tf.Tensor | None = None) -> tf.Tensor:
-        """:meth:`log_prob`, as Keras calls it."""
-        return self.log_prob(x, condition)
+    def call(
+        self,
+        x: tf.Tensor,
+        condition: tf.Tensor | None = None,
+        seed: tf.Tensor | None = None,
+        progress: tf.Tensor | float = 1.0,
+        training: bool = False,
+    ) -> tf.Tensor:
+        """Return :meth:`loss`, as Keras calls it."""
+        return self.loss(x, condition, seed=seed, progress=progress, training=training)
 
-    def __call__(self, x: tf.Tensor, condition: tf.Tensor | None = None, training: bool | None = None) -> Any:
+    def __call__(self, x: tf.Tensor, condition: tf.Tensor | None = None, **keywords: Any) -> Any:
         # Keras can't know that `build` takes two numbers.
-        self._build_for(x, condition)
-        # Given only if not None: a None would override the training flag of the layer that calls this one.
-        return super().__call__(x, condition, **({} if training is None else {"training": training}))
+        self.build_for(x, condition)
+        return super().__call__(x, condition, **keywords)
 
-    def _build_for(self, x: tf.Tensor, condition: tf.Tensor | None) -> None:
+    def build_for(self, x: tf.Tensor, condition: tf.Tensor | None) -> None:
+        """Make all weights, if there are none yet, for vectors (n, d) and conditions (n, c)."""
         if not self.built:
             self.build(x.shape[-1], 0 if condition is None else condition.shape[-1])

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-import keras
 import numpy as np
 import pandas as pd
 import scipy.special
@@ -16,18 +14,13 @@ import tensorflow as tf
 from bayesinn.bijections import ActNorm, Bijection, Chain
 from bayesinn.core import seeds
 from bayesinn.core.configuration import clone, describe
-from bayesinn.core.errors import InputError, TrainingError
+from bayesinn.core.errors import InputError
 from bayesinn.flows import coupling
 from bayesinn.inverse.class_normal import ClassNormal
 from bayesinn.inverse.labelled_data import Label, LabelledData, check_labels, check_vectors, indices_of
-from bayesinn.inverse.mixture_network import MixtureLearner, MixtureNetwork, Standardisation
-from bayesinn.posterior.learner import Learner
-from bayesinn.posterior.offline import check_consistent, fingerprint
-from bayesinn.training.settings import TrainingSettings, training_length
-from bayesinn.training.sources import ArraySource
-from bayesinn.training.train import train
-
-_FIRST_BATCH = 2048
+from bayesinn.inverse.mixture_network import MixtureModel, MixtureNetwork, Standardisation
+from bayesinn.training.fit import fit_arrays
+from bayesinn.training.settings import Checkpoint, Optimization
 
 
 class LatentMixture:
@@ -110,7 +103,7 @@ class LatentMixture:
         self.classes: tuple[Label, ...] = ()
         self.history = pd.DataFrame()
         self.training: dict[str, Any] = {}
-        self._trained: MixtureLearner | None = None
+        self._trained: MixtureModel | None = None
 
     def fit(
         self,
@@ -122,15 +115,9 @@ class LatentMixture:
         batch_size: int = 256,
         seed: int = 0,
         validation: float | tuple[Any, Any] | None = None,
-        patience: int | None = None,
-        optimizer: keras.optimizers.Optimizer | None = None,
-        learning_rate: float = 2e-3,
-        clip_norm: float = 1.0,
-        average: float = 0.999,
-        callbacks: Sequence[keras.callbacks.Callback] = (),
+        optimization: Optimization = Optimization(),
+        checkpoint: str | Path | Checkpoint | None = None,
         progress: bool = True,
-        checkpoint: str | Path | None = None,
-        resume: bool = False,
     ) -> LatentMixture:
         """Train, from new initial weights, and keep the weights that are best on a validation set.
 
@@ -138,9 +125,8 @@ class LatentMixture:
         ----------
         x : array (n, d)
         labels : array (n,) of integers or strings
-        steps, epochs, batch_size, seed, patience, optimizer, learning_rate, clip_norm, average, callbacks, progress, \
-checkpoint, resume
-            As for :meth:`bayesinn.AmortizedPosterior.fit` offline.
+        steps, epochs, batch_size, seed, optimization, checkpoint, progress
+            See :meth:`bayesinn.AmortizedPosterior.fit`, offline; the learning rate is 2e-3 if left out.
         validation : float, or pair (x, labels)
             The share of the data set aside (0.1 if left out), or a set of its own.
 
@@ -153,52 +139,34 @@ checkpoint, resume
         TrainingError
             When a loss is not finite; the network then has the last good weights.
         """
-        seed = seeds.check_seed(seed)
-        check_consistent({}, steps, epochs, None, None, patience, checkpoint, resume)
-        data = LabelledData.split(x, labels, validation, seed)
+        data = LabelledData.split(x, labels, validation, seeds.check_seed(seed))
         rows, dimension = data.training["x"].shape
-        settings = TrainingSettings(
-            *training_length(rows, steps, epochs, batch_size), seed, learning_rate, clip_norm, average, patience, False
-        )
         standardisation = Standardisation.none(dimension)
         if self.standardise:
             standardisation = Standardisation.fit(data.training["x"], self.quantum)
-        learner = self.new_learner(len(data.classes), standardisation, seed)
-        first = {name: value[:_FIRST_BATCH] for name, value in data.training.items()}
-        learner.initialize(first, seed)
+        model = self.new_model(len(data.classes), standardisation, seed)
         frequencies = np.bincount(data.training["labels"], minlength=len(data.classes)) / rows
-        learner.network.latent.log_weights.assign(np.log(frequencies))
-        identity = {
-            "network": self.configuration(),
-            "optimizer": None if optimizer is None else keras.saving.serialize_keras_object(optimizer),
-            "data": fingerprint(data.training),
-        }
+        model.network.latent.log_weights.assign(np.log(frequencies))
         if progress:
-            weights = sum(int(np.prod(variable.shape)) for variable in learner.network.trainable_variables)
-            print(
-                f"{len(data.classes)} classes of {dimension} elements; {self.chain!r}; {weights:,} weights", flush=True
-            )
-        result = train(
-            # It is no posterior's learner, but all that the training loop asks of one.
-            cast(Learner, learner),
-            ArraySource(data.training, settings),
-            settings,
-            identity=identity,
-            validation=data.held_out,
-            optimizer=optimizer,
-            callbacks=[learner.monitor(first, seed), *callbacks],
+            weights = sum(int(np.prod(variable.shape)) for variable in model.network.trainable_variables)
+            print(f"{len(data.classes)} classes of {dimension} elements; {self.chain!r}; {weights:,} weights")
+        training = fit_arrays(
+            model,
+            data.training,
+            data.held_out,
+            steps=steps,
+            epochs=epochs,
+            batch_size=batch_size,
+            seed=seed,
+            optimization=optimization,
+            checkpoint=checkpoint,
+            network=self.configuration(),
             progress=progress,
-            checkpoint=None if checkpoint is None else Path(checkpoint),
-            resume=resume,
         )
         if self.latent.scales == "batch":
-            learner.set_statistics(data.training, seed)
-        training = {**identity, "settings": asdict(settings), "seconds": round(result.seconds, 1)}
-        self.adopt(learner, data.classes, result.history.drop(columns="failed_simulations"), training)
-        if result.error is not None:
-            raise result.error
-        if result.bad_step is not None:
-            raise _broken(result.bad_step, settings.steps)
+            model.set_statistics(data.training, seed)
+        self.adopt(model, data.classes, training.result.history.drop(columns="failed_simulations"), training.record)
+        training.raise_error()
         return self
 
     def classify(self, x: Any) -> pd.DataFrame:
@@ -237,23 +205,23 @@ checkpoint, resume
 
     def sample(self, label: Label, draws: int = 1_000, seed: int = 0) -> np.ndarray:
         """Draw vectors of a class, (draws, d)."""
-        learner = self._require_trained()
+        model = self._require_trained()
         if isinstance(draws, bool) or not isinstance(draws, int | np.integer) or draws < 1:
             raise InputError("Argument 'draws'", expected="a positive integer", got=repr(draws), do="pass draws=1000")
         index = indices_of(check_labels([label], 1, "Argument 'label'"), self.classes, "Argument 'label'")[0]
-        means, log_scales = (value.numpy()[index] for value in learner.network.latent.parameters())
+        means, log_scales = (value.numpy()[index] for value in model.network.latent.parameters())
         noise = tf.random.stateless_normal((int(draws), len(means)), seeds.tensor_seed(seed, "draws"), alg="philox")
-        return learner.decode(means + np.exp(log_scales) * noise.numpy())
+        return model.decode(means + np.exp(log_scales) * noise.numpy())
 
     def latent_codes(self, x: Any) -> np.ndarray:
         """The latent vectors z = f(x), (n, d), of x (n, d)."""
-        learner = self._require_trained()
-        return learner.encode(check_vectors(x, learner.dimension, "Argument 'x'"))
+        model = self._require_trained()
+        return model.encode(check_vectors(x, model.dimension, "Argument 'x'"))
 
     def from_latent(self, z: Any) -> np.ndarray:
         """The vectors x (n, d) that have latent vectors z (n, d): to see what an element of the latent does."""
-        learner = self._require_trained()
-        return learner.decode(check_vectors(z, learner.dimension, "Argument 'z'"))
+        model = self._require_trained()
+        return model.decode(check_vectors(z, model.dimension, "Argument 'z'"))
 
     @property
     def latent_means(self) -> np.ndarray:
@@ -283,28 +251,28 @@ checkpoint, resume
         names = ("chain", "latent", "standardise", "noise", "quantum")
         return {name: describe(getattr(self, name)) for name in names}
 
-    def new_learner(self, classes: int, standardisation: Standardisation, seed: int) -> MixtureLearner:
+    def new_model(self, classes: int, standardisation: Standardisation, seed: int) -> MixtureModel:
         """A network with new weights, the same for the same seed."""
         with seeds.seeded_initial_weights(seed):
             network = MixtureNetwork(clone(self.chain), clone(self.latent))
             network.build_for(classes, len(standardisation.mean))
-        return MixtureLearner(network, standardisation, self.noise, self.quantum)
+        return MixtureModel(network, standardisation, self.noise, self.quantum)
 
     def adopt(
-        self, learner: MixtureLearner, classes: Sequence[Label], history: pd.DataFrame, training: dict[str, Any]
+        self, model: MixtureModel, classes: Sequence[Label], history: pd.DataFrame, training: dict[str, Any]
     ) -> None:
         """Take over trained parts, from training or from a saved folder."""
-        self._trained, self.classes, self.history, self.training = learner, tuple(classes), history, training
+        self._trained, self.classes, self.history, self.training = model, tuple(classes), history, training
 
     def __repr__(self) -> str:
         state = f"trained on classes {', '.join(map(repr, self.classes))}" if self._trained else "not trained"
         return f"LatentMixture, {state}\n  chain: {self.chain!r}\n  latent: {self.latent!r}"
 
     def _class_log_probs(self, x: Any) -> np.ndarray:
-        learner = self._require_trained()
-        return learner.class_log_probs(check_vectors(x, learner.dimension, "Argument 'x'"))
+        model = self._require_trained()
+        return model.class_log_probs(check_vectors(x, model.dimension, "Argument 'x'"))
 
-    def _require_trained(self) -> MixtureLearner:
+    def _require_trained(self) -> MixtureModel:
         if self._trained is None:
             raise InputError(
                 "LatentMixture",
@@ -313,12 +281,3 @@ checkpoint, resume
                 do="call fit(x, labels) first, or LatentMixture.load(folder)",
             )
         return self._trained
-
-
-def _broken(step: int, steps: int) -> TrainingError:
-    return TrainingError(
-        f"Training stopped at step {step:,} of {steps:,}",
-        expected="a finite loss",
-        got="a loss or a gradient that is not finite",
-        do="lower learning_rate or clip_norm, or add noise if data repeat; the model has the last good weights",
-    )

@@ -14,6 +14,7 @@ from bayesinn.bijections import Bijection
 from bayesinn.core import seeds
 from bayesinn.inverse.class_normal import ClassNormal
 from bayesinn.training.round_trip import RoundTripMonitor
+from bayesinn.training.trainable import Batch, Trainable
 
 _ROWS_AT_ONCE = 4096
 
@@ -75,9 +76,8 @@ class Standardisation:
         return -float(np.log(self.scale.astype(np.float64)).sum())
 
 
-@dataclass(frozen=True)
-class MixtureLearner:
-    """Standardisation and network together: what the training loop trains, in place of a posterior's learner.
+class MixtureModel(Trainable):
+    """Standardisation and network of a latent mixture.
 
     Parameters
     ----------
@@ -88,26 +88,14 @@ class MixtureLearner:
     """
 
     network: MixtureNetwork
-    standardisation: Standardisation
-    noise: float
-    quantum: float
 
-    def training_arguments(
-        self, batch: Mapping[str, tf.Tensor], seed: tf.Tensor, progress: tf.Tensor | float = 1.0
-    ) -> tuple[tuple[tf.Tensor, tf.Tensor], float]:
-        """A raw batch to network arguments, with its noise.
+    def __init__(
+        self, network: MixtureNetwork, standardisation: Standardisation, noise: float = 0.0, quantum: float = 0.0
+    ) -> None:
+        self.network, self.standardisation, self.noise, self.quantum = network, standardisation, noise, quantum
 
-        Parameters
-        ----------
-        batch : dict with "x" (n, d) and "labels" (n,)
-        seed : tensor (2,), of the noise
-        progress : not used
-
-        Returns
-        -------
-        arguments : (x, labels), what :meth:`MixtureNetwork.call` takes
-        log_det : float, to add to the network's log density
-        """
+    def prepare(self, batch: Batch, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Return standardised vectors (n, d) of a raw batch with their noise, and labels (n,)."""
         x = tf.cast(batch["x"], tf.float32)
         for_quantum, for_noise = seeds.split(seed, 2)
         if self.quantum > 0:
@@ -115,20 +103,27 @@ class MixtureLearner:
         x = self._standardise(x)
         if self.noise > 0:
             x += self.noise * tf.random.stateless_normal(tf.shape(x), for_noise, alg="philox")
-        return (x, batch["labels"]), self.standardisation.log_det
+        return x, batch["labels"]
 
-    def initialize(self, batch: Mapping[str, np.ndarray], seed: int) -> None:
-        """Set the weights that depend on data, from a first batch."""
-        self.network.initialize(*self.training_arguments(batch, seeds.tensor_seed(seed, "dequantise"))[0])
+    def initialize(self, batch: Batch, seed: int) -> None:
+        self.network.initialize(*self.prepare(batch, seeds.tensor_seed(seed, "dequantise")))
 
-    def monitor(self, batch: Mapping[str, np.ndarray], seed: int) -> RoundTripMonitor:
-        """The monitor of reversible chains, which looks at a batch."""
+    def loss(self, batch: Batch, seed: tf.Tensor, progress: tf.Tensor, training: bool) -> tf.Tensor:
+        return -self.network(*self.prepare(batch, seed), training=training) - self.standardisation.log_det
+
+    def monitors(self, batch: Batch, seed: int) -> list[keras.callbacks.Callback]:
         noise = seeds.tensor_seed(seed, "dequantise")
-        return RoundTripMonitor(self.network.chain, lambda: (self.training_arguments(batch, noise)[0][0], None))
+        return [RoundTripMonitor(self.network.chain, lambda: (self.prepare(batch, noise)[0], None))]
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        return {"data/mean": self.standardisation.mean, "data/scale": self.standardisation.scale}
+
+    def restore(self, arrays: Mapping[str, np.ndarray]) -> None:
+        self.standardisation = Standardisation(arrays["data/mean"], arrays["data/scale"])
 
     def set_statistics(self, arrays: Mapping[str, np.ndarray], seed: int) -> None:
         """Set means and scales of the classes to their statistics over all training data, with noise."""
-        (x, labels), _ = self.training_arguments(arrays, seeds.tensor_seed(seed, "latent"))
+        x, labels = self.prepare(arrays, seeds.tensor_seed(seed, "latent"))
         z = np.concatenate([self._forward(rows)[0].numpy() for rows in _pieces(x.numpy())])
         self.network.latent.set_from(tf.constant(z), labels)
 

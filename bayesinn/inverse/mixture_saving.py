@@ -17,7 +17,7 @@ _KIND = "LatentMixture"
 
 def save(model: LatentMixture, folder: Path) -> Path:
     """Write a trained model into a folder; see :meth:`LatentMixture.save`."""
-    learner = model._require_trained()
+    trained = model._require_trained()
     entries = {
         "kind": _KIND,
         "model": model.configuration(),
@@ -27,9 +27,9 @@ def save(model: LatentMixture, folder: Path) -> Path:
     }
     write_manifest(folder, entries)
     with h5py.File(folder / "weights.h5", "w") as file:
-        write_network(file, learner.network)
-        file.create_dataset("data/mean", data=learner.standardisation.mean)
-        file.create_dataset("data/scale", data=learner.standardisation.scale)
+        write_network(file, trained.network)
+        for name, value in trained.arrays().items():
+            file.create_dataset(name, data=value)
     return folder
 
 
@@ -45,7 +45,7 @@ def load(folder: Path) -> LatentMixture:
     model = LatentMixture(**{name: rebuild(value) for name, value in manifest["model"].items()})
     with opened_weights(folder) as file:
         standardisation = Standardisation(file["data/mean"][()], file["data/scale"][()])
-        learner = model.new_learner(len(manifest["classes"]), standardisation, seed=0)
-        read_network(file, learner.network)
-    model.adopt(learner, manifest["classes"], pd.DataFrame(manifest["history"]), manifest["training"])
+        trained = model.new_model(len(manifest["classes"]), standardisation, seed=0)
+        read_network(file, trained.network)
+    model.adopt(trained, manifest["classes"], pd.DataFrame(manifest["history"]), manifest["training"])
     return model

@@ -13,15 +13,11 @@ from bayesinn.bijections import Affine, Bijection, Chain, Coupling, Orthogonal
 from bayesinn.core import seeds
 from bayesinn.core.configuration import clone
 from bayesinn.core.errors import InputError
-from bayesinn.flows.split_latent.flow import SplitFlow, SplitLayout
-from bayesinn.flows.split_latent.losses import SplitLosses
-from bayesinn.inverse.split_learner import SplitLearner, SplitNetwork
+from bayesinn.flows import Flow, SplitLatentFlow, SplitLayout, SplitLosses
 from bayesinn.posterior.amortized import AmortizedPosterior
-from bayesinn.posterior.draws import Draws
-from bayesinn.posterior.saving import posterior_of
 from bayesinn.simulation import checks
 from bayesinn.simulation.simulator import Simulator
-from bayesinn.spaces.data import DataSpace, Scaling
+from bayesinn.spaces.data import Scaling
 from bayesinn.spaces.parameters import ParameterSpace
 from bayesinn.summaries import Identity, Summary
 
@@ -82,7 +78,7 @@ class SplitLatent(AmortizedPosterior):
     (2,)
     """
 
-    flow: SplitFlow
+    flow: SplitLatentFlow
 
     def __init__(
         self,
@@ -107,11 +103,11 @@ class SplitLatent(AmortizedPosterior):
         latent = max(1, dimension - observables) if latent is None else latent
         width = max(dimension, latent + observables) if width is None else width
         chain = default_chain() if chain is None else chain
-        self.flow = SplitFlow(chain, dimension, latent, observables, width, objective, losses)
+        self.flow = SplitLatentFlow(chain, dimension, latent, observables, width, objective, losses)
 
     @classmethod
-    def from_flow(cls, simulator: Simulator, flow: SplitFlow) -> SplitLatent:
-        """The posterior, not trained, that has such a flow; as when it is loaded."""
+    def from_networks(cls, simulator: Simulator, summaries: Mapping[str, Summary | None], flow: Flow) -> SplitLatent:
+        assert isinstance(flow, SplitLatentFlow)
         layout = flow.layout
         return cls(simulator, layout.latent, layout.width, clone(flow.chain), flow.objective, flow.split_losses)
 
@@ -132,23 +128,23 @@ class SplitLatent(AmortizedPosterior):
         -------
         dict of observable to array (n, ...)
         """
-        learner = self._require_trained().learner
+        model = self.model
         condition = self._placeholder(parameters, context)
-        vector, _ = learner.parameters.to_vector(_tensors(parameters))
-        _, observables = learner.network.flow.predict(vector, condition)
+        vector, _ = model.parameters.to_vector(_tensors(parameters))
+        _, observables = self._trained_flow.predict(vector, condition)
         shapes = self.simulator.observable_shapes
         parts = tf.split(observables, [math.prod(shape) for shape in shapes.values()], axis=-1)
         return {
-            name: _unscaled(part.numpy().reshape(-1, *shape), learner.data.scalings[name])
+            name: _unscaled(part.numpy().reshape(-1, *shape), model.data.scalings[name])
             for part, (name, shape) in zip(parts, shapes.items(), strict=True)
         }
 
     def latent(self, parameters: Mapping[str, Any], context: Mapping[str, Any] | None = None) -> np.ndarray:
         """What the network keeps of parameters beside the observables: array (n, latent), standard normal over data."""
-        learner = self._require_trained().learner
+        model = self.model
         condition = self._placeholder(parameters, context)
-        vector, _ = learner.parameters.to_vector(_tensors(parameters))
-        return learner.network.flow.predict(vector, condition)[0].numpy()
+        vector, _ = model.parameters.to_vector(_tensors(parameters))
+        return self._trained_flow.predict(vector, condition)[0].numpy()
 
     def terms(self, data: Mapping[str, Any], *, seed: int = 0) -> dict[str, float]:
         """Each loss of the "mmd" objective on simulations, not weighted: what to look at to balance the weights.
@@ -161,50 +157,22 @@ class SplitLatent(AmortizedPosterior):
         -------
         dict of name, as in :class:`SplitLosses`, to number. The two MMDs are unbiased and may be negative.
         """
-        learner = self._require_trained().learner
+        model = self.model
         arrays = checks.check_simulations(self.simulator, data, "Simulations")
-        (vector, inputs, masks), _ = learner.prepare(_tensors(arrays), seeds.tensor_seed(seed, "dequantise"))
-        condition = learner.network.condition(inputs, masks)
-        terms = learner.network.flow.terms(vector, condition, seeds.tensor_seed(seed, "latent"))
+        (vector, inputs, masks), _ = model.prepare(_tensors(arrays), seeds.tensor_seed(seed, "dequantise"))
+        condition = model.network.condition(inputs, masks).features
+        terms = self._trained_flow.terms(vector, condition, seeds.tensor_seed(seed, "latent"))
         return {name: float(term) for name, term in terms.items()}
-
-    def log_prob(self, parameters: Mapping[str, Any], data: Mapping[str, Any]) -> np.ndarray:
-        """Log posterior density, as :meth:`AmortizedPosterior.log_prob`, of the "likelihood" objective.
-
-        Raises
-        ------
-        InputError
-            With the "mmd" objective, which has no density, and with padded parameters, whose density is an integral.
-        """
-        if self._has_density:
-            return super().log_prob(parameters, data)
-        raise InputError(
-            f"log_prob of the split-latent posterior of {self.simulator.name!r}",
-            expected="objective='likelihood' and a width equal to the number of parameters",
-            got=f"objective={self.flow.objective!r}, {self.layout!r}",
-            do="use sample(), or train with the likelihood objective and without padding",
-        )
-
-    def _log_density(self, draws: Draws, data: Mapping[str, Any]) -> np.ndarray | None:
-        return super()._log_density(draws, data) if self._has_density else None
-
-    def build_learner(self, data_space: DataSpace, seed: int) -> SplitLearner:
-        """A learner with new networks, not built yet; the same for the same seed."""
-        parameters = ParameterSpace(self.simulator.prior, seed)
-        with seeds.seeded_initial_weights(seed):
-            network = SplitNetwork({name: clone(value) for name, value in self.summaries.items()}, clone(self.flow))
-        return SplitLearner(parameters, data_space, network)
 
     def __repr__(self) -> str:
         first, *_ = super().__repr__().splitlines()
-        return (
-            f"{first.replace('AmortizedPosterior', type(self).__name__)}\n  {self.layout!r}\n"
-            f"  objective: {self.flow.objective}; chain: {self.flow.chain!r}"
-        )
+        return f"{first}\n  {self.layout!r}\n  objective: {self.flow.objective}; chain: {self.flow.chain!r}"
 
     @property
-    def _has_density(self) -> bool:
-        return self.flow.objective == "likelihood" and not self.layout.input_padding
+    def _trained_flow(self) -> SplitLatentFlow:
+        flow = self.model.network.flow
+        assert isinstance(flow, SplitLatentFlow)
+        return flow
 
     def _placeholder(self, parameters: Mapping[str, Any], context: Mapping[str, Any] | None) -> tf.Tensor:
         """A condition with the context, and zeros for observables, which the way forward doesn't look at."""
@@ -214,12 +182,7 @@ class SplitLatent(AmortizedPosterior):
         if self.simulator.context is not None:
             checks.check_arrays(self.simulator.context, context or {})
             data.update({name: np.asarray((context or {})[name]) for name in self.simulator.context_names})
-        return tf.convert_to_tensor(self._require_trained().sampler.condition(data)[0])
-
-
-@posterior_of.register
-def _(flow: SplitFlow, simulator: Simulator, summaries: Mapping[str, Summary]) -> SplitLatent:
-    return SplitLatent.from_flow(simulator, flow)
+        return tf.convert_to_tensor(self.evaluator.condition(data)[0].features)
 
 
 def default_chain(blocks: int = 8, hidden: Sequence[int] = (128, 128)) -> Chain:

@@ -2,6 +2,6 @@
 
 from bayesinn.posterior.amortized import AmortizedPosterior
 from bayesinn.posterior.draws import Draws
-from bayesinn.posterior.saving import load
+from bayesinn.posterior.loading import load
 
 __all__ = ["AmortizedPosterior", "Draws", "load"]

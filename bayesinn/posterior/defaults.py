@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from bayesinn import bijections, flows, summaries
+from bayesinn import flows, summaries
 from bayesinn.core.errors import InputError
 from bayesinn.flows import Flow
 from bayesinn.simulation.simulator import Simulator
-from bayesinn.summaries import Scoring, Summary
+from bayesinn.summaries import Summary
 from bayesinn.summaries.joint import disagreement, joint_name, observables_of
 
 # A vector of this many numbers needs no compression before the flow.
@@ -25,7 +25,7 @@ def choose_flow(flow: Flow | None) -> Flow:
             "Argument 'flow'",
             expected="a Flow, such as bi.flows.coupling(blocks=6)",
             got=repr(flow),
-            do="wrap a chain of bijections in bi.flows.Flow(...)",
+            do="wrap a chain of bijections in bi.flows.InvertibleFlow(...)",
         )
     return flow
 
@@ -62,30 +62,25 @@ def choose_summaries(
                 do=f"write summary={{{observables[0]!r}: ..., ...}}; those left out get a default",
             )
     given = {joint_name(observables_of(key)): value for key, value in summary.items() if value is not None}
-    # Conditions keep the order of the observables, but for an estimate, which comes first.
+    # Conditions keep the order of the observables, but for a summary with a frame, which comes first.
     chosen = _defaults(simulator, [name for name in observables if name not in observables_of(",".join(given))])
     networks = {**given, **chosen}
     order = sorted(
         networks,
         key=lambda key: (
-            not isinstance(networks[key], Scoring),
+            not networks[key].frames,
             min(observables.index(name) for name in observables_of(key)),
         ),
     )
-    return {key: networks[key] for key in order}
-
-
-def check_estimate(networks: Mapping[str, Summary], flow: Flow) -> None:
-    """Refuse an estimate of the parameters that isn't used, and the use of one that isn't there."""
-    estimates = [key for key, network in networks.items() if isinstance(network, Scoring)]
-    used = isinstance(flow.chain, bijections.Standardise)
-    if len(estimates) != int(used):
+    framing = [key for key in order if networks[key].frames]
+    if len(framing) > 1:
         raise InputError(
-            "Arguments 'summary' and 'flow'",
-            expected="one Scoring among the summaries and a flow of Standardise, or neither",
-            got=f"Scoring for {estimates}, and a flow of {type(flow.chain).__name__}",
-            do="write flow=Flow(Standardise(Chain([...]))) with summary=Scoring(...), or leave out both",
+            "Argument 'summary'",
+            expected="at most one summary with a frame for the parameters, such as FisherScoring",
+            got=f"{framing}",
+            do="give the other observables another network",
         )
+    return {key: networks[key] for key in order}
 
 
 def _defaults(simulator: Simulator, observables: list[str]) -> dict[str, Summary]:

@@ -1,21 +1,23 @@
-"""The network of a posterior: summaries of the observables, their vectors and the context as condition, one flow."""
+"""The network of a posterior: summaries of the observables and context as condition, a frame, one flow."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from typing import Any
 
 import keras
 import tensorflow as tf
 
-from bayesinn.bijections import Standardise
+from bayesinn.core.compilation import map_tensors
 from bayesinn.flows import Flow
-from bayesinn.summaries import Scoring, Summary
+from bayesinn.summaries import Condition, Summary
 from bayesinn.summaries.joint import observables_of, side_by_side
+
+Tensors = Mapping[str, tf.Tensor]
 
 
 class PosteriorNetwork(keras.layers.Layer):
-    """log q(vector | data), in the space where everything is standardised.
+    """The density of parameter vectors given data, in the space where everything is standardised.
 
     Parameters
     ----------
@@ -27,105 +29,126 @@ class PosteriorNetwork(keras.layers.Layer):
         super().__init__(name="posterior", autocast=False)
         self.summaries = dict(summaries)
         self.flow = flow
-        if isinstance(flow.chain, Standardise):
-            estimate = next(iter(summaries.values()))
-            flow.chain.bind(estimate.straighten, estimate.bend)
 
     @property
-    def estimates(self) -> bool:
-        """Whether one of the summaries makes a first estimate of the vector."""
-        return isinstance(self.flow.chain, Standardise)
+    def framing(self) -> tuple[str, Summary] | None:
+        """The summary that returns a frame, with its key; None if there is none."""
+        return next(((key, summary) for key, summary in self.summaries.items() if summary.frames), None)
 
-    @property
-    def works_beforehand(self) -> bool:
-        """Whether one of them has a part that can be worked out before training."""
-        return any(type(summary).beforehand is not Summary.beforehand for summary in self.summaries.values())
-
-    def estimate(self, inputs: Mapping[str, tf.Tensor]) -> tf.Tensor:
-        """That estimate (n, d)."""
-        key, summary = next((key, part) for key, part in self.summaries.items() if isinstance(part, Scoring))
-        return summary.estimate(side_by_side([inputs[name] for name in observables_of(key)]))
-
-    @contextmanager
-    def fixed_estimate(self) -> Iterator[None]:
-        """Within this, the first estimate is not trained: what was worked out beforehand goes with it as it is."""
-        estimating = [summary for summary in self.summaries.values() if isinstance(summary, Scoring)]
-        parts = [part for summary in estimating for part in (summary.first, summary.head)]
-        for part in parts:
-            part.trainable = False
-        try:
-            yield
-        finally:
-            for part in parts:
-                part.trainable = True
-
-    def beforehand(self, inputs: Mapping[str, tf.Tensor], masks: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        """What summaries can work out once for each simulation, (n, p) for each of those that can."""
-        of_summaries = {
-            key: summary.beforehand(side_by_side([inputs[name] for name in observables_of(key)]), training=True)
-            for key, summary in self.summaries.items()
+    def precompute(self, inputs: Tensors) -> dict[str, dict[str, tf.Tensor]]:
+        """Return what each summary can compute once for each simulation."""
+        return {
+            key: summary.precompute(self._seen(key, inputs), training=True) for key, summary in self.summaries.items()
         }
-        return {key: value for key, value in of_summaries.items() if value is not None}
+
+    def estimate(self, inputs: Tensors) -> tf.Tensor:
+        """Return the initial estimate (n, d) of the summary with a frame."""
+        assert self.framing is not None
+        key, summary = self.framing
+        return summary.estimate(self._seen(key, inputs))
 
     def condition(
         self,
-        inputs: Mapping[str, tf.Tensor],
-        masks: Mapping[str, tf.Tensor],
+        inputs: Tensors,
+        masks: Tensors,
         training: bool = False,
-        beforehand: Mapping[str, tf.Tensor] | None = None,
-    ) -> tf.Tensor:
-        """What the flow sees of the data: summaries, then context, (n, c)."""
-        parts, summarised = [], set()
+        precomputed: Mapping[str, Tensors] | None = None,
+    ) -> Condition:
+        """Return what the flow depends on: the summaries, then context, and the frame if a summary returns one."""
+        parts, summarised, frame = [], set(), None
         for key, summary in self.summaries.items():
             names = observables_of(key)
             summarised.update(names)
-            # Those of one network have their steps counted alike.
-            known = {"mask": masks[names[0]]} if names[0] in masks else {}
-            if beforehand and key in beforehand:
-                known["beforehand"] = beforehand[key]
-            parts.append(summary(side_by_side([inputs[name] for name in names]), training=training, **known))
+            keywords: dict[str, Any] = {"training": training}
+            # The observables of one network count their steps alike.
+            if names[0] in masks:
+                keywords["mask"] = masks[names[0]]
+            if precomputed and precomputed.get(key):
+                keywords["precomputed"] = precomputed[key]
+            features = summary(self._seen(key, inputs), **keywords)
+            if summary.frames:
+                features, frame = features
+            parts.append(features)
         parts.extend(value for name, value in inputs.items() if name not in summarised)
-        return tf.concat(parts, axis=-1)
+        return Condition(tf.concat(parts, axis=-1), frame)
 
-    def call(
+    def loss(
         self,
         vector: tf.Tensor,
-        inputs: Mapping[str, tf.Tensor],
-        masks: Mapping[str, tf.Tensor],
-        beforehand: Mapping[str, tf.Tensor] | None = None,
+        condition: Condition,
+        seed: tf.Tensor,
+        progress: tf.Tensor | float = 1.0,
         training: bool = False,
     ) -> tf.Tensor:
-        """Log density (n,) of parameter vectors (n, d)."""
-        return self.flow(vector, self.condition(inputs, masks, training, beforehand), training=training)
+        """Return what training minimises (n,), for parameter vectors (n, d)."""
+        z, log_det = self.whiten(vector, condition)
+        loss = self.flow(z, condition.features, seed=seed, progress=progress, training=training)
+        if self.flow.in_nats:
+            loss -= log_det
+        if condition.frame is not None:
+            squares = squared_distance(vector, condition.frame.estimate)
+            # It trains the initial estimate and has no part in the value, which stays in nats. The difference first:
+            # it is exactly zero, whatever the loss.
+            loss += squares - tf.stop_gradient(squares)
+        return loss
 
-    def initialize(self, vector: tf.Tensor, inputs: Mapping[str, tf.Tensor], masks: Mapping[str, tf.Tensor]) -> None:
+    def log_prob(self, vector: tf.Tensor, condition: Condition) -> tf.Tensor:
+        """Return the log density (n,) of parameter vectors (n, d), where the flow has one."""
+        z, log_det = self.whiten(vector, condition)
+        return self.flow.log_prob(z, condition.features) + log_det
+
+    def sample(self, n: tf.Tensor, condition: Condition, seed: tf.Tensor) -> tf.Tensor:
+        """Draw vectors (m, n, d) for m conditions."""
+        z = self.flow.sample(n, condition.features, seed=seed)
+        frame, framing = condition.frame, self.framing
+        if frame is None or framing is None:
+            return z
+        offset = tf.matmul(z, frame.root, transpose_b=True)
+        # A single row serves all draws as it is.
+        repeats = tf.where(tf.shape(z)[0] == 1, 1, tf.shape(z)[1])
+        # The root has been applied; it would be large.
+        rest = frame._replace(root=frame.root[:, :0])
+        frame = map_tensors(lambda part: tf.repeat(part, repeats, axis=0), rest)
+        vector, _ = framing[1].unstraighten(tf.reshape(offset, (-1, z.shape[-1])), frame)
+        return tf.reshape(vector, tf.shape(z))
+
+    def encode(self, vector: tf.Tensor, condition: Condition) -> tf.Tensor:
+        """Return latent codes (n, d) of vectors (n, d), where the flow has them."""
+        return self.flow.encode(self.whiten(vector, condition)[0], condition.features)
+
+    def decode(self, latent: tf.Tensor, condition: Condition) -> tf.Tensor:
+        """Return vectors (n, d) of latent codes (n, d), where the flow has them."""
+        return self.unwhiten(self.flow.decode(latent, condition.features), condition)[0]
+
+    def initialize(self, vector: tf.Tensor, inputs: Tensors, masks: Tensors) -> None:
         """Build all weights, and set those that depend on data, from a first batch."""
-        # Calls with a batch of the right shapes build every layer, the user's own included.
         condition = self.condition(inputs, masks)
-        self.flow(vector, condition)
-        self.flow.initialize(vector, condition)
+        self.flow.initialize(self.whiten(vector, condition)[0], condition.features)
+        # A call with a batch of the right shapes builds every layer, the user's own included.
+        self.loss(vector, condition, tf.zeros((2,), tf.int32))
         self.built = True
 
+    def bijection_inputs(self, vector: tf.Tensor, condition: Condition) -> tuple[tf.Tensor, tf.Tensor | None]:
+        """Return what the bijection inside the flow sees; see :meth:`Flow.bijection_inputs`."""
+        return self.flow.bijection_inputs(self.whiten(vector, condition)[0], condition.features)
 
-class EstimateNetwork(keras.layers.Layer):
-    """The first estimate of a network, by itself: what training maximises is minus half its squared distance.
+    def whiten(self, vector: tf.Tensor, condition: Condition) -> tuple[tf.Tensor, tf.Tensor]:
+        """Map vectors (n, d) into the frame, if there is one; one condition (1, c) serves all. With log_det (n,)."""
+        if condition.frame is None or self.framing is None:
+            return vector, tf.zeros_like(vector[:, 0])
+        return self.framing[1].whiten(vector, condition.frame)
 
-    Parameters
-    ----------
-    network : PosteriorNetwork, built
-    """
+    def unwhiten(self, z: tf.Tensor, condition: Condition) -> tuple[tf.Tensor, tf.Tensor]:
+        """Invert :meth:`whiten`."""
+        if condition.frame is None or self.framing is None:
+            return z, tf.zeros_like(z[:, 0])
+        return self.framing[1].unwhiten(z, condition.frame)
 
-    def __init__(self, network: PosteriorNetwork) -> None:
-        super().__init__(name="estimate", autocast=False)
-        self.network = network
-        self.built = True
+    def _seen(self, key: str, inputs: Tensors) -> tf.Tensor:
+        return side_by_side([inputs[name] for name in observables_of(key)])
 
-    def call(
-        self,
-        vector: tf.Tensor,
-        inputs: Mapping[str, tf.Tensor],
-        masks: Mapping[str, tf.Tensor],
-        training: bool = False,
-    ) -> tf.Tensor:
-        """For parameter vectors (n, d), numbers (n,)."""
-        return -0.5 * tf.reduce_sum((vector - self.network.estimate(inputs)) ** 2, axis=-1)
+
+def squared_distance(vector: tf.Tensor, estimate: tf.Tensor) -> tf.Tensor:
+    """Return half the squared distance (n,) of estimates from vectors (n, d); zero where it is not finite."""
+    distance = 0.5 * tf.reduce_sum((tf.stop_gradient(vector) - estimate) ** 2, axis=-1)
+    return tf.where(tf.math.is_finite(distance), distance, 0.0)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import importlib.metadata
 import json
 from collections.abc import Iterator, Mapping
@@ -12,118 +11,41 @@ from typing import Any
 
 import h5py
 import keras
-import pandas as pd
-import tensorflow as tf
 
 from bayesinn._version import __version__
-from bayesinn.core.configuration import rebuild
+from bayesinn.core.configuration import public_name
 from bayesinn.core.errors import SavedPosteriorError
-from bayesinn.flows import Flow
-from bayesinn.posterior.amortized import AmortizedPosterior
-from bayesinn.posterior.learner import Learner
-from bayesinn.posterior.typicality import Reference
-from bayesinn.simulation.registry import find
-from bayesinn.simulation.simulator import Simulator
-from bayesinn.spaces.data import DataSpace, Scaling
-from bayesinn.summaries import Summary
-from bayesinn.summaries.joint import seen_raw
 
 FORMAT = 1
 _PACKAGES = ("tensorflow", "tensorflow-probability", "keras", "numpy")
-_ENTRIES = {"simulator", "parameters", "observables", "context", "network", "compression", "training", "history"}
 _ANEW = "copy the whole folder again, or save anew"
 
 
-def save(posterior: AmortizedPosterior, folder: Path) -> Path:
-    """Write a trained posterior into a folder; see :meth:`AmortizedPosterior.save`.
+def save(posterior: Any, folder: Path) -> Path:
+    """Write a trained posterior into a folder; see :meth:`TrainedPosterior.save`.
 
     Returns
     -------
     Path, the folder
     """
-    trained = posterior._require_trained()
-    learner, simulator = trained.learner, posterior.simulator
+    model, simulator = posterior.model, posterior.simulator
     entries = {
+        "class": public_name(type(posterior)),
         "simulator": simulator.reference(),
         **{kind: {k: list(v) for k, v in shapes.items()} for kind, shapes in simulator.shapes.items()},
         "network": posterior.network_configuration(),
-        "compression": {name: scaling.compress for name, scaling in learner.data.scalings.items()},
+        "compression": {name: scaling.compress for name, scaling in model.data.scalings.items()},
         "training": posterior.training,
         "history": posterior.history.to_dict(orient="list"),
     }
     write_manifest(folder, entries)
     with h5py.File(folder / "weights.h5", "w") as file:
-        write_network(file, learner.network)
-        file.create_dataset("parameters/mean", data=learner.parameters.mean)
-        file.create_dataset("parameters/scale", data=learner.parameters.scale)
-        for name, scaling in learner.data.scalings.items():
-            file.create_dataset(f"data/{name}/mean", data=scaling.mean)
-            file.create_dataset(f"data/{name}/scale", data=scaling.scale)
-        for name, value in trained.reference.arrays().items():
+        write_network(file, model.network)
+        for name, value in model.arrays().items():
+            file.create_dataset(name, data=value)
+        for name, value in posterior.reference.arrays().items():
             file.create_dataset(f"reference/{name}", data=value)
     return folder
-
-
-def load(folder: str | Path, simulator: Simulator | None = None) -> AmortizedPosterior:
-    """Read a posterior that :meth:`AmortizedPosterior.save` wrote.
-
-    Parameters
-    ----------
-    folder : path
-    simulator : Simulator
-        Where the saved one can't be found by its name, module or file.
-
-    Returns
-    -------
-    AmortizedPosterior
-        Its draws are equal to those of the posterior that was saved; as is its class, where the flow's decides it: a
-        :class:`~bayesinn.inverse.SplitLatent` is one again.
-
-    Raises
-    ------
-    SavedPosteriorError
-        For a folder that is not a saved posterior, is damaged, or has a newer format, and for a simulator that has
-        other parameters or observables than the saved one.
-    """
-    folder = Path(folder)
-    manifest = read_manifest(folder, _ENTRIES)
-    simulator = simulator or find(manifest["simulator"])
-    _check_simulator(manifest, simulator)
-    flow, summaries = rebuild(manifest["network"]["flow"]), rebuild(manifest["network"]["summaries"])
-    posterior = posterior_of(flow, simulator, summaries)
-    with opened_weights(folder) as file:
-        learner = _restore(posterior, manifest, file)
-        reference = Reference(**{name: file[f"reference/{name}"][()] for name in Reference.__dataclass_fields__})
-    posterior.adopt(learner, reference, pd.DataFrame(manifest["history"]), manifest["training"])
-    return posterior
-
-
-@functools.singledispatch
-def posterior_of(flow: Flow, simulator: Simulator, summaries: Mapping[str, Summary]) -> AmortizedPosterior:
-    """The posterior, not trained, that has such networks.
-
-    A kind of posterior whose flow has a class of its own registers how it is made from it, beside its definition:
-    the flow can't be rebuilt without importing that.
-    """
-    return AmortizedPosterior(simulator, summaries, flow)
-
-
-def _restore(posterior: AmortizedPosterior, manifest: dict[str, Any], file: h5py.File) -> Learner:
-    simulator = posterior.simulator
-    scalings = {
-        name: Scaling(compress, file[f"data/{name}/mean"][()], file[f"data/{name}/scale"][()])
-        for name, compress in manifest["compression"].items()
-    }
-    observables, raw = tuple(simulator.observable_shapes), seen_raw(posterior.summaries)
-    data_space = DataSpace(scalings, observables, simulator.context_names, simulator.lengths, raw)
-    learner = posterior.build_learner(data_space, seed=0)
-    learner.parameters.mean = file["parameters/mean"][()]
-    learner.parameters.scale = file["parameters/scale"][()]
-    shapes = {**simulator.shapes["observables"], **simulator.shapes["context"]}
-    inputs, masks = learner.data.to_network({name: tf.ones((2, *shape)) for name, shape in shapes.items()})
-    learner.network(tf.zeros((2, learner.parameters.dimension)), inputs, masks)
-    read_network(file, learner.network)
-    return learner
 
 
 def write_manifest(folder: Path, entries: Mapping[str, Any]) -> None:
@@ -220,16 +142,3 @@ def read_network(file: h5py.File, network: keras.layers.Layer) -> None:
         if tuple(variable.shape) != saved.shape:
             raise ValueError(f"{variable.path} has shape {tuple(variable.shape)}, the file {saved.shape}")
         variable.assign(saved[()])
-
-
-def _check_simulator(manifest: dict[str, Any], simulator: Simulator) -> None:
-    for kind, shapes in simulator.shapes.items():
-        now = {name: list(shape) for name, shape in shapes.items()}
-        # Their order is that of the network's inputs and outputs.
-        if list(now.items()) != list(manifest[kind].items()):
-            raise SavedPosteriorError(
-                f"Simulator {simulator.name!r} for a saved posterior",
-                expected=f"{kind} {manifest[kind]}",
-                got=f"{now}",
-                do="load with the version of the simulator that the posterior was trained on, or train again",
-            )

@@ -12,11 +12,10 @@ import tensorflow as tf
 from scipy.optimize import brentq
 from scipy.special import logsumexp
 
-from bayesinn.bijections import Standardise
 from bayesinn.core import seeds
 from bayesinn.core.errors import InputError
 from bayesinn.posterior.amortized import AmortizedPosterior
-from bayesinn.posterior.learner import Learner
+from bayesinn.posterior.model import PosteriorModel
 from bayesinn.reference.smc_moves import KINDS, Moves, Proposal
 from bayesinn.reference.smc_progress import SMCProgress
 from bayesinn.reference.smc_start import Bridge, principal_axes
@@ -166,8 +165,8 @@ def tempered_smc(
     _check(particles, moves, final_moves, ess, correlation)
     with SMCProgress(progress) as report:
         observation = observation_tensors(simulator, data)
-        learner = start._require_trained().learner if isinstance(start, AmortizedPosterior) else None
-        compiled, bridge, evaluate, move = _compiled(simulator, log_likelihood, xla, start is not None, learner)
+        model = start.model if isinstance(start, AmortizedPosterior) else None
+        compiled, bridge, evaluate, move = _compiled(simulator, log_likelihood, xla, start is not None, model)
         report.note(compiled.note)
         space = compiled.target.space
         prior_seed, move_seed = seeds.split(seeds.tensor_seed(seed, "reference"), 2)
@@ -239,12 +238,11 @@ def _compiled(
     log_likelihood: LogLikelihood | None,
     xla: bool | Literal["auto"],
     bridged: bool,
-    learner: Learner | None,
+    model: PosteriorModel | None,
 ) -> tuple[CompiledTarget, Bridge, Callable[..., Any], Callable[..., Any]]:
     """Target, from where it is seen, moves. Kept for further observations: data are arguments of all of them."""
-    compiled = compile_target(simulator, log_likelihood, xla, None if learner is None else learner.parameters)
-    chart = None if learner is None else learner.network.flow.chain
-    bridge = Bridge(compiled.target, chart if isinstance(chart, Standardise) else None)
+    compiled = compile_target(simulator, log_likelihood, xla, None if model is None else model.parameters)
+    bridge = Bridge(compiled.target, None if model is None else model.network)
     target = bridge if bridged else compiled.target
     evaluate, move = (
         tf.function(function, autograph=False, jit_compile=compiled.xla) for function in (target, Moves(target))

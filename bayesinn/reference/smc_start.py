@@ -9,13 +9,16 @@ import numpy as np
 import tensorflow as tf
 from scipy.special import gammaln
 
-from bayesinn.bijections import Standardise
 from bayesinn.core import seeds
+from bayesinn.core.compilation import map_tensors
 from bayesinn.core.errors import InputError
 from bayesinn.posterior.amortized import AmortizedPosterior
+from bayesinn.posterior.network import PosteriorNetwork
 from bayesinn.reference.smc_moves import squared_distance
 from bayesinn.reference.smc_target import Population, Target, Tensors, finite_or_never
+from bayesinn.spaces.observations import check_observations
 from bayesinn.spaces.parameters import ParameterSpace
+from bayesinn.summaries import Condition
 
 _DEGREES_OF_FREEDOM = 5.0
 
@@ -59,14 +62,13 @@ class Bridge:
     Parameters
     ----------
     target : Target
-    chart : Standardise, optional
-        Particles are what its inner bijection would see, and vectors of the target are made of them; else they are
-        these vectors themselves.
+    network : PosteriorNetwork, optional
+        Particles are vectors in the frame of its summary; else they are vectors of the target.
     """
 
-    def __init__(self, target: Target, chart: Standardise | None = None) -> None:
+    def __init__(self, target: Target, network: PosteriorNetwork | None = None) -> None:
         self.target = target
-        self._chart = chart
+        self._network = network if network is not None and network.framing is not None else None
 
     def __call__(self, vector: tf.Tensor, given: Given) -> Population:
         """As :meth:`Target.__call__`, of an observation and what there is to start from."""
@@ -77,23 +79,24 @@ class Bridge:
         log_ratio = finite_or_never(log_prior + log_det + log_likelihood - log_start)
         return Population(vector, log_start, log_ratio)
 
-    def placed(self, vector: tf.Tensor, condition: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def placed(self, vector: tf.Tensor, condition: Condition) -> tuple[tf.Tensor, tf.Tensor]:
         """Vectors (n, d) of the target for particles, and the log determinant."""
-        if self._chart is None:
+        if self._network is None:
             return vector, tf.zeros_like(vector[:, 0])
-        return self._chart.restored(vector, condition)
+        return self._network.unwhiten(vector, condition)
 
     def start_from(self, start: Mapping[str, Any] | AmortizedPosterior, data: Tensors, count: int, seed: int) -> Start:
         """The law of draws, which a posterior is asked for, in the coordinates of particles."""
-        space, condition = self.target.space, tf.zeros((1, 0))
+        space, condition = self.target.space, Condition(tf.zeros((1, 0)))
         if not isinstance(start, AmortizedPosterior):
             return Start(StudentT.of(_vectors(start, space)), condition)
         observation = {name: value.numpy() for name, value in data.items()}
         draws = start.sample(observation, draws=max(count, 2 * space.dimension + 1), seed=seed)
         vector = _vectors(draws, space)
-        if self._chart is not None:
-            condition = tf.constant(start.summarize(observation)[None])
-            vector = np.asarray(self._chart.standardised(vector, condition)[0])
+        if self._network is not None:
+            arrays = check_observations(start.simulator, observation).arrays
+            condition = map_tensors(tf.convert_to_tensor, start.evaluator.condition(arrays)[0])
+            vector = np.asarray(self._network.whiten(vector, condition)[0])
             # Those that overflow in other coordinates would spoil the law.
             vector = vector[np.isfinite(vector).all(axis=1)]
             if len(vector) <= 2 * space.dimension:
@@ -107,10 +110,10 @@ class Bridge:
 
 
 class Start(NamedTuple):
-    """Where particles start from: a law, and the condition (1, c) of a chart."""
+    """The law that particles start from, and the condition of one observation."""
 
     law: StudentT
-    condition: tf.Tensor
+    condition: Condition
 
 
 Given = tuple[Tensors, Start]

@@ -6,7 +6,8 @@
 - :class:`DeepSet`: sets of exchangeable elements, (n, elements) or (n, elements, features).
 - :class:`SetTransformer`: the same, where relations between elements matter.
 - :class:`MLP`: vectors of many features.
-- :class:`Scoring`: whatever a working model predicts, for estimates that are sharper than a network alone finds.
+- :class:`FisherScoring`: data that a working model predicts, for posteriors sharper than a network alone finds; it
+  returns a :class:`Frame` in which the flow sees parameters.
 - :class:`Identity`: the data themselves, if they are few.
 - :class:`Summary`: the contract, for writing another.
 """
@@ -14,7 +15,8 @@
 from bayesinn.summaries.conv_lstm import ConvLSTM
 from bayesinn.summaries.count_series import CountSeries
 from bayesinn.summaries.deep_set import DeepSet
-from bayesinn.summaries.fitted.fisher_scoring import Scoring
+from bayesinn.summaries.fitted.fisher_scoring import FisherScoring
+from bayesinn.summaries.frame import Condition, Frame
 from bayesinn.summaries.identity import Identity
 from bayesinn.summaries.mlp import MLP
 from bayesinn.summaries.multi_kernel_lstm import MultiKernelLSTM
@@ -23,12 +25,14 @@ from bayesinn.summaries.summary import Summary
 
 __all__ = [
     "MLP",
+    "Condition",
     "ConvLSTM",
     "CountSeries",
     "DeepSet",
+    "FisherScoring",
+    "Frame",
     "Identity",
     "MultiKernelLSTM",
-    "Scoring",
     "SetTransformer",
     "Summary",
 ]

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
 
 import keras
 import tensorflow as tf
 
 from bayesinn.core.configuration import Configured
 from bayesinn.core.errors import InputError
-
-if TYPE_CHECKING:
-    from bayesinn.spaces.parameters import ParameterSpace
+from bayesinn.spaces.parameters import ParameterSpace
+from bayesinn.summaries.frame import Frame
 
 
 class Summary(Configured, keras.layers.Layer):
@@ -35,6 +35,9 @@ class Summary(Configured, keras.layers.Layer):
     order: ClassVar[Literal["series", "set"] | None] = None
     """What the second axis is: steps in time, elements in any order, or neither."""
 
+    frames: ClassVar[bool] = False
+    """Whether :meth:`call` returns a :class:`Frame` beside the features, as fitted summaries do."""
+
     def __init__(self) -> None:
         super().__init__()
         self.supports_masking = True
@@ -44,7 +47,7 @@ class Summary(Configured, keras.layers.Layer):
         x: tf.Tensor,
         mask: tf.Tensor | None = None,
         training: bool | None = None,
-        beforehand: tf.Tensor | None = None,
+        precomputed: Mapping[str, tf.Tensor] | None = None,
     ) -> Any:
         ranks = {shape.count(",") + 1 for shape in self.shapes}
         if ranks and len(x.shape) not in ranks:
@@ -69,19 +72,54 @@ class Summary(Configured, keras.layers.Layer):
                 do="give a boolean mask that is True for data and False for padding",
             )
         # Given only if not None: a None would override the training flag of the layer that calls this one.
-        keywords = {"mask": mask, "training": training, "beforehand": beforehand}
+        keywords = {"mask": mask, "training": training, "precomputed": precomputed}
         return super().__call__(x, **{name: value for name, value in keywords.items() if value is not None})
 
     def bind(self, parameters: ParameterSpace) -> None:
-        """Called once, before there are weights, with the space of the parameters. Most summaries needn't know it."""
+        """Take the space of the parameters, before there are weights. Most summaries need not know it."""
 
-    def beforehand(self, x: tf.Tensor, training: bool = False) -> tf.Tensor | None:
-        """What takes time and is not learned, (n, p); None if there is no such part.
+    def precompute(self, x: tf.Tensor, training: bool = False) -> dict[str, tf.Tensor]:
+        """Return what takes time and is not trained with the flow, tensors (n, ...) by name; empty if nothing does.
 
-        Where training has all simulations before the first step, this is worked out once for each of them, and
-        :meth:`call` gets it as ``beforehand``. It must not depend on weights that are trained.
+        Where training has all simulations before the first step, this is computed once for each of them, and
+        :meth:`call` gets it as ``precomputed``.
         """
-        return None
+        return {}
+
+    def estimate(self, x: tf.Tensor) -> tf.Tensor:
+        """Return the initial estimate (n, d) of the parameters' vector that a summary with a frame starts from."""
+        raise NotImplementedError
+
+    def estimator(self) -> list[keras.layers.Layer]:
+        """Return the layers that make the initial estimate: what :meth:`precompute` depends on."""
+        return []
+
+    def whiten(self, vector: tf.Tensor, frame: Frame) -> tuple[tf.Tensor, tf.Tensor]:
+        """Map vectors (n, d) into a frame, where the expected posterior is a standard normal distribution.
+
+        Returns
+        -------
+        z : tensor (n, d)
+        log_det : tensor (n,), log absolute determinant of d z / d vector
+        """
+        offset, log_det = self.straighten(vector, frame)
+        return tf.linalg.triangular_solve(frame.root, offset[..., None])[..., 0], log_det - _log_det(frame.root)
+
+    def unwhiten(self, z: tf.Tensor, frame: Frame) -> tuple[tf.Tensor, tf.Tensor]:
+        """Invert :meth:`whiten`; the log determinant is that of d vector / d z."""
+        vector, log_det = self.unstraighten(tf.linalg.matvec(frame.root, z), frame)
+        return vector, log_det + _log_det(frame.root)
+
+    def straighten(self, vector: tf.Tensor, frame: Frame) -> tuple[tf.Tensor, tf.Tensor]:
+        """Return offsets (n, d) of vectors from the location, and log determinants (n,).
+
+        A summary that knows how a posterior is curved returns offsets along curved coordinates.
+        """
+        return vector - frame.location, tf.zeros_like(vector[:, 0])
+
+    def unstraighten(self, offset: tf.Tensor, frame: Frame) -> tuple[tf.Tensor, tf.Tensor]:
+        """Invert :meth:`straighten`; a frame of one row serves all offsets."""
+        return frame.location + offset, tf.zeros_like(offset[:, 0])
 
     def call(self, x: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
         """Summarise.
@@ -95,10 +133,14 @@ class Summary(Configured, keras.layers.Layer):
 
         Returns
         -------
-        tensor (n, k)
+        tensor (n, k); with :attr:`frames`, a pair of that and a :class:`Frame`
         """
         raise NotImplementedError
 
     def compute_mask(self, x: tf.Tensor, previous_mask: tf.Tensor | None = None) -> None:
         """A summary has no steps left to mask; without this, Keras would hand the mask on to the next layer."""
         return None
+
+
+def _log_det(root: tf.Tensor) -> tf.Tensor:
+    return tf.reduce_sum(tf.math.log(tf.linalg.diag_part(root)), axis=-1)

@@ -10,7 +10,7 @@ import tensorflow as tf
 from bayesinn.core.configuration import clone
 from bayesinn.core.seeds import seeded_initial_weights
 from bayesinn.spaces.parameters import ParameterSpace
-from bayesinn.summaries.summary import Summary
+from bayesinn.summaries import Condition, Summary
 from bayesinn.testing.measures import demand, demand_compiles, demand_equal, demand_finite, demand_gradients, perturb
 
 ROWS = 6
@@ -62,22 +62,26 @@ def check_summary(
     x = tf.constant(generator.standard_normal((ROWS, *shape)), tf.float32)
     with seeded_initial_weights(seed):
         summary = summary_factory()
+
+        def numbers(*arguments: tf.Tensor) -> tf.Tensor:
+            return _numbers(summary, *arguments)
+
         if parameters is not None:
             summary.bind(parameters)
-        first = summary(x)
+        first = numbers(x)
     name = repr(summary)
     perturb(summary, generator, weight_scale)
-    result = summary(x)
+    result = numbers(x)
 
     demand(result.shape.rank == 2 and result.shape[0] == ROWS, f"{name}: shape {result.shape}, expected ({ROWS}, k).")
     demand_finite(first, f"{name}: the result of new weights.")
     demand_finite(result, f"{name}: the result.")
-    demand_equal(summary(x[2:3]), result[2:3], 1e-5, f"{name}: a row alone and in a batch give different results.")
+    demand_equal(numbers(x[2:3]), result[2:3], 1e-5, f"{name}: a row alone and in a batch give different results.")
     # A weighted sum, because the gradient of a plain one may vanish by symmetry.
     weights = tf.constant(generator.standard_normal(result.shape), result.dtype)
-    demand_gradients(summary, lambda: tf.reduce_sum(weights * summary(x) ** 2), name)
+    demand_gradients(summary, lambda: tf.reduce_sum(weights * numbers(x) ** 2), name)
     # Where many steps follow each other, rounding errors add up: to 1.2e-5, 0.4e-5, 0.6e-5 in a fit, for seeds 1, 2, 3.
-    demand_compiles(lambda: [summary(x)], name, 1e-4)
+    demand_compiles(lambda: [numbers(x)], name, 1e-4)
 
     copy = clone(summary)
     if parameters is not None:
@@ -85,7 +89,7 @@ def check_summary(
     copy(x)
     demand(repr(copy) == name, f"{name}: a copy from the configuration is {copy!r}.")
     copy.set_weights(summary.get_weights())
-    demand_equal(copy(x), result, 0.0, f"{name}: a copy with the same weights gives other results.")
+    demand_equal(_numbers(copy, x), result, 0.0, f"{name}: a copy with the same weights gives other results.")
 
     if masks:
         _check_masks(summary, x, result, generator)
@@ -97,6 +101,12 @@ def check_summary(
         twice = summary(tf.concat([x, x], axis=1))
         differs = float(tf.reduce_max(tf.abs(twice - result))) > 1e-4
         demand(differs, f"{name}: a set and the same set twice can't be told apart; append its size.")
+
+
+def _numbers(summary: Summary, *arguments: tf.Tensor) -> tf.Tensor:
+    """Return all that a summary gives as numbers, (n, k)."""
+    result = summary(*arguments)
+    return Condition(*result).flat() if summary.frames else result
 
 
 def _check_masks(summary: Summary, x: tf.Tensor, result: tf.Tensor, generator: np.random.Generator) -> None:

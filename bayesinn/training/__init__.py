@@ -1,1 +1,5 @@
-"""Training: a flat weight vector, many steps a call, simulations drawn in the compiled step."""
+"""Training: one loop for everything that implements :class:`Trainable`.
+
+The weights are one flat vector, many steps run between two returns to Python, and simulations are drawn inside the
+compiled step where the simulator allows it.
+"""

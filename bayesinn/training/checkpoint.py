@@ -16,17 +16,18 @@ from typing import Any
 import h5py
 import keras
 import numpy as np
+import tensorflow as tf
 
 from bayesinn.core.errors import InputError, SavedPosteriorError
 from bayesinn.training.early_stopping import EarlyStopping
 from bayesinn.training.history import HistoryRecorder
-from bayesinn.training.settings import TrainingSettings
+from bayesinn.training.settings import Checkpoint, TrainingSettings
 from bayesinn.training.step import TrainingModel
 
 _SECONDS_BETWEEN_WRITES = 10.0
 
 
-class Checkpoint(keras.callbacks.Callback):
+class CheckpointWriter(keras.callbacks.Callback):
     """Writes the state after the first epoch, every ten seconds, and after the last.
 
     Parameters
@@ -45,7 +46,7 @@ class Checkpoint(keras.callbacks.Callback):
         self._last_write = -np.inf
 
     def restore(self, model: TrainingModel) -> int:
-        """Put the saved state into a model; the number of finished epochs."""
+        """Put the saved state into a model; return the number of finished epochs."""
         try:
             with h5py.File(self.folder / "state.h5") as file:
                 for variable, saved in zip(_variables(model), file["variables"].values(), strict=True):
@@ -53,7 +54,9 @@ class Checkpoint(keras.callbacks.Callback):
                 self._recorder.rows = json.loads(file.attrs["history"])
                 self._stopping.best_loss = float(file.attrs["best_loss"])
                 self._stopping.waited = int(file.attrs["waited"])
-                self._stopping.best = [saved[()] for saved in file["best"].values()] if "best" in file else None
+                self._stopping.best = (
+                    [tf.constant(saved[()]) for saved in file["best"].values()] if "best" in file else None
+                )
                 return int(file.attrs["epochs"])
         except (OSError, KeyError, ValueError) as error:
             raise _damaged(self.folder / "state.h5", "the state of an interrupted run", error) from error
@@ -77,7 +80,7 @@ class Checkpoint(keras.callbacks.Callback):
             for number, variable in enumerate(_variables(self.model)):
                 file.create_dataset(f"variables/{number:05d}", data=variable.numpy())
             for number, value in enumerate(self._stopping.best or []):
-                file.create_dataset(f"best/{number:05d}", data=value)
+                file.create_dataset(f"best/{number:05d}", data=np.asarray(value))
             file.attrs["epochs"] = epochs
             file.attrs["history"] = json.dumps(self._recorder.rows)
             file.attrs["best_loss"] = self._stopping.best_loss
@@ -87,15 +90,14 @@ class Checkpoint(keras.callbacks.Callback):
         unfinished.replace(self.folder / "state.h5")
 
 
-def prepare_folder(folder: Path, identity: dict[str, Any], resume: bool) -> bool:
-    """Make a folder ready for checkpoints of a run; whether there is a state to continue from.
+def prepare_folder(checkpoint: Checkpoint, identity: dict[str, Any]) -> bool:
+    """Make a folder ready for checkpoints of a run; return whether there is a state to continue from.
 
     Parameters
     ----------
-    folder : Path
+    checkpoint : Checkpoint
     identity : dict
         What decides the run, in plain values; a checkpoint of another run is refused.
-    resume : bool
 
     Raises
     ------
@@ -104,13 +106,15 @@ def prepare_folder(folder: Path, identity: dict[str, Any], resume: bool) -> bool
     SavedPosteriorError
         When the settings can't be read.
     """
+    folder, resume = checkpoint.folder, checkpoint.resume
     settings_file, exists = folder / "settings.json", (folder / "state.h5").is_file()
     if exists and not resume:
         raise InputError(
             f"Checkpoint folder {str(folder)!r}",
             expected="a new or empty folder for a new run",
             got="a checkpoint",
-            do="pass resume=True (--resume on the command line) to continue that run, or choose another folder",
+            do="continue that run with checkpoint=bi.Checkpoint(folder, resume=True) (--resume on the command line), "
+            "or choose another folder",
         )
     if exists:
         try:
@@ -131,7 +135,7 @@ def prepare_folder(folder: Path, identity: dict[str, Any], resume: bool) -> bool
 
 
 def has_ended(folder: Path, settings: TrainingSettings) -> bool:
-    """Whether the run of a checkpoint has ended, so that resuming needs no data."""
+    """Tell whether the run of a checkpoint has ended, so that resuming needs no data."""
     try:
         with h5py.File(folder / "state.h5") as file:
             return settings.ended(int(file.attrs["epochs"]), int(file.attrs["waited"]))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import keras
-import numpy as np
+import tensorflow as tf
 
 from bayesinn.training.step import TrainingModel
 
@@ -27,7 +27,7 @@ class EarlyStopping(keras.callbacks.Callback):
         super().__init__()
         self.patience = patience
         self.best_loss = float("inf")
-        self.best: list[np.ndarray] | None = None
+        self.best: list[tf.Tensor] | None = None
         self.waited = 0
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
@@ -37,7 +37,7 @@ class EarlyStopping(keras.callbacks.Callback):
             return
         if loss < self.best_loss:
             self.best_loss, self.waited = float(loss), 0
-            self.best = [variable.numpy() for variable in _variables(self.model)]
+            self.best = [tf.identity(variable.value) for variable in _variables(self.model)]
             return
         self.waited += 1
         if self.patience is not None and self.waited >= self.patience:

@@ -14,7 +14,7 @@ import tensorflow as tf
 
 
 class FlatWeights:
-    """Packs the trainable weights of a built network into a vector, and back.
+    """Pack the trainable weights of a built network into a vector, and back.
 
     Attributes
     ----------
@@ -23,21 +23,21 @@ class FlatWeights:
     """
 
     def __init__(self, network: keras.layers.Layer) -> None:
-        self._variables = network.trainable_variables
-        self._shapes = [tuple(variable.shape) for variable in self._variables]
+        self.variables = network.trainable_variables
+        self._shapes = [tuple(variable.shape) for variable in self.variables]
         self._sizes = [int(np.prod(shape, dtype=int)) for shape in self._shapes]
         self.size = sum(self._sizes)
 
     def pack(self) -> np.ndarray:
-        """The network's current weights, (size,)."""
-        return np.concatenate([np.ravel(variable.numpy()) for variable in self._variables])
+        """Return the network's current weights, (size,)."""
+        return np.concatenate([np.ravel(variable.numpy()) for variable in self.variables])
 
     def unpack(self, vector: tf.Tensor) -> list[tf.Tensor]:
-        """A vector (size,) as one tensor per weight, for ``Layer.stateless_call``."""
+        """Split a vector (size,) into one tensor for each weight."""
         parts = tf.split(vector, self._sizes)
         return [tf.reshape(part, shape) for part, shape in zip(parts, self._shapes, strict=True)]
 
     def assign(self, vector: Any) -> None:
         """Write a vector (size,) into the network."""
-        for variable, value in zip(self._variables, self.unpack(tf.convert_to_tensor(vector)), strict=True):
+        for variable, value in zip(self.variables, self.unpack(tf.convert_to_tensor(vector)), strict=True):
             variable.assign(value)

@@ -1,10 +1,11 @@
-"""The guard: remember the last good weights, and come back to them when numbers stop being finite."""
+"""The guard: remember the last good weights, and return to them when numbers stop being finite."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import keras
+import tensorflow as tf
 
 from bayesinn.training.step import TrainingModel
 
@@ -42,5 +43,6 @@ class Guard(keras.callbacks.Callback):
         self.model.stop_training = True
 
     def _keep(self) -> None:
-        self._flat = self.model.flat.numpy()
-        self._averaged = self.model.averaged.numpy()
+        # On the device: a copy to the host in every call would stall it.
+        self._flat = tf.identity(self.model.flat.value)
+        self._averaged = tf.identity(self.model.averaged.value)

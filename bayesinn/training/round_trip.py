@@ -1,20 +1,15 @@
-"""The round-trip monitor: reversible chains compute right gradients only while their inverses are exact."""
+"""The round-trip monitor: reversible chains compute correct gradients only while their inverses are exact."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 
-from bayesinn.bijections import Bijection, Chain, Standardise
-from bayesinn.core import seeds
-from bayesinn.posterior.learner import Learner
+from bayesinn.bijections import Bijection, Chain
 from bayesinn.training.step import TrainingModel
-
-_ROWS = 256
 
 
 class RoundTripMonitor(keras.callbacks.Callback):
@@ -29,7 +24,7 @@ class RoundTripMonitor(keras.callbacks.Callback):
     bijection : Bijection
         With reversible chains in it; it may be one, or a chain of them.
     inputs : callable
-        Gives the vectors (n, d) and conditions (n, c), or None, that the bijection sees of those rows.
+        Returns the vectors (n, d) and conditions (n, c), or None, that the bijection sees of those rows.
     """
 
     model: TrainingModel
@@ -54,7 +49,7 @@ class RoundTripMonitor(keras.callbacks.Callback):
         if not self._chains:
             return
         self._train_functions[self._stored()] = self.model.train_function
-        self.model.weight_layout.assign(self.model.flat.numpy())
+        self.model.weight_layout.assign(self.model.flat.value)
         for chain, error in zip(self._chains, self._errors(), strict=True):
             chain.heed_round_trip(float(error))
         # What is compiled for the one way can't go the other; but both are kept.
@@ -67,29 +62,8 @@ class RoundTripMonitor(keras.callbacks.Callback):
         return tuple(chain.stores_activations for chain in self._chains)
 
 
-def posterior_monitor(learner: Learner, pilot: Mapping[str, np.ndarray], seed: int) -> RoundTripMonitor:
-    """The monitor of a posterior's network.
-
-    Parameters
-    ----------
-    learner : Learner, with a built network
-    pilot : dict of name to array (n, ...), simulations with parameters, context and observables
-    seed : int
-    """
-    batch = {name: tf.convert_to_tensor(value[:_ROWS]) for name, value in pilot.items()}
-    network = learner.network
-
-    def inputs() -> tuple[tf.Tensor, tf.Tensor | None]:
-        (vector, data, masks), _ = learner.prepare(batch, seeds.tensor_seed(seed, "dequantise"))
-        return network.flow.chain_inputs(vector, network.condition(data, masks))
-
-    return RoundTripMonitor(network.flow.chain, inputs)
-
-
 def reversible_chains(bijection: Bijection) -> list[Chain]:
     """All reversible chains in a bijection, also inside one another; outer ones first."""
-    if isinstance(bijection, Standardise):
-        return reversible_chains(bijection.inner)
     if not isinstance(bijection, Chain):
         return []
     inner = [chain for link in bijection.bijections for chain in reversible_chains(link)]
@@ -116,8 +90,6 @@ def round_trip_errors(bijection: Bijection, x: tf.Tensor, condition: tf.Tensor |
     >>> [float(error) < 1e-6 for error in round_trip_errors(chain, tf.ones((10, 3)))]
     [True]
     """
-    if isinstance(bijection, Standardise):
-        return round_trip_errors(bijection.inner, *bijection.inner_inputs(x, condition))
     if not isinstance(bijection, Chain) or not reversible_chains(bijection):
         return []
     errors = [bijection.round_trip_error(x, condition)] if bijection.reversible else []

@@ -1,17 +1,121 @@
-"""How to train: one frozen object, which a checkpoint remembers."""
+"""How to train: small frozen objects, checked where they are declared."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
 
-import numpy as np
+import keras
 
 from bayesinn.core.errors import InputError
+from bayesinn.core.validation import check_choice, check_integer, check_number, check_type
 
 _MOST_STEPS_A_CALL = 50
 _EPOCHS_ONLINE = 50
 _EPOCHS_OFFLINE = 30
+
+
+@dataclass(frozen=True)
+class Optimization:
+    """How to train, apart from how long and on what.
+
+    Parameters
+    ----------
+    optimizer : Keras optimizer
+        Adam if left out, with ``learning_rate`` reached in a linear warm-up over 5 % of the steps (at most 500) and
+        left on a cosine to zero. It is copied, so that it can be used again.
+    learning_rate : float
+        What the simulator recommends if left out, 5e-3 if it doesn't.
+    clip_norm : float
+        Largest global norm of a gradient.
+    average : float
+        Decay of the moving average of weights that is kept; 0 for none.
+    patience : int
+        With a validation set: stop after so many epochs without a better loss on it.
+    passes : int
+        Online: draw simulations before the first step, only as many as so many passes through them need, and keep
+        them in memory; for simulators that take longer than steps. 0 for new ones at each step. What the simulator
+        recommends if left out, 0 if it doesn't. More than a few passes through few simulations overfit.
+    xla : "auto", True or False
+        Whether to compile the simulator with XLA; "auto" does where XLA has all of its operations.
+    callbacks : sequence of Keras callbacks
+        Get the loss at the end of each epoch.
+
+    Examples
+    --------
+    >>> Optimization(learning_rate=1e-3, patience=10).clip_norm
+    1.0
+    """
+
+    optimizer: keras.optimizers.Optimizer | None = None
+    learning_rate: float | None = None
+    clip_norm: float = 1.0
+    average: float = 0.999
+    patience: int | None = None
+    passes: int | None = None
+    xla: Literal["auto"] | bool = "auto"
+    callbacks: Sequence[keras.callbacks.Callback] = ()
+
+    def __post_init__(self) -> None:
+        if self.optimizer is not None:
+            kind, example = keras.optimizers.Optimizer, "pass for example keras.optimizers.AdamW(1e-3)"
+            check_type("Argument 'optimizer'", self.optimizer, kind, "a Keras optimizer object", example)
+        check_type(
+            "Argument 'callbacks'", self.callbacks, Sequence, "a list of Keras callbacks", "pass callbacks=[...]"
+        )
+        check_choice("Argument 'xla'", self.xla, ("auto", True, False))
+        # Plain numbers in place of NumPy's, which JSON files can't hold.
+        checked: dict[str, Any] = {
+            "clip_norm": check_number("Argument 'clip_norm'", self.clip_norm, above=0),
+            "average": check_number("Argument 'average'", self.average, least=0, below=1, do="pass for example 0.999"),
+        }
+        if self.learning_rate is not None:
+            checked["learning_rate"] = check_number("Argument 'learning_rate'", self.learning_rate, above=0)
+        for name, least in (("patience", 1), ("passes", 0)):
+            if getattr(self, name) is not None:
+                checked[name] = check_integer(f"Argument {name!r}", getattr(self, name), least)
+        for name, value in checked.items():
+            object.__setattr__(self, name, value)
+
+    def filled(self, learning_rate: float, passes: int) -> Optimization:
+        """Return the same with what was left out."""
+        return replace(
+            self,
+            learning_rate=learning_rate if self.learning_rate is None else self.learning_rate,
+            passes=passes if self.passes is None else self.passes,
+        )
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Where to keep the state of training.
+
+    Parameters
+    ----------
+    folder : path
+    resume : bool
+        Continue from the state in the folder, if there is one, as though training had never stopped. Without it, a
+        folder with a state is refused.
+
+    Examples
+    --------
+    >>> Checkpoint("runs/sir/checkpoint", resume=True).folder.name
+    'checkpoint'
+    """
+
+    folder: Path
+    resume: bool = False
+
+    def __post_init__(self) -> None:
+        check_type("Checkpoint", self.folder, (str, Path), "a folder", "pass checkpoint='folder'")
+        object.__setattr__(self, "folder", Path(self.folder).expanduser())
+
+    @classmethod
+    def given(cls, value: str | Path | Checkpoint | None) -> Checkpoint | None:
+        """Return what a user passed as ``checkpoint``: a folder for a new run, or an object."""
+        return value if value is None or isinstance(value, Checkpoint) else cls(value)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)
@@ -24,47 +128,36 @@ class TrainingSettings:
         Weight updates in all.
     steps_per_epoch : int
         Steps between two reports, checkpoints, validations and calls of epoch callbacks.
-    batch_size : int
-    seed : int
-    learning_rate : float
-        Peak of the default schedule: linear warm-up over 5 % of the steps (at most 500), then a cosine to zero.
-    clip_norm : float
-        Largest global norm of a gradient.
-    average : float
-        Decay of the exponential moving average of weights that the posterior uses; 0 switches it off.
-    patience : int or None
-        Stop after so many epochs without a better validation loss, and keep the best weights.
-    xla : "auto", True or False
-        Whether the simulator is compiled with XLA. "auto" compiles it where all its operations have a kernel.
-    passes : int
-        Through simulations that are drawn before the first step; 0 for new ones at each step, or for arrays.
+    batch_size, seed : int
+    learning_rate, clip_norm, average, patience, xla, passes
+        See :class:`Optimization`; ``passes`` is 0 for arrays, too.
     """
 
     steps: int
     steps_per_epoch: int
     batch_size: int
     seed: int
-    learning_rate: float
-    clip_norm: float
-    average: float
-    patience: int | None
-    xla: Literal["auto"] | bool
+    learning_rate: float = 5e-3
+    clip_norm: float = 1.0
+    average: float = 0.999
+    patience: int | None = None
+    xla: Literal["auto"] | bool = "auto"
     passes: int = 0
 
-    def __post_init__(self) -> None:
-        for name in ("steps", "steps_per_epoch", "batch_size"):
-            _require(name, getattr(self, name), isinstance(getattr(self, name), int) and getattr(self, name) > 0,
-                     "a positive integer")  # fmt: skip
-        _require("learning_rate", self.learning_rate, self.learning_rate > 0, "a positive number")
-        _require("clip_norm", self.clip_norm, self.clip_norm > 0, "a positive number")
-        _require("average", self.average, 0 <= self.average < 1, "a number from 0 to below 1, such as 0.999")
-        _require("patience", self.patience, self.patience is None or self.patience > 0, "a positive integer, or None")
-        _require("passes", self.passes, isinstance(self.passes, int) and self.passes >= 0, "a positive integer, or 0")
-        _require("xla", self.xla, self.xla in ("auto", True, False), "'auto', True or False")
+    @classmethod
+    def resolve(cls, length: tuple[int, int, int], seed: int, optimization: Optimization) -> TrainingSettings:
+        """Return the settings for a :func:`training_length` and an optimization that has no gaps."""
+        chosen = {name: getattr(optimization, name) for name in ("clip_norm", "average", "patience", "xla")}
+        assert optimization.learning_rate is not None
+        return cls(*length, seed, optimization.learning_rate, passes=optimization.passes or 0, **chosen)
+
+    def plain(self) -> dict[str, Any]:
+        """Return the settings as a dict of plain values."""
+        return asdict(self)
 
     @property
     def simulations(self) -> int:
-        """That are drawn for all steps."""
+        """Number of simulations drawn over the whole training."""
         return -(-self.steps // max(self.passes, 1)) * self.batch_size
 
     @property
@@ -73,7 +166,7 @@ class TrainingSettings:
         return -(-self.steps // self.steps_per_epoch)
 
     def ended(self, epochs: int, waited: int) -> bool:
-        """Whether nothing is left to do after so many epochs, the last few without improvement."""
+        """Tell whether nothing is left to do after some epochs, the last ``waited`` of them without improvement."""
         return epochs >= self.epochs or (self.patience is not None and waited >= self.patience)
 
     @property
@@ -93,7 +186,7 @@ class TrainingSettings:
         return min(500, max(1, self.steps // 20))
 
     def step_numbers(self, first_epoch: int) -> list[list[int]]:
-        """For each epoch from ``first_epoch`` on, its step numbers, with -1 for idle steps."""
+        """Return the step numbers of each epoch from ``first_epoch`` on, with -1 for idle steps."""
         numbers = []
         for epoch in range(first_epoch, self.epochs):
             start = epoch * self.steps_per_epoch
@@ -103,19 +196,20 @@ class TrainingSettings:
 
 
 def training_length(rows: int | None, steps: int | None, epochs: int | None, batch_size: int) -> tuple[int, int, int]:
-    """Steps, steps per epoch and batch size, from what the user said and the number of rows (None online)."""
+    """Return steps, steps per epoch and batch size, from what the user said and the number of rows (None online)."""
     for name, value in (("steps", steps), ("epochs", epochs), ("batch_size", batch_size)):
-        whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
-        if value is not None and not (whole and value > 0):
-            raise InputError(f"Argument {name!r}", expected="a positive integer", got=repr(value), do=f"change {name}")
+        if value is not None:
+            check_integer(f"Argument {name!r}", value)
     if rows is None:
-        assert steps is not None, "online, somebody has to say when it is enough"
+        assert steps is not None, "online, the number of steps must be known"
         return int(steps), -(-int(steps) // int(epochs or _EPOCHS_ONLINE)), int(batch_size)
+    if steps is not None and epochs is not None:
+        raise InputError(
+            "Arguments 'steps' and 'epochs'",
+            expected="one of them: steps, or passes through the data",
+            got=f"steps={steps!r} and epochs={epochs!r}",
+            do="leave one out",
+        )
     batch_size = min(int(batch_size), rows)
     steps_per_epoch = rows // batch_size
     return int(steps or steps_per_epoch * (epochs or _EPOCHS_OFFLINE)), steps_per_epoch, batch_size
-
-
-def _require(name: str, value: object, holds: bool, expected: str) -> None:
-    if not holds or (isinstance(value, bool) and name != "xla"):
-        raise InputError(f"Training option {name!r}", expected=expected, got=repr(value), do=f"change {name!r}")

@@ -9,14 +9,15 @@ import numpy as np
 import tensorflow as tf
 
 from bayesinn.core import seeds
-from bayesinn.posterior.learner import Learner
+from bayesinn.core.compilation import compiled
 from bayesinn.training.flat import FlatWeights
 from bayesinn.training.settings import TrainingSettings
-from bayesinn.training.sources import Batch, Source
+from bayesinn.training.sources import Source
+from bayesinn.training.trainable import Batch, Trainable
 
 
 class TrainingModel(keras.Model):
-    """A Keras model whose one weight is the flat vector of a learner's network.
+    """A Keras model whose one weight is the flat vector of a trainable's network.
 
     The network itself must stay out of Keras' attribute tracking, or every weight would be optimised twice.
 
@@ -30,12 +31,12 @@ class TrainingModel(keras.Model):
         Failed simulations so far.
     """
 
-    def __init__(self, learner: Learner, source: Source, settings: TrainingSettings) -> None:
+    def __init__(self, trainable: Trainable, source: Source, settings: TrainingSettings) -> None:
         super().__init__(name="training")
-        weights = FlatWeights(learner.network)
+        weights = FlatWeights(trainable.network)
         initial = weights.pack()
-        self.__dict__.update(learner=learner, source=source, settings=settings, weight_layout=weights)
-        self.__dict__["network_state"] = learner.network.non_trainable_variables
+        self.__dict__.update(problem=trainable, source=source, settings=settings, weight_layout=weights)
+        self.__dict__["network_state"] = trainable.network.non_trainable_variables
         self.flat = self._variable("flat", initial, trainable=True)
         self.averaged = self._variable("averaged", initial)
         self.bad_step = self._variable("bad_step", np.int32(-1))
@@ -49,11 +50,11 @@ class TrainingModel(keras.Model):
 
     @property
     def metrics(self) -> list[keras.metrics.Metric]:
-        """Reset by Keras at the start of each epoch."""
+        """Metrics that Keras resets at the start of each epoch."""
         return [self.loss_mean]
 
     def train_step(self, element: tuple[Any, ...]) -> dict[str, tf.Tensor]:
-        """One step; idle ones (number -1) and all after a bad one leave everything as it is."""
+        """Run one step; idle ones (number -1) and all after a bad one leave everything as it is."""
         step = element[0]
         batch, failed = self.source.batch(element)
         with tf.GradientTape() as tape:
@@ -63,24 +64,18 @@ class TrainingModel(keras.Model):
         norm = tf.norm(gradient)
         finite = tf.math.is_finite(loss) & tf.math.is_finite(norm)
         active = (step >= 0) & (self.bad_step < 0)
-
-        def update() -> tf.Tensor:
-            self.update_weights(gradient, norm, step)
-            for variable, value in moved:
-                variable.assign(value)
-            self.loss_mean.update_state(loss)
-            self.failed.assign_add(tf.cast(failed, tf.int32))
-            return tf.constant(True)
-
-        def keep() -> tf.Tensor:
-            self.bad_step.assign(tf.where(active, step, self.bad_step.value))
-            return tf.constant(False)
-
-        tf.cond(finite & active, update, keep)
+        good = finite & active
+        # Values are selected, not branches: a branch would make the host wait for the device in every step.
+        self.update_weights(gradient, norm, step, good)
+        for variable, value in moved:
+            variable.assign(tf.where(good, value, variable.value))
+        self.loss_mean.update_state(tf.where(good, loss, 0.0), sample_weight=tf.cast(good, loss.dtype))
+        self.failed.assign_add(tf.where(good, tf.cast(failed, tf.int32), 0))
+        self.bad_step.assign(tf.where(active & ~finite, step, self.bad_step.value))
         return {"loss": self.loss_mean.result()}
 
     def test_step(self, rows: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Validation loss of some rows, with the averaged weights, no dropout, and the same noise every time."""
+        """Evaluate some rows of the validation set with averaged weights, no dropout, and the same noise every time."""
         batch = {name: tf.gather(value, rows) for name, value in self.validation_arrays.items()}
         loss, _ = self._loss(self.averaged, batch, tf.constant(0), tf.constant(1.0), training=False)
         self.loss_mean.update_state(loss, sample_weight=tf.cast(tf.size(rows), loss.dtype))
@@ -89,50 +84,49 @@ class TrainingModel(keras.Model):
     def compile_update(self) -> None:
         """Fuse clipping, optimiser and average into one pass over the weights with XLA, if it can compile them.
 
-        Each is a dozen operations that do little but move memory. The trial run's effects are undone.
+        Each is a dozen operations that do little but move memory. The trial run updates nothing.
         """
-        compiled = tf.function(self._update_weights, jit_compile=True)
-        variables = [self.flat, self.averaged, *self.optimizer.variables]
-        before = [variable.numpy() for variable in variables]
-        try:
-            compiled(tf.zeros_like(self.flat.value), tf.constant(1.0), tf.constant(0))
-        except (tf.errors.OpError, ValueError):
-            return
-        finally:
-            for variable, value in zip(variables, before, strict=True):
-                variable.assign(value)
-        self.__dict__["update_weights"] = compiled
+        trial = tf.zeros_like(self.flat.value), tf.constant(1.0), tf.constant(0), tf.constant(False)
+        fused = compiled(self._update_weights, *trial, xla="auto", subject="optimizer")
+        if fused.xla:
+            self.__dict__["update_weights"] = fused.call
 
-    def _update_weights(self, gradient: tf.Tensor, norm: tf.Tensor, step: tf.Tensor) -> None:
+    def _update_weights(self, gradient: tf.Tensor, norm: tf.Tensor, step: tf.Tensor, good: tf.Tensor) -> None:
+        variables = [self.flat, self.averaged, *self.optimizer.variables]
+        before = [tf.identity(variable.value) for variable in variables]
         clipped = gradient * (self.settings.clip_norm / tf.maximum(norm, self.settings.clip_norm))
         self.optimizer.apply([clipped], [self.flat])
         # The average forgets the initial weights quickly at first, or short runs would never lose them.
         count = tf.cast(step, tf.float32)
         decay = tf.minimum(self.settings.average, (1.0 + count) / (10.0 + count))
         self.averaged.assign(decay * self.averaged + (1.0 - decay) * self.flat)
+        for variable, old in zip(variables, before, strict=True):
+            variable.assign(tf.where(good, variable.value, old))
 
     def _loss(
         self, flat: keras.Variable, batch: Batch, step: tf.Tensor, progress: tf.Tensor, training: bool
     ) -> tuple[tf.Tensor, list[tuple[keras.Variable, tf.Tensor]]]:
-        """Mean negative log density on the parameters' own scale, and the non-trainable weights that changed."""
-        noise_seed = seeds.fold_in(self._noise_seed, step)
-        arguments, log_det = self.learner.training_arguments(batch, noise_seed, progress)
+        """Return the mean loss of a batch, and the non-trainable weights that changed."""
         state = [
-            self._dropout_state(number, step) if _is_random_state(variable) else variable.value
+            (
+                variable,
+                self._dropout_state(number, step) if _is_random_state(variable) else tf.convert_to_tensor(variable),
+            )
             for number, variable in enumerate(self.network_state)
         ]
-        log_prob, new_state = self.learner.network.stateless_call(
-            self.weight_layout.unpack(flat.value), state, *arguments, training=training
-        )
+        weights = zip(self.weight_layout.variables, self.weight_layout.unpack(flat.value), strict=True)
+        with keras.StatelessScope([*weights, *state], initialize_variables=False) as scope:
+            noise_seed = seeds.fold_in(self._noise_seed, step)
+            losses = self.problem.loss(batch, noise_seed, progress, training)
         moved = [
             (variable, new)
-            for variable, old, new in zip(self.network_state, state, new_state, strict=True)
-            if new is not old and not _is_random_state(variable)
+            for variable, old in state
+            if (new := scope.get_current_value(variable)) is not old and not _is_random_state(variable)
         ]
-        return -tf.reduce_mean(log_prob + log_det), moved
+        return tf.reduce_mean(losses), moved
 
     def _dropout_state(self, number: int, step: tf.Tensor) -> tf.Tensor:
-        """State of a Keras seed generator, as a pure function of the seed and the step."""
+        """Return the state of a Keras seed generator as a pure function of the seed and the step."""
         return tf.bitcast(seeds.fold_in(seeds.fold_in(self._dropout_seed, number), step), tf.uint32)
 
     def _variable(self, name: str, value: Any, trainable: bool = False) -> keras.Variable:

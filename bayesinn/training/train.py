@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 import keras
@@ -13,16 +12,16 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 
-from bayesinn.core.errors import InputError, TrainingError
-from bayesinn.posterior.learner import Learner
-from bayesinn.training.checkpoint import Checkpoint, prepare_folder
+from bayesinn.core.errors import TrainingError
+from bayesinn.training.checkpoint import CheckpointWriter, prepare_folder
 from bayesinn.training.early_stopping import EarlyStopping
 from bayesinn.training.guard import Guard
 from bayesinn.training.history import HistoryRecorder
 from bayesinn.training.progress import ProgressReport
-from bayesinn.training.settings import TrainingSettings
+from bayesinn.training.settings import Checkpoint, TrainingSettings
 from bayesinn.training.sources import Source
 from bayesinn.training.step import TrainingModel
+from bayesinn.training.trainable import Trainable
 
 _VALIDATION_BATCH = 1024
 
@@ -37,25 +36,42 @@ class TrainingResult:
     bad_step: int | None
     error: BaseException | None
 
+    def raise_error(self, settings: TrainingSettings, source: Source) -> None:
+        """Raise what stopped the training, if anything did."""
+        if self.error is not None:
+            raise self.error
+        if self.bad_step is None:
+            return
+        got = "the simulations of that step are finite, the network's loss or gradient is not"
+        do = "lower learning_rate or clip_norm, or add noise where data are near-deterministic or repeat"
+        if not source.finite(self.bad_step):
+            got = "the simulator returned NaN or infinity"
+            do = "mend the simulator, narrow the prior, or declare on_nonfinite='redraw'"
+        raise TrainingError(
+            f"Training stopped at step {self.bad_step:,} of {settings.steps:,}",
+            expected="a finite loss",
+            got=got,
+            do=f"{do}; the network has the last good weights",
+        )
+
 
 def train(
-    learner: Learner,
+    trainable: Trainable,
     source: Source,
     settings: TrainingSettings,
     *,
     identity: dict[str, Any],
-    validation: Mapping[str, np.ndarray] | None = None,
+    validation: Mapping[str, np.ndarray | tf.Variable] | None = None,
     optimizer: keras.optimizers.Optimizer | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
     progress: bool = True,
-    checkpoint: Path | None = None,
-    resume: bool = False,
+    checkpoint: Checkpoint | None = None,
 ) -> TrainingResult:
-    """Train the learner's network in place.
+    """Train a network in place.
 
     Parameters
     ----------
-    learner : Learner, with a built network
+    trainable : Trainable, with a built network
     source : Source
     settings : TrainingSettings
     identity : dict
@@ -63,11 +79,10 @@ def train(
     validation : dict of name to array (m, ...)
         A fixed set; the weights with the best loss on it are kept.
     optimizer : Keras optimizer
-        Adam with warm-up and cosine by default. It is copied, so that it can be used again.
+        Adam with warm-up and cosine by default.
     callbacks : Keras callbacks
     progress : bool
-    checkpoint : Path
-    resume : bool
+    checkpoint : Checkpoint
 
     Returns
     -------
@@ -75,7 +90,7 @@ def train(
         With ``bad_step`` set when a loss was not finite, ``error`` when workers or callbacks raised or the user
         interrupted; the network then has the last good weights.
     """
-    model = TrainingModel(learner, source, settings)
+    model = TrainingModel(trainable, source, settings)
     model.compile(optimizer=_optimizer(optimizer, settings), jit_compile=False, steps_per_execution=1)
     model.steps_per_execution = settings.steps_per_call
     model.optimizer.build([model.flat])
@@ -84,13 +99,11 @@ def train(
     own: list[keras.callbacks.Callback] = [guard, recorder, stopping]
     first_epoch = 0
     if checkpoint is not None:
-        keeper = Checkpoint(checkpoint, recorder, stopping)
-        if prepare_folder(checkpoint, {**asdict(settings), **identity}, resume):
-            first_epoch = keeper.restore(model)
-        own.append(keeper)
-    report = ProgressReport(min(first_epoch * settings.steps_per_epoch, settings.steps))
-    if progress:
-        own.insert(1, report)
+        writer = CheckpointWriter(checkpoint.folder, recorder, stopping)
+        if prepare_folder(checkpoint, {**settings.plain(), **identity}):
+            first_epoch = writer.restore(model)
+        own.append(writer)
+    report = ProgressReport(min(first_epoch * settings.steps_per_epoch, settings.steps), settings.steps, progress)
     started = time.monotonic()
     stopped_by: BaseException | None = None
     if not settings.ended(first_epoch, stopping.waited):
@@ -101,7 +114,7 @@ def train(
                 initial_epoch=first_epoch,
                 steps_per_epoch=settings.padded_epoch,
                 validation_data=_validation_rows(model, validation),
-                callbacks=[*own, *callbacks],
+                callbacks=[guard, report, *own[1:], *callbacks],
                 shuffle=False,
                 verbose=0,
             )
@@ -114,24 +127,18 @@ def train(
                 # Nothing is trained that could be kept.
                 raise
         finally:
-            report.stop()
+            report.close()
             source.release()
     if stopping.best is not None and guard.bad_step is None:
         stopping.restore_best(model)
-    model.weight_layout.assign(model.averaged.numpy())
+    model.weight_layout.assign(model.averaged.value)
     failed = int(model.failed.numpy())
     return TrainingResult(recorder.frame(), time.monotonic() - started, failed, guard.bad_step, stopped_by)
 
 
 def _optimizer(optimizer: keras.optimizers.Optimizer | None, settings: TrainingSettings) -> keras.optimizers.Optimizer:
     if optimizer is not None:
-        if not isinstance(optimizer, keras.optimizers.Optimizer):
-            raise InputError(
-                "Argument 'optimizer'",
-                expected="a Keras optimizer object",
-                got=repr(optimizer),
-                do="pass for example keras.optimizers.AdamW(1e-3)",
-            )
+        # A copy, so that the user's can be used again.
         return type(optimizer).from_config(optimizer.get_config())
     schedule = keras.optimizers.schedules.CosineDecay(
         initial_learning_rate=settings.learning_rate * 1e-2,
@@ -142,26 +149,9 @@ def _optimizer(optimizer: keras.optimizers.Optimizer | None, settings: TrainingS
     return keras.optimizers.Adam(schedule)
 
 
-def _validation_rows(model: TrainingModel, validation: Mapping[str, np.ndarray] | None) -> tf.data.Dataset | None:
+def _validation_rows(model: TrainingModel, validation: Mapping[str, Any] | None) -> tf.data.Dataset | None:
     if validation is None:
         return None
     model.validation_arrays.update({name: tf.convert_to_tensor(value) for name, value in validation.items()})
     rows = np.arange(len(next(iter(validation.values()))), dtype=np.int32)
     return tf.data.Dataset.from_tensor_slices(rows).batch(_VALIDATION_BATCH)
-
-
-def broken_training(result: TrainingResult, settings: TrainingSettings, simulations_finite: bool) -> TrainingError:
-    """The error for a run that the guard stopped."""
-    step = result.bad_step
-    if simulations_finite:
-        cause = "the simulations of that step are finite, the network's loss or gradient is not"
-        do = "lower learning_rate or clip_norm, or look for parameters whose data are near-deterministic (add noise)"
-    else:
-        cause = "the simulator returned NaN or infinity"
-        do = "mend the simulator, narrow the prior, or declare on_nonfinite='redraw'"
-    return TrainingError(
-        f"Training stopped at step {step:,} of {settings.steps:,}",
-        expected="a finite loss",
-        got=cause,
-        do=f"{do}; the posterior has the last good weights",
-    )

@@ -75,8 +75,8 @@ def diagnose(
     False
     """
     seeds.check_seed(seed)
-    trained, simulator = posterior._require_trained(), posterior.simulator
-    if not posterior.flow.gives_latent_codes:
+    evaluator, simulator = posterior.evaluator, posterior.simulator
+    if not posterior.has_latent:
         raise InputError(
             "Posterior to diagnose",
             expected="a conditional flow, whose latent codes are tested too",
@@ -90,23 +90,23 @@ def diagnose(
     other_data = check_observations(simulator, {**others.observables, **others.context}).arrays
 
     stages.stage("sampling their posteriors")
-    sampler = trained.sampler
+    sampler = evaluator
     condition, inputs = sampler.condition(data)
     values = sampler.sample(condition, draws, seeds.tensor_seed(seed, "draws"))
     log_prob, prior_log_prob = None, None
-    if sampler.integers_are_few:
+    if posterior.has_log_prob:
         truth_log_prob = sampler.log_prob({name: value[:, None] for name, value in fresh.parameters.items()}, condition)
         log_prob = truth_log_prob[:, 0], sampler.log_prob(values, condition)
         prior_log_prob = sampler.prior_log_prob(fresh.parameters)
 
     stages.stage("calibration")
-    latent = sampler.latent(fresh.parameters, condition, seeds.tensor_seed(seed, "dequantise"))
+    latent = sampler.encode(fresh.parameters, condition, seeds.tensor_seed(seed, "dequantise"))
     latent_draws = sampler.latent_draws(simulations * draws, seeds.tensor_seed(seed, "latent"))
     other_condition, other_inputs = sampler.condition(other_data)
     points = reference_points(
-        _features(other_condition, other_inputs),
+        _features(other_condition.features, other_inputs),
         np.stack(list(columns(others.parameters, 1).values()), axis=-1),
-        _features(condition, inputs),
+        _features(condition.features, inputs),
         seed=seed,
     )
     diagnosis = diagnose_arrays(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayesinn.core import seeds
+from bayesinn.core.compilation import map_tensors
 from bayesinn.core.errors import InputError
 from bayesinn.diagnostics.local import local_c2st
 from bayesinn.diagnostics.observation import ObservationDiagnosis
@@ -18,6 +19,7 @@ from bayesinn.posterior.amortized import AmortizedPosterior
 from bayesinn.posterior.draws import simulated
 from bayesinn.simulation.finite import finite_rows
 from bayesinn.spaces.observations import check_observations
+from bayesinn.summaries import Condition
 
 if TYPE_CHECKING:
     from bayesinn.simulation.simulations import Simulations
@@ -33,7 +35,7 @@ def diagnose_observation(
     posterior: AmortizedPosterior,
     observed: Mapping[str, Any],
     fresh: Simulations,
-    condition: np.ndarray,
+    condition: Condition,
     latent: np.ndarray,
     *,
     draws: int,
@@ -63,23 +65,31 @@ def diagnose_observation(
             got=f"{observation.count} observations",
             do="take one of them: {name: value[0] for name, value in data.items()}",
         )
-    trained = posterior._require_trained()
-    own_condition, inputs = trained.sampler.condition(observation.arrays)
-    p_value, unusual = trained.reference.compare(own_condition, inputs)
+    evaluator = posterior.evaluator
+    own_condition, inputs = evaluator.condition(observation.arrays)
+    p_value, unusual = posterior.reference.compare(np.asarray(own_condition.flat()), inputs)
 
     def draw_latent(count: int, stream: int) -> np.ndarray:
-        return trained.sampler.latent_draws(count, seeds.tensor_seed(stream, "latent"))
+        return evaluator.latent_draws(count, seeds.tensor_seed(stream, "latent"))
 
     # No p-value is below one over them.
     trials = max(_TRIALS, math.ceil(round(2.0 / (1.0 - level), 6)))
-    local = local_c2st(latent, condition, own_condition, seed=seed, draw_latent=draw_latent, level=level, trials=trials)
-    repeated = np.repeat(own_condition, len(local.evaluation), axis=0)
+    local = local_c2st(
+        latent,
+        condition.features,
+        own_condition.features,
+        seed=seed,
+        draw_latent=draw_latent,
+        level=level,
+        trials=trials,
+    )
+    repeated = map_tensors(lambda value: np.repeat(value, len(local.evaluation), axis=0), own_condition)
     return ObservationDiagnosis(
         p_value=float(p_value[0]),
         unusual=str(unusual[0]),
         local=local,
-        local_draws=trained.sampler.from_latent(local.evaluation, repeated),
-        posterior_sbc=_posterior_sbc(posterior, observation.arrays, own_condition, len(condition), draws, seed, level),
+        local_draws=evaluator.decode(local.evaluation, repeated),
+        posterior_sbc=_posterior_sbc(posterior, observation.arrays, own_condition, len(latent), draws, seed, level),
         predictive=_predictive(posterior, observed, seed, level),
     )
 
@@ -87,14 +97,14 @@ def diagnose_observation(
 def _posterior_sbc(
     posterior: AmortizedPosterior,
     observation: Arrays,
-    own_condition: np.ndarray,
+    own_condition: Condition,
     size: int,
     draws: int,
     seed: int,
     level: float,
 ) -> PosteriorSBCResult | None:
-    sampler, simulator = posterior._require_trained().sampler, posterior.simulator
-    if not sampler.integers_are_few:
+    sampler, simulator = posterior.evaluator, posterior.simulator
+    if not posterior.has_log_prob:
         return None
     proposed = sampler.sample(own_condition, size * (draws + 1), seeds.tensor_seed(seed, "replicates"))
     values = {name: value.reshape(size, draws + 1, *value.shape[2:]) for name, value in proposed.items()}

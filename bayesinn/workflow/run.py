@@ -30,11 +30,12 @@ from bayesinn.diagnostics import Diagnosis
 from bayesinn.plots.pairs import MOST_COLUMNS
 from bayesinn.posterior.amortized import AmortizedPosterior
 from bayesinn.posterior.draws import FLAG_LEVEL, simulated
-from bayesinn.posterior.saving import load
+from bayesinn.posterior.loading import load
 from bayesinn.reference import exact_draws
 from bayesinn.simulation.simulator import Simulator
 from bayesinn.spaces.observations import check_observations
 from bayesinn.training.progress import StepClock
+from bayesinn.training.settings import Checkpoint, Optimization
 from bayesinn.workflow.diagnosing import diagnose
 from bayesinn.workflow.report import Figure, Section
 from bayesinn.workflow.tables import posterior_table
@@ -85,10 +86,9 @@ class Run:
         posterior.fit(
             steps=steps,
             batch_size=batch_size,
-            passes=passes,
             seed=seed,
-            checkpoint=self.folder / "checkpoint",
-            resume=resume,
+            optimization=Optimization(passes=passes),
+            checkpoint=Checkpoint(self.folder / "checkpoint", resume),
             progress=progress,
         )
         posterior.save(self.folder / "posterior")
@@ -238,7 +238,8 @@ def steps_in(minutes: float, simulator: Simulator, batch_size: int | None = None
     """How many steps of training take so long on this machine, with what comes before them, from a short trial."""
     clock = StepClock()
     trial = AmortizedPosterior(simulator)
-    trial.fit(steps=_TRIAL_STEPS, epochs=2, batch_size=batch_size, passes=passes, callbacks=[clock], progress=False)
+    options = Optimization(passes=passes, callbacks=[clock])
+    trial.fit(steps=_TRIAL_STEPS, epochs=2, batch_size=batch_size, optimization=options, progress=False)
     return max(1, round(60.0 * minutes / clock.seconds_per_step))
 
 

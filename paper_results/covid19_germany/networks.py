@@ -137,11 +137,11 @@ def train_for(
         options |= {"batch_size": 32, "xla": False}
     else:
         timed, clock = bi.AmortizedPosterior(simulator, *make()), StepClock(time.process_time)
-        timed.fit(steps=TIMED_STEPS, epochs=TIMED_EPOCHS, callbacks=[clock], **options)
+        timed.fit(steps=TIMED_STEPS, epochs=TIMED_EPOCHS, optimization=bi.Optimization(callbacks=[clock]), **options)
         steps, milliseconds = int(60 * minutes / clock.seconds_per_step), 1e3 * clock.seconds_per_step
     held_out = HeldOut(simulator, folder / f"{simulator.name}.csv", HELD_OUT // 20 if quick else HELD_OUT, checks=1)
     posterior = bi.AmortizedPosterior(simulator, *make())
-    posterior.fit(steps=steps, epochs=EPOCHS, callbacks=[held_out], **options)
+    posterior.fit(steps=steps, epochs=EPOCHS, optimization=bi.Optimization(callbacks=[held_out]), **options)
     last = held_out.frame().iloc[-1]
     wanted = ("step", "processor_minutes", "held_out_nll", "standard_error")
     return posterior, {"ms_per_step": milliseconds, **{name: float(last[name]) for name in wanted}}

@@ -99,7 +99,12 @@ def train(
         posterior, steps = small_posterior(simulator), QUICK_STEPS
         options = {"batch_size": 64, "xla": False, "progress": False}
     posterior.fit(
-        steps=steps, epochs=EPOCHS, seed=SEED, callbacks=[held_out], checkpoint=checkpoint, resume=resume, **options
+        steps=steps,
+        epochs=EPOCHS,
+        seed=SEED,
+        optimization=bi.Optimization(callbacks=[held_out]),
+        checkpoint=bi.Checkpoint(checkpoint, resume=resume),
+        **options,
     )
     history = held_out.frame()
     last = history.iloc[-1]
@@ -124,7 +129,7 @@ def save(posterior: bi.AmortizedPosterior, folder: Path) -> Path:
 
     Weights are rounded to 16 binary digits, so that the file has less than 10 MB when it is compressed.
     """
-    for variable in posterior._require_trained().learner.network.trainable_variables:
+    for variable in posterior.model.network.trainable_variables:
         bits = variable.numpy().astype(np.float32).view(np.uint32)
         variable.assign(((bits + np.uint32(0x80)) & np.uint32(0xFFFFFF00)).view(np.float32))
     posterior.save(folder)
@@ -226,9 +231,8 @@ class HeldOut(keras.callbacks.Callback):
         pd.DataFrame(self._rows).to_csv(self._file, index=False)
 
     def _of_true_parameters(self, batch: dict[str, tf.Tensor]) -> tf.Tensor:
-        learner = self.model.learner
-        arguments, log_det = learner.prepare(batch, seeds.tensor_seed(HELD_OUT_SEED, "dequantise"))
-        return learner.network(*arguments) + log_det
+        noise = seeds.tensor_seed(HELD_OUT_SEED, "dequantise")
+        return -self.model.problem.loss(batch, noise, tf.constant(1.0), training=False)
 
 
 if __name__ == "__main__":

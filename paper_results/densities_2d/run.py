@@ -133,7 +133,7 @@ def learn(network: Network, density: PlaneDensity, quick: bool) -> tuple[dict[st
     posterior.fit(
         steps=steps,
         batch_size=network.batch_size,
-        learning_rate=network.learning_rate,
+        optimization=bi.Optimization(learning_rate=network.learning_rate),
         seed=SEED,
         progress=False,
     )

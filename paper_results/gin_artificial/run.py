@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+import bayesinn as bi
 from bayesinn import plots
 from bayesinn.bijections import Bijection, Chain, Coupling, Permutation
 from bayesinn.inverse import (
@@ -115,9 +116,7 @@ def run(case: Case, epochs: int) -> Outcome:
         batch_size=BATCH,
         seed=case.seed,
         validation=0.0,
-        optimizer=keras.optimizers.Adam(schedule),
-        clip_norm=10.0,
-        average=0.0,
+        optimization=bi.Optimization(optimizer=keras.optimizers.Adam(schedule), clip_norm=10.0, average=0.0),
         progress=False,
     )
     found = Spectrum.of(model.latent_scales)

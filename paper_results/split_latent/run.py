@@ -101,7 +101,13 @@ def answer(name: str, steps: int, hands: np.ndarray, draws: int) -> tuple[Draws,
     """Train a network; its draws (observations, draws) of each parameter, and the seconds of one core it took."""
     started = time.process_time()
     posterior = networks()[name]()
-    posterior.fit(steps=steps, batch_size=500, seed=SEED, learning_rate=LEARNING_RATE, progress=False)
+    posterior.fit(
+        steps=steps,
+        batch_size=500,
+        seed=SEED,
+        optimization=bi.Optimization(learning_rate=LEARNING_RATE),
+        progress=False,
+    )
     used = time.process_time() - started
     return dict(posterior.sample({"hand": hands}, draws=draws, seed=SEED)), used
 

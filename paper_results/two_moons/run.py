@@ -61,7 +61,7 @@ def main() -> None:
     posterior.fit(
         steps=20 if quick else STEPS,
         batch_size=BATCH_SIZE,
-        learning_rate=LEARNING_RATE,
+        optimization=bi.Optimization(learning_rate=LEARNING_RATE),
         seed=SEED,
         progress=not quick,
     )

@@ -17,7 +17,7 @@ from bayesinn.bijections.masked import MaskedDense, MaskedNetwork
 from bayesinn.bijections.subnet import HiddenLayers
 from bayesinn.core.errors import InputError
 from bayesinn.core.seeds import seeded_initial_weights
-from bayesinn.flows import Flow, Normal
+from bayesinn.flows import Flow, InvertibleFlow, Normal
 from bayesinn.testing import check_bijection
 from bayesinn.testing.measures import default_dtype, perturb
 
@@ -118,7 +118,7 @@ def test_default_transform() -> None:
 def test_gradients_of_the_slow_direction(transform: Transform) -> None:
     """Along random directions of vectors, condition and weights, against finite differences; compiled, the same."""
     with default_dtype("float64"):
-        flow = Flow(random_block(4, 2, transform, direction="sampling"))
+        flow = InvertibleFlow(random_block(4, 2, transform, direction="sampling"))
         flow.build(4, 2)
     weights = [variable.value for variable in flow.trainable_variables]
     inputs = [normal(8, 4, 1), normal(8, 2, 2), *weights]
@@ -183,7 +183,7 @@ def test_dropout_is_the_same_in_all_passes() -> None:
 
 
 def test_slow_direction_trains_with_dropout() -> None:
-    flow = Flow(Autoregressive(hidden=(16, 16), dropout=0.5, direction="sampling"))
+    flow = InvertibleFlow(Autoregressive(hidden=(16, 16), dropout=0.5, direction="sampling"))
     flow.build(3, 0)
     perturb(flow, np.random.default_rng(1), 0.4)
     x, fixed = normal(8, 3, 1, "float32"), [variable.value for variable in flow.non_trainable_variables]
@@ -292,7 +292,7 @@ def new_flow(blocks: int, dimension: int, seed: int, direction: str = "density")
         chain: list[Bijection] = [Autoregressive(hidden=(32, 32), direction=direction)]
         for _ in range(blocks - 1):
             chain += [Permutation(), Autoregressive(hidden=(32, 32), direction=direction)]
-        flow = Flow(Chain(chain))
+        flow = InvertibleFlow(Chain(chain))
         flow.build(dimension, 0)
     return flow
 

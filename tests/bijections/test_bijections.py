@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import numpy as np
 import pytest
 import tensorflow as tf
 
@@ -23,14 +22,11 @@ from bayesinn.bijections import (
     Permutation,
     Residual,
     Spline,
-    Standardise,
     VolumePreserving,
 )
-from bayesinn.bijections.standardise import from_root
 from bayesinn.core.errors import InputError
 from bayesinn.flows import autoregressive, coupling, hint, residual
 from bayesinn.testing import check_bijection
-from bayesinn.testing.measures import default_dtype
 
 REGISTRY: dict[str, Callable[[], Bijection]] = {
     "actnorm": ActNorm,
@@ -60,43 +56,6 @@ def test_bijection(name: str) -> None:
     # worst, over seeds 1, 2, 3: 1.7e-5 and 1.9e-14.
     # A row alone and in a batch, of these seeds: 3.1e-5 and 2.6e-15 on one processor, 9.5e-7 and 1.8e-15 on another.
     check_bijection(REGISTRY[name])
-
-
-def test_standardise() -> None:
-    # It needs a condition with an estimate, a root and a location, and what it does new is not the identity.
-    check_bijection(
-        lambda: Standardise(Coupling(hidden=(8,))), (1, 2, 3), condition_dimensions=(12, 14), near_identity=False
-    )
-    with pytest.raises(InputError, match="7 elements or more"):
-        Standardise(ActNorm()).forward(tf.ones((4, 2)), tf.ones((4, 5)))
-
-
-def test_standardise_makes_a_correlated_normal_standard() -> None:
-    generator = np.random.default_rng(1)
-    root = np.tril(generator.normal(size=(3, 3)))
-    root[np.diag_indices(3)] = 0.1, 2.0, 1e-3
-    z, location = generator.normal(size=(5, 3)), generator.normal(size=3)
-    written = from_root(tf.constant(root[None]))
-    condition = tf.repeat(tf.concat([tf.zeros((1, 3), tf.float64), written, location[None]], axis=-1), 5, axis=0)
-    with default_dtype("float64"):
-        standardise = Standardise(ActNorm())
-        found, log_det = standardise.forward(location + z @ root.T, condition)
-    assert np.allclose(found, z, atol=1e-9)
-    assert np.allclose(log_det, -np.log(0.1 * 2.0 * 1e-3), atol=1e-12)
-
-
-def test_standardise_teaches_the_first_estimate_alone() -> None:
-    x, start, rest = tf.constant([[1.0, 3.0]]), tf.Variable([[0.0, 1.0]]), tf.zeros((1, 5))
-    standardise = Standardise(ActNorm())
-    with tf.GradientTape() as tape:
-        tape.watch(x)
-        _, log_det = standardise.forward(x, tf.concat([start, rest], axis=-1))
-    far = tf.constant([[1e3, 1e30, 0.0, 0.0, 0.0, 0.0, 0.0]])
-    assert standardise.forward(tf.constant([[0.0, 0.0]]), far)[1].numpy().tolist() == [0.0]
-    of_start, of_x = tape.gradient(log_det, [start, x], unconnected_gradients="zero")
-    assert log_det.numpy().tolist() == [0.0]
-    assert of_start.numpy().tolist() == [[1.0, 2.0]]
-    assert of_x.numpy().tolist() == [[0.0, 0.0]]
 
 
 class WrongSign(ActNorm):

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from bayesinn.bijections import Affine, Chain, Coupling, Hierarchical, Orthogonal
 from bayesinn.core.seeds import seeded_initial_weights
-from bayesinn.flows import Flow
+from bayesinn.flows import Flow, InvertibleFlow
 from bayesinn.testing.measures import default_dtype
 from tests.bijections.linear_optimum import (
     correlation,
@@ -47,7 +47,9 @@ def test_training_one_block_reaches_its_law_on_a_gaussian(hierarchical: bool) ->
     factor = tf.constant(np.linalg.cholesky(covariance).T, tf.float32)
     # Given Gaussian elements, means are linear and variances constant: linear subnets are as good as any. They start
     # at zero, so there is no seed.
-    flow = Flow(Hierarchical(Affine(), hidden=()) if hierarchical else Coupling(Affine(), hidden=(), dual=False))
+    flow = InvertibleFlow(
+        Hierarchical(Affine(), hidden=()) if hierarchical else Coupling(Affine(), hidden=(), dual=False)
+    )
     flow.build(4, 0)
     train(flow, lambda seed: tf.random.stateless_normal((512, 4), seed) @ factor, steps=500, rate=3e-2)
     x = tf.random.stateless_normal((200_000, 4), (7, 7)) @ factor
@@ -73,7 +75,7 @@ def test_one_coupling_reaches_its_law_whatever_the_density() -> None:
         return tf.concat([passive, passive**2 - 1.0 + tf.exp(log_std(passive)) * noise], axis=1)
 
     with seeded_initial_weights(1):
-        flow = Flow(Coupling(Affine(), hidden=(64, 64), dual=False))
+        flow = InvertibleFlow(Coupling(Affine(), hidden=(64, 64), dual=False))
         flow.build(2, 0)
     train(flow, draw, steps=1000, rate=1e-2)
     x = draw(tf.constant([7, 7]), rows=200_000)

@@ -14,7 +14,7 @@ from bayesinn.bijections.residual.fixed_point import fixed_point, most_iteration
 from bayesinn.bijections.residual.log_det_series import Poisson
 from bayesinn.bijections.residual.residual import Residual
 from bayesinn.core.errors import InputError
-from bayesinn.flows import Flow
+from bayesinn.flows import Flow, InvertibleFlow
 from bayesinn.testing import check_bijection
 from bayesinn.testing.measures import default_dtype, perturb
 
@@ -172,7 +172,9 @@ def test_gradient_of_the_inverse_is_that_of_the_unrolled_iteration() -> None:
 @pytest.mark.parametrize("log_det", ["exact", "unbiased", "truncated"])
 def test_gradients_in_training_reach_weights_and_condition(log_det: str) -> None:
     with default_dtype("float64"):
-        flow = Flow(Chain([ActNorm(), Residual(hidden=(8,), log_det=log_det), Residual(hidden=(8,), log_det=log_det)]))
+        flow = InvertibleFlow(
+            Chain([ActNorm(), Residual(hidden=(8,), log_det=log_det), Residual(hidden=(8,), log_det=log_det)])
+        )
         flow.build(3, 2)
     perturb(flow, np.random.default_rng(1), 0.5)
     x, condition = normal(20, 3), normal(20, 2)
@@ -200,7 +202,7 @@ class Network(keras.layers.Layer):
 
 def test_estimates_are_for_training_and_right_on_average() -> None:
     with default_dtype("float64"):
-        network = Network(Flow(Chain([Residual(hidden=(16,), log_det="unbiased") for _ in range(2)])))
+        network = Network(InvertibleFlow(Chain([Residual(hidden=(16,), log_det="unbiased") for _ in range(2)])))
     x = normal(400, 3)
     network(x)
     perturb(network, np.random.default_rng(1), 0.5)

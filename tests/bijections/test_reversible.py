@@ -17,7 +17,7 @@ from bayesinn.bijections import ActNorm, Affine, Bijection, Chain, Coupling, Ort
 from bayesinn.core.configuration import clone, describe
 from bayesinn.core.errors import InputError
 from bayesinn.core.seeds import seeded_initial_weights
-from bayesinn.flows import Flow
+from bayesinn.flows import Flow, InvertibleFlow
 from bayesinn.testing import check_bijection
 from bayesinn.testing.measures import default_dtype, perturb
 
@@ -96,7 +96,7 @@ def test_weights_can_be_replaced_by_tensors() -> None:
     x, condition, _ = batch("float64")
     found = []
     for chain in pair(mixed, "float64"):
-        flow = Flow(chain)
+        flow = InvertibleFlow(chain)
         flow.build(3, 2)
         fixed = [variable.value for variable in flow.non_trainable_variables]
         vector = tf.concat([tf.reshape(variable.value, [-1]) for variable in flow.trainable_variables], axis=0)
@@ -136,7 +136,7 @@ def test_derivatives_of_gradients() -> None:
 def test_dropout_is_the_same_in_all_passes(mode: str) -> None:
     found = []
     for chain in pair(lambda: [Coupling(hidden=(32,), dropout=0.5) for _ in range(2)], "float64", scale=0.5):
-        flow = Flow(chain)
+        flow = InvertibleFlow(chain)
         flow.build(3, 2)
         for number, variable in enumerate(flow.non_trainable_variables):
             variable.assign(tf.constant([number, 7], variable.dtype))
@@ -231,8 +231,8 @@ def test_training_follows_that_of_an_ordinary_chain() -> None:
     histories = []
     for reversible in (False, True):
         links = [link for _ in range(3) for link in (ActNorm(), Orthogonal(), Coupling(hidden=(16,), dropout=0.1))]
-        posterior = bi.AmortizedPosterior(noisy, flow=Flow(Chain(links, reversible=reversible)))
-        posterior.fit(steps=20, batch_size=32, seed=1, learning_rate=1e-2, progress=False)
+        posterior = bi.AmortizedPosterior(noisy, flow=InvertibleFlow(Chain(links, reversible=reversible)))
+        posterior.fit(steps=20, batch_size=32, seed=1, optimization=bi.Optimization(learning_rate=1e-2), progress=False)
         histories.append(posterior.history["loss"].to_numpy())
     assert np.ptp(histories[0]) > 0.1
     # The masks of dropout are the same too, so that only rounding separates the two.
@@ -291,8 +291,8 @@ def test_rough_inverses_are_refused() -> None:
 
 
 def test_configuration() -> None:
-    flow = Flow(Chain([Coupling(), Coupling()], reversible=True))
-    assert repr(flow) == repr(clone(flow)) == "Flow(chain=Chain(2 * [Coupling()], reversible=True))"
+    flow = InvertibleFlow(Chain([Coupling(), Coupling()], reversible=True))
+    assert repr(flow) == repr(clone(flow)) == "InvertibleFlow(chain=Chain(2 * [Coupling()], reversible=True))"
     assert describe(clone(flow)) == describe(flow)
     assert clone(flow).chain.reversible
     assert repr(Chain([Coupling()])) == "Chain([Coupling()])"

@@ -10,7 +10,8 @@ import tensorflow as tf
 
 import bayesinn as bi
 from bayesinn.core.compilation import AnyRows
-from bayesinn.posterior.sampling import Sampler
+from bayesinn.posterior.building import new_model
+from bayesinn.posterior.evaluator import Evaluator
 from bayesinn.simulators.linear import linear
 from tests.helpers.models import small_flow
 
@@ -27,13 +28,14 @@ def test_traced_anew_for_another_structure_dtype_or_event_only() -> None:
 
 
 def test_many_posteriors_in_a_session_give_no_warning_of_retracing(caplog: pytest.LogCaptureFixture) -> None:
-    learner, pilot = bi.AmortizedPosterior(linear, flow=small_flow()).new_learner(1, None)
+    posterior = bi.AmortizedPosterior(linear, flow=small_flow())
+    learner, pilot = new_model(linear, posterior.summaries, posterior.flow, 1)
     seed = tf.constant([1, 2])
     with caplog.at_level(logging.WARNING, logger=tf.get_logger().name):
         tf.get_logger().addHandler(caplog.handler)
         try:
             for _ in range(6):
-                sampler = Sampler(learner)
+                sampler = Evaluator(learner)
                 condition, _ = sampler.condition({"y": pilot["y"][:3]})
                 sampler.log_prob(sampler.sample(condition, 4, seed), condition)
         finally:

@@ -171,7 +171,7 @@ def test_mixed_precision_keeps_the_round_trip() -> None:
 def test_recipe_reads_well() -> None:
     flow = coupling(blocks=50, transform=Spline(bins=4), latent=StudentT(20.0))
     assert repr(flow) == (
-        "Flow(chain=Chain(50 * [ActNorm(), Orthogonal(), Coupling(transform=Spline(bins=4))]), "
+        "InvertibleFlow(chain=Chain(50 * [ActNorm(), Orthogonal(), Coupling(transform=Spline(bins=4))]), "
         "latent=StudentT(degrees_of_freedom=20.0))"
     )
     assert describe(clone(flow)) == describe(flow)

@@ -35,7 +35,7 @@ def save(name: str, folder: Path) -> Path:
     """Train for two steps and save; ``expected.npz`` holds data, draws and densities."""
     simulator, summary, flow = CASES[name]
     posterior = bi.AmortizedPosterior(simulator, summary, flow)
-    posterior.fit(steps=2, batch_size=32, seed=1, progress=False, average=0.0)
+    posterior.fit(steps=2, batch_size=32, seed=1, progress=False, optimization=bi.Optimization(average=0.0))
     posterior.save(folder)
     sample = simulator.sample(3, seed=2)
     data = {key: sample[key] for key in (*simulator.observable_shapes, *simulator.context_names)}

@@ -6,7 +6,8 @@ import numpy as np
 import tensorflow as tf
 
 import bayesinn as bi
-from bayesinn.posterior.sampling import Sampler
+from bayesinn.posterior.building import new_model
+from bayesinn.posterior.evaluator import Evaluator
 from bayesinn.posterior.typicality import Reference
 from bayesinn.testing.measures import perturb
 from tests.helpers.families import FAMILIES
@@ -30,9 +31,10 @@ def typical(posterior: bi.AmortizedPosterior) -> dict[str, np.ndarray]:
 def untrained(simulator: bi.Simulator, scale: float = 0.3) -> bi.AmortizedPosterior:
     """A posterior with random weights far from the identity: laws must hold for any weights."""
     posterior = bi.AmortizedPosterior(simulator, flow=small_flow())
-    learner, pilot = posterior.new_learner(1, None)
-    perturb(learner.network, np.random.default_rng(1), scale)
-    data = {name: value for name, value in pilot.items() if name in learner.data.scalings}
-    reference = Reference.fit(*Sampler(learner).condition(data))
-    posterior.adopt(learner, reference, posterior.history, {})
+    model, pilot = new_model(posterior.simulator, posterior.summaries, posterior.flow, 1)
+    perturb(model.network, np.random.default_rng(1), scale)
+    data = {name: value for name, value in pilot.items() if name in model.data.scalings}
+    condition, inputs = Evaluator(model).condition(data)
+    reference = Reference.fit(np.asarray(condition.flat()), inputs)
+    posterior.adopt(model, reference, posterior.history, {})
     return posterior

@@ -187,7 +187,9 @@ def test_one_element_integer_labels_and_unit_scales() -> None:
     labels = np.repeat([3, 7], 500)
     x = generator.normal(size=(1_000, 1)) + 4.0 * (labels == 7)[:, None]
     model = LatentMixture(coupling(blocks=1, hidden=(8,)).chain, ClassNormal("unit"))
-    model.fit(x, labels, steps=200, seed=1, learning_rate=1e-2, average=0.9, progress=False)
+    model.fit(
+        x, labels, steps=200, seed=1, optimization=bi.Optimization(learning_rate=1e-2, average=0.9), progress=False
+    )
     assert model.classes == (3, 7)
     # Bayes' rule errs in 2.3 %.
     assert (model.classify(x).idxmax(axis=1) == labels).mean() > 0.95
@@ -250,7 +252,14 @@ def test_broken_training_keeps_the_last_good_weights() -> None:
     x, labels = draw(500, seed=1)
     model = small()
     with pytest.raises(TrainingError, match="lower learning_rate"):
-        model.fit(x, labels, steps=5, seed=1, optimizer=keras.optimizers.SGD(1e30), progress=False)
+        model.fit(
+            x,
+            labels,
+            steps=5,
+            seed=1,
+            optimization=bi.Optimization(optimizer=keras.optimizers.SGD(1e30)),
+            progress=False,
+        )
 
 
 def test_damaged_folders_are_explained(models: dict[str, LatentMixture], tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+import bayesinn as bi
 from bayesinn.core.errors import InputError
 from bayesinn.core.seeds import seeded_initial_weights
 from bayesinn.inverse import ClassNormal, LatentMixture, MixedSources, Spectrum, gin, match_sources, mixed_sources
@@ -77,8 +78,7 @@ def fitted(kind: str, volume_preserving: bool) -> tuple[LatentMixture, MixedSour
         batch_size=500,
         seed=1,
         validation=0.0,
-        learning_rate=1e-2,
-        average=0.0,
+        optimization=bi.Optimization(learning_rate=1e-2, average=0.0),
         progress=False,
     )
     return model, data, test

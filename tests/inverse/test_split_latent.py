@@ -13,7 +13,7 @@ from bayesinn.bijections import ActNorm, Chain, Coupling, Orthogonal
 from bayesinn.core.configuration import clone
 from bayesinn.core.errors import InputError
 from bayesinn.diagnostics.mmd import squared_mmd
-from bayesinn.flows.split_latent.flow import SplitFlow, SplitLayout
+from bayesinn.flows.split_latent import SplitLatentFlow, SplitLayout
 from bayesinn.flows.split_latent.losses import SplitLosses
 from bayesinn.flows.split_latent.mmd import mmd_loss
 from bayesinn.inverse.split_latent import SplitLatent, default_chain
@@ -150,9 +150,9 @@ def test_other_bad_arguments_are_refused() -> None:
         SplitLatent(slide_toy).predict({"x1": [0.0], "x2": [0.0]})
 
 
-def rotation(objective: str = "mmd", scale: float = 1.0, noise: float = 0.02) -> SplitFlow:
+def rotation(objective: str = "mmd", scale: float = 1.0, noise: float = 0.02) -> SplitLatentFlow:
     """The exact solution of the slide toy: z = (x1 - x2) / sqrt 2, y = (x1 + x2) * scale; x as it is."""
-    flow = SplitFlow(Chain([Orthogonal(), ActNorm()]), 2, 1, 1, 2, objective, SplitLosses(observable_noise=noise))
+    flow = SplitLatentFlow(Chain([Orthogonal(), ActNorm()]), 2, 1, 1, 2, objective, SplitLosses(observable_noise=noise))
     flow.build(2, 1)
     turn, stretch = flow.chain.bijections
     turn.matrix.assign(ROOT_HALF * np.array([[1.0, 1.0], [-1.0, 1.0]]))
@@ -189,7 +189,7 @@ def test_the_right_noise_makes_the_likelihood_exact() -> None:
     covariance = np.eye(2) - np.ones((2, 2)) / (2.0 + s**2)
     exact = stats.multivariate_normal(np.full(2, 1.5 / (2.0 + s**2)), covariance)
     np.testing.assert_allclose(flow.log_prob(x, y), exact.logpdf(x), atol=1e-4)
-    np.testing.assert_allclose(flow.score(x, y, tf.constant([1, 2]), 0.0), exact.logpdf(x), atol=1e-4)
+    np.testing.assert_allclose(-flow.loss(x, y, seed=tf.constant([1, 2])), exact.logpdf(x), atol=1e-4)
     draws = flow.sample(20_000, y[:1], seed=tf.constant([1, 2]))[0].numpy()
     np.testing.assert_allclose(draws.mean(axis=0), exact.mean, atol=0.03)
     np.testing.assert_allclose(np.cov(draws.T), covariance, atol=0.03)
@@ -198,7 +198,7 @@ def test_the_right_noise_makes_the_likelihood_exact() -> None:
 def test_padding_scores_below_the_density_on_average() -> None:
     """Mean importance weights are the density: padded input against the same bijection by quadrature."""
     losses = SplitLosses(padding_noise=0.05)
-    flow = SplitFlow(Chain([Orthogonal(), Coupling(hidden=(8,))]), 1, 1, 1, 2, "likelihood", losses)
+    flow = SplitLatentFlow(Chain([Orthogonal(), Coupling(hidden=(8,))]), 1, 1, 1, 2, "likelihood", losses)
     flow.build(1, 1)
     flow.chain.bijections[0].matrix.assign([[0.3, 0.954], [-0.954, 0.3]])
     x, y, sd = 0.3, 0.28, losses.padding_noise
@@ -207,7 +207,7 @@ def test_padding_scores_below_the_density_on_average() -> None:
     output, log_det = (value.numpy().astype(float) for value in flow.chain.forward(rows))
     density = stats.norm.pdf(output[:, 0]) * stats.norm.pdf(output[:, 1], y, losses.observable_noise) * np.exp(log_det)
     exact = np.trapezoid(density, grid)
-    scores = flow.score(tf.fill((200_000, 1), x), tf.fill((200_000, 1), y), tf.constant([1, 2]), 0.0).numpy()
+    scores = -flow.loss(tf.fill((200_000, 1), x), tf.fill((200_000, 1), y), seed=tf.constant([1, 2])).numpy()
     weights = np.exp(scores.astype(float))
     assert weights.mean() == pytest.approx(exact, abs=4.0 * weights.std() / np.sqrt(len(weights)))
     assert weights.std() / np.sqrt(len(weights)) < 0.02 * exact
@@ -215,7 +215,7 @@ def test_padding_scores_below_the_density_on_average() -> None:
 
 
 def test_latent_loss_leaves_the_prediction_alone() -> None:
-    flow = SplitFlow(ActNorm(), 2, 1, 1, 2)
+    flow = SplitLatentFlow(ActNorm(), 2, 1, 1, 2)
     flow.build(2, 1)
     x = tf.random.stateless_normal((200, 2), (1, 2))
     scale = flow.chain.log_scale.value
@@ -230,12 +230,14 @@ def test_latent_loss_leaves_the_prediction_alone() -> None:
 
 def test_backward_loss_ramps_up() -> None:
     losses = SplitLosses(fit=0.0, latent=0.0, backward=3.0, reconstruction=0.0, padding=0.0, backward_start=0.01)
-    flow = SplitFlow(ActNorm(), 2, 1, 1, 2, losses=losses)
+    flow = SplitLatentFlow(ActNorm(), 2, 1, 1, 2, losses=losses)
     flow.build(2, 1)
     x, seed = 2.0 * tf.random.stateless_normal((100, 2), (1, 2)), tf.constant([1, 2])
     backward = float(flow.terms(x, x[:, 1:], seed)["backward"])
     for progress, share in ((0.0, 0.02), (0.5, 0.2), (1.0, 1.0)):
-        assert float(flow.score(x, x[:, 1:], seed, progress)[0]) == pytest.approx(-3.0 * share * backward, rel=1e-5)
+        assert float(flow.loss(x, x[:, 1:], seed=seed, progress=progress)[0]) == pytest.approx(
+            3.0 * share * backward, rel=1e-5
+        )
 
 
 def test_neighbourhood_sees_what_the_prior_hides() -> None:
@@ -243,7 +245,7 @@ def test_neighbourhood_sees_what_the_prior_hides() -> None:
     terms = {}
     for neighbourhood in (None, 0.2):
         losses = SplitLosses(neighbourhood=neighbourhood)
-        flow = SplitFlow(ActNorm(), 2, 1, 1, 2, losses=losses)
+        flow = SplitLatentFlow(ActNorm(), 2, 1, 1, 2, losses=losses)
         flow.build(2, 1)
         x = tf.random.stateless_normal((1000, 2), (1, 2))
         # The bijection is the identity: it draws x2 = y, but here y is x1.
@@ -283,10 +285,10 @@ def test_context_padding_integers_and_supports() -> None:
 def test_predictions_are_on_the_observables_own_scale() -> None:
     """Compressed or not: what the network sees as 0 comes back as the middle of the data."""
     posterior = quick(wide)
-    scalings = posterior._trained.learner.data.scalings
+    scalings = posterior.model.data.scalings
     assert scalings["four"].compress is not None
     data = wide.sample(5, seed=2)
-    learner = posterior._trained.learner
+    learner = posterior.model
     inputs, _ = learner.data.to_network({name: tf.convert_to_tensor(value) for name, value in data.items()})
     from bayesinn.inverse.split_latent import _unscaled
 
@@ -406,7 +408,9 @@ def test_equal_bits_in_a_fresh_process(tmp_path, fresh_python) -> None:
 @pytest.mark.parametrize(("objective", "steps", "batch_size"), [("mmd", 1000, 500), ("likelihood", 2000, 256)])
 def test_training_solves_the_noise_free_toy(objective: str, steps: int, batch_size: int, seed: int) -> None:
     posterior = SplitLatent(slide_toy, chain=default_chain(4, (32, 32)), objective=objective)
-    posterior.fit(steps=steps, batch_size=batch_size, seed=seed, learning_rate=5e-3, progress=False)
+    posterior.fit(
+        steps=steps, batch_size=batch_size, seed=seed, optimization=bi.Optimization(learning_rate=5e-3), progress=False
+    )
     check_toy(posterior)
 
 

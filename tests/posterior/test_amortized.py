@@ -35,7 +35,7 @@ NUMBERS = [
 @pytest.mark.parametrize("name", NUMBERS)
 def test_density_of_one_number_integrates_to_one(name: str) -> None:
     posterior = untrained(of_family(name))
-    space = posterior._trained.learner.parameters
+    space = posterior.model.parameters
     # A grid that is even where the density is smooth: along the flow's vector, far into both tails.
     vector = np.linspace(-60.0, 60.0, 40_001, dtype=np.float32)[:, None]
     grid = np.asarray(space.from_vector(tf.constant(vector))["a"], np.float64)
@@ -152,8 +152,8 @@ def test_draws_are_a_pure_function_of_the_seed(posterior, data) -> None:
 def test_chunks_do_not_show(posterior, data, monkeypatch: pytest.MonkeyPatch) -> None:
     draws = posterior.sample(data, draws=50, seed=1)
     density = posterior.log_prob(draws, data)
-    monkeypatch.setattr("bayesinn.posterior.sampling._ROWS_PER_CALL", 100)
-    monkeypatch.setattr("bayesinn.posterior.sampling._OBSERVATIONS_PER_CALL", 2)
+    monkeypatch.setattr("bayesinn.posterior.evaluator._ROWS_PER_CALL", 100)
+    monkeypatch.setattr("bayesinn.posterior.evaluator._OBSERVATIONS_PER_CALL", 2)
     np.testing.assert_allclose(posterior.log_prob(draws, data), density, atol=1e-4)
     chunked = posterior.sample(data, draws=50, seed=1)
     assert chunked["mean"].shape == (5, 50)

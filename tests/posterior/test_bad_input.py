@@ -181,7 +181,7 @@ CASES: dict[str, tuple[Callable[[Bench], Any], list[str]]] = {
     ),
     "a chain for a flow": (
         lambda b: bi.AmortizedPosterior(linear, flow=bi.bijections.Chain([bi.bijections.ActNorm()])),
-        ["'flow'", "a Flow", "bi.flows.Flow(...)"],
+        ["'flow'", "a Flow", "bi.flows.InvertibleFlow(...)"],
     ),
     "sampling before training": (
         lambda b: b.untrained.sample({"y": 1.0}),
@@ -191,14 +191,23 @@ CASES: dict[str, tuple[Callable[[Bench], Any], list[str]]] = {
     # The options of fit
     "steps in a float": (lambda b: b.fit(steps=10.5), ["'steps'", "a positive integer", "10.5"]),
     "no rows in a batch": (lambda b: b.fit(batch_size=0), ["'batch_size'", "a positive integer", "0"]),
-    "negative learning rate": (lambda b: b.fit(learning_rate=-1.0), ["'learning_rate'", "a positive number", "-1.0"]),
-    "no clipping": (lambda b: b.fit(clip_norm=0.0), ["'clip_norm'", "a positive number"]),
-    "an average that never moves": (lambda b: b.fit(average=1.0), ["'average'", "below 1", "1.0"]),
+    "negative learning rate": (
+        lambda b: b.fit(optimization=bi.Optimization(learning_rate=-1.0)),
+        ["'learning_rate'", "a positive number", "-1.0"],
+    ),
+    "no clipping": (lambda b: b.fit(optimization=bi.Optimization(clip_norm=0.0)), ["'clip_norm'", "a positive number"]),
+    "an average that never moves": (
+        lambda b: b.fit(optimization=bi.Optimization(average=1.0)),
+        ["'average'", "below 1", "1.0"],
+    ),
     "the name of an optimiser": (
-        lambda b: b.fit(optimizer="adam"),
+        lambda b: b.fit(optimization=bi.Optimization(optimizer="adam")),
         ["'optimizer'", "a Keras optimizer object", "'adam'", "keras.optimizers"],
     ),
-    "unknown xla": (lambda b: b.fit(xla="yes"), ["'xla'", "'auto', True or False", "'yes'"]),
+    "unknown xla": (
+        lambda b: b.fit(optimization=bi.Optimization(xla="yes")),
+        ["'xla'", "'auto', True or False", "'yes'"],
+    ),
     "a misspelt option": (lambda b: b.fit(batchsize=3), ["batchsize"]),
     "seeds for fit": (lambda b: b.fit(seed=[1, 2]), ["'seed'", "[1, 2]"]),
     "data of a foreign name": (

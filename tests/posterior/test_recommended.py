@@ -9,8 +9,9 @@ import tensorflow_probability as tfp
 
 import bayesinn as bi
 from bayesinn.core.errors import InputError
+from bayesinn.core.progress import Progress
 from bayesinn.posterior.draws import simulated
-from bayesinn.training.progress import Counted, StepClock
+from bayesinn.training.progress import StepClock
 from bayesinn.workflow.run import Run, steps_in
 
 tfd = tfp.distributions
@@ -47,7 +48,7 @@ def test_networks_and_training(ruler):
 def test_what_the_user_says_comes_first(ruler):
     posterior = bi.AmortizedPosterior(ruler, bi.summaries.ConvLSTM(2), bi.flows.coupling(blocks=2, hidden=(8,)))
     assert isinstance(posterior.summaries["x"], bi.summaries.ConvLSTM)
-    posterior.fit(steps=4, batch_size=8, learning_rate=2e-3, progress=False)
+    posterior.fit(steps=4, batch_size=8, optimization=bi.Optimization(learning_rate=2e-3), progress=False)
     settings = posterior.training["settings"]
     assert (settings["steps"], settings["batch_size"], settings["learning_rate"]) == (4, 8, 2e-3)
 
@@ -71,7 +72,7 @@ def test_minutes_become_steps(ruler, tmp_path, monkeypatch):
 def test_what_comes_before_the_first_step_takes_its_share_of_the_minutes(ruler, monkeypatch):
     monkeypatch.setattr(ruler, "recommended", dataclasses.replace(ruler.recommended, passes=4))
     monkeypatch.setattr(StepClock, "seconds_per_epoch", 1.0)
-    monkeypatch.setattr(Counted, "seconds", property(lambda self: 0.32, lambda self, value: None), raising=False)
+    monkeypatch.setattr(Progress, "seconds_each", 0.32 / 16)
     # A step takes 0.02 s, and a fourth of a batch 0.08.
     assert steps_in(2.0, ruler) == 1_200
 

@@ -188,7 +188,14 @@ class Shifted:
 def test_partial_functions_and_objects_are_saved_and_passed_to_load(function, tmp_path) -> None:
     simulator = bi.simulator(prior={"x": tfd.Normal(0.0, 1.0)}, name="shifted")(function)
     posterior = bi.AmortizedPosterior(simulator, flow=small_flow(blocks=1, hidden=(8,)))
-    posterior.fit(simulator.sample(64, seed=1), steps=2, batch_size=32, patience=np.int64(5), seed=1, progress=False)
+    posterior.fit(
+        simulator.sample(64, seed=1),
+        steps=2,
+        batch_size=32,
+        optimization=bi.Optimization(patience=np.int64(5)),
+        seed=1,
+        progress=False,
+    )
     folder = posterior.save(tmp_path / "posterior")
     loaded = bi.load(folder, simulator=simulator)
     draws, again = (each.sample({"y": 1.0}, draws=5, seed=1)["x"] for each in (posterior, loaded))

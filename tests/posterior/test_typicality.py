@@ -8,9 +8,10 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 import bayesinn as bi
+from bayesinn.posterior.building import new_model
 from bayesinn.posterior.damage import KINDS, damaged_copies, grow, score
-from bayesinn.posterior.pilot_reference import pilot_reference
-from bayesinn.posterior.sampling import Sampler
+from bayesinn.posterior.evaluator import Evaluator
+from bayesinn.posterior.reference import measure_reference
 from bayesinn.posterior.typicality import STATISTICS, Reference, Typicality
 from bayesinn.simulators.gaussian import gaussian
 from bayesinn.simulators.linear import linear
@@ -36,12 +37,13 @@ class Judge:
     def __init__(self, simulator: bi.Simulator, summary: bi.summaries.Summary | None = None):
         self.simulator = simulator
         posterior = bi.AmortizedPosterior(simulator, summary, small_flow())
-        learner, pilot = posterior.new_learner(1, None)
-        self.names, self.sampler = tuple(learner.data.scalings), Sampler(learner)
-        self.reference = pilot_reference(learner, self.sampler, posterior.summaries, pilot)
+        learner, pilot = new_model(posterior.simulator, posterior.summaries, posterior.flow, 1)
+        self.names, self.sampler = tuple(learner.data.scalings), Evaluator(learner)
+        self.reference = measure_reference(learner, self.sampler, pilot)
 
     def seen(self, data):
-        return self.sampler.condition({name: np.asarray(data[name], np.float32) for name in self.names})
+        condition, inputs = self.sampler.condition({name: np.asarray(data[name], np.float32) for name in self.names})
+        return condition.features, inputs
 
     def __call__(self, data) -> Typicality:
         return self.reference.compare(*self.seen(data))
@@ -231,7 +233,7 @@ def test_images() -> None:
 def test_loading_gives_the_same_bits(tmp_path) -> None:
     posterior = fit(gaussian, deep_set(), steps=2)
     again = bi.load(posterior.save(tmp_path / "posterior"))
-    saved, loaded = posterior._trained.reference.arrays(), again._trained.reference.arrays()
+    saved, loaded = posterior.reference.arrays(), again.reference.arrays()
     assert saved.keys() == loaded.keys()
     for name, value in saved.items():
         assert value.dtype == loaded[name].dtype
@@ -239,8 +241,8 @@ def test_loading_gives_the_same_bits(tmp_path) -> None:
     # Context n, then the set x.
     assert saved["pooled"].tolist() == [False, True]
     sample = gaussian.sample(50, seed=4)
-    seen = posterior._trained.sampler.condition({name: sample[name] for name in ("x", "n")})
-    first, second = (each._trained.reference.compare(*seen) for each in (posterior, again))
+    seen = posterior.evaluator.condition({name: sample[name] for name in ("x", "n")})
+    first, second = (each.reference.compare(*seen) for each in (posterior, again))
     assert np.array_equal(first.p_value, second.p_value)
     assert np.array_equal(first.unusual, second.unusual)
 

@@ -36,19 +36,26 @@ def trained() -> bi.AmortizedPosterior:
 def test_a_step_too_small_to_matter_leaves_the_posterior_as_it_was(trained: bi.AmortizedPosterior) -> None:
     # The other prior's own scalings would move every density.
     simulator = measurement(1.0)
-    again = untrained(simulator).fit(start_from=trained, steps=1, learning_rate=1e-9, seed=7, progress=False)
+    again = untrained(simulator).fit(
+        start_from=trained, steps=1, optimization=bi.Optimization(learning_rate=1e-9), seed=7, progress=False
+    )
     data = {"data": np.array([0.1, 0.6, 0.3])}
     parameters = {"x": np.linspace(-1.0, 1.0, 5), "y": np.zeros(5)}
     np.testing.assert_allclose(
         again.log_prob(parameters, data), trained.log_prob(parameters, data), atol=1e-5
     )  # 2e-6, seeds 1 to 3
-    anew = untrained(simulator).fit(steps=1, learning_rate=1e-9, seed=7, progress=False)
+    anew = untrained(simulator).fit(steps=1, optimization=bi.Optimization(learning_rate=1e-9), seed=7, progress=False)
     assert np.abs(anew.log_prob(parameters, data) - trained.log_prob(parameters, data)).max() > 0.1
 
 
 def test_a_few_steps_adapt_to_another_prior(trained: bi.AmortizedPosterior) -> None:
     adapted = untrained(measurement(1.0)).fit(
-        start_from=trained, steps=150, batch_size=128, learning_rate=1e-3, seed=2, progress=False
+        start_from=trained,
+        steps=150,
+        batch_size=128,
+        optimization=bi.Optimization(learning_rate=1e-3),
+        seed=2,
+        progress=False,
     )
     draws = adapted.sample({"data": np.full(3, 0.5)}, draws=4_000, seed=1)
     # Precisions 1 and 3 / 0.25 of prior and data: mean (1 + 6) / 13. With the first prior it is 6 / 13 = 0.46.
@@ -98,5 +105,7 @@ def test_what_was_held_out_stays_held_out(trained: bi.AmortizedPosterior) -> Non
     data = trained.simulator.sample(400, seed=1)
     options = {"batch_size": 50, "seed": 3, "progress": False, "average": 0.0}
     first = untrained(trained.simulator).fit(data, epochs=1, **options)
-    again = untrained(trained.simulator).fit(data, start_from=first, epochs=1, learning_rate=1e-9, **options)
+    again = untrained(trained.simulator).fit(
+        data, start_from=first, epochs=1, optimization=bi.Optimization(learning_rate=1e-9), **options
+    )
     np.testing.assert_allclose(again.history["val_loss"], first.history["val_loss"], rtol=1e-6)  # 0, seeds 1 to 3

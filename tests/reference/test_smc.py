@@ -12,14 +12,14 @@ import tensorflow_probability as tfp
 from scipy import stats
 
 import bayesinn as bi
-from bayesinn.bijections import Coupling, Standardise
+from bayesinn.bijections import Coupling
 from bayesinn.core.errors import InputError
-from bayesinn.flows import Flow
+from bayesinn.flows import InvertibleFlow
 from bayesinn.reference import SMCPosterior, importance, tempered_smc
 from bayesinn.reference.smc import _next_temperature
 from bayesinn.simulators import gaussian as gaussian_module
 from bayesinn.simulators import linear as linear_module
-from bayesinn.summaries import MLP, Scoring
+from bayesinn.summaries import MLP, FisherScoring
 
 tfd = tfp.distributions
 Tensors = dict[str, tf.Tensor]
@@ -127,7 +127,7 @@ def test_banana() -> None:
     assert posterior.log_evidence == pytest.approx(log_evidence, abs=0.1)
 
 
-class BananaScoring(Scoring):
+class BananaScoring(FisherScoring):
     compensating = (("y0",),)
 
     def mean(self, parameters: Mapping[str, tf.Tensor]) -> tf.Tensor:
@@ -145,7 +145,7 @@ def banana_likelihood(parameters: Tensors, data: Tensors) -> tf.Tensor:
 
 
 def amortized(networks: dict[str, Any]) -> bi.AmortizedPosterior:
-    """Of the banana, and hardly trained."""
+    """A posterior of the banana, hardly trained."""
 
     @bi.simulator(prior={"x": tfd.Normal(0.0, 2.0), "y0": tfd.Normal(0.0, 2.0)}, log_likelihood=banana_likelihood)
     def banana(parameters: Tensors, seed: tf.Tensor) -> Tensors:
@@ -153,7 +153,7 @@ def amortized(networks: dict[str, Any]) -> bi.AmortizedPosterior:
         return {"y": mean + 0.1 * tf.random.stateless_normal(tf.shape(mean), seed)}
 
     posterior = bi.AmortizedPosterior(banana, **networks)
-    posterior.fit(steps=50, batch_size=64, seed=1, xla=False, progress=False)
+    posterior.fit(steps=50, batch_size=64, seed=1, optimization=bi.Optimization(xla=False), progress=False)
     return posterior
 
 
@@ -162,7 +162,7 @@ def test_start_from_an_amortized_posterior(straightens: bool) -> None:
     networks: dict[str, Any] = {}
     if straightens:
         summary = BananaScoring(MLP(8, hidden=(16,)), hidden=(16,), rounds=4, degrees_of_freedom=1e6)
-        networks = {"summary": summary, "flow": Flow(Standardise(Coupling(hidden=(16,))))}
+        networks = {"summary": summary, "flow": InvertibleFlow(Coupling(hidden=(16,)))}
     posterior = amortized(networks)
     exact = short(posterior.simulator, {"y": 2.0}, start=posterior, final_moves=240)
     distribution, log_evidence = banana_law()

@@ -13,8 +13,8 @@ from bayesinn.simulators.covid19_options import LEAD_DAYS, Covid19Options
 from bayesinn.simulators.covid19_prior import covid19_prior
 from bayesinn.simulators.covid19_scoring import Covid19Scoring
 from bayesinn.spaces.parameters import ParameterSpace
-from bayesinn.summaries import CountSeries
-from bayesinn.summaries.fitted.working_model import near
+from bayesinn.summaries import CountSeries, Frame
+from bayesinn.summaries.fitted.working_model import clip_to_prior
 
 OPTIONS = Covid19Options(regular_noise=True)
 DAY = 60
@@ -36,10 +36,10 @@ def vectors(space: ParameterSpace, n: int, seed: int = 1) -> tf.Tensor:
     return space.to_vector({name: tf.cast(value, tf.float32) for name, value in from_prior(n, seed).items()})[0]
 
 
-def estimates(summary: Covid19Scoring, fitted: tf.Tensor, told: float = 1.0) -> tf.Tensor:
-    """As a fit gives them, with what the data tell of all elements alike."""
+def frames(summary: Covid19Scoring, fitted: tf.Tensor, information_fraction: float = 1.0) -> Frame:
+    """Frames as a fit gives them, with equal information on all elements."""
     vector = summary.vector_of(summary.space.from_vector(fitted))
-    return tf.concat([vector, tf.fill(vector.shape, told)], axis=-1)
+    return Frame(vector, tf.eye(vector.shape[-1]), tf.fill(vector.shape, information_fraction), vector)
 
 
 def test_the_model_grows_as_it_is_said_to() -> None:
@@ -64,30 +64,30 @@ def test_the_model_grows_as_it_is_said_to() -> None:
     assert np.median(near) < 0.1
 
 
-@pytest.mark.parametrize("told", [0.5, 1.0])
-def test_compensation_is_undone_and_leaves_the_fit_as_it_is(told: float) -> None:
+@pytest.mark.parametrize("information_fraction", [0.5, 1.0])
+def test_compensation_is_undone_and_leaves_the_fit_as_it_is(information_fraction: float) -> None:
     summary, space = bound_summary()
     vector, fitted = (vectors(space, 500, seed) for seed in (1, 2))
-    estimate = estimates(summary, fitted, told)
-    straight, log_det = summary.straighten(vector, estimate)
+    frame = frames(summary, fitted, information_fraction)
+    straight, log_det = summary.straighten(vector, frame)
     assert np.isfinite(straight).all()
-    back, log_det_back = summary.bend(straight, estimate)
+    back, log_det_back = summary.unstraighten(straight, frame)
     # At the ends of the range of an angle 2e-4.
     assert np.allclose(back, vector, atol=1e-3)
     assert np.allclose(log_det + log_det_back, 0.0, atol=1e-3)
     # Fits keep within this; at its ends, delta is off by 1.5e-4.
-    fitted = near(fitted)
-    assert np.allclose(summary.straighten(fitted, estimates(summary, fitted, told))[0], 0.0, atol=1e-3)
+    fitted = clip_to_prior(fitted)
+    assert np.allclose(summary.straighten(fitted, frames(summary, fitted, information_fraction))[0], 0.0, atol=1e-3)
 
 
 def test_the_determinant_of_straightened_vectors() -> None:
     summary, space = bound_summary()
     vector, fitted = (vectors(space, 20, seed) for seed in (1, 2))
-    step, estimate = 1e-2, estimates(summary, fitted, 0.7)
+    step, frame = 1e-2, frames(summary, fitted, 0.7)
 
     @tf.function(autograph=False)
     def straighten(vector: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        return summary.straighten(vector, estimate)
+        return summary.straighten(vector, frame)
 
     def straightened(change: np.ndarray) -> np.ndarray:
         return straighten(vector + change.astype(np.float32))[0].numpy()
@@ -112,17 +112,17 @@ def test_compensation_keeps_the_expected_counts() -> None:
         return np.log(mean[:, LEAD_DAYS:] + 1.0)
 
     left_alone = np.abs(counts(changed) - counts(fitted)).mean(axis=1)
-    bent, _ = summary.bend(changed - fitted, estimates(summary, fitted))
+    bent, _ = summary.unstraighten(changed - fitted, frames(summary, fitted))
     compensated = np.abs(counts(bent) - counts(fitted)).mean(axis=1)
     # 0.24, 0.25, 0.22 for seeds 1, 2, 3.
     assert np.median(compensated / left_alone) < 0.35
 
 
 @pytest.mark.parametrize("size", [1e2, 1e8])
-def test_offsets_that_overflow_are_bent_to_numbers(size: float) -> None:
+def test_offsets_that_overflow_become_numbers(size: float) -> None:
     summary, space = bound_summary()
     fitted = vectors(space, 500)
     offset = size * tf.random.stateless_normal(fitted.shape, (1, 2))
-    bent, log_det = summary.bend(offset, estimates(summary, fitted))
+    bent, log_det = summary.unstraighten(offset, frames(summary, fitted))
     assert np.isfinite(bent).all()
     assert np.isfinite(log_det).all()

@@ -31,8 +31,9 @@ def test_networks_for_any_number_of_days() -> None:
         assert isinstance(summary, Covid19Scoring) is fits
         assert isinstance(summary.first if fits else summary, trunk)
         summary.bind(ParameterSpace(Prior(covid19_prior(options)), seed=1))
-        condition = summary(tf.ones((2, options.most_days, 3)))
-        assert flow.log_prob(tf.zeros((2, len(covid19_prior(options)))), condition).shape == (2,)
+        result = summary(tf.ones((2, options.most_days, 3)))
+        features = result[0] if summary.frames else result
+        assert flow.log_prob(tf.zeros((2, len(covid19_prior(options)))), features).shape == (2,)
 
 
 def test_fit_starts_from_the_best_noise_scales(draws) -> None:
@@ -41,7 +42,7 @@ def test_fit_starts_from_the_best_noise_scales(draws) -> None:
     rows = slice(0, 50)
     parameters = rows_of(draws, rows, np.float32)
     values = summary.values(tf.stack([tf.constant(draws[name][rows]) for name in SERIES], axis=-1))
-    best = summary.settle(values, summary.mean(parameters), parameters)
+    best = summary.profile(values, summary.mean(parameters), parameters)
     assert all(best[name] is parameters[name] for name in MEDIANS if not name.startswith("sigma"))
 
     def log_likelihood(changed: dict[str, tf.Tensor]) -> np.ndarray:

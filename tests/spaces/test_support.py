@@ -18,7 +18,7 @@ def test_draws_stay_inside_the_support(name: str) -> None:
     prior = posterior.simulator.prior
     for parameter, event in prior.event_shapes.items():
         assert draws[parameter].shape == (3, 2000, *event)
-    space = posterior._trained.learner.parameters
+    space = posterior.model.parameters
     flat = {key: tf.constant(value.reshape(-1, *prior.event_shapes[key])) for key, value in draws.items()}
     assert np.isfinite(space.prior_log_prob(flat)).all()
     if len(space.discrete) and sum(np.prod(prior.event_shapes[key], dtype=int) for key in space.discrete) > 3:
@@ -30,7 +30,7 @@ def test_draws_stay_inside_the_support(name: str) -> None:
 
 def test_draws_that_explode_go_twice_as_far_as_the_prior() -> None:
     posterior = untrained(of_family("log-normal"), scale=10.0)
-    learner = posterior._require_trained().learner
+    learner = posterior.model
     data = typical(posterior)
     draws = posterior.sample(data, draws=2000, seed=1)["a"]
     latent = learner.network.flow.sample(2000, tf.constant(posterior.summarize(data)), seed=(1, 2))

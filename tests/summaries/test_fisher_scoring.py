@@ -10,9 +10,9 @@ import scipy.optimize
 import scipy.stats
 import tensorflow as tf
 
-from bayesinn.summaries import MLP, Scoring
+from bayesinn.summaries import MLP, Condition, FisherScoring
 from bayesinn.summaries.fitted.fit import Fit
-from bayesinn.summaries.fitted.working_model import around
+from bayesinn.summaries.fitted.working_model import difference_points
 from tests.summaries.working_models import DESIGN, SPACE, Bent, Linear, Whole, data, summarise
 
 
@@ -21,10 +21,10 @@ class Overflows(Linear):
         return super().mean(parameters) * np.inf
 
 
-class SettlesNowhere(Overflows):
+class ProfilesNowhere(Overflows):
     """Not a number, or far away."""
 
-    def settle(self, values: tf.Tensor, mean: tf.Tensor, parameters: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+    def profile(self, values: tf.Tensor, mean: tf.Tensor, parameters: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         level = tf.where(values[:, 0] > 0.0, mean[:, 0] / mean[:, 1], 1e6)
         return {**parameters, "level": level}
 
@@ -51,7 +51,7 @@ def test_information_is_the_covariance_of_the_score() -> None:
     noise = np.random.default_rng(1).standard_t(4.0, size=mean.shape).astype(np.float32)
     values = mean + tf.exp(log_scale) * noise
     difference = np.full(2, 0.01, np.float32)
-    predicted = summary.predict(SPACE.from_vector(around(vector, difference)))
+    predicted = summary.predict(SPACE.from_vector(difference_points(vector, difference)))
     root, residuals = summary.derive(difference, values, *predicted)
     found = np.cov((summary.score(root, residuals, vector) + vector).numpy().T)
     information = (root[0] @ tf.transpose(root[0])).numpy()
@@ -78,7 +78,7 @@ def test_rounds_lead_to_the_best_fit_of_a_bent_model(rounds: int, reuses: int) -
 
 
 def fit(values: np.ndarray, training: bool = False, **options: int) -> Fit:
-    """Of the bent model, from far away."""
+    """Fit the curved model, from far away."""
     summary = Bent(MLP(8, hidden=(8,)), **options)
     summary.bind(SPACE)
     return summary.improve(tf.constant(values), tf.fill((len(values), 2), 3.0), training)
@@ -122,16 +122,33 @@ def test_nothing_is_known_between_whole_numbers() -> None:
     assert np.allclose(rounded[:, 1] ** 2 - certain[:, 1] ** 2, unknowable**2, rtol=0.02)
 
 
-@pytest.mark.parametrize("kind", [Overflows, SettlesNowhere])
-def test_predictions_that_overflow_leave_the_first_estimate(kind: type[Scoring]) -> None:
+@pytest.mark.parametrize("kind", [Overflows, ProfilesNowhere])
+def test_predictions_that_overflow_leave_the_first_estimate(kind: type[FisherScoring]) -> None:
     start, location, sd = summarise(kind, 0.3 * data())
     assert np.allclose(start, location, atol=1e-6)
     assert np.all(sd == 1.0)
 
 
+class Folded(Linear):
+    """The mean is smallest at a level of zero, where the difference quotient to one side has the wrong sign."""
+
+    def mean(self, parameters: Mapping[str, tf.Tensor]) -> tf.Tensor:
+        return tf.repeat(tf.abs(parameters["level"])[:, None], 12, axis=1)
+
+
+def test_no_step_is_made_where_every_step_is_worse() -> None:
+    summary = Folded(MLP(8, hidden=(8,)), rounds=3)
+    summary.bind(SPACE)
+    best, _ = SPACE.to_vector({"slope": tf.zeros(1), "level": tf.zeros(1)})
+    found = summary.improve(tf.fill((1, 12), -1.0), best)
+    # The slope follows its prior, by less than 0.02 here.
+    assert np.allclose(found.location[:, 1], best[:, 1], atol=1e-6)
+    assert np.allclose(found.location[:, 0], 0.0, atol=0.05)
+
+
 def test_compiled_for_training_or_not() -> None:
     summary = Bent(MLP(8, hidden=(8,)), rounds=2)
     summary.bind(SPACE)
-    plain = summary(tf.constant(data()))
+    plain, trained = (Condition(*summary(tf.constant(data()), training=training)).flat() for training in (False, True))
     # At most 4e-5 for three sets of data.
-    assert np.allclose(summary(tf.constant(data()), training=True), plain, atol=1e-3)
+    assert np.allclose(trained, plain, atol=1e-3)

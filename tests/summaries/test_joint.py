@@ -124,7 +124,7 @@ def test_a_network_may_ask_for_data_that_are_not_standardised(tmp_path, capsys):
     observed = {name: value for name, value in data.items() if name != "level"}
     posterior.save(tmp_path / "posterior")
     for fitted in (posterior, bi.load(tmp_path / "posterior", series)):
-        learner = fitted._trained.learner
+        learner = fitted.model
         raw, _ = learner.data.to_network(observed)
         standardised = learner.data.standardise(observed)
         np.testing.assert_array_equal(raw["cases"], data["cases"])
@@ -133,7 +133,7 @@ def test_a_network_may_ask_for_data_that_are_not_standardised(tmp_path, capsys):
         padding = np.arange(STEPS) >= data["steps"][:, None]
         assert padding.any()
         assert (raw["padded"].numpy()[padding] == 0.0).all()
-        condition, compared = fitted._trained.sampler.condition(observed)
+        condition, compared = fitted.evaluator.condition(observed)
         together = np.concatenate([data["cases"][..., None], data["deaths"]], axis=-1)
         np.testing.assert_array_equal(condition[:, : 3 * STEPS], together.reshape(50, -1))
         np.testing.assert_allclose(compared["cases"], standardised["cases"], atol=1e-6)

@@ -12,8 +12,14 @@ import tensorflow as tf
 from bayesinn.core.errors import InputError
 from bayesinn.simulation.prior import Prior
 from bayesinn.spaces.parameters import ParameterSpace
-from bayesinn.summaries import MLP, Scoring
+from bayesinn.summaries import MLP, FisherScoring, Frame
+from bayesinn.summaries.fitted.fit import Fit
 from tests.summaries.working_models import SPACE, Circle, Ridge, tfd
+
+
+def frame_of(fit: Fit, rows: slice = slice(None)) -> Frame:
+    root = tf.cast(tf.linalg.cholesky(fit.covariance), tf.float32)
+    return Frame(*(part[rows] for part in (fit.location, root, fit.information_fraction, fit.origin)))
 
 
 @pytest.mark.parametrize("straight", [True, False])
@@ -29,18 +35,17 @@ def test_a_curved_ridge_is_straightened(straight: bool) -> None:
     kept = generator.uniform(size=slope.shape) < np.exp(-0.5 * level**2)
     vector, _ = SPACE.to_vector({"slope": slope[kept].astype(np.float32), "level": level[kept].astype(np.float32)})
     fit = summary.improve(tf.ones((1, 12)), tf.constant([[0.3, 0.3]]))
-    fitted = tf.repeat(fit.location, len(vector), axis=0)
-    estimate = tf.concat([fitted, tf.repeat(fit.told, len(vector), axis=0)], axis=-1)
-    straightened, _ = summary.straighten(vector, estimate)
-    assert np.allclose(summary.bend(straightened, estimate)[0], vector, atol=1e-5)
-    assert np.allclose(summary.straighten(fitted, estimate)[0], 0.0, atol=1e-5)
+    frame = frame_of(fit)
+    straightened, _ = summary.straighten(vector, frame)
+    assert np.allclose(summary.unstraighten(straightened, frame)[0], vector, atol=1e-5)
+    assert np.allclose(summary.straighten(fit.location, frame)[0], 0.0, atol=1e-5)
     root = np.linalg.cholesky(fit.covariance[0])
     across = np.linalg.solve(root, straightened.numpy().T)[1]
     # Of seeds 1, 2, 3: 1.07, 1.07, 1.07; else 540, 540, 550.
     assert bool(across.std() < 1.3) is straight
 
 
-def test_nothing_is_compensated_where_the_data_tell_nothing() -> None:
+def test_nothing_is_compensated_without_information() -> None:
     class Vague(Ridge):
         def log_scale(self, parameters: Mapping[str, tf.Tensor], mean: tf.Tensor) -> tf.Tensor:
             return super().log_scale(parameters, mean) + np.float32(np.log(1e5))
@@ -51,7 +56,7 @@ def test_nothing_is_compensated_where_the_data_tell_nothing() -> None:
         summary.bind(SPACE)
         fit = summary.improve(tf.ones((1, 12)), tf.constant([[0.3, 0.3]]))
         vector = tf.constant([[2.0, 0.0]])
-        offset, _ = summary.straighten(vector, tf.concat([fit.location, fit.told], axis=-1))
+        offset, _ = summary.straighten(vector, frame_of(fit))
         offsets.append((offset - (vector - fit.location)).numpy()[0])
     assert np.abs(offsets[0][1]) > 1.0
     assert np.abs(offsets[1]).max() < 1e-3
@@ -73,9 +78,9 @@ def test_the_posterior_of_an_angle_is_not_split() -> None:
         angles = truth[row] + 0.1 * generator.normal(size=2_000).astype(np.float32)
         angles -= 2.0 * np.float32(np.pi) * np.round(angles / (2.0 * np.float32(np.pi)))
         vector, log_det_vector = space.to_vector({"angle": angles, "other": np.zeros_like(angles)})
-        estimate = tf.concat([fit.location, fit.told], axis=-1)[row : row + 1]
-        offset, log_det = summary.straighten(vector, estimate)
-        back, log_det_back = summary.bend(offset, estimate)
+        frame = frame_of(fit, slice(row, row + 1))
+        offset, log_det = summary.straighten(vector, frame)
+        back, log_det_back = summary.unstraighten(offset, frame)
         assert np.allclose(space.from_vector(back)["angle"], angles, atol=1e-4)
         # Rounding errors at the ends of the range apart: 0.02 at worst.
         assert np.quantile(np.abs(log_det + log_det_back), 0.9) < 1e-3
@@ -100,6 +105,6 @@ def test_the_posterior_of_an_angle_is_not_split() -> None:
         ),
     ],
 )
-def test_priors_that_cant_be_straightened(kind: type[Scoring], prior: dict[str, Any], message: str) -> None:
+def test_priors_that_cant_be_straightened(kind: type[FisherScoring], prior: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         kind(MLP(8)).bind(ParameterSpace(Prior(prior), seed=1))

@@ -10,7 +10,7 @@ import tensorflow_probability as tfp
 
 from bayesinn.simulation.prior import Prior
 from bayesinn.spaces.parameters import ParameterSpace
-from bayesinn.summaries import MLP, Scoring
+from bayesinn.summaries import MLP, FisherScoring
 
 tfd = tfp.distributions
 
@@ -19,7 +19,7 @@ DESIGN = np.random.default_rng(1).normal(size=(2, 12)).astype(np.float32)
 SPACE = ParameterSpace(Prior({"slope": tfd.Normal(0.0, 1.0), "level": tfd.Normal(0.0, 1.0)}), seed=1)
 
 
-class Linear(Scoring):
+class Linear(FisherScoring):
     """Data are a linear function of two parameters, with noise of standard deviation 2."""
 
     def mean(self, parameters: Mapping[str, tf.Tensor]) -> tf.Tensor:
@@ -45,7 +45,7 @@ class Whole(Linear):
 
 
 class Ridge(Linear):
-    """The data tell a sum of the level and the square of the slope, precisely."""
+    """The data depend on a sum of the level and the square of the slope, precisely."""
 
     compensating = (("level",),)
 
@@ -61,8 +61,8 @@ class Ridge(Linear):
         return {"level": fitted["level"] + fitted["slope"] ** 2 - parameters["slope"] ** 2}, {}
 
 
-class Circle(Scoring):
-    """The data tell an angle, but not by how many turns."""
+class Circle(FisherScoring):
+    """The data depend on an angle, but not on how many turns."""
 
     periodic = ("angle",)
 
@@ -73,11 +73,11 @@ class Circle(Scoring):
     def log_scale(self, parameters: Mapping[str, tf.Tensor], mean: tf.Tensor) -> tf.Tensor:
         return tf.fill(tf.shape(mean), np.float32(np.log(0.1)))
 
-    def begin(self, values: tf.Tensor, parameters: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+    def start(self, values: tf.Tensor, parameters: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         return {**parameters, "angle": tf.atan2(values[:, 1], values[:, 0]) + 0.5}
 
 
-def summarise(kind: type[Scoring], x: np.ndarray, **options: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def summarise(kind: type[FisherScoring], x: np.ndarray, **options: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """First estimate, improved one and its sd, each (n, 2), without what the network adds to the sd."""
     summary = kind(MLP(8, hidden=(8,)), units=3, hidden=(8,), **options)
     summary.bind(SPACE)
@@ -85,8 +85,9 @@ def summarise(kind: type[Scoring], x: np.ndarray, **options: float) -> tuple[np.
     # All biases of the last layer are zero when new; a kernel of zeros leaves only what they say.
     kernel, bias = summary.network.layers[-1].get_weights()
     summary.network.layers[-1].set_weights([0.0 * kernel, bias - 20.0])
-    result = summary(tf.constant(x)).numpy()
-    return result[:, :2], result[:, 5:7], np.exp(result[:, 9:11])
+    features, frame = summary(tf.constant(x))
+    # After location and information fraction.
+    return frame.estimate.numpy(), frame.location.numpy(), np.exp(features.numpy()[:, 4:6])
 
 
 def data(n: int = 50) -> np.ndarray:

@@ -20,6 +20,7 @@ import pytest
 import bayesinn as bi
 from bayesinn.core.errors import InputError, SavedPosteriorError
 from tests.conftest import ROOT
+from tests.helpers.fitting import arranged
 from tests.helpers.models import Normalising, series, small_flow
 
 STEPS = 400
@@ -44,22 +45,12 @@ def train(checkpoint: str | Path | None, **options) -> bi.AmortizedPosterior:
     """Everything with a state: moving statistics, dropout, average, optimiser, validation and patience."""
     posterior = bi.AmortizedPosterior(series, Normalising(), small_flow(dropout=0.1))
     data = series.sample(640, seed=1)
-    return posterior.fit(
-        data,
-        **{
-            "steps": STEPS,
-            "batch_size": 64,
-            "seed": 1,
-            "patience": 1000,
-            "progress": False,
-            "checkpoint": checkpoint,
-            **options,
-        },
-    )
+    settings = {"steps": STEPS, "batch_size": 64, "seed": 1, "patience": 1000, "progress": False}
+    return posterior.fit(data, **arranged(**{**settings, "checkpoint": checkpoint, **options}))
 
 
 def everything(posterior: bi.AmortizedPosterior) -> list[np.ndarray]:
-    return [variable.numpy() for variable in posterior._trained.learner.network.variables]
+    return [variable.numpy() for variable in posterior.model.network.variables]
 
 
 @pytest.mark.slow
@@ -139,8 +130,8 @@ def test_a_checkpoint_of_another_network_is_refused(checkpoint: Path) -> None:
     posterior = bi.AmortizedPosterior(series, Normalising(units=5), small_flow(dropout=0.1))
     with pytest.raises(InputError, match="network"):
         posterior.fit(
-            series.sample(640, seed=1), steps=8, batch_size=64, seed=1, patience=1000, progress=False,
-            checkpoint=checkpoint, resume=True,
+            series.sample(640, seed=1), steps=8, batch_size=64, seed=1, progress=False,
+            optimization=bi.Optimization(patience=1000), checkpoint=bi.Checkpoint(checkpoint, resume=True),
         )  # fmt: skip
 
 
@@ -165,7 +156,7 @@ def test_a_full_disk_only_warns(tmp_path, monkeypatch: pytest.MonkeyPatch) -> No
     def full(self, epochs):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("bayesinn.training.checkpoint.Checkpoint._write", full)
+    monkeypatch.setattr("bayesinn.training.checkpoint.CheckpointWriter._write", full)
     with pytest.warns(UserWarning, match="No space left on device.*Training goes on"):
         posterior = train(tmp_path / "checkpoint", steps=8)
     assert posterior.trained
@@ -198,7 +189,14 @@ class Fails(keras.callbacks.Callback):
 def test_weights_are_kept_when_a_callback_fails() -> None:
     posterior = bi.AmortizedPosterior(bi.get("linear"), flow=small_flow())
     with pytest.raises(OSError, match="disk full"):
-        posterior.fit(steps=60, batch_size=32, epochs=6, seed=1, callbacks=[Fails(3)], progress=False)
+        posterior.fit(
+            steps=60,
+            batch_size=32,
+            epochs=6,
+            seed=1,
+            optimization=bi.Optimization(callbacks=[Fails(3)]),
+            progress=False,
+        )
     assert len(posterior.history) == 4
     assert np.isfinite(posterior.sample({"y": 1.0}, draws=5, seed=1)["x1"]).all()
 
@@ -211,7 +209,7 @@ def test_nothing_is_kept_when_no_epoch_has_ended() -> None:
             raise OSError("disk full")
 
     with pytest.raises(OSError, match="disk full"):
-        posterior.fit(steps=4, batch_size=32, seed=1, callbacks=[Early()], progress=False)
+        posterior.fit(steps=4, batch_size=32, seed=1, optimization=bi.Optimization(callbacks=[Early()]), progress=False)
     assert not posterior.trained
 
 
@@ -224,7 +222,7 @@ def test_the_terminal_is_given_back_when_training_fails(monkeypatch: pytest.Monk
     monkeypatch.setattr(sys, "stdout", terminal)
     posterior = bi.AmortizedPosterior(bi.get("linear"), flow=small_flow())
     with pytest.raises(OSError, match="disk full"):
-        posterior.fit(steps=8, batch_size=32, epochs=4, seed=1, callbacks=[Fails(1)])
+        posterior.fit(steps=8, batch_size=32, epochs=4, seed=1, optimization=bi.Optimization(callbacks=[Fails(1)]))
     # While a bar is alive, rich has its own file in place of the terminal.
     assert sys.stdout is terminal
     assert terminal.getvalue().count("\x1b[?25l") == terminal.getvalue().count("\x1b[?25h")

@@ -57,7 +57,11 @@ def test_a_loss_that_explodes_stops_training() -> None:
     posterior = bi.AmortizedPosterior(linear, flow=small_flow())
     with pytest.raises(TrainingError) as error:
         posterior.fit(
-            steps=300, batch_size=32, seed=1, progress=False, optimizer=keras.optimizers.SGD(1e30), average=0.0
+            steps=300,
+            batch_size=32,
+            seed=1,
+            progress=False,
+            optimization=bi.Optimization(optimizer=keras.optimizers.SGD(1e30), average=0.0),
         )
     assert re.search(r"stopped at step \d+ of 300", str(error.value))
     assert "simulations of that step are finite" in str(error.value)

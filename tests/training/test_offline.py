@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import keras
 import numpy as np
 import pytest
@@ -10,9 +12,9 @@ import tensorflow_probability as tfp
 
 import bayesinn as bi
 from bayesinn.core.errors import InputError
-from bayesinn.posterior.offline import offline_arrays
 from bayesinn.simulators.gaussian import gaussian
 from bayesinn.simulators.linear import linear
+from bayesinn.training.arrays import split
 from tests.helpers.fitting import equal, fit
 from tests.helpers.models import Dropping, Normalising, small_flow
 
@@ -25,18 +27,20 @@ def arrays() -> dict[str, np.ndarray]:
 
 
 def test_offline_keeps_a_fixed_validation_set(arrays) -> None:
-    frozen = fit(data=arrays, epochs=4, steps=None, optimizer=keras.optimizers.SGD(0.0))
+    frozen = fit(data=arrays, epochs=4, steps=None, optimization=bi.Optimization(optimizer=keras.optimizers.SGD(0.0)))
     assert frozen.history["val_loss"].nunique() == 1
     assert frozen.history["loss"].nunique() > 1 or len(arrays["y"]) % 32
-    assert equal(frozen, fit(data=arrays, epochs=4, steps=None, optimizer=keras.optimizers.SGD(0.0)))
+    assert equal(
+        frozen,
+        fit(data=arrays, epochs=4, steps=None, optimization=bi.Optimization(optimizer=keras.optimizers.SGD(0.0))),
+    )
 
 
 def test_offline_split_is_disjoint_and_decided_by_the_seed(arrays) -> None:
-    rows = {"x1": np.arange(400.0), "x2": np.zeros(400), "y": np.zeros(400)}
-    training, validation = offline_arrays(linear, rows, 0.25, 1)
-    assert len(validation["x1"]) == 100
-    assert sorted([*training["x1"], *validation["x1"]]) == list(range(400))
-    assert not np.array_equal(validation["x1"], offline_arrays(linear, rows, 0.25, 2)[1]["x1"])
+    kept, held_out = split(400, 0.25, seed=1)
+    assert len(held_out) == 100
+    assert sorted([*kept, *held_out]) == list(range(400))
+    assert not np.array_equal(held_out, split(400, 0.25, seed=2)[1])
 
 
 @pytest.mark.slow
@@ -59,16 +63,16 @@ def test_early_stopping_keeps_the_best_weights() -> None:
         "validation": linear.sample(500, seed=6),
         "batch_size": 30,
         "steps": None,
-        "average": 0.0,
-        "optimizer": keras.optimizers.Adam(2e-2),
     }
+    short = bi.Optimization(optimizer=keras.optimizers.Adam(2e-2), average=0.0, patience=3)
+    whole = dataclasses.replace(short, patience=None)
     flow = small_flow(blocks=2, hidden=(64,))
-    stopped = fit(flow=flow, epochs=200, patience=3, **options)
+    stopped = fit(flow=flow, epochs=200, optimization=short, **options)
     best = int(stopped.history["val_loss"].idxmin())
     assert len(stopped.history) == best + 4
     assert len(stopped.history) < 200
     # Training up to the best epoch alone ends with the same weights.
-    assert equal(stopped, fit(flow=flow, epochs=best + 1, **options))
+    assert equal(stopped, fit(flow=flow, epochs=best + 1, optimization=whole, **options))
     final = stopped.history["val_loss"].iloc[-1]
     data = options["validation"]
     mean = -stopped.log_prob({name: data[name] for name in ("x1", "x2")}, {"y": data["y"]}).mean()
@@ -103,7 +107,7 @@ def test_dropout_differs_in_training_and_is_decided_by_the_seed() -> None:
 def test_moving_statistics_move() -> None:
     simulator = vector_of_one()
     posterior = fit(simulator, summary=Normalising())
-    layer = posterior._trained.learner.network.summaries["y"].normalisation
+    layer = posterior.model.network.summaries["y"].normalisation
     assert np.abs(layer.moving_mean.numpy()).max() > 1e-4
     assert not np.array_equal(layer.moving_variance.numpy(), np.ones(4))
     assert equal(posterior, fit(simulator, summary=Normalising()))

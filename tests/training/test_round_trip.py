@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+import bayesinn as bi
 from bayesinn.bijections import ActNorm, Affine, Bijection, Chain, Coupling, Orthogonal
-from bayesinn.flows import Flow
+from bayesinn.flows import InvertibleFlow
 from bayesinn.inverse import LatentMixture
 from bayesinn.inverse.split_latent import SplitLatent
 from bayesinn.simulators.linear import linear
@@ -49,7 +50,7 @@ class SetWeights(keras.callbacks.Callback):
         self.functions: list[object] = []
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        network = self.model.learner.network
+        network = self.model.problem.network
         chains = reversible_chains(network.chain if hasattr(network, "chain") else network.flow.chain)
         self.stored.append(any(chain.stores_activations for chain in chains))
         self.functions.append(self.model.train_function)
@@ -86,7 +87,7 @@ PLAN = {1: {"drift": 5e-3}, 3: {"drift": 0.3}, 5: {"drift": 0.0}}
 def test_healthy_chains_are_left_alone_in_silence() -> None:
     watching = SetWeights({})
     with warned() as texts:
-        fit(flow=Flow(drifting()), callbacks=[watching])
+        fit(flow=InvertibleFlow(drifting()), optimization=bi.Optimization(callbacks=[watching]))
     assert texts == []
     assert watching.stored == 10 * [False]
     assert len(set(watching.functions)) == 1
@@ -102,7 +103,7 @@ def test_drift_is_noticed_once_and_answered(monkeypatch) -> None:
     monkeypatch.setattr(TrainingModel, "_loss", counted)
     watching = SetWeights(PLAN)
     with warned() as texts:
-        posterior = fit(flow=Flow(drifting()), callbacks=[watching])
+        posterior = fit(flow=InvertibleFlow(drifting()), optimization=bi.Optimization(callbacks=[watching]))
     assert [INEXACT in text for text in texts] == [True, False]
     assert [STORED in text for text in texts] == [False, True]
     assert watching.stored == 4 * [False] + 2 * [True] + 4 * [False]
@@ -123,9 +124,10 @@ def test_stored_activations_give_right_gradients() -> None:
         with warned():
             posterior = fit(
                 # Inside another chain, whose other links have no need to be reversible.
-                flow=Flow(Chain([ActNorm(), drifting(reversible)])),
-                optimizer=keras.optimizers.SGD(rate),
-                callbacks=[SetWeights({0: {"drift": 0.3}})],
+                flow=InvertibleFlow(Chain([ActNorm(), drifting(reversible)])),
+                optimization=bi.Optimization(
+                    optimizer=keras.optimizers.SGD(rate), callbacks=[SetWeights({0: {"drift": 0.3}})]
+                ),
             )
         histories.append(posterior.history["loss"])
     # Measured equal to the bit over three seeds; 0.004 apart without the monitor.
@@ -136,12 +138,12 @@ def test_a_resumed_run_decides_the_same(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr("bayesinn.training.checkpoint._SECONDS_BETWEEN_WRITES", 0.0)
     plan = {1: {"drift": 0.3}}
     with warned():
-        whole = fit(flow=Flow(drifting()), callbacks=[SetWeights(plan)])
-        options = {"flow": Flow(drifting()), "checkpoint": tmp_path / "checkpoint"}
+        whole = fit(flow=InvertibleFlow(drifting()), optimization=bi.Optimization(callbacks=[SetWeights(plan)]))
+        options = {"flow": InvertibleFlow(drifting()), "checkpoint": tmp_path / "checkpoint"}
         with pytest.raises(KeyboardInterrupt):
-            fit(callbacks=[SetWeights(plan, interrupt=4)], **options)
+            fit(optimization=bi.Optimization(callbacks=[SetWeights(plan, interrupt=4)]), **options)
         watching = SetWeights(plan)
-        resumed = fit(callbacks=[watching], resume=True, **options)
+        resumed = fit(optimization=bi.Optimization(callbacks=[watching]), resume=True, **options)
     assert watching.stored == 5 * [True]
     assert equal(whole, resumed)
 
@@ -151,7 +153,10 @@ def test_rounding_errors_of_large_scales_are_found() -> None:
     links: list[Bijection] = [Coupling(hidden=(8,)), ActNorm(), Orthogonal(), Coupling(Affine(clamp=1.0), hidden=(8,))]
     stretch = {1: {"log_scale": tf.constant([9.0, -9.0])}}
     with warned() as texts:
-        fit(flow=Flow(Chain(links, reversible=True)), callbacks=[SetWeights(stretch)])
+        fit(
+            flow=InvertibleFlow(Chain(links, reversible=True)),
+            optimization=bi.Optimization(callbacks=[SetWeights(stretch)]),
+        )
     assert [STORED in text for text in texts] == [True]
     assert "Chain of 4 bijections" in texts[0]
 
@@ -161,8 +166,12 @@ def test_every_kind_of_network_is_watched() -> None:
     x, labels = generator.standard_normal((200, 3)), np.repeat([0, 1], 100)
     options = {"batch_size": 50, "seed": 1, "progress": False}
     for train in (
-        lambda watching: LatentMixture(drifting()).fit(x, labels, epochs=4, callbacks=[watching], **options),
-        lambda watching: SplitLatent(linear, width=4, chain=drifting()).fit(steps=4, callbacks=[watching], **options),
+        lambda watching: LatentMixture(drifting()).fit(
+            x, labels, epochs=4, optimization=bi.Optimization(callbacks=[watching]), **options
+        ),
+        lambda watching: SplitLatent(linear, width=4, chain=drifting()).fit(
+            steps=4, optimization=bi.Optimization(callbacks=[watching]), **options
+        ),
     ):
         watching = SetWeights({0: {"drift": 0.3}})
         with warned() as texts:

@@ -1,4 +1,4 @@
-"""Simulations that are drawn before the first step, and what is worked out once for each of them."""
+"""Simulations that are drawn before the first step, and what is computed once for each of them."""
 
 from __future__ import annotations
 
@@ -11,16 +11,17 @@ import pytest
 import tensorflow as tf
 
 import bayesinn as bi
-from bayesinn.bijections import ActNorm, Chain, Coupling, Standardise
+from bayesinn.bijections import ActNorm, Chain, Coupling
 from bayesinn.core.errors import InputError, SimulatorError
-from bayesinn.flows import Flow
-from bayesinn.posterior import amortized
+from bayesinn.flows import InvertibleFlow
+from bayesinn.posterior import fitting
 from bayesinn.simulators.linear import linear
 from bayesinn.summaries import MLP, Summary
-from bayesinn.training import sources
+from bayesinn.training import arrays as array_source
+from bayesinn.training.arrays import ArraySource
+from bayesinn.training.precomputation import precomputed
 from bayesinn.training.settings import TrainingSettings
-from bayesinn.training.sources import ArraySource
-from bayesinn.training.stored import with_what_is_known
+from bayesinn.training.trainable import Trainable
 from tests.helpers.fitting import equal, fit
 from tests.summaries.test_scoring import linear as fitted_line
 from tests.summaries.working_models import Linear, tfd
@@ -32,16 +33,16 @@ def settings(steps: int, batch_size: int, passes: int) -> TrainingSettings:
 
 def fit_line(**options: Any) -> bi.AmortizedPosterior:
     """Trained with a summary that fits a working model."""
-    flow = Flow(Standardise(Chain([ActNorm(), Coupling(hidden=(8,))])))
+    flow = InvertibleFlow(Chain([ActNorm(), Coupling(hidden=(8,))]))
     posterior = bi.AmortizedPosterior(fitted_line, Linear(MLP(8, hidden=(8,)), units=3, hidden=(8,)), flow)
     return posterior.fit(**{"steps": 24, "batch_size": 32, "seed": 1, "progress": False, **options})
 
 
 class First(keras.callbacks.Callback):
-    """The first estimate that training began with."""
+    """Records the initial estimate that training began with."""
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        summary = self.model.learner.network.summaries["x"]
+        summary = self.model.problem.network.summaries["x"]
         self.first = [variable.numpy() for variable in (*summary.first.variables, *summary.head.variables)]
 
 
@@ -70,14 +71,14 @@ def test_a_simulator_in_workers_is_asked_no_more_often() -> None:
     look = keras.callbacks.LambdaCallback(
         on_train_begin=lambda logs: means.append(look.model.source._arrays["mean"].numpy())
     )
-    posterior = fit(counted, steps=10, passes=5, callbacks=[look])
+    posterior = fit(counted, steps=10, optimization=bi.Optimization(passes=5, callbacks=[look]))
     assert len(np.unique(means[0])) == 2 * 32
     assert len(look.model.source._arrays["mean"].numpy()) == 0
     assert posterior.training["settings"]["passes"] == 5
 
 
 def test_it_is_another_training_that_learns_as_much() -> None:
-    fresh, stored = (fit(steps=1_000, batch_size=64, passes=passes) for passes in (0, 2))
+    fresh, stored = (fit(steps=1_000, batch_size=64, optimization=bi.Optimization(passes=passes)) for passes in (0, 2))
     assert not equal(fresh, stored)
     # For seeds 1, 2, 3: within 0.0016 nats; an untrained network is 1.1 nats worse.
     of_prior = linear.sample(4_000, seed=5)
@@ -95,27 +96,29 @@ def test_stopped_and_resumed_gives_the_same_bits(trained: Callable[..., bi.Amort
         if epoch == 2:
             raise KeyboardInterrupt
 
-    options = {"steps": 24, "epochs": 6, "passes": 3, "checkpoint": tmp_path / "checkpoint"}
+    options = {"steps": 24, "epochs": 6}
+    stopping = bi.Optimization(passes=3, callbacks=[keras.callbacks.LambdaCallback(on_epoch_begin=stop)])
     with pytest.raises(KeyboardInterrupt):
-        trained(**options, callbacks=[keras.callbacks.LambdaCallback(on_epoch_begin=stop)])
-    resumed = trained(**options, resume=True)
-    assert equal(resumed, trained(steps=24, epochs=6, passes=3))
+        trained(**options, optimization=stopping, checkpoint=tmp_path)
+    whole = bi.Optimization(passes=3)
+    resumed = trained(**options, optimization=whole, checkpoint=bi.Checkpoint(tmp_path, resume=True))
+    assert equal(resumed, trained(**options, optimization=whole))
     assert resumed.history["step"].tolist() == [4, 8, 12, 16, 20, 24]
 
 
 def test_a_wrong_checkpoint_is_refused_before_simulations_are_drawn(tmp_path, monkeypatch) -> None:
-    fit(passes=2, checkpoint=tmp_path)
-    monkeypatch.setattr(amortized, "stored_source", lambda *_, **__: pytest.fail("simulations were drawn"))
+    fit(optimization=bi.Optimization(passes=2), checkpoint=tmp_path)
+    monkeypatch.setattr(fitting, "offline_source", lambda *_, **__: pytest.fail("simulations were drawn"))
     with pytest.raises(InputError, match="new or empty folder"):
-        fit(passes=2, checkpoint=tmp_path)
+        fit(optimization=bi.Optimization(passes=2), checkpoint=tmp_path)
     with pytest.raises(InputError, match="passes 2 \\(now 3\\)"):
-        fit(passes=3, checkpoint=tmp_path, resume=True)
+        fit(optimization=bi.Optimization(passes=3), checkpoint=bi.Checkpoint(tmp_path, resume=True))
 
 
 def test_a_run_that_has_ended_draws_nothing_again(tmp_path, monkeypatch) -> None:
-    ended = fit(passes=2, checkpoint=tmp_path)
-    monkeypatch.setattr(amortized, "stored_source", lambda *_, **__: pytest.fail("simulations were drawn"))
-    assert equal(fit(passes=2, checkpoint=tmp_path, resume=True), ended)
+    ended = fit(optimization=bi.Optimization(passes=2), checkpoint=tmp_path)
+    monkeypatch.setattr(fitting, "offline_source", lambda *_, **__: pytest.fail("simulations were drawn"))
+    assert equal(fit(optimization=bi.Optimization(passes=2), checkpoint=bi.Checkpoint(tmp_path, resume=True)), ended)
 
 
 def test_few_simulations_are_not_preceded_by_many() -> None:
@@ -127,7 +130,7 @@ def test_few_simulations_are_not_preceded_by_many() -> None:
 
     submit = slow.engine.submit
     slow.engine.submit = lambda n, entropy: drawn.append(n) or submit(n, entropy)
-    fit(slow, steps=10, passes=5)
+    fit(slow, steps=10, optimization=bi.Optimization(passes=5))
     assert sum(drawn) < 600 + 2 * 32
 
 
@@ -137,7 +140,7 @@ def test_simulations_that_are_no_numbers_end_it_before_the_first_step() -> None:
         return {"x": tf.where(parameters["rate"] > 1.9, np.nan, parameters["rate"])[:, None]}
 
     with pytest.raises(SimulatorError, match=r"NaN or infinity in .* with parameters \{'rate'"):
-        fit(broken, steps=40, passes=2)
+        fit(broken, steps=40, optimization=bi.Optimization(passes=2))
 
 
 def test_errors_of_workers_are_the_users_own() -> None:
@@ -148,24 +151,24 @@ def test_errors_of_workers_are_the_users_own() -> None:
         return {"x": generator.normal(parameters["mean"], size=2)}
 
     with pytest.raises(SimulatorError, match=r"a mean above 1\.9"):
-        fit(failing, steps=100, passes=2)
+        fit(failing, steps=100, optimization=bi.Optimization(passes=2))
 
 
 def test_what_is_said(capsys: pytest.CaptureFixture[str]) -> None:
-    fit_line(passes=3, progress=True)
+    fit_line(optimization=bi.Optimization(passes=3), progress=True)
     said = capsys.readouterr().out
     for words in (
         "256 simulations, drawn first, 3 passes through them",
-        "first, the estimate that all else starts from",
-        "drawing simulations: 256 of 256",
-        "preparing simulations: 256 of 256",
-        "training: step 24 of 24",
+        "Training the initial estimate (1 of 2)",
+        "drawing: 256 of 256 simulations",
+        "preparing: 256 of 256 simulations",
+        "training: 24 of 24 steps",
     ):
         assert words in said
 
 
-@pytest.mark.parametrize(("options", "traces"), [({"passes": 3}, 1), ({"data": fitted_line.sample(1_600, seed=2)}, 2)])
-def test_fits_are_made_once_from_an_estimate_that_was_learned_first(options: dict, traces: int, monkeypatch) -> None:
+@pytest.mark.parametrize(("passes", "data", "traces"), [(3, None, 1), (None, fitted_line.sample(1_600, seed=2), 2)])
+def test_fits_are_made_once_from_an_estimate_that_was_trained_before(passes, data, traces: int, monkeypatch) -> None:
     made: list[int] = []
     improve = Linear.improve
     monkeypatch.setattr(
@@ -174,17 +177,20 @@ def test_fits_are_made_once_from_an_estimate_that_was_learned_first(options: dic
     begin = First()
     # A decay of weights moves all that are trained.
     posterior = fit_line(
-        steps=1_200, callbacks=[begin], optimizer=keras.optimizers.AdamW(1e-3, weight_decay=0.1), **options
+        steps=1_200,
+        data=data,
+        optimization=bi.Optimization(keras.optimizers.AdamW(1e-3, weight_decay=0.1), callbacks=[begin], passes=passes),
     )
-    summary = posterior._trained.learner.network.summaries["x"]
-    assert summary.first.trainable
-    assert summary.head.trainable
+    summary = posterior.model.network.summaries["x"]
+    # Kept fixed for good: what was computed once belongs to these weights.
+    assert not summary.first.trainable
+    assert not summary.head.trainable
     after = [variable.numpy() for variable in (*summary.first.variables, *summary.head.variables)]
     for before, value in zip(begin.first, after, strict=True):
         np.testing.assert_array_equal(value, before)
     # Mean square distance for seeds 1, 2, 3: 1.41 to 1.48; that of the prior's centre is 2.
     arrays = fitted_line.sample(1_000, seed=3)
-    learner = posterior._trained.learner
+    learner = posterior.model
     truth, _ = learner.parameters.to_vector({name: arrays[name] for name in ("slope", "level")})
     start = summary.estimate(learner.data.to_network(arrays)[0]["x"])
     assert float(tf.reduce_mean(tf.reduce_sum((start - truth) ** 2, axis=-1))) < 1.7
@@ -192,36 +198,37 @@ def test_fits_are_made_once_from_an_estimate_that_was_learned_first(options: dic
     assert made.count(32) == traces
 
 
-def test_what_was_worked_out_is_what_would_be_worked_out() -> None:
-    learner = fit_line(passes=2)._trained.learner
+def test_what_was_precomputed_is_what_would_be_computed() -> None:
+    learner = fit_line(optimization=bi.Optimization(passes=2)).model
     batch = fitted_line.sample(20, seed=4)
     inputs, masks = learner.data.to_network(batch)
-    known = learner.network.beforehand(inputs, masks)
-    assert known["x"].shape == (20, 2 + 4 * 2 + 3 + 1)
+    known = learner.network.precompute(inputs)
+    assert known["x"]["triangle"].shape == (20, 3)
     # Rounding errors for seeds 1, 2, 3: at most 4.5e-5.
-    np.testing.assert_allclose(
-        learner.network.condition(inputs, masks, beforehand=known), learner.network.condition(inputs, masks), atol=2e-4
-    )
+    stored, fresh = (learner.network.condition(inputs, masks, precomputed=values) for values in (known, None))
+    np.testing.assert_allclose(stored.flat(), fresh.flat(), atol=2e-4)
 
 
-class Doubles:
-    """In place of a learner."""
+class Doubles(Trainable):
+    """Computes twice a number."""
 
-    def beforehand(self, batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+    initialize = loss = None
+
+    def precompute(self, batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         return {"known": 2.0 * batch["x"]}
 
 
-def test_what_is_worked_out_belongs_to_its_row() -> None:
+def test_what_is_precomputed_belongs_to_its_row() -> None:
     x = np.arange(31, dtype=np.float32)
     # The last batch is filled up.
-    arrays, _ = with_what_is_known(Doubles(), {"x": x}, batch_size=3)
+    arrays, _ = precomputed(Doubles(), {"x": x}, batch_size=3)
     np.testing.assert_array_equal(arrays["x"], x)
     np.testing.assert_array_equal(arrays["known"], 2.0 * x)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int32, np.int64, bool])
 def test_arrays_stay_as_they_are(dtype: type, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sources, "_ROWS_AT_A_TIME", 7)
+    monkeypatch.setattr(array_source, "_ROWS_AT_A_TIME", 7)
     rows = np.random.default_rng(1).integers(2, size=(20, 3)).astype(dtype)
     source = ArraySource({"x": rows}, settings(5, 4, 1))
     batch, _ = source.batch((tf.constant(0), tf.constant([19, 0, 7, 13])))
@@ -238,30 +245,30 @@ class Slow(Summary):
         super().__init__()
         self.dense = keras.layers.Dense(2)
 
-    def beforehand(self, x: tf.Tensor, training: bool = False) -> tf.Tensor:
+    def precompute(self, x: tf.Tensor, training: bool = False) -> dict[str, tf.Tensor]:
         tf.py_function(lambda: self.seen.append(x.shape[0]), [], [])
-        return tf.abs(x)[:, None]
+        return {"size": tf.abs(x)[:, None]}
 
-    def call(self, x: tf.Tensor, mask: tf.Tensor | None = None, beforehand: tf.Tensor | None = None) -> tf.Tensor:
-        return self.dense(tf.concat([x[:, None], self.beforehand(x) if beforehand is None else beforehand], axis=-1))
+    def call(self, x: tf.Tensor, mask: tf.Tensor | None = None, precomputed: Any = None) -> tf.Tensor:
+        size = (self.precompute(x) if precomputed is None else precomputed)["size"]
+        return self.dense(tf.concat([x[:, None], size], axis=-1))
 
 
 @pytest.mark.parametrize(("passes", "times"), [(0, 6), (3, 2)])
-def test_a_summary_of_ones_own_works_beforehand(passes: int, times: int) -> None:
+def test_a_user_s_summary_precomputes(passes: int, times: int) -> None:
     Slow.seen.clear()
-    fit(steps=6, batch_size=24, summary=Slow(), passes=passes)
+    fit(steps=6, batch_size=24, summary=Slow(), optimization=bi.Optimization(passes=passes))
     # In each step, or once for each of two batches.
     assert Slow.seen.count(24) == times
 
 
 def test_training_on_leaves_the_estimate_as_it_is() -> None:
-    start = fit_line(passes=2)
-    further = fit_line(passes=2, start_from=start)
+    start = fit_line(optimization=bi.Optimization(passes=2))
+    further = fit_line(optimization=bi.Optimization(passes=2), start_from=start)
     assert not equal(start, further)
     for name in ("first", "head"):
         one, two = (
-            getattr(posterior._trained.learner.network.summaries["x"], name).get_weights()
-            for posterior in (start, further)
+            getattr(posterior.model.network.summaries["x"], name).get_weights() for posterior in (start, further)
         )
         for before, after in zip(one, two, strict=True):
             np.testing.assert_array_equal(after, before)

@@ -10,7 +10,9 @@ import tensorflow_probability as tfp
 import bayesinn as bi
 from bayesinn.core.errors import InputError, TrainingError
 from bayesinn.simulators.linear import linear
-from tests.helpers.fitting import equal, fit, weights
+from bayesinn.training.settings import TrainingSettings
+from bayesinn.training.train import _optimizer
+from tests.helpers.fitting import arranged, equal, fit, weights
 
 tfd = tfp.distributions
 
@@ -45,13 +47,21 @@ def test_epochs_are_reports_online() -> None:
 
 def test_average_of_weights_is_what_the_posterior_uses() -> None:
     """With SGD, without warm-up, the average lags behind the last weights by a known amount."""
-    last = fit(average=0.0, optimizer=keras.optimizers.SGD(1e-3), steps=1)
-    initial = fit(average=0.0, optimizer=keras.optimizers.SGD(0.0), steps=1)
-    averaged = fit(average=0.999, optimizer=keras.optimizers.SGD(1e-3), steps=1)
+    last = fit(optimization=bi.Optimization(average=0.0, optimizer=keras.optimizers.SGD(1e-3)), steps=1)
+    initial = fit(optimization=bi.Optimization(average=0.0, optimizer=keras.optimizers.SGD(0.0)), steps=1)
+    averaged = fit(optimization=bi.Optimization(average=0.999, optimizer=keras.optimizers.SGD(1e-3)), steps=1)
     for start, end, mean in zip(weights(initial), weights(last), weights(averaged), strict=True):
         # The first step's decay is min(average, 1 / 10).
         np.testing.assert_allclose(mean, 0.1 * start + 0.9 * end, atol=1e-6)
     assert not equal(last, initial)
+
+
+def test_the_learning_rate_warms_up_and_fades() -> None:
+    settings = TrainingSettings(1_000, 20, 32, 1, learning_rate=1e-2)
+    schedule = _optimizer(None, settings)._learning_rate
+    rates = [float(schedule(step)) for step in (0, 25, 50, 525, 1_000)]
+    # Linear from a hundredth over 5 % of the steps, then a cosine: half of it in the middle.
+    np.testing.assert_allclose(rates, [1e-4, 5.05e-3, 1e-2, 5e-3, 0.0], atol=1e-6)
 
 
 def test_gradients_are_clipped_by_their_global_norm() -> None:
@@ -72,9 +82,9 @@ def test_xla(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
         return {"x": tfd.NegativeBinomial(2.0, parameters["mean"]).sample(seed=seed)}
 
     fit(counts, progress=True, steps=2)
-    assert "note: simulator runs in the plain graph" in capsys.readouterr().out
+    assert "note: Simulator 'counts' runs in the plain graph" in capsys.readouterr().out
     with pytest.raises(TrainingError, match="'counts' with xla=True") as error:
-        fit(counts, xla=True)
+        fit(counts, optimization=bi.Optimization(xla=True))
     assert "xla='auto'" in str(error.value)
 
 
@@ -83,7 +93,6 @@ def test_xla(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     [
         ({"patience": 3}, "'patience'"),
         ({"validation": 0.2}, "'validation'"),
-        ({"resume": True}, "'resume'"),
         ({"data": linear.sample(20, seed=1), "passes": 2}, "'passes'"),
         ({"passes": -1}, "'passes'"),
         ({"passes": 2.5}, "'passes'"),
@@ -92,4 +101,4 @@ def test_xla(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 )
 def test_options_that_would_be_ignored_are_refused(options: dict, name: str) -> None:
     with pytest.raises(InputError, match=name):
-        bi.AmortizedPosterior(linear).fit(progress=False, **options)
+        bi.AmortizedPosterior(linear).fit(**arranged(progress=False, **options))

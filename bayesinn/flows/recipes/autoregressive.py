@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from bayesinn.bijections.autoregressive import Autoregressive
 from bayesinn.bijections.transforms import Transform
-from bayesinn.flows.flow import Flow
+from bayesinn.flows.invertible import InvertibleFlow
 from bayesinn.flows.latents import Latent
 from bayesinn.flows.recipes.stack import stack
 
@@ -21,7 +21,7 @@ def autoregressive(
     activation: str = "silu",
     dropout: float = 0.0,
     direction: str = "density",
-) -> Flow:
+) -> InvertibleFlow:
     """A flow of autoregressive blocks: each element is transformed given all before it.
 
     More flexible than a coupling with as many blocks, and as fast to train; in the other direction it takes one pass
@@ -46,7 +46,7 @@ def autoregressive(
     Examples
     --------
     >>> autoregressive(blocks=2, hidden=(64, 64), mixing="permutation")
-    Flow(chain=Chain(2 * [ActNorm(), Permutation(), Autoregressive(hidden=(64, 64))]))
+    InvertibleFlow(chain=Chain(2 * [ActNorm(), Permutation(), Autoregressive(hidden=(64, 64))]))
     """
     hidden = tuple(hidden)
     return stack(

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from bayesinn.bijections.coupling import Coupling
 from bayesinn.bijections.transforms import Transform
-from bayesinn.flows.flow import Flow
+from bayesinn.flows.invertible import InvertibleFlow
 from bayesinn.flows.latents import Latent
 from bayesinn.flows.recipes.stack import stack
 
@@ -21,7 +21,7 @@ def coupling(
     activation: str = "silu",
     dropout: float = 0.0,
     reversible: bool = False,
-) -> Flow:
+) -> InvertibleFlow:
     """A flow of coupling blocks: the conditional invertible network of BayesFlow.
 
     Each block is ActNorm, a mixing layer, and a :class:`Coupling` of both halves. Nothing has weights yet: the flow
@@ -54,7 +54,7 @@ def coupling(
 
     Returns
     -------
-    Flow
+    InvertibleFlow
 
     Raises
     ------
@@ -69,7 +69,7 @@ def coupling(
     Examples
     --------
     >>> coupling(blocks=2, hidden=(64, 64))
-    Flow(chain=Chain(2 * [ActNorm(), Orthogonal(), Coupling(hidden=(64, 64))]))
+    InvertibleFlow(chain=Chain(2 * [ActNorm(), Orthogonal(), Coupling(hidden=(64, 64))]))
     """
     hidden = tuple(hidden)
     return stack(

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from bayesinn.bijections.hierarchical import Hierarchical
 from bayesinn.bijections.transforms import Transform
-from bayesinn.flows.flow import Flow
+from bayesinn.flows.invertible import InvertibleFlow
 from bayesinn.flows.latents import Latent
 from bayesinn.flows.recipes.stack import stack
 
@@ -22,7 +22,7 @@ def hint(
     dropout: float = 0.0,
     levels: int | None = None,
     reversible: bool = False,
-) -> Flow:
+) -> InvertibleFlow:
     """A flow of hierarchical blocks: couplings inside the halves of couplings, down to single elements.
 
     Every element depends on nearly every other within one block, and both directions take one pass. The paper is that
@@ -49,7 +49,7 @@ def hint(
     Examples
     --------
     >>> hint(blocks=2)
-    Flow(chain=Chain(2 * [ActNorm(), Orthogonal(), Hierarchical(hidden=(64, 64))]))
+    InvertibleFlow(chain=Chain(2 * [ActNorm(), Orthogonal(), Hierarchical(hidden=(64, 64))]))
     """
     hidden = tuple(hidden)
     return stack(

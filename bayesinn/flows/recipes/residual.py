@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bayesinn.bijections.residual.residual import Residual
-from bayesinn.flows.flow import Flow
+from bayesinn.flows.invertible import InvertibleFlow
 from bayesinn.flows.latents import Latent
 from bayesinn.flows.recipes.stack import stack
 
@@ -17,7 +17,7 @@ def residual(
     actnorm: bool = True,
     latent: Latent | None = None,
     log_det: str = "exact",
-) -> Flow:
+) -> InvertibleFlow:
     """A flow of residual blocks: z = x + g(x), where g is a contraction.
 
     No element is held back, so that nothing has to be mixed; densities are smooth. The inverse is found by iteration,
@@ -41,7 +41,7 @@ def residual(
     Examples
     --------
     >>> residual(blocks=2)
-    Flow(chain=Chain(2 * [ActNorm(), Residual()]))
+    InvertibleFlow(chain=Chain(2 * [ActNorm(), Residual()]))
     """
     hidden = tuple(hidden)
     return stack(

@@ -13,7 +13,7 @@ from bayesinn.bijections.orthogonal import Orthogonal
 from bayesinn.bijections.permutation import Permutation
 from bayesinn.core.errors import InputError
 from bayesinn.core.validation import check_choice
-from bayesinn.flows.flow import Flow
+from bayesinn.flows.invertible import InvertibleFlow
 from bayesinn.flows.latents import Latent
 
 #: How elements are mixed between blocks.
@@ -33,7 +33,7 @@ def stack(
     actnorm: bool,
     latent: Latent | None,
     reversible: bool = False,
-) -> Flow:
+) -> InvertibleFlow:
     """Put blocks one after another.
 
     Parameters
@@ -58,4 +58,4 @@ def stack(
         if mixing is not None:
             chain.append(MIXINGS[mixing]())
         chain.append(block())
-    return Flow(Chain(chain, reversible=reversible), latent)
+    return InvertibleFlow(Chain(chain, reversible=reversible), latent)

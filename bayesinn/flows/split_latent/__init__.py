@@ -1,6 +1,7 @@
 """The split-latent flow: one bijection of parameters into latent and observables."""
 
-from bayesinn.flows.split_latent.flow import SplitFlow, SplitLayout
+from bayesinn.flows.split_latent.flow import SplitLatentFlow
+from bayesinn.flows.split_latent.layout import SplitLayout
 from bayesinn.flows.split_latent.losses import SplitLosses
 
-__all__ = ["SplitFlow", "SplitLayout", "SplitLosses"]
+__all__ = ["SplitLatentFlow", "SplitLayout", "SplitLosses"]

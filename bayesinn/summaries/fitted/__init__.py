@@ -1,5 +1,5 @@
 """Summaries that fit a working model of the data to each observation by Fisher scoring."""
 
-from bayesinn.summaries.fitted.fisher_scoring import Scoring
+from bayesinn.summaries.fitted.fisher_scoring import FisherScoring
 
-__all__ = ["Scoring"]
+__all__ = ["FisherScoring"]

@@ -1,94 +1,87 @@
-"""A network's first estimate of the parameters, improved by Fisher scoring on a working model of the data."""
+"""Fisher scoring: a network's initial estimate of the parameters, improved on a working model of the data."""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from bayesinn.bijections.standardise import from_root
 from bayesinn.core.errors import InputError
+from bayesinn.spaces.parameters import ParameterSpace
 from bayesinn.summaries.fitted.fit import Fit, improve
 from bayesinn.summaries.fitted.straightening import Straightening
-from bayesinn.summaries.fitted.working_model import near
+from bayesinn.summaries.fitted.working_model import clip_to_prior
+from bayesinn.summaries.frame import Frame
 from bayesinn.summaries.summary import Summary
 
-if TYPE_CHECKING:
-    from bayesinn.spaces.parameters import ParameterSpace
-
-# Of angles; and an element of a vector so far out that it stands for such an end.
+# Ends of angles; and an element of a vector so far out that it stands for such an end.
 _ENDS, _FAR = np.array([-np.pi, np.pi]), 30.0
 
 
-class Scoring(Straightening, Summary):
-    """A first estimate by a network, improved by Fisher scoring on a working model of the data.
+class FisherScoring(Straightening, Summary):
+    """An initial estimate by a network, improved by Fisher scoring on a working model of the data.
 
-    Where data say much, a posterior is far narrower than its prior. A network alone is slow to learn where it is: its
-    errors must be small beside the posterior's width. Here it learns no more than where to start. From there, the
-    working model tells how the data differ from what was predicted, how predictions change with each parameter, and
-    so how the estimate should change, and how sure it is. This is a step of Newton's method with the expected in place
-    of the observed information, and a standard normal prior. Of steps with less and more damping, which hold back what
-    the data hardly tell, the one is taken that leads to the highest density, or none. Another network looks at the
-    result: where the steps lead, how sure they are, and how well that fits. It does not see the data themselves.
+    Where data are informative, a posterior is far narrower than its prior, and a network alone is slow to learn where
+    it is. Here the network only learns where to start. From there, the working model gives the residuals, how
+    predictions change with each parameter, and so a step of Newton's method with the expected in place of the observed
+    information and a standard normal prior. Among steps with less and more damping, and no step, the one of highest
+    density is taken. A second network sees the result: location, standard deviations, and how good the fit is. It does
+    not see the data.
 
-    A posterior may be a thin, curved ridge, because some parameters can make up for changes of others. An author who
-    knows which, names them in :attr:`compensating` and writes :meth:`compensate`; the flow sees a ridge that is nearly
-    straight. Angles are named in :attr:`periodic`: the flow sees them turned, with the estimate in the centre, so that
-    none of their posteriors is split between both ends of their range.
+    The summary returns a :class:`~bayesinn.summaries.Frame`: the posterior network whitens parameters in it, so that
+    the flow sees a standard normal distribution, as far as the working model is correct. The second network adds to
+    the variances where the working model is too sure.
 
-    The working model need not be right, nor the steps converge, nor the ridge become straight. They decide what the
-    flow sees, and a flow is trained to be calibrated whatever it sees; only its sharpness suffers. Given parameters,
-    data are taken to be independent and Student-t; what else they tell is lost. Context is not seen.
+    A posterior may be a thin, curved ridge, because some parameters compensate changes of others. An author names them
+    in :attr:`compensating` and writes :meth:`compensate`; the flow then sees a ridge that is nearly straight. Angles
+    are named in :attr:`periodic`; the flow sees them rotated, with the estimate in the centre, so that none of their
+    posteriors is split between both ends of their range.
 
-    The summary begins with the first estimate, a root of the covariance about the improved one, that one, and how well
-    the data tell each of its elements.
-    :class:`bayesinn.bijections.Standardise` reads these and trains the first; it has to hold all of the flow. So the
-    flow sees a posterior that is a standard normal distribution, as far as the working model knows. The network adds
-    to the variances where that is too sure of itself.
+    The working model need not be correct, nor the steps converge. They decide what the flow sees, and a flow is trained
+    to be calibrated whatever it sees; only its sharpness suffers. Given parameters, data are taken to be independent
+    and Student-t; other information in them is lost. Context is not seen.
 
     An author derives from this class and writes :meth:`mean` and :meth:`log_scale`.
 
     Parameters
     ----------
     first : Summary
-        From whose activated output a dense layer makes the first estimate. It sees the data as they are, not
-        standardised.
+        Network of the initial estimate, which a dense layer computes from its activated output. It sees the data as
+        they are, not standardised.
     units : int
-        Length of the rest of the summary.
+        Length of the output of the second network.
     hidden : sequence of int
-        Units of the hidden layers of the network that looks at the result.
+        Units of the hidden layers of the second network.
     rounds : int
-        Each begins with a prediction for every parameter, and makes a step.
+        Each begins with derivatives for every parameter, and makes a step.
     reuses : int
-        More steps in each round, with the derivatives of its first one. They cost little.
+        Number of further steps in each round with the derivatives of its first one. They cost little.
     further : int
-        The most rounds after those, for data sets whose fit still improves; in training, for the eighth of a batch that
-        improves most. A few data sets may need many.
+        Largest number of rounds after those, for data sets whose fit still improves; in training, for the eighth of a
+        batch that improves most. A few data sets may need many.
     degrees_of_freedom : float
-        Of the Student-t law.
+        Degrees of freedom of the Student-t law.
     activation : str
     xla : bool
         Whether predictions are compiled with XLA in training; False if they have operations without a kernel there.
 
     Examples
     --------
-    >>> import bayesinn as bi
     >>> import tensorflow as tf
     >>> from bayesinn.summaries import MLP
-    >>> class Decay(Scoring):
+    >>> class Decay(FisherScoring):
     ...     def mean(self, parameters):
     ...         return 100.0 * tf.exp(-parameters["rate"][:, None] * tf.range(20.0))
     ...
     ...     def log_scale(self, parameters, mean):
     ...         return 0.5 * tf.math.log(mean + 1.0)
     >>> decay = Decay(MLP(16), degrees_of_freedom=1e6)
-    >>> flow = bi.flows.Flow(bi.bijections.Standardise(bi.bijections.Coupling(bi.bijections.Spline())))
 
-    ``bi.AmortizedPosterior(simulator, decay, flow)`` is for a simulator of 20 counts with that mean.
+    ``bi.AmortizedPosterior(simulator, decay)`` is for a simulator of 20 counts with that mean.
 
     References
     ----------
@@ -101,6 +94,7 @@ class Scoring(Straightening, Summary):
 
     masks = False
     standardised = False
+    frames = True
 
     def __init__(
         self,
@@ -153,7 +147,7 @@ class Scoring(Straightening, Summary):
         self.network = keras.Sequential([*layers, keras.layers.Dense(parameters.dimension + self.units)])
 
     def _check_priors(self, parameters: ParameterSpace, compensating: set[str]) -> None:
-        """Ends of angles, and nothing whose prior depends on what makes up for it: straightening had no inverse."""
+        """Check the ends of angles, and that no prior depends on what compensates, or straightening has no inverse."""
         ends = parameters.from_vector(tf.constant([[-_FAR], [_FAR]]) * tf.ones((2, parameters.dimension)))
         wrong = [name for name in self.periodic if ends[name].shape != (2,) or np.any(np.abs(ends[name] - _ENDS) > 0.1)]
         if wrong:
@@ -173,7 +167,7 @@ class Scoring(Straightening, Summary):
             )
 
     def build(self, x_shape: Sequence[int]) -> None:
-        """Check what is predicted; the networks make their weights when they are first called."""
+        """Check the shapes of predictions; the networks make their weights when they are first called."""
         if "space" not in self.__dict__:
             raise InputError(
                 type(self).__name__,
@@ -194,49 +188,52 @@ class Scoring(Straightening, Summary):
                 do="predict every number of an observation, in the order of values()",
             )
 
-    def beforehand(self, x: tf.Tensor, training: bool = False) -> tf.Tensor:
-        """The first estimate, and the fit as :meth:`Fit.flat`."""
-        start = self.estimate(x)
-        origin = tf.stop_gradient(near(start))
+    def precompute(self, x: tf.Tensor, training: bool = False) -> dict[str, tf.Tensor]:
+        """Return the initial estimate, and the fit that starts from it."""
+        estimate = self.estimate(x)
+        origin = tf.stop_gradient(clip_to_prior(estimate))
         fit = self.improve(self.values(tf.cast(x, tf.float32)), origin, training)
-        return tf.concat([start, fit.flat()], axis=-1)
+        return {"estimate": estimate, **fit._asdict()}
 
     def call(
         self,
         x: tf.Tensor,
         mask: tf.Tensor | None = None,
         training: bool = False,
-        beforehand: tf.Tensor | None = None,
-    ) -> tf.Tensor:
-        start_and_fit = self.beforehand(x, bool(training)) if beforehand is None else beforehand
-        start, fit = tf.split(start_and_fit, [self.space.dimension, -1], axis=-1)
-        fit = Fit.of(tf.stop_gradient(fit), self.space.dimension)
-        sd = tf.cast(tf.sqrt(tf.linalg.diag_part(fit.covariance)), tf.float32)
-        # Not the data, nor what is left of them to explain: hundreds of numbers in which a network finds by chance what
-        # isn't there.
-        known = [
+        precomputed: Mapping[str, tf.Tensor] | None = None,
+    ) -> tuple[tf.Tensor, Frame]:
+        known: dict[str, Any] = dict(self.precompute(x, bool(training)) if precomputed is None else precomputed)
+        estimate = known.pop("estimate")
+        fit = Fit(**{name: tf.stop_gradient(value) for name, value in known.items()})
+        covariance = fit.covariance
+        sd = tf.cast(tf.sqrt(tf.linalg.diag_part(covariance)), tf.float32)
+        # Neither the data nor the residuals: a network would find patterns by chance in hundreds of numbers.
+        seen = [
             fit.location,
             tf.math.log(sd),
             fit.location - fit.origin,
             tf.asinh(fit.step / sd),
             tf.asinh(fit.log_density / self._numbers)[:, None],
         ]
-        rest = tf.cast(self.network(tf.concat(known, axis=-1)), tf.float32)
-        rest, doubt = tf.split(rest, [self.units, -1], axis=-1)
+        output = tf.cast(self.network(tf.concat(seen, axis=-1)), tf.float32)
+        features, extra_log_sd = tf.split(output, [self.units, -1], axis=-1)
         # Wider than the working model says; at first wider than the prior.
-        doubt = tf.exp(2.0 * tf.cast(tf.minimum(doubt, 1.0), tf.float64))
-        root = tf.linalg.cholesky(fit.covariance + tf.linalg.diag(doubt))
-        log_sd = tf.cast(0.5 * tf.math.log(tf.linalg.diag_part(fit.covariance) + doubt), tf.float32)
-        return tf.concat([start, from_root(tf.cast(root, tf.float32)), fit.location, fit.told, log_sd, rest], axis=-1)
+        extra = tf.exp(2.0 * tf.cast(tf.minimum(extra_log_sd, 1.0), tf.float64))
+        root = tf.cast(tf.linalg.cholesky(covariance + tf.linalg.diag(extra)), tf.float32)
+        log_sd = tf.cast(0.5 * tf.math.log(tf.linalg.diag_part(covariance) + extra), tf.float32)
+        frame = Frame(fit.location, root, fit.information_fraction, estimate)
+        return tf.concat([fit.location, fit.information_fraction, log_sd, features], axis=-1), frame
 
     def estimate(self, x: tf.Tensor) -> tf.Tensor:
-        """The first one (n, d), of data (n, ...)."""
         # The estimates stay in single precision, also where networks compute in half.
         return tf.cast(self.head(self.activation(tf.cast(self.first(x), tf.float32))), tf.float32)
 
+    def estimator(self) -> list[keras.layers.Layer]:
+        return [self.first, self.head]
+
     def improve(self, values: tf.Tensor, origin: tf.Tensor, training: bool = False) -> Fit:
-        """What scoring makes of vectors (n, d), for values (n, k)."""
-        # Compiled anew for each number of rows, which is always the same in training alone.
+        """Improve vectors (n, d) for values (n, k)."""
+        # XLA compiles each number of rows anew; only in training it is always the same.
         run = functools.partial(
             improve,
             self,
@@ -246,5 +243,5 @@ class Scoring(Straightening, Summary):
             training=training,
             xla=training and self.xla,
         )
-        # Operation by operation, as when weights are made or read, the loops would take minutes.
+        # Eagerly, as when weights are made or read, the loops would take minutes.
         return tf.function(run, autograph=False)(values, origin) if tf.executing_eagerly() else run(values, origin)

@@ -11,60 +11,49 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from bayesinn.summaries.fitted.straightening import Straightening
-from bayesinn.summaries.fitted.working_model import around, differences
+from bayesinn.summaries.fitted.working_model import difference_points, differences
 
 # Added to the diagonal of the information matrix, in turn.
 _DAMPINGS = np.array((0.0, 3.0, 30.0, 300.0, 3000.0))
-# So much information, in units of the prior's, is half enough to compensate: a ridge is thin beside the prior, then.
-_HALF_TOLD = 10.0
+# At this information, in units of the prior's, elements compensate half: a ridge is then thin beside the prior.
+_HALF_INFORMATION = 10.0
 # In prior standard deviations.
 _LONGEST_STEP, _SMALLEST_SD = 1.0, 1e-3
-# A fit has ended when its log density grows by less than that in a round.
+# A fit has ended when its log density grows by less than this in a round.
 _ENDED = 0.1
-# Further rounds are for one of so many parts of a batch at a time.
+# Further rounds are for the eighth of a batch that improves most.
 _SHARES = 8
 
 
 class Fit(NamedTuple):
-    """Where scoring ended.
+    """The result of scoring.
 
     Attributes
     ----------
-    origin : tensor (n, d)
-        Where it began.
-    location : tensor (n, d)
-        The estimate.
-    told : tensor (n, d)
-        How well the data tell each element, given the others: from 0 for not at all to nearly 1.
-    covariance : tensor (n, d, d), float64
-        Of straightened vectors about it, as far as the data and the prior tell.
+    origin, location : tensors (n, d)
+        Vectors at the start and at the end.
+    information_fraction : tensor (n, d)
+        Share of the information on each element that comes from the data, given the others: from 0 to nearly 1.
+    triangle : tensor (n, d (d + 1) / 2)
+        Lower triangle of the covariance of straightened vectors, as ``tfp.math.fill_triangular`` reads it.
     step : tensor (n, d)
-        The one that would come next, without damping.
+        The step that would come next, without damping.
     log_density : tensor (n,)
-        Of data and estimate in the working model, up to a constant.
+        Log density of data and estimate in the working model, up to a constant.
     """
 
     origin: tf.Tensor
     location: tf.Tensor
-    told: tf.Tensor
-    covariance: tf.Tensor
+    information_fraction: tf.Tensor
+    triangle: tf.Tensor
     step: tf.Tensor
     log_density: tf.Tensor
 
-    def flat(self) -> tf.Tensor:
-        """Side by side, (n, p), in single precision."""
-        lower = tf.linalg.band_part(tf.cast(self.covariance, tf.float32), -1, 0)
-        vectors = [self.origin, self.location, self.told, self.step]
-        return tf.concat([*vectors, tfp.math.fill_triangular_inverse(lower), self.log_density[:, None]], axis=-1)
-
-    @classmethod
-    def of(cls, flat: tf.Tensor, dimension: int) -> Fit:
-        """The inverse of :meth:`flat`, for vectors of that dimension."""
-        *vectors, covariance, log_density = tf.split(flat, [*4 * [dimension], -1, 1], axis=-1)
-        lower = tf.cast(tfp.math.fill_triangular(covariance), tf.float64)
-        symmetric = lower + tf.linalg.matrix_transpose(lower) - tf.linalg.diag(tf.linalg.diag_part(lower))
-        origin, location, told, step = vectors
-        return cls(origin, location, told, symmetric, step, log_density[:, 0])
+    @property
+    def covariance(self) -> tf.Tensor:
+        """Covariance (n, d, d) in double precision."""
+        lower = tf.cast(tfp.math.fill_triangular(self.triangle), tf.float64)
+        return lower + tf.linalg.matrix_transpose(lower) - tf.linalg.diag(tf.linalg.diag_part(lower))
 
 
 def improve(
@@ -78,31 +67,31 @@ def improve(
     training: bool = False,
     xla: bool = False,
 ) -> Fit:
-    """Steps towards what fits to data; none, and knowledge of the prior alone, where nothing does.
+    """Improve vectors by scoring; where nothing fits the data, return the start and the prior's covariance.
 
-    Most fits have ended after a few rounds, some need many. Further rounds are for those alone that have improved in
-    their last one. What is beside a data set does not matter to its fit, except in training, where time is short.
+    Most fits end after a few rounds, some need many. Further rounds are only for those that improved in their last
+    one. A fit does not depend on the other rows, except in training, where the number of rounds is limited.
 
     Parameters
     ----------
     model : Straightening
     values : tensor (n, k)
     origin : tensor (n, d)
-        Vectors to start from, of the space.
+        Vectors of the space to start from.
     rounds : int
-        How often derivatives are taken, beside those for the covariance at the end.
+        Number of times that derivatives are taken, without those for the covariance at the end.
     reuses : int
         More steps in each round, with its derivatives but new residuals.
     further : int
-        The most rounds of a row after those for all.
+        Largest number of rounds of a row after those for all.
     training : bool
-        In training, there are only so many further rounds in all, each for the eighth of the rows that has improved
-        most; else each row has as many as it needs, up to that number.
+        In training, there are at most ``further`` further rounds in all, each for the eighth of the rows that improved
+        most; otherwise each row has as many as it needs, up to that number.
     xla : bool
         Whether to compile predictions. Loops over time are many times faster then, but each number of rows is compiled
         anew.
     """
-    # Looked up anew each time: the space takes over other scales when a posterior is loaded.
+    # Read each time: the space gets other scales when a posterior is loaded.
     with tf.init_scope():
         spacing = model.spacing()
     steps = differences(spacing)
@@ -112,15 +101,15 @@ def improve(
         model.predict,
         functools.partial(model.derive, steps),
         model.evaluate,
-        functools.partial(model.turn, steps),
+        functools.partial(model.straightening_slopes, steps),
     ]
     if xla:
-        # Parameters, predictions and what is made of them apart: together, XLA makes them anew wherever they are used.
+        # Compiled apart: together, XLA would compute parameters and predictions again wherever they are used.
         parts = [tf.function(part, jit_compile=True, autograph=False) for part in parts]
-    begin, parameters_of, predict, derive, evaluate, turn = parts
+    start, parameters_of, predict, derive, evaluate, slopes_at = parts
 
     def derivatives(values: tf.Tensor, vector: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
-        root, residuals = derive(values, *predict(parameters_of(around(vector, steps))))
+        root, residuals = derive(values, *predict(parameters_of(difference_points(vector, steps))))
         return (root, residuals, *_decomposed(root))
 
     # Loops of the graph: unrolled, they would take a minute to trace.
@@ -140,7 +129,7 @@ def improve(
 
     def for_some(vector: tf.Tensor, log_density: tf.Tensor, gain: tf.Tensor, left: tf.Tensor) -> tuple[tf.Tensor, ...]:
         whole = vector, log_density, gain, left
-        # Always as many, as XLA needs it; there may be more places than rows that move.
+        # Always as many, as XLA needs fixed shapes; some of them may not move.
         chosen = tf.math.top_k(gain, (tf.shape(gain)[0] + _SHARES - 1) // _SHARES).indices
         old, density, gain, left = (tf.gather(part, chosen) for part in whole)
         new, improved = one_round(tf.gather(values, chosen), old)
@@ -152,7 +141,7 @@ def improve(
             for all_rows, part in zip(whole, parts, strict=True)
         )
 
-    begun = begin(values, origin)
+    begun = start(values, origin)
     usable = tf.reduce_all(tf.math.is_finite(begun) & (tf.abs(begun) <= model.space.reach), axis=-1)
     vector = origin = tf.where(usable[:, None], begun, origin)
     # The first round has no density to compare with: all improve.
@@ -172,32 +161,34 @@ def improve(
     covariance = tf.matmul(directions / (1.0 + known)[:, None, :], directions, transpose_b=True)
     # Nothing is known between whole numbers.
     covariance += np.diag(spacing.astype(np.float64) ** 2 / 12.0 + _SMALLEST_SD**2)
-    vector = model.wound_back(vector)
+    vector = model.wrap_angles(vector)
     information = tf.reduce_sum(root**2, axis=-1)
-    told = information / (_HALF_TOLD + information)
+    information_fraction = information / (_HALF_INFORMATION + information)
     if model.compensating or model.periodic:
-        turned = turn(vector, told)
-        covariance = tf.matmul(turned, tf.matmul(covariance, turned, transpose_b=True))
-    # Predictions may overflow. What isn't a number would stop the training.
+        slopes = slopes_at(vector, information_fraction)
+        covariance = tf.matmul(slopes, tf.matmul(covariance, slopes, transpose_b=True))
+    # Predictions may overflow. NaN would stop the training.
     good = tf.math.is_finite(log_density + tf.reduce_sum(residuals, axis=-1) + tf.reduce_sum(vector, axis=-1))
-    good &= tf.math.is_finite(tf.reduce_sum(covariance, axis=(1, 2)) + tf.cast(tf.reduce_sum(told, -1), tf.float64))
+    sums = tf.reduce_sum(covariance, axis=(1, 2)), tf.reduce_sum(information_fraction, axis=-1)
+    good &= tf.math.is_finite(sums[0] + tf.cast(sums[1], tf.float64))
+    covariance = tf.where(good[:, None, None], covariance, np.eye(len(spacing)))
     return Fit(
         origin,
         tf.where(good[:, None], vector, origin),
-        tf.where(good[:, None], told, 0.0),
-        tf.where(good[:, None, None], covariance, np.eye(len(spacing))),
+        tf.where(good[:, None], information_fraction, 0.0),
+        tfp.math.fill_triangular_inverse(tf.linalg.band_part(tf.cast(covariance, tf.float32), -1, 0)),
         tf.where(good[:, None], step, 0.0),
         tf.where(good, log_density, 0.0),
     )
 
 
 def _begin(model: Straightening, values: tf.Tensor, origin: tf.Tensor) -> tf.Tensor:
-    parameters = model.begin(values, model.space.from_vector(origin))
-    return model.settled(values, model.vector_of(parameters))[0]
+    parameters = model.start(values, model.space.from_vector(origin))
+    return model.profiled(values, model.vector_of(parameters))[0]
 
 
 def _gain(before: tf.Tensor, after: tf.Tensor) -> tf.Tensor:
-    """Of log density in a round; zero for fits that have ended."""
+    """Return the gain of log density in a round; zero for fits that have ended."""
     gain = after - tf.where(tf.math.is_finite(before), before, before.dtype.min)
     return tf.where(gain > _ENDED, gain, 0.0)
 
@@ -207,11 +198,11 @@ def _repeated(body: Callable[..., Any], state: tuple[tf.Tensor, ...], times: int
 
 
 def _decomposed(root: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Eigenvalues (n, d) and eigenvectors (n, d, d) of the information, in double precision; zeros for no numbers.
+    """Return eigenvalues (n, d) and eigenvectors (n, d, d) of the information, in double precision; zeros for NaN.
 
-    The smallest values, of what the prior alone knows, may be a millionth of the largest: in single precision, standard
-    deviations along them would be wrong. The products stay single, for speed: information a hundred million times that
-    of the prior would be too much for them.
+    The smallest values, of directions known from the prior alone, may be a millionth of the largest; in single
+    precision, standard deviations along them would be wrong. The products stay single, for speed: they could not hold
+    information a hundred million times that of the prior.
     """
     information = tf.matmul(root, root, transpose_b=True)
     finite = tf.math.is_finite(tf.reduce_sum(information, axis=(1, 2), keepdims=True))
@@ -220,7 +211,7 @@ def _decomposed(root: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
 
 
 def _candidates(score: tf.Tensor, known: tf.Tensor, directions: tf.Tensor) -> tf.Tensor:
-    """Steps (m, n, d), one for each damping and one of zeros; zeros, too, where a score isn't a number."""
+    """Return steps (m, n, d), one for each damping and one of zeros; zeros, too, where a score isn't a number."""
     score = tf.where(tf.math.is_finite(tf.reduce_sum(score, axis=-1, keepdims=True)), score, 0.0)
     along = tf.linalg.matvec(directions, tf.cast(score, tf.float64), transpose_a=True)
     # One decomposition for all dampings.
@@ -230,7 +221,7 @@ def _candidates(score: tf.Tensor, known: tf.Tensor, directions: tf.Tensor) -> tf
 
 
 def _best(vector: tf.Tensor, residuals: tf.Tensor, log_density: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """Of m candidates, the one with the highest density."""
+    """Select the candidate with the highest density."""
     density = tf.where(tf.math.is_finite(log_density), log_density, log_density.dtype.min)
     best = tf.argmax(density, axis=0, output_type=tf.int32)
     index = tf.stack([best, tf.range(tf.shape(best)[0])], axis=-1)

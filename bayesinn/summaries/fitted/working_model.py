@@ -1,21 +1,19 @@
-"""A working model of data: what an author writes of it, and what follows from that."""
+"""A working model of data: what an author writes, and the log density and information that follow."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-if TYPE_CHECKING:
-    from bayesinn.spaces.parameters import ParameterSpace
+from bayesinn.spaces.parameters import ParameterSpace
 
-# In prior standard deviations: of difference quotients, and of estimates from zero.
+# In prior standard deviations: the step of difference quotients, and the largest distance of estimates from zero.
 _DIFFERENCE, _FURTHEST = 0.01, 4.5
-# So many radians are one unit of a fit's vector: near zero, that of the space is the same for a uniform prior.
+# Radians in one unit of a fit's vector; near zero, a uniform prior's vector has the same unit.
 _RADIANS = math.pi**2 / math.sqrt(12.0)
 
 Parameters = Mapping[str, tf.Tensor]
@@ -24,8 +22,8 @@ Parameters = Mapping[str, tf.Tensor]
 class WorkingModel:
     """Data that are independent and Student-t given parameters, whose vector has a standard normal prior.
 
-    An author writes :meth:`mean` and :meth:`log_scale`; :meth:`values`, :meth:`begin` and :meth:`settle` where that
-    helps.
+    An author writes :meth:`mean` and :meth:`log_scale`; :meth:`values`, :meth:`start` and :meth:`profile` where they
+    help.
 
     Vectors of a fit are those of the space, except that angles (:attr:`periodic`) go on past the ends of their range.
     """
@@ -33,7 +31,7 @@ class WorkingModel:
     degrees_of_freedom: float
 
     rounded: tuple[str, ...] = ()
-    """Parameters that enter the simulator as whole numbers: nothing can be known about the rest of them."""
+    """Parameters that enter the simulator as whole numbers: the data know nothing of their fractions."""
 
     periodic: tuple[str, ...] = ()
     """Angles from -pi to pi with a nearly uniform prior: its two ends are the same place."""
@@ -61,13 +59,13 @@ class WorkingModel:
         raise NotImplementedError
 
     def values(self, x: tf.Tensor) -> tf.Tensor:
-        """Data (n, ...) as rows (n, k) in the order of the predictions: row by row, unless an author says otherwise."""
+        """Return data (n, ...) as rows (n, k) in the order of the predictions; flattened by default."""
         return keras.ops.reshape(x, (-1, int(np.prod(x.shape[1:]))))
 
-    def begin(self, values: tf.Tensor, parameters: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        """Better parameters to start a fit from; all as they are by default.
+    def start(self, values: tf.Tensor, parameters: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """Return better parameters to start a fit from; by default those given.
 
-        Angles, above all: a fit that starts on the wrong side of the circle stays there.
+        It is useful for angles: a fit that starts on the wrong side of the circle stays there.
 
         Parameters
         ----------
@@ -76,10 +74,10 @@ class WorkingModel:
         """
         return parameters
 
-    def settle(self, values: tf.Tensor, mean: tf.Tensor, parameters: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        """Parameters, with those at their best on which the mean does not depend; all as they are by default.
+    def profile(self, values: tf.Tensor, mean: tf.Tensor, parameters: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """Return parameters with those at their best values on which the mean does not depend; by default unchanged.
 
-        Scales of the noise, above all: while they are too small for the residuals, the steps of all others are short.
+        It is useful for scales of the noise: while these are too small for the residuals, all other steps are short.
 
         Parameters
         ----------
@@ -89,57 +87,57 @@ class WorkingModel:
         return parameters
 
     def parameters_of(self, vector: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Parameters (n, *event) for the vectors (n, d) of a fit."""
+        """Return parameters (n, *event) for the vectors (n, d) of a fit."""
         return {**self.space.from_vector(vector), **self.angles(vector)}
 
     def vector_of(self, parameters: Parameters) -> tf.Tensor:
-        """The inverse of :meth:`parameters_of`."""
+        """Invert :meth:`parameters_of`."""
         vector = self.space.to_vector(parameters)[0]
         for name in self.periodic:
             is_angle = self.space.elements_of((name,))
             vector = tf.where(is_angle > 0.0, parameters[name][:, None] / _RADIANS, vector)
         return vector
 
-    def wound_back(self, vector: tf.Tensor) -> tf.Tensor:
-        """Vectors (n, d) of a fit, with angles between -pi and pi."""
+    def wrap_angles(self, vector: tf.Tensor) -> tf.Tensor:
+        """Return vectors (n, d) of a fit with angles between -pi and pi."""
         for name, angle in self.angles(vector).items():
             vector += (within_turn(angle) - angle)[:, None] / _RADIANS * self.space.elements_of((name,))
         return vector
 
     def angles(self, vector: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Angles (n,) for the vectors of a fit."""
+        """Return angles (n,) for the vectors of a fit, by name."""
         return {
             name: _RADIANS * tf.reduce_sum(vector * self.space.elements_of((name,)), axis=-1) for name in self.periodic
         }
 
     def predict(self, parameters: Parameters) -> tuple[tf.Tensor, tf.Tensor]:
-        """Mean and logarithm of the scale, each (n, k)."""
+        """Return mean and logarithm of the scale, each (n, k)."""
         mean = self.mean(parameters)
         return mean, self.log_scale(parameters, mean)
 
-    def settled(self, values: tf.Tensor, vector: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        """Vectors (n, d) after :meth:`settle`, and what is predicted for them."""
-        parameters = self.parameters_of(near(vector))
+    def profiled(self, values: tf.Tensor, vector: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """Return vectors (n, d) after :meth:`profile`, and the mean and log scale predicted for them."""
+        parameters = self.parameters_of(clip_to_prior(vector))
         mean = self.mean(parameters)
-        parameters = self.settle(values, mean, parameters)
+        parameters = self.profile(values, mean, parameters)
         return self.vector_of(parameters), mean, self.log_scale(parameters, mean)
 
     def evaluate(self, values: tf.Tensor, vector: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        """Settled vectors (m, n, d), their residuals (m, n, k), and log densities (m, n) up to a constant."""
+        """Return profiled vectors (m, n, d), their residuals (m, n, k), and log densities (m, n) up to a constant."""
         count = vector.shape[0]
         vector = tf.reshape(vector, (-1, vector.shape[-1]))
-        vector, mean, log_scale = _by_candidate(count, *self.settled(tf.tile(values, (count, 1)), vector))
+        vector, mean, log_scale = _by_candidate(count, *self.profiled(tf.tile(values, (count, 1)), vector))
         residuals = (values - mean) * tf.exp(-log_scale)
         of_data = self.log_densities(residuals, log_scale)
         return vector, residuals, tf.reduce_sum(of_data, axis=-1) - 0.5 * tf.reduce_sum(vector**2, axis=-1)
 
     def log_densities(self, residuals: tf.Tensor, log_scale: tf.Tensor) -> tf.Tensor:
-        """Of single numbers (..., k), up to a constant; for residuals in units of their scale."""
+        """Return log densities of single numbers (..., k), up to a constant; residuals are in units of their scale."""
         nu = self.degrees_of_freedom
         return -0.5 * (nu + 1.0) * tf.math.log1p(residuals**2 / nu) - log_scale
 
     def spacing(self) -> np.ndarray:
-        """What a whole number more is in elements of the vector (d,), at the prior's centre; 0 if not rounded."""
+        """Return one whole number as a change of the vector (d,), at the prior's centre; 0 if not rounded."""
         centre = self.parameters_of(tf.zeros((1, self.space.dimension)))
         one_more = {name: value + float(name in self.rounded) for name, value in centre.items()}
         spacing = np.abs(self.vector_of(one_more) - self.vector_of(centre))[0]
@@ -149,9 +147,9 @@ class WorkingModel:
     def derive(
         self, steps: np.ndarray, values: tf.Tensor, mean: tf.Tensor, log_scale: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """A root (n, d, 2 k) of the information in the data, and residuals (n, k).
+        """Return a root (n, d, 2 k) of the information in the data, and residuals (n, k).
 
-        From predictions at the points of :func:`around`, one point after another: ((1 + d) * n, k).
+        Predictions are those at the points of :func:`difference_points`, one point after another: ((1 + d) * n, k).
         """
         mean, log_scale = _by_candidate(1 + len(steps), mean, log_scale)
         step, factors = steps[:, None, None], self._root_factors()
@@ -161,40 +159,40 @@ class WorkingModel:
         return tf.transpose(root, (1, 0, 2)), (values - mean[0]) * tf.exp(-log_scale[0])
 
     def score(self, root: tf.Tensor, residuals: tf.Tensor, vector: tf.Tensor) -> tf.Tensor:
-        """Derivatives (n, d) of the log density; residuals may be of other vectors than the root."""
+        """Return derivatives (n, d) of the log density; residuals may belong to other vectors than the root."""
         nu, factors = self.degrees_of_freedom, self._root_factors()
         weighted = (nu + 1.0) / (nu + residuals**2) * residuals
         by_number = tf.concat([weighted / factors[0], (weighted * residuals - 1.0) / factors[1]], axis=-1)
         return tf.linalg.matvec(root, by_number) - vector
 
     def _root_factors(self) -> tuple[float, float]:
-        """Roots of what a number tells of its mean in units of its scale, and of the scale's logarithm."""
+        """Return roots of one number's information about its mean, in units of its scale, and about its log scale."""
         nu = self.degrees_of_freedom
         return math.sqrt((nu + 1.0) / (nu + 3.0)), math.sqrt(2.0 * nu / (nu + 3.0))
 
 
 def differences(spacing: np.ndarray) -> np.ndarray:
-    """How far apart difference quotients look (d,): half of a whole number, as predictions may bend at whole ones."""
+    """Return steps of difference quotients (d,): half of a whole number, as predictions may have kinks there."""
     return np.where(spacing > 0.0, 0.5 * spacing, _DIFFERENCE).astype(np.float32)
 
 
-def around(vector: tf.Tensor, steps: np.ndarray) -> tf.Tensor:
-    """Vectors (n, d), then these with one element changed after another, ((1 + d) * n, d)."""
+def difference_points(vector: tf.Tensor, steps: np.ndarray) -> tf.Tensor:
+    """Return vectors (n, d), then these with one element changed after another, ((1 + d) * n, d)."""
     count = len(steps)
     offsets = np.concatenate([np.zeros((1, count)), np.diag(steps)]).astype(np.float32)
     return tf.reshape(vector + offsets[:, None, :], (-1, count))
 
 
-def near(vector: tf.Tensor) -> tf.Tensor:
-    """Not further from the prior's mean than is plausible."""
+def clip_to_prior(vector: tf.Tensor) -> tf.Tensor:
+    """Return vectors no further from the prior's mean than is plausible."""
     return tf.clip_by_value(vector, -_FURTHEST, _FURTHEST)
 
 
 def _by_candidate(count: int, *parts: tf.Tensor) -> list[tf.Tensor]:
-    """Rows of so many candidates one after another, (count * n, k), as (count, n, k)."""
+    """Return rows of ``count`` candidates one after another, (count * n, k), as (count, n, k)."""
     return [tf.reshape(part, (count, -1, part.shape[-1])) for part in parts]
 
 
 def within_turn(angle: tf.Tensor) -> tf.Tensor:
-    """The same angle between -pi and pi."""
+    """Return the same angle between -pi and pi."""
     return angle - 2.0 * math.pi * tf.round(angle / (2.0 * math.pi))

@@ -1,0 +1,79 @@
+"""The invertible flow: a bijection and a latent distribution."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+from bayesinn.bijections import Bijection
+from bayesinn.flows.flow import Flow
+from bayesinn.flows.latents import Latent, Normal, Seed
+
+
+class InvertibleFlow(Flow):
+    """The density of vectors x given a condition, from a bijection x -> z and a distribution of z.
+
+    Parameters
+    ----------
+    chain : Bijection
+        Usually a :class:`~bayesinn.bijections.Chain`.
+    latent : Latent, optional
+        The standard normal if left out.
+
+    References
+    ----------
+    Papamakarios et al. (2021), Normalizing flows for probabilistic modeling and inference, arXiv:1912.02762.
+
+    Examples
+    --------
+    >>> import tensorflow as tf
+    >>> from bayesinn.bijections import Chain, Coupling, Orthogonal
+    >>> flow = InvertibleFlow(Chain([Orthogonal(), Coupling()]))
+    >>> flow.log_prob(tf.ones((10, 3)), condition=tf.ones((10, 2))).shape
+    TensorShape([10])
+    >>> flow.sample(100, condition=tf.ones((4, 2)), seed=(1, 2)).shape
+    TensorShape([4, 100, 3])
+    """
+
+    has_latent = True
+
+    def __init__(self, chain: Bijection, latent: Latent | None = None) -> None:
+        super().__init__()
+        self.chain = chain
+        self.latent = Normal() if latent is None else latent
+
+    def build(self, dimension: int, condition_dimension: int) -> None:
+        super().build(dimension, condition_dimension)
+        if not self.chain.built:
+            self.chain.build(dimension, condition_dimension)
+        if not self.latent.built:
+            self.latent.build(dimension)
+
+    def log_prob(self, x: tf.Tensor, condition: tf.Tensor | None = None) -> tf.Tensor:
+        """Return the log density (n,) of vectors (n, d), given conditions (n, c) or None."""
+        self.build_for(x, condition)
+        z, log_det = self.chain.forward(x, condition)
+        return self.latent.log_prob(z) + log_det
+
+    def sample(self, n: int | tf.Tensor, condition: tf.Tensor | None = None, *, seed: Seed) -> tf.Tensor:
+        if condition is None:
+            return self.chain.inverse(self.latent.sample((n, self.dimension), seed))[0]
+        condition = tf.convert_to_tensor(condition)
+        rows = tf.shape(condition)[0]
+        z = self.latent.sample((rows * n, self.dimension), seed)
+        return self.chain.inverse_of_draws(tf.reshape(z, (rows, n, self.dimension)), condition)
+
+    def encode(self, x: tf.Tensor, condition: tf.Tensor | None = None) -> tf.Tensor:
+        """Return the latent codes (n, d) of vectors (n, d)."""
+        return self.chain.forward(x, condition)[0]
+
+    def decode(self, z: tf.Tensor, condition: tf.Tensor | None = None) -> tf.Tensor:
+        """Return the vectors (n, d) that have latent codes (n, d)."""
+        return self.chain.inverse(z, condition)[0]
+
+    def initialize(self, x: tf.Tensor, condition: tf.Tensor | None = None) -> None:
+        super().initialize(x, condition)
+        self.chain.initialize(x, condition)
+
+    @property
+    def bijection(self) -> Bijection:
+        return self.chain

@@ -1,0 +1,66 @@
+"""Build the model of a posterior: spaces measured on pilot simulations, networks with new weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import tensorflow as tf
+
+from bayesinn.core import seeds
+from bayesinn.core.configuration import clone
+from bayesinn.flows import Flow
+from bayesinn.posterior.model import PosteriorModel
+from bayesinn.posterior.network import PosteriorNetwork
+from bayesinn.simulation import checks
+from bayesinn.simulation.simulator import Arrays, Simulator
+from bayesinn.spaces.data import DataSpace
+from bayesinn.spaces.parameters import ParameterSpace
+from bayesinn.summaries import Summary
+from bayesinn.summaries.joint import seen_raw
+
+PILOT_SIMULATIONS, FEWEST_PILOT_SIMULATIONS = 4096, 512
+
+
+def new_model(
+    simulator: Simulator,
+    summaries: Mapping[str, Summary],
+    flow: Flow,
+    seed: int,
+    arrays: Arrays | None = None,
+    most: int = PILOT_SIMULATIONS,
+) -> tuple[PosteriorModel, Arrays]:
+    """Return a built model, standardised on pilot simulations or on the arrays given; and those simulations.
+
+    Parameters
+    ----------
+    simulator : Simulator
+    summaries, flow : networks as a user configured them; they are copied
+    seed : int
+    arrays : dict of name to array (n, ...)
+    most : int
+        Largest number of pilot simulations.
+    """
+    if arrays is None:
+        simulations = simulator.draw(min(most, PILOT_SIMULATIONS), seed, "pilot")
+        checks.check_finite(simulator, simulations)
+        pilot = simulations.flat()
+    else:
+        pilot = {name: value[:PILOT_SIMULATIONS] for name, value in arrays.items()}
+    names = tuple(simulator.observable_shapes), simulator.context_names, simulator.lengths
+    model = build_model(simulator, summaries, flow, DataSpace.fit(pilot, *names, seen_raw(summaries)), seed)
+    first = {name: tf.convert_to_tensor(value[: PILOT_SIMULATIONS // 2]) for name, value in pilot.items()}
+    with seeds.seeded_initial_weights(seed):
+        model.initialize(first, seed)
+    return model, pilot
+
+
+def build_model(
+    simulator: Simulator, summaries: Mapping[str, Summary], flow: Flow, data: DataSpace, seed: int
+) -> PosteriorModel:
+    """Return a model with new networks that have no weights yet; the same for the same seed."""
+    parameters = ParameterSpace(simulator.prior, seed)
+    with seeds.seeded_initial_weights(seed):
+        networks = {name: clone(value) for name, value in summaries.items()}
+        for network in networks.values():
+            network.bind(parameters)
+        return PosteriorModel(parameters, data, PosteriorNetwork(networks, clone(flow)))

@@ -1,0 +1,249 @@
+"""Fit a posterior: plan, source of batches, training, and what is measured at the end."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from bayesinn.core import seeds
+from bayesinn.core.errors import InputError
+from bayesinn.core.validation import check_number
+from bayesinn.posterior.evaluator import Evaluator
+from bayesinn.posterior.model import PosteriorModel
+from bayesinn.posterior.reference import measure_reference
+from bayesinn.simulation import checks
+from bayesinn.simulation.simulator import Arrays, Simulator
+from bayesinn.summaries.joint import observables_of
+from bayesinn.training.arrays import ArraySource, fingerprint, split
+from bayesinn.training.checkpoint import has_ended, prepare_folder
+from bayesinn.training.precomputation import offline_source, precomputed
+from bayesinn.training.settings import Checkpoint, Optimization, TrainingSettings, training_length
+from bayesinn.training.sources import Source, online_source
+from bayesinn.training.train import TrainingResult, train
+
+_VALIDATION_SHARE = 0.1
+
+
+class Start(NamedTuple):
+    """A trained model to start from, and the fingerprint of its weights."""
+
+    model: PosteriorModel
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be trained, on what, and how; everything that a user chose is checked.
+
+    Attributes
+    ----------
+    arrays, held_out : dict of name to array, or None online
+    settings : TrainingSettings
+    optimization : Optimization
+    checkpoint : Checkpoint, or None
+    identity : dict of plain values
+        What else decides the run, for checkpoints and manifests.
+    start : Start, or None
+    """
+
+    arrays: Arrays | None
+    held_out: Arrays | None
+    settings: TrainingSettings
+    optimization: Optimization
+    checkpoint: Checkpoint | None
+    identity: dict[str, Any]
+    start: Start | None
+
+    @property
+    def stored(self) -> bool:
+        """Whether all simulations exist before the first step."""
+        return self.arrays is not None or self.settings.passes > 0
+
+
+def plan_fit(
+    simulator: Simulator,
+    networks: Mapping[str, Any],
+    data: Mapping[str, Any] | None,
+    *,
+    steps: int | None,
+    epochs: int | None,
+    batch_size: int | None,
+    seed: int,
+    start: Start | None,
+    validation: float | Mapping[str, Any] | None,
+    optimization: Optimization,
+    checkpoint: Checkpoint | None,
+) -> Plan:
+    """Check what the user chose, and fill in what the simulator recommends."""
+    recommended, seed = simulator.recommended, seeds.check_seed(seed)
+    _refuse_ignored(data, validation, optimization)
+    arrays, held_out = _training_arrays(simulator, data, validation, seed)
+    if start is not None:
+        # Other simulations than those that the start was trained on. Not before the split: what was held out there
+        # must be held out here.
+        seed = int(hashlib.sha256(f"{seed} {start.fingerprint}".encode()).hexdigest()[:8], 16)
+    rows = None if arrays is None else len(next(iter(arrays.values())))
+    if rows is None:
+        steps = recommended.steps if steps is None else steps
+    optimization = optimization.filled(recommended.learning_rate, recommended.passes if rows is None else 0)
+    length = training_length(rows, steps, epochs, recommended.batch_size if batch_size is None else batch_size)
+    optimizer = optimization.optimizer
+    identity = {
+        "simulator": simulator.name,
+        "network": networks,
+        "optimizer": None if optimizer is None else keras.saving.serialize_keras_object(optimizer),
+        "data": None if arrays is None else fingerprint(arrays),
+        "start_from": None if start is None else start.fingerprint,
+    }
+    settings = TrainingSettings.resolve(length, seed, optimization)
+    return Plan(arrays, held_out, settings, optimization, checkpoint, identity, start)
+
+
+def describe_plan(simulator: Simulator, model: PosteriorModel, settings: TrainingSettings) -> str:
+    """Write what is about to be trained: scalings, networks, number of weights, simulations that are drawn first."""
+    lines = [f"{simulator.name}: {model.parameters.dimension} unconstrained parameters"]
+    summaries = model.network.summaries
+    networks = {name: key for key in summaries for name in observables_of(key)}
+    for name, scaling in model.data.scalings.items():
+        key = networks.get(name)
+        network = "context" if key is None else f"network of {key}" if key != name else repr(summaries[key])
+        seen = "as simulated" if name in model.data.raw else str(scaling)
+        lines.append(f"  {name}: {seen}; {network}")
+    lines += [f"  {key}: {summary!r}" for key, summary in summaries.items() if key not in networks]
+    weights = sum(int(np.prod(variable.shape)) for variable in model.network.trainable_variables)
+    lines.append(f"  flow: {model.network.flow!r}; {weights:,} weights in all")
+    if settings.passes:
+        lines.append(f"  {settings.simulations:,} simulations, drawn first, {settings.passes} passes through them")
+    return "\n".join(lines)
+
+
+def run_training(
+    plan: Plan, simulator: Simulator, model: PosteriorModel, pilot: Arrays, progress: bool
+) -> tuple[TrainingResult, Source]:
+    """Train a model with new weights, or with those of another."""
+    held_out = plan.held_out
+    if plan.start is not None:
+        model.copy_weights(plan.start.model)
+    for part in (plan.arrays, held_out):
+        if part is not None:
+            _check_support(model, part)
+    if progress:
+        print(describe_plan(simulator, model, plan.settings), flush=True)
+    checkpoint, identity = plan.checkpoint, {**plan.settings.plain(), **plan.identity}
+    # Now, and not after minutes of simulations.
+    resumes = checkpoint is not None and prepare_folder(checkpoint, identity)
+    if checkpoint is not None and resumes and has_ended(checkpoint.folder, plan.settings):
+        model.freeze()
+        source: Source = ArraySource(pilot, plan.settings)
+    elif plan.stored:
+        source = offline_source(
+            model,
+            plan.settings,
+            arrays=plan.arrays,
+            simulator=simulator,
+            pretrained=plan.start is not None,
+            progress=progress,
+        )
+    else:
+        source = online_source(simulator, plan.settings, progress)
+    validation = None if held_out is None else precomputed(model, held_out, plan.settings.batch_size)[0]
+    rows = {name: tf.convert_to_tensor(value) for name, value in pilot.items()}
+    result = train(
+        model,
+        source,
+        plan.settings,
+        identity=plan.identity,
+        validation=validation,
+        optimizer=plan.optimization.optimizer,
+        callbacks=[*model.monitors(rows, plan.settings.seed), *plan.optimization.callbacks],
+        progress=progress,
+        checkpoint=None if checkpoint is None else Checkpoint(checkpoint.folder, resume=resumes),
+    )
+    return result, source
+
+
+def finish(
+    plan: Plan, model: PosteriorModel, result: TrainingResult, pilot: Arrays
+) -> tuple[Evaluator, Any, dict[str, Any]]:
+    """Return the evaluator, the reference that observations are compared with, and the record of the training."""
+    evaluator = Evaluator(model)
+    record = {
+        **plan.identity,
+        "settings": plan.settings.plain(),
+        "seconds": round(result.seconds, 1),
+        "failed_simulations": result.failed_simulations,
+    }
+    return evaluator, measure_reference(model, evaluator, pilot), record
+
+
+def _refuse_ignored(
+    data: Mapping[str, Any] | None, validation: float | Mapping[str, Any] | None, optimization: Optimization
+) -> None:
+    """Refuse options that would be ignored."""
+    if data is None:
+        for name, value in (("validation", validation), ("patience", optimization.patience)):
+            if value is not None:
+                raise InputError(
+                    f"Argument {name!r}",
+                    expected="training data to hold some out of",
+                    got=f"{name}={value!r} in online training, where every batch is new",
+                    do=f"leave {name!r} out, or pass data=simulator.sample(n, seed)",
+                )
+    elif optimization.passes is not None:
+        raise InputError(
+            "Argument 'passes'",
+            expected="a simulator to draw from",
+            got=f"passes={optimization.passes!r} together with training data",
+            do="say epochs, which are passes through the data",
+        )
+
+
+def _training_arrays(
+    simulator: Simulator, data: Mapping[str, Any] | None, validation: float | Mapping[str, Any] | None, seed: int
+) -> tuple[Arrays | None, Arrays | None]:
+    """Return training and validation arrays, checked; the seed decides the split."""
+    if data is None:
+        return None, None
+    arrays = checks.check_simulations(simulator, data, "Training data")
+    if isinstance(validation, Mapping):
+        return arrays, checks.check_simulations(simulator, validation, "Validation data")
+    share = check_number(
+        "Argument 'validation'",
+        _VALIDATION_SHARE if validation is None else validation,
+        least=0,
+        below=1,
+        do="pass for example validation=0.1, or a dict of arrays",
+    )
+    rows = len(next(iter(arrays.values())))
+    if share and not 0 < round(share * rows) < rows:
+        raise InputError(
+            "Argument 'validation'",
+            expected=f"a share that leaves both parts some of the {rows} rows",
+            got=repr(validation),
+            do="pass for example validation=0.1",
+        )
+    kept, apart = split(rows, share, seed)
+    training, held_out = ({name: value[chosen] for name, value in arrays.items()} for chosen in (kept, apart))
+    return training, held_out if len(apart) else None
+
+
+def _check_support(model: PosteriorModel, arrays: Arrays) -> None:
+    """Refuse parameters that the prior can't have drawn: they would be moved to the edge of its support unseen."""
+    # An infinite density, as on an edge of a simplex, is no reason.
+    space = model.parameters
+    outside = ~(space.prior_log_prob({name: arrays[name] for name in space.names}).numpy() > -np.inf)
+    if outside.any():
+        row = int(np.argmax(outside))
+        raise InputError(
+            "Training data",
+            expected="parameters inside the prior's support",
+            got=f"{int(outside.sum())} of {len(outside)} rows outside, one of them "
+            f"{ {name: arrays[name][row].tolist() for name in space.names} }",
+            do="drop those rows, or widen the prior to the one they were drawn from",
+        )

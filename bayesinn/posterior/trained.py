@@ -1,0 +1,224 @@
+"""What a trained posterior answers: draws, densities, inference data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from bayesinn.core import seeds
+from bayesinn.core.configuration import Registered, describe
+from bayesinn.core.errors import InputError
+from bayesinn.core.validation import check_integer
+from bayesinn.flows import Flow
+from bayesinn.posterior.draws import Draws
+from bayesinn.posterior.evaluator import Evaluator
+from bayesinn.posterior.inference_data import inference_data
+from bayesinn.posterior.model import PosteriorModel
+from bayesinn.posterior.saving import save
+from bayesinn.posterior.typicality import Reference
+from bayesinn.simulation.simulator import Arrays, Simulator
+from bayesinn.spaces.observations import Observations, check_observations, check_parameters
+from bayesinn.summaries import Condition, Summary
+from bayesinn.training.arrays import fingerprint
+
+if TYPE_CHECKING:
+    import xarray
+
+
+class TrainedPosterior(Registered):
+    """The answers of a posterior; :class:`AmortizedPosterior` adds how it is trained."""
+
+    def __init__(self, simulator: Simulator, summaries: dict[str, Summary], flow: Flow) -> None:
+        self.simulator = simulator
+        self.summaries = summaries
+        self.flow = flow
+        self.history = pd.DataFrame()
+        self.training: dict[str, Any] = {}
+        self._trained: _Trained | None = None
+
+    def sample(self, data: Mapping[str, Any], *, draws: int = 1_000, seed: int = 0) -> Draws:
+        """Draw from the posterior of each observation.
+
+        Parameters
+        ----------
+        data : dict of name to array (n_obs, ...), observables and context
+            Or one observation, without the first axis.
+        draws : int
+        seed : int
+
+        Returns
+        -------
+        Draws
+            Dict of parameter to array (n_obs, draws, *event), or (draws, *event) for one observation without batch
+            axis, all inside the prior's support; with ``p_value``, ``unusual`` and ``out_of_distribution`` for each
+            observation. Draws that lie too far out are put back, in each unconstrained element, to twice as far from
+            the centre as any of 8,192 prior draws; :meth:`log_prob` knows nothing of that.
+        """
+        observations, condition, inputs = self._encoded(data)
+        return self._draw(observations.batched, condition, inputs, draws, seed)
+
+    def log_prob(self, parameters: Mapping[str, Any], data: Mapping[str, Any]) -> np.ndarray:
+        """Return the log posterior density, on the parameters' own scale.
+
+        Parameters
+        ----------
+        parameters : dict of name to array (n_obs, draws, *event), as :meth:`sample` returns, or (n_obs, *event)
+            Without the first axis for one observation without batch axis.
+        data : dict of name to array (n_obs, ...)
+
+        Returns
+        -------
+        array (n_obs, draws), (n_obs,), (draws,) or a number, to match; in nats, exact. -inf outside the support.
+            For integer parameters it is a probability, by quadrature over the interval that stands for the integer.
+
+        Raises
+        ------
+        InputError
+            With more than three integers, over whose intervals the quadrature would take too long.
+        """
+        observations, condition, _ = self._encoded(data)
+        values, batch_shape = check_parameters(self.simulator, parameters, observations)
+        result = self.evaluator.log_prob(values, condition).reshape(batch_shape)
+        return result if observations.batched else result[0]
+
+    def summarize(self, data: Mapping[str, Any]) -> np.ndarray:
+        """Return what the flow sees of each observation: the summaries, then the context.
+
+        Parameters
+        ----------
+        data : dict of name to array (n_obs, ...), or one observation without the first axis
+
+        Returns
+        -------
+        array (n_obs, c), or (c,)
+        """
+        observations, condition, _ = self._encoded(data)
+        return condition.features if observations.batched else condition.features[0]
+
+    def infer(self, data: Mapping[str, Any], *, draws: int = 1_000, seed: int = 0) -> xarray.DataTree:
+        """Return everything about the posterior of an observation, for ArviZ.
+
+        Parameters
+        ----------
+        data : dict of name to array (n_obs, ...), or one observation without the first axis
+        draws : int
+        seed : int
+
+        Returns
+        -------
+        xarray.DataTree
+            Groups posterior, prior, posterior_predictive, observed_data, constant_data (context) and sample_stats
+            (log density ``lp``, where :meth:`log_prob` can tell it; ``out_of_distribution_p`` of the observation), with
+            one chain. Units and labels are attributes of the variables. Several observations have a dimension
+            ``observation``.
+        """
+        observations, condition, inputs = self._encoded(data)
+        sampled = self._draw(observations.batched, condition, inputs, draws, seed)
+        log_density = None
+        if self.has_log_prob:
+            values, batch_shape = check_parameters(self.simulator, sampled, observations)
+            log_density = self.evaluator.log_prob(values, condition).reshape(batch_shape)
+            log_density = log_density if observations.batched else log_density[0]
+        return inference_data(self.simulator, observations, sampled, log_density, seed)
+
+    @property
+    def has_log_prob(self) -> bool:
+        """Whether :meth:`log_prob` can tell densities: the flow has them, and there are at most three integers."""
+        return self.evaluator.has_log_prob
+
+    @property
+    def has_latent(self) -> bool:
+        """Whether the flow has latent codes."""
+        return self.flow.has_latent
+
+    @property
+    def evaluator(self) -> Evaluator:
+        """Compiled evaluation of the trained model, for code that works with conditions."""
+        return self._require_trained().evaluator
+
+    @property
+    def model(self) -> PosteriorModel:
+        """The trained model: parameter space, data space and network."""
+        return self._require_trained().model
+
+    @property
+    def reference(self) -> Reference:
+        """What observations are compared with to tell how typical they are."""
+        return self._require_trained().reference
+
+    def save(self, folder: str | Path) -> Path:
+        """Write the posterior into a folder (``manifest.json`` and its weights) for :func:`bayesinn.load`."""
+        return save(self, Path(folder))
+
+    def network_configuration(self) -> dict[str, Any]:
+        """Return summaries and flow in plain values, enough to build them again."""
+        return {"summaries": describe(self.summaries), "flow": describe(self.flow)}
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of the trained network's weights."""
+        variables = self.model.network.variables
+        return fingerprint({str(number): variable.numpy() for number, variable in enumerate(variables)})
+
+    @property
+    def trained(self) -> bool:
+        """Whether there is anything to sample from."""
+        return self._trained is not None
+
+    def __repr__(self) -> str:
+        state = "not trained"
+        if self._trained is not None:
+            loss = "" if self.history.empty else f", loss {self.history['loss'].iloc[-1]:.3f}"
+            state = f"trained for {self.training['settings']['steps']:,} steps{loss}"
+        lines = [f"{type(self).__name__} of {self.simulator.name!r}, {state}"]
+        lines += [f"  {name}: {summary!r}" for name, summary in self.summaries.items()]
+        return "\n".join([*lines, f"  flow: {self.flow!r}"])
+
+    def adopt(
+        self,
+        model: PosteriorModel,
+        reference: Reference,
+        history: pd.DataFrame,
+        training: dict[str, Any],
+        evaluator: Evaluator | None = None,
+    ) -> None:
+        """Use trained parts, from training or from a saved folder."""
+        self.history, self.training = history, training
+        self._trained = _Trained(model, reference, evaluator or Evaluator(model))
+
+    def _encoded(self, data: Mapping[str, Any]) -> tuple[Observations, Condition, Arrays]:
+        """Check data once, and run the summary networks once."""
+        evaluator = self.evaluator
+        observations = check_observations(self.simulator, data)
+        return observations, *evaluator.condition(observations.arrays)
+
+    def _draw(self, batched: bool, condition: Condition, inputs: Arrays, draws: int, seed: int) -> Draws:
+        count = check_integer("Argument 'draws'", draws, do="pass draws=1000")
+        stream = seeds.tensor_seed(seeds.check_seed(seed), "draws")
+        values = self.evaluator.sample(condition, count, stream)
+        typical = self.reference.compare(np.asarray(condition.flat()), inputs)
+        if not batched:
+            return Draws({name: value[0] for name, value in values.items()}, typical.p_value[0], typical.unusual[0])
+        return Draws(values, *typical)
+
+    def _require_trained(self) -> _Trained:
+        if self._trained is None:
+            raise InputError(
+                f"Posterior of {self.simulator.name!r}",
+                expected="a trained posterior",
+                got="one that was never trained",
+                do="call fit(...) first, or bi.load(folder)",
+            )
+        return self._trained
+
+
+class _Trained(NamedTuple):
+    """What training leaves behind."""
+
+    model: PosteriorModel
+    reference: Reference
+    evaluator: Evaluator

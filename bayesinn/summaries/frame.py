@@ -1,0 +1,55 @@
+"""What the flow is conditioned on, and the frame in which it sees parameter vectors."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+# Between lower triangular matrices and their elements, with the logarithm of the diagonal.
+_ROOTS = tfp.bijectors.FillScaleTriL(diag_bijector=tfp.bijectors.Exp(), diag_shift=None)
+
+
+class Frame(NamedTuple):
+    """Where a posterior is expected, as a fitted summary returns it.
+
+    The summary's :meth:`~bayesinn.summaries.Summary.whiten` maps vectors so that the expected posterior is a standard
+    normal distribution; the flow learns the rest.
+
+    Attributes
+    ----------
+    location : tensor (n, d)
+    root : tensor (n, d, d), lower triangular root of the covariance
+    information_fraction : tensor (n, d)
+        Share of what is known of each element that comes from the data, given the others: from 0 to nearly 1.
+    estimate : tensor (n, d)
+        The initial estimate from which the location was found; the network that makes it is trained by least squares.
+    """
+
+    location: tf.Tensor
+    root: tf.Tensor
+    information_fraction: tf.Tensor
+    estimate: tf.Tensor
+
+
+class Condition(NamedTuple):
+    """What a posterior depends on.
+
+    Attributes
+    ----------
+    features : tensor (n, c)
+        Summaries of the observables, then context: what the flow sees.
+    frame : Frame, or None
+        In which the flow sees parameter vectors.
+    """
+
+    features: tf.Tensor
+    frame: Frame | None = None
+
+    def flat(self) -> tf.Tensor:
+        """Return everything as numbers, (n, k): to compare observations with simulations."""
+        if self.frame is None:
+            return self.features
+        root = _ROOTS.inverse(self.frame.root)
+        return tf.concat([self.frame.estimate, root, self.features], axis=-1)

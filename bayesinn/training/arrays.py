@@ -1,0 +1,112 @@
+"""Batches from arrays that stay where the network is, and the split that holds a part of them out."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from bayesinn.core import seeds
+from bayesinn.training.settings import TrainingSettings
+from bayesinn.training.sources import Source
+from bayesinn.training.trainable import Batch
+
+_ROWS_AT_A_TIME = 65_536
+
+
+class ArraySource(Source):
+    """Batches from arrays, reshuffled for every pass through them.
+
+    Parameters
+    ----------
+    arrays : dict of name to array (n, ...), or to a variable that :func:`allocate` made
+    settings : TrainingSettings
+    failed_before : int
+        Simulations that failed before the first step.
+    seconds_per_step : float
+        Seconds spent before the first step, for each step.
+    """
+
+    def __init__(
+        self,
+        arrays: Mapping[str, np.ndarray | tf.Variable],
+        settings: TrainingSettings,
+        failed_before: int = 0,
+        seconds_per_step: float = 0.0,
+    ) -> None:
+        self.failed_before, self.seconds_per_step = failed_before, seconds_per_step
+        self._arrays = {
+            name: value if isinstance(value, tf.Variable) else on_device(value) for name, value in arrays.items()
+        }
+        self._rows = len(next(iter(arrays.values())))
+        self._settings = settings
+        self._seed = seeds.tensor_seed(settings.seed, "shuffle")
+
+    def elements(self, first_epoch: int) -> tf.data.Dataset:
+        """Return step numbers with the rows of their batch. They are shuffled by the pipeline, without Python."""
+        size = self._settings.batch_size
+        numbers = np.concatenate(self._settings.step_numbers(first_epoch)).astype(np.int32)
+
+        def advance(state: tuple[tf.Tensor, tf.Tensor], step: tf.Tensor) -> tuple[Any, Any]:
+            pass_number, position = (
+                part(tf.maximum(step, 0), self._rows // size) for part in (tf.math.floordiv, tf.math.mod)
+            )
+            order = tf.cond(pass_number == state[0], lambda: state[1], lambda: self._order(pass_number))
+            rows = tf.ensure_shape(order[position * size : (position + 1) * size], (size,))
+            return (pass_number, order), (step, rows)
+
+        start = tf.constant(-1), tf.zeros((self._rows,), tf.int32)
+        return tf.data.Dataset.from_tensor_slices(numbers).scan(start, advance)
+
+    def batch(self, element: tuple[Any, ...]) -> tuple[Batch, tf.Tensor]:
+        """Gather the rows."""
+        return {name: tf.gather(value, element[1]) for name, value in self._arrays.items()}, tf.constant(0)
+
+    def release(self) -> None:
+        """Give the memory back, after training."""
+        for variable in self._arrays.values():
+            variable.assign(tf.zeros((0, *variable.shape[1:]), variable.dtype))
+
+    def _order(self, pass_number: tf.Tensor) -> tf.Tensor:
+        """Return the rows in the order of one pass."""
+        seed = seeds.fold_in(self._seed, pass_number)
+        return tf.random.experimental.stateless_shuffle(tf.range(self._rows), seed, alg="philox")
+
+
+def allocate(rows: int, shape: Sequence[int], dtype: np.dtype | tf.DType) -> tf.Variable:
+    """Allocate a variable of zeros for ``rows`` rows of a shape.
+
+    Its length may change, so that it can be emptied: compiled functions that have seen a tensor keep it for good.
+    """
+    return tf.Variable(lambda: tf.zeros((rows, *shape), dtype), trainable=False, shape=(None, *shape))
+
+
+def write(rows: np.ndarray | tf.Tensor, variable: tf.Variable, start: int) -> None:
+    """Write rows into a variable from ``start`` on. An assignment to a slice would copy all of it each time."""
+    variable.scatter_update(tf.IndexedSlices(rows, tf.range(start, start + len(rows))))
+
+
+def on_device(rows: np.ndarray) -> tf.Variable:
+    """Copy an array (n, ...) into a variable, in parts: at once, it would be in memory three times."""
+    variable = allocate(len(rows), rows.shape[1:], rows.dtype)
+    for start in range(0, len(rows), _ROWS_AT_A_TIME):
+        write(rows[start : start + _ROWS_AT_A_TIME], variable, start)
+    return variable
+
+
+def split(rows: int, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the numbers of the rows to train on, and of those held out, in a random order that the seed decides."""
+    held_out, kept = np.split(seeds.generator(seed, "validation").permutation(rows), [round(share * rows)])
+    return kept, held_out
+
+
+def fingerprint(arrays: Mapping[str, np.ndarray]) -> str:
+    """Return the SHA-256 of names, types, shapes and values."""
+    digest = hashlib.sha256()
+    for name, value in sorted(arrays.items()):
+        digest.update(name.encode() + str(value.dtype).encode() + str(value.shape).encode())
+        digest.update(np.ascontiguousarray(value).tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,69 @@
+"""The contract of what the training loop trains."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+Batch = Mapping[str, tf.Tensor]
+
+
+class Trainable(ABC):
+    """A network, and how raw batches become losses.
+
+    An author sets :attr:`network` and writes :meth:`initialize` and :meth:`loss`; the rest has defaults. Batches are
+    dicts of name to tensor (n, ...), as a source gives them.
+    """
+
+    network: keras.layers.Layer
+    """Holds every weight, trained or not."""
+
+    @abstractmethod
+    def initialize(self, batch: Batch, seed: int) -> None:
+        """Build the network, and set the weights that depend on data, from a first batch."""
+
+    @abstractmethod
+    def loss(self, batch: Batch, seed: tf.Tensor, progress: tf.Tensor, training: bool) -> tf.Tensor:
+        """Return what training minimises in the mean.
+
+        Parameters
+        ----------
+        batch : dict of name to tensor (n, ...)
+            With what :meth:`precompute` gave for its rows, if that was called.
+        seed : tensor (2,), for all noise of this step
+        progress : tensor (), share of the steps that are done; 1 in validation
+        training : bool
+
+        Returns
+        -------
+        tensor (n,)
+        """
+
+    def precompute(self, batch: Batch) -> dict[str, tf.Tensor]:
+        """Return what takes time and depends on no weight that is trained, by names that no batch has.
+
+        Where all simulations exist before the first step it is computed once for each of them.
+        """
+        return {}
+
+    def pretraining(self) -> Trainable | None:
+        """Return what must be trained, and then kept fixed, before :meth:`precompute`; None if nothing must."""
+        return None
+
+    def freeze(self) -> None:  # noqa: B027
+        """Stop training the weights on which :meth:`precompute` depends."""
+
+    def monitors(self, batch: Batch, seed: int) -> list[keras.callbacks.Callback]:
+        """Return callbacks that watch the network on a fixed batch."""
+        return []
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Return what must be saved with the network's weights, such as scalings, by name."""
+        return {}
+
+    def restore(self, arrays: Mapping[str, np.ndarray]) -> None:  # noqa: B027
+        """Take what :meth:`arrays` returned from a saved model."""
