@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 import tensorflow_probability as tfp
@@ -71,8 +71,9 @@ class Standardise(Bijection):
         """As the inner one's."""
         return self.inner.accurate_inverse
 
-    def build(self, dimension: int, condition_dimension: int) -> None:
-        super().build(dimension, condition_dimension)
+    def build(self, event_shape: Sequence[int], condition_shape: Sequence[int] | None = None) -> None:
+        super().build(event_shape, condition_shape)
+        dimension, condition_dimension = self.dimension, self.condition_dimension
         rest = condition_dimension - dimension - dimension * (dimension + 1) // 2
         if rest < dimension:
             raise InputError(
@@ -81,7 +82,7 @@ class Standardise(Bijection):
                 got=f"{condition_dimension}",
                 do="summarise with Scoring, as the first of the summaries",
             )
-        self.inner.build(dimension, rest)
+        self.inner.build((dimension,), (rest,))
 
     def forward(self, x: tf.Tensor, condition: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor]:
         start, _, rest = self._parts(condition)

@@ -50,7 +50,7 @@ class Flow(Configured, keras.layers.Layer):
         self.dimension = dimension
         self.condition_dimension = condition_dimension
         if not self.chain.built:
-            self.chain.build(dimension, condition_dimension)
+            self.chain.build((dimension,), (condition_dimension,))
         if not self.latent.built:
             self.latent.build(dimension)
 

@@ -125,7 +125,7 @@ class SplitFlow(Flow):
         self.dimension = dimension
         self.condition_dimension = condition_dimension
         if not self.chain.built:
-            self.chain.build(self.layout.width, condition_dimension - self.layout.observables)
+            self.chain.build((self.layout.width,), (condition_dimension - self.layout.observables,))
         self.built = True
 
     def predict(self, x: tf.Tensor, condition: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
