@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import tensorflow as tf
 
-from bayesinn.bijections.bijection import Bijection
+from bayesinn.bijections.bijection import Bijection, constant_log_det
 
 
 class ActNorm(Bijection):
@@ -37,21 +39,21 @@ class ActNorm(Bijection):
         super().__init__()
         self.minimum_std = minimum_std
 
-    def build(self, dimension: int, condition_dimension: int) -> None:
-        super().build(dimension, condition_dimension)
-        self.log_scale = self.add_weight(shape=(dimension,), initializer="zeros", autocast=False, name="log_scale")
-        self.shift = self.add_weight(shape=(dimension,), initializer="zeros", autocast=False, name="shift")
+    def build(self, event_shape: Sequence[int], condition_shape: Sequence[int] | None = None) -> None:
+        super().build(event_shape, condition_shape)
+        self.log_scale = self.add_weight(shape=event_shape, initializer="zeros", autocast=False, name="log_scale")
+        self.shift = self.add_weight(shape=event_shape, initializer="zeros", autocast=False, name="shift")
         self.initialized = self.add_weight(shape=(), initializer="zeros", trainable=False, name="initialized")
 
     def forward(self, x: tf.Tensor, condition: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor]:
         log_scale = tf.convert_to_tensor(self.log_scale)
         z = x * tf.exp(log_scale) + tf.convert_to_tensor(self.shift)
-        return z, tf.broadcast_to(tf.reduce_sum(log_scale), tf.shape(x)[:1])
+        return z, constant_log_det(x, tf.reduce_sum(log_scale))
 
     def inverse(self, z: tf.Tensor, condition: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor]:
         log_scale = tf.convert_to_tensor(self.log_scale)
         x = (z - tf.convert_to_tensor(self.shift)) * tf.exp(-log_scale)
-        return x, tf.broadcast_to(-tf.reduce_sum(log_scale), tf.shape(z)[:1])
+        return x, constant_log_det(z, -tf.reduce_sum(log_scale))
 
     def initialize(self, x: tf.Tensor, condition: tf.Tensor | None = None) -> None:
         std = tf.maximum(tf.math.reduce_std(x, axis=0), self.minimum_std)

@@ -81,11 +81,11 @@ class Autoregressive(TransformBlock):
             )
         self.direction = direction
 
-    def build(self, dimension: int, condition_dimension: int) -> None:
-        super().build(dimension, condition_dimension)
+    def build(self, event_shape: Sequence[int], condition_shape: Sequence[int] | None = None) -> None:
+        super().build(event_shape, condition_shape)
         # A single element has none before it: an ordinary subnet of the condition, or free weights.
-        self.network = self._masked() if dimension > 1 else self._subnet()
-        self.network.build((None, dimension - 1 + condition_dimension))
+        self.network = self._masked() if self.dimension > 1 else self._subnet()
+        self.network.build((None, self.dimension - 1 + self.condition_dimension))
 
     def forward(self, x: tf.Tensor, condition: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor]:
         return self._one_pass(x, condition) if self.direction == "density" else self._one_by_one(x, condition)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar, NamedTuple
 
 import keras
 import numpy as np
@@ -15,15 +15,28 @@ from bayesinn.core.errors import InputError
 
 
 class Bijection(Configured, keras.layers.Layer):
-    """An invertible map of vectors, which may depend on a condition.
+    """An invertible map of events, which may depend on a condition.
 
     An author derives from this class and writes :meth:`forward` and :meth:`inverse`, and :meth:`build` if there are
-    weights. Shapes are checked, and weights made on first use, before either method runs. A bijection should be near
-    the identity when new, and must accept vectors of one element.
+    weights. Shapes are checked, and weights are made on first use, before either method runs. A bijection should be
+    near the identity when new, and must accept vectors of one element.
+
+    Attributes
+    ----------
+    event_shape : tuple of int
+        Shape of one event, known when built.
+    condition_shape : tuple of int, or None
+        Shape of one condition, known when built; None without a condition.
     """
+
+    event_rank: ClassVar[int | None] = 1
+    """Number of axes of an event: 1 for vectors (d,), 3 for images (height, width, channels), None for any number."""
 
     accurate_inverse: bool = True
     """Whether inputs can be recomputed from outputs, as reversible chains do."""
+
+    shares_conditions: ClassVar[bool] = False
+    """Whether :meth:`inverse` also accepts a :class:`SharedCondition`; otherwise conditions arrive repeated."""
 
     def __init__(self) -> None:
         # Without the options of a Keras layer, so that a bijection without arguments needs no constructor of its own.
@@ -31,60 +44,93 @@ class Bijection(Configured, keras.layers.Layer):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        for name in ("forward", "inverse", "inverse_of_draws", "initialize"):
+        for name in ("forward", "inverse", "initialize"):
             if name in cls.__dict__:
                 setattr(cls, name, _checked(cls.__dict__[name]))
 
-    def build(self, dimension: int, condition_dimension: int) -> None:
-        """Make the weights for vectors of ``dimension`` elements; ``condition_dimension`` is 0 without a condition."""
-        self.dimension = dimension
-        self.condition_dimension = condition_dimension
+    def build(self, event_shape: Sequence[int], condition_shape: Sequence[int] | None = None) -> None:
+        """Make the weights.
+
+        Parameters
+        ----------
+        event_shape : (d,) for vectors, (height, width, channels) for images
+        condition_shape : (c,), or None without a condition
+        """
+        event_shape, condition_shape = tuple(event_shape), tuple(condition_shape or ())
+        if self.event_rank is not None and len(event_shape) != self.event_rank:
+            raise InputError(
+                f"{type(self).__name__}, shape of events",
+                expected="(d,), a vector" if self.event_rank == 1 else f"{self.event_rank} axes",
+                got=f"{event_shape}",
+                do="give one event per row, or use a bijection of events of this shape",
+            )
+        if len(condition_shape) > 1:
+            raise InputError(
+                f"{type(self).__name__}, shape of conditions",
+                expected="(c,), or None without a condition",
+                got=f"{condition_shape}",
+                do="give one vector per row",
+            )
+        self.event_shape = event_shape
+        # A condition of no elements is none.
+        self.condition_shape = condition_shape if condition_shape and condition_shape[0] else None
         self.built = True
+
+    @property
+    def dimension(self) -> int:
+        """Number of elements of a vector."""
+        return self.event_shape[0]
+
+    @property
+    def condition_dimension(self) -> int:
+        """Number of elements of a condition; 0 without a condition."""
+        return self.condition_shape[0] if self.condition_shape else 0
 
     def forward(self, x: tf.Tensor, condition: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor]:
         """Map parameters towards the latent space: the training direction.
 
         Parameters
         ----------
-        x : tensor (n, d)
+        x : tensor (n, *event)
         condition : tensor (n, c), or None
 
         Returns
         -------
-        z : tensor (n, d)
+        z : tensor (n, *event)
         log_det : tensor (n,), log absolute determinant of dz/dx
         """
         raise NotImplementedError
 
     def inverse(self, z: tf.Tensor, condition: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor]:
-        """Map latent vectors to parameters, the sampling direction; shapes as in :meth:`forward`.
+        """Map latent events to parameters, the sampling direction; shapes as in :meth:`forward`.
 
         The log determinant is that of dx/dz.
         """
         raise NotImplementedError
 
-    def inverse_of_draws(self, z: tf.Tensor, condition: tf.Tensor) -> tf.Tensor:
-        """The same as :meth:`inverse` for several vectors of each condition, without log determinants.
+    def inverse_of_draws(self, z: tf.Tensor, condition: tf.Tensor | None) -> tf.Tensor:
+        """Map several latent events of each condition to parameters, without log determinants.
 
-        For bijections that have work to do for each condition which can be shared.
+        Bijections that have work to do for each condition share it among its draws.
 
         Parameters
         ----------
-        z : tensor (m, n, d)
-        condition : tensor (m, c)
+        z : tensor (m, n, *event)
+        condition : tensor (m, c), or None
 
         Returns
         -------
-        tensor (m, n, d)
+        tensor (m, n, *event)
         """
-        x, _ = self.inverse(tf.reshape(z, (-1, self.dimension)), tf.repeat(condition, tf.shape(z)[1], axis=0))
+        shared = None if condition is None else SharedCondition(condition, tf.shape(z)[1])
+        x, _ = self.inverse(tf.reshape(z, (-1, *z.shape[2:])), shared)
         return tf.reshape(x, tf.shape(z))
 
     def initialize(self, x: tf.Tensor, condition: tf.Tensor | None = None) -> None:
         """Set weights from a first batch of data. Most bijections have nothing to set."""
 
     def add_fixed(self, name: str, values: np.ndarray, dtype: str | None = None) -> keras.Variable:
-        """Make a weight that isn't trained: what :meth:`build` draws once, and what is saved with the others."""
+        """Make a weight that isn't trained: :meth:`build` draws it once, and it is saved with the others."""
         return self.add_weight(
             shape=values.shape,
             initializer=lambda shape, dtype: tf.constant(values, dtype),
@@ -95,41 +141,50 @@ class Bijection(Configured, keras.layers.Layer):
         )
 
 
+class SharedCondition(NamedTuple):
+    """Conditions that several consecutive events have in common each.
+
+    Attributes
+    ----------
+    values : tensor (m, c)
+    events : int or tensor (), number of events of each condition
+    """
+
+    values: tf.Tensor
+    events: int | tf.Tensor
+
+
+def constant_log_det(x: tf.Tensor, value: tf.Tensor | float = 0.0) -> tf.Tensor:
+    """Return one log determinant for all events x (n, *event), as a tensor (n,)."""
+    return tf.broadcast_to(tf.cast(value, x.dtype), tf.shape(x)[:1])
+
+
 def _checked(method: Callable[..., Any]) -> Callable[..., Any]:
-    of_draws = method.__name__ == "inverse_of_draws"
+    """Cast and check the arguments of a method, and make the weights before its first call."""
 
     @functools.wraps(method)
-    def wrapper(self: Bijection, x: tf.Tensor, condition: tf.Tensor | None = None) -> Any:
-        subject = f"{type(self).__name__}.{method.__name__}"
-        x = _vectors(subject, x, self.variable_dtype, rank=3 if of_draws else 2)
-        if condition is not None:
-            condition = _vectors(f"{subject}, condition", condition, self.variable_dtype)
-            # Of draws, it tells how many rows there are.
-            condition = None if condition.shape[-1] == 0 and not of_draws else condition
-        condition_dimension = 0 if condition is None else condition.shape[-1]
+    def wrapper(self: Bijection, x: tf.Tensor, condition: tf.Tensor | SharedCondition | None = None) -> Any:
+        # Everything outside the subnets stays in the dtype of the weights, also under mixed precision: an inverse
+        # computed in half precision isn't one.
+        x = tf.cast(tf.convert_to_tensor(x), self.variable_dtype)
+        values, events = condition if isinstance(condition, SharedCondition) else (condition, None)
+        if values is not None:
+            values = tf.cast(tf.convert_to_tensor(values), self.variable_dtype)
+            # A condition of no elements is none.
+            values = None if values.shape[1:] == (0,) else values
+        shapes = tuple(x.shape[1:]), None if values is None else tuple(values.shape[1:])
         if not self.built:
-            self.build(x.shape[-1], condition_dimension)
-        if (x.shape[-1], condition_dimension) != (self.dimension, self.condition_dimension):
+            self.build(*shapes)
+        if shapes != (self.event_shape, self.condition_shape):
             raise InputError(
-                subject,
-                expected=f"vectors of {self.dimension} elements with a condition of {self.condition_dimension}",
-                got=f"{x.shape[-1]} and {condition_dimension}",
-                do="use the shapes that the layer was built with, or make a new layer",
+                f"{type(self).__name__}.{method.__name__}",
+                expected=f"events of shape {self.event_shape} with conditions of shape {self.condition_shape}",
+                got=f"{shapes[0]} and {shapes[1]}",
+                do="give one event and one condition per row, in the shapes that the bijection was built with",
             )
-        return method(self, x, condition)
+        if values is not None and events is not None:
+            share = self.shares_conditions and method.__name__ == "inverse"
+            values = SharedCondition(values, events) if share else tf.repeat(values, events, axis=0)
+        return method(self, x, values)
 
     return wrapper
-
-
-def _vectors(subject: str, values: tf.Tensor, dtype: str, rank: int = 2) -> tf.Tensor:
-    # Everything outside the subnets stays in the dtype of the weights, also under mixed precision: an inverse computed
-    # in half precision isn't one.
-    vectors = tf.cast(tf.convert_to_tensor(values), dtype)
-    if vectors.shape.rank != rank:
-        raise InputError(
-            subject,
-            expected=f"vectors in a tensor of shape {'(m, n, d)' if rank == 3 else '(n, d)'}",
-            got=f"shape {tuple(vectors.shape)}",
-            do="give one row per vector",
-        )
-    return vectors

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
-from bayesinn.bijections.bijection import Bijection
+from bayesinn.bijections.bijection import Bijection, constant_log_det
 from bayesinn.bijections.reversible import reversible_forward
 from bayesinn.core.errors import InputError
 
@@ -49,6 +49,9 @@ class Chain(Bijection):
     Chain(24 * [Coupling()], reversible=True)
     """
 
+    event_rank = None
+    shares_conditions = True
+
     def __init__(self, bijections: Sequence[Bijection], reversible: bool = False) -> None:
         super().__init__()
         distinct = len({id(bijection) for bijection in bijections})
@@ -77,31 +80,26 @@ class Chain(Bijection):
         """Whether inputs can be recomputed from outputs: whether they can in every link."""
         return all(bijection.accurate_inverse for bijection in self.bijections)
 
-    def build(self, dimension: int, condition_dimension: int) -> None:
-        super().build(dimension, condition_dimension)
+    def build(self, event_shape: Sequence[int], condition_shape: Sequence[int] | None = None) -> None:
+        super().build(event_shape, condition_shape)
         for bijection in self.bijections:
-            bijection.build(dimension, condition_dimension)
+            bijection.build(self.event_shape, self.condition_shape)
 
     def forward(self, x: tf.Tensor, condition: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor]:
         if not self.stores_activations:
             return reversible_forward(self.bijections, x, condition)
-        log_det = tf.zeros_like(x[:, 0])
+        log_det = constant_log_det(x)
         for bijection in self.bijections:
             x, term = bijection.forward(x, condition)
             log_det += term
         return x, log_det
 
     def inverse(self, z: tf.Tensor, condition: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor]:
-        log_det = tf.zeros_like(z[:, 0])
+        log_det = constant_log_det(z)
         for bijection in reversed(self.bijections):
             z, term = bijection.inverse(z, condition)
             log_det += term
         return z, log_det
-
-    def inverse_of_draws(self, z: tf.Tensor, condition: tf.Tensor) -> tf.Tensor:
-        for bijection in reversed(self.bijections):
-            z = bijection.inverse_of_draws(z, condition)
-        return z
 
     def initialize(self, x: tf.Tensor, condition: tf.Tensor | None = None) -> None:
         # Link by link, because each sees what the links before it, already set, make of the data.
@@ -113,7 +111,7 @@ class Chain(Bijection):
             self.check_round_trip(x, condition)
 
     def round_trip_error(self, x: tf.Tensor, condition: tf.Tensor | None = None) -> tf.Tensor:
-        """How far the inverse leads back from x (n, d): what a reversible chain's gradients suffer from.
+        """How far the inverse leads back from x (n, *event): what a reversible chain's gradients suffer from.
 
         Returns
         -------

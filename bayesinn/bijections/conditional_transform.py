@@ -70,7 +70,7 @@ class ConditionalTransform(keras.layers.Layer):
         ----------
         active : tensor (n, a); with groups (n, groups, a)
         passive : tensor (n, p); with groups (n, groups, p)
-        condition : tensor (n, c), or None
+        condition : tensor (n, c), SharedCondition (not with groups), or None
 
         Returns
         -------
@@ -85,18 +85,11 @@ class ConditionalTransform(keras.layers.Layer):
         """Map latent active elements back; shapes as in :meth:`forward`."""
         return self._apply(self.transform.inverse, active, passive, condition)
 
-    def inverse_of_draws(self, active: tf.Tensor, passive: tf.Tensor, condition: tf.Tensor) -> tf.Tensor:
-        """As :meth:`inverse`, for active (m, n, a) and passive (m, n, p) of conditions (m, c), and without log_det."""
-        # The subnet may compute in half precision; the transform never does.
-        raw = tf.cast(self.subnet.of_draws(passive, condition), passive.dtype)
-        # To a transform, each draw is a row.
-        rows, _ = self.transform.inverse(tf.reshape(active, (-1, self.active)), tf.reshape(raw, (-1, *raw.shape[2:])))
-        return tf.reshape(rows, tf.shape(active))
-
     def _apply(
         self, direction: Direction, active: tf.Tensor, passive: tf.Tensor, condition: tf.Tensor | None
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        raw = self._raw(passive, condition)
+        # The subnet may compute in half precision; the transform never does.
+        raw = tf.cast(self.subnet(passive, condition), passive.dtype)
         if self.groups > 1:
             # To a transform, each group is a row.
             active = tf.reshape(active, (-1, self.active))
@@ -108,15 +101,6 @@ class ConditionalTransform(keras.layers.Layer):
         if self.transform.volume_preserving:
             return active, tf.zeros_like(log_slope[:, 0])
         return active, tf.reduce_sum(log_slope, axis=-1)
-
-    def _raw(self, passive: tf.Tensor, condition: tf.Tensor | None) -> tf.Tensor:
-        features = passive
-        if condition is not None:
-            if self.groups > 1:
-                condition = tf.tile(condition[:, None, :], (1, self.groups, 1))
-            features = tf.concat([passive, condition], axis=-1)
-        # The subnet may compute in half precision; the transform never does.
-        return tf.cast(self.subnet(features), passive.dtype)
 
 
 def default_transform(dimension: int) -> Transform:

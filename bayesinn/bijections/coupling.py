@@ -47,6 +47,8 @@ class Coupling(TransformBlock):
     Coupling(hidden=(32,))
     """
 
+    shares_conditions = True
+
     def __init__(
         self,
         transform: Transform | None = None,
@@ -58,13 +60,13 @@ class Coupling(TransformBlock):
         super().__init__(transform, hidden, activation, dropout)
         self.dual = dual
 
-    def build(self, dimension: int, condition_dimension: int) -> None:
-        super().build(dimension, condition_dimension)
+    def build(self, event_shape: Sequence[int], condition_shape: Sequence[int] | None = None) -> None:
+        super().build(event_shape, condition_shape)
         # With one element the first half is empty, and all below holds as it stands.
-        self.halves = (dimension // 2, dimension - dimension // 2)
+        self.halves = (self.dimension // 2, self.dimension - self.dimension // 2)
         self.second_from_first = self._half(passive=self.halves[0], active=self.halves[1])
         self.first_from_second = None
-        if self.dual and dimension > 1:
+        if self.dual and self.dimension > 1:
             self.first_from_second = self._half(passive=self.halves[1], active=self.halves[0])
 
     def forward(self, x: tf.Tensor, condition: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor]:
@@ -82,13 +84,6 @@ class Coupling(TransformBlock):
             first, log_det = self.first_from_second.inverse(first, second, condition)
         second, term = self.second_from_first.inverse(second, first, condition)
         return tf.concat([first, second], axis=-1), log_det + term
-
-    def inverse_of_draws(self, z: tf.Tensor, condition: tf.Tensor) -> tf.Tensor:
-        first, second = tf.split(z, self.halves, axis=-1)
-        if self.first_from_second is not None:
-            first = self.first_from_second.inverse_of_draws(first, second, condition)
-        second = self.second_from_first.inverse_of_draws(second, first, condition)
-        return tf.concat([first, second], axis=-1)
 
     def _half(self, passive: int, active: int) -> ConditionalTransform:
         return ConditionalTransform(

@@ -80,9 +80,9 @@ class Hierarchical(TransformBlock):
             )
         self.levels = levels
 
-    def build(self, dimension: int, condition_dimension: int) -> None:
-        super().build(dimension, condition_dimension)
-        self.rounds = _rounds(_splits(0, dimension, self.levels))
+    def build(self, event_shape: Sequence[int], condition_shape: Sequence[int] | None = None) -> None:
+        super().build(event_shape, condition_shape)
+        self.rounds = _rounds(_splits(0, self.dimension, self.levels))
         self.steps = [self._step(alike) for alike in self.rounds]
 
     def forward(self, x: tf.Tensor, condition: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor]:

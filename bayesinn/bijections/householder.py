@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 
 import keras
 import tensorflow as tf
 
-from bayesinn.bijections.bijection import Bijection
+from bayesinn.bijections.bijection import Bijection, constant_log_det
 from bayesinn.bijections.orthogonal import haar
 from bayesinn.core.errors import InputError
 
@@ -54,23 +55,23 @@ class Householder(Bijection):
             )
         self.reflections = reflections
 
-    def build(self, dimension: int, condition_dimension: int) -> None:
-        super().build(dimension, condition_dimension)
-        self.rotation = self.add_fixed("rotation", haar(dimension, random.randrange(2**32)))
+    def build(self, event_shape: Sequence[int], condition_shape: Sequence[int] | None = None) -> None:
+        super().build(event_shape, condition_shape)
+        self.rotation = self.add_fixed("rotation", haar(self.dimension, random.randrange(2**32)))
         self.vectors = None
-        if dimension > 1:
+        if self.dimension > 1:
             self.vectors = self.add_weight(
-                shape=(self.reflections or dimension, dimension),
+                shape=(self.reflections or self.dimension, self.dimension),
                 initializer=keras.initializers.RandomNormal(stddev=1.0),
                 autocast=False,
                 name="vectors",
             )
 
     def forward(self, x: tf.Tensor, condition: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor]:
-        return tf.matmul(x, self._matrix()), tf.zeros_like(x[:, 0])
+        return tf.matmul(x, self._matrix()), constant_log_det(x)
 
     def inverse(self, z: tf.Tensor, condition: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor]:
-        return tf.matmul(z, self._matrix(), transpose_b=True), tf.zeros_like(z[:, 0])
+        return tf.matmul(z, self._matrix(), transpose_b=True), constant_log_det(z)
 
     def _matrix(self) -> tf.Tensor:
         rotation = tf.convert_to_tensor(self.rotation)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 
 import numpy as np
 import scipy.linalg
 import tensorflow as tf
 
-from bayesinn.bijections.bijection import Bijection
+from bayesinn.bijections.bijection import Bijection, constant_log_det
 from bayesinn.bijections.orthogonal import haar
 
 
@@ -36,9 +37,9 @@ class LULinear(Bijection):
     [3.0, 4.0]
     """
 
-    def build(self, dimension: int, condition_dimension: int) -> None:
-        super().build(dimension, condition_dimension)
-        permutation, lower, upper = scipy.linalg.lu(haar(dimension, random.randrange(2**32)))
+    def build(self, event_shape: Sequence[int], condition_shape: Sequence[int] | None = None) -> None:
+        super().build(event_shape, condition_shape)
+        permutation, lower, upper = scipy.linalg.lu(haar(self.dimension, random.randrange(2**32)))
         diagonal = np.diag(upper)
         # Both triangles in one square, the diagonal of U as its logarithm; that of L needs no place.
         packed = np.tril(lower, -1) + np.triu(upper, 1) + np.diag(np.log(np.abs(diagonal)))
@@ -46,7 +47,7 @@ class LULinear(Bijection):
         self.inverse_order = self.add_fixed("inverse_order", np.argmax(permutation, axis=1), "int32")
         self.signs = self.add_fixed("signs", np.sign(diagonal))
         self.factors = self.add_weight(
-            shape=(dimension, dimension),
+            shape=2 * tuple(event_shape),
             initializer=lambda shape, dtype: tf.constant(packed, dtype),
             autocast=False,
             name="factors",
@@ -55,7 +56,7 @@ class LULinear(Bijection):
     def forward(self, x: tf.Tensor, condition: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor]:
         lower, upper, log_det = self._triangles()
         permuted = tf.gather(x, tf.convert_to_tensor(self.order), axis=1)
-        return tf.matmul(tf.matmul(permuted, lower), upper), tf.broadcast_to(log_det, tf.shape(x)[:1])
+        return tf.matmul(tf.matmul(permuted, lower), upper), constant_log_det(x, log_det)
 
     def inverse(self, z: tf.Tensor, condition: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor]:
         lower, upper, log_det = self._triangles()
@@ -63,7 +64,7 @@ class LULinear(Bijection):
         columns = tf.linalg.triangular_solve(upper, tf.transpose(z), lower=False, adjoint=True)
         columns = tf.linalg.triangular_solve(lower, columns, lower=True, adjoint=True)
         x = tf.gather(tf.transpose(columns), tf.convert_to_tensor(self.inverse_order), axis=1)
-        return x, tf.broadcast_to(-log_det, tf.shape(z)[:1])
+        return x, constant_log_det(z, -log_det)
 
     def _triangles(self) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         factors = tf.convert_to_tensor(self.factors)

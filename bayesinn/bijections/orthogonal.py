@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
 
-from bayesinn.bijections.bijection import Bijection
+from bayesinn.bijections.bijection import Bijection, constant_log_det
 
 
 class Orthogonal(Bijection):
@@ -28,15 +29,15 @@ class Orthogonal(Bijection):
     5.0
     """
 
-    def build(self, dimension: int, condition_dimension: int) -> None:
-        super().build(dimension, condition_dimension)
-        self.matrix = self.add_fixed("matrix", haar(dimension, random.randrange(2**32)))
+    def build(self, event_shape: Sequence[int], condition_shape: Sequence[int] | None = None) -> None:
+        super().build(event_shape, condition_shape)
+        self.matrix = self.add_fixed("matrix", haar(self.dimension, random.randrange(2**32)))
 
     def forward(self, x: tf.Tensor, condition: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor]:
-        return tf.matmul(x, tf.convert_to_tensor(self.matrix)), tf.zeros_like(x[:, 0])
+        return tf.matmul(x, tf.convert_to_tensor(self.matrix)), constant_log_det(x)
 
     def inverse(self, z: tf.Tensor, condition: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor]:
-        return tf.matmul(z, tf.convert_to_tensor(self.matrix), transpose_b=True), tf.zeros_like(z[:, 0])
+        return tf.matmul(z, tf.convert_to_tensor(self.matrix), transpose_b=True), constant_log_det(z)
 
 
 def haar(dimension: int, seed: int) -> np.ndarray:

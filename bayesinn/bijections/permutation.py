@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
 
-from bayesinn.bijections.bijection import Bijection
+from bayesinn.bijections.bijection import Bijection, constant_log_det
 
 
 class Permutation(Bijection):
@@ -23,16 +24,16 @@ class Permutation(Bijection):
     ([[2.0, 1.0]], [0.0])
     """
 
-    def build(self, dimension: int, condition_dimension: int) -> None:
-        super().build(dimension, condition_dimension)
-        order = list(range(dimension))
-        while dimension > 1 and order == sorted(order):
+    def build(self, event_shape: Sequence[int], condition_shape: Sequence[int] | None = None) -> None:
+        super().build(event_shape, condition_shape)
+        order = list(range(self.dimension))
+        while self.dimension > 1 and order == sorted(order):
             random.shuffle(order)
         self.order = self.add_fixed("order", np.array(order), "int32")
         self.inverse_order = self.add_fixed("inverse_order", np.argsort(order), "int32")
 
     def forward(self, x: tf.Tensor, condition: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor]:
-        return tf.gather(x, tf.convert_to_tensor(self.order), axis=1), tf.zeros_like(x[:, 0])
+        return tf.gather(x, tf.convert_to_tensor(self.order), axis=1), constant_log_det(x)
 
     def inverse(self, z: tf.Tensor, condition: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor]:
-        return tf.gather(z, tf.convert_to_tensor(self.inverse_order), axis=1), tf.zeros_like(z[:, 0])
+        return tf.gather(z, tf.convert_to_tensor(self.inverse_order), axis=1), constant_log_det(z)

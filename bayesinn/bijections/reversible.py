@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from bayesinn.bijections.bijection import Bijection
+from bayesinn.bijections.bijection import Bijection, constant_log_det
 
 Vectors = tuple[tf.Tensor, tf.Tensor]
 Values = list[tf.Tensor]
@@ -27,12 +27,12 @@ def reversible_forward(bijections: Sequence[Bijection], x: tf.Tensor, condition:
     Parameters
     ----------
     bijections : sequence of Bijection, all built
-    x : tensor (n, d)
+    x : tensor (n, *event)
     condition : tensor (n, c), or None
 
     Returns
     -------
-    z : tensor (n, d)
+    z : tensor (n, *event)
     log_det : tensor (n,)
 
     References
@@ -46,13 +46,13 @@ def reversible_forward(bijections: Sequence[Bijection], x: tf.Tensor, condition:
     >>> from bayesinn.bijections import Coupling
     >>> blocks = [Coupling(hidden=(16,)) for _ in range(3)]
     >>> for block in blocks:
-    ...     block.build(2, 0)
+    ...     block.build((2,))
     >>> z, log_det = reversible_forward(blocks, tf.ones((10, 2)))
     >>> z.shape, log_det.shape
     (TensorShape([10, 2]), TensorShape([10]))
     """
     # Bijections take a condition of no elements for none at all.
-    condition = x[:, :0] if condition is None else condition
+    condition = tf.zeros((tf.shape(x)[0], 0), x.dtype) if condition is None else condition
     result: Vectors = _CallContext(lambda training: _forward(bijections, x, condition, training))(x)
     return result
 
@@ -107,7 +107,7 @@ def _forward(bijections: Sequence[Bijection], x: tf.Tensor, condition: tf.Tensor
     def apply(x: tf.Tensor, condition: tf.Tensor, groups: list[Values]) -> tuple[Vectors, Callable[..., Any]]:
         # A tape around this function would store all that happens in it, and never use it.
         z, fixed_condition, fixed_groups = tf.nest.map_structure(tf.stop_gradient, (x, condition, groups))
-        log_det = tf.zeros_like(z[:, 0])
+        log_det = constant_log_det(z)
         for link, values in zip(links, fixed_groups, strict=True):
             (z, term), current = link.forward(values, z, fixed_condition)
             log_det += term

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import keras
 import tensorflow as tf
 
+from bayesinn.bijections.bijection import SharedCondition
+
 
 @dataclass(frozen=True)
 class HiddenLayers:
@@ -82,50 +84,45 @@ class Subnet(keras.layers.Layer):
         else:
             self.network.build((None, *self.groups, self.features))
 
-    def call(self, features: tf.Tensor) -> tf.Tensor:
+    def call(self, passive: tf.Tensor, condition: tf.Tensor | SharedCondition | None = None) -> tf.Tensor:
         """Compute raw parameters.
 
         Parameters
         ----------
-        features : tensor (n, features); with groups (n, groups, features)
+        passive : tensor (n, p); with groups (n, groups, p)
+        condition : tensor (n, features - p), the same for all groups; SharedCondition, without groups; or None
 
         Returns
         -------
         tensor (n, elements, parameters); with groups (n, groups, elements, parameters)
         """
         if self.network is None:
-            return tf.broadcast_to(tf.convert_to_tensor(self.free), (tf.shape(features)[0], *self.output_tail))
-        return tf.reshape(self.network(features), (-1, *self.output_tail))
+            return tf.broadcast_to(tf.convert_to_tensor(self.free), (tf.shape(passive)[0], *self.output_tail))
+        if isinstance(condition, SharedCondition):
+            outputs = _outputs(self.network, passive, condition)
+        elif condition is None:
+            outputs = self.network(passive)
+        else:
+            if self.groups:
+                condition = tf.repeat(condition[:, None], self.groups[0], axis=1)
+            outputs = self.network(tf.concat([passive, condition], axis=-1))
+        return tf.reshape(outputs, (-1, *self.output_tail))
 
-    def of_draws(self, passive: tf.Tensor, condition: tf.Tensor) -> tf.Tensor:
-        """The same for features that end with a condition which several rows have in common: less work for each row.
 
-        Not for groups, nor in training.
-
-        Parameters
-        ----------
-        passive : tensor (m, n, p)
-        condition : tensor (m, features - p)
-
-        Returns
-        -------
-        tensor (m, n, elements, parameters)
-        """
-        shape = (*tf.unstack(tf.shape(passive)[:2]), *self.output_tail)
-        if self.network is None:
-            return tf.broadcast_to(tf.convert_to_tensor(self.free), shape)
-        first, *others = self.network.layers
-        kernel, bias, passive, condition = (
-            tf.cast(tensor, first.compute_dtype) for tensor in (first.kernel, first.bias, passive, condition)
-        )
-        length = passive.shape[-1]
-        shared = tf.matmul(condition, kernel[length:]) + bias
-        own = tf.matmul(tf.reshape(passive, (-1, length)), kernel[:length])
-        hidden = first.activation(tf.reshape(own, (*shape[:2], first.units)) + shared[:, None, :])
-        hidden = tf.reshape(hidden, (-1, first.units))
-        for layer in others:
-            hidden = layer(hidden)
-        return tf.reshape(hidden, shape)
+def _outputs(network: keras.Sequential, passive: tf.Tensor, condition: SharedCondition) -> tf.Tensor:
+    """Compute the outputs (n, outputs) of a network; its first layer reads each condition once."""
+    first, *others = network.layers
+    kernel, bias, values, passive = (
+        tf.cast(tf.convert_to_tensor(tensor), first.compute_dtype)
+        for tensor in (first.kernel, first.bias, condition.values, passive)
+    )
+    length = passive.shape[-1]
+    shared = tf.matmul(values, kernel[length:]) + bias
+    own = tf.reshape(tf.matmul(passive, kernel[:length]), (-1, condition.events, first.units))
+    hidden = tf.reshape(first.activation(own + shared[:, None]), (-1, first.units))
+    for layer in others:
+        hidden = layer(hidden)
+    return hidden
 
 
 def _perceptron(

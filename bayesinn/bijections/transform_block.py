@@ -35,8 +35,8 @@ class TransformBlock(Bijection):
         self.activation = activation
         self.dropout = dropout
 
-    def build(self, dimension: int, condition_dimension: int) -> None:
-        super().build(dimension, condition_dimension)
+    def build(self, event_shape: Sequence[int], condition_shape: Sequence[int] | None = None) -> None:
+        super().build(event_shape, condition_shape)
         self.transform = self._given_transform or self.default_transform()
 
     def default_transform(self) -> Transform:

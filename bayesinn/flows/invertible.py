@@ -44,7 +44,7 @@ class InvertibleFlow(Flow):
     def build(self, dimension: int, condition_dimension: int) -> None:
         super().build(dimension, condition_dimension)
         if not self.chain.built:
-            self.chain.build(dimension, condition_dimension)
+            self.chain.build((dimension,), (condition_dimension,))
         if not self.latent.built:
             self.latent.build(dimension)
 

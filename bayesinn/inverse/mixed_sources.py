@@ -119,7 +119,7 @@ def _mixing(rotated: bool, volume_preserving: bool, seed: int) -> Bijection:
         for _ in range(_BLOCKS):
             chain += [Coupling(transform, hidden=_HIDDEN, activation="relu"), Permutation()]
         mixing = Chain(chain)
-        mixing.build(SOURCES + NOISES, 0)
+        mixing.build((SOURCES + NOISES,))
     generator = np.random.default_rng(seeds.entropy(seed, "weights"))
     matrix = np.eye(SOURCES + NOISES)
     if rotated:

@@ -35,7 +35,7 @@ class MixtureNetwork(keras.layers.Layer):
 
     def build_for(self, classes: int, dimension: int) -> None:
         """Make all weights."""
-        self.chain.build(dimension, 0)
+        self.chain.build((dimension,))
         self.latent.build(classes, dimension)
         self.built = True
 

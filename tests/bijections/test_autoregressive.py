@@ -34,7 +34,7 @@ def random_block(
     """A block in double precision with random weights."""
     with default_dtype("float64"), seeded_initial_weights(seed):
         block = Autoregressive(transform, **{"hidden": (12, 12), **arguments})
-        block.build(dimension, condition_dimension)
+        block.build((dimension,), (condition_dimension,))
     perturb(block, np.random.default_rng(seed), 0.4)
     return block
 
@@ -106,7 +106,7 @@ def test_directions_are_inverse_to_each_other() -> None:
 def test_default_transform() -> None:
     def default(dimension: int, direction: str) -> Transform:
         block = Autoregressive(hidden=(8,), direction=direction)
-        block.build(dimension, 0)
+        block.build((dimension,))
         return block.transform
 
     assert default(2, "density") == default(2, "sampling") == Affine()
@@ -216,7 +216,7 @@ class Outer(keras.layers.Layer):
 def test_mixed_precision_keeps_the_round_trip() -> None:
     with default_dtype("mixed_float16"):
         block = Autoregressive(hidden=(16, 16))
-        block.build(3, 2)
+        block.build((3,), (2,))
     perturb(block, np.random.default_rng(1), 0.4)
     assert block.network.compute_dtype == "float16"
     x, condition = normal(50, 3, 1, "float32"), normal(50, 2, 2, "float32")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pytest
 import tensorflow as tf
@@ -89,16 +89,16 @@ class NotInverted(ActNorm):
 class IdleWeight(ActNorm):
     """Has a weight that does nothing."""
 
-    def build(self, dimension: int, condition_dimension: int) -> None:
-        super().build(dimension, condition_dimension)
+    def build(self, event_shape: Sequence[int], condition_shape: Sequence[int] | None = None) -> None:
+        super().build(event_shape, condition_shape)
         self.idle = self.add_weight(shape=(1,), name="idle")
 
 
 class FarFromIdentity(ActNorm):
     """Starts by doubling everything."""
 
-    def build(self, dimension: int, condition_dimension: int) -> None:
-        super().build(dimension, condition_dimension)
+    def build(self, event_shape: Sequence[int], condition_shape: Sequence[int] | None = None) -> None:
+        super().build(event_shape, condition_shape)
         self.log_scale.assign(self.log_scale + 0.7)
 
 
@@ -120,7 +120,7 @@ class NotANumberFarAway(ActNorm):
         (NotInverted, "isn't x"),
         (IdleWeight, "no gradient reaches the weight"),
         (FarFromIdentity, "must be the identity"),
-        (NotANumberFarAway, "vectors of length 1000"),
+        (NotANumberFarAway, "events of length 1000"),
     ],
 )
 def test_check_finds_broken_bijections(broken: type[Bijection], law: str) -> None:
@@ -130,13 +130,16 @@ def test_check_finds_broken_bijections(broken: type[Bijection], law: str) -> Non
 
 def test_wrong_shapes_are_explained() -> None:
     block = Coupling(hidden=(8,))
-    block.build(3, 2)
-    with pytest.raises(InputError, match=r"vectors of 3 elements with a condition of 2\n  got:      4 and 0"):
+    block.build((3,), (2,))
+    expected = r"expected: events of shape \(3,\) with conditions of shape \(2,\)\n  got:      "
+    with pytest.raises(InputError, match=rf"Coupling.forward\n  {expected}\(4,\) and None"):
         block.forward(tf.ones((5, 4)))
-    with pytest.raises(InputError, match=r"Coupling.inverse\n  expected: vectors in a tensor of shape \(n, d\)"):
+    with pytest.raises(InputError, match=rf"Coupling.inverse\n  {expected}\(3, 1\) and \(2,\)"):
         block.inverse(tf.ones((5, 3, 1)), tf.ones((5, 2)))
-    with pytest.raises(InputError, match=r"Coupling.forward, condition"):
+    with pytest.raises(InputError, match=rf"Coupling.forward\n  {expected}\(3,\) and \(\)"):
         block.forward(tf.ones((5, 3)), tf.ones((2,)))
+    with pytest.raises(InputError, match=r"Coupling, shape of conditions\n  expected: \(c,\)"):
+        Coupling().forward(tf.ones((5, 3)), tf.ones((5, 2, 2)))
 
 
 def test_chain_refuses_a_bijection_used_twice() -> None:

@@ -91,7 +91,7 @@ def test_two_couplings_give_the_triangular_factor_of_two_elements() -> None:
     covariance = np.array([[1.7, -0.9], [-0.9, 0.8]])
     with default_dtype("float64"):
         block = Coupling(Affine(clamp=4.0), hidden=())
-        block.build(2, 0)
+        block.build((2,))
     standardise_given_passive(block.second_from_first, covariance, passive=1)
     # The second element is now independent of the first, which only has to be scaled.
     standardise_given_passive(block.first_from_second, np.diag([1.0, covariance[0, 0]]), passive=1)
@@ -105,7 +105,7 @@ def test_a_stack_of_couplings_and_rotations_whitens_any_gaussian() -> None:
     start = divergence(covariance)
     with default_dtype("float64"), seeded_initial_weights(1):
         chain = Chain([link for _ in range(16) for link in (Orthogonal(), Coupling(hidden=(), dual=False))])
-        chain.build(dimension, 0)
+        chain.build((dimension,))
     left = []
     for link in chain.bijections:
         if isinstance(link, Coupling):

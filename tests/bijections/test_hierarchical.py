@@ -24,7 +24,7 @@ from tests.bijections.linear_optimum import (
 def random_block(dimension: int, condition_dimension: int = 0, **arguments: object) -> Hierarchical:
     with default_dtype("float64"), seeded_initial_weights(1):
         block = Hierarchical(hidden=(16,), **arguments)
-        block.build(dimension, condition_dimension)
+        block.build((dimension,), (condition_dimension,))
     perturb(block, np.random.default_rng(1), 0.5)
     return block
 
@@ -76,7 +76,7 @@ def test_groups_have_weights_of_their_own_of_the_usual_size() -> None:
 def test_subnets_get_narrower_inside() -> None:
     def widths(hidden: tuple[int, ...]) -> list[list[int]]:
         block = Hierarchical(hidden=hidden)
-        block.build(8, 3)
+        block.build((8,), (3,))
         return [[weights.shape[-1] for weights in step.get_weights()[:-2:2]] for step in block.steps]
 
     # First the elements that only the condition speaks of, then outwards.
@@ -89,7 +89,7 @@ def test_one_element_is_coupled_as_in_a_plain_coupling(condition_dimension: int)
     block = random_block(1, condition_dimension)
     with default_dtype("float64"):
         plain = Coupling(hidden=(16,))
-        plain.build(1, condition_dimension)
+        plain.build((1,), (condition_dimension,))
     plain.set_weights(block.get_weights())
     generator = np.random.default_rng(3)
     x, condition = generator.standard_normal((20, 1)), generator.standard_normal((20, condition_dimension))
@@ -101,7 +101,7 @@ def test_two_elements_are_coupled_as_in_a_one_sided_coupling() -> None:
     block = random_block(2, 3)
     with default_dtype("float64"):
         plain = Coupling(hidden=(16,), dual=False)
-        plain.build(2, 3)
+        plain.build((2,), (3,))
     plain.set_weights(block.steps[1].get_weights())
     generator = np.random.default_rng(3)
     x, condition = tf.constant(generator.standard_normal((20, 2))), tf.constant(generator.standard_normal((20, 3)))
@@ -118,7 +118,7 @@ def whitening_block(covariance: np.ndarray) -> Hierarchical:
     dimension = len(covariance)
     with default_dtype("float64"):
         block = Hierarchical(Affine(clamp=4.0), hidden=())
-        block.build(dimension, 0)
+        block.build((dimension,))
     for alike, step in zip(block.rounds, block.steps, strict=True):
         # Later steps still are the identity. Inside a half, only what the elements before it don't explain counts:
         # the splits further out take the rest away.

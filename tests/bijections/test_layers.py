@@ -24,7 +24,7 @@ def data(rows: int = 512) -> np.ndarray:
 def test_actnorms_of_a_stack_standardise_the_first_batch() -> None:
     chain = coupling(blocks=4, hidden=(16,)).chain
     x, condition = tf.constant(data()), tf.random.stateless_normal((512, 2), (1, 2))
-    chain.build(4, 2)
+    chain.build((4,), (2,))
     perturb(chain, np.random.default_rng(2), 0.3)
     chain.initialize(x, condition)
     h = x
@@ -50,7 +50,7 @@ def test_actnorm_initialises_once_also_after_loading() -> None:
     layer.initialize(data())
     weights = layer.get_weights()
     loaded = clone(layer)
-    loaded.build(4, 0)
+    loaded.build((4,))
     loaded.set_weights(weights)
     for kept in (layer, loaded):
         tf.function(kept.initialize)(tf.constant(5.0 * data()))
@@ -73,14 +73,14 @@ def test_random_choices_are_saved_with_the_weights(layer_class: type[Bijection],
 
 def test_orthogonal_is_orthogonal_and_uniform() -> None:
     layer = Orthogonal()
-    layer.build(50, 0)
+    layer.build((50,))
     matrix = np.asarray(layer.matrix)
     np.testing.assert_allclose(matrix.T @ matrix, np.eye(50), atol=1e-6)
     # Haar measure: each entry has mean 0 and variance 1/d. A QR without the signs has a biased diagonal.
     corners = []
     for _ in range(400):
         layer = Orthogonal()
-        layer.build(3, 0)
+        layer.build((3,))
         corners.append(np.asarray(layer.matrix)[0, 0])
     assert abs(np.mean(corners)) < 4.0 * np.sqrt(1.0 / 3.0 / 400.0)
 
@@ -88,7 +88,7 @@ def test_orthogonal_is_orthogonal_and_uniform() -> None:
 def test_permutation_never_leaves_two_elements_in_place() -> None:
     for _ in range(20):
         layer = Permutation()
-        layer.build(2, 0)
+        layer.build((2,))
         assert np.asarray(layer.order).tolist() == [1, 0]
 
 

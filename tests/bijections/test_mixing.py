@@ -19,7 +19,7 @@ from tests.bijections.linear_optimum import correlation, divergence, matrix
 def made[B: Bijection](factory: Callable[[], B], dimension: int, seed: int = 1) -> B:
     with default_dtype("float64"), seeded_initial_weights(seed):
         layer = factory()
-        layer.build(dimension, 0)
+        layer.build((dimension,))
     return layer
 
 
@@ -51,7 +51,7 @@ def test_householder_is_a_product_of_reflections(reflections: int) -> None:
 
 def test_householder_stays_orthogonal_in_single_precision() -> None:
     layer = Householder()
-    layer.build(50, 0)
+    layer.build((50,))
     perturb(layer, np.random.default_rng(1), 10.0)
     found = layer.forward(tf.eye(50))[0].numpy()
     np.testing.assert_allclose(found.T @ found, np.eye(50), atol=2e-5)

@@ -30,7 +30,7 @@ def built(
     """A block with random weights, by default so large that each matrix is at its limit."""
     with default_dtype(dtype):
         block = Residual(**{"hidden": (16, 16), **options})
-        block.build(dimension, condition_dimension)
+        block.build((dimension,), (condition_dimension,))
     perturb(block, np.random.default_rng(seed), scale)
     return block
 

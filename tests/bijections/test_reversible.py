@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import warnings
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
@@ -39,7 +39,7 @@ def pair(links: Links, dtype: str, seed: int = 1, scale: float = 0.1) -> tuple[C
     with default_dtype(dtype), seeded_initial_weights(seed):
         ordinary, reversible = Chain(links()), Chain(links(), reversible=True)
         for chain in (ordinary, reversible):
-            chain.build(3, 2)
+            chain.build((3,), (2,))
     perturb(ordinary, np.random.default_rng(seed), scale)
     reversible.set_weights(ordinary.get_weights())
     return ordinary, reversible
@@ -164,9 +164,9 @@ class Watched(Bijection):
         self.number = number
         self.__dict__["made"] = []
 
-    def build(self, dimension: int, condition_dimension: int) -> None:
-        super().build(dimension, condition_dimension)
-        self.shift = self.add_weight(shape=(dimension,), name="shift")
+    def build(self, event_shape: Sequence[int], condition_shape: Sequence[int] | None = None) -> None:
+        super().build(event_shape, condition_shape)
+        self.shift = self.add_weight(shape=event_shape, name="shift")
         self.calls = self.add_weight(shape=(), initializer="zeros", trainable=False, name="calls")
 
     def forward(self, x: tf.Tensor, condition: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor]:
@@ -188,7 +188,7 @@ def _marked_gradient(x: tf.Tensor, name: str) -> tf.Tensor:
 
 def watched(reversible: bool) -> Chain:
     chain = Chain([Watched(number) for number in range(4)], reversible=reversible)
-    chain.build(3, 2)
+    chain.build((3,), (2,))
     return chain
 
 
@@ -243,7 +243,7 @@ def ill_conditioned(reversible: bool, scale: float) -> Chain:
     with seeded_initial_weights(1):
         links = [link for _ in range(4) for link in (Orthogonal(), Coupling(Affine(clamp=8.0), hidden=(16,)))]
         chain = Chain(links, reversible=reversible)
-        chain.build(3, 2)
+        chain.build((3,), (2,))
     perturb(chain, np.random.default_rng(1), scale)
     return chain
 

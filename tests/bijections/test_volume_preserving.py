@@ -78,7 +78,7 @@ def test_a_single_element_is_only_shifted() -> None:
 @pytest.mark.parametrize("dimension", [1, 2, 5])
 def test_volumes_are_kept_exactly(factory, dimension: int) -> None:
     bijection = factory()
-    bijection.build(dimension, 3)
+    bijection.build((dimension,), (3,))
     perturb(bijection, np.random.default_rng(1), 2.0)
     generator = np.random.default_rng(2)
     x, condition = generator.standard_normal((50, dimension)), generator.standard_normal((50, 3))
@@ -106,7 +106,7 @@ def test_a_volume_preserving_flow_spreads_a_gaussian_evenly_but_no_further() -> 
         for _ in range(3):
             links += [Orthogonal(), Coupling(VolumePreserving(), hidden=(), dual=True)]
         chain = Chain(links)
-        chain.build(dimension, 0)
+        chain.build((dimension,))
     optimizer = keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(0.02, 300, alpha=0.01))
     optimizer.build(chain.trainable_variables)
 

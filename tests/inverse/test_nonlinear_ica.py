@@ -19,7 +19,7 @@ def random_network(dimension: int, seed: int = 1):
     """A GIN with random weights, far from the identity."""
     with seeded_initial_weights(seed):
         chain = gin(blocks=4, hidden=(16,))
-        chain.build(dimension, 0)
+        chain.build((dimension,))
     generator = np.random.default_rng(seed)
     for variable in chain.trainable_variables:
         variable.assign(variable.numpy() + generator.normal(scale=0.3, size=variable.shape))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import keras
@@ -27,8 +27,8 @@ INEXACT, STORED = "gradients of a reversible chain are inexact", "activations ar
 class Drifting(Bijection):
     """The identity, whose inverse is off by a weight that has no gradient."""
 
-    def build(self, dimension: int, condition_dimension: int) -> None:
-        super().build(dimension, condition_dimension)
+    def build(self, event_shape: Sequence[int], condition_shape: Sequence[int] | None = None) -> None:
+        super().build(event_shape, condition_shape)
         self.drift = self.add_weight(shape=(), initializer="zeros", name="drift")
 
     def forward(self, x: tf.Tensor, condition: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor]:
@@ -187,7 +187,7 @@ def test_chains_inside_chains_are_checked_where_they_stand() -> None:
     assert reversible_chains(whole) == [outer, inner, alone]
     assert reversible_chains(Chain([ActNorm()])) == reversible_chains(ActNorm()) == []
     x = tf.random.stateless_normal((50, 3), (1, 2))
-    whole.build(3, 0)
+    whole.build((3,))
     # Errors are relative to elements above one, and so tell where a chain stands.
     whole.bijections[0].shift.assign(3 * [200.0])
     alone.bijections[1].drift.assign(1.0)

@@ -87,12 +87,12 @@ class Residual(Bijection):
         # From a rough inverse, a reversible chain would compute wrong gradients.
         self.accurate_inverse = tolerance is None or tolerance <= _ACCURATE
 
-    def build(self, dimension: int, condition_dimension: int) -> None:
-        super().build(dimension, condition_dimension)
+    def build(self, event_shape: Sequence[int], condition_shape: Sequence[int] | None = None) -> None:
+        super().build(event_shape, condition_shape)
         dtype = self.variable_dtype
         self.network = LipschitzNetwork(
-            features=dimension,
-            condition_features=condition_dimension,
+            features=self.dimension,
+            condition_features=self.condition_dimension,
             hidden=self.hidden,
             lipschitz=self.lipschitz,
             activation=self.activation,

@@ -55,7 +55,7 @@ class SplitLatentFlow(Flow):
     def build(self, dimension: int, condition_dimension: int) -> None:
         super().build(dimension, condition_dimension)
         if not self.chain.built:
-            self.chain.build(self.layout.width, condition_dimension - self.layout.observables)
+            self.chain.build((self.layout.width,), (condition_dimension - self.layout.observables,))
 
     @property
     def has_log_prob(self) -> bool:

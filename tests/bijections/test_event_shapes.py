@@ -1,0 +1,100 @@
+"""Events of any shape: the base class, chains and the checks carry images; bijections of vectors refuse them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from bayesinn.bijections import ActNorm, Autoregressive, Bijection, Chain, Coupling, Orthogonal, Permutation, Residual
+from bayesinn.bijections.bijection import SharedCondition, constant_log_det
+from bayesinn.core.errors import InputError
+from bayesinn.testing import check_bijection
+from bayesinn.testing.measures import perturb
+
+IMAGE = (3, 2, 2)
+
+
+class ElementwiseAffine(Bijection):
+    """Scale and shift each element of an image; the shift depends on the condition."""
+
+    event_rank = 3
+
+    def build(self, event_shape: Sequence[int], condition_shape: Sequence[int] | None = None) -> None:
+        super().build(event_shape, condition_shape)
+        self.log_scale = self.add_weight(shape=event_shape, initializer="zeros", autocast=False, name="log_scale")
+        shape = (self.condition_dimension + 1, *event_shape)
+        self.shift = self.add_weight(shape=shape, initializer="zeros", autocast=False, name="shift")
+
+    def forward(self, x: tf.Tensor, condition: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor]:
+        log_scale = tf.convert_to_tensor(self.log_scale)
+        return x * tf.exp(log_scale) + self._shifts(condition), constant_log_det(x, tf.reduce_sum(log_scale))
+
+    def inverse(self, z: tf.Tensor, condition: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor]:
+        log_scale = tf.convert_to_tensor(self.log_scale)
+        return (z - self._shifts(condition)) * tf.exp(-log_scale), constant_log_det(z, -tf.reduce_sum(log_scale))
+
+    def _shifts(self, condition: tf.Tensor | None) -> tf.Tensor:
+        fixed, slopes = tf.split(tf.convert_to_tensor(self.shift), [1, self.condition_dimension])
+        return fixed if condition is None else fixed + tf.tensordot(condition, slopes, axes=1)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        ElementwiseAffine,
+        lambda: Chain([ElementwiseAffine(), ElementwiseAffine()]),
+        lambda: Chain([Chain([ElementwiseAffine()]), ElementwiseAffine()], reversible=True),
+    ],
+    ids=["alone", "chain", "reversible chain"],
+)
+def test_images_keep_the_contract(make: Callable[[], Bijection]) -> None:
+    check_bijection(make, event_shape=IMAGE)
+
+
+def test_chain_of_images() -> None:
+    chain = Chain([ElementwiseAffine(), ElementwiseAffine()], reversible=True)
+    chain.build(IMAGE, (4,))
+    perturb(chain, np.random.default_rng(1), 0.3)
+    x, condition = tf.random.stateless_normal((10, *IMAGE), (1, 2)), tf.random.stateless_normal((10, 4), (1, 3))
+    assert (chain.event_shape, chain.condition_shape) == (IMAGE, (4,))
+    assert chain.check_round_trip(x, condition) < 1e-5
+    chain.initialize(x, condition)
+    z, log_det = chain.forward(x, condition)
+    scales = [tf.reduce_sum(link.log_scale.value) for link in chain.bijections]
+    np.testing.assert_allclose(log_det, np.full(10, sum(scales)), rtol=1e-5)
+    draws = chain.inverse_of_draws(tf.stack([z, 2.0 * z], axis=1), condition)
+    assert draws.shape == (10, 2, *IMAGE)
+    np.testing.assert_allclose(draws[:, 0], x, atol=1e-5)
+
+
+@pytest.mark.parametrize("make", [ActNorm, Autoregressive, Coupling, Orthogonal, Permutation, Residual])
+def test_bijections_of_vectors_refuse_images(make: Callable[[], Bijection]) -> None:
+    for bijection in (make(), Chain([make()])):
+        with pytest.raises(InputError, match=r"shape of events\n  expected: \(d,\), a vector\n  got:      \(3, 2, 2\)"):
+            bijection.forward(tf.ones((5, *IMAGE)))
+
+
+def test_wrong_image_shapes_are_explained() -> None:
+    layer = ElementwiseAffine()
+    with pytest.raises(InputError, match=r"ElementwiseAffine, shape of events\n  expected: 3 axes"):
+        layer.forward(tf.ones((5, 3)))
+    layer.build(IMAGE)
+    with pytest.raises(InputError, match=r"events of shape \(3, 2, 2\) with conditions of shape None"):
+        layer.inverse(tf.ones((5, 2, 3, 2)))
+
+
+class Counted(ElementwiseAffine):
+    """Remembers the number of rows of its last condition."""
+
+    def inverse(self, z: tf.Tensor, condition: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor]:
+        self.rows = len(condition.values if isinstance(condition, SharedCondition) else condition)
+        return super().inverse(z, condition)
+
+
+def test_conditions_arrive_repeated_unless_they_may_be_shared() -> None:
+    counted = Counted()
+    counted.inverse_of_draws(tf.ones((5, 7, *IMAGE)), tf.ones((5, 4)))
+    assert counted.rows == 35
