@@ -35,9 +35,9 @@ class Labels:
         return self.units.get(column.partition("[")[0], "")
 
     def axis(self, column: str) -> str:
-        """Text for an axis: the label, and the unit in brackets."""
+        """Text for an axis: the label, and the unit in brackets unless it is "1"."""
         unit = self.unit(column)
-        return f"{self.label(column)} [{unit}]" if unit else self.label(column)
+        return f"{self.label(column)} [{unit}]" if unit not in ("", "1") else self.label(column)
 
 
 def columns(values: Mapping[str, np.ndarray], batch_ndim: int) -> dict[str, np.ndarray]:
