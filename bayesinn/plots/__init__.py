@@ -1,7 +1,24 @@
-"""Figures. Each function draws what diagnostics computed, or draws, and returns a matplotlib figure.
+"""Figures: each function draws what a diagnostic returned, or draws of a posterior, and returns a matplotlib figure.
 
-No global state of matplotlib is touched: pyplot is not used and no setting outlives a call. Every function takes
-``figure``, a figure or subfigure of yours to draw into.
+Arguments that most functions share:
+
+labels : Labels
+    How to write names and units, such as ``simulator.labels``; plain names if left out.
+figure : Figure or SubFigure, optional
+    Drawn into and returned, if given; otherwise a new figure.
+draws, prior, reference : dict of name to array (draws, *event), or a DataTree of ``posterior.infer``
+    Draws given one observation, of the prior, and of an exact or classical posterior to compare with.
+truth : dict of name to array (*event), optional
+
+Wrong names and shapes raise :class:`bayesinn.core.errors.InputError`. No global state of matplotlib is touched: no
+figure is opened in pyplot and no setting outlives a call.
+
+>>> import numpy as np
+>>> from bayesinn.diagnostics import sbc
+>>> values = np.random.default_rng(1).normal(size=(2, 300, 99))
+>>> figure = ecdf(sbc({"rate": values[0, :, 0]}, {"rate": values[1]}, seed=1))
+>>> len(figure.axes)
+1
 """
 
 from bayesinn.plots.comparison import comparison
@@ -10,6 +27,7 @@ from bayesinn.plots.coverage import coverage
 from bayesinn.plots.dependence import dependence
 from bayesinn.plots.diagnosis import diagnosis
 from bayesinn.plots.ecdf import ecdf
+from bayesinn.plots.forest import forest
 from bayesinn.plots.information import information
 from bayesinn.plots.local import local_c2st, local_c2st_marginals
 from bayesinn.plots.loss import loss
@@ -33,6 +51,7 @@ __all__ = [
     "dependence",
     "diagnosis",
     "ecdf",
+    "forest",
     "information",
     "local_c2st",
     "local_c2st_marginals",

@@ -1,92 +1,76 @@
-"""Check what figure functions receive."""
+"""Check the draws that figure functions receive, and split them into columns."""
 
-from __future__ import annotations
-
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from typing import NamedTuple
 
 import numpy as np
 import xarray
 
 from bayesinn.core.errors import InputError
+from bayesinn.core.labels import columns
 
-#: Draws as figure functions take them: a dict of arrays, or what ``posterior.infer`` returns.
+#: Draws as figure functions take them: a dict of arrays (draws, *event), or what ``posterior.infer`` returns.
 Draws = Mapping[str, np.ndarray] | xarray.DataTree
 
 
-def plain_draws(draws: Draws, group: str) -> Mapping[str, np.ndarray]:
-    """Draws of one observation as a dict of name to array (draws, *event).
+class Given(NamedTuple):
+    """Columns of a posterior and of what it is compared with; empty where nothing was given."""
 
-    Parameters
-    ----------
-    draws : dict of arrays, returned as it is, or a DataTree
-        A tree with this group, or the group itself; chains are joined.
-    group : str
-        ``"posterior"``, ``"prior"`` or ``"posterior_predictive"``.
+    posterior: dict[str, np.ndarray]
+    prior: dict[str, np.ndarray]
+    reference: dict[str, np.ndarray]
+    truth: dict[str, np.ndarray]
 
-    Returns
-    -------
-    dict of name to array (draws, *event)
 
-    Raises
-    ------
-    InputError
-        The tree has no such group, or many observations.
-
-    Examples
-    --------
-    >>> values = xarray.Dataset({"rate": (("chain", "draw"), np.zeros((2, 50)))})
-    >>> plain_draws(xarray.DataTree.from_dict({"posterior": values}), "posterior")["rate"].shape
-    (100,)
-    """
-    if not isinstance(draws, xarray.DataTree):
-        return draws
-    node = draws[group] if group in draws.children else draws
-    if not {"chain", "draw"} <= set(node.dims):
+def gather(
+    draws: Draws, prior: Draws | None = None, reference: Draws | None = None, truth: Draws | None = None
+) -> Given:
+    """Split draws into columns and check them: finite and equally many draws, the same columns everywhere."""
+    plain = plain_draws(draws, "posterior")
+    if len({np.shape(value)[:1] for value in plain.values()} | {()}) != 2 or min(map(len, plain.values())) < 2:
         raise InputError(
-            f"DataTree of {group} draws",
-            expected=f"a group {group!r} with dimensions 'chain' and 'draw'",
-            got=f"groups {sorted(draws.children)}, dimensions {sorted(map(str, node.dims))}",
-            do="pass what posterior.infer returned",
-        )
-    if "observation" in node.dims:
-        raise InputError(
-            f"DataTree of {group} draws",
-            expected="one observation",
-            got=f"{node.sizes['observation']} observations",
-            do="choose one: tree.isel(observation=0)",
-        )
-    ordered = {str(name): value.transpose("chain", "draw", ...).values for name, value in node.data_vars.items()}
-    return {name: value.reshape(-1, *value.shape[2:]) for name, value in ordered.items()}
-
-
-def check_draws(role: str, draws: Mapping[str, np.ndarray]) -> None:
-    """Refuse draws that are empty, not finite, or not equally many for every parameter."""
-    lengths = {name: np.shape(value)[:1] for name, value in draws.items()}
-    if not lengths or len(set(lengths.values())) > 1 or min(lengths.values()) < (2,):
-        raise InputError(
-            role,
+            "draws",
             expected="for every parameter an array (draws, *event), with the same 2 or more draws",
-            got=f"{ {name: np.shape(value) for name, value in draws.items()} }",
+            got=f"{ {name: np.shape(value) for name, value in plain.items()} }",
             do="pass the draws given one observation: draws[name][i] for observation i",
         )
-    for name, value in draws.items():
-        if not np.all(np.isfinite(value)):
-            bad = int(np.sum(~np.isfinite(value)))
+    for name, value in plain.items():
+        if bad := int(np.sum(~np.isfinite(value))):
             raise InputError(
-                f"{role} of {name!r}",
+                f"draws of {name!r}",
                 expected="finite values",
                 got=f"{bad} of {np.size(value)} values NaN or infinite",
                 do="leave those draws out",
             )
+    given = Given(columns(plain, batch_ndim=1), {}, {}, {})
+    for role, other in (("prior", prior), ("reference", reference), ("truth", truth)):
+        if other is not None:
+            values = plain_draws(other, "prior" if role == "prior" else "posterior")
+            given = given._replace(**{role: columns(values, batch_ndim=int(role != "truth"))})
+            if set(getattr(given, role)) != set(given.posterior):
+                raise InputError(
+                    f"columns of {role}",
+                    expected=f"those of draws: {list(given.posterior)}",
+                    got=str(list(getattr(given, role))),
+                    do=f"pass the same parameters, with the same event shapes, in {role}",
+                )
+    return given
 
 
-def check_same_columns(role: str, expected: Iterable[str], got: Iterable[str]) -> None:
-    """Refuse arrays that do not split into the same columns as the draws."""
-    expected, got = list(expected), list(got)
-    if set(expected) != set(got):
+def plain_draws(draws: Draws, group: str) -> Mapping[str, np.ndarray]:
+    """Return draws of one observation as a dict of name to array (draws, *event), chains joined.
+
+    A tree holds this group or is the group; many observations in it are refused.
+    """
+    if not isinstance(draws, xarray.DataTree):
+        return draws
+    node = draws[group] if group in draws.children else draws
+    if not {"chain", "draw"} <= set(node.dims) or "observation" in node.dims:
         raise InputError(
-            f"columns of {role}",
-            expected=f"those of draws: {expected}",
-            got=str(got),
-            do=f"pass the same parameters, with the same event shapes, in {role}",
+            f"DataTree of {group} draws",
+            expected=f"a group {group!r} with dimensions 'chain' and 'draw', of one observation",
+            got=f"groups {sorted(draws.children)}, dimensions {dict(node.sizes)}",
+            do="pass what posterior.infer returned; choose one of many observations with tree.isel(observation=0)",
         )
+    ordered = {str(name): value.transpose("chain", "draw", ...).values for name, value in node.data_vars.items()}
+    return {name: value.reshape(-1, *value.shape[2:]) for name, value in ordered.items()}

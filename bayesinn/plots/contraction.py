@@ -1,13 +1,12 @@
 """Contraction and z-scores: how much posteriors learn, and how far they are from the truth."""
 
-from __future__ import annotations
-
 import numpy as np
 from matplotlib.axes import Axes
 
 from bayesinn.core.labels import Labels
-from bayesinn.diagnostics.recovery import RecoveryResult
-from bayesinn.plots.style import BLACK, BLUE, GREY, PLAIN, RED, Canvas, legend_below, outer, panels, styled
+from bayesinn.diagnostics import RecoveryResult
+from bayesinn.plots.panels import Panels
+from bayesinn.plots.style import BLUE, DASHED, GREY, PLAIN, POINTS, RED, Canvas, styled
 
 #: z-scores beyond are drawn at the edge, so that a few do not squeeze the others flat.
 MOST_DEVIATIONS = 5.0
@@ -23,91 +22,43 @@ def contraction(result: RecoveryResult, *, labels: Labels = PLAIN, figure: Canva
     science", arXiv:1904.12765, after Betancourt. Contraction is 1 - posterior variance / prior variance, the z-score
     (posterior mean - truth) / posterior standard deviation. Points on the right between the dashed lines: the data
     identify the parameter. On the left between them: the data say little. Many beyond the lines on the right:
-    posteriors overfit, sure and wrong; on the left: the prior conflicts with the truth. Where posteriors are right and
-    nearly normal, 5 % of the points are beyond.
-
-    Parameters
-    ----------
-    result : RecoveryResult
-    labels : Labels
-    figure : Figure or SubFigure, optional
-        Drawn into, if given.
-
-    Returns
-    -------
-    Figure
-
-    Examples
-    --------
-    >>> from bayesinn.diagnostics.recovery import recovery
-    >>> truth = {"rate": np.random.default_rng(1).normal(size=100)}
-    >>> draws = {"rate": truth["rate"][:, None] + np.random.default_rng(2).normal(size=(100, 50))}
-    >>> len(contraction(recovery(truth, draws, truth)).axes)
-    1
+    posteriors overfit, sure and wrong; on the left: the prior conflicts with the truth. 5 % of the points are beyond
+    where posteriors are correct and nearly normal. Points outside of the panel are drawn as arrows at its edge.
     """
-    shrunk, deviation = _contraction(result), result.z_score
-    left_end = _left_end(shrunk)
-    reach = 1.1 * MOST_DEVIATIONS
-    figure, axes, across = panels(figure, len(result.columns))
-    for index, (ax, column) in enumerate(zip(axes, result.columns, strict=True)):
+    varies = np.where(result.prior_variance > 0.0, result.prior_variance, np.nan)
+    shrunk, deviation = 1.0 - result.standard_deviation**2 / varies, result.z_score
+    # Zero, or less where more than a few posteriors of a parameter are wider than the prior.
+    varying = shrunk[:, np.all(np.isfinite(shrunk), axis=0)]
+    start = float(np.clip(np.min(np.quantile(varying, 0.01, axis=0), initial=0.0), -1.0, 0.0))
+    margin, reach = 0.03 * (1.0 - start), 1.1 * MOST_DEVIATIONS
+    panels = Panels(figure, result.columns, labels)
+    for index, ax in enumerate(panels.axes):
         for height in (-_GUIDE, _GUIDE):
-            ax.axhline(height, color=BLACK, linewidth=0.8, linestyle="--", label=f"z = \N{PLUS-MINUS SIGN}{_GUIDE:.0f}")
+            ax.axhline(height, label=f"z = \N{PLUS-MINUS SIGN}{_GUIDE:.0f}", **DASHED)
         ax.axhline(0.0, color=GREY, linewidth=0.6)
         ax.vlines(0.0, -reach, reach, color=GREY, linewidth=0.6)
-        _draw_points(ax, np.maximum(shrunk[:, index], left_end), deviation[:, index])
-        margin = 0.03 * (1.0 - left_end)
+        _draw_points(ax, shrunk[:, index], deviation[:, index], start)
         # The words above take the room of 1.3 more deviations.
-        ax.set(xlim=(left_end - margin, 1.0 + margin), ylim=(-reach, reach + 1.3), yticks=range(-4, 5, 2))
-        beyond = np.mean(np.abs(deviation[:, index]) > _GUIDE)
-        ax.set_title(f"{labels.label(column)}   beyond {_GUIDE:.0f}: {beyond:.0%}")
-        left, bottom = outer(index, len(axes), across)
-        ax.set_xlabel("posterior contraction\n0: nothing learnt, 1: known" if bottom else "")
-        ax.set_ylabel("posterior z-score" if left else "")
+        ax.set(xlim=(start - margin, 1.0 + margin), ylim=(-reach, reach + 1.3), yticks=range(-4, 5, 2))
+        panels.title(index, f"beyond {_GUIDE:.0f}: {np.mean(np.abs(deviation[:, index]) > _GUIDE):.0%}")
         for x, side, word in ((0.02, "left", "prior conflict"), (0.98, "right", "overfit")):
             ax.text(x, 0.98, word, transform=ax.transAxes, ha=side, va="top", color=GREY, fontsize=8.5)
-    legend_below(figure, axes)
-    return figure
+    return panels.finish("posterior contraction\n0: nothing learnt, 1: known", "posterior z-score")
 
 
-def _contraction(result: RecoveryResult) -> np.ndarray:
-    """Array (n, k), NaN where a parameter does not vary."""
-    varies = np.where(result.prior_variance > 0.0, result.prior_variance, np.nan)
-    return 1.0 - result.standard_deviation**2 / varies
-
-
-def _left_end(shrunk: np.ndarray) -> float:
-    """Zero, or less where more than a few posteriors of a parameter are wider than the prior."""
-    varying = shrunk[:, np.all(np.isfinite(shrunk), axis=0)]
-    return float(np.clip(np.min(np.quantile(varying, 0.01, axis=0), initial=0.0), -1.0, 0.0))
-
-
-def _draw_points(ax: Axes, across: np.ndarray, upwards: np.ndarray) -> None:
+def _draw_points(ax: Axes, across: np.ndarray, upwards: np.ndarray, start: float) -> None:
     known = np.isfinite(across) & np.isfinite(upwards)
     if not known.any():
         ax.text(0.5, 0.5, "does not vary", transform=ax.transAxes, ha="center", va="center", color=GREY)
-    inside = known & (np.abs(upwards) <= MOST_DEVIATIONS)
-    ax.plot(
-        across[inside],
-        upwards[inside],
-        linestyle="none",
-        marker="o",
-        markersize=3.5,
-        color=BLUE,
-        alpha=0.45,
-        markeredgewidth=0,
-        label="data set",
-        rasterized=True,
-    )
-    for sign, marker in ((1.0, "^"), (-1.0, "v")):
-        outside = known & (sign * upwards > MOST_DEVIATIONS)
-        if outside.any():
-            height = np.full(int(outside.sum()), sign * MOST_DEVIATIONS)
-            ax.plot(
-                across[outside],
-                height,
-                linestyle="none",
-                marker=marker,
-                markersize=4,
-                color=RED,
-                label=f"|z| above {MOST_DEVIATIONS:.0f}",
-            )
+    left, above, below = across < start, upwards > MOST_DEVIATIONS, upwards < -MOST_DEVIATIONS
+    x, y = np.maximum(across, start), np.clip(upwards, -MOST_DEVIATIONS, MOST_DEVIATIONS)
+    for marker, colour, name, chosen in (
+        ("o", BLUE, "data set", ~(left | above | below)),
+        ("<", BLUE, f"contraction below {start:.2g}", left & ~(above | below)),
+        ("^", RED, f"|z| above {MOST_DEVIATIONS:.0f}", above),
+        ("v", RED, f"|z| above {MOST_DEVIATIONS:.0f}", below),
+    ):
+        if (chosen := chosen & known).any():
+            look = POINTS | {"marker": marker, "markersize": 3.5 if marker == "o" else 4.5, "color": colour}
+            alpha = 0.45 if colour == BLUE else 1.0
+            ax.plot(x[chosen], y[chosen], alpha=alpha, label=name, rasterized=True, **look)

@@ -1,37 +1,25 @@
-"""Pair plot of one posterior."""
-
-from __future__ import annotations
+"""Pair plot of one posterior: ArviZ draws the pairs, into axes of ours."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
+import xarray
 from matplotlib.axes import Axes
-from scipy.spatial import distance
+from matplotlib.colors import ListedColormap
 
 from bayesinn.core.errors import InputError
-from bayesinn.core.labels import Labels, columns
-from bayesinn.plots.arrays import Draws, check_draws, check_same_columns, plain_draws
-from bayesinn.plots.style import (
-    BLACK,
-    BLUE,
-    GREY,
-    LIGHT_GREY,
-    ORANGE,
-    PLAIN,
-    RED,
-    Canvas,
-    canvas,
-    legend_below,
-    styled,
-)
+from bayesinn.core.labels import Labels
+from bayesinn.plots.arrays import Draws, Given, gather
+from bayesinn.plots.histograms import marginal
+from bayesinn.plots.panels import LETTERS, canvas, legend_below, wrapped
+from bayesinn.plots.style import BLACK, BLUE, GREY, ORANGE, PLAIN, RED, Canvas, styled, tint
 
 #: More columns than this are illegible on one page.
 MOST_COLUMNS = 12
 
-# Enough for a contour.
-_MOST_SMOOTHED = 1500
-# Blue at 30 and 60 %, opaque: the prior's points must not show through.
-_PALE, _MIDDLE = "#B3D5E8", "#66AAD1"
+#: Enough for a contour, and for points.
+_MOST_DRAWN = 2000
 
 
 @styled
@@ -48,84 +36,53 @@ def pairs(
 ) -> Canvas:
     """Draw each pair of parameters, each parameter on the diagonal, and correlations above it.
 
-    Parameters
-    ----------
-    draws : dict of name to array (draws, *event), or a DataTree of ``posterior.infer``
-        Given one observation.
-    prior : dict of name to array (m, *event), or a DataTree, optional
-        Prior draws, in grey.
-    reference : dict of name to array (r, *event), or a DataTree, optional
-        Draws of an exact or classical posterior to compare with: orange outlines, of the regions that hold 50 and 90 %.
-    truth : dict of name to array (*event), optional
-    labels : Labels
-    shown : sequence of column names, optional
-        For example ``["rate", "beta[0]"]``; at most 12. All columns if left out.
-    contours : bool
-        Draw the regions of highest density that hold 50 and 90 % of the draws; otherwise the draws as points.
-    figure : Figure or SubFigure, optional
-        Drawn into, if given.
-
-    Returns
-    -------
-    Figure
-
-    Raises
-    ------
-    InputError
-        Names or shapes do not fit, or there are more than 12 columns.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> values = np.random.default_rng(1).normal(size=(500, 2))
-    >>> len(pairs({"rate": values[:, 0], "size": values[:, 1]}).axes)
-    4
+    The regions of highest density hold 50 and 90 % of the draws; orange outlines enclose those of the reference, and
+    prior draws are grey points. Without ``contours``, and where parameters do not vary or determine each other, the
+    draws are points too. ``shown`` names the columns to draw, such as ``["rate", "beta[0]"]``, at most 12.
     """
-    draws = plain_draws(draws, "posterior")
-    check_draws("draws", draws)
-    posterior = columns(draws, batch_ndim=1)
-    before = columns(plain_draws(prior, "prior"), batch_ndim=1) if prior is not None else {}
-    exact = columns(plain_draws(reference, "posterior"), batch_ndim=1) if reference is not None else {}
-    true = columns(truth, batch_ndim=0) if truth is not None else {}
-    for role, values in (("prior", before), ("reference", exact), ("truth", true)):
-        if values:
-            check_same_columns(role, posterior, values)
-    names = _chosen(posterior, shown)
+    given = gather(draws, prior, reference, truth)
+    names = _chosen(given, shown)
     size = len(names)
     inches = 4.6 if size == 1 else min(2.0 * size + 0.8, 16.0)
     figure = canvas(figure, inches, inches)
-    grid = [[figure.add_subplot(size, size, row * size + column + 1) for column in range(size)] for row in range(size)]
-    ranges = {name: _range(posterior[name], exact.get(name), true.get(name)) for name in names}
-    for row, below in enumerate(names):
-        for column, across in enumerate(names):
-            ax = grid[row][column]
-            if column > row:
-                _correlation(ax, posterior[across], posterior[below])
-                continue
-            ax.set_xlim(ranges[across])
-            if column == row:
-                _marginal(
-                    ax, posterior[across], before.get(across), exact.get(across), true.get(across), ranges[across]
-                )
-            else:
-                if before:
-                    x, y = before[across][:2000], before[below][:2000]
-                    ax.plot(x, y, ".", color=GREY, alpha=0.5, markersize=2, zorder=0, rasterized=True)
-                _joint(ax, posterior[across], posterior[below], contours)
-                if exact:
-                    _outline(ax, exact[across], exact[below])
-                if true:
-                    ax.plot(
-                        float(true[across]), float(true[below]), "+", color=BLACK, markersize=11, markeredgewidth=1.8
-                    )
-                ax.set_ylim(ranges[below])
-            _ticks(ax, row, column, size, labels.axis(across), labels.axis(below))
+    axes = np.array([figure.add_subplot(size, size, 1 + place) for place in range(size * size)], object)
+    grid = axes.reshape(size, size)
+    ranges = {name: _range(given, name) for name in names}
+    points = {"marker": ".", "width": 0.0, "rasterized": True}
+    regions = {"cmap": ListedColormap([tint(BLUE, 0.3), tint(BLUE, 0.6)])}
+    _draw(grid, ranges, given.prior, scatter=points | {"size": 12.0, "color": GREY, "zorder": 0})
+    if contours and _spread(given.posterior, names):
+        _draw(grid, ranges, given.posterior, contourf=regions)
+    else:
+        _draw(grid, ranges, given.posterior, scatter=points | {"size": 8.0, "color": BLUE, "alpha": 0.4})
+    if _spread(given.reference, names):
+        _draw(grid, ranges, given.reference, contour={"color": ORANGE, "linewidths": 1.5})
+    _draw(grid, ranges, given.truth, scatter={"marker": "+", "size": 110.0, "color": BLACK, "width": 1.8, "alpha": 1.0})
+    letters = LETTERS * figure.bbox.width / figure.dpi / size
+    for (row, column), ax in np.ndenumerate(grid):
+        across, below = names[column], names[row]
+        if column > row:
+            _correlation(ax, given.posterior[across], given.posterior[below])
+            continue
+        # Numbers and labels on the outside only.
+        ax.locator_params(nbins=3)
+        ax.tick_params(axis="x", labelbottom=row == size - 1, labelrotation=45)
+        ax.tick_params(axis="y", labelleft=column == 0)
+        if column == row:
+            marginal(ax, np.linspace(*ranges[across], 31), given, across)
+        else:
+            ax.set(xlim=ranges[across], ylim=ranges[below])
+        if row == size - 1:
+            ax.set_xlabel(wrapped(labels.axis(across), letters))
+        if column == 0 and (row > 0 or size == 1):
+            ax.set_ylabel(wrapped(labels.axis(below), letters) if row else "density")
     figure.align_labels()
-    legend_below(figure, [grid[0][0]])
+    legend_below(figure, [grid[0, 0]])
     return figure
 
 
-def _chosen(posterior: Mapping[str, np.ndarray], shown: Sequence[str] | None) -> list[str]:
+def _chosen(given: Given, shown: Sequence[str] | None) -> list[str]:
+    posterior = given.posterior
     names = list(posterior) if shown is None else list(shown)
     unknown = [name for name in names if name not in posterior]
     if unknown or not 1 <= len(names) <= MOST_COLUMNS or len(set(names)) < len(names):
@@ -138,89 +95,43 @@ def _chosen(posterior: Mapping[str, np.ndarray], shown: Sequence[str] | None) ->
     return names
 
 
-def _range(values: np.ndarray, exact: np.ndarray | None, truth: np.ndarray | None) -> tuple[float, float]:
-    low, high = np.quantile(values, [0.001, 0.999])
-    if exact is not None:
-        exact_low, exact_high = np.quantile(exact, [0.01, 0.99])
-        low, high = min(low, exact_low), max(high, exact_high)
-    if truth is not None:
-        low, high = min(low, float(truth)), max(high, float(truth))
-    margin = 0.08 * (high - low) or max(abs(float(low)), 1.0) * 1e-3
-    return float(low - margin), float(high + margin)
+def _range(given: Given, name: str) -> tuple[float, float]:
+    ends = [*np.quantile(given.posterior[name], [0.001, 0.999])]
+    ends += [*np.quantile(given.reference[name], [0.01, 0.99])] if given.reference else []
+    ends += [float(given.truth[name])] if given.truth else []
+    margin = 0.08 * (max(ends) - min(ends)) or max(abs(float(ends[0])), 1.0) * 1e-3
+    return float(min(ends) - margin), float(max(ends) + margin)
 
 
-def _marginal(
-    ax: Axes,
-    values: np.ndarray,
-    prior: np.ndarray | None,
-    exact: np.ndarray | None,
-    truth: np.ndarray | None,
-    limits: tuple[float, float],
+def _spread(values: Mapping[str, np.ndarray], names: Sequence[str]) -> bool:
+    """Tell whether every pair has a density: no column is constant, and no two determine each other."""
+    stacked = np.stack([values[name] for name in names]) if values else np.zeros((1, 2))
+    if np.any(np.ptp(stacked, axis=1) == 0.0):
+        return False
+    return bool(np.all(np.abs(np.corrcoef(stacked) - np.eye(len(stacked))) < 0.9999))
+
+
+def _draw(
+    grid: np.ndarray, ranges: Mapping[str, tuple[float, float]], values: Mapping[str, np.ndarray], **visuals: Any
 ) -> None:
-    edges = np.linspace(*limits, 31)
-    if prior is not None:
-        # Density over all prior draws, most of which may lie outside the panel.
-        heights = np.histogram(prior, edges)[0] / (len(prior) * np.diff(edges))
-        ax.stairs(heights, edges, fill=True, color=LIGHT_GREY, label="prior")
-    heights = np.histogram(values, edges, density=True)[0]
-    ax.stairs(heights, edges, fill=True, color=BLUE, alpha=0.6, label="posterior")
-    if exact is not None:
-        heights = np.histogram(exact, edges)[0] / (len(exact) * np.diff(edges))
-        ax.stairs(heights, edges, color=ORANGE, linewidth=1.6, label="reference")
-    if truth is not None:
-        ax.axvline(float(truth), color=BLACK, linestyle="--", linewidth=1.2, label="truth")
-    ax.set_yticks([])
-    ax.spines["left"].set_visible(False)
-    ax.set_ylim(bottom=0.0)
-
-
-def _joint(ax: Axes, x: np.ndarray, y: np.ndarray, contours: bool) -> None:
-    if not contours or np.ptp(x) == 0.0 or np.ptp(y) == 0.0:
-        ax.plot(x[:2000], y[:2000], ".", color=BLUE, markersize=2.5, alpha=0.4, markeredgewidth=0, rasterized=True)
+    """Let ArviZ draw all pairs below the diagonal, from values within the panels: far tails would blur the density."""
+    if not values or len(ranges) == 1:
         return
-    density, x_centres, y_centres = _smooth(x, y)
-    levels = _levels(density)
-    if levels[0] < levels[1] < density.max():
-        ax.contourf(x_centres, y_centres, density.T, [*levels, density.max()], colors=[_PALE, _MIDDLE])
-        ax.contour(x_centres, y_centres, density.T, levels, colors=[BLUE], linewidths=0.9)
+    # Imported here: it takes a second, and pyplot with it.
+    from arviz_base import rc_context
+    from arviz_plots import plot_pair
+    from arviz_plots.plot_matrix import PlotMatrix
 
-
-def _outline(ax: Axes, x: np.ndarray, y: np.ndarray) -> None:
-    """The reference over the posterior, which must stay visible."""
-    if np.ptp(x) > 0.0 and np.ptp(y) > 0.0:
-        density, x_centres, y_centres = _smooth(x, y)
-        levels = _levels(density)
-        if levels[0] < levels[1]:
-            ax.contour(x_centres, y_centres, density.T, levels, colors=[ORANGE], linewidths=1.5)
-
-
-def _levels(density: np.ndarray) -> list[float]:
-    """Densities around the smallest regions that hold 90 and 50 %."""
-    ordered = np.sort(density.ravel())[::-1]
-    mass = np.cumsum(ordered) / ordered.sum()
-    return [float(ordered[np.searchsorted(mass, share)]) for share in (0.9, 0.5)]
-
-
-def _smooth(x: np.ndarray, y: np.ndarray, cells: int = 50) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Density on a grid, with the kernel width of Scott 1992 but a robust spread: tails must not blur the centre.
-
-    The kernel has the draws' own correlation; one along the axes would fatten a narrow ridge.
-    """
-    x, y = x[:_MOST_SMOOTHED], y[:_MOST_SMOOTHED]
-    widths, centres = [], []
-    for values in (x, y):
-        quartiles = float(np.subtract(*np.quantile(values, [0.75, 0.25]))) / 1.34
-        spread = min(float(values.std()), quartiles) or float(values.std())
-        widths.append(0.9 * spread * len(values) ** (-1 / 6))
-        low, high = np.quantile(values, [0.005, 0.995])
-        centres.append(np.linspace(low - 4.0 * widths[-1], high + 4.0 * widths[-1], cells))
-    # In units of the widths, and with the correlation turned out of them, the kernel is round.
-    correlation = float(np.clip(np.corrcoef(x, y)[0, 1], -0.999, 0.999))
-    unmix = np.linalg.inv(np.linalg.cholesky([[1.0, correlation], [correlation, 1.0]]))
-    points = unmix @ (np.stack([x, y]) / np.array(widths)[:, None])
-    grid = unmix @ (np.stack(np.meshgrid(*centres, indexing="ij")).reshape(2, -1) / np.array(widths)[:, None])
-    density = np.exp(-0.5 * distance.cdist(grid.T, points.T, "sqeuclidean")).sum(axis=1)
-    return density.reshape(cells, cells), *centres
+    inside = np.all([(low <= values[name]) & (values[name] <= high) for name, (low, high) in ranges.items()], axis=0)
+    data = xarray.Dataset({name: ("sample", np.atleast_1d(values[name][inside])[:_MOST_DRAWN]) for name in ranges})
+    # Its own backend would open a figure in pyplot; this way the matrix receives our axes.
+    with rc_context({"plot.max_subplots": None}):
+        matrix = PlotMatrix(data, ["__variable__"], backend="none")
+    matrix.viz["plot"] = matrix.viz["plot"].copy(data=grid)
+    matrix.backend = "matplotlib"
+    off: Any = {"scatter": False, "label": False, "remove_axis": False}
+    shape: Any = {"marginal": False, "triangle": "lower", "levels": [0.5, 0.9]}
+    plot_pair(data, sample_dims=["sample"], plot_matrix=matrix, visuals=off | visuals, **shape)
 
 
 def _correlation(ax: Axes, x: np.ndarray, y: np.ndarray) -> None:
@@ -231,21 +142,3 @@ def _correlation(ax: Axes, x: np.ndarray, y: np.ndarray) -> None:
     text = text.replace("-0.00", "0.00").replace("+0.00", "0.00").replace("-", "\N{MINUS SIGN}")
     ax.text(0.5, 0.5, text, transform=ax.transAxes, ha="center", va="center", color=colour, fontsize=11)
     ax.set_axis_off()
-
-
-def _ticks(ax: Axes, row: int, column: int, size: int, across: str, below: str) -> None:
-    """Numbers and labels on the outside only."""
-    ax.locator_params(axis="x", nbins=3)
-    if row == size - 1:
-        ax.set_xlabel(across)
-        ax.tick_params(axis="x", labelrotation=45)
-    else:
-        ax.tick_params(labelbottom=False)
-    if column == row:
-        ax.set_ylabel("density" if size == 1 else "")
-        return
-    ax.locator_params(axis="y", nbins=3)
-    if column == 0:
-        ax.set_ylabel(below)
-    else:
-        ax.tick_params(labelleft=False)

@@ -1,21 +1,20 @@
-"""Posterior predictive: data simulated from posterior draws, against the observation."""
+"""Posterior predictive: data simulated from posterior draws, against the observation.
 
-from __future__ import annotations
+``arviz_plots.plot_lm`` and ``plot_ppc_interval`` stack transparent bands and know neither padding nor channels.
+"""
 
 import numpy as np
 import xarray
-from matplotlib.axes import Axes
 
 from bayesinn.core.errors import InputError
 from bayesinn.core.labels import Labels
+from bayesinn.core.validation import check_choice
 from bayesinn.plots.arrays import plain_draws
-from bayesinn.plots.style import BLACK, BLUE, PLAIN, Canvas, legend_below, outer, panels, styled
+from bayesinn.plots.panels import Panels
+from bayesinn.plots.series import FEW_ELEMENTS, bands, intervals, logarithmic_axis, observed_points, quantiles
+from bayesinn.plots.style import PLAIN, Canvas, styled
 
-#: An observable of up to this many elements on one axis is drawn element by element, unless told otherwise.
-FEW_ELEMENTS = 8
-
-_COVERAGES = (0.95, 0.9, 0.5)
-_SHADES = {0.95: 0.2, 0.9: 0.35, 0.5: 0.6}
+_SHARES = (0.95, 0.9, 0.5)
 
 
 @styled
@@ -38,12 +37,9 @@ def posterior_predictive(
     draws : array (draws, steps), (draws, steps, channels), (draws, elements) or (draws,); or a DataTree
         One simulation from each posterior draw. NaN where the data have padding. Of a DataTree of
         ``posterior.infer``, with one observation, the observable ``name`` is drawn.
-    observed : array of the shape of one simulation
-        NaN where nothing was observed. May be left out with a DataTree, which has it.
-    name : str
-        Name of the observable.
-    labels : Labels
-    times : array (steps,), optional
+    observed : array of the shape of one simulation, optional
+        NaN where nothing was observed. A DataTree has it.
+    times : array (steps,) of numbers or dates, optional
         Where the steps are; 0, 1, 2, ... if left out.
     time_label : str
         What the steps are, with unit: ``"time [days]"``, ``"trial"``, ``"position [mm]"``.
@@ -52,142 +48,62 @@ def posterior_predictive(
         left out: bands where there are channels or more than 8 elements.
     logarithmic : bool
         Logarithmic vertical axis; linear around zero if there are values of zero or less, so that they show.
-    figure : Figure or SubFigure, optional
-        Drawn into, if given.
-
-    Returns
-    -------
-    Figure
-
-    Raises
-    ------
-    InputError
-        Shapes do not fit.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> draws = np.random.default_rng(1).poisson(50.0, size=(200, 30))
-    >>> len(posterior_predictive(draws, draws[0], name="cases").axes)
-    1
     """
-    draws, observed = _arrays(draws, observed, name)
-    if draws.ndim == 1:
-        draws, observed = draws[:, None], np.atleast_1d(observed)
-    series = draws.ndim == 3 or draws.shape[-1] > FEW_ELEMENTS if series is None else series
-    _check(draws, observed, times, series, name)
-    channels = draws.shape[2] if draws.ndim == 3 else 1
-    draws, observed = draws.reshape(*draws.shape[:2], channels), observed.reshape(observed.shape[0], channels)
-    positions = np.arange(draws.shape[1]) if times is None else np.asarray(times)
-    figure, axes, across = panels(figure, channels, width=7.0 if channels == 1 else 3.8, height=3.2)
-    for channel, ax in enumerate(axes):
+    values, seen = _arrays(draws, observed, name, times)
+    shape = seen.shape
+    series = len(shape) == 2 or seen.size > FEW_ELEMENTS if series is None else series
+    values = values.reshape(len(values), shape[0] if series else seen.size, -1)
+    seen = seen.reshape(values.shape[1:])
+    channels = values.shape[2]
+    columns = [f"{name}[{channel}]" if channels > 1 else name for channel in range(channels)]
+    panels = Panels(figure, columns, labels, width=7.0 if channels == 1 else 3.8, height=3.2)
+    places = np.arange(len(seen)) if times is None or not series else np.asarray(times)
+    for channel, ax in enumerate(panels.axes):
         if series:
-            _bands(ax, positions, draws[..., channel], observed[:, channel])
-            ax.set_xlabel(time_label if outer(channel, channels, across)[1] else "")
+            curves = bands(ax, places, values[..., channel], _SHARES)
         else:
-            _intervals(ax, draws[..., channel], observed[:, channel])
-            ax.set_xticks(positions, [f"[{index}]" for index in positions] if len(positions) > 1 else [""])
-            ax.set_xlabel("element" if len(positions) > 1 else "")
+            curves = quantiles(values[..., channel], _SHARES)
+            for (low, high, colour, label), width in zip(intervals(curves, _SHARES), (3.0, 6.0, 11.0), strict=True):
+                ax.vlines(places, low, high, color=colour, linewidth=width, label=label)
+            names = [f"[{','.join(map(str, index))}]" for index in np.ndindex(shape)]
+            ax.set_xticks(places, names if len(names) > 1 else [""])
+            ax.set_xlim(-0.7, len(places) - 0.3)
+        observed_points(ax, places, seen[:, channel], size=4.0 if series else 6.0)
         if logarithmic:
-            _logarithmic(ax, draws[..., channel], observed[:, channel])
-        ax.set_ylabel(labels.axis(f"{name}[{channel}]" if channels > 1 else name))
-    legend_below(figure, axes)
-    return figure
+            logarithmic_axis(ax, "y", np.append(curves, seen[:, channel]))
+        ax.set_ylabel(labels.axis(columns[channel]))
+    return panels.finish(time_label if series else "element" if len(places) > 1 else "")
 
 
 def _arrays(
-    draws: np.ndarray | xarray.DataTree, observed: np.ndarray | None, name: str
+    draws: np.ndarray | xarray.DataTree, observed: np.ndarray | None, name: str, times: np.ndarray | None
 ) -> tuple[np.ndarray, np.ndarray]:
+    """Return simulations and observation, checked; the observation is NaN if it was not given."""
     if isinstance(draws, xarray.DataTree):
         simulated = plain_draws(draws, "posterior_predictive")
-        if name not in simulated:
-            raise InputError(
-                "posterior predictive of a DataTree",
-                expected=f"name: one of {sorted(simulated)}",
-                got=repr(name),
-                do="say which observable to draw: name=...",
-            )
-        known = draws["observed_data"][name].values if observed is None else observed
-        return np.asarray(simulated[name], dtype=float), np.asarray(known, dtype=float)
-    if observed is None:
-        raise InputError(
-            f"observed {name!r}",
-            expected="an array of the shape of one simulation",
-            got="None",
-            do="pass the observation; NaN where nothing was observed",
-        )
-    return np.asarray(draws, dtype=float), np.asarray(observed, dtype=float)
-
-
-def _bands(ax: Axes, times: np.ndarray, draws: np.ndarray, observed: np.ndarray) -> None:
-    for share in _COVERAGES:
-        low, high = np.quantile(draws, [0.5 - share / 2, 0.5 + share / 2], axis=0)
-        ax.fill_between(times, low, high, color=BLUE, alpha=_SHADES[share], linewidth=0, label=_name(share))
-    ax.plot(times, np.median(draws, axis=0), color=BLUE, linewidth=1.4, label="median")
-    size = 4 if len(times) <= 100 else 2.5
-    ax.plot(times, observed, color=BLACK, linestyle="none", marker="o", markersize=size, label="observed")
-
-
-def _intervals(ax: Axes, draws: np.ndarray, observed: np.ndarray) -> None:
-    positions = np.arange(draws.shape[1])
-    for share, width in zip(_COVERAGES, (3.0, 6.0, 11.0), strict=True):
-        low, high = np.quantile(draws, [0.5 - share / 2, 0.5 + share / 2], axis=0)
-        ax.vlines(
-            positions,
-            low,
-            high,
-            color=BLUE,
-            alpha=_SHADES[share] + 0.1,
-            linewidth=width,
-            label=_name(share),
-        )
-    ax.plot(positions, observed, color=BLACK, linestyle="none", marker="o", markersize=6, label="observed")
-    ax.set_xlim(-0.7, len(positions) - 0.3)
-
-
-def _name(share: float) -> str:
-    return f"{share:.0%} interval"
-
-
-def _logarithmic(ax: Axes, draws: np.ndarray, observed: np.ndarray) -> None:
-    values = np.concatenate([np.quantile(draws, [0.025, 0.5], axis=0).ravel(), observed.ravel()])
-    values = values[np.isfinite(values)]
-    if np.all(values > 0.0):
-        ax.set_yscale("log")
+        check_choice("observable of a posterior predictive", name, sorted(simulated), do="pass its name: name=...")
+        observed = draws["observed_data"][name].to_numpy() if observed is None else observed
+        values = np.asarray(simulated[name], dtype=float)
     else:
-        positive = np.abs(values[values != 0.0])
-        ax.set_yscale("symlog", linthresh=float(positive.min()) if len(positive) else 1.0)
-
-
-def _check(draws: np.ndarray, observed: np.ndarray, times: np.ndarray | None, series: bool, name: str) -> None:
-    if draws.ndim not in (2, 3) or len(draws) < 2 or observed.shape != draws.shape[1:]:
+        values = np.asarray(draws, dtype=float)
+    seen = np.full(values.shape[1:], np.nan) if observed is None else np.asarray(observed, dtype=float)
+    if values.ndim == 1:
+        values, seen = values[:, None], np.atleast_1d(seen)
+    steps = values.shape[1:2] if times is None else np.shape(times)
+    fit = values.ndim in (2, 3) and seen.shape == values.shape[1:] and steps == values.shape[1:2]
+    if not fit or len(values) < 2:
         raise InputError(
             f"posterior predictive of {name!r}",
-            expected="draws (draws, steps[, channels]), two or more, and observed of the shape of one draw",
-            got=f"draws {draws.shape} and observed {observed.shape}",
-            do="pass one observation and its simulations, without further axes",
+            expected="draws (draws, steps[, channels]), observed of the shape of one draw, times (steps,)",
+            got=f"draws {values.shape}, observed {seen.shape}, times {steps}",
+            do="pass one observation, two or more simulations of it, and one time for each step",
         )
-    if not series and draws.ndim == 3:
-        raise InputError(
-            f"posterior predictive of {name!r}",
-            expected="draws (draws, elements) where series=False",
-            got=f"draws {draws.shape}",
-            do="flatten the last axes, or leave series out",
-        )
-    if times is not None and np.shape(times) != (draws.shape[1],):
-        raise InputError(
-            f"times of {name!r}",
-            expected=f"shape {(draws.shape[1],)}: one for each step",
-            got=f"shape {np.shape(times)}",
-            do="pass the times of the observed steps",
-        )
-    # Padding: neither observed nor simulated.
-    padding = np.isnan(observed) & np.all(np.isnan(draws), axis=0)
-    bad = int(np.sum(~np.isfinite(draws[:, ~padding])))
-    if bad:
+    padding = np.isnan(seen) & np.all(np.isnan(values), axis=0)
+    if bad := int(np.sum(~np.isfinite(values) & ~padding)):
         raise InputError(
             f"posterior predictive of {name!r}",
             expected="finite simulations",
-            got=f"{bad} of {draws.size} values NaN or infinite",
+            got=f"{bad} of {values.size} values NaN or infinite",
             do="leave out those simulations and count them",
         )
+    return values, seen

@@ -1,13 +1,16 @@
-"""Posterior predictive checks: statistics of the observation among those of its replications."""
+"""Posterior predictive checks: statistics of the observation among those of its replications.
 
-from __future__ import annotations
+``arviz_plots.plot_ppc_tstat`` computes one statistic of data, while the result holds many, computed and judged.
+"""
 
 import numpy as np
 from matplotlib.axes import Axes
 
 from bayesinn.core.labels import Labels
-from bayesinn.diagnostics.predictive import PredictiveResult
-from bayesinn.plots.style import BLACK, BLUE, PLAIN, RED, Canvas, legend_below, outer, panels, styled
+from bayesinn.diagnostics import PredictiveResult
+from bayesinn.plots.histograms import bars, bin_edges
+from bayesinn.plots.panels import Panels, bare
+from bayesinn.plots.style import DASHED, PLAIN, Canvas, styled, verdict
 
 #: Statistics in the observable's own unit; the others have none.
 _WITH_UNIT = frozenset({"value", "mean", "standard deviation", "minimum", "maximum"})
@@ -18,81 +21,32 @@ def predictive_checks(result: PredictiveResult, *, labels: Labels = PLAIN, figur
     """Draw each statistic's histogram over replications, and a line for the observation.
 
     A line among the bars: the model can make such data. Flagged statistics are drawn in red.
-
-    Parameters
-    ----------
-    result : PredictiveResult
-    labels : Labels
-    figure : Figure or SubFigure, optional
-        Drawn into, if given.
-
-    Returns
-    -------
-    Figure
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from bayesinn.diagnostics.predictive import predictive_checks as check
-    >>> data = np.random.default_rng(1).normal(size=(1001, 20))
-    >>> result = check({"size": data[1:]}, {"size": data[0]})
-    >>> len(predictive_checks(result).axes)
-    7
     """
-    figure, axes, across = panels(figure, len(result.statistics))
-    for index, ax in enumerate(axes):
-        name, statistic = result.observables[index], result.statistics[index]
-        observed, replicated = float(result.observed[index]), result.replicated[:, index]
-        flagged = bool(result.flagged[index])
-        edges = _edges(replicated)
-        colour, entry = (RED, "replicated, flagged") if flagged else (BLUE, "replicated")
-        heights = np.histogram(replicated, edges)[0] / (len(replicated) * np.diff(edges))
-        ax.stairs(heights, edges, fill=True, color=colour, alpha=0.5, label=entry)
-        _draw_observed(ax, observed, edges)
-        ax.set_ylim(bottom=0.0)
-        ax.set_yticks([])
+    panels = Panels(figure, result.observables, labels)
+    for index, ax in enumerate(panels.axes):
+        statistic, replicated = result.statistics[index], result.replicated[:, index]
+        edges = bin_edges(replicated)
+        bars(ax, replicated, edges, **verdict(not result.flagged[index], "replicated", ", flagged"))
+        _draw_observed(ax, float(result.observed[index]), edges)
+        bare(ax)
         ax.locator_params(axis="x", nbins=5)
-        ax.spines["left"].set_visible(False)
-        ax.set_title(f"{labels.label(name)}   p = {result.p_value[index]:.2g}")
-        unit = labels.unit(name) if statistic in _WITH_UNIT else ""
-        ax.set_xlabel(f"{statistic} [{unit}]" if unit else statistic)
-        ax.set_ylabel("density" if outer(index, len(axes), across)[0] else "")
-    legend_below(figure, axes)
-    return figure
-
-
-def _edges(values: np.ndarray) -> np.ndarray:
-    """Edges of bins: one bin a value where there are few (shares, counts), otherwise 30 over nearly all draws."""
-    distinct = np.unique(values)
-    if len(distinct) == 1:
-        # One bar in the middle of a wide panel.
-        return distinct[0] + 0.05 * max(abs(float(distinct[0])), 1.0) * np.arange(-5.5, 6.0)
-    gap = float(np.min(np.diff(distinct)))
-    if np.ptp(distinct) <= 60.0 * gap:
-        return distinct[0] + gap * (np.arange(round(np.ptp(distinct) / gap) + 2) - 0.5)
-    low, high = np.quantile(values, [0.001, 0.999])
-    return np.linspace(low, high, 31) if high > low else np.linspace(distinct[0], distinct[-1], 31)
+        panels.title(index, f"p = {result.p_value[index]:.2g}")
+        unit = labels.unit(result.observables[index]) if statistic in _WITH_UNIT else ""
+        ax.set_xlabel(Labels(units={statistic: unit}).axis(statistic))
+    return panels.finish(upwards="density")
 
 
 def _draw_observed(ax: Axes, observed: float, edges: np.ndarray) -> None:
-    """A line, or an arrow at the panel's edge where a line would squeeze the histogram flat."""
+    """Draw a line, or an arrow at the panel's edge where a line would squeeze the histogram flat."""
     low, high = float(edges[0]), float(edges[-1])
-    width = high - low
-    far = observed < low - 3.0 * width or observed > high + 3.0 * width
+    right, reach = observed > high, 3.0 * (high - low)
+    far = not low - reach <= observed <= high + reach
     if not far:
         low, high = min(low, observed), max(high, observed)
-        ax.axvline(observed, color=BLACK, linewidth=1.6, linestyle="--", label="observed")
+        ax.axvline(observed, label="observed", **DASHED | {"linewidth": 1.6})
     margin = 0.05 * (high - low)
     ax.set_xlim(low - margin, high + margin)
     if far:
-        right = observed > high
-        ax.annotate(
-            f"observed: {observed:.3g}",
-            xy=(0.99 if right else 0.01, 0.9),
-            xytext=(0.9 if right else 0.1, 0.9),
-            xycoords="axes fraction",
-            ha="right" if right else "left",
-            va="center",
-            fontsize=9,
-            arrowprops={"arrowstyle": "->", "color": BLACK},
-        )
+        text = f"observed: {observed:.3g}"
+        text = f"{text} \N{RIGHTWARDS ARROW}" if right else f"\N{LEFTWARDS ARROW} {text}"
+        ax.text(0.98 if right else 0.02, 0.9, text, transform=ax.transAxes, ha="right" if right else "left", fontsize=9)

@@ -1,7 +1,5 @@
 """Write a figure to a file or to bytes."""
 
-from __future__ import annotations
-
 import io
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,65 +14,45 @@ from bayesinn.plots.style import Canvas
 #: Dots per inch of every picture that bayesinn writes.
 RESOLUTION = 150
 
+_FORMATS = {".png": "Software", ".pdf": "Creator", ".svg": "Creator"}
+
 
 def save(figure: Canvas, path: str | Path, *, metadata: Mapping[str, str] | None = None) -> Path:
-    """Save a figure at 150 dots per inch, with metadata that say where it comes from.
+    """Save a figure at 150 dots per inch and return its path; the ending decides the format (png, pdf, svg).
 
-    Parameters
-    ----------
-    figure : Figure
-    path : file name; its ending decides the format (png, pdf, svg)
-    metadata : mapping of key to text, optional
-        Written into the file beside the software's name. PNG takes any key; PDF and SVG only those of their standards
-        ("Title", "Author", ...).
-
-    Returns
-    -------
-    Path
-
-    Raises
-    ------
-    InputError
-        The ending names no format.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> from matplotlib.figure import Figure
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     save(Figure(), f"{folder}/empty.png", metadata={"Title": "nothing"}).name
-    'empty.png'
+    ``metadata`` is written into the file, after the software's name. PNG takes any key; PDF and SVG only those of
+    their standards ("Title", "Author", ...).
     """
     path = Path(path)
-    formats = {".png": "Software", ".pdf": "Creator", ".svg": "Creator"}
-    if path.suffix not in formats:
+    if path.suffix not in _FORMATS:
         raise InputError(
             f"figure file {path.name!r}",
-            expected=f"a name that ends in one of {', '.join(formats)}",
+            expected=f"a name that ends in one of {', '.join(_FORMATS)}",
             got=repr(path.suffix),
             do="name the file for example 'recovery.png'",
         )
-    _readable(figure).savefig(path, dpi=RESOLUTION, metadata={formats[path.suffix]: "bayesinn"} | dict(metadata or {}))
+    _write(figure, path, {_FORMATS[path.suffix]: "bayesinn"} | dict(metadata or {}))
     return path
 
 
 def png(figure: Canvas) -> bytes:
-    """The figure as a PNG picture at 150 dots per inch.
-
-    Examples
-    --------
-    >>> from matplotlib.figure import Figure
-    >>> png(Figure())[1:4]
-    b'PNG'
-    """
+    """Return the figure as a PNG picture at 150 dots per inch."""
     buffer = io.BytesIO()
-    _readable(figure).savefig(buffer, format="png", dpi=RESOLUTION, metadata={"Software": "bayesinn"})
+    _write(figure, buffer, {"Software": "bayesinn"})
     return buffer.getvalue()
 
 
-def _readable(figure: Canvas) -> Figure:
-    """The whole figure, with labels that are no proper formulas as they were written: no typo costs a report."""
-    figure, parser = whole(figure), MathTextParser("path")
+def _write(figure: Canvas, target: Path | io.BytesIO, metadata: Mapping[str, str]) -> None:
+    # Only whole figures can be written.
+    while isinstance(figure, SubFigure):
+        figure = figure.figure
+    _repair_formulas(figure)
+    figure.savefig(target, dpi=RESOLUTION, facecolor="auto", metadata=metadata)
+
+
+def _repair_formulas(figure: Figure) -> None:
+    """Let labels that are no proper formulas appear as written, so that no typo costs a report."""
+    parser = MathTextParser("path")
     for text in figure.findobj(Text):
         try:
             for line in text.get_text().splitlines():
@@ -82,11 +60,3 @@ def _readable(figure: Canvas) -> Figure:
                     parser.parse(line)
         except ValueError:
             text.set_parse_math(False)
-    return figure
-
-
-def whole(figure: Canvas) -> Figure:
-    """The figure itself, where a subfigure was given: only whole figures can be written."""
-    while isinstance(figure, SubFigure):
-        figure = figure.figure
-    return figure

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import subprocess
 import sys
 import warnings
@@ -9,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import matplotlib
+import matplotlib.style
 import numpy as np
 import pandas as pd
 import pytest
@@ -59,6 +61,10 @@ def marginals(count: int) -> Figure:
     return plots.marginals(**one(count), reference=one(count)["draws"], labels=LABELS)
 
 
+def forest(count: int) -> Figure:
+    return plots.forest(**one(count) | {"prior": None}, reference=one(count)["draws"], labels=LABELS)
+
+
 def pairs(count: int) -> Figure:
     reference = one(count)["draws"] if count <= 2 else None
     return plots.pairs(**one(count), reference=reference, labels=LABELS)
@@ -88,6 +94,7 @@ FIGURES = [
     recovery,
     contraction,
     marginals,
+    forest,
     pairs,
     predictive,
     predictive_elements,
@@ -108,7 +115,9 @@ def test_figure(draw: Callable[[int], Figure], count: int) -> None:
     assert dict(matplotlib.rcParams) == before
     texts = [ax.get_xlabel() for ax in figure.axes] + [ax.get_ylabel() for ax in figure.axes]
     assert any(ax.get_xlabel() for ax in figure.axes) or draw is predictive_elements
-    assert any(ax.get_ylabel() for ax in figure.axes)
+    assert any(ax.get_ylabel() for ax in figure.axes) or draw is forest
+    if draw is forest:
+        texts = [tick.get_text() for tick in figure.axes[0].get_yticklabels()]
     if draw not in (sbc_histogram, sbc_ecdf, coverage, loss, recovery, contraction):
         assert any(r"$\mu$" in text and "[mm]" in text for text in texts)
     if draw in (sbc_histogram, sbc_ecdf, coverage, recovery, contraction):
@@ -116,7 +125,7 @@ def test_figure(draw: Callable[[int], Figure], count: int) -> None:
         assert all(r"$\mu$" in ax.get_title() for ax in figure.axes)
 
 
-@pytest.mark.parametrize("draw", [sbc_ecdf, coverage, recovery, contraction, marginals, pairs, predictive])
+@pytest.mark.parametrize("draw", [sbc_ecdf, coverage, recovery, contraction, marginals, forest, pairs, predictive])
 @pytest.mark.parametrize("count", [1, 2])
 def test_the_legend_fits_into_the_figure(draw: Callable[[int], Figure], count: int) -> None:
     figure = draw(count)
@@ -193,8 +202,10 @@ def test_contraction_keeps_wild_and_constant_parameters_in_the_panel() -> None:
     assert "beyond 2: 100%" in overfit.get_title()
     low, high = overfit.get_ylim()
     assert low < beyond.get_ydata().min() <= beyond.get_ydata().max() < high
-    points = next(line for line in wide.lines if line.get_label() == "data set").get_xdata()
-    assert wide.get_xlim()[0] < points.min() == -1.0
+    edge = next(line for line in wide.lines if line.get_label() == "contraction below -1")
+    assert edge.get_marker() == "<"
+    assert len(edge.get_xdata()) == 50
+    assert wide.get_xlim()[0] < edge.get_xdata().min() == edge.get_xdata().max() == -1.0
     assert "does not vary" in [text.get_text() for text in constant.texts]
 
 
@@ -258,7 +269,7 @@ def test_a_data_tree_is_drawn_like_its_arrays(draw: Callable[..., Figure]) -> No
     with_tree = draw(data, prior=data, reference=data["posterior"])
     with_arrays = draw(plain["posterior"], prior=plain["prior"], reference=plain["posterior"])
     assert plots.png(with_tree) == plots.png(with_arrays)
-    with pytest.raises(InputError, match=r"(?s)3 observations.*tree.isel\(observation=0\)"):
+    with pytest.raises(InputError, match=r"(?s)one observation.*'observation': 3.*tree.isel\(observation=0\)"):
         draw(tree(3))
     assert draw(tree(3).isel(observation=0)).axes
     with pytest.raises(InputError, match=r"(?s)a group 'posterior'.*posterior.infer"):
@@ -317,9 +328,15 @@ def test_integer_parameters_get_one_bar_a_value() -> None:
 
 
 def test_pairs_draws_points_instead_of_contours() -> None:
-    panel = plots.pairs(one(2)["draws"], contours=False).axes[2]
-    assert len(panel.lines) == 1
-    assert len(panel.collections) == 0
+    draws = one(2)["draws"]
+    (points,) = plots.pairs(draws, contours=False).axes[2].collections
+    assert points.get_offsets().shape == pytest.approx(np.array(draws["mean"].shape), rel=0.02)
+
+
+def test_parameters_that_determine_each_other_are_drawn_as_points() -> None:
+    values = np.random.default_rng(1).normal(size=300)
+    (points,) = plots.pairs({"a": values, "b": 1.0 - 2.0 * values}).axes[2].collections
+    assert len(points.get_offsets()) > 290
 
 
 def test_constant_parameters_and_missing_observations_draw() -> None:
@@ -349,10 +366,13 @@ def test_constant_parameters_and_missing_observations_draw() -> None:
         (lambda: plots.pairs({"a": np.zeros(5)}, reference={"b": np.zeros(5)}), "columns of reference"),
         (lambda: plots.posterior_predictive(np.full((5, 9), np.inf), np.zeros(9)), "finite simulations"),
         (lambda: plots.posterior_predictive(np.full((5, 9), np.nan), np.zeros(9)), "45 of 45 values"),
-        (lambda: plots.posterior_predictive(np.zeros((5, 9))), "pass the observation"),
-        (lambda: plots.posterior_predictive(tree(), name="deaths"), r"(?s)one of \['cases'\].*'deaths'"),
-        (lambda: plots.posterior_predictive(np.zeros((5, 9)), np.zeros(9), times=np.zeros(3)), "one for each step"),
-        (lambda: plots.posterior_predictive(np.zeros((5, 9, 2)), np.zeros((9, 2)), series=False), "flatten"),
+        (lambda: plots.posterior_predictive(tree(), name="deaths"), r"(?s)expected: 'cases'.*got: *'deaths'"),
+        (
+            lambda: plots.posterior_predictive(np.zeros((5, 9)), np.zeros(9), times=np.zeros(3)),
+            r"(?s)times \(steps,\).*times \(3,\)",
+        ),
+        (lambda: plots.posterior_predictive(np.zeros((5, 9, 2, 2))), r"draws \(5, 9, 2, 2\)"),
+        (lambda: plots.forest({"a": np.zeros(5)}, prior={"b": np.zeros(5)}), "columns of prior"),
     ],
 )
 def test_wrong_inputs_are_refused(call: Callable[[], Figure], message: str) -> None:
@@ -364,3 +384,92 @@ def test_a_label_that_is_no_formula_is_written_as_it_stands(tmp_path: Path) -> N
     values = {"a": np.random.default_rng(1).normal(size=100)}
     figure = plots.marginals(values, labels=Labels({"a": r"$\lamda_$"}))
     assert plots.save(figure, tmp_path / "marginals.png").stat().st_size > 1000
+
+
+def test_a_forest_shows_medians_and_intervals_in_prior_standard_deviations() -> None:
+    generator = np.random.default_rng(1)
+    draws = {"a": generator.normal(3.0, 1.0, size=(900, 2)), "b": generator.normal(size=900)}
+    prior = {"a": generator.normal(1.0, 2.0, size=(500, 2)), "b": np.full(500, 0.0)}
+    truth = {"a": np.array([3.0, 1.0]), "b": np.array(0.0)}
+    ax = plots.forest(draws, prior=prior, truth=truth, labels=LABELS).axes[0]
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["a[0]", "a[1]", "b"]
+    low, high = ax.get_ylim()
+    assert low > high
+    for index, column in enumerate((draws["a"][:, 0], draws["a"][:, 1])):
+        scaled = (column - prior["a"][:, index].mean()) / prior["a"][:, index].std()
+        for lines, ends in zip(ax.collections, ([0.05, 0.95], [0.25, 0.75]), strict=True):
+            assert lines.get_segments()[index][:, 0] == pytest.approx(np.quantile(scaled, ends))
+        assert ax.lines[0].get_xdata()[index] == pytest.approx(np.median(scaled))
+    assert ax.lines[1].get_xdata() == pytest.approx([1.0, 0.0, 0.0], abs=0.2)
+    assert "prior standard deviations" in ax.get_xlabel()
+
+
+def test_a_dark_style_of_the_caller_changes_nothing(tmp_path: Path) -> None:
+    expected = plots.save(sbc_ecdf(2), tmp_path / "light.png").read_bytes()
+    with matplotlib.rc_context():
+        matplotlib.style.use("dark_background")
+        assert plots.save(sbc_ecdf(2), tmp_path / "dark.png").read_bytes() == expected
+
+
+def test_no_figure_stays_open_in_pyplot() -> None:
+    pairs(2)
+    marginals(2)
+    pyplot = sys.modules["matplotlib.pyplot"]
+    assert pyplot.get_fignums() == []
+
+
+def test_long_labels_are_broken_into_lines() -> None:
+    truth, draws, _ = normal(size=60, draws=200, event=(4,), seed=4)
+    labels = Labels({"mean": "effect of the second intervention on the growth rate"})
+    figure = plots.ecdf(diagnostics.sbc(truth, draws, seed=1), labels=labels)
+    figure.draw_without_rendering()
+    titles = [ax.title.get_window_extent() for ax in figure.axes]
+    assert all(first.x1 < second.x0 for first, second in itertools.pairwise(titles))
+    formula = plots.ecdf(
+        diagnostics.sbc(truth, draws, seed=1), labels=Labels({"mean": r"$\sum_{i = 1}^{n} \alpha_i x$"})
+    )
+    assert r"$\sum_{i = 1}^{n} \alpha_i x$[0]" in formula.axes[0].get_title()
+
+
+def test_parameters_without_dimension_have_no_unit_on_their_axis() -> None:
+    draws = {"share": np.random.default_rng(1).beta(2.0, 3.0, size=200)}
+    figure = plots.marginals(draws, labels=Labels(units={"share": "1"}))
+    assert figure.axes[0].get_xlabel() == "share"
+
+
+def test_bins_do_not_leave_the_support_of_the_prior() -> None:
+    generator = np.random.default_rng(1)
+    prior, draws = {"rate": generator.exponential(size=2000)}, {"rate": generator.exponential(0.02, size=2000)}
+    for patch in plots.marginals(draws, prior=prior).axes[0].patches:
+        assert patch.get_data().edges[0] >= 0.0
+
+
+def test_bands_are_opaque_and_as_their_swatches_show_them() -> None:
+    bands = predictive(1).axes[0].collections[:3]
+    colours = [band.get_facecolor()[0] for band in bands]
+    assert [colour[3] for colour in colours] == [1.0, 1.0, 1.0]
+    assert len({tuple(colour) for colour in colours}) == 3
+
+
+def test_the_smallest_values_do_not_widen_a_logarithmic_axis() -> None:
+    draws = np.random.default_rng(1).exponential(np.geomspace(0.1, 1000.0, 30), size=(200, 30))
+    draws[:100, 0], draws[100:, 0] = 0.0, 1e-9
+    ax = plots.posterior_predictive(draws, draws[0], logarithmic=True).axes[0]
+    assert 1e-3 < ax.yaxis.get_transform().linthresh < 10.0
+
+
+def test_dates_are_short() -> None:
+    draws = np.random.default_rng(1).normal(size=(50, 60))
+    times = np.datetime64("2020-03-01") + np.arange(60)
+    figure = plots.posterior_predictive(draws, draws[0], times=times, time_label="day")
+    figure.draw_without_rendering()
+    boxes = [label.get_window_extent() for label in figure.axes[0].get_xticklabels() if label.get_text()]
+    assert 3 <= len(boxes) <= 9
+    assert not any(first.overlaps(second) for first, second in itertools.pairwise(boxes))
+
+
+def test_simulations_are_drawn_without_an_observation_and_channels_element_by_element() -> None:
+    draws = np.random.default_rng(1).normal(size=(50, 3, 2))
+    figure = plots.posterior_predictive(draws, series=False)
+    assert [label.get_text() for label in figure.axes[0].get_xticklabels()][:3] == ["[0,0]", "[0,1]", "[1,0]"]
+    assert "observed" not in [text.get_text() for text in figure.legends[0].get_texts()]

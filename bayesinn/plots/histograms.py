@@ -1,0 +1,68 @@
+"""Histograms, drawn as densities of all values, also of those outside the panel."""
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from bayesinn.plots.arrays import Given
+from bayesinn.plots.panels import bare
+from bayesinn.plots.style import BLUE, DASHED, GREY, LIGHT_GREY, ORANGE
+
+_MOST_BARS = 60
+
+
+def outline(
+    ax: Axes, values: np.ndarray, edges: np.ndarray, label: str, color: str = ORANGE, weights: np.ndarray | None = None
+) -> None:
+    """Draw the outline of a histogram."""
+    ax.stairs(_density(values, edges, weights), edges, color=color, linewidth=1.8, label=label)
+
+
+def bars(ax: Axes, values: np.ndarray, edges: np.ndarray, label: str, color: str = BLUE) -> None:
+    """Draw a filled histogram, through which others can be seen."""
+    ax.stairs(_density(values, edges), edges, fill=True, color=color, alpha=0.55, label=label)
+
+
+def marginal(ax: Axes, edges: np.ndarray, given: Given, column: str) -> None:
+    """Draw a parameter's posterior, over its prior and below its reference and truth where they are given."""
+    if given.prior:
+        # Few prior draws may fall into the window: wider bins.
+        wider = np.union1d(edges[:: max(1, len(edges) // 20)], edges[-1:])
+        heights = _density(given.prior[column], wider)
+        ax.stairs(heights, wider, fill=True, color=LIGHT_GREY, label="prior")
+        ax.stairs(heights, wider, color=GREY, linewidth=0.8)
+    bars(ax, given.posterior[column], edges, "posterior")
+    if given.reference:
+        outline(ax, given.reference[column], edges, "reference")
+    if given.truth:
+        ax.axvline(float(given.truth[column]), label="truth", **DASHED)
+    bare(ax, edges)
+
+
+def bin_edges(values: np.ndarray, low: float | None = None, high: float | None = None) -> np.ndarray:
+    """Return edges of bins from low to high: one bin a value where values are few and evenly spaced, such as counts.
+
+    Other bins have the width of Freedman & Diaconis 1981. The range is that of nearly all values if left out.
+
+    >>> bin_edges(np.array([0, 1, 1, 3])).tolist()
+    [-0.5, 0.5, 1.5, 2.5, 3.5]
+    """
+    distinct = np.unique(values).astype(float)
+    least, gap = distinct[0], float(np.min(np.diff(distinct), initial=np.inf))
+    if len(distinct) == 1 and low is None:
+        # One bar in the middle of a wide panel.
+        return least + 0.05 * max(abs(least), 1.0) * np.arange(-5.5, 6.0)
+    start, end = (least if low is None else low), (distinct[-1] if high is None else high)
+    if len(distinct) > 1 and end - start <= _MOST_BARS * gap:
+        first, last = np.floor((start - least) / gap + 1e-9), np.ceil((end - least) / gap - 1e-9)
+        return least + gap * (np.arange(first, last + 2) - 0.5)
+    inner = np.quantile(values, [0.001, 0.25, 0.75, 0.999])
+    if inner[0] < inner[-1]:
+        start, end = (inner[0] if low is None else low), (inner[-1] if high is None else high)
+    quartiles = inner[2] - inner[1]
+    bins = int(np.clip((end - start) * len(values) ** (1 / 3) / (2.0 * quartiles), 20, 200)) if quartiles > 0 else 40
+    return np.linspace(start, end, bins + 1)
+
+
+def _density(values: np.ndarray, edges: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
+    total = len(values) if weights is None else weights.sum()
+    return np.histogram(values, edges, weights=weights)[0] / (total * np.diff(edges))

@@ -1,0 +1,86 @@
+"""Bands over time, dates and logarithmic axes: the parts of predictive figures."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
+
+from bayesinn.plots.style import BLACK, BLUE, POINTS, tint
+
+#: Up to this many elements on one axis are drawn one by one, more as a series.
+FEW_ELEMENTS = 8
+
+_MOST_DECADES = {"x": 4, "y": 6}
+
+
+def quantiles(values: np.ndarray, shares: Sequence[float]) -> np.ndarray:
+    """Return the ends of central intervals of ``values`` (n, steps), widest first, with the median in the middle.
+
+    NaN is left out; steps without values stay empty.
+    """
+    tails = [0.5 * (1.0 - share) for share in shares]
+    levels = [*tails, 0.5, *(1.0 - tail for tail in reversed(tails))]
+    curves = np.full((len(levels), values.shape[1]), np.nan)
+    some = np.isfinite(values).any(axis=0)
+    curves[:, some] = np.nanquantile(values[:, some], levels, axis=0)
+    return curves
+
+
+def intervals(curves: np.ndarray, shares: Sequence[float]) -> list[tuple[np.ndarray, np.ndarray, str, str]]:
+    """Return lower end, upper end, opaque colour and name of each interval of :func:`quantiles`."""
+    shades = [tint(BLUE, shade) for shade in (0.2, 0.42, 0.7)]
+    names = [f"{share:.0%} interval" for share in shares]
+    return list(zip(curves, reversed(curves), shades, names, strict=False))
+
+
+def bands(ax: Axes, times: np.ndarray, values: np.ndarray, shares: Sequence[float]) -> np.ndarray:
+    """Draw intervals and the median of ``values`` (n, steps) over times or dates, and return all curves."""
+    curves = quantiles(values, shares)
+    for low, high, colour, name in intervals(curves, shares):
+        ax.fill_between(times, low, high, color=colour, linewidth=0, label=name)
+    ax.plot(times, curves[len(shares)], color=BLUE, linewidth=1.4, label="median")
+    if np.issubdtype(times.dtype, np.datetime64):
+        locator = AutoDateLocator(maxticks=8)
+        ax.xaxis.set(major_locator=locator, major_formatter=ConciseDateFormatter(locator))
+    elif np.issubdtype(times.dtype, np.integer):
+        ax.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
+    return curves
+
+
+def observed_points(ax: Axes, times: np.ndarray, observed: np.ndarray, size: float) -> None:
+    """Draw observed values, if there are any."""
+    if np.isfinite(observed).any():
+        smaller = 1.0 if len(times) <= 100 else 0.6
+        ax.plot(times, observed, color=BLACK, markersize=smaller * size, label="observed", **POINTS)
+
+
+def linear_width(values: np.ndarray) -> float | None:
+    """Return up to which size a logarithmic axis must be linear; None where all values are positive."""
+    values = values[np.isfinite(values)]
+    sizes = np.abs(values[values != 0.0])
+    if np.all(values > 0.0) or not sizes.size:
+        return None if sizes.size else 1.0
+    # Counts are resolved to one.
+    smallest = float(np.quantile(sizes, 0.1))
+    return max(smallest, 1.0) if np.all(values == np.round(values)) else smallest
+
+
+def logarithmic_axis(ax: Axes, which: str, values: np.ndarray) -> None:
+    """Make an axis ("x" or "y") logarithmic: linear around zero where values of zero or less must show."""
+    linear = linear_width(values)
+    scale, axis = (ax.set_xscale, ax.xaxis) if which == "x" else (ax.set_yscale, ax.yaxis)
+    if linear is None:
+        scale("log")
+        return
+    scale("symlog", linthresh=linear)
+    # Matplotlib marks every decade of both signs, which overlap; marks of both signs keep their distance from zero.
+    ends = [side.max(initial=0.0) for side in (values[values > 0.0], -values[values < 0.0])]
+    first = int(np.ceil(np.log10(linear) + 0.5 * (min(ends) > 0.0)))
+    decades = [list(range(first, int(np.floor(np.log10(end))) + 1)) if end > 0.0 else [] for end in ends]
+    stride = max(1, -(-sum(map(len, decades)) // _MOST_DECADES[which]))
+    ticks = [sign * 10.0**power for sign, side in zip((1, -1), decades, strict=True) for power in side[::-stride]]
+    if ticks:
+        axis.set_major_locator(FixedLocator(sorted([*ticks, 0.0])))
+        axis.set_minor_locator(NullLocator())
