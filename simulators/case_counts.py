@@ -1,4 +1,4 @@
-"""Case counts from public files: a table with a row a day, as of the RKI, or a column a day, as of Johns Hopkins."""
+"""Case counts from public files: tables with one row for each day (RKI) or one column for each day (Johns Hopkins)."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ class CaseCounts:
     counts: dict[str, np.ndarray]
 
     def window(self, first: str, days: int) -> dict[str, np.ndarray]:
-        """Counts of ``days`` days from the date ``first`` ("2020-03-02"), as observations for a simulator.
+        """Return the counts of ``days`` days from the date ``first`` ("2020-03-02"), as observations for a simulator.
 
         Raises
         ------
         InputError
-            When the data don't cover them.
+            When the data don't cover these days.
         """
         start = _dates(pd.Series([first]), "Argument 'first'").to_numpy().astype("datetime64[D]")[0]
         row = int((start - self.dates[0]).astype(int))
@@ -62,13 +62,13 @@ def read_case_counts(
     ----------
     path : file
     columns : names, or dict of name to column
-        What to read, under which names.
+        Columns to read, and the names of their counts.
     cumulative : bool
         Whether the columns hold totals up to each day. Their differences lose the first day.
     date : str
-        Column of the date.
+        Name of the column with dates.
     where : dict of column to value
-        Rows to take, such as ``{"state": "Bavaria"}``.
+        Rows to read, such as ``{"state": "Bavaria"}``.
 
     Returns
     -------
@@ -77,8 +77,8 @@ def read_case_counts(
     Raises
     ------
     InputError
-        For columns that are not there, rows that are none or not one a day, days that are missing, gaps, and
-        cumulative counts below zero.
+        When a column is missing, no row is selected, a day has no row or several, a count is missing, or cumulative
+        counts are negative.
 
     Examples
     --------
@@ -116,19 +116,19 @@ def read_johns_hopkins(paths: Mapping[str, str | Path], country: str, *, provinc
     paths : dict of name to file
         For example ``{"confirmed": "time_series_covid19_confirmed_global.csv", ...}``; totals up to each day.
     country : str
-        As in the column "Country/Region".
+        Entry of the column "Country/Region".
     province : str
-        As in the column "Province/State"; the row without one if left out.
+        Entry of the column "Province/State"; by default the row without one.
 
     Returns
     -------
     CaseCounts
-        From the second day of the files, all of which must have the same days.
+        Counts from the second day of the files, which must all have the same days.
 
     Raises
     ------
     InputError
-        As :func:`read_case_counts`.
+        See :func:`read_case_counts`.
     """
     series: dict[str, pd.Series] = {}
     dates: pd.Series | None = None
@@ -147,7 +147,7 @@ def read_johns_hopkins(paths: Mapping[str, str | Path], country: str, *, provinc
                 subject,
                 expected=f"one row for country {country!r}, province {province!r}",
                 got=f"{len(rows)} rows",
-                do="spell both as in the file; some countries are there by province only",
+                do="spell both as in the file; some countries are listed by province only",
             )
         own = rows.drop(columns=["Province/State", "Country/Region", "Lat", "Long"], errors="ignore").iloc[0]
         days = _dates(pd.Series(own.index), subject, form="%m/%d/%y")
@@ -156,38 +156,38 @@ def read_johns_hopkins(paths: Mapping[str, str | Path], country: str, *, provinc
                 subject,
                 expected=f"the same days as in {str(next(iter(paths.values())))!r}",
                 got=f"{len(days)} days against {len(dates)}",
-                do="take files of one date",
+                do="use files of the same date",
             )
         dates, series[name] = days, pd.Series(own.to_numpy())
     if dates is None:
-        raise InputError("Argument 'paths'", expected="a file for each count", got="none", do="name at least one")
+        raise InputError("Argument 'paths'", expected="a file for each count", got="no file", do="pass at least one")
     return _counts(dates, series, cumulative=True, subject=f"Case counts of {country}")
 
 
 def _read(path: str | Path, subject: str) -> pd.DataFrame:
     if not Path(path).is_file():
-        raise InputError(subject, expected="a file", got="none under this path", do="check the path")
+        raise InputError(subject, expected="a file", got="no file at this path", do="check the path")
     try:
         return pd.read_csv(path)
     except (ValueError, pd.errors.ParserError) as error:
-        raise InputError(subject, expected="a CSV file", got=f"{error}", do="mend the file") from error
+        raise InputError(subject, expected="a CSV file", got=f"{error}", do="correct the file") from error
 
 
 def _dates(values: pd.Series, subject: str, form: str | None = None) -> pd.Series:
     try:
         dates = pd.to_datetime(values, format=form).dt.normalize()
     except (ValueError, TypeError) as error:
-        do = "write dates like 2020-03-02" if form is None else "leave no other columns beside the days, like 3/2/20"
+        do = "write dates like 2020-03-02" if form is None else "remove columns that are no days like 3/2/20"
         raise InputError(subject, expected="dates", got=str(error).partition(".")[0], do=do) from error
     if dates.isna().any():
         row = int(np.argmax(dates.isna()))
-        do = "leave out rows without a date, such as totals"
+        do = "remove rows without a date, such as totals"
         raise InputError(subject, expected="a date in each row", got=f"none in row {row + 1} of the data", do=do)
     return dates
 
 
 def _counts(dates: pd.Series, series: Mapping[str, pd.Series], cumulative: bool, subject: str) -> CaseCounts:
-    """Check consecutive days and totals that are not negative, then take new cases."""
+    """Check that days are consecutive and totals not negative, and return the new cases."""
     days = dates.to_numpy().astype("datetime64[D]")
     if len(days) < 1 + cumulative:
         do = "give more rows"
@@ -199,7 +199,7 @@ def _counts(dates: pd.Series, series: Mapping[str, pd.Series], cumulative: bool,
         raise InputError(subject, expected="one row for each day", got=f"several for {_some(twice)}", do=do)
     if np.any(steps != 1):
         missing = np.setdiff1d(np.arange(days.min(), days.max() + 1), days)
-        do = "fill the gaps from the source, or cut the file to days without any"
+        do = "fill the gaps from the source, or shorten the file to days without gaps"
         text = f"{len(missing)} missing: {_some(missing)}" if len(missing) else "days out of order"
         raise InputError(subject, expected="consecutive days", got=text, do=do)
     counts = {}
@@ -207,7 +207,7 @@ def _counts(dates: pd.Series, series: Mapping[str, pd.Series], cumulative: bool,
         numbers = pd.to_numeric(values, errors="coerce").to_numpy(np.float64)
         gaps = ~np.isfinite(numbers)
         if np.any(gaps):
-            text = f"none on {_some(days[gaps])}"
+            text = f"no number on {_some(days[gaps])}"
             raise InputError(f"{subject}, {name!r}", expected="a number for each day", got=text, do="fill the gaps")
         totals = numbers if cumulative else np.cumsum(numbers)
         if np.any(totals < 0):
@@ -217,7 +217,7 @@ def _counts(dates: pd.Series, series: Mapping[str, pd.Series], cumulative: bool,
                 expected="cumulative counts that are never negative",
                 got=f"{totals[worst]:g} on {days[worst]}",
                 do="check the column, and whether it is cumulative or daily"
-                + ("" if cumulative else "; a file that begins with a correction needs earlier days"),
+                + ("" if cumulative else "; add earlier days to a file that begins with a correction"),
             )
         new = np.diff(numbers) if cumulative else numbers
         counts[name] = new.astype(np.int64) if np.all(new == np.round(new)) else new

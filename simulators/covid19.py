@@ -8,7 +8,7 @@ prior's draws, give NaN and are drawn again together with their data: the prior 
 
 Source: S. T. Radev, F. Graw, S. Chen, N. T. Mutters, V. M. Eichel, T. Baernighausen, U. Koethe (2021), OutbreakFlow:
 Model-based Bayesian inference of disease outbreak dynamics with invertible neural networks and its application to the
-COVID-19 pandemics in Germany, PLOS Computational Biology 17(10) e1009472; in details the authors' published code.
+COVID-19 pandemics in Germany, PLOS Computational Biology 17(10) e1009472; details follow the authors' published code.
 """
 
 from __future__ import annotations
@@ -49,18 +49,18 @@ VARIANTS = {
     "covid19_no_weekly": Covid19Options(weekly=False),
     "covid19_no_noise": Covid19Options(noise=False),
 }
-"""Options of further models, each an attribute of this module under its name, made when it is first asked for."""
+"""Options of further models. Each is an attribute of this module under its name, created on first access."""
 
 
 def germany(days: int = FIT_DAYS, first: int = 0) -> dict[str, np.ndarray]:
-    """New cases, recoveries and deaths per day in Germany, each (days,).
+    """Return new cases, recoveries and deaths per day in Germany, each (days,).
 
     Parameters
     ----------
     days : int
-        At most 102 - first: 81 were fitted, 21 forecast.
+        At most 102 - first; 81 days were fitted, 21 forecast.
     first : int
-        Day to start from; 0 is 2 March 2020.
+        First day; 0 is 2 March 2020.
 
     Examples
     --------
@@ -73,7 +73,7 @@ def germany(days: int = FIT_DAYS, first: int = 0) -> dict[str, np.ndarray]:
             "Days of the German counts",
             expected=f"days within 0 to {len(table) - 1}",
             got=f"{days} days from day {first}",
-            do="ask for days=81 (those fitted), or days=21, first=81 (those forecast)",
+            do="pass days=81 (the fitted days), or days=21, first=81 (the forecast days)",
         )
     return {name: table[name].to_numpy()[first : first + days] for name in SERIES}
 
@@ -81,10 +81,10 @@ def germany(days: int = FIT_DAYS, first: int = 0) -> dict[str, np.ndarray]:
 def log_likelihood(
     parameters: Mapping[str, np.ndarray], data: Mapping[str, np.ndarray], options: Covid19Options = _PUBLISHED
 ) -> np.ndarray:
-    """Log density (n,) of one observation for parameters (n,), in closed form.
+    """Return the log density (n,) of one observation for parameters (n,), in closed form.
 
-    In double precision if the parameters are. Within a graph, tensors in and out; see
-    :func:`simulators.covid19_reporting.log_density`.
+    Parameters in double precision give a density in double precision. Within a graph, arguments and result are tensors;
+    see :func:`simulators.covid19_reporting.log_density`.
 
     Examples
     --------
@@ -115,16 +115,16 @@ def covid19_model(
     name: str = "covid19_model",
     observed: Mapping[str, np.ndarray] | None = None,
 ) -> bi.Simulator:
-    """A simulator of the Covid-19 model.
+    """Build a simulator of the Covid-19 model.
 
     Parameters
     ----------
     options : Covid19Options
         The published model by default.
     name : str
-        Of the simulator. A saved posterior is loaded without further ado if a module has the simulator under this name.
+        Name of the simulator. A saved posterior finds it if a module has the simulator as an attribute of this name.
     observed : dict of arrays
-        Data to ship with it.
+        Real data to ship with the simulator.
 
     Returns
     -------
@@ -173,7 +173,7 @@ covid19 = covid19_model(name="covid19", observed=germany())
 
 
 def __getattr__(name: str) -> bi.Simulator:
-    """Make a variant when it is asked for: each takes seconds to trace."""
+    """Create a variant on first access: each takes seconds to trace."""
     if name not in VARIANTS:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     options = VARIANTS[name]

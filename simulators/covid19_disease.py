@@ -25,10 +25,10 @@ class Compartments(NamedTuple):
 def compartments(
     parameters: Mapping[str, tf.Tensor], population: tf.Tensor | float, options: Covid19Options, whole: bool = True
 ) -> Compartments:
-    """Course of the epidemic, a Euler step a day from 15 days before the first observed day.
+    """Simulate the epidemic, one Euler step a day from 15 days before the first observed day.
 
-    Susceptible people are exposed by carriers, who are infectious without diagnosis, and by the infected, who have
-    one. Carriers are diagnosed or recover unnoticed; the infected recover or die::
+    Susceptible people are exposed by carriers, who are infectious without diagnosis, and by the infected, who are
+    diagnosed. Carriers are diagnosed or recover unnoticed; the infected recover or die::
 
         dS/dt = -lambda(t) (C + beta I) S / N
         dE/dt =  lambda(t) (C + beta I) S / N - gamma E
@@ -38,8 +38,8 @@ def compartments(
         dD/dt =  delta d I
 
     Without carriers, the exposed are diagnosed at rate gamma. Every compartment is kept between 0 and N: a transmission
-    rate so high that a step would expose more than are susceptible breaks the balance of people, as in the authors'
-    code.
+    rate so high that a step would expose more people than are susceptible breaks the balance of people, as in the
+    authors' code.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ def compartments(
     population : number, or tensor (n,)
     options : Covid19Options
     whole : bool
-        People exposed at the start are rounded, and days: as for :func:`transmission`.
+        Whether initially exposed people and days are rounded, see :func:`transmission`.
 
     Returns
     -------
@@ -91,7 +91,7 @@ def compartments(
 def daily_flows(
     parameters: Mapping[str, tf.Tensor], states: Compartments, options: Covid19Options
 ) -> dict[str, tf.Tensor]:
-    """New diagnoses, recoveries of the diagnosed, and deaths on each day, tensors (n, 15 + days)."""
+    """Return new diagnoses, recoveries of the diagnosed, and deaths on each day, tensors (n, 15 + days)."""
     recovery, death, diagnosis, _ = (rate[:, None] for rate in _rates(parameters, options))
     return {
         "confirmed": diagnosis * (states.carrier if options.carrier else states.exposed),
@@ -103,7 +103,7 @@ def daily_flows(
 def _rates(
     parameters: Mapping[str, tf.Tensor], options: Covid19Options
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
-    """Of recovery, death, diagnosis and unnoticed recovery. The weights alpha and delta multiply rates."""
+    """Return the rates of recovery, death, diagnosis and unnoticed recovery. Alpha and delta weight rates."""
     recovery = (1.0 - parameters["delta"]) * parameters["mu"]
     death = parameters["delta"] * parameters["d"]
     if not options.carrier:

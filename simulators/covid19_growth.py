@@ -10,12 +10,12 @@ import tensorflow as tf
 Parameters = Mapping[str, tf.Tensor]
 
 _HALVINGS = 26
-# Keep all finite far from where it is meant to be good.
+# Bounds that keep all results finite for extreme parameters.
 _SMALLEST_RATE, _LARGEST_CHANGE, _SMALLEST_GROWTH = 1e-3, 0.2, -0.5
 
 
 class _Removal(NamedTuple):
-    """Rates a day, tensors (n,): carriers are diagnosed, or leave in any way; the diagnosed leave."""
+    """Rates per day, tensors (n,): diagnosis of carriers, all removal of carriers, removal of the diagnosed."""
 
     diagnosis: tf.Tensor
     carriers: tf.Tensor
@@ -23,11 +23,11 @@ class _Removal(NamedTuple):
 
 
 def transmission_of(growth: tf.Tensor, parameters: Parameters) -> tf.Tensor:
-    """Transmission rate at which the exposed, carriers and diagnosed all grow by a share ``growth`` a day.
+    """Return the transmission rate at which the exposed, carriers and diagnosed all grow by a share ``growth`` a day.
 
-    From the equations of :func:`simulators.covid19_disease.compartments`, with S = N and each compartment times
-    1 + growth on the next day. Increases with the growth, from zero at minus the smallest of the rates at which the
-    three compartments are left; near zero below that.
+    It follows from the equations of :func:`simulators.covid19_disease.compartments`, with S = N and each compartment
+    times 1 + growth on the next day. It increases with the growth, from zero at minus the smallest of the removal rates
+    of the three compartments; below that it is near zero.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ def transmission_of(growth: tf.Tensor, parameters: Parameters) -> tf.Tensor:
 
 
 def growth_of(transmission: tf.Tensor, parameters: Parameters) -> tf.Tensor:
-    """The inverse of :func:`transmission_of`.
+    """Invert :func:`transmission_of` by bisection.
 
     Examples
     --------
@@ -57,7 +57,7 @@ def growth_of(transmission: tf.Tensor, parameters: Parameters) -> tf.Tensor:
     low = -tf.minimum(tf.minimum(parameters["gamma"], removal.carriers), removal.diagnosed)
     high = (1.0 + parameters["beta"]) * transmission
 
-    # A loop, which XLA would compile to much larger code if it were unrolled.
+    # A loop: unrolled, XLA would compile it to much larger code.
     def halve(low: tf.Tensor, high: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         middle = 0.5 * (low + high)
         below = transmission_of(middle, parameters) < transmission
@@ -68,7 +68,7 @@ def growth_of(transmission: tf.Tensor, parameters: Parameters) -> tf.Tensor:
 
 
 def log_transmission_slope(growth: tf.Tensor, parameters: Parameters) -> tf.Tensor:
-    """Derivative of the logarithm of :func:`transmission_of` by the growth, in days."""
+    """Return the derivative of the logarithm of :func:`transmission_of` with respect to the growth, in days."""
     removal = _removal(parameters)
     exposed, carriers, diagnosed = _sums(growth, parameters, removal)
     slope = 1.0 / exposed + 1.0 / carriers + 1.0 / diagnosed
@@ -76,20 +76,20 @@ def log_transmission_slope(growth: tf.Tensor, parameters: Parameters) -> tf.Tens
 
 
 def log_size(parameters: Parameters, days: tf.Tensor, near: tf.Tensor) -> tf.Tensor:
-    """Logarithm of the diagnoses on a day, per person exposed so many days before; once growth is exponential.
+    """Return the log number of diagnoses on a day per person exposed ``days`` before, during exponential growth.
 
     Parameters
     ----------
     parameters : dict of name to tensor (n,)
     days : tensor (n,)
     near : tensor (n,), 1/day
-        A growth from where one step of Newton's method leads to that of ``lambda0``.
+        Start of one step of Newton's method towards the growth that belongs to ``lambda0``.
     """
     removal, gamma = _removal(parameters), parameters["gamma"]
     change = tf.math.log(parameters["lambda0"] / transmission_of(near, parameters))
     change /= log_transmission_slope(near, parameters)
     growth = near + _LARGEST_CHANGE * tf.tanh(change / _LARGEST_CHANGE)
-    # The part of one exposed person in the growing mode: the residue of the resolvent at its eigenvalue.
+    # The share of one exposed person in the growing mode: the residue of the resolvent at its eigenvalue.
     feedback = parameters["lambda0"] * parameters["beta"] * gamma * removal.diagnosis
     feedback /= _positive(growth + removal.diagnosed) ** 2
     part = gamma / _positive(2.0 * growth + gamma + removal.carriers + feedback)
@@ -106,7 +106,7 @@ def _removal(parameters: Parameters) -> _Removal:
 
 
 def _sums(growth: tf.Tensor, parameters: Parameters, removal: _Removal) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """Growth and removal of the exposed, of carriers and of the diagnosed."""
+    """Return growth plus removal rate of the exposed, of carriers and of the diagnosed."""
     rates = parameters["gamma"], removal.carriers, removal.diagnosed
     return tuple(_positive(growth + rate) for rate in rates)
 

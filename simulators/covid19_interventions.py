@@ -1,4 +1,4 @@
-"""Interventions in the Covid-19 model: the transmission rate of each day, and what change points are feasible."""
+"""Interventions in the Covid-19 model: the transmission rate of each day, and the constraints on change points."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .covid19_options import LEAD_DAYS, SERIES, Covid19Options
 
 
 def transmission(parameters: Mapping[str, tf.Tensor], options: Covid19Options, whole: bool = True) -> tf.Tensor:
-    """Transmission rate lambda(t), (n, 15 + days), from 15 days before the first observed day.
+    """Return the transmission rate lambda(t), (n, 15 + days), from 15 days before the first observed day.
 
     Five levels, joined by ramps: after change point k the rate takes dt_k days from lambda_(k-1) to lambda_k, both ends
     included, so that the day of the change point still has the old level; a ramp of one day is a jump. As published
@@ -21,7 +21,7 @@ def transmission(parameters: Mapping[str, tf.Tensor], options: Covid19Options, w
     parameters : dict of name to tensor (n,)
     options : Covid19Options
     whole : bool
-        Days are rounded. False: ramps may begin and end between two days; rates change evenly with both.
+        Whether days are rounded. Otherwise ramps may begin and end between two days, and rates are continuous in both.
     """
     steps = LEAD_DAYS + options.most_days
     rate = tf.repeat(parameters["lambda0"][:, None], steps, axis=1)
@@ -34,27 +34,27 @@ def transmission(parameters: Mapping[str, tf.Tensor], options: Covid19Options, w
         if whole:
             start, length = tf.round(start), tf.round(length)
         since, length = day - start, tf.maximum(length, 1.0)
-        before, after, settled = levels[number - 1], levels[number], levels[number]
+        before, after, final = levels[number - 1], levels[number], levels[number]
         if number == 3 and options.ramp_quirk:
             before, after = levels[3], levels[4]
         ramp = _mix(before, after, since / tf.maximum(length - 1.0, 1.0))
         # A ramp of one day has no slope.
-        ramp = _mix(settled, ramp, length - 1.0)
-        rate = _mix(rate, _mix(ramp, settled, since - length + 1.0), since + 1.0)
+        ramp = _mix(final, ramp, length - 1.0)
+        rate = _mix(rate, _mix(ramp, final, since - length + 1.0), since + 1.0)
     return rate
 
 
 def _mix(first: tf.Tensor, second: tf.Tensor, share: tf.Tensor) -> tf.Tensor:
-    """The first up to a share of 0, the second from a share of 1."""
+    """Interpolate linearly: the first up to a share of 0, the second from a share of 1."""
     share = tf.clip_by_value(share, 0.0, 1.0)
     return (1.0 - share) * first + share * second
 
 
 def feasible(parameters: Mapping[str, tf.Tensor], days: tf.Tensor | int, options: Covid19Options) -> tf.Tensor:
-    """Whether parameters (n,) satisfy the constraints of the model, (n,).
+    """Return whether parameters (n,) satisfy the constraints of the model, (n,).
 
     Change points come after the first observed day and in order, each ramp ends before the next begins and the last
-    before the data end, and no delay is longer than the days simulated ahead. All of it after rounding to whole days.
+    before the data end, and no delay is longer than the days before the first observed day. All days are rounded first.
     """
     holds = tf.ones_like(parameters["mu"], tf.bool)
     if options.delay:
@@ -70,5 +70,5 @@ def feasible(parameters: Mapping[str, tf.Tensor], days: tf.Tensor | int, options
 
 
 def _whole(value: tf.Tensor) -> tf.Tensor:
-    """Nearest whole number of days, halves to even as in Python and NumPy."""
+    """Round to whole days, halves to even as in Python and NumPy."""
     return tf.cast(tf.round(value), tf.int32)

@@ -1,4 +1,4 @@
-"""What can be changed about the Covid-19 model; the defaults are the published one."""
+"""Options of the Covid-19 model; the defaults give the published one."""
 
 from __future__ import annotations
 
@@ -12,45 +12,45 @@ FIT_DAYS = 81
 """Days of the published fit: 2 March to 21 May 2020."""
 FIRST_DAY = "2020-03-02"
 LEAD_DAYS = 15
-"""The epidemic starts so many days before the first report, so that delayed cases exist by then."""
+"""Days from the start of the epidemic to the first report, so that delayed cases exist by then."""
 
 SERIES = {"confirmed": "I", "recovered": "R", "deaths": "D"}
-"""The counts, with the letter that marks their parameters: the delay of deaths is ``L_D``."""
+"""The counts, with the letter in the names of their parameters: the delay of deaths is ``L_D``."""
 
 
 @dataclass(frozen=True)
 class Covid19Options(Registered):
     """Options of the Covid-19 model.
 
-    Five switches take a part of the model away, its parameters included. The published ablations are ``carrier=False``,
+    Five switches remove a part of the model and its parameters. The published ablations are ``carrier=False``,
     ``interventions=False``, and "no observation model", which is all of ``delay``, ``weekly`` and ``noise`` off.
 
     Parameters
     ----------
     population : float, or pair of floats
-        People. A pair makes it context, known at inference and uniform between the two in training.
+        Number of people. A pair makes it context, known at inference and uniform between the two in training.
     days : int, or pair of ints
-        Days that are observed. A pair makes it context, from the first number to the second; data are padded to it.
+        Number of observed days. A pair makes it context, from the first number to the second, to which data are padded.
     series : tuple of "confirmed", "recovered", "deaths"
-        The counts that are reported, in this order.
+        Reported counts, in this order.
     carrier : bool
-        False: no infectious people without diagnosis, so that only the diagnosed infect others (SEIRD).
+        Whether there are infectious people without diagnosis; without them only the diagnosed infect others (SEIRD).
     interventions : bool
-        False: one transmission rate, ``lambda0``, for all days.
+        Whether transmission changes; without it all days have the rate ``lambda0``.
     delay : bool
-        False: reports come on the day they are about.
+        Whether cases are reported late.
     weekly : bool
-        False: all days of the week report the same share.
+        Whether the share of reported cases changes over the week.
     noise : bool
-        False: the expected counts themselves, a deterministic simulator without a likelihood.
+        Whether counts scatter around their means. Without noise the simulator is deterministic and has no likelihood.
     regular_noise : bool
         Noise of scale ``sigma sqrt(mean + 1)``, the form of Dehning et al. (2020), in place of ``sigma sqrt(mean)``,
-        which vanishes with the mean: days without any expected case are then exactly zero, an atom in the law.
+        which vanishes with the mean: days without any expected case are then exactly zero, an atom of the distribution.
     ramp_quirk : bool
-        As in the published code, the ramp after the third change point leads from ``lambda3`` to ``lambda4``, and then
-        back to ``lambda3`` at once. False: from ``lambda2`` to ``lambda3``, like the other ramps.
+        Whether, as in the published code, the ramp after the third change point leads from ``lambda3`` to ``lambda4``
+        and then jumps back to ``lambda3``. Otherwise it leads from ``lambda2`` to ``lambda3``, like the other ramps.
     largest_alpha : float
-        Upper end of the prior of ``alpha``: 0.9 for the published posterior, 0.99 in later figures of its authors.
+        Upper bound of the prior of ``alpha``: 0.9 for the published posterior, 0.99 in later figures of its authors.
     median_lambda4 : float
         Prior median of ``lambda4``: 0.1 for Germany, 0.15 in the authors' model of federal states.
 
@@ -74,7 +74,7 @@ class Covid19Options(Registered):
     median_lambda4: float = 0.1
 
     def __post_init__(self) -> None:
-        # Options are hashed, to compile once for each.
+        # Options are hashed: each is compiled once.
         for name in ("population", "days", "series"):
             if isinstance(getattr(self, name), list):
                 object.__setattr__(self, name, tuple(getattr(self, name)))
@@ -97,7 +97,7 @@ class Covid19Options(Registered):
 
     @property
     def most_days(self) -> int:
-        """Days that simulations are padded to: the number of days where it is fixed."""
+        """Number of days that simulations are padded to; the number of days itself where it is fixed."""
         return self.days[1] if isinstance(self.days, tuple) else self.days
 
 

@@ -1,11 +1,11 @@
 """Prior of the Covid-19 model: 34 parameters, in the published order, with their sources, labels and units.
 
-Independent, but for the constraints of :func:`simulators.covid19_interventions.feasible`: parameters that violate them
-are drawn again, so that the prior is this one truncated to what is feasible.
+Parameters are independent except for the constraints of :func:`simulators.covid19_interventions.feasible`: parameters
+that violate them are drawn again, which truncates the prior to feasible parameters.
 
 Sources: [D] J. Dehning et al. (2020), Inferring change points in the spread of COVID-19 reveals the effectiveness of
 interventions, Science 369, eabb9789; [R] S. T. Radev et al. (2021), OutbreakFlow, PLOS Computational Biology 17(10)
-e1009472, in the values of the authors' published code.
+e1009472, with the values of the authors' published code.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ DELTA = (0.01, 0.3)  # [R]
 
 
 def covid19_prior(options: Covid19Options) -> dict[str, tfd.Distribution]:
-    """Distributions by name, only of those parameters that the options leave in the model."""
+    """Return distributions by name, of those parameters that the options keep in the model."""
     prior: dict[str, tfd.Distribution] = {}
     letters = [SERIES[name] for name in options.series]
     if options.interventions:
@@ -62,7 +62,7 @@ def covid19_prior(options: Covid19Options) -> dict[str, tfd.Distribution]:
 
 
 def covid19_context(options: Covid19Options) -> dict[str, tfd.Distribution] | None:
-    """Distributions of what varies and is known: population, days, both or (None) neither."""
+    """Return the distributions of population and days, where they are context; None if neither is."""
     context: dict[str, tfd.Distribution] = {}
     if isinstance(options.population, tuple):
         context["population"] = tfd.Uniform(*options.population)

@@ -1,4 +1,4 @@
-"""How cases are reported in the Covid-19 model: delay, weekly modulation, heavy-tailed noise, and their likelihood."""
+"""Reporting of cases in the Covid-19 model: delay, weekly modulation, heavy-tailed noise, and their likelihood."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ def expected_counts(
     context: Mapping[str, tf.Tensor] | None = None,
     options: Covid19Options = _PUBLISHED,
 ) -> dict[str, tf.Tensor]:
-    """Mean of the reported counts on each day.
+    """Return the mean of the reported counts on each day.
 
-    The new cases of L days before, of which a share is reported that changes over the week: on day k the share
+    It is the number of new cases L days before, times a share that changes over the week: on day k the share is
     ``1 - (1 - A) (1 - |sin(pi k / 7 - phi / 2)|)``, which lies between A and 1.
 
     Parameters
     ----------
     parameters : dict of name to tensor (n,), in single or double precision
     context : dict
-        ``population`` and ``days``, numbers or tensors (n,); those of the options where left out.
+        ``population`` and ``days``, numbers or tensors (n,); by default those of the options.
     options : Covid19Options
 
     Returns
     -------
     dict of series to tensor (n, days)
-        NaN where parameters violate the constraints; zero on days past the number of days.
+        NaN where parameters violate the constraints; zero on days after the last observed one.
     """
     _, days = _known(context, options)
     holds = feasible(parameters, days, options)[:, None]
@@ -51,10 +51,10 @@ def mean_counts(
     *,
     whole: bool = True,
 ) -> dict[str, tf.Tensor]:
-    """As :func:`expected_counts`, whether or not parameters satisfy the constraints.
+    """Return the means of :func:`expected_counts`, whether or not parameters satisfy the constraints.
 
-    With ``whole=False`` neither change points, ramps and delays are rounded to whole days, nor the first exposed to
-    whole people: means that change evenly with all parameters. Between whole delays, counts are interpolated.
+    With ``whole=False`` change points, ramps and delays are not rounded to whole days, nor the initially exposed to
+    whole people: means are then continuous in all parameters. Between whole delays, counts are interpolated.
     """
     population, days = _known(context, options)
     states = compartments(parameters, population, options, whole)
@@ -71,7 +71,7 @@ def mean_counts(
             share = delay - tf.floor(delay)
             reported = (1.0 - share) * _on_day(origin, flow) + share * _on_day(origin - 1, flow)
         if options.weekly:
-            # |sin(pi k / 7 - phi / 2)| with a sine and a cosine for all days together: sines cost more than the rest.
+            # |sin(pi k / 7 - phi / 2)| from one sine and one cosine for all days: sines cost more than the rest.
             half, angle = 0.5 * parameters[f"phi_{letter}"][:, None], math.pi / 7.0 * tf.cast(day, flow.dtype)
             wave = tf.abs(tf.sin(angle) * tf.cos(half) - tf.cos(angle) * tf.sin(half))
             reported *= 1.0 - (1.0 - parameters[f"A_{letter}"][:, None]) * (1.0 - wave)
@@ -80,7 +80,7 @@ def mean_counts(
 
 
 def _on_day(origin: tf.Tensor, flow: tf.Tensor) -> tf.Tensor:
-    """Of days (n, k), counted from the first that is simulated; those outside are as the first or last one."""
+    """Return the flow on days (n, k), counted from the first simulated one; outside, that of the first or last day."""
     return tf.gather(flow, tf.clip_by_value(origin, 0, flow.shape[1] - 1), axis=1, batch_dims=1)
 
 
@@ -90,7 +90,7 @@ def simulate_counts(
     seed: tf.Tensor,
     options: Covid19Options = _PUBLISHED,
 ) -> dict[str, tf.Tensor]:
-    """Reported counts, tensors (n, days): the mean plus Student-t noise. Neither rounded nor kept positive."""
+    """Draw reported counts, tensors (n, days): mean plus Student-t noise, neither rounded nor kept positive."""
     means = expected_counts(parameters, context, options)
     if not options.noise:
         return means
@@ -99,7 +99,7 @@ def simulate_counts(
     shape = (tf.shape(parameters["mu"])[0], len(means) * options.most_days)
     # XLA's own generator is many times slower than this one on a CPU, and one long call faster than several.
     uniform = tf.random.stateless_uniform(shape, seed, dtype=parameters["mu"].dtype, alg="philox")
-    # Moved off zero, by half the spacing of single precision.
+    # Shifted away from zero, by half the spacing of single precision.
     noise = tf.split(student_t_quantile(uniform + 2.0**-24), len(means), axis=1)
     counts = {}
     for (name, mean), of_series in zip(means.items(), noise, strict=True):
@@ -108,11 +108,11 @@ def simulate_counts(
 
 
 def student_t_quantile(probability: tf.Tensor) -> tf.Tensor:
-    """Quantiles of Student's t with four degrees of freedom, in closed form.
+    """Return quantiles of Student's t with four degrees of freedom, in closed form.
 
     With ``phi = arcsin(2 p - 1)``, the quantile is ``2 sqrt(2 sin(phi/3) sin(2 phi/3) / cos(phi))`` with the sign of
-    phi: Shaw's formula, rearranged so that nothing cancels near the median. One uniform number makes one draw, and
-    nothing is rejected.
+    phi: Shaw's formula, rearranged so that nothing cancels near the median. One uniform number gives one draw, without
+    rejection.
 
     References
     ----------
@@ -132,7 +132,7 @@ def student_t_quantile(probability: tf.Tensor) -> tf.Tensor:
 def noise_scales(
     parameters: Mapping[str, tf.Tensor], means: Mapping[str, tf.Tensor], options: Covid19Options = _PUBLISHED
 ) -> dict[str, tf.Tensor]:
-    """Scale of the noise on each day, (n, days), for the means of :func:`expected_counts`."""
+    """Return the scale of the noise on each day, (n, days), for the means of :func:`expected_counts`."""
     extra = 1.0 if options.regular_noise else 0.0
     return {name: parameters[f"sigma_{SERIES[name]}"][:, None] * tf.sqrt(mean + extra) for name, mean in means.items()}
 
@@ -143,12 +143,12 @@ def log_density(
     context: Mapping[str, tf.Tensor] | None = None,
     options: Covid19Options = _PUBLISHED,
 ) -> tf.Tensor:
-    """Log density (n,) of counts given parameters, in closed form and in the graph.
+    """Return the log density (n,) of counts given parameters, in closed form and in the graph.
 
     Given parameters the epidemic is deterministic, so that the counts are independent. Where the scale of the noise
-    is zero, the count is the mean for certain: that atom counts as a density of one. Beside a real density the two
-    can't be compared in earnest; ``regular_noise`` has no atoms. Piecewise constant in what is rounded: t,
-    dt, L and E0.
+    is zero, the count equals the mean: that atom counts as a density of one. Such a value is not comparable with a
+    proper density; ``regular_noise`` has no atoms. The density is piecewise constant in the rounded parameters t, dt, L
+    and E0.
 
     Parameters
     ----------
@@ -176,7 +176,7 @@ def log_density(
 def _known(
     context: Mapping[str, tf.Tensor] | None, options: Covid19Options
 ) -> tuple[tf.Tensor | float, tf.Tensor | int]:
-    """Population and number of days, from the context or else from the options."""
+    """Return population and number of days, from the context or else from the options."""
     context = context or {}
     population, days = options.population, options.days
     return (
@@ -186,5 +186,5 @@ def _known(
 
 
 def _observed(days: tf.Tensor | int, options: Covid19Options) -> tf.Tensor:
-    """Which days have data: (days,) or (n, days)."""
+    """Return which days have data: (days,) or (n, days)."""
     return tf.range(options.most_days) < tf.cast(days, tf.int32)[..., None]

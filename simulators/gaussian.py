@@ -1,9 +1,9 @@
-"""A conjugate Gaussian with 1 to 50 exchangeable observations: the exact test of networks for sets.
+"""A conjugate Gaussian with 1 to 50 exchangeable observations: an exact test of networks for sets.
 
     mean ~ Normal(0, 1),    x_i ~ Normal(mean, 1),    i = 1 ... n,    n ~ Uniform{1 ... 50}
 
-The posterior given n observations is Normal(n xbar / (n + 1), 1 / (n + 1)): a network must find the sample mean, and
-must know how many observations there are.
+The posterior given n observations is Normal(n xbar / (n + 1), 1 / (n + 1)): a network must compute the sample
+mean and the number of observations.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ MOST_OBSERVATIONS = 50
 
 
 def posterior_moments(x: np.ndarray, n: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Exact posterior mean (m,) and sd (m,) for padded observations x (m, 50) with n (m,) valid ones."""
+    """Return the exact posterior mean (m,) and sd (m,) for padded observations x (m, 50) with n (m,) valid ones."""
     valid = np.arange(x.shape[1]) < np.asarray(n)[:, None]
     return np.sum(x, axis=1, where=valid) / (np.asarray(n) + 1.0), 1.0 / np.sqrt(np.asarray(n) + 1.0)
 
 
 def entropy() -> float:
-    """Expected negative log posterior density over n, in nats: the least that any network can reach."""
+    """Return the expected negative log posterior density over n, in nats: the smallest loss of any network."""
     variances = 1.0 / (np.arange(1, MOST_OBSERVATIONS + 1) + 1.0)
     return float(np.mean(0.5 * np.log(2.0 * np.pi * variances) + 0.5))
 
 
 def exact(data: Mapping[str, np.ndarray], draws: int, seed: int) -> dict[str, np.ndarray]:
-    """Draws (draws,) of the mean from the exact posterior of one observation; n is the length of x if left out."""
+    """Draw means (draws,) from the exact posterior of one observation; n is by default the length of x."""
     x = np.reshape(data["x"], (1, -1))
     mean, sd = posterior_moments(x, np.reshape(data.get("n", x.shape[1]), (1,)))
     return {"mean": np.random.default_rng(seed).normal(mean[0], sd[0], draws)}
@@ -49,7 +49,7 @@ def exact(data: Mapping[str, np.ndarray], draws: int, seed: int) -> dict[str, np
     exact=exact,
 )
 def gaussian(parameters: dict[str, tf.Tensor], context: dict[str, tf.Tensor], seed: tf.Tensor) -> dict[str, tf.Tensor]:
-    """n numbers around an unknown mean, padded to 50."""
+    """Draw n numbers around an unknown mean, padded to 50."""
     shape = (tf.shape(parameters["mean"])[0], MOST_OBSERVATIONS)
     x = parameters["mean"][:, None] + tf.random.stateless_normal(shape, seed)
     return {"x": tf.where(tf.range(MOST_OBSERVATIONS) < context["n"][:, None], x, 0.0)}

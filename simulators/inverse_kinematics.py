@@ -1,11 +1,11 @@
-"""Inverse kinematics: where a robot arm's hand is, and how its joints may stand.
+"""Inverse kinematics: the joint angles of a robot arm, given the position of its hand.
 
     x1 ~ Normal(0, 0.25),    x2, x3, x4 ~ Normal(0, 0.5)
     a = l1 cos(x2)      + l2 cos(x2 + x3) + l3 cos(x2 + x3 + x4)
     b = x1 + l1 sin(x2) + l2 sin(x2 + x3) + l3 sin(x2 + x3 + x4),      l = (0.5, 0.5, 1)
 
-x1 is the height of the arm's base, the others are angles, each counted from the segment before. There is no noise:
-given the hand, the parameters lie on a surface of two dimensions.
+x1 is the height of the arm's base; the others are angles, each measured from the previous segment. There is no noise:
+given the hand, the parameters lie on a two-dimensional surface.
 
 Source: Kruse, Ardizzone, Rother and Koethe (2021), Benchmarking invertible architectures on inverse problems,
 arXiv:2101.10763.
@@ -31,7 +31,7 @@ _PROPOSALS = 400_000
 
 
 def joints(parameters: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Positions (n, 4, 2) of base, both joints and hand, for parameters (n,)."""
+    """Return positions (n, 4, 2) of base, both joints and hand, for parameters (n,)."""
     height = np.asarray(parameters["x1"], float)
     angles = np.cumsum([np.asarray(parameters[name], float) for name in NAMES[1:]], axis=0)
     positions = [np.stack([np.zeros_like(height), height], axis=-1)]
@@ -41,10 +41,10 @@ def joints(parameters: Mapping[str, np.ndarray]) -> np.ndarray:
 
 
 def exact(data: Mapping[str, np.ndarray], draws: int, seed: int) -> dict[str, np.ndarray]:
-    """Draws (draws,) from the posterior given one hand (2,): every one puts the hand exactly there.
+    """Draw parameters (draws,) from the posterior given one hand (2,): each draw puts the hand exactly there.
 
-    x2 and x3 come from the prior; the hand then leaves two angles of the last segment and one height of the base each.
-    These are weighted with their prior density over the slope of the hand's position, and resampled.
+    x2 and x3 come from the prior; the hand then allows two angles of the last segment, each with one height of the
+    base. They are weighted with their prior density divided by the slope of the hand's position, and resampled.
     """
     generator = np.random.default_rng(seed)
     hand = np.reshape(np.asarray(data["hand"], float), 2)
@@ -71,7 +71,7 @@ def exact(data: Mapping[str, np.ndarray], draws: int, seed: int) -> dict[str, np
     exact=exact,
 )
 def inverse_kinematics(parameters: dict[str, tf.Tensor], seed: tf.Tensor) -> dict[str, tf.Tensor]:
-    """Position of the hand of an arm with three joints on a base of variable height."""
+    """Return the position of the hand of an arm with three joints on a base of variable height."""
     angles = tf.cumsum(tf.stack([parameters[name] for name in NAMES[1:]], axis=-1), axis=-1)
     lengths = tf.constant(LENGTHS, angles.dtype)
     across = tf.reduce_sum(lengths * tf.cos(angles), axis=-1)

@@ -1,9 +1,9 @@
-"""The linear toy: a sum of two numbers is seen, and both are wanted.
+"""The linear toy: the sum of two numbers is observed, and both are inferred.
 
     x1, x2 ~ Normal(0, 1),    y = x1 + x2 + 0.5 e,    e ~ Normal(0, 1)
 
 Without noise the posterior given y is a line, whose density is infinite: a network that maximises the density never
-settles. With noise of sd s it is the Gaussian below.
+converges. With noise of sd s it is the Gaussian below.
 
 Source: U. Koethe, "Normalizing flows, part 2", tutorial at CVPR 2021, with noise added.
 """
@@ -24,18 +24,18 @@ NOISE = 0.5
 
 
 def posterior_moments(y: np.ndarray, noise: float = NOISE) -> tuple[np.ndarray, np.ndarray]:
-    """Exact posterior mean (n, 2) and covariance (2, 2) of (x1, x2) for observations y (n,)."""
+    """Return the exact posterior mean (n, 2) and covariance (2, 2) of (x1, x2) for observations y (n,)."""
     share = 1.0 / (2.0 + noise**2)
     return np.multiply.outer(np.asarray(y) * share, np.ones(2)), np.eye(2) - share * np.ones((2, 2))
 
 
 def entropy(noise: float = NOISE) -> float:
-    """Expected negative log posterior density, in nats: the least that any network can reach."""
+    """Return the expected negative log posterior density, in nats: the smallest loss of any network."""
     return float(np.log(2.0 * np.pi) + 1.0 + 0.5 * np.log(noise**2 / (2.0 + noise**2)))
 
 
 def exact(data: Mapping[str, np.ndarray], draws: int, seed: int) -> dict[str, np.ndarray]:
-    """Draws (draws,) of x1 and x2 from the exact posterior of one observation."""
+    """Draw x1 and x2 (draws,) from the exact posterior of one observation."""
     mean, covariance = posterior_moments(np.reshape(data["y"], (1,)))
     values = np.random.default_rng(seed).multivariate_normal(mean[0], covariance, draws)
     return {"x1": values[:, 0], "x2": values[:, 1]}
@@ -48,6 +48,6 @@ def exact(data: Mapping[str, np.ndarray], draws: int, seed: int) -> dict[str, np
     exact=exact,
 )
 def linear(parameters: dict[str, tf.Tensor], seed: tf.Tensor) -> dict[str, tf.Tensor]:
-    """y = x1 + x2 + noise; one number observed, two wanted."""
+    """Compute y = x1 + x2 + noise."""
     total = parameters["x1"] + parameters["x2"]
     return {"y": total + NOISE * tf.random.stateless_normal(tf.shape(total), seed)}

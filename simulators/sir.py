@@ -50,7 +50,7 @@ UNITS = {"lambda": "1/day", "mu": "1/day", "delay": "days", "I0": "people", "cas
 
 
 def expected_cases(parameters: Mapping[str, tf.Tensor]) -> tf.Tensor:
-    """Mean of the reported cases on each day, (n, 14), for parameters (n,)."""
+    """Return the mean of the reported cases on each day, (n, 14), for parameters (n,)."""
     infected = tf.math.ceil(parameters["I0"])
     susceptible = POPULATION - infected
     delay = tf.cast(tf.round(parameters["delay"]), tf.int32)
@@ -78,9 +78,9 @@ def _log_likelihood(parameters: dict[str, tf.Tensor], cases: tf.Tensor) -> tf.Te
 
 
 def log_likelihood(parameters: Mapping[str, np.ndarray], data: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Log probability (n,) of 14 counts for parameters (n,): the negative binomial law in closed form.
+    """Return the log probability (n,) of 14 counts for parameters (n,), a negative binomial in closed form.
 
-    Arrays in and out; within a graph, tensors.
+    Arguments and result are arrays; within a graph, tensors.
     """
     if not tf.executing_eagerly():
         return _log_likelihood(dict(parameters), data["cases"])
@@ -97,7 +97,7 @@ def log_likelihood(parameters: Mapping[str, np.ndarray], data: Mapping[str, np.n
     log_likelihood=log_likelihood,
 )
 def sir(parameters: dict[str, tf.Tensor], seed: tf.Tensor) -> dict[str, tf.Tensor]:
-    """New reported cases on 14 days."""
+    """Simulate new reported cases on 14 days."""
     mean, psi = expected_cases(parameters), parameters["psi"][:, None]
     rate_seed, count_seed = tf.unstack(tf.random.experimental.stateless_split(seed, 2))
     # A negative binomial count is a Poisson count with a gamma rate. The gamma can underflow to zero.

@@ -1,4 +1,4 @@
-"""The SIR model as a scientist may have it already: plain Python, one draw at a time."""
+"""The SIR model in plain Python, one draw at a time: how existing code becomes a simulator."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from .sir import DAYS, GERMANY, LABELS, POPULATION, PRIOR, UNITS, log_likelihood
     engine="python",
 )
 def sir_numpy(parameters: dict[str, float], generator: np.random.Generator) -> dict[str, np.ndarray]:
-    """New reported cases on 14 days."""
+    """Simulate new reported cases on 14 days."""
     infected = float(math.ceil(parameters["I0"]))
     susceptible = POPULATION - infected
     delay = round(parameters["delay"])

@@ -1,9 +1,9 @@
-"""The linear toy without noise: a sum of two numbers is seen exactly, and both are wanted.
+"""The linear toy without noise: the sum of two numbers is observed exactly, and both are inferred.
 
     x1, x2 ~ Normal(0, 1),    y = x1 + x2
 
 Given y the two lie on a line: (y/2 + t, y/2 - t) with t ~ Normal(0, 1/2). Its density in the plane is infinite, so that
-a network trained on the density never settles; one that splits x into y and a latent solves it with a rotation.
+a network trained on the density never converges; one that splits x into y and a latent solves it with a rotation.
 :mod:`simulators.linear` is the same with noise.
 
 Source: U. Koethe, "Normalizing flows, part 2", tutorial at CVPR 2021.
@@ -26,7 +26,7 @@ COVARIANCE = np.array([[0.5, -0.5], [-0.5, 0.5]])
 
 
 def exact(data: Mapping[str, np.ndarray], draws: int, seed: int) -> dict[str, np.ndarray]:
-    """Draws (draws,) of x1 and x2 from the exact posterior of one observation."""
+    """Draw x1 and x2 (draws,) from the exact posterior of one observation."""
     middle = 0.5 * float(np.reshape(data["y"], ()))
     along = np.sqrt(0.5) * np.random.default_rng(seed).standard_normal(draws)
     return {"x1": middle + along, "x2": middle - along}
@@ -39,5 +39,5 @@ def exact(data: Mapping[str, np.ndarray], draws: int, seed: int) -> dict[str, np
     exact=exact,
 )
 def slide_toy(parameters: dict[str, tf.Tensor], seed: tf.Tensor) -> dict[str, tf.Tensor]:
-    """y = x1 + x2, exactly; one number observed, two wanted."""
+    """Compute y = x1 + x2, without noise."""
     return {"y": parameters["x1"] + parameters["x2"]}

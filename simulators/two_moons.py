@@ -1,11 +1,11 @@
-"""Two moons: a posterior of two crescents, the standard test of whether a density can bend and split.
+"""Two moons: a posterior of two crescents, the standard test of curved and separate modes.
 
     theta1, theta2 ~ Uniform(-1, 1),    angle ~ Uniform(-pi/2, pi/2),    radius ~ Normal(0.1, 0.01)
     x1 = radius cos(angle) + 0.25 - |theta1 + theta2| / sqrt(2)
     x2 = radius sin(angle) + (theta2 - theta1) / sqrt(2)
 
-Given x, the point (radius, angle) decides theta but for a sign: the posterior is the law of that point, turned, drawn
-twice as mirror images, and cut off where theta1 + theta2 would have to be imaginary or the prior ends.
+Given x, the point (radius, angle) determines theta up to a sign: the posterior is the distribution of that point,
+rotated, as two mirror images, and truncated where theta1 + theta2 would be imaginary or the prior ends.
 
 Source: Greenberg, Nonnenmacher and Macke (2019), Automatic posterior transformation for likelihood-free inference,
 arXiv:1905.07488, as task T.8 of Lueckmann et al. (2021), Benchmarking simulation-based inference, arXiv:2101.04653.
@@ -28,39 +28,39 @@ tfd = tfp.distributions
 
 RADIUS, RADIUS_SD, OFFSET = 0.1, 0.01, 0.25
 ENTROPY = -3.7927
-"""Expected negative log posterior density in nats: the least that any network can reach."""
+"""Expected negative log posterior density in nats: the smallest loss of any network."""
 
 _ROOT = math.sqrt(2.0)
-# Of simulated data less than one in ten million has less; beyond lie data that the model can't explain.
+# Less than one in ten million simulations has a smaller value; other data are impossible under the model.
 _LEAST_ACCEPTANCE = 1e-5
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(400)
 _MOST_PROPOSALS = 1_000_000
 
 
 def log_likelihood(parameters: Mapping[str, np.ndarray], data: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Log density (n,) of x, (2,) or (n, 2), for parameters (n,)."""
+    """Return the log density (n,) of x, (2,) or (n, 2), for parameters (n,)."""
     first, second = (np.asarray(parameters[name], np.float64) for name in ("theta1", "theta2"))
     x = np.asarray(data["x"], np.float64)
     along = x[..., 0] - OFFSET + np.abs(first + second) / _ROOT
     across = x[..., 1] - (second - first) / _ROOT
     radius = np.maximum(np.hypot(along, across), np.finfo(np.float64).tiny)
     density = -0.5 * ((radius - RADIUS) / RADIUS_SD) ** 2 - math.log(math.sqrt(2.0 * math.pi) * RADIUS_SD)
-    # Uniform in angle over half a turn, and from polar to Cartesian coordinates.
+    # The angle is uniform over half a turn; the radius converts from polar to Cartesian coordinates.
     return np.where(along > 0.0, density - np.log(math.pi * radius), -np.inf)
 
 
 def acceptance(x: np.ndarray) -> np.ndarray:
-    """Share (n,) of all (radius, angle) that can have led to x (n, 2) from inside the prior, by quadrature.
+    """Return the share (n,) of all (radius, angle) that lead to x (n, 2) from inside the prior, by quadrature.
 
-    The density of x itself is half of it.
+    The density of x is half this share.
     """
     angles = 0.5 * math.pi * _NODES
     cosine, sine = np.cos(angles), np.sin(angles)
     x1, x2 = (np.asarray(x, np.float64)[..., axis, None] for axis in (0, 1))
     # For each angle three bounds on the radius: |theta1 + theta2| is not negative, and both parameters are in the box.
-    room = _ROOT - OFFSET + x1
+    margin = _ROOT - OFFSET + x1
     low, high = (x1 - OFFSET) / cosine, np.inf
-    for slope, limit in ((cosine - sine, room - x2), (cosine + sine, room + x2)):
+    for slope, limit in ((cosine - sine, margin - x2), (cosine + sine, margin + x2)):
         low = np.maximum(low, np.where(slope < 0.0, limit / slope, -np.inf))
         high = np.minimum(high, np.where(slope > 0.0, limit / slope, np.inf))
     mass = special.ndtr((high - RADIUS) / RADIUS_SD) - special.ndtr((low - RADIUS) / RADIUS_SD)
@@ -68,17 +68,17 @@ def acceptance(x: np.ndarray) -> np.ndarray:
 
 
 def log_posterior(parameters: Mapping[str, np.ndarray], data: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Exact log posterior density (n,) of parameters (n,), given x (2,) or one x for each, (n, 2)."""
+    """Return the exact log posterior density (n,) of parameters (n,), given x (2,) or one x for each, (n, 2)."""
     return log_likelihood(parameters, data) - np.log(2.0 * acceptance(data["x"]))
 
 
 def exact(data: Mapping[str, np.ndarray], draws: int, seed: int) -> dict[str, np.ndarray]:
-    """Draws (draws,) of theta1 and theta2 from the exact posterior of one observation.
+    """Draw theta1 and theta2 (draws,) from the exact posterior of one observation.
 
     Raises
     ------
     InputError
-        The observation lies where the model has no data.
+        When the model can't produce the observation.
     """
     x = np.reshape(np.asarray(data["x"], np.float64), (2,))
     share = float(acceptance(x))
@@ -112,7 +112,7 @@ def exact(data: Mapping[str, np.ndarray], draws: int, seed: int) -> dict[str, np
     exact=exact,
 )
 def two_moons(parameters: dict[str, tf.Tensor], seed: tf.Tensor) -> dict[str, tf.Tensor]:
-    """A noisy point on a half circle, moved by the parameters."""
+    """Draw a noisy point on a half circle, shifted by the parameters."""
     shape = tf.shape(parameters["theta1"])
     angle_seed, radius_seed = tf.unstack(tf.random.experimental.stateless_split(seed, 2))
     angle = tf.random.stateless_uniform(shape, angle_seed, -0.5 * math.pi, 0.5 * math.pi)

@@ -31,6 +31,7 @@ _STREAMS = {
     "estimates": 12,
     "latent": 13,
     "replicates": 14,
+    "copies": 7301,
 }
 
 

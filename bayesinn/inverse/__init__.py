@@ -5,25 +5,22 @@
 - :class:`SplitLatent`: the posterior from one bijection of parameters into observables and a latent;
   :class:`SplitLosses` weighs what it is trained on.
 - :func:`gin`, :class:`Spectrum`, :func:`match_sources`: non-linear ICA with volume-preserving networks;
-  :func:`mixed_sources` draws data whose sources are known.
+  :func:`bayesinn.simulators.mixed_sources.mixed_sources` draws data whose sources are known.
 """
 
 from bayesinn.flows.split_latent import SplitLosses
 from bayesinn.inverse.class_normal import ClassNormal
 from bayesinn.inverse.latent_mixture import LatentMixture
-from bayesinn.inverse.mixed_sources import MixedSources, mixed_sources
 from bayesinn.inverse.nonlinear_ica import SourceMatch, Spectrum, gin, match_sources
 from bayesinn.inverse.split_latent import SplitLatent
 
 __all__ = [
     "ClassNormal",
     "LatentMixture",
-    "MixedSources",
     "SourceMatch",
     "Spectrum",
     "SplitLatent",
     "SplitLosses",
     "gin",
     "match_sources",
-    "mixed_sources",
 ]

@@ -1,12 +1,7 @@
-"""The contracts as checks: prove your own simulator, bijection or summary before you trust a posterior to it.
+"""The contracts as checks: test your own simulator, bijection or summary before you trust a posterior to it.
 
-- :func:`check_bijection`: inverse, log-determinant, gradients, precision, compilation, configuration.
-- :func:`check_simulator`: seeds, shapes, support, independence of the number of workers.
-- :func:`check_summary`: shapes, masks, permutations, gradients, compilation, configuration.
-
-Each raises an ``AssertionError`` that says which law was broken, by how much, and for what.
-
-:class:`Conjugate` is a problem with an exact posterior, right or broken on purpose, to prove a diagnostic with.
+Each raises an ``AssertionError`` that says which law was broken, by how much, and for what. :class:`Conjugate` is a
+problem with an exact posterior, correct or deliberately broken, to test a diagnostic with.
 """
 
 from bayesinn.testing.bijections import check_bijection

@@ -1,4 +1,4 @@
-"""Exact posteriors, and broken ones: what a diagnostic must pass and what it must catch."""
+"""Exact posteriors, correct and broken: what a diagnostic must pass, and what it must detect."""
 
 from __future__ import annotations
 
@@ -12,37 +12,37 @@ from bayesinn.core.errors import InputError
 
 Fault = Literal["none", "too wide", "too narrow", "shifted", "wrong correlation", "prior", "flipped mode"]
 
-#: All faults, the right posterior first.
+#: All faults, the correct posterior first.
 FAULTS: tuple[Fault, ...] = get_args(Fault)
 
-# Two measurements: of the sum, sharp, and of the first parameter alone, blunt.
+# Two measurements: a precise one of the sum, and a noisy one of the first parameter alone.
 _DESIGN = np.array([[1.0, 1.0], [1.0, 0.0]])
 _NOISE = np.array([0.5, 1.0])
 
 
 @dataclass(frozen=True)
 class Conjugate:
-    """Two parameters with a normal prior, two noisy linear measurements: everything is known in closed form.
+    """Two parameters with a normal prior and two noisy linear measurements: everything is known in closed form.
 
-    Prior: independent standard normals. Data: the sum of the parameters with noise of sd 0.5, and the first one with
-    noise of sd 1; the posterior is normal with correlation -0.75. With ``modes=2`` the sign of both measurements is
-    lost (data and its mirror image are equally likely), and the posterior is that normal and its mirror image.
+    Parameters are standard normal. Data are their sum with noise of sd 0.5, and the first one with noise of sd 1; the
+    posterior is normal with correlation -0.75. With ``modes=2`` the sign of both measurements is lost (data and their
+    mirror image are equally likely), and the posterior is that normal and its mirror image. Arrays of n data sets:
+    parameters and data (n, 2), draws (n, draws, 2), log densities (n, draws).
 
     Parameters
     ----------
     fault : str
         How the posterior is broken: standard deviations ``"too wide"`` or ``"too narrow"`` by a factor of 1.15; the
-        first parameter ``"shifted"`` by 0.2 sd; ``"wrong correlation"``, none in place of -0.75, each parameter by
-        itself still right; the ``"prior"`` returned whatever the data; one of two modes mirrored at an axis
-        (``"flipped mode"``, needs ``modes=2``).
+        first parameter ``"shifted"`` by 0.2 sd; ``"wrong correlation"``, 0 in place of -0.75, with correct marginals;
+        the ``"prior"`` whatever the data; one of two modes mirrored at an axis (``"flipped mode"``, needs ``modes=2``).
     modes : 1 or 2
 
     Examples
     --------
-    >>> right, wide = Conjugate(), Conjugate("too wide")
-    >>> theta, data = right.simulate(1000, seed=1)
-    >>> draws = right.sample(data, draws=100, seed=2)
-    >>> draws.shape, right.log_prob(draws, data).shape
+    >>> problem = Conjugate("too wide")
+    >>> theta, data = problem.simulate(1000, seed=1)
+    >>> draws = problem.sample(data, draws=100, seed=2)
+    >>> draws.shape, problem.log_prob(draws, data).shape
     ((1000, 100, 2), (1000, 100))
     """
 
@@ -59,19 +59,18 @@ class Conjugate:
             )
 
     def simulate(self, size: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-        """Parameters (n, 2) from the prior, and their data (n, 2)."""
-        generator = np.random.default_rng([seed, 1])
-        theta = generator.normal(size=(size, 2))
+        """Draw parameters from the prior, and their data."""
+        theta = np.random.default_rng([seed, 1]).normal(size=(size, 2))
         return theta, self.replicate(theta, seed)
 
     def replicate(self, theta: np.ndarray, seed: int) -> np.ndarray:
-        """Data (n, 2) of given parameters (n, 2)."""
+        """Draw data of given parameters."""
         generator = np.random.default_rng([seed, 2])
         data = theta @ _DESIGN.T + _NOISE * generator.normal(size=theta.shape)
         return data if self.modes == 1 else data * generator.choice([-1.0, 1.0], size=(len(theta), 1))
 
     def sample(self, data: np.ndarray, draws: int, seed: int) -> np.ndarray:
-        """Draws (n, draws, 2) from the posterior of data (n, 2)."""
+        """Draw from the posterior."""
         generator = np.random.default_rng([seed, 3])
         means, factor = self._components(data)
         noise = generator.normal(size=(len(data), draws, 2)) @ factor.T
@@ -79,34 +78,33 @@ class Conjugate:
         return np.take_along_axis(means, chosen[..., None], axis=1) + noise
 
     def log_prob(self, theta: np.ndarray, data: np.ndarray) -> np.ndarray:
-        """Log posterior density (n, m) of parameters (n, m, 2) given data (n, 2)."""
+        """Return the log posterior density of draws."""
         means, factor = self._components(data)
-        white = np.einsum("ij,nmcj->nmci", np.linalg.inv(factor), theta[:, :, None] - means[:, None])
-        log_norm = np.log(2.0 * np.pi) + np.log(np.abs(np.linalg.det(factor)))
-        return special.logsumexp(-0.5 * np.sum(white**2, axis=-1), axis=-1, b=1.0 / means.shape[1]) - log_norm
+        normal = stats.multivariate_normal(cov=factor @ factor.T)
+        densities = normal.logpdf((theta[:, :, None] - means[:, None])[..., None, :])
+        return special.logsumexp(densities.reshape(*theta.shape[:2], -1), axis=-1, b=1.0 / means.shape[1])
 
     @staticmethod
     def prior_log_prob(theta: np.ndarray) -> np.ndarray:
-        """Log prior density (...) of parameters (..., 2)."""
+        """Return the log prior density (...) of parameters (..., 2)."""
         return np.sum(stats.norm.logpdf(theta), axis=-1)
 
     def latent(self, theta: np.ndarray, data: np.ndarray) -> np.ndarray:
-        """Latent codes (n, 2) of parameters (n, 2) given data (n, 2), as a flow would give them: standard normal.
+        """Return latent codes of parameters as a flow would, standard normal (Rosenblatt 1952).
 
-        Normal scores of the first parameter, then of the second given the first (Rosenblatt 1952).
+        They are the normal scores of the first parameter, then of the second given the first.
         """
         means, factor = self._components(data)
         cov = factor @ factor.T
-        first = stats.norm.cdf(theta[:, None, 0], means[..., 0], np.sqrt(cov[0, 0]))
-        weights = stats.norm.pdf(theta[:, None, 0], means[..., 0], np.sqrt(cov[0, 0])) + 1e-300
-        weights /= weights.sum(axis=1, keepdims=True)
-        middle = means[..., 1] + cov[0, 1] / cov[0, 0] * (theta[:, None, 0] - means[..., 0])
-        second = stats.norm.cdf(theta[:, None, 1], middle, np.sqrt(cov[1, 1] - cov[0, 1] ** 2 / cov[0, 0]))
-        share = np.stack([first.mean(axis=1), np.sum(weights * second, axis=1)], axis=-1)
+        first = stats.norm(means[..., 0], np.sqrt(cov[0, 0]))
+        weights = first.pdf(theta[:, :1]) + 1e-300
+        middle = means[..., 1] + cov[0, 1] / cov[0, 0] * (theta[:, :1] - means[..., 0])
+        second = stats.norm(middle, np.sqrt(cov[1, 1] - cov[0, 1] ** 2 / cov[0, 0])).cdf(theta[:, 1:])
+        share = np.stack([first.cdf(theta[:, :1]).mean(axis=1), np.average(second, axis=1, weights=weights)], axis=-1)
         return stats.norm.ppf(np.clip(share, 1e-15, 1.0 - 1e-15))
 
     def _components(self, data: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Means (n, modes, 2) and the common Cholesky factor (2, 2)."""
+        """Return the means (n, modes, 2) and the common Cholesky factor (2, 2)."""
         if self.fault == "prior":
             return np.zeros((len(data), 1, 2)), np.eye(2)
         cov = np.linalg.inv(np.eye(2) + _DESIGN.T @ np.diag(_NOISE**-2) @ _DESIGN)

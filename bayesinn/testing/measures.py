@@ -1,9 +1,10 @@
-"""What the checks share: perturbed weights, comparison with a message, a dtype for a while."""
+"""Comparisons with a message, random weights, and a temporary dtype, shared by all checks."""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import keras
 import numpy as np
@@ -18,7 +19,7 @@ def perturb(layer: keras.layers.Layer, generator: np.random.Generator, scale: fl
         variable.assign(keras.ops.convert_to_numpy(variable) + noise)
 
 
-def demand(holds: bool, message: str) -> None:
+def demand(holds: Any, message: str) -> None:
     """Raise if a law doesn't hold."""
     if not holds:
         raise AssertionError(message)
@@ -28,18 +29,17 @@ def demand_equal(got: tf.Tensor, expected: tf.Tensor, tolerance: float, law: str
     """Raise if two arrays differ by more than ``tolerance``, relative to values above one."""
     got, expected = np.asarray(got), np.asarray(expected)
     demand(got.shape == expected.shape, f"{law}\n  shape {got.shape}, expected {expected.shape}")
-    error = np.abs(got - expected) / np.maximum(1.0, np.abs(expected))
-    worst = float(np.max(error, initial=0.0))
+    worst = np.max(np.abs(got - expected) / np.maximum(1.0, np.abs(expected)), initial=0.0)
     demand(worst <= tolerance, f"{law}\n  largest error {worst:.3g}, allowed {tolerance:g}")
 
 
 def demand_finite(value: tf.Tensor, law: str) -> None:
     """Raise if there is a NaN or an infinity."""
-    demand(bool(np.all(np.isfinite(np.asarray(value)))), f"{law}\n  found NaN or infinity")
+    demand(np.all(np.isfinite(value)), f"{law}\n  contains NaN or infinity")
 
 
 def demand_compiles(function: Callable[[], list[tf.Tensor]], subject: str, tolerance: float) -> None:
-    """Raise if graph or XLA mode give something else than eager mode."""
+    """Raise if the plain graph or XLA gives another result than eager execution."""
     expected = function()
     for mode, jit_compile in (("tf.function", False), ("XLA", True)):
         for got, value in zip(tf.function(function, jit_compile=jit_compile)(), expected, strict=True):
@@ -54,7 +54,7 @@ def demand_gradients(layer: keras.layers.Layer, loss: Callable[[], tf.Tensor], s
     for variable, gradient in zip(layer.trainable_variables, gradients, strict=True):
         demand(gradient is not None, f"{subject}: no gradient reaches the weight {variable.path}.")
         demand_finite(gradient, f"{subject}: the gradient of the weight {variable.path} is not finite.")
-        demand(bool(np.any(np.asarray(gradient) != 0)), f"{subject}: the gradient of {variable.path} is zero.")
+        demand(np.any(gradient != 0), f"{subject}: the gradient of {variable.path} is zero.")
 
 
 @contextlib.contextmanager

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 import tensorflow as tf
 
@@ -25,13 +23,12 @@ def check_simulator(simulator: Simulator, *, finite_share: float = 0.5, seed: in
 
     It is a pure function of the seed, also when traced anew or run by another number of workers; names, shapes and
     dtypes are the same for every number of rows; simulations are finite; parameters lie inside the prior's support
-    and survive the way to the flow's vector and back; what ships with it (data, likelihood, exact posterior) fits.
+    and survive the way to the flow's vector and back; data, likelihood and exact posterior that it ships fit.
 
     Parameters
     ----------
     simulator : Simulator
-    finite_share : float
-        Least share of simulations that must be finite at the first attempt.
+    finite_share : float, smallest share of simulations that must be finite at the first attempt
     seed : int
 
     Raises
@@ -47,81 +44,70 @@ def check_simulator(simulator: Simulator, *, finite_share: float = 0.5, seed: in
     name = f"Simulator {simulator.name!r}"
     batch = simulator.draw(ROWS, seed)
     for variable, good in finite_rows(batch.observables, batch.context, simulator.lengths).items():
-        demand(bool(good.all()), f"{name}: {variable!r} has NaN or infinity after {ROWS} simulations.")
-    attempts = ROWS + int(batch.failed)
+        demand(good.all(), f"{name}: {variable!r} has NaN or infinity after {ROWS} simulations.")
+    share = ROWS / (ROWS + int(batch.failed))
     demand(
-        finite_share * attempts <= ROWS,
-        f"{name}: only {ROWS / attempts:.0%} of the simulations are finite, expected {finite_share:.0%}.",
+        share >= finite_share, f"{name}: only {share:.0%} of the simulations are finite, expected {finite_share:.0%}."
     )
     _check_seeds(simulator, batch, seed, name)
-    for rows in (1, 7):
-        _check_shapes(simulator, batch, simulator.draw(rows, seed), rows, name)
+    _check_shapes(simulator, batch, seed, name)
     _check_support(simulator, batch, seed, name)
     _check_attachments(simulator, batch, seed, name)
 
 
 def _check_seeds(simulator: Simulator, batch: Simulations, seed: int, name: str) -> None:
-    _demand_same(batch, simulator.draw(ROWS, seed), f"{name}: the same seed gives other simulations.")
-    other = simulator.draw(ROWS, seed + 1)
+    draws = {f"{name}: the same seed gives other simulations.": simulator.draw(ROWS, seed)}
+    engine = simulator.engine
+    if isinstance(engine, TensorFlowEngine):
+        # Random numbers of NumPy, or of tf.random.normal, would be drawn while tracing, or ignore the seed.
+        anew = TensorFlowEngine(engine.declared).draw_eagerly(ROWS, seeds.tensor_seed(seed, "simulations"))
+        law = f"{name}: traced anew, the same seed gives other simulations; use tf.random.stateless_* with the seed."
+        draws[law] = anew.numpy()
+    else:
+        for workers in (1, 2):
+            crew = PythonEngine(engine.declared, engine.batched, workers)
+            law = f"{name}: {workers} workers give other simulations; use no random numbers but the generator's."
+            draws[law] = crew.draw(ROWS, seeds.entropy(seed, "simulations"))
+    for law, got in draws.items():
+        for variable, value in batch.flat().items():
+            demand_equal(got.flat()[variable], value, 0.0, f"{law}\n  first observed in {variable!r}")
+    other = simulator.draw(ROWS, seed + 1).flat()
     for variable, value in {**batch.parameters, **batch.observables}.items():
-        constant = bool(np.all(value == value[:1]))
-        differs = not np.array_equal(value, other.flat()[variable])
-        demand(differs or constant, f"{name}: {variable!r} is the same for different seeds; use the seed it is given.")
+        differs = not np.array_equal(value, other[variable]) or np.all(value == value[:1])
+        demand(differs, f"{name}: {variable!r} is the same for different seeds; use the seed it is given.")
     given = batch.context or None
     first, second, third = (simulator.simulate(batch.parameters, s, given) for s in (seed, seed, seed + 1))
     for variable, value in first.items():
         law = f"{name}: {variable!r} for given parameters changes, though the seed is the same."
         demand_equal(value, second[variable], 0.0, law)
     demand(set(third) == set(first), f"{name}: the names of observables change with the seed.")
-    engine = simulator.engine
-    if isinstance(engine, TensorFlowEngine):
-        # Random numbers of NumPy, or of tf.random.normal, would be drawn while tracing or behind the seed's back.
-        anew = TensorFlowEngine(engine.declared)
-        again = anew.draw_eagerly(ROWS, seeds.tensor_seed(seed, "simulations")).numpy()
-        law = f"{name}: traced anew, the same seed gives other simulations; use tf.random.stateless_* with the seed."
-        _demand_same(batch, again, law)
-        return
-    for workers in (1, 2):
-        crew = PythonEngine(engine.declared, engine.batched, workers)
-        law = f"{name}: {workers} workers give other simulations; use no random numbers but the generator's."
-        _demand_same(batch, crew.draw(ROWS, seeds.entropy(seed, "simulations")), law)
 
 
-def _demand_same(expected: Simulations, got: Simulations, law: str) -> None:
-    for variable, value in expected.flat().items():
-        demand_equal(got.flat()[variable], value, 0.0, f"{law}\n  first seen in {variable!r}")
-
-
-def _check_shapes(simulator: Simulator, batch: Simulations, few: Simulations, rows: int, name: str) -> None:
-    kinds: tuple[tuple[str, Mapping[str, tuple[int, ...]], int], ...] = (
-        ("parameters", simulator.prior.event_shapes, 0),
-        ("context", {} if simulator.context is None else simulator.context.event_shapes, 1),
-        ("observables", simulator.observable_shapes, 2),
-    )
-    for kind, shapes, index in kinds:
-        values = few[index]
-        demand(set(values) == set(shapes), f"{name}: {kind} are {list(values)}, declared {list(shapes)}.")
-        for variable, shape in shapes.items():
-            value = np.asarray(values[variable])
-            law = f"{name}: {variable!r} of {rows} simulations has"
-            demand(value.shape == (rows, *shape), f"{law} shape {value.shape}, expected {(rows, *shape)}.")
-            usual = np.asarray(batch[index][variable]).dtype
-            demand(value.dtype == usual, f"{law} dtype {value.dtype}, that of {ROWS} simulations has {usual}.")
-            demand(value.dtype.kind in "fiub", f"{law} dtype {value.dtype}, expected real numbers.")
+def _check_shapes(simulator: Simulator, batch: Simulations, seed: int, name: str) -> None:
+    for rows in (1, 7):
+        few = simulator.draw(rows, seed)
+        for kind, shapes in simulator.shapes.items():
+            values = getattr(few, kind)
+            demand(set(values) == set(shapes), f"{name}: {kind} are {list(values)}, declared {list(shapes)}.")
+            for variable, shape in shapes.items():
+                value, usual = np.asarray(values[variable]), np.asarray(batch.flat()[variable]).dtype
+                law = f"{name}: {variable!r} of {rows} simulations has"
+                demand(value.shape == (rows, *shape), f"{law} shape {value.shape}, expected {(rows, *shape)}.")
+                demand(value.dtype == usual, f"{law} dtype {value.dtype}, that of {ROWS} simulations has {usual}.")
+                demand(value.dtype.kind in "fiub", f"{law} dtype {value.dtype}, expected real numbers.")
 
 
 def _check_support(simulator: Simulator, batch: Simulations, seed: int, name: str) -> None:
     space = ParameterSpace(simulator.prior, seed)
     tensors = {variable: tf.convert_to_tensor(value) for variable, value in batch.parameters.items()}
     inside = np.isfinite(space.prior_log_prob(tensors))
-    demand(bool(inside.all()), f"{name}: {np.mean(~inside):.0%} of the prior's draws have no density under the prior.")
+    demand(inside.all(), f"{name}: {np.mean(~inside):.0%} of the prior's draws have no density under the prior.")
     vector, log_det = space.to_vector(space.dequantise(tensors, seeds.tensor_seed(seed, "dequantise")))
-    finite = bool(np.isfinite(vector).all() and np.isfinite(log_det).all())
+    finite = np.isfinite(vector).all() and np.isfinite(log_det).all()
     demand(finite, f"{name}: some parameters map to vectors that are not finite.")
     for variable, value in space.from_vector(vector).items():
-        expected = np.asarray(batch.parameters[variable], np.float32)
         law = f"{name}: parameter {variable!r} doesn't come back from the flow's vector."
-        demand_equal(value, expected, 1e-4, law)
+        demand_equal(value, np.asarray(batch.parameters[variable], np.float32), 1e-4, law)
 
 
 def _check_attachments(simulator: Simulator, batch: Simulations, seed: int, name: str) -> None:
@@ -131,8 +117,8 @@ def _check_attachments(simulator: Simulator, batch: Simulations, seed: int, name
     if simulator.log_likelihood is not None:
         density = np.asarray(simulator.log_likelihood(batch.parameters, one))
         demand(density.shape == (ROWS,), f"{name}: log_likelihood has shape {density.shape}, expected ({ROWS},).")
-        known = bool(np.isfinite(density[0]))
-        demand(known, f"{name}: log_likelihood of data under the parameters they come from is {density[0]}.")
+        law = f"{name}: log_likelihood of data under the parameters they come from is {density[0]}."
+        demand(np.isfinite(density[0]), law)
     if simulator.exact is not None:
         exact = simulator.exact(one, 10, seed)
         for variable, shape in simulator.prior.event_shapes.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -29,24 +30,17 @@ def check_summary(
 
     With random weights: one finite vector for each row, rows that don't influence each other, a gradient for every
     weight, equal results when compiled, and a copy from the configuration. With masks: padded values, and the amount
-    of padding, don't matter. For sets: neither does the order, but the size shows.
+    of padding, don't matter. For sets: the order of elements doesn't matter, their number does.
 
     Parameters
     ----------
-    summary_factory : callable
-        Makes a new summary, without weights: a class, or a lambda.
-    shape : sequence of int
-        Shape of one observation: (steps,) or (steps, channels), ...
-    masks : bool
-        Whether the summary takes observations of varying length.
-    permutation_invariant : bool
-        Whether the observation is a set.
-    seed : int
-        Of the random weights and data.
-    weight_scale : float
-        How far weights are moved from their initial values.
-    parameters : ParameterSpace, optional
-        To bind the summary to, if it must know the parameters.
+    summary_factory : callable that makes a new summary, without weights: a class, or a lambda
+    shape : sequence of int, shape of one observation: (steps,) or (steps, channels), ...
+    masks : bool, whether the summary takes observations of varying length
+    permutation_invariant : bool, whether the observation is a set
+    seed : int, seed of the random weights and data
+    weight_scale : float, how far weights are moved from their initial values
+    parameters : ParameterSpace, optional, to bind the summary to if it needs the parameters
 
     Raises
     ------
@@ -62,10 +56,7 @@ def check_summary(
     x = tf.constant(generator.standard_normal((ROWS, *shape)), tf.float32)
     with seeded_initial_weights(seed):
         summary = summary_factory()
-
-        def numbers(*arguments: tf.Tensor) -> tf.Tensor:
-            return _numbers(summary, *arguments)
-
+        numbers = functools.partial(_numbers, summary)
         if parameters is not None:
             summary.bind(parameters)
         first = numbers(x)
@@ -94,31 +85,27 @@ def check_summary(
     if masks:
         _check_masks(summary, x, result, generator)
     if permutation_invariant:
-        order = generator.permutation(shape[0])
         law = f"{name}: the result depends on the order of elements."
-        demand_equal(summary(tf.gather(x, order, axis=1)), result, 1e-5, law)
+        demand_equal(numbers(tf.gather(x, generator.permutation(shape[0]), axis=1)), result, 1e-5, law)
     if masks and permutation_invariant:
-        twice = summary(tf.concat([x, x], axis=1))
-        differs = float(tf.reduce_max(tf.abs(twice - result))) > 1e-4
-        demand(differs, f"{name}: a set and the same set twice can't be told apart; append its size.")
+        differs = tf.reduce_max(tf.abs(numbers(tf.concat([x, x], axis=1)) - result)) > 1e-4
+        demand(differs, f"{name}: a set and the same set twice can't be distinguished; append its size.")
 
 
 def _numbers(summary: Summary, *arguments: tf.Tensor) -> tf.Tensor:
-    """Return all that a summary gives as numbers, (n, k)."""
+    """Return all results of a summary as numbers (n, k)."""
     result = summary(*arguments)
     return Condition(*result).flat() if summary.frames else result
 
 
 def _check_masks(summary: Summary, x: tf.Tensor, result: tf.Tensor, generator: np.random.Generator) -> None:
     steps = x.shape[1]
-    everything = tf.fill((ROWS, steps), True)
-    demand_equal(summary(x, everything), result, 1e-5, f"{summary!r}: a mask without padding changes the result.")
-
+    law = f"{summary!r}: a mask without padding changes the result."
+    demand_equal(_numbers(summary, x, tf.fill((ROWS, steps), True)), result, 1e-5, law)
     for length in range(1, steps):
-        expected = summary(x[:, :length])
+        expected = _numbers(summary, x[:, :length])
         for padding in (steps, steps + 5):
             tail = tf.constant(100.0 * generator.standard_normal((ROWS, padding - length, *x.shape[2:])), x.dtype)
-            padded = tf.concat([x[:, :length], tail], axis=1)
             mask = tf.sequence_mask(tf.fill((ROWS,), length), padding)
             law = f"{summary!r}: {length} elements give another result when padded to {padding}."
-            demand_equal(summary(padded, mask), expected, 1e-5, law)
+            demand_equal(_numbers(summary, tf.concat([x[:, :length], tail], axis=1), mask), expected, 1e-5, law)

@@ -22,18 +22,9 @@ from matplotlib.figure import Figure
 import bayesinn as bi
 from bayesinn import plots
 from bayesinn.bijections import Bijection, Chain, Coupling, Permutation
-from bayesinn.inverse import (
-    ClassNormal,
-    LatentMixture,
-    MixedSources,
-    SourceMatch,
-    Spectrum,
-    gin,
-    match_sources,
-    mixed_sources,
-)
-from bayesinn.inverse.mixed_sources import Kind
+from bayesinn.inverse import ClassNormal, LatentMixture, SourceMatch, Spectrum, gin, match_sources
 from bayesinn.plots.spectrum import spectrum
+from bayesinn.simulators.mixed_sources import Kind, MixedSources, mixed_sources
 
 BATCH, EPOCHS, MILESTONE = 1_000, 80, 50
 TEST_POINTS = 10_000

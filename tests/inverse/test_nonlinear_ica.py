@@ -9,8 +9,9 @@ import tensorflow as tf
 import bayesinn as bi
 from bayesinn.core.errors import InputError
 from bayesinn.core.seeds import seeded_initial_weights
-from bayesinn.inverse import ClassNormal, LatentMixture, MixedSources, Spectrum, gin, match_sources, mixed_sources
+from bayesinn.inverse import ClassNormal, LatentMixture, Spectrum, gin, match_sources
 from bayesinn.plots.spectrum import spectrum
+from bayesinn.simulators.mixed_sources import MixedSources, mixed_sources
 from bayesinn.testing import check_bijection
 from bayesinn.testing.measures import default_dtype
 

@@ -45,8 +45,8 @@ def test_rows_in_any_order(tmp_path) -> None:
         ({"date": [DAYS[0], DAYS[0], DAYS[1]], "n": [1, 2, 3]}, False, "several for 2020-03-01"),
         ({"date": DAYS[:3], "n": [1, -2, 3]}, True, r"never negative\n  got:      -2 on 2020-03-02"),
         ({"date": DAYS[:3], "n": [1, -3, 3]}, False, r"never negative\n  got:      -2 on 2020-03-02"),
-        ({"date": DAYS[:3], "n": [1, None, 3]}, False, "none on 2020-03-02"),
-        ({"date": DAYS[:3], "n": [1, "many", 3]}, False, "none on 2020-03-02"),
+        ({"date": DAYS[:3], "n": [1, None, 3]}, False, "no number on 2020-03-02"),
+        ({"date": DAYS[:3], "n": [1, "many", 3]}, False, "no number on 2020-03-02"),
         ({"date": [*DAYS[:2], "tomorrow"], "n": [1, 2, 3]}, False, "expected: dates"),
         ({"date": [*DAYS[:2], None], "n": [1, 2, 3]}, False, "none in row 3 of the data"),
         ({"date": DAYS[:3], "m": [1, 2, 3]}, False, "a column 'n'"),
@@ -66,7 +66,7 @@ def test_region_and_window_that_are_not_there(tmp_path) -> None:
     for first, days in ((DAYS[0], 6), ("2020-02-29", 2), (DAYS[0], 0)):
         with pytest.raises(InputError, match="within 2020-03-01 to 2020-03-05"):
             counts.window(first, days)
-    with pytest.raises(InputError, match="none under this path"):
+    with pytest.raises(InputError, match="no file at this path"):
         read_case_counts(tmp_path / "none.csv", ["n"], cumulative=False)
 
 

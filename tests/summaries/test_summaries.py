@@ -87,7 +87,7 @@ class DependsOnTheOrder(Summary):
     ("broken", "law"),
     [
         (SeesPadding, "another result when padded"),
-        (HidesTheSize, "can't be told apart"),
+        (HidesTheSize, "can't be distinguished"),
         (DependsOnTheOrder, "order of elements"),
     ],
 )

@@ -1,7 +1,6 @@
-"""The simulator report: is a simulator fit to train on, and what should change?"""
+"""The simulator report: is a simulator fit to train on, and what should change? One file holds one check."""
 
-from bayesinn.workflow.simulator_report.advice import Advice
-from bayesinn.workflow.simulator_report.report import simulator_report
-from bayesinn.workflow.simulator_report.result import SimulatorReport
+from bayesinn.workflow.simulator_report.check import Advice, Result
+from bayesinn.workflow.simulator_report.report import SimulatorReport, simulator_report
 
-__all__ = ["Advice", "SimulatorReport", "simulator_report"]
+__all__ = ["Advice", "Result", "SimulatorReport", "simulator_report"]

@@ -2,40 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
+from textwrap import shorten
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 
 from bayesinn.simulation.finite import over_all_channels, padding
-from bayesinn.workflow.simulator_report.regions import Region, contrast, regions
+from bayesinn.workflow.simulator_report.check import Advice, Pilot, Result
+from bayesinn.workflow.simulator_report.regions import FEWEST, Region, regions
+
+_MOST_REDRAWN = 0.5
 
 
 @dataclass(frozen=True, eq=False)
-class Failures:
-    """Simulations with NaN or infinity, before any policy replaced them.
-
-    Parameters
-    ----------
-    marked : boolean array (n,), whether each simulation failed
-    by_observable : DataFrame
-        One row an observable: shares of simulations with NaN, with infinity, with either.
-    where : DataFrame
-        One row a parameter or context variable: quantiles of failing and good draws, p-value of their difference.
-        Empty without failures.
-    regions : tuple of Region
-    """
+class Failures(Result):
+    """Simulations with NaN or infinity, before any policy replaced them: which (n,), and shares by observable."""
 
     marked: np.ndarray
-    by_observable: pd.DataFrame
-    where: pd.DataFrame
+    shares: pd.DataFrame
     regions: tuple[Region, ...]
-
-    @property
-    def count(self) -> int:
-        """Number of failed simulations."""
-        return int(self.marked.sum())
 
     @property
     def share(self) -> float:
@@ -43,54 +30,44 @@ class Failures:
         return float(self.marked.mean())
 
 
-def failures(
-    columns: Mapping[str, np.ndarray],
-    observables: Mapping[str, np.ndarray],
-    context: Mapping[str, np.ndarray],
-    lengths: Mapping[str, str],
-    units: Mapping[str, str],
-) -> Failures:
-    """Find failed simulations and where they come from.
-
-    Padding doesn't count, as it doesn't for the simulator's policy.
-
-    Parameters
-    ----------
-    columns : dict of name to array (n,)
-        Parameters and context, by column.
-    observables, context : dict of name to array (n, *event)
-    lengths : dict of observable to the context variable that counts its valid steps
-    units : dict of column to text
-
-    Returns
-    -------
-    Failures
-
-    Examples
-    --------
-    >>> rate = np.linspace(0.0, 1.0, 1001)
-    >>> found = failures({"rate": rate}, {"x": np.where(rate > 0.8, np.nan, rate)}, {}, {}, {})
-    >>> found.count, found.regions[0].rule
-    (200, 'rate > 0.8')
-    """
-    marked = np.zeros(len(next(iter(observables.values()))), bool)
-    rows = {}
-    for name, value in observables.items():
-        seen = value
+def check(pilot: Pilot) -> Failures:
+    """Find failed simulations and where they come from. Padding doesn't count."""
+    n, lengths, policy, cells = len(pilot), pilot.simulator.lengths, pilot.simulator.on_nonfinite, {}
+    for name, value in pilot.drawn.observables.items():
         if name in lengths:
-            beyond = over_all_channels(padding(value, context[lengths[name]]), value)
-            seen = np.where(beyond, np.zeros((), value.dtype), value)
-        nan, infinite = (_any(test(seen)) for test in (np.isnan, np.isinf))
-        broken = nan | infinite
-        rows[name] = {"nan": nan.mean(), "infinite": infinite.mean(), "failed": broken.mean()}
-        marked |= broken
-    return Failures(
-        marked=marked,
-        by_observable=pd.DataFrame.from_dict(rows, orient="index").rename_axis("observable"),
-        where=contrast(columns, marked) if marked.any() else pd.DataFrame(),
-        regions=regions(columns, marked, units),
+            value = np.where(over_all_channels(padding(value, pilot.drawn.context[lengths[name]]), value), 0, value)
+        nan, infinite = (test(value).reshape(n, -1).any(axis=1) for test in (np.isnan, np.isinf))
+        cells[name] = {"nan": nan, "infinite": infinite, "failed": nan | infinite}
+    shares = pd.DataFrame(
+        {name: {kind: mark.mean() for kind, mark in marks.items()} for name, marks in cells.items()}
+    ).T
+    marked = np.any([marks["failed"] for marks in cells.values()], axis=0)
+    boxes = regions(pilot.inputs, marked, pilot.simulator.labels)
+    if not marked.any():
+        # A share of 3 / n would have shown itself among n with a probability of 95 %.
+        text = f"All {n:,} simulations are finite; up to {3.0 / n:.2g} may fail (on_nonfinite={policy!r})."
+        return Failures(marked, shares, boxes, title="Failures", text=text)
+    unknown = "too few to say where" if marked.sum() < FEWEST else "from no particular region of a simple form"
+    places = "; ".join(box.describe("fail", "failures") for box in boxes) or unknown
+    names = shorten(", ".join(shares.index[shares["failed"] > 0.0]), 60)
+    finding = f"{marked.mean():.1%} of the simulations have NaN or infinity in {names} ({places})"
+    if marked.mean() > _MOST_REDRAWN:
+        advice = Advice("problem", "failures", finding, "So most draws are lost.", "Fix it, or narrow the prior.")
+    elif policy == "raise":
+        do = "Fix it, narrow the prior, or declare on_nonfinite='redraw', which leaves that region out."
+        advice = Advice("problem", "failures", finding, "Training would stop at the first one.", do)
+    else:
+        meaning = "They are drawn again: posteriors are correct for the prior without that region."
+        advice = Advice("hint", "failures", finding, meaning, "Fix it or narrow the prior if that is not intended.")
+    text = (
+        f"{marked.sum():,} of {n:,} simulations have NaN or infinity ({marked.mean():.2%}; on_nonfinite={policy!r}). "
+        "The table compares them with the good ones: quantiles, and p-values of Kolmogorov-Smirnov tests."
     )
-
-
-def _any(cells: np.ndarray) -> np.ndarray:
-    return np.any(np.reshape(cells, (len(cells), -1)), axis=1)
+    inputs, levels = pd.DataFrame(pilot.inputs), {"5 %": 0.05, "50 %": 0.5, "95 %": 0.95}
+    groups = {"failing": inputs[marked], "good": inputs[~marked]}
+    table = pd.DataFrame(
+        {f"{kind} {name}": groups[kind].quantile(level) for kind in groups for name, level in levels.items()}
+    )
+    if min(map(len, groups.values())) > 1:
+        table["p-value"] = stats.ks_2samp(*groups.values(), method="asymp").pvalue
+    return Failures(marked, shares, boxes, advice=[advice], title="Failures", text=text, table=table)

@@ -1,118 +1,134 @@
-"""Parameters and the outputs that go with them, as far as marginal rank correlations can tell."""
+"""Parameters and the outputs that go with them, as far as rank correlations and linear regression can tell."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 from scipy import stats
 
-from bayesinn.workflow.simulator_report.outputs import centred_ranks
-from bayesinn.workflow.simulator_report.values import Values
+from bayesinn.core.errors import BayesinnError
+from bayesinn.core.labels import columns
+from bayesinn.workflow.simulator_report.check import Advice, Pilot, Result
+from bayesinn.workflow.simulator_report.noise import Noise, equal_rows, probe_rows
 
-_MOST_ELEMENTS = 2_000
-_MOST_REGRESSED = 500
-_FEWEST_ROWS = 20
-_ROWS_A_DIRECTION = 10
+_ASSOCIATED = 0.01
+_MOST_ELEMENTS, _MOST_REGRESSED = 2_000, 500
+_FEWEST_ROWS, _ROWS_A_DIRECTION = 20, 10
 
 
-def associations(columns: Mapping[str, np.ndarray], observables: Sequence[Values]) -> dict[str, float]:
-    """One p-value for each parameter: small if some output goes with it.
+@dataclass(frozen=True, eq=False)
+class Influence(Result):
+    """Associations: p-values, small where some output goes with the parameter. Responses: see :func:`_responds`."""
 
-    Rank correlations of the parameter, and of its distance from its median (effects that are even), with each output,
-    its distance from its median (effects on the spread), and the level, spread and roughness of each simulated series
-    (effects that differences between simulations would hide); and its regression on all of these together. The smallest
-    p-value, after Bonferroni.
+    associations: Mapping[str, float] = field(default_factory=dict)
+    responses: Mapping[str, bool | None] = field(default_factory=dict)
 
-    Parameters
-    ----------
-    columns : dict of name to array (n,)
-    observables : sequence of Values
 
-    Returns
-    -------
-    dict of name to p-value
+def check(pilot: Pilot, noise: Noise) -> Influence:
+    """Test whether outputs go with each parameter, and ask the simulator itself about those where none does."""
+    if len(pilot) < _FEWEST_ROWS or len(noise.unaffected) == len(pilot.observables):
+        return Influence()
+    parameters, responses, advice = pilot.drawn.parameters, {}, []
+    tested = associations(columns(parameters, batch_ndim=1), pilot.observables)
+    places = [(name, index) for name, value in parameters.items() for index in np.ndindex(value.shape[1:])]
+    for place, (column, p_value) in zip(places, tested.items(), strict=True):
+        if p_value < _ASSOCIATED:
+            continue
+        if not noise.irreproducible:  # Random numbers that change by themselves would pass for an effect.
+            responses[column] = _responds(pilot, *place)
+        if responses.get(column) is False:
+            finding = "changes no output when it alone changes and the random numbers stay: nothing depends on it"
+            meaning, do = "Its posterior will equal its prior.", "Use it in the function, or leave it out."
+        else:
+            finding = f"goes with no output visibly in {len(pilot):,} simulations"
+            finding += ", though outputs do change with it" if responses.get(column) else ""
+            meaning, do = "The data may say little about it, or not in a simple way.", "See recovery after training."
+        advice.append(Advice("hint", column, finding, meaning, do))
+    return Influence(tested, responses, advice=advice)
+
+
+def _responds(pilot: Pilot, name: str, index: tuple[int, ...]) -> bool | None:
+    """Return whether any output changes when one parameter takes values of other draws, the seed being the same.
+
+    None where the simulator can't be asked: it raises for combinations that its prior doesn't draw.
+    """
+    rows = probe_rows(len(pilot))
+    theta, given = ({key: value[:rows] for key, value in part.items()} for part in pilot.drawn[:2])
+    changed = {**theta, name: theta[name].copy()}
+    changed[name][:, *index] = pilot.drawn.parameters[name][rows : 2 * rows, *index]
+    if equal_rows(changed[name], theta[name]).all():
+        return None
+    try:
+        before, after = (pilot.simulator.simulate(values, pilot.seed, given) for values in (theta, changed))
+    except BayesinnError:
+        return None
+    return not all(equal_rows(before[key], after[key]).all() for key in before)
+
+
+def associations(parameters: Mapping[str, np.ndarray], observables: Mapping[str, np.ndarray]) -> dict[str, float]:
+    """Return a p-value for each parameter: small if some output goes with it.
+
+    Rank correlations of the parameter, and of its distance from its median, with each output, its distance from its
+    median, and the level, spread and roughness of each series; and its regression on all of these together. So
+    effects are found that are even, or on the spread, or hidden by differences between simulations.
 
     Examples
     --------
     >>> theta = np.random.default_rng(1).normal(size=(2, 500))
-    >>> found = associations({"a": theta[0], "b": theta[1]}, [Values("x", (1,), theta[:1].T ** 2)])
-    >>> found["a"] < 1e-6, found["b"] > 0.01
+    >>> tested = associations({"a": theta[0], "b": theta[1]}, {"x": theta[0] ** 2})
+    >>> tested["a"] < 1e-6, tested["b"] > 0.01
     (True, True)
     """
-    rows = min(len(observable.matrix) for observable in observables)
-    parameters = np.stack([np.asarray(column[:rows], np.float64) for column in columns.values()], axis=-1)
-    outputs = np.concatenate([_features(observable.matrix[:rows]) for observable in observables], axis=1)
-    outputs = _with_distances(outputs[:, np.isfinite(outputs).sum(axis=0) >= min(_FEWEST_ROWS, rows)])
-    basis = _basis(outputs)
-    ranked = centred_ranks(outputs)
-    lengths = np.linalg.norm(ranked, axis=0)
-    ranked = ranked[:, lengths > 0.0] / lengths[lengths > 0.0]
-    p_value = np.ones(len(columns))
-    if not ranked.size:
-        return dict(zip(columns, map(float, p_value), strict=True))
-    for given in (parameters, np.abs(parameters - np.median(parameters, axis=0))):
-        ranks = centred_ranks(given)
-        deviation = np.std(ranks, axis=0, ddof=1)
-        # Given the outputs, the sum of products of ranks in random order has this deviation, whatever the ties.
-        score = np.abs(ranks.T @ ranked) / np.where(deviation > 0.0, deviation, np.inf)[:, None]
-        single = 2.0 * stats.norm.sf(score.max(axis=1)) * ranked.shape[1]
-        # Two kinds of tests of two forms of the parameter.
-        p_value = np.minimum(p_value, 4.0 * np.minimum(single, _regression(ranks, basis)))
-    return dict(zip(columns, map(float, p_value), strict=True))
+    rows = min(map(len, observables.values()))
+    table = np.stack([column[:rows] for column in parameters.values()], axis=-1).astype(np.float64)
+    outputs = np.concatenate([_features(array[:rows].reshape(rows, -1)) for array in observables.values()], axis=1)
+    outputs = outputs[:, np.isfinite(outputs).sum(axis=0) >= _FEWEST_ROWS]
+    if not outputs.size:
+        return dict.fromkeys(parameters, 1.0)
+    outputs = np.concatenate([outputs, np.abs(outputs - np.nanmedian(outputs, axis=0))], axis=1)
+    table = np.concatenate([table, np.abs(table - np.median(table, axis=0))], axis=1)
+    score = np.sqrt(rows - 1) * np.abs(unit_ranks(table).T @ unit_ranks(outputs)).max(axis=1)
+    single = 2.0 * stats.norm.sf(score) * outputs.shape[1]
+    # Two kinds of tests of two forms of the parameter.
+    p_value = 4.0 * np.minimum(single, _regression(table, outputs)).reshape(2, -1).min(axis=0)
+    return dict(zip(parameters, np.minimum(p_value, 1.0).tolist(), strict=True))
 
 
-def _basis(outputs: np.ndarray) -> np.ndarray:
-    """Orthonormal columns (n, directions) that span the outputs, or where they are many, the larger part of them."""
+def unit_ranks(matrix: np.ndarray) -> np.ndarray:
+    """Return ranks within each column, of mean 0 and norm 1; 0 where NaN, so that products are rank correlations."""
+    ranks = stats.rankdata(matrix, axis=0, nan_policy="omit")
+    ranks = np.nan_to_num(ranks - np.nanmean(ranks, axis=0))
+    return ranks / np.maximum(np.linalg.norm(ranks, axis=0), 1e-9)
+
+
+def _regression(parameters: np.ndarray, outputs: np.ndarray) -> np.ndarray:
+    """Return the p-value of an F test for each parameter (n, k): does a linear function of outputs explain it?"""
     outputs = outputs[:, :: max(1, -(-outputs.shape[1] // _MOST_REGRESSED))]
-    known = np.isfinite(outputs)
-    centre, width = np.zeros((2, outputs.shape[1]))
-    some = known.any(axis=0)
-    centre[some] = np.nanmedian(outputs[:, some], axis=0)
-    width[some] = np.nanmedian(np.abs(outputs[:, some] - centre[some]), axis=0)
+    centred = outputs - np.nanmedian(outputs, axis=0)
+    width = np.nanmedian(np.abs(centred), axis=0)
     # On a scale where a few large values don't drown the rest.
-    scaled = np.arcsinh(np.where(known, outputs - centre, 0.0) / np.where(width > 0.0, 3.0 * width, 1.0))
-    vectors, sizes, _ = np.linalg.svd(scaled - scaled.mean(axis=0), full_matrices=False)
-    keep = min(len(outputs) // _ROWS_A_DIRECTION, int(np.sum(sizes > 1e-6 * sizes.max(initial=0.0))))
-    return vectors[:, :keep]
-
-
-def _regression(ranks: np.ndarray, basis: np.ndarray) -> np.ndarray:
-    """p-value of an F test for each column of ranks (n, k): does a linear function of the outputs explain any of it?"""
-    n, directions = basis.shape
+    scaled = np.arcsinh(np.nan_to_num(centred) / np.where(width > 0.0, 3.0 * width, 1.0))
+    basis, sizes, _ = np.linalg.svd(scaled - scaled.mean(axis=0), full_matrices=False)
+    directions = min(len(outputs) // _ROWS_A_DIRECTION, int(np.sum(sizes > 1e-6 * sizes[0])))
+    if directions == 0:
+        return np.ones(parameters.shape[1])
     # Normal scores: residuals are then normal if nothing is explained, as the test asks.
-    scores = stats.norm.ppf(0.5 + ranks / (n + 1))
+    scores = stats.norm.ppf(stats.rankdata(parameters, axis=0) / (len(parameters) + 1))
     scores -= scores.mean(axis=0)
-    total = np.sum(scores**2, axis=0)
-    explained = np.sum((basis.T @ scores) ** 2, axis=0)
-    free = n - 1 - directions
-    if directions == 0 or free < 1:
-        return np.ones(ranks.shape[1])
-    left = np.maximum(total - explained, 1e-12 * np.maximum(total, 1e-300))
-    return stats.f.sf(explained / directions / (left / free), directions, free)
+    explained = np.sum((basis[:, :directions].T @ scores) ** 2, axis=0) / np.maximum(np.sum(scores**2, axis=0), 1e-9)
+    free = len(outputs) - 1 - directions
+    return stats.f.sf(explained / np.maximum(1.0 - explained, 1e-12) * free / directions, directions, free)
 
 
 def _features(matrix: np.ndarray) -> np.ndarray:
-    elements = matrix.shape[1]
-    shown = matrix[:, :: max(1, -(-elements // _MOST_ELEMENTS))]
-    if elements < 2:
+    """Return the elements, and level, spread and roughness of each row."""
+    shown = matrix[:, :: max(1, -(-matrix.shape[1] // _MOST_ELEMENTS))]
+    if matrix.shape[1] < 2:
         return shown
     # On a scale where a few large values don't drown the rest.
     sizes = np.abs(matrix[np.isfinite(matrix) & (matrix != 0.0)])
-    scaled = np.arcsinh(matrix / (np.median(sizes) if len(sizes) else 1.0))
-    steps = np.diff(scaled, axis=1)
-    summaries = [_row_mean(scaled), _row_mean((scaled - _row_mean(scaled)[:, None]) ** 2), _row_mean(np.abs(steps))]
-    return np.column_stack([shown, *summaries])
-
-
-def _with_distances(outputs: np.ndarray) -> np.ndarray:
-    if not outputs.size:
-        return outputs
-    return np.concatenate([outputs, np.abs(outputs - np.nanmedian(outputs, axis=0))], axis=1)
-
-
-def _row_mean(matrix: np.ndarray) -> np.ndarray:
-    known = np.isfinite(matrix)
-    count = known.sum(axis=1)
-    total = np.sum(matrix, axis=1, where=known)
-    return np.divide(total, count, out=np.full(len(matrix), np.nan), where=count > 0)
+    scaled = np.ma.masked_invalid(np.arcsinh(matrix / (np.median(sizes) if len(sizes) else 1.0)))
+    series = (scaled.mean(axis=1), scaled.var(axis=1), np.abs(np.ma.diff(scaled, axis=1)).mean(axis=1))
+    return np.column_stack([shown, *(feature.filled(np.nan) for feature in series)])

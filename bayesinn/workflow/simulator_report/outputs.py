@@ -2,146 +2,115 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from textwrap import shorten
 
 import numpy as np
-from scipy import stats
-from scipy.spatial import cKDTree
 
-from bayesinn.workflow.simulator_report.values import Values
+from bayesinn.core import seeds
+from bayesinn.core.labels import columns
+from bayesinn.workflow.simulator_report.check import Advice, Pilot, Result, bounds
+from bayesinn.workflow.simulator_report.influence import unit_ranks
+from bayesinn.workflow.simulator_report.regions import Region, regions
 
 _EQUAL = 0.999999
-_DIRECTIONS = 8
 _MOST_NUMBERS = 5_000_000
-_STREAM = 7_301
-# So many simulations, or this share of them, must differ from the usual value before "equal" means anything.
+# This many simulations, or this share of them, must differ from the usual value before "equal" means anything.
 _FEWEST_VARYING, _LEAST_VARYING = 10, 0.01
+_FEWEST_REPEATS, _REPEATED, _MOSTLY_REPEATED = 5, 0.01, 0.5
+# Repeats of whole numbers are natural: only one frequent outcome among many is worth a hint.
+_LUMP, _DISTINCT = 0.2, 0.1
 
 
 @dataclass(frozen=True, eq=False)
-class Repeats:
-    """Simulations whose observables all equal those of another one.
+class Outputs(Result):
+    """Elements that are copies of (or linear in) others, and the share and origin of repeated simulations."""
 
-    Parameters
-    ----------
-    marked : boolean array (n,)
-    distinct : int, number of different simulations
-    largest : float, share of the most frequent one
-    whole_numbers : bool, whether all observables are integers, where repeats are natural
-    """
-
-    marked: np.ndarray
-    distinct: int
-    largest: float
-    whole_numbers: bool
-
-    @property
-    def share(self) -> float:
-        """Share of simulations that are not unique."""
-        return float(self.marked.mean()) if len(self.marked) else 0.0
+    copies: tuple[tuple[str, str], ...]
+    repeats: float
+    regions: tuple[Region, ...]
 
 
-def constants(observable: Values) -> np.ndarray:
-    """Boolean array (elements,): which never vary over the simulations that have them (two or more)."""
-    known = np.isfinite(observable.matrix)
-    low = np.min(np.where(known, observable.matrix, np.inf), axis=0)
-    high = np.max(np.where(known, observable.matrix, -np.inf), axis=0)
-    return (low == high) & (known.sum(axis=0) > 1)
+def check(pilot: Pilot) -> Outputs:
+    """Look for constants, copies and repeats among simulations that are finite."""
+    pairs, advice = copies(pilot.observables, pilot.seed), []
+    for name, array in pilot.observables.items():
+        low, high = map(np.ravel, bounds(array))
+        constant = (low == high) & (np.isfinite(array).sum(axis=0).ravel() > 1)
+        if constant.any() and constant.all():
+            finding = f"is {low[0]:.3g} in every simulation" if len(low) == 1 else "never varies"
+            advice.append(Advice("problem", name, finding, "It has no information.", "Leave it out or fix it."))
+        elif constant.any():
+            names = shorten(", ".join(itertools.compress(columns({name: array}, batch_ndim=1), constant)), 60)
+            finding = f"{constant.sum()} of {len(low)} elements never vary ({names})"
+            advice.append(Advice("hint", name, finding, "That is harmless, but they have no information."))
+    if pairs:
+        names = shorten(", ".join(f"{copy} of {original}" for copy, original in pairs), 60)
+        finding = f"elements are copies of others, or linear in them ({len(pairs)}: {names})"
+        do = "Look for noise that is drawn once and broadcast, and for an index that is always the same."
+        advice.append(Advice("hint", "copies", finding, "If that is intended, they may be left out.", do))
+    marked, counts = repeats(pilot.observables)
+    rows, whole_numbers = len(marked), all(map(pilot.whole_numbers, pilot.observables))
+    boxes = regions({name: column[:rows] for name, column in pilot.inputs.items()}, marked, pilot.simulator.labels)
+    share, largest = marked.sum() / max(rows, 1), counts.max(initial=0) / max(rows, 1)
+    lump = largest >= _LUMP and len(counts) >= _DISTINCT * rows
+    if lump if whole_numbers else share >= _REPEATED and marked.sum() >= _FEWEST_REPEATS:
+        places = "; ".join(box.describe("come again", "repeats") for box in boxes)
+        what = (
+            f"{largest:.1%} are one and the same" if whole_numbers else f"{share:.1%} equal another one in every number"
+        )
+        finding = f"of the simulations {what}, though their parameters differ" + (f" ({places})" if places else "")
+        severe = not whole_numbers and share >= _MOSTLY_REPEATED
+        do = "Look for values that are clipped or stored, or for parameters for which nothing happens."
+        advice.append(Advice("problem" if severe else "hint", "repeats", finding, "The data say nothing there.", do))
+    return Outputs(pairs, share, boxes, advice=advice)
 
 
-def copies(observables: Sequence[Values], seed: int) -> tuple[tuple[str, str], ...]:
-    """Pairs of elements that are linear in one another: |correlation| above 0.999999, of values and of their ranks.
+def elements(observables: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Return all elements as one matrix (n, elements), of as many rows as all observables have."""
+    rows = min(map(len, observables.values()))
+    return np.concatenate([array[:rows].reshape(rows, math.prod(array.shape[1:])) for array in observables.values()], 1)
 
-    Ranks, because one extreme simulation would give any two elements a correlation of one.
 
-    Parameters
-    ----------
-    observables : sequence of Values
-    seed : int
-        Decides random directions, along which neighbours are looked for in place of all pairs.
+def repeats(observables: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Mark simulations (n,) whose observables all equal those of another one, and count each different one."""
+    hashes = np.array([hash(row.tobytes()) for row in elements(observables) + 0.0], np.int64)
+    _, inverse, counts = np.unique(hashes, return_inverse=True, return_counts=True)
+    return counts[inverse] > 1, counts
 
-    Returns
-    -------
-    tuple of (element, other element), each element at most once as the first
+
+def copies(observables: Mapping[str, np.ndarray], seed: int) -> tuple[tuple[str, str], ...]:
+    """Find elements that are linear in one another: |correlation| above 0.999999, of values and of their ranks.
+
+    Ranks, because one extreme simulation would give any two elements a correlation of one. Those that are neighbours
+    along a random direction are compared, which the seed decides.
 
     Examples
     --------
     >>> x = np.random.default_rng(1).normal(size=(100, 2))
-    >>> copies([Values("x", (3,), np.column_stack([x, 1 - 2 * x[:, 0]]))], seed=1)
+    >>> copies({"x": np.column_stack([x, 1 - 2 * x[:, 0]])}, seed=1)
     (('x[2]', 'x[0]'),)
     """
-    names, matrices = [], []
-    total = sum(observable.matrix.shape[1] for observable in observables)
-    rows = min(max(50, _MOST_NUMBERS // max(total, 1)), *(len(observable.matrix) for observable in observables))
-    for observable in observables:
-        matrix = observable.matrix[:rows]
-        keep = _varies(matrix)
-        names += [observable.element(int(index)) for index in np.flatnonzero(keep)]
-        matrices.append(matrix[:, keep])
-    if len(names) < 2:
+    matrix = elements(observables)
+    matrix = matrix[: max(50, _MOST_NUMBERS // matrix.shape[1])]
+    counts = [np.unique(column[np.isfinite(column)], return_counts=True)[1] for column in matrix.T]
+    needed = max(_FEWEST_VARYING, _LEAST_VARYING * len(matrix))
+    varying = np.array([count.sum() - count.max(initial=0) >= needed for count in counts])
+    if not varying.any():
         return ()
-    matrix = np.concatenate(matrices, axis=1)
-    ranks = centred_ranks(matrix)
-    ranks /= np.linalg.norm(ranks, axis=0)
-    generator = np.random.default_rng([seed, _STREAM])
-    points = ranks.T @ (generator.normal(size=(rows, _DIRECTIONS)) / np.sqrt(_DIRECTIONS))
-    tree = cKDTree(points)
-    pairs: dict[int, int] = {}
-    for sign in (1.0, -1.0):
-        for index, near in enumerate(tree.query(sign * points, k=2)[1]):
-            for other in near:
-                first, second = sorted((index, int(other)))
-                if first != second and second not in pairs and _linear(matrix, ranks, first, second):
-                    pairs[second] = first
-    return tuple((names[second], names[first]) for second, first in sorted(pairs.items()))
+    matrix, names = matrix[:, varying], list(itertools.compress(columns(observables, batch_ndim=1), varying))
+    ranks = unit_ranks(matrix)
+    order = np.argsort(np.abs(seeds.generator(seed, "copies").normal(size=len(ranks)) @ ranks))
+    pairs = sorted(sorted(pair, reverse=True) for pair in itertools.pairwise(order) if _linear(matrix, ranks, pair))
+    return tuple((names[second], names[first]) for second, first in pairs)
 
 
-def repeats(observables: Sequence[Values], good: np.ndarray) -> Repeats:
-    """Find simulations that come again, among the good ones; ``good`` (n,) is boolean."""
-    rows = min(len(observable.matrix) for observable in observables)
-    good = good[:rows]
-    whole = np.concatenate([observable.matrix[:rows][good] for observable in observables], axis=1) + 0.0
-    _, inverse, counts = np.unique(
-        np.array([hash(row.tobytes()) for row in whole], np.int64), return_inverse=True, return_counts=True
-    )
-    marked = np.zeros(rows, bool)
-    marked[np.flatnonzero(good)] = counts[inverse] > 1
-    return Repeats(
-        marked=marked,
-        distinct=len(counts),
-        largest=float(counts.max() / len(whole)) if len(whole) else 0.0,
-        whole_numbers=all(observable.whole_numbers for observable in observables),
-    )
-
-
-def centred_ranks(matrix: np.ndarray) -> np.ndarray:
-    """Ranks within each column, mean zero; zero where NaN, which takes part in no sum of products."""
-    ranks = stats.rankdata(matrix, axis=0, nan_policy="omit")
-    known = np.isfinite(matrix)
-    mean = np.sum(ranks, axis=0, where=known) / np.maximum(known.sum(axis=0), 1)
-    return np.where(known, ranks - mean, 0.0)
-
-
-def _varies(matrix: np.ndarray) -> np.ndarray:
-    """Which columns have enough values beside their most frequent one."""
-    ordered = np.sort(matrix, axis=0)  # NaN last
-    known = np.isfinite(matrix).sum(axis=0)
-    needed = np.maximum(_FEWEST_VARYING, _LEAST_VARYING * len(matrix)).astype(int)
-    # A value that fills all but fewer than `needed` places also fills one of the windows of known - needed + 1 places.
-    varying = np.zeros(matrix.shape[1], bool)
-    for column in np.flatnonzero(known >= 2 * needed):
-        window = known[column] - needed + 1
-        starts = ordered[: known[column] - window + 1, column]
-        varying[column] = bool(np.all(starts != ordered[window - 1 : known[column], column]))
-    return varying
-
-
-def _linear(matrix: np.ndarray, ranks: np.ndarray, first: int, second: int) -> bool:
-    if abs(float(ranks[:, first] @ ranks[:, second])) < _EQUAL:
+def _linear(matrix: np.ndarray, ranks: np.ndarray, pair: tuple[int, int]) -> bool:
+    if abs(ranks[:, pair[0]] @ ranks[:, pair[1]]) < _EQUAL:
         return False
-    both = np.isfinite(matrix[:, first]) & np.isfinite(matrix[:, second])
-    pair = matrix[both][:, [first, second]]
+    values = matrix[np.isfinite(matrix[:, pair]).all(axis=1)][:, pair]
     # Scaled first: squares of large values overflow.
-    pair = pair / np.abs(pair).max(axis=0)
-    return abs(float(np.corrcoef(pair, rowvar=False)[0, 1])) > _EQUAL
+    return bool(abs(np.corrcoef(values / np.abs(values).max(axis=0), rowvar=False)[0, 1]) > _EQUAL)

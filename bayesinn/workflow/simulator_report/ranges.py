@@ -1,134 +1,113 @@
-"""What the prior and the prior predictive distribution range over, and what float32 makes of it."""
+"""What prior and prior predictive distribution range over, and what float32 and scaling make of it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Iterator, Mapping
+from functools import partial
 
 import numpy as np
 import pandas as pd
 
-from bayesinn.core.labels import Labels, columns
+from bayesinn.plots.prior_predictive import prior_predictive
 from bayesinn.spaces.data import DataSpace, Scaling
-from bayesinn.workflow.simulator_report.values import Values
+from bayesinn.workflow.report import Figure
+from bayesinn.workflow.simulator_report.check import Advice, Pilot, Result, bounds
+from bayesinn.workflow.simulator_report.failures import Failures
 
+_LEVELS = {"minimum": 0.0, "1 %": 0.01, "25 %": 0.25, "50 %": 0.5, "75 %": 0.75, "99 %": 0.99, "maximum": 1.0}
+# Axes of an observable, and how many elements (of a vector) or channels (of a series) get rows of their own.
+_FEW = {1: 8, 2: 12}
+_OUTSIDE = 0.05
 #: Beyond it float32 can't tell n from n + 1.
 LAST_COUNTED = 2**24
 LARGEST_FLOAT32 = float(np.finfo(np.float32).max)
-_QUANTILES = (0.01, 0.25, 0.5, 0.75, 0.99)
+_NEAR_THE_END, _FAR_OUT = 1e-2, 100.0
 
 
-@dataclass(frozen=True)
-class Scale:
-    """How an observable fares on its way into a network.
-
-    Parameters
-    ----------
-    scaling : Scaling or None, as training would use; None if there was nothing to measure it on
-    flattened : int, elements (or channels) that vary by less than a millionth of themselves, taken for constants
-    farthest : float, largest absolute value after scaling
-    largest : float, largest absolute raw value, without infinity
-    whole_numbers : bool, whether all values are integers
-    """
-
-    scaling: Scaling | None
-    flattened: int
-    farthest: float
-    largest: float
-    whole_numbers: bool
+def check_prior(pilot: Pilot) -> Result:
+    """Describe the draws of parameters and context."""
+    text = "Quantiles of parameters and context: does the prior mean what it should?"
+    table = pd.DataFrame({name: _quantiles(column) for name, column in pilot.inputs.items()}).T
+    return Result(title="Prior", text=text, table=table)
 
 
-def ranges(
-    parameters: Mapping[str, np.ndarray],
-    context: Mapping[str, np.ndarray],
-    observables: Sequence[Values],
-    dtypes: Mapping[str, np.dtype],
-    labels: Labels,
-) -> pd.DataFrame:
-    """Quantiles of everything that a simulator draws; padding and values that are not finite left out.
-
-    Examples
-    --------
-    >>> x = Values("x", (), np.arange(101.0)[:, None])
-    >>> table = ranges({"rate": np.ones(5)}, {}, [x], {}, Labels({}, {"rate": "1/day"}))
-    >>> table.loc["rate", "unit"], table.loc["x", "50 %"], table.loc["x", "zeros"].round(3)
-    ('1/day', np.float64(50.0), np.float64(0.01))
-    """
-    rows = {}
-    for kind, part in (("parameter", parameters), ("context", context)):
-        for name, value in columns(part, batch_ndim=1).items():
-            rows[name] = _row(kind, name, np.asarray(value, np.float64), dtypes, labels)
-    for observable in observables:
-        for name, value in observable.parts():
-            rows[name] = _row("observable", name, value, dtypes, labels)
-    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("name")
-
-
-def scales(
-    observables: Sequence[Values],
-    raw: Mapping[str, np.ndarray],
-    context: Mapping[str, np.ndarray],
-    lengths: Mapping[str, str],
-    good: np.ndarray,
-) -> dict[str, Scale]:
-    """Fit the scalings that training would fit to the good simulations, and see what they do.
-
-    Parameters
-    ----------
-    observables : sequence of Values
-    raw, context : dict of name to array (n, *event)
-    lengths : dict of observable to the context variable that counts its valid steps
-    good : boolean array (n,)
-
-    Returns
-    -------
-    dict of observable to Scale
-    """
-    names = tuple(observable.name for observable in observables)
-    fitted: dict[str, Scaling] = {}
-    if np.count_nonzero(good) > 1:
-        pilot = {name: value[good] for name, value in {**raw, **context}.items()}
-        # float64 values that float32 can't hold are what this is to find.
-        with np.errstate(over="ignore"):
-            fitted = DataSpace.fit(pilot, names, (), lengths).scalings
-    found = {}
-    for observable in observables:
-        largest = float(np.nanmax(np.abs(observable.matrix), initial=0.0))
-        scaling = fitted.get(observable.name)
-        flattened, farthest = (0, 0.0) if scaling is None else _after(observable, scaling, good)
-        found[observable.name] = Scale(scaling, flattened, farthest, largest, observable.whole_numbers)
-    return found
+def check_predictive(pilot: Pilot, failures: Failures) -> Result:
+    """Describe the simulated data, and how networks will see them; look for real data among them."""
+    good, rows, observed = pilot.only(~failures.marked), {}, {}
+    # float64 values that float32 can't hold are what this is to find.
+    with np.errstate(over="ignore"):
+        data, names = {**good.drawn.observables, **good.drawn.context}, tuple(pilot.observables)
+        scalings = DataSpace.fit(data, names, (), pilot.simulator.lengths).scalings if len(good) > 1 else {}
+    advice = [item for name in scalings for item in _scaled(good, name, scalings[name])]
+    for name, array in pilot.observables.items():
+        apart = 1 < array.shape[-1] <= _FEW.get(array.ndim - 1, 0)
+        for index in range(array.shape[-1] if apart else 1):
+            values = array[..., index] if apart else array
+            rows[f"{name}[{index}]" if apart else name] = {
+                **_quantiles(values),
+                "zeros": pd.Series(values[np.isfinite(values)] == 0.0).mean(),
+                "failed": failures.shares.loc[name, "failed"],
+                "type": str(pilot.drawn.observables[name].dtype),
+                "scaling": str(scalings.get(name, "")),
+            }
+        real, shape = (pilot.simulator.observed or {}).get(name), array.shape[1:]
+        if real is not None and real.ndim == len(shape) and not any(np.greater(real.shape, shape)):
+            observed[name] = padded = np.full(shape, np.nan)
+            padded[tuple(map(slice, real.shape))] = real
+            low, high = bounds(array)
+            outside, known = int(np.sum((padded < low) | (padded > high))), int(np.isfinite(padded).sum())
+            if outside > _OUTSIDE * known:
+                finding = f"{outside} of {known} observed numbers lie beyond all {len(pilot):,} simulations"
+                advice.append(Advice("hint", name, finding, "Prior or simulator can't make data like these."))
+    text = "Quantiles of finite simulated data. Real data should be among them, impossible data should be rare."
+    table = pd.DataFrame.from_dict(rows, orient="index")
+    drawn = partial(_figures, pilot, observed)
+    return Result(advice=advice, title="Prior predictive", text=text, table=table, figures=drawn)
 
 
-def _after(observable: Values, scaling: Scaling, good: np.ndarray) -> tuple[int, float]:
-    """Number of varying parts that are not brought to unit scale, and the farthest value."""
-    array = observable.array[good[: len(observable.matrix)]]
-    # As Scaling does: one scale an element of a vector, one a channel of anything with more axes.
-    array = array.reshape(-1, *scaling.mean.shape)
+def _figures(pilot: Pilot, observed: Mapping[str, np.ndarray]) -> dict[str, Figure]:
+    """Draw each observable that has two simulations."""
+    figures = {}
+    for name, array in pilot.observables.items():
+        if np.isfinite(array).reshape(len(array), -1).any(axis=1).sum() > 1:
+            drawn = prior_predictive(array, name=name, labels=pilot.simulator.labels, observed=observed.get(name))
+            caption = f"{name}: simulations from the prior. Bands and histograms show how often values occur"
+            real = "; black: the data that ship with the simulator" if name in observed else ""
+            figures[f"prior_predictive_{re.sub(r'[^\w.-]', '_', name)}"] = Figure(drawn, f"{caption}{real}.")
+    return figures
+
+
+def _scaled(pilot: Pilot, name: str, scaling: Scaling) -> Iterator[Advice]:
+    """Say what float32 and the scaling lose."""
+    array, unit = pilot.observables[name], "Use another unit."
+    largest = float(np.nanmax(np.abs(array), initial=0.0))
+    if largest > LARGEST_FLOAT32:
+        finding = f"has values up to {largest:.3g}, which are infinite in float32"
+        yield Advice("problem", name, finding, "Networks compute in float32.", unit)
+        return
+    if largest > _NEAR_THE_END * LARGEST_FLOAT32:
+        yield Advice("hint", name, f"has values up to {largest:.3g}, near the end of float32", do=unit)
+    uncounted = pilot.whole_numbers(name) and largest >= LAST_COUNTED
+    digits = f"Beyond {LAST_COUNTED:,} float32 can't tell n from n + 1." if uncounted else ""
     if scaling.compress is not None:
+        finding = f"ranges over many orders of magnitude (largest {largest:.3g}): networks see {scaling}"
+        yield Advice("hint", name, finding, digits, "Nothing to do, unless the largest are a mistake.")
         array = np.arcsinh(array / scaling.compress)
-    known = np.isfinite(array)
-    count = np.maximum(known.sum(axis=0), 1)
-    mean = np.sum(array, axis=0, where=known) / count
-    deviation = np.sqrt(np.sum((array - mean) ** 2, axis=0, where=known) / count)
-    # The scale is 1 where Scaling saw a constant.
-    varies = np.nanmax(array, axis=0, initial=-np.inf) > np.nanmin(array, axis=0, initial=np.inf)
-    flattened = np.atleast_1d(varies & (scaling.scale == 1.0) & (deviation < 1e-3 * np.abs(mean)))
-    standardised = np.abs((array - mean) / np.where(deviation > 0.0, deviation, 1.0))
-    return int(flattened.sum()), float(np.nanmax(standardised, initial=0.0))
+    elif uncounted:
+        finding = f"has whole numbers up to {largest:.3g}; int32 ends at 2,147,483,647"
+        yield Advice("hint", name, finding, digits, "Subtract an offset if counts must be exact.")
+    # One scale an element of a vector, one a channel of anything with more axes; 1 where variation passes for rounding.
+    low, high = bounds(array.reshape(-1, *scaling.mean.shape))
+    measured = scaling.scale != 1.0
+    if np.any(lost := (low < high) & ~measured & (high - low < 1e-2 * np.abs(scaling.mean))):
+        finding = f"varies in {lost.sum()} of its parts by less than a millionth of the value"
+        yield Advice("problem", name, finding, "That is lost in float32.", "To keep it, subtract an offset.")
+    ends = np.maximum(high - scaling.mean, scaling.mean - low) / scaling.scale
+    if (farthest := np.max(ends, initial=0.0, where=measured)) > _FAR_OUT:
+        finding, do = f"has a value {farthest:,.0f} standard deviations out after scaling", "Take a logarithm."
+        yield Advice("hint", name, finding, "Single simulations dominate training.", do)
 
 
-def _row(
-    kind: str, name: str, value: np.ndarray, dtypes: Mapping[str, np.dtype], labels: Labels
-) -> dict[str, str | float]:
-    known = value[np.isfinite(value)]
-    quantiles = np.quantile(known, _QUANTILES) if known.size else np.full(len(_QUANTILES), np.nan)
-    return {
-        "kind": kind,
-        "unit": labels.unit(name),
-        "dtype": str(dtypes.get(name.partition("[")[0], "")),
-        "minimum": known.min() if known.size else np.nan,
-        **{f"{level * 100:.0f} %": quantile for level, quantile in zip(_QUANTILES, quantiles, strict=True)},
-        "maximum": known.max() if known.size else np.nan,
-        "zeros": float(np.mean(known == 0.0)) if known.size else np.nan,
-    }
+def _quantiles(values: np.ndarray) -> pd.Series:
+    return pd.Series(values.ravel().astype(np.float64)).quantile(list(_LEVELS.values())).set_axis(list(_LEVELS))

@@ -1,4 +1,8 @@
-"""The artificial experiment of GIN: two informative sources and eight of noise, mixed by an untrained network."""
+"""Artificial data with known sources: two informative ones and eight of noise, mixed by an untrained network.
+
+Source: P. Sorrenson, C. Rother, U. Koethe (2020), Disentanglement by nonlinear ICA with general incompressible-flow
+networks (GIN), arXiv:2001.04872.
+"""
 
 from __future__ import annotations
 
@@ -28,10 +32,10 @@ class MixedSources:
 
     Attributes
     ----------
-    x : array (n, 10), what is observed
+    x : array (n, 10), the observed vectors
     labels : array (n,), 0 to 4
     sources : array (n, 10), the two informative ones first
-    means, scales : arrays (5, 10), of the sources in each class
+    means, scales : arrays (5, 10), mean and standard deviation of each source in each class
     mixing : Bijection, from sources to x
     """
 
@@ -69,22 +73,19 @@ def mixed_sources(
     kind : {"overlapping", "separated", "equal scales"}
         Means uniform in [-5, 5] and standard deviations in [0.5, 3], so that the classes overlap; means far apart on a
         circle; or one standard deviation for both sources in all classes. Then rotated sources are as likely as the
-        true ones, and nothing in the data tells which is which.
+        true ones, and the data don't distinguish them.
     rotated : bool
-        Whether the sources are turned by 45 degrees before they are mixed. Without, they lie near the axes of x, and
-        a network that starts at the identity may find them even where it could as well find rotated ones.
+        Whether the sources are rotated by 45 degrees before they are mixed. Otherwise they lie near the axes of x, and
+        a network that starts at the identity may find them even where rotated ones are as likely.
     volume_preserving : bool
-        Whether the mixing keeps volumes. Then x has the sources' entropy, which a :func:`gin` network can reach.
+        Whether the mixing preserves volumes. Then x has the entropy of the sources, which a network of
+        :func:`bayesinn.inverse.gin` can reach.
     draw : int
-        Other points of the same classes and the same mixing, such as a test set.
+        Number of the data set: another number gives other points of the same classes and mixing, such as a test set.
 
     Returns
     -------
     MixedSources
-
-    References
-    ----------
-    That of :class:`bayesinn.bijections.VolumePreserving`.
 
     Examples
     --------
@@ -127,7 +128,7 @@ def _mixing(rotated: bool, volume_preserving: bool, seed: int) -> Bijection:
     rotation.matrix.assign(matrix)
     fan_in = 1
     for variable in mixing.trainable_variables:
-        # Kernel and bias of each layer as PyTorch starts them, the last layer too: near zero the map would be trivial.
+        # PyTorch's initial kernels and biases, also in the last layer: near zero the map would be trivial.
         if len(variable.shape) == 2:
             fan_in = variable.shape[0]
         variable.assign(generator.uniform(-1.0, 1.0, variable.shape) / np.sqrt(fan_in))
