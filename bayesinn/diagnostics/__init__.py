@@ -26,6 +26,7 @@ from bayesinn.diagnostics.reference_points import reference_points
 from bayesinn.diagnostics.sbc import SBCResult, sbc
 from bayesinn.diagnostics.sliced_wasserstein import sliced_wasserstein
 from bayesinn.diagnostics.tarp import tarp
+from bayesinn.diagnostics.tested import Effect, Tested
 from bayesinn.diagnostics.uniformity import UniformityResult, uniformity
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
     "CoverageResult",
     "DependenceResult",
     "Diagnosis",
+    "Effect",
     "InformationResult",
     "LocalC2STResult",
     "MMDResult",
@@ -44,6 +46,7 @@ __all__ = [
     "PredictiveResult",
     "RecoveryResult",
     "SBCResult",
+    "Tested",
     "UniformityResult",
     "band_p_values",
     "c2st",

@@ -16,7 +16,7 @@ from bayesinn.diagnostics.c2st import c2st
 from bayesinn.diagnostics.mmd import MMDResult, mmd
 from bayesinn.diagnostics.point_sets import named_sets, standardised, subset
 from bayesinn.diagnostics.sliced_wasserstein import same_law_distance, sliced_wasserstein
-from bayesinn.diagnostics.tested import Tested
+from bayesinn.diagnostics.tested import Effect, Tested
 
 _STREAM = 0x636F6D70
 
@@ -58,6 +58,11 @@ class Comparison(Tested):
     points: np.ndarray
     ecdf_difference: np.ndarray
     level: float
+
+    @property
+    def effect(self) -> Effect:
+        """Largest difference of two ECDFs."""
+        return Effect("difference of distribution functions", 100.0 * float(self.ks.max()), "percentage points")
 
     @property
     def passed(self) -> bool:

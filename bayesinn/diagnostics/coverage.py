@@ -12,7 +12,7 @@ from scipy import stats
 from bayesinn.diagnostics.arrays import check_fraction, paired
 from bayesinn.diagnostics.bands import Band, band_p_values, simultaneous_band
 from bayesinn.diagnostics.ranks import ranks, uniform_ranks
-from bayesinn.diagnostics.tested import Tested
+from bayesinn.diagnostics.tested import Effect, Tested
 
 #: Nominal coverages checked by default: 0.05, 0.10, ..., 0.95, 0.99.
 NOMINAL: tuple[float, ...] = (*(round(0.05 * step, 2) for step in range(1, 20)), 0.99)
@@ -58,6 +58,11 @@ class CoverageResult(Tested):
         The calibration error of Radev et al. 2020, "BayesFlow", arXiv:2003.06281.
         """
         return np.median(np.abs(self.empirical - self.nominal[:, None]), axis=0)
+
+    @property
+    def effect(self) -> Effect:
+        """Largest calibration error."""
+        return Effect("calibration error", 100.0 * float(self.calibration_error.max()), "percentage points")
 
     @property
     def summary(self) -> str:

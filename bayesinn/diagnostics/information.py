@@ -10,6 +10,7 @@ import pandas as pd
 from scipy import stats
 
 from bayesinn.diagnostics.arrays import columns_like, paired
+from bayesinn.diagnostics.tested import Effect
 
 #: Draws that entropies of continuous parameters are estimated from: more of them add little but time.
 _MOST_PRIOR_DRAWS = 5_000
@@ -42,6 +43,12 @@ class InformationResult:
     def joint_mean(self) -> float:
         """Mean gain for all parameters together; NaN without densities."""
         return float("nan") if self.joint is None else float(self.joint.mean())
+
+    @property
+    def effect(self) -> Effect:
+        """Mean gain for all parameters together; without densities, the median over parameters."""
+        together = self.joint_mean if self.joint is not None else float(np.median(self.mean))
+        return Effect("information gain", together, "nats")
 
     @property
     def summary(self) -> str:

@@ -12,7 +12,7 @@ from threadpoolctl import threadpool_limits
 from bayesinn.core.errors import InputError
 from bayesinn.diagnostics.arrays import check_finite, check_fraction
 from bayesinn.diagnostics.local_classifier import LatentFeatures, LocalClassifier, probabilities
-from bayesinn.diagnostics.tested import Tested
+from bayesinn.diagnostics.tested import Effect, Tested
 
 _STREAM = 0x10CA1
 _REFERENCE = 5_000
@@ -44,6 +44,13 @@ class LocalC2STResult(Tested):
     probability: np.ndarray
     simulations: int
     level: float
+
+    @property
+    def effect(self) -> Effect:
+        """Root mean square of the probabilities' distance from one half, at the worst observation."""
+        return Effect(
+            "classifier's distance from chance", 100.0 * float(self.statistic.max()) ** 0.5, "percentage points"
+        )
 
     @property
     def family_p_value(self) -> float:

@@ -12,7 +12,7 @@ from bayesinn.core.errors import InputError
 from bayesinn.diagnostics.arrays import check_finite, check_fraction
 from bayesinn.diagnostics.mmd import LADDER, kernel_matrix, median_bandwidth
 from bayesinn.diagnostics.point_sets import subset
-from bayesinn.diagnostics.tested import Tested
+from bayesinn.diagnostics.tested import Effect, Tested
 
 #: Most simulated summaries that the kernels are evaluated at: time and memory grow with the square.
 MOST_SIMULATED = 2000
@@ -49,6 +49,11 @@ class MisspecificationResult(Tested):
     observed: int
     simulated: int
     columns: tuple[str, ...] = ("summaries",)
+
+    @property
+    def effect(self) -> Effect:
+        """Squared MMD."""
+        return Effect("MMD^2", self.squared, "")
 
     @property
     def critical(self) -> float:

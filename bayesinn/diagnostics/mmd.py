@@ -12,7 +12,7 @@ from scipy.spatial import distance
 from bayesinn.core.errors import InputError
 from bayesinn.diagnostics.arrays import check_fraction
 from bayesinn.diagnostics.point_sets import check_sets, subset
-from bayesinn.diagnostics.tested import Tested
+from bayesinn.diagnostics.tested import Effect, Tested
 
 #: Bandwidths of the summed kernels, as multiples of the median distance. A single one sees only differences of its own
 #: size: small ones see modes and tails, large ones see shifts.
@@ -54,6 +54,11 @@ class MMDResult(Tested):
     def subsampled(self) -> bool:
         """Whether points were left out for the sake of memory and time."""
         return self.used != self.given
+
+    @property
+    def effect(self) -> Effect:
+        """Squared MMD."""
+        return Effect("MMD^2", self.squared, "")
 
     @property
     def critical(self) -> float:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from bayesinn.diagnostics.arrays import check_fraction, columns_like, paired
+from bayesinn.diagnostics.tested import Effect
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -66,6 +67,12 @@ class RecoveryResult:
     def z_score(self) -> np.ndarray:
         """Array (n, k): (posterior mean - truth) / posterior standard deviation."""
         return _ratio(self.mean - self.truth, self.standard_deviation)
+
+    @property
+    def effect(self) -> Effect:
+        """Median contraction over columns that vary."""
+        known = self.contraction[np.isfinite(self.contraction)]
+        return Effect("median contraction", 100.0 * float(np.median(known)) if len(known) else float("nan"), "%")
 
     @property
     def summary(self) -> str:

@@ -2,10 +2,28 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pandas as pd
+
+
+class Effect(NamedTuple):
+    """How large a result is, in a unit that means something: beside a p-value, which says how sure it is.
+
+    Parameters
+    ----------
+    name : what is measured
+    value : of the worst column, or of the middle one where a result is no test
+    unit : empty where the value has none
+    """
+
+    name: str
+    value: float
+    unit: str
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.value:.2g} {self.unit}".rstrip()
 
 
 class Tested:
@@ -23,6 +41,11 @@ class Tested:
         def p_value(self) -> np.ndarray: ...
         @property
         def level(self) -> float: ...
+
+    @property
+    def effect(self) -> Effect:
+        """The size of the largest departure among all columns."""
+        raise NotImplementedError
 
     @property
     def inside(self) -> np.ndarray:

@@ -8,7 +8,7 @@ import numpy as np
 
 from bayesinn.diagnostics.arrays import check_fraction
 from bayesinn.diagnostics.bands import Band, band_p_values, simultaneous_band
-from bayesinn.diagnostics.tested import Tested
+from bayesinn.diagnostics.tested import Effect, Tested
 
 #: Where the ECDF of continuous values is looked at: 0.01, 0.02, ..., 0.99.
 POINTS: tuple[float, ...] = tuple(round(0.01 * step, 2) for step in range(1, 100))
@@ -45,6 +45,11 @@ class UniformityResult(Tested):
     def ecdf_difference(self) -> np.ndarray:
         """Array (points, k): ECDF of the values minus that of uniform ones, at ``band.points``."""
         return counts_below(self.values, self.band.points).T / self.simulations - self.band.points[:, None]
+
+    @property
+    def effect(self) -> Effect:
+        """Largest distance of an ECDF from the uniform one, among the points of the band."""
+        return Effect("distance from uniform", 100.0 * float(np.abs(self.ecdf_difference).max()), "percentage points")
 
     def __repr__(self) -> str:
         table = self.to_dataframe().to_string(float_format="%.3g")
