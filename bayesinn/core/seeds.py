@@ -8,11 +8,14 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import numpy as np
-import tensorflow as tf
 
 from bayesinn.core.errors import InputError
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 #: Numbers of the streams. A stream keeps its number for good, so that a seed keeps its meaning.
 _STREAMS = {
@@ -32,6 +35,17 @@ _STREAMS = {
     "latent": 13,
     "replicates": 14,
     "copies": 7301,
+    "local c2st": 0x10CA1,
+    "mmd": 0x6D6D64,
+    "ties": 20_180_418,
+    "cells": 20_180_419,
+    "tarp": 20_230_206,
+    "reference points": 20_230_207,
+    "posterior sbc": 20_250_205,
+    "c2st": 0x63327374,
+    "comparison": 0x636F6D70,
+    "misspecification": 0x6D697373,
+    "sliced wasserstein": 0x736C6963,
 }
 
 
@@ -70,17 +84,23 @@ def integer_seed(seed: int, stream: str) -> int:
 
 def tensor_seed(seed: int, stream: str) -> tf.Tensor:
     """A stateless TensorFlow seed of shape (2,), derived from ``seed`` for one stream."""
+    import tensorflow as tf  # here, because diagnostics and plots do without it
+
     state = np.random.SeedSequence(entropy(seed, stream)).generate_state(2)
     return tf.constant(state.astype(np.int32))
 
 
 def fold_in(seed: tf.Tensor, number: tf.Tensor | int) -> tf.Tensor:
     """The seed of shape (2,) that belongs to ``seed`` and a number, such as a training step."""
+    import tensorflow as tf
+
     return tf.random.experimental.stateless_fold_in(seed, number, alg="philox")
 
 
 def split(seed: tf.Tensor, count: int) -> list[tf.Tensor]:
     """``count`` independent seeds of shape (2,)."""
+    import tensorflow as tf
+
     return tf.unstack(tf.random.experimental.stateless_split(seed, count, alg="philox"), num=count)
 
 

@@ -3,9 +3,11 @@
 The band is that of Saeilynoja, Buerkner & Vehtari 2022, "Graphical test for discrete uniformity and its applications
 in goodness-of-fit evaluation and multiple sample comparison", Statistics and Computing 32:32: at every point the
 central binomial interval of one common coverage, 1 - gamma, where gamma is chosen so that the whole ECDF stays inside
-with the wished probability. That probability is computed exactly. The counts below the points are a Poisson
-process conditioned on its total, so it follows from one convolution a point: Moscovich & Nadler 2017, "Fast
-calculation of boundary crossing probabilities for Poisson processes", Statistics & Probability Letters 123.
+with probability ``level``. That probability is computed exactly. The counts below the points are a Poisson process
+conditioned on its total, so it follows from one convolution a point: Moscovich & Nadler 2017, "Fast calculation of
+boundary crossing probabilities for Poisson processes", Statistics & Probability Letters 123.
+
+Points are a tuple of k increasing numbers between 0 and 1, ends excluded; size is the number n of values.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ import numpy as np
 from scipy import special, stats
 
 from bayesinn.core.errors import InputError
-from bayesinn.diagnostics.arrays import check_fraction
+from bayesinn.diagnostics.arrays import check_level
 
 # Below, probabilities are lost in rounding.
 _SMALLEST = 1e-16
@@ -26,26 +28,17 @@ _SMALLEST = 1e-16
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Band:
-    """Where the number of values below each point should lie.
+    """Limits for the number of values below each point."""
 
-    Parameters
-    ----------
-    points : array (k,), increasing, between 0 and 1
-    lower, upper : integer arrays (k,), both ends inside
-    size : int, the number n of values
-    level : float, the probability that n uniform values stay inside at all points
-    gamma : float, one minus the coverage at each single point
-    """
-
-    points: np.ndarray
-    lower: np.ndarray
-    upper: np.ndarray
-    size: int
-    level: float
-    gamma: float
+    points: np.ndarray  #: (k,), increasing, between 0 and 1
+    lower: np.ndarray  #: integers (k,), inside
+    upper: np.ndarray  #: integers (k,), inside
+    size: int  #: number n of values
+    level: float  #: probability that n uniform values stay inside at all points
+    gamma: float  #: one minus the coverage at each single point
 
     def contains(self, counts: np.ndarray) -> np.ndarray:
-        """Whether counts (..., k) stay inside at all points: a boolean array (...)."""
+        """Return whether counts (..., k) stay inside at all points: a boolean array (...)."""
         return np.all((counts >= self.lower) & (counts <= self.upper), axis=-1)
 
     def __repr__(self) -> str:
@@ -54,25 +47,14 @@ class Band:
 
 @lru_cache(maxsize=64)
 def simultaneous_band(points: tuple[float, ...], size: int, level: float) -> Band:
-    """The narrowest band, of common pointwise coverage, that n uniform values leave with probability 1 - level at most.
-
-    Parameters
-    ----------
-    points : tuple of k increasing numbers between 0 and 1, ends excluded
-    size : int
-        The number n of values.
-    level : float
-
-    Returns
-    -------
-    Band
+    """Find the narrowest band, of common pointwise coverage, that n uniform values leave with probability <= 1 - level.
 
     Examples
     --------
     >>> simultaneous_band((0.25, 0.5, 0.75), size=100, level=0.95)
     Band(95.0% over 3 points, 100 values, gamma=0.0222)
     """
-    check_fraction("level of the band", level)
+    check_level(level)
     _check_points(points, size)
     # Bonferroni bounds gamma from below; log scale, because gamma is small.
     low, high = math.log((1.0 - level) / len(points)), 0.0
@@ -83,33 +65,16 @@ def simultaneous_band(points: tuple[float, ...], size: int, level: float) -> Ban
         else:
             high = middle
     gamma = math.exp(low)
-    lower, upper = _limits(points, size, gamma)
-    band = Band(np.array(points), lower, upper, size, level, gamma)
+    band = Band(np.array(points), *_limits(points, size, gamma), size, level, gamma)
     for shared in (band.points, band.lower, band.upper):
         shared.setflags(write=False)  # the cache hands the same band to every caller
     return band
 
 
 def band_p_values(counts: np.ndarray, points: tuple[float, ...], size: int) -> np.ndarray:
-    """One minus the smallest level whose band holds the counts: an exact p-value of uniformity.
+    """Return exact p-values (c,) of uniformity, 1e-16 where smaller: one minus the smallest level of a band that holds.
 
-    Parameters
-    ----------
-    counts : integer array (c, k)
-        How many of the n values lie below each point, for each of c columns.
-    points : tuple of k increasing numbers between 0 and 1, ends excluded
-    size : int
-        The number n of values.
-
-    Returns
-    -------
-    array (c,), 1e-16 where smaller
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> band_p_values(np.array([[25, 50, 75], [10, 30, 60]]), (0.25, 0.5, 0.75), size=100).round(4)
-    array([1.e+00, 2.e-04])
+    Counts are integers (c, k): how many of the n values lie below each point, for each of c columns.
     """
     _check_points(points, size)
     first, table = _pointwise(points, size)
@@ -158,9 +123,8 @@ def _inside_probability(points: tuple[float, ...], size: int, gamma: float) -> f
         length = min(high - start + 1, int(rate + 12.0 * math.sqrt(rate) + 40.0))
         jumps = np.arange(max(length, 1))
         kernel = np.exp(special.xlogy(jumps, rate) - rate - special.gammaln(jumps + 1))
-        spread = np.convolve(weights, kernel)
         reached = np.zeros(high - low + 1)
-        inside = spread[max(low - start, 0) : high - start + 1]
+        inside = np.convolve(weights, kernel)[max(low - start, 0) : high - start + 1]
         offset = max(start - low, 0)
         reached[offset : offset + len(inside)] = inside
         start, weights = low, reached

@@ -6,14 +6,13 @@ import warnings
 
 import numpy as np
 
+from bayesinn.core import seeds
 from bayesinn.core.errors import InputError
 from bayesinn.diagnostics.point_sets import check_sets, standardised, subset
 
-_STREAM = 0x63327374
-
 
 def c2st(draws: np.ndarray, reference: np.ndarray, *, folds: int = 5, seed: int = 1) -> float:
-    """Cross-validated accuracy of a classifier that is trained to tell draws from reference draws.
+    """Return the cross-validated accuracy of a classifier trained to tell draws (m, d) from reference draws (n, d).
 
     0.5: it can't; 1: it always can. Lopez-Paz & Oquab 2017, arXiv:1610.06545, with the protocol of the benchmark of
     Lueckmann et al. 2021, arXiv:2101.04653, so that values compare with published ones: both sets standardised by the
@@ -28,24 +27,6 @@ def c2st(draws: np.ndarray, reference: np.ndarray, *, folds: int = 5, seed: int 
     Cost on one busy core: 1 s for 1000 draws of each with one column; with five columns 13 s for up to 2000 of each
     (fewer are learnt by heart, which takes more rounds), 23 s for 4000 and 90 s for 10,000.
 
-    Parameters
-    ----------
-    draws : array (m, d)
-    reference : array (n, d)
-    folds : int
-        Number of classifiers, each tested on its own part of the points.
-    seed : int
-        Decides the folds, the weights and the batches (and which points of a larger set are left out).
-
-    Returns
-    -------
-    float, between 0 and 1
-
-    Raises
-    ------
-    InputError
-        Shapes or values do not fit.
-
     Examples
     --------
     >>> import numpy as np
@@ -58,9 +39,16 @@ def c2st(draws: np.ndarray, reference: np.ndarray, *, folds: int = 5, seed: int 
     from sklearn.neural_network import MLPClassifier
 
     draws, reference = check_sets(draws, reference, ("draws", "reference"))
-    generator = np.random.default_rng([seed, _STREAM])
+    generator = seeds.generator(seed, "c2st")
     size = min(len(draws), len(reference))
-    _check_folds(folds, size)
+    # Ten points a fold: below, a fold's training set may hold one class only.
+    if folds < 2 or 2 * size < 10 * folds:
+        raise InputError(
+            "folds of C2ST",
+            expected="at least 2, with 10 or more points in each",
+            got=f"{folds} folds for twice {size} points",
+            do="pass more draws (some thousands for a useful answer) or fewer folds",
+        )
     draws, reference = subset(draws, size, generator), subset(reference, size, generator)
     draws, reference = standardised(draws, reference)
     units = 10 * draws.shape[1]
@@ -73,14 +61,3 @@ def c2st(draws: np.ndarray, reference: np.ndarray, *, folds: int = 5, seed: int 
         warnings.simplefilter("ignore", ConvergenceWarning)
         # One process: worker processes would start before they help, and not every caller lets them.
         return float(np.mean(cross_val_score(classifier, points, labels, cv=shuffled, scoring="accuracy")))
-
-
-def _check_folds(folds: int, size: int) -> None:
-    # Ten points a fold: below, a fold's training set may hold one class only.
-    if folds < 2 or 2 * size < 10 * folds:
-        raise InputError(
-            "folds of C2ST",
-            expected="at least 2, with 10 or more points in each",
-            got=f"{folds} folds for twice {size} points",
-            do="pass more draws (some thousands for a useful answer) or fewer folds",
-        )

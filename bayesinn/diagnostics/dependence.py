@@ -7,26 +7,22 @@ from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
-import pandas as pd
 
 from bayesinn.core.errors import InputError
-from bayesinn.diagnostics.arrays import check_fraction, paired
+from bayesinn.diagnostics.arrays import paired
 from bayesinn.diagnostics.ranks import ranks
 from bayesinn.diagnostics.sbc import SBCResult, rank_test
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class DependenceResult(SBCResult):
-    """SBC of the products of pairs of parameters; a column is a pair.
+    """SBC of the products of pairs of parameters; a column is a pair."""
 
-    Parameters
-    ----------
-    pairs : tuple of (name, name), one for each column
-    parameters : names of the columns that were paired
-    """
+    title = "Dependence"
+    shown = ("p_value", "inside", "excess", "reading")
 
-    pairs: tuple[tuple[str, str], ...]
-    parameters: tuple[str, ...]
+    pairs: tuple[tuple[str, str], ...]  #: two names for each column
+    parameters: tuple[str, ...]  #: names of the columns that were paired
 
     @property
     def excess(self) -> np.ndarray:
@@ -39,49 +35,24 @@ class DependenceResult(SBCResult):
 
     @property
     def reading(self) -> tuple[str, ...]:
-        """In words what each pair says; empty where it is inside the band."""
+        """What each pair says, in words; empty where it passes."""
         words = np.select(
             [self.inside, self.excess > 2.0, self.excess < -2.0],
             ["", "correlation below the truth", "correlation above the truth"],
             default="wrong joint shape",
         )
-        return tuple(str(word) for word in words)
-
-    def to_dataframe(self) -> pd.DataFrame:
-        """One row a pair: p-value, whether it passes, excess and what a failure means."""
-        return pd.DataFrame(
-            {"p_value": self.p_value, "inside": self.inside, "excess": self.excess, "reading": self.reading},
-            index=pd.Index(self.columns, name="column"),
-        )
+        return tuple(map(str, words))
 
 
 def dependence(
     truth: Mapping[str, np.ndarray], draws: Mapping[str, np.ndarray], *, seed: int, level: float = 0.99
 ) -> DependenceResult:
-    """Check each pair of parameters by the rank of the product of their standardised values.
+    """Check each pair of parameters, two columns at least, by the rank of the product of their standardised values.
 
     Marginal ranks are blind to correlations. The product of two standardised values is a test quantity (Modrak et al.
     2023, "Simulation-based calibration checking for Bayesian computation: the choice of test quantities shapes
     sensitivity", arXiv:2211.02383) that is not. Truth and draws are standardised together, which keeps ranks exactly
-    uniform for a right posterior.
-
-    Parameters
-    ----------
-    truth : dict of name to array (n, *event)
-    draws : dict of name to array (n, L, *event)
-        Two columns at least.
-    seed : int
-    level : float
-        Probability that one pair of a right posterior stays inside the band.
-
-    Returns
-    -------
-    DependenceResult
-
-    Raises
-    ------
-    InputError
-        Names, shapes or values do not fit, or there is only one column.
+    uniform for a correct posterior.
 
     Examples
     --------
@@ -89,12 +60,11 @@ def dependence(
     >>> generator = np.random.default_rng(1)
     >>> both = generator.multivariate_normal([0, 0], [[1, 0.7], [0.7, 1]], size=(500, 100))
     >>> truth = {"rate": both[:, 0, 0], "size": both[:, 0, 1]}
-    >>> right = {"rate": both[:, 1:, 0], "size": both[:, 1:, 1]}
+    >>> correct = {"rate": both[:, 1:, 0], "size": both[:, 1:, 1]}
     >>> independent = {"rate": both[:, 1:, 0], "size": generator.normal(size=(500, 99))}
-    >>> dependence(truth, right, seed=1).reading, dependence(truth, independent, seed=1).reading
+    >>> dependence(truth, correct, seed=1).reading, dependence(truth, independent, seed=1).reading
     (('',), ('correlation below the truth',))
     """
-    check_fraction("level of dependence", level)
     given = paired(truth, draws)
     if len(given.columns) < 2:
         raise InputError(
@@ -106,18 +76,12 @@ def dependence(
     together = np.concatenate([given.truth[:, None], given.draws], axis=1)
     # Medians and quartiles: one draw from a heavy tail must not decide the scale of a data set.
     low, middle, high = np.quantile(together, [0.25, 0.5, 0.75], axis=1)
-    spread = np.where(high > low, high - low, 1.0)
-    standard = (together - middle[:, None]) / spread[:, None]
-    pairs, found = tuple(combinations(range(len(given.columns)), 2)), []
-    for first, second in pairs:
+    standard = (together - middle[:, None]) / np.where(high > low, high - low, 1.0)[:, None]
+    rank = []
+    for first, second in combinations(range(len(given.columns)), 2):
         product = standard[..., first] * standard[..., second]
-        found.append(ranks(product[:, 0], product[:, 1:], seed=seed))
-    names = tuple((given.columns[first], given.columns[second]) for first, second in pairs)
-    result = rank_test(
-        tuple(f"{one} x {other}" for one, other in names),
-        np.stack(found, axis=-1),
-        given.draws.shape[1],
-        seed,
-        level,
-    )
-    return DependenceResult(**vars(result), pairs=names, parameters=given.columns)
+        rank.append(ranks(product[:, 0], product[:, 1:], seed=seed))
+    pairs = tuple(combinations(given.columns, 2))
+    names = tuple(f"{one} x {other}" for one, other in pairs)
+    result = rank_test(names, np.stack(rank, axis=-1), given.draws.shape[1], seed, level)
+    return DependenceResult(**vars(result), pairs=pairs, parameters=given.columns)

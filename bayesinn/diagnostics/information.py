@@ -6,38 +6,38 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 from scipy import stats
 
-from bayesinn.diagnostics.arrays import columns_like, paired
-from bayesinn.diagnostics.tested import Effect
+from bayesinn.diagnostics.arrays import by_column, paired
+from bayesinn.diagnostics.tested import Effect, Result
 
 #: Draws that entropies of continuous parameters are estimated from: more of them add little but time.
 _MOST_PRIOR_DRAWS = 5_000
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class InformationResult:
-    """Information gained from data, in nats (1 nat = 1.44 bits).
+class InformationResult(Result):
+    """Information gained from data, in nats (1 nat = 1.44 bits)."""
 
-    Parameters
-    ----------
-    columns : names of the k columns
-    gain : array (n, k)
-        Entropy of the prior minus that of the posterior of each data set. Single values may be negative: some data
-        leave one wiser but less sure.
-    joint : array (n,), or None
-        Log posterior over prior density of the parameters that made each data set; None without densities.
-    """
+    shown = ("information_gain", "standard_error")
 
     columns: tuple[str, ...]
+    #: (n, k): entropy of the prior minus that of the posterior of each data set. Single values may be negative: some
+    #: data leave one wiser but less sure.
     gain: np.ndarray
-    joint: np.ndarray | None
+    joint: np.ndarray | None  #: (n,), log posterior over prior density of the truths; None without densities
 
     @property
     def mean(self) -> np.ndarray:
         """Array (k,): mean gain over data sets, the mutual information of each parameter and the data."""
         return self.gain.mean(axis=0)
+
+    information_gain = mean
+
+    @property
+    def standard_error(self) -> np.ndarray:
+        """Array (k,): standard error of the mean gain."""
+        return self.gain.std(axis=0, ddof=1) / np.sqrt(len(self.gain))
 
     @property
     def joint_mean(self) -> float:
@@ -47,8 +47,9 @@ class InformationResult:
     @property
     def effect(self) -> Effect:
         """Mean gain for all parameters together; without densities, the median over parameters."""
-        together = self.joint_mean if self.joint is not None else float(np.median(self.mean))
-        return Effect("information gain", together, "nats")
+        return Effect(
+            "information gain", float(np.median(self.mean)) if self.joint is None else self.joint_mean, "nats"
+        )
 
     @property
     def summary(self) -> str:
@@ -59,16 +60,10 @@ class InformationResult:
             text += f" to {self.mean[most]:.2f} ({self.columns[most]})"
         return text if self.joint is None else f"{text}; all together {self.joint_mean:.2f}"
 
-    def to_dataframe(self) -> pd.DataFrame:
-        """One row a column: mean gain and its standard error over data sets, in nats."""
-        error = self.gain.std(axis=0, ddof=1) / np.sqrt(len(self.gain))
-        return pd.DataFrame(
-            {"information_gain": self.mean, "standard_error": error}, index=pd.Index(self.columns, name="column")
-        )
-
-    def __repr__(self) -> str:
-        together = "" if self.joint is None else f", all together {self.joint_mean:.3g}"
-        return f"Information gain in nats{together}\n{self.to_dataframe().to_string(float_format='%.3g')}"
+    @property
+    def _heading(self) -> str:
+        """First line of the text."""
+        return "Information gain in nats" + ("" if self.joint is None else f", all together {self.joint_mean:.3g}")
 
 
 def information(
@@ -78,7 +73,7 @@ def information(
     *,
     log_ratio: np.ndarray | None = None,
 ) -> InformationResult:
-    """Expected information gain: entropy of the prior minus mean entropy of the posterior.
+    """Estimate the expected information gain: entropy of the prior minus mean entropy of the posterior.
 
     Lindley 1956, "On a measure of the information provided by an experiment", Annals of Mathematical Statistics 27.
     Entropies are estimated from draws, of one parameter at a time: by spacings where values are continuous (Vasicek
@@ -86,34 +81,11 @@ def information(
 
     Parameters
     ----------
-    truth : dict of name to array (n, *event)
-    draws : dict of name to array (n, L, *event)
-    prior : dict of name to array (m, *event)
     log_ratio : array (n,), optional
         Log posterior density minus log prior density of each truth. Its mean is the gain for all parameters together.
-
-    Returns
-    -------
-    InformationResult
-
-    Raises
-    ------
-    InputError
-        Names, shapes or values do not fit.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> generator = np.random.default_rng(1)
-    >>> truth, prior = generator.normal(size=(2, 2000))
-    >>> data = truth + generator.normal(size=2000)
-    >>> draws = data[:, None] / 2 + np.sqrt(0.5) * generator.normal(size=(2000, 250))
-    >>> gain = information({"mean": truth}, {"mean": draws}, {"mean": prior}).mean[0]
-    >>> bool(abs(gain - 0.5 * np.log(2)) < 0.03)
-    True
     """
     pairs = paired(truth, draws)
-    before = columns_like(truth, prior, "prior")
+    before = by_column("prior", prior, truth)
     gain = np.stack([_gain(before[:, index], pairs.draws[..., index]) for index in range(len(pairs.columns))], axis=-1)
     return InformationResult(pairs.columns, gain, None if log_ratio is None else np.asarray(log_ratio, dtype=float))
 
@@ -126,12 +98,11 @@ def _gain(prior: np.ndarray, draws: np.ndarray) -> np.ndarray:
     # Prior and posterior from equally many draws: what bias the estimate has then mostly cancels.
     number = draws.shape[1]
     blocks = prior[: len(prior) // number * number].reshape(-1, number) if len(prior) >= number else prior[None]
-    before = float(np.mean(_entropy(blocks)))
-    return before - _entropy(draws)
+    return float(np.mean(_entropy(blocks))) - _entropy(draws)
 
 
 def _entropy(values: np.ndarray) -> np.ndarray:
-    values = np.sort(np.asarray(values, np.float64), axis=-1)
+    values = np.sort(values, axis=-1)
     # Equal draws, as on the edge of a support, would be infinitely dense: they lie anywhere between the neighbouring
     # numbers of single precision.
     spacing = np.spacing(np.abs(values).max(axis=-1, keepdims=True).astype(np.float32))

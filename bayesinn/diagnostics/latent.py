@@ -11,7 +11,7 @@ def latent_codes(latent: np.ndarray, reference: np.ndarray, *, seed: int, level:
     """Test the latent codes of the true parameters, and their distance from the centre.
 
     The flow maps the posterior of every data set to the latent distribution, so the codes of the truths are draws
-    from it if the posterior is right. The distance from the centre is how typical a pair of parameters and data is
+    from it if the posterior is correct. The distance from the centre is how typical a pair of parameters and data is
     (column ``distance``): too large on the whole means too narrow posteriors; one that is large by itself, a pair that
     the simulations did not prepare for.
 
@@ -21,13 +21,6 @@ def latent_codes(latent: np.ndarray, reference: np.ndarray, *, seed: int, level:
         Latent codes of the parameters that made each data set, given that data set.
     reference : array (n, L, d)
         Draws from the latent distribution, L for each data set.
-    seed : int
-    level : float
-        Probability that one column of a right posterior stays inside the band.
-
-    Returns
-    -------
-    SBCResult with the columns ``latent[0]``, ..., ``latent[d - 1]`` and ``distance``
 
     Examples
     --------
@@ -38,9 +31,6 @@ def latent_codes(latent: np.ndarray, reference: np.ndarray, *, seed: int, level:
     (True, False)
     """
     latent, reference = np.asarray(latent), np.asarray(reference)
-    return sbc(
-        {"latent": latent, "distance": np.linalg.norm(latent, axis=-1)},
-        {"latent": reference, "distance": np.linalg.norm(reference, axis=-1)},
-        seed=seed,
-        level=level,
-    )
+    codes = {"latent": latent, "distance": np.linalg.norm(latent, axis=-1)}
+    draws = {"latent": reference, "distance": np.linalg.norm(reference, axis=-1)}
+    return sbc(codes, draws, seed=seed, level=level)

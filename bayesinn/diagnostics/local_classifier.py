@@ -7,15 +7,15 @@ is computed once; a training is then a few products of matrices.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from scipy import linalg, special
 
 # Prior variances of the mean of a feature, whose variance is 1: local faults from slight to large.
 _VARIANCES = (0.01, 0.1, 1.0)
-# Log odds against a fault in one feature at one observation. They keep hundreds of right features from drowning the one
-# that is wrong, and faults elsewhere from being felt here: at a level of 95 %, a posterior that was right at an
+# Log odds against a fault in one feature at one observation. They keep hundreds of correct features from drowning the
+# one that is wrong, and faults elsewhere from being felt here: at a level of 95 %, a posterior that was correct at an
 # observation failed because of them in 45 to 60 % of cases without odds, in 10 to 20 % with 2, in 3 to 15 % with 5.
 _LOG_ODDS = 5.0
 # Where the slope of the additive regression may change, in normal scores of a column.
@@ -37,13 +37,9 @@ def _ranks(ordered: np.ndarray, values: np.ndarray) -> np.ndarray:
 class LatentFeatures:
     """Functions of the latent whose means reveal a fault: place, width, skewness, tails, and pairs of coordinates.
 
-    They are made of the normal scores of each coordinate among reference draws, so that neither heavy tails nor
-    outliers dominate. Under the latent distribution they have mean 0 and variance 1, and those of one coordinate are
-    uncorrelated.
-
-    Parameters
-    ----------
-    reference : array (m, d), draws of the latent distribution
+    They are made of the normal scores of each coordinate among reference draws (m, d) of the latent distribution, so
+    that neither heavy tails nor outliers dominate. Under that distribution they have mean 0 and variance 1, and those
+    of one coordinate are uncorrelated.
     """
 
     def __init__(self, reference: np.ndarray) -> None:
@@ -56,7 +52,7 @@ class LatentFeatures:
         self._pairs_scale = pairs.std(axis=0)
 
     def __call__(self, latent: np.ndarray) -> np.ndarray:
-        """Features (n, 4 d + d (d - 1) / 2) of latents (n, d)."""
+        """Return the features (n, 4 d + d (d - 1) / 2) of latents (n, d)."""
         single, pairs = self._raw(latent)
         white = (single - self._single_mean) @ self._whiten
         return np.concatenate([*white, (pairs - self._pairs_mean) / self._pairs_scale], axis=1)
@@ -72,38 +68,22 @@ class LatentFeatures:
         return np.swapaxes(single, 0, 1), score[:, first] * score[:, second]
 
 
-@dataclass(frozen=True, eq=False)
-class _Regression:
-    """Ridge regression on one set of functions of the condition, in its principal directions.
-
-    Parameters
-    ----------
-    eigenvalues : array (r,)
-    directions : array (n, r), orthonormal, at the simulations
-    observed : array (o, r), at the observations
-    """
-
-    eigenvalues: np.ndarray
-    directions: np.ndarray
-    observed: np.ndarray
-
-
 class LocalClassifier:
     """Classifiers of latents at given observations, for many sets of latents at the same conditions.
 
     The density of latents of truths at an observation x, divided by that of the latent distribution, is expanded as
     1 + sum_k m_k(x) f_k(z), where f_k are the features of the latent and m_k(x) is the mean of f_k over truths at x.
-    Each m_k is the average of Bayesian regressions on a constant, on straight lines, on bent lines of each column, and
-    on random waves (a Gaussian kernel), weighted by their evidence: what is wrong everywhere is learnt from all
-    simulations, what is wrong somewhere from those near by. It then counts as far as it stands clear of its own
-    uncertainty at x.
+    Each m_k is the average of Bayesian regressions on a constant, on straight lines, on piecewise linear functions of
+    each column, and on random waves (a Gaussian kernel), weighted by their evidence: what is wrong everywhere is learnt
+    from all simulations, what is wrong somewhere from those near by. It then counts as far as it stands clear of its
+    own uncertainty at x.
 
     Parameters
     ----------
     condition : array (n, c)
-        Of the simulations. Only the ranks within each column matter.
+        Conditions of the simulations. Only the ranks within each column matter.
     observed : array (o, c)
-        Of the observations; beyond all simulations it counts as the outermost simulation.
+        Conditions of the observations; one beyond all simulations counts as the outermost simulation.
     generator : numpy.random.Generator
         Draws the random waves.
     """
@@ -111,24 +91,22 @@ class LocalClassifier:
     def __init__(self, condition: np.ndarray, observed: np.ndarray, generator: np.random.Generator) -> None:
         self._regressions = [_regression(np.ones((len(condition), 1)), np.ones((len(observed), 1)))]
         varies = np.ptp(condition, axis=0) > 0.0
-        columns = int(np.sum(varies))
-        if columns == 0:
+        if not np.any(varies):
             return
         ordered = np.sort(condition[:, varies], axis=0)
         here, there = (special.ndtri(_ranks(ordered, value[:, varies])) for value in (condition, observed))
         self._regressions.append(_regression(_with_constant(here), _with_constant(there)))
-        bent, bent_there = _bent(here), _bent(there)
-        centre, scale = bent.mean(axis=0), bent.std(axis=0)
+        pieces, pieces_there = _piecewise_linear(here), _piecewise_linear(there)
+        centre, scale = pieces.mean(axis=0), pieces.std(axis=0)
         scale[scale == 0.0] = 1.0
-        self._regressions.append(
-            _regression(_with_constant((bent - centre) / scale), _with_constant((bent_there - centre) / scale))
-        )
-        frequency = generator.normal(size=(columns, _WAVES)) / np.sqrt(columns)
+        standard = (_with_constant((value - centre) / scale) for value in (pieces, pieces_there))
+        self._regressions.append(_regression(*standard))
+        frequency = generator.normal(size=(here.shape[1], _WAVES)) / np.sqrt(here.shape[1])
         phase = generator.uniform(0.0, 2.0 * np.pi, size=_WAVES)
         self._regressions.append(_regression(np.cos(here @ frequency + phase), np.cos(there @ frequency + phase)))
 
     def means(self, features: np.ndarray) -> np.ndarray:
-        """Means (o, k) at the observations, of features (n, k) at the simulations."""
+        """Return the means (o, k) at the observations, of features (n, k) at the simulations."""
         evidence, means, variances = [], [], []
         for part in self._regressions:
             along = part.directions.T @ features
@@ -142,26 +120,32 @@ class LocalClassifier:
         mean = np.einsum("sk,sok->ok", weights, np.stack(means))
         square = np.einsum("sk,sok->ok", weights, np.stack(means) ** 2 + np.stack(variances)[:, :, None])
         variance = np.maximum(square - mean**2, np.finfo(float).tiny)
-        return mean * special.expit(0.5 * mean**2 / variance - _LOG_ODDS)
+        return np.asarray(mean * special.expit(0.5 * mean**2 / variance - _LOG_ODDS))
 
 
 def probabilities(means: np.ndarray, features: np.ndarray) -> np.ndarray:
-    """Probability (o, m) of each point, with features (m, k), to be the latent of a truth; means (o, k)."""
+    """Return the probability (o, m) of each point, with features (m, k), to be the latent of a truth; means (o, k)."""
     ratio = np.maximum(1.0 + means @ features.T, 0.0)
     return ratio / (1.0 + ratio)
 
 
 def _with_constant(functions: np.ndarray) -> np.ndarray:
-    """A constant beside the functions (n, r) that weighs as much as all of them together."""
-    size, number = functions.shape
-    return np.concatenate([np.full((size, 1), np.sqrt(number)), functions], axis=1)
+    """Add a constant to the functions (n, r) that weighs as much as all of them together."""
+    return np.insert(functions, 0, np.sqrt(functions.shape[1]), axis=1)
 
 
-def _bent(score: np.ndarray) -> np.ndarray:
-    """Piecewise linear functions (n, r) of each column by itself: enough to change abruptly beyond some value."""
-    return np.concatenate(
-        [score, *(np.maximum(score - knot, 0.0) for knot in _KNOTS), np.maximum(-_KNOTS[-1] - score, 0.0)], axis=1
-    )
+def _piecewise_linear(score: np.ndarray) -> np.ndarray:
+    """Functions (n, r) of each column by itself: enough to change abruptly beyond some value."""
+    pieces = [np.maximum(score - knot, 0.0) for knot in _KNOTS]
+    return np.concatenate([score, *pieces, np.maximum(-_KNOTS[-1] - score, 0.0)], axis=1)
+
+
+class _Regression(NamedTuple):
+    """Ridge regression on one set of functions of the condition, in its principal directions."""
+
+    eigenvalues: np.ndarray  #: (r,)
+    directions: np.ndarray  #: (n, r), orthonormal, at the simulations
+    observed: np.ndarray  #: (o, r), at the observations
 
 
 def _regression(here: np.ndarray, there: np.ndarray) -> _Regression:

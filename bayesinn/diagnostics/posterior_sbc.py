@@ -6,26 +6,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import special
 
+from bayesinn.core import seeds
 from bayesinn.core.errors import InputError
-from bayesinn.diagnostics.arrays import check_fraction, paired
+from bayesinn.diagnostics.arrays import paired
 from bayesinn.diagnostics.uniformity import UniformityResult, uniformity
-
-# A stream of its own; see bayesinn.diagnostics.ranks.
-_CELLS = 20_250_205
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class PosteriorSBCResult(UniformityResult):
-    """Weighted ranks around one observation.
+    """Weighted ranks around one observation."""
 
-    Parameters
-    ----------
-    effective : array (n,)
-        Number of proposals that the weights of each replicated data set leave, 1 / sum of squared shares; near 1 the
-        test has little to compare with, but keeps its size.
-    """
+    title = "Posterior SBC"
 
+    #: (n,): proposals that the weights of each replicated data set leave, 1 / sum of squared shares; near 1 the test
+    #: has little to compare with, but keeps its size
     effective: np.ndarray
 
 
@@ -57,22 +53,8 @@ def posterior_sbc(
         Drawn from the posterior of the observation; each made one new data set.
     proposals : dict of name to array (n, L, *event)
         Further draws from the same, new ones for each new data set.
-    truth_log_weight : array (n,)
-        Log posterior given the new data set minus log prior, of each truth.
-    log_weights : array (n, L)
-        The same of its proposals.
-    seed : int
-    level : float
-        Probability that one column of a right posterior stays inside the band.
-
-    Returns
-    -------
-    PosteriorSBCResult
-
-    Raises
-    ------
-    InputError
-        Names, shapes or values do not fit, or a data set has no finite weight.
+    truth_log_weight, log_weights : arrays (n,) and (n, L)
+        Log posterior given the new data set minus log prior, for each truth and for its proposals.
 
     Examples
     --------
@@ -87,16 +69,14 @@ def posterior_sbc(
     >>> posterior_sbc(*arrays, 9 * weights[:, 0], 9 * weights[:, 1:], seed=1).passed  # too sure
     False
     """
-    check_fraction("level of posterior SBC", level)
     pairs = paired(truth, proposals)
     weights = _shares(truth_log_weight, log_weights, pairs.draws.shape[:2])
-    generator = np.random.default_rng([seed, _CELLS])
     own, others = weights[:, :1], weights[:, 1:, None]
     below = np.sum(others * (pairs.draws < pairs.truth[:, None]), axis=1)
     ties = np.sum(others * (pairs.draws == pairs.truth[:, None]), axis=1)
+    values = below + seeds.generator(seed, "posterior sbc").random(below.shape) * (own + ties)
     # Rounding may lift a sum of shares to one.
-    values = np.minimum(below + generator.random(below.shape) * (own + ties), np.nextafter(1.0, 0.0))
-    uniform = uniformity(pairs.columns, values, level=level)
+    uniform = uniformity(pairs.columns, np.minimum(values, np.nextafter(1.0, 0.0)), level=level)
     return PosteriorSBCResult(**vars(uniform), effective=1.0 / np.sum(weights**2, axis=1))
 
 
@@ -118,5 +98,4 @@ def _shares(truth: np.ndarray, others: np.ndarray, shape: tuple[int, ...]) -> np
             got="NaN or infinity",
             do="leave out the data sets concerned and count them",
         )
-    weights = np.exp(log_weights - log_weights.max(axis=1, keepdims=True))
-    return weights / weights.sum(axis=1, keepdims=True)
+    return np.asarray(special.softmax(log_weights, axis=1))

@@ -10,33 +10,25 @@ import numpy as np
 import pandas as pd
 
 from bayesinn.core.errors import InputError
-from bayesinn.diagnostics.arrays import check_fraction
+from bayesinn.diagnostics.arrays import check_level
 from bayesinn.diagnostics.predictive_statistics import Statistic, default_statistics, own_statistics
-from bayesinn.diagnostics.tested import Effect
+from bayesinn.diagnostics.randomisation import p_values
+from bayesinn.diagnostics.tested import Effect, Result
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class PredictiveResult:
-    """Statistics of one observation beside those of its replications.
+class PredictiveResult(Result):
+    """Statistics of one observation and those of its replications.
 
-    A measure with a flag, and not a test that a right model fails at a known rate: see :func:`predictive_checks`.
-
-    Parameters
-    ----------
-    observables : tuple of k column names, for example ``"cases[0]"``; repeated for each statistic
-    statistics : tuple of k names of statistics
-    observed : array (k,), of the observation
-    replicated : array (draws, k), of the replications
-    p_value : array (k,), two-sided, each by itself
-    level : float, one minus the p-value, after Bonferroni, below which a statistic is flagged
+    A measure with a flag, and not a test that a correct model fails at a known rate: see :func:`predictive_checks`.
     """
 
-    observables: tuple[str, ...]
-    statistics: tuple[str, ...]
-    observed: np.ndarray
-    replicated: np.ndarray
-    p_value: np.ndarray
-    level: float
+    observables: tuple[str, ...]  #: k column names, for example ``"cases[0]"``; repeated for each statistic
+    statistics: tuple[str, ...]  #: k names of statistics
+    observed: np.ndarray  #: (k,), of the observation
+    replicated: np.ndarray  #: (draws, k), of the replications
+    p_value: np.ndarray  #: (k,), two-sided, each by itself
+    level: float  #: one minus the p-value, after Bonferroni, below which a statistic is flagged
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -55,8 +47,8 @@ class PredictiveResult:
 
     @property
     def draws_needed(self) -> int:
-        """The number of draws that it takes to flag anything: with fewer, no p-value is small enough."""
-        return _draws_needed(len(self.p_value), self.level)
+        """Number of draws that it takes to flag anything: with fewer, no p-value is small enough."""
+        return int(np.ceil(round(2.0 * len(self.p_value) / (1.0 - self.level), 6)))
 
     @property
     def summary(self) -> str:
@@ -69,24 +61,16 @@ class PredictiveResult:
             f"smallest p-value {self.p_value[worst]:.2g} ({self.columns[worst]})"
         )
 
-    def to_dataframe(self) -> pd.DataFrame:
-        """One row a statistic: observed, predictive median and 95 % interval, p-value, and whether it is flagged."""
-        lower, median, upper = np.quantile(self.replicated, [0.025, 0.5, 0.975], axis=0, method="nearest")
-        return pd.DataFrame(
-            {
-                "observed": self.observed,
-                "predictive_median": median,
-                "lower": lower,
-                "upper": upper,
-                "p_value": self.p_value,
-                "flagged": self.flagged,
-            },
-            index=pd.MultiIndex.from_arrays([self.observables, self.statistics], names=["observable", "statistic"]),
-        )
+    @property
+    def _heading(self) -> str:
+        return f"Posterior predictive checks, {len(self.replicated)} draws: {self.summary}"
 
-    def __repr__(self) -> str:
-        table = self.to_dataframe().to_string(float_format="%.3g", sparsify=False)
-        return f"Posterior predictive checks, {len(self.replicated)} draws: {self.summary}\n{table}"
+    def to_dataframe(self) -> pd.DataFrame:
+        """Return one row a statistic: observed, predictive median and 95 % interval, p-value, and whether flagged."""
+        lower, median, upper = np.quantile(self.replicated, [0.025, 0.5, 0.975], axis=0, method="nearest")
+        table = {"observed": self.observed, "predictive_median": median, "lower": lower, "upper": upper}
+        index = pd.MultiIndex.from_arrays([self.observables, self.statistics], names=["observable", "statistic"])
+        return pd.DataFrame({**table, "p_value": self.p_value, "flagged": self.flagged}, index=index)
 
 
 def predictive_checks(
@@ -100,14 +84,14 @@ def predictive_checks(
 
     Posterior predictive p-values: Gelman, Meng & Stern 1996, "Posterior predictive assessment of model fitness via
     realized discrepancies", Statistica Sinica 6. They use the data twice, once to fit and once to check, and are
-    therefore *conservative*: under a right model they crowd around the middle instead of being uniform, most of all
+    therefore *conservative*: under a correct model they crowd around the middle instead of being uniform, most of all
     those of statistics that the posterior was fitted to (often the mean). So a flag means that the model can't make
     such data; no flag means little. Statistics that no parameter answers for (extremes, autocorrelation) say most.
 
     The discrepancy is the sum of squared deviations from the predictive means in predictive standard deviations. A
     p-value is twice the share of replications that are as large, or of those that are as small, whichever is less. Ties
     count for both, so that an observation that equals most replications is never remarkable. No p-value is below
-    ``2 / (draws + 1)``: k statistics need 200 k draws for a flag at level 0.99.
+    ``2 / (draws + 1)``: k statistics need 200 k draws for a flag at level 0.99; with fewer, a UserWarning says so.
 
     ArviZ draws similar figures from the DataTree of ``posterior.infer``, one observation without padding, by its groups
     ``posterior_predictive`` and ``observed_data``: ``arviz_plots.plot_ppc_tstat(tree, t_stat="max")`` (a statistic
@@ -129,20 +113,6 @@ def predictive_checks(
     level : float
         A statistic is flagged where its p-value times the number of statistics is below ``1 - level``.
 
-    Returns
-    -------
-    PredictiveResult
-
-    Raises
-    ------
-    InputError
-        Names or shapes do not fit, nothing was observed, or a simulation is not finite where something was.
-
-    Warns
-    -----
-    UserWarning
-        There are too few draws to flag anything.
-
     Examples
     --------
     Counts that scatter more than a Poisson model can:
@@ -155,7 +125,7 @@ def predictive_checks(
     >>> [label for label, flag in zip(result.statistics, result.flagged) if flag]
     ['standard deviation', 'discrepancy', 'share outside 95 %']
     """
-    check_fraction("level of predictive checks", level)
+    check_level(level)
     data = _paired(predicted, observed)
     own = statistics or {}
     if unknown := sorted(set(own) - set(data)):
@@ -175,28 +145,14 @@ def predictive_checks(
             got="NaN everywhere",
             do="pass the data that the posterior was given",
         )
-    table = np.stack(list(found.values()))
-    draws = table.shape[1] - 1
-    as_large = np.sum(table[:, 1:] >= table[:, :1], axis=1)
-    as_small = np.sum(table[:, 1:] <= table[:, :1], axis=1)
-    if draws < _draws_needed(len(table), level):
-        warnings.warn(
-            f"predictive checks: {draws} draws are too few to flag any of {len(table)} statistics at level {level}; "
-            f"take {_draws_needed(len(table), level)}",
-            stacklevel=2,
-        )
-    return PredictiveResult(
-        observables=tuple(name for name, _ in found),
-        statistics=tuple(label for _, label in found),
-        observed=table[:, 0],
-        replicated=table[:, 1:].T,
-        p_value=np.minimum(1.0, 2.0 * (np.minimum(as_large, as_small) + 1.0) / (draws + 1.0)),
-        level=level,
-    )
-
-
-def _draws_needed(count: int, level: float) -> int:
-    return int(np.ceil(round(2.0 * count / (1.0 - level), 6)))
+    observables, labels = zip(*found, strict=True)
+    table = np.stack(list(found.values()), axis=-1)
+    one_sided = [p_values(sign * table[0], sign * table[1:]) for sign in (1.0, -1.0)]
+    p_value = np.minimum(1.0, 2.0 * np.minimum(*one_sided))
+    result = PredictiveResult(observables, labels, table[0], table[1:], p_value, level)
+    if len(table) - 1 < result.draws_needed:
+        warnings.warn(f"predictive checks: {result.summary} ({len(found)} statistics, level {level})", stacklevel=2)
+    return result
 
 
 def _paired(predicted: Mapping[str, np.ndarray], observed: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -222,8 +178,7 @@ def _paired(predicted: Mapping[str, np.ndarray], observed: Mapping[str, np.ndarr
             )
         both = np.concatenate([real[None], simulated]).astype(float)
         missing = np.isnan(both[0])
-        bad = np.sum(~np.isfinite(both[:, ~missing]))
-        if bad:
+        if bad := np.sum(~np.isfinite(both[:, ~missing])):
             raise InputError(
                 subject,
                 expected="finite simulations, and finite or missing (NaN) observations",

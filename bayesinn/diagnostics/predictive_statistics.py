@@ -1,4 +1,8 @@
-"""Test statistics of data: what posterior predictive checks compare."""
+"""Test statistics of data: what posterior predictive checks compare.
+
+Data are arrays (1 + draws, ...): the observation, then its replications. NaN stands where nothing was observed. Results
+are dicts of (column of the observable, statistic) to array (1 + draws,).
+"""
 
 from __future__ import annotations
 
@@ -19,29 +23,10 @@ FEW_ELEMENTS = 8
 
 
 def default_statistics(name: str, data: np.ndarray) -> dict[tuple[str, str], np.ndarray]:
-    """The statistics that suit an observable's shape.
+    """Return the statistics that suit an observable's shape.
 
-    Parameters
-    ----------
-    name : str
-        Of the observable.
-    data : array (1 + draws, ...)
-        The observation, then its replications. NaN where nothing was observed.
-
-    Returns
-    -------
-    dict of (column of the observable, statistic) to array (1 + draws,)
-        A single number has only its value; two to eight elements also have spread, extremes and misfit; series have
-        their autocorrelation, too. Each of up to eight channels (last axis) is a column of its own.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> data = np.random.default_rng(1).normal(size=(100, 20, 2))
-    >>> [column for column, name in default_statistics("cases", data) if name == "mean"]
-    ['cases[0]', 'cases[1]']
-    >>> [name for _, name in default_statistics("size", data[:, 0, 0])]
-    ['value']
+    A single number has only its value; two to eight elements also have spread, extremes and misfit; series have their
+    autocorrelation, too. Each of up to eight channels (last axis) is a column of its own.
     """
     with_channels = data.ndim >= 3 and data.shape[-1] <= MOST_CHANNELS
     parts = {f"{name}[{index}]": data[..., index] for index in range(data.shape[-1])} if with_channels else {name: data}
@@ -52,7 +37,6 @@ def default_statistics(name: str, data: np.ndarray) -> dict[tuple[str, str], np.
         if values.shape[1] == 1:
             found[column, "value"] = values[:, 0]
         elif values.shape[1] > 1:
-            deviation = _standardised(values)
             low, high = np.quantile(values[1:], [0.025, 0.975], axis=0)
             found[column, "mean"] = values.mean(axis=1)
             found[column, "standard deviation"] = values.std(axis=1)
@@ -60,7 +44,7 @@ def default_statistics(name: str, data: np.ndarray) -> dict[tuple[str, str], np.
             found[column, "maximum"] = values.max(axis=1)
             if part.ndim > 1 and (with_channels or part.ndim > 2 or observed.sum() > FEW_ELEMENTS):
                 found[column, "lag-one autocorrelation"] = _autocorrelation(part, observed)
-            found[column, "discrepancy"] = np.sum(deviation**2, axis=1)
+            found[column, "discrepancy"] = np.sum(_standardised(values) ** 2, axis=1)
             found[column, "share outside 95 %"] = np.mean((values < low) | (values > high), axis=1)
     return found
 
@@ -68,22 +52,17 @@ def default_statistics(name: str, data: np.ndarray) -> dict[tuple[str, str], np.
 def own_statistics(
     name: str, data: np.ndarray, statistics: Mapping[str, Statistic]
 ) -> dict[tuple[str, str], np.ndarray]:
-    """Statistics that the user brings; arguments and result as in :func:`default_statistics`.
-
-    Raises
-    ------
-    InputError
-        A function does not return one finite number for each data set.
-    """
+    """Return the statistics that the user brings; each must be one finite number for each data set."""
     found = {}
     for label, function in statistics.items():
         values = np.asarray(function(data))
-        if values.shape != (len(data),) or values.dtype.kind not in "biuf" or not np.all(np.isfinite(values)):
+        numbers = values.dtype.kind in "biuf"
+        if values.shape != (len(data),) or not numbers or not np.all(np.isfinite(values)):
+            infinite = ", NaN or infinite values" if numbers and not np.isfinite(values).all() else ""
             raise InputError(
                 f"statistic {label!r} of observable {name!r}",
                 expected=f"one finite number for each data set of an array {data.shape}: shape {(len(data),)}",
-                got=f"shape {values.shape}, dtype {values.dtype}"
-                + (", NaN or infinite values" if values.dtype.kind == "f" and not np.isfinite(values).all() else ""),
+                got=f"shape {values.shape}, dtype {values.dtype}{infinite}",
                 do="reduce all axes but the first, leaving out NaN, which marks what was not observed: np.nanmean, ...",
             )
         found[name, label] = values.astype(float)

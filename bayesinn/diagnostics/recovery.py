@@ -6,38 +6,31 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 
-from bayesinn.diagnostics.arrays import check_fraction, columns_like, paired
-from bayesinn.diagnostics.tested import Effect
+from bayesinn.core.validation import check_number
+from bayesinn.diagnostics.arrays import by_column, paired
+from bayesinn.diagnostics.tested import Effect, Result
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class RecoveryResult:
-    """Posterior summaries of n data sets beside the truths.
+class RecoveryResult(Result):
+    """Posterior summaries of n data sets, and the truths."""
 
-    Parameters
-    ----------
-    columns : names of the k columns
-    truth, mean, median, standard_deviation : arrays (n, k); the last three of the posterior
-    lower, upper : arrays (n, k), ends of the central posterior interval
-    interval : float, coverage of that interval
-    prior_variance : array (k,)
-    """
+    shown = ("r_squared", "correlation", "nrmse", "contraction", "z_score_mean", "z_score_sd")
 
     columns: tuple[str, ...]
-    truth: np.ndarray
-    mean: np.ndarray
+    truth: np.ndarray  #: (n, k)
+    mean: np.ndarray  #: (n, k), as are all summaries of the posterior
     median: np.ndarray
     standard_deviation: np.ndarray
-    lower: np.ndarray
-    upper: np.ndarray
-    interval: float
-    prior_variance: np.ndarray
+    lower: np.ndarray  #: lower end of the central posterior interval
+    upper: np.ndarray  #: upper end
+    interval: float  #: coverage of that interval
+    prior_variance: np.ndarray  #: (k,)
 
     @property
     def simulations(self) -> int:
-        """The number n of data sets."""
+        """Number n of data sets."""
         return len(self.truth)
 
     @property
@@ -55,8 +48,7 @@ class RecoveryResult:
     @property
     def nrmse(self) -> np.ndarray:
         """Array (k,): root mean squared error of posterior medians, divided by the range (max - min) of the truths."""
-        error = np.sqrt(np.mean((self.truth - self.median) ** 2, axis=0))
-        return _ratio(error, np.ptp(self.truth, axis=0))
+        return _ratio(np.sqrt(np.mean((self.truth - self.median) ** 2, axis=0)), np.ptp(self.truth, axis=0))
 
     @property
     def contraction(self) -> np.ndarray:
@@ -69,6 +61,16 @@ class RecoveryResult:
         return _ratio(self.mean - self.truth, self.standard_deviation)
 
     @property
+    def z_score_mean(self) -> np.ndarray:
+        """Array (k,): mean z-score over data sets."""
+        return np.mean(self.z_score, axis=0)
+
+    @property
+    def z_score_sd(self) -> np.ndarray:
+        """Array (k,): standard deviation of the z-score over data sets."""
+        return np.std(self.z_score, axis=0)
+
+    @property
     def effect(self) -> Effect:
         """Median contraction over columns that vary."""
         known = self.contraction[np.isfinite(self.contraction)]
@@ -79,29 +81,13 @@ class RecoveryResult:
         """One line for a table of verdicts."""
         if np.all(np.isnan(self.r_squared)):
             return "truths do not vary: nothing to recover"
-        worst, best = int(np.nanargmin(self.r_squared)), int(np.nanargmax(self.r_squared))
-        return (
-            f"R2 from {self.r_squared[worst]:.2f} ({self.columns[worst]}) "
-            f"to {self.r_squared[best]:.2f} ({self.columns[best]})"
-        )
+        ends = (int(np.nanargmin(self.r_squared)), int(np.nanargmax(self.r_squared)))
+        return "R2 from " + " to ".join(f"{self.r_squared[index]:.2f} ({self.columns[index]})" for index in ends)
 
-    def to_dataframe(self) -> pd.DataFrame:
-        """One row a column; mean and spread of the z-score are over data sets."""
-        return pd.DataFrame(
-            {
-                "r_squared": self.r_squared,
-                "correlation": self.correlation,
-                "nrmse": self.nrmse,
-                "contraction": self.contraction,
-                "z_score_mean": np.mean(self.z_score, axis=0),
-                "z_score_sd": np.std(self.z_score, axis=0),
-            },
-            index=pd.Index(self.columns, name="column"),
-        )
-
-    def __repr__(self) -> str:
-        table = self.to_dataframe().to_string(float_format="%.3g")
-        return f"Recovery of {self.simulations} simulations\n{table}"
+    @property
+    def _heading(self) -> str:
+        """First line of the text."""
+        return f"Recovery of {self.simulations} simulations"
 
 
 def recovery(
@@ -119,36 +105,11 @@ def recovery(
 
     Parameters
     ----------
-    truth : dict of name to array (n, *event)
-    draws : dict of name to array (n, draws, *event)
-    prior : dict of name to array (m, *event)
-        Draws from the prior, for its variance.
     interval : float
         Coverage of the central interval that is kept for figures.
-
-    Returns
-    -------
-    RecoveryResult
-
-    Raises
-    ------
-    InputError
-        Names, shapes or values do not fit.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> generator = np.random.default_rng(1)
-    >>> truth = generator.normal(size=4000)
-    >>> data = truth + generator.normal(size=4000)
-    >>> draws = data[:, None] / 2 + np.sqrt(0.5) * generator.normal(size=(4000, 50))
-    >>> result = recovery({"mean": truth}, {"mean": draws}, {"mean": generator.normal(size=4000)})
-    >>> bool(abs(result.contraction[0] - 0.5) < 0.03)
-    True
     """
-    check_fraction("interval of recovery", interval)
+    tail = 0.5 * (1.0 - check_number("Argument 'interval'", interval, above=0, below=1))
     pairs = paired(truth, draws)
-    tail = 0.5 * (1.0 - interval)
     lower, median, upper = np.quantile(pairs.draws, [tail, 0.5, 1.0 - tail], axis=1)
     return RecoveryResult(
         columns=pairs.columns,
@@ -159,7 +120,7 @@ def recovery(
         lower=lower,
         upper=upper,
         interval=interval,
-        prior_variance=columns_like(truth, prior, "prior").var(axis=0, ddof=1),
+        prior_variance=by_column("prior", prior, truth).var(axis=0, ddof=1),
     )
 
 

@@ -5,30 +5,23 @@ from __future__ import annotations
 import numpy as np
 from sklearn.ensemble import ExtraTreesRegressor
 
-# A stream of its own; see bayesinn.diagnostics.ranks.
-_JITTER = 20_230_207
+from bayesinn.core import seeds
 
 
 def reference_points(features: np.ndarray, truth: np.ndarray, new_features: np.ndarray, *, seed: int) -> np.ndarray:
-    """Rough estimates of the parameters from features of the data, by a forest of randomised trees.
+    """Estimate parameters roughly from features of the data, by a forest of randomised trees.
 
     Geurts, Ernst & Wehenkel 2006, "Extremely randomized trees", Machine Learning 63. Trees need no scaling and no
-    tuning, and bear hundreds of features. Each point is moved at random by about the error of the estimates, so that
-    the points lie on all sides of the truths.
+    tuning, and cope with hundreds of features. Each point is moved at random by about the error of the estimates, so
+    that the points lie on all sides of the truths.
 
     Parameters
     ----------
-    features : array (m, f)
-        Of simulations that the diagnostics do not use otherwise: the points must not depend on the truths tested.
-    truth : array (m, k)
-        The parameters behind them.
+    features, truth : arrays (m, f) and (m, k)
+        Data and parameters of simulations that the diagnostics do not use otherwise: the points must not depend on the
+        truths tested.
     new_features : array (n, f)
-        Of the simulations to make points for.
-    seed : int
-
-    Returns
-    -------
-    array (n, k)
+        Data of the simulations to make points (n, k) for.
 
     Examples
     --------
@@ -45,10 +38,7 @@ def reference_points(features: np.ndarray, truth: np.ndarray, new_features: np.n
     forest.fit(features, order if order.shape[1] > 1 else order[:, 0])
     estimate = forest.predict(new_features).reshape(len(new_features), -1)
     error = np.nanstd(forest.oob_prediction_.reshape(order.shape) - order, axis=0)
-    noise = np.random.default_rng([seed, _JITTER]).normal(size=estimate.shape)
+    noise = seeds.generator(seed, "reference points").normal(size=estimate.shape)
     position = np.clip(estimate + error * noise, 0.0, 1.0)
-    sorted_truth = np.sort(truth, axis=0)
     grid = np.linspace(0.0, 1.0, len(truth))
-    return np.stack(
-        [np.interp(position[:, index], grid, sorted_truth[:, index]) for index in range(truth.shape[1])], axis=-1
-    )
+    return np.stack([np.interp(at, grid, values) for at, values in zip(position.T, np.sort(truth.T), strict=True)], -1)

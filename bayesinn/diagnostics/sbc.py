@@ -6,37 +6,33 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 from scipy import stats
 
-from bayesinn.diagnostics.arrays import check_fraction, paired
+from bayesinn.diagnostics.arrays import paired
 from bayesinn.diagnostics.ranks import ranks, uniform_ranks
 from bayesinn.diagnostics.uniformity import UniformityResult, uniformity
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class SBCResult(UniformityResult):
-    """Ranks of the truths, and how far from uniform they are.
+    """Ranks of the truths, and how far from uniform they are; ``values`` are the ranks spread over [0, 1)."""
 
-    Parameters
-    ----------
-    columns : names of the k columns
-    values : array (n, k)
-        PIT values: the ranks spread over the unit interval, uniform for a right posterior.
-    band : Band, of the number of ranks below 1, ..., L (the same for all columns)
-    p_value : array (k,), one minus the smallest level whose simultaneous ECDF band holds the ranks
-    ranks : integer array (n, k), each between 0 and ``draws``
-    draws : int, the number L of posterior draws for each data set
-    counts : integer array (bins, k), the rank histogram
-    edges : integer array (bins + 1,): bin b holds the ranks edges[b], ..., edges[b + 1] - 1
-    chi_square_p_value : array (k,), of the rank histogram
-    """
+    title = "SBC"
+    shown = ("p_value", "chi_square_p_value", "inside", "reading")
 
-    ranks: np.ndarray
-    draws: int
-    counts: np.ndarray
-    edges: np.ndarray
-    chi_square_p_value: np.ndarray
+    ranks: np.ndarray  #: integers (n, k), each between 0 and ``draws``
+    draws: int  #: number L of posterior draws for each data set
+
+    @property
+    def edges(self) -> np.ndarray:
+        """Integer array (bins + 1,): bin b of the histogram holds the ranks edges[b], ..., edges[b + 1] - 1."""
+        bins = min(self.draws + 1, max(2, min(20, self.simulations // 10)))
+        return np.rint(np.linspace(0, self.draws + 1, bins + 1)).astype(int)
+
+    @property
+    def counts(self) -> np.ndarray:
+        """Integer array (bins, k): the rank histogram."""
+        return np.stack([np.histogram(column, self.edges - 0.5)[0] for column in self.ranks.T], axis=-1)
 
     @property
     def expected_counts(self) -> np.ndarray:
@@ -44,24 +40,15 @@ class SBCResult(UniformityResult):
         return self.simulations * np.diff(self.edges) / (self.draws + 1)
 
     @property
-    def reading(self) -> tuple[str, ...]:
-        """In words what the ranks of each column say about its posterior; empty where the column is inside."""
-        return tuple(
-            "" if inside else _reading(column, self.draws)
-            for inside, column in zip(self.inside, self.ranks.T, strict=True)
-        )
+    def chi_square_p_value(self) -> np.ndarray:
+        """Array (k,): p-value of the rank histogram."""
+        return np.asarray(stats.chisquare(self.counts, self.expected_counts[:, None], axis=0).pvalue)
 
-    def to_dataframe(self) -> pd.DataFrame:
-        """One row a column: p-values, whether it is inside the band, and what a failure means."""
-        return pd.DataFrame(
-            {
-                "p_value": self.p_value,
-                "chi_square_p_value": self.chi_square_p_value,
-                "inside": self.inside,
-                "reading": self.reading,
-            },
-            index=pd.Index(self.columns, name="column"),
-        )
+    @property
+    def reading(self) -> tuple[str, ...]:
+        """What the ranks of each column say about its posterior, in words; empty where the column passes."""
+        columns = zip(self.inside, self.ranks.T, strict=True)
+        return tuple("" if inside else _reading(rank, self.draws) for inside, rank in columns)
 
 
 def sbc(
@@ -70,65 +57,18 @@ def sbc(
     """Check calibration by the ranks of the truths among their posterior draws.
 
     Talts et al. 2018, arXiv:1804.06788; the band is that of Saeilynoja, Buerkner & Vehtari 2022 (see
-    :mod:`bayesinn.diagnostics.bands`). The draws given one data set must be independent: thin those of MCMC.
-
-    Parameters
-    ----------
-    truth : dict of name to array (n, *event)
-        The parameters that made each of the n data sets, drawn from the prior.
-    draws : dict of name to array (n, L, *event)
-        Posterior draws given each data set.
-    seed : int
-        Decides how ties break (discrete parameters).
-    level : float
-        Probability that the ranks of one column of a right posterior stay inside the band.
-
-    Returns
-    -------
-    SBCResult
-
-    Raises
-    ------
-    InputError
-        Names, shapes or values do not fit.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> generator = np.random.default_rng(1)
-    >>> truth = generator.normal(size=300)
-    >>> data = truth + generator.normal(size=300)
-    >>> draws = data[:, None] / 2 + np.sqrt(0.5) * generator.normal(size=(300, 99))
-    >>> sbc({"mean": truth}, {"mean": draws}, seed=1).passed
-    True
-    >>> sbc({"mean": truth}, {"mean": draws + 0.5}, seed=1).reading
-    ('posterior too high',)
+    :mod:`bayesinn.diagnostics.bands`). The draws given one data set must be independent: thin those of MCMC. The seed
+    decides how ties break (discrete parameters).
     """
-    check_fraction("level of SBC", level)
     pairs = paired(truth, draws)
     return rank_test(pairs.columns, ranks(pairs.truth, pairs.draws, seed=seed), pairs.draws.shape[1], seed, level)
 
 
 def rank_test(columns: tuple[str, ...], rank: np.ndarray, draws: int, seed: int, level: float) -> SBCResult:
     """Test whether ranks (n, k) are uniform on 0, ..., ``draws``."""
-    size = len(rank)
     points = tuple(np.arange(1, draws + 1) / (draws + 1))
     uniform = uniformity(columns, uniform_ranks(rank, draws, seed=seed), level=level, points=points)
-    bins = min(draws + 1, max(2, min(20, size // 10)))
-    edges = np.rint(np.linspace(0, draws + 1, bins + 1)).astype(int)
-    counts = np.stack([np.histogram(column, edges - 0.5)[0] for column in rank.T], axis=-1)
-    expected = size * np.diff(edges) / (draws + 1)
-    return SBCResult(
-        columns=uniform.columns,
-        values=uniform.values,
-        band=uniform.band,
-        p_value=uniform.p_value,
-        ranks=rank,
-        draws=draws,
-        counts=counts,
-        edges=edges,
-        chi_square_p_value=stats.chisquare(counts, expected[:, None], axis=0).pvalue,
-    )
+    return SBCResult(**vars(uniform), ranks=rank, draws=draws)
 
 
 def _reading(rank: np.ndarray, draws: int) -> str:

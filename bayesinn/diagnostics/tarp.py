@@ -6,12 +6,10 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from bayesinn.diagnostics.arrays import check_fraction, columns_like, paired
-from bayesinn.diagnostics.ranks import ranks, uniform_ranks
+from bayesinn.core import seeds
+from bayesinn.diagnostics.arrays import by_column, paired
+from bayesinn.diagnostics.ranks import pit
 from bayesinn.diagnostics.uniformity import UniformityResult, uniformity
-
-# A stream of its own; see bayesinn.diagnostics.ranks.
-_REFERENCES = 20_230_206
 
 
 def tarp(
@@ -22,32 +20,18 @@ def tarp(
     seed: int,
     level: float = 0.99,
 ) -> UniformityResult:
-    """Count the draws that lie nearer to a reference point than the truth: their share is uniform if all is right.
+    """Count the draws that lie nearer to a reference point than the truth: their share is uniform if all is correct.
 
     Tests of accuracy with random points: Lemos et al. 2023, "Sampling-based accuracy testing of posterior estimators
     for general inference", arXiv:2302.03026. If the reference points do not depend on the data, a posterior that is
     no more than the prior passes. With points that follow the data (a rough estimate of the parameters, made without
-    the posterior under test), it fails, and passing for all such points is the mark of the right posterior.
+    the posterior under test), it fails, and passing for all such points is the mark of the correct posterior.
 
     Parameters
     ----------
-    truth : dict of name to array (n, *event)
-    draws : dict of name to array (n, L, *event)
     references : dict of name to array (n, *event), optional
         One reference point for each data set: any function of the data and of random numbers, but not of the truth.
-        If left out, points at random from the box that the truths and draws fill.
-    seed : int
-    level : float
-        Probability that a right posterior stays inside the band.
-
-    Returns
-    -------
-    UniformityResult with the one column ``joint``
-
-    Raises
-    ------
-    InputError
-        Names, shapes or values do not fit.
+        If left out, points at random from the box that the truths and draws fill. The result has the column ``joint``.
 
     Examples
     --------
@@ -60,20 +44,17 @@ def tarp(
     >>> [tarp({"mean": truth}, {"mean": value}, {"mean": data}, seed=1).passed for value in (draws, prior_again)]
     [True, False]
     """
-    check_fraction("level of TARP", level)
     pairs = paired(truth, draws)
     # Truth and draws together, so that nothing below treats them differently: the share is then exactly uniform.
     together = np.concatenate([pairs.truth[:, None], pairs.draws], axis=1)
     if references is None:
-        generator = np.random.default_rng([seed, _REFERENCES])
         low, high = np.quantile(together, [0.005, 0.995], axis=(0, 1))
-        points = generator.uniform(low, high, size=pairs.truth.shape)
+        points = seeds.generator(seed, "tarp").uniform(low, high, size=pairs.truth.shape)
     else:
-        points = columns_like(truth, references, "references", rows=len(pairs.truth))
+        points = by_column("references", references, truth, rows=len(pairs.truth))
     # Parameters count alike in units of the usual posterior width; the median, because of single heavy tails.
     scale = np.median(together.std(axis=1), axis=0)
     scale[scale == 0.0] = 1.0
     distance = np.linalg.norm((together - points[:, None]) / scale, axis=-1)
-    nearer = ranks(distance[:, 0], distance[:, 1:], seed=seed)
-    share = uniform_ranks(nearer, pairs.draws.shape[1], seed=seed)
+    share = pit(distance[:, 0], distance[:, 1:], seed=seed)
     return uniformity(("joint",), share[:, None], level=level)

@@ -1,15 +1,15 @@
-"""What the results of all tests have in common: one p-value for each column, and what follows from them."""
+"""What results have in common: a table with one row a column, an effect size, and verdicts from p-values."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 
 class Effect(NamedTuple):
-    """How large a result is, in a unit that means something: beside a p-value, which says how sure it is.
+    """How large a result is. A p-value only says how sure it is, and shrinks with the number of simulations.
 
     Parameters
     ----------
@@ -26,26 +26,46 @@ class Effect(NamedTuple):
         return f"{self.name} {self.value:.2g} {self.unit}".rstrip()
 
 
-class Tested:
-    """A result that can fail.
+class Result:
+    """A result with ``columns``: the names of the k parameters, pairs, observations, ... that it is about."""
 
-    A subclass has ``columns`` (names of the k columns: parameters, or whatever was tested), ``p_value`` (k,) and
-    ``level``, the probability that one column of a right posterior passes.
-    """
+    #: Names of the attributes that its table shows.
+    shown: ClassVar[tuple[str, ...]]
 
     if TYPE_CHECKING:
         # For the type checker only: dataclasses would take a property for a default value.
         @property
         def columns(self) -> tuple[str, ...]: ...
         @property
+        def effect(self) -> Effect: ...
+        @property
+        def _heading(self) -> str: ...
+        @property
+        def summary(self) -> str: ...
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """Return a table with one row a column."""
+        table = {name: getattr(self, name) for name in self.shown}
+        return pd.DataFrame(table, index=pd.Index(self.columns, name="column"))
+
+    def __repr__(self) -> str:
+        return f"{self._heading}\n{self.to_dataframe().to_string(float_format='%.3g', sparsify=False)}"
+
+
+class Tested(Result):
+    """A result that can fail: ``p_value`` (k,), and ``level``, with which one column of a correct posterior passes."""
+
+    shown: ClassVar[tuple[str, ...]] = ("p_value", "inside")
+    title: ClassVar[str]
+
+    if TYPE_CHECKING:
+
+        @property
         def p_value(self) -> np.ndarray: ...
         @property
         def level(self) -> float: ...
-
-    @property
-    def effect(self) -> Effect:
-        """The size of the largest departure among all columns."""
-        raise NotImplementedError
+        @property
+        def simulations(self) -> int: ...
 
     @property
     def inside(self) -> np.ndarray:
@@ -54,7 +74,7 @@ class Tested:
 
     @property
     def passed(self) -> bool:
-        """All columns pass; with k columns, a right posterior fails with a probability of up to k (1 - level)."""
+        """Whether all k columns pass: a correct posterior fails with probability k (1 - level) at most."""
         return bool(np.all(self.inside))
 
     @property
@@ -64,29 +84,30 @@ class Tested:
 
     @property
     def passed_family_wise(self) -> bool:
-        """No column fails after Bonferroni: a right posterior fails with a probability of up to 1 - level."""
-        return bool(len(self.columns) * np.min(self.p_value) > 1.0 - self.level)
+        """Whether all columns pass together: a correct posterior fails with probability 1 - level at most."""
+        return self.family_p_value > 1.0 - self.level
 
     @property
     def summary(self) -> str:
         """One line for a table of verdicts."""
+        worst = int(np.argmin(self.p_value))
         if len(self.columns) == 1:
             return f"p = {self.p_value[0]:.2g}"
-        worst = int(np.argmin(self.p_value))
-        return (
-            f"{np.sum(self.inside)} of {len(self.columns)} pass at {self.level:.0%}; "
-            f"smallest p-value {self.p_value[worst]:.2g} ({self.columns[worst]})"
-        )
+        return f"{self._passing}; smallest p-value {self.p_value[worst]:.2g} ({self.columns[worst]})"
 
-    def to_dataframe(self) -> pd.DataFrame:
-        """One row a column, with its p-value and whether it passes."""
-        return pd.DataFrame(
-            {"p_value": self.p_value, "inside": self.inside},
-            index=pd.Index(self.columns, name="column"),
-        )
+    @property
+    def _passing(self) -> str:
+        """How many columns pass, in words."""
+        return f"{np.sum(self.inside)} of {len(self.columns)} pass at {self.level:.0%}"
 
+    @property
     def _verdict(self) -> str:
-        """How a repr starts to speak of the result."""
+        """Passed, doubtful or FAILED, in words."""
         if self.passed:
             return "passed"
         return "doubtful (one test fails, all together pass)" if self.passed_family_wise else "FAILED"
+
+    @property
+    def _heading(self) -> str:
+        """First line of the text: title, verdict and number of data sets."""
+        return f"{self.title} {self._verdict}, {self.simulations} simulations"

@@ -167,11 +167,23 @@ def test_table_and_repr() -> None:
     ("draws", "reference", "message"),
     [
         ({}, {}, "at least one"),
-        ({"a": np.zeros(9)}, {"b": np.zeros(9)}, r"(?s)same names.*draws \['a'\], reference \['b'\]"),
-        ({"a": np.zeros(9), "b": np.zeros(8)}, {"a": np.zeros(9), "b": np.zeros(9)}, r"(?s)^draws\n.*same 2 or more"),
-        ({"a": np.zeros(9)}, {"a": np.zeros(1)}, r"(?s)^reference\n.*same 2 or more draws"),
-        ({"a": np.zeros(9)}, {"a": np.float64(1.0)}, r"(?s)^reference\n.*same 2 or more draws"),
-        ({"a": np.zeros(9)}, {"a": np.zeros((4, 9))}, r"(?s)event shape.*draws \['a'\], reference \['a\[0\]', "),
+        (
+            {"a": np.zeros(9)},
+            {"b": np.zeros(9)},
+            r"(?s)names in reference.*the parameters \['a'\].*no \['a'\], \['b'\] too many",
+        ),
+        (
+            {"a": np.zeros(9), "b": np.zeros(8)},
+            {"a": np.zeros(9), "b": np.zeros(9)},
+            r"(?s)^draws of parameter 'b'.*shape \(9,\) as for 'a': 2 or more.*shape \(8,\)",
+        ),
+        ({"a": np.zeros(9)}, {"a": np.zeros(1)}, r"(?s)^reference of parameter 'a'.*2 or more.*shape \(1,\)"),
+        ({"a": np.zeros(9)}, {"a": np.float64(1.0)}, r"(?s)^reference of parameter 'a'.*2 or more.*shape \(\)"),
+        (
+            {"a": np.zeros(9)},
+            {"a": np.zeros((4, 9))},
+            r"(?s)^reference of parameter 'a'.*shape \(4,\).*event.*shape \(4, 9\)",
+        ),
         ({"a": np.zeros(9)}, {"a": np.full(9, np.nan)}, "(?s)reference of parameter 'a'.*9 of 9 values NaN"),
         ({"a": np.array(["x", "y"])}, {"a": np.zeros(9)}, "(?s)draws of parameter 'a'.*real numbers"),
     ],
@@ -183,7 +195,7 @@ def test_wrong_inputs_are_refused(draws: Draws, reference: Draws, message: str) 
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [({"level": 0.0}, "level of a comparison"), ({"c2st_draws": -1}, "(?s)c2st_draws.*0 or more.*-1")],
+    [({"level": 0.0}, "(?s)level.*above 0, below 1"), ({"c2st_draws": -1}, "(?s)c2st_draws.*0 or more.*-1")],
 )
 def test_wrong_options_are_refused(options: dict, message: str) -> None:
     with pytest.raises(InputError, match=message):

@@ -141,15 +141,18 @@ def test_table_and_repr() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"latent": np.zeros((30, 3))}, r"(?s)same n.*\(30, 3\) and \(40, 2\)"),
+        ({"latent": np.zeros((30, 3))}, "(?s)latent and condition.*same number.*30 and 40"),
         ({"latent": np.full((40, 3), np.nan)}, "latent\n.*\n.*120 of 120 values NaN"),
-        ({"observed_condition": np.zeros((1, 3))}, r"(?s)shape \(o, 2\).*got:      shape \(1, 3\)"),
+        ({"observed_condition": np.zeros((1, 3))}, r"(?s)observed_condition.*shape \(n, 2\).*got:      shape \(1, 3\)"),
         ({"observed_condition": np.array([np.inf, 0.0])}, "observed_condition"),
-        ({"trials": 50}, "at least 99 trials"),
-        ({"evaluations": 0}, "0 evaluations"),
-        ({"level": 1.0}, "level of L-C2ST"),
-        ({"names": ("a", "b")}, "1, one for each row"),
-        ({"draw_latent": lambda count, seed: np.zeros((count, 2))}, r"(?s)\(5000, 3\) for count 5000.*\(5000, 2\)"),
+        ({"trials": 50}, "(?s)trials.*99 or more.*50"),
+        ({"evaluations": 0}, "(?s)evaluations.*1 or more.*0"),
+        ({"level": 1.0}, "(?s)level.*above 0, below 1"),
+        ({"names": ("a", "b")}, "(?s)names.*from 1 to 1.*2"),
+        (
+            {"draw_latent": lambda count, seed: np.zeros((count, 2))},
+            r"(?s)draw_latent.*shape \(n, 3\) with n of at least 5000.*\(5000, 2\)",
+        ),
     ],
 )
 def test_wrong_inputs_are_refused(change: dict[str, object], message: str) -> None:

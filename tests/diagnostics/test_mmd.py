@@ -7,9 +7,10 @@ from importlib import import_module
 import numpy as np
 import pytest
 from scipy import stats
+from scipy.spatial import distance
 
 from bayesinn.core.errors import InputError
-from bayesinn.diagnostics.mmd import kernel_matrix, median_bandwidth, mmd, squared_mmd
+from bayesinn.diagnostics.mmd import LADDER, kernel_matrix, ladder, mmd, squared_mmd
 
 
 def normals(*, size: int = 200, columns: int = 2, seed: int = 1) -> tuple[np.ndarray, np.ndarray]:
@@ -50,7 +51,7 @@ def test_the_test_has_the_estimate_of_its_own_sets() -> None:
     first, second = normals(size=50)
     result = mmd(first, second[:30], seed=1)
     assert result.squared == pytest.approx(squared_mmd(first, second[:30], result.bandwidths), rel=1e-10)
-    middle = median_bandwidth(np.concatenate([first, second[:30]]))
+    middle = np.median(distance.pdist(np.concatenate([first, second[:30]])))
     assert result.bandwidths == pytest.approx(middle * np.array([0.25, 0.5, 1.0, 2.0, 4.0]))
 
 
@@ -100,8 +101,9 @@ def test_the_kernel_does_not_cancel_far_out() -> None:
 
 
 def test_the_bandwidth_of_points_that_coincide() -> None:
-    assert median_bandwidth(np.zeros((5, 2))) == 1.0
-    assert median_bandwidth(np.array([[0.0]] * 9 + [[10.0]])) == pytest.approx(2.0)
+    assert ladder(np.zeros(10)) == list(LADDER)
+    # Nine points at 0 and one at 10: nine of 45 distances are 10.
+    assert ladder(np.array([0.0] * 36 + [100.0] * 9))[2] == pytest.approx(2.0)
 
 
 def test_equal_points_are_ties_and_pass() -> None:
@@ -143,11 +145,11 @@ def test_table_and_repr() -> None:
 @pytest.mark.parametrize(
     ("first", "second", "options", "message"),
     [
-        (np.zeros((1, 2)), np.zeros((5, 2)), {}, r"(?s)^first\n.*at least 2 points.*\(1, 2\)"),
-        (np.zeros((5, 2)), np.zeros((5, 3)), {}, "(?s)equally many columns.*2 and 3"),
+        (np.zeros((1, 2)), np.zeros((5, 2)), {}, r"(?s)^first\n.*at least 2\n.*\(1, 2\)"),
+        (np.zeros((5, 2)), np.zeros((5, 3)), {}, r"(?s)^second\n.*shape \(n, 2\).*shape \(5, 3\)"),
         (np.zeros((5, 2)), np.full((5, 2), np.inf), {}, "(?s)^second\n.*10 of 10 values NaN or infinite"),
-        (np.zeros((5, 2)), np.zeros((5, 2)), {"permutations": 98}, "(?s)at least 99, or nothing can fail.*98"),
-        (np.zeros((5, 2)), np.zeros((5, 2)), {"level": 1.0}, "level of MMD"),
+        (np.zeros((5, 2)), np.zeros((5, 2)), {"permutations": 98}, "(?s)permutations.*99 or more.*98"),
+        (np.zeros((5, 2)), np.zeros((5, 2)), {"level": 1.0}, "(?s)level.*above 0, below 1"),
         (np.zeros((5, 2)), np.zeros((5, 2)), {"bandwidths": [1.0, 0.0]}, r"(?s)positive.*\[1.0, 0.0\]"),
         (np.zeros((5, 2)), np.zeros((5, 2)), {"bandwidths": []}, "positive"),
     ],

@@ -201,7 +201,7 @@ NORMAL = np.random.default_rng(1).normal(size=(700, 9))
         ),
         (lambda: predictive_checks({"x": np.full((700, 2), np.inf)}, {"x": np.zeros(2)}), "1400 values NaN or inf"),
         (lambda: predictive_checks({"x": NORMAL}, {"x": np.full(9, np.nan)}), "NaN everywhere"),
-        (lambda: predictive_checks({"x": NORMAL}, {"x": NORMAL[0]}, level=1.0), "between 0 and 1"),
+        (lambda: predictive_checks({"x": NORMAL}, {"x": NORMAL[0]}, level=1.0), "(?s)level.*above 0, below 1"),
         (
             lambda: predictive_checks({"x": NORMAL}, {"x": NORMAL[0]}, statistics={"y": {"mean": np.mean}}),
             r"(?s)out of \['x'\].*\['y'\]",
