@@ -1,8 +1,41 @@
-"""Diagnostics: is a posterior right, and how much does it know? Numbers only, from arrays.
+"""Diagnostics: is a posterior correct, and how much does it know? Numbers only: arrays in, a small frozen result out.
 
-Every function takes ``truth`` (the parameters that made each data set) and ``draws`` (the posterior draws given that
-data set) as dictionaries of arrays, and returns a small frozen result. The figures are drawn by
-:mod:`bayesinn.plots`.
+What all functions share, and their docstrings do not repeat:
+
+- ``truth``, dict of name to array (n, *event): the parameters that made each of n data sets.
+- ``draws``, dict of name to array (n, L, *event): L independent posterior draws given each data set.
+- ``prior``, dict of name to array (m, *event): draws from the prior.
+- A result has one column for each scalar: ``beta[0]`` and ``beta[1]`` for a vector ``beta`` of two. Its arrays for n
+  data sets and k columns are (n, k). It has an ``effect`` with a unit, a ``summary``, and ``to_dataframe()``.
+- ``level``: probability that one column of a correct posterior passes.
+- ``seed``: one integer that decides all random numbers.
+- An :class:`~bayesinn.core.errors.InputError` says which names, shapes or values do not fit.
+
+The figures are drawn by :mod:`bayesinn.plots`.
+
+Examples
+--------
+Normal data with a normal mean, whose posterior is known, and the prior in place of the posterior:
+
+>>> import numpy as np
+>>> from bayesinn.diagnostics import coverage, information, recovery, sbc, tarp
+>>> generator = np.random.default_rng(4)
+>>> truth, prior = {"mean": generator.normal(size=500)}, {"mean": generator.normal(size=2000)}
+>>> data = {"mean": truth["mean"] + generator.normal(size=500)}
+>>> draws = {"mean": data["mean"][:, None] / 2 + np.sqrt(0.5) * generator.normal(size=(500, 99))}
+>>> again = {"mean": generator.normal(size=(500, 99))}
+>>> [sbc(truth, given, seed=1).passed for given in (draws, again)]
+[True, True]
+>>> [tarp(truth, given, data, seed=1).passed for given in (draws, again)]
+[True, False]
+>>> coverage(truth, {"mean": 0.5 * draws["mean"]}, seed=1).passed
+False
+>>> sbc(truth, {"mean": draws["mean"] + 0.5}, seed=1).reading
+('posterior too high',)
+>>> bool(abs(recovery(truth, draws, prior).contraction[0] - 0.5) < 0.05)
+True
+>>> bool(abs(information(truth, draws, prior).mean[0] - 0.5 * np.log(2)) < 0.05)
+True
 """
 
 from bayesinn.diagnostics.bands import Band, band_p_values, simultaneous_band
@@ -20,14 +53,13 @@ from bayesinn.diagnostics.mmd import MMDResult, mmd
 from bayesinn.diagnostics.observation import ObservationDiagnosis
 from bayesinn.diagnostics.posterior_sbc import PosteriorSBCResult, posterior_sbc
 from bayesinn.diagnostics.predictive import PredictiveResult, predictive_checks
-from bayesinn.diagnostics.ranks import ranks, uniform_ranks
 from bayesinn.diagnostics.recovery import RecoveryResult, recovery
 from bayesinn.diagnostics.reference_points import reference_points
 from bayesinn.diagnostics.sbc import SBCResult, sbc
 from bayesinn.diagnostics.sliced_wasserstein import sliced_wasserstein
 from bayesinn.diagnostics.tarp import tarp
 from bayesinn.diagnostics.tested import Effect, Tested
-from bayesinn.diagnostics.uniformity import UniformityResult, uniformity
+from bayesinn.diagnostics.uniformity import UniformityResult, ranks, uniform_ranks, uniformity
 
 __all__ = [
     "NOMINAL",

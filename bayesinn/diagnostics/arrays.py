@@ -11,6 +11,9 @@ from bayesinn.core.errors import InputError
 from bayesinn.core.labels import columns
 from bayesinn.core.validation import check_number
 
+#: Named arrays: of parameters, or of observables.
+Arrays = Mapping[str, np.ndarray]
+
 
 class Pairs(NamedTuple):
     """Truths (n, k) and draws (n, L, k) that belong together, and the names of their columns."""
@@ -20,21 +23,14 @@ class Pairs(NamedTuple):
     draws: np.ndarray
 
 
-def paired(truth: Mapping[str, np.ndarray], draws: Mapping[str, np.ndarray]) -> Pairs:
+def paired(truth: Arrays, draws: Arrays) -> Pairs:
     """Match truths (n, *event) with draws (n, L, *event)."""
     rows = by_column("truth", truth, truth)
     drawn = by_column("draws", draws, truth, rows=len(rows), batch_ndim=2)
     return Pairs(tuple(columns(truth, batch_ndim=1)), rows, drawn)
 
 
-def by_column(
-    role: str,
-    values: Mapping[str, np.ndarray],
-    like: Mapping[str, np.ndarray],
-    *,
-    rows: int | None = None,
-    batch_ndim: int = 1,
-) -> np.ndarray:
+def by_column(role: str, values: Arrays, like: Arrays, *, rows: int | None = None, batch_ndim: int = 1) -> np.ndarray:
     """Lay out arrays (*batch, *event), with the names and events of ``like`` (n, *event), as one (*batch, k).
 
     The batch, of which ``rows`` may be given, is the same for all names, and 2 or more along each axis.

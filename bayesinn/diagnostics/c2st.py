@@ -5,6 +5,9 @@ from __future__ import annotations
 import warnings
 
 import numpy as np
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.model_selection import KFold, cross_val_score
+from sklearn.neural_network import MLPClassifier
 
 from bayesinn.core import seeds
 from bayesinn.core.errors import InputError
@@ -34,21 +37,13 @@ def c2st(draws: np.ndarray, reference: np.ndarray, *, folds: int = 5, seed: int 
     >>> bool(c2st(draws, reference) < 0.56), bool(c2st(draws + 6.0, reference) > 0.98)
     (True, True)
     """
-    from sklearn.exceptions import ConvergenceWarning
-    from sklearn.model_selection import KFold, cross_val_score
-    from sklearn.neural_network import MLPClassifier
-
     draws, reference = check_sets(draws, reference, ("draws", "reference"))
     generator = seeds.generator(seed, "c2st")
     size = min(len(draws), len(reference))
     # Ten points a fold: below, a fold's training set may hold one class only.
     if folds < 2 or 2 * size < 10 * folds:
-        raise InputError(
-            "folds of C2ST",
-            expected="at least 2, with 10 or more points in each",
-            got=f"{folds} folds for twice {size} points",
-            do="pass more draws (some thousands for a useful answer) or fewer folds",
-        )
+        got, do = f"{folds} folds for twice {size} points", "pass more draws (useful: some thousands) or fewer folds"
+        raise InputError("folds of C2ST", expected="at least 2, with 10 or more points in each", got=got, do=do)
     draws, reference = subset(draws, size, generator), subset(reference, size, generator)
     draws, reference = standardised(draws, reference)
     units = 10 * draws.shape[1]

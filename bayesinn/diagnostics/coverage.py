@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
-from bayesinn.diagnostics.arrays import paired
-from bayesinn.diagnostics.ranks import pit
+from bayesinn.diagnostics.arrays import Arrays, paired
 from bayesinn.diagnostics.tested import Effect
-from bayesinn.diagnostics.uniformity import UniformityResult, uniformity
+from bayesinn.diagnostics.uniformity import UniformityResult, pit, uniformity
 
 #: Nominal coverages checked by default: 0.05, 0.10, ..., 0.95, 0.99.
 NOMINAL: tuple[float, ...] = (*(round(0.05 * step, 2) for step in range(1, 20)), 0.99)
@@ -39,7 +37,7 @@ class CoverageResult(UniformityResult):
 
     @property
     def lower(self) -> np.ndarray:
-        """Array (m,): a correct posterior lies from here to ``upper`` with probability ``level`` at each m alone."""
+        """Array (m,): a correct posterior lies from here to ``upper`` with probability ``level``, at each m alone."""
         return stats.binom.ppf(0.5 * (1.0 - self.level), self.simulations, self.nominal) / self.simulations
 
     @property
@@ -59,7 +57,6 @@ class CoverageResult(UniformityResult):
 
     @property
     def summary(self) -> str:
-        """One line for a table of verdicts."""
         worst = int(np.argmax(self.calibration_error))
         return f"{self._passing}; largest calibration error {self.calibration_error[worst]:.2g} ({self.columns[worst]})"
 
@@ -74,21 +71,14 @@ class CoverageResult(UniformityResult):
 
 
 def coverage(
-    truth: Mapping[str, np.ndarray],
-    draws: Mapping[str, np.ndarray],
-    *,
-    seed: int,
-    nominal: tuple[float, ...] = NOMINAL,
-    level: float = 0.99,
+    truth: Arrays, draws: Arrays, *, seed: int, nominal: tuple[float, ...] = NOMINAL, level: float = 0.99
 ) -> CoverageResult:
     """Count how often central posterior intervals hold the truth.
 
     An interval of coverage q holds the truth when the truth's rank lies in the central fraction q of all ranks. The
     ends fall between ranks, where a seeded random number decides: so the expected coverage of a correct posterior is
-    exactly q for any number of draws and for discrete parameters, and the count is exactly binomial.
-
-    Central intervals see a wrong width well and a shift badly, as truths lost on one side are won on the other: look
-    at :mod:`bayesinn.diagnostics.sbc` for that.
+    exactly q for any number of draws and for discrete parameters, and the count is exactly binomial. Central intervals
+    see a wrong width well and a shift badly, as truths lost on one side are won on the other: SBC sees that.
     """
     pairs = paired(truth, draws)
     # The central interval that just holds the truth; for a correct posterior its coverage is uniform.
@@ -106,14 +96,10 @@ def joint_coverage(
 ) -> CoverageResult:
     """Count how often the joint regions of highest posterior density hold the truth, all parameters together.
 
-    The region of coverage q holds the truth when at most a share q of the draws have a higher density. A wrong
-    correlation shows here and not in the intervals of single parameters: Hermans et al. 2022, "A trust crisis in
-    simulation-based inference?", arXiv:2110.06581. A posterior that is no more than the prior passes.
-
-    Parameters
-    ----------
-    truth_log_prob, draws_log_prob : arrays (n,) and (n, L)
-        Log posterior density of the truths and of the draws. The result has the one column ``joint``.
+    Given are the log posterior densities (n,) of truths and (n, L) of draws. The region of coverage q holds the truth
+    when at most a share q of the draws have a higher density. A wrong correlation shows here and not in the intervals
+    of single parameters: Hermans et al. 2022, "A trust crisis in simulation-based inference?", arXiv:2110.06581. A
+    posterior that is no more than the prior passes.
     """
     pairs = paired({"joint": truth_log_prob}, {"joint": draws_log_prob})
     # Share of the posterior that is denser than the truth.

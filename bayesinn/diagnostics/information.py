@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import stats
 
-from bayesinn.diagnostics.arrays import by_column, paired
+from bayesinn.diagnostics.arrays import Arrays, by_column, paired
 from bayesinn.diagnostics.tested import Effect, Result
 
 #: Draws that entropies of continuous parameters are estimated from: more of them add little but time.
@@ -47,13 +46,11 @@ class InformationResult(Result):
     @property
     def effect(self) -> Effect:
         """Mean gain for all parameters together; without densities, the median over parameters."""
-        return Effect(
-            "information gain", float(np.median(self.mean)) if self.joint is None else self.joint_mean, "nats"
-        )
+        gain = float(np.median(self.mean)) if self.joint is None else self.joint_mean
+        return Effect("information gain", gain, "nats")
 
     @property
     def summary(self) -> str:
-        """One line for a table of verdicts."""
         least, most = int(np.argmin(self.mean)), int(np.argmax(self.mean))
         text = f"{self.mean[least]:.2f} nats ({self.columns[least]})"
         if least != most:
@@ -62,27 +59,18 @@ class InformationResult(Result):
 
     @property
     def _heading(self) -> str:
-        """First line of the text."""
         return "Information gain in nats" + ("" if self.joint is None else f", all together {self.joint_mean:.3g}")
 
 
 def information(
-    truth: Mapping[str, np.ndarray],
-    draws: Mapping[str, np.ndarray],
-    prior: Mapping[str, np.ndarray],
-    *,
-    log_ratio: np.ndarray | None = None,
+    truth: Arrays, draws: Arrays, prior: Arrays, *, log_ratio: np.ndarray | None = None
 ) -> InformationResult:
     """Estimate the expected information gain: entropy of the prior minus mean entropy of the posterior.
 
     Lindley 1956, "On a measure of the information provided by an experiment", Annals of Mathematical Statistics 27.
     Entropies are estimated from draws, of one parameter at a time: by spacings where values are continuous (Vasicek
-    1976, with the correction for few draws of Ebrahimi, Pflughoeft & Soofi 1994), by shares where they repeat.
-
-    Parameters
-    ----------
-    log_ratio : array (n,), optional
-        Log posterior density minus log prior density of each truth. Its mean is the gain for all parameters together.
+    1976, with the correction for few draws of Ebrahimi, Pflughoeft & Soofi 1994), by shares where they repeat. The mean
+    of ``log_ratio`` (n,), log posterior minus log prior density of each truth, is the gain for all parameters together.
     """
     pairs = paired(truth, draws)
     before = by_column("prior", prior, truth)

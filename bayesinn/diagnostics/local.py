@@ -13,8 +13,7 @@ from bayesinn.core.errors import InputError
 from bayesinn.core.validation import check_integer
 from bayesinn.diagnostics.local_classifier import LatentFeatures, LocalClassifier, probabilities
 from bayesinn.diagnostics.point_sets import check_points
-from bayesinn.diagnostics.randomisation import check_repetitions, p_values
-from bayesinn.diagnostics.tested import Effect, Tested
+from bayesinn.diagnostics.tested import Effect, Tested, check_repetitions, p_values
 
 _REFERENCE = 5_000
 
@@ -124,12 +123,8 @@ def local_c2st(
     condition = check_points("condition", condition)
     observed = check_points("observed_condition", np.atleast_2d(observed_condition), least=1, width=condition.shape[1])
     if len(latent) != len(condition):
-        raise InputError(
-            "latent and condition",
-            expected="the same number of simulations (useful: 1000 or more)",
-            got=f"{len(latent)} and {len(condition)}",
-            do="pass one row a simulation in both",
-        )
+        got, do = f"{len(latent)} and {len(condition)}", "pass one row a simulation in both"
+        raise InputError("latent and condition", expected="the same number of simulations", got=got, do=do)
     if names is None:
         names = ["observation"] if len(observed) == 1 else [f"observation[{index}]" for index in range(len(observed))]
     check_integer("number of names", len(names), len(observed), len(observed), do="pass one for each observation")

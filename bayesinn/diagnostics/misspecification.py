@@ -13,7 +13,7 @@ from bayesinn.core import seeds
 from bayesinn.core.validation import check_integer
 from bayesinn.diagnostics.mmd import ROUNDING, KernelTest, kernel_matrix, ladder
 from bayesinn.diagnostics.point_sets import check_points, subset
-from bayesinn.diagnostics.randomisation import check_repetitions, p_values
+from bayesinn.diagnostics.tested import check_repetitions, p_values
 
 #: Most simulated summaries that the kernels are evaluated at: time and memory grow with the square.
 MOST_SIMULATED = 2000

@@ -11,8 +11,7 @@ from scipy.spatial import distance
 from bayesinn.core import seeds
 from bayesinn.core.errors import InputError
 from bayesinn.diagnostics.point_sets import check_sets, subset
-from bayesinn.diagnostics.randomisation import check_repetitions, p_values
-from bayesinn.diagnostics.tested import Effect, Tested
+from bayesinn.diagnostics.tested import Effect, Tested, check_repetitions, p_values
 
 #: Bandwidths of the summed kernels, as multiples of the median distance. A single one sees only differences of its own
 #: size: small ones see modes and tails, large ones see shifts.
@@ -48,7 +47,6 @@ class KernelTest(Tested):
 
     @property
     def summary(self) -> str:
-        """One line for a table of verdicts."""
         return f"MMD^2 = {self.squared:.2g} (below {self.critical:.2g} expected), p = {self.p_value[0]:.2g}"
 
     def __repr__(self) -> str:
@@ -77,7 +75,6 @@ class MMDResult(KernelTest):
 
     @property
     def summary(self) -> str:
-        """One line for a table of verdicts."""
         part = f", {self.used[0]} and {self.used[1]} of {self.given[0]} and {self.given[1]} points used"
         return super().summary + part * self.subsampled
 

@@ -10,10 +10,9 @@ import numpy as np
 import pandas as pd
 
 from bayesinn.core.errors import InputError
-from bayesinn.diagnostics.arrays import check_level
+from bayesinn.diagnostics.arrays import Arrays, check_level
 from bayesinn.diagnostics.predictive_statistics import Statistic, default_statistics, own_statistics
-from bayesinn.diagnostics.randomisation import p_values
-from bayesinn.diagnostics.tested import Effect, Result
+from bayesinn.diagnostics.tested import Effect, Result, p_values
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -52,7 +51,6 @@ class PredictiveResult(Result):
 
     @property
     def summary(self) -> str:
-        """One line for a table of verdicts."""
         if len(self.replicated) < self.draws_needed:
             return f"{len(self.replicated)} draws are too few to flag anything: take {self.draws_needed}"
         worst = int(np.argmin(self.p_value))
@@ -74,8 +72,8 @@ class PredictiveResult(Result):
 
 
 def predictive_checks(
-    predicted: Mapping[str, np.ndarray],
-    observed: Mapping[str, np.ndarray],
+    predicted: Arrays,
+    observed: Arrays,
     *,
     statistics: Mapping[str, Mapping[str, Statistic]] | None = None,
     level: float = 0.99,
@@ -93,11 +91,9 @@ def predictive_checks(
     count for both, so that an observation that equals most replications is never remarkable. No p-value is below
     ``2 / (draws + 1)``: k statistics need 200 k draws for a flag at level 0.99; with fewer, a UserWarning says so.
 
-    ArviZ draws similar figures from the DataTree of ``posterior.infer``, one observation without padding, by its groups
-    ``posterior_predictive`` and ``observed_data``: ``arviz_plots.plot_ppc_tstat(tree, t_stat="max")`` (a statistic
-    over all elements, no p-value), ``plot_ppc_pit`` (whether the elements are uniform in their predictive
-    distributions), ``plot_ppc_dist``, ``plot_ppc_interval`` and, for counts of an
-    integer type, ``plot_ppc_rootogram``.
+    ArviZ draws similar figures from the DataTree of ``posterior.infer``, one observation without padding:
+    ``arviz_plots.plot_ppc_tstat`` (no p-value), ``plot_ppc_pit``, ``plot_ppc_dist``, ``plot_ppc_interval`` and, for
+    counts of an integer type, ``plot_ppc_rootogram``.
 
     Parameters
     ----------
@@ -107,9 +103,9 @@ def predictive_checks(
     observed : dict of observable to array (...)
         NaN where nothing was observed (padding): left out on both sides.
     statistics : dict of observable to dict of name to function, optional
-        Statistics beside the default ones: ``{"cases": {"day of peak": lambda cases: cases.argmax(axis=1)}}``.
-        A function takes data sets (n, ...), row by row, and returns (n,). NaN marks what was not observed. A default
-        statistic of the same name is replaced.
+        Further statistics: ``{"cases": {"day of peak": lambda cases: cases.argmax(axis=1)}}``. A function takes data
+        sets (n, ...), row by row, and returns (n,). NaN marks what was not observed. One with the name of a default
+        statistic replaces it.
     level : float
         A statistic is flagged where its p-value times the number of statistics is below ``1 - level``.
 
@@ -129,22 +125,14 @@ def predictive_checks(
     data = _paired(predicted, observed)
     own = statistics or {}
     if unknown := sorted(set(own) - set(data)):
-        raise InputError(
-            "statistics of predictive checks",
-            expected=f"functions for observables out of {sorted(data)}",
-            got=f"{unknown}",
-            do="name the observable first, then its statistics: {'cases': {'peak': function}}",
-        )
+        do = "name the observable first, then its statistics: {'cases': {'peak': function}}"
+        raise InputError("statistics", expected=f"functions for some of {sorted(data)}", got=f"{unknown}", do=do)
     found: dict[tuple[str, str], np.ndarray] = {}
     for name, values in data.items():
         found |= default_statistics(name, values) | own_statistics(name, values, own.get(name, {}))
     if not found:
-        raise InputError(
-            "observed data of predictive checks",
-            expected="at least one observed value",
-            got="NaN everywhere",
-            do="pass the data that the posterior was given",
-        )
+        do = "pass the data that the posterior was given"
+        raise InputError("observed data", expected="at least one observed value", got="NaN everywhere", do=do)
     observables, labels = zip(*found, strict=True)
     table = np.stack(list(found.values()), axis=-1)
     one_sided = [p_values(sign * table[0], sign * table[1:]) for sign in (1.0, -1.0)]
@@ -155,7 +143,7 @@ def predictive_checks(
     return result
 
 
-def _paired(predicted: Mapping[str, np.ndarray], observed: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+def _paired(predicted: Arrays, observed: Arrays) -> dict[str, np.ndarray]:
     """Observation and replications of each observable in one array (1 + draws, ...): both get the same treatment."""
     if not observed or set(predicted) != set(observed):
         raise InputError(

@@ -22,15 +22,6 @@ def reference_points(features: np.ndarray, truth: np.ndarray, new_features: np.n
         truths tested.
     new_features : array (n, f)
         Data of the simulations to make points (n, k) for.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> generator = np.random.default_rng(1)
-    >>> truth = generator.normal(size=(400, 1))
-    >>> points = reference_points(truth[:200] + 0.1, truth[:200], truth[200:] + 0.1, seed=1)
-    >>> bool(np.corrcoef(points[:, 0], truth[200:, 0])[0, 1] > 0.9)
-    True
     """
     # Heavy-tailed parameters: as ranks, so that no single simulation decides where trees split.
     order = np.argsort(np.argsort(truth, axis=0), axis=0) / max(len(truth) - 1, 1)

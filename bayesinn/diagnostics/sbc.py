@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import stats
 
-from bayesinn.diagnostics.arrays import paired
-from bayesinn.diagnostics.ranks import ranks, uniform_ranks
-from bayesinn.diagnostics.uniformity import UniformityResult, uniformity
+from bayesinn.diagnostics.arrays import Arrays, paired
+from bayesinn.diagnostics.uniformity import UniformityResult, ranks, uniform_ranks, uniformity
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -51,9 +49,7 @@ class SBCResult(UniformityResult):
         return tuple("" if inside else _reading(rank, self.draws) for inside, rank in columns)
 
 
-def sbc(
-    truth: Mapping[str, np.ndarray], draws: Mapping[str, np.ndarray], *, seed: int, level: float = 0.99
-) -> SBCResult:
+def sbc(truth: Arrays, draws: Arrays, *, seed: int, level: float = 0.99) -> SBCResult:
     """Check calibration by the ranks of the truths among their posterior draws.
 
     Talts et al. 2018, arXiv:1804.06788; the band is that of Saeilynoja, Buerkner & Vehtari 2022 (see

@@ -18,8 +18,7 @@ def sliced_wasserstein(first: np.ndarray, second: np.ndarray, *, seed: int, proj
     abs(v) in one dimension, 2/pi abs(v) in two, abs(v)/2 in three. The distance of finite sets of one law is above zero
     and falls with the square root of their size.
 
-    The joint ``arviz_stats.wasserstein`` is an optimal transport in d dimensions by linear programming, which stops at
-    500 draws; this one takes all of them.
+    (``arviz_stats.wasserstein`` is an optimal transport by linear programming, which stops at 500 draws.)
 
     Examples
     --------

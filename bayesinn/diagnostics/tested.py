@@ -7,20 +7,16 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple
 import numpy as np
 import pandas as pd
 
+from bayesinn.core.validation import check_integer
+from bayesinn.diagnostics.arrays import check_level
+
 
 class Effect(NamedTuple):
-    """How large a result is. A p-value only says how sure it is, and shrinks with the number of simulations.
+    """How large a result is. A p-value only says how sure it is, and shrinks with the number of simulations."""
 
-    Parameters
-    ----------
-    name : what is measured
-    value : of the worst column, or of the middle one where a result is no test
-    unit : empty where the value has none
-    """
-
-    name: str
-    value: float
-    unit: str
+    name: str  #: what is measured
+    value: float  #: of the worst column, or of the middle one where a result is no test
+    unit: str  #: empty where the value has none
 
     def __str__(self) -> str:
         return f"{self.name} {self.value:.2g} {self.unit}".rstrip()
@@ -39,9 +35,11 @@ class Result:
         @property
         def effect(self) -> Effect: ...
         @property
-        def _heading(self) -> str: ...
+        def summary(self) -> str:
+            """One line for a table of verdicts."""
+
         @property
-        def summary(self) -> str: ...
+        def _heading(self) -> str: ...
 
     def to_dataframe(self) -> pd.DataFrame:
         """Return a table with one row a column."""
@@ -89,7 +87,6 @@ class Tested(Result):
 
     @property
     def summary(self) -> str:
-        """One line for a table of verdicts."""
         worst = int(np.argmin(self.p_value))
         if len(self.columns) == 1:
             return f"p = {self.p_value[0]:.2g}"
@@ -97,17 +94,30 @@ class Tested(Result):
 
     @property
     def _passing(self) -> str:
-        """How many columns pass, in words."""
         return f"{np.sum(self.inside)} of {len(self.columns)} pass at {self.level:.0%}"
 
     @property
     def _verdict(self) -> str:
-        """Passed, doubtful or FAILED, in words."""
         if self.passed:
             return "passed"
         return "doubtful (one test fails, all together pass)" if self.passed_family_wise else "FAILED"
 
     @property
     def _heading(self) -> str:
-        """First line of the text: title, verdict and number of data sets."""
         return f"{self.title} {self._verdict}, {self.simulations} simulations"
+
+
+def check_repetitions(name: str, number: int, level: float) -> int:
+    """Return how many random repetitions it takes to fail at a level, after checking that there are as many."""
+    least = int(np.ceil(1.0 / (1.0 - check_level(level)) - 1e-6)) - 1
+    check_integer(f"Argument {name!r}", number, least, do=f"take more, or a lower level: fewer can't fail at {level:g}")
+    return least
+
+
+def p_values(observed: np.ndarray, null: np.ndarray, tolerance: float = 0.0) -> np.ndarray:
+    """Return exact p-values (k,) of numbers (k,), given repetitions (r, k) that are exchangeable with them.
+
+    They are shares of all that are as large. What was observed counts as one of them (Phipson & Smyth 2010,
+    arXiv:1603.05766): none is below 1 / (1 + r). Numbers that agree within the tolerance are ties, and ties count.
+    """
+    return np.asarray((1 + np.sum(null >= observed - tolerance, axis=0)) / (1 + len(null)))

@@ -111,6 +111,7 @@ def test_the_figure_has_the_statistic_among_its_points() -> None:
     result = quick(draws, reference)
     assert result.points.shape == result.ecdf_difference.shape == (202, 3)
     assert np.max(np.abs(result.ecdf_difference), axis=0) == pytest.approx(result.ks)
+    assert result.ks[0] == stats.ks_2samp(draws["rate"], reference["rate"]).statistic
     # At the critical value, the p-value is one minus the level; SciPy's exact law against the asymptotic one.
     edge = stats.ks_2samp(draws["rate"], reference["rate"], method="asymp")
     assert (edge.pvalue > 0.01) == (edge.statistic < result.ks_critical)

@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from bayesinn.core.errors import InputError
-from bayesinn.diagnostics import NOMINAL, coverage
+from bayesinn.diagnostics import NOMINAL, coverage, joint_coverage
 from tests.diagnostics.conjugate import count, normal
 
 
@@ -52,6 +52,18 @@ def test_broken_posteriors_fail(broken: dict[str, float]) -> None:
     for seed in range(3):
         truth, draws, _ = normal(seed=seed, **broken)
         assert not coverage(truth, draws, seed=seed).passed
+
+
+@pytest.mark.parametrize("width", [0.7, 1.4])
+def test_joint_regions_hold_too_little_if_narrow_and_too_much_if_wide(width: float) -> None:
+    truth, draws, _ = normal(size=5_000, draws=100, width=width)
+    centre = draws["mean"].mean(axis=1)
+    log_prob = [-((values["mean"] - mean) ** 2) for values, mean in ((truth, centre), (draws, centre[:, None]))]
+    result = joint_coverage(*log_prob, seed=1, nominal=(0.2, 0.5, 0.8))
+    # A region of highest density is the central interval here. Standard error 0.007.
+    expected = 2 * stats.norm.cdf(width * stats.norm.isf(0.5 - 0.5 * result.nominal)) - 1
+    assert result.empirical[:, 0] == pytest.approx(expected, abs=0.03)
+    assert np.all((result.empirical[:, 0] > result.nominal) == (width > 1))
 
 
 def test_discrete_parameters_are_covered_exactly() -> None:

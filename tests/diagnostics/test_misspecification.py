@@ -76,6 +76,12 @@ def test_the_statistic_is_the_closed_form_for_two_normals() -> None:
     assert np.mean(squared) == pytest.approx(expected + own, rel=0.15)
 
 
+def test_a_p_value_is_never_below_that_of_the_observed_data_themselves() -> None:
+    generator = np.random.default_rng(3)
+    simulated, observed = summaries(generator, 300), summaries(generator, 20, 50.0)
+    assert misspecification(observed, simulated, repetitions=99, seed=1).p_value.tolist() == [0.01]
+
+
 def test_units_do_not_matter() -> None:
     generator = np.random.default_rng(4)
     simulated, observed = summaries(generator, 400), summaries(generator, 10, 1.0)

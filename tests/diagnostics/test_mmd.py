@@ -81,6 +81,14 @@ def test_different_laws_fail(broken: str) -> None:
         assert result.squared > result.critical
 
 
+def test_a_p_value_is_never_below_that_of_the_partition_itself() -> None:
+    first, second = normals(size=50)
+    # No random partition is as far apart: 1 of 1 + 99.
+    assert mmd(first, second + 9.0, seed=1, permutations=99).p_value.tolist() == [0.01]
+    # A set in two halves that are equal: every partition is as far apart.
+    assert mmd(first, first, seed=1, permutations=99).p_value.tolist() == [1.0]
+
+
 def break_law(points: np.ndarray, broken: str) -> np.ndarray:
     if broken == "shift":
         return points + 0.5

@@ -204,7 +204,7 @@ NORMAL = np.random.default_rng(1).normal(size=(700, 9))
         (lambda: predictive_checks({"x": NORMAL}, {"x": NORMAL[0]}, level=1.0), "(?s)level.*above 0, below 1"),
         (
             lambda: predictive_checks({"x": NORMAL}, {"x": NORMAL[0]}, statistics={"y": {"mean": np.mean}}),
-            r"(?s)out of \['x'\].*\['y'\]",
+            r"(?s)some of \['x'\].*\['y'\]",
         ),
         (
             lambda: predictive_checks({"x": NORMAL}, {"x": NORMAL[0]}, statistics={"x": {"all": np.mean}}),
