@@ -38,12 +38,9 @@ def by_column(role: str, values: Arrays, like: Arrays, *, rows: int | None = Non
     if not like:
         raise InputError(role, expected="at least one parameter", got="an empty dict", do="pass the parameters")
     if set(values) != set(like):
-        raise InputError(
-            f"names in {role}",
-            expected=f"the parameters {sorted(like)}",
-            got=f"no {sorted(set(like) - set(values))}, {sorted(set(values) - set(like))} too many",
-            do="pass the same parameters in all arguments",
-        )
+        got = f"no {sorted(set(like) - set(values))}, {sorted(set(values) - set(like))} too many"
+        do = "pass the same parameters in all arguments"
+        raise InputError(f"names in {role}", expected=f"the parameters {sorted(like)}", got=got, do=do)
     arrays = {name: np.asarray(values[name]) for name in like}
     first = next(iter(arrays))
     batch = arrays[first].shape[:batch_ndim] if rows is None else (rows, *arrays[first].shape[1:batch_ndim])
@@ -71,9 +68,6 @@ def check_finite(subject: str, value: np.ndarray) -> None:
     if value.dtype.kind not in "biuf":
         raise InputError(subject, expected="real numbers", got=f"dtype {value.dtype}", do="convert to numbers first")
     if bad := np.size(value) - np.count_nonzero(np.isfinite(value)):
-        raise InputError(
-            subject,
-            expected="finite values",
-            got=f"{bad} of {np.size(value)} values NaN or infinite",
-            do="leave out the data sets concerned and count them, or repair the posterior or simulator that made them",
-        )
+        got = f"{bad} of {np.size(value)} values NaN or infinite"
+        do = "leave out the data sets concerned and count them, or repair the posterior or simulator that made them"
+        raise InputError(subject, expected="finite values", got=got, do=do)

@@ -8,19 +8,12 @@ from bayesinn.diagnostics.sbc import SBCResult, sbc
 
 
 def latent_codes(latent: np.ndarray, reference: np.ndarray, *, seed: int, level: float = 0.99) -> SBCResult:
-    """Test the latent codes of the true parameters, and their distance from the centre.
+    """Test the latent codes (n, d) of the true parameters, and their distance from the centre.
 
-    The flow maps the posterior of every data set to the latent distribution, so the codes of the truths are draws
-    from it if the posterior is correct. The distance from the centre is how typical a pair of parameters and data is
-    (column ``distance``): too large on the whole means too narrow posteriors; one that is large by itself, a pair that
-    the simulations did not prepare for.
-
-    Parameters
-    ----------
-    latent : array (n, d)
-        Latent codes of the parameters that made each data set, given that data set.
-    reference : array (n, L, d)
-        Draws from the latent distribution, L for each data set.
+    The flow maps the posterior of every data set to the latent distribution, so the codes of the truths are like draws
+    (n, L, d) from it, the reference, if the posterior is correct. The distance from the centre is how typical a pair of
+    parameters and data is (column ``distance``): too large on the whole means too narrow posteriors; one that is large
+    by itself, a pair that the simulations did not prepare for.
     """
     latent, reference = np.asarray(latent), np.asarray(reference)
     codes = {"latent": latent, "distance": np.linalg.norm(latent, axis=-1)}

@@ -90,21 +90,12 @@ def misspecification_power(
     The rates are those for these simulations and these alternative data sets, as chance has made them: with 2,000 and
     1,000 of the SIR model, well-specified data were rejected at 5 % in 2.7 to 10.7 % of tests, 5.6 % on average.
 
-    Parameters
-    ----------
-    alternatives : dict of a number (such as a shift of the prior) or a name to array (n, c)
-        Summaries of data sets made in another way. One that is made as the simulations are shows the size of the test.
-    simulated : array (N, c)
-    sizes : tuple of ints
-        Numbers M of observed data sets; each test draws so many of the n, without replacement.
-    tests : int
-        Tests for each alternative and size, all with the same simulations.
+    Alternatives are summaries (n, c) of data sets made in another way, by name or number, such as a shift of the prior.
+    One that is made as the simulations (N, c) are shows the size of the test. For each of them and each M of ``sizes``,
+    there are ``tests`` with the same simulations, of M random ones of the n.
 
-    Returns
-    -------
-    DataFrame
-        One row for each alternative and size: ``alternative``, ``size``, ``rejected`` (share), ``standard_error``
-        (with one success and one failure added, so that it is never zero) and ``level``.
+    The table has one row for each alternative and size: ``alternative``, ``size``, ``rejected`` (share),
+    ``standard_error`` (with one success and one failure added, so that it is never zero) and ``level``.
     """
     check_integer("number of alternatives", len(alternatives), do="pass {0.0: summaries, ...}")
     check_integer("Argument 'tests'", tests)

@@ -113,10 +113,8 @@ def mmd(
         # Of all points together: it must not know the partition, or permutations would no longer be exchangeable.
         bandwidths = ladder(squares)
     elif np.size(bandwidths) == 0 or np.min(bandwidths) <= 0.0:
-        got = str(list(bandwidths))
-        raise InputError(
-            "Argument 'bandwidths'", expected="positive numbers", got=got, do="leave them out for defaults"
-        )
+        got, do = str(list(bandwidths)), "leave them out for multiples of the median distance"
+        raise InputError("Argument 'bandwidths'", expected="positive numbers", got=got, do=do)
     # squareform leaves zeros on the diagonal: pairs of a point with itself do not belong to the unbiased estimate.
     kernel = distance.squareform(_kernel(squares, bandwidths))
     members = np.tile(np.arange(len(pooled)) < len(first), (permutations + 1, 1))

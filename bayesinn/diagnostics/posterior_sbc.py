@@ -19,8 +19,8 @@ class PosteriorSBCResult(UniformityResult):
 
     title = "Posterior SBC"
 
-    #: (n,): proposals that the weights of each replicated data set leave, 1 / sum of squared shares; near 1 the test
-    #: has little to compare with, but keeps its size
+    #: (n,): proposals that the weights of a data set leave, 1 / sum of squared shares; near 1 the test has little to
+    #: compare with, but keeps its size
     effective: np.ndarray
 
 
@@ -70,18 +70,12 @@ def _shares(truth: np.ndarray, others: np.ndarray, shape: tuple[int, ...]) -> np
     """Weights (n, 1 + L) that sum to one."""
     truth, others = np.asarray(truth, dtype=float), np.asarray(others, dtype=float)
     if truth.shape != shape[:1] or others.shape != shape:
-        raise InputError(
-            "log weights of posterior SBC",
-            expected=f"shapes {shape[:1]} and {shape}, one for each truth and each proposal",
-            got=f"shapes {truth.shape} and {others.shape}",
-            do="evaluate log_prob minus the log prior at the same parameters",
-        )
+        got = f"shapes {truth.shape} and {others.shape}"
+        do = "evaluate log_prob minus the log prior at the same parameters"
+        raise InputError("log weights", expected=f"shapes {shape[:1]} and {shape}", got=got, do=do)
     log_weights = np.concatenate([truth[:, None], others], axis=1)
     if np.isnan(log_weights).any() or not np.isfinite(log_weights.max(axis=1)).all():
-        raise InputError(
-            "log weights of posterior SBC",
-            expected="numbers below infinity, one at least of each data set above -infinity",
-            got="NaN or infinity",
-            do="leave out the data sets concerned and count them",
-        )
+        expected = "numbers below infinity, one at least of each data set above -infinity"
+        do = "leave out the data sets concerned and count them"
+        raise InputError("log weights", expected=expected, got="NaN or infinity", do=do)
     return np.asarray(special.softmax(log_weights, axis=1))

@@ -146,12 +146,9 @@ def predictive_checks(
 def _paired(predicted: Arrays, observed: Arrays) -> dict[str, np.ndarray]:
     """Observation and replications of each observable in one array (1 + draws, ...): both get the same treatment."""
     if not observed or set(predicted) != set(observed):
-        raise InputError(
-            "observables of predictive checks",
-            expected="the same names, at least one, in predicted and observed",
-            got=f"predicted {sorted(predicted)}, observed {sorted(observed)}",
-            do="pass the same observables in both",
-        )
+        got = f"predicted {sorted(predicted)}, observed {sorted(observed)}"
+        do = "pass the same observables in both"
+        raise InputError("observables", expected="the same names in both, at least one", got=got, do=do)
     draws = {name: np.shape(value)[:1] for name, value in predicted.items()}
     data = {}
     for name, value in observed.items():
@@ -167,12 +164,9 @@ def _paired(predicted: Arrays, observed: Arrays) -> dict[str, np.ndarray]:
         both = np.concatenate([real[None], simulated]).astype(float)
         missing = np.isnan(both[0])
         if bad := np.sum(~np.isfinite(both[:, ~missing])):
-            raise InputError(
-                subject,
-                expected="finite simulations, and finite or missing (NaN) observations",
-                got=f"{bad} values NaN or infinite where something was observed",
-                do="leave out those simulations and count them",
-            )
+            got = f"{bad} values NaN or infinite where something was observed"
+            do = "leave out those simulations and count them"
+            raise InputError(subject, expected="finite simulations; finite or NaN observations", got=got, do=do)
         both[:, missing] = np.nan
         data[name] = both
     return data

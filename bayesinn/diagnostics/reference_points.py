@@ -15,13 +15,8 @@ def reference_points(features: np.ndarray, truth: np.ndarray, new_features: np.n
     tuning, and cope with hundreds of features. Each point is moved at random by about the error of the estimates, so
     that the points lie on all sides of the truths.
 
-    Parameters
-    ----------
-    features, truth : arrays (m, f) and (m, k)
-        Data and parameters of simulations that the diagnostics do not use otherwise: the points must not depend on the
-        truths tested.
-    new_features : array (n, f)
-        Data of the simulations to make points (n, k) for.
+    The trees learn from features (m, f) and truths (m, k) of simulations that the diagnostics do not use otherwise, for
+    the points must not depend on the truths tested. Points (n, k) are made for ``new_features`` (n, f).
     """
     # Heavy-tailed parameters: as ranks, so that no single simulation decides where trees split.
     order = np.argsort(np.argsort(truth, axis=0), axis=0) / max(len(truth) - 1, 1)

@@ -56,13 +56,6 @@ def uniformity(
 
     Saeilynoja, Buerkner & Vehtari 2022; see :mod:`bayesinn.diagnostics.bands`. The ECDF is compared at ``points``,
     increasing numbers between 0 and 1, ends excluded.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> values = np.random.default_rng(1).random((500, 1))
-    >>> uniformity(("rate",), values).passed, uniformity(("rate",), values**1.3).passed
-    (True, False)
     """
     points, size = tuple(map(float, points)), len(values)
     band = simultaneous_band(points, size, level)

@@ -191,7 +191,7 @@ NORMAL = np.random.default_rng(1).normal(size=(700, 9))
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: predictive_checks({}, {}), "same names, at least one"),
+        (lambda: predictive_checks({}, {}), "same names in both, at least one"),
         (lambda: predictive_checks({"x": NORMAL}, {"y": NORMAL[0]}), r"predicted \['x'\], observed \['y'\]"),
         (lambda: predictive_checks({"x": NORMAL}, {"x": NORMAL}), "(?s)'x'.*one observation"),
         (lambda: predictive_checks({"x": NORMAL[:1]}, {"x": NORMAL[0]}), "two or more"),
