@@ -29,7 +29,7 @@ def normal(
 
 
 def count(*, size: int = 500, draws: int = 200, seed: int = 0) -> tuple[Arrays, Arrays]:
-    """A discrete parameter with few values: prior uniform on 0, 1, 2 and a datum that is right 6 times in 10."""
+    """A discrete parameter with few values: prior uniform on 0, 1, 2 and a datum that equals it 6 times in 10."""
     generator = np.random.default_rng(seed)
     truth = generator.integers(0, 3, size=size)
     wrong = (truth + generator.integers(1, 3, size=size)) % 3

@@ -14,7 +14,7 @@ Arrays = dict[str, np.ndarray]
 
 @dataclass(frozen=True)
 class Case:
-    """Truths, draws and densities of one posterior, right or broken."""
+    """Truths, draws and densities of one posterior, correct or broken."""
 
     posterior: Conjugate
     theta: np.ndarray

@@ -1,4 +1,4 @@
-"""The simultaneous band has exactly the size it promises."""
+"""The simultaneous band has exactly its nominal coverage."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_two_points_agree_with_enumeration() -> None:
 
 
 @pytest.mark.parametrize(("draws", "size"), [(250, 1000), (19, 100), (100, 37)])
-def test_uniform_ranks_leave_the_band_as_often_as_promised(draws: int, size: int) -> None:
+def test_uniform_ranks_leave_the_band_as_often_as_the_level_says(draws: int, size: int) -> None:
     for level in (0.9, 0.99):
         band = simultaneous_band(points(draws), size, level)
         counts = uniform_counts(draws, size, 20_000, seed=draws)

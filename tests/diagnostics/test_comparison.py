@@ -30,7 +30,7 @@ def quick(draws: Draws, reference: Draws, *, seed: int = 1, level: float = 0.99)
     return compare(draws, reference, seed=seed, level=level, c2st_draws=0)
 
 
-def test_draws_of_one_law_fail_as_rarely_as_promised() -> None:
+def test_draws_of_one_law_fail_as_rarely_as_the_level_says() -> None:
     repetitions, level = 120, 0.95
     columns = joint = family = 0
     for seed in range(repetitions):
@@ -71,7 +71,7 @@ def test_lost_correlation_fails_although_every_column_passes() -> None:
         assert not result.passed
         assert not result.passed_family_wise
         assert result.family_p_value == pytest.approx(2 / 501)
-        # Measured over six seeds: 1.9 to 4.4 times the floor; right draws 0.6 to 1.8 times.
+        # Measured over six seeds: 1.9 to 4.4 times the floor; correct draws 0.6 to 1.8 times.
         assert result.sliced_wasserstein > 1.5 * result.sliced_wasserstein_floor
 
 

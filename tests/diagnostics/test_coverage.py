@@ -17,7 +17,7 @@ def test_nominal_levels() -> None:
     assert NOMINAL[-2:] == (0.95, 0.99)
 
 
-def test_exact_posteriors_fail_as_rarely_as_promised() -> None:
+def test_exact_posteriors_fail_as_rarely_as_the_level_says() -> None:
     repetitions, level = 300, 0.95
     failures = 0
     for seed in range(repetitions):
@@ -68,7 +68,7 @@ def test_joint_regions_hold_too_little_if_narrow_and_too_much_if_wide(width: flo
 
 def test_discrete_parameters_are_covered_exactly() -> None:
     truth, draws = count(size=20_000, draws=50)
-    # Intervals of whole numbers would cover far more than promised. Measured error up to 0.0053.
+    # Intervals of whole numbers would cover far more than nominal. Measured error up to 0.0053.
     assert coverage(truth, draws, seed=1).empirical[:, 0] == pytest.approx(NOMINAL, abs=0.012)
 
 

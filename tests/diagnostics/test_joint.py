@@ -1,4 +1,4 @@
-"""Tests of the joint posterior: each passes the right one and catches what it promises to catch, and no more."""
+"""Tests of the joint posterior: each passes the correct one, catches its faults, and no more."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_each_catches_its_faults(test: Callable[[Case], Tested], caught: list[st
 
 
 @pytest.mark.parametrize("test", [regions, points, products, codes])
-def test_a_flipped_mode_is_caught_and_two_right_modes_are_not(test: Callable[[Case], Tested]) -> None:
+def test_a_flipped_mode_is_caught_and_two_correct_modes_are_not(test: Callable[[Case], Tested]) -> None:
     assert test(case(modes=2)).passed
     assert not test(case("flipped mode", modes=2)).passed_family_wise
 

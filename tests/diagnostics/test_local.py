@@ -1,4 +1,4 @@
-"""The local test fails where the posterior is wrong, and elsewhere no more often than promised."""
+"""The local test fails where the posterior is wrong, and elsewhere no more often than 1 - level."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def run(latent: np.ndarray, data: np.ndarray, seed: int = 1) -> LocalC2STResult:
     return local_c2st(latent, data, OBSERVED, seed=seed, trials=99, evaluations=300)
 
 
-def test_exact_posteriors_fail_as_rarely_as_promised() -> None:
+def test_exact_posteriors_fail_as_rarely_as_the_level_says() -> None:
     # Measured over 200 repetitions with 5 parameters at a level of 5 %: 4.5 to 6 % at four observations, 6 % together.
     repetitions = 40
     p_values = np.empty((repetitions, 4))
@@ -56,7 +56,7 @@ def test_a_local_fault_is_found_where_it_is(spoil: Callable[[np.ndarray, np.ndar
         result = run(latent, data, seed=seed)
         # Measured at a level of 99 %, from 1000 simulations: 0.9 to 1 fail at the first, 0.00 to 0.03 at the second.
         assert result.inside[:2].tolist() == [False, True]
-        # A hundred times further from right than where the posterior is right.
+        # A hundred times as large as where the posterior is correct.
         assert result.statistic[0] > 100.0 * result.statistic[1]
         assert result.family_p_value == result.p_value[0] == 0.01
 

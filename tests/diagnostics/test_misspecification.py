@@ -16,7 +16,7 @@ def summaries(generator: np.random.Generator, n: int, shift: float = 0.0) -> np.
 
 
 @pytest.mark.parametrize("size", [1, 5, 50])
-def test_well_specified_data_fail_as_rarely_as_promised(size: int) -> None:
+def test_well_specified_data_fail_as_rarely_as_the_level_says(size: int) -> None:
     repetitions = 500
     p_values = []
     for seed in range(repetitions):

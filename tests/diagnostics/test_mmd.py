@@ -55,7 +55,7 @@ def test_the_test_has_the_estimate_of_its_own_sets() -> None:
     assert result.bandwidths == pytest.approx(middle * np.array([0.25, 0.5, 1.0, 2.0, 4.0]))
 
 
-def test_sets_of_one_law_fail_as_rarely_as_promised() -> None:
+def test_sets_of_one_law_fail_as_rarely_as_the_level_says() -> None:
     repetitions, level = 400, 0.95
     results = []
     for seed in range(repetitions):

@@ -23,7 +23,7 @@ def around(
 
 
 @pytest.mark.parametrize("observation", [(0.0, 0.0), (4.0, -2.0)])
-def test_a_right_posterior_passes_everywhere(observation: tuple[float, float]) -> None:
+def test_a_correct_posterior_passes_everywhere(observation: tuple[float, float]) -> None:
     assert around("none", observation).passed
 
 

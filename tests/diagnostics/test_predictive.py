@@ -1,4 +1,4 @@
-"""Posterior predictive p-values agree with closed forms, pass right models and flag wrong ones."""
+"""Posterior predictive p-values agree with closed forms, pass correct models and flag wrong ones."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_spread_discrepancy_and_share_outside_do_not_depend_on_the_prior() -> No
         )
 
 
-def test_right_models_are_flagged_at_most_as_often_as_promised() -> None:
+def test_correct_models_are_flagged_at_most_as_often_as_the_level_says() -> None:
     flagged, of_mean = 0, []
     for seed in range(200):
         generator = np.random.default_rng(seed)

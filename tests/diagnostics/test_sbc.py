@@ -10,7 +10,7 @@ from bayesinn.diagnostics import ranks, sbc, uniform_ranks
 from tests.diagnostics.conjugate import count, normal
 
 
-def test_exact_posteriors_fail_as_rarely_as_promised() -> None:
+def test_exact_posteriors_fail_as_rarely_as_the_level_says() -> None:
     repetitions, level = 300, 0.95
     failures = 0
     for seed in range(repetitions):
@@ -88,7 +88,7 @@ def test_vector_parameters_become_columns_and_only_the_broken_one_fails() -> Non
     assert result.ranks.shape == (500, 4)
 
 
-def test_many_right_columns_pass_family_wise() -> None:
+def test_many_correct_columns_pass_family_wise() -> None:
     truth, draws, _ = normal(event=(34,), seed=1)
     result = sbc(truth, draws, seed=1)
     assert result.passed_family_wise
