@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, Literal, NamedTuple
 
 import tensorflow as tf
@@ -68,6 +69,23 @@ def map_tensors(function: Callable[..., Any], *structures: Any) -> Any:
 
 def _spec(value: tf.Tensor, axes: int) -> tf.TensorSpec:
     return tf.TensorSpec([None] * axes + value.shape[axes:].as_list(), value.dtype)
+
+
+@contextmanager
+def reproducible_sums() -> Iterator[None]:
+    """Keep TensorFlow from reordering sums, and restore the user's setting.
+
+    Its arithmetic optimiser sorts the terms of a sum by the names of operations. Layers are numbered through the whole
+    process, so that the same training would differ by rounding when another has run before it. Training steps were
+    3 to 6 % faster without it.
+    """
+    name = "arithmetic_optimization"
+    before = tf.config.optimizer.get_experimental_options().get(name, True)
+    tf.config.optimizer.set_experimental_options({name: False})
+    try:
+        yield
+    finally:
+        tf.config.optimizer.set_experimental_options({name: before})
 
 
 #: Whether to compile with XLA: where it can, always, or never.

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 
+from bayesinn.core.compilation import reproducible_sums
 from bayesinn.core.errors import TrainingError
 from bayesinn.training.checkpoint import CheckpointWriter, prepare_folder
 from bayesinn.training.early_stopping import EarlyStopping
@@ -55,6 +56,7 @@ class TrainingResult:
         )
 
 
+@reproducible_sums()
 def train(
     trainable: Trainable,
     source: Source,
