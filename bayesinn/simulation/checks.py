@@ -54,7 +54,8 @@ def check_keys(subject: str, values: Any, needed: Collection[str], allowed: Coll
         faults = [f"{missing} missing"] * bool(missing) + [f"{unknown} unknown"] * bool(unknown)
         got = f"{list(values)}: {', '.join(faults)}"
     if faults:
-        do = f"use the names that the simulator declares, as in {{{next(iter(needed))!r}: values}}"
+        example = f"{{{next(iter(needed))!r}: values}}"
+        do = f"use the names that the simulator returns or that its prior or its context declares, as in {example}"
         raise InputError(subject, expected=f"a dict with {list(needed)}", got=got, do=do)
 
 

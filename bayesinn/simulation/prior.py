@@ -104,12 +104,12 @@ class Prior:
         while left := {name: needs for name, needs in self._needs.items() if name not in order}:
             ready = [name for name, needs in left.items() if set(needs) <= set(order)]
             if not ready:
-                subject, do = (
+                raise SimulatorError(
                     f"Entries {sorted(left)} of the {self.subject}",
-                    f"name arguments after {list(self.names)}",
+                    expected="functions whose argument names are other entries, without a circle",
+                    got=f"arguments {left}",
+                    do=f"name the arguments after the entries {list(self.names)}",
                 )
-                expected = "functions whose argument names are other entries, without a circle"
-                raise SimulatorError(subject, expected=expected, got=f"arguments {left}", do=do)
             order.extend(ready)
         return tuple(order)
 

@@ -114,7 +114,7 @@ CASES: dict[str, tuple[Callable[[Bench], Any], list[str]]] = {
     ),
     "lengths of an unknown observable": (
         lambda b: declare(with_context, context=DAYS, lengths={"deaths": "days"}),
-        ["'lengths'", "'growth'", "['cases']", "'deaths'"],
+        ["'lengths'", "'with_context'", "['cases']", "'deaths'"],
     ),
     "one name twice": (
         lambda b: returning(lambda rate: {"rate": rate}),
