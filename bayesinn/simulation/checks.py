@@ -16,7 +16,7 @@ Arrays = dict[str, np.ndarray]
 
 
 class Declared(Protocol):
-    """Attributes of a simulator that arrays are checked against."""
+    """The part of a simulator that arrays are checked against."""
 
     name: str
     prior: Prior
@@ -32,14 +32,12 @@ def numbers(subject: str, value: Any, error: type[BayesinnError] = InputError) -
         array = np.asarray(value)
     except ValueError as ragged:
         raise error(subject, expected="a rectangular array", got=str(ragged), do="pad the rows") from ragged
-    masked = np.ma.is_masked(value)
-    if masked or array.dtype.kind not in "fiub" or array.size == 0:
+    if np.ma.is_masked(value):
+        do = "fill or drop them the way the simulator does"
+        raise error(subject, expected="real numbers", got="masked values", do=do)
+    if array.dtype.kind not in "fiub" or array.size == 0:
         got = "None" if value is None else "an empty array" if array.size == 0 else f"dtype {array.dtype}"
-        do = "convert it with numpy.asarray(values, float)"
-        if masked:
-            got, do = "masked values", "fill or drop them the way the simulator does"
-        elif array.dtype.kind == "c":
-            do = "pass real and imaginary part apart, as the simulator returns them"
+        do = "convert it with numpy.asarray(values, float); pass real and imaginary part apart"
         raise error(subject, expected="real numbers", got=got, do=do)
     # TensorFlow has no other floats.
     return array if array.dtype.kind != "f" or array.dtype in ("f2", "f4", "f8") else array.astype(np.float64)

@@ -28,10 +28,8 @@ _AXES, _SEPARATORS = ("chain", "draw", "observation"), ("/", ", ", "[")
 #: Priors that no smooth map from all of R^d reaches, and what to do in place of them.
 _UNREACHABLE = {
     (tfd.Deterministic, tfd.VectorDeterministic): "write the constant into the simulator",
-    (tfd.SphericalUniform, tfd.VonMisesFisher, tfd.PowerSpherical): "declare a normal vector, and normalise it in the "
-    "simulator",
-    (tfd.LKJ, tfd.CholeskyLKJ): "declare its partial correlations as shares of tfd.Beta, and compute the matrix in the "
-    "simulator",
+    (tfd.SphericalUniform, tfd.VonMisesFisher, tfd.PowerSpherical): "let the simulator normalise a normal vector",
+    (tfd.LKJ, tfd.CholeskyLKJ): "let the simulator compute the matrix from partial correlations, such as 2 * Beta - 1",
 }
 
 
@@ -94,10 +92,8 @@ def check_prior(prior: Prior) -> None:
         do = next((do for kinds, do in _UNREACHABLE.items() if isinstance(innermost, kinds)), "")
         log_prob = np.zeros(2) if do else np.asarray(distribution.log_prob(draws[name]))
         # On an edge of a support, but nowhere on the real line, a density may be infinite.
-        endless = np.isposinf(log_prob).any() and isinstance(
-            distribution.experimental_default_event_space_bijector(), tfp.bijectors.Identity
-        )
-        if endless or not np.all(log_prob > -np.inf):
+        bijector = distribution.experimental_default_event_space_bijector() if np.isposinf(log_prob).any() else None
+        if isinstance(bijector, tfp.bijectors.Identity) or not np.all(log_prob > -np.inf):
             expected, got = "a positive density where it draws", f"log densities {log_prob.tolist()} of two draws"
             do = "check its parameters: scales must be positive, covariances regular, lower bounds below upper ones"
         if do:
@@ -111,12 +107,10 @@ def observable_shapes(name: str, trial: Mapping[str, Any]) -> dict[str, tuple[in
         subject = f"Observable {key!r} of simulator {name!r}"
         array = numbers(subject, value, SimulatorError)
         if array.ndim == 0 or len(array) != TRIAL_ROWS:
-            raise SimulatorError(
-                subject,
-                expected=f"shape (n, ...), here ({TRIAL_ROWS}, ...): one row for each draw of the parameters",
-                got=f"a scalar: {array}" if array.ndim == 0 else f"shape {array.shape}",
-                do="keep the batch axis of the parameters as first axis: reduce over the others only",
-            )
+            expected = f"shape (n, ...), here ({TRIAL_ROWS}, ...): one row for each draw of the parameters"
+            got = f"a scalar: {array}" if array.ndim == 0 else f"shape {array.shape}"
+            do = "keep the batch axis of the parameters as first axis: reduce over the others only"
+            raise SimulatorError(subject, expected=expected, got=got, do=do)
         shapes[key] = array.shape[1:]
     if not shapes:
         expected = "at least one observable"

@@ -19,14 +19,7 @@ def finite(value: np.ndarray, counts: np.ndarray | None = None) -> np.ndarray:
 def finite_rows(
     observables: Mapping[str, np.ndarray], known: Mapping[str, np.ndarray], lengths: Mapping[str, str]
 ) -> dict[str, np.ndarray]:
-    """Return which rows (n,) of each observable are finite, padding aside.
-
-    Parameters
-    ----------
-    observables : dict of arrays
-    known : dict of arrays, the counts of valid steps among them
-    lengths : dict of observable to the name of its count
-    """
+    """Return which rows (n,) of each observable are finite, padding aside; ``lengths`` names counts among ``known``."""
     rows: dict[str, np.ndarray] = {}
     for name, value in observables.items():
         counts = known.get(lengths.get(name, ""))

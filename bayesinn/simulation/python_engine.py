@@ -136,10 +136,9 @@ _locks: collections.defaultdict[int, threading.Lock] = collections.defaultdict(t
 
 @functools.lru_cache(maxsize=4)
 def _pool(process: int, workers: int, payload: bytes) -> Executor:
-    """Return the pool of a process for a function, which each worker receives once.
+    """Return the pool of a process for a function, which each worker receives once; dropped, it finishes its work.
 
-    Loky's own reusable executor is one per thread, and tf.data calls generators from ever new threads. A pool that is
-    no longer kept finishes its work and ends.
+    Loky's own reusable executor is one per thread, and tf.data calls generators from ever new threads.
     """
     return loky.ProcessPoolExecutor(workers, timeout=_IDLE_SECONDS, initializer=install, initargs=(payload,))
 

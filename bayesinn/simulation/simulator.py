@@ -31,12 +31,10 @@ class Simulator:
 
     Attributes
     ----------
-    function : callable, as it was decorated
     prior, context : Prior; the context may be None
     observable_shapes : dict of name to tuple of int, without the batch axis
     labels : Labels, with the units
-    engine : TensorFlowEngine or PythonEngine
-    name, lengths, on_nonfinite, observed, log_likelihood, exact, recommended : as declared
+    function, name, lengths, on_nonfinite, observed, log_likelihood, exact, recommended : as declared
     """
 
     def __init__(self, function: Callable[..., Any], options: simulator) -> None:
@@ -83,13 +81,7 @@ class Simulator:
         return isinstance(self.engine, TensorFlowEngine)
 
     def sample(self, n: int, seed: int) -> Arrays:
-        """Draw parameters, context and observables, side by side in one dict.
-
-        Raises
-        ------
-        SimulatorError
-            When simulations are not finite and ``on_nonfinite="raise"``.
-        """
+        """Draw parameters, context and observables, side by side in one dict; raise where they are not finite."""
         simulations = self.draw(n, seed)
         checks.check_finite(self, simulations)
         return simulations.flat()

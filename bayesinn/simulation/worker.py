@@ -26,9 +26,8 @@ def _function() -> Callable[..., Any]:
     try:
         return cloudpickle.loads(_payload[0])
     except Exception as error:
-        expected, got = "a function that other processes can load", f"{type(error).__name__}: {error}"
-        do = "import modules by names that are installed, or inside the function"
-        raise SimulatorError("A Python simulator", expected=expected, got=got, do=do) from error
+        do, got = "import what is installed, inside the function", f"{type(error).__name__}: {error}"
+        raise SimulatorError("A Python simulator", expected="code that workers can load", got=got, do=do) from error
 
 
 def run_block(parameters: Arrays, context: Arrays, entropy: list[int], first_row: int, batched: bool) -> Arrays:
@@ -75,13 +74,11 @@ def _call(parameters: dict[str, Any], context: dict[str, Any], entropy: list[int
     try:
         observables = function(parameters, *[context] * bool(context), generator)
     except (Exception, SystemExit) as error:
-        do = f"call the function with these parameters: {parameters}"
+        got, do = f"{type(error).__name__}: {error}", f"call the function with these parameters: {parameters}"
         if isinstance(error, NameError):
             do = "define it above the simulator, which runs once where it is declared"
-        got = f"{type(error).__name__}: {error}"
         raise SimulatorError(f"Simulation of row {row}", expected="a result", got=got, do=do) from error
     if not isinstance(observables, dict) or not observables:
-        expected, got = "a dict of observables, each a number or an array", type(observables).__name__
-        do = 'return for example {"cases": cases}'
-        raise SimulatorError("A Python simulator", expected=expected, got=got, do=do)
+        do, got = 'return numbers or arrays, as in {"cases": cases}', type(observables).__name__
+        raise SimulatorError("A Python simulator", expected="a dict of observables", got=got, do=do)
     return {name: np.asarray(value) for name, value in observables.items()}

@@ -94,12 +94,12 @@ class DataSpace:
             if name in lengths:
                 counts = np.asarray(pilot[lengths[name]])
                 if values.ndim < 2 or counts.ndim != 1:
-                    raise SimulatorError(
-                        f"Observable {name!r} of varying length",
-                        expected="shape (n, steps, ...), with one count for each row",
-                        got=f"shape {values.shape}, counts {counts.shape}",
-                        do="pad the steps to a common number along the second axis",
+                    expected, got = (
+                        "shape (n, steps, ...), with one count for each row",
+                        f"{values.shape}, {counts.shape}",
                     )
+                    do = "pad the steps to a common number along the second axis"
+                    raise SimulatorError(f"Observable {name!r} of varying length", expected=expected, got=got, do=do)
                 mask = ~padding(values, counts)
             scalings[name] = Scaling.fit(values, mask)
         return cls(scalings, observables, context, lengths, raw)

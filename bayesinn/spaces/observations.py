@@ -12,6 +12,7 @@ import numpy as np
 from bayesinn.core.errors import InputError
 from bayesinn.simulation.checks import check_keys, numbers
 from bayesinn.simulation.finite import finite
+from bayesinn.simulation.prior import Prior
 from bayesinn.simulation.simulator import Arrays, Simulator
 from bayesinn.spaces.support import outside
 
@@ -63,17 +64,17 @@ def check_observations(simulator: Simulator, data: Mapping[str, Any] | Observati
         arrays = {name: value[None] for name, value in arrays.items()}
     rows = {name: len(value) for name, value in arrays.items()}
     if len(set(rows.values())) > 1:
-        raise InputError(
-            "Data",
-            expected="the same number of observations under each name",
-            got=", ".join(f"{name}: {count}" for name, count in rows.items()),
-            do="give one row of each for each observation",
+        expected, got = (
+            "the same number of observations under each name",
+            ", ".join(f"{k}: {n}" for k, n in rows.items()),
         )
+        raise InputError("Data", expected=expected, got=got, do="give one row of each for each observation")
     for observable, count in simulator.lengths.items():
         _pad(arrays, observable, count, shapes[observable][0])
     for name, value in arrays.items():
         _check_finite(name, value, arrays.get(simulator.lengths.get(name, "")))
-    _check_context(simulator, arrays)
+    if simulator.context is not None:
+        _check_context(simulator.context, arrays)
     return Observations({name: arrays[name] for name in shapes}, rows.popitem()[1], batched)
 
 
@@ -116,12 +117,9 @@ def _check_finite(name: str, value: np.ndarray, counts: np.ndarray | None) -> No
         )
 
 
-def _check_context(simulator: Simulator, arrays: Arrays) -> None:
-    if simulator.context is None:
-        return
-    known = simulator.context.cast(arrays)
-    for name in simulator.context.order:
-        broken, support = outside(name, simulator.context.distribution(name, known), arrays[name])
+def _check_context(context: Prior, arrays: Arrays) -> None:
+    for name in context.order:
+        broken, support = outside(name, context.distribution(name, context.cast(arrays)), arrays[name])
         if broken.any():
             row = int(np.argmax(broken))
             raise InputError(

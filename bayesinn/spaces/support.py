@@ -80,8 +80,7 @@ def support_of(name: str, distribution: tfd.Distribution) -> Support:
             f"Parameter {name!r}",
             expected="a continuous prior, or a discrete one over a range of integers",
             got=type(distribution).__name__,
-            do="use Poisson, Geometric, NegativeBinomial, Binomial, Bernoulli, Categorical, or FiniteDiscrete over "
-            "consecutive integers; or make it part of the context",
+            do="use a distribution of counts or categories, FiniteDiscrete over consecutive integers, or context",
         )
     bijector = _logarithmic(bijector)
     return Support(bijector, _ends(bijector), discrete=False)
@@ -158,10 +157,7 @@ def elementwise(distribution: tfd.Distribution) -> tuple[tfd.Distribution, tfd.D
 
 
 def surface_correction(bijector: tfb.Bijector, event_shape: tuple[int, ...]) -> float:
-    """Return what to add to the log-det of a simplex.
-
-    TFP's bijector measures a simplex by its surface, but its Dirichlet, as everyone, by all shares but the last.
-    """
+    """Return what turns the log-det of a simplex from its surface, as in TFP's bijector, to its shares but the last."""
     simplex = getattr(bijector, "bijector", bijector)  # that of one simplex among many in tfd.Sample
     if not isinstance(simplex, tfb.SoftmaxCentered):
         return 0.0
