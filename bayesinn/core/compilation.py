@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Literal, NamedTuple
 
 import tensorflow as tf
 
-from bayesinn.core.errors import BayesinnError, TrainingError
+from bayesinn.core.errors import BayesinnError, InputError, TrainingError
 from bayesinn.core.validation import check_choice
 
 
@@ -34,12 +35,23 @@ class AnyRows:
     ([[3, 2], [5, 2]], 1)
     """
 
+    #: The process that called the first compiled function.
+    _process: int | None = None
+
     def __init__(self, function: Callable[..., Any], leading: tuple[int, ...], autograph: bool = False) -> None:
         self._function = tf.function(function, autograph=autograph)
         self._leading = leading
         self._traced: dict[Any, Any] = {}
 
     def __call__(self, *arguments: Any) -> Any:
+        AnyRows._process = AnyRows._process or os.getpid()
+        if AnyRows._process != os.getpid():
+            raise InputError(
+                "TensorFlow in a forked process",
+                expected="the process that started TensorFlow, whose threads do not follow into a fork",
+                got=f"process {os.getpid()}, forked from {AnyRows._process}; it would wait forever",
+                do='start processes with multiprocessing.get_context("spawn"), or with loky',
+            )
         arguments = tuple(map_tensors(tf.convert_to_tensor, argument) for argument in arguments)
         specs = tuple(
             map_tensors(lambda value, axes=axes: _spec(value, axes), argument)

@@ -14,7 +14,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Labels:
-    r"""How to write names in figures: LaTeX label and unit of each parameter, observable or context variable.
+    r"""LaTeX labels and units of parameters, observables and context variables, for tables and figures.
 
     Parameters
     ----------
@@ -26,16 +26,16 @@ class Labels:
     units: Mapping[str, str] = field(default_factory=dict)
 
     def label(self, column: str) -> str:
-        r"""The label of a column, without unit: ``"beta[1]"`` becomes ``"$\beta$[1]"``."""
+        r"""Return the label of a column, without unit: ``"beta[1]"`` becomes ``"$\beta$[1]"``."""
         name, bracket, index = column.partition("[")
         return self.labels.get(name, name) + bracket + index
 
     def unit(self, column: str) -> str:
-        """The unit of a column, or an empty string."""
+        """Return the unit of a column, or an empty string."""
         return self.units.get(column.partition("[")[0], "")
 
     def axis(self, column: str) -> str:
-        """Text for an axis: the label, and the unit in brackets unless it is "1"."""
+        """Return the text for an axis: the label, and the unit in brackets unless it is "1"."""
         unit = self.unit(column)
         return f"{self.label(column)} [{unit}]" if unit not in ("", "1") else self.label(column)
 

@@ -1,193 +1,107 @@
-"""Checks of what a simulator declares and returns, in the user's own names."""
+"""Checks of arrays against what a simulator declares, in the user's own names."""
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Collection, Mapping
+from typing import Any, Protocol
 
 import numpy as np
-import tensorflow as tf
 
-from bayesinn.core.errors import InputError, SimulatorError
-from bayesinn.core.validation import check_choice
+from bayesinn.core.errors import BayesinnError, InputError, SimulatorError
 from bayesinn.simulation.finite import finite_rows
 from bayesinn.simulation.prior import Prior
-from bayesinn.simulation.python_engine import PythonEngine
 from bayesinn.simulation.simulations import Simulations
-from bayesinn.simulation.tensorflow_engine import TensorFlowEngine
 
-if TYPE_CHECKING:
-    from bayesinn.simulation.simulator import Simulator
-
-# Three rows: a batch size that a constant or a parameter count rarely equals.
-_TRIAL_ROWS = 3
+Arrays = dict[str, np.ndarray]
 
 
-def check_declaration(
-    name: str, function: Callable[..., Any], engine: str, on_nonfinite: str, batched: bool, has_context: bool
-) -> None:
-    """Options and the function's signature."""
-    for option, value, choices in (
-        ("engine", engine, ("tensorflow", "python")),
-        ("on_nonfinite", on_nonfinite, ("raise", "redraw")),
-    ):
-        check_choice(f"Option {option!r} of simulator {name!r}", value, choices, error=SimulatorError)
-    if batched and engine != "python":
-        raise SimulatorError(
-            f"Option 'batched' of simulator {name!r}",
-            expected="engine='python', the only one with a choice: TensorFlow simulators are always batched",
-            got=f"engine={engine!r}",
-            do="leave 'batched' out",
-        )
-    random = "seed" if engine == "tensorflow" else "generator"
-    wanted = ("parameters", "context", random) if has_context else ("parameters", random)
+class Declared(Protocol):
+    """The part of a simulator that arrays are checked against."""
+
+    name: str
+    prior: Prior
+    context: Prior | None
+    observable_shapes: dict[str, tuple[int, ...]]
+    lengths: dict[str, str]
+    on_nonfinite: str
+
+
+def numbers(subject: str, value: Any, error: type[BayesinnError] = InputError) -> np.ndarray:
+    """Return real numbers as an array; refuse masked, complex, ragged, empty or missing values, and text."""
     try:
-        inspect.signature(function).bind(*wanted)
-    except TypeError as error:
-        raise SimulatorError(
-            f"Function of simulator {name!r}",
-            expected=f"{len(wanted)} arguments: ({', '.join(wanted)})",
-            got=str(inspect.signature(function)),
-            do="change the arguments" + ("" if has_context else ", or declare the context with context={...}"),
-        ) from error
-
-
-def observable_shapes(name: str, engine: TensorFlowEngine | PythonEngine) -> dict[str, tuple[int, ...]]:
-    """Run the simulator once, on a few draws, and see what comes out."""
-    if isinstance(engine, PythonEngine):
-        trial: Mapping[str, Any] = engine.draw(_TRIAL_ROWS, [0]).observables
-    else:
-        trial = engine.draw_eagerly(_TRIAL_ROWS, tf.constant([0, 0])).observables
-    if not trial:
-        raise SimulatorError(
-            f"Simulator {name!r}", expected="at least one observable", got="an empty dict", do="return the data"
-        )
-    shapes = {}
-    for key, value in trial.items():
         array = np.asarray(value)
-        if array.ndim == 0 or len(array) != _TRIAL_ROWS:
-            raise SimulatorError(
-                f"Observable {key!r} of simulator {name!r}",
-                expected=f"shape (n, ...), here ({_TRIAL_ROWS}, ...): one row for each draw of the parameters",
-                got=f"a scalar: {array}" if array.ndim == 0 else f"shape {array.shape}",
-                do="keep the batch axis of the parameters as first axis: reduce over the others only",
-            )
-        if array.dtype.kind not in "fiub":
-            raise SimulatorError(
-                f"Observable {key!r} of simulator {name!r}",
-                expected="real numbers",
-                got=f"dtype {array.dtype}",
-                do="return floats, integers or booleans (real and imaginary part apart)",
-            )
-        shapes[key] = array.shape[1:]
-    return shapes
+    except ValueError as ragged:
+        raise error(subject, expected="a rectangular array", got=str(ragged), do="pad the rows") from ragged
+    if np.ma.is_masked(value):
+        do = "fill or drop them the way the simulator does"
+        raise error(subject, expected="real numbers", got="masked values", do=do)
+    if array.dtype.kind not in "fiub" or array.size == 0:
+        got = "None" if value is None else "an empty array" if array.size == 0 else f"dtype {array.dtype}"
+        do = "convert it with numpy.asarray(values, float); pass real and imaginary part apart"
+        raise error(subject, expected="real numbers", got=got, do=do)
+    # TensorFlow has no other floats.
+    return array if array.dtype.kind != "f" or array.dtype in ("f2", "f4", "f8") else array.astype(np.float64)
 
 
-def check_names(simulator: Simulator) -> None:
-    """Every name once, and lengths that refer to what exists."""
-    observables = tuple(simulator.observable_shapes)
-    names = (*simulator.prior.names, *simulator.context_names, *observables)
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise SimulatorError(
-            f"Names of simulator {simulator.name!r}",
-            expected="parameters, context and observables with different names",
-            got=f"{twice} more than once",
-            do="rename one of each pair",
-        )
-    for observable, count in simulator.lengths.items():
-        if observable not in observables or count not in simulator.context_names:
-            raise SimulatorError(
-                f"Entry {observable!r}: {count!r} in 'lengths' of simulator {simulator.name!r}",
-                expected=f"an observable {list(observables)} and a context variable {list(simulator.context_names)}",
-                got=f"{observable!r} and {count!r}",
-                do="use the names that the simulator returns and that 'context' declares",
-            )
+def check_keys(subject: str, values: Any, needed: Collection[str], allowed: Collection[str] | None = None) -> None:
+    """Raise unless ``values`` is a dict with the names needed, and with no others than those allowed; None for any."""
+    got, faults = type(values).__name__, ["no dict"]
+    if isinstance(values, Mapping):
+        missing = [name for name in needed if name not in values]
+        unknown = [name for name in values if allowed is not None and name not in allowed]
+        faults = [f"{missing} missing"] * bool(missing) + [f"{unknown} unknown"] * bool(unknown)
+        got = f"{list(values)}: {', '.join(faults)}"
+    if faults:
+        example = f"{{{next(iter(needed))!r}: values}}"
+        do = f"use the names that the simulator returns or that its prior or its context declares, as in {example}"
+        raise InputError(subject, expected=f"a dict with {list(needed)}", got=got, do=do)
 
 
-def check_finite(simulator: Simulator, simulations: Simulations) -> None:
-    """Raise for simulations that are not finite, with what they have in common."""
-    observables = {name: np.asarray(value) for name, value in simulations.observables.items()}
-    for name, finite in finite_rows(observables, simulations.context, simulator.lengths).items():
-        if finite.all():
-            continue
-        row = int(np.flatnonzero(~finite)[0])
-        culprit = {key: np.asarray(array)[row].tolist() for key, array in simulations.parameters.items()}
-        tried = "after 100 redraws" if simulator.on_nonfinite == "redraw" else "of the simulations"
-        raise SimulatorError(
-            f"Observable {name!r} of simulator {simulator.name!r}",
-            expected="finite numbers",
-            got=f"NaN or infinity in {np.mean(~finite):.1%} {tried}; the first with parameters {culprit}",
-            do="mend the simulator, narrow the prior, or declare on_nonfinite='redraw' to draw failed rows again "
-            "(which conditions the prior on success)",
-        )
+def check_arrays(variables: Prior, values: Mapping[str, Any]) -> Arrays:
+    """Return values of all variables as arrays with one common number of rows; other names are ignored."""
+    subject = f"Values of the {variables.subject}"
+    check_keys(subject, values, variables.names)
+    return _rows(subject, values, variables.event_shapes)
 
 
-def check_arrays(variables: Prior, values: Mapping[str, Any]) -> None:
-    """Values for each variable, with the right event shapes and one common number of rows."""
-    rows = set()
-    for name in variables.names:
-        if name not in values:
-            raise InputError(
-                f"Values of the {variables.subject}",
-                expected=f"all of {list(variables.names)}",
-                got=f"{list(values)}",
-                do=f"add {name!r}",
-            )
-        shape = np.shape(values[name])
-        if shape[1:] != variables.event_shapes[name] or not shape:
-            raise InputError(
-                f"{variables.subject.capitalize()} variable {name!r}",
-                expected=f"shape (n, {', '.join(map(str, variables.event_shapes[name]))})",
-                got=f"shape {shape}",
-                do="give one row for each simulation",
-            )
-        rows.add(shape[0])
-    if len(rows) > 1:
-        raise InputError(
-            f"Values of the {variables.subject}",
-            expected="the same number of rows for each variable",
-            got=f"{sorted(rows)} rows",
-            do="broadcast them to one length",
-        )
-
-
-def check_simulations(simulator: Simulator, data: Mapping[str, Any], subject: str) -> dict[str, np.ndarray]:
-    """Arrays to train on: every name, the declared shapes, equal numbers of rows, finite numbers."""
-    shapes = {**simulator.prior.event_shapes, **simulator.observable_shapes}
-    if simulator.context is not None:
-        shapes.update(simulator.context.event_shapes)
-    if not isinstance(data, Mapping) or set(data) != set(shapes):
-        raise InputError(
-            subject,
-            expected=f"a dict with the names {list(shapes)}",
-            got=f"{list(data)}" if isinstance(data, Mapping) else type(data).__name__,
-            do="give arrays as simulator.sample(n, seed) returns them",
-        )
-    arrays = {name: np.asarray(data[name]) for name in shapes}
-    rows = max((len(array) for array in arrays.values() if array.ndim), default=0)
-    for name, array in arrays.items():
-        if array.shape != (rows, *shapes[name]):
-            raise InputError(
-                f"{subject}, {name!r}",
-                expected=f"shape {(rows, *shapes[name])}",
-                got=f"shape {array.shape}",
-                do="give one row for each simulation",
-            )
-        if array.dtype.kind not in "fiub":
-            raise InputError(
-                f"{subject}, {name!r}",
-                expected="real numbers",
-                got=f"dtype {array.dtype}",
-                do="convert it with numpy.asarray(values, float)",
-            )
-        broken = ~finite_rows({name: array}, arrays, simulator.lengths)[name]
-        if broken.any():
+def check_simulations(simulator: Declared, data: Mapping[str, Any], subject: str) -> Arrays:
+    """Return arrays to train on: every name, the declared shapes, equal numbers of rows, finite numbers."""
+    context = {} if simulator.context is None else simulator.context.event_shapes
+    shapes = {**simulator.prior.event_shapes, **simulator.observable_shapes, **context}
+    check_keys(subject, data, shapes, shapes)
+    arrays = _rows(subject, data, shapes)
+    for name, finite in finite_rows(arrays, arrays, simulator.lengths).items():
+        if not finite.all():
             raise InputError(
                 f"{subject}, {name!r}",
                 expected="finite numbers",
-                got=f"NaN or infinity in {int(broken.sum())} of {rows} rows, the first is row {np.argmax(broken)}",
-                do="drop those rows (which conditions the prior on success) or mend the simulator",
+                got=f"NaN or infinity in {np.sum(~finite)} of {len(finite)} rows, the first is row {np.argmin(finite)}",
+                do="drop those rows (which conditions the prior on success) or correct the simulator",
             )
+    return arrays
+
+
+def check_finite(simulator: Declared, simulations: Simulations) -> None:
+    """Raise for simulations that are not finite, with the parameters of the first."""
+    observables = {name: np.asarray(value) for name, value in simulations.observables.items()}
+    for name, finite in finite_rows(observables, simulations.context, simulator.lengths).items():
+        if not finite.all():
+            row = int(np.argmin(finite))
+            culprit = {key: np.asarray(array)[row].tolist() for key, array in simulations.parameters.items()}
+            tried = "after 100 redraws" if simulator.on_nonfinite == "redraw" else "of the simulations"
+            raise SimulatorError(
+                f"Observable {name!r} of simulator {simulator.name!r}",
+                expected="finite numbers",
+                got=f"NaN or infinity in {np.mean(~finite):.1%} {tried}; the first with parameters {culprit}",
+                do="correct the simulator, narrow the prior, or declare on_nonfinite='redraw' to draw such rows again",
+            )
+
+
+def _rows(subject: str, values: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]]) -> Arrays:
+    arrays = {name: numbers(f"{subject}, {name!r}", values[name]) for name in shapes}
+    rows = max(len(array) if array.ndim else 0 for array in arrays.values())
+    for name, array in arrays.items():
+        if array.shape != (rows, *shapes[name]):
+            expected = f"shape {(rows, *shapes[name])}: one row for each of {rows}"
+            raise InputError(f"{subject}, {name!r}", expected=expected, got=f"shape {array.shape}", do="reshape it")
     return arrays

@@ -1,25 +1,40 @@
-"""What engines are told of a simulator."""
+"""What an author declares about a simulator: the contract of the engines, and its checks."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import difflib
+import inspect
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, NamedTuple
 
+import numpy as np
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+from bayesinn.core.errors import SimulatorError
+from bayesinn.core.validation import check_choice, check_integer
+from bayesinn.simulation.checks import Arrays, Declared, numbers
+from bayesinn.simulation.finite import finite
 from bayesinn.simulation.prior import Prior
+
+tfd = tfp.distributions
+
+#: Three rows: a batch size that a constant or a parameter count rarely equals.
+TRIAL_ROWS = 3
+
+#: Names of the axes of results, and characters that separate names from each other and from indices.
+_AXES, _SEPARATORS = ("chain", "draw", "observation"), ("/", ", ", "[")
+
+#: Priors that no smooth map from all of R^d reaches, and what to do in place of them.
+_UNREACHABLE = {
+    (tfd.Deterministic, tfd.VectorDeterministic): "write the constant into the simulator",
+    (tfd.SphericalUniform, tfd.VonMisesFisher, tfd.PowerSpherical): "let the simulator normalise a normal vector",
+    (tfd.LKJ, tfd.CholeskyLKJ): "let the simulator compute the matrix from partial correlations, such as 2 * Beta - 1",
+}
 
 
 class Declaration(NamedTuple):
-    """A forward model and what belongs to it.
-
-    Attributes
-    ----------
-    name : str
-    function : callable
-    prior : Prior
-    context : Prior, or None
-    on_nonfinite : "raise" or "redraw"
-    lengths : dict of observable to the context variable that counts its valid steps
-    """
+    """A forward model and what an engine needs to know about it, as :class:`Simulator` names it."""
 
     name: str
     function: Callable[..., Any]
@@ -32,3 +47,105 @@ class Declaration(NamedTuple):
     def redraw(self) -> bool:
         """Whether failed simulations are drawn again."""
         return self.on_nonfinite == "redraw"
+
+
+def check_known(subject: str, names: Iterable[str], known: Collection[str]) -> None:
+    """Raise for the first name that is unknown, with the known name closest to it."""
+    for name in names:
+        if name not in known:
+            close = difflib.get_close_matches(str(name), known, n=1)
+            do = f"did you mean {close[0]!r}?" if close else "check the spelling"
+            raise SimulatorError(subject, expected=f"names among {list(known)}", got=repr(name), do=do)
+
+
+def check_options(declared: Declaration, engine: str, batched: bool, workers: int | None) -> None:
+    """Check the options of a simulator, and that its function takes the arguments it will get."""
+    subject = f"Option {{!r}} of simulator {declared.name!r}"
+    check_choice(subject.format("engine"), engine, ("tensorflow", "python"), error=SimulatorError)
+    check_choice(subject.format("on_nonfinite"), declared.on_nonfinite, ("raise", "redraw"), error=SimulatorError)
+    do = "leave it out: only simulators with engine='python' have a choice, others are always batched"
+    choices = (True, False) if engine == "python" else (False,)
+    check_choice(subject.format("batched"), batched, choices, do, SimulatorError)
+    check_integer(subject.format("workers"), 1 if workers is None else workers, error=SimulatorError)
+    random = "seed" if engine == "tensorflow" else "generator"
+    wanted = ("parameters", random) if declared.context is None else ("parameters", "context", random)
+    signature = inspect.signature(declared.function)
+    try:
+        signature.bind(*wanted)
+    except TypeError as error:
+        raise SimulatorError(
+            f"Function of simulator {declared.name!r}",
+            expected=f"{len(wanted)} arguments: ({', '.join(wanted)})",
+            got=str(signature),
+            do="change the arguments" + ", or declare the context with context={...}" * (declared.context is None),
+        ) from error
+
+
+def check_prior(prior: Prior) -> None:
+    """Refuse priors that can't be inferred: out of reach of a flow, or without a density where they draw."""
+    draws = prior.sample(2, tf.constant([0, 0]))
+    for name in prior.names:
+        innermost = distribution = prior.distribution(name, draws)
+        while isinstance(getattr(innermost, "distribution", None), tfd.Distribution):
+            innermost = innermost.distribution
+        expected, got = "numbers that vary freely, in R^d, between bounds or on a simplex", type(innermost).__name__
+        do = next((do for kinds, do in _UNREACHABLE.items() if isinstance(innermost, kinds)), "")
+        log_prob = np.zeros(2) if do else np.asarray(distribution.log_prob(draws[name]))
+        # On an edge of a support, but nowhere on the real line, a density may be infinite.
+        bijector = distribution.experimental_default_event_space_bijector() if np.isposinf(log_prob).any() else None
+        if isinstance(bijector, tfp.bijectors.Identity) or not np.all(log_prob > -np.inf):
+            expected, got = "a positive density where it draws", f"log densities {log_prob.tolist()} of two draws"
+            do = "check its parameters: scales must be positive, covariances regular, lower bounds below upper ones"
+        if do:
+            raise SimulatorError(f"Prior of {name!r}", expected=expected, got=got, do=do)
+
+
+def observable_shapes(name: str, trial: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
+    """Return the shape of each observable without the batch axis, from a trial with a few rows."""
+    shapes = {}
+    for key, value in trial.items():
+        subject = f"Observable {key!r} of simulator {name!r}"
+        array = numbers(subject, value, SimulatorError)
+        if array.ndim == 0 or len(array) != TRIAL_ROWS:
+            expected = f"shape (n, ...), here ({TRIAL_ROWS}, ...): one row for each draw of the parameters"
+            got = f"a scalar: {array}" if array.ndim == 0 else f"shape {array.shape}"
+            do = "keep the batch axis of the parameters as first axis: reduce over the others only"
+            raise SimulatorError(subject, expected=expected, got=got, do=do)
+        shapes[key] = array.shape[1:]
+    if not shapes:
+        expected = "at least one observable"
+        raise SimulatorError(f"Simulator {name!r}", expected=expected, got="an empty dict", do="return the data")
+    return shapes
+
+
+def check_names(simulator: Declared, **mentioned: Iterable[str] | None) -> None:
+    """Check that names are distinct and usable, and that each option mentions only such names."""
+    subject = f"simulator {simulator.name!r}"
+    context = () if simulator.context is None else simulator.context.names
+    names = (*simulator.prior.names, *context, *simulator.observable_shapes)
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        expected, got = "different names for parameters, context and observables", f"{twice} more than once"
+        raise SimulatorError(f"Names of {subject}", expected=expected, got=got, do="rename one of each pair")
+    for name in names:
+        if name in _AXES or any(separator in name for separator in _SEPARATORS):
+            expected = f"none of {_AXES}, which are axes of results, and no {', '.join(map(repr, _SEPARATORS))} in it"
+            do = "rename it; its text in labels={...} is free"
+            raise SimulatorError(f"Name {name!r} in {subject}", expected=expected, got=repr(name), do=do)
+    for option, keys in mentioned.items():
+        check_known(f"Option {option!r} of {subject}", keys or (), names)
+    check_known(f"Observables in option 'lengths' of {subject}", simulator.lengths, simulator.observable_shapes)
+    check_known(f"Context in option 'lengths' of {subject}", simulator.lengths.values(), context)
+
+
+def check_observed(simulator: Declared, observed: Mapping[str, Any]) -> Arrays:
+    """Return real data that ship with a simulator as arrays; they must be finite, padding aside."""
+    subject = f"Option 'observed' of simulator {simulator.name!r}, {{!r}}"
+    arrays = {name: numbers(subject.format(name), value) for name, value in observed.items()}
+    for name, value in arrays.items():
+        counts = arrays.get(simulator.lengths.get(name, ""))
+        rows = value if value.ndim > len(simulator.observable_shapes.get(name, ())) else value[None]
+        if not finite(rows, None if counts is None else np.atleast_1d(counts)).all():
+            expected, do = "finite numbers, padding aside", "fill or drop missing values the way the simulator does"
+            raise SimulatorError(subject.format(name), expected=expected, got="NaN or infinity", do=do)
+    return arrays

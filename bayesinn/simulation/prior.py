@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
@@ -23,14 +24,15 @@ class Prior:
     Parameters
     ----------
     distributions : mapping of name to distribution, or ``tfd.JointDistributionNamed``
-        An entry may also be a function whose argument names are other entries; it gets their values (n, *event) and
-        returns a distribution with batch shape (n,).
+        An entry may also be a function whose argument names are other entries; it gets their values and returns a
+        distribution with batch shape (n,).
     subject : str
-        What messages call it.
+        Name of the whole in messages.
 
     Attributes
     ----------
     names : tuple of str, in the order of declaration
+    order : tuple of str, such that each name comes after those it depends on
     event_shapes : dict of name to tuple of int
     dtypes : dict of name to NumPy dtype, as drawn
 
@@ -57,7 +59,10 @@ class Prior:
         self._entries = dict(distributions)
         self.names = tuple(self._entries)
         for name, entry in self._entries.items():
-            if not isinstance(name, str) or not (isinstance(entry, tfd.Distribution) or callable(entry)):
+            alone = isinstance(entry, tfd.Distribution) and not isinstance(entry, tfd.JointDistribution)
+            if not isinstance(name, str) or not (
+                alone or (callable(entry) and not isinstance(entry, tfd.Distribution))
+            ):
                 raise SimulatorError(
                     f"Entry {name!r} of the {subject}",
                     expected="a name with a TFP distribution, or with a function that returns one",
@@ -65,62 +70,40 @@ class Prior:
                     do="use tfp.distributions, for example tfd.Normal(0.0, 1.0)",
                 )
         self._needs = {name: _argument_names(entry) for name, entry in self._entries.items()}
-        self._order = self._dependency_order()
+        self.order = self._dependency_order()
         trial = self.sample(2, tf.constant([0, 0], tf.int32))
         self.event_shapes = {name: tuple(trial[name].shape[1:]) for name in self.names}
         self.dtypes = {name: trial[name].dtype.as_numpy_dtype for name in self.names}
 
+    def needs(self, name: str) -> tuple[str, ...]:
+        """Return the names of the variables that this one's distribution depends on."""
+        return self._needs[name]
+
     def distribution(self, name: str, given: Mapping[str, tf.Tensor]) -> tfd.Distribution:
-        """The distribution of one variable.
-
-        Parameters
-        ----------
-        name : str
-        given : values (n, *event) of at least the variables it depends on
-
-        Returns
-        -------
-        distribution with batch shape () or (n,)
-        """
+        """Return the distribution, with batch shape () or (n,), of one variable given those that it depends on."""
         entry = self._entries[name]
         if isinstance(entry, tfd.Distribution):
             return _batch_axes_as_event(entry, keep=0)
         return _batch_axes_as_event(entry(**{need: given[need] for need in self._needs[name]}), keep=1)
 
     def sample(self, n: int | tf.Tensor, seed: tf.Tensor) -> Values:
-        """Draw from the joint distribution.
-
-        Parameters
-        ----------
-        n : int or scalar tensor
-        seed : tensor (2,)
-
-        Returns
-        -------
-        dict of name to tensor (n, *event)
-        """
+        """Draw n times from the joint distribution; the seed is a tensor (2,)."""
         drawn: Values = {}
-        for name, own_seed in zip(self._order, seeds.split(seed, len(self._order)), strict=True):
+        for name, own_seed in zip(self.order, seeds.split(seed, len(self.order)), strict=True):
             distribution = self.distribution(name, drawn)
             sample_shape = [n] if distribution.batch_shape.rank == 0 else []
             drawn[name] = distribution.sample(sample_shape, seed=own_seed)
         return {name: drawn[name] for name in self.names}
 
-    @property
-    def order(self) -> tuple[str, ...]:
-        """Names such that each comes after those it depends on."""
-        return self._order
-
-    def needs(self, name: str) -> tuple[str, ...]:
-        """Names of the variables that this one's distribution depends on."""
-        return self._needs[name]
+    def cast(self, values: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Return values in the dtypes that this draws."""
+        return {name: values[name].astype(dtype) for name, dtype in self.dtypes.items()}
 
     def _dependency_order(self) -> tuple[str, ...]:
         order: list[str] = []
-        while len(order) < len(self.names):
-            ready = [name for name in self.names if name not in order and set(self._needs[name]) <= set(order)]
+        while left := {name: needs for name, needs in self._needs.items() if name not in order}:
+            ready = [name for name, needs in left.items() if set(needs) <= set(order)]
             if not ready:
-                left = {name: self._needs[name] for name in self.names if name not in order}
                 raise SimulatorError(
                     f"Entries {sorted(left)} of the {self.subject}",
                     expected="functions whose argument names are other entries, without a circle",
@@ -136,6 +119,6 @@ def _argument_names(entry: Entry) -> tuple[str, ...]:
 
 
 def _batch_axes_as_event(distribution: Any, keep: int) -> tfd.Distribution:
-    """``tfd.Normal([0.0, 0.0], 1.0)`` in a prior is one vector variable, not a batch of priors."""
+    """Make ``tfd.Normal([0.0, 0.0], 1.0)`` one vector variable, not a batch of priors."""
     extra = distribution.batch_shape.rank - keep
     return tfd.Independent(distribution, extra) if extra > 0 else distribution

@@ -1,32 +1,27 @@
-"""What a simulator's author found to work: networks and training for those who choose none."""
+"""Networks and training that a simulator's author found to work, for those who choose none."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from bayesinn.flows import Flow
-    from bayesinn.summaries import Summary
+from typing import Any
 
 
 @dataclass(frozen=True)
 class Recommended:
-    """Used in place of the library's defaults wherever the user of a simulator leaves something out.
+    """Stands in for the library's defaults wherever the user of a simulator leaves something out.
 
     Parameters
     ----------
-    summary : Summary, or dict of observable to Summary
-        As for :class:`AmortizedPosterior`; chosen by the observables' shapes if left out.
-    flow : Flow
+    summary : Summary, or dict of observable to Summary, optional
+        As for :class:`AmortizedPosterior`, which checks it; chosen by the observables' shapes if left out.
+    flow : Flow, optional
         Six affine coupling blocks if left out.
     steps, batch_size : int
-        Of online training.
+        Length and batch size of online training.
     learning_rate : float
     passes : int
-        Through simulations that are drawn before the first step, where they cost more than steps; 0 for new ones at
-        each step.
+        Passes through simulations that are drawn before the first step, where they cost more than steps; 0 for new
+        ones at each step.
 
     Examples
     --------
@@ -35,8 +30,8 @@ class Recommended:
     256
     """
 
-    summary: Summary | Mapping[str, Summary | None] | None = None
-    flow: Flow | None = None
+    summary: Any = None
+    flow: Any = None
     steps: int = 5_000
     batch_size: int = 256
     learning_rate: float = 5e-3

@@ -8,7 +8,7 @@ import numpy as np
 
 
 class Simulations(NamedTuple):
-    """Parameters, context and observables, each a dict of name to array or tensor (n, ...).
+    """Parameters, context and observables; arrays, or tensors while a graph is traced.
 
     ``failed`` counts the simulations that were not finite, whether they were replaced or are still there.
     """
@@ -19,11 +19,11 @@ class Simulations(NamedTuple):
     failed: Any
 
     def flat(self) -> dict[str, Any]:
-        """One dict of everything; names are distinct by declaration."""
+        """Return one dict of everything; names are distinct by declaration."""
         return {**self.parameters, **self.context, **self.observables}
 
     def numpy(self) -> Simulations:
-        """The same with NumPy arrays."""
+        """Return the same simulations as NumPy arrays."""
         parameters, context, observables = (
             {name: np.asarray(value) for name, value in part.items()} for part in self[:3]
         )

@@ -1,4 +1,4 @@
-"""What a worker process runs. Imports nothing heavy: each worker imports this module."""
+"""Code that runs in worker processes. Each of them imports this module, so it imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -13,91 +13,72 @@ from bayesinn.core.errors import SimulatorError
 
 Arrays = dict[str, np.ndarray]
 
+_payload: list[bytes] = []
 
-def run_block(
-    payload: bytes, parameters: Arrays, context: Arrays | None, entropy: list[int], first_row: int, batched: bool
-) -> Arrays:
+
+def install(payload: bytes) -> None:
+    """Keep the pickled function, once in the life of a worker. An error in here could not be reported."""
+    _payload.append(payload)
+
+
+@functools.cache
+def _function() -> Callable[..., Any]:
+    try:
+        return cloudpickle.loads(_payload[0])
+    except Exception as error:
+        do, got = "import what is installed, inside the function", f"{type(error).__name__}: {error}"
+        raise SimulatorError("A Python simulator", expected="code that workers can load", got=got, do=do) from error
+
+
+def run_block(parameters: Arrays, context: Arrays, entropy: list[int], first_row: int, batched: bool) -> Arrays:
     """Simulate consecutive rows.
 
     Parameters
     ----------
-    payload : the pickled function
-    parameters, context : dict of name to array (rows, *event)
+    parameters, context : dict of arrays; an empty context is not passed on
     entropy : list of int; with the row's number it decides the row's generator
     first_row : int, number of the first row in the whole batch
     batched : bool, whether the function takes all rows in one call, with one generator
-
-    Returns
-    -------
-    dict of observable to array (rows, ...)
     """
-    function = _unpickle(payload)
     if batched:
-        return _call(function, parameters, context, _generator(entropy, first_row), first_row)
-    rows = len(next(iter(parameters.values())))
-    results = [
-        _call(
-            function, _row(parameters, row), _row(context, row), _generator(entropy, first_row + row), first_row + row
-        )
-        for row in range(rows)
-    ]
-    return combine(results, np.stack)
-
-
-def combine(parts: list[Arrays], join: Callable[[list[np.ndarray]], np.ndarray]) -> Arrays:
-    """Rows, or blocks of rows, as one dict of arrays."""
-    for part in parts:
-        if set(part) != set(parts[0]):
-            raise _uneven("names", [list(parts[0]), list(part)])
-    try:
-        return {name: join([part[name] for part in parts]) for name in parts[0]}
-    except ValueError as error:
-        raise _uneven("shapes", [{name: value.shape for name, value in part.items()} for part in parts[:5]]) from error
-
-
-def _uneven(what: str, found: list[Any]) -> SimulatorError:
-    return SimulatorError(
-        f"A Python simulator, {what} of its observables",
-        expected=f"the same {what} for each draw of the parameters",
-        got=" and ".join(map(str, found)),
-        do="return every observable each time; pad those of varying length, and declare lengths={...}",
+        return _call(parameters, context, entropy, first_row)
+    rows = range(len(next(iter(parameters.values()))))
+    return combine(
+        [_call(_row(parameters, row), _row(context, row), entropy, first_row + row) for row in rows], np.stack
     )
 
 
-@functools.lru_cache(maxsize=8)
-def _unpickle(payload: bytes) -> Callable[..., Any]:
-    return cloudpickle.loads(payload)
+def combine(parts: list[Arrays], join: Callable[[list[np.ndarray]], np.ndarray]) -> Arrays:
+    """Join rows, or blocks of rows, into one dict of arrays."""
+    axes = 1 if join is np.concatenate else 0
+    first, *others = ({name: value.shape[axes:] for name, value in part.items()} for part in parts)
+    for other in others:
+        if other != first:
+            raise SimulatorError(
+                "Names and shapes of a Python simulator's observables",
+                expected="the same for each draw of the parameters",
+                got=f"{first} and {other}",
+                do="return every observable each time; pad those of varying length, and declare lengths={...}",
+            )
+    return {name: join([part[name] for part in parts]) for name in first}
 
 
-def _generator(entropy: list[int], row: int) -> np.random.Generator:
-    return np.random.Generator(np.random.PCG64(np.random.SeedSequence([*entropy, row])))
-
-
-def _row(values: Arrays | None, row: int) -> dict[str, Any] | None:
-    """One row; scalars as plain floats, which Python code computes with fastest."""
-    if values is None:
-        return None
+def _row(values: Arrays, row: int) -> dict[str, Any]:
+    """Return one row; scalars as plain floats, which Python code computes with fastest."""
     return {name: value[row].item() if value.ndim == 1 else value[row] for name, value in values.items()}
 
 
-def _call(
-    function: Callable[..., Any], parameters: Any, context: Any, generator: np.random.Generator, row: int
-) -> Arrays:
-    given = (parameters,) if context is None else (parameters, context)
+def _call(parameters: dict[str, Any], context: dict[str, Any], entropy: list[int], row: int) -> Arrays:
+    function = _function()
+    generator = np.random.Generator(np.random.PCG64(np.random.SeedSequence([*entropy, row])))
     try:
-        observables = function(*given, generator)
-    except Exception as error:
-        raise SimulatorError(
-            f"Simulation of row {row}",
-            expected="a result",
-            got=f"{type(error).__name__}: {error}",
-            do=f"call the function with these parameters: {parameters}",
-        ) from error
+        observables = function(parameters, *[context] * bool(context), generator)
+    except (Exception, SystemExit) as error:
+        got, do = f"{type(error).__name__}: {error}", f"call the function with these parameters: {parameters}"
+        if isinstance(error, NameError):
+            do = "define it above the simulator, which runs once where it is declared"
+        raise SimulatorError(f"Simulation of row {row}", expected="a result", got=got, do=do) from error
     if not isinstance(observables, dict) or not observables:
-        raise SimulatorError(
-            "A Python simulator",
-            expected="a dict of observables, each a number or an array",
-            got=type(observables).__name__,
-            do='return for example {"cases": cases}',
-        )
+        do, got = 'return numbers or arrays, as in {"cases": cases}', type(observables).__name__
+        raise SimulatorError("A Python simulator", expected="a dict of observables", got=got, do=do)
     return {name: np.asarray(value) for name, value in observables.items()}

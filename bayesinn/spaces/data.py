@@ -1,13 +1,13 @@
-"""From raw data to what networks see: heavy tails compressed, every variable standardised, padding masked.
+"""The way from raw data to networks: heavy tails compressed, every variable standardised, padding masked.
 
-One path for training, sampling and diagnostics: whatever enters a network has passed :meth:`DataSpace.to_network`.
+Training, sampling and diagnostics share it: every input of a network has passed :meth:`DataSpace.to_network`.
 Summaries that ask for it get the data as the simulator gave them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import tensorflow as tf
@@ -23,7 +23,7 @@ _SMALLEST_SCALE = 1e-6
 
 @dataclass(frozen=True)
 class Scaling:
-    """How one variable is brought to unit scale: ``(asinh(x / compress) - mean) / scale``, or without the asinh.
+    """The map of one variable to unit scale: ``(asinh(x / compress) - mean) / scale``, or without the asinh.
 
     ``compress`` is None for variables without heavy tails. ``mean`` and ``scale`` have one number per element of a
     vector, one per channel (last axis) of anything with more axes.
@@ -50,7 +50,7 @@ class Scaling:
         return cls(compress, np.asarray(mean, np.float32), np.asarray(scale, np.float32))
 
     def apply(self, values: tf.Tensor) -> tf.Tensor:
-        """Raw to unit scale, as float32."""
+        """Map raw values to unit scale, as float32."""
         values = tf.cast(values, tf.float32)
         if self.compress is not None:
             values = tf.asinh(values / self.compress)
@@ -60,6 +60,7 @@ class Scaling:
         return "standardised" if self.compress is None else f"asinh(x / {self.compress:.3g}), standardised"
 
 
+@dataclass
 class DataSpace:
     """The scalings of all observables and context variables.
 
@@ -71,19 +72,11 @@ class DataSpace:
     raw : names of those observables that networks see as they are
     """
 
-    def __init__(
-        self,
-        scalings: Mapping[str, Scaling],
-        observables: tuple[str, ...],
-        context: tuple[str, ...],
-        lengths: Mapping[str, str],
-        raw: Collection[str] = (),
-    ) -> None:
-        self.scalings = dict(scalings)
-        self.observables = observables
-        self.context = context
-        self.lengths = dict(lengths)
-        self.raw = frozenset(raw)
+    scalings: dict[str, Scaling]
+    observables: tuple[str, ...]
+    context: tuple[str, ...]
+    lengths: Mapping[str, str]
+    raw: Collection[str] = ()
 
     @classmethod
     def fit(
@@ -97,23 +90,22 @@ class DataSpace:
         """Measure all scalings on pilot simulations: dict of name to array (n, ...)."""
         scalings = {}
         for name in (*observables, *context):
-            values = np.asarray(pilot[name])
-            mask = None
+            values, mask = np.asarray(pilot[name]), None
             if name in lengths:
                 counts = np.asarray(pilot[lengths[name]])
                 if values.ndim < 2 or counts.ndim != 1:
-                    raise SimulatorError(
-                        f"Observable {name!r} of varying length",
-                        expected="shape (n, steps, ...), with one count for each row",
-                        got=f"shape {values.shape}, counts {counts.shape}",
-                        do="pad the steps to a common number along the second axis",
+                    expected, got = (
+                        "shape (n, steps, ...), with one count for each row",
+                        f"{values.shape}, {counts.shape}",
                     )
+                    do = "pad the steps to a common number along the second axis"
+                    raise SimulatorError(f"Observable {name!r} of varying length", expected=expected, got=got, do=do)
                 mask = ~padding(values, counts)
             scalings[name] = Scaling.fit(values, mask)
         return cls(scalings, observables, context, lengths, raw)
 
     def to_network(self, data: Mapping[str, tf.Tensor]) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
-        """Raw data to network inputs.
+        """Scale raw data for networks.
 
         Parameters
         ----------
@@ -124,19 +116,11 @@ class DataSpace:
         inputs : dict of name to float tensor (n, ...); padded steps are zero, context is flat (n, k)
         masks : dict of name to boolean tensor (n, steps), for observables of varying length
         """
-        masks = self._masks(data)
-        return self._inputs(data, masks, self.raw), masks
-
-    def standardise(self, data: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        """As :meth:`to_network`, with all variables standardised, whatever networks want: to compare data with."""
-        return self._inputs(data, self._masks(data), ())
-
-    def _inputs(
-        self, data: Mapping[str, tf.Tensor], masks: Mapping[str, tf.Tensor], raw: Collection[str]
-    ) -> dict[str, tf.Tensor]:
-        inputs = {}
+        inputs, masks = {}, {}
+        for name, count in self.lengths.items():
+            masks[name] = tf.range(tf.shape(data[name])[1]) < tf.cast(data[count], tf.int32)[:, None]
         for name in self.observables:
-            value = tf.cast(data[name], tf.float32) if name in raw else self.scalings[name].apply(data[name])
+            value = tf.cast(data[name], tf.float32) if name in self.raw else self.scalings[name].apply(data[name])
             if name in masks:
                 shape = tf.concat([tf.shape(masks[name]), tf.ones(value.shape.rank - 2, tf.int32)], 0)
                 # Padding may hold anything, NaN included: select, don't multiply.
@@ -147,14 +131,11 @@ class DataSpace:
             # The width as a plain number, where it is known: networks are built for it.
             width = value.shape[1:].num_elements()
             inputs[name] = tf.reshape(value, (-1, width) if width else (tf.shape(value)[0], -1))
-        return inputs
+        return inputs, masks
 
-    def _masks(self, data: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        masks = {}
-        for name, count in self.lengths.items():
-            steps = tf.range(tf.shape(data[name])[1])
-            masks[name] = steps < tf.cast(data[count], tf.int32)[:, None]
-        return masks
+    def standardise(self, data: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """Scale as :meth:`to_network` does, but all variables, whatever networks want: to compare data with."""
+        return replace(self, raw=()).to_network(data)[0]
 
 
 def _compression(values: np.ndarray) -> float | None:

@@ -1,4 +1,4 @@
-"""The map between parameters, each on its prior's support, and the unconstrained vector that the flow sees.
+"""The map between parameters on their prior's support and the unconstrained vector that the flow sees.
 
 It comes from the prior alone: no draw can leave the support, and nothing has to be rejected.
 """
@@ -64,32 +64,25 @@ class ParameterSpace:
         self._vector_shapes = {
             name: tuple(supports[name].bijector.inverse_event_shape(shape)) for name, shape in self.event_shapes.items()
         }
-        self._sizes = [int(np.prod(self._vector_shapes[name], dtype=int)) for name in self.names]
-        self.dimension = sum(self._sizes)
-        self._first = dict(zip(self.names, np.cumsum([0, *self._sizes[:-1]]).tolist(), strict=True))
-        self.mean = np.zeros(self.dimension, np.float32)
-        self.scale = np.ones(self.dimension, np.float32)
-        raw = self._raw(pilot, seed)
-        self._check_finite(raw)
-        # Of the same draws whatever the seed: a saved posterior brings moments along, but not these.
-        fixed = raw if seed == 0 else self._raw(prior.sample(_PILOT_DRAWS, seeds.tensor_seed(0, "pilot")), 0)
+        sizes = [int(np.prod(self._vector_shapes[name], dtype=int)) for name in self.names]
+        self.dimension = sum(sizes)
+        self._places = dict(zip(self.names, np.split(np.arange(self.dimension), np.cumsum(sizes)[:-1]), strict=True))
+        self.mean, self.scale = np.zeros(self.dimension, np.float32), np.ones(self.dimension, np.float32)
+        raw = self._pilot_vectors(pilot, seed)
+        # The same draws whatever the seed: a saved posterior brings moments along, but not these.
+        fixed = raw if seed == 0 else self._pilot_vectors(prior.sample(_PILOT_DRAWS, seeds.tensor_seed(0, "pilot")), 0)
         self._lowest, self._highest = np.min(fixed, axis=0), np.max(fixed, axis=0)
-        self.mean = np.mean(raw, axis=0)
-        self.scale = np.maximum(np.std(raw, axis=0), 1e-6)
+        self.mean, self.scale = np.mean(raw, axis=0), np.maximum(np.std(raw, axis=0), 1e-6)
 
     @property
     def reach(self) -> np.ndarray:
-        """Twice as far from zero as any of 8,192 prior draws, for each element of the vector (dimension,)."""
+        """Twice the distance from zero that any of 8,192 prior draws has, for each element of the vector."""
         return 2.0 * np.maximum(self._highest - self.mean, self.mean - self._lowest) / self.scale
 
-    def _raw(self, pilot: Values, seed: int) -> np.ndarray:
-        """Vectors (n, dimension) of draws, not yet standardised."""
-        vector, _ = self.to_vector(self.dequantise(pilot, seeds.tensor_seed(seed, "dequantise")))
-        return np.asarray(vector)
-
-    def _check_finite(self, raw: np.ndarray) -> None:
-        owners = np.repeat(self.names, self._sizes)
-        broken = sorted({str(name) for name in owners[~np.isfinite(raw).all(axis=0)]})
+    def _pilot_vectors(self, pilot: Values, seed: int) -> np.ndarray:
+        """Return the vectors (n, dimension) of prior draws, not yet standardised, and finite."""
+        raw = np.asarray(self.to_vector(self.dequantise(pilot, seeds.tensor_seed(seed, "dequantise")))[0])
+        broken = sorted(name for name, places in self._places.items() if not np.isfinite(raw[:, places]).all())
         if broken:
             raise SimulatorError(
                 f"Prior of {', '.join(map(repr, broken))}",
@@ -97,9 +90,10 @@ class ParameterSpace:
                 got="non-finite values for some draws",
                 do="check the bounds, and that dependent bounds never coincide",
             )
+        return raw
 
     def dequantise(self, parameters: Mapping[str, tf.Tensor], seed: tf.Tensor) -> Values:
-        """Parameters as floats, integers spread evenly over [k, k + 1)."""
+        """Return parameters as floats, with integers spread evenly over [k, k + 1)."""
         values = {name: _as_float(parameters[name]) for name in self.names}
         for number, name in enumerate(self.discrete):
             noise = tf.random.stateless_uniform(tf.shape(values[name]), seeds.fold_in(seed, number))
@@ -109,18 +103,18 @@ class ParameterSpace:
     def to_vector(
         self, parameters: Mapping[str, tf.Tensor], names: Collection[str] | None = None
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """Parameters to the flow's vector.
+        """Map parameters to the flow's vector.
 
         Parameters
         ----------
-        parameters : dict of name to tensor (n, *event), discrete ones dequantised
+        parameters : dict of tensors, discrete ones dequantised
         names : collection of str, optional
-            Of those that are wanted, which saves time; all if left out.
+            Parameters to map, where fewer save time; all if left out.
 
         Returns
         -------
-        vector : tensor (n, dimension), with zeros for what isn't wanted
-        log_det : tensor (n,), log absolute determinant of d vector / d parameters, of those that are wanted
+        vector : tensor (n, dimension), with zeros for other parameters
+        log_det : tensor (n,), log absolute determinant of d vector / d parameters, without other parameters
         """
         values = {name: _as_float(parameters[name]) for name in self.names}
         given = self._rounded_down(values)
@@ -133,7 +127,7 @@ class ParameterSpace:
             log_det = support.bijector.inverse_log_det_jacobian(value, event_ndims=1)
             log_dets.append(tf.broadcast_to(log_det, tf.shape(value)[:1]))
             elements.append(support.bijector.inverse(value))
-            places += [self._first[name] for name in members]
+            places += [self._places[name][0] for name in members]
         for name in others:
             support, shape = self._support(name, given), self.event_shapes[name]
             value = support.inside(values[name])
@@ -141,7 +135,7 @@ class ParameterSpace:
             log_det += surface_correction(support.bijector, shape)
             log_dets.append(tf.broadcast_to(log_det, tf.shape(value)[:1]))
             elements.append(tf.reshape(support.bijector.inverse(value), (tf.shape(value)[0], -1)))
-            places += self._elements(name)
+            places += list(self._places[name])
         wanted = self.elements_of(names)
         vector = tf.concat([*elements, tf.zeros((tf.shape(elements[0])[0], self.dimension - len(places)))], axis=-1)
         order = np.argsort([*places, *np.flatnonzero(wanted == 0.0)])
@@ -149,11 +143,11 @@ class ParameterSpace:
         return tf.ensure_shape(vector, (None, self.dimension)), tf.add_n(log_dets) - np.sum(wanted * np.log(self.scale))
 
     def elements_of(self, names: Collection[str]) -> np.ndarray:
-        """One for each element of the vector (dimension,) that belongs to these parameters, zero for the others."""
-        return np.repeat([np.float32(name in names) for name in self.names], self._sizes)
+        """Return one for each element of the vector that belongs to these parameters, zero for the others."""
+        return np.concatenate([np.full(len(places), name in names, "f4") for name, places in self._places.items()])
 
     def prior_log_prob(self, parameters: Mapping[str, tf.Tensor]) -> tf.Tensor:
-        """Log prior density (n,) of parameters (n, *event), dequantised or not; -inf outside the support."""
+        """Return the log prior density (n,) of parameters, dequantised or not; -inf outside the support."""
         values = self._rounded_down({name: _as_float(parameters[name]) for name in self.names})
         terms = []
         for name in self.names:
@@ -176,30 +170,26 @@ class ParameterSpace:
     def from_vector(
         self, vector: tf.Tensor, names: Collection[str] | None = None, given: Values | None = None
     ) -> Values:
-        """The flow's vector to parameters, all inside the support of the prior.
+        """Map the flow's vector (n, dimension) to parameters, all inside the support of the prior.
 
         Parameters
         ----------
         vector : tensor (n, dimension)
         names : collection of str, optional
-            Of those that are wanted, which saves time; all if left out.
-        given : dict of name to tensor (n, *event), optional
-            Others on which the prior makes these depend.
-
-        Returns
-        -------
-        dict of name to tensor (n, *event)
+            Parameters to return, where fewer save time; all if left out.
+        given : dict of tensors, optional
+            Other parameters on which the prior makes these depend.
         """
         names = self.names if names is None else names
         numbers, parameters = vector * self.scale + self.mean, dict(given or {})
         families, others = self._families([name for name in self.prior.order if name in names])
         for members, support in families:
-            columns = tf.gather(numbers, [self._first[name] for name in members], axis=-1)
+            columns = tf.gather(numbers, [self._places[name][0] for name in members], axis=-1)
             values = tf.unstack(support.inside(support.bijector.forward(columns)), axis=-1)
             parameters.update(zip(members, values, strict=True))
         for name in others:
             support = self._support(name, self._rounded_down(parameters))
-            part = tf.gather(numbers, self._elements(name), axis=-1)
+            part = tf.gather(numbers, self._places[name], axis=-1)
             part = tf.reshape(part, (-1, *self._vector_shapes[name]))
             if support.ends is None:
                 part = tf.clip_by_value(part, -_SIMPLEX_LIMIT, _SIMPLEX_LIMIT)
@@ -208,26 +198,19 @@ class ParameterSpace:
         return {name: parameters[name] for name in self.names if name in names}
 
     def _families(self, names: Sequence[str]) -> tuple[list[tuple[list[str], Support]], list[str]]:
-        """Single numbers whose prior depends on no other parameter, by family; and the names of all others."""
-        by_family: dict[str, list[str]] = {}
+        """Return single numbers whose prior depends on no other parameter, by family, and the names of all others."""
+        by_family: dict[str | None, list[str]] = {None: []}
         for name in names:
-            family = self._fixed[name].family if name in self._fixed and self.event_shapes[name] == () else None
-            if family is not None:
-                by_family.setdefault(family, []).append(name)
-        families = [(members, together([self._fixed[name] for name in members])) for members in by_family.values()]
-        grouped = {name for members in by_family.values() for name in members}
-        return families, [name for name in names if name not in grouped]
-
-    def _elements(self, name: str) -> list[int]:
-        """Where a parameter stands in the vector."""
-        size = self._sizes[self.names.index(name)]
-        return list(range(self._first[name], self._first[name] + size))
+            alone = name in self._fixed and self.event_shapes[name] == ()
+            by_family.setdefault(self._fixed[name].family if alone else None, []).append(name)
+        others = by_family.pop(None)
+        return [(names, together([self._fixed[name] for name in names])) for names in by_family.values()], others
 
     def _support(self, name: str, values: Values) -> Support:
         return self._fixed.get(name) or support_of(name, self.prior.distribution(name, values))
 
     def _rounded_down(self, values: Mapping[str, tf.Tensor]) -> Values:
-        """Integers without what :meth:`dequantise` added, as others depend on them."""
+        """Return integers without what :meth:`dequantise` added, as others depend on them."""
         return {name: tf.floor(value) if name in self.discrete else value for name, value in values.items()}
 
 

@@ -1,4 +1,4 @@
-"""Supports of priors: the map from unconstrained numbers to one, and its ends; of many numbers at once, too."""
+"""Supports of distributions: the map from unconstrained numbers to one, its ends, and which values lie outside."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ tfd, tfb = tfp.distributions, tfp.bijectors
 
 
 class Support(NamedTuple):
-    """Of a parameter, or of several numbers beside each other.
+    """The support of a parameter, or of several numbers side by side.
 
     Attributes
     ----------
     bijector : from unconstrained values to the support
-    ends : lowest and highest value, elementwise; none for what isn't elementwise
+    ends : lowest and highest value, elementwise; None where elements depend on one another
     discrete : bool
     """
 
@@ -34,17 +34,17 @@ class Support(NamedTuple):
 
     @property
     def family(self) -> str | None:
-        """What numbers must have in common to be mapped together by :func:`together`; None if they can't be."""
+        """Kind of the map of single numbers, by which :func:`together` joins them; None for other maps."""
         parts = _parts(self.bijector)
         simple = len(parts) <= 1 and all(type(part) in (tfb.Exp, tfb.Sigmoid) for part in parts)
         return "".join(["numbers", *(type(part).__name__ for part in parts)]) if simple else None
 
 
 def together(supports: Sequence[Support]) -> Support:
-    """One for vectors (n, k) of numbers whose supports are of one family: a graph needs as much for it as for one."""
+    """Join the supports of numbers of one family into that of a vector: a graph needs as much for it as for one."""
     first = _parts(supports[0].bijector)
     bijector = first[0] if first else tfb.Identity()
-    # Known at once, whatever graph is being made.
+    # Computed now, whatever graph is being traced.
     with tf.init_scope():
         if isinstance(bijector, tfb.Sigmoid):
             bounds = [_bounds(_parts(support.bijector)[0]) for support in supports]
@@ -54,7 +54,7 @@ def together(supports: Sequence[Support]) -> Support:
 
 
 def _parts(bijector: tfb.Bijector) -> list[tfb.Bijector]:
-    """What a chain does, without parts that do nothing."""
+    """Return the bijectors of a chain, without identities."""
     if isinstance(bijector, tfb.Chain):
         return [part for inner in bijector.bijectors for part in _parts(inner)]
     return [] if isinstance(bijector, tfb.Identity) else [bijector]
@@ -65,28 +65,70 @@ def _bounds(sigmoid: tfb.Sigmoid) -> tuple[float, float]:
 
 
 def support_of(name: str, distribution: tfd.Distribution) -> Support:
-    """The support of a prior; of numbers elementwise, where it is that of vectors of independent ones."""
+    """Return the support of a distribution; that of numbers, elementwise, for vectors of independent ones."""
     distribution, constants = elementwise(_in_single_precision(distribution))
     bounds = integer_bounds(distribution)
     if bounds is not None:
         low, high = bounds
         bijector = tfb.Exp() if high is None else tfb.Sigmoid(low, high + 1.0)
         return Support(bijector, _ends(bijector), discrete=True)
+    if isinstance(distribution, tfd.MixtureSameFamily | tfd.Mixture):
+        return _support_of_components(name, distribution)
     bijector = _half_line(distribution, constants) or distribution.experimental_default_event_space_bijector()
     if bijector is None:
         raise SimulatorError(
             f"Parameter {name!r}",
             expected="a continuous prior, or a discrete one over a range of integers",
             got=type(distribution).__name__,
-            do="use Poisson, Geometric, NegativeBinomial, Binomial, Bernoulli, Categorical, or FiniteDiscrete over "
-            "consecutive integers; or make it part of the context",
+            do="use a distribution of counts or categories, FiniteDiscrete over consecutive integers, or context",
         )
     bijector = _logarithmic(bijector)
     return Support(bijector, _ends(bijector), discrete=False)
 
 
+def _support_of_components(name: str, mixture: tfd.MixtureSameFamily | tfd.Mixture) -> Support:
+    if isinstance(mixture, tfd.Mixture):
+        components = list(mixture.components)
+    else:
+        several = mixture.components_distribution
+        components = [several[..., number] for number in range(several.batch_shape[-1])]
+    supports = [support_of(name, component) for component in components]
+    parts = [part for support in supports for part in _parts(support.bijector)]
+    maps = {None if support.discrete else support.family for support in supports}
+    if len(maps) > 1 or None in maps or any(getattr(part, "low", None) is not None for part in parts):
+        raise SimulatorError(
+            f"Parameter {name!r}, a mixture",
+            expected="continuous components all on the real line, all above zero, or all between zero and one",
+            got=", ".join(sorted({type(component).__name__ for component in components})),
+            do="declare the number of the component as a discrete parameter, and let this one depend on it",
+        )
+    return supports[0]
+
+
+def outside(name: str, distribution: tfd.Distribution, values: np.ndarray) -> tuple[np.ndarray, str]:
+    """Return which rows (n,) of values (n, *event) lie outside the support of a distribution, and it in words."""
+    words = type(elementwise(distribution)[0]).__name__
+    try:
+        support = support_of(name, distribution)
+    except SimulatorError:  # it has no smooth map, such as integers with gaps
+        support = Support(tfb.Identity(), None, discrete=False)
+    if support.ends is None:
+        known = tf.cast(values, distribution.dtype)
+        cells = np.isclose(known, values)
+        if isinstance(support.bijector, tfb.SoftmaxCentered):
+            cells &= (values >= 0.0) & np.isclose(values.sum(axis=-1, keepdims=True), 1.0, atol=1e-3)
+        rows = np.asarray(distribution.log_prob(known) > -np.inf)
+    else:
+        low, high = (np.asarray(limit, np.float64) for limit in _limits(support.bijector))
+        high = high - 1.0 if support.discrete else high
+        cells = (values >= low - 1e-6 * np.abs(low)) & (values <= high + 1e-6 * np.abs(high))
+        rows = np.all((values == np.floor(values)).reshape(len(values), -1), axis=1) | (not support.discrete)
+        words += f" from {low.min():g} to {high.max():g}"
+    return ~(rows & np.all(cells.reshape(len(values), -1), axis=1)), words
+
+
 def _in_single_precision(distribution: tfd.Distribution) -> tfd.Distribution:
-    """The same, with parameters as networks have them: TensorFlow doesn't mix the two."""
+    """Cast a distribution's parameters to the precision of networks: TensorFlow doesn't mix the two."""
 
     def converted(value: Any) -> Any:
         if isinstance(value, tfd.Distribution):
@@ -101,9 +143,9 @@ def _in_single_precision(distribution: tfd.Distribution) -> tfd.Distribution:
 
 
 def elementwise(distribution: tfd.Distribution) -> tuple[tfd.Distribution, tfd.Distribution]:
-    """Vectors of independent elements as a batch of numbers, whose bijectors broadcast against the vectors.
+    """Return vectors of independent elements as a batch of numbers, whose bijectors broadcast against the vectors.
 
-    The second is the same without the axes added, whose constants can still be read in a graph.
+    The second distribution is the same without the axes added, whose constants can still be read in a graph.
     """
     constants = distribution
     while isinstance(distribution, tfd.Independent | tfd.Sample) and distribution.distribution.event_shape.rank == 0:
@@ -115,7 +157,7 @@ def elementwise(distribution: tfd.Distribution) -> tuple[tfd.Distribution, tfd.D
 
 
 def surface_correction(bijector: tfb.Bijector, event_shape: tuple[int, ...]) -> float:
-    """TFP's bijector measures a simplex by its surface, but its Dirichlet, as everyone, by all shares but the last."""
+    """Return what turns the log-det of a simplex from its surface, as in TFP's bijector, to its shares but the last."""
     simplex = getattr(bijector, "bijector", bijector)  # that of one simplex among many in tfd.Sample
     if not isinstance(simplex, tfb.SoftmaxCentered):
         return 0.0
@@ -123,7 +165,7 @@ def surface_correction(bijector: tfb.Bijector, event_shape: tuple[int, ...]) -> 
 
 
 def _half_line(distribution: tfd.Distribution, constants: tfd.Distribution) -> tfb.Bijector | None:
-    """For truncation on one side, where TFP's own sigmoid between the bounds gives NaN."""
+    """Return the map for truncation on one side, where TFP's own sigmoid between the bounds gives NaN."""
     if isinstance(distribution, tfd.TruncatedNormal):
         low, high = tf.get_static_value(constants.low), tf.get_static_value(constants.high)
         if high is not None and np.all(high == np.inf):
@@ -134,10 +176,10 @@ def _half_line(distribution: tfd.Distribution, constants: tfd.Distribution) -> t
 
 
 def _logarithmic(bijector: tfb.Bijector) -> tfb.Bijector:
-    """Exp in place of Softplus on a half line.
+    """Replace Softplus by Exp on a half line.
 
     Softplus is linear above one unit whatever the prior's scale: with a Gamma(2, scale 20) the vector would keep the
-    gamma's sharp edge at zero, which a flow has to bend around. The logarithm has no edge at any scale.
+    gamma's sharp edge at zero, which is hard for a flow. The logarithm has no edge at any scale.
     """
     if isinstance(bijector, tfb.Softplus):
         return tfb.Exp()
@@ -149,7 +191,7 @@ def _logarithmic(bijector: tfb.Bijector) -> tfb.Bijector:
 # AutoGraph can't read a match statement, and warns of it.
 @tf.autograph.experimental.do_not_convert
 def integer_bounds(distribution: tfd.Distribution) -> tuple[tf.Tensor | float, tf.Tensor | float | None] | None:
-    """The lowest and the highest integer, or None for that one if there is no end; None for what isn't integers."""
+    """Return the lowest and the highest integer (None without an end), or None for what isn't integers."""
     match distribution:
         case tfd.Poisson() | tfd.Geometric() | tfd.NegativeBinomial():
             return 0.0, None
@@ -166,14 +208,19 @@ def integer_bounds(distribution: tfd.Distribution) -> tuple[tf.Tensor | float, t
     return None
 
 
+def _limits(bijector: tfb.Bijector) -> tuple[tf.Tensor, tf.Tensor]:
+    """Return the ends of what an elementwise bijector maps to."""
+    infinity = tf.constant(np.inf, tf.float32)
+    ends = bijector.forward(-infinity), bijector.forward(infinity)
+    return tf.minimum(*ends), tf.maximum(*ends)
+
+
 def _ends(bijector: tfb.Bijector) -> tuple[tf.Tensor, tf.Tensor] | None:
-    """The lowest and the highest number that are well inside what the bijector maps to."""
+    """Return the lowest and the highest number that are well inside what the bijector maps to."""
     if bijector.forward_min_event_ndims > 0:
         return None
     tiny, largest, spacing = np.finfo(np.float32).tiny, np.finfo(np.float32).max, np.finfo(np.float32).eps
-    infinity = tf.constant(np.inf, tf.float32)
-    ends = bijector.forward(-infinity), bijector.forward(infinity)
-    low, high = tf.minimum(*ends), tf.maximum(*ends)
+    low, high = _limits(bijector)
     low = tf.where(tf.math.is_finite(low), low + tf.maximum(tf.abs(low) * spacing, tiny), -largest)
     high = tf.where(tf.math.is_finite(high), high - tf.maximum(tf.abs(high) * spacing, tiny), largest)
     return low, high

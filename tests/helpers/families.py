@@ -8,6 +8,11 @@ import tensorflow_probability as tfp
 
 tfd = tfp.distributions
 
+
+def mixture(components: tfd.Distribution) -> tfd.Distribution:
+    return tfd.MixtureSameFamily(tfd.Categorical(probs=[0.3, 0.7]), components)
+
+
 CONTINUOUS = {
     "uniform": {"a": tfd.Uniform(-3.0, 7.0)},
     "uniform, far from zero": {"a": tfd.Uniform(1000.0, 1001.0)},
@@ -27,6 +32,16 @@ CONTINUOUS = {
     "vector truncated below": {"a": tfd.TruncatedNormal([0.0, 1.0], [1.0, 1.0], [0.0, 0.0], [np.inf, np.inf])},
     "matrix of betas": {"a": tfd.Sample(tfd.Beta(2.0, 2.0), sample_shape=(2, 2))},
     "multivariate normal": {"a": tfd.MultivariateNormalTriL([1.0, -1.0], [[1.0, 0.0], [0.9, 0.3]])},
+    "mixture of normals": {"a": mixture(tfd.Normal([-3.0, 2.0], [0.5, 1.0]))},
+    "mixture of gammas": {"a": mixture(tfd.Gamma([2.0, 9.0], [1.0, 1.0]))},
+    "mixture of several families": {
+        "a": tfd.Mixture(tfd.Categorical(probs=[0.3, 0.7]), [tfd.Beta(2.0, 5.0), tfd.LogitNormal(0.0, 1.0)])
+    },
+    "mixture of multivariate normals": {"a": mixture(tfd.MultivariateNormalDiag([[0.0, 0.0], [3.0, 3.0]]))},
+    "dependent mixture": {
+        "scale": tfd.LogNormal(0.0, 0.3),
+        "place": lambda scale: mixture(tfd.Normal([-3.0, 3.0], scale[:, None])),
+    },
     "dirichlet": {"a": tfd.Dirichlet([2.0, 3.0, 0.8])},
     "two dirichlets": {"a": tfd.Sample(tfd.Dirichlet([2.0, 3.0, 2.0, 2.0]), sample_shape=2)},
     "batch of dirichlets": {"a": tfd.Dirichlet([[2.0, 3.0, 2.0], [1.0, 1.0, 5.0]])},

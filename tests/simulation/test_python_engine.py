@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+import pickle
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -116,8 +119,16 @@ def test_exceptions_name_row_and_parameters() -> None:
         (lambda parameters, generator: {}, ["dict of observables"]),
         (lambda parameters, generator: {"x": "text"}, ["'x'", "real numbers", "<U4"]),
         (lambda parameters, generator: {"x": 1j}, ["'x'", "real numbers", "complex128"]),
-        (lambda parameters, generator: {"x": np.zeros(generator.integers(1, 9))}, ["shapes", "'x': (", "pad those"]),
-        (lambda parameters, generator: {"xy"[generator.integers(2)]: 1.0}, ["names", "['x']", "['y']"]),
+        (
+            lambda parameters, generator: {"x": np.zeros(generator.integers(1, 9))},
+            ["Names and shapes", "'x': (", "pad those"],
+        ),
+        # The one row that differs is shown, not some that are equal.
+        (lambda parameters, generator: {"x": [0.0] * (2 - (parameters["mean"] > 2.0))}, ["'x': (2,)", "'x': (1,)"]),
+        (
+            lambda parameters, generator: {"xy"[generator.integers(2)]: 1.0},
+            ["Names and shapes", "{'x': ()}", "{'y': ()}"],
+        ),
     ],
 )
 def test_wrong_results_are_explained(returned, fragments: list[str]) -> None:
@@ -125,6 +136,123 @@ def test_wrong_results_are_explained(returned, fragments: list[str]) -> None:
         bi.simulator(prior=PRIOR, engine="python", workers=1, name="faulty")(returned).sample(200, seed=1)
     for fragment in fragments:
         assert fragment in str(error.value)
+
+
+def test_what_a_function_lacks_is_to_be_defined_above_it() -> None:
+    with pytest.raises(SimulatorError, match=r"NameError: name 'defined_below'") as error:
+        make(lambda parameters, generator: {"x": defined_below(parameters)}, 1)  # noqa: F821
+    assert "above the simulator" in str(error.value)
+
+
+def test_what_can_not_be_sent_to_workers_is_named() -> None:
+    lock = threading.Lock()
+    with pytest.raises(SimulatorError, match="Function of simulator") as error:
+        make(lambda parameters, generator: {"x": lock.locked()}, 1)
+    assert "cannot pickle '_thread.lock'" in str(error.value)
+    assert "inside the function" in str(error.value)
+
+
+def add_noise(parameters, generator, size):
+    return {"x": parameters["mean"] + generator.normal(size=size)}
+
+
+def test_a_partial_function_is_a_simulator() -> None:
+    simulator = make(functools.partial(add_noise, size=3), 1, name="noise")
+    assert simulator.sample(2, seed=1)["x"].shape == (2, 3)
+
+
+@pytest.mark.parametrize(
+    ("end", "fragments"),
+    [
+        ("sys.exit(3)", ["Simulation of row ", "SystemExit: 3", "'mean': "]),
+        ("os._exit(3)", ["Simulator 'ends'", "a worker process that ended", "EXIT(3)"]),
+        ("os.kill(os.getpid(), 9)", ["Simulator 'ends'", "a worker process that ended", "SIGKILL"]),
+    ],
+)
+def test_the_end_of_a_worker_is_explained(end: str, fragments: list[str]) -> None:
+    def ends(parameters, generator):
+        import os
+        import sys
+
+        if parameters["mean"] > 2.0:
+            eval(end, {"os": os, "sys": sys})
+        return {"x": parameters["mean"]}
+
+    simulator = make(ends, 2)
+    with pytest.raises(SimulatorError) as error:
+        simulator.sample(1000, seed=1)
+    assert not [fragment for fragment in fragments if fragment not in str(error.value)], str(error.value)
+    # New workers take over.
+    assert simulator.sample(3, seed=1)["x"].shape == (3,)
+
+
+class Loaded:
+    """Something large in a function's closure, which writes down each time that it is loaded."""
+
+    def __init__(self, log) -> None:
+        self.log, self.numbers = log, np.zeros(100_000)
+
+    def __setstate__(self, state) -> None:
+        self.__dict__.update(state)
+        with open(self.log, "a") as file:
+            file.write("loaded\n")
+
+
+def test_the_function_is_sent_to_each_worker_once(tmp_path, monkeypatch) -> None:
+    large, sent = Loaded(tmp_path / "log"), []
+
+    def offset(parameters, generator):
+        return {"x": parameters["mean"] + large.numbers[0]}
+
+    simulator = make(offset, workers=2)
+    pool = simulator.engine._submit_block
+    monkeypatch.setattr(
+        simulator.engine, "_submit_block", lambda *block: sent.append(len(pickle.dumps(block))) or pool(*block)
+    )
+    for seed in range(5):
+        simulator.sample(64, seed=seed)
+    assert 1 <= len((tmp_path / "log").read_text().splitlines()) <= 2
+    # 8 blocks a batch of 8 rows each, far from the 800,000 bytes of the closure.
+    assert len(sent) == 40
+    assert max(sent) < 2_000
+
+
+FORK = """
+import os
+import numpy as np
+import bayesinn as bi
+import tensorflow_probability as tfp
+from bayesinn.simulation.python_engine import _pool
+
+@bi.simulator(prior={"mean": tfp.distributions.Normal(0.0, 1.0)}, engine="python", workers=1)
+def ruler(parameters, generator):
+    return {"x": parameters["mean"] + generator.normal(size=3)}
+
+parameters = {"mean": np.ones(5)}
+before = ruler.simulate(parameters, seed=1)["x"]
+child = os.fork()
+if child == 0:
+    print("in the child", np.array_equal(before, ruler.simulate(parameters, seed=1)["x"]), flush=True)
+    try:
+        ruler.sample(5, seed=1)
+    except ValueError as error:
+        print(str(error).splitlines()[0], flush=True)
+    # Workers left alone would live on until they are idle for minutes.
+    _pool(os.getpid(), 1, ruler.engine._payload).shutdown(kill_workers=True)
+    os._exit(0)
+os.waitpid(child, 0)
+print("in the parent", np.array_equal(before, ruler.simulate(parameters, seed=1)["x"]))
+"""
+
+
+@pytest.mark.slow
+def test_a_forked_process_has_workers_of_its_own(fresh_python) -> None:
+    """TensorFlow's threads stay with the parent, so that draws from the prior would wait forever in the child."""
+    assert fresh_python(FORK).stdout.splitlines() == [
+        "in the child True",
+        "TensorFlow in a forked process",
+        "in the parent True",
+    ]
 
 
 SCRIPT = """

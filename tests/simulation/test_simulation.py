@@ -304,10 +304,3 @@ def test_what_overflows_in_single_precision_is_drawn_again(engine: str) -> None:
     assert int(batch.failed) > 100
     with pytest.raises(InputError, match="finite numbers"):
         bi.AmortizedPosterior(simulator).fit({**batch.flat(), "x": np.full(200, 1e39)}, steps=1, progress=False)
-
-
-def test_an_observation_must_be_finite_in_single_precision() -> None:
-    from bayesinn.spaces.observations import check_observations
-
-    with pytest.raises(InputError, match="1 NaN or infinite"):
-        check_observations(bi.get("linear"), {"y": 1e39})

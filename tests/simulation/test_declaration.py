@@ -1,0 +1,166 @@
+"""What a declaration refuses, and the names that its message gives: options, names, priors and real data."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+import bayesinn as bi
+from bayesinn.core.errors import BayesinnError, InputError, SimulatorError
+
+tfd = tfp.distributions
+NORMAL = tfd.Normal(0.0, 1.0)
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def declare(observable: str = "cases", **options) -> bi.Simulator:
+    def growth(parameters, *context_and_seed):
+        first = tf.reshape(next(iter(parameters.values())), (-1,))[: len(next(iter(parameters.values())))]
+        return {observable: tf.cast(first, tf.float32)[:, None] * tf.ones(5)}
+
+    return bi.simulator(**{"prior": {"rate": NORMAL}, **options})(growth)
+
+
+COUNTS = {"days": tfd.FiniteDiscrete(tf.range(1, 6), logits=tf.zeros(5))}
+
+
+@pytest.mark.parametrize(
+    ("options", "fragments"),
+    [
+        ({"lables": {"rate": "r"}}, ["Option of @simulator", "'lables'", "did you mean 'labels'?"]),
+        ({"lengths_of": {}}, ["'lengths_of'", "did you mean 'lengths'?"]),
+        ({"labels": {"rates": "r"}}, ["Option 'labels'", "'growth'", "'rates'", "did you mean 'rate'?"]),
+        ({"units": {"case": "1"}}, ["Option 'units'", "'case'", "did you mean 'cases'?"]),
+        ({"observed": {"deaths": np.ones(5)}}, ["Option 'observed'", "['rate', 'cases']", "'deaths'", "spelling"]),
+        ({"context": COUNTS, "lengths": {"cases": "day"}}, ["'lengths'", "'day'", "did you mean 'days'?"]),
+        ({"engine": "python", "workers": -1}, ["Option 'workers'", "'growth'", "an integer of 1 or more", "-1"]),
+    ],
+)
+def test_options(options: dict, fragments: list[str]) -> None:
+    with pytest.raises(SimulatorError) as error:
+        declare(**options)
+    assert not [fragment for fragment in fragments if fragment not in str(error.value)], str(error.value)
+
+
+@pytest.mark.parametrize("name", ["draw", "chain", "observation", "a/b", "a, b", "a[0]"])
+def test_names_that_results_and_files_could_not_hold(name: str) -> None:
+    for options in ({"prior": {name: NORMAL}}, {"context": {name: NORMAL}}, {"observable": name}):
+        with pytest.raises(SimulatorError, match=r"Name .* in simulator 'growth'") as error:
+            declare(**options)
+        assert repr(name) in str(error.value)
+        assert "rename it" in str(error.value)
+
+
+def test_a_misspelt_option_does_not_pass_the_type_checker(tmp_path) -> None:
+    (tmp_path / "model.py").write_text(
+        "import bayesinn as bi\nimport tensorflow_probability as tfp\n\n"
+        "prior = {'a': tfp.distributions.Normal(0.0, 1.0)}\n"
+        "bi.simulator(prior=prior, lables={'a': 'A'})\n"
+        "bi.simulator(prior=prior, engine='julia')\n"
+        "bi.simulator(prior=prior, labels={'a': 'A'}, engine='python', workers=2)\n"
+    )
+    command = [sys.executable, "-m", "mypy", "--config-file", ROOT / "pyproject.toml", tmp_path / "model.py"]
+    lines = subprocess.run(command, check=False, cwd=ROOT, capture_output=True, text=True).stdout.splitlines()
+    assert [line.split(":")[1] for line in lines if ": error:" in line] == ["5", "6"]
+
+
+# Priors
+
+
+@pytest.mark.parametrize(
+    ("prior", "fragments"),
+    [
+        (tfd.SphericalUniform(3), ["SphericalUniform", "normalise"]),
+        (tfd.VonMisesFisher([1.0, 0.0, 0.0], 2.0), ["VonMisesFisher", "normalise"]),
+        (tfd.PowerSpherical([1.0, 0.0], 2.0), ["PowerSpherical", "normalise"]),
+        (tfd.Sample(tfd.SphericalUniform(3), 2), ["SphericalUniform"]),
+        (lambda: tfd.VonMisesFisher([[1.0, 0.0]] * 2, [2.0] * 2), ["VonMisesFisher"]),
+        (tfd.LKJ(3, 1.5), ["LKJ", "partial correlations"]),
+        (tfd.CholeskyLKJ(3, 1.5), ["CholeskyLKJ", "partial correlations"]),
+        (tfd.Deterministic(3.0), ["Deterministic", "constant"]),
+        (tfd.VectorDeterministic([3.0, 1.0]), ["VectorDeterministic", "constant"]),
+        (tfd.Normal(0.0, -1.0), ["log densities [nan, nan]", "scales must be positive"]),
+        (tfd.LogNormal([0.0, 0.0], [1.0, -1.0]), ["log densities", "scales must be positive"]),
+        (tfd.Uniform(2.0, -3.0), ["log densities", "lower bounds below upper"]),
+        (tfd.MultivariateNormalTriL([0.0, 0.0], [[1.0, 0.0], [1.0, 0.0]]), ["log densities", "covariances regular"]),
+    ],
+)
+def test_priors_that_can_not_be_inferred(prior, fragments: list[str]) -> None:
+    with pytest.raises(SimulatorError, match="Prior of 'rate'") as error:
+        declare(prior={"rate": prior})
+    assert not [fragment for fragment in fragments if fragment not in str(error.value)], str(error.value)
+
+
+def test_a_joint_distribution_inside_a_prior() -> None:
+    with pytest.raises(SimulatorError, match="Entry 'rate' of the prior"):
+        declare(prior={"rate": tfd.JointDistributionSequential([NORMAL])})
+
+
+def test_context_may_be_a_constant() -> None:
+    assert declare(context={"size": tfd.Deterministic(3.0)}).sample(2, seed=1)["size"].tolist() == [3.0, 3.0]
+
+
+# Real data that ship with a simulator
+
+
+@pytest.mark.parametrize(
+    ("observed", "fragments"),
+    [
+        ({"cases": [1.0, np.nan, 1.0, 1.0, 1.0]}, ["'observed'", "'cases'", "finite numbers", "NaN"]),
+        ({"cases": [[1.0, 1.0, 1.0, 1.0, np.inf]]}, ["'cases'", "finite numbers"]),
+        ({"cases": [1.0, np.nan, 1.0, 1.0, 1.0], "days": 2}, ["'cases'", "finite numbers"]),
+        ({"cases": ["many"] * 5}, ["'cases'", "real numbers", "<U4"]),
+        ({"cases": np.ma.masked_less([1.0, 2.0, -1.0, 1.0, 1.0], 0.0)}, ["'cases'", "masked values"]),
+    ],
+)
+def test_observed_data_that_can_not_be_used(observed: dict, fragments: list[str]) -> None:
+    with pytest.raises(BayesinnError) as error:
+        declare(context=COUNTS, lengths={"cases": "days"}, observed=observed)
+    assert not [fragment for fragment in fragments if fragment not in str(error.value)], str(error.value)
+
+
+def test_padding_of_observed_data_may_hold_nan() -> None:
+    one = {"cases": [1.0, 2.0, np.nan, np.nan, np.nan], "days": 2}
+    several = {"cases": [[1.0, 2.0, np.nan, np.nan, np.nan], [1.0] * 5], "days": [2, 5]}
+    for observed in (one, several):
+        simulator = declare(context=COUNTS, lengths={"cases": "days"}, observed=observed)
+        np.testing.assert_array_equal(simulator.observed["cases"], observed["cases"])
+
+
+# Arrays to train on, and parameters to simulate with
+
+
+@pytest.mark.parametrize(
+    ("value", "fragments"),
+    [
+        (np.ma.masked_less([1.0, -1.0, 1.0], 0.0), ["masked values", "fill or drop"]),
+        (np.ones(3) * 1j, ["dtype complex128", "real and imaginary part"]),
+        ([1.0, [2.0], 3.0], ["a rectangular array", "pad the rows"]),
+        (None, ["got:      None"]),
+        (["1", "2", "3"], ["dtype <U1", "numpy.asarray"]),
+        ([], ["an empty array"]),
+    ],
+)
+def test_what_is_no_array_of_real_numbers(value, fragments: list[str]) -> None:
+    for subject, ask in (
+        ("Values of the prior, 'rate'", lambda: declare().simulate({"rate": value}, seed=1)),
+        (
+            "Training data, 'rate'",
+            lambda: bi.AmortizedPosterior(declare()).fit({"rate": value, "cases": np.ones((3, 5))}, steps=1),
+        ),
+    ):
+        with pytest.raises(InputError) as error:
+            ask()
+        assert subject in str(error.value)
+        assert not [fragment for fragment in fragments if fragment not in str(error.value)], str(error.value)
+
+
+def test_long_doubles_are_computed_with_as_doubles() -> None:
+    parameters = {"rate": np.ones(3, np.longdouble)}
+    np.testing.assert_array_equal(declare().simulate(parameters, seed=1)["cases"], np.ones((3, 5)))
