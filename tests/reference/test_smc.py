@@ -16,7 +16,7 @@ from bayesinn.bijections import Coupling
 from bayesinn.core.errors import InputError
 from bayesinn.flows import InvertibleFlow
 from bayesinn.reference import SMCPosterior, importance, tempered_smc
-from bayesinn.reference.smc import _next_temperature
+from bayesinn.reference.tempering import next_temperature
 from bayesinn.simulators import gaussian as gaussian_module
 from bayesinn.simulators import linear as linear_module
 from bayesinn.summaries import MLP, FisherScoring
@@ -294,7 +294,7 @@ def test_xla_that_fails_falls_back(capsys: pytest.CaptureFixture[str]) -> None:
 
     simulator = toy({"a": tfd.Normal(0.0, 1.0)}, log_likelihood)
     posterior = short(simulator, {"y": 1.0}, particles=500, xla="auto", progress=True)
-    assert "XLA can't compile the likelihood" in capsys.readouterr().out
+    assert "the likelihood runs in the plain graph, XLA can't compile it" in capsys.readouterr().out
     assert posterior.parameters["a"].mean() == pytest.approx(0.5, abs=0.15)
 
 
@@ -310,6 +310,8 @@ FAULTS = {
     "one likelihood for all": (ALL, {"y": 1.0}, {}, ["one number for each row", "shape ()"]),
     "odd particles": (IMPOSSIBLE, {"y": 1.0}, {"particles": 501}, ["'particles'", "even", "501"]),
     "no moves": (IMPOSSIBLE, {"y": 1.0}, {"moves": 0}, ["'moves'", "3 or more"]),
+    "half a move": (IMPOSSIBLE, {"y": 1.0}, {"most_moves": 0.5}, ["'most_moves'", "1 or more", "0.5"]),
+    "no final moves": (IMPOSSIBLE, {"y": 1.0}, {"final_moves": 0}, ["'final_moves'", "1 or more"]),
     "ess above one": (IMPOSSIBLE, {"y": 1.0}, {"ess": 1.5}, ["'ess'", "1.5"]),
     "correlation of zero": (IMPOSSIBLE, {"y": 1.0}, {"correlation": 0.0}, ["'correlation'"]),
     "negative seed": (IMPOSSIBLE, {"y": 1.0}, {"seed": -1}, ["'seed'", "-1"]),
@@ -328,6 +330,6 @@ def test_clear_errors(fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_temperatures_of_log_likelihoods_far_apart() -> None:
     values = np.array([-1e14, -2e14, -3e14, 0.0])
-    step, weights, _ = _next_temperature(values, 0.0, 0.5)
+    step, weights, _ = next_temperature(values, 0.0, 0.5)
     assert 0.0 < step < 1e-12
     assert 1.0 / np.sum(weights**2) == pytest.approx(2.0, rel=1e-6)
