@@ -12,9 +12,9 @@ from bayesinn.summaries.joint import disagreement, side_by_side
 
 tfd = tfp.distributions
 STEPS = 12
-# Networks that compile fast.
+# What compiles fast.
 SMALL = bi.summaries.ConvLSTM(4, filters=(4,), lstm_units=4)
-FLOW = bi.flows.coupling(blocks=1, hidden=(8,))
+FLOW, PLAIN = bi.flows.coupling(blocks=1, hidden=(8,)), bi.Optimization(xla=False)
 
 
 @bi.simulator(
@@ -65,7 +65,7 @@ def test_the_network_sees_channels_in_the_order_of_its_key():
 
 def test_training_saving_and_flags_of_a_shared_network(tmp_path):
     posterior = bi.AmortizedPosterior(series, {"cases, deaths": SMALL, "padded, also_padded": SMALL}, flow=FLOW)
-    posterior.fit(steps=4, batch_size=32, seed=1, xla=False, progress=False)
+    posterior.fit(steps=4, batch_size=32, seed=1, optimization=PLAIN, progress=False)
     data = series.sample(3, seed=2)
     observed = {name: value for name, value in data.items() if name != "level"}
     draws = posterior.sample(observed, draws=5, seed=3)["level"]
@@ -119,7 +119,7 @@ class SeesTheDataAsTheyAre(bi.summaries.Summary):
 
 def test_a_network_may_ask_for_data_that_are_not_standardised(tmp_path, capsys):
     posterior = bi.AmortizedPosterior(series, {"cases, deaths": SeesTheDataAsTheyAre(), "padded": DeepSum()}, flow=FLOW)
-    posterior.fit(steps=4, batch_size=32, seed=1, xla=False)
+    posterior.fit(steps=4, batch_size=32, seed=1, optimization=PLAIN)
     plan = capsys.readouterr().out
     assert "deaths: as simulated; network of cases, deaths" in plan
     assert "short: standardised" in plan
