@@ -33,10 +33,8 @@ class ImportancePosterior:
     ----------
     parameters : dict of name to array (m, *event)
     weights : array (m,), summing to one
-    effective_size : float
-        Number of independent draws that would be as precise.
-    log_evidence : float
-        Log of the prior mean of the likelihood.
+    effective_size : float, number of independent draws that would be as precise
+    log_evidence : float, log of the prior mean of the likelihood
     """
 
     parameters: Arrays

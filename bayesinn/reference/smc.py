@@ -43,8 +43,7 @@ class SMCPosterior:
     log_evidence : float
         Log of the prior mean of the likelihood. For a simulator with ``on_nonfinite="redraw"`` the prior is the one
         truncated to a finite likelihood.
-    finite_share : float
-        Share of prior draws with a finite log likelihood.
+    finite_share : float, share of prior draws with a finite log likelihood
     temperatures : array (stages,), exponents of the likelihood, ending with one
     moves : array (stages,), moves of each particle
     correlations : array (stages,)
@@ -118,22 +117,16 @@ def tempered_smc(
         law with the mean and scale of these draws, on unconstrained coordinates. The posterior may have another prior
         if its draws lie inside this one's support.
     particles : int, even
-    moves : int
-        Moves of each particle in a round, after which step sizes are adapted.
-    most_moves : int
-        Rounds end at a temperature when the correlation is low enough, or after this many moves.
-    final_moves : int
-        Least number of moves at temperature one.
-    ess : float
-        Share of their number that the effective sample size of the particles has after each rise of the temperature.
-    correlation : float
-        Mean correlation with the start of the stage at which moves may end.
+    moves : int, of each particle in a round, after which step sizes are adapted
+    most_moves : int, after which a stage ends whatever the correlation
+    final_moves : int, the least at temperature one
+    ess : float, effective sample size after each rise of the temperature, as a share of the particles
+    correlation : float, in the mean with the start of the stage, at which moves may end
     seed : int
     log_likelihood : function ``(parameters, data)`` in place of the simulator's
         Takes tensors (n, *event) and the observation's tensors, in the graph, and returns (n,). The simulator's own may
         be a function of arrays, which is slower: XLA can't compile it.
-    xla : "auto", True or False
-        Whether XLA compiles the moves; "auto" falls back to the plain graph, and says so.
+    xla : "auto", True or False; whether XLA compiles the moves, "auto" for where it can
     progress : bool
 
     References
