@@ -23,12 +23,13 @@ setup:
 	@bash scripts/setup.sh
 
 # Each test process keeps to one thread, so that they don't fight over the cores, and shares a GPU's memory if there is
-# one. A file's tests stay in one process and so share its trained networks.
+# one. A file's tests stay in one process and so share its trained networks. Files start in the order of
+# tests/conftest.py, not by their numbers of tests.
 test: export TF_NUM_INTRAOP_THREADS ?= 1
 test: export OMP_NUM_THREADS ?= 1
 test: export TF_FORCE_GPU_ALLOW_GROWTH ?= true
 test: check
-	$(BIN)/pytest --numprocesses=$(WORKERS) --dist=loadfile $(PYTEST_OPTIONS)
+	$(BIN)/pytest --numprocesses=$(WORKERS) --dist=loadfile --no-loadscope-reorder $(PYTEST_OPTIONS)
 
 demo: setup
 	$(BIN)/bayesinn run sir --output runs/sir

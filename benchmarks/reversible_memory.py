@@ -88,9 +88,10 @@ def main() -> None:
         print(*measure(depth, bool(reversible), bool(xla), batch, steps))
         return
     depths, batch, steps = ((1, 2), 256, 1) if arguments.quick else (DEPTHS, arguments.batch, 3)
+    modes = list(MODES)[-1:] if arguments.quick else list(MODES)
     print(f"{ELEMENTS} elements, subnets {HIDDEN}, batch {batch}, seed {SEED}")
     print(f"{'mode':<6}{'chain':<12}{'blocks':>6}{'peak MB':>10}{'activations MB':>16}{'ms/step':>10}")
-    for mode in MODES:
+    for mode in modes:
         results: dict[str, list[tuple[float, ...]]] = {chain: [] for chain in CHAINS}
         for depth in depths:
             for chain in CHAINS:

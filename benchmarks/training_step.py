@@ -99,8 +99,8 @@ def milliseconds(calls: dict[str, Callable[[], object]], rounds: int) -> dict[st
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--quick", action="store_true", help="few rounds: checks that it runs, the numbers are rough")
-    rounds = 3 if parser.parse_args().quick else 30
+    parser.add_argument("--quick", action="store_true", help="one round: checks that it runs, the numbers mean little")
+    rounds = 1 if parser.parse_args().quick else 30
 
     toy = trainer(AmortizedPosterior(bi.get("linear"), flow=bi.flows.coupling(blocks=6, hidden=(132, 132))))
     calls = {

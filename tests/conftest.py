@@ -32,6 +32,29 @@ def fresh_python() -> Callable[..., subprocess.CompletedProcess[str]]:
     return run
 
 
+# Files of half a minute and more, longest first. Each runs in one process; started last, one would run alone.
+LONG_FILES = (
+    "test_paper_results",
+    "test_sir",
+    "test_covid19_germany",
+    "test_tutorials",
+    "test_benchmarks",
+    "test_split_latent",
+    "test_saved_bits",
+    "test_conjugate",
+    "test_bijections",
+    "test_diagnose",
+    "test_cli",
+    "test_stored",
+    "test_round_trip",
+    "test_offline",
+    "test_smc",
+    "test_contract_script",
+    "test_latent_mixture",
+    "test_recommended",
+)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Long files first, so that no process is left alone with one at the end."""
-    items.sort(key=lambda item: not {"truth", "scripts", "tutorials"} & set(item.path.parts))
+    """Sort long files to the front, and leave the order of all others."""
+    items.sort(key=lambda item: LONG_FILES.index(item.path.stem) if item.path.stem in LONG_FILES else len(LONG_FILES))

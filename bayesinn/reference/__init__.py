@@ -3,6 +3,8 @@
 - :func:`importance`: self-normalised importance sampling from the prior, for simulators with a likelihood.
 - :func:`tempered_smc`: tempered sequential Monte Carlo, for many parameters and sharp likelihoods.
 - :func:`exact_draws`: the best exact answer that a simulator offers.
+
+Vectors (n, d) are unconstrained parameters, as :class:`bayesinn.spaces.parameters.ParameterSpace` defines them.
 """
 
 from bayesinn.reference.importance import ImportancePosterior, exact_draws, importance

@@ -49,7 +49,7 @@ def main() -> None:
             started = time.monotonic()
             posterior = run.train(bi.get(simulator), steps=steps, batch_size=BATCH_SIZE, seed=SEED, resume=False)
             print(f"{simulator}: trained in {time.monotonic() - started:.0f} s")
-            _, table = run.infer(posterior, None, draws=20_000, seed=SEED + 1)
+            _, table = run.infer(posterior, None, draws=1_000 if quick else 20_000, seed=SEED + 1)
             for statistic in ("mean", "sd", "2.5 %", "97.5 %"):
                 columns[label, statistic] = table[statistic]
             columns[label, "error of mean / exact sd"] = (table["mean"] - reference["mean"]) / reference["sd"]

@@ -7,14 +7,9 @@ from scipy import stats
 from bayesinn.core.errors import InputError
 from bayesinn.reference import importance
 from bayesinn.simulators import two_moons as module
-from bayesinn.testing import check_simulator
 
 # Whole crescents; cut by the fold theta1 + theta2 = 0; cut by the prior's box.
 OBSERVATIONS = [(0.0, 0.0), (0.3, 0.4), (-0.9, 0.2)]
-
-
-def test_contract() -> None:
-    check_simulator(module.two_moons)
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,9 @@ from bayesinn.summaries.joint import disagreement, side_by_side
 
 tfd = tfp.distributions
 STEPS = 12
+# What compiles fast.
+SMALL = bi.summaries.ConvLSTM(4, filters=(4,), lstm_units=4)
+FLOW, PLAIN = bi.flows.coupling(blocks=1, hidden=(8,)), bi.Optimization(xla=False)
 
 
 @bi.simulator(
@@ -57,12 +60,12 @@ def test_the_network_sees_channels_in_the_order_of_its_key():
     spy = network.summaries["b, a"]
     np.testing.assert_array_equal(spy.seen, tf.concat([two, one[..., None]], axis=-1))
     np.testing.assert_array_equal(spy.mask, mask)
-    np.testing.assert_array_equal(condition[0], [2.0, 2.0, 1.0, 1.0, 1.0, 1.0, 0.0])
+    np.testing.assert_array_equal(condition.features[0], [2.0, 2.0, 1.0, 1.0, 1.0, 1.0, 0.0])
 
 
 def test_training_saving_and_flags_of_a_shared_network(tmp_path):
-    posterior = bi.AmortizedPosterior(series, {"cases, deaths": bi.summaries.ConvLSTM(4, filters=(4,), lstm_units=4)})
-    posterior.fit(steps=4, batch_size=32, seed=1, progress=False)
+    posterior = bi.AmortizedPosterior(series, {"cases, deaths": SMALL, "padded, also_padded": SMALL}, flow=FLOW)
+    posterior.fit(steps=4, batch_size=32, seed=1, optimization=PLAIN, progress=False)
     data = series.sample(3, seed=2)
     observed = {name: value for name, value in data.items() if name != "level"}
     draws = posterior.sample(observed, draws=5, seed=3)["level"]
@@ -115,8 +118,8 @@ class SeesTheDataAsTheyAre(bi.summaries.Summary):
 
 
 def test_a_network_may_ask_for_data_that_are_not_standardised(tmp_path, capsys):
-    posterior = bi.AmortizedPosterior(series, {"cases, deaths": SeesTheDataAsTheyAre(), "padded": DeepSum()})
-    posterior.fit(steps=4, batch_size=32, seed=1)
+    posterior = bi.AmortizedPosterior(series, {"cases, deaths": SeesTheDataAsTheyAre(), "padded": DeepSum()}, flow=FLOW)
+    posterior.fit(steps=4, batch_size=32, seed=1, optimization=PLAIN)
     plan = capsys.readouterr().out
     assert "deaths: as simulated; network of cases, deaths" in plan
     assert "short: standardised" in plan
@@ -135,5 +138,5 @@ def test_a_network_may_ask_for_data_that_are_not_standardised(tmp_path, capsys):
         assert (raw["padded"].numpy()[padding] == 0.0).all()
         condition, compared = fitted.evaluator.condition(observed)
         together = np.concatenate([data["cases"][..., None], data["deaths"]], axis=-1)
-        np.testing.assert_array_equal(condition[:, : 3 * STEPS], together.reshape(50, -1))
+        np.testing.assert_array_equal(condition.features[:, : 3 * STEPS], together.reshape(50, -1))
         np.testing.assert_allclose(compared["cases"], standardised["cases"], atol=1e-6)

@@ -33,7 +33,10 @@ def run(notebook, folder):
     inline = "module://matplotlib_inline.backend_inline"
     # What tutorials save to temporary folders goes with the test's.
     private = {"IPYTHONDIR": str(folder / ".ipython"), "TMPDIR": str(folder)}
-    client.execute(env=os.environ | {"MPLBACKEND": inline} | private)
+    # The library beside the tutorials, whatever is installed.
+    private["PYTHONPATH"] = str(TUTORIALS.parent)
+    # A kernel that stayed alive would keep one or two gigabytes until the last test.
+    client.execute(cleanup_kc=True, env=os.environ | {"MPLBACKEND": inline} | private)
     return notebook
 
 
