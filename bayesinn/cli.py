@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     import pandas as pd
     import xarray
 
-    from bayesinn.diagnostics import Diagnosis
     from bayesinn.posterior.amortized import AmortizedPosterior
+    from bayesinn.workflow.diagnosis import Diagnosis
     from bayesinn.workflow.run import Run
 
 app = typer.Typer(

@@ -26,7 +26,6 @@ import xarray
 
 from bayesinn import plots
 from bayesinn.core.errors import InputError
-from bayesinn.diagnostics import Diagnosis
 from bayesinn.plots.pairs import MOST_COLUMNS
 from bayesinn.posterior.amortized import AmortizedPosterior
 from bayesinn.posterior.draws import FLAG_LEVEL, simulated
@@ -37,6 +36,7 @@ from bayesinn.spaces.observations import check_observations
 from bayesinn.training.progress import StepClock
 from bayesinn.training.settings import Checkpoint, Optimization
 from bayesinn.workflow.diagnosing import diagnose
+from bayesinn.workflow.diagnosis import Diagnosis
 from bayesinn.workflow.report import Figure, Section
 from bayesinn.workflow.tables import posterior_table
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import pandas as pd
 
@@ -56,6 +57,11 @@ class Figure:
             )
         # Drawn now: what is done to the figure later must not change the report.
         object.__setattr__(self, "picture", picture)
+
+    def save(self, path: Path) -> Path:
+        """Write the PNG file and return its path."""
+        path.write_bytes(self._png)
+        return path
 
     @property
     def _png(self) -> bytes:
@@ -110,10 +116,3 @@ class Section:
     def paragraphs(self) -> list[str]:
         """The text by paragraphs."""
         return [part.strip() for part in self.text.split("\n\n") if part.strip()]
-
-
-def named(table: pd.DataFrame, names: dict[str, str], index: str = "Parameter") -> pd.DataFrame:
-    """The table of a result for a report: heads in words, and no column of readings where there is nothing to read."""
-    if "reading" in table and not table["reading"].any():
-        table = table.drop(columns="reading")
-    return table.rename(columns=names).rename_axis(index)
