@@ -44,7 +44,7 @@ def gather(
     simulator, evaluator = posterior.simulator, posterior.evaluator
     own = {} if simulator.log_likelihood is None else {"log likelihood": simulator.log_likelihood}
     stage(f"simulating {2 * simulations:,} data sets")
-    fresh, others = (_simulate(simulator, simulations, seed, stream) for stream in ("diagnosis", "estimates"))
+    fresh, others = (simulate(simulator, simulations, seed, stream) for stream in ("diagnosis", "estimates"))
     data = {**fresh.observables, **fresh.context}
 
     stage("sampling their posteriors")
@@ -165,7 +165,8 @@ def _replicates(
     return values, evaluator.log_prob(values, new_condition) - log_prior
 
 
-def _simulate(simulator: Simulator, size: int, seed: int, stream: str) -> Simulations:
+def simulate(simulator: Simulator, size: int, seed: int, stream: str) -> Simulations:
+    """Return simulations of one stream, all of them finite."""
     simulations = simulator.draw(size, seed, stream)
     checks.check_finite(simulator, simulations)
     return simulations

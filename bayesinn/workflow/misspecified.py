@@ -1,4 +1,4 @@
-"""Do several observations, taken together, look like the simulator's? The summary-space test on a trained posterior."""
+"""Test several observations together: do they look like the simulator's?"""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from bayesinn.core.errors import InputError
 from bayesinn.diagnostics import MisspecificationResult
 from bayesinn.diagnostics import misspecification as test
 from bayesinn.posterior.amortized import AmortizedPosterior
-from bayesinn.simulation import checks
 from bayesinn.spaces.observations import check_observations
+from bayesinn.workflow.gather import simulate
 
 
 def misspecification(
@@ -21,27 +21,13 @@ def misspecification(
     seed: int = 0,
     level: float = 0.99,
 ) -> MisspecificationResult:
-    """Test whether observations come from the simulator and its prior, by what the summary network makes of them.
+    """Test whether a batch of observations comes from the simulator and its prior, by their summaries.
 
-    The flag on every answer looks at one observation; a population of them may be off although each is possible.
-    What differs in one number of a long summary vector is diluted by all the others: about as many numbers as there
-    are parameters see most.
-    Context is part of what is compared: it should be drawn as the simulator draws it. See
-    :func:`bayesinn.diagnostics.misspecification` for the test.
-
-    Parameters
-    ----------
-    posterior : AmortizedPosterior, trained
-    data : dict of name to array (n_obs, ...), observables and context
-    simulations : int
-        Fresh ones to compare with.
-    seed : int
-    level : float
-        Probability that well-specified data pass.
-
-    Returns
-    -------
-    MisspecificationResult
+    The flag on every answer looks at one observation; a population of them may be off although each is possible. A
+    difference in one number of a long summary vector is diluted by all the others: about as many numbers as there are
+    parameters see most. Context is compared too: it should be drawn as the simulator draws it. ``simulations`` fresh
+    ones are compared with; well-specified data pass with the probability ``level``. See
+    :func:`bayesinn.diagnostics.misspecification`.
 
     Examples
     --------
@@ -53,15 +39,13 @@ def misspecification(
     >>> [bi.misspecification(posterior, {"y": y}, seed=3).passed for y in (own, own + 5.0)]
     [True, False]
     """
-    simulator = posterior.simulator
-    if not check_observations(simulator, data).batched:
+    if not check_observations(posterior.simulator, data).batched:
         raise InputError(
             "Observations to test together",
             expected="a batch of them: arrays (n_obs, ...)",
             got="one observation",
             do="look at the p-value of sample(...) or infer(...), which is for one; or add a first axis",
         )
-    fresh = simulator.draw(simulations, seed, "diagnosis")
-    checks.check_finite(simulator, fresh)
+    fresh = simulate(posterior.simulator, simulations, seed, "diagnosis")
     simulated = posterior.summarize({**fresh.observables, **fresh.context})
     return test(posterior.summarize(data), simulated, seed=seed, level=level)

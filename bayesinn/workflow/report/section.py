@@ -1,4 +1,4 @@
-"""What a report is made of."""
+"""The parts of a report: sections with text, table and figures."""
 
 from __future__ import annotations
 
@@ -24,15 +24,11 @@ class Figure:
     Parameters
     ----------
     picture : matplotlib Figure, or bytes of a PNG file
+        Drawn at once: what is done to the figure later does not change the report.
     caption : str
         What is shown and how to tell good from bad.
     alternative : str
         What a reader who can't see the picture must know; the caption if left empty.
-
-    Raises
-    ------
-    InputError
-        The bytes are no PNG.
 
     Examples
     --------
@@ -55,33 +51,33 @@ class Figure:
                 got=f"{len(picture)} bytes that start with {picture[:8]!r}",
                 do="pass the figure itself",
             )
-        # Drawn now: what is done to the figure later must not change the report.
         object.__setattr__(self, "picture", picture)
 
-    def save(self, path: Path) -> Path:
-        """Write the PNG file and return its path."""
-        path.write_bytes(self._png)
-        return path
-
     @property
-    def _png(self) -> bytes:
+    def png(self) -> bytes:
+        """The bytes of the PNG file."""
         assert isinstance(self.picture, bytes)
         return self.picture
 
     @property
     def data(self) -> str:
         """The PNG in base64, as HTML embeds it."""
-        return base64.b64encode(self._png).decode("ascii")
+        return base64.b64encode(self.png).decode("ascii")
 
     @property
     def width(self) -> int:
         """Width in pixels: bytes 16 to 19 of a PNG."""
-        return int.from_bytes(self._png[16:20], "big")
+        return int.from_bytes(self.png[16:20], "big")
 
     @property
     def height(self) -> int:
         """Height in pixels: bytes 20 to 23 of a PNG."""
-        return int.from_bytes(self._png[20:24], "big")
+        return int.from_bytes(self.png[20:24], "big")
+
+    def save(self, path: Path) -> Path:
+        """Write the PNG file and return its path."""
+        path.write_bytes(self.png)
+        return path
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,16 +90,10 @@ class Section:
     text : str
         Plain text; an empty line starts a new paragraph.
     table : DataFrame, optional
-        Its index is the first column. Names of columns are shown as they are. Cells that say ``passed``, ``doubtful``
-        or ``failed``, in any case, stand out.
+        Its index is the first column. Cells that say ``passed``, ``doubtful`` or ``failed``, in any case, stand out.
     figures : sequence of Figure
     labels : Labels, optional
         If given, the names in the table's index are written with label and unit, as figures write them.
-
-    Examples
-    --------
-    >>> Section("Data", "What was observed.", table=pd.DataFrame({"cases": [3, 5]})).paragraphs
-    ['What was observed.']
     """
 
     title: str
