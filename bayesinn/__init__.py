@@ -23,8 +23,7 @@ if TYPE_CHECKING:
     from bayesinn.training.settings import Checkpoint, Optimization
     from bayesinn.workflow.check import Check
     from bayesinn.workflow.checks import register_check
-    from bayesinn.workflow.diagnosing import diagnose
-    from bayesinn.workflow.misspecified import misspecification
+    from bayesinn.workflow.diagnosing import diagnose, misspecification
     from bayesinn.workflow.simulator_report import simulator_report
 
 _MODULES = ("bijections", "diagnostics", "flows", "inverse", "plots", "reference", "summaries", "testing", "workflow")
@@ -41,7 +40,7 @@ _NAMES = {
     "diagnose": "bayesinn.workflow.diagnosing",
     "get": "bayesinn.simulation.registry",
     "load": "bayesinn.posterior.loading",
-    "misspecification": "bayesinn.workflow.misspecified",
+    "misspecification": "bayesinn.workflow.diagnosing",
     "register": "bayesinn.simulation.registry",
     "register_check": "bayesinn.workflow.checks",
     "simulator": "bayesinn.simulation.simulator",

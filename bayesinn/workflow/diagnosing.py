@@ -1,4 +1,4 @@
-"""Run all checks: on a trained posterior, or on arrays from whatever posterior."""
+"""Run all checks on a trained posterior, or on arrays of any; test many observations together."""
 
 from __future__ import annotations
 
@@ -7,16 +7,20 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from bayesinn.core import seeds
+from bayesinn.core.errors import InputError
 from bayesinn.core.progress import Progress
+from bayesinn.diagnostics import MisspecificationResult
+from bayesinn.diagnostics import misspecification as test
 from bayesinn.diagnostics.arrays import paired
 from bayesinn.diagnostics.tested import Tested
 from bayesinn.posterior.amortized import AmortizedPosterior
-from bayesinn.workflow.check import Check
+from bayesinn.spaces.observations import check_observations
+from bayesinn.workflow.check import GROUPS, Check
 from bayesinn.workflow.checks import registered_checks
 from bayesinn.workflow.diagnosis import Diagnosis
 from bayesinn.workflow.evidence import Evidence
 from bayesinn.workflow.finding import Finding
-from bayesinn.workflow.gather import Quantity, gather
+from bayesinn.workflow.gather import Quantity, gather, simulate
 
 
 def diagnose(
@@ -88,7 +92,7 @@ def diagnose_arrays(
     settings : mapping of name to value, optional
         Written into the report.
     stage : function of a text, optional
-        Called with the name of the check that is run next.
+        Called with the group of checks that are run next.
 
     Examples
     --------
@@ -103,10 +107,10 @@ def diagnose_arrays(
     pairs, checks = paired(evidence.truth, evidence.draws), registered_checks()
     left_out = {check: evidence.missing(check.needs) for check in checks}
     results: dict[Check, Any] = {}
-    for check in checks:
-        if not left_out[check]:
-            stage(check.name)
-            results[check] = check.run(evidence)
+    for group in GROUPS:
+        stage(GROUPS[group].lower())
+        ready = [check for check in checks if check.group == group and not left_out[check]]
+        results |= {check: check.run(evidence) for check in ready}
     results = {check: result for check, result in results.items() if result is not None}
     # Tests of one group share the probability to fail by chance.
     tests = Counter(check.group for check, result in results.items() if isinstance(result, Tested))
@@ -123,3 +127,41 @@ def diagnose_arrays(
         evidence.level,
         settings or {},
     )
+
+
+def misspecification(
+    posterior: AmortizedPosterior,
+    data: Mapping[str, Any],
+    *,
+    simulations: int = 1_000,
+    seed: int = 0,
+    level: float = 0.99,
+) -> MisspecificationResult:
+    """Test whether a batch of observations comes from the simulator and its prior, by their summaries.
+
+    The flag on every answer looks at one observation; a population of them may be off although each is possible. A
+    difference in one number of a long summary vector is diluted by all the others: about as many numbers as there are
+    parameters see most. Context is compared too: it should be drawn as the simulator draws it. ``simulations`` fresh
+    ones are compared with; well-specified data pass with the probability ``level``. See
+    :func:`bayesinn.diagnostics.misspecification`.
+
+    Examples
+    --------
+    >>> import bayesinn as bi
+    >>> linear = bi.get("linear")
+    >>> posterior = bi.AmortizedPosterior(linear, flow=bi.flows.coupling(blocks=2, hidden=(16,)))
+    >>> _ = posterior.fit(steps=20, batch_size=64, seed=1, progress=False)
+    >>> own = linear.sample(20, seed=2)["y"]
+    >>> [bi.misspecification(posterior, {"y": y}, seed=3).passed for y in (own, own + 5.0)]
+    [True, False]
+    """
+    if not check_observations(posterior.simulator, data).batched:
+        raise InputError(
+            "Observations to test together",
+            expected="a batch of them: arrays (n_obs, ...)",
+            got="one observation",
+            do="look at the p-value of sample(...) or infer(...), which is for one; or add a first axis",
+        )
+    fresh = simulate(posterior.simulator, simulations, seed, "diagnosis")
+    simulated = posterior.summarize({**fresh.observables, **fresh.context})
+    return test(posterior.summarize(data), simulated, seed=seed, level=level)

@@ -62,12 +62,7 @@ class Diagnosis:
 
     @cached_property
     def verdict(self) -> pd.DataFrame:
-        """One row a check: ``passed``, ``doubtful`` or ``FAILED``, p-value, size of the effect and what was found.
-
-        A test is ``doubtful`` if a correct posterior would do as badly with a probability below 1 - level, all its
-        columns together; it has ``FAILED`` if that stays true after Bonferroni over the tests of its group (those over
-        the whole prior, those around the observation).
-        """
+        """One row a check: verdict (see :func:`bayesinn.workflow.check.judge`), p-value, effect and what was found."""
         rows = {item.check.name: (item.verdict, item.p_value, *item.effect, item.found) for item in self.findings}
         heads = ["verdict", "p_value", "effect", "effect_size", "unit", "found"]
         return pd.DataFrame.from_dict(rows, orient="index", columns=heads).rename_axis("test")
@@ -79,10 +74,7 @@ class Diagnosis:
 
     @property
     def passed(self) -> bool:
-        """No check has failed.
-
-        A correct posterior fails with a probability of up to 1 - level for each group of tests.
-        """
+        """No check has failed; a correct posterior fails with a probability of up to 1 - level for each group."""
         return not self.failed
 
     def to_dataframe(self) -> pd.DataFrame:
@@ -120,26 +112,12 @@ class Diagnosis:
     def to_html(
         self, path: str | Path, *, title: str = "Is the posterior correct?", sections: Sequence[Section] = ()
     ) -> Path:
-        """Write the report, one HTML file that needs nothing else, and return its path.
-
-        Parameters
-        ----------
-        path : file to write
-        title : str
-        sections : sequence of Section
-            Your own, put after the checks and before the settings.
-        """
+        """Write the report, one HTML file that needs nothing else, with sections of yours last; return its path."""
         # What concerns the observation comes first.
         findings = sorted(self.findings, key=lambda finding: finding.check.group != "around the observation")
         own = [finding.section(f"{GROUPS[finding.check.group]}: {finding.check.name}") for finding in findings]
-        return render(
-            path,
-            title,
-            [self._tests(), *own, *sections],
-            verdict=self.advice(),
-            settings=self.settings,
-            seed=self.seed,
-        )
+        sections = [self._tests(), *own, *sections]
+        return render(path, title, sections, verdict=self.advice(), settings=self.settings, seed=self.seed)
 
     def __repr__(self) -> str:
         width = max(len(finding.check.name) for finding in self.findings) + 2

@@ -37,8 +37,8 @@ class Observation:
     replicates : dict of name to array (r, 1 + L, *event), and array (r, 1 + L), or None
         Parameters from the posterior of the observation, of which the first in each row has made a new data set; and
         their log posterior given that data set minus their log prior.
-    draw_latent : function of a count and a seed that returns latent draws (count, d), or None
-    from_latent : function of latent codes (m, d) that returns parameters (m, *event), or None
+    draw_latent : function of a count and a seed that returns latent draws (count, d)
+    from_latent : function of latent codes (m, d) that returns parameters (m, *event)
     """
 
     p_value: float
@@ -46,10 +46,10 @@ class Observation:
     features: np.ndarray
     own_features: np.ndarray
     observed: Arrays
-    predicted: Arrays | None = None
-    replicates: tuple[Arrays, np.ndarray] | None = None
-    draw_latent: Callable[[int, int], np.ndarray] | None = None
-    from_latent: Callable[[np.ndarray], Arrays] | None = None
+    predicted: Arrays | None
+    replicates: tuple[Arrays, np.ndarray] | None
+    draw_latent: Callable[[int, int], np.ndarray]
+    from_latent: Callable[[np.ndarray], Arrays]
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
 from bayesinn.core import seeds
+from bayesinn.core.compilation import map_tensors
 from bayesinn.core.errors import InputError
 from bayesinn.core.labels import columns
 from bayesinn.diagnostics.reference_points import reference_points
@@ -20,6 +20,7 @@ from bayesinn.simulation.finite import finite_rows
 from bayesinn.simulation.simulations import Simulations
 from bayesinn.simulation.simulator import Simulator
 from bayesinn.spaces.observations import Observations, check_observations
+from bayesinn.summaries import Condition
 from bayesinn.workflow.evidence import Arrays, Evidence, Observation, Pair
 
 #: A function of parameters, a dict of name to array (m, *event), and of one observation; returns (m,).
@@ -52,7 +53,9 @@ def gather(
     values = evaluator.sample(condition, draws, seeds.tensor_seed(seed, "draws"))
     log_prob = prior_log_prob = latent = None
     if posterior.has_log_prob:
-        truth_log_prob = evaluator.log_prob({name: value[:, None] for name, value in fresh.parameters.items()}, condition)
+        truth_log_prob = evaluator.log_prob(
+            {name: value[:, None] for name, value in fresh.parameters.items()}, condition
+        )
         log_prob = truth_log_prob[:, 0], evaluator.log_prob(values, condition)
         prior_log_prob = evaluator.prior_log_prob(fresh.parameters)
     if posterior.has_latent:
@@ -69,9 +72,9 @@ def gather(
     observed = simulator.observed if observed is None else observed
     at = None
     if observed is not None:
-        stage("around the observation")
-        at = _around(posterior, observed, features(condition), draws, seed)
-    density = "the density of so many integers is not known" if posterior.flow.has_log_prob else "the flow has no density"
+        stage("sampling around the observation")
+        at = _around(posterior, observed, condition.features, draws, seed)
+    many = "the density of so many integers can't be computed"
     return Evidence(
         fresh.parameters,
         values,
@@ -86,13 +89,11 @@ def gather(
         quantities=_evaluate(own | dict(quantities or {}), fresh.parameters, values, data),
         latent=latent,
         observation=at,
-        absent={"log_prob": density, "latent": "the flow has no latent codes"},
+        absent={
+            "log_prob": many if posterior.flow.has_log_prob else "the flow has no density",
+            "latent": "the flow has no latent codes",
+        },
     )
-
-
-def features(condition: Any) -> np.ndarray:
-    """Return the summaries (n, c) in what the flow is conditioned on."""
-    return np.asarray(getattr(condition, "features", condition))
 
 
 def _around(
@@ -110,17 +111,12 @@ def _around(
         )
     typical = posterior.sample(observed, draws=1)
     condition, _ = evaluator.condition(observation.arrays)
-    draw_latent = from_latent = None
-    if posterior.has_latent:
 
-        def draw_latent(count: int, stream: int) -> np.ndarray:
-            return evaluator.latent_draws(count, seeds.tensor_seed(stream, "latent"))
+    def draw_latent(count: int, stream: int) -> np.ndarray:
+        return evaluator.latent_draws(count, seeds.tensor_seed(stream, "latent"))
 
-        def from_latent(codes: np.ndarray) -> Arrays:
-            repeated = tf.nest.map_structure(
-                lambda value: None if value is None else np.repeat(value, len(codes), axis=0), condition
-            )
-            return evaluator.decode(codes, repeated)
+    def from_latent(codes: np.ndarray) -> Arrays:
+        return evaluator.decode(codes, map_tensors(lambda value: np.repeat(value, len(codes), axis=0), condition))
 
     proposed = evaluator.sample(condition, _PREDICTIVE_DRAWS, seeds.tensor_seed(seed, "draws"))
     known = mask_padding(simulator, observation.arrays, observation.arrays)
@@ -134,7 +130,7 @@ def _around(
         p_value=float(typical.p_value),
         unusual=str(typical.unusual),
         features=others,
-        own_features=features(condition),
+        own_features=condition.features,
         observed=seen,
         predicted=predicted,
         replicates=_replicates(posterior, observation, condition, len(others), draws, seed),
@@ -144,7 +140,7 @@ def _around(
 
 
 def _replicates(
-    posterior: AmortizedPosterior, observation: Observations, condition: Any, size: int, draws: int, seed: int
+    posterior: AmortizedPosterior, observation: Observations, condition: Condition, size: int, draws: int, seed: int
 ) -> tuple[Arrays, np.ndarray] | None:
     """Simulate ``size`` data sets from the posterior of an observation; see :class:`Observation`."""
     evaluator, simulator = posterior.evaluator, posterior.simulator
@@ -172,10 +168,10 @@ def simulate(simulator: Simulator, size: int, seed: int, stream: str) -> Simulat
     return simulations
 
 
-def _inputs(condition: Any, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
+def _inputs(condition: Condition, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
     """Return summaries and inputs side by side: should the network see nothing, the data are still there."""
-    seen = features(condition)
-    return np.concatenate([seen, *(value.reshape(len(seen), -1) for value in inputs.values())], axis=1)
+    rows = [value.reshape(len(value), -1) for value in inputs.values()]
+    return np.concatenate([condition.features, *rows], axis=1)
 
 
 def _events(values: np.ndarray, like: Arrays) -> dict[str, np.ndarray]:

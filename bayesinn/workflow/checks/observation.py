@@ -63,7 +63,6 @@ def _observation(given: Evidence) -> Observation:
 def _local(given: Evidence) -> LocalResult:
     at = _observation(given)
     assert given.latent is not None
-    assert at.from_latent is not None
     trials = max(_TRIALS, math.ceil(round(2.0 / (1.0 - given.level), 6)))
     settings: dict[str, Any] = {"seed": given.seed, "level": given.level, "trials": trials}
     result = local_c2st(given.latent[0], at.features, at.own_features, draw_latent=at.draw_latent, **settings)

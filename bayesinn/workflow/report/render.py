@@ -60,21 +60,10 @@ def render(
     settings: Mapping[str, Any] | None = None,
     seed: int | None = None,
 ) -> Path:
-    """Write a report: verdict, contents, sections, then seed, settings and versions.
+    """Write a report: verdict, contents, sections, then seed, settings and versions; return its path.
 
-    Parameters
-    ----------
-    path : file to write, ``.html``; its folder is made if need be
-    title : str
-    sections : sequence of Section
-    verdict : Verdict, optional
-    settings : mapping of name to value, optional
-        A value that is a mapping itself is written as ``outer.inner``, mappings in a list as ``outer[0].inner``.
-    seed : int, optional
-
-    Returns
-    -------
-    Path
+    The folder is made if need be. A setting that is a mapping itself is written as ``outer.inner``, mappings in a list
+    as ``outer[0].inner``.
 
     Examples
     --------
