@@ -60,7 +60,7 @@ class Table(NamedTuple):
 
     @property
     def labelled(self) -> list[bool]:
-        """Which columns have labels, so that names stand below each other where one of them has none."""
+        """Whether each column has labels, so that names stand below each other where one of them has none."""
         return [any(row[position].label for row in self.rows) for position in range(len(self.header))]
 
     @property
