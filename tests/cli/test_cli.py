@@ -136,7 +136,7 @@ def test_list(bayesinn) -> None:
     assert answer.status == 0
     lines = dict(line.split(maxsplit=1) for line in answer.out.splitlines())
     assert {"linear", "gaussian", "sir", "sir_numpy"} <= set(lines)
-    assert lines["linear"] == "The linear toy: a sum of two numbers is seen, and both are wanted."
+    assert lines["linear"] == "The linear toy: the sum of two numbers is observed, and both are inferred."
 
 
 @pytest.mark.slow
@@ -145,7 +145,7 @@ def test_run_does_everything(bayesinn, tmp_path) -> None:
     options = ["--steps", 60, "--batch-size", 32, "--draws", 200, "--simulations", 100]
     answer = bayesinn("run", "linear", "--output", folder, *options)
     assert answer.status == 0
-    assert "step 60 of 60" in answer.out
+    assert "training: 60 of 60 steps" in answer.out
     assert "Diagnosis: " in answer.out
     assert "exact mean" in answer.out
     assert "how typical the observation is" in answer.out
