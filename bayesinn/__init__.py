@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from bayesinn._version import __version__
 
 if TYPE_CHECKING:
-    from bayesinn import bijections, diagnostics, flows, inverse, plots, reference, summaries, testing
+    from bayesinn import bijections, diagnostics, flows, inverse, plots, reference, summaries, testing, workflow
     from bayesinn.core.labels import Labels
     from bayesinn.diagnostics import compare
     from bayesinn.posterior.amortized import AmortizedPosterior
@@ -21,13 +21,15 @@ if TYPE_CHECKING:
     from bayesinn.simulation.registry import available, get, register
     from bayesinn.simulation.simulator import Simulator, simulator
     from bayesinn.training.settings import Checkpoint, Optimization
-    from bayesinn.workflow.diagnosing import diagnose
-    from bayesinn.workflow.misspecified import misspecification
+    from bayesinn.workflow.check import Check
+    from bayesinn.workflow.checks import register_check
+    from bayesinn.workflow.diagnosing import diagnose, misspecification
     from bayesinn.workflow.simulator_report import simulator_report
 
-_MODULES = ("bijections", "diagnostics", "flows", "inverse", "plots", "reference", "summaries", "testing")
+_MODULES = ("bijections", "diagnostics", "flows", "inverse", "plots", "reference", "summaries", "testing", "workflow")
 _NAMES = {
     "AmortizedPosterior": "bayesinn.posterior.amortized",
+    "Check": "bayesinn.workflow.check",
     "Checkpoint": "bayesinn.training.settings",
     "Labels": "bayesinn.core.labels",
     "Optimization": "bayesinn.training.settings",
@@ -38,14 +40,16 @@ _NAMES = {
     "diagnose": "bayesinn.workflow.diagnosing",
     "get": "bayesinn.simulation.registry",
     "load": "bayesinn.posterior.loading",
-    "misspecification": "bayesinn.workflow.misspecified",
+    "misspecification": "bayesinn.workflow.diagnosing",
     "register": "bayesinn.simulation.registry",
+    "register_check": "bayesinn.workflow.checks",
     "simulator": "bayesinn.simulation.simulator",
     "simulator_report": "bayesinn.workflow.simulator_report",
 }
 
 __all__ = [
     "AmortizedPosterior",
+    "Check",
     "Checkpoint",
     "Labels",
     "Optimization",
@@ -65,10 +69,12 @@ __all__ = [
     "plots",
     "reference",
     "register",
+    "register_check",
     "simulator",
     "simulator_report",
     "summaries",
     "testing",
+    "workflow",
 ]
 
 

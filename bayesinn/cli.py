@@ -7,28 +7,22 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from bayesinn._version import __version__
+
 if TYPE_CHECKING:
     import pandas as pd
     import xarray
 
-    from bayesinn.diagnostics import Diagnosis
     from bayesinn.posterior.amortized import AmortizedPosterior
+    from bayesinn.simulation.simulator import Simulator
+    from bayesinn.workflow.diagnosis import Diagnosis
     from bayesinn.workflow.run import Run
 
-app = typer.Typer(
-    help="Amortized simulation-based Bayesian inference. NAME is a registered simulator, or file.py:object.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="A registered simulator, or file.py:object.")]
 RunFolder = Annotated[
-    Path,
-    typer.Argument(
-        metavar="RUN",
-        help="A run folder, as 'train' or 'run' left it; or a saved posterior, whose results then go to runs/NAME.",
-    ),
+    Path, typer.Argument(metavar="RUN", help="A run folder; or a saved posterior, whose results then go to runs/NAME.")
 ]
 Output = Annotated[Path | None, typer.Option(help="Run folder to write.", show_default="runs/NAME")]
 Data = Annotated[
@@ -39,14 +33,8 @@ Minutes = Annotated[float | None, typer.Option(help="Train for about so long, in
 BatchSize = Annotated[
     int | None, typer.Option(help="Simulations per step.", min=1, show_default="the simulator's, else 256")
 ]
-Passes = Annotated[
-    int | None,
-    typer.Option(
-        help="Passes through simulations that are drawn first; 0: new ones at each step.",
-        min=0,
-        show_default="the simulator's",
-    ),
-]
+_PASSES = "Passes through simulations that are drawn first; 0: new ones at each step."
+Passes = Annotated[int | None, typer.Option(help=_PASSES, min=0, show_default="the simulator's")]
 Seed = Annotated[int, typer.Option(help="Decides every random number.", min=0)]
 Draws = Annotated[int, typer.Option(help="Posterior draws for the observation.", min=2)]
 Simulations = Annotated[int, typer.Option(help="Simulated observations to diagnose on.", min=20)]
@@ -57,10 +45,26 @@ Resume = Annotated[bool, typer.Option("--resume", help="Continue from the checkp
 _DIAGNOSIS_DRAWS = 250
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"bayesinn {__version__}")
+        raise typer.Exit
+
+
+Version = Annotated[
+    bool, typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True)
+]
+
+
+@app.callback()
+def options(version: Version = False) -> None:
+    """Amortized simulation-based Bayesian inference. NAME is a registered simulator, or file.py:object."""
+
+
 @app.command(name="list")
 def list_simulators() -> None:
-    """List the registered simulators."""
-    from bayesinn.simulation.registry import descriptions
+    """List the installed simulators."""
+    from bayesinn.simulation.installed import descriptions
 
     for name, line in descriptions().items():
         typer.echo(f"{name:<20}{line}")
@@ -78,22 +82,20 @@ def train(
     resume: Resume = False,
 ) -> None:
     """Train a posterior into a run folder."""
-    import bayesinn as bi
+    simulator = _simulator(name)
     from bayesinn.workflow.run import Run
 
-    simulator = bi.get(name)
     run = Run(output or Path("runs") / simulator.name)
-    length: dict[str, Any] = {"steps": steps, "minutes": minutes, "batch_size": batch_size, "passes": passes}
-    run.train(simulator, seed=seed, resume=resume, **length)
+    run.train(simulator, seed=seed, resume=resume, steps=steps, minutes=minutes, batch_size=batch_size, passes=passes)
     typer.echo(f"saved {run.folder}/posterior")
 
 
 @app.command()
 def infer(run: RunFolder, data: Data = None, draws: Draws = 4_000, seed: Seed = 2) -> None:
     """Infer the parameters of an observation, with a trained posterior."""
+    folder, posterior = _opened(run)
     from bayesinn.workflow.data_files import read_data
 
-    folder, posterior = _opened(run)
     tree, table = folder.infer(posterior, None if data is None else read_data(data), draws=draws, seed=seed)
     _print_posterior(table, tree)
     typer.echo(f"saved {folder.folder}/posterior.nc, posterior.csv and figures")
@@ -102,9 +104,10 @@ def infer(run: RunFolder, data: Data = None, draws: Draws = 4_000, seed: Seed = 
 @app.command()
 def check(name: Name, output: Report = None, simulations: CheckSimulations = 2_000, seed: Seed = 0) -> None:
     """Look at a simulator before training: speed, failures, ranges; the exit status is 1 if something must change."""
-    import bayesinn as bi
+    simulator = _simulator(name)
+    from bayesinn.workflow.simulator_report import simulator_report
 
-    result = bi.simulator_report(bi.get(name), simulations=simulations, seed=seed)
+    result = simulator_report(simulator, simulations=simulations, seed=seed)
     typer.echo(repr(result))
     if output is not None:
         typer.echo(f"saved {result.to_html(output)}")
@@ -146,15 +149,15 @@ def run_all(
     resume: Resume = False,
 ) -> None:
     """Train, diagnose, infer and report, all into one run folder."""
-    import bayesinn as bi
+    simulator = _simulator(name)
     from bayesinn.workflow.data_files import read_data
     from bayesinn.workflow.run import Run
 
-    simulator = bi.get(name)
     observation = None if data is None else read_data(data)
     run = Run(output or Path("runs") / simulator.name)
-    length: dict[str, Any] = {"steps": steps, "minutes": minutes, "batch_size": batch_size, "passes": passes}
-    posterior = run.train(simulator, seed=seed, resume=resume, **length)
+    posterior = run.train(
+        simulator, seed=seed, resume=resume, steps=steps, minutes=minutes, batch_size=batch_size, passes=passes
+    )
     typer.echo("")
     diagnosis = run.diagnose(posterior, observation, simulations=simulations, draws=_DIAGNOSIS_DRAWS, seed=seed + 2)
     typer.echo(repr(diagnosis))
@@ -165,8 +168,21 @@ def run_all(
     typer.echo(f"\nsaved {run.report(posterior, diagnosis, observation)}")
 
 
+def _simulator(name: str) -> Simulator:
+    """Return a simulator by its name."""
+    from bayesinn.core.startup import import_tensorflow
+
+    import_tensorflow()
+    from bayesinn.simulation.registry import get
+
+    return get(name)
+
+
 def _opened(run: Path) -> tuple[Run, AmortizedPosterior]:
-    """A run folder and its posterior. Results of a posterior that was saved by itself don't go among its files."""
+    """Return a run folder and its posterior. What is made of a posterior saved by itself goes not among its files."""
+    from bayesinn.core.startup import import_tensorflow
+
+    import_tensorflow()
     from bayesinn.posterior.loading import load
     from bayesinn.workflow.run import Run
 
@@ -179,9 +195,9 @@ def _opened(run: Path) -> tuple[Run, AmortizedPosterior]:
 def _diagnosed(
     run: Path, data: Path | None, simulations: int, seed: int
 ) -> tuple[Run, AmortizedPosterior, dict[str, Any] | None, Diagnosis]:
+    folder, posterior = _opened(run)
     from bayesinn.workflow.data_files import read_data
 
-    folder, posterior = _opened(run)
     observation = None if data is None else read_data(data)
     result = folder.diagnose(posterior, observation, simulations=simulations, draws=_DIAGNOSIS_DRAWS, seed=seed)
     return folder, posterior, observation, result

@@ -43,14 +43,11 @@ from bayesinn.diagnostics.c2st import c2st
 from bayesinn.diagnostics.comparison import Comparison, compare
 from bayesinn.diagnostics.coverage import NOMINAL, CoverageResult, coverage, joint_coverage
 from bayesinn.diagnostics.dependence import DependenceResult, dependence
-from bayesinn.diagnostics.diagnose_arrays import diagnose_arrays
-from bayesinn.diagnostics.diagnosis import Diagnosis
 from bayesinn.diagnostics.information import InformationResult, information
 from bayesinn.diagnostics.latent import latent_codes
 from bayesinn.diagnostics.local import LocalC2STResult, local_c2st
 from bayesinn.diagnostics.misspecification import MisspecificationResult, misspecification, misspecification_power
 from bayesinn.diagnostics.mmd import MMDResult, mmd
-from bayesinn.diagnostics.observation import ObservationDiagnosis
 from bayesinn.diagnostics.posterior_sbc import PosteriorSBCResult, posterior_sbc
 from bayesinn.diagnostics.predictive import PredictiveResult, predictive_checks
 from bayesinn.diagnostics.recovery import RecoveryResult, recovery
@@ -67,13 +64,11 @@ __all__ = [
     "Comparison",
     "CoverageResult",
     "DependenceResult",
-    "Diagnosis",
     "Effect",
     "InformationResult",
     "LocalC2STResult",
     "MMDResult",
     "MisspecificationResult",
-    "ObservationDiagnosis",
     "PosteriorSBCResult",
     "PredictiveResult",
     "RecoveryResult",
@@ -85,7 +80,6 @@ __all__ = [
     "compare",
     "coverage",
     "dependence",
-    "diagnose_arrays",
     "information",
     "joint_coverage",
     "latent_codes",

@@ -25,7 +25,6 @@ from bayesinn.plots.comparison import comparison
 from bayesinn.plots.contraction import contraction
 from bayesinn.plots.coverage import coverage
 from bayesinn.plots.dependence import dependence
-from bayesinn.plots.diagnosis import diagnosis
 from bayesinn.plots.ecdf import ecdf
 from bayesinn.plots.forest import forest
 from bayesinn.plots.information import information
@@ -49,7 +48,6 @@ __all__ = [
     "contraction",
     "coverage",
     "dependence",
-    "diagnosis",
     "ecdf",
     "forest",
     "information",

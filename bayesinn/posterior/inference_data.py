@@ -41,13 +41,13 @@ def inference_data(
     count = next(iter(values.values())).shape[1]
     groups = {
         "posterior": values,
-        "posterior_predictive": _predict(simulator, observations, values, seed),
+        "posterior_predictive": predict(simulator, observations, values, seed),
         "sample_stats": {} if log_density is None else {"lp": log_density},
     }
     batched = observations.batched
     prior = simulator.prior.sample(count, seeds.tensor_seed(seed, "prior"))
     tree = {name: {key: _draws_first(value, batched) for key, value in group.items()} for name, group in groups.items()}
-    known = _mask_padding(simulator, observations.arrays, observations.arrays)
+    known = mask_padding(simulator, observations.arrays, observations.arrays)
     for group, names in (("observed_data", simulator.observable_shapes), ("constant_data", simulator.context_names)):
         if names:
             tree[group] = {name: known[name] if batched else known[name][0] for name in names}
@@ -66,18 +66,19 @@ def inference_data(
     return data
 
 
-def _predict(simulator: Simulator, observations: Observations, draws: Arrays, seed: int) -> Arrays:
-    """One simulation for each draw: observables (n_obs, draws, ...), NaN where the observation has padding."""
+def predict(simulator: Simulator, observations: Observations, draws: Arrays, seed: int) -> Arrays:
+    """Simulate once for each draw: observables (n_obs, draws, ...), NaN where the observation has padding."""
     count, per_observation = next(iter(draws.values())).shape[:2]
     parameters = {name: value.reshape(-1, *value.shape[2:]) for name, value in draws.items()}
     repeated = {name: np.repeat(value, per_observation, axis=0) for name, value in observations.arrays.items()}
     context = {name: repeated[name] for name in simulator.context_names} if simulator.context is not None else None
     simulated = simulator.simulate(parameters, seed, context)
-    simulated = _mask_padding(simulator, simulated, repeated)
+    simulated = mask_padding(simulator, simulated, repeated)
     return {name: value.reshape(count, per_observation, *value.shape[1:]) for name, value in simulated.items()}
 
 
-def _mask_padding(simulator: Simulator, values: Arrays, counts: Arrays) -> Arrays:
+def mask_padding(simulator: Simulator, values: Arrays, counts: Arrays) -> Arrays:
+    """Return observables (n, ...) with NaN beyond their counts (n,)."""
     masked = dict(values)
     for name, counter in simulator.lengths.items():
         beyond = over_all_channels(padding(values[name], counts[counter]), values[name])

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import ast
 import importlib
-import importlib.metadata
 import importlib.util
 import sys
 from pathlib import Path
 from typing import Any
 
 from bayesinn.core.errors import InputError, SavedPosteriorError
+from bayesinn.simulation.installed import entry_points
 from bayesinn.simulation.simulator import Simulator
-
-ENTRY_POINT_GROUP = "bayesinn.simulators"
 
 _registered: dict[str, Simulator] = {}
 
@@ -46,25 +43,7 @@ def register(simulator: Simulator) -> Simulator:
 
 def available() -> list[str]:
     """Names of all simulators that :func:`get` knows."""
-    return sorted({*_registered, *(point.name for point in _entry_points())})
-
-
-def descriptions() -> dict[str, str]:
-    """A line about each simulator that :func:`get` knows.
-
-    For installed ones it is the first of their module, which is read but not imported: many simulators together would
-    take long to trace.
-    """
-    lines = {name: (simulator.__doc__ or "").strip().partition("\n")[0] for name, simulator in _registered.items()}
-    lines |= {point.name: _first_line(point.module) for point in _entry_points()}
-    return dict(sorted(lines.items()))
-
-
-def _first_line(module: str) -> str:
-    spec = importlib.util.find_spec(module)
-    if spec is None or spec.origin is None:
-        return "(not importable)"
-    return (ast.get_docstring(ast.parse(Path(spec.origin).read_text())) or "").partition("\n")[0]
+    return sorted({*_registered, *(point.name for point in entry_points())})
 
 
 def get(name: str) -> Simulator:
@@ -77,7 +56,7 @@ def get(name: str) -> Simulator:
     """
     if name in _registered:
         return _registered[name]
-    for point in _entry_points():
+    for point in entry_points():
         if point.name == name:
             return _registered.setdefault(name, point.load())
     path, colon, attribute = name.rpartition(":")
@@ -115,10 +94,6 @@ def find(reference: dict[str, str]) -> Simulator:
         got="no such simulator here (a script is not run again to find one)",
         do="pass it: bi.load(folder, simulator=...), or bi.register(...) it before",
     )
-
-
-def _entry_points() -> Any:
-    return importlib.metadata.entry_points(group=ENTRY_POINT_GROUP)
 
 
 def _import_file(path: Path) -> Any:

@@ -1,1 +1,22 @@
-"""From a posterior to a decision: diagnosis, verdict, reports and run folders."""
+"""From a posterior to a decision: checks, verdict, reports and run folders.
+
+A check is declared once (:class:`Check`); :func:`diagnose` runs all checks that are registered, and verdict, tables,
+figures and report are made from their declarations. Add one of your own with :func:`register_check`.
+"""
+
+from bayesinn.workflow.check import Check
+from bayesinn.workflow.checks import register_check, registered_checks
+from bayesinn.workflow.diagnosing import diagnose, diagnose_arrays
+from bayesinn.workflow.diagnosis import Diagnosis
+from bayesinn.workflow.evidence import Evidence, Observation
+
+__all__ = [
+    "Check",
+    "Diagnosis",
+    "Evidence",
+    "Observation",
+    "diagnose",
+    "diagnose_arrays",
+    "register_check",
+    "registered_checks",
+]

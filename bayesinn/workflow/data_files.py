@@ -12,17 +12,10 @@ from bayesinn.core.errors import InputError
 
 
 def read_data(path: str | Path) -> dict[str, np.ndarray]:
-    """Read an observation, or several.
+    """Read an observation, or several, as a dict of name to array.
 
-    Parameters
-    ----------
-    path : file
-        ``.csv``: one observation, a column for each name, rows are steps; a column with a single value is a number.
-        ``.json``: an object of name to number or (nested) list. ``.npz``: arrays under their names.
-
-    Returns
-    -------
-    dict of name to array
+    ``.csv``: one observation, a column for each name, rows are steps; a column with a single value is a number.
+    ``.json``: an object of name to number or (nested) list. ``.npz``: arrays under their names.
 
     Examples
     --------
@@ -35,7 +28,7 @@ def read_data(path: str | Path) -> dict[str, np.ndarray]:
     """
     path = Path(path)
     if not path.is_file():
-        raise InputError("Data file", expected="a file", got=f"{str(path)!r}, which is none", do="check the path")
+        raise InputError("Data file", expected="a file", got=f"no file {str(path)!r}", do="check the path")
     try:
         if path.suffix == ".csv":
             return {str(name): _column(column) for name, column in pd.read_csv(path).items()}
@@ -49,7 +42,7 @@ def read_data(path: str | Path) -> dict[str, np.ndarray]:
             f"Data file {str(path)!r}",
             expected=f"well-formed {path.suffix[1:].upper()} with a name for each array",
             got=f"{type(error).__name__}: {error}",
-            do="mend the file",
+            do="correct the file",
         ) from error
     raise InputError(
         f"Data file {str(path)!r}", expected=".csv, .json or .npz", got=repr(path.suffix), do="convert the file"
@@ -57,6 +50,6 @@ def read_data(path: str | Path) -> dict[str, np.ndarray]:
 
 
 def _column(column: pd.Series) -> np.ndarray:
-    """Trailing gaps come from a longer column beside this one."""
+    """Return the values of a column without the gaps at its end, which a longer column leaves."""
     values = column.iloc[: (column.last_valid_index() or 0) + 1].to_numpy()
     return values[0] if len(values) == 1 else values

@@ -1,31 +1,26 @@
-"""Diagnose a trained posterior: simulate, sample, and hand arrays to the diagnostics."""
+"""Run all checks on a trained posterior, or on arrays of any; test many observations together."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from typing import Any
 
 from bayesinn.core import seeds
 from bayesinn.core.errors import InputError
-from bayesinn.core.labels import columns
 from bayesinn.core.progress import Progress
-from bayesinn.diagnostics import Diagnosis, diagnose_arrays
-from bayesinn.diagnostics.reference_points import reference_points
+from bayesinn.diagnostics import MisspecificationResult
+from bayesinn.diagnostics import misspecification as test
+from bayesinn.diagnostics.arrays import paired
+from bayesinn.diagnostics.tested import Tested
 from bayesinn.posterior.amortized import AmortizedPosterior
-from bayesinn.simulation import checks
 from bayesinn.spaces.observations import check_observations
-
-if TYPE_CHECKING:
-    from bayesinn.simulation.simulations import Simulations
-    from bayesinn.simulation.simulator import Arrays, Simulator
-
-#: A function of parameters, a dict of name to array (m, *event), and of one observation; returns (m,).
-Quantity = Callable[[Mapping[str, np.ndarray], Mapping[str, np.ndarray]], Any]
-
-_PRIOR_DRAWS = 5_000
+from bayesinn.workflow.check import GROUPS, Check
+from bayesinn.workflow.checks import registered_checks
+from bayesinn.workflow.diagnosis import Diagnosis
+from bayesinn.workflow.evidence import Evidence
+from bayesinn.workflow.finding import Finding
+from bayesinn.workflow.gather import Quantity, gather, simulate
 
 
 def diagnose(
@@ -40,6 +35,9 @@ def diagnose(
     progress: bool = True,
 ) -> Diagnosis:
     """Check a posterior on fresh simulations from the prior, and around an observation.
+
+    Checks that need a density or latent codes are left out where the flow has none, and the verdict says so. Add
+    checks of your own with :func:`bayesinn.register_check`.
 
     Parameters
     ----------
@@ -57,7 +55,7 @@ def diagnose(
         Test quantities for SBC: each takes parameters (m, *event) and one observation, and returns (m,). The
         simulator's log likelihood is one of them by itself, if it has one.
     level : float
-        Probability that a right posterior passes each test.
+        Probability that a correct posterior passes each test.
     progress : bool
 
     Returns
@@ -74,119 +72,96 @@ def diagnose(
     >>> diagnosis.passed  # after 20 steps
     False
     """
-    seeds.check_seed(seed)
-    evaluator, simulator = posterior.evaluator, posterior.simulator
-    if not posterior.has_latent:
-        raise InputError(
-            "Posterior to diagnose",
-            expected="a conditional flow, whose latent codes are tested too",
-            got=type(posterior).__name__,
-            do="give its draws to bayesinn.diagnostics.sbc, coverage and tarp",
-        )
-    stages = Progress("diagnosing", shown=progress)
-    stages.stage(f"simulating {2 * simulations:,} data sets")
-    fresh, others = (_simulate(simulator, simulations, seed, stream) for stream in ("diagnosis", "estimates"))
-    data = check_observations(simulator, {**fresh.observables, **fresh.context}).arrays
-    other_data = check_observations(simulator, {**others.observables, **others.context}).arrays
-
-    stages.stage("sampling their posteriors")
-    sampler = evaluator
-    condition, inputs = sampler.condition(data)
-    values = sampler.sample(condition, draws, seeds.tensor_seed(seed, "draws"))
-    log_prob, prior_log_prob = None, None
-    if posterior.has_log_prob:
-        truth_log_prob = sampler.log_prob({name: value[:, None] for name, value in fresh.parameters.items()}, condition)
-        log_prob = truth_log_prob[:, 0], sampler.log_prob(values, condition)
-        prior_log_prob = sampler.prior_log_prob(fresh.parameters)
-
-    stages.stage("calibration")
-    latent = sampler.encode(fresh.parameters, condition, seeds.tensor_seed(seed, "dequantise"))
-    latent_draws = sampler.latent_draws(simulations * draws, seeds.tensor_seed(seed, "latent"))
-    other_condition, other_inputs = sampler.condition(other_data)
-    points = reference_points(
-        _features(other_condition.features, other_inputs),
-        np.stack(list(columns(others.parameters, 1).values()), axis=-1),
-        _features(condition.features, inputs),
-        seed=seed,
-    )
-    diagnosis = diagnose_arrays(
-        fresh.parameters,
-        values,
-        {k: np.asarray(v) for k, v in simulator.prior.sample(_PRIOR_DRAWS, seeds.tensor_seed(seed, "prior")).items()},
-        simulator.labels,
-        {"simulator": simulator.name, "simulations": simulations, "draws": draws, "seed": seed, "level": level},
-        seed,
-        level=level,
-        log_prob=log_prob,
-        prior_log_prob=prior_log_prob,
-        references=_events(points, fresh.parameters),
-        quantities=_evaluate(_all_quantities(simulator, quantities), fresh, values),
-        latent=(latent, latent_draws.reshape(simulations, draws, -1)),
-    )
-    observed = simulator.observed if observed is None else observed
-    if observed is not None:
-        from bayesinn.workflow.diagnosing_observation import diagnose_observation
-
-        stages.stage("around the observation")
-        found = diagnose_observation(posterior, observed, fresh, condition, latent, draws=draws, seed=seed, level=level)
-        diagnosis = replace(diagnosis, observation=found)
-    stages.stage("done")
-    stages.close()
+    seed = seeds.check_seed(seed)
+    settings = {"simulator": posterior.simulator.name, "simulations": simulations, "draws": draws, "level": level}
+    with Progress("diagnosing", shown=progress) as stages:
+        evidence = gather(posterior, simulations, draws, seed, level, observed, quantities, stages.stage)
+        diagnosis = diagnose_arrays(evidence, settings, stages.stage)
+        stages.stage("done")
     return diagnosis
 
 
-def _simulate(simulator: Simulator, size: int, seed: int, stream: str) -> Simulations:
-    simulations = simulator.draw(size, seed, stream)
-    checks.check_finite(simulator, simulations)
-    return simulations
+def diagnose_arrays(
+    evidence: Evidence, settings: Mapping[str, Any] | None = None, stage: Callable[[str], None] = lambda text: None
+) -> Diagnosis:
+    """Run all checks that arrays allow, from whatever posterior they come.
+
+    Parameters
+    ----------
+    evidence : Evidence
+    settings : mapping of name to value, optional
+        Written into the report.
+    stage : function of a text, optional
+        Called with the group of checks that are run next.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> generator = np.random.default_rng(1)
+    >>> truth = generator.normal(size=300)
+    >>> data = truth + generator.normal(size=300)
+    >>> draws = data[:, None] / 2 + np.sqrt(0.5) * generator.normal(size=(300, 99))
+    >>> diagnose_arrays(Evidence({"mean": truth}, {"mean": draws}, prior={"mean": truth})).passed
+    True
+    """
+    pairs, checks = paired(evidence.truth, evidence.draws), registered_checks()
+    left_out = {check: evidence.missing(check.needs) for check in checks}
+    results: dict[Check, Any] = {}
+    for group in GROUPS:
+        stage(GROUPS[group].lower())
+        ready = [check for check in checks if check.group == group and not left_out[check]]
+        results |= {check: check.run(evidence) for check in ready}
+    results = {check: result for check, result in results.items() if result is not None}
+    # Tests of one group share the probability to fail by chance.
+    tests = Counter(check.group for check, result in results.items() if isinstance(result, Tested))
+    findings = [
+        Finding(check, result, check.judge(result, tests[check.group]), evidence.labels)
+        for check, result in results.items()
+    ]
+    return Diagnosis(
+        findings,
+        {check: reason for check, reason in left_out.items() if check not in results},
+        pairs.columns,
+        pairs.draws.shape[:2],
+        evidence.seed,
+        evidence.level,
+        settings or {},
+    )
 
 
-def _features(condition: np.ndarray, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
-    """The data as a network gets them, and as it sees them: should it see nothing, the data are still there."""
-    return np.concatenate([condition, *(value.reshape(len(condition), -1) for value in inputs.values())], axis=1)
+def misspecification(
+    posterior: AmortizedPosterior,
+    data: Mapping[str, Any],
+    *,
+    simulations: int = 1_000,
+    seed: int = 0,
+    level: float = 0.99,
+) -> MisspecificationResult:
+    """Test whether a batch of observations comes from the simulator and its prior, by their summaries.
 
+    The flag on every answer looks at one observation; a population of them may be off although each is possible. A
+    difference in one number of a long summary vector is diluted by all the others: about as many numbers as there are
+    parameters see most. Context is compared too: it should be drawn as the simulator draws it. ``simulations`` fresh
+    ones are compared with; well-specified data pass with the probability ``level``. See
+    :func:`bayesinn.diagnostics.misspecification`.
 
-def _events(values: np.ndarray, like: Arrays) -> Arrays:
-    """Columns (n, k) back into a dict of name to array (n, *event)."""
-    result, start = {}, 0
-    for name, value in like.items():
-        size = int(np.prod(value.shape[1:], dtype=int))
-        result[name] = values[:, start : start + size].reshape(value.shape)
-        start += size
-    return result
-
-
-def _all_quantities(simulator: Simulator, quantities: Mapping[str, Quantity] | None) -> dict[str, Quantity]:
-    own: dict[str, Quantity] = {}
-    if simulator.log_likelihood is not None:
-        own["log likelihood"] = simulator.log_likelihood
-    return own | dict(quantities or {})
-
-
-def _evaluate(
-    quantities: Mapping[str, Quantity], fresh: Simulations, draws: Arrays
-) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Each quantity of truths (n,) and of draws (n, L)."""
-    data = {**fresh.observables, **fresh.context}
-    # The truth first, then its draws: one call for each data set.
-    both = {name: np.concatenate([fresh.parameters[name][:, None], draws[name]], axis=1) for name in draws}
-    result = {}
-    for name, quantity in quantities.items():
-        rows = []
-        for index in range(len(fresh.parameters[next(iter(draws))])):
-            parameters = {key: value[index] for key, value in both.items()}
-            row = np.asarray(quantity(parameters, {key: value[index] for key, value in data.items()}), dtype=float)
-            size = len(next(iter(parameters.values())))
-            if row.shape != (size,):
-                raise InputError(
-                    f"test quantity {name!r}",
-                    expected=f"one number for each of {size} sets of parameters: shape ({size},)",
-                    got=f"shape {row.shape}",
-                    do="compute on the first axis of the parameters; the data are one observation, without batch axis",
-                )
-            rows.append(row)
-        table = np.stack(rows)
-        # Draws that can't have made the data: the lowest rank is right, and ranks are all that counts.
-        table[table == -np.inf] = np.finfo(float).min
-        result[name] = (table[:, 0], table[:, 1:])
-    return result
+    Examples
+    --------
+    >>> import bayesinn as bi
+    >>> linear = bi.get("linear")
+    >>> posterior = bi.AmortizedPosterior(linear, flow=bi.flows.coupling(blocks=2, hidden=(16,)))
+    >>> _ = posterior.fit(steps=20, batch_size=64, seed=1, progress=False)
+    >>> own = linear.sample(20, seed=2)["y"]
+    >>> [bi.misspecification(posterior, {"y": y}, seed=3).passed for y in (own, own + 5.0)]
+    [True, False]
+    """
+    if not check_observations(posterior.simulator, data).batched:
+        raise InputError(
+            "Observations to test together",
+            expected="a batch of them: arrays (n_obs, ...)",
+            got="one observation",
+            do="look at the p-value of sample(...) or infer(...), which is for one; or add a first axis",
+        )
+    fresh = simulate(posterior.simulator, simulations, seed, "diagnosis")
+    simulated = posterior.summarize({**fresh.observables, **fresh.context})
+    return test(posterior.summarize(data), simulated, seed=seed, level=level)

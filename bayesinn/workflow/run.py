@@ -6,8 +6,8 @@ history.csv     loss by step
 posterior.nc    inference data of the observation, for ArviZ
 posterior.csv   table of the posterior, beside the exact one where known
 figures/        PNG
-verdict.csv     each test of the diagnosis
-diagnosis.csv   each parameter in these
+verdict.csv     each check of the diagnosis
+diagnosis.csv   each parameter in these checks
 report.html     verdict, tables and figures in one file
 """
 
@@ -26,7 +26,6 @@ import xarray
 
 from bayesinn import plots
 from bayesinn.core.errors import InputError
-from bayesinn.diagnostics import Diagnosis
 from bayesinn.plots.pairs import MOST_COLUMNS
 from bayesinn.posterior.amortized import AmortizedPosterior
 from bayesinn.posterior.draws import FLAG_LEVEL, simulated
@@ -37,6 +36,7 @@ from bayesinn.spaces.observations import check_observations
 from bayesinn.training.progress import StepClock
 from bayesinn.training.settings import Checkpoint, Optimization
 from bayesinn.workflow.diagnosing import diagnose
+from bayesinn.workflow.diagnosis import Diagnosis
 from bayesinn.workflow.report import Figure, Section
 from bayesinn.workflow.tables import posterior_table
 
@@ -45,14 +45,17 @@ _LOGARITHMIC_RATIO = 20.0
 _TRIAL_STEPS = 100
 
 
+_FIGURES = {
+    "marginals": "Posterior, prior, and the exact posterior where it is known.",
+    "pairs": "Pairs of parameters: contours hold 50 and 90 % of the posterior, the orange ones of the exact posterior, "
+    "where it is known.",
+}
+_PREDICTIVE = "Data simulated from the posterior, and the observed {}: the observation should look like one of them."
+
+
 @dataclass(frozen=True)
 class Run:
-    """A folder with the results of one posterior.
-
-    Parameters
-    ----------
-    folder : Path
-    """
+    """A folder with the results of one posterior."""
 
     folder: Path
 
@@ -97,13 +100,13 @@ class Run:
         return posterior
 
     def posterior(self, simulator: Simulator | None = None) -> AmortizedPosterior:
-        """The saved posterior."""
+        """Load the saved posterior."""
         return load(self.folder / "posterior", simulator)
 
     def infer(
         self, posterior: AmortizedPosterior, data: Mapping[str, Any] | None, *, draws: int, seed: int
     ) -> tuple[xarray.DataTree, pd.DataFrame]:
-        """Posterior of an observation (the simulator's own if None): inference data and table, both saved."""
+        """Infer from an observation (the simulator's own if None) and return inference data and table, both saved."""
         simulator = posterior.simulator
         data = simulator.observed if data is None else data
         if data is None:
@@ -122,27 +125,26 @@ class Run:
                 do="use bi.load(...).infer(...) for many",
             )
         self.folder.mkdir(parents=True, exist_ok=True)
-        exact = exact_draws(simulator, data, seed=seed)
-        values = {str(name): value.values[0] for name, value in tree["posterior"].data_vars.items()}
-        table = posterior_table(values, simulator.labels, exact)
+        exact, labels = exact_draws(simulator, data, seed=seed), simulator.labels
+        values, prior, predicted = (_arrays(tree, name) for name in ("posterior", "prior", "posterior_predictive"))
+        table = posterior_table(values, labels, exact)
         table.to_csv(self.folder / "posterior.csv", index_label="parameter")
         tree.to_netcdf(self.folder / "posterior.nc", engine="h5netcdf")
-        prior = {str(name): value.values[0] for name, value in tree["prior"].data_vars.items()}
-        self._save(plots.marginals(values, prior=prior, reference=exact, labels=simulator.labels), "marginals")
+        self._save(plots.marginals(values, prior=prior, reference=exact, labels=labels), "marginals")
         if len(table) > 1:
-            shown = list(table.index)[:MOST_COLUMNS]
-            self._save(plots.pairs(values, reference=exact, labels=simulator.labels, shown=shown), "pairs")
-        observed = {str(name): value.values for name, value in tree["observed_data"].data_vars.items()}
-        predicted = {str(name): value.values[0] for name, value in tree["posterior_predictive"].data_vars.items()}
+            self._save(
+                plots.pairs(values, reference=exact, labels=labels, shown=list(table.index)[:MOST_COLUMNS]), "pairs"
+            )
+        observed = _arrays(tree, "observed_data")
         replicated = simulated(predicted, observed, simulator.on_nonfinite)
         if replicated is None:
             # The answer matters more than its picture: far out of distribution, simulations may well overflow.
             warnings.warn("no predictive figures: data simulated from the posterior are not finite", stacklevel=2)
         for name, seen in observed.items():
-            if replicated is None:
-                (self.folder / "figures" / f"predictive_{name}.png").unlink(missing_ok=True)
-            else:
-                self._save(_predictive(replicated[name], seen, name, simulator), f"predictive_{name}")
+            (self.folder / "figures" / f"predictive_{name}.png").unlink(missing_ok=True)
+            if replicated is not None:
+                options: dict[str, Any] = {"name": name, "labels": labels, "logarithmic": _wide(seen)}
+                self._save(plots.posterior_predictive(replicated[name], seen, **options), f"predictive_{name}")
         return tree, table
 
     def diagnose(
@@ -154,7 +156,7 @@ class Run:
         draws: int,
         seed: int,
     ) -> Diagnosis:
-        """Check on fresh simulations and around an observation, the simulator's own if None; saves what it finds."""
+        """Check on fresh simulations and around an observation, the simulator's own if None, and save the outcome."""
         self.folder.mkdir(parents=True, exist_ok=True)
         diagnosis = diagnose(posterior, simulations=simulations, draws=draws, seed=seed, observed=data)
         diagnosis.verdict.to_csv(self.folder / "verdict.csv")
@@ -166,32 +168,24 @@ class Run:
         self, posterior: AmortizedPosterior, diagnosis: Diagnosis, data: Mapping[str, Any] | None = None
     ) -> Path:
         """Write ``report.html`` from the diagnosis, around these data, and whatever the folder holds."""
-        sections = []
-        if (self.folder / "posterior.csv").is_file():
-            sections.append(self._posterior_section(posterior.simulator, data))
-        sections.append(
-            Section(
-                "Training",
-                "The loss is the mean of -log q(parameters | data) over fresh simulations, in nats.",
-                figures=[
-                    Figure(
-                        plots.loss(posterior.history),
-                        "It flattens as the learning rate fades; a longer run shows what more steps gain.",
-                    )
-                ],
-            )
+        caption = "It flattens as the learning rate fades; a longer run shows what more steps gain."
+        training = Section(
+            "Training",
+            "The loss is the mean of -log q(parameters | data) over fresh simulations, in nats.",
+            figures=[Figure(plots.loss(posterior.history), caption)],
         )
-        return diagnosis.to_html(
-            self.folder / "report.html", title=f"Posterior of {posterior.simulator.name}", sections=sections
-        )
+        inferred = (self.folder / "posterior.csv").is_file()
+        sections = [*([self._posterior_section(posterior.simulator, data)] if inferred else []), training]
+        title = f"Posterior of {posterior.simulator.name}"
+        return diagnosis.to_html(self.folder / "report.html", title=title, sections=sections)
 
     def _posterior_section(self, simulator: Simulator, data: Mapping[str, Any] | None) -> Section:
         title = "Posterior of the observed data"
-        table = pd.read_csv(self.folder / "posterior.csv", index_col="parameter", keep_default_na=False)
         with az.from_netcdf(self.folder / "posterior.nc", engine="h5netcdf") as tree:
             p_value = float(tree["sample_stats"]["out_of_distribution_p"])
-            groups = [group for name, group in tree.children.items() if name in ("observed_data", "constant_data")]
-            seen = {str(name): value.values for group in groups for name, value in group.data_vars.items()}
+            seen = {
+                key: array for name in ("observed_data", "constant_data") for key, array in _arrays(tree, name).items()
+            }
         diagnosed = simulator.observed if data is None else data
         if diagnosed is not None and not _same(seen, check_observations(simulator, diagnosed).arrays):
             return Section(
@@ -199,27 +193,16 @@ class Run:
                 "Left out: what the run folder holds is the posterior of other data than those that were diagnosed. "
                 "Infer from the same data first (bayesinn infer RUN --data FILE).",
             )
-        typical = (
-            f"The observation is typical of the simulations the network was trained on (p = {p_value:.2g})."
-            if p_value >= FLAG_LEVEL
-            else f"The observation is unlike the simulations the network was trained on (p = {p_value:.2g}): "
-            "the posterior is an extrapolation, and not to be trusted."
-        )
-        captions = {
-            "marginals": "Posterior, prior, and the exact posterior where it is known.",
-            "pairs": "Pairs of parameters: contours hold 50 and 90 % of the posterior, the orange ones of the exact "
-            "posterior, where it is known.",
-            **{
-                f"predictive_{name}": f"Data simulated from the posterior beside the observed {name}: the observation "
-                "should look like one of them."
-                for name in simulator.observable_shapes
-            },
-        }
-        figures = [
-            Figure(file.read_bytes(), caption)
-            for name, caption in captions.items()
-            if (file := self.folder / "figures" / f"{name}.png").is_file()
-        ]
+        typical = f"The observation is typical of the simulations the network was trained on (p = {p_value:.2g})."
+        if p_value < FLAG_LEVEL:
+            typical = (
+                f"The observation is unlike the simulations the network was trained on (p = {p_value:.2g}): the "
+                "posterior is an extrapolation, and not to be trusted."
+            )
+        predictive = {f"predictive_{name}": _PREDICTIVE.format(name) for name in simulator.observable_shapes}
+        files = {self.folder / "figures" / f"{name}.png": text for name, text in (_FIGURES | predictive).items()}
+        table = pd.read_csv(self.folder / "posterior.csv", index_col="parameter", keep_default_na=False)
+        figures = [Figure(file.read_bytes(), caption) for file, caption in files.items() if file.is_file()]
         return Section(title, typical, table=table, figures=figures)
 
     def _save(self, figure: plots.Canvas, name: str) -> None:
@@ -228,22 +211,30 @@ class Run:
         plots.save(figure, folder / f"{name}.png")
 
 
+def _arrays(tree: xarray.DataTree, group: str) -> dict[str, np.ndarray]:
+    """Return the arrays of a group, without its one chain; nothing if there is no such group."""
+    if group not in tree.children:
+        return {}
+    chains = "chain" in tree[group].dims
+    return {str(name): value.values[0] if chains else value.values for name, value in tree[group].data_vars.items()}
+
+
 def _same(seen: Mapping[str, np.ndarray], given: Mapping[str, np.ndarray]) -> bool:
     """Whether observables and context (...), with NaN for padding, are those of one observation (1, ...)."""
     pairs = [(value, np.where(np.isnan(value), np.nan, given[name][0])) for name, value in seen.items()]
     return all(np.allclose(first, second, equal_nan=True) for first, second in pairs)
 
 
+def _wide(observed: np.ndarray) -> bool:
+    """Whether the observed values need a logarithmic axis."""
+    positive = observed[np.isfinite(observed) & (observed > 0)]
+    return bool(positive.size > 0 and not np.any(observed < 0) and positive.max() > _LOGARITHMIC_RATIO * positive.min())
+
+
 def steps_in(minutes: float, simulator: Simulator, batch_size: int | None = None, passes: int | None = None) -> int:
-    """How many steps of training take so long on this machine, with what comes before them, from a short trial."""
+    """Return how many steps take so long on this machine, with what comes before them, from a short trial."""
     clock = StepClock()
     trial = AmortizedPosterior(simulator)
     options = Optimization(passes=passes, callbacks=[clock])
     trial.fit(steps=_TRIAL_STEPS, epochs=2, batch_size=batch_size, optimization=options, progress=False)
     return max(1, round(60.0 * minutes / clock.seconds_per_step))
-
-
-def _predictive(predicted: np.ndarray, observed: np.ndarray, name: str, simulator: Simulator) -> plots.Canvas:
-    positive = observed[np.isfinite(observed) & (observed > 0)]
-    wide = positive.size > 0 and not np.any(observed < 0) and positive.max() > _LOGARITHMIC_RATIO * positive.min()
-    return plots.posterior_predictive(predicted, observed, name=name, labels=simulator.labels, logarithmic=bool(wide))

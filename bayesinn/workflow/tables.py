@@ -13,19 +13,7 @@ from bayesinn.core.labels import Labels, columns
 def posterior_table(
     draws: Mapping[str, np.ndarray], labels: Labels, exact: Mapping[str, np.ndarray] | None = None
 ) -> pd.DataFrame:
-    """Summarise the posterior of one observation.
-
-    Parameters
-    ----------
-    draws : dict of name to array (draws, *event)
-    labels : Labels, for the units
-    exact : dict of name to array (m, *event)
-        Draws from the exact posterior.
-
-    Returns
-    -------
-    DataFrame
-        One row a scalar parameter: unit, mean, sd, 2.5 %, 97.5 %; with ``exact`` its four columns too.
+    """Summarise draws (n, *event) of one posterior, a row for each scalar, and those of the exact one beside them.
 
     Examples
     --------
@@ -39,9 +27,6 @@ def posterior_table(
 
 
 def _moments(draws: Mapping[str, np.ndarray]) -> pd.DataFrame:
-    rows = {}
-    for name, values in columns(draws, batch_ndim=1).items():
-        values = np.asarray(values, np.float64)
-        low, high = np.quantile(values, [0.025, 0.975])
-        rows[name] = {"mean": values.mean(), "sd": values.std(), "2.5 %": low, "97.5 %": high}
-    return pd.DataFrame.from_dict(rows, orient="index")
+    frame = pd.DataFrame(columns(draws, batch_ndim=1), dtype=float)
+    low, high = frame.quantile([0.025, 0.975]).to_numpy()
+    return pd.DataFrame({"mean": frame.mean(), "sd": frame.std(ddof=0), "2.5 %": low, "97.5 %": high})

@@ -84,22 +84,39 @@ def trained(tmp_path_factory, model: str) -> Path:
     return folder
 
 
-def test_help_imports_nothing_heavy(fresh_python) -> None:
-    """TensorFlow takes seconds to import; --help must answer within one."""
+@pytest.mark.parametrize("command", ["--help", "--version", "list", "train --help"])
+def test_what_needs_no_tensorflow_does_not_import_it(fresh_python, command: str) -> None:
+    """TensorFlow takes seconds to import; these must answer within one."""
     code = """
 import sys
 from bayesinn import cli
-sys.argv = ["bayesinn", "--help"]
 try:
     cli.main()
 finally:
-    heavy = {"tensorflow", "keras", "tensorflow_probability", "matplotlib", "pandas", "xarray", "scipy"}
+    heavy = {"tensorflow", "keras", "tensorflow_probability", "matplotlib", "numpy", "pandas", "xarray", "scipy"}
     print("heavy:", sorted(heavy & set(sys.modules)))
 """
-    done = fresh_python(code)
+    done = fresh_python(f"import sys; sys.argv = ['bayesinn', *{command.split()}]\n{code}")
     assert "heavy: []" in done.stdout
-    for command in ("list", "train", "infer", "diagnose", "report", "run"):
-        assert f" {command} " in done.stdout
+    assert done.stderr == ""
+    if command == "--help":
+        for name in ("list", "train", "infer", "diagnose", "report", "run"):
+            assert f" {name} " in done.stdout
+    if command == "--version":
+        assert done.stdout.startswith(f"bayesinn {bi.__version__}")
+
+
+def test_no_start_up_notes_of_tensorflow(tmp_path, monkeypatch, fresh_python) -> None:
+    monkeypatch.delenv("TF_CPP_MIN_LOG_LEVEL")
+    code = f"""
+import sys
+from bayesinn.cli import main
+sys.argv = ["bayesinn", "train", "linear", "--steps", "5", "--batch-size", "32", "--output", {str(tmp_path)!r}]
+main()
+"""
+    done = fresh_python(code)
+    assert done.stderr == ""
+    assert "saved" in done.stdout
 
 
 def test_help_tells_what_is_left_out(bayesinn) -> None:
@@ -119,7 +136,7 @@ def test_list(bayesinn) -> None:
     assert answer.status == 0
     lines = dict(line.split(maxsplit=1) for line in answer.out.splitlines())
     assert {"linear", "gaussian", "sir", "sir_numpy"} <= set(lines)
-    assert lines["linear"] == "The linear toy: a sum of two numbers is seen, and both are wanted."
+    assert lines["linear"] == "The linear toy: the sum of two numbers is observed, and both are inferred."
 
 
 @pytest.mark.slow
@@ -128,7 +145,7 @@ def test_run_does_everything(bayesinn, tmp_path) -> None:
     options = ["--steps", 60, "--batch-size", 32, "--draws", 200, "--simulations", 100]
     answer = bayesinn("run", "linear", "--output", folder, *options)
     assert answer.status == 0
-    assert "step 60 of 60" in answer.out
+    assert "training: 60 of 60 steps" in answer.out
     assert "Diagnosis: " in answer.out
     assert "exact mean" in answer.out
     assert "how typical the observation is" in answer.out

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from bayesinn.core.labels import Labels
-from bayesinn.diagnostics import Diagnosis, diagnose_arrays
 from bayesinn.testing import Conjugate
-from bayesinn.workflow.report.advice import advice
+from bayesinn.workflow import Diagnosis, Evidence, diagnose_arrays
+from tests.diagnostics.faults import case
 
 
 def diagnosis(fault: str) -> Diagnosis:
@@ -16,11 +15,11 @@ def diagnosis(fault: str) -> Diagnosis:
     draws = problem.sample(data, draws=100, seed=2)
     names = ("a", "b")
     split = ({name: values[..., index] for index, name in enumerate(names)} for values in (theta, draws, theta))
-    return diagnose_arrays(*split, Labels(), {}, seed=1)
+    return diagnose_arrays(Evidence(*split, seed=1))
 
 
-def test_a_right_posterior_is_trusted() -> None:
-    verdict = advice(diagnosis("none"))
+def test_a_correct_posterior_is_trusted() -> None:
+    verdict = diagnosis("none").advice()
     assert verdict.passed
     assert any("intervals of single parameters" in line for line in verdict.trusted)
     assert not verdict.doubtful
@@ -30,7 +29,7 @@ def test_a_right_posterior_is_trusted() -> None:
 def test_intervals_of_a_shifted_posterior_are_not_trusted_although_coverage_passes() -> None:
     shifted = diagnosis("shifted")
     assert shifted.verdict.loc["coverage", "verdict"] == "passed"
-    verdict = advice(shifted)
+    verdict = shifted.advice()
     assert not verdict.passed
     assert not any("intervals of single parameters" in line for line in verdict.trusted)
     assert verdict.doubtful[0].startswith("SBC failed: a")
@@ -38,7 +37,23 @@ def test_intervals_of_a_shifted_posterior_are_not_trusted_although_coverage_pass
 
 def test_every_failure_is_named_with_a_remedy() -> None:
     narrow = diagnosis("too narrow")
-    verdict = advice(narrow)
+    verdict = narrow.advice()
     assert {line.split(" failed")[0] for line in verdict.doubtful if " failed" in line} == set(narrow.failed)
     assert verdict.actions
     assert np.all([line.endswith(".") for line in (*verdict.trusted, *verdict.doubtful, *verdict.actions)])
+
+
+def test_advice_knows_which_other_checks_failed() -> None:
+    blind = case("prior")
+
+    def found(width: float) -> Diagnosis:
+        draws = {name: width * value for name, value in blind.draws.items()}
+        return diagnose_arrays(Evidence(blind.truth, draws, blind.truth, references=blind.rough_estimates))
+
+    ignores, narrow = found(1.0), found(0.3)
+    assert ignores.failed == ("TARP",)
+    assert {"SBC", "TARP"} <= set(narrow.failed)
+    # Only what passes SBC, and still fails TARP, ignores the data.
+    assert any("summary network" in line for line in ignores.advice().actions)
+    assert not any("summary network" in line for line in narrow.advice().actions)
+    assert not any(line.startswith("If ") for found in (ignores, narrow) for line in found.advice().actions)

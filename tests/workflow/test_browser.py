@@ -15,8 +15,8 @@ from matplotlib.image import imread
 
 from bayesinn import plots
 from bayesinn.core.labels import Labels
-from bayesinn.diagnostics import diagnose_arrays
 from bayesinn.diagnostics.recovery import recovery
+from bayesinn.workflow import Evidence, diagnose_arrays
 from bayesinn.workflow.report.render import Verdict, render
 from bayesinn.workflow.report.section import Figure, Section
 from tests.diagnostics.conjugate import normal
@@ -205,7 +205,7 @@ def test_printed(browser: sync_api.Browser, report: Path) -> None:
 def test_a_diagnosis(browser: sync_api.Browser, tmp_path: Path) -> None:
     truth, draws, prior = normal(size=100, draws=50)
     labels = Labels({"mean": r"$\mu$"}, {"mean": "mm"})
-    diagnosis = diagnose_arrays(truth, draws, prior, labels, {"training": {"steps": 5_000}}, seed=1)
+    diagnosis = diagnose_arrays(Evidence(truth, draws, prior, labels, seed=1), {"training": {"steps": 5_000}})
     path = diagnosis.to_html(tmp_path / "report.html")
     for width, media in [(LAPTOP, "screen"), (PHONE, "screen"), (PAPER, "print")]:
         assert problems(browser, path, width, media) == []

@@ -41,7 +41,7 @@ def diagnosis(posterior: bi.AmortizedPosterior):
     return bi.diagnose(posterior, simulations=300, draws=100, seed=1, progress=False)
 
 
-def test_everything_is_looked_at_and_a_right_posterior_passes(diagnosis) -> None:
+def test_everything_is_looked_at_and_a_correct_posterior_passes(diagnosis) -> None:
     assert list(diagnosis.verdict.index) == [
         "SBC",
         "coverage",
@@ -60,7 +60,7 @@ def test_everything_is_looked_at_and_a_right_posterior_passes(diagnosis) -> None
     assert diagnosis.passed, diagnosis
     assert diagnosis.quantities.columns == ("log likelihood",)
     assert not diagnosis.observation.out_of_distribution
-    assert diagnosis.observation.local_draws["mean"].shape == (1_000,)
+    assert diagnosis.local.draws["mean"].shape == (1_000,)
     # Exact: 0.5 log det(I + A A' / 0.25) = 0.5 log 14, A the design with prior sds. Found 1.29, 1.05 and 1.41 for seeds
     # 1, 2 and 3; the standard error is 0.06, and that of seed 2 is chance: its truths vary too little.
     assert diagnosis.information.joint_mean == pytest.approx(0.5 * np.log(14.0), abs=0.2)
@@ -71,7 +71,7 @@ def test_the_same_seed_gives_the_same_numbers(posterior, diagnosis) -> None:
     assert again.verdict.equals(diagnosis.verdict)
 
 
-def test_an_odd_observation_fails_though_the_posterior_is_right(posterior) -> None:
+def test_an_odd_observation_fails_though_the_posterior_is_correct(posterior) -> None:
     odd = bi.diagnose(posterior, simulations=100, draws=50, seed=3, observed={"x": [40.0, -40.0]}, progress=False)
     assert odd.observation.out_of_distribution
     assert "observation" in odd.failed
@@ -144,4 +144,4 @@ def test_sets_may_be_empty_and_levels_high() -> None:
     posterior.fit(steps=5, batch_size=32, seed=1, progress=False)
     observed = {"x": np.zeros(20), "n": 0}
     found = bi.diagnose(posterior, observed=observed, simulations=60, draws=30, level=0.999, seed=1, progress=False)
-    assert len(found.observation.local.null) == 2_000
+    assert len(found.local.null) == 2_000

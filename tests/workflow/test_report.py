@@ -14,7 +14,7 @@ from matplotlib.figure import Figure as Drawing
 
 from bayesinn.core.errors import InputError
 from bayesinn.core.labels import Labels
-from bayesinn.diagnostics import diagnose_arrays
+from bayesinn.workflow import Evidence, diagnose_arrays
 from bayesinn.workflow.report.render import Verdict, render
 from bayesinn.workflow.report.section import Figure, Section
 from tests.diagnostics.conjugate import normal
@@ -48,7 +48,7 @@ def diagnosis_html(folder: Path, width: float = 1.0, sections: tuple[Section, ..
     truth, draws, prior = normal(size=200, draws=50, event=(2,), width=width)
     labels = Labels({"mean": r"$\mu$"}, {"mean": "mm"})
     settings = {"simulator": "conjugate", "training": {"steps": 5_000, "learning_rate": 0.0005}}
-    result = diagnose_arrays(truth, draws, prior, labels, settings, seed=4)
+    result = diagnose_arrays(Evidence(truth, draws, prior, labels, seed=4), settings)
     return result.to_html(folder / "new" / "report.html", title="Conjugate", sections=sections)
 
 
@@ -77,7 +77,14 @@ def test_figures_have_alternative_texts_and_scroll_in_a_box(tmp_path: Path) -> N
 
 def test_verdict_comes_first_and_settings_last(tmp_path: Path) -> None:
     text = diagnosis_html(tmp_path, sections=(Section("Mine", "Own text."),)).read_text(encoding="utf-8")
-    order = ["Passed.", "<h2>Tests", "<h2>Calibration: SBC", "<h2>Recovery", "<h2>Mine", "<h2>How this was made"]
+    order = [
+        "Passed.",
+        "<h2>Tests",
+        "<h2>Calibration: SBC",
+        "<h2>Sharpness: recovery",
+        "<h2>Mine",
+        "<h2>How this was made",
+    ]
     places = [text.index(part) for part in order]
     assert places == sorted(places)
     words = re.sub(r"<[^>]+>", "", text)
@@ -88,7 +95,7 @@ def test_verdict_comes_first_and_settings_last(tmp_path: Path) -> None:
 def test_a_failed_diagnosis_says_what_is_wrong(tmp_path: Path) -> None:
     text = diagnosis_html(tmp_path, width=1.5).read_text(encoding="utf-8")
     assert "Failed." in text
-    assert "The posterior is not right: SBC, coverage," in text
+    assert "The posterior is not correct: SBC, coverage," in text
     assert "What not to trust" in text
     assert "Train for more steps" in text
     assert "mean[0]: posterior too wide" in text

@@ -1,7 +1,6 @@
 """The report: one HTML file, the verdict first, that needs nothing else to be read."""
 
-from bayesinn.workflow.report.diagnosis import diagnosis_report, diagnosis_sections
 from bayesinn.workflow.report.render import Verdict, render
 from bayesinn.workflow.report.section import Figure, Section
 
-__all__ = ["Figure", "Section", "Verdict", "diagnosis_report", "diagnosis_sections", "render"]
+__all__ = ["Figure", "Section", "Verdict", "render"]

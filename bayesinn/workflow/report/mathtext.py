@@ -14,20 +14,10 @@ _COMMANDS = {Path.MOVETO: "M", Path.LINETO: "L", Path.CURVE3: "Q", Path.CURVE4: 
 
 
 def written(label: str, name: str) -> Markup:
-    r"""Write a label in HTML, as figures write it.
+    r"""Write a label in HTML as figures write it: escaped text, or a drawing if it has formulas between dollars.
 
-    Parameters
-    ----------
-    label : str
-        Text, with formulas between dollars as Matplotlib reads them.
-    name : str
-        Shown instead of a formula that can't be drawn, and read aloud instead of one that can.
-
-    Returns
-    -------
-    Markup
-        The escaped text if it has no dollar. Otherwise an ``<svg>`` that grows with the letters around it, stands on
-        their line and takes their colour. It has no identifiers, so any number of them can share a page.
+    The drawing grows with the letters around it, stands on their line and takes their colour. It has no identifiers, so
+    any number of them can share a page. ``name`` is read aloud in its place, and shown if it can't be drawn.
 
     Examples
     --------
@@ -60,7 +50,7 @@ def written(label: str, name: str) -> Markup:
 
 @styled
 def _outline(label: str) -> TextPath | None:
-    """The label's outline, its line at zero; None if there is nothing to draw or no way to."""
+    """Return the label's outline, its line at zero; None if there is nothing to draw, or it can't be drawn."""
     try:
         outline = TextPath((0.0, 0.0), label, size=_UNITS, usetex=False)
     # The formula is the user's: what the parser or a font makes of it must not cost the report.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -30,11 +31,6 @@ class Verdict:
     text : str, one or two sentences
     trusted, doubtful, actions : sequence of str
         What can be relied on, what can't, and what to do: each a list, left out if empty.
-
-    Examples
-    --------
-    >>> Verdict(False, "SBC failed.", doubtful=["rate: too narrow"], actions=["Train for longer."]).lists
-    [('doubtful', 'What not to trust', ('rate: too narrow',)), ('actions', 'What to do', ('Train for longer.',))]
     """
 
     passed: bool | None
@@ -49,14 +45,10 @@ class Verdict:
         return {True: "Passed", False: "Failed", None: ""}[self.passed]
 
     @property
-    def lists(self) -> list[tuple[str, str, tuple[str, ...]]]:
+    def lists(self) -> list[tuple[str, str, Sequence[str]]]:
         """Kind, title and entries of each list that has any."""
-        lists = [
-            ("trusted", "What to trust", self.trusted),
-            ("doubtful", "What not to trust", self.doubtful),
-            ("actions", "What to do", self.actions),
-        ]
-        return [(kind, title, tuple(entries)) for kind, title, entries in lists if entries]
+        titles = {"trusted": "What to trust", "doubtful": "What not to trust", "actions": "What to do"}
+        return [(kind, title, getattr(self, kind)) for kind, title in titles.items() if getattr(self, kind)]
 
 
 def render(
@@ -68,26 +60,10 @@ def render(
     settings: Mapping[str, Any] | None = None,
     seed: int | None = None,
 ) -> Path:
-    """Write a report: verdict, contents, sections, then seed, settings and versions.
+    """Write a report: verdict, contents, sections, then seed, settings and versions; return its path.
 
-    Parameters
-    ----------
-    path : file to write, ``.html``; its folder is made if need be
-    title : str
-    sections : sequence of Section
-    verdict : Verdict, optional
-    settings : mapping of name to value, optional
-        A value that is a mapping itself is written as ``outer.inner``, mappings in a list as ``outer[0].inner``.
-    seed : int, optional
-
-    Returns
-    -------
-    Path
-
-    Raises
-    ------
-    InputError
-        The file name does not end in ``.html``.
+    The folder is made if need be. A setting that is a mapping itself is written as ``outer.inner``, mappings in a list
+    as ``outer[0].inner``.
 
     Examples
     --------
@@ -107,33 +83,27 @@ def render(
         )
     loader = jinja2.PackageLoader("bayesinn.workflow", "report")
     environment = jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    written = environment.get_template("template.html").render(
+    groups = {
+        "Seed": [] if seed is None else [("seed", str(seed))],
+        "Settings": [row for name, value in (settings or {}).items() for row in _rows(str(name), value)],
+        "Versions": _versions(),
+    }
+    page = environment.get_template("template.html").render(
         title=title,
         verdict=verdict,
         sections=[
             {"section": section, "table": None if section.table is None else table(section.table, section.labels)}
             for section in sections
         ],
-        groups=[
-            (name, rows)
-            for name, rows in [
-                ("Seed", [] if seed is None else [("seed", str(seed))]),
-                ("Settings", _flat(settings or {})),
-                ("Versions", _versions()),
-            ]
-            if rows
-        ],
+        groups=[(name, rows) for name, rows in groups.items() if rows],
     )
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(written, encoding="utf-8")
+    path.write_text(page, encoding="utf-8")
     return path
 
 
-def _flat(settings: Mapping[str, Any]) -> list[tuple[str, str]]:
-    return [row for name, value in settings.items() for row in _rows(str(name), value)]
-
-
 def _rows(name: str, value: object) -> list[tuple[str, str]]:
+    """Return names and values of a setting, one row for each value that is no mapping."""
     if isinstance(value, Mapping) and value:
         return [row for inner, entry in value.items() for row in _rows(f"{name}.{inner}", entry)]
     if isinstance(value, list | tuple) and any(isinstance(entry, Mapping) for entry in value):
@@ -145,8 +115,7 @@ def _rows(name: str, value: object) -> list[tuple[str, str]]:
 def _versions() -> list[tuple[str, str]]:
     rows = [("Python", platform.python_version())]
     for name in PACKAGES:
-        try:
+        # A source tree may not be installed.
+        with suppress(metadata.PackageNotFoundError):
             rows.append((name, metadata.version(name)))
-        except metadata.PackageNotFoundError:
-            continue  # a source tree that is not installed, or diagnostics used without TensorFlow
     return rows

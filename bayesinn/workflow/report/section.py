@@ -1,10 +1,11 @@
-"""What a report is made of."""
+"""The parts of a report: sections with text, table and figures."""
 
 from __future__ import annotations
 
 import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import pandas as pd
 
@@ -23,15 +24,11 @@ class Figure:
     Parameters
     ----------
     picture : matplotlib Figure, or bytes of a PNG file
+        Drawn at once: what is done to the figure later does not change the report.
     caption : str
         What is shown and how to tell good from bad.
     alternative : str
         What a reader who can't see the picture must know; the caption if left empty.
-
-    Raises
-    ------
-    InputError
-        The bytes are no PNG.
 
     Examples
     --------
@@ -54,28 +51,33 @@ class Figure:
                 got=f"{len(picture)} bytes that start with {picture[:8]!r}",
                 do="pass the figure itself",
             )
-        # Drawn now: what is done to the figure later must not change the report.
         object.__setattr__(self, "picture", picture)
 
     @property
-    def _png(self) -> bytes:
+    def png(self) -> bytes:
+        """The bytes of the PNG file."""
         assert isinstance(self.picture, bytes)
         return self.picture
 
     @property
     def data(self) -> str:
         """The PNG in base64, as HTML embeds it."""
-        return base64.b64encode(self._png).decode("ascii")
+        return base64.b64encode(self.png).decode("ascii")
 
     @property
     def width(self) -> int:
         """Width in pixels: bytes 16 to 19 of a PNG."""
-        return int.from_bytes(self._png[16:20], "big")
+        return int.from_bytes(self.png[16:20], "big")
 
     @property
     def height(self) -> int:
         """Height in pixels: bytes 20 to 23 of a PNG."""
-        return int.from_bytes(self._png[20:24], "big")
+        return int.from_bytes(self.png[20:24], "big")
+
+    def save(self, path: Path) -> Path:
+        """Write the PNG file and return its path."""
+        path.write_bytes(self.png)
+        return path
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,16 +90,10 @@ class Section:
     text : str
         Plain text; an empty line starts a new paragraph.
     table : DataFrame, optional
-        Its index is the first column. Names of columns are shown as they are. Cells that say ``passed``, ``doubtful``
-        or ``failed``, in any case, stand out.
+        Its index is the first column. Cells that say ``passed``, ``doubtful`` or ``failed``, in any case, stand out.
     figures : sequence of Figure
     labels : Labels, optional
         If given, the names in the table's index are written with label and unit, as figures write them.
-
-    Examples
-    --------
-    >>> Section("Data", "What was observed.", table=pd.DataFrame({"cases": [3, 5]})).paragraphs
-    ['What was observed.']
     """
 
     title: str
@@ -110,10 +106,3 @@ class Section:
     def paragraphs(self) -> list[str]:
         """The text by paragraphs."""
         return [part.strip() for part in self.text.split("\n\n") if part.strip()]
-
-
-def named(table: pd.DataFrame, names: dict[str, str], index: str = "Parameter") -> pd.DataFrame:
-    """The table of a result for a report: heads in words, and no column of readings where there is nothing to read."""
-    if "reading" in table and not table["reading"].any():
-        table = table.drop(columns="reading")
-    return table.rename(columns=names).rename_axis(index)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import pickle
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,9 +16,9 @@ import pytest
 
 from bayesinn.core.errors import InputError
 from bayesinn.core.labels import Labels
-from bayesinn.diagnostics import Diagnosis, diagnose_arrays
-from bayesinn.diagnostics.diagnosis import judge
 from bayesinn.diagnostics.tested import Tested
+from bayesinn.workflow import Diagnosis, Evidence, diagnose_arrays
+from bayesinn.workflow.check import judge
 from tests.diagnostics.conjugate import normal
 from tests.diagnostics.faults import case, named
 
@@ -23,7 +26,7 @@ from tests.diagnostics.faults import case, named
 def diagnosis(event: tuple[int, ...] = (), width: float = 1.0) -> Diagnosis:
     truth, draws, prior = normal(size=300, draws=100, event=event, width=width)
     labels = Labels({"mean": r"$\mu$"}, {"mean": "mm"})
-    return diagnose_arrays(truth, draws, prior, labels, {"simulator": "conjugate"}, seed=4)
+    return diagnose_arrays(Evidence(truth, draws, prior, labels, seed=4), {"simulator": "conjugate"})
 
 
 def test_a_right_posterior_passes_and_a_wide_one_fails() -> None:
@@ -45,25 +48,30 @@ def test_table_has_one_row_a_column_and_no_name_twice() -> None:
     table = diagnosis(event=(2, 2)).to_dataframe()
     assert list(table.index) == ["mean[0,0]", "mean[0,1]", "mean[1,0]", "mean[1,1]"]
     assert table.columns.is_unique
-    assert {"sbc_p_value", "coverage_calibration_error", "r_squared", "contraction"} <= set(table)
+    assert {"sbc_p_value", "coverage_calibration_error", "coverage_90"} <= set(table)
+    assert {"recovery_r_squared", "recovery_contraction", "information_gain"} <= set(table)
 
 
 def test_figures_are_written(tmp_path: Path) -> None:
-    written = diagnosis().plot(tmp_path / "new" / "figures")
+    result = diagnosis()
+    written = result.plot(tmp_path / "new" / "figures")
     names = ["sbc_ecdf", "sbc_histogram", "coverage", "tarp", "recovery", "contraction", "information"]
     assert [path.stem for path in written] == names
     assert all(path.stat().st_size > 5_000 for path in written)
+    # The report has the same pictures, not drawn again.
+    pictures = [figure.data for finding in result.findings for figure in finding.figures.values()]
+    text = result.to_html(tmp_path / "report.html").read_text(encoding="utf-8")
+    assert re.findall(r"base64,([A-Za-z0-9+/=]+)", text) == pictures
+    assert [base64.b64decode(picture) for picture in pictures] == [path.read_bytes() for path in written]
 
 
 def test_all_that_arrays_can_tell(tmp_path: Path) -> None:
     given = case(size=400)
     likelihood = tuple(value - 1.0 for value in given.log_prob)
-    result = diagnose_arrays(
+    evidence = Evidence(
         given.truth,
         given.draws,
         named(np.random.default_rng(2).normal(size=(2000, 2))),
-        Labels(),
-        {},
         seed=1,
         log_prob=given.log_prob,
         prior_log_prob=given.posterior.prior_log_prob(given.theta),
@@ -71,9 +79,10 @@ def test_all_that_arrays_can_tell(tmp_path: Path) -> None:
         quantities={"density": likelihood},
         latent=(given.posterior.latent(given.theta, given.data), np.random.default_rng(3).normal(size=(400, 100, 2))),
     )
+    result = diagnose_arrays(evidence)
     assert result.passed
     names = ["SBC", "coverage", "joint coverage", "TARP", "dependence", "test quantities", "latent codes"]
-    assert list(result.tests) == names
+    assert list(result.verdict.index) == [*names, "recovery", "information gain"]
     assert {path.stem for path in result.plot(tmp_path)} >= {"joint_coverage", "dependence", "quantities", "latent"}
 
 
@@ -87,7 +96,7 @@ def test_a_test_quantity_needs_a_name_of_its_own() -> None:
     truth, draws, prior = normal(size=50, draws=20)
     clash = {"mean": (truth["mean"], draws["mean"])}
     with pytest.raises(InputError, match=r"(?s)test quantity 'mean'.*a name that no parameter has"):
-        diagnose_arrays(truth, draws, prior, Labels(), {}, seed=1, quantities=clash)
+        diagnose_arrays(Evidence(truth, draws, prior, quantities=clash))
 
 
 def test_verdicts_allow_for_the_number_of_tests() -> None:
@@ -111,4 +120,19 @@ def test_diagnostics_import_neither_tensorflow_nor_matplotlib() -> None:
 def test_integers_and_single_precision_are_accepted() -> None:
     truth, draws, prior = normal(size=100, draws=50)
     as_single = [{name: value.astype(np.float32) for name, value in arrays.items()} for arrays in (truth, draws, prior)]
-    assert diagnose_arrays(*as_single, Labels(), {}, seed=1).recovery.truth.dtype == np.float64
+    assert diagnose_arrays(Evidence(*as_single)).recovery.truth.dtype == np.float64
+
+
+def test_what_fails_is_named_and_what_was_not_run_is_said() -> None:
+    given = case(size=400)
+    low = tuple(value - shift for value, shift in zip(given.log_prob, (0.0, 1.0), strict=True))
+    result = diagnose_arrays(Evidence(given.truth, given.draws, given.truth, quantities={"log likelihood": low}))
+    found = result.verdict.loc["test quantities", "found"]
+    assert found.startswith("log likelihood: draws fit the data less well than the truth")
+    assert found in repr(result)
+    assert "joint coverage: not run, no log densities were given." in repr(result)
+    assert "L-C2ST, posterior SBC, observation and predictive: not run, no observation was given." in repr(result)
+    assert result.joint_coverage is None
+    with pytest.raises(AttributeError, match="no result 'typo'"):
+        _ = result.typo
+    assert pickle.loads(pickle.dumps(result.results)).keys() == result.results.keys()

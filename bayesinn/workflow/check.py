@@ -1,0 +1,104 @@
+"""The declaration of a check. Verdict, tables, figures and report are made from it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pandas as pd
+
+from bayesinn.core.validation import check_choice
+from bayesinn.diagnostics.tested import Tested
+from bayesinn.plots.style import Canvas
+from bayesinn.workflow.evidence import CAPABILITIES, Evidence
+
+#: Groups of checks in the order of the verdict, and the titles of their sections in a report.
+GROUPS = {"over the prior": "Calibration", "around the observation": "Around the observation", "sharpness": "Sharpness"}
+
+
+def judge(result: Any, number: int) -> str:
+    """Return ``passed``, ``doubtful`` or ``FAILED`` for one of ``number`` tests; nothing for a result that is no test.
+
+    A test is ``doubtful`` if a correct posterior would do as badly with a probability below 1 - level, all columns
+    together; it has ``FAILED`` if that stays true after Bonferroni over the tests of its group.
+    """
+    if not isinstance(result, Tested):
+        return ""
+    if result.passed_family_wise:
+        return "passed"
+    return "FAILED" if result.family_p_value * number <= 1.0 - result.level + 1e-12 else "doubtful"
+
+
+def own_effect(result: Any) -> Any:
+    """Return the effect size (name, value, unit) that a result has, or None."""
+    try:
+        return result.effect
+    except (AttributeError, NotImplementedError):
+        return None
+
+
+def own_table(result: Any) -> pd.DataFrame | None:
+    """Return the table that a result has, or None."""
+    return result.to_dataframe() if hasattr(result, "to_dataframe") else None
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Check:
+    """A diagnostic, declared once.
+
+    Parameters
+    ----------
+    name : str, in the verdict
+    group : "over the prior", "around the observation" or "sharpness"
+        The tests of a group share the probability to fail by chance.
+    run : function of :class:`Evidence`
+        Returns the result, or None where the check does not apply. A result that can fail is a
+        :class:`bayesinn.diagnostics.Tested`; any other has at least a line ``summary``.
+    needs : sequence of "log_prob", "latent", "quantities", "observation"
+        Without these the check is not run, and the verdict says so.
+    question : str, what is looked at
+    figures : mapping of name to function of the result and of ``labels``
+        Functions return a matplotlib figure; the name is that of its file, without ending.
+    captions : mapping of name to str
+        What each figure shows, and how to tell good from bad.
+    meaning : str, what passing lets one trust; ``{columns}`` stands for the names of what was tested
+    remedy : str, what to do if it fails
+    relies_on : sequence of names of checks
+        Where one of these failed, passing means nothing, and their remedy comes first.
+    reference : str, where it was published
+    sentence : function of the result, optional
+        Returns a sentence for the top of the report, where the check says nothing about the posterior itself.
+    key : str
+        Attribute of the diagnosis, and prefix of columns in its table; made from the name if left out.
+    effect : function of the result, returns :class:`bayesinn.diagnostics.Effect` or None
+    table : function of the result, returns a DataFrame with one row a column that was checked, or None
+    judge : function of the result and the number of tests in the group, returns the verdict
+    heads, shown : mappings of column of the table to its head in the report; and on the terminal, which shows few
+    """
+
+    name: str
+    group: str
+    run: Callable[[Evidence], Any]
+    needs: Sequence[str] = ()
+    question: str = ""
+    figures: Mapping[str, Callable[..., Canvas]] = field(default_factory=dict)
+    captions: Mapping[str, str] = field(default_factory=dict)
+    meaning: str = ""
+    remedy: str = ""
+    relies_on: Sequence[str] = ()
+    reference: str = ""
+    sentence: Callable[[Any], str] | None = None
+    key: str = ""
+    effect: Callable[[Any], Any] = own_effect
+    table: Callable[[Any], pd.DataFrame | None] = own_table
+    judge: Callable[[Any, int], str] = judge
+    heads: Mapping[str, str] = field(default_factory=dict)
+    shown: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        check_choice(f"Group of check {self.name!r}", self.group, tuple(GROUPS))
+        for need in self.needs:
+            check_choice(f"Need of check {self.name!r}", need, tuple(CAPABILITIES))
+        object.__setattr__(self, "key", self.key or re.sub(r"\W+", "_", self.name.lower()))

@@ -1,0 +1,49 @@
+"""The checks that there are: the library's own, and those that users register."""
+
+from __future__ import annotations
+
+from bayesinn.core.errors import InputError
+from bayesinn.workflow.check import GROUPS, Check
+from bayesinn.workflow.checks.calibration import CALIBRATION
+from bayesinn.workflow.checks.observation import OBSERVATION
+from bayesinn.workflow.checks.sharpness import SHARPNESS
+
+_OWN = (*CALIBRATION, *OBSERVATION, *SHARPNESS)
+_registered: dict[str, Check] = {}
+
+
+def register_check(check: Check) -> Check:
+    """Add a check to every diagnosis of this session; one that you registered under its name before is replaced.
+
+    It then appears in the verdict, the tables, the figures folder and the report like the library's own.
+
+    Raises
+    ------
+    InputError
+        A check of the library has that name or key, or such a figure.
+
+    Examples
+    --------
+    >>> from bayesinn.workflow import Check
+    >>> register_check(Check(name="SBC", group="sharpness", run=print))
+    Traceback (most recent call last):
+    bayesinn.core.errors.InputError: Check 'SBC'
+      expected: a name, a key and figures that no check of the library has
+      got:      SBC, sbc
+      do this:  rename what is taken
+    """
+    taken = {name for own in _OWN for name in (own.name, own.key, *own.figures)}
+    if clash := [name for name in (check.name, check.key, *check.figures) if name in taken]:
+        raise InputError(
+            f"Check {check.name!r}",
+            expected="a name, a key and figures that no check of the library has",
+            got=", ".join(clash),
+            do="rename what is taken",
+        )
+    _registered[check.name] = check
+    return check
+
+
+def registered_checks() -> list[Check]:
+    """Return all checks, group by group."""
+    return sorted((*_OWN, *_registered.values()), key=lambda check: list(GROUPS).index(check.group))

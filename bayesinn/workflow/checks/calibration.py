@@ -1,0 +1,185 @@
+"""Checks over the prior: parameters, data sets made from them, and the posterior of each data set."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+
+from bayesinn import plots
+from bayesinn.core.errors import InputError
+from bayesinn.diagnostics.arrays import paired
+from bayesinn.diagnostics.coverage import CoverageResult, coverage, joint_coverage
+from bayesinn.diagnostics.dependence import DependenceResult, dependence
+from bayesinn.diagnostics.latent import latent_codes
+from bayesinn.diagnostics.sbc import SBCResult, sbc
+from bayesinn.diagnostics.tarp import tarp
+from bayesinn.workflow.check import Check
+from bayesinn.workflow.evidence import Evidence
+
+TRAIN = "Train for more steps, until the loss is flat; then give the flow more blocks. Diagnose again."
+
+_SUMMARY = "look at the summary network (does its output vary with the data? is its vector long enough?)"
+_OF_QUANTITIES = {"narrow": "draws vary too little", "wide": "draws vary too much", "shape": "draws vary otherwise"}
+
+
+class QuantityResult(SBCResult):
+    """SBC of test quantities, which have draws but no posterior of their own."""
+
+    @property
+    def reading(self) -> tuple[str, ...]:
+        """What the ranks of each quantity say about its draws, in words; empty where the quantity is inside."""
+        return tuple(map(self._about, self.columns, super().reading, self.values.T))
+
+    def _about(self, quantity: str, reading: str, values: np.ndarray) -> str:
+        # Mean rank minus that of uniform ones, in standard errors; a log likelihood is about fit before anything else.
+        shift = (values.mean() - 0.5) * np.sqrt(12.0 * len(values))
+        if reading and quantity == "log likelihood" and abs(shift) > 2.0:
+            return f"draws fit the data {'less well' if shift > 0.0 else 'better'} than the truth"
+        return _OF_QUANTITIES.get(reading.rpartition(" ")[2], reading.replace("posterior", "draws"))
+
+
+def _quantities(given: Evidence) -> QuantityResult:
+    names, quantities = paired(given.truth, given.draws).columns, given.quantities or {}
+    for name in set(names) & set(quantities):
+        raise InputError(
+            f"test quantity {name!r}",
+            expected="a name that no parameter has",
+            got=f"parameters {list(names)}",
+            do="give it another name",
+        )
+    truth, draws = ({name: pair[part] for name, pair in quantities.items()} for part in (0, 1))
+    return QuantityResult(**vars(sbc(truth, draws, seed=given.seed, level=given.level)))
+
+
+def _joint_coverage(given: Evidence) -> CoverageResult:
+    assert given.log_prob is not None
+    return joint_coverage(*given.log_prob, seed=given.seed, level=given.level)
+
+
+def _dependence(given: Evidence) -> DependenceResult | None:
+    alone = len(paired(given.truth, given.draws).columns) == 1
+    return None if alone else dependence(given.truth, given.draws, seed=given.seed, level=given.level)
+
+
+def _latent(given: Evidence) -> SBCResult:
+    assert given.latent is not None
+    return latent_codes(*given.latent, seed=given.seed, level=given.level)
+
+
+_check = partial(Check, group="over the prior")
+
+CALIBRATION = (
+    _check(
+        name="SBC",
+        run=lambda given: sbc(given.truth, given.draws, seed=given.seed, level=given.level),
+        question="Simulation-based calibration: the truth should take every rank among posterior draws equally often. "
+        "The table judges each column by itself: of many, some fail by chance.",
+        figures={"sbc_ecdf": plots.ecdf, "sbc_histogram": plots.sbc_histogram},
+        captions={
+            "sbc_ecdf": "Cumulative distribution of the ranks, minus that of uniform ranks. A correct posterior stays "
+            "in the grey band. Above zero throughout: posteriors too high; below: too low. Above, then below: too "
+            "narrow; below, then above: too wide.",
+            "sbc_histogram": "The same ranks as a histogram, relative to the count expected. High at both ends: "
+            "posteriors too narrow; high in the middle: too wide; a slope: shifted. Single bars outside the grey area "
+            "happen by chance when there are many.",
+        },
+        meaning="Marginal posteriors: over the whole prior, truths are where the draws say they are.",
+        remedy=TRAIN,
+        reference="Talts et al. 2018, arXiv:1804.06788; bands of Säilynoja, Bürkner & Vehtari 2022, arXiv:2103.10522",
+        shown={"p_value": "SBC p", "reading": ""},
+    ),
+    _check(
+        name="coverage",
+        run=lambda given: coverage(given.truth, given.draws, seed=given.seed, level=given.level),
+        question="How often central posterior intervals hold the truth. The calibration error is the median difference "
+        "of observed and nominal coverage over all nominal ones.",
+        figures={"coverage": plots.coverage},
+        captions={
+            "coverage": "Observed minus nominal coverage, in percentage points. Above zero: posteriors too wide; "
+            "below: too narrow or shifted. A correct posterior stays in the grey band; dotted lines judge each nominal "
+            "coverage by itself. A curve that leaves its panel is more than five times the band away."
+        },
+        meaning="Over the whole prior, intervals of single parameters hold the truth as often as they should.",
+        remedy=TRAIN,
+        # Intervals pass in spite of a shift.
+        relies_on=["SBC"],
+        reference="Calibration error: Radev et al. 2020, arXiv:2003.06281",
+        heads={f"coverage_{level}": f"In the {level} % interval" for level in (50, 90, 95)},
+        shown={"p_value": "coverage p", "calibration_error": "calibration error"},
+    ),
+    _check(
+        name="joint coverage",
+        run=_joint_coverage,
+        needs=["log_prob"],
+        question="How often joint regions of highest posterior density hold the truth. Each parameter by itself may be "
+        "correct and the joint posterior wrong: its correlations or its modes.",
+        figures={"joint_coverage": plots.coverage},
+        captions={
+            "joint_coverage": "Observed minus nominal coverage of these regions. Below zero: too sure, or correlations "
+            "missed; above: not sure enough."
+        },
+        meaning="Over the whole prior, joint regions of highest density hold the truth as often as they should.",
+        remedy=TRAIN,
+        reference="Hermans et al. 2022, arXiv:2110.06581",
+    ),
+    _check(
+        name="TARP",
+        run=lambda given: tarp(given.truth, given.draws, given.references, seed=given.seed, level=given.level),
+        question="How many draws lie nearer than the truth to a reference point, which is a rough estimate of the "
+        "parameters from the data. A posterior that is no more than the prior fails.",
+        figures={"tarp": partial(plots.ecdf, value="share of draws nearer than the truth")},
+        captions={"tarp": "Cumulative distribution of the shares, minus the uniform one, which lies in the grey band."},
+        meaning="The joint posterior uses what the data say; it is not just the prior.",
+        remedy=f"The posterior ignores part of the data: {_SUMMARY}.",
+        relies_on=["SBC"],
+        reference="Lemos et al. 2023, arXiv:2302.03026",
+    ),
+    _check(
+        name="dependence",
+        run=_dependence,
+        question="SBC of the product of each pair of parameters. A table has the pairs that fail.",
+        figures={"dependence": plots.dependence},
+        captions={
+            "dependence": "Blue: the posterior's correlation is too low; red: too high. Of a correct posterior, 19 in "
+            "20 numbers lie between -2 and 2; frames mark pairs that fail."
+        },
+        table=lambda result: None if result.passed else result.to_dataframe()[~result.inside],
+        meaning="Correlations between pairs of parameters.",
+        remedy="Use marginal posteriors only, until this passes; more flow blocks with rotations between them learn "
+        "correlations.",
+        reference="Products as test quantities: Modrák et al. 2023, arXiv:2211.02383",
+    ),
+    _check(
+        name="test quantities",
+        key="quantities",
+        run=_quantities,
+        needs=["quantities"],
+        question="SBC of functions of parameters and data. The log likelihood is sensitive to whatever the posterior "
+        "forgets of the data.",
+        figures={"quantities": plots.ecdf},
+        captions={
+            "quantities": "Ranks of each quantity. Log likelihood below zero throughout: truths fit the data better "
+            "than draws do."
+        },
+        meaning="Test quantities: {columns}.",
+        remedy="The posterior makes too little of the data, or its joint shape is wrong: train for more steps; then "
+        f"{_SUMMARY}; then give the flow more blocks.",
+        relies_on=["SBC"],
+        reference="Modrák et al. 2023, arXiv:2211.02383",
+    ),
+    _check(
+        name="latent codes",
+        key="latent",
+        run=_latent,
+        needs=["latent"],
+        question="The flow maps the truths to codes, which should be draws from the latent distribution.",
+        figures={"latent": plots.ecdf},
+        captions={
+            "latent": "Ranks of the codes, and of their distance from the centre: below zero throughout, the posterior "
+            "is too narrow, or its shape is wrong."
+        },
+        meaning="The flow's latent codes have the distribution they should have.",
+        remedy=TRAIN,
+    ),
+)

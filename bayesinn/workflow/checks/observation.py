@@ -1,0 +1,161 @@
+"""Checks around one observation: is it like the simulations, and is its posterior correct?"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import pandas as pd
+
+from bayesinn import plots
+from bayesinn.core.labels import Labels
+from bayesinn.diagnostics.local import LocalC2STResult, local_c2st
+from bayesinn.diagnostics.posterior_sbc import PosteriorSBCResult, posterior_sbc
+from bayesinn.diagnostics.predictive import PredictiveResult, predictive_checks
+from bayesinn.posterior.draws import FLAG_LEVEL
+from bayesinn.workflow.check import Check
+from bayesinn.workflow.evidence import Arrays, Evidence, Observation
+
+# L-C2ST repeats its training so often; a high level needs more, as no p-value is below one over them.
+_TRIALS = 200
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class LocalResult(LocalC2STResult):
+    """L-C2ST at one observation, with the posterior draws (m, *event) at which the classifier was asked."""
+
+    draws: Arrays
+
+
+@dataclass(frozen=True)
+class TypicalityResult:
+    """How typical an observation is of the simulations that the network was trained on, and in what it is least so."""
+
+    p_value: float
+    unusual: str
+
+    @property
+    def out_of_distribution(self) -> bool:
+        """Whether the p-value is below 0.01: the posterior is then an extrapolation, and not to be trusted."""
+        return self.p_value < FLAG_LEVEL
+
+    @property
+    def summary(self) -> str:
+        """One line for a table of verdicts."""
+        odd = f"unlike the simulations in its {self.unusual}, " if self.out_of_distribution else ""
+        return f"{odd}p = {self.p_value:.2g}"
+
+    @property
+    def sentence(self) -> str:
+        """A sentence for the top of the report."""
+        if self.out_of_distribution:
+            return "The observation is unlike these simulations, and its posterior not to be trusted."
+        return "The observation is like these simulations."
+
+
+def _observation(given: Evidence) -> Observation:
+    assert given.observation is not None
+    return given.observation
+
+
+def _local(given: Evidence) -> LocalResult:
+    at = _observation(given)
+    assert given.latent is not None
+    trials = max(_TRIALS, math.ceil(round(2.0 / (1.0 - given.level), 6)))
+    settings: dict[str, Any] = {"seed": given.seed, "level": given.level, "trials": trials}
+    result = local_c2st(given.latent[0], at.features, at.own_features, draw_latent=at.draw_latent, **settings)
+    return LocalResult(**vars(result), draws=at.from_latent(result.evaluation))
+
+
+def _local_marginals(result: LocalResult, labels: Labels) -> plots.Canvas:
+    return plots.local_c2st_marginals(result, dict(result.draws), labels=labels)
+
+
+def _posterior_sbc(given: Evidence) -> PosteriorSBCResult | None:
+    replicates = _observation(given).replicates
+    if replicates is None:
+        return None
+    values, weights = replicates
+    truth, others = ({name: value[:, part] for name, value in values.items()} for part in (0, slice(1, None)))
+    return posterior_sbc(truth, others, weights[:, 0], weights[:, 1:], seed=given.seed, level=given.level)
+
+
+def _typicality(given: Evidence) -> TypicalityResult:
+    return TypicalityResult(_observation(given).p_value, _observation(given).unusual)
+
+
+def _predictive(given: Evidence) -> PredictiveResult | None:
+    at = _observation(given)
+    return None if at.predicted is None else predictive_checks(at.predicted, at.observed, level=given.level)
+
+
+def _flags(result: PredictiveResult) -> pd.DataFrame:
+    table = result.to_dataframe()
+    return table.assign(flagged=table["flagged"].map({True: "flagged", False: ""}))
+
+
+_check = partial(Check, group="around the observation")
+
+OBSERVATION = (
+    _check(
+        name="L-C2ST",
+        key="local",
+        run=_local,
+        needs=["observation", "latent"],
+        question="A classifier learns to tell latent codes of true parameters from latent draws, given the data. At "
+        "the observation it should not be able to. Checks over the prior say how the posterior does on average; this "
+        "one says how it does here.",
+        figures={"local_c2st": plots.local_c2st, "local_c2st_marginals": _local_marginals},
+        captions={
+            "local_c2st": "How well the classifier tells them apart at the observation. The line should lie among the "
+            "values that chance gives.",
+            "local_c2st_marginals": "Where the posterior of the observation is off, according to that classifier: "
+            "draws as they are, and weighted. Where the test passes, differences are chance.",
+        },
+        meaning="The posterior of this observation, as far as a classifier can tell.",
+        remedy="Near this observation the posterior is wrong: train for longer, and compare with bi.reference at this "
+        "observation before you publish.",
+        reference="Linhart et al. 2023, arXiv:2306.03580",
+    ),
+    _check(
+        name="posterior SBC",
+        run=_posterior_sbc,
+        needs=["observation", "log_prob"],
+        question="Calibration on data sets simulated from the posterior of the observation, which look like it.",
+        figures={"posterior_sbc": partial(plots.ecdf, value="weighted rank of truth")},
+        captions={"posterior_sbc": "Cumulative distribution of weighted ranks, to be read as the figure of SBC."},
+        meaning="Calibration on data sets like this observation.",
+        remedy="Near this observation the posterior is not calibrated: train for longer, or on a narrower prior around "
+        "it.",
+        reference="Säilynoja et al. 2025, arXiv:2502.03279",
+    ),
+    _check(
+        name="observation",
+        run=_typicality,
+        needs=["observation"],
+        question="Whether the observation is like the simulations that the network was trained on.",
+        sentence=lambda result: result.sentence,
+        judge=lambda result, _: "FAILED" if result.out_of_distribution else "passed",
+        meaning="The observation is like the simulations that the network was trained on.",
+        remedy="Look for differences between data and simulator: units, missing or delayed counts, preprocessing; then "
+        "widen the prior or extend the simulator. The posterior of this observation is an extrapolation.",
+    ),
+    _check(
+        name="predictive",
+        run=_predictive,
+        needs=["observation"],
+        question="Do data simulated from the posterior look like the observation? The model can't make data with a "
+        "flagged statistic: the simulator misses something. These p-values are conservative, because the data were "
+        "used to infer the parameters too.",
+        figures={"predictive_checks": plots.predictive_checks},
+        captions={"predictive_checks": "Each statistic of the simulated data sets, and of the observed one (line)."},
+        table=_flags,
+        judge=lambda result, _: "doubtful" if result.flagged.any() else "",
+        remedy="The model does not make data like these in every respect: see the statistics flagged, and extend the "
+        "simulator where they matter.",
+        reference="Gelman, Meng & Stern 1996, Statistica Sinica 6",
+        heads={"predictive_median": "Predicted, median", "lower": "2.5 %", "upper": "97.5 %", "flagged": ""},
+    ),
+)

@@ -1,0 +1,52 @@
+"""Measures of sharpness: how much a posterior knows. No tests."""
+
+from __future__ import annotations
+
+from bayesinn import plots
+from bayesinn.diagnostics.information import InformationResult, information
+from bayesinn.diagnostics.recovery import recovery
+from bayesinn.workflow.check import Check
+from bayesinn.workflow.evidence import Evidence
+
+
+def _information(given: Evidence) -> InformationResult:
+    ratio = None
+    if given.log_prob is not None and given.prior_log_prob is not None:
+        ratio = given.log_prob[0] - given.prior_log_prob
+    return information(given.truth, given.draws, given.prior, log_ratio=ratio)
+
+
+SHARPNESS = (
+    Check(
+        name="recovery",
+        group="sharpness",
+        run=lambda given: recovery(given.truth, given.draws, given.prior),
+        question="How near posteriors come to the truth; a calibrated posterior may still know little. R² and "
+        "correlation are those of posterior medians with the truth, NRMSE is their root mean squared error divided by "
+        "the range of the truths. Contraction compares the posterior's variance with the prior's: 0 means nothing "
+        "learnt, 1 known exactly.",
+        figures={"recovery": plots.recovery, "contraction": plots.contraction},
+        captions={
+            "recovery": "Posterior median and interval of each data set against the truth; at most 300 data sets are "
+            "drawn. Near the dashed line: well recovered. A flat cloud: the data say little.",
+            "contraction": "z-score of each data set against the contraction of its posterior. Right, between the "
+            "lines: identified. Left: the data say little. Beyond the lines on the right: sure and wrong; on the left: "
+            "prior and truth conflict.",
+        },
+        reference="Radev et al. 2020, arXiv:2003.06281; Schad et al. 2021, arXiv:1904.12765",
+        heads={"r_squared": "R²", "nrmse": "NRMSE", "z_score_mean": "z-score, mean", "z_score_sd": "z-score, spread"},
+        shown={"r_squared": "R2", "nrmse": "NRMSE", "contraction": "contraction"},
+    ),
+    Check(
+        name="information gain",
+        key="information",
+        group="sharpness",
+        run=_information,
+        question="The entropy that the data take away; one nat makes a posterior e times narrower than the prior.",
+        figures={"information": plots.information},
+        captions={"information": "Gain over data sets. A parameter at zero can't be learnt from such data."},
+        reference="Lindley 1956, Annals of Mathematical Statistics 27",
+        heads={"information_gain": "Information gain [nats]"},
+        shown={"information_gain": "nats gained"},
+    ),
+)

@@ -1,0 +1,101 @@
+"""The outcome of one check: what the verdict, the tables, the figures and the report say of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bayesinn.core.labels import Labels
+from bayesinn.workflow.check import Check
+from bayesinn.workflow.report.section import Figure, Section
+
+_MOST_READINGS = 5
+#: Heads of columns that several checks have.
+_HEADS = {
+    "p_value": "p-value",
+    "chi_square_p_value": "Histogram p-value",
+    "inside": "Inside the band",
+    "reading": "What it means",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Finding:
+    """A check with its result.
+
+    Parameters
+    ----------
+    check : Check
+    result : whatever the check returned
+    verdict : "passed", "doubtful", "FAILED", or empty where the check is no test
+    labels : Labels
+    """
+
+    check: Check
+    result: Any
+    verdict: str
+    labels: Labels
+
+    @property
+    def p_value(self) -> float:
+        """One p-value for all columns together; NaN if there is none."""
+        return float(np.min(getattr(self.result, "family_p_value", getattr(self.result, "p_value", np.nan))))
+
+    @property
+    def effect(self) -> tuple[str, float, str]:
+        """Name, value and unit of the effect size; NaN if there is none."""
+        return self.check.effect(self.result) or ("", float("nan"), "")
+
+    @property
+    def effect_text(self) -> str:
+        """The effect size as text."""
+        name, value, unit = self.effect
+        return f"{name} {value:.2g} {unit}".strip() if np.isfinite(value) else ""
+
+    @property
+    def found(self) -> str:
+        """One line for the verdict; it names the columns that fail, and says how if the result can tell."""
+        readings = getattr(self.result, "reading", ()) if self.verdict in ("doubtful", "FAILED") else ()
+        pairs = zip(getattr(self.result, "columns", ()), readings, strict=False)
+        said = [f"{column}: {text}" for column, text in pairs if text]
+        return "; ".join([*said[:_MOST_READINGS], *["..."] * (len(said) > _MOST_READINGS), self.result.summary])
+
+    @property
+    def meaning(self) -> str:
+        """What passing lets one trust."""
+        return self.check.meaning.replace("{columns}", ", ".join(getattr(self.result, "columns", ())))
+
+    @property
+    def table(self) -> pd.DataFrame | None:
+        """The table of numbers."""
+        return self.check.table(self.result)
+
+    def column(self, name: str) -> str:
+        """Name a column of the table where those of all checks stand side by side."""
+        return name if name.startswith(self.check.key) else f"{self.check.key}_{name}"
+
+    @cached_property
+    def figures(self) -> dict[str, Figure]:
+        """All figures by name, drawn once."""
+        return {
+            name: Figure(draw(self.result, labels=self.labels), self.check.captions.get(name, self.check.question))
+            for name, draw in self.check.figures.items()
+        }
+
+    def section(self, title: str) -> Section:
+        """Return the section of the report: question, finding, table and figures."""
+        source = f" ({self.check.reference}.)" if self.check.reference else ""
+        effect = f" Effect size: {self.effect_text}." if self.effect_text else ""
+        table = self.table
+        if table is not None:
+            # A column of readings where there is nothing to read is left out.
+            table = table.drop(columns=[name for name in table if name == "reading" and not table[name].any()])
+            heads = {name: str(name).replace("_", " ").capitalize() for name in table} | _HEADS
+            table = table.rename(columns=heads | dict(self.check.heads))
+            table = table.rename_axis([str(name).capitalize() for name in table.index.names])
+        text = f"{self.check.question}{source}\n\nFound: {self.found}.{effect}"
+        return Section(title, text, table=table, labels=self.labels, figures=[*self.figures.values()])

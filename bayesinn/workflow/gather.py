@@ -1,0 +1,208 @@
+"""Gather the evidence of a trained posterior: simulate, sample, evaluate. Everything that checks need of it is here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from bayesinn.core import seeds
+from bayesinn.core.compilation import map_tensors
+from bayesinn.core.errors import InputError
+from bayesinn.core.labels import columns
+from bayesinn.diagnostics.reference_points import reference_points
+from bayesinn.posterior.amortized import AmortizedPosterior
+from bayesinn.posterior.draws import simulated
+from bayesinn.posterior.inference_data import mask_padding, predict
+from bayesinn.simulation import checks
+from bayesinn.simulation.finite import finite_rows
+from bayesinn.simulation.simulations import Simulations
+from bayesinn.simulation.simulator import Simulator
+from bayesinn.spaces.observations import Observations, check_observations
+from bayesinn.summaries import Condition
+from bayesinn.workflow.evidence import Arrays, Evidence, Observation, Pair
+
+#: A function of parameters, a dict of name to array (m, *event), and of one observation; returns (m,).
+Quantity = Callable[[Mapping[str, np.ndarray], Mapping[str, np.ndarray]], Any]
+
+_PRIOR_DRAWS = 5_000
+# Enough for a p-value of 0.01 after correction for forty statistics.
+_PREDICTIVE_DRAWS = 8_000
+
+
+def gather(
+    posterior: AmortizedPosterior,
+    simulations: int,
+    draws: int,
+    seed: int,
+    level: float,
+    observed: Mapping[str, Any] | None,
+    quantities: Mapping[str, Quantity] | None,
+    stage: Callable[[str], None],
+) -> Evidence:
+    """Return the evidence; see :func:`bayesinn.diagnose`. ``stage`` is called with what is done next."""
+    simulator, evaluator = posterior.simulator, posterior.evaluator
+    own = {} if simulator.log_likelihood is None else {"log likelihood": simulator.log_likelihood}
+    stage(f"simulating {2 * simulations:,} data sets")
+    fresh, others = (simulate(simulator, simulations, seed, stream) for stream in ("diagnosis", "estimates"))
+    data = {**fresh.observables, **fresh.context}
+
+    stage("sampling their posteriors")
+    condition, inputs = evaluator.condition(check_observations(simulator, data).arrays)
+    values = evaluator.sample(condition, draws, seeds.tensor_seed(seed, "draws"))
+    log_prob = prior_log_prob = latent = None
+    if posterior.has_log_prob:
+        truth_log_prob = evaluator.log_prob(
+            {name: value[:, None] for name, value in fresh.parameters.items()}, condition
+        )
+        log_prob = truth_log_prob[:, 0], evaluator.log_prob(values, condition)
+        prior_log_prob = evaluator.prior_log_prob(fresh.parameters)
+    if posterior.has_latent:
+        codes = evaluator.encode(fresh.parameters, condition, seeds.tensor_seed(seed, "dequantise"))
+        drawn = evaluator.latent_draws(simulations * draws, seeds.tensor_seed(seed, "latent"))
+        latent = codes, drawn.reshape(simulations, draws, -1)
+    other_data = {**others.observables, **others.context}
+    points = reference_points(
+        _inputs(*evaluator.condition(check_observations(simulator, other_data).arrays)),
+        np.stack(list(columns(others.parameters, 1).values()), axis=-1),
+        _inputs(condition, inputs),
+        seed=seed,
+    )
+    observed = simulator.observed if observed is None else observed
+    at = None
+    if observed is not None:
+        stage("sampling around the observation")
+        at = _around(posterior, observed, condition.features, draws, seed)
+    many = "the density of so many integers can't be computed"
+    return Evidence(
+        fresh.parameters,
+        values,
+        {k: np.asarray(v) for k, v in simulator.prior.sample(_PRIOR_DRAWS, seeds.tensor_seed(seed, "prior")).items()},
+        simulator.labels,
+        seed,
+        level,
+        data,
+        log_prob=log_prob,
+        prior_log_prob=prior_log_prob,
+        references=_events(points, fresh.parameters),
+        quantities=_evaluate(own | dict(quantities or {}), fresh.parameters, values, data),
+        latent=latent,
+        observation=at,
+        absent={
+            "log_prob": many if posterior.flow.has_log_prob else "the flow has no density",
+            "latent": "the flow has no latent codes",
+        },
+    )
+
+
+def _around(
+    posterior: AmortizedPosterior, observed: Mapping[str, Any], others: np.ndarray, draws: int, seed: int
+) -> Observation:
+    """Gather what is known around one observation, for as many replicates as there are other features (n, c)."""
+    simulator, evaluator = posterior.simulator, posterior.evaluator
+    observation = check_observations(simulator, observed)
+    if observation.batched:
+        raise InputError(
+            "Observation to diagnose",
+            expected="one observation, without batch axis",
+            got=f"{observation.count} observations",
+            do="take one of them: {name: value[0] for name, value in data.items()}",
+        )
+    typical = posterior.sample(observed, draws=1)
+    condition, _ = evaluator.condition(observation.arrays)
+
+    def draw_latent(count: int, stream: int) -> np.ndarray:
+        return evaluator.latent_draws(count, seeds.tensor_seed(stream, "latent"))
+
+    def from_latent(codes: np.ndarray) -> Arrays:
+        return evaluator.decode(codes, map_tensors(lambda value: np.repeat(value, len(codes), axis=0), condition))
+
+    proposed = evaluator.sample(condition, _PREDICTIVE_DRAWS, seeds.tensor_seed(seed, "draws"))
+    known = mask_padding(simulator, observation.arrays, observation.arrays)
+    seen = {name: known[name][0] for name in simulator.observable_shapes}
+    predicted = None
+    # Nothing is seen of an empty set, say.
+    if not all(np.isnan(value).all() for value in seen.values()):
+        replicated = predict(simulator, observation, proposed, seed)
+        predicted = simulated({name: value[0] for name, value in replicated.items()}, seen, simulator.on_nonfinite)
+    return Observation(
+        p_value=float(typical.p_value),
+        unusual=str(typical.unusual),
+        features=others,
+        own_features=condition.features,
+        observed=seen,
+        predicted=predicted,
+        replicates=_replicates(posterior, observation, condition, len(others), draws, seed),
+        draw_latent=draw_latent,
+        from_latent=from_latent,
+    )
+
+
+def _replicates(
+    posterior: AmortizedPosterior, observation: Observations, condition: Condition, size: int, draws: int, seed: int
+) -> tuple[Arrays, np.ndarray] | None:
+    """Simulate ``size`` data sets from the posterior of an observation; see :class:`Observation`."""
+    evaluator, simulator = posterior.evaluator, posterior.simulator
+    if not posterior.has_log_prob:
+        return None
+    proposed = evaluator.sample(condition, size * (draws + 1), seeds.tensor_seed(seed, "replicates"))
+    values = {name: value.reshape(size, draws + 1, *value.shape[2:]) for name, value in proposed.items()}
+    context = {name: np.repeat(observation.arrays[name], size, axis=0) for name in simulator.context_names}
+    replicated = simulator.simulate({name: value[:, 0] for name, value in values.items()}, seed, context or None)
+    finite = np.all(list(finite_rows(replicated, context, simulator.lengths).values()), axis=0)
+    if np.sum(finite) < 2:
+        return None
+    kept = {name: value[finite] for name, value in {**replicated, **context}.items()}
+    values = {name: value[finite] for name, value in values.items()}
+    new_condition, _ = evaluator.condition(check_observations(simulator, kept).arrays)
+    flat = {name: value.reshape(-1, *value.shape[2:]) for name, value in values.items()}
+    log_prior = evaluator.prior_log_prob(flat).reshape(-1, draws + 1)
+    return values, evaluator.log_prob(values, new_condition) - log_prior
+
+
+def simulate(simulator: Simulator, size: int, seed: int, stream: str) -> Simulations:
+    """Return simulations of one stream, all of them finite."""
+    simulations = simulator.draw(size, seed, stream)
+    checks.check_finite(simulator, simulations)
+    return simulations
+
+
+def _inputs(condition: Condition, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Return summaries and inputs side by side: should the network see nothing, the data are still there."""
+    rows = [value.reshape(len(value), -1) for value in inputs.values()]
+    return np.concatenate([condition.features, *rows], axis=1)
+
+
+def _events(values: np.ndarray, like: Arrays) -> dict[str, np.ndarray]:
+    """Return columns (n, k) as a dict of name to array (n, *event)."""
+    ends = np.cumsum([int(np.prod(value.shape[1:], dtype=int)) for value in like.values()])[:-1]
+    parts = np.split(values, ends, axis=1)
+    return {name: part.reshape(value.shape) for (name, value), part in zip(like.items(), parts, strict=True)}
+
+
+def _evaluate(
+    quantities: Mapping[str, Quantity], truth: Arrays, draws: Arrays, data: Mapping[str, np.ndarray]
+) -> dict[str, Pair]:
+    """Return each quantity of the truths (n,) and of the draws (n, L)."""
+    # The truth first, then its draws: one call for each data set.
+    both = {name: np.concatenate([truth[name][:, None], draws[name]], axis=1) for name in draws}
+    count, size = next(iter(both.values())).shape[:2]
+    result = {}
+    for name, quantity in quantities.items():
+        rows = np.empty((count, size))
+        for index in range(count):
+            parameters, observation = ({key: value[index] for key, value in part.items()} for part in (both, data))
+            row = np.asarray(quantity(parameters, observation), dtype=float)
+            if row.shape != (size,):
+                raise InputError(
+                    f"test quantity {name!r}",
+                    expected=f"one number for each of {size} sets of parameters: shape ({size},)",
+                    got=f"shape {row.shape}",
+                    do="compute on the first axis of the parameters; the data are one observation, without batch axis",
+                )
+            rows[index] = row
+        # Draws that can't have made the data have the lowest rank, and ranks are all that counts.
+        rows[rows == -np.inf] = np.finfo(float).min
+        result[name] = rows[:, 0], rows[:, 1:]
+    return result
