@@ -113,7 +113,7 @@ class SplitLatent(AmortizedPosterior):
 
     @property
     def layout(self) -> SplitLayout:
-        """Which elements of input and output are parameters, latent, padding and observables."""
+        """Places of parameters, latent, padding and observables in input and output."""
         return self.flow.layout
 
     def predict(self, parameters: Mapping[str, Any], context: Mapping[str, Any] | None = None) -> dict[str, np.ndarray]:

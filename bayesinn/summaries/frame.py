@@ -12,7 +12,7 @@ _ROOTS = tfp.bijectors.FillScaleTriL(diag_bijector=tfp.bijectors.Exp(), diag_shi
 
 
 class Frame(NamedTuple):
-    """Where a posterior is expected, as a fitted summary returns it.
+    """The expected place and shape of a posterior, as a fitted summary returns it.
 
     The summary's :meth:`~bayesinn.summaries.Summary.whiten` maps vectors so that the expected posterior is a standard
     normal distribution; the flow learns the rest.

@@ -90,7 +90,7 @@ class Optimization:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Where to keep the state of training.
+    """The folder that keeps the state of a training.
 
     Parameters
     ----------

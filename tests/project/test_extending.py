@@ -1,0 +1,208 @@
+"""What a user writes to extend the library: a bijection, a summary, a flow, a diagnostic and a trainable.
+
+Each is one class or function of at most 40 lines. It trains, is saved and loaded in a fresh process, is diagnosed and
+reported, and the library knows nothing of it.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+import tensorflow_probability as tfp
+from matplotlib.figure import Figure
+
+import bayesinn as bi
+from bayesinn.bijections import Bijection, Chain, Coupling
+from bayesinn.flows import Flow, InvertibleFlow
+from bayesinn.summaries import Summary
+from bayesinn.testing import check_bijection, check_summary
+from bayesinn.training.fit import fit_arrays
+from bayesinn.training.trainable import Batch, Trainable
+
+tfd = tfp.distributions
+
+
+@bi.simulator(prior={"mean": tfd.Normal(0.0, 1.0), "log_sd": tfd.Normal(0.0, 0.5)})
+def sample_of_ten(parameters: dict[str, tf.Tensor], seed: tf.Tensor) -> dict[str, tf.Tensor]:
+    mean, log_sd = parameters["mean"][:, None], parameters["log_sd"][:, None]
+    return {"x": mean + tf.exp(log_sd) * tf.random.stateless_normal((tf.shape(mean)[0], 10), seed)}
+
+
+class Shift(Bijection):
+    """Shift vectors by a linear function of the condition."""
+
+    def build(self, event_shape, condition_shape=None) -> None:
+        super().build(event_shape, condition_shape)
+        shape = (self.condition_dimension, self.dimension)
+        self.slope = self.add_weight(shape=shape, initializer="zeros", name="slope")
+
+    def forward(self, x: tf.Tensor, condition: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor]:
+        return x + self._shift(condition), tf.zeros_like(x[:, 0])
+
+    def inverse(self, z: tf.Tensor, condition: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor]:
+        return z - self._shift(condition), tf.zeros_like(z[:, 0])
+
+    def _shift(self, condition: tf.Tensor | None) -> tf.Tensor | float:
+        return 0.0 if condition is None else condition @ tf.convert_to_tensor(self.slope)
+
+
+class Moments(Summary):
+    """Mean and logarithm of the standard deviation, then a dense layer."""
+
+    shapes = ("(n, elements)",)
+    masks = False
+    order = "set"
+
+    def __init__(self, units: int = 4) -> None:
+        super().__init__()
+        self.dense = keras.layers.Dense(units)
+
+    def call(self, x: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
+        mean, variance = tf.nn.moments(x, axes=[1])
+        return self.dense(tf.stack([mean, 0.5 * tf.math.log(variance + 1e-3)], axis=-1))
+
+
+class ConditionalGaussian(Flow):
+    """A normal distribution whose mean and standard deviations are linear in the condition."""
+
+    def build(self, dimension: int, condition_dimension: int) -> None:
+        self.parameters = keras.layers.Dense(2 * dimension)
+        self.parameters.build((None, condition_dimension))
+        super().build(dimension, condition_dimension)
+
+    def _law(self, condition: tf.Tensor) -> tfd.Distribution:
+        mean, log_sd = tf.split(self.parameters(condition), 2, axis=-1)
+        return tfd.MultivariateNormalDiag(mean, tf.exp(tf.minimum(log_sd, 5.0)))
+
+    def log_prob(self, x: tf.Tensor, condition: tf.Tensor) -> tf.Tensor:
+        return self._law(condition).log_prob(x)
+
+    def sample(self, n: int | tf.Tensor, condition: tf.Tensor, *, seed: tf.Tensor) -> tf.Tensor:
+        return tf.transpose(self._law(condition).sample(n, seed=seed), (1, 0, 2))
+
+
+class Bias:
+    """Mean distance of the posterior mean from the truth, over the mean posterior standard deviation."""
+
+    def __init__(self, given) -> None:
+        distances = [given.draws[name].mean(axis=1) - given.truth[name] for name in given.truth]
+        sds = [given.draws[name].std(axis=1).mean() for name in given.truth]
+        self.value = float(max(abs(d.mean()) / sd for d, sd in zip(distances, sds, strict=True)))
+        self.summary = f"largest bias {self.value:.2f} posterior sd"
+
+
+def draw_bias(result: Bias, *, labels=None, figure=None) -> Figure:
+    figure = figure or Figure(figsize=(3.0, 2.0))
+    figure.subplots().bar(["largest bias"], [result.value])
+    return figure
+
+
+BIAS = bi.Check(
+    name="bias",
+    group="sharpness",
+    run=Bias,
+    question="How far posterior means are from the truth on average.",
+    figures={"bias": draw_bias},
+    captions={"bias": "In posterior standard deviations; zero for a correct posterior."},
+)
+
+
+class Regression(Trainable):
+    """A linear regression, trained by least squares."""
+
+    def __init__(self) -> None:
+        self.network = keras.layers.Dense(1)
+
+    def initialize(self, batch: Batch, seed: int) -> None:
+        self.network.build((None, batch["x"].shape[1]))
+
+    def loss(self, batch: Batch, seed: tf.Tensor, progress: tf.Tensor, training: bool) -> tf.Tensor:
+        return (self.network(batch["x"])[:, 0] - batch["y"]) ** 2
+
+
+OWN = {
+    "bijection": {"flow": InvertibleFlow(Chain([Shift(), Coupling(hidden=(8,))]))},
+    "summary": {"summary": Moments()},
+    "flow": {"flow": ConditionalGaussian(), "summary": bi.summaries.MLP(4, hidden=(16,))},
+}
+READ = """
+import sys
+import numpy as np
+import bayesinn as bi
+from tests.project.test_extending import sample_of_ten
+posterior = bi.load(sys.argv[1], simulator=sample_of_ten)
+np.savez(sys.argv[2], **posterior.sample({"x": np.linspace(-1.0, 1.0, 10)}, draws=20, seed=1))
+"""
+
+
+@pytest.mark.parametrize("kind", [Shift, Moments, ConditionalGaussian, Bias, Regression])
+def test_extensions_are_short(kind: type) -> None:
+    assert len(inspect.getsource(kind).splitlines()) <= 40
+
+
+def test_contracts_hold() -> None:
+    check_bijection(Shift)
+    check_summary(Moments, (10,), masks=False)
+
+
+@pytest.fixture(scope="module")
+def trained() -> Mapping[str, bi.AmortizedPosterior]:
+    return {
+        name: bi.AmortizedPosterior(sample_of_ten, **networks).fit(steps=100, batch_size=64, seed=1, progress=False)
+        for name, networks in OWN.items()
+    }
+
+
+def test_saved_and_loaded_in_a_fresh_process(trained, tmp_path: Path, fresh_python) -> None:
+    for name, posterior in trained.items():
+        posterior.save(tmp_path / name)
+        fresh_python(READ, tmp_path / name, tmp_path / f"{name}.npz")
+        draws = posterior.sample({"x": np.linspace(-1.0, 1.0, 10)}, draws=20, seed=1)
+        for parameter, values in np.load(tmp_path / f"{name}.npz").items():
+            np.testing.assert_array_equal(values, draws[parameter])
+
+
+def test_resumed(tmp_path: Path) -> None:
+    def train(steps: int, **options) -> bi.AmortizedPosterior:
+        posterior = bi.AmortizedPosterior(sample_of_ten, **OWN["flow"])
+        return posterior.fit(steps=steps, batch_size=64, seed=1, progress=False, **options)
+
+    class Stop(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch: int, logs: object = None) -> None:
+            if epoch == 25:
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(50, optimization=bi.Optimization(callbacks=[Stop()]), checkpoint=tmp_path)
+    resumed = train(50, checkpoint=bi.Checkpoint(tmp_path, resume=True))
+    assert resumed.fingerprint == train(50).fingerprint
+
+
+def test_diagnosed_and_reported(trained, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr("bayesinn.workflow.checks._registered", {})
+    bi.register_check(BIAS)
+    for name, posterior in trained.items():
+        diagnosis = bi.diagnose(posterior, simulations=60, draws=40, seed=1, progress=False)
+        assert "posterior sd" in diagnosis.verdict.loc["bias", "found"]
+        page = diagnosis.to_html(tmp_path / f"{name}.html").read_text()
+        assert "How far posterior means are from the truth" in page
+    # A flow without latent codes: what needs them is left out, and the diagnosis says so.
+    assert "latent codes" in repr(diagnosis)
+    assert diagnosis.latent is None
+
+
+def test_a_trainable_of_its_own(tmp_path: Path) -> None:
+    generator = np.random.default_rng(1)
+    x = generator.normal(size=(500, 3)).astype(np.float32)
+    y = (x @ np.array([1.0, -2.0, 0.5]) + 0.3).astype(np.float32)
+    model = Regression()
+    training = fit_arrays(model, {"x": x, "y": y}, steps=600, batch_size=50, seed=1, progress=False)
+    training.raise_error()
+    np.testing.assert_allclose(model.network.kernel[:, 0], [1.0, -2.0, 0.5], atol=0.02)
+    assert training.result.history["loss"].iloc[-1] < 0.01
