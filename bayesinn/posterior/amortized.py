@@ -357,7 +357,7 @@ class AmortizedPosterior:
         """Write the posterior into a folder (``manifest.json`` and ``weights.h5``) for :func:`bayesinn.load`."""
         from bayesinn.posterior.saving import save
 
-        return save(self, Path(folder))
+        return save(self, folder)
 
     def network_configuration(self) -> dict[str, Any]:
         """Summaries and flow in plain values, enough to build them again."""

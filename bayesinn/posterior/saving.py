@@ -1,24 +1,19 @@
-"""Saved posteriors: a folder with a manifest people can read and weights in HDF5. Never pickle."""
+"""Saved posteriors: what of a posterior goes into a folder, and how it is put together again."""
 
 from __future__ import annotations
 
 import functools
-import importlib.metadata
-import json
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-import h5py
-import keras
 import pandas as pd
 import tensorflow as tf
 
-from bayesinn._version import __version__
 from bayesinn.core.configuration import rebuild
-from bayesinn.core.errors import SavedPosteriorError
+from bayesinn.core.storage import SavedModel, read_model, write_model
+from bayesinn.core.validation import check_flag, check_type
 from bayesinn.flows import Flow
+from bayesinn.posterior import damage, format1, same_simulator
 from bayesinn.posterior.amortized import AmortizedPosterior
 from bayesinn.posterior.learner import Learner
 from bayesinn.posterior.typicality import Reference
@@ -28,50 +23,57 @@ from bayesinn.spaces.data import DataSpace, Scaling
 from bayesinn.summaries import Summary
 from bayesinn.summaries.joint import seen_raw
 
-FORMAT = 1
-_PACKAGES = ("tensorflow", "tensorflow-probability", "keras", "numpy")
-_ENTRIES = {"simulator", "parameters", "observables", "context", "network", "compression", "training", "history"}
-_ANEW = "copy the whole folder again, or save anew"
+_KIND = "AmortizedPosterior"
+_NUMBER_OR_NONE = (float, type(None))
+_SCHEMA = {
+    "simulator": {"name": str, "module": str, "object": str, "file": str},
+    **same_simulator.SCHEMA,
+    "network": {"summaries": {str: dict}, "flow": dict},
+    "compression": {str: _NUMBER_OR_NONE},
+    "training": {"settings": {"steps": int}},
+    "history": {str: [_NUMBER_OR_NONE]},
+}
+#: Arrays of :class:`Reference` that are no float64 vectors.
+_REFERENCE_TYPES = {
+    "order_trees": damage.NODE,
+    "gap_trees": damage.NODE,
+    "pooled": "bool",
+    "series": "bool",
+    "ranks": "int64",
+}
+_REFERENCE_MATRICES = {"summary_axes", "inputs_axes", "order_trees", "gap_trees", "held_out"}
 
 
-def save(posterior: AmortizedPosterior, folder: Path) -> Path:
-    """Write a trained posterior into a folder; see :meth:`AmortizedPosterior.save`.
-
-    Returns
-    -------
-    Path, the folder
-    """
+def save(posterior: AmortizedPosterior, folder: str | Path) -> Path:
+    """Write a trained posterior into a folder; see :meth:`AmortizedPosterior.save`."""
     trained = posterior._require_trained()
-    learner, simulator = trained.learner, posterior.simulator
+    learner, scalings = trained.learner, trained.learner.data.scalings
     entries = {
-        "simulator": simulator.reference(),
-        **{kind: {k: list(v) for k, v in shapes.items()} for kind, shapes in simulator.shapes.items()},
+        "simulator": posterior.simulator.reference(),
+        **same_simulator.shared_entries(posterior.simulator),
         "network": posterior.network_configuration(),
-        "compression": {name: scaling.compress for name, scaling in learner.data.scalings.items()},
+        "compression": {name: scaling.compress for name, scaling in scalings.items()},
         "training": posterior.training,
         "history": posterior.history.to_dict(orient="list"),
     }
-    write_manifest(folder, entries)
-    with h5py.File(folder / "weights.h5", "w") as file:
-        write_network(file, learner.network)
-        file.create_dataset("parameters/mean", data=learner.parameters.mean)
-        file.create_dataset("parameters/scale", data=learner.parameters.scale)
-        for name, scaling in learner.data.scalings.items():
-            file.create_dataset(f"data/{name}/mean", data=scaling.mean)
-            file.create_dataset(f"data/{name}/scale", data=scaling.scale)
-        for name, value in trained.reference.arrays().items():
-            file.create_dataset(f"reference/{name}", data=value)
-    return folder
+    arrays = {"parameters/mean": learner.parameters.mean, "parameters/scale": learner.parameters.scale}
+    for name, scaling in scalings.items():
+        arrays |= {f"data/{name}/mean": scaling.mean, f"data/{name}/scale": scaling.scale}
+    arrays |= {f"reference/{name}": value for name, value in trained.reference.arrays().items()}
+    return write_model(folder, _KIND, entries, arrays, learner.network)
 
 
-def load(folder: str | Path, simulator: Simulator | None = None) -> AmortizedPosterior:
+def load(folder: str | Path, simulator: Simulator | None = None, trust_source: bool = False) -> AmortizedPosterior:
     """Read a posterior that :meth:`AmortizedPosterior.save` wrote.
 
     Parameters
     ----------
     folder : path
     simulator : Simulator
-        Where the saved one can't be found by its name, module or file.
+        Left out, it is found by its name: declared in this program, or installed by a package.
+    trust_source : bool
+        Whether a simulator that is not found so may be looked for by running the module or the source file that the
+        folder names. Only for folders from people whose programs you would run.
 
     Returns
     -------
@@ -83,153 +85,59 @@ def load(folder: str | Path, simulator: Simulator | None = None) -> AmortizedPos
     ------
     SavedPosteriorError
         For a folder that is not a saved posterior, is damaged, or has a newer format, and for a simulator that has
-        other parameters or observables than the saved one.
+        another prior, other parameters or observables than the saved one.
     """
-    folder = Path(folder)
-    manifest = read_manifest(folder, _ENTRIES)
-    simulator = simulator or find(manifest["simulator"])
-    _check_simulator(manifest, simulator)
-    flow, summaries = rebuild(manifest["network"]["flow"]), rebuild(manifest["network"]["summaries"])
-    posterior = posterior_of(flow, simulator, summaries)
-    with opened_weights(folder) as file:
-        learner = _restore(posterior, manifest, file)
-        reference = Reference(**{name: file[f"reference/{name}"][()] for name in Reference.__dataclass_fields__})
-    posterior.adopt(learner, reference, pd.DataFrame(manifest["history"]), manifest["training"])
+    check_flag("Argument 'trust_source'", trust_source)
+    if simulator is not None:
+        check_type("Argument 'simulator'", simulator, Simulator, "a Simulator", "pass what @bi.simulator decorates")
+    saved = read_model(folder, _KIND, _SCHEMA, format1.rewrite)
+    simulator = simulator or find(saved.entries["simulator"], trust_source)
+    same_simulator.check_same(saved.entries, simulator)
+    network = saved.entries["network"]
+    with saved.explained("network", "networks that this version can build"):
+        posterior = posterior_of(rebuild(network["flow"]), simulator, rebuild(network["summaries"]))
+        learner = _learner(posterior, saved)
+    saved.assign(learner.network)
+    reference = {}
+    for name in Reference.__dataclass_fields__:
+        shape = (None, None) if name in _REFERENCE_MATRICES else (None,)
+        # Statistics of simulations that overflow are infinite.
+        finite, kind = name != "held_out", _REFERENCE_TYPES.get(name, "float64")
+        reference[name] = saved.array(f"reference/{name}", shape, kind, finite)
+    with saved.explained("history", "columns of equal length"):
+        history = pd.DataFrame(saved.entries["history"])
+    posterior.adopt(learner, Reference(**reference), history, saved.entries["training"])
     return posterior
 
 
 @functools.singledispatch
 def posterior_of(flow: Flow, simulator: Simulator, summaries: Mapping[str, Summary]) -> AmortizedPosterior:
-    """The posterior, not trained, that has such networks.
+    """Return the posterior, not trained, that has such networks.
 
-    A kind of posterior whose flow has a class of its own registers how it is made from it, beside its definition:
-    the flow can't be rebuilt without importing that.
+    A kind of posterior whose flow has a class of its own registers how it is made from it, where it is defined: the
+    flow can't be rebuilt without importing that.
     """
     return AmortizedPosterior(simulator, summaries, flow)
 
 
-def _restore(posterior: AmortizedPosterior, manifest: dict[str, Any], file: h5py.File) -> Learner:
+def _learner(posterior: AmortizedPosterior, saved: SavedModel) -> Learner:
+    """Return a learner with the spaces that were saved and a network that is built for them."""
     simulator = posterior.simulator
-    scalings = {
-        name: Scaling(compress, file[f"data/{name}/mean"][()], file[f"data/{name}/scale"][()])
-        for name, compress in manifest["compression"].items()
-    }
-    observables, raw = tuple(simulator.observable_shapes), seen_raw(posterior.summaries)
-    data_space = DataSpace(scalings, observables, simulator.context_names, simulator.lengths, raw)
-    learner = posterior.build_learner(data_space, seed=0)
-    learner.parameters.mean = file["parameters/mean"][()]
-    learner.parameters.scale = file["parameters/scale"][()]
     shapes = {**simulator.shapes["observables"], **simulator.shapes["context"]}
+    scalings = {}
+    for name, shape in shapes.items():
+        compress = saved.entries["compression"][name]
+        if compress is not None and not 0.0 < compress < float("inf"):
+            raise ValueError(f"compression {compress!r} of {name!r}")
+        # One number for each channel, or for all steps of a series of varying length.
+        own = () if name in simulator.lengths and len(shape) == 1 else shape[-1:]
+        scalings[name] = Scaling(compress, *(saved.array(f"data/{name}/{part}", own) for part in ("mean", "scale")))
+    raw = seen_raw(posterior.summaries)
+    data = DataSpace(scalings, tuple(simulator.observable_shapes), simulator.context_names, simulator.lengths, raw)
+    learner = posterior.build_learner(data, seed=0)
+    dimension = (learner.parameters.dimension,)
+    learner.parameters.mean = saved.array("parameters/mean", dimension)
+    learner.parameters.scale = saved.array("parameters/scale", dimension)
     inputs, masks = learner.data.to_network({name: tf.ones((2, *shape)) for name, shape in shapes.items()})
-    learner.network(tf.zeros((2, learner.parameters.dimension)), inputs, masks)
-    read_network(file, learner.network)
+    learner.network(tf.zeros((2, *dimension)), inputs, masks)
     return learner
-
-
-def write_manifest(folder: Path, entries: Mapping[str, Any]) -> None:
-    """Make a folder with the manifest of a posterior, or of another ``kind`` of model."""
-    packages = {package: importlib.metadata.version(package) for package in _PACKAGES}
-    folder.mkdir(parents=True, exist_ok=True)
-    manifest = {"format": FORMAT, "bayesinn": __version__, "packages": packages, **entries}
-    (folder / "manifest.json").write_text(json.dumps(manifest, indent=2))
-
-
-def read_manifest(folder: Path, entries: set[str], kind: str | None = None) -> dict[str, Any]:
-    """The manifest in a folder.
-
-    Parameters
-    ----------
-    folder : Path
-    entries : set of str
-        What it must have, beside format and version.
-    kind : str, optional
-        Of a model that isn't a posterior: the name of its class.
-
-    Raises
-    ------
-    SavedPosteriorError
-        When there is none, or a damaged one, or that of something else.
-    """
-    file, what = folder / "manifest.json", "posterior" if kind is None else "model"
-    if not file.is_file():
-        raise SavedPosteriorError(
-            f"Folder {str(folder)!r}",
-            expected=f"a saved {what}, with manifest.json and weights.h5",
-            got="no manifest.json" if folder.is_dir() else "no such folder",
-            do=f"give the folder that {what}.save(...) wrote",
-        )
-    try:
-        manifest = json.loads(file.read_text())
-        version, found = manifest["format"], manifest.get("kind")
-    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
-        raise SavedPosteriorError(
-            f"Manifest {str(file)!r}",
-            expected=f"the JSON text that {what}.save(...) wrote",
-            got=f"{type(error).__name__}: {error}",
-            do=_ANEW,
-        ) from error
-    if found != kind:
-        raise SavedPosteriorError(
-            f"Manifest {str(file)!r}",
-            expected=f"that of {kind or 'a posterior'}",
-            got=f"that of {found or 'a posterior'}",
-            do=f"load it with {f'{found}.load(folder)' if found else 'bayesinn.load(folder)'}",
-        )
-    if version != FORMAT:
-        raise SavedPosteriorError(
-            f"Manifest {str(file)!r}",
-            expected=f"format {FORMAT}, which bayesinn {__version__} reads",
-            got=f"format {version}, written by bayesinn {manifest.get('bayesinn')}",
-            do=f"install the bayesinn that wrote it: pip install 'bayesinn=={manifest.get('bayesinn')}'",
-        )
-    missing = entries - set(manifest)
-    if missing:
-        raise SavedPosteriorError(
-            f"Manifest {str(file)!r}", expected="all of its entries", got=f"{sorted(missing)} missing", do=_ANEW
-        )
-    return manifest
-
-
-@contextmanager
-def opened_weights(folder: Path) -> Iterator[h5py.File]:
-    """The file of weights in a folder; what is wrong with it is explained."""
-    try:
-        with h5py.File(folder / "weights.h5") as file:
-            yield file
-    except (OSError, KeyError, ValueError) as error:
-        raise SavedPosteriorError(
-            f"Weights {str(folder / 'weights.h5')!r}",
-            expected="the weights that belong to manifest.json",
-            got=f"{type(error).__name__}: {error}",
-            do=_ANEW,
-        ) from error
-
-
-def write_network(file: h5py.File, network: keras.layers.Layer) -> None:
-    """Write all weights of a network."""
-    for number, variable in enumerate(network.variables):
-        value = variable.numpy()
-        # Shuffled by bytes, exponents compress; scalars can't be.
-        packing = {"compression": "gzip", "shuffle": True} if value.ndim else {}
-        file.create_dataset(f"network/{number:05d}", data=value, **packing)
-
-
-def read_network(file: h5py.File, network: keras.layers.Layer) -> None:
-    """Read all weights of a built network."""
-    for variable, saved in zip(network.variables, file["network"].values(), strict=True):
-        if tuple(variable.shape) != saved.shape:
-            raise ValueError(f"{variable.path} has shape {tuple(variable.shape)}, the file {saved.shape}")
-        variable.assign(saved[()])
-
-
-def _check_simulator(manifest: dict[str, Any], simulator: Simulator) -> None:
-    for kind, shapes in simulator.shapes.items():
-        now = {name: list(shape) for name, shape in shapes.items()}
-        # Their order is that of the network's inputs and outputs.
-        if list(now.items()) != list(manifest[kind].items()):
-            raise SavedPosteriorError(
-                f"Simulator {simulator.name!r} for a saved posterior",
-                expected=f"{kind} {manifest[kind]}",
-                got=f"{now}",
-                do="load with the version of the simulator that the posterior was trained on, or train again",
-            )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import weakref
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -23,6 +24,9 @@ from bayesinn.simulation.tensorflow_engine import TensorFlowEngine
 
 tfd = tfp.distributions
 Arrays = dict[str, np.ndarray]
+
+#: Simulators that are alive in this program, by where they were declared: see :meth:`Simulator.reference`.
+declared_simulators: weakref.WeakValueDictionary[tuple[str, ...], Simulator] = weakref.WeakValueDictionary()
 
 
 class Simulator:
@@ -87,6 +91,7 @@ class Simulator:
         checks.check_names(self)
         self.labels = Labels(dict(labels or {}), dict(units or {}))
         self.observed = None if observed is None else {key: np.asarray(value) for key, value in observed.items()}
+        declared_simulators[tuple(self.reference().values())] = self
 
     @property
     def context_names(self) -> tuple[str, ...]:
