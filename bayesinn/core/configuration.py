@@ -6,9 +6,11 @@ manifest (:func:`describe`), and a fresh copy with new initial weights (:func:`r
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import importlib
 import inspect
+from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -26,8 +28,9 @@ _KERAS = {
     "keras.regularizers": keras.regularizers.Regularizer,
 }
 #: Layers of Keras that run code or read files which their configuration names.
-_UNSAFE = {"FlaxLayer", "IntegerLookup", "JaxLayer", "Lambda", "StringLookup", "TFSMLayer", "TextVectorization"}
-_UNSAFE |= {"TorchModuleWrapper"}
+_UNSAFE = {"FlaxLayer", "IntegerLookup", "JaxLayer", "Lambda", "StringLookup", "TFSMLayer", "TextVectorization"} | {
+    "TorchModuleWrapper"
+}
 
 _registry: dict[str, type] = {}
 
@@ -147,19 +150,23 @@ def rebuild(description: Any) -> Any:
         ) from error
 
 
+@contextlib.contextmanager
+def building() -> Iterator[None]:
+    """Let Keras forget the variables of a network that fails to be built; it would fail on them again in the next."""
+    try:
+        yield
+    except Exception:
+        keras.utils.clear_session(free_memory=False)
+        raise
+
+
 def clone[T](value: T) -> T:
     """Return a layer as it was when just made: same configuration, new weights."""
     return rebuild(describe(value))
 
 
 def registered_class(name: Any) -> type:
-    """Return the class with a public name; nothing but the library's own rooms is imported to find it.
-
-    Raises
-    ------
-    SavedPosteriorError
-        When no class of that name is registered.
-    """
+    """Return the class with a public name; nothing but the library's own rooms is imported to find it."""
     room = str(name).partition(".")[0]
     if str(name) not in _registry and room in _ROOMS:
         importlib.import_module(f"bayesinn.{room}")

@@ -37,13 +37,7 @@ def explained(
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """Return the manifest in a folder, of any format and kind.
-
-    Raises
-    ------
-    SavedPosteriorError
-        When there is none, or something else.
-    """
+    """Return the manifest in a folder, of any format and kind; a SavedPosteriorError says why there is none."""
     file = folder / "manifest.json"
     if not file.is_file():
         raise SavedPosteriorError(
@@ -79,14 +73,9 @@ def check_head(subject: str, manifest: dict[str, Any], kind: str) -> None:
 
 
 def check_entry(subject: str, name: str, value: Any, schema: Any) -> None:
-    """Raise unless a JSON value has the types of a schema.
+    """Raise unless a JSON value, the entry ``name`` or the whole, has the types of a schema.
 
-    Parameters
-    ----------
-    subject : str, what messages begin with
-    name : str, the entry's name, empty for the whole
-    value : JSON value
-    schema : type, or tuple of types; list of one schema; dict of required entries, or ``{str: schema}`` for all
+    A schema is a type, a tuple of types, a list of one schema, or a dict of required entries or ``{str: schema}``.
 
     Examples
     --------

@@ -67,10 +67,8 @@ def write_model(
     Parameters
     ----------
     folder : path, made if there is none
-    kind : str
-        Name of the model's class, which :func:`read_model` must be given.
-    entries : dict of JSON values, for the manifest
-    arrays : dict of name to array; a "/" in a name makes a group
+    kind : str, the name of the model's class
+    entries, arrays : dict of JSON values, for the manifest, and dict of name to array; "/" in a name makes groups
     network : Keras layer, or anything else with ``variables``
 
     Raises
@@ -105,10 +103,8 @@ def read_model(
     Parameters
     ----------
     folder : path
-    kind : str
-        Name of the model's class.
-    schema : dict
-        What the manifest must have; see :func:`bayesinn.core.manifest.check_entry`.
+    kind : str, the name of the model's class
+    schema : dict, see :func:`bayesinn.core.manifest.check_entry`
     upgrade : function from a manifest of format 1 to one of the present format
 
     Raises
@@ -118,15 +114,14 @@ def read_model(
     """
     folder = _path(folder)
     subject = f"Manifest {str(folder / 'manifest.json')!r}"
-    # Another process may replace the model between reading one file and the other.
-    for _ in range(3):
-        manifest = read_manifest(folder)
-        check_head(subject, manifest, kind)
-        with _explained_weights(folder):
+    with _explained_weights(folder):
+        # Another process may replace the model between reading one file and the other.
+        for _ in range(3):
+            manifest = read_manifest(folder)
+            check_head(subject, manifest, kind)
             if (data := _read_weights(folder, manifest)) is not None:
                 break
-    with _explained_weights(folder):
-        if data is None:
+        else:
             exists = (folder / "weights.h5").is_file()
             raise ValueError("other bytes than were saved with manifest.json" if exists else "no weights.h5")
         file = h5py.File(io.BytesIO(data), "r")

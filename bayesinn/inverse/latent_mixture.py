@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from bayesinn.bijections import ActNorm, Bijection, Chain
 from bayesinn.core import seeds
-from bayesinn.core.configuration import clone, describe, rebuild
+from bayesinn.core.configuration import building, clone, describe, rebuild
 from bayesinn.core.errors import InputError, TrainingError
 from bayesinn.core.storage import read_model, write_model
 from bayesinn.flows import coupling
@@ -293,7 +293,7 @@ checkpoint, resume
         saved = read_model(folder, "LatentMixture", _SAVED, format1.rewrite)
         classes, history = saved.entries["classes"], pd.DataFrame(saved.entries["history"])
         standardisation = Standardisation(*(saved.array(f"data/{part}", (None,)) for part in ("mean", "scale")))
-        with saved.explained("model", "a model that this version can build"):
+        with saved.explained("model", "a model that this version can build"), building():
             model = LatentMixture(**rebuild(saved.entries["model"]))
             learner = model.new_learner(len(classes), standardisation, seed=0)
         saved.assign(learner.network)

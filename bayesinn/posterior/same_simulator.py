@@ -60,7 +60,9 @@ def check_same(entries: Mapping[str, Any], simulator: Simulator) -> None:
     for name in draws.keys() & entries["prior"].keys():
         saved, columns = entries["prior"][name], draws[name].T
         if [len(quantiles) for quantiles in saved] != [len(_LEVELS)] * len(columns):
-            raise _other(simulator, f"{len(_LEVELS)} quantiles of {len(columns)} columns of {name!r}", repr(saved)[:200])
+            raise _other(
+                simulator, f"{len(_LEVELS)} quantiles of {len(columns)} columns of {name!r}", repr(saved)[:200]
+            )
         for column, (values, quantiles) in enumerate(zip(columns, np.asarray(saved), strict=True)):
             slack = 1e-6 * np.abs(quantiles)
             # Shares of draws below each saved quantile, and up to it: equal values, as of integers, lie between.

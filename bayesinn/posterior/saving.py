@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 import tensorflow as tf
 
-from bayesinn.core.configuration import rebuild
+from bayesinn.core.configuration import building, rebuild
 from bayesinn.core.storage import SavedModel, read_model, write_model
 from bayesinn.core.validation import check_flag, check_type
 from bayesinn.flows import Flow
@@ -94,7 +94,7 @@ def load(folder: str | Path, simulator: Simulator | None = None, trust_source: b
     simulator = simulator or find(saved.entries["simulator"], trust_source)
     same_simulator.check_same(saved.entries, simulator)
     network = saved.entries["network"]
-    with saved.explained("network", "networks that this version can build"):
+    with saved.explained("network", "networks that this version can build"), building():
         posterior = posterior_of(rebuild(network["flow"]), simulator, rebuild(network["summaries"]))
         learner = _learner(posterior, saved)
     saved.assign(learner.network)

@@ -91,17 +91,7 @@ def find(reference: Mapping[str, str], trust_source: bool = False) -> Simulator:
     """Return the simulator that :meth:`Simulator.reference` pointed to.
 
     It is looked for where it was declared, in this program or an installed package, then by its name in this program.
-
-    Parameters
-    ----------
-    reference : dict with name, module, object and file
-    trust_source : bool
-        Whether its module may be imported, and its file be run, to find it.
-
-    Raises
-    ------
-    SavedPosteriorError
-        When there is none, or when several in this program have its name.
+    When ``trust_source``, its module is imported or its file is run to find it. A SavedPosteriorError says why not.
     """
     name, module, attribute, file = (reference[key] for key in ("name", "module", "object", "file"))
     alive = {place: simulator for place, simulator in declared_simulators.items() if place[0] == name}
