@@ -40,6 +40,16 @@ Draws = Annotated[int, typer.Option(help="Posterior draws for the observation.",
 Simulations = Annotated[int, typer.Option(help="Simulated observations to diagnose on.", min=20)]
 CheckSimulations = Annotated[int, typer.Option("--simulations", help="Simulations to look at.", min=50)]
 Report = Annotated[Path | None, typer.Option("--output", help="HTML report to write.")]
+Source = Annotated[
+    str | None,
+    typer.Option(
+        "--simulator",
+        metavar="FILE.py:NAME",
+        help="The posterior's simulator; the file is run.",
+        show_default="an installed one",
+    ),
+]
+Trust = Annotated[bool, typer.Option("--trust", help="Run the source that the posterior names as its simulator's.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Continue from the checkpoint in the run folder.")]
 
 _DIAGNOSIS_DRAWS = 250
@@ -91,9 +101,16 @@ def train(
 
 
 @app.command()
-def infer(run: RunFolder, data: Data = None, draws: Draws = 4_000, seed: Seed = 2) -> None:
+def infer(
+    run: RunFolder,
+    data: Data = None,
+    simulator: Source = None,
+    trust: Trust = False,
+    draws: Draws = 4_000,
+    seed: Seed = 2,
+) -> None:
     """Infer the parameters of an observation, with a trained posterior."""
-    folder, posterior = _opened(run)
+    folder, posterior = _opened(run, simulator, trust)
     from bayesinn.workflow.data_files import read_data
 
     tree, table = folder.infer(posterior, None if data is None else read_data(data), draws=draws, seed=seed)
@@ -116,9 +133,16 @@ def check(name: Name, output: Report = None, simulations: CheckSimulations = 2_0
 
 
 @app.command()
-def diagnose(run: RunFolder, data: Data = None, simulations: Simulations = 1_000, seed: Seed = 3) -> None:
+def diagnose(
+    run: RunFolder,
+    data: Data = None,
+    simulator: Source = None,
+    trust: Trust = False,
+    simulations: Simulations = 1_000,
+    seed: Seed = 3,
+) -> None:
     """Check a trained posterior on fresh simulations and around an observation; the exit status is 1 if it fails."""
-    folder, _, _, result = _diagnosed(run, data, simulations, seed)
+    folder, _, _, result = _diagnosed(run, data, simulator, trust, simulations, seed)
     typer.echo(repr(result))
     typer.echo(f"saved {folder.folder}/verdict.csv, diagnosis.csv and figures")
     if not result.passed:
@@ -126,9 +150,16 @@ def diagnose(run: RunFolder, data: Data = None, simulations: Simulations = 1_000
 
 
 @app.command()
-def report(run: RunFolder, data: Data = None, simulations: Simulations = 1_000, seed: Seed = 3) -> None:
+def report(
+    run: RunFolder,
+    data: Data = None,
+    simulator: Source = None,
+    trust: Trust = False,
+    simulations: Simulations = 1_000,
+    seed: Seed = 3,
+) -> None:
     """Diagnose, and write report.html from all there is in a run folder; the exit status is 1 if it fails."""
-    folder, posterior, observation, result = _diagnosed(run, data, simulations, seed)
+    folder, posterior, observation, result = _diagnosed(run, data, simulator, trust, simulations, seed)
     typer.echo(f"{'passed' if result.passed else 'FAILED'}: saved {folder.report(posterior, result, observation)}")
     if not result.passed:
         raise typer.Exit(1)
@@ -178,24 +209,26 @@ def _simulator(name: str) -> Simulator:
     return get(name)
 
 
-def _opened(run: Path) -> tuple[Run, AmortizedPosterior]:
+def _opened(run: Path, name: str | None, trust: bool) -> tuple[Run, AmortizedPosterior]:
     """Return a run folder and its posterior. What is made of a posterior saved by itself goes not among its files."""
     from bayesinn.core.startup import import_tensorflow
 
     import_tensorflow()
     from bayesinn.posterior.loading import load
+    from bayesinn.simulation.registry import get
     from bayesinn.workflow.run import Run
 
+    simulator = None if name is None else get(name)
     if (run / "manifest.json").is_file():
-        posterior = load(run)
+        posterior = load(run, simulator, trust)
         return Run(Path("runs") / posterior.simulator.name), posterior
-    return Run(run), Run(run).posterior()
+    return Run(run), Run(run).posterior(simulator, trust)
 
 
 def _diagnosed(
-    run: Path, data: Path | None, simulations: int, seed: int
+    run: Path, data: Path | None, simulator: str | None, trust: bool, simulations: int, seed: int
 ) -> tuple[Run, AmortizedPosterior, dict[str, Any] | None, Diagnosis]:
-    folder, posterior = _opened(run)
+    folder, posterior = _opened(run, simulator, trust)
     from bayesinn.workflow.data_files import read_data
 
     observation = None if data is None else read_data(data)

@@ -6,9 +6,11 @@ manifest (:func:`describe`), and a fresh copy with new initial weights (:func:`r
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import importlib
 import inspect
+from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -18,8 +20,17 @@ from bayesinn.core.errors import InputError, SavedPosteriorError
 #: Rooms whose classes have public names, which a manifest may ask for before they are imported.
 _ROOMS = ("bijections", "flows", "inverse", "posterior", "summaries")
 
-#: Classes of the room ``flows`` in format 1 that have stayed there; the others are bijections now.
-_FLOWS = ("Flow", "GaussianMixture", "Normal", "StudentT")
+#: Modules of Keras whose classes may be arguments, with what those derive from.
+_KERAS = {
+    "keras.constraints": keras.constraints.Constraint,
+    "keras.initializers": keras.initializers.Initializer,
+    "keras.layers": keras.layers.Layer,
+    "keras.regularizers": keras.regularizers.Regularizer,
+}
+#: Layers of Keras that run code or read files which their configuration names.
+_UNSAFE = {"FlaxLayer", "IntegerLookup", "JaxLayer", "Lambda", "StringLookup", "TFSMLayer", "TextVectorization"} | {
+    "TorchModuleWrapper"
+}
 
 _registry: dict[str, type] = {}
 
@@ -73,11 +84,11 @@ class Configured(Registered):
 
 
 def describe(value: Any) -> Plain:
-    """A JSON-ready description of a layer or of anything that a layer's constructor takes.
+    """Return a JSON-ready description of a layer, or of anything that a layer's constructor takes.
 
     Parameters
     ----------
-    value : Configured, dataclass, keras layer, number, string, None, or list, tuple or dict of these
+    value : Configured, dataclass that is Registered, keras layer, number, string, None, or list, tuple or dict of these
 
     Raises
     ------
@@ -87,7 +98,7 @@ def describe(value: Any) -> Plain:
     if isinstance(value, Configured):
         arguments = {name: describe(argument) for name, argument in value._arguments.items()}
         return {"class": public_name(type(value)), "arguments": arguments}
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+    if dataclasses.is_dataclass(value) and isinstance(value, Registered):
         fields = {field.name: describe(getattr(value, field.name)) for field in dataclasses.fields(value) if field.init}
         return {"class": public_name(type(value)), "arguments": fields}
     if value is None or isinstance(value, bool | int | float | str):
@@ -97,7 +108,9 @@ def describe(value: Any) -> Plain:
     if isinstance(value, dict):
         return {str(name): describe(item) for name, item in value.items()}
     if isinstance(value, keras.layers.Layer | keras.initializers.Initializer):
-        return {"keras": keras.saving.serialize_keras_object(value)}
+        configuration = keras.saving.serialize_keras_object(value)
+        if _refused_class(configuration) is None:
+            return {"keras": configuration}
     raise InputError(
         f"Configuration value {value!r}",
         expected="numbers, strings, lists, dicts and layers, which can be saved and rebuilt",
@@ -107,57 +120,84 @@ def describe(value: Any) -> Plain:
 
 
 def rebuild(description: Any) -> Any:
-    """The object that :func:`describe` described, with fresh weights."""
-    if isinstance(description, list):
-        return tuple(rebuild(item) for item in description)
-    if isinstance(description, dict) and set(description) == {"class", "arguments"}:
-        kind = registered_class(current_name(description["class"]))
-        return kind(**{name: rebuild(value) for name, value in description["arguments"].items()})
-    if isinstance(description, dict) and set(description) == {"keras"}:
-        return keras.saving.deserialize_keras_object(description["keras"])
-    if isinstance(description, dict):
-        return {name: rebuild(value) for name, value in description.items()}
-    return description
-
-
-def clone[T](value: T) -> T:
-    """A copy of a layer as it was when just made: same configuration, new weights."""
-    return rebuild(describe(value))
-
-
-def registered_class(name: str) -> type:
-    """Return the class with a public name; nothing but the library's own rooms is imported to find it.
+    """Return the object that :func:`describe` described, with fresh weights; only known classes are built.
 
     Raises
     ------
     SavedPosteriorError
-        When no class of that name is registered.
+        For a class that is neither registered nor one of Keras' own, and for arguments that it does not take.
     """
-    room = name.partition(".")[0]
-    if name not in _registry and room in _ROOMS:
-        importlib.import_module(f"bayesinn.{room}")
-    if name not in _registry:
+    if isinstance(description, list):
+        return tuple(rebuild(item) for item in description)
+    if not isinstance(description, dict):
+        return description
+    if set(description) == {"keras"}:
+        refused = _refused_class(description["keras"])
+        if refused is not None:
+            raise _unknown_class(refused)
+        return keras.saving.deserialize_keras_object(description["keras"])
+    if set(description) != {"class", "arguments"}:
+        return {name: rebuild(value) for name, value in description.items()}
+    kind, arguments = registered_class(description["class"]), rebuild(description["arguments"])
+    try:
+        return kind(**arguments)
+    except TypeError as error:
         raise SavedPosteriorError(
-            f"Network class {name!r}",
-            expected="a class of bayesinn, or one that this program has imported",
-            got="no such class",
-            do="import the module that defines it before loading",
-        )
-    return _registry[name]
+            f"Network class {public_name(kind)!r}",
+            expected="arguments that its constructor takes",
+            got=f"{str(arguments)[:200]} ({error})",
+            do="load it with the version of the class that it was saved with",
+        ) from error
 
 
-def current_name(name: str) -> str:
-    """Return the public name of a class that format 1 named by ``module:class``."""
-    module, colon, kind = name.partition(":")
-    if not colon:
-        return name
-    package, _, room = module.partition(".")
-    if package == "simulators":
-        return f"bayesinn.{module}.{kind}"
-    if package != "bayesinn":
-        return f"{module}.{kind}"
-    room = room.partition(".")[0]
-    return f"{'bijections' if room == 'flows' and kind not in _FLOWS else room}.{kind}"
+@contextlib.contextmanager
+def building() -> Iterator[None]:
+    """Let Keras forget the variables of a network that fails to be built; it would fail on them again in the next."""
+    try:
+        yield
+    except Exception:
+        keras.utils.clear_session(free_memory=False)
+        raise
+
+
+def clone[T](value: T) -> T:
+    """Return a layer as it was when just made: same configuration, new weights."""
+    return rebuild(describe(value))
+
+
+def registered_class(name: Any) -> type:
+    """Return the class with a public name; nothing but the library's own rooms is imported to find it."""
+    room = str(name).partition(".")[0]
+    if str(name) not in _registry and room in _ROOMS:
+        importlib.import_module(f"bayesinn.{room}")
+    if str(name) not in _registry:
+        raise _unknown_class(str(name))
+    return _registry[str(name)]
+
+
+def _refused_class(configuration: Any) -> str | None:
+    """Return the first class in a Keras configuration that may not be built from it; None if all may."""
+    parts = configuration
+    if isinstance(configuration, dict):
+        parts = list(configuration.values())
+        if "class_name" in configuration:
+            module, name = (str(configuration.get(key)) for key in ("module", "class_name"))
+            base = _KERAS.get(module)
+            kind = getattr(getattr(keras, module.removeprefix("keras.")), name, None) if base else None
+            known = isinstance(kind, type) and base is not None and issubclass(kind, base) and name not in _UNSAFE
+            known = known or (module, name) == ("keras", "DTypePolicy")
+            if not known or configuration.get("registered_name") not in (None, name):
+                return f"{module}.{name}"
+    return next(filter(None, map(_refused_class, parts)), None) if isinstance(parts, list | tuple) else None
+
+
+def _unknown_class(name: str) -> SavedPosteriorError:
+    return SavedPosteriorError(
+        f"Network class {name!r}",
+        expected="a class of bayesinn, one of Keras' own layers, or one that this program has imported",
+        got="no such class",
+        do="import the module that defines it before loading; it must derive from a base class of bayesinn",
+    )
 
 
 def _same(value: Any, default: Any) -> bool:

@@ -49,4 +49,4 @@ class TrainingError(BayesinnError, RuntimeError):
 
 
 class SavedPosteriorError(BayesinnError, RuntimeError):
-    """A saved posterior or a checkpoint can't be read."""
+    """A saved model or a checkpoint can't be read or written."""

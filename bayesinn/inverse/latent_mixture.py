@@ -13,14 +13,19 @@ import tensorflow as tf
 
 from bayesinn.bijections import ActNorm, Bijection, Chain
 from bayesinn.core import seeds
-from bayesinn.core.configuration import clone, describe
+from bayesinn.core.configuration import building, clone, describe, rebuild
 from bayesinn.core.errors import InputError
+from bayesinn.core.storage import read_model, write_model
 from bayesinn.flows import coupling
 from bayesinn.inverse.class_normal import ClassNormal
 from bayesinn.inverse.labelled_data import Label, LabelledData, check_labels, check_vectors, indices_of
 from bayesinn.inverse.mixture_network import MixtureModel, MixtureNetwork, Standardisation
+from bayesinn.posterior import format1
 from bayesinn.training.fit import fit_arrays
 from bayesinn.training.settings import Checkpoint, Optimization
+
+#: What the manifest of a saved model has.
+_SAVED = {"model": dict, "classes": [(int, str)], "training": dict, "history": {str: [(float, type(None))]}}
 
 
 class LatentMixture:
@@ -235,16 +240,33 @@ class LatentMixture:
 
     def save(self, folder: str | Path) -> Path:
         """Write the model into a folder (``manifest.json`` and ``weights.h5``) for :meth:`load`."""
-        from bayesinn.inverse.mixture_saving import save
-
-        return save(self, Path(folder))
+        trained = self._require_trained()
+        entries = {
+            "model": self.configuration(),
+            "classes": list(self.classes),
+            "training": self.training,
+            "history": self.history.to_dict(orient="list"),
+        }
+        return write_model(folder, "LatentMixture", entries, trained.arrays(), trained.network)
 
     @staticmethod
     def load(folder: str | Path) -> LatentMixture:
-        """Read a model that :meth:`save` wrote; its answers are equal to those of the model that was saved."""
-        from bayesinn.inverse.mixture_saving import load
+        """Read a model that :meth:`save` wrote; its answers are equal to those of the model that was saved.
 
-        return load(Path(folder))
+        Raises
+        ------
+        SavedPosteriorError
+            For a folder that is not a saved latent mixture, is damaged, or has another format.
+        """
+        saved = read_model(folder, "LatentMixture", _SAVED, format1.rewrite)
+        classes, history = saved.entries["classes"], pd.DataFrame(saved.entries["history"])
+        standardisation = Standardisation(*(saved.array(f"data/{part}", (None,)) for part in ("mean", "scale")))
+        with saved.explained("model", "a model that this version can build"), building():
+            model = LatentMixture(**rebuild(saved.entries["model"]))
+            trained = model.new_model(len(classes), standardisation, seed=0)
+        saved.assign(trained.network)
+        model.adopt(trained, classes, history, saved.entries["training"])
+        return model
 
     def configuration(self) -> dict[str, Any]:
         """The constructor's arguments in plain values."""

@@ -1,37 +1,59 @@
-"""Read saved posteriors."""
+"""Load posteriors that were saved."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
-import h5py
 import pandas as pd
 import tensorflow as tf
 
-from bayesinn.core.configuration import rebuild, registered_class
-from bayesinn.core.errors import SavedPosteriorError
+from bayesinn.core.configuration import building, rebuild, registered_class
+from bayesinn.core.storage import SavedModel, read_model
+from bayesinn.core.validation import check_flag, check_type
+from bayesinn.posterior import damage, format1, same_simulator
 from bayesinn.posterior.amortized import AmortizedPosterior
 from bayesinn.posterior.building import build_model
 from bayesinn.posterior.model import PosteriorModel
-from bayesinn.posterior.saving import opened_weights, read_manifest, read_network
+from bayesinn.posterior.saving import KIND
 from bayesinn.posterior.typicality import Reference
 from bayesinn.simulation.registry import find
 from bayesinn.simulation.simulator import Simulator
 from bayesinn.spaces.data import DataSpace, Scaling
 from bayesinn.summaries.joint import seen_raw
 
-_ENTRIES = {"simulator", "parameters", "observables", "context", "network", "compression", "training", "history"}
+_NUMBER_OR_NONE = (float, type(None))
+_SCHEMA = {
+    "class": str,
+    "simulator": {"name": str, "module": str, "object": str, "file": str},
+    **same_simulator.SCHEMA,
+    "network": {"summaries": {str: dict}, "flow": dict},
+    "compression": {str: _NUMBER_OR_NONE},
+    "training": {"settings": {"steps": int}},
+    "history": {str: [_NUMBER_OR_NONE]},
+}
+#: Arrays of :class:`Reference` that are no float64 vectors.
+_REFERENCE_TYPES = {
+    "order_trees": damage.NODE,
+    "gap_trees": damage.NODE,
+    "pooled": "bool",
+    "series": "bool",
+    "ranks": "int64",
+}
+_REFERENCE_MATRICES = {"summary_axes", "inputs_axes", "order_trees", "gap_trees", "held_out"}
 
 
-def load(folder: str | Path, simulator: Simulator | None = None) -> AmortizedPosterior:
+def load(folder: str | Path, simulator: Simulator | None = None, trust_source: bool = False) -> AmortizedPosterior:
     """Read a posterior that :meth:`AmortizedPosterior.save` wrote.
 
     Parameters
     ----------
     folder : path
     simulator : Simulator
-        Where the saved one can't be found by its name, module or file.
+        Left out, it is found by its name: declared in this program, or installed by a package.
+    trust_source : bool
+        Whether a simulator that is not found so may be looked for by running the module or the source file that the
+        folder names. Only for folders from people whose programs you would run.
 
     Returns
     -------
@@ -42,72 +64,53 @@ def load(folder: str | Path, simulator: Simulator | None = None) -> AmortizedPos
     ------
     SavedPosteriorError
         For a folder that is not a saved posterior, is damaged, or has a newer format, and for a simulator that has
-        other parameters or observables than the saved one.
+        another prior, other parameters or observables than the saved one.
     """
-    folder = Path(folder)
-    manifest = read_manifest(folder, _ENTRIES)
-    simulator = simulator or find(manifest["simulator"])
-    _check_simulator(manifest, simulator)
-    network = current_network(manifest["network"])
-    kind: Any = registered_class(manifest.get("class") or _class_of(network))
-    posterior: AmortizedPosterior = kind.from_networks(
-        simulator, rebuild(network["summaries"]), rebuild(network["flow"])
-    )
-    with opened_weights(folder) as file:
-        model = _restore(posterior, manifest, file)
-        reference = Reference(**{name: file[f"reference/{name}"][()] for name in Reference.__dataclass_fields__})
-    posterior.adopt(model, reference, pd.DataFrame(manifest["history"]), manifest["training"])
+    check_flag("Argument 'trust_source'", trust_source)
+    if simulator is not None:
+        check_type("Argument 'simulator'", simulator, Simulator, "a Simulator", "pass what @bi.simulator decorates")
+    saved = read_model(folder, KIND, _SCHEMA, format1.rewrite)
+    simulator = simulator or find(saved.entries["simulator"], trust_source)
+    same_simulator.check_same(saved.entries, simulator)
+    network = saved.entries["network"]
+    with saved.explained("network", "networks that this version can build"), building():
+        kind: Any = registered_class(saved.entries["class"])
+        posterior: AmortizedPosterior = kind.from_networks(
+            simulator, rebuild(network["summaries"]), rebuild(network["flow"])
+        )
+        model = _model(posterior, saved)
+    saved.assign(model.network)
+    reference = {}
+    for name in Reference.__dataclass_fields__:
+        shape = (None, None) if name in _REFERENCE_MATRICES else (None,)
+        # Statistics of simulations that overflow are infinite.
+        finite, dtype = name != "held_out", _REFERENCE_TYPES.get(name, "float64")
+        reference[name] = saved.array(f"reference/{name}", shape, dtype, finite)
+    with saved.explained("history", "columns of equal length"):
+        history = pd.DataFrame(saved.entries["history"])
+    posterior.adopt(model, Reference(**reference), history, saved.entries["training"])
     return posterior
 
 
-def current_network(network: dict[str, Any]) -> dict[str, Any]:
-    """Return the description of networks of format 1 as it is written today."""
-    flow = dict(network["flow"])
-    if flow["class"] == "bayesinn.flows.flow:Flow":
-        flow["class"] = "flows.InvertibleFlow"
-        chain = flow["arguments"]["chain"]
-        # The summary's frame standardises parameters now, before any flow.
-        if chain["class"] == "bayesinn.flows.standardise:Standardise":
-            flow["arguments"] = {**flow["arguments"], "chain": chain["arguments"]["inner"]}
-    if flow["class"] == "bayesinn.inverse.split_flow:SplitFlow":
-        flow["class"] = "flows.SplitLatentFlow"
-        losses = dict(flow["arguments"]["losses"], **{"class": "flows.SplitLosses"})
-        flow["arguments"] = {**flow["arguments"], "losses": losses}
-    return {**network, "flow": flow}
-
-
-def _class_of(network: dict[str, Any]) -> str:
-    return (
-        "inverse.SplitLatent" if network["flow"]["class"] == "flows.SplitLatentFlow" else "posterior.AmortizedPosterior"
-    )
-
-
-def _restore(posterior: AmortizedPosterior, manifest: dict[str, Any], file: h5py.File) -> PosteriorModel:
+def _model(posterior: AmortizedPosterior, saved: SavedModel) -> PosteriorModel:
+    """Return a model with the spaces that were saved and a network that is built for them."""
     simulator = posterior.simulator
-    scalings = {
-        name: Scaling(compress, file[f"data/{name}/mean"][()], file[f"data/{name}/scale"][()])
-        for name, compress in manifest["compression"].items()
-    }
-    observables, raw = tuple(simulator.observable_shapes), seen_raw(posterior.summaries)
-    data = DataSpace(scalings, observables, simulator.context_names, simulator.lengths, raw)
-    model = build_model(simulator, posterior.summaries, posterior.flow, data, seed=0)
-    model.restore({name: file[name][()] for name in model.arrays()})
     shapes = {**simulator.shapes["observables"], **simulator.shapes["context"]}
+    scalings = {}
+    for name, shape in shapes.items():
+        compress = saved.entries["compression"][name]
+        if compress is not None and not 0.0 < compress < float("inf"):
+            raise ValueError(f"compression {compress!r} of {name!r}")
+        # One number for each channel, or for all steps of a series of varying length.
+        own = () if name in simulator.lengths and len(shape) == 1 else shape[-1:]
+        scalings[name] = Scaling(compress, *(saved.array(f"data/{name}/{part}", own) for part in ("mean", "scale")))
+    raw = seen_raw(posterior.summaries)
+    data = DataSpace(scalings, tuple(simulator.observable_shapes), simulator.context_names, simulator.lengths, raw)
+    model = build_model(simulator, posterior.summaries, posterior.flow, data, seed=0)
+    dimension = (model.parameters.dimension,)
+    model.parameters.mean = saved.array("parameters/mean", dimension)
+    model.parameters.scale = saved.array("parameters/scale", dimension)
     inputs, masks = model.data.to_network({name: tf.ones((2, *shape)) for name, shape in shapes.items()})
-    vector = tf.zeros((2, model.parameters.dimension))
-    model.network.loss(vector, model.network.condition(inputs, masks), tf.zeros((2,), tf.int32))
-    read_network(file, model.network)
+    condition = model.network.condition(inputs, masks)
+    model.network.loss(tf.zeros((2, *dimension)), condition, tf.zeros((2,), tf.int32))
     return model
-
-
-def _check_simulator(manifest: dict[str, Any], simulator: Simulator) -> None:
-    for kind, shapes in simulator.shapes.items():
-        now = {name: list(shape) for name, shape in shapes.items()}
-        # Their order is that of the network's inputs and outputs.
-        if list(now.items()) != list(manifest[kind].items()):
-            raise SavedPosteriorError(
-                f"Simulator {simulator.name!r} for a saved posterior",
-                expected=f"{kind} {manifest[kind]}",
-                got=f"{now}",
-                do="load with the version of the simulator that the posterior was trained on, or train again",
-            )

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.util
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from bayesinn.core.errors import InputError, SavedPosteriorError
-from bayesinn.simulation.installed import entry_points
-from bayesinn.simulation.simulator import Simulator
+from bayesinn.core.validation import check_type
+from bayesinn.simulation.installed import ENTRY_POINT_GROUP, entry_points
+from bayesinn.simulation.simulator import Simulator, declared_simulators
 
 _registered: dict[str, Simulator] = {}
 
@@ -25,10 +28,7 @@ def register(simulator: Simulator) -> Simulator:
     InputError
         When another simulator already has the name.
     """
-    if not isinstance(simulator, Simulator):
-        raise InputError(
-            "Registration", expected="a Simulator", got=type(simulator).__name__, do="decorate it with @bi.simulator"
-        )
+    check_type("Registration", simulator, Simulator, "a Simulator", "decorate the function with @bi.simulator")
     known = _registered.get(simulator.name)
     if known is not None and known is not simulator and known.reference() != simulator.reference():
         raise InputError(
@@ -42,12 +42,12 @@ def register(simulator: Simulator) -> Simulator:
 
 
 def available() -> list[str]:
-    """Names of all simulators that :func:`get` knows."""
+    """Return the names of all simulators that :func:`get` knows."""
     return sorted({*_registered, *(point.name for point in entry_points())})
 
 
 def get(name: str) -> Simulator:
-    """A simulator by its registered name, or from ``"path/to/file.py:object"``.
+    """Return a simulator by its registered name, or from ``"path/to/file.py:object"``; the file is run.
 
     Raises
     ------
@@ -61,7 +61,10 @@ def get(name: str) -> Simulator:
             return _registered.setdefault(name, point.load())
     path, colon, attribute = name.rpartition(":")
     if colon and path.endswith(".py"):
-        return _as_simulator(getattr(_import_file(Path(path)), attribute, None), name)
+        found: Any = getattr(_import_file(Path(path)), attribute, None)
+        do = "name the decorated function after the colon"
+        check_type(f"Simulator {name!r}", found, Simulator, "an object made with @bi.simulator", do)
+        return found
     raise InputError(
         f"Simulator {name!r}",
         expected=f"one of {available()}, or a path like 'model.py:simulator'",
@@ -70,41 +73,55 @@ def get(name: str) -> Simulator:
     )
 
 
-def find(reference: dict[str, str]) -> Simulator:
-    """The simulator that :meth:`Simulator.reference` pointed to: in memory, registered, importable, or in its file."""
-    module = sys.modules.get(reference["module"])
-    if module is not None and isinstance(getattr(module, reference["object"], None), Simulator):
-        return getattr(module, reference["object"])
-    # A simulator of the same name from elsewhere would be another model.
-    if reference["name"] in available() and get(reference["name"]).reference()["module"] == reference["module"]:
-        return get(reference["name"])
-    if reference["module"] != "__main__":
-        try:
-            found = getattr(importlib.import_module(reference["module"]), reference["object"], None)
-        except ImportError:
-            found = None
-        if isinstance(found, Simulator):
-            return found
+def find(reference: Mapping[str, str], trust_source: bool = False) -> Simulator:
+    """Return the simulator that :meth:`Simulator.reference` pointed to.
+
+    It is looked for where it was declared, in this program or an installed package, then by its name in this program.
+    When ``trust_source``, its module is imported or its file is run to find it. A SavedPosteriorError says why not.
+    """
+    name, module, attribute, file = (reference[key] for key in ("name", "module", "object", "file"))
+    alive = {place: simulator for place, simulator in declared_simulators.items() if place[0] == name}
+    here = {place: simulator for place, simulator in alive.items() if place[1:3] == (module, attribute)}
+    if here:
+        return here.get((name, module, attribute, file), list(here.values())[-1])
+    if any(point.name == name for point in entry_points()) and get(name).reference()["module"] == module:
+        return get(name)
+    # Those that come with the library and have no entry point.
+    found = _imported(module, attribute) if module.startswith(f"{ENTRY_POINT_GROUP}.") else None
+    if found is None and len(alive) == 1:
+        (found,) = alive.values()
+    if found is None and trust_source:
+        found = _imported(module, attribute)
         # A file by its path; another module may have its name.
-        if Path(reference["file"]).is_file():
-            return get(f"{reference['file']}:{reference['object']}")
-    raise SavedPosteriorError(
-        f"Simulator {reference['name']!r} of a saved posterior",
-        expected=f"to find it as {reference['module']}:{reference['object']}",
-        got="no such simulator here (a script is not run again to find one)",
-        do="pass it: bi.load(folder, simulator=...), or bi.register(...) it before",
-    )
+        if found is None and Path(file).is_absolute() and Path(file).is_file():
+            found = get(f"{file}:{attribute}")
+    if found is None:
+        raise SavedPosteriorError(
+            f"Simulator {name!r} of a saved posterior",
+            expected="one that this program has declared or imported, or that a package has installed",
+            got=f"{len(alive) or 'none'} of that name; its source, {file or module}, is not run untrusted",
+            do=f"import {module}:{attribute}, or pass it: bi.load(folder, simulator=...), --simulator FILE.py:NAME; "
+            "or, if you trust its source, run that: bi.load(folder, trust_source=True), --trust",
+        )
+    return found
+
+
+def _imported(module: str, attribute: str) -> Simulator | None:
+    """Return a simulator from a module that can be imported."""
+    found = None
+    if module not in ("", "__main__") and not module.startswith("."):
+        with contextlib.suppress(ImportError):
+            found = getattr(importlib.import_module(module), attribute, None)
+    return found if isinstance(found, Simulator) else None
 
 
 def _import_file(path: Path) -> Any:
-    if not path.is_file():
-        raise InputError("Simulator file", expected="a Python file", got=str(path), do="check the path")
     name = path.stem
     loaded = sys.modules.get(name)
     if loaded is not None and getattr(loaded, "__file__", None) == str(path.resolve()):
         return loaded
     spec = importlib.util.spec_from_file_location(name, path.resolve())
-    if spec is None or spec.loader is None:
+    if not path.is_file() or spec is None or spec.loader is None:
         raise InputError("Simulator file", expected="a Python file", got=str(path), do="check the path")
     module = importlib.util.module_from_spec(spec)
     # Known by its name while it lives, so that its functions can be pickled; never in place of another module.
@@ -117,14 +134,3 @@ def _import_file(path: Path) -> Any:
             del sys.modules[name]
         raise
     return module
-
-
-def _as_simulator(value: Any, name: str) -> Simulator:
-    if not isinstance(value, Simulator):
-        raise InputError(
-            f"Simulator {name!r}",
-            expected="an object made with @bi.simulator",
-            got=type(value).__name__,
-            do="name the decorated function after the colon",
-        )
-    return value

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import weakref
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -24,6 +25,9 @@ from bayesinn.simulation.tensorflow_engine import TensorFlowEngine
 
 tfd = tfp.distributions
 Arrays = dict[str, np.ndarray]
+
+#: Simulators that are alive in this program, by where they were declared: see :meth:`Simulator.reference`.
+declared_simulators: weakref.WeakValueDictionary[tuple[str, ...], Simulator] = weakref.WeakValueDictionary()
 
 
 class Simulator:
@@ -60,6 +64,7 @@ class Simulator:
         declaration.check_names(self, labels=options.labels, units=options.units, observed=options.observed)
         self.labels = Labels(dict(options.labels or {}), dict(options.units or {}))
         self.observed = None if options.observed is None else declaration.check_observed(self, options.observed)
+        declared_simulators[tuple(self.reference().values())] = self
 
     @property
     def context_names(self) -> tuple[str, ...]:

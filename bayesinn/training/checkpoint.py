@@ -1,13 +1,12 @@
 """Checkpoints: everything a run needs to continue as if it had never stopped.
 
-A folder with ``settings.json`` (what the run is) and ``state.h5`` (where it stands). The state is written beside and
-then renamed, so that a crash while writing leaves the one before.
+A folder with ``settings.json`` (what the run is) and ``state.h5`` (where it stands). Each is replaced at one instant:
+a crash while writing leaves the one before.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import time
 import warnings
 from pathlib import Path
@@ -19,6 +18,9 @@ import numpy as np
 import tensorflow as tf
 
 from bayesinn.core.errors import InputError, SavedPosteriorError
+from bayesinn.core.hdf5 import packed, read_array
+from bayesinn.core.manifest import explained
+from bayesinn.core.storage import replace_file
 from bayesinn.training.early_stopping import EarlyStopping
 from bayesinn.training.history import HistoryRecorder
 from bayesinn.training.settings import Checkpoint, TrainingSettings
@@ -49,8 +51,9 @@ class CheckpointWriter(keras.callbacks.Callback):
         """Put the saved state into a model; return the number of finished epochs."""
         try:
             with h5py.File(self.folder / "state.h5") as file:
-                for variable, saved in zip(_variables(model), file["variables"].values(), strict=True):
-                    variable.assign(saved[()])
+                for name, variable in zip(file["variables"], _variables(model), strict=True):
+                    shape, kind = tuple(variable.shape), keras.backend.standardize_dtype(variable.dtype)
+                    variable.assign(read_array(file, f"variables/{name}", shape, kind, finite=False))
                 self._recorder.rows = json.loads(file.attrs["history"])
                 self._stopping.best_loss = float(file.attrs["best_loss"])
                 self._stopping.waited = int(file.attrs["waited"])
@@ -58,7 +61,7 @@ class CheckpointWriter(keras.callbacks.Callback):
                     [tf.constant(saved[()]) for saved in file["best"].values()] if "best" in file else None
                 )
                 return int(file.attrs["epochs"])
-        except (OSError, KeyError, ValueError) as error:
+        except (OSError, RuntimeError, KeyError, ValueError) as error:
             raise _damaged(self.folder / "state.h5", "the state of an interrupted run", error) from error
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
@@ -69,25 +72,21 @@ class CheckpointWriter(keras.callbacks.Callback):
             return
         try:
             self._write(epoch + 1)
-        except OSError as error:
+        except (OSError, RuntimeError) as error:
             # A full disk must not cost the run: the last state that was written is still there.
             warnings.warn(f"Checkpoint not written to {self.folder}: {error}. Training goes on.", stacklevel=2)
         self._last_write = time.monotonic()
 
     def _write(self, epochs: int) -> None:
-        unfinished = self.folder / "state.h5.unfinished"
-        with h5py.File(unfinished, "w") as file:
-            for number, variable in enumerate(_variables(self.model)):
-                file.create_dataset(f"variables/{number:05d}", data=variable.numpy())
-            for number, value in enumerate(self._stopping.best or []):
-                file.create_dataset(f"best/{number:05d}", data=np.asarray(value))
-            file.attrs["epochs"] = epochs
-            file.attrs["history"] = json.dumps(self._recorder.rows)
-            file.attrs["best_loss"] = self._stopping.best_loss
-            file.attrs["waited"] = self._stopping.waited
-        with open(unfinished, "rb+") as written:
-            os.fsync(written.fileno())
-        unfinished.replace(self.folder / "state.h5")
+        arrays = {f"variables/{number:05d}": variable.numpy() for number, variable in enumerate(_variables(self.model))}
+        arrays |= {f"best/{number:05d}": np.asarray(value) for number, value in enumerate(self._stopping.best or [])}
+        attributes = {
+            "epochs": epochs,
+            "history": json.dumps(self._recorder.rows),
+            "best_loss": self._stopping.best_loss,
+            "waited": self._stopping.waited,
+        }
+        replace_file(self.folder / "state.h5", packed(arrays, attributes=attributes))
 
 
 def prepare_folder(checkpoint: Checkpoint, identity: dict[str, Any]) -> bool:
@@ -104,7 +103,7 @@ def prepare_folder(checkpoint: Checkpoint, identity: dict[str, Any]) -> bool:
     InputError
         When the folder holds a checkpoint and ``resume`` is False, or one of another run.
     SavedPosteriorError
-        When the settings can't be read.
+        When the settings can't be read, or the folder can't be written.
     """
     folder, resume = checkpoint.folder, checkpoint.resume
     settings_file, exists = folder / "settings.json", (folder / "state.h5").is_file()
@@ -129,8 +128,10 @@ def prepare_folder(checkpoint: Checkpoint, identity: dict[str, Any]) -> bool:
                 got=", ".join(f"{key} {known.get(key)} (now {identity[key]})" for key in different),
                 do="continue with the same settings, or choose another folder",
             )
-    folder.mkdir(parents=True, exist_ok=True)
-    settings_file.write_text(json.dumps(identity, indent=2))
+    do = "make room, or choose another folder"
+    with explained(f"Checkpoint folder {str(folder)!r}", "room and permission to write there", do, (OSError,)):
+        folder.mkdir(parents=True, exist_ok=True)
+        replace_file(settings_file, json.dumps(identity, indent=2).encode())
     return exists
 
 
@@ -139,7 +140,7 @@ def has_ended(folder: Path, settings: TrainingSettings) -> bool:
     try:
         with h5py.File(folder / "state.h5") as file:
             return settings.ended(int(file.attrs["epochs"]), int(file.attrs["waited"]))
-    except (OSError, KeyError, ValueError) as error:
+    except (OSError, RuntimeError, KeyError, ValueError) as error:
         raise _damaged(folder / "state.h5", "the state of an interrupted run", error) from error
 
 

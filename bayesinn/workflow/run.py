@@ -99,9 +99,9 @@ class Run:
         self._save(plots.loss(posterior.history), "loss")
         return posterior
 
-    def posterior(self, simulator: Simulator | None = None) -> AmortizedPosterior:
-        """Load the saved posterior."""
-        return load(self.folder / "posterior", simulator)
+    def posterior(self, simulator: Simulator | None = None, trust_source: bool = False) -> AmortizedPosterior:
+        """Load the saved posterior; see :func:`bayesinn.load`."""
+        return load(self.folder / "posterior", simulator, trust_source)
 
     def infer(
         self, posterior: AmortizedPosterior, data: Mapping[str, Any] | None, *, draws: int, seed: int

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import arviz as az
-import h5py
 import numpy as np
 import pandas as pd
 import pytest
@@ -249,6 +248,29 @@ def test_infer_with_a_posterior_that_was_saved_by_itself(bayesinn, trained: Path
     assert sorted((trained / "posterior").iterdir()) == files
 
 
+COMMANDS = """
+import sys
+from bayesinn.cli import main
+
+run, data, simulator = sys.argv[1:]
+for options in ([], ["--trust"], ["--simulator", simulator]):
+    sys.argv = ["bayesinn", "infer", run, "--data", data, "--draws", "20", *options]
+    try:
+        main()
+    except SystemExit as end:
+        print("status", end.code or 0)
+"""
+
+
+def test_a_simulator_in_a_file_is_run_when_named_or_trusted(trained: Path, model: str, tmp_path, fresh_python) -> None:
+    write_csv(tmp_path / "data.csv")
+    done = fresh_python(COMMANDS, trained, tmp_path / "data.csv", model)
+    assert re.findall("status .", done.stdout) == ["status 2", "status 0", "status 0"]
+    assert "error: Simulator 'growth' of a saved posterior" in done.stderr
+    assert "--simulator FILE.py:NAME" in done.stderr
+    assert "--trust" in done.stderr
+
+
 def test_odd_data_are_warned_of(bayesinn, trained: Path, tmp_path) -> None:
     file = tmp_path / "data.json"
     file.write_text(json.dumps({"cases": [150.0, -60.0, 0.0], "days": 2.0}))
@@ -267,8 +289,9 @@ def test_diagnose_tells_pass_from_failure_by_its_status(bayesinn, trained: Path)
 def overconfident(trained: Path, tmp_path) -> Path:
     """The same posterior, with draws at a third of their spread."""
     folder = Path(shutil.copytree(trained, tmp_path / "run"))
-    with h5py.File(folder / "posterior" / "weights.h5", "r+") as file:
-        file["parameters/scale"][()] = file["parameters/scale"][()] / 3.0
+    posterior = bi.load(folder / "posterior")
+    posterior.model.parameters.scale /= 3.0
+    posterior.save(folder / "posterior")
     return folder
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import bayesinn as bi
@@ -54,7 +55,8 @@ def test_the_folder_holds_a_manifest_and_weights_and_no_pickle(folders: dict[str
 
 def test_the_manifest_can_be_read_by_people(folders: dict[str, Path]) -> None:
     manifest = json.loads((folders["context, several observables"] / "manifest.json").read_text())
-    assert manifest["format"] == 1
+    assert manifest["format"] == 2
+    assert manifest["kind"] == "AmortizedPosterior"
     assert manifest["bayesinn"] == bi.__version__
     assert set(manifest["packages"]) == {"tensorflow", "tensorflow-probability", "keras", "numpy"}
     assert manifest["simulator"]["name"] == "survey"
@@ -63,5 +65,7 @@ def test_the_manifest_can_be_read_by_people(folders: dict[str, Path]) -> None:
     assert manifest["history"]["step"] == [1, 2]
     assert len(manifest["history"]["loss"]) == 2
     assert manifest["parameters"] == {"mean": [], "share": [3]}
-    assert "SetTransformer" in json.dumps(manifest["network"])
+    assert manifest["network"]["summaries"]["x"]["class"] == "summaries.SetTransformer"
+    assert set(manifest["prior"]) == {"mean", "share", "n", "dose"}
+    assert np.shape(manifest["prior"]["share"]) == (3, 7)
     assert manifest["network"]["summaries"]["x"]["arguments"]["width"] == 8

@@ -1,0 +1,63 @@
+"""Arrays in HDF5: checked against what the reader expects before their data are read."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import h5py
+import numpy as np
+
+_FILTERS = {h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE}
+
+
+def packed(
+    arrays: Mapping[str, Any], compressed: str | None = None, attributes: Mapping[str, Any] | None = None
+) -> bytes:
+    """Return an HDF5 file with arrays by name, those in the group ``compressed`` compressed, and with attributes.
+
+    HDF5 never touches the disk: on a full one it fails in ways that can't be cleaned up.
+    """
+    memory = io.BytesIO()
+    with h5py.File(memory, "w") as file:
+        for name, value in arrays.items():
+            value = np.asarray(value)
+            # Shuffled by bytes, exponents compress; scalars can't be.
+            packing = (
+                {"compression": "gzip", "shuffle": True} if value.ndim and name.split("/")[0] == compressed else {}
+            )
+            file.create_dataset(name, data=value, **packing)
+        file.attrs.update(attributes or {})
+    return memory.getvalue()
+
+
+def read_array(file: h5py.File, name: str, shape: Sequence[int | None], dtype: Any, finite: bool = True) -> np.ndarray:
+    """Read an array of a given type and shape, with None for lengths that are not known.
+
+    Raises
+    ------
+    ValueError
+        When the type, the shape or the place of the data is another, or, with ``finite``, an element is not finite.
+    """
+    item, dtype = file, np.dtype(dtype)
+    for part in name.split("/"):
+        link = item.get(part, getlink=True) if isinstance(item, h5py.Group) else None
+        if not isinstance(link, h5py.HardLink):
+            raise ValueError(f"{name} is {'missing' if link is None else 'a link to somewhere else'}")
+        item = item[part]
+    if not isinstance(item, h5py.Dataset) or item.is_virtual or item.external:
+        raise ValueError(f"{name} is no array in this very file")
+    same = len(item.shape) == len(shape) and all(own in (None, n) for own, n in zip(shape, item.shape, strict=True))
+    if not same or item.dtype != dtype:
+        raise ValueError(f"{name} has shape {item.shape} and type {item.dtype}, expected {tuple(shape)} and {dtype}")
+    properties = item.id.get_create_plist()
+    filters = {properties.get_filter(number)[0] for number in range(properties.get_nfilters())}
+    # The file bounds what is not compressed, the expected shape what is; a chunk is no larger than the array.
+    bounded = item.nbytes <= file.id.get_filesize() if item.chunks is None else None not in shape
+    if not bounded or filters - _FILTERS or any(c > n for c, n in zip(item.chunks or (), item.shape, strict=False)):
+        raise ValueError(f"{name} claims more data than the file has, or is packed in an unknown way")
+    value = item[()]
+    if finite and dtype.kind == "f" and not np.isfinite(value).all():
+        raise ValueError(f"{name} has elements that are not finite")
+    return value

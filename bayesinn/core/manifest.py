@@ -1,0 +1,100 @@
+"""Manifests: JSON that describes a saved model, checked entry by entry."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from bayesinn._version import __version__
+from bayesinn.core.errors import SavedPosteriorError
+
+FORMAT = 2
+_LARGEST = 64 * 2**20
+_ANEW = "copy the whole folder again, or save the model again"
+_WORDS = {dict: "an object", list: "a list", str: "a text", int: "an integer", float: "a number", type(None): "null"}
+
+
+class _Missing:
+    def __repr__(self) -> str:
+        return "nothing: the entry is missing"
+
+
+@contextlib.contextmanager
+def explained(
+    subject: str, expected: str, do: str = _ANEW, kinds: type[Exception] | tuple[type[Exception], ...] = Exception
+) -> Iterator[None]:
+    """Turn what goes wrong inside into a SavedPosteriorError."""
+    try:
+        yield
+    except SavedPosteriorError:
+        raise
+    except kinds as error:
+        got = f"{type(error).__name__}: {error}"
+        raise SavedPosteriorError(subject, expected=expected, got=got, do=do) from error
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """Return the manifest in a folder, of any format and kind; a SavedPosteriorError says why there is none."""
+    file = folder / "manifest.json"
+    if not file.is_file():
+        raise SavedPosteriorError(
+            f"Folder {str(folder)!r}",
+            expected="a saved model, with manifest.json and weights.h5",
+            got="no manifest.json" if folder.is_dir() else "no such folder",
+            do="give the folder that posterior.save(...) wrote",
+        )
+    with explained(f"Manifest {str(file)!r}", "the JSON text that save(...) wrote"):
+        if file.stat().st_size > _LARGEST:
+            raise ValueError(f"{file.stat().st_size:,} bytes, more than any manifest has")
+        manifest = json.loads(file.read_text("utf-8"))
+        if not isinstance(manifest, dict) or not {"format", "bayesinn"} <= set(manifest):
+            raise ValueError("JSON without the entries 'format' and 'bayesinn'")
+    return manifest
+
+
+def check_head(subject: str, manifest: dict[str, Any], kind: str) -> None:
+    """Raise unless a manifest is of a kind of model and of a format that can be read."""
+    version, writer = manifest["format"], manifest["bayesinn"]
+    if type(version) is not int or not 1 <= version <= FORMAT:
+        raise SavedPosteriorError(
+            subject,
+            expected=f"format {FORMAT} or older, which bayesinn {__version__} reads",
+            got=f"format {version!r}, written by bayesinn {writer}",
+            do=f"install the bayesinn that wrote it: pip install 'bayesinn=={writer}'",
+        )
+    # Format 1 gave posteriors no kind.
+    found = manifest.get("kind", "AmortizedPosterior")
+    if found != kind:
+        do = f"load it with {'bayesinn' if found == 'AmortizedPosterior' else found}.load(folder)"
+        raise SavedPosteriorError(subject, expected=f"a saved {kind}", got=f"a saved {found}", do=do)
+
+
+def check_entry(subject: str, name: str, value: Any, schema: Any) -> None:
+    """Raise unless a JSON value, the entry ``name`` or the whole, has the types of a schema.
+
+    A schema is a type, a tuple of types, a list of one schema, or a dict of required entries or ``{str: schema}``.
+
+    Examples
+    --------
+    >>> check_entry("Manifest", "", {"history": {"loss": [1.5, "x"]}}, {"history": {str: [float]}})
+    Traceback (most recent call last):
+    bayesinn.core.errors.SavedPosteriorError: Manifest, entry 'history.loss[1]'
+      expected: a number
+      got:      'x'
+      do this:  copy the whole folder again, or save the model again
+    """
+    kinds = schema if isinstance(schema, tuple) else (schema if isinstance(schema, type) else type(schema),)
+    fits = isinstance(value, (*kinds, int) if float in kinds else kinds) and not isinstance(value, bool)
+    if not fits:
+        expected, got = " or ".join(_WORDS[kind] for kind in kinds), repr(value)[:200]
+        raise SavedPosteriorError(f"{subject}, entry {name!r}", expected=expected, got=got, do=_ANEW)
+    if isinstance(schema, list):
+        for position, item in enumerate(value):
+            check_entry(subject, f"{name}[{position}]", item, schema[0])
+    if isinstance(schema, dict):
+        for key in value if str in schema else schema:
+            entry = f"{name}.{key}" if name else key
+            check_entry(subject, entry, value.get(key, _Missing()), schema.get(str, schema.get(key)))

@@ -1,0 +1,230 @@
+"""Models in folders: ``manifest.json``, which people can read, and ``weights.h5``. Never pickle, never code.
+
+A folder changes at one instant. New weights are written under a name that contains their fingerprint, then
+``manifest.json``, which holds that fingerprint, is replaced, and at last the weights are renamed to ``weights.h5``.
+Whenever a save is interrupted, the old model or the new one is there and complete.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import hashlib
+import importlib.metadata
+import io
+import json
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import h5py
+import numpy as np
+
+from bayesinn._version import __version__
+from bayesinn.core.errors import SavedPosteriorError
+from bayesinn.core.hdf5 import packed, read_array
+from bayesinn.core.manifest import FORMAT, check_entry, check_head, explained, read_manifest
+from bayesinn.core.validation import check_type
+
+_PACKAGES = ("tensorflow", "tensorflow-probability", "keras", "numpy")
+_LEFTOVERS = re.compile(r"weights\.[0-9a-f]{16}\.h5(\.unfinished)?|manifest\.json\.unfinished")
+
+
+class SavedModel(NamedTuple):
+    """A folder's manifest and its weights, the latter not read yet."""
+
+    folder: Path
+    entries: dict[str, Any]
+    file: h5py.File
+
+    def explained(self, entry: str, expected: str) -> AbstractContextManager[None]:
+        """Blame an entry of the manifest for whatever goes wrong inside."""
+        return explained(f"Manifest {str(self.folder / 'manifest.json')!r}, entry {entry!r}", expected)
+
+    def array(self, name: str, shape: Sequence[int | None], dtype: Any = np.float32, finite: bool = True) -> np.ndarray:
+        """Return an array that was saved; see :func:`bayesinn.core.hdf5.read_array`."""
+        with _explained_weights(self.folder):
+            return read_array(self.file, name, shape, dtype, finite)
+
+    def assign(self, network: Any) -> None:
+        """Give a network that is built its weights; each must have the shape and type of the network's."""
+        for name, variable in _numbered(network):
+            variable.assign(self.array(name, tuple(variable.shape), variable.dtype))
+        if len(self.file["network"]) != len(network.variables):
+            with _explained_weights(self.folder):
+                raise ValueError(f"{len(self.file['network'])} arrays of weights, expected {len(network.variables)}")
+
+
+def write_model(
+    folder: str | Path, kind: str, entries: Mapping[str, Any], arrays: Mapping[str, Any], network: Any
+) -> Path:
+    """Write a model into a folder, in place of an older one, and return the folder.
+
+    Parameters
+    ----------
+    folder : path, made if there is none
+    kind : str, the name of the model's class
+    entries, arrays : dict of JSON values, for the manifest, and dict of name to array; "/" in a name makes groups
+    network : Keras layer, or anything else with ``variables``
+
+    Raises
+    ------
+    SavedPosteriorError
+        When the folder can't be written, or has files of these names that are not ours; an older model stays whole.
+    """
+    folder = _path(folder)
+    do = "make room or choose another folder; a model that was saved there before is still complete"
+    with explained(f"Folder {str(folder)!r}", "room and permission to save there", do, (OSError, RuntimeError)):
+        data = packed({**dict(_numbered(network)), **arrays}, compressed="network")
+        fingerprint = hashlib.sha256(data).hexdigest()
+        packages = {package: importlib.metadata.version(package) for package in _PACKAGES}
+        head = {"format": FORMAT, "bayesinn": __version__, "kind": kind, "packages": packages}
+        manifest = json.dumps({**head, "fingerprint": fingerprint, **entries}, indent=2)
+        folder.mkdir(parents=True, exist_ok=True)
+        with _locked(folder):
+            _check_own(folder)
+            try:
+                replace_file(folder / _staged(fingerprint), data)
+                replace_file(folder / "manifest.json", manifest.encode())
+            finally:
+                _tidy(folder)
+    return folder
+
+
+def read_model(
+    folder: str | Path, kind: str, schema: Mapping[str, Any], upgrade: Callable[[dict[str, Any]], dict[str, Any]]
+) -> SavedModel:
+    """Read the model in a folder; its arrays are read later, when their shapes are known.
+
+    Parameters
+    ----------
+    folder : path
+    kind : str, the name of the model's class
+    schema : dict, see :func:`bayesinn.core.manifest.check_entry`
+    upgrade : function from a manifest of format 1 to one of the present format
+
+    Raises
+    ------
+    SavedPosteriorError
+        When there is no such model, or it is damaged, or it has a format that is not known here.
+    """
+    folder = _path(folder)
+    subject = f"Manifest {str(folder / 'manifest.json')!r}"
+    with _explained_weights(folder):
+        # Another process may replace the model between reading one file and the other.
+        for _ in range(3):
+            manifest = read_manifest(folder)
+            check_head(subject, manifest, kind)
+            if (data := _read_weights(folder, manifest)) is not None:
+                break
+        else:
+            exists = (folder / "weights.h5").is_file()
+            raise ValueError("other bytes than were saved with manifest.json" if exists else "no weights.h5")
+        file = h5py.File(io.BytesIO(data), "r")
+    if manifest["format"] < FORMAT:
+        with explained(subject, f"a manifest of format {manifest['format']}"):
+            manifest = upgrade(manifest)
+    check_entry(subject, "", manifest, schema)
+    return SavedModel(folder, manifest, file)
+
+
+def replace_file(file: Path, data: bytes) -> None:
+    """Write a file such that at every moment the old content or the new one is there, the latter for good."""
+    unfinished = file.with_name(f"{file.name}.unfinished")
+    try:
+        with open(unfinished, "wb") as target:
+            target.write(data)
+            target.flush()
+            os.fsync(target.fileno())
+        unfinished.replace(file)
+    finally:
+        unfinished.unlink(missing_ok=True)
+    _sync(file.parent)
+
+
+def _numbered(network: Any) -> list[tuple[str, Any]]:
+    return [(f"network/{number:05d}", variable) for number, variable in enumerate(network.variables)]
+
+
+def _staged(fingerprint: Any) -> str:
+    """Return the name that new weights have until the manifest is replaced."""
+    if not re.fullmatch("[0-9a-f]{64}", str(fingerprint)):
+        raise ValueError(f"{fingerprint!r} as the fingerprint, in place of 64 hexadecimal digits")
+    return f"weights.{fingerprint[:16]}.h5"
+
+
+def _path(folder: str | Path) -> Path:
+    check_type("Argument 'folder'", folder, (str, os.PathLike), "the path of a folder", 'pass for example "posterior"')
+    return Path(os.path.expanduser(folder))
+
+
+def _explained_weights(folder: Path) -> AbstractContextManager[None]:
+    return explained(f"Weights {str(folder / 'weights.h5')!r}", "the weights that belong to manifest.json")
+
+
+def _read_weights(folder: Path, manifest: Mapping[str, Any]) -> bytes | None:
+    """Return the weights with the manifest's fingerprint; None when they are not there. Format 1 had none."""
+    fingerprint = manifest.get("fingerprint") if manifest["format"] == FORMAT else None
+    for name in ("weights.h5",) if manifest["format"] < FORMAT else (_staged(fingerprint), "weights.h5"):
+        with contextlib.suppress(FileNotFoundError):
+            data = (folder / name).read_bytes() if (folder / name).is_file() else b""
+            if data and fingerprint in (None, hashlib.sha256(data).hexdigest()):
+                return data
+    return None
+
+
+def _check_own(folder: Path) -> None:
+    """Refuse to replace files that belong to no saved model."""
+    with contextlib.suppress(SavedPosteriorError):
+        read_manifest(folder)
+        return
+    foreign = [name for name in ("manifest.json", "weights.h5") if os.path.lexists(folder / name)]
+    if foreign:
+        raise SavedPosteriorError(
+            f"Folder {str(folder)!r}",
+            expected="a new folder, or one with a saved model to replace",
+            got=f"{' and '.join(foreign)} of something else",
+            do="choose another folder, or move those files away",
+        )
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Let other processes wait that save into the same folder."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        # Some network disks have no locks.
+        with contextlib.suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _tidy(folder: Path) -> None:
+    """Give the manifest's weights their final name, then remove what interrupted saves have left."""
+    # What fails here is done by the next save; the manifest's weights are found under both names.
+    with contextlib.suppress(SavedPosteriorError, ValueError, OSError):
+        manifest = read_manifest(folder) if os.path.lexists(folder / "manifest.json") else {"format": None}
+        if manifest["format"] == FORMAT and (staged := folder / _staged(manifest.get("fingerprint"))).is_file():
+            staged.replace(folder / "weights.h5")
+            _sync(folder)
+        for file in folder.iterdir():
+            if _LEFTOVERS.fullmatch(file.name):
+                file.unlink()
+
+
+def _sync(folder: Path) -> None:
+    """Make renames in a folder durable, where its file system can."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+    finally:
+        os.close(descriptor)

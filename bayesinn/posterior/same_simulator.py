@@ -1,0 +1,98 @@
+"""What a simulator must share with the one that a saved posterior was trained on: shapes and prior."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from bayesinn.core import seeds
+from bayesinn.core.errors import SavedPosteriorError
+from bayesinn.simulation.prior import Prior
+from bayesinn.simulation.simulator import Simulator
+
+_DRAWS, _MOST_COLUMNS = 4_096, 100
+_LEVELS = np.array([0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99])
+#: Where the same programs draw, rounding moves at most a few draws past a quantile; elsewhere all draws may differ.
+_SAME_PROGRAMS, _STANDARD_ERRORS = 8 / _DRAWS, 5.0
+_PROGRAMS = ("tensorflow", "tensorflow-probability")
+
+#: Entries of the manifest.
+SCHEMA = {
+    "packages": {str: str},
+    "parameters": {str: [int]},
+    "observables": {str: [int]},
+    "context": {str: [int]},
+    "prior": {str: [[float]]},
+}
+
+
+def shared_entries(simulator: Simulator) -> dict[str, Any]:
+    """Return what the manifest says of a simulator: shapes, and quantiles of fixed draws from prior and context."""
+    shapes = {kind: {name: list(shape) for name, shape in own.items()} for kind, own in simulator.shapes.items()}
+    quantiles = {
+        # Draws themselves, so that they compare with other draws by counting.
+        name: np.quantile(values, _LEVELS, axis=0, method="inverted_cdf").T.tolist()
+        for name, values in _draws(simulator).items()
+    }
+    return {**shapes, "prior": quantiles}
+
+
+def check_same(entries: Mapping[str, Any], simulator: Simulator) -> None:
+    """Compare a simulator with the manifest of a posterior.
+
+    Raises
+    ------
+    SavedPosteriorError
+        When parameters, observables or context have other names, shapes or order, or are drawn from another prior.
+    """
+    for kind, shapes in simulator.shapes.items():
+        now = {name: list(shape) for name, shape in shapes.items()}
+        # Their order is that of the network's inputs and outputs.
+        if list(now.items()) != list(entries[kind].items()):
+            raise _other(simulator, f"{kind} {entries[kind]}", f"{now}")
+    same = all(entries["packages"].get(name) == importlib.metadata.version(name) for name in _PROGRAMS)
+    sampling = _STANDARD_ERRORS * np.sqrt(2.0 * _LEVELS * (1.0 - _LEVELS) / _DRAWS)
+    tolerance = np.full_like(_LEVELS, _SAME_PROGRAMS) if same else sampling + _SAME_PROGRAMS
+    draws = _draws(simulator) if entries["prior"] else {}
+    for name in draws.keys() & entries["prior"].keys():
+        saved, columns = entries["prior"][name], draws[name].T
+        if [len(quantiles) for quantiles in saved] != [len(_LEVELS)] * len(columns):
+            raise _other(
+                simulator, f"{len(_LEVELS)} quantiles of {len(columns)} columns of {name!r}", repr(saved)[:200]
+            )
+        for column, (values, quantiles) in enumerate(zip(columns, np.asarray(saved), strict=True)):
+            slack = 1e-6 * np.abs(quantiles)
+            # Shares of draws below each saved quantile, and up to it: equal values, as of integers, lie between.
+            below = np.mean(values[:, None] < quantiles - slack, axis=0)
+            up_to = np.mean(values[:, None] <= quantiles + slack, axis=0)
+            if np.any(below - tolerance > _LEVELS) or np.any(up_to + tolerance < _LEVELS):
+                label = f"{name!r}" if len(columns) == 1 else f"{name!r}, element {column},"
+                now = np.quantile(values, _LEVELS)
+                raise _other(simulator, f"{label} with prior {_text(quantiles)}", f"prior {_text(now)}")
+
+
+def _draws(simulator: Simulator) -> dict[str, np.ndarray]:
+    """Return fixed draws (n, columns) of each parameter and context variable; of many columns the first."""
+    draws: dict[str, np.ndarray] = {}
+    for prior in (simulator.prior, simulator.context):
+        if isinstance(prior, Prior):
+            draws |= {
+                name: value.numpy() for name, value in prior.sample(_DRAWS, seeds.tensor_seed(0, "prior")).items()
+            }
+    return {name: value.reshape(_DRAWS, -1)[:, :_MOST_COLUMNS].astype(np.float64) for name, value in draws.items()}
+
+
+def _text(quantiles: np.ndarray) -> str:
+    return "quantiles " + ", ".join(f"{level:.0%} {q:.4g}" for level, q in zip(_LEVELS, quantiles, strict=True))
+
+
+def _other(simulator: Simulator, expected: str, got: str) -> SavedPosteriorError:
+    return SavedPosteriorError(
+        f"Simulator {simulator.name!r} for a saved posterior",
+        expected=expected,
+        got=got,
+        do="load with the version of the simulator that the posterior was trained on, or train again",
+    )

@@ -1,0 +1,436 @@
+"""Models in folders: interrupted at any moment, on full disks, damaged, or made by somebody who means harm."""
+
+import contextlib
+import errno
+import json
+import os
+import threading
+from hashlib import sha256
+from pathlib import Path
+from types import SimpleNamespace
+
+import h5py
+import numpy as np
+import pytest
+
+from bayesinn.core import hdf5, storage
+from bayesinn.core.errors import InputError, SavedPosteriorError
+from bayesinn.core.storage import read_model, replace_file, write_model
+
+SCHEMA = {"settings": {"steps": int}, "history": {str: [(float, type(None))]}}
+ENTRIES = {"settings": {"steps": 3}, "history": {"loss": [1.5, None, 2]}}
+FILES = {"manifest.json", "weights.h5"}
+
+
+class Weight:
+    """What is used of a variable."""
+
+    def __init__(self, value) -> None:
+        self.value = np.asarray(value)
+        self.shape, self.dtype = self.value.shape, self.value.dtype
+
+    def __array__(self, dtype=None, copy=None) -> np.ndarray:
+        return self.value
+
+    def assign(self, value) -> None:
+        self.value = value
+
+
+def network(number: float) -> SimpleNamespace:
+    return SimpleNamespace(variables=[Weight(np.full((40, 50), number, np.float32)), Weight(np.uint32(7))])
+
+
+def write(folder: Path, number: float) -> Path:
+    return write_model(folder, "Toy", ENTRIES, {"data/mean": np.full(3, number)}, network(number))
+
+
+def read(folder: Path) -> float:
+    saved = read_model(folder, "Toy", SCHEMA, dict)
+    built = network(0.0)
+    saved.assign(built)
+    mean = saved.array("data/mean", (None,), "float64")
+    values = np.unique(np.append(mean, built.variables[0].value))
+    assert values.shape == (1,)
+    return float(values[0])
+
+
+def names(folder: Path) -> set[str]:
+    return {file.name for file in folder.iterdir()}
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    return write(tmp_path / "model", 1.0)
+
+
+def refusal(folder: Path) -> str:
+    with pytest.raises(SavedPosteriorError) as error:
+        read(folder)
+    assert "do this:  " in str(error.value)
+    return str(error.value)
+
+
+def test_what_is_written_is_read(folder: Path) -> None:
+    assert names(folder) == FILES
+    saved = read_model(folder, "Toy", SCHEMA, dict)
+    assert {key: saved.entries[key] for key in ENTRIES} == ENTRIES
+    assert saved.entries["fingerprint"] == sha256((folder / "weights.h5").read_bytes()).hexdigest()
+    assert read(folder) == 1.0
+    # Equal weights have equal bytes.
+    before = (folder / "weights.h5").read_bytes()
+    write(folder, 1.0)
+    assert (folder / "weights.h5").read_bytes() == before
+    write(folder, 2.0)
+    assert read(folder) == 2.0
+    assert names(folder) == FILES
+
+
+# Interrupted
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from tests.core.test_storage import names, read, write, FILES
+
+folder = Path(sys.argv[1])
+write(folder, 0.0)
+seen, kills, line = [], 0, 0
+while True:
+    line += int(sys.argv[2])
+    child = os.fork()
+    if not child:
+        left = line
+
+        def trace(frame, event, argument):
+            global left
+            if not frame.f_code.co_filename.endswith(("storage.py", "hdf5.py")):
+                return None
+            left -= event == "line"
+            if left <= 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return trace
+
+        sys.settrace(trace)
+        write(folder, float(line))
+        sys.settrace(None)
+        os._exit(0)
+    _, status = os.waitpid(child, 0)
+    value = read(folder)
+    if not os.WIFSIGNALED(status):
+        assert value == line and names(folder) == FILES, (value, line, names(folder))
+        break
+    kills += 1
+    assert value in (line, *seen[-1:], 0.0), (value, line, seen)
+    assert len(seen) < 1 or value in (seen[-1], line)
+    seen.append(value)
+print(kills, sum(new != old for new, old in zip(seen, [0.0, *seen])))
+"""
+
+
+def test_killed_at_any_line_the_old_model_or_the_new_one_is_there(tmp_path, fresh_python) -> None:
+    kills, changes = map(int, fresh_python(KILLED, tmp_path / "model", 4).stdout.split())
+    assert kills >= 20
+    # Some of the kills come after the instant at which the folder changes.
+    assert changes >= 2
+
+
+def test_what_a_kill_left_is_removed_by_the_next_save(folder: Path) -> None:
+    (folder / "weights.0123456789abcdef.h5").write_bytes(b"written, but manifest.json was never replaced")
+    (folder / "weights.fedcba9876543210.h5.unfinished").write_bytes(b"half")
+    (folder / "manifest.json.unfinished").write_text("{")
+    (folder / "notes.txt").write_text("mine")
+    assert read(folder) == 1.0
+    write(folder, 2.0)
+    assert names(folder) == {*FILES, "notes.txt"}
+
+
+def test_weights_that_were_not_renamed_yet_are_found(folder: Path) -> None:
+    fingerprint = json.loads((folder / "manifest.json").read_text())["fingerprint"]
+    staged = (folder / "weights.h5").rename(folder / f"weights.{fingerprint[:16]}.h5")
+    (folder / "weights.h5").write_bytes(b"those of the model before")
+    assert read(folder) == 1.0
+    # Not even a save that fails loses them.
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", full_disk)
+        with pytest.raises(SavedPosteriorError):
+            write(folder, 2.0)
+    assert read(folder) == 1.0
+    assert not staged.exists() or (folder / "weights.h5").exists()
+
+
+# Disks
+
+
+def full_disk(*arguments) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+class Counted:
+    """A full disk from the n-th call on, over all functions that are wrapped."""
+
+    def __init__(self, left: int) -> None:
+        self.left = left
+
+    def __call__(self, function):
+        def wrapped(*arguments, **options):
+            self.left -= 1
+            return function(*arguments, **options) if self.left >= 0 else full_disk()
+
+        return wrapped
+
+
+@pytest.mark.parametrize("calls", range(12))
+def test_a_full_disk_leaves_the_old_model(folder: Path, monkeypatch: pytest.MonkeyPatch, calls: int) -> None:
+    counted = Counted(calls)
+
+    @contextlib.contextmanager
+    def opened(*arguments):
+        with open(*arguments) as file:
+
+            def write(data) -> None:
+                file.write(data[:100])
+                counted(file.write)(data[100:])
+
+            yield SimpleNamespace(write=write, flush=counted(file.flush), fileno=file.fileno)
+
+    monkeypatch.setattr(storage, "open", opened, raising=False)
+    monkeypatch.setattr(os, "fsync", counted(os.fsync))
+    monkeypatch.setattr(Path, "replace", counted(Path.replace))
+    # Weights: write, flush, sync, rename, sync the folder; the manifest likewise, of which the rename is what counts.
+    if calls < 10:
+        with pytest.raises(SavedPosteriorError, match=r"(?s)room and permission.*No space left.*make room") as error:
+            write(folder, 2.0)
+        assert "still complete" in str(error.value)
+    else:
+        write(folder, 2.0)
+    monkeypatch.undo()
+    assert read(folder) == (1.0 if calls < 9 else 2.0)
+    assert calls > 8 or names(folder) == FILES
+    write(folder, 3.0)
+    assert read(folder) == 3.0
+    assert names(folder) == FILES
+
+
+def test_a_full_disk_in_the_first_save_leaves_nothing(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "fsync", full_disk)
+    with pytest.raises(SavedPosteriorError, match="No space left"):
+        write(tmp_path / "model", 1.0)
+    assert names(tmp_path / "model") == set()
+
+
+def test_errors_of_hdf5_are_explained(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*arguments) -> None:
+        raise RuntimeError("Unable to synchronously flush file")
+
+    monkeypatch.setattr(hdf5.h5py, "File", broken)
+    with pytest.raises(SavedPosteriorError, match=r"(?s)Folder.*room and permission.*RuntimeError: Unable to"):
+        write(folder, 2.0)
+    monkeypatch.undo()
+    assert read(folder) == 1.0
+
+
+def test_a_folder_that_is_a_file_is_explained(tmp_path) -> None:
+    (tmp_path / "file").write_text("")
+    for place in (tmp_path / "file", tmp_path / "file" / "model"):
+        with pytest.raises(SavedPosteriorError, match="choose another folder"):
+            write(place, 1.0)
+    with pytest.raises(InputError, match="the path of a folder"):
+        read_model(None, "Toy", SCHEMA, dict)
+
+
+def test_the_home_directory_is_known(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    assert write("~/model", 1.0) == tmp_path / "model"
+    assert read("~/model") == 1.0
+    assert names(tmp_path) == {"model"}
+
+
+def test_a_folder_behind_a_link_is_written_there(folder: Path, tmp_path) -> None:
+    (tmp_path / "link").symlink_to(folder)
+    write(tmp_path / "link", 2.0)
+    assert (tmp_path / "link").is_symlink()
+    assert read(folder) == 2.0
+
+
+@pytest.mark.parametrize("foreign", ["manifest.json", "weights.h5"])
+def test_files_of_something_else_are_not_replaced(tmp_path, foreign: str) -> None:
+    (tmp_path / foreign).write_text('{"name": "my web application"}')
+    with pytest.raises(SavedPosteriorError, match=rf"(?s)got:      {foreign} of something else.*move those files"):
+        write(tmp_path, 1.0)
+    assert (tmp_path / foreign).read_text() == '{"name": "my web application"}'
+    assert names(tmp_path) == {foreign}
+
+
+def test_files_behind_links_are_left_alone(folder: Path, tmp_path) -> None:
+    for name in FILES:
+        (folder / name).rename(tmp_path / name)
+        (folder / name).symlink_to(tmp_path / name)
+    before = (tmp_path / "weights.h5").read_bytes()
+    write(folder, 2.0)
+    assert read(folder) == 2.0
+    assert (tmp_path / "weights.h5").read_bytes() == before
+
+
+def test_several_threads_save_and_read(folder: Path) -> None:
+    def save(number: float) -> None:
+        for _ in range(5):
+            write(folder, number)
+
+    threads = [threading.Thread(target=save, args=(number,)) for number in (2.0, 3.0)]
+    for thread in threads:
+        thread.start()
+    while any(thread.is_alive() for thread in threads):
+        assert read(folder) in (1.0, 2.0, 3.0)
+    assert names(folder) == FILES
+
+
+def test_a_file_is_replaced_whole_or_not_at_all(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "state.h5"
+    replace_file(file, b"old")
+    monkeypatch.setattr(os, "fsync", full_disk)
+    with pytest.raises(OSError, match="No space"):
+        replace_file(file, b"new")
+    assert file.read_bytes() == b"old"
+    assert names(tmp_path) == {"state.h5"}
+
+
+# Damage
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_random_damage_to_the_weights_is_refused(folder: Path, seed: int) -> None:
+    generator = np.random.default_rng(seed)
+    data = bytearray((folder / "weights.h5").read_bytes())
+    for place in generator.integers(len(data), size=1 if seed % 2 else 30):
+        data[place] ^= int(generator.integers(1, 256))
+    (folder / "weights.h5").write_bytes(data)
+    assert "weights that belong to manifest.json" in refusal(folder)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "JSONDecodeError"),
+        (b"{", "JSONDecodeError"),
+        (b"[]", "without the entries"),
+        (b"\xff\x00", "UnicodeDecodeError"),
+        (b"[" * 100_000, "RecursionError"),
+        (b'{"format": 1' + b"0" * 5_000 + b"}", "ValueError"),
+        (b'{"format": 2, "bayesinn": "1.0", "a": "' + b" " * 2**26 + b'"}', "more than any manifest"),
+    ],
+    ids=["empty", "half", "list", "bytes", "deep", "integer", "large"],
+)
+def test_what_is_no_manifest_is_explained(folder: Path, content: bytes, message: str) -> None:
+    (folder / "manifest.json").write_bytes(content)
+    assert message in refusal(folder)
+    with pytest.raises(SavedPosteriorError, match="something else"):
+        write(folder, 2.0)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"format": "2"}, "got:      format '2'"),
+        ({"format": True}, "got:      format True"),
+        ({"format": 99, "bayesinn": "9.0"}, "pip install 'bayesinn==9.0'"),
+        ({"kind": "Other"}, "load it with Other.load(folder)"),
+        ({"kind": None}, "a saved None"),
+        ({"fingerprint": None}, "None as the fingerprint"),
+        ({"fingerprint": "../../evil"}, "'../../evil' as the fingerprint"),
+        ({"fingerprint": "0" * 64}, "other bytes than were saved"),
+        ({"settings": None}, "entry 'settings'\n  expected: an object\n  got:      None"),
+        ({"settings": {}}, "entry 'settings.steps'\n  expected: an integer\n  got:      nothing"),
+        ({"settings": {"steps": "3"}}, "entry 'settings.steps'\n  expected: an integer\n  got:      '3'"),
+        ({"settings": {"steps": True}}, "entry 'settings.steps'"),
+        ({"settings": {"steps": 3.5}}, "entry 'settings.steps'"),
+        ({"history": {"loss": 1.0}}, "entry 'history.loss'\n  expected: a list"),
+        ({"history": {"loss": [1.0, "x"]}}, "entry 'history.loss[1]'\n  expected: a number or null\n  got:      'x'"),
+    ],
+    ids=str,
+)
+def test_entries_of_another_type_are_named(folder: Path, change: dict, message: str) -> None:
+    file = folder / "manifest.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), **change}))
+    assert message in refusal(folder)
+
+
+def tampered(folder: Path, change) -> str:
+    """The message after a change to the weights by someone who can count a fingerprint."""
+    with h5py.File(folder / "weights.h5", "r+") as file:
+        change(file)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["fingerprint"] = sha256((folder / "weights.h5").read_bytes()).hexdigest()
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    return refusal(folder)
+
+
+def replaced(**options):
+    def change(file: h5py.File) -> None:
+        del file["network/00000"]
+        file.create_dataset("network/00000", **options)
+
+    return change
+
+
+def external_link(file: h5py.File) -> None:
+    del file["network/00000"]
+    file["network/00000"] = h5py.ExternalLink("/etc/passwd", "/network/00000")
+
+
+def soft_link(file: h5py.File) -> None:
+    file["other"] = file["network/00000"][()]
+    del file["network/00000"]
+    file["network/00000"] = h5py.SoftLink("/other")
+
+
+def linked_group(file: h5py.File) -> None:
+    file.move("data", "other")
+    file["data"] = h5py.SoftLink("/other")
+
+
+def virtual(file: h5py.File) -> None:
+    layout = h5py.VirtualLayout(shape=(40, 50), dtype="f4")
+    layout[:] = h5py.VirtualSource("/etc/passwd", "x", shape=(40, 50))
+    del file["network/00000"]
+    file.create_virtual_dataset("network/00000", layout)
+
+
+def free_length(**options):
+    def change(file: h5py.File) -> None:
+        del file["data/mean"]
+        file.create_dataset("data/mean", dtype="f8", **options)
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (replaced(data=np.ones((40, 51), np.float32)), "has shape (40, 51) and type float32, expected (40, 50)"),
+        (replaced(data=np.ones((40, 50))), "type float64"),
+        (replaced(shape=(10**6, 10**5), dtype="f4"), "has shape (1000000, 100000)"),
+        (replaced(shape=(10**6, 10**5), dtype="f4", chunks=(100, 100)), "has shape (1000000, 100000)"),
+        (replaced(shape=(40, 50), dtype="f4", chunks=(40, 10**7), maxshape=(None, None)), "claims more data"),
+        (replaced(data=np.full((40, 50), np.nan, np.float32)), "not finite"),
+        (replaced(data=np.full((40, 50), np.inf, np.float32)), "not finite"),
+        (replaced(data=["text"] * 3), "type object"),
+        (replaced(shape=(40, 50), dtype="f4", external=[("/etc/passwd", 0, 8000)]), "no array in this very file"),
+        (replaced(data=np.ones((40, 50), np.float32), fletcher32=True), "packed in an unknown way"),
+        (external_link, "a link to somewhere else"),
+        (soft_link, "a link to somewhere else"),
+        (linked_group, "data/mean is a link to somewhere else"),
+        (virtual, "no array in this very file"),
+        (lambda file: file.create_dataset("network/00002", data=1.0), "3 arrays of weights, expected 2"),
+        (lambda file: file.__delitem__("network/00001"), "network/00001 is missing"),
+        (lambda file: file.__delitem__("data"), "data/mean is missing"),
+        (lambda file: (file.__delitem__("network/00001"), file.create_group("network/00001")), "no array"),
+        (free_length(shape=(5 * 10**10,)), "claims more data"),
+        (free_length(shape=(5 * 10**10,), chunks=(1000,)), "claims more data"),
+        (free_length(data=np.zeros(10**6), compression="gzip"), "claims more data"),
+        (free_length(shape=(3, 3)), "has shape (3, 3)"),
+    ],
+)
+def test_weights_are_checked_before_they_are_read(folder: Path, change, message: str) -> None:
+    assert message in tampered(folder, change)

@@ -1,0 +1,116 @@
+"""Which changes of a simulator a saved posterior is protected from."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+import bayesinn as bi
+from bayesinn.core import seeds
+from bayesinn.core.errors import SavedPosteriorError
+from bayesinn.posterior.same_simulator import check_same, shared_entries
+
+tfd = tfp.distributions
+DOSES = tfd.Uniform(0.5, 2.0)
+
+
+def simulator(prior, context=DOSES) -> bi.Simulator:
+    @bi.simulator(prior={"rate": prior}, context={"dose": context}, name="trial")
+    def function(parameters, context, seed):
+        rows = tf.shape(context["dose"])[0]
+        return {"y": tf.reduce_sum(tf.reshape(tf.cast(parameters["rate"], tf.float32), (rows, -1)), axis=1)}
+
+    return function
+
+
+def entries(simulator: bi.Simulator, same_programs: bool = True) -> dict:
+    import importlib.metadata
+
+    version = importlib.metadata.version if same_programs else lambda name: "another version"
+    packages = {name: version(name) for name in ("tensorflow", "tensorflow-probability")}
+    return {"packages": packages, **shared_entries(simulator)}
+
+
+PRIORS = {
+    "uniform": tfd.Uniform(0.5, 2.0),
+    "normal": tfd.Normal(3.0, 2.0),
+    "constant in single precision": tfd.Normal(1e6, 1e-3),
+    "heavy tail": tfd.LogNormal(0.0, 3.0),
+    "counts": tfd.Poisson(3.0),
+    "two values": tfd.Bernoulli(probs=0.99),
+    "simplex": tfd.Dirichlet([0.5, 1.0, 2.0]),
+    "vector": tfd.Normal([0.0, 5.0, 7.0], [1.0, 2.0, 3.0]),
+    "matrix": tfd.Uniform(tf.zeros((3, 2)), 1.0),
+}
+
+
+@pytest.mark.parametrize("name", PRIORS)
+def test_the_same_prior_is_accepted(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = simulator(PRIORS[name])
+    check_same(entries(one), simulator(PRIORS[name]))
+    # Other versions may draw others.
+    saved, tensor_seed = entries(one, same_programs=False), seeds.tensor_seed
+    for other in range(1, 21):
+        monkeypatch.setattr(seeds, "tensor_seed", lambda seed, stream, other=other: tensor_seed(other, stream))
+        check_same(saved, one)
+
+
+CHANGES = {
+    "ten times as large": (tfd.Uniform(0.5, 2.0), tfd.Uniform(5.0, 20.0)),
+    "another family": (tfd.Normal(0.0, 1.0), tfd.LogNormal(0.0, 1.0)),
+    "integers": (tfd.Uniform(0.5, 2.0), tfd.Poisson(1.0)),
+    "wider by a fifth": (tfd.Normal(0.0, 1.0), tfd.Normal(0.0, 1.2)),
+    "one probability": (tfd.Bernoulli(probs=0.97), tfd.Bernoulli(probs=0.9)),
+}
+
+
+@pytest.mark.parametrize("same_programs", [True, False])
+@pytest.mark.parametrize("name", CHANGES)
+def test_another_prior_is_refused(name: str, same_programs: bool) -> None:
+    before, after = CHANGES[name]
+    saved = entries(simulator(before), same_programs)
+    with pytest.raises(SavedPosteriorError, match=r"(?s)'trial'.*'rate' with prior quantiles 1% .*got: .*99% "):
+        check_same(saved, simulator(after))
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (tfd.Uniform(0.5, 2.0), tfd.Uniform(0.5, 2.01)),
+        (tfd.Normal(0.0, 1.0), tfd.Normal(0.0, 1.02)),
+        (tfd.Normal(0.0, 1.0), tfd.StudentT(20.0, 0.0, 0.95)),
+    ],
+)
+def test_the_same_programs_see_small_changes(before, after) -> None:
+    saved = entries(simulator(before))
+    with pytest.raises(SavedPosteriorError, match="'rate' with prior"):
+        check_same(saved, simulator(after))
+
+
+def test_the_element_that_differs_is_named() -> None:
+    saved = entries(simulator(tfd.Normal([0.0, 5.0, 7.0], 1.0)))
+    with pytest.raises(SavedPosteriorError, match="'rate', element 1, with prior quantiles"):
+        check_same(saved, simulator(tfd.Normal([0.0, 6.0, 7.0], 1.0)))
+
+
+def test_the_context_counts_too() -> None:
+    saved = entries(simulator(tfd.Normal(0.0, 1.0)))
+    with pytest.raises(SavedPosteriorError, match="'dose' with prior quantiles"):
+        check_same(saved, simulator(tfd.Normal(0.0, 1.0), context=tfd.Uniform(1.0, 3.0)))
+
+
+def test_what_format_1_did_not_save_is_not_compared() -> None:
+    saved = {**entries(simulator(tfd.Uniform(0.5, 2.0))), "prior": {}}
+    check_same(saved, simulator(tfd.Uniform(5.0, 20.0)))
+
+
+def test_quantiles_of_another_shape_are_refused() -> None:
+    saved = entries(simulator(tfd.Uniform(0.5, 2.0)))
+    for rows in ([[1.0] * 6], [[1.0] * 7] * 2, [], [[1.0] * 7, [1.0]]):
+        with pytest.raises(SavedPosteriorError, match="'rate'"):
+            check_same({**saved, "prior": {"rate": rows}}, simulator(tfd.Uniform(0.5, 2.0)))
+
+
+def test_many_columns_are_left_short() -> None:
+    quantiles = shared_entries(simulator(tfd.Normal(tf.zeros(500), 1.0)))["prior"]["rate"]
+    assert np.shape(quantiles) == (100, 7)

@@ -1,0 +1,177 @@
+"""Manifests that somebody has changed: no code is run, and the message says what is wrong."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import bayesinn as bi
+from bayesinn.core.errors import InputError, SavedPosteriorError
+from tests.helpers.saved import save
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory) -> Path:
+    return save("identity", tmp_path_factory.mktemp("posterior") / "saved")
+
+
+@pytest.fixture
+def folder(original: Path, tmp_path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy, next to code that leaves the file 'ran' when it is run."""
+    evil = f"from pathlib import Path\nPath({str(tmp_path / 'ran')!r}).touch()\n"
+    (tmp_path / "evil_code.py").write_text(evil + "def obj(**arguments): pass\n")
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    monkeypatch.syspath_prepend(tmp_path)
+    return shutil.copytree(original, tmp_path / "posterior")
+
+
+def keras(module: str, name: str, registered: str | None = None, **config) -> dict:
+    return {"keras": {"module": module, "class_name": name, "config": config, "registered_name": registered}}
+
+
+def call(name: str, **arguments) -> dict:
+    return {"class": name, "arguments": arguments}
+
+
+def in_chain(description: dict):
+    """Put it where a flow has a bijection."""
+
+    def change(manifest: dict) -> None:
+        manifest["network"]["flow"]["arguments"]["chain"]["arguments"]["bijections"][0] = description
+
+    return change
+
+
+def as_latent(description: dict):
+    def change(manifest: dict) -> None:
+        manifest["network"]["flow"]["arguments"]["latent"] = description
+
+    return change
+
+
+def as_flow(description):
+    return lambda manifest: manifest["network"].update(flow=description)
+
+
+def as_summary(description):
+    return lambda manifest: manifest["network"].update(summaries={"y": description})
+
+
+def simulator(**reference):
+    full = {"name": "nope", "module": "", "object": "obj", "file": "", **reference}
+    return lambda manifest: manifest.update(simulator=full)
+
+
+def entry(**entries):
+    return lambda manifest: manifest.update(entries)
+
+
+TOUCH = "touch ../ran"
+LAMBDA = {"class_name": "__lambda__", "config": {"value": "4wAAAAAA"}}
+CODE = {
+    "a function as the flow": (as_flow(call("os:system", command=TOUCH)), "Network class 'os:system'"),
+    "with a dot": (as_flow(call("os.system", command=TOUCH)), "Network class 'os.system'"),
+    "a process": (as_flow(call("subprocess:Popen", args=["touch", "../ran"])), "'subprocess:Popen'"),
+    "a process as a summary": (as_summary(call("subprocess.Popen", args=["touch", "../ran"])), "'subprocess.Popen'"),
+    "inside of the chain": (in_chain(call("os.system", command=TOUCH)), "'os.system'"),
+    "in an argument": (as_latent({"deep": [{"deeper": call("builtins.eval", source="1")}]}), "'builtins.eval'"),
+    "a module to import": (in_chain(call("evil_code:obj")), "'evil_code:obj'"),
+    "a module in a room's name": (in_chain(call("flows.evil_code.obj")), "'flows.evil_code.obj'"),
+    "an attribute of a room": (in_chain(call("bijections.importlib")), "'bijections.importlib'"),
+    "a number as a class": (in_chain(call(5)), "Network class '5'"),
+    "a Keras lambda": (as_latent(keras("keras.layers", "Lambda", function=LAMBDA)), "'keras.layers.Lambda'"),
+    "a bare lambda": (as_latent({"keras": LAMBDA}), "'None.__lambda__'"),
+    "a Keras module": (as_latent(keras("keras.saving", "load_model", filepath="x")), "'keras.saving.load_model'"),
+    "a function of Keras": (as_latent(keras("keras.layers", "deserialize")), "'keras.layers.deserialize'"),
+    "another module for Keras": (as_latent(keras("os", "system", command=TOUCH)), "'os.system'"),
+    "a module for Keras to import": (as_latent(keras("keras.evil_code", "obj")), "'keras.evil_code.obj'"),
+    "a saved model of TensorFlow": (as_latent(keras("keras.layers", "TFSMLayer", filepath="x")), "TFSMLayer"),
+    "a file to read": (as_latent(keras("keras.layers", "StringLookup", vocabulary="/etc/passwd")), "StringLookup"),
+    "a registered name": (as_latent(keras("keras.layers", "Dense", "evil>Dense", units=1)), "'keras.layers.Dense'"),
+    "inside of a Keras layer": (
+        as_latent(keras("keras.layers", "Dense", units=1, activation=keras("os", "system")["keras"])),
+        "'os.system'",
+    ),
+    "a module as the simulator's": (simulator(module="evil_code"), "'nope' of a saved posterior"),
+    "a function as the simulator": (simulator(module="os", object="system"), "'nope' of a saved posterior"),
+    "a relative module": (simulator(module=".evil_code"), "'nope' of a saved posterior"),
+    "a relative file": (simulator(module="nowhere", file="../evil_code.py"), "../evil_code.py, is not run"),
+    "a module of the library": (simulator(module="bayesinn.simulators.evil_code"), "'nope' of a saved posterior"),
+}
+WRONG = {
+    "no flow": (lambda manifest: manifest["network"].pop("flow"), "entry 'network.flow'"),
+    "a list as networks": (entry(network=[]), "entry 'network'\n  expected: an object"),
+    "a flow that is none": (as_flow(call("bijections.ActNorm")), "entry 'network'"),
+    "no class": (as_flow({"chain": 5}), "entry 'network'"),
+    "an argument too many": (in_chain(call("bijections.ActNorm", fast=True)), "'bijections.ActNorm'"),
+    "arguments as a list": (in_chain({"class": "bijections.ActNorm", "arguments": [1]}), "'bijections.ActNorm'"),
+    "an argument out of range": (in_chain(call("bijections.Coupling", hidden=[-3])), "entry 'network'"),
+    "a huge network": (in_chain(call("bijections.Coupling", hidden=[10**6, 10**6])), "entry 'network'"),
+    "parameters as a list": (entry(parameters=["x1", "x2"]), "entry 'parameters'\n  expected: an object"),
+    "shapes as text": (entry(parameters={"x1": "()", "x2": []}), "entry 'parameters.x1'\n  expected: a list"),
+    "compression as text": (entry(compression={"y": "1"}), "entry 'compression.y'\n  expected: a number or null"),
+    "negative compression": (entry(compression={"y": -1.0}), "compression -1.0 of 'y'"),
+    "no compression": (entry(compression={}), "KeyError: 'y'"),
+    "steps as text": (entry(training={"settings": {"steps": "2"}}), "entry 'training.settings.steps'"),
+    "an uneven history": (entry(history={"step": [1], "loss": []}), "entry 'history'"),
+    "quantiles as text": (entry(prior={"x1": [["0"]]}), "entry 'prior.x1[0][0]'\n  expected: a number"),
+    "too few quantiles": (entry(prior={"x1": [[0.0]]}), "7 quantiles of 1 columns of 'x1'"),
+    "packages as a list": (entry(packages=[]), "entry 'packages'"),
+    "a simulator without a file": (entry(simulator={"name": "a", "module": "b", "object": "c"}), "'simulator.file'"),
+    "a simulator as text": (entry(simulator="linear"), "entry 'simulator'\n  expected: an object"),
+}
+
+
+def refusal(folder: Path, change, **options) -> str:
+    file = folder / "manifest.json"
+    manifest = json.loads(file.read_text())
+    change(manifest)
+    file.write_text(json.dumps(manifest))
+    with pytest.raises(SavedPosteriorError) as error:
+        bi.load(folder, **options)
+    assert "do this:  " in str(error.value)
+    return str(error.value)
+
+
+@pytest.mark.parametrize("name", CODE)
+def test_code_is_not_run(folder: Path, name: str) -> None:
+    change, message = CODE[name]
+    assert message in refusal(folder, change)
+    assert not (folder.parent / "ran").exists()
+
+
+@pytest.mark.parametrize("name", [name for name in CODE if "'nope'" not in CODE[name][1] and "relative" not in name])
+def test_a_trusted_simulator_makes_no_network_trusted(folder: Path, name: str) -> None:
+    change, message = CODE[name]
+    assert message in refusal(folder, change, simulator=bi.get("linear"), trust_source=True)
+    assert not (folder.parent / "ran").exists()
+
+
+def test_relative_files_are_not_run_when_trusted_either(folder: Path) -> None:
+    change, _ = CODE["a relative file"]
+    assert "nowhere:obj" in refusal(folder, change, trust_source=True)
+    assert not (folder.parent / "ran").exists()
+
+
+@pytest.mark.filterwarnings("ignore:Layer 'posterior' looks", "ignore:`build\\(\\)` was called on layer 'posterior'")
+@pytest.mark.parametrize("name", WRONG)
+def test_wrong_entries_are_named(folder: Path, name: str) -> None:
+    change, message = WRONG[name]
+    assert message in refusal(folder, change)
+
+
+def test_after_all_that_the_original_still_loads(original: Path) -> None:
+    expected = np.load(original / "expected.npz")
+    draws = bi.load(original).sample({"y": expected["data_y"]}, draws=40, seed=3)
+    np.testing.assert_array_equal(draws["x1"], expected["draw_x1"])
+
+
+def test_arguments_of_load_are_checked(original: Path) -> None:
+    for arguments, message in (((None,), "path of a folder"), ((original, "linear"), "a Simulator")):
+        with pytest.raises(InputError, match=message):
+            bi.load(*arguments)
+    with pytest.raises(InputError, match="True or False"):
+        bi.load(original, trust_source="yes")
