@@ -8,8 +8,8 @@ from typing import Any
 import tensorflow as tf
 
 from bayesinn.bijections.bijection import constant_log_det
+from bayesinn.bijections.conditional_transform import TransformBlock
 from bayesinn.bijections.masked import MaskedNetwork
-from bayesinn.bijections.transform_block import TransformBlock
 from bayesinn.bijections.transforms import Affine, Composed, Spline, Transform
 from bayesinn.core.errors import InputError
 from bayesinn.core.validation import check_choice
@@ -23,12 +23,11 @@ class Autoregressive(TransformBlock):
     A masked network computes the parameters of all elements in one pass, from a vector that is known. The other
     direction computes the elements one after another, with one pass for each. ``direction`` says which one is fast:
 
-    - ``"density"``: :meth:`forward` takes one pass, :meth:`inverse` d passes (masked autoregressive flow, MAF). Choose
-      it for training on simulations.
-    - ``"sampling"``: the inverse of such a block. :meth:`inverse` takes one pass, :meth:`forward` d passes (inverse
-      autoregressive flow, IAF). Choose it for posteriors that are sampled far more often than they are trained. The
-      transform runs from the latent space to the parameters: where ``"density"`` has ``Composed([Affine(),
-      Spline()])``, write ``Composed([Spline(), Affine()])``.
+    - ``"density"``: :meth:`forward` takes one pass, :meth:`inverse` d passes (masked autoregressive flow, MAF), for
+      training on simulations.
+    - ``"sampling"``: the inverse of such a block (inverse autoregressive flow, IAF), for posteriors that are sampled
+      far more often than they are trained. The transform runs from the latent space to the parameters: where
+      ``"density"`` has ``Composed([Affine(), Spline()])``, write ``Composed([Spline(), Affine()])``.
 
     Both directions have exact log-determinants and gradients. A coupling leaves half of the elements alone: one block
     is more expressive than that, and its slow direction d times as slow. Mix the elements between blocks with a
@@ -53,8 +52,7 @@ class Autoregressive(TransformBlock):
     Examples
     --------
     >>> import tensorflow as tf
-    >>> block = Autoregressive(hidden=(32,))
-    >>> z, log_det = block.forward(tf.ones((10, 3)), condition=tf.ones((10, 5)))
+    >>> z, log_det = Autoregressive(hidden=(32,)).forward(tf.ones((10, 3)), condition=tf.ones((10, 5)))
     >>> z.shape, log_det.shape
     (TensorShape([10, 3]), TensorShape([10]))
     """

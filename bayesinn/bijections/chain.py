@@ -115,11 +115,7 @@ class Chain(Bijection):
         an error of 1e-3 there is a warning, once. Above 1e-2, or if it isn't a number, a reversible chain stores its
         activations, as an ordinary one does, until a later check finds it better; functions that were compiled before
         have to be compiled again. Training does all that after each epoch. In a loop of your own, call it eagerly, now
-        and then, with a batch of training data.
-
-        Returns
-        -------
-        float, the :meth:`round_trip_error`
+        and then, with a batch of training data. Returns the :meth:`round_trip_error`.
         """
         error = float(self.round_trip_error(x, condition))
         self.apply_round_trip_error(error)
@@ -179,8 +175,7 @@ def round_trip_errors(bijection: Bijection, x: tf.Tensor, condition: tf.Tensor |
     if not isinstance(bijection, Chain) or not reversible_chains(bijection):
         return []
     errors = [bijection.round_trip_error(x, condition)] if bijection.reversible else []
-    if any(reversible_chains(link) for link in bijection.bijections):
-        for link in bijection.bijections:
-            errors += round_trip_errors(link, x, condition)
-            x, _ = link.forward(x, condition)
+    for link in bijection.bijections:
+        errors += round_trip_errors(link, x, condition)
+        x, _ = link.forward(x, condition)
     return errors

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import keras
 import tensorflow as tf
 
-from bayesinn.bijections.bijection import SharedCondition, constant_log_det
+from bayesinn.bijections.bijection import Bijection, SharedCondition, constant_log_det
 from bayesinn.bijections.subnet import HiddenLayers, perceptron, shared_outputs
-from bayesinn.bijections.transforms import Transform
+from bayesinn.bijections.transforms import Affine, Composed, Spline, Transform
 
 Condition = tf.Tensor | SharedCondition | None
 
@@ -23,12 +23,9 @@ class ConditionalTransform(keras.layers.Layer):
     Parameters
     ----------
     transform : Transform
-    passive, active : int
-        Number of elements that are read, and number of elements that are transformed.
-    condition_dimension : int
-        Number of elements of the condition, 0 without one.
+    passive, active : numbers of elements that are read, and that are transformed
+    condition_dimension : number of elements of the condition, 0 without one
     hidden : HiddenLayers
-        Hidden layers of the network.
     dtype : str or Keras dtype policy, optional
     groups : int
         Number of pairs of passive and active elements, all of these lengths, that are treated at once. Each has a
@@ -60,18 +57,9 @@ class ConditionalTransform(keras.layers.Layer):
     def forward(
         self, active: tf.Tensor, passive: tf.Tensor, condition: Condition = None
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """Map active elements towards the latent space.
+        """Map active elements (n, a) given passive ones (n, p) towards the latent space; returns log_det (n,) too.
 
-        Parameters
-        ----------
-        active : tensor (n, a); with groups (n, groups, a)
-        passive : tensor (n, p); with groups (n, groups, p)
-        condition : tensor (n, c), SharedCondition (not with groups), or None
-
-        Returns
-        -------
-        active : tensor, transformed, shape as before
-        log_det : tensor (n,)
+        With groups, elements are (n, groups, a) and (n, groups, p), and the condition can't be a SharedCondition.
         """
         return self._apply(self.transform.forward, active, passive, condition)
 
@@ -110,3 +98,36 @@ class ConditionalTransform(keras.layers.Layer):
         if self.groups > 1:
             condition = tf.repeat(condition[:, None], self.groups, axis=1)
         return self.network(tf.concat([passive, condition], axis=-1))
+
+
+class TransformBlock(Bijection):
+    """Keep the arguments of such blocks, and choose the transform where none was given.
+
+    :attr:`transform` is known once the block is built, because :meth:`default_transform` depends on the number of
+    elements.
+    """
+
+    transform: Transform
+
+    def __init__(self, transform: Transform | None, hidden: Sequence[int], activation: str, dropout: float) -> None:
+        super().__init__()
+        self._given_transform = transform
+        self.hidden = tuple(hidden)
+        self.hidden_layers = HiddenLayers(self.hidden, activation, dropout)
+
+    def build(self, event_shape: Sequence[int], condition_shape: Sequence[int] | None = None) -> None:
+        super().build(event_shape, condition_shape)
+        self.transform = self._given_transform or self.default_transform()
+
+    def default_transform(self) -> Transform:
+        """Return the transform of a block that was given none."""
+        # Affine maps of a single element could only ever give a Gaussian.
+        return Affine() if self.dimension > 1 else Composed([Affine(), Spline()])
+
+    def conditional_transform(
+        self, passive: int, active: int, hidden: HiddenLayers | None = None, groups: int = 1
+    ) -> ConditionalTransform:
+        """Make a transform of ``active`` elements given ``passive`` ones; see :class:`ConditionalTransform`."""
+        hidden = hidden or self.hidden_layers
+        sizes = passive, active, self.condition_dimension
+        return ConditionalTransform(self.transform, *sizes, hidden, self.dtype_policy, groups)

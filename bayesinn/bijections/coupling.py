@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import tensorflow as tf
 
 from bayesinn.bijections.bijection import constant_log_det
-from bayesinn.bijections.transform_block import TransformBlock
+from bayesinn.bijections.conditional_transform import TransformBlock
 from bayesinn.bijections.transforms import Transform
 
 

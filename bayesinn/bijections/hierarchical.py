@@ -8,8 +8,7 @@ from collections.abc import Callable, Sequence
 import tensorflow as tf
 
 from bayesinn.bijections.bijection import constant_log_det
-from bayesinn.bijections.conditional_transform import ConditionalTransform
-from bayesinn.bijections.transform_block import TransformBlock
+from bayesinn.bijections.conditional_transform import ConditionalTransform, TransformBlock
 from bayesinn.bijections.transforms import Transform
 from bayesinn.core.validation import check_integer
 
@@ -50,8 +49,7 @@ class Hierarchical(TransformBlock):
     Examples
     --------
     >>> import tensorflow as tf
-    >>> block = Hierarchical(hidden=(32,))
-    >>> z, log_det = block.forward(tf.ones((10, 6)), condition=tf.ones((10, 5)))
+    >>> z, log_det = Hierarchical(hidden=(32,)).forward(tf.ones((10, 6)), condition=tf.ones((10, 5)))
     >>> z.shape, log_det.shape
     (TensorShape([10, 6]), TensorShape([10]))
     """

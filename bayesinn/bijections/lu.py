@@ -27,13 +27,9 @@ class LULinear(Bijection):
     Examples
     --------
     >>> import tensorflow as tf
-    >>> layer = LULinear()
-    >>> z, log_det = layer.forward(tf.constant([[3.0, 4.0]]))
+    >>> z, log_det = LULinear().forward(tf.constant([[3.0, 4.0]]))
     >>> round(float(tf.norm(z)), 3)
     5.0
-    >>> x, _ = layer.inverse(z)
-    >>> [round(float(value), 3) for value in x[0]]
-    [3.0, 4.0]
     """
 
     def build(self, event_shape: Sequence[int], condition_shape: Sequence[int] | None = None) -> None:

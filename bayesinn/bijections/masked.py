@@ -23,14 +23,10 @@ class MaskedNetwork(keras.layers.Layer):
 
     Parameters
     ----------
-    elements : int
-        Number of elements that the transform acts on, 2 or more.
-    parameters : int
-        Number of raw parameters of each element.
-    condition : int
-        Number of elements of the condition, 0 without one.
-    hidden : HiddenLayers
-        Hidden layers, each of at least ``elements`` units.
+    elements : number of elements that the transform acts on, 2 or more
+    parameters : number of raw parameters of each element
+    condition : number of elements of the condition, 0 without one
+    hidden : HiddenLayers, each of at least ``elements`` units
     dtype : str or Keras dtype policy, optional
 
     References
@@ -76,20 +72,13 @@ class MaskedNetwork(keras.layers.Layer):
     def call(
         self, features: tf.Tensor, kept: Sequence[tf.Tensor] | None = None, element: tf.Tensor | None = None
     ) -> tf.Tensor:
-        """Compute raw parameters.
+        """Compute raw parameters (n, elements, parameters); with ``element``, (n, 1, parameters).
 
         Parameters
         ----------
-        features : tensor (n, elements - 1 + condition)
-            All elements but the last, then the condition.
-        kept : sequence of tensor (n, units), optional
-            Factors from :meth:`kept_units`; drawn anew if left out.
-        element : integer tensor (), optional
-            The only element whose parameters are computed, counted from 0.
-
-        Returns
-        -------
-        tensor (n, elements, parameters); with ``element`` (n, 1, parameters)
+        features : tensor (n, elements - 1 + condition), all elements but the last, then the condition
+        kept : sequence of tensor (n, units), from :meth:`kept_units`; drawn anew if left out
+        element : integer tensor (), the only element whose parameters are computed, counted from 0; all if left out
         """
         kept = self.kept_units(tf.shape(features)[0]) if kept is None else kept
         for index, layer in enumerate(self.hidden_layers):
@@ -107,12 +96,9 @@ class MaskedDense(keras.layers.Layer):
 
     Parameters
     ----------
-    mask : boolean array (inputs, units)
-        True where there is a connection.
-    activation : str, optional
-        Any activation that Keras knows.
-    initial_scale : float
-        Factor of the initial weights.
+    mask : boolean array (inputs, units), True where there is a connection
+    activation : str, any that Keras knows; none if left out
+    initial_scale : factor of the initial weights
     dtype : str or Keras dtype policy, optional
     """
 

@@ -22,12 +22,8 @@ def reversible_forward(bijections: Sequence[Bijection], x: tf.Tensor, condition:
     one more inverse and one more forward map of each. Gradients are as exact as the round trip of the bijections.
 
     Random numbers that come from Keras seed generators, such as the masks of dropout, are the same in all passes, and
-    so is the training flag. Other state that the bijections change is changed once, by the forward pass.
-
-    References
-    ----------
-    Gomez, Ren, Urtasun and Grosse (2017), The reversible residual network: backpropagation without storing
-    activations, arXiv:1707.04585, Algorithm 1.
+    so is the training flag. Other state that the bijections change is changed once, by the forward pass. It is
+    Algorithm 1 of Gomez et al. (2017), arXiv:1707.04585.
     """
     # A gradient needs a tensor: to bijections, a condition of no elements is none.
     condition = tf.zeros((tf.shape(x)[0], 0), x.dtype) if condition is None else condition

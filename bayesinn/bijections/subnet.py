@@ -14,17 +14,7 @@ from bayesinn.bijections.bijection import SharedCondition
 
 @dataclass(frozen=True)
 class HiddenLayers:
-    """The hidden layers of a network inside a block.
-
-    Parameters
-    ----------
-    units : sequence of int
-        Units of each layer.
-    activation : str
-        Any activation that Keras knows.
-    dropout : float
-        Share of units dropped in training.
-    """
+    """The hidden layers of a network inside a block: units, activation, and the share of units dropped in training."""
 
     units: Sequence[int] = (128, 128)
     activation: str = "silu"
@@ -36,15 +26,8 @@ def perceptron(
 ) -> keras.Sequential:
     """Make a multilayer perceptron whose last layer starts at zero.
 
-    Parameters
-    ----------
-    features, outputs : int
-        Number of inputs and outputs.
-    hidden : HiddenLayers
-    dtype : str or Keras dtype policy, optional
-    groups : int
-        Number of networks of one shape, each with weights of its own, that are computed at once: from inputs
-        (n, groups, features) to outputs (n, groups, outputs).
+    With groups, it is that many networks of one shape, each with weights of its own, which are computed at once: from
+    inputs (n, groups, features) to outputs (n, groups, outputs).
     """
     layers: list[keras.layers.Layer] = []
     for inputs, units in zip((features, *hidden.units), hidden.units, strict=False):

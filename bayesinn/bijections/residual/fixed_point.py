@@ -21,17 +21,10 @@ def fixed_point(
 
     Parameters
     ----------
-    function : callable
-        Contraction that maps (n, d) to (n, d), row by row.
+    function : contraction from (n, d) to (n, d), row by row
     start : tensor (n, d)
-    lipschitz : float
-        Bound of the function's slope, below one.
-    tolerance : float
-        Largest distance to the solution, relative to the length of x where that is above one; rounding may limit it.
-
-    Returns
-    -------
-    tensor (n, d)
+    lipschitz : bound of the function's slope, below one
+    tolerance : largest distance to the solution, relative to the length of x where that is above one
     """
     # By Banach's theorem, a step of length s ends within s * lipschitz / (1 - lipschitz) of the solution.
     rounding = 4.0 * np.finfo(start.dtype.as_numpy_dtype).eps
@@ -66,16 +59,9 @@ def with_implicit_gradient(x: tf.Tensor, linear: Linearization, lipschitz: float
     Parameters
     ----------
     x : tensor (n, d)
-    linear : Linearization
-        The Jacobian J of g at x, which gets no gradient.
-    lipschitz : float
-        Bound of the norm of J, below one.
-    tolerance : float
-        Error of the solution of the linear equation, as in :func:`fixed_point`.
-
-    Returns
-    -------
-    tensor (n, d)
+    linear : the Jacobian J of g at x, which gets no gradient
+    lipschitz : bound of the norm of J, below one
+    tolerance : error of the solution of the linear equation, as in :func:`fixed_point`
     """
     detached = linear.detached()
 

@@ -15,12 +15,8 @@ _NUMBERS_AT_ONCE = 2**24
 class Linearization:
     """The Jacobian J of a dense network g at n points, as its matrices and the slopes of its activations.
 
-    Products with J cost as much as g itself, and J is never formed for them.
-
-    Attributes
-    ----------
-    kernels : list of k tensors (inputs, outputs)
-    slopes : list of k - 1 tensors (n, outputs); empty for a linear function
+    Products with J cost as much as g itself, and J is never formed for them. There are k kernels (inputs, outputs) and
+    k - 1 slopes (n, outputs) between them; none for a linear function.
     """
 
     kernels: list[tf.Tensor]

@@ -35,15 +35,7 @@ ACTIVATIONS: dict[str, Activation] = {"lipswish": lipswish, "elu": elu}
 
 @dataclass(frozen=True)
 class Contraction:
-    """A dense network g with all its weights given, the condition's share included: a function of x alone.
-
-    Attributes
-    ----------
-    kernels : list of tensors (inputs, outputs), each with its largest singular value limited
-    offsets : list of tensors (outputs,); the first may be (n, outputs)
-    steepness : list of tensors (), one for each hidden layer
-    activation : function of (values, steepness) that returns values and slopes
-    """
+    """A dense network g as a function of x alone: kernels of limited norm, and offsets that include the condition."""
 
     kernels: list[tf.Tensor]
     offsets: list[tf.Tensor]
@@ -76,14 +68,10 @@ class LipschitzNetwork(keras.layers.Layer):
 
     Parameters
     ----------
-    features : int
-        Number of elements of x, and of g(x).
-    condition_features : int
-        Number of elements of the condition; may be 0.
-    hidden : sequence of int
-        Units of the hidden layers; none makes g an affine map.
-    lipschitz : float
-        Bound of the slope in x, between 0 and 1.
+    features : number of elements of x, and of g(x)
+    condition_features : number of elements of the condition; may be 0
+    hidden : units of the hidden layers; none makes g an affine map
+    lipschitz : bound of the slope in x, between 0 and 1
     activation : {"lipswish", "elu"}
     dtype : str or Keras dtype policy, optional
     """

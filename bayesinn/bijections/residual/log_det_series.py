@@ -24,10 +24,7 @@ _RAREST = 1e-6
 class Geometric(Registered):
     """The number N >= 1 of further terms in a series of random length, P(N >= j) = (1 - stop)^(j - 1).
 
-    Parameters
-    ----------
-    stop : float
-        Chance to stop after each term. The variance is finite for Jacobians with norm below sqrt(1 - stop).
+    ``stop`` is the chance to stop after each term. The variance is finite for Jacobians with norm below sqrt(1 - stop).
     """
 
     stop: float = 0.5
@@ -44,13 +41,7 @@ class Geometric(Registered):
 
 @dataclass(frozen=True)
 class Poisson(Registered):
-    """The number N >= 0 of further terms in a series of random length, with the Poisson law.
-
-    Parameters
-    ----------
-    rate : float
-        The mean of N.
-    """
+    """The number N >= 0 of further terms in a series of random length, with the Poisson law of mean ``rate``."""
 
     rate: float = 2.0
 
@@ -88,16 +79,9 @@ def series_log_det(linear: Linearization, probes: tf.Tensor, weights: tf.Tensor)
 
     Parameters
     ----------
-    linear : Linearization
-        The Jacobian J, with norm below one.
-    probes : tensor (n, d)
-        Random vectors v with mean zero and covariance one, or unit vectors for traces without noise.
-    weights : tensor (terms,)
-        Weights of the terms; the series ends before the first zero.
-
-    Returns
-    -------
-    tensor (n,)
+    linear : the Jacobian J, with norm below one
+    probes : tensor (n, d), vectors v with mean zero and covariance one, or unit vectors for traces without noise
+    weights : tensor (terms,); the series ends before the first zero
 
     References
     ----------
@@ -140,15 +124,8 @@ def _sum_series(linear: Linearization, probes: tf.Tensor, weights: tf.Tensor) ->
 class SeriesNoise(keras.layers.Layer):
     """Draw probes and weights for :func:`series_log_det`, in training only.
 
-    Its random state is treated as that of dropout is: in training, a pure function of seed and step.
-
-    Parameters
-    ----------
-    terms : int
-        Number of terms that are always taken.
-    law : Geometric or Poisson, optional
-        Law of the number of further terms; left out, there are none.
-    dtype : str or Keras dtype policy, optional
+    ``terms`` are always taken; ``law`` is that of the number of further terms, if there are any. The random state is
+    treated as that of dropout is: in training, a pure function of seed and step.
     """
 
     def __init__(self, terms: int, law: Law | None = None, dtype: str | keras.DTypePolicy | None = None) -> None:

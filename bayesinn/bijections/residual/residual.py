@@ -54,8 +54,7 @@ class Residual(Bijection):
     Examples
     --------
     >>> import tensorflow as tf
-    >>> block = Residual(hidden=(32, 32))
-    >>> z, log_det = block.forward(tf.ones((10, 3)), condition=tf.ones((10, 5)))
+    >>> z, log_det = Residual(hidden=(32, 32)).forward(tf.ones((10, 3)), condition=tf.ones((10, 5)))
     >>> z.shape, log_det.shape
     (TensorShape([10, 3]), TensorShape([10]))
     """

@@ -17,13 +17,8 @@ def spectral_bound(kernel: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], 
 
     The Gram matrix is squared eight times, which is 256 steps of power iteration from every starting vector at once.
     Its trace gives the Schatten norm of order 514, which is never below the largest singular value and at most a
-    factor rank^(1/514) above. The bound is a function of the weights alone: no vectors are kept from step to step
-    that could be stale.
-
-    References
-    ----------
-    Miyato, Kataoka, Koyama and Yoshida (2018), Spectral normalization for generative adversarial networks,
-    arXiv:1802.05957, for power iteration; they keep one vector between steps.
+    factor rank^(1/514) above. The bound is a function of the weights alone. Miyato et al. (2018), arXiv:1802.05957,
+    keep one vector between training steps, which may be stale.
 
     Examples
     --------

@@ -18,10 +18,6 @@ class Composed(Transform):
     ``Composed([Affine(), Spline()])`` first moves an element to the place and scale where the spline has its knots,
     which matters where narrow distributions move with the condition.
 
-    Parameters
-    ----------
-    transforms : sequence of Transform
-
     Examples
     --------
     >>> from bayesinn.bijections.transforms import Affine, Spline
