@@ -1,19 +1,48 @@
-"""TensorFloat-32 is kept out of invertible maps."""
+"""Full single precision on GPUs, whatever TensorFlow's setting of TensorFloat-32."""
 
 from __future__ import annotations
 
+import contextlib
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 
 import tensorflow as tf
 
+_lock = threading.Lock()
+#: One for each open block; the first is the user's setting.
+_settings: list[bool] = []
 
-@contextmanager
+
+@contextlib.contextmanager
 def full_precision() -> Iterator[None]:
-    """Switch TensorFlow's TF32 products off inside, and restore the user's setting."""
-    before = tf.config.experimental.tensor_float_32_execution_enabled()
-    tf.config.experimental.enable_tensor_float_32_execution(False)
+    """Switch TensorFloat-32 off inside of a ``with`` block, and back to the user's setting after it.
+
+    On recent GPUs, TensorFlow rounds the factors of matrix products and convolutions to 10 bits of mantissa by default.
+    An inverse of such a product isn't one: a rotation forwards and backwards is off by 1e-3 in place of 1e-6, and
+    the log-determinant of a spline by up to 0.5.
+
+    Blocks may be nested, left by an exception, and used in several threads: TensorFloat-32 stays off until the last
+    of them ends. The setting belongs to the whole process, so that other threads compute in full precision too while
+    a block lasts, and a change of the setting inside of a block is undone at its end. Operations read the setting when
+    they run; XLA may also read it when it compiles, so the first call of a compiled function belongs into the block.
+
+    Examples
+    --------
+    >>> import tensorflow as tf
+    >>> with full_precision():
+    ...     tf.config.experimental.tensor_float_32_execution_enabled()
+    False
+    >>> tf.config.experimental.tensor_float_32_execution_enabled()
+    True
+    """
+    with _lock:
+        _settings.append(tf.config.experimental.tensor_float_32_execution_enabled())
+        tf.config.experimental.enable_tensor_float_32_execution(False)
     try:
         yield
     finally:
-        tf.config.experimental.enable_tensor_float_32_execution(before)
+        with _lock:
+            setting = _settings[0]
+            _settings.pop()
+            if not _settings:
+                tf.config.experimental.enable_tensor_float_32_execution(setting)

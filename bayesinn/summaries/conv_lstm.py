@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from bayesinn.core.errors import InputError
 from bayesinn.summaries.elements import with_features
+from bayesinn.summaries.recurrent import last_state
 from bayesinn.summaries.summary import Summary
 
 
@@ -89,7 +90,7 @@ class ConvLSTM(Summary):
             mask = None if mask is None else mask[:, :: self.stride]
             # A convolution's bias makes padding non-zero again, which later windows would see.
             h = _blank(h, mask)
-        return self.dense(self.lstm(h, mask=mask))
+        return self.dense(last_state(self.lstm, h, mask))
 
     def _pad(self, h: tf.Tensor) -> tf.Tensor:
         # Windows end at steps stride, 2 stride, ...: none sees the future of its own end, and the last window

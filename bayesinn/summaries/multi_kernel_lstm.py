@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from bayesinn.core.errors import InputError
 from bayesinn.summaries.elements import with_features
+from bayesinn.summaries.recurrent import last_state
 from bayesinn.summaries.summary import Summary
 
 
@@ -86,4 +87,4 @@ class MultiKernelLSTM(Summary):
         h = with_features(x)
         for side_by_side, joint in zip(self.convolutions, self.joints, strict=True):
             h = joint(tf.concat([convolution(h) for convolution in side_by_side], axis=-1))
-        return self.lstm(h, mask=mask)
+        return last_state(self.lstm, h, mask)
