@@ -1,8 +1,8 @@
 """Latent distributions: what the flow maps parameters to.
 
 - :class:`Normal`: the standard normal, the usual choice.
-- :class:`StudentT`: with heavier tails, for robust training.
-- :class:`GaussianMixture`: with several modes, trained with the flow.
+- :class:`StudentT`: heavier tails, for robust training.
+- :class:`GaussianMixture`: several modes, trained with the flow.
 - :class:`Latent`: the contract, for writing another.
 """
 

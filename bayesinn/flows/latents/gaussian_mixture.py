@@ -10,7 +10,7 @@ import numpy as np
 import scipy.stats
 import tensorflow as tf
 
-from bayesinn.core.errors import InputError
+from bayesinn.core.validation import check_integer, check_number
 from bayesinn.flows.latents.latent import Latent, Seed, check_seed
 
 #: Log scales stay above this: on a point that occurs twice, the likelihood of a shrinking component has no bound.
@@ -20,9 +20,9 @@ SMALLEST_LOG_SCALE = -6.0
 class GaussianMixture(Latent):
     r"""A mixture of Gaussians, :math:`\sum_k w_k N(\mu_k, \mathrm{diag}\,\sigma_k^2)`, trained with the flow.
 
-    A continuous map can't tear the one mode of a normal distribution apart: between separate modes of the data it
-    leaves bridges. With as many components as there are modes, it has nothing to tear. The mixture doesn't depend on
-    the condition; of modes that come and go with the data, the bijection has to take care.
+    A continuous map can't separate the one mode of a normal distribution: between separate modes of the data it
+    leaves bridges. With as many components as there are modes, it doesn't have to. The mixture doesn't depend on the
+    condition; modes that come and go with the data are left to the bijection.
 
     Parameters
     ----------
@@ -31,8 +31,8 @@ class GaussianMixture(Latent):
     spread : float
         Standard deviation of the means at the start, where they fill a normal distribution evenly.
     scale : float
-        Standard deviation of each component at the start; wide, so that each sees all of the data before it settles.
-        Log scales never fall below -6.
+        Standard deviation of each component at the start; wide, so that at first each covers all of the data. Log
+        scales never fall below -6.
 
     References
     ----------
@@ -51,21 +51,10 @@ class GaussianMixture(Latent):
 
     def __init__(self, components: int = 4, spread: float = 1.0, scale: float = 1.0) -> None:
         super().__init__()
-        if isinstance(components, bool) or not isinstance(components, int) or components < 1:
-            raise InputError(
-                "GaussianMixture, argument 'components'",
-                expected="a positive integer",
-                got=f"{components!r}",
-                do="take as many components as the data have modes, or a few more",
-            )
+        subject = "GaussianMixture, argument"
+        check_integer(f"{subject} 'components'", components, do="take as many as the data have modes, or a few more")
         for name, value in (("spread", spread), ("scale", scale)):
-            if not 0 < value < math.inf:
-                raise InputError(
-                    f"GaussianMixture, argument {name!r}",
-                    expected="a positive number",
-                    got=f"{value!r}",
-                    do="leave it out: the start suits data of unit scale",
-                )
+            check_number(f"{subject} {name!r}", value, above=0, do="leave it out: the start suits data of unit scale")
         self.components = components
         self.spread = spread
         self.scale = scale
@@ -75,15 +64,15 @@ class GaussianMixture(Latent):
         means = self.spread * _evenly_normal(self.components, dimension)
         raw = float(unfloored(math.log(self.scale)))
         shape = (self.components, dimension)
-        self.logits = self.add_weight(shape=shape[:1], initializer="zeros", autocast=False, name="logits")
-        self.means = self.add_weight(
-            shape=shape, initializer=lambda shape, dtype: tf.constant(means, dtype), autocast=False, name="means"
-        )
-        self.raw_log_scales = self.add_weight(
-            shape=shape,
-            initializer=lambda shape, dtype: tf.fill(shape, tf.cast(raw, dtype)),
-            autocast=False,
-            name="raw_log_scales",
+        starts = {"logits": np.zeros(shape[0]), "means": means, "raw_log_scales": np.full(shape, raw)}
+        self.logits, self.means, self.raw_log_scales = (
+            self.add_weight(
+                shape=start.shape,
+                initializer=lambda shape, dtype, start=start: tf.constant(start, dtype),
+                autocast=False,
+                name=name,
+            )
+            for name, start in starts.items()
         )
 
     def log_prob(self, z: tf.Tensor) -> tf.Tensor:
@@ -98,7 +87,7 @@ class GaussianMixture(Latent):
             tf.random.experimental.stateless_split(check_seed(seed), 2, alg="philox"), num=2
         )
         uniform = tf.random.stateless_uniform((n, 1), for_component, dtype=self.variable_dtype, alg="philox")
-        # The last edge is left out: rounding may put it below one, and then no component would be found.
+        # The last edge is left out: rounding may make it less than one, and then no component would be chosen.
         component = tf.reduce_sum(tf.cast(uniform >= tf.cumsum(tf.exp(log_weights))[:-1], tf.int32), axis=-1)
         noise = tf.random.stateless_normal((n, dimension), for_noise, dtype=self.variable_dtype, alg="philox")
         return tf.gather(means, component) + tf.exp(tf.gather(log_scales, component)) * noise
@@ -113,17 +102,7 @@ class GaussianMixture(Latent):
 
 
 def gaussian_log_probs(z: tf.Tensor, means: tf.Tensor, log_scales: tf.Tensor) -> tf.Tensor:
-    """Log densities of vectors under several diagonal Gaussians.
-
-    Parameters
-    ----------
-    z : tensor (n, d)
-    means, log_scales : tensors (k, d)
-
-    Returns
-    -------
-    tensor (n, k)
-    """
+    """Return the log densities (n, k) of vectors z (n, d) under diagonal Gaussians, means and log scales (k, d)."""
     # Differences first: expanding the square would cancel for means far from zero.
     standardised = (z[:, None, :] - means) * tf.exp(-log_scales)
     constant = 0.5 * z.shape[-1] * math.log(2.0 * math.pi)
@@ -131,17 +110,17 @@ def gaussian_log_probs(z: tf.Tensor, means: tf.Tensor, log_scales: tf.Tensor) ->
 
 
 def floored(raw: tf.Tensor) -> tf.Tensor:
-    """Log scales from raw weights: the same, but softly kept above -6, where a hard floor has no slope."""
+    """Return log scales from raw weights: the same, but softly kept above -6. A hard floor would have no slope."""
     return SMALLEST_LOG_SCALE + tf.nn.softplus(raw - SMALLEST_LOG_SCALE)
 
 
 def unfloored(log_scale: float | np.ndarray | tf.Tensor) -> tf.Tensor:
-    """The raw weights of log scales, the inverse of :func:`floored`; what is below the floor counts as just above."""
+    """Return the raw weights of log scales, the inverse of :func:`floored`; lower ones count as just above it."""
     excess = tf.maximum(log_scale - SMALLEST_LOG_SCALE, 1e-2)
     return SMALLEST_LOG_SCALE + excess + tf.math.log(-tf.math.expm1(-excess))
 
 
 def _evenly_normal(count: int, dimension: int) -> np.ndarray:
-    """Points (count, dimension) that fill a standard normal distribution without clumps."""
+    """Draw points (count, dimension) that fill a standard normal distribution evenly."""
     points = scipy.stats.qmc.Halton(dimension, rng=random.randrange(2**32)).random(count)
     return scipy.stats.norm.ppf(np.clip(points, 1e-6, 1.0 - 1e-6))

@@ -20,40 +20,28 @@ class Latent(Configured, keras.layers.Layer):
     weights.
     """
 
+    def __init__(self) -> None:
+        # Without the options of a Keras layer, so that a latent without arguments needs no constructor of its own.
+        super().__init__()
+
     def build(self, dimension: int) -> None:
         """Make the weights for vectors of ``dimension`` elements."""
         self.dimension = dimension
 
     def log_prob(self, z: tf.Tensor) -> tf.Tensor:
-        """Log density, constants included.
-
-        Parameters
-        ----------
-        z : tensor (n, d)
-
-        Returns
-        -------
-        tensor (n,)
-        """
+        """Return the log density (n,) of vectors z (n, d), constants included."""
         raise NotImplementedError
 
     def sample(self, shape: Sequence[int | tf.Tensor], seed: Seed) -> tf.Tensor:
-        """Draw vectors; a pure function of the seed, though XLA has random streams of its own.
+        """Draw vectors of shape (n, d): a pure function of the seed, though XLA has random streams of its own.
 
-        Parameters
-        ----------
-        shape : (n, d)
-        seed : two integers, or an int32 tensor (2,)
-
-        Returns
-        -------
-        tensor (n, d)
+        A seed is two integers, or an int32 tensor (2,).
         """
         raise NotImplementedError
 
 
 def check_seed(seed: Seed) -> tf.Tensor:
-    """The seed as an int32 tensor (2,)."""
+    """Return the seed as an int32 tensor (2,)."""
     pair = tf.convert_to_tensor(seed)
     if pair.shape != (2,):
         raise InputError(

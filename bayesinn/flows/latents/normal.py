@@ -23,9 +23,6 @@ class Normal(Latent):
     TensorShape([5, 2])
     """
 
-    def __init__(self) -> None:
-        super().__init__()
-
     def log_prob(self, z: tf.Tensor) -> tf.Tensor:
         return -0.5 * (tf.reduce_sum(z**2, axis=-1) + z.shape[-1] * math.log(2.0 * math.pi))
 

@@ -8,22 +8,22 @@ from collections.abc import Sequence
 import keras
 import tensorflow as tf
 
-from bayesinn.core.errors import InputError
+from bayesinn.core.validation import check_number
 from bayesinn.flows.latents.latent import Latent, Seed, check_seed
 
 
 class StudentT(Latent):
-    """The joint Student-t distribution: as the normal, with heavier tails.
+    """The joint Student-t distribution: the normal with heavier tails.
 
-    The pull of an outlier on the weights is bounded, which makes training robust against the rare wild simulation.
-    One scale is shared by all elements of a vector, which is not the same as a product of one-dimensional t's.
+    The influence of an outlier on the weights is bounded, which makes training robust against rare extreme simulations.
+    All elements of a vector share one scale; a product of one-dimensional t distributions is something else.
 
     Parameters
     ----------
     degrees_of_freedom : float
-        Smaller means heavier tails. If learnable, where training starts, greater than 2.
+        Smaller means heavier tails. If learnable, the start of training, above 2.
     learnable : bool
-        Whether the degrees of freedom are trained, staying above 2, where the variance is finite.
+        Whether the degrees of freedom are trained. They stay above 2, where the variance is finite.
 
     References
     ----------
@@ -39,14 +39,8 @@ class StudentT(Latent):
 
     def __init__(self, degrees_of_freedom: float = 50.0, learnable: bool = False) -> None:
         super().__init__()
-        minimum = 2.0 if learnable else 0.0
-        if not degrees_of_freedom > minimum:
-            raise InputError(
-                "StudentT, argument 'degrees_of_freedom'",
-                expected=f"a number above {minimum:g}" + (", when learnable" if learnable else ""),
-                got=f"{degrees_of_freedom!r}",
-                do="take 20 to 100; 50 is a good start",
-            )
+        minimum, do = (2, "take 20 to 100, or learnable=False") if learnable else (0, "take 20 to 100")
+        check_number("StudentT, argument 'degrees_of_freedom'", degrees_of_freedom, above=minimum, do=do)
         self.degrees_of_freedom = degrees_of_freedom
         self.learnable = learnable
 
@@ -70,7 +64,7 @@ class StudentT(Latent):
         return tf.cast(constant, z.dtype) - tf.cast(half_sum, z.dtype) * tf.math.log1p(distance)
 
     def sample(self, shape: Sequence[int | tf.Tensor], seed: Seed) -> tf.Tensor:
-        # Bailey's method, as Box-Muller draws normals: each pair of elements has a radius in closed form and an angle.
+        # Bailey's method, which resembles Box-Muller: each pair of elements has a radius in closed form and an angle.
         # Given the pairs before it, a pair is again t distributed, with two more degrees of freedom for each.
         n, dimension = shape
         pairs = (dimension + 1) // 2

@@ -1,0 +1,215 @@
+"""Complete flows in one call: blocks of ActNorm, a mixing layer, and the bijection that the flow is named after."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from bayesinn.bijections import (
+    ActNorm,
+    Autoregressive,
+    Bijection,
+    Chain,
+    Coupling,
+    Hierarchical,
+    Householder,
+    LULinear,
+    Orthogonal,
+    Permutation,
+    Residual,
+    Transform,
+)
+from bayesinn.core.validation import check_choice, check_integer
+from bayesinn.flows.invertible import InvertibleFlow
+from bayesinn.flows.latents import Latent
+
+#: How elements are mixed between blocks.
+MIXINGS: dict[str, Callable[[], Bijection]] = {
+    "orthogonal": Orthogonal,
+    "permutation": Permutation,
+    "householder": Householder,
+    "lu": LULinear,
+}
+
+
+def coupling(
+    blocks: int = 6,
+    hidden: Sequence[int] = (128, 128),
+    transform: Transform | None = None,
+    mixing: str = "orthogonal",
+    actnorm: bool = True,
+    latent: Latent | None = None,
+    activation: str = "silu",
+    dropout: float = 0.0,
+    reversible: bool = False,
+) -> InvertibleFlow:
+    """Make a flow of coupling blocks: the conditional invertible network of BayesFlow.
+
+    Each block is ActNorm, a mixing layer, and a :class:`Coupling` of both halves. The flow makes its weights when it
+    meets the first data.
+
+    Parameters
+    ----------
+    blocks : int
+        Number of blocks.
+    hidden : sequence of int
+        Units of the hidden layers in each of the two networks of a block.
+    transform : Transform, optional
+        Map of each element: ``Affine()``, or for posteriors with several modes, thin curves or sharp edges
+        ``Composed([Affine(), Spline()])``. The affine part moves the box of the spline's knots to where the posterior
+        is, and does better than ``Spline()`` alone. Left out, it is affine for two elements or more. A single element
+        gets an affine map and a spline in each block, because affine maps alone could only give a Gaussian.
+    mixing : {"orthogonal", "permutation", "householder", "lu"}
+        Mixing of the elements before each block: a fixed random rotation, a fixed random permutation, or a map that
+        is learned. Prefer the permutation for hundreds of parameters.
+    actnorm : bool
+        Whether blocks begin with ActNorm.
+    latent : Latent, optional
+        The standard normal if left out.
+    activation : str
+        Activation of the hidden layers, any that Keras knows.
+    dropout : float
+        Share of hidden units dropped in training.
+    reversible : bool
+        Whether to train without storing activations; see :class:`Chain`.
+
+    References
+    ----------
+    Radev, Mertens, Voss, Ardizzone and Köthe (2020), BayesFlow: learning complex stochastic models with invertible
+    neural networks, arXiv:2003.06281.
+
+    Examples
+    --------
+    >>> coupling(blocks=2, hidden=(64, 64))
+    InvertibleFlow(chain=Chain(2 * [ActNorm(), Orthogonal(), Coupling(hidden=(64, 64))]))
+    """
+    hidden = tuple(hidden)
+    return _stack(lambda: Coupling(transform, hidden, activation, dropout), blocks, mixing, actnorm, latent, reversible)
+
+
+def autoregressive(
+    blocks: int = 5,
+    hidden: Sequence[int] = (128, 128),
+    transform: Transform | None = None,
+    mixing: str = "orthogonal",
+    actnorm: bool = True,
+    latent: Latent | None = None,
+    activation: str = "silu",
+    dropout: float = 0.0,
+    direction: str = "density",
+) -> InvertibleFlow:
+    """Make a flow of :class:`Autoregressive` blocks: each element is transformed given all before it.
+
+    It is more flexible than a coupling with as many blocks, and as fast to train; in the other direction it takes one
+    pass for each element, so that sampling is slow for many parameters.
+
+    Parameters
+    ----------
+    blocks, transform, mixing, actnorm, latent, activation, dropout
+        As for :func:`coupling`.
+    hidden : sequence of int
+        Units of the hidden layers in each masked network, at least as many as elements.
+    direction : {"density", "sampling"}
+        The direction that takes one pass: ``"density"`` (masked autoregressive flow) to train on simulations,
+        ``"sampling"`` (inverse autoregressive flow) where draws must be fast and training may be slow.
+
+    Examples
+    --------
+    >>> autoregressive(blocks=2, hidden=(64, 64), mixing="permutation")
+    InvertibleFlow(chain=Chain(2 * [ActNorm(), Permutation(), Autoregressive(hidden=(64, 64))]))
+    """
+    hidden = tuple(hidden)
+    block = lambda: Autoregressive(transform, hidden, activation, dropout, direction)  # noqa: E731
+    return _stack(block, blocks, mixing, actnorm, latent)
+
+
+def hint(
+    blocks: int = 4,
+    hidden: Sequence[int] = (64, 64),
+    transform: Transform | None = None,
+    mixing: str = "orthogonal",
+    actnorm: bool = True,
+    latent: Latent | None = None,
+    activation: str = "silu",
+    dropout: float = 0.0,
+    levels: int | None = None,
+    reversible: bool = False,
+) -> InvertibleFlow:
+    """Make a flow of :class:`Hierarchical` blocks: couplings inside the halves of couplings, down to single elements.
+
+    Every element depends on nearly every other within one block, and both directions take one pass.
+
+    Parameters
+    ----------
+    blocks, transform, mixing, actnorm, latent, activation, dropout, reversible
+        As for :func:`coupling`.
+    hidden : sequence of int
+        Units of the hidden layers in the network of the outermost split; each level further in has half as many, at
+        least 16.
+    levels : int, optional
+        Number of splits inside one another; down to single elements if left out.
+
+    Examples
+    --------
+    >>> hint(blocks=2)
+    InvertibleFlow(chain=Chain(2 * [ActNorm(), Orthogonal(), Hierarchical(hidden=(64, 64))]))
+    """
+    hidden = tuple(hidden)
+    block = lambda: Hierarchical(transform, hidden, activation, dropout, levels)  # noqa: E731
+    return _stack(block, blocks, mixing, actnorm, latent, reversible)
+
+
+def residual(
+    blocks: int = 10,
+    hidden: Sequence[int] = (64, 64),
+    lipschitz: float = 0.9,
+    actnorm: bool = True,
+    latent: Latent | None = None,
+    log_det: str = "exact",
+) -> InvertibleFlow:
+    """Make a flow of :class:`Residual` blocks: z = x + g(x), where g is a contraction.
+
+    All elements are transformed at once, so that nothing has to be mixed; densities are smooth. The inverse is found
+    by iteration, and sampling is slower than with couplings.
+
+    Parameters
+    ----------
+    blocks : int
+        Number of blocks; each can do little, so take more than of couplings.
+    hidden : sequence of int
+        Units of the hidden layers in each block.
+    lipschitz : float
+        Bound of how much g can stretch a distance, below 1; nearer to 1 is more flexible and slower to invert.
+    actnorm : bool
+        Whether blocks begin with ActNorm: the only place where a flow of contractions can stretch by much.
+    latent : Latent, optional
+        The standard normal if left out.
+    log_det : {"exact", "truncated", "unbiased"}
+        Log-determinants in training; see :class:`Residual`.
+
+    Examples
+    --------
+    >>> residual(blocks=2)
+    InvertibleFlow(chain=Chain(2 * [ActNorm(), Residual()]))
+    """
+    hidden = tuple(hidden)
+    block = lambda: Residual(hidden, lipschitz, log_det=log_det)  # noqa: E731
+    return _stack(block, blocks, None, actnorm, latent)
+
+
+def _stack(
+    block: Callable[[], Bijection],
+    blocks: int,
+    mixing: str | None,
+    actnorm: bool,
+    latent: Latent | None,
+    reversible: bool = False,
+) -> InvertibleFlow:
+    check_integer("Argument 'blocks' of a flow", blocks, do="start with blocks=6")
+    if mixing is not None:
+        check_choice("Argument 'mixing' of a flow", mixing, MIXINGS)
+    chain: list[Bijection] = []
+    for _ in range(blocks):
+        chain += [ActNorm()] if actnorm else []
+        chain += [MIXINGS[mixing]()] if mixing is not None else []
+        chain.append(block())
+    return InvertibleFlow(Chain(chain, reversible=reversible), latent)
