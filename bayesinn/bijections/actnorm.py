@@ -18,7 +18,7 @@ class ActNorm(Bijection):
     Parameters
     ----------
     minimum_std : float
-        Standard deviations of a batch below this count as this, so that a constant element isn't blown up.
+        Smallest standard deviation of a batch that is divided by, so that constant elements aren't amplified.
 
     References
     ----------

@@ -7,9 +7,9 @@ from typing import Any
 
 import tensorflow as tf
 
+from bayesinn.bijections.bijection import constant_log_det
+from bayesinn.bijections.conditional_transform import TransformBlock
 from bayesinn.bijections.masked import MaskedNetwork
-from bayesinn.bijections.subnet import Subnet
-from bayesinn.bijections.transform_block import TransformBlock
 from bayesinn.bijections.transforms import Affine, Composed, Spline, Transform
 from bayesinn.core.errors import InputError
 from bayesinn.core.validation import check_choice
@@ -21,27 +21,26 @@ class Autoregressive(TransformBlock):
     """Transform each element given those before it, in the order in which they stand.
 
     A masked network computes the parameters of all elements in one pass, from a vector that is known. The other
-    direction finds the elements one after another, with one pass for each. ``direction`` says which one is fast:
+    direction computes the elements one after another, with one pass for each. ``direction`` says which one is fast:
 
-    - ``"density"``: :meth:`forward` takes one pass, :meth:`inverse` d passes (masked autoregressive flow, MAF). For
+    - ``"density"``: :meth:`forward` takes one pass, :meth:`inverse` d passes (masked autoregressive flow, MAF), for
       training on simulations.
-    - ``"sampling"``: the inverse of such a block. :meth:`inverse` takes one pass, :meth:`forward` d passes (inverse
-      autoregressive flow, IAF). For posteriors that are sampled far more often than they are trained. The transform
-      runs from the latent space to the parameters: where ``"density"`` has ``Composed([Affine(), Spline()])``, write
-      ``Composed([Spline(), Affine()])``.
+    - ``"sampling"``: the inverse of such a block (inverse autoregressive flow, IAF), for posteriors that are sampled
+      far more often than they are trained. The transform runs from the latent space to the parameters: where
+      ``"density"`` has ``Composed([Affine(), Spline()])``, write ``Composed([Spline(), Affine()])``.
 
-    Both directions have exact log-determinants and gradients. Compared with a coupling, which leaves half of the
-    elements alone, one block is more expressive, and the slow direction d times as slow. Put a permutation or a
-    rotation between blocks: what a block can express depends on the order of the elements.
+    Both directions have exact log-determinants and gradients. A coupling leaves half of the elements alone: one block
+    is more expressive than that, and its slow direction d times as slow. Mix the elements between blocks with a
+    permutation or a rotation, because what a block can express depends on their order.
 
     Parameters
     ----------
     transform : Transform, optional
-        What is done to each element; chosen as in :class:`Coupling` if left out.
+        Map of each element; chosen as in :class:`Coupling` if left out.
     hidden : sequence of int
         Units of the hidden layers, each at least the number of elements.
     activation, dropout
-        Of the hidden layers, as in :class:`Coupling`.
+        Hidden layers, as in :class:`Coupling`.
     direction : {"density", "sampling"}
         The direction that takes one pass.
 
@@ -53,12 +52,9 @@ class Autoregressive(TransformBlock):
     Examples
     --------
     >>> import tensorflow as tf
-    >>> block = Autoregressive(hidden=(32,))
-    >>> z, log_det = block.forward(tf.ones((10, 3)), condition=tf.ones((10, 5)))
+    >>> z, log_det = Autoregressive(hidden=(32,)).forward(tf.ones((10, 3)), condition=tf.ones((10, 5)))
     >>> z.shape, log_det.shape
     (TensorShape([10, 3]), TensorShape([10]))
-    >>> block
-    Autoregressive(hidden=(32,))
     """
 
     def __init__(
@@ -70,7 +66,7 @@ class Autoregressive(TransformBlock):
         direction: str = "density",
     ) -> None:
         super().__init__(transform, hidden, activation, dropout)
-        do = "choose the direction that shall take one pass: 'density' to train on simulations"
+        do = "choose the direction that takes one pass: 'density' to train on simulations"
         check_choice("Autoregressive, argument 'direction'", direction, DIRECTIONS, do)
         if transform is not None and not transform.elementwise:
             raise InputError(
@@ -83,9 +79,19 @@ class Autoregressive(TransformBlock):
 
     def build(self, event_shape: Sequence[int], condition_shape: Sequence[int] | None = None) -> None:
         super().build(event_shape, condition_shape)
-        # A single element has none before it: an ordinary subnet of the condition, or free weights.
-        self.network = self._masked() if self.dimension > 1 else self._subnet()
-        self.network.build((None, self.dimension - 1 + self.condition_dimension))
+        if self.dimension == 1:
+            # A single element has none before it.
+            self.given_condition = self.conditional_transform(passive=0, active=1)
+            return
+        if self.hidden and min(self.hidden) < self.dimension:
+            raise InputError(
+                "Autoregressive, argument 'hidden'",
+                expected=f"layers of at least {self.dimension} units for vectors of {self.dimension} elements",
+                got=f"{self.hidden!r}",
+                do=f"use for example hidden=({2 * self.dimension}, {2 * self.dimension})",
+            )
+        sizes = self.dimension, self.transform.parameters_per_element, self.condition_dimension
+        self.network = MaskedNetwork(*sizes, self.hidden_layers, dtype=self.dtype_policy)
 
     def forward(self, x: tf.Tensor, condition: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor]:
         return self._one_pass(x, condition) if self.direction == "density" else self._one_by_one(x, condition)
@@ -93,27 +99,34 @@ class Autoregressive(TransformBlock):
     def inverse(self, z: tf.Tensor, condition: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor]:
         return self._one_by_one(z, condition) if self.direction == "density" else self._one_pass(z, condition)
 
+    def default_transform(self) -> Transform:
+        if self.dimension > 1 or self.direction == "density":
+            return super().default_transform()
+        # The affine map stands on the side of the parameters, where it moves them to the knots of the spline.
+        return Composed([Spline(), Affine()])
+
     def _one_pass(self, known: tf.Tensor, condition: tf.Tensor | None) -> tuple[tf.Tensor, tf.Tensor]:
+        if self.dimension == 1:
+            return self.given_condition.forward(known, known[:, :0], condition)
         image, log_slope = self.transform.forward(known, self._raw(known, condition))
         return image, tf.reduce_sum(log_slope, axis=-1)
 
     def _one_by_one(self, image: tf.Tensor, condition: tf.Tensor | None) -> tuple[tf.Tensor, tf.Tensor]:
         if self.dimension == 1:
-            known, log_slope = self.transform.inverse(image, self._raw(image, condition))
-            return known, log_slope[:, 0]
+            return self.given_condition.inverse(image, image[:, :0], condition)
         # Dropout is drawn before the loop: all passes must see the same network.
         kept = self.network.kept_units(tf.shape(image)[0])
 
-        def find(i: tf.Tensor, known: tf.Tensor, log_det: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        def solve(i: tf.Tensor, known: tf.Tensor, log_det: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
             element = tf.gather(image, [i], axis=1)
             element, log_slope = self.transform.inverse(element, self._raw(known, condition, kept, i))
-            # The elements not found yet stay zero: a large number behind a mask is zero times infinity.
+            # The elements after it stay zero: a large number behind a mask is zero times infinity.
             return i + 1, tf.where(tf.range(self.dimension) == i, element, known), log_det + log_slope[:, 0]
 
         _, known, log_det = tf.while_loop(
             lambda i, *_: i < self.dimension,
-            find,
-            (tf.constant(0), tf.zeros_like(image), tf.zeros_like(image[:, 0])),
+            solve,
+            (tf.constant(0), tf.zeros_like(image), constant_log_det(image)),
             # XLA can differentiate a loop only if it knows how long it can get.
             maximum_iterations=self.dimension,
         )
@@ -124,34 +137,3 @@ class Autoregressive(TransformBlock):
         features = known[:, :-1] if condition is None else tf.concat([known[:, :-1], condition], axis=-1)
         # The network may compute in half precision; the transform never does.
         return tf.cast(self.network(features, *options), known.dtype)
-
-    def default_transform(self) -> Transform:
-        if self.dimension > 1 or self.direction == "density":
-            return super().default_transform()
-        # The affine map stands on the side of the parameters, where it moves them to where the spline has its knots.
-        return Composed([Spline(), Affine()])
-
-    def _masked(self) -> MaskedNetwork:
-        if self.hidden and min(self.hidden) < self.dimension:
-            raise InputError(
-                "Autoregressive, argument 'hidden'",
-                expected=f"layers of at least {self.dimension} units for vectors of {self.dimension} elements",
-                got=f"{self.hidden!r}",
-                do=f"use for example hidden=({2 * self.dimension}, {2 * self.dimension})",
-            )
-        return MaskedNetwork(
-            elements=self.dimension,
-            parameters=self.transform.parameters_per_element,
-            condition=self.condition_dimension,
-            hidden=self.hidden_layers,
-            dtype=self.dtype_policy,
-        )
-
-    def _subnet(self) -> Subnet:
-        return Subnet(
-            features=self.condition_dimension,
-            elements=1,
-            parameters=self.transform.parameters_per_element,
-            hidden=self.hidden_layers,
-            dtype=self.dtype_policy,
-        )

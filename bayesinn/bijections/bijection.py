@@ -20,13 +20,7 @@ class Bijection(Configured, keras.layers.Layer):
     An author derives from this class and writes :meth:`forward` and :meth:`inverse`, and :meth:`build` if there are
     weights. Shapes are checked, and weights are made on first use, before either method runs. A bijection should be
     near the identity when new, and must accept vectors of one element.
-
-    Attributes
-    ----------
-    event_shape : tuple of int
-        Shape of one event, known when built.
-    condition_shape : tuple of int, or None
-        Shape of one condition, known when built; None without a condition.
+    Once it is built, ``event_shape`` and ``condition_shape`` are the shapes of one event and one condition.
     """
 
     event_rank: ClassVar[int | None] = 1
@@ -142,13 +136,7 @@ class Bijection(Configured, keras.layers.Layer):
 
 
 class SharedCondition(NamedTuple):
-    """Conditions that several consecutive events have in common each.
-
-    Attributes
-    ----------
-    values : tensor (m, c)
-    events : int or tensor (), number of events of each condition
-    """
+    """Conditions ``values`` (m, c), each of which is that of so many consecutive ``events``."""
 
     values: tf.Tensor
     events: int | tf.Tensor

@@ -25,8 +25,8 @@ class Chain(Bijection):
     reversible : bool
         Train with memory for the activations of one link, whatever their number: the backward pass recomputes them
         from the chain's output. That takes about 1.6 times as long. The gradients are as exact as the inverse is; see
-        :meth:`check_round_trip`. A bijection whose inverse is only rough says so with an attribute
-        ``accurate_inverse = False``, and is refused. An inverse by iteration will do if it runs to convergence.
+        :meth:`check_round_trip`. A bijection whose inverse is only rough declares ``accurate_inverse = False`` and is
+        refused. An inverse by iteration is accepted if it runs to convergence.
 
     References
     ----------
@@ -45,8 +45,6 @@ class Chain(Bijection):
     >>> z, log_det = chain.forward(tf.ones((10, 3)))
     >>> z.shape
     TensorShape([10, 3])
-    >>> Chain([Coupling() for _ in range(24)], reversible=True)
-    Chain(24 * [Coupling()], reversible=True)
     """
 
     event_rank = None
@@ -77,7 +75,7 @@ class Chain(Bijection):
 
     @property
     def accurate_inverse(self) -> bool:  # type: ignore[override]
-        """Whether inputs can be recomputed from outputs: whether they can in every link."""
+        """Whether the inputs of every link can be recomputed from its outputs."""
         return all(bijection.accurate_inverse for bijection in self.bijections)
 
     def build(self, event_shape: Sequence[int], condition_shape: Sequence[int] | None = None) -> None:
@@ -102,45 +100,36 @@ class Chain(Bijection):
         return z, log_det
 
     def initialize(self, x: tf.Tensor, condition: tf.Tensor | None = None) -> None:
-        # Link by link, because each sees what the links before it, already set, make of the data.
-        vectors = x
+        # Link by link, because each sees the outputs of those before it, which are initialised already.
+        events = x
         for bijection in self.bijections:
-            bijection.initialize(vectors, condition)
-            vectors, _ = bijection.forward(vectors, condition)
+            bijection.initialize(events, condition)
+            events, _ = bijection.forward(events, condition)
         if self.reversible and tf.executing_eagerly():
             self.check_round_trip(x, condition)
 
-    def round_trip_error(self, x: tf.Tensor, condition: tf.Tensor | None = None) -> tf.Tensor:
-        """How far the inverse leads back from x (n, *event): what a reversible chain's gradients suffer from.
+    def check_round_trip(self, x: tf.Tensor, condition: tf.Tensor | None = None) -> float:
+        """Warn if the inverse has become inexact, and stop recomputing activations if it is worse than that.
 
-        Returns
-        -------
-        tensor (), the largest absolute difference of any element, relative to elements above one
+        Large scales in deep stacks amplify rounding errors until gradients are wrong, without a NaN to show it. Above
+        an error of 1e-3 there is a warning, once. Above 1e-2, or if it isn't a number, a reversible chain stores its
+        activations, as an ordinary one does, until a later check finds it better; functions that were compiled before
+        have to be compiled again. Training does all that after each epoch. In a loop of your own, call it eagerly, now
+        and then, with a batch of training data. Returns the :meth:`round_trip_error`.
         """
+        error = float(self.round_trip_error(x, condition))
+        self.apply_round_trip_error(error)
+        return error
+
+    def round_trip_error(self, x: tf.Tensor, condition: tf.Tensor | None = None) -> tf.Tensor:
+        """Return the largest error () of inverse(forward(x)), relative to elements above one."""
         z, _ = self.forward(x, condition)
         back, _ = self.inverse(z, condition)
         x = tf.cast(x, back.dtype)
         return tf.reduce_max(tf.abs(back - x) / tf.maximum(tf.abs(x), 1.0))
 
-    def check_round_trip(self, x: tf.Tensor, condition: tf.Tensor | None = None) -> float:
-        """Warn if the inverse has become inexact, and give up recomputing if it is worse than that.
-
-        Large scales in deep stacks amplify rounding errors until gradients are wrong, without a NaN to show it. Above
-        an error of 1e-3 there is a warning, once. Above 1e-2, or if it isn't a number, a reversible chain stores its
-        activations, as an ordinary one does, until it is checked again and found better; functions that were compiled
-        before have to be compiled again. Training does all that after each epoch. In a loop of your own, call it
-        eagerly, now and then, with a batch of training data.
-
-        Returns
-        -------
-        float, the :meth:`round_trip_error`
-        """
-        error = float(self.round_trip_error(x, condition))
-        self.heed_round_trip(error)
-        return error
-
-    def heed_round_trip(self, error: float) -> None:
-        """Do what :meth:`check_round_trip` does, for a :meth:`round_trip_error` that is known already."""
+    def apply_round_trip_error(self, error: float) -> None:
+        """Draw the consequences of a :meth:`round_trip_error`; see :meth:`check_round_trip`."""
         self.stores_activations = not self.reversible or not error <= STORE_ABOVE
         if error <= WARN_ABOVE:
             return
@@ -163,3 +152,30 @@ class Chain(Bijection):
             if links == repeats * links[:length]:
                 return f"Chain({repeats} * [{', '.join(links[:length])}]{option})"
         return f"Chain([{', '.join(links)}]{option})"
+
+
+def reversible_chains(bijection: Bijection) -> list[Chain]:
+    """Return all reversible chains in a bijection, also inside one another; outer ones first."""
+    if not isinstance(bijection, Chain):
+        return []
+    inner = [chain for link in bijection.bijections for chain in reversible_chains(link)]
+    return [bijection, *inner] if bijection.reversible else inner
+
+
+def round_trip_errors(bijection: Bijection, x: tf.Tensor, condition: tf.Tensor | None = None) -> list[tf.Tensor]:
+    """Return the errors () of all :func:`reversible_chains`, in their order, each at the events that reach it.
+
+    Examples
+    --------
+    >>> from bayesinn.bijections import Coupling, Orthogonal
+    >>> chain = Chain([Orthogonal(), Chain([Coupling()], reversible=True)])
+    >>> [float(error) < 1e-6 for error in round_trip_errors(chain, tf.ones((10, 3)))]
+    [True]
+    """
+    if not isinstance(bijection, Chain) or not reversible_chains(bijection):
+        return []
+    errors = [bijection.round_trip_error(x, condition)] if bijection.reversible else []
+    for link in bijection.bijections:
+        errors += round_trip_errors(link, x, condition)
+        x, _ = link.forward(x, condition)
+    return errors

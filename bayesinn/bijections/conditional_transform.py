@@ -2,44 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import keras
 import tensorflow as tf
 
-from bayesinn.bijections.subnet import HiddenLayers, Subnet
+from bayesinn.bijections.bijection import Bijection, SharedCondition, constant_log_det
+from bayesinn.bijections.subnet import HiddenLayers, perceptron, shared_outputs
 from bayesinn.bijections.transforms import Affine, Composed, Spline, Transform
 
-Direction = Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
+Condition = tf.Tensor | SharedCondition | None
 
 
 class ConditionalTransform(keras.layers.Layer):
-    """Transform active elements with parameters that a subnet computes from passive elements and the condition.
+    """Transform active elements with parameters that a network computes from passive elements and the condition.
 
     Without passive elements the parameters follow from the condition alone; without a condition too, they are free
-    weights, equal for all rows.
+    weights, equal for all rows. All start at zero, so that a new block starts as the identity.
 
     Parameters
     ----------
     transform : Transform
-    passive, active : int
-        How many elements are looked at, and how many are transformed.
-    condition_dimension : int
-        0 without a condition.
+    passive, active : numbers of elements that are read, and that are transformed
+    condition_dimension : number of elements of the condition, 0 without one
     hidden : HiddenLayers
-        Of the subnet.
     dtype : str or Keras dtype policy, optional
     groups : int
-        How many pairs of passive and active elements, all of these lengths, are treated at once. Each has a network
-        of its own; all read the same condition.
-
-    Examples
-    --------
-    >>> import tensorflow as tf
-    >>> layer = ConditionalTransform(Affine(), passive=2, active=1, condition_dimension=0)
-    >>> active, log_det = layer.forward(tf.ones((10, 1)), passive=tf.ones((10, 2)))
-    >>> active.shape, log_det.shape
-    (TensorShape([10, 1]), TensorShape([10]))
+        Number of pairs of passive and active elements, all of these lengths, that are treated at once. Each has a
+        network of its own; all read the same condition.
     """
 
     def __init__(
@@ -56,56 +46,88 @@ class ConditionalTransform(keras.layers.Layer):
         self.transform = transform
         self.active = active
         self.groups = groups
-        features = passive + condition_dimension
-        self.subnet = Subnet(features, active, transform.parameters_per_element, hidden, dtype, groups)
-        self.subnet.build((None, features))
+        self.network = None
+        sizes = active, transform.parameters_per_element
+        if passive + condition_dimension:
+            self.network = perceptron(passive + condition_dimension, sizes[0] * sizes[1], hidden, dtype, groups)
+        else:
+            self.free = self.add_weight(shape=(1, *sizes), initializer="zeros", autocast=False, name="free")
         self.built = True
 
     def forward(
-        self, active: tf.Tensor, passive: tf.Tensor, condition: tf.Tensor | None = None
+        self, active: tf.Tensor, passive: tf.Tensor, condition: Condition = None
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """Map active elements towards the latent space.
+        """Map active elements (n, a) given passive ones (n, p) towards the latent space; returns log_det (n,) too.
 
-        Parameters
-        ----------
-        active : tensor (n, a); with groups (n, groups, a)
-        passive : tensor (n, p); with groups (n, groups, p)
-        condition : tensor (n, c), SharedCondition (not with groups), or None
-
-        Returns
-        -------
-        active : tensor, transformed, shape as before
-        log_det : tensor (n,)
+        With groups, elements are (n, groups, a) and (n, groups, p), and the condition can't be a SharedCondition.
         """
         return self._apply(self.transform.forward, active, passive, condition)
 
     def inverse(
-        self, active: tf.Tensor, passive: tf.Tensor, condition: tf.Tensor | None = None
+        self, active: tf.Tensor, passive: tf.Tensor, condition: Condition = None
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """Map latent active elements back; shapes as in :meth:`forward`."""
         return self._apply(self.transform.inverse, active, passive, condition)
 
     def _apply(
-        self, direction: Direction, active: tf.Tensor, passive: tf.Tensor, condition: tf.Tensor | None
+        self,
+        direction: Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]],
+        active: tf.Tensor,
+        passive: tf.Tensor,
+        condition: Condition,
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        # The subnet may compute in half precision; the transform never does.
-        raw = tf.cast(self.subnet(passive, condition), passive.dtype)
+        # To a transform, each group is a row. The network may compute in half precision; the transform never does.
+        rows = tf.reshape(active, (-1, self.active)) if self.groups > 1 else active
+        raw = tf.reshape(self._raw(passive, condition), (-1, self.active, self.transform.parameters_per_element))
+        rows, log_slope = direction(rows, tf.cast(raw, active.dtype))
         if self.groups > 1:
-            # To a transform, each group is a row.
-            active = tf.reshape(active, (-1, self.active))
-            raw = tf.reshape(raw, (-1, *raw.shape[2:]))
-        active, log_slope = direction(active, raw)
-        if self.groups > 1:
-            active = tf.reshape(active, (-1, self.groups, self.active))
+            rows = tf.reshape(rows, (-1, self.groups, self.active))
             log_slope = tf.reshape(log_slope, (-1, self.groups * self.active))
         if self.transform.volume_preserving:
-            return active, tf.zeros_like(log_slope[:, 0])
-        return active, tf.reduce_sum(log_slope, axis=-1)
+            return rows, constant_log_det(active)
+        return rows, tf.reduce_sum(log_slope, axis=-1)
+
+    def _raw(self, passive: tf.Tensor, condition: Condition) -> tf.Tensor:
+        """Compute the raw parameters of all rows and groups."""
+        if self.network is None:
+            return tf.broadcast_to(tf.convert_to_tensor(self.free), (tf.shape(passive)[0], *self.free.shape[1:]))
+        if isinstance(condition, SharedCondition):
+            return shared_outputs(self.network, passive, condition)
+        if condition is None:
+            return self.network(passive)
+        if self.groups > 1:
+            condition = tf.repeat(condition[:, None], self.groups, axis=1)
+        return self.network(tf.concat([passive, condition], axis=-1))
 
 
-def default_transform(dimension: int) -> Transform:
-    """What couplings do to vectors of ``dimension`` elements unless told otherwise.
+class TransformBlock(Bijection):
+    """Keep the arguments of such blocks, and choose the transform where none was given.
 
-    Affine maps of a single element could only ever give a Gaussian.
+    :attr:`transform` is known once the block is built, because :meth:`default_transform` depends on the number of
+    elements.
     """
-    return Affine() if dimension > 1 else Composed([Affine(), Spline()])
+
+    transform: Transform
+
+    def __init__(self, transform: Transform | None, hidden: Sequence[int], activation: str, dropout: float) -> None:
+        super().__init__()
+        self._given_transform = transform
+        self.hidden = tuple(hidden)
+        self.hidden_layers = HiddenLayers(self.hidden, activation, dropout)
+
+    def build(self, event_shape: Sequence[int], condition_shape: Sequence[int] | None = None) -> None:
+        super().build(event_shape, condition_shape)
+        self.transform = self._given_transform or self.default_transform()
+
+    def default_transform(self) -> Transform:
+        """Return the transform of a block that was given none."""
+        # Affine maps of a single element could only ever give a Gaussian.
+        return Affine() if self.dimension > 1 else Composed([Affine(), Spline()])
+
+    def conditional_transform(
+        self, passive: int, active: int, hidden: HiddenLayers | None = None, groups: int = 1
+    ) -> ConditionalTransform:
+        """Make a transform of ``active`` elements given ``passive`` ones; see :class:`ConditionalTransform`."""
+        hidden = hidden or self.hidden_layers
+        sizes = passive, active, self.condition_dimension
+        return ConditionalTransform(self.transform, *sizes, hidden, self.dtype_policy, groups)

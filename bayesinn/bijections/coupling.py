@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
-from bayesinn.bijections.conditional_transform import ConditionalTransform
-from bayesinn.bijections.transform_block import TransformBlock
+from bayesinn.bijections.bijection import constant_log_det
+from bayesinn.bijections.conditional_transform import TransformBlock
 from bayesinn.bijections.transforms import Transform
 
 
@@ -20,10 +20,10 @@ class Coupling(TransformBlock):
     Parameters
     ----------
     transform : Transform, optional
-        What is done to each element. Left out, it is ``Affine()`` for two elements or more, and
-        ``Composed([Affine(), Spline()])`` for one, where affine maps alone could only ever give a Gaussian.
+        Map of each element. Left out, it is ``Affine()`` for two elements or more, and ``Composed([Affine(),
+        Spline()])`` for one, where affine maps alone could only ever give a Gaussian.
     hidden : sequence of int
-        Units of the hidden layers in each subnet.
+        Units of the hidden layers in each network.
     activation : str
         Activation of the hidden layers, any that Keras knows.
     dropout : float
@@ -62,12 +62,10 @@ class Coupling(TransformBlock):
 
     def build(self, event_shape: Sequence[int], condition_shape: Sequence[int] | None = None) -> None:
         super().build(event_shape, condition_shape)
-        # With one element the first half is empty, and all below holds as it stands.
-        self.halves = (self.dimension // 2, self.dimension - self.dimension // 2)
-        self.second_from_first = self._half(passive=self.halves[0], active=self.halves[1])
-        self.first_from_second = None
-        if self.dual and self.dimension > 1:
-            self.first_from_second = self._half(passive=self.halves[1], active=self.halves[0])
+        # A vector of one element has an empty first half.
+        self.halves = first, second = self.dimension // 2, self.dimension - self.dimension // 2
+        self.second_from_first = self.conditional_transform(first, second)
+        self.first_from_second = self.conditional_transform(second, first) if self.dual and first else None
 
     def forward(self, x: tf.Tensor, condition: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor]:
         first, second = tf.split(x, self.halves, axis=-1)
@@ -79,18 +77,8 @@ class Coupling(TransformBlock):
 
     def inverse(self, z: tf.Tensor, condition: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor]:
         first, second = tf.split(z, self.halves, axis=-1)
-        log_det = tf.zeros_like(z[:, 0])
+        log_det = constant_log_det(z)
         if self.first_from_second is not None:
             first, log_det = self.first_from_second.inverse(first, second, condition)
         second, term = self.second_from_first.inverse(second, first, condition)
         return tf.concat([first, second], axis=-1), log_det + term
-
-    def _half(self, passive: int, active: int) -> ConditionalTransform:
-        return ConditionalTransform(
-            self.transform,
-            passive,
-            active,
-            self.condition_dimension,
-            self.hidden_layers,
-            dtype=self.dtype_policy,
-        )

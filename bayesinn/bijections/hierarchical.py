@@ -7,23 +7,23 @@ from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
-from bayesinn.bijections.conditional_transform import ConditionalTransform
-from bayesinn.bijections.transform_block import TransformBlock
+from bayesinn.bijections.bijection import constant_log_det
+from bayesinn.bijections.conditional_transform import ConditionalTransform, TransformBlock
 from bayesinn.bijections.transforms import Transform
-from bayesinn.core.errors import InputError
+from bayesinn.core.validation import check_integer
 
-# Deep down, halved widths would leave too few units to read a condition with.
+# Deep inside, halved widths would leave too few units to read a condition with.
 SMALLEST_WIDTH = 16
 
 
 class Hierarchical(TransformBlock):
     """Split a vector into halves, do the same inside each half, then transform the second half given the first.
 
-    Every element ends up depending on all elements before it: the Jacobian is a dense lower triangular matrix, where
-    that of a one-sided :class:`Coupling` has only one block below its diagonal. One affine block with linear subnets
-    already turns any Gaussian, given any linear condition, into the standard normal. Elements before the first split
-    point of all, usually one element, have nothing before them; they are transformed given the condition alone, or
-    by free weights if there is no condition. So is a vector of one element.
+    Every element depends on all elements before it: the Jacobian is a dense lower triangular matrix, where that of a
+    one-sided :class:`Coupling` has only one block below its diagonal. One affine block with linear networks already
+    turns any Gaussian, given any linear condition, into the standard normal. The elements before the first split
+    point, usually one element, have nothing before them; they are transformed given the condition alone, or by free
+    weights if there is no condition. So is a vector of one element.
 
     Put the elements to be conditioned on first, and a trained block also answers conditional questions: keep their
     latent values and draw the others.
@@ -31,20 +31,15 @@ class Hierarchical(TransformBlock):
     Parameters
     ----------
     transform : Transform, optional
-        What is done to each element; chosen as in :class:`Coupling` if left out.
+        Map of each element; chosen as in :class:`Coupling` if left out.
     hidden : sequence of int
-        Units of the hidden layers in the subnet of the outermost split. Each level further in has half as many, but
+        Units of the hidden layers in the network of the outermost split. Each level further in has half as many, but
         not fewer than 16.
     activation, dropout
-        Of the hidden layers, as in :class:`Coupling`.
+        Hidden layers, as in :class:`Coupling`.
     levels : int, optional
-        How often to split; left out, until single elements remain. Splits of one level are computed together, so that
-        there are only about log2(d) networks to run one after another.
-
-    Raises
-    ------
-    InputError
-        For fewer than one level.
+        Number of splits inside one another; left out, until single elements remain. Splits of one level are computed
+        together, so that only about log2(d) networks run one after another.
 
     References
     ----------
@@ -54,12 +49,9 @@ class Hierarchical(TransformBlock):
     Examples
     --------
     >>> import tensorflow as tf
-    >>> block = Hierarchical(hidden=(32,))
-    >>> z, log_det = block.forward(tf.ones((10, 6)), condition=tf.ones((10, 5)))
+    >>> z, log_det = Hierarchical(hidden=(32,)).forward(tf.ones((10, 6)), condition=tf.ones((10, 5)))
     >>> z.shape, log_det.shape
     (TensorShape([10, 6]), TensorShape([10]))
-    >>> block
-    Hierarchical(hidden=(32,))
     """
 
     def __init__(
@@ -71,13 +63,8 @@ class Hierarchical(TransformBlock):
         levels: int | None = None,
     ) -> None:
         super().__init__(transform, hidden, activation, dropout)
-        if levels is not None and levels < 1:
-            raise InputError(
-                "Hierarchical, argument 'levels'",
-                expected="1 or more, or None to split down to single elements",
-                got=f"{levels!r}",
-                do="leave it out, or take 3 for hundreds of elements",
-            )
+        if levels is not None:
+            check_integer("Hierarchical, argument 'levels'", levels, do="leave it out, or take 3 for many elements")
         self.levels = levels
 
     def build(self, event_shape: Sequence[int], condition_shape: Sequence[int] | None = None) -> None:
@@ -86,14 +73,14 @@ class Hierarchical(TransformBlock):
         self.steps = [self._step(alike) for alike in self.rounds]
 
     def forward(self, x: tf.Tensor, condition: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor]:
-        log_det = tf.zeros_like(x[:, 0])
+        log_det = constant_log_det(x)
         for alike, step in zip(self.rounds, self.steps, strict=True):
             x, term = _apply(step.forward, x, alike, condition)
             log_det += term
         return x, log_det
 
     def inverse(self, z: tf.Tensor, condition: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor]:
-        log_det = tf.zeros_like(z[:, 0])
+        log_det = constant_log_det(z)
         for alike, step in zip(reversed(self.rounds), reversed(self.steps), strict=True):
             z, term = _apply(step.inverse, z, alike, condition)
             log_det += term
@@ -102,20 +89,15 @@ class Hierarchical(TransformBlock):
     def _step(self, alike: Sequence[Split]) -> ConditionalTransform:
         split = alike[0]
         units = [max(units >> split.level, min(units, SMALLEST_WIDTH)) for units in self.hidden]
-        return ConditionalTransform(
-            self.transform,
-            passive=split.middle - split.start,
-            active=split.stop - split.middle,
-            condition_dimension=self.condition_dimension,
-            hidden=dataclasses.replace(self.hidden_layers, units=units),
-            dtype=self.dtype_policy,
-            groups=len(alike),
+        hidden = dataclasses.replace(self.hidden_layers, units=units)
+        return self.conditional_transform(
+            split.middle - split.start, split.stop - split.middle, hidden, groups=len(alike)
         )
 
 
 @dataclasses.dataclass(frozen=True)
 class Split:
-    """Elements from ``start`` to ``middle`` are looked at, those from ``middle`` to ``stop`` transformed."""
+    """A coupling: elements from ``start`` to ``middle`` are read, those from ``middle`` to ``stop`` transformed."""
 
     start: int
     middle: int
@@ -124,9 +106,9 @@ class Split:
 
 
 def _splits(start: int, stop: int, levels: int | None, level: int = 0) -> list[Split]:
-    """All splits of a range, from left to right at each level."""
+    """Return all splits of a range, from left to right at each level."""
     if stop - start == 1 or level == levels:
-        # Nothing stands before the first elements of all, so that only the condition speaks of them.
+        # The first elements have nothing before them but the condition.
         return [Split(0, 0, stop, level=0)] if start == 0 else []
     middle = (start + stop) // 2
     inside = _splits(start, middle, levels, level + 1) + _splits(middle, stop, levels, level + 1)
@@ -134,9 +116,9 @@ def _splits(start: int, stop: int, levels: int | None, level: int = 0) -> list[S
 
 
 def _rounds(splits: Sequence[Split]) -> tuple[tuple[Split, ...], ...]:
-    """Splits of one level and shape together, since they can be computed at once: one or two rounds to a level.
+    """Group splits of one level and shape, which are computed at once: one or two groups to a level.
 
-    Inner levels come first: a coupling sees halves that are already transformed.
+    Inner levels come first: a coupling reads halves that are already transformed.
     """
     rounds: dict[tuple[bool, int, int, int], list[Split]] = {}
     for split in splits:
@@ -155,7 +137,7 @@ def _apply(
     for split in alike:
         sizes += [split.start - position, split.middle - split.start, split.stop - split.middle]
         position = split.stop
-    # What is left alone, what is looked at, what is transformed, and so on; at the end, what is left alone.
+    # Elements left alone, passive ones, active ones, and so on; at the end, those left alone.
     pieces = tf.split(x, [*sizes, x.shape[-1] - position], axis=-1)
     passive, active = pieces[1::3], pieces[2::3]
     if len(alike) == 1:

@@ -2,33 +2,26 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Sequence
 
 import keras
 import tensorflow as tf
 
-from bayesinn.bijections.bijection import Bijection, constant_log_det
-from bayesinn.bijections.orthogonal import haar
-from bayesinn.core.errors import InputError
+from bayesinn.bijections.orthogonal import Orthogonal
+from bayesinn.core.validation import check_integer
 
 
-class Householder(Bijection):
+class Householder(Orthogonal):
     r"""Multiply by a random orthogonal matrix and then by learned reflections :math:`1 - 2 v v^T / v^T v`.
 
-    The whole stays orthogonal whatever the weights, and its log-determinant is zero. New, it is a random rotation,
+    The product is orthogonal whatever the weights, and its log-determinant is zero. New, it is a random rotation,
     uniform as in :class:`Orthogonal`. As many reflections as elements can turn it into every orthogonal matrix with
     the same determinant, 1 or -1; fewer are cheaper. A vector of one element has no directions to learn.
 
     Parameters
     ----------
     reflections : int, optional
-        How many; as many as elements if left out.
-
-    Raises
-    ------
-    InputError
-        For fewer than one reflection.
+        Number of reflections; as many as elements if left out.
 
     References
     ----------
@@ -46,18 +39,12 @@ class Householder(Bijection):
 
     def __init__(self, reflections: int | None = None) -> None:
         super().__init__()
-        if reflections is not None and reflections < 1:
-            raise InputError(
-                "Householder, argument 'reflections'",
-                expected="1 or more, or None for as many as elements",
-                got=f"{reflections!r}",
-                do="leave it out, or use Orthogonal() for a rotation that isn't learned",
-            )
+        if reflections is not None:
+            check_integer("Householder, argument 'reflections'", reflections, do="leave it out, or use Orthogonal()")
         self.reflections = reflections
 
     def build(self, event_shape: Sequence[int], condition_shape: Sequence[int] | None = None) -> None:
         super().build(event_shape, condition_shape)
-        self.rotation = self.add_fixed("rotation", haar(self.dimension, random.randrange(2**32)))
         self.vectors = None
         if self.dimension > 1:
             self.vectors = self.add_weight(
@@ -67,14 +54,8 @@ class Householder(Bijection):
                 name="vectors",
             )
 
-    def forward(self, x: tf.Tensor, condition: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor]:
-        return tf.matmul(x, self._matrix()), constant_log_det(x)
-
-    def inverse(self, z: tf.Tensor, condition: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor]:
-        return tf.matmul(z, self._matrix(), transpose_b=True), constant_log_det(z)
-
-    def _matrix(self) -> tf.Tensor:
-        rotation = tf.convert_to_tensor(self.rotation)
+    def _factor(self) -> tf.Tensor:
+        rotation = super()._factor()
         if self.vectors is None:
             return rotation
         # All reflections at once: with unit vectors as rows of V, their product is 1 - V' T^-1 V, where T is the upper

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Sequence
 
 import numpy as np
@@ -10,7 +9,7 @@ import scipy.linalg
 import tensorflow as tf
 
 from bayesinn.bijections.bijection import Bijection, constant_log_det
-from bayesinn.bijections.orthogonal import haar
+from bayesinn.bijections.orthogonal import random_rotation
 
 
 class LULinear(Bijection):
@@ -23,25 +22,21 @@ class LULinear(Bijection):
 
     References
     ----------
-    That of :class:`ActNorm`.
+    Kingma and Dhariwal (2018), Glow: generative flow with invertible 1x1 convolutions, arXiv:1807.03039.
 
     Examples
     --------
     >>> import tensorflow as tf
-    >>> layer = LULinear()
-    >>> z, log_det = layer.forward(tf.constant([[3.0, 4.0]]))
+    >>> z, log_det = LULinear().forward(tf.constant([[3.0, 4.0]]))
     >>> round(float(tf.norm(z)), 3)
     5.0
-    >>> x, _ = layer.inverse(z)
-    >>> [round(float(value), 3) for value in x[0]]
-    [3.0, 4.0]
     """
 
     def build(self, event_shape: Sequence[int], condition_shape: Sequence[int] | None = None) -> None:
         super().build(event_shape, condition_shape)
-        permutation, lower, upper = scipy.linalg.lu(haar(self.dimension, random.randrange(2**32)))
+        permutation, lower, upper = scipy.linalg.lu(random_rotation(self.dimension))
         diagonal = np.diag(upper)
-        # Both triangles in one square, the diagonal of U as its logarithm; that of L needs no place.
+        # Both triangles in one square, with the logarithm of U's diagonal; L's diagonal is one.
         packed = np.tril(lower, -1) + np.triu(upper, 1) + np.diag(np.log(np.abs(diagonal)))
         self.order = self.add_fixed("order", np.argmax(permutation, axis=0), "int32")
         self.inverse_order = self.add_fixed("inverse_order", np.argmax(permutation, axis=1), "int32")
@@ -60,7 +55,7 @@ class LULinear(Bijection):
 
     def inverse(self, z: tf.Tensor, condition: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor]:
         lower, upper, log_det = self._triangles()
-        # Vectors are rows, so the equations are those of the transposed matrices.
+        # Vectors are rows: the transposed equations are solved.
         columns = tf.linalg.triangular_solve(upper, tf.transpose(z), lower=False, adjoint=True)
         columns = tf.linalg.triangular_solve(lower, columns, lower=True, adjoint=True)
         x = tf.gather(tf.transpose(columns), tf.convert_to_tensor(self.inverse_order), axis=1)

@@ -31,18 +31,22 @@ class Orthogonal(Bijection):
 
     def build(self, event_shape: Sequence[int], condition_shape: Sequence[int] | None = None) -> None:
         super().build(event_shape, condition_shape)
-        self.matrix = self.add_fixed("matrix", haar(self.dimension, random.randrange(2**32)))
+        self.matrix = self.add_fixed("matrix", random_rotation(self.dimension))
 
     def forward(self, x: tf.Tensor, condition: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor]:
-        return tf.matmul(x, tf.convert_to_tensor(self.matrix)), constant_log_det(x)
+        return tf.matmul(x, self._factor()), constant_log_det(x)
 
     def inverse(self, z: tf.Tensor, condition: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor]:
-        return tf.matmul(z, tf.convert_to_tensor(self.matrix), transpose_b=True), constant_log_det(z)
+        return tf.matmul(z, self._factor(), transpose_b=True), constant_log_det(z)
+
+    def _factor(self) -> tf.Tensor:
+        """Return the matrix (d, d) that vectors, as rows, are multiplied by."""
+        return tf.convert_to_tensor(self.matrix)
 
 
-def haar(dimension: int, seed: int) -> np.ndarray:
-    """A random orthogonal matrix (d, d), uniform over all of them."""
-    gaussian = np.random.default_rng(seed).standard_normal((dimension, dimension))
+def random_rotation(dimension: int) -> np.ndarray:
+    """Draw an orthogonal matrix (d, d), uniform over all of them, from Python's random state."""
+    gaussian = np.random.default_rng(random.randrange(2**32)).standard_normal((dimension, dimension))
     orthogonal, triangular = np.linalg.qr(gaussian)
     # Without the signs, the law of the result would depend on the conventions of the QR algorithm.
     return orthogonal * np.sign(np.diag(triangular))

@@ -10,57 +10,31 @@ import tensorflow as tf
 
 from bayesinn.bijections.bijection import Bijection, constant_log_det
 
-Vectors = tuple[tf.Tensor, tf.Tensor]
+Events = tuple[tf.Tensor, tf.Tensor]
 Values = list[tf.Tensor]
 
 
-def reversible_forward(bijections: Sequence[Bijection], x: tf.Tensor, condition: tf.Tensor | None = None) -> Vectors:
-    """Apply bijections in the order given, keeping nothing for the backward pass but the result.
+def reversible_forward(bijections: Sequence[Bijection], x: tf.Tensor, condition: tf.Tensor | None = None) -> Events:
+    """Apply bijections, all built, in the order given, and keep nothing for the backward pass but the result.
 
     Going backwards, the input of each bijection is recomputed from its output by its inverse, and its forward map is
     run again to differentiate it. Memory for activations is that of one bijection, whatever their number; the price is
     one more inverse and one more forward map of each. Gradients are as exact as the round trip of the bijections.
 
     Random numbers that come from Keras seed generators, such as the masks of dropout, are the same in all passes, and
-    so is the training flag. Other state that the bijections change is changed once, by the forward pass.
-
-    Parameters
-    ----------
-    bijections : sequence of Bijection, all built
-    x : tensor (n, *event)
-    condition : tensor (n, c), or None
-
-    Returns
-    -------
-    z : tensor (n, *event)
-    log_det : tensor (n,)
-
-    References
-    ----------
-    Gomez, Ren, Urtasun and Grosse (2017), The reversible residual network: backpropagation without storing
-    activations, arXiv:1707.04585, Algorithm 1.
-
-    Examples
-    --------
-    >>> import tensorflow as tf
-    >>> from bayesinn.bijections import Coupling
-    >>> blocks = [Coupling(hidden=(16,)) for _ in range(3)]
-    >>> for block in blocks:
-    ...     block.build((2,))
-    >>> z, log_det = reversible_forward(blocks, tf.ones((10, 2)))
-    >>> z.shape, log_det.shape
-    (TensorShape([10, 2]), TensorShape([10]))
+    so is the training flag. Other state that the bijections change is changed once, by the forward pass. It is
+    Algorithm 1 of Gomez et al. (2017), arXiv:1707.04585.
     """
-    # Bijections take a condition of no elements for none at all.
+    # A gradient needs a tensor: to bijections, a condition of no elements is none.
     condition = tf.zeros((tf.shape(x)[0], 0), x.dtype) if condition is None else condition
-    result: Vectors = _CallContext(lambda training: _forward(bijections, x, condition, training))(x)
+    result: Events = _CallContext(lambda training: _forward(bijections, x, condition, training))(x)
     return result
 
 
 class _CallContext(keras.layers.Layer):
-    """Runs a function where layers find the training flag.
+    """Run a function where layers find the training flag.
 
-    Keras hands the flag down through nested calls of layers. A backward pass runs when those calls are over.
+    Keras passes the flag down through nested calls of layers. A backward pass runs when those calls are over.
     """
 
     def __init__(self, function: Callable[[bool | None], Any]) -> None:
@@ -74,10 +48,10 @@ class _CallContext(keras.layers.Layer):
 
 
 class _Link:
-    """A bijection as a function of vectors, condition and the values of its variables.
+    """A bijection as a function of events, condition and the values of its variables.
 
-    In training, slices of one flat vector stand in for the variables, but only while the network is called. Values
-    read at that time, and put back in a scope of their own, are right in every pass, and outside training too.
+    In training, slices of one flat vector replace the variables, but only while the network is called. Values that are
+    read at that time, and restored in a scope of their own, are correct in every pass, and outside training too.
     """
 
     def __init__(self, bijection: Bijection) -> None:
@@ -85,7 +59,7 @@ class _Link:
         self.variables: list[keras.Variable] = bijection.variables
         self.values: Values = [tf.convert_to_tensor(variable) for variable in self.variables]
 
-    def forward(self, values: Values, x: tf.Tensor, condition: tf.Tensor) -> tuple[Vectors, Values]:
+    def forward(self, values: Values, x: tf.Tensor, condition: tf.Tensor) -> tuple[Events, Values]:
         with self._holding(values) as scope:
             result = self.bijection.forward(x, condition)
         return result, [scope.get_current_value(variable) for variable in self.variables]
@@ -98,13 +72,13 @@ class _Link:
         return keras.StatelessScope(list(zip(self.variables, values, strict=True)), initialize_variables=False)
 
 
-def _forward(bijections: Sequence[Bijection], x: tf.Tensor, condition: tf.Tensor, training: bool | None) -> Vectors:
+def _forward(bijections: Sequence[Bijection], x: tf.Tensor, condition: tf.Tensor, training: bool | None) -> Events:
     links = [_Link(bijection) for bijection in bijections]
     outputs: list[tf.Tensor] = []
     changed: list[tuple[keras.Variable, tf.Tensor]] = []
 
     @tf.custom_gradient
-    def apply(x: tf.Tensor, condition: tf.Tensor, groups: list[Values]) -> tuple[Vectors, Callable[..., Any]]:
+    def apply(x: tf.Tensor, condition: tf.Tensor, groups: list[Values]) -> tuple[Events, Callable[..., Any]]:
         # A tape around this function would store all that happens in it, and never use it.
         z, fixed_condition, fixed_groups = tf.nest.map_structure(tf.stop_gradient, (x, condition, groups))
         log_det = constant_log_det(z)
@@ -115,15 +89,15 @@ def _forward(bijections: Sequence[Bijection], x: tf.Tensor, condition: tf.Tensor
             changed.extend((variable, new) for variable, old, new in states if new is not old)
 
         def backward(z_cotangent: tf.Tensor, log_det_cotangent: tf.Tensor) -> Any:
-            # The output as the tape knows it, if it does yet, so that derivatives of the gradient are right too.
-            known = outputs[0] if outputs else z
-            return _CallContext(lambda _: _backward(links, groups, known, condition, z_cotangent, log_det_cotangent))(
-                known, training=training
+            # The output that the tape watches, if there is one yet, so that derivatives of the gradient are correct.
+            output = outputs[0] if outputs else z
+            return _CallContext(lambda _: _backward(links, groups, output, condition, z_cotangent, log_det_cotangent))(
+                output, training=training
             )
 
         return (z, log_det), backward
 
-    result: Vectors = apply(x, condition, [link.values for link in links])
+    result: Events = apply(x, condition, [link.values for link in links])
     outputs.append(result[0])
     for variable, value in changed:
         variable.assign(value)
@@ -138,7 +112,7 @@ def _backward(
     z_cotangent: tf.Tensor,
     log_det_cotangent: tf.Tensor,
 ) -> tuple[tf.Tensor, tf.Tensor, list[list[tf.Tensor | None]]]:
-    """Gradients for x, the condition, and the values of each link."""
+    """Return the gradients for x, the condition, and the values of each link."""
     condition_cotangent = tf.zeros_like(condition)
     group_cotangents: list[list[tf.Tensor | None]] = []
     arrived = [z_cotangent, log_det_cotangent]
@@ -161,11 +135,11 @@ def _backward(
 
 
 def _after(arrived: Sequence[tf.Tensor], *values: tf.Tensor) -> list[tf.Tensor]:
-    """The values, but not before all of ``arrived`` are computed.
+    """Return the values, but not before all of ``arrived`` are computed.
 
-    Inverses need no cotangents: left alone, a graph may run them all at once and fill the memory that recomputing is
-    to save. XLA ignores control dependencies, so what comes first is made a part of what comes next. It adds a zero,
-    which no optimiser recognises as one.
+    Inverses need no cotangents: a graph may run them all at once and fill the memory that recomputing saves. XLA
+    ignores control dependencies. So each value gets a zero added that depends on ``arrived``, and that no compiler
+    recognises as zero.
     """
     if tf.executing_eagerly():
         return list(values)

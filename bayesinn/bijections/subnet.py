@@ -1,4 +1,4 @@
-"""The networks inside blocks, which compute the raw parameters of transforms."""
+"""The perceptrons inside blocks, which compute the raw parameters of transforms."""
 
 from __future__ import annotations
 
@@ -14,103 +14,34 @@ from bayesinn.bijections.bijection import SharedCondition
 
 @dataclass(frozen=True)
 class HiddenLayers:
-    """The hidden layers of a network inside a block.
-
-    Parameters
-    ----------
-    units : sequence of int
-        Of each layer.
-    activation : str
-        Any that Keras knows.
-    dropout : float
-        Share of units dropped in training.
-    """
+    """The hidden layers of a network inside a block: units, activation, and the share of units dropped in training."""
 
     units: Sequence[int] = (128, 128)
     activation: str = "silu"
     dropout: float = 0.0
 
 
-class Subnet(keras.layers.Layer):
-    """A multilayer perceptron from features to the raw parameters of a transform.
+def perceptron(
+    features: int, outputs: int, hidden: HiddenLayers, dtype: str | keras.DTypePolicy | None, groups: int = 1
+) -> keras.Sequential:
+    """Make a multilayer perceptron whose last layer starts at zero.
 
-    The last layer starts at zero, so that a new block starts as the identity. With no features at all, the raw
-    parameters are free weights, equal for all rows.
-
-    Parameters
-    ----------
-    features : int
-        Length of the input vectors; may be 0.
-    elements : int
-        How many elements the transform acts on.
-    parameters : int
-        Raw parameters per element.
-    hidden : HiddenLayers
-    dtype : str or Keras dtype policy, optional
-    groups : int
-        How many networks of one shape, each with weights of its own, are computed at once.
-
-    Examples
-    --------
-    >>> import tensorflow as tf
-    >>> Subnet(features=3, elements=2, parameters=5)(tf.ones((10, 3))).shape
-    TensorShape([10, 2, 5])
-    >>> Subnet(features=3, elements=2, parameters=5, groups=4)(tf.ones((10, 4, 3))).shape
-    TensorShape([10, 4, 2, 5])
+    With groups, it is that many networks of one shape, each with weights of its own, which are computed at once: from
+    inputs (n, groups, features) to outputs (n, groups, outputs).
     """
-
-    def __init__(
-        self,
-        features: int,
-        elements: int,
-        parameters: int,
-        hidden: HiddenLayers = HiddenLayers(),
-        dtype: str | keras.DTypePolicy | None = None,
-        groups: int = 1,
-    ) -> None:
-        super().__init__(dtype=dtype)
-        self.features = features
-        # Without groups, tensors have no axis for them.
-        self.groups = (groups,) if groups > 1 else ()
-        self.output_tail = (*self.groups, elements, parameters)
-        self.network = None
-        if features:
-            self.network = _perceptron(features, hidden, elements * parameters, dtype, groups)
-
-    def build(self, features_shape: Sequence[int | None]) -> None:
-        """Make the weights."""
-        if self.network is None:
-            self.free = self.add_weight(shape=(1, *self.output_tail), initializer="zeros", autocast=False, name="free")
-        else:
-            self.network.build((None, *self.groups, self.features))
-
-    def call(self, passive: tf.Tensor, condition: tf.Tensor | SharedCondition | None = None) -> tf.Tensor:
-        """Compute raw parameters.
-
-        Parameters
-        ----------
-        passive : tensor (n, p); with groups (n, groups, p)
-        condition : tensor (n, features - p), the same for all groups; SharedCondition, without groups; or None
-
-        Returns
-        -------
-        tensor (n, elements, parameters); with groups (n, groups, elements, parameters)
-        """
-        if self.network is None:
-            return tf.broadcast_to(tf.convert_to_tensor(self.free), (tf.shape(passive)[0], *self.output_tail))
-        if isinstance(condition, SharedCondition):
-            outputs = _outputs(self.network, passive, condition)
-        elif condition is None:
-            outputs = self.network(passive)
-        else:
-            if self.groups:
-                condition = tf.repeat(condition[:, None], self.groups[0], axis=1)
-            outputs = self.network(tf.concat([passive, condition], axis=-1))
-        return tf.reshape(outputs, (-1, *self.output_tail))
+    layers: list[keras.layers.Layer] = []
+    for inputs, units in zip((features, *hidden.units), hidden.units, strict=False):
+        layers.append(_dense(inputs, units, hidden.activation, dtype, groups))
+        if hidden.dropout > 0:
+            layers.append(keras.layers.Dropout(hidden.dropout, dtype=dtype))
+    layers.append(_dense(0, outputs, None, dtype, groups))
+    network = keras.Sequential(layers)
+    network.build((None, groups, features) if groups > 1 else (None, features))
+    return network
 
 
-def _outputs(network: keras.Sequential, passive: tf.Tensor, condition: SharedCondition) -> tf.Tensor:
-    """Compute the outputs (n, outputs) of a network; its first layer reads each condition once."""
+def shared_outputs(network: keras.Sequential, passive: tf.Tensor, condition: SharedCondition) -> tf.Tensor:
+    """Compute the outputs (n, outputs) of a perceptron; its first layer reads each condition once."""
     first, *others = network.layers
     kernel, bias, values, passive = (
         tf.cast(tf.convert_to_tensor(tensor), first.compute_dtype)
@@ -125,22 +56,10 @@ def _outputs(network: keras.Sequential, passive: tf.Tensor, condition: SharedCon
     return hidden
 
 
-def _perceptron(
-    features: int, hidden: HiddenLayers, outputs: int, dtype: str | keras.DTypePolicy | None, groups: int
-) -> keras.Sequential:
-    layers: list[keras.layers.Layer] = []
-    for inputs, units in zip((features, *hidden.units), hidden.units, strict=False):
-        layers.append(_dense(inputs, units, hidden.activation, dtype, groups))
-        if hidden.dropout > 0:
-            layers.append(keras.layers.Dropout(hidden.dropout, dtype=dtype))
-    layers.append(_dense(0, outputs, None, dtype, groups))
-    return keras.Sequential(layers)
-
-
 def _dense(
     inputs: int, units: int, activation: str | None, dtype: str | keras.DTypePolicy | None, groups: int
 ) -> keras.layers.Layer:
-    """A dense layer, of ``groups`` side by side; without ``inputs``, one that starts at zero."""
+    """Make a dense layer, or ``groups`` of them; without ``inputs``, one that starts at zero."""
     if groups == 1:
         initializer = "glorot_uniform" if inputs else "zeros"
         return keras.layers.Dense(units, activation=activation, kernel_initializer=initializer, dtype=dtype)

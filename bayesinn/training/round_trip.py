@@ -8,7 +8,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from bayesinn.bijections import Bijection, Chain
+from bayesinn.bijections import Bijection
+from bayesinn.bijections.chain import reversible_chains, round_trip_errors
 from bayesinn.training.step import TrainingModel
 
 
@@ -51,7 +52,7 @@ class RoundTripMonitor(keras.callbacks.Callback):
         self._train_functions[self._stored()] = self.model.train_function
         self.model.weight_layout.assign(self.model.flat.value)
         for chain, error in zip(self._chains, self._errors(), strict=True):
-            chain.heed_round_trip(float(error))
+            chain.apply_round_trip_error(float(error))
         # What is compiled for the one way can't go the other; but both are kept.
         if self._stored() in self._train_functions:
             self.model.train_function = self._train_functions[self._stored()]
@@ -60,41 +61,3 @@ class RoundTripMonitor(keras.callbacks.Callback):
 
     def _stored(self) -> tuple[bool, ...]:
         return tuple(chain.stores_activations for chain in self._chains)
-
-
-def reversible_chains(bijection: Bijection) -> list[Chain]:
-    """All reversible chains in a bijection, also inside one another; outer ones first."""
-    if not isinstance(bijection, Chain):
-        return []
-    inner = [chain for link in bijection.bijections for chain in reversible_chains(link)]
-    return [bijection, *inner] if bijection.reversible else inner
-
-
-def round_trip_errors(bijection: Bijection, x: tf.Tensor, condition: tf.Tensor | None = None) -> list[tf.Tensor]:
-    """Errors of the :func:`reversible_chains` in a bijection, each at the vectors that reach it; in their order.
-
-    Parameters
-    ----------
-    bijection : Bijection
-    x : tensor (n, d)
-    condition : tensor (n, c), or None
-
-    Returns
-    -------
-    list of tensor (), see :meth:`Chain.round_trip_error`
-
-    Examples
-    --------
-    >>> from bayesinn.bijections import Coupling, Orthogonal
-    >>> chain = Chain([Orthogonal(), Chain([Coupling()], reversible=True)])
-    >>> [float(error) < 1e-6 for error in round_trip_errors(chain, tf.ones((10, 3)))]
-    [True]
-    """
-    if not isinstance(bijection, Chain) or not reversible_chains(bijection):
-        return []
-    errors = [bijection.round_trip_error(x, condition)] if bijection.reversible else []
-    if any(reversible_chains(link) for link in bijection.bijections):
-        for link in bijection.bijections:
-            errors += round_trip_errors(link, x, condition)
-            x, _ = link.forward(x, condition)
-    return errors

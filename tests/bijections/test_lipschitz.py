@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from bayesinn.bijections import Residual
 from bayesinn.bijections.residual.lipschitz import ACTIVATIONS, LipschitzNetwork, lipswish
 from bayesinn.bijections.residual.spectral import limited, spectral_bound
 from bayesinn.core.errors import InputError
@@ -71,7 +72,6 @@ def test_slope_keeps_its_bound_for_random_and_for_trained_weights() -> None:
     x = tf.random.stateless_normal((64, 2), (1, 2))
     for seed in (1, 2, 3):
         network = LipschitzNetwork(features=2, hidden=(64, 64), lipschitz=0.9)
-        network.build()
         perturb(network, np.random.default_rng(seed), 3.0)
         # No tolerance beyond rounding: the normalisation uses an upper bound.
         assert 0.87 < largest_slope(network) <= 0.9 + 1e-6
@@ -88,7 +88,6 @@ def test_slope_keeps_its_bound_for_random_and_for_trained_weights() -> None:
 
 def test_condition_is_not_limited() -> None:
     network = LipschitzNetwork(features=2, condition_features=3, hidden=(16,), lipschitz=0.5)
-    network.build()
     perturb(network, np.random.default_rng(1), 3.0)
     network.condition_kernel.assign(100.0 * network.condition_kernel)
     x, y = tf.random.stateless_normal((2, 500, 2), (1, 2))
@@ -125,9 +124,9 @@ def test_slopes_are_those_of_the_values(name: str) -> None:
 
 def test_bad_arguments_are_explained() -> None:
     for make in (
-        lambda: LipschitzNetwork(2, lipschitz=1.0),
-        lambda: LipschitzNetwork(2, hidden=(8, 0)),
-        lambda: LipschitzNetwork(2, activation="relu"),
+        lambda: Residual(lipschitz=1.0),
+        lambda: Residual(hidden=(8, 0)),
+        lambda: Residual(activation="relu"),
     ):
         with pytest.raises(InputError, match="do this"):
             make()

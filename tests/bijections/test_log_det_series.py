@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from bayesinn.bijections.residual import linearization
 from bayesinn.bijections.residual.linearization import Linearization
 from bayesinn.bijections.residual.log_det_series import (
     Geometric,
@@ -16,10 +17,8 @@ from bayesinn.bijections.residual.log_det_series import (
     SeriesNoise,
     roulette_weights,
     series_log_det,
-    truncation_bound,
 )
 from bayesinn.core.errors import InputError
-from bayesinn.flows import linearization
 
 LAWS = [Geometric(0.5), Geometric(0.2), Poisson(2.0)]
 
@@ -84,6 +83,12 @@ def test_many_rows_are_taken_in_pieces(rows: int, monkeypatch: pytest.MonkeyPatc
         return Linearization(linear.kernels, slopes).log_det()
 
     np.testing.assert_allclose(rows_unknown(linear.slopes), whole, atol=1e-14)
+
+
+def truncation_bound(dimension: int, lipschitz: float, terms: int) -> float:
+    """How far the truncated series can be from log det(I + J), for J (d, d) with norm at most ``lipschitz``."""
+    partial = sum(lipschitz**power / power for power in range(1, terms + 1))
+    return dimension * (-math.log1p(-lipschitz) - partial)
 
 
 def test_truncated_series_keeps_its_bound() -> None:

@@ -9,10 +9,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from bayesinn.bijections import ActNorm, Chain
+from bayesinn.bijections import ActNorm, Chain, Residual
 from bayesinn.bijections.residual.fixed_point import fixed_point, most_iterations
 from bayesinn.bijections.residual.log_det_series import Poisson
-from bayesinn.bijections.residual.residual import Residual
 from bayesinn.core.errors import InputError
 from bayesinn.flows import Flow, InvertibleFlow
 from bayesinn.testing import check_bijection

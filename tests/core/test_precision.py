@@ -68,10 +68,10 @@ def test_spline_keeps_its_log_determinant(monkeypatch: pytest.MonkeyPatch) -> No
     with full_precision():
         inside = outcome(*arguments)
         compiled = tf.function(arguments[0].forward)(*arguments[1:])[1]
-    print(np.abs(lost - exact[1]).max())
-    assert np.abs(lost - exact[1]).max() > 0.05
+    # Off by 2.7 with these large weights.
+    assert np.abs(lost - exact[1]).max() > 0.5
     np.testing.assert_array_equal(inside[1], exact[1])
-    np.testing.assert_allclose(compiled, exact[1], atol=1e-4)
+    np.testing.assert_allclose(compiled, exact[1], rtol=1e-4, atol=1e-4)
 
 
 def test_gradients_are_emulated_and_exact_inside(monkeypatch: pytest.MonkeyPatch) -> None:

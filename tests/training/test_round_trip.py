@@ -13,11 +13,11 @@ import tensorflow as tf
 
 import bayesinn as bi
 from bayesinn.bijections import ActNorm, Affine, Bijection, Chain, Coupling, Orthogonal
+from bayesinn.bijections.chain import reversible_chains, round_trip_errors
 from bayesinn.flows import InvertibleFlow
 from bayesinn.inverse import LatentMixture
 from bayesinn.inverse.split_latent import SplitLatent
 from bayesinn.simulators.linear import linear
-from bayesinn.training.round_trip import reversible_chains, round_trip_errors
 from bayesinn.training.step import TrainingModel
 from tests.helpers.fitting import equal, fit
 

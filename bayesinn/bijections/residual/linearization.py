@@ -1,4 +1,4 @@
-"""The Jacobian of a dense network, kept as the factors that it is a product of."""
+"""The Jacobian of a dense network, kept as the factors of a product."""
 
 from __future__ import annotations
 
@@ -15,75 +15,59 @@ _NUMBERS_AT_ONCE = 2**24
 class Linearization:
     """The Jacobian J of a dense network g at n points, as its matrices and the slopes of its activations.
 
-    Products with J cost as much as g itself, and J is never formed for them.
-
-    Attributes
-    ----------
-    kernels : list of k tensors (inputs, outputs)
-    slopes : list of k - 1 tensors (n, outputs)
-
-    Examples
-    --------
-    A linear function has no slopes:
-
-    >>> import tensorflow as tf
-    >>> linear = Linearization([tf.constant([[0.5, 0.0], [0.2, 0.1]])], [])
-    >>> linear.jacobian_vector(tf.constant([[1.0, 1.0]])).numpy().round(2).tolist()
-    [[0.7, 0.1]]
+    Products with J cost as much as g itself, and J is never formed for them. There are k kernels (inputs, outputs) and
+    k - 1 slopes (n, outputs) between them; none for a linear function.
     """
 
     kernels: list[tf.Tensor]
     slopes: list[tf.Tensor]
 
     def jacobian_vector(self, vectors: tf.Tensor) -> tf.Tensor:
-        """Products J v, (n, d), for v (n, d)."""
+        """Return the products J v, (n, d), with vectors v (n, d)."""
         for kernel, slope in zip(self.kernels[:-1], self.slopes, strict=True):
             vectors = tf.matmul(vectors, kernel) * slope
         return tf.matmul(vectors, self.kernels[-1])
 
     def vector_jacobian(self, vectors: tf.Tensor) -> tf.Tensor:
-        """Products w^T J, (n, d), for w (n, d)."""
+        """Return the products w^T J, (n, d), with vectors w (n, d)."""
         vectors = tf.matmul(vectors, self.kernels[-1], transpose_b=True)
         for kernel, slope in zip(self.kernels[-2::-1], self.slopes[::-1], strict=True):
             vectors = tf.matmul(vectors * slope, kernel, transpose_b=True)
         return vectors
 
-    def jacobian(self) -> tf.Tensor:
-        """The matrices J, (n, d, d), with outputs along rows; (1, d, d) for a network without slopes."""
-        return self._jacobian(self.slopes)
-
     def log_det(self) -> tf.Tensor:
-        """Log determinants of I + J, (n,), exactly; the norm of J must be below one.
+        """Return the log determinants of I + J, (n,), exactly; the norm of J must be below one.
 
-        Its cost is that of evaluating g at d times as many points, and of n decompositions of a d x d matrix. Many
+        It costs as much as evaluating g at d times as many points, and n decompositions of a d x d matrix. Many
         points are taken a piece at a time.
         """
         if not self.slopes:
-            return _log_det(self._jacobian([]))
+            return _log_det(self.jacobian())
         rows, dimension = self.slopes[0].shape[0], self.kernels[0].shape[0]
         widest = max(kernel.shape[1] for kernel in self.kernels)
         piece = max(1, _NUMBERS_AT_ONCE // (dimension * widest))
         if rows is not None and rows <= piece:
-            return _log_det(self._jacobian(self.slopes))
-        return _in_pieces(lambda slopes: _log_det(self._jacobian(slopes)), self.slopes, piece)
+            return _log_det(self.jacobian())
+        return _in_pieces(lambda slopes: _log_det(Linearization(self.kernels, slopes).jacobian()), self.slopes, piece)
 
     def detached(self) -> Linearization:
-        """The same Jacobian, through which no gradient flows."""
+        """Return the same Jacobian, through which no gradient flows."""
         return Linearization(*tf.nest.map_structure(tf.stop_gradient, [self.kernels, self.slopes]))
 
-    def _jacobian(self, slopes: list[tf.Tensor]) -> tf.Tensor:
+    def jacobian(self) -> tf.Tensor:
+        """Return the matrices J, (n, d, d), with outputs along rows; (1, d, d) for a linear function."""
         # Row i is the image of the i-th unit vector. Kept flat between layers: one large product of matrices is
         # several times as fast as a batch of small ones.
         dimension = self.kernels[0].shape[0]
         images = self.kernels[0][tf.newaxis]
-        for kernel, slope in zip(self.kernels[1:], slopes, strict=True):
+        for kernel, slope in zip(self.kernels[1:], self.slopes, strict=True):
             flat = tf.reshape(images * slope[:, tf.newaxis], (-1, kernel.shape[0]))
             images = tf.reshape(tf.matmul(flat, kernel), (-1, dimension, kernel.shape[1]))
         return tf.linalg.matrix_transpose(images)
 
 
 def _log_det(jacobian: tf.Tensor) -> tf.Tensor:
-    """Log determinants (n,) of I + J, J (n, d, d) of norm below one: they are positive."""
+    """Return the log determinants (n,) of I + J, J (n, d, d) of norm below one, which makes them positive."""
     if jacobian.shape[-1] == 1:
         return tf.math.log1p(jacobian[:, 0, 0])
     if jacobian.shape[-1] == 2:
@@ -105,10 +89,10 @@ def _log_det_from_qr(matrices: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tenso
 
 
 def _in_pieces(function: Callable[[list[tf.Tensor]], tf.Tensor], arrays: list[tf.Tensor], most_rows: int) -> tf.Tensor:
-    """Apply a function of rows to at most so many of them at a time; results are (n,)."""
+    """Apply a function of rows to at most ``most_rows`` of them at a time; results are (n,)."""
     rows = tf.shape(arrays[0])[0]
     piece = tf.maximum(1, tf.minimum(rows, most_rows))
-    # At least one, of padding, for no rows at all.
+    # No rows at all are one piece of padding.
     pieces = tf.maximum(1, -(-rows // piece))
     padded = [tf.pad(array, [[0, pieces * piece - rows], [0, 0]]) for array in arrays]
     stacked = [tf.reshape(array, (pieces, piece, array.shape[1])) for array in padded]

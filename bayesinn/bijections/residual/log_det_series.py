@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from bayesinn.bijections.residual.linearization import Linearization
 from bayesinn.core.configuration import Registered
-from bayesinn.core.errors import InputError
+from bayesinn.core.validation import check_number
 
 # Rarer terms are left out: one that counts a million times does more harm than good. With slopes of 0.9 everywhere and
 # five exact terms this changes the expectation by 0.02 per element for Geometric(0.5), by 0.07 for Poisson(2.0), and by
@@ -24,49 +24,32 @@ _RAREST = 1e-6
 class Geometric(Registered):
     """The number N >= 1 of further terms in a series of random length, P(N >= j) = (1 - stop)^(j - 1).
 
-    Parameters
-    ----------
-    stop : float
-        Chance to stop after each term. The variance is finite for Jacobians with norm below sqrt(1 - stop).
+    ``stop`` is the chance to stop after each term. The variance is finite for Jacobians with norm below sqrt(1 - stop).
     """
 
     stop: float = 0.5
 
     def __post_init__(self) -> None:
-        if not 0.0 < self.stop < 1.0:
-            raise InputError(
-                "Geometric, argument 'stop'",
-                expected="a probability between 0 and 1, both excluded",
-                got=f"{self.stop!r}",
-                do="take 0.5; smaller gives longer series with less noise",
-            )
+        do = "take 0.5; smaller gives longer series with less noise"
+        check_number("Geometric, argument 'stop'", self.stop, above=0, below=1, do=do)
 
     def survival(self) -> np.ndarray:
-        """P(N >= j) for j = 1, 2, ..., as far as terms are ever drawn, (most,)."""
+        """Return P(N >= j) for j = 1, 2, ..., as far as terms are ever drawn, (most,)."""
         most = 1 + math.floor(math.log(_RAREST) / math.log1p(-self.stop))
         return (1.0 - self.stop) ** np.arange(most)
 
 
 @dataclass(frozen=True)
 class Poisson(Registered):
-    """The number N >= 0 of further terms in a series of random length, with the Poisson law.
-
-    Parameters
-    ----------
-    rate : float
-        The mean of N.
-    """
+    """The number N >= 0 of further terms in a series of random length, with the Poisson law of mean ``rate``."""
 
     rate: float = 2.0
 
     def __post_init__(self) -> None:
-        if not self.rate > 0.0:
-            raise InputError(
-                "Poisson, argument 'rate'", expected="a positive number", got=f"{self.rate!r}", do="take 2.0"
-            )
+        check_number("Poisson, argument 'rate'", self.rate, above=0, do="take 2.0")
 
     def survival(self) -> np.ndarray:
-        """P(N >= j) for j = 1, 2, ..., as far as terms are ever drawn, (most,)."""
+        """Return P(N >= j) for j = 1, 2, ..., as far as terms are ever drawn, (most,)."""
         most = int(scipy.stats.poisson.isf(_RAREST, self.rate))
         return scipy.stats.poisson.sf(np.arange(most), self.rate)
 
@@ -75,31 +58,11 @@ Law = Geometric | Poisson
 
 
 def roulette_weights(uniform: tf.Tensor, law: Law, exact: int) -> tf.Tensor:
-    """Weights of the terms of a series of random length (Russian roulette), each with mean one.
+    """Return the weights of the terms of a series of random length (Russian roulette), each with mean one.
 
-    The first ``exact`` terms always count once. Of those after them, N are taken, and term j of these counts
-    1/P(N >= j) times.
-
-    Parameters
-    ----------
-    uniform : tensor (), float64
-        A uniform random number, which decides N.
-    law : Geometric or Poisson
-    exact : int
-
-    Returns
-    -------
-    tensor (exact + most,), float64, zero from where the series ends
-
-    References
-    ----------
-    Chen, Behrmann, Duvenaud and Jacobsen (2019), Residual flows for invertible generative modeling, arXiv:1906.02735.
-
-    Examples
-    --------
-    >>> import tensorflow as tf
-    >>> roulette_weights(tf.constant(0.3, tf.float64), Geometric(stop=0.5), exact=2)[:6].numpy().tolist()
-    [1.0, 1.0, 1.0, 2.0, 0.0, 0.0]
+    The first ``exact`` terms always count once. A uniform random number () in double precision decides the number N of
+    further terms, and term j of these counts 1/P(N >= j) times; see Chen et al. (2019), arXiv:1906.02735. The weights
+    (exact + most,), in double precision, are zero from where the series ends.
     """
     survival = law.survival()
     drawn = tf.where(uniform < survival, 1.0 / survival, 0.0)
@@ -109,23 +72,16 @@ def roulette_weights(uniform: tf.Tensor, law: Law, exact: int) -> tf.Tensor:
 def series_log_det(linear: Linearization, probes: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
     """Estimate log det(I + J) = tr J - tr J^2 / 2 + tr J^3 / 3 - ..., with a trace from one random vector per row.
 
-    Weights of one give the series truncated at so many terms, those of :func:`roulette_weights` an unbiased estimate.
-    The gradient is not that of the value but the Neumann series v^T (I - J + J^2 - ...) dJ v with the same weights. It
-    has the same mean, and nothing needs to be stored for it but what one product with J needs, however long the
-    series. With ``linear.detached()`` there is no gradient.
+    Weights of one give the truncated series, those of :func:`roulette_weights` an unbiased estimate. The gradient is
+    not that of the value but the Neumann series v^T (I - J + J^2 - ...) dJ v with the same weights. It has the same
+    mean, and needs no more memory than one product with J, however long the series. With ``linear.detached()`` there
+    is no gradient.
 
     Parameters
     ----------
-    linear : Linearization
-        The Jacobian J, with norm below one.
-    probes : tensor (n, d)
-        Random vectors v with mean zero and covariance one, or unit vectors for traces without noise.
-    weights : tensor (terms,)
-        Of the terms; the series ends before the first zero.
-
-    Returns
-    -------
-    tensor (n,)
+    linear : the Jacobian J, with norm below one
+    probes : tensor (n, d), vectors v with mean zero and covariance one, or unit vectors for traces without noise
+    weights : tensor (terms,); the series ends before the first zero
 
     References
     ----------
@@ -146,8 +102,7 @@ def series_log_det(linear: Linearization, probes: tf.Tensor, weights: tf.Tensor)
 
 
 def _sum_series(linear: Linearization, probes: tf.Tensor, weights: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """The weighted sums of (-1)^(k+1)/k v^T J^k v, (n,), and of (-1)^k v^T J^k, (n, d)."""
-    most = weights.shape[0]
+    """Return the weighted sums of (-1)^(k+1)/k v^T J^k v, (n,), and of (-1)^k v^T J^k, (n, d)."""
     terms = tf.math.count_nonzero(weights, dtype=tf.int32)
 
     def add(
@@ -161,34 +116,16 @@ def _sum_series(linear: Linearization, probes: tf.Tensor, weights: tf.Tensor) ->
         return number + 1, -sign, vectors, value, summed
 
     start = (0, tf.ones((), probes.dtype), probes, tf.zeros_like(probes[:, 0]), tf.zeros_like(probes))
+    most = weights.shape[0]
     *_, value, summed = tf.while_loop(lambda number, *_: number < terms, add, start, maximum_iterations=most)
     return value, summed
 
 
-def truncation_bound(dimension: int, lipschitz: float, terms: int) -> float:
-    """How far the series with so many terms can be from log det(I + J), for J (d, d) with norm at most ``lipschitz``.
-
-    Examples
-    --------
-    >>> round(truncation_bound(dimension=6, lipschitz=0.9, terms=10), 2)
-    1.1
-    """
-    partial = sum(lipschitz**power / power for power in range(1, terms + 1))
-    return dimension * (-math.log1p(-lipschitz) - partial)
-
-
 class SeriesNoise(keras.layers.Layer):
-    """Draws probes and weights for :func:`series_log_det`, in training only.
+    """Draw probes and weights for :func:`series_log_det`, in training only.
 
-    Its random state is treated as that of dropout is: in training, a pure function of seed and step.
-
-    Parameters
-    ----------
-    terms : int
-        Terms that are always taken.
-    law : Geometric or Poisson, optional
-        Of the number of further terms; left out, there are none.
-    dtype : str or Keras dtype policy, optional
+    ``terms`` are always taken; ``law`` is that of the number of further terms, if there are any. The random state is
+    treated as that of dropout is: in training, a pure function of seed and step.
     """
 
     def __init__(self, terms: int, law: Law | None = None, dtype: str | keras.DTypePolicy | None = None) -> None:
@@ -196,12 +133,10 @@ class SeriesNoise(keras.layers.Layer):
         self.terms = terms
         self.law = law
         self.seed_generator = keras.random.SeedGenerator()
-
-    def build(self, shape: tuple[int | None, ...]) -> None:
-        """There is nothing to make."""
+        self.built = True
 
     def call(self, x: tf.Tensor, training: bool = False) -> tuple[tf.Tensor, tf.Tensor] | None:
-        """Probes (n, d) for x (n, d), each element -1 or 1, and weights (terms,); None outside of training."""
+        """Return probes (n, d) for x (n, d), each element -1 or 1, and weights (terms,); None outside of training."""
         if not training:
             return None
         seed = tf.cast(self.seed_generator.next(), tf.int32)

@@ -6,17 +6,15 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
-from bayesinn.bijections.bijection import Bijection
+from bayesinn.bijections.bijection import Bijection, constant_log_det
 from bayesinn.bijections.residual.fixed_point import fixed_point, with_implicit_gradient
-from bayesinn.bijections.residual.lipschitz import LipschitzNetwork, check_lipschitz
+from bayesinn.bijections.residual.lipschitz import ACTIVATIONS, LipschitzNetwork
 from bayesinn.bijections.residual.log_det_series import Geometric, Law, SeriesNoise, series_log_det
-from bayesinn.core.errors import InputError
-from bayesinn.core.validation import check_choice
+from bayesinn.core.validation import check_choice, check_integer, check_number
 
 LOG_DETS = ("exact", "unbiased", "truncated")
-# The largest error of an inverse, by default.
+# Largest error of an inverse, by default.
 _TOLERANCES = {"float32": 1e-6, "float64": 1e-12}
-
 # Largest tolerance of an inverse that inputs can be recomputed from.
 _ACCURATE = 1e-4
 
@@ -25,7 +23,7 @@ class Residual(Bijection):
     """The map z = x + g(x, condition), with g a dense network whose slope in x is at most ``lipschitz``.
 
     All elements of a vector act on all others at once: no halves, no order, no rotations in between. There is no
-    formula for the inverse. It is found by repeating x = z - g(x), each round of which shrinks the error by the factor
+    formula for the inverse. It is found by iterating x = z - g(x), where each step shrinks the error by the factor
     ``lipschitz`` or more, so that drawing takes much longer than evaluating the density.
 
     Evaluation always gives the exact log-determinant. Training may use an estimate, which pays for tens of elements.
@@ -38,12 +36,12 @@ class Residual(Bijection):
         Bound of the slope of g in x, between 0 and 1. How steeply g depends on the condition isn't limited.
     activation : {"lipswish", "elu"}
     log_det : {"exact", "unbiased", "truncated"}
-        How the log-determinant is found in training: from the full Jacobian; by a power series of random length that
-        is right on average; or by the first terms of that series, which is biased.
+        Log-determinant in training: from the full Jacobian; by a power series of random length that is correct on
+        average; or by the first terms of that series, which is biased.
     terms : int
-        Terms of the series that are always taken, when it is used.
+        Number of terms of the series that are always taken, when it is used.
     law : Geometric or Poisson
-        Of the number of further terms, for ``log_det="unbiased"``.
+        Law of the number of further terms, for ``log_det="unbiased"``.
     tolerance : float, optional
         Largest error of the inverse, relative to the length of x where that is above one. Left out, it is 1e-6 in
         single and 1e-12 in double precision.
@@ -56,12 +54,9 @@ class Residual(Bijection):
     Examples
     --------
     >>> import tensorflow as tf
-    >>> block = Residual(hidden=(32, 32))
-    >>> z, log_det = block.forward(tf.ones((10, 3)), condition=tf.ones((10, 5)))
+    >>> z, log_det = Residual(hidden=(32, 32)).forward(tf.ones((10, 3)), condition=tf.ones((10, 5)))
     >>> z.shape, log_det.shape
     (TensorShape([10, 3]), TensorShape([10]))
-    >>> block
-    Residual(hidden=(32, 32))
     """
 
     def __init__(
@@ -75,8 +70,17 @@ class Residual(Bijection):
         tolerance: float | None = None,
     ) -> None:
         super().__init__()
-        _check_arguments(log_det, terms, tolerance)
-        check_lipschitz(hidden, lipschitz, activation)
+        subject = "Residual, argument"
+        for units in hidden:
+            check_integer(f"{subject} 'hidden'", units, do="take (64, 64)")
+        do = "take 0.9; nearer to 1, a block is more flexible and takes longer to invert"
+        check_number(f"{subject} 'lipschitz'", lipschitz, above=0, below=1, do=do)
+        do = "take 'lipswish'; ReLU has no second derivative, and the log-determinant would give no gradient"
+        check_choice(f"{subject} 'activation'", activation, ACTIVATIONS, do)
+        check_choice(f"{subject} 'log_det'", log_det, LOG_DETS, "take 'exact' for up to a few tens of elements")
+        check_integer(f"{subject} 'terms'", terms, do="take 5")
+        if tolerance is not None:
+            check_number(f"{subject} 'tolerance'", tolerance, above=0, below=1, do="leave it out, or take 1e-6")
         self.hidden = tuple(hidden)
         self.lipschitz = lipschitz
         self.activation = activation
@@ -90,15 +94,8 @@ class Residual(Bijection):
     def build(self, event_shape: Sequence[int], condition_shape: Sequence[int] | None = None) -> None:
         super().build(event_shape, condition_shape)
         dtype = self.variable_dtype
-        self.network = LipschitzNetwork(
-            features=self.dimension,
-            condition_features=self.condition_dimension,
-            hidden=self.hidden,
-            lipschitz=self.lipschitz,
-            activation=self.activation,
-            dtype=dtype,
-        )
-        self.network.build()
+        sizes = self.dimension, self.condition_dimension
+        self.network = LipschitzNetwork(*sizes, self.hidden, self.lipschitz, self.activation, dtype)
         self.noise = None
         if self.log_det != "exact":
             self.noise = SeriesNoise(self.terms, self.law if self.log_det == "unbiased" else None, dtype=dtype)
@@ -107,27 +104,15 @@ class Residual(Bijection):
         g, linear = self.network.given(condition).linearize(x)
         noise = None if self.noise is None else self.noise(x)
         log_det = linear.log_det() if noise is None else series_log_det(linear, *noise)
-        return x + g, log_det + tf.zeros_like(x[:, 0])
+        # One log-determinant for all rows where g is affine.
+        return x + g, log_det + constant_log_det(x)
 
     def inverse(self, z: tf.Tensor, condition: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor]:
         g = self.network.given(condition)
         tolerance = _TOLERANCES.get(self.variable_dtype, 1e-6) if self.tolerance is None else self.tolerance
-        still, fixed_z = g.detached(), tf.stop_gradient(z)
-        found = fixed_point(lambda x: fixed_z - still(x), fixed_z, self.lipschitz, tolerance)
-        # One more round, which gradients flow through.
-        value, linear = g.linearize(found)
+        detached, fixed_z = g.detached(), tf.stop_gradient(z)
+        solution = fixed_point(lambda x: fixed_z - detached(x), fixed_z, self.lipschitz, tolerance)
+        # One more step, which gradients flow through.
+        value, linear = g.linearize(solution)
         x = with_implicit_gradient(z - value, linear, self.lipschitz, tolerance)
-        return x, tf.zeros_like(x[:, 0]) - g.linearize(x)[1].log_det()
-
-
-def _check_arguments(log_det: str, terms: int, tolerance: float | None) -> None:
-    check_choice("Residual, argument 'log_det'", log_det, LOG_DETS, "take 'exact' for up to a few tens of elements")
-    if terms < 1:
-        raise InputError("Residual, argument 'terms'", expected="1 or more", got=f"{terms!r}", do="take 5")
-    if tolerance is not None and not 0.0 < tolerance < 1.0:
-        raise InputError(
-            "Residual, argument 'tolerance'",
-            expected="a number between 0 and 1, both excluded, or None",
-            got=f"{tolerance!r}",
-            do="leave it out, or take 1e-6",
-        )
+        return x, constant_log_det(x) - g.linearize(x)[1].log_det()

@@ -11,26 +11,14 @@ import tensorflow as tf
 _SQUARINGS = 8
 
 
-def spectral_bound(kernel: tf.Tensor) -> tf.Tensor:
-    """An upper bound of the largest singular value of a matrix, by power iteration.
+@tf.custom_gradient
+def spectral_bound(kernel: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
+    """Return an upper bound () of the largest singular value of a matrix (inputs, outputs), by power iteration.
 
-    The Gram matrix is squared eight times over, which is 256 steps of power iteration from every starting vector at
-    once. From its trace comes the Schatten norm of order 514, which is never below the largest singular value and at
-    most a factor rank^(1/514) above. A function of the weights alone: there are no vectors kept from step to step that
-    could be stale.
-
-    Parameters
-    ----------
-    kernel : tensor (inputs, outputs)
-
-    Returns
-    -------
-    tensor ()
-
-    References
-    ----------
-    Miyato, Kataoka, Koyama and Yoshida (2018), Spectral normalization for generative adversarial networks,
-    arXiv:1802.05957, for power iteration; they keep one vector between steps.
+    The Gram matrix is squared eight times, which is 256 steps of power iteration from every starting vector at once.
+    Its trace gives the Schatten norm of order 514, which is never below the largest singular value and at most a
+    factor rank^(1/514) above. The bound is a function of the weights alone. Miyato et al. (2018), arXiv:1802.05957,
+    keep one vector between training steps, which may be stale.
 
     Examples
     --------
@@ -38,11 +26,6 @@ def spectral_bound(kernel: tf.Tensor) -> tf.Tensor:
     >>> round(float(spectral_bound(tf.linalg.diag([3.0, 1.0, 0.5]))), 4)
     3.0
     """
-    return _schatten(tf.convert_to_tensor(kernel))
-
-
-@tf.custom_gradient
-def _schatten(kernel: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
     # Divisions by at least the smallest normal number keep a kernel of zeros, with which networks start, at zero.
     tiny = np.finfo(kernel.dtype.as_numpy_dtype).tiny
     tall = kernel.shape[0] > kernel.shape[1]
@@ -71,6 +54,6 @@ def _schatten(kernel: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Te
 
 
 def limited(kernel: tf.Tensor, limit: float) -> tf.Tensor:
-    """A matrix scaled down so that its largest singular value is at most ``limit``; left alone if it is already."""
+    """Scale a matrix down so that its largest singular value is at most ``limit``; a smaller one is left alone."""
     # Not limit / bound and then a minimum: at a kernel of zeros the gradient would be zero times infinity.
     return kernel * (limit / tf.maximum(spectral_bound(kernel), limit))

@@ -3,30 +3,29 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import tensorflow as tf
 
-from bayesinn.bijections.transforms.soft_clamp import SHAPES, soft_clamp
 from bayesinn.bijections.transforms.transform import Transform
-from bayesinn.core.errors import InputError
-from bayesinn.core.validation import check_choice
+from bayesinn.core.validation import check_choice, check_number
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class Affine(Transform):
     r"""Scale and shift each element: :math:`z = x \exp(\rho(s)) + t`.
 
-    The log scale is softly bounded, by default :math:`\rho(s) = (2 \alpha / \pi) \arctan(s / \alpha)`, because the
-    error of the inverse grows with the product of all scales in a stack of blocks.
+    The log scale is softly bounded, because the error of the inverse grows with the product of all scales in a stack
+    of blocks.
 
     Parameters
     ----------
     clamp : float
         :math:`\alpha`, the largest absolute log scale.
     clamping : {"atan", "steep atan", "tanh"}
-        The soft bound: as above; :math:`(2 \alpha / \pi) \arctan(s)`, which reacts :math:`\alpha` times as fast at
-        first; or :math:`\alpha \tanh(s / \alpha)`, which reaches its bound sooner. The same ``clamp`` means different
-        things in published code; to repeat a result, take both from there.
+        The soft bound: :math:`\rho(s) = (2 \alpha / \pi) \arctan(s / \alpha)`, with slope 0.64 at zero;
+        :math:`(2 \alpha / \pi) \arctan(s)`, with slope 0.64 :math:`\alpha`; or :math:`\alpha \tanh(s / \alpha)`, with
+        slope 1. The same ``clamp`` means different things in published code; to repeat a result, take both from there.
 
     References
     ----------
@@ -44,14 +43,12 @@ class Affine(Transform):
     clamping: str = "atan"
 
     def __post_init__(self) -> None:
-        if not self.clamp > 0:
-            raise InputError(
-                f"{type(self).__name__}, argument 'clamp'",
-                expected="a positive bound of the log scale",
-                got=f"{self.clamp!r}",
-                do="leave it at 1.9, or take 1 for very deep stacks and up to 4 for shallow ones",
-            )
-        check_choice(f"{type(self).__name__}, argument 'clamping'", self.clamping, SHAPES)
+        subject, do = (
+            type(self).__name__,
+            "leave it at 1.9, or take 1 for very deep stacks and up to 4 for shallow ones",
+        )
+        check_number(f"{subject}, argument 'clamp'", self.clamp, above=0, do=do)
+        check_choice(f"{subject}, argument 'clamping'", self.clamping, ("atan", "steep atan", "tanh"))
 
     @property
     def parameters_per_element(self) -> int:
@@ -66,4 +63,7 @@ class Affine(Transform):
         return (z - raw[..., 1]) * tf.exp(-log_scale), -log_scale
 
     def _log_scale(self, raw: tf.Tensor) -> tf.Tensor:
-        return soft_clamp(raw, self.clamp, self.clamping)
+        """Squash raw log scales smoothly into (-clamp, clamp)."""
+        if self.clamping == "tanh":
+            return self.clamp * tf.tanh(raw / self.clamp)
+        return (2.0 * self.clamp / math.pi) * tf.atan(raw / self.clamp if self.clamping == "atan" else raw)

@@ -16,11 +16,7 @@ class Composed(Transform):
     """Apply transforms in the order given.
 
     ``Composed([Affine(), Spline()])`` first moves an element to the place and scale where the spline has its knots,
-    which matters when a condition moves narrow distributions about.
-
-    Parameters
-    ----------
-    transforms : sequence of Transform
+    which matters where narrow distributions move with the condition.
 
     Examples
     --------
@@ -32,15 +28,15 @@ class Composed(Transform):
     transforms: Sequence[Transform]
 
     def __post_init__(self) -> None:
+        # A tuple, so that equal compositions compare equal however they were written.
+        object.__setattr__(self, "transforms", tuple(self.transforms))
         if not self.transforms or not all(isinstance(transform, Transform) for transform in self.transforms):
             raise InputError(
                 "Composed, argument 'transforms'",
                 expected="one or more transforms",
-                got=f"{self.transforms!r}",
+                got=repr(self.transforms),
                 do="write for example Composed([Affine(), Spline()])",
             )
-        # A tuple, so that equal compositions compare equal however they were written.
-        object.__setattr__(self, "transforms", tuple(self.transforms))
 
     @property
     def parameters_per_element(self) -> int:

@@ -50,12 +50,12 @@ class Spline(Transform):
     minimum_slope: float = 1e-3
 
     def __post_init__(self) -> None:
-        fits = self.bins >= 2 and self.bound > 0 and 0 < self.minimum_bin * self.bins < 1 and 0 < self.minimum_slope < 1
-        if not fits:
+        valid = self.bins >= 2 and self.bound > 0 and 0 < self.minimum_bin * self.bins < 1
+        if not (valid and 0 < self.minimum_slope < 1):
             raise InputError(
                 repr(self),
                 expected="at least 2 bins, a positive bound, 0 < bins * minimum_bin < 1 and 0 < minimum_slope < 1",
-                got="values that leave no room for a monotone spline",
+                got="values that no monotone spline has",
                 do="start from the defaults: Spline(bins=8, bound=5.0)",
             )
 
@@ -82,7 +82,7 @@ class Spline(Transform):
         return tf.where(inside, x, z), tf.where(inside, -log_slope, tf.zeros_like(z))
 
     def _bin(self, values: tf.Tensor, raw: tf.Tensor, along_heights: bool) -> _Bin:
-        """The piece of the spline that each value falls into."""
+        """Return the piece of the spline that each value falls into."""
         raw_widths, raw_heights, raw_slopes = tf.split(raw, [self.bins, self.bins, self.bins - 1], axis=-1)
         widths, lefts = self._pieces(raw_widths)
         heights, bottoms = self._pieces(raw_heights)
@@ -99,7 +99,7 @@ class Spline(Transform):
         return _Bin(*tf.unstack(chosen, axis=-1))
 
     def _pieces(self, raw: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Sizes of the pieces along one axis, and where each begins."""
+        """Return the sizes of the pieces along one axis, and where each begins."""
         shares = self.minimum_bin + (1.0 - self.minimum_bin * self.bins) * tf.nn.softmax(raw, axis=-1)
         sizes = 2.0 * self.bound * shares
         # A matrix product: a few bins are summed up much faster than by a cumulative sum, and so is its gradient.
@@ -119,7 +119,7 @@ class _Bin:
     slope_right: tf.Tensor
 
     def evaluate(self, position: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Value and log slope at a relative position in [0, 1]."""
+        """Return value and log slope at a relative position in [0, 1]."""
         mean_slope = self.height / self.width
         product = position * (1.0 - position)
         denominator = mean_slope + (self.slope_left + self.slope_right - 2.0 * mean_slope) * product
@@ -130,11 +130,11 @@ class _Bin:
         return value, 2.0 * tf.math.log(mean_slope) + tf.math.log(numerator) - 2.0 * tf.math.log(denominator)
 
     def solve(self, rise: tf.Tensor) -> tf.Tensor:
-        """The relative position where a given share of the height is reached: the stable root of a quadratic."""
+        """Return the relative position where a share of the height is reached: the stable root of a quadratic."""
         mean_slope = self.height / self.width
-        bend = rise * (self.slope_left + self.slope_right - 2.0 * mean_slope)
-        quadratic = mean_slope - self.slope_left + bend
-        linear = self.slope_left - bend
+        curvature = rise * (self.slope_left + self.slope_right - 2.0 * mean_slope)
+        quadratic = mean_slope - self.slope_left + curvature
+        linear = self.slope_left - curvature
         constant = -mean_slope * rise
         discriminant = tf.maximum(linear**2 - 4.0 * quadratic * constant, 0.0)
         return tf.clip_by_value(2.0 * constant / (-linear - tf.sqrt(discriminant)), 0.0, 1.0)

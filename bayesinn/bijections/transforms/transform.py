@@ -14,22 +14,21 @@ class Transform(Registered, abc.ABC):
     """A monotone map of single elements, without weights of its own.
 
     The parameters of the map arrive as raw network output, one vector per element. A transform is the identity when
-    all raw parameters are zero, so that a block whose last layer starts at zero starts as the identity. Subclasses are
-    frozen dataclasses (with ``repr=False``, for a ``repr`` without defaults): small, comparable, and described field by
-    field in a saved posterior.
+    all raw parameters are zero, so that a new block is the identity. Subclasses are frozen dataclasses (with
+    ``repr=False``, for a ``repr`` without defaults): small, comparable, described field by field in a saved posterior.
     """
 
     @property
     @abc.abstractmethod
     def parameters_per_element(self) -> int:
-        """How many raw parameters each element needs."""
+        """Number of raw parameters of each element."""
 
     @property
     def elementwise(self) -> bool:
         """Whether each element's map depends on that element's raw parameters alone.
 
-        If not, the raw parameters of a row act together, and a block may use the transform only where it computes the
-        raw parameters of all its elements at once: in couplings, not in autoregressive blocks.
+        Otherwise the raw parameters of a row act together, and only blocks that compute those of all their elements
+        at once may use the transform: couplings, not autoregressive blocks.
         """
         return True
 
@@ -55,7 +54,7 @@ class Transform(Registered, abc.ABC):
 
     @abc.abstractmethod
     def inverse(self, z: tf.Tensor, raw: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Map latent elements back; shapes as in :meth:`forward`, and the log slope is that of dx/dz."""
+        """Map latent elements back; shapes as in :meth:`forward`, and the log slope is log dx/dz."""
 
     def __repr__(self) -> str:
         fields = {field.name: (getattr(self, field.name), field.default) for field in dataclasses.fields(self)}  # type: ignore[arg-type]

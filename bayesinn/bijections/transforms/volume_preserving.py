@@ -13,20 +13,13 @@ from bayesinn.bijections.transforms.affine import Affine
 class VolumePreserving(Affine):
     r"""Scale and shift each element, with scales whose product over a row is one: a coupling of GIN.
 
-    The log scales are softly bounded as in :class:`Affine`, then their mean over the row is taken off. They stay
-    within twice the bound, sum to zero, and the log-determinant is exactly 0. A single element has no scale at all,
-    only a shift.
+    The log scales are softly bounded by ``clamp`` and ``clamping`` as in :class:`Affine`, then their mean over the row
+    is subtracted. They stay within twice the bound, sum to zero, and the log-determinant is exactly 0. A single
+    element is only shifted.
 
-    A whole flow keeps volumes only if nothing else in it changes them: leave :class:`ActNorm`, with its free scales,
-    out. Such a flow can't blow up a direction without shrinking another, so the scatter of the latent
-    elements tells which directions of the data are informative.
-
-    Parameters
-    ----------
-    clamp : float
-        Bound of the log scales before their mean is taken off.
-    clamping : {"atan", "steep atan", "tanh"}
-        Shape of the soft bound; see :class:`Affine`.
+    A whole flow keeps volumes only if nothing else in it changes them: leave out :class:`ActNorm`, whose scales are
+    free. Such a flow can't stretch a direction without shrinking another, so that the scatter of the latent elements
+    shows which directions of the data are informative.
 
     References
     ----------
