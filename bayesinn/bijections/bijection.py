@@ -18,9 +18,9 @@ class Bijection(Configured, keras.layers.Layer):
     """An invertible map of events, which may depend on a condition.
 
     An author derives from this class and writes :meth:`forward` and :meth:`inverse`, and :meth:`build` if there are
-    weights. Shapes are checked, and weights are made on first use, before either method runs. A bijection should be
-    near the identity when new, and must accept vectors of one element.
-    Once it is built, ``event_shape`` and ``condition_shape`` are the shapes of one event and one condition.
+    weights. Shapes are checked, and weights are made on first use, before either method runs. Once it is built,
+    ``event_shape`` and ``condition_shape`` are the shapes of one event and one condition. A bijection should be near
+    the identity when new. One of vectors must accept a single element; one of images sets :attr:`event_rank` to 3.
     """
 
     event_rank: ClassVar[int | None] = 1
