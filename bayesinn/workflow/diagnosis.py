@@ -126,7 +126,7 @@ class Diagnosis:
             f"({self.size[0]} simulations, {self.size[1]} draws, seed {self.seed})"
         ]
         for item in self.findings:
-            size = f" ({item.effect_text})" if item.verdict in ("doubtful", "FAILED") and item.effect_text else ""
+            size = f"; {item.effect_text}" if item.verdict in ("doubtful", "FAILED") and item.effect_text else ""
             lines.append(f"  {item.check.name:<{width}}{item.verdict:<10}{item.found}{size}")
         lines += [f"  {line}" for line in not_run(self.left_out)]
         return "\n".join([*lines, "", self._shown().to_string(float_format="%.3g")])
