@@ -16,6 +16,7 @@ import math
 import tempfile
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -116,7 +117,7 @@ def train_for(
     make : callable, gives new summaries and a new flow
     folder : Path
     quick : bool
-    options : dict, of :meth:`AmortizedPosterior.fit`; new simulations at each step by default
+    options : dict, of :class:`bayesinn.Optimization`; new simulations at each step by default
 
     Returns
     -------
@@ -124,24 +125,19 @@ def train_for(
     found : dict
         Milliseconds of processor time per step, and the last row of what :class:`HeldOut` found.
     """
-    options = {
-        "batch_size": 256,
-        "learning_rate": 2e-3,
-        "passes": 0,
-        "seed": SEED,
-        "progress": False,
-        **(options or {}),
-    }
+    settings: dict[str, Any] = {"batch_size": 32 if quick else 256, "seed": SEED, "progress": False}
+    xla = False if quick else "auto"
+    optimization = bi.Optimization(**{"learning_rate": 2e-3, "passes": 0, "xla": xla, **(options or {})})
     steps, milliseconds = 2, math.nan
-    if quick:
-        options |= {"batch_size": 32, "xla": False}
-    else:
+    if not quick:
         timed, clock = bi.AmortizedPosterior(simulator, *make()), StepClock(time.process_time)
-        timed.fit(steps=TIMED_STEPS, epochs=TIMED_EPOCHS, optimization=bi.Optimization(callbacks=[clock]), **options)
+        timed.fit(
+            steps=TIMED_STEPS, epochs=TIMED_EPOCHS, optimization=replace(optimization, callbacks=[clock]), **settings
+        )
         steps, milliseconds = int(60 * minutes / clock.seconds_per_step), 1e3 * clock.seconds_per_step
     held_out = HeldOut(simulator, folder / f"{simulator.name}.csv", HELD_OUT // 20 if quick else HELD_OUT, checks=1)
     posterior = bi.AmortizedPosterior(simulator, *make())
-    posterior.fit(steps=steps, epochs=EPOCHS, optimization=bi.Optimization(callbacks=[held_out]), **options)
+    posterior.fit(steps=steps, epochs=EPOCHS, optimization=replace(optimization, callbacks=[held_out]), **settings)
     last = held_out.frame().iloc[-1]
     wanted = ("step", "processor_minutes", "held_out_nll", "standard_error")
     return posterior, {"ms_per_step": milliseconds, **{name: float(last[name]) for name in wanted}}

@@ -94,17 +94,17 @@ def train(
         What :class:`HeldOut` found.
     """
     held_out = HeldOut(simulator, checkpoint / "held_out.csv", HELD_OUT // 20 if quick else HELD_OUT)
-    posterior, options = bi.AmortizedPosterior(simulator), {}
+    posterior, batch_size = bi.AmortizedPosterior(simulator), None
     if quick:
-        posterior, steps = small_posterior(simulator), QUICK_STEPS
-        options = {"batch_size": 64, "xla": False, "progress": False}
+        posterior, steps, batch_size = small_posterior(simulator), QUICK_STEPS, 64
     posterior.fit(
         steps=steps,
         epochs=EPOCHS,
+        batch_size=batch_size,
         seed=SEED,
-        optimization=bi.Optimization(callbacks=[held_out]),
+        optimization=bi.Optimization(callbacks=[held_out], xla=False if quick else "auto"),
         checkpoint=bi.Checkpoint(checkpoint, resume=resume),
-        **options,
+        progress=not quick,
     )
     history = held_out.frame()
     last = history.iloc[-1]

@@ -14,6 +14,7 @@ import argparse
 import tempfile
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -65,21 +66,21 @@ def networks() -> dict[str, Summary]:
     }
 
 
-def fit(summary: Summary, seed: int, seconds: float) -> tuple[bi.AmortizedPosterior, float]:
+def fit(summary: Summary, seed: int, quick: bool) -> tuple[bi.AmortizedPosterior, float]:
     """Train for some processor time; return the posterior and the time that its steps took."""
-    clock = StepClock(time.process_time)
+    clock, optimization = StepClock(time.process_time), bi.Optimization(xla=False if quick else "auto")
     trial = bi.AmortizedPosterior(sir, summary)
     trial.fit(
-        steps=TRIAL_STEPS,
+        steps=4 if quick else TRIAL_STEPS,
         epochs=2,
         batch_size=BATCH_SIZE,
         seed=seed,
-        optimization=bi.Optimization(callbacks=[clock]),
+        optimization=replace(optimization, callbacks=[clock]),
         progress=False,
     )
-    steps = max(2, round(seconds / clock.seconds_per_step))
+    steps = 2 if quick else round(PROCESSOR_SECONDS / clock.seconds_per_step)
     posterior = bi.AmortizedPosterior(sir, summary)
-    posterior.fit(steps=steps, batch_size=BATCH_SIZE, seed=seed, progress=False)
+    posterior.fit(steps=steps, batch_size=BATCH_SIZE, seed=seed, optimization=optimization, progress=False)
     return posterior, steps * clock.seconds_per_step
 
 
@@ -94,7 +95,7 @@ def main() -> None:
     for seed in SEEDS[: 1 if quick else None]:
         densities: dict[str, np.ndarray] = {}
         for name, summary in networks().items():
-            posterior, seconds = fit(summary, seed, 2.0 if quick else PROCESSOR_SECONDS)
+            posterior, seconds = fit(summary, seed, quick)
             densities[name] = posterior.log_prob(truth, data)
             gained = densities[name] - densities["Conv + LSTM"]
             rows.append(
