@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bayesinn._version import __version__
+from bayesinn.core.errors import BayesinnError
+from bayesinn.core.startup import import_tensorflow
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,15 +42,8 @@ Draws = Annotated[int, typer.Option(help="Posterior draws for the observation.",
 Simulations = Annotated[int, typer.Option(help="Simulated observations to diagnose on.", min=20)]
 CheckSimulations = Annotated[int, typer.Option("--simulations", help="Simulations to look at.", min=50)]
 Report = Annotated[Path | None, typer.Option("--output", help="HTML report to write.")]
-Source = Annotated[
-    str | None,
-    typer.Option(
-        "--simulator",
-        metavar="FILE.py:NAME",
-        help="The posterior's simulator; the file is run.",
-        show_default="an installed one",
-    ),
-]
+_SOURCE = "FILE.py:NAME of the posterior's simulator; the file is run."
+Source = Annotated[str | None, typer.Option("--simulator", help=_SOURCE, show_default="an installed one")]
 Trust = Annotated[bool, typer.Option("--trust", help="Run the source that the posterior names as its simulator's.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Continue from the checkpoint in the run folder.")]
 
@@ -201,8 +196,6 @@ def run_all(
 
 def _simulator(name: str) -> Simulator:
     """Return a simulator by its name."""
-    from bayesinn.core.startup import import_tensorflow
-
     import_tensorflow()
     from bayesinn.simulation.registry import get
 
@@ -211,8 +204,6 @@ def _simulator(name: str) -> Simulator:
 
 def _opened(run: Path, name: str | None, trust: bool) -> tuple[Run, AmortizedPosterior]:
     """Return a run folder and its posterior. What is made of a posterior saved by itself goes not among its files."""
-    from bayesinn.core.startup import import_tensorflow
-
     import_tensorflow()
     from bayesinn.posterior.loading import load
     from bayesinn.simulation.registry import get
@@ -248,8 +239,6 @@ def _print_posterior(table: pd.DataFrame, tree: xarray.DataTree) -> None:
 
 def main() -> None:
     """Run the command line; errors that the library raises on purpose are printed without a traceback."""
-    from bayesinn.core.errors import BayesinnError
-
     try:
         app()
     except BayesinnError as error:
