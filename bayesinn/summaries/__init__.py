@@ -6,10 +6,15 @@
 - :class:`DeepSet`: sets of exchangeable elements, (n, elements) or (n, elements, features).
 - :class:`SetTransformer`: the same, where relations between elements matter.
 - :class:`MLP`: vectors of many features.
-- :class:`FisherScoring`: data that a working model predicts, for posteriors sharper than a network alone finds; it
-  returns a :class:`Frame` in which the flow sees parameters.
+- :class:`FisherScoring`: data that a working model predicts, for sharper posteriors than those of a network alone; it
+  returns a :class:`Frame`, in which the flow sees parameters.
 - :class:`Identity`: the data themselves, if they are few.
 - :class:`Summary`: the contract, for writing another.
+
+Arguments that many of them have: ``units`` is the length of the summary, ``hidden`` lists the units of hidden layers,
+``activation`` is the name of a Keras activation. Data ``x`` are (n, steps) or (n, elements), or have a third axis of
+channels or features; a boolean ``mask`` (n, steps) is True for data and False for padding. Series are padded on the
+right.
 """
 
 from bayesinn.summaries.conv_lstm import ConvLSTM

@@ -16,23 +16,17 @@ from bayesinn.summaries.summary import Summary
 class ConvLSTM(Summary):
     """Summarise a series: causal convolutions find local patterns, an LSTM gathers them, its last state is the result.
 
-    Series of varying length are padded on the right and come with a mask.
-
     Parameters
     ----------
-    units : int
-        Length of the summary.
     filters : sequence of int
         Filters of each convolution.
     kernel_size : int
         Steps that a convolution sees at once.
     stride : int
-        Each convolution shortens the series by this factor: the cheap lever for long series, as the LSTM takes most
-        of the time. At most ``kernel_size``, so that no step is skipped.
+        Each convolution shortens the series by this factor, at most ``kernel_size``. It saves time for long series, as
+        the LSTM takes most of it.
     lstm_units : int
         Size of the LSTM's state.
-    activation : str
-        Activation of the convolutions, any that Keras knows.
 
     References
     ----------

@@ -21,26 +21,20 @@ _SMALLEST_COUNT = 1e-6
 class CountSeries(Summary):
     """Summarise series of counts, all of one length, on two scales at once.
 
-    On the scale of logarithms an epidemic's growth is a line: a multilayer perceptron sees all of it, with weights of
-    its own for each step. How noisy counts are is hidden there, as their scatter depends on their size. The scale of
-    square roots makes it constant. Convolutions along differences of the roots, which take out the level and what
-    recurs each season, are compressed with asinh and gathered by more convolutions; the perceptron sees these, too.
+    On a logarithmic scale the growth of an epidemic is linear; a multilayer perceptron sees all of it, with separate
+    weights for each step. On the scale of square roots the scatter of counts does not depend on their size.
+    Convolutions of seasonal differences of the roots, which remove level and season, are compressed with asinh, and
+    gathered by a second convolution; the perceptron sees these, too.
 
-    Counts need not be whole or positive. They arrive as they are, not standardised.
+    Counts need not be whole or positive. They are not standardised.
 
     Parameters
     ----------
-    units : int
-        Length of the summary.
-    hidden : sequence of int
-        Units of the hidden layers of the perceptron.
     filters : pair of int
         Filters of the convolution of differences, over a season and a step, and of the one that gathers seven of its
         results every five steps.
     season : int
-        Differences are between counts so many steps apart: 7 for days, if reporting depends on the weekday.
-    activation : str
-        Of all layers but the first convolution, any that Keras knows.
+        Steps between the counts of a difference: 7 for days, if reporting depends on the weekday.
 
     Examples
     --------
@@ -78,7 +72,7 @@ class CountSeries(Summary):
 
     @property
     def fewest_steps(self) -> int:
-        """Fewest steps of a series that it takes."""
+        """Smallest number of steps in a series."""
         return 2 * self.season + _GATHERED
 
     def build(self, x_shape: Sequence[int]) -> None:
@@ -102,7 +96,7 @@ class CountSeries(Summary):
         roots = tf.sign(x) * tf.sqrt(tf.abs(x) + _SMALLEST_COUNT)
         changes = roots[:, self.season :] - roots[:, : -self.season]
         noise = tf.asinh(self.differences(changes))
-        # Filled up in front, so that the last steps are gathered, too.
+        # Padding in front lets the last steps be gathered, too.
         noise = self.gather(tf.pad(noise, [[0, 0], [(_GATHERED - noise.shape[1]) % _STRIDE, 0], [0, 0]]))
         return self.network(tf.concat([keras.ops.reshape(part, (-1, _size(part))) for part in (logs, noise)], axis=-1))
 

@@ -15,21 +15,17 @@ from bayesinn.summaries.summary import Summary
 class DeepSet(Summary):
     """Summarise a set of exchangeable elements: a network for each element, a mean, a network for the mean.
 
-    The networks for elements see, besides the element, the pooled set (equivariant layers). The number of elements is
-    appended after pooling. Sets of varying size come with a mask.
+    The networks for elements also see the pooled set (equivariant layers). The number of elements is appended after
+    pooling.
 
     Parameters
     ----------
-    units : int
-        Length of the summary.
     hidden : sequence of int
         Units of the equivariant layers.
     dense : sequence of int
         Units of the layers after pooling.
     pooling : {"mean", "sum", "max"}
-        How elements are brought together: the maximum suits parameters that bound the support.
-    activation : str
-        Any Keras activation.
+        The maximum suits parameters that bound the support.
 
     References
     ----------
@@ -83,17 +79,7 @@ class DeepSet(Summary):
         return self.output_layer(h)
 
     def pool(self, x: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
-        """The pooled set, before its size is appended.
-
-        Parameters
-        ----------
-        x : tensor (n, elements) or (n, elements, features)
-        mask : boolean tensor (n, elements), or None
-
-        Returns
-        -------
-        tensor (n, k)
-        """
+        """Return the pooled set (n, k), before its size is appended."""
         h = with_features(x)
         for element_layer, set_layer in zip(self.element_layers, self.set_layers, strict=True):
             h = self.activation(element_layer(h) + set_layer(pool(h, mask, self.pooling))[:, None, :])

@@ -1,4 +1,4 @@
-"""What the flow is conditioned on, and the frame in which it sees parameter vectors."""
+"""The condition of a flow, and the frame in which it sees parameter vectors."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ _ROOTS = tfp.bijectors.FillScaleTriL(diag_bijector=tfp.bijectors.Exp(), diag_shi
 
 
 class Frame(NamedTuple):
-    """The expected place and shape of a posterior, as a fitted summary returns it.
+    """The expected location and shape of a posterior, as a fitted summary returns it.
 
-    The summary's :meth:`~bayesinn.summaries.Summary.whiten` maps vectors so that the expected posterior is a standard
-    normal distribution; the flow learns the rest.
+    :meth:`~bayesinn.summaries.Summary.whiten` maps vectors so that the expected posterior is standard normal; the flow
+    learns the rest.
 
     Attributes
     ----------
     location : tensor (n, d)
     root : tensor (n, d, d), lower triangular root of the covariance
     information_fraction : tensor (n, d)
-        Share of what is known of each element that comes from the data, given the others: from 0 to nearly 1.
+        Share of the information on each element that comes from the data, given the others: from 0 to nearly 1.
     estimate : tensor (n, d)
         The initial estimate from which the location was found; the network that makes it is trained by least squares.
     """
@@ -34,14 +34,14 @@ class Frame(NamedTuple):
 
 
 class Condition(NamedTuple):
-    """What a posterior depends on.
+    """The condition of a posterior.
 
     Attributes
     ----------
     features : tensor (n, c)
-        Summaries of the observables, then context: what the flow sees.
+        Summaries of the observables, then context.
     frame : Frame, or None
-        In which the flow sees parameter vectors.
+        Frame in which the flow sees parameter vectors.
     """
 
     features: tf.Tensor

@@ -10,7 +10,7 @@ from bayesinn.summaries.summary import Summary
 
 
 class Identity(Summary):
-    """Hand the data to the flow as they are, flattened to vectors. The choice for a few numbers or expert statistics.
+    """Return the data unchanged, flattened to vectors: for a few numbers, or statistics chosen by an expert.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""One summary network for several observables, which it sees side by side."""
+"""Several observables as input of one summary network."""
 
 from __future__ import annotations
 
@@ -9,16 +9,14 @@ import tensorflow as tf
 from bayesinn.summaries.elements import with_features
 from bayesinn.summaries.summary import Summary
 
-_SEPARATOR = ", "
-
 
 def joint_name(observables: Sequence[str]) -> str:
-    """The key of a network for these observables: their names, with commas between them."""
-    return _SEPARATOR.join(observables)
+    """Return the key of a network for these observables: their names, with commas between them."""
+    return ", ".join(observables)
 
 
 def observables_of(name: str) -> list[str]:
-    """The observables that a network with this key sees.
+    """Return the observables that a network with this key sees.
 
     Examples
     --------
@@ -29,28 +27,19 @@ def observables_of(name: str) -> list[str]:
 
 
 def seen_raw(summaries: Mapping[str, Summary]) -> list[str]:
-    """The observables that networks want as the simulator gave them, not standardised."""
+    """Return the observables that networks need as the simulator gave them, not standardised."""
     return [name for key, summary in summaries.items() if not summary.standardised for name in observables_of(key)]
 
 
 def side_by_side(values: Sequence[tf.Tensor]) -> tf.Tensor:
-    """Observables with the same steps as channels of one.
-
-    Parameters
-    ----------
-    values : sequence of tensor (n, steps) or (n, steps, channels)
-
-    Returns
-    -------
-    tensor (n, steps, all channels); a single observable is left as it is
-    """
+    """Return observables with the same steps as channels of one, (n, steps, channels); a single one is unchanged."""
     return values[0] if len(values) == 1 else tf.concat([with_features(value) for value in values], axis=-1)
 
 
 def disagreement(
     observables: Sequence[str], shapes: Mapping[str, tuple[int, ...]], lengths: Mapping[str, str]
 ) -> str | None:
-    """Why observables can't stand side by side, or None if they can."""
+    """Return why observables can't be channels of one, or None if they can."""
     of_these = {name: shapes[name] for name in observables}
     if any(len(shape) not in (1, 2) for shape in of_these.values()):
         return f"shapes {of_these}, not all (steps,) or (steps, channels)"

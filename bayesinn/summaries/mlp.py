@@ -14,15 +14,6 @@ from bayesinn.summaries.summary import Summary
 class MLP(Summary):
     """Compress many features, whose order has a meaning but no structure, into a few.
 
-    Parameters
-    ----------
-    units : int
-        Length of the summary.
-    hidden : sequence of int
-        Units of the hidden layers.
-    activation : str
-        Any Keras activation.
-
     Examples
     --------
     >>> import tensorflow as tf

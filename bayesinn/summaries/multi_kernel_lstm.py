@@ -16,23 +16,17 @@ from bayesinn.summaries.summary import Summary
 class MultiKernelLSTM(Summary):
     """Summarise a series: layers of causal convolutions with several kernel sizes at once, then an LSTM's last state.
 
-    The summary network of OutbreakFlow. Slow: the LSTM sees every step. :class:`ConvLSTM` with a stride takes a
-    fraction of the time.
+    This is the summary network of OutbreakFlow. The LSTM sees every step and is slow; :class:`ConvLSTM` with a stride
+    takes a fraction of the time. ``units`` is also the size of the LSTM's state.
 
     Parameters
     ----------
-    units : int
-        Size of the LSTM's state, which is the summary.
     layers : int
-        How often the series is convolved.
+        Number of layers of convolutions.
     kernel_sizes : sequence of int
-        Of the convolutions side by side in a layer.
-    filters : int
-        Of each of these convolutions.
-    channels : int
-        To which each layer brings their joint output, with a convolution of one step.
-    activation : str
-        Any that Keras knows.
+        Widths of the parallel convolutions in a layer.
+    filters, channels : int
+        Filters of each of these convolutions, and of the convolution of one step that joins their outputs.
 
     References
     ----------
@@ -75,16 +69,16 @@ class MultiKernelLSTM(Summary):
     def build(self, x_shape: Sequence[int | None]) -> None:
         """Make the weights."""
         channels = 1 if len(x_shape) == 2 else x_shape[2]
-        for side_by_side, joint in zip(self.convolutions, self.joints, strict=True):
-            for convolution in side_by_side:
+        for parallel, joint in zip(self.convolutions, self.joints, strict=True):
+            for convolution in parallel:
                 convolution.build((None, None, channels))
-            joint.build((None, None, sum(convolution.filters for convolution in side_by_side)))
+            joint.build((None, None, sum(convolution.filters for convolution in parallel)))
             channels = joint.filters
         self.lstm.build((None, None, channels))
 
     def call(self, x: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
         # Causal windows end at their own step: padding on the right reaches no step of the series.
         h = with_features(x)
-        for side_by_side, joint in zip(self.convolutions, self.joints, strict=True):
-            h = joint(tf.concat([convolution(h) for convolution in side_by_side], axis=-1))
+        for parallel, joint in zip(self.convolutions, self.joints, strict=True):
+            h = joint(tf.concat([convolution(h) for convolution in parallel], axis=-1))
         return last_state(self.lstm, h, mask)

@@ -10,16 +10,6 @@ def last_state(recurrent: keras.layers.RNN, h: tf.Tensor, mask: tf.Tensor | None
     """Return the last state of a recurrent network, zero for a series without steps.
 
     On a GPU, cuDNN refuses a mask with an empty row. Such a row gets one step of zeros, whose result isn't used.
-
-    Parameters
-    ----------
-    recurrent : keras recurrent layer
-    h : tensor (n, steps, channels)
-    mask : boolean tensor (n, steps), padded on the right, or None
-
-    Returns
-    -------
-    tensor (n, units)
     """
     if mask is None:
         return recurrent(h)

@@ -16,20 +16,16 @@ class SetTransformer(Summary):
     """Summarise a set of exchangeable elements by attention, where relations between elements carry information.
 
     Blocks of self-attention, then attention from learned seeds, which pools. The number of elements is appended after
-    pooling. Sets of varying size come with a mask.
+    pooling.
 
     Parameters
     ----------
-    units : int
-        Length of the summary.
     width : int
-        Length of the vector that stands for each element; a multiple of ``heads``.
-    heads : int
-        Attention heads.
-    blocks : int
-        Blocks of self-attention.
+        Length of the vector that represents an element; a multiple of ``heads``.
+    heads, blocks : int
+        Attention heads, and blocks of self-attention.
     inducing_points : int, optional
-        Attend through this many learned points instead of between all pairs: cost n m instead of n^2, for sets of
+        Number m of learned points between the elements in self-attention: the cost is n m instead of n^2, for sets of
         more than about 500 elements.
     seeds : int
         Learned vectors that pool the set.
@@ -120,7 +116,7 @@ class _Attention(keras.layers.Layer):
         self.dense_norm.build(shape)
 
     def attend(self, queries: tf.Tensor, elements: tf.Tensor, mask: tf.Tensor | None) -> tf.Tensor:
-        """Attend from queries (n, q, width) to elements (n, e, width), of which ``mask`` (n, e) tells the real ones."""
+        """Attend from queries (n, q, width) to elements (n, e, width) with a mask (n, e)."""
         attention_mask = None if mask is None else mask[:, None, :]
         attended = self.attention(queries, elements, attention_mask=attention_mask)
         h = self.attention_norm(queries + attended)
@@ -128,7 +124,7 @@ class _Attention(keras.layers.Layer):
 
 
 class _InducedAttention(keras.layers.Layer):
-    """Self-attention by way of a few learned points: they attend to the elements, the elements attend to them."""
+    """Self-attention through a few learned points: they attend to the elements, the elements attend to them."""
 
     def __init__(self, width: int, heads: int, points: int, dropout: float) -> None:
         super().__init__()
@@ -158,6 +154,6 @@ class _Learned(keras.layers.Layer):
         self.vectors = self.add_weight(shape=(1, self.count, self.width), initializer=self.initializer, name="vectors")
 
     def rows(self, like: tf.Tensor) -> tf.Tensor:
-        """The vectors for each row of ``like``: (n, count, width)."""
+        """Return the vectors for each row of ``like``, (n, count, width)."""
         vectors = tf.cast(tf.convert_to_tensor(self.vectors), like.dtype)
         return tf.broadcast_to(vectors, (tf.shape(like)[0], self.count, self.width))

@@ -17,10 +17,9 @@ from bayesinn.summaries.frame import Frame
 class Summary(Configured, keras.layers.Layer):
     """A network that compresses one observable into a vector.
 
-    An author derives from this class and writes :meth:`call`, and says in :attr:`shapes` and :attr:`masks` what it
-    accepts. Data arrive standardised (unless :attr:`standardised` is False), with all axes that the simulator gave
-    them: (n, features), (n, steps) or (n, steps, channels), ...
-    Shapes are checked before :meth:`call` runs.
+    An author derives from this class, writes :meth:`call`, and declares what it accepts in :attr:`shapes` and
+    :attr:`masks`. Data have all axes that the simulator gave them, and are standardised unless :attr:`standardised` is
+    False. Shapes are checked before :meth:`call` runs.
     """
 
     shapes: ClassVar[tuple[str, ...]] = ()
@@ -30,13 +29,13 @@ class Summary(Configured, keras.layers.Layer):
     """Whether observables of varying length, which come with a mask, are accepted."""
 
     standardised: ClassVar[bool] = True
-    """Whether data arrive standardised, or (False) as the simulator gave them, for a network with scales of its own."""
+    """Whether data arrive standardised, or (False) as the simulator gave them."""
 
     order: ClassVar[Literal["series", "set"] | None] = None
-    """What the second axis is: steps in time, elements in any order, or neither."""
+    """The kind of the second axis: steps in time, elements in any order, or neither."""
 
     frames: ClassVar[bool] = False
-    """Whether :meth:`call` returns a :class:`Frame` beside the features, as fitted summaries do."""
+    """Whether :meth:`call` returns a :class:`Frame` with the features, as fitted summaries do."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -76,13 +75,13 @@ class Summary(Configured, keras.layers.Layer):
         return super().__call__(x, **{name: value for name, value in keywords.items() if value is not None})
 
     def bind(self, parameters: ParameterSpace) -> None:
-        """Take the space of the parameters, before there are weights. Most summaries need not know it."""
+        """Receive the space of the parameters, before there are weights. Most summaries don't use it."""
 
     def precompute(self, x: tf.Tensor, training: bool = False) -> dict[str, tf.Tensor]:
-        """Return what takes time and is not trained with the flow, tensors (n, ...) by name; empty if nothing does.
+        """Return tensors (n, ...) by name that take time and are not trained with the flow; by default none.
 
-        Where training has all simulations before the first step, this is computed once for each of them, and
-        :meth:`call` gets it as ``precomputed``.
+        If training has all simulations before the first step, they are computed once for each, and :meth:`call` gets
+        them as ``precomputed``.
         """
         return {}
 
@@ -91,7 +90,7 @@ class Summary(Configured, keras.layers.Layer):
         raise NotImplementedError
 
     def estimator(self) -> list[keras.layers.Layer]:
-        """Return the layers that make the initial estimate: what :meth:`precompute` depends on."""
+        """Return the layers of the initial estimate, on which :meth:`precompute` depends."""
         return []
 
     def whiten(self, vector: tf.Tensor, frame: Frame) -> tuple[tf.Tensor, tf.Tensor]:
@@ -122,23 +121,14 @@ class Summary(Configured, keras.layers.Layer):
         return frame.location + offset, tf.zeros_like(offset[:, 0])
 
     def call(self, x: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
-        """Summarise.
+        """Return the summary (n, k) of data (n, ...); with :attr:`frames`, a pair of that and a :class:`Frame`.
 
-        Parameters
-        ----------
-        x : tensor (n, ...)
-        mask : boolean tensor (n, steps), or None
-            False where an element of the second axis is padding, for observables of varying length. Padded values
-            must not influence the result, nor may the amount of padding.
-
-        Returns
-        -------
-        tensor (n, k); with :attr:`frames`, a pair of that and a :class:`Frame`
+        Neither padded values nor the amount of padding, where the mask is False, may influence the result.
         """
         raise NotImplementedError
 
     def compute_mask(self, x: tf.Tensor, previous_mask: tf.Tensor | None = None) -> None:
-        """A summary has no steps left to mask; without this, Keras would hand the mask on to the next layer."""
+        """Return None: a summary has no steps; by default, Keras would pass the mask to the next layer."""
         return None
 
 

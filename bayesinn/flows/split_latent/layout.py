@@ -1,4 +1,4 @@
-"""Which element is what, on both sides of a split-latent bijection."""
+"""The positions of elements on both sides of a split-latent bijection."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from bayesinn.core.errors import InputError
 
 @dataclass(frozen=True)
 class SplitLayout:
-    """The places of parameters, latent, padding and observables in input and output.
+    """The positions of parameters, latent, padding and observables in input and output.
 
     Input: ``parameters`` elements of the standardised unconstrained parameter vector, then padding. Output: ``latent``
     elements, then padding, then ``observables`` standardised numbers. Both have ``width`` elements.
@@ -46,7 +46,7 @@ class SplitLayout:
 
     @property
     def padding_slots(self) -> slice:
-        """Output elements that hold nothing."""
+        """Output elements of the padding."""
         return slice(self.latent, self.width - self.observables)
 
     @property

@@ -1,4 +1,4 @@
-"""What a split-latent network is trained for: weights of the losses, noise, and kernel scales in one frozen object."""
+"""Weights of the losses, noise, and kernel scales of a split-latent network."""
 
 from __future__ import annotations
 
@@ -18,30 +18,30 @@ class SplitLosses(Registered):
     fit : float
         Weight of L_y, the mean squared error of the observables' slots.
     latent : float
-        Weight of L_z, the MMD between (latent, predicted observables) and (standard normal, observables). Its gradient
-        through the prediction is blocked: it asks of the latent alone to be normal, and independent of the observables.
+        Weight of L_z, the MMD between (latent, predicted observables) and (standard normal, observables). It has no
+        gradient through the prediction, and makes the latent normal and independent of the observables.
     backward : float
         Weight of L_x, the MMD between parameters computed from observables and random latents, and the prior's.
     backward_start : float
-        Share of that weight at the start of training, from where it grows exponentially to half and is whole at the
-        end: with a poor fit it would pull the latent together.
+        Share of that weight at the start of training; it grows exponentially to half, and is whole at the end. With a
+        poor fit the full weight would contract the latent.
     reconstruction : float
-        Weight of L_rec, the mean squared error of the way there and, with a little noise, back.
+        Weight of L_rec, the mean squared error after the forward and, with a little noise, the backward direction.
     padding : float
-        Weight of L_pad, the mean square of all padding, there and back. Without it the network hides information
-        in the padding, and finds something else there when it samples.
+        Weight of L_pad, the mean square of all padding in both directions. Without it the network hides information in
+        the padding, which is missing in sampling.
     observable_noise : float
-        Standard deviation of the noise on observables on the way back. In the likelihood objective, that of the
-        observables' slots around the data.
+        Standard deviation of the noise on observables in the backward direction; with the likelihood objective, that of
+        the predicted observables around the data.
     latent_noise : float
         Standard deviation of the noise on latents in L_rec.
     padding_noise : float
-        Standard deviation of what the padding holds.
+        Standard deviation of the padding.
     latent_scales, backward_scales : sequence of float
         Scales of the kernels in L_z and L_x; see :func:`bayesinn.flows.split_latent.mmd.mmd_loss`.
     neighbourhood : float, optional
-        Compare the parameters in L_x only between rows with observables so close: laws given the observation instead
-        of the prior alone.
+        Compare the parameters in L_x only between rows with observables at about this distance: distributions given
+        the observation instead of the prior alone.
 
     References
     ----------

@@ -1,7 +1,4 @@
-"""The MMD as a loss: how far two batches are from one law, differentiable and in the graph.
-
-The test of two finished sets, with its null law, is :func:`bayesinn.diagnostics.mmd`.
-"""
+"""The MMD as a differentiable loss; :func:`bayesinn.diagnostics.mmd` is the test with its null distribution."""
 
 from __future__ import annotations
 
@@ -17,10 +14,9 @@ def mmd_loss(
 ) -> tf.Tensor:
     r"""Unbiased MMD^2 of two batches, with a sum of inverse multiquadratic kernels :math:`a^2 / (a^2 + d^2)`.
 
-    Their tails are heavy, so that batches far apart still feel a pull; Gaussian kernels have none left there. Pairs of
-    equal rows are left out, also between the batches. The estimate is then unbiased even where row i of one batch
-    belongs to row i of the other (Gretton et al. 2012, equation 4): its mean under one law is 0, and it is negative
-    about as often as positive.
+    Their heavy tails give gradients to batches far apart, unlike Gaussian kernels. Pairs with equal row numbers are
+    left out, also between the batches. The estimate is then unbiased even if row i of one batch depends on row i of the
+    other (Gretton et al. 2012, equation 4): for equal distributions its mean is 0.
 
     Parameters
     ----------
@@ -28,12 +24,8 @@ def mmd_loss(
     scales : sequence of float
         Distances a, in units of the data.
     pair_weights : tensor (n, n), optional
-        Weight of each pair of rows, symmetric. With weights that fall with the distance of the rows' observations it
-        compares laws given the observation.
-
-    Returns
-    -------
-    tensor ()
+        Symmetric weights of pairs of rows. Weights that fall with the distance of the rows' observations compare
+        distributions given the observation.
 
     References
     ----------
@@ -52,7 +44,7 @@ def mmd_loss(
         raise InputError(
             "Scales of the MMD loss", expected="one or more positive numbers", got=f"{scales!r}", do="pass [0.2, 1.0]"
         )
-    # Where both batches lie doesn't matter, but squares of large numbers would swallow small distances.
+    # Centring avoids cancellation in the squared distances.
     middle = tf.stop_gradient(tf.reduce_mean(first, axis=0))
     first, second = first - middle, second - middle
     between = _kernel(first, second, scales)
@@ -64,7 +56,7 @@ def mmd_loss(
 
 
 def gaussian_weights(values: tf.Tensor, scale: float) -> tf.Tensor:
-    """Weights (n, n) of pairs of rows that fall as a Gaussian of sd ``scale`` in the distance of values (n, d).
+    """Return Gaussian weights (n, n) of pairs of rows, of sd ``scale`` in the distance of values (n, d).
 
     Examples
     --------

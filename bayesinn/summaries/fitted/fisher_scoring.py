@@ -1,4 +1,4 @@
-"""Fisher scoring: a network's initial estimate of the parameters, improved on a working model of the data."""
+"""Fisher scoring: an initial estimate of the parameters by a network, improved on a working model of the data."""
 
 from __future__ import annotations
 
@@ -25,49 +25,41 @@ _ENDS, _FAR = np.array([-np.pi, np.pi]), 30.0
 class FisherScoring(Straightening, Summary):
     """An initial estimate by a network, improved by Fisher scoring on a working model of the data.
 
-    Where data are informative, a posterior is far narrower than its prior, and a network alone is slow to learn where
-    it is. Here the network only learns where to start. From there, the working model gives the residuals, how
-    predictions change with each parameter, and so a step of Newton's method with the expected in place of the observed
-    information and a standard normal prior. Among steps with less and more damping, and no step, the one of highest
-    density is taken. A second network sees the result: location, standard deviations, and how good the fit is. It does
-    not see the data.
+    With informative data, a posterior is far narrower than its prior, and a network is slow to learn its location. Here
+    the network only learns a starting point. From there, Newton's method takes steps with the expected information of
+    the working model and a standard normal prior. Of several dampings, and no step, the one with the highest density is
+    taken. A second network sees the result, not the data: location, standard deviations, and quality of the fit.
 
-    The summary returns a :class:`~bayesinn.summaries.Frame`: the posterior network whitens parameters in it, so that
-    the flow sees a standard normal distribution, as far as the working model is correct. The second network adds to
-    the variances where the working model is too sure.
+    The summary returns a :class:`~bayesinn.summaries.Frame`. The posterior network whitens parameters in it, so that
+    the flow sees a standard normal distribution if the working model is correct. The second network adds to the
+    variances where the working model is too confident.
 
-    A posterior may be a thin, curved ridge, because some parameters compensate changes of others. An author names them
-    in :attr:`compensating` and writes :meth:`compensate`; the flow then sees a ridge that is nearly straight. Angles
-    are named in :attr:`periodic`; the flow sees them rotated, with the estimate in the centre, so that none of their
-    posteriors is split between both ends of their range.
+    If some parameters compensate changes of others, a posterior may be a thin, curved ridge. An author names them in
+    :attr:`compensating` and writes :meth:`compensate`; the flow then sees a ridge that is nearly straight. Angles are
+    named in :attr:`periodic`; the flow sees them rotated, with the estimate in the centre, away from the ends of their
+    range.
 
-    The working model need not be correct, nor the steps converge. They decide what the flow sees, and a flow is trained
-    to be calibrated whatever it sees; only its sharpness suffers. Given parameters, data are taken to be independent
-    and Student-t; other information in them is lost. Context is not seen.
-
-    An author derives from this class and writes :meth:`mean` and :meth:`log_scale`.
+    The working model need not be correct, nor the steps converge: a flow is trained to be calibrated in any frame, and
+    only its sharpness suffers. Data are independent and Student-t given the parameters; other information in them is
+    lost. Context is not used. An author derives from this class and writes :meth:`mean` and :meth:`log_scale`.
 
     Parameters
     ----------
     first : Summary
-        Network of the initial estimate, which a dense layer computes from its activated output. It sees the data as
-        they are, not standardised.
-    units : int
-        Length of the output of the second network.
-    hidden : sequence of int
-        Units of the hidden layers of the second network.
+        Network of the initial estimate, before a dense layer. Its data are not standardised.
+    units, hidden, activation
+        See :mod:`bayesinn.summaries`; for the second network.
     rounds : int
-        Each begins with derivatives for every parameter, and makes a step.
+        Number of times that derivatives for every parameter are computed, and a step is made.
     reuses : int
-        Number of further steps in each round with the derivatives of its first one. They cost little.
+        Further steps in each round with the same derivatives; they cost little.
     further : int
-        Largest number of rounds after those, for data sets whose fit still improves; in training, for the eighth of a
+        Largest number of additional rounds for data sets whose fit still improves; in training, for the eighth of a
         batch that improves most. A few data sets may need many.
     degrees_of_freedom : float
-        Degrees of freedom of the Student-t law.
-    activation : str
+        Degrees of freedom of the Student-t distribution.
     xla : bool
-        Whether predictions are compiled with XLA in training; False if they have operations without a kernel there.
+        Whether predictions are compiled with XLA in training; False if XLA lacks one of their operations.
 
     Examples
     --------
@@ -109,7 +101,7 @@ class FisherScoring(Straightening, Summary):
         xla: bool = True,
     ) -> None:
         super().__init__()
-        # The data in half precision would not do for the working model; the networks cast them by themselves.
+        # The working model needs the data in single precision; the networks cast them.
         self.autocast = False
         if rounds < 1 or min(reuses, further) < 0 or not degrees_of_freedom > 0.0:
             raise InputError(
@@ -140,7 +132,7 @@ class FisherScoring(Straightening, Summary):
             )
         self._check_priors(parameters, compensating)
         self.first.bind(parameters)
-        # Past Keras' attribute tracking.
+        # Not through Keras' attribute tracking.
         self.__dict__["space"] = parameters
         layers = [keras.layers.Dense(count, activation=self.activation) for count in self.hidden]
         self.head = keras.layers.Dense(parameters.dimension)
@@ -207,7 +199,7 @@ class FisherScoring(Straightening, Summary):
         fit = Fit(**{name: tf.stop_gradient(value) for name, value in known.items()})
         covariance = fit.covariance
         sd = tf.cast(tf.sqrt(tf.linalg.diag_part(covariance)), tf.float32)
-        # Neither the data nor the residuals: a network would find patterns by chance in hundreds of numbers.
+        # Neither data nor residuals: a network would overfit hundreds of numbers.
         seen = [
             fit.location,
             tf.math.log(sd),

@@ -15,7 +15,7 @@ from bayesinn.summaries.fitted.working_model import difference_points, differenc
 
 # Added to the diagonal of the information matrix, in turn.
 _DAMPINGS = np.array((0.0, 3.0, 30.0, 300.0, 3000.0))
-# At this information, in units of the prior's, elements compensate half: a ridge is then thin beside the prior.
+# At this information, in units of the prior's, elements compensate half: a ridge is then much thinner than the prior.
 _HALF_INFORMATION = 10.0
 # In prior standard deviations.
 _LONGEST_STEP, _SMALLEST_SD = 1.0, 1e-3
@@ -78,12 +78,8 @@ def improve(
     values : tensor (n, k)
     origin : tensor (n, d)
         Vectors of the space to start from.
-    rounds : int
-        Number of times that derivatives are taken, without those for the covariance at the end.
-    reuses : int
-        More steps in each round, with its derivatives but new residuals.
-    further : int
-        Largest number of rounds of a row after those for all.
+    rounds, reuses, further : int
+        See :class:`~bayesinn.summaries.FisherScoring`.
     training : bool
         In training, there are at most ``further`` further rounds in all, each for the eighth of the rows that improved
         most; otherwise each row has as many as it needs, up to that number.
@@ -159,7 +155,7 @@ def improve(
     root, residuals, known, directions = derivatives(values, vector)
     step = _candidates(model.score(root, residuals, vector), known, directions)[0]
     covariance = tf.matmul(directions / (1.0 + known)[:, None, :], directions, transpose_b=True)
-    # Nothing is known between whole numbers.
+    # The data hold no information between whole numbers.
     covariance += np.diag(spacing.astype(np.float64) ** 2 / 12.0 + _SMALLEST_SD**2)
     vector = model.wrap_angles(vector)
     information = tf.reduce_sum(root**2, axis=-1)

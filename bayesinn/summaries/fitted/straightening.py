@@ -1,4 +1,4 @@
-"""Coordinates in which curved ridges of a posterior are straight, and angles have no ends."""
+"""Coordinates with straight ridges of a posterior, and angles without ends."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ Parameters = Mapping[str, tf.Tensor]
 
 
 class Straightening(WorkingModel):
-    """A working model that knows which parameters make up for changes of others.
+    """A working model with parameters that compensate changes of others.
 
     An author names them in :attr:`compensating`, and writes :meth:`compensate`.
     """
 
     compensating: tuple[tuple[str, ...], ...] = ()
-    """Parameters that can make up for changes of others, in the order in which :meth:`compensate` is to see them."""
+    """Parameters that can compensate changes of others, in the order of calls of :meth:`compensate`."""
 
     def compensate(
         self, names: tuple[str, ...], parameters: Parameters, fitted: Parameters
     ) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
-        """Return values of some parameters at which the data would be much as for the fitted ones, whatever the others.
+        """Return values of some parameters that leave the data much as for the fitted ones, whatever the others are.
 
-        They need not be exact, but must be finite and within the prior's support for any parameters, and the fitted
-        values for the fitted parameters.
+        They need not be exact, but must be finite and within the prior's support, and equal the fitted values for the
+        fitted parameters.
 
         Parameters
         ----------
@@ -42,17 +42,16 @@ class Straightening(WorkingModel):
         -------
         values : dict of each of the names to tensor (n, *event)
         widths : dict of name to tensor (n,)
-            Logarithms of how much wider the posterior of the parameter's vector is there than at the fitted value, for
-            equal information; zero for names that are left out. For numbers only.
+            Log ratios of the posterior width there to that at the fitted value, in elements of the vector and for equal
+            information; zero for names that are left out. For numbers only.
         """
         raise NotImplementedError
 
     def straighten(self, vector: tf.Tensor, frame: Frame) -> tuple[tf.Tensor, tf.Tensor]:
         """Return offsets from the location, in coordinates in which a ridge of the posterior is nearly straight.
 
-        Elements that compensate count from where they would do so, so that a ridge along which parameters make up for
-        each other becomes straight. They do so in proportion to their information fraction: what only the prior knows
-        depends on no other parameter. Angles are rotated until the fitted one is in the centre.
+        Compensating elements are measured from their compensating values, in proportion to their information fraction:
+        what only the prior determines depends on no other parameter. Angles are rotated, the fitted one to the centre.
 
         Returns
         -------

@@ -1,4 +1,4 @@
-"""A working model of data: what an author writes, and the log density and information that follow."""
+"""A working model of data, its log density and its information."""
 
 from __future__ import annotations
 
@@ -22,40 +22,31 @@ Parameters = Mapping[str, tf.Tensor]
 class WorkingModel:
     """Data that are independent and Student-t given parameters, whose vector has a standard normal prior.
 
-    An author writes :meth:`mean` and :meth:`log_scale`; :meth:`values`, :meth:`start` and :meth:`profile` where they
-    help.
-
+    An author writes :meth:`mean` and :meth:`log_scale`, and if useful :meth:`values`, :meth:`start`, :meth:`profile`.
     Vectors of a fit are those of the space, except that angles (:attr:`periodic`) go on past the ends of their range.
     """
 
     degrees_of_freedom: float
 
     rounded: tuple[str, ...] = ()
-    """Parameters that enter the simulator as whole numbers: the data know nothing of their fractions."""
+    """Parameters that the simulator rounds to whole numbers: the data don't depend on their fractions."""
 
     periodic: tuple[str, ...] = ()
-    """Angles from -pi to pi with a nearly uniform prior: its two ends are the same place."""
+    """Angles from -pi to pi with a nearly uniform prior; both ends are the same angle."""
 
     space: ParameterSpace
     """The parameters and their vector."""
 
     def mean(self, parameters: Parameters) -> tf.Tensor:
-        """Mean of the data.
+        """Return the mean of the data, (n, k), for parameters (n, *event).
 
-        Parameters
-        ----------
-        parameters : dict of name to tensor (n, *event)
-            Parameters in :attr:`rounded` are not whole; a mean that changes evenly between whole numbers leads to
-            better estimates than one that jumps.
-
-        Returns
-        -------
-        tensor (n, k)
+        Parameters in :attr:`rounded` are not whole; a mean that changes evenly between whole numbers leads to better
+        estimates than one that jumps.
         """
         raise NotImplementedError
 
     def log_scale(self, parameters: Parameters, mean: tf.Tensor) -> tf.Tensor:
-        """Logarithm of the scale of the data, (n, k), for parameters and the mean that they lead to."""
+        """Return the logarithm of the scale of the data, (n, k), for parameters and their mean."""
         raise NotImplementedError
 
     def values(self, x: tf.Tensor) -> tf.Tensor:
@@ -63,26 +54,17 @@ class WorkingModel:
         return keras.ops.reshape(x, (-1, int(np.prod(x.shape[1:]))))
 
     def start(self, values: tf.Tensor, parameters: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        """Return better parameters to start a fit from; by default those given.
+        """Return better parameters (n, *event) to start a fit of values (n, k) from; by default those given.
 
         It is useful for angles: a fit that starts on the wrong side of the circle stays there.
-
-        Parameters
-        ----------
-        values : tensor (n, k)
-        parameters : dict of name to tensor (n, *event)
         """
         return parameters
 
     def profile(self, values: tf.Tensor, mean: tf.Tensor, parameters: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        """Return parameters with those at their best values on which the mean does not depend; by default unchanged.
+        """Return parameters with those at their best values on which the mean (n, k) does not depend.
 
-        It is useful for scales of the noise: while these are too small for the residuals, all other steps are short.
-
-        Parameters
-        ----------
-        values, mean : tensors (n, k)
-        parameters : dict of name to tensor (n, *event)
+        It is useful for scales of the noise: while they are too small for the residuals, all other steps are short. By
+        default, parameters are unchanged.
         """
         return parameters
 
