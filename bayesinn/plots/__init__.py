@@ -3,7 +3,7 @@
 Arguments that most functions share:
 
 labels : Labels
-        Labels and units of names, such as ``simulator.labels``; plain names if left out.
+    Labels and units of names, such as ``simulator.labels``; plain names if left out.
 figure : Figure or SubFigure, optional
     Drawn into and returned, if given; otherwise a new figure.
 draws, prior, reference : dict of name to array (draws, *event), or a DataTree of ``posterior.infer``
