@@ -1,7 +1,13 @@
 """bayesinn: amortized simulation-based Bayesian inference with conditional invertible networks.
 
 Declare a simulator with :func:`simulator`, train an :class:`AmortizedPosterior`, check it with :func:`diagnose`, then
-answer any observation in milliseconds. Names are imported on first use, so that ``import bayesinn`` alone is instant.
+answer any observation in milliseconds. Names are imported on first use, so that ``import bayesinn`` is fast.
+
+How to train is in :class:`Optimization` and :class:`Checkpoint`. Parts of networks are in :mod:`bayesinn.summaries`,
+:mod:`bayesinn.flows` and :mod:`bayesinn.bijections`; tests of posteriors in :mod:`bayesinn.diagnostics`, their figures
+in :mod:`bayesinn.plots`; exact posteriors in :mod:`bayesinn.reference`; ready models in ``bayesinn.simulators``. Add a
+diagnostic with :class:`Check` and :func:`register_check`.
+
 """
 
 from __future__ import annotations

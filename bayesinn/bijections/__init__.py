@@ -4,15 +4,15 @@
   :class:`Hierarchical`, :class:`Residual`. Mixing: :class:`Permutation`, :class:`Orthogonal`, :class:`Householder`,
   :class:`LULinear`. Scales: :class:`ActNorm`. :class:`Chain` applies them one after another; with ``reversible=True``
   it trains without storing activations.
-- What blocks do to each element: :class:`Affine`, :class:`Spline`, :class:`VolumePreserving`, :class:`Composed`;
+- Transforms of single elements: :class:`Affine`, :class:`Spline`, :class:`VolumePreserving`, :class:`Composed`;
   contract :class:`Transform`.
 
 Shapes everywhere: events x and z are (n, *event), where event is (d,) for vectors and (height, width, channels) for
 images; conditions are (n, c) or None; log-determinants are (n,).
 
 Bijections need full single precision. On recent GPUs TensorFlow by default rounds the factors of matrix products to 10
-bits (TensorFloat-32), which spoils inverses and log-determinants. Training, sampling and densities switch that off; do
-the same in code of your own, with :func:`bayesinn.core.precision.full_precision`.
+bits (TensorFloat-32), which spoils inverses and log-determinants. Training, sampling and densities switch that off; in
+your own code, use :func:`bayesinn.core.precision.full_precision`.
 """
 
 from bayesinn.bijections.actnorm import ActNorm

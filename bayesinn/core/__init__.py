@@ -1,1 +1,1 @@
-"""What every room needs: errors, seeds, names with labels and units, configuration, compilation, progress."""
+"""Parts that every room uses: errors, argument checks, seeds, labels and units, compilation, progress, saved files."""

@@ -1,8 +1,8 @@
-"""Diagnostics: is a posterior correct, and how much does it know? Numbers only: arrays in, a small frozen result out.
+"""Diagnostics: tests of a posterior, and measures of its information. Arrays in, a small frozen result out.
 
-What all functions share, and their docstrings do not repeat:
+Arguments and results that all functions share:
 
-- ``truth``, dict of name to array (n, *event): the parameters that made each of n data sets.
+- ``truth``, dict of name to array (n, *event): the true parameters of each of n data sets.
 - ``draws``, dict of name to array (n, L, *event): L independent posterior draws given each data set.
 - ``prior``, dict of name to array (m, *event): draws from the prior.
 - A result has one column for each scalar: ``beta[0]`` and ``beta[1]`` for a vector ``beta`` of two. Its arrays for n
@@ -15,7 +15,7 @@ The figures are drawn by :mod:`bayesinn.plots`.
 
 Examples
 --------
-Normal data with a normal mean, whose posterior is known, and the prior in place of the posterior:
+Normal data with a normal mean, whose posterior is known, and the prior instead of the posterior:
 
 >>> import numpy as np
 >>> from bayesinn.diagnostics import coverage, information, recovery, sbc, tarp

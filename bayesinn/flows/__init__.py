@@ -1,23 +1,23 @@
-"""Conditional normalising flows: invertible networks with exact densities.
+"""Flows: conditional densities of vectors, most of them invertible networks with exact densities.
 
-Complete flows, for ``AmortizedPosterior(flow=...)``; each takes its dimensions from the first data it meets.
+Complete flows, for ``AmortizedPosterior(flow=...)``; each takes its dimensions from the first data:
 
 =========================  ==========================================================================================
 :func:`coupling`           the usual choice: both directions in one pass; affine, or with
                            ``transform=Composed([Affine(), Spline()])`` for several modes, thin curves and sharp edges
-:func:`autoregressive`     with that transform the nearest to the exact density for its size; sampling takes one pass
+:func:`autoregressive`     with that transform the nearest to the exact density for its size; sampling needs one pass
                            for each parameter
 :func:`hint`               couplings inside couplings: every parameter depends on nearly every other within one block,
-                           and both directions take one pass
-:func:`residual`           smooth densities only; the inverse is found by iteration, so that sampling is slow
+                           and both directions need one pass
+:func:`residual`           smooth densities only; the inverse is computed by iteration, so that sampling is slow
 =========================  ==========================================================================================
 
-``paper_results/densities_2d`` has the numbers behind this: gaps to exact entropies, training time and speed.
+``paper_results/densities_2d`` has the measurements: gaps to exact entropies, training time and speed.
 
-Their parts, to build one's own:
+Parts, to build your own:
 
 - :class:`InvertibleFlow`: a bijection and a latent distribution, with ``log_prob``, ``sample`` and latent codes.
-- :class:`Flow`, the contract, for writing another.
+- :class:`Flow`: the contract, to write another, with or without a density.
 - Bijections, from :mod:`bayesinn.bijections`.
 - Latent distributions: :class:`Normal`, :class:`StudentT`, :class:`GaussianMixture`; contract :class:`Latent`.
 """

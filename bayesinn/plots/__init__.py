@@ -1,13 +1,13 @@
-"""Figures: each function draws what a diagnostic returned, or draws of a posterior, and returns a matplotlib figure.
+"""Figures: each function draws the result of a diagnostic, or posterior draws, and returns a matplotlib figure.
 
 Arguments that most functions share:
 
 labels : Labels
-    How to write names and units, such as ``simulator.labels``; plain names if left out.
+    Labels and units of names, such as ``simulator.labels``; plain names if left out.
 figure : Figure or SubFigure, optional
     Drawn into and returned, if given; otherwise a new figure.
 draws, prior, reference : dict of name to array (draws, *event), or a DataTree of ``posterior.infer``
-    Draws given one observation, of the prior, and of an exact or classical posterior to compare with.
+    Draws of the posterior of one observation, of the prior, and of an exact or classical posterior.
 truth : dict of name to array (*event), optional
 
 Wrong names and shapes raise :class:`bayesinn.core.errors.InputError`. No global state of matplotlib is touched: no

@@ -1,4 +1,4 @@
-"""The amortized posterior: networks, sampling, densities, saving, and how typical an observation is."""
+"""The amortized posterior: networks, sampling, densities, saving, and the p-value of an observation."""
 
 from bayesinn.posterior.amortized import AmortizedPosterior
 from bayesinn.posterior.draws import Draws

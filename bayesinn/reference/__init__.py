@@ -1,8 +1,8 @@
-"""Exact or classical answers to compare with.
+"""Exact or classical posteriors, for comparison.
 
 - :func:`importance`: self-normalised importance sampling from the prior, for simulators with a likelihood.
 - :func:`tempered_smc`: tempered sequential Monte Carlo, for many parameters and sharp likelihoods.
-- :func:`exact_draws`: the best exact answer that a simulator offers.
+- :func:`exact_draws`: draws by the best exact method that a simulator allows.
 
 Vectors (n, d) are unconstrained parameters, as :class:`bayesinn.spaces.parameters.ParameterSpace` defines them.
 """

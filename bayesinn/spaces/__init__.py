@@ -1,1 +1,1 @@
-"""Between scientific quantities and networks: parameters as unconstrained vectors, data at unit scale, observations."""
+"""Maps between scientific quantities and networks: unconstrained parameters, scaled data, checked observations."""

@@ -4,12 +4,12 @@
 - :class:`MultiKernelLSTM`: the same with convolutions of many widths, as published for Covid-19; slow.
 - :class:`CountSeries`: series of counts, all of one length.
 - :class:`DeepSet`: sets of exchangeable elements, (n, elements) or (n, elements, features).
-- :class:`SetTransformer`: the same, where relations between elements matter.
+- :class:`SetTransformer`: the same, if relations between elements matter.
 - :class:`MLP`: vectors of many features.
-- :class:`FisherScoring`: data that a working model predicts, for sharper posteriors than those of a network alone; it
-  returns a :class:`Frame`, in which the flow sees parameters.
+- :class:`FisherScoring`: data whose mean can be computed, for posteriors sharper than those of a network alone; it
+  returns a :class:`Frame` in which the posterior network whitens the parameters for the flow.
 - :class:`Identity`: the data themselves, if they are few.
-- :class:`Summary`: the contract, for writing another.
+- :class:`Summary`: the contract, to write another.
 
 Arguments that many of them have: ``units`` is the length of the summary, ``hidden`` lists the units of hidden layers,
 ``activation`` is the name of a Keras activation. Data ``x`` are (n, steps) or (n, elements), or have a third axis of

@@ -1,7 +1,7 @@
-"""The contracts as checks: test your own simulator, bijection or summary before you trust a posterior to it.
+"""Tests of the contracts: check your own simulator, bijection or summary before you train with it.
 
-Each raises an ``AssertionError`` that says which law was broken, by how much, and for what. :class:`Conjugate` is a
-problem with an exact posterior, correct or deliberately broken, to test a diagnostic with.
+Each raises an ``AssertionError`` that names the broken law, the deviation and the case. :class:`Conjugate` is a problem
+with an exact posterior, correct or deliberately broken, to test diagnostics.
 """
 
 from bayesinn.testing.bijections import check_bijection

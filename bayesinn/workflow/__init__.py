@@ -1,4 +1,4 @@
-"""From a posterior to a decision: checks, verdict, reports and run folders.
+"""Checks of a posterior, verdict, reports and run folders.
 
 A check is declared once (:class:`Check`); :func:`diagnose` runs all checks that are registered, and verdict, tables,
 figures and report are made from their declarations. Add one of your own with :func:`register_check`.
