@@ -230,7 +230,10 @@ CASES: dict[str, tuple[Callable[[Bench], Any], list[str]]] = {
         lambda b: b.fit(data=b.data(y=np.where(np.arange(40) == 7, np.nan, 1.0))),
         ["Training data, 'y'", "1 of 40 rows", "row 7"],
     ),
-    "validation of everything": (lambda b: b.fit(data=b.data(), validation=1.0), ["'validation'", "from 0, below 1", "1.0"]),
+    "validation of everything": (
+        lambda b: b.fit(data=b.data(), validation=1.0),
+        ["'validation'", "from 0, below 1", "1.0"],
+    ),
     "validation data that lack a name": (
         lambda b: b.fit(data=b.data(), validation={"y": np.ones(9)}),
         ["Validation data", "['x1', 'x2', 'y']"],

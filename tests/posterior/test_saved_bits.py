@@ -17,6 +17,7 @@ READ = """
 import sys
 import numpy as np
 import bayesinn as bi
+import tests.helpers.models  # the simulators, which are found by name
 
 for folder in sys.argv[1:]:
     posterior = bi.load(folder)

@@ -39,8 +39,9 @@ class Shift(Bijection):
 
     def build(self, event_shape, condition_shape=None) -> None:
         super().build(event_shape, condition_shape)
-        shape = (self.condition_dimension, self.dimension)
-        self.slope = self.add_weight(shape=shape, initializer="zeros", name="slope")
+        if condition_shape is not None:
+            shape = (self.condition_dimension, self.dimension)
+            self.slope = self.add_weight(shape=shape, initializer="zeros", name="slope")
 
     def forward(self, x: tf.Tensor, condition: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor]:
         return x + self._shift(condition), tf.zeros_like(x[:, 0])
@@ -202,7 +203,10 @@ def test_a_trainable_of_its_own(tmp_path: Path) -> None:
     x = generator.normal(size=(500, 3)).astype(np.float32)
     y = (x @ np.array([1.0, -2.0, 0.5]) + 0.3).astype(np.float32)
     model = Regression()
-    training = fit_arrays(model, {"x": x, "y": y}, steps=600, batch_size=50, seed=1, progress=False)
+    optimization = bi.Optimization(learning_rate=0.02)
+    training = fit_arrays(
+        model, {"x": x, "y": y}, steps=600, batch_size=50, seed=1, progress=False, optimization=optimization
+    )
     training.raise_error()
     np.testing.assert_allclose(model.network.kernel[:, 0], [1.0, -2.0, 0.5], atol=0.02)
     assert training.result.history["loss"].iloc[-1] < 0.01
