@@ -21,6 +21,7 @@ _CLASSES = {
     "flows": """
         flows.latents.gaussian_mixture:GaussianMixture flows.latents.normal:Normal
         flows.latents.student_t:StudentT inverse.split_losses:SplitLosses
+        flows.latents:Normal flows.latents:StudentT
     """,
     "inverse": "inverse.class_normal:ClassNormal",
     "summaries": """

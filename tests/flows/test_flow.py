@@ -134,7 +134,7 @@ def test_dropout_follows_the_training_flag() -> None:
     network(x)
     perturb(flow, np.random.default_rng(1), 0.5)
     np.testing.assert_array_equal(network(x), network(x))
-    np.testing.assert_array_equal(network(x), flow.log_prob(x))
+    np.testing.assert_array_equal(network(x), -flow.log_prob(x))
     for layer in (network, flow):
         assert not np.array_equal(layer(x, training=True), layer(x, training=True))
 
@@ -148,7 +148,7 @@ def test_weights_can_be_replaced_by_tensors() -> None:
         return flow.stateless_call(weights, fixed, x, condition)[0]
 
     weights = [variable.value for variable in flow.trainable_variables]
-    np.testing.assert_allclose(stateless(weights), flow.log_prob(x, condition), atol=1e-6)
+    np.testing.assert_allclose(stateless(weights), -flow.log_prob(x, condition), atol=1e-6)
     with tf.GradientTape() as tape:
         tape.watch(weights)
         loss = tf.reduce_mean(stateless([weight + 0.01 for weight in weights]))
