@@ -81,6 +81,7 @@ CODE = {
     "a module to import": (in_chain(call("evil_code:obj")), "'evil_code:obj'"),
     "a module in a room's name": (in_chain(call("flows.evil_code.obj")), "'flows.evil_code.obj'"),
     "an attribute of a room": (in_chain(call("bijections.importlib")), "'bijections.importlib'"),
+    "a function as the posterior": (entry(**{"class": "os.system"}), "Network class 'os.system'"),
     "a number as a class": (in_chain(call(5)), "Network class '5'"),
     "a Keras lambda": (as_latent(keras("keras.layers", "Lambda", function=LAMBDA)), "'keras.layers.Lambda'"),
     "a bare lambda": (as_latent({"keras": LAMBDA}), "'None.__lambda__'"),
@@ -102,6 +103,8 @@ CODE = {
     "a module of the library": (simulator(module="bayesinn.simulators.evil_code"), "'nope' of a saved posterior"),
 }
 WRONG = {
+    "a class that is no posterior": (entry(**{"class": "bijections.ActNorm"}), "entry 'network'"),
+    "a class as a list": (entry(**{"class": ["posterior.AmortizedPosterior"]}), "entry 'class'\n  expected: a text"),
     "no flow": (lambda manifest: manifest["network"].pop("flow"), "entry 'network.flow'"),
     "a list as networks": (entry(network=[]), "entry 'network'\n  expected: an object"),
     "a flow that is none": (as_flow(call("bijections.ActNorm")), "entry 'network'"),
