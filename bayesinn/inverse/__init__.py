@@ -1,9 +1,9 @@
 """Invertible networks beyond the posterior.
 
-- :class:`LatentMixture`: a generative classifier, one Gaussian a class in the latent space; :class:`ClassNormal` says
-  how their means and scales are found.
+- :class:`LatentMixture`: a generative classifier, one Gaussian a class in the latent space; :class:`ClassNormal` has
+  their means and scales.
 - :class:`SplitLatent`: the posterior from one bijection of parameters into observables and a latent;
-  :class:`SplitLosses` weighs what it is trained on.
+  :class:`SplitLosses` has the weights of its losses.
 - :func:`gin`, :class:`Spectrum`, :func:`match_sources`: non-linear ICA with volume-preserving networks;
   :func:`bayesinn.simulators.mixed_sources.mixed_sources` draws data whose sources are known.
 """

@@ -21,12 +21,10 @@ class ClassNormal(Configured, keras.layers.Layer):
     Parameters
     ----------
     scales : {"free", "batch", "unit"}
-        Where means and scales come from.
-
-        - "free": both are weights, trained with the network; log scales never fall below -6.
-        - "batch": in training, both are the statistics of the class in the batch, the best there are for the network
-          as it is (profile likelihood). It takes 20 or more members of each class in a batch; a class with fewer than
-          two goes by the statistics of the batches before. After training they are those of all training data.
+        - "free": means and scales are weights, trained with the network; log scales never fall below -6.
+        - "batch": in training, means and scales are the statistics of the class in the batch, the best for the present
+          network (profile likelihood). It takes 20 or more members of each class in a batch; a class with fewer than
+          two uses the statistics of earlier batches. After training they are those of all training data.
         - "unit": means are weights, and all scales are one.
 
     References
@@ -50,7 +48,7 @@ class ClassNormal(Configured, keras.layers.Layer):
         self.scales = scales
 
     def build(self, classes: int, dimension: int) -> None:
-        """Make the weights; ``log_weights`` (k,) are the logarithms of how frequent the classes are."""
+        """Make the weights; ``log_weights`` (k,) are the logarithms of the frequencies of the classes."""
         shape = (classes, dimension)
         self.means = self.add_weight(
             shape=shape, initializer="zeros", trainable=self.scales != "batch", autocast=False, name="means"
@@ -64,27 +62,16 @@ class ClassNormal(Configured, keras.layers.Layer):
         self.built = True
 
     def parameters(self) -> tuple[tf.Tensor, tf.Tensor]:
-        """Means and log scales, each (k, d)."""
+        """Return means and log scales, each (k, d)."""
         raw = tf.convert_to_tensor(self.raw_log_scales)
         return tf.convert_to_tensor(self.means), tf.zeros_like(raw) if self.scales == "unit" else floored(raw)
 
     def log_probs(self, z: tf.Tensor) -> tf.Tensor:
-        """Log densities of vectors (n, d) under every class, (n, k)."""
+        """Return log densities of vectors (n, d) under every class, (n, k)."""
         return gaussian_log_probs(z, *self.parameters())
 
     def call(self, z: tf.Tensor, labels: tf.Tensor, training: bool = False) -> tf.Tensor:
-        """Log densities under each vector's own class.
-
-        Parameters
-        ----------
-        z : tensor (n, d)
-        labels : integer tensor (n,), from 0 to k - 1
-        training : bool
-
-        Returns
-        -------
-        tensor (n,)
-        """
+        """Return log densities (n,) of vectors (n, d) under their own classes, integers (n,) from 0 to k - 1."""
         if not (training and self.scales == "batch"):
             return tf.gather(self.log_probs(z), labels, axis=1, batch_dims=1)
         means, log_scales, enough = self._statistics(z, labels)
@@ -96,16 +83,13 @@ class ClassNormal(Configured, keras.layers.Layer):
         return tf.gather(gaussian_log_probs(z, means, log_scales), labels, axis=1, batch_dims=1)
 
     def set_from(self, z: tf.Tensor, labels: tf.Tensor) -> None:
-        """Set means and scales to the statistics of labelled vectors; classes with fewer than two stay as they are.
-
-        Unit scales stay one.
-        """
+        """Set means and scales to the statistics of labelled vectors, except for classes with fewer than two."""
         means, log_scales, enough = self._statistics(z, labels)
         self.means.assign(tf.where(enough, means, self.means.value))
         self.raw_log_scales.assign(tf.where(enough, unfloored(log_scales), self.raw_log_scales.value))
 
     def _statistics(self, z: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        """Means and log scales (k, d) of each class, and whether it has enough members (k, 1)."""
+        """Return means and log scales (k, d) of each class, and whether it has enough members (k, 1)."""
         member = tf.one_hot(labels, self.means.shape[0], dtype=z.dtype)
         counts = tf.reduce_sum(member, axis=0)[:, None]
         divisor = tf.maximum(counts, 1.0)

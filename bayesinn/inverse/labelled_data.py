@@ -1,4 +1,4 @@
-"""Labelled vectors: checked, numbered, and split once."""
+"""Labelled vectors: checks, class numbers, and the split into training and validation."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ import numpy as np
 
 from bayesinn.core import seeds
 from bayesinn.core.errors import InputError
+from bayesinn.core.validation import check_number
 
 _VALIDATION_SHARE = 0.1
 
-#: What a class may be called.
+#: The name of a class.
 Label = int | str
 
 
@@ -33,58 +34,71 @@ class LabelledData:
 
     @classmethod
     def split(cls, x: Any, labels: Any, validation: float | tuple[Any, Any] | None, seed: int) -> LabelledData:
-        """Check; set a share aside at random, as the seed decides, or check the pair (x, labels) given for it."""
+        """Check the data; set a random share of them aside, or check the pair (x, labels) for validation."""
         x = check_vectors(x, None, "Argument 'x'")
-        labels = check_labels(labels, len(x), "Argument 'labels'")
-        held_out: tuple[np.ndarray, np.ndarray] | None = None
+        labels = _check_labels(labels, len(x), "Argument 'labels'")
         if isinstance(validation, tuple):
-            held_x = check_vectors(validation[0], x.shape[1], "Validation data")
-            held_out = held_x, check_labels(validation[1], len(held_x), "Validation labels")
+            held_x, held_labels = check_vectors(validation[0], x.shape[1], "Validation data"), validation[1]
         else:
-            apart = round(_share(validation) * len(x))
+            share = _VALIDATION_SHARE if validation is None else validation
+            do = "pass for example validation=0.1, or a pair (x, labels)"
+            count = round(check_number("Argument 'validation'", share, least=0, below=1, do=do) * len(x))
             order = np.random.default_rng(seeds.entropy(seed, "validation")).permutation(len(x))
-            if apart:
-                held_out = x[order[:apart]], labels[order[:apart]]
-            x, labels = x[order[apart:]], labels[order[apart:]]
-        classes = classes_of(labels)
-        training = {"x": x, "labels": indices_of(labels, classes, "Argument 'labels'")}
-        if held_out is None:
+            apart, rest = np.split(order, [count])
+            held_x, held_labels, x, labels = x[apart], labels[apart], x[rest], labels[rest]
+        names, counts = np.unique(labels, return_counts=True)
+        if counts.min() < 2:
+            raise InputError(
+                "Argument 'labels'",
+                expected="two or more training vectors of each class, to estimate its scale",
+                got=f"one of class {names[counts.argmin()].item()!r}",
+                do="leave that class out, or find more examples of it",
+            )
+        classes = tuple(names.tolist())
+        training = {"x": x, "labels": class_indices(labels, classes, len(x), "Argument 'labels'")}
+        if not len(held_x):
             return cls(classes, training, None)
-        indices = indices_of(held_out[1], classes, "Validation labels")
-        return cls(classes, training, {"x": held_out[0], "labels": indices})
+        indices = class_indices(held_labels, classes, len(held_x), "Validation labels")
+        return cls(classes, training, {"x": held_x, "labels": indices})
 
 
 def check_vectors(x: Any, dimension: int | None, subject: str) -> np.ndarray:
-    """Vectors as a float32 array (n, d).
-
-    Raises
-    ------
-    InputError
-        For anything but finite numbers in that shape.
-    """
+    """Return vectors as a float32 array (n, d); anything but finite numbers in that shape is refused."""
     array = np.asarray(x)
     if array.ndim != 2 or array.dtype.kind not in "fiub" or array.shape[1] != (dimension or array.shape[1]):
-        width = "d" if dimension is None else str(dimension)
         raise InputError(
             subject,
-            expected=f"numbers in an array of shape (n, {width}), one vector a row",
+            expected=f"numbers in an array of shape (n, {dimension or 'd'}), one vector a row",
             got=f"shape {array.shape} of {array.dtype}",
             do="flatten images: x.reshape(len(x), -1)" if array.ndim > 2 else "give one row for each vector",
         )
-    if array.size == 0 or not np.all(np.isfinite(array)):
+    bad = int(np.sum(~np.isfinite(array).all(axis=1)))
+    if array.size == 0 or bad:
         raise InputError(
             subject,
             expected="at least one vector, of finite numbers",
-            got="none"
-            if array.size == 0
-            else f"{int(np.sum(~np.isfinite(array).all(axis=1)))} rows with NaN or infinity",
+            got=f"{bad} rows with NaN or infinity" if bad else "none",
             do="leave those rows out",
         )
     return array.astype(np.float32)
 
 
-def check_labels(labels: Any, rows: int, subject: str) -> np.ndarray:
-    """Labels as an array (n,) of integers or strings."""
+def class_indices(labels: Any, classes: Sequence[Label], rows: int, subject: str) -> np.ndarray:
+    """Return the position of each label among the classes, (rows,), int32; unknown labels are refused."""
+    names = _check_labels(labels, rows, subject).tolist()
+    position = {name: number for number, name in enumerate(classes)}
+    if unknown := set(names) - set(position):
+        raise InputError(
+            subject,
+            expected=f"classes of the training data: {', '.join(map(repr, classes))}",
+            got=", ".join(sorted(map(str, unknown))),
+            do="pass one of these, or fit again with data of that class",
+        )
+    return np.array([position[name] for name in names], np.int32)
+
+
+def _check_labels(labels: Any, rows: int, subject: str) -> np.ndarray:
+    """Return labels as an array (rows,) of integers or strings."""
     array = np.asarray(labels)
     if array.dtype == object and all(isinstance(label, str) for label in array.ravel()):
         array = array.astype(str)
@@ -96,48 +110,3 @@ def check_labels(labels: Any, rows: int, subject: str) -> np.ndarray:
             do="give the class of each row of x, not one-hot and not as fractions",
         )
     return array
-
-
-def classes_of(labels: np.ndarray) -> tuple[Label, ...]:
-    """The classes that occur, in order.
-
-    Raises
-    ------
-    InputError
-        When a class has a single member, which can't say how it scatters.
-    """
-    names, counts = np.unique(labels, return_counts=True)
-    if counts.min() < 2:
-        raise InputError(
-            "Argument 'labels'",
-            expected="two or more training vectors of each class",
-            got=f"one of class {names[counts.argmin()].item()!r}",
-            do="leave that class out, or find more examples of it",
-        )
-    return tuple(names.tolist())
-
-
-def indices_of(labels: np.ndarray, classes: Sequence[Label], subject: str) -> np.ndarray:
-    """Position of each label among the classes, int32."""
-    position = {name: number for number, name in enumerate(classes)}
-    unknown = sorted({str(name) for name in np.unique(labels).tolist() if name not in position})
-    if unknown:
-        raise InputError(
-            subject,
-            expected=f"classes of the training data: {', '.join(map(repr, classes))}",
-            got=", ".join(unknown),
-            do="pass one of these, or fit again with data of that class",
-        )
-    return np.array([position[name] for name in labels.tolist()], np.int32)
-
-
-def _share(validation: float | None) -> float:
-    share = _VALIDATION_SHARE if validation is None else validation
-    if isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share < 1:
-        raise InputError(
-            "Argument 'validation'",
-            expected="a share from 0 to below 1, or a pair (x, labels)",
-            got=repr(validation),
-            do="pass for example validation=0.1",
-        )
-    return share

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,53 +15,49 @@ from bayesinn.core import seeds
 from bayesinn.core.configuration import building, clone, describe, rebuild
 from bayesinn.core.errors import InputError
 from bayesinn.core.storage import read_model, write_model
+from bayesinn.core.validation import check_integer, check_number
 from bayesinn.flows import coupling
 from bayesinn.inverse.class_normal import ClassNormal
-from bayesinn.inverse.labelled_data import Label, LabelledData, check_labels, check_vectors, indices_of
-from bayesinn.inverse.mixture_network import MixtureModel, MixtureNetwork, Standardisation
+from bayesinn.inverse.labelled_data import Label, LabelledData, class_indices
+from bayesinn.inverse.mixture_network import MixtureModel, MixtureNetwork, standardisation
 from bayesinn.posterior import format1
 from bayesinn.training.fit import fit_arrays
 from bayesinn.training.settings import Checkpoint, Optimization
 
-#: What the manifest of a saved model has.
+#: Entries of a saved model's manifest.
 _SAVED = {"model": dict, "classes": [(int, str)], "training": dict, "history": {str: [(float, type(None))]}}
 
 
 class LatentMixture:
     r"""The density of labelled vectors, :math:`p(x \mid y) = N(f(x); \mu_y, \sigma_y^2) \, |\det f'(x)|`.
 
-    One bijection f serves all classes; they differ only in the mean and the scale of each latent element. So a latent
-    element means the same for every class, the network classifies by Bayes' rule, and it knows when a vector is like
-    no class at all.
+    One bijection f serves all classes, which differ in the mean and the scale of each latent element. So an element
+    has the same meaning for every class, the network classifies by Bayes' rule, and a vector unlike all classes has a
+    low density. See :class:`ClassNormal` for references.
 
-    Scale and shift of the latent elements are a convention as long as f may stretch: multiply an element of z and its
-    means and scales by two, and nothing has changed. So ActNorm may not be the last link of the chain. Where the
-    scales themselves are to be compared, take a chain that preserves volume; see :func:`bayesinn.inverse.gin`.
+    If f may stretch, the units of latent elements are arbitrary; therefore ActNorm may not be the last link of the
+    chain. To compare the scales themselves, use a chain that preserves volume: :func:`bayesinn.inverse.gin`.
 
     Parameters
     ----------
     chain : Bijection
-        That of ``flows.coupling(blocks=6)`` if left out.
+        By default that of ``flows.coupling(blocks=6)``.
     latent : ClassNormal
-        Means and scales as free weights if left out.
+        By default with means and scales as free weights.
     standardise : bool
         Whether each element is first brought to mean zero and standard deviation one. Densities don't depend on it.
     noise : float
-        Standard deviation of Gaussian noise on the data, fresh in every step, after standardising. The density learned
-        is then that of noisy data. It keeps scales from collapsing where data repeat, or lie on a surface.
+        Standard deviation of Gaussian noise on the standardised data, drawn anew in every training step. The learned
+        density is that of the noisy data. Noise keeps scales from collapsing where data repeat, or lie on a surface.
     quantum : float
-        For data in steps, such as counts (1.0) or grey values: the width of the step. Uniform noise from zero to
-        ``quantum`` is added, fresh in every training step. Add it to what you pass to :meth:`log_prob` as well.
+        Step width of discrete data, such as counts (1.0) or grey values. Uniform noise from zero to ``quantum`` is
+        added in every training step; the caller adds it to what :meth:`log_prob` gets.
 
     Attributes
     ----------
     classes : tuple of int or str
     history : DataFrame
-        One row per epoch: step, loss, learning rate, and val_loss. The loss is the mean of -log p(x | y) in nats.
-
-    References
-    ----------
-    Izmailov, Kirichenko, Finzi and Wilson (2020), Semi-supervised learning with normalizing flows, arXiv:1912.13025.
+        One row per epoch: step, loss (mean of -log p(x | y) in nats), learning rate, and val_loss.
 
     Examples
     --------
@@ -96,15 +91,9 @@ class LatentMixture:
                 got=repr(self.chain),
                 do="drop the last ActNorm: the means and scales of the classes do what it does",
             )
-        for name, value in (("noise", noise), ("quantum", quantum)):
-            if not 0 <= value < np.inf:
-                raise InputError(
-                    f"LatentMixture, argument {name!r}",
-                    expected="a number, zero or positive",
-                    got=repr(value),
-                    do=f"leave {name!r} out for none",
-                )
-        self.standardise, self.noise, self.quantum = standardise, float(noise), float(quantum)
+        self.standardise = standardise
+        self.noise = check_number("LatentMixture, argument 'noise'", noise, least=0, do="leave it out for none")
+        self.quantum = check_number("LatentMixture, argument 'quantum'", quantum, least=0, do="leave it out for none")
         self.classes: tuple[Label, ...] = ()
         self.history = pd.DataFrame()
         self.training: dict[str, Any] = {}
@@ -124,7 +113,9 @@ class LatentMixture:
         checkpoint: str | Path | Checkpoint | None = None,
         progress: bool = True,
     ) -> LatentMixture:
-        """Train, from new initial weights, and keep the weights that are best on a validation set.
+        """Train from new initial weights, keep the weights that are best on a validation set, and return the model.
+
+        If a loss is not finite, a TrainingError is raised, and the network has the last good weights.
 
         Parameters
         ----------
@@ -133,25 +124,15 @@ class LatentMixture:
         steps, epochs, batch_size, seed, optimization, checkpoint, progress
             See :meth:`bayesinn.AmortizedPosterior.fit`, offline; the learning rate is 2e-3 if left out.
         validation : float, or pair (x, labels)
-            The share of the data set aside (0.1 if left out), or a set of its own.
-
-        Returns
-        -------
-        LatentMixture, itself
-
-        Raises
-        ------
-        TrainingError
-            When a loss is not finite; the network then has the last good weights.
+            The share of the data set aside (by default 0.1), or other data.
         """
         data = LabelledData.split(x, labels, validation, seeds.check_seed(seed))
         rows, dimension = data.training["x"].shape
-        standardisation = Standardisation.none(dimension)
+        mean, scale = np.zeros(dimension, np.float32), np.ones(dimension, np.float32)
         if self.standardise:
-            standardisation = Standardisation.fit(data.training["x"], self.quantum)
-        model = self.new_model(len(data.classes), standardisation, seed)
-        frequencies = np.bincount(data.training["labels"], minlength=len(data.classes)) / rows
-        model.network.latent.log_weights.assign(np.log(frequencies))
+            mean, scale = standardisation(data.training["x"], self.quantum)
+        model = self._new_model(len(data.classes), mean, scale, seed)
+        model.network.latent.log_weights.assign(np.log(np.bincount(data.training["labels"]) / rows))
         if progress:
             weights = sum(int(np.prod(variable.shape)) for variable in model.network.trainable_variables)
             print(f"{len(data.classes)} classes of {dimension} elements; {self.chain!r}; {weights:,} weights")
@@ -165,136 +146,99 @@ class LatentMixture:
             seed=seed,
             optimization=optimization,
             checkpoint=checkpoint,
-            network=self.configuration(),
+            network=self._configuration(),
             progress=progress,
         )
         if self.latent.scales == "batch":
             model.set_statistics(data.training, seed)
-        self.adopt(model, data.classes, training.result.history.drop(columns="failed_simulations"), training.record)
+        self._trained, self.classes, self.training = model, data.classes, training.record
+        self.history = training.result.history.drop(columns="failed_simulations")
         training.raise_error()
         return self
 
     def classify(self, x: Any) -> pd.DataFrame:
-        """Probability of each class, by Bayes' rule with the classes as frequent as in the training data.
+        """Return the probability of each class for vectors x (n, d), one column a class, by Bayes' rule.
 
-        Parameters
-        ----------
-        x : array (n, d)
-
-        Returns
-        -------
-        DataFrame (n, k), one column for each class; ``.idxmax(axis=1)`` is the most probable one
+        The classes are as frequent as in the training data; ``.idxmax(axis=1)`` is the most probable one.
         """
-        logits = self._class_log_probs(x) + self._require_trained().log_weights()
-        return pd.DataFrame(scipy.special.softmax(logits, axis=1), columns=list(self.classes))
+        return pd.DataFrame(scipy.special.softmax(self._model.joint_log_probs(x), axis=1), columns=list(self.classes))
 
     def log_prob(self, x: Any, labels: Any = None) -> np.ndarray:
-        """Log density in nats.
+        """Return log densities (n,) of vectors x (n, d) in nats.
 
-        Parameters
-        ----------
-        x : array (n, d)
-        labels : array (n,), optional
-
-        Returns
-        -------
-        array (n,)
-            log p(x | label) given labels; without them log p(x), the classes as frequent as in the training data.
+        They are log p(x | label) given labels (n,), else log p(x), with classes as frequent as in the training data.
         """
-        densities = self._class_log_probs(x)
         if labels is None:
-            return scipy.special.logsumexp(densities + self._require_trained().log_weights(), axis=1)
-        labels = check_labels(labels, len(densities), "Argument 'labels'")
-        indices = indices_of(labels, self.classes, "Argument 'labels'")
+            return scipy.special.logsumexp(self._model.joint_log_probs(x), axis=1)
+        densities = self._model.class_log_probs(x)
+        indices = class_indices(labels, self.classes, len(densities), "Argument 'labels'")
         return densities[np.arange(len(indices)), indices]
 
     def sample(self, label: Label, draws: int = 1_000, seed: int = 0) -> np.ndarray:
         """Draw vectors of a class, (draws, d)."""
-        model = self._require_trained()
-        if isinstance(draws, bool) or not isinstance(draws, int | np.integer) or draws < 1:
-            raise InputError("Argument 'draws'", expected="a positive integer", got=repr(draws), do="pass draws=1000")
-        index = indices_of(check_labels([label], 1, "Argument 'label'"), self.classes, "Argument 'label'")[0]
+        model, draws = self._model, check_integer("Argument 'draws'", draws, do="pass draws=1000")
+        index = class_indices([label], self.classes, 1, "Argument 'label'")[0]
         means, log_scales = (value.numpy()[index] for value in model.network.latent.parameters())
-        noise = tf.random.stateless_normal((int(draws), len(means)), seeds.tensor_seed(seed, "draws"), alg="philox")
+        noise = tf.random.stateless_normal((draws, len(means)), seeds.tensor_seed(seed, "draws"), alg="philox")
         return model.decode(means + np.exp(log_scales) * noise.numpy())
 
     def latent_codes(self, x: Any) -> np.ndarray:
-        """The latent vectors z = f(x), (n, d), of x (n, d)."""
-        model = self._require_trained()
-        return model.encode(check_vectors(x, model.dimension, "Argument 'x'"))
+        """Return latent vectors z = f(x), (n, d), of x (n, d)."""
+        return self._model.encode(x)
 
     def from_latent(self, z: Any) -> np.ndarray:
-        """The vectors x (n, d) that have latent vectors z (n, d): to see what an element of the latent does."""
-        model = self._require_trained()
-        return model.decode(check_vectors(z, model.dimension, "Argument 'z'"))
+        """Return vectors x (n, d) with latent vectors z (n, d); they show the effect of a latent element."""
+        return self._model.decode(z)
 
     @property
     def latent_means(self) -> np.ndarray:
         """Mean of each latent element in each class, (k, d), in the order of ``classes``."""
-        return self._require_trained().network.latent.parameters()[0].numpy()
+        return self._model.network.latent.parameters()[0].numpy()
 
     @property
     def latent_scales(self) -> np.ndarray:
         """Standard deviation of each latent element in each class, (k, d)."""
-        return np.exp(self._require_trained().network.latent.parameters()[1].numpy())
+        return np.exp(self._model.network.latent.parameters()[1].numpy())
 
     def save(self, folder: str | Path) -> Path:
         """Write the model into a folder (``manifest.json`` and ``weights.h5``) for :meth:`load`."""
-        trained = self._require_trained()
-        entries = {
-            "model": self.configuration(),
-            "classes": list(self.classes),
-            "training": self.training,
-            "history": self.history.to_dict(orient="list"),
-        }
-        return write_model(folder, "LatentMixture", entries, trained.arrays(), trained.network)
+        entries = {"model": self._configuration(), "classes": list(self.classes), "training": self.training}
+        entries["history"] = self.history.to_dict(orient="list")
+        return write_model(folder, "LatentMixture", entries, self._model.arrays(), self._model.network)
 
     @staticmethod
     def load(folder: str | Path) -> LatentMixture:
-        """Read a model that :meth:`save` wrote; its answers are equal to those of the model that was saved.
+        """Read a model that :meth:`save` wrote; its results are equal to those of the saved model.
 
-        Raises
-        ------
-        SavedPosteriorError
-            For a folder that is not a saved latent mixture, is damaged, or has another format.
+        A SavedPosteriorError says why a folder can't be read.
         """
         saved = read_model(folder, "LatentMixture", _SAVED, format1.rewrite)
-        classes, history = saved.entries["classes"], pd.DataFrame(saved.entries["history"])
-        standardisation = Standardisation(*(saved.array(f"data/{part}", (None,)) for part in ("mean", "scale")))
+        entries = saved.entries
+        mean, scale = (saved.array(f"data/{part}", (None,)) for part in ("mean", "scale"))
         with saved.explained("model", "a model that this version can build"), building():
-            model = LatentMixture(**rebuild(saved.entries["model"]))
-            trained = model.new_model(len(classes), standardisation, seed=0)
+            model = LatentMixture(**rebuild(entries["model"]))
+            trained = model._new_model(len(entries["classes"]), mean, scale, seed=0)
         saved.assign(trained.network)
-        model.adopt(trained, classes, history, saved.entries["training"])
+        model._trained, model.classes, model.training = trained, tuple(entries["classes"]), entries["training"]
+        model.history = pd.DataFrame(entries["history"])
         return model
-
-    def configuration(self) -> dict[str, Any]:
-        """The constructor's arguments in plain values."""
-        names = ("chain", "latent", "standardise", "noise", "quantum")
-        return {name: describe(getattr(self, name)) for name in names}
-
-    def new_model(self, classes: int, standardisation: Standardisation, seed: int) -> MixtureModel:
-        """A network with new weights, the same for the same seed."""
-        with seeds.seeded_initial_weights(seed):
-            network = MixtureNetwork(clone(self.chain), clone(self.latent))
-            network.build_for(classes, len(standardisation.mean))
-        return MixtureModel(network, standardisation, self.noise, self.quantum)
-
-    def adopt(
-        self, model: MixtureModel, classes: Sequence[Label], history: pd.DataFrame, training: dict[str, Any]
-    ) -> None:
-        """Take over trained parts, from training or from a saved folder."""
-        self._trained, self.classes, self.history, self.training = model, tuple(classes), history, training
 
     def __repr__(self) -> str:
         state = f"trained on classes {', '.join(map(repr, self.classes))}" if self._trained else "not trained"
         return f"LatentMixture, {state}\n  chain: {self.chain!r}\n  latent: {self.latent!r}"
 
-    def _class_log_probs(self, x: Any) -> np.ndarray:
-        model = self._require_trained()
-        return model.class_log_probs(check_vectors(x, model.dimension, "Argument 'x'"))
+    def _configuration(self) -> dict[str, Any]:
+        """Return the constructor's arguments in plain values."""
+        return {name: describe(getattr(self, name)) for name in ("chain", "latent", "standardise", "noise", "quantum")}
 
-    def _require_trained(self) -> MixtureModel:
+    def _new_model(self, classes: int, mean: np.ndarray, scale: np.ndarray, seed: int) -> MixtureModel:
+        """Return a network with new weights, the same for the same seed."""
+        with seeds.seeded_initial_weights(seed):
+            network = MixtureNetwork(clone(self.chain), clone(self.latent), classes, len(mean))
+        return MixtureModel(network, mean, scale, self.noise, self.quantum)
+
+    @property
+    def _model(self) -> MixtureModel:
         if self._trained is None:
             raise InputError(
                 "LatentMixture",

@@ -12,31 +12,24 @@ import scipy.stats
 from bayesinn.bijections import Bijection, Chain, Coupling, Permutation
 from bayesinn.bijections.transforms import VolumePreserving
 from bayesinn.core.errors import InputError
+from bayesinn.core.validation import check_integer
 
 
 def gin(blocks: int = 8, hidden: Sequence[int] = (128, 128), activation: str = "silu", clamp: float = 2.0) -> Chain:
-    """A chain that preserves volume: permutations and volume-preserving couplings, log_det exactly zero.
+    """Return a chain that preserves volume: permutations and volume-preserving couplings, log_det exactly zero.
 
-    As the chain of a :class:`LatentMixture` it can't shrink all latent elements together. To give some a small scale,
-    it has to stretch others, and the likelihood puts the variance into as few elements as the data have degrees of
-    freedom.
+    As the chain of a :class:`LatentMixture` it can't shrink all latent elements together: it shrinks some by stretching
+    others. The likelihood then puts the variance into as few elements as the data have degrees of freedom. See
+    :class:`bayesinn.bijections.VolumePreserving` for references.
 
     Parameters
     ----------
     blocks : int
     hidden : sequence of int
-        Units of the hidden layers in each subnet; there are two subnets in a block.
+        Units of the hidden layers in each of the two subnets of a block.
     activation : str
     clamp : float
-        Bound of the log scales before their mean is taken off.
-
-    Returns
-    -------
-    Chain
-
-    References
-    ----------
-    That of :class:`bayesinn.bijections.VolumePreserving`.
+        Bound of the log scales before their mean is subtracted.
 
     Examples
     --------
@@ -45,18 +38,16 @@ def gin(blocks: int = 8, hidden: Sequence[int] = (128, 128), activation: str = "
     >>> log_det.numpy().tolist()
     [0.0, 0.0, 0.0]
     """
-    if blocks < 1:
-        raise InputError("gin(), argument 'blocks'", expected="1 or more", got=f"{blocks!r}", do="start with blocks=8")
     transform = VolumePreserving(clamp=clamp)
     chain: list[Bijection] = []
-    for _ in range(blocks):
+    for _ in range(check_integer("gin(), argument 'blocks'", blocks, do="start with blocks=8")):
         chain += [Permutation(), Coupling(transform, hidden=tuple(hidden), activation=activation)]
     return Chain(chain)
 
 
 @dataclass(frozen=True)
 class Spectrum:
-    """How much each latent element scatters within a class, from the most informative to the least.
+    """The standard deviation of each latent element within a class, from the most informative to the least.
 
     Attributes
     ----------
@@ -71,7 +62,7 @@ class Spectrum:
 
     @classmethod
     def of(cls, scales: np.ndarray) -> Spectrum:
-        """The spectrum of standard deviations (k, d): ``model.latent_scales``, or any measured ones.
+        """Return the spectrum of standard deviations (k, d), such as ``model.latent_scales``.
 
         Examples
         --------
@@ -95,13 +86,13 @@ class Spectrum:
         return int(np.argmax(self.drops)) + 1
 
     def leading(self, codes: np.ndarray, count: int | None = None) -> np.ndarray:
-        """The ``count`` most informative elements of codes (n, d); all the informative ones if left out."""
+        """Return the ``count`` most informative elements of codes (n, d), by default all informative ones."""
         return np.asarray(codes)[:, self.order[: self.informative if count is None else count]]
 
 
 @dataclass(frozen=True)
 class SourceMatch:
-    """How well learned codes agree with true sources, up to order, sign, scale and shift.
+    """Agreement of learned codes with true sources, up to order, sign, scale and shift.
 
     Attributes
     ----------
@@ -129,16 +120,7 @@ class SourceMatch:
 
 
 def match_sources(codes: np.ndarray, sources: np.ndarray) -> SourceMatch:
-    """Match each source with a code of its own, so that the sum of absolute correlations is largest.
-
-    Parameters
-    ----------
-    codes : array (n, c), with c >= s
-    sources : array (n, s)
-
-    Returns
-    -------
-    SourceMatch
+    """Assign codes (n, c >= s) to sources (n, s), one each, with the largest sum of absolute correlations.
 
     References
     ----------
@@ -161,14 +143,14 @@ def match_sources(codes: np.ndarray, sources: np.ndarray) -> SourceMatch:
             do="give the latent codes and the true sources of the same vectors",
         )
     correlations = _cross_correlation(sources, codes)
-    rows, match = scipy.optimize.linear_sum_assignment(-np.abs(correlations))
     ranks = _cross_correlation(*(scipy.stats.rankdata(values, axis=0) for values in (sources, codes)))
+    rows, match = scipy.optimize.linear_sum_assignment(-np.abs(correlations))
     chosen = correlations[rows, match]
     return SourceMatch(match, np.abs(chosen), np.abs(ranks[rows, match]), np.sign(chosen))
 
 
 def _cross_correlation(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Pearson correlation of every column with every other, (columns of first, columns of second)."""
+    """Return Pearson correlations of all columns, (columns of first, columns of second); 0 for constants."""
     first, second = (
         (values - values.mean(axis=0)) / np.maximum(values.std(axis=0), 1e-12) for values in (first, second)
     )

@@ -1,4 +1,4 @@
-"""The split-latent network: one bijection that predicts observables, and keeps in a latent what they leave open."""
+"""The split-latent posterior: one bijection maps parameters to observables and a latent."""
 
 from __future__ import annotations
 
@@ -25,32 +25,30 @@ from bayesinn.summaries import Identity, Summary
 class SplitLatent(AmortizedPosterior):
     r"""The posterior from a bijection :math:`[z, y] = f(x)` of parameters into latent and observables.
 
-    Forwards it is a surrogate of the simulator. Backwards, with the observables given and normal latents, it draws
-    from the posterior. It needs no noise in the simulator: where data leave parameters on a curve, the densities that
-    a conditional flow is trained on grow without bound, and this doesn't. It is trained, sampled and saved as
-    :class:`AmortizedPosterior` is; a context is the condition of the bijection.
+    The forward direction is a surrogate of the simulator. The backward direction, with given observables and normal
+    latents, draws from the posterior. The simulator needs no noise; the density of a conditional flow would be
+    unbounded where data leave parameters on a curve. Training, sampling and saving are those of
+    :class:`AmortizedPosterior`; a context is the condition of the bijection.
 
-    Input and output of the bijection are padded to the same width; :attr:`layout` says which element is what.
+    Input and output of the bijection are padded to the same width; see :attr:`layout`.
 
     Parameters
     ----------
     simulator : Simulator
         With observables of fixed shapes, all of which the network predicts: a few numbers, or statistics of the data.
     latent : int
-        Elements of the latent. Left out, the number of parameters less that of observables, and one at least: right
-        for a simulator without noise whose observables are not redundant. With noise, observables leave as many
-        directions open as there are parameters, and the latent needs as many elements, or the draws miss the noise.
+        Elements of the latent. By default the number of parameters less that of observables, and at least one: correct
+        for a simulator without noise whose observables are not redundant. With noise, use the number of parameters.
     width : int
-        Elements of input and output; the smallest that holds everything if left out. More make room for maps that
-        coupling blocks of few elements can't express.
+        Elements of input and output, by default the smallest possible number. More make room for maps that coupling
+        blocks of few elements can't express.
     chain : Bijection
-        Eight pairs of ``Orthogonal`` and affine ``Coupling`` if left out.
+        By default :func:`default_chain`.
     objective : {"mmd", "likelihood"}
-        "mmd" trains in both directions with the losses of the paper, on batches of 500 or more. "likelihood" takes the
-        observables' slots for normal around the data, the padding for normal around zero, and maximises the density:
-        steadier, and it has :meth:`log_prob`; but draws scatter by ``losses.observable_noise``, in standardised units.
-        Where it is sharp, some draws run away; padding, a width of twice the parameters with ``padding_noise=0.1``,
-        was seen to cure that.
+        "mmd" trains in both directions with the losses of the paper, on batches of 500 or more. "likelihood" maximises
+        the density, with observables normal around the data and padding normal around zero. It is steadier and has
+        :meth:`log_prob`, but draws scatter by ``losses.observable_noise``, in standardised units. Where the density is
+        sharp, some draws diverge; a width of twice the parameters with ``padding_noise=0.1`` cured that in trials.
     losses : SplitLosses
         Weights, noise and kernels.
 
@@ -58,7 +56,7 @@ class SplitLatent(AmortizedPosterior):
     ----------
     layout : SplitLayout
     history : DataFrame
-        As of :class:`AmortizedPosterior`; with "mmd" the loss is the weighted sum of all losses, see :meth:`terms`.
+        See :class:`AmortizedPosterior`; with "mmd" the loss is the weighted sum of all losses, see :meth:`terms`.
 
     References
     ----------
@@ -113,49 +111,32 @@ class SplitLatent(AmortizedPosterior):
 
     @property
     def layout(self) -> SplitLayout:
-        """Places of parameters, latent, padding and observables in input and output."""
+        """Positions of parameters, latent, padding and observables in input and output."""
         return self.flow.layout
 
     def predict(self, parameters: Mapping[str, Any], context: Mapping[str, Any] | None = None) -> dict[str, np.ndarray]:
-        """Observables that the network expects for parameters: a surrogate of the simulator.
-
-        Parameters
-        ----------
-        parameters : dict of name to array (n, *event)
-        context : dict of name to array (n, *event)
-
-        Returns
-        -------
-        dict of observable to array (n, ...)
-        """
-        model = self.model
-        condition = self._placeholder(parameters, context)
-        vector, _ = model.parameters.to_vector(_tensors(parameters))
-        _, observables = self._trained_flow.predict(vector, condition)
-        shapes = self.simulator.observable_shapes
+        """Return the observables (n, ...) that the network predicts for parameters and context (n, *event), by name."""
+        scalings, shapes = self.model.data.scalings, self.simulator.observable_shapes
+        observables = self._forward(parameters, context)[1]
         parts = tf.split(observables, [math.prod(shape) for shape in shapes.values()], axis=-1)
         return {
-            name: _unscaled(part.numpy().reshape(-1, *shape), model.data.scalings[name])
+            name: _unscaled(part.numpy().reshape(-1, *shape), scalings[name])
             for part, (name, shape) in zip(parts, shapes.items(), strict=True)
         }
 
     def latent(self, parameters: Mapping[str, Any], context: Mapping[str, Any] | None = None) -> np.ndarray:
-        """What the network keeps of parameters beside the observables: array (n, latent), standard normal over data."""
-        model = self.model
-        condition = self._placeholder(parameters, context)
-        vector, _ = model.parameters.to_vector(_tensors(parameters))
-        return self._trained_flow.predict(vector, condition)[0].numpy()
+        """Return the latent (n, latent) of parameters and context (n, *event), standard normal over simulations."""
+        return self._forward(parameters, context)[0].numpy()
 
     def terms(self, data: Mapping[str, Any], *, seed: int = 0) -> dict[str, float]:
-        """Each loss of the "mmd" objective on simulations, not weighted: what to look at to balance the weights.
+        """Return each loss of the "mmd" objective on simulations, not weighted, by its name in :class:`SplitLosses`.
+
+        The two MMDs are unbiased and may be negative. Use the numbers to balance the weights.
 
         Parameters
         ----------
         data : dict of name to array (n, ...), parameters, context and observables, as :meth:`Simulator.sample` returns
-
-        Returns
-        -------
-        dict of name, as in :class:`SplitLosses`, to number. The two MMDs are unbiased and may be negative.
+        seed : int
         """
         model = self.model
         arrays = checks.check_simulations(self.simulator, data, "Simulations")
@@ -174,21 +155,23 @@ class SplitLatent(AmortizedPosterior):
         assert isinstance(flow, SplitLatentFlow)
         return flow
 
-    def _placeholder(self, parameters: Mapping[str, Any], context: Mapping[str, Any] | None) -> tf.Tensor:
-        """A condition with the context, and zeros for observables, which the way forward doesn't look at."""
+    def _forward(self, parameters: Mapping[str, Any], context: Mapping[str, Any] | None) -> tuple[tf.Tensor, tf.Tensor]:
+        """Return latents and standardised observables; the observables of the condition are zero, and not used."""
+        flow = self._trained_flow
         checks.check_arrays(self.simulator.prior, parameters)
         rows = len(np.asarray(next(iter(parameters.values()))))
         data = {name: np.zeros((rows, *shape), np.float32) for name, shape in self.simulator.observable_shapes.items()}
         if self.simulator.context is not None:
             checks.check_arrays(self.simulator.context, context or {})
             data.update({name: np.asarray((context or {})[name]) for name in self.simulator.context_names})
-        return tf.convert_to_tensor(self.evaluator.condition(data)[0].features)
+        vector, _ = self.model.parameters.to_vector(_tensors(parameters))
+        return flow.predict(vector, tf.convert_to_tensor(self.evaluator.condition(data)[0].features))
 
 
 def default_chain(blocks: int = 8, hidden: Sequence[int] = (128, 128)) -> Chain:
-    """Random rotations and affine couplings, without ActNorm, and with scales between 1/e and e.
+    """Return random rotations and affine couplings, without ActNorm, and with scales between 1/e and e.
 
-    Training visits only part of the output, sampling all of it; larger scales let draws run away in between.
+    Training covers only part of the output space, sampling all of it; with larger scales, draws diverge in between.
 
     Examples
     --------

@@ -214,7 +214,7 @@ def test_bad_arguments_are_explained() -> None:
         LatentMixture(Chain([Coupling(), ActNorm()]))
     with pytest.raises(InputError, match="'free', 'batch' or 'unit'"):
         ClassNormal("fixed")
-    with pytest.raises(InputError, match=r"(?s)'noise'.*zero or positive"):
+    with pytest.raises(InputError, match=r"(?s)'noise'.*a number from 0.*-1"):
         LatentMixture(noise=-1.0)
     with pytest.raises(InputError, match="call fit"):
         LatentMixture().classify([[1.0]])
@@ -242,7 +242,7 @@ def test_bad_questions_are_explained(models: dict[str, LatentMixture]) -> None:
         model.classify(np.zeros((4, 2)))
     with pytest.raises(InputError, match=r"(?s)'ash', 'beech', 'oak'.*elm"):
         model.sample("elm")
-    with pytest.raises(InputError, match=r"(?s)draws.*positive"):
+    with pytest.raises(InputError, match=r"(?s)draws.*an integer of 1 or more"):
         model.sample("oak", draws=0)
     with pytest.raises(InputError, match=r"(?s)Validation labels.*elm"):
         small().fit(TEST_X, TEST_LABELS, steps=1, validation=(TEST_X[:1], ["elm"]), progress=False)
