@@ -72,14 +72,14 @@ def summary(table: pd.DataFrame, errors_by_level: pd.DataFrame, study: Study) ->
                 .abs()
                 .mean()
                 .max(),
-                "of_a_right_posterior": largest_by_chance(study.size(DATA_SETS, 100), len(part)),
+                "of_a_correct_posterior": largest_by_chance(study.size(DATA_SETS, 100), len(part)),
             }
         )
     return pd.DataFrame(rows)
 
 
 def largest_by_chance(data_sets: int, parameters: int) -> float:
-    """The largest coverage error in points that a right posterior has in the mean: independent uniform ranks."""
+    """The largest coverage error in points that a correct posterior has in the mean: independent uniform ranks."""
     generator = np.random.default_rng(SEED)
     largest = []
     for _ in range(_CHANCE_REPETITIONS):

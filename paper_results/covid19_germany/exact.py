@@ -174,7 +174,7 @@ def _compare(
             "mean_ks": differences.mean(),
             "worst_ks": differences.max(),
             "worst_parameter": differences.idxmax(),
-            "ks_of_right_draws": _by_chance(*(len(side["alpha"]) for side in (exact, draws))),
+            "ks_by_chance": _by_chance(*(len(side["alpha"]) for side in (exact, draws))),
             "c2st": bi.diagnostics.c2st(*(_matrix(side, study) for side in (draws, exact)), seed=SEED),
             **_moments(draws, exact),
             "out_of_distribution_p": float(draws.p_value),
@@ -192,7 +192,7 @@ def _compare(
             row |= {
                 "between_runs": between.mean(),
                 "between_runs_worst": between.max(),
-                "between_right_runs": _by_chance(*(len(side["alpha"]) for side, _ in runs)),
+                "between_runs_by_chance": _by_chance(*(len(side["alpha"]) for side, _ in runs)),
             }
         rows.append(row | dict(facts))
     study.write(pd.DataFrame(rows), "exact")

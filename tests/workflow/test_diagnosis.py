@@ -29,7 +29,7 @@ def diagnosis(event: tuple[int, ...] = (), width: float = 1.0) -> Diagnosis:
     return diagnose_arrays(Evidence(truth, draws, prior, labels, seed=4), {"simulator": "conjugate"})
 
 
-def test_a_right_posterior_passes_and_a_wide_one_fails() -> None:
+def test_a_correct_posterior_passes_and_a_wide_one_fails() -> None:
     right, wide = diagnosis(event=(3,)), diagnosis(event=(3,), width=1.4)
     assert right.passed
     assert not wide.passed
