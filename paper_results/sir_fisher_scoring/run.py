@@ -110,10 +110,9 @@ def main() -> None:
                 }
             )
             print(", ".join(f"{key} {value}" for key, value in rows[-1].items()), flush=True)
-    table = pd.DataFrame(rows)
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) if quick else Path(__file__).parent
-        table.to_csv(target / "results.csv", index=False, float_format="%.4g")
+        pd.DataFrame(rows).to_csv(target / "results.csv", index=False, float_format="%.4g")
 
 
 if __name__ == "__main__":
