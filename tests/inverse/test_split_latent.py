@@ -387,7 +387,7 @@ def test_a_loaded_posterior_is_a_split_latent(tmp_path) -> None:
     found = answers(loaded, data)
     for name, value in answers(posterior, data).items():
         np.testing.assert_array_equal(found[name], value)
-    with pytest.raises(InputError, match="without padding"):
+    with pytest.raises(InputError, match="expected: a flow with a density"):
         loaded.log_prob(data, {"y": data["y"]})
     assert type(loaded.fit(steps=1, batch_size=32, seed=1, progress=False)) is SplitLatent
 
