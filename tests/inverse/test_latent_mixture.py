@@ -56,7 +56,8 @@ def small(scales: str = "free", **options) -> LatentMixture:
 @pytest.fixture(scope="module")
 def models() -> dict[str, LatentMixture]:
     x, labels = draw(20_000, seed=1)
-    options = {"steps": 800, "batch_size": 512, "seed": 1, "learning_rate": 1e-2, "average": 0.99, "progress": False}
+    options = {"steps": 800, "batch_size": 512, "seed": 1, "progress": False}
+    options["optimization"] = bi.Optimization(learning_rate=1e-2, average=0.99)
     return {scales: small(scales).fit(x, labels, **options) for scales in ("free", "batch")}
 
 

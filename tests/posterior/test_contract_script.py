@@ -70,5 +70,5 @@ def test_the_script_runs(tmp_path, fresh_python) -> None:
     file = tmp_path / "outbreak.py"
     file.write_text(f"import os\nos.chdir({str(tmp_path)!r})\n{before}{DATA}{fit}{after}{CHECKS}")
     out = fresh_python(file).stdout
-    assert "step 20 of 20" in out
+    assert "20 of 20 steps" in out
     assert out.splitlines()[-1] == "as promised"

@@ -241,8 +241,8 @@ def test_loading_gives_the_same_bits(tmp_path) -> None:
     # Context n, then the set x.
     assert saved["pooled"].tolist() == [False, True]
     sample = gaussian.sample(50, seed=4)
-    seen = posterior.evaluator.condition({name: sample[name] for name in ("x", "n")})
-    first, second = (each.reference.compare(*seen) for each in (posterior, again))
+    condition, inputs = posterior.evaluator.condition({name: sample[name] for name in ("x", "n")})
+    first, second = (each.reference.compare(np.asarray(condition.flat()), inputs) for each in (posterior, again))
     assert np.array_equal(first.p_value, second.p_value)
     assert np.array_equal(first.unusual, second.unusual)
 

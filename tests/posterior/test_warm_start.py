@@ -65,10 +65,10 @@ def test_a_few_steps_adapt_to_another_prior(trained: bi.AmortizedPosterior) -> N
 
 
 def test_checkpoints_know_where_training_started(trained: bi.AmortizedPosterior, tmp_path) -> None:
-    options = {"steps": 4, "batch_size": 16, "progress": False, "checkpoint": tmp_path}
-    untrained(trained.simulator).fit(start_from=trained, **options)
+    options = {"steps": 4, "batch_size": 16, "progress": False}
+    untrained(trained.simulator).fit(start_from=trained, checkpoint=tmp_path, **options)
     with pytest.raises(InputError, match="start_from"):
-        untrained(trained.simulator).fit(resume=True, **options)
+        untrained(trained.simulator).fit(checkpoint=bi.Checkpoint(tmp_path, resume=True), **options)
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def test_checkpoints_know_where_training_started(trained: bi.AmortizedPosterior,
         (lambda trained: "folder", "a trained AmortizedPosterior"),
         (lambda trained: untrained(trained.simulator), "never trained"),
         (lambda trained: untrained(trained.simulator, units=8), "the same networks"),
-        (lambda trained: untrained(measurement(0.0, count=4)), "the same shapes"),
+        (lambda trained: untrained(measurement(0.0, count=4)), "the same observables"),
     ],
 )
 def test_what_can_not_be_started_from(trained: bi.AmortizedPosterior, start, message: str) -> None:
@@ -103,9 +103,8 @@ def test_simulations_are_new_ones_and_repeatable(trained: bi.AmortizedPosterior)
 def test_what_was_held_out_stays_held_out(trained: bi.AmortizedPosterior) -> None:
     """A step that changes nothing has the validation loss that training ended with."""
     data = trained.simulator.sample(400, seed=1)
-    options = {"batch_size": 50, "seed": 3, "progress": False, "average": 0.0}
-    first = untrained(trained.simulator).fit(data, epochs=1, **options)
-    again = untrained(trained.simulator).fit(
-        data, start_from=first, epochs=1, optimization=bi.Optimization(learning_rate=1e-9), **options
-    )
+    options = {"batch_size": 50, "seed": 3, "progress": False}
+    plain, still = bi.Optimization(average=0.0), bi.Optimization(average=0.0, learning_rate=1e-9)
+    first = untrained(trained.simulator).fit(data, epochs=1, optimization=plain, **options)
+    again = untrained(trained.simulator).fit(data, start_from=first, epochs=1, optimization=still, **options)
     np.testing.assert_allclose(again.history["val_loss"], first.history["val_loss"], rtol=1e-6)  # 0, seeds 1 to 3
