@@ -279,11 +279,11 @@ def test_files(tmp_path: Path) -> None:
     report = report_on(
         lambda parameters, seed: {
             "x": tf.where(corner(parameters), np.nan, noisy(parameters, seed)),
-            "y/z": noisy(parameters, seed)[:, 0],
+            "y": noisy(parameters, seed)[:, 0],
         }
     )
     paths = report.plot(tmp_path / "figures")
-    assert [path.name for path in paths] == ["prior_predictive_x.png", "prior_predictive_y_z.png"]
+    assert [path.name for path in paths] == ["prior_predictive_x.png", "prior_predictive_y.png"]
     text = report.to_html(tmp_path / "report.html").read_text(encoding="utf-8")
     for heading in ("Advice", "Speed", "Failures", "Prior", "Prior predictive"):
         assert f"{heading}</h2>" in text
