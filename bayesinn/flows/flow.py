@@ -85,6 +85,8 @@ class Flow(Configured, keras.layers.Layer):
     def initialize(self, x: tf.Tensor, condition: tf.Tensor | None = None) -> None:
         """Set the weights that depend on data, from a first batch. Most flows have none."""
         self.build_for(x, condition)
+        if self.bijection is not None:
+            self.bijection.initialize(*self.bijection_inputs(x, condition))
 
     @property
     def bijection(self) -> Bijection | None:

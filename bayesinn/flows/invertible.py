@@ -70,10 +70,6 @@ class InvertibleFlow(Flow):
         """Return the vectors (n, d) that have latent codes (n, d)."""
         return self.chain.inverse(z, condition)[0]
 
-    def initialize(self, x: tf.Tensor, condition: tf.Tensor | None = None) -> None:
-        super().initialize(x, condition)
-        self.chain.initialize(x, condition)
-
     @property
     def bijection(self) -> Bijection:
         return self.chain

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Literal
 
 import tensorflow as tf
@@ -12,6 +13,7 @@ from bayesinn.core import seeds
 from bayesinn.core.errors import InputError
 from bayesinn.core.validation import check_choice
 from bayesinn.flows.flow import Flow
+from bayesinn.flows.latents import Seed
 from bayesinn.flows.split_latent.layout import SplitLayout
 from bayesinn.flows.split_latent.losses import SplitLosses
 from bayesinn.flows.split_latent.mmd import gaussian_weights, mmd_loss
@@ -26,8 +28,8 @@ class SplitLatentFlow(Flow):
     Parameters
     ----------
     chain : Bijection
-        Of vectors of the width, with the context as condition. ActNorm has no place in it: padding that is almost
-        zero would be blown up to unit variance.
+        Bijection of vectors (n, width), with the context as condition. Leave out ActNorm: it would blow up padding,
+        which is almost zero, to unit variance.
     parameters, latent, observables, width : int
         See :class:`SplitLayout`.
     objective : {"mmd", "likelihood"}
@@ -74,16 +76,14 @@ class SplitLatentFlow(Flow):
         output, _ = self.chain.forward(tf.concat([x, padding], axis=-1), context)
         return output[:, self.layout.latent_slots], output[:, self.layout.observable_slots]
 
-    def sample(self, n: int | tf.Tensor, condition: tf.Tensor | None = None, *, seed: tf.Tensor) -> tf.Tensor:
+    def sample(self, n: int | tf.Tensor, condition: tf.Tensor | None = None, *, seed: Seed) -> tf.Tensor:
         """Draw (m, n, d) for conditions (m, c): observables as they are, padding zero.
 
-        In the likelihood objective the slots have noise around observables and zero, and so they have here.
+        The likelihood objective assumes noise around both, and adds it here.
         """
         y, context = self._split(tf.repeat(_given(condition), n, axis=0))
-        noisy = self.objective == "likelihood"
-        output = self._output(
-            y, seed, self.split_losses.observable_noise * noisy, self.split_losses.padding_noise * noisy
-        )
+        losses, noisy = self.split_losses, self.in_nats
+        output = self._output(y, seed, losses.observable_noise * noisy, losses.padding_noise * noisy)
         x, _ = self.chain.inverse(output, context)
         return tf.reshape(x[:, : self.layout.parameters], (-1, n, self.layout.parameters))
 
@@ -148,15 +148,8 @@ class SplitLatentFlow(Flow):
         )
         near = None if losses.neighbourhood is None else gaussian_weights(y, losses.neighbourhood)
         backward = mmd_loss(drawn[:, : layout.parameters], x, losses.backward_scales, near)
-        shaken = output + tf.concat(
-            [
-                self._noise(x, layout.latent, losses.latent_noise, streams[3]),
-                self._noise(x, layout.output_padding, losses.padding_noise, streams[4]),
-                self._noise(x, layout.observables, losses.observable_noise, streams[5]),
-            ],
-            axis=-1,
-        )
-        returned, _ = self.chain.inverse(shaken, context)
+        sds = losses.latent_noise, losses.padding_noise, losses.observable_noise
+        returned, _ = self.chain.inverse(output + self._output_noise(x, sds, streams[3:]), context)
         padding = tf.concat(
             [output[:, layout.padding_slots], drawn[:, layout.parameters :], returned[:, layout.parameters :]], axis=-1
         )
@@ -187,27 +180,21 @@ class SplitLatentFlow(Flow):
 
     def _output(self, y: tf.Tensor, seed: tf.Tensor, observable_noise: float, padding_noise: float) -> tf.Tensor:
         """Return output vectors (n, width) with a normal latent, for observables (n, observables)."""
-        latent, padding, observable = seeds.split(seed, 3)
-        return tf.concat(
-            [
-                self._noise(y, self.layout.latent, 1.0, latent),
-                self._noise(y, self.layout.output_padding, padding_noise, padding),
-                y + self._noise(y, self.layout.observables, observable_noise, observable),
-            ],
-            axis=-1,
-        )
+        noise = self._output_noise(y, (1.0, padding_noise, observable_noise), seeds.split(seed, 3))
+        return noise + tf.pad(y, [[0, 0], [self.layout.width - self.layout.observables, 0]])
+
+    def _output_noise(self, like: tf.Tensor, sds: Sequence[float], streams: Sequence[tf.Tensor]) -> tf.Tensor:
+        """Return noise (n, width) with the standard deviations of latent, padding and observables."""
+        sizes = self.layout.latent, self.layout.output_padding, self.layout.observables
+        parts = zip(sizes, sds, streams, strict=True)
+        return tf.concat([self._noise(like, size, sd, stream) for size, sd, stream in parts], axis=-1)
 
     def _noise(self, like: tf.Tensor, size: int, sd: float, seed: tf.Tensor) -> tf.Tensor:
         return sd * tf.random.stateless_normal((tf.shape(like)[0], size), seed, dtype=like.dtype)
 
-    def _split(self, condition: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor | None]:
-        """Return observables and context."""
-        context = condition[:, self.layout.observables :]
-        return condition[:, : self.layout.observables], context if context.shape[1] else None
-
-    def initialize(self, x: tf.Tensor, condition: tf.Tensor | None = None) -> None:
-        super().initialize(x, condition)
-        self.chain.initialize(*self.bijection_inputs(x, condition))
+    def _split(self, condition: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Return observables and context; to bijections, a context of no elements is none."""
+        return condition[:, : self.layout.observables], condition[:, self.layout.observables :]
 
     @property
     def bijection(self) -> Bijection:

@@ -23,8 +23,8 @@ class SplitLosses(Registered):
     backward : float
         Weight of L_x, the MMD between parameters computed from observables and random latents, and the prior's.
     backward_start : float
-        Share of that weight at the start of training; it grows exponentially to half, and is whole at the end. With a
-        poor fit the full weight would contract the latent.
+        Half of the share of that weight at the start of training. The share grows exponentially and is whole before
+        the end. With a poor fit the full weight would contract the latent.
     reconstruction : float
         Weight of L_rec, the mean squared error after the forward and, with a little noise, the backward direction.
     padding : float
