@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from bayesinn.bijections import (
     ActNorm,
@@ -82,8 +83,8 @@ def coupling(
     >>> coupling(blocks=2, hidden=(64, 64))
     InvertibleFlow(chain=Chain(2 * [ActNorm(), Orthogonal(), Coupling(hidden=(64, 64))]))
     """
-    hidden = tuple(hidden)
-    return _stack(lambda: Coupling(transform, hidden, activation, dropout), blocks, mixing, actnorm, latent, reversible)
+    block = partial(Coupling, transform, tuple(hidden), activation, dropout)
+    return _stack(block, blocks, mixing, actnorm, latent, reversible)
 
 
 def autoregressive(
@@ -117,8 +118,7 @@ def autoregressive(
     >>> autoregressive(blocks=2, hidden=(64, 64), mixing="permutation")
     InvertibleFlow(chain=Chain(2 * [ActNorm(), Permutation(), Autoregressive(hidden=(64, 64))]))
     """
-    hidden = tuple(hidden)
-    block = lambda: Autoregressive(transform, hidden, activation, dropout, direction)  # noqa: E731
+    block = partial(Autoregressive, transform, tuple(hidden), activation, dropout, direction)
     return _stack(block, blocks, mixing, actnorm, latent)
 
 
@@ -153,8 +153,7 @@ def hint(
     >>> hint(blocks=2)
     InvertibleFlow(chain=Chain(2 * [ActNorm(), Orthogonal(), Hierarchical(hidden=(64, 64))]))
     """
-    hidden = tuple(hidden)
-    block = lambda: Hierarchical(transform, hidden, activation, dropout, levels)  # noqa: E731
+    block = partial(Hierarchical, transform, tuple(hidden), activation, dropout, levels)
     return _stack(block, blocks, mixing, actnorm, latent, reversible)
 
 
@@ -191,8 +190,7 @@ def residual(
     >>> residual(blocks=2)
     InvertibleFlow(chain=Chain(2 * [ActNorm(), Residual()]))
     """
-    hidden = tuple(hidden)
-    block = lambda: Residual(hidden, lipschitz, log_det=log_det)  # noqa: E731
+    block = partial(Residual, tuple(hidden), lipschitz, log_det=log_det)
     return _stack(block, blocks, None, actnorm, latent)
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import scipy.stats
 import tensorflow as tf
 
+from bayesinn.core import seeds
 from bayesinn.core.validation import check_integer, check_number
 from bayesinn.flows.latents.latent import Latent, Seed, check_seed
 
@@ -20,18 +21,18 @@ SMALLEST_LOG_SCALE = -6.0
 class GaussianMixture(Latent):
     r"""A mixture of Gaussians, :math:`\sum_k w_k N(\mu_k, \mathrm{diag}\,\sigma_k^2)`, trained with the flow.
 
-    A continuous map can't separate the one mode of a normal distribution: between separate modes of the data it
-    leaves bridges. With as many components as there are modes, it doesn't have to. The mixture doesn't depend on the
-    condition; modes that come and go with the data are left to the bijection.
+    A continuous map can't split the single mode of a normal distribution: it leaves bridges of density between the
+    modes of the data. With a component for each mode there is nothing to split. The mixture doesn't depend on the
+    condition; modes that exist for some conditions only are left to the bijection.
 
     Parameters
     ----------
     components : int
         Number of Gaussians.
     spread : float
-        Standard deviation of the means at the start, where they fill a normal distribution evenly.
+        Standard deviation of the initial means, which are spread evenly over a normal distribution.
     scale : float
-        Standard deviation of each component at the start; wide, so that at first each covers all of the data. Log
+        Initial standard deviation of each component; wide, so that each component first covers all of the data. Log
         scales never fall below -6.
 
     References
@@ -60,7 +61,6 @@ class GaussianMixture(Latent):
         self.scale = scale
 
     def build(self, dimension: int) -> None:
-        super().build(dimension)
         means = self.spread * _evenly_normal(self.components, dimension)
         raw = float(unfloored(math.log(self.scale)))
         shape = (self.components, dimension)
@@ -83,9 +83,7 @@ class GaussianMixture(Latent):
     def sample(self, shape: Sequence[int | tf.Tensor], seed: Seed) -> tf.Tensor:
         n, dimension = shape
         log_weights, means, log_scales = self._parameters(int(dimension), self.variable_dtype)
-        for_component, for_noise = tf.unstack(
-            tf.random.experimental.stateless_split(check_seed(seed), 2, alg="philox"), num=2
-        )
+        for_component, for_noise = seeds.split(check_seed(seed), 2)
         uniform = tf.random.stateless_uniform((n, 1), for_component, dtype=self.variable_dtype, alg="philox")
         # The last edge is left out: rounding may make it less than one, and then no component would be chosen.
         component = tf.reduce_sum(tf.cast(uniform >= tf.cumsum(tf.exp(log_weights))[:-1], tf.int32), axis=-1)
@@ -115,7 +113,7 @@ def floored(raw: tf.Tensor) -> tf.Tensor:
 
 
 def unfloored(log_scale: float | np.ndarray | tf.Tensor) -> tf.Tensor:
-    """Return the raw weights of log scales, the inverse of :func:`floored`; lower ones count as just above it."""
+    """Return the raw weights of log scales, the inverse of :func:`floored`; below -6, return those of just above."""
     excess = tf.maximum(log_scale - SMALLEST_LOG_SCALE, 1e-2)
     return SMALLEST_LOG_SCALE + excess + tf.math.log(-tf.math.expm1(-excess))
 

@@ -26,7 +26,6 @@ class Latent(Configured, keras.layers.Layer):
 
     def build(self, dimension: int) -> None:
         """Make the weights for vectors of ``dimension`` elements."""
-        self.dimension = dimension
 
     def log_prob(self, z: tf.Tensor) -> tf.Tensor:
         """Return the log density (n,) of vectors z (n, d), constants included."""

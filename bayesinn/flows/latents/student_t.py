@@ -21,7 +21,7 @@ class StudentT(Latent):
     Parameters
     ----------
     degrees_of_freedom : float
-        Smaller means heavier tails. If learnable, the start of training, above 2.
+        Smaller means heavier tails. If learnable, this is the initial value, above 2.
     learnable : bool
         Whether the degrees of freedom are trained. They stay above 2, where the variance is finite.
 
@@ -45,7 +45,6 @@ class StudentT(Latent):
         self.learnable = learnable
 
     def build(self, dimension: int) -> None:
-        super().build(dimension)
         if self.learnable:
             excess = self.degrees_of_freedom - 2.0
             # The inverse of softplus, written so that it doesn't overflow.
@@ -65,7 +64,7 @@ class StudentT(Latent):
 
     def sample(self, shape: Sequence[int | tf.Tensor], seed: Seed) -> tf.Tensor:
         # Bailey's method, which resembles Box-Muller: each pair of elements has a radius in closed form and an angle.
-        # Given the pairs before it, a pair is again t distributed, with two more degrees of freedom for each.
+        # Given the pairs before it, a pair is again t distributed, with two more degrees of freedom for each of them.
         n, dimension = shape
         pairs = (dimension + 1) // 2
         uniform = tf.random.stateless_uniform((2, n, pairs), check_seed(seed), dtype=self.variable_dtype, alg="philox")
