@@ -59,7 +59,6 @@ class ClassNormal(Configured, keras.layers.Layer):
         self.log_weights = self.add_weight(
             shape=(classes,), initializer="zeros", trainable=False, autocast=False, name="log_weights"
         )
-        self.built = True
 
     def parameters(self) -> tuple[tf.Tensor, tf.Tensor]:
         """Return means and log scales, each (k, d)."""

@@ -69,7 +69,6 @@ class ConvLSTM(Summary):
         self.dense = keras.layers.Dense(units)
 
     def build(self, x_shape: Sequence[int | None]) -> None:
-        """Make the weights."""
         channels = 1 if len(x_shape) == 2 else x_shape[2]
         for convolution in self.convolutions:
             convolution.build((None, None, channels))

@@ -76,7 +76,6 @@ class CountSeries(Summary):
         return 2 * self.season + _GATHERED
 
     def build(self, x_shape: Sequence[int]) -> None:
-        """Make the weights."""
         steps, channels = x_shape[1], x_shape[2] if len(x_shape) > 2 else 1
         if steps < self.fewest_steps:
             raise InputError(

@@ -60,7 +60,6 @@ class DeepSet(Summary):
         self.output_layer = keras.layers.Dense(units)
 
     def build(self, x_shape: Sequence[int]) -> None:
-        """Make the weights."""
         features = 1 if len(x_shape) == 2 else x_shape[2]
         for element_layer, set_layer in zip(self.element_layers, self.set_layers, strict=True):
             element_layer.build((None, None, features))

@@ -21,8 +21,5 @@ class Identity(Summary):
 
     masks = False
 
-    def __init__(self) -> None:
-        super().__init__()
-
     def call(self, x: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
         return tf.reshape(x, (-1, math.prod(x.shape[1:])))

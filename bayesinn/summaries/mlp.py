@@ -29,7 +29,6 @@ class MLP(Summary):
         self.network = keras.Sequential([*layers, keras.layers.Dense(units)])
 
     def build(self, x_shape: Sequence[int]) -> None:
-        """Make the weights."""
         self.network.build((None, math.prod(x_shape[1:])))
 
     def call(self, x: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:

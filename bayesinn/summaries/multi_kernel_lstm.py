@@ -67,7 +67,6 @@ class MultiKernelLSTM(Summary):
         self.lstm = keras.layers.LSTM(units)
 
     def build(self, x_shape: Sequence[int | None]) -> None:
-        """Make the weights."""
         channels = 1 if len(x_shape) == 2 else x_shape[2]
         for parallel, joint in zip(self.convolutions, self.joints, strict=True):
             for convolution in parallel:

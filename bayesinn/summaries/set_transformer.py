@@ -77,7 +77,6 @@ class SetTransformer(Summary):
         self.output_layer = keras.layers.Dense(units)
 
     def build(self, x_shape: Sequence[int | None]) -> None:
-        """Make the weights."""
         self.embedding.build((None, None, 1 if len(x_shape) == 2 else x_shape[2]))
         for block in self.blocks:
             block.build()

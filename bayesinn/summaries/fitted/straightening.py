@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 import tensorflow as tf
 
-from bayesinn.summaries.fitted.working_model import WorkingModel, difference_points, within_turn
+from bayesinn.summaries.fitted.working_model import Parameters, WorkingModel, difference_points, within_turn
 from bayesinn.summaries.frame import Frame
-
-Parameters = Mapping[str, tf.Tensor]
 
 
 class Straightening(WorkingModel):
