@@ -20,7 +20,7 @@ class Bijection(Configured, keras.layers.Layer):
     An author derives from this class and writes :meth:`forward` and :meth:`inverse`, and :meth:`build` if there are
     weights. Shapes are checked, and weights are made on first use, before either method runs. Once it is built,
     ``event_shape`` and ``condition_shape`` are the shapes of one event and one condition. A bijection should be near
-    the identity when new. One of vectors must accept a single element; one of images sets :attr:`event_rank` to 3.
+    the identity when new. Those of vectors must accept a single element; those of images set :attr:`event_rank` to 3.
     """
 
     event_rank: ClassVar[int | None] = 1
@@ -136,7 +136,7 @@ class Bijection(Configured, keras.layers.Layer):
 
 
 class SharedCondition(NamedTuple):
-    """Conditions ``values`` (m, c), each of which is that of so many consecutive ``events``."""
+    """Conditions ``values`` (m, c), each shared by ``events`` consecutive events."""
 
     values: tf.Tensor
     events: int | tf.Tensor

@@ -101,7 +101,7 @@ class ConditionalTransform(keras.layers.Layer):
 
 
 class TransformBlock(Bijection):
-    """Keep the arguments of such blocks, and choose the transform where none was given.
+    """The base of blocks of conditional transforms: it keeps their arguments, and chooses a transform if given none.
 
     :attr:`transform` is known once the block is built, because :meth:`default_transform` depends on the number of
     elements.

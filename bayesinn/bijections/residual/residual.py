@@ -104,7 +104,7 @@ class Residual(Bijection):
         g, linear = self.network.given(condition).linearize(x)
         noise = None if self.noise is None else self.noise(x)
         log_det = linear.log_det() if noise is None else series_log_det(linear, *noise)
-        # One log-determinant for all rows where g is affine.
+        # If g is affine, the log-determinant is the same for all rows; adding zeros repeats it.
         return x + g, log_det + constant_log_det(x)
 
     def inverse(self, z: tf.Tensor, condition: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor]:

@@ -23,13 +23,15 @@ class Affine(Transform):
     clamp : float
         :math:`\alpha`, the largest absolute log scale.
     clamping : {"atan", "steep atan", "tanh"}
-        The soft bound: :math:`\rho(s) = (2 \alpha / \pi) \arctan(s / \alpha)`, with slope 0.64 at zero;
-        :math:`(2 \alpha / \pi) \arctan(s)`, with slope 0.64 :math:`\alpha`; or :math:`\alpha \tanh(s / \alpha)`, with
-        slope 1. The same ``clamp`` means different things in published code; to repeat a result, take both from there.
+        The soft bound :math:`\rho`. Published code differs in it; to repeat a result, take ``clamp`` and ``clamping``.
+
+        - "atan": :math:`(2 \alpha / \pi) \arctan(s / \alpha)`, with slope 0.64 at zero.
+        - "steep atan": :math:`(2 \alpha / \pi) \arctan(s)`, with slope 0.64 :math:`\alpha`.
+        - "tanh": :math:`\alpha \tanh(s / \alpha)`, with slope 1.
 
     References
     ----------
-    Those of :class:`Coupling`; the soft bound is of the second.
+    Those of :class:`Coupling`; the soft bound is from the second.
 
     Examples
     --------
@@ -43,12 +45,10 @@ class Affine(Transform):
     clamping: str = "atan"
 
     def __post_init__(self) -> None:
-        subject, do = (
-            type(self).__name__,
-            "leave it at 1.9, or take 1 for very deep stacks and up to 4 for shallow ones",
-        )
-        check_number(f"{subject}, argument 'clamp'", self.clamp, above=0, do=do)
-        check_choice(f"{subject}, argument 'clamping'", self.clamping, ("atan", "steep atan", "tanh"))
+        subject = f"{type(self).__name__}, argument"
+        do = "leave it at 1.9, or take 1 for very deep stacks and up to 4 for shallow ones"
+        check_number(f"{subject} 'clamp'", self.clamp, above=0, do=do)
+        check_choice(f"{subject} 'clamping'", self.clamping, ("atan", "steep atan", "tanh"))
 
     @property
     def parameters_per_element(self) -> int:

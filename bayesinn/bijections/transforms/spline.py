@@ -17,7 +17,7 @@ class Spline(Transform):
     """Map each element with a monotone rational-quadratic spline.
 
     Inside (-bound, bound) the spline runs through ``bins + 1`` knots; outside, and with all raw parameters zero, it is
-    the identity. Values are expected in standardised units: data far outside the bound is never transformed.
+    the identity. Give it standardised values: those outside the box are not transformed.
 
     Parameters
     ----------
@@ -102,7 +102,7 @@ class Spline(Transform):
         """Return the sizes of the pieces along one axis, and where each begins."""
         shares = self.minimum_bin + (1.0 - self.minimum_bin * self.bins) * tf.nn.softmax(raw, axis=-1)
         sizes = 2.0 * self.bound * shares
-        # A matrix product: a few bins are summed up much faster than by a cumulative sum, and so is its gradient.
+        # A matrix product: for a few bins it is much faster than a cumulative sum, and so is its gradient.
         before = tf.constant(np.triu(np.ones((self.bins, self.bins)), 1), sizes.dtype)
         return sizes, tf.tensordot(sizes, before, axes=1) - self.bound
 

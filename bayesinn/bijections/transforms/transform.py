@@ -14,8 +14,8 @@ class Transform(Registered, abc.ABC):
     """A monotone map of single elements, without weights of its own.
 
     The parameters of the map arrive as raw network output, one vector per element. A transform is the identity when
-    all raw parameters are zero, so that a new block is the identity. Subclasses are frozen dataclasses (with
-    ``repr=False``, for a ``repr`` without defaults): small, comparable, described field by field in a saved posterior.
+    all raw parameters are zero, so that a new block is the identity. Subclasses are frozen dataclasses: they compare by
+    value and are saved field by field. ``repr=False`` gives them the ``repr`` of this class, without defaults.
     """
 
     @property
@@ -27,8 +27,8 @@ class Transform(Registered, abc.ABC):
     def elementwise(self) -> bool:
         """Whether each element's map depends on that element's raw parameters alone.
 
-        Otherwise the raw parameters of a row act together, and only blocks that compute those of all their elements
-        at once may use the transform: couplings, not autoregressive blocks.
+        If not, the raw parameters of all elements of a row act together. Couplings compute those at once;
+        autoregressive blocks don't, and refuse the transform.
         """
         return True
 
