@@ -31,8 +31,8 @@ class CountSeries(Summary):
     Parameters
     ----------
     filters : pair of int
-        Filters of the convolution of differences, over a season and a step, and of the one that gathers seven of its
-        results every five steps.
+        Filters of two convolutions: of the differences, ``season + 1`` at once, and of the results, seven at once and
+        at every fifth step.
     season : int
         Steps between the counts of a difference: 7 for days, if reporting depends on the weekday.
 

@@ -113,7 +113,7 @@ def floored(raw: tf.Tensor) -> tf.Tensor:
 
 
 def unfloored(log_scale: float | np.ndarray | tf.Tensor) -> tf.Tensor:
-    """Return the raw weights of log scales, the inverse of :func:`floored`; below -6, return those of just above."""
+    """Return the raw weights of log scales, the inverse of :func:`floored`; those below -6 count as just above it."""
     excess = tf.maximum(log_scale - SMALLEST_LOG_SCALE, 1e-2)
     return SMALLEST_LOG_SCALE + excess + tf.math.log(-tf.math.expm1(-excess))
 
