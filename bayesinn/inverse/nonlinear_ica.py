@@ -83,7 +83,7 @@ class Spectrum:
     @property
     def informative(self) -> int:
         """Number of values before the largest drop."""
-        return int(np.argmax(self.drops)) + 1
+        return int(np.argmax(self.drops)) + 1 if len(self.drops) else 1
 
     def leading(self, codes: np.ndarray, count: int | None = None) -> np.ndarray:
         """Return the ``count`` most informative elements of codes (n, d), by default all informative ones."""

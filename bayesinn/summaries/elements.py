@@ -23,7 +23,9 @@ def counts(x: tf.Tensor, mask: tf.Tensor | None) -> tf.Tensor:
 def pool(h: tf.Tensor, mask: tf.Tensor | None, pooling: str) -> tf.Tensor:
     """Return elements (n, elements, k) pooled by one of :data:`POOLINGS`, without padding, (n, k)."""
     if pooling == "max":
-        return tf.reduce_max(h if mask is None else tf.where(mask[..., None], h, h.dtype.min), axis=1)
+        largest = tf.reduce_max(h if mask is None else tf.where(mask[..., None], h, h.dtype.min), axis=1)
+        # An empty set has no maximum; the smallest number would overflow in the next layer.
+        return largest if mask is None else tf.where(tf.reduce_any(mask, axis=1, keepdims=True), largest, 0.0)
     total = tf.reduce_sum(h if mask is None else tf.where(mask[..., None], h, tf.zeros_like(h)), axis=1)
     return total / counts(h, mask) if pooling == "mean" else total
 

@@ -180,7 +180,8 @@ def test_training_flag_reaches_dropout() -> None:
 
 def test_an_empty_set_stays_finite() -> None:
     x, mask = tf.zeros((2, 4)), tf.constant([[True, False, False, False], [False, False, False, False]])
-    for summary in (DeepSet(units=3), SetTransformer(units=3, width=8, heads=2), ConvLSTM(units=3)):
+    poolings = [DeepSet(units=3, pooling=pooling) for pooling in ("mean", "sum", "max")]
+    for summary in (*poolings, SetTransformer(units=3, width=8, heads=2), ConvLSTM(units=3)):
         assert np.isfinite(summary(x, mask)).all()
 
 
