@@ -1,7 +1,7 @@
 # make setup | test | demo | check | format | clean
 
 BIN := .venv/bin
-# Test processes beside each other, of about 1 GB each.
+# Test processes beside each other. In a whole run each grows to 7 to 10 GB: take 1 if memory is short.
 WORKERS ?= 2
 # For instance: make test PYTEST_OPTIONS='-m "not slow"'
 PYTEST_OPTIONS ?=

@@ -38,7 +38,7 @@ EXACT, AGAIN, PRIOR = "exact posterior", "exact posterior, drawn again", "prior"
 # Meant for about 200 seconds of one core each; what they took is in results.csv.
 STEPS = {"split latent, MMD": 5_000, "split latent, likelihood": 20_000, "conditional spline flow": 10_000}
 LEARNING_RATE = 3e-3
-# Of the replication in the README: scales in the parameters' own units.
+# Scales h of the kernels of the posterior error, in the parameters' own units (README.md).
 KERNEL = (0.05, 0.2, 0.9)
 
 

@@ -148,15 +148,15 @@ def test_chain_refuses_a_bijection_used_twice() -> None:
 
 
 def test_bad_arguments_are_explained() -> None:
-    for make in (
-        lambda: Affine(clamp=0.0),
-        lambda: Spline(bins=2000),
-        lambda: Composed([]),
-        lambda: coupling(mixing="shuffle"),
-        lambda: coupling(blocks=0),
-        lambda: autoregressive(direction="both"),
-        lambda: hint(levels=0),
-        lambda: residual(blocks=1, lipschitz=1.0),
+    for make, message in (
+        (lambda: Affine(clamp=0.0), "'clamp'"),
+        (lambda: Spline(bins=2000), "at least 2 bins"),
+        (lambda: Composed([]), "'transforms'"),
+        (lambda: coupling(mixing="shuffle"), "'mixing'"),
+        (lambda: coupling(blocks=0), "'blocks'"),
+        (lambda: autoregressive(direction="both"), "'direction'"),
+        (lambda: hint(levels=0), "'levels'"),
+        (lambda: residual(blocks=1, lipschitz=1.0), "'lipschitz'"),
     ):
-        with pytest.raises(InputError, match="do this"):
+        with pytest.raises(InputError, match=message):
             make()

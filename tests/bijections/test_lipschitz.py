@@ -7,10 +7,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from bayesinn.bijections import Residual
 from bayesinn.bijections.residual.lipschitz import ACTIVATIONS, LipschitzNetwork, lipswish
 from bayesinn.bijections.residual.spectral import limited, spectral_bound
-from bayesinn.core.errors import InputError
 from bayesinn.testing.measures import perturb
 
 
@@ -120,13 +118,3 @@ def test_slopes_are_those_of_the_values(name: str) -> None:
     curvature = outer.gradient(slope, x)
     assert np.isfinite(curvature).all()
     assert np.any(np.abs(curvature) > 0.1)
-
-
-def test_bad_arguments_are_explained() -> None:
-    for make in (
-        lambda: Residual(lipschitz=1.0),
-        lambda: Residual(hidden=(8, 0)),
-        lambda: Residual(activation="relu"),
-    ):
-        with pytest.raises(InputError, match="do this"):
-            make()

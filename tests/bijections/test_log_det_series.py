@@ -259,6 +259,6 @@ def test_noise_is_a_function_of_its_state() -> None:
 
 
 def test_bad_arguments_are_explained() -> None:
-    for make in (lambda: Geometric(1.0), lambda: Geometric(0.0), lambda: Poisson(0.0)):
-        with pytest.raises(InputError, match="do this"):
-            make()
+    for law, value, name in ((Geometric, 1.0, "stop"), (Geometric, 0.0, "stop"), (Poisson, 0.0, "rate")):
+        with pytest.raises(InputError, match=f"argument '{name}'"):
+            law(value)

@@ -226,6 +226,7 @@ def test_estimates_are_for_training_and_right_on_average() -> None:
 
 
 def test_bad_arguments_are_explained() -> None:
-    for options in ({"log_det": "cheap"}, {"terms": 0}, {"tolerance": 0.0}, {"lipschitz": 1.0}, {"activation": "relu"}):
-        with pytest.raises(InputError, match="do this"):
-            built(**options)
+    wrong = {"log_det": "cheap", "terms": 0, "tolerance": 0.0, "lipschitz": 1.0, "activation": "relu", "hidden": (8, 0)}
+    for name, value in wrong.items():
+        with pytest.raises(InputError, match=f"Residual, argument '{name}'"):
+            built(**{name: value})

@@ -270,7 +270,7 @@ def test_damaged_folders_are_explained(models: dict[str, LatentMixture], tmp_pat
     with pytest.raises(SavedPosteriorError, match=r"LatentMixture\.load\(folder\)"):
         bi.load(folder)
     manifest = json.loads((folder / "manifest.json").read_text())
-    for change, message in (({"format": 99}, "format 99"), ({"kind": "Other"}, "that of Other")):
+    for change, message in (({"format": 99}, "format 99"), ({"kind": "Other"}, "a saved Other")):
         damaged = shutil.copytree(folder, tmp_path / message)
         (damaged / "manifest.json").write_text(json.dumps({**manifest, **change}))
         with pytest.raises(SavedPosteriorError, match=message):

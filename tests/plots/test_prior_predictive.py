@@ -63,6 +63,7 @@ def test_figure(kind: str, shape: tuple[int, ...]) -> None:
 
 def test_ticks_of_both_signs_do_not_overlap() -> None:
     figure = drawn(prior_predictive(KINDS["both signs"]((300, 20, 5))))
+    assert len(figure.axes) == 5
     for ax in figure.axes:
         boxes = [label.get_window_extent() for label in ax.get_yticklabels() if label.get_text()]
         assert 2 <= len(boxes) <= 8

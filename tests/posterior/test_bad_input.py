@@ -314,7 +314,3 @@ def test_message(bench: Bench, case: str) -> None:
             assert part in message
     missing = [fragment for fragment in fragments if fragment not in message]
     assert not missing, message
-
-
-def test_the_table_is_long() -> None:
-    assert len(CASES) >= 25

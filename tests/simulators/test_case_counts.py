@@ -1,4 +1,4 @@
-"""Case counts from files: right numbers, and a clear error for every way a file can be wrong."""
+"""Case counts from files: correct numbers, and a clear error for every way a file can be wrong."""
 
 from __future__ import annotations
 

@@ -193,11 +193,11 @@ def test_wrong_shapes_are_explained() -> None:
     for summary in (Identity(), MLP()):
         with pytest.raises(InputError, match="so the length varies"):
             summary(tf.ones((3, 6)), tf.ones((3, 6), tf.bool))
-    for make in (
-        lambda: ConvLSTM(kernel_size=2, stride=3),
-        lambda: DeepSet(pooling="median"),
-        lambda: CountSeries(season=0),
-        lambda: SetTransformer(width=10, heads=4),
+    for make, message in (
+        (lambda: ConvLSTM(kernel_size=2, stride=3), "'stride'"),
+        (lambda: DeepSet(pooling="median"), "'pooling'"),
+        (lambda: CountSeries(season=0), "a season of 1 step or more"),
+        (lambda: SetTransformer(width=10, heads=4), "'width'"),
     ):
-        with pytest.raises(InputError, match="do this"):
+        with pytest.raises(InputError, match=message):
             make()

@@ -20,7 +20,7 @@ import pytest
 import bayesinn as bi
 from bayesinn.core.errors import InputError, SavedPosteriorError
 from tests.conftest import ROOT
-from tests.helpers.fitting import arranged
+from tests.helpers.fitting import arranged, weights
 from tests.helpers.models import Normalising, series, small_flow
 
 STEPS = 400
@@ -49,10 +49,6 @@ def train(checkpoint: str | Path | None, **options) -> bi.AmortizedPosterior:
     return posterior.fit(data, **arranged(**{**settings, "checkpoint": checkpoint, **options}))
 
 
-def everything(posterior: bi.AmortizedPosterior) -> list[np.ndarray]:
-    return [variable.numpy() for variable in posterior.model.network.variables]
-
-
 @pytest.mark.slow
 def test_killed_and_resumed_gives_the_same_bits(tmp_path) -> None:
     expected = train(None)
@@ -74,7 +70,7 @@ def test_killed_and_resumed_gives_the_same_bits(tmp_path) -> None:
     done = subprocess.run([*command, "0"], cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     resumed = bi.load(saved)
-    for got, value in zip(everything(resumed), everything(expected), strict=True):
+    for got, value in zip(weights(resumed), weights(expected), strict=True):
         np.testing.assert_array_equal(got, value)
     np.testing.assert_array_equal(resumed.history.to_numpy(), expected.history.to_numpy())
     data = {"cases": series.sample(2, seed=3)["cases"]}
@@ -106,7 +102,7 @@ def test_an_existing_checkpoint_is_not_overwritten(checkpoint: Path) -> None:
 
 def test_resuming_a_finished_run_changes_nothing(checkpoint: Path) -> None:
     resumed = train(checkpoint, steps=8, resume=True)
-    for got, value in zip(everything(resumed), everything(train(None, steps=8)), strict=True):
+    for got, value in zip(weights(resumed), weights(train(None, steps=8)), strict=True):
         np.testing.assert_array_equal(got, value)
 
 

@@ -1,4 +1,4 @@
-"""The round-trip monitor: silent while reversible chains are exact, and right about what to do when they are not."""
+"""The round-trip monitor: silent while reversible chains are exact, and correct about what to do when they are not."""
 
 from __future__ import annotations
 
