@@ -99,7 +99,7 @@ def misspecification_power(
     """
     check_integer("number of alternatives", len(alternatives), do="pass {0.0: summaries, ...}")
     check_integer("Argument 'tests'", tests)
-    check_integer("smallest of Argument 'sizes'", min(sizes, default=0))
+    check_integer("Argument 'sizes', the smallest", min(sizes, default=0))
     simulated = _checked(simulated, repetitions, level)
     rows = []
     for number, (name, summaries) in enumerate(alternatives.items()):

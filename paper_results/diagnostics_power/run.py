@@ -57,7 +57,7 @@ def main() -> None:
                     for repetition in range(repetitions)
                 )
             )
-            name = f"{'right' if fault == 'none' else fault}{', two modes' if modes == 2 else ''}"
+            name = f"{'correct' if fault == 'none' else fault}{', two modes' if modes == 2 else ''}"
             rows.append({"posterior": name, "repetitions": repetitions, **(p_values <= ALPHA).mean()})
             print(f"{name}: {time.monotonic() - started:.0f} s", flush=True)
         results = pd.DataFrame(rows).set_index("posterior")
@@ -76,14 +76,14 @@ def main() -> None:
 
 def tests(fault: Fault, modes: Literal[1, 2], simulations: int, seed: int) -> dict[str, float]:
     """One repetition: the p-value of each test, over all its columns."""
-    posterior, right = Conjugate(fault, modes), Conjugate(modes=modes)
+    posterior, correct = Conjugate(fault, modes), Conjugate(modes=modes)
     theta, data = posterior.simulate(simulations, seed)
     draws = posterior.sample(data, DRAWS, seed)
     truth, drawn = named(theta), named(draws)
     both = np.concatenate([theta[:, None], draws], axis=1)
     log_prob = posterior.log_prob(both, data)
     # The log likelihood, up to a constant for each data set.
-    likelihood = right.log_prob(both, data) - right.prior_log_prob(both)
+    likelihood = correct.log_prob(both, data) - correct.prior_log_prob(both)
     more_theta, more_data = posterior.simulate(simulations, seed + 1)
     points = diagnostics.reference_points(more_data, more_theta, data, seed=seed)
     latent = posterior.latent(theta, data)
@@ -102,7 +102,7 @@ def tests(fault: Fault, modes: Literal[1, 2], simulations: int, seed: int) -> di
         "L-C2ST": local(latent, data, seed),
         "posterior SBC": around(posterior, simulations, seed),
     }
-    results |= against_reference(posterior, right, seed)
+    results |= against_reference(posterior, correct, seed)
     return {name: value if isinstance(value, float) else value.family_p_value for name, value in results.items()}
 
 
@@ -121,10 +121,10 @@ def local(latent: np.ndarray, data: np.ndarray, seed: int) -> Tested:
     return diagnostics.local_c2st(latent, data, OBSERVATION, seed=seed)
 
 
-def against_reference(posterior: Conjugate, right: Conjugate, seed: int) -> dict[str, Tested | float]:
+def against_reference(posterior: Conjugate, correct: Conjugate, seed: int) -> dict[str, Tested | float]:
     """Draws from the posterior of the observation against draws from the exact one."""
     drawn = posterior.sample(OBSERVATION[None], COMPARED, seed + 3)[0]
-    exact = right.sample(OBSERVATION[None], COMPARED, seed + 4)[0]
+    exact = correct.sample(OBSERVATION[None], COMPARED, seed + 4)[0]
     kolmogorov_smirnov = min(stats.ks_2samp(drawn[:, index], exact[:, index]).pvalue for index in range(2))
     return {
         "MMD to exact draws": diagnostics.mmd(drawn, exact, permutations=199, seed=seed),
