@@ -79,6 +79,11 @@ class Optimization:
         for name, value in checked.items():
             object.__setattr__(self, name, value)
 
+    @property
+    def optimizer_configuration(self) -> dict[str, Any] | None:
+        """The optimizer in plain values; None for the default one."""
+        return None if self.optimizer is None else keras.saving.serialize_keras_object(self.optimizer)
+
     def filled(self, learning_rate: float, passes: int) -> Optimization:
         """Return the same with what was left out."""
         return replace(
