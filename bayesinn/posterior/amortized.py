@@ -137,7 +137,7 @@ class AmortizedPosterior(TrainedPosterior):
             checkpoint=Checkpoint.given(checkpoint),
         )
         settings = plan.settings
-        # No more than a fit of few, slow simulations is to have.
+        # Pilot simulations cost time too: no more of them than training draws.
         most = settings.simulations if settings.passes else PILOT_SIMULATIONS
         with full_precision():
             model, pilot = new_model(

@@ -62,7 +62,6 @@ class ArraySource(Source):
         return tf.data.Dataset.from_tensor_slices(numbers).scan(start, advance)
 
     def batch(self, element: tuple[Any, ...]) -> tuple[Batch, tf.Tensor]:
-        """Gather the rows."""
         return {name: tf.gather(value, element[1]) for name, value in self._arrays.items()}, tf.constant(0)
 
     def release(self) -> None:
