@@ -73,8 +73,7 @@ class GraphSource(Source):
 
     def elements(self, first_epoch: int) -> tf.data.Dataset:
         """Return step numbers alone."""
-        steps = np.concatenate(self._settings.step_numbers(first_epoch)).astype(np.int32)
-        return tf.data.Dataset.from_tensor_slices((steps,))
+        return tf.data.Dataset.from_tensor_slices((self._settings.step_numbers(first_epoch),))
 
     def batch(self, element: tuple[Any, ...]) -> tuple[Batch, tf.Tensor]:
         simulations = self._draw(seeds.fold_in(self._seed, element[0]))
@@ -116,7 +115,7 @@ class WorkerSource(Source):
         return element[1], element[2]
 
     def _generate(self, first_epoch: int) -> Iterator[tuple[int, dict[str, np.ndarray], int]]:
-        numbers = [step for epoch in self._settings.step_numbers(first_epoch) for step in epoch]
+        numbers = self._settings.step_numbers(first_epoch).tolist()
         upcoming = iter([step for step in numbers if step >= 0])
         pending: deque[Any] = deque()
         simulations: Simulations | None = None
