@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from bayesinn.workflow.diagnosing import diagnose, misspecification
     from bayesinn.workflow.simulator_report import simulator_report
 
-_MODULES = ("bijections", "diagnostics", "flows", "inverse", "plots", "reference", "summaries", "testing", "workflow")
 _NAMES = {
     "AmortizedPosterior": "bayesinn.posterior.amortized",
     "Check": "bayesinn.workflow.check",
@@ -85,12 +84,12 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name in _MODULES:
-        return importlib.import_module(f"bayesinn.{name}")
     if name in _NAMES:
         value = getattr(importlib.import_module(_NAMES[name]), name)
         globals()[name] = value
         return value
+    if name in __all__:
+        return importlib.import_module(f"bayesinn.{name}")
     raise AttributeError(f"module 'bayesinn' has no attribute {name!r}")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from bayesinn.workflow.diagnosis import Diagnosis
     from bayesinn.workflow.run import Run
 
+    Observation = dict[str, Any] | None
+
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="A registered simulator, or file.py:object.")]
@@ -31,7 +34,7 @@ Data = Annotated[
     Path | None, typer.Option(help="Observation: .csv, .json or .npz.", show_default="what ships with the simulator")
 ]
 Steps = Annotated[int | None, typer.Option(help="Training steps.", min=1, show_default="the simulator's, else 5,000")]
-Minutes = Annotated[float | None, typer.Option(help="Train for about so long, in place of --steps.", min=0.01)]
+Minutes = Annotated[float | None, typer.Option(help="Minutes to train for, about, in place of --steps.", min=0.01)]
 BatchSize = Annotated[
     int | None, typer.Option(help="Simulations per step.", min=1, show_default="the simulator's, else 256")
 ]
@@ -106,9 +109,7 @@ def infer(
 ) -> None:
     """Infer the parameters of an observation, with a trained posterior."""
     folder, posterior = _opened(run, simulator, trust)
-    from bayesinn.workflow.data_files import read_data
-
-    tree, table = folder.infer(posterior, None if data is None else read_data(data), draws=draws, seed=seed)
+    tree, table = folder.infer(posterior, _observation(data), draws=draws, seed=seed)
     _print_posterior(table, tree)
     typer.echo(f"saved {folder.folder}/posterior.nc, posterior.csv and figures")
 
@@ -127,37 +128,41 @@ def check(name: Name, output: Report = None, simulations: CheckSimulations = 2_0
         raise typer.Exit(1)
 
 
+def _diagnosing(finish: Callable[[Run, AmortizedPosterior, Observation, Diagnosis], None]) -> Callable[..., None]:
+    """Return a command that diagnoses a trained posterior, then calls ``finish``, whose name and docstring it takes."""
+
+    def command(
+        run: RunFolder,
+        data: Data = None,
+        simulator: Source = None,
+        trust: Trust = False,
+        simulations: Simulations = 1_000,
+        seed: Seed = 3,
+    ) -> None:
+        folder, posterior = _opened(run, simulator, trust)
+        observation = _observation(data)
+        result = folder.diagnose(posterior, observation, simulations=simulations, draws=_DIAGNOSIS_DRAWS, seed=seed)
+        finish(folder, posterior, observation, result)
+        if not result.passed:
+            raise typer.Exit(1)
+
+    command.__name__, command.__doc__ = finish.__name__, finish.__doc__
+    return command
+
+
 @app.command()
-def diagnose(
-    run: RunFolder,
-    data: Data = None,
-    simulator: Source = None,
-    trust: Trust = False,
-    simulations: Simulations = 1_000,
-    seed: Seed = 3,
-) -> None:
+@_diagnosing
+def diagnose(folder: Run, posterior: AmortizedPosterior, observation: Observation, result: Diagnosis) -> None:
     """Check a trained posterior on fresh simulations and around an observation; the exit status is 1 if it fails."""
-    folder, _, _, result = _diagnosed(run, data, simulator, trust, simulations, seed)
     typer.echo(repr(result))
     typer.echo(f"saved {folder.folder}/verdict.csv, diagnosis.csv and figures")
-    if not result.passed:
-        raise typer.Exit(1)
 
 
 @app.command()
-def report(
-    run: RunFolder,
-    data: Data = None,
-    simulator: Source = None,
-    trust: Trust = False,
-    simulations: Simulations = 1_000,
-    seed: Seed = 3,
-) -> None:
+@_diagnosing
+def report(folder: Run, posterior: AmortizedPosterior, observation: Observation, result: Diagnosis) -> None:
     """Diagnose, and write report.html from all there is in a run folder; the exit status is 1 if it fails."""
-    folder, posterior, observation, result = _diagnosed(run, data, simulator, trust, simulations, seed)
     typer.echo(f"{'passed' if result.passed else 'FAILED'}: saved {folder.report(posterior, result, observation)}")
-    if not result.passed:
-        raise typer.Exit(1)
 
 
 @app.command(name="run")
@@ -176,10 +181,9 @@ def run_all(
 ) -> None:
     """Train, diagnose, infer and report, all into one run folder."""
     simulator = _simulator(name)
-    from bayesinn.workflow.data_files import read_data
     from bayesinn.workflow.run import Run
 
-    observation = None if data is None else read_data(data)
+    observation = _observation(data)
     run = Run(output or Path("runs") / simulator.name)
     posterior = run.train(
         simulator, seed=seed, resume=resume, steps=steps, minutes=minutes, batch_size=batch_size, passes=passes
@@ -203,7 +207,7 @@ def _simulator(name: str) -> Simulator:
 
 
 def _opened(run: Path, name: str | None, trust: bool) -> tuple[Run, AmortizedPosterior]:
-    """Return a run folder and its posterior. What is made of a posterior saved by itself goes not among its files."""
+    """Return a run folder and its posterior; results of a posterior saved by itself go to ``runs/NAME``."""
     import_tensorflow()
     from bayesinn.posterior.loading import load
     from bayesinn.simulation.registry import get
@@ -216,15 +220,10 @@ def _opened(run: Path, name: str | None, trust: bool) -> tuple[Run, AmortizedPos
     return Run(run), Run(run).posterior(simulator, trust)
 
 
-def _diagnosed(
-    run: Path, data: Path | None, simulator: str | None, trust: bool, simulations: int, seed: int
-) -> tuple[Run, AmortizedPosterior, dict[str, Any] | None, Diagnosis]:
-    folder, posterior = _opened(run, simulator, trust)
+def _observation(data: Path | None) -> Observation:
     from bayesinn.workflow.data_files import read_data
 
-    observation = None if data is None else read_data(data)
-    result = folder.diagnose(posterior, observation, simulations=simulations, draws=_DIAGNOSIS_DRAWS, seed=seed)
-    return folder, posterior, observation, result
+    return None if data is None else read_data(data)
 
 
 def _print_posterior(table: pd.DataFrame, tree: xarray.DataTree) -> None:

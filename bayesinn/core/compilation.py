@@ -16,9 +16,9 @@ from bayesinn.core.validation import check_choice
 class AnyRows:
     """A function compiled once for any number of rows.
 
-    Leading axes of arguments are left open when it is traced. Another structure, dtype or number of axes is traced for
-    itself. TensorFlow's own rule, to trace for each new shape until it relaxes, costs more and makes it warn of
-    retracing where nothing is wrong: several posteriors in one session are enough.
+    Leading axes of arguments are left open when it is traced. A new structure, dtype or number of axes is traced anew.
+    TensorFlow's own rule, to trace each new shape until it relaxes, costs more, and warns of retracing where nothing is
+    wrong, as with several posteriors in one session.
 
     Parameters
     ----------

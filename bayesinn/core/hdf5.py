@@ -17,13 +17,13 @@ def packed(
 ) -> bytes:
     """Return an HDF5 file with arrays by name, those in the group ``compressed`` compressed, and with attributes.
 
-    HDF5 never touches the disk: on a full one it fails in ways that can't be cleaned up.
+    It is made in memory: on a full disk, HDF5 fails in ways that can't be cleaned up.
     """
     memory = io.BytesIO()
     with h5py.File(memory, "w") as file:
         for name, value in arrays.items():
             value = np.asarray(value)
-            # Shuffled by bytes, exponents compress; scalars can't be.
+            # Shuffling brings exponents together, which compress well. HDF5 can't compress scalars.
             packing = (
                 {"compression": "gzip", "shuffle": True} if value.ndim and name.split("/")[0] == compressed else {}
             )

@@ -85,7 +85,7 @@ class Progress:
         if self._first is None:
             self._first = self._now, self._done
         if not self.shown or (self._delay and self._bar is None and not self._left() > self._delay):
-            self._printed = self._printed or bool(self._delay)
+            self._printed = bool(self._delay)
         elif self._terminal:
             self._draw()
         elif self._now - self._last_line >= SECONDS_BETWEEN_LINES:

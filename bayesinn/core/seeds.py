@@ -50,7 +50,7 @@ _STREAMS = {
 
 
 def check_seed(seed: int) -> int:
-    """The seed as a plain integer.
+    """Return the seed as a plain integer.
 
     Raises
     ------
@@ -68,7 +68,7 @@ def check_seed(seed: int) -> int:
 
 
 def entropy(seed: int, stream: str, *keys: int) -> list[int]:
-    """Entropy for ``numpy.random.SeedSequence``: the seed, the number of the stream, and further keys (step, row)."""
+    """Return entropy for ``numpy.random.SeedSequence``: seed, number of the stream, further keys (step, row)."""
     return [check_seed(seed), _STREAMS[stream], *keys]
 
 
@@ -78,12 +78,12 @@ def generator(seed: int, stream: str, *keys: int) -> np.random.Generator:
 
 
 def integer_seed(seed: int, stream: str) -> int:
-    """A seed for NumPy-style consumers, derived from ``seed`` for one stream."""
+    """Return an integer seed, derived from ``seed`` for one stream."""
     return int(np.random.SeedSequence(entropy(seed, stream)).generate_state(1)[0])
 
 
 def tensor_seed(seed: int, stream: str) -> tf.Tensor:
-    """A stateless TensorFlow seed of shape (2,), derived from ``seed`` for one stream."""
+    """Return a stateless TensorFlow seed (2,), derived from ``seed`` for one stream."""
     import tensorflow as tf  # here, because diagnostics and plots do without it
 
     state = np.random.SeedSequence(entropy(seed, stream)).generate_state(2)
@@ -91,14 +91,14 @@ def tensor_seed(seed: int, stream: str) -> tf.Tensor:
 
 
 def fold_in(seed: tf.Tensor, number: tf.Tensor | int) -> tf.Tensor:
-    """The seed of shape (2,) that belongs to ``seed`` and a number, such as a training step."""
+    """Return the seed (2,) that belongs to ``seed`` (2,) and a number, such as a training step."""
     import tensorflow as tf
 
     return tf.random.experimental.stateless_fold_in(seed, number, alg="philox")
 
 
 def split(seed: tf.Tensor, count: int) -> list[tf.Tensor]:
-    """``count`` independent seeds of shape (2,)."""
+    """Return ``count`` independent seeds (2,)."""
     import tensorflow as tf
 
     return tf.unstack(tf.random.experimental.stateless_split(seed, count, alg="philox"), num=count)

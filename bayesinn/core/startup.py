@@ -1,4 +1,4 @@
-"""The start of programs that talk to people: TensorFlow comes without its notes."""
+"""Start-up of the command line: TensorFlow is imported without its notes."""
 
 from __future__ import annotations
 

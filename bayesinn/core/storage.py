@@ -194,7 +194,7 @@ def _check_own(folder: Path) -> None:
 
 @contextlib.contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    """Let other processes wait that save into the same folder."""
+    """Make other processes that save into the same folder wait."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         # Some network disks have no locks.

@@ -92,9 +92,6 @@ class MixtureModel(Trainable):
     def arrays(self) -> dict[str, np.ndarray]:
         return {"data/mean": self.mean, "data/scale": self.scale}
 
-    def restore(self, arrays: Mapping[str, np.ndarray]) -> None:
-        self.mean, self.scale = arrays["data/mean"], arrays["data/scale"]
-
     def set_statistics(self, arrays: Mapping[str, np.ndarray], seed: int) -> None:
         """Set means and scales of the classes to their statistics over all training data, with noise."""
         x, labels = self.prepare(arrays, seeds.tensor_seed(seed, "latent"))

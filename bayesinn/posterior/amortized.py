@@ -10,7 +10,7 @@ from bayesinn.core.errors import InputError
 from bayesinn.core.precision import full_precision
 from bayesinn.core.validation import check_type
 from bayesinn.flows import Flow
-from bayesinn.posterior.building import FEWEST_PILOT_SIMULATIONS, PILOT_SIMULATIONS, new_model
+from bayesinn.posterior.building import PILOT_SIMULATIONS, new_model
 from bayesinn.posterior.defaults import choose_flow, choose_summaries
 from bayesinn.posterior.fitting import Start, finish, plan_fit, run_training
 from bayesinn.posterior.trained import TrainedPosterior
@@ -137,17 +137,10 @@ class AmortizedPosterior(TrainedPosterior):
             checkpoint=Checkpoint.given(checkpoint),
         )
         settings = plan.settings
-        # No more than a fit of few, slow simulations is to have.
+        # Pilot simulations cost time too: no more of them than training draws.
         most = settings.simulations if settings.passes else PILOT_SIMULATIONS
         with full_precision():
-            model, pilot = new_model(
-                self.simulator,
-                self.summaries,
-                self.flow,
-                settings.seed,
-                plan.arrays,
-                max(most, FEWEST_PILOT_SIMULATIONS),
-            )
+            model, pilot = new_model(self.simulator, self.summaries, self.flow, settings.seed, plan.arrays, most)
             result, source = run_training(plan, self.simulator, model, pilot, progress)
             evaluator, reference, record = finish(plan, model, result, pilot)
         self.adopt(model, reference, result.history, record, evaluator)

@@ -18,7 +18,7 @@ from bayesinn.spaces.parameters import ParameterSpace
 from bayesinn.summaries import Summary
 from bayesinn.summaries.joint import seen_raw
 
-PILOT_SIMULATIONS, FEWEST_PILOT_SIMULATIONS = 4096, 512
+PILOT_SIMULATIONS, _FEWEST_PILOT_SIMULATIONS = 4096, 512
 
 
 def new_model(
@@ -38,10 +38,10 @@ def new_model(
     seed : int
     arrays : dict of name to array (n, ...)
     most : int
-        Largest number of pilot simulations.
+        Largest number of pilot simulations, if it is between 512 and 4,096.
     """
     if arrays is None:
-        simulations = simulator.draw(min(most, PILOT_SIMULATIONS), seed, "pilot")
+        simulations = simulator.draw(min(max(most, _FEWEST_PILOT_SIMULATIONS), PILOT_SIMULATIONS), seed, "pilot")
         checks.check_finite(simulator, simulations)
         pilot = simulations.flat()
     else:

@@ -1,4 +1,4 @@
-"""What goes wrong with a series before it is analysed, done to simulations on purpose, and detectors that learn it."""
+"""Simulated series damaged on purpose, as real ones may be by mistake, and classifiers that learn to tell."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ NODE = np.dtype(
 def damaged_copies(
     data: Mapping[str, np.ndarray], series: Collection[str], lengths: Mapping[str, str]
 ) -> dict[str, Arrays]:
-    """The same data in a wrong order, and with a gap.
+    """Return copies of the data: in a wrong order, and with a gap.
 
     Either is done to all channels of a row, or to one of them, half of the time each.
 
@@ -66,7 +66,7 @@ def _shuffle(values: np.ndarray, valid: np.ndarray, generator: np.random.Generat
 
 
 def _empty(values: np.ndarray, valid: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """Zeros over a quarter to a half of the steps."""
+    """Put zeros over a quarter to a half of the steps."""
     width = np.maximum(1.0, np.round(valid * generator.uniform(0.25, 0.5, len(values))))
     start = np.floor(generator.random(len(values)) * (valid - width + 1))
     step = np.arange(values.shape[1])
@@ -75,7 +75,7 @@ def _empty(values: np.ndarray, valid: np.ndarray, generator: np.random.Generator
 
 
 def grow(intact: np.ndarray, damaged: np.ndarray) -> np.ndarray:
-    """Boosted trees that tell damaged from intact rows.
+    """Train boosted trees to tell damaged from intact rows.
 
     Parameters
     ----------
@@ -115,7 +115,7 @@ def grow(intact: np.ndarray, damaged: np.ndarray) -> np.ndarray:
 
 
 def score(trees: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """How damaged rows (n, d) look to ``trees``, (n,): larger is more; zero without trees."""
+    """Return how damaged rows (n, d) look to ``trees``, (n,): larger is more; zero without trees."""
     if not trees.size:
         return np.zeros(len(rows))
     rows = rows.astype(np.float32)

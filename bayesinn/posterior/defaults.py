@@ -1,4 +1,4 @@
-"""Networks for those who don't choose: from the observables' shapes alone, and said aloud."""
+"""Default networks, chosen by the observables' shapes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _FEW_NUMBERS = 8
 
 
 def choose_flow(flow: Flow | None) -> Flow:
-    """The user's flow, or six affine coupling blocks."""
+    """Return the user's flow, or six affine coupling blocks."""
     if flow is None:
         return flows.coupling()
     if not isinstance(flow, Flow):
@@ -33,7 +33,7 @@ def choose_flow(flow: Flow | None) -> Flow:
 def choose_summaries(
     simulator: Simulator, summary: Summary | Mapping[str, Summary | None] | None
 ) -> dict[str, Summary]:
-    """Summary networks by what they see: the user's, and defaults for observables left out."""
+    """Return summary networks by the observables that they see: the user's, and defaults for those left out."""
     observables = list(simulator.observable_shapes)
     if summary is None:
         summary = {}
@@ -84,7 +84,7 @@ def choose_summaries(
 
 
 def _defaults(simulator: Simulator, observables: list[str]) -> dict[str, Summary]:
-    """Few numbers as they are; series that can stand side by side in one network."""
+    """Return ``Identity`` for a few numbers, and one Conv + LSTM for series that can stand side by side."""
     networks: dict[str, Summary] = {}
     groups: list[list[str]] = []
     for name in observables:

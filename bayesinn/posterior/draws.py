@@ -13,15 +13,15 @@ FLAG_LEVEL = 0.01
 def simulated(
     predicted: Mapping[str, np.ndarray], observed: Mapping[str, np.ndarray], on_nonfinite: str
 ) -> dict[str, np.ndarray] | None:
-    """Data simulated from posterior draws, those of them that exist.
+    """Return the finite ones of data simulated from posterior draws.
 
     Parameters
     ----------
     predicted : dict of observable to array (draws, ...)
     observed : dict of observable to array (...), NaN where there is padding
     on_nonfinite : "raise" or "redraw"
-        The simulator's policy. "redraw" excludes what it can't simulate from the prior, so that draws there, of which
-        a network leaves a few, are left out. With "raise" they are a fault.
+        The simulator's policy. With "redraw" the prior excludes what the simulator can't simulate; the few posterior
+        draws that lie there are left out. With "raise" they are a fault.
 
     Returns
     -------

@@ -47,11 +47,6 @@ class Evaluator:
         """Whether there are densities: the flow has them, and few integers to integrate over."""
         return self._model.network.flow.has_log_prob and self._integers() <= _MOST_DISCRETE
 
-    @property
-    def has_latent(self) -> bool:
-        """Whether the flow has latent codes."""
-        return self._model.network.flow.has_latent
-
     @full_precision()
     def condition(self, data: Mapping[str, np.ndarray]) -> tuple[Condition, Arrays]:
         """Return the condition and the standardised inputs (n, ...) of checked data (n, ...)."""
@@ -138,7 +133,7 @@ class Evaluator:
     def _sample_graph(self, condition: Condition, draws: tf.Tensor, seed: tf.Tensor) -> dict[str, tf.Tensor]:
         vectors = self._model.network.sample(draws, condition, seed)
         space = self._model.parameters
-        # Single ones may explode, and would make any mean or standard deviation useless.
+        # A few draws may explode, and would make any mean or standard deviation useless.
         vectors = tf.clip_by_value(tf.reshape(vectors, (-1, space.dimension)), -space.reach, space.reach)
         leading = (tf.shape(condition.features)[0], draws)
         return {

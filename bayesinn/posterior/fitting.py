@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-import keras
 import numpy as np
 import tensorflow as tf
 
@@ -17,6 +16,7 @@ from bayesinn.core.validation import check_number
 from bayesinn.posterior.evaluator import Evaluator
 from bayesinn.posterior.model import PosteriorModel
 from bayesinn.posterior.reference import measure_reference
+from bayesinn.posterior.typicality import Reference
 from bayesinn.simulation import checks
 from bayesinn.simulation.simulator import Arrays, Simulator
 from bayesinn.summaries.joint import observables_of
@@ -85,19 +85,18 @@ def plan_fit(
     _refuse_ignored(data, validation, optimization)
     arrays, held_out = _training_arrays(simulator, data, validation, seed)
     if start is not None:
-        # Other simulations than those that the start was trained on. Not before the split: what was held out there
-        # must be held out here.
+        # The start must not be trained again on its own simulations. The split comes first, with the user's seed: what
+        # was held out then must be held out now.
         seed = int(hashlib.sha256(f"{seed} {start.fingerprint}".encode()).hexdigest()[:8], 16)
     rows = None if arrays is None else len(next(iter(arrays.values())))
     if rows is None:
         steps = recommended.steps if steps is None else steps
     optimization = optimization.filled(recommended.learning_rate, recommended.passes if rows is None else 0)
     length = training_length(rows, steps, epochs, recommended.batch_size if batch_size is None else batch_size)
-    optimizer = optimization.optimizer
     identity = {
         "simulator": simulator.name,
         "network": networks,
-        "optimizer": None if optimizer is None else keras.saving.serialize_keras_object(optimizer),
+        "optimizer": optimization.optimizer_configuration,
         "data": None if arrays is None else fingerprint(arrays),
         "start_from": None if start is None else start.fingerprint,
     }
@@ -136,7 +135,7 @@ def run_training(
     if progress:
         print(describe_plan(simulator, model, plan.settings), flush=True)
     checkpoint, identity = plan.checkpoint, {**plan.settings.plain(), **plan.identity}
-    # Now, and not after minutes of simulations.
+    # Before simulations are drawn, which may take minutes.
     resumes = checkpoint is not None and prepare_folder(checkpoint, identity)
     if checkpoint is not None and resumes and has_ended(checkpoint.folder, plan.settings):
         model.freeze()
@@ -163,14 +162,14 @@ def run_training(
         optimizer=plan.optimization.optimizer,
         callbacks=[*model.monitors(rows, plan.settings.seed), *plan.optimization.callbacks],
         progress=progress,
-        checkpoint=None if checkpoint is None else Checkpoint(checkpoint.folder, resume=resumes),
+        checkpoint=checkpoint,
     )
     return result, source
 
 
 def finish(
     plan: Plan, model: PosteriorModel, result: TrainingResult, pilot: Arrays
-) -> tuple[Evaluator, Any, dict[str, Any]]:
+) -> tuple[Evaluator, Reference, dict[str, Any]]:
     """Return the evaluator, the reference that observations are compared with, and the record of the training."""
     evaluator = Evaluator(model)
     record = {

@@ -19,7 +19,7 @@ Arrays = dict[str, np.ndarray]
 def inference_data(
     simulator: Simulator, observations: Observations, draws: Draws, log_density: np.ndarray | None, seed: int
 ) -> xarray.DataTree:
-    """Posterior, prior, posterior predictive, observed and constant data in one tree.
+    """Return posterior, prior, posterior predictive, observed and constant data in one tree.
 
     Parameters
     ----------
@@ -87,14 +87,12 @@ def mask_padding(simulator: Simulator, values: Arrays, counts: Arrays) -> Arrays
 
 
 def _draws_first(value: np.ndarray, batched: bool) -> np.ndarray:
-    """(n_obs, draws, ...) to ArviZ' (chain, draw[, observation], ...)."""
+    """Turn (n_obs, draws, ...) into ArviZ' (chain, draw[, observation], ...)."""
     return np.moveaxis(value, 0, 1)[None] if batched else value
 
 
 def _dimensions(simulator: Simulator, batched: bool) -> dict[str, list[str]]:
-    shapes = {**simulator.prior.event_shapes, **simulator.observable_shapes}
-    if simulator.context is not None:
-        shapes.update(simulator.context.event_shapes)
+    shapes = {name: shape for kind in simulator.shapes.values() for name, shape in kind.items()}
     leading = ["observation"] if batched else []
     dimensions = {name: leading + [f"{name}_dim_{axis}" for axis in range(len(s))] for name, s in shapes.items()}
     return {**dimensions, "lp": leading}

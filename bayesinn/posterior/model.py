@@ -5,8 +5,6 @@ One path for every use: raw parameters and raw data in, losses on the parameters
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import keras
@@ -89,7 +87,6 @@ class PosteriorModel(Trainable):
 
     def monitors(self, batch: Batch, seed: int) -> list[keras.callbacks.Callback]:
         rows = {name: tf.convert_to_tensor(value[:_MONITORED_ROWS]) for name, value in batch.items()}
-
         bijection = self.network.flow.bijection
 
         def inputs() -> Any:
@@ -103,13 +100,6 @@ class PosteriorModel(Trainable):
         for name, scaling in self.data.scalings.items():
             arrays |= {f"data/{name}/mean": scaling.mean, f"data/{name}/scale": scaling.scale}
         return arrays
-
-    def restore(self, arrays: Mapping[str, np.ndarray]) -> None:
-        self.parameters.mean, self.parameters.scale = arrays["parameters/mean"], arrays["parameters/scale"]
-        self.data.scalings = {
-            name: replace(scaling, mean=arrays[f"data/{name}/mean"], scale=arrays[f"data/{name}/scale"])
-            for name, scaling in self.data.scalings.items()
-        }
 
     def copy_weights(self, trained: PosteriorModel) -> None:
         """Take the weights of a trained model of the same networks, and the scalings that belong to them."""

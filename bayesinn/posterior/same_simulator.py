@@ -10,7 +10,6 @@ import numpy as np
 
 from bayesinn.core import seeds
 from bayesinn.core.errors import SavedPosteriorError
-from bayesinn.simulation.prior import Prior
 from bayesinn.simulation.simulator import Simulator
 
 _DRAWS, _MOST_COLUMNS = 4_096, 100
@@ -78,7 +77,7 @@ def _draws(simulator: Simulator) -> dict[str, np.ndarray]:
     """Return fixed draws (n, columns) of each parameter and context variable; of many columns the first."""
     draws: dict[str, np.ndarray] = {}
     for prior in (simulator.prior, simulator.context):
-        if isinstance(prior, Prior):
+        if prior is not None:
             draws |= {
                 name: value.numpy() for name, value in prior.sample(_DRAWS, seeds.tensor_seed(0, "prior")).items()
             }

@@ -81,9 +81,7 @@ class TrainedPosterior(Registered):
             With more than three integers, over whose intervals the quadrature would take too long.
         """
         observations, condition, _ = self._encoded(data)
-        values, batch_shape = check_parameters(self.simulator, parameters, observations)
-        result = self.evaluator.log_prob(values, condition).reshape(batch_shape)
-        return result if observations.batched else result[0]
+        return self._log_prob(parameters, observations, condition)
 
     def summarize(self, data: Mapping[str, Any]) -> np.ndarray:
         """Return what the flow sees of each observation: the summaries, then the context.
@@ -118,11 +116,7 @@ class TrainedPosterior(Registered):
         """
         observations, condition, inputs = self._encoded(data)
         sampled = self._draw(observations.batched, condition, inputs, draws, seed)
-        log_density = None
-        if self.has_log_prob:
-            values, batch_shape = check_parameters(self.simulator, sampled, observations)
-            log_density = self.evaluator.log_prob(values, condition).reshape(batch_shape)
-            log_density = log_density if observations.batched else log_density[0]
+        log_density = self._log_prob(sampled, observations, condition) if self.has_log_prob else None
         return inference_data(self.simulator, observations, sampled, log_density, seed)
 
     @property
@@ -195,6 +189,11 @@ class TrainedPosterior(Registered):
         evaluator = self.evaluator
         observations = check_observations(self.simulator, data)
         return observations, *evaluator.condition(observations.arrays)
+
+    def _log_prob(self, parameters: Mapping[str, Any], observations: Observations, condition: Condition) -> np.ndarray:
+        values, batch_shape = check_parameters(self.simulator, parameters, observations)
+        result = self.evaluator.log_prob(values, condition).reshape(batch_shape)
+        return result if observations.batched else result[0]
 
     def _draw(self, batched: bool, condition: Condition, inputs: Arrays, draws: int, seed: int) -> Draws:
         count = check_integer("Argument 'draws'", draws, do="pass draws=1000")

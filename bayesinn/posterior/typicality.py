@@ -1,4 +1,4 @@
-"""Is an observation like anything the network was trained on? A p-value for every answer, and what is unusual."""
+"""How typical an observation is of the simulations: a p-value, and the statistic that is most extreme."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sklearn.decomposition import PCA
 
 from bayesinn.posterior import damage
 
-#: What is looked at, in the order of the columns of ``Reference.held_out``.
+#: Statistics, in the order of the columns of ``Reference.held_out``.
 STATISTICS = ("summary", "inputs", "extremes", *damage.KINDS)
 
 _MOST_AXES = 64
@@ -145,7 +145,7 @@ class Reference:
         return cls(**{**unfinished.arrays(), "held_out": held_out, "ranks": ranks})
 
     def compare(self, condition: np.ndarray, inputs: Mapping[str, np.ndarray]) -> Typicality:
-        """How typical observations with condition (n, c) and standardised inputs (n, ...) are."""
+        """Return how typical observations with condition (n, c) and standardised inputs (n, ...) are."""
         counts = 1 + _at_least(self.held_out, self._statistics(condition, inputs))
         # Some ranks of simulations would grow by one if the observation were counted among them: counting as though
         # none did errs on the side of larger p-values.
@@ -153,15 +153,11 @@ class Reference:
         return Typicality((1.0 + extreme) / (1.0 + len(self.ranks)), np.array(STATISTICS)[counts.argmin(axis=1)])
 
     def shares(self, condition: np.ndarray, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
-        """p-values (n, 5) of each statistic by itself."""
+        """Return p-values (n, 5) of each statistic by itself."""
         return (1.0 + _at_least(self.held_out, self._statistics(condition, inputs))) / (1.0 + len(self.held_out))
 
-    def p_value(self, condition: np.ndarray, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
-        """p-value (n,) of observations with condition (n, c) and standardised inputs (n, ...)."""
-        return self.compare(condition, inputs).p_value
-
     def arrays(self) -> dict[str, np.ndarray]:
-        """All there is to save."""
+        """Return all fields by name, to be saved."""
         return {name: getattr(self, name) for name in self.__dataclass_fields__}
 
     def _statistics(self, condition: np.ndarray, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
@@ -180,7 +176,7 @@ class Reference:
 
 
 def _flat(inputs: Mapping[str, np.ndarray], pooled: np.ndarray) -> np.ndarray:
-    """Inputs side by side, (n, d); mean and sd over the elements of those that are pooled."""
+    """Return inputs side by side, (n, d); mean and sd over the elements of those that are pooled."""
     parts = []
     for name, pool in zip(sorted(inputs), pooled, strict=True):
         value = inputs[name].astype(np.float64)
@@ -189,7 +185,7 @@ def _flat(inputs: Mapping[str, np.ndarray], pooled: np.ndarray) -> np.ndarray:
 
 
 def _series(inputs: Mapping[str, np.ndarray], chosen: np.ndarray | None = None) -> np.ndarray:
-    """The chosen inputs, or all, side by side, (n, d)."""
+    """Return the chosen inputs, or all, side by side, (n, d)."""
     names = [name for number, name in enumerate(sorted(inputs)) if chosen is None or chosen[number]]
     empty = np.zeros((len(next(iter(inputs.values()))), 0), np.float32)
     return np.concatenate([empty, *(_rows(inputs[name]) for name in names)], axis=1)
@@ -209,7 +205,7 @@ def _rows(value: np.ndarray) -> np.ndarray:
 
 
 def _axes(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Mean (d,), leading axes (d, k) and sds (k + 1,) of values (n, d)."""
+    """Return mean (d,), leading axes (d, k) and sds (k + 1,) of values (n, d)."""
     size, dimension = values.shape
     mean = values.mean(axis=0)
     count = min(_MOST_AXES, dimension, size // _SIMULATIONS_PER_AXIS)
@@ -232,6 +228,6 @@ def _distance(values: np.ndarray, mean: np.ndarray, axes: np.ndarray, sds: np.nd
 
 
 def _at_least(held_out: np.ndarray, statistics: np.ndarray) -> np.ndarray:
-    """Integers (n, k): how many of each sorted column (m, k) are as large as statistics (n, k), or larger."""
+    """Return how many (n, k) of each sorted column (m, k) are as large as statistics (n, k), or larger."""
     below = [np.searchsorted(known, new, side="left") for known, new in zip(held_out.T, statistics.T, strict=True)]
     return len(held_out) - np.stack(below, axis=1)

@@ -76,7 +76,8 @@ def importance(
     return ImportancePosterior(
         {name: np.concatenate([part[0][name] for part in kept]) for name in simulator.prior.names},
         weights / weights.sum(),
-        float(1.0 / np.sum(weights**2)),
+        # No draw has a weight where the data are impossible under all of them.
+        float(1.0 / np.sum(weights**2)) if len(weights) else 0.0,
         float(logsumexp(log_weights_of_all) - np.log(draws)),
     )
 

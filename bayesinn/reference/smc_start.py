@@ -21,8 +21,6 @@ from bayesinn.spaces.observations import check_observations
 from bayesinn.spaces.parameters import ParameterSpace
 from bayesinn.summaries import Condition
 
-Draws = Mapping[str, Any]
-
 
 class Start(NamedTuple):
     """Law of the first particles, whitened, and the condition (1, ...) that they are whitened with."""
@@ -31,7 +29,9 @@ class Start(NamedTuple):
     condition: Condition
 
 
-def start_from(start: Draws | AmortizedPosterior, space: ParameterSpace, data: Tensors, count: int, seed: int) -> Start:
+def start_from(
+    start: Mapping[str, Any] | AmortizedPosterior, space: ParameterSpace, data: Tensors, count: int, seed: int
+) -> Start:
     """Fit the law of the first particles to draws, ``count`` of them if a posterior has to make them."""
     if not isinstance(start, AmortizedPosterior):
         return Start(StudentT.fit(_vectors(start, space)), Condition(tf.zeros((1, 0))))
@@ -75,7 +75,7 @@ def bridge(
     return Population(whitened, log_start, finite_or_never(log_prior + log_det + log_likelihood - log_start))
 
 
-def _vectors(draws: Draws, space: ParameterSpace) -> np.ndarray:
+def _vectors(draws: Mapping[str, Any], space: ParameterSpace) -> np.ndarray:
     """Return draws as vectors (n, d), after checking names, shapes, number and support."""
     shapes = {name: np.shape(value) for name, value in draws.items()} if isinstance(draws, Mapping) else {}
     counts = {shape[:1] for shape in shapes.values()}

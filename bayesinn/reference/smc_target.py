@@ -80,7 +80,7 @@ def compile_target(
                 got=f"{like.event_shapes}",
                 do="train it on this simulator, or pass draws of these parameters",
             )
-        # Not the prior, which may differ.
+        # Only the moments are taken over: its prior may differ.
         space.mean, space.scale = like.mean, like.scale
     if space.discrete:
         raise InputError(
@@ -164,8 +164,8 @@ def _of_arrays(function: Callable[..., Any]) -> LogLikelihood:
 
 def _trial(simulator: Simulator) -> dict[str, tf.Tensor]:
     """Return an observation of the right shapes to compile with."""
-    context = {} if simulator.context is None else simulator.context.event_shapes
-    zeros = {name: np.zeros(shape) for name, shape in {**simulator.observable_shapes, **context}.items()}
+    shapes = {**simulator.shapes["observables"], **simulator.shapes["context"]}
+    zeros = {name: np.zeros(shape) for name, shape in shapes.items()}
     return observation_tensors(simulator, {**zeros, **{count: np.array(1) for count in simulator.lengths.values()}})
 
 

@@ -48,7 +48,7 @@ class ArraySource(Source):
     def elements(self, first_epoch: int) -> tf.data.Dataset:
         """Return step numbers with the rows of their batch. They are shuffled by the pipeline, without Python."""
         size = self._settings.batch_size
-        numbers = np.concatenate(self._settings.step_numbers(first_epoch)).astype(np.int32)
+        numbers = self._settings.step_numbers(first_epoch)
 
         def advance(state: tuple[tf.Tensor, tf.Tensor], step: tf.Tensor) -> tuple[Any, Any]:
             pass_number, position = (
@@ -62,7 +62,6 @@ class ArraySource(Source):
         return tf.data.Dataset.from_tensor_slices(numbers).scan(start, advance)
 
     def batch(self, element: tuple[Any, ...]) -> tuple[Batch, tf.Tensor]:
-        """Gather the rows."""
         return {name: tf.gather(value, element[1]) for name, value in self._arrays.items()}, tf.constant(0)
 
     def release(self) -> None:

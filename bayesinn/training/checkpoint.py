@@ -6,9 +6,11 @@ a crash while writing leaves the one before.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from bayesinn.core.errors import InputError, SavedPosteriorError
+from bayesinn.core.errors import InputError
 from bayesinn.core.hdf5 import packed, read_array
 from bayesinn.core.manifest import explained
 from bayesinn.core.storage import replace_file
@@ -27,6 +29,7 @@ from bayesinn.training.settings import Checkpoint, TrainingSettings
 from bayesinn.training.step import TrainingModel
 
 _SECONDS_BETWEEN_WRITES = 10.0
+_ANEW = "delete the folder and train again"
 
 
 class CheckpointWriter(keras.callbacks.Callback):
@@ -49,23 +52,20 @@ class CheckpointWriter(keras.callbacks.Callback):
 
     def restore(self, model: TrainingModel) -> int:
         """Put the saved state into a model; return the number of finished epochs."""
-        try:
-            with h5py.File(self.folder / "state.h5") as file:
-                for name, variable in zip(file["variables"], _variables(model), strict=True):
-                    shape, kind = tuple(variable.shape), keras.backend.standardize_dtype(variable.dtype)
-                    variable.assign(read_array(file, f"variables/{name}", shape, kind, finite=False))
-                self._recorder.rows = json.loads(file.attrs["history"])
-                self._stopping.best_loss = float(file.attrs["best_loss"])
-                self._stopping.waited = int(file.attrs["waited"])
-                self._stopping.best = (
-                    [tf.constant(saved[()]) for saved in file["best"].values()] if "best" in file else None
-                )
-                return int(file.attrs["epochs"])
-        except (OSError, RuntimeError, KeyError, ValueError) as error:
-            raise _damaged(self.folder / "state.h5", "the state of an interrupted run", error) from error
+        with _state(self.folder) as file:
+            for name, variable in zip(file["variables"], _variables(model), strict=True):
+                shape, kind = tuple(variable.shape), keras.backend.standardize_dtype(variable.dtype)
+                variable.assign(read_array(file, f"variables/{name}", shape, kind, finite=False))
+            self._recorder.rows = json.loads(file.attrs["history"])
+            self._stopping.best_loss = float(file.attrs["best_loss"])
+            self._stopping.waited = int(file.attrs["waited"])
+            self._stopping.best = (
+                [tf.constant(saved[()]) for saved in file["best"].values()] if "best" in file else None
+            )
+            return int(file.attrs["epochs"])
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Write when it is time."""
+        """Write if ten seconds have passed, or training ends."""
         settings = self.model.settings
         due = time.monotonic() - self._last_write > _SECONDS_BETWEEN_WRITES or epoch + 1 == settings.epochs
         if not due or int(self.model.bad_step.numpy()) >= 0:
@@ -116,10 +116,9 @@ def prepare_folder(checkpoint: Checkpoint, identity: dict[str, Any]) -> bool:
             "or choose another folder",
         )
     if exists:
-        try:
+        expected, kinds = "the settings of an interrupted run", (OSError, ValueError, TypeError)
+        with explained(f"Checkpoint {str(settings_file)!r}", expected, _ANEW, kinds):
             known = dict(json.loads(settings_file.read_text()))
-        except (OSError, ValueError, TypeError) as error:
-            raise _damaged(settings_file, "the settings of an interrupted run", error) from error
         different = [key for key in identity if known.get(key) != identity[key]]
         if different:
             raise InputError(
@@ -137,20 +136,16 @@ def prepare_folder(checkpoint: Checkpoint, identity: dict[str, Any]) -> bool:
 
 def has_ended(folder: Path, settings: TrainingSettings) -> bool:
     """Tell whether the run of a checkpoint has ended, so that resuming needs no data."""
-    try:
-        with h5py.File(folder / "state.h5") as file:
-            return settings.ended(int(file.attrs["epochs"]), int(file.attrs["waited"]))
-    except (OSError, RuntimeError, KeyError, ValueError) as error:
-        raise _damaged(folder / "state.h5", "the state of an interrupted run", error) from error
+    with _state(folder) as file:
+        return settings.ended(int(file.attrs["epochs"]), int(file.attrs["waited"]))
 
 
-def _damaged(file: Path, expected: str, error: Exception) -> SavedPosteriorError:
-    return SavedPosteriorError(
-        f"Checkpoint {str(file)!r}",
-        expected=expected,
-        got=f"{type(error).__name__}: {error}",
-        do="delete the folder and train again",
-    )
+@contextlib.contextmanager
+def _state(folder: Path) -> Iterator[h5py.File]:
+    """Open the state in a folder; what goes wrong while it is read becomes a SavedPosteriorError."""
+    subject, kinds = f"Checkpoint {str(folder / 'state.h5')!r}", (OSError, RuntimeError, KeyError, ValueError)
+    with explained(subject, "the state of an interrupted run", _ANEW, kinds), h5py.File(folder / "state.h5") as file:
+        yield file
 
 
 def _variables(model: TrainingModel) -> list[keras.Variable]:

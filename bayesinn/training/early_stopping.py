@@ -31,7 +31,6 @@ class EarlyStopping(keras.callbacks.Callback):
         self.waited = 0
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Compare."""
         loss = (logs or {}).get("val_loss")
         if loss is None:
             return

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import keras
 import numpy as np
 import tensorflow as tf
 
@@ -79,10 +78,9 @@ def fit_arrays(
     optimization, seed = optimization.filled(_LEARNING_RATE, passes=0), seeds.check_seed(seed)
     rows = len(next(iter(arrays.values())))
     settings = TrainingSettings.resolve(training_length(rows, steps, epochs, batch_size), seed, optimization)
-    optimizer = optimization.optimizer
     identity = {
         "network": network,
-        "optimizer": None if optimizer is None else keras.saving.serialize_keras_object(optimizer),
+        "optimizer": optimization.optimizer_configuration,
         "data": fingerprint(dict(arrays)),
     }
     first = {name: tf.convert_to_tensor(value[:_FIRST_BATCH]) for name, value in arrays.items()}
@@ -96,7 +94,7 @@ def fit_arrays(
             settings,
             identity=identity,
             validation=None if held_out is None else precomputed(trainable, held_out, settings.batch_size)[0],
-            optimizer=optimizer,
+            optimizer=optimization.optimizer,
             callbacks=[*trainable.monitors(first, seed), *optimization.callbacks],
             progress=progress,
             checkpoint=Checkpoint.given(checkpoint),

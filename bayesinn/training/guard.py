@@ -32,7 +32,7 @@ class Guard(keras.callbacks.Callback):
         self._keep()
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        """Check the calls' steps."""
+        """Go back if one of the call's steps was bad."""
         step = int(self.model.bad_step.numpy())
         if step < 0:
             self._keep()

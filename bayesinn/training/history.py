@@ -9,7 +9,7 @@ import pandas as pd
 
 from bayesinn.training.step import TrainingModel
 
-COLUMNS = ("step", "loss", "val_loss", "learning_rate", "failed_simulations")
+_COLUMNS = ("step", "loss", "val_loss", "learning_rate", "failed_simulations")
 
 
 class HistoryRecorder(keras.callbacks.Callback):
@@ -17,9 +17,9 @@ class HistoryRecorder(keras.callbacks.Callback):
 
     model: TrainingModel
 
-    def __init__(self, rows: list[dict[str, float]] | None = None) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.rows = list(rows or [])
+        self.rows: list[dict[str, float]] = []
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Add a row, unless the epoch broke."""
@@ -38,6 +38,5 @@ class HistoryRecorder(keras.callbacks.Callback):
         self.rows.append(row)
 
     def frame(self) -> pd.DataFrame:
-        """The rows as a table, with the columns that have values."""
-        table = pd.DataFrame(self.rows, columns=list(COLUMNS))
-        return table.dropna(axis="columns", how="all")
+        """Return the rows as a table, with the columns that have values."""
+        return pd.DataFrame(self.rows, columns=list(_COLUMNS)).dropna(axis="columns", how="all")

@@ -20,7 +20,7 @@ from bayesinn.training.sources import Source, online_source
 from bayesinn.training.train import train
 from bayesinn.training.trainable import Batch, Trainable
 
-# Pretraining takes so many times fewer steps, and this learning rate.
+# Factor by which pretraining takes fewer steps, and its learning rate.
 _FEWER, _LEARNING_RATE = 6, 2e-3
 
 Arrays = Mapping[str, np.ndarray | tf.Variable]
@@ -73,11 +73,11 @@ def precomputed(trainable: Trainable, arrays: Arrays, batch_size: int, progress:
     """Return arrays (n, ...) with what the trainable computes once for each row, and the seconds that a batch takes."""
     rows = len(next(iter(arrays.values())))
     compute = tf.function(trainable.precompute, autograph=False)
-    # Often larger than all else, so that it is made where it stays.
+    # Often larger than all else: written at once into the variables that training reads.
     results: dict[str, tf.Variable] = {}
     with Progress("preparing", rows, "simulations", shown=progress) as display:
         for start in range(0, rows, batch_size):
-            # Always as many: XLA would compile any other number anew.
+            # Each batch has the same number of rows: XLA would compile any other number anew.
             chosen = np.arange(start, start + batch_size) % rows
             batch = compute({name: tf.convert_to_tensor(value[chosen]) for name, value in arrays.items()})
             if not batch:

@@ -29,7 +29,6 @@ class ProgressReport(keras.callbacks.Callback):
     def __init__(self, first_step: int, steps: int, shown: bool) -> None:
         super().__init__()
         self._display = Progress("training", steps, "steps", shown=shown, done=first_step)
-        self._first_step = self._step = first_step
         self._validation = ""
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
@@ -78,7 +77,6 @@ class StepClock(keras.callbacks.Callback):
         self._ends: list[float] = []
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Look at the clock."""
         self._ends.append(self._now())
 
     @property

@@ -53,7 +53,7 @@ class RoundTripMonitor(keras.callbacks.Callback):
         self.model.weight_layout.assign(self.model.flat.value)
         for chain, error in zip(self._chains, self._errors(), strict=True):
             chain.apply_round_trip_error(float(error))
-        # What is compiled for the one way can't go the other; but both are kept.
+        # A compiled step either stores activations or computes them again; both are kept.
         if self._stored() in self._train_functions:
             self.model.train_function = self._train_functions[self._stored()]
         else:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import keras
+import numpy as np
 
+from bayesinn.core.compilation import XLA
 from bayesinn.core.errors import InputError
 from bayesinn.core.validation import check_choice, check_integer, check_number, check_type
 
@@ -55,7 +57,7 @@ class Optimization:
     average: float = 0.999
     patience: int | None = None
     passes: int | None = None
-    xla: Literal["auto"] | bool = "auto"
+    xla: XLA = "auto"
     callbacks: Sequence[keras.callbacks.Callback] = ()
 
     def __post_init__(self) -> None:
@@ -78,6 +80,11 @@ class Optimization:
                 checked[name] = check_integer(f"Argument {name!r}", getattr(self, name), least)
         for name, value in checked.items():
             object.__setattr__(self, name, value)
+
+    @property
+    def optimizer_configuration(self) -> dict[str, Any] | None:
+        """The optimizer in plain values; None for the default one."""
+        return None if self.optimizer is None else keras.saving.serialize_keras_object(self.optimizer)
 
     def filled(self, learning_rate: float, passes: int) -> Optimization:
         """Return the same with what was left out."""
@@ -141,7 +148,7 @@ class TrainingSettings:
     clip_norm: float = 1.0
     average: float = 0.999
     patience: int | None = None
-    xla: Literal["auto"] | bool = "auto"
+    xla: XLA = "auto"
     passes: int = 0
 
     @classmethod
@@ -185,14 +192,12 @@ class TrainingSettings:
         """Steps of linear warm-up."""
         return min(500, max(1, self.steps // 20))
 
-    def step_numbers(self, first_epoch: int) -> list[list[int]]:
-        """Return the step numbers of each epoch from ``first_epoch`` on, with -1 for idle steps."""
-        numbers = []
-        for epoch in range(first_epoch, self.epochs):
-            start = epoch * self.steps_per_epoch
-            steps = list(range(start, min(start + self.steps_per_epoch, self.steps)))
-            numbers.append(steps + [-1] * (self.padded_epoch - len(steps)))
-        return numbers
+    def step_numbers(self, first_epoch: int) -> np.ndarray:
+        """Return the numbers of all steps from ``first_epoch`` on, with -1 for idle ones."""
+        position = np.arange(self.padded_epoch)
+        numbers = np.arange(first_epoch, self.epochs)[:, None] * self.steps_per_epoch + position
+        idle = (position >= self.steps_per_epoch) | (numbers >= self.steps)
+        return np.where(idle, -1, numbers).astype(np.int32).ravel()
 
 
 def training_length(rows: int | None, steps: int | None, epochs: int | None, batch_size: int) -> tuple[int, int, int]:

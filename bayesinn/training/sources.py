@@ -73,11 +73,9 @@ class GraphSource(Source):
 
     def elements(self, first_epoch: int) -> tf.data.Dataset:
         """Return step numbers alone."""
-        steps = np.concatenate(self._settings.step_numbers(first_epoch)).astype(np.int32)
-        return tf.data.Dataset.from_tensor_slices((steps,))
+        return tf.data.Dataset.from_tensor_slices((self._settings.step_numbers(first_epoch),))
 
     def batch(self, element: tuple[Any, ...]) -> tuple[Batch, tf.Tensor]:
-        """Draw."""
         simulations = self._draw(seeds.fold_in(self._seed, element[0]))
         return simulations.flat(), simulations.failed
 
@@ -101,7 +99,7 @@ class WorkerSource(Source):
 
     def elements(self, first_epoch: int) -> tf.data.Dataset:
         """Return step numbers with their batches."""
-        # In the precision of networks: a function may return whole numbers at one time and floats at another.
+        # Observables in single precision, as networks compute: a function may return integers once and floats later.
         template = self._simulator.draw(1, 0)
         signature = {
             name: tf.TensorSpec((None, *value.shape[1:]), np.float32 if name in template.observables else value.dtype)
@@ -114,11 +112,10 @@ class WorkerSource(Source):
         return dataset.prefetch(self._BATCHES_AHEAD)
 
     def batch(self, element: tuple[Any, ...]) -> tuple[Batch, tf.Tensor]:
-        """Return what the element holds."""
         return element[1], element[2]
 
     def _generate(self, first_epoch: int) -> Iterator[tuple[int, dict[str, np.ndarray], int]]:
-        numbers = [step for epoch in self._settings.step_numbers(first_epoch) for step in epoch]
+        numbers = self._settings.step_numbers(first_epoch).tolist()
         upcoming = iter([step for step in numbers if step >= 0])
         pending: deque[Any] = deque()
         simulations: Simulations | None = None

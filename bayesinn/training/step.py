@@ -35,17 +35,22 @@ class TrainingModel(keras.Model):
         super().__init__(name="training")
         weights = FlatWeights(trainable.network)
         initial = weights.pack()
-        self.__dict__.update(problem=trainable, source=source, settings=settings, weight_layout=weights)
-        self.__dict__["network_state"] = trainable.network.non_trainable_variables
+        self.__dict__.update(
+            problem=trainable,
+            source=source,
+            settings=settings,
+            weight_layout=weights,
+            network_state=trainable.network.non_trainable_variables,
+            update_weights=self._update_weights,
+            _noise_seed=seeds.tensor_seed(settings.seed, "dequantise"),
+            _dropout_seed=seeds.tensor_seed(settings.seed, "dropout"),
+        )
         self.flat = self._variable("flat", initial, trainable=True)
         self.averaged = self._variable("averaged", initial)
         self.bad_step = self._variable("bad_step", np.int32(-1))
         self.failed = self._variable("failed", np.int32(source.failed_before))
         self.loss_mean = keras.metrics.Mean("loss")
         self.validation_arrays: dict[str, tf.Tensor] = {}
-        self.__dict__["_noise_seed"] = seeds.tensor_seed(settings.seed, "dequantise")
-        self.__dict__["_dropout_seed"] = seeds.tensor_seed(settings.seed, "dropout")
-        self.__dict__["update_weights"] = self._update_weights
         self.built = True
 
     @property

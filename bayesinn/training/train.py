@@ -98,7 +98,7 @@ def train(
     model.optimizer.build([model.flat])
     model.compile_update()
     recorder, stopping, guard = HistoryRecorder(), EarlyStopping(settings.patience), Guard()
-    own: list[keras.callbacks.Callback] = [guard, recorder, stopping]
+    own: list[keras.callbacks.Callback] = [recorder, stopping]
     first_epoch = 0
     if checkpoint is not None:
         writer = CheckpointWriter(checkpoint.folder, recorder, stopping)
@@ -116,7 +116,7 @@ def train(
                 initial_epoch=first_epoch,
                 steps_per_epoch=settings.padded_epoch,
                 validation_data=_validation_rows(model, validation),
-                callbacks=[guard, report, *own[1:], *callbacks],
+                callbacks=[guard, report, *own, *callbacks],
                 shuffle=False,
                 verbose=0,
             )

@@ -64,6 +64,3 @@ class Trainable(ABC):
     def arrays(self) -> dict[str, np.ndarray]:
         """Return what must be saved with the network's weights, such as scalings, by name."""
         return {}
-
-    def restore(self, arrays: Mapping[str, np.ndarray]) -> None:  # noqa: B027
-        """Take what :meth:`arrays` returned from a saved model."""

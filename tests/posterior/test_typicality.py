@@ -86,7 +86,7 @@ def test_p_values_are_never_too_small(simulations: int) -> None:
     for _ in range(1000):
         x = generator.standard_t(3, size=(simulations + 1, 3))
         reference = Reference.fit(x[1:, :1], {"x": x[1:]})
-        p_values.append(reference.p_value(x[:1, :1], {"x": x[:1]})[0])
+        p_values.append(reference.compare(x[:1, :1], {"x": x[:1]}).p_value[0])
     for alpha in (0.05, 0.1, 0.2, 0.5):
         assert np.mean(np.array(p_values) <= alpha) <= alpha + 3.0 * np.sqrt(alpha * (1.0 - alpha) / 1000)
     assert min(p_values) >= 2.0 / (1 + simulations // 2)
@@ -203,8 +203,8 @@ def test_overflow_and_nan_are_as_unusual_as_can_be() -> None:
     x = np.random.default_rng(1).normal(size=(400, 3)).astype(np.float32)
     reference = Reference.fit(x, {"x": x})
     odd = np.array([[3e38, -3e38, 3e38], [np.inf, 0.0, 0.0], [np.nan, 0.0, 0.0]], np.float32)
-    assert (reference.p_value(odd, {"x": odd}) < 0.025).all()
-    assert (reference.p_value(odd, {"x": np.zeros_like(odd)}) < 0.025).all()
+    assert (reference.compare(odd, {"x": odd}).p_value < 0.025).all()
+    assert (reference.compare(odd, {"x": np.zeros_like(odd)}).p_value < 0.025).all()
 
 
 @pytest.mark.parametrize("simulations", [1, 2, 3, 10, 41])
@@ -213,7 +213,7 @@ def test_fewer_simulations_than_dimensions(simulations: int) -> None:
     x = generator.normal(size=(simulations, 7, 9))
     reference = Reference.fit(x[:, :, 0], {"x": x, "constant": np.zeros((simulations, 2))})
     new = generator.normal(size=(5, 7, 9))
-    p_value = reference.p_value(new[:, :, 0], {"x": new, "constant": np.zeros((5, 2))})
+    p_value = reference.compare(new[:, :, 0], {"x": new, "constant": np.zeros((5, 2))}).p_value
     assert (p_value > 0.0).all()
     assert (p_value <= 1.0).all()
 

@@ -57,6 +57,19 @@ def test_no_exact_draws_from_a_collapsed_importance_sample() -> None:
         assert exact_draws(sharp, {"y": 0.0}, seed=1) is None
 
 
+def test_no_exact_draws_of_impossible_data() -> None:
+    def log_likelihood(parameters, data):
+        return np.where(parameters["x"] + data["y"] > 5.0, 0.0, -np.inf)
+
+    @bi.simulator(prior={"x": tfd.Uniform(0.0, 1.0)}, log_likelihood=log_likelihood)
+    def bounded(parameters, seed):
+        return {"y": parameters["x"]}
+
+    assert importance(bounded, {"y": 0.0}, draws=1_000).effective_size == 0.0
+    with pytest.warns(UserWarning, match="fewer than 500 would count"):
+        assert exact_draws(bounded, {"y": 0.0}, seed=1) is None
+
+
 def test_linear_entropy_and_draws() -> None:
     y = np.array([1.5])
     mean, covariance = linear_module.posterior_moments(y)
