@@ -12,7 +12,7 @@ import numpy as np
 
 from bayesinn.core.compilation import XLA
 from bayesinn.core.errors import InputError
-from bayesinn.core.validation import check_choice, check_integer, check_number, check_type
+from bayesinn.core.validation import check_choice, check_flag, check_integer, check_number, check_type
 
 _MOST_STEPS_A_CALL = 50
 _EPOCHS_ONLINE = 50
@@ -117,6 +117,7 @@ class Checkpoint:
 
     def __post_init__(self) -> None:
         check_type("Checkpoint", self.folder, (str, Path), "a folder", "pass checkpoint='folder'")
+        check_flag("Checkpoint, argument 'resume'", self.resume)
         object.__setattr__(self, "folder", Path(self.folder).expanduser())
 
     @classmethod

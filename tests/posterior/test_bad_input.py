@@ -193,6 +193,10 @@ CASES: dict[str, tuple[Callable[[Bench], Any], list[str]]] = {
     "saving before training": (lambda b: b.untrained.save(b.folder / "untrained"), ["never trained", "bi.load"]),
     # The options of fit
     "steps in a float": (lambda b: b.fit(steps=10.5), ["'steps'", "an integer of 1 or more", "10.5"]),
+    "resume in words": (
+        lambda b: b.fit(checkpoint=bi.Checkpoint("folder", resume="no")),
+        ["'resume'", "True or False"],
+    ),
     "no rows in a batch": (lambda b: b.fit(batch_size=0), ["'batch_size'", "an integer of 1 or more", "0"]),
     "negative learning rate": (
         lambda b: b.fit(optimization=bi.Optimization(learning_rate=-1.0)),
