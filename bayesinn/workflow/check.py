@@ -33,10 +33,7 @@ def judge(result: Any, number: int) -> str:
 
 def own_effect(result: Any) -> Any:
     """Return the effect size (name, value, unit) that a result has, or None."""
-    try:
-        return result.effect
-    except (AttributeError, NotImplementedError):
-        return None
+    return getattr(result, "effect", None)
 
 
 def own_table(result: Any) -> pd.DataFrame | None:

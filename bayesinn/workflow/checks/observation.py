@@ -70,7 +70,7 @@ def _local(given: Evidence) -> LocalResult:
 
 
 def _local_marginals(result: LocalResult, labels: Labels) -> plots.Canvas:
-    return plots.local_c2st_marginals(result, dict(result.draws), labels=labels)
+    return plots.local_c2st_marginals(result, result.draws, labels=labels)
 
 
 def _posterior_sbc(given: Evidence) -> PosteriorSBCResult | None:
