@@ -44,7 +44,6 @@ from bayesinn.workflow.tables import posterior_table
 _LOGARITHMIC_RATIO = 20.0
 _TRIAL_STEPS = 100
 
-
 _FIGURES = {
     "marginals": "Posterior, prior, and the exact posterior where it is known.",
     "pairs": "Pairs of parameters: contours hold 50 and 90 % of the posterior, the orange ones of the exact posterior, "
