@@ -137,14 +137,14 @@ _locks: collections.defaultdict[int, threading.Lock] = collections.defaultdict(t
 
 @functools.lru_cache(maxsize=4)
 def _pool(process: int, workers: int, payload: bytes) -> Executor:
-    """Return the pool of a process for a function, which each worker receives once; dropped, it finishes its work.
+    """Return the pool of a process for a function, which each worker receives once. A dropped pool ends its work first.
 
     Loky's own reusable executor is one per thread, and tf.data calls generators from ever new threads.
     """
     return loky.ProcessPoolExecutor(workers, timeout=_IDLE_SECONDS, initializer=install, initargs=(payload,))
 
 
-# Later, loky would complain of modules that have gone already.
+# Any later, loky would complain of modules that are already unloaded.
 atexit.register(_pool.cache_clear)
 
 
