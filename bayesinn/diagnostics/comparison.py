@@ -103,7 +103,7 @@ def compare(draws: Arrays, reference: Arrays, *, seed: int, level: float = 0.99,
     tests = [_kolmogorov_smirnov(*pair) for pair in zip(first.T, second.T, strict=True)]
     ks, p_value, points, difference = (np.stack(part, axis=-1) for part in zip(*tests, strict=True))
     scaled, scaled_reference = standardised(first, second)
-    # Against a constant, any error is infinitely many standard deviations; none is none.
+    # Against a constant reference, any error is infinitely many standard deviations, and no error is zero.
     constant, error = np.ptp(second, axis=0) == 0.0, np.mean(scaled, axis=0)
     # For the permutations to be exact, not even the scale may know which points are the reference.
     pooled = np.concatenate([first, second])
@@ -135,7 +135,7 @@ def _kolmogorov_smirnov(first: np.ndarray, second: np.ndarray) -> tuple[float, f
     # Of large sets with unequal sizes the exact law takes up to seconds a column, and the asymptotic one is within 2 %.
     exact = size <= 2000 or (len(first) == len(second) and size <= 10_000)
     with warnings.catch_warnings():
-        # Where the exact law underflows, SciPy takes the asymptotic one and says so; the p-value is nil either way.
+        # Where the exact law underflows, SciPy takes the asymptotic one and says so; the p-value is 0 in effect.
         warnings.simplefilter("ignore", RuntimeWarning)
         test = stats.ks_2samp(first, second, method="exact" if exact else "asymp")
     # Values that occur, not interpolated ones: between two of them the ECDF of a discrete parameter is flat.

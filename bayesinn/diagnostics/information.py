@@ -83,7 +83,7 @@ def _gain(prior: np.ndarray, draws: np.ndarray) -> np.ndarray:
     if len(np.unique(prior)) < len(prior) // 2:
         return _discrete_entropy(prior) - np.array([_discrete_entropy(row) for row in draws])
     prior = prior[:_MOST_PRIOR_DRAWS]
-    # Prior and posterior from equally many draws: what bias the estimate has then mostly cancels.
+    # As many draws from the prior as from the posterior: the bias of the estimate then mostly cancels.
     number = draws.shape[1]
     blocks = prior[: len(prior) // number * number].reshape(-1, number) if len(prior) >= number else prior[None]
     return float(np.mean(_entropy(blocks))) - _entropy(draws)

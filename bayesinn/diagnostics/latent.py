@@ -12,8 +12,8 @@ def latent_codes(latent: np.ndarray, reference: np.ndarray, *, seed: int, level:
 
     The flow maps the posterior of every data set to the latent distribution, so the codes of the truths are like draws
     (n, L, d) from it, the reference, if the posterior is correct. The distance from the centre is how typical a pair of
-    parameters and data is (column ``distance``): too large on the whole means too narrow posteriors; one that is large
-    by itself, a pair that the simulations did not prepare for.
+    parameters and data is (column ``distance``): too large on the whole means too narrow posteriors; a single large one
+    marks a pair that is unlike the simulations.
     """
     latent, reference = np.asarray(latent), np.asarray(reference)
     codes = {"latent": latent, "distance": np.linalg.norm(latent, axis=-1)}

@@ -77,7 +77,7 @@ def local_c2st(
 
     Linhart, Gramfort & Rodrigues 2023, arXiv:2306.03580: if the posterior is correct, a flow maps true parameters to
     its latent distribution whatever the data. A classifier learns, from simulations, to tell such latents from latent
-    draws in sight of the data; at an observation, the further its probabilities are from 1/2, the more is wrong there.
+    draws, given the data; at an observation, the further its probabilities are from 1/2, the more is wrong there.
     It is trained anew on latent draws in place of truths, ``trials`` times, which says how far they are by chance; no
     posterior draw is needed (the paper's L-C2ST-NF). For posteriors that are correct everywhere, the p-value is exact
     for any classifier and any observation.
@@ -94,7 +94,7 @@ def local_c2st(
     Parameters
     ----------
     latent : array (n, d)
-        What the flow makes of the true parameters of n simulations, given their data; not those it was trained on.
+        Latent codes of the true parameters of n simulations that the flow was not trained on, given their data.
     condition : array (n, c)
         What is known of each simulation's data: the summaries, or a few statistics. Only order within a column counts.
     observed_condition : array (o, c) or (c,)

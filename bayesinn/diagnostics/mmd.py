@@ -26,7 +26,7 @@ ROUNDING = 1e-12 * len(LADDER)
 
 @dataclass(frozen=True, eq=False, repr=False)
 class KernelTest(Tested):
-    """MMD^2, and what it is where both sets have one law."""
+    """MMD^2, and its values where both sets have one law."""
 
     shown = ("p_value", "inside", "squared", "critical")
 

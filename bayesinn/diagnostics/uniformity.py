@@ -1,4 +1,4 @@
-"""Ranks, and other values that are uniform from 0 to 1 if the posterior is correct: what many tests come to."""
+"""Ranks, and other values that are uniform from 0 to 1 if the posterior is correct: the basis of many tests."""
 
 from __future__ import annotations
 
@@ -82,8 +82,8 @@ def ranks(truth: np.ndarray, draws: np.ndarray, *, seed: int) -> np.ndarray:
     >>> ranks(np.array([0.5, 9.0]), np.array([[0.1, 0.2, 0.9], [1.0, 2.0, 3.0]]), seed=0)
     array([2, 3])
     """
-    # Streams have numbers of their own: with the bare seed, whoever also simulated with NumPy from that seed would get
-    # random numbers that repeat those behind the truths, and ranks that are far from uniform.
+    # A named stream, not the bare seed: for users who also simulate with NumPy from that seed, it would repeat the
+    # random numbers behind the truths, and the ranks would be far from uniform.
     below = np.sum(draws < truth[:, None], axis=1)
     ties = np.sum(draws == truth[:, None], axis=1)
     return below + seeds.generator(seed, "ties").integers(0, ties, endpoint=True)

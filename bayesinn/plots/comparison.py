@@ -25,7 +25,7 @@ def comparison(result: Comparison, *, labels: Labels = PLAIN, figure: Canvas | N
         ax.axhline(0.0, **DASHED)
         points, difference = result.points[:, index], np.pad(result.ecdf_difference[:, index], 1)
         low, high = _limits(points)
-        # An ECDF is a staircase: straight lines between its points would lie for a discrete parameter. Outside of all
+        # An ECDF is a staircase: lines between its points would be wrong for a discrete parameter. Outside of all
         # draws the difference is zero.
         steps = np.concatenate([[min(low, points[0])], points, [max(high, points[-1])]])
         ax.step(steps, difference, where="post", linewidth=1.4, **verdict(result.inside[index], "draws - reference"))
@@ -36,7 +36,7 @@ def comparison(result: Comparison, *, labels: Labels = PLAIN, figure: Canvas | N
 
 
 def _limits(points: np.ndarray) -> tuple[float, float]:
-    """Leave out the outermost half per cent on either side, which a few far draws would stretch over the panel."""
+    """Return limits without the outermost half per cent on either side: a few far draws would stretch the axis."""
     # The points are quantiles in steps of half a per cent.
     low, high = points[1], points[-2]
     if low == high:

@@ -9,7 +9,7 @@ from bayesinn.diagnostics import DependenceResult
 from bayesinn.plots.panels import canvas
 from bayesinn.plots.style import BLACK, PLAIN, Canvas, styled
 
-#: More parameters than this, and numbers in the cells are too small to read.
+#: With more parameters than this, numbers in the cells would be too small to read.
 _MOST_NUMBERS = 12
 #: Excesses, in standard errors, beyond which colours no longer change.
 _REACH = 5.0

@@ -48,7 +48,7 @@ def local_c2st_marginals(
     The weights, probability / (1 - probability), estimate the correct posterior's density divided by this one's. The
     two histograms agree where the test passes.
 
-    ``draws`` are what the inverse flow makes of ``result.evaluation``, row by row, given this observation.
+    ``draws`` are the parameters to which the inverse flow maps ``result.evaluation``, row by row, for this observation.
     """
     posterior = gather(draws).posterior
     size = len(next(iter(posterior.values())))

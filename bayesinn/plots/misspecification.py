@@ -27,7 +27,7 @@ def misspecification(result: MisspecificationResult, *, figure: Canvas | None = 
 def misspecification_power(
     power: pd.DataFrame, *, alternative: str = "alternative", figure: Canvas | None = None
 ) -> Canvas:
-    """Draw how often data sets made in other ways are rejected, with two standard errors.
+    """Draw how often data sets from alternatives are rejected, with two standard errors.
 
     ``alternative`` says on the axis what the alternatives are: "shift of the prior mean [sd]".
     """

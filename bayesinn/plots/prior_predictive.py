@@ -1,4 +1,4 @@
-"""Prior predictive: what data a simulator makes of its prior, before any is seen."""
+"""Prior predictive: data that a simulator makes from its prior."""
 
 import numpy as np
 from matplotlib.axes import Axes

@@ -9,7 +9,7 @@ from bayesinn.core.errors import InputError
 from bayesinn.plots.panels import canvas, legend_below
 from bayesinn.plots.style import CURVES, DASHED, GREY, Canvas, styled
 
-#: More elements than this, and lines without markers show them better.
+#: More elements than this are drawn without markers.
 _MOST_MARKERS = 40
 
 

@@ -10,9 +10,7 @@ import numpy as np
 from bayesinn.core.errors import BayesinnError, InputError, SimulatorError
 from bayesinn.simulation.finite import finite_rows
 from bayesinn.simulation.prior import Prior
-from bayesinn.simulation.simulations import Simulations
-
-Arrays = dict[str, np.ndarray]
+from bayesinn.simulation.simulations import MOST_REDRAWS, Arrays, Simulations
 
 
 class Declared(Protocol):
@@ -88,7 +86,7 @@ def check_finite(simulator: Declared, simulations: Simulations) -> None:
         if not finite.all():
             row = int(np.argmin(finite))
             culprit = {key: np.asarray(array)[row].tolist() for key, array in simulations.parameters.items()}
-            tried = "after 100 redraws" if simulator.on_nonfinite == "redraw" else "of the simulations"
+            tried = f"after {MOST_REDRAWS} redraws" if simulator.on_nonfinite == "redraw" else "of the simulations"
             raise SimulatorError(
                 f"Observable {name!r} of simulator {simulator.name!r}",
                 expected="finite numbers",

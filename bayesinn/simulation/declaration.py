@@ -13,9 +13,10 @@ import tensorflow_probability as tfp
 
 from bayesinn.core.errors import SimulatorError
 from bayesinn.core.validation import check_choice, check_integer
-from bayesinn.simulation.checks import Arrays, Declared, numbers
+from bayesinn.simulation.checks import Declared, numbers
 from bayesinn.simulation.finite import finite
 from bayesinn.simulation.prior import Prior
+from bayesinn.simulation.simulations import Arrays
 
 tfd = tfp.distributions
 

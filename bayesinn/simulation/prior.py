@@ -27,7 +27,7 @@ class Prior:
         An entry may also be a function whose argument names are other entries; it gets their values and returns a
         distribution with batch shape (n,).
     subject : str
-        Name of the whole in messages.
+        Name of the distribution in messages.
 
     Attributes
     ----------
@@ -96,7 +96,7 @@ class Prior:
         return {name: drawn[name] for name in self.names}
 
     def cast(self, values: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Return values in the dtypes that this draws."""
+        """Return values in the dtypes of draws."""
         return {name: values[name].astype(dtype) for name, dtype in self.dtypes.items()}
 
     def _dependency_order(self) -> tuple[str, ...]:

@@ -26,15 +26,12 @@ from bayesinn.core.compilation import AnyRows
 from bayesinn.core.errors import SimulatorError
 from bayesinn.simulation.declaration import Declaration
 from bayesinn.simulation.finite import finite_rows
-from bayesinn.simulation.simulations import Simulations
+from bayesinn.simulation.simulations import MOST_REDRAWS, Arrays, Simulations
 from bayesinn.simulation.worker import combine, install, run_block
 
 # Rows that share a generator when the function is batched: part of the definition of the random numbers.
 _BATCHED_BLOCK = 256
-_MOST_REDRAWS = 100
 _IDLE_SECONDS = 300
-
-Arrays = dict[str, np.ndarray]
 
 
 class PythonEngine:
@@ -50,6 +47,10 @@ class PythonEngine:
     def sample(self, n: int, seed: int, stream: str) -> Simulations:
         """Draw n simulations from a stream of the seed."""
         return self.draw(n, seeds.entropy(seed, stream))
+
+    def without_policy(self) -> PythonEngine:
+        """Return an engine that leaves failed simulations in place."""
+        return PythonEngine(self.declared._replace(on_nonfinite="raise"), self.batched, self.workers)
 
     def predict(self, parameters: Arrays, context: Arrays, seed: int) -> Arrays:
         """Run the forward model for given parameters."""
@@ -113,7 +114,7 @@ class PendingSimulations(NamedTuple):
         parameters, context, observables = self.parameters, self.context, self.engine._gather(self.futures)
         broken = self._broken_rows(observables, context)
         failed, attempt = len(broken), 1
-        while self.engine.declared.redraw and len(broken) and attempt < _MOST_REDRAWS:
+        while self.engine.declared.redraw and len(broken) and attempt < MOST_REDRAWS:
             again = self.engine.submit(len(broken), [*self.entropy, attempt])
             fresh = self.engine._gather(again.futures)
             for old, new in ((parameters, again.parameters), (context, again.context), (observables, fresh)):
@@ -136,14 +137,14 @@ _locks: collections.defaultdict[int, threading.Lock] = collections.defaultdict(t
 
 @functools.lru_cache(maxsize=4)
 def _pool(process: int, workers: int, payload: bytes) -> Executor:
-    """Return the pool of a process for a function, which each worker receives once; dropped, it finishes its work.
+    """Return the pool of a process for a function, which each worker receives once. A dropped pool ends its work first.
 
     Loky's own reusable executor is one per thread, and tf.data calls generators from ever new threads.
     """
     return loky.ProcessPoolExecutor(workers, timeout=_IDLE_SECONDS, initializer=install, initargs=(payload,))
 
 
-# Later, loky would complain of modules that have gone already.
+# Any later, loky would complain of modules that are already unloaded.
 atexit.register(_pool.cache_clear)
 
 

@@ -1,4 +1,4 @@
-"""Networks and training that a simulator's author found to work, for those who choose none."""
+"""Networks and training settings that a simulator's author recommends."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Recommended:
-    """Stands in for the library's defaults wherever the user of a simulator leaves something out.
+    """Defaults of a simulator, in place of the library's, for whatever its user leaves out.
 
     Parameters
     ----------

@@ -77,7 +77,7 @@ def find(reference: Mapping[str, str], trust_source: bool = False) -> Simulator:
     """Return the simulator that :meth:`Simulator.reference` pointed to.
 
     It is looked for where it was declared, in this program or an installed package, then by its name in this program.
-    When ``trust_source``, its module is imported or its file is run to find it. A SavedPosteriorError says why not.
+    When ``trust_source``, its module is imported or its file is run to find it. Failure is a SavedPosteriorError.
     """
     name, module, attribute, file = (reference[key] for key in ("name", "module", "object", "file"))
     alive = {place: simulator for place, simulator in declared_simulators.items() if place[0] == name}
@@ -86,7 +86,7 @@ def find(reference: Mapping[str, str], trust_source: bool = False) -> Simulator:
         return here.get((name, module, attribute, file), list(here.values())[-1])
     if any(point.name == name for point in entry_points()) and get(name).reference()["module"] == module:
         return get(name)
-    # Those that come with the library and have no entry point.
+    # Some simulators of the library have no entry point.
     found = _imported(module, attribute) if module.startswith(f"{ENTRY_POINT_GROUP}.") else None
     if found is None and len(alive) == 1:
         (found,) = alive.values()

@@ -6,6 +6,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+Arrays = dict[str, np.ndarray]
+
+#: How often an engine draws failed simulations again before it gives up.
+MOST_REDRAWS = 100
+
 
 class Simulations(NamedTuple):
     """Parameters, context and observables; arrays, or tensors while a graph is traced.

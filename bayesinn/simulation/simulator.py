@@ -108,7 +108,7 @@ class Simulator:
 
     def reference(self) -> dict[str, str]:
         """Return where the simulator can be found again: name, module and file. Goes into the manifest."""
-        # Not from the module of that name, which may be another one.
+        # From the code itself: another module may have the name of its module.
         code = getattr(inspect.unwrap(self.function), "__code__", None)
         file = Path(code.co_filename) if code else Path()
         return {

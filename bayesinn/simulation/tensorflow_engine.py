@@ -6,7 +6,6 @@ import functools
 import math
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 
 from bayesinn.core import seeds
@@ -14,15 +13,14 @@ from bayesinn.core.compilation import AnyRows
 from bayesinn.core.errors import SimulatorError
 from bayesinn.simulation.declaration import Declaration
 from bayesinn.simulation.prior import Values
-from bayesinn.simulation.simulations import Simulations
-
-_MOST_REDRAWS = 100
-
-Arrays = dict[str, np.ndarray]
+from bayesinn.simulation.simulations import MOST_REDRAWS, Arrays, Simulations
 
 
 class TensorFlowEngine:
     """Draws batches as tensors. Seeds are tensors (2,); :meth:`draw` and :meth:`simulate` may be traced."""
+
+    #: As for :class:`PythonEngine`: the function takes many draws, without processes of its own.
+    batched, workers = True, 0
 
     def __init__(self, declared: Declaration) -> None:
         self.declared = declared
@@ -32,6 +30,10 @@ class TensorFlowEngine:
     def sample(self, n: int, seed: int, stream: str) -> Simulations:
         """Draw n simulations from a stream of the seed, as arrays."""
         return self.draw_eagerly(n, seeds.tensor_seed(seed, stream)).numpy()
+
+    def without_policy(self) -> TensorFlowEngine:
+        """Return an engine that leaves failed simulations in place."""
+        return TensorFlowEngine(self.declared._replace(on_nonfinite="raise"))
 
     def predict(self, parameters: Arrays, context: Arrays, seed: int) -> Arrays:
         """Run the forward model for given parameters, arrays in and out."""
@@ -62,7 +64,7 @@ class TensorFlowEngine:
         rows = n + n // 8 + _square_root(4 * n)
 
         def unfinished(attempt: tf.Tensor, finite: tf.Tensor, failed: tf.Tensor, batch: Any) -> tf.Tensor:
-            return tf.reduce_any(~finite) & (attempt <= _MOST_REDRAWS)
+            return tf.reduce_any(~finite) & (attempt <= MOST_REDRAWS)
 
         def fill(attempt: tf.Tensor, finite: tf.Tensor, failed: tf.Tensor, batch: Any) -> Any:
             fresh, fresh_finite = self._draw_once(rows, seeds.fold_in(seed, attempt))

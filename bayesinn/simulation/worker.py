@@ -10,8 +10,7 @@ import cloudpickle
 import numpy as np
 
 from bayesinn.core.errors import SimulatorError
-
-Arrays = dict[str, np.ndarray]
+from bayesinn.simulation.simulations import Arrays
 
 _payload: list[bytes] = []
 

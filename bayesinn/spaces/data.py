@@ -1,4 +1,4 @@
-"""The way from raw data to networks: heavy tails compressed, every variable standardised, padding masked.
+"""Scaling of raw data for networks: heavy tails compressed, every variable standardised, padding masked.
 
 Training, sampling and diagnostics share it: every input of a network has passed :meth:`DataSpace.to_network`.
 Summaries that ask for it get the data as the simulator gave them.
@@ -94,10 +94,8 @@ class DataSpace:
             if name in lengths:
                 counts = np.asarray(pilot[lengths[name]])
                 if values.ndim < 2 or counts.ndim != 1:
-                    expected, got = (
-                        "shape (n, steps, ...), with one count for each row",
-                        f"{values.shape}, {counts.shape}",
-                    )
+                    expected = "shape (n, steps, ...), with one count for each row"
+                    got = f"{values.shape}, {counts.shape}"
                     do = "pad the steps to a common number along the second axis"
                     raise SimulatorError(f"Observable {name!r} of varying length", expected=expected, got=got, do=do)
                 mask = ~padding(values, counts)

@@ -64,10 +64,8 @@ def check_observations(simulator: Simulator, data: Mapping[str, Any] | Observati
         arrays = {name: value[None] for name, value in arrays.items()}
     rows = {name: len(value) for name, value in arrays.items()}
     if len(set(rows.values())) > 1:
-        expected, got = (
-            "the same number of observations under each name",
-            ", ".join(f"{k}: {n}" for k, n in rows.items()),
-        )
+        expected = "the same number of observations under each name"
+        got = ", ".join(f"{k}: {n}" for k, n in rows.items())
         raise InputError("Data", expected=expected, got=got, do="give one row of each for each observation")
     for observable, count in simulator.lengths.items():
         _pad(arrays, observable, count, shapes[observable][0])

@@ -41,7 +41,7 @@ class Support(NamedTuple):
 
 
 def together(supports: Sequence[Support]) -> Support:
-    """Join the supports of numbers of one family into that of a vector: a graph needs as much for it as for one."""
+    """Join the supports of numbers of one family into that of a vector: in a graph it costs as much as one number."""
     first = _parts(supports[0].bijector)
     bijector = first[0] if first else tfb.Identity()
     # Computed now, whatever graph is being traced.
@@ -106,7 +106,7 @@ def _support_of_components(name: str, mixture: tfd.MixtureSameFamily | tfd.Mixtu
 
 
 def outside(name: str, distribution: tfd.Distribution, values: np.ndarray) -> tuple[np.ndarray, str]:
-    """Return which rows (n,) of values (n, *event) lie outside the support of a distribution, and it in words."""
+    """Return which rows (n,) of values (n, *event) lie outside a distribution's support, and the support in words."""
     words = type(elementwise(distribution)[0]).__name__
     try:
         support = support_of(name, distribution)

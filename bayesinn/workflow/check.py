@@ -19,10 +19,10 @@ GROUPS = {"over the prior": "Calibration", "around the observation": "Around the
 
 
 def judge(result: Any, number: int) -> str:
-    """Return ``passed``, ``doubtful`` or ``FAILED`` for one of ``number`` tests; nothing for a result that is no test.
+    """Return ``passed``, ``doubtful`` or ``FAILED`` for one of ``number`` tests; empty for results that are no test.
 
-    A test is ``doubtful`` if a correct posterior would do as badly with a probability below 1 - level, all columns
-    together; it has ``FAILED`` if that stays true after Bonferroni over the tests of its group.
+    A test is ``doubtful`` if its p-value for all columns together is below 1 - level, and has ``FAILED`` if the p-value
+    stays below after a Bonferroni correction for the tests of its group.
     """
     if not isinstance(result, Tested):
         return ""
@@ -33,10 +33,7 @@ def judge(result: Any, number: int) -> str:
 
 def own_effect(result: Any) -> Any:
     """Return the effect size (name, value, unit) that a result has, or None."""
-    try:
-        return result.effect
-    except (AttributeError, NotImplementedError):
-        return None
+    return getattr(result, "effect", None)
 
 
 def own_table(result: Any) -> pd.DataFrame | None:
@@ -50,7 +47,7 @@ class Check:
 
     Parameters
     ----------
-    name : str, in the verdict
+    name : str, as the verdict shows it
     group : "over the prior", "around the observation" or "sharpness"
         The tests of a group share the probability to fail by chance.
     run : function of :class:`Evidence`
@@ -58,24 +55,25 @@ class Check:
         :class:`bayesinn.diagnostics.Tested`; any other has at least a line ``summary``.
     needs : sequence of "log_prob", "latent", "quantities", "observation"
         Without these the check is not run, and the verdict says so.
-    question : str, what is looked at
+    question : str, what the check looks at
     figures : mapping of name to function of the result and of ``labels``
         Functions return a matplotlib figure; the name is that of its file, without ending.
     captions : mapping of name to str
         What each figure shows, and how to tell good from bad.
-    meaning : str, what passing lets one trust; ``{columns}`` stands for the names of what was tested
+    meaning : str, what may be trusted if the check passes; ``{columns}`` stands for the names of the tested columns
     remedy : str, what to do if it fails
     relies_on : sequence of names of checks
-        Where one of these failed, passing means nothing, and their remedy comes first.
+        If one of these failed, a pass means nothing, and only the remedy of the failed one is given.
     reference : str, where it was published
     sentence : function of the result, optional
-        Returns a sentence for the top of the report, where the check says nothing about the posterior itself.
+        Returns a sentence for the top of the report. Only for checks that do not judge the posterior itself.
     key : str
         Attribute of the diagnosis, and prefix of columns in its table; made from the name if left out.
     effect : function of the result, returns :class:`bayesinn.diagnostics.Effect` or None
-    table : function of the result, returns a DataFrame with one row a column that was checked, or None
+    table : function of the result, returns a DataFrame with one row for each checked column, or None
     judge : function of the result and the number of tests in the group, returns the verdict
-    heads, shown : mappings of column of the table to its head in the report; and on the terminal, which shows few
+    heads : mapping of a column of the table to its heading in the report
+    shown : mapping of a column of the table to its heading on the terminal, which shows no other columns
     """
 
     name: str

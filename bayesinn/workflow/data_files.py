@@ -50,6 +50,6 @@ def read_data(path: str | Path) -> dict[str, np.ndarray]:
 
 
 def _column(column: pd.Series) -> np.ndarray:
-    """Return the values of a column without the gaps at its end, which a longer column leaves."""
+    """Return the values of a column without the empty cells at its end: other columns may be longer."""
     values = column.iloc[: (column.last_valid_index() or 0) + 1].to_numpy()
     return values[0] if len(values) == 1 else values

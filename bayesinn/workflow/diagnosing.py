@@ -1,4 +1,4 @@
-"""Run all checks on a trained posterior, or on arrays of any; test many observations together."""
+"""Run all checks on a trained posterior, or on arrays from any posterior; test many observations together."""
 
 from __future__ import annotations
 
@@ -46,14 +46,14 @@ def diagnose(
         Number of simulated observations whose true parameters are known. As many again are simulated for the
         reference points of TARP, and once more around the observation.
     draws : int
-        Posterior draws for each.
+        Number of posterior draws for each data set.
     seed : int
     observed : dict of name to array, one observation without batch axis
-        Where to look closely: whether it is like the simulations, L-C2ST, posterior SBC, posterior predictive checks.
-        If left out, the observation that ships with the simulator, if one does.
+        Observation of the checks around one observation: is it like the simulations, L-C2ST, posterior SBC, posterior
+        predictive checks. If left out, the one that ships with the simulator, if any.
     quantities : dict of name to function, optional
         Test quantities for SBC: each takes parameters (m, *event) and one observation, and returns (m,). The
-        simulator's log likelihood is one of them by itself, if it has one.
+        simulator's log likelihood is added, if it has one.
     level : float
         Probability that a correct posterior passes each test.
     progress : bool
@@ -84,7 +84,7 @@ def diagnose(
 def diagnose_arrays(
     evidence: Evidence, settings: Mapping[str, Any] | None = None, stage: Callable[[str], None] = lambda text: None
 ) -> Diagnosis:
-    """Run all checks that arrays allow, from whatever posterior they come.
+    """Run all checks that the arrays allow, whatever posterior they come from.
 
     Parameters
     ----------
@@ -139,10 +139,10 @@ def misspecification(
 ) -> MisspecificationResult:
     """Test whether a batch of observations comes from the simulator and its prior, by their summaries.
 
-    The flag on every answer looks at one observation; a population of them may be off although each is possible. A
-    difference in one number of a long summary vector is diluted by all the others: about as many numbers as there are
-    parameters see most. Context is compared too: it should be drawn as the simulator draws it. ``simulations`` fresh
-    ones are compared with; well-specified data pass with the probability ``level``. See
+    The out-of-distribution flag judges one observation; a population may be wrong although each observation is
+    possible. The data are compared with ``simulations`` fresh simulations, context included, which should be drawn as
+    the simulator draws it. Well-specified data pass with probability ``level``. Power is highest with about as many
+    summaries as parameters: the others dilute a difference in one of many. See
     :func:`bayesinn.diagnostics.misspecification`.
 
     Examples

@@ -1,4 +1,4 @@
-"""All that the checks found about one posterior: verdict, tables, figures and report."""
+"""Everything that the checks found about one posterior: verdict, tables, figures and report."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from bayesinn.workflow.check import GROUPS, Check
 from bayesinn.workflow.finding import Finding
 from bayesinn.workflow.report.advice import advice, not_run
 from bayesinn.workflow.report.render import Verdict, render
-from bayesinn.workflow.report.section import Section
+from bayesinn.workflow.report.section import Section, save_all
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -49,7 +49,7 @@ class Diagnosis:
     settings: Mapping[str, Any]
 
     def __getattr__(self, name: str) -> Any:
-        # A copy looks for special methods before it has any findings.
+        # Copying looks up special methods before the findings are set.
         results = {} if name.startswith("_") else {check.key: None for check in self.left_out} | self.results
         if name not in results:
             raise AttributeError(f"Diagnosis has no result {name!r}; it has {list(results)}")
@@ -82,15 +82,12 @@ class Diagnosis:
 
         A column is named after the check's key and the column of its table: ``sbc_p_value``.
         """
-        tables = [(finding, finding.table) for finding in self.findings]
-        return pd.concat(
-            [
-                table.rename(columns=finding.column)
-                for finding, table in tables
-                if table is not None and tuple(table.index) == self.parameters
-            ],
-            axis=1,
-        )
+        tables = [
+            table.rename(columns=finding.column)
+            for finding in self.findings
+            if (table := finding.table) is not None and tuple(table.index) == self.parameters
+        ]
+        return pd.concat(tables, axis=1)
 
     def to_datatree(self) -> xarray.DataTree:
         """PIT values for ArviZ, in the group ``prior_sbc``: ``arviz_plots.plot_ecdf_pit(diagnosis.to_datatree())``."""
@@ -100,10 +97,7 @@ class Diagnosis:
 
     def plot(self, folder: str | Path) -> list[Path]:
         """Write every figure as PNG into ``folder``, which is made if need be, and return the paths."""
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        pictures = [item for finding in self.findings for item in finding.figures.items()]
-        return [figure.save(folder / f"{name}.png") for name, figure in pictures]
+        return save_all((item for finding in self.findings for item in finding.figures.items()), folder)
 
     def advice(self) -> Verdict:
         """Return what to trust, what not, and what to do."""
@@ -112,8 +106,8 @@ class Diagnosis:
     def to_html(
         self, path: str | Path, *, title: str = "Is the posterior correct?", sections: Sequence[Section] = ()
     ) -> Path:
-        """Write the report, one HTML file that needs nothing else, with sections of yours last; return its path."""
-        # What concerns the observation comes first.
+        """Write the report as one self-contained HTML file, your own sections last, and return its path."""
+        # Checks around the observation come first.
         findings = sorted(self.findings, key=lambda finding: finding.check.group != "around the observation")
         own = [finding.section(f"{GROUPS[finding.check.group]}: {finding.check.name}") for finding in findings]
         sections = [self._tests(), *own, *sections]
@@ -132,7 +126,7 @@ class Diagnosis:
         return "\n".join([*lines, "", self._shown().to_string(float_format="%.3g")])
 
     def _shown(self) -> pd.DataFrame:
-        """Return the columns of the table that fit on a terminal, words last."""
+        """Return the columns of the table that fit on a terminal, columns of words last."""
         heads = {finding.column(name): head for finding in self.findings for name, head in finding.check.shown.items()}
         table = self.to_dataframe()
         table = table[[name for name in heads if name in table and (heads[name] or table[name].any())]]

@@ -1,4 +1,4 @@
-"""Evidence: the arrays that checks look at, whatever posterior they come from."""
+"""Evidence: the arrays that checks use, whatever posterior they come from."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bayesinn.core.labels import Labels
 Arrays = Mapping[str, np.ndarray]
 Pair = tuple[np.ndarray, np.ndarray]
 
-#: What a check may need, and what is said where it is missing.
+#: What a check may need, and the reason given if it is missing.
 CAPABILITIES = {
     "log_prob": "no log densities were given",
     "latent": "no latent codes were given",
@@ -28,15 +28,15 @@ class Observation:
     Parameters
     ----------
     p_value, unusual : float and str
-        How typical it is of the simulations that the network was trained on, and in what it is least typical.
+        p-value of the observation among the simulations that the network was trained on, and its least typical part.
     features, own_features : arrays (n, c) and (1, c)
         Summaries of the n simulated data sets, and of the observation.
     observed : dict of name to array (...), NaN for padding
     predicted : dict of name to array (m, ...), or None
         Data simulated from the posterior; None where they are not finite, or nothing was observed.
     replicates : dict of name to array (r, 1 + L, *event), and array (r, 1 + L), or None
-        Parameters from the posterior of the observation, of which the first in each row has made a new data set; and
-        their log posterior given that data set minus their log prior.
+        Draws from the posterior of the observation, and their log posterior given a new data set minus their log
+        prior. The new data set of a row was simulated from its first draw.
     draw_latent : function of a count and a seed that returns latent draws (count, d)
     from_latent : function of latent codes (m, d) that returns parameters (m, *event)
     """
@@ -54,7 +54,7 @@ class Observation:
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
-    """Parameters drawn from the prior, posterior draws given the data of each, and what else is known of them.
+    """Parameters drawn from the prior, posterior draws given the data of each, and further arrays about them.
 
     Parameters
     ----------
@@ -77,7 +77,7 @@ class Evidence:
         Latent codes of the truths, and draws from the latent distribution.
     observation : Observation, or None
     absent : mapping of capability to text
-        Why something is missing, in place of what :data:`CAPABILITIES` says.
+        Reasons that replace those of :data:`CAPABILITIES`.
     """
 
     truth: Arrays
@@ -96,6 +96,6 @@ class Evidence:
     absent: Mapping[str, str] = field(default_factory=dict)
 
     def missing(self, needs: Sequence[str]) -> str:
-        """Say what is missing for a check with these needs; nothing if nothing is."""
+        """Return why a check with these needs can't run; an empty text if it can."""
         reasons = [self.absent.get(name, CAPABILITIES[name]) for name in needs if not getattr(self, name)]
         return reasons[0] if reasons else ""

@@ -10,11 +10,12 @@ import numpy as np
 import pandas as pd
 
 from bayesinn.core.labels import Labels
+from bayesinn.diagnostics.tested import Effect
 from bayesinn.workflow.check import Check
 from bayesinn.workflow.report.section import Figure, Section
 
 _MOST_READINGS = 5
-#: Heads of columns that several checks have.
+#: Headings of columns that several checks share.
 _HEADS = {
     "p_value": "p-value",
     "chi_square_p_value": "Histogram p-value",
@@ -46,15 +47,14 @@ class Finding:
         return float(np.min(getattr(self.result, "family_p_value", getattr(self.result, "p_value", np.nan))))
 
     @property
-    def effect(self) -> tuple[str, float, str]:
-        """Name, value and unit of the effect size; NaN if there is none."""
-        return self.check.effect(self.result) or ("", float("nan"), "")
+    def effect(self) -> Effect:
+        """The effect size; NaN if there is none."""
+        return Effect(*(self.check.effect(self.result) or ("", float("nan"), "")))
 
     @property
     def effect_text(self) -> str:
         """The effect size as text."""
-        name, value, unit = self.effect
-        return f"{name} {value:.2g} {unit}".strip() if np.isfinite(value) else ""
+        return str(self.effect) if np.isfinite(self.effect.value) else ""
 
     @property
     def found(self) -> str:
@@ -66,7 +66,7 @@ class Finding:
 
     @property
     def meaning(self) -> str:
-        """What passing lets one trust."""
+        """What may be trusted if the check passes."""
         return self.check.meaning.replace("{columns}", ", ".join(getattr(self.result, "columns", ())))
 
     @property
@@ -92,7 +92,7 @@ class Finding:
         effect = f" Effect size: {self.effect_text}." if self.effect_text else ""
         table = self.table
         if table is not None:
-            # A column of readings where there is nothing to read is left out.
+            # An empty column of readings is left out.
             table = table.drop(columns=[name for name in table if name == "reading" and not table[name].any()])
             heads = {name: str(name).replace("_", " ").capitalize() for name in table} | _HEADS
             table = table.rename(columns=heads | dict(self.check.heads))

@@ -1,4 +1,4 @@
-"""Gather the evidence of a trained posterior: simulate, sample, evaluate. Everything that checks need of it is here."""
+"""Gather the evidence of a trained posterior: simulate, sample, evaluate."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def gather(
     quantities: Mapping[str, Quantity] | None,
     stage: Callable[[str], None],
 ) -> Evidence:
-    """Return the evidence; see :func:`bayesinn.diagnose`. ``stage`` is called with what is done next."""
+    """Return the evidence; see :func:`bayesinn.diagnose`. ``stage`` is called with the name of each step."""
     simulator, evaluator = posterior.simulator, posterior.evaluator
     own = {} if simulator.log_likelihood is None else {"log likelihood": simulator.log_likelihood}
     stage(f"simulating {2 * simulations:,} data sets")
@@ -99,7 +99,7 @@ def gather(
 def _around(
     posterior: AmortizedPosterior, observed: Mapping[str, Any], others: np.ndarray, draws: int, seed: int
 ) -> Observation:
-    """Gather what is known around one observation, for as many replicates as there are other features (n, c)."""
+    """Gather the evidence around one observation, with as many replicates as there are other features (n, c)."""
     simulator, evaluator = posterior.simulator, posterior.evaluator
     observation = check_observations(simulator, observed)
     if observation.batched:
@@ -122,7 +122,7 @@ def _around(
     known = mask_padding(simulator, observation.arrays, observation.arrays)
     seen = {name: known[name][0] for name in simulator.observable_shapes}
     predicted = None
-    # Nothing is seen of an empty set, say.
+    # An empty set, for example, has no observed values.
     if not all(np.isnan(value).all() for value in seen.values()):
         replicated = predict(simulator, observation, proposed, seed)
         predicted = simulated({name: value[0] for name, value in replicated.items()}, seen, simulator.on_nonfinite)
@@ -169,7 +169,7 @@ def simulate(simulator: Simulator, size: int, seed: int, stream: str) -> Simulat
 
 
 def _inputs(condition: Condition, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Return summaries and inputs side by side: should the network see nothing, the data are still there."""
+    """Return summaries and inputs side by side, so that the data are there even if the summaries ignore them."""
     rows = [value.reshape(len(value), -1) for value in inputs.values()]
     return np.concatenate([condition.features, *rows], axis=1)
 
@@ -185,7 +185,7 @@ def _evaluate(
     quantities: Mapping[str, Quantity], truth: Arrays, draws: Arrays, data: Mapping[str, np.ndarray]
 ) -> dict[str, Pair]:
     """Return each quantity of the truths (n,) and of the draws (n, L)."""
-    # The truth first, then its draws: one call for each data set.
+    # One call for each data set: the truth first, then its draws.
     both = {name: np.concatenate([truth[name][:, None], draws[name]], axis=1) for name in draws}
     count, size = next(iter(both.values())).shape[:2]
     result = {}
@@ -202,7 +202,7 @@ def _evaluate(
                     do="compute on the first axis of the parameters; the data are one observation, without batch axis",
                 )
             rows[index] = row
-        # Draws that can't have made the data have the lowest rank, and ranks are all that counts.
+        # Draws that can't have made the data get the lowest rank; only ranks matter.
         rows[rows == -np.inf] = np.finfo(float).min
         result[name] = rows[:, 0], rows[:, 1:]
     return result

@@ -40,10 +40,9 @@ from bayesinn.workflow.diagnosis import Diagnosis
 from bayesinn.workflow.report import Figure, Section
 from bayesinn.workflow.tables import posterior_table
 
-# Where the largest count is this many times the smallest positive one, a linear axis hides most of the data.
+# Largest over smallest positive count, above which a linear axis hides most of the data.
 _LOGARITHMIC_RATIO = 20.0
 _TRIAL_STEPS = 100
-
 
 _FIGURES = {
     "marginals": "Posterior, prior, and the exact posterior where it is known.",
@@ -73,7 +72,7 @@ class Run:
     ) -> AmortizedPosterior:
         """Train with the simulator's own networks and settings; keeps checkpoints, the posterior and the history.
 
-        ``minutes`` asks for as many steps as take about so long here, in place of ``steps``.
+        ``minutes``, in place of ``steps``, asks for as many steps as take about that long on this machine.
         """
         posterior = AmortizedPosterior(simulator)
         if minutes is not None:
@@ -138,7 +137,7 @@ class Run:
         observed = _arrays(tree, "observed_data")
         replicated = simulated(predicted, observed, simulator.on_nonfinite)
         if replicated is None:
-            # The answer matters more than its picture: far out of distribution, simulations may well overflow.
+            # Far out of distribution simulations may overflow; the posterior is returned all the same.
             warnings.warn("no predictive figures: data simulated from the posterior are not finite", stacklevel=2)
         for name, seen in observed.items():
             (self.folder / "figures" / f"predictive_{name}.png").unlink(missing_ok=True)
@@ -167,8 +166,8 @@ class Run:
     def report(
         self, posterior: AmortizedPosterior, diagnosis: Diagnosis, data: Mapping[str, Any] | None = None
     ) -> Path:
-        """Write ``report.html`` from the diagnosis, around these data, and whatever the folder holds."""
-        caption = "It flattens as the learning rate fades; a longer run shows what more steps gain."
+        """Write ``report.html`` from the diagnosis with these data, and from the results in the folder."""
+        caption = "The loss flattens as the learning rate decays; only a longer run shows what more steps gain."
         training = Section(
             "Training",
             "The loss is the mean of -log q(parameters | data) over fresh simulations, in nats.",
@@ -190,7 +189,7 @@ class Run:
         if diagnosed is not None and not _same(seen, check_observations(simulator, diagnosed).arrays):
             return Section(
                 title,
-                "Left out: what the run folder holds is the posterior of other data than those that were diagnosed. "
+                "Left out: the posterior in the run folder is that of other data than those that were diagnosed. "
                 "Infer from the same data first (bayesinn infer RUN --data FILE).",
             )
         typical = f"The observation is typical of the simulations the network was trained on (p = {p_value:.2g})."
@@ -232,7 +231,7 @@ def _wide(observed: np.ndarray) -> bool:
 
 
 def steps_in(minutes: float, simulator: Simulator, batch_size: int | None = None, passes: int | None = None) -> int:
-    """Return how many steps take so long on this machine, with what comes before them, from a short trial."""
+    """Estimate from a short trial how many steps take this long on this machine, all preparation included."""
     clock = StepClock()
     trial = AmortizedPosterior(simulator)
     options = Optimization(passes=passes, callbacks=[clock])

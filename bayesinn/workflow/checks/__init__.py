@@ -1,4 +1,4 @@
-"""The checks that there are: the library's own, and those that users register."""
+"""All checks: the library's own, and those that users register."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ _registered: dict[str, Check] = {}
 
 
 def register_check(check: Check) -> Check:
-    """Add a check to every diagnosis of this session; one that you registered under its name before is replaced.
+    """Add a check to every diagnosis of this session; it replaces one that you registered under the same name.
 
     It then appears in the verdict, the tables, the figures folder and the report like the library's own.
 
     Raises
     ------
     InputError
-        A check of the library has that name or key, or such a figure.
+        A check of the library has the same name, key or name of a figure.
 
     Examples
     --------

@@ -20,7 +20,7 @@ from bayesinn.workflow.evidence import Evidence
 TRAIN = "Train for more steps, until the loss is flat; then give the flow more blocks. Diagnose again."
 
 _SUMMARY = "look at the summary network (does its output vary with the data? is its vector long enough?)"
-_OF_QUANTITIES = {"narrow": "draws vary too little", "wide": "draws vary too much", "shape": "draws vary otherwise"}
+_OF_QUANTITIES = {"narrow": "draws vary too little", "wide": "draws vary too much", "shape": "draws have another shape"}
 
 
 class QuantityResult(SBCResult):
@@ -32,7 +32,7 @@ class QuantityResult(SBCResult):
         return tuple(map(self._about, self.columns, super().reading, self.values.T))
 
     def _about(self, quantity: str, reading: str, values: np.ndarray) -> str:
-        # Mean rank minus that of uniform ones, in standard errors; a log likelihood is about fit before anything else.
+        # Mean rank minus 1/2, in standard errors. A shift of the log likelihood says how well the draws fit the data.
         shift = (values.mean() - 0.5) * np.sqrt(12.0 * len(values))
         if reading and quantity == "log likelihood" and abs(shift) > 2.0:
             return f"draws fit the data {'less well' if shift > 0.0 else 'better'} than the truth"
@@ -74,7 +74,7 @@ CALIBRATION = (
         name="SBC",
         run=lambda given: sbc(given.truth, given.draws, seed=given.seed, level=given.level),
         question="Simulation-based calibration: the truth should take every rank among posterior draws equally often. "
-        "The table judges each column by itself: of many, some fail by chance.",
+        "The table judges each column by itself: of many columns, some fail by chance.",
         figures={"sbc_ecdf": plots.ecdf, "sbc_histogram": plots.sbc_histogram},
         captions={
             "sbc_ecdf": "Cumulative distribution of the ranks, minus that of uniform ranks. A correct posterior stays "
@@ -102,7 +102,7 @@ CALIBRATION = (
         },
         meaning="Over the whole prior, intervals of single parameters hold the truth as often as they should.",
         remedy=TRAIN,
-        # Intervals pass in spite of a shift.
+        # Central intervals may pass in spite of a shift.
         relies_on=["SBC"],
         reference="Calibration error: Radev et al. 2020, arXiv:2003.06281",
         heads={f"coverage_{level}": f"In the {level} % interval" for level in (50, 90, 95)},
@@ -113,7 +113,7 @@ CALIBRATION = (
         run=_joint_coverage,
         needs=["log_prob"],
         question="How often joint regions of highest posterior density hold the truth. Each parameter by itself may be "
-        "correct and the joint posterior wrong: its correlations or its modes.",
+        "calibrated although the joint posterior is wrong, in its correlations or its modes.",
         figures={"joint_coverage": plots.coverage},
         captions={
             "joint_coverage": "Observed minus nominal coverage of these regions. Below zero: too sure, or correlations "
@@ -127,7 +127,7 @@ CALIBRATION = (
         name="TARP",
         run=lambda given: tarp(given.truth, given.draws, given.references, seed=given.seed, level=given.level),
         question="How many draws lie nearer than the truth to a reference point, which is a rough estimate of the "
-        "parameters from the data. A posterior that is no more than the prior fails.",
+        "parameters from the data. A posterior that equals the prior fails.",
         figures={"tarp": partial(plots.ecdf, value="share of draws nearer than the truth")},
         captions={"tarp": "Cumulative distribution of the shares, minus the uniform one, which lies in the grey band."},
         meaning="The joint posterior uses what the data say; it is not just the prior.",
@@ -138,7 +138,7 @@ CALIBRATION = (
     _check(
         name="dependence",
         run=_dependence,
-        question="SBC of the product of each pair of parameters. A table has the pairs that fail.",
+        question="SBC of the product of each pair of parameters. The table lists the pairs that fail.",
         figures={"dependence": plots.dependence},
         captions={
             "dependence": "Blue: the posterior's correlation is too low; red: too high. Of a correct posterior, 19 in "

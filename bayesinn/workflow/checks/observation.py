@@ -18,20 +18,20 @@ from bayesinn.posterior.draws import FLAG_LEVEL
 from bayesinn.workflow.check import Check
 from bayesinn.workflow.evidence import Arrays, Evidence, Observation
 
-# L-C2ST repeats its training so often; a high level needs more, as no p-value is below one over them.
+# Repeated trainings of L-C2ST. A high level needs more: no p-value is below one over their number.
 _TRIALS = 200
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class LocalResult(LocalC2STResult):
-    """L-C2ST at one observation, with the posterior draws (m, *event) at which the classifier was asked."""
+    """L-C2ST at one observation, with the posterior draws (m, *event) that the classifier judged."""
 
     draws: Arrays
 
 
 @dataclass(frozen=True)
 class TypicalityResult:
-    """How typical an observation is of the simulations that the network was trained on, and in what it is least so."""
+    """How typical an observation is of the simulations that the network was trained on, and its least typical part."""
 
     p_value: float
     unusual: str
@@ -70,7 +70,7 @@ def _local(given: Evidence) -> LocalResult:
 
 
 def _local_marginals(result: LocalResult, labels: Labels) -> plots.Canvas:
-    return plots.local_c2st_marginals(result, dict(result.draws), labels=labels)
+    return plots.local_c2st_marginals(result, result.draws, labels=labels)
 
 
 def _posterior_sbc(given: Evidence) -> PosteriorSBCResult | None:
@@ -146,14 +146,14 @@ OBSERVATION = (
         name="predictive",
         run=_predictive,
         needs=["observation"],
-        question="Do data simulated from the posterior look like the observation? The model can't make data with a "
+        question="Do data simulated from the posterior look like the observation? The model can't reproduce a "
         "flagged statistic: the simulator misses something. These p-values are conservative, because the data were "
         "used to infer the parameters too.",
         figures={"predictive_checks": plots.predictive_checks},
         captions={"predictive_checks": "Each statistic of the simulated data sets, and of the observed one (line)."},
         table=_flags,
         judge=lambda result, _: "doubtful" if result.flagged.any() else "",
-        remedy="The model does not make data like these in every respect: see the statistics flagged, and extend the "
+        remedy="The model does not make data like these in every respect: see the flagged statistics, and extend the "
         "simulator where they matter.",
         reference="Gelman, Meng & Stern 1996, Statistica Sinica 6",
         heads={"predictive_median": "Predicted, median", "lower": "2.5 %", "upper": "97.5 %", "flagged": ""},

@@ -1,4 +1,4 @@
-"""Measures of sharpness: how much a posterior knows. No tests."""
+"""Measures of sharpness, which are no tests: how much a posterior knows."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ SHARPNESS = (
         key="information",
         group="sharpness",
         run=_information,
-        question="The entropy that the data take away; one nat makes a posterior e times narrower than the prior.",
+        question="Entropy of the prior minus that of the posterior; one nat makes a posterior e times narrower.",
         figures={"information": plots.information},
         captions={"information": "Gain over data sets. A parameter at zero can't be learnt from such data."},
         reference="Lindley 1956, Annals of Mathematical Statistics 27",

@@ -11,11 +11,11 @@ from bayesinn.workflow.report.render import Verdict
 
 
 def advice(findings: Sequence[Finding], size: str) -> Verdict:
-    """Return the verdict on findings over simulations of that size, in words."""
+    """Return the verdict on findings in words; ``size`` says how many simulations there were."""
     failed = {finding.check.name for finding in findings if finding.verdict == "FAILED"}
     trusted, doubtful, actions = [], [], []
     for finding in findings:
-        # Where a check fails on which this one relies, its remedy comes first.
+        # If a check that this one relies on has failed, only the remedy of that one is given.
         alone = failed.isdisjoint(finding.check.relies_on)
         if finding.verdict == "passed" and alone:
             trusted.append(finding.meaning)

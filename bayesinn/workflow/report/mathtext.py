@@ -1,4 +1,4 @@
-"""Draw LaTeX labels for HTML, which can't show them: as outlines in the line of text."""
+"""Draw LaTeX labels as SVG outlines, because HTML can't show LaTeX."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from matplotlib.textpath import TextPath
 
 from bayesinn.plots.style import styled
 
-_UNITS = 100  # Steps of the drawing in the height of a letter, one em.
+_UNITS = 100  # Units of the drawing in one em.
 _COMMANDS = {Path.MOVETO: "M", Path.LINETO: "L", Path.CURVE3: "Q", Path.CURVE4: "C", Path.CLOSEPOLY: "Z"}
 
 
 def written(label: str, name: str) -> Markup:
-    r"""Write a label in HTML as figures write it: escaped text, or a drawing if it has formulas between dollars.
+    r"""Write a label in HTML: as escaped text, or as an SVG drawing if it has formulas between dollars.
 
-    The drawing grows with the letters around it, stands on their line and takes their colour. It has no identifiers, so
-    any number of them can share a page. ``name`` is read aloud in its place, and shown if it can't be drawn.
+    The drawing has size, baseline and colour of the text around it. It has no identifiers, so a page can hold many.
+    Screen readers read ``name`` aloud; it is also shown if the label can't be drawn.
 
     Examples
     --------
@@ -32,7 +32,7 @@ def written(label: str, name: str) -> Markup:
     if outline is None:
         return escape(name)
     (left, low), (right, high) = outline.vertices.min(axis=0), outline.vertices.max(axis=0)
-    # Letters beside it keep their distance; below the line hangs what is below zero.
+    # Leave a gap to the next letter; what is below zero hangs below the baseline.
     left, right, low, high = min(left, 0.0), right + 4.0, min(low, 0.0), max(high, 0.0)
     commands = " ".join(
         _COMMANDS[code] + ("" if code == Path.CLOSEPOLY else " ".join(f"{value:.4g}" for value in points))
@@ -50,10 +50,10 @@ def written(label: str, name: str) -> Markup:
 
 @styled
 def _outline(label: str) -> TextPath | None:
-    """Return the label's outline, its line at zero; None if there is nothing to draw, or it can't be drawn."""
+    """Return the label's outline, its baseline at zero; None if there is nothing to draw, or it can't be drawn."""
     try:
         outline = TextPath((0.0, 0.0), label, size=_UNITS, usetex=False)
-    # The formula is the user's: what the parser or a font makes of it must not cost the report.
+    # The formula is the user's: an error of the parser or of a font must not prevent the report.
     except Exception:
         return None
     return outline if len(outline.vertices) and np.isfinite(outline.vertices).all() else None

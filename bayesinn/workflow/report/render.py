@@ -23,7 +23,7 @@ PACKAGES = ("bayesinn", "tensorflow", "tensorflow-probability", "keras", "numpy"
 
 @dataclass(frozen=True)
 class Verdict:
-    """The first thing a report says.
+    """The verdict at the top of a report.
 
     Parameters
     ----------
@@ -62,7 +62,7 @@ def render(
 ) -> Path:
     """Write a report: verdict, contents, sections, then seed, settings and versions; return its path.
 
-    The folder is made if need be. A setting that is a mapping itself is written as ``outer.inner``, mappings in a list
+    The folder is made if need be. A setting that is itself a mapping is written as ``outer.inner``, mappings in a list
     as ``outer[0].inner``.
 
     Examples
@@ -108,7 +108,7 @@ def _rows(name: str, value: object) -> list[tuple[str, str]]:
         return [row for inner, entry in value.items() for row in _rows(f"{name}.{inner}", entry)]
     if isinstance(value, list | tuple) and any(isinstance(entry, Mapping) for entry in value):
         return [row for index, entry in enumerate(value) for row in _rows(f"{name}[{index}]", entry)]
-    # A setting is given, not measured: all its digits count.
+    # Settings are exact: show all digits.
     return [(name, str(value) if isinstance(value, float | np.floating) else text(value))]
 
 

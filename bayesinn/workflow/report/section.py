@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,16 +19,16 @@ _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 @dataclass(frozen=True, eq=False)
 class Figure:
-    """A picture and how to read it.
+    """A picture with a caption.
 
     Parameters
     ----------
     picture : matplotlib Figure, or bytes of a PNG file
-        Drawn at once: what is done to the figure later does not change the report.
+        Drawn at once, so that later changes to the figure do not change the report.
     caption : str
         What is shown and how to tell good from bad.
     alternative : str
-        What a reader who can't see the picture must know; the caption if left empty.
+        Text for readers who can't see the picture; the caption if left empty.
 
     Examples
     --------
@@ -74,10 +74,14 @@ class Figure:
         """Height in pixels: bytes 20 to 23 of a PNG."""
         return int.from_bytes(self.png[20:24], "big")
 
-    def save(self, path: Path) -> Path:
-        """Write the PNG file and return its path."""
-        path.write_bytes(self.png)
-        return path
+
+def save_all(figures: Iterable[tuple[str, Figure]], folder: str | Path) -> list[Path]:
+    """Write figures by name as PNG into a folder, which is made if need be, and return their paths."""
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    paths = {Path(folder, f"{name}.png"): figure.png for name, figure in figures}
+    for path, picture in paths.items():
+        path.write_bytes(picture)
+    return list(paths)
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,7 +94,7 @@ class Section:
     text : str
         Plain text; an empty line starts a new paragraph.
     table : DataFrame, optional
-        Its index is the first column. Cells that say ``passed``, ``doubtful`` or ``failed``, in any case, stand out.
+        Its index is the first column. Cells of just ``passed``, ``doubtful`` or ``failed``, in any case, stand out.
     figures : sequence of Figure
     labels : Labels, optional
         If given, the names in the table's index are written with label and unit, as figures write them.

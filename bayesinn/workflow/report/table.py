@@ -11,10 +11,10 @@ from markupsafe import Markup, escape
 from bayesinn.core.labels import Labels
 from bayesinn.workflow.report.mathtext import written
 
-#: Words that are a verdict wherever they fill a cell, in any case, and the symbol that tells them apart without colour.
+#: Words that are a verdict if they fill a cell, in any case, and symbols that tell them apart without colour.
 VERDICTS = {"passed": "✓", "doubtful": "?", "failed": "✗"}
 _LONG = 30
-#: Width of a printed page, in letters of one point: 182 mm; in a wide font, bold at times, a letter takes 0.68.
+#: Width of a printed page (182 mm, or 516 points) in letters of one point: a letter of a wide, bold font takes 0.68.
 _PAGE = 516 / 0.68
 _SMALLEST, _LARGEST = 5.5, 8.5
 
@@ -38,7 +38,7 @@ class Cell(NamedTuple):
 
     @property
     def length(self) -> int:
-        """Number of letters that stay on one line."""
+        """Number of letters of the longest word, which stays on one line."""
         return 4 * bool(self.verdict) + max(map(len, self.text.split()), default=0)
 
 
@@ -60,7 +60,7 @@ class Table(NamedTuple):
 
     @property
     def labelled(self) -> list[bool]:
-        """Whether each column has labels, so that names stand below each other where one of them has none."""
+        """Whether each column has labels: all its names are then aligned, also those without a label."""
         return [any(row[position].label for row in self.rows) for position in range(len(self.header))]
 
     @property
@@ -114,12 +114,12 @@ def _head(value: object, labels: Labels | None) -> Cell:
     if labels is None:
         return Cell(name)
     label, unit = written(labels.label(name), name), labels.unit(name)
-    # Nothing is said twice: not a name without label, nor one whose label can't be drawn.
+    # A label that is just the name is left out.
     return Cell(name, Markup() if label == escape(name) else label, written(unit, unit))
 
 
 def text(value: object) -> str:
-    """Write one cell: three decimals (three digits where that says nothing), yes or no, a dash for what is missing.
+    """Write one cell: three decimals (three digits for very small or large numbers), yes or no, a dash if missing.
 
     Examples
     --------

@@ -26,7 +26,7 @@ Severity = Literal["problem", "hint"]
 
 @dataclass(frozen=True)
 class Advice:
-    """One thing to know before training: a clause that follows its subject, the consequence, and what to change."""
+    """One thing to know before training: the finding, a clause that follows its subject; its meaning; what to do."""
 
     severity: Severity
     subject: str
@@ -101,5 +101,5 @@ class Pilot:
 
 
 def bounds(array: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the least and the largest along the first axis; infinite and reversed where all is NaN."""
+    """Return minimum and maximum along the first axis; infinity and -infinity where all is NaN."""
     return np.nanmin(array, axis=0, initial=np.inf), np.nanmax(array, axis=0, initial=-np.inf)

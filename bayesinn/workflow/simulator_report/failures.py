@@ -44,7 +44,7 @@ def check(pilot: Pilot) -> Failures:
     marked = np.any([marks["failed"] for marks in cells.values()], axis=0)
     boxes = regions(pilot.inputs, marked, pilot.simulator.labels)
     if not marked.any():
-        # A share of 3 / n would have shown itself among n with a probability of 95 %.
+        # If a share of 3 / n failed, n simulations would show it with a probability of 95 %.
         text = f"All {n:,} simulations are finite; up to {3.0 / n:.2g} may fail (on_nonfinite={policy!r})."
         return Failures(marked, shares, boxes, title="Failures", text=text)
     unknown = "too few to say where" if marked.sum() < FEWEST else "from no particular region of a simple form"

@@ -27,7 +27,7 @@ class Influence(Result):
 
 
 def check(pilot: Pilot, noise: Noise) -> Influence:
-    """Test whether outputs go with each parameter, and ask the simulator itself about those where none does."""
+    """Test whether each parameter is associated with some output; if not, change it alone and simulate again."""
     if len(pilot) < _FEWEST_ROWS or len(noise.unaffected) == len(pilot.observables):
         return Influence()
     parameters, responses, advice = pilot.drawn.parameters, {}, []
@@ -52,7 +52,7 @@ def check(pilot: Pilot, noise: Noise) -> Influence:
 def _responds(pilot: Pilot, name: str, index: tuple[int, ...]) -> bool | None:
     """Return whether any output changes when one parameter takes values of other draws, the seed being the same.
 
-    None where the simulator can't be asked: it raises for combinations that its prior doesn't draw.
+    None if that can't be tested: the simulator may raise for combinations that its prior doesn't draw.
     """
     rows = probe_rows(len(pilot))
     theta, given = ({key: value[:rows] for key, value in part.items()} for part in pilot.drawn[:2])
@@ -91,7 +91,7 @@ def associations(parameters: Mapping[str, np.ndarray], observables: Mapping[str,
     table = np.concatenate([table, np.abs(table - np.median(table, axis=0))], axis=1)
     score = np.sqrt(rows - 1) * np.abs(unit_ranks(table).T @ unit_ranks(outputs)).max(axis=1)
     single = 2.0 * stats.norm.sf(score) * outputs.shape[1]
-    # Two kinds of tests of two forms of the parameter.
+    # Bonferroni over two tests of two forms of the parameter.
     p_value = 4.0 * np.minimum(single, _regression(table, outputs)).reshape(2, -1).min(axis=0)
     return dict(zip(parameters, np.minimum(p_value, 1.0).tolist(), strict=True))
 
@@ -108,7 +108,7 @@ def _regression(parameters: np.ndarray, outputs: np.ndarray) -> np.ndarray:
     outputs = outputs[:, :: max(1, -(-outputs.shape[1] // _MOST_REGRESSED))]
     centred = outputs - np.nanmedian(outputs, axis=0)
     width = np.nanmedian(np.abs(centred), axis=0)
-    # On a scale where a few large values don't drown the rest.
+    # On an asinh scale, so that a few large values don't drown the rest.
     scaled = np.arcsinh(np.nan_to_num(centred) / np.where(width > 0.0, 3.0 * width, 1.0))
     basis, sizes, _ = np.linalg.svd(scaled - scaled.mean(axis=0), full_matrices=False)
     directions = min(len(outputs) // _ROWS_A_DIRECTION, int(np.sum(sizes > 1e-6 * sizes[0])))
@@ -127,7 +127,7 @@ def _features(matrix: np.ndarray) -> np.ndarray:
     shown = matrix[:, :: max(1, -(-matrix.shape[1] // _MOST_ELEMENTS))]
     if matrix.shape[1] < 2:
         return shown
-    # On a scale where a few large values don't drown the rest.
+    # On an asinh scale, so that a few large values don't drown the rest.
     sizes = np.abs(matrix[np.isfinite(matrix) & (matrix != 0.0)])
     scaled = np.ma.masked_invalid(np.arcsinh(matrix / (np.median(sizes) if len(sizes) else 1.0)))
     series = (scaled.mean(axis=1), scaled.var(axis=1), np.abs(np.ma.diff(scaled, axis=1)).mean(axis=1))

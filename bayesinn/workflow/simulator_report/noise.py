@@ -36,7 +36,7 @@ def check(pilot: Pilot) -> Noise:
     if rows < _FEWEST_ROWS:
         return Noise()
     theta, given = (_rows(part, slice(rows)) for part in pilot.drawn[:2])
-    # All parameters of a row stay together, whose support may depend on one another.
+    # Whole rows are moved, because the supports of parameters may depend on one another.
     turned = {name: np.roll(value, rows // 2, axis=0) for name, value in theta.items()}
     first = simulator.simulate(theta, seed, given)
     again, other, moved = (
@@ -58,8 +58,7 @@ def check(pilot: Pilot) -> Noise:
         value = simulator.simulate(_rows(theta, order), seed, _rows(given, order))[name]
         return bool(equal_rows(value, np.repeat(value[::_COPIES], _COPIES, axis=0)).all())
 
-    batched = simulator.in_graph or getattr(simulator.engine, "batched", False)
-    shared = tuple(name for name in first if batched and shares_noise(name))
+    shared = tuple(name for name in first if simulator.engine.batched and shares_noise(name))
     advice, everything = [], len(unaffected) == len(first)
     for name in irreproducible:
         finding, do = "differs though parameters and seed are the same", "Draw random numbers from the seed alone."
@@ -72,10 +71,8 @@ def check(pilot: Pilot) -> Noise:
             meaning = "So the posterior is singular: it fills no volume, its density is infinite, training diverges."
             advice.append(Advice("problem", name, finding, meaning, "Draw noise from the seed."))
     for name in shared:
-        finding, do = (
-            "is wrong: every simulation of a batch has the same noise",
-            "Draw noise for each row of the batch.",
-        )
+        finding = "is wrong: every simulation of a batch has the same noise"
+        do = "Draw noise for each row of the batch."
         advice.append(Advice("problem", name, finding, "Simulations are not independent.", do))
     for name in unaffected:
         finding = "is the same for the same seed, whatever the parameters are: it says nothing about them"
@@ -100,6 +97,6 @@ def _rows(values: Mapping[str, np.ndarray], rows: slice | np.ndarray) -> dict[st
 
 
 def _varied(value: np.ndarray) -> bool:
-    """Whether enough rows differ from the most frequent one: a rare event may well stay away twice."""
+    """Whether enough rows differ from the most frequent one: rare events may be absent from both of two runs."""
     counts = np.unique(value.reshape(len(value), -1), axis=0, return_counts=True)[1]
     return len(value) - int(counts.max()) >= min(_FEWEST_UNUSUAL, len(value) // 2)

@@ -85,8 +85,8 @@ def repeats(observables: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarr
 def copies(observables: Mapping[str, np.ndarray], seed: int) -> tuple[tuple[str, str], ...]:
     """Find elements that are linear in one another: |correlation| above 0.999999, of values and of their ranks.
 
-    Ranks, because one extreme simulation would give any two elements a correlation of one. Those that are neighbours
-    along a random direction are compared, which the seed decides.
+    Ranks, because one extreme simulation would give any two elements a correlation of one. Only those that are
+    neighbours along a random direction, which the seed decides, are compared.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""What prior and prior predictive distribution range over, and what float32 and scaling make of it."""
+"""Ranges of prior and prior predictive distribution, and what float32 and scaling lose of them."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def check_prior(pilot: Pilot) -> Result:
 def check_predictive(pilot: Pilot, failures: Failures) -> Result:
     """Describe the simulated data, and how networks will see them; look for real data among them."""
     good, rows, observed = pilot.only(~failures.marked), {}, {}
-    # float64 values that float32 can't hold are what this is to find.
+    # Overflow in float32 is one of the findings.
     with np.errstate(over="ignore"):
         data, names = {**good.drawn.observables, **good.drawn.context}, tuple(pilot.observables)
         scalings = DataSpace.fit(data, names, (), pilot.simulator.lengths).scalings if len(good) > 1 else {}
@@ -97,7 +97,7 @@ def _scaled(pilot: Pilot, name: str, scaling: Scaling) -> Iterator[Advice]:
     elif uncounted:
         finding = f"has whole numbers up to {largest:.3g}; int32 ends at 2,147,483,647"
         yield Advice("hint", name, finding, digits, "Subtract an offset if counts must be exact.")
-    # One scale an element of a vector, one a channel of anything with more axes; 1 where variation passes for rounding.
+    # A vector has a scale for each element, other arrays one for each channel; 1 where variation is mere rounding.
     low, high = bounds(array.reshape(-1, *scaling.mean.shape))
     measured = scaling.scale != 1.0
     if np.any(lost := (low < high) & ~measured & (high - low < 1e-2 * np.abs(scaling.mean))):

@@ -13,7 +13,7 @@ from sklearn.tree import DecisionTreeClassifier
 
 from bayesinn.core.labels import Labels
 
-#: Simulations of a kind that are needed to find a region.
+#: Fewest simulations, marked and others, that suffice to find a region.
 FEWEST = 10
 _DEEPEST, _MOST_REGIONS = 3, 3
 
@@ -36,7 +36,7 @@ class Region(NamedTuple):
 def regions(inputs: Mapping[str, np.ndarray], marked: np.ndarray, labels: Labels) -> tuple[Region, ...]:
     """Find at most three boxes that hold marked simulations: the leaves of a shallow decision tree.
 
-    The tree is as shallow as predicts held-out simulations about best, at most three questions deep. If even that
+    The tree is the shallowest that predicts held-out simulations about best, at most three questions deep. If it
     predicts no better than chance could, there is no region.
 
     Examples
@@ -48,7 +48,7 @@ def regions(inputs: Mapping[str, np.ndarray], marked: np.ndarray, labels: Labels
     if min(marked.sum(), (~marked).sum()) < FEWEST:
         return ()
     names, columns = list(inputs), list(inputs.values())
-    # Trees take values nearer than 1e-7 for equal, whatever the unit: they get the order of the values alone.
+    # Trees treat values closer than 1e-7 as equal, whatever the unit, so they get ranks in place of values.
     steps, orders = zip(*(np.unique(column, return_inverse=True) for column in columns), strict=True)
     tree, observed = _tree(np.stack(orders, axis=-1), marked), []
     for bounds in [] if tree is None else _boxes(tree, 0, {}):
@@ -80,7 +80,7 @@ def _tree(order: np.ndarray, marked: np.ndarray) -> Any:
 
 
 def _boxes(tree: Any, node: int, box: Box) -> list[Box]:
-    """Return the boxes below a node whose weighted majority is marked; the node itself where that is all of it."""
+    """Return the boxes below a node whose weighted majority is marked; the node itself if it is all marked."""
     left, right = tree.children_left[node], tree.children_right[node]
     if left < 0:
         return [box] if np.argmax(tree.value[node][0]) == 1 else []

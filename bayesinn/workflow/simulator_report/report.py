@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import textwrap
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -15,7 +14,7 @@ from bayesinn.core.labels import Labels
 from bayesinn.core.seeds import check_seed
 from bayesinn.core.validation import check_integer, check_type
 from bayesinn.simulation.simulator import Simulator
-from bayesinn.workflow.report import Section, Verdict, render
+from bayesinn.workflow.report import Section, Verdict, render, save_all
 from bayesinn.workflow.simulator_report import failures, influence, noise, outputs, ranges, speed
 from bayesinn.workflow.simulator_report.check import Advice, Result
 
@@ -74,12 +73,8 @@ class SimulatorReport:
         return render(path, f"{self.name}: simulator", [advice, *sections], verdict=verdict, settings=self.settings)
 
     def plot(self, folder: str | Path) -> list[Path]:
-        """Save all figures as PNG; the folder is made if need be."""
-        Path(folder).mkdir(parents=True, exist_ok=True)
-        figures = [figure for result in self.results.values() for figure in result.figures().items()]
-        for name, figure in figures:
-            Path(folder, f"{name}.png").write_bytes(base64.b64decode(figure.data))
-        return [Path(folder, f"{name}.png") for name, _ in figures]
+        """Write all figures as PNG into ``folder``, which is made if need be, and return the paths."""
+        return save_all((item for result in self.results.values() for item in result.figures().items()), folder)
 
     def __repr__(self) -> str:
         blocks = [f"Simulator {self.name!r}: {self.verdict}"]

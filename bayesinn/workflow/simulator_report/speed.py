@@ -1,4 +1,4 @@
-"""Draw the pilot simulations before the policy for failures acts, and time them."""
+"""Draw the pilot simulations, failed ones included, and time them."""
 
 from __future__ import annotations
 
@@ -11,10 +11,8 @@ import numpy as np
 
 from bayesinn.core import seeds
 from bayesinn.core.progress import Progress, duration
-from bayesinn.simulation.python_engine import PythonEngine
 from bayesinn.simulation.simulations import Simulations
 from bayesinn.simulation.simulator import Simulator
-from bayesinn.simulation.tensorflow_engine import TensorFlowEngine
 from bayesinn.workflow.simulator_report.check import Advice, Pilot, Result
 
 #: Training steps that costs are stated for: the default of ``fit``.
@@ -37,13 +35,8 @@ def draw(simulator: Simulator, n: int, seed: int, batch_size: int) -> tuple[Pilo
     The simulator's policy would hide failures by drawing them again, so an engine without policy draws. It does so
     without XLA, which compiles some simulators for 20 s.
     """
-    raw, workers, rows = copy.copy(simulator), 0, batch_size
-    declared = simulator.engine.declared._replace(on_nonfinite="raise")
-    if isinstance(simulator.engine, PythonEngine):
-        workers, rows = simulator.engine.workers, batch_size if simulator.engine.batched else 64
-        raw.engine = PythonEngine(declared, simulator.engine.batched, workers)
-    else:
-        raw.engine = TensorFlowEngine(declared)
+    raw, engine = copy.copy(simulator), simulator.engine.without_policy()
+    raw.engine, rows = engine, batch_size if engine.batched else 64
     # Few rows first: they trace the graph or start the workers, and give an early estimate. Sizes that adapted to the
     # speed would make the simulations depend on it.
     sizes, generator = itertools.chain((4, 16), itertools.repeat(rows)), seeds.generator(seed, "pilot")
@@ -65,7 +58,7 @@ def draw(simulator: Simulator, n: int, seed: int, batch_size: int) -> tuple[Pilo
     rate = float(np.median([rows / seconds for rows, seconds in timed if rows > 0.5 * size]))
     # A failed simulation that is drawn again costs its time.
     kept = max(1.0 - simulations.failed / n, 1e-9) if simulator.on_nonfinite == "redraw" else 1.0
-    return Pilot(simulator, simulations, seed), describe(kept * rate, size, timed[0][1], workers, batch_size)
+    return Pilot(simulator, simulations, seed), describe(kept * rate, size, timed[0][1], engine.workers, batch_size)
 
 
 def describe(rate: float, size: int, first: float, workers: int, batch_size: int) -> Speed:
