@@ -114,7 +114,7 @@ class PendingSimulations(NamedTuple):
         parameters, context, observables = self.parameters, self.context, self.engine._gather(self.futures)
         broken = self._broken_rows(observables, context)
         failed, attempt = len(broken), 1
-        while self.engine.declared.redraw and len(broken) and attempt < MOST_REDRAWS:
+        while self.engine.declared.redraw and len(broken) and attempt <= MOST_REDRAWS:
             again = self.engine.submit(len(broken), [*self.entropy, attempt])
             fresh = self.engine._gather(again.futures)
             for old, new in ((parameters, again.parameters), (context, again.context), (observables, fresh)):

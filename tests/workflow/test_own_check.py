@@ -117,9 +117,11 @@ def test_what_does_not_apply_and_what_lacks_something_is_left_out(registered) ->
 
 
 def test_names_are_unique_and_choices_are_checked(registered) -> None:
-    for wrong in ({"name": "SBC"}, {"name": "mine", "key": "tarp"}, {"name": "mine", "figures": {"coverage": halves}}):
-        with pytest.raises(InputError, match="no check of the library has"):
+    own = {"name": "mine", "figures": {"halves": halves}}
+    for wrong in ({"name": "SBC"}, {"name": "mine", "key": "tarp"}, {"name": "mine", "figures": {"tarp": halves}}, own):
+        with pytest.raises(InputError, match="no other check has"):
             bi.register_check(bi.Check(group="sharpness", run=halves, **wrong))
+    bi.register_check(HALVES)
     with pytest.raises(InputError, match="Group of check 'mine'"):
         bi.Check(name="mine", group="above the prior", run=halves)
     with pytest.raises(InputError, match="Need of check 'mine'"):

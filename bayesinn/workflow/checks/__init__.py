@@ -20,7 +20,7 @@ def register_check(check: Check) -> Check:
     Raises
     ------
     InputError
-        A check of the library has the same name, key or name of a figure.
+        Another check has the same name, key or name of a figure.
 
     Examples
     --------
@@ -28,15 +28,16 @@ def register_check(check: Check) -> Check:
     >>> register_check(Check(name="SBC", group="sharpness", run=print))
     Traceback (most recent call last):
     bayesinn.core.errors.InputError: Check 'SBC'
-      expected: a name, a key and figures that no check of the library has
+      expected: a name, a key and figures that no other check has
       got:      SBC, sbc
       do this:  rename what is taken
     """
-    taken = {name for own in _OWN for name in (own.name, own.key, *own.figures)}
+    others = (*_OWN, *(other for other in _registered.values() if other.name != check.name))
+    taken = {name for other in others for name in (other.name, other.key, *other.figures)}
     if clash := [name for name in (check.name, check.key, *check.figures) if name in taken]:
         raise InputError(
             f"Check {check.name!r}",
-            expected="a name, a key and figures that no check of the library has",
+            expected="a name, a key and figures that no other check has",
             got=", ".join(clash),
             do="rename what is taken",
         )

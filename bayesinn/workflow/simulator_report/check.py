@@ -19,7 +19,7 @@ from bayesinn.workflow.report import Figure
 # 2,000 simulations of 10,000 numbers each, 160 MB. Larger observables are checked on their first rows.
 _MOST_NUMBERS, _FEWEST_ROWS = 20_000_000, 200
 # Single-precision numbers beyond have no fraction.
-_NO_FRACTION = 2.0**22
+_NO_FRACTION = 2.0**23
 #: A problem spoils training or its result; a hint is worth a look.
 Severity = Literal["problem", "hint"]
 
