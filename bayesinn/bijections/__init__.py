@@ -25,7 +25,7 @@ from bayesinn.bijections.householder import Householder
 from bayesinn.bijections.lu import LULinear
 from bayesinn.bijections.orthogonal import Orthogonal
 from bayesinn.bijections.permutation import Permutation
-from bayesinn.bijections.residual import Residual
+from bayesinn.bijections.residual.residual import Residual
 from bayesinn.bijections.transforms import Affine, Composed, Spline, Transform, VolumePreserving
 
 __all__ = [

@@ -1,7 +1,5 @@
 """Fixed points of contractions, and gradients through them without storing the iterations."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 
@@ -14,17 +12,11 @@ from bayesinn.bijections.residual.linearization import Linearization
 def fixed_point(
     function: Callable[[tf.Tensor], tf.Tensor], start: tf.Tensor, lipschitz: float, tolerance: float
 ) -> tf.Tensor:
-    """Solve x = function(x) row by row, by iteration. No gradient flows through the result.
+    """Solve x = function(x) for rows x (n, d), by iteration from ``start``. No gradient flows through the result.
 
-    The distance to the solution shrinks by the factor ``lipschitz`` or more in each step. A row stops as soon as its
-    last step shows that it is close enough, so that its result doesn't depend on the other rows.
-
-    Parameters
-    ----------
-    function : contraction from (n, d) to (n, d), row by row
-    start : tensor (n, d)
-    lipschitz : bound of the function's slope, below one
-    tolerance : largest distance to the solution, relative to the length of x where that is above one
+    ``lipschitz`` bounds the slope of the function, below one: the distance to the solution shrinks by this factor or
+    more in each step. A row stops as soon as its last step shows that it is within ``tolerance``, relative to the
+    length of x where that is above one, so that its result doesn't depend on the other rows.
     """
     # By Banach's theorem, a step of length s ends within s * lipschitz / (1 - lipschitz) of the solution.
     rounding = 4.0 * np.finfo(start.dtype.as_numpy_dtype).eps
@@ -36,12 +28,9 @@ def fixed_point(
         length = tf.norm(moved, axis=-1, keepdims=True)
         return tf.where(active, moved, x), active & (distance > enough * tf.maximum(length, 1.0))
 
-    x, _ = tf.while_loop(
-        lambda _, active: tf.reduce_any(active),
-        step,
-        (tf.stop_gradient(start), tf.fill([tf.shape(start)[0], 1], True)),
-        maximum_iterations=most_iterations(lipschitz, tolerance),
-    )
+    state = (tf.stop_gradient(start), tf.fill([tf.shape(start)[0], 1], True))
+    most = most_iterations(lipschitz, tolerance)
+    x, _ = tf.while_loop(lambda _, active: tf.reduce_any(active), step, state, maximum_iterations=most)
     return tf.stop_gradient(x)
 
 
@@ -51,19 +40,13 @@ def most_iterations(lipschitz: float, tolerance: float) -> int:
 
 
 def with_implicit_gradient(x: tf.Tensor, linear: Linearization, lipschitz: float, tolerance: float) -> tf.Tensor:
-    """Return x as it is, with the gradient of the solution of x = z - g(x), by implicit differentiation.
+    """Return x (n, d) as it is, with the gradient of the solution of x = z - g(x), by implicit differentiation.
 
-    At the solution, dx = (I + J)^-1 (dz - dg), with dg the change of g at fixed x. Pass ``z - g(x0)``, with x0 the
-    solution without gradient: the gradients, with respect to z and to everything in g, are those of the solution.
-
-    Parameters
-    ----------
-    x : tensor (n, d)
-    linear : the Jacobian J of g at x, which gets no gradient
-    lipschitz : bound of the norm of J, below one
-    tolerance : error of the solution of the linear equation, as in :func:`fixed_point`
+    At the solution, dx = (I + J)^-1 (dz - dg), with dg the change of g at fixed x, and ``linear`` its Jacobian J there,
+    which gets no gradient. Pass ``z - g(x0)``, with x0 the solution without gradient: the gradients, with respect to z
+    and to everything in g, are those of the solution. The linear equation is solved as in :func:`fixed_point`.
     """
-    detached = linear.detached()
+    detached = tf.nest.map_structure(tf.stop_gradient, linear)
 
     @tf.custom_gradient
     def identity(x: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:

@@ -1,9 +1,7 @@
 """The Jacobian of a dense network, kept as the factors of a product."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import tensorflow as tf
 
@@ -11,8 +9,7 @@ import tensorflow as tf
 _NUMBERS_AT_ONCE = 2**24
 
 
-@dataclass(frozen=True)
-class Linearization:
+class Linearization(NamedTuple):
     """The Jacobian J of a dense network g at n points, as its matrices and the slopes of its activations.
 
     Products with J cost as much as g itself, and J is never formed for them. There are k kernels (inputs, outputs) and
@@ -41,18 +38,12 @@ class Linearization:
         It costs as much as evaluating g at d times as many points, and n decompositions of a d x d matrix. Many
         points are taken a piece at a time.
         """
-        if not self.slopes:
-            return _log_det(self.jacobian())
-        rows, dimension = self.slopes[0].shape[0], self.kernels[0].shape[0]
-        widest = max(kernel.shape[1] for kernel in self.kernels)
-        piece = max(1, _NUMBERS_AT_ONCE // (dimension * widest))
+        rows = self.slopes[0].shape[0] if self.slopes else 1
+        numbers_a_row = self.kernels[0].shape[0] * max(kernel.shape[1] for kernel in self.kernels)
+        piece = max(1, _NUMBERS_AT_ONCE // numbers_a_row)
         if rows is not None and rows <= piece:
             return _log_det(self.jacobian())
         return _in_pieces(lambda slopes: _log_det(Linearization(self.kernels, slopes).jacobian()), self.slopes, piece)
-
-    def detached(self) -> Linearization:
-        """Return the same Jacobian, through which no gradient flows."""
-        return Linearization(*tf.nest.map_structure(tf.stop_gradient, [self.kernels, self.slopes]))
 
     def jacobian(self) -> tf.Tensor:
         """Return the matrices J, (n, d, d), with outputs along rows; (1, d, d) for a linear function."""
@@ -68,12 +59,13 @@ class Linearization:
 
 def _log_det(jacobian: tf.Tensor) -> tf.Tensor:
     """Return the log determinants (n,) of I + J, J (n, d, d) of norm below one, which makes them positive."""
-    if jacobian.shape[-1] == 1:
+    dimension = jacobian.shape[-1]
+    if dimension == 1:
         return tf.math.log1p(jacobian[:, 0, 0])
-    if jacobian.shape[-1] == 2:
+    if dimension == 2:
         first, across, back, second = tf.unstack(tf.reshape(jacobian, (-1, 4)), axis=-1)
         return tf.math.log1p(first + second + first * second - across * back)
-    return _log_det_from_qr(jacobian + tf.eye(jacobian.shape[-1], dtype=jacobian.dtype))
+    return _log_det_from_qr(jacobian + tf.eye(dimension, dtype=jacobian.dtype))
 
 
 @tf.custom_gradient

@@ -1,7 +1,5 @@
 """Estimates of log det(I + J) from a few products of vectors with J: a truncated power series, and an unbiased one."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 
@@ -72,30 +70,16 @@ def roulette_weights(uniform: tf.Tensor, law: Law, exact: int) -> tf.Tensor:
 def series_log_det(linear: Linearization, probes: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
     """Estimate log det(I + J) = tr J - tr J^2 / 2 + tr J^3 / 3 - ..., with a trace from one random vector per row.
 
-    Weights of one give the truncated series, those of :func:`roulette_weights` an unbiased estimate. The gradient is
-    not that of the value but the Neumann series v^T (I - J + J^2 - ...) dJ v with the same weights. It has the same
-    mean, and needs no more memory than one product with J, however long the series. With ``linear.detached()`` there
-    is no gradient.
+    The norm of J must be below one. The probes (n, d) are vectors v with mean zero and covariance one, or unit vectors
+    for traces without noise. Weights (terms,) of one give the truncated series, those of :func:`roulette_weights` an
+    unbiased estimate; the series ends before the first zero.
 
-    Parameters
-    ----------
-    linear : the Jacobian J, with norm below one
-    probes : tensor (n, d), vectors v with mean zero and covariance one, or unit vectors for traces without noise
-    weights : tensor (terms,); the series ends before the first zero
-
-    References
-    ----------
-    Those of :class:`Residual`: the series is of the first, weights and gradient are of the second.
-
-    Examples
-    --------
-    >>> import tensorflow as tf
-    >>> linear = Linearization([tf.constant([[0.5]])], [])
-    >>> estimate = series_log_det(linear, probes=tf.ones((1, 1)), weights=tf.ones(30))
-    >>> round(float(estimate[0]), 4), round(float(tf.math.log(1.5)), 4)
-    (0.4055, 0.4055)
+    The gradient is not that of the value but the Neumann series v^T (I - J + J^2 - ...) dJ v with the same weights. It
+    has the same mean, and needs no more memory than one product with J, however long the series. The series is of the
+    first reference of :class:`Residual`, weights and gradient are of the second.
     """
-    value, summed = _sum_series(linear.detached(), probes, tf.cast(weights, probes.dtype))
+    detached = tf.nest.map_structure(tf.stop_gradient, linear)
+    value, summed = _sum_series(detached, probes, tf.cast(weights, probes.dtype))
     surrogate = tf.reduce_sum(tf.stop_gradient(summed) * linear.jacobian_vector(probes), axis=-1)
     # The value of one, the gradient of the other.
     return tf.stop_gradient(value) + (surrogate - tf.stop_gradient(surrogate))
@@ -103,29 +87,25 @@ def series_log_det(linear: Linearization, probes: tf.Tensor, weights: tf.Tensor)
 
 def _sum_series(linear: Linearization, probes: tf.Tensor, weights: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Return the weighted sums of (-1)^(k+1)/k v^T J^k v, (n,), and of (-1)^k v^T J^k, (n, d)."""
-    terms = tf.math.count_nonzero(weights, dtype=tf.int32)
+    terms, most = tf.math.count_nonzero(weights, dtype=tf.int32), weights.shape[0]
+    signed = weights * tf.constant(np.resize([1.0, -1.0], most), weights.dtype)
 
-    def add(
-        number: tf.Tensor, sign: tf.Tensor, vectors: tf.Tensor, value: tf.Tensor, summed: tf.Tensor
-    ) -> tuple[tf.Tensor, ...]:
-        weight = sign * weights[number]
-        summed += weight * vectors
+    def add(number: tf.Tensor, vectors: tf.Tensor, value: tf.Tensor, summed: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        summed += signed[number] * vectors
         vectors = linear.vector_jacobian(vectors)
         trace = tf.reduce_sum(vectors * probes, axis=-1)
-        value += weight / tf.cast(number + 1, trace.dtype) * trace
-        return number + 1, -sign, vectors, value, summed
+        value += signed[number] / tf.cast(number + 1, trace.dtype) * trace
+        return number + 1, vectors, value, summed
 
-    start = (0, tf.ones((), probes.dtype), probes, tf.zeros_like(probes[:, 0]), tf.zeros_like(probes))
-    most = weights.shape[0]
+    start = (0, probes, tf.zeros_like(probes[:, 0]), tf.zeros_like(probes))
     *_, value, summed = tf.while_loop(lambda number, *_: number < terms, add, start, maximum_iterations=most)
     return value, summed
 
 
 class SeriesNoise(keras.layers.Layer):
-    """Draw probes and weights for :func:`series_log_det`, in training only.
+    """Draw probes and weights for :func:`series_log_det`, in training only, from a random state as that of dropout.
 
-    ``terms`` are always taken; ``law`` is that of the number of further terms, if there are any. The random state is
-    treated as that of dropout is: in training, a pure function of seed and step.
+    ``terms`` are always taken; ``law`` is that of the number of further terms, if there are any.
     """
 
     def __init__(self, terms: int, law: Law | None = None, dtype: str | keras.DTypePolicy | None = None) -> None:
