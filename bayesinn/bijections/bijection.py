@@ -1,9 +1,8 @@
 """The bijection contract: an author writes two methods, the base class checks what goes in and out."""
 
-from __future__ import annotations
-
 import functools
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, ClassVar, NamedTuple
 
 import keras
@@ -13,24 +12,26 @@ import tensorflow as tf
 from bayesinn.core.configuration import Configured
 from bayesinn.core.errors import InputError
 
+#: Events (n, *event), and the log determinants (n,) of the map that led to them.
+Mapped = tuple[tf.Tensor, tf.Tensor]
+
 
 class Bijection(Configured, keras.layers.Layer):
     """An invertible map of events, which may depend on a condition.
 
     An author derives from this class and writes :meth:`forward` and :meth:`inverse`, and :meth:`build` if there are
     weights. Shapes are checked, and weights are made on first use, before either method runs. Once it is built,
-    ``event_shape`` and ``condition_shape`` are the shapes of one event and one condition. A bijection should be near
-    the identity when new. Those of vectors must accept a single element; those of images set :attr:`event_rank` to 3.
+    ``event_shape`` and ``condition_shape`` (None without a condition) are the shapes of one event and one condition,
+    ``dimension`` and ``condition_dimension`` their numbers of elements. A bijection should be near the identity when
+    new. Those of vectors must accept a single element.
     """
 
+    #: Number of axes of an event: 1 for vectors (d,), 3 for images (height, width, channels), None for any number.
     event_rank: ClassVar[int | None] = 1
-    """Number of axes of an event: 1 for vectors (d,), 3 for images (height, width, channels), None for any number."""
-
+    #: Whether inputs can be recomputed from outputs, as reversible chains do.
     accurate_inverse: bool = True
-    """Whether inputs can be recomputed from outputs, as reversible chains do."""
-
+    #: Whether :meth:`inverse` also accepts a :class:`SharedCondition`; otherwise conditions arrive repeated.
     shares_conditions: ClassVar[bool] = False
-    """Whether :meth:`inverse` also accepts a :class:`SharedCondition`; otherwise conditions arrive repeated."""
 
     def __init__(self) -> None:
         # Without the options of a Keras layer, so that a bijection without arguments needs no constructor of its own.
@@ -43,13 +44,7 @@ class Bijection(Configured, keras.layers.Layer):
                 setattr(cls, name, _checked(cls.__dict__[name]))
 
     def build(self, event_shape: Sequence[int], condition_shape: Sequence[int] | None = None) -> None:
-        """Make the weights.
-
-        Parameters
-        ----------
-        event_shape : (d,) for vectors, (height, width, channels) for images
-        condition_shape : (c,), or None without a condition
-        """
+        """Make the weights for events of a shape and conditions (c,), or None."""
         event_shape, condition_shape = tuple(event_shape), tuple(condition_shape or ())
         if self.event_rank is not None and len(event_shape) != self.event_rank:
             raise InputError(
@@ -65,57 +60,22 @@ class Bijection(Configured, keras.layers.Layer):
                 got=f"{condition_shape}",
                 do="give one vector per row",
             )
-        self.event_shape = event_shape
+        self.event_shape, self.dimension = event_shape, math.prod(event_shape)
+        self.condition_dimension = condition_shape[0] if condition_shape else 0
         # A condition of no elements is none.
-        self.condition_shape = condition_shape if condition_shape and condition_shape[0] else None
+        self.condition_shape = condition_shape if self.condition_dimension else None
         self.built = True
 
-    @property
-    def dimension(self) -> int:
-        """Number of elements of a vector."""
-        return self.event_shape[0]
-
-    @property
-    def condition_dimension(self) -> int:
-        """Number of elements of a condition; 0 without a condition."""
-        return self.condition_shape[0] if self.condition_shape else 0
-
     def forward(self, x: tf.Tensor, condition: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor]:
-        """Map parameters towards the latent space: the training direction.
-
-        Parameters
-        ----------
-        x : tensor (n, *event)
-        condition : tensor (n, c), or None
-
-        Returns
-        -------
-        z : tensor (n, *event)
-        log_det : tensor (n,), log absolute determinant of dz/dx
-        """
+        """Map x towards the latent space, the training direction; return z and log absolute determinants of dz/dx."""
         raise NotImplementedError
 
     def inverse(self, z: tf.Tensor, condition: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor]:
-        """Map latent events to parameters, the sampling direction; shapes as in :meth:`forward`.
-
-        The log determinant is that of dx/dz.
-        """
+        """Map z back, the sampling direction; return x and log absolute determinants of dx/dz."""
         raise NotImplementedError
 
     def inverse_of_draws(self, z: tf.Tensor, condition: tf.Tensor | None) -> tf.Tensor:
-        """Map several latent events of each condition to parameters, without log determinants.
-
-        Bijections that have work to do for each condition share it among its draws.
-
-        Parameters
-        ----------
-        z : tensor (m, n, *event)
-        condition : tensor (m, c), or None
-
-        Returns
-        -------
-        tensor (m, n, *event)
-        """
+        """Map n latent events of each of m conditions back, (m, n, *event), with the work for a condition done once."""
         shared = None if condition is None else SharedCondition(condition, tf.shape(z)[1])
         x, _ = self.inverse(tf.reshape(z, (-1, *z.shape[2:])), shared)
         return tf.reshape(x, tf.shape(z))
@@ -125,14 +85,7 @@ class Bijection(Configured, keras.layers.Layer):
 
     def add_fixed(self, name: str, values: np.ndarray, dtype: str | None = None) -> keras.Variable:
         """Make a weight that isn't trained: :meth:`build` draws it once, and it is saved with the others."""
-        return self.add_weight(
-            shape=values.shape,
-            initializer=lambda shape, dtype: tf.constant(values, dtype),
-            dtype=dtype,
-            trainable=False,
-            autocast=False,
-            name=name,
-        )
+        return self.add_weight(values.shape, values, dtype, trainable=False, autocast=False, name=name)
 
 
 class SharedCondition(NamedTuple):
@@ -147,6 +100,14 @@ def constant_log_det(x: tf.Tensor, value: tf.Tensor | float = 0.0) -> tf.Tensor:
     return tf.broadcast_to(tf.cast(value, x.dtype), tf.shape(x)[:1])
 
 
+def in_turn(maps: Iterable[Callable[[tf.Tensor], Mapped]], x: tf.Tensor, total: tf.Tensor) -> Mapped:
+    """Apply maps one after another, and add their log determinants, or log slopes, to ``total``."""
+    for apply in maps:
+        x, term = apply(x)
+        total += term
+    return x, total
+
+
 def _checked(method: Callable[..., Any]) -> Callable[..., Any]:
     """Cast and check the arguments of a method, and make the weights before its first call."""
 
@@ -154,10 +115,10 @@ def _checked(method: Callable[..., Any]) -> Callable[..., Any]:
     def wrapper(self: Bijection, x: tf.Tensor, condition: tf.Tensor | SharedCondition | None = None) -> Any:
         # Everything outside the subnets stays in the dtype of the weights, also under mixed precision: an inverse
         # computed in half precision isn't one.
-        x = tf.cast(tf.convert_to_tensor(x), self.variable_dtype)
+        x = tf.cast(x, self.variable_dtype)
         values, events = condition if isinstance(condition, SharedCondition) else (condition, None)
         if values is not None:
-            values = tf.cast(tf.convert_to_tensor(values), self.variable_dtype)
+            values = tf.cast(values, self.variable_dtype)
             # A condition of no elements is none.
             values = None if values.shape[1:] == (0,) else values
         shapes = tuple(x.shape[1:]), None if values is None else tuple(values.shape[1:])

@@ -1,13 +1,12 @@
 """Bijections one after another."""
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Sequence
+from functools import partial
 
 import tensorflow as tf
 
-from bayesinn.bijections.bijection import Bijection, constant_log_det
+from bayesinn.bijections.bijection import Bijection, constant_log_det, in_turn
 from bayesinn.bijections.reversible import reversible_forward
 from bayesinn.core.errors import InputError
 
@@ -18,22 +17,20 @@ STORE_ABOVE = 1e-2
 class Chain(Bijection):
     """Apply bijections in the order given; log-determinants add.
 
+    A reversible chain trains with memory for the activations of one link, whatever their number: the backward pass
+    recomputes them from the chain's output. That takes about 1.6 times as long. The gradients are as exact as the
+    inverse is; see :meth:`check_round_trip`. A bijection whose inverse is only rough declares ``accurate_inverse =
+    False`` and is refused. An inverse by iteration is accepted if it runs to convergence.
+
     Parameters
     ----------
-    bijections : sequence of Bijection
-        Each an object of its own: a chain doesn't share weights between its links.
-    reversible : bool
-        Train with memory for the activations of one link, whatever their number: the backward pass recomputes them
-        from the chain's output. That takes about 1.6 times as long. The gradients are as exact as the inverse is; see
-        :meth:`check_round_trip`. A bijection whose inverse is only rough declares ``accurate_inverse = False`` and is
-        refused. An inverse by iteration is accepted if it runs to convergence.
+    bijections : sequence of Bijection, each an object of its own: a chain doesn't share weights between its links
+    reversible : bool, whether to recompute activations in place of storing them
 
     References
     ----------
-    Gomez, Ren, Urtasun and Grosse (2017), The reversible residual network: backpropagation without storing
-    activations, arXiv:1707.04585.
-    Behrmann, Vicol, Wang, Grosse and Jacobsen (2021), Understanding and mitigating exploding inverses in invertible
-    neural networks, arXiv:2006.09347.
+    Gomez et al. (2017), The reversible residual network, arXiv:1707.04585.
+    Behrmann et al. (2021), Understanding and mitigating exploding inverses, arXiv:2006.09347.
 
     Examples
     --------
@@ -42,9 +39,8 @@ class Chain(Bijection):
     >>> chain = Chain([ActNorm(), Permutation(), Coupling(), ActNorm(), Permutation(), Coupling()])
     >>> chain
     Chain(2 * [ActNorm(), Permutation(), Coupling()])
-    >>> z, log_det = chain.forward(tf.ones((10, 3)))
-    >>> z.shape
-    TensorShape([10, 3])
+    >>> [value.shape for value in chain.forward(tf.ones((10, 3)))]
+    [TensorShape([10, 3]), TensorShape([10])]
     """
 
     event_rank = None
@@ -65,6 +61,7 @@ class Chain(Bijection):
         self.stores_activations = not reversible
         self._warned_of: set[str] = set()
         rough = [bijection for bijection in bijections if not bijection.accurate_inverse]
+        self.accurate_inverse = not rough
         if reversible and rough:
             raise InputError(
                 "Chain, argument 'reversible'",
@@ -72,11 +69,6 @@ class Chain(Bijection):
                 got=f"{rough[0]!r}, whose inverse is rough",
                 do="leave out reversible=True, or put the other bijections into a reversible chain of their own",
             )
-
-    @property
-    def accurate_inverse(self) -> bool:  # type: ignore[override]
-        """Whether the inputs of every link can be recomputed from its outputs."""
-        return all(bijection.accurate_inverse for bijection in self.bijections)
 
     def build(self, event_shape: Sequence[int], condition_shape: Sequence[int] | None = None) -> None:
         super().build(event_shape, condition_shape)
@@ -86,18 +78,12 @@ class Chain(Bijection):
     def forward(self, x: tf.Tensor, condition: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor]:
         if not self.stores_activations:
             return reversible_forward(self.bijections, x, condition)
-        log_det = constant_log_det(x)
-        for bijection in self.bijections:
-            x, term = bijection.forward(x, condition)
-            log_det += term
-        return x, log_det
+        maps = [partial(link.forward, condition=condition) for link in self.bijections]
+        return in_turn(maps, x, constant_log_det(x))
 
     def inverse(self, z: tf.Tensor, condition: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor]:
-        log_det = constant_log_det(z)
-        for bijection in reversed(self.bijections):
-            z, term = bijection.inverse(z, condition)
-            log_det += term
-        return z, log_det
+        maps = [partial(link.inverse, condition=condition) for link in reversed(self.bijections)]
+        return in_turn(maps, z, constant_log_det(z))
 
     def initialize(self, x: tf.Tensor, condition: tf.Tensor | None = None) -> None:
         # Link by link, because each sees the outputs of those before it, which are initialised already.
@@ -113,9 +99,8 @@ class Chain(Bijection):
 
         Large scales in deep stacks amplify rounding errors until gradients are wrong, without a NaN to show it. Above
         an error of 1e-3 there is a warning, once. Above 1e-2, or if it isn't a number, a reversible chain stores its
-        activations, as an ordinary one does, until a later check finds it better; functions that were compiled before
-        have to be compiled again. Training does all that after each epoch. In a loop of your own, call it eagerly, now
-        and then, with a batch of training data. Returns the :meth:`round_trip_error`.
+        activations until a later check finds it better; functions compiled before have to be compiled again. Training
+        checks after each epoch; a loop of your own should, eagerly. Returns the :meth:`round_trip_error`.
         """
         error = float(self.round_trip_error(x, condition))
         self.apply_round_trip_error(error)
@@ -131,21 +116,17 @@ class Chain(Bijection):
     def apply_round_trip_error(self, error: float) -> None:
         """Draw the consequences of a :meth:`round_trip_error`; see :meth:`check_round_trip`."""
         self.stores_activations = not self.reversible or not error <= STORE_ABOVE
-        if error <= WARN_ABOVE:
-            return
         consequence = "the gradients of a reversible chain are inexact"
         if self.reversible and self.stores_activations:
             consequence = "activations are stored while that lasts, as with reversible=False"
-        if consequence not in self._warned_of:
+        if not error <= WARN_ABOVE and consequence not in self._warned_of:
             self._warned_of.add(consequence)
-            warnings.warn(
-                f"Chain of {len(self.bijections)} bijections: recomputed inputs are off by {error:.2g}, {consequence}. "
-                f"Bound the scales more tightly (Affine(clamp=1.0)), take fewer blocks, or train in float64.",
-                stacklevel=3,
-            )
+            found = f"recomputed inputs are off by {error:.2g}, {consequence}"
+            do = "Bound the scales more tightly (Affine(clamp=1.0)), take fewer blocks, or train in float64."
+            warnings.warn(f"Chain of {len(self.bijections)} bijections: {found}. {do}", stacklevel=3)
 
     def __repr__(self) -> str:
-        links = [repr(bijection) for bijection in self.bijections]
+        links = list(map(repr, self.bijections))
         option = ", reversible=True" if self.reversible else ""
         for length in range(1, len(links) // 2 + 1):
             repeats = len(links) // length
@@ -163,15 +144,7 @@ def reversible_chains(bijection: Bijection) -> list[Chain]:
 
 
 def round_trip_errors(bijection: Bijection, x: tf.Tensor, condition: tf.Tensor | None = None) -> list[tf.Tensor]:
-    """Return the errors () of all :func:`reversible_chains`, in their order, each at the events that reach it.
-
-    Examples
-    --------
-    >>> from bayesinn.bijections import Coupling, Orthogonal
-    >>> chain = Chain([Orthogonal(), Chain([Coupling()], reversible=True)])
-    >>> [float(error) < 1e-6 for error in round_trip_errors(chain, tf.ones((10, 3)))]
-    [True]
-    """
+    """Return the errors () of all :func:`reversible_chains`, in their order, each at the events that reach it."""
     if not isinstance(bijection, Chain) or not reversible_chains(bijection):
         return []
     errors = [bijection.round_trip_error(x, condition)] if bijection.reversible else []

@@ -1,13 +1,14 @@
 """Hierarchical coupling: couplings inside the halves of a coupling, down to single elements."""
 
-from __future__ import annotations
-
 import dataclasses
+import itertools
 from collections.abc import Callable, Sequence
+from functools import partial
 
+import numpy as np
 import tensorflow as tf
 
-from bayesinn.bijections.bijection import constant_log_det
+from bayesinn.bijections.bijection import Mapped, constant_log_det, in_turn
 from bayesinn.bijections.conditional_transform import ConditionalTransform, TransformBlock
 from bayesinn.bijections.transforms import Transform
 from bayesinn.core.validation import check_integer
@@ -23,28 +24,19 @@ class Hierarchical(TransformBlock):
     one-sided :class:`Coupling` has only one block below its diagonal. One affine block with linear networks already
     turns any Gaussian, given any linear condition, into the standard normal. The elements before the first split
     point, usually one element, have nothing before them; they are transformed given the condition alone, or by free
-    weights if there is no condition. So is a vector of one element.
+    weights if there is no condition. Splits of one level are computed together, so that only about log2(d) networks run
+    one after another.
 
     Put the elements to be conditioned on first, and a trained block also answers conditional questions: keep their
-    latent values and draw the others.
+    latent values and draw the others. See Kruse, Detommaso, Köthe and Scheichl (2021), HINT: hierarchical invertible
+    neural transport for density estimation and Bayesian inference, arXiv:1905.10687.
 
     Parameters
     ----------
-    transform : Transform, optional
-        Map of each element; chosen as in :class:`Coupling` if left out.
+    transform, activation, dropout : as in :class:`Coupling`
     hidden : sequence of int
-        Units of the hidden layers in the network of the outermost split. Each level further in has half as many, but
-        not fewer than 16.
-    activation, dropout
-        Hidden layers, as in :class:`Coupling`.
-    levels : int, optional
-        Number of splits inside one another; left out, until single elements remain. Splits of one level are computed
-        together, so that only about log2(d) networks run one after another.
-
-    References
-    ----------
-    Kruse, Detommaso, Köthe and Scheichl (2021), HINT: hierarchical invertible neural transport for density estimation
-    and Bayesian inference, arXiv:1905.10687.
+        Units of the hidden layers of the outermost split. Each level further in has half as many, but 16 or more.
+    levels : int, optional, number of splits inside one another; left out, until single elements remain
 
     Examples
     --------
@@ -69,76 +61,61 @@ class Hierarchical(TransformBlock):
 
     def build(self, event_shape: Sequence[int], condition_shape: Sequence[int] | None = None) -> None:
         super().build(event_shape, condition_shape)
-        self.rounds = _rounds(_splits(0, self.dimension, self.levels))
-        self.steps = [self._step(alike) for alike in self.rounds]
+        splits = sorted(_splits(0, self.dimension, self.levels), key=Split.order)
+        # Splits of one level and shape are computed at once: one or two rounds to a level.
+        self.rounds = tuple(tuple(alike) for _, alike in itertools.groupby(splits, Split.order))
+        self.steps = [self._step(alike[0], len(alike)) for alike in self.rounds]
 
     def forward(self, x: tf.Tensor, condition: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor]:
-        log_det = constant_log_det(x)
-        for alike, step in zip(self.rounds, self.steps, strict=True):
-            x, term = _apply(step.forward, x, alike, condition)
-            log_det += term
-        return x, log_det
+        rounds = zip(self.steps, self.rounds, strict=True)
+        maps = [partial(_apply, step.forward, alike, condition) for step, alike in rounds]
+        return in_turn(maps, x, constant_log_det(x))
 
     def inverse(self, z: tf.Tensor, condition: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor]:
-        log_det = constant_log_det(z)
-        for alike, step in zip(reversed(self.rounds), reversed(self.steps), strict=True):
-            z, term = _apply(step.inverse, z, alike, condition)
-            log_det += term
-        return z, log_det
+        rounds = zip(reversed(self.steps), reversed(self.rounds), strict=True)
+        maps = [partial(_apply, step.inverse, alike, condition) for step, alike in rounds]
+        return in_turn(maps, z, constant_log_det(z))
 
-    def _step(self, alike: Sequence[Split]) -> ConditionalTransform:
-        split = alike[0]
-        units = [max(units >> split.level, min(units, SMALLEST_WIDTH)) for units in self.hidden]
-        hidden = dataclasses.replace(self.hidden_layers, units=units)
-        return self.conditional_transform(
-            split.middle - split.start, split.stop - split.middle, hidden, groups=len(alike)
-        )
+    def _step(self, split: "Split", groups: int) -> ConditionalTransform:
+        widths = [max(units >> split.level, min(units, SMALLEST_WIDTH)) for units in self.hidden_layers.units]
+        hidden = dataclasses.replace(self.hidden_layers, units=widths)
+        return self.conditional_transform(split.passive, split.active, hidden, groups)
 
 
 @dataclasses.dataclass(frozen=True)
 class Split:
-    """A coupling: elements from ``start`` to ``middle`` are read, those from ``middle`` to ``stop`` transformed."""
+    """A coupling: ``passive`` elements, the first at ``start``, are read, and the next ``active`` ones transformed."""
 
     start: int
-    middle: int
-    stop: int
+    passive: int
+    active: int
     level: int
+
+    @property
+    def stop(self) -> int:
+        return self.start + self.passive + self.active
+
+    def order(self) -> tuple[bool, int, int, int]:
+        """Return what splits are sorted and grouped by: a coupling reads halves that are already transformed."""
+        return self.passive > 0, -self.level, self.passive, self.active
 
 
 def _splits(start: int, stop: int, levels: int | None, level: int = 0) -> list[Split]:
     """Return all splits of a range, from left to right at each level."""
     if stop - start == 1 or level == levels:
         # The first elements have nothing before them but the condition.
-        return [Split(0, 0, stop, level=0)] if start == 0 else []
+        return [Split(0, passive=0, active=stop, level=0)] if start == 0 else []
     middle = (start + stop) // 2
     inside = _splits(start, middle, levels, level + 1) + _splits(middle, stop, levels, level + 1)
-    return [*inside, Split(start, middle, stop, level)]
-
-
-def _rounds(splits: Sequence[Split]) -> tuple[tuple[Split, ...], ...]:
-    """Group splits of one level and shape, which are computed at once: one or two groups to a level.
-
-    Inner levels come first: a coupling reads halves that are already transformed.
-    """
-    rounds: dict[tuple[bool, int, int, int], list[Split]] = {}
-    for split in splits:
-        passive = split.middle - split.start
-        rounds.setdefault((passive > 0, -split.level, passive, split.stop - split.middle), []).append(split)
-    return tuple(tuple(rounds[shape]) for shape in sorted(rounds))
+    return [*inside, Split(start, middle - start, stop - middle, level)]
 
 
 def _apply(
-    direction: Callable[..., tuple[tf.Tensor, tf.Tensor]],
-    x: tf.Tensor,
-    alike: Sequence[Split],
-    condition: tf.Tensor | None,
-) -> tuple[tf.Tensor, tf.Tensor]:
-    sizes, position = [], 0
-    for split in alike:
-        sizes += [split.start - position, split.middle - split.start, split.stop - split.middle]
-        position = split.stop
+    direction: Callable[..., Mapped], alike: Sequence[Split], condition: tf.Tensor | None, x: tf.Tensor
+) -> Mapped:
+    edges = [edge for split in alike for edge in (split.start, split.start + split.passive, split.stop)]
     # Elements left alone, passive ones, active ones, and so on; at the end, those left alone.
-    pieces = tf.split(x, [*sizes, x.shape[-1] - position], axis=-1)
+    pieces = tf.split(x, np.diff([0, *edges, x.shape[-1]]).tolist(), axis=-1)
     passive, active = pieces[1::3], pieces[2::3]
     if len(alike) == 1:
         pieces[2], log_det = direction(active[0], passive[0], condition)

@@ -128,9 +128,7 @@ def whitening_block(covariance: np.ndarray) -> Hierarchical:
             change = current[split.start : split.stop, split.start : split.stop]
             unexplained = conditional_covariance(covariance[: split.stop, : split.stop], given=split.start)
             inner.append(change @ unexplained @ change.T)
-        standardise_given_passive(
-            step, inner[0] if len(inner) == 1 else np.stack(inner), passive=alike[0].middle - alike[0].start
-        )
+        standardise_given_passive(step, inner[0] if len(inner) == 1 else np.stack(inner), passive=alike[0].passive)
     return block
 
 

@@ -1,11 +1,4 @@
-"""Elementwise transforms: what a coupling or an autoregressive block does to each element.
-
-- :class:`Affine`: scale and shift.
-- :class:`VolumePreserving`: scale and shift, with scales whose product is one; for couplings only.
-- :class:`Spline`: a monotone rational-quadratic spline.
-- :class:`Composed`: several of them, one after another.
-- :class:`Transform`: the contract, for writing another.
-"""
+"""Elementwise transforms: what a coupling or an autoregressive block does to each element."""
 
 from bayesinn.bijections.transforms.affine import Affine
 from bayesinn.bijections.transforms.composed import Composed

@@ -1,7 +1,5 @@
 """The affine transform: scale and shift, with a soft bound on the scale."""
 
-from __future__ import annotations
-
 import dataclasses
 import math
 
@@ -16,22 +14,17 @@ class Affine(Transform):
     r"""Scale and shift each element: :math:`z = x \exp(\rho(s)) + t`.
 
     The log scale is softly bounded, because the error of the inverse grows with the product of all scales in a stack
-    of blocks.
+    of blocks. The references are those of :class:`Coupling`; the soft bound is from the second.
 
     Parameters
     ----------
-    clamp : float
-        :math:`\alpha`, the largest absolute log scale.
+    clamp : float, :math:`\alpha`, the largest absolute log scale
     clamping : {"atan", "steep atan", "tanh"}
         The soft bound :math:`\rho`. Published code differs in it; to repeat a result, take ``clamp`` and ``clamping``.
 
         - "atan": :math:`(2 \alpha / \pi) \arctan(s / \alpha)`, with slope 0.64 at zero.
         - "steep atan": :math:`(2 \alpha / \pi) \arctan(s)`, with slope 0.64 :math:`\alpha`.
         - "tanh": :math:`\alpha \tanh(s / \alpha)`, with slope 1.
-
-    References
-    ----------
-    Those of :class:`Coupling`; the soft bound is from the second.
 
     Examples
     --------
@@ -41,6 +34,8 @@ class Affine(Transform):
     (4.0, 0.0)
     """
 
+    parameters_per_element = 2
+
     clamp: float = 1.9
     clamping: str = "atan"
 
@@ -49,10 +44,6 @@ class Affine(Transform):
         do = "leave it at 1.9, or take 1 for very deep stacks and up to 4 for shallow ones"
         check_number(f"{subject} 'clamp'", self.clamp, above=0, do=do)
         check_choice(f"{subject} 'clamping'", self.clamping, ("atan", "steep atan", "tanh"))
-
-    @property
-    def parameters_per_element(self) -> int:
-        return 2
 
     def forward(self, x: tf.Tensor, raw: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         log_scale = self._log_scale(raw[..., 0])

@@ -1,12 +1,12 @@
 """Several transforms, one after another, with one vector of raw parameters."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Sequence
+from functools import partial
 
 import tensorflow as tf
 
+from bayesinn.bijections.bijection import in_turn
 from bayesinn.bijections.transforms.transform import Transform
 from bayesinn.core.errors import InputError
 
@@ -40,7 +40,7 @@ class Composed(Transform):
 
     @property
     def parameters_per_element(self) -> int:
-        return sum(self._sizes())
+        return sum(transform.parameters_per_element for transform in self.transforms)
 
     @property
     def elementwise(self) -> bool:
@@ -51,19 +51,14 @@ class Composed(Transform):
         return all(transform.volume_preserving for transform in self.transforms)
 
     def forward(self, x: tf.Tensor, raw: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        log_slope = tf.zeros_like(x)
-        for transform, part in zip(self.transforms, tf.split(raw, self._sizes(), axis=-1), strict=True):
-            x, term = transform.forward(x, part)
-            log_slope += term
-        return x, log_slope
+        maps = [partial(transform.forward, raw=part) for transform, part in self._parts(raw)]
+        return in_turn(maps, x, tf.zeros_like(x))
 
     def inverse(self, z: tf.Tensor, raw: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        log_slope = tf.zeros_like(z)
-        parts = tf.split(raw, self._sizes(), axis=-1)
-        for transform, part in zip(reversed(self.transforms), reversed(parts), strict=True):
-            z, term = transform.inverse(z, part)
-            log_slope += term
-        return z, log_slope
+        maps = [partial(transform.inverse, raw=part) for transform, part in reversed(self._parts(raw))]
+        return in_turn(maps, z, tf.zeros_like(z))
 
-    def _sizes(self) -> list[int]:
-        return [transform.parameters_per_element for transform in self.transforms]
+    def _parts(self, raw: tf.Tensor) -> list[tuple[Transform, tf.Tensor]]:
+        """Return each transform with its raw parameters."""
+        sizes = [transform.parameters_per_element for transform in self.transforms]
+        return list(zip(self.transforms, tf.split(raw, sizes, axis=-1), strict=True))

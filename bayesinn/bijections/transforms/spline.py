@@ -1,9 +1,8 @@
 """The rational-quadratic spline: a flexible monotone map inside a box, the identity outside."""
 
-from __future__ import annotations
-
 import dataclasses
 import math
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -17,29 +16,21 @@ class Spline(Transform):
     """Map each element with a monotone rational-quadratic spline.
 
     Inside (-bound, bound) the spline runs through ``bins + 1`` knots; outside, and with all raw parameters zero, it is
-    the identity. Give it standardised values: those outside the box are not transformed.
+    the identity. Give it standardised values: those outside the box are not transformed. See Durkan, Bekasov, Murray
+    and Papamakarios (2019), Neural spline flows, arXiv:1906.04032.
 
     Parameters
     ----------
-    bins : int
-        Number of pieces.
-    bound : float
-        Half width of the box.
-    minimum_bin : float
-        Smallest width and height of a piece, as a fraction of the box.
-    minimum_slope : float
-        Smallest slope at a knot.
-
-    References
-    ----------
-    Durkan, Bekasov, Murray and Papamakarios (2019), Neural spline flows, arXiv:1906.04032.
+    bins : int, number of pieces
+    bound : float, half width of the box
+    minimum_bin : float, smallest width and height of a piece, as a fraction of the box
+    minimum_slope : float, smallest slope at a knot
 
     Examples
     --------
     >>> import tensorflow as tf
     >>> spline = Spline(bins=4)
-    >>> x = tf.constant([[-7.0, 0.5]])
-    >>> z, log_slope = spline.forward(x, raw=tf.zeros((1, 2, spline.parameters_per_element)))
+    >>> z, log_slope = spline.forward(tf.constant([[-7.0, 0.5]]), tf.zeros((1, 2, spline.parameters_per_element)))
     >>> [round(float(value), 3) for value in z[0]]
     [-7.0, 0.5]
     """
@@ -81,16 +72,14 @@ class Spline(Transform):
         _, log_slope = bin_.evaluate(position)
         return tf.where(inside, x, z), tf.where(inside, -log_slope, tf.zeros_like(z))
 
-    def _bin(self, values: tf.Tensor, raw: tf.Tensor, along_heights: bool) -> _Bin:
+    def _bin(self, values: tf.Tensor, raw: tf.Tensor, along_heights: bool) -> "_Bin":
         """Return the piece of the spline that each value falls into."""
         raw_widths, raw_heights, raw_slopes = tf.split(raw, [self.bins, self.bins, self.bins - 1], axis=-1)
         widths, lefts = self._pieces(raw_widths)
         heights, bottoms = self._pieces(raw_heights)
         # Shifted so that zero gives slope one; the slope at both ends of the box is one, where the identity goes on.
         slopes = self.minimum_slope + tf.nn.softplus(raw_slopes + math.log(math.expm1(1.0 - self.minimum_slope)))
-        one = tf.ones_like(slopes[..., :1])
-        slopes = tf.concat([one, slopes, one], axis=-1)
-
+        slopes = tf.pad(slopes, [(0, 0), (0, 0), (1, 1)], constant_values=1.0)
         inner_knots = (bottoms if along_heights else lefts)[..., 1:]
         index = tf.reduce_sum(tf.cast(values[..., None] >= inner_knots, tf.int32), axis=-1)
         pieces = tf.stack([lefts, widths, bottoms, heights, slopes[..., :-1], slopes[..., 1:]], axis=-2)
@@ -107,8 +96,7 @@ class Spline(Transform):
         return sizes, tf.tensordot(sizes, before, axes=1) - self.bound
 
 
-@dataclasses.dataclass(frozen=True)
-class _Bin:
+class _Bin(NamedTuple):
     """One piece of a spline per value: its lower left corner, its size, and the slopes at both ends."""
 
     left: tf.Tensor

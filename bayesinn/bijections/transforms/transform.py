@@ -1,7 +1,5 @@
 """The contract of elementwise transforms: monotone maps of single elements whose parameters a network computes."""
 
-from __future__ import annotations
-
 import abc
 import dataclasses
 
@@ -25,11 +23,7 @@ class Transform(Registered, abc.ABC):
 
     @property
     def elementwise(self) -> bool:
-        """Whether each element's map depends on that element's raw parameters alone.
-
-        If not, the raw parameters of all elements of a row act together. Couplings compute those at once;
-        autoregressive blocks don't, and refuse the transform.
-        """
+        """Whether each element's map depends on its own raw parameters alone, which autoregressive blocks need."""
         return True
 
     @property
@@ -39,22 +33,11 @@ class Transform(Registered, abc.ABC):
 
     @abc.abstractmethod
     def forward(self, x: tf.Tensor, raw: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Map elements towards the latent space.
-
-        Parameters
-        ----------
-        x : tensor (n, e)
-        raw : tensor (n, e, parameters_per_element)
-
-        Returns
-        -------
-        z : tensor (n, e)
-        log_slope : tensor (n, e), log dz/dx of each element
-        """
+        """Map x (n, e), with raw (n, e, parameters_per_element), to latent z (n, e); return it and log dz/dx (n, e)."""
 
     @abc.abstractmethod
     def inverse(self, z: tf.Tensor, raw: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Map latent elements back; shapes as in :meth:`forward`, and the log slope is log dx/dz."""
+        """Map z back; return x and log dx/dz."""
 
     def __repr__(self) -> str:
         fields = {field.name: (getattr(self, field.name), field.default) for field in dataclasses.fields(self)}  # type: ignore[arg-type]

@@ -1,7 +1,5 @@
 """The volume-preserving affine transform: it stretches some elements only as far as it shrinks others."""
 
-from __future__ import annotations
-
 import dataclasses
 
 import tensorflow as tf
@@ -19,12 +17,8 @@ class VolumePreserving(Affine):
 
     A whole flow keeps volumes only if nothing else in it changes them: leave out :class:`ActNorm`, whose scales are
     free. Such a flow can't stretch a direction without shrinking another, so that the scatter of the latent elements
-    shows which directions of the data are informative.
-
-    References
-    ----------
-    Sorrenson, Rother and Köthe (2020), Disentanglement by nonlinear ICA with general incompressible-flow networks
-    (GIN), arXiv:2001.04872.
+    shows which directions of the data are informative. See Sorrenson, Rother and Köthe (2020), Disentanglement by
+    nonlinear ICA with general incompressible-flow networks (GIN), arXiv:2001.04872.
 
     Examples
     --------
@@ -35,13 +29,8 @@ class VolumePreserving(Affine):
     True
     """
 
-    @property
-    def elementwise(self) -> bool:
-        return False
-
-    @property
-    def volume_preserving(self) -> bool:
-        return True
+    elementwise = False
+    volume_preserving = True
 
     def _log_scale(self, raw: tf.Tensor) -> tf.Tensor:
         # Clamped first: the other way round, the sum wouldn't be zero.
