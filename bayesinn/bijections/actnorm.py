@@ -1,7 +1,5 @@
 """Activation normalisation: a scale and a shift per element, set from a first batch."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import tensorflow as tf
@@ -12,17 +10,10 @@ from bayesinn.bijections.bijection import Bijection, constant_log_det
 class ActNorm(Bijection):
     """Scale and shift each element by trained weights, z = x * exp(log_scale) + shift.
 
-    :meth:`initialize` sets both so that the first batch comes out with mean zero and standard deviation one. It does
-    so once: a flag among the weights, which is saved with them, keeps trained or loaded values from being set again.
-
-    Parameters
-    ----------
-    minimum_std : float
-        Smallest standard deviation of a batch that is divided by, so that constant elements aren't amplified.
-
-    References
-    ----------
-    Kingma and Dhariwal (2018), Glow: generative flow with invertible 1x1 convolutions, arXiv:1807.03039.
+    :meth:`initialize` sets both so that the first batch comes out with mean zero and standard deviation one; it divides
+    by ``minimum_std`` or more, so that constant elements aren't amplified. It does so once: a flag among the weights,
+    which is saved with them, keeps trained or loaded values from being set again. See Kingma and Dhariwal (2018), Glow,
+    arXiv:1807.03039.
 
     Examples
     --------
@@ -57,9 +48,8 @@ class ActNorm(Bijection):
 
     def initialize(self, x: tf.Tensor, condition: tf.Tensor | None = None) -> None:
         std = tf.maximum(tf.math.reduce_std(x, axis=0), self.minimum_std)
-        mean = tf.reduce_mean(x, axis=0)
         # Chosen with where, not if, so that it also works inside a compiled function.
         keep = tf.convert_to_tensor(self.initialized) > 0
         self.log_scale.assign(tf.where(keep, tf.convert_to_tensor(self.log_scale), -tf.math.log(std)))
-        self.shift.assign(tf.where(keep, tf.convert_to_tensor(self.shift), -mean / std))
-        self.initialized.assign(tf.ones_like(tf.convert_to_tensor(self.initialized)))
+        self.shift.assign(tf.where(keep, tf.convert_to_tensor(self.shift), -tf.reduce_mean(x, axis=0) / std))
+        self.initialized.assign(1.0)

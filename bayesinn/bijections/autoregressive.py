@@ -1,7 +1,5 @@
 """Autoregressive blocks: transform each element with parameters computed from all elements before it."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 
@@ -29,20 +27,14 @@ class Autoregressive(TransformBlock):
       far more often than they are trained. The transform runs from the latent space to the parameters: where
       ``"density"`` has ``Composed([Affine(), Spline()])``, write ``Composed([Spline(), Affine()])``.
 
-    Both directions have exact log-determinants and gradients. A coupling leaves half of the elements alone: one block
-    is more expressive than that, and its slow direction d times as slow. Mix the elements between blocks with a
-    permutation or a rotation, because what a block can express depends on their order.
+    Both directions have exact log-determinants and gradients. One block is more expressive than a coupling, and its
+    slow direction d times as slow. Mix the elements between blocks: what one can express depends on their order.
 
     Parameters
     ----------
-    transform : Transform, optional
-        Map of each element; chosen as in :class:`Coupling` if left out.
-    hidden : sequence of int
-        Units of the hidden layers, each at least the number of elements.
-    activation, dropout
-        Hidden layers, as in :class:`Coupling`.
-    direction : {"density", "sampling"}
-        The direction that takes one pass.
+    transform, activation, dropout : as in :class:`Coupling`
+    hidden : sequence of int, units of the hidden layers, each at least the number of elements
+    direction : {"density", "sampling"}, the direction that takes one pass
 
     References
     ----------
@@ -80,30 +72,27 @@ class Autoregressive(TransformBlock):
     def build(self, event_shape: Sequence[int], condition_shape: Sequence[int] | None = None) -> None:
         super().build(event_shape, condition_shape)
         if self.dimension == 1:
+            if self._given_transform is None and self.direction == "sampling":
+                # The affine map stands on the side of the parameters, where it moves them to the knots of the spline.
+                self.transform = Composed([Spline(), Affine()])
             # A single element has none before it.
             self.given_condition = self.conditional_transform(passive=0, active=1)
             return
-        if self.hidden and min(self.hidden) < self.dimension:
+        if min(self.hidden_layers.units, default=self.dimension) < self.dimension:
             raise InputError(
                 "Autoregressive, argument 'hidden'",
                 expected=f"layers of at least {self.dimension} units for vectors of {self.dimension} elements",
-                got=f"{self.hidden!r}",
+                got=f"{self.hidden_layers.units!r}",
                 do=f"use for example hidden=({2 * self.dimension}, {2 * self.dimension})",
             )
-        sizes = self.dimension, self.transform.parameters_per_element, self.condition_dimension
-        self.network = MaskedNetwork(*sizes, self.hidden_layers, dtype=self.dtype_policy)
+        sizes = self.dimension, self.transform.parameters_per_element
+        self.network = MaskedNetwork(*sizes, self.hidden_layers, self.condition_dimension, self.dtype_policy)
 
     def forward(self, x: tf.Tensor, condition: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor]:
         return self._one_pass(x, condition) if self.direction == "density" else self._one_by_one(x, condition)
 
     def inverse(self, z: tf.Tensor, condition: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor]:
         return self._one_by_one(z, condition) if self.direction == "density" else self._one_pass(z, condition)
-
-    def default_transform(self) -> Transform:
-        if self.dimension > 1 or self.direction == "density":
-            return super().default_transform()
-        # The affine map stands on the side of the parameters, where it moves them to the knots of the spline.
-        return Composed([Spline(), Affine()])
 
     def _one_pass(self, known: tf.Tensor, condition: tf.Tensor | None) -> tuple[tf.Tensor, tf.Tensor]:
         if self.dimension == 1:
@@ -118,18 +107,15 @@ class Autoregressive(TransformBlock):
         kept = self.network.kept_units(tf.shape(image)[0])
 
         def solve(i: tf.Tensor, known: tf.Tensor, log_det: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-            element = tf.gather(image, [i], axis=1)
-            element, log_slope = self.transform.inverse(element, self._raw(known, condition, kept, i))
+            raw = self._raw(known, condition, kept, i)
+            element, log_slope = self.transform.inverse(tf.gather(image, [i], axis=1), raw)
             # The elements after it stay zero: a large number behind a mask is zero times infinity.
             return i + 1, tf.where(tf.range(self.dimension) == i, element, known), log_det + log_slope[:, 0]
 
-        _, known, log_det = tf.while_loop(
-            lambda i, *_: i < self.dimension,
-            solve,
-            (tf.constant(0), tf.zeros_like(image), constant_log_det(image)),
-            # XLA can differentiate a loop only if it knows how long it can get.
-            maximum_iterations=self.dimension,
-        )
+        start = tf.constant(0), tf.zeros_like(image), constant_log_det(image)
+        # XLA can differentiate a loop only if it knows how long it can get.
+        limit = self.dimension
+        _, known, log_det = tf.while_loop(lambda i, *_: i < limit, solve, start, maximum_iterations=limit)
         return known, log_det
 
     def _raw(self, known: tf.Tensor, condition: tf.Tensor | None, *options: Any) -> tf.Tensor:

@@ -1,7 +1,5 @@
 """Coupling blocks: transform one half of a vector with parameters computed from the other half."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import tensorflow as tf
@@ -20,16 +18,12 @@ class Coupling(TransformBlock):
     Parameters
     ----------
     transform : Transform, optional
-        Map of each element. Left out, it is ``Affine()`` for two elements or more, and ``Composed([Affine(),
-        Spline()])`` for one, where affine maps alone could only ever give a Gaussian.
-    hidden : sequence of int
-        Units of the hidden layers in each network.
-    activation : str
-        Activation of the hidden layers, any that Keras knows.
-    dropout : float
-        Share of hidden units dropped in training.
-    dual : bool
-        False transforms the second half only, at half the cost.
+        Map of each element; left out, ``Affine()``, or for a single element ``Composed([Affine(), Spline()])``, because
+        affine maps alone could only ever give a Gaussian.
+    hidden : sequence of int, units of the hidden layers in each network
+    activation : str, activation of the hidden layers, any that Keras knows
+    dropout : float, share of hidden units dropped in training
+    dual : bool; False transforms the second half only, at half the cost
 
     References
     ----------
@@ -39,12 +33,9 @@ class Coupling(TransformBlock):
     Examples
     --------
     >>> import tensorflow as tf
-    >>> block = Coupling(hidden=(32,))
-    >>> z, log_det = block.forward(tf.ones((10, 3)), condition=tf.ones((10, 5)))
+    >>> z, log_det = Coupling(hidden=(32,)).forward(tf.ones((10, 3)), condition=tf.ones((10, 5)))
     >>> z.shape, log_det.shape
     (TensorShape([10, 3]), TensorShape([10]))
-    >>> block
-    Coupling(hidden=(32,))
     """
 
     shares_conditions = True

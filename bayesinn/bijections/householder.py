@@ -1,7 +1,5 @@
 """A rotation that is learned, as a product of reflections."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import keras
@@ -16,18 +14,13 @@ class Householder(Orthogonal):
 
     The product is orthogonal whatever the weights, and its log-determinant is zero. New, it is a random rotation,
     uniform as in :class:`Orthogonal`. As many reflections as elements can turn it into every orthogonal matrix with
-    the same determinant, 1 or -1; fewer are cheaper. A vector of one element has no directions to learn.
-
-    Parameters
-    ----------
-    reflections : int, optional
-        Number of reflections; as many as elements if left out.
+    the same determinant, 1 or -1, and are taken if ``reflections`` is left out; fewer are cheaper. A vector of one
+    element has no directions to learn.
 
     References
     ----------
     Tomczak and Welling (2016), Improving variational auto-encoders using Householder flow, arXiv:1611.09630.
-    Joffrain, Low, Quintana-Ortí and van de Geijn (2006), Accumulating Householder transformations, revisited, ACM
-    Transactions on Mathematical Software 32.
+    Joffrain et al. (2006), Accumulating Householder transformations, revisited, ACM Trans. Math. Software 32.
 
     Examples
     --------
@@ -47,12 +40,9 @@ class Householder(Orthogonal):
         super().build(event_shape, condition_shape)
         self.vectors = None
         if self.dimension > 1:
-            self.vectors = self.add_weight(
-                shape=(self.reflections or self.dimension, self.dimension),
-                initializer=keras.initializers.RandomNormal(stddev=1.0),
-                autocast=False,
-                name="vectors",
-            )
+            shape = (self.reflections or self.dimension, self.dimension)
+            normal = keras.initializers.RandomNormal(stddev=1.0)
+            self.vectors = self.add_weight(shape=shape, initializer=normal, autocast=False, name="vectors")
 
     def _factor(self) -> tf.Tensor:
         rotation = super()._factor()

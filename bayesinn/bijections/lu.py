@@ -1,7 +1,5 @@
 """A linear map that is learned, as a product of triangular matrices."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np
@@ -18,11 +16,7 @@ class LULinear(Bijection):
     P is a permutation, L is lower triangular with a unit diagonal, and the diagonal of U is
     :math:`\pm \exp(l)`, so that the matrix never becomes singular and the log-determinant is the sum of l. P and the
     signs are drawn once and saved with the weights; L, U and l are learned. New, the matrix is a random rotation,
-    uniform as in :class:`Orthogonal`.
-
-    References
-    ----------
-    Kingma and Dhariwal (2018), Glow: generative flow with invertible 1x1 convolutions, arXiv:1807.03039.
+    uniform as in :class:`Orthogonal`. See Kingma and Dhariwal (2018), Glow, arXiv:1807.03039.
 
     Examples
     --------
@@ -41,12 +35,7 @@ class LULinear(Bijection):
         self.order = self.add_fixed("order", np.argmax(permutation, axis=0), "int32")
         self.inverse_order = self.add_fixed("inverse_order", np.argmax(permutation, axis=1), "int32")
         self.signs = self.add_fixed("signs", np.sign(diagonal))
-        self.factors = self.add_weight(
-            shape=2 * tuple(event_shape),
-            initializer=lambda shape, dtype: tf.constant(packed, dtype),
-            autocast=False,
-            name="factors",
-        )
+        self.factors = self.add_weight(packed.shape, packed, autocast=False, name="factors")
 
     def forward(self, x: tf.Tensor, condition: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor]:
         lower, upper, log_det = self._triangles()

@@ -1,7 +1,5 @@
 """A fixed random rotation, which mixes all elements between two couplings."""
 
-from __future__ import annotations
-
 import random
 from collections.abc import Sequence
 
@@ -14,12 +12,9 @@ from bayesinn.bijections.bijection import Bijection, constant_log_det
 class Orthogonal(Bijection):
     """Multiply by a random orthogonal matrix that is drawn once and saved with the weights.
 
-    The matrix is uniform over all rotations and reflections (Haar measure). It isn't trained: a random rotation
-    serves as well as a learned one, and its log-determinant is zero.
-
-    References
-    ----------
-    Mezzadri (2007), How to generate random matrices from the classical compact groups, arXiv:math-ph/0609050.
+    The matrix is uniform over all rotations and reflections (Haar measure). It isn't trained: a random rotation serves
+    as well as a learned one, and its log-determinant is zero. See Mezzadri (2007), How to generate random matrices from
+    the classical compact groups, arXiv:math-ph/0609050.
 
     Examples
     --------

@@ -1,7 +1,5 @@
 """A fixed random permutation of the elements, so that the next coupling splits them differently."""
 
-from __future__ import annotations
-
 import random
 from collections.abc import Sequence
 

@@ -1,7 +1,6 @@
 """The perceptrons inside blocks, which compute the raw parameters of transforms."""
 
-from __future__ import annotations
-
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,6 +9,8 @@ import keras
 import tensorflow as tf
 
 from bayesinn.bijections.bijection import SharedCondition
+
+DType = str | keras.DTypePolicy | None
 
 
 @dataclass(frozen=True)
@@ -21,21 +22,22 @@ class HiddenLayers:
     dropout: float = 0.0
 
 
-def perceptron(
-    features: int, outputs: int, hidden: HiddenLayers, dtype: str | keras.DTypePolicy | None, groups: int = 1
-) -> keras.Sequential:
-    """Make a multilayer perceptron whose last layer starts at zero.
+def perceptron(features: int, outputs: int, hidden: HiddenLayers, dtype: DType, groups: int = 1) -> keras.Sequential:
+    """Make a multilayer perceptron whose last layer starts at zero, or ``groups`` of them that are computed at once."""
 
-    With groups, it is that many networks of one shape, each with weights of its own, which are computed at once: from
-    inputs (n, groups, features) to outputs (n, groups, outputs).
-    """
+    def dense(units: int, initializer: str | keras.Initializer, activation: str | None = None) -> keras.layers.Layer:
+        options = {"activation": activation, "kernel_initializer": initializer, "dtype": dtype}
+        if groups == 1:
+            return keras.layers.Dense(units, **options)
+        return keras.layers.EinsumDense("ngi,gio->ngo", output_shape=(groups, units), bias_axes="go", **options)
+
     layers: list[keras.layers.Layer] = []
-    for inputs, units in zip((features, *hidden.units), hidden.units, strict=False):
-        layers.append(_dense(inputs, units, hidden.activation, dtype, groups))
-        if hidden.dropout > 0:
-            layers.append(keras.layers.Dropout(hidden.dropout, dtype=dtype))
-    layers.append(_dense(0, outputs, None, dtype, groups))
-    network = keras.Sequential(layers)
+    for inputs, units in itertools.pairwise((features, *hidden.units)):
+        # Written out for groups, because Keras would count their axis among the inputs or outputs.
+        limit = math.sqrt(6.0 / (inputs + units))
+        glorot = "glorot_uniform" if groups == 1 else keras.initializers.RandomUniform(-limit, limit)
+        layers += [dense(units, glorot, hidden.activation), keras.layers.Dropout(hidden.dropout, dtype=dtype)]
+    network = keras.Sequential([*layers, dense(outputs, "zeros")])
     network.build((None, groups, features) if groups > 1 else (None, features))
     return network
 
@@ -43,10 +45,8 @@ def perceptron(
 def shared_outputs(network: keras.Sequential, passive: tf.Tensor, condition: SharedCondition) -> tf.Tensor:
     """Compute the outputs (n, outputs) of a perceptron; its first layer reads each condition once."""
     first, *others = network.layers
-    kernel, bias, values, passive = (
-        tf.cast(tf.convert_to_tensor(tensor), first.compute_dtype)
-        for tensor in (first.kernel, first.bias, condition.values, passive)
-    )
+    tensors = map(tf.convert_to_tensor, (first.kernel, first.bias, condition.values, passive))
+    kernel, bias, values, passive = (tf.cast(tensor, first.compute_dtype) for tensor in tensors)
     length = passive.shape[-1]
     shared = tf.matmul(values, kernel[length:]) + bias
     own = tf.reshape(tf.matmul(passive, kernel[:length]), (-1, condition.events, first.units))
@@ -54,22 +54,3 @@ def shared_outputs(network: keras.Sequential, passive: tf.Tensor, condition: Sha
     for layer in others:
         hidden = layer(hidden)
     return hidden
-
-
-def _dense(
-    inputs: int, units: int, activation: str | None, dtype: str | keras.DTypePolicy | None, groups: int
-) -> keras.layers.Layer:
-    """Make a dense layer, or ``groups`` of them; without ``inputs``, one that starts at zero."""
-    if groups == 1:
-        initializer = "glorot_uniform" if inputs else "zeros"
-        return keras.layers.Dense(units, activation=activation, kernel_initializer=initializer, dtype=dtype)
-    # Written out, because Keras would count the axis of groups among the inputs or outputs.
-    limit = math.sqrt(6.0 / (inputs + units))
-    return keras.layers.EinsumDense(
-        "ngi,gio->ngo",
-        output_shape=(groups, units),
-        bias_axes="go",
-        activation=activation,
-        kernel_initializer=keras.initializers.RandomUniform(-limit, limit) if inputs else "zeros",
-        dtype=dtype,
-    )

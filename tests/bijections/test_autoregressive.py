@@ -246,7 +246,6 @@ def test_initial_weights_count_the_connections_that_there_are() -> None:
     mask = np.triu(np.ones((400, 400), bool))
     with seeded_initial_weights(1):
         layer = MaskedDense(mask)
-        layer.build((None, 400))
     outputs = layer(normal(2000, 400, 1, "float32")).numpy()
     # Units with few and with many connections pass on inputs of variance one with variance one.
     for units in (slice(50), slice(350, 400)):
