@@ -1,7 +1,5 @@
 """Exact posteriors, correct and broken: what a diagnostic must pass, and what it must detect."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -90,10 +88,7 @@ class Conjugate:
         return np.sum(stats.norm.logpdf(theta), axis=-1)
 
     def latent(self, theta: np.ndarray, data: np.ndarray) -> np.ndarray:
-        """Return latent codes of parameters as a flow would, standard normal (Rosenblatt 1952).
-
-        They are the normal scores of the first parameter, then of the second given the first.
-        """
+        """Return latent codes as a flow would (Rosenblatt 1952): scores of the first parameter, then of the second."""
         means, factor = self._components(data)
         cov = factor @ factor.T
         first = stats.norm(means[..., 0], np.sqrt(cov[0, 0]))

@@ -1,7 +1,5 @@
 """Comparisons with a message, random weights, and a temporary dtype, shared by all checks."""
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Callable, Iterator
 from typing import Any

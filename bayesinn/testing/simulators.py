@@ -1,7 +1,5 @@
 """The laws of a simulator."""
 
-from __future__ import annotations
-
 import numpy as np
 import tensorflow as tf
 
@@ -19,22 +17,13 @@ ROWS = 64
 
 
 def check_simulator(simulator: Simulator, *, finite_share: float = 0.5, seed: int = 1) -> None:
-    """Check that a simulator keeps its contract.
+    """Check that a simulator keeps its contract; raise an AssertionError with the law that was broken.
 
     It is a pure function of the seed, also when traced anew or run by another number of workers; names, shapes and
     dtypes are the same for every number of rows; simulations are finite; parameters lie inside the prior's support
     and survive the way to the flow's vector and back; data, likelihood and exact posterior that it ships fit.
 
-    Parameters
-    ----------
-    simulator : Simulator
-    finite_share : float, smallest share of simulations that must be finite at the first attempt
-    seed : int
-
-    Raises
-    ------
-    AssertionError
-        With the law that was broken.
+    ``finite_share`` is the smallest share of simulations that must be finite at the first attempt.
 
     Examples
     --------
@@ -46,13 +35,10 @@ def check_simulator(simulator: Simulator, *, finite_share: float = 0.5, seed: in
     for variable, good in finite_rows(batch.observables, batch.context, simulator.lengths).items():
         demand(good.all(), f"{name}: {variable!r} has NaN or infinity after {ROWS} simulations.")
     share = ROWS / (ROWS + int(batch.failed))
-    demand(
-        share >= finite_share, f"{name}: only {share:.0%} of the simulations are finite, expected {finite_share:.0%}."
-    )
-    _check_seeds(simulator, batch, seed, name)
-    _check_shapes(simulator, batch, seed, name)
-    _check_support(simulator, batch, seed, name)
-    _check_attachments(simulator, batch, seed, name)
+    law = f"{name}: only {share:.0%} of the simulations are finite, expected {finite_share:.0%}."
+    demand(share >= finite_share, law)
+    for check in (_check_seeds, _check_shapes, _check_support, _check_attachments):
+        check(simulator, batch, seed, name)
 
 
 def _check_seeds(simulator: Simulator, batch: Simulations, seed: int, name: str) -> None:

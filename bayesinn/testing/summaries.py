@@ -1,7 +1,5 @@
 """The laws of a summary."""
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Callable, Sequence
 
@@ -26,7 +24,7 @@ def check_summary(
     weight_scale: float = 0.3,
     parameters: ParameterSpace | None = None,
 ) -> None:
-    """Check that a summary keeps its contract.
+    """Check that a summary keeps its contract; raise an AssertionError with the law that was broken and by how much.
 
     With random weights: one finite vector for each row, rows that don't influence each other, a gradient for every
     weight, equal results when compiled, and a copy from the configuration. With masks: padded values, and the amount
@@ -41,11 +39,6 @@ def check_summary(
     seed : int, seed of the random weights and data
     weight_scale : float, how far weights are moved from their initial values
     parameters : ParameterSpace, optional, to bind the summary to if it needs the parameters
-
-    Raises
-    ------
-    AssertionError
-        With the law that was broken and by how much.
 
     Examples
     --------
