@@ -60,13 +60,15 @@ class ConditionalTransform(keras.layers.Layer):
         self, direction: Callable[..., Mapped], active: tf.Tensor, passive: tf.Tensor, condition: Condition
     ) -> Mapped:
         # To a transform, each group is a row. The network may compute in half precision; the transform never does.
+        rows = tf.reshape(active, (-1, active.shape[-1])) if self.groups > 1 else active
         raw = tf.cast(tf.reshape(self._raw(passive, condition), (-1, *self.raw_shape)), active.dtype)
-        rows, log_slope = direction(tf.reshape(active, (-1, active.shape[-1])), raw)
+        rows, log_slope = direction(rows, raw)
+        if self.groups > 1:
+            rows = tf.reshape(rows, (-1, *active.shape[1:]))
+            log_slope = tf.reshape(log_slope, (-1, math.prod(active.shape[1:])))
         if self.transform.volume_preserving:
-            log_det = constant_log_det(active)
-        else:
-            log_det = tf.reduce_sum(tf.reshape(log_slope, (-1, math.prod(active.shape[1:]))), axis=-1)
-        return tf.reshape(rows, tf.shape(active)), log_det
+            return rows, constant_log_det(active)
+        return rows, tf.reduce_sum(log_slope, axis=-1)
 
     def _raw(self, passive: tf.Tensor, condition: Condition) -> tf.Tensor:
         if self.network is None:

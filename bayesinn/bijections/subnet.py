@@ -36,7 +36,9 @@ def perceptron(features: int, outputs: int, hidden: HiddenLayers, dtype: DType, 
         # Written out for groups, because Keras would count their axis among the inputs or outputs.
         limit = math.sqrt(6.0 / (inputs + units))
         glorot = "glorot_uniform" if groups == 1 else keras.initializers.RandomUniform(-limit, limit)
-        layers += [dense(units, glorot, hidden.activation), keras.layers.Dropout(hidden.dropout, dtype=dtype)]
+        layers.append(dense(units, glorot, hidden.activation))
+        if hidden.dropout > 0:
+            layers.append(keras.layers.Dropout(hidden.dropout, dtype=dtype))
     network = keras.Sequential([*layers, dense(outputs, "zeros")])
     network.build((None, groups, features) if groups > 1 else (None, features))
     return network
