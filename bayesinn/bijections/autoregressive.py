@@ -12,8 +12,6 @@ from bayesinn.bijections.transforms import Affine, Composed, Spline, Transform
 from bayesinn.core.errors import InputError
 from bayesinn.core.validation import check_choice
 
-DIRECTIONS = ("density", "sampling")
-
 
 class Autoregressive(TransformBlock):
     """Transform each element given those before it, in the order in which they stand.
@@ -59,7 +57,7 @@ class Autoregressive(TransformBlock):
     ) -> None:
         super().__init__(transform, hidden, activation, dropout)
         do = "choose the direction that takes one pass: 'density' to train on simulations"
-        check_choice("Autoregressive, argument 'direction'", direction, DIRECTIONS, do)
+        check_choice("Autoregressive, argument 'direction'", direction, ("density", "sampling"), do)
         if transform is not None and not transform.elementwise:
             raise InputError(
                 "Autoregressive, argument 'transform'",

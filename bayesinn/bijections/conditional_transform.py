@@ -37,7 +37,6 @@ class ConditionalTransform(keras.layers.Layer):
         self.transform = transform
         self.groups = groups
         self.network = None
-        #: Shape of the raw parameters of one group.
         self.raw_shape = active, transform.parameters_per_element
         if passive + condition_dimension:
             self.network = perceptron(passive + condition_dimension, math.prod(self.raw_shape), hidden, dtype, groups)
@@ -46,14 +45,10 @@ class ConditionalTransform(keras.layers.Layer):
         self.built = True
 
     def forward(self, active: tf.Tensor, passive: tf.Tensor, condition: Condition) -> Mapped:
-        """Map active elements (n, a) given passive ones (n, p) towards the latent space; returns log_det (n,) too.
-
-        With groups, elements are (n, groups, a) and (n, groups, p), and the condition can't be a SharedCondition.
-        """
+        """Map active elements (n, a) given passive ones (n, p); with groups, (n, groups, a) given (n, groups, p)."""
         return self._apply(self.transform.forward, active, passive, condition)
 
     def inverse(self, active: tf.Tensor, passive: tf.Tensor, condition: Condition) -> Mapped:
-        """Map latent active elements back; shapes as in :meth:`forward`."""
         return self._apply(self.transform.inverse, active, passive, condition)
 
     def _apply(

@@ -80,7 +80,7 @@ class _Case:
     def __init__(
         self, factory: Callable[[], Bijection], seed: int, event_shape: tuple[int, ...], conditions: int, dtype: str
     ) -> None:
-        self.dtype = dtype
+        self.dtype, self.tolerance = dtype, TOLERANCES[dtype]
         with default_dtype(dtype), seeded_initial_weights(seed):
             self.bijection = factory()
             self.bijection.build(event_shape, (conditions,) if conditions else None)
@@ -93,7 +93,7 @@ class _Case:
         self.name = f"{self.bijection!r}, events of shape {event_shape}, condition of {conditions}, {dtype}"
 
     def demand_equal(self, got: tf.Tensor, expected: tf.Tensor, law: str) -> None:
-        demand_equal(got, expected, TOLERANCES[self.dtype], f"{self.name}: {law}")
+        demand_equal(got, expected, self.tolerance, f"{self.name}: {law}")
 
     def given(self, rows: slice, repeats: int = 1) -> tf.Tensor | None:
         return None if self.condition is None else tf.repeat(self.condition[rows], repeats, axis=0)
@@ -141,8 +141,7 @@ class _Case:
                 tape.watch(far)
                 z, log_det = direction(far)
                 loss = tf.reduce_mean(z) - tf.reduce_mean(log_det)
-            values = {"value": z, "log_det": log_det, "gradient": tape.gradient(loss, far)}
-            for kind, value in values.items():
+            for kind, value in (("value", z), ("log_det", log_det), ("gradient", tape.gradient(loss, far))):
                 demand_finite(value, f"{self.name}: {name} of events of length 1000, {kind}.")
 
     def check_gradients(self) -> None:
@@ -165,8 +164,7 @@ class _Case:
             demand_equal(got, expected, 0.0, f"{self.name}: a copy with the same weights gives other results.")
 
     def check_compiled(self) -> None:
-        tolerance = TOLERANCES[self.dtype]
-        demand_compiles(lambda: [*self.forward(self.x), *self.inverse(self.x)], self.name, tolerance)
+        demand_compiles(lambda: [*self.forward(self.x), *self.inverse(self.x)], self.name, self.tolerance)
 
 
 def _flat(events: tf.Tensor) -> tf.Tensor:

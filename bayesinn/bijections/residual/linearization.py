@@ -33,11 +33,7 @@ class Linearization(NamedTuple):
         return vectors
 
     def log_det(self) -> tf.Tensor:
-        """Return the log determinants of I + J, (n,), exactly; the norm of J must be below one.
-
-        It costs as much as evaluating g at d times as many points, and n decompositions of a d x d matrix. Many
-        points are taken a piece at a time.
-        """
+        """Return the log determinants of I + J, (n,), exactly, for J of norm below one; many points in pieces."""
         rows = self.slopes[0].shape[0] if self.slopes else 1
         numbers_a_row = self.kernels[0].shape[0] * max(kernel.shape[1] for kernel in self.kernels)
         piece = max(1, _NUMBERS_AT_ONCE // numbers_a_row)

@@ -103,10 +103,7 @@ def _sum_series(linear: Linearization, probes: tf.Tensor, weights: tf.Tensor) ->
 
 
 class SeriesNoise(keras.layers.Layer):
-    """Draw probes and weights for :func:`series_log_det`, in training only, from a random state as that of dropout.
-
-    ``terms`` are always taken; ``law`` is that of the number of further terms, if there are any.
-    """
+    """Draw probes and weights for :func:`series_log_det`, in training only, from a random state as that of dropout."""
 
     def __init__(self, terms: int, law: Law | None = None, dtype: str | keras.DTypePolicy | None = None) -> None:
         super().__init__(dtype=dtype, autocast=False)

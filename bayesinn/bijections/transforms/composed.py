@@ -37,18 +37,12 @@ class Composed(Transform):
                 got=repr(self.transforms),
                 do="write for example Composed([Affine(), Spline()])",
             )
+        for name in ("elementwise", "volume_preserving"):
+            object.__setattr__(self, name, all(getattr(transform, name) for transform in self.transforms))
 
     @property
     def parameters_per_element(self) -> int:
         return sum(transform.parameters_per_element for transform in self.transforms)
-
-    @property
-    def elementwise(self) -> bool:
-        return all(transform.elementwise for transform in self.transforms)
-
-    @property
-    def volume_preserving(self) -> bool:
-        return all(transform.volume_preserving for transform in self.transforms)
 
     def forward(self, x: tf.Tensor, raw: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         maps = [partial(transform.forward, raw=part) for transform, part in self._parts(raw)]

@@ -16,20 +16,15 @@ class Transform(Registered, abc.ABC):
     value and are saved field by field. ``repr=False`` gives them the ``repr`` of this class, without defaults.
     """
 
+    #: Whether each element's map depends on its own raw parameters alone, which autoregressive blocks need.
+    elementwise = True
+    #: Whether the log slopes of a row always sum to zero, so that blocks report a log-determinant of exactly 0.
+    volume_preserving = False
+
     @property
     @abc.abstractmethod
     def parameters_per_element(self) -> int:
         """Number of raw parameters of each element."""
-
-    @property
-    def elementwise(self) -> bool:
-        """Whether each element's map depends on its own raw parameters alone, which autoregressive blocks need."""
-        return True
-
-    @property
-    def volume_preserving(self) -> bool:
-        """Whether the log slopes of a row always sum to zero, so that blocks report a log-determinant of exactly 0."""
-        return False
 
     @abc.abstractmethod
     def forward(self, x: tf.Tensor, raw: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
