@@ -36,7 +36,7 @@ class Residual(Bijection):
     terms : int, number of terms of the series that are always taken, when it is used
     law : Geometric or Poisson, law of the number of further terms, for ``log_det="unbiased"``
     tolerance : float, optional
-        Largest error of the inverse, relative to lengths above one; left out, 1e-6 in single, 1e-12 in double precision.
+        Largest error of the inverse, relative to lengths above one; if left out, 1e-6 in single and 1e-12 in double.
 
     References
     ----------
