@@ -25,11 +25,7 @@ class DependenceResult(SBCResult):
 
     @property
     def excess(self) -> np.ndarray:
-        """Array (k,): mean PIT minus one half, in its standard errors.
-
-        Positive: truths go together more than draws do, the posterior's correlation lies below the true one; negative:
-        above.
-        """
+        """Array (k,): mean PIT minus one half, in its standard errors; positive where the correlation is too low."""
         return (self.values.mean(axis=0) - 0.5) * np.sqrt(12.0 * self.simulations)
 
     @property
@@ -53,17 +49,14 @@ def dependence(truth: Arrays, draws: Arrays, *, seed: int, level: float = 0.99) 
     """
     given = paired(truth, draws)
     if len(given.columns) < 2:
-        got = f"{list(given.columns)}"
+        got = str(list(given.columns))
         raise InputError("parameters", expected="two columns or more, for pairs", got=got, do="leave dependence out")
     together = np.concatenate([given.truth[:, None], given.draws], axis=1)
     # Medians and quartiles: one draw from a heavy tail must not decide the scale of a data set.
     low, middle, high = np.quantile(together, [0.25, 0.5, 0.75], axis=1)
     standard = (together - middle[:, None]) / np.where(high > low, high - low, 1.0)[:, None]
-    rank = []
-    for first, second in combinations(range(len(given.columns)), 2):
-        product = standard[..., first] * standard[..., second]
-        rank.append(ranks(product[:, 0], product[:, 1:], seed=seed))
+    products = (first * second for first, second in combinations(np.moveaxis(standard, -1, 0), 2))
+    rank = np.stack([ranks(product[:, 0], product[:, 1:], seed=seed) for product in products], axis=-1)
     pairs = tuple(combinations(given.columns, 2))
-    names = tuple(f"{one} x {other}" for one, other in pairs)
-    result = rank_test(names, np.stack(rank, axis=-1), given.draws.shape[1], seed, level)
+    result = rank_test(tuple(map(" x ".join, pairs)), rank, given.draws.shape[1], seed, level)
     return DependenceResult(**vars(result), pairs=pairs, parameters=given.columns)

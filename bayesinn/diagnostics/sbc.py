@@ -34,7 +34,7 @@ class SBCResult(UniformityResult):
 
     @property
     def expected_counts(self) -> np.ndarray:
-        """Array (bins,): the histogram of uniform ranks. Bins differ by one rank where L + 1 does not divide."""
+        """Array (bins,): the histogram of uniform ranks; bins differ by one rank where L + 1 does not divide."""
         return self.simulations * np.diff(self.edges) / (self.draws + 1)
 
     @property
@@ -44,9 +44,22 @@ class SBCResult(UniformityResult):
 
     @property
     def reading(self) -> tuple[str, ...]:
-        """What the ranks of each column say about its posterior, in words; empty where the column passes."""
-        columns = zip(self.inside, self.ranks.T, strict=True)
-        return tuple("" if inside else _reading(rank, self.draws) for inside, rank in columns)
+        """What the ranks of each column say about its posterior, in words; empty where the column passes.
+
+        A shift moves the mean of the ranks, a wrong width moves their spread; the larger effect is named.
+        """
+        centred = (self.ranks + 0.5) / (self.draws + 1) - 0.5
+        shift = np.mean(centred, axis=0) * np.sqrt(12.0 * self.simulations)
+        # The square of a centred uniform value has mean 1/12 and variance 1/180.
+        width = (np.mean(centred**2, axis=0) - 1.0 / 12.0) * np.sqrt(180.0 * self.simulations)
+        words = {
+            "": self.inside,
+            "posterior of the wrong shape": np.maximum(np.abs(shift), np.abs(width)) < 2.0,
+            "posterior too low": shift > np.abs(width),
+            "posterior too high": -shift > np.abs(width),
+            "posterior too narrow": width > 0.0,
+        }
+        return tuple(map(str, np.select(list(words.values()), list(words), default="posterior too wide")))
 
 
 def sbc(truth: Arrays, draws: Arrays, *, seed: int, level: float = 0.99) -> SBCResult:
@@ -60,21 +73,19 @@ def sbc(truth: Arrays, draws: Arrays, *, seed: int, level: float = 0.99) -> SBCR
     return rank_test(pairs.columns, ranks(pairs.truth, pairs.draws, seed=seed), pairs.draws.shape[1], seed, level)
 
 
+def latent_codes(latent: np.ndarray, reference: np.ndarray, *, seed: int, level: float = 0.99) -> SBCResult:
+    """Test latent codes (n, d) of the true parameters, and their distance from the centre, by SBC.
+
+    The flow maps every posterior to the latent distribution. If the posterior is correct, the codes of the truths are
+    like draws (n, L, d) from it, the reference. Column ``distance`` says how typical a pair of parameters and data is:
+    too large on the whole means posteriors too narrow; a single large one, a pair unlike the simulations.
+    """
+    truth, draws = ({"latent": code, "distance": np.linalg.norm(code, axis=-1)} for code in (latent, reference))
+    return sbc(truth, draws, seed=seed, level=level)
+
+
 def rank_test(columns: tuple[str, ...], rank: np.ndarray, draws: int, seed: int, level: float) -> SBCResult:
     """Test whether ranks (n, k) are uniform on 0, ..., ``draws``."""
     points = tuple(np.arange(1, draws + 1) / (draws + 1))
     uniform = uniformity(columns, uniform_ranks(rank, draws, seed=seed), level=level, points=points)
     return SBCResult(**vars(uniform), ranks=rank, draws=draws)
-
-
-def _reading(rank: np.ndarray, draws: int) -> str:
-    """Name the larger of two effects: a shift moves the mean of the ranks, a wrong width moves their spread."""
-    centred = (rank + 0.5) / (draws + 1) - 0.5
-    shift = np.mean(centred) * np.sqrt(12.0 * len(rank))
-    # The square of a centred uniform value has mean 1/12 and variance 1/180.
-    width = (np.mean(centred**2) - 1.0 / 12.0) * np.sqrt(180.0 * len(rank))
-    if max(abs(shift), abs(width)) < 2.0:
-        return "posterior of the wrong shape"
-    if abs(shift) > abs(width):
-        return "posterior too low" if shift > 0.0 else "posterior too high"
-    return "posterior too narrow" if width > 0.0 else "posterior too wide"
