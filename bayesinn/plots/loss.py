@@ -55,5 +55,4 @@ def loss(history: pd.DataFrame, *, floor: float | None = None, figure: Canvas | 
         last.set_ylim(bottom=0.0)
         ax.tick_params(labelbottom=False)
     last.set_xlabel("step")
-    legend_below(figure, [ax])
-    return figure
+    return legend_below(figure)

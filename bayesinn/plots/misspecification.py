@@ -63,8 +63,7 @@ def misspecification_power(
     ax.set_ylim(-0.03, 1.05)
     ax.yaxis.set_major_formatter(PercentFormatter(1.0))
     ax.set(xlabel=alternative, ylabel="rejected")
-    legend_below(figure, [ax])
-    return figure
+    return legend_below(figure)
 
 
 def _sets(count: int) -> str:

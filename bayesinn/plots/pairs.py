@@ -77,8 +77,7 @@ def pairs(
         if column == 0 and (row > 0 or size == 1):
             ax.set_ylabel(wrapped(labels.axis(below), letters) if row else "density")
     figure.align_labels()
-    legend_below(figure, [grid[0, 0]])
-    return figure
+    return legend_below(figure)
 
 
 def _chosen(given: Given, shown: Sequence[str] | None) -> list[str]:

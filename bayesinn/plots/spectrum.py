@@ -44,6 +44,4 @@ def spectrum(values: np.ndarray | Mapping[str, np.ndarray], *, figure: Canvas | 
             ax.set_title(f"{before} before the largest drop, by a factor of {drops[before - 1]:.3g}")
     ax.set(yscale="log", xlabel="latent element, by rank", ylabel="standard deviation")
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-    if len(spectra) > 1:
-        legend_below(figure, [ax])
-    return figure
+    return legend_below(figure)
