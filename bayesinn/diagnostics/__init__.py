@@ -42,7 +42,6 @@ from bayesinn.diagnostics.bands import Band, band_p_values, simultaneous_band
 from bayesinn.diagnostics.c2st import c2st
 from bayesinn.diagnostics.comparison import Comparison, compare
 from bayesinn.diagnostics.coverage import NOMINAL, CoverageResult, coverage, joint_coverage
-from bayesinn.diagnostics.dependence import DependenceResult, dependence
 from bayesinn.diagnostics.information import InformationResult, information
 from bayesinn.diagnostics.local import LocalC2STResult, local_c2st
 from bayesinn.diagnostics.misspecification import MisspecificationResult, misspecification, misspecification_power
@@ -50,7 +49,7 @@ from bayesinn.diagnostics.mmd import MMDResult, mmd
 from bayesinn.diagnostics.posterior_sbc import PosteriorSBCResult, posterior_sbc
 from bayesinn.diagnostics.predictive import PredictiveResult, predictive_checks
 from bayesinn.diagnostics.recovery import RecoveryResult, recovery
-from bayesinn.diagnostics.sbc import SBCResult, latent_codes, sbc
+from bayesinn.diagnostics.sbc import DependenceResult, SBCResult, dependence, latent_codes, sbc
 from bayesinn.diagnostics.sliced_wasserstein import sliced_wasserstein
 from bayesinn.diagnostics.tarp import reference_points, tarp
 from bayesinn.diagnostics.tested import Effect, Tested

@@ -66,7 +66,7 @@ def check_finite(subject: str, value: np.ndarray) -> None:
         raise InputError(subject, expected="real numbers", got=f"dtype {value.dtype}", do="convert to numbers first")
     if bad := np.size(value) - np.count_nonzero(np.isfinite(value)):
         got = f"{bad} of {np.size(value)} values NaN or infinite"
-        do = "leave out the data sets concerned and count them, or repair the posterior or simulator that made them"
+        do = "leave out the data sets or draws concerned and count them, or repair what made them"
         raise InputError(subject, expected="finite values", got=got, do=do)
 
 

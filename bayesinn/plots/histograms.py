@@ -5,7 +5,7 @@ from matplotlib.axes import Axes
 
 from bayesinn.plots.arrays import Given
 from bayesinn.plots.panels import bare
-from bayesinn.plots.style import BLUE, DASHED, GREY, LIGHT_GREY, ORANGE
+from bayesinn.plots.style import BARS, BLUE, DASHED, ORANGE
 
 _MOST_BARS = 60
 
@@ -27,9 +27,7 @@ def marginal(ax: Axes, edges: np.ndarray, given: Given, column: str) -> None:
     if given.prior:
         # Few prior draws may fall into the window: wider bins.
         wider = np.union1d(edges[:: max(1, len(edges) // 20)], edges[-1:])
-        heights = _density(given.prior[column], wider)
-        ax.stairs(heights, wider, fill=True, color=LIGHT_GREY, label="prior")
-        ax.stairs(heights, wider, color=GREY, linewidth=0.8)
+        ax.stairs(_density(given.prior[column], wider), wider, label="prior", **BARS)
     bars(ax, given.posterior[column], edges, "posterior")
     if given.reference:
         outline(ax, given.reference[column], edges, "reference")

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import xarray
 from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
@@ -51,18 +52,19 @@ def pairs(
     points = {"marker": ".", "width": 0.0, "rasterized": True}
     regions = {"cmap": ListedColormap([tint(BLUE, 0.3), tint(BLUE, 0.6)])}
     _draw(grid, ranges, given.prior, scatter=points | {"size": 12.0, "color": GREY, "zorder": 0})
-    if contours and _spread(given.posterior, names):
+    correlations = _correlations(given.posterior, names)
+    if contours and _spread(correlations):
         _draw(grid, ranges, given.posterior, contourf=regions)
     else:
         _draw(grid, ranges, given.posterior, scatter=points | {"size": 8.0, "color": BLUE, "alpha": 0.4})
-    if _spread(given.reference, names):
+    if _spread(_correlations(given.reference, names)):
         _draw(grid, ranges, given.reference, contour={"color": ORANGE, "linewidths": 1.5})
     _draw(grid, ranges, given.truth, scatter={"marker": "+", "size": 110.0, "color": BLACK, "width": 1.8, "alpha": 1.0})
     letters = LETTERS * figure.bbox.width / figure.dpi / size
     for (row, column), ax in np.ndenumerate(grid):
         across, below = names[column], names[row]
         if column > row:
-            _correlation(ax, given.posterior[across], given.posterior[below])
+            _write_correlation(ax, correlations[row, column])
             continue
         # Numbers and labels on the outside only.
         ax.locator_params(nbins=3)
@@ -102,12 +104,14 @@ def _range(given: Given, name: str) -> tuple[float, float]:
     return float(min(ends) - margin), float(max(ends) + margin)
 
 
-def _spread(values: Mapping[str, np.ndarray], names: Sequence[str]) -> bool:
+def _correlations(values: Mapping[str, np.ndarray], names: Sequence[str]) -> np.ndarray:
+    """Return the correlations (k, k); NaN for constant columns, and where there are no values."""
+    return pd.DataFrame(values, columns=names, dtype=float).corr().to_numpy()
+
+
+def _spread(correlations: np.ndarray) -> bool:
     """Tell whether every pair has a density: no column is constant, and no two determine each other."""
-    stacked = np.stack([values[name] for name in names]) if values else np.zeros((1, 2))
-    if np.any(np.ptp(stacked, axis=1) == 0.0):
-        return False
-    return bool(np.all(np.abs(np.corrcoef(stacked) - np.eye(len(stacked))) < 0.9999))
+    return bool(np.all(np.abs(correlations - np.eye(len(correlations))) < 0.9999))
 
 
 def _draw(
@@ -133,11 +137,8 @@ def _draw(
     plot_pair(data, sample_dims=["sample"], plot_matrix=matrix, visuals=off | visuals, **shape)
 
 
-def _correlation(ax: Axes, x: np.ndarray, y: np.ndarray) -> None:
-    known = np.ptp(x) > 0.0 and np.ptp(y) > 0.0
-    value = float(np.corrcoef(x, y)[0, 1]) if known else float("nan")
+def _write_correlation(ax: Axes, value: float) -> None:
     colour = GREY if not abs(value) >= 0.1 else RED if value < 0 else BLUE
-    text = f"{value:+.2f}" if known else "constant"
-    text = text.replace("-0.00", "0.00").replace("+0.00", "0.00").replace("-", "\N{MINUS SIGN}")
+    text = "constant" if np.isnan(value) else f"{value:+z.2f}".replace("+0.00", "0.00").replace("-", "\N{MINUS SIGN}")
     ax.text(0.5, 0.5, text, transform=ax.transAxes, ha="center", va="center", color=colour, fontsize=11)
     ax.set_axis_off()

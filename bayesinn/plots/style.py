@@ -29,6 +29,7 @@ CURVES = ((BLUE, "o", "-"), (ORANGE, "s", "--"), (RED, "^", "-."), (BLACK, "D", 
 
 DASHED: dict[str, Any] = {"color": BLACK, "linewidth": 1.0, "linestyle": "--"}
 BAND: dict[str, Any] = {"color": LIGHT_GREY, "linewidth": 0}
+BARS: dict[str, Any] = {"fill": True, "facecolor": LIGHT_GREY, "edgecolor": GREY, "linewidth": 0.8}
 POINTS: dict[str, Any] = {"linestyle": "none", "marker": "o", "markeredgewidth": 0}
 
 _INK = ("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color")
