@@ -1,8 +1,7 @@
 """The classifier of the local two-sample test: a series for the ratio of densities, regressed on the condition.
 
-It tells latents of true parameters from draws of the latent distribution, at given observations. A test by simulation
-trains it hundreds of times on new latents and the same conditions, so everything that depends on the conditions alone
-is computed once; a training is then a few products of matrices.
+A test by simulation trains it hundreds of times on new latents and the same conditions: what depends on the conditions
+alone is computed once, and a training is a few products of matrices.
 """
 
 from __future__ import annotations
@@ -10,14 +9,12 @@ from __future__ import annotations
 import numpy as np
 from scipy import linalg, special
 
-# Prior variances of the mean of a feature, whose variance is 1: local faults from slight to large.
-_VARIANCES = (0.01, 0.1, 1.0)
+_VARIANCES = (0.01, 0.1, 1.0)  # prior variances of the mean of a feature of variance 1: faults from slight to large
 # Log odds against a fault in one feature at one observation. They keep hundreds of correct features from drowning the
 # one that is wrong, and faults elsewhere from being felt here: at a level of 95 %, a posterior that was correct at an
 # observation failed because of them in 45 to 60 % of cases without odds, in 10 to 20 % with 2, in 3 to 15 % with 5.
 _LOG_ODDS = 5.0
-# Where the slope of the additive regression may change, in normal scores of a column.
-_KNOTS = (-1.0, 0.0, 1.0)
+_KNOTS = (-1.0, 0.0, 1.0)  # where the slope of the additive regression may change, in normal scores of a column
 _MOST_DIRECTIONS = 300
 _WAVES = 200
 
@@ -130,10 +127,9 @@ def _piecewise_linear(score: np.ndarray) -> np.ndarray:
 
 
 class _Regression:
-    """Ridge regression on functions of the condition, in its s principal directions.
+    """Ridge regression on functions of the condition, (n, r) at simulations and (o, r) at observations.
 
-    The functions are (n, r) at the simulations and (o, r) at the observations, the directions (n, s), orthonormal, and
-    (o, s).
+    Its principal directions are (n, s), orthonormal, and (o, s).
     """
 
     def __init__(self, here: np.ndarray, there: np.ndarray) -> None:

@@ -18,11 +18,9 @@ from bayesinn.diagnostics.tested import check_repetitions, p_values
 #: Most simulated summaries that the kernels are evaluated at: time and memory grow with the square.
 MOST_SIMULATED = 2000
 
-# Relative to the longest axis: shorter ones are rounding errors of 32-bit networks.
-_SHORTEST_AXIS = 1e-3
+_SHORTEST_AXIS = 1e-3  # relative to the longest: shorter ones are rounding errors of 32-bit networks
 _SMALLEST_SCALE = 1e-9
-# Points for the median distance; it moves by a per cent or two from one such subset to another.
-_BANDWIDTH_POINTS = 500
+_BANDWIDTH_POINTS = 500  # for the median distance, which moves by a per cent or two from one subset to another
 _PAIRS_AT_ONCE = 4_000_000
 
 
@@ -122,8 +120,8 @@ class _Kernels:
     def __init__(self, points: np.ndarray, simulated: np.ndarray, generator: np.random.Generator) -> None:
         simulated = generator.permutation(subset(simulated, MOST_SIMULATED, generator))
         yardstick, rest = np.array_split(simulated, 2)
-        # The yardstick alone decides scales and bandwidths: points and the other half must not differ in that.
-        # First each column to unit scale, or the shortest axis would depend on units.
+        # The yardstick alone decides scales and bandwidths: points and the other half must not differ in that. Columns
+        # come to unit scale first, or the shortest axis would depend on units.
         mean, scale = yardstick.mean(axis=0), yardstick.std(axis=0)
         scale = np.where(scale > _SMALLEST_SCALE * (1.0 + np.abs(mean)), scale, 1.0)
         values, vectors = np.linalg.eigh(np.atleast_2d(np.cov((yardstick - mean) / scale, rowvar=False)))

@@ -13,8 +13,7 @@ from bayesinn.core.errors import InputError
 from bayesinn.diagnostics.arrays import check_sets, subset
 from bayesinn.diagnostics.tested import Effect, Tested, check_repetitions, p_values
 
-#: Bandwidths of the summed kernels, as multiples of the median distance. A single one sees only differences of its own
-#: size: small ones see modes and tails, large ones see shifts.
+#: Bandwidths of the summed kernels, as multiples of the median distance: small ones see modes, large ones shifts.
 LADDER: tuple[float, ...] = (0.25, 0.5, 1.0, 2.0, 4.0)
 
 #: Most points of each set that the test uses. Twice 2000 points take 0.7 s and 0.4 GB; both grow with the square.
@@ -66,7 +65,6 @@ class MMDResult(KernelTest):
 
     @property
     def subsampled(self) -> bool:
-        """Whether points were left out for the sake of memory and time."""
         return self.used != self.given
 
     @property

@@ -17,10 +17,7 @@ from bayesinn.diagnostics.tested import Effect, Result, p_values
 
 @dataclass(frozen=True, eq=False, repr=False)
 class PredictiveResult(Result):
-    """Statistics of one observation and those of its replications.
-
-    A measure with a flag, and not a test that a correct model fails at a known rate: see :func:`predictive_checks`.
-    """
+    """Statistics of one observation and of its replications: a measure with a flag, and not a test of known size."""
 
     observables: tuple[str, ...]  #: k column names, for example ``"cases[0]"``; repeated for each statistic
     statistics: tuple[str, ...]  #: k names of statistics
@@ -86,7 +83,7 @@ def predictive_checks(
 
     ArviZ draws similar figures from the DataTree of ``posterior.infer``, one observation without padding:
     ``arviz_plots.plot_ppc_tstat`` (no p-value), ``plot_ppc_pit``, ``plot_ppc_dist``, ``plot_ppc_interval`` and, for
-    counts of an integer type, ``plot_ppc_rootogram``.
+    integers, ``plot_ppc_rootogram``.
 
     Parameters
     ----------
@@ -139,8 +136,7 @@ def predictive_checks(
 def _paired(predicted: Arrays, observed: Arrays) -> dict[str, np.ndarray]:
     """Join observation and replications of each observable, (1 + draws, ...): both get the same treatment."""
     if not observed or set(predicted) != set(observed):
-        got = f"predicted {sorted(predicted)}, observed {sorted(observed)}"
-        do = "pass the same observables in both"
+        got, do = f"predicted {sorted(predicted)}, observed {sorted(observed)}", "pass the same observables in both"
         raise InputError("observables", expected="the same names in both, at least one", got=got, do=do)
     draws = {name: np.shape(value)[:1] for name, value in predicted.items()}
     data = {}
@@ -160,6 +156,5 @@ def _paired(predicted: Arrays, observed: Arrays) -> dict[str, np.ndarray]:
             got = f"{bad} values NaN or infinite where something was observed"
             do = "leave out those simulations and count them"
             raise InputError(subject, expected="finite simulations; finite or NaN observations", got=got, do=do)
-        both[:, missing] = np.nan
-        data[name] = both
+        data[name] = np.where(missing, np.nan, both)
     return data

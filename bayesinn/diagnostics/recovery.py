@@ -13,10 +13,7 @@ from bayesinn.diagnostics.tested import Effect, Result
 
 @dataclass(frozen=True, eq=False, repr=False)
 class RecoveryResult(Result):
-    """Posterior summaries (n, k) of n data sets, and how they compare with the truths.
-
-    A number that is divided by the spread of a parameter is NaN where that does not vary.
-    """
+    """Posterior summaries (n, k) of n data sets, and how they compare with the truths; NaN where those do not vary."""
 
     shown = ("r_squared", "correlation", "nrmse", "contraction", "z_score_mean", "z_score_sd")
 

@@ -25,7 +25,7 @@ def bars(ax: Axes, values: np.ndarray, edges: np.ndarray, label: str, color: str
 def marginal(ax: Axes, edges: np.ndarray, given: Given, column: str) -> None:
     """Draw a parameter's posterior, over its prior and below its reference and truth where they are given."""
     if given.prior:
-        # Few prior draws may fall into the window: wider bins.
+        # Few prior draws may fall into the window.
         wider = np.union1d(edges[:: max(1, len(edges) // 20)], edges[-1:])
         ax.stairs(_density(given.prior[column], wider), wider, label="prior", **BARS)
     bars(ax, given.posterior[column], edges, "posterior")

@@ -44,9 +44,7 @@ def local_c2st_marginals(
     """Draw where the posterior of one observation is off: its draws, and the same draws weighted by the classifier.
 
     The weights, probability / (1 - probability), estimate the correct posterior's density divided by this one's. The
-    two histograms agree where the test passes.
-
-    ``draws`` are the parameters to which the inverse flow maps ``result.evaluation``, row by row, for this observation.
+    two histograms agree where the test passes. ``draws`` are what the inverse flow makes of ``result.evaluation``.
     """
     posterior = gather(draws).posterior
     size = len(next(iter(posterior.values())))
