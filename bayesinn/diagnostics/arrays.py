@@ -1,7 +1,5 @@
 """Checks of named arrays and of sets of points, and their layout: one column for each scalar, one point in a row."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import NamedTuple
 

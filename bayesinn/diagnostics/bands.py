@@ -10,8 +10,6 @@ crossing probabilities for Poisson processes", Statistics & Probability Letters 
 Points are a tuple of k increasing numbers between 0 and 1, ends excluded; size is the number n of values.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from functools import lru_cache

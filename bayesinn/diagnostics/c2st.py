@@ -1,7 +1,5 @@
 """Classifier two-sample test (C2ST): how well a neural network tells two sets of draws apart."""
 
-from __future__ import annotations
-
 import warnings
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Comparison of the posterior draws given one observation with reference draws: MCMC, or an exact posterior."""
 
-from __future__ import annotations
-
 import warnings
 from dataclasses import dataclass
 

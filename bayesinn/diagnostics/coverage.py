@@ -1,7 +1,5 @@
 """Coverage: whether posterior intervals and regions hold the truth as often as their nominal coverage says."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Information gain: how many nats the data tell about the parameters."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

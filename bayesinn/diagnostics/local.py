@@ -1,7 +1,5 @@
 """The local classifier two-sample test (L-C2ST): is the posterior correct at this one observation?"""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 

@@ -4,8 +4,6 @@ A test by simulation trains it hundreds of times on new latents and the same con
 alone is computed once, and a training is a few products of matrices.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from scipy import linalg, special
 

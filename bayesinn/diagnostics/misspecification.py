@@ -1,7 +1,5 @@
 """Misspecification: whether observed data sets are like simulated ones, in the space of the learned summaries."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """Maximum mean discrepancy (MMD): a distance between two sets of points, and a test whether they share one law."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

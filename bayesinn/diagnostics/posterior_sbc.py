@@ -1,7 +1,5 @@
 """Posterior SBC: calibration where it matters, around the data actually observed."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

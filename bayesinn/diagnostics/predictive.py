@@ -1,7 +1,5 @@
 """Posterior predictive checks: whether data simulated from the posterior look like the observation."""
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass

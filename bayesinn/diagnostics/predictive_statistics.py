@@ -4,8 +4,6 @@ Data are arrays (1 + draws, ...): the observation, then its replications. NaN st
 are dicts of (column of the observable, statistic) to array (1 + draws,).
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Recovery: how near posteriors come to the truth, and how much they learn beyond the prior."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

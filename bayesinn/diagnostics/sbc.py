@@ -1,7 +1,5 @@
 """Simulation-based calibration (SBC): whether the ranks of truths, latent codes or products of pairs are uniform."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from itertools import combinations
 

@@ -1,7 +1,5 @@
 """Sliced Wasserstein distance: how far two sets of draws lie apart, on average over directions."""
 
-from __future__ import annotations
-
 import numpy as np
 from scipy import stats
 

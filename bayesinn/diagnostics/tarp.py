@@ -1,7 +1,5 @@
 """TARP: expected coverage of balls around reference points, a test of the joint posterior that needs draws only."""
 
-from __future__ import annotations
-
 import numpy as np
 from sklearn.ensemble import ExtraTreesRegressor
 

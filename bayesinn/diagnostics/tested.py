@@ -1,7 +1,5 @@
 """What results have in common: a table with one row a column, an effect size, and verdicts from p-values."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 

@@ -1,7 +1,5 @@
 """Ranks, and other values that are uniform from 0 to 1 if the posterior is correct: the basis of many tests."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

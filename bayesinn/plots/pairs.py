@@ -46,8 +46,7 @@ def pairs(
     size = len(names)
     inches = 4.6 if size == 1 else min(2.0 * size + 0.8, 16.0)
     figure = canvas(figure, inches, inches)
-    axes = np.array([figure.add_subplot(size, size, 1 + place) for place in range(size * size)], object)
-    grid = axes.reshape(size, size)
+    grid = figure.subplots(size, size, squeeze=False)
     ranges = {name: _range(given, name) for name in names}
     points = {"marker": ".", "width": 0.0, "rasterized": True}
     regions = {"cmap": ListedColormap([tint(BLUE, 0.3), tint(BLUE, 0.6)])}
