@@ -84,10 +84,7 @@ def band_p_values(counts: np.ndarray, points: tuple[float, ...], size: int) -> n
 
 @lru_cache(maxsize=16)
 def _pointwise(points: tuple[float, ...], size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return first (k,) and two-sided binomial p-values (k, width) of the counts first + (0, ..., width - 1).
-
-    Beyond these counts, p-values are zero.
-    """
+    """Return first (k,) and two-sided p-values (k, width) of counts first + (0, ..., width - 1); beyond, they are 0."""
     probability = np.array(points)
     mean = size * probability
     half = int(np.ceil(9.0 * np.sqrt(np.max(mean * (1.0 - probability))) + 30.0))

@@ -16,10 +16,7 @@ NOMINAL: tuple[float, ...] = (*(round(0.05 * step, 2) for step in range(1, 20)),
 
 @dataclass(frozen=True, eq=False, repr=False)
 class CoverageResult(UniformityResult):
-    """How often posterior intervals, or regions, hold the truth, at m nominal coverages.
-
-    ``values`` are the nominal coverages of the smallest interval or region that holds each truth.
-    """
+    """How often posterior intervals or regions hold the truth; ``values`` are coverages of the smallest that does."""
 
     title = "Coverage"
 
@@ -40,7 +37,6 @@ class CoverageResult(UniformityResult):
 
     @property
     def upper(self) -> np.ndarray:
-        """Array (m,): upper end of the binomial interval that starts at ``lower``."""
         return stats.binom.interval(self.level, self.simulations, self.nominal)[1] / self.simulations
 
     @property

@@ -14,10 +14,7 @@ _MOST_PRIOR_DRAWS = 5_000
 
 @dataclass(frozen=True, eq=False, repr=False)
 class InformationResult(Result):
-    """Information gained from data, in nats (1 nat = 1.44 bits).
-
-    Single gains may be negative: some data leave one wiser but less sure.
-    """
+    """Information gained from data, in nats (1 nat = 1.44 bits); negative where data leave one less sure."""
 
     shown = ("information_gain", "standard_error")
 
@@ -33,7 +30,7 @@ class InformationResult(Result):
 
     @property
     def standard_error(self) -> np.ndarray:
-        """Array (k,): standard error of the mean gain."""
+        """Standard error (k,) of the mean gain."""
         return self.gain.std(axis=0, ddof=1) / np.sqrt(len(self.gain))
 
     @property

@@ -18,7 +18,7 @@ _REFERENCE = 5_000
 
 @dataclass(frozen=True, eq=False, repr=False)
 class LocalC2STResult(Tested):
-    """What a classifier, trained to tell latents of truths from latent draws, finds at each of o observations."""
+    """What a classifier of latents of truths and latent draws finds at each of o observations."""
 
     title = "L-C2ST"
     shown = ("statistic", "critical", "p_value", "inside")
@@ -92,7 +92,7 @@ def local_c2st(
     draw_latent : function of (count, seed) that returns an array (count, d), optional
         Draws of the flow's latent distribution, independent for different seeds. Standard normal if left out.
     names : names of the observations; ``observation``, or ``observation[0]``, ``observation[1]``, ... if left out
-    evaluations : int, number m of latents at which the classifier is asked
+    evaluations : number m of latents at which the classifier is asked
 
     Examples
     --------

@@ -79,9 +79,8 @@ def _arrays(
         simulated = plain_draws(draws, "posterior_predictive")
         check_choice("observable of a posterior predictive", name, sorted(simulated), do="pass its name: name=...")
         observed = draws["observed_data"][name].to_numpy() if observed is None else observed
-        values = np.asarray(simulated[name], dtype=float)
-    else:
-        values = np.asarray(draws, dtype=float)
+        draws = simulated[name]
+    values = np.asarray(draws, dtype=float)
     seen = np.full(values.shape[1:], np.nan) if observed is None else np.asarray(observed, dtype=float)
     if values.ndim == 1:
         values, seen = values[:, None], np.atleast_1d(seen)

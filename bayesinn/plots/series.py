@@ -12,7 +12,6 @@ from bayesinn.plots.style import BLACK, BLUE, POINTS, tint
 
 #: Up to this many elements on one axis are drawn one by one, more as a series.
 FEW_ELEMENTS = 8
-
 _MOST_DECADES = {"x": 4, "y": 6}
 
 
