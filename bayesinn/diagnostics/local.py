@@ -18,7 +18,7 @@ _REFERENCE = 5_000
 
 @dataclass(frozen=True, eq=False, repr=False)
 class LocalC2STResult(Tested):
-    """What a classifier of latents of truths and latent draws finds at each of o observations."""
+    """What a classifier that tells latents of truths from latent draws finds at each of o observations."""
 
     title = "L-C2ST"
     shown = ("statistic", "critical", "p_value", "inside")
