@@ -10,11 +10,9 @@ from bayesinn.plots.style import BARS, BLUE, DASHED, ORANGE
 _MOST_BARS = 60
 
 
-def outline(
-    ax: Axes, values: np.ndarray, edges: np.ndarray, label: str, color: str = ORANGE, weights: np.ndarray | None = None
-) -> None:
+def outline(ax: Axes, values: np.ndarray, edges: np.ndarray, label: str, weights: np.ndarray | None = None) -> None:
     """Draw the outline of a histogram."""
-    ax.stairs(_density(values, edges, weights), edges, color=color, linewidth=1.8, label=label)
+    ax.stairs(_density(values, edges, weights), edges, color=ORANGE, linewidth=1.8, label=label)
 
 
 def bars(ax: Axes, values: np.ndarray, edges: np.ndarray, label: str, color: str = BLUE) -> None:

@@ -82,13 +82,12 @@ def pairs(
 
 
 def _chosen(given: Given, shown: Sequence[str] | None) -> list[str]:
-    posterior = given.posterior
-    names = list(posterior) if shown is None else list(shown)
-    unknown = [name for name in names if name not in posterior]
+    names = list(given.posterior if shown is None else shown)
+    unknown = [name for name in names if name not in given.posterior]
     if unknown or not 1 <= len(names) <= MOST_COLUMNS or len(set(names)) < len(names):
         raise InputError(
             "columns of a pair plot",
-            expected=f"1 to {MOST_COLUMNS} different columns out of {list(posterior)}",
+            expected=f"1 to {MOST_COLUMNS} different columns out of {list(given.posterior)}",
             got=f"{len(names)} columns" + (f", unknown: {unknown}" if unknown else ""),
             do="choose with shown=[...]",
         )
