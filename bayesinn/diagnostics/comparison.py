@@ -37,7 +37,6 @@ class Comparison(Tested):
 
     @property
     def effect(self) -> Effect:
-        """Largest difference of two ECDFs."""
         return Effect("difference of distribution functions", 100.0 * float(self.ks.max()), "percentage points")
 
     @property

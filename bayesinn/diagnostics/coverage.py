@@ -16,7 +16,7 @@ NOMINAL: tuple[float, ...] = (*(round(0.05 * step, 2) for step in range(1, 20)),
 
 @dataclass(frozen=True, eq=False, repr=False)
 class CoverageResult(UniformityResult):
-    """How often posterior intervals or regions hold the truth; ``values`` are coverages of the smallest that does."""
+    """How often posterior intervals or regions hold the truth; ``values`` are the coverages at which they just do."""
 
     title = "Coverage"
 
@@ -46,7 +46,6 @@ class CoverageResult(UniformityResult):
 
     @property
     def effect(self) -> Effect:
-        """Largest calibration error."""
         return Effect("calibration error", 100.0 * float(self.calibration_error.max()), "percentage points")
 
     @property

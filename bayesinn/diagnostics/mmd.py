@@ -32,7 +32,6 @@ class KernelTest(Tested):
 
     @property
     def effect(self) -> Effect:
-        """Squared MMD."""
         return Effect("MMD^2", self.squared, "")
 
     @property

@@ -31,7 +31,6 @@ class PredictiveResult(Result):
 
     @property
     def effect(self) -> Effect:
-        """Number of flagged statistics."""
         return Effect("flagged", float(np.sum(self.flagged)), f"of {len(self.p_value)} statistics")
 
     @property
