@@ -1,6 +1,4 @@
-"""Checks of the named arrays that diagnostics receive, and their layout with one column for each scalar."""
-
-from __future__ import annotations
+"""Checks of named arrays and of sets of points, and their layout: one column for each scalar, one point in a row."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -31,10 +29,7 @@ def paired(truth: Arrays, draws: Arrays) -> Pairs:
 
 
 def by_column(role: str, values: Arrays, like: Arrays, *, rows: int | None = None, batch_ndim: int = 1) -> np.ndarray:
-    """Lay out arrays (*batch, *event), with the names and events of ``like`` (n, *event), as one (*batch, k).
-
-    The batch, of which ``rows`` may be given, is the same for all names, and 2 or more along each axis.
-    """
+    """Lay out arrays (*batch, *event), with the names and events of ``like`` (n, *event), as one array (*batch, k)."""
     if not like:
         raise InputError(role, expected="at least one parameter", got="an empty dict", do="pass the parameters")
     if set(values) != set(like):
@@ -69,5 +64,47 @@ def check_finite(subject: str, value: np.ndarray) -> None:
         raise InputError(subject, expected="real numbers", got=f"dtype {value.dtype}", do="convert to numbers first")
     if bad := np.size(value) - np.count_nonzero(np.isfinite(value)):
         got = f"{bad} of {np.size(value)} values NaN or infinite"
-        do = "leave out the data sets concerned and count them, or repair the posterior or simulator that made them"
+        do = "leave out the data sets or draws concerned and count them, or repair what made them"
         raise InputError(subject, expected="finite values", got=got, do=do)
+
+
+def check_points(subject: str, points: np.ndarray, *, least: int = 2, width: int | None = None) -> np.ndarray:
+    """Return points (n, d) as floats, with n of at least ``least`` and d = ``width`` if that is given."""
+    points = np.asarray(points)
+    if points.ndim != 2 or len(points) < least or points.shape[1] != (width or max(1, points.shape[-1])):
+        raise InputError(
+            subject,
+            expected=f"shape (n, {width or 'columns'}) with n of at least {least}",
+            got=f"shape {points.shape}",
+            do="put one point in a row, with the same columns in all arrays; a single column is values[:, None]",
+        )
+    check_finite(subject, points)
+    return points.astype(float)
+
+
+def check_sets(
+    first: np.ndarray, second: np.ndarray, names: tuple[str, str] = ("first", "second")
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return two sets of points (m, d) and (n, d) as floats."""
+    first = check_points(names[0], first)
+    return first, check_points(names[1], second, width=first.shape[1])
+
+
+def subset(points: np.ndarray, most: int, generator: np.random.Generator) -> np.ndarray:
+    """Return the points (n, d), or a random ``most`` of them if there are more."""
+    return points if len(points) <= most else generator.choice(points, most, replace=False)
+
+
+def standardised(points: np.ndarray, reference: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return points and reference in standard deviations of the reference from its mean.
+
+    Where the reference is constant, the root mean square departure of the points takes the place of its deviation: the
+    constant becomes 0, and any departure from it about 1.
+    """
+    constant = np.ptp(reference, axis=0) == 0.0
+    # The mean of equal numbers may differ from them by rounding, and their deviation from zero.
+    centre = np.where(constant, reference[0], np.mean(reference, axis=0))
+    departure = np.sqrt(np.mean((points - centre) ** 2, axis=0))
+    scale = np.where(constant, departure, np.std(reference, axis=0, ddof=1))
+    scale = np.where(scale > 0.0, scale, 1.0)
+    return (points - centre) / scale, (reference - centre) / scale

@@ -3,14 +3,12 @@
 The band is that of Saeilynoja, Buerkner & Vehtari 2022, "Graphical test for discrete uniformity and its applications
 in goodness-of-fit evaluation and multiple sample comparison", Statistics and Computing 32:32: at every point the
 central binomial interval of one common coverage, 1 - gamma, where gamma is chosen so that the whole ECDF stays inside
-with probability ``level``. That probability is computed exactly. The counts below the points are a Poisson process
-conditioned on its total, so it follows from one convolution a point: Moscovich & Nadler 2017, "Fast calculation of
-boundary crossing probabilities for Poisson processes", Statistics & Probability Letters 123.
+with probability ``level``. The counts below the points are a Poisson process conditioned on its total, so that
+probability follows exactly from one convolution a point: Moscovich & Nadler 2017, "Fast calculation of boundary
+crossing probabilities for Poisson processes", Statistics & Probability Letters 123.
 
 Points are a tuple of k increasing numbers between 0 and 1, ends excluded; size is the number n of values.
 """
-
-from __future__ import annotations
 
 import math
 from dataclasses import dataclass
@@ -21,9 +19,6 @@ from scipy import special, stats
 
 from bayesinn.core.errors import InputError
 from bayesinn.diagnostics.arrays import check_level
-
-# Below, probabilities are lost in rounding.
-_SMALLEST = 1e-16
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -74,7 +69,7 @@ def simultaneous_band(points: tuple[float, ...], size: int, level: float) -> Ban
 def band_p_values(counts: np.ndarray, points: tuple[float, ...], size: int) -> np.ndarray:
     """Return exact p-values (c,) of uniformity, 1e-16 where smaller: one minus the smallest level of a band that holds.
 
-    Counts are integers (c, k): how many of the n values lie below each point, for each of c columns.
+    Counts are integers (c, k): how many of the n values of each column lie below each point.
     """
     _check_points(points, size)
     first, table = _pointwise(points, size)
@@ -84,12 +79,12 @@ def band_p_values(counts: np.ndarray, points: tuple[float, ...], size: int) -> n
     gammas = np.min(np.where(outside, 0.0, pointwise), axis=1)
     # The tail that holds the worst count weighs gamma / 2, which bounds the p-value where 1 - P rounds to zero.
     exact = [max(1.0 - _inside_probability(points, size, gamma), 0.5 * gamma) for gamma in gammas]
-    return np.maximum(exact, _SMALLEST)
+    return np.maximum(exact, 1e-16)
 
 
 @lru_cache(maxsize=16)
 def _pointwise(points: tuple[float, ...], size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Two-sided binomial p-values (k, width) of the counts first + (0, ..., width - 1); beyond, they are zero."""
+    """Return first (k,) and two-sided p-values (k, width) of counts first + (0, ..., width - 1); beyond, they are 0."""
     probability = np.array(points)
     mean = size * probability
     half = int(np.ceil(9.0 * np.sqrt(np.max(mean * (1.0 - probability))) + 30.0))
@@ -112,7 +107,7 @@ def _limits(points: tuple[float, ...], size: int, gamma: float) -> tuple[np.ndar
 
 
 def _inside_probability(points: tuple[float, ...], size: int, gamma: float) -> float:
-    """Probability that n uniform values have a pointwise p-value above gamma at every point."""
+    """Return the probability that n uniform values have a pointwise p-value above gamma at every point."""
     if gamma >= 1.0:
         return 0.0
     lower, upper = _limits(points, size, gamma)

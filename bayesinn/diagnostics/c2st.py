@@ -1,7 +1,5 @@
 """Classifier two-sample test (C2ST): how well a neural network tells two sets of draws apart."""
 
-from __future__ import annotations
-
 import warnings
 
 import numpy as np
@@ -11,7 +9,7 @@ from sklearn.neural_network import MLPClassifier
 
 from bayesinn.core import seeds
 from bayesinn.core.errors import InputError
-from bayesinn.diagnostics.point_sets import check_sets, standardised, subset
+from bayesinn.diagnostics.arrays import check_sets, standardised, subset
 
 
 def c2st(draws: np.ndarray, reference: np.ndarray, *, folds: int = 5, seed: int = 1) -> float:
@@ -21,11 +19,10 @@ def c2st(draws: np.ndarray, reference: np.ndarray, *, folds: int = 5, seed: int 
     Lueckmann et al. 2021, arXiv:2101.04653, so that values compare with published ones: both sets standardised by the
     reference, two hidden layers of 10 d rectified linear units, Adam, shuffled folds.
 
-    Values depend on the number of draws, for more draws train a better classifier (the benchmark takes 10,000 of each),
-    and equal laws give 0.5 only up to the error of an accuracy measured on m + n points. Of two sets of different size,
-    random points of the larger one are left out, or else always naming the larger one would score above 0.5. A column
-    that is constant and equal in both sets changes nothing; one that is constant in the reference but not equal in
-    the draws tells them apart.
+    More draws train a better classifier and raise the value; the benchmark takes 10,000 of each. Equal laws give 0.5
+    up to the error of an accuracy measured on m + n points. The larger set is cut at random to the size of the
+    smaller: always naming the larger one would score above 0.5. A column that is constant in the reference tells draws
+    apart where they differ from it, and changes nothing otherwise.
 
     Cost on one busy core: 1 s for 1000 draws of each with one column; with five columns 13 s for up to 2000 of each
     (fewer are learnt by heart, which takes more rounds), 23 s for 4000 and 90 s for 10,000.
@@ -44,13 +41,11 @@ def c2st(draws: np.ndarray, reference: np.ndarray, *, folds: int = 5, seed: int 
     if folds < 2 or 2 * size < 10 * folds:
         got, do = f"{folds} folds for twice {size} points", "pass more draws (useful: some thousands) or fewer folds"
         raise InputError("folds of C2ST", expected="at least 2, with 10 or more points in each", got=got, do=do)
-    draws, reference = subset(draws, size, generator), subset(reference, size, generator)
-    draws, reference = standardised(draws, reference)
+    draws, reference = standardised(subset(draws, size, generator), subset(reference, size, generator))
     units = 10 * draws.shape[1]
     classifier = MLPClassifier(hidden_layer_sizes=(units, units), max_iter=10_000, random_state=seed)
     # The benchmark's order and precision: the reference comes first, and networks compute in single precision.
-    points = np.concatenate([reference, draws]).astype(np.float32)
-    labels = np.repeat([0, 1], size)
+    points, labels = np.concatenate([reference, draws]).astype(np.float32), np.repeat([0, 1], size)
     shuffled = KFold(n_splits=folds, shuffle=True, random_state=seed)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)

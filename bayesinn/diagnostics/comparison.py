@@ -1,7 +1,5 @@
 """Comparison of the posterior draws given one observation with reference draws: MCMC, or an exact posterior."""
 
-from __future__ import annotations
-
 import warnings
 from dataclasses import dataclass
 
@@ -11,27 +9,24 @@ from scipy import stats
 from bayesinn.core import seeds
 from bayesinn.core.labels import columns
 from bayesinn.core.validation import check_integer
-from bayesinn.diagnostics.arrays import Arrays, by_column, check_level
+from bayesinn.diagnostics.arrays import Arrays, by_column, check_level, standardised, subset
 from bayesinn.diagnostics.c2st import c2st
 from bayesinn.diagnostics.mmd import MMDResult, mmd
-from bayesinn.diagnostics.point_sets import standardised, subset
 from bayesinn.diagnostics.sliced_wasserstein import same_law_distance, sliced_wasserstein
 from bayesinn.diagnostics.tested import Effect, Tested
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Comparison(Tested):
-    """How far draws are from reference draws, jointly and in each column."""
+    """How far draws are from reference draws, jointly and in each column; ``p_value`` is that of ``ks``."""
 
     shown = ("mean_error", "sd_ratio", "ks", "p_value", "inside")
 
-    columns: tuple[str, ...]
     draws: int  #: how many there were
     reference: int
     mean_error: np.ndarray  #: (k,), mean of the draws minus that of the reference, in its standard deviations
     sd_ratio: np.ndarray  #: (k,), standard deviation of the draws divided by that of the reference
     ks: np.ndarray  #: (k,), two-sample Kolmogorov-Smirnov statistic: the largest difference of the ECDFs
-    p_value: np.ndarray  #: (k,), of ``ks``; conservative for discrete parameters
     c2st: float  #: accuracy of a classifier (0.5: can't tell them apart, 1: always can); NaN if left out
     c2st_draws: int  #: how many draws of each it had
     mmd: MMDResult  #: the joint test; columns in standard deviations of all points together
@@ -39,11 +34,9 @@ class Comparison(Tested):
     sliced_wasserstein_floor: float  #: about what draws of the reference's law would give; from its two halves
     points: np.ndarray  #: (p, k), increasing: where the ECDFs are compared, ``ks`` being reached at one of them
     ecdf_difference: np.ndarray  #: (p, k), ECDF of the draws minus that of the reference
-    level: float
 
     @property
     def effect(self) -> Effect:
-        """Largest difference of two ECDFs."""
         return Effect("difference of distribution functions", 100.0 * float(self.ks.max()), "percentage points")
 
     @property
@@ -69,33 +62,31 @@ class Comparison(Tested):
 
     @property
     def _heading(self) -> str:
-        lines = [
-            f"Comparison {self._verdict}: {self.draws} draws, {self.reference} of the reference, each test at "
-            f"{self.level:.0%}",
-            f"MMD^2 {self.mmd.squared:.2g}, p = {self.mmd.p_value[0]:.2g}",
-            f"sliced Wasserstein {self.sliced_wasserstein:.3f} (same law: about {self.sliced_wasserstein_floor:.3f})",
-        ]
-        if not np.isnan(self.c2st):
+        joint = ""
+        if self.c2st_draws:
             error = 1.0 / np.sqrt(2.0 * self.c2st_draws)
-            lines.insert(1, f"C2ST {self.c2st:.3f} (same law: 0.5 +- {error:.2g}), {self.c2st_draws} draws of each")
-        return "\n".join(lines)
+            joint = f"C2ST {self.c2st:.3f} (same law: 0.5 +- {error:.2g}), {self.c2st_draws} draws of each\n"
+        return (
+            f"Comparison {self._verdict}: {self.draws} draws, {self.reference} of the reference, "
+            f"each test at {self.level:.0%}\n{joint}MMD^2 {self.mmd.squared:.2g}, p = {self.mmd.p_value[0]:.2g}\n"
+            f"sliced Wasserstein {self.sliced_wasserstein:.3f} (same law: about {self.sliced_wasserstein_floor:.3f})"
+        )
 
 
 def compare(draws: Arrays, reference: Arrays, *, seed: int, level: float = 0.99, c2st_draws: int = 1500) -> Comparison:
     """Compare the posterior draws (m, *event) given one observation with reference draws (n, *event).
 
     Both must be independent draws: thin MCMC to its effective sample size, or correct posteriors fail. With many draws
-    the tests also reject differences too small to matter, as no approximation is exact: look at the effect sizes first
-    (``mean_error``, ``sd_ratio``, ``ks``, ``c2st``), at p-values when you ask whether there is a difference at all.
+    the tests also reject differences too small to matter: look at the effect sizes first (``mean_error``, ``sd_ratio``,
+    ``ks``, ``c2st``), at p-values when you ask whether there is a difference at all.
 
-    Marginal laws are compared by :func:`scipy.stats.ks_2samp`, the joint law by :mod:`~bayesinn.diagnostics.c2st`,
-    :mod:`~bayesinn.diagnostics.mmd` and :mod:`~bayesinn.diagnostics.sliced_wasserstein`, which see what no marginal
-    shows. Not by ArviZ's ``kl_divergence`` and ``wasserstein``: these look at 500 draws, on whatever scale the
-    parameters have, and come without the value that correct draws would give.
-
-    C2ST sees up to ``c2st_draws`` of each and takes nearly all the time: 12 of 14 s for 4000 draws of five columns on a
-    busy core. Take 10,000 to compare with published values, 0 to leave it out.
+    Marginal laws are compared by :func:`scipy.stats.ks_2samp`, conservative for discrete parameters; the joint law by
+    C2ST, MMD and sliced Wasserstein distance. C2ST sees up to ``c2st_draws`` of each and takes nearly all the time: 12
+    of 14 s for 4000 draws of five columns on a busy core. Take 10,000 to compare with published values, 0 to leave it
+    out.
     """
+    # ArviZ's kl_divergence and wasserstein look at 500 draws, on whatever scale the parameters have, and come without
+    # the value that correct draws would give.
     check_level(level)
     check_integer("Argument 'c2st_draws'", c2st_draws, 0, do="pass 0 to leave C2ST out, or leave it at 1500")
     first, second = by_column("draws", draws, draws), by_column("reference", reference, draws)

@@ -1,7 +1,5 @@
 """Coverage: whether posterior intervals and regions hold the truth as often as their nominal coverage says."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,10 +16,7 @@ NOMINAL: tuple[float, ...] = (*(round(0.05 * step, 2) for step in range(1, 20)),
 
 @dataclass(frozen=True, eq=False, repr=False)
 class CoverageResult(UniformityResult):
-    """How often posterior intervals, or regions, hold the truth, at m nominal coverages.
-
-    ``values`` are the nominal coverages of the smallest interval or region that holds each truth.
-    """
+    """How often posterior intervals or regions hold the truth; ``values`` are the coverages at which they just do."""
 
     title = "Coverage"
 
@@ -38,12 +33,11 @@ class CoverageResult(UniformityResult):
     @property
     def lower(self) -> np.ndarray:
         """Array (m,): a correct posterior lies from here to ``upper`` with probability ``level``, at each m alone."""
-        return stats.binom.ppf(0.5 * (1.0 - self.level), self.simulations, self.nominal) / self.simulations
+        return stats.binom.interval(self.level, self.simulations, self.nominal)[0] / self.simulations
 
     @property
     def upper(self) -> np.ndarray:
-        """Array (m,): upper end of the binomial interval that starts at ``lower``."""
-        return stats.binom.isf(0.5 * (1.0 - self.level), self.simulations, self.nominal) / self.simulations
+        return stats.binom.interval(self.level, self.simulations, self.nominal)[1] / self.simulations
 
     @property
     def calibration_error(self) -> np.ndarray:
@@ -52,7 +46,6 @@ class CoverageResult(UniformityResult):
 
     @property
     def effect(self) -> Effect:
-        """Largest calibration error."""
         return Effect("calibration error", 100.0 * float(self.calibration_error.max()), "percentage points")
 
     @property
@@ -61,7 +54,7 @@ class CoverageResult(UniformityResult):
         return f"{self._passing}; largest calibration error {self.calibration_error[worst]:.2g} ({self.columns[worst]})"
 
     def to_dataframe(self) -> pd.DataFrame:
-        """Return one row a column: calibration error, coverage of the 50, 90 and 95 % intervals if checked, p-value."""
+        """Return calibration error, coverage of the 50, 90 and 95 % intervals if checked, and p-value by column."""
         table = super().to_dataframe()
         for percent in (95, 90, 50):
             for index in np.flatnonzero(np.isclose(self.nominal, percent / 100)):
@@ -75,10 +68,10 @@ def coverage(
 ) -> CoverageResult:
     """Count how often central posterior intervals hold the truth.
 
-    An interval of coverage q holds the truth when the truth's rank lies in the central fraction q of all ranks. The
-    ends fall between ranks, where a seeded random number decides: so the expected coverage of a correct posterior is
-    exactly q for any number of draws and for discrete parameters, and the count is exactly binomial. Central intervals
-    see a wrong width well and a shift badly, as truths lost on one side are won on the other: SBC sees that.
+    An interval of coverage q holds the truth when the truth's rank lies in the central fraction q of all ranks; where
+    its ends fall between ranks, a random number decides. So the count of a correct posterior is exactly binomial with
+    mean q, for any number of draws and for discrete parameters. Central intervals see a wrong width well and a shift
+    badly, as truths lost on one side are won on the other: SBC sees that.
     """
     pairs = paired(truth, draws)
     # The central interval that just holds the truth; for a correct posterior its coverage is uniform.

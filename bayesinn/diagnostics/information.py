@@ -1,7 +1,5 @@
 """Information gain: how many nats the data tell about the parameters."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,14 +14,11 @@ _MOST_PRIOR_DRAWS = 5_000
 
 @dataclass(frozen=True, eq=False, repr=False)
 class InformationResult(Result):
-    """Information gained from data, in nats (1 nat = 1.44 bits)."""
+    """Information gained from data, in nats (1 nat = 1.44 bits); negative where data leave one less sure."""
 
     shown = ("information_gain", "standard_error")
 
-    columns: tuple[str, ...]
-    #: (n, k): entropy of the prior minus that of the posterior of each data set. Single values may be negative: some
-    #: data leave one wiser but less sure.
-    gain: np.ndarray
+    gain: np.ndarray  #: (n, k), entropy of the prior minus that of the posterior of each data set
     joint: np.ndarray | None  #: (n,), log posterior over prior density of the truths; None without densities
 
     @property
@@ -35,7 +30,7 @@ class InformationResult(Result):
 
     @property
     def standard_error(self) -> np.ndarray:
-        """Array (k,): standard error of the mean gain."""
+        """Standard error (k,) of the mean gain."""
         return self.gain.std(axis=0, ddof=1) / np.sqrt(len(self.gain))
 
     @property
@@ -73,13 +68,13 @@ def information(
     of ``log_ratio`` (n,), log posterior minus log prior density of each truth, is the gain for all parameters together.
     """
     pairs = paired(truth, draws)
-    before = by_column("prior", prior, truth)
-    gain = np.stack([_gain(before[:, index], pairs.draws[..., index]) for index in range(len(pairs.columns))], axis=-1)
+    both = zip(by_column("prior", prior, truth).T, np.moveaxis(pairs.draws, -1, 0), strict=True)
+    gain = np.stack([_gain(*column) for column in both], axis=-1)
     return InformationResult(pairs.columns, gain, None if log_ratio is None else np.asarray(log_ratio, dtype=float))
 
 
 def _gain(prior: np.ndarray, draws: np.ndarray) -> np.ndarray:
-    """Gain (n,) of one column: prior (m,), draws (n, L)."""
+    """Return the gain (n,) of one column: prior (m,), draws (n, L)."""
     if len(np.unique(prior)) < len(prior) // 2:
         return _discrete_entropy(prior) - np.array([_discrete_entropy(row) for row in draws])
     prior = prior[:_MOST_PRIOR_DRAWS]
@@ -91,8 +86,8 @@ def _gain(prior: np.ndarray, draws: np.ndarray) -> np.ndarray:
 
 def _entropy(values: np.ndarray) -> np.ndarray:
     values = np.sort(values, axis=-1)
-    # Equal draws, as on the edge of a support, would be infinitely dense: they lie anywhere between the neighbouring
-    # numbers of single precision.
+    # Equal draws, as on the edge of a support, would be infinitely dense: they lie between the neighbouring numbers of
+    # single precision.
     spacing = np.spacing(np.abs(values).max(axis=-1, keepdims=True).astype(np.float32))
     values = values + spacing * np.linspace(-0.5, 0.5, values.shape[-1])
     return np.asarray(stats.differential_entropy(values, axis=-1, method="ebrahimi"))

@@ -1,7 +1,5 @@
 """The local classifier two-sample test (L-C2ST): is the posterior correct at this one observation?"""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -11,8 +9,8 @@ from threadpoolctl import threadpool_limits
 from bayesinn.core import seeds
 from bayesinn.core.errors import InputError
 from bayesinn.core.validation import check_integer
+from bayesinn.diagnostics.arrays import check_points
 from bayesinn.diagnostics.local_classifier import LatentFeatures, LocalClassifier, probabilities
-from bayesinn.diagnostics.point_sets import check_points
 from bayesinn.diagnostics.tested import Effect, Tested, check_repetitions, p_values
 
 _REFERENCE = 5_000
@@ -20,21 +18,17 @@ _REFERENCE = 5_000
 
 @dataclass(frozen=True, eq=False, repr=False)
 class LocalC2STResult(Tested):
-    """What a classifier, trained to tell latents of truths from latent draws, finds at each of o observations."""
+    """What a classifier that tells latents of truths from latent draws finds at each of o observations."""
 
     title = "L-C2ST"
     shown = ("statistic", "critical", "p_value", "inside")
 
-    columns: tuple[str, ...]
     statistic: np.ndarray  #: (o,), mean of (probability - 1/2)^2: between 0 (nothing to tell apart) and 1/4
     null: np.ndarray  #: (trials, o), the same for correct posteriors
-    p_value: np.ndarray
-    evaluation: np.ndarray  #: (m, d), latents at which the classifier was asked
-    #: (o, m): probability of each of them to be the latent of a truth, at each observation. Above 1/2, the posterior
-    #: gives the place too little density. The inverse flow maps ``evaluation`` to the posterior draws concerned.
+    evaluation: np.ndarray  #: (m, d), latents at which the classifier was asked; the inverse flow makes draws of them
+    #: (o, m), of each to be the latent of a truth; above 1/2, the posterior gives the place too little density
     probability: np.ndarray
     simulations: int
-    level: float
 
     @property
     def critical(self) -> np.ndarray:
@@ -43,10 +37,9 @@ class LocalC2STResult(Tested):
 
     @property
     def effect(self) -> Effect:
-        """Root mean square of the probabilities' distance from one half, at the worst observation."""
-        return Effect(
-            "classifier's distance from chance", 100.0 * float(self.statistic.max()) ** 0.5, "percentage points"
-        )
+        """Root mean square distance of the probabilities from one half, at the worst observation."""
+        distance = 100.0 * float(self.statistic.max()) ** 0.5
+        return Effect("classifier's distance from chance", distance, "percentage points")
 
     @property
     def family_p_value(self) -> float:
@@ -75,21 +68,19 @@ def local_c2st(
 ) -> LocalC2STResult:
     """Test whether the posterior is correct at given observations, without knowing the correct one.
 
-    Linhart, Gramfort & Rodrigues 2023, arXiv:2306.03580: if the posterior is correct, a flow maps true parameters to
-    its latent distribution whatever the data. A classifier learns, from simulations, to tell such latents from latent
-    draws, given the data; at an observation, the further its probabilities are from 1/2, the more is wrong there.
-    It is trained anew on latent draws in place of truths, ``trials`` times, which says how far they are by chance; no
-    posterior draw is needed (the paper's L-C2ST-NF). For posteriors that are correct everywhere, the p-value is exact
-    for any classifier and any observation.
+    Linhart, Gramfort & Rodrigues 2023, arXiv:2306.03580 (their L-C2ST-NF): if the posterior is correct, a flow maps
+    true parameters to its latent distribution whatever the data. A classifier learns, from simulations, to tell such
+    latents from latent draws, given the data; the further its probabilities at an observation are from 1/2, the more is
+    wrong there. Trained anew on latent draws in place of truths, ``trials`` times, it says how far they are by chance.
+    For posteriors that are correct everywhere, the p-value is exact for any classifier and any observation.
 
-    The paper's classifier is a neural network; ours (:class:`bayesinn.diagnostics.local_classifier.LocalClassifier`)
-    is a series of functions that takes milliseconds a trial instead of seconds. Of faults at a level of 95 %, from
-    1000 simulations of 5 parameters with 32 summaries, it finds (the network in brackets, as sbi sets it up): one
-    posterior mean off by half a standard deviation where a datum is large, 100 % (25 %); one posterior too narrow
-    by 0.7 there, 97 % (5 %); one missing correlation of 0.25, 97 % (25 %, even of 0.4).
-
-    What is wrong elsewhere can reach an observation, because the classifier learns from its neighbourhood: where the
-    posterior was correct, far from the first two faults, it failed in up to 15 % instead of 5 %.
+    In place of the paper's neural network stands a series of functions
+    (:class:`~bayesinn.diagnostics.local_classifier.LocalClassifier`): milliseconds a trial instead of seconds. Of
+    faults at a level of 95 %, from 1000 simulations of 5 parameters with 32 summaries, it finds (the network in
+    brackets, as sbi sets it up): one posterior mean off by half a standard deviation where a datum is large, 100 %
+    (25 %); one posterior too narrow by 0.7 there, 97 % (5 %); one missing correlation of 0.25, 97 % (25 %, even of
+    0.4). It learns from the neighbourhood: where the posterior was correct, far from the first two faults, it failed in
+    up to 15 % instead of 5 %.
 
     Parameters
     ----------
@@ -97,15 +88,11 @@ def local_c2st(
         Latent codes of the true parameters of n simulations that the flow was not trained on, given their data.
     condition : array (n, c)
         What is known of each simulation's data: the summaries, or a few statistics. Only order within a column counts.
-    observed_condition : array (o, c) or (c,)
-        The same for one or several observations.
+    observed_condition : array (o, c) or (c,), the same for one or several observations
     draw_latent : function of (count, seed) that returns an array (count, d), optional
-        Independent draws of the flow's latent distribution; different seeds must give independent draws. Standard
-        normal if left out.
-    names : names of the observations, optional
-        ``observation``, or ``observation[0]``, ``observation[1]``, ... if left out.
-    evaluations : int
-        Number m of latents at which the classifier is asked.
+        Draws of the flow's latent distribution, independent for different seeds. Standard normal if left out.
+    names : names of the observations; ``observation``, or ``observation[0]``, ``observation[1]``, ... if left out
+    evaluations : number m of latents at which the classifier is asked
 
     Examples
     --------
@@ -153,8 +140,9 @@ def local_c2st(
         probability = classify(latent)
         statistic = _statistic(probability)
         null = np.stack([_statistic(classify(draw(size))) for _ in range(trials)])
-    p_value = p_values(statistic, null)
-    return LocalC2STResult(tuple(names), statistic, null, p_value, evaluation, probability, size, level)
+    return LocalC2STResult(
+        tuple(names), p_values(statistic, null), level, statistic, null, evaluation, probability, size
+    )
 
 
 def _statistic(probability: np.ndarray) -> np.ndarray:

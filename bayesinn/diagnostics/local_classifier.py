@@ -1,45 +1,35 @@
 """The classifier of the local two-sample test: a series for the ratio of densities, regressed on the condition.
 
-It tells latents of true parameters from draws of the latent distribution, at given observations. A test by simulation
-trains it hundreds of times on new latents and the same conditions, so everything that depends on the conditions alone
-is computed once; a training is then a few products of matrices.
+A test by simulation trains it hundreds of times on new latents and the same conditions: what depends on the conditions
+alone is computed once, and a training is a few products of matrices.
 """
-
-from __future__ import annotations
-
-from typing import NamedTuple
 
 import numpy as np
 from scipy import linalg, special
 
-# Prior variances of the mean of a feature, whose variance is 1: local faults from slight to large.
-_VARIANCES = (0.01, 0.1, 1.0)
+_VARIANCES = (0.01, 0.1, 1.0)  # prior variances of the mean of a feature of variance 1: faults from slight to large
 # Log odds against a fault in one feature at one observation. They keep hundreds of correct features from drowning the
 # one that is wrong, and faults elsewhere from being felt here: at a level of 95 %, a posterior that was correct at an
 # observation failed because of them in 45 to 60 % of cases without odds, in 10 to 20 % with 2, in 3 to 15 % with 5.
 _LOG_ODDS = 5.0
-# Where the slope of the additive regression may change, in normal scores of a column.
-_KNOTS = (-1.0, 0.0, 1.0)
+_KNOTS = (-1.0, 0.0, 1.0)  # where the slope of the additive regression may change, in normal scores of a column
 _MOST_DIRECTIONS = 300
 _WAVES = 200
 
 
 def _ranks(ordered: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Share (n, k) of the ordered values (m, k) below each value (n, k), ties half, never quite 0 or 1."""
-    size = len(ordered)
-    below = [
-        np.searchsorted(column, value, "left") + np.searchsorted(column, value, "right")
-        for column, value in zip(ordered.T, values.T, strict=True)
-    ]
-    return np.clip(np.stack(below, axis=-1) / 2.0, 0.5, size - 0.5) / size
+    """Return the share (n, k) of the ordered values (m, k) below each value (n, k), ties half, never quite 0 or 1."""
+    both = list(zip(ordered.T, values.T, strict=True))
+    below = sum(np.stack([np.searchsorted(*pair, side) for pair in both], axis=-1) for side in ("left", "right"))
+    return np.clip(below / 2.0, 0.5, len(ordered) - 0.5) / len(ordered)
 
 
 class LatentFeatures:
     """Functions of the latent whose means reveal a fault: place, width, skewness, tails, and pairs of coordinates.
 
-    They are made of the normal scores of each coordinate among reference draws (m, d) of the latent distribution, so
-    that neither heavy tails nor outliers dominate. Under that distribution they have mean 0 and variance 1, and those
-    of one coordinate are uncorrelated.
+    They are made of normal scores of each coordinate among reference draws (m, d) of the latent distribution, so that
+    no tail dominates. Under that distribution their mean is 0, their variance 1, and those of one coordinate are
+    uncorrelated.
     """
 
     def __init__(self, reference: np.ndarray) -> None:
@@ -58,7 +48,7 @@ class LatentFeatures:
         return np.concatenate([*white, (pairs - self._pairs_mean) / self._pairs_scale], axis=1)
 
     def _raw(self, latent: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Functions (d, n, 4) of each coordinate, and products (n, d (d - 1) / 2) of two."""
+        """Return functions (d, n, 4) of each coordinate, and products (n, d (d - 1) / 2) of two."""
         ranks = _ranks(self._ordered, latent)
         score = special.ndtri(ranks)
         first, second = np.triu_indices(score.shape[1], 1)
@@ -78,32 +68,26 @@ class LocalClassifier:
     from all simulations, what is wrong somewhere from those near by. It then counts as far as it stands clear of its
     own uncertainty at x.
 
-    Parameters
-    ----------
-    condition : array (n, c)
-        Conditions of the simulations. Only the ranks within each column matter.
-    observed : array (o, c)
-        Conditions of the observations; one beyond all simulations counts as the outermost simulation.
-    generator : numpy.random.Generator
-        Draws the random waves.
+    Only the ranks within each column of the conditions, (n, c) of simulations and (o, c) of observations, matter; an
+    observation beyond all simulations counts as the outermost one.
     """
 
     def __init__(self, condition: np.ndarray, observed: np.ndarray, generator: np.random.Generator) -> None:
-        self._regressions = [_regression(np.ones((len(condition), 1)), np.ones((len(observed), 1)))]
+        self._regressions = [_Regression(np.ones((len(condition), 1)), np.ones((len(observed), 1)))]
         varies = np.ptp(condition, axis=0) > 0.0
         if not np.any(varies):
             return
         ordered = np.sort(condition[:, varies], axis=0)
         here, there = (special.ndtri(_ranks(ordered, value[:, varies])) for value in (condition, observed))
-        self._regressions.append(_regression(_with_constant(here), _with_constant(there)))
+        self._regressions.append(_Regression(_with_constant(here), _with_constant(there)))
         pieces, pieces_there = _piecewise_linear(here), _piecewise_linear(there)
         centre, scale = pieces.mean(axis=0), pieces.std(axis=0)
         scale[scale == 0.0] = 1.0
         standard = (_with_constant((value - centre) / scale) for value in (pieces, pieces_there))
-        self._regressions.append(_regression(*standard))
+        self._regressions.append(_Regression(*standard))
         frequency = generator.normal(size=(here.shape[1], _WAVES)) / np.sqrt(here.shape[1])
         phase = generator.uniform(0.0, 2.0 * np.pi, size=_WAVES)
-        self._regressions.append(_regression(np.cos(here @ frequency + phase), np.cos(there @ frequency + phase)))
+        self._regressions.append(_Regression(np.cos(here @ frequency + phase), np.cos(there @ frequency + phase)))
 
     def means(self, features: np.ndarray) -> np.ndarray:
         """Return the means (o, k) at the observations, of features (n, k) at the simulations."""
@@ -135,27 +119,25 @@ def _with_constant(functions: np.ndarray) -> np.ndarray:
 
 
 def _piecewise_linear(score: np.ndarray) -> np.ndarray:
-    """Functions (n, r) of each column by itself: enough to change abruptly beyond some value."""
+    """Return functions (n, r) of each column by itself: enough to change abruptly beyond some value."""
     pieces = [np.maximum(score - knot, 0.0) for knot in _KNOTS]
     return np.concatenate([score, *pieces, np.maximum(-_KNOTS[-1] - score, 0.0)], axis=1)
 
 
-class _Regression(NamedTuple):
-    """Ridge regression on one set of functions of the condition, in its principal directions."""
+class _Regression:
+    """Ridge regression on functions of the condition, (n, r) at simulations and (o, r) at observations.
 
-    eigenvalues: np.ndarray  #: (r,)
-    directions: np.ndarray  #: (n, r), orthonormal, at the simulations
-    observed: np.ndarray  #: (o, r), at the observations
+    Its principal directions are (n, s), orthonormal, and (o, s).
+    """
 
-
-def _regression(here: np.ndarray, there: np.ndarray) -> _Regression:
-    """Prepare the regression on functions (n, r) at the simulations and (o, r) at the observations."""
-    # Prior variance 1 of the regressed mean, averaged over simulations.
-    scale = np.sqrt(np.mean(np.sum(here**2, axis=1)))
-    here, there = here / scale, there / scale
-    number = here.shape[1]
-    most = min(number, len(here), _MOST_DIRECTIONS)
-    eigenvalues, vectors = linalg.eigh(here.T @ here, subset_by_index=(number - most, number - 1))
-    kept = eigenvalues > 1e-6 * eigenvalues[-1]
-    eigenvalues, vectors = eigenvalues[kept], vectors[:, kept] / np.sqrt(eigenvalues[kept])
-    return _Regression(eigenvalues, here @ vectors, there @ vectors)
+    def __init__(self, here: np.ndarray, there: np.ndarray) -> None:
+        # Prior variance 1 of the regressed mean, averaged over simulations.
+        scale = np.sqrt(np.mean(np.sum(here**2, axis=1)))
+        here, there = here / scale, there / scale
+        number = here.shape[1]
+        most = min(number, len(here), _MOST_DIRECTIONS)
+        eigenvalues, vectors = linalg.eigh(here.T @ here, subset_by_index=(number - most, number - 1))
+        kept = eigenvalues > 1e-6 * eigenvalues[-1]
+        self.eigenvalues = eigenvalues[kept]
+        vectors = vectors[:, kept] / np.sqrt(self.eigenvalues)
+        self.directions, self.observed = here @ vectors, there @ vectors

@@ -1,7 +1,5 @@
 """Misspecification: whether observed data sets are like simulated ones, in the space of the learned summaries."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -11,18 +9,16 @@ from scipy.spatial import distance
 
 from bayesinn.core import seeds
 from bayesinn.core.validation import check_integer
+from bayesinn.diagnostics.arrays import check_points, subset
 from bayesinn.diagnostics.mmd import ROUNDING, KernelTest, kernel_matrix, ladder
-from bayesinn.diagnostics.point_sets import check_points, subset
 from bayesinn.diagnostics.tested import check_repetitions, p_values
 
 #: Most simulated summaries that the kernels are evaluated at: time and memory grow with the square.
 MOST_SIMULATED = 2000
 
-# Relative to the longest axis: shorter ones are rounding errors of 32-bit networks.
-_SHORTEST_AXIS = 1e-3
+_SHORTEST_AXIS = 1e-3  # relative to the longest: shorter ones are rounding errors of 32-bit networks
 _SMALLEST_SCALE = 1e-9
-# Points for the median distance; it moves by a per cent or two from one such subset to another.
-_BANDWIDTH_POINTS = 500
+_BANDWIDTH_POINTS = 500  # for the median distance, which moves by a per cent or two from one subset to another
 _PAIRS_AT_ONCE = 4_000_000
 
 
@@ -30,15 +26,13 @@ _PAIRS_AT_ONCE = 4_000_000
 class MisspecificationResult(KernelTest):
     """MMD of observed to simulated summaries, and of data sets that the simulator made in their place.
 
-    ``squared`` includes pairs of a point with itself: never negative, large for few observations even if all is well,
-    and defined for one.
+    ``squared`` includes pairs of a point with itself: never negative, large for few observations even if all is well.
     """
 
     title = "Misspecification"
 
     observed: int  #: number of data sets used
     simulated: int
-    columns: tuple[str, ...] = ("summaries",)
 
     def __repr__(self) -> str:
         return f"{super().__repr__()} ({self.observed} observed, {self.simulated} simulated)"
@@ -50,14 +44,13 @@ def misspecification(
     """Test whether summaries (M, c) of independent observations are like those (N, c) of independent simulations.
 
     Schmitt, Buerkner, Koethe & Radev 2023, arXiv:2112.08866, section 3.3: the MMD of M observed summaries to simulated
-    ones, compared with that of M simulated data sets. Half of the simulations are the yardstick. From the other half,
-    M are drawn again and again in place of the observed ones, out of the observed and these together: observed and
-    simulated data sets are exchangeable if the model is correct, so that the p-value is exact for every M. Drawing from
-    simulations alone, as published, makes it too small if M is not small beside their number.
+    ones, compared with that of M simulated data sets. Half of the simulations are the yardstick. Out of the other half
+    and the observed ones together, M are drawn ``repetitions`` times in place of the observed ones: all are
+    exchangeable if the model is correct, so that the p-value is exact for every M. Drawing from simulations alone, as
+    published, makes it too small unless M is small beside their number.
 
-    One data set says little about a population, but M = 1 is allowed. MMD^2 is the biased estimate, which the null
-    shares. The unbiased one leaves out pairs of a point with itself, weighs the few others more, and loses power
-    for M = 2 to 5 against data that are more spread than simulated ones.
+    One data set says little about a population, but M = 1 is allowed. MMD^2 is the biased estimate, as in the null: the
+    unbiased one loses power for M = 2 to 5 against data that are more spread than simulated ones.
 
     Examples
     --------
@@ -70,9 +63,10 @@ def misspecification(
     simulated = _checked(simulated, repetitions, level)
     observed = check_points("observed", observed, least=1, width=simulated.shape[1])
     generator = seeds.generator(seed, "misspecification")
-    kernels = _Kernels.of(observed, simulated, generator)
+    kernels = _Kernels(observed, simulated, generator)
     squared, null, p_value = kernels.test(np.arange(len(observed)), len(observed), repetitions, generator)
-    return MisspecificationResult(squared, null, p_value, level, len(observed), min(len(simulated), MOST_SIMULATED))
+    used = min(len(simulated), MOST_SIMULATED)
+    return MisspecificationResult(("summaries",), p_value, level, squared, null, len(observed), used)
 
 
 def misspecification_power(
@@ -87,15 +81,14 @@ def misspecification_power(
 ) -> pd.DataFrame:
     """Measure how often the test rejects, for several alternatives and numbers of observed data sets.
 
-    The rates are those for these simulations and these alternative data sets, as chance has made them: with 2,000 and
-    1,000 of the SIR model, well-specified data were rejected at 5 % in 2.7 to 10.7 % of tests, 5.6 % on average.
-
     Alternatives are summaries (n, c) of data sets made in another way, by name or number, such as a shift of the prior.
     One that is made as the simulations (N, c) are shows the size of the test. For each of them and each M of ``sizes``,
-    there are ``tests`` with the same simulations, of M random ones of the n.
+    there are ``tests`` of M random ones of the n. The rates are those for these simulations and data sets, as chance
+    has made them: with 2,000 and 1,000 of the SIR model, well-specified data were rejected at 5 % in 2.7 to 10.7 % of
+    tests, 5.6 % on average.
 
-    The table has one row for each alternative and size: ``alternative``, ``size``, ``rejected`` (share),
-    ``standard_error`` (with one success and one failure added, so that it is never zero) and ``level``.
+    The table has the columns ``alternative``, ``size``, ``rejected`` (share), ``standard_error`` (with one success and
+    one failure added, so that it is never zero) and ``level``.
     """
     check_integer("number of alternatives", len(alternatives), do="pass {0.0: summaries, ...}")
     check_integer("Argument 'tests'", tests)
@@ -106,34 +99,27 @@ def misspecification_power(
         subject = f"summaries of alternative {name!r}"
         summaries = check_points(subject, summaries, least=max(sizes), width=simulated.shape[1])
         # The same halves for all alternatives.
-        kernels = _Kernels.of(summaries, simulated, seeds.generator(seed, "misspecification"))
+        kernels = _Kernels(summaries, simulated, seeds.generator(seed, "misspecification"))
         generator = seeds.generator(seed, "misspecification", number)
         for size in sizes:
             rejected = 0
             for _ in range(tests):
                 chosen = generator.choice(len(summaries), size, replace=False)
-                p_value = kernels.test(chosen, len(summaries), repetitions, generator)[2]
-                rejected += int(p_value[0] <= 1.0 - level)
+                _, _, (p_value,) = kernels.test(chosen, len(summaries), repetitions, generator)
+                rejected += int(p_value <= 1.0 - level)
             rate = (rejected + 1) / (tests + 2)
             rows.append((name, size, rejected / tests, np.sqrt(rate * (1.0 - rate) / tests), level))
     return pd.DataFrame(rows, columns=["alternative", "size", "rejected", "standard_error", "level"])
 
 
-@dataclass(frozen=True, eq=False)
 class _Kernels:
-    """Kernels that the MMD of any subset of points to the yardstick is made of."""
+    """Kernels that the MMD of any subset of points to the yardstick, half of the simulations, is made of."""
 
-    within: np.ndarray  #: (p, p), between all points: other data sets first, then simulated ones
-    between: np.ndarray  #: (p,), mean kernel of each point with the yardstick
-    yardstick: float  #: mean kernel within the yardstick
-
-    @classmethod
-    def of(cls, points: np.ndarray, simulated: np.ndarray, generator: np.random.Generator) -> _Kernels:
-        """Split the simulations, bring all to the scale of the yardstick, and compare everything with everything."""
+    def __init__(self, points: np.ndarray, simulated: np.ndarray, generator: np.random.Generator) -> None:
         simulated = generator.permutation(subset(simulated, MOST_SIMULATED, generator))
         yardstick, rest = np.array_split(simulated, 2)
-        # The yardstick alone decides scales and bandwidths: points and the other half must not differ in that.
-        # First each column to unit scale, or the shortest axis would depend on units.
+        # The yardstick alone decides scales and bandwidths: points and the other half must not differ in that. Columns
+        # come to unit scale first, or the shortest axis would depend on units.
         mean, scale = yardstick.mean(axis=0), yardstick.std(axis=0)
         scale = np.where(scale > _SMALLEST_SCALE * (1.0 + np.abs(mean)), scale, 1.0)
         values, vectors = np.linalg.eigh(np.atleast_2d(np.cov((yardstick - mean) / scale, rowvar=False)))
@@ -142,9 +128,9 @@ class _Kernels:
         pool = (np.concatenate([points, rest]) - mean) @ whitening
         yardstick = (yardstick - mean) @ whitening
         bandwidths = ladder(distance.pdist(yardstick[:_BANDWIDTH_POINTS], "sqeuclidean"))
-        between = kernel_matrix(pool, yardstick, bandwidths).mean(axis=1)
-        within_yardstick = float(kernel_matrix(yardstick, yardstick, bandwidths).mean())
-        return cls(kernel_matrix(pool, pool, bandwidths), between, within_yardstick)
+        self.within = kernel_matrix(pool, pool, bandwidths)
+        self.between = kernel_matrix(pool, yardstick, bandwidths).mean(axis=1)
+        self.yardstick = kernel_matrix(yardstick, yardstick, bandwidths).mean()
 
     def test(
         self, chosen: np.ndarray, others: int, repetitions: int, generator: np.random.Generator
@@ -156,7 +142,7 @@ class _Kernels:
         return float(squared[0]), null, p_values(squared, null[:, None], ROUNDING)
 
     def _squared(self, members: np.ndarray) -> np.ndarray:
-        """MMD^2 (r,) of the points with indices (r, M)."""
+        """Return MMD^2 (r,) of the points with indices (r, M)."""
         size = members.shape[1]
         at_once = max(1, _PAIRS_AT_ONCE // size**2)
         parts = np.split(members, range(at_once, len(members), at_once))

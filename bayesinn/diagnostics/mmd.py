@@ -1,7 +1,5 @@
 """Maximum mean discrepancy (MMD): a distance between two sets of points, and a test whether they share one law."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,11 +8,10 @@ from scipy.spatial import distance
 
 from bayesinn.core import seeds
 from bayesinn.core.errors import InputError
-from bayesinn.diagnostics.point_sets import check_sets, subset
+from bayesinn.diagnostics.arrays import check_sets, subset
 from bayesinn.diagnostics.tested import Effect, Tested, check_repetitions, p_values
 
-#: Bandwidths of the summed kernels, as multiples of the median distance. A single one sees only differences of its own
-#: size: small ones see modes and tails, large ones see shifts.
+#: Bandwidths of the summed kernels, as multiples of the median distance: small ones see modes, large ones shifts.
 LADDER: tuple[float, ...] = (0.25, 0.5, 1.0, 2.0, 4.0)
 
 #: Most points of each set that the test uses. Twice 2000 points take 0.7 s and 0.4 GB; both grow with the square.
@@ -26,18 +23,15 @@ ROUNDING = 1e-12 * len(LADDER)
 
 @dataclass(frozen=True, eq=False, repr=False)
 class KernelTest(Tested):
-    """MMD^2, and its values where both sets have one law."""
+    """MMD^2, and its values where both sets have one law; the p-value counts what was observed among these."""
 
     shown = ("p_value", "inside", "squared", "critical")
 
     squared: float
     null: np.ndarray  #: (repetitions,)
-    p_value: np.ndarray  #: (1,), share of all (the observed one included) with at least this MMD^2
-    level: float
 
     @property
     def effect(self) -> Effect:
-        """Squared MMD."""
         return Effect("MMD^2", self.squared, "")
 
     @property
@@ -57,8 +51,7 @@ class KernelTest(Tested):
 class MMDResult(KernelTest):
     """MMD of two sets, and of random partitions of all their points.
 
-    ``squared`` is the unbiased estimate. Under one law its mean is 0, so it is negative about as often as positive:
-    average it as it is, and take no square root.
+    ``squared`` is unbiased: under one law its mean is 0, and it is negative about as often as positive.
     """
 
     title = "MMD"
@@ -66,11 +59,9 @@ class MMDResult(KernelTest):
     bandwidths: tuple[float, ...]  #: standard deviations of the kernels, in units of the data
     used: tuple[int, int]  #: points of each set that were used
     given: tuple[int, int]  #: points of each set that there were
-    columns: tuple[str, ...] = ("joint",)
 
     @property
     def subsampled(self) -> bool:
-        """Whether points were left out for the sake of memory and time."""
         return self.used != self.given
 
     @property
@@ -92,8 +83,8 @@ def mmd(
 
     Gretton et al. 2008, "A kernel method for the two-sample problem", arXiv:0805.2368, with a sum of Gaussian kernels.
     The null law comes from random partitions of all points, so that the p-value is exact for any sizes. Points must be
-    independent: thin MCMC. Distances mix all coordinates, so bring these to one scale first. Standard deviations of
-    the kernels, ``bandwidths``, must be chosen without a look at which point is in which set.
+    independent: thin MCMC. Bring coordinates to one scale first. Choose standard deviations of the kernels,
+    ``bandwidths``, without a look at which point is in which set.
 
     Examples
     --------
@@ -120,15 +111,8 @@ def mmd(
     members = np.tile(np.arange(len(pooled)) < len(first), (permutations + 1, 1))
     members[1:] = generator.permuted(members[1:], axis=1)
     squared, null = np.split(_partitioned(kernel, members, len(first)), [1])
-    return MMDResult(
-        squared=float(squared[0]),
-        null=null,
-        p_value=p_values(squared, null[:, None], ROUNDING),
-        level=level,
-        bandwidths=tuple(map(float, bandwidths)),
-        used=(len(first), len(second)),
-        given=given,
-    )
+    p_value, used = p_values(squared, null[:, None], ROUNDING), (len(first), len(second))
+    return MMDResult(("joint",), p_value, level, float(squared[0]), null, tuple(map(float, bandwidths)), used, given)
 
 
 def squared_mmd(first: np.ndarray, second: np.ndarray, bandwidths: Sequence[float]) -> float:
@@ -151,16 +135,13 @@ def ladder(squared_distances: np.ndarray) -> list[float]:
 
 
 def _kernel(squared_distances: np.ndarray, bandwidths: Sequence[float]) -> np.ndarray:
-    total = np.zeros_like(squared_distances)
-    for bandwidth in bandwidths:
-        total += np.exp(squared_distances / (-2.0 * bandwidth**2))
-    return total
+    return np.asarray(sum(np.exp(squared_distances / (-2.0 * bandwidth**2)) for bandwidth in bandwidths))
 
 
 def _partitioned(kernel: np.ndarray, members: np.ndarray, size: int) -> np.ndarray:
-    """Return the unbiased MMD^2 of each partition, given whether points are in the first set of ``size`` points.
+    """Return the unbiased MMD^2 of each partition, given booleans (partitions, points): in the first set of ``size``?
 
-    The kernel (points, points) has zeros on its diagonal; members is a boolean array (partitions, points).
+    The kernel (points, points) has zeros on its diagonal.
     """
     other = len(kernel) - size
     indicator = members.T.astype(float)

@@ -1,7 +1,5 @@
 """Posterior SBC: calibration where it matters, around the data actually observed."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,9 +17,7 @@ class PosteriorSBCResult(UniformityResult):
 
     title = "Posterior SBC"
 
-    #: (n,): proposals that the weights of a data set leave, 1 / sum of squared shares; near 1 the test has little to
-    #: compare with, but keeps its size
-    effective: np.ndarray
+    effective: np.ndarray  #: (n,), proposals left by the weights: 1 / sum of squared shares; near 1 leaves no power
 
 
 def posterior_sbc(
@@ -37,21 +33,18 @@ def posterior_sbc(
 
     Saeilynoja, Schmitt, Buerkner & Vehtari 2025, "Posterior SBC: simulation-based calibration checking conditional on
     data", arXiv:2502.03279: the posterior of the observation takes the place of the prior. Parameters are drawn from
-    it, a new data set is simulated from each, and the parameters should be a draw from their posterior given both the
-    observation and the new data set. An amortized posterior can't be given two data sets, but it has densities: the
-    posterior given both is the one given the observation, weighted with the likelihood of the new data set, that is
-    with posterior over prior density. Of truth and L proposals drawn alike, the one that made the data set is then
-    known up to these weights; where it stands among them by size is uniform, exactly, for any number of proposals.
+    it, a new data set is simulated from each, and the parameters should be a draw from their posterior given both data
+    sets. That is the posterior given the observation, weighted with the likelihood of the new data set: posterior over
+    prior density, which an amortized posterior has. Of truth and L proposals drawn alike, the one that made the data
+    set is known up to these weights; where it stands among them by size is exactly uniform for any L.
 
     What is tested is the posterior given the *new* data sets, which look like the observation. The posterior of the
     observation itself only decides where: were it wrong, the test would look in a less relevant place.
 
     Parameters
     ----------
-    truth : dict of name to array (n, *event)
-        Drawn from the posterior of the observation; each made one new data set.
-    proposals : dict of name to array (n, L, *event)
-        Further draws from the same, new ones for each new data set.
+    truth : dict of name to array (n, *event), drawn from the posterior of the observation; each made one new data set
+    proposals : dict of name to array (n, L, *event), further draws from the same, new ones for each new data set
     truth_log_weight, log_weights : arrays (n,) and (n, L)
         Log posterior given the new data set minus log prior, for each truth and for its proposals.
     """
@@ -67,7 +60,7 @@ def posterior_sbc(
 
 
 def _shares(truth: np.ndarray, others: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """Weights (n, 1 + L) that sum to one."""
+    """Return weights (n, 1 + L) that sum to one."""
     truth, others = np.asarray(truth, dtype=float), np.asarray(others, dtype=float)
     if truth.shape != shape[:1] or others.shape != shape:
         got = f"shapes {truth.shape} and {others.shape}"

@@ -1,7 +1,5 @@
 """Posterior predictive checks: whether data simulated from the posterior look like the observation."""
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,10 +15,7 @@ from bayesinn.diagnostics.tested import Effect, Result, p_values
 
 @dataclass(frozen=True, eq=False, repr=False)
 class PredictiveResult(Result):
-    """Statistics of one observation and those of its replications.
-
-    A measure with a flag, and not a test that a correct model fails at a known rate: see :func:`predictive_checks`.
-    """
+    """Statistics of one observation and of its replications: a measure with a flag, and not a test of known size."""
 
     observables: tuple[str, ...]  #: k column names, for example ``"cases[0]"``; repeated for each statistic
     statistics: tuple[str, ...]  #: k names of statistics
@@ -30,23 +25,17 @@ class PredictiveResult(Result):
     level: float  #: one minus the p-value, after Bonferroni, below which a statistic is flagged
 
     @property
-    def columns(self) -> tuple[str, ...]:
-        """Names of the k pairs of observable and statistic."""
-        return tuple(f"{name}: {label}" for name, label in zip(self.observables, self.statistics, strict=True))
-
-    @property
     def flagged(self) -> np.ndarray:
         """Boolean array (k,): whether the p-value, times k, is below ``1 - level``."""
         return len(self.p_value) * self.p_value < 1.0 - self.level
 
     @property
     def effect(self) -> Effect:
-        """Number of flagged statistics."""
         return Effect("flagged", float(np.sum(self.flagged)), f"of {len(self.p_value)} statistics")
 
     @property
     def draws_needed(self) -> int:
-        """Number of draws that it takes to flag anything: with fewer, no p-value is small enough."""
+        """Number of draws that it takes to flag anything."""
         return int(np.ceil(round(2.0 * len(self.p_value) / (1.0 - self.level), 6)))
 
     @property
@@ -54,10 +43,8 @@ class PredictiveResult(Result):
         if len(self.replicated) < self.draws_needed:
             return f"{len(self.replicated)} draws are too few to flag anything: take {self.draws_needed}"
         worst = int(np.argmin(self.p_value))
-        return (
-            f"{np.sum(self.flagged)} of {len(self.p_value)} statistics flagged; "
-            f"smallest p-value {self.p_value[worst]:.2g} ({self.columns[worst]})"
-        )
+        flagged = f"{np.sum(self.flagged)} of {len(self.p_value)} statistics flagged"
+        return f"{flagged}; smallest p-value {self.p_value[worst]:.2g} ({self.columns[worst]})"
 
     @property
     def _heading(self) -> str:
@@ -81,19 +68,19 @@ def predictive_checks(
     """Compare an observation with data simulated from its posterior, statistic by statistic.
 
     Posterior predictive p-values: Gelman, Meng & Stern 1996, "Posterior predictive assessment of model fitness via
-    realized discrepancies", Statistica Sinica 6. They use the data twice, once to fit and once to check, and are
-    therefore *conservative*: under a correct model they crowd around the middle instead of being uniform, most of all
-    those of statistics that the posterior was fitted to (often the mean). So a flag means that the model can't make
-    such data; no flag means little. Statistics that no parameter answers for (extremes, autocorrelation) say most.
+    realized discrepancies", Statistica Sinica 6. They use the data twice, to fit and to check, and are therefore
+    *conservative*: under a correct model they crowd around the middle, most of all those of statistics that the
+    posterior was fitted to (often the mean). So a flag means that the model can't make such data; no flag means little.
+    Statistics that no parameter answers for (extremes, autocorrelation) say most.
 
     The discrepancy is the sum of squared deviations from the predictive means in predictive standard deviations. A
-    p-value is twice the share of replications that are as large, or of those that are as small, whichever is less. Ties
-    count for both, so that an observation that equals most replications is never remarkable. No p-value is below
-    ``2 / (draws + 1)``: k statistics need 200 k draws for a flag at level 0.99; with fewer, a UserWarning says so.
+    p-value is twice the share of replications that are as large, or of those that are as small, whichever is less;
+    ties count for both. None is below ``2 / (draws + 1)``: k statistics need 200 k draws for a flag at level 0.99; with
+    fewer, a UserWarning says so.
 
     ArviZ draws similar figures from the DataTree of ``posterior.infer``, one observation without padding:
     ``arviz_plots.plot_ppc_tstat`` (no p-value), ``plot_ppc_pit``, ``plot_ppc_dist``, ``plot_ppc_interval`` and, for
-    counts of an integer type, ``plot_ppc_rootogram``.
+    integers, ``plot_ppc_rootogram``.
 
     Parameters
     ----------
@@ -104,8 +91,8 @@ def predictive_checks(
         NaN where nothing was observed (padding): left out on both sides.
     statistics : dict of observable to dict of name to function, optional
         Further statistics: ``{"cases": {"day of peak": lambda cases: cases.argmax(axis=1)}}``. A function takes data
-        sets (n, ...), row by row, and returns (n,). NaN marks what was not observed. One with the name of a default
-        statistic replaces it.
+        sets (n, ...), row by row, NaN where nothing was observed, and returns (n,). It replaces a default statistic of
+        its name.
     level : float
         A statistic is flagged where its p-value times the number of statistics is below ``1 - level``.
 
@@ -135,19 +122,18 @@ def predictive_checks(
         raise InputError("observed data", expected="at least one observed value", got="NaN everywhere", do=do)
     observables, labels = zip(*found, strict=True)
     table = np.stack(list(found.values()), axis=-1)
-    one_sided = [p_values(sign * table[0], sign * table[1:]) for sign in (1.0, -1.0)]
-    p_value = np.minimum(1.0, 2.0 * np.minimum(*one_sided))
-    result = PredictiveResult(observables, labels, table[0], table[1:], p_value, level)
+    real, replicated = table[0], table[1:]
+    p_value = np.minimum(1.0, 2.0 * np.minimum(p_values(real, replicated), p_values(-real, -replicated)))
+    result = PredictiveResult(tuple(map(": ".join, found)), observables, labels, real, replicated, p_value, level)
     if len(table) - 1 < result.draws_needed:
         warnings.warn(f"predictive checks: {result.summary} ({len(found)} statistics, level {level})", stacklevel=2)
     return result
 
 
 def _paired(predicted: Arrays, observed: Arrays) -> dict[str, np.ndarray]:
-    """Observation and replications of each observable in one array (1 + draws, ...): both get the same treatment."""
+    """Join observation and replications of each observable, (1 + draws, ...): both get the same treatment."""
     if not observed or set(predicted) != set(observed):
-        got = f"predicted {sorted(predicted)}, observed {sorted(observed)}"
-        do = "pass the same observables in both"
+        got, do = f"predicted {sorted(predicted)}, observed {sorted(observed)}", "pass the same observables in both"
         raise InputError("observables", expected="the same names in both, at least one", got=got, do=do)
     draws = {name: np.shape(value)[:1] for name, value in predicted.items()}
     data = {}
@@ -167,6 +153,5 @@ def _paired(predicted: Arrays, observed: Arrays) -> dict[str, np.ndarray]:
             got = f"{bad} values NaN or infinite where something was observed"
             do = "leave out those simulations and count them"
             raise InputError(subject, expected="finite simulations; finite or NaN observations", got=got, do=do)
-        both[:, missing] = np.nan
-        data[name] = both
+        data[name] = np.where(missing, np.nan, both)
     return data

@@ -4,8 +4,6 @@ Data are arrays (1 + draws, ...): the observation, then its replications. NaN st
 are dicts of (column of the observable, statistic) to array (1 + draws,).
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 
 import numpy as np
@@ -23,11 +21,7 @@ FEW_ELEMENTS = 8
 
 
 def default_statistics(name: str, data: np.ndarray) -> dict[tuple[str, str], np.ndarray]:
-    """Return the statistics that suit an observable's shape.
-
-    A single number has only its value; two to eight elements also have spread, extremes and misfit; series have their
-    autocorrelation, too. Each of up to eight channels (last axis) is a column of its own.
-    """
+    """Return the statistics that suit an observable's shape; each of up to eight channels is a column of its own."""
     with_channels = data.ndim >= 3 and data.shape[-1] <= MOST_CHANNELS
     parts = {f"{name}[{index}]": data[..., index] for index in range(data.shape[-1])} if with_channels else {name: data}
     found = {}
@@ -38,10 +32,8 @@ def default_statistics(name: str, data: np.ndarray) -> dict[tuple[str, str], np.
             found[column, "value"] = values[:, 0]
         elif values.shape[1] > 1:
             low, high = np.quantile(values[1:], [0.025, 0.975], axis=0)
-            found[column, "mean"] = values.mean(axis=1)
-            found[column, "standard deviation"] = values.std(axis=1)
-            found[column, "minimum"] = values.min(axis=1)
-            found[column, "maximum"] = values.max(axis=1)
+            of_rows = {"mean": np.mean, "standard deviation": np.std, "minimum": np.min, "maximum": np.max}
+            found |= {(column, label): function(values, axis=1) for label, function in of_rows.items()}
             if part.ndim > 1 and (with_channels or part.ndim > 2 or observed.sum() > FEW_ELEMENTS):
                 found[column, "lag-one autocorrelation"] = _autocorrelation(part, observed)
             found[column, "discrepancy"] = np.sum(_standardised(values) ** 2, axis=1)
@@ -70,7 +62,7 @@ def own_statistics(
 
 
 def _standardised(values: np.ndarray) -> np.ndarray:
-    """Deviations (1 + draws, m) from the predictive mean, in predictive standard deviations."""
+    """Return deviations (1 + draws, m) from the predictive mean, in predictive standard deviations."""
     mean, deviation = values[1:].mean(axis=0), values[1:].std(axis=0)
     # Where all replications agree, their mean may differ from them by rounding.
     constant = np.all(values[1:] == values[1], axis=0)
@@ -81,7 +73,7 @@ def _standardised(values: np.ndarray) -> np.ndarray:
 
 
 def _autocorrelation(part: np.ndarray, observed: np.ndarray) -> np.ndarray:
-    """Lag-one autocorrelation (1 + draws,) along the first axis of data; 0 for constant data."""
+    """Return the lag-one autocorrelation (1 + draws,) along the first axis of data; 0 for constant data."""
     count = observed.sum()
     values = np.where(observed, part, 0.0)
     axes = tuple(range(1, part.ndim))

@@ -1,7 +1,5 @@
 """Recovery: how near posteriors come to the truth, and how much they learn beyond the prior."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,20 +11,16 @@ from bayesinn.diagnostics.tested import Effect, Result
 
 @dataclass(frozen=True, eq=False, repr=False)
 class RecoveryResult(Result):
-    """Posterior summaries (n, k) of n data sets, and how they compare with the truths.
-
-    A number that is divided by the spread of a parameter is NaN where that does not vary.
-    """
+    """Posterior summaries (n, k) of n data sets, and how they compare with the truths; NaN where those do not vary."""
 
     shown = ("r_squared", "correlation", "nrmse", "contraction", "z_score_mean", "z_score_sd")
 
-    columns: tuple[str, ...]
-    truth: np.ndarray  #: (n, k)
-    mean: np.ndarray  #: (n, k)
-    median: np.ndarray  #: (n, k)
-    standard_deviation: np.ndarray  #: (n, k)
-    lower: np.ndarray  #: (n, k), lower end of the central posterior interval
-    upper: np.ndarray  #: (n, k), upper end
+    truth: np.ndarray  #: (n, k), as all up to ``upper``
+    mean: np.ndarray
+    median: np.ndarray
+    standard_deviation: np.ndarray
+    lower: np.ndarray  #: lower end of the central posterior interval
+    upper: np.ndarray  #: upper end
     interval: float  #: coverage of that interval
     prior_variance: np.ndarray  #: (k,)
     r_squared: np.ndarray  #: (k,), share of the truths' variance that medians explain; at most 1, may be negative
@@ -37,24 +31,21 @@ class RecoveryResult(Result):
 
     @property
     def simulations(self) -> int:
-        """Number n of data sets."""
         return len(self.truth)
 
     @property
     def z_score_mean(self) -> np.ndarray:
-        """Array (k,): mean z-score over data sets."""
         return np.mean(self.z_score, axis=0)
 
     @property
     def z_score_sd(self) -> np.ndarray:
-        """Array (k,): standard deviation of the z-score over data sets."""
         return np.std(self.z_score, axis=0)
 
     @property
     def effect(self) -> Effect:
         """Median contraction over columns that vary."""
         known = self.contraction[np.isfinite(self.contraction)]
-        return Effect("median contraction", 100.0 * float(np.median(known)) if len(known) else float("nan"), "%")
+        return Effect("median contraction", 100.0 * float(np.median(known)) if len(known) else np.nan, "%")
 
     @property
     def summary(self) -> str:
@@ -72,8 +63,8 @@ def recovery(truth: Arrays, draws: Arrays, prior: Arrays, *, interval: float = 0
     """Compare posteriors with the truths behind their data sets; ``interval`` is kept for figures.
 
     R2 and NRMSE are those of Radev et al. 2020, "BayesFlow", arXiv:2003.06281, contraction and z-score those of Schad,
-    Betancourt & Vasishth 2021, arXiv:1904.12765, with two changes: point estimates are posterior medians, and the
-    contraction is that of the median data set. A single heavy-tailed posterior would otherwise decide all of them.
+    Betancourt & Vasishth 2021, arXiv:1904.12765, but of posterior medians, and the contraction is that of the median
+    data set: a single heavy-tailed posterior would otherwise decide all of them.
     """
     tail = 0.5 * (1.0 - check_number("Argument 'interval'", interval, above=0, below=1))
     columns, true, drawn = paired(truth, draws)
@@ -84,7 +75,7 @@ def recovery(truth: Arrays, draws: Arrays, prior: Arrays, *, interval: float = 0
     point, centred = median - median.mean(axis=0), true - true.mean(axis=0)
     variation = np.sum(centred**2, axis=0)
     return RecoveryResult(
-        columns=columns,
+        columns,
         truth=true,
         mean=mean,
         median=median,

@@ -1,13 +1,11 @@
 """Sliced Wasserstein distance: how far two sets of draws lie apart, on average over directions."""
 
-from __future__ import annotations
-
 import numpy as np
 from scipy import stats
 
 from bayesinn.core import seeds
 from bayesinn.core.validation import check_integer
-from bayesinn.diagnostics.point_sets import check_sets
+from bayesinn.diagnostics.arrays import check_sets
 
 
 def sliced_wasserstein(first: np.ndarray, second: np.ndarray, *, seed: int, projections: int = 200) -> float:
@@ -17,9 +15,8 @@ def sliced_wasserstein(first: np.ndarray, second: np.ndarray, *, seed: int, proj
     the data, so bring the columns to one scale first. A shift by v gives the mean over directions u of abs(<u, v>):
     abs(v) in one dimension, 2/pi abs(v) in two, abs(v)/2 in three. The distance of finite sets of one law is above zero
     and falls with the square root of their size.
-
-    (``arviz_stats.wasserstein`` is an optimal transport by linear programming, which stops at 500 draws.)
     """
+    # arviz_stats.wasserstein is an optimal transport by linear programming, which stops at 500 draws.
     first, second = check_sets(first, second)
     check_integer("Argument 'projections'", projections, do="leave it out for 200")
     directions = seeds.generator(seed, "sliced wasserstein").normal(size=(first.shape[1], projections))
@@ -28,7 +25,7 @@ def sliced_wasserstein(first: np.ndarray, second: np.ndarray, *, seed: int, proj
 
 
 def same_law_distance(reference: np.ndarray, size: int, *, seed: int) -> float:
-    """Return the distance to expect between ``size`` points of the law of a reference (n, d) and the reference itself.
+    """Return the distance to expect between ``size`` points of a reference's law and the reference (n, d) itself.
 
     Measured between two halves of the reference, and scaled by the root of 1/m + 1/n, with which the distance of sets
     of m and n points falls. NaN for fewer than four reference points.

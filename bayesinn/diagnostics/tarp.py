@@ -1,8 +1,7 @@
 """TARP: expected coverage of balls around reference points, a test of the joint posterior that needs draws only."""
 
-from __future__ import annotations
-
 import numpy as np
+from sklearn.ensemble import ExtraTreesRegressor
 
 from bayesinn.core import seeds
 from bayesinn.diagnostics.arrays import Arrays, by_column, paired
@@ -15,15 +14,10 @@ def tarp(
     """Count the draws that lie nearer to a reference point than the truth: their share is uniform if all is correct.
 
     Tests of accuracy with random points: Lemos et al. 2023, "Sampling-based accuracy testing of posterior estimators
-    for general inference", arXiv:2302.03026. If the reference points do not depend on the data, a posterior that is
-    no more than the prior passes. With points that follow the data (a rough estimate of the parameters, made without
-    the posterior under test), it fails, and passing for all such points is the mark of the correct posterior.
-
-    Parameters
-    ----------
-    references : dict of name to array (n, *event), optional
-        One reference point for each data set: any function of the data and of random numbers, but not of the truth.
-        If left out, points at random from the box that the truths and draws fill. The result has the column ``joint``.
+    for general inference", arXiv:2302.03026. The references (n, *event) are any function of the data and of random
+    numbers, but not of the truth; points at random from the box that truths and draws fill if left out. If they do not
+    depend on the data, a posterior that is no more than the prior passes. With points that follow the data (see
+    :func:`reference_points`) it fails, and passing for all such points is the mark of the correct posterior.
     """
     pairs = paired(truth, draws)
     # Truth and draws together, so that nothing below treats them differently: the share is then exactly uniform.
@@ -39,3 +33,23 @@ def tarp(
     distance = np.linalg.norm((together - points[:, None]) / scale, axis=-1)
     share = pit(distance[:, 0], distance[:, 1:], seed=seed)
     return uniformity(("joint",), share[:, None], level=level)
+
+
+def reference_points(features: np.ndarray, truth: np.ndarray, new_features: np.ndarray, *, seed: int) -> np.ndarray:
+    """Estimate parameters (n, k) roughly from ``new_features`` (n, f) of the data, by a forest of randomised trees.
+
+    Geurts, Ernst & Wehenkel 2006, "Extremely randomized trees", Machine Learning 63: needs no scaling and no tuning,
+    and copes with hundreds of features. It learns from features (m, f) and truths (m, k) of simulations that the
+    diagnostics do not use otherwise, for the points must not depend on the truths tested. Each point is moved at random
+    by about the error of the estimates, so that the points lie on all sides of the truths.
+    """
+    # Heavy-tailed parameters: as ranks, so that no single simulation decides where trees split.
+    order = np.argsort(np.argsort(truth, axis=0), axis=0) / max(len(truth) - 1, 1)
+    forest = ExtraTreesRegressor(n_estimators=100, bootstrap=True, oob_score=True, random_state=seed % 2**32)
+    forest.fit(features, order if order.shape[1] > 1 else order[:, 0])
+    estimate = forest.predict(new_features).reshape(len(new_features), -1)
+    error = np.nanstd(forest.oob_prediction_.reshape(order.shape) - order, axis=0)
+    noise = seeds.generator(seed, "reference points").normal(size=estimate.shape)
+    position = np.clip(estimate + error * noise, 0.0, 1.0)
+    grid = np.linspace(0.0, 1.0, len(truth))
+    return np.stack([np.interp(at, grid, values) for at, values in zip(position.T, np.sort(truth.T), strict=True)], -1)

@@ -1,7 +1,6 @@
 """What results have in common: a table with one row a column, an effect size, and verdicts from p-values."""
 
-from __future__ import annotations
-
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 import numpy as np
@@ -22,22 +21,20 @@ class Effect(NamedTuple):
         return f"{self.name} {self.value:.2g} {self.unit}".rstrip()
 
 
+@dataclass(frozen=True, eq=False, repr=False)
 class Result:
-    """A result with ``columns``: the names of the k parameters, pairs, observations, ... that it is about."""
+    """A result with an effect size, a line ``summary`` for a table of verdicts, and a table of its columns."""
 
-    #: Names of the attributes that its table shows.
-    shown: ClassVar[tuple[str, ...]]
+    shown: ClassVar[tuple[str, ...]]  #: names of the attributes that the table shows
+
+    columns: tuple[str, ...]  #: names of the k parameters, pairs, observations, ... that the result is about
 
     if TYPE_CHECKING:
-        # For the type checker only: dataclasses would take a property for a default value.
-        @property
-        def columns(self) -> tuple[str, ...]: ...
+
         @property
         def effect(self) -> Effect: ...
         @property
-        def summary(self) -> str:
-            """One line for a table of verdicts."""
-
+        def summary(self) -> str: ...
         @property
         def _heading(self) -> str: ...
 
@@ -50,18 +47,18 @@ class Result:
         return f"{self._heading}\n{self.to_dataframe().to_string(float_format='%.3g', sparsify=False)}"
 
 
+@dataclass(frozen=True, eq=False, repr=False)
 class Tested(Result):
-    """A result that can fail: ``p_value`` (k,), and ``level``, with which one column of a correct posterior passes."""
+    """A result that can fail."""
 
-    shown: ClassVar[tuple[str, ...]] = ("p_value", "inside")
     title: ClassVar[str]
+    shown = ("p_value", "inside")
+
+    p_value: np.ndarray  #: (k,)
+    level: float  #: probability that one column of a correct posterior passes
 
     if TYPE_CHECKING:
 
-        @property
-        def p_value(self) -> np.ndarray: ...
-        @property
-        def level(self) -> float: ...
         @property
         def simulations(self) -> int: ...
 
@@ -117,7 +114,7 @@ def check_repetitions(name: str, number: int, level: float) -> int:
 def p_values(observed: np.ndarray, null: np.ndarray, tolerance: float = 0.0) -> np.ndarray:
     """Return exact p-values (k,) of numbers (k,), given repetitions (r, k) that are exchangeable with them.
 
-    They are shares of all that are as large. What was observed counts as one of them (Phipson & Smyth 2010,
-    arXiv:1603.05766): none is below 1 / (1 + r). Numbers that agree within the tolerance are ties, and ties count.
+    They are shares of all that are as large, ties within the tolerance included. What was observed counts as one of
+    them (Phipson & Smyth 2010, arXiv:1603.05766): none is below 1 / (1 + r).
     """
     return np.asarray((1 + np.sum(null >= observed - tolerance, axis=0)) / (1 + len(null)))

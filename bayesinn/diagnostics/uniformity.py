@@ -1,7 +1,5 @@
 """Ranks, and other values that are uniform from 0 to 1 if the posterior is correct: the basis of many tests."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,22 +14,16 @@ POINTS: tuple[float, ...] = tuple(round(0.01 * step, 2) for step in range(1, 100
 
 @dataclass(frozen=True, eq=False, repr=False)
 class UniformityResult(Tested):
-    """Values that should be uniform, and how far from it they are."""
+    """Values that should be uniform; ``p_value`` is one minus the smallest level whose ECDF band holds them."""
 
     title = "Uniformity"
 
-    columns: tuple[str, ...]
     values: np.ndarray  #: (n, k), each from 0 to 1
     band: Band  #: for the number of values below each point, the same for all columns
-    p_value: np.ndarray  #: (k,), one minus the smallest level whose simultaneous ECDF band holds the values
 
     @property
     def simulations(self) -> int:
         return self.band.size
-
-    @property
-    def level(self) -> float:
-        return self.band.level
 
     @property
     def ecdf(self) -> np.ndarray:
@@ -40,7 +32,7 @@ class UniformityResult(Tested):
 
     @property
     def ecdf_difference(self) -> np.ndarray:
-        """Array (points, k): ECDF of the values minus that of uniform ones, at ``band.points``."""
+        """Array (points, k): ECDF of the values minus that of uniform ones."""
         return self.ecdf - self.band.points[:, None]
 
     @property
@@ -59,9 +51,8 @@ def uniformity(
     """
     points, size = tuple(map(float, points)), len(values)
     band = simultaneous_band(points, size, level)
-    return UniformityResult(
-        tuple(columns), values, band, band_p_values(counts_below(values, band.points), points, size)
-    )
+    p_value = band_p_values(counts_below(values, band.points), points, size)
+    return UniformityResult(tuple(columns), p_value, level, values, band)
 
 
 def counts_below(values: np.ndarray, points: np.ndarray) -> np.ndarray:

@@ -2,13 +2,11 @@
 
 Arguments that most functions share:
 
-labels : Labels
-    Labels and units of names, such as ``simulator.labels``; plain names if left out.
-figure : Figure or SubFigure, optional
-    Drawn into and returned, if given; otherwise a new figure.
-draws, prior, reference : dict of name to array (draws, *event), or a DataTree of ``posterior.infer``
-    Draws of the posterior of one observation, of the prior, and of an exact or classical posterior.
-truth : dict of name to array (*event), optional
+- ``labels``: labels and units of names, such as ``simulator.labels``; plain names if left out.
+- ``figure``: a matplotlib Figure or SubFigure to draw into, which is returned; a new figure if left out.
+- ``draws``, ``prior``, ``reference``: draws of the posterior of one observation, of the prior, and of an exact or
+  classical posterior: dicts of name to array (draws, *event), or a DataTree of ``posterior.infer``.
+- ``truth``: dict of name to array (*event).
 
 Wrong names and shapes raise :class:`bayesinn.core.errors.InputError`. No global state of matplotlib is touched: no
 figure is opened in pyplot and no setting outlives a call.
@@ -21,13 +19,9 @@ figure is opened in pyplot and no setting outlives a call.
 1
 """
 
-from bayesinn.plots.comparison import comparison
-from bayesinn.plots.contraction import contraction
-from bayesinn.plots.coverage import coverage
 from bayesinn.plots.dependence import dependence
-from bayesinn.plots.ecdf import ecdf
-from bayesinn.plots.forest import forest
-from bayesinn.plots.information import information
+from bayesinn.plots.ecdf import comparison, coverage, ecdf
+from bayesinn.plots.forest import forest, information
 from bayesinn.plots.local import local_c2st, local_c2st_marginals
 from bayesinn.plots.loss import loss
 from bayesinn.plots.marginals import marginals
@@ -36,7 +30,7 @@ from bayesinn.plots.pairs import pairs
 from bayesinn.plots.posterior_predictive import posterior_predictive
 from bayesinn.plots.predictive_checks import predictive_checks
 from bayesinn.plots.prior_predictive import prior_predictive
-from bayesinn.plots.recovery import recovery
+from bayesinn.plots.recovery import contraction, recovery
 from bayesinn.plots.save import png, save
 from bayesinn.plots.sbc_histogram import sbc_histogram
 from bayesinn.plots.spectrum import spectrum

@@ -8,6 +8,7 @@ import xarray
 
 from bayesinn.core.errors import InputError
 from bayesinn.core.labels import columns
+from bayesinn.diagnostics.arrays import check_finite
 
 #: Draws as figure functions take them: a dict of arrays (draws, *event), or what ``posterior.infer`` returns.
 Draws = Mapping[str, np.ndarray] | xarray.DataTree
@@ -35,26 +36,19 @@ def gather(
             do="pass the draws given one observation: draws[name][i] for observation i",
         )
     for name, value in plain.items():
-        if bad := int(np.sum(~np.isfinite(value))):
-            raise InputError(
-                f"draws of {name!r}",
-                expected="finite values",
-                got=f"{bad} of {np.size(value)} values NaN or infinite",
-                do="leave those draws out",
-            )
-    given = Given(columns(plain, batch_ndim=1), {}, {}, {})
+        check_finite(f"draws of {name!r}", np.asarray(value))
+    given = [columns(plain, batch_ndim=1)]
     for role, other in (("prior", prior), ("reference", reference), ("truth", truth)):
-        if other is not None:
-            values = plain_draws(other, "prior" if role == "prior" else "posterior")
-            given = given._replace(**{role: columns(values, batch_ndim=int(role != "truth"))})
-            if set(getattr(given, role)) != set(given.posterior):
-                raise InputError(
-                    f"columns of {role}",
-                    expected=f"those of draws: {list(given.posterior)}",
-                    got=str(list(getattr(given, role))),
-                    do=f"pass the same parameters, with the same event shapes, in {role}",
-                )
-    return given
+        values = {} if other is None else plain_draws(other, "prior" if role == "prior" else "posterior")
+        given.append(columns(values, batch_ndim=int(role != "truth")))
+        if other is not None and set(given[-1]) != set(given[0]):
+            raise InputError(
+                f"columns of {role}",
+                expected=f"those of draws: {list(given[0])}",
+                got=str(list(given[-1])),
+                do=f"pass the same parameters, with the same event shapes, in {role}",
+            )
+    return Given(*given)
 
 
 def plain_draws(draws: Draws, group: str) -> Mapping[str, np.ndarray]:

@@ -17,10 +17,9 @@ _REACH = 5.0
 
 @styled
 def dependence(result: DependenceResult, *, labels: Labels = PLAIN, figure: Canvas | None = None) -> Canvas:
-    """Draw a matrix of pairs: blue where the posterior's correlation is too low, red where it is too high.
+    """Draw a matrix of pairs: blue where the posterior's correlation is too low, red where too high; framed if failing.
 
-    Numbers are excesses in standard errors; those of a correct posterior lie between -2 and 2, 19 times in 20. A frame
-    marks pairs that fail.
+    Numbers are excesses in standard errors; those of a correct posterior lie between -2 and 2, 19 times in 20.
     """
     names = result.parameters
     size = len(names)

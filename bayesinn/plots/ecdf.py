@@ -1,14 +1,15 @@
-"""The ECDF of values that should be uniform, minus that of uniform ones, with its simultaneous band.
+"""Differences of distribution functions, with the band in which those of correct posteriors stay.
 
-``arviz_plots.plot_ecdf_pit`` simulates its band; this one is exact.
+``arviz_plots.plot_ecdf_pit`` simulates its band; the one of :func:`ecdf` and :func:`coverage` is exact.
 """
 
 import numpy as np
+from matplotlib.ticker import MaxNLocator
 
 from bayesinn.core.labels import Labels
-from bayesinn.diagnostics import UniformityResult
+from bayesinn.diagnostics import Comparison, CoverageResult, UniformityResult
 from bayesinn.plots.panels import Panels
-from bayesinn.plots.style import BAND, DASHED, PLAIN, Canvas, styled, verdict
+from bayesinn.plots.style import BAND, DASHED, GREY, PLAIN, Canvas, styled, verdict
 
 _RANK = "rank of truth / (draws + 1)"
 
@@ -17,13 +18,13 @@ _RANK = "rank of truth / (draws + 1)"
 def ecdf(
     result: UniformityResult, *, labels: Labels = PLAIN, value: str = _RANK, figure: Canvas | None = None
 ) -> Canvas:
-    """Draw the ECDF difference of each column of SBC, TARP or the like; ``value`` names the values on the axis.
+    """Draw the ECDF of SBC, TARP or the like minus the uniform one; ``value`` names the values on the axis.
 
     The values of a correct posterior stay within the grey band everywhere with the probability ``result.level``
     (Saeilynoja, Buerkner & Vehtari 2022). If they are ranks, a curve above zero throughout means posteriors too high;
     below: too low; above then below: too narrow; below then above: too wide.
     """
-    points = np.concatenate([[0.0], result.band.points, [1.0]])
+    points = np.pad(result.band.points, 1, constant_values=(0.0, 1.0))
     low, high = (np.pad(x / result.simulations - result.band.points, 1) for x in (result.band.lower, result.band.upper))
     difference = np.pad(result.ecdf_difference, ((1, 1), (0, 0)))
     reach = 1.1 * max(np.max(np.abs(difference)), np.max(high), -np.min(low))
@@ -36,3 +37,60 @@ def ecdf(
         ax.set(xlim=(0.0, 1.0), ylim=(-reach, reach))
         panels.title(index, f"p = {result.p_value[index]:.2g}")
     return panels.finish(value, "ECDF difference")
+
+
+@styled
+def coverage(result: CoverageResult, *, labels: Labels = PLAIN, figure: Canvas | None = None) -> Canvas:
+    """Draw observed minus nominal coverage of posterior intervals or regions, in percentage points.
+
+    At zero, intervals hold the truth as often as they should. Below: posteriors too narrow or shifted; above: too wide.
+    All panels share their vertical limits; a curve beyond five times the band runs out of its panel. The error in the
+    titles is ``result.calibration_error``, in percentage points.
+    """
+    nominal, difference = 100.0 * result.nominal, 100.0 * (result.empirical - result.nominal[:, None])
+    # The coverage of no interval, and of the interval over everything, is exact by definition.
+    points = np.pad(nominal, 1, constant_values=(0.0, 100.0))
+    band = result.band.lower / result.simulations, result.band.upper / result.simulations
+    low, high, *single = (np.pad(100.0 * (x - result.nominal), 1) for x in (*band, result.lower, result.upper))
+    widest = max(np.max(high), -np.min(low))
+    reach = 1.1 * np.clip(np.max(np.abs(difference)), widest, 5.0 * widest)
+    panels = Panels(figure, result.columns, labels)
+    for index, ax in enumerate(panels.axes):
+        ax.fill_between(points, low, high, label=f"{result.level:.0%} band, all levels", **BAND)
+        for bound in single:
+            ax.plot(points, bound, ":", color=GREY, linewidth=0.9, label=f"{result.level:.0%} band, each level")
+        ax.axhline(0.0, **DASHED)
+        ax.plot(nominal, difference[:, index], marker="o", markersize=3, **verdict(result.inside[index], "observed"))
+        ax.set(xlim=(0, 100), ylim=(-reach, reach), xticks=range(0, 101, 25))
+        panels.title(index, f"error {100.0 * result.calibration_error[index]:.1f}")
+    return panels.finish("nominal coverage [%]", "observed - nominal\n[percentage points]")
+
+
+@styled
+def comparison(result: Comparison, *, labels: Labels = PLAIN, figure: Canvas | None = None) -> Canvas:
+    """Draw the ECDF of each parameter's draws minus that of the reference draws.
+
+    Draws of the same law stay within the grey band everywhere with the probability ``result.level``
+    (Kolmogorov-Smirnov). A curve above zero throughout: draws too low; below: too high; above then below: too wide;
+    below then above: too narrow. Its height is the probability that lies on the wrong side of a value.
+    """
+    critical = result.ks_critical
+    reach = 1.1 * max(critical, np.max(result.ks))
+    panels = Panels(figure, result.columns, labels, height=2.8)
+    for index, ax in enumerate(panels.axes):
+        ax.axhspan(-critical, critical, label=f"{result.level:.0%} band", **BAND)
+        ax.axhline(0.0, **DASHED)
+        # Points are quantiles in steps of half a per cent; the outermost, a few far draws, would stretch the axis.
+        points = result.points[:, index]
+        low, high = points[[1, -2]] if points[1] < points[-2] else points[[0, -1]]
+        margin = 0.04 * (high - low) or 0.5 * abs(low) or 0.5
+        low, high = low - margin, high + margin
+        # An ECDF is a staircase: lines between its points would be wrong for a discrete parameter. Outside of all
+        # draws the difference is zero.
+        places = np.concatenate([[min(low, points[0])], points, [max(high, points[-1])]])
+        steps = np.pad(result.ecdf_difference[:, index], 1)
+        ax.step(places, steps, where="post", linewidth=1.4, **verdict(result.inside[index], "draws - reference"))
+        ax.set(xlim=(low, high), ylim=(-reach, reach))
+        ax.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
+        panels.title(index, f"KS = {result.ks[index]:.2g}, p = {result.p_value[index]:.2g}", unit=True)
+    return panels.finish("value", "ECDF difference")

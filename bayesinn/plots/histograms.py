@@ -5,16 +5,14 @@ from matplotlib.axes import Axes
 
 from bayesinn.plots.arrays import Given
 from bayesinn.plots.panels import bare
-from bayesinn.plots.style import BLUE, DASHED, GREY, LIGHT_GREY, ORANGE
+from bayesinn.plots.style import BARS, BLUE, DASHED, ORANGE
 
 _MOST_BARS = 60
 
 
-def outline(
-    ax: Axes, values: np.ndarray, edges: np.ndarray, label: str, color: str = ORANGE, weights: np.ndarray | None = None
-) -> None:
+def outline(ax: Axes, values: np.ndarray, edges: np.ndarray, label: str, weights: np.ndarray | None = None) -> None:
     """Draw the outline of a histogram."""
-    ax.stairs(_density(values, edges, weights), edges, color=color, linewidth=1.8, label=label)
+    ax.stairs(_density(values, edges, weights), edges, color=ORANGE, linewidth=1.8, label=label)
 
 
 def bars(ax: Axes, values: np.ndarray, edges: np.ndarray, label: str, color: str = BLUE) -> None:
@@ -25,11 +23,9 @@ def bars(ax: Axes, values: np.ndarray, edges: np.ndarray, label: str, color: str
 def marginal(ax: Axes, edges: np.ndarray, given: Given, column: str) -> None:
     """Draw a parameter's posterior, over its prior and below its reference and truth where they are given."""
     if given.prior:
-        # Few prior draws may fall into the window: wider bins.
+        # Few prior draws may fall into the window.
         wider = np.union1d(edges[:: max(1, len(edges) // 20)], edges[-1:])
-        heights = _density(given.prior[column], wider)
-        ax.stairs(heights, wider, fill=True, color=LIGHT_GREY, label="prior")
-        ax.stairs(heights, wider, color=GREY, linewidth=0.8)
+        ax.stairs(_density(given.prior[column], wider), wider, label="prior", **BARS)
     bars(ax, given.posterior[column], edges, "posterior")
     if given.reference:
         outline(ax, given.reference[column], edges, "reference")

@@ -9,7 +9,7 @@ from bayesinn.diagnostics import LocalC2STResult
 from bayesinn.plots.arrays import Draws, gather
 from bayesinn.plots.histograms import bars, outline
 from bayesinn.plots.panels import Panels, bare
-from bayesinn.plots.style import DASHED, GREY, LIGHT_GREY, PLAIN, Canvas, styled, verdict
+from bayesinn.plots.style import BARS, DASHED, PLAIN, Canvas, styled, verdict
 
 #: Further below the largest value, differences mean nothing and only squeeze the rest.
 _DECADES = 1e-7
@@ -27,9 +27,7 @@ def local_c2st(result: LocalC2STResult, *, labels: Labels = PLAIN, figure: Canva
     edges = np.geomspace(0.5 * min(float(np.min(null)), float(np.min(statistic))), top, 31)
     panels = Panels(figure, result.columns, labels)
     for index, ax in enumerate(panels.axes):
-        counts = np.histogram(null[:, index], edges)[0]
-        ax.stairs(counts, edges, fill=True, color=LIGHT_GREY, label="correct posteriors")
-        ax.stairs(counts, edges, color=GREY, linewidth=0.8)
+        ax.stairs(*np.histogram(null[:, index], edges), label="correct posteriors", **BARS)
         ax.axvline(np.quantile(null[:, index], result.level), label=f"{result.level:.0%} of them", **DASHED)
         ax.axvline(statistic[index], linewidth=2.0, **verdict(result.inside[index], "this posterior", ", failing"))
         ax.set(xscale="log", xlim=(edges[0], top))
@@ -46,9 +44,7 @@ def local_c2st_marginals(
     """Draw where the posterior of one observation is off: its draws, and the same draws weighted by the classifier.
 
     The weights, probability / (1 - probability), estimate the correct posterior's density divided by this one's. The
-    two histograms agree where the test passes.
-
-    ``draws`` are the parameters to which the inverse flow maps ``result.evaluation``, row by row, for this observation.
+    two histograms agree where the test passes. ``draws`` are what the inverse flow makes of ``result.evaluation``.
     """
     posterior = gather(draws).posterior
     size = len(next(iter(posterior.values())))

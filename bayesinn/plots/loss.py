@@ -46,14 +46,10 @@ def loss(history: pd.DataFrame, *, floor: float | None = None, figure: Canvas | 
         ends = [late.min(), np.quantile(late, 0.995), *floors]
         margin = 0.08 * (max(ends) - min(ends)) or 1.0
         ax.set_ylim(min(ends) - margin, max(ends) + margin)
-    ax.set_ylabel("loss: negative log density [nat]")
-    last = ax
+    ax.set(xlabel="" if with_rate else "step", ylabel="loss: negative log density [nat]")
     if with_rate:
-        last = figure.add_subplot(3, 1, 3, sharex=ax)
-        last.plot(step, history["learning_rate"], color=GREY)
-        last.set_ylabel("learning rate")
-        last.set_ylim(bottom=0.0)
         ax.tick_params(labelbottom=False)
-    last.set_xlabel("step")
-    legend_below(figure, [ax])
-    return figure
+        rate = figure.add_subplot(3, 1, 3, sharex=ax)
+        rate.plot(step, history["learning_rate"], color=GREY)
+        rate.set(xlabel="step", ylabel="learning rate", ylim=(0.0, None))
+    return legend_below(figure)

@@ -2,13 +2,14 @@
 
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from matplotlib.ticker import PercentFormatter
 
 from bayesinn.core.errors import InputError
 from bayesinn.diagnostics import MisspecificationResult
 from bayesinn.plots.panels import Panels, canvas, legend_below
-from bayesinn.plots.style import BLUE, CURVES, DASHED, GREY, LIGHT_GREY, RED, Canvas, styled
+from bayesinn.plots.style import BARS, BLUE, CURVES, DASHED, RED, Canvas, styled
 
 
 @styled
@@ -16,7 +17,7 @@ def misspecification(result: MisspecificationResult, *, figure: Canvas | None = 
     """Draw MMD^2 of the observed data sets among those of simulated ones."""
     panels = Panels(figure, [_sets(result.observed)], width=4.6, height=2.8)
     ax = panels.axes[0]
-    ax.hist(result.null, bins=30, color=LIGHT_GREY, edgecolor=GREY, linewidth=0.6, label="simulated")
+    ax.stairs(*np.histogram(result.null, 30), label="simulated", **BARS)
     ax.axvline(result.critical, label=f"{result.level:.0%} of simulated", **DASHED)
     ax.axvline(result.squared, color=BLUE if result.passed else RED, linewidth=2.0, label="observed")
     panels.title(0, f"p = {result.p_value[0]:.2g}")
@@ -63,8 +64,7 @@ def misspecification_power(
     ax.set_ylim(-0.03, 1.05)
     ax.yaxis.set_major_formatter(PercentFormatter(1.0))
     ax.set(xlabel=alternative, ylabel="rejected")
-    legend_below(figure, [ax])
-    return figure
+    return legend_below(figure)
 
 
 def _sets(count: int) -> str:

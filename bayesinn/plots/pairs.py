@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import xarray
 from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
@@ -45,24 +46,24 @@ def pairs(
     size = len(names)
     inches = 4.6 if size == 1 else min(2.0 * size + 0.8, 16.0)
     figure = canvas(figure, inches, inches)
-    axes = np.array([figure.add_subplot(size, size, 1 + place) for place in range(size * size)], object)
-    grid = axes.reshape(size, size)
+    grid = figure.subplots(size, size, squeeze=False)
     ranges = {name: _range(given, name) for name in names}
     points = {"marker": ".", "width": 0.0, "rasterized": True}
     regions = {"cmap": ListedColormap([tint(BLUE, 0.3), tint(BLUE, 0.6)])}
     _draw(grid, ranges, given.prior, scatter=points | {"size": 12.0, "color": GREY, "zorder": 0})
-    if contours and _spread(given.posterior, names):
+    correlations = _correlations(given.posterior, names)
+    if contours and _spread(correlations):
         _draw(grid, ranges, given.posterior, contourf=regions)
     else:
         _draw(grid, ranges, given.posterior, scatter=points | {"size": 8.0, "color": BLUE, "alpha": 0.4})
-    if _spread(given.reference, names):
+    if _spread(_correlations(given.reference, names)):
         _draw(grid, ranges, given.reference, contour={"color": ORANGE, "linewidths": 1.5})
     _draw(grid, ranges, given.truth, scatter={"marker": "+", "size": 110.0, "color": BLACK, "width": 1.8, "alpha": 1.0})
     letters = LETTERS * figure.bbox.width / figure.dpi / size
     for (row, column), ax in np.ndenumerate(grid):
         across, below = names[column], names[row]
         if column > row:
-            _correlation(ax, given.posterior[across], given.posterior[below])
+            _write_correlation(ax, correlations[row, column])
             continue
         # Numbers and labels on the outside only.
         ax.locator_params(nbins=3)
@@ -77,18 +78,16 @@ def pairs(
         if column == 0 and (row > 0 or size == 1):
             ax.set_ylabel(wrapped(labels.axis(below), letters) if row else "density")
     figure.align_labels()
-    legend_below(figure, [grid[0, 0]])
-    return figure
+    return legend_below(figure)
 
 
 def _chosen(given: Given, shown: Sequence[str] | None) -> list[str]:
-    posterior = given.posterior
-    names = list(posterior) if shown is None else list(shown)
-    unknown = [name for name in names if name not in posterior]
+    names = list(given.posterior if shown is None else shown)
+    unknown = [name for name in names if name not in given.posterior]
     if unknown or not 1 <= len(names) <= MOST_COLUMNS or len(set(names)) < len(names):
         raise InputError(
             "columns of a pair plot",
-            expected=f"1 to {MOST_COLUMNS} different columns out of {list(posterior)}",
+            expected=f"1 to {MOST_COLUMNS} different columns out of {list(given.posterior)}",
             got=f"{len(names)} columns" + (f", unknown: {unknown}" if unknown else ""),
             do="choose with shown=[...]",
         )
@@ -103,12 +102,14 @@ def _range(given: Given, name: str) -> tuple[float, float]:
     return float(min(ends) - margin), float(max(ends) + margin)
 
 
-def _spread(values: Mapping[str, np.ndarray], names: Sequence[str]) -> bool:
+def _correlations(values: Mapping[str, np.ndarray], names: Sequence[str]) -> np.ndarray:
+    """Return the correlations (k, k); NaN for constant columns, and where there are no values."""
+    return pd.DataFrame(values, columns=names, dtype=float).corr().to_numpy()
+
+
+def _spread(correlations: np.ndarray) -> bool:
     """Tell whether every pair has a density: no column is constant, and no two determine each other."""
-    stacked = np.stack([values[name] for name in names]) if values else np.zeros((1, 2))
-    if np.any(np.ptp(stacked, axis=1) == 0.0):
-        return False
-    return bool(np.all(np.abs(np.corrcoef(stacked) - np.eye(len(stacked))) < 0.9999))
+    return bool(np.all(np.abs(correlations - np.eye(len(correlations))) < 0.9999))
 
 
 def _draw(
@@ -134,11 +135,8 @@ def _draw(
     plot_pair(data, sample_dims=["sample"], plot_matrix=matrix, visuals=off | visuals, **shape)
 
 
-def _correlation(ax: Axes, x: np.ndarray, y: np.ndarray) -> None:
-    known = np.ptp(x) > 0.0 and np.ptp(y) > 0.0
-    value = float(np.corrcoef(x, y)[0, 1]) if known else float("nan")
+def _write_correlation(ax: Axes, value: float) -> None:
     colour = GREY if not abs(value) >= 0.1 else RED if value < 0 else BLUE
-    text = f"{value:+.2f}" if known else "constant"
-    text = text.replace("-0.00", "0.00").replace("+0.00", "0.00").replace("-", "\N{MINUS SIGN}")
+    text = "constant" if np.isnan(value) else f"{value:+z.2f}".replace("+0.00", "0.00").replace("-", "\N{MINUS SIGN}")
     ax.text(0.5, 0.5, text, transform=ax.transAxes, ha="center", va="center", color=colour, fontsize=11)
     ax.set_axis_off()

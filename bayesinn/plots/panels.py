@@ -72,8 +72,7 @@ class Panels:
                 ax.set_xlabel(across)
             if upwards and index % self.across == 0:
                 ax.set_ylabel(upwards)
-        legend_below(self.figure, self.axes)
-        return self.figure
+        return legend_below(self.figure)
 
 
 def bare(ax: Axes, edges: Sequence[float] | np.ndarray | None = None) -> None:
@@ -100,14 +99,16 @@ def _count(text: str) -> int:
     return len(re.sub(r"\\[a-zA-Z]+", "x", re.sub(r"[${}_^]", "", text)))
 
 
-def legend_below(figure: Canvas, axes: Sequence[Axes]) -> None:
-    """Add one legend of all panels, each entry once, below them, where it covers nothing."""
+def legend_below(figure: Canvas) -> Canvas:
+    """Add one legend of all panels, each entry once, below them, where it covers nothing; return the figure."""
     entries: dict[str, Any] = {}
-    for ax in axes:
+    for ax in figure.axes:
         for handle, name in zip(*ax.get_legend_handles_labels(), strict=True):
             entries.setdefault(name, handle)
     # A handle with its gaps takes 0.65 inches.
     widths = [0.65 + len(name) / _LEGEND_LETTERS for name in entries]
     inches = figure.bbox.width / figure.dpi
     across = len(widths) if sum(widths) <= inches else max(1, int(inches / max(widths)))
-    figure.legend(list(entries.values()), list(entries), loc="outside lower center", ncols=across)
+    if entries:
+        figure.legend(list(entries.values()), list(entries), loc="outside lower center", ncols=across)
+    return figure

@@ -34,20 +34,16 @@ def posterior_predictive(
 
     Parameters
     ----------
-    draws : array (draws, steps), (draws, steps, channels), (draws, elements) or (draws,); or a DataTree
-        One simulation from each posterior draw. NaN where the data have padding. Of a DataTree of
-        ``posterior.infer``, with one observation, the observable ``name`` is drawn.
-    observed : array of the shape of one simulation, optional
-        NaN where nothing was observed. A DataTree has it.
-    times : array (steps,) of numbers or dates, optional
-        Where the steps are; 0, 1, 2, ... if left out.
-    time_label : str
-        What the steps are, with unit: ``"time [days]"``, ``"trial"``, ``"position [mm]"``.
+    draws : array (draws, steps), (draws, steps, channels), (draws, elements) or (draws,)
+        One simulation from each posterior draw, NaN where the data have padding; or a DataTree of ``posterior.infer``
+        with one observation, of which the observable ``name`` is drawn.
+    observed : array of the shape of one simulation, NaN where nothing was observed; a DataTree has it
+    times : array (steps,) of numbers or dates; 0, 1, 2, ... if left out
+    time_label : what the steps are, with unit: ``"time [days]"``, ``"trial"``, ``"position [mm]"``
     series : bool, optional
         Whether the second axis of ``draws`` is time: bands over time; otherwise one interval for each element. If
         left out: bands where there are channels or more than 8 elements.
-    logarithmic : bool
-        Logarithmic vertical axis; linear around zero if there are values of zero or less, so that they show.
+    logarithmic : whether the vertical axis is; linear around zero if there are values of zero or less
     """
     values, seen = _arrays(draws, observed, name, times)
     shape = seen.shape
@@ -83,9 +79,8 @@ def _arrays(
         simulated = plain_draws(draws, "posterior_predictive")
         check_choice("observable of a posterior predictive", name, sorted(simulated), do="pass its name: name=...")
         observed = draws["observed_data"][name].to_numpy() if observed is None else observed
-        values = np.asarray(simulated[name], dtype=float)
-    else:
-        values = np.asarray(draws, dtype=float)
+        draws = simulated[name]
+    values = np.asarray(draws, dtype=float)
     seen = np.full(values.shape[1:], np.nan) if observed is None else np.asarray(observed, dtype=float)
     if values.ndim == 1:
         values, seen = values[:, None], np.atleast_1d(seen)

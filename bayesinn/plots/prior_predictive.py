@@ -39,10 +39,8 @@ def prior_predictive(
     ----------
     values : array (n,), (n, elements), (n, steps), (n, steps, channels) or (n, ...)
         NaN where there is nothing: padding, and simulations that failed. ``observed`` has the shape of one simulation.
-    trajectories : int
-        How many simulations to draw among the bands.
-    time_label : str
-        What the steps are, with unit: ``"time [days]"``, ``"trial"``, ``"position [mm]"``.
+    trajectories : number of simulations to draw among the bands
+    time_label : what the steps are, with unit: ``"time [days]"``, ``"trial"``, ``"position [mm]"``
     logarithmic : bool, optional
         Whether values get a logarithmic axis, linear around zero where some are zero or less. If left out: where they
         range over several orders of magnitude.

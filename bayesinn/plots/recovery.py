@@ -1,11 +1,17 @@
-"""Recovery: posterior medians and intervals against the truth."""
+"""Recovery: posteriors against the truth, how much they learn, and how far they are from it."""
 
 import numpy as np
+from matplotlib.axes import Axes
 
 from bayesinn.core.labels import Labels
 from bayesinn.diagnostics import RecoveryResult
 from bayesinn.plots.panels import Panels
-from bayesinn.plots.style import BLUE, DASHED, PLAIN, POINTS, Canvas, styled
+from bayesinn.plots.style import BLUE, DASHED, GREY, PLAIN, POINTS, RED, Canvas, styled
+
+#: z-scores beyond are drawn at the edge, so that a few do not squeeze the others flat.
+MOST_DEVIATIONS = 5.0
+
+_GUIDE = 2.0
 
 
 @styled
@@ -31,3 +37,53 @@ def recovery(
         margin = 0.05 * (high - low) or 1.0
         ax.set_ylim(low - margin, high + margin)
     return panels.finish("truth", "posterior")
+
+
+@styled
+def contraction(result: RecoveryResult, *, labels: Labels = PLAIN, figure: Canvas | None = None) -> Canvas:
+    """Draw the z-score of each data set against the contraction of its posterior.
+
+    The sensitivity plot of Schad, Betancourt & Vasishth 2021, "Toward a principled Bayesian workflow in cognitive
+    science", arXiv:1904.12765, after Betancourt. Contraction is 1 - posterior variance / prior variance, the z-score
+    (posterior mean - truth) / posterior standard deviation. Points on the right between the dashed lines: the data
+    identify the parameter. On the left between them: the data say little. Many beyond the lines on the right:
+    posteriors overfit, sure and wrong; on the left: the prior conflicts with the truth. 5 % of the points are beyond
+    where posteriors are correct and nearly normal. Points outside of the panel are drawn as arrows at its edge.
+    """
+    varies = np.where(result.prior_variance > 0.0, result.prior_variance, np.nan)
+    shrunk, deviation = 1.0 - result.standard_deviation**2 / varies, result.z_score
+    # Zero, or less where more than a few posteriors of a parameter are wider than the prior.
+    varying = shrunk[:, np.all(np.isfinite(shrunk), axis=0)]
+    start = float(np.clip(np.min(np.quantile(varying, 0.01, axis=0), initial=0.0), -1.0, 0.0))
+    margin, reach = 0.03 * (1.0 - start), 1.1 * MOST_DEVIATIONS
+    panels = Panels(figure, result.columns, labels)
+    for index, ax in enumerate(panels.axes):
+        for height in (-_GUIDE, _GUIDE):
+            ax.axhline(height, label=f"z = \N{PLUS-MINUS SIGN}{_GUIDE:.0f}", **DASHED)
+        ax.axhline(0.0, color=GREY, linewidth=0.6)
+        ax.vlines(0.0, -reach, reach, color=GREY, linewidth=0.6)
+        _draw_points(ax, shrunk[:, index], deviation[:, index], start)
+        # The words above take the room of 1.3 more deviations.
+        ax.set(xlim=(start - margin, 1.0 + margin), ylim=(-reach, reach + 1.3), yticks=range(-4, 5, 2))
+        panels.title(index, f"beyond {_GUIDE:.0f}: {np.mean(np.abs(deviation[:, index]) > _GUIDE):.0%}")
+        for x, side, word in ((0.02, "left", "prior conflict"), (0.98, "right", "overfit")):
+            ax.text(x, 0.98, word, transform=ax.transAxes, ha=side, va="top", color=GREY, fontsize=8.5)
+    return panels.finish("posterior contraction\n0: nothing learnt, 1: known", "posterior z-score")
+
+
+def _draw_points(ax: Axes, across: np.ndarray, upwards: np.ndarray, start: float) -> None:
+    known = np.isfinite(across) & np.isfinite(upwards)
+    if not known.any():
+        ax.text(0.5, 0.5, "does not vary", transform=ax.transAxes, ha="center", va="center", color=GREY)
+    left, above, below = across < start, upwards > MOST_DEVIATIONS, upwards < -MOST_DEVIATIONS
+    x, y = np.maximum(across, start), np.clip(upwards, -MOST_DEVIATIONS, MOST_DEVIATIONS)
+    beyond = f"|z| above {MOST_DEVIATIONS:.0f}"
+    for marker, size, colour, alpha, name, chosen in (
+        ("o", 3.5, BLUE, 0.45, "data set", ~(left | above | below)),
+        ("<", 4.5, BLUE, 0.45, f"contraction below {start:.2g}", left & ~(above | below)),
+        ("^", 4.5, RED, 1.0, beyond, above),
+        ("v", 4.5, RED, 1.0, beyond, below),
+    ):
+        if (chosen := chosen & known).any():
+            look = POINTS | {"marker": marker, "markersize": size, "color": colour, "alpha": alpha}
+            ax.plot(x[chosen], y[chosen], label=name, rasterized=True, **look)

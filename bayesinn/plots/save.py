@@ -4,7 +4,7 @@ import io
 from collections.abc import Mapping
 from pathlib import Path
 
-from matplotlib.figure import Figure, SubFigure
+from matplotlib.figure import SubFigure
 from matplotlib.mathtext import MathTextParser
 from matplotlib.text import Text
 
@@ -20,8 +20,7 @@ _FORMATS = {".png": "Software", ".pdf": "Creator", ".svg": "Creator"}
 def save(figure: Canvas, path: str | Path, *, metadata: Mapping[str, str] | None = None) -> Path:
     """Save a figure at 150 dots per inch and return its path; the ending decides the format (png, pdf, svg).
 
-    ``metadata`` is written into the file, after the software's name. PNG takes any key; PDF and SVG only those of
-    their standards ("Title", "Author", ...).
+    ``metadata`` is written into the file. PNG takes any key; PDF and SVG only those of their standards ("Title", ...).
     """
     path = Path(path)
     if path.suffix not in _FORMATS:
@@ -46,12 +45,7 @@ def _write(figure: Canvas, target: Path | io.BytesIO, metadata: Mapping[str, str
     # Only whole figures can be written.
     while isinstance(figure, SubFigure):
         figure = figure.figure
-    _repair_formulas(figure)
-    figure.savefig(target, dpi=RESOLUTION, facecolor="auto", metadata=metadata)
-
-
-def _repair_formulas(figure: Figure) -> None:
-    """Let labels that are no proper formulas appear as written, so that no typo costs a report."""
+    # Labels that are no proper formulas appear as written, so that no typo costs a report.
     parser = MathTextParser("path")
     for text in figure.findobj(Text):
         try:
@@ -60,3 +54,4 @@ def _repair_formulas(figure: Figure) -> None:
                     parser.parse(line)
         except ValueError:
             text.set_parse_math(False)
+    figure.savefig(target, dpi=RESOLUTION, facecolor="auto", metadata=metadata)

@@ -6,7 +6,7 @@ from scipy import stats
 from bayesinn.core.labels import Labels
 from bayesinn.diagnostics import SBCResult
 from bayesinn.plots.panels import Panels
-from bayesinn.plots.style import BAND, DASHED, GREY, PLAIN, Canvas, styled, tint, verdict
+from bayesinn.plots.style import BAND, BARS, DASHED, GREY, PLAIN, Canvas, styled, tint, verdict
 
 
 @styled
@@ -18,17 +18,16 @@ def sbc_histogram(result: SBCResult, *, labels: Labels = PLAIN, figure: Canvas |
     """
     expected = result.expected_counts
     share = expected / result.simulations
-    tail = 0.5 * (1.0 - result.level)
     # Bins differ by one rank where L + 1 does not divide; one common area for all is easier to read.
-    low = float(np.min(stats.binom.ppf(tail, result.simulations, share) / expected))
-    high = float(np.max(stats.binom.isf(tail, result.simulations, share) / expected))
+    ends = np.divide(stats.binom.interval(result.level, result.simulations, share), expected)
+    low, high = float(np.min(ends)), float(np.max(ends))
     heights, edges = result.counts / expected[:, None], result.edges / (result.draws + 1)
     panels = Panels(figure, result.columns, labels)
     for index, ax in enumerate(panels.axes):
         colour, name = verdict(result.inside[index], "ranks", " outside the ECDF band").values()
         ax.axhspan(low, high, label=f"{result.level:.0%} of bars if uniform", **BAND)
-        ax.stairs(heights[:, index], edges, fill=True, color=tint(colour, 0.55), label=name)
-        ax.stairs(heights[:, index], edges, color=colour, linewidth=1.0)
+        look = BARS | {"facecolor": tint(colour, 0.55), "edgecolor": colour, "label": name}
+        ax.stairs(heights[:, index], edges, **look)
         ax.hlines([low, high], 0.0, 1.0, color=GREY, linewidth=0.8)
         ax.axhline(1.0, **DASHED)
         ax.set(xlim=(0.0, 1.0), ylim=(0.0, 1.08 * max(float(np.max(heights)), high)))

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
@@ -11,21 +12,16 @@ from bayesinn.plots.style import BLACK, BLUE, POINTS, tint
 
 #: Up to this many elements on one axis are drawn one by one, more as a series.
 FEW_ELEMENTS = 8
-
 _MOST_DECADES = {"x": 4, "y": 6}
 
 
 def quantiles(values: np.ndarray, shares: Sequence[float]) -> np.ndarray:
-    """Return the ends of central intervals of ``values`` (n, steps), widest first, with the median in the middle.
+    """Return the ends of central intervals of ``values`` (n, steps), widest first, the median in the middle.
 
     NaN is left out; steps without values stay empty.
     """
     tails = [0.5 * (1.0 - share) for share in shares]
-    levels = [*tails, 0.5, *(1.0 - tail for tail in reversed(tails))]
-    curves = np.full((len(levels), values.shape[1]), np.nan)
-    some = np.isfinite(values).any(axis=0)
-    curves[:, some] = np.nanquantile(values[:, some], levels, axis=0)
-    return curves
+    return pd.DataFrame(values).quantile([*tails, 0.5, *(1.0 - tail for tail in reversed(tails))]).to_numpy()
 
 
 def intervals(curves: np.ndarray, shares: Sequence[float]) -> list[tuple[np.ndarray, np.ndarray, str, str]]:

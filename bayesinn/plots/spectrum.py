@@ -17,8 +17,8 @@ _MOST_MARKERS = 40
 def spectrum(values: np.ndarray | Mapping[str, np.ndarray], *, figure: Canvas | None = None) -> Canvas:
     """Draw sorted standard deviations of latent elements (see :func:`bayesinn.inverse.gin`), and where they drop.
 
-    Elements that carry information stand before the drop, those that carry noise after it. Nothing tells them apart
-    where there is no drop. A dict of several spectra is drawn into one figure, without the drops.
+    Elements before the drop carry information, those after it noise; without a drop, nothing tells them apart. A dict
+    of several spectra is drawn into one figure, without the drops.
     """
     named = values if isinstance(values, Mapping) else {"": values}
     spectra = {name: np.sort(value, axis=None)[::-1].astype(float) for name, value in named.items()}
@@ -44,6 +44,4 @@ def spectrum(values: np.ndarray | Mapping[str, np.ndarray], *, figure: Canvas | 
             ax.set_title(f"{before} before the largest drop, by a factor of {drops[before - 1]:.3g}")
     ax.set(yscale="log", xlabel="latent element, by rank", ylabel="standard deviation")
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-    if len(spectra) > 1:
-        legend_below(figure, [ax])
-    return figure
+    return legend_below(figure)

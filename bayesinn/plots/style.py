@@ -29,18 +29,16 @@ CURVES = ((BLUE, "o", "-"), (ORANGE, "s", "--"), (RED, "^", "-."), (BLACK, "D", 
 
 DASHED: dict[str, Any] = {"color": BLACK, "linewidth": 1.0, "linestyle": "--"}
 BAND: dict[str, Any] = {"color": LIGHT_GREY, "linewidth": 0}
+BARS: dict[str, Any] = {"fill": True, "facecolor": LIGHT_GREY, "edgecolor": GREY, "linewidth": 0.8}
 POINTS: dict[str, Any] = {"linestyle": "none", "marker": "o", "markeredgewidth": 0}
 
-_INK = ("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color")
 _SETTINGS: dict[str, Any] = {
-    **dict.fromkeys(_INK, BLACK),
+    **dict.fromkeys(("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color"), BLACK),
     **dict.fromkeys(("figure.facecolor", "axes.facecolor", "savefig.facecolor"), "white"),
+    **dict.fromkeys(("xtick.labelcolor", "ytick.labelcolor"), "inherit"),
     "axes.titlecolor": "auto",
-    "xtick.labelcolor": "inherit",
-    "ytick.labelcolor": "inherit",
-    "font.size": 10.0,
     "axes.titlesize": 10.5,
-    "axes.labelsize": 10.0,
+    **dict.fromkeys(("font.size", "axes.labelsize"), 10.0),
     **dict.fromkeys(("xtick.labelsize", "ytick.labelsize", "legend.fontsize"), 9.0),
     **dict.fromkeys(("legend.frameon", "axes.spines.top", "axes.spines.right", "axes.grid", "text.usetex"), False),
     "legend.labelcolor": "None",

@@ -11,7 +11,7 @@ from bayesinn.core import seeds
 from bayesinn.core.compilation import map_tensors
 from bayesinn.core.errors import InputError
 from bayesinn.core.labels import columns
-from bayesinn.diagnostics.reference_points import reference_points
+from bayesinn.diagnostics.tarp import reference_points
 from bayesinn.posterior.amortized import AmortizedPosterior
 from bayesinn.posterior.draws import simulated
 from bayesinn.posterior.inference_data import mask_padding, predict

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from bayesinn.core.labels import Labels
 from bayesinn.diagnostics.comparison import compare
-from bayesinn.plots.comparison import comparison
+from bayesinn.plots.ecdf import comparison
 from bayesinn.plots.style import BLUE, RED
 
 LABELS = Labels({"mean": r"$\mu$"}, {"mean": "mm"})

@@ -28,7 +28,7 @@ def result(observations: int, dimension: int = 1) -> LocalC2STResult:
     probability = np.full((observations, 4000), 0.5)
     probability[0] = 1.0 / (1.0 + np.exp(0.5 - evaluation[:, 0]))
     columns = tuple(f"observation[{index}]" for index in range(observations))
-    return LocalC2STResult(columns, statistic, null, p_value, evaluation, probability, 1000, 0.99)
+    return LocalC2STResult(columns, p_value, 0.99, statistic, null, evaluation, probability, 1000)
 
 
 def null(count: int) -> Figure:

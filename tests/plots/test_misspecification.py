@@ -19,7 +19,7 @@ from bayesinn.plots.style import BLUE, RED
 def result(p_value: float) -> MisspecificationResult:
     null = np.random.default_rng(1).gamma(3.0, 0.01, size=500)
     squared = float(np.quantile(null, 1.0 - p_value)) if p_value > 0.01 else 0.4
-    return MisspecificationResult(squared, null, np.array([p_value]), 0.99, 20, 1000)
+    return MisspecificationResult(("summaries",), np.array([p_value]), 0.99, squared, null, 20, 1000)
 
 
 def power(names: list, sizes: tuple[int, ...] = (1, 5, 20)) -> pd.DataFrame:

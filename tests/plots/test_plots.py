@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 from bayesinn import diagnostics, plots
 from bayesinn.core.errors import InputError
 from bayesinn.core.labels import Labels
-from bayesinn.plots.contraction import contraction as draw_contraction
+from bayesinn.plots.recovery import contraction as draw_contraction
 from tests.diagnostics.conjugate import Arrays, normal
 
 LABELS = Labels({"mean": r"$\mu$"}, {"mean": "mm"})

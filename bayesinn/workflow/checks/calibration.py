@@ -10,9 +10,7 @@ from bayesinn import plots
 from bayesinn.core.errors import InputError
 from bayesinn.diagnostics.arrays import paired
 from bayesinn.diagnostics.coverage import CoverageResult, coverage, joint_coverage
-from bayesinn.diagnostics.dependence import DependenceResult, dependence
-from bayesinn.diagnostics.latent import latent_codes
-from bayesinn.diagnostics.sbc import SBCResult, sbc
+from bayesinn.diagnostics.sbc import DependenceResult, SBCResult, dependence, latent_codes, sbc
 from bayesinn.diagnostics.tarp import tarp
 from bayesinn.workflow.check import Check
 from bayesinn.workflow.evidence import Evidence
