@@ -34,14 +34,9 @@ class Frame(NamedTuple):
 
 
 class Condition(NamedTuple):
-    """The condition of a posterior.
+    """The condition of a posterior: features (n, c), and the frame in which the flow sees parameter vectors.
 
-    Attributes
-    ----------
-    features : tensor (n, c)
-        Summaries of the observables, then context.
-    frame : Frame, or None
-        Frame in which the flow sees parameter vectors.
+    Features are summaries of the observables, then context.
     """
 
     features: tf.Tensor
@@ -51,5 +46,4 @@ class Condition(NamedTuple):
         """Return everything as numbers, (n, k): to compare observations with simulations."""
         if self.frame is None:
             return self.features
-        root = _ROOTS.inverse(self.frame.root)
-        return tf.concat([self.frame.estimate, root, self.features], axis=-1)
+        return tf.concat([self.frame.estimate, _ROOTS.inverse(self.frame.root), self.features], axis=-1)
