@@ -27,8 +27,8 @@ def split_labelled(
         held_x, held_labels = check_vectors(validation[0], x.shape[1], "Validation data"), validation[1]
     else:
         do = "pass for example validation=0.1, or a pair (x, labels)"
-        share = (
-            0.1 if validation is None else check_number("Argument 'validation'", validation, least=0, below=1, do=do)
+        share = check_number(
+            "Argument 'validation'", 0.1 if validation is None else validation, least=0, below=1, do=do
         )
         kept, apart = arrays.split(len(x), share, seed)
         held_x, held_labels, x, labels = x[apart], labels[apart], x[kept], labels[kept]

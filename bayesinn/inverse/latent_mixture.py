@@ -41,8 +41,7 @@ class LatentMixture:
     chain : Bijection
         By default that of ``flows.coupling(blocks=6)``; ActNorm may not be its last link. Units of latent elements are
         arbitrary, unless it preserves volume: use :func:`bayesinn.inverse.gin` to compare their scales.
-    latent : ClassNormal
-        By default with means and scales as free weights.
+    latent : ClassNormal, by default with means and scales as free weights
     standardise : bool
         Whether each element is first brought to mean zero and standard deviation one. Densities don't depend on it.
     noise : float
@@ -122,8 +121,7 @@ class LatentMixture:
         labels : array (n,) of integers or strings
         steps, epochs, batch_size, seed, optimization, checkpoint, progress
             See :meth:`bayesinn.AmortizedPosterior.fit`, offline; the learning rate is 2e-3 if left out.
-        validation : float, or pair (x, labels)
-            The share of the data set aside (by default 0.1), or other data.
+        validation : float, share of the data set aside (0.1 if left out), or other data (x, labels)
         """
         classes, arrays, held_out = split_labelled(x, labels, validation, seeds.check_seed(seed))
         rows, dimension = arrays["x"].shape

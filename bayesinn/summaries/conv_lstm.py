@@ -17,15 +17,12 @@ class ConvLSTM(Summary):
 
     Parameters
     ----------
-    filters : sequence of int
-        Filters of each convolution.
-    kernel_size : int
-        Steps that a convolution sees at once.
+    filters : sequence of int, one number for each convolution
+    kernel_size : int, steps that a convolution sees at once
     stride : int
-        Factor, at most ``kernel_size``, by which each convolution shortens the series. The LSTM takes most of the time:
-        long series need a stride.
-    lstm_units : int
-        Size of the LSTM's state.
+        Factor, at most ``kernel_size``, by which each convolution shortens the series. For long series it saves time,
+        most of which the LSTM takes.
+    lstm_units : int, size of the LSTM's state
 
     References
     ----------

@@ -15,15 +15,12 @@ from bayesinn.summaries.summary import Summary
 class DeepSet(Summary):
     """Summarise a set of exchangeable elements: a network for each element, a mean, a network for the mean.
 
-    The networks for elements also see the pooled set (equivariant layers). After pooling, the number of elements is
-    appended.
+    Networks for elements also see the pooled set (equivariant layers). The last one also sees the number of elements.
 
     Parameters
     ----------
-    hidden : sequence of int
-        Units of the equivariant layers.
-    dense : sequence of int
-        Units of the layers after pooling.
+    hidden : sequence of int, units of the equivariant layers
+    dense : sequence of int, units of the layers after pooling
     pooling : {"mean", "sum", "max"}
         The maximum suits parameters that bound the support.
 

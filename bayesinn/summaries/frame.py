@@ -14,8 +14,7 @@ _ROOTS = tfp.bijectors.FillScaleTriL(diag_bijector=tfp.bijectors.Exp(), diag_shi
 class Frame(NamedTuple):
     """The expected location and shape of a posterior, as a fitted summary returns it.
 
-    :meth:`~bayesinn.summaries.Summary.whiten` maps vectors so that the expected posterior is standard normal; the flow
-    learns the rest.
+    :meth:`~bayesinn.summaries.Summary.whiten` makes the expected posterior standard normal; the flow learns the rest.
 
     Attributes
     ----------

@@ -20,10 +20,8 @@ class MultiKernelLSTM(Summary):
 
     Parameters
     ----------
-    layers : int
-        Number of layers of convolutions.
-    kernel_sizes : sequence of int
-        Widths of the parallel convolutions in a layer.
+    layers : int, number of layers of convolutions
+    kernel_sizes : sequence of int, widths of the parallel convolutions in a layer
     filters, channels : int
         Filters of each of these convolutions, and of the convolution of one step that joins their outputs.
 

@@ -13,22 +13,17 @@ from bayesinn.summaries.summary import Summary
 class SetTransformer(Summary):
     """Summarise a set of exchangeable elements by attention, where relations between elements carry information.
 
-    Blocks of self-attention, then attention from learned seeds, which pools. After that, the number of elements is
-    appended.
+    Blocks of self-attention, then attention from learned seeds, which pools. The number of elements is appended.
 
     Parameters
     ----------
-    width : int
-        Length of the vector that represents an element; a multiple of ``heads``.
-    heads, blocks : int
-        Attention heads, and blocks of self-attention.
+    width : int, length of the vector that represents an element; a multiple of ``heads``
+    heads, blocks : int, attention heads, and blocks of self-attention
     inducing_points : int, optional
         Number m of learned points that stand between the elements in self-attention. The cost is n m, not n^2: for sets
         of more than about 500 elements.
-    seeds : int
-        Learned vectors that pool the set.
-    dropout : float
-        Share of attention weights dropped in training.
+    seeds : int, number of learned vectors that pool the set
+    dropout : float, share of attention weights dropped in training
 
     References
     ----------

@@ -21,20 +21,16 @@ class Summary(Configured, keras.layers.Layer):
     accepts, which is checked before :meth:`call` runs. Data have all axes that the simulator gave them.
     """
 
+    #: Accepted shapes, such as ``("(n, steps)", "(n, steps, channels)")``; empty means any.
     shapes: ClassVar[tuple[str, ...]] = ()
-    """Accepted shapes, such as ``("(n, steps)", "(n, steps, channels)")``; empty means any."""
-
+    #: Whether observables of varying length, which come with a mask, are accepted.
     masks: ClassVar[bool] = True
-    """Whether observables of varying length, which come with a mask, are accepted."""
-
+    #: Whether data arrive standardised, or (False) as the simulator gave them.
     standardised: ClassVar[bool] = True
-    """Whether data arrive standardised, or (False) as the simulator gave them."""
-
+    #: The kind of the second axis: steps in time, elements in any order, or neither.
     order: ClassVar[Literal["series", "set"] | None] = None
-    """The kind of the second axis: steps in time, elements in any order, or neither."""
-
+    #: Whether :meth:`call` returns a :class:`Frame` with the features, as fitted summaries do.
     frames: ClassVar[bool] = False
-    """Whether :meth:`call` returns a :class:`Frame` with the features, as fitted summaries do."""
 
     def __init__(self) -> None:
         super().__init__()

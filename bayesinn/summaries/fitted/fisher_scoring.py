@@ -44,19 +44,14 @@ class FisherScoring(Straightening, Summary):
     ----------
     first : Summary
         Network of the initial estimate, before a dense layer. Its data are not standardised.
-    units, hidden, activation
-        See :mod:`bayesinn.summaries`; for the second network.
-    rounds : int
-        Number of times that derivatives for every parameter are computed, and a step is made.
-    reuses : int
-        Further steps in each round with the same derivatives; they cost little.
+    units, hidden, activation : see :mod:`bayesinn.summaries`; for the second network
+    rounds : int, number of times that derivatives for every parameter are computed, and a step is made
+    reuses : int, further steps in each round with the same derivatives, which cost little
     further : int
         Largest number of additional rounds for data sets whose fit still improves; in training, for the eighth of a
         batch that improves most. A few data sets may need many.
-    degrees_of_freedom : float
-        Parameter of the Student-t distribution; 1e6 makes it normal.
-    xla : bool
-        Whether predictions are compiled with XLA in training; False if XLA lacks one of their operations.
+    degrees_of_freedom : float, of the Student-t distribution; 1e6 makes it normal
+    xla : bool, whether predictions are compiled with XLA in training; False if XLA lacks one of their operations
 
     Examples
     --------

@@ -12,8 +12,8 @@ from bayesinn.summaries.frame import Frame
 class Straightening(WorkingModel):
     """A working model with parameters that compensate changes of others; see :meth:`compensate`."""
 
+    #: Parameters that can compensate changes of others, in the order of calls of :meth:`compensate`.
     compensating: tuple[tuple[str, ...], ...] = ()
-    """Parameters that can compensate changes of others, in the order of calls of :meth:`compensate`."""
 
     def compensate(
         self, names: tuple[str, ...], parameters: Parameters, fitted: Parameters

@@ -35,11 +35,10 @@ class WorkingModel:
     degrees_of_freedom: float
     xla: bool
 
+    #: Parameters that the simulator rounds to whole numbers: the data don't depend on their fractions.
     rounded: tuple[str, ...] = ()
-    """Parameters that the simulator rounds to whole numbers: the data don't depend on their fractions."""
-
+    #: Angles from -pi to pi with a nearly uniform prior; both ends are the same angle.
     periodic: tuple[str, ...] = ()
-    """Angles from -pi to pi with a nearly uniform prior; both ends are the same angle."""
 
     def mean(self, parameters: Parameters) -> tf.Tensor:
         """Return the mean of the data, (n, k), for parameters (n, *event).
