@@ -27,10 +27,8 @@ def split_labelled(
         held_x, held_labels = check_vectors(validation[0], x.shape[1], "Validation data"), validation[1]
     else:
         do = "pass for example validation=0.1, or a pair (x, labels)"
-        share = check_number(
-            "Argument 'validation'", 0.1 if validation is None else validation, least=0, below=1, do=do
-        )
-        kept, apart = arrays.split(len(x), share, seed)
+        share = 0.1 if validation is None else validation
+        kept, apart = arrays.split(len(x), check_number("Argument 'validation'", share, least=0, below=1, do=do), seed)
         held_x, held_labels, x, labels = x[apart], labels[apart], x[kept], labels[kept]
     names, numbers, counts = np.unique(labels, return_inverse=True, return_counts=True)
     if counts.min() < 2:

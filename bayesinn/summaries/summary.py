@@ -71,7 +71,7 @@ class Summary(Configured, keras.layers.Layer):
     def bind(self, parameters: ParameterSpace) -> None:
         """Receive the space of the parameters, before there are weights. Most summaries don't use it."""
 
-    def build(self, x_shape: Sequence[int | None]) -> None:
+    def build(self, x_shape: Sequence[int]) -> None:
         """Do nothing: layers make their weights when first called. By default, Keras would trace :meth:`call` first."""
 
     def precompute(self, x: tf.Tensor, training: bool = False) -> dict[str, tf.Tensor]:

@@ -60,8 +60,8 @@ def improve(model: Straightening, values: tf.Tensor, origin: tf.Tensor, training
         # in training. Compiled together, parameters and predictions would be computed again wherever they are used.
         return tf.function(part, jit_compile=True, autograph=False) if training and model.xla else part
 
-    parameters_of, predict, evaluate = map(compiled, (model.parameters_of, model.predict, model.evaluate))
-    derive = compiled(functools.partial(model.derive, steps))
+    parameters_of, predict = compiled(model.parameters_of), compiled(model.predict)
+    derive, evaluate = compiled(functools.partial(model.derive, steps)), compiled(model.evaluate)
 
     def derivatives(values: tf.Tensor, vector: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
         root, residuals = derive(values, *predict(parameters_of(difference_points(vector, steps))))
