@@ -23,8 +23,8 @@ class ClassNormal(Configured, keras.layers.Layer):
     scales : {"free", "batch", "unit"}
         - "free": means and scales are weights, trained with the network; log scales never fall below -6.
         - "batch": in training, means and scales are the statistics of the class in the batch, the best for the present
-          network (profile likelihood). It takes 20 or more members of each class in a batch; a class with fewer than
-          two uses the statistics of earlier batches. After training they are those of all training data.
+          network (profile likelihood), after it those of all training data. It takes 20 or more members of each class
+          in a batch; a class with fewer than two uses the statistics of earlier batches.
         - "unit": means are weights, and all scales are one.
 
     References
@@ -49,16 +49,13 @@ class ClassNormal(Configured, keras.layers.Layer):
 
     def build(self, classes: int, dimension: int) -> None:
         """Make the weights; ``log_weights`` (k,) are the logarithms of the frequencies of the classes."""
-        shape = (classes, dimension)
-        self.means = self.add_weight(
-            shape=shape, initializer="zeros", trainable=self.scales != "batch", autocast=False, name="means"
-        )
-        self.raw_log_scales = self.add_weight(
-            shape=shape, initializer="zeros", trainable=self.scales == "free", autocast=False, name="raw_log_scales"
-        )
-        self.log_weights = self.add_weight(
-            shape=(classes,), initializer="zeros", trainable=False, autocast=False, name="log_weights"
-        )
+
+        def weight(name: str, shape: tuple[int, ...], trainable: bool) -> keras.Variable:
+            return self.add_weight(shape=shape, initializer="zeros", trainable=trainable, autocast=False, name=name)
+
+        self.means = weight("means", (classes, dimension), self.scales != "batch")
+        self.raw_log_scales = weight("raw_log_scales", (classes, dimension), self.scales == "free")
+        self.log_weights = weight("log_weights", (classes,), False)
 
     def parameters(self) -> tuple[tf.Tensor, tf.Tensor]:
         """Return means and log scales, each (k, d)."""
@@ -71,24 +68,22 @@ class ClassNormal(Configured, keras.layers.Layer):
 
     def call(self, z: tf.Tensor, labels: tf.Tensor, training: bool = False) -> tf.Tensor:
         """Return log densities (n,) of vectors (n, d) under their own classes, integers (n,) from 0 to k - 1."""
-        if not (training and self.scales == "batch"):
-            return tf.gather(self.log_probs(z), labels, axis=1, batch_dims=1)
-        means, log_scales, enough = self._statistics(z, labels)
-        stored_means, stored_log_scales = self.parameters()
-        means = tf.where(enough, means, stored_means)
-        log_scales = tf.where(enough, log_scales, stored_log_scales)
-        self.means.assign(_MOMENTUM * stored_means + (1.0 - _MOMENTUM) * means)
-        self.raw_log_scales.assign(unfloored(_MOMENTUM * stored_log_scales + (1.0 - _MOMENTUM) * log_scales))
+        means, log_scales = self.parameters()
+        if training and self.scales == "batch":
+            old_means, old_log_scales = means, log_scales
+            means, log_scales = self._statistics(z, labels)
+            self.means.assign(_MOMENTUM * old_means + (1.0 - _MOMENTUM) * means)
+            self.raw_log_scales.assign(unfloored(_MOMENTUM * old_log_scales + (1.0 - _MOMENTUM) * log_scales))
         return tf.gather(gaussian_log_probs(z, means, log_scales), labels, axis=1, batch_dims=1)
 
     def set_from(self, z: tf.Tensor, labels: tf.Tensor) -> None:
         """Set means and scales to the statistics of labelled vectors, except for classes with fewer than two."""
-        means, log_scales, enough = self._statistics(z, labels)
-        self.means.assign(tf.where(enough, means, self.means.value))
-        self.raw_log_scales.assign(tf.where(enough, unfloored(log_scales), self.raw_log_scales.value))
+        means, log_scales = self._statistics(z, labels)
+        self.means.assign(means)
+        self.raw_log_scales.assign(unfloored(log_scales))
 
-    def _statistics(self, z: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        """Return means and log scales (k, d) of each class, and whether it has enough members (k, 1)."""
+    def _statistics(self, z: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Return means and log scales (k, d) of each class; the present ones where it has too few members."""
         member = tf.one_hot(labels, self.means.shape[0], dtype=z.dtype)
         counts = tf.reduce_sum(member, axis=0)[:, None]
         divisor = tf.maximum(counts, 1.0)
@@ -97,4 +92,6 @@ class ClassNormal(Configured, keras.layers.Layer):
         deviations = z - tf.matmul(member, means)
         variances = tf.matmul(member, deviations**2, transpose_a=True) / divisor
         smallest = tf.exp(tf.constant(2.0 * SMALLEST_LOG_SCALE, z.dtype))
-        return means, 0.5 * tf.math.log(variances + smallest), counts >= _FEWEST
+        log_scales = 0.5 * tf.math.log(variances + smallest)
+        enough, (old_means, old_log_scales) = counts >= _FEWEST, self.parameters()
+        return tf.where(enough, means, old_means), tf.where(enough, log_scales, old_log_scales)

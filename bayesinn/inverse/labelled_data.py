@@ -3,67 +3,51 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from bayesinn.core import seeds
 from bayesinn.core.errors import InputError
 from bayesinn.core.validation import check_number
-
-_VALIDATION_SHARE = 0.1
+from bayesinn.training import arrays
 
 #: The name of a class.
 Label = int | str
+#: Vectors "x" (n, d), float32, and "labels" (n,), the numbers of their classes, int32.
+Labelled = dict[str, np.ndarray]
 
 
-@dataclass(frozen=True)
-class LabelledData:
-    """Training and validation arrays of a classifier.
-
-    Parameters
-    ----------
-    classes : tuple of int or str
-    training, held_out : dict with "x" (n, d), float32, and "labels" (n,), positions in ``classes``, int32
-    """
-
-    classes: tuple[Label, ...]
-    training: dict[str, np.ndarray]
-    held_out: dict[str, np.ndarray] | None
-
-    @classmethod
-    def split(cls, x: Any, labels: Any, validation: float | tuple[Any, Any] | None, seed: int) -> LabelledData:
-        """Check the data; set a random share of them aside, or check the pair (x, labels) for validation."""
-        x = check_vectors(x, None, "Argument 'x'")
-        labels = _check_labels(labels, len(x), "Argument 'labels'")
-        if isinstance(validation, tuple):
-            held_x, held_labels = check_vectors(validation[0], x.shape[1], "Validation data"), validation[1]
-        else:
-            share = _VALIDATION_SHARE if validation is None else validation
-            do = "pass for example validation=0.1, or a pair (x, labels)"
-            count = round(check_number("Argument 'validation'", share, least=0, below=1, do=do) * len(x))
-            order = np.random.default_rng(seeds.entropy(seed, "validation")).permutation(len(x))
-            apart, rest = np.split(order, [count])
-            held_x, held_labels, x, labels = x[apart], labels[apart], x[rest], labels[rest]
-        names, counts = np.unique(labels, return_counts=True)
-        if counts.min() < 2:
-            raise InputError(
-                "Argument 'labels'",
-                expected="two or more training vectors of each class, to estimate its scale",
-                got=f"one of class {names[counts.argmin()].item()!r}",
-                do="leave that class out, or find more examples of it",
-            )
-        classes = tuple(names.tolist())
-        training = {"x": x, "labels": class_indices(labels, classes, len(x), "Argument 'labels'")}
-        if not len(held_x):
-            return cls(classes, training, None)
-        indices = class_indices(held_labels, classes, len(held_x), "Validation labels")
-        return cls(classes, training, {"x": held_x, "labels": indices})
+def split_labelled(
+    x: Any, labels: Any, validation: float | tuple[Any, Any] | None, seed: int
+) -> tuple[tuple[Label, ...], Labelled, Labelled | None]:
+    """Check data; return classes, data to train on, and a random share of it, or the pair (x, labels), to validate."""
+    x = check_vectors(x, None, "Argument 'x'")
+    labels = _check_labels(labels, len(x), "Argument 'labels'")
+    if isinstance(validation, tuple):
+        held_x, held_labels = check_vectors(validation[0], x.shape[1], "Validation data"), validation[1]
+    else:
+        do = "pass for example validation=0.1, or a pair (x, labels)"
+        share = 0.1 if validation is None else validation
+        kept, apart = arrays.split(len(x), check_number("Argument 'validation'", share, least=0, below=1, do=do), seed)
+        held_x, held_labels, x, labels = x[apart], labels[apart], x[kept], labels[kept]
+    names, numbers, counts = np.unique(labels, return_inverse=True, return_counts=True)
+    if counts.min() < 2:
+        raise InputError(
+            "Argument 'labels'",
+            expected="two or more training vectors of each class, to estimate its scale",
+            got=f"one of class {names[counts.argmin()].item()!r}",
+            do="leave that class out, or find more examples of it",
+        )
+    classes = tuple(names.tolist())
+    training = {"x": x, "labels": numbers.astype(np.int32)}
+    if not len(held_x):
+        return classes, training, None
+    indices = class_indices(held_labels, classes, len(held_x), "Validation labels")
+    return classes, training, {"x": held_x, "labels": indices}
 
 
 def check_vectors(x: Any, dimension: int | None, subject: str) -> np.ndarray:
-    """Return vectors as a float32 array (n, d); anything but finite numbers in that shape is refused."""
+    """Return finite vectors as a float32 array (n, d)."""
     array = np.asarray(x)
     if array.ndim != 2 or array.dtype.kind not in "fiub" or array.shape[1] != (dimension or array.shape[1]):
         raise InputError(
@@ -84,7 +68,7 @@ def check_vectors(x: Any, dimension: int | None, subject: str) -> np.ndarray:
 
 
 def class_indices(labels: Any, classes: Sequence[Label], rows: int, subject: str) -> np.ndarray:
-    """Return the position of each label among the classes, (rows,), int32; unknown labels are refused."""
+    """Return the position of each label among the classes, (rows,), int32."""
     names = _check_labels(labels, rows, subject).tolist()
     position = {name: number for number, name in enumerate(classes)}
     if unknown := set(names) - set(position):

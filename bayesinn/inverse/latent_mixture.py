@@ -18,9 +18,10 @@ from bayesinn.core.storage import read_model, write_model
 from bayesinn.core.validation import check_integer, check_number
 from bayesinn.flows import coupling
 from bayesinn.inverse.class_normal import ClassNormal
-from bayesinn.inverse.labelled_data import Label, LabelledData, class_indices
+from bayesinn.inverse.labelled_data import Label, class_indices, split_labelled
 from bayesinn.inverse.mixture_network import MixtureModel, MixtureNetwork, standardisation
 from bayesinn.posterior import format1
+from bayesinn.spaces.data import Scaling
 from bayesinn.training.fit import fit_arrays
 from bayesinn.training.settings import Checkpoint, Optimization
 
@@ -35,15 +36,12 @@ class LatentMixture:
     has the same meaning for every class, the network classifies by Bayes' rule, and a vector unlike all classes has a
     low density. See :class:`ClassNormal` for references.
 
-    If f may stretch, the units of latent elements are arbitrary; therefore ActNorm may not be the last link of the
-    chain. To compare the scales themselves, use a chain that preserves volume: :func:`bayesinn.inverse.gin`.
-
     Parameters
     ----------
     chain : Bijection
-        By default that of ``flows.coupling(blocks=6)``.
-    latent : ClassNormal
-        By default with means and scales as free weights.
+        By default that of ``flows.coupling(blocks=6)``; ActNorm may not be its last link. Units of latent elements are
+        arbitrary, unless it preserves volume: use :func:`bayesinn.inverse.gin` to compare their scales.
+    latent : ClassNormal, by default with means and scales as free weights
     standardise : bool
         Whether each element is first brought to mean zero and standard deviation one. Densities don't depend on it.
     noise : float
@@ -115,7 +113,7 @@ class LatentMixture:
     ) -> LatentMixture:
         """Train from new initial weights, keep the weights that are best on a validation set, and return the model.
 
-        If a loss is not finite, a TrainingError is raised, and the network has the last good weights.
+        A loss that is not finite raises a TrainingError; the network then has the last good weights.
 
         Parameters
         ----------
@@ -123,23 +121,22 @@ class LatentMixture:
         labels : array (n,) of integers or strings
         steps, epochs, batch_size, seed, optimization, checkpoint, progress
             See :meth:`bayesinn.AmortizedPosterior.fit`, offline; the learning rate is 2e-3 if left out.
-        validation : float, or pair (x, labels)
-            The share of the data set aside (by default 0.1), or other data.
+        validation : float, share of the data set aside (0.1 if left out), or other data (x, labels)
         """
-        data = LabelledData.split(x, labels, validation, seeds.check_seed(seed))
-        rows, dimension = data.training["x"].shape
-        mean, scale = np.zeros(dimension, np.float32), np.ones(dimension, np.float32)
+        classes, arrays, held_out = split_labelled(x, labels, validation, seeds.check_seed(seed))
+        rows, dimension = arrays["x"].shape
+        scaling = Scaling(None, np.zeros(dimension, np.float32), np.ones(dimension, np.float32))
         if self.standardise:
-            mean, scale = standardisation(data.training["x"], self.quantum)
-        model = self._new_model(len(data.classes), mean, scale, seed)
-        model.network.latent.log_weights.assign(np.log(np.bincount(data.training["labels"]) / rows))
+            scaling = standardisation(arrays["x"], self.quantum)
+        model = self._new_model(len(classes), scaling, seed)
+        model.network.latent.log_weights.assign(np.log(np.bincount(arrays["labels"]) / rows))
         if progress:
             weights = sum(int(np.prod(variable.shape)) for variable in model.network.trainable_variables)
-            print(f"{len(data.classes)} classes of {dimension} elements; {self.chain!r}; {weights:,} weights")
+            print(f"{len(classes)} classes of {dimension} elements; {self.chain!r}; {weights:,} weights")
         training = fit_arrays(
             model,
-            data.training,
-            data.held_out,
+            arrays,
+            held_out,
             steps=steps,
             epochs=epochs,
             batch_size=batch_size,
@@ -150,8 +147,8 @@ class LatentMixture:
             progress=progress,
         )
         if self.latent.scales == "batch":
-            model.set_statistics(data.training, seed)
-        self._trained, self.classes, self.training = model, data.classes, training.record
+            model.set_statistics(arrays, seed)
+        self._trained, self.classes, self.training = model, classes, training.record
         self.history = training.result.history.drop(columns="failed_simulations")
         training.raise_error()
         return self
@@ -159,15 +156,12 @@ class LatentMixture:
     def classify(self, x: Any) -> pd.DataFrame:
         """Return the probability of each class for vectors x (n, d), one column a class, by Bayes' rule.
 
-        The classes are as frequent as in the training data; ``.idxmax(axis=1)`` is the most probable one.
+        Classes are as frequent as in the training data; ``.idxmax(axis=1)`` is the most probable one.
         """
         return pd.DataFrame(scipy.special.softmax(self._model.joint_log_probs(x), axis=1), columns=list(self.classes))
 
     def log_prob(self, x: Any, labels: Any = None) -> np.ndarray:
-        """Return log densities (n,) of vectors x (n, d) in nats.
-
-        They are log p(x | label) given labels (n,), else log p(x), with classes as frequent as in the training data.
-        """
+        """Return log densities (n,) of vectors x (n, d) in nats: log p(x | label) for labels (n,), or log p(x)."""
         if labels is None:
             return scipy.special.logsumexp(self._model.joint_log_probs(x), axis=1)
         densities = self._model.class_log_probs(x)
@@ -208,18 +202,15 @@ class LatentMixture:
 
     @staticmethod
     def load(folder: str | Path) -> LatentMixture:
-        """Read a model that :meth:`save` wrote; its results are equal to those of the saved model.
-
-        A SavedPosteriorError says why a folder can't be read.
-        """
+        """Read a model that :meth:`save` wrote, with equal results; a SavedPosteriorError says why it can't be read."""
         saved = read_model(folder, "LatentMixture", _SAVED, format1.rewrite)
         entries = saved.entries
-        mean, scale = (saved.array(f"data/{part}", (None,)) for part in ("mean", "scale"))
+        scaling = Scaling(None, *(saved.array(f"data/{part}", (None,)) for part in ("mean", "scale")))
         with saved.explained("model", "a model that this version can build"), building():
             model = LatentMixture(**rebuild(entries["model"]))
-            trained = model._new_model(len(entries["classes"]), mean, scale, seed=0)
-        saved.assign(trained.network)
-        model._trained, model.classes, model.training = trained, tuple(entries["classes"]), entries["training"]
+            model._trained = model._new_model(len(entries["classes"]), scaling, seed=0)
+        saved.assign(model._trained.network)
+        model.classes, model.training = tuple(entries["classes"]), entries["training"]
         model.history = pd.DataFrame(entries["history"])
         return model
 
@@ -228,14 +219,12 @@ class LatentMixture:
         return f"LatentMixture, {state}\n  chain: {self.chain!r}\n  latent: {self.latent!r}"
 
     def _configuration(self) -> dict[str, Any]:
-        """Return the constructor's arguments in plain values."""
         return {name: describe(getattr(self, name)) for name in ("chain", "latent", "standardise", "noise", "quantum")}
 
-    def _new_model(self, classes: int, mean: np.ndarray, scale: np.ndarray, seed: int) -> MixtureModel:
-        """Return a network with new weights, the same for the same seed."""
+    def _new_model(self, classes: int, scaling: Scaling, seed: int) -> MixtureModel:
         with seeds.seeded_initial_weights(seed):
-            network = MixtureNetwork(clone(self.chain), clone(self.latent), classes, len(mean))
-        return MixtureModel(network, mean, scale, self.noise, self.quantum)
+            network = MixtureNetwork(clone(self.chain), clone(self.latent), classes, len(scaling.mean))
+        return MixtureModel(network, scaling, self.noise, self.quantum)
 
     @property
     def _model(self) -> MixtureModel:

@@ -14,6 +14,7 @@ from bayesinn.core import seeds
 from bayesinn.core.compilation import AnyRows
 from bayesinn.inverse.class_normal import ClassNormal
 from bayesinn.inverse.labelled_data import check_vectors
+from bayesinn.spaces.data import Scaling
 from bayesinn.training.round_trip import RoundTripMonitor
 from bayesinn.training.trainable import Batch, Trainable
 
@@ -21,20 +22,11 @@ _ROWS_AT_ONCE = 4096
 
 
 class MixtureNetwork(keras.layers.Layer):
-    """The density log p(x | class): a bijection and a class-conditional latent.
-
-    Parameters
-    ----------
-    chain : Bijection
-    latent : ClassNormal
-    classes, dimension : int
-        The weights are made for these.
-    """
+    """The density log p(x | class): a bijection and a class-conditional latent, with weights."""
 
     def __init__(self, chain: Bijection, latent: ClassNormal, classes: int, dimension: int) -> None:
         super().__init__(name="latent_mixture", autocast=False)
-        self.chain = chain
-        self.latent = latent
+        self.chain, self.latent = chain, latent
         self.chain.build((dimension,))
         self.latent.build(classes, dimension)
         self.built = True
@@ -46,33 +38,22 @@ class MixtureNetwork(keras.layers.Layer):
 
 
 class MixtureModel(Trainable):
-    """Standardisation and network of a latent mixture.
-
-    Parameters
-    ----------
-    network : MixtureNetwork
-    mean, scale : arrays (d,)
-        The network sees (x - mean) / scale.
-    noise, quantum : float
-        See :class:`~bayesinn.inverse.LatentMixture`.
-    """
+    """Standardisation and network of a :class:`~bayesinn.inverse.LatentMixture`."""
 
     network: MixtureNetwork
 
-    def __init__(
-        self, network: MixtureNetwork, mean: np.ndarray, scale: np.ndarray, noise: float, quantum: float
-    ) -> None:
-        self.network, self.mean, self.scale, self.noise, self.quantum = network, mean, scale, noise, quantum
+    def __init__(self, network: MixtureNetwork, scaling: Scaling, noise: float, quantum: float) -> None:
+        self.network, self.scaling, self.noise, self.quantum = network, scaling, noise, quantum
         self._forward = AnyRows(network.chain.forward, leading=(1,))
         self._inverse = AnyRows(lambda z: network.chain.inverse(z)[0], leading=(1,))
 
     def prepare(self, batch: Batch, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Return standardised vectors (n, d) of a raw batch with their noise, and labels (n,)."""
+        """Return standardised vectors of a raw batch with their noise, and labels."""
         x = tf.cast(batch["x"], tf.float32)
         for_quantum, for_noise = seeds.split(seed, 2)
         if self.quantum > 0:
             x += self.quantum * tf.random.stateless_uniform(tf.shape(x), for_quantum, alg="philox")
-        x = (x - self.mean) / self.scale
+        x = self.scaling.apply(x)
         if self.noise > 0:
             x += self.noise * tf.random.stateless_normal(tf.shape(x), for_noise, alg="philox")
         return x, batch["labels"]
@@ -90,17 +71,17 @@ class MixtureModel(Trainable):
         return [RoundTripMonitor(self.network.chain, lambda: (self.prepare(batch, noise)[0], None))]
 
     def arrays(self) -> dict[str, np.ndarray]:
-        return {"data/mean": self.mean, "data/scale": self.scale}
+        return {"data/mean": self.scaling.mean, "data/scale": self.scaling.scale}
 
     def set_statistics(self, arrays: Mapping[str, np.ndarray], seed: int) -> None:
         """Set means and scales of the classes to their statistics over all training data, with noise."""
         x, labels = self.prepare(arrays, seeds.tensor_seed(seed, "latent"))
-        self.network.latent.set_from(tf.constant(self._codes(x.numpy())), labels)
+        self.network.latent.set_from(tf.constant(_in_pieces(self._codes, x.numpy())), labels)
 
     @property
     def log_det(self) -> float:
         """Log determinant of the map to standardised vectors."""
-        return -float(np.log(self.scale.astype(np.float64)).sum())
+        return -float(np.log(self.scaling.scale.astype(np.float64)).sum())
 
     def class_log_probs(self, x: Any) -> np.ndarray:
         """Return log densities of raw vectors (n, d) under every class, (n, k), float64."""
@@ -117,29 +98,28 @@ class MixtureModel(Trainable):
 
     def encode(self, x: Any) -> np.ndarray:
         """Return latent vectors (n, d) of raw vectors."""
-        return self._codes(self._standardised(x))
+        return _in_pieces(self._codes, self._standardised(x))
 
     def decode(self, z: Any) -> np.ndarray:
         """Return raw vectors (n, d) of latent vectors."""
-        return _in_pieces(self._inverse, check_vectors(z, len(self.mean), "Argument 'z'")) * self.scale + self.mean
+        z = check_vectors(z, len(self.scaling.mean), "Argument 'z'")
+        return self.scaling.invert(_in_pieces(self._inverse, z))
 
     def _standardised(self, x: Any) -> np.ndarray:
-        return (check_vectors(x, len(self.mean), "Argument 'x'") - self.mean) / self.scale
+        return self.scaling.apply(check_vectors(x, len(self.scaling.mean), "Argument 'x'")).numpy()
 
-    def _codes(self, x: np.ndarray) -> np.ndarray:
-        return _in_pieces(lambda rows: self._forward(rows)[0], x)
+    def _codes(self, x: np.ndarray) -> tf.Tensor:
+        return self._forward(x)[0]
 
 
-def standardisation(x: np.ndarray, quantum: float) -> tuple[np.ndarray, np.ndarray]:
-    """Return mean and scale of the elements of data (n, d) with uniform noise; constants keep their scale."""
+def standardisation(x: np.ndarray, quantum: float) -> Scaling:
+    """Measure the scaling of data (n, d) with uniform noise; constants keep their scale."""
     x = x.astype(np.float64)
     mean, scale = x.mean(axis=0), np.sqrt(x.var(axis=0) + quantum**2 / 12.0)
     scale = np.where(scale > 1e-6 * np.abs(mean), scale, 1.0)
-    return (mean + 0.5 * quantum).astype(np.float32), scale.astype(np.float32)
+    return Scaling(None, (mean + 0.5 * quantum).astype(np.float32), scale.astype(np.float32))
 
 
 def _in_pieces(function: Callable[[np.ndarray], tf.Tensor], rows: np.ndarray) -> np.ndarray:
-    """Return what a function gives for all rows, computed on a few at a time to save memory."""
-    return np.concatenate(
-        [function(rows[start : start + _ROWS_AT_ONCE]) for start in range(0, len(rows), _ROWS_AT_ONCE)]
-    )
+    """Apply a function to a few rows at a time, to save memory."""
+    return np.concatenate([function(part) for part in np.split(rows, range(_ROWS_AT_ONCE, len(rows), _ROWS_AT_ONCE))])

@@ -9,27 +9,19 @@ import numpy as np
 import scipy.optimize
 import scipy.stats
 
-from bayesinn.bijections import Bijection, Chain, Coupling, Permutation
+from bayesinn.bijections import Bijection
 from bayesinn.bijections.transforms import VolumePreserving
 from bayesinn.core.errors import InputError
-from bayesinn.core.validation import check_integer
+from bayesinn.flows import coupling
 
 
-def gin(blocks: int = 8, hidden: Sequence[int] = (128, 128), activation: str = "silu", clamp: float = 2.0) -> Chain:
+def gin(blocks: int = 8, hidden: Sequence[int] = (128, 128), activation: str = "silu", clamp: float = 2.0) -> Bijection:
     """Return a chain that preserves volume: permutations and volume-preserving couplings, log_det exactly zero.
 
-    As the chain of a :class:`LatentMixture` it can't shrink all latent elements together: it shrinks some by stretching
-    others. The likelihood then puts the variance into as few elements as the data have degrees of freedom. See
+    As the chain of a :class:`LatentMixture` it can shrink some latent elements only by stretching others. The
+    likelihood then puts the variance into as few elements as the data have degrees of freedom. ``hidden`` are the units
+    in each of the two subnets of a block; ``clamp`` bounds the log scales before their mean is subtracted. See
     :class:`bayesinn.bijections.VolumePreserving` for references.
-
-    Parameters
-    ----------
-    blocks : int
-    hidden : sequence of int
-        Units of the hidden layers in each of the two subnets of a block.
-    activation : str
-    clamp : float
-        Bound of the log scales before their mean is subtracted.
 
     Examples
     --------
@@ -39,10 +31,7 @@ def gin(blocks: int = 8, hidden: Sequence[int] = (128, 128), activation: str = "
     [0.0, 0.0, 0.0]
     """
     transform = VolumePreserving(clamp=clamp)
-    chain: list[Bijection] = []
-    for _ in range(check_integer("gin(), argument 'blocks'", blocks, do="start with blocks=8")):
-        chain += [Permutation(), Coupling(transform, hidden=tuple(hidden), activation=activation)]
-    return Chain(chain)
+    return coupling(blocks, hidden, transform, "permutation", actnorm=False, activation=activation).chain
 
 
 @dataclass(frozen=True)
@@ -51,10 +40,14 @@ class Spectrum:
 
     Attributes
     ----------
-    values : array (d,)
-        Standard deviations, root mean square over classes, in falling order.
-    order : array (d,)
-        The latent element of each value.
+    values : array (d,), root mean squares over classes, in falling order
+    order : array (d,), the latent element of each value
+
+    Examples
+    --------
+    >>> spectrum = Spectrum.of(np.array([[0.1, 2.0, 0.1], [0.1, 4.0, 0.2]]))
+    >>> spectrum.values.round(2).tolist(), spectrum.order.tolist(), spectrum.informative
+    ([3.16, 0.16, 0.1], [1, 2, 0], 1)
     """
 
     values: np.ndarray
@@ -62,14 +55,7 @@ class Spectrum:
 
     @classmethod
     def of(cls, scales: np.ndarray) -> Spectrum:
-        """Return the spectrum of standard deviations (k, d), such as ``model.latent_scales``.
-
-        Examples
-        --------
-        >>> spectrum = Spectrum.of(np.array([[0.1, 2.0, 0.1], [0.1, 4.0, 0.2]]))
-        >>> spectrum.values.round(2).tolist(), spectrum.order.tolist(), spectrum.informative
-        ([3.16, 0.16, 0.1], [1, 2, 0], 1)
-        """
+        """Return the spectrum of standard deviations (k, d), such as ``model.latent_scales``."""
         # Squares first: to pool the classes' codes would count the distances of their means as scatter.
         values = np.sqrt(np.mean(np.square(np.asarray(scales, float)), axis=0))
         order = np.argsort(-values, kind="stable")
@@ -96,10 +82,8 @@ class SourceMatch:
 
     Attributes
     ----------
-    match : array (s,)
-        The code that belongs to each source.
-    correlation, rank_correlation : arrays (s,)
-        Absolute Pearson and Spearman correlation with it.
+    match : array (s,), the code that belongs to each source
+    correlation, rank_correlation : arrays (s,), absolute Pearson and Spearman correlation with it
     signs : array (s,), of the Pearson correlation
     """
 

@@ -9,15 +9,15 @@ from typing import Any, Literal
 import numpy as np
 import tensorflow as tf
 
-from bayesinn.bijections import Affine, Bijection, Chain, Coupling, Orthogonal
+from bayesinn.bijections import Affine, Bijection
 from bayesinn.core import seeds
+from bayesinn.core.compilation import map_tensors
 from bayesinn.core.configuration import clone
 from bayesinn.core.errors import InputError
-from bayesinn.flows import Flow, SplitLatentFlow, SplitLayout, SplitLosses
+from bayesinn.flows import Flow, SplitLatentFlow, SplitLayout, SplitLosses, coupling
 from bayesinn.posterior.amortized import AmortizedPosterior
 from bayesinn.simulation import checks
 from bayesinn.simulation.simulator import Simulator
-from bayesinn.spaces.data import Scaling
 from bayesinn.spaces.parameters import ParameterSpace
 from bayesinn.summaries import Identity, Summary
 
@@ -30,8 +30,6 @@ class SplitLatent(AmortizedPosterior):
     unbounded where data leave parameters on a curve. Training, sampling and saving are those of
     :class:`AmortizedPosterior`; a context is the condition of the bijection.
 
-    Input and output of the bijection are padded to the same width; see :attr:`layout`.
-
     Parameters
     ----------
     simulator : Simulator
@@ -40,17 +38,15 @@ class SplitLatent(AmortizedPosterior):
         Elements of the latent. By default the number of parameters less that of observables, and at least one: correct
         for a simulator without noise whose observables are not redundant. With noise, use the number of parameters.
     width : int
-        Elements of input and output, by default the smallest possible number. More make room for maps that coupling
-        blocks of few elements can't express.
-    chain : Bijection
-        By default :func:`default_chain`.
+        Elements to which input and output are padded, by default as few as possible. More make room for maps that
+        coupling blocks of few elements can't express.
+    chain : Bijection, by default :func:`default_chain`
     objective : {"mmd", "likelihood"}
         "mmd" trains in both directions with the losses of the paper, on batches of 500 or more. "likelihood" maximises
         the density, with observables normal around the data and padding normal around zero. It is steadier and has
         :meth:`log_prob`, but draws scatter by ``losses.observable_noise``, in standardised units. Where the density is
         sharp, some draws diverge; a width of twice the parameters with ``padding_noise=0.1`` cured that in trials.
-    losses : SplitLosses
-        Weights, noise and kernels.
+    losses : SplitLosses, their weights, noise and kernels
 
     Attributes
     ----------
@@ -87,17 +83,17 @@ class SplitLatent(AmortizedPosterior):
         objective: Literal["mmd", "likelihood"] = "mmd",
         losses: SplitLosses = SplitLosses(),
     ) -> None:
-        if isinstance(simulator, Simulator) and simulator.lengths:
+        names = simulator.observable_shapes if isinstance(simulator, Simulator) else ()
+        super().__init__(simulator, {name: Identity() for name in names})
+        if simulator.lengths:
             raise InputError(
                 f"Simulator {simulator.name!r} for SplitLatent",
                 expected="observables of a fixed length, which a bijection can have as output",
                 got=f"varying lengths of {list(simulator.lengths)}",
                 do="return statistics of the data from the simulator, or use AmortizedPosterior",
             )
-        names = simulator.observable_shapes if isinstance(simulator, Simulator) else ()
-        super().__init__(simulator, {name: Identity() for name in names})
-        sizes = [math.prod(shape) for shape in simulator.observable_shapes.values()]
-        dimension, observables = ParameterSpace(simulator.prior, seed=0).dimension, sum(sizes)
+        dimension = ParameterSpace(simulator.prior, seed=0).dimension
+        observables = sum(math.prod(shape) for shape in simulator.observable_shapes.values())
         latent = max(1, dimension - observables) if latent is None else latent
         width = max(dimension, latent + observables) if width is None else width
         chain = default_chain() if chain is None else chain
@@ -120,7 +116,7 @@ class SplitLatent(AmortizedPosterior):
         observables = self._forward(parameters, context)[1]
         parts = tf.split(observables, [math.prod(shape) for shape in shapes.values()], axis=-1)
         return {
-            name: _unscaled(part.numpy().reshape(-1, *shape), scalings[name])
+            name: scalings[name].invert(part.numpy().reshape(-1, *shape))
             for part, (name, shape) in zip(parts, shapes.items(), strict=True)
         }
 
@@ -129,18 +125,13 @@ class SplitLatent(AmortizedPosterior):
         return self._forward(parameters, context)[0].numpy()
 
     def terms(self, data: Mapping[str, Any], *, seed: int = 0) -> dict[str, float]:
-        """Return each loss of the "mmd" objective on simulations, not weighted, by its name in :class:`SplitLosses`.
+        """Return each loss of the "mmd" objective, by its name in :class:`SplitLosses`, to balance their weights.
 
-        The two MMDs are unbiased and may be negative. Use the numbers to balance the weights.
-
-        Parameters
-        ----------
-        data : dict of name to array (n, ...), parameters, context and observables, as :meth:`Simulator.sample` returns
-        seed : int
+        ``data`` are simulations as :meth:`Simulator.sample` returns. The two MMDs are unbiased and may be negative.
         """
         model = self.model
-        arrays = checks.check_simulations(self.simulator, data, "Simulations")
-        (vector, inputs, masks), _ = model.prepare(_tensors(arrays), seeds.tensor_seed(seed, "dequantise"))
+        batch = map_tensors(tf.convert_to_tensor, checks.check_simulations(self.simulator, data, "Simulations"))
+        (vector, inputs, masks), _ = model.prepare(batch, seeds.tensor_seed(seed, "dequantise"))
         condition = model.network.condition(inputs, masks).features
         terms = self._trained_flow.terms(vector, condition, seeds.tensor_seed(seed, "latent"))
         return {name: float(term) for name, term in terms.items()}
@@ -157,18 +148,16 @@ class SplitLatent(AmortizedPosterior):
 
     def _forward(self, parameters: Mapping[str, Any], context: Mapping[str, Any] | None) -> tuple[tf.Tensor, tf.Tensor]:
         """Return latents and standardised observables; the observables of the condition are zero, and not used."""
-        flow = self._trained_flow
-        checks.check_arrays(self.simulator.prior, parameters)
-        rows = len(np.asarray(next(iter(parameters.values()))))
+        arrays = checks.check_arrays(self.simulator.prior, parameters)
+        rows = len(next(iter(arrays.values())))
         data = {name: np.zeros((rows, *shape), np.float32) for name, shape in self.simulator.observable_shapes.items()}
         if self.simulator.context is not None:
-            checks.check_arrays(self.simulator.context, context or {})
-            data.update({name: np.asarray((context or {})[name]) for name in self.simulator.context_names})
-        vector, _ = self.model.parameters.to_vector(_tensors(parameters))
-        return flow.predict(vector, tf.convert_to_tensor(self.evaluator.condition(data)[0].features))
+            data |= checks.check_arrays(self.simulator.context, context or {})
+        vector, _ = self.model.parameters.to_vector(map_tensors(tf.convert_to_tensor, arrays))
+        return self._trained_flow.predict(vector, tf.convert_to_tensor(self.evaluator.condition(data)[0].features))
 
 
-def default_chain(blocks: int = 8, hidden: Sequence[int] = (128, 128)) -> Chain:
+def default_chain(blocks: int = 8, hidden: Sequence[int] = (128, 128)) -> Bijection:
     """Return random rotations and affine couplings, without ActNorm, and with scales between 1/e and e.
 
     Training covers only part of the output space, sampling all of it; with larger scales, draws diverge in between.
@@ -178,15 +167,4 @@ def default_chain(blocks: int = 8, hidden: Sequence[int] = (128, 128)) -> Chain:
     >>> default_chain(blocks=2, hidden=(16,))
     Chain(2 * [Orthogonal(), Coupling(transform=Affine(clamp=1.0), hidden=(16,))])
     """
-    return Chain(
-        [link for _ in range(blocks) for link in (Orthogonal(), Coupling(Affine(clamp=1.0), hidden=tuple(hidden)))]
-    )
-
-
-def _tensors(values: Mapping[str, Any]) -> dict[str, tf.Tensor]:
-    return {name: tf.convert_to_tensor(np.asarray(value)) for name, value in values.items()}
-
-
-def _unscaled(values: np.ndarray, scaling: Scaling) -> np.ndarray:
-    values = values * scaling.scale + scaling.mean
-    return values if scaling.compress is None else scaling.compress * np.sinh(values)
+    return coupling(blocks, hidden, Affine(clamp=1.0), actnorm=False).chain

@@ -56,6 +56,11 @@ class Scaling:
             values = tf.asinh(values / self.compress)
         return (values - self.mean) / self.scale
 
+    def invert(self, values: np.ndarray) -> np.ndarray:
+        """Map values of unit scale back to raw ones."""
+        values = values * self.scale + self.mean
+        return values if self.compress is None else self.compress * np.sinh(values)
+
     def __str__(self) -> str:
         return "standardised" if self.compress is None else f"asinh(x / {self.compress:.3g}), standardised"
 

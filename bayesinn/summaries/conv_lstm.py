@@ -7,9 +7,8 @@ from collections.abc import Sequence
 import keras
 import tensorflow as tf
 
-from bayesinn.core.errors import InputError
-from bayesinn.summaries.elements import with_features
-from bayesinn.summaries.recurrent import last_state
+from bayesinn.core.validation import check_integer
+from bayesinn.summaries.elements import blank, last_state, with_features
 from bayesinn.summaries.summary import Summary
 
 
@@ -18,15 +17,12 @@ class ConvLSTM(Summary):
 
     Parameters
     ----------
-    filters : sequence of int
-        Filters of each convolution.
-    kernel_size : int
-        Steps that a convolution sees at once.
+    filters : sequence of int, one number for each convolution
+    kernel_size : int, steps that a convolution sees at once
     stride : int
-        Each convolution shortens the series by this factor, at most ``kernel_size``. It saves time for long series, as
-        the LSTM takes most of it.
-    lstm_units : int
-        Size of the LSTM's state.
+        Factor, at most ``kernel_size``, by which each convolution shortens the series. For long series it saves time,
+        most of which the LSTM takes.
+    lstm_units : int, size of the LSTM's state
 
     References
     ----------
@@ -53,44 +49,23 @@ class ConvLSTM(Summary):
         activation: str = "relu",
     ) -> None:
         super().__init__()
-        if not 1 <= stride <= kernel_size:
-            raise InputError(
-                "ConvLSTM, argument 'stride'",
-                expected=f"1 to {kernel_size} (kernel_size)",
-                got=f"{stride!r}",
-                do="choose a smaller stride or a larger kernel_size; otherwise steps would be skipped",
-            )
+        do = "choose a smaller stride or a larger kernel_size; otherwise steps would be skipped"
+        self.stride = check_integer("ConvLSTM, argument 'stride'", stride, most=kernel_size, do=do)
         self.kernel_size = kernel_size
-        self.stride = stride
         self.convolutions = [
             keras.layers.Conv1D(count, kernel_size, strides=stride, activation=activation) for count in filters
         ]
         self.lstm = keras.layers.LSTM(lstm_units)
         self.dense = keras.layers.Dense(units)
 
-    def build(self, x_shape: Sequence[int | None]) -> None:
-        channels = 1 if len(x_shape) == 2 else x_shape[2]
-        for convolution in self.convolutions:
-            convolution.build((None, None, channels))
-            channels = convolution.filters
-        self.lstm.build((None, None, channels))
-        self.dense.build((None, self.lstm.units))
-
     def call(self, x: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
-        h = _blank(with_features(x), mask)
+        h = blank(with_features(x), mask)
         for convolution in self.convolutions:
-            h = convolution(self._pad(h))
+            # Windows end at steps stride, 2 stride, ...: none sees the future of its own end, and the last window
+            # reaches past the end of the series rather than leave its last steps out.
+            after = -tf.shape(h)[1] % self.stride
+            h = convolution(tf.pad(h, [[0, 0], [self.kernel_size - self.stride, after], [0, 0]]))
             mask = None if mask is None else mask[:, :: self.stride]
             # A convolution's bias makes padding non-zero again, which later windows would see.
-            h = _blank(h, mask)
+            h = blank(h, mask)
         return self.dense(last_state(self.lstm, h, mask))
-
-    def _pad(self, h: tf.Tensor) -> tf.Tensor:
-        # Windows end at steps stride, 2 stride, ...: none sees the future of its own end, and the last window
-        # reaches past the end of the series rather than leave its last steps out.
-        after = -tf.shape(h)[1] % self.stride
-        return tf.pad(h, [[0, 0], [self.kernel_size - self.stride, after], [0, 0]])
-
-
-def _blank(h: tf.Tensor, mask: tf.Tensor | None) -> tf.Tensor:
-    return h if mask is None else tf.where(mask[..., None], h, tf.zeros_like(h))

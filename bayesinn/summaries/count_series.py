@@ -24,15 +24,12 @@ class CountSeries(Summary):
     On a logarithmic scale the growth of an epidemic is linear; a multilayer perceptron sees all of it, with separate
     weights for each step. On the scale of square roots the scatter of counts does not depend on their size.
     Convolutions of seasonal differences of the roots, which remove level and season, are compressed with asinh, and
-    gathered by a second convolution; the perceptron sees these, too.
-
-    Counts need not be whole or positive. They are not standardised.
+    gathered by a second convolution for the perceptron. Counts need not be whole or positive.
 
     Parameters
     ----------
     filters : pair of int
-        Filters of two convolutions: of the differences, ``season + 1`` at once, and of the results, seven at once and
-        at every fifth step.
+        Filters of the convolutions: of ``season + 1`` differences at once, and of seven results at every fifth step.
     season : int
         Steps between the counts of a difference: 7 for days, if reporting depends on the weekday.
 
@@ -76,18 +73,13 @@ class CountSeries(Summary):
         return 2 * self.season + _GATHERED
 
     def build(self, x_shape: Sequence[int]) -> None:
-        steps, channels = x_shape[1], x_shape[2] if len(x_shape) > 2 else 1
-        if steps < self.fewest_steps:
+        if x_shape[1] < self.fewest_steps:
             raise InputError(
                 "Data for CountSeries",
                 expected=f"{self.fewest_steps} steps or more, for a season of {self.season}",
-                got=f"{steps}",
+                got=f"{x_shape[1]}",
                 do="choose a shorter season, or another summary such as MLP",
             )
-        self.differences.build((None, steps - self.season, channels))
-        self.gather.build((None, steps - 2 * self.season, self.differences.filters))
-        gathered = -(-(steps - self.fewest_steps) // _STRIDE) + 1
-        self.network.build((None, steps * channels + gathered * self.gather.filters))
 
     def call(self, x: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
         x = with_features(x)
@@ -97,8 +89,5 @@ class CountSeries(Summary):
         noise = tf.asinh(self.differences(changes))
         # Padding in front lets the last steps be gathered, too.
         noise = self.gather(tf.pad(noise, [[0, 0], [(_GATHERED - noise.shape[1]) % _STRIDE, 0], [0, 0]]))
-        return self.network(tf.concat([keras.ops.reshape(part, (-1, _size(part))) for part in (logs, noise)], axis=-1))
-
-
-def _size(x: tf.Tensor) -> int:
-    return x.shape[1] * x.shape[2]
+        parts = [keras.ops.reshape(part, (-1, part.shape[1] * part.shape[2])) for part in (logs, noise)]
+        return self.network(tf.concat(parts, axis=-1))

@@ -8,22 +8,19 @@ import keras
 import tensorflow as tf
 
 from bayesinn.core.validation import check_choice
-from bayesinn.summaries.elements import POOLINGS, counts, pool, with_features, with_size
+from bayesinn.summaries.elements import POOLINGS, pool, with_features, with_size
 from bayesinn.summaries.summary import Summary
 
 
 class DeepSet(Summary):
     """Summarise a set of exchangeable elements: a network for each element, a mean, a network for the mean.
 
-    The networks for elements also see the pooled set (equivariant layers). The number of elements is appended after
-    pooling.
+    Networks for elements also see the pooled set (equivariant layers). The last one also sees the number of elements.
 
     Parameters
     ----------
-    hidden : sequence of int
-        Units of the equivariant layers.
-    dense : sequence of int
-        Units of the layers after pooling.
+    hidden : sequence of int, units of the equivariant layers
+    dense : sequence of int, units of the layers after pooling
     pooling : {"mean", "sum", "max"}
         The maximum suits parameters that bound the support.
 
@@ -56,26 +53,11 @@ class DeepSet(Summary):
         self.activation = keras.activations.get(activation)
         self.element_layers = [keras.layers.Dense(count) for count in hidden]
         self.set_layers = [keras.layers.Dense(count, use_bias=False) for count in hidden]
-        self.dense_layers = [keras.layers.Dense(count, activation=activation) for count in dense]
-        self.output_layer = keras.layers.Dense(units)
-
-    def build(self, x_shape: Sequence[int]) -> None:
-        features = 1 if len(x_shape) == 2 else x_shape[2]
-        for element_layer, set_layer in zip(self.element_layers, self.set_layers, strict=True):
-            element_layer.build((None, None, features))
-            set_layer.build((None, features))
-            features = element_layer.units
-        features += 2
-        for layer in self.dense_layers:
-            layer.build((None, features))
-            features = layer.units
-        self.output_layer.build((None, features))
+        layers = [keras.layers.Dense(count, activation=activation) for count in dense]
+        self.network = keras.Sequential([*layers, keras.layers.Dense(units)])
 
     def call(self, x: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
-        h = with_size(self.pool(x, mask), counts(with_features(x), mask))
-        for layer in self.dense_layers:
-            h = layer(h)
-        return self.output_layer(h)
+        return self.network(with_size(self.pool(x, mask), x, mask))
 
     def pool(self, x: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
         """Return the pooled set (n, k), before its size is appended."""

@@ -1,7 +1,8 @@
-"""Feature axes, masked pooling, and sizes of sets."""
+"""Elements of sets and steps of series, (n, elements, features), where a mask (n, elements) is False for padding."""
 
 from __future__ import annotations
 
+import keras
 import tensorflow as tf
 
 POOLINGS = ("mean", "sum", "max")
@@ -10,6 +11,11 @@ POOLINGS = ("mean", "sum", "max")
 def with_features(x: tf.Tensor) -> tf.Tensor:
     """Return data as (n, elements, features); a missing last axis is one feature."""
     return x[..., None] if x.shape.rank == 2 else x
+
+
+def blank(h: tf.Tensor, mask: tf.Tensor | None) -> tf.Tensor:
+    """Return elements with zeros as padding."""
+    return h if mask is None else tf.where(mask[..., None], h, tf.zeros_like(h))
 
 
 def counts(x: tf.Tensor, mask: tf.Tensor | None) -> tf.Tensor:
@@ -21,15 +27,29 @@ def counts(x: tf.Tensor, mask: tf.Tensor | None) -> tf.Tensor:
 
 
 def pool(h: tf.Tensor, mask: tf.Tensor | None, pooling: str) -> tf.Tensor:
-    """Return elements (n, elements, k) pooled by one of :data:`POOLINGS`, without padding, (n, k)."""
+    """Return elements pooled by one of :data:`POOLINGS`, without padding, (n, features)."""
     if pooling == "max":
         largest = tf.reduce_max(h if mask is None else tf.where(mask[..., None], h, h.dtype.min), axis=1)
         # An empty set has no maximum; the smallest number would overflow in the next layer.
         return largest if mask is None else tf.where(tf.reduce_any(mask, axis=1, keepdims=True), largest, 0.0)
-    total = tf.reduce_sum(h if mask is None else tf.where(mask[..., None], h, tf.zeros_like(h)), axis=1)
+    total = tf.reduce_sum(blank(h, mask), axis=1)
     return total / counts(h, mask) if pooling == "mean" else total
 
 
-def with_size(pooled: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
-    """Append log n and 1 / sqrt(n), which a mean hides though the width of a posterior depends on them, (n, k + 2)."""
+def with_size(pooled: tf.Tensor, x: tf.Tensor, mask: tf.Tensor | None) -> tf.Tensor:
+    """Append log n and 1 / sqrt(n), which a mean hides though the width of a posterior depends on them."""
+    size = counts(x, mask)
     return tf.concat([pooled, tf.math.log(size), tf.math.rsqrt(size)], axis=-1)
+
+
+def last_state(recurrent: keras.layers.RNN, h: tf.Tensor, mask: tf.Tensor | None) -> tf.Tensor:
+    """Return the last state of a recurrent network, zero for a series without steps.
+
+    On a GPU, cuDNN refuses a mask with an empty row. Such a row gets one step of zeros, whose result isn't used.
+    """
+    if mask is None:
+        return recurrent(h)
+    empty = tf.logical_not(tf.reduce_any(mask, axis=1, keepdims=True))
+    first = tf.range(tf.shape(mask)[1]) == 0
+    state = recurrent(tf.where(empty[..., None], tf.zeros_like(h), h), mask=mask | (empty & first))
+    return tf.where(empty, tf.zeros_like(state), state)

@@ -14,8 +14,7 @@ _ROOTS = tfp.bijectors.FillScaleTriL(diag_bijector=tfp.bijectors.Exp(), diag_shi
 class Frame(NamedTuple):
     """The expected location and shape of a posterior, as a fitted summary returns it.
 
-    :meth:`~bayesinn.summaries.Summary.whiten` maps vectors so that the expected posterior is standard normal; the flow
-    learns the rest.
+    :meth:`~bayesinn.summaries.Summary.whiten` makes the expected posterior standard normal; the flow learns the rest.
 
     Attributes
     ----------
@@ -34,14 +33,9 @@ class Frame(NamedTuple):
 
 
 class Condition(NamedTuple):
-    """The condition of a posterior.
+    """The condition of a posterior: features (n, c), and the frame in which the flow sees parameter vectors.
 
-    Attributes
-    ----------
-    features : tensor (n, c)
-        Summaries of the observables, then context.
-    frame : Frame, or None
-        Frame in which the flow sees parameter vectors.
+    Features are summaries of the observables, then context.
     """
 
     features: tf.Tensor
@@ -51,5 +45,4 @@ class Condition(NamedTuple):
         """Return everything as numbers, (n, k): to compare observations with simulations."""
         if self.frame is None:
             return self.features
-        root = _ROOTS.inverse(self.frame.root)
-        return tf.concat([self.frame.estimate, root, self.features], axis=-1)
+        return tf.concat([self.frame.estimate, _ROOTS.inverse(self.frame.root), self.features], axis=-1)

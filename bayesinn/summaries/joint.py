@@ -16,13 +16,7 @@ def joint_name(observables: Sequence[str]) -> str:
 
 
 def observables_of(name: str) -> list[str]:
-    """Return the observables that a network with this key sees.
-
-    Examples
-    --------
-    >>> observables_of("confirmed, deaths")
-    ['confirmed', 'deaths']
-    """
+    """Return the observables that a network with this key sees."""
     return [part.strip() for part in name.split(",")]
 
 

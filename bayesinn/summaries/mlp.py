@@ -28,8 +28,5 @@ class MLP(Summary):
         layers = [keras.layers.Dense(count, activation=activation) for count in hidden]
         self.network = keras.Sequential([*layers, keras.layers.Dense(units)])
 
-    def build(self, x_shape: Sequence[int]) -> None:
-        self.network.build((None, math.prod(x_shape[1:])))
-
     def call(self, x: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
         return self.network(tf.reshape(x, (-1, math.prod(x.shape[1:]))))

@@ -8,8 +8,7 @@ import keras
 import tensorflow as tf
 
 from bayesinn.core.errors import InputError
-from bayesinn.summaries.elements import with_features
-from bayesinn.summaries.recurrent import last_state
+from bayesinn.summaries.elements import last_state, with_features
 from bayesinn.summaries.summary import Summary
 
 
@@ -21,10 +20,8 @@ class MultiKernelLSTM(Summary):
 
     Parameters
     ----------
-    layers : int
-        Number of layers of convolutions.
-    kernel_sizes : sequence of int
-        Widths of the parallel convolutions in a layer.
+    layers : int, number of layers of convolutions
+    kernel_sizes : sequence of int, widths of the parallel convolutions in a layer
     filters, channels : int
         Filters of each of these convolutions, and of the convolution of one step that joins their outputs.
 
@@ -65,15 +62,6 @@ class MultiKernelLSTM(Summary):
         ]
         self.joints = [keras.layers.Conv1D(channels, 1, activation=activation) for _ in range(layers)]
         self.lstm = keras.layers.LSTM(units)
-
-    def build(self, x_shape: Sequence[int | None]) -> None:
-        channels = 1 if len(x_shape) == 2 else x_shape[2]
-        for parallel, joint in zip(self.convolutions, self.joints, strict=True):
-            for convolution in parallel:
-                convolution.build((None, None, channels))
-            joint.build((None, None, sum(convolution.filters for convolution in parallel)))
-            channels = joint.filters
-        self.lstm.build((None, None, channels))
 
     def call(self, x: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
         # Causal windows end at their own step: padding on the right reaches no step of the series.

@@ -2,35 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import keras
 import tensorflow as tf
 
 from bayesinn.core.errors import InputError
-from bayesinn.summaries.elements import counts, with_features, with_size
+from bayesinn.summaries.elements import with_features, with_size
 from bayesinn.summaries.summary import Summary
 
 
 class SetTransformer(Summary):
     """Summarise a set of exchangeable elements by attention, where relations between elements carry information.
 
-    Blocks of self-attention, then attention from learned seeds, which pools. The number of elements is appended after
-    pooling.
+    Blocks of self-attention, then attention from learned seeds, which pools. The number of elements is appended.
 
     Parameters
     ----------
-    width : int
-        Length of the vector that represents an element; a multiple of ``heads``.
-    heads, blocks : int
-        Attention heads, and blocks of self-attention.
+    width : int, length of the vector that represents an element; a multiple of ``heads``
+    heads, blocks : int, attention heads, and blocks of self-attention
     inducing_points : int, optional
-        Number m of learned points between the elements in self-attention: the cost is n m instead of n^2, for sets of
-        more than about 500 elements.
-    seeds : int
-        Learned vectors that pool the set.
-    dropout : float
-        Share of attention weights dropped in training.
+        Number m of learned points that stand between the elements in self-attention. The cost is n m, not n^2: for sets
+        of more than about 500 elements.
+    seeds : int, number of learned vectors that pool the set
+    dropout : float, share of attention weights dropped in training
 
     References
     ----------
@@ -76,22 +69,13 @@ class SetTransformer(Summary):
         self.pooling_block = _Attention(width, heads, dropout)
         self.output_layer = keras.layers.Dense(units)
 
-    def build(self, x_shape: Sequence[int | None]) -> None:
-        self.embedding.build((None, None, 1 if len(x_shape) == 2 else x_shape[2]))
-        for block in self.blocks:
-            block.build()
-        self.pooling.build()
-        self.pooling_block.build()
-        self.output_layer.build((None, self.pooling.count * self.pooling.width + 2))
-
     def call(self, x: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
-        x = with_features(x)
-        h = self.embedding(x)
+        h = self.embedding(with_features(x))
         for block in self.blocks:
-            h = block.attend(h, h, mask)
-        pooled = self.pooling_block.attend(self.pooling.rows(h), h, mask)
-        pooled = tf.reshape(pooled, (-1, self.pooling.count * self.pooling.width))
-        return self.output_layer(with_size(pooled, counts(x, mask)))
+            h = block(h, h, mask)
+        pooled = self.pooling_block(self.pooling(h), h, mask)
+        pooled = tf.reshape(pooled, (-1, pooled.shape[1] * pooled.shape[2]))
+        return self.output_layer(with_size(pooled, x, mask))
 
 
 class _Attention(keras.layers.Layer):
@@ -99,24 +83,15 @@ class _Attention(keras.layers.Layer):
 
     def __init__(self, width: int, heads: int, dropout: float) -> None:
         super().__init__()
-        self.width = width
         self.attention = keras.layers.MultiHeadAttention(heads, key_dim=width // heads, dropout=dropout)
         self.attention_norm = keras.layers.LayerNormalization()
         self.hidden = keras.layers.Dense(2 * width, activation="silu")
         self.dense = keras.layers.Dense(width)
         self.dense_norm = keras.layers.LayerNormalization()
 
-    def build(self) -> None:
-        shape = (None, None, self.width)
-        self.attention.build(shape, shape)
-        self.attention_norm.build(shape)
-        self.hidden.build(shape)
-        self.dense.build((None, None, 2 * self.width))
-        self.dense_norm.build(shape)
-
-    def attend(self, queries: tf.Tensor, elements: tf.Tensor, mask: tf.Tensor | None) -> tf.Tensor:
-        """Attend from queries (n, q, width) to elements (n, e, width) with a mask (n, e)."""
-        attention_mask = None if mask is None else mask[:, None, :]
+    def call(self, queries: tf.Tensor, elements: tf.Tensor, valid: tf.Tensor | None) -> tf.Tensor:
+        """Attend from queries (n, q, width) to elements (n, e, width), where ``valid`` (n, e) is False for padding."""
+        attention_mask = None if valid is None else valid[:, None, :]
         attended = self.attention(queries, elements, attention_mask=attention_mask)
         h = self.attention_norm(queries + attended)
         return self.dense_norm(h + self.dense(self.hidden(h)))
@@ -131,28 +106,17 @@ class _InducedAttention(keras.layers.Layer):
         self.gather = _Attention(width, heads, dropout)
         self.spread = _Attention(width, heads, dropout)
 
-    def build(self) -> None:
-        for part in (self.points, self.gather, self.spread):
-            part.build()
-
-    def attend(self, queries: tf.Tensor, elements: tf.Tensor, mask: tf.Tensor | None) -> tf.Tensor:
-        gathered = self.gather.attend(self.points.rows(elements), elements, mask)
-        return self.spread.attend(queries, gathered, None)
+    def call(self, queries: tf.Tensor, elements: tf.Tensor, valid: tf.Tensor | None) -> tf.Tensor:
+        return self.spread(queries, self.gather(self.points(elements), elements, valid), None)
 
 
 class _Learned(keras.layers.Layer):
-    """A few learned vectors, the same for every row."""
+    """A few learned vectors, the same for every row: (n, count, width)."""
 
     def __init__(self, count: int, width: int) -> None:
         super().__init__()
-        self.count = count
-        self.width = width
-        self.initializer = keras.initializers.GlorotUniform()
+        self.vectors = self.add_weight(shape=(1, count, width), initializer="glorot_uniform", name="vectors")
 
-    def build(self) -> None:
-        self.vectors = self.add_weight(shape=(1, self.count, self.width), initializer=self.initializer, name="vectors")
-
-    def rows(self, like: tf.Tensor) -> tf.Tensor:
-        """Return the vectors for each row of ``like``, (n, count, width)."""
+    def call(self, like: tf.Tensor) -> tf.Tensor:
         vectors = tf.cast(tf.convert_to_tensor(self.vectors), like.dtype)
-        return tf.broadcast_to(vectors, (tf.shape(like)[0], self.count, self.width))
+        return tf.broadcast_to(vectors, (tf.shape(like)[0], *vectors.shape[1:]))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 import keras
@@ -17,25 +17,20 @@ from bayesinn.summaries.frame import Frame
 class Summary(Configured, keras.layers.Layer):
     """A network that compresses one observable into a vector.
 
-    An author derives from this class, writes :meth:`call`, and declares what it accepts in :attr:`shapes` and
-    :attr:`masks`. Data have all axes that the simulator gave them, and are standardised unless :attr:`standardised` is
-    False. Shapes are checked before :meth:`call` runs.
+    An author derives from this class, writes :meth:`call`, and declares in :attr:`shapes` and :attr:`masks` what it
+    accepts, which is checked before :meth:`call` runs. Data have all axes that the simulator gave them.
     """
 
+    #: Accepted shapes, such as ``("(n, steps)", "(n, steps, channels)")``; empty means any.
     shapes: ClassVar[tuple[str, ...]] = ()
-    """Accepted shapes, such as ``("(n, steps)", "(n, steps, channels)")``; empty means any."""
-
+    #: Whether observables of varying length, which come with a mask, are accepted.
     masks: ClassVar[bool] = True
-    """Whether observables of varying length, which come with a mask, are accepted."""
-
+    #: Whether data arrive standardised, or (False) as the simulator gave them.
     standardised: ClassVar[bool] = True
-    """Whether data arrive standardised, or (False) as the simulator gave them."""
-
+    #: The kind of the second axis: steps in time, elements in any order, or neither.
     order: ClassVar[Literal["series", "set"] | None] = None
-    """The kind of the second axis: steps in time, elements in any order, or neither."""
-
+    #: Whether :meth:`call` returns a :class:`Frame` with the features, as fitted summaries do.
     frames: ClassVar[bool] = False
-    """Whether :meth:`call` returns a :class:`Frame` with the features, as fitted summaries do."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -48,8 +43,7 @@ class Summary(Configured, keras.layers.Layer):
         training: bool | None = None,
         precomputed: Mapping[str, tf.Tensor] | None = None,
     ) -> Any:
-        ranks = {shape.count(",") + 1 for shape in self.shapes}
-        if ranks and len(x.shape) not in ranks:
+        if self.shapes and len(x.shape) not in {shape.count(",") + 1 for shape in self.shapes}:
             raise InputError(
                 f"Data for {type(self).__name__}",
                 expected=f"shape {' or '.join(self.shapes)}",
@@ -77,11 +71,13 @@ class Summary(Configured, keras.layers.Layer):
     def bind(self, parameters: ParameterSpace) -> None:
         """Receive the space of the parameters, before there are weights. Most summaries don't use it."""
 
+    def build(self, x_shape: Sequence[int]) -> None:
+        """Do nothing: layers make their weights when first called. By default, Keras would trace :meth:`call` first."""
+
     def precompute(self, x: tf.Tensor, training: bool = False) -> dict[str, tf.Tensor]:
         """Return tensors (n, ...) by name that take time and are not trained with the flow; by default none.
 
-        If training has all simulations before the first step, they are computed once for each, and :meth:`call` gets
-        them as ``precomputed``.
+        Where training has all simulations before the first step, :meth:`call` gets them as ``precomputed``.
         """
         return {}
 
@@ -94,13 +90,7 @@ class Summary(Configured, keras.layers.Layer):
         return []
 
     def whiten(self, vector: tf.Tensor, frame: Frame) -> tuple[tf.Tensor, tf.Tensor]:
-        """Map vectors (n, d) into a frame, where the expected posterior is a standard normal distribution.
-
-        Returns
-        -------
-        z : tensor (n, d)
-        log_det : tensor (n,), log absolute determinant of d z / d vector
-        """
+        """Map vectors (n, d) into a frame, where the expected posterior is standard normal; with log determinants."""
         offset, log_det = self.straighten(vector, frame)
         return tf.linalg.triangular_solve(frame.root, offset[..., None])[..., 0], log_det - _log_det(frame.root)
 
@@ -112,7 +102,7 @@ class Summary(Configured, keras.layers.Layer):
     def straighten(self, vector: tf.Tensor, frame: Frame) -> tuple[tf.Tensor, tf.Tensor]:
         """Return offsets (n, d) of vectors from the location, and log determinants (n,).
 
-        A summary that knows how a posterior is curved returns offsets along curved coordinates.
+        A summary that knows how a posterior is curved measures them along curved coordinates.
         """
         return vector - frame.location, tf.zeros_like(vector[:, 0])
 
@@ -128,8 +118,7 @@ class Summary(Configured, keras.layers.Layer):
         raise NotImplementedError
 
     def compute_mask(self, x: tf.Tensor, previous_mask: tf.Tensor | None = None) -> None:
-        """Return None: a summary has no steps; by default, Keras would pass the mask to the next layer."""
-        return None
+        """Return None, as a summary has no steps. By default, Keras would pass the mask on to the next layer."""
 
 
 def _log_det(root: tf.Tensor) -> tf.Tensor:

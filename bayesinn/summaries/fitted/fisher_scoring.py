@@ -26,40 +26,32 @@ class FisherScoring(Straightening, Summary):
     """An initial estimate by a network, improved by Fisher scoring on a working model of the data.
 
     With informative data, a posterior is far narrower than its prior, and a network is slow to learn its location. Here
-    the network only learns a starting point. From there, Newton's method takes steps with the expected information of
-    the working model and a standard normal prior. Of several dampings, and no step, the one with the highest density is
-    taken. A second network sees the result, not the data: location, standard deviations, and quality of the fit.
+    a network only learns where to start. From there, Newton's method takes steps with the expected information of a
+    working model, in which data are independent and Student-t given the parameters, and a standard normal prior; other
+    information, and context, are not used. Of several dampings, and no step, the one with the highest density is taken.
+    A second network sees the result, not the data, and adds to the variances where the model is too confident.
 
-    The summary returns a :class:`~bayesinn.summaries.Frame`. The posterior network whitens parameters in it, so that
-    the flow sees a standard normal distribution if the working model is correct. The second network adds to the
-    variances where the working model is too confident.
+    The summary returns a :class:`~bayesinn.summaries.Frame`, in which the posterior network whitens parameters: the
+    flow sees a standard normal distribution if the working model is correct. It need not be, nor the steps converge: a
+    flow is trained to be calibrated in any frame, and only its sharpness suffers.
 
-    If some parameters compensate changes of others, a posterior may be a thin, curved ridge. An author names them in
-    :attr:`compensating` and writes :meth:`compensate`; the flow then sees a ridge that is nearly straight. Angles are
-    named in :attr:`periodic`; the flow sees them rotated, with the estimate in the centre, away from the ends of their
-    range.
-
-    The working model need not be correct, nor the steps converge: a flow is trained to be calibrated in any frame, and
-    only its sharpness suffers. Data are independent and Student-t given the parameters; other information in them is
-    lost. Context is not used. An author derives from this class and writes :meth:`mean` and :meth:`log_scale`.
+    An author derives from this class and writes :meth:`mean` and :meth:`log_scale`. Where parameters compensate changes
+    of others, a posterior may be a thin, curved ridge: name them in :attr:`compensating` and write :meth:`compensate`,
+    and the flow sees one that is nearly straight. Name angles in :attr:`periodic`: the flow sees the estimate in the
+    centre, away from the ends of their range.
 
     Parameters
     ----------
     first : Summary
         Network of the initial estimate, before a dense layer. Its data are not standardised.
-    units, hidden, activation
-        See :mod:`bayesinn.summaries`; for the second network.
-    rounds : int
-        Number of times that derivatives for every parameter are computed, and a step is made.
-    reuses : int
-        Further steps in each round with the same derivatives; they cost little.
+    units, hidden, activation : see :mod:`bayesinn.summaries`; for the second network
+    rounds : int, number of times that derivatives for every parameter are computed, and a step is made
+    reuses : int, further steps in each round with the same derivatives, which cost little
     further : int
         Largest number of additional rounds for data sets whose fit still improves; in training, for the eighth of a
         batch that improves most. A few data sets may need many.
-    degrees_of_freedom : float
-        Degrees of freedom of the Student-t distribution.
-    xla : bool
-        Whether predictions are compiled with XLA in training; False if XLA lacks one of their operations.
+    degrees_of_freedom : float, of the Student-t distribution; 1e6 makes it normal
+    xla : bool, whether predictions are compiled with XLA in training; False if XLA lacks one of their operations
 
     Examples
     --------
@@ -77,9 +69,8 @@ class FisherScoring(Straightening, Summary):
 
     References
     ----------
-    B. Jorgensen (1984), The delta algorithm and GLIM, International Statistical Review 52 (scoring steps).
-    D. W. Marquardt (1963), An algorithm for least-squares estimation of nonlinear parameters, Journal of the SIAM 11
-    (damping).
+    Jorgensen (1984), The delta algorithm and GLIM, International Statistical Review 52 (scoring steps).
+    Marquardt (1963), An algorithm for least-squares estimation of nonlinear parameters, J. SIAM 11 (damping).
     Lange, Little and Taylor (1989), Robust statistical modeling using the t distribution, JASA 84 (its information).
     Alsing and Wandelt (2018), Generalized massive optimal data compression, MNRAS Letters 476 (scores as summaries).
     """
@@ -111,14 +102,9 @@ class FisherScoring(Straightening, Summary):
                 do="start from rounds=1, and degrees_of_freedom=1e6 for normal noise",
             )
         self.first = first
-        self.units = units
-        self.hidden = tuple(hidden)
-        self.rounds = rounds
-        self.reuses = reuses
-        self.further = further
-        self.degrees_of_freedom = degrees_of_freedom
-        self.activation = keras.activations.get(activation)
-        self.xla = xla
+        self.units, self.hidden, self.activation = units, tuple(hidden), keras.activations.get(activation)
+        self.rounds, self.reuses, self.further = rounds, reuses, further
+        self.degrees_of_freedom, self.xla = degrees_of_freedom, xla
 
     def bind(self, parameters: ParameterSpace) -> None:
         compensating = {name for names in self.compensating for name in names}
@@ -159,7 +145,7 @@ class FisherScoring(Straightening, Summary):
             )
 
     def build(self, x_shape: Sequence[int]) -> None:
-        """Check the shapes of predictions; the networks make their weights when they are first called."""
+        """Check the shapes of predictions."""
         if "space" not in self.__dict__:
             raise InputError(
                 type(self).__name__,
@@ -200,13 +186,8 @@ class FisherScoring(Straightening, Summary):
         covariance = fit.covariance
         sd = tf.cast(tf.sqrt(tf.linalg.diag_part(covariance)), tf.float32)
         # Neither data nor residuals: a network would overfit hundreds of numbers.
-        seen = [
-            fit.location,
-            tf.math.log(sd),
-            fit.location - fit.origin,
-            tf.asinh(fit.step / sd),
-            tf.asinh(fit.log_density / self._numbers)[:, None],
-        ]
+        quality = tf.asinh(fit.log_density / self._numbers)[:, None]
+        seen = [fit.location, tf.math.log(sd), fit.location - fit.origin, tf.asinh(fit.step / sd), quality]
         output = tf.cast(self.network(tf.concat(seen, axis=-1)), tf.float32)
         features, extra_log_sd = tf.split(output, [self.units, -1], axis=-1)
         # Wider than the working model says; at first wider than the prior.
@@ -225,15 +206,6 @@ class FisherScoring(Straightening, Summary):
 
     def improve(self, values: tf.Tensor, origin: tf.Tensor, training: bool = False) -> Fit:
         """Improve vectors (n, d) for values (n, k)."""
-        # XLA compiles each number of rows anew; only in training it is always the same.
-        run = functools.partial(
-            improve,
-            self,
-            rounds=self.rounds,
-            reuses=self.reuses,
-            further=self.further,
-            training=training,
-            xla=training and self.xla,
-        )
+        run = functools.partial(improve, self, training=training)
         # Eagerly, as when weights are made or read, the loops would take minutes.
         return tf.function(run, autograph=False)(values, origin) if tf.executing_eagerly() else run(values, origin)

@@ -11,14 +11,14 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from bayesinn.summaries.fitted.straightening import Straightening
-from bayesinn.summaries.fitted.working_model import difference_points, differences
+from bayesinn.summaries.fitted.working_model import difference_points
 
 # Added to the diagonal of the information matrix, in turn.
 _DAMPINGS = np.array((0.0, 3.0, 30.0, 300.0, 3000.0))
 # At this information, in units of the prior's, elements compensate half: a ridge is then much thinner than the prior.
 _HALF_INFORMATION = 10.0
-# In prior standard deviations.
-_LONGEST_STEP, _SMALLEST_SD = 1.0, 1e-3
+# In prior standard deviations; the first is that of difference quotients.
+_DIFFERENCE, _LONGEST_STEP, _SMALLEST_SD = 0.01, 1.0, 1e-3
 # A fit has ended when its log density grows by less than this in a round.
 _ENDED = 0.1
 # Further rounds are for the eighth of a batch that improves most.
@@ -26,28 +26,14 @@ _SHARES = 8
 
 
 class Fit(NamedTuple):
-    """The result of scoring.
-
-    Attributes
-    ----------
-    origin, location : tensors (n, d)
-        Vectors at the start and at the end.
-    information_fraction : tensor (n, d)
-        Share of the information on each element that comes from the data, given the others: from 0 to nearly 1.
-    triangle : tensor (n, d (d + 1) / 2)
-        Lower triangle of the covariance of straightened vectors, as ``tfp.math.fill_triangular`` reads it.
-    step : tensor (n, d)
-        The step that would come next, without damping.
-    log_density : tensor (n,)
-        Log density of data and estimate in the working model, up to a constant.
-    """
+    """The result of scoring, with vectors (n, d)."""
 
     origin: tf.Tensor
     location: tf.Tensor
-    information_fraction: tf.Tensor
-    triangle: tf.Tensor
-    step: tf.Tensor
-    log_density: tf.Tensor
+    information_fraction: tf.Tensor  # as in Frame
+    triangle: tf.Tensor  # of the covariance of straightened vectors, as tfp.math.fill_triangular reads it
+    step: tf.Tensor  # that would come next, without damping
+    log_density: tf.Tensor  # (n,), of data and location in the working model, up to a constant
 
     @property
     def covariance(self) -> tf.Tensor:
@@ -56,53 +42,26 @@ class Fit(NamedTuple):
         return lower + tf.linalg.matrix_transpose(lower) - tf.linalg.diag(tf.linalg.diag_part(lower))
 
 
-def improve(
-    model: Straightening,
-    values: tf.Tensor,
-    origin: tf.Tensor,
-    *,
-    rounds: int,
-    reuses: int = 0,
-    further: int = 0,
-    training: bool = False,
-    xla: bool = False,
-) -> Fit:
+def improve(model: Straightening, values: tf.Tensor, origin: tf.Tensor, training: bool) -> Fit:
     """Improve vectors by scoring; where nothing fits the data, return the start and the prior's covariance.
 
     Most fits end after a few rounds, some need many. Further rounds are only for those that improved in their last
-    one. A fit does not depend on the other rows, except in training, where the number of rounds is limited.
-
-    Parameters
-    ----------
-    model : Straightening
-    values : tensor (n, k)
-    origin : tensor (n, d)
-        Vectors of the space to start from.
-    rounds, reuses, further : int
-        See :class:`~bayesinn.summaries.FisherScoring`.
-    training : bool
-        In training, there are at most ``further`` further rounds in all, each for the eighth of the rows that improved
-        most; otherwise each row has as many as it needs, up to that number.
-    xla : bool
-        Whether to compile predictions. Loops over time are many times faster then, but each number of rows is compiled
-        anew.
+    one. In training, there are at most ``model.further`` of them, each for the eighth of the rows that improved most;
+    otherwise a fit does not depend on the other rows, and has as many as it needs, up to that number.
     """
     # Read each time: the space gets other scales when a posterior is loaded.
     with tf.init_scope():
         spacing = model.spacing()
-    steps = differences(spacing)
-    parts: list[Callable[..., Any]] = [
-        functools.partial(_begin, model),
-        model.parameters_of,
-        model.predict,
-        functools.partial(model.derive, steps),
-        model.evaluate,
-        functools.partial(model.straightening_slopes, steps),
-    ]
-    if xla:
-        # Compiled apart: together, XLA would compute parameters and predictions again wherever they are used.
-        parts = [tf.function(part, jit_compile=True, autograph=False) for part in parts]
-    start, parameters_of, predict, derive, evaluate, slopes_at = parts
+    # Half of a whole number, as predictions may have kinks there.
+    steps = np.where(spacing > 0.0, 0.5 * spacing, _DIFFERENCE).astype(np.float32)
+
+    def compiled(part: Callable[..., Any]) -> Callable[..., Any]:
+        # Loops over time are many times faster with XLA, which compiles each number of rows anew: it is always the same
+        # in training. Compiled together, parameters and predictions would be computed again wherever they are used.
+        return tf.function(part, jit_compile=True, autograph=False) if training and model.xla else part
+
+    parameters_of, predict = compiled(model.parameters_of), compiled(model.predict)
+    derive, evaluate = compiled(functools.partial(model.derive, steps)), compiled(model.evaluate)
 
     def derivatives(values: tf.Tensor, vector: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
         root, residuals = derive(values, *predict(parameters_of(difference_points(vector, steps))))
@@ -116,7 +75,7 @@ def improve(
             candidates = vector + _candidates(model.score(root, residuals, vector), known, directions)
             return _best(*evaluate(values, candidates))
 
-        vector, _, log_density = _repeated(one_step, (vector, residuals, vector[:, 0]), 1 + reuses)
+        vector, _, log_density = _repeated(one_step, (vector, residuals, vector[:, 0]), 1 + model.reuses)
         return vector, log_density
 
     def for_all(vector: tf.Tensor, log_density: tf.Tensor, _: tf.Tensor) -> tuple[tf.Tensor, ...]:
@@ -127,28 +86,25 @@ def improve(
         whole = vector, log_density, gain, left
         # Always as many, as XLA needs fixed shapes; some of them may not move.
         chosen = tf.math.top_k(gain, (tf.shape(gain)[0] + _SHARES - 1) // _SHARES).indices
-        old, density, gain, left = (tf.gather(part, chosen) for part in whole)
-        new, improved = one_round(tf.gather(values, chosen), old)
+        data, old, density, gain, left = (tf.gather(part, chosen) for part in (values, *whole))
+        new, improved = one_round(data, old)
         new, improved = tf.where(gain[:, None] > 0.0, new, old), tf.where(gain > 0.0, improved, density)
-        left -= 1
-        parts = new, improved, tf.where(left > 0, _gain(density, improved), 0.0), left
-        return tuple(
-            tf.tensor_scatter_nd_update(all_rows, chosen[:, None], part)
-            for all_rows, part in zip(whole, parts, strict=True)
-        )
+        updates = new, improved, tf.where(left > 1, _gain(density, improved), 0.0), left - 1
+        scattered = functools.partial(tf.tensor_scatter_nd_update, indices=chosen[:, None])
+        return tuple(scattered(part, updates=update) for part, update in zip(whole, updates, strict=True))
 
-    begun = start(values, origin)
+    begun = compiled(model.begin)(values, origin)
     usable = tf.reduce_all(tf.math.is_finite(begun) & (tf.abs(begun) <= model.space.reach), axis=-1)
     vector = origin = tf.where(usable[:, None], begun, origin)
     # The first round has no density to compare with: all improve.
     state = vector, tf.fill(tf.shape(vector)[:1], vector.dtype.min), vector[:, 0]
-    state = _repeated(for_all, state, rounds)
-    if further:
+    state = _repeated(for_all, state, model.rounds)
+    if model.further:
         state = tf.while_loop(
             lambda *state: tf.reduce_any(state[2] > 0.0),
             for_some,
-            (*state, tf.fill(tf.shape(vector)[:1], further)),
-            maximum_iterations=further if training else None,
+            (*state, tf.fill(tf.shape(vector)[:1], model.further)),
+            maximum_iterations=model.further if training else None,
         )
     vector, log_density = state[:2]
     # The last derivatives are for the covariance.
@@ -161,12 +117,11 @@ def improve(
     information = tf.reduce_sum(root**2, axis=-1)
     information_fraction = information / (_HALF_INFORMATION + information)
     if model.compensating or model.periodic:
-        slopes = slopes_at(vector, information_fraction)
+        slopes = compiled(functools.partial(model.straightening_slopes, steps))(vector, information_fraction)
         covariance = tf.matmul(slopes, tf.matmul(covariance, slopes, transpose_b=True))
     # Predictions may overflow. NaN would stop the training.
-    good = tf.math.is_finite(log_density + tf.reduce_sum(residuals, axis=-1) + tf.reduce_sum(vector, axis=-1))
-    sums = tf.reduce_sum(covariance, axis=(1, 2)), tf.reduce_sum(information_fraction, axis=-1)
-    good &= tf.math.is_finite(sums[0] + tf.cast(sums[1], tf.float64))
+    parts = log_density[:, None], residuals, vector, information_fraction, tf.reduce_sum(covariance, axis=-1)
+    good = tf.reduce_all([tf.math.is_finite(tf.reduce_sum(part, axis=-1)) for part in parts], axis=0)
     covariance = tf.where(good[:, None, None], covariance, np.eye(len(spacing)))
     return Fit(
         origin,
@@ -176,11 +131,6 @@ def improve(
         tf.where(good[:, None], step, 0.0),
         tf.where(good, log_density, 0.0),
     )
-
-
-def _begin(model: Straightening, values: tf.Tensor, origin: tf.Tensor) -> tf.Tensor:
-    parameters = model.start(values, model.space.from_vector(origin))
-    return model.profiled(values, model.vector_of(parameters))[0]
 
 
 def _gain(before: tf.Tensor, after: tf.Tensor) -> tf.Tensor:

@@ -11,8 +11,8 @@ import tensorflow as tf
 
 from bayesinn.spaces.parameters import ParameterSpace
 
-# In prior standard deviations: the step of difference quotients, and the largest distance of estimates from zero.
-_DIFFERENCE, _FURTHEST = 0.01, 4.5
+# In prior standard deviations: the largest distance of estimates from zero.
+_FURTHEST = 4.5
 # Radians in one unit of a fit's vector; near zero, a uniform prior's vector has the same unit.
 _RADIANS = math.pi**2 / math.sqrt(12.0)
 
@@ -23,24 +23,27 @@ class WorkingModel:
     """Data that are independent and Student-t given parameters, whose vector has a standard normal prior.
 
     An author writes :meth:`mean` and :meth:`log_scale`, and if useful :meth:`values`, :meth:`start`, :meth:`profile`.
-    Vectors of a fit are those of the space, except that angles (:attr:`periodic`) go on past the ends of their range.
+    Parameters are (n, *event), vectors (n, d), values of the data (n, k). Vectors of a fit are those of the space, but
+    that angles (:attr:`periodic`) go on past the ends of their range.
     """
 
-    degrees_of_freedom: float
-
-    rounded: tuple[str, ...] = ()
-    """Parameters that the simulator rounds to whole numbers: the data don't depend on their fractions."""
-
-    periodic: tuple[str, ...] = ()
-    """Angles from -pi to pi with a nearly uniform prior; both ends are the same angle."""
-
     space: ParameterSpace
-    """The parameters and their vector."""
+    # See FisherScoring.
+    rounds: int
+    reuses: int
+    further: int
+    degrees_of_freedom: float
+    xla: bool
+
+    #: Parameters that the simulator rounds to whole numbers: the data don't depend on their fractions.
+    rounded: tuple[str, ...] = ()
+    #: Angles from -pi to pi with a nearly uniform prior; both ends are the same angle.
+    periodic: tuple[str, ...] = ()
 
     def mean(self, parameters: Parameters) -> tf.Tensor:
         """Return the mean of the data, (n, k), for parameters (n, *event).
 
-        Parameters in :attr:`rounded` are not whole; a mean that changes evenly between whole numbers leads to better
+        Those in :attr:`rounded` are not whole: a mean that changes evenly between whole numbers leads to better
         estimates than one that jumps.
         """
         raise NotImplementedError
@@ -51,25 +54,24 @@ class WorkingModel:
 
     def values(self, x: tf.Tensor) -> tf.Tensor:
         """Return data (n, ...) as rows (n, k) in the order of the predictions; flattened by default."""
-        return keras.ops.reshape(x, (-1, int(np.prod(x.shape[1:]))))
+        return keras.ops.reshape(x, (-1, math.prod(x.shape[1:])))
 
     def start(self, values: tf.Tensor, parameters: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        """Return better parameters (n, *event) to start a fit of values (n, k) from; by default those given.
+        """Return better parameters to start a fit of values (n, k) from; by default those given.
 
         It is useful for angles: a fit that starts on the wrong side of the circle stays there.
         """
         return parameters
 
     def profile(self, values: tf.Tensor, mean: tf.Tensor, parameters: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        """Return parameters with those at their best values on which the mean (n, k) does not depend.
+        """Return parameters with those on which the mean (n, k) does not depend at their best; by default unchanged.
 
-        It is useful for scales of the noise: while they are too small for the residuals, all other steps are short. By
-        default, parameters are unchanged.
+        It is useful for scales of the noise: while they are too small for the residuals, all other steps are short.
         """
         return parameters
 
     def parameters_of(self, vector: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Return parameters (n, *event) for the vectors (n, d) of a fit."""
+        """Return parameters for the vectors of a fit."""
         return {**self.space.from_vector(vector), **self.angles(vector)}
 
     def vector_of(self, parameters: Parameters) -> tf.Tensor:
@@ -81,7 +83,7 @@ class WorkingModel:
         return vector
 
     def wrap_angles(self, vector: tf.Tensor) -> tf.Tensor:
-        """Return vectors (n, d) of a fit with angles between -pi and pi."""
+        """Return vectors of a fit with angles between -pi and pi."""
         for name, angle in self.angles(vector).items():
             vector += (within_turn(angle) - angle)[:, None] / _RADIANS * self.space.elements_of((name,))
         return vector
@@ -97,8 +99,13 @@ class WorkingModel:
         mean = self.mean(parameters)
         return mean, self.log_scale(parameters, mean)
 
+    def begin(self, values: tf.Tensor, origin: tf.Tensor) -> tf.Tensor:
+        """Return vectors to start a fit from, better than those given."""
+        parameters = self.start(values, self.space.from_vector(origin))
+        return self.profiled(values, self.vector_of(parameters))[0]
+
     def profiled(self, values: tf.Tensor, vector: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        """Return vectors (n, d) after :meth:`profile`, and the mean and log scale predicted for them."""
+        """Return vectors after :meth:`profile`, and the mean and log scale predicted for them."""
         parameters = self.parameters_of(clip_to_prior(vector))
         mean = self.mean(parameters)
         parameters = self.profile(values, mean, parameters)
@@ -114,7 +121,7 @@ class WorkingModel:
         return vector, residuals, tf.reduce_sum(of_data, axis=-1) - 0.5 * tf.reduce_sum(vector**2, axis=-1)
 
     def log_densities(self, residuals: tf.Tensor, log_scale: tf.Tensor) -> tf.Tensor:
-        """Return log densities of single numbers (..., k), up to a constant; residuals are in units of their scale."""
+        """Return log densities of single numbers, up to a constant; residuals are in units of their scale."""
         nu = self.degrees_of_freedom
         return -0.5 * (nu + 1.0) * tf.math.log1p(residuals**2 / nu) - log_scale
 
@@ -141,7 +148,7 @@ class WorkingModel:
         return tf.transpose(root, (1, 0, 2)), (values - mean[0]) * tf.exp(-log_scale[0])
 
     def score(self, root: tf.Tensor, residuals: tf.Tensor, vector: tf.Tensor) -> tf.Tensor:
-        """Return derivatives (n, d) of the log density; residuals may belong to other vectors than the root."""
+        """Return derivatives of the log density; residuals may belong to other vectors than the root."""
         nu, factors = self.degrees_of_freedom, self._root_factors()
         weighted = (nu + 1.0) / (nu + residuals**2) * residuals
         by_number = tf.concat([weighted / factors[0], (weighted * residuals - 1.0) / factors[1]], axis=-1)
@@ -153,16 +160,10 @@ class WorkingModel:
         return math.sqrt((nu + 1.0) / (nu + 3.0)), math.sqrt(2.0 * nu / (nu + 3.0))
 
 
-def differences(spacing: np.ndarray) -> np.ndarray:
-    """Return steps of difference quotients (d,): half of a whole number, as predictions may have kinks there."""
-    return np.where(spacing > 0.0, 0.5 * spacing, _DIFFERENCE).astype(np.float32)
-
-
 def difference_points(vector: tf.Tensor, steps: np.ndarray) -> tf.Tensor:
     """Return vectors (n, d), then these with one element changed after another, ((1 + d) * n, d)."""
-    count = len(steps)
-    offsets = np.concatenate([np.zeros((1, count)), np.diag(steps)]).astype(np.float32)
-    return tf.reshape(vector + offsets[:, None, :], (-1, count))
+    offsets = np.eye(1 + len(steps), len(steps), -1, np.float32) * steps
+    return tf.reshape(vector + offsets[:, None, :], (-1, len(steps)))
 
 
 def clip_to_prior(vector: tf.Tensor) -> tf.Tensor:
