@@ -19,24 +19,16 @@ _registered: dict[str, Simulator] = {}
 
 
 def register(simulator: Simulator) -> Simulator:
-    """Make a simulator known by its name in this session.
+    """Make a simulator known by its name in this session; InputError if another one has the name.
 
     Packages make theirs known for good through the entry-point group ``bayesinn.simulators``.
-
-    Raises
-    ------
-    InputError
-        When another simulator already has the name.
     """
     check_type("Registration", simulator, Simulator, "a Simulator", "decorate the function with @bi.simulator")
     known = _registered.get(simulator.name)
     if known is not None and known is not simulator and known.reference() != simulator.reference():
-        raise InputError(
-            f"Registration of simulator {simulator.name!r}",
-            expected="a name that is free",
-            got=f"the name of a simulator from {known.function.__module__}",
-            do="give another one: @bi.simulator(name=...)",
-        )
+        subject, got = f"Registration of simulator {simulator.name!r}", known.function.__module__
+        do = "give another one: @bi.simulator(name=...)"
+        raise InputError(subject, expected="a name that is free", got=f"the name of a simulator from {got}", do=do)
     _registered[simulator.name] = simulator
     return simulator
 
@@ -49,10 +41,7 @@ def available() -> list[str]:
 def get(name: str) -> Simulator:
     """Return a simulator by its registered name, or from ``"path/to/file.py:object"``; the file is run.
 
-    Raises
-    ------
-    InputError
-        For a name that nobody registered, or a file without such an object.
+    InputError says which names are registered, or what was found in the file.
     """
     if name in _registered:
         return _registered[name]
@@ -65,12 +54,9 @@ def get(name: str) -> Simulator:
         do = "name the decorated function after the colon"
         check_type(f"Simulator {name!r}", found, Simulator, "an object made with @bi.simulator", do)
         return found
-    raise InputError(
-        f"Simulator {name!r}",
-        expected=f"one of {available()}, or a path like 'model.py:simulator'",
-        got=repr(name),
-        do="check the spelling, or register it with bi.register(...)",
-    )
+    expected = f"one of {available()}, or a path like 'model.py:simulator'"
+    do = "check the spelling, or register it with bi.register(...)"
+    raise InputError(f"Simulator {name!r}", expected=expected, got=repr(name), do=do)
 
 
 def find(reference: Mapping[str, str], trust_source: bool = False) -> Simulator:
