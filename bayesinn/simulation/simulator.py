@@ -48,8 +48,7 @@ class Simulator:
         self.context = None if options.context is None else Prior(options.context, subject="context")
         self.on_nonfinite: str = options.on_nonfinite
         self.lengths = dict(options.lengths or {})
-        self.log_likelihood = options.log_likelihood
-        self.exact = options.exact
+        self.log_likelihood, self.exact = options.log_likelihood, options.exact
         self.recommended = options.recommended or Recommended()
         declared = Declaration(self.name, function, self.prior, self.context, self.on_nonfinite, self.lengths)
         declaration.check_options(declared, options.engine, options.batched, options.workers)
