@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from bayesinn.bijections import Bijection
 from bayesinn.core.configuration import Configured
-from bayesinn.flows.latents import Seed
+from bayesinn.flows.latents.latent import Seed
 
 
 class Flow(Configured, keras.layers.Layer):
@@ -21,6 +21,9 @@ class Flow(Configured, keras.layers.Layer):
     not have the method.
     """
 
+    has_latent = False
+    """Whether there are ``encode(x, condition)``, ``decode(z, condition)`` and ``latent``, their distribution."""
+
     def __init__(self) -> None:
         super().__init__(autocast=False)
 
@@ -28,11 +31,6 @@ class Flow(Configured, keras.layers.Layer):
     def has_log_prob(self) -> bool:
         """Whether ``log_prob(x, condition)`` gives exact densities (n,) in nats."""
         return callable(getattr(self, "log_prob", None))
-
-    @property
-    def has_latent(self) -> bool:
-        """Whether there are ``encode(x, condition)``, ``decode(z, condition)`` and ``latent``, their distribution."""
-        return False
 
     @property
     def in_nats(self) -> bool:
@@ -56,29 +54,14 @@ class Flow(Configured, keras.layers.Layer):
     ) -> tf.Tensor:
         """Return what training minimises in the mean, (n,): here minus the log density.
 
-        Parameters
-        ----------
-        x : tensor (n, d)
-        condition : tensor (n, c), or None
-        seed : tensor (2,), for noise
-        progress : share of the training steps that are done
-        training : bool
+        The seed (2,) is for noise; ``progress`` is the share of the training steps that are done.
         """
         return -self.log_prob(x, condition)
 
     def sample(self, n: int | tf.Tensor, condition: tf.Tensor | None = None, *, seed: Seed) -> tf.Tensor:
-        """Draw vectors; a pure function of weights and seed, though XLA has random streams of its own.
+        """Draw n vectors for each of m conditions, (m, n, d); without a condition (n, d).
 
-        Parameters
-        ----------
-        n : int
-            Draws for each condition.
-        condition : tensor (m, c), or None
-        seed : two integers, or an int32 tensor (2,)
-
-        Returns
-        -------
-        tensor (m, n, d); without a condition (n, d)
+        A pure function of weights and seed, two integers or an int32 tensor (2,), though XLA has streams of its own.
         """
         raise NotImplementedError
 
@@ -94,7 +77,7 @@ class Flow(Configured, keras.layers.Layer):
         return None
 
     def bijection_inputs(self, x: tf.Tensor, condition: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor | None]:
-        """Return what the bijection sees of vectors (n, d) and conditions (n, c): by default these."""
+        """Return what the bijection sees of vectors and conditions: by default these."""
         return x, condition
 
     def call(
@@ -105,7 +88,6 @@ class Flow(Configured, keras.layers.Layer):
         progress: tf.Tensor | float = 1.0,
         training: bool = False,
     ) -> tf.Tensor:
-        """Return :meth:`loss`, as Keras calls it."""
         return self.loss(x, condition, seed=seed, progress=progress, training=training)
 
     def __call__(self, x: tf.Tensor, condition: tf.Tensor | None = None, **keywords: Any) -> Any:
@@ -114,6 +96,6 @@ class Flow(Configured, keras.layers.Layer):
         return super().__call__(x, condition, **keywords)
 
     def build_for(self, x: tf.Tensor, condition: tf.Tensor | None) -> None:
-        """Make all weights, if there are none yet, for vectors (n, d) and conditions (n, c)."""
+        """Make all weights, if there are none yet, for vectors and conditions like these."""
         if not self.built:
             self.build(x.shape[-1], 0 if condition is None else condition.shape[-1])

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from bayesinn.bijections import Bijection
 from bayesinn.flows.flow import Flow
-from bayesinn.flows.latents import Latent, Normal, Seed
+from bayesinn.flows.latents.latent import Latent, Normal, Seed
 
 
 class InvertibleFlow(Flow):
@@ -14,10 +14,8 @@ class InvertibleFlow(Flow):
 
     Parameters
     ----------
-    chain : Bijection
-        Usually a :class:`~bayesinn.bijections.Chain`.
-    latent : Latent, optional
-        The standard normal if left out.
+    chain : Bijection, usually a :class:`~bayesinn.bijections.Chain`
+    latent : Latent, by default the standard normal
 
     References
     ----------
@@ -49,18 +47,16 @@ class InvertibleFlow(Flow):
             self.latent.build(dimension)
 
     def log_prob(self, x: tf.Tensor, condition: tf.Tensor | None = None) -> tf.Tensor:
-        """Return the log density (n,) of vectors (n, d), given conditions (n, c) or None."""
+        """Return the log density (n,) of vectors (n, d), in nats."""
         self.build_for(x, condition)
         z, log_det = self.chain.forward(x, condition)
         return self.latent.log_prob(z) + log_det
 
     def sample(self, n: int | tf.Tensor, condition: tf.Tensor | None = None, *, seed: Seed) -> tf.Tensor:
-        if condition is None:
-            return self.chain.inverse(self.latent.sample((n, self.dimension), seed))[0]
-        condition = tf.convert_to_tensor(condition)
-        rows = tf.shape(condition)[0]
+        rows = 1 if condition is None else tf.shape(condition)[0]
         z = self.latent.sample((rows * n, self.dimension), seed)
-        return self.chain.inverse_of_draws(tf.reshape(z, (rows, n, self.dimension)), condition)
+        x = self.chain.inverse_of_draws(tf.reshape(z, (rows, n, self.dimension)), condition)
+        return x[0] if condition is None else x
 
     def encode(self, x: tf.Tensor, condition: tf.Tensor | None = None) -> tf.Tensor:
         """Return the latent codes (n, d) of vectors (n, d)."""

@@ -21,15 +21,9 @@ from bayesinn.bijections import (
 )
 from bayesinn.core.validation import check_choice, check_integer
 from bayesinn.flows.invertible import InvertibleFlow
-from bayesinn.flows.latents import Latent
+from bayesinn.flows.latents.latent import Latent
 
-#: How elements are mixed between blocks.
-MIXINGS: dict[str, Callable[[], Bijection]] = {
-    "orthogonal": Orthogonal,
-    "permutation": Permutation,
-    "householder": Householder,
-    "lu": LULinear,
-}
+_MIXINGS = {"orthogonal": Orthogonal, "permutation": Permutation, "householder": Householder, "lu": LULinear}
 
 
 def coupling(
@@ -51,9 +45,7 @@ def coupling(
     Parameters
     ----------
     blocks : int
-        Number of blocks.
-    hidden : sequence of int
-        Units of the hidden layers in each of the two networks of a block.
+    hidden : sequence of int, units of the hidden layers in each of the two networks of a block
     transform : Transform, optional
         Map of each element: ``Affine()``, or for posteriors with several modes, thin curves or sharp edges
         ``Composed([Affine(), Spline()])``. The affine part moves the box of the spline's knots to where the posterior
@@ -62,16 +54,11 @@ def coupling(
     mixing : {"orthogonal", "permutation", "householder", "lu"}
         Mixing of the elements before each block: a fixed random rotation, a fixed random permutation, or a map that
         is learned. Prefer the permutation for hundreds of parameters.
-    actnorm : bool
-        Whether blocks begin with ActNorm.
-    latent : Latent, optional
-        The standard normal if left out.
-    activation : str
-        Activation of the hidden layers, any that Keras knows.
-    dropout : float
-        Share of hidden units dropped in training.
-    reversible : bool
-        Whether to train without storing activations; see :class:`Chain`.
+    actnorm : bool, whether blocks begin with ActNorm
+    latent : Latent, by default the standard normal
+    activation : str, any that Keras knows
+    dropout : float, share of hidden units dropped in training
+    reversible : bool, whether to train without storing activations; see :class:`Chain`
 
     References
     ----------
@@ -107,8 +94,7 @@ def autoregressive(
     ----------
     blocks, transform, mixing, actnorm, latent, activation, dropout
         As for :func:`coupling`.
-    hidden : sequence of int
-        Units of the hidden layers in each masked network, at least as many as elements.
+    hidden : sequence of int, units of the hidden layers in each masked network, at least as many as elements
     direction : {"density", "sampling"}
         The direction that takes one pass: ``"density"`` (masked autoregressive flow) to train on simulations,
         ``"sampling"`` (inverse autoregressive flow) where draws must be fast and training may be slow.
@@ -143,10 +129,8 @@ def hint(
     blocks, transform, mixing, actnorm, latent, activation, dropout, reversible
         As for :func:`coupling`.
     hidden : sequence of int
-        Units of the hidden layers in the network of the outermost split; each level further in has half as many, at
-        least 16.
-    levels : int, optional
-        Number of splits inside one another; down to single elements if left out.
+        Units of the hidden layers at the outermost split; each level further in has half as many, at least 16.
+    levels : int, splits inside one another, by default down to single elements
 
     Examples
     --------
@@ -172,18 +156,14 @@ def residual(
 
     Parameters
     ----------
-    blocks : int
-        Number of blocks; each can do little, so take more than of couplings.
-    hidden : sequence of int
-        Units of the hidden layers in each block.
+    blocks : int, more than of couplings, as each can do little
+    hidden : sequence of int, units of the hidden layers in each block
     lipschitz : float
         Bound of how much g can stretch a distance, below 1; nearer to 1 is more flexible and slower to invert.
     actnorm : bool
         Whether blocks begin with ActNorm: the only place where a flow of contractions can stretch by much.
-    latent : Latent, optional
-        The standard normal if left out.
-    log_det : {"exact", "truncated", "unbiased"}
-        Log-determinants in training; see :class:`Residual`.
+    latent : Latent, by default the standard normal
+    log_det : {"exact", "truncated", "unbiased"}, log-determinants in training; see :class:`Residual`
 
     Examples
     --------
@@ -203,11 +183,9 @@ def _stack(
     reversible: bool = False,
 ) -> InvertibleFlow:
     check_integer("Argument 'blocks' of a flow", blocks, do="start with blocks=6")
+    parts: list[Callable[[], Bijection]] = [ActNorm] if actnorm else []
     if mixing is not None:
-        check_choice("Argument 'mixing' of a flow", mixing, MIXINGS)
-    chain: list[Bijection] = []
-    for _ in range(blocks):
-        chain += [ActNorm()] if actnorm else []
-        chain += [MIXINGS[mixing]()] if mixing is not None else []
-        chain.append(block())
+        check_choice("Argument 'mixing' of a flow", mixing, _MIXINGS)
+        parts.append(_MIXINGS[mixing])
+    chain = [part() for _ in range(blocks) for part in (*parts, block)]
     return InvertibleFlow(Chain(chain, reversible=reversible), latent)

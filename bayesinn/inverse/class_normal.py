@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from bayesinn.core.configuration import Configured
 from bayesinn.core.validation import check_choice
-from bayesinn.flows.latents import SMALLEST_LOG_SCALE, floored, gaussian_log_probs, unfloored
+from bayesinn.flows.latents.gaussian_mixture import SMALLEST_LOG_SCALE, floored, gaussian_log_probs, unfloored
 
 _MOMENTUM = 0.9
 _FEWEST = 2.0

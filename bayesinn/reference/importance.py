@@ -17,8 +17,7 @@ from bayesinn.core.validation import check_integer
 from bayesinn.simulation.simulator import Arrays, Simulator
 from bayesinn.spaces.observations import check_observations
 
-_DRAWS = 1_000_000
-_CHUNK = 100_000
+_DRAWS, _CHUNK = 1_000_000, 100_000
 # A draw with a smaller weight, relative to the heaviest, can't change any table.
 _LEAST_LOG_WEIGHT = -30.0
 # Standard deviations from fewer draws are off by more than 3 %.
@@ -61,36 +60,31 @@ def importance(
     prior_seed = seeds.tensor_seed(seed, "reference")
     sample = tf.function(simulator.prior.sample, autograph=False)
     kept: list[tuple[Arrays, np.ndarray]] = []
-    highest, log_weights_of_all = -np.inf, []
+    highest, log_sums = -np.inf, []
     for number, start in enumerate(range(0, draws, _CHUNK)):
         size = tf.constant(min(_CHUNK, draws - start))
         parameters = {name: v.numpy() for name, v in sample(size, seeds.fold_in(prior_seed, number)).items()}
         log_weights = np.asarray(log_likelihood(parameters, observation), np.float64)
         log_weights = np.where(np.isfinite(log_weights), log_weights, -np.inf)
-        log_weights_of_all.append(logsumexp(log_weights))
+        log_sums.append(logsumexp(log_weights))
         highest = max(highest, float(log_weights.max()))
         heavy = log_weights > highest + _LEAST_LOG_WEIGHT
         kept.append(({name: value[heavy] for name, value in parameters.items()}, log_weights[heavy]))
     log_weights = np.concatenate([part[1] for part in kept])
     weights = np.exp(log_weights - logsumexp(log_weights))
-    return ImportancePosterior(
-        {name: np.concatenate([part[0][name] for part in kept]) for name in simulator.prior.names},
-        weights / weights.sum(),
-        # No draw has a weight where the data are impossible under all of them.
-        float(1.0 / np.sum(weights**2)) if len(weights) else 0.0,
-        float(logsumexp(log_weights_of_all) - np.log(draws)),
-    )
+    values = {name: np.concatenate([part[0][name] for part in kept]) for name in simulator.prior.names}
+    # No draw has a weight where the data are impossible under all of them.
+    effective_size = float(1.0 / np.sum(weights**2)) if len(weights) else 0.0
+    log_evidence = float(logsumexp(log_sums) - np.log(draws))
+    return ImportancePosterior(values, weights / weights.sum(), effective_size, log_evidence)
 
 
 def likelihood_of(simulator: Simulator) -> Callable[..., Any]:
     """Return the log likelihood of a simulator; raise InputError if it has none."""
     if simulator.log_likelihood is None:
-        raise InputError(
-            f"Simulator {simulator.name!r}",
-            expected="a likelihood, to weigh parameters with",
-            got="log_likelihood=None",
-            do="declare @bi.simulator(log_likelihood=...), or compare by simulation with bi.diagnose",
-        )
+        subject, expected = f"Simulator {simulator.name!r}", "a likelihood, to weigh parameters with"
+        do = "declare @bi.simulator(log_likelihood=...), or compare by simulation with bi.diagnose"
+        raise InputError(subject, expected=expected, got="log_likelihood=None", do=do)
     return simulator.log_likelihood
 
 

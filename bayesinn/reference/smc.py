@@ -47,8 +47,8 @@ class SMCPosterior:
     temperatures : array (stages,), exponents of the likelihood, ending with one
     moves : array (stages,), moves of each particle
     correlations : array (stages,)
-        Correlation between the particles at the start and the end of a stage, in the mean over unconstrained
-        coordinates. Near zero, no trace of the resampling is left.
+        Correlation of the particles at the start and the end of a stage, the mean over unconstrained coordinates. Near
+        zero, no trace of the resampling is left.
     acceptance : dict of kind of move to array (stages,)
     evaluations : int, of the likelihood
     """
@@ -131,8 +131,8 @@ def tempered_smc(
 
     References
     ----------
-    P. Del Moral, A. Doucet, A. Jasra (2006), Sequential Monte Carlo samplers, Journal of the Royal Statistical Society
-    B 68(3); N. Chopin (2002), A sequential particle filter method for static models, Biometrika 89(3).
+    Del Moral, Doucet and Jasra (2006), Sequential Monte Carlo samplers, JRSS B 68; Chopin (2002), A sequential particle
+    filter method for static models, Biometrika 89.
 
     Examples
     --------
@@ -156,18 +156,14 @@ def tempered_smc(
         prior_seed, move_seed = seeds.split(seeds.tensor_seed(seed, "reference"), 2)
         generator = seeds.generator(seed, "reference", 3)
         population, finite_share, evaluations = first_population(
-            simulator,
-            lambda n, seed: target.space.to_vector(simulator.prior.sample(n, seed))[0],
-            lambda vector: evaluate(vector, given),
-            particles,
-            prior_seed,
+            simulator, target.draw_prior, evaluate, given, particles, prior_seed
         )
         log_evidence = 0.0 if simulator.on_nonfinite == "redraw" else float(np.log(finite_share))
         if start is not None:
             origin = start_from(start, target.space, given, particles, seed)
             given = given, origin
             population, share, drawn = first_population(
-                simulator, origin.law.sample, lambda vector: evaluate_whitened(vector, given), particles, prior_seed
+                simulator, origin.law.sample, evaluate_whitened, given, particles, prior_seed
             )
             log_evidence += float(np.log(share) - np.log(finite_share))
             evaluations += drawn
@@ -197,9 +193,9 @@ def tempered_smc(
                     f"{evaluations / report.seconds:,.0f} likelihoods/s"
                 )
             stages.append((temperature, done, left, accepted * moves / done))
-    vector, network = population.vector, None if model is None else model.network
+    vector = population.vector
     if start is not None:
-        vector, _ = unwhiten(network, vector, origin.condition)
+        vector, _ = unwhiten(model, vector, origin.condition)
     values = target.space.from_vector(vector)
     parameters = {name: np.asarray(value, simulator.prior.dtypes[name]) for name, value in values.items()}
     temperatures, counts, correlations, rates = (np.array(column) for column in zip(*stages, strict=True))
@@ -217,9 +213,8 @@ def _compiled(
 
     The functions evaluate vectors, evaluate whitened ones, and move particles.
     """
-    space, network = (None, None) if model is None else (model.parameters, model.network)
-    target, compiled = compile_target(simulator, log_likelihood, xla, space)
-    seen = functools.partial(bridge, target, network) if started else target
+    target, compiled = compile_target(simulator, log_likelihood, xla, None if model is None else model.parameters)
+    seen = functools.partial(bridge, target, model) if started else target
     compile_too = functools.partial(tf.function, autograph=False, jit_compile=compiled.xla)
     return target, compiled.call, compile_too(seen), compile_too(functools.partial(move, seen)), compiled.note
 

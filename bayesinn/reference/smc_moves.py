@@ -13,9 +13,8 @@ from scipy.special import gammaln
 from bayesinn.core import seeds
 from bayesinn.reference.smc_target import Population
 
+# They take turns.
 KINDS = ("coordinates", "differential evolution", "autoregressive")
-"""Kinds of moves, which take turns."""
-
 # Shares of coordinates that a move of the first kind changes; 0 stands for a single one.
 _SHARES = (0.0, 0.0, 0.1)
 # Probability that a move of the first or second kind takes the full difference of two particles.
@@ -95,11 +94,10 @@ def move(
 
     References
     ----------
-    C. J. F. ter Braak (2006), A Markov chain Monte Carlo version of the genetic algorithm Differential Evolution,
-    Statistics and Computing 16; J. Goodman, J. Weare (2010), Ensemble samplers with affine invariance, Communications
-    in Applied Mathematics and Computational Science 5(1), for the two halves; R. D. P. Grumitt, M. Karamanis,
-    U. Seljak (2024), Sequential Kalman tuning of the t-preconditioned Crank-Nicolson algorithm, Inverse Problems 40,
-    for the autoregressive move.
+    ter Braak (2006), A Markov chain Monte Carlo version of the genetic algorithm Differential Evolution, Statistics and
+    Computing 16; Goodman and Weare (2010), Ensemble samplers with affine invariance, CAMCoS 5, for the two halves;
+    Grumitt, Karamanis and Seljak (2024), Sequential Kalman tuning of the t-preconditioned Crank-Nicolson algorithm,
+    Inverse Problems 40, for the autoregressive move.
     """
 
     def one_half(step: tf.Tensor, half: Population, others: Population, accepted: tf.Tensor) -> tuple[Any, ...]:

@@ -14,7 +14,7 @@ import tensorflow as tf
 from bayesinn.core.compilation import map_tensors
 from bayesinn.core.errors import InputError
 from bayesinn.posterior.amortized import AmortizedPosterior
-from bayesinn.posterior.network import PosteriorNetwork
+from bayesinn.posterior.model import PosteriorModel
 from bayesinn.reference.smc_moves import StudentT
 from bayesinn.reference.smc_target import Population, Target, Tensors, finite_or_never
 from bayesinn.spaces.observations import check_observations
@@ -43,33 +43,26 @@ def start_from(
     # Draws that overflow in the frame would spoil the law.
     finite = whitened[np.isfinite(whitened).all(axis=1)]
     if len(finite) <= 2 * space.dimension:
-        raise InputError(
-            "Posterior to start from",
-            expected=f"more than {2 * space.dimension} draws that are finite in the frame of its network",
-            got=f"{len(finite)} of {len(whitened)}",
-            do="start from draws of it, or from the prior",
-        )
+        expected = f"more than {2 * space.dimension} draws that are finite in the frame of its network"
+        got, do = f"{len(finite)} of {len(whitened)}", "start from draws of it, or from the prior"
+        raise InputError("Posterior to start from", expected=expected, got=got, do=do)
     return Start(StudentT.fit(finite), condition)
 
 
-def unwhiten(
-    network: PosteriorNetwork | None, whitened: tf.Tensor, condition: Condition
-) -> tuple[tf.Tensor, tf.Tensor]:
+def unwhiten(model: PosteriorModel | None, z: tf.Tensor, condition: Condition) -> tuple[tf.Tensor, tf.Tensor]:
     """Return vectors for whitened ones, and the log determinant (n,)."""
-    if network is None:
-        return whitened, tf.zeros_like(whitened[:, 0])
-    return network.unwhiten(whitened, condition)
+    return (z, tf.zeros_like(z[:, 0])) if model is None else model.network.unwhiten(z, condition)
 
 
 def bridge(
-    target: Target, network: PosteriorNetwork | None, whitened: tf.Tensor, given: tuple[Tensors, Start]
+    target: Target, model: PosteriorModel | None, whitened: tf.Tensor, given: tuple[Tensors, Start]
 ) -> Population:
     """Evaluate whitened vectors, given the data and the start, with the start's law in place of the prior.
 
     The rest of the target counts as the likelihood, so that tempering it leads from that law to the posterior.
     """
     data, start = given
-    vector, log_det = unwhiten(network, whitened, start.condition)
+    vector, log_det = unwhiten(model, whitened, start.condition)
     _, log_prior, log_likelihood = target(vector, data)
     log_start = start.law.log_prob(whitened)
     return Population(whitened, log_start, finite_or_never(log_prior + log_det + log_likelihood - log_start))
@@ -77,24 +70,17 @@ def bridge(
 
 def _vectors(draws: Mapping[str, Any], space: ParameterSpace) -> np.ndarray:
     """Return draws as vectors (n, d), after checking names, shapes, number and support."""
+    subject, events, least = "Draws to start from", space.prior.event_shapes, 2 * space.dimension
     shapes = {name: np.shape(value) for name, value in draws.items()} if isinstance(draws, Mapping) else {}
-    counts = {shape[:1] for shape in shapes.values()}
-    count = min(counts, default=()) if len(counts) == 1 else ()
-    expected = {name: (*count, *shape) for name, shape in space.prior.event_shapes.items()}
-    least = 2 * space.dimension
-    if not count or count[0] <= least or shapes != expected:
-        raise InputError(
-            "Draws to start from",
-            expected=f"an array (n, *event) for each of {list(expected)}, n > {least} draws of one observation",
-            got=f"shapes {shapes}" if isinstance(draws, Mapping) else f"a {type(draws).__name__}",
-            do="pass draws of a single observation, as posterior.sample gives them, or a posterior that bi.load gives",
-        )
+    count, *others = {shape[:1] for shape in shapes.values()} or {()}
+    if others or not count or count[0] <= least or shapes != {name: (*count, *event) for name, event in events.items()}:
+        expected = f"an array (n, *event) for each of {list(events)}, n > {least} draws of one observation"
+        got = f"shapes {shapes}" if isinstance(draws, Mapping) else f"a {type(draws).__name__}"
+        do = "pass draws of a single observation, as posterior.sample gives them, or a posterior that bi.load gives"
+        raise InputError(subject, expected=expected, got=got, do=do)
     vector = np.asarray(space.to_vector({name: tf.constant(value) for name, value in draws.items()})[0])
-    if not np.all(np.isfinite(vector)):
-        raise InputError(
-            "Draws to start from",
-            expected="finite numbers inside the prior's support",
-            got=f"{int(np.sum(~np.isfinite(vector).all(axis=1)))} of {len(vector)} draws that are not",
-            do="leave these out",
-        )
+    finite = np.isfinite(vector).all(axis=1)
+    if not finite.all():
+        got = f"{np.sum(~finite)} of {len(vector)} draws that are not"
+        raise InputError(subject, expected="finite numbers inside the prior's support", got=got, do="leave these out")
     return vector

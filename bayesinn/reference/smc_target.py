@@ -12,7 +12,7 @@ from bayesinn.core import seeds
 from bayesinn.core.compilation import XLA, Compiled, compiled
 from bayesinn.core.errors import InputError
 from bayesinn.reference.importance import likelihood_of
-from bayesinn.simulation.simulator import Simulator
+from bayesinn.simulation.simulator import Arrays, Simulator
 from bayesinn.spaces.observations import check_observations
 from bayesinn.spaces.parameters import ParameterSpace
 
@@ -39,6 +39,10 @@ class Target:
         self.space = space
         self._log_likelihood = log_likelihood
 
+    def draw_prior(self, n: int, seed: tf.Tensor) -> tf.Tensor:
+        """Draw vectors (n, d) from the prior."""
+        return self.space.to_vector(self.space.prior.sample(n, seed))[0]
+
     def __call__(self, vector: tf.Tensor, data: Tensors) -> Population:
         """Evaluate vectors (n, d); log densities that aren't finite become -inf."""
         space = self.space
@@ -50,46 +54,40 @@ class Target:
         typed = {name: tf.cast(value, space.prior.dtypes[name]) for name, value in parameters.items()}
         log_likelihood = tf.cast(self._log_likelihood(typed, data), tf.float32)
         if not log_likelihood.shape.is_compatible_with(vector.shape[:1]):
-            raise InputError(
-                "Log likelihood",
-                expected="one number for each row of parameters, shape (n,)",
-                got=f"shape {tuple(log_likelihood.shape)} for {vector.shape[0]} rows",
-                do="sum over observables, steps and elements",
-            )
+            expected = "one number for each row of parameters, shape (n,)"
+            got = f"shape {tuple(log_likelihood.shape)} for {vector.shape[0]} rows"
+            do = "sum over observables, steps and elements"
+            raise InputError("Log likelihood", expected=expected, got=got, do=do)
         log_likelihood = tf.ensure_shape(log_likelihood, vector.shape[:1])
         log_prior = tf.where(exact, log_prior, -np.inf)
         return Population(vector, finite_or_never(log_prior), finite_or_never(log_likelihood))
 
 
 def compile_target(
-    simulator: Simulator, log_likelihood: LogLikelihood | None, xla: XLA, like: ParameterSpace | None = None
+    simulator: Simulator, log_likelihood: LogLikelihood | None, xla: XLA, like: ParameterSpace | None
 ) -> tuple[Target, Compiled]:
     """Return the target of a simulator for use in a graph, and the same compiled.
 
-    The function ``log_likelihood`` replaces the simulator's own. Vectors are standardised as those of ``like``, a space
-    of the same parameters.
+    Vectors are standardised as those of ``like``, a space of the same parameters.
     """
     function = log_likelihood or likelihood_of(simulator)
     # The seed only decides the moments that standardise the vector.
     space = ParameterSpace(simulator.prior, seed=0)
     if like is not None:
         if like.event_shapes != space.event_shapes:
-            raise InputError(
-                "Posterior to start from",
-                expected=f"one of parameters with the shapes {space.event_shapes}",
-                got=f"{like.event_shapes}",
-                do="train it on this simulator, or pass draws of these parameters",
-            )
+            expected, got = f"one of parameters with the shapes {space.event_shapes}", f"{like.event_shapes}"
+            do = "train it on this simulator, or pass draws of these parameters"
+            raise InputError("Posterior to start from", expected=expected, got=got, do=do)
         # Only the moments are taken over: its prior may differ.
         space.mean, space.scale = like.mean, like.scale
     if space.discrete:
-        raise InputError(
-            f"Simulator {simulator.name!r}",
-            expected="continuous parameters, which particles can move in",
-            got=f"integers: {list(space.discrete)}",
-            do="use bi.reference.importance, or give them continuous priors and round within the simulator",
-        )
-    vector, data = tf.zeros((2, space.dimension)), _trial(simulator)
+        subject, got = f"Simulator {simulator.name!r}", f"integers: {list(space.discrete)}"
+        do = "use bi.reference.importance, or give them continuous priors and round within the simulator"
+        raise InputError(subject, expected="continuous parameters, which particles can move in", got=got, do=do)
+    # Any observation of the right shapes, to compile with.
+    shapes = {**simulator.shapes["observables"], **simulator.shapes["context"]}
+    vector = tf.zeros((2, space.dimension))
+    data = _tensors(simulator, {name: np.ones(shape) for name, shape in shapes.items()})
     if log_likelihood is None and not _traces(function, space, vector, data):
         target = Target(space, _of_arrays(function))
         note = "the simulator's likelihood is a function of arrays; one in the graph, as log_likelihood=, is faster"
@@ -103,40 +101,35 @@ def observation_tensors(simulator: Simulator, data: Mapping[str, Any]) -> dict[s
     """Return one checked observation: observables in single precision, context as its distribution draws it."""
     checked = check_observations(simulator, data)
     if checked.count > 1:
-        raise InputError(
-            "Data", expected="one observation", got=f"{checked.count}", do="call tempered_smc for one after the other"
-        )
-    dtypes = {} if simulator.context is None else simulator.context.dtypes
-    return {name: tf.constant(value[0], dtypes.get(name, np.float32)) for name, value in checked.arrays.items()}
+        do = "call tempered_smc for one after the other"
+        raise InputError("Data", expected="one observation", got=f"{checked.count}", do=do)
+    return _tensors(simulator, {name: value[0] for name, value in checked.arrays.items()})
 
 
 def first_population(
     simulator: Simulator,
     draw: Callable[[int, tf.Tensor], tf.Tensor],
-    evaluate: Callable[[tf.Tensor], Population],
+    evaluate: Callable[[tf.Tensor, Any], Population],
+    given: Any,
     particles: int,
     seed: tf.Tensor,
 ) -> tuple[Population, float, int]:
-    """Draw vectors until enough have a finite likelihood.
-
-    Return the population, the share of draws with a finite likelihood, and the number of draws.
-    """
+    """Draw vectors until enough have a finite likelihood; return them, the share that has one, and the number drawn."""
     kept: list[Population] = []
     finite = drawn = count = 0
     while count < particles and drawn < _MOST_PRIOR_BATCHES * particles:
-        batch = Population(*(np.asarray(value) for value in evaluate(draw(particles, seeds.fold_in(seed, drawn)))))
+        evaluated = evaluate(draw(particles, seeds.fold_in(seed, drawn)), given)
+        batch = Population(*(np.asarray(value) for value in evaluated))
         drawn += particles
         finite += int(np.sum(batch.log_likelihood > -np.inf))
         usable = (batch.log_likelihood > -np.inf) & (batch.log_prior > -np.inf)
         kept.append(Population(*(value[usable] for value in batch)))
         count += int(usable.sum())
     if count < particles:
-        raise InputError(
-            f"Simulator {simulator.name!r} and the data",
-            expected=f"{particles:,} draws under which the data have a finite log likelihood",
-            got=f"{count or 'none'} among {drawn:,}",
-            do="check the data's units and the likelihood's constraints",
-        )
+        subject, got = f"Simulator {simulator.name!r} and the data", f"{count or 'none'} among {drawn:,}"
+        expected = f"{particles:,} draws under which the data have a finite log likelihood"
+        do = "check the data's units and the likelihood's constraints"
+        raise InputError(subject, expected=expected, got=got, do=do)
     population = Population(*(tf.constant(np.concatenate(part)[:particles]) for part in zip(*kept, strict=True)))
     return population, finite / drawn, drawn
 
@@ -150,6 +143,11 @@ def _traces(function: Callable[..., Any], space: ParameterSpace, vector: tf.Tens
     return True
 
 
+def _tensors(simulator: Simulator, data: Arrays) -> dict[str, tf.Tensor]:
+    dtypes = {} if simulator.context is None else simulator.context.dtypes
+    return {name: tf.constant(value, dtypes.get(name, np.float32)) for name, value in data.items()}
+
+
 def _of_arrays(function: Callable[..., Any]) -> LogLikelihood:
     """Return a likelihood of tensors that calls one of arrays."""
 
@@ -160,13 +158,6 @@ def _of_arrays(function: Callable[..., Any]) -> LogLikelihood:
         return tf.numpy_function(call, tf.nest.flatten((parameters, data)), tf.float32)
 
     return log_likelihood
-
-
-def _trial(simulator: Simulator) -> dict[str, tf.Tensor]:
-    """Return an observation of the right shapes to compile with."""
-    shapes = {**simulator.shapes["observables"], **simulator.shapes["context"]}
-    zeros = {name: np.zeros(shape) for name, shape in shapes.items()}
-    return observation_tensors(simulator, {**zeros, **{count: np.array(1) for count in simulator.lengths.values()}})
 
 
 def finite_or_never(log_density: tf.Tensor) -> tf.Tensor:

@@ -70,12 +70,9 @@ def check_simulations(simulator: Declared, data: Mapping[str, Any], subject: str
     arrays = _rows(subject, data, shapes)
     for name, finite in finite_rows(arrays, arrays, simulator.lengths).items():
         if not finite.all():
-            raise InputError(
-                f"{subject}, {name!r}",
-                expected="finite numbers",
-                got=f"NaN or infinity in {np.sum(~finite)} of {len(finite)} rows, the first is row {np.argmin(finite)}",
-                do="drop those rows (which conditions the prior on success) or correct the simulator",
-            )
+            got = f"NaN or infinity in {np.sum(~finite)} of {len(finite)} rows, the first is row {np.argmin(finite)}"
+            do = "drop those rows (which conditions the prior on success) or correct the simulator"
+            raise InputError(f"{subject}, {name!r}", expected="finite numbers", got=got, do=do)
     return arrays
 
 
@@ -84,15 +81,12 @@ def check_finite(simulator: Declared, simulations: Simulations) -> None:
     observables = {name: np.asarray(value) for name, value in simulations.observables.items()}
     for name, finite in finite_rows(observables, simulations.context, simulator.lengths).items():
         if not finite.all():
-            row = int(np.argmin(finite))
+            subject, row = f"Observable {name!r} of simulator {simulator.name!r}", int(np.argmin(finite))
             culprit = {key: np.asarray(array)[row].tolist() for key, array in simulations.parameters.items()}
             tried = f"after {MOST_REDRAWS} redraws" if simulator.on_nonfinite == "redraw" else "of the simulations"
-            raise SimulatorError(
-                f"Observable {name!r} of simulator {simulator.name!r}",
-                expected="finite numbers",
-                got=f"NaN or infinity in {np.mean(~finite):.1%} {tried}; the first with parameters {culprit}",
-                do="correct the simulator, narrow the prior, or declare on_nonfinite='redraw' to draw such rows again",
-            )
+            got = f"NaN or infinity in {np.mean(~finite):.1%} {tried}; the first with parameters {culprit}"
+            do = "correct the simulator, narrow the prior, or declare on_nonfinite='redraw' to draw such rows again"
+            raise SimulatorError(subject, expected="finite numbers", got=got, do=do)
 
 
 def _rows(subject: str, values: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]]) -> Arrays:

@@ -15,17 +15,15 @@ from bayesinn.core.errors import SimulatorError
 from bayesinn.core.validation import check_choice, check_integer
 from bayesinn.simulation.checks import Declared, numbers
 from bayesinn.simulation.finite import finite
-from bayesinn.simulation.prior import Prior
+from bayesinn.simulation.prior import Prior, Values
 from bayesinn.simulation.simulations import Arrays
 
 tfd = tfp.distributions
 
 #: Three rows: a batch size that a constant or a parameter count rarely equals.
 TRIAL_ROWS = 3
-
 #: Names of the axes of results, and characters that separate names from each other and from indices.
 _AXES, _SEPARATORS = ("chain", "draw", "observation"), ("/", ", ", "[")
-
 #: Priors that no smooth map from all of R^d reaches, and what to do in place of them.
 _UNREACHABLE = {
     (tfd.Deterministic, tfd.VectorDeterministic): "write the constant into the simulator",
@@ -44,10 +42,9 @@ class Declaration(NamedTuple):
     on_nonfinite: str
     lengths: Mapping[str, str]
 
-    @property
-    def redraw(self) -> bool:
-        """Whether failed simulations are drawn again."""
-        return self.on_nonfinite == "redraw"
+    def draw_inputs(self, n: int | tf.Tensor, seed: tf.Tensor, context_seed: tf.Tensor) -> tuple[Values, Values]:
+        """Draw n parameters and contexts; without a context the second dict is empty."""
+        return self.prior.sample(n, seed), {} if self.context is None else self.context.sample(n, context_seed)
 
 
 def check_known(subject: str, names: Iterable[str], known: Collection[str]) -> None:
@@ -74,12 +71,10 @@ def check_options(declared: Declaration, engine: str, batched: bool, workers: in
     try:
         signature.bind(*wanted)
     except TypeError as error:
-        raise SimulatorError(
-            f"Function of simulator {declared.name!r}",
-            expected=f"{len(wanted)} arguments: ({', '.join(wanted)})",
-            got=str(signature),
-            do="change the arguments" + ", or declare the context with context={...}" * (declared.context is None),
-        ) from error
+        subject = f"Function of simulator {declared.name!r}"
+        expected = f"{len(wanted)} arguments: ({', '.join(wanted)})"
+        do = "change the arguments" + ", or declare the context with context={...}" * (declared.context is None)
+        raise SimulatorError(subject, expected=expected, got=str(signature), do=do) from error
 
 
 def check_prior(prior: Prior) -> None:
@@ -114,8 +109,8 @@ def observable_shapes(name: str, trial: Mapping[str, Any]) -> dict[str, tuple[in
             raise SimulatorError(subject, expected=expected, got=got, do=do)
         shapes[key] = array.shape[1:]
     if not shapes:
-        expected = "at least one observable"
-        raise SimulatorError(f"Simulator {name!r}", expected=expected, got="an empty dict", do="return the data")
+        subject, expected = f"Simulator {name!r}", "at least one observable"
+        raise SimulatorError(subject, expected=expected, got="an empty dict", do="return the data")
     return shapes
 
 

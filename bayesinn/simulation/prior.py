@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -26,13 +25,12 @@ class Prior:
     distributions : mapping of name to distribution, or ``tfd.JointDistributionNamed``
         An entry may also be a function whose argument names are other entries; it gets their values and returns a
         distribution with batch shape (n,).
-    subject : str
-        Name of the distribution in messages.
+    subject : str, what it is called in messages
 
     Attributes
     ----------
-    names : tuple of str, in the order of declaration
-    order : tuple of str, such that each name comes after those it depends on
+    names, order : tuple of str
+        In the order of declaration, and such that each name comes after those it depends on.
     event_shapes : dict of name to tuple of int
     dtypes : dict of name to NumPy dtype, as drawn
 
@@ -49,27 +47,21 @@ class Prior:
             model = distributions.model
             distributions = model if isinstance(model, Mapping) else model._asdict()
         if not isinstance(distributions, Mapping) or not distributions:
-            raise SimulatorError(
-                f"The {subject}",
-                expected="a dict of TFP distributions with at least one entry, or a tfd.JointDistributionNamed",
-                got=repr(distributions) if not isinstance(distributions, Mapping) else "an empty dict",
-                do='write for example prior={"rate": tfd.LogNormal(0.0, 1.0)}',
-            )
+            expected = "a dict of TFP distributions with at least one entry, or a tfd.JointDistributionNamed"
+            got = "an empty dict" if isinstance(distributions, Mapping) else repr(distributions)
+            do = 'write for example prior={"rate": tfd.LogNormal(0.0, 1.0)}'
+            raise SimulatorError(f"The {subject}", expected=expected, got=got, do=do)
         self.subject = subject
         self._entries = dict(distributions)
         self.names = tuple(self._entries)
+        self._needs: dict[str, tuple[str, ...]] = {}
         for name, entry in self._entries.items():
-            alone = isinstance(entry, tfd.Distribution) and not isinstance(entry, tfd.JointDistribution)
-            if not isinstance(name, str) or not (
-                alone or (callable(entry) and not isinstance(entry, tfd.Distribution))
-            ):
-                raise SimulatorError(
-                    f"Entry {name!r} of the {subject}",
-                    expected="a name with a TFP distribution, or with a function that returns one",
-                    got=type(entry).__name__,
-                    do="use tfp.distributions, for example tfd.Normal(0.0, 1.0)",
-                )
-        self._needs = {name: _argument_names(entry) for name, entry in self._entries.items()}
+            fixed, joint = isinstance(entry, tfd.Distribution), isinstance(entry, tfd.JointDistribution)
+            if not isinstance(name, str) or joint or not (fixed or callable(entry)):
+                expected = "a name with a TFP distribution, or with a function that returns one"
+                got, do = type(entry).__name__, "use tfp.distributions, for example tfd.Normal(0.0, 1.0)"
+                raise SimulatorError(f"Entry {name!r} of the {subject}", expected=expected, got=got, do=do)
+            self._needs[name] = () if fixed else tuple(inspect.signature(entry).parameters)
         self.order = self._dependency_order()
         trial = self.sample(2, tf.constant([0, 0], tf.int32))
         self.event_shapes = {name: tuple(trial[name].shape[1:]) for name in self.names}
@@ -81,10 +73,12 @@ class Prior:
 
     def distribution(self, name: str, given: Mapping[str, tf.Tensor]) -> tfd.Distribution:
         """Return the distribution, with batch shape () or (n,), of one variable given those that it depends on."""
-        entry = self._entries[name]
-        if isinstance(entry, tfd.Distribution):
-            return _batch_axes_as_event(entry, keep=0)
-        return _batch_axes_as_event(entry(**{need: given[need] for need in self._needs[name]}), keep=1)
+        distribution, batch_axes = self._entries[name], 0
+        if not isinstance(distribution, tfd.Distribution):
+            distribution, batch_axes = distribution(**{need: given[need] for need in self._needs[name]}), 1
+        # tfd.Normal([0.0, 0.0], 1.0) is one vector variable, not a batch of priors.
+        extra = distribution.batch_shape.rank - batch_axes
+        return tfd.Independent(distribution, extra) if extra > 0 else distribution
 
     def sample(self, n: int | tf.Tensor, seed: tf.Tensor) -> Values:
         """Draw n times from the joint distribution; the seed is a tensor (2,)."""
@@ -104,21 +98,9 @@ class Prior:
         while left := {name: needs for name, needs in self._needs.items() if name not in order}:
             ready = [name for name, needs in left.items() if set(needs) <= set(order)]
             if not ready:
-                raise SimulatorError(
-                    f"Entries {sorted(left)} of the {self.subject}",
-                    expected="functions whose argument names are other entries, without a circle",
-                    got=f"arguments {left}",
-                    do=f"name the arguments after the entries {list(self.names)}",
-                )
+                subject = f"Entries {sorted(left)} of the {self.subject}"
+                expected = "functions whose argument names are other entries, without a circle"
+                do = f"name the arguments after the entries {list(self.names)}"
+                raise SimulatorError(subject, expected=expected, got=f"arguments {left}", do=do)
             order.extend(ready)
         return tuple(order)
-
-
-def _argument_names(entry: Entry) -> tuple[str, ...]:
-    return () if isinstance(entry, tfd.Distribution) else tuple(inspect.signature(entry).parameters)
-
-
-def _batch_axes_as_event(distribution: Any, keep: int) -> tfd.Distribution:
-    """Make ``tfd.Normal([0.0, 0.0], 1.0)`` one vector variable, not a batch of priors."""
-    extra = distribution.batch_shape.rank - keep
-    return tfd.Independent(distribution, extra) if extra > 0 else distribution

@@ -1,8 +1,8 @@
 """Black-box simulators: NumPy functions run by worker processes that never import TensorFlow.
 
-The processes come from loky, whose workers start clean: they don't run the user's script again, as the standard
-library's spawned workers do. Every draw (or block of draws, when batched) has a random generator of its own, a pure
-function of the seed and the row, so that results depend neither on the number of workers nor on which worker runs what.
+Loky's workers start clean: they don't run the user's script again, as the standard library's do. Every draw (or block,
+when batched) has a random generator of its own, a pure function of the seed and the row, so that results depend neither
+on the number of workers nor on which worker runs what.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from bayesinn.core.compilation import AnyRows
 from bayesinn.core.errors import SimulatorError
 from bayesinn.simulation.declaration import Declaration
 from bayesinn.simulation.finite import finite_rows
+from bayesinn.simulation.prior import Values
 from bayesinn.simulation.simulations import MOST_REDRAWS, Arrays, Simulations
 from bayesinn.simulation.worker import combine, install, run_block
 
@@ -35,7 +36,7 @@ _IDLE_SECONDS = 300
 
 
 class PythonEngine:
-    """Draws batches as NumPy arrays through worker processes."""
+    """Draws batches as NumPy arrays through worker processes; otherwise as :class:`TensorFlowEngine`."""
 
     def __init__(self, declared: Declaration, batched: bool, workers: int | None) -> None:
         self.declared = declared
@@ -45,20 +46,13 @@ class PythonEngine:
         self._draw_inputs = AnyRows(self._sample_inputs, leading=(0, 0))
 
     def sample(self, n: int, seed: int, stream: str) -> Simulations:
-        """Draw n simulations from a stream of the seed."""
-        return self.draw(n, seeds.entropy(seed, stream))
+        return self.submit(n, seeds.entropy(seed, stream)).result()
 
     def without_policy(self) -> PythonEngine:
-        """Return an engine that leaves failed simulations in place."""
         return PythonEngine(self.declared._replace(on_nonfinite="raise"), self.batched, self.workers)
 
     def predict(self, parameters: Arrays, context: Arrays, seed: int) -> Arrays:
-        """Run the forward model for given parameters."""
         return self._gather(self._submit(parameters, context, seeds.entropy(seed, "predictive")))
-
-    def draw(self, n: int, entropy: list[int]) -> Simulations:
-        """Draw n simulations and wait for them."""
-        return self.submit(n, entropy).result()
 
     def submit(self, n: int, entropy: list[int]) -> PendingSimulations:
         """Start n simulations; a pure function of the entropy (see :func:`bayesinn.core.seeds.entropy`)."""
@@ -66,9 +60,8 @@ class PythonEngine:
         parameters, context = tf.nest.map_structure(lambda value: value.numpy(), self._draw_inputs(n, state))
         return PendingSimulations(self, entropy, parameters, context, self._submit(parameters, context, entropy))
 
-    def _sample_inputs(self, n: tf.Tensor, seed: tf.Tensor) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
-        prior, context = self.declared.prior, self.declared.context
-        return prior.sample(n, seed), {} if context is None else context.sample(n, seeds.fold_in(seed, 1))
+    def _sample_inputs(self, n: tf.Tensor, seed: tf.Tensor) -> tuple[Values, Values]:
+        return self.declared.draw_inputs(n, seed, seeds.fold_in(seed, 1))
 
     def _submit(self, parameters: Arrays, context: Arrays, entropy: list[int]) -> list[Future[Arrays]]:
         n = len(next(iter(parameters.values())))
@@ -92,12 +85,10 @@ class PythonEngine:
             return combine([future.result() for future in futures], np.concatenate)
         except BrokenExecutor as error:
             reason = next((line for line in str(error).splitlines() if "exit code" in line), str(error))
-            raise SimulatorError(
-                f"Simulator {self.declared.name!r}",
-                expected="worker processes that live until they return a result",
-                got=f"a worker process that ended: {reason}",
-                do="look for too little memory or for compiled code that crashes: call the function in this process",
-            ) from error
+            subject, got = f"Simulator {self.declared.name!r}", f"a worker process that ended: {reason}"
+            expected = "worker processes that live until they return a result"
+            do = "look for too little memory or for compiled code that crashes: call the function in this process"
+            raise SimulatorError(subject, expected=expected, got=got, do=do) from error
 
 
 class PendingSimulations(NamedTuple):
@@ -114,7 +105,7 @@ class PendingSimulations(NamedTuple):
         parameters, context, observables = self.parameters, self.context, self.engine._gather(self.futures)
         broken = self._broken_rows(observables, context)
         failed, attempt = len(broken), 1
-        while self.engine.declared.redraw and len(broken) and attempt <= MOST_REDRAWS:
+        while self.engine.declared.on_nonfinite == "redraw" and len(broken) and attempt <= MOST_REDRAWS:
             again = self.engine.submit(len(broken), [*self.entropy, attempt])
             fresh = self.engine._gather(again.futures)
             for old, new in ((parameters, again.parameters), (context, again.context), (observables, fresh)):

@@ -12,12 +12,9 @@ class Recommended:
 
     Parameters
     ----------
-    summary : Summary, or dict of observable to Summary, optional
-        As for :class:`AmortizedPosterior`, which checks it; chosen by the observables' shapes if left out.
-    flow : Flow, optional
-        Six affine coupling blocks if left out.
-    steps, batch_size : int
-        Length and batch size of online training.
+    summary : Summary, or dict of observable to Summary, as for :class:`AmortizedPosterior`
+    flow : Flow, by default six affine coupling blocks
+    steps, batch_size : int, of online training
     learning_rate : float
     passes : int
         Passes through simulations that are drawn before the first step, where they cost more than steps; 0 for new

@@ -19,58 +19,43 @@ _registered: dict[str, Simulator] = {}
 
 
 def register(simulator: Simulator) -> Simulator:
-    """Make a simulator known by its name in this session.
+    """Make a simulator known by its name in this session; InputError if another one has the name.
 
     Packages make theirs known for good through the entry-point group ``bayesinn.simulators``.
-
-    Raises
-    ------
-    InputError
-        When another simulator already has the name.
     """
     check_type("Registration", simulator, Simulator, "a Simulator", "decorate the function with @bi.simulator")
     known = _registered.get(simulator.name)
     if known is not None and known is not simulator and known.reference() != simulator.reference():
-        raise InputError(
-            f"Registration of simulator {simulator.name!r}",
-            expected="a name that is free",
-            got=f"the name of a simulator from {known.function.__module__}",
-            do="give another one: @bi.simulator(name=...)",
-        )
+        subject, got = f"Registration of simulator {simulator.name!r}", known.function.__module__
+        do = "give another one: @bi.simulator(name=...)"
+        raise InputError(subject, expected="a name that is free", got=f"the name of a simulator from {got}", do=do)
     _registered[simulator.name] = simulator
     return simulator
 
 
 def available() -> list[str]:
     """Return the names of all simulators that :func:`get` knows."""
-    return sorted({*_registered, *(point.name for point in entry_points())})
+    return sorted({*_registered, *entry_points().names})
 
 
 def get(name: str) -> Simulator:
     """Return a simulator by its registered name, or from ``"path/to/file.py:object"``; the file is run.
 
-    Raises
-    ------
-    InputError
-        For a name that nobody registered, or a file without such an object.
+    InputError says which names are known, or what was found in the file.
     """
     if name in _registered:
         return _registered[name]
-    for point in entry_points():
-        if point.name == name:
-            return _registered.setdefault(name, point.load())
+    for point in entry_points().select(name=name):
+        return _registered.setdefault(name, point.load())
     path, colon, attribute = name.rpartition(":")
     if colon and path.endswith(".py"):
         found: Any = getattr(_import_file(Path(path)), attribute, None)
         do = "name the decorated function after the colon"
         check_type(f"Simulator {name!r}", found, Simulator, "an object made with @bi.simulator", do)
         return found
-    raise InputError(
-        f"Simulator {name!r}",
-        expected=f"one of {available()}, or a path like 'model.py:simulator'",
-        got=repr(name),
-        do="check the spelling, or register it with bi.register(...)",
-    )
+    expected = f"one of {available()}, or a path like 'model.py:simulator'"
+    do = "check the spelling, or register it with bi.register(...)"
+    raise InputError(f"Simulator {name!r}", expected=expected, got=repr(name), do=do)
 
 
 def find(reference: Mapping[str, str], trust_source: bool = False) -> Simulator:
@@ -84,7 +69,7 @@ def find(reference: Mapping[str, str], trust_source: bool = False) -> Simulator:
     here = {place: simulator for place, simulator in alive.items() if place[1:3] == (module, attribute)}
     if here:
         return here.get((name, module, attribute, file), list(here.values())[-1])
-    if any(point.name == name for point in entry_points()) and get(name).reference()["module"] == module:
+    if name in entry_points().names and get(name).reference()["module"] == module:
         return get(name)
     # Some simulators of the library have no entry point.
     found = _imported(module, attribute) if module.startswith(f"{ENTRY_POINT_GROUP}.") else None
@@ -96,13 +81,12 @@ def find(reference: Mapping[str, str], trust_source: bool = False) -> Simulator:
         if found is None and Path(file).is_absolute() and Path(file).is_file():
             found = get(f"{file}:{attribute}")
     if found is None:
-        raise SavedPosteriorError(
-            f"Simulator {name!r} of a saved posterior",
-            expected="one that this program has declared or imported, or that a package has installed",
-            got=f"{len(alive) or 'none'} of that name; its source, {file or module}, is not run untrusted",
-            do=f"import {module}:{attribute}, or pass it: bi.load(folder, simulator=...), --simulator FILE.py:NAME; "
-            "or, if you trust its source, run that: bi.load(folder, trust_source=True), --trust",
-        )
+        subject = f"Simulator {name!r} of a saved posterior"
+        expected = "one that this program has declared or imported, or that a package has installed"
+        got = f"{len(alive) or 'none'} of that name; its source, {file or module}, is not run untrusted"
+        do = f"import {module}:{attribute}, or pass it: bi.load(folder, simulator=...), --simulator FILE.py:NAME; "
+        do += "or, if you trust its source, run that: bi.load(folder, trust_source=True), --trust"
+        raise SavedPosteriorError(subject, expected=expected, got=got, do=do)
     return found
 
 

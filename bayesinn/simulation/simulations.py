@@ -29,7 +29,5 @@ class Simulations(NamedTuple):
 
     def numpy(self) -> Simulations:
         """Return the same simulations as NumPy arrays."""
-        parameters, context, observables = (
-            {name: np.asarray(value) for name, value in part.items()} for part in self[:3]
-        )
-        return Simulations(parameters, context, observables, int(self.failed))
+        parts = [{name: np.asarray(value) for name, value in part.items()} for part in self[:3]]
+        return Simulations(parts[0], parts[1], parts[2], int(self.failed))

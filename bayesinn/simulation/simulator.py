@@ -35,10 +35,9 @@ class Simulator:
 
     Attributes
     ----------
-    prior, context : Prior; the context may be None
     observable_shapes : dict of name to tuple of int, without the batch axis
-    labels : Labels, with the units
-    function, name, lengths, on_nonfinite, observed, log_likelihood, exact, recommended : as declared
+    prior, context : Prior; the context may be None
+    labels, function, name, lengths, on_nonfinite, observed, log_likelihood, exact, recommended : as declared
     """
 
     def __init__(self, function: Callable[..., Any], options: simulator) -> None:
@@ -49,8 +48,7 @@ class Simulator:
         self.context = None if options.context is None else Prior(options.context, subject="context")
         self.on_nonfinite: str = options.on_nonfinite
         self.lengths = dict(options.lengths or {})
-        self.log_likelihood = options.log_likelihood
-        self.exact = options.exact
+        self.log_likelihood, self.exact = options.log_likelihood, options.exact
         self.recommended = options.recommended or Recommended()
         declared = Declaration(self.name, function, self.prior, self.context, self.on_nonfinite, self.lengths)
         declaration.check_options(declared, options.engine, options.batched, options.workers)
@@ -74,11 +72,8 @@ class Simulator:
     @property
     def shapes(self) -> dict[str, dict[str, tuple[int, ...]]]:
         """Shapes of all parameters, observables and context variables, by name and in order."""
-        return {
-            "parameters": dict(self.prior.event_shapes),
-            "observables": dict(self.observable_shapes),
-            "context": {} if self.context is None else dict(self.context.event_shapes),
-        }
+        context = {} if self.context is None else self.context.event_shapes
+        return {"parameters": self.prior.event_shapes, "observables": self.observable_shapes, "context": context}
 
     @property
     def in_graph(self) -> bool:
@@ -103,11 +98,10 @@ class Simulator:
         return self.engine.predict(arrays, given, seed)
 
     def __call__(self, *arguments: Any) -> Any:
-        """Call the function that was decorated."""
         return self.function(*arguments)
 
     def reference(self) -> dict[str, str]:
-        """Return where the simulator can be found again: name, module and file. Goes into the manifest."""
+        """Return where the simulator can be found again: name, module and file."""
         # From the code itself: another module may have the name of its module.
         code = getattr(inspect.unwrap(self.function), "__code__", None)
         file = Path(code.co_filename) if code else Path()
@@ -142,27 +136,21 @@ class simulator:
         A function in place of a distribution makes it depend on the entries that its arguments name.
     context : as ``prior``
         Variables that are known at inference (population size, number of days), with the distribution to train over.
-    name : str
-        The function's name by default.
-    labels, units : dict of name to text
-        For parameters, context and observables; used by every table and figure.
+    name : str, by default the function's
+    labels, units : dict of name to text, for every table and figure
     lengths : dict of observable to context variable
         The context variable counts the valid steps along the first axis of the observable; the rest is padding, which
         may hold anything, NaN included.
     engine : "tensorflow" or "python"
-    batched, workers
-        For the Python engine: whether the function takes many draws, and the number of processes (all cores).
-        Results don't depend on the number of workers.
+    batched : bool, whether the Python engine's function takes many draws
+    workers : int, processes of the Python engine, by default one for each core; results don't depend on it
     on_nonfinite : "raise" or "redraw"
         Policy for simulations that are not finite. "redraw" replaces parameters and data, which conditions the prior
         on success; the count is reported.
-    observed : dict of arrays
-        Real data to ship with the simulator.
-    log_likelihood, exact : functions
-        For comparing with exact answers. ``log_likelihood(parameters, data)`` gives (n,) for n parameters and one
-        observation; ``exact(data, draws, seed)`` gives a dict of posterior draws (draws, *event) for one observation.
-    recommended : Recommended
-        Networks and training that work well, for those who choose none.
+    observed : dict of arrays, real data to ship with the simulator
+    log_likelihood : function ``(parameters, data)`` that gives (n,) for n parameters and one observation
+    exact : function ``(data, draws, seed)`` that gives a dict of posterior draws (draws, *event) for one observation
+    recommended : Recommended, networks and training for those who choose none
 
     Examples
     --------
@@ -175,8 +163,6 @@ class simulator:
     Simulator 'ruler'
       parameters:  mean
       observables: lengths[3]
-    >>> ruler.sample(5, seed=1)["lengths"].shape
-    (5, 3)
     """
 
     prior: Mapping[str, Entry] | tfd.JointDistributionNamed

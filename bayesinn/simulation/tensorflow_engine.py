@@ -29,7 +29,7 @@ class TensorFlowEngine:
 
     def sample(self, n: int, seed: int, stream: str) -> Simulations:
         """Draw n simulations from a stream of the seed, as arrays."""
-        return self.draw_eagerly(n, seeds.tensor_seed(seed, stream)).numpy()
+        return self._compiled_draw(n, seeds.tensor_seed(seed, stream)).numpy()
 
     def without_policy(self) -> TensorFlowEngine:
         """Return an engine that leaves failed simulations in place."""
@@ -39,10 +39,6 @@ class TensorFlowEngine:
         """Run the forward model for given parameters, arrays in and out."""
         observables = self._compiled_simulate(parameters, context, seeds.tensor_seed(seed, "predictive"))
         return {name: value.numpy() for name, value in observables.items()}
-
-    def draw_eagerly(self, n: int, seed: tf.Tensor) -> Simulations:
-        """Draw n simulations as :meth:`draw` does, through a compiled graph that serves any n."""
-        return self._compiled_draw(tf.constant(n), seed)
 
     def simulate(self, parameters: Values, context: Values, seed: tf.Tensor) -> Values:
         """Run the forward model; an empty context is not passed on."""
@@ -55,16 +51,13 @@ class TensorFlowEngine:
 
     def draw(self, n: int | tf.Tensor, seed: tf.Tensor) -> Simulations:
         """Draw n simulations; a pure function of the seed."""
-        if not self.declared.redraw:
-            (parameters, context, observables), finite = self._draw_once(n, seed)
-            return Simulations(parameters, context, observables, _count(~finite))
+        if self.declared.on_nonfinite == "raise":
+            drawn, finite = self._draw_once(n, seed)
+            return Simulations(*drawn, _count(~finite))
 
         # A few rows to spare, so that a simulator that fails now and then rarely runs a second time. Traced once, as
         # the body of a loop: compiling a large prior takes long.
         rows = n + n // 8 + _square_root(4 * n)
-
-        def unfinished(attempt: tf.Tensor, finite: tf.Tensor, failed: tf.Tensor, batch: Any) -> tf.Tensor:
-            return tf.reduce_any(~finite) & (attempt <= MOST_REDRAWS)
 
         def fill(attempt: tf.Tensor, finite: tf.Tensor, failed: tf.Tensor, batch: Any) -> Any:
             fresh, fresh_finite = self._draw_once(rows, seeds.fold_in(seed, attempt))
@@ -74,29 +67,27 @@ class TensorFlowEngine:
             # Spare rows that nobody needed have not failed.
             good = _count(fresh_finite)
             failed += tf.where(good >= missing, order[-1] + 1 - n - missing, rows - good)
-            batch = tf.nest.map_structure(
-                lambda kept, new: tf.gather(tf.concat([kept, new], axis=0), order), batch, fresh
-            )
+            both = tf.nest.map_structure(lambda kept, new: tf.concat([kept, new], axis=0), batch, fresh)
+            batch = tf.nest.map_structure(lambda values: tf.gather(values, order), both)
             return attempt + 1, tf.gather(candidates, order), failed, batch
 
         nothing = tf.nest.map_structure(lambda spec: tf.zeros((n, *spec.shape[1:]), spec.dtype), self._specs)
         _, _, failed, (parameters, context, observables) = tf.while_loop(
-            unfinished, fill, (tf.constant(0), tf.zeros((n,), tf.bool), tf.constant(0), nothing)
+            lambda attempt, finite, *_: tf.reduce_any(~finite) & (attempt <= MOST_REDRAWS),
+            fill,
+            (tf.constant(0), tf.zeros((n,), tf.bool), tf.constant(0), nothing),
         )
         return Simulations(parameters, context, observables, failed)
 
     @functools.cached_property
     def _specs(self) -> tuple[Any, Any, Any]:
         """Shapes and dtypes of parameters, context and observables."""
-        drawn = tf.function(self._draw_once).get_concrete_function(
-            tf.TensorSpec((), tf.int32), tf.TensorSpec((2,), tf.int32)
-        )
-        return drawn.structured_outputs[0]
+        n, seed = tf.TensorSpec((), tf.int32), tf.TensorSpec((2,), tf.int32)
+        return tf.function(self._draw_once).get_concrete_function(n, seed).structured_outputs[0]
 
     def _draw_once(self, n: int | tf.Tensor, seed: tf.Tensor) -> tuple[tuple[Any, Any, Any], tf.Tensor]:
-        parameter_seed, context_seed, simulator_seed = seeds.split(seed, 3)
-        parameters = self.declared.prior.sample(n, parameter_seed)
-        context = {} if self.declared.context is None else self.declared.context.sample(n, context_seed)
+        *input_seeds, simulator_seed = seeds.split(seed, 3)
+        parameters, context = self.declared.draw_inputs(n, *input_seeds)
         observables = self.simulate(parameters, context, simulator_seed)
         finite = tf.ones(tf.reshape(n, (1,)), tf.bool)
         for name, value in observables.items():
@@ -125,5 +116,4 @@ def _square_root(n: int | tf.Tensor) -> int | tf.Tensor:
     return math.isqrt(n) if isinstance(n, int) else tf.cast(tf.sqrt(tf.cast(n, tf.float64)), n.dtype)
 
 
-def _count(holds: tf.Tensor) -> tf.Tensor:
-    return tf.reduce_sum(tf.cast(holds, tf.int32))
+_count = functools.partial(tf.math.count_nonzero, dtype=tf.int32)

@@ -30,21 +30,15 @@ def _function() -> Callable[..., Any]:
 
 
 def run_block(parameters: Arrays, context: Arrays, entropy: list[int], first_row: int, batched: bool) -> Arrays:
-    """Simulate consecutive rows.
+    """Simulate consecutive rows, all in one call if ``batched``.
 
-    Parameters
-    ----------
-    parameters, context : dict of arrays; an empty context is not passed on
-    entropy : list of int; with the row's number it decides the row's generator
-    first_row : int, number of the first row in the whole batch
-    batched : bool, whether the function takes all rows in one call, with one generator
+    A generator is decided by the entropy and the number of its (first) row in the whole batch.
     """
     if batched:
         return _call(parameters, context, entropy, first_row)
     rows = range(len(next(iter(parameters.values()))))
-    return combine(
-        [_call(_row(parameters, row), _row(context, row), entropy, first_row + row) for row in rows], np.stack
-    )
+    parts = [_call(_row(parameters, row), _row(context, row), entropy, first_row + row) for row in rows]
+    return combine(parts, np.stack)
 
 
 def combine(parts: list[Arrays], join: Callable[[list[np.ndarray]], np.ndarray]) -> Arrays:
@@ -53,17 +47,15 @@ def combine(parts: list[Arrays], join: Callable[[list[np.ndarray]], np.ndarray])
     first, *others = ({name: value.shape[axes:] for name, value in part.items()} for part in parts)
     for other in others:
         if other != first:
-            raise SimulatorError(
-                "Names and shapes of a Python simulator's observables",
-                expected="the same for each draw of the parameters",
-                got=f"{first} and {other}",
-                do="return every observable each time; pad those of varying length, and declare lengths={...}",
-            )
+            subject = "Names and shapes of a Python simulator's observables"
+            expected, got = "the same for each draw of the parameters", f"{first} and {other}"
+            do = "return every observable each time; pad those of varying length, and declare lengths={...}"
+            raise SimulatorError(subject, expected=expected, got=got, do=do)
     return {name: join([part[name] for part in parts]) for name in first}
 
 
 def _row(values: Arrays, row: int) -> dict[str, Any]:
-    """Return one row; scalars as plain floats, which Python code computes with fastest."""
+    # Scalars as plain floats, which Python code computes with fastest.
     return {name: value[row].item() if value.ndim == 1 else value[row] for name, value in values.items()}
 
 

@@ -46,14 +46,13 @@ def _check_seeds(simulator: Simulator, batch: Simulations, seed: int, name: str)
     engine = simulator.engine
     if isinstance(engine, TensorFlowEngine):
         # Random numbers of NumPy, or of tf.random.normal, would be drawn while tracing, or ignore the seed.
-        anew = TensorFlowEngine(engine.declared).draw_eagerly(ROWS, seeds.tensor_seed(seed, "simulations"))
         law = f"{name}: traced anew, the same seed gives other simulations; use tf.random.stateless_* with the seed."
-        draws[law] = anew.numpy()
+        draws[law] = TensorFlowEngine(engine.declared).sample(ROWS, seed, "simulations")
     else:
         for workers in (1, 2):
             crew = PythonEngine(engine.declared, engine.batched, workers)
             law = f"{name}: {workers} workers give other simulations; use no random numbers but the generator's."
-            draws[law] = crew.draw(ROWS, seeds.entropy(seed, "simulations"))
+            draws[law] = crew.sample(ROWS, seed, "simulations")
     for law, got in draws.items():
         for variable, value in batch.flat().items():
             demand_equal(got.flat()[variable], value, 0.0, f"{law}\n  first observed in {variable!r}")

@@ -28,7 +28,6 @@ class GaussianMixture(Latent):
     Parameters
     ----------
     components : int
-        Number of Gaussians.
     spread : float
         Standard deviation of the initial means, which are spread evenly over a normal distribution.
     scale : float
@@ -43,11 +42,8 @@ class GaussianMixture(Latent):
     Examples
     --------
     >>> import tensorflow as tf
-    >>> latent = GaussianMixture(components=3)
-    >>> latent.log_prob(tf.zeros((5, 2))).shape
+    >>> GaussianMixture(components=3).log_prob(tf.zeros((5, 2))).shape
     TensorShape([5])
-    >>> latent.sample((4, 2), seed=(1, 2)).shape
-    TensorShape([4, 2])
     """
 
     def __init__(self, components: int = 4, spread: float = 1.0, scale: float = 1.0) -> None:
@@ -61,24 +57,17 @@ class GaussianMixture(Latent):
         self.scale = scale
 
     def build(self, dimension: int) -> None:
-        means = self.spread * _evenly_normal(self.components, dimension)
+        # Points that fill a standard normal distribution evenly.
+        points = scipy.stats.qmc.Halton(dimension, rng=random.randrange(2**32)).random(self.components)
+        means = self.spread * scipy.stats.norm.ppf(np.clip(points, 1e-6, 1.0 - 1e-6))
+        self.logits = self._add_learned("logits", np.zeros(self.components))
+        self.means = self._add_learned("means", means)
         raw = float(unfloored(math.log(self.scale)))
-        shape = (self.components, dimension)
-        starts = {"logits": np.zeros(shape[0]), "means": means, "raw_log_scales": np.full(shape, raw)}
-        self.logits, self.means, self.raw_log_scales = (
-            self.add_weight(
-                shape=start.shape,
-                initializer=lambda shape, dtype, start=start: tf.constant(start, dtype),
-                autocast=False,
-                name=name,
-            )
-            for name, start in starts.items()
-        )
+        self.raw_log_scales = self._add_learned("raw_log_scales", np.full(means.shape, raw))
 
     def log_prob(self, z: tf.Tensor) -> tf.Tensor:
         log_weights, means, log_scales = self._parameters(z.shape[-1], z.dtype)
-        densities = gaussian_log_probs(z, means, log_scales)
-        return tf.reduce_logsumexp(log_weights + densities, axis=-1)
+        return tf.reduce_logsumexp(log_weights + gaussian_log_probs(z, means, log_scales), axis=-1)
 
     def sample(self, shape: Sequence[int | tf.Tensor], seed: Seed) -> tf.Tensor:
         n, dimension = shape
@@ -93,9 +82,8 @@ class GaussianMixture(Latent):
     def _parameters(self, dimension: int, dtype: tf.DType | str) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         if not self.built:
             self.build(dimension)
-        logits, means, raw = (
-            tf.cast(tf.convert_to_tensor(weight), dtype) for weight in (self.logits, self.means, self.raw_log_scales)
-        )
+        weights = self.logits, self.means, self.raw_log_scales
+        logits, means, raw = (tf.cast(tf.convert_to_tensor(weight), dtype) for weight in weights)
         return tf.nn.log_softmax(logits), means, floored(raw)
 
 
@@ -116,9 +104,3 @@ def unfloored(log_scale: float | np.ndarray | tf.Tensor) -> tf.Tensor:
     """Return the raw weights of log scales, the inverse of :func:`floored`; those below -6 count as just above it."""
     excess = tf.maximum(log_scale - SMALLEST_LOG_SCALE, 1e-2)
     return SMALLEST_LOG_SCALE + excess + tf.math.log(-tf.math.expm1(-excess))
-
-
-def _evenly_normal(count: int, dimension: int) -> np.ndarray:
-    """Draw points (count, dimension) that fill a standard normal distribution evenly."""
-    points = scipy.stats.qmc.Halton(dimension, rng=random.randrange(2**32)).random(count)
-    return scipy.stats.norm.ppf(np.clip(points, 1e-6, 1.0 - 1e-6))

@@ -1,10 +1,12 @@
-"""The contract of latent distributions."""
+"""The contract of latent distributions, and the usual one, the standard normal."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from bayesinn.core.configuration import Configured
@@ -38,15 +40,31 @@ class Latent(Configured, keras.layers.Layer):
         """
         raise NotImplementedError
 
+    def _add_learned(self, name: str, start: np.ndarray) -> keras.Variable:
+        return self.add_weight(shape=start.shape, initializer=start, autocast=False, name=name)
+
+
+class Normal(Latent):
+    """The standard normal distribution.
+
+    Examples
+    --------
+    >>> import tensorflow as tf
+    >>> round(float(Normal().log_prob(tf.zeros((1, 2)))[0]), 4)
+    -1.8379
+    """
+
+    def log_prob(self, z: tf.Tensor) -> tf.Tensor:
+        return -0.5 * (tf.reduce_sum(z**2, axis=-1) + z.shape[-1] * math.log(2.0 * math.pi))
+
+    def sample(self, shape: Sequence[int | tf.Tensor], seed: Seed) -> tf.Tensor:
+        return tf.random.stateless_normal(shape, check_seed(seed), dtype=self.variable_dtype, alg="philox")
+
 
 def check_seed(seed: Seed) -> tf.Tensor:
     """Return the seed as an int32 tensor (2,)."""
     pair = tf.convert_to_tensor(seed)
     if pair.shape != (2,):
-        raise InputError(
-            "Argument 'seed'",
-            expected="two integers, or an int32 tensor of shape (2,)",
-            got=f"shape {tuple(pair.shape)}",
-            do="give a pair such as (1, 2)",
-        )
+        expected, got = "two integers, or an int32 tensor of shape (2,)", f"shape {tuple(pair.shape)}"
+        raise InputError("Argument 'seed'", expected=expected, got=got, do="give a pair such as (1, 2)")
     return tf.cast(pair, tf.int32)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-import keras
+import numpy as np
 import tensorflow as tf
 
 from bayesinn.core.validation import check_number
@@ -22,8 +22,7 @@ class StudentT(Latent):
     ----------
     degrees_of_freedom : float
         Smaller means heavier tails. If learnable, this is the initial value, above 2.
-    learnable : bool
-        Whether the degrees of freedom are trained. They stay above 2, where the variance is finite.
+    learnable : bool, whether they are trained; they stay above 2, where the variance is finite
 
     References
     ----------
@@ -49,9 +48,7 @@ class StudentT(Latent):
             excess = self.degrees_of_freedom - 2.0
             # The inverse of softplus, written so that it doesn't overflow.
             start = excess + math.log(-math.expm1(-excess))
-            self.raw = self.add_weight(
-                shape=(), initializer=keras.initializers.Constant(start), autocast=False, name="raw"
-            )
+            self.raw = self._add_learned("raw", np.array(start))
 
     def log_prob(self, z: tf.Tensor) -> tf.Tensor:
         degrees = self._degrees()

@@ -13,7 +13,7 @@ from bayesinn.core import seeds
 from bayesinn.core.errors import InputError
 from bayesinn.core.validation import check_choice
 from bayesinn.flows.flow import Flow
-from bayesinn.flows.latents import Seed
+from bayesinn.flows.latents.latent import Seed
 from bayesinn.flows.split_latent.layout import SplitLayout
 from bayesinn.flows.split_latent.losses import SplitLosses
 from bayesinn.flows.split_latent.mmd import gaussian_weights, mmd_loss
@@ -30,8 +30,7 @@ class SplitLatentFlow(Flow):
     chain : Bijection
         Bijection of vectors (n, width), with the context as condition. Leave out ActNorm: it would blow up padding,
         which is almost zero, to unit variance.
-    parameters, latent, observables, width : int
-        See :class:`SplitLayout`.
+    parameters, latent, observables, width : int; see :class:`SplitLayout`
     objective : {"mmd", "likelihood"}
     losses : SplitLosses
     """
@@ -62,7 +61,7 @@ class SplitLatentFlow(Flow):
     @property
     def has_log_prob(self) -> bool:
         """Whether densities are exact: with the likelihood objective, and without padding to integrate over."""
-        return self.in_nats and not self.layout.input_padding
+        return self.in_nats and not self.layout.inputs["padding"]
 
     @property
     def in_nats(self) -> bool:
@@ -71,32 +70,29 @@ class SplitLatentFlow(Flow):
 
     def predict(self, x: tf.Tensor, condition: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Return latents (n, latent) and standardised observables (n, observables) of parameter vectors x (n, d)."""
-        _, context = self._split(condition)
-        padding = tf.zeros((tf.shape(x)[0], self.layout.input_padding), x.dtype)
-        output, _ = self.chain.forward(tf.concat([x, padding], axis=-1), context)
-        return output[:, self.layout.latent_slots], output[:, self.layout.observable_slots]
+        padded = tf.pad(x, [[0, 0], [0, self.layout.inputs["padding"]]])
+        output, _ = self.chain.forward(padded, self._split(condition)[1])
+        latent, _, observables = tf.split(output, [*self.layout.outputs.values()], axis=-1)
+        return latent, observables
 
     def sample(self, n: int | tf.Tensor, condition: tf.Tensor | None = None, *, seed: Seed) -> tf.Tensor:
         """Draw (m, n, d) for conditions (m, c): observables as they are, padding zero.
 
         The likelihood objective assumes noise around both, and adds it here.
         """
-        y, context = self._split(tf.repeat(_given(condition), n, axis=0))
+        y, context = (tf.repeat(part, n, axis=0) for part in self._split(condition))
         losses, noisy = self.split_losses, self.in_nats
         output = self._output(y, seed, losses.observable_noise * noisy, losses.padding_noise * noisy)
-        x, _ = self.chain.inverse(output, context)
-        return tf.reshape(x[:, : self.layout.parameters], (-1, n, self.layout.parameters))
+        return tf.reshape(self._backward(output, context)[0], (-1, n, self.layout.parameters))
 
     def log_prob(self, x: tf.Tensor, condition: tf.Tensor | None = None) -> tf.Tensor:
         """Return the log density (n,) of the likelihood objective without padding; the others have none."""
         if not self.has_log_prob:
-            raise InputError(
-                "Log density of a split-latent flow",
-                expected="objective='likelihood' and a width equal to the number of parameters",
-                got=f"objective={self.objective!r}, {self.layout!r}",
-                do="use sample(), or train with the likelihood objective and without padding",
-            )
-        return self._log_density(x, _given(condition), tf.zeros((2,), tf.int32))
+            subject, got = "Log density of a split-latent flow", f"objective={self.objective!r}, {self.layout!r}"
+            expected = "objective='likelihood' and a width equal to the number of parameters"
+            do = "use sample(), or train with the likelihood objective and without padding"
+            raise InputError(subject, expected=expected, got=got, do=do)
+        return self._log_density(x, condition, tf.zeros((2,), tf.int32))
 
     def loss(
         self,
@@ -108,7 +104,6 @@ class SplitLatentFlow(Flow):
         training: bool = False,
     ) -> tf.Tensor:
         """Return minus the log density for each row (n,), or the weighted sum of all losses."""
-        condition = _given(condition)
         seed = tf.zeros((2,), tf.int32) if seed is None else seed
         if self.in_nats:
             return -self._log_density(x, condition, seed)
@@ -120,63 +115,56 @@ class SplitLatentFlow(Flow):
         total += weights.backward * ramp * terms["backward"]
         return tf.fill(tf.shape(x)[:1], total)
 
-    def terms(self, x: tf.Tensor, condition: tf.Tensor, seed: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Return each loss of the MMD objective, not weighted.
-
-        Parameters
-        ----------
-        x : tensor (n, d), parameter vectors
-        condition : tensor (n, c), their standardised observables and context
-        seed : tensor (2,)
-
-        Returns
-        -------
-        dict of name, as in :class:`SplitLosses`, to tensor ()
-        """
+    def terms(self, x: tf.Tensor, condition: tf.Tensor | None, seed: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Return each loss () of the MMD objective by its name in :class:`SplitLosses`, not weighted."""
         layout, losses = self.layout, self.split_losses
         y, context = self._split(condition)
         streams = seeds.split(seed, 6)
-        inputs = tf.concat([x, self._noise(x, layout.input_padding, losses.padding_noise, streams[0])], axis=-1)
-        output, _ = self.chain.forward(inputs, context)
-        z, predicted = output[:, layout.latent_slots], output[:, layout.observable_slots]
+        output, _ = self.chain.forward(self._padded(x, streams[0]), context)
+        z, padding, predicted = tf.split(output, [*layout.outputs.values()], axis=-1)
         normal = self._noise(x, layout.latent, 1.0, streams[1])
         latent = mmd_loss(
             tf.concat([z, tf.stop_gradient(predicted)], axis=-1), tf.concat([normal, y], axis=-1), losses.latent_scales
         )
-        drawn, _ = self.chain.inverse(
-            self._output(y, streams[2], losses.observable_noise, losses.padding_noise), context
-        )
+        given = self._output(y, streams[2], losses.observable_noise, losses.padding_noise)
+        drawn, drawn_padding = self._backward(given, context)
         near = None if losses.neighbourhood is None else gaussian_weights(y, losses.neighbourhood)
-        backward = mmd_loss(drawn[:, : layout.parameters], x, losses.backward_scales, near)
         sds = losses.latent_noise, losses.padding_noise, losses.observable_noise
-        returned, _ = self.chain.inverse(output + self._output_noise(x, sds, streams[3:]), context)
-        padding = tf.concat(
-            [output[:, layout.padding_slots], drawn[:, layout.parameters :], returned[:, layout.parameters :]], axis=-1
-        )
+        returned, returned_padding = self._backward(output + self._output_noise(x, sds, streams[3:]), context)
+        padding = tf.concat([padding, drawn_padding, returned_padding], axis=-1)
         return {
             "fit": tf.reduce_mean((predicted - y) ** 2),
             "latent": latent,
-            "backward": backward,
-            "reconstruction": tf.reduce_mean((returned[:, : layout.parameters] - x) ** 2),
+            "backward": mmd_loss(drawn, x, losses.backward_scales, near),
+            "reconstruction": tf.reduce_mean((returned - x) ** 2),
             "padding": tf.reduce_mean(padding**2) if padding.shape[1] else tf.zeros(()),
         }
 
-    def _log_density(self, x: tf.Tensor, condition: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    def _log_density(self, x: tf.Tensor, condition: tf.Tensor | None, seed: tf.Tensor) -> tf.Tensor:
         """Return log q(x, padding | y) - log p(padding): log q(x | y) without padding, and below it on average with.
 
         Padding must be noise here: were it constant, the density could grow without bound along it.
         """
         layout, losses = self.layout, self.split_losses
         y, context = self._split(condition)
-        padding = self._noise(x, layout.input_padding, losses.padding_noise, seed)
-        output, log_det = self.chain.forward(tf.concat([x, padding], axis=-1), context)
+        padded = self._padded(x, seed)
+        output, log_det = self.chain.forward(padded, context)
+        z, padding, predicted = tf.split(output, [*layout.outputs.values()], axis=-1)
         return (
             log_det
-            + _log_normal(output[:, layout.latent_slots], 1.0)
-            + _log_normal(output[:, layout.padding_slots], losses.padding_noise)
-            + _log_normal(output[:, layout.observable_slots] - y, losses.observable_noise)
-            - _log_normal(padding, losses.padding_noise)
+            + _log_normal(z, 1.0)
+            + _log_normal(padding, losses.padding_noise)
+            + _log_normal(predicted - y, losses.observable_noise)
+            - _log_normal(padded[:, layout.parameters :], losses.padding_noise)
         )
+
+    def _backward(self, output: tf.Tensor, context: tf.Tensor) -> list[tf.Tensor]:
+        """Return parameter vectors and padding."""
+        return tf.split(self.chain.inverse(output, context)[0], [*self.layout.inputs.values()], axis=-1)
+
+    def _padded(self, x: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        padding = self._noise(x, self.layout.inputs["padding"], self.split_losses.padding_noise, seed)
+        return tf.concat([x, padding], axis=-1)
 
     def _output(self, y: tf.Tensor, seed: tf.Tensor, observable_noise: float, padding_noise: float) -> tf.Tensor:
         """Return output vectors (n, width) with a normal latent, for observables (n, observables)."""
@@ -185,15 +173,18 @@ class SplitLatentFlow(Flow):
 
     def _output_noise(self, like: tf.Tensor, sds: Sequence[float], streams: Sequence[tf.Tensor]) -> tf.Tensor:
         """Return noise (n, width) with the standard deviations of latent, padding and observables."""
-        sizes = self.layout.latent, self.layout.output_padding, self.layout.observables
-        parts = zip(sizes, sds, streams, strict=True)
+        parts = zip(self.layout.outputs.values(), sds, streams, strict=True)
         return tf.concat([self._noise(like, size, sd, stream) for size, sd, stream in parts], axis=-1)
 
     def _noise(self, like: tf.Tensor, size: int, sd: float, seed: tf.Tensor) -> tf.Tensor:
         return sd * tf.random.stateless_normal((tf.shape(like)[0], size), seed, dtype=like.dtype)
 
-    def _split(self, condition: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def _split(self, condition: tf.Tensor | None) -> tuple[tf.Tensor, tf.Tensor]:
         """Return observables and context; to bijections, a context of no elements is none."""
+        if condition is None:
+            expected, do = "observables, as condition", "pass the standardised observables"
+            raise InputError("SplitLatentFlow", expected=expected, got="None", do=do)
+        condition = tf.convert_to_tensor(condition)
         return condition[:, : self.layout.observables], condition[:, self.layout.observables :]
 
     @property
@@ -202,20 +193,7 @@ class SplitLatentFlow(Flow):
 
     def bijection_inputs(self, x: tf.Tensor, condition: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor | None]:
         """Return vectors with their padding, always the same, (n, width), and the context (n, c - observables)."""
-        _, context = self._split(_given(condition))
-        padding = self._noise(x, self.layout.input_padding, self.split_losses.padding_noise, tf.zeros((2,), tf.int32))
-        return tf.concat([x, padding], axis=-1), context
-
-
-def _given(condition: tf.Tensor | None) -> tf.Tensor:
-    if condition is None:
-        raise InputError(
-            "SplitLatentFlow",
-            expected="observables, as condition",
-            got="None",
-            do="pass the standardised observables",
-        )
-    return tf.convert_to_tensor(condition)
+        return self._padded(x, tf.zeros((2,), tf.int32)), self._split(condition)[1]
 
 
 def _log_normal(values: tf.Tensor, sd: float) -> tf.Tensor:

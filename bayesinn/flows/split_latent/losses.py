@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 
 from bayesinn.core.configuration import Registered
 from bayesinn.core.errors import InputError
+from bayesinn.core.validation import check_number
 
 
 @dataclass(frozen=True)
@@ -15,8 +16,7 @@ class SplitLosses(Registered):
 
     Parameters
     ----------
-    fit : float
-        Weight of L_y, the mean squared error of the observables' slots.
+    fit : float, weight of L_y, the mean squared error of the observables' slots
     latent : float
         Weight of L_z, the MMD between (latent, predicted observables) and (standard normal, observables). It has no
         gradient through the prediction, and makes the latent normal and independent of the observables.
@@ -31,12 +31,9 @@ class SplitLosses(Registered):
         Weight of L_pad, the mean square of all padding in both directions. Without it the network hides information in
         the padding, which is missing in sampling.
     observable_noise : float
-        Standard deviation of the noise on observables in the backward direction; with the likelihood objective, that of
-        the predicted observables around the data.
-    latent_noise : float
-        Standard deviation of the noise on latents in L_rec.
-    padding_noise : float
-        Standard deviation of the padding.
+        Noise of observables in the backward direction; with the likelihood objective, of predictions around the data.
+    latent_noise, padding_noise : float
+        Noise of latents in L_rec, and of the padding. All noise is given by its standard deviation.
     latent_scales, backward_scales : sequence of float
         Scales of the kernels in L_z and L_x; see :func:`bayesinn.flows.split_latent.mmd.mmd_loss`.
     neighbourhood : float, optional
@@ -67,22 +64,17 @@ class SplitLosses(Registered):
     neighbourhood: float | None = None
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            name, value = field.name, getattr(self, field.name)
-            if field.name.endswith("_scales"):
+        for name in (field.name for field in fields(self)):
+            value, subject = getattr(self, name), f"SplitLosses, argument {name!r}"
+            if name.endswith("_scales"):
                 # A tuple, so that equal losses compare equal however they were written.
                 object.__setattr__(self, name, tuple(value))
-                _require(name, value, len(value) > 0 and min(value) > 0, "one or more positive numbers")
+                if len(value) == 0 or min(value) <= 0:
+                    expected, do = "one or more positive numbers", f"change {name!r}"
+                    raise InputError(subject, expected=expected, got=repr(value), do=do)
+            elif name in ("observable_noise", "padding_noise", "backward_start"):
+                check_number(subject, value, above=0, most=0.5 if name == "backward_start" else None)
             elif name == "neighbourhood":
-                _require(name, value, value is None or value > 0, "a positive number, or None")
-            elif name == "backward_start":
-                _require(name, value, 0 < value <= 0.5, "a number above 0, and 0.5 at most")
-            elif name in ("observable_noise", "padding_noise"):
-                _require(name, value, value > 0, "a positive number")
+                check_number(subject, 1.0 if value is None else value, above=0, do="change it, or pass None")
             else:
-                _require(name, value, value >= 0, "zero or a positive number")
-
-
-def _require(name: str, value: object, holds: bool, expected: str) -> None:
-    if not holds:
-        raise InputError(f"SplitLosses, argument {name!r}", expected=expected, got=repr(value), do=f"change {name!r}")
+                check_number(subject, value, least=0)
