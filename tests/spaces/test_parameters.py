@@ -93,9 +93,9 @@ def test_vectors_of_wild_parameters_are_finite(space: ParameterSpace) -> None:
 def free_coordinates(space: ParameterSpace, values: dict[str, tf.Tensor]) -> tf.Tensor:
     """Parameters (n, dimension) without the last share of each simplex, which the others decide."""
     columns = []
-    for name, vector_shape in space._vector_shapes.items():
+    for name, event_shape in space.event_shapes.items():
         value = values[name]
-        if vector_shape != space.event_shapes[name]:
+        if space.elements_of((name,)).sum() < np.prod(event_shape):
             value = value[..., :-1]
         columns.append(tf.reshape(value, (len(value), -1)))
     return tf.concat(columns, axis=-1)
