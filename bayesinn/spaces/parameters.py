@@ -96,13 +96,15 @@ class ParameterSpace:
         chosen = [name for name in self.names if names is None or name in names]
         # In the order in which they are made, with the places where they belong.
         elements, places, log_dets = [], [], []
-        for members, support, shape in self._groups(chosen, values):
-            value = support.inside(tf.reshape(tf.stack([values[name] for name in members], axis=-1), (-1, *shape)))
-            log_det = support.bijector.inverse_log_det_jacobian(value, event_ndims=len(shape))
-            log_det += surface_correction(support.bijector, shape)
+        for members, support, joint in self._groups(chosen, values):
+            parts, event = [values[name] for name in members], self.event_shapes[members[0]]
+            value = support.inside(tf.stack(parts, axis=-1) if joint else parts[0])
+            log_det = support.bijector.inverse_log_det_jacobian(value, event_ndims=1 if joint else len(event))
+            log_det += surface_correction(support.bijector, event)
             log_dets.append(tf.broadcast_to(log_det, tf.shape(value)[:1]))
-            elements.append(tf.reshape(support.bijector.inverse(value), (tf.shape(value)[0], -1)))
-            places += [place for name in members for place in self._places[name]]
+            own = [place for name in members for place in self._places[name]]
+            elements.append(tf.reshape(support.bijector.inverse(value), (-1, len(own))))
+            places += own
         wanted = self.elements_of(chosen)
         vector = tf.concat([*elements, tf.zeros((tf.shape(elements[0])[0], self.dimension - len(places)))], axis=-1)
         order = np.argsort([*places, *np.flatnonzero(wanted == 0.0)])
@@ -142,21 +144,22 @@ class ParameterSpace:
         """
         numbers, parameters = vector * self.scale + self.mean, dict(given or {})
         chosen = [name for name in self.prior.order if names is None or name in names]
-        for members, support, shape in self._groups(chosen, parameters):
-            part = tf.gather(numbers, np.concatenate([self._places[name] for name in members]), axis=-1)
-            part = tf.reshape(part, (-1, *support.bijector.inverse_event_shape(shape)))
+        for members, support, joint in self._groups(chosen, parameters):
+            part = tf.gather(numbers, [place for name in members for place in self._places[name]], axis=-1)
+            if not joint:
+                event = support.bijector.inverse_event_shape(self.event_shapes[members[0]])
+                part = tf.reshape(part, (-1, *event))
             if support.ends is None:
                 part = tf.clip_by_value(part, -_SIMPLEX_LIMIT, _SIMPLEX_LIMIT)
             value = support.inside(support.bijector.forward(part))
-            value = tf.reshape(value, (-1, *self.event_shapes[members[0]], len(members)))
-            parameters.update(zip(members, tf.unstack(value, axis=-1), strict=True))
+            parameters.update(zip(members, tf.unstack(value, axis=-1) if joint else [value], strict=True))
         parameters = self._rounded_down(parameters)
         return {name: parameters[name] for name in self.names if name in chosen}
 
-    def _groups(self, names: list[str], given: Values) -> Iterator[tuple[list[str], Support, tuple[int, ...]]]:
-        """Yield parameters that are mapped at once, their support and its shape; what they depend on is given by then.
+    def _groups(self, names: list[str], given: Values) -> Iterator[tuple[list[str], Support, bool]]:
+        """Yield parameters that are mapped at once, with their support; what they depend on must be given by then.
 
-        These are single numbers of one family whose prior depends on no other parameter, then all others one by one.
+        Single numbers of one family whose prior depends on nothing are joined side by side; then come all others alone.
         """
         families: dict[Any, list[str]] = {None: []}
         for name in names:
@@ -164,9 +167,9 @@ class ParameterSpace:
             families.setdefault(self._fixed[name].family if alone else None, []).append(name)
         others = families.pop(None)
         for members in families.values():
-            yield members, together([self._fixed[name] for name in members]), (len(members),)
+            yield members, together([self._fixed[name] for name in members]), True
         for name in others:
-            yield [name], self._support(name, given), self.event_shapes[name]
+            yield [name], self._support(name, given), False
 
     def _support(self, name: str, given: Values) -> Support:
         return self._fixed.get(name) or support_of(name, self.prior.distribution(name, self._rounded_down(given)))
