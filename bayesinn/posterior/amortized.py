@@ -144,9 +144,7 @@ class AmortizedPosterior(TrainedPosterior):
         return self
 
     @classmethod
-    def from_networks(
-        cls, simulator: Simulator, summaries: Mapping[str, Summary | None], flow: Flow
-    ) -> AmortizedPosterior:
+    def from_networks(cls, simulator: Simulator, summaries: Mapping[str, Summary], flow: Flow) -> AmortizedPosterior:
         """Return an untrained posterior with networks as a manifest describes them."""
         return cls(simulator, summaries, flow)
 

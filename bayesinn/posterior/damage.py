@@ -78,13 +78,12 @@ def grow(intact: np.ndarray, damaged: np.ndarray) -> np.ndarray:
     trees = [estimator.tree_ for estimator in model.estimators_[:, 0]]
     nodes = np.zeros((len(trees), max(tree.node_count for tree in trees)), NODE)
     for row, tree in zip(nodes, trees, strict=True):
-        count, own = tree.node_count, np.arange(tree.node_count)
-        leaf = tree.children_left < 0
-        row["feature"][:count] = np.where(leaf, 0, tree.feature)
-        row["threshold"][:count] = np.where(leaf, 0.0, tree.threshold)
-        row["left"][:count] = np.where(leaf, own, tree.children_left)
-        row["right"][:count] = np.where(leaf, own, tree.children_right)
-        row["value"][:count] = tree.value[:, 0, 0]
+        row, own, leaf = row[: tree.node_count], np.arange(tree.node_count), tree.children_left < 0
+        row["feature"] = np.where(leaf, 0, tree.feature)
+        row["threshold"] = np.where(leaf, 0.0, tree.threshold)
+        row["left"] = np.where(leaf, own, tree.children_left)
+        row["right"] = np.where(leaf, own, tree.children_right)
+        row["value"] = tree.value[:, 0, 0]
     return nodes
 
 

@@ -19,9 +19,8 @@ def simulated(
     prior excludes what the simulator can't simulate; the few posterior draws that lie there are left out. With "raise"
     they are a fault.
     """
-    finite = np.all(
-        [np.isfinite(predicted[name][:, np.isfinite(seen)]).all(axis=1) for name, seen in observed.items()], axis=0
-    )
+    rows = [np.isfinite(predicted[name][:, np.isfinite(seen)]).all(axis=1) for name, seen in observed.items()]
+    finite = np.all(rows, axis=0)
     if finite.sum() < 2 or (on_nonfinite == "raise" and not finite.all()):
         return None
     return {name: values[finite] for name, values in predicted.items()}

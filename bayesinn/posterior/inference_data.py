@@ -45,9 +45,8 @@ def inference_data(
         for name, variable in group.data_vars.items():
             variable.attrs["long_name"] = simulator.labels.label(str(name))
             variable.attrs["units"] = simulator.labels.unit(str(name))
-    data.attrs.update(
-        simulator=simulator.name, seed=seed, creation_library="bayesinn", creation_library_version=__version__
-    )
+    data.attrs.update(simulator=simulator.name, seed=seed)
+    data.attrs.update(creation_library="bayesinn", creation_library_version=__version__)
     return data
 
 

@@ -35,8 +35,8 @@ class Reference:
 
     Each gives the share of held-out simulations that are at least as extreme. The smallest share is ranked among those
     of held-out simulations in turn: they overlap, and Bonferroni would halve the rate of false alarms and the power.
-    Observation and simulations are exchangeable if the model is right, so that the rank is a p-value: never too small,
-    and exact but for ties. With m held-out simulations it is at least 2 / (1 + m).
+    Observation and simulations are exchangeable if the model is correct, so that the rank is a p-value: never too
+    small, and exact but for ties. With m held-out simulations it is at least 2 / (1 + m).
 
     ``summary``
         Distance in the space of the flow's condition (summaries and context), which training made sensitive to what
