@@ -12,7 +12,8 @@ from bayesinn.core.validation import check_type
 from bayesinn.flows import Flow
 from bayesinn.posterior.building import PILOT_SIMULATIONS, new_model
 from bayesinn.posterior.defaults import choose_flow, choose_summaries
-from bayesinn.posterior.fitting import Start, finish, plan_fit, run_training
+from bayesinn.posterior.evaluator import Evaluator
+from bayesinn.posterior.fitting import measure_reference, plan_fit, run_training
 from bayesinn.posterior.trained import TrainedPosterior
 from bayesinn.simulation.simulator import Simulator
 from bayesinn.spaces.parameters import ParameterSpace
@@ -80,41 +81,35 @@ class AmortizedPosterior(TrainedPosterior):
         checkpoint: str | Path | Checkpoint | None = None,
         progress: bool = True,
     ) -> AmortizedPosterior:
-        """Train, from new initial weights or from those of another posterior.
+        """Train, from new initial weights or from those of another posterior, and return the posterior itself.
 
         Online (``data`` left out), each step draws fresh simulations, inside the compiled step if the simulator is
         made of TensorFlow operations. Offline, it trains on the arrays given, watches a fixed validation set, and
-        keeps the weights that were best on it.
+        keeps the weights that were best on it. What is left out is as the simulator recommends.
 
         Parameters
         ----------
         data : dict of name to array (n, ...)
             Simulations to train on, as :meth:`Simulator.sample` returns them: parameters, context and observables.
         steps : int
-            Weight updates; online, what the simulator recommends if left out, 5,000 if it doesn't.
+            Weight updates; 5,000 online if the simulator recommends nothing.
         epochs : int
-            Passes through ``data``, in place of ``steps``; 30 by default offline. Online, the number of reports, 50 by
-            default.
+            Offline, passes through ``data`` in place of ``steps``, by default 30. Online, reports, by default 50.
         batch_size : int
-            What the simulator recommends if left out, 256 if it doesn't.
+            256 if the simulator recommends nothing.
         seed : int
             Decides initial weights, simulations, shuffling and dropout.
         start_from : AmortizedPosterior
-            A trained posterior with the same networks, parameters and data, to start from its weights and scalings:
-            to train longer, or for a simulator that differs a little. Simulations are new ones, whatever the seed. A
-            lower learning rate than that of its own training loses less of what it learned.
+            A posterior with the same networks, parameters and data, to start from its weights and scalings: to train
+            longer, or for a simulator that differs a little. Simulations are new ones, whatever the seed. A lower
+            learning rate than in its own training loses less of what it learned.
         validation : float, or dict of name to array (m, ...)
             Offline: the share of ``data`` set aside (0.1 if left out), or a set of its own.
         optimization : Optimization
-            Optimiser, learning rate, clipping, averaging, early stopping, passes through stored simulations,
-            callbacks, compilation.
+            Optimiser, learning rate, early stopping, passes through stored simulations, callbacks, and more.
         checkpoint : path, or Checkpoint
             Folder to keep the state of training in; ``bi.Checkpoint(folder, resume=True)`` continues from it.
         progress : bool
-
-        Returns
-        -------
-        AmortizedPosterior, itself
 
         Raises
         ------
@@ -123,15 +118,16 @@ class AmortizedPosterior(TrainedPosterior):
             interrupted, or when a simulator in worker processes raises.
         """
         check_type("Argument 'optimization'", optimization, Optimization, "bi.Optimization(...)", "pass one")
+        if start_from is not None:
+            self._check_start(start_from)
         plan = plan_fit(
-            self.simulator,
-            self.network_configuration(),
+            self,
             data,
             steps=steps,
             epochs=epochs,
             batch_size=batch_size,
             seed=seed,
-            start=None if start_from is None else self._start(start_from),
+            start=start_from,
             validation=validation,
             optimization=optimization,
             checkpoint=Checkpoint.given(checkpoint),
@@ -141,46 +137,32 @@ class AmortizedPosterior(TrainedPosterior):
         most = settings.simulations if settings.passes else PILOT_SIMULATIONS
         with full_precision():
             model, pilot = new_model(self.simulator, self.summaries, self.flow, settings.seed, plan.arrays, most)
-            result, source = run_training(plan, self.simulator, model, pilot, progress)
-            evaluator, reference, record = finish(plan, model, result, pilot)
-        self.adopt(model, reference, result.history, record, evaluator)
-        result.raise_error(settings, source)
+            training, evaluator = run_training(plan, self.simulator, model, pilot, progress), Evaluator(model)
+            reference = measure_reference(evaluator, pilot)
+        self.adopt(evaluator, reference, training.result.history, training.record)
+        training.raise_error()
         return self
 
     @classmethod
-    def from_networks(
-        cls, simulator: Simulator, summaries: Mapping[str, Summary | None], flow: Flow
-    ) -> AmortizedPosterior:
-        """Return a posterior, not trained, with networks as a manifest describes them."""
+    def from_networks(cls, simulator: Simulator, summaries: Mapping[str, Summary], flow: Flow) -> AmortizedPosterior:
+        """Return an untrained posterior with networks as a manifest describes them."""
         return cls(simulator, summaries, flow)
 
-    def _start(self, other: AmortizedPosterior) -> Start:
-        """Return the trained model of a posterior with the same networks, parameters and data."""
-        example = "load a saved one with bi.load(folder)"
-        check_type("Argument 'start_from'", other, AmortizedPosterior, "a trained AmortizedPosterior", example)
+    def _check_start(self, other: AmortizedPosterior) -> None:
+        """Refuse to start from anything but a trained posterior with the same networks, parameters and data."""
+        subject, example = "Argument 'start_from'", "load a saved one with bi.load(folder)"
+        check_type(subject, other, AmortizedPosterior, "a trained AmortizedPosterior", example)
+        do = "start from a posterior of the same networks, parameters and data, or from new weights"
         ours, theirs = (
             {**part.network_configuration(), **part.simulator.shapes, "lengths": part.simulator.lengths}
             for part in (self, other)
         )
         for name, value in ours.items():
             # Their order is that of the network's inputs and outputs.
-            if list(_items(value)) != list(_items(theirs[name])):
-                raise InputError(
-                    "Argument 'start_from'",
-                    expected=f"a posterior with the same {name}, in this order: {value}",
-                    got=f"{theirs[name]}",
-                    do="start from a posterior of the same networks, parameters and data, or from new weights",
-                )
-        sizes = [ParameterSpace(part.simulator.prior, 0).dimension for part in (self, other)]
-        if sizes[0] != sizes[1]:
-            raise InputError(
-                "Argument 'start_from'",
-                expected=f"a posterior with a prior of {sizes[0]} unconstrained parameters",
-                got=f"one of {sizes[1]}",
-                do="start from a posterior of the same networks, parameters and data, or from new weights",
-            )
-        return Start(other.model, other.fingerprint)
-
-
-def _items(value: Any) -> Any:
-    return value.items() if isinstance(value, Mapping) else value
+            if list(value.items()) != list(theirs[name].items()):
+                expected = f"a posterior with the same {name}, in this order: {value}"
+                raise InputError(subject, expected=expected, got=f"{theirs[name]}", do=do)
+        size, its_size = ParameterSpace(self.simulator.prior, 0).dimension, other.model.parameters.dimension
+        if size != its_size:
+            expected = f"a posterior with a prior of {size} unconstrained parameters"
+            raise InputError(subject, expected=expected, got=f"one of {its_size}", do=do)

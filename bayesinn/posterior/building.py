@@ -31,14 +31,7 @@ def new_model(
 ) -> tuple[PosteriorModel, Arrays]:
     """Return a built model, standardised on pilot simulations or on the arrays given; and those simulations.
 
-    Parameters
-    ----------
-    simulator : Simulator
-    summaries, flow : networks as a user configured them; they are copied
-    seed : int
-    arrays : dict of name to array (n, ...)
-    most : int
-        Largest number of pilot simulations, if it is between 512 and 4,096.
+    The networks, as a user configured them, are copied. There are at most ``most`` pilot simulations, but 512 to 4,096.
     """
     if arrays is None:
         simulations = simulator.draw(min(max(most, _FEWEST_PILOT_SIMULATIONS), PILOT_SIMULATIONS), seed, "pilot")

@@ -8,8 +8,7 @@ import numpy as np
 from sklearn.ensemble import GradientBoostingClassifier
 
 from bayesinn.simulation.finite import padding
-
-Arrays = dict[str, np.ndarray]
+from bayesinn.simulation.simulator import Arrays
 
 #: The kinds of damage, each with a detector of its own: one for all would see each kind less well.
 KINDS = ("order", "gap")
@@ -19,27 +18,16 @@ _MOST_NUMBERS = 1000
 _TREES, _DEPTH, _RATE = 100, 6, 0.1
 
 #: A binary tree as rows of nodes; a leaf is its own child, so that walking on from it stays there.
-NODE = np.dtype(
-    [("feature", "i4"), ("threshold", "f4"), ("left", "i4"), ("right", "i4"), ("value", "f4")],
-)
+NODE = np.dtype([("feature", "i4"), ("threshold", "f4"), ("left", "i4"), ("right", "i4"), ("value", "f4")])
 
 
 def damaged_copies(
     data: Mapping[str, np.ndarray], series: Collection[str], lengths: Mapping[str, str]
 ) -> dict[str, Arrays]:
-    """Return copies of the data: in a wrong order, and with a gap.
+    """Return copies of raw data by kind of damage: each of the ``series`` in a wrong order, or with a gap.
 
-    Either is done to all channels of a row, or to one of them, half of the time each.
-
-    Parameters
-    ----------
-    data : dict of name to array (n, steps) or (n, steps, channels), before standardisation
-    series : names of the observables that are ordered in time; the others stay as they are
-    lengths : dict of observable to the name of the valid steps in each row, for those of varying length
-
-    Returns
-    -------
-    dict of kind to a dict like ``data``
+    Either is done to all channels of a row (n, steps[, channels]), or to one of them, half of the time each.
+    ``lengths`` names the number of valid steps in each row of series of varying length.
     """
     generator = np.random.default_rng(0)
     copies = {}
@@ -75,42 +63,27 @@ def _empty(values: np.ndarray, valid: np.ndarray, generator: np.random.Generator
 
 
 def grow(intact: np.ndarray, damaged: np.ndarray) -> np.ndarray:
-    """Train boosted trees to tell damaged from intact rows.
+    """Train boosted trees to tell damaged from intact rows (n, d), all finite; return ``NODE`` (trees, nodes).
 
-    Parameters
-    ----------
-    intact, damaged : arrays (n, d), finite
-
-    Returns
-    -------
-    structured array (trees, nodes) of ``NODE``; without trees if there is nothing to learn from, or too much
-
-    References
-    ----------
-    Friedman (2002), Stochastic gradient boosting, Computational Statistics and Data Analysis 38.
+    There are no trees if there is nothing to learn from, or too much. See Friedman (2002), Stochastic gradient
+    boosting, Computational Statistics and Data Analysis 38.
     """
     if len(intact) < 2 or not 0 < intact.shape[1] <= _MOST_NUMBERS:
         return np.zeros((0, 0), NODE)
     rows = np.concatenate([intact, damaged])
     labels = np.repeat([0, 1], [len(intact), len(damaged)])
     model = GradientBoostingClassifier(
-        n_estimators=_TREES,
-        max_depth=_DEPTH,
-        learning_rate=_RATE,
-        subsample=0.5,
-        max_features="sqrt",
-        random_state=0,
+        n_estimators=_TREES, max_depth=_DEPTH, learning_rate=_RATE, subsample=0.5, max_features="sqrt", random_state=0
     ).fit(rows, labels)
     trees = [estimator.tree_ for estimator in model.estimators_[:, 0]]
     nodes = np.zeros((len(trees), max(tree.node_count for tree in trees)), NODE)
     for row, tree in zip(nodes, trees, strict=True):
-        count, own = tree.node_count, np.arange(tree.node_count)
-        leaf = tree.children_left < 0
-        row["feature"][:count] = np.where(leaf, 0, tree.feature)
-        row["threshold"][:count] = np.where(leaf, 0.0, tree.threshold)
-        row["left"][:count] = np.where(leaf, own, tree.children_left)
-        row["right"][:count] = np.where(leaf, own, tree.children_right)
-        row["value"][:count] = tree.value[:, 0, 0]
+        row, own, leaf = row[: tree.node_count], np.arange(tree.node_count), tree.children_left < 0
+        row["feature"] = np.where(leaf, 0, tree.feature)
+        row["threshold"] = np.where(leaf, 0.0, tree.threshold)
+        row["left"] = np.where(leaf, own, tree.children_left)
+        row["right"] = np.where(leaf, own, tree.children_right)
+        row["value"] = tree.value[:, 0, 0]
     return nodes
 
 

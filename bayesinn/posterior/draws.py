@@ -13,23 +13,14 @@ FLAG_LEVEL = 0.01
 def simulated(
     predicted: Mapping[str, np.ndarray], observed: Mapping[str, np.ndarray], on_nonfinite: str
 ) -> dict[str, np.ndarray] | None:
-    """Return the finite ones of data simulated from posterior draws.
+    """Return the finite ones of data (draws, ...) simulated from posterior draws, None with a fault or without two.
 
-    Parameters
-    ----------
-    predicted : dict of observable to array (draws, ...)
-    observed : dict of observable to array (...), NaN where there is padding
-    on_nonfinite : "raise" or "redraw"
-        The simulator's policy. With "redraw" the prior excludes what the simulator can't simulate; the few posterior
-        draws that lie there are left out. With "raise" they are a fault.
-
-    Returns
-    -------
-    dict of observable to array (fewer draws, ...), or None with a fault or without two draws
+    Observed data (...) are NaN where there is padding. ``on_nonfinite`` is the simulator's policy. With "redraw" the
+    prior excludes what the simulator can't simulate; the few posterior draws that lie there are left out. With "raise"
+    they are a fault.
     """
-    finite = np.all(
-        [np.isfinite(predicted[name][:, np.isfinite(seen)]).all(axis=1) for name, seen in observed.items()], axis=0
-    )
+    rows = [np.isfinite(predicted[name][:, np.isfinite(seen)]).all(axis=1) for name, seen in observed.items()]
+    finite = np.all(rows, axis=0)
     if finite.sum() < 2 or (on_nonfinite == "raise" and not finite.all()):
         return None
     return {name: values[finite] for name, values in predicted.items()}
@@ -50,10 +41,8 @@ class Draws(dict[str, np.ndarray]):
 
     def __init__(self, values: dict[str, np.ndarray], p_value: np.ndarray, unusual: np.ndarray) -> None:
         super().__init__(values)
-        self.p_value = p_value
-        self.unusual = unusual
+        self.p_value, self.unusual = p_value, unusual
 
     @property
     def out_of_distribution(self) -> np.ndarray:
-        """See the class."""
         return self.p_value < FLAG_LEVEL

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping
+import math
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from bayesinn.core.compilation import AnyRows, map_tensors
 from bayesinn.core.errors import InputError
 from bayesinn.core.precision import full_precision
 from bayesinn.posterior.model import PosteriorModel
+from bayesinn.simulation.simulator import Arrays
 from bayesinn.summaries import Condition
 
 # Rows in one call: enough to keep the cores busy, little enough for 100 MB of activations at 128 units.
@@ -24,19 +26,12 @@ _MOST_DISCRETE = 3
 # 1 +- 0.006, with 32 to 1 +- 0.0008.
 _QUADRATURE_NODES = {0: 1, 1: 32, 2: 12, 3: 8}
 
-Arrays = dict[str, np.ndarray]
-
 
 class Evaluator:
-    """Compiled evaluation of one model. Conditions are :class:`Condition` of arrays, with one row per observation.
-
-    Parameters
-    ----------
-    model : PosteriorModel, trained
-    """
+    """Compiled evaluation of a trained model. Each :class:`Condition` is one of arrays, a row per observation."""
 
     def __init__(self, model: PosteriorModel) -> None:
-        self._model = model
+        self.model = model
         self._condition = AnyRows(self._condition_graph, leading=(1,))
         self._sample = AnyRows(self._sample_graph, leading=(1, 0, 0))
         self._log_prob = AnyRows(self._log_prob_graph, leading=(2, 1, 0))
@@ -45,23 +40,19 @@ class Evaluator:
     @property
     def has_log_prob(self) -> bool:
         """Whether there are densities: the flow has them, and few integers to integrate over."""
-        return self._model.network.flow.has_log_prob and self._integers() <= _MOST_DISCRETE
+        return self.model.network.flow.has_log_prob and self._integers() <= _MOST_DISCRETE
 
     @full_precision()
     def condition(self, data: Mapping[str, np.ndarray]) -> tuple[Condition, Arrays]:
         """Return the condition and the standardised inputs (n, ...) of checked data (n, ...)."""
-        arrays = {name: data[name] for name in self._model.data.scalings}
+        arrays = {name: data[name] for name in self.model.data.scalings}
         return _in_parts(lambda part, _: self._condition(part), arrays, _OBSERVATIONS_PER_CALL)
 
     @full_precision()
     def sample(self, condition: Condition, draws: int, seed: tf.Tensor) -> Arrays:
         """Draw (n, draws, *event) for n conditions; a pure function of the seed (2,)."""
-        count = tf.constant(draws)
-        return _in_parts(
-            lambda part, number: self._sample(part, count, seeds.fold_in(seed, number)),
-            condition,
-            max(1, _ROWS_PER_CALL // draws),
-        )
+        rows = max(1, _ROWS_PER_CALL // draws)
+        return _in_parts(lambda part, number: self._sample(part, draws, seeds.fold_in(seed, number)), condition, rows)
 
     @full_precision()
     def log_prob(self, parameters: Mapping[str, np.ndarray], condition: Condition) -> np.ndarray:
@@ -78,99 +69,81 @@ class Evaluator:
     @full_precision()
     def encode(self, parameters: Mapping[str, np.ndarray], condition: Condition, seed: tf.Tensor) -> np.ndarray:
         """Return latent codes (n, d) of parameters (n, *event) given n conditions; the seed places integers."""
-        return _in_parts(
-            lambda part, number: self._encode(*part, seeds.fold_in(seed, number)),
-            (dict(parameters), condition),
-            _ROWS_PER_CALL,
-        )
+        rows = dict(parameters), condition
+        return _in_parts(lambda part, number: self._encode(*part, seeds.fold_in(seed, number)), rows, _ROWS_PER_CALL)
 
     @full_precision()
     def decode(self, latent: np.ndarray, condition: Condition) -> Arrays:
         """Return parameters (n, *event) of latent codes (n, d) given n conditions."""
         tensors = map_tensors(tf.convert_to_tensor, condition)
-        vectors = self._model.network.decode(tf.cast(latent, tf.float32), tensors)
-        return {name: value.numpy() for name, value in self._model.parameters.from_vector(vectors).items()}
+        vectors = self.model.network.decode(tf.cast(latent, tf.float32), tensors)
+        return {name: value.numpy() for name, value in self.model.parameters.from_vector(vectors).items()}
 
     def latent_draws(self, n: int, seed: tf.Tensor) -> np.ndarray:
         """Draw (n, d) from the latent distribution."""
-        latent = self._model.network.flow.latent
-        return latent.sample((n, self._model.parameters.dimension), seed).numpy()
+        return self.model.network.flow.latent.sample((n, self.model.parameters.dimension), seed).numpy()
 
     def prior_log_prob(self, parameters: Mapping[str, np.ndarray]) -> np.ndarray:
         """Return log prior densities (n,) of parameters (n, *event)."""
-        return self._model.parameters.prior_log_prob(parameters).numpy()
+        return self.model.parameters.prior_log_prob(parameters).numpy()
 
     def _integers(self) -> int:
-        space = self._model.parameters
-        return sum(int(np.prod(space.event_shapes[name], dtype=int)) for name in space.discrete)
+        space = self.model.parameters
+        return sum(math.prod(space.event_shapes[name]) for name in space.discrete)
 
     def _quadrature(self) -> tuple[np.ndarray, np.ndarray]:
         """Return offsets (nodes, integers) inside the unit intervals of integers, and log weights (nodes,)."""
-        flow, count = self._model.network.flow, self._integers()
+        flow, count = self.model.network.flow, self._integers()
         if not flow.has_log_prob:
-            raise InputError(
-                f"log_prob with {flow!r}",
-                expected="a flow with a density",
-                got="one without",
-                do="use sample(), or another flow",
-            )
+            expected, do = "a flow with a density", "use sample(), or another flow"
+            raise InputError(f"log_prob with {flow!r}", expected=expected, got="one without", do=do)
         if count > _MOST_DISCRETE:
-            raise InputError(
-                "log_prob with integer parameters",
-                expected=f"at most {_MOST_DISCRETE} integers, over whose intervals the density can be integrated",
-                got=f"{count}",
-                do="use sample(), which has no such limit",
-            )
+            expected = f"at most {_MOST_DISCRETE} integers, over whose intervals the density can be integrated"
+            do = "use sample(), which has no such limit"
+            raise InputError("log_prob with integer parameters", expected=expected, got=f"{count}", do=do)
         nodes, weights = np.polynomial.legendre.leggauss(_QUADRATURE_NODES[count])
         grid = list(itertools.product((nodes + 1.0) / 2.0, repeat=count))
         products = [np.prod(choice) for choice in itertools.product(weights / 2.0, repeat=count)]
         return np.asarray(grid, np.float32).reshape(len(products), count), np.log(products)
 
     def _condition_graph(self, data: dict[str, tf.Tensor]) -> tuple[Condition, dict[str, tf.Tensor]]:
-        space = self._model.data
-        return self._model.network.condition(*space.to_network(data)), space.standardise(data)
+        space = self.model.data
+        return self.model.network.condition(*space.to_network(data)), space.standardise(data)
 
     def _sample_graph(self, condition: Condition, draws: tf.Tensor, seed: tf.Tensor) -> dict[str, tf.Tensor]:
-        vectors = self._model.network.sample(draws, condition, seed)
-        space = self._model.parameters
+        vectors = self.model.network.sample(draws, condition, seed)
+        space = self.model.parameters
         # A few draws may explode, and would make any mean or standard deviation useless.
         vectors = tf.clip_by_value(tf.reshape(vectors, (-1, space.dimension)), -space.reach, space.reach)
         leading = (tf.shape(condition.features)[0], draws)
-        return {
-            name: tf.reshape(value, (*leading, *space.event_shapes[name]))
-            for name, value in space.from_vector(vectors).items()
-        }
+        values = space.from_vector(vectors)
+        return {name: tf.reshape(values[name], (*leading, *event)) for name, event in space.event_shapes.items()}
 
     def _log_prob_graph(self, parameters: dict[str, tf.Tensor], condition: Condition, offset: tf.Tensor) -> tf.Tensor:
-        space = self._model.parameters
+        space, values = self.model.parameters, {}
         shape = tf.shape(parameters[space.names[0]])[:2]
-        values, used = {}, 0
-        for name in space.names:
-            event = space.event_shapes[name]
-            value = tf.cast(tf.reshape(parameters[name], (-1, *event)), tf.float32)
+        for name, event in space.event_shapes.items():
+            values[name] = tf.cast(tf.reshape(parameters[name], (-1, *event)), tf.float32)
             if name in space.discrete:
-                size = int(np.prod(event, dtype=int))
-                value += tf.reshape(offset[used : used + size], event)
-                used += size
-            values[name] = value
+                size = math.prod(event)
+                values[name] += tf.reshape(offset[:size], event)
+                offset = offset[size:]
         inside = space.prior_log_prob(values) > -np.inf
         vector, log_det = space.to_vector(values)
         repeated = map_tensors(lambda part: tf.repeat(part, shape[1], axis=0), condition)
-        density = self._model.network.log_prob(vector, repeated) + log_det
+        density = self.model.network.log_prob(vector, repeated) + log_det
         return tf.reshape(tf.where(inside, density, -np.inf), shape)
 
     def _encode_graph(self, parameters: dict[str, tf.Tensor], condition: Condition, seed: tf.Tensor) -> tf.Tensor:
-        space = self._model.parameters
+        space = self.model.parameters
         vector, _ = space.to_vector(space.dequantise(parameters, seed))
-        return self._model.network.encode(vector, condition)
+        return self.model.network.encode(vector, condition)
 
 
 def _in_parts(call: Callable[[Any, int], Any], rows: Any, size: int) -> Any:
     """Call a function on at most ``size`` rows of nested arrays at a time, and join its nested results."""
-    parts = [map_tensors(np.asarray, call(part, number)) for number, part in enumerate(_slices(rows, size))]
+    parts = []
+    for number, start in enumerate(range(0, len(tf.nest.flatten(rows)[0]), size)):
+        part = map_tensors(lambda value, start=start: tf.convert_to_tensor(value[start : start + size]), rows)
+        parts.append(map_tensors(np.asarray, call(part, number)))
     return parts[0] if len(parts) == 1 else map_tensors(lambda *values: np.concatenate(values), *parts)
-
-
-def _slices(rows: Any, size: int) -> Iterator[Any]:
-    for start in range(0, len(tf.nest.flatten(rows)[0]), size):
-        yield map_tensors(lambda value, start=start: tf.convert_to_tensor(value[start : start + size]), rows)

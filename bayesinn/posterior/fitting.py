@@ -1,10 +1,9 @@
-"""Fit a posterior: plan, source of batches, training, and what is measured at the end."""
+"""Fit a posterior: plan, training, and what is measured at the end."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,43 +12,29 @@ import tensorflow as tf
 from bayesinn.core import seeds
 from bayesinn.core.errors import InputError
 from bayesinn.core.validation import check_number
+from bayesinn.posterior.damage import damaged_copies
 from bayesinn.posterior.evaluator import Evaluator
 from bayesinn.posterior.model import PosteriorModel
-from bayesinn.posterior.reference import measure_reference
+from bayesinn.posterior.trained import TrainedPosterior
 from bayesinn.posterior.typicality import Reference
 from bayesinn.simulation import checks
 from bayesinn.simulation.simulator import Arrays, Simulator
 from bayesinn.summaries.joint import observables_of
 from bayesinn.training.arrays import ArraySource, fingerprint, split
 from bayesinn.training.checkpoint import has_ended, prepare_folder
+from bayesinn.training.fit import Training
 from bayesinn.training.precomputation import offline_source, precomputed
 from bayesinn.training.settings import Checkpoint, Optimization, TrainingSettings, training_length
 from bayesinn.training.sources import Source, online_source
-from bayesinn.training.train import TrainingResult, train
+from bayesinn.training.train import train
 
 _VALIDATION_SHARE = 0.1
 
 
-class Start(NamedTuple):
-    """A trained model to start from, and the fingerprint of its weights."""
+class Plan(NamedTuple):
+    """What is to be trained, on what, and how, all of it checked; online there are no arrays.
 
-    model: PosteriorModel
-    fingerprint: str
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What is to be trained, on what, and how; everything that a user chose is checked.
-
-    Attributes
-    ----------
-    arrays, held_out : dict of name to array, or None online
-    settings : TrainingSettings
-    optimization : Optimization
-    checkpoint : Checkpoint, or None
-    identity : dict of plain values
-        What else decides the run, for checkpoints and manifests.
-    start : Start, or None
+    ``identity`` says in plain values, for checkpoints and manifests, what decides the run beside the settings.
     """
 
     arrays: Arrays | None
@@ -58,30 +43,25 @@ class Plan:
     optimization: Optimization
     checkpoint: Checkpoint | None
     identity: dict[str, Any]
-    start: Start | None
-
-    @property
-    def stored(self) -> bool:
-        """Whether all simulations exist before the first step."""
-        return self.arrays is not None or self.settings.passes > 0
+    start: TrainedPosterior | None
 
 
 def plan_fit(
-    simulator: Simulator,
-    networks: Mapping[str, Any],
+    posterior: TrainedPosterior,
     data: Mapping[str, Any] | None,
     *,
     steps: int | None,
     epochs: int | None,
     batch_size: int | None,
     seed: int,
-    start: Start | None,
+    start: TrainedPosterior | None,
     validation: float | Mapping[str, Any] | None,
     optimization: Optimization,
     checkpoint: Checkpoint | None,
 ) -> Plan:
     """Check what the user chose, and fill in what the simulator recommends."""
-    recommended, seed = simulator.recommended, seeds.check_seed(seed)
+    simulator, seed = posterior.simulator, seeds.check_seed(seed)
+    recommended = simulator.recommended
     _refuse_ignored(data, validation, optimization)
     arrays, held_out = _training_arrays(simulator, data, validation, seed)
     if start is not None:
@@ -89,13 +69,12 @@ def plan_fit(
         # was held out then must be held out now.
         seed = int(hashlib.sha256(f"{seed} {start.fingerprint}".encode()).hexdigest()[:8], 16)
     rows = None if arrays is None else len(next(iter(arrays.values())))
-    if rows is None:
-        steps = recommended.steps if steps is None else steps
+    steps = recommended.steps if rows is None and steps is None else steps
     optimization = optimization.filled(recommended.learning_rate, recommended.passes if rows is None else 0)
     length = training_length(rows, steps, epochs, recommended.batch_size if batch_size is None else batch_size)
     identity = {
         "simulator": simulator.name,
-        "network": networks,
+        "network": posterior.network_configuration(),
         "optimizer": optimization.optimizer_configuration,
         "data": None if arrays is None else fingerprint(arrays),
         "start_from": None if start is None else start.fingerprint,
@@ -104,7 +83,7 @@ def plan_fit(
     return Plan(arrays, held_out, settings, optimization, checkpoint, identity, start)
 
 
-def describe_plan(simulator: Simulator, model: PosteriorModel, settings: TrainingSettings) -> str:
+def _describe(simulator: Simulator, model: PosteriorModel, settings: TrainingSettings) -> str:
     """Write what is about to be trained: scalings, networks, number of weights, simulations that are drawn first."""
     lines = [f"{simulator.name}: {model.parameters.dimension} unconstrained parameters"]
     summaries = model.network.summaries
@@ -122,85 +101,79 @@ def describe_plan(simulator: Simulator, model: PosteriorModel, settings: Trainin
     return "\n".join(lines)
 
 
-def run_training(
-    plan: Plan, simulator: Simulator, model: PosteriorModel, pilot: Arrays, progress: bool
-) -> tuple[TrainingResult, Source]:
+def run_training(plan: Plan, simulator: Simulator, model: PosteriorModel, pilot: Arrays, progress: bool) -> Training:
     """Train a model with new weights, or with those of another."""
-    held_out = plan.held_out
+    settings, held_out, checkpoint = plan.settings, plan.held_out, plan.checkpoint
     if plan.start is not None:
         model.copy_weights(plan.start.model)
     for part in (plan.arrays, held_out):
         if part is not None:
             _check_support(model, part)
     if progress:
-        print(describe_plan(simulator, model, plan.settings), flush=True)
-    checkpoint, identity = plan.checkpoint, {**plan.settings.plain(), **plan.identity}
+        print(_describe(simulator, model, settings), flush=True)
     # Before simulations are drawn, which may take minutes.
-    resumes = checkpoint is not None and prepare_folder(checkpoint, identity)
-    if checkpoint is not None and resumes and has_ended(checkpoint.folder, plan.settings):
+    resumes = checkpoint is not None and prepare_folder(checkpoint, {**settings.plain(), **plan.identity})
+    if checkpoint is not None and resumes and has_ended(checkpoint.folder, settings):
         model.freeze()
-        source: Source = ArraySource(pilot, plan.settings)
-    elif plan.stored:
+        source: Source = ArraySource(pilot, settings)
+    elif plan.arrays is not None or settings.passes:
         source = offline_source(
             model,
-            plan.settings,
+            settings,
             arrays=plan.arrays,
             simulator=simulator,
             pretrained=plan.start is not None,
             progress=progress,
         )
     else:
-        source = online_source(simulator, plan.settings, progress)
-    validation = None if held_out is None else precomputed(model, held_out, plan.settings.batch_size)[0]
-    rows = {name: tf.convert_to_tensor(value) for name, value in pilot.items()}
+        source = online_source(simulator, settings, progress)
     result = train(
         model,
         source,
-        plan.settings,
+        settings,
         identity=plan.identity,
-        validation=validation,
+        validation=None if held_out is None else precomputed(model, held_out, settings.batch_size)[0],
         optimizer=plan.optimization.optimizer,
-        callbacks=[*model.monitors(rows, plan.settings.seed), *plan.optimization.callbacks],
+        callbacks=[*model.monitors(_tensors(pilot), settings.seed), *plan.optimization.callbacks],
         progress=progress,
         checkpoint=checkpoint,
     )
-    return result, source
+    record = {"seconds": round(result.seconds, 1), "failed_simulations": result.failed_simulations}
+    return Training(result, settings, source, {**plan.identity, "settings": settings.plain(), **record})
 
 
-def finish(
-    plan: Plan, model: PosteriorModel, result: TrainingResult, pilot: Arrays
-) -> tuple[Evaluator, Reference, dict[str, Any]]:
-    """Return the evaluator, the reference that observations are compared with, and the record of the training."""
-    evaluator = Evaluator(model)
-    record = {
-        **plan.identity,
-        "settings": plan.settings.plain(),
-        "seconds": round(result.seconds, 1),
-        "failed_simulations": result.failed_simulations,
-    }
-    return evaluator, measure_reference(model, evaluator, pilot), record
+def measure_reference(evaluator: Evaluator, pilot: Arrays) -> Reference:
+    """Return what new observations are compared with, from simulations: at least observables and context (n, ...)."""
+    space, summaries = evaluator.model.data, evaluator.model.network.summaries
+    data = {name: pilot[name] for name in space.scalings}
+    sets, series = (
+        [name for key, summary in summaries.items() if summary.order == order for name in observables_of(key)]
+        for order in ("set", "series")
+    )
+    damaged = {}
+    for kind, copy in damaged_copies(data, series, space.lengths).items() if series else ():
+        inputs = space.standardise(_tensors(copy))
+        damaged[kind] = {name: inputs[name].numpy() for name in series}
+    condition, inputs = evaluator.condition(data)
+    return Reference.fit(np.asarray(condition.flat()), inputs, pooled=sets, damaged=damaged)
+
+
+def _tensors(arrays: Arrays) -> dict[str, tf.Tensor]:
+    return {name: tf.convert_to_tensor(value) for name, value in arrays.items()}
 
 
 def _refuse_ignored(
     data: Mapping[str, Any] | None, validation: float | Mapping[str, Any] | None, optimization: Optimization
 ) -> None:
-    """Refuse options that would be ignored."""
-    if data is None:
-        for name, value in (("validation", validation), ("patience", optimization.patience)):
-            if value is not None:
-                raise InputError(
-                    f"Argument {name!r}",
-                    expected="training data to hold some out of",
-                    got=f"{name}={value!r} in online training, where every batch is new",
-                    do=f"leave {name!r} out, or pass data=simulator.sample(n, seed)",
-                )
-    elif optimization.passes is not None:
-        raise InputError(
-            "Argument 'passes'",
-            expected="a simulator to draw from",
-            got=f"passes={optimization.passes!r} together with training data",
-            do="say epochs, which are passes through the data",
-        )
+    for name, value in (("validation", validation), ("patience", optimization.patience)):
+        if data is None and value is not None:
+            got = f"{name}={value!r} in online training, where every batch is new"
+            do = f"leave {name!r} out, or pass data=simulator.sample(n, seed)"
+            raise InputError(f"Argument {name!r}", expected="training data to hold some out of", got=got, do=do)
+    if data is not None and optimization.passes is not None:
+        got = f"passes={optimization.passes!r} together with training data"
+        do = "say epochs, which are passes through the data"
+        raise InputError("Argument 'passes'", expected="a simulator to draw from", got=got, do=do)
 
 
 def _training_arrays(
@@ -212,21 +185,13 @@ def _training_arrays(
     arrays = checks.check_simulations(simulator, data, "Training data")
     if isinstance(validation, Mapping):
         return arrays, checks.check_simulations(simulator, validation, "Validation data")
-    share = check_number(
-        "Argument 'validation'",
-        _VALIDATION_SHARE if validation is None else validation,
-        least=0,
-        below=1,
-        do="pass for example validation=0.1, or a dict of arrays",
-    )
+    subject, do = "Argument 'validation'", "pass for example validation=0.1"
+    share = _VALIDATION_SHARE if validation is None else validation
+    share = check_number(subject, share, least=0, below=1, do=f"{do}, or a dict of arrays")
     rows = len(next(iter(arrays.values())))
     if share and not 0 < round(share * rows) < rows:
-        raise InputError(
-            "Argument 'validation'",
-            expected=f"a share that leaves both parts some of the {rows} rows",
-            got=repr(validation),
-            do="pass for example validation=0.1",
-        )
+        expected = f"a share that leaves both parts some of the {rows} rows"
+        raise InputError(subject, expected=expected, got=repr(validation), do=do)
     kept, apart = split(rows, share, seed)
     training, held_out = ({name: value[chosen] for name, value in arrays.items()} for chosen in (kept, apart))
     return training, held_out if len(apart) else None
@@ -238,11 +203,7 @@ def _check_support(model: PosteriorModel, arrays: Arrays) -> None:
     space = model.parameters
     outside = ~(space.prior_log_prob({name: arrays[name] for name in space.names}).numpy() > -np.inf)
     if outside.any():
-        row = int(np.argmax(outside))
-        raise InputError(
-            "Training data",
-            expected="parameters inside the prior's support",
-            got=f"{int(outside.sum())} of {len(outside)} rows outside, one of them "
-            f"{ {name: arrays[name][row].tolist() for name in space.names} }",
-            do="drop those rows, or widen the prior to the one they were drawn from",
-        )
+        culprit = {name: arrays[name][np.argmax(outside)].tolist() for name in space.names}
+        got = f"{int(outside.sum())} of {len(outside)} rows outside, one of them {culprit}"
+        do = "drop those rows, or widen the prior to the one they were drawn from"
+        raise InputError("Training data", expected="parameters inside the prior's support", got=got, do=do)

@@ -8,37 +8,19 @@ from __future__ import annotations
 
 from typing import Any
 
-#: Classes of format 1 as "module:class" below ``bayesinn.``, by the room that has them now.
+#: Classes by the room that has them now. Format 1 named them by module, as in "bayesinn.flows.actnorm:ActNorm".
 _CLASSES = {
-    "bijections": """
-        flows.actnorm:ActNorm flows.autoregressive_block:Autoregressive flows.chain:Chain flows.coupling_block:Coupling
-        flows.hierarchical_block:Hierarchical flows.householder:Householder flows.lu:LULinear
-        flows.orthogonal:Orthogonal flows.permutation:Permutation flows.residual_block:Residual
-        flows.log_det_series:Geometric flows.log_det_series:Poisson
-        flows.transforms.affine:Affine flows.transforms.composed:Composed flows.transforms.spline:Spline
-        flows.transforms.volume_preserving:VolumePreserving
-    """,
-    "flows": """
-        flows.latents.gaussian_mixture:GaussianMixture flows.latents.normal:Normal
-        flows.latents.student_t:StudentT inverse.split_losses:SplitLosses
-        flows.latents:Normal flows.latents:StudentT
-    """,
-    "inverse": "inverse.class_normal:ClassNormal",
-    "summaries": """
-        summaries.conv_lstm:ConvLSTM summaries.count_series:CountSeries summaries.deep_set:DeepSet
-        summaries.identity:Identity summaries.mlp:MLP summaries.multi_kernel_lstm:MultiKernelLSTM
-        summaries.set_transformer:SetTransformer
-    """,
+    "bijections": "ActNorm Affine Autoregressive Chain Composed Coupling Geometric Hierarchical Householder LULinear "
+    "Orthogonal Permutation Poisson Residual Spline VolumePreserving",
+    "flows": "GaussianMixture Normal SplitLosses StudentT",
+    "inverse": "ClassNormal",
+    "summaries": "ConvLSTM CountSeries DeepSet Identity MLP MultiKernelLSTM SetTransformer",
 }
-#: Public names by names of format 1.
+#: Public names by the names that classes of the library had.
 NAMES = {
-    **{
-        f"bayesinn.{old}": f"{room}.{old.partition(':')[2]}"
-        for room, names in _CLASSES.items()
-        for old in names.split()
-    },
-    "bayesinn.flows.flow:Flow": "flows.InvertibleFlow",
-    "bayesinn.inverse.split_flow:SplitFlow": "flows.SplitLatentFlow",
+    **{name: f"{room}.{name}" for room, names in _CLASSES.items() for name in names.split()},
+    "Flow": "flows.InvertibleFlow",
+    "SplitFlow": "flows.SplitLatentFlow",
 }
 _STANDARDISE = "bayesinn.flows.standardise:Standardise"
 
@@ -70,7 +52,9 @@ def rewrite_network(description: Any) -> Any:
         if name == _STANDARDISE:
             # The frame of a summary standardises parameters now, before any flow.
             return rewrite_network(description["arguments"]["inner"])
-        name = NAMES.get(name, _inside(name.replace(":", ".")))
+        module, _, kind = name.partition(":")
+        ours = module.startswith("bayesinn.") and kind in NAMES
+        name = NAMES[kind] if ours else _inside(name.replace(":", "."))
         return {"class": name, "arguments": rewrite_network(description["arguments"])}
     return {key: rewrite_network(value) for key, value in description.items()}
 

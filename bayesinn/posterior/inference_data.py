@@ -10,10 +10,8 @@ from bayesinn._version import __version__
 from bayesinn.core import seeds
 from bayesinn.posterior.draws import Draws
 from bayesinn.simulation.finite import over_all_channels, padding
-from bayesinn.simulation.simulator import Simulator
+from bayesinn.simulation.simulator import Arrays, Simulator
 from bayesinn.spaces.observations import Observations
-
-Arrays = dict[str, np.ndarray]
 
 
 def inference_data(
@@ -21,48 +19,34 @@ def inference_data(
 ) -> xarray.DataTree:
     """Return posterior, prior, posterior predictive, observed and constant data in one tree.
 
-    Parameters
-    ----------
-    simulator : Simulator
-    observations : Observations
-    draws : Draws, as :meth:`AmortizedPosterior.sample` returned them
-    log_density : array, log posterior density of the draws; or None
-    seed : int, decides prior and predictive draws
-
-    Returns
-    -------
-    xarray.DataTree
+    The log posterior density, if there is one, becomes ``lp``; the seed decides prior and predictive draws.
     """
-    values: Arrays = dict(draws)
-    p_value = np.asarray(draws.p_value)
-    if not observations.batched:
-        values = {name: value[None] for name, value in values.items()}
-        log_density = None if log_density is None else log_density[None]
-    count = next(iter(values.values())).shape[1]
-    groups = {
-        "posterior": values,
-        "posterior_predictive": predict(simulator, observations, values, seed),
-        "sample_stats": {} if log_density is None else {"lp": log_density},
-    }
     batched = observations.batched
-    prior = simulator.prior.sample(count, seeds.tensor_seed(seed, "prior"))
-    tree = {name: {key: _draws_first(value, batched) for key, value in group.items()} for name, group in groups.items()}
+    # Without a batch axis, the one observation takes the place of the chain.
+    values = {name: value if batched else value[None] for name, value in draws.items()}
+    prior = simulator.prior.sample(next(iter(values.values())).shape[1], seeds.tensor_seed(seed, "prior"))
+    density = {} if log_density is None else {"lp": log_density if batched else log_density[None]}
+    predictive = predict(simulator, observations, values, seed)
+    tree = {
+        name: {key: np.moveaxis(value, 0, 1)[None] if batched else value for key, value in group.items()}
+        for name, group in (("posterior", values), ("posterior_predictive", predictive), ("sample_stats", density))
+    }
     known = mask_padding(simulator, observations.arrays, observations.arrays)
     for group, names in (("observed_data", simulator.observable_shapes), ("constant_data", simulator.context_names)):
         if names:
             tree[group] = {name: known[name] if batched else known[name][0] for name in names}
-    data = az.from_dict(tree, dims=_dimensions(simulator, batched))
+    dimensions = _dimensions(simulator, batched)
+    data = az.from_dict(tree, dims=dimensions)
     # The prior is one for all observations.
     prior_arrays = {key: np.asarray(value)[None] for key, value in prior.items()}
     data["prior"] = az.from_dict({"prior": prior_arrays}, dims=_dimensions(simulator, batched=False))["prior"]
-    data["sample_stats"]["out_of_distribution_p"] = xarray.DataArray(p_value, dims=("observation",) if batched else ())
+    data["sample_stats"]["out_of_distribution_p"] = xarray.DataArray(np.asarray(draws.p_value), dims=dimensions["lp"])
     for group in data.children.values():
         for name, variable in group.data_vars.items():
             variable.attrs["long_name"] = simulator.labels.label(str(name))
             variable.attrs["units"] = simulator.labels.unit(str(name))
-    data.attrs.update(
-        simulator=simulator.name, seed=seed, creation_library="bayesinn", creation_library_version=__version__
-    )
+    data.attrs.update(simulator=simulator.name, seed=seed)
+    data.attrs.update(creation_library="bayesinn", creation_library_version=__version__)
     return data
 
 
@@ -71,9 +55,8 @@ def predict(simulator: Simulator, observations: Observations, draws: Arrays, see
     count, per_observation = next(iter(draws.values())).shape[:2]
     parameters = {name: value.reshape(-1, *value.shape[2:]) for name, value in draws.items()}
     repeated = {name: np.repeat(value, per_observation, axis=0) for name, value in observations.arrays.items()}
-    context = {name: repeated[name] for name in simulator.context_names} if simulator.context is not None else None
-    simulated = simulator.simulate(parameters, seed, context)
-    simulated = mask_padding(simulator, simulated, repeated)
+    context = {name: repeated[name] for name in simulator.context_names}
+    simulated = mask_padding(simulator, simulator.simulate(parameters, seed, context), repeated)
     return {name: value.reshape(count, per_observation, *value.shape[1:]) for name, value in simulated.items()}
 
 
@@ -84,11 +67,6 @@ def mask_padding(simulator: Simulator, values: Arrays, counts: Arrays) -> Arrays
         beyond = over_all_channels(padding(values[name], counts[counter]), values[name])
         masked[name] = np.where(beyond, np.nan, values[name].astype(float))
     return masked
-
-
-def _draws_first(value: np.ndarray, batched: bool) -> np.ndarray:
-    """Turn (n_obs, draws, ...) into ArviZ' (chain, draw[, observation], ...)."""
-    return np.moveaxis(value, 0, 1)[None] if batched else value
 
 
 def _dimensions(simulator: Simulator, batched: bool) -> dict[str, list[str]]:

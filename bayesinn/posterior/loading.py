@@ -5,17 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import tensorflow as tf
 
 from bayesinn.core.configuration import building, rebuild, registered_class
 from bayesinn.core.storage import SavedModel, read_model
 from bayesinn.core.validation import check_flag, check_type
-from bayesinn.posterior import damage, format1, same_simulator
+from bayesinn.posterior import format1, same_simulator
 from bayesinn.posterior.amortized import AmortizedPosterior
 from bayesinn.posterior.building import build_model
+from bayesinn.posterior.evaluator import Evaluator
 from bayesinn.posterior.model import PosteriorModel
-from bayesinn.posterior.saving import KIND
+from bayesinn.posterior.trained import KIND
 from bayesinn.posterior.typicality import Reference
 from bayesinn.simulation.registry import find
 from bayesinn.simulation.simulator import Simulator
@@ -32,19 +34,10 @@ _SCHEMA = {
     "training": {"settings": {"steps": int}},
     "history": {str: [_NUMBER_OR_NONE]},
 }
-#: Arrays of :class:`Reference` that are no float64 vectors.
-_REFERENCE_TYPES = {
-    "order_trees": damage.NODE,
-    "gap_trees": damage.NODE,
-    "pooled": "bool",
-    "series": "bool",
-    "ranks": "int64",
-}
-_REFERENCE_MATRICES = {"summary_axes", "inputs_axes", "order_trees", "gap_trees", "held_out"}
 
 
 def load(folder: str | Path, simulator: Simulator | None = None, trust_source: bool = False) -> AmortizedPosterior:
-    """Read a posterior that :meth:`AmortizedPosterior.save` wrote.
+    """Read a posterior that :meth:`AmortizedPosterior.save` wrote; its draws and its class are equal.
 
     Parameters
     ----------
@@ -55,16 +48,10 @@ def load(folder: str | Path, simulator: Simulator | None = None, trust_source: b
         Whether a simulator that is not found so may be looked for by running the module or the source file that the
         folder names. Only for folders from people whose programs you would run.
 
-    Returns
-    -------
-    AmortizedPosterior
-        Its draws and its class are equal to those of the posterior that was saved.
-
     Raises
     ------
     SavedPosteriorError
-        For a folder that is not a saved posterior, is damaged, or has a newer format, and for a simulator that has
-        another prior, other parameters or observables than the saved one.
+        For a folder that is no saved posterior, is damaged or newer, and for a simulator with another prior or shapes.
     """
     check_flag("Argument 'trust_source'", trust_source)
     if simulator is not None:
@@ -72,23 +59,20 @@ def load(folder: str | Path, simulator: Simulator | None = None, trust_source: b
     saved = read_model(folder, KIND, _SCHEMA, format1.rewrite)
     simulator = simulator or find(saved.entries["simulator"], trust_source)
     same_simulator.check_same(saved.entries, simulator)
-    network = saved.entries["network"]
     with saved.explained("network", "networks that this version can build"), building():
         kind: Any = registered_class(saved.entries["class"])
-        posterior: AmortizedPosterior = kind.from_networks(
-            simulator, rebuild(network["summaries"]), rebuild(network["flow"])
-        )
+        networks = rebuild(saved.entries["network"])
+        posterior: AmortizedPosterior = kind.from_networks(simulator, networks["summaries"], networks["flow"])
         model = _model(posterior, saved)
     saved.assign(model.network)
-    reference = {}
-    for name in Reference.__dataclass_fields__:
-        shape = (None, None) if name in _REFERENCE_MATRICES else (None,)
-        # Statistics of simulations that overflow are infinite.
-        finite, dtype = name != "held_out", _REFERENCE_TYPES.get(name, "float64")
-        reference[name] = saved.array(f"reference/{name}", shape, dtype, finite)
+    # Any reference has the types and numbers of axes. Statistics of simulations that overflow are infinite.
+    reference = {
+        name: saved.array(f"reference/{name}", (None,) * like.ndim, like.dtype, finite=name != "held_out")
+        for name, like in Reference.fit(np.zeros((2, 1)), {"x": np.zeros((2, 1))}).arrays().items()
+    }
     with saved.explained("history", "columns of equal length"):
         history = pd.DataFrame(saved.entries["history"])
-    posterior.adopt(model, Reference(**reference), history, saved.entries["training"])
+    posterior.adopt(Evaluator(model), Reference(**reference), history, saved.entries["training"])
     return posterior
 
 

@@ -1,7 +1,4 @@
-"""Parameter space, data space and network together: what a posterior trains and evaluates.
-
-One path for every use: raw parameters and raw data in, losses on the parameters' own scale out.
-"""
+"""Parameter space, data space and network together: raw data in, losses on the parameters' own scale out."""
 
 from __future__ import annotations
 
@@ -26,35 +23,15 @@ Inputs = tuple[tf.Tensor, dict[str, tf.Tensor], dict[str, tf.Tensor]]
 
 
 class PosteriorModel(Trainable):
-    """The parts of q(parameters | data).
-
-    Parameters
-    ----------
-    parameters : ParameterSpace
-    data : DataSpace
-    network : PosteriorNetwork
-    """
+    """The parts of q(parameters | data)."""
 
     network: PosteriorNetwork
 
     def __init__(self, parameters: ParameterSpace, data: DataSpace, network: PosteriorNetwork) -> None:
-        self.parameters = parameters
-        self.data = data
-        self.network = network
+        self.parameters, self.data, self.network = parameters, data, network
 
     def prepare(self, batch: Batch, seed: tf.Tensor) -> tuple[Inputs, tf.Tensor]:
-        """Turn a raw batch into the network's inputs.
-
-        Parameters
-        ----------
-        batch : dict of name to tensor (n, ...), parameters, context and observables
-        seed : tensor (2,), decides where integers lie in their intervals
-
-        Returns
-        -------
-        inputs : (vector, inputs, masks)
-        log_det : tensor (n,), log determinant of d vector / d parameters
-        """
+        """Return vector, inputs and masks of a raw batch, and log_det (n,) of d vector / d parameters."""
         vector, log_det = self.parameters.to_vector(self.parameters.dequantise(batch, seed))
         return (vector, *self.data.to_network(batch)), log_det
 
@@ -78,12 +55,11 @@ class PosteriorModel(Trainable):
         }
 
     def pretraining(self) -> Trainable | None:
-        return None if self.network.framing is None else InitialEstimate(self)
+        return None if self.network.framing is None else _InitialEstimate(self)
 
     def freeze(self) -> None:
-        if self.network.framing is not None:
-            for layer in self.network.framing[1].estimator():
-                layer.trainable = False
+        for layer in self.network.estimator():
+            layer.trainable = False
 
     def monitors(self, batch: Batch, seed: int) -> list[keras.callbacks.Callback]:
         rows = {name: tf.convert_to_tensor(value[:_MONITORED_ROWS]) for name, value in batch.items()}
@@ -109,18 +85,12 @@ class PosteriorModel(Trainable):
             variable.assign(value)
 
 
-class InitialEstimate(Trainable):
-    """The initial estimate of a summary with a frame, trained alone by least squares.
-
-    Parameters
-    ----------
-    model : PosteriorModel, built
-    """
+class _InitialEstimate(Trainable):
+    """The initial estimate of a summary with a frame, trained alone by least squares."""
 
     def __init__(self, model: PosteriorModel) -> None:
         self.model = model
-        assert model.network.framing is not None
-        self.network = _Layers(model.network.framing[1].estimator())
+        self.network = _Layers(model.network.estimator())
 
     def initialize(self, batch: Batch, seed: int) -> None:
         """Do nothing: the model has built the layers."""

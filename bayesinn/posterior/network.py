@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import keras
 import tensorflow as tf
@@ -17,18 +16,11 @@ Tensors = Mapping[str, tf.Tensor]
 
 
 class PosteriorNetwork(keras.layers.Layer):
-    """The density of parameter vectors given data, in the space where everything is standardised.
-
-    Parameters
-    ----------
-    summaries : dict of observable to summary network; see :func:`observables_of` for one of several
-    flow : Flow
-    """
+    """The density of parameter vectors given data, in the space where everything is standardised."""
 
     def __init__(self, summaries: Mapping[str, Summary], flow: Flow) -> None:
         super().__init__(name="posterior", autocast=False)
-        self.summaries = dict(summaries)
-        self.flow = flow
+        self.summaries, self.flow = dict(summaries), flow
 
     @property
     def framing(self) -> tuple[str, Summary] | None:
@@ -37,9 +29,12 @@ class PosteriorNetwork(keras.layers.Layer):
 
     def precompute(self, inputs: Tensors) -> dict[str, dict[str, tf.Tensor]]:
         """Return what each summary can compute once for each simulation."""
-        return {
-            key: summary.precompute(self._seen(key, inputs), training=True) for key, summary in self.summaries.items()
-        }
+        seen = {key: self._seen(key, inputs) for key in self.summaries}
+        return {key: summary.precompute(seen[key], training=True) for key, summary in self.summaries.items()}
+
+    def estimator(self) -> list[keras.layers.Layer]:
+        """Return the layers of the initial estimate, none without a frame."""
+        return [] if self.framing is None else self.framing[1].estimator()
 
     def estimate(self, inputs: Tensors) -> tf.Tensor:
         """Return the initial estimate (n, d) of the summary with a frame."""
@@ -59,13 +54,9 @@ class PosteriorNetwork(keras.layers.Layer):
         for key, summary in self.summaries.items():
             names = observables_of(key)
             summarised.update(names)
-            keywords: dict[str, Any] = {"training": training}
             # The observables of one network count their steps alike.
-            if names[0] in masks:
-                keywords["mask"] = masks[names[0]]
-            if precomputed and precomputed.get(key):
-                keywords["precomputed"] = precomputed[key]
-            features = summary(self._seen(key, inputs), **keywords)
+            mask, known = masks.get(names[0]), (precomputed or {}).get(key) or None
+            features = summary(self._seen(key, inputs), mask, training, known)
             if summary.frames:
                 features, frame = features
             parts.append(features)

@@ -40,13 +40,7 @@ def shared_entries(simulator: Simulator) -> dict[str, Any]:
 
 
 def check_same(entries: Mapping[str, Any], simulator: Simulator) -> None:
-    """Compare a simulator with the manifest of a posterior.
-
-    Raises
-    ------
-    SavedPosteriorError
-        When parameters, observables or context have other names, shapes or order, or are drawn from another prior.
-    """
+    """Raise unless names, shapes, order and prior of all variables are those of a posterior's manifest."""
     for kind, shapes in simulator.shapes.items():
         now = {name: list(shape) for name, shape in shapes.items()}
         # Their order is that of the network's inputs and outputs.
@@ -59,9 +53,8 @@ def check_same(entries: Mapping[str, Any], simulator: Simulator) -> None:
     for name in draws.keys() & entries["prior"].keys():
         saved, columns = entries["prior"][name], draws[name].T
         if [len(quantiles) for quantiles in saved] != [len(_LEVELS)] * len(columns):
-            raise _other(
-                simulator, f"{len(_LEVELS)} quantiles of {len(columns)} columns of {name!r}", repr(saved)[:200]
-            )
+            expected = f"{len(_LEVELS)} quantiles of {len(columns)} columns of {name!r}"
+            raise _other(simulator, expected, repr(saved)[:200])
         for column, (values, quantiles) in enumerate(zip(columns, np.asarray(saved), strict=True)):
             slack = 1e-6 * np.abs(quantiles)
             # Shares of draws below each saved quantile, and up to it: equal values, as of integers, lie between.
@@ -69,19 +62,18 @@ def check_same(entries: Mapping[str, Any], simulator: Simulator) -> None:
             up_to = np.mean(values[:, None] <= quantiles + slack, axis=0)
             if np.any(below - tolerance > _LEVELS) or np.any(up_to + tolerance < _LEVELS):
                 label = f"{name!r}" if len(columns) == 1 else f"{name!r}, element {column},"
-                now = np.quantile(values, _LEVELS)
-                raise _other(simulator, f"{label} with prior {_text(quantiles)}", f"prior {_text(now)}")
+                got = f"prior {_text(np.quantile(values, _LEVELS))}"
+                raise _other(simulator, f"{label} with prior {_text(quantiles)}", got)
 
 
 def _draws(simulator: Simulator) -> dict[str, np.ndarray]:
     """Return fixed draws (n, columns) of each parameter and context variable; of many columns the first."""
-    draws: dict[str, np.ndarray] = {}
-    for prior in (simulator.prior, simulator.context):
-        if prior is not None:
-            draws |= {
-                name: value.numpy() for name, value in prior.sample(_DRAWS, seeds.tensor_seed(0, "prior")).items()
-            }
-    return {name: value.reshape(_DRAWS, -1)[:, :_MOST_COLUMNS].astype(np.float64) for name, value in draws.items()}
+    return {
+        name: value.numpy().reshape(_DRAWS, -1)[:, :_MOST_COLUMNS].astype(np.float64)
+        for prior in (simulator.prior, simulator.context)
+        if prior is not None
+        for name, value in prior.sample(_DRAWS, seeds.tensor_seed(0, "prior")).items()
+    }
 
 
 def _text(quantiles: np.ndarray) -> str:
@@ -89,9 +81,6 @@ def _text(quantiles: np.ndarray) -> str:
 
 
 def _other(simulator: Simulator, expected: str, got: str) -> SavedPosteriorError:
-    return SavedPosteriorError(
-        f"Simulator {simulator.name!r} for a saved posterior",
-        expected=expected,
-        got=got,
-        do="load with the version of the simulator that the posterior was trained on, or train again",
-    )
+    subject = f"Simulator {simulator.name!r} for a saved posterior"
+    do = "load with the version of the simulator that the posterior was trained on, or train again"
+    return SavedPosteriorError(subject, expected=expected, got=got, do=do)

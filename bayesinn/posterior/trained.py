@@ -10,15 +10,16 @@ import numpy as np
 import pandas as pd
 
 from bayesinn.core import seeds
-from bayesinn.core.configuration import Registered, describe
+from bayesinn.core.configuration import Registered, describe, public_name
 from bayesinn.core.errors import InputError
+from bayesinn.core.storage import write_model
 from bayesinn.core.validation import check_integer
 from bayesinn.flows import Flow
+from bayesinn.posterior import same_simulator
 from bayesinn.posterior.draws import Draws
 from bayesinn.posterior.evaluator import Evaluator
 from bayesinn.posterior.inference_data import inference_data
 from bayesinn.posterior.model import PosteriorModel
-from bayesinn.posterior.saving import save
 from bayesinn.posterior.typicality import Reference
 from bayesinn.simulation.simulator import Arrays, Simulator
 from bayesinn.spaces.observations import Observations, check_observations, check_parameters
@@ -28,14 +29,15 @@ from bayesinn.training.arrays import fingerprint
 if TYPE_CHECKING:
     import xarray
 
+#: Kind of model in the manifest; the entry "class" says which posterior it is.
+KIND = "AmortizedPosterior"
+
 
 class TrainedPosterior(Registered):
     """The answers of a posterior; :class:`AmortizedPosterior` adds how it is trained."""
 
     def __init__(self, simulator: Simulator, summaries: dict[str, Summary], flow: Flow) -> None:
-        self.simulator = simulator
-        self.summaries = summaries
-        self.flow = flow
+        self.simulator, self.summaries, self.flow = simulator, summaries, flow
         self.history = pd.DataFrame()
         self.training: dict[str, Any] = {}
         self._trained: _Trained | None = None
@@ -47,8 +49,7 @@ class TrainedPosterior(Registered):
         ----------
         data : dict of name to array (n_obs, ...), observables and context
             Or one observation, without the first axis.
-        draws : int
-        seed : int
+        draws, seed : int
 
         Returns
         -------
@@ -74,37 +75,18 @@ class TrainedPosterior(Registered):
         -------
         array (n_obs, draws), (n_obs,), (draws,) or a number, to match; in nats, exact. -inf outside the support.
             For integer parameters it is a probability, by quadrature over the interval that stands for the integer.
-
-        Raises
-        ------
-        InputError
-            With more than three integers, over whose intervals the quadrature would take too long.
+            With more than three integers, for which that takes too long, an InputError is raised.
         """
         observations, condition, _ = self._encoded(data)
         return self._log_prob(parameters, observations, condition)
 
     def summarize(self, data: Mapping[str, Any]) -> np.ndarray:
-        """Return what the flow sees of each observation: the summaries, then the context.
-
-        Parameters
-        ----------
-        data : dict of name to array (n_obs, ...), or one observation without the first axis
-
-        Returns
-        -------
-        array (n_obs, c), or (c,)
-        """
+        """Return what the flow sees of each observation: the summaries, then the context, (n_obs, c) or (c,)."""
         observations, condition, _ = self._encoded(data)
         return condition.features if observations.batched else condition.features[0]
 
     def infer(self, data: Mapping[str, Any], *, draws: int = 1_000, seed: int = 0) -> xarray.DataTree:
-        """Return everything about the posterior of an observation, for ArviZ.
-
-        Parameters
-        ----------
-        data : dict of name to array (n_obs, ...), or one observation without the first axis
-        draws : int
-        seed : int
+        """Return everything about the posterior of ``data``, observations as for :meth:`sample`, for ArviZ.
 
         Returns
         -------
@@ -137,7 +119,7 @@ class TrainedPosterior(Registered):
     @property
     def model(self) -> PosteriorModel:
         """The trained model: parameter space, data space and network."""
-        return self._require_trained().model
+        return self.evaluator.model
 
     @property
     def reference(self) -> Reference:
@@ -146,7 +128,17 @@ class TrainedPosterior(Registered):
 
     def save(self, folder: str | Path) -> Path:
         """Write the posterior into a folder (``manifest.json`` and its weights) for :func:`bayesinn.load`."""
-        return save(self, Path(folder))
+        entries = {
+            "class": public_name(type(self)),
+            "simulator": self.simulator.reference(),
+            **same_simulator.shared_entries(self.simulator),
+            "network": self.network_configuration(),
+            "compression": {name: scaling.compress for name, scaling in self.model.data.scalings.items()},
+            "training": self.training,
+            "history": self.history.to_dict(orient="list"),
+        }
+        reference = {f"reference/{name}": value for name, value in self.reference.arrays().items()}
+        return write_model(folder, KIND, entries, {**self.model.arrays(), **reference}, self.model.network)
 
     def network_configuration(self) -> dict[str, Any]:
         """Return summaries and flow in plain values, enough to build them again."""
@@ -155,8 +147,7 @@ class TrainedPosterior(Registered):
     @property
     def fingerprint(self) -> str:
         """SHA-256 of the trained network's weights."""
-        variables = self.model.network.variables
-        return fingerprint({str(number): variable.numpy() for number, variable in enumerate(variables)})
+        return fingerprint({str(number): value.numpy() for number, value in enumerate(self.model.network.variables)})
 
     @property
     def trained(self) -> bool:
@@ -173,16 +164,11 @@ class TrainedPosterior(Registered):
         return "\n".join([*lines, f"  flow: {self.flow!r}"])
 
     def adopt(
-        self,
-        model: PosteriorModel,
-        reference: Reference,
-        history: pd.DataFrame,
-        training: dict[str, Any],
-        evaluator: Evaluator | None = None,
+        self, evaluator: Evaluator, reference: Reference, history: pd.DataFrame, training: dict[str, Any]
     ) -> None:
         """Use trained parts, from training or from a saved folder."""
         self.history, self.training = history, training
-        self._trained = _Trained(model, reference, evaluator or Evaluator(model))
+        self._trained = _Trained(evaluator, reference)
 
     def _encoded(self, data: Mapping[str, Any]) -> tuple[Observations, Condition, Arrays]:
         """Check data once, and run the summary networks once."""
@@ -197,8 +183,7 @@ class TrainedPosterior(Registered):
 
     def _draw(self, batched: bool, condition: Condition, inputs: Arrays, draws: int, seed: int) -> Draws:
         count = check_integer("Argument 'draws'", draws, do="pass draws=1000")
-        stream = seeds.tensor_seed(seeds.check_seed(seed), "draws")
-        values = self.evaluator.sample(condition, count, stream)
+        values = self.evaluator.sample(condition, count, seeds.tensor_seed(seed, "draws"))
         typical = self.reference.compare(np.asarray(condition.flat()), inputs)
         if not batched:
             return Draws({name: value[0] for name, value in values.items()}, typical.p_value[0], typical.unusual[0])
@@ -206,18 +191,14 @@ class TrainedPosterior(Registered):
 
     def _require_trained(self) -> _Trained:
         if self._trained is None:
-            raise InputError(
-                f"Posterior of {self.simulator.name!r}",
-                expected="a trained posterior",
-                got="one that was never trained",
-                do="call fit(...) first, or bi.load(folder)",
-            )
+            expected, got = "a trained posterior", "one that was never trained"
+            do = "call fit(...) first, or bi.load(folder)"
+            raise InputError(f"Posterior of {self.simulator.name!r}", expected=expected, got=got, do=do)
         return self._trained
 
 
 class _Trained(NamedTuple):
     """What training leaves behind."""
 
-    model: PosteriorModel
-    reference: Reference
     evaluator: Evaluator
+    reference: Reference

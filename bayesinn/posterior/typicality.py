@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -22,14 +23,7 @@ _SHORTEST_AXIS = 1e-3
 
 
 class Typicality(NamedTuple):
-    """How typical n observations are of the simulations.
-
-    Parameters
-    ----------
-    p_value : array (n,)
-    unusual : array (n,) of names
-        The most extreme one of ``STATISTICS``: the reason, where the p-value is small.
-    """
+    """P-values (n,) of observations and, as the reason where one is small, the most extreme of ``STATISTICS`` (n,)."""
 
     p_value: np.ndarray
     unusual: np.ndarray
@@ -37,48 +31,35 @@ class Typicality(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Reference:
-    """Simulated observations that new ones are compared with.
+    """Simulated observations that new ones are compared with, by five statistics.
 
-    Five statistics, each with the share of held-out simulations that are at least as extreme. The smallest share is
-    ranked among those of held-out simulations in turn: they overlap, and Bonferroni would halve the rate of false
-    alarms and the power. Observation and simulations are exchangeable if the model is right, so that the rank is a
-    p-value: never too small, and exact but for ties. With m held-out simulations it is at least 2 / (1 + m).
+    Each gives the share of held-out simulations that are at least as extreme. The smallest share is ranked among those
+    of held-out simulations in turn: they overlap, and Bonferroni would halve the rate of false alarms and the power.
+    Observation and simulations are exchangeable if the model is correct, so that the rank is a p-value: never too
+    small, and exact but for ties. With m held-out simulations it is at least 2 / (1 + m).
 
     ``summary``
         Distance in the space of the flow's condition (summaries and context), which training made sensitive to what
-        parameters change.
+        parameters change: Mahalanobis' along the leading principal components, and all that lies outside them in units
+        of what simulations have there.
     ``inputs``
-        The same distance among the standardised inputs. A network may squash whatever parameters do not explain.
+        The same distance among the standardised inputs: a network may squash whatever parameters do not explain.
         Exchangeable elements enter by their mean and sd, which know neither order nor padding.
     ``extremes``
         Largest absolute value among the standardised inputs: one wrong number does not move a distance in hundreds.
-
     ``order``, ``gap``
-        What classifiers think of each series in time: boosted trees that learned to tell simulations from the same ones
-        in a wrong order, or with a gap of zeros. Where scatter is large, these look typical to distances.
+        What boosted trees think of each series in time that learned to tell simulations from the same ones in a wrong
+        order, or with a gap of zeros. Where scatter is large, these look typical to distances.
 
-    The distance is that of probabilistic principal components: Mahalanobis' along the leading axes, and all that lies
-    outside them in units of what simulations have there. For few dimensions it is Mahalanobis' distance.
+    A prior that allows for wild scatter makes nearly any data typical, however wrong they are. With the dispersion
+    psi ~ Exponential(mean 5) of the SIR model, the German counts times 20 pass, as an outbreak that began earlier: by
+    the exact evidence, a wrong unit is only 12 times as likely as none. Several data sets together are tested by
+    :func:`bayesinn.misspecification`.
 
-    What it can't see: a prior that allows for wild scatter makes nearly any data typical, however wrong they are. With
-    the dispersion psi ~ Exponential(mean 5) of the SIR model, the German counts times 20 pass, as an outbreak that
-    began earlier: by the exact evidence, a wrong unit is only 12 times as likely as none. Several data sets together
-    are tested by :func:`bayesinn.misspecification`.
-
-    Parameters
-    ----------
-    summary_mean, summary_axes, summary_sds : arrays (c,), (c, k) and (k + 1,)
-        Orthonormal axes and the sd along each, then the sd outside of them; from one half of the simulations.
-    inputs_mean, inputs_axes, inputs_sds : arrays
-        The same of the inputs.
-    pooled : boolean array, for each name of the inputs in alphabetical order, whether elements enter by mean and sd
-    series : boolean array, likewise, whether they are ordered in time
-    order_trees, gap_trees : structured arrays (trees, nodes) of :data:`bayesinn.posterior.damage.NODE`, the classifiers
-    held_out : array (m, 5)
-        The statistics of the other half, each column sorted.
-    ranks : integer array (m,), sorted
-        Of each simulation in the other half, the number that are at least as extreme (itself included), by the
-        statistic for which they are fewest.
+    One half of the simulations gives means, orthonormal axes, sds along each and then outside of them, and trees. The
+    other gives ``held_out`` (m, 5), the sorted columns of statistics, and ``ranks`` (m,), sorted: the number of
+    simulations at least as extreme (itself included), by the statistic for which they are fewest. Flags for each input,
+    in alphabetical order, tell what is ``pooled`` and what a ``series``.
 
     References
     ----------
@@ -119,20 +100,14 @@ class Reference:
         pooled: Collection[str] = (),
         damaged: Mapping[str, Mapping[str, np.ndarray]] | None = None,
     ) -> Reference:
-        """Measure on simulations.
+        """Measure on conditions (n, c) and inputs (n, ...), standardised and zero where there is padding.
 
-        Parameters
-        ----------
-        condition : array (n, c)
-        inputs : dict of name to array (n, ...), standardised, zero where there is padding
-        pooled : names of inputs (n, elements, ...) whose elements are exchangeable or vary in number
-        damaged : dict of kind to a damaged copy of those inputs that are ordered in time; see
-            :func:`bayesinn.posterior.damage.damaged_copies`
+        Elements of ``pooled`` inputs (n, elements, ...) are exchangeable or vary in number; ``damaged`` has, for each
+        kind of damage, a copy of those inputs that are ordered in time.
         """
         half = (len(condition) + 1) // 2
-        flags = np.array([name in pooled for name in sorted(inputs)], dtype=bool)
-        series = {name for copy in (damaged or {}).values() for name in copy}
-        ordered = np.array([name in series for name in sorted(inputs)], dtype=bool)
+        series: set[str] = set().union(*(damaged or {}).values())
+        flags, ordered = (np.array([name in chosen for name in sorted(inputs)], bool) for chosen in (pooled, series))
         first = _series(inputs, ordered)[:half]
         order, gap = (damage.grow(first, _series(damaged[kind])[:half] if damaged else first) for kind in damage.KINDS)
         summary = _axes(condition[:half].astype(np.float64))
@@ -142,7 +117,7 @@ class Reference:
         statistics = unfinished._statistics(condition[half:], rest)
         held_out = np.sort(statistics, axis=0)
         ranks = np.sort(_at_least(held_out, statistics).min(axis=1))
-        return cls(**{**unfinished.arrays(), "held_out": held_out, "ranks": ranks})
+        return replace(unfinished, held_out=held_out, ranks=ranks)
 
     def compare(self, condition: np.ndarray, inputs: Mapping[str, np.ndarray]) -> Typicality:
         """Return how typical observations with condition (n, c) and standardised inputs (n, ...) are."""
@@ -158,7 +133,7 @@ class Reference:
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Return all fields by name, to be saved."""
-        return {name: getattr(self, name) for name in self.__dataclass_fields__}
+        return dict(vars(self))
 
     def _statistics(self, condition: np.ndarray, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
         # Far out, 32-bit networks and squares overflow.
@@ -201,7 +176,7 @@ def _moments(value: np.ndarray) -> list[np.ndarray]:
 
 
 def _rows(value: np.ndarray) -> np.ndarray:
-    return value.reshape(len(value), int(np.prod(value.shape[1:], dtype=int)))
+    return value.reshape(len(value), math.prod(value.shape[1:]))
 
 
 def _axes(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -1,8 +1,4 @@
-"""Scaling of raw data for networks: heavy tails compressed, every variable standardised, padding masked.
-
-Training, sampling and diagnostics share it: every input of a network has passed :meth:`DataSpace.to_network`.
-Summaries that ask for it get the data as the simulator gave them.
-"""
+"""Scaling of raw data for networks: heavy tails compressed, every variable standardised, padding masked."""
 
 from __future__ import annotations
 
@@ -23,10 +19,9 @@ _SMALLEST_SCALE = 1e-6
 
 @dataclass(frozen=True)
 class Scaling:
-    """The map of one variable to unit scale: ``(asinh(x / compress) - mean) / scale``, or without the asinh.
+    """The map of one variable to unit scale: ``(asinh(x / compress) - mean) / scale``; without heavy tails no asinh.
 
-    ``compress`` is None for variables without heavy tails. ``mean`` and ``scale`` have one number per element of a
-    vector, one per channel (last axis) of anything with more axes.
+    ``mean`` and ``scale`` have one number per element of a vector, one per channel (last axis) of anything else.
     """
 
     compress: float | None
@@ -34,16 +29,14 @@ class Scaling:
     scale: np.ndarray
 
     @classmethod
-    def fit(cls, values: np.ndarray, mask: np.ndarray | None) -> Scaling:
-        """Measure on pilot simulations (n, ...); ``mask`` (n, steps) is False where there is padding."""
+    def fit(cls, values: np.ndarray) -> Scaling:
+        """Measure on pilot simulations (n, ...), or on the valid steps of all of them (m, channels...)."""
         values = values.astype(np.float64)
-        if mask is not None:
-            values = values[mask]  # the valid steps of all rows: (m, channels...)
-        valid = values.reshape(-1, values.shape[-1]) if values.ndim > 2 else values
-        compress = _compression(valid)
+        values = values.reshape(-1, values.shape[-1]) if values.ndim > 2 else values
+        compress = _compression(values)
         if compress is not None:
-            valid = np.arcsinh(valid / compress)
-        mean, scale = valid.mean(axis=0), valid.std(axis=0)
+            values = np.arcsinh(values / compress)
+        mean, scale = values.mean(axis=0), values.std(axis=0)
         # A constant carries no information, but it must not divide by zero either. In single precision, what varies by
         # less than a millionth of itself is mostly rounding.
         scale = np.where(scale > _SMALLEST_SCALE * np.abs(mean), scale, 1.0)
@@ -69,12 +62,8 @@ class Scaling:
 class DataSpace:
     """The scalings of all observables and context variables.
 
-    Parameters
-    ----------
-    scalings : dict of name to Scaling
-    observables, context : names
-    lengths : dict of observable to the context variable that counts its valid steps
-    raw : names of those observables that networks see as they are
+    ``lengths`` names, for observables of varying length, the context variable that counts the valid steps. Networks see
+    the observables in ``raw`` as they are.
     """
 
     scalings: dict[str, Scaling]
@@ -92,10 +81,10 @@ class DataSpace:
         lengths: Mapping[str, str],
         raw: Collection[str] = (),
     ) -> DataSpace:
-        """Measure all scalings on pilot simulations: dict of name to array (n, ...)."""
+        """Measure all scalings on pilot simulations (n, ...)."""
         scalings = {}
         for name in (*observables, *context):
-            values, mask = np.asarray(pilot[name]), None
+            values = np.asarray(pilot[name])
             if name in lengths:
                 counts = np.asarray(pilot[lengths[name]])
                 if values.ndim < 2 or counts.ndim != 1:
@@ -103,31 +92,22 @@ class DataSpace:
                     got = f"{values.shape}, {counts.shape}"
                     do = "pad the steps to a common number along the second axis"
                     raise SimulatorError(f"Observable {name!r} of varying length", expected=expected, got=got, do=do)
-                mask = ~padding(values, counts)
-            scalings[name] = Scaling.fit(values, mask)
+                values = values[~padding(values, counts)]
+            scalings[name] = Scaling.fit(values)
         return cls(scalings, observables, context, lengths, raw)
 
     def to_network(self, data: Mapping[str, tf.Tensor]) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
-        """Scale raw data for networks.
+        """Scale raw data (n, ...) for networks: padded steps are zero, context is flat (n, k).
 
-        Parameters
-        ----------
-        data : dict of name to tensor (n, ...), observables and context
-
-        Returns
-        -------
-        inputs : dict of name to float tensor (n, ...); padded steps are zero, context is flat (n, k)
-        masks : dict of name to boolean tensor (n, steps), for observables of varying length
+        With them come masks (n, steps) of the observables of varying length, True for valid steps.
         """
         inputs, masks = {}, {}
-        for name, count in self.lengths.items():
-            masks[name] = tf.range(tf.shape(data[name])[1]) < tf.cast(data[count], tf.int32)[:, None]
         for name in self.observables:
             value = tf.cast(data[name], tf.float32) if name in self.raw else self.scalings[name].apply(data[name])
-            if name in masks:
-                shape = tf.concat([tf.shape(masks[name]), tf.ones(value.shape.rank - 2, tf.int32)], 0)
+            if name in self.lengths:
+                masks[name] = tf.sequence_mask(tf.cast(data[self.lengths[name]], tf.int32), tf.shape(value)[1])
                 # Padding may hold anything, NaN included: select, don't multiply.
-                value = tf.where(tf.reshape(masks[name], shape), value, 0.0)
+                value = tf.where(masks[name][(..., *[tf.newaxis] * (value.shape.rank - 2))], value, 0.0)
             inputs[name] = value
         for name in self.context:
             value = self.scalings[name].apply(data[name])
@@ -137,7 +117,7 @@ class DataSpace:
         return inputs, masks
 
     def standardise(self, data: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        """Scale as :meth:`to_network` does, but all variables, whatever networks want: to compare data with."""
+        """Scale as :meth:`to_network` does, ``raw`` observables too: to compare data with."""
         return replace(self, raw=()).to_network(data)[0]
 
 

@@ -19,14 +19,9 @@ from bayesinn.spaces.support import outside
 
 @dataclass(frozen=True)
 class Observations:
-    """Data that have been checked.
+    """Observables and context (n, ...) of ``count`` observations that have been checked, padded where lengths vary.
 
-    Attributes
-    ----------
-    arrays : dict of name to array (n, ...), observables and context, padded where lengths vary
-    count : int, n
-    batched : bool
-        False when a single observation came without a batch axis; results then have none either.
+    ``batched`` is False when a single one came without a batch axis; results then have none either.
     """
 
     arrays: Arrays
@@ -35,20 +30,9 @@ class Observations:
 
 
 def check_observations(simulator: Simulator, data: Mapping[str, Any] | Observations) -> Observations:
-    """Check data against what the simulator declares.
+    """Check observables and context, all with or all without a batch axis, against what the simulator declares.
 
-    Parameters
-    ----------
-    simulator : Simulator
-    data : dict of name to array, or Observations, which are returned as they are
-        Observables and context, all with or all without a batch axis. An observable of varying length may be
-        shorter than its padded length; its count may then be left out.
-
-    Raises
-    ------
-    InputError
-        For missing or unknown names, wrong shapes, anything but finite numbers, and context outside of the support
-        that was declared.
+    An observable of varying length may be shorter than its padded length; its count may then be left out.
     """
     if isinstance(data, Observations):
         return data
@@ -80,12 +64,9 @@ def _check_shape(name: str, got: tuple[int, ...], shape: tuple[int, ...], batche
     one = got[batched:]
     shorter = may_be_shorter and len(one) == len(shape) and one[0] <= shape[0] and one[1:] == shape[1:]
     if one != shape and not shorter:
-        raise InputError(
-            f"Data {name!r}",
-            expected=f"shape {shape} for one observation, or (n, {', '.join(map(str, shape))}) for n, as for all names",
-            got=f"shape {got}",
-            do="reshape it (table['name'].to_numpy() for a column), or train with a simulator that returns this shape",
-        )
+        expected = f"shape {shape} for one observation, or (n, {', '.join(map(str, shape))}) for n, as for all names"
+        do = "reshape it (table['name'].to_numpy() for a column), or train with a simulator that returns this shape"
+        raise InputError(f"Data {name!r}", expected=expected, got=f"shape {got}", do=do)
 
 
 def _pad(arrays: Arrays, observable: str, count: str, most: int) -> None:
@@ -94,12 +75,12 @@ def _pad(arrays: Arrays, observable: str, count: str, most: int) -> None:
     steps = value.shape[1]
     counts = arrays.setdefault(count, np.full(len(value), steps))
     if np.any(counts < 0) or np.any(counts > steps):
-        raise InputError(
+        subject, got = (
             f"Data {count!r}, the number of valid steps of {observable!r}",
-            expected=f"0 to {steps}",
-            got=f"{counts.min()} to {counts.max()}",
-            do="count the steps that are there; the simulator declares how many there can be",
+            f"{counts.min()} to {counts.max()}",
         )
+        do = "count the steps that are there; the simulator declares how many there can be"
+        raise InputError(subject, expected=f"0 to {steps}", got=got, do=do)
     arrays[observable] = np.pad(value, [(0, 0), (0, most - steps), *[(0, 0)] * (value.ndim - 2)])
 
 
@@ -107,12 +88,9 @@ def _check_finite(name: str, value: np.ndarray, counts: np.ndarray | None) -> No
     broken = np.argwhere(~finite(value, counts))
     if len(broken):
         row, *index = broken[0].tolist()
-        raise InputError(
-            f"Data {name!r}",
-            expected="finite numbers",
-            got=f"{len(broken)} NaN or infinite, the first in observation {row}, index {index}",
-            do="fill or drop missing values the way the simulator does; a posterior given NaN would be meaningless",
-        )
+        got = f"{len(broken)} NaN or infinite, the first in observation {row}, index {index}"
+        do = "fill or drop missing values the way the simulator does; a posterior given NaN would be meaningless"
+        raise InputError(f"Data {name!r}", expected="finite numbers", got=got, do=do)
 
 
 def _check_context(context: Prior, arrays: Arrays) -> None:
@@ -120,12 +98,10 @@ def _check_context(context: Prior, arrays: Arrays) -> None:
         broken, support = outside(name, context.distribution(name, context.cast(arrays)), arrays[name])
         if broken.any():
             row = int(np.argmax(broken))
-            raise InputError(
-                f"Data {name!r}",
-                expected=f"context inside the support that was declared for it: {support}",
-                got=f"{arrays[name][row].tolist()} in observation {row}",
-                do="widen its distribution in context={...} and train again, for nothing was learned out there",
-            )
+            expected = f"context inside the support that was declared for it: {support}"
+            got = f"{arrays[name][row].tolist()} in observation {row}"
+            do = "widen its distribution in context={...} and train again, for nothing was learned out there"
+            raise InputError(f"Data {name!r}", expected=expected, got=got, do=do)
 
 
 def check_parameters(
@@ -135,17 +111,15 @@ def check_parameters(
     check_keys("Parameters", parameters, simulator.prior.names)
     values, shapes = {}, set()
     for name, event in simulator.prior.event_shapes.items():
-        given = numbers(f"Parameter {name!r}", parameters[name])
+        subject = f"Parameter {name!r}"
+        given = numbers(subject, parameters[name])
         value = given if observations.batched else given[None]
         batch = value.shape[: value.ndim - len(event)]
         if value.shape[len(batch) :] != event or len(batch) not in (1, 2) or batch[0] != observations.count:
             rows = f"{observations.count}, " if observations.batched else ""
-            raise InputError(
-                f"Parameter {name!r}",
-                expected=f"shape ({rows}draws, *{event}) or ({rows}*{event})",
-                got=f"shape {given.shape}",
-                do="give one row for each observation, or one draw axis as sample() returns",
-            )
+            expected = f"shape ({rows}draws, *{event}) or ({rows}*{event})"
+            do = "give one row for each observation, or one draw axis as sample() returns"
+            raise InputError(subject, expected=expected, got=f"shape {given.shape}", do=do)
         shapes.add(batch)
         values[name] = value.reshape(batch[0], -1, *event)
     if len(shapes) > 1:

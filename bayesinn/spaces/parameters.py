@@ -5,7 +5,8 @@ It comes from the prior alone: no draw can leave the support, and nothing has to
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -14,7 +15,7 @@ import tensorflow_probability as tfp
 from bayesinn.core import seeds
 from bayesinn.core.errors import SimulatorError
 from bayesinn.simulation.prior import Prior, Values
-from bayesinn.spaces.support import Support, elementwise, integer_bounds, support_of, surface_correction, together
+from bayesinn.spaces.support import Support, support_of, surface_correction, together
 
 tfd = tfp.distributions
 
@@ -26,22 +27,10 @@ _SIMPLEX_LIMIT = 20.0
 class ParameterSpace:
     """Dict of parameters <-> standardised unconstrained vector of ``dimension`` elements, with log-det.
 
-    Parameters
-    ----------
-    prior : Prior
-    seed : int
-        Decides the prior draws whose moments standardise the vector.
-
-    Attributes
-    ----------
-    names : tuple of str
-    event_shapes : dict of name to tuple of int
-    dimension : int
-        Number of unconstrained elements; a simplex of k shares has k - 1.
-    discrete : tuple of str
-        Integer parameters. They are spread over the unit interval above each integer (:meth:`dequantise`) and
-        rounded down on the way back.
-    mean, scale : arrays (dimension,)
+    A simplex of k shares has k - 1 elements. Integer parameters, ``discrete``, are spread over the unit interval above
+    each integer (:meth:`dequantise`) and rounded down on the way back. The seed decides the prior draws whose moments,
+    ``mean`` and ``scale``, standardise the vector. Methods that take ``names`` map these parameters alone, which saves
+    time; None stands for all.
 
     Examples
     --------
@@ -57,14 +46,12 @@ class ParameterSpace:
         self.event_shapes = prior.event_shapes
         pilot = prior.sample(_PILOT_DRAWS, seeds.tensor_seed(seed, "pilot"))
         supports = {name: support_of(name, prior.distribution(name, pilot)) for name in self.names}
-        # Made once: graphs may convert parameters many times.
+        # Made once: graphs may map parameters many times.
         self._fixed = {name: support for name, support in supports.items() if not prior.needs(name)}
         self.discrete = tuple(name for name in self.names if supports[name].discrete)
         self._poles = tuple(name for name in self.names if _has_pole(prior.distribution(name, pilot), supports[name]))
-        self._vector_shapes = {
-            name: tuple(supports[name].bijector.inverse_event_shape(shape)) for name, shape in self.event_shapes.items()
-        }
-        sizes = [int(np.prod(self._vector_shapes[name], dtype=int)) for name in self.names]
+        shapes = {name: supports[name].bijector.inverse_event_shape(shape) for name, shape in self.event_shapes.items()}
+        sizes = [shape.num_elements() for shape in shapes.values()]
         self.dimension = sum(sizes)
         self._places = dict(zip(self.names, np.split(np.arange(self.dimension), np.cumsum(sizes)[:-1]), strict=True))
         self.mean, self.scale = np.zeros(self.dimension, np.float32), np.ones(self.dimension, np.float32)
@@ -84,12 +71,10 @@ class ParameterSpace:
         raw = np.asarray(self.to_vector(self.dequantise(pilot, seeds.tensor_seed(seed, "dequantise")))[0])
         broken = sorted(name for name, places in self._places.items() if not np.isfinite(raw[:, places]).all())
         if broken:
-            raise SimulatorError(
-                f"Prior of {', '.join(map(repr, broken))}",
-                expected="draws well inside the support, which map to finite unconstrained values",
-                got="non-finite values for some draws",
-                do="check the bounds, and that dependent bounds never coincide",
-            )
+            subject, got = f"Prior of {', '.join(map(repr, broken))}", "non-finite values for some draws"
+            expected = "draws well inside the support, which map to finite unconstrained values"
+            do = "check the bounds, and that dependent bounds never coincide"
+            raise SimulatorError(subject, expected=expected, got=got, do=do)
         return raw
 
     def dequantise(self, parameters: Mapping[str, tf.Tensor], seed: tf.Tensor) -> Values:
@@ -103,40 +88,24 @@ class ParameterSpace:
     def to_vector(
         self, parameters: Mapping[str, tf.Tensor], names: Collection[str] | None = None
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """Map parameters to the flow's vector.
+        """Map parameters, dequantised, to the flow's vector (n, dimension), with zeros for all but ``names``.
 
-        Parameters
-        ----------
-        parameters : dict of tensors, discrete ones dequantised
-        names : collection of str, optional
-            Parameters to map, where fewer save time; all if left out.
-
-        Returns
-        -------
-        vector : tensor (n, dimension), with zeros for other parameters
-        log_det : tensor (n,), log absolute determinant of d vector / d parameters, without other parameters
+        With it comes log_det (n,), the log absolute determinant of d vector / d parameters, of ``names`` alone.
         """
         values = {name: _as_float(parameters[name]) for name in self.names}
-        given = self._rounded_down(values)
-        names = self.names if names is None else [name for name in self.names if name in names]
-        families, others = self._families(names)
+        chosen = [name for name in self.names if names is None or name in names]
         # In the order in which they are made, with the places where they belong.
         elements, places, log_dets = [], [], []
-        for members, support in families:
-            value = support.inside(tf.stack([values[name] for name in members], axis=-1))
-            log_det = support.bijector.inverse_log_det_jacobian(value, event_ndims=1)
+        for members, support, joint in self._groups(chosen, values):
+            parts, event = [values[name] for name in members], self.event_shapes[members[0]]
+            value = support.inside(tf.stack(parts, axis=-1) if joint else parts[0])
+            log_det = support.bijector.inverse_log_det_jacobian(value, event_ndims=1 if joint else len(event))
+            log_det += surface_correction(support.bijector, event)
             log_dets.append(tf.broadcast_to(log_det, tf.shape(value)[:1]))
-            elements.append(support.bijector.inverse(value))
-            places += [self._places[name][0] for name in members]
-        for name in others:
-            support, shape = self._support(name, given), self.event_shapes[name]
-            value = support.inside(values[name])
-            log_det = support.bijector.inverse_log_det_jacobian(value, event_ndims=len(shape))
-            log_det += surface_correction(support.bijector, shape)
-            log_dets.append(tf.broadcast_to(log_det, tf.shape(value)[:1]))
-            elements.append(tf.reshape(support.bijector.inverse(value), (tf.shape(value)[0], -1)))
-            places += list(self._places[name])
-        wanted = self.elements_of(names)
+            own = [place for name in members for place in self._places[name]]
+            elements.append(tf.reshape(support.bijector.inverse(value), (-1, len(own))))
+            places += own
+        wanted = self.elements_of(chosen)
         vector = tf.concat([*elements, tf.zeros((tf.shape(elements[0])[0], self.dimension - len(places)))], axis=-1)
         order = np.argsort([*places, *np.flatnonzero(wanted == 0.0)])
         vector = (tf.gather(vector, order, axis=-1) - self.mean) / self.scale * wanted
@@ -155,8 +124,7 @@ class ParameterSpace:
             value, inside = values[name], tf.constant(True)
             if name in self.discrete:
                 # Outside their bounds some TFP distributions fail instead of returning -inf.
-                low, high = integer_bounds(elementwise(distribution)[0]) or (0.0, None)
-                value = tf.maximum(value, low) if high is None else tf.clip_by_value(value, low, high)
+                value = tf.floor(self._support(name, values).inside(value))
                 inside = tf.reduce_all(value == values[name], axis=tuple(range(1, value.shape.rank)))
             log_prob = tf.cast(distribution.log_prob(tf.cast(value, distribution.dtype)), tf.float32)
             if name in self._poles:
@@ -172,42 +140,39 @@ class ParameterSpace:
     ) -> Values:
         """Map the flow's vector (n, dimension) to parameters, all inside the support of the prior.
 
-        Parameters
-        ----------
-        vector : tensor (n, dimension)
-        names : collection of str, optional
-            Parameters to return, where fewer save time; all if left out.
-        given : dict of tensors, optional
-            Other parameters on which the prior makes these depend.
+        Other parameters on which the prior makes ``names`` depend must be ``given``.
         """
-        names = self.names if names is None else names
         numbers, parameters = vector * self.scale + self.mean, dict(given or {})
-        families, others = self._families([name for name in self.prior.order if name in names])
-        for members, support in families:
-            columns = tf.gather(numbers, [self._places[name][0] for name in members], axis=-1)
-            values = tf.unstack(support.inside(support.bijector.forward(columns)), axis=-1)
-            parameters.update(zip(members, values, strict=True))
-        for name in others:
-            support = self._support(name, self._rounded_down(parameters))
-            part = tf.gather(numbers, self._places[name], axis=-1)
-            part = tf.reshape(part, (-1, *self._vector_shapes[name]))
+        chosen = [name for name in self.prior.order if names is None or name in names]
+        for members, support, joint in self._groups(chosen, parameters):
+            part = tf.gather(numbers, [place for name in members for place in self._places[name]], axis=-1)
+            if not joint:
+                event = support.bijector.inverse_event_shape(self.event_shapes[members[0]])
+                part = tf.reshape(part, (-1, *event))
             if support.ends is None:
                 part = tf.clip_by_value(part, -_SIMPLEX_LIMIT, _SIMPLEX_LIMIT)
-            parameters[name] = support.inside(support.bijector.forward(part))
+            value = support.inside(support.bijector.forward(part))
+            parameters.update(zip(members, tf.unstack(value, axis=-1) if joint else [value], strict=True))
         parameters = self._rounded_down(parameters)
-        return {name: parameters[name] for name in self.names if name in names}
+        return {name: parameters[name] for name in self.names if name in chosen}
 
-    def _families(self, names: Sequence[str]) -> tuple[list[tuple[list[str], Support]], list[str]]:
-        """Return single numbers whose prior depends on no other parameter, by family, and the names of all others."""
-        by_family: dict[str | None, list[str]] = {None: []}
+    def _groups(self, names: list[str], given: Values) -> Iterator[tuple[list[str], Support, bool]]:
+        """Yield parameters that are mapped at once, with their support; what they depend on must be given by then.
+
+        Single numbers of one family whose prior depends on nothing are joined side by side; then come all others alone.
+        """
+        families: dict[Any, list[str]] = {None: []}
         for name in names:
             alone = name in self._fixed and self.event_shapes[name] == ()
-            by_family.setdefault(self._fixed[name].family if alone else None, []).append(name)
-        others = by_family.pop(None)
-        return [(names, together([self._fixed[name] for name in names])) for names in by_family.values()], others
+            families.setdefault(self._fixed[name].family if alone else None, []).append(name)
+        others = families.pop(None)
+        for members in families.values():
+            yield members, together([self._fixed[name] for name in members]), True
+        for name in others:
+            yield [name], self._support(name, given), False
 
-    def _support(self, name: str, values: Values) -> Support:
-        return self._fixed.get(name) or support_of(name, self.prior.distribution(name, values))
+    def _support(self, name: str, given: Values) -> Support:
+        return self._fixed.get(name) or support_of(name, self.prior.distribution(name, self._rounded_down(given)))
 
     def _rounded_down(self, values: Mapping[str, tf.Tensor]) -> Values:
         """Return integers without what :meth:`dequantise` added, as others depend on them."""

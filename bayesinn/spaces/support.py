@@ -15,13 +15,9 @@ tfd, tfb = tfp.distributions, tfp.bijectors
 
 
 class Support(NamedTuple):
-    """The support of a parameter, or of several numbers side by side.
+    """The support of a parameter, or of several numbers side by side: the image of unconstrained values.
 
-    Attributes
-    ----------
-    bijector : from unconstrained values to the support
-    ends : lowest and highest value, elementwise; None where elements depend on one another
-    discrete : bool
+    Its ends, the lowest and highest value, are elementwise; None where elements depend on one another.
     """
 
     bijector: tfb.Bijector
@@ -33,11 +29,10 @@ class Support(NamedTuple):
         return value if self.ends is None else tf.clip_by_value(value, *self.ends)
 
     @property
-    def family(self) -> str | None:
+    def family(self) -> tuple[type, ...] | None:
         """Kind of the map of single numbers, by which :func:`together` joins them; None for other maps."""
-        parts = _parts(self.bijector)
-        simple = len(parts) <= 1 and all(type(part) in (tfb.Exp, tfb.Sigmoid) for part in parts)
-        return "".join(["numbers", *(type(part).__name__ for part in parts)]) if simple else None
+        kinds = tuple(type(part) for part in _parts(self.bijector))
+        return kinds if kinds in ((), (tfb.Exp,), (tfb.Sigmoid,)) else None
 
 
 def together(supports: Sequence[Support]) -> Support:
@@ -66,24 +61,21 @@ def _bounds(sigmoid: tfb.Sigmoid) -> tuple[float, float]:
 
 def support_of(name: str, distribution: tfd.Distribution) -> Support:
     """Return the support of a distribution; that of numbers, elementwise, for vectors of independent ones."""
-    distribution, constants = elementwise(_in_single_precision(distribution))
-    bounds = integer_bounds(distribution)
-    if bounds is not None:
-        low, high = bounds
-        bijector = tfb.Exp() if high is None else tfb.Sigmoid(low, high + 1.0)
-        return Support(bijector, _ends(bijector), discrete=True)
+    distribution, constants = _elementwise(_in_single_precision(distribution))
     if isinstance(distribution, tfd.MixtureSameFamily | tfd.Mixture):
         return _support_of_components(name, distribution)
-    bijector = _half_line(distribution, constants) or distribution.experimental_default_event_space_bijector()
+    bounds = _integer_bounds(distribution)
+    if bounds is None:
+        bijector = _half_line(distribution, constants) or distribution.experimental_default_event_space_bijector()
+    else:
+        low, high = bounds
+        bijector = tfb.Exp() if high is None else tfb.Sigmoid(low, high + 1.0)
     if bijector is None:
-        raise SimulatorError(
-            f"Parameter {name!r}",
-            expected="a continuous prior, or a discrete one over a range of integers",
-            got=type(distribution).__name__,
-            do="use a distribution of counts or categories, FiniteDiscrete over consecutive integers, or context",
-        )
+        expected, got = "a continuous prior, or a discrete one over a range of integers", type(distribution).__name__
+        do = "use a distribution of counts or categories, FiniteDiscrete over consecutive integers, or context"
+        raise SimulatorError(f"Parameter {name!r}", expected=expected, got=got, do=do)
     bijector = _logarithmic(bijector)
-    return Support(bijector, _ends(bijector), discrete=False)
+    return Support(bijector, _ends(bijector), discrete=bounds is not None)
 
 
 def _support_of_components(name: str, mixture: tfd.MixtureSameFamily | tfd.Mixture) -> Support:
@@ -96,18 +88,16 @@ def _support_of_components(name: str, mixture: tfd.MixtureSameFamily | tfd.Mixtu
     parts = [part for support in supports for part in _parts(support.bijector)]
     maps = {None if support.discrete else support.family for support in supports}
     if len(maps) > 1 or None in maps or any(getattr(part, "low", None) is not None for part in parts):
-        raise SimulatorError(
-            f"Parameter {name!r}, a mixture",
-            expected="continuous components all on the real line, all above zero, or all between zero and one",
-            got=", ".join(sorted({type(component).__name__ for component in components})),
-            do="declare the number of the component as a discrete parameter, and let this one depend on it",
-        )
+        expected = "continuous components all on the real line, all above zero, or all between zero and one"
+        got = ", ".join(sorted({type(component).__name__ for component in components}))
+        do = "declare the number of the component as a discrete parameter, and let this one depend on it"
+        raise SimulatorError(f"Parameter {name!r}, a mixture", expected=expected, got=got, do=do)
     return supports[0]
 
 
 def outside(name: str, distribution: tfd.Distribution, values: np.ndarray) -> tuple[np.ndarray, str]:
     """Return which rows (n,) of values (n, *event) lie outside a distribution's support, and the support in words."""
-    words = type(elementwise(distribution)[0]).__name__
+    words = type(_elementwise(distribution)[0]).__name__
     try:
         support = support_of(name, distribution)
     except SimulatorError:  # it has no smooth map, such as integers with gaps
@@ -120,9 +110,9 @@ def outside(name: str, distribution: tfd.Distribution, values: np.ndarray) -> tu
         rows = np.asarray(distribution.log_prob(known) > -np.inf)
     else:
         low, high = (np.asarray(limit, np.float64) for limit in _limits(support.bijector))
+        cells, rows = (values == np.floor(values)) | (not support.discrete), np.ones(len(values), bool)
         high = high - 1.0 if support.discrete else high
-        cells = (values >= low - 1e-6 * np.abs(low)) & (values <= high + 1e-6 * np.abs(high))
-        rows = np.all((values == np.floor(values)).reshape(len(values), -1), axis=1) | (not support.discrete)
+        cells &= (values >= low - 1e-6 * np.abs(low)) & (values <= high + 1e-6 * np.abs(high))
         words += f" from {low.min():g} to {high.max():g}"
     return ~(rows & np.all(cells.reshape(len(values), -1), axis=1)), words
 
@@ -133,19 +123,18 @@ def _in_single_precision(distribution: tfd.Distribution) -> tfd.Distribution:
     def converted(value: Any) -> Any:
         if isinstance(value, tfd.Distribution):
             return _in_single_precision(value)
-        if isinstance(value, tf.Tensor | np.ndarray | np.floating) and value.dtype == np.float64:
-            return tf.cast(value, tf.float32)
-        return value
+        double = isinstance(value, tf.Tensor | np.ndarray | np.floating) and value.dtype == np.float64
+        return tf.cast(value, tf.float32) if double else value
 
     if distribution.dtype != tf.float64:
         return distribution
     return distribution.copy(**{name: converted(value) for name, value in distribution.parameters.items()})
 
 
-def elementwise(distribution: tfd.Distribution) -> tuple[tfd.Distribution, tfd.Distribution]:
+def _elementwise(distribution: tfd.Distribution) -> tuple[tfd.Distribution, tfd.Distribution]:
     """Return vectors of independent elements as a batch of numbers, whose bijectors broadcast against the vectors.
 
-    The second distribution is the same without the axes added, whose constants can still be read in a graph.
+    The second distribution lacks the axes added, so that its constants can be read in a graph.
     """
     constants = distribution
     while isinstance(distribution, tfd.Independent | tfd.Sample) and distribution.distribution.event_shape.rank == 0:
@@ -188,23 +177,20 @@ def _logarithmic(bijector: tfb.Bijector) -> tfb.Bijector:
     return bijector
 
 
-# AutoGraph can't read a match statement, and warns of it.
-@tf.autograph.experimental.do_not_convert
-def integer_bounds(distribution: tfd.Distribution) -> tuple[tf.Tensor | float, tf.Tensor | float | None] | None:
+def _integer_bounds(distribution: tfd.Distribution) -> tuple[tf.Tensor | float, tf.Tensor | float | None] | None:
     """Return the lowest and the highest integer (None without an end), or None for what isn't integers."""
-    match distribution:
-        case tfd.Poisson() | tfd.Geometric() | tfd.NegativeBinomial():
-            return 0.0, None
-        case tfd.Bernoulli():
-            return 0.0, 1.0
-        case tfd.Binomial():
-            return 0.0, distribution.total_count
-        case tfd.Categorical():
-            return 0.0, distribution._num_categories() - 1.0
-        case tfd.FiniteDiscrete():
-            outcomes = np.asarray(distribution.outcomes, float)
-            if np.all(outcomes == np.round(outcomes)) and np.all(np.diff(np.sort(outcomes)) == 1):
-                return float(outcomes.min()), float(outcomes.max())
+    if isinstance(distribution, tfd.Poisson | tfd.Geometric | tfd.NegativeBinomial):
+        return 0.0, None
+    if isinstance(distribution, tfd.Bernoulli):
+        return 0.0, 1.0
+    if isinstance(distribution, tfd.Binomial):
+        return 0.0, distribution.total_count
+    if isinstance(distribution, tfd.Categorical):
+        return 0.0, distribution._num_categories() - 1.0
+    if isinstance(distribution, tfd.FiniteDiscrete):
+        outcomes = np.sort(np.asarray(distribution.outcomes, float))
+        if np.all(outcomes == np.round(outcomes)) and np.all(np.diff(outcomes) == 1):
+            return float(outcomes[0]), float(outcomes[-1])
     return None
 
 
@@ -219,8 +205,8 @@ def _ends(bijector: tfb.Bijector) -> tuple[tf.Tensor, tf.Tensor] | None:
     """Return the lowest and the highest number that are well inside what the bijector maps to."""
     if bijector.forward_min_event_ndims > 0:
         return None
-    tiny, largest, spacing = np.finfo(np.float32).tiny, np.finfo(np.float32).max, np.finfo(np.float32).eps
+    single = np.finfo(np.float32)
     low, high = _limits(bijector)
-    low = tf.where(tf.math.is_finite(low), low + tf.maximum(tf.abs(low) * spacing, tiny), -largest)
-    high = tf.where(tf.math.is_finite(high), high - tf.maximum(tf.abs(high) * spacing, tiny), largest)
+    low = tf.where(tf.math.is_finite(low), low + tf.maximum(tf.abs(low) * single.eps, single.tiny), -single.max)
+    high = tf.where(tf.math.is_finite(high), high - tf.maximum(tf.abs(high) * single.eps, single.tiny), single.max)
     return low, high

@@ -34,7 +34,8 @@ def untrained(simulator: bi.Simulator, scale: float = 0.3) -> bi.AmortizedPoster
     model, pilot = new_model(posterior.simulator, posterior.summaries, posterior.flow, 1)
     perturb(model.network, np.random.default_rng(1), scale)
     data = {name: value for name, value in pilot.items() if name in model.data.scalings}
-    condition, inputs = Evaluator(model).condition(data)
+    evaluator = Evaluator(model)
+    condition, inputs = evaluator.condition(data)
     reference = Reference.fit(np.asarray(condition.flat()), inputs)
-    posterior.adopt(model, reference, posterior.history, {})
+    posterior.adopt(evaluator, reference, posterior.history, {})
     return posterior

@@ -11,7 +11,7 @@ import bayesinn as bi
 from bayesinn.posterior.building import new_model
 from bayesinn.posterior.damage import KINDS, damaged_copies, grow, score
 from bayesinn.posterior.evaluator import Evaluator
-from bayesinn.posterior.reference import measure_reference
+from bayesinn.posterior.fitting import measure_reference
 from bayesinn.posterior.typicality import STATISTICS, Reference, Typicality
 from bayesinn.simulators.gaussian import gaussian
 from bayesinn.simulators.linear import linear
@@ -39,7 +39,7 @@ class Judge:
         posterior = bi.AmortizedPosterior(simulator, summary, small_flow())
         learner, pilot = new_model(posterior.simulator, posterior.summaries, posterior.flow, 1)
         self.names, self.sampler = tuple(learner.data.scalings), Evaluator(learner)
-        self.reference = measure_reference(learner, self.sampler, pilot)
+        self.reference = measure_reference(self.sampler, pilot)
 
     def seen(self, data):
         condition, inputs = self.sampler.condition({name: np.asarray(data[name], np.float32) for name in self.names})
