@@ -43,15 +43,7 @@ class Labels:
 def columns(values: Mapping[str, np.ndarray], batch_ndim: int) -> dict[str, np.ndarray]:
     """Split named arrays into one array per scalar.
 
-    Parameters
-    ----------
-    values : mapping of name to array (*batch, *event)
-    batch_ndim : int
-        Number of leading batch axes, common to all arrays.
-
-    Returns
-    -------
-    dict of column name to array (*batch)
+    Arrays (*batch, *event) with a common number ``batch_ndim`` of batch axes give arrays (*batch).
 
     Examples
     --------

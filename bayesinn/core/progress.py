@@ -20,19 +20,8 @@ class Progress:
     On a terminal it is one line that is written over; elsewhere a line at most every ten seconds, one for each stage,
     and one at the end. The time left is estimated without the first update, which includes compilation.
 
-    Parameters
-    ----------
-    task : str
-        What is done, such as ``"training"``.
-    total : int, optional
-        Units of work in all; without it, only stages and texts are shown.
-    unit : str
-        Name of the units, in the plural.
-    shown : bool
-    done : int
-        Units that were done before, as in a run that is resumed.
-    delay : float
-        Seconds that the whole must take, by the first estimate, for anything to be shown.
+    Without a ``total``, only stages and texts are shown. ``done`` units were done before, as in a run that is resumed.
+    Nothing is shown if the whole takes less than ``delay`` seconds, by the first estimate.
 
     Examples
     --------
@@ -86,18 +75,14 @@ class Progress:
             self._first = self._now, self._done
         if not self.shown or (self._delay and self._bar is None and not self._left() > self._delay):
             self._printed = bool(self._delay)
-        elif self._terminal:
-            self._draw()
-        elif self._now - self._last_line >= SECONDS_BETWEEN_LINES:
-            self._print()
+        else:
+            self._show(at_once=False)
 
     def stage(self, text: str) -> None:
         """Say which stage begins; shown at once."""
         self._text, self._now = f"{text} ({self.seconds:.0f} s)", time.monotonic()
-        if self.shown and self._terminal:
-            self._draw()
-        elif self.shown:
-            self._print()
+        if self.shown:
+            self._show(at_once=True)
 
     def note(self, text: str) -> None:
         """Say something once, on a line that stays."""
@@ -116,10 +101,15 @@ class Progress:
         """Return the estimated seconds that are left; NaN where nothing is known."""
         return self.seconds_each * ((self.total or 0) - self._done)
 
+    def _show(self, at_once: bool) -> None:
+        if self._terminal:
+            self._draw()
+        elif at_once or self._now - self._last_line >= SECONDS_BETWEEN_LINES:
+            self._print()
+
     def _line(self) -> str:
         counted = "" if self.total is None else f"{self._done:,} of {self.total:,} {self.unit}".rstrip()
-        left = self._left()
-        remaining = f"{duration(left)} left" if math.isfinite(left) and left > 0 else ""
+        remaining = f"{duration(left)} left" if (left := self._left()) > 0 else ""
         return f"{self.task}: {', '.join(part for part in (counted, self._text, remaining) if part)}"
 
     def _print(self) -> None:

@@ -20,12 +20,7 @@ def check_integer(
     do: str = "",
     error: type[BayesinnError] = InputError,
 ) -> int:
-    """Return a whole number as a plain integer.
-
-    Raises
-    ------
-    InputError
-        When it is no integer, or outside of its bounds.
+    """Return a whole number within bounds as a plain integer.
 
     Examples
     --------
