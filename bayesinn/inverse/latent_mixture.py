@@ -152,7 +152,7 @@ class LatentMixture:
         if self.latent.scales == "batch":
             model.set_statistics(data.training, seed)
         self._trained, self.classes, self.training = model, data.classes, training.record
-        self.history = training.result.history.drop(columns="failed_simulations")
+        self.history = training.history.drop(columns="failed_simulations")
         training.raise_error()
         return self
 

@@ -12,7 +12,9 @@ from bayesinn.core.validation import check_type
 from bayesinn.flows import Flow
 from bayesinn.posterior.building import PILOT_SIMULATIONS, new_model
 from bayesinn.posterior.defaults import choose_flow, choose_summaries
-from bayesinn.posterior.fitting import Start, finish, plan_fit, run_training
+from bayesinn.posterior.evaluator import Evaluator
+from bayesinn.posterior.fitting import Start, plan_fit, run_training
+from bayesinn.posterior.reference import measure_reference
 from bayesinn.posterior.trained import TrainedPosterior
 from bayesinn.simulation.simulator import Simulator
 from bayesinn.spaces.parameters import ParameterSpace
@@ -141,10 +143,11 @@ class AmortizedPosterior(TrainedPosterior):
         most = settings.simulations if settings.passes else PILOT_SIMULATIONS
         with full_precision():
             model, pilot = new_model(self.simulator, self.summaries, self.flow, settings.seed, plan.arrays, most)
-            result, source = run_training(plan, self.simulator, model, pilot, progress)
-            evaluator, reference, record = finish(plan, model, result, pilot)
-        self.adopt(model, reference, result.history, record, evaluator)
-        result.raise_error(settings, source)
+            result = run_training(plan, self.simulator, model, pilot, progress)
+            evaluator = Evaluator(model)
+            reference = measure_reference(model, evaluator, pilot)
+        self.adopt(model, reference, result.history, result.record, evaluator)
+        result.raise_error()
         return self
 
     @classmethod

@@ -13,17 +13,14 @@ import tensorflow as tf
 from bayesinn.core import seeds
 from bayesinn.core.errors import InputError
 from bayesinn.core.validation import check_number
-from bayesinn.posterior.evaluator import Evaluator
 from bayesinn.posterior.model import PosteriorModel
-from bayesinn.posterior.reference import measure_reference
-from bayesinn.posterior.typicality import Reference
 from bayesinn.simulation import checks
 from bayesinn.simulation.simulator import Arrays, Simulator
 from bayesinn.summaries.joint import observables_of
 from bayesinn.training.arrays import ArraySource, fingerprint, split
 from bayesinn.training.checkpoint import has_ended, prepare_folder
 from bayesinn.training.precomputation import offline_source, precomputed
-from bayesinn.training.settings import Checkpoint, Optimization, TrainingSettings, training_length
+from bayesinn.training.settings import Checkpoint, Optimization, TrainingSettings
 from bayesinn.training.sources import Source, online_source
 from bayesinn.training.train import TrainingResult, train
 
@@ -92,7 +89,8 @@ def plan_fit(
     if rows is None:
         steps = recommended.steps if steps is None else steps
     optimization = optimization.filled(recommended.learning_rate, recommended.passes if rows is None else 0)
-    length = training_length(rows, steps, epochs, recommended.batch_size if batch_size is None else batch_size)
+    batch_size = recommended.batch_size if batch_size is None else batch_size
+    settings = TrainingSettings.resolve(rows, steps, epochs, batch_size, seed, optimization)
     identity = {
         "simulator": simulator.name,
         "network": networks,
@@ -100,7 +98,6 @@ def plan_fit(
         "data": None if arrays is None else fingerprint(arrays),
         "start_from": None if start is None else start.fingerprint,
     }
-    settings = TrainingSettings.resolve(length, seed, optimization)
     return Plan(arrays, held_out, settings, optimization, checkpoint, identity, start)
 
 
@@ -124,7 +121,7 @@ def describe_plan(simulator: Simulator, model: PosteriorModel, settings: Trainin
 
 def run_training(
     plan: Plan, simulator: Simulator, model: PosteriorModel, pilot: Arrays, progress: bool
-) -> tuple[TrainingResult, Source]:
+) -> TrainingResult:
     """Train a model with new weights, or with those of another."""
     held_out = plan.held_out
     if plan.start is not None:
@@ -141,19 +138,13 @@ def run_training(
         model.freeze()
         source: Source = ArraySource(pilot, plan.settings)
     elif plan.stored:
-        source = offline_source(
-            model,
-            plan.settings,
-            arrays=plan.arrays,
-            simulator=simulator,
-            pretrained=plan.start is not None,
-            progress=progress,
-        )
+        data = simulator if plan.arrays is None else plan.arrays
+        source = offline_source(model, plan.settings, data, pretrained=plan.start is not None, progress=progress)
     else:
         source = online_source(simulator, plan.settings, progress)
     validation = None if held_out is None else precomputed(model, held_out, plan.settings.batch_size)[0]
     rows = {name: tf.convert_to_tensor(value) for name, value in pilot.items()}
-    result = train(
+    return train(
         model,
         source,
         plan.settings,
@@ -164,21 +155,6 @@ def run_training(
         progress=progress,
         checkpoint=checkpoint,
     )
-    return result, source
-
-
-def finish(
-    plan: Plan, model: PosteriorModel, result: TrainingResult, pilot: Arrays
-) -> tuple[Evaluator, Reference, dict[str, Any]]:
-    """Return the evaluator, the reference that observations are compared with, and the record of the training."""
-    evaluator = Evaluator(model)
-    record = {
-        **plan.identity,
-        "settings": plan.settings.plain(),
-        "seconds": round(result.seconds, 1),
-        "failed_simulations": result.failed_simulations,
-    }
-    return evaluator, measure_reference(model, evaluator, pilot), record
 
 
 def _refuse_ignored(

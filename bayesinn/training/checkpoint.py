@@ -23,8 +23,7 @@ from bayesinn.core.errors import InputError
 from bayesinn.core.hdf5 import packed, read_array
 from bayesinn.core.manifest import explained
 from bayesinn.core.storage import replace_file
-from bayesinn.training.early_stopping import EarlyStopping
-from bayesinn.training.history import HistoryRecorder
+from bayesinn.training.callbacks import EarlyStopping, HistoryRecorder, TrainingCallback
 from bayesinn.training.settings import Checkpoint, TrainingSettings
 from bayesinn.training.step import TrainingModel
 
@@ -32,22 +31,12 @@ _SECONDS_BETWEEN_WRITES = 10.0
 _ANEW = "delete the folder and train again"
 
 
-class CheckpointWriter(keras.callbacks.Callback):
-    """Writes the state after the first epoch, every ten seconds, and after the last.
-
-    Parameters
-    ----------
-    folder : Path
-    recorder, stopping : the callbacks whose state belongs to the run
-    """
-
-    model: TrainingModel
+class CheckpointWriter(TrainingCallback):
+    """Writes the state after the first epoch, every ten seconds, and after the last."""
 
     def __init__(self, folder: Path, recorder: HistoryRecorder, stopping: EarlyStopping) -> None:
         super().__init__()
-        self.folder = folder
-        self._recorder = recorder
-        self._stopping = stopping
+        self.folder, self._recorder, self._stopping = folder, recorder, stopping
         self._last_write = -np.inf
 
     def restore(self, model: TrainingModel) -> int:
@@ -59,16 +48,14 @@ class CheckpointWriter(keras.callbacks.Callback):
             self._recorder.rows = json.loads(file.attrs["history"])
             self._stopping.best_loss = float(file.attrs["best_loss"])
             self._stopping.waited = int(file.attrs["waited"])
-            self._stopping.best = (
-                [tf.constant(saved[()]) for saved in file["best"].values()] if "best" in file else None
-            )
+            if "best" in file:
+                self._stopping.best = [tf.constant(saved[()]) for saved in file["best"].values()]
             return int(file.attrs["epochs"])
 
-    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Write if ten seconds have passed, or training ends."""
-        settings = self.model.settings
-        due = time.monotonic() - self._last_write > _SECONDS_BETWEEN_WRITES or epoch + 1 == settings.epochs
-        if not due or int(self.model.bad_step.numpy()) >= 0:
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        """Write if it is time to, unless the epoch broke."""
+        last = epoch + 1 == self.model.settings.epochs
+        if self.model.broken or not (last or time.monotonic() - self._last_write > _SECONDS_BETWEEN_WRITES):
             return
         try:
             self._write(epoch + 1)
@@ -92,18 +79,7 @@ class CheckpointWriter(keras.callbacks.Callback):
 def prepare_folder(checkpoint: Checkpoint, identity: dict[str, Any]) -> bool:
     """Make a folder ready for checkpoints of a run; return whether there is a state to continue from.
 
-    Parameters
-    ----------
-    checkpoint : Checkpoint
-    identity : dict
-        What decides the run, in plain values; a checkpoint of another run is refused.
-
-    Raises
-    ------
-    InputError
-        When the folder holds a checkpoint and ``resume`` is False, or one of another run.
-    SavedPosteriorError
-        When the settings can't be read, or the folder can't be written.
+    A checkpoint of another run than ``identity`` says is refused, and any unless ``resume`` is True.
     """
     folder, resume = checkpoint.folder, checkpoint.resume
     settings_file, exists = folder / "settings.json", (folder / "state.h5").is_file()

@@ -14,30 +14,23 @@ import tensorflow as tf
 
 
 class FlatWeights:
-    """Pack the trainable weights of a built network into a vector, and back.
-
-    Attributes
-    ----------
-    size : int
-        Number of trainable weights.
-    """
+    """Pack the trainable weights of a built network into a vector (size,), and back."""
 
     def __init__(self, network: keras.layers.Layer) -> None:
         self.variables = network.trainable_variables
         self._shapes = [tuple(variable.shape) for variable in self.variables]
         self._sizes = [int(np.prod(shape, dtype=int)) for shape in self._shapes]
-        self.size = sum(self._sizes)
 
     def pack(self) -> np.ndarray:
-        """Return the network's current weights, (size,)."""
+        """Return the network's current weights."""
         return np.concatenate([np.ravel(variable.numpy()) for variable in self.variables])
 
     def unpack(self, vector: tf.Tensor) -> list[tf.Tensor]:
-        """Split a vector (size,) into one tensor for each weight."""
+        """Split a vector into one tensor for each weight."""
         parts = tf.split(vector, self._sizes)
         return [tf.reshape(part, shape) for part, shape in zip(parts, self._shapes, strict=True)]
 
     def assign(self, vector: Any) -> None:
-        """Write a vector (size,) into the network."""
+        """Write a vector into the network."""
         for variable, value in zip(self.variables, self.unpack(tf.convert_to_tensor(vector)), strict=True):
             variable.assign(value)
