@@ -19,12 +19,6 @@ class AnyRows:
     ``leading`` says for each argument how many leading axes are left open when it is traced; 0 for numbers and seeds. A
     new structure, dtype or number of axes is traced anew. TensorFlow's own rule, to trace each new shape until it
     relaxes, costs more, and warns of retracing where nothing is wrong, as with several posteriors in one session.
-
-    Examples
-    --------
-    >>> double = AnyRows(lambda x: 2.0 * x, leading=(1,))
-    >>> [double(tf.ones((n, 2))).shape.as_list() for n in (3, 5)], double.traces
-    ([[3, 2], [5, 2]], 1)
     """
 
     #: The process that called the first compiled function.
@@ -58,13 +52,7 @@ class AnyRows:
 
 
 def map_tensors(function: Callable[..., Any], *structures: Any) -> Any:
-    """Apply a function to the tensors of nested structures of one form; None, for what is absent, stays.
-
-    Examples
-    --------
-    >>> map_tensors(lambda x: 2 * x, {"x": 1, "y": None})
-    {'x': 2, 'y': None}
-    """
+    """Apply a function to the tensors of nested structures of one form; None, for what is absent, stays."""
     return tf.nest.map_structure(lambda *values: None if values[0] is None else function(*values), *structures)
 
 
@@ -106,12 +94,6 @@ def compiled(function: Callable[..., Any], *trial: Any, xla: XLA, subject: str, 
 
     XLA is tried with the arguments ``trial``, which must leave nothing behind. A TrainingError is raised when ``xla``
     is True and XLA has no kernel for some operation.
-
-    Examples
-    --------
-    >>> double = compiled(lambda x: 2.0 * x, tf.ones(3), xla="auto", subject="doubling")
-    >>> double.xla, double.call(tf.ones(2)).numpy().tolist()
-    (True, [2.0, 2.0])
     """
     check_choice(f"Option 'xla' of {subject}", xla, ("auto", True, False))
     plain = tf.function(function, autograph=autograph)

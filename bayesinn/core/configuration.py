@@ -16,6 +16,7 @@ from typing import Any
 import keras
 
 from bayesinn.core.errors import InputError, SavedPosteriorError
+from bayesinn.core.manifest import explained
 
 #: Rooms whose classes have public names, which a manifest may ask for before they are imported.
 _ROOMS = ("bijections", "flows", "inverse", "posterior", "summaries")
@@ -129,15 +130,10 @@ def rebuild(description: Any) -> Any:
     if set(description) != {"class", "arguments"}:
         return {name: rebuild(value) for name, value in description.items()}
     kind, arguments = registered_class(description["class"]), rebuild(description["arguments"])
-    try:
+    expected = "arguments that its constructor takes"
+    do = "load it with the version of the class that it was saved with"
+    with explained(f"Network class {public_name(kind)!r} with {str(arguments)[:200]}", expected, do, TypeError):
         return kind(**arguments)
-    except TypeError as error:
-        raise SavedPosteriorError(
-            f"Network class {public_name(kind)!r}",
-            expected="arguments that its constructor takes",
-            got=f"{str(arguments)[:200]} ({error})",
-            do="load it with the version of the class that it was saved with",
-        ) from error
 
 
 @contextlib.contextmanager

@@ -20,7 +20,7 @@ from bayesinn.summaries.joint import observables_of
 from bayesinn.training.arrays import ArraySource, fingerprint, split
 from bayesinn.training.checkpoint import has_ended, prepare_folder
 from bayesinn.training.precomputation import offline_source, precomputed
-from bayesinn.training.settings import Checkpoint, Optimization, TrainingSettings
+from bayesinn.training.settings import Checkpoint, Optimization, TrainingSettings, resolve_settings
 from bayesinn.training.sources import Source, online_source
 from bayesinn.training.train import TrainingResult, train
 
@@ -90,7 +90,7 @@ def plan_fit(
         steps = recommended.steps if steps is None else steps
     optimization = optimization.filled(recommended.learning_rate, recommended.passes if rows is None else 0)
     batch_size = recommended.batch_size if batch_size is None else batch_size
-    settings = TrainingSettings.resolve(rows, steps, epochs, batch_size, seed, optimization)
+    settings = resolve_settings(rows, steps, epochs, batch_size, seed, optimization)
     identity = {
         "simulator": simulator.name,
         "network": networks,
@@ -131,9 +131,9 @@ def run_training(
             _check_support(model, part)
     if progress:
         print(describe_plan(simulator, model, plan.settings), flush=True)
-    checkpoint, identity = plan.checkpoint, {**plan.settings.plain(), **plan.identity}
+    checkpoint = plan.checkpoint
     # Before simulations are drawn, which may take minutes.
-    resumes = checkpoint is not None and prepare_folder(checkpoint, identity)
+    resumes = checkpoint is not None and prepare_folder(checkpoint, plan.settings, plan.identity)
     if checkpoint is not None and resumes and has_ended(checkpoint.folder, plan.settings):
         model.freeze()
         source: Source = ArraySource(pilot, plan.settings)

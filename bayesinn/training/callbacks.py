@@ -1,10 +1,12 @@
-"""What happens at the end of calls and epochs: history, early stopping, and the guard against bad numbers."""
+"""What happens at the end of calls and epochs: history with early stopping, and the guard against bad numbers."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
+import numpy as np
 import pandas as pd
 import tensorflow as tf
 
@@ -17,58 +19,47 @@ class TrainingCallback(keras.callbacks.Callback):
     model: TrainingModel
 
 
-class HistoryRecorder(TrainingCallback):
-    """Collects step, mean loss, validation loss, learning rate and failed simulations of each epoch."""
+class History(TrainingCallback):
+    """Collects a row for each epoch, keeps the best averaged weights, and stops when patience is at its end."""
 
     def __init__(self) -> None:
         super().__init__()
         self.rows: list[dict[str, float | None]] = []
+        #: Those with the best validation loss, then the network's non-trainable ones, such as moving statistics.
+        self.best: list[tf.Tensor] | None = None
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Add a row, unless the epoch broke."""
         if self.model.broken:
             return
-        settings = self.model.settings
         row = {
-            "step": min((epoch + 1) * settings.steps_per_epoch, settings.steps),
+            "step": self.model.settings.steps_in(epoch + 1),
             "loss": logs["loss"],
             "val_loss": logs.get("val_loss"),
             "learning_rate": float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate)),
             "failed_simulations": int(self.model.failed.numpy()),
         }
         self.rows.append(row)
-
-    def frame(self) -> pd.DataFrame:
-        """Return the rows as a table, with the columns that have values."""
-        return pd.DataFrame(self.rows).dropna(axis="columns", how="all")
-
-
-class EarlyStopping(TrainingCallback):
-    """Stops after ``patience`` epochs without a better validation loss, and keeps the best weights."""
-
-    def __init__(self, patience: int | None) -> None:
-        super().__init__()
-        self.patience, self.waited = patience, 0
-        self.best_loss = float("inf")
-        #: Averaged weights, then the network's non-trainable ones, such as moving statistics.
-        self.best: list[tf.Tensor] | None = None
-
-    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        """Compare the validation loss, if there is one, with the best."""
-        if "val_loss" not in logs:
-            return
-        if logs["val_loss"] < self.best_loss:
-            self.best_loss, self.waited = logs["val_loss"], 0
+        waited = epochs_waited(self.rows)
+        if "val_loss" in logs and waited == 0:
             self.best = [tf.identity(variable.value) for variable in _kept(self.model)]
-            return
-        self.waited += 1
-        if self.patience is not None and self.waited >= self.patience:
+        if self.model.settings.ended(epoch + 1, waited):
             self.model.stop_training = True
 
     def restore_best(self, model: TrainingModel) -> None:
         """Put the best weights back."""
         for variable, value in zip(_kept(model), self.best or [], strict=True):
             variable.assign(value)
+
+    def frame(self) -> pd.DataFrame:
+        """Return the rows as a table, with the columns that have values."""
+        return pd.DataFrame(self.rows).dropna(axis="columns", how="all")
+
+
+def epochs_waited(rows: Sequence[Mapping[str, float | None]]) -> int:
+    """Return how many epochs ago the validation loss was best; 0 without validation."""
+    losses = [loss for row in rows if (loss := row.get("val_loss")) is not None]
+    return len(losses) - int(np.nanargmin([np.inf, *losses]))
 
 
 class Guard(TrainingCallback):

@@ -13,7 +13,7 @@ from bayesinn.core import seeds
 from bayesinn.core.precision import full_precision
 from bayesinn.training.arrays import fingerprint
 from bayesinn.training.precomputation import offline_source, precomputed
-from bayesinn.training.settings import Checkpoint, Optimization, TrainingSettings
+from bayesinn.training.settings import Checkpoint, Optimization, resolve_settings
 from bayesinn.training.train import TrainingResult, train
 from bayesinn.training.trainable import Trainable
 
@@ -50,12 +50,8 @@ def fit_arrays(
     """
     optimization, seed = optimization.filled(_LEARNING_RATE, passes=0), seeds.check_seed(seed)
     rows = len(next(iter(arrays.values())))
-    settings = TrainingSettings.resolve(rows, steps, epochs, batch_size, seed, optimization)
-    identity = {
-        "network": network,
-        "optimizer": optimization.optimizer_configuration,
-        "data": fingerprint(dict(arrays)),
-    }
+    settings = resolve_settings(rows, steps, epochs, batch_size, seed, optimization)
+    identity = {"network": network, "optimizer": optimization.optimizer_configuration, "data": fingerprint(arrays)}
     first = {name: tf.convert_to_tensor(value[:_FIRST_BATCH]) for name, value in arrays.items()}
     with full_precision():
         with seeds.seeded_initial_weights(seed):

@@ -85,8 +85,6 @@ def _pretrain(
         steps_per_epoch=-(-steps // 2) if isinstance(data, Simulator) else settings.steps_per_epoch,
         seed=seeds.integer_seed(settings.seed, "estimates"),
         learning_rate=_LEARNING_RATE,
-        patience=None,
-        passes=0,
     )
     if progress:
         print("Training the initial estimate (1 of 2)", flush=True)
@@ -99,7 +97,7 @@ def _pretrain(
 def _draw(simulator: Simulator, settings: TrainingSettings, progress: bool) -> tuple[Arrays, int, float]:
     """Return all simulations, the number of failed ones, and the seconds that a batch takes."""
     size, total = settings.batch_size, settings.simulations
-    alone = replace(settings, steps=total // size, steps_per_epoch=total // size, passes=0)
+    alone = replace(settings, steps=total // size, steps_per_epoch=total // size)
     source = online_source(simulator, alone, progress)
     batches: list[Batch] = []
     failed = 0

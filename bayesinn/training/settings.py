@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -61,9 +61,8 @@ class Optimization:
     callbacks: Sequence[keras.callbacks.Callback] = ()
 
     def __post_init__(self) -> None:
-        if self.optimizer is not None:
-            kind, example = keras.optimizers.Optimizer, "pass for example keras.optimizers.AdamW(1e-3)"
-            check_type("Argument 'optimizer'", self.optimizer, kind, "a Keras optimizer object", example)
+        kinds, example = (keras.optimizers.Optimizer, type(None)), "pass for example keras.optimizers.AdamW(1e-3)"
+        check_type("Argument 'optimizer'", self.optimizer, kinds, "a Keras optimizer object", example)
         expected, example = "a list of Keras callbacks", "pass callbacks=[...]"
         check_type("Argument 'callbacks'", self.callbacks, Sequence, expected, example)
         check_choice("Argument 'xla'", self.xla, ("auto", True, False))
@@ -140,42 +139,6 @@ class TrainingSettings:
     xla: XLA = "auto"
     passes: int = 0
 
-    @classmethod
-    def resolve(
-        cls,
-        rows: int | None,
-        steps: int | None,
-        epochs: int | None,
-        batch_size: int,
-        seed: int,
-        optimization: Optimization,
-    ) -> TrainingSettings:
-        """Return settings for the number of rows (None online), what a user said, and an optimization without gaps."""
-        given = {"steps": steps, "epochs": epochs, "batch_size": batch_size}
-        checked = {
-            name: check_integer(f"Argument {name!r}", value) for name, value in given.items() if value is not None
-        }
-        batch_size = checked["batch_size"]
-        if rows is None:
-            length = checked["steps"], -(-checked["steps"] // checked.get("epochs", _EPOCHS_ONLINE))
-        elif {"steps", "epochs"} <= checked.keys():
-            raise InputError(
-                "Arguments 'steps' and 'epochs'",
-                expected="one of them: steps, or passes through the data",
-                got=f"steps={steps!r} and epochs={epochs!r}",
-                do="leave one out",
-            )
-        else:
-            batch_size = min(batch_size, rows)
-            steps_per_pass = rows // batch_size
-            length = checked.get("steps", steps_per_pass * checked.get("epochs", _EPOCHS_OFFLINE)), steps_per_pass
-        shared = ("learning_rate", "clip_norm", "average", "patience", "xla", "passes")
-        return cls(*length, batch_size, seed, *(getattr(optimization, name) for name in shared))
-
-    def plain(self) -> dict[str, Any]:
-        """Return the settings as a dict of plain values."""
-        return asdict(self)
-
     @property
     def simulations(self) -> int:
         """Number of simulations drawn over the whole training."""
@@ -209,5 +172,29 @@ class TrainingSettings:
         """Return the numbers of all steps from ``first_epoch`` on, with -1 for idle ones."""
         position = np.arange(self.padded_epoch)
         numbers = np.arange(first_epoch, self.epochs)[:, None] * self.steps_per_epoch + position
-        idle = (position >= self.steps_per_epoch) | (numbers >= self.steps)
-        return np.where(idle, -1, numbers).astype(np.int32).ravel()
+        busy = (position < self.steps_per_epoch) & (numbers < self.steps)
+        return np.where(busy, numbers, -1).astype(np.int32).ravel()
+
+
+def resolve_settings(
+    rows: int | None, steps: int | None, epochs: int | None, batch_size: int, seed: int, optimization: Optimization
+) -> TrainingSettings:
+    """Return settings for the number of rows (None online), what a user said, and an optimization without gaps."""
+    given = {"steps": steps, "epochs": epochs, "batch_size": batch_size}
+    checked = {name: check_integer(f"Argument {name!r}", value) for name, value in given.items() if value is not None}
+    batch_size = checked["batch_size"]
+    if rows is None:
+        length = checked["steps"], -(-checked["steps"] // checked.get("epochs", _EPOCHS_ONLINE))
+    elif {"steps", "epochs"} <= checked.keys():
+        raise InputError(
+            "Arguments 'steps' and 'epochs'",
+            expected="one of them: steps, or passes through the data",
+            got=f"steps={steps!r} and epochs={epochs!r}",
+            do="leave one out",
+        )
+    else:
+        batch_size = min(batch_size, rows)
+        steps_per_pass = rows // batch_size
+        length = checked.get("steps", steps_per_pass * checked.get("epochs", _EPOCHS_OFFLINE)), steps_per_pass
+    shared = ("learning_rate", "clip_norm", "average", "patience", "xla", "passes")
+    return TrainingSettings(*length, batch_size, seed, *(getattr(optimization, name) for name in shared))

@@ -21,19 +21,16 @@ from bayesinn.training.trainable import Batch
 
 
 class Source(ABC):
-    """Gives a dataset of elements, each starting with the step number, and turns an element into a batch."""
+    """Gives a dataset of elements, each starting with the step number, and turns an element into a batch.
+
+    Before the first step, ``failed_before`` simulations failed, and it took ``seconds_per_step`` for each step, without
+    compilation. A ``note`` is for the user. For the ``error`` of a simulator's workers see :meth:`cause`.
+    """
 
     failed_before = 0
-    """Simulations that failed before the first step."""
-
-    error: Exception | None = None
-    """Error that a simulator's workers raised; see :meth:`cause`."""
-
     seconds_per_step = 0.0
-    """Seconds spent before the first step, for each step, without compilation."""
-
+    error: Exception | None = None
     note = ""
-    """Something the user should know, such as why a simulator is not compiled."""
 
     @abstractmethod
     def elements(self, first_epoch: int) -> tf.data.Dataset:

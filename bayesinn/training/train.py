@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import keras
@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from bayesinn.core.compilation import reproducible_sums
 from bayesinn.core.errors import TrainingError
-from bayesinn.training.callbacks import EarlyStopping, Guard, HistoryRecorder
+from bayesinn.training.callbacks import Guard, History, epochs_waited
 from bayesinn.training.checkpoint import CheckpointWriter, prepare_folder
 from bayesinn.training.progress import ProgressReport
 from bayesinn.training.settings import Checkpoint, TrainingSettings
@@ -71,26 +71,25 @@ def train(
     model.steps_per_execution = settings.steps_per_call
     model.optimizer.build([model.flat])
     model.compile_update()
-    recorder, stopping, guard = HistoryRecorder(), EarlyStopping(settings.patience), Guard()
-    own: list[keras.callbacks.Callback] = [recorder, stopping]
-    finished = 0
+    guard, history, finished = Guard(), History(), 0
+    own: list[keras.callbacks.Callback] = [guard, history]
     if checkpoint is not None:
-        writer = CheckpointWriter(checkpoint.folder, recorder, stopping)
-        if prepare_folder(checkpoint, {**settings.plain(), **identity}):
+        writer = CheckpointWriter(checkpoint.folder, history)
+        if prepare_folder(checkpoint, settings, identity):
             finished = writer.restore(model)
         own.append(writer)
     report = ProgressReport(settings, finished, progress)
     started = time.monotonic()
     stopped_by: BaseException | None = None
     try:
-        if not settings.ended(finished, stopping.waited):
+        if not settings.ended(finished, epochs_waited(history.rows)):
             model.fit(
                 source.elements(finished),
                 epochs=settings.epochs,
                 initial_epoch=finished,
                 steps_per_epoch=settings.padded_epoch,
                 validation_data=_validation_rows(model, validation),
-                callbacks=[guard, report, *own, *callbacks],
+                callbacks=[*own, report, *callbacks],
                 shuffle=False,
                 verbose=0,
             )
@@ -98,7 +97,7 @@ def train(
         stopped_by = error
     except Exception as error:
         stopped_by = source.cause(error)
-        if stopped_by is error and not recorder.rows:
+        if stopped_by is error and not history.rows:
             # Nothing is trained that could be kept.
             raise
     finally:
@@ -106,12 +105,12 @@ def train(
         source.release()
     if guard.bad_step is not None:
         stopped_by = stopped_by or _not_finite(guard.bad_step, settings, source)
-    elif stopping.best is not None:
-        stopping.restore_best(model)
+    elif history.best is not None:
+        history.restore_best(model)
     model.weight_layout.assign(model.averaged.value)
     seconds, failed = round(time.monotonic() - started, 1), int(model.failed.numpy())
-    record = {**identity, "settings": settings.plain(), "seconds": seconds, "failed_simulations": failed}
-    return TrainingResult(recorder.frame(), record, stopped_by)
+    record = {**identity, "settings": asdict(settings), "seconds": seconds, "failed_simulations": failed}
+    return TrainingResult(history.frame(), record, stopped_by)
 
 
 def _not_finite(step: int, settings: TrainingSettings, source: Source) -> TrainingError:
