@@ -123,8 +123,7 @@ def rebuild(description: Any) -> Any:
     if not isinstance(description, dict):
         return description
     if set(description) == {"keras"}:
-        refused = _refused_class(description["keras"])
-        if refused is not None:
+        if (refused := _refused_class(description["keras"])) is not None:
             raise _unknown_class(refused)
         return keras.saving.deserialize_keras_object(description["keras"])
     if set(description) != {"class", "arguments"}:
@@ -154,8 +153,7 @@ def clone[T](value: T) -> T:
 def registered_class(name: Any) -> type:
     """Return the class with a public name; nothing but the library's own rooms is imported to find it."""
     name = str(name)
-    room = name.partition(".")[0]
-    if name not in _registry and room in _ROOMS:
+    if name not in _registry and (room := name.partition(".")[0]) in _ROOMS:
         importlib.import_module(f"bayesinn.{room}")
     if name not in _registry:
         raise _unknown_class(name)

@@ -22,15 +22,12 @@ class ProgressReport(TrainingCallback):
         self._validation = ""
 
     def on_train_begin(self, logs: Any = None) -> None:
-        """Say that the step is being compiled."""
         self._display.stage("compiling")
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        """Remember where the epoch starts."""
         self._epoch_step = self._settings.steps_in(epoch)
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        """Show step, loss and speed."""
         settings, seconds = self._settings, self._display.seconds_each
         step = min(self._epoch_step + min(batch + 1, settings.steps_per_epoch), settings.steps)
         # Not a number before the second call.
@@ -38,7 +35,6 @@ class ProgressReport(TrainingCallback):
         self._display.update(step, f"loss {logs['loss']:.3f}{self._validation}{speed}")
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        """Remember the validation loss."""
         if "val_loss" in logs:
             self._validation = f", validation {logs['val_loss']:.3f}"
 

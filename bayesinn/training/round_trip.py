@@ -32,7 +32,6 @@ class RoundTripMonitor(TrainingCallback):
         self._check()
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        """Check, unless the epoch broke."""
         if not self.model.broken:
             self._check()
 
