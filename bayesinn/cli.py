@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bayesinn._version import __version__
+import bayesinn as bi
 from bayesinn.core.errors import BayesinnError
 from bayesinn.core.startup import import_tensorflow
 
@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     import pandas as pd
     import xarray
 
-    from bayesinn.posterior.amortized import AmortizedPosterior
-    from bayesinn.simulation.simulator import Simulator
     from bayesinn.workflow.diagnosis import Diagnosis
     from bayesinn.workflow.run import Run
 
@@ -55,7 +53,7 @@ _DIAGNOSIS_DRAWS = 250
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"bayesinn {__version__}")
+        typer.echo(f"bayesinn {bi.__version__}")
         raise typer.Exit
 
 
@@ -91,9 +89,7 @@ def train(
 ) -> None:
     """Train a posterior into a run folder."""
     simulator = _simulator(name)
-    from bayesinn.workflow.run import Run
-
-    run = Run(output or Path("runs") / simulator.name)
+    run = _run(output, simulator)
     run.train(simulator, seed=seed, resume=resume, steps=steps, minutes=minutes, batch_size=batch_size, passes=passes)
     typer.echo(f"saved {run.folder}/posterior")
 
@@ -118,9 +114,7 @@ def infer(
 def check(name: Name, output: Report = None, simulations: CheckSimulations = 2_000, seed: Seed = 0) -> None:
     """Look at a simulator before training: speed, failures, ranges; the exit status is 1 if something must change."""
     simulator = _simulator(name)
-    from bayesinn.workflow.simulator_report import simulator_report
-
-    result = simulator_report(simulator, simulations=simulations, seed=seed)
+    result = bi.simulator_report(simulator, simulations=simulations, seed=seed)
     typer.echo(repr(result))
     if output is not None:
         typer.echo(f"saved {result.to_html(output)}")
@@ -128,7 +122,7 @@ def check(name: Name, output: Report = None, simulations: CheckSimulations = 2_0
         raise typer.Exit(1)
 
 
-def _diagnosing(finish: Callable[[Run, AmortizedPosterior, Observation, Diagnosis], None]) -> Callable[..., None]:
+def _diagnosing(finish: Callable[[Run, bi.AmortizedPosterior, Observation, Diagnosis], None]) -> Callable[..., None]:
     """Return a command that diagnoses a trained posterior, then calls ``finish``, whose name and docstring it takes."""
 
     def command(
@@ -152,7 +146,7 @@ def _diagnosing(finish: Callable[[Run, AmortizedPosterior, Observation, Diagnosi
 
 @app.command()
 @_diagnosing
-def diagnose(folder: Run, posterior: AmortizedPosterior, observation: Observation, result: Diagnosis) -> None:
+def diagnose(folder: Run, posterior: bi.AmortizedPosterior, observation: Observation, result: Diagnosis) -> None:
     """Check a trained posterior on fresh simulations and around an observation; the exit status is 1 if it fails."""
     typer.echo(repr(result))
     typer.echo(f"saved {folder.folder}/verdict.csv, diagnosis.csv and figures")
@@ -160,7 +154,7 @@ def diagnose(folder: Run, posterior: AmortizedPosterior, observation: Observatio
 
 @app.command()
 @_diagnosing
-def report(folder: Run, posterior: AmortizedPosterior, observation: Observation, result: Diagnosis) -> None:
+def report(folder: Run, posterior: bi.AmortizedPosterior, observation: Observation, result: Diagnosis) -> None:
     """Diagnose, and write report.html from all there is in a run folder; the exit status is 1 if it fails."""
     typer.echo(f"{'passed' if result.passed else 'FAILED'}: saved {folder.report(posterior, result, observation)}")
 
@@ -181,10 +175,7 @@ def run_all(
 ) -> None:
     """Train, diagnose, infer and report, all into one run folder."""
     simulator = _simulator(name)
-    from bayesinn.workflow.run import Run
-
-    observation = _observation(data)
-    run = Run(output or Path("runs") / simulator.name)
+    run, observation = _run(output, simulator), _observation(data)
     posterior = run.train(
         simulator, seed=seed, resume=resume, steps=steps, minutes=minutes, batch_size=batch_size, passes=passes
     )
@@ -198,26 +189,23 @@ def run_all(
     typer.echo(f"\nsaved {run.report(posterior, diagnosis, observation)}")
 
 
-def _simulator(name: str) -> Simulator:
-    """Return a simulator by its name."""
+def _simulator(name: str) -> bi.Simulator:
     import_tensorflow()
-    from bayesinn.simulation.registry import get
-
-    return get(name)
+    return bi.get(name)
 
 
-def _opened(run: Path, name: str | None, trust: bool) -> tuple[Run, AmortizedPosterior]:
-    """Return a run folder and its posterior; results of a posterior saved by itself go to ``runs/NAME``."""
-    import_tensorflow()
-    from bayesinn.posterior.loading import load
-    from bayesinn.simulation.registry import get
+def _run(folder: Path | None, simulator: bi.Simulator) -> Run:
     from bayesinn.workflow.run import Run
 
-    simulator = None if name is None else get(name)
-    if (run / "manifest.json").is_file():
-        posterior = load(run, simulator, trust)
-        return Run(Path("runs") / posterior.simulator.name), posterior
-    return Run(run), Run(run).posterior(simulator, trust)
+    return Run(folder or Path("runs") / simulator.name)
+
+
+def _opened(run: Path, name: str | None, trust: bool) -> tuple[Run, bi.AmortizedPosterior]:
+    """Return a run folder and its posterior; results of a posterior saved by itself go to ``runs/NAME``."""
+    import_tensorflow()
+    alone = (run / "manifest.json").is_file()
+    posterior = bi.load(run if alone else run / "posterior", None if name is None else bi.get(name), trust)
+    return _run(None if alone else run, posterior.simulator), posterior
 
 
 def _observation(data: Path | None) -> Observation:

@@ -14,25 +14,11 @@ from bayesinn.core.validation import check_choice
 
 
 class AnyRows:
-    """A function compiled once for any number of rows.
+    """A function of tensors and nested dicts of tensors, compiled once for any number of rows.
 
-    Leading axes of arguments are left open when it is traced. A new structure, dtype or number of axes is traced anew.
-    TensorFlow's own rule, to trace each new shape until it relaxes, costs more, and warns of retracing where nothing is
-    wrong, as with several posteriors in one session.
-
-    Parameters
-    ----------
-    function : callable, of tensors and nested dicts of tensors
-    leading : int for each argument
-        How many of its leading axes vary; 0 for numbers and seeds.
-    autograph : bool
-        Whether Python's ``if`` and ``while`` may depend on tensors.
-
-    Examples
-    --------
-    >>> double = AnyRows(lambda x: 2.0 * x, leading=(1,))
-    >>> [double(tf.ones((n, 2))).shape.as_list() for n in (3, 5)], double.traces
-    ([[3, 2], [5, 2]], 1)
+    ``leading`` says for each argument how many leading axes are left open when it is traced; 0 for numbers and seeds. A
+    new structure, dtype or number of axes is traced anew. TensorFlow's own rule, to trace each new shape until it
+    relaxes, costs more, and warns of retracing where nothing is wrong, as with several posteriors in one session.
     """
 
     #: The process that called the first compiled function.
@@ -52,11 +38,8 @@ class AnyRows:
                 got=f"process {os.getpid()}, forked from {AnyRows._process}; it would wait forever",
                 do='start processes with multiprocessing.get_context("spawn"), or with loky',
             )
-        arguments = tuple(map_tensors(tf.convert_to_tensor, argument) for argument in arguments)
-        specs = tuple(
-            map_tensors(lambda value, axes=axes: _spec(value, axes), argument)
-            for argument, axes in zip(arguments, self._leading, strict=True)
-        )
+        arguments = map_tensors(tf.convert_to_tensor, arguments)
+        specs = tuple(_specs(argument, axes) for argument, axes in zip(arguments, self._leading, strict=True))
         key = (repr(tf.nest.map_structure(lambda spec: None, specs)), tuple(tf.nest.flatten(specs)))
         if key not in self._traced:
             self._traced[key] = self._function.get_concrete_function(*specs)
@@ -69,18 +52,12 @@ class AnyRows:
 
 
 def map_tensors(function: Callable[..., Any], *structures: Any) -> Any:
-    """Apply a function to the tensors of nested structures of one form; None, for what is absent, stays.
-
-    Examples
-    --------
-    >>> map_tensors(lambda x: 2 * x, {"x": 1, "y": None})
-    {'x': 2, 'y': None}
-    """
+    """Apply a function to the tensors of nested structures of one form; None, for what is absent, stays."""
     return tf.nest.map_structure(lambda *values: None if values[0] is None else function(*values), *structures)
 
 
-def _spec(value: tf.Tensor, axes: int) -> tf.TensorSpec:
-    return tf.TensorSpec([None] * axes + value.shape[axes:].as_list(), value.dtype)
+def _specs(argument: Any, axes: int) -> Any:
+    return map_tensors(lambda value: tf.TensorSpec([None] * axes + value.shape[axes:].as_list(), value.dtype), argument)
 
 
 @contextmanager
@@ -105,14 +82,7 @@ XLA = Literal["auto"] | bool
 
 
 class Compiled(NamedTuple):
-    """A compiled function.
-
-    Attributes
-    ----------
-    call : the function
-    xla : bool, whether XLA compiled it
-    note : str, why it did not, where that was asked for; otherwise empty
-    """
+    """A compiled function, whether XLA compiled it, and a note why not where that was asked for."""
 
     call: Callable[..., Any]
     xla: bool
@@ -120,29 +90,10 @@ class Compiled(NamedTuple):
 
 
 def compiled(function: Callable[..., Any], *trial: Any, xla: XLA, subject: str, autograph: bool = False) -> Compiled:
-    """Compile a function with XLA where that works, else into a plain graph.
+    """Compile a function with XLA where that works, else into a plain graph, with a note about the ``subject``.
 
-    Parameters
-    ----------
-    function : callable, of tensors
-    *trial : arguments to try it with; the call must leave nothing behind
-    xla : "auto", True or False
-        "auto" falls back to the plain graph, with a note; True raises in place of that.
-    subject : str
-        What is compiled, for the note and the error.
-    autograph : bool
-        Whether Python's ``if`` and ``while`` may depend on tensors.
-
-    Raises
-    ------
-    TrainingError
-        When ``xla`` is True and XLA has no kernel for some operation.
-
-    Examples
-    --------
-    >>> double = compiled(lambda x: 2.0 * x, tf.ones(3), xla="auto", subject="doubling")
-    >>> double.xla, double.call(tf.ones(2)).numpy().tolist()
-    (True, [2.0, 2.0])
+    XLA is tried with the arguments ``trial``, which must leave nothing behind. A TrainingError is raised when ``xla``
+    is True and XLA has no kernel for some operation.
     """
     check_choice(f"Option 'xla' of {subject}", xla, ("auto", True, False))
     plain = tf.function(function, autograph=autograph)

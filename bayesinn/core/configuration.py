@@ -16,6 +16,7 @@ from typing import Any
 import keras
 
 from bayesinn.core.errors import InputError, SavedPosteriorError
+from bayesinn.core.manifest import explained
 
 #: Rooms whose classes have public names, which a manifest may ask for before they are imported.
 _ROOMS = ("bijections", "flows", "inverse", "posterior", "summaries")
@@ -70,37 +71,30 @@ class Configured(Registered):
         arguments = {
             name: tuple(value) if isinstance(value, list) else value for name, value in bound.arguments.items()
         }
-        arguments.pop("self")
+        del arguments["self"]
         # Past Keras' attribute tracking: a layer given as an argument belongs to whatever attribute holds it.
         self.__dict__["_arguments"] = arguments
         return self
 
     def __repr__(self) -> str:
-        defaults = inspect.signature(type(self).__init__).parameters
-        shown = [
-            f"{name}={value!r}" for name, value in self._arguments.items() if not _same(value, defaults[name].default)
-        ]
+        shown, parameters = [], inspect.signature(type(self).__init__).parameters
+        for name, value in self._arguments.items():
+            default = parameters[name].default
+            if type(value) is not type(default) or value != default:
+                shown.append(f"{name}={value!r}")
         return f"{type(self).__name__}({', '.join(shown)})"
 
 
 def describe(value: Any) -> Plain:
     """Return a JSON-ready description of a layer, or of anything that a layer's constructor takes.
 
-    Parameters
-    ----------
-    value : Configured, dataclass that is Registered, keras layer, number, string, None, or list, tuple or dict of these
-
-    Raises
-    ------
-    InputError
-        For values that can't be written down, such as functions.
+    An InputError refuses what can't be written down, such as functions.
     """
     if isinstance(value, Configured):
-        arguments = {name: describe(argument) for name, argument in value._arguments.items()}
-        return {"class": public_name(type(value)), "arguments": arguments}
+        return {"class": public_name(type(value)), "arguments": describe(value._arguments)}
     if dataclasses.is_dataclass(value) and isinstance(value, Registered):
-        fields = {field.name: describe(getattr(value, field.name)) for field in dataclasses.fields(value) if field.init}
-        return {"class": public_name(type(value)), "arguments": fields}
+        fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value) if field.init}
+        return {"class": public_name(type(value)), "arguments": describe(fields)}
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, list | tuple):
@@ -120,34 +114,25 @@ def describe(value: Any) -> Plain:
 
 
 def rebuild(description: Any) -> Any:
-    """Return the object that :func:`describe` described, with fresh weights; only known classes are built.
+    """Return the object that :func:`describe` described, with fresh weights.
 
-    Raises
-    ------
-    SavedPosteriorError
-        For a class that is neither registered nor one of Keras' own, and for arguments that it does not take.
+    A SavedPosteriorError refuses classes that are neither registered nor Keras' own, and arguments they don't take.
     """
     if isinstance(description, list):
         return tuple(rebuild(item) for item in description)
     if not isinstance(description, dict):
         return description
     if set(description) == {"keras"}:
-        refused = _refused_class(description["keras"])
-        if refused is not None:
+        if (refused := _refused_class(description["keras"])) is not None:
             raise _unknown_class(refused)
         return keras.saving.deserialize_keras_object(description["keras"])
     if set(description) != {"class", "arguments"}:
         return {name: rebuild(value) for name, value in description.items()}
     kind, arguments = registered_class(description["class"]), rebuild(description["arguments"])
-    try:
+    expected = "arguments that its constructor takes"
+    do = "load it with the version of the class that it was saved with"
+    with explained(f"Network class {public_name(kind)!r} with {str(arguments)[:200]}", expected, do, TypeError):
         return kind(**arguments)
-    except TypeError as error:
-        raise SavedPosteriorError(
-            f"Network class {public_name(kind)!r}",
-            expected="arguments that its constructor takes",
-            got=f"{str(arguments)[:200]} ({error})",
-            do="load it with the version of the class that it was saved with",
-        ) from error
 
 
 @contextlib.contextmanager
@@ -167,12 +152,12 @@ def clone[T](value: T) -> T:
 
 def registered_class(name: Any) -> type:
     """Return the class with a public name; nothing but the library's own rooms is imported to find it."""
-    room = str(name).partition(".")[0]
-    if str(name) not in _registry and room in _ROOMS:
+    name = str(name)
+    if name not in _registry and (room := name.partition(".")[0]) in _ROOMS:
         importlib.import_module(f"bayesinn.{room}")
-    if str(name) not in _registry:
-        raise _unknown_class(str(name))
-    return _registry[str(name)]
+    if name not in _registry:
+        raise _unknown_class(name)
+    return _registry[name]
 
 
 def _refused_class(configuration: Any) -> str | None:
@@ -198,7 +183,3 @@ def _unknown_class(name: str) -> SavedPosteriorError:
         got="no such class",
         do="import the module that defines it before loading; it must derive from a base class of bayesinn",
     )
-
-
-def _same(value: Any, default: Any) -> bool:
-    return type(value) is type(default) and value == default

@@ -8,12 +8,7 @@ from collections.abc import Callable
 class BayesinnError(Exception):
     """Base of every error raised on purpose by bayesinn.
 
-    Parameters
-    ----------
-    subject : str
-        What the message is about, in the user's own names ("observable 'cases'").
-    expected, got, do : str
-        What was expected, what was found instead, and the way out.
+    The subject, in the user's own names ("observable 'cases'"), what was expected, what was got, and what to do.
     """
 
     # Keras rewraps exceptions raised inside a layer, and turns those it can't construct into RuntimeError; this name is

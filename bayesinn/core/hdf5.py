@@ -15,19 +15,15 @@ _FILTERS = {h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE}
 def packed(
     arrays: Mapping[str, Any], compressed: str | None = None, attributes: Mapping[str, Any] | None = None
 ) -> bytes:
-    """Return an HDF5 file with arrays by name, those in the group ``compressed`` compressed, and with attributes.
-
-    It is made in memory: on a full disk, HDF5 fails in ways that can't be cleaned up.
-    """
+    """Return an HDF5 file with arrays by name, those in the group ``compressed`` compressed, and with attributes."""
+    # In memory: on a full disk, HDF5 fails in ways that can't be cleaned up.
     memory = io.BytesIO()
     with h5py.File(memory, "w") as file:
         for name, value in arrays.items():
             value = np.asarray(value)
             # Shuffling brings exponents together, which compress well. HDF5 can't compress scalars.
-            packing = (
-                {"compression": "gzip", "shuffle": True} if value.ndim and name.split("/")[0] == compressed else {}
-            )
-            file.create_dataset(name, data=value, **packing)
+            pack = value.ndim > 0 and name.split("/")[0] == compressed
+            file.create_dataset(name, data=value, compression="gzip" if pack else None, shuffle=pack)
         file.attrs.update(attributes or {})
     return memory.getvalue()
 
@@ -35,10 +31,7 @@ def packed(
 def read_array(file: h5py.File, name: str, shape: Sequence[int | None], dtype: Any, finite: bool = True) -> np.ndarray:
     """Read an array of a given type and shape, with None for lengths that are not known.
 
-    Raises
-    ------
-    ValueError
-        When the type, the shape or the place of the data is another, or, with ``finite``, an element is not finite.
+    A ValueError says if its type, shape or place is another, or, with ``finite``, an element is not finite.
     """
     item, dtype = file, np.dtype(dtype)
     for part in name.split("/"):

@@ -41,24 +41,7 @@ class Labels:
 
 
 def columns(values: Mapping[str, np.ndarray], batch_ndim: int) -> dict[str, np.ndarray]:
-    """Split named arrays into one array per scalar.
-
-    Parameters
-    ----------
-    values : mapping of name to array (*batch, *event)
-    batch_ndim : int
-        Number of leading batch axes, common to all arrays.
-
-    Returns
-    -------
-    dict of column name to array (*batch)
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> list(columns({"rate": np.zeros(5), "beta": np.zeros((5, 2))}, batch_ndim=1))
-    ['rate', 'beta[0]', 'beta[1]']
-    """
+    """Split named arrays (*batch, *event), with ``batch_ndim`` batch axes, into one array (*batch) per scalar."""
     split = {}
     for name, value in values.items():
         value = np.asarray(value)

@@ -76,15 +76,6 @@ def check_entry(subject: str, name: str, value: Any, schema: Any) -> None:
     """Raise unless a JSON value, the entry ``name`` or the whole, has the types of a schema.
 
     A schema is a type, a tuple of types, a list of one schema, or a dict of required entries or ``{str: schema}``.
-
-    Examples
-    --------
-    >>> check_entry("Manifest", "", {"history": {"loss": [1.5, "x"]}}, {"history": {str: [float]}})
-    Traceback (most recent call last):
-    bayesinn.core.errors.SavedPosteriorError: Manifest, entry 'history.loss[1]'
-      expected: a number
-      got:      'x'
-      do this:  copy the whole folder again, or save the model again
     """
     kinds = schema if isinstance(schema, tuple) else (schema if isinstance(schema, type) else type(schema),)
     fits = isinstance(value, (*kinds, int) if float in kinds else kinds) and not isinstance(value, bool)

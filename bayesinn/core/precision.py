@@ -18,13 +18,11 @@ def full_precision() -> Iterator[None]:
     """Switch TensorFloat-32 off inside of a ``with`` block, and back to the user's setting after it.
 
     On recent GPUs, TensorFlow rounds the factors of matrix products and convolutions to 10 bits of mantissa by default.
-    An inverse of such a product isn't one: a rotation forwards and backwards is off by 1e-3 in place of 1e-6, and
-    the log-determinant of a spline by up to 0.5.
+    A rotation forwards and backwards is then off by 1e-3, not 1e-6, and the log-determinant of a spline by up to 0.5.
 
-    Blocks may be nested, left by an exception, and used in several threads: TensorFloat-32 stays off until the last
-    of them ends. The setting belongs to the whole process, so that other threads compute in full precision too while
-    a block lasts, and a change of the setting inside of a block is undone at its end. Operations read the setting when
-    they run; XLA may also read it when it compiles, so the first call of a compiled function belongs into the block.
+    Blocks may be nested and used in several threads. The setting belongs to the whole process: it is off until the last
+    block ends, and a change of it inside of a block is undone. Operations read it when they run; XLA may also read it
+    when it compiles, so the first call of a compiled function belongs into the block.
 
     Examples
     --------
@@ -42,7 +40,6 @@ def full_precision() -> Iterator[None]:
         yield
     finally:
         with _lock:
-            setting = _settings[0]
-            _settings.pop()
+            setting = _settings.pop()
             if not _settings:
                 tf.config.experimental.enable_tensor_float_32_execution(setting)

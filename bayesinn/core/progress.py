@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import sys
 import time
-from typing import Self
+from contextlib import AbstractContextManager
+from dataclasses import KW_ONLY, dataclass
 
 from rich.console import Console
 from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
@@ -14,54 +15,31 @@ from rich.progress import Progress as Bar
 SECONDS_BETWEEN_LINES = 10.0
 
 
-class Progress:
+@dataclass(eq=False)
+class Progress(AbstractContextManager["Progress"]):
     """Report how far some work has come.
 
     On a terminal it is one line that is written over; elsewhere a line at most every ten seconds, one for each stage,
     and one at the end. The time left is estimated without the first update, which includes compilation.
 
-    Parameters
-    ----------
-    task : str
-        What is done, such as ``"training"``.
-    total : int, optional
-        Units of work in all; without it, only stages and texts are shown.
-    unit : str
-        Name of the units, in the plural.
-    shown : bool
-    done : int
-        Units that were done before, as in a run that is resumed.
-    delay : float
-        Seconds that the whole must take, by the first estimate, for anything to be shown.
-
-    Examples
-    --------
-    >>> with Progress("counting", total=3, unit="sheep") as progress:
-    ...     for number in range(1, 4):
-    ...         progress.update(number)
-    counting: 3 of 3 sheep
+    Without a ``total``, only stages and texts are shown. ``done`` units were done before, as in a run that is resumed.
+    Nothing is shown if the whole takes less than ``delay`` seconds, by the first estimate.
     """
 
-    def __init__(
-        self,
-        task: str,
-        total: int | None = None,
-        unit: str = "",
-        *,
-        shown: bool = True,
-        done: int = 0,
-        delay: float = 0.0,
-    ) -> None:
-        self.task, self.total, self.unit, self.shown = task, total, unit, shown
-        self._delay, self._done, self._text = delay, done, ""
+    task: str
+    total: int | None = None
+    unit: str = ""
+    _: KW_ONLY
+    shown: bool = True
+    done: int = 0
+    delay: float = 0.0
+
+    def __post_init__(self) -> None:
         self._started = self._last_line = time.monotonic()
         self._first: tuple[float, int] | None = None
-        self._printed = True
+        self._text, self._printed = "", True
         self._bar: Bar | None = None
         self._terminal = sys.stdout.isatty()
-
-    def __enter__(self) -> Self:
-        return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
@@ -74,30 +52,25 @@ class Progress:
     @property
     def seconds_each(self) -> float:
         """Seconds that one unit takes, without the first update; NaN before the second."""
-        if self._first is None or self._done == self._first[1]:
+        if self._first is None or self.done == self._first[1]:
             return math.nan
-        return (self._now - self._first[0]) / (self._done - self._first[1])
+        return (self._now - self._first[0]) / (self.done - self._first[1])
 
     def update(self, done: int | None = None, text: str = "") -> None:
         """Say how many units are done, and anything worth knowing."""
-        self._now = time.monotonic()
-        self._done, self._text, self._printed = self._done if done is None else done, text, False
-        if self._first is None:
-            self._first = self._now, self._done
-        if not self.shown or (self._delay and self._bar is None and not self._left() > self._delay):
-            self._printed = bool(self._delay)
-        elif self._terminal:
-            self._draw()
-        elif self._now - self._last_line >= SECONDS_BETWEEN_LINES:
-            self._print()
+        self._now, self._text = time.monotonic(), text
+        self.done = self.done if done is None else done
+        self._first = self._first or (self._now, self.done)
+        short = self.delay > 0 and self._bar is None and not self._left() > self.delay
+        self._printed = short or not self.shown
+        if not self._printed:
+            self._show(at_once=False)
 
     def stage(self, text: str) -> None:
         """Say which stage begins; shown at once."""
         self._text, self._now = f"{text} ({self.seconds:.0f} s)", time.monotonic()
-        if self.shown and self._terminal:
-            self._draw()
-        elif self.shown:
-            self._print()
+        if self.shown:
+            self._show(at_once=True)
 
     def note(self, text: str) -> None:
         """Say something once, on a line that stays."""
@@ -109,17 +82,22 @@ class Progress:
         if self._bar is not None:
             self._bar.stop()
             self._bar = None
-        if self.shown and not self._printed:
+        if not self._printed:
             self._print()
 
     def _left(self) -> float:
         """Return the estimated seconds that are left; NaN where nothing is known."""
-        return self.seconds_each * ((self.total or 0) - self._done)
+        return self.seconds_each * ((self.total or 0) - self.done)
+
+    def _show(self, at_once: bool) -> None:
+        if self._terminal:
+            self._draw()
+        elif at_once or self._now - self._last_line >= SECONDS_BETWEEN_LINES:
+            self._print()
 
     def _line(self) -> str:
-        counted = "" if self.total is None else f"{self._done:,} of {self.total:,} {self.unit}".rstrip()
-        left = self._left()
-        remaining = f"{duration(left)} left" if math.isfinite(left) and left > 0 else ""
+        counted = "" if self.total is None else f"{self.done:,} of {self.total:,} {self.unit}".rstrip()
+        remaining = f"{duration(left)} left" if (left := self._left()) > 0 else ""
         return f"{self.task}: {', '.join(part for part in (counted, self._text, remaining) if part)}"
 
     def _print(self) -> None:
@@ -133,16 +111,10 @@ class Progress:
             self._bar = Bar(*columns, console=Console(file=sys.stdout), transient=True)
             self._task = self._bar.add_task(self.task, total=self.total, text="")
             self._bar.start()
-        self._bar.update(self._task, completed=self._done, text=self._text)
+        self._bar.update(self._task, completed=self.done, text=self._text)
 
 
 def duration(seconds: float) -> str:
-    """Write a number of seconds for people.
-
-    Examples
-    --------
-    >>> duration(75.2), duration(3.0)
-    ('1 min 15 s', '3 s')
-    """
+    """Write a number of seconds for people, as in "1 min 15 s"."""
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"

@@ -50,13 +50,7 @@ _STREAMS = {
 
 
 def check_seed(seed: int) -> int:
-    """Return the seed as a plain integer.
-
-    Raises
-    ------
-    InputError
-        When ``seed`` is not a single non-negative integer.
-    """
+    """Return the seed as a plain integer; refuse all but a single non-negative one."""
     if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
         raise InputError(
             "Argument 'seed'",

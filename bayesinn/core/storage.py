@@ -64,17 +64,8 @@ def write_model(
 ) -> Path:
     """Write a model into a folder, in place of an older one, and return the folder.
 
-    Parameters
-    ----------
-    folder : path, made if there is none
-    kind : str, the name of the model's class
-    entries, arrays : dict of JSON values, for the manifest, and dict of name to array; "/" in a name makes groups
-    network : Keras layer, or anything else with ``variables``
-
-    Raises
-    ------
-    SavedPosteriorError
-        When the folder can't be written, or has files of these names that are not ours; an older model stays whole.
+    The class's name ``kind`` and the JSON values ``entries`` go to the manifest; "/" in names of arrays makes groups. A
+    SavedPosteriorError says if the folder can't be written or has such files of something else; an older model stays.
     """
     folder = _path(folder)
     do = "make room or choose another folder; a model that was saved there before is still complete"
@@ -85,7 +76,10 @@ def write_model(
         head = {"format": FORMAT, "bayesinn": __version__, "kind": kind, "packages": packages}
         manifest = json.dumps({**head, "fingerprint": fingerprint, **entries}, indent=2)
         folder.mkdir(parents=True, exist_ok=True)
-        with _locked(folder):
+        with _descriptor(folder) as descriptor:
+            # Other processes that save here wait. Some network disks have no locks.
+            with contextlib.suppress(OSError):
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
             _check_own(folder)
             try:
                 replace_file(folder / _staged(fingerprint), data)
@@ -98,19 +92,10 @@ def write_model(
 def read_model(
     folder: str | Path, kind: str, schema: Mapping[str, Any], upgrade: Callable[[dict[str, Any]], dict[str, Any]]
 ) -> SavedModel:
-    """Read the model in a folder; its arrays are read later, when their shapes are known.
+    """Read the model of a class ``kind`` in a folder; its arrays are read later, when their shapes are known.
 
-    Parameters
-    ----------
-    folder : path
-    kind : str, the name of the model's class
-    schema : dict, see :func:`bayesinn.core.manifest.check_entry`
-    upgrade : function from a manifest of format 1 to one of the present format
-
-    Raises
-    ------
-    SavedPosteriorError
-        When there is no such model, or it is damaged, or it has a format that is not known here.
+    ``upgrade`` rewrites a manifest of format 1; for ``schema`` see :func:`bayesinn.core.manifest.check_entry`. A
+    SavedPosteriorError says if there is no such model, or it is damaged, or of a format that is not known here.
     """
     folder = _path(folder)
     subject = f"Manifest {str(folder / 'manifest.json')!r}"
@@ -193,14 +178,10 @@ def _check_own(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Make other processes that save into the same folder wait."""
+def _descriptor(folder: Path) -> Iterator[int]:
     descriptor = os.open(folder, os.O_RDONLY)
     try:
-        # Some network disks have no locks.
-        with contextlib.suppress(OSError):
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
+        yield descriptor
     finally:
         os.close(descriptor)
 
@@ -220,11 +201,9 @@ def _tidy(folder: Path) -> None:
 
 def _sync(folder: Path) -> None:
     """Make renames in a folder durable, where its file system can."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    except OSError as error:
-        if error.errno != errno.EINVAL:
-            raise
-    finally:
-        os.close(descriptor)
+    with _descriptor(folder) as descriptor:
+        try:
+            os.fsync(descriptor)
+        except OSError as error:
+            if error.errno != errno.EINVAL:
+                raise

@@ -149,7 +149,7 @@ class LatentMixture:
         if self.latent.scales == "batch":
             model.set_statistics(arrays, seed)
         self._trained, self.classes, self.training = model, classes, training.record
-        self.history = training.result.history.drop(columns="failed_simulations")
+        self.history = training.history.drop(columns="failed_simulations")
         training.raise_error()
         return self
 

@@ -137,10 +137,10 @@ class AmortizedPosterior(TrainedPosterior):
         most = settings.simulations if settings.passes else PILOT_SIMULATIONS
         with full_precision():
             model, pilot = new_model(self.simulator, self.summaries, self.flow, settings.seed, plan.arrays, most)
-            training, evaluator = run_training(plan, self.simulator, model, pilot, progress), Evaluator(model)
+            result, evaluator = run_training(plan, self.simulator, model, pilot, progress), Evaluator(model)
             reference = measure_reference(evaluator, pilot)
-        self.adopt(evaluator, reference, training.result.history, training.record)
-        training.raise_error()
+        self.adopt(evaluator, reference, result.history, result.record)
+        result.raise_error()
         return self
 
     @classmethod

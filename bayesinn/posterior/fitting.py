@@ -22,11 +22,10 @@ from bayesinn.simulation.simulator import Arrays, Simulator
 from bayesinn.summaries.joint import observables_of
 from bayesinn.training.arrays import ArraySource, fingerprint, split
 from bayesinn.training.checkpoint import has_ended, prepare_folder
-from bayesinn.training.fit import Training
 from bayesinn.training.precomputation import offline_source, precomputed
-from bayesinn.training.settings import Checkpoint, Optimization, TrainingSettings, training_length
+from bayesinn.training.settings import Checkpoint, Optimization, TrainingSettings, resolve_settings
 from bayesinn.training.sources import Source, online_source
-from bayesinn.training.train import train
+from bayesinn.training.train import TrainingResult, train
 
 _VALIDATION_SHARE = 0.1
 
@@ -71,7 +70,8 @@ def plan_fit(
     rows = None if arrays is None else len(next(iter(arrays.values())))
     steps = recommended.steps if rows is None and steps is None else steps
     optimization = optimization.filled(recommended.learning_rate, recommended.passes if rows is None else 0)
-    length = training_length(rows, steps, epochs, recommended.batch_size if batch_size is None else batch_size)
+    batch_size = recommended.batch_size if batch_size is None else batch_size
+    settings = resolve_settings(rows, steps, epochs, batch_size, seed, optimization)
     identity = {
         "simulator": simulator.name,
         "network": posterior.network_configuration(),
@@ -79,7 +79,6 @@ def plan_fit(
         "data": None if arrays is None else fingerprint(arrays),
         "start_from": None if start is None else start.fingerprint,
     }
-    settings = TrainingSettings.resolve(length, seed, optimization)
     return Plan(arrays, held_out, settings, optimization, checkpoint, identity, start)
 
 
@@ -101,7 +100,9 @@ def _describe(simulator: Simulator, model: PosteriorModel, settings: TrainingSet
     return "\n".join(lines)
 
 
-def run_training(plan: Plan, simulator: Simulator, model: PosteriorModel, pilot: Arrays, progress: bool) -> Training:
+def run_training(
+    plan: Plan, simulator: Simulator, model: PosteriorModel, pilot: Arrays, progress: bool
+) -> TrainingResult:
     """Train a model with new weights, or with those of another."""
     settings, held_out, checkpoint = plan.settings, plan.held_out, plan.checkpoint
     if plan.start is not None:
@@ -112,22 +113,16 @@ def run_training(plan: Plan, simulator: Simulator, model: PosteriorModel, pilot:
     if progress:
         print(_describe(simulator, model, settings), flush=True)
     # Before simulations are drawn, which may take minutes.
-    resumes = checkpoint is not None and prepare_folder(checkpoint, {**settings.plain(), **plan.identity})
+    resumes = checkpoint is not None and prepare_folder(checkpoint, settings, plan.identity)
     if checkpoint is not None and resumes and has_ended(checkpoint.folder, settings):
         model.freeze()
         source: Source = ArraySource(pilot, settings)
     elif plan.arrays is not None or settings.passes:
-        source = offline_source(
-            model,
-            settings,
-            arrays=plan.arrays,
-            simulator=simulator,
-            pretrained=plan.start is not None,
-            progress=progress,
-        )
+        data = simulator if plan.arrays is None else plan.arrays
+        source = offline_source(model, settings, data, pretrained=plan.start is not None, progress=progress)
     else:
         source = online_source(simulator, settings, progress)
-    result = train(
+    return train(
         model,
         source,
         settings,
@@ -138,8 +133,6 @@ def run_training(plan: Plan, simulator: Simulator, model: PosteriorModel, pilot:
         progress=progress,
         checkpoint=checkpoint,
     )
-    record = {"seconds": round(result.seconds, 1), "failed_simulations": result.failed_simulations}
-    return Training(result, settings, source, {**plan.identity, "settings": settings.plain(), **record})
 
 
 def measure_reference(evaluator: Evaluator, pilot: Arrays) -> Reference:

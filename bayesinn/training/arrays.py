@@ -18,16 +18,9 @@ _ROWS_AT_A_TIME = 65_536
 
 
 class ArraySource(Source):
-    """Batches from arrays, reshuffled for every pass through them.
+    """Batches from named arrays (n, ...), or variables that :func:`allocate` made, reshuffled for every pass.
 
-    Parameters
-    ----------
-    arrays : dict of name to array (n, ...), or to a variable that :func:`allocate` made
-    settings : TrainingSettings
-    failed_before : int
-        Simulations that failed before the first step.
-    seconds_per_step : float
-        Seconds spent before the first step, for each step.
+    What happened before the first step is passed on: see :class:`Source`.
     """
 
     def __init__(
@@ -48,24 +41,20 @@ class ArraySource(Source):
     def elements(self, first_epoch: int) -> tf.data.Dataset:
         """Return step numbers with the rows of their batch. They are shuffled by the pipeline, without Python."""
         size = self._settings.batch_size
-        numbers = self._settings.step_numbers(first_epoch)
 
         def advance(state: tuple[tf.Tensor, tf.Tensor], step: tf.Tensor) -> tuple[Any, Any]:
-            pass_number, position = (
-                part(tf.maximum(step, 0), self._rows // size) for part in (tf.math.floordiv, tf.math.mod)
-            )
+            number, per_pass = tf.maximum(step, 0), self._rows // size
+            pass_number, start = number // per_pass, number % per_pass * size
             order = tf.cond(pass_number == state[0], lambda: state[1], lambda: self._order(pass_number))
-            rows = tf.ensure_shape(order[position * size : (position + 1) * size], (size,))
-            return (pass_number, order), (step, rows)
+            return (pass_number, order), (step, tf.ensure_shape(order[start : start + size], (size,)))
 
         start = tf.constant(-1), tf.zeros((self._rows,), tf.int32)
-        return tf.data.Dataset.from_tensor_slices(numbers).scan(start, advance)
+        return tf.data.Dataset.from_tensor_slices(self._settings.step_numbers(first_epoch)).scan(start, advance)
 
     def batch(self, element: tuple[Any, ...]) -> tuple[Batch, tf.Tensor]:
         return {name: tf.gather(value, element[1]) for name, value in self._arrays.items()}, tf.constant(0)
 
     def release(self) -> None:
-        """Give the memory back, after training."""
         for variable in self._arrays.values():
             variable.assign(tf.zeros((0, *variable.shape[1:]), variable.dtype))
 
@@ -76,10 +65,7 @@ class ArraySource(Source):
 
 
 def allocate(rows: int, shape: Sequence[int], dtype: np.dtype | tf.DType) -> tf.Variable:
-    """Allocate a variable of zeros for ``rows`` rows of a shape.
-
-    Its length may change, so that it can be emptied: compiled functions that have seen a tensor keep it for good.
-    """
+    """Allocate a variable of zeros, which can be emptied: compiled functions keep a tensor that they have seen."""
     return tf.Variable(lambda: tf.zeros((rows, *shape), dtype), trainable=False, shape=(None, *shape))
 
 

@@ -11,6 +11,7 @@ import json
 import time
 import warnings
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,7 @@ from bayesinn.core.errors import InputError
 from bayesinn.core.hdf5 import packed, read_array
 from bayesinn.core.manifest import explained
 from bayesinn.core.storage import replace_file
-from bayesinn.training.early_stopping import EarlyStopping
-from bayesinn.training.history import HistoryRecorder
+from bayesinn.training.callbacks import History, TrainingCallback, epochs_waited
 from bayesinn.training.settings import Checkpoint, TrainingSettings
 from bayesinn.training.step import TrainingModel
 
@@ -32,23 +32,12 @@ _SECONDS_BETWEEN_WRITES = 10.0
 _ANEW = "delete the folder and train again"
 
 
-class CheckpointWriter(keras.callbacks.Callback):
-    """Writes the state after the first epoch, every ten seconds, and after the last.
+class CheckpointWriter(TrainingCallback):
+    """Writes the state after the first epoch, every ten seconds, and after the last."""
 
-    Parameters
-    ----------
-    folder : Path
-    recorder, stopping : the callbacks whose state belongs to the run
-    """
-
-    model: TrainingModel
-
-    def __init__(self, folder: Path, recorder: HistoryRecorder, stopping: EarlyStopping) -> None:
+    def __init__(self, folder: Path, history: History) -> None:
         super().__init__()
-        self.folder = folder
-        self._recorder = recorder
-        self._stopping = stopping
-        self._last_write = -np.inf
+        self.folder, self._history, self._last_write = folder, history, -np.inf
 
     def restore(self, model: TrainingModel) -> int:
         """Put the saved state into a model; return the number of finished epochs."""
@@ -56,19 +45,15 @@ class CheckpointWriter(keras.callbacks.Callback):
             for name, variable in zip(file["variables"], _variables(model), strict=True):
                 shape, kind = tuple(variable.shape), keras.backend.standardize_dtype(variable.dtype)
                 variable.assign(read_array(file, f"variables/{name}", shape, kind, finite=False))
-            self._recorder.rows = json.loads(file.attrs["history"])
-            self._stopping.best_loss = float(file.attrs["best_loss"])
-            self._stopping.waited = int(file.attrs["waited"])
-            self._stopping.best = (
-                [tf.constant(saved[()]) for saved in file["best"].values()] if "best" in file else None
-            )
-            return int(file.attrs["epochs"])
+            if "best" in file:
+                self._history.best = [tf.constant(saved[()]) for saved in file["best"].values()]
+            self._history.rows = json.loads(file.attrs["history"])
+            return len(self._history.rows)
 
-    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Write if ten seconds have passed, or training ends."""
-        settings = self.model.settings
-        due = time.monotonic() - self._last_write > _SECONDS_BETWEEN_WRITES or epoch + 1 == settings.epochs
-        if not due or int(self.model.bad_step.numpy()) >= 0:
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        """Write if it is time to, unless the epoch broke."""
+        last = epoch + 1 == self.model.settings.epochs
+        if self.model.broken or not (last or time.monotonic() - self._last_write > _SECONDS_BETWEEN_WRITES):
             return
         try:
             self._write(epoch + 1)
@@ -79,35 +64,21 @@ class CheckpointWriter(keras.callbacks.Callback):
 
     def _write(self, epochs: int) -> None:
         arrays = {f"variables/{number:05d}": variable.numpy() for number, variable in enumerate(_variables(self.model))}
-        arrays |= {f"best/{number:05d}": np.asarray(value) for number, value in enumerate(self._stopping.best or [])}
-        attributes = {
-            "epochs": epochs,
-            "history": json.dumps(self._recorder.rows),
-            "best_loss": self._stopping.best_loss,
-            "waited": self._stopping.waited,
-        }
+        arrays |= {f"best/{number:05d}": np.asarray(value) for number, value in enumerate(self._history.best or [])}
+        attributes = {"epochs": epochs, "history": json.dumps(self._history.rows)}
         replace_file(self.folder / "state.h5", packed(arrays, attributes=attributes))
 
 
-def prepare_folder(checkpoint: Checkpoint, identity: dict[str, Any]) -> bool:
+def prepare_folder(checkpoint: Checkpoint, settings: TrainingSettings, identity: dict[str, Any]) -> bool:
     """Make a folder ready for checkpoints of a run; return whether there is a state to continue from.
 
-    Parameters
-    ----------
-    checkpoint : Checkpoint
-    identity : dict
-        What decides the run, in plain values; a checkpoint of another run is refused.
-
-    Raises
-    ------
-    InputError
-        When the folder holds a checkpoint and ``resume`` is False, or one of another run.
-    SavedPosteriorError
-        When the settings can't be read, or the folder can't be written.
+    A checkpoint of another run is refused, and any unless ``resume`` is True; ``identity`` is what decides a run apart
+    from its settings, in plain values.
     """
-    folder, resume = checkpoint.folder, checkpoint.resume
+    identity = {**asdict(settings), **identity}
+    folder = checkpoint.folder
     settings_file, exists = folder / "settings.json", (folder / "state.h5").is_file()
-    if exists and not resume:
+    if exists and not checkpoint.resume:
         raise InputError(
             f"Checkpoint folder {str(folder)!r}",
             expected="a new or empty folder for a new run",
@@ -116,15 +87,14 @@ def prepare_folder(checkpoint: Checkpoint, identity: dict[str, Any]) -> bool:
             "or choose another folder",
         )
     if exists:
-        expected, kinds = "the settings of an interrupted run", (OSError, ValueError, TypeError)
-        with explained(f"Checkpoint {str(settings_file)!r}", expected, _ANEW, kinds):
+        with explained(f"Checkpoint {str(settings_file)!r}", "the settings of an interrupted run", _ANEW):
             known = dict(json.loads(settings_file.read_text()))
-        different = [key for key in identity if known.get(key) != identity[key]]
-        if different:
+        changes = [f"{key} {known.get(key)} (now {now})" for key, now in identity.items() if known.get(key) != now]
+        if changes:
             raise InputError(
                 f"Checkpoint folder {str(folder)!r}",
                 expected="a checkpoint of this very run",
-                got=", ".join(f"{key} {known.get(key)} (now {identity[key]})" for key in different),
+                got=", ".join(changes),
                 do="continue with the same settings, or choose another folder",
             )
     do = "make room, or choose another folder"
@@ -137,15 +107,16 @@ def prepare_folder(checkpoint: Checkpoint, identity: dict[str, Any]) -> bool:
 def has_ended(folder: Path, settings: TrainingSettings) -> bool:
     """Tell whether the run of a checkpoint has ended, so that resuming needs no data."""
     with _state(folder) as file:
-        return settings.ended(int(file.attrs["epochs"]), int(file.attrs["waited"]))
+        rows = json.loads(file.attrs["history"])
+        return settings.ended(len(rows), epochs_waited(rows))
 
 
 @contextlib.contextmanager
 def _state(folder: Path) -> Iterator[h5py.File]:
     """Open the state in a folder; what goes wrong while it is read becomes a SavedPosteriorError."""
-    subject, kinds = f"Checkpoint {str(folder / 'state.h5')!r}", (OSError, RuntimeError, KeyError, ValueError)
-    with explained(subject, "the state of an interrupted run", _ANEW, kinds), h5py.File(folder / "state.h5") as file:
-        yield file
+    file, expected = folder / "state.h5", "the state of an interrupted run"
+    with explained(f"Checkpoint {str(file)!r}", expected, _ANEW), h5py.File(file) as state:
+        yield state
 
 
 def _variables(model: TrainingModel) -> list[keras.Variable]:

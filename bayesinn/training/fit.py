@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -13,34 +13,12 @@ from bayesinn.core import seeds
 from bayesinn.core.precision import full_precision
 from bayesinn.training.arrays import fingerprint
 from bayesinn.training.precomputation import offline_source, precomputed
-from bayesinn.training.settings import Checkpoint, Optimization, TrainingSettings, training_length
-from bayesinn.training.sources import Source
+from bayesinn.training.settings import Checkpoint, Optimization, resolve_settings
 from bayesinn.training.train import TrainingResult, train
 from bayesinn.training.trainable import Trainable
 
 _FIRST_BATCH = 2048
 _LEARNING_RATE = 2e-3
-
-
-class Training(NamedTuple):
-    """A training that has ended.
-
-    Attributes
-    ----------
-    result : TrainingResult
-    settings : TrainingSettings
-    source : Source
-    record : dict of plain values, what decided the training, for manifests
-    """
-
-    result: TrainingResult
-    settings: TrainingSettings
-    source: Source
-    record: dict[str, Any]
-
-    def raise_error(self) -> None:
-        """Raise what stopped the training, if anything did."""
-        self.result.raise_error(self.settings, self.source)
 
 
 def fit_arrays(
@@ -56,8 +34,8 @@ def fit_arrays(
     checkpoint: str | Path | Checkpoint | None = None,
     network: Any = None,
     progress: bool = True,
-) -> Training:
-    """Initialise a network on a first batch, and train it.
+) -> TrainingResult:
+    """Initialise a network on a first batch, and train it; call ``raise_error`` of the result to see what stopped it.
 
     Parameters
     ----------
@@ -69,28 +47,18 @@ def fit_arrays(
         See :meth:`bayesinn.AmortizedPosterior.fit`, offline; the learning rate is 2e-3 if left out.
     network : description of the network in plain values, optional
         A checkpoint of another one is refused.
-
-    Returns
-    -------
-    Training
-        The network has the last good weights, also where something stopped the training; see its ``raise_error``.
     """
     optimization, seed = optimization.filled(_LEARNING_RATE, passes=0), seeds.check_seed(seed)
     rows = len(next(iter(arrays.values())))
-    settings = TrainingSettings.resolve(training_length(rows, steps, epochs, batch_size), seed, optimization)
-    identity = {
-        "network": network,
-        "optimizer": optimization.optimizer_configuration,
-        "data": fingerprint(dict(arrays)),
-    }
+    settings = resolve_settings(rows, steps, epochs, batch_size, seed, optimization)
+    identity = {"network": network, "optimizer": optimization.optimizer_configuration, "data": fingerprint(arrays)}
     first = {name: tf.convert_to_tensor(value[:_FIRST_BATCH]) for name, value in arrays.items()}
     with full_precision():
         with seeds.seeded_initial_weights(seed):
             trainable.initialize(first, seed)
-        source = offline_source(trainable, settings, arrays=arrays, progress=progress)
-        result = train(
+        return train(
             trainable,
-            source,
+            offline_source(trainable, settings, arrays, progress=progress),
             settings,
             identity=identity,
             validation=None if held_out is None else precomputed(trainable, held_out, settings.batch_size)[0],
@@ -99,5 +67,3 @@ def fit_arrays(
             progress=progress,
             checkpoint=Checkpoint.given(checkpoint),
         )
-    record = {**identity, "settings": settings.plain(), "seconds": round(result.seconds, 1)}
-    return Training(result, settings, source, record)

@@ -29,44 +29,27 @@ Arrays = Mapping[str, np.ndarray | tf.Variable]
 def offline_source(
     trainable: Trainable,
     settings: TrainingSettings,
+    data: Mapping[str, np.ndarray] | Simulator,
     *,
-    arrays: Mapping[str, np.ndarray] | None,
-    simulator: Simulator | None = None,
     pretrained: bool = False,
     progress: bool = True,
 ) -> ArraySource:
-    """Return batches from arrays, or from as many simulations as the settings say, which are drawn here.
+    """Return batches from arrays (n, ...), or from as many simulations as the settings say, which are drawn here.
 
-    What the trainable needs trained first is trained, and what it can compute once is computed.
-
-    Parameters
-    ----------
-    trainable : Trainable, with a built network
-    settings : TrainingSettings
-    arrays : dict of name to array (n, ...), or None
-    simulator : Simulator, where there are no arrays
-    pretrained : bool
-        Whether :meth:`Trainable.pretraining` has been done, as in weights that were copied.
-    progress : bool
-
-    Returns
-    -------
-    ArraySource
-        Its ``seconds_per_step`` are what was spent here for each step of training, without compilation.
+    Unless a trainable is ``pretrained``, as by copied weights, what it needs trained first is trained. What it can
+    compute once is computed. The source's ``seconds_per_step`` are what all of that takes.
     """
-    failed, seconds = 0, 0.0
-    if not pretrained and (first := trainable.pretraining()) is not None:
-        seconds += _pretrain(first, settings, arrays, simulator, progress) / _FEWER
     stored: Arrays
-    if arrays is None:
-        assert simulator is not None
-        stored, failed, seconds_per_batch = _draw(simulator, settings, progress)
-        seconds += seconds_per_batch / settings.passes
+    failed, seconds, drawing = 0, 0.0, 0.0
+    if not pretrained and (first := trainable.pretraining()) is not None:
+        seconds = _pretrain(first, settings, data, progress) / _FEWER
+    if isinstance(data, Simulator):
+        stored, failed, drawing = _draw(data, settings, progress)
     else:
-        stored = arrays
+        stored = data
     trainable.freeze()
-    stored, seconds_per_batch = precomputed(trainable, stored, settings.batch_size, progress)
-    return ArraySource(stored, settings, failed, seconds + seconds_per_batch / max(settings.passes, 1))
+    stored, preparing = precomputed(trainable, stored, settings.batch_size, progress)
+    return ArraySource(stored, settings, failed, seconds + (drawing + preparing) / max(settings.passes, 1))
 
 
 def precomputed(trainable: Trainable, arrays: Arrays, batch_size: int, progress: bool = False) -> tuple[Arrays, float]:
@@ -88,74 +71,50 @@ def precomputed(trainable: Trainable, arrays: Arrays, batch_size: int, progress:
                     results[name] = allocate(rows, value.shape[1:], value.dtype)
                 write(value[: rows - start], results[name], start)
             display.update(min(start + batch_size, rows))
-    return {**arrays, **results}, _seconds_per_batch(display, batch_size)
+    return {**arrays, **results}, float(np.nan_to_num(display.seconds_each)) * batch_size
 
 
 def _pretrain(
-    trainable: Trainable,
-    settings: TrainingSettings,
-    arrays: Mapping[str, np.ndarray] | None,
-    simulator: Simulator | None,
-    progress: bool,
+    trainable: Trainable, settings: TrainingSettings, data: Mapping[str, np.ndarray] | Simulator, progress: bool
 ) -> float:
     """Train what precomputation depends on; return the seconds that a step takes."""
     steps = max(1, settings.steps // _FEWER)
     short = replace(
         settings,
         steps=steps,
-        steps_per_epoch=settings.steps_per_epoch if arrays is not None else -(-steps // 2),
+        steps_per_epoch=-(-steps // 2) if isinstance(data, Simulator) else settings.steps_per_epoch,
         seed=seeds.integer_seed(settings.seed, "estimates"),
         learning_rate=_LEARNING_RATE,
-        patience=None,
-        passes=0,
     )
     if progress:
         print("Training the initial estimate (1 of 2)", flush=True)
-    source: Source
-    if arrays is None:
-        assert simulator is not None
-        source = online_source(simulator, short)
-    else:
-        source = ArraySource(arrays, short)
+    source: Source = online_source(data, short) if isinstance(data, Simulator) else ArraySource(data, short)
     clock = StepClock()
-    train(trainable, source, short, identity={}, callbacks=[clock], progress=progress).raise_error(short, source)
+    train(trainable, source, short, identity={}, callbacks=[clock], progress=progress).raise_error()
     return clock.seconds_per_step
 
 
 def _draw(simulator: Simulator, settings: TrainingSettings, progress: bool) -> tuple[Arrays, int, float]:
     """Return all simulations, the number of failed ones, and the seconds that a batch takes."""
     size, total = settings.batch_size, settings.simulations
-    alone = replace(settings, steps=total // size, steps_per_epoch=total // size, passes=0)
+    alone = replace(settings, steps=total // size, steps_per_epoch=total // size)
     source = online_source(simulator, alone, progress)
-    arrays: dict[str, np.ndarray] = {}
-    all_failed = row = 0
+    batches: list[Batch] = []
+    failed = 0
     with Progress("drawing", total, "simulations", shown=progress) as display:
         try:
             for element in source.elements(0):
                 if int(element[0]) >= 0:
-                    batch, failed = source.batch(element)
-                    _write(arrays, row, total, batch)
-                    all_failed, row = all_failed + int(failed), row + size
-                    display.update(row)
-        except tf.errors.OpError:
-            if source.error is not None:
-                raise source.error from None
-            raise
-    parameters, observables = (
-        {name: arrays[name] for name in names} for names in (simulator.prior.names, simulator.observable_shapes)
+                    batch, failures = source.batch(element)
+                    batches.append(batch)
+                    failed += int(failures)
+                    display.update(len(batches) * size)
+        except tf.errors.OpError as error:
+            raise source.cause(error) from None
+    arrays = {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}
+    parameters, context, observables = (
+        {name: arrays[name] for name in names}
+        for names in (simulator.prior.names, simulator.context_names, simulator.observable_shapes)
     )
-    context = {name: arrays[name] for name in simulator.context_names}
-    checks.check_finite(simulator, Simulations(parameters, context, observables, all_failed))
-    return arrays, all_failed, _seconds_per_batch(display, size)
-
-
-def _write(arrays: dict[str, np.ndarray], start: int, rows: int, batch: Batch) -> None:
-    for name, value in batch.items():
-        if name not in arrays:
-            arrays[name] = np.empty((rows, *value.shape[1:]), value.dtype.as_numpy_dtype)
-        arrays[name][start : start + len(value)] = value
-
-
-def _seconds_per_batch(display: Progress, batch_size: int) -> float:
-    """Return the seconds that a batch takes, without the first, in which functions are compiled."""
-    return float(np.nan_to_num(display.seconds_each)) * batch_size
+    checks.check_finite(simulator, Simulations(parameters, context, observables, failed))
+    return arrays, failed, float(np.nan_to_num(display.seconds_each)) * size

@@ -7,52 +7,35 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import keras
-
 from bayesinn.core.progress import Progress
-from bayesinn.training.step import TrainingModel
+from bayesinn.training.callbacks import TrainingCallback
+from bayesinn.training.settings import TrainingSettings
 
 
-class ProgressReport(keras.callbacks.Callback):
-    """Shows how far training has come.
+class ProgressReport(TrainingCallback):
+    """Shows how far training has come, on from the finished epochs of a run that is resumed."""
 
-    Parameters
-    ----------
-    first_step : int
-        Step at which a resumed run begins.
-    steps : int
-    shown : bool
-    """
-
-    model: TrainingModel
-
-    def __init__(self, first_step: int, steps: int, shown: bool) -> None:
+    def __init__(self, settings: TrainingSettings, finished: int, shown: bool) -> None:
         super().__init__()
-        self._display = Progress("training", steps, "steps", shown=shown, done=first_step)
+        self._settings = settings
+        self._display = Progress("training", settings.steps, "steps", shown=shown, done=settings.steps_in(finished))
         self._validation = ""
 
-    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        """Say that the step is being compiled."""
+    def on_train_begin(self, logs: Any = None) -> None:
         self._display.stage("compiling")
 
-    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Remember where the epoch starts."""
-        self._epoch_step = epoch * self.model.settings.steps_per_epoch
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        self._epoch_step = self._settings.steps_in(epoch)
 
-    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        """Show step, loss and speed."""
-        settings = self.model.settings
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        settings, seconds = self._settings, self._display.seconds_each
         step = min(self._epoch_step + min(batch + 1, settings.steps_per_epoch), settings.steps)
-        loss = f"loss {float((logs or {}).get('loss', math.nan)):.3f}{self._validation}"
-        seconds = self._display.seconds_each
-        speed = (
-            f", {settings.batch_size / seconds:,.0f} simulations/s" if math.isfinite(seconds) and seconds > 0 else ""
-        )
-        self._display.update(step, loss + speed)
+        # Not a number before the second call.
+        speed = f", {settings.batch_size / seconds:,.0f} simulations/s" if seconds > 0 else ""
+        self._display.update(step, f"loss {logs['loss']:.3f}{self._validation}{speed}")
 
-    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Remember the validation loss."""
-        if logs and "val_loss" in logs:
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        if "val_loss" in logs:
             self._validation = f", validation {logs['val_loss']:.3f}"
 
     def close(self) -> None:
@@ -60,23 +43,18 @@ class ProgressReport(keras.callbacks.Callback):
         self._display.close()
 
 
-class StepClock(keras.callbacks.Callback):
+class StepClock(TrainingCallback):
     """Measures how long a step takes, without those of the first epoch, in which functions are compiled.
 
-    Parameters
-    ----------
-    now : callable
-        Gives seconds: of the clock on the wall, or of the processor.
+    ``now`` gives seconds: of the clock on the wall, or of the processor.
     """
-
-    model: TrainingModel
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
         super().__init__()
         self._now = now
         self._ends: list[float] = []
 
-    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         self._ends.append(self._now())
 
     @property

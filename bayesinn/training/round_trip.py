@@ -5,30 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import keras
 import tensorflow as tf
 
 from bayesinn.bijections import Bijection
 from bayesinn.bijections.chain import reversible_chains, round_trip_errors
-from bayesinn.training.step import TrainingModel
+from bayesinn.training.callbacks import TrainingCallback
 
 
-class RoundTripMonitor(keras.callbacks.Callback):
+class RoundTripMonitor(TrainingCallback):
     """Checks reversible chains before training and after each epoch, on the same few rows with the current weights.
 
     A chain that has become inexact says so once, and stores its activations while it is worse than that; see
     :meth:`Chain.check_round_trip`. What is decided depends on nothing but the weights, so that a run that is resumed
-    decides the same.
-
-    Parameters
-    ----------
-    bijection : Bijection
-        With reversible chains in it; it may be one, or a chain of them.
-    inputs : callable
-        Returns the vectors (n, d) and conditions (n, c), or None, that the bijection sees of those rows.
+    decides the same. ``inputs`` returns the vectors (n, d) and conditions (n, c), or None, of those rows.
     """
-
-    model: TrainingModel
 
     def __init__(self, bijection: Bijection, inputs: Callable[[], tuple[tf.Tensor, tf.Tensor | None]]) -> None:
         super().__init__()
@@ -37,13 +27,12 @@ class RoundTripMonitor(keras.callbacks.Callback):
         self._errors = tf.function(lambda: round_trip_errors(bijection, *inputs()), autograph=False)
         self._train_functions: dict[tuple[bool, ...], Any] = {}
 
-    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+    def on_train_begin(self, logs: Any = None) -> None:
         """Check the first weights, which are those of a checkpoint if a run is resumed."""
         self._check()
 
-    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Check, unless the epoch broke."""
-        if int(self.model.bad_step.numpy()) < 0:
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        if not self.model.broken:
             self._check()
 
     def _check(self) -> None:

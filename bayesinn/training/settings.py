@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -61,25 +61,22 @@ class Optimization:
     callbacks: Sequence[keras.callbacks.Callback] = ()
 
     def __post_init__(self) -> None:
-        if self.optimizer is not None:
-            kind, example = keras.optimizers.Optimizer, "pass for example keras.optimizers.AdamW(1e-3)"
-            check_type("Argument 'optimizer'", self.optimizer, kind, "a Keras optimizer object", example)
-        check_type(
-            "Argument 'callbacks'", self.callbacks, Sequence, "a list of Keras callbacks", "pass callbacks=[...]"
-        )
+        kinds, example = (keras.optimizers.Optimizer, type(None)), "pass for example keras.optimizers.AdamW(1e-3)"
+        check_type("Argument 'optimizer'", self.optimizer, kinds, "a Keras optimizer object", example)
+        expected, example = "a list of Keras callbacks", "pass callbacks=[...]"
+        check_type("Argument 'callbacks'", self.callbacks, Sequence, expected, example)
         check_choice("Argument 'xla'", self.xla, ("auto", True, False))
         # Plain numbers in place of NumPy's, which JSON files can't hold.
-        checked: dict[str, Any] = {
+        checked: dict[str, float] = {
             "clip_norm": check_number("Argument 'clip_norm'", self.clip_norm, above=0),
             "average": check_number("Argument 'average'", self.average, least=0, below=1, do="pass for example 0.999"),
         }
         if self.learning_rate is not None:
             checked["learning_rate"] = check_number("Argument 'learning_rate'", self.learning_rate, above=0)
         for name, least in (("patience", 1), ("passes", 0)):
-            if getattr(self, name) is not None:
-                checked[name] = check_integer(f"Argument {name!r}", getattr(self, name), least)
-        for name, value in checked.items():
-            object.__setattr__(self, name, value)
+            if (value := getattr(self, name)) is not None:
+                checked[name] = check_integer(f"Argument {name!r}", value, least)
+        vars(self).update(checked)
 
     @property
     def optimizer_configuration(self) -> dict[str, Any] | None:
@@ -88,11 +85,8 @@ class Optimization:
 
     def filled(self, learning_rate: float, passes: int) -> Optimization:
         """Return the same with what was left out."""
-        return replace(
-            self,
-            learning_rate=learning_rate if self.learning_rate is None else self.learning_rate,
-            passes=passes if self.passes is None else self.passes,
-        )
+        rate = learning_rate if self.learning_rate is None else self.learning_rate
+        return replace(self, learning_rate=rate, passes=passes if self.passes is None else self.passes)
 
 
 @dataclass(frozen=True)
@@ -130,15 +124,8 @@ class Checkpoint:
 class TrainingSettings:
     """Everything that decides the outcome of training, apart from simulator, network and optimiser.
 
-    Parameters
-    ----------
-    steps : int
-        Weight updates in all.
-    steps_per_epoch : int
-        Steps between two reports, checkpoints, validations and calls of epoch callbacks.
-    batch_size, seed : int
-    learning_rate, clip_norm, average, patience, xla, passes
-        See :class:`Optimization`; ``passes`` is 0 for arrays, too.
+    Reports, checkpoints, validations and calls of epoch callbacks come every ``steps_per_epoch`` steps. For the rest
+    see :class:`Optimization`; ``passes`` is 0 for arrays, too.
     """
 
     steps: int
@@ -152,17 +139,6 @@ class TrainingSettings:
     xla: XLA = "auto"
     passes: int = 0
 
-    @classmethod
-    def resolve(cls, length: tuple[int, int, int], seed: int, optimization: Optimization) -> TrainingSettings:
-        """Return the settings for a :func:`training_length` and an optimization that has no gaps."""
-        chosen = {name: getattr(optimization, name) for name in ("clip_norm", "average", "patience", "xla")}
-        assert optimization.learning_rate is not None
-        return cls(*length, seed, optimization.learning_rate, passes=optimization.passes or 0, **chosen)
-
-    def plain(self) -> dict[str, Any]:
-        """Return the settings as a dict of plain values."""
-        return asdict(self)
-
     @property
     def simulations(self) -> int:
         """Number of simulations drawn over the whole training."""
@@ -172,6 +148,10 @@ class TrainingSettings:
     def epochs(self) -> int:
         """Number of epochs; the last may be shorter."""
         return -(-self.steps // self.steps_per_epoch)
+
+    def steps_in(self, epochs: int) -> int:
+        """Return the number of steps in the first epochs."""
+        return min(epochs * self.steps_per_epoch, self.steps)
 
     def ended(self, epochs: int, waited: int) -> bool:
         """Tell whether nothing is left to do after some epochs, the last ``waited`` of them without improvement."""
@@ -188,34 +168,33 @@ class TrainingSettings:
         """Steps per epoch rounded up to whole calls; the surplus steps are idle."""
         return -(-self.steps_per_epoch // self.steps_per_call) * self.steps_per_call
 
-    @property
-    def warmup_steps(self) -> int:
-        """Steps of linear warm-up."""
-        return min(500, max(1, self.steps // 20))
-
     def step_numbers(self, first_epoch: int) -> np.ndarray:
         """Return the numbers of all steps from ``first_epoch`` on, with -1 for idle ones."""
         position = np.arange(self.padded_epoch)
         numbers = np.arange(first_epoch, self.epochs)[:, None] * self.steps_per_epoch + position
-        idle = (position >= self.steps_per_epoch) | (numbers >= self.steps)
-        return np.where(idle, -1, numbers).astype(np.int32).ravel()
+        busy = (position < self.steps_per_epoch) & (numbers < self.steps)
+        return np.where(busy, numbers, -1).astype(np.int32).ravel()
 
 
-def training_length(rows: int | None, steps: int | None, epochs: int | None, batch_size: int) -> tuple[int, int, int]:
-    """Return steps, steps per epoch and batch size, from what the user said and the number of rows (None online)."""
-    for name, value in (("steps", steps), ("epochs", epochs), ("batch_size", batch_size)):
-        if value is not None:
-            check_integer(f"Argument {name!r}", value)
+def resolve_settings(
+    rows: int | None, steps: int | None, epochs: int | None, batch_size: int, seed: int, optimization: Optimization
+) -> TrainingSettings:
+    """Return settings for the number of rows (None online), what a user said, and an optimization without gaps."""
+    given = {"steps": steps, "epochs": epochs, "batch_size": batch_size}
+    checked = {name: check_integer(f"Argument {name!r}", value) for name, value in given.items() if value is not None}
+    batch_size = checked["batch_size"]
     if rows is None:
-        assert steps is not None, "online, the number of steps must be known"
-        return int(steps), -(-int(steps) // int(epochs or _EPOCHS_ONLINE)), int(batch_size)
-    if steps is not None and epochs is not None:
+        length = checked["steps"], -(-checked["steps"] // checked.get("epochs", _EPOCHS_ONLINE))
+    elif {"steps", "epochs"} <= checked.keys():
         raise InputError(
             "Arguments 'steps' and 'epochs'",
             expected="one of them: steps, or passes through the data",
             got=f"steps={steps!r} and epochs={epochs!r}",
             do="leave one out",
         )
-    batch_size = min(int(batch_size), rows)
-    steps_per_epoch = rows // batch_size
-    return int(steps or steps_per_epoch * (epochs or _EPOCHS_OFFLINE)), steps_per_epoch, batch_size
+    else:
+        batch_size = min(batch_size, rows)
+        steps_per_pass = rows // batch_size
+        length = checked.get("steps", steps_per_pass * checked.get("epochs", _EPOCHS_OFFLINE)), steps_per_pass
+    shared = ("learning_rate", "clip_norm", "average", "patience", "xla", "passes")
+    return TrainingSettings(*length, batch_size, seed, *(getattr(optimization, name) for name in shared))

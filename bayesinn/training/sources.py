@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Iterator
@@ -14,28 +15,22 @@ from bayesinn.core import seeds
 from bayesinn.core.compilation import compiled
 from bayesinn.simulation import checks
 from bayesinn.simulation.finite import finite_rows
-from bayesinn.simulation.python_engine import PythonEngine
-from bayesinn.simulation.simulations import Simulations
 from bayesinn.simulation.simulator import Simulator
-from bayesinn.simulation.tensorflow_engine import TensorFlowEngine
 from bayesinn.training.settings import TrainingSettings
 from bayesinn.training.trainable import Batch
 
 
 class Source(ABC):
-    """Gives a dataset of elements, each starting with the step number, and turns an element into a batch."""
+    """Gives a dataset of elements, each starting with the step number, and turns an element into a batch.
+
+    Before the first step, ``failed_before`` simulations failed, and it took ``seconds_per_step`` for each step, without
+    compilation. A ``note`` is for the user. For the ``error`` of a simulator's workers see :meth:`cause`.
+    """
 
     failed_before = 0
-    """Simulations that failed before the first step."""
-
-    error: Exception | None = None
-    """Error that a simulator's workers raised."""
-
     seconds_per_step = 0.0
-    """Seconds spent before the first step, for each step, without compilation."""
-
+    error: Exception | None = None
     note = ""
-    """Something the user should know, such as why a simulator is not compiled."""
 
     @abstractmethod
     def elements(self, first_epoch: int) -> tf.data.Dataset:
@@ -49,6 +44,10 @@ class Source(ABC):
         """Tell whether the observables of a step are finite numbers, where a source lets others through."""
         return True
 
+    def cause(self, error: Exception) -> Exception:
+        """Return the error of a simulator's workers that tf.data turned into text, else the error itself."""
+        return self.error if self.error is not None and isinstance(error, tf.errors.OpError) else error
+
     def release(self) -> None:  # noqa: B027
         """Give memory back when training has ended; most sources keep nothing."""
 
@@ -57,13 +56,11 @@ class GraphSource(Source):
     """Fresh simulations of a TensorFlow simulator, drawn inside the training step."""
 
     def __init__(self, simulator: Simulator, settings: TrainingSettings) -> None:
-        engine = simulator.engine
-        assert isinstance(engine, TensorFlowEngine)
-        self._simulator = simulator
-        self._settings = settings
+        self._simulator, self._settings = simulator, settings
         self._seed = seeds.tensor_seed(settings.seed, "simulations")
+        engine: Any = simulator.engine
 
-        def draw(seed: tf.Tensor) -> Simulations:
+        def draw(seed: tf.Tensor) -> Any:
             return engine.draw(settings.batch_size, seed)
 
         subject = f"Simulator {simulator.name!r}"
@@ -72,7 +69,6 @@ class GraphSource(Source):
         )
 
     def elements(self, first_epoch: int) -> tf.data.Dataset:
-        """Return step numbers alone."""
         return tf.data.Dataset.from_tensor_slices((self._settings.step_numbers(first_epoch),))
 
     def batch(self, element: tuple[Any, ...]) -> tuple[Batch, tf.Tensor]:
@@ -83,7 +79,7 @@ class GraphSource(Source):
         """Draw them again, compiled as before: XLA's random numbers differ from those of the plain graph."""
         simulations = self._draw(seeds.fold_in(self._seed, tf.constant(step))).numpy()
         good = finite_rows(simulations.observables, simulations.context, self._simulator.lengths)
-        return all(bool(rows.all()) for rows in good.values())
+        return all(rows.all() for rows in good.values())
 
 
 class WorkerSource(Source):
@@ -92,22 +88,18 @@ class WorkerSource(Source):
     _BATCHES_AHEAD = 4
 
     def __init__(self, simulator: Simulator, settings: TrainingSettings) -> None:
-        assert isinstance(simulator.engine, PythonEngine)
-        self._simulator = simulator
-        self._engine = simulator.engine
-        self._settings = settings
+        self._simulator, self._settings = simulator, settings
 
     def elements(self, first_epoch: int) -> tf.data.Dataset:
-        """Return step numbers with their batches."""
         # Observables in single precision, as networks compute: a function may return integers once and floats later.
         template = self._simulator.draw(1, 0)
         signature = {
             name: tf.TensorSpec((None, *value.shape[1:]), np.float32 if name in template.observables else value.dtype)
             for name, value in template.flat().items()
         }
+        number = tf.TensorSpec((), tf.int32)
         dataset = tf.data.Dataset.from_generator(
-            lambda: self._generate(first_epoch),
-            output_signature=(tf.TensorSpec((), tf.int32), signature, tf.TensorSpec((), tf.int32)),
+            lambda: self._generate(first_epoch), output_signature=(number, signature, number)
         )
         return dataset.prefetch(self._BATCHES_AHEAD)
 
@@ -116,24 +108,28 @@ class WorkerSource(Source):
 
     def _generate(self, first_epoch: int) -> Iterator[tuple[int, dict[str, np.ndarray], int]]:
         numbers = self._settings.step_numbers(first_epoch).tolist()
-        upcoming = iter([step for step in numbers if step >= 0])
-        pending: deque[Any] = deque()
-        simulations: Simulations | None = None
+        started = (self._submit(step) for step in numbers if step >= 0)
+        batch: dict[str, np.ndarray] = {}
+        failed = 0
         try:
+            pending = deque(itertools.islice(started, self._BATCHES_AHEAD))
             for step in numbers:
-                while len(pending) < self._BATCHES_AHEAD and (ahead := next(upcoming, None)) is not None:
-                    entropy = seeds.entropy(self._settings.seed, "simulations", ahead)
-                    pending.append(self._engine.submit(self._settings.batch_size, entropy))
+                # Idle steps get the batch before them.
                 if step >= 0:
                     simulations = pending.popleft().result()
+                    pending.extend(itertools.islice(started, 1))
                     checks.check_finite(self._simulator, simulations)
-                assert simulations is not None
-                observables = {name: value.astype(np.float32) for name, value in simulations.observables.items()}
-                yield step, {**simulations.flat(), **observables}, simulations.failed if step >= 0 else 0
+                    observables = {name: value.astype(np.float32) for name, value in simulations.observables.items()}
+                    batch, failed = {**simulations.flat(), **observables}, simulations.failed
+                yield step, batch, failed
         except Exception as error:
-            # tf.data turns any error into text; keep the real one for the caller.
             self.error = error
             raise
+
+    def _submit(self, step: int) -> Any:
+        """Start the simulations of a step."""
+        engine: Any = self._simulator.engine
+        return engine.submit(self._settings.batch_size, seeds.entropy(self._settings.seed, "simulations", step))
 
 
 def online_source(simulator: Simulator, settings: TrainingSettings, progress: bool = False) -> Source:

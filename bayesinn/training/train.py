@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import keras
@@ -14,10 +14,8 @@ import tensorflow as tf
 
 from bayesinn.core.compilation import reproducible_sums
 from bayesinn.core.errors import TrainingError
+from bayesinn.training.callbacks import Guard, History, epochs_waited
 from bayesinn.training.checkpoint import CheckpointWriter, prepare_folder
-from bayesinn.training.early_stopping import EarlyStopping
-from bayesinn.training.guard import Guard
-from bayesinn.training.history import HistoryRecorder
 from bayesinn.training.progress import ProgressReport
 from bayesinn.training.settings import Checkpoint, TrainingSettings
 from bayesinn.training.sources import Source
@@ -29,31 +27,19 @@ _VALIDATION_BATCH = 1024
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """What training leaves: its history, its wall-clock seconds, and where or by what it was stopped, if it was."""
+    """What training leaves, apart from weights: one row per epoch, and a record in plain values for manifests.
+
+    ``error`` stopped it, if anything did: a loss that is not finite, workers or callbacks that raised, or the user.
+    """
 
     history: pd.DataFrame
-    seconds: float
-    failed_simulations: int
-    bad_step: int | None
+    record: dict[str, Any]
     error: BaseException | None
 
-    def raise_error(self, settings: TrainingSettings, source: Source) -> None:
+    def raise_error(self) -> None:
         """Raise what stopped the training, if anything did."""
         if self.error is not None:
             raise self.error
-        if self.bad_step is None:
-            return
-        got = "the simulations of that step are finite, the network's loss or gradient is not"
-        do = "lower learning_rate or clip_norm, or add noise where data are near-deterministic or repeat"
-        if not source.finite(self.bad_step):
-            got = "the simulator returned NaN or infinity"
-            do = "mend the simulator, narrow the prior, or declare on_nonfinite='redraw'"
-        raise TrainingError(
-            f"Training stopped at step {self.bad_step:,} of {settings.steps:,}",
-            expected="a finite loss",
-            got=got,
-            do=f"{do}; the network has the last good weights",
-        )
 
 
 @reproducible_sums()
@@ -69,85 +55,83 @@ def train(
     progress: bool = True,
     checkpoint: Checkpoint | None = None,
 ) -> TrainingResult:
-    """Train a network in place.
+    """Train a built network in place; whatever stops it, the network has the last good weights.
 
     Parameters
     ----------
-    trainable : Trainable, with a built network
-    source : Source
-    settings : TrainingSettings
-    identity : dict
-        What else decides the run (network, data), for the checkpoint.
+    identity : dict of plain values
+        What decides the run apart from the settings (network, data), for checkpoint and record.
     validation : dict of name to array (m, ...)
         A fixed set; the weights with the best loss on it are kept.
     optimizer : Keras optimizer
         Adam with warm-up and cosine by default.
-    callbacks : Keras callbacks
-    progress : bool
-    checkpoint : Checkpoint
-
-    Returns
-    -------
-    TrainingResult
-        With ``bad_step`` set when a loss was not finite, ``error`` when workers or callbacks raised or the user
-        interrupted; the network then has the last good weights.
     """
     model = TrainingModel(trainable, source, settings)
     model.compile(optimizer=_optimizer(optimizer, settings), jit_compile=False, steps_per_execution=1)
     model.steps_per_execution = settings.steps_per_call
     model.optimizer.build([model.flat])
     model.compile_update()
-    recorder, stopping, guard = HistoryRecorder(), EarlyStopping(settings.patience), Guard()
-    own: list[keras.callbacks.Callback] = [recorder, stopping]
-    first_epoch = 0
+    guard, history, finished = Guard(), History(), 0
+    own: list[keras.callbacks.Callback] = [guard, history]
     if checkpoint is not None:
-        writer = CheckpointWriter(checkpoint.folder, recorder, stopping)
-        if prepare_folder(checkpoint, {**settings.plain(), **identity}):
-            first_epoch = writer.restore(model)
+        writer = CheckpointWriter(checkpoint.folder, history)
+        if prepare_folder(checkpoint, settings, identity):
+            finished = writer.restore(model)
         own.append(writer)
-    report = ProgressReport(min(first_epoch * settings.steps_per_epoch, settings.steps), settings.steps, progress)
+    report = ProgressReport(settings, finished, progress)
     started = time.monotonic()
     stopped_by: BaseException | None = None
-    if not settings.ended(first_epoch, stopping.waited):
-        try:
+    try:
+        if not settings.ended(finished, epochs_waited(history.rows)):
             model.fit(
-                source.elements(first_epoch),
+                source.elements(finished),
                 epochs=settings.epochs,
-                initial_epoch=first_epoch,
+                initial_epoch=finished,
                 steps_per_epoch=settings.padded_epoch,
                 validation_data=_validation_rows(model, validation),
-                callbacks=[guard, report, *own, *callbacks],
+                callbacks=[*own, report, *callbacks],
                 shuffle=False,
                 verbose=0,
             )
-        except KeyboardInterrupt as error:
-            stopped_by = error
-        except Exception as error:
-            # tf.data turns the errors of workers into text.
-            stopped_by = source.error if isinstance(error, tf.errors.OpError) and source.error is not None else error
-            if stopped_by is error and not recorder.rows:
-                # Nothing is trained that could be kept.
-                raise
-        finally:
-            report.close()
-            source.release()
-    if stopping.best is not None and guard.bad_step is None:
-        stopping.restore_best(model)
+    except KeyboardInterrupt as error:
+        stopped_by = error
+    except Exception as error:
+        stopped_by = source.cause(error)
+        if stopped_by is error and not history.rows:
+            # Nothing is trained that could be kept.
+            raise
+    finally:
+        report.close()
+        source.release()
+    if guard.bad_step is not None:
+        stopped_by = stopped_by or _not_finite(guard.bad_step, settings, source)
+    elif history.best is not None:
+        history.restore_best(model)
     model.weight_layout.assign(model.averaged.value)
-    failed = int(model.failed.numpy())
-    return TrainingResult(recorder.frame(), time.monotonic() - started, failed, guard.bad_step, stopped_by)
+    seconds, failed = round(time.monotonic() - started, 1), int(model.failed.numpy())
+    record = {**identity, "settings": asdict(settings), "seconds": seconds, "failed_simulations": failed}
+    return TrainingResult(history.frame(), record, stopped_by)
+
+
+def _not_finite(step: int, settings: TrainingSettings, source: Source) -> TrainingError:
+    got = "the simulations of that step are finite, the network's loss or gradient is not"
+    do = "lower learning_rate or clip_norm, or add noise where data are near-deterministic or repeat"
+    if not source.finite(step):
+        got = "the simulator returned NaN or infinity"
+        do = "mend the simulator, narrow the prior, or declare on_nonfinite='redraw'"
+    do = f"{do}; the network has the last good weights"
+    return TrainingError(
+        f"Training stopped at step {step:,} of {settings.steps:,}", expected="a finite loss", got=got, do=do
+    )
 
 
 def _optimizer(optimizer: keras.optimizers.Optimizer | None, settings: TrainingSettings) -> keras.optimizers.Optimizer:
     if optimizer is not None:
         # A copy, so that the user's can be used again.
         return type(optimizer).from_config(optimizer.get_config())
-    schedule = keras.optimizers.schedules.CosineDecay(
-        initial_learning_rate=settings.learning_rate * 1e-2,
-        decay_steps=max(1, settings.steps - settings.warmup_steps),
-        warmup_target=settings.learning_rate,
-        warmup_steps=settings.warmup_steps,
-    )
+    rate, warmup = settings.learning_rate, min(500, max(1, settings.steps // 20))
+    decay_steps = max(1, settings.steps - warmup)
+    schedule = keras.optimizers.schedules.CosineDecay(rate * 1e-2, decay_steps, warmup_target=rate, warmup_steps=warmup)
     return keras.optimizers.Adam(schedule)
 
 

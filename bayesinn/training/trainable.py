@@ -28,7 +28,7 @@ class Trainable(ABC):
 
     @abstractmethod
     def loss(self, batch: Batch, seed: tf.Tensor, progress: tf.Tensor, training: bool) -> tf.Tensor:
-        """Return what training minimises in the mean.
+        """Return what training minimises in the mean, (n,).
 
         Parameters
         ----------
@@ -37,10 +37,6 @@ class Trainable(ABC):
         seed : tensor (2,), for all noise of this step
         progress : tensor (), share of the steps that are done; 1 in validation
         training : bool
-
-        Returns
-        -------
-        tensor (n,)
         """
 
     def precompute(self, batch: Batch) -> dict[str, tf.Tensor]:

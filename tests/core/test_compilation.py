@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 import bayesinn as bi
-from bayesinn.core.compilation import AnyRows
+from bayesinn.core.compilation import AnyRows, compiled, map_tensors
 from bayesinn.posterior.building import new_model
 from bayesinn.posterior.evaluator import Evaluator
 from bayesinn.simulators.linear import linear
@@ -25,6 +25,16 @@ def test_traced_anew_for_another_structure_dtype_or_event_only() -> None:
     function({"b": np.ones((4, 3))}, np.float64(3.0))
     function({"b": np.ones((4, 3), np.float32)}, np.float32(3.0))
     assert function.traces == 4
+
+
+def test_absent_tensors_stay_absent() -> None:
+    assert map_tensors(lambda x: 2 * x, {"x": 1, "y": None}) == {"x": 2, "y": None}
+
+
+def test_xla_compiles_what_it_can() -> None:
+    double = compiled(lambda x: 2.0 * x, tf.ones(3), xla="auto", subject="doubling")
+    assert double.xla
+    assert double.call(tf.ones(2)).numpy().tolist() == [2.0, 2.0]
 
 
 def test_many_posteriors_in_a_session_give_no_warning_of_retracing(caplog: pytest.LogCaptureFixture) -> None:

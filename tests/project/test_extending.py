@@ -209,4 +209,4 @@ def test_a_trainable_of_its_own(tmp_path: Path) -> None:
     )
     training.raise_error()
     np.testing.assert_allclose(model.network.kernel[:, 0], [1.0, -2.0, 0.5], atol=0.02)
-    assert training.result.history["loss"].iloc[-1] < 0.01
+    assert training.history["loss"].iloc[-1] < 0.01

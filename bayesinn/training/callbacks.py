@@ -1,0 +1,90 @@
+"""What happens at the end of calls and epochs: history with early stopping, and the guard against bad numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import pandas as pd
+import tensorflow as tf
+
+from bayesinn.training.step import TrainingModel
+
+
+class TrainingCallback(keras.callbacks.Callback):
+    """A callback of a :class:`TrainingModel`."""
+
+    model: TrainingModel
+
+
+class History(TrainingCallback):
+    """Collects a row for each epoch, keeps the best averaged weights, and stops when patience is at its end."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rows: list[dict[str, float | None]] = []
+        #: Those with the best validation loss, then the network's non-trainable ones, such as moving statistics.
+        self.best: list[tf.Tensor] | None = None
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        """Add a row, unless the epoch broke."""
+        if self.model.broken:
+            return
+        row = {
+            "step": self.model.settings.steps_in(epoch + 1),
+            "loss": logs["loss"],
+            "val_loss": logs.get("val_loss"),
+            "learning_rate": float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate)),
+            "failed_simulations": int(self.model.failed.numpy()),
+        }
+        self.rows.append(row)
+        waited = epochs_waited(self.rows)
+        if "val_loss" in logs and waited == 0:
+            self.best = [tf.identity(variable.value) for variable in _kept(self.model)]
+        if self.model.settings.ended(epoch + 1, waited):
+            self.model.stop_training = True
+
+    def restore_best(self, model: TrainingModel) -> None:
+        """Put the best weights back."""
+        for variable, value in zip(_kept(model), self.best or [], strict=True):
+            variable.assign(value)
+
+    def frame(self) -> pd.DataFrame:
+        """Return the rows as a table, with the columns that have values."""
+        return pd.DataFrame(self.rows).dropna(axis="columns", how="all")
+
+
+def epochs_waited(rows: Sequence[Mapping[str, float | None]]) -> int:
+    """Return how many epochs ago the validation loss was best; 0 without validation."""
+    losses = [loss for row in rows if (loss := row.get("val_loss")) is not None]
+    return len(losses) - int(np.nanargmin([np.inf, *losses]))
+
+
+class Guard(TrainingCallback):
+    """Stops at the first step whose loss or gradient is not finite, the ``bad_step``.
+
+    The step itself notices, in the graph, and leaves everything as it is from then on. The weights before it may be
+    what broke it, so the guard goes back to those of the last call (up to 50 steps) that went well from end to end.
+    """
+
+    bad_step: int | None = None
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        """Keep the first weights. They stay on the device: a copy to the host in every call would stall it."""
+        self._flat, self._averaged = (tf.identity(part.value) for part in (self.model.flat, self.model.averaged))
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        """Go back if one of the call's steps was bad, else keep the weights."""
+        if not self.model.broken:
+            self.on_train_begin()
+            return
+        self.bad_step = int(self.model.bad_step.numpy())
+        self.model.flat.assign(self._flat)
+        self.model.averaged.assign(self._averaged)
+        self.model.stop_training = True
+
+
+def _kept(model: TrainingModel) -> list[keras.Variable]:
+    return [model.averaged, *model.network_state]

@@ -1,0 +1,46 @@
+"""Checks of single arguments: what passes, and what is said of the rest."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from bayesinn.core.errors import InputError
+from bayesinn.core.validation import check_choice, check_flag, check_integer, check_number, check_type
+
+
+def test_numbers_become_plain() -> None:
+    assert type(check_integer("Argument 'draws'", np.int64(5))) is int
+    assert type(check_number("Argument 'average'", np.float32(0.5), least=0, below=1)) is float
+    assert check_flag("Argument 'resume'", np.True_) is True
+
+
+@pytest.mark.parametrize(
+    ("check", "lines"),
+    [
+        (
+            lambda: check_integer("Argument 'draws'", 0),
+            ["Argument 'draws'", "an integer of 1 or more", "0", "pass for example 1"],
+        ),
+        (
+            lambda: check_integer("Argument 'draws'", True, most=2_000),
+            ["Argument 'draws'", "an integer from 1 to 2,000", "True", "pass for example 1"],
+        ),
+        (
+            lambda: check_number("Argument 'average'", 1.0, least=0, below=1),
+            ["Argument 'average'", "a number from 0, below 1", "1.0", "change it"],
+        ),
+        (
+            lambda: check_choice("Argument 'mixing'", "stir", ("permutation", "rotation")),
+            ["Argument 'mixing'", "'permutation' or 'rotation'", "'stir'", "choose one of them"],
+        ),
+        (
+            lambda: check_type("Argument 'flow'", 3, str, "a flow", "pass bi.flows.coupling()"),
+            ["Argument 'flow'", "a flow", "3", "pass bi.flows.coupling()"],
+        ),
+    ],
+)
+def test_the_rest_is_refused(check, lines: list[str]) -> None:
+    with pytest.raises(InputError) as error:
+        check()
+    assert str(error.value) == "{}\n  expected: {}\n  got:      {}\n  do this:  {}".format(*lines)
