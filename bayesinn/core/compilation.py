@@ -92,7 +92,7 @@ class Compiled(NamedTuple):
 def compiled(function: Callable[..., Any], *trial: Any, xla: XLA, subject: str, autograph: bool = False) -> Compiled:
     """Compile a function with XLA where that works, else into a plain graph, with a note about the ``subject``.
 
-    XLA is tried with the arguments ``trial``, which must leave nothing behind. A TrainingError is raised when ``xla``
+    ``trial`` are arguments of the right shapes; the function is not run on them. A TrainingError is raised when ``xla``
     is True and XLA has no kernel for some operation.
     """
     check_choice(f"Option 'xla' of {subject}", xla, ("auto", True, False))
@@ -101,7 +101,8 @@ def compiled(function: Callable[..., Any], *trial: Any, xla: XLA, subject: str, 
         return Compiled(plain, False)
     fused = tf.function(function, autograph=autograph, jit_compile=True)
     try:
-        fused(*trial)
+        # Lowered, not compiled: inside another function, where most are used, XLA would compile it once more.
+        fused.experimental_get_compiler_ir(*trial)(stage="hlo")
     except BayesinnError:
         raise
     except (tf.errors.OpError, ValueError) as error:

@@ -17,6 +17,7 @@ from bayesinn.core.validation import check_choice, check_flag, check_integer, ch
 _MOST_STEPS_A_CALL = 50
 _EPOCHS_ONLINE = 50
 _EPOCHS_OFFLINE = 30
+_STEPS_WORTH_COMPILING = 1_000
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,8 @@ class Optimization:
         them in memory; for simulators that take longer than steps. 0 for new ones at each step. What the simulator
         recommends if left out, 0 if it doesn't. More than a few passes through few simulations overfit.
     xla : "auto", True or False
-        Whether to compile the simulator with XLA; "auto" does where XLA has all of its operations.
+        Whether to compile simulator and training step with XLA; "auto" does in runs of 1,000 steps or more, each of the
+        two where XLA has all of its operations. Shorter runs end before compiling has paid.
     callbacks : sequence of Keras callbacks
         Get the loss at the end of each epoch.
 
@@ -196,5 +198,7 @@ def resolve_settings(
         batch_size = min(batch_size, rows)
         steps_per_pass = rows // batch_size
         length = checked.get("steps", steps_per_pass * checked.get("epochs", _EPOCHS_OFFLINE)), steps_per_pass
+    if optimization.xla == "auto" and length[0] < _STEPS_WORTH_COMPILING:
+        optimization = replace(optimization, xla=False)
     shared = ("learning_rate", "clip_norm", "average", "patience", "xla", "passes")
     return TrainingSettings(*length, batch_size, seed, *(getattr(optimization, name) for name in shared))

@@ -58,7 +58,7 @@ class TrainingModel(keras.Model):
             settings=settings,
             weight_layout=FlatWeights(trainable.network),
             network_state=trainable.network.non_trainable_variables,
-            update_weights=self._update_weights,
+            run_step=self._run_step,
             _noise_seed=seeds.tensor_seed(settings.seed, "dequantise"),
             _dropout_seed=seeds.tensor_seed(settings.seed, "dropout"),
         )
@@ -83,8 +83,26 @@ class TrainingModel(keras.Model):
 
     def train_step(self, element: tuple[Any, ...]) -> dict[str, tf.Tensor]:
         """Run one step; idle ones (number -1) and all after a bad one leave everything as it is."""
-        step = element[0]
-        batch, failed = self.source.batch(element)
+        self.run_step(element[0], *self.source.batch(element))
+        return {"loss": self.loss_mean.result()}
+
+    def compile_step(self) -> str:
+        """Compile all of a step but its simulations as one program, if the settings say so; return a note why not.
+
+        Its thousands of small operations cost more than their arithmetic. XLA runs them as a few.
+        """
+        element = self.source.elements(0).element_spec
+        batch = tf.function(self.source.batch).get_concrete_function(element).structured_outputs
+        trial = tf.nest.map_structure(self._zeros, (element[0], *batch))
+        self.__dict__["run_step"], _, note = compiled(
+            self._run_step, *trial, xla=self.settings.xla, subject="The training step"
+        )
+        return note
+
+    def _zeros(self, spec: tf.TensorSpec) -> tf.Tensor:
+        return tf.zeros([self.settings.batch_size if n is None else n for n in spec.shape], spec.dtype)
+
+    def _run_step(self, step: tf.Tensor, batch: Batch, failed: tf.Tensor) -> None:
         with tf.GradientTape() as tape:
             progress = tf.cast(step, tf.float32) / self.settings.steps
             loss, moved = self._loss(self.flat, batch, step, progress, training=True)
@@ -94,13 +112,12 @@ class TrainingModel(keras.Model):
         active = (step >= 0) & (self.bad_step < 0)
         good = finite & active
         # Values are selected, not branches: a branch would make the host wait for the device in every step.
-        self.update_weights(gradient, norm, step, good)
+        self._update_weights(gradient, norm, step, good)
         for variable, value in moved:
             variable.assign(tf.where(good, value, variable.value))
         self.loss_mean.update_state(tf.where(good, loss, 0.0), sample_weight=tf.cast(good, loss.dtype))
         self.failed.assign_add(tf.where(good, tf.cast(failed, tf.int32), 0))
         self.bad_step.assign(tf.where(active & ~finite, step, self.bad_step.value))
-        return {"loss": self.loss_mean.result()}
 
     def test_step(self, rows: tf.Tensor) -> dict[str, tf.Tensor]:
         """Evaluate some rows of the validation set with averaged weights, no dropout, and the same noise every time."""
@@ -108,16 +125,6 @@ class TrainingModel(keras.Model):
         loss, _ = self._loss(self.averaged, batch, tf.constant(0), tf.constant(1.0), training=False)
         self.loss_mean.update_state(loss, sample_weight=tf.cast(tf.size(rows), loss.dtype))
         return {"loss": self.loss_mean.result()}
-
-    def compile_update(self) -> None:
-        """Fuse clipping, optimiser and average into one pass over the weights with XLA, if it can compile them.
-
-        Each is a dozen operations that do little but move memory. The trial run updates nothing.
-        """
-        trial = tf.zeros_like(self.flat.value), tf.constant(1.0), tf.constant(0), tf.constant(False)
-        fused = compiled(self._update_weights, *trial, xla="auto", subject="optimizer")
-        if fused.xla:
-            self.__dict__["update_weights"] = fused.call
 
     def _update_weights(self, gradient: tf.Tensor, norm: tf.Tensor, step: tf.Tensor, good: tf.Tensor) -> None:
         variables = [self.flat, self.averaged, *self.optimizer.variables]

@@ -70,7 +70,8 @@ def train(
     model.compile(optimizer=_optimizer(optimizer, settings), jit_compile=False, steps_per_execution=1)
     model.steps_per_execution = settings.steps_per_call
     model.optimizer.build([model.flat])
-    model.compile_update()
+    if (note := model.compile_step()) and progress:
+        print(f"  note: {note}", flush=True)
     guard, history, finished = Guard(), History(), 0
     own: list[keras.callbacks.Callback] = [guard, history]
     if checkpoint is not None:
