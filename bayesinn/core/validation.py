@@ -33,14 +33,15 @@ def check_number(
     value: Any,
     *,
     least: float = -math.inf,
+    most: float = math.inf,
     above: float = -math.inf,
     below: float = math.inf,
     do: str = "change it",
 ) -> float:
-    """Return a finite number as a plain float; ``least`` itself is allowed, ``above`` and ``below`` are not."""
+    """Return a finite number as a plain float; ``least`` and ``most`` are allowed, ``above`` and ``below`` are not."""
     real = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
-    if not real or not (least <= value and above < value < below):
-        bounds = (("from", least), ("above", above), ("below", below))
+    if not real or not (least <= value <= most and above < value < below):
+        bounds = (("from", least), ("above", above), ("at most", most), ("below", below))
         expected = ", ".join(f"{word} {bound:g}" for word, bound in bounds if math.isfinite(bound))
         raise InputError(subject, expected=f"a number {expected}".rstrip(), got=repr(value), do=do)
     return float(value)

@@ -32,8 +32,8 @@ def default_statistics(name: str, data: np.ndarray) -> dict[tuple[str, str], np.
             found[column, "value"] = values[:, 0]
         elif values.shape[1] > 1:
             low, high = np.quantile(values[1:], [0.025, 0.975], axis=0)
-            of_rows = {"mean": np.mean, "standard deviation": np.std, "minimum": np.min, "maximum": np.max}
-            found |= {(column, label): function(values, axis=1) for label, function in of_rows.items()}
+            found[column, "mean"], found[column, "standard deviation"] = values.mean(axis=1), values.std(axis=1)
+            found[column, "minimum"], found[column, "maximum"] = values.min(axis=1), values.max(axis=1)
             if part.ndim > 1 and (with_channels or part.ndim > 2 or observed.sum() > FEW_ELEMENTS):
                 found[column, "lag-one autocorrelation"] = _autocorrelation(part, observed)
             found[column, "discrepancy"] = np.sum(_standardised(values) ** 2, axis=1)

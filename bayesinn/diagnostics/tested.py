@@ -52,7 +52,7 @@ class Tested(Result):
     """A result that can fail."""
 
     title: ClassVar[str]
-    shown = ("p_value", "inside")
+    shown: ClassVar[tuple[str, ...]] = ("p_value", "inside")
 
     p_value: np.ndarray  #: (k,)
     level: float  #: probability that one column of a correct posterior passes

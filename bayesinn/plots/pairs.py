@@ -63,7 +63,7 @@ def pairs(
     for (row, column), ax in np.ndenumerate(grid):
         across, below = names[column], names[row]
         if column > row:
-            _write_correlation(ax, correlations[row, column])
+            _write_correlation(ax, float(correlations[row, column]))
             continue
         # Numbers and labels on the outside only.
         ax.locator_params(nbins=3)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
@@ -73,7 +74,7 @@ class SplitLosses(Registered):
                     expected, do = "one or more positive numbers", f"change {name!r}"
                     raise InputError(subject, expected=expected, got=repr(value), do=do)
             elif name in ("observable_noise", "padding_noise", "backward_start"):
-                check_number(subject, value, above=0, most=0.5 if name == "backward_start" else None)
+                check_number(subject, value, above=0, most=0.5 if name == "backward_start" else math.inf)
             elif name == "neighbourhood":
                 check_number(subject, 1.0 if value is None else value, above=0, do="change it, or pass None")
             else:
