@@ -10,8 +10,6 @@ diagnostic with :class:`Check` and :func:`register_check`.
 
 """
 
-from __future__ import annotations
-
 import importlib
 from typing import TYPE_CHECKING, Any
 

@@ -1,7 +1,5 @@
 """Compiled functions: of any number of rows, and with XLA where that works."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager

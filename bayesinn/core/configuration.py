@@ -4,8 +4,6 @@ A :class:`Configured` layer keeps the arguments of its constructor. From them co
 manifest (:func:`describe`), and a fresh copy with new initial weights (:func:`rebuild`, :func:`clone`).
 """
 
-from __future__ import annotations
-
 import contextlib
 import dataclasses
 import importlib

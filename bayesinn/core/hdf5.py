@@ -1,7 +1,5 @@
 """Arrays in HDF5: checked against what the reader expects before their data are read."""
 
-from __future__ import annotations
-
 import io
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -4,8 +4,6 @@ Tables and figures show one number at a time, so a vector parameter ``beta`` of 
 ``beta[0]``, ``beta[1]``, ``beta[2]``.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 

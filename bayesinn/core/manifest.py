@@ -1,7 +1,5 @@
 """Manifests: JSON that describes a saved model, checked entry by entry."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """Full single precision on GPUs, whatever TensorFlow's setting of TensorFloat-32."""
 
-from __future__ import annotations
-
 import contextlib
 import threading
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """The one progress display: a bar on a terminal, elsewhere lines that a log file can hold."""
 
-from __future__ import annotations
-
 import math
 import sys
 import time

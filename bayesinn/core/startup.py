@@ -1,7 +1,5 @@
 """Start-up of the command line: TensorFlow is imported without its notes."""
 
-from __future__ import annotations
-
 import os
 import sys
 

@@ -5,8 +5,6 @@ A folder changes at one instant. New weights are written under a name that conta
 Whenever a save is interrupted, the old model or the new one is there and complete.
 """
 
-from __future__ import annotations
-
 import contextlib
 import errno
 import fcntl

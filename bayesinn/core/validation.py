@@ -1,7 +1,5 @@
 """Checks of single arguments, one line each at the place where an argument is declared."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Collection
 from typing import Any

@@ -1,7 +1,5 @@
 """The flow contract: a conditional density of vectors that can be trained and drawn from."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import keras

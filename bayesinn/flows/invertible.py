@@ -1,7 +1,5 @@
 """The invertible flow: a bijection and a latent distribution."""
 
-from __future__ import annotations
-
 import tensorflow as tf
 
 from bayesinn.bijections import Bijection

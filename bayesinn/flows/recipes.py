@@ -1,7 +1,5 @@
 """Complete flows in one call: blocks of ActNorm, a mixing layer, and the bijection that the flow is named after."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from functools import partial
 

@@ -1,7 +1,5 @@
 """The class-conditional latent: one Gaussian for each class, all on the same axes."""
 
-from __future__ import annotations
-
 from typing import Literal
 
 import keras

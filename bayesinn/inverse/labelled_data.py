@@ -1,7 +1,5 @@
 """Labelled vectors: checks, class numbers, and the split into training and validation."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

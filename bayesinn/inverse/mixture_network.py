@@ -1,7 +1,5 @@
 """The network of a latent mixture, and its evaluation on raw vectors."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from typing import Any
 

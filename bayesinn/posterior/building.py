@@ -1,7 +1,5 @@
 """Build the model of a posterior: spaces measured on pilot simulations, networks with new weights."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import tensorflow as tf

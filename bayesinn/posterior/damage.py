@@ -1,7 +1,5 @@
 """Simulated series damaged on purpose, as real ones may be by mistake, and classifiers that learn to tell."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Mapping
 
 import numpy as np

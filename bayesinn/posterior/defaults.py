@@ -1,7 +1,5 @@
 """Default networks, chosen by the observables' shapes."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 

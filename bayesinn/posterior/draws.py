@@ -1,7 +1,5 @@
 """Posterior draws with the warning that belongs to them."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import numpy as np

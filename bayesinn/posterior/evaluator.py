@@ -1,7 +1,5 @@
 """Evaluate a trained model: conditions, draws and densities, in compiled calls of bounded size."""
 
-from __future__ import annotations
-
 import itertools
 import math
 from collections.abc import Callable, Mapping

@@ -1,7 +1,5 @@
 """Fit a posterior: plan, training, and what is measured at the end."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Mapping
 from typing import Any, NamedTuple

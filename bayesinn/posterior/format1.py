@@ -4,8 +4,6 @@ What a later version moves or renames is said here once: a class in the table, a
 in :func:`rewrite_network`.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 #: Classes by the room that has them now. Format 1 named them by module, as in "bayesinn.flows.actnorm:ActNorm".

@@ -1,7 +1,5 @@
 """The answer as an ArviZ DataTree, with names, labels and units."""
 
-from __future__ import annotations
-
 import arviz as az
 import numpy as np
 import xarray

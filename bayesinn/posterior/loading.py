@@ -1,7 +1,5 @@
 """Load posteriors that were saved."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The network of a posterior: summaries of the observables and context as condition, a frame, one flow."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import keras

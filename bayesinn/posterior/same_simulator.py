@@ -1,7 +1,5 @@
 """What a simulator must share with the one that a saved posterior was trained on: shapes and prior."""
 
-from __future__ import annotations
-
 import importlib.metadata
 from collections.abc import Mapping
 from typing import Any

@@ -1,7 +1,5 @@
 """Importance sampling from the prior: exact in the limit, with an effective sample size that says how close it is."""
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass

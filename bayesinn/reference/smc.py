@@ -1,7 +1,5 @@
 """Tempered sequential Monte Carlo: exact posterior draws where importance sampling from the prior can't reach."""
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass

@@ -3,8 +3,6 @@
 Vectors are whitened in the frame of an amortized posterior's network; they stay as they are where there is none.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 

@@ -1,7 +1,5 @@
 """Prior and likelihood of unconstrained vectors, compiled: what tempered SMC needs of a simulator."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 

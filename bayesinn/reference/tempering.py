@@ -1,7 +1,5 @@
 """Steps of tempering: the next temperature, resampling, and how far particles have moved since."""
 
-from __future__ import annotations
-
 import numpy as np
 from scipy.optimize import brentq
 from scipy.special import logsumexp

@@ -1,7 +1,5 @@
 """Checks of arrays against what a simulator declares, in the user's own names."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Mapping
 from typing import Any, Protocol
 

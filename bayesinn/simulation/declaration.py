@@ -1,7 +1,5 @@
 """What an author declares about a simulator: the contract of the engines, and its checks."""
 
-from __future__ import annotations
-
 import difflib
 import inspect
 from collections.abc import Callable, Collection, Iterable, Mapping

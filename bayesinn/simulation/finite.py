@@ -1,7 +1,5 @@
 """Which numbers are finite in single precision, in which networks compute; padding may hold anything."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import numpy as np

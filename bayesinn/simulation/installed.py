@@ -1,7 +1,5 @@
 """Simulators of installed packages, described without importing them, so that the command line answers at once."""
 
-from __future__ import annotations
-
 import ast
 import importlib.util
 from importlib import metadata

@@ -1,7 +1,5 @@
 """Named distributions in order, where later ones may depend on earlier ones."""
 
-from __future__ import annotations
-
 import inspect
 from collections.abc import Callable, Mapping
 

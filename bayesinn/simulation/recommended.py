@@ -1,7 +1,5 @@
 """Networks and training settings that a simulator's author recommends."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Simulators by name: registered in the session, installed by packages, or found in a file."""
 
-from __future__ import annotations
-
 import contextlib
 import importlib
 import importlib.util

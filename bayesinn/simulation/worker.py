@@ -1,7 +1,5 @@
 """Code that runs in worker processes. Each of them imports this module, so it imports nothing heavy."""
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Callable
 from typing import Any

@@ -1,7 +1,5 @@
 """The one check of observations, before anything is computed from them: names, shapes, numbers, support of context."""
 
-from __future__ import annotations
-
 import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -3,8 +3,6 @@
 It comes from the prior alone: no draw can leave the support, and nothing has to be rejected.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Supports of distributions: the map from unconstrained numbers to one, its ends, and which values lie outside."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 

@@ -1,7 +1,5 @@
 """Convolutions and a recurrent network, for series."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import keras

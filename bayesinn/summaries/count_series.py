@@ -1,7 +1,5 @@
 """Convolutions and a multilayer perceptron, for series of counts."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import keras

@@ -1,7 +1,5 @@
 """Deep sets: summaries that don't depend on the order of elements."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import keras

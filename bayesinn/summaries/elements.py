@@ -1,7 +1,5 @@
 """Elements of sets and steps of series, (n, elements, features), where a mask (n, elements) is False for padding."""
 
-from __future__ import annotations
-
 import keras
 import tensorflow as tf
 

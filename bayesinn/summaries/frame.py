@@ -1,7 +1,5 @@
 """The condition of a flow, and the frame in which it sees parameter vectors."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import tensorflow as tf

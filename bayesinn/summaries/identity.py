@@ -1,7 +1,5 @@
 """No compression: the data themselves."""
 
-from __future__ import annotations
-
 import math
 
 import tensorflow as tf

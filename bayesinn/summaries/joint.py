@@ -1,7 +1,5 @@
 """Several observables as input of one summary network."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 import tensorflow as tf

@@ -1,7 +1,5 @@
 """A multilayer perceptron, for vectors of features."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 

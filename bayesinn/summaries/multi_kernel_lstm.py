@@ -1,7 +1,5 @@
 """Convolutions of several widths side by side and a recurrent network, for series with patterns of many lengths."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import keras

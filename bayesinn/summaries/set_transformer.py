@@ -1,7 +1,5 @@
 """Set transformers: attention between the elements of a set."""
 
-from __future__ import annotations
-
 import keras
 import tensorflow as tf
 

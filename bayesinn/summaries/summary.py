@@ -1,7 +1,5 @@
 """The summary contract: data of one observable in, a vector out."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
 

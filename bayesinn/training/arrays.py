@@ -1,7 +1,5 @@
 """Batches from arrays that stay where the network is, and the split that holds a part of them out."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -1,7 +1,5 @@
 """What happens at the end of calls and epochs: history with early stopping, and the guard against bad numbers."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

@@ -4,8 +4,6 @@ A folder with ``settings.json`` (what the run is) and ``state.h5`` (where it sta
 a crash while writing leaves the one before.
 """
 
-from __future__ import annotations
-
 import contextlib
 import json
 import time

@@ -1,7 +1,5 @@
 """Train anything that implements the contract on arrays."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Simulations that all exist before the first step, with what is computed once for each of them."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import replace
 

@@ -1,7 +1,5 @@
 """Progress of training: loss, simulations per second, time left; and how long a step takes."""
 
-from __future__ import annotations
-
 import math
 import time
 from collections.abc import Callable

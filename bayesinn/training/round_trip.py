@@ -1,7 +1,5 @@
 """The round-trip monitor: reversible chains compute correct gradients only while their inverses are exact."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

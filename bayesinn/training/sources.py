@@ -1,7 +1,5 @@
 """Where batches come from. Each source is a pure function of (seed, step), so that a resumed run sees the same data."""
 
-from __future__ import annotations
-
 import itertools
 from abc import ABC, abstractmethod
 from collections import deque

@@ -1,7 +1,5 @@
 """The training step: simulate, evaluate, update one flat weight vector, average, and stop at the first bad number."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import keras

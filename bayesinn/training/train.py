@@ -1,7 +1,5 @@
 """Training from start to end: Keras' own loop over a dataset of steps, many steps a call."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass

@@ -1,7 +1,5 @@
 """A mixture of Gaussians, a latent with several modes."""
 
-from __future__ import annotations
-
 import math
 import random
 from collections.abc import Sequence

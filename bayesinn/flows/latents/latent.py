@@ -1,7 +1,5 @@
 """The contract of latent distributions, and the usual one, the standard normal."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 

@@ -1,7 +1,5 @@
 """The joint Student-t distribution, a latent with heavy tails."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 

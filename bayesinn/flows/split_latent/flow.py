@@ -1,7 +1,5 @@
 """A bijection whose output is split into latent, padding and observables: [z, pad, y] = f([x, pad])."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from typing import Literal

@@ -1,7 +1,5 @@
 """The positions of elements on both sides of a split-latent bijection."""
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass

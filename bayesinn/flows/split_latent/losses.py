@@ -1,7 +1,5 @@
 """Weights of the losses, noise, and kernel scales of a split-latent network."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields

@@ -1,7 +1,5 @@
 """The MMD as a differentiable loss; :func:`bayesinn.diagnostics.mmd` is the test with its null distribution."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import tensorflow as tf

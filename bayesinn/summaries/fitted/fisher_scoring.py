@@ -1,7 +1,5 @@
 """Fisher scoring: an initial estimate of the parameters by a network, improved on a working model of the data."""
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Mapping, Sequence
 from typing import Any

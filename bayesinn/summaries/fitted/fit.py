@@ -1,7 +1,5 @@
 """Fisher scoring: a damped Newton's method with the expected information, for many data sets at once."""
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple

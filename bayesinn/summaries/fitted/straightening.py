@@ -1,7 +1,5 @@
 """Coordinates with straight ridges of a posterior, and angles without ends."""
 
-from __future__ import annotations
-
 import numpy as np
 import tensorflow as tf
 

@@ -1,7 +1,5 @@
 """A working model of data, its log density and its information."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 
