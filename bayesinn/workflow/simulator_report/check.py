@@ -1,15 +1,14 @@
 """What all checks share: the pilot simulations that they look at, and the contract of their results."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Literal
+from typing import Literal, Self
 
 import numpy as np
 import pandas as pd
 
+from bayesinn.core.compilation import map_tensors
 from bayesinn.core.labels import columns
 from bayesinn.simulation.finite import padding
 from bayesinn.simulation.simulations import Simulations
@@ -20,15 +19,13 @@ from bayesinn.workflow.report import Figure
 _MOST_NUMBERS, _FEWEST_ROWS = 20_000_000, 200
 # Single-precision numbers beyond have no fraction.
 _NO_FRACTION = 2.0**23
-#: A problem spoils training or its result; a hint is worth a look.
-Severity = Literal["problem", "hint"]
 
 
 @dataclass(frozen=True)
 class Advice:
     """One thing to know before training: the finding, a clause that follows its subject; its meaning; what to do."""
 
-    severity: Severity
+    severity: Literal["problem", "hint"]  #: a problem spoils training or its result; a hint is worth a look
     subject: str
     finding: str
     meaning: str = ""
@@ -37,26 +34,18 @@ class Advice:
     @property
     def text(self) -> str:
         """Finding, consequence and remedy in one paragraph."""
-        return " ".join(part for part in (f"{self.finding}.", self.meaning, self.do) if part)
+        return " ".join(filter(None, (f"{self.finding}.", self.meaning, self.do)))
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Result:
-    """What one check observed. Subclasses add their numbers.
-
-    Parameters
-    ----------
-    advice : sequence of Advice
-    title, text, table : the section of terminal and HTML report; there is none without title
-        The index of the table has names of parameters, context variables or observables.
-    figures : function that draws the figures of the section, by file name
-    """
+    """What one check observed, and its section of terminal and HTML report. Subclasses add their numbers."""
 
     advice: Sequence[Advice] = ()
-    title: str = ""
+    title: str = ""  #: without it there is no section
     text: str = ""
-    table: pd.DataFrame | None = None
-    figures: Callable[[], Mapping[str, Figure]] = dict
+    table: pd.DataFrame | None = None  #: its index has names of parameters, context variables or observables
+    figures: Callable[[], Mapping[str, Figure]] = dict  #: draws the figures of the section, by file name
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,10 +59,9 @@ class Pilot:
     def __len__(self) -> int:
         return len(next(iter(self.drawn.parameters.values())))
 
-    def only(self, rows: np.ndarray) -> Pilot:
+    def only(self, rows: np.ndarray) -> Self:
         """Return the simulations that are marked in a boolean array (n,)."""
-        parts = [{name: value[rows] for name, value in part.items()} for part in self.drawn[:3]]
-        return replace(self, drawn=Simulations(parts[0], parts[1], parts[2], 0))
+        return replace(self, drawn=Simulations(*map_tensors(lambda value: value[rows], self.drawn[:3]), 0))
 
     @cached_property
     def inputs(self) -> dict[str, np.ndarray]:

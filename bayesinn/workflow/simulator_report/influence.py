@@ -1,13 +1,12 @@
 """Parameters and the outputs that go with them, as far as rank correlations and linear regression can tell."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 from scipy import stats
 
+from bayesinn.core.compilation import map_tensors
 from bayesinn.core.errors import BayesinnError
 from bayesinn.core.labels import columns
 from bayesinn.workflow.simulator_report.check import Advice, Pilot, Result
@@ -20,7 +19,7 @@ _FEWEST_ROWS, _ROWS_A_DIRECTION = 20, 10
 
 @dataclass(frozen=True, eq=False)
 class Influence(Result):
-    """Associations: p-values, small where some output goes with the parameter. Responses: see :func:`_responds`."""
+    """p-values of the parameters, small where some output goes with them, and results of :func:`_responds`."""
 
     associations: Mapping[str, float] = field(default_factory=dict)
     responses: Mapping[str, bool | None] = field(default_factory=dict)
@@ -30,14 +29,11 @@ def check(pilot: Pilot, noise: Noise) -> Influence:
     """Test whether each parameter is associated with some output; if not, change it alone and simulate again."""
     if len(pilot) < _FEWEST_ROWS or len(noise.unaffected) == len(pilot.observables):
         return Influence()
-    parameters, responses, advice = pilot.drawn.parameters, {}, []
-    tested = associations(columns(parameters, batch_ndim=1), pilot.observables)
-    places = [(name, index) for name, value in parameters.items() for index in np.ndindex(value.shape[1:])]
-    for place, (column, p_value) in zip(places, tested.items(), strict=True):
-        if p_value < _ASSOCIATED:
-            continue
+    tested = associations(columns(pilot.drawn.parameters, batch_ndim=1), pilot.observables)
+    responses, advice = {}, []
+    for column in [name for name, p_value in tested.items() if p_value >= _ASSOCIATED]:
         if not noise.irreproducible:  # Random numbers that change by themselves would pass for an effect.
-            responses[column] = _responds(pilot, *place)
+            responses[column] = _responds(pilot, column)
         if responses.get(column) is False:
             finding = "changes no output when it alone changes and the random numbers stay: nothing depends on it"
             meaning, do = "Its posterior will equal its prior.", "Use it in the function, or leave it out."
@@ -49,16 +45,17 @@ def check(pilot: Pilot, noise: Noise) -> Influence:
     return Influence(tested, responses, advice=advice)
 
 
-def _responds(pilot: Pilot, name: str, index: tuple[int, ...]) -> bool | None:
+def _responds(pilot: Pilot, column: str) -> bool | None:
     """Return whether any output changes when one parameter takes values of other draws, the seed being the same.
 
     None if that can't be tested: the simulator may raise for combinations that its prior doesn't draw.
     """
     rows = probe_rows(len(pilot))
-    theta, given = ({key: value[:rows] for key, value in part.items()} for part in pilot.drawn[:2])
-    changed = {**theta, name: theta[name].copy()}
-    changed[name][:, *index] = pilot.drawn.parameters[name][rows : 2 * rows, *index]
-    if equal_rows(changed[name], theta[name]).all():
+    theta, given = map_tensors(lambda value: value[:rows], pilot.drawn[:2])
+    changed = map_tensors(np.copy, theta)
+    # Columns are views of the arrays that they come from.
+    columns(changed, batch_ndim=1)[column][:] = pilot.inputs[column][rows : 2 * rows]
+    if all(np.array_equal(changed[name], theta[name]) for name in theta):
         return None
     try:
         before, after = (pilot.simulator.simulate(values, pilot.seed, given) for values in (theta, changed))
@@ -73,13 +70,6 @@ def associations(parameters: Mapping[str, np.ndarray], observables: Mapping[str,
     Rank correlations of the parameter, and of its distance from its median, with each output, its distance from its
     median, and the level, spread and roughness of each series; and its regression on all of these together. So
     effects are found that are even, or on the spread, or hidden by differences between simulations.
-
-    Examples
-    --------
-    >>> theta = np.random.default_rng(1).normal(size=(2, 500))
-    >>> tested = associations({"a": theta[0], "b": theta[1]}, {"x": theta[0] ** 2})
-    >>> tested["a"] < 1e-6, tested["b"] > 0.01
-    (True, True)
     """
     rows = min(map(len, observables.values()))
     table = np.stack([column[:rows] for column in parameters.values()], axis=-1).astype(np.float64)
@@ -87,20 +77,19 @@ def associations(parameters: Mapping[str, np.ndarray], observables: Mapping[str,
     outputs = outputs[:, np.isfinite(outputs).sum(axis=0) >= _FEWEST_ROWS]
     if not outputs.size:
         return dict.fromkeys(parameters, 1.0)
-    outputs = np.concatenate([outputs, np.abs(outputs - np.nanmedian(outputs, axis=0))], axis=1)
-    table = np.concatenate([table, np.abs(table - np.median(table, axis=0))], axis=1)
-    score = np.sqrt(rows - 1) * np.abs(unit_ranks(table).T @ unit_ranks(outputs)).max(axis=1)
+    table, outputs = (np.hstack([part, np.abs(part - np.nanmedian(part, axis=0))]) for part in (table, outputs))
+    ranks = [unit(stats.rankdata(part, axis=0, nan_policy="omit")) for part in (table, outputs)]
+    score = np.sqrt(rows - 1) * np.abs(ranks[0].T @ ranks[1]).max(axis=1)
     single = 2.0 * stats.norm.sf(score) * outputs.shape[1]
     # Bonferroni over two tests of two forms of the parameter.
     p_value = 4.0 * np.minimum(single, _regression(table, outputs)).reshape(2, -1).min(axis=0)
     return dict(zip(parameters, np.minimum(p_value, 1.0).tolist(), strict=True))
 
 
-def unit_ranks(matrix: np.ndarray) -> np.ndarray:
-    """Return ranks within each column, of mean 0 and norm 1; 0 where NaN, so that products are rank correlations."""
-    ranks = stats.rankdata(matrix, axis=0, nan_policy="omit")
-    ranks = np.nan_to_num(ranks - np.nanmean(ranks, axis=0))
-    return ranks / np.maximum(np.linalg.norm(ranks, axis=0), 1e-9)
+def unit(matrix: np.ndarray) -> np.ndarray:
+    """Return columns of mean 0 and norm 1, or 0 where NaN, so that products are correlations."""
+    centred = np.nan_to_num(matrix - np.nanmean(matrix, axis=0))
+    return centred / np.maximum(np.linalg.norm(centred, axis=0), np.finfo(float).tiny)
 
 
 def _regression(parameters: np.ndarray, outputs: np.ndarray) -> np.ndarray:

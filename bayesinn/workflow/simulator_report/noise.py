@@ -4,13 +4,11 @@ With the same seed every draw sees the same random numbers, so that any differen
 parameters, however noisy the simulator is.
 """
 
-from __future__ import annotations
-
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
+from bayesinn.core.compilation import map_tensors
 from bayesinn.workflow.simulator_report.check import Advice, Pilot, Result
 
 _FEWEST_ROWS, _MOST_ROWS = 8, 32
@@ -24,10 +22,10 @@ _FEWEST_UNUSUAL = 3
 class Noise(Result):
     """Observables, by what is wrong with their randomness."""
 
-    irreproducible: tuple[str, ...] = ()  # differ though the seed is the same
-    deterministic: tuple[str, ...] = ()  # are the same for different seeds
-    shared: tuple[str, ...] = ()  # have the same noise in every row of a batch
-    unaffected: tuple[str, ...] = ()  # are the same whatever the parameters are
+    irreproducible: tuple[str, ...] = ()  #: differ though the seed is the same
+    deterministic: tuple[str, ...] = ()  #: are the same for different seeds
+    shared: tuple[str, ...] = ()  #: have the same noise in every row of a batch
+    unaffected: tuple[str, ...] = ()  #: are the same whatever the parameters are
 
 
 def check(pilot: Pilot) -> Noise:
@@ -35,12 +33,12 @@ def check(pilot: Pilot) -> Noise:
     rows, simulator, seed = probe_rows(len(pilot)), pilot.simulator, pilot.seed
     if rows < _FEWEST_ROWS:
         return Noise()
-    theta, given = (_rows(part, slice(rows)) for part in pilot.drawn[:2])
+    theta, given = map_tensors(lambda value: value[:rows], pilot.drawn[:2])
     # Whole rows are moved, because the supports of parameters may depend on one another.
-    turned = {name: np.roll(value, rows // 2, axis=0) for name, value in theta.items()}
+    turned = map_tensors(lambda value: np.roll(value, rows // 2, axis=0), theta)
     first = simulator.simulate(theta, seed, given)
     again, other, moved = (
-        {name: equal_rows(value, first[name]) for name, value in simulator.simulate(values, number, given).items()}
+        map_tensors(equal_rows, simulator.simulate(values, number, given), first)
         for values, number in ((theta, seed), (theta, seed + 1), (turned, seed))
     )
     varied = [name for name, value in first.items() if _varied(value)]
@@ -54,8 +52,8 @@ def check(pilot: Pilot) -> Noise:
         bases = np.flatnonzero(~other[name])[:_FEWEST_ROWS]
         if other[name].mean() > _MOST_EQUAL or len(bases) < 2:
             return False
-        order = np.repeat(bases, _COPIES)
-        value = simulator.simulate(_rows(theta, order), seed, _rows(given, order))[name]
+        repeated = map_tensors(lambda value: np.repeat(value[bases], _COPIES, axis=0), [theta, given])
+        value = simulator.simulate(repeated[0], seed, repeated[1])[name]
         return bool(equal_rows(value, np.repeat(value[::_COPIES], _COPIES, axis=0)).all())
 
     shared = tuple(name for name in first if simulator.engine.batched and shares_noise(name))
@@ -65,15 +63,14 @@ def check(pilot: Pilot) -> Noise:
         advice.append(Advice("problem", name, finding, "Results can't be repeated.", do))
     for name in deterministic:
         finding = "is deterministic: the same for the same parameters, whatever the seed"
-        if pilot.whole_numbers(name):
-            advice.append(Advice("hint", name, finding, do="If it should be random, use the seed."))
-        else:
-            meaning = "So the posterior is singular: it fills no volume, its density is infinite, training diverges."
-            advice.append(Advice("problem", name, finding, meaning, "Draw noise from the seed."))
+        meaning = "So the posterior is singular: it fills no volume, its density is infinite, training diverges."
+        problem = Advice("problem", name, finding, meaning, "Draw noise from the seed.")
+        hint = Advice("hint", name, finding, do="If it should be random, use the seed.")
+        advice.append(hint if pilot.whole_numbers(name) else problem)
     for name in shared:
         finding = "is wrong: every simulation of a batch has the same noise"
-        do = "Draw noise for each row of the batch."
-        advice.append(Advice("problem", name, finding, "Simulations are not independent.", do))
+        meaning, do = "Simulations are not independent.", "Draw noise for each row of the batch."
+        advice.append(Advice("problem", name, finding, meaning, do))
     for name in unaffected:
         finding = "is the same for the same seed, whatever the parameters are: it says nothing about them"
         do = "Use them in the function." if everything else "Leave it out unless it is there on purpose."
@@ -90,10 +87,6 @@ def equal_rows(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """Return a boolean array (n,): which rows are equal to the bit, NaN included."""
     equal = (first == second) | ((first != first) & (second != second))
     return equal.reshape(len(first), -1).all(axis=1)
-
-
-def _rows(values: Mapping[str, np.ndarray], rows: slice | np.ndarray) -> dict[str, np.ndarray]:
-    return {name: value[rows] for name, value in values.items()}
 
 
 def _varied(value: np.ndarray) -> bool:
