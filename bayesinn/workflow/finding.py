@@ -1,7 +1,5 @@
 """The outcome of one check: what the verdict, the tables, the figures and the report say of it."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -15,7 +13,7 @@ from bayesinn.workflow.check import Check
 from bayesinn.workflow.report.section import Figure, Section
 
 _MOST_READINGS = 5
-#: Headings of columns that several checks share.
+# Headings of columns that several checks share.
 _HEADS = {
     "p_value": "p-value",
     "chi_square_p_value": "Histogram p-value",
@@ -26,19 +24,11 @@ _HEADS = {
 
 @dataclass(frozen=True, eq=False)
 class Finding:
-    """A check with its result.
-
-    Parameters
-    ----------
-    check : Check
-    result : whatever the check returned
-    verdict : "passed", "doubtful", "FAILED", or empty where the check is no test
-    labels : Labels
-    """
+    """A check with its result."""
 
     check: Check
     result: Any
-    verdict: str
+    verdict: str  #: "passed", "doubtful", "FAILED", or empty where the check is no test
     labels: Labels
 
     @property
@@ -69,7 +59,7 @@ class Finding:
         """What may be trusted if the check passes."""
         return self.check.meaning.replace("{columns}", ", ".join(getattr(self.result, "columns", ())))
 
-    @property
+    @cached_property
     def table(self) -> pd.DataFrame | None:
         """The table of numbers."""
         return self.check.table(self.result)

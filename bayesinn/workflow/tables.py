@@ -1,7 +1,5 @@
 """The posterior as a table: mean, sd and 95 % interval, beside the exact ones if there are any."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import numpy as np

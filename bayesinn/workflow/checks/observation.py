@@ -1,22 +1,19 @@
 """Checks around one observation: is it like the simulations, and is its posterior correct?"""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import pandas as pd
+import numpy as np
 
 from bayesinn import plots
-from bayesinn.core.labels import Labels
 from bayesinn.diagnostics.local import LocalC2STResult, local_c2st
 from bayesinn.diagnostics.posterior_sbc import PosteriorSBCResult, posterior_sbc
 from bayesinn.diagnostics.predictive import PredictiveResult, predictive_checks
 from bayesinn.posterior.draws import FLAG_LEVEL
 from bayesinn.workflow.check import Check
-from bayesinn.workflow.evidence import Arrays, Evidence, Observation
+from bayesinn.workflow.evidence import Arrays, Evidence, needed
 
 # Repeated trainings of L-C2ST. A high level needs more: no p-value is below one over their number.
 _TRIALS = 200
@@ -55,26 +52,16 @@ class TypicalityResult:
         return "The observation is like these simulations."
 
 
-def _observation(given: Evidence) -> Observation:
-    assert given.observation is not None
-    return given.observation
-
-
 def _local(given: Evidence) -> LocalResult:
-    at = _observation(given)
-    assert given.latent is not None
+    at, codes = needed(given.observation), needed(given.latent)[0]
     trials = max(_TRIALS, math.ceil(round(2.0 / (1.0 - given.level), 6)))
     settings: dict[str, Any] = {"seed": given.seed, "level": given.level, "trials": trials}
-    result = local_c2st(given.latent[0], at.features, at.own_features, draw_latent=at.draw_latent, **settings)
+    result = local_c2st(codes, at.features, at.own_features, draw_latent=at.draw_latent, **settings)
     return LocalResult(**vars(result), draws=at.from_latent(result.evaluation))
 
 
-def _local_marginals(result: LocalResult, labels: Labels) -> plots.Canvas:
-    return plots.local_c2st_marginals(result, result.draws, labels=labels)
-
-
 def _posterior_sbc(given: Evidence) -> PosteriorSBCResult | None:
-    replicates = _observation(given).replicates
+    replicates = needed(given.observation).replicates
     if replicates is None:
         return None
     values, weights = replicates
@@ -83,17 +70,13 @@ def _posterior_sbc(given: Evidence) -> PosteriorSBCResult | None:
 
 
 def _typicality(given: Evidence) -> TypicalityResult:
-    return TypicalityResult(_observation(given).p_value, _observation(given).unusual)
+    at = needed(given.observation)
+    return TypicalityResult(at.p_value, at.unusual)
 
 
 def _predictive(given: Evidence) -> PredictiveResult | None:
-    at = _observation(given)
+    at = needed(given.observation)
     return None if at.predicted is None else predictive_checks(at.predicted, at.observed, level=given.level)
-
-
-def _flags(result: PredictiveResult) -> pd.DataFrame:
-    table = result.to_dataframe()
-    return table.assign(flagged=table["flagged"].map({True: "flagged", False: ""}))
 
 
 _check = partial(Check, group="around the observation")
@@ -107,7 +90,12 @@ OBSERVATION = (
         question="A classifier learns to tell latent codes of true parameters from latent draws, given the data. At "
         "the observation it should not be able to. Checks over the prior say how the posterior does on average; this "
         "one says how it does here.",
-        figures={"local_c2st": plots.local_c2st, "local_c2st_marginals": _local_marginals},
+        figures={
+            "local_c2st": plots.local_c2st,
+            "local_c2st_marginals": lambda result, labels: plots.local_c2st_marginals(
+                result, result.draws, labels=labels
+            ),
+        },
         captions={
             "local_c2st": "How well the classifier tells them apart at the observation. The line should lie among the "
             "values that chance gives.",
@@ -151,7 +139,7 @@ OBSERVATION = (
         "used to infer the parameters too.",
         figures={"predictive_checks": plots.predictive_checks},
         captions={"predictive_checks": "Each statistic of the simulated data sets, and of the observed one (line)."},
-        table=_flags,
+        table=lambda result: result.to_dataframe().assign(flagged=np.where(result.flagged, "flagged", "")),
         judge=lambda result, _: "doubtful" if result.flagged.any() else "",
         remedy="The model does not make data like these in every respect: see the flagged statistics, and extend the "
         "simulator where they matter.",

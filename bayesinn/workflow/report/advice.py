@@ -1,7 +1,5 @@
 """What findings mean for the reader of a report: what to trust, what not, what to do."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 from bayesinn.diagnostics.tested import Tested
@@ -41,11 +39,5 @@ def not_run(left_out: Mapping[Check, str]) -> list[str]:
 
 
 def listed(names: Sequence[str]) -> str:
-    """Write names as a list in words.
-
-    Examples
-    --------
-    >>> listed(["SBC", "TARP", "coverage"])
-    'SBC, TARP and coverage'
-    """
+    """Write names as a list in words: "SBC, TARP and coverage"."""
     return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))

@@ -1,7 +1,5 @@
 """Write a DataFrame as rows of text for the report."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import numpy as np
@@ -11,10 +9,10 @@ from markupsafe import Markup, escape
 from bayesinn.core.labels import Labels
 from bayesinn.workflow.report.mathtext import written
 
-#: Words that are a verdict if they fill a cell, in any case, and symbols that tell them apart without colour.
-VERDICTS = {"passed": "✓", "doubtful": "?", "failed": "✗"}
+# Words that are a verdict if they fill a cell, in any case, and symbols that tell them apart without colour.
+_VERDICTS = {"passed": "✓", "doubtful": "?", "failed": "✗"}
 _LONG = 30
-#: Width of a printed page (182 mm, or 516 points) in letters of one point: a letter of a wide, bold font takes 0.68.
+# Width of a printed page (182 mm, or 516 points) in letters of one point: a letter of a wide, bold font takes 0.68.
 _PAGE = 516 / 0.68
 _SMALLEST, _LARGEST = 5.5, 8.5
 
@@ -29,12 +27,12 @@ class Cell(NamedTuple):
     @property
     def verdict(self) -> str:
         """The verdict, in small letters, if the cell says nothing else; otherwise empty."""
-        return self.text.lower() if self.text.lower() in VERDICTS else ""
+        return self.text.lower() if self.text.lower() in _VERDICTS else ""
 
     @property
     def symbol(self) -> str:
         """The symbol of the verdict."""
-        return VERDICTS.get(self.verdict, "")
+        return _VERDICTS.get(self.verdict, "")
 
     @property
     def length(self) -> int:
@@ -43,20 +41,12 @@ class Cell(NamedTuple):
 
 
 class Table(NamedTuple):
-    """A table as text.
-
-    Parameters
-    ----------
-    header : list of str
-    rows : list of list of Cell
-    kinds : list of str, a column each: ``"number"`` (flush right), ``"long"`` (text that needs room), or empty
-    heads : int, how many columns name the row
-    """
+    """A table as text."""
 
     header: list[str]
     rows: list[list[Cell]]
-    kinds: list[str]
-    heads: int
+    kinds: list[str]  #: of the columns: ``"number"`` (flush right), ``"long"`` (text that needs room), or empty
+    heads: int  #: how many columns name the row
 
     @property
     def labelled(self) -> list[bool]:
@@ -81,13 +71,11 @@ class Table(NamedTuple):
 
 
 def table(frame: pd.DataFrame, labels: Labels | None = None) -> Table:
-    r"""Format a DataFrame, whose index becomes the first columns; with labels, names in it get label and unit.
+    """Format a DataFrame, whose index becomes the first columns; with labels, names in it get label and unit.
 
     Examples
     --------
     >>> frame = pd.DataFrame({"p": [0.12345], "inside": [True]}, index=pd.Index(["rate"], name="parameter"))
-    >>> [cell.text for cell in table(frame).rows[0]]
-    ['rate', '0.123', 'yes']
     >>> table(frame, Labels({"rate": "infection rate"}, {"rate": "1/day"})).rows[0][0]
     Cell(text='rate', label=Markup('infection rate'), unit=Markup('1/day'))
     """
