@@ -8,7 +8,7 @@ import pandas as pd
 from scipy import stats
 
 from bayesinn.simulation.finite import over_all_channels, padding
-from bayesinn.workflow.simulator_report.check import Advice, Pilot, Result
+from bayesinn.workflow.simulator_report.pilot import Advice, Pilot, Result
 from bayesinn.workflow.simulator_report.regions import FEWEST, Region, regions
 
 _MOST_REDRAWN = 0.5

@@ -1,7 +1,11 @@
-"""Parameters and the outputs that go with them, as far as rank correlations and linear regression can tell."""
+"""What outputs depend on: random numbers, by experiments, and parameters, by experiments and statistics.
+
+With the same seed every draw sees the same random numbers, so that any difference in the output is caused by the
+parameters, however noisy the simulator is.
+"""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from scipy import stats
@@ -9,31 +13,95 @@ from scipy import stats
 from bayesinn.core.compilation import map_tensors
 from bayesinn.core.errors import BayesinnError
 from bayesinn.core.labels import columns
-from bayesinn.workflow.simulator_report.check import Advice, Pilot, Result
-from bayesinn.workflow.simulator_report.noise import Noise, equal_rows, probe_rows
+from bayesinn.workflow.simulator_report.pilot import Advice, Pilot, Result
 
-_ASSOCIATED = 0.01
+# Simulations that are made again in an experiment, and copies of each that may share noise.
+_FEWEST_AGAIN, _MOST_AGAIN, _COPIES = 8, 32, 4
+# Independent draws that are equal more often than this can't tell shared noise from chance.
+_MOST_EQUAL, _FEWEST_UNUSUAL = 0.5, 3
 _MOST_ELEMENTS, _MOST_REGRESSED = 2_000, 500
-_FEWEST_ROWS, _ROWS_A_DIRECTION = 20, 10
+_ASSOCIATED, _FEWEST_ROWS, _ROWS_A_DIRECTION = 0.01, 20, 10
+
+
+@dataclass(frozen=True, eq=False)
+class Noise(Result):
+    """Observables, by what is wrong with their randomness, and how many simulations were made again to see it."""
+
+    rows: int = 0
+    irreproducible: tuple[str, ...] = ()  #: differ though the seed is the same
+    deterministic: tuple[str, ...] = ()  #: are the same for different seeds
+    shared: tuple[str, ...] = ()  #: have the same noise in every row of a batch
+    unaffected: tuple[str, ...] = ()  #: are the same whatever the parameters are
 
 
 @dataclass(frozen=True, eq=False)
 class Influence(Result):
     """p-values of the parameters, small where some output goes with them, and results of :func:`_responds`."""
 
-    associations: Mapping[str, float] = field(default_factory=dict)
-    responses: Mapping[str, bool | None] = field(default_factory=dict)
+    associations: Mapping[str, float]
+    responses: Mapping[str, bool | None]
 
 
-def check(pilot: Pilot, noise: Noise) -> Influence:
+def check_noise(pilot: Pilot) -> Noise:
+    """See how observables depend on seed and parameters, from simulations that are finite."""
+    simulator, seed = pilot.simulator, pilot.seed
+    # Few compared with the simulations of the report, since some are slow.
+    rows = min(len(pilot) // 2, _MOST_AGAIN, max(_FEWEST_AGAIN, len(pilot) // 16))
+    if rows < _FEWEST_AGAIN:
+        return Noise()
+    theta, given = map_tensors(lambda value: value[:rows], pilot.drawn[:2])
+    # Whole rows are moved, because the supports of parameters may depend on one another.
+    turned = map_tensors(lambda value: np.roll(value, rows // 2, axis=0), theta)
+    first = simulator.simulate(theta, seed, given)
+    again, other, moved = (
+        map_tensors(_equal_rows, simulator.simulate(values, number, given), first)
+        for values, number in ((theta, seed), (theta, seed + 1), (turned, seed))
+    )
+    varied = [name for name, value in first.items() if _varied(value)]
+    irreproducible = tuple(name for name in first if not again[name].all())
+    unaffected = tuple(name for name in varied if moved[name].all())
+    deterministic = tuple(name for name in varied if other[name].all() and name not in irreproducible + unaffected)
+
+    def shares_noise(name: str) -> bool:
+        """Whether rows of equal parameters are equal in one batch, though another seed changes them."""
+        bases = np.flatnonzero(~other[name])[:_FEWEST_AGAIN]
+        if other[name].mean() > _MOST_EQUAL or len(bases) < 2:
+            return False
+        repeated = map_tensors(lambda value: np.repeat(value[bases], _COPIES, axis=0), [theta, given])
+        value = simulator.simulate(repeated[0], seed, repeated[1])[name]
+        return bool(_equal_rows(value, np.repeat(value[::_COPIES], _COPIES, axis=0)).all())
+
+    shared = tuple(name for name in first if simulator.engine.batched and shares_noise(name))
+    advice, everything = [], len(unaffected) == len(first)
+    for name in irreproducible:
+        finding, do = "differs though parameters and seed are the same", "Draw random numbers from the seed alone."
+        advice.append(Advice("problem", name, finding, "Results can't be repeated.", do))
+    for name in deterministic:
+        finding = "is deterministic: the same for the same parameters, whatever the seed"
+        meaning = "So the posterior is singular: it fills no volume, its density is infinite, training diverges."
+        problem = Advice("problem", name, finding, meaning, "Draw noise from the seed.")
+        hint = Advice("hint", name, finding, do="If it should be random, use the seed.")
+        advice.append(hint if pilot.whole_numbers(name) else problem)
+    for name in shared:
+        finding = "is wrong: every simulation of a batch has the same noise"
+        meaning, do = "Simulations are not independent.", "Draw noise for each row of the batch."
+        advice.append(Advice("problem", name, finding, meaning, do))
+    for name in unaffected:
+        finding = "is the same for the same seed, whatever the parameters are: it says nothing about them"
+        do = "Use them in the function." if everything else "Leave it out unless it is there on purpose."
+        advice.append(Advice("problem" if everything else "hint", name, finding, do=do))
+    return Noise(rows, irreproducible, deterministic, shared, unaffected, advice=advice)
+
+
+def check_influence(pilot: Pilot, noise: Noise) -> Influence:
     """Test whether each parameter is associated with some output; if not, change it alone and simulate again."""
     if len(pilot) < _FEWEST_ROWS or len(noise.unaffected) == len(pilot.observables):
-        return Influence()
+        return Influence({}, {})
     tested = associations(columns(pilot.drawn.parameters, batch_ndim=1), pilot.observables)
     responses, advice = {}, []
     for column in [name for name, p_value in tested.items() if p_value >= _ASSOCIATED]:
         if not noise.irreproducible:  # Random numbers that change by themselves would pass for an effect.
-            responses[column] = _responds(pilot, column)
+            responses[column] = _responds(pilot, column, noise.rows)
         if responses.get(column) is False:
             finding = "changes no output when it alone changes and the random numbers stay: nothing depends on it"
             meaning, do = "Its posterior will equal its prior.", "Use it in the function, or leave it out."
@@ -45,12 +113,11 @@ def check(pilot: Pilot, noise: Noise) -> Influence:
     return Influence(tested, responses, advice=advice)
 
 
-def _responds(pilot: Pilot, column: str) -> bool | None:
+def _responds(pilot: Pilot, column: str, rows: int) -> bool | None:
     """Return whether any output changes when one parameter takes values of other draws, the seed being the same.
 
     None if that can't be tested: the simulator may raise for combinations that its prior doesn't draw.
     """
-    rows = probe_rows(len(pilot))
     theta, given = map_tensors(lambda value: value[:rows], pilot.drawn[:2])
     changed = map_tensors(np.copy, theta)
     # Columns are views of the arrays that they come from.
@@ -61,15 +128,27 @@ def _responds(pilot: Pilot, column: str) -> bool | None:
         before, after = (pilot.simulator.simulate(values, pilot.seed, given) for values in (theta, changed))
     except BayesinnError:
         return None
-    return not all(equal_rows(before[key], after[key]).all() for key in before)
+    return not all(_equal_rows(before[key], after[key]).all() for key in before)
+
+
+def _equal_rows(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Return a boolean array (n,): which rows are equal to the bit, NaN included."""
+    equal = (first == second) | ((first != first) & (second != second))
+    return equal.reshape(len(first), -1).all(axis=1)
+
+
+def _varied(value: np.ndarray) -> bool:
+    """Whether enough rows differ from the most frequent one: rare events may be absent from both of two runs."""
+    counts = np.unique(value.reshape(len(value), -1), axis=0, return_counts=True)[1]
+    return len(value) - int(counts.max()) >= min(_FEWEST_UNUSUAL, len(value) // 2)
 
 
 def associations(parameters: Mapping[str, np.ndarray], observables: Mapping[str, np.ndarray]) -> dict[str, float]:
     """Return a p-value for each parameter: small if some output goes with it.
 
-    Rank correlations of the parameter, and of its distance from its median, with each output, its distance from its
-    median, and the level, spread and roughness of each series; and its regression on all of these together. So
-    effects are found that are even, or on the spread, or hidden by differences between simulations.
+    Rank correlations of the parameter, and of its distance from its median, with outputs, their distances from medians,
+    and level, spread and roughness of series; and its regression on all of these together. So effects are found that
+    are even, or on the spread, or hidden by differences between simulations.
     """
     rows = min(map(len, observables.values()))
     table = np.stack([column[:rows] for column in parameters.values()], axis=-1).astype(np.float64)

@@ -10,8 +10,8 @@ from scipy import stats
 
 from bayesinn.core import seeds
 from bayesinn.core.labels import columns
-from bayesinn.workflow.simulator_report.check import Advice, Pilot, Result, bounds
 from bayesinn.workflow.simulator_report.influence import unit
+from bayesinn.workflow.simulator_report.pilot import Advice, Pilot, Result, bounds
 from bayesinn.workflow.simulator_report.regions import Region, regions
 
 _EQUAL = 0.999999

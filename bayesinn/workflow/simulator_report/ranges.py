@@ -10,7 +10,7 @@ import pandas as pd
 from bayesinn.plots.prior_predictive import prior_predictive
 from bayesinn.spaces.data import DataSpace, Scaling
 from bayesinn.workflow.report import Figure
-from bayesinn.workflow.simulator_report.check import Advice, Pilot, Result, bounds
+from bayesinn.workflow.simulator_report.pilot import Advice, Pilot, Result, bounds
 
 _LEVELS = {"minimum": 0.0, "1 %": 0.01, "25 %": 0.25, "50 %": 0.5, "75 %": 0.75, "99 %": 0.99, "maximum": 1.0}
 # Axes of an observable, and how many elements (of a vector) or channels (of a series) get rows of their own.
@@ -22,15 +22,11 @@ _LARGEST_FLOAT32 = float(np.finfo(np.float32).max)
 _NEAR_THE_END, _FAR_OUT = 1e-2, 100.0
 
 
-def check_prior(pilot: Pilot) -> Result:
-    """Describe the draws of parameters and context."""
+def check(pilot: Pilot, good: Pilot, failed: pd.Series) -> tuple[Result, Result]:
+    """Describe parameters and context; and data, how networks will see the good ones, and real data among them."""
     text = "Quantiles of parameters and context: does the prior mean what it should?"
     table = pd.DataFrame({name: _quantiles(column) for name, column in pilot.inputs.items()}).T
-    return Result(title="Prior", text=text, table=table)
-
-
-def check_predictive(pilot: Pilot, good: Pilot, failed: pd.Series) -> Result:
-    """Describe the simulated data, and how networks will see the good ones; look for real data among them."""
+    prior = Result(title="Prior", text=text, table=table)
     # Overflow in float32 is one of the findings.
     with np.errstate(over="ignore"):
         data, names = {**good.drawn.observables, **good.drawn.context}, tuple(pilot.observables)
@@ -60,7 +56,7 @@ def check_predictive(pilot: Pilot, good: Pilot, failed: pd.Series) -> Result:
     text = "Quantiles of finite simulated data. Real data should be among them, impossible data should be rare."
     table = pd.DataFrame.from_dict(rows, orient="index")
     drawn = partial(_figures, pilot, observed)
-    return Result(advice=advice, title="Prior predictive", text=text, table=table, figures=drawn)
+    return prior, Result(advice=advice, title="Prior predictive", text=text, table=table, figures=drawn)
 
 
 def _figures(pilot: Pilot, observed: Mapping[str, np.ndarray]) -> dict[str, Figure]:

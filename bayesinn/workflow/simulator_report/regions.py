@@ -31,11 +31,7 @@ class Region(NamedTuple):
 
 
 def regions(inputs: Mapping[str, np.ndarray], marked: np.ndarray, labels: Labels) -> tuple[Region, ...]:
-    """Find at most three boxes that hold marked simulations: the leaves of a shallow decision tree.
-
-    The tree is the shallowest that predicts held-out simulations about best, at most three questions deep. If it
-    predicts no better than chance could, there is no region.
-    """
+    """Find at most three boxes that hold marked simulations: leaves of a tree that predicts held-out ones, or none."""
     if min(marked.sum(), (~marked).sum()) < FEWEST:
         return ()
     names, columns = list(inputs), list(inputs.values())

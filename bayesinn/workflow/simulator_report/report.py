@@ -13,8 +13,8 @@ from bayesinn.core.seeds import check_seed
 from bayesinn.core.validation import check_integer, check_type
 from bayesinn.simulation.simulator import Simulator
 from bayesinn.workflow.report import Section, Verdict, render, save_all
-from bayesinn.workflow.simulator_report import failures, influence, noise, outputs, ranges, speed
-from bayesinn.workflow.simulator_report.check import Advice, Result
+from bayesinn.workflow.simulator_report import failures, influence, outputs, ranges
+from bayesinn.workflow.simulator_report.pilot import Advice, Result, draw
 
 _wrapped = textwrap.TextWrapper(110, initial_indent="  ", subsequent_indent="      ").fill
 
@@ -104,18 +104,12 @@ def simulator_report(
     simulations = check_integer("Argument 'simulations'", simulations, least=50)
     batch_size = check_integer("Argument 'batch_size'", batch_size)
     seed = check_seed(seed)
-    pilot, timed = speed.draw(simulator, simulations, seed, batch_size)
+    pilot, speed = draw(simulator, simulations, seed, batch_size)
     failed = failures.check(pilot)
     good = pilot.only(~failed.marked) if failed.share else pilot
-    random = noise.check(good)
-    results = {
-        "speed": timed,
-        "failures": failed,
-        "noise": random,
-        "outputs": outputs.check(good),
-        "influence": influence.check(good, random),
-        "prior": ranges.check_prior(pilot),
-        "predictive": ranges.check_predictive(pilot, good, failed.shares["failed"]),
-    }
+    noise = influence.check_noise(good)
+    prior, predictive = ranges.check(pilot, good, failed.shares["failed"])
+    results = {"speed": speed, "failures": failed, "noise": noise, "outputs": outputs.check(good)}
+    results |= {"influence": influence.check_influence(good, noise), "prior": prior, "predictive": predictive}
     settings = {"simulator": simulator.name, "simulations": simulations, "batch_size": batch_size, "seed": seed}
     return SimulatorReport(simulator.name, results, simulator.labels, settings)
