@@ -41,8 +41,7 @@ class Check:
     run : function of :class:`Evidence`
         Returns the result, or None where the check does not apply. A result that can fail is a
         :class:`bayesinn.diagnostics.Tested`; any other has at least a line ``summary``.
-    needs : sequence of "log_prob", "latent", "quantities", "observation"
-        Without these the check is not run, and the verdict says so.
+    needs : sequence of "log_prob", "latent", "quantities", "observation", without which the check is not run
     question : str, what the check looks at
     figures : mapping of name (of the file, without ending) to function of result and ``labels``; a matplotlib figure
     captions : mapping of name to str, what each figure shows, and how to tell good from bad
@@ -51,8 +50,7 @@ class Check:
     relies_on : sequence of names of checks
         If one of these failed, a pass means nothing, and only the remedy of the failed one is given.
     reference : str, where it was published
-    sentence : function of the result
-        Returns a sentence for the top of the report. Only for checks that do not judge the posterior itself.
+    sentence : function of the result, for the top of the report; only of checks that don't judge the posterior itself
     key : str, attribute of the diagnosis, and prefix of columns in its table; made from the name if left out
     effect : function of the result, returns :class:`bayesinn.diagnostics.Effect` or None
     table : function of the result, returns a DataFrame with one row for each checked column, or None

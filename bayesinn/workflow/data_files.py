@@ -14,15 +14,6 @@ def read_data(path: str | Path) -> dict[str, np.ndarray]:
 
     ``.csv``: one observation, a column for each name, rows are steps; a column with a single value is a number.
     ``.json``: an object of name to number or (nested) list. ``.npz``: arrays under their names.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     file = Path(folder, "data.json")
-    ...     _ = file.write_text('{"cases": [29, 37, 66]}')
-    ...     read_data(file)
-    {'cases': array([29, 37, 66])}
     """
     path = Path(path)
     if not path.is_file():

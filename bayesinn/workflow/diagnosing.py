@@ -9,7 +9,7 @@ from bayesinn.core.errors import InputError
 from bayesinn.core.progress import Progress
 from bayesinn.diagnostics import MisspecificationResult
 from bayesinn.diagnostics import misspecification as test
-from bayesinn.diagnostics.arrays import paired
+from bayesinn.diagnostics.arrays import check_level, paired
 from bayesinn.diagnostics.tested import Tested
 from bayesinn.posterior.amortized import AmortizedPosterior
 from bayesinn.spaces.observations import check_observations
@@ -34,8 +34,8 @@ def diagnose(
 ) -> Diagnosis:
     """Check a posterior on fresh simulations from the prior, and around an observation.
 
-    Checks that need a density or latent codes are left out where the flow has none, and the verdict says so. Add
-    checks of your own with :func:`bayesinn.register_check`.
+    The repr of the result is the verdict. Checks that need a density or latent codes are left out where the flow has
+    none, and the verdict says so. Add checks of your own with :func:`bayesinn.register_check`.
 
     Parameters
     ----------
@@ -55,10 +55,6 @@ def diagnose(
         Probability that a correct posterior passes each test; the higher, the more is simulated around the observation.
     progress : bool
 
-    Returns
-    -------
-    Diagnosis, whose repr is the verdict
-
     Examples
     --------
     >>> import bayesinn as bi
@@ -68,7 +64,7 @@ def diagnose(
     >>> diagnosis.passed  # after 20 steps
     False
     """
-    seed = seeds.check_seed(seed)
+    seed, level = seeds.check_seed(seed), check_level(level)
     settings = {"simulator": posterior.simulator.name, "simulations": simulations, "draws": draws, "level": level}
     with Progress("diagnosing", shown=progress) as stages:
         evidence = gather(posterior, simulations, draws, seed, level, observed, quantities, stages.stage)
@@ -107,15 +103,9 @@ def diagnose_arrays(
         Finding(check, result, check.judge(result, tests[check.group]), evidence.labels)
         for check, result in results.items()
     ]
-    return Diagnosis(
-        findings,
-        {check: reason for check, reason in left_out.items() if check not in results},
-        pairs.columns,
-        pairs.draws.shape[:2],
-        evidence.seed,
-        evidence.level,
-        settings or {},
-    )
+    left_out = {check: reason for check, reason in left_out.items() if check not in results}
+    size = pairs.draws.shape[:2]
+    return Diagnosis(findings, left_out, pairs.columns, size, evidence.seed, evidence.level, settings or {})
 
 
 def misspecification(

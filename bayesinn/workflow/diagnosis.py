@@ -11,10 +11,8 @@ import pandas as pd
 import xarray
 
 from bayesinn.workflow.check import GROUPS, Check
-from bayesinn.workflow.finding import Finding
-from bayesinn.workflow.report.advice import advice, not_run
-from bayesinn.workflow.report.render import Verdict, render
-from bayesinn.workflow.report.section import Section, save_all
+from bayesinn.workflow.finding import Finding, advice, not_run
+from bayesinn.workflow.report import Section, Verdict, render, save_all
 
 
 @dataclass(frozen=True, eq=False, repr=False)

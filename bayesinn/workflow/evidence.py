@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from bayesinn.core.labels import Labels
+from bayesinn.posterior.draws import FLAG_LEVEL
 
 Arrays = Mapping[str, np.ndarray]
 Pair = tuple[np.ndarray, np.ndarray]
@@ -19,12 +20,30 @@ CAPABILITIES = {
 }
 
 
+@dataclass(frozen=True)
+class TypicalityResult:
+    """How typical an observation is of the simulations that the network was trained on, and its least typical part."""
+
+    p_value: float
+    unusual: str
+
+    @property
+    def out_of_distribution(self) -> bool:
+        """Whether the p-value is below 0.01: the posterior is then an extrapolation, and not to be trusted."""
+        return self.p_value < FLAG_LEVEL
+
+    @property
+    def summary(self) -> str:
+        """One line for a table of verdicts."""
+        odd = f"unlike the simulations in its {self.unusual}, " if self.out_of_distribution else ""
+        return f"{odd}p = {self.p_value:.2g}"
+
+
 @dataclass(frozen=True, eq=False)
 class Observation:
     """One observation, and what was simulated from its posterior."""
 
-    p_value: float  #: of the observation among the simulations that the network was trained on
-    unusual: str  #: its least typical part
+    typicality: TypicalityResult
     features: np.ndarray  #: (n, c), summaries of the n simulated data sets
     own_features: np.ndarray  #: (1, c), summaries of the observation
     observed: Arrays  #: (...), NaN for padding

@@ -19,7 +19,7 @@ from bayesinn.simulation.simulations import Simulations
 from bayesinn.simulation.simulator import Simulator
 from bayesinn.spaces.observations import Observations, check_observations
 from bayesinn.summaries import Condition
-from bayesinn.workflow.evidence import Arrays, Evidence, Observation, Pair
+from bayesinn.workflow.evidence import Arrays, Evidence, Observation, Pair, TypicalityResult
 
 #: A function of parameters, a dict of name to array (m, *event), and of one observation; returns (m,).
 Quantity = Callable[[Mapping[str, np.ndarray], Mapping[str, np.ndarray]], Any]
@@ -58,17 +58,15 @@ def gather(
         codes = evaluator.encode(fresh.parameters, condition, seeds.tensor_seed(seed, "dequantise"))
         drawn = evaluator.latent_draws(simulations * draws, seeds.tensor_seed(seed, "latent"))
         latent = codes, drawn.reshape(simulations, draws, -1)
-    points = reference_points(
-        _inputs(*evaluator.condition(check_observations(simulator, other_data).arrays)),
-        np.stack(list(columns(others.parameters, 1).values()), axis=-1),
-        _inputs(condition, inputs),
-        seed=seed,
-    )
+    learnt = _inputs(*evaluator.condition(check_observations(simulator, other_data).arrays))
+    known = np.stack(list(columns(others.parameters, 1).values()), axis=-1)
+    points = reference_points(learnt, known, _inputs(condition, inputs), seed=seed)
     observed = simulator.observed if observed is None else observed
     if observed is not None:
         stage("sampling around the observation")
         at = _around(posterior, observed, condition.features, draws, seed, level)
-    many = "the density of so many integers can't be computed"
+    many, none = "the density of so many integers can't be computed", "the flow has no density"
+    absent = {"log_prob": many if posterior.flow.has_log_prob else none, "latent": "the flow has no latent codes"}
     return Evidence(
         fresh.parameters,
         values,
@@ -83,10 +81,7 @@ def gather(
         quantities=_evaluate(own | dict(quantities or {}), fresh.parameters, values, data),
         latent=latent,
         observation=at,
-        absent={
-            "log_prob": many if posterior.flow.has_log_prob else "the flow has no density",
-            "latent": "the flow has no latent codes",
-        },
+        absent=absent,
     )
 
 
@@ -102,13 +97,6 @@ def _around(
         raise InputError("Observation to diagnose", expected=expected, got=got, do=do)
     typical = posterior.sample(observed, draws=1)
     condition, _ = evaluator.condition(observation.arrays)
-
-    def draw_latent(count: int, stream: int) -> np.ndarray:
-        return evaluator.latent_draws(count, seeds.tensor_seed(stream, "latent"))
-
-    def from_latent(codes: np.ndarray) -> Arrays:
-        return evaluator.decode(codes, map_tensors(lambda value: np.repeat(value, len(codes), axis=0), condition))
-
     known = mask_padding(simulator, observation.arrays, observation.arrays)
     seen, predicted = {name: known[name][0] for name in simulator.observable_shapes}, None
     # An empty set, for example, has no observed values.
@@ -118,15 +106,16 @@ def _around(
         replicated = map_tensors(lambda value: value[0], predict(simulator, observation, proposed, seed))
         predicted = simulated(replicated, seen, simulator.on_nonfinite)
     return Observation(
-        p_value=float(typical.p_value),
-        unusual=str(typical.unusual),
+        typicality=TypicalityResult(float(typical.p_value), str(typical.unusual)),
         features=others,
         own_features=condition.features,
         observed=seen,
         predicted=predicted,
         replicates=_replicates(posterior, observation, condition, len(others), draws, seed),
-        draw_latent=draw_latent,
-        from_latent=from_latent,
+        draw_latent=lambda count, stream: evaluator.latent_draws(count, seeds.tensor_seed(stream, "latent")),
+        from_latent=lambda codes: evaluator.decode(
+            codes, map_tensors(lambda value: np.repeat(value, len(codes), axis=0), condition)
+        ),
     )
 
 

@@ -24,6 +24,7 @@ import xarray
 
 from bayesinn import plots
 from bayesinn.core.errors import InputError
+from bayesinn.core.labels import Labels, columns
 from bayesinn.plots.pairs import MOST_COLUMNS
 from bayesinn.posterior.amortized import AmortizedPosterior
 from bayesinn.posterior.draws import FLAG_LEVEL, simulated
@@ -36,7 +37,6 @@ from bayesinn.training.settings import Checkpoint, Optimization
 from bayesinn.workflow.diagnosing import diagnose
 from bayesinn.workflow.diagnosis import Diagnosis
 from bayesinn.workflow.report import Figure, Section
-from bayesinn.workflow.tables import posterior_table
 
 # Largest over smallest positive count, above which a linear axis hides most of the data.
 _LOGARITHMIC_RATIO = 20.0
@@ -67,10 +67,7 @@ class Run:
         batch_size: int | None = None,
         passes: int | None = None,
     ) -> AmortizedPosterior:
-        """Train with the simulator's own networks and settings; keeps checkpoints, the posterior and the history.
-
-        ``minutes``, in place of ``steps``, asks for as many steps as take about that long on this machine.
-        """
+        """Train with the simulator's own networks and settings, for ``steps`` or about ``minutes``, and save all."""
         if minutes is not None:
             if steps is not None or resume:
                 expected = "either minutes, for a new run, or steps"
@@ -101,9 +98,9 @@ class Run:
             subject, got = f"Observation for simulator {simulator.name!r}", "none, and the simulator ships none"
             raise InputError(subject, expected="data to infer from", got=got, do="give a file: --data FILE")
         tree = posterior.infer(data, draws=draws, seed=seed)
-        if count := tree["posterior"].sizes.get("observation"):
-            do = "use bi.load(...).infer(...) for many"
-            raise InputError("Data for a run", expected="one observation", got=f"{count}", do=do)
+        sizes, do = tree["posterior"].sizes, "use bi.load(...).infer(...) for many"
+        if "observation" in sizes:
+            raise InputError("Data for a run", expected="one observation", got=f"{sizes['observation']}", do=do)
         self.folder.mkdir(parents=True, exist_ok=True)
         exact, labels = exact_draws(simulator, data, seed=seed), simulator.labels
         values, prior, predicted = (_arrays(tree, name) for name in ("posterior", "prior", "posterior_predictive"))
@@ -185,6 +182,28 @@ class Run:
         plots.save(figure, folder / f"{name}.png")
 
 
+def posterior_table(
+    draws: Mapping[str, np.ndarray], labels: Labels, exact: Mapping[str, np.ndarray] | None = None
+) -> pd.DataFrame:
+    """Tabulate mean, sd and 95 % interval of draws (n, *event), a row for each scalar, and of exact ones beside them.
+
+    Examples
+    --------
+    >>> table = posterior_table({"rate": np.linspace(0.0, 2.0, 101)}, Labels({}, {"rate": "1/day"}))
+    >>> table.loc["rate", "unit"], round(float(table.loc["rate", "97.5 %"]), 3)
+    ('1/day', 1.95)
+    """
+    table = _moments(draws)
+    table.insert(0, "unit", [labels.unit(name) for name in table.index])
+    return table if exact is None else table.join(_moments(exact).add_prefix("exact "))
+
+
+def _moments(draws: Mapping[str, np.ndarray]) -> pd.DataFrame:
+    frame = pd.DataFrame(columns(draws, batch_ndim=1), dtype=float)
+    low, high = frame.quantile([0.025, 0.975]).to_numpy()
+    return pd.DataFrame({"mean": frame.mean(), "sd": frame.std(ddof=0), "2.5 %": low, "97.5 %": high})
+
+
 def _arrays(tree: xarray.DataTree, group: str) -> dict[str, np.ndarray]:
     """Return the arrays of a group, without its one chain; nothing if there is no such group."""
     if group not in tree.children:
@@ -207,8 +226,7 @@ def _wide(observed: np.ndarray) -> bool:
 
 def steps_in(minutes: float, simulator: Simulator, batch_size: int | None = None, passes: int | None = None) -> int:
     """Estimate from a short trial how many steps take this long on this machine, all preparation included."""
-    clock = StepClock()
-    trial = AmortizedPosterior(simulator)
+    clock, trial = StepClock(), AmortizedPosterior(simulator)
     options = Optimization(passes=passes, callbacks=[clock])
     trial.fit(steps=_TRIAL_STEPS, epochs=2, batch_size=batch_size, optimization=options, progress=False)
     return max(1, round(60.0 * minutes / clock.seconds_per_step))

@@ -130,8 +130,7 @@ CALIBRATION = (
         },
         table=lambda result: None if result.passed else result.to_dataframe()[~result.inside],
         meaning="Correlations between pairs of parameters.",
-        remedy="Use marginal posteriors only, until this passes; more flow blocks with rotations between them learn "
-        "correlations.",
+        remedy="Use marginal posteriors only, until this passes; more flow blocks, with rotations, learn correlations.",
         reference="Products as test quantities: Modrák et al. 2023, arXiv:2211.02383",
     ),
     _check(
@@ -142,10 +141,7 @@ CALIBRATION = (
         question="SBC of functions of parameters and data. The log likelihood is sensitive to whatever the posterior "
         "forgets of the data.",
         figures={"quantities": plots.ecdf},
-        captions={
-            "quantities": "Ranks of each quantity. Log likelihood below zero throughout: truths fit the data better "
-            "than draws do."
-        },
+        captions={"quantities": "Log likelihood below zero throughout: truths fit the data better than draws do."},
         meaning="Test quantities: {columns}.",
         remedy="The posterior makes too little of the data, or its joint shape is wrong: train for more steps; then "
         f"{_SUMMARY}; then give the flow more blocks.",

@@ -8,15 +8,16 @@ from typing import Any
 import numpy as np
 
 from bayesinn import plots
+from bayesinn.core.labels import Labels
 from bayesinn.diagnostics.local import LocalC2STResult, local_c2st
 from bayesinn.diagnostics.posterior_sbc import PosteriorSBCResult, posterior_sbc
 from bayesinn.diagnostics.predictive import PredictiveResult, predictive_checks
-from bayesinn.posterior.draws import FLAG_LEVEL
 from bayesinn.workflow.check import Check
 from bayesinn.workflow.evidence import Arrays, Evidence, needed
 
 # Repeated trainings of L-C2ST. A high level needs more: no p-value is below one over their number.
 _TRIALS = 200
+_LIKE, _UNLIKE = "like these simulations", "unlike these simulations, and its posterior not to be trusted"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -24,32 +25,6 @@ class LocalResult(LocalC2STResult):
     """L-C2ST at one observation, with the posterior draws (m, *event) that the classifier judged."""
 
     draws: Arrays
-
-
-@dataclass(frozen=True)
-class TypicalityResult:
-    """How typical an observation is of the simulations that the network was trained on, and its least typical part."""
-
-    p_value: float
-    unusual: str
-
-    @property
-    def out_of_distribution(self) -> bool:
-        """Whether the p-value is below 0.01: the posterior is then an extrapolation, and not to be trusted."""
-        return self.p_value < FLAG_LEVEL
-
-    @property
-    def summary(self) -> str:
-        """One line for a table of verdicts."""
-        odd = f"unlike the simulations in its {self.unusual}, " if self.out_of_distribution else ""
-        return f"{odd}p = {self.p_value:.2g}"
-
-    @property
-    def sentence(self) -> str:
-        """A sentence for the top of the report."""
-        if self.out_of_distribution:
-            return "The observation is unlike these simulations, and its posterior not to be trusted."
-        return "The observation is like these simulations."
 
 
 def _local(given: Evidence) -> LocalResult:
@@ -60,6 +35,10 @@ def _local(given: Evidence) -> LocalResult:
     return LocalResult(**vars(result), draws=at.from_latent(result.evaluation))
 
 
+def _local_marginals(result: LocalResult, labels: Labels) -> plots.Canvas:
+    return plots.local_c2st_marginals(result, result.draws, labels=labels)
+
+
 def _posterior_sbc(given: Evidence) -> PosteriorSBCResult | None:
     replicates = needed(given.observation).replicates
     if replicates is None:
@@ -67,11 +46,6 @@ def _posterior_sbc(given: Evidence) -> PosteriorSBCResult | None:
     values, weights = replicates
     truth, others = ({name: value[:, part] for name, value in values.items()} for part in (0, slice(1, None)))
     return posterior_sbc(truth, others, weights[:, 0], weights[:, 1:], seed=given.seed, level=given.level)
-
-
-def _typicality(given: Evidence) -> TypicalityResult:
-    at = needed(given.observation)
-    return TypicalityResult(at.p_value, at.unusual)
 
 
 def _predictive(given: Evidence) -> PredictiveResult | None:
@@ -90,12 +64,7 @@ OBSERVATION = (
         question="A classifier learns to tell latent codes of true parameters from latent draws, given the data. At "
         "the observation it should not be able to. Checks over the prior say how the posterior does on average; this "
         "one says how it does here.",
-        figures={
-            "local_c2st": plots.local_c2st,
-            "local_c2st_marginals": lambda result, labels: plots.local_c2st_marginals(
-                result, result.draws, labels=labels
-            ),
-        },
+        figures={"local_c2st": plots.local_c2st, "local_c2st_marginals": _local_marginals},
         captions={
             "local_c2st": "How well the classifier tells them apart at the observation. The line should lie among the "
             "values that chance gives.",
@@ -121,10 +90,10 @@ OBSERVATION = (
     ),
     _check(
         name="observation",
-        run=_typicality,
+        run=lambda given: needed(given.observation).typicality,
         needs=["observation"],
         question="Whether the observation is like the simulations that the network was trained on.",
-        sentence=lambda result: result.sentence,
+        sentence=lambda result: f"The observation is {_UNLIKE if result.out_of_distribution else _LIKE}.",
         judge=lambda result, _: "FAILED" if result.out_of_distribution else "passed",
         meaning="The observation is like the simulations that the network was trained on.",
         remedy="Look for differences between data and simulator: units, missing or delayed counts, preprocessing; then "

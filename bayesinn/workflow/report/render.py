@@ -13,7 +13,7 @@ import numpy as np
 
 from bayesinn.core.errors import InputError
 from bayesinn.workflow.report.section import Section
-from bayesinn.workflow.report.table import table, text
+from bayesinn.workflow.report.table import VERDICTS, table, text
 
 _PACKAGES = ("bayesinn", "tensorflow", "tensorflow-probability", "keras", "numpy", "scipy", "arviz")
 
@@ -27,12 +27,6 @@ class Verdict:
     trusted: Sequence[str] = ()
     doubtful: Sequence[str] = ()
     actions: Sequence[str] = ()
-
-    @property
-    def lists(self) -> list[tuple[str, str, Sequence[str]]]:
-        """Kind, title and entries of each list that has any."""
-        titles = {"trusted": "What to trust", "doubtful": "What not to trust", "actions": "What to do"}
-        return [(kind, title, getattr(self, kind)) for kind, title in titles.items() if getattr(self, kind)]
 
 
 def render(
@@ -61,9 +55,9 @@ def render(
         "Versions": _versions(),
     }
     tables = [None if part.table is None else table(part.table, part.labels) for part in sections]
-    page = environment.get_template("template.html").render(
-        title=title, verdict=verdict, sections=list(zip(sections, tables, strict=True)), groups=groups
-    )
+    parts = list(zip(sections, tables, strict=True))
+    content = {"title": title, "verdict": verdict, "sections": parts, "groups": groups, "symbols": VERDICTS}
+    page = environment.get_template("template.html").render(content)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(page, encoding="utf-8")
     return path

@@ -69,8 +69,3 @@ class Section:
     table: pd.DataFrame | None = None
     figures: Sequence[Figure] = ()
     labels: Labels | None = None  #: if given, names in the table's index are written with label and unit
-
-    @property
-    def paragraphs(self) -> list[str]:
-        """The text by paragraphs."""
-        return [part.strip() for part in self.text.split("\n\n") if part.strip()]
