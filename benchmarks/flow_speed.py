@@ -69,7 +69,7 @@ class Runner:
         self.model = TrainingModel(trainable, GraphSource(posterior.simulator, settings), settings)
         self.model.compile(optimizer="adam")
         self.model.optimizer.build([self.model.flat])
-        self.model.compile_step()
+        self.model.compile_step(self.model.source.elements(0).element_spec)
         self.flow = trainable.network.flow
         self.observation = tf.ones((1, dimension))
         self.step = tf.Variable(0)

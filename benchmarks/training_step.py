@@ -49,7 +49,7 @@ def trainer(posterior: AmortizedPosterior) -> TrainingModel:
     model = TrainingModel(trainable, GraphSource(posterior.simulator, settings), settings)
     model.compile(optimizer="adam")
     model.optimizer.build([model.flat])
-    model.compile_step()
+    model.compile_step(model.source.elements(0).element_spec)
     return model
 
 

@@ -84,18 +84,24 @@ class TrainingModel(keras.Model):
         self.run_step(element[0], *self.source.batch(element))
         return {"loss": self.loss_mean.result()}
 
-    def compile_step(self) -> str:
-        """Compile all of a step but its simulations as one program, if the settings say so; return a note why not.
+    def compile_step(self, element: tuple[tf.TensorSpec, ...]) -> str:
+        """Compile a step on elements like this as one program, if the settings say so; return a note if XLA can't.
 
+        Only simulations stay outside.
         Its thousands of small operations cost more than their arithmetic. XLA runs them as a few.
         """
-        element = self.source.elements(0).element_spec
         batch = tf.function(self.source.batch).get_concrete_function(element).structured_outputs
         trial = tf.nest.map_structure(self._zeros, (element[0], *batch))
-        self.__dict__["run_step"], _, note = compiled(
-            self._run_step, *trial, xla=self.settings.xla, subject="The training step"
-        )
-        return note
+        step = compiled(self._run_step, *trial, xla=self.settings.xla, subject="The training step")
+        if step.xla:
+            self.__dict__["run_step"] = step.call
+        return step.note
+
+    def make_train_function(self, force: bool = False) -> Any:
+        """Make what runs many steps in a call; by force, with a step traced anew."""
+        if force and self.run_step != self._run_step:
+            self.__dict__["run_step"] = tf.function(self._run_step, autograph=False, jit_compile=True)
+        return super().make_train_function(force)
 
     def _zeros(self, spec: tf.TensorSpec) -> tf.Tensor:
         return tf.zeros([self.settings.batch_size if n is None else n for n in spec.shape], spec.dtype)

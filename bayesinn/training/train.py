@@ -68,8 +68,6 @@ def train(
     model.compile(optimizer=_optimizer(optimizer, settings), jit_compile=False, steps_per_execution=1)
     model.steps_per_execution = settings.steps_per_call
     model.optimizer.build([model.flat])
-    if (note := model.compile_step()) and progress:
-        print(f"  note: {note}", flush=True)
     guard, history, finished = Guard(), History(), 0
     own: list[keras.callbacks.Callback] = [guard, history]
     if checkpoint is not None:
@@ -82,8 +80,11 @@ def train(
     stopped_by: BaseException | None = None
     try:
         if not settings.ended(finished, epochs_waited(history.rows)):
+            elements = source.elements(finished)
+            if (note := model.compile_step(elements.element_spec)) and progress:
+                print(f"  note: {note}", flush=True)
             model.fit(
-                source.elements(finished),
+                elements,
                 epochs=settings.epochs,
                 initial_epoch=finished,
                 steps_per_epoch=settings.padded_epoch,

@@ -115,7 +115,8 @@ def test_drift_is_noticed_once_and_answered(monkeypatch) -> None:
     assert np.isfinite(posterior.history["loss"]).all()
 
 
-def test_stored_activations_give_right_gradients() -> None:
+@pytest.mark.parametrize("xla", [False, True])
+def test_stored_activations_give_right_gradients(xla: bool) -> None:
     """An ordinary chain, which is not watched, is trained the same."""
     # Without effect in the step whose wrong gradients nobody knows of yet.
     rate = keras.optimizers.schedules.PiecewiseConstantDecay([1], [0.0, 0.1])
@@ -126,7 +127,7 @@ def test_stored_activations_give_right_gradients() -> None:
                 # Inside another chain, whose other links have no need to be reversible.
                 flow=InvertibleFlow(Chain([ActNorm(), drifting(reversible)])),
                 optimization=bi.Optimization(
-                    optimizer=keras.optimizers.SGD(rate), callbacks=[SetWeights({0: {"drift": 0.3}})]
+                    optimizer=keras.optimizers.SGD(rate), callbacks=[SetWeights({0: {"drift": 0.3}})], xla=xla
                 ),
             )
         histories.append(posterior.history["loss"])
@@ -134,16 +135,17 @@ def test_stored_activations_give_right_gradients() -> None:
     np.testing.assert_allclose(histories[1], histories[0], atol=1e-5)
 
 
-def test_a_resumed_run_decides_the_same(tmp_path, monkeypatch) -> None:
+@pytest.mark.parametrize("xla", [False, True])
+def test_a_resumed_run_decides_the_same(tmp_path, monkeypatch, xla) -> None:
     monkeypatch.setattr("bayesinn.training.checkpoint._SECONDS_BETWEEN_WRITES", 0.0)
     plan = {1: {"drift": 0.3}}
     with warned():
-        whole = fit(flow=InvertibleFlow(drifting()), optimization=bi.Optimization(callbacks=[SetWeights(plan)]))
-        options = {"flow": InvertibleFlow(drifting()), "checkpoint": tmp_path / "checkpoint"}
+        whole = fit(flow=InvertibleFlow(drifting()), callbacks=[SetWeights(plan)], xla=xla)
+        options = {"flow": InvertibleFlow(drifting()), "checkpoint": tmp_path / "checkpoint", "xla": xla}
         with pytest.raises(KeyboardInterrupt):
-            fit(optimization=bi.Optimization(callbacks=[SetWeights(plan, interrupt=4)]), **options)
+            fit(callbacks=[SetWeights(plan, interrupt=4)], **options)
         watching = SetWeights(plan)
-        resumed = fit(optimization=bi.Optimization(callbacks=[watching]), resume=True, **options)
+        resumed = fit(callbacks=[watching], resume=True, **options)
     assert watching.stored == 5 * [True]
     assert equal(whole, resumed)
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 import tensorflow_probability as tfp
 
 import bayesinn as bi
@@ -82,10 +85,33 @@ def test_xla(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
         return {"x": tfd.NegativeBinomial(2.0, parameters["mean"]).sample(seed=seed)}
 
     fit(counts, progress=True, steps=2)
-    assert "note: Simulator 'counts' runs in the plain graph" in capsys.readouterr().out
+    assert "note" not in capsys.readouterr().out
+    fit(counts, progress=True, steps=1_000)
+    printed = capsys.readouterr().out
+    assert "note: Simulator 'counts' runs in the plain graph" in printed
+    assert "training step" not in printed
     with pytest.raises(TrainingError, match="'counts' with xla=True") as error:
         fit(counts, optimization=bi.Optimization(xla=True))
     assert "xla='auto'" in str(error.value)
+
+
+def test_a_network_that_xla_cannot_compile(capsys: pytest.CaptureFixture[str]) -> None:
+    class Noisy(bi.summaries.Identity):
+        def call(self, x, mask=None):
+            x = tf.reshape(x, (-1, 1))
+            return x + 0.0 * tf.random.stateless_poisson(tf.shape(x), [1, 2], x**2, tf.float32)
+
+    fit(summary=Noisy(), progress=True, steps=1_000)
+    assert "note: The training step runs in the plain graph" in capsys.readouterr().out
+    with pytest.raises(TrainingError, match="The training step with xla=True"):
+        fit(summary=Noisy(), xla=True)
+
+
+def test_xla_compiles_simulator_and_step_once(fresh_python, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # TensorFlow writes each program that it compiles to a file.
+    monkeypatch.setenv("TF_XLA_FLAGS", f"--tf_xla_persistent_cache_directory={tmp_path}")
+    fresh_python("from tests.helpers.fitting import fit; fit(xla=True)")
+    assert len(list(tmp_path.iterdir())) == 2
 
 
 @pytest.mark.parametrize(
