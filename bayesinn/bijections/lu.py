@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
-import scipy.linalg
+import scipy
 import tensorflow as tf
 
 from bayesinn.bijections.bijection import Bijection, constant_log_det

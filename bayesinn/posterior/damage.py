@@ -3,7 +3,6 @@
 from collections.abc import Collection, Mapping
 
 import numpy as np
-from sklearn.ensemble import GradientBoostingClassifier
 
 from bayesinn.simulation.finite import padding
 from bayesinn.simulation.simulator import Arrays
@@ -68,6 +67,8 @@ def grow(intact: np.ndarray, damaged: np.ndarray) -> np.ndarray:
     """
     if len(intact) < 2 or not 0 < intact.shape[1] <= _MOST_NUMBERS:
         return np.zeros((0, 0), NODE)
+    from sklearn.ensemble import GradientBoostingClassifier
+
     rows = np.concatenate([intact, damaged])
     labels = np.repeat([0, 1], [len(intact), len(damaged)])
     model = GradientBoostingClassifier(

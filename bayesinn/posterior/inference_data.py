@@ -1,6 +1,5 @@
 """The answer as an ArviZ DataTree, with names, labels and units."""
 
-import arviz as az
 import numpy as np
 import xarray
 
@@ -19,6 +18,8 @@ def inference_data(
 
     The log posterior density, if there is one, becomes ``lp``; the seed decides prior and predictive draws.
     """
+    import arviz as az
+
     batched = observations.batched
     # Without a batch axis, the one observation takes the place of the chain.
     values = {name: value if batched else value[None] for name, value in draws.items()}

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
-from sklearn.decomposition import PCA
 
 from bayesinn.posterior import damage
 
@@ -181,6 +180,8 @@ def _rows(value: np.ndarray) -> np.ndarray:
 
 def _axes(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return mean (d,), leading axes (d, k) and sds (k + 1,) of values (n, d)."""
+    from sklearn.decomposition import PCA
+
     size, dimension = values.shape
     mean = values.mean(axis=0)
     count = min(_MOST_AXES, dimension, size // _SIMULATIONS_PER_AXIS)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import keras
 import numpy as np
-import scipy.stats
+import scipy
 import tensorflow as tf
 
 from bayesinn.bijections.residual.linearization import Linearization

@@ -5,7 +5,7 @@ import random
 from collections.abc import Sequence
 
 import numpy as np
-import scipy.stats
+import scipy
 import tensorflow as tf
 
 from bayesinn.core import seeds
