@@ -39,13 +39,11 @@ class ParameterSpace:
     """
 
     def __init__(self, prior: Prior, seed: int) -> None:
-        self.prior = prior
-        self.names = prior.names
-        self.event_shapes = prior.event_shapes
+        self.prior, self.names, self.event_shapes = prior, prior.names, prior.event_shapes
         pilot = prior.sample(_PILOT_DRAWS, seeds.tensor_seed(seed, "pilot"))
         supports = {name: support_of(name, prior.distribution(name, pilot)) for name in self.names}
         # Made once: graphs may map parameters many times.
-        self._fixed = {name: support for name, support in supports.items() if not prior.needs(name)}
+        self._fixed = {name: support for name, support in supports.items() if not prior.needs[name]}
         self.discrete = tuple(name for name in self.names if supports[name].discrete)
         self._poles = tuple(name for name in self.names if _has_pole(prior.distribution(name, pilot), supports[name]))
         shapes = {name: supports[name].bijector.inverse_event_shape(shape) for name, shape in self.event_shapes.items()}
@@ -178,7 +176,6 @@ class ParameterSpace:
 
 
 def _has_pole(distribution: tfd.Distribution, support: Support) -> bool:
-    """Whether a density is infinite at an end of its support."""
     if support.discrete or support.ends is None:
         return False
     infinity = tf.fill((1, *distribution.event_shape), np.float32(np.inf))
