@@ -47,7 +47,6 @@ def together(supports: Sequence[Support]) -> Support:
 
 
 def _parts(bijector: tfb.Bijector) -> list[tfb.Bijector]:
-    """Return the bijectors of a chain, without identities."""
     if isinstance(bijector, tfb.Chain):
         return [part for inner in bijector.bijectors for part in _parts(inner)]
     return [] if isinstance(bijector, tfb.Identity) else [bijector]
@@ -193,7 +192,6 @@ def _integer_bounds(distribution: tfd.Distribution) -> tuple[tf.Tensor | float, 
 
 
 def _limits(bijector: tfb.Bijector) -> tuple[tf.Tensor, tf.Tensor]:
-    """Return the ends of what an elementwise bijector maps to."""
     infinity = tf.constant(np.inf, tf.float32)
     ends = bijector.forward(-infinity), bijector.forward(infinity)
     return tf.minimum(*ends), tf.maximum(*ends)

@@ -49,12 +49,10 @@ class Conjugate:
 
     def __post_init__(self) -> None:
         if self.fault not in FAULTS or self.modes not in (1, 2) or (self.fault == "flipped mode" and self.modes == 1):
-            raise InputError(
-                "Conjugate",
-                expected=f"a fault out of {list(FAULTS)}, one or two modes; 'flipped mode' with two",
-                got=f"fault {self.fault!r} with modes={self.modes!r}",
-                do="pass for example Conjugate('too wide'), or Conjugate('flipped mode', modes=2)",
-            )
+            expected = f"a fault out of {list(FAULTS)}, one or two modes; 'flipped mode' with two"
+            got = f"fault {self.fault!r} with modes={self.modes!r}"
+            do = "pass for example Conjugate('too wide'), or Conjugate('flipped mode', modes=2)"
+            raise InputError("Conjugate", expected=expected, got=got, do=do)
 
     def simulate(self, size: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
         """Draw parameters from the prior, and their data."""
