@@ -21,6 +21,7 @@ from bayesinn.core.validation import check_choice, check_integer
 from bayesinn.flows.invertible import InvertibleFlow
 from bayesinn.flows.latents.latent import Latent
 
+_Maker = Callable[[], Bijection]
 _MIXINGS = {"orthogonal": Orthogonal, "permutation": Permutation, "householder": Householder, "lu": LULinear}
 
 
@@ -173,15 +174,10 @@ def residual(
 
 
 def _stack(
-    block: Callable[[], Bijection],
-    blocks: int,
-    mixing: str | None,
-    actnorm: bool,
-    latent: Latent | None,
-    reversible: bool = False,
+    block: _Maker, blocks: int, mixing: str | None, actnorm: bool, latent: Latent | None, reversible: bool = False
 ) -> InvertibleFlow:
     check_integer("Argument 'blocks' of a flow", blocks, do="start with blocks=6")
-    parts: list[Callable[[], Bijection]] = [ActNorm] if actnorm else []
+    parts: list[_Maker] = [ActNorm] if actnorm else []
     if mixing is not None:
         check_choice("Argument 'mixing' of a flow", mixing, _MIXINGS)
         parts.append(_MIXINGS[mixing])

@@ -21,7 +21,7 @@ from bayesinn.summaries import Condition
 
 
 class Start(NamedTuple):
-    """Law of the first particles, whitened, and the condition (1, ...) that they are whitened with."""
+    """Law of the first particles, whitened, and the condition (1, ...) that whitens them."""
 
     law: StudentT
     condition: Condition

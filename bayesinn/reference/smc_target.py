@@ -106,11 +106,11 @@ def observation_tensors(simulator: Simulator, data: Mapping[str, Any]) -> dict[s
 
 def first_population(
     simulator: Simulator,
+    particles: int,
+    seed: tf.Tensor,
     draw: Callable[[int, tf.Tensor], tf.Tensor],
     evaluate: Callable[[tf.Tensor, Any], Population],
     given: Any,
-    particles: int,
-    seed: tf.Tensor,
 ) -> tuple[Population, float, int]:
     """Draw vectors until enough have a finite likelihood; return them, the share that has one, and the number drawn."""
     kept: list[Population] = []
@@ -147,8 +147,6 @@ def _tensors(simulator: Simulator, data: Arrays) -> dict[str, tf.Tensor]:
 
 
 def _of_arrays(function: Callable[..., Any]) -> LogLikelihood:
-    """Return a likelihood of tensors that calls one of arrays."""
-
     def log_likelihood(parameters: Tensors, data: Tensors) -> tf.Tensor:
         def call(*values: np.ndarray) -> np.ndarray:
             return np.asarray(function(*tf.nest.pack_sequence_as((parameters, data), values)), np.float32)

@@ -39,8 +39,7 @@ class PythonEngine:
     """Draws batches as NumPy arrays through worker processes; otherwise as :class:`TensorFlowEngine`."""
 
     def __init__(self, declared: Declaration, batched: bool, workers: int | None) -> None:
-        self.declared = declared
-        self.batched = batched
+        self.declared, self.batched = declared, batched
         self.workers = workers or os.cpu_count() or 1
         self._payload = _pickle_by_value(declared)
         self._draw_inputs = AnyRows(self._sample_inputs, leading=(0, 0))

@@ -81,7 +81,6 @@ class TensorFlowEngine:
 
     @functools.cached_property
     def _specs(self) -> tuple[Any, Any, Any]:
-        """Shapes and dtypes of parameters, context and observables."""
         n, seed = tf.TensorSpec((), tf.int32), tf.TensorSpec((2,), tf.int32)
         return tf.function(self._draw_once).get_concrete_function(n, seed).structured_outputs[0]
 

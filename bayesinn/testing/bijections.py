@@ -168,7 +168,6 @@ class _Case:
 
 
 def _flat(events: tf.Tensor) -> tf.Tensor:
-    """Return events (n, *event) as vectors (n, d)."""
     return tf.reshape(events, (len(events), -1))
 
 

@@ -86,7 +86,6 @@ def check_summary(
 
 
 def _numbers(summary: Summary, *arguments: tf.Tensor) -> tf.Tensor:
-    """Return all results of a summary as numbers (n, k)."""
     result = summary(*arguments)
     return Condition(*result).flat() if summary.frames else result
 

@@ -21,16 +21,9 @@ class SplitLatentFlow(Flow):
     """The law of parameters x given observables y, from one bijection of [x, padding] to [z, padding, y].
 
     To draw, put y and a normal z into the output and run the bijection backwards. The condition is y, followed by
-    the context, on which the bijection itself depends.
-
-    Parameters
-    ----------
-    chain : Bijection
-        Bijection of vectors (n, width), with the context as condition. Leave out ActNorm: it would blow up padding,
-        which is almost zero, to unit variance.
-    parameters, latent, observables, width : int; see :class:`SplitLayout`
-    objective : {"mmd", "likelihood"}
-    losses : SplitLosses
+    the context, which is the condition of ``chain``, the bijection of vectors (n, width). The chain needs no ActNorm,
+    which would blow up padding, almost zero, to unit variance. :class:`SplitLayout` explains the numbers, and
+    :class:`bayesinn.inverse.SplitLatent` the objectives.
     """
 
     def __init__(
@@ -121,9 +114,7 @@ class SplitLatentFlow(Flow):
         output, _ = self.chain.forward(self._padded(x, streams[0]), context)
         z, padding, predicted = tf.split(output, [*layout.outputs.values()], axis=-1)
         normal = self._noise(x, layout.latent, 1.0, streams[1])
-        latent = mmd_loss(
-            tf.concat([z, tf.stop_gradient(predicted)], axis=-1), tf.concat([normal, y], axis=-1), losses.latent_scales
-        )
+        joint, target = tf.concat([z, tf.stop_gradient(predicted)], axis=-1), tf.concat([normal, y], axis=-1)
         given = self._output(y, streams[2], losses.observable_noise, losses.padding_noise)
         drawn, drawn_padding = self._backward(given, context)
         near = None if losses.neighbourhood is None else gaussian_weights(y, losses.neighbourhood)
@@ -132,32 +123,25 @@ class SplitLatentFlow(Flow):
         padding = tf.concat([padding, drawn_padding, returned_padding], axis=-1)
         return {
             "fit": tf.reduce_mean((predicted - y) ** 2),
-            "latent": latent,
+            "latent": mmd_loss(joint, target, losses.latent_scales),
             "backward": mmd_loss(drawn, x, losses.backward_scales, near),
             "reconstruction": tf.reduce_mean((returned - x) ** 2),
             "padding": tf.reduce_mean(padding**2) if padding.shape[1] else tf.zeros(()),
         }
 
     def _log_density(self, x: tf.Tensor, condition: tf.Tensor | None, seed: tf.Tensor) -> tf.Tensor:
-        """Return log q(x, padding | y) - log p(padding): log q(x | y) without padding, and below it on average with.
-
-        Padding must be noise here: were it constant, the density could grow without bound along it.
-        """
+        """Return log q(x, padding | y) - log p(padding): log q(x | y) without padding, and below it on average with."""
+        # Padding must be noise here: were it constant, the density could grow without bound along it.
         layout, losses = self.layout, self.split_losses
         y, context = self._split(condition)
         padded = self._padded(x, seed)
         output, log_det = self.chain.forward(padded, context)
         z, padding, predicted = tf.split(output, [*layout.outputs.values()], axis=-1)
-        return (
-            log_det
-            + _log_normal(z, 1.0)
-            + _log_normal(padding, losses.padding_noise)
-            + _log_normal(predicted - y, losses.observable_noise)
-            - _log_normal(padded[:, layout.parameters :], losses.padding_noise)
-        )
+        log_density = log_det + _log_normal(z, 1.0) + _log_normal(padding, losses.padding_noise)
+        log_density += _log_normal(predicted - y, losses.observable_noise)
+        return log_density - _log_normal(padded[:, layout.parameters :], losses.padding_noise)
 
     def _backward(self, output: tf.Tensor, context: tf.Tensor) -> list[tf.Tensor]:
-        """Return parameter vectors and padding."""
         return tf.split(self.chain.inverse(output, context)[0], [*self.layout.inputs.values()], axis=-1)
 
     def _padded(self, x: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
@@ -195,6 +179,5 @@ class SplitLatentFlow(Flow):
 
 
 def _log_normal(values: tf.Tensor, sd: float) -> tf.Tensor:
-    """Return the log density (n,) of independent normal elements (n, d)."""
     constant = math.log(sd) + 0.5 * math.log(2.0 * math.pi)
     return -tf.reduce_sum(0.5 * (values / sd) ** 2 + constant, axis=-1)
