@@ -69,8 +69,8 @@ class Flow(Configured, keras.layers.Layer):
 
     @property
     def bijection(self) -> Bijection | None:
-        """The bijection inside the flow, if there is one."""
-        return None
+        """The bijection inside the flow, which keeps it as ``chain``, if there is one."""
+        return getattr(self, "chain", None)
 
     def bijection_inputs(self, x: tf.Tensor, condition: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor | None]:
         """Return what the bijection sees of vectors and conditions: by default these."""

@@ -20,9 +20,9 @@ from bayesinn.flows.split_latent.mmd import gaussian_weights, mmd_loss
 class SplitLatentFlow(Flow):
     """The law of parameters x given observables y, from one bijection of [x, padding] to [z, padding, y].
 
-    To draw, put y and a normal z into the output and run the bijection backwards. The condition is y, followed by
-    the context, which is the condition of ``chain``, the bijection of vectors (n, width). The chain needs no ActNorm,
-    which would blow up padding, almost zero, to unit variance. :class:`SplitLayout` explains the numbers, and
+    To draw, put y and a normal z into the output and run the bijection backwards. The condition is y, followed by the
+    context, which is the condition of ``chain``, a bijection of vectors (n, width). Leave ActNorm out of it: that would
+    blow up padding, almost zero, to unit variance. :class:`SplitLayout` explains the numbers of elements,
     :class:`bayesinn.inverse.SplitLatent` the objectives.
     """
 
@@ -67,10 +67,7 @@ class SplitLatentFlow(Flow):
         return latent, observables
 
     def sample(self, n: int | tf.Tensor, condition: tf.Tensor | None = None, *, seed: Seed) -> tf.Tensor:
-        """Draw (m, n, d) for conditions (m, c): observables as they are, padding zero.
-
-        The likelihood objective assumes noise around both, and adds it here.
-        """
+        """Draw (m, n, d) for conditions (m, c); the likelihood objective adds noise to observables and padding."""
         y, context = (tf.repeat(part, n, axis=0) for part in self._split(condition))
         losses, noisy = self.split_losses, self.in_nats
         output = self._output(y, seed, losses.observable_noise * noisy, losses.padding_noise * noisy)
@@ -168,10 +165,6 @@ class SplitLatentFlow(Flow):
             raise InputError("SplitLatentFlow", expected=expected, got="None", do=do)
         condition = tf.convert_to_tensor(condition)
         return condition[:, : self.layout.observables], condition[:, self.layout.observables :]
-
-    @property
-    def bijection(self) -> Bijection:
-        return self.chain
 
     def bijection_inputs(self, x: tf.Tensor, condition: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor | None]:
         """Return vectors with their padding, always the same, (n, width), and the context (n, c - observables)."""
