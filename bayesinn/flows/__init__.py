@@ -14,12 +14,9 @@ Complete flows, for ``AmortizedPosterior(flow=...)``; each takes its dimensions 
 
 ``paper_results/densities_2d`` has the measurements: gaps to exact entropies, training time and speed.
 
-Parts, to build your own:
-
-- :class:`InvertibleFlow`: a bijection and a latent distribution, with ``log_prob``, ``sample`` and latent codes.
-- :class:`Flow`: the contract, to write another, with or without a density.
-- Bijections, from :mod:`bayesinn.bijections`.
-- Latent distributions: :class:`Normal`, :class:`StudentT`, :class:`GaussianMixture`; contract :class:`Latent`.
+Parts, to build your own: an :class:`InvertibleFlow` has a bijection, from :mod:`bayesinn.bijections`, and a latent
+distribution, :class:`Normal`, :class:`StudentT` or :class:`GaussianMixture`. The contracts are :class:`Flow` and
+:class:`Latent`.
 """
 
 from bayesinn.flows.flow import Flow

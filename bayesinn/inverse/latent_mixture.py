@@ -33,8 +33,8 @@ class LatentMixture:
     r"""The density of labelled vectors, :math:`p(x \mid y) = N(f(x); \mu_y, \sigma_y^2) \, |\det f'(x)|`.
 
     One bijection f serves all classes, which differ in the mean and the scale of each latent element. So an element
-    has the same meaning for every class, the network classifies by Bayes' rule, and a vector unlike all classes has a
-    low density. See :class:`ClassNormal` for references.
+    means the same for every class, Bayes' rule classifies, and vectors unlike all classes have a low density. See
+    :class:`ClassNormal` for references.
 
     Parameters
     ----------

@@ -19,9 +19,8 @@ def gin(blocks: int = 8, hidden: Sequence[int] = (128, 128), activation: str = "
     """Return a chain of permutations and volume-preserving couplings, with log_det exactly zero.
 
     As the chain of a :class:`LatentMixture` it shrinks some latent elements only by stretching others, so the
-    likelihood puts the variance into as few elements as the data have degrees of freedom. ``hidden``: units in each of
-    the two subnets of a block; ``clamp`` bounds the log scales before their mean is subtracted. References are in
-    :class:`bayesinn.bijections.VolumePreserving`.
+    likelihood puts the variance into as few elements as the data have degrees of freedom. ``hidden`` are the units of
+    each of a block's two subnets; :class:`bayesinn.bijections.VolumePreserving` explains ``clamp``, with references.
 
     Examples
     --------
@@ -84,8 +83,7 @@ class SourceMatch:
     ----------
     match : array (s,), the code that belongs to each source
     correlation, rank_correlation : arrays (s,)
-        Absolute Pearson and Spearman correlation with it. The square of the first is the share of the source's variance
-        that a straight line through the code explains.
+        Absolute Pearson (its square is the share of variance that a straight line explains) and Spearman correlation.
     signs : array (s,), of the Pearson correlation
     """
 
@@ -105,8 +103,7 @@ def match_sources(codes: np.ndarray, sources: np.ndarray) -> SourceMatch:
 
     References
     ----------
-    Hyvärinen and Morioka (2016), Unsupervised feature extraction by time-contrastive learning and nonlinear ICA,
-    arXiv:1605.06336.
+    Hyvärinen and Morioka (2016), Time-contrastive learning and nonlinear ICA, arXiv:1605.06336.
 
     Examples
     --------

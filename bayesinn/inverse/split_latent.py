@@ -36,9 +36,7 @@ class SplitLatent(AmortizedPosterior):
     latent : int
         Elements of the latent. By default the number of parameters less that of observables, and at least one: correct
         for a simulator without noise whose observables are not redundant. With noise, use the number of parameters.
-    width : int
-        Elements to which input and output are padded, by default as few as possible. More make room for maps that
-        coupling blocks of few elements can't express.
+    width : int, of padded input and output, by default the least; more make room for more complex maps
     chain : Bijection, by default :func:`default_chain`
     objective : {"mmd", "likelihood"}
         "mmd" trains in both directions with the losses of the paper, on batches of 500 or more. "likelihood" maximises
@@ -54,8 +52,7 @@ class SplitLatent(AmortizedPosterior):
 
     References
     ----------
-    Ardizzone, Kruse, Wirkert, Rahner, Pellegrini, Klessen, Maier-Hein, Rother and Köthe (2019), Analyzing inverse
-    problems with invertible neural networks, arXiv:1808.04730.
+    Ardizzone et al. (2019), Analyzing inverse problems with invertible neural networks, arXiv:1808.04730.
 
     Examples
     --------

@@ -39,14 +39,12 @@ class SMCPosterior:
     ----------
     parameters : dict of name to array (particles, *event)
     log_evidence : float
-        Log of the prior mean of the likelihood. For a simulator with ``on_nonfinite="redraw"`` the prior is the one
-        truncated to a finite likelihood.
+        Log of the prior mean of the likelihood; with ``on_nonfinite="redraw"``, of the prior truncated to finite ones.
     finite_share : float, share of prior draws with a finite log likelihood
     temperatures : array (stages,), exponents of the likelihood, ending with one
     moves : array (stages,), moves of each particle
     correlations : array (stages,)
-        Of particles at the start and the end of a stage, the mean over unconstrained coordinates; near zero, no trace
-        of the resampling is left.
+        Of a stage's first and last particles, the mean over coordinates; near zero, resampling has left no trace.
     acceptance : dict of kind of move to array (stages,)
     evaluations : int, of the likelihood
     """
@@ -110,9 +108,8 @@ def tempered_smc(
     simulator : Simulator with a ``log_likelihood`` and continuous parameters
     data : dict of name to array, one observation
     start : AmortizedPosterior, or dict of name to array (n, *event)
-        A trained posterior of these parameters, or draws from any approximate one. Particles start from the Student t
-        law with their mean and scale, on unconstrained coordinates. The posterior may have another prior if its draws
-        lie inside this one's support.
+        A trained posterior of these parameters, whose prior may be another if draws lie inside this one's support, or
+        draws from any approximate one. Particles start from a Student t law with their mean and scale, unconstrained.
     particles : int, even
     moves : int, of each particle in a round, after which step sizes are adapted
     most_moves : int, after which a stage ends whatever the correlation
@@ -126,8 +123,7 @@ def tempered_smc(
 
     References
     ----------
-    Del Moral, Doucet and Jasra (2006), Sequential Monte Carlo samplers, JRSS B 68; Chopin (2002), A sequential particle
-    filter method for static models, Biometrika 89.
+    Del Moral, Doucet and Jasra (2006), Sequential Monte Carlo samplers, JRSS B 68; Chopin (2002), Biometrika 89.
 
     Examples
     --------
@@ -140,7 +136,13 @@ def tempered_smc(
     >>> bool(abs(posterior.parameters["x1"].mean() - 1.0) < 0.1)
     True
     """
-    _check(particles, moves, most_moves, final_moves, ess, correlation)
+    if check_integer("Argument 'particles'", particles, 100, do="pass an even number") % 2:
+        raise InputError("Argument 'particles'", expected="an even number", got=f"{particles}", do="add one")
+    check_integer("Argument 'moves'", moves, len(KINDS))
+    check_integer("Argument 'most_moves'", most_moves)
+    check_integer("Argument 'final_moves'", final_moves)
+    check_number("Argument 'ess'", ess, above=0, below=1)
+    check_number("Argument 'correlation'", correlation, above=0, below=1)
     with Progress("tempered SMC", shown=progress) as report:
         report.stage("compiling")
         given: Any = observation_tensors(simulator, data)
@@ -204,13 +206,3 @@ def _compiled(
     seen = functools.partial(bridge, target, model) if started else target
     compile_too = functools.partial(tf.function, autograph=False, jit_compile=compiled.xla)
     return target, compiled.call, compile_too(seen), compile_too(functools.partial(move, seen)), compiled.note
-
-
-def _check(particles: int, moves: int, most_moves: int, final_moves: int, ess: float, correlation: float) -> None:
-    if check_integer("Argument 'particles'", particles, 100, do="pass an even number") % 2:
-        raise InputError("Argument 'particles'", expected="an even number", got=f"{particles}", do="add one")
-    check_integer("Argument 'moves'", moves, len(KINDS))
-    check_integer("Argument 'most_moves'", most_moves)
-    check_integer("Argument 'final_moves'", final_moves)
-    check_number("Argument 'ess'", ess, above=0, below=1)
-    check_number("Argument 'correlation'", correlation, above=0, below=1)

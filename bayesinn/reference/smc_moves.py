@@ -25,8 +25,7 @@ _DEGREES_OF_FREEDOM = 5.0
 class StudentT(NamedTuple):
     """A multivariate Student t law of five degrees of freedom.
 
-    The columns of ``axes`` (d, d) are principal axes, as long as the standard deviation along them; ``whitening`` is
-    the inverse, transposed.
+    Columns of ``axes`` (d, d) are principal axes, as long as the sd along them; ``whitening``, the transposed inverse.
     """
 
     mean: tf.Tensor

@@ -64,10 +64,7 @@ class Target:
 def compile_target(
     simulator: Simulator, log_likelihood: LogLikelihood | None, xla: XLA, like: ParameterSpace | None
 ) -> tuple[Target, Compiled]:
-    """Return the target of a simulator for use in a graph, and the same compiled.
-
-    Vectors are standardised as those of ``like``, a space of the same parameters.
-    """
+    """Return a target for use in a graph, and compiled; ``like``, a space of these parameters, standardises vectors."""
     function = log_likelihood or likelihood_of(simulator)
     # The seed only decides the moments that standardise the vector.
     space = ParameterSpace(simulator.prior, seed=0)

@@ -1,8 +1,7 @@
 """Black-box simulators: NumPy functions run by worker processes that never import TensorFlow.
 
 Loky's workers start clean: they don't run the user's script again, as the standard library's do. Every draw (or block,
-when batched) has a random generator of its own, a pure function of the seed and the row, so that results depend neither
-on the number of workers nor on which worker runs what.
+when batched) has a generator of its own, a pure function of the seed and the row, so that workers don't change results.
 """
 
 from __future__ import annotations
@@ -127,10 +126,8 @@ _locks: collections.defaultdict[int, threading.Lock] = collections.defaultdict(t
 
 @functools.lru_cache(maxsize=4)
 def _pool(process: int, workers: int, payload: bytes) -> Executor:
-    """Return the pool of a process for a function, which each worker receives once. A dropped pool ends its work first.
-
-    Loky's own reusable executor is one per thread, and tf.data calls generators from ever new threads.
-    """
+    """Return a process's pool for a function, which each worker receives once. A dropped pool ends its work first."""
+    # Loky's own reusable executor is one per thread, and tf.data calls generators from ever new threads.
     return loky.ProcessPoolExecutor(workers, timeout=_IDLE_SECONDS, initializer=install, initargs=(payload,))
 
 

@@ -43,9 +43,7 @@ def check_bijection(
     Parameters
     ----------
     bijection_factory : callable that makes a new bijection, without weights: a class, or a lambda
-    dimensions : sequence of int, lengths of vectors to try
-    condition_dimensions : sequence of int, lengths of conditions to try; 0 is no condition
-    seed : int, seed of the random weights and vectors
+    dimensions, condition_dimensions : sequences of int, lengths to try; 0 is no condition
     weight_scale : float, how far weights are moved from their initial values
     near_identity : bool, whether a new bijection must be the identity up to a rotation
     event_shape : sequence of int, optional, to check in place of vectors: (height, width, channels) for images

@@ -23,9 +23,8 @@ class Conjugate:
     """Two parameters with a normal prior and two noisy linear measurements: everything is known in closed form.
 
     Parameters are standard normal. Data are their sum with noise of sd 0.5, and the first one with noise of sd 1; the
-    posterior is normal with correlation -0.75. With ``modes=2`` the sign of both measurements is lost (data and their
-    mirror image are equally likely), and the posterior is that normal and its mirror image. Arrays of n data sets:
-    parameters and data (n, 2), draws (n, draws, 2), log densities (n, draws).
+    posterior is normal with correlation -0.75. With ``modes=2`` the sign of both measurements is lost, and it is that
+    normal and its mirror image. Parameters and data are (n, 2), draws (n, draws, 2), log densities (n, draws).
 
     Parameters
     ----------

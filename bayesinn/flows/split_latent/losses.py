@@ -23,10 +23,9 @@ class SplitLosses(Registered):
     backward_start : float
         Half of the share of that weight at the start of training. The share grows exponentially and is whole before
         the end. With a poor fit the full weight would contract the latent.
-    reconstruction : float, weight of L_rec, the mean squared error after one direction and, with noise, the other
+    reconstruction : float, weight of L_rec, the mean squared error after both directions, with a little noise between
     padding : float
-        Weight of L_pad, the mean square of all padding in both directions. Without it the network hides information in
-        the padding, which is missing in sampling.
+        Weight of L_pad, the mean square of all padding. Without it, padding hides information that sampling lacks.
     observable_noise : float
         Standard deviation of observables in the backward direction, or of predictions around the data ("likelihood").
     latent_noise, padding_noise : float, standard deviations of latents in L_rec, and of the padding
