@@ -1,5 +1,7 @@
 """The command line: parse, call the library, print. Heavy modules are imported inside the commands."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any

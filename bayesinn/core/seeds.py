@@ -3,6 +3,8 @@
 Each use has a stream of its own, so that drawing more of one thing never changes another.
 """
 
+from __future__ import annotations
+
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager

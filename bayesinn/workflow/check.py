@@ -1,7 +1,5 @@
 """The declaration of a check. Verdict, tables, figures and report are made from it."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -31,16 +29,6 @@ def judge(result: Any, number: int) -> str:
     return "FAILED" if result.family_p_value * number <= 1.0 - result.level + 1e-12 else "doubtful"
 
 
-def own_effect(result: Any) -> Any:
-    """Return the effect size (name, value, unit) that a result has, or None."""
-    return getattr(result, "effect", None)
-
-
-def own_table(result: Any) -> pd.DataFrame | None:
-    """Return the table that a result has, or None."""
-    return result.to_dataframe() if hasattr(result, "to_dataframe") else None
-
-
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Check:
     """A diagnostic, declared once.
@@ -53,22 +41,17 @@ class Check:
     run : function of :class:`Evidence`
         Returns the result, or None where the check does not apply. A result that can fail is a
         :class:`bayesinn.diagnostics.Tested`; any other has at least a line ``summary``.
-    needs : sequence of "log_prob", "latent", "quantities", "observation"
-        Without these the check is not run, and the verdict says so.
+    needs : sequence of "log_prob", "latent", "quantities", "observation", without which the check is not run
     question : str, what the check looks at
-    figures : mapping of name to function of the result and of ``labels``
-        Functions return a matplotlib figure; the name is that of its file, without ending.
-    captions : mapping of name to str
-        What each figure shows, and how to tell good from bad.
+    figures : mapping of name (of the file, without ending) to function of result and ``labels``; a matplotlib figure
+    captions : mapping of name to str, what each figure shows, and how to tell good from bad
     meaning : str, what may be trusted if the check passes; ``{columns}`` stands for the names of the tested columns
     remedy : str, what to do if it fails
     relies_on : sequence of names of checks
         If one of these failed, a pass means nothing, and only the remedy of the failed one is given.
     reference : str, where it was published
-    sentence : function of the result, optional
-        Returns a sentence for the top of the report. Only for checks that do not judge the posterior itself.
-    key : str
-        Attribute of the diagnosis, and prefix of columns in its table; made from the name if left out.
+    sentence : function of the result, for the top of the report; only of checks that don't judge the posterior itself
+    key : str, attribute of the diagnosis, and prefix of columns in its table; made from the name if left out
     effect : function of the result, returns :class:`bayesinn.diagnostics.Effect` or None
     table : function of the result, returns a DataFrame with one row for each checked column, or None
     judge : function of the result and the number of tests in the group, returns the verdict
@@ -89,8 +72,8 @@ class Check:
     reference: str = ""
     sentence: Callable[[Any], str] | None = None
     key: str = ""
-    effect: Callable[[Any], Any] = own_effect
-    table: Callable[[Any], pd.DataFrame | None] = own_table
+    effect: Callable[[Any], Any] = lambda result: getattr(result, "effect", None)
+    table: Callable[[Any], pd.DataFrame | None] = lambda result: getattr(result, "to_dataframe", lambda: None)()
     judge: Callable[[Any, int], str] = judge
     heads: Mapping[str, str] = field(default_factory=dict)
     shown: Mapping[str, str] = field(default_factory=dict)

@@ -1,7 +1,5 @@
 """Observations from files: CSV, JSON or NPZ."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 
@@ -16,19 +14,11 @@ def read_data(path: str | Path) -> dict[str, np.ndarray]:
 
     ``.csv``: one observation, a column for each name, rows are steps; a column with a single value is a number.
     ``.json``: an object of name to number or (nested) list. ``.npz``: arrays under their names.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     file = Path(folder, "data.json")
-    ...     _ = file.write_text('{"cases": [29, 37, 66]}')
-    ...     read_data(file)
-    {'cases': array([29, 37, 66])}
     """
     path = Path(path)
     if not path.is_file():
         raise InputError("Data file", expected="a file", got=f"no file {str(path)!r}", do="check the path")
+    subject = f"Data file {str(path)!r}"
     try:
         if path.suffix == ".csv":
             return {str(name): _column(column) for name, column in pd.read_csv(path).items()}
@@ -36,17 +26,12 @@ def read_data(path: str | Path) -> dict[str, np.ndarray]:
             return {name: np.asarray(value) for name, value in json.loads(path.read_text()).items()}
         if path.suffix == ".npz":
             with np.load(path, allow_pickle=False) as file:
-                return {name: file[name] for name in file.files}
+                return dict(file)
     except (ValueError, AttributeError, OSError, pd.errors.ParserError) as error:
-        raise InputError(
-            f"Data file {str(path)!r}",
-            expected=f"well-formed {path.suffix[1:].upper()} with a name for each array",
-            got=f"{type(error).__name__}: {error}",
-            do="correct the file",
-        ) from error
-    raise InputError(
-        f"Data file {str(path)!r}", expected=".csv, .json or .npz", got=repr(path.suffix), do="convert the file"
-    )
+        expected = f"well-formed {path.suffix[1:].upper()} with a name for each array"
+        got = f"{type(error).__name__}: {error}"
+        raise InputError(subject, expected=expected, got=got, do="correct the file") from error
+    raise InputError(subject, expected=".csv, .json or .npz", got=repr(path.suffix), do="convert the file")
 
 
 def _column(column: pd.Series) -> np.ndarray:

@@ -1,7 +1,5 @@
 """Run all checks on a trained posterior, or on arrays from any posterior; test many observations together."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -11,7 +9,7 @@ from bayesinn.core.errors import InputError
 from bayesinn.core.progress import Progress
 from bayesinn.diagnostics import MisspecificationResult
 from bayesinn.diagnostics import misspecification as test
-from bayesinn.diagnostics.arrays import paired
+from bayesinn.diagnostics.arrays import check_level, paired
 from bayesinn.diagnostics.tested import Tested
 from bayesinn.posterior.amortized import AmortizedPosterior
 from bayesinn.spaces.observations import check_observations
@@ -36,8 +34,8 @@ def diagnose(
 ) -> Diagnosis:
     """Check a posterior on fresh simulations from the prior, and around an observation.
 
-    Checks that need a density or latent codes are left out where the flow has none, and the verdict says so. Add
-    checks of your own with :func:`bayesinn.register_check`.
+    The repr of the result is the verdict. Checks that need a density or latent codes are left out where the flow has
+    none, and the verdict says so. Add checks of your own with :func:`bayesinn.register_check`.
 
     Parameters
     ----------
@@ -45,23 +43,17 @@ def diagnose(
     simulations : int
         Number of simulated observations whose true parameters are known. As many again are simulated for the
         reference points of TARP, and once more around the observation.
-    draws : int
-        Number of posterior draws for each data set.
+    draws : int, number of posterior draws for each data set
     seed : int
-    observed : dict of name to array, one observation without batch axis
-        Observation of the checks around one observation: is it like the simulations, L-C2ST, posterior SBC, posterior
-        predictive checks. If left out, the one that ships with the simulator, if any.
-    quantities : dict of name to function, optional
+    observed : dict of name to array
+        One observation, without batch axis: is it like the simulations, L-C2ST, posterior SBC, posterior predictive
+        checks. If left out, the one that ships with the simulator, if any.
+    quantities : dict of name to function
         Test quantities for SBC: each takes parameters (m, *event) and one observation, and returns (m,). The
         simulator's log likelihood is added, if it has one.
     level : float
-        Probability that a correct posterior passes each test.
+        Probability that a correct posterior passes each test; the higher, the more is simulated around the observation.
     progress : bool
-
-    Returns
-    -------
-    Diagnosis
-        Its repr is the verdict.
 
     Examples
     --------
@@ -72,7 +64,7 @@ def diagnose(
     >>> diagnosis.passed  # after 20 steps
     False
     """
-    seed = seeds.check_seed(seed)
+    seed, level = seeds.check_seed(seed), check_level(level)
     settings = {"simulator": posterior.simulator.name, "simulations": simulations, "draws": draws, "level": level}
     with Progress("diagnosing", shown=progress) as stages:
         evidence = gather(posterior, simulations, draws, seed, level, observed, quantities, stages.stage)
@@ -86,13 +78,7 @@ def diagnose_arrays(
 ) -> Diagnosis:
     """Run all checks that the arrays allow, whatever posterior they come from.
 
-    Parameters
-    ----------
-    evidence : Evidence
-    settings : mapping of name to value, optional
-        Written into the report.
-    stage : function of a text, optional
-        Called with the group of checks that are run next.
+    ``settings`` are written into the report; ``stage`` is called with the group of checks that are run next.
 
     Examples
     --------
@@ -107,10 +93,9 @@ def diagnose_arrays(
     pairs, checks = paired(evidence.truth, evidence.draws), registered_checks()
     left_out = {check: evidence.missing(check.needs) for check in checks}
     results: dict[Check, Any] = {}
-    for group in GROUPS:
-        stage(GROUPS[group].lower())
-        ready = [check for check in checks if check.group == group and not left_out[check]]
-        results |= {check: check.run(evidence) for check in ready}
+    for group, title in GROUPS.items():
+        stage(title.lower())
+        results |= {check: check.run(evidence) for check in checks if check.group == group and not left_out[check]}
     results = {check: result for check, result in results.items() if result is not None}
     # Tests of one group share the probability to fail by chance.
     tests = Counter(check.group for check, result in results.items() if isinstance(result, Tested))
@@ -118,15 +103,9 @@ def diagnose_arrays(
         Finding(check, result, check.judge(result, tests[check.group]), evidence.labels)
         for check, result in results.items()
     ]
-    return Diagnosis(
-        findings,
-        {check: reason for check, reason in left_out.items() if check not in results},
-        pairs.columns,
-        pairs.draws.shape[:2],
-        evidence.seed,
-        evidence.level,
-        settings or {},
-    )
+    left_out = {check: reason for check, reason in left_out.items() if check not in results}
+    size = pairs.draws.shape[:2]
+    return Diagnosis(findings, left_out, pairs.columns, size, evidence.seed, evidence.level, settings or {})
 
 
 def misspecification(
@@ -156,12 +135,9 @@ def misspecification(
     [True, False]
     """
     if not check_observations(posterior.simulator, data).batched:
-        raise InputError(
-            "Observations to test together",
-            expected="a batch of them: arrays (n_obs, ...)",
-            got="one observation",
-            do="look at the p-value of sample(...) or infer(...), which is for one; or add a first axis",
-        )
+        subject, expected = "Observations to test together", "a batch of them: arrays (n_obs, ...)"
+        do = "look at the p-value of sample(...) or infer(...), which is for one; or add a first axis"
+        raise InputError(subject, expected=expected, got="one observation", do=do)
     fresh = simulate(posterior.simulator, simulations, seed, "diagnosis")
     simulated = posterior.summarize({**fresh.observables, **fresh.context})
     return test(posterior.summarize(data), simulated, seed=seed, level=level)

@@ -1,7 +1,5 @@
 """Everything that the checks found about one posterior: verdict, tables, figures and report."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,10 +11,8 @@ import pandas as pd
 import xarray
 
 from bayesinn.workflow.check import GROUPS, Check
-from bayesinn.workflow.finding import Finding
-from bayesinn.workflow.report.advice import advice, not_run
-from bayesinn.workflow.report.render import Verdict, render
-from bayesinn.workflow.report.section import Section, save_all
+from bayesinn.workflow.finding import Finding, advice, not_run
+from bayesinn.workflow.report import Section, Verdict, render, save_all
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -26,27 +22,15 @@ class Diagnosis:
     The result of each check is an attribute under the check's key: ``sbc``, ``coverage``, ``joint_coverage``, ``tarp``,
     ``dependence``, ``quantities``, ``latent``, ``local`` (L-C2ST), ``posterior_sbc``, ``observation``, ``predictive``,
     ``recovery``, ``information``, and those of your own checks. It is None where the check was not run.
-
-    Parameters
-    ----------
-    findings : sequence of Finding
-    left_out : mapping of Check to the reason why it was not run; empty where it does not apply
-    parameters : names of the columns of parameters
-    size : numbers of data sets and of posterior draws for each
-    seed : int
-    level : float
-        Probability that a correct posterior passes a test.
-    settings : mapping of name to value
-        Written at the end of the report.
     """
 
     findings: Sequence[Finding]
-    left_out: Mapping[Check, str]
-    parameters: tuple[str, ...]
-    size: tuple[int, ...]
+    left_out: Mapping[Check, str]  #: why checks were not run; empty where one does not apply
+    parameters: tuple[str, ...]  #: names of their columns
+    size: tuple[int, ...]  #: numbers of data sets and of posterior draws for each
     seed: int
-    level: float
-    settings: Mapping[str, Any]
+    level: float  #: probability that a correct posterior passes a test
+    settings: Mapping[str, Any]  #: written at the end of the report
 
     def __getattr__(self, name: str) -> Any:
         # Copying looks up special methods before the findings are set.
@@ -83,17 +67,16 @@ class Diagnosis:
         A column is named after the check's key and the column of its table: ``sbc_p_value``.
         """
         tables = [
-            table.rename(columns=finding.column)
+            finding.table.rename(columns=finding.column)
             for finding in self.findings
-            if (table := finding.table) is not None and tuple(table.index) == self.parameters
+            if finding.table is not None and tuple(finding.table.index) == self.parameters
         ]
         return pd.concat(tables, axis=1)
 
     def to_datatree(self) -> xarray.DataTree:
         """PIT values for ArviZ, in the group ``prior_sbc``: ``arviz_plots.plot_ecdf_pit(diagnosis.to_datatree())``."""
-        return az.from_dict(
-            {"prior_sbc": {name: self.sbc.values[None, :, index] for index, name in enumerate(self.sbc.columns)}}
-        )
+        values = {name: self.sbc.values[None, :, index] for index, name in enumerate(self.sbc.columns)}
+        return az.from_dict({"prior_sbc": values})
 
     def plot(self, folder: str | Path) -> list[Path]:
         """Write every figure as PNG into ``folder``, which is made if need be, and return the paths."""
@@ -114,14 +97,12 @@ class Diagnosis:
         return render(path, title, sections, verdict=self.advice(), settings=self.settings, seed=self.seed)
 
     def __repr__(self) -> str:
+        size = f"{self.size[0]} simulations, {self.size[1]} draws, seed {self.seed}"
+        lines = [f"Diagnosis: {'passed' if self.passed else 'FAILED'} ({size})"]
         width = max(len(finding.check.name) for finding in self.findings) + 2
-        lines = [
-            f"Diagnosis: {'passed' if self.passed else 'FAILED'} "
-            f"({self.size[0]} simulations, {self.size[1]} draws, seed {self.seed})"
-        ]
         for item in self.findings:
-            size = f"; {item.effect_text}" if item.verdict in ("doubtful", "FAILED") and item.effect_text else ""
-            lines.append(f"  {item.check.name:<{width}}{item.verdict:<10}{item.found}{size}")
+            effect = f"; {item.effect_text}" if item.verdict in ("doubtful", "FAILED") and item.effect_text else ""
+            lines.append(f"  {item.check.name:<{width}}{item.verdict:<10}{item.found}{effect}")
         lines += [f"  {line}" for line in not_run(self.left_out)]
         return "\n".join([*lines, "", self._shown().to_string(float_format="%.3g")])
 

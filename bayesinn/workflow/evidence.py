@@ -1,13 +1,12 @@
 """Evidence: the arrays that checks use, whatever posterior they come from."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from bayesinn.core.labels import Labels
+from bayesinn.posterior.draws import FLAG_LEVEL
 
 Arrays = Mapping[str, np.ndarray]
 Pair = tuple[np.ndarray, np.ndarray]
@@ -21,35 +20,39 @@ CAPABILITIES = {
 }
 
 
-@dataclass(frozen=True, eq=False)
-class Observation:
-    """One observation, and what was simulated from its posterior.
-
-    Parameters
-    ----------
-    p_value, unusual : float and str
-        p-value of the observation among the simulations that the network was trained on, and its least typical part.
-    features, own_features : arrays (n, c) and (1, c)
-        Summaries of the n simulated data sets, and of the observation.
-    observed : dict of name to array (...), NaN for padding
-    predicted : dict of name to array (m, ...), or None
-        Data simulated from the posterior; None where they are not finite, or nothing was observed.
-    replicates : dict of name to array (r, 1 + L, *event), and array (r, 1 + L), or None
-        Draws from the posterior of the observation, and their log posterior given a new data set minus their log
-        prior. The new data set of a row was simulated from its first draw.
-    draw_latent : function of a count and a seed that returns latent draws (count, d)
-    from_latent : function of latent codes (m, d) that returns parameters (m, *event)
-    """
+@dataclass(frozen=True)
+class TypicalityResult:
+    """How typical an observation is of the simulations that the network was trained on, and its least typical part."""
 
     p_value: float
     unusual: str
-    features: np.ndarray
-    own_features: np.ndarray
-    observed: Arrays
-    predicted: Arrays | None
+
+    @property
+    def out_of_distribution(self) -> bool:
+        """Whether the p-value is below 0.01: the posterior is then an extrapolation, and not to be trusted."""
+        return self.p_value < FLAG_LEVEL
+
+    @property
+    def summary(self) -> str:
+        """One line for a table of verdicts."""
+        odd = f"unlike the simulations in its {self.unusual}, " if self.out_of_distribution else ""
+        return f"{odd}p = {self.p_value:.2g}"
+
+
+@dataclass(frozen=True, eq=False)
+class Observation:
+    """One observation, and what was simulated from its posterior."""
+
+    typicality: TypicalityResult
+    features: np.ndarray  #: (n, c), summaries of the n simulated data sets
+    own_features: np.ndarray  #: (1, c), summaries of the observation
+    observed: Arrays  #: (...), NaN for padding
+    predicted: Arrays | None  #: (m, ...), from the posterior; None where they are not finite, or nothing was observed
+    #: Draws (r, 1 + L, *event) from the posterior of the observation, and (r, 1 + L): their log posterior given a new
+    #: data set minus their log prior. The new data set of a row was simulated from its first draw.
     replicates: tuple[Arrays, np.ndarray] | None
-    draw_latent: Callable[[int, int], np.ndarray]
-    from_latent: Callable[[np.ndarray], Arrays]
+    draw_latent: Callable[[int, int], np.ndarray]  #: takes a count and a seed, returns latent draws (count, d)
+    from_latent: Callable[[np.ndarray], Arrays]  #: takes latent codes (m, d), returns parameters (m, *event)
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,24 +63,16 @@ class Evidence:
     ----------
     truth, draws, prior : dicts of name to array (n, *event), (n, L, *event) and (m, *event)
     labels : Labels
-    seed : int
-    level : float
-        Probability that a correct posterior passes a test.
-    data : dict of name to array (n, ...)
-        Observables and context.
-    log_prob : arrays (n,) and (n, L), or None
-        Log posterior density of truth and draws.
-    prior_log_prob : array (n,), or None
-        Log prior density of the truths.
-    references : dict of name to array (n, *event), or None
+    seed, level : int, and the probability that a correct posterior passes a test
+    data : dict of name to array (n, ...), observables and context
+    log_prob : arrays (n,) and (n, L), log posterior density of truth and draws
+    prior_log_prob : array (n,), log prior density of the truths
+    references : dict of name to array (n, *event)
         Reference points that depend on the data; see :func:`bayesinn.diagnostics.tarp`.
-    quantities : dict of name to arrays (n,) and (n, L), or None
-        Functions of parameters and data, for truths and draws.
-    latent : arrays (n, d) and (n, L, d), or None
-        Latent codes of the truths, and draws from the latent distribution.
-    observation : Observation, or None
-    absent : mapping of capability to text
-        Reasons that replace those of :data:`CAPABILITIES`.
+    quantities : dict of name to arrays (n,) and (n, L), functions of parameters and data, for truths and draws
+    latent : arrays (n, d) and (n, L, d), latent codes of the truths, and draws from the latent distribution
+    observation : Observation
+    absent : mapping of capability to the reason why it is missing
     """
 
     truth: Arrays
@@ -97,5 +92,10 @@ class Evidence:
 
     def missing(self, needs: Sequence[str]) -> str:
         """Return why a check with these needs can't run; an empty text if it can."""
-        reasons = [self.absent.get(name, CAPABILITIES[name]) for name in needs if not getattr(self, name)]
-        return reasons[0] if reasons else ""
+        return next((self.absent.get(name, CAPABILITIES[name]) for name in needs if not getattr(self, name)), "")
+
+
+def needed[Value](value: Value | None) -> Value:
+    """Return a part of the evidence that a check has declared among its needs."""
+    assert value is not None
+    return value

@@ -1,7 +1,6 @@
-"""The outcome of one check: what the verdict, the tables, the figures and the report say of it."""
+"""The outcome of a check: what the verdict, the tables, the figures and the report say of it, and what it means."""
 
-from __future__ import annotations
-
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -10,12 +9,12 @@ import numpy as np
 import pandas as pd
 
 from bayesinn.core.labels import Labels
-from bayesinn.diagnostics.tested import Effect
+from bayesinn.diagnostics.tested import Effect, Tested
 from bayesinn.workflow.check import Check
-from bayesinn.workflow.report.section import Figure, Section
+from bayesinn.workflow.report import Figure, Section, Verdict
 
 _MOST_READINGS = 5
-#: Headings of columns that several checks share.
+# Headings of columns that several checks share.
 _HEADS = {
     "p_value": "p-value",
     "chi_square_p_value": "Histogram p-value",
@@ -26,19 +25,11 @@ _HEADS = {
 
 @dataclass(frozen=True, eq=False)
 class Finding:
-    """A check with its result.
-
-    Parameters
-    ----------
-    check : Check
-    result : whatever the check returned
-    verdict : "passed", "doubtful", "FAILED", or empty where the check is no test
-    labels : Labels
-    """
+    """A check with its result."""
 
     check: Check
     result: Any
-    verdict: str
+    verdict: str  #: "passed", "doubtful", "FAILED", or empty where the check is no test
     labels: Labels
 
     @property
@@ -69,7 +60,7 @@ class Finding:
         """What may be trusted if the check passes."""
         return self.check.meaning.replace("{columns}", ", ".join(getattr(self.result, "columns", ())))
 
-    @property
+    @cached_property
     def table(self) -> pd.DataFrame | None:
         """The table of numbers."""
         return self.check.table(self.result)
@@ -99,3 +90,38 @@ class Finding:
             table = table.rename_axis([str(name).capitalize() for name in table.index.names])
         text = f"{self.check.question}{source}\n\nFound: {self.found}.{effect}"
         return Section(title, text, table=table, labels=self.labels, figures=[*self.figures.values()])
+
+
+def advice(findings: Sequence[Finding], size: str) -> Verdict:
+    """Return what to trust, what not, and what to do; ``size`` says how many simulations there were."""
+    failed = {finding.check.name for finding in findings if finding.verdict == "FAILED"}
+    trusted, doubtful, actions = [], [], []
+    for finding in findings:
+        # If a check that this one relies on has failed, only the remedy of that one is given.
+        alone = failed.isdisjoint(finding.check.relies_on)
+        if finding.verdict == "passed" and alone:
+            trusted.append(finding.meaning)
+        elif finding.verdict in ("doubtful", "FAILED"):
+            word = "failed" if finding.verdict == "FAILED" else "is doubtful"
+            doubtful.append(f"{finding.check.name} {word}: {finding.found}.")
+            actions.append(finding.check.remedy if alone else "")
+    if any(finding.verdict == "doubtful" and isinstance(finding.result, Tested) for finding in findings):
+        actions.append("Doubtful tests: diagnose once more with another seed and more simulations.")
+    says = [finding.check.sentence(finding.result) for finding in findings if finding.check.sentence]
+    guilty = [item.check.name for item in findings if item.verdict == "FAILED" and not item.check.sentence]
+    text = f"The posterior is calibrated, as far as {size} can tell."
+    if guilty:
+        text = f"The posterior is not correct: {listed(guilty)} failed, over {size}."
+    lists = ([entry for entry in dict.fromkeys(entries) if entry] for entries in (trusted, doubtful, actions))
+    return Verdict(not failed, " ".join([text, *says]), *lists)
+
+
+def not_run(left_out: Mapping[Check, str]) -> list[str]:
+    """Return a sentence for each reason why checks were not run."""
+    reasons = dict.fromkeys(filter(None, left_out.values()))
+    return [f"{listed([c.name for c in left_out if left_out[c] == reason])}: not run, {reason}." for reason in reasons]
+
+
+def listed(names: Sequence[str]) -> str:
+    """Write names as a list in words: "SBC, TARP and coverage"."""
+    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))

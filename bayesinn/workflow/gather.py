@@ -1,7 +1,5 @@
 """Gather the evidence of a trained posterior: simulate, sample, evaluate."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -21,14 +19,14 @@ from bayesinn.simulation.simulations import Simulations
 from bayesinn.simulation.simulator import Simulator
 from bayesinn.spaces.observations import Observations, check_observations
 from bayesinn.summaries import Condition
-from bayesinn.workflow.evidence import Arrays, Evidence, Observation, Pair
+from bayesinn.workflow.evidence import Arrays, Evidence, Observation, Pair, TypicalityResult
 
 #: A function of parameters, a dict of name to array (m, *event), and of one observation; returns (m,).
 Quantity = Callable[[Mapping[str, np.ndarray], Mapping[str, np.ndarray]], Any]
 
 _PRIOR_DRAWS = 5_000
-# Enough for a p-value of 0.01 after correction for forty statistics.
-_PREDICTIVE_DRAWS = 8_000
+# Predictive draws: enough to flag one of 40 statistics at the level, as long as they fit into memory.
+_STATISTICS, _FEWEST_PREDICTIVE, _MOST_PREDICTIVE = 40, 8_000, 100_000
 
 
 def gather(
@@ -46,39 +44,33 @@ def gather(
     own = {} if simulator.log_likelihood is None else {"log likelihood": simulator.log_likelihood}
     stage(f"simulating {2 * simulations:,} data sets")
     fresh, others = (simulate(simulator, simulations, seed, stream) for stream in ("diagnosis", "estimates"))
-    data = {**fresh.observables, **fresh.context}
+    data, other_data = ({**part.observables, **part.context} for part in (fresh, others))
 
     stage("sampling their posteriors")
     condition, inputs = evaluator.condition(check_observations(simulator, data).arrays)
     values = evaluator.sample(condition, draws, seeds.tensor_seed(seed, "draws"))
-    log_prob = prior_log_prob = latent = None
+    log_prob = prior_log_prob = latent = at = None
     if posterior.has_log_prob:
-        truth_log_prob = evaluator.log_prob(
-            {name: value[:, None] for name, value in fresh.parameters.items()}, condition
-        )
-        log_prob = truth_log_prob[:, 0], evaluator.log_prob(values, condition)
+        truth = {name: value[:, None] for name, value in fresh.parameters.items()}
+        log_prob = evaluator.log_prob(truth, condition)[:, 0], evaluator.log_prob(values, condition)
         prior_log_prob = evaluator.prior_log_prob(fresh.parameters)
     if posterior.has_latent:
         codes = evaluator.encode(fresh.parameters, condition, seeds.tensor_seed(seed, "dequantise"))
         drawn = evaluator.latent_draws(simulations * draws, seeds.tensor_seed(seed, "latent"))
         latent = codes, drawn.reshape(simulations, draws, -1)
-    other_data = {**others.observables, **others.context}
-    points = reference_points(
-        _inputs(*evaluator.condition(check_observations(simulator, other_data).arrays)),
-        np.stack(list(columns(others.parameters, 1).values()), axis=-1),
-        _inputs(condition, inputs),
-        seed=seed,
-    )
+    learnt = _inputs(*evaluator.condition(check_observations(simulator, other_data).arrays))
+    known = np.stack(list(columns(others.parameters, 1).values()), axis=-1)
+    points = reference_points(learnt, known, _inputs(condition, inputs), seed=seed)
     observed = simulator.observed if observed is None else observed
-    at = None
     if observed is not None:
         stage("sampling around the observation")
-        at = _around(posterior, observed, condition.features, draws, seed)
-    many = "the density of so many integers can't be computed"
+        at = _around(posterior, observed, condition.features, draws, seed, level)
+    many, none = "the density of so many integers can't be computed", "the flow has no density"
+    absent = {"log_prob": many if posterior.flow.has_log_prob else none, "latent": "the flow has no latent codes"}
     return Evidence(
         fresh.parameters,
         values,
-        {k: np.asarray(v) for k, v in simulator.prior.sample(_PRIOR_DRAWS, seeds.tensor_seed(seed, "prior")).items()},
+        map_tensors(np.asarray, simulator.prior.sample(_PRIOR_DRAWS, seeds.tensor_seed(seed, "prior"))),
         simulator.labels,
         seed,
         level,
@@ -89,53 +81,41 @@ def gather(
         quantities=_evaluate(own | dict(quantities or {}), fresh.parameters, values, data),
         latent=latent,
         observation=at,
-        absent={
-            "log_prob": many if posterior.flow.has_log_prob else "the flow has no density",
-            "latent": "the flow has no latent codes",
-        },
+        absent=absent,
     )
 
 
 def _around(
-    posterior: AmortizedPosterior, observed: Mapping[str, Any], others: np.ndarray, draws: int, seed: int
+    posterior: AmortizedPosterior, observed: Mapping[str, Any], others: np.ndarray, draws: int, seed: int, level: float
 ) -> Observation:
     """Gather the evidence around one observation, with as many replicates as there are other features (n, c)."""
     simulator, evaluator = posterior.simulator, posterior.evaluator
     observation = check_observations(simulator, observed)
     if observation.batched:
-        raise InputError(
-            "Observation to diagnose",
-            expected="one observation, without batch axis",
-            got=f"{observation.count} observations",
-            do="take one of them: {name: value[0] for name, value in data.items()}",
-        )
+        expected, got = "one observation, without batch axis", f"{observation.count} observations"
+        do = "take one of them: {name: value[0] for name, value in data.items()}"
+        raise InputError("Observation to diagnose", expected=expected, got=got, do=do)
     typical = posterior.sample(observed, draws=1)
     condition, _ = evaluator.condition(observation.arrays)
-
-    def draw_latent(count: int, stream: int) -> np.ndarray:
-        return evaluator.latent_draws(count, seeds.tensor_seed(stream, "latent"))
-
-    def from_latent(codes: np.ndarray) -> Arrays:
-        return evaluator.decode(codes, map_tensors(lambda value: np.repeat(value, len(codes), axis=0), condition))
-
-    proposed = evaluator.sample(condition, _PREDICTIVE_DRAWS, seeds.tensor_seed(seed, "draws"))
     known = mask_padding(simulator, observation.arrays, observation.arrays)
-    seen = {name: known[name][0] for name in simulator.observable_shapes}
-    predicted = None
+    seen, predicted = {name: known[name][0] for name in simulator.observable_shapes}, None
     # An empty set, for example, has no observed values.
     if not all(np.isnan(value).all() for value in seen.values()):
-        replicated = predict(simulator, observation, proposed, seed)
-        predicted = simulated({name: value[0] for name, value in replicated.items()}, seen, simulator.on_nonfinite)
+        count = min(max(_FEWEST_PREDICTIVE, round(2 * _STATISTICS / (1.0 - level))), _MOST_PREDICTIVE)
+        proposed = evaluator.sample(condition, count, seeds.tensor_seed(seed, "draws"))
+        replicated = map_tensors(lambda value: value[0], predict(simulator, observation, proposed, seed))
+        predicted = simulated(replicated, seen, simulator.on_nonfinite)
     return Observation(
-        p_value=float(typical.p_value),
-        unusual=str(typical.unusual),
+        typicality=TypicalityResult(float(typical.p_value), str(typical.unusual)),
         features=others,
         own_features=condition.features,
         observed=seen,
         predicted=predicted,
         replicates=_replicates(posterior, observation, condition, len(others), draws, seed),
-        draw_latent=draw_latent,
-        from_latent=from_latent,
+        draw_latent=lambda count, stream: evaluator.latent_draws(count, seeds.tensor_seed(stream, "latent")),
+        from_latent=lambda codes: evaluator.decode(
+            codes, map_tensors(lambda value: np.repeat(value, len(codes), axis=0), condition)
+        ),
     )
 
 
@@ -195,12 +175,9 @@ def _evaluate(
             parameters, observation = ({key: value[index] for key, value in part.items()} for part in (both, data))
             row = np.asarray(quantity(parameters, observation), dtype=float)
             if row.shape != (size,):
-                raise InputError(
-                    f"test quantity {name!r}",
-                    expected=f"one number for each of {size} sets of parameters: shape ({size},)",
-                    got=f"shape {row.shape}",
-                    do="compute on the first axis of the parameters; the data are one observation, without batch axis",
-                )
+                expected = f"one number for each of {size} sets of parameters: shape ({size},)"
+                do = "compute on the first axis of the parameters; the data are one observation, without batch axis"
+                raise InputError(f"test quantity {name!r}", expected=expected, got=f"shape {row.shape}", do=do)
             rows[index] = row
         # Draws that can't have made the data get the lowest rank; only ranks matter.
         rows[rows == -np.inf] = np.finfo(float).min

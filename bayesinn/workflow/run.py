@@ -11,8 +11,6 @@ diagnosis.csv   each parameter in these checks
 report.html     verdict, tables and figures in one file
 """
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -26,6 +24,7 @@ import xarray
 
 from bayesinn import plots
 from bayesinn.core.errors import InputError
+from bayesinn.core.labels import Labels, columns
 from bayesinn.plots.pairs import MOST_COLUMNS
 from bayesinn.posterior.amortized import AmortizedPosterior
 from bayesinn.posterior.draws import FLAG_LEVEL, simulated
@@ -38,7 +37,6 @@ from bayesinn.training.settings import Checkpoint, Optimization
 from bayesinn.workflow.diagnosing import diagnose
 from bayesinn.workflow.diagnosis import Diagnosis
 from bayesinn.workflow.report import Figure, Section
-from bayesinn.workflow.tables import posterior_table
 
 # Largest over smallest positive count, above which a linear axis hides most of the data.
 _LOGARITHMIC_RATIO = 20.0
@@ -68,31 +66,19 @@ class Run:
         minutes: float | None = None,
         batch_size: int | None = None,
         passes: int | None = None,
-        progress: bool = True,
     ) -> AmortizedPosterior:
-        """Train with the simulator's own networks and settings; keeps checkpoints, the posterior and the history.
-
-        ``minutes``, in place of ``steps``, asks for as many steps as take about that long on this machine.
-        """
-        posterior = AmortizedPosterior(simulator)
+        """Train with the simulator's own networks and settings, for ``steps`` or about ``minutes``, and save all."""
         if minutes is not None:
             if steps is not None or resume:
-                raise InputError(
-                    "Length of training",
-                    expected="either minutes, for a new run, or steps",
-                    got="minutes together with steps, or with a run to resume",
-                    do="resume with the number of steps that was printed",
-                )
+                expected = "either minutes, for a new run, or steps"
+                got = "minutes together with steps, or with a run to resume"
+                do = "resume with the number of steps that was printed"
+                raise InputError("Length of training", expected=expected, got=got, do=do)
             steps = steps_in(minutes, simulator, batch_size, passes)
             print(f"{minutes:g} minutes are about {steps:,} steps")
-        posterior.fit(
-            steps=steps,
-            batch_size=batch_size,
-            seed=seed,
-            optimization=Optimization(passes=passes),
-            checkpoint=Checkpoint(self.folder / "checkpoint", resume),
-            progress=progress,
-        )
+        posterior = AmortizedPosterior(simulator)
+        optimization, checkpoint = Optimization(passes=passes), Checkpoint(self.folder / "checkpoint", resume)
+        posterior.fit(steps=steps, batch_size=batch_size, seed=seed, optimization=optimization, checkpoint=checkpoint)
         posterior.save(self.folder / "posterior")
         posterior.history.to_csv(self.folder / "history.csv", index=False)
         self._save(plots.loss(posterior.history), "loss")
@@ -109,20 +95,12 @@ class Run:
         simulator = posterior.simulator
         data = simulator.observed if data is None else data
         if data is None:
-            raise InputError(
-                f"Observation for simulator {simulator.name!r}",
-                expected="data to infer from",
-                got="none, and the simulator ships none",
-                do="give a file: --data FILE",
-            )
+            subject, got = f"Observation for simulator {simulator.name!r}", "none, and the simulator ships none"
+            raise InputError(subject, expected="data to infer from", got=got, do="give a file: --data FILE")
         tree = posterior.infer(data, draws=draws, seed=seed)
-        if "observation" in tree["posterior"].dims:
-            raise InputError(
-                "Data for a run",
-                expected="one observation",
-                got=f"{tree['posterior'].sizes['observation']}",
-                do="use bi.load(...).infer(...) for many",
-            )
+        sizes, do = tree["posterior"].sizes, "use bi.load(...).infer(...) for many"
+        if "observation" in sizes:
+            raise InputError("Data for a run", expected="one observation", got=f"{sizes['observation']}", do=do)
         self.folder.mkdir(parents=True, exist_ok=True)
         exact, labels = exact_draws(simulator, data, seed=seed), simulator.labels
         values, prior, predicted = (_arrays(tree, name) for name in ("posterior", "prior", "posterior_predictive"))
@@ -131,9 +109,8 @@ class Run:
         tree.to_netcdf(self.folder / "posterior.nc", engine="h5netcdf")
         self._save(plots.marginals(values, prior=prior, reference=exact, labels=labels), "marginals")
         if len(table) > 1:
-            self._save(
-                plots.pairs(values, reference=exact, labels=labels, shown=list(table.index)[:MOST_COLUMNS]), "pairs"
-            )
+            shown = list(table.index)[:MOST_COLUMNS]
+            self._save(plots.pairs(values, reference=exact, labels=labels, shown=shown), "pairs")
         observed = _arrays(tree, "observed_data")
         replicated = simulated(predicted, observed, simulator.on_nonfinite)
         if replicated is None:
@@ -168,13 +145,10 @@ class Run:
     ) -> Path:
         """Write ``report.html`` from the diagnosis with these data, and from the results in the folder."""
         caption = "The loss flattens as the learning rate decays; only a longer run shows what more steps gain."
-        training = Section(
-            "Training",
-            "The loss is the mean of -log q(parameters | data) over fresh simulations, in nats.",
-            figures=[Figure(plots.loss(posterior.history), caption)],
-        )
-        inferred = (self.folder / "posterior.csv").is_file()
-        sections = [*([self._posterior_section(posterior.simulator, data)] if inferred else []), training]
+        text = "The loss is the mean of -log q(parameters | data) over fresh simulations, in nats."
+        sections = [Section("Training", text, figures=[Figure(plots.loss(posterior.history), caption)])]
+        if (self.folder / "posterior.csv").is_file():
+            sections.insert(0, self._posterior_section(posterior.simulator, data))
         title = f"Posterior of {posterior.simulator.name}"
         return diagnosis.to_html(self.folder / "report.html", title=title, sections=sections)
 
@@ -182,24 +156,22 @@ class Run:
         title = "Posterior of the observed data"
         with az.from_netcdf(self.folder / "posterior.nc", engine="h5netcdf") as tree:
             p_value = float(tree["sample_stats"]["out_of_distribution_p"])
-            seen = {
-                key: array for name in ("observed_data", "constant_data") for key, array in _arrays(tree, name).items()
-            }
+            seen = {**_arrays(tree, "observed_data"), **_arrays(tree, "constant_data")}
         diagnosed = simulator.observed if data is None else data
         if diagnosed is not None and not _same(seen, check_observations(simulator, diagnosed).arrays):
-            return Section(
-                title,
+            text = (
                 "Left out: the posterior in the run folder is that of other data than those that were diagnosed. "
-                "Infer from the same data first (bayesinn infer RUN --data FILE).",
+                "Infer from the same data first (bayesinn infer RUN --data FILE)."
             )
+            return Section(title, text)
         typical = f"The observation is typical of the simulations the network was trained on (p = {p_value:.2g})."
         if p_value < FLAG_LEVEL:
             typical = (
                 f"The observation is unlike the simulations the network was trained on (p = {p_value:.2g}): the "
                 "posterior is an extrapolation, and not to be trusted."
             )
-        predictive = {f"predictive_{name}": _PREDICTIVE.format(name) for name in simulator.observable_shapes}
-        files = {self.folder / "figures" / f"{name}.png": text for name, text in (_FIGURES | predictive).items()}
+        captions = _FIGURES | {f"predictive_{name}": _PREDICTIVE.format(name) for name in simulator.observable_shapes}
+        files = {self.folder / "figures" / f"{name}.png": caption for name, caption in captions.items()}
         table = pd.read_csv(self.folder / "posterior.csv", index_col="parameter", keep_default_na=False)
         figures = [Figure(file.read_bytes(), caption) for file, caption in files.items() if file.is_file()]
         return Section(title, typical, table=table, figures=figures)
@@ -208,6 +180,28 @@ class Run:
         folder = self.folder / "figures"
         folder.mkdir(parents=True, exist_ok=True)
         plots.save(figure, folder / f"{name}.png")
+
+
+def posterior_table(
+    draws: Mapping[str, np.ndarray], labels: Labels, exact: Mapping[str, np.ndarray] | None = None
+) -> pd.DataFrame:
+    """Tabulate mean, sd and 95 % interval of draws (n, *event), a row for each scalar, and of exact ones beside them.
+
+    Examples
+    --------
+    >>> table = posterior_table({"rate": np.linspace(0.0, 2.0, 101)}, Labels({}, {"rate": "1/day"}))
+    >>> table.loc["rate", "unit"], round(float(table.loc["rate", "97.5 %"]), 3)
+    ('1/day', 1.95)
+    """
+    table = _moments(draws)
+    table.insert(0, "unit", [labels.unit(name) for name in table.index])
+    return table if exact is None else table.join(_moments(exact).add_prefix("exact "))
+
+
+def _moments(draws: Mapping[str, np.ndarray]) -> pd.DataFrame:
+    frame = pd.DataFrame(columns(draws, batch_ndim=1), dtype=float)
+    low, high = frame.quantile([0.025, 0.975]).to_numpy()
+    return pd.DataFrame({"mean": frame.mean(), "sd": frame.std(ddof=0), "2.5 %": low, "97.5 %": high})
 
 
 def _arrays(tree: xarray.DataTree, group: str) -> dict[str, np.ndarray]:
@@ -232,8 +226,7 @@ def _wide(observed: np.ndarray) -> bool:
 
 def steps_in(minutes: float, simulator: Simulator, batch_size: int | None = None, passes: int | None = None) -> int:
     """Estimate from a short trial how many steps take this long on this machine, all preparation included."""
-    clock = StepClock()
-    trial = AmortizedPosterior(simulator)
+    clock, trial = StepClock(), AmortizedPosterior(simulator)
     options = Optimization(passes=passes, callbacks=[clock])
     trial.fit(steps=_TRIAL_STEPS, epochs=2, batch_size=batch_size, optimization=options, progress=False)
     return max(1, round(60.0 * minutes / clock.seconds_per_step))

@@ -18,8 +18,7 @@ import pandas as pd
 
 import bayesinn as bi
 from bayesinn import plots
-from bayesinn.workflow.run import Run
-from bayesinn.workflow.tables import posterior_table
+from bayesinn.workflow.run import Run, posterior_table
 
 SEED = 1
 STEPS, BATCH_SIZE = 5_000, 256

@@ -92,8 +92,8 @@ def test_a_context_that_is_never_zero() -> None:
         return tfd.Normal(parameters["mean"], data["sd"]).log_prob(data["y"])
 
     posterior = short(scaled, {"y": 1.0, "sd": 1.5}, log_likelihood=log_likelihood)
-    # Measured within 0.005 over three seeds.
-    assert posterior.log_evidence == pytest.approx(stats.norm.logpdf(1.0, 0.0, np.sqrt(3.25)), abs=0.02)
+    # Measured within 0.010 over three seeds.
+    assert posterior.log_evidence == pytest.approx(stats.norm.logpdf(1.0, 0.0, np.sqrt(3.25)), abs=0.03)
 
 
 @pytest.mark.parametrize(

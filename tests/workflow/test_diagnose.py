@@ -78,6 +78,11 @@ def test_an_odd_observation_fails_though_the_posterior_is_correct(posterior) -> 
     assert not odd.passed
 
 
+def test_predictive_draws_suffice_at_the_level(posterior) -> None:
+    found = bi.diagnose(posterior, simulations=60, draws=30, level=0.995, seed=1, progress=False)
+    assert len(found.predictive.replicated) == 16_000 > found.predictive.draws_needed
+
+
 def test_users_quantities_are_tested_and_wrong_shapes_refused(posterior) -> None:
     asked = {"sum": lambda parameters, data: parameters["mean"] + parameters["shift"] * data["x"][0]}
     result = bi.diagnose(posterior, simulations=100, draws=50, seed=2, quantities=asked, progress=False)
@@ -89,6 +94,11 @@ def test_users_quantities_are_tested_and_wrong_shapes_refused(posterior) -> None
 def test_several_observations_are_refused(posterior) -> None:
     with pytest.raises(errors.InputError, match="one observation, without batch axis"):
         bi.diagnose(posterior, simulations=50, draws=20, observed={"x": np.zeros((3, 2))}, progress=False)
+
+
+def test_levels_are_checked_first(posterior) -> None:
+    with pytest.raises(errors.InputError, match=r"(?s)'level'.*above 0, below 1.*1\.0"):
+        bi.diagnose(posterior, level=1.0)
 
 
 def test_progress_names_the_stages(posterior, capsys) -> None:

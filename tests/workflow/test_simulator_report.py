@@ -16,10 +16,10 @@ from bayesinn.core import progress
 from bayesinn.core.errors import InputError
 from bayesinn.core.labels import Labels
 from bayesinn.simulation.simulations import Simulations
-from bayesinn.workflow.simulator_report import SimulatorReport, simulator_report, speed
-from bayesinn.workflow.simulator_report.check import Pilot
+from bayesinn.workflow.simulator_report import SimulatorReport, pilot, simulator_report
 from bayesinn.workflow.simulator_report.influence import associations
 from bayesinn.workflow.simulator_report.outputs import copies, repeats
+from bayesinn.workflow.simulator_report.pilot import Pilot
 from bayesinn.workflow.simulator_report.regions import regions
 
 tfd = tfp.distributions
@@ -260,7 +260,7 @@ def test_slow_simulators_show_progress_and_get_a_hint(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Slow at a tenth of the scale.
-    monkeypatch.setattr(speed, "_SECONDS_BEFORE_PROGRESS", 0.3)
+    monkeypatch.setattr(pilot, "_SECONDS_BEFORE_PROGRESS", 0.3)
     monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", 0.0)
 
     def slow(parameters, generator):
@@ -343,7 +343,7 @@ def test_padding_is_left_out() -> None:
 
 
 def test_speed_in_words() -> None:
-    text = speed.describe(rate=100.0, size=256, first=1.0, workers=0, batch_size=50).text
+    text = pilot.describe(rate=100.0, size=256, first=1.0, workers=0, batch_size=50).text
     assert "5,000 training steps of 50 take 41 min 40 s" in text
 
 

@@ -1,7 +1,5 @@
 """All checks: the library's own, and those that users register."""
 
-from __future__ import annotations
-
 from bayesinn.core.errors import InputError
 from bayesinn.workflow.check import GROUPS, Check
 from bayesinn.workflow.checks.calibration import CALIBRATION
@@ -15,12 +13,8 @@ _registered: dict[str, Check] = {}
 def register_check(check: Check) -> Check:
     """Add a check to every diagnosis of this session; it replaces one that you registered under the same name.
 
-    It then appears in the verdict, the tables, the figures folder and the report like the library's own.
-
-    Raises
-    ------
-    InputError
-        Another check has the same name, key or name of a figure.
+    It then appears in the verdict, the tables, the figures folder and the report like the library's own. Another check
+    with the same name, key or name of a figure raises an InputError.
 
     Examples
     --------
@@ -35,12 +29,8 @@ def register_check(check: Check) -> Check:
     others = (*_OWN, *(other for other in _registered.values() if other.name != check.name))
     taken = {name for other in others for name in (other.name, other.key, *other.figures)}
     if clash := [name for name in (check.name, check.key, *check.figures) if name in taken]:
-        raise InputError(
-            f"Check {check.name!r}",
-            expected="a name, a key and figures that no other check has",
-            got=", ".join(clash),
-            do="rename what is taken",
-        )
+        expected, do = "a name, a key and figures that no other check has", "rename what is taken"
+        raise InputError(f"Check {check.name!r}", expected=expected, got=", ".join(clash), do=do)
     _registered[check.name] = check
     return check
 

@@ -1,7 +1,5 @@
 """Checks over the prior: parameters, data sets made from them, and the posterior of each data set."""
 
-from __future__ import annotations
-
 from functools import partial
 
 import numpy as np
@@ -9,11 +7,11 @@ import numpy as np
 from bayesinn import plots
 from bayesinn.core.errors import InputError
 from bayesinn.diagnostics.arrays import paired
-from bayesinn.diagnostics.coverage import CoverageResult, coverage, joint_coverage
+from bayesinn.diagnostics.coverage import coverage, joint_coverage
 from bayesinn.diagnostics.sbc import DependenceResult, SBCResult, dependence, latent_codes, sbc
 from bayesinn.diagnostics.tarp import tarp
 from bayesinn.workflow.check import Check
-from bayesinn.workflow.evidence import Evidence
+from bayesinn.workflow.evidence import Evidence, needed
 
 TRAIN = "Train for more steps, until the loss is flat; then give the flow more blocks. Diagnose again."
 
@@ -38,31 +36,17 @@ class QuantityResult(SBCResult):
 
 
 def _quantities(given: Evidence) -> QuantityResult:
-    names, quantities = paired(given.truth, given.draws).columns, given.quantities or {}
+    names, quantities = paired(given.truth, given.draws).columns, needed(given.quantities)
     for name in set(names) & set(quantities):
-        raise InputError(
-            f"test quantity {name!r}",
-            expected="a name that no parameter has",
-            got=f"parameters {list(names)}",
-            do="give it another name",
-        )
+        expected, do = "a name that no parameter has", "give it another name"
+        raise InputError(f"test quantity {name!r}", expected=expected, got=f"parameters {list(names)}", do=do)
     truth, draws = ({name: pair[part] for name, pair in quantities.items()} for part in (0, 1))
     return QuantityResult(**vars(sbc(truth, draws, seed=given.seed, level=given.level)))
-
-
-def _joint_coverage(given: Evidence) -> CoverageResult:
-    assert given.log_prob is not None
-    return joint_coverage(*given.log_prob, seed=given.seed, level=given.level)
 
 
 def _dependence(given: Evidence) -> DependenceResult | None:
     alone = len(paired(given.truth, given.draws).columns) == 1
     return None if alone else dependence(given.truth, given.draws, seed=given.seed, level=given.level)
-
-
-def _latent(given: Evidence) -> SBCResult:
-    assert given.latent is not None
-    return latent_codes(*given.latent, seed=given.seed, level=given.level)
 
 
 _check = partial(Check, group="over the prior")
@@ -108,7 +92,7 @@ CALIBRATION = (
     ),
     _check(
         name="joint coverage",
-        run=_joint_coverage,
+        run=lambda given: joint_coverage(*needed(given.log_prob), seed=given.seed, level=given.level),
         needs=["log_prob"],
         question="How often joint regions of highest posterior density hold the truth. Each parameter by itself may be "
         "calibrated although the joint posterior is wrong, in its correlations or its modes.",
@@ -144,8 +128,7 @@ CALIBRATION = (
         },
         table=lambda result: None if result.passed else result.to_dataframe()[~result.inside],
         meaning="Correlations between pairs of parameters.",
-        remedy="Use marginal posteriors only, until this passes; more flow blocks with rotations between them learn "
-        "correlations.",
+        remedy="Use marginal posteriors only, until this passes; more flow blocks, with rotations, learn correlations.",
         reference="Products as test quantities: Modrák et al. 2023, arXiv:2211.02383",
     ),
     _check(
@@ -156,10 +139,7 @@ CALIBRATION = (
         question="SBC of functions of parameters and data. The log likelihood is sensitive to whatever the posterior "
         "forgets of the data.",
         figures={"quantities": plots.ecdf},
-        captions={
-            "quantities": "Ranks of each quantity. Log likelihood below zero throughout: truths fit the data better "
-            "than draws do."
-        },
+        captions={"quantities": "Log likelihood below zero throughout: truths fit the data better than draws do."},
         meaning="Test quantities: {columns}.",
         remedy="The posterior makes too little of the data, or its joint shape is wrong: train for more steps; then "
         f"{_SUMMARY}; then give the flow more blocks.",
@@ -169,7 +149,7 @@ CALIBRATION = (
     _check(
         name="latent codes",
         key="latent",
-        run=_latent,
+        run=lambda given: latent_codes(*needed(given.latent), seed=given.seed, level=given.level),
         needs=["latent"],
         question="The flow maps the truths to codes, which should be draws from the latent distribution.",
         figures={"latent": plots.ecdf},

@@ -1,25 +1,23 @@
 """Checks around one observation: is it like the simulations, and is its posterior correct?"""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import pandas as pd
+import numpy as np
 
 from bayesinn import plots
 from bayesinn.core.labels import Labels
 from bayesinn.diagnostics.local import LocalC2STResult, local_c2st
 from bayesinn.diagnostics.posterior_sbc import PosteriorSBCResult, posterior_sbc
 from bayesinn.diagnostics.predictive import PredictiveResult, predictive_checks
-from bayesinn.posterior.draws import FLAG_LEVEL
 from bayesinn.workflow.check import Check
-from bayesinn.workflow.evidence import Arrays, Evidence, Observation
+from bayesinn.workflow.evidence import Arrays, Evidence, needed
 
 # Repeated trainings of L-C2ST. A high level needs more: no p-value is below one over their number.
 _TRIALS = 200
+_LIKE, _UNLIKE = "like these simulations", "unlike these simulations, and its posterior not to be trusted"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -29,43 +27,11 @@ class LocalResult(LocalC2STResult):
     draws: Arrays
 
 
-@dataclass(frozen=True)
-class TypicalityResult:
-    """How typical an observation is of the simulations that the network was trained on, and its least typical part."""
-
-    p_value: float
-    unusual: str
-
-    @property
-    def out_of_distribution(self) -> bool:
-        """Whether the p-value is below 0.01: the posterior is then an extrapolation, and not to be trusted."""
-        return self.p_value < FLAG_LEVEL
-
-    @property
-    def summary(self) -> str:
-        """One line for a table of verdicts."""
-        odd = f"unlike the simulations in its {self.unusual}, " if self.out_of_distribution else ""
-        return f"{odd}p = {self.p_value:.2g}"
-
-    @property
-    def sentence(self) -> str:
-        """A sentence for the top of the report."""
-        if self.out_of_distribution:
-            return "The observation is unlike these simulations, and its posterior not to be trusted."
-        return "The observation is like these simulations."
-
-
-def _observation(given: Evidence) -> Observation:
-    assert given.observation is not None
-    return given.observation
-
-
 def _local(given: Evidence) -> LocalResult:
-    at = _observation(given)
-    assert given.latent is not None
+    at, codes = needed(given.observation), needed(given.latent)[0]
     trials = max(_TRIALS, math.ceil(round(2.0 / (1.0 - given.level), 6)))
     settings: dict[str, Any] = {"seed": given.seed, "level": given.level, "trials": trials}
-    result = local_c2st(given.latent[0], at.features, at.own_features, draw_latent=at.draw_latent, **settings)
+    result = local_c2st(codes, at.features, at.own_features, draw_latent=at.draw_latent, **settings)
     return LocalResult(**vars(result), draws=at.from_latent(result.evaluation))
 
 
@@ -74,7 +40,7 @@ def _local_marginals(result: LocalResult, labels: Labels) -> plots.Canvas:
 
 
 def _posterior_sbc(given: Evidence) -> PosteriorSBCResult | None:
-    replicates = _observation(given).replicates
+    replicates = needed(given.observation).replicates
     if replicates is None:
         return None
     values, weights = replicates
@@ -82,18 +48,9 @@ def _posterior_sbc(given: Evidence) -> PosteriorSBCResult | None:
     return posterior_sbc(truth, others, weights[:, 0], weights[:, 1:], seed=given.seed, level=given.level)
 
 
-def _typicality(given: Evidence) -> TypicalityResult:
-    return TypicalityResult(_observation(given).p_value, _observation(given).unusual)
-
-
 def _predictive(given: Evidence) -> PredictiveResult | None:
-    at = _observation(given)
+    at = needed(given.observation)
     return None if at.predicted is None else predictive_checks(at.predicted, at.observed, level=given.level)
-
-
-def _flags(result: PredictiveResult) -> pd.DataFrame:
-    table = result.to_dataframe()
-    return table.assign(flagged=table["flagged"].map({True: "flagged", False: ""}))
 
 
 _check = partial(Check, group="around the observation")
@@ -133,10 +90,10 @@ OBSERVATION = (
     ),
     _check(
         name="observation",
-        run=_typicality,
+        run=lambda given: needed(given.observation).typicality,
         needs=["observation"],
         question="Whether the observation is like the simulations that the network was trained on.",
-        sentence=lambda result: result.sentence,
+        sentence=lambda result: f"The observation is {_UNLIKE if result.out_of_distribution else _LIKE}.",
         judge=lambda result, _: "FAILED" if result.out_of_distribution else "passed",
         meaning="The observation is like the simulations that the network was trained on.",
         remedy="Look for differences between data and simulator: units, missing or delayed counts, preprocessing; then "
@@ -151,7 +108,7 @@ OBSERVATION = (
         "used to infer the parameters too.",
         figures={"predictive_checks": plots.predictive_checks},
         captions={"predictive_checks": "Each statistic of the simulated data sets, and of the observed one (line)."},
-        table=_flags,
+        table=lambda result: result.to_dataframe().assign(flagged=np.where(result.flagged, "flagged", "")),
         judge=lambda result, _: "doubtful" if result.flagged.any() else "",
         remedy="The model does not make data like these in every respect: see the flagged statistics, and extend the "
         "simulator where they matter.",

@@ -1,7 +1,5 @@
 """Measures of sharpness, which are no tests: how much a posterior knows."""
 
-from __future__ import annotations
-
 from bayesinn import plots
 from bayesinn.diagnostics.information import InformationResult, information
 from bayesinn.diagnostics.recovery import recovery
@@ -10,9 +8,8 @@ from bayesinn.workflow.evidence import Evidence
 
 
 def _information(given: Evidence) -> InformationResult:
-    ratio = None
-    if given.log_prob is not None and given.prior_log_prob is not None:
-        ratio = given.log_prob[0] - given.prior_log_prob
+    posterior, prior = given.log_prob, given.prior_log_prob
+    ratio = None if posterior is None or prior is None else posterior[0] - prior
     return information(given.truth, given.draws, given.prior, log_ratio=ratio)
 
 

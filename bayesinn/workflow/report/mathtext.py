@@ -1,7 +1,5 @@
 """Draw LaTeX labels as SVG outlines, because HTML can't show LaTeX."""
 
-from __future__ import annotations
-
 import numpy as np
 from markupsafe import Markup, escape
 from matplotlib.path import Path
@@ -14,17 +12,10 @@ _COMMANDS = {Path.MOVETO: "M", Path.LINETO: "L", Path.CURVE3: "Q", Path.CURVE4: 
 
 
 def written(label: str, name: str) -> Markup:
-    r"""Write a label in HTML: as escaped text, or as an SVG drawing if it has formulas between dollars.
+    """Write a label in HTML: as escaped text, or as an SVG drawing if it has formulas between dollars.
 
     The drawing has size, baseline and colour of the text around it. It has no identifiers, so a page can hold many.
     Screen readers read ``name`` aloud; it is also shown if the label can't be drawn.
-
-    Examples
-    --------
-    >>> written(r"$\lambda$", "rate")[:46]
-    Markup('<svg class="formula" role="img" aria-label="ra')
-    >>> written("rate & size", "rate"), written(r"$\unknown$", "rate")
-    (Markup('rate &amp; size'), Markup('rate'))
     """
     if "$" not in label:
         return escape(label)

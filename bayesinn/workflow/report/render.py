@@ -1,7 +1,5 @@
 """Put sections together into one HTML file."""
 
-from __future__ import annotations
-
 import platform
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -15,40 +13,20 @@ import numpy as np
 
 from bayesinn.core.errors import InputError
 from bayesinn.workflow.report.section import Section
-from bayesinn.workflow.report.table import table, text
+from bayesinn.workflow.report.table import VERDICTS, table, text
 
-#: Packages whose versions a report states.
-PACKAGES = ("bayesinn", "tensorflow", "tensorflow-probability", "keras", "numpy", "scipy", "arviz")
+_PACKAGES = ("bayesinn", "tensorflow", "tensorflow-probability", "keras", "numpy", "scipy", "arviz")
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """The verdict at the top of a report.
+    """The verdict at the top of a report: one or two sentences, and lists that are left out if they are empty."""
 
-    Parameters
-    ----------
-    passed : bool, or None for a report without a test
-    text : str, one or two sentences
-    trusted, doubtful, actions : sequence of str
-        What can be relied on, what can't, and what to do: each a list, left out if empty.
-    """
-
-    passed: bool | None
+    passed: bool | None  #: None for a report without a test
     text: str
     trusted: Sequence[str] = ()
     doubtful: Sequence[str] = ()
     actions: Sequence[str] = ()
-
-    @property
-    def word(self) -> str:
-        """The verdict in a word; empty without a test."""
-        return {True: "Passed", False: "Failed", None: ""}[self.passed]
-
-    @property
-    def lists(self) -> list[tuple[str, str, Sequence[str]]]:
-        """Kind, title and entries of each list that has any."""
-        titles = {"trusted": "What to trust", "doubtful": "What not to trust", "actions": "What to do"}
-        return [(kind, title, getattr(self, kind)) for kind, title in titles.items() if getattr(self, kind)]
 
 
 def render(
@@ -64,23 +42,11 @@ def render(
 
     The folder is made if need be. A setting that is itself a mapping is written as ``outer.inner``, mappings in a list
     as ``outer[0].inner``.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     path = render(f"{folder}/report.html", "Outbreak", [Section("Data", "14 days.")], seed=1)
-    ...     "<h2>Data</h2>" in path.read_text(encoding="utf-8")
-    True
     """
     path = Path(path)
     if path.suffix.lower() not in (".html", ".htm"):
-        raise InputError(
-            f"report file {path.name!r}",
-            expected="a name that ends in .html",
-            got=repr(path.suffix),
-            do="name it for example 'report.html'",
-        )
+        expected, do = "a name that ends in .html", "name it for example 'report.html'"
+        raise InputError(f"report file {path.name!r}", expected=expected, got=repr(path.suffix), do=do)
     loader = jinja2.PackageLoader("bayesinn.workflow", "report")
     environment = jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
     groups = {
@@ -88,15 +54,10 @@ def render(
         "Settings": [row for name, value in (settings or {}).items() for row in _rows(str(name), value)],
         "Versions": _versions(),
     }
-    page = environment.get_template("template.html").render(
-        title=title,
-        verdict=verdict,
-        sections=[
-            {"section": section, "table": None if section.table is None else table(section.table, section.labels)}
-            for section in sections
-        ],
-        groups=[(name, rows) for name, rows in groups.items() if rows],
-    )
+    tables = [None if part.table is None else table(part.table, part.labels) for part in sections]
+    parts = list(zip(sections, tables, strict=True))
+    content = {"title": title, "verdict": verdict, "sections": parts, "groups": groups, "symbols": VERDICTS}
+    page = environment.get_template("template.html").render(content)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(page, encoding="utf-8")
     return path
@@ -114,7 +75,7 @@ def _rows(name: str, value: object) -> list[tuple[str, str]]:
 
 def _versions() -> list[tuple[str, str]]:
     rows = [("Python", platform.python_version())]
-    for name in PACKAGES:
+    for name in _PACKAGES:
         # A source tree may not be installed.
         with suppress(metadata.PackageNotFoundError):
             rows.append((name, metadata.version(name)))

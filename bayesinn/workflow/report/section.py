@@ -1,8 +1,7 @@
 """The parts of a report: sections with text, table and figures."""
 
-from __future__ import annotations
-
 import base64
+import struct
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,38 +18,18 @@ _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 @dataclass(frozen=True, eq=False)
 class Figure:
-    """A picture with a caption.
+    """A picture with a caption, which says what is shown and how to tell good from bad."""
 
-    Parameters
-    ----------
-    picture : matplotlib Figure, or bytes of a PNG file
-        Drawn at once, so that later changes to the figure do not change the report.
-    caption : str
-        What is shown and how to tell good from bad.
-    alternative : str
-        Text for readers who can't see the picture; the caption if left empty.
-
-    Examples
-    --------
-    >>> from bayesinn.plots import loss
-    >>> history = pd.DataFrame({"step": [1, 2], "loss": [3.0, 2.0]})
-    >>> Figure(loss(history), "The loss falls.").width > 500
-    True
-    """
-
-    picture: Canvas | bytes
+    picture: Canvas | bytes  #: drawn at once, so that later changes of the figure don't show; or bytes of a PNG file
     caption: str
-    alternative: str = ""
+    alternative: str = ""  #: text for readers who can't see the picture; the caption if left empty
 
     def __post_init__(self) -> None:
         picture = self.picture if isinstance(self.picture, bytes) else png(self.picture)
         if not picture.startswith(_SIGNATURE):
-            raise InputError(
-                "picture of a report",
-                expected="a matplotlib figure or the bytes of a PNG file",
-                got=f"{len(picture)} bytes that start with {picture[:8]!r}",
-                do="pass the figure itself",
-            )
+            expected, do = "a matplotlib figure or the bytes of a PNG file", "pass the figure itself"
+            got = f"{len(picture)} bytes that start with {picture[:8]!r}"
+            raise InputError("picture of a report", expected=expected, got=got, do=do)
         object.__setattr__(self, "picture", picture)
 
     @property
@@ -65,14 +44,10 @@ class Figure:
         return base64.b64encode(self.png).decode("ascii")
 
     @property
-    def width(self) -> int:
-        """Width in pixels: bytes 16 to 19 of a PNG."""
-        return int.from_bytes(self.png[16:20], "big")
-
-    @property
-    def height(self) -> int:
-        """Height in pixels: bytes 20 to 23 of a PNG."""
-        return int.from_bytes(self.png[20:24], "big")
+    def size(self) -> tuple[int, int]:
+        """Width and height in pixels: bytes 16 to 23 of a PNG."""
+        width, height = struct.unpack(">II", self.png[16:24])
+        return width, height
 
 
 def save_all(figures: Iterable[tuple[str, Figure]], folder: str | Path) -> list[Path]:
@@ -86,27 +61,11 @@ def save_all(figures: Iterable[tuple[str, Figure]], folder: str | Path) -> list[
 
 @dataclass(frozen=True, eq=False)
 class Section:
-    """A part of a report, in this order: title, text, table, figures.
-
-    Parameters
-    ----------
-    title : str
-    text : str
-        Plain text; an empty line starts a new paragraph.
-    table : DataFrame, optional
-        Its index is the first column. Cells of just ``passed``, ``doubtful`` or ``failed``, in any case, stand out.
-    figures : sequence of Figure
-    labels : Labels, optional
-        If given, the names in the table's index are written with label and unit, as figures write them.
-    """
+    """A part of a report, in this order: title, text, table, figures."""
 
     title: str
-    text: str
+    text: str  #: plain text; an empty line starts a new paragraph
+    #: Its index is the first column. Cells of just ``passed``, ``doubtful`` or ``failed``, in any case, stand out.
     table: pd.DataFrame | None = None
     figures: Sequence[Figure] = ()
-    labels: Labels | None = None
-
-    @property
-    def paragraphs(self) -> list[str]:
-        """The text by paragraphs."""
-        return [part.strip() for part in self.text.split("\n\n") if part.strip()]
+    labels: Labels | None = None  #: if given, names in the table's index are written with label and unit

@@ -1,7 +1,5 @@
 """Write a DataFrame as rows of text for the report."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import numpy as np
@@ -14,7 +12,7 @@ from bayesinn.workflow.report.mathtext import written
 #: Words that are a verdict if they fill a cell, in any case, and symbols that tell them apart without colour.
 VERDICTS = {"passed": "✓", "doubtful": "?", "failed": "✗"}
 _LONG = 30
-#: Width of a printed page (182 mm, or 516 points) in letters of one point: a letter of a wide, bold font takes 0.68.
+# Width of a printed page (182 mm, or 516 points) in letters of one point: a letter of a wide, bold font takes 0.68.
 _PAGE = 516 / 0.68
 _SMALLEST, _LARGEST = 5.5, 8.5
 
@@ -27,36 +25,18 @@ class Cell(NamedTuple):
     unit: Markup = Markup()
 
     @property
-    def verdict(self) -> str:
-        """The verdict, in small letters, if the cell says nothing else; otherwise empty."""
-        return self.text.lower() if self.text.lower() in VERDICTS else ""
-
-    @property
-    def symbol(self) -> str:
-        """The symbol of the verdict."""
-        return VERDICTS.get(self.verdict, "")
-
-    @property
     def length(self) -> int:
-        """Number of letters of the longest word, which stays on one line."""
-        return 4 * bool(self.verdict) + max(map(len, self.text.split()), default=0)
+        """Number of letters of the longest word, which stays on one line; a verdict has a symbol and a frame."""
+        return 4 * (self.text.lower() in VERDICTS) + max(map(len, self.text.split()), default=0)
 
 
 class Table(NamedTuple):
-    """A table as text.
-
-    Parameters
-    ----------
-    header : list of str
-    rows : list of list of Cell
-    kinds : list of str, a column each: ``"number"`` (flush right), ``"long"`` (text that needs room), or empty
-    heads : int, how many columns name the row
-    """
+    """A table as text."""
 
     header: list[str]
     rows: list[list[Cell]]
-    kinds: list[str]
-    heads: int
+    kinds: list[str]  #: of the columns: ``"number"`` (flush right), ``"long"`` (text that needs room), or empty
+    heads: int  #: how many columns name the row
 
     @property
     def labelled(self) -> list[bool]:
@@ -81,26 +61,14 @@ class Table(NamedTuple):
 
 
 def table(frame: pd.DataFrame, labels: Labels | None = None) -> Table:
-    r"""Format a DataFrame, whose index becomes the first columns; with labels, names in it get label and unit.
-
-    Examples
-    --------
-    >>> frame = pd.DataFrame({"p": [0.12345], "inside": [True]}, index=pd.Index(["rate"], name="parameter"))
-    >>> [cell.text for cell in table(frame).rows[0]]
-    ['rate', '0.123', 'yes']
-    >>> table(frame, Labels({"rate": "infection rate"}, {"rate": "1/day"})).rows[0][0]
-    Cell(text='rate', label=Markup('infection rate'), unit=Markup('1/day'))
-    """
+    """Format a DataFrame, whose index becomes the first columns; with labels, names in it get label and unit."""
     levels = [frame.index.get_level_values(level) for level in range(frame.index.nlevels)]
     heads = [[_head(value, labels) for value in level] for level in levels]
     columns = [[Cell(text(value)) for value in frame.iloc[:, position]] for position in range(frame.shape[1])]
     kinds = [_kind(dtype, column) for dtype, column in zip(frame.dtypes, columns, strict=True)]
-    return Table(
-        header=[*("" if name is None else str(name) for name in frame.index.names), *map(str, frame.columns)],
-        rows=[list(row) for row in zip(*heads, *columns, strict=True)],
-        kinds=[""] * len(heads) + kinds,
-        heads=len(heads),
-    )
+    header = [*("" if name is None else str(name) for name in frame.index.names), *map(str, frame.columns)]
+    rows = [list(row) for row in zip(*heads, *columns, strict=True)]
+    return Table(header, rows, [""] * len(heads) + kinds, len(heads))
 
 
 def _kind(dtype: object, column: list[Cell]) -> str:

@@ -1,7 +1,5 @@
 """Simulations that are not finite: how many, of which observable, from where in parameter space."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from textwrap import shorten
 
@@ -10,7 +8,7 @@ import pandas as pd
 from scipy import stats
 
 from bayesinn.simulation.finite import over_all_channels, padding
-from bayesinn.workflow.simulator_report.check import Advice, Pilot, Result
+from bayesinn.workflow.simulator_report.pilot import Advice, Pilot, Result
 from bayesinn.workflow.simulator_report.regions import FEWEST, Region, regions
 
 _MOST_REDRAWN = 0.5
@@ -32,16 +30,15 @@ class Failures(Result):
 
 def check(pilot: Pilot) -> Failures:
     """Find failed simulations and where they come from. Padding doesn't count."""
-    n, lengths, policy, cells = len(pilot), pilot.simulator.lengths, pilot.simulator.on_nonfinite, {}
+    n, lengths, policy = len(pilot), pilot.simulator.lengths, pilot.simulator.on_nonfinite
+    rows, failed = {}, []
     for name, value in pilot.drawn.observables.items():
         if name in lengths:
             value = np.where(over_all_channels(padding(value, pilot.drawn.context[lengths[name]]), value), 0, value)
         nan, infinite = (test(value).reshape(n, -1).any(axis=1) for test in (np.isnan, np.isinf))
-        cells[name] = {"nan": nan, "infinite": infinite, "failed": nan | infinite}
-    shares = pd.DataFrame(
-        {name: {kind: mark.mean() for kind, mark in marks.items()} for name, marks in cells.items()}
-    ).T
-    marked = np.any([marks["failed"] for marks in cells.values()], axis=0)
+        failed.append(nan | infinite)
+        rows[name] = {"nan": nan.mean(), "infinite": infinite.mean(), "failed": failed[-1].mean()}
+    marked, shares = np.any(failed, axis=0), pd.DataFrame(rows).T
     boxes = regions(pilot.inputs, marked, pilot.simulator.labels)
     if not marked.any():
         # If a share of 3 / n failed, n simulations would show it with a probability of 95 %.
@@ -63,11 +60,9 @@ def check(pilot: Pilot) -> Failures:
         f"{marked.sum():,} of {n:,} simulations have NaN or infinity ({marked.mean():.2%}; on_nonfinite={policy!r}). "
         "The table compares them with the good ones: quantiles, and p-values of Kolmogorov-Smirnov tests."
     )
-    inputs, levels = pd.DataFrame(pilot.inputs), {"5 %": 0.05, "50 %": 0.5, "95 %": 0.95}
-    groups = {"failing": inputs[marked], "good": inputs[~marked]}
-    table = pd.DataFrame(
-        {f"{kind} {name}": groups[kind].quantile(level) for kind in groups for name, level in levels.items()}
-    )
-    if min(map(len, groups.values())) > 1:
-        table["p-value"] = stats.ks_2samp(*groups.values(), method="asymp").pvalue
+    inputs = pd.DataFrame(pilot.inputs, dtype=float)
+    table = inputs.groupby(np.where(marked, "failing", "good")).quantile([0.05, 0.5, 0.95]).T
+    table.columns = [f"{kind} {100 * level:.0f} %" for kind, level in table.columns]
+    if 1 < marked.sum() < n - 1:
+        table["p-value"] = stats.ks_2samp(inputs[marked], inputs[~marked], method="asymp").pvalue
     return Failures(marked, shares, boxes, advice=[advice], title="Failures", text=text, table=table)

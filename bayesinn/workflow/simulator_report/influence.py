@@ -1,43 +1,107 @@
-"""Parameters and the outputs that go with them, as far as rank correlations and linear regression can tell."""
+"""What outputs depend on: random numbers, by experiments, and parameters, by experiments and statistics.
 
-from __future__ import annotations
+With the same seed every draw sees the same random numbers, so that any difference in the output is caused by the
+parameters, however noisy the simulator is.
+"""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from scipy import stats
 
+from bayesinn.core.compilation import map_tensors
 from bayesinn.core.errors import BayesinnError
 from bayesinn.core.labels import columns
-from bayesinn.workflow.simulator_report.check import Advice, Pilot, Result
-from bayesinn.workflow.simulator_report.noise import Noise, equal_rows, probe_rows
+from bayesinn.workflow.simulator_report.pilot import Advice, Pilot, Result
 
-_ASSOCIATED = 0.01
+# Simulations that are made again in an experiment, and copies of each that may share noise.
+_FEWEST_AGAIN, _MOST_AGAIN, _COPIES = 8, 32, 4
+# Independent draws that are equal more often than this can't tell shared noise from chance.
+_MOST_EQUAL, _FEWEST_UNUSUAL = 0.5, 3
 _MOST_ELEMENTS, _MOST_REGRESSED = 2_000, 500
-_FEWEST_ROWS, _ROWS_A_DIRECTION = 20, 10
+_ASSOCIATED, _FEWEST_ROWS, _ROWS_A_DIRECTION = 0.01, 20, 10
+
+
+@dataclass(frozen=True, eq=False)
+class Noise(Result):
+    """Observables, by what is wrong with their randomness, and how many simulations were made again to see it."""
+
+    rows: int = 0
+    irreproducible: tuple[str, ...] = ()  #: differ though the seed is the same
+    deterministic: tuple[str, ...] = ()  #: are the same for different seeds
+    shared: tuple[str, ...] = ()  #: have the same noise in every row of a batch
+    unaffected: tuple[str, ...] = ()  #: are the same whatever the parameters are
 
 
 @dataclass(frozen=True, eq=False)
 class Influence(Result):
-    """Associations: p-values, small where some output goes with the parameter. Responses: see :func:`_responds`."""
+    """p-values of the parameters, small where some output goes with them, and results of :func:`_responds`."""
 
-    associations: Mapping[str, float] = field(default_factory=dict)
-    responses: Mapping[str, bool | None] = field(default_factory=dict)
+    associations: Mapping[str, float]
+    responses: Mapping[str, bool | None]
 
 
-def check(pilot: Pilot, noise: Noise) -> Influence:
+def check_noise(pilot: Pilot) -> Noise:
+    """See how observables depend on seed and parameters, from simulations that are finite."""
+    simulator, seed = pilot.simulator, pilot.seed
+    # Few compared with the simulations of the report, since some are slow.
+    rows = min(len(pilot) // 2, _MOST_AGAIN, max(_FEWEST_AGAIN, len(pilot) // 16))
+    if rows < _FEWEST_AGAIN:
+        return Noise()
+    theta, given = map_tensors(lambda value: value[:rows], pilot.drawn[:2])
+    # Whole rows are moved, because the supports of parameters may depend on one another.
+    turned = map_tensors(lambda value: np.roll(value, rows // 2, axis=0), theta)
+    first = simulator.simulate(theta, seed, given)
+    again, other, moved = (
+        map_tensors(_equal_rows, simulator.simulate(values, number, given), first)
+        for values, number in ((theta, seed), (theta, seed + 1), (turned, seed))
+    )
+    varied = [name for name, value in first.items() if _varied(value)]
+    irreproducible = tuple(name for name in first if not again[name].all())
+    unaffected = tuple(name for name in varied if moved[name].all())
+    deterministic = tuple(name for name in varied if other[name].all() and name not in irreproducible + unaffected)
+
+    def shares_noise(name: str) -> bool:
+        """Whether rows of equal parameters are equal in one batch, though another seed changes them."""
+        bases = np.flatnonzero(~other[name])[:_FEWEST_AGAIN]
+        if other[name].mean() > _MOST_EQUAL or len(bases) < 2:
+            return False
+        repeated = map_tensors(lambda value: np.repeat(value[bases], _COPIES, axis=0), [theta, given])
+        value = simulator.simulate(repeated[0], seed, repeated[1])[name]
+        return bool(_equal_rows(value, np.repeat(value[::_COPIES], _COPIES, axis=0)).all())
+
+    shared = tuple(name for name in first if simulator.engine.batched and shares_noise(name))
+    advice, everything = [], len(unaffected) == len(first)
+    for name in irreproducible:
+        finding, do = "differs though parameters and seed are the same", "Draw random numbers from the seed alone."
+        advice.append(Advice("problem", name, finding, "Results can't be repeated.", do))
+    for name in deterministic:
+        finding = "is deterministic: the same for the same parameters, whatever the seed"
+        meaning = "So the posterior is singular: it fills no volume, its density is infinite, training diverges."
+        problem = Advice("problem", name, finding, meaning, "Draw noise from the seed.")
+        hint = Advice("hint", name, finding, do="If it should be random, use the seed.")
+        advice.append(hint if pilot.whole_numbers(name) else problem)
+    for name in shared:
+        finding = "is wrong: every simulation of a batch has the same noise"
+        meaning, do = "Simulations are not independent.", "Draw noise for each row of the batch."
+        advice.append(Advice("problem", name, finding, meaning, do))
+    for name in unaffected:
+        finding = "is the same for the same seed, whatever the parameters are: it says nothing about them"
+        do = "Use them in the function." if everything else "Leave it out unless it is there on purpose."
+        advice.append(Advice("problem" if everything else "hint", name, finding, do=do))
+    return Noise(rows, irreproducible, deterministic, shared, unaffected, advice=advice)
+
+
+def check_influence(pilot: Pilot, noise: Noise) -> Influence:
     """Test whether each parameter is associated with some output; if not, change it alone and simulate again."""
     if len(pilot) < _FEWEST_ROWS or len(noise.unaffected) == len(pilot.observables):
-        return Influence()
-    parameters, responses, advice = pilot.drawn.parameters, {}, []
-    tested = associations(columns(parameters, batch_ndim=1), pilot.observables)
-    places = [(name, index) for name, value in parameters.items() for index in np.ndindex(value.shape[1:])]
-    for place, (column, p_value) in zip(places, tested.items(), strict=True):
-        if p_value < _ASSOCIATED:
-            continue
+        return Influence({}, {})
+    tested = associations(columns(pilot.drawn.parameters, batch_ndim=1), pilot.observables)
+    responses, advice = {}, []
+    for column in [name for name, p_value in tested.items() if p_value >= _ASSOCIATED]:
         if not noise.irreproducible:  # Random numbers that change by themselves would pass for an effect.
-            responses[column] = _responds(pilot, *place)
+            responses[column] = _responds(pilot, column, noise.rows)
         if responses.get(column) is False:
             finding = "changes no output when it alone changes and the random numbers stay: nothing depends on it"
             meaning, do = "Its posterior will equal its prior.", "Use it in the function, or leave it out."
@@ -49,37 +113,42 @@ def check(pilot: Pilot, noise: Noise) -> Influence:
     return Influence(tested, responses, advice=advice)
 
 
-def _responds(pilot: Pilot, name: str, index: tuple[int, ...]) -> bool | None:
+def _responds(pilot: Pilot, column: str, rows: int) -> bool | None:
     """Return whether any output changes when one parameter takes values of other draws, the seed being the same.
 
     None if that can't be tested: the simulator may raise for combinations that its prior doesn't draw.
     """
-    rows = probe_rows(len(pilot))
-    theta, given = ({key: value[:rows] for key, value in part.items()} for part in pilot.drawn[:2])
-    changed = {**theta, name: theta[name].copy()}
-    changed[name][:, *index] = pilot.drawn.parameters[name][rows : 2 * rows, *index]
-    if equal_rows(changed[name], theta[name]).all():
+    theta, given = map_tensors(lambda value: value[:rows], pilot.drawn[:2])
+    changed = map_tensors(np.copy, theta)
+    # Columns are views of the arrays that they come from.
+    columns(changed, batch_ndim=1)[column][:] = pilot.inputs[column][rows : 2 * rows]
+    if all(np.array_equal(changed[name], theta[name]) for name in theta):
         return None
     try:
         before, after = (pilot.simulator.simulate(values, pilot.seed, given) for values in (theta, changed))
     except BayesinnError:
         return None
-    return not all(equal_rows(before[key], after[key]).all() for key in before)
+    return not all(_equal_rows(before[key], after[key]).all() for key in before)
+
+
+def _equal_rows(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Return a boolean array (n,): which rows are equal to the bit, NaN included."""
+    equal = (first == second) | ((first != first) & (second != second))
+    return equal.reshape(len(first), -1).all(axis=1)
+
+
+def _varied(value: np.ndarray) -> bool:
+    """Whether enough rows differ from the most frequent one: rare events may be absent from both of two runs."""
+    counts = np.unique(value.reshape(len(value), -1), axis=0, return_counts=True)[1]
+    return len(value) - int(counts.max()) >= min(_FEWEST_UNUSUAL, len(value) // 2)
 
 
 def associations(parameters: Mapping[str, np.ndarray], observables: Mapping[str, np.ndarray]) -> dict[str, float]:
     """Return a p-value for each parameter: small if some output goes with it.
 
-    Rank correlations of the parameter, and of its distance from its median, with each output, its distance from its
-    median, and the level, spread and roughness of each series; and its regression on all of these together. So
-    effects are found that are even, or on the spread, or hidden by differences between simulations.
-
-    Examples
-    --------
-    >>> theta = np.random.default_rng(1).normal(size=(2, 500))
-    >>> tested = associations({"a": theta[0], "b": theta[1]}, {"x": theta[0] ** 2})
-    >>> tested["a"] < 1e-6, tested["b"] > 0.01
-    (True, True)
+    Rank correlations of the parameter, and of its distance from its median, with outputs, their distances from medians,
+    and level, spread and roughness of series; and its regression on all of these together. So effects are found that
+    are even, or on the spread, or hidden by differences between simulations.
     """
     rows = min(map(len, observables.values()))
     table = np.stack([column[:rows] for column in parameters.values()], axis=-1).astype(np.float64)
@@ -87,20 +156,19 @@ def associations(parameters: Mapping[str, np.ndarray], observables: Mapping[str,
     outputs = outputs[:, np.isfinite(outputs).sum(axis=0) >= _FEWEST_ROWS]
     if not outputs.size:
         return dict.fromkeys(parameters, 1.0)
-    outputs = np.concatenate([outputs, np.abs(outputs - np.nanmedian(outputs, axis=0))], axis=1)
-    table = np.concatenate([table, np.abs(table - np.median(table, axis=0))], axis=1)
-    score = np.sqrt(rows - 1) * np.abs(unit_ranks(table).T @ unit_ranks(outputs)).max(axis=1)
+    table, outputs = (np.hstack([part, np.abs(part - np.nanmedian(part, axis=0))]) for part in (table, outputs))
+    ranks = [unit(stats.rankdata(part, axis=0, nan_policy="omit")) for part in (table, outputs)]
+    score = np.sqrt(rows - 1) * np.abs(ranks[0].T @ ranks[1]).max(axis=1)
     single = 2.0 * stats.norm.sf(score) * outputs.shape[1]
     # Bonferroni over two tests of two forms of the parameter.
     p_value = 4.0 * np.minimum(single, _regression(table, outputs)).reshape(2, -1).min(axis=0)
     return dict(zip(parameters, np.minimum(p_value, 1.0).tolist(), strict=True))
 
 
-def unit_ranks(matrix: np.ndarray) -> np.ndarray:
-    """Return ranks within each column, of mean 0 and norm 1; 0 where NaN, so that products are rank correlations."""
-    ranks = stats.rankdata(matrix, axis=0, nan_policy="omit")
-    ranks = np.nan_to_num(ranks - np.nanmean(ranks, axis=0))
-    return ranks / np.maximum(np.linalg.norm(ranks, axis=0), 1e-9)
+def unit(matrix: np.ndarray) -> np.ndarray:
+    """Return columns of mean 0 and norm 1, or 0 where NaN, so that products are correlations."""
+    centred = np.nan_to_num(matrix - np.nanmean(matrix, axis=0))
+    return centred / np.maximum(np.linalg.norm(centred, axis=0), np.finfo(float).tiny)
 
 
 def _regression(parameters: np.ndarray, outputs: np.ndarray) -> np.ndarray:

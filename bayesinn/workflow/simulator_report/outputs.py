@@ -1,19 +1,17 @@
 """Outputs that say nothing new: constants, copies of one another, and whole simulations that come again."""
 
-from __future__ import annotations
-
 import itertools
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from textwrap import shorten
 
 import numpy as np
+from scipy import stats
 
 from bayesinn.core import seeds
 from bayesinn.core.labels import columns
-from bayesinn.workflow.simulator_report.check import Advice, Pilot, Result, bounds
-from bayesinn.workflow.simulator_report.influence import unit_ranks
+from bayesinn.workflow.simulator_report.influence import unit
+from bayesinn.workflow.simulator_report.pilot import Advice, Pilot, Result, bounds
 from bayesinn.workflow.simulator_report.regions import Region, regions
 
 _EQUAL = 0.999999
@@ -56,12 +54,11 @@ def check(pilot: Pilot) -> Outputs:
     rows, whole_numbers = len(marked), all(map(pilot.whole_numbers, pilot.observables))
     boxes = regions({name: column[:rows] for name, column in pilot.inputs.items()}, marked, pilot.simulator.labels)
     share, largest = marked.sum() / max(rows, 1), counts.max(initial=0) / max(rows, 1)
-    lump = largest >= _LUMP and len(counts) >= _DISTINCT * rows
-    if lump if whole_numbers else share >= _REPEATED and marked.sum() >= _FEWEST_REPEATS:
+    lump = largest >= _LUMP and len(counts) >= _DISTINCT * rows, f"{largest:.1%} are one and the same"
+    many = share >= _REPEATED and marked.sum() >= _FEWEST_REPEATS, f"{share:.1%} equal another one in every number"
+    found, what = lump if whole_numbers else many
+    if found:
         places = "; ".join(box.describe("come again", "repeats") for box in boxes)
-        what = (
-            f"{largest:.1%} are one and the same" if whole_numbers else f"{share:.1%} equal another one in every number"
-        )
         finding = f"of the simulations {what}, though their parameters differ" + (f" ({places})" if places else "")
         severe = not whole_numbers and share >= _MOSTLY_REPEATED
         do = "Look for values that are clipped or stored, or for parameters for which nothing happens."
@@ -69,16 +66,11 @@ def check(pilot: Pilot) -> Outputs:
     return Outputs(pairs, share, boxes, advice=advice)
 
 
-def elements(observables: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Return all elements as one matrix (n, elements), of as many rows as all observables have."""
-    rows = min(map(len, observables.values()))
-    return np.concatenate([array[:rows].reshape(rows, math.prod(array.shape[1:])) for array in observables.values()], 1)
-
-
 def repeats(observables: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     """Mark simulations (n,) whose observables all equal those of another one, and count each different one."""
-    hashes = np.array([hash(row.tobytes()) for row in elements(observables) + 0.0], np.int64)
-    _, inverse, counts = np.unique(hashes, return_inverse=True, return_counts=True)
+    # Zero is added, so that -0.0 equals 0.0.
+    hashes = [hash(tuple((value + 0.0).tobytes() for value in row)) for row in zip(*observables.values(), strict=False)]
+    _, inverse, counts = np.unique(np.array(hashes, np.int64), return_inverse=True, return_counts=True)
     return counts[inverse] > 1, counts
 
 
@@ -87,30 +79,20 @@ def copies(observables: Mapping[str, np.ndarray], seed: int) -> tuple[tuple[str,
 
     Ranks, because one extreme simulation would give any two elements a correlation of one. Only those that are
     neighbours along a random direction, which the seed decides, are compared.
-
-    Examples
-    --------
-    >>> x = np.random.default_rng(1).normal(size=(100, 2))
-    >>> copies({"x": np.column_stack([x, 1 - 2 * x[:, 0]])}, seed=1)
-    (('x[2]', 'x[0]'),)
     """
-    matrix = elements(observables)
-    matrix = matrix[: max(50, _MOST_NUMBERS // matrix.shape[1])]
+    elements = columns(observables, batch_ndim=1)
+    rows = min(max(50, _MOST_NUMBERS // len(elements)), *map(len, elements.values()))
+    matrix = np.stack([element[:rows] for element in elements.values()], axis=-1)
     counts = [np.unique(column[np.isfinite(column)], return_counts=True)[1] for column in matrix.T]
     needed = max(_FEWEST_VARYING, _LEAST_VARYING * len(matrix))
     varying = np.array([count.sum() - count.max(initial=0) >= needed for count in counts])
     if not varying.any():
         return ()
-    matrix, names = matrix[:, varying], list(itertools.compress(columns(observables, batch_ndim=1), varying))
-    ranks = unit_ranks(matrix)
+    matrix, names = matrix[:, varying], list(itertools.compress(elements, varying))
+    ranks = unit(stats.rankdata(matrix, axis=0, nan_policy="omit"))
+    values = unit(matrix / np.nanmax(np.abs(matrix), axis=0))  # Scaled, because squares of large values overflow.
     order = np.argsort(np.abs(seeds.generator(seed, "copies").normal(size=len(ranks)) @ ranks))
-    pairs = sorted(sorted(pair, reverse=True) for pair in itertools.pairwise(order) if _linear(matrix, ranks, pair))
+    correlations = [np.sum(form[:, order[:-1]] * form[:, order[1:]], axis=0) for form in (ranks, values)]
+    linear = np.all(np.abs(correlations) > _EQUAL, axis=0)
+    pairs = sorted(sorted(pair, reverse=True) for pair in itertools.compress(itertools.pairwise(order), linear))
     return tuple((names[second], names[first]) for second, first in pairs)
-
-
-def _linear(matrix: np.ndarray, ranks: np.ndarray, pair: tuple[int, int]) -> bool:
-    if abs(ranks[:, pair[0]] @ ranks[:, pair[1]]) < _EQUAL:
-        return False
-    values = matrix[np.isfinite(matrix[:, pair]).all(axis=1)][:, pair]
-    # Scaled first: squares of large values overflow.
-    return bool(abs(np.corrcoef(values / np.abs(values).max(axis=0), rowvar=False)[0, 1]) > _EQUAL)

@@ -1,7 +1,5 @@
 """Ranges of prior and prior predictive distribution, and what float32 and scaling lose of them."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Mapping
 from functools import partial
@@ -12,42 +10,37 @@ import pandas as pd
 from bayesinn.plots.prior_predictive import prior_predictive
 from bayesinn.spaces.data import DataSpace, Scaling
 from bayesinn.workflow.report import Figure
-from bayesinn.workflow.simulator_report.check import Advice, Pilot, Result, bounds
-from bayesinn.workflow.simulator_report.failures import Failures
+from bayesinn.workflow.simulator_report.pilot import Advice, Pilot, Result, bounds
 
 _LEVELS = {"minimum": 0.0, "1 %": 0.01, "25 %": 0.25, "50 %": 0.5, "75 %": 0.75, "99 %": 0.99, "maximum": 1.0}
 # Axes of an observable, and how many elements (of a vector) or channels (of a series) get rows of their own.
 _FEW = {1: 8, 2: 12}
 _OUTSIDE = 0.05
-#: Beyond it float32 can't tell n from n + 1.
-LAST_COUNTED = 2**24
-LARGEST_FLOAT32 = float(np.finfo(np.float32).max)
+# Beyond it float32 can't tell n from n + 1.
+_LAST_COUNTED = 2**24
+_LARGEST_FLOAT32 = float(np.finfo(np.float32).max)
 _NEAR_THE_END, _FAR_OUT = 1e-2, 100.0
 
 
-def check_prior(pilot: Pilot) -> Result:
-    """Describe the draws of parameters and context."""
+def check(pilot: Pilot, good: Pilot, failed: pd.Series) -> tuple[Result, Result]:
+    """Describe parameters and context; and data, how networks will see the good ones, and real data among them."""
     text = "Quantiles of parameters and context: does the prior mean what it should?"
     table = pd.DataFrame({name: _quantiles(column) for name, column in pilot.inputs.items()}).T
-    return Result(title="Prior", text=text, table=table)
-
-
-def check_predictive(pilot: Pilot, failures: Failures) -> Result:
-    """Describe the simulated data, and how networks will see them; look for real data among them."""
-    good, rows, observed = pilot.only(~failures.marked), {}, {}
+    prior = Result(title="Prior", text=text, table=table)
     # Overflow in float32 is one of the findings.
     with np.errstate(over="ignore"):
         data, names = {**good.drawn.observables, **good.drawn.context}, tuple(pilot.observables)
         scalings = DataSpace.fit(data, names, (), pilot.simulator.lengths).scalings if len(good) > 1 else {}
     advice = [item for name in scalings for item in _scaled(good, name, scalings[name])]
+    rows, observed = {}, {}
     for name, array in pilot.observables.items():
         apart = 1 < array.shape[-1] <= _FEW.get(array.ndim - 1, 0)
-        for index in range(array.shape[-1] if apart else 1):
-            values = array[..., index] if apart else array
-            rows[f"{name}[{index}]" if apart else name] = {
+        parts = {f"{name}[{index}]": array[..., index] for index in range(array.shape[-1])} if apart else {name: array}
+        for part, values in parts.items():
+            rows[part] = {
                 **_quantiles(values),
                 "zeros": pd.Series(values[np.isfinite(values)] == 0.0).mean(),
-                "failed": failures.shares.loc[name, "failed"],
+                "failed": failed[name],
                 "type": str(pilot.drawn.observables[name].dtype),
                 "scaling": str(scalings.get(name, "")),
             }
@@ -63,7 +56,7 @@ def check_predictive(pilot: Pilot, failures: Failures) -> Result:
     text = "Quantiles of finite simulated data. Real data should be among them, impossible data should be rare."
     table = pd.DataFrame.from_dict(rows, orient="index")
     drawn = partial(_figures, pilot, observed)
-    return Result(advice=advice, title="Prior predictive", text=text, table=table, figures=drawn)
+    return prior, Result(advice=advice, title="Prior predictive", text=text, table=table, figures=drawn)
 
 
 def _figures(pilot: Pilot, observed: Mapping[str, np.ndarray]) -> dict[str, Figure]:
@@ -82,14 +75,14 @@ def _scaled(pilot: Pilot, name: str, scaling: Scaling) -> Iterator[Advice]:
     """Say what float32 and the scaling lose."""
     array, unit = pilot.observables[name], "Use another unit."
     largest = float(np.nanmax(np.abs(array), initial=0.0))
-    if largest > LARGEST_FLOAT32:
+    if largest > _LARGEST_FLOAT32:
         finding = f"has values up to {largest:.3g}, which are infinite in float32"
         yield Advice("problem", name, finding, "Networks compute in float32.", unit)
         return
-    if largest > _NEAR_THE_END * LARGEST_FLOAT32:
+    if largest > _NEAR_THE_END * _LARGEST_FLOAT32:
         yield Advice("hint", name, f"has values up to {largest:.3g}, near the end of float32", do=unit)
-    uncounted = pilot.whole_numbers(name) and largest >= LAST_COUNTED
-    digits = f"Beyond {LAST_COUNTED:,} float32 can't tell n from n + 1." if uncounted else ""
+    uncounted = pilot.whole_numbers(name) and largest >= _LAST_COUNTED
+    digits = f"Beyond {_LAST_COUNTED:,} float32 can't tell n from n + 1." if uncounted else ""
     if scaling.compress is not None:
         finding = f"ranges over many orders of magnitude (largest {largest:.3g}): networks see {scaling}"
         yield Advice("hint", name, finding, digits, "Nothing to do, unless the largest are a mistake.")

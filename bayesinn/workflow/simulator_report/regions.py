@@ -1,7 +1,5 @@
 """Where in parameter space simulations of a kind come from, as a rule that a person can read."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -17,8 +15,7 @@ from bayesinn.core.labels import Labels
 FEWEST = 10
 _DEEPEST, _MOST_REGIONS = 3, 3
 
-#: Open interval of each bounded column, by position.
-Box = dict[int, tuple[float, float]]
+Box = dict[int, tuple[float, float]]  #: interval of each bounded column, by position
 
 
 class Region(NamedTuple):
@@ -34,34 +31,24 @@ class Region(NamedTuple):
 
 
 def regions(inputs: Mapping[str, np.ndarray], marked: np.ndarray, labels: Labels) -> tuple[Region, ...]:
-    """Find at most three boxes that hold marked simulations: the leaves of a shallow decision tree.
-
-    The tree is the shallowest that predicts held-out simulations about best, at most three questions deep. If it
-    predicts no better than chance could, there is no region.
-
-    Examples
-    --------
-    >>> rate = np.linspace(0.0, 1.0, 1001)
-    >>> print(regions({"rate": rate}, rate > 0.8, Labels(units={"rate": "1/day"}))[0].describe("fail", "failures"))
-    rate > 0.8 1/day: 100 % of them fail (100 % of all failures)
-    """
+    """Find at most three boxes that hold marked simulations: leaves of a tree that predicts held-out ones, or none."""
     if min(marked.sum(), (~marked).sum()) < FEWEST:
         return ()
     names, columns = list(inputs), list(inputs.values())
     # Trees treat values closer than 1e-7 as equal, whatever the unit, so they get ranks in place of values.
     steps, orders = zip(*(np.unique(column, return_inverse=True) for column in columns), strict=True)
-    tree, observed = _tree(np.stack(orders, axis=-1), marked), []
-    for bounds in [] if tree is None else _boxes(tree, 0, {}):
+    tree, found = _tree(np.stack(orders, axis=-1), marked), []
+    for box in [] if tree is None else _boxes(tree, 0, {}):
         inside, rule = np.ones(len(marked), bool), []
-        for key, ends in bounds.items():
+        for key, ends in box.items():
             low, high = (_value(end, steps[key], columns[key]) for end in ends)
             inside &= (low < columns[key]) & (columns[key] <= high)
             text = f"{names[key]} < {high:.6g}" if math.isinf(low) else f"{low:.6g} < {names[key]} < {high:.6g}"
             text = f"{names[key]} > {low:.6g}" if math.isinf(high) else text
             rule.append(f"{text} {labels.unit(names[key])}".rstrip())
         if np.any(inside & marked):
-            observed.append(Region(" and ".join(rule), float(marked[inside].mean()), float(inside[marked].mean())))
-    return tuple(sorted(observed, key=lambda region: -region.caught)[:_MOST_REGIONS])
+            found.append(Region(" and ".join(rule), float(marked[inside].mean()), float(inside[marked].mean())))
+    return tuple(sorted(found, key=lambda region: -region.caught)[:_MOST_REGIONS])
 
 
 def _tree(order: np.ndarray, marked: np.ndarray) -> Any:

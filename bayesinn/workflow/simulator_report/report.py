@@ -1,10 +1,8 @@
 """Look at a simulator before training: draw from it, experiment with it, and say what is wrong."""
 
-from __future__ import annotations
-
 import textwrap
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,21 +13,18 @@ from bayesinn.core.seeds import check_seed
 from bayesinn.core.validation import check_integer, check_type
 from bayesinn.simulation.simulator import Simulator
 from bayesinn.workflow.report import Section, Verdict, render, save_all
-from bayesinn.workflow.simulator_report import failures, influence, noise, outputs, ranges, speed
-from bayesinn.workflow.simulator_report.check import Advice, Result
+from bayesinn.workflow.simulator_report import failures, influence, outputs, ranges
+from bayesinn.workflow.simulator_report.pilot import Advice, Result, draw
 
-_WIDTH = 110
+_wrapped = textwrap.TextWrapper(110, initial_indent="  ", subsequent_indent="      ").fill
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class SimulatorReport:
-    """Whether a simulator is fit to train on, and what to change.
-
-    The results of all checks by name, in the order of the report: ``report["failures"]`` is one of them.
-    """
+    """Whether a simulator is fit to train on, and what to change; ``report["failures"]`` is the result of one check."""
 
     name: str
-    results: Mapping[str, Result]
+    results: Mapping[str, Result]  #: by name, in the order of the report
     labels: Labels
     settings: Mapping[str, Any]
 
@@ -61,16 +56,15 @@ class SimulatorReport:
     def to_html(self, path: str | Path) -> Path:
         """Write the report as one HTML file."""
         text = "Problems spoil training or its result. Hints are worth a look, and may be intended."
-        table = pd.DataFrame(map(asdict, self.advice)).rename(columns=str.capitalize)
-        advice = Section("Advice", text, table.set_index("Subject")) if len(table) else Section("Advice", "None.")
-        sections = [
-            Section(result.title, result.text, result.table, [*result.figures().values()], self.labels)
-            for result in self.results.values()
-            if result.title
-        ]
+        table = pd.DataFrame(self.advice).rename(columns=str.capitalize)
+        sections = [Section("Advice", text, table.set_index("Subject")) if len(table) else Section("Advice", "None.")]
+        for result in self.results.values():
+            if result.title:
+                figures = [*result.figures().values()]
+                sections.append(Section(result.title, result.text, result.table, figures, self.labels))
         first = "; ".join(f"{item.subject}: {item.text}" for item in self.problems[:3])
         verdict = Verdict(self.ok, f"Simulator {self.name} is {self.verdict}. {first}".rstrip())
-        return render(path, f"{self.name}: simulator", [advice, *sections], verdict=verdict, settings=self.settings)
+        return render(path, f"{self.name}: simulator", sections, verdict=verdict, settings=self.settings)
 
     def plot(self, folder: str | Path) -> list[Path]:
         """Write all figures as PNG into ``folder``, which is made if need be, and return the paths."""
@@ -88,30 +82,15 @@ class SimulatorReport:
         return "\n".join(blocks)
 
 
-def _wrapped(text: str) -> str:
-    return textwrap.fill(text, _WIDTH, initial_indent="  ", subsequent_indent="      ")
-
-
 def simulator_report(
     simulator: Simulator, *, simulations: int = 2_000, seed: int = 0, batch_size: int = 256
 ) -> SimulatorReport:
-    """See in seconds whether a simulator is fit to train on, and what to change.
+    """See in seconds whether a simulator is fit to train on, and what to change: the repr of the result is the report.
 
     Measures its speed; shows prior and prior predictive distribution; looks for failures and where in parameter space
     they come from, for constant, copied and repeated outputs, for noise that ignores the seed or is shared by a batch,
-    for values that float32 or scaling can't hold, and for parameters without influence.
-
-    Parameters
-    ----------
-    simulator : Simulator
-    simulations : int, at least 50; some more are drawn to experiment
-    seed : int
-    batch_size : int, that of training
-
-    Returns
-    -------
-    SimulatorReport
-        Its repr is the report; ``ok`` is whether there is no problem.
+    for values that float32 or scaling can't hold, and for parameters without influence. ``batch_size`` is that of
+    training. ``simulations`` are 50 or more; some more are drawn to experiment.
 
     Examples
     --------
@@ -124,18 +103,13 @@ def simulator_report(
     check_type("Simulator report", simulator, Simulator, "a Simulator", do)
     simulations = check_integer("Argument 'simulations'", simulations, least=50)
     batch_size = check_integer("Argument 'batch_size'", batch_size)
-    pilot, timed = speed.draw(simulator, simulations, check_seed(seed), batch_size)
+    seed = check_seed(seed)
+    pilot, speed = draw(simulator, simulations, seed, batch_size)
     failed = failures.check(pilot)
     good = pilot.only(~failed.marked) if failed.share else pilot
-    random = noise.check(good)
-    results = {
-        "speed": timed,
-        "failures": failed,
-        "noise": random,
-        "outputs": outputs.check(good),
-        "influence": influence.check(good, random),
-        "prior": ranges.check_prior(pilot),
-        "predictive": ranges.check_predictive(pilot, failed),
-    }
-    settings = {"simulator": simulator.name, "simulations": simulations, "batch_size": batch_size, "seed": int(seed)}
+    noise = influence.check_noise(good)
+    prior, predictive = ranges.check(pilot, good, failed.shares["failed"])
+    results = {"speed": speed, "failures": failed, "noise": noise, "outputs": outputs.check(good)}
+    results |= {"influence": influence.check_influence(good, noise), "prior": prior, "predictive": predictive}
+    settings = {"simulator": simulator.name, "simulations": simulations, "batch_size": batch_size, "seed": seed}
     return SimulatorReport(simulator.name, results, simulator.labels, settings)
