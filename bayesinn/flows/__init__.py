@@ -5,10 +5,8 @@ Complete flows, for ``AmortizedPosterior(flow=...)``; each takes its dimensions 
 =========================  ==========================================================================================
 :func:`coupling`           the usual choice: both directions in one pass; affine, or with
                            ``transform=Composed([Affine(), Spline()])`` for several modes, thin curves and sharp edges
-:func:`autoregressive`     with that transform the nearest to the exact density for its size; sampling needs one pass
-                           for each parameter
-:func:`hint`               couplings inside couplings: every parameter depends on nearly every other within one block,
-                           and both directions need one pass
+:func:`autoregressive`     with that transform nearest to the exact density for its size; samples in a pass a parameter
+:func:`hint`               nearly all parameters depend on each other within a block; both directions in one pass
 :func:`residual`           smooth densities only; the inverse is computed by iteration, so that sampling is slow
 =========================  ==========================================================================================
 

@@ -83,8 +83,7 @@ def autoregressive(
 ) -> InvertibleFlow:
     """Make a flow of :class:`Autoregressive` blocks: each element is transformed given all before it.
 
-    It is more flexible than a coupling with as many blocks, and as fast to train; the other direction takes one pass
-    for each element, so that sampling is slow for many parameters.
+    More flexible than as many couplings, and as fast to train; the other direction takes one pass for each element.
 
     Parameters
     ----------
@@ -144,8 +143,7 @@ def residual(
 ) -> InvertibleFlow:
     """Make a flow of :class:`Residual` blocks: z = x + g(x), where g is a contraction.
 
-    All elements are transformed at once, so nothing has to be mixed; densities are smooth. The inverse is iterated, and
-    so sampling is slower than with couplings.
+    Nothing has to be mixed, and densities are smooth. The inverse is iterated: sampling is slower than with couplings.
 
     Parameters
     ----------

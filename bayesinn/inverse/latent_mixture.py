@@ -44,8 +44,8 @@ class LatentMixture:
     latent : ClassNormal, by default with means and scales as free weights
     standardise : bool, whether elements are first brought to mean 0 and sd 1; densities don't depend on it
     noise : float
-        Standard deviation of Gaussian noise on the standardised data, drawn anew in every training step. The learned
-        density is that of the noisy data. Noise keeps scales from collapsing where data repeat, or lie on a surface.
+        Standard deviation of Gaussian noise on the standardised data, drawn anew in every training step. The density is
+        then that of noisy data; scales can't collapse where data repeat or lie on a surface.
     quantum : float
         Step width of discrete data, such as counts (1.0) or grey values. Training adds uniform noise from zero to
         ``quantum`` in every step; the caller adds it to what :meth:`log_prob` gets.

@@ -37,10 +37,7 @@ def gin(blocks: int = 8, hidden: Sequence[int] = (128, 128), activation: str = "
 class Spectrum:
     """The standard deviation of each latent element within a class, from the most informative to the least.
 
-    Attributes
-    ----------
-    values : array (d,), root mean squares over classes, in falling order
-    order : array (d,), the latent element of each value
+    ``values`` (d,) are root mean squares over classes, in falling order; ``order`` (d,) are their latent elements.
 
     Examples
     --------
@@ -79,12 +76,8 @@ class Spectrum:
 class SourceMatch:
     """Agreement of learned codes with true sources, up to order, sign, scale and shift.
 
-    Attributes
-    ----------
-    match : array (s,), the code that belongs to each source
-    correlation, rank_correlation : arrays (s,)
-        Absolute Pearson (its square is the share of variance that a straight line explains) and Spearman correlation.
-    signs : array (s,), of the Pearson correlation
+    ``match`` (s,) is the code of each source, ``correlation`` and ``rank_correlation`` (s,) their absolute Pearson and
+    Spearman correlation, ``signs`` (s,) that of the former. Its square is the share of variance that a line explains.
     """
 
     match: np.ndarray

@@ -43,12 +43,7 @@ class SplitLatent(AmortizedPosterior):
         the density, with observables normal around the data and padding normal around zero. It is steadier and has
         :meth:`log_prob`, but draws scatter by ``losses.observable_noise``, in standardised units. Where the density is
         sharp, some draws diverge; a width of twice the parameters with ``padding_noise=0.1`` cured that in trials.
-    losses : SplitLosses, their weights, noise and kernels
-
-    Attributes
-    ----------
-    layout : SplitLayout, positions of parameters, latent, padding and observables in input and output
-    history : DataFrame, as of :class:`AmortizedPosterior`; with "mmd" of the weighted sum of all losses
+    losses : SplitLosses, their weights, noise and kernels; with "mmd" the history has their weighted sum
 
     References
     ----------
@@ -94,6 +89,7 @@ class SplitLatent(AmortizedPosterior):
         width = max(dimension, latent + observables) if width is None else width
         chain = default_chain() if chain is None else chain
         self.flow = SplitLatentFlow(chain, dimension, latent, observables, width, objective, losses)
+        #: Positions of parameters, latent, padding and observables in input and output.
         self.layout = self.flow.layout
 
     @classmethod

@@ -56,7 +56,6 @@ class StudentT(NamedTuple):
         return self.log_norm - half * tf.math.log1p(self.squared_distance(vector) / _DEGREES_OF_FREEDOM)
 
     def sample(self, n: int, seed: tf.Tensor) -> tf.Tensor:
-        """Draw vectors (n, d)."""
         normal_seed, gamma_seed = seeds.split(seed, 2)
         normal, half = tf.random.stateless_normal((n, self.mean.shape[0]), normal_seed), 0.5 * _DEGREES_OF_FREEDOM
         precision = tf.random.stateless_gamma((n, 1), gamma_seed, half, half)

@@ -38,7 +38,6 @@ class Target:
         self._log_likelihood = log_likelihood
 
     def draw_prior(self, n: int, seed: tf.Tensor) -> tf.Tensor:
-        """Draw vectors (n, d) from the prior."""
         return self.space.to_vector(self.space.prior.sample(n, seed))[0]
 
     def __call__(self, vector: tf.Tensor, data: Tensors) -> Population:

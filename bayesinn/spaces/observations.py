@@ -17,9 +17,9 @@ from bayesinn.spaces.support import outside
 
 @dataclass(frozen=True)
 class Observations:
-    """Observables and context (n, ...) of ``count`` observations that have been checked, padded where lengths vary.
+    """Checked observables and context (n, ...) of ``count`` observations, padded where lengths vary.
 
-    ``batched`` is False when a single one came without a batch axis; results then have none either.
+    Where a single one came without a batch axis, ``batched`` is False, and results have none either.
     """
 
     arrays: Arrays

@@ -73,8 +73,7 @@ class ParameterSpace:
         """Return parameters as floats, with integers spread evenly over [k, k + 1)."""
         values = {name: _as_float(parameters[name]) for name in self.names}
         for number, name in enumerate(self.discrete):
-            noise = tf.random.stateless_uniform(tf.shape(values[name]), seeds.fold_in(seed, number))
-            values[name] = values[name] + noise
+            values[name] += tf.random.stateless_uniform(tf.shape(values[name]), seeds.fold_in(seed, number))
         return values
 
     def to_vector(

@@ -73,8 +73,6 @@ def check_bijection(
 
 
 class _Case:
-    """One bijection with weights, and events to try it on."""
-
     def __init__(
         self, factory: Callable[[], Bijection], seed: int, event_shape: tuple[int, ...], conditions: int, dtype: str
     ) -> None:

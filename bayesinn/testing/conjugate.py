@@ -12,7 +12,6 @@ Fault = Literal["none", "too wide", "too narrow", "shifted", "wrong correlation"
 
 #: All faults, the correct posterior first.
 FAULTS: tuple[Fault, ...] = get_args(Fault)
-
 # Two measurements: a precise one of the sum, and a noisy one of the first parameter alone.
 _DESIGN = np.array([[1.0, 1.0], [1.0, 0.0]])
 _NOISE = np.array([0.5, 1.0])

@@ -31,10 +31,7 @@ class Latent(Configured, keras.layers.Layer):
         raise NotImplementedError
 
     def sample(self, shape: Sequence[int | tf.Tensor], seed: Seed) -> tf.Tensor:
-        """Draw vectors of shape (n, d): a pure function of the seed, two integers or an int32 tensor (2,).
-
-        XLA has random streams of its own.
-        """
+        """Draw vectors of shape (n, d): a pure function of the seed, two integers or an int32 tensor (2,)."""
         raise NotImplementedError
 
     def _add_learned(self, name: str, start: np.ndarray) -> keras.Variable:

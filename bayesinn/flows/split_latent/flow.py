@@ -22,8 +22,7 @@ class SplitLatentFlow(Flow):
 
     To draw, put y and a normal z into the output and run the bijection backwards. The condition is y, followed by the
     context, which is the condition of ``chain``, a bijection of vectors (n, width). Leave ActNorm out of it: that would
-    blow up padding, almost zero, to unit variance. :class:`SplitLayout` explains the numbers of elements,
-    :class:`bayesinn.inverse.SplitLatent` the objectives.
+    blow up padding, almost zero, to unit variance. See :class:`SplitLayout`, :class:`bayesinn.inverse.SplitLatent`.
     """
 
     def __init__(
