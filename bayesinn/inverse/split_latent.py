@@ -76,13 +76,10 @@ class SplitLatent(AmortizedPosterior):
         names = simulator.observable_shapes if isinstance(simulator, Simulator) else ()
         super().__init__(simulator, {name: Identity() for name in names})
         if simulator.lengths:
-            subject, got = (
-                f"Simulator {simulator.name!r} for SplitLatent",
-                f"varying lengths of {list(simulator.lengths)}",
-            )
+            subject = f"Simulator {simulator.name!r} for SplitLatent"
             expected = "observables of a fixed length, which a bijection can have as output"
             do = "return statistics of the data from the simulator, or use AmortizedPosterior"
-            raise InputError(subject, expected=expected, got=got, do=do)
+            raise InputError(subject, expected=expected, got=f"varying lengths of {list(simulator.lengths)}", do=do)
         dimension = ParameterSpace(simulator.prior, seed=0).dimension
         observables = sum(math.prod(shape) for shape in simulator.observable_shapes.values())
         latent = max(1, dimension - observables) if latent is None else latent
