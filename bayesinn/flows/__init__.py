@@ -5,21 +5,16 @@ Complete flows, for ``AmortizedPosterior(flow=...)``; each takes its dimensions 
 =========================  ==========================================================================================
 :func:`coupling`           the usual choice: both directions in one pass; affine, or with
                            ``transform=Composed([Affine(), Spline()])`` for several modes, thin curves and sharp edges
-:func:`autoregressive`     with that transform the nearest to the exact density for its size; sampling needs one pass
-                           for each parameter
-:func:`hint`               couplings inside couplings: every parameter depends on nearly every other within one block,
-                           and both directions need one pass
+:func:`autoregressive`     with that transform nearest to the exact density for its size; samples in a pass a parameter
+:func:`hint`               nearly all parameters depend on each other within a block; both directions in one pass
 :func:`residual`           smooth densities only; the inverse is computed by iteration, so that sampling is slow
 =========================  ==========================================================================================
 
 ``paper_results/densities_2d`` has the measurements: gaps to exact entropies, training time and speed.
 
-Parts, to build your own:
-
-- :class:`InvertibleFlow`: a bijection and a latent distribution, with ``log_prob``, ``sample`` and latent codes.
-- :class:`Flow`: the contract, to write another, with or without a density.
-- Bijections, from :mod:`bayesinn.bijections`.
-- Latent distributions: :class:`Normal`, :class:`StudentT`, :class:`GaussianMixture`; contract :class:`Latent`.
+Parts, to build your own: an :class:`InvertibleFlow` has a bijection, from :mod:`bayesinn.bijections`, and a latent
+distribution, :class:`Normal`, :class:`StudentT` or :class:`GaussianMixture`. The contracts are :class:`Flow` and
+:class:`Latent`.
 """
 
 from bayesinn.flows.flow import Flow

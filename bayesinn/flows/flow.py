@@ -15,8 +15,7 @@ class Flow(Configured, keras.layers.Layer):
 
     An author derives from this class, makes weights in :meth:`build`, and writes :meth:`sample` and either
     ``log_prob(x, condition)``, which returns (n,), or :meth:`loss` for a flow that is trained without a density.
-    What else a flow can do is declared: :attr:`has_log_prob`, :attr:`has_latent`. A flow that can't do something does
-    not have the method.
+    :attr:`has_log_prob` and :attr:`has_latent` declare what it can do; what it can't do is absent.
     """
 
     has_latent = False
@@ -37,8 +36,7 @@ class Flow(Configured, keras.layers.Layer):
 
     def build(self, dimension: int, condition_dimension: int) -> None:
         """Make all weights for vectors of ``dimension`` elements; ``condition_dimension`` is 0 without a condition."""
-        self.dimension = dimension
-        self.condition_dimension = condition_dimension
+        self.dimension, self.condition_dimension = dimension, condition_dimension
         self.built = True
 
     def loss(
@@ -71,8 +69,8 @@ class Flow(Configured, keras.layers.Layer):
 
     @property
     def bijection(self) -> Bijection | None:
-        """The bijection inside the flow, if there is one."""
-        return None
+        """The bijection inside the flow, which keeps it as ``chain``, if there is one."""
+        return getattr(self, "chain", None)
 
     def bijection_inputs(self, x: tf.Tensor, condition: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor | None]:
         """Return what the bijection sees of vectors and conditions: by default these."""

@@ -63,7 +63,3 @@ class InvertibleFlow(Flow):
     def decode(self, z: tf.Tensor, condition: tf.Tensor | None = None) -> tf.Tensor:
         """Return the vectors (n, d) that have latent codes (n, d)."""
         return self.chain.inverse(z, condition)[0]
-
-    @property
-    def bijection(self) -> Bijection:
-        return self.chain

@@ -21,6 +21,7 @@ from bayesinn.core.validation import check_choice, check_integer
 from bayesinn.flows.invertible import InvertibleFlow
 from bayesinn.flows.latents.latent import Latent
 
+_Maker = Callable[[], Bijection]
 _MIXINGS = {"orthogonal": Orthogonal, "permutation": Permutation, "householder": Householder, "lu": LULinear}
 
 
@@ -37,8 +38,7 @@ def coupling(
 ) -> InvertibleFlow:
     """Make a flow of coupling blocks: the conditional invertible network of BayesFlow.
 
-    Each block is ActNorm, a mixing layer, and a :class:`Coupling` of both halves. The flow makes its weights when it
-    meets the first data.
+    Each block is ActNorm, a mixing layer, and a :class:`Coupling` of both halves. The first data make the weights.
 
     Parameters
     ----------
@@ -46,12 +46,11 @@ def coupling(
     hidden : sequence of int, units of the hidden layers in each of the two networks of a block
     transform : Transform, optional
         Map of each element: ``Affine()``, or for posteriors with several modes, thin curves or sharp edges
-        ``Composed([Affine(), Spline()])``. The affine part moves the box of the spline's knots to where the posterior
-        is, and does better than ``Spline()`` alone. Left out, it is affine for two elements or more. A single element
-        gets an affine map and a spline in each block, because affine maps alone could only give a Gaussian.
+        ``Composed([Affine(), Spline()])``. The affine part moves the spline's knots to where the posterior is, and does
+        better than ``Spline()`` alone. Left out, it is affine for two elements or more; a single element gets both, as
+        affine maps alone could only give a Gaussian.
     mixing : {"orthogonal", "permutation", "householder", "lu"}
-        Mixing of the elements before each block: a fixed random rotation, a fixed random permutation, or a map that
-        is learned. Prefer the permutation for hundreds of parameters.
+        A fixed random rotation, a fixed random permutation (best for hundreds of parameters), or a map that is learned.
     actnorm : bool, whether blocks begin with ActNorm
     latent : Latent, by default the standard normal
     activation : str, any that Keras knows
@@ -60,8 +59,7 @@ def coupling(
 
     References
     ----------
-    Radev, Mertens, Voss, Ardizzone and Köthe (2020), BayesFlow: learning complex stochastic models with invertible
-    neural networks, arXiv:2003.06281.
+    Radev, Mertens, Voss, Ardizzone and Köthe (2020), BayesFlow, arXiv:2003.06281.
 
     Examples
     --------
@@ -85,13 +83,11 @@ def autoregressive(
 ) -> InvertibleFlow:
     """Make a flow of :class:`Autoregressive` blocks: each element is transformed given all before it.
 
-    It is more flexible than a coupling with as many blocks, and as fast to train; in the other direction it takes one
-    pass for each element, so that sampling is slow for many parameters.
+    More flexible than as many couplings, and as fast to train; the other direction takes one pass for each element.
 
     Parameters
     ----------
-    blocks, transform, mixing, actnorm, latent, activation, dropout
-        As for :func:`coupling`.
+    blocks, transform, mixing, actnorm, latent, activation, dropout : as for :func:`coupling`
     hidden : sequence of int, units of the hidden layers in each masked network, at least as many as elements
     direction : {"density", "sampling"}
         The direction that takes one pass: ``"density"`` (masked autoregressive flow) to train on simulations,
@@ -124,10 +120,8 @@ def hint(
 
     Parameters
     ----------
-    blocks, transform, mixing, actnorm, latent, activation, dropout, reversible
-        As for :func:`coupling`.
-    hidden : sequence of int
-        Units of the hidden layers at the outermost split; each level further in has half as many, at least 16.
+    blocks, transform, mixing, actnorm, latent, activation, dropout, reversible : as for :func:`coupling`
+    hidden : sequence of int, units of hidden layers at the outermost split; each level in has half of them, at least 16
     levels : int, splits inside one another, by default down to single elements
 
     Examples
@@ -149,17 +143,14 @@ def residual(
 ) -> InvertibleFlow:
     """Make a flow of :class:`Residual` blocks: z = x + g(x), where g is a contraction.
 
-    All elements are transformed at once, so that nothing has to be mixed; densities are smooth. The inverse is found
-    by iteration, and sampling is slower than with couplings.
+    Nothing has to be mixed, and densities are smooth. The inverse is iterated: sampling is slower than with couplings.
 
     Parameters
     ----------
     blocks : int, more than of couplings, as each can do little
     hidden : sequence of int, units of the hidden layers in each block
-    lipschitz : float
-        Bound of how much g can stretch a distance, below 1; nearer to 1 is more flexible and slower to invert.
-    actnorm : bool
-        Whether blocks begin with ActNorm: the only place where a flow of contractions can stretch by much.
+    lipschitz : float, how much g can stretch a distance, below 1; nearer to 1 is more flexible, and slower to invert
+    actnorm : bool, whether blocks begin with ActNorm, the only place that can stretch by much
     latent : Latent, by default the standard normal
     log_det : {"exact", "truncated", "unbiased"}, log-determinants in training; see :class:`Residual`
 
@@ -173,15 +164,10 @@ def residual(
 
 
 def _stack(
-    block: Callable[[], Bijection],
-    blocks: int,
-    mixing: str | None,
-    actnorm: bool,
-    latent: Latent | None,
-    reversible: bool = False,
+    block: _Maker, blocks: int, mixing: str | None, actnorm: bool, latent: Latent | None, reversible: bool = False
 ) -> InvertibleFlow:
     check_integer("Argument 'blocks' of a flow", blocks, do="start with blocks=6")
-    parts: list[Callable[[], Bijection]] = [ActNorm] if actnorm else []
+    parts: list[_Maker] = [ActNorm] if actnorm else []
     if mixing is not None:
         check_choice("Argument 'mixing' of a flow", mixing, _MIXINGS)
         parts.append(_MIXINGS[mixing])

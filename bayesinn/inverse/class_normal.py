@@ -20,16 +20,15 @@ class ClassNormal(Configured, keras.layers.Layer):
     ----------
     scales : {"free", "batch", "unit"}
         - "free": means and scales are weights, trained with the network; log scales never fall below -6.
-        - "batch": in training, means and scales are the statistics of the class in the batch, the best for the present
-          network (profile likelihood), after it those of all training data. It takes 20 or more members of each class
-          in a batch; a class with fewer than two uses the statistics of earlier batches.
+        - "batch": means and scales are those of the class in the batch, the best for the present network (profile
+          likelihood), and after training those of all data. It takes 20 or more members of each class in a batch; a
+          class with fewer than two uses the statistics of earlier batches.
         - "unit": means are weights, and all scales are one.
 
     References
     ----------
     Izmailov, Kirichenko, Finzi and Wilson (2020), Semi-supervised learning with normalizing flows, arXiv:1912.13025.
-    Sorrenson, Rother and Köthe (2020), Disentanglement by nonlinear ICA with general incompressible-flow networks
-    (GIN), arXiv:2001.04872.
+    Sorrenson, Rother and Köthe (2020), Disentanglement by nonlinear ICA with GIN, arXiv:2001.04872.
 
     Examples
     --------

@@ -30,38 +30,26 @@ def split_labelled(
         held_x, held_labels, x, labels = x[apart], labels[apart], x[kept], labels[kept]
     names, numbers, counts = np.unique(labels, return_inverse=True, return_counts=True)
     if counts.min() < 2:
-        raise InputError(
-            "Argument 'labels'",
-            expected="two or more training vectors of each class, to estimate its scale",
-            got=f"one of class {names[counts.argmin()].item()!r}",
-            do="leave that class out, or find more examples of it",
-        )
+        expected = "two or more training vectors of each class, to estimate its scale"
+        got, do = f"one of class {names[counts.argmin()].item()!r}", "leave that class out, or find more examples of it"
+        raise InputError("Argument 'labels'", expected=expected, got=got, do=do)
     classes = tuple(names.tolist())
-    training = {"x": x, "labels": numbers.astype(np.int32)}
-    if not len(held_x):
-        return classes, training, None
-    indices = class_indices(held_labels, classes, len(held_x), "Validation labels")
-    return classes, training, {"x": held_x, "labels": indices}
+    held = {"x": held_x, "labels": class_indices(held_labels, classes, len(held_x), "Validation labels")}
+    return classes, {"x": x, "labels": numbers.astype(np.int32)}, held if len(held_x) else None
 
 
 def check_vectors(x: Any, dimension: int | None, subject: str) -> np.ndarray:
     """Return finite vectors as a float32 array (n, d)."""
     array = np.asarray(x)
     if array.ndim != 2 or array.dtype.kind not in "fiub" or array.shape[1] != (dimension or array.shape[1]):
-        raise InputError(
-            subject,
-            expected=f"numbers in an array of shape (n, {dimension or 'd'}), one vector a row",
-            got=f"shape {array.shape} of {array.dtype}",
-            do="flatten images: x.reshape(len(x), -1)" if array.ndim > 2 else "give one row for each vector",
-        )
+        expected = f"numbers in an array of shape (n, {dimension or 'd'}), one vector a row"
+        do = "flatten images: x.reshape(len(x), -1)" if array.ndim > 2 else "give one row for each vector"
+        raise InputError(subject, expected=expected, got=f"shape {array.shape} of {array.dtype}", do=do)
     bad = int(np.sum(~np.isfinite(array).all(axis=1)))
     if array.size == 0 or bad:
-        raise InputError(
-            subject,
-            expected="at least one vector, of finite numbers",
-            got=f"{bad} rows with NaN or infinity" if bad else "none",
-            do="leave those rows out",
-        )
+        expected, do = "at least one vector, of finite numbers", "leave those rows out"
+        got = f"{bad} rows with NaN or infinity" if bad else "none"
+        raise InputError(subject, expected=expected, got=got, do=do)
     return array.astype(np.float32)
 
 
@@ -70,25 +58,18 @@ def class_indices(labels: Any, classes: Sequence[Label], rows: int, subject: str
     names = _check_labels(labels, rows, subject).tolist()
     position = {name: number for number, name in enumerate(classes)}
     if unknown := set(names) - set(position):
-        raise InputError(
-            subject,
-            expected=f"classes of the training data: {', '.join(map(repr, classes))}",
-            got=", ".join(sorted(map(str, unknown))),
-            do="pass one of these, or fit again with data of that class",
-        )
+        expected = f"classes of the training data: {', '.join(map(repr, classes))}"
+        got, do = ", ".join(sorted(map(str, unknown))), "pass one of these, or fit again with data of that class"
+        raise InputError(subject, expected=expected, got=got, do=do)
     return np.array([position[name] for name in names], np.int32)
 
 
 def _check_labels(labels: Any, rows: int, subject: str) -> np.ndarray:
-    """Return labels as an array (rows,) of integers or strings."""
     array = np.asarray(labels)
     if array.dtype == object and all(isinstance(label, str) for label in array.ravel()):
         array = array.astype(str)
     if array.shape != (rows,) or array.dtype.kind not in "iuU":
-        raise InputError(
-            subject,
-            expected=f"integers or strings in an array of shape ({rows},), one label for each vector",
-            got=f"shape {array.shape} of {array.dtype}",
-            do="give the class of each row of x, not one-hot and not as fractions",
-        )
+        expected = f"integers or strings in an array of shape ({rows},), one label for each vector"
+        do = "give the class of each row of x, not one-hot and not as fractions"
+        raise InputError(subject, expected=expected, got=f"shape {array.shape} of {array.dtype}", do=do)
     return array

@@ -33,8 +33,8 @@ class LatentMixture:
     r"""The density of labelled vectors, :math:`p(x \mid y) = N(f(x); \mu_y, \sigma_y^2) \, |\det f'(x)|`.
 
     One bijection f serves all classes, which differ in the mean and the scale of each latent element. So an element
-    has the same meaning for every class, the network classifies by Bayes' rule, and a vector unlike all classes has a
-    low density. See :class:`ClassNormal` for references.
+    means the same for every class, Bayes' rule classifies, and vectors unlike all classes have a low density. See
+    :class:`ClassNormal` for references.
 
     Parameters
     ----------
@@ -42,20 +42,18 @@ class LatentMixture:
         By default that of ``flows.coupling(blocks=6)``; ActNorm may not be its last link. Units of latent elements are
         arbitrary, unless it preserves volume: use :func:`bayesinn.inverse.gin` to compare their scales.
     latent : ClassNormal, by default with means and scales as free weights
-    standardise : bool
-        Whether each element is first brought to mean zero and standard deviation one. Densities don't depend on it.
+    standardise : bool, whether elements are first brought to mean 0 and sd 1; densities don't depend on it
     noise : float
-        Standard deviation of Gaussian noise on the standardised data, drawn anew in every training step. The learned
-        density is that of the noisy data. Noise keeps scales from collapsing where data repeat, or lie on a surface.
+        Standard deviation of Gaussian noise on the standardised data, drawn anew in every training step. The density is
+        then that of noisy data; scales can't collapse where data repeat or lie on a surface.
     quantum : float
-        Step width of discrete data, such as counts (1.0) or grey values. Uniform noise from zero to ``quantum`` is
-        added in every training step; the caller adds it to what :meth:`log_prob` gets.
+        Step width of discrete data, such as counts (1.0) or grey values. Training adds uniform noise from zero to
+        ``quantum`` in every step; the caller adds it to what :meth:`log_prob` gets.
 
     Attributes
     ----------
     classes : tuple of int or str
-    history : DataFrame
-        One row per epoch: step, loss (mean of -log p(x | y) in nats), learning rate, and val_loss.
+    history : DataFrame, per epoch: step, loss (mean of -log p(x | y) in nats), learning rate, and val_loss
 
     Examples
     --------
@@ -83,12 +81,9 @@ class LatentMixture:
         self.chain = coupling(blocks=6).chain if chain is None else chain
         self.latent = ClassNormal() if latent is None else latent
         if isinstance(self.chain, Chain) and isinstance(self.chain.bijections[-1], ActNorm):
-            raise InputError(
-                "LatentMixture, argument 'chain'",
-                expected="a chain that doesn't end with ActNorm",
-                got=repr(self.chain),
-                do="drop the last ActNorm: the means and scales of the classes do what it does",
-            )
+            subject, expected = "LatentMixture, argument 'chain'", "a chain that doesn't end with ActNorm"
+            do = "drop the last ActNorm: the means and scales of the classes do what it does"
+            raise InputError(subject, expected=expected, got=repr(self.chain), do=do)
         self.standardise = standardise
         self.noise = check_number("LatentMixture, argument 'noise'", noise, least=0, do="leave it out for none")
         self.quantum = check_number("LatentMixture, argument 'quantum'", quantum, least=0, do="leave it out for none")
@@ -125,9 +120,8 @@ class LatentMixture:
         """
         classes, arrays, held_out = split_labelled(x, labels, validation, seeds.check_seed(seed))
         rows, dimension = arrays["x"].shape
-        scaling = Scaling(None, np.zeros(dimension, np.float32), np.ones(dimension, np.float32))
-        if self.standardise:
-            scaling = standardisation(arrays["x"], self.quantum)
+        unscaled = Scaling(None, np.zeros(dimension, np.float32), np.ones(dimension, np.float32))
+        scaling = standardisation(arrays["x"], self.quantum) if self.standardise else unscaled
         model = self._new_model(len(classes), scaling, seed)
         model.network.latent.log_weights.assign(np.log(np.bincount(arrays["labels"]) / rows))
         if progress:
@@ -229,10 +223,6 @@ class LatentMixture:
     @property
     def _model(self) -> MixtureModel:
         if self._trained is None:
-            raise InputError(
-                "LatentMixture",
-                expected="a trained model",
-                got="one that was never trained",
-                do="call fit(x, labels) first, or LatentMixture.load(folder)",
-            )
+            got, do = "one that was never trained", "call fit(x, labels) first, or LatentMixture.load(folder)"
+            raise InputError("LatentMixture", expected="a trained model", got=got, do=do)
         return self._trained

@@ -16,6 +16,7 @@ from bayesinn.spaces.data import Scaling
 from bayesinn.training.round_trip import RoundTripMonitor
 from bayesinn.training.trainable import Batch, Trainable
 
+# To save memory.
 _ROWS_AT_ONCE = 4096
 
 
@@ -119,5 +120,4 @@ def standardisation(x: np.ndarray, quantum: float) -> Scaling:
 
 
 def _in_pieces(function: Callable[[np.ndarray], tf.Tensor], rows: np.ndarray) -> np.ndarray:
-    """Apply a function to a few rows at a time, to save memory."""
     return np.concatenate([function(part) for part in np.split(rows, range(_ROWS_AT_ONCE, len(rows), _ROWS_AT_ONCE))])

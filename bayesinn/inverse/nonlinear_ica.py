@@ -16,12 +16,11 @@ from bayesinn.flows import coupling
 
 
 def gin(blocks: int = 8, hidden: Sequence[int] = (128, 128), activation: str = "silu", clamp: float = 2.0) -> Bijection:
-    """Return a chain that preserves volume: permutations and volume-preserving couplings, log_det exactly zero.
+    """Return a chain of permutations and volume-preserving couplings, with log_det exactly zero.
 
-    As the chain of a :class:`LatentMixture` it can shrink some latent elements only by stretching others. The
-    likelihood then puts the variance into as few elements as the data have degrees of freedom. ``hidden`` are the units
-    in each of the two subnets of a block; ``clamp`` bounds the log scales before their mean is subtracted. See
-    :class:`bayesinn.bijections.VolumePreserving` for references.
+    As the chain of a :class:`LatentMixture` it shrinks some latent elements only by stretching others, so the
+    likelihood puts the variance into as few elements as the data have degrees of freedom. ``hidden`` are the units of
+    each of a block's two subnets; :class:`bayesinn.bijections.VolumePreserving` explains ``clamp``, with references.
 
     Examples
     --------
@@ -38,10 +37,7 @@ def gin(blocks: int = 8, hidden: Sequence[int] = (128, 128), activation: str = "
 class Spectrum:
     """The standard deviation of each latent element within a class, from the most informative to the least.
 
-    Attributes
-    ----------
-    values : array (d,), root mean squares over classes, in falling order
-    order : array (d,), the latent element of each value
+    ``values`` (d,) are root mean squares over classes, in falling order; ``order`` (d,) are their latent elements.
 
     Examples
     --------
@@ -80,11 +76,8 @@ class Spectrum:
 class SourceMatch:
     """Agreement of learned codes with true sources, up to order, sign, scale and shift.
 
-    Attributes
-    ----------
-    match : array (s,), the code that belongs to each source
-    correlation, rank_correlation : arrays (s,), absolute Pearson and Spearman correlation with it
-    signs : array (s,), of the Pearson correlation
+    ``match`` (s,) is the code of each source, ``correlation`` and ``rank_correlation`` (s,) their absolute Pearson and
+    Spearman correlation, ``signs`` (s,) that of the former. Its square is the share of variance that a line explains.
     """
 
     match: np.ndarray
@@ -97,19 +90,13 @@ class SourceMatch:
         """The mean correlation coefficient (MCC)."""
         return float(self.correlation.mean())
 
-    @property
-    def explained(self) -> np.ndarray:
-        """Share of each source's variance that a straight line through its code explains, (s,)."""
-        return self.correlation**2
-
 
 def match_sources(codes: np.ndarray, sources: np.ndarray) -> SourceMatch:
     """Assign codes (n, c >= s) to sources (n, s), one each, with the largest sum of absolute correlations.
 
     References
     ----------
-    Hyvärinen and Morioka (2016), Unsupervised feature extraction by time-contrastive learning and nonlinear ICA,
-    arXiv:1605.06336.
+    Hyvärinen and Morioka (2016), Time-contrastive learning and nonlinear ICA, arXiv:1605.06336.
 
     Examples
     --------
@@ -120,12 +107,10 @@ def match_sources(codes: np.ndarray, sources: np.ndarray) -> SourceMatch:
     """
     codes, sources = np.asarray(codes, float), np.asarray(sources, float)
     if codes.ndim != 2 or sources.ndim != 2 or len(codes) != len(sources) or codes.shape[1] < sources.shape[1]:
-        raise InputError(
-            "Arguments 'codes' and 'sources'",
-            expected="arrays (n, c) and (n, s) of equal length, with at least as many codes as sources",
-            got=f"shapes {codes.shape} and {sources.shape}",
-            do="give the latent codes and the true sources of the same vectors",
-        )
+        subject, got = "Arguments 'codes' and 'sources'", f"shapes {codes.shape} and {sources.shape}"
+        expected = "arrays (n, c) and (n, s) of equal length, with at least as many codes as sources"
+        do = "give the latent codes and the true sources of the same vectors"
+        raise InputError(subject, expected=expected, got=got, do=do)
     correlations = _cross_correlation(sources, codes)
     ranks = _cross_correlation(*(scipy.stats.rankdata(values, axis=0) for values in (sources, codes)))
     rows, match = scipy.optimize.linear_sum_assignment(-np.abs(correlations))
@@ -135,7 +120,5 @@ def match_sources(codes: np.ndarray, sources: np.ndarray) -> SourceMatch:
 
 def _cross_correlation(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """Return Pearson correlations of all columns, (columns of first, columns of second); 0 for constants."""
-    first, second = (
-        (values - values.mean(axis=0)) / np.maximum(values.std(axis=0), 1e-12) for values in (first, second)
-    )
+    first, second = ((x - x.mean(axis=0)) / np.maximum(x.std(axis=0), 1e-12) for x in (first, second))
     return first.T @ second / len(first)

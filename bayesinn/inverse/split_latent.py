@@ -14,7 +14,7 @@ from bayesinn.core import seeds
 from bayesinn.core.compilation import map_tensors
 from bayesinn.core.configuration import clone
 from bayesinn.core.errors import InputError
-from bayesinn.flows import Flow, SplitLatentFlow, SplitLayout, SplitLosses, coupling
+from bayesinn.flows import Flow, SplitLatentFlow, SplitLosses, coupling
 from bayesinn.posterior.amortized import AmortizedPosterior
 from bayesinn.simulation import checks
 from bayesinn.simulation.simulator import Simulator
@@ -25,39 +25,29 @@ from bayesinn.summaries import Identity, Summary
 class SplitLatent(AmortizedPosterior):
     r"""The posterior from a bijection :math:`[z, y] = f(x)` of parameters into latent and observables.
 
-    The forward direction is a surrogate of the simulator. The backward direction, with given observables and normal
-    latents, draws from the posterior. The simulator needs no noise; the density of a conditional flow would be
+    The forward direction is a surrogate of the simulator; the backward direction, with given observables and normal
+    latents, draws from the posterior. The simulator needs no noise, unlike for a conditional flow, whose density is
     unbounded where data leave parameters on a curve. Training, sampling and saving are those of
     :class:`AmortizedPosterior`; a context is the condition of the bijection.
 
     Parameters
     ----------
-    simulator : Simulator
-        With observables of fixed shapes, all of which the network predicts: a few numbers, or statistics of the data.
+    simulator : Simulator, with observables of fixed shapes, a few numbers or statistics, all of which are predicted
     latent : int
         Elements of the latent. By default the number of parameters less that of observables, and at least one: correct
         for a simulator without noise whose observables are not redundant. With noise, use the number of parameters.
-    width : int
-        Elements to which input and output are padded, by default as few as possible. More make room for maps that
-        coupling blocks of few elements can't express.
+    width : int, of padded input and output, by default the least; more make room for more complex maps
     chain : Bijection, by default :func:`default_chain`
     objective : {"mmd", "likelihood"}
         "mmd" trains in both directions with the losses of the paper, on batches of 500 or more. "likelihood" maximises
         the density, with observables normal around the data and padding normal around zero. It is steadier and has
         :meth:`log_prob`, but draws scatter by ``losses.observable_noise``, in standardised units. Where the density is
         sharp, some draws diverge; a width of twice the parameters with ``padding_noise=0.1`` cured that in trials.
-    losses : SplitLosses, their weights, noise and kernels
-
-    Attributes
-    ----------
-    layout : SplitLayout
-    history : DataFrame
-        See :class:`AmortizedPosterior`; with "mmd" the loss is the weighted sum of all losses, see :meth:`terms`.
+    losses : SplitLosses, their weights, noise and kernels; with "mmd" the history has their weighted sum
 
     References
     ----------
-    Ardizzone, Kruse, Wirkert, Rahner, Pellegrini, Klessen, Maier-Hein, Rother and Köthe (2019), Analyzing inverse
-    problems with invertible neural networks, arXiv:1808.04730.
+    Ardizzone et al. (2019), Analyzing inverse problems with invertible neural networks, arXiv:1808.04730.
 
     Examples
     --------
@@ -86,29 +76,24 @@ class SplitLatent(AmortizedPosterior):
         names = simulator.observable_shapes if isinstance(simulator, Simulator) else ()
         super().__init__(simulator, {name: Identity() for name in names})
         if simulator.lengths:
-            raise InputError(
-                f"Simulator {simulator.name!r} for SplitLatent",
-                expected="observables of a fixed length, which a bijection can have as output",
-                got=f"varying lengths of {list(simulator.lengths)}",
-                do="return statistics of the data from the simulator, or use AmortizedPosterior",
-            )
+            subject = f"Simulator {simulator.name!r} for SplitLatent"
+            expected = "observables of a fixed length, which a bijection can have as output"
+            do = "return statistics of the data from the simulator, or use AmortizedPosterior"
+            raise InputError(subject, expected=expected, got=f"varying lengths of {list(simulator.lengths)}", do=do)
         dimension = ParameterSpace(simulator.prior, seed=0).dimension
         observables = sum(math.prod(shape) for shape in simulator.observable_shapes.values())
         latent = max(1, dimension - observables) if latent is None else latent
         width = max(dimension, latent + observables) if width is None else width
         chain = default_chain() if chain is None else chain
         self.flow = SplitLatentFlow(chain, dimension, latent, observables, width, objective, losses)
+        #: Positions of parameters, latent, padding and observables in input and output.
+        self.layout = self.flow.layout
 
     @classmethod
     def from_networks(cls, simulator: Simulator, summaries: Mapping[str, Summary | None], flow: Flow) -> SplitLatent:
         assert isinstance(flow, SplitLatentFlow)
         layout = flow.layout
         return cls(simulator, layout.latent, layout.width, clone(flow.chain), flow.objective, flow.split_losses)
-
-    @property
-    def layout(self) -> SplitLayout:
-        """Positions of parameters, latent, padding and observables in input and output."""
-        return self.flow.layout
 
     def predict(self, parameters: Mapping[str, Any], context: Mapping[str, Any] | None = None) -> dict[str, np.ndarray]:
         """Return the observables (n, ...) that the network predicts for parameters and context (n, *event), by name."""

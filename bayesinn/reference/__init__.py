@@ -1,10 +1,8 @@
 """Exact or classical posteriors, for comparison.
 
-- :func:`importance`: self-normalised importance sampling from the prior, for simulators with a likelihood.
-- :func:`tempered_smc`: tempered sequential Monte Carlo, for many parameters and sharp likelihoods.
-- :func:`exact_draws`: draws by the best exact method that a simulator allows.
-
-Vectors (n, d) are unconstrained parameters, as :class:`bayesinn.spaces.parameters.ParameterSpace` defines them.
+:func:`importance` weighs prior draws by their likelihood, :func:`tempered_smc` is for many parameters and sharp
+likelihoods, :func:`exact_draws` takes the best exact method that a simulator allows. Vectors (n, d) are unconstrained
+parameters, as :class:`bayesinn.spaces.parameters.ParameterSpace` defines them.
 """
 
 from bayesinn.reference.importance import ImportancePosterior, exact_draws, importance

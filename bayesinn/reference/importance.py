@@ -26,12 +26,8 @@ _LEAST_EFFECTIVE_SIZE = 500
 class ImportancePosterior:
     """Weighted prior draws that represent a posterior.
 
-    Attributes
-    ----------
-    parameters : dict of name to array (m, *event)
-    weights : array (m,), summing to one
-    effective_size : float, number of independent draws that would be as precise
-    log_evidence : float, log of the prior mean of the likelihood
+    Draws are ``parameters``, arrays (m, *event) by name, with ``weights`` (m,) that sum to one. ``effective_size`` is
+    the number of independent draws as precise, ``log_evidence`` the log of the prior mean of the likelihood.
     """
 
     parameters: Arrays

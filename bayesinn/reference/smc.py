@@ -39,14 +39,12 @@ class SMCPosterior:
     ----------
     parameters : dict of name to array (particles, *event)
     log_evidence : float
-        Log of the prior mean of the likelihood. For a simulator with ``on_nonfinite="redraw"`` the prior is the one
-        truncated to a finite likelihood.
+        Log of the prior mean of the likelihood; with ``on_nonfinite="redraw"``, of the prior truncated to finite ones.
     finite_share : float, share of prior draws with a finite log likelihood
     temperatures : array (stages,), exponents of the likelihood, ending with one
     moves : array (stages,), moves of each particle
     correlations : array (stages,)
-        Correlation of the particles at the start and the end of a stage, the mean over unconstrained coordinates. Near
-        zero, no trace of the resampling is left.
+        Of a stage's first and last particles, the mean over coordinates; near zero, resampling has left no trace.
     acceptance : dict of kind of move to array (stages,)
     evaluations : int, of the likelihood
     """
@@ -94,16 +92,15 @@ def tempered_smc(
     """Draw from the exact posterior of one observation.
 
     Particles start as prior draws. The exponent of their likelihood rises from zero to one, as fast as the effective
-    sample size allows. At each stage particles are resampled, then moved until their positions are uncorrelated with
-    those before.
+    sample size allows; at each stage they are resampled, then moved until uncorrelated with where they were.
 
     Where the data say much, particles from the prior may find only a part of the posterior. An amortized posterior as
-    ``start``, which is wider but in the right place, helps. If its network whitens parameters, particles also move in
-    the whitened coordinates, and so along ridges that are curved in the parameters. The result is the same posterior.
+    ``start``, wider but in the right place, helps. If its network whitens parameters, particles move in the whitened
+    coordinates, and so along ridges that are curved in the parameters. The result is the same posterior.
 
     Short runs look converged and are not: run two seeds and compare their marginals. If they differ, raise
-    ``final_moves`` and ``most_moves`` first, then ``particles``. A model of 34 parameters with curved ridges takes one
-    and a half to four minutes on one core; with half as many moves, marginals of two runs were still up to 0.13 apart
+    ``final_moves`` and ``most_moves`` first, then ``particles``. A model of 34 parameters with curved ridges takes 1.5
+    to 4 minutes on one core; with half as many moves, marginals of two runs were still up to 0.13 apart
     (Kolmogorov-Smirnov). Further observations need no compilation, if ``log_likelihood`` is the same function.
 
     Parameters
@@ -111,26 +108,22 @@ def tempered_smc(
     simulator : Simulator with a ``log_likelihood`` and continuous parameters
     data : dict of name to array, one observation
     start : AmortizedPosterior, or dict of name to array (n, *event)
-        A trained posterior of these parameters, or draws from any approximate one. Particles start from the Student t
-        law with the mean and scale of these draws, on unconstrained coordinates. The posterior may have another prior
-        if its draws lie inside this one's support.
+        A trained posterior of these parameters, whose prior may be another if draws lie inside this one's support, or
+        draws from any approximate one. Particles start from a Student t law with their mean and scale, unconstrained.
     particles : int, even
     moves : int, of each particle in a round, after which step sizes are adapted
     most_moves : int, after which a stage ends whatever the correlation
     final_moves : int, the least at temperature one
     ess : float, effective sample size after each rise of the temperature, as a share of the particles
     correlation : float, in the mean with the start of the stage, at which moves may end
-    seed : int
     log_likelihood : function ``(parameters, data)`` in place of the simulator's
         Takes tensors (n, *event) and the observation's tensors, in the graph, and returns (n,). The simulator's own may
         be a function of arrays, which is slower: XLA can't compile it.
     xla : "auto", True or False; whether XLA compiles the moves, "auto" for where it can
-    progress : bool
 
     References
     ----------
-    Del Moral, Doucet and Jasra (2006), Sequential Monte Carlo samplers, JRSS B 68; Chopin (2002), A sequential particle
-    filter method for static models, Biometrika 89.
+    Del Moral, Doucet and Jasra (2006), Sequential Monte Carlo samplers, JRSS B 68; Chopin (2002), Biometrika 89.
 
     Examples
     --------
@@ -143,7 +136,13 @@ def tempered_smc(
     >>> bool(abs(posterior.parameters["x1"].mean() - 1.0) < 0.1)
     True
     """
-    _check(particles, moves, most_moves, final_moves, ess, correlation)
+    if check_integer("Argument 'particles'", particles, 100, do="pass an even number") % 2:
+        raise InputError("Argument 'particles'", expected="an even number", got=f"{particles}", do="add one")
+    check_integer("Argument 'moves'", moves, len(KINDS))
+    check_integer("Argument 'most_moves'", most_moves)
+    check_integer("Argument 'final_moves'", final_moves)
+    check_number("Argument 'ess'", ess, above=0, below=1)
+    check_number("Argument 'correlation'", correlation, above=0, below=1)
     with Progress("tempered SMC", shown=progress) as report:
         report.stage("compiling")
         given: Any = observation_tensors(simulator, data)
@@ -153,16 +152,13 @@ def tempered_smc(
         report.note(note)
         prior_seed, move_seed = seeds.split(seeds.tensor_seed(seed, "reference"), 2)
         generator = seeds.generator(seed, "reference", 3)
-        population, finite_share, evaluations = first_population(
-            simulator, target.draw_prior, evaluate, given, particles, prior_seed
-        )
+        draw_first = functools.partial(first_population, simulator, particles, prior_seed)
+        population, finite_share, evaluations = draw_first(target.draw_prior, evaluate, given)
         log_evidence = 0.0 if simulator.on_nonfinite == "redraw" else float(np.log(finite_share))
         if start is not None:
             origin = start_from(start, target.space, given, particles, seed)
             given = given, origin
-            population, share, drawn = first_population(
-                simulator, origin.law.sample, evaluate_whitened, given, particles, prior_seed
-            )
+            population, share, drawn = draw_first(origin.law.sample, evaluate_whitened, given)
             log_evidence += float(np.log(share) - np.log(finite_share))
             evaluations += drawn
         temperature, scales, rounds = 0.0, np.ones(len(KINDS)), 0
@@ -197,31 +193,16 @@ def tempered_smc(
     values = target.space.from_vector(vector)
     parameters = {name: np.asarray(value, simulator.prior.dtypes[name]) for name, value in values.items()}
     temperatures, counts, correlations, rates = (np.array(column) for column in zip(*stages, strict=True))
-    acceptance = dict(zip(KINDS, rates.T, strict=True))
-    return SMCPosterior(
-        parameters, float(log_evidence), finite_share, temperatures, counts, correlations, acceptance, evaluations
-    )
+    shares = dict(zip(KINDS, rates.T, strict=True))
+    return SMCPosterior(parameters, log_evidence, finite_share, temperatures, counts, correlations, shares, evaluations)
 
 
 @functools.lru_cache(maxsize=8)
 def _compiled(
     simulator: Simulator, log_likelihood: LogLikelihood | None, xla: XLA, started: bool, model: PosteriorModel | None
 ) -> tuple[Target, Callable[..., Any], Callable[..., Any], Callable[..., Any], str]:
-    """Return the target, three compiled functions and a note; data are arguments, so that they serve all observations.
-
-    The functions evaluate vectors, evaluate whitened ones, and move particles.
-    """
+    """Return the target, functions that evaluate vectors or whitened ones and move particles, for all data, a note."""
     target, compiled = compile_target(simulator, log_likelihood, xla, None if model is None else model.parameters)
     seen = functools.partial(bridge, target, model) if started else target
     compile_too = functools.partial(tf.function, autograph=False, jit_compile=compiled.xla)
     return target, compiled.call, compile_too(seen), compile_too(functools.partial(move, seen)), compiled.note
-
-
-def _check(particles: int, moves: int, most_moves: int, final_moves: int, ess: float, correlation: float) -> None:
-    if check_integer("Argument 'particles'", particles, 100, do="pass an even number") % 2:
-        raise InputError("Argument 'particles'", expected="an even number", got=f"{particles}", do="add one")
-    check_integer("Argument 'moves'", moves, len(KINDS))
-    check_integer("Argument 'most_moves'", most_moves)
-    check_integer("Argument 'final_moves'", final_moves)
-    check_number("Argument 'ess'", ess, above=0, below=1)
-    check_number("Argument 'correlation'", correlation, above=0, below=1)

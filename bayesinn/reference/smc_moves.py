@@ -25,8 +25,7 @@ _DEGREES_OF_FREEDOM = 5.0
 class StudentT(NamedTuple):
     """A multivariate Student t law of five degrees of freedom.
 
-    The columns of ``axes`` (d, d) are principal axes, as long as the standard deviation along them; ``whitening`` is
-    the inverse, transposed.
+    Columns of ``axes`` (d, d) are principal axes, as long as the sd along them; ``whitening``, the transposed inverse.
     """
 
     mean: tf.Tensor
@@ -57,7 +56,6 @@ class StudentT(NamedTuple):
         return self.log_norm - half * tf.math.log1p(self.squared_distance(vector) / _DEGREES_OF_FREEDOM)
 
     def sample(self, n: int, seed: tf.Tensor) -> tf.Tensor:
-        """Draw vectors (n, d)."""
         normal_seed, gamma_seed = seeds.split(seed, 2)
         normal, half = tf.random.stateless_normal((n, self.mean.shape[0]), normal_seed), 0.5 * _DEGREES_OF_FREEDOM
         precision = tf.random.stateless_gamma((n, 1), gamma_seed, half, half)
@@ -82,22 +80,16 @@ def move(
 ) -> tuple[Population, tf.Tensor]:
     """Make ``count`` Metropolis moves of each particle; return the population and the acceptance of each kind (3,).
 
-    The particles are in two halves, and each half moves given the other: a particle's partners in differential
-    evolution don't depend on itself, so that each move leaves the tempered posterior invariant. The proposal is fixed
-    for all these moves; the influence of one particle on it falls with their number.
+    Each half of the particles moves given the other (Goodman and Weare 2010, Ensemble samplers with affine invariance,
+    CAMCoS 5): a particle's partners don't depend on itself, so that each move leaves the tempered posterior invariant.
+    The proposal is fixed for all these moves; the influence of one particle on it falls with their number.
 
     The first kind changes one or a few coordinates, which suits parameters that the data say little about or that are
-    rounded to whole numbers. Differential evolution is a step of all coordinates along the difference of two other
-    particles; the full difference leads from one mode to another. The autoregressive move, ``mean + rho (x - mean) +
-    noise``, leaves a multivariate Student t fitted to the particles invariant, so that its steps needn't shrink with
-    the dimension. Far from a normal posterior its steps get small, as in a random walk with the particles' covariance.
-
-    References
-    ----------
-    ter Braak (2006), A Markov chain Monte Carlo version of the genetic algorithm Differential Evolution, Statistics and
-    Computing 16; Goodman and Weare (2010), Ensemble samplers with affine invariance, CAMCoS 5, for the two halves;
-    Grumitt, Karamanis and Seljak (2024), Sequential Kalman tuning of the t-preconditioned Crank-Nicolson algorithm,
-    Inverse Problems 40, for the autoregressive move.
+    rounded to whole numbers. Differential evolution (ter Braak 2006, Statistics and Computing 16) is a step of all
+    coordinates along the difference of two other particles; the full difference leads from one mode to another. The
+    autoregressive move (Grumitt, Karamanis and Seljak 2024, Inverse Problems 40), ``mean + rho (x - mean) + noise``,
+    leaves a multivariate Student t fitted to the particles invariant, so that its steps needn't shrink with the
+    dimension. Far from a normal posterior its steps get small, as in a random walk with the particles' covariance.
     """
 
     def one_half(step: tf.Tensor, half: Population, others: Population, accepted: tf.Tensor) -> tuple[Any, ...]:
@@ -134,9 +126,9 @@ def _coordinates(vector: tf.Tensor, others: tf.Tensor, proposal: Proposal, seed:
     mask_seed, seed = seeds.split(seed, 2)
     share_seed, one_seed, coordinate_seed = seeds.split(mask_seed, 3)
     rows, dimension = tf.shape(vector)[0], vector.shape[1]
-    share = tf.gather(tf.constant(_SHARES), _integers((rows,), share_seed, len(_SHARES)))[:, None]
+    share = tf.gather(tf.constant(_SHARES), _integers((rows,), share_seed, maxval=len(_SHARES)))[:, None]
     # At least one coordinate.
-    one = tf.one_hot(_integers((rows,), one_seed, dimension), dimension)
+    one = tf.one_hot(_integers((rows,), one_seed, maxval=dimension), dimension)
     mask = tf.maximum(one, tf.cast(_uniform((rows, dimension), coordinate_seed) < share, tf.float32))
     count = tf.reduce_sum(mask, axis=1, keepdims=True)
     return vector + mask * _difference(vector, others, count, proposal, 0, seed), tf.zeros_like(vector[:, 0])
@@ -170,7 +162,7 @@ def _difference(
     scale_seed, full_seed, pair_seed, noise_seed = seeds.split(seed, 4)
     scale = proposal.scales[kind] * _spread(vector, scale_seed) * 2.38 / tf.sqrt(2.0 * count)
     scale = tf.where(_uniform(tf.shape(scale), full_seed) < _FULL_DIFFERENCE[kind], 1.0, scale)
-    pairs = _integers((tf.shape(vector)[0], 2), pair_seed, tf.shape(others)[0])
+    pairs = _integers((tf.shape(vector)[0], 2), pair_seed, maxval=tf.shape(others)[0])
     # Without noise, particles could only reach values that differ by what others differ by.
     noise = 1e-3 * tf.norm(proposal.law.axes, axis=1) * _normal(tf.shape(vector), noise_seed)
     return scale * (tf.gather(others, pairs[:, 0]) - tf.gather(others, pairs[:, 1])) + noise
@@ -185,7 +177,4 @@ def _spread(vector: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
 # likelihoods.
 _normal = functools.partial(tf.random.stateless_normal, alg="philox")
 _uniform = functools.partial(tf.random.stateless_uniform, alg="philox")
-
-
-def _integers(shape: Any, seed: tf.Tensor, below: int | tf.Tensor) -> tf.Tensor:
-    return _uniform(shape, seed, maxval=below, dtype=tf.int32)
+_integers = functools.partial(_uniform, dtype=tf.int32)

@@ -1,7 +1,4 @@
-"""Particles that start from an approximate posterior instead of the prior.
-
-Vectors are whitened in the frame of an amortized posterior's network; they stay as they are where there is none.
-"""
+"""Particles that start from an approximate posterior, whitened in its network's frame if there is one."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -21,7 +18,7 @@ from bayesinn.summaries import Condition
 
 
 class Start(NamedTuple):
-    """Law of the first particles, whitened, and the condition (1, ...) that they are whitened with."""
+    """Law of the first particles, whitened, and the condition (1, ...) that whitens them."""
 
     law: StudentT
     condition: Condition
@@ -55,10 +52,7 @@ def unwhiten(model: PosteriorModel | None, z: tf.Tensor, condition: Condition) -
 def bridge(
     target: Target, model: PosteriorModel | None, whitened: tf.Tensor, given: tuple[Tensors, Start]
 ) -> Population:
-    """Evaluate whitened vectors, given the data and the start, with the start's law in place of the prior.
-
-    The rest of the target counts as the likelihood, so that tempering it leads from that law to the posterior.
-    """
+    """Evaluate whitened vectors with the start's law in place of the prior, the rest of the target as likelihood."""
     data, start = given
     vector, log_det = unwhiten(model, whitened, start.condition)
     _, log_prior, log_likelihood = target(vector, data)

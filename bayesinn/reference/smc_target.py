@@ -38,7 +38,6 @@ class Target:
         self._log_likelihood = log_likelihood
 
     def draw_prior(self, n: int, seed: tf.Tensor) -> tf.Tensor:
-        """Draw vectors (n, d) from the prior."""
         return self.space.to_vector(self.space.prior.sample(n, seed))[0]
 
     def __call__(self, vector: tf.Tensor, data: Tensors) -> Population:
@@ -64,10 +63,7 @@ class Target:
 def compile_target(
     simulator: Simulator, log_likelihood: LogLikelihood | None, xla: XLA, like: ParameterSpace | None
 ) -> tuple[Target, Compiled]:
-    """Return the target of a simulator for use in a graph, and the same compiled.
-
-    Vectors are standardised as those of ``like``, a space of the same parameters.
-    """
+    """Return a target for use in a graph, and compiled; ``like``, a space of these parameters, standardises vectors."""
     function = log_likelihood or likelihood_of(simulator)
     # The seed only decides the moments that standardise the vector.
     space = ParameterSpace(simulator.prior, seed=0)
@@ -106,11 +102,11 @@ def observation_tensors(simulator: Simulator, data: Mapping[str, Any]) -> dict[s
 
 def first_population(
     simulator: Simulator,
+    particles: int,
+    seed: tf.Tensor,
     draw: Callable[[int, tf.Tensor], tf.Tensor],
     evaluate: Callable[[tf.Tensor, Any], Population],
     given: Any,
-    particles: int,
-    seed: tf.Tensor,
 ) -> tuple[Population, float, int]:
     """Draw vectors until enough have a finite likelihood; return them, the share that has one, and the number drawn."""
     kept: list[Population] = []
@@ -147,8 +143,6 @@ def _tensors(simulator: Simulator, data: Arrays) -> dict[str, tf.Tensor]:
 
 
 def _of_arrays(function: Callable[..., Any]) -> LogLikelihood:
-    """Return a likelihood of tensors that calls one of arrays."""
-
     def log_likelihood(parameters: Tensors, data: Tensors) -> tf.Tensor:
         def call(*values: np.ndarray) -> np.ndarray:
             return np.asarray(function(*tf.nest.pack_sequence_as((parameters, data), values)), np.float32)

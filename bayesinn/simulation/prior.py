@@ -18,19 +18,11 @@ Values = dict[str, tf.Tensor]
 class Prior:
     """A joint distribution of named variables.
 
-    Parameters
-    ----------
-    distributions : mapping of name to distribution, or ``tfd.JointDistributionNamed``
-        An entry may also be a function whose argument names are other entries; it gets their values and returns a
-        distribution with batch shape (n,).
-    subject : str, what it is called in messages
+    An entry is a distribution, or a function whose argument names are other entries: it gets their values and returns a
+    distribution with batch shape (n,). Messages call the whole ``subject``.
 
-    Attributes
-    ----------
-    names, order : tuple of str
-        In the order of declaration, and such that each name comes after those it depends on.
-    event_shapes : dict of name to tuple of int
-    dtypes : dict of name to NumPy dtype, as drawn
+    ``names`` are in the order of declaration; in ``order`` each comes after its ``needs``, the names it depends on.
+    ``event_shapes`` and ``dtypes`` (NumPy's) are those of draws.
 
     Examples
     --------
@@ -52,28 +44,24 @@ class Prior:
         self.subject = subject
         self._entries = dict(distributions)
         self.names = tuple(self._entries)
-        self._needs: dict[str, tuple[str, ...]] = {}
+        self.needs: dict[str, tuple[str, ...]] = {}
         for name, entry in self._entries.items():
             fixed, joint = isinstance(entry, tfd.Distribution), isinstance(entry, tfd.JointDistribution)
             if not isinstance(name, str) or joint or not (fixed or callable(entry)):
                 expected = "a name with a TFP distribution, or with a function that returns one"
                 got, do = type(entry).__name__, "use tfp.distributions, for example tfd.Normal(0.0, 1.0)"
                 raise SimulatorError(f"Entry {name!r} of the {subject}", expected=expected, got=got, do=do)
-            self._needs[name] = () if fixed else tuple(inspect.signature(entry).parameters)
+            self.needs[name] = () if fixed else tuple(inspect.signature(entry).parameters)
         self.order = self._dependency_order()
         trial = self.sample(2, tf.constant([0, 0], tf.int32))
         self.event_shapes = {name: tuple(trial[name].shape[1:]) for name in self.names}
         self.dtypes = {name: trial[name].dtype.as_numpy_dtype for name in self.names}
 
-    def needs(self, name: str) -> tuple[str, ...]:
-        """Return the names of the variables that this one's distribution depends on."""
-        return self._needs[name]
-
     def distribution(self, name: str, given: Mapping[str, tf.Tensor]) -> tfd.Distribution:
         """Return the distribution, with batch shape () or (n,), of one variable given those that it depends on."""
         distribution, batch_axes = self._entries[name], 0
         if not isinstance(distribution, tfd.Distribution):
-            distribution, batch_axes = distribution(**{need: given[need] for need in self._needs[name]}), 1
+            distribution, batch_axes = distribution(**{need: given[need] for need in self.needs[name]}), 1
         # tfd.Normal([0.0, 0.0], 1.0) is one vector variable, not a batch of priors.
         extra = distribution.batch_shape.rank - batch_axes
         return tfd.Independent(distribution, extra) if extra > 0 else distribution
@@ -93,7 +81,7 @@ class Prior:
 
     def _dependency_order(self) -> tuple[str, ...]:
         order: list[str] = []
-        while left := {name: needs for name, needs in self._needs.items() if name not in order}:
+        while left := {name: needs for name, needs in self.needs.items() if name not in order}:
             ready = [name for name, needs in left.items() if set(needs) <= set(order)]
             if not ready:
                 subject = f"Entries {sorted(left)} of the {self.subject}"

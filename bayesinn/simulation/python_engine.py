@@ -1,8 +1,7 @@
 """Black-box simulators: NumPy functions run by worker processes that never import TensorFlow.
 
 Loky's workers start clean: they don't run the user's script again, as the standard library's do. Every draw (or block,
-when batched) has a random generator of its own, a pure function of the seed and the row, so that results depend neither
-on the number of workers nor on which worker runs what.
+when batched) has a generator of its own, a pure function of the seed and the row, so that workers don't change results.
 """
 
 from __future__ import annotations
@@ -39,8 +38,7 @@ class PythonEngine:
     """Draws batches as NumPy arrays through worker processes; otherwise as :class:`TensorFlowEngine`."""
 
     def __init__(self, declared: Declaration, batched: bool, workers: int | None) -> None:
-        self.declared = declared
-        self.batched = batched
+        self.declared, self.batched = declared, batched
         self.workers = workers or os.cpu_count() or 1
         self._payload = _pickle_by_value(declared)
         self._draw_inputs = AnyRows(self._sample_inputs, leading=(0, 0))
@@ -128,10 +126,8 @@ _locks: collections.defaultdict[int, threading.Lock] = collections.defaultdict(t
 
 @functools.lru_cache(maxsize=4)
 def _pool(process: int, workers: int, payload: bytes) -> Executor:
-    """Return the pool of a process for a function, which each worker receives once. A dropped pool ends its work first.
-
-    Loky's own reusable executor is one per thread, and tf.data calls generators from ever new threads.
-    """
+    """Return a process's pool for a function, which each worker receives once. A dropped pool ends its work first."""
+    # Loky's own reusable executor is one per thread, and tf.data calls generators from ever new threads.
     return loky.ProcessPoolExecutor(workers, timeout=_IDLE_SECONDS, initializer=install, initargs=(payload,))
 
 

@@ -14,9 +14,7 @@ class Recommended:
     flow : Flow, by default six affine coupling blocks
     steps, batch_size : int, of online training
     learning_rate : float
-    passes : int
-        Passes through simulations that are drawn before the first step, where they cost more than steps; 0 for new
-        ones at each step.
+    passes : int, through simulations drawn before the first step, where they cost more than steps; 0: new at each step
 
     Examples
     --------

@@ -89,7 +89,6 @@ def find(reference: Mapping[str, str], trust_source: bool = False) -> Simulator:
 
 
 def _imported(module: str, attribute: str) -> Simulator | None:
-    """Return a simulator from a module that can be imported."""
     found = None
     if module not in ("", "__main__") and not module.startswith("."):
         with contextlib.suppress(ImportError):

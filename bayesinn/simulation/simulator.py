@@ -126,8 +126,8 @@ class simulator:
     """Decorator that turns a function into a :class:`Simulator`.
 
     The function gets ``(parameters, seed)``, or ``(parameters, context, seed)`` when a context is declared, and
-    returns a dict of observables. With the TensorFlow engine it is a pure function of tensors, and ``seed`` an int32
-    tensor (2,) for ``tf.random.stateless_*``. With ``engine="python"`` it gets the values of one draw and a
+    returns a dict of observables. It is a pure function of tensors, and ``seed`` an int32 tensor (2,) for
+    ``tf.random.stateless_*``; or with ``engine="python"`` it gets the values of one draw and a
     ``numpy.random.Generator``, or arrays of many draws with ``batched=True``, and runs in worker processes.
 
     Parameters
@@ -139,14 +139,13 @@ class simulator:
     name : str, by default the function's
     labels, units : dict of name to text, for every table and figure
     lengths : dict of observable to context variable
-        The context variable counts the valid steps along the first axis of the observable; the rest is padding, which
-        may hold anything, NaN included.
+        It counts the valid steps along the observable's first axis; the rest is padding, and may be anything, even NaN.
     engine : "tensorflow" or "python"
     batched : bool, whether the Python engine's function takes many draws
     workers : int, processes of the Python engine, by default one for each core; results don't depend on it
     on_nonfinite : "raise" or "redraw"
         Policy for simulations that are not finite. "redraw" replaces parameters and data, which conditions the prior
-        on success; the count is reported.
+        on success, and reports the count.
     observed : dict of arrays, real data to ship with the simulator
     log_likelihood : function ``(parameters, data)`` that gives (n,) for n parameters and one observation
     exact : function ``(data, draws, seed)`` that gives a dict of posterior draws (draws, *event) for one observation

@@ -54,11 +54,12 @@ class TensorFlowEngine:
         if self.declared.on_nonfinite == "raise":
             drawn, finite = self._draw_once(n, seed)
             return Simulations(*drawn, _count(~finite))
+        # A few rows to spare, so that a simulator that fails now and then rarely runs a second time. Their number is a
+        # plain one if n is, as compiled graphs need fixed shapes.
+        root = math.isqrt(4 * n) if isinstance(n, int) else tf.cast(tf.sqrt(tf.cast(4 * n, tf.float64)), n.dtype)
+        rows = n + n // 8 + root
 
-        # A few rows to spare, so that a simulator that fails now and then rarely runs a second time. Traced once, as
-        # the body of a loop: compiling a large prior takes long.
-        rows = n + n // 8 + _square_root(4 * n)
-
+        # Traced once, as the body of a loop: compiling a large prior takes long.
         def fill(attempt: tf.Tensor, finite: tf.Tensor, failed: tf.Tensor, batch: Any) -> Any:
             fresh, fresh_finite = self._draw_once(rows, seeds.fold_in(seed, attempt))
             missing = n - _count(finite)
@@ -81,7 +82,6 @@ class TensorFlowEngine:
 
     @functools.cached_property
     def _specs(self) -> tuple[Any, Any, Any]:
-        """Shapes and dtypes of parameters, context and observables."""
         n, seed = tf.TensorSpec((), tf.int32), tf.TensorSpec((2,), tf.int32)
         return tf.function(self._draw_once).get_concrete_function(n, seed).structured_outputs[0]
 
@@ -109,11 +109,6 @@ def _true_first(holds: tf.Tensor, n: int | tf.Tensor) -> tf.Tensor:
     order = tf.math.unsorted_segment_sum(tf.range(tf.size(holds)), tf.where(holds & (place < n), place, -1), n)
     other = tf.size(holds) - 1 - tf.argmin(holds[::-1], output_type=tf.int32)
     return tf.where(tf.range(n) < _count(holds), order, other)
-
-
-def _square_root(n: int | tf.Tensor) -> int | tf.Tensor:
-    """Round the square root down; a number for a number, as compiled graphs need fixed shapes."""
-    return math.isqrt(n) if isinstance(n, int) else tf.cast(tf.sqrt(tf.cast(n, tf.float64)), n.dtype)
 
 
 _count = functools.partial(tf.math.count_nonzero, dtype=tf.int32)

@@ -28,10 +28,7 @@ def _function() -> Callable[..., Any]:
 
 
 def run_block(parameters: Arrays, context: Arrays, entropy: list[int], first_row: int, batched: bool) -> Arrays:
-    """Simulate consecutive rows, all in one call if ``batched``.
-
-    A generator is decided by the entropy and the number of its (first) row in the whole batch.
-    """
+    """Simulate consecutive rows, all in one call if ``batched``; entropy and (first) row decide a generator."""
     if batched:
         return _call(parameters, context, entropy, first_row)
     rows = range(len(next(iter(parameters.values()))))

@@ -60,10 +60,9 @@ class Scaling:
 
 @dataclass
 class DataSpace:
-    """The scalings of all observables and context variables.
+    """The scalings of all observables and context variables; ``raw`` observables reach networks as they are.
 
-    ``lengths`` names, for observables of varying length, the context variable that counts the valid steps. Networks see
-    the observables in ``raw`` as they are.
+    ``lengths`` names, for observables of varying length, the context variable that counts the valid steps.
     """
 
     scalings: dict[str, Scaling]
@@ -97,10 +96,7 @@ class DataSpace:
         return cls(scalings, observables, context, lengths, raw)
 
     def to_network(self, data: Mapping[str, tf.Tensor]) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
-        """Scale raw data (n, ...) for networks: padded steps are zero, context is flat (n, k).
-
-        With them come masks (n, steps) of the observables of varying length, True for valid steps.
-        """
+        """Scale data (n, ...) for networks, padding zero, context flat (n, k); with masks (n, steps) of valid steps."""
         inputs, masks = {}, {}
         for name in self.observables:
             value = tf.cast(data[name], tf.float32) if name in self.raw else self.scalings[name].apply(data[name])

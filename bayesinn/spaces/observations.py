@@ -17,9 +17,9 @@ from bayesinn.spaces.support import outside
 
 @dataclass(frozen=True)
 class Observations:
-    """Observables and context (n, ...) of ``count`` observations that have been checked, padded where lengths vary.
+    """Checked observables and context (n, ...) of ``count`` observations, padded where lengths vary.
 
-    ``batched`` is False when a single one came without a batch axis; results then have none either.
+    Where a single one came without a batch axis, ``batched`` is False, and results have none either.
     """
 
     arrays: Arrays
@@ -73,12 +73,9 @@ def _pad(arrays: Arrays, observable: str, count: str, most: int) -> None:
     steps = value.shape[1]
     counts = arrays.setdefault(count, np.full(len(value), steps))
     if np.any(counts < 0) or np.any(counts > steps):
-        subject, got = (
-            f"Data {count!r}, the number of valid steps of {observable!r}",
-            f"{counts.min()} to {counts.max()}",
-        )
+        subject = f"Data {count!r}, the number of valid steps of {observable!r}"
         do = "count the steps that are there; the simulator declares how many there can be"
-        raise InputError(subject, expected=f"0 to {steps}", got=got, do=do)
+        raise InputError(subject, expected=f"0 to {steps}", got=f"{counts.min()} to {counts.max()}", do=do)
     arrays[observable] = np.pad(value, [(0, 0), (0, most - steps), *[(0, 0)] * (value.ndim - 2)])
 
 

@@ -1,7 +1,4 @@
-"""The map between parameters on their prior's support and the unconstrained vector that the flow sees.
-
-It comes from the prior alone: no draw can leave the support, and nothing has to be rejected.
-"""
+"""The map between parameters on their prior's support, which no draw can leave, and the flow's vector in R^d."""
 
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
@@ -27,8 +24,7 @@ class ParameterSpace:
 
     A simplex of k shares has k - 1 elements. Integer parameters, ``discrete``, are spread over the unit interval above
     each integer (:meth:`dequantise`) and rounded down on the way back. The seed decides the prior draws whose moments,
-    ``mean`` and ``scale``, standardise the vector. Methods that take ``names`` map these parameters alone, which saves
-    time; None stands for all.
+    ``mean`` and ``scale``, standardise the vector. ``names``, by default all, limit a map to these parameters.
 
     Examples
     --------
@@ -39,13 +35,11 @@ class ParameterSpace:
     """
 
     def __init__(self, prior: Prior, seed: int) -> None:
-        self.prior = prior
-        self.names = prior.names
-        self.event_shapes = prior.event_shapes
+        self.prior, self.names, self.event_shapes = prior, prior.names, prior.event_shapes
         pilot = prior.sample(_PILOT_DRAWS, seeds.tensor_seed(seed, "pilot"))
         supports = {name: support_of(name, prior.distribution(name, pilot)) for name in self.names}
         # Made once: graphs may map parameters many times.
-        self._fixed = {name: support for name, support in supports.items() if not prior.needs(name)}
+        self._fixed = {name: support for name, support in supports.items() if not prior.needs[name]}
         self.discrete = tuple(name for name in self.names if supports[name].discrete)
         self._poles = tuple(name for name in self.names if _has_pole(prior.distribution(name, pilot), supports[name]))
         shapes = {name: supports[name].bijector.inverse_event_shape(shape) for name, shape in self.event_shapes.items()}
@@ -79,17 +73,13 @@ class ParameterSpace:
         """Return parameters as floats, with integers spread evenly over [k, k + 1)."""
         values = {name: _as_float(parameters[name]) for name in self.names}
         for number, name in enumerate(self.discrete):
-            noise = tf.random.stateless_uniform(tf.shape(values[name]), seeds.fold_in(seed, number))
-            values[name] = values[name] + noise
+            values[name] += tf.random.stateless_uniform(tf.shape(values[name]), seeds.fold_in(seed, number))
         return values
 
     def to_vector(
         self, parameters: Mapping[str, tf.Tensor], names: Collection[str] | None = None
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """Map parameters, dequantised, to the flow's vector (n, dimension), with zeros for all but ``names``.
-
-        With it comes log_det (n,), the log absolute determinant of d vector / d parameters, of ``names`` alone.
-        """
+        """Map dequantised parameters to the vector (n, dimension), zero but for ``names``, with its log_det (n,)."""
         values = {name: _as_float(parameters[name]) for name in self.names}
         chosen = [name for name in self.names if names is None or name in names]
         # In the order in which they are made, with the places where they belong.
@@ -136,10 +126,7 @@ class ParameterSpace:
     def from_vector(
         self, vector: tf.Tensor, names: Collection[str] | None = None, given: Values | None = None
     ) -> Values:
-        """Map the flow's vector (n, dimension) to parameters, all inside the support of the prior.
-
-        Other parameters on which the prior makes ``names`` depend must be ``given``.
-        """
+        """Map the vector to parameters inside the prior's support; what else ``names`` depend on must be ``given``."""
         numbers, parameters = vector * self.scale + self.mean, dict(given or {})
         chosen = [name for name in self.prior.order if names is None or name in names]
         for members, support, joint in self._groups(chosen, parameters):
@@ -155,10 +142,8 @@ class ParameterSpace:
         return {name: parameters[name] for name in self.names if name in chosen}
 
     def _groups(self, names: list[str], given: Values) -> Iterator[tuple[list[str], Support, bool]]:
-        """Yield parameters that are mapped at once, with their support; what they depend on must be given by then.
-
-        Single numbers of one family whose prior depends on nothing are joined side by side; then come all others alone.
-        """
+        """Yield parameters that are mapped at once, with their support; what they depend on must be given by then."""
+        # Single numbers of one family whose prior depends on nothing, side by side; then all others alone.
         families: dict[Any, list[str]] = {None: []}
         for name in names:
             alone = name in self._fixed and self.event_shapes[name] == ()
@@ -178,7 +163,6 @@ class ParameterSpace:
 
 
 def _has_pole(distribution: tfd.Distribution, support: Support) -> bool:
-    """Whether a density is infinite at an end of its support."""
     if support.discrete or support.ends is None:
         return False
     infinity = tf.fill((1, *distribution.event_shape), np.float32(np.inf))

@@ -40,21 +40,17 @@ def together(supports: Sequence[Support]) -> Support:
     # Computed now, whatever graph is being traced.
     with tf.init_scope():
         if isinstance(bijector, tfb.Sigmoid):
-            bounds = [_bounds(_parts(support.bijector)[0]) for support in supports]
+            parts = [_parts(support.bijector)[0] for support in supports]
+            bounds = [(0.0, 1.0) if part.low is None else (float(part.low), float(part.high)) for part in parts]
             bijector = tfb.Sigmoid(*np.transpose(bounds).astype(np.float32))
         low, high = (tf.stack(ends) for ends in zip(*(support.ends for support in supports), strict=True))
     return Support(bijector, (low, high), any(support.discrete for support in supports))
 
 
 def _parts(bijector: tfb.Bijector) -> list[tfb.Bijector]:
-    """Return the bijectors of a chain, without identities."""
     if isinstance(bijector, tfb.Chain):
         return [part for inner in bijector.bijectors for part in _parts(inner)]
     return [] if isinstance(bijector, tfb.Identity) else [bijector]
-
-
-def _bounds(sigmoid: tfb.Sigmoid) -> tuple[float, float]:
-    return (0.0, 1.0) if sigmoid.low is None else (float(sigmoid.low), float(sigmoid.high))
 
 
 def support_of(name: str, distribution: tfd.Distribution) -> Support:
@@ -130,10 +126,8 @@ def _in_single_precision(distribution: tfd.Distribution) -> tfd.Distribution:
 
 
 def _elementwise(distribution: tfd.Distribution) -> tuple[tfd.Distribution, tfd.Distribution]:
-    """Return vectors of independent elements as a batch of numbers, whose bijectors broadcast against the vectors.
-
-    The second distribution lacks the axes added, so that its constants can be read in a graph.
-    """
+    """Return vectors of independent elements as a batch of numbers, whose bijectors broadcast against the vectors."""
+    # The second one lacks the axes added, so that its constants can be read in a graph.
     constants = distribution
     while isinstance(distribution, tfd.Independent | tfd.Sample) and distribution.distribution.event_shape.rank == 0:
         new_axes = distribution.event_shape.rank if isinstance(distribution, tfd.Sample) else 0
@@ -163,11 +157,9 @@ def _half_line(distribution: tfd.Distribution, constants: tfd.Distribution) -> t
 
 
 def _logarithmic(bijector: tfb.Bijector) -> tfb.Bijector:
-    """Replace Softplus by Exp on a half line.
-
-    Softplus is linear above one unit whatever the prior's scale: with a Gamma(2, scale 20) the vector would keep the
-    gamma's sharp edge at zero, which is hard for a flow. The logarithm has no edge at any scale.
-    """
+    """Replace Softplus by Exp on a half line."""
+    # Softplus is linear above one unit whatever the prior's scale: with a Gamma(2, scale 20) the vector would keep the
+    # gamma's sharp edge at zero, which is hard for a flow. The logarithm has no edge at any scale.
     if isinstance(bijector, tfb.Softplus):
         return tfb.Exp()
     if isinstance(bijector, tfb.Chain):
@@ -193,7 +185,6 @@ def _integer_bounds(distribution: tfd.Distribution) -> tuple[tf.Tensor | float, 
 
 
 def _limits(bijector: tfb.Bijector) -> tuple[tf.Tensor, tf.Tensor]:
-    """Return the ends of what an elementwise bijector maps to."""
     infinity = tf.constant(np.inf, tf.float32)
     ends = bijector.forward(-infinity), bijector.forward(infinity)
     return tf.minimum(*ends), tf.maximum(*ends)

@@ -43,9 +43,7 @@ def check_bijection(
     Parameters
     ----------
     bijection_factory : callable that makes a new bijection, without weights: a class, or a lambda
-    dimensions : sequence of int, lengths of vectors to try
-    condition_dimensions : sequence of int, lengths of conditions to try; 0 is no condition
-    seed : int, seed of the random weights and vectors
+    dimensions, condition_dimensions : sequences of int, lengths to try; 0 is no condition
     weight_scale : float, how far weights are moved from their initial values
     near_identity : bool, whether a new bijection must be the identity up to a rotation
     event_shape : sequence of int, optional, to check in place of vectors: (height, width, channels) for images
@@ -75,8 +73,6 @@ def check_bijection(
 
 
 class _Case:
-    """One bijection with weights, and events to try it on."""
-
     def __init__(
         self, factory: Callable[[], Bijection], seed: int, event_shape: tuple[int, ...], conditions: int, dtype: str
     ) -> None:
@@ -168,7 +164,6 @@ class _Case:
 
 
 def _flat(events: tf.Tensor) -> tf.Tensor:
-    """Return events (n, *event) as vectors (n, d)."""
     return tf.reshape(events, (len(events), -1))
 
 

@@ -12,7 +12,6 @@ Fault = Literal["none", "too wide", "too narrow", "shifted", "wrong correlation"
 
 #: All faults, the correct posterior first.
 FAULTS: tuple[Fault, ...] = get_args(Fault)
-
 # Two measurements: a precise one of the sum, and a noisy one of the first parameter alone.
 _DESIGN = np.array([[1.0, 1.0], [1.0, 0.0]])
 _NOISE = np.array([0.5, 1.0])
@@ -23,9 +22,8 @@ class Conjugate:
     """Two parameters with a normal prior and two noisy linear measurements: everything is known in closed form.
 
     Parameters are standard normal. Data are their sum with noise of sd 0.5, and the first one with noise of sd 1; the
-    posterior is normal with correlation -0.75. With ``modes=2`` the sign of both measurements is lost (data and their
-    mirror image are equally likely), and the posterior is that normal and its mirror image. Arrays of n data sets:
-    parameters and data (n, 2), draws (n, draws, 2), log densities (n, draws).
+    posterior is normal with correlation -0.75. With ``modes=2`` the sign of both measurements is lost, and it is that
+    normal and its mirror image. Parameters and data are (n, 2), draws (n, draws, 2), log densities (n, draws).
 
     Parameters
     ----------
@@ -49,12 +47,10 @@ class Conjugate:
 
     def __post_init__(self) -> None:
         if self.fault not in FAULTS or self.modes not in (1, 2) or (self.fault == "flipped mode" and self.modes == 1):
-            raise InputError(
-                "Conjugate",
-                expected=f"a fault out of {list(FAULTS)}, one or two modes; 'flipped mode' with two",
-                got=f"fault {self.fault!r} with modes={self.modes!r}",
-                do="pass for example Conjugate('too wide'), or Conjugate('flipped mode', modes=2)",
-            )
+            expected = f"a fault out of {list(FAULTS)}, one or two modes; 'flipped mode' with two"
+            got = f"fault {self.fault!r} with modes={self.modes!r}"
+            do = "pass for example Conjugate('too wide'), or Conjugate('flipped mode', modes=2)"
+            raise InputError("Conjugate", expected=expected, got=got, do=do)
 
     def simulate(self, size: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
         """Draw parameters from the prior, and their data."""

@@ -36,7 +36,6 @@ def check_summary(
     shape : sequence of int, shape of one observation: (steps,) or (steps, channels), ...
     masks : bool, whether the summary takes observations of varying length
     permutation_invariant : bool, whether the observation is a set
-    seed : int, seed of the random weights and data
     weight_scale : float, how far weights are moved from their initial values
     parameters : ParameterSpace, optional, to bind the summary to if it needs the parameters
 
@@ -56,7 +55,6 @@ def check_summary(
     name = repr(summary)
     perturb(summary, generator, weight_scale)
     result = numbers(x)
-
     demand(result.shape.rank == 2 and result.shape[0] == ROWS, f"{name}: shape {result.shape}, expected ({ROWS}, k).")
     demand_finite(first, f"{name}: the result of new weights.")
     demand_finite(result, f"{name}: the result.")
@@ -66,7 +64,6 @@ def check_summary(
     demand_gradients(summary, lambda: tf.reduce_sum(weights * numbers(x) ** 2), name)
     # Where many steps follow each other, rounding errors add up: to 1.2e-5, 0.4e-5, 0.6e-5 in a fit, for seeds 1, 2, 3.
     demand_compiles(lambda: [numbers(x)], name, 1e-4)
-
     copy = clone(summary)
     if parameters is not None:
         copy.bind(parameters)
@@ -74,7 +71,6 @@ def check_summary(
     demand(repr(copy) == name, f"{name}: a copy from the configuration is {copy!r}.")
     copy.set_weights(summary.get_weights())
     demand_equal(_numbers(copy, x), result, 0.0, f"{name}: a copy with the same weights gives other results.")
-
     if masks:
         _check_masks(summary, x, result, generator)
     if permutation_invariant:
@@ -86,7 +82,6 @@ def check_summary(
 
 
 def _numbers(summary: Summary, *arguments: tf.Tensor) -> tf.Tensor:
-    """Return all results of a summary as numbers (n, k)."""
     result = summary(*arguments)
     return Condition(*result).flat() if summary.frames else result
 

@@ -26,11 +26,9 @@ class GaussianMixture(Latent):
     Parameters
     ----------
     components : int
-    spread : float
-        Standard deviation of the initial means, which are spread evenly over a normal distribution.
+    spread : float, standard deviation of the initial means, which fill a normal distribution evenly
     scale : float
-        Initial standard deviation of each component; wide, so that each component first covers all of the data. Log
-        scales never fall below -6.
+        Initial standard deviation of each component, wide so that each first covers all data. Log scales stay above -6.
 
     References
     ----------
@@ -50,9 +48,7 @@ class GaussianMixture(Latent):
         check_integer(f"{subject} 'components'", components, do="take as many as the data have modes, or a few more")
         for name, value in (("spread", spread), ("scale", scale)):
             check_number(f"{subject} {name!r}", value, above=0, do="leave it out: the start suits data of unit scale")
-        self.components = components
-        self.spread = spread
-        self.scale = scale
+        self.components, self.spread, self.scale = components, spread, scale
 
     def build(self, dimension: int) -> None:
         # Points that fill a standard normal distribution evenly.

@@ -16,8 +16,7 @@ Seed = tf.Tensor | Sequence[int]
 class Latent(Configured, keras.layers.Layer):
     """A distribution over vectors, the other end of a flow.
 
-    An author derives from this class and writes :meth:`log_prob` and :meth:`sample`, and :meth:`build` if there are
-    weights.
+    An author derives from this class, writes :meth:`log_prob` and :meth:`sample`, and :meth:`build` if it has weights.
     """
 
     def __init__(self) -> None:
@@ -32,10 +31,7 @@ class Latent(Configured, keras.layers.Layer):
         raise NotImplementedError
 
     def sample(self, shape: Sequence[int | tf.Tensor], seed: Seed) -> tf.Tensor:
-        """Draw vectors of shape (n, d): a pure function of the seed, though XLA has random streams of its own.
-
-        A seed is two integers, or an int32 tensor (2,).
-        """
+        """Draw vectors of shape (n, d): a pure function of the seed, two integers or an int32 tensor (2,)."""
         raise NotImplementedError
 
     def _add_learned(self, name: str, start: np.ndarray) -> keras.Variable:

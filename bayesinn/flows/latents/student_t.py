@@ -18,8 +18,7 @@ class StudentT(Latent):
 
     Parameters
     ----------
-    degrees_of_freedom : float
-        Smaller means heavier tails. If learnable, this is the initial value, above 2.
+    degrees_of_freedom : float, smaller for heavier tails; the initial value if learnable
     learnable : bool, whether they are trained; they stay above 2, where the variance is finite
 
     References
@@ -38,8 +37,7 @@ class StudentT(Latent):
         super().__init__()
         minimum, do = (2, "take 20 to 100, or learnable=False") if learnable else (0, "take 20 to 100")
         check_number("StudentT, argument 'degrees_of_freedom'", degrees_of_freedom, above=minimum, do=do)
-        self.degrees_of_freedom = degrees_of_freedom
-        self.learnable = learnable
+        self.degrees_of_freedom, self.learnable = degrees_of_freedom, learnable
 
     def build(self, dimension: int) -> None:
         if self.learnable:

@@ -20,17 +20,9 @@ from bayesinn.flows.split_latent.mmd import gaussian_weights, mmd_loss
 class SplitLatentFlow(Flow):
     """The law of parameters x given observables y, from one bijection of [x, padding] to [z, padding, y].
 
-    To draw, put y and a normal z into the output and run the bijection backwards. The condition is y, followed by
-    the context, on which the bijection itself depends.
-
-    Parameters
-    ----------
-    chain : Bijection
-        Bijection of vectors (n, width), with the context as condition. Leave out ActNorm: it would blow up padding,
-        which is almost zero, to unit variance.
-    parameters, latent, observables, width : int; see :class:`SplitLayout`
-    objective : {"mmd", "likelihood"}
-    losses : SplitLosses
+    To draw, put y and a normal z into the output and run the bijection backwards. The condition is y, followed by the
+    context, which is the condition of ``chain``, a bijection of vectors (n, width). Leave ActNorm out of it: that would
+    blow up padding, almost zero, to unit variance. See :class:`SplitLayout`, :class:`bayesinn.inverse.SplitLatent`.
     """
 
     def __init__(
@@ -74,10 +66,7 @@ class SplitLatentFlow(Flow):
         return latent, observables
 
     def sample(self, n: int | tf.Tensor, condition: tf.Tensor | None = None, *, seed: Seed) -> tf.Tensor:
-        """Draw (m, n, d) for conditions (m, c): observables as they are, padding zero.
-
-        The likelihood objective assumes noise around both, and adds it here.
-        """
+        """Draw (m, n, d) for conditions (m, c); the likelihood objective adds noise to observables and padding."""
         y, context = (tf.repeat(part, n, axis=0) for part in self._split(condition))
         losses, noisy = self.split_losses, self.in_nats
         output = self._output(y, seed, losses.observable_noise * noisy, losses.padding_noise * noisy)
@@ -121,9 +110,7 @@ class SplitLatentFlow(Flow):
         output, _ = self.chain.forward(self._padded(x, streams[0]), context)
         z, padding, predicted = tf.split(output, [*layout.outputs.values()], axis=-1)
         normal = self._noise(x, layout.latent, 1.0, streams[1])
-        latent = mmd_loss(
-            tf.concat([z, tf.stop_gradient(predicted)], axis=-1), tf.concat([normal, y], axis=-1), losses.latent_scales
-        )
+        joint, target = tf.concat([z, tf.stop_gradient(predicted)], axis=-1), tf.concat([normal, y], axis=-1)
         given = self._output(y, streams[2], losses.observable_noise, losses.padding_noise)
         drawn, drawn_padding = self._backward(given, context)
         near = None if losses.neighbourhood is None else gaussian_weights(y, losses.neighbourhood)
@@ -132,32 +119,25 @@ class SplitLatentFlow(Flow):
         padding = tf.concat([padding, drawn_padding, returned_padding], axis=-1)
         return {
             "fit": tf.reduce_mean((predicted - y) ** 2),
-            "latent": latent,
+            "latent": mmd_loss(joint, target, losses.latent_scales),
             "backward": mmd_loss(drawn, x, losses.backward_scales, near),
             "reconstruction": tf.reduce_mean((returned - x) ** 2),
             "padding": tf.reduce_mean(padding**2) if padding.shape[1] else tf.zeros(()),
         }
 
     def _log_density(self, x: tf.Tensor, condition: tf.Tensor | None, seed: tf.Tensor) -> tf.Tensor:
-        """Return log q(x, padding | y) - log p(padding): log q(x | y) without padding, and below it on average with.
-
-        Padding must be noise here: were it constant, the density could grow without bound along it.
-        """
+        """Return log q(x, padding | y) - log p(padding): log q(x | y) without padding, and below it on average with."""
+        # Padding must be noise here: were it constant, the density could grow without bound along it.
         layout, losses = self.layout, self.split_losses
         y, context = self._split(condition)
         padded = self._padded(x, seed)
         output, log_det = self.chain.forward(padded, context)
         z, padding, predicted = tf.split(output, [*layout.outputs.values()], axis=-1)
-        return (
-            log_det
-            + _log_normal(z, 1.0)
-            + _log_normal(padding, losses.padding_noise)
-            + _log_normal(predicted - y, losses.observable_noise)
-            - _log_normal(padded[:, layout.parameters :], losses.padding_noise)
-        )
+        log_density = log_det + _log_normal(z, 1.0) + _log_normal(padding, losses.padding_noise)
+        log_density += _log_normal(predicted - y, losses.observable_noise)
+        return log_density - _log_normal(padded[:, layout.parameters :], losses.padding_noise)
 
     def _backward(self, output: tf.Tensor, context: tf.Tensor) -> list[tf.Tensor]:
-        """Return parameter vectors and padding."""
         return tf.split(self.chain.inverse(output, context)[0], [*self.layout.inputs.values()], axis=-1)
 
     def _padded(self, x: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
@@ -185,16 +165,11 @@ class SplitLatentFlow(Flow):
         condition = tf.convert_to_tensor(condition)
         return condition[:, : self.layout.observables], condition[:, self.layout.observables :]
 
-    @property
-    def bijection(self) -> Bijection:
-        return self.chain
-
     def bijection_inputs(self, x: tf.Tensor, condition: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor | None]:
         """Return vectors with their padding, always the same, (n, width), and the context (n, c - observables)."""
         return self._padded(x, tf.zeros((2,), tf.int32)), self._split(condition)[1]
 
 
 def _log_normal(values: tf.Tensor, sd: float) -> tf.Tensor:
-    """Return the log density (n,) of independent normal elements (n, d)."""
     constant = math.log(sd) + 0.5 * math.log(2.0 * math.pi)
     return -tf.reduce_sum(0.5 * (values / sd) ** 2 + constant, axis=-1)

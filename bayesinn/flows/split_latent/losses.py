@@ -19,25 +19,19 @@ class SplitLosses(Registered):
     latent : float
         Weight of L_z, the MMD between (latent, predicted observables) and (standard normal, observables). It has no
         gradient through the prediction, and makes the latent normal and independent of the observables.
-    backward : float
-        Weight of L_x, the MMD between parameters computed from observables and random latents, and the prior's.
+    backward : float, weight of L_x, the MMD between parameters from observables and random latents, and the prior's
     backward_start : float
         Half of the share of that weight at the start of training. The share grows exponentially and is whole before
         the end. With a poor fit the full weight would contract the latent.
-    reconstruction : float
-        Weight of L_rec, the mean squared error after the forward and, with a little noise, the backward direction.
+    reconstruction : float, weight of L_rec, the mean squared error after both directions, with a little noise between
     padding : float
-        Weight of L_pad, the mean square of all padding in both directions. Without it the network hides information in
-        the padding, which is missing in sampling.
+        Weight of L_pad, the mean square of all padding. Without it, padding hides information that sampling lacks.
     observable_noise : float
-        Noise of observables in the backward direction; with the likelihood objective, of predictions around the data.
-    latent_noise, padding_noise : float
-        Noise of latents in L_rec, and of the padding. All noise is given by its standard deviation.
-    latent_scales, backward_scales : sequence of float
-        Scales of the kernels in L_z and L_x; see :func:`bayesinn.flows.split_latent.mmd.mmd_loss`.
+        Standard deviation of observables in the backward direction, or of predictions around the data ("likelihood").
+    latent_noise, padding_noise : float, standard deviations of latents in L_rec, and of the padding
+    latent_scales, backward_scales : sequence of float, scales a of the kernels a^2 / (a^2 + d^2) in L_z and L_x
     neighbourhood : float, optional
-        Compare the parameters in L_x only between rows with observables at about this distance: distributions given
-        the observation instead of the prior alone.
+        Compare parameters in L_x only between rows with observables at about this distance: given the observation.
 
     References
     ----------

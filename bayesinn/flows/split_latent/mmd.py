@@ -10,18 +10,12 @@ from bayesinn.core.errors import InputError
 def mmd_loss(
     first: tf.Tensor, second: tf.Tensor, scales: Sequence[float], pair_weights: tf.Tensor | None = None
 ) -> tf.Tensor:
-    r"""Unbiased MMD^2 of two batches, with a sum of inverse multiquadratic kernels :math:`a^2 / (a^2 + d^2)`.
+    r"""Unbiased MMD^2 of two batches (n, d), with a sum of inverse multiquadratic kernels :math:`a^2 / (a^2 + d^2)`.
 
-    Their heavy tails give gradients to batches far apart, unlike Gaussian kernels. Pairs with equal row numbers are
-    left out, also between the batches. The estimate is then unbiased even if row i of one batch depends on row i of the
-    other (Gretton et al. 2012, equation 4): for equal distributions its mean is 0.
-
-    The batches are (n, d), the scales a distances in units of the data. Symmetric weights (n, n) of pairs of rows that
-    fall with the distance of the rows' observations compare distributions given the observation.
-
-    References
-    ----------
-    Gretton, Borgwardt, Rasch, Schölkopf and Smola (2012), A kernel two-sample test, JMLR 13.
+    Their heavy tails give gradients to batches far apart, unlike Gaussian kernels; the scales a are distances. Pairs
+    with equal row numbers are left out, also between the batches, so that for equal distributions the mean is 0 even if
+    row i of one depends on row i of the other (Gretton et al. 2012, A kernel two-sample test, JMLR 13, equation 4).
+    Weights (n, n) that fall with the distance of the rows' observations compare distributions given the observation.
     """
     if not scales or min(scales) <= 0:
         expected, do = "one or more positive numbers", "pass [0.2, 1.0]"

@@ -133,7 +133,7 @@ class FisherScoring(Straightening, Summary):
                 got=f"other priors of {wrong}",
                 do="give them VonMises(0, 0.01) or Uniform(-pi, pi) as a prior, and shift them in the simulator",
             )
-        dependent = sorted(name for name in parameters.names if compensating & set(parameters.prior.needs(name)))
+        dependent = sorted(name for name in parameters.names if compensating & set(parameters.prior.needs[name]))
         if dependent:
             raise InputError(
                 f"{type(self).__name__}.compensating",
