@@ -9,13 +9,9 @@ Arguments and results that all functions share:
   data sets and k columns are (n, k). It has an ``effect`` with a unit, a ``summary``, and ``to_dataframe()``.
 - ``level``: probability that one column of a correct posterior passes.
 - ``seed``: one integer that decides all random numbers.
-- An :class:`~bayesinn.core.errors.InputError` says which names, shapes or values do not fit.
 
-The figures are drawn by :mod:`bayesinn.plots`.
-
-Examples
---------
-Normal data with a normal mean, whose posterior is known; TARP alone sees the prior in place of the posterior:
+An :class:`~bayesinn.core.errors.InputError` says which names, shapes or values do not fit. :mod:`bayesinn.plots` draws
+results. For example, normal data with a normal mean, whose posterior is known:
 
 >>> import numpy as np
 >>> from bayesinn.diagnostics import coverage, information, recovery, sbc, tarp
@@ -24,6 +20,7 @@ Normal data with a normal mean, whose posterior is known; TARP alone sees the pr
 >>> data = {"mean": truth["mean"] + generator.normal(size=500)}
 >>> draws = {"mean": data["mean"][:, None] / 2 + np.sqrt(0.5) * generator.normal(size=(500, 99))}
 >>> again = {"mean": generator.normal(size=(500, 99))}
+>>> # TARP alone sees the prior in place of the posterior.
 >>> [[sbc(truth, given, seed=1).passed, tarp(truth, given, data, seed=1).passed] for given in (draws, again)]
 [[True, True], [True, False]]
 >>> coverage(truth, {"mean": 0.5 * draws["mean"]}, seed=1).passed

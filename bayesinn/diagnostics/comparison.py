@@ -21,7 +21,6 @@ class Comparison(Tested):
     """How far draws are from reference draws, jointly and in each column; ``p_value`` is that of ``ks``."""
 
     shown = ("mean_error", "sd_ratio", "ks", "p_value", "inside")
-
     draws: int  #: how many there were
     reference: int
     mean_error: np.ndarray  #: (k,), mean of the draws minus that of the reference, in its standard deviations
@@ -76,14 +75,12 @@ class Comparison(Tested):
 def compare(draws: Arrays, reference: Arrays, *, seed: int, level: float = 0.99, c2st_draws: int = 1500) -> Comparison:
     """Compare the posterior draws (m, *event) given one observation with reference draws (n, *event).
 
-    Both must be independent draws: thin MCMC to its effective sample size, or correct posteriors fail. With many draws
-    the tests also reject differences too small to matter: look at the effect sizes first (``mean_error``, ``sd_ratio``,
-    ``ks``, ``c2st``), at p-values when you ask whether there is a difference at all.
+    Draws must be independent: thin MCMC to its effective sample size, or correct posteriors fail. Many draws also
+    reveal differences too small to matter: look at effect sizes first (``mean_error``, ``sd_ratio``, ``ks``, ``c2st``).
 
     Marginal laws are compared by :func:`scipy.stats.ks_2samp`, conservative for discrete parameters; the joint law by
-    C2ST, MMD and sliced Wasserstein distance. C2ST sees up to ``c2st_draws`` of each and takes nearly all the time: 12
-    of 14 s for 4000 draws of five columns on a busy core. Take 10,000 to compare with published values, 0 to leave it
-    out.
+    C2ST, MMD and sliced Wasserstein distance. C2ST sees up to ``c2st_draws`` of each (10,000 to compare with published
+    values, 0 to leave it out), and takes 12 of 14 s for 4000 draws of five columns on a busy core.
     """
     # ArviZ's kl_divergence and wasserstein look at 500 draws, on whatever scale the parameters have, and come without
     # the value that correct draws would give.
