@@ -66,8 +66,8 @@ def coverage(
     """Count how often central posterior intervals hold the truth.
 
     An interval of coverage q holds the truth when the truth's rank lies in the central fraction q of all ranks; between
-    ranks, a random number decides. So the count of a correct posterior is exactly binomial, for any number of draws and
-    for discrete parameters. A shift is seen badly, as truths lost on one side are won on the other: SBC sees it.
+    ranks, a random number decides. So the count of a correct posterior is exactly binomial with mean q, for any number
+    of draws, discrete parameters too. A shift is seen badly, as one side wins what the other loses: SBC sees it.
     """
     pairs = paired(truth, draws)
     # The central interval that just holds the truth; for a correct posterior its coverage is uniform.

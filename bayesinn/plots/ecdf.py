@@ -20,9 +20,9 @@ def ecdf(
 ) -> Canvas:
     """Draw the ECDF of SBC, TARP or the like minus the uniform one; ``value`` names the values on the axis.
 
-    The values of a correct posterior stay within the grey band everywhere with the probability ``result.level``
-    (Saeilynoja, Buerkner & Vehtari 2022). If they are ranks, a curve above zero throughout means posteriors too high;
-    below: too low; above then below: too narrow; below then above: too wide.
+    A correct posterior stays within the grey band with the probability ``result.level`` (Saeilynoja, Buerkner & Vehtari
+    2022). Of ranks, a curve above zero throughout means posteriors too high; below: too low; above then below: too
+    narrow; below then above: too wide.
     """
     points = np.pad(result.band.points, 1, constant_values=(0.0, 1.0))
     low, high = (np.pad(x / result.simulations - result.band.points, 1) for x in (result.band.lower, result.band.upper))
@@ -43,9 +43,8 @@ def ecdf(
 def coverage(result: CoverageResult, *, labels: Labels = PLAIN, figure: Canvas | None = None) -> Canvas:
     """Draw observed minus nominal coverage of posterior intervals or regions, in percentage points.
 
-    At zero, intervals hold the truth as often as they should. Below: posteriors too narrow or shifted; above: too wide.
-    All panels share their vertical limits; a curve beyond five times the band runs out of its panel. The error in the
-    titles is ``result.calibration_error``, in percentage points.
+    Below zero: posteriors too narrow or shifted; above: too wide. A curve beyond five times the band runs out of its
+    panel. The error in the titles is ``result.calibration_error``, in percentage points.
     """
     nominal, difference = 100.0 * result.nominal, 100.0 * (result.empirical - result.nominal[:, None])
     # The coverage of no interval, and of the interval over everything, is exact by definition.
@@ -70,9 +69,9 @@ def coverage(result: CoverageResult, *, labels: Labels = PLAIN, figure: Canvas |
 def comparison(result: Comparison, *, labels: Labels = PLAIN, figure: Canvas | None = None) -> Canvas:
     """Draw the ECDF of each parameter's draws minus that of the reference draws.
 
-    Draws of the same law stay within the grey band everywhere with the probability ``result.level``
-    (Kolmogorov-Smirnov). A curve above zero throughout: draws too low; below: too high; above then below: too wide;
-    below then above: too narrow. Its height is the probability that lies on the wrong side of a value.
+    Draws of one law stay within the grey band with the probability ``result.level`` (Kolmogorov-Smirnov). A curve above
+    zero throughout: draws too low; below: too high; above then below: too wide; below then above: too narrow. Its
+    height is the probability that lies on the wrong side of a value.
     """
     critical = result.ks_critical
     reach = 1.1 * max(critical, np.max(result.ks))

@@ -16,16 +16,15 @@ def loss(history: pd.DataFrame, *, floor: float | None = None, figure: Canvas | 
     ``floor`` is the best that is possible, where it is known: the expected entropy of the exact posterior, in nats.
     """
     if not {"step", "loss"} <= set(history.columns) or history.empty:
-        raise InputError(
-            "training history",
-            expected="columns 'step' and 'loss', and at least one row",
-            got=f"columns {list(history.columns)}, {len(history)} rows",
-            do="pass the history of a posterior that has been fitted",
+        expected, got = (
+            "columns 'step' and 'loss', 1 row or more",
+            f"columns {list(history.columns)}, {len(history)} rows",
         )
+        raise InputError("training history", expected=expected, got=got, do="pass the history of a fitted posterior")
     floors = [] if floor is None else [check_number("Argument 'floor'", floor, do="pass a finite number of nats")]
     with_rate = "learning_rate" in history
     figure = canvas(figure, 7.0, 5.1 if with_rate else 4.1)
-    ax = figure.add_subplot(3, 1, (1, 2)) if with_rate else figure.add_subplot(1, 1, 1)
+    ax = figure.add_subplot(3, 1, (1, 2)) if with_rate else figure.add_subplot()
     step, value = history["step"], history["loss"].astype(float)
     window = max(1, len(history) // 50)
     ax.plot(step, value, color=BLUE, alpha=0.3 if window > 1 else 1.0, linewidth=1.0, label="loss")

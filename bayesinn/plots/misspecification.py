@@ -34,12 +34,8 @@ def misspecification_power(
     """
     needed = ["alternative", "size", "rejected", "standard_error", "level"]
     if power.empty or not set(needed) <= set(power.columns):
-        raise InputError(
-            "power",
-            expected=f"rows with the columns {needed}",
-            got=f"{len(power)} rows with the columns {list(power.columns)}",
-            do="pass what misspecification_power returned",
-        )
+        expected, got = f"rows with the columns {needed}", f"{len(power)} rows with the columns {list(power.columns)}"
+        raise InputError("power", expected=expected, got=got, do="pass what misspecification_power returned")
     names, sizes = list(power["alternative"].unique()), list(power["size"].unique())
     numbers = pd.api.types.is_numeric_dtype(power["alternative"].infer_objects())
     # Wide enough for all names, and for the legend.
@@ -56,8 +52,8 @@ def misspecification_power(
         places = rows["alternative"] if numbers else rows["alternative"].map(names.index) + beside
         colour, marker, line = CURVES[index % len(CURVES)]
         look: dict[str, Any] = {"color": colour, "marker": marker, "linestyle": line if numbers else "none"}
-        errors = 2.0 * rows["standard_error"]
-        ax.errorbar(places.to_numpy(float), rows["rejected"], errors, markersize=4.5, label=_sets(size), **look)
+        points = places.to_numpy(float), rows["rejected"], 2.0 * rows["standard_error"]
+        ax.errorbar(*points, markersize=4.5, label=_sets(size), **look)
     if not numbers:
         slanted = len(names) > 6 or max(len(str(name)) for name in names) > 9
         ax.set_xticks(range(len(names)), names, rotation=30 if slanted else 0, ha="right" if slanted else "center")

@@ -67,11 +67,10 @@ class Panels:
 
     def finish(self, across: str = "", upwards: str = "") -> Canvas:
         """Label the outer panels' axes, add the legend and return the figure."""
-        for index, ax in enumerate(self.axes):
-            if across and index + self.across >= len(self.axes):
-                ax.set_xlabel(across)
-            if upwards and index % self.across == 0:
-                ax.set_ylabel(upwards)
+        for ax in self.axes[-self.across :]:
+            ax.set_xlabel(across or ax.get_xlabel())
+        for ax in self.axes[:: self.across]:
+            ax.set_ylabel(upwards or ax.get_ylabel())
         return legend_below(self.figure)
 
 
