@@ -5,13 +5,13 @@ Arguments and results that all functions share:
 - ``truth``, dict of name to array (n, *event): the true parameters of each of n data sets.
 - ``draws``, dict of name to array (n, L, *event): L independent posterior draws given each data set.
 - ``prior``, dict of name to array (m, *event): draws from the prior.
-- A result has one column for each scalar: ``beta[0]`` and ``beta[1]`` for a vector ``beta`` of two. Its arrays for n
-  data sets and k columns are (n, k). It has an ``effect`` with a unit, a ``summary``, and ``to_dataframe()``.
 - ``level``: probability that one column of a correct posterior passes.
-- ``seed``: one integer that decides all random numbers.
+- ``seed``: one integer that decides all random numbers, also how ties break.
+- A result has one column for each scalar, such as ``beta[0]``; its arrays for n data sets and k columns are (n, k). It
+  has an ``effect`` with a unit, a ``summary``, and ``to_dataframe()``; :mod:`bayesinn.plots` draws it.
 
-An :class:`~bayesinn.core.errors.InputError` says which names, shapes or values do not fit. :mod:`bayesinn.plots` draws
-results. For example, normal data with a normal mean, whose posterior is known:
+An :class:`~bayesinn.core.errors.InputError` says which names, shapes or values do not fit. For example, normal data
+with a normal mean, whose posterior is known:
 
 >>> import numpy as np
 >>> from bayesinn.diagnostics import coverage, information, recovery, sbc, tarp

@@ -1,7 +1,6 @@
 """The classifier of the local two-sample test: a series for the ratio of densities, regressed on the condition.
 
-A test by simulation trains it hundreds of times on new latents and the same conditions: what depends on the conditions
-alone is computed once, and a training is a few products of matrices.
+It is trained hundreds of times on the same conditions: what depends on these alone is computed once.
 """
 
 import numpy as np
@@ -117,7 +116,6 @@ def _with_constant(functions: np.ndarray) -> np.ndarray:
 
 
 def _piecewise_linear(score: np.ndarray) -> np.ndarray:
-    """Return functions (n, r) of each column by itself: enough to change abruptly beyond some value."""
     pieces = [np.maximum(score - knot, 0.0) for knot in _KNOTS]
     return np.concatenate([score, *pieces, np.maximum(-_KNOTS[-1] - score, 0.0)], axis=1)
 

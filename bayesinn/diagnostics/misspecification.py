@@ -13,9 +13,7 @@ from bayesinn.diagnostics.arrays import check_points, subset
 from bayesinn.diagnostics.mmd import ROUNDING, KernelTest, kernel_matrix, ladder
 from bayesinn.diagnostics.tested import check_repetitions, p_values
 
-#: Most simulated summaries that the kernels are evaluated at: time and memory grow with the square.
-MOST_SIMULATED = 2000
-
+MOST_SIMULATED = 2000  #: most simulated summaries that are used: time and memory grow with the square
 _SHORTEST_AXIS = 1e-3  # relative to the longest: shorter ones are rounding errors of 32-bit networks
 _SMALLEST_SCALE = 1e-9
 _BANDWIDTH_POINTS = 500  # for the median distance, which moves by a per cent or two from one subset to another
@@ -26,7 +24,7 @@ _PAIRS_AT_ONCE = 4_000_000
 class MisspecificationResult(KernelTest):
     """MMD of observed to simulated summaries, and of data sets that the simulator made in their place.
 
-    ``squared`` includes pairs of a point with itself: never negative, large for few observations even if all is well.
+    ``squared`` includes pairs of a point with itself: large for few observations even if all is well.
     """
 
     title = "Misspecification"

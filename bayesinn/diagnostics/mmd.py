@@ -13,12 +13,9 @@ from bayesinn.diagnostics.tested import Effect, Tested, check_repetitions, p_val
 
 #: Bandwidths of the summed kernels, as multiples of the median distance: small ones see modes, large ones shifts.
 LADDER: tuple[float, ...] = (0.25, 0.5, 1.0, 2.0, 4.0)
-
 #: Most points of each set that the test uses. Twice 2000 points take 0.7 s and 0.4 GB; both grow with the square.
 MOST_POINTS = 2000
-
-#: Sums of kernels in another order agree within this: they are ties.
-ROUNDING = 1e-12 * len(LADDER)
+ROUNDING = 1e-12 * len(LADDER)  #: sums of kernels in another order agree within this: they are ties
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -43,7 +40,7 @@ class KernelTest(Tested):
         return f"MMD^2 = {self.squared:.2g} (below {self.critical:.2g} expected), p = {self.p_value[0]:.2g}"
 
     def __repr__(self) -> str:
-        return f"{self.title} {self._verdict} at {self.level:.0%}: {self.summary}"
+        return f"{self._heading} at {self.level:.0%}: {self.summary}"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -117,7 +114,7 @@ def squared_mmd(first: np.ndarray, second: np.ndarray, bandwidths: Sequence[floa
 
 def kernel_matrix(first: np.ndarray, second: np.ndarray, bandwidths: Sequence[float]) -> np.ndarray:
     """Return the kernels (m, n) between all points (m, d) and (n, d): sum over h of exp(-distance^2 / (2 h^2))."""
-    # From differences; the expanded form |x|^2 - 2 x y + |y|^2 cancels for points that lie close together far out.
+    # From differences: |x|^2 - 2 x y + |y|^2 cancels for points that lie close together far out.
     return _kernel(distance.cdist(first, second, "sqeuclidean"), bandwidths)
 
 

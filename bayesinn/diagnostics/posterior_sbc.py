@@ -38,11 +38,8 @@ def posterior_sbc(
     stands among them by size is exactly uniform for any L. What is tested is the posterior given the *new* data sets;
     the posterior of the observation only decides where: were it wrong, the test would look in a less relevant place.
 
-    Parameters
-    ----------
-    truth : dict of name to array (n, *event), drawn from the posterior of the observation; each made one new data set
-    proposals : dict of name to array (n, L, *event), further draws from the same, new ones for each new data set
-    truth_log_weight, log_weights : arrays (n,) and (n, L), log posterior given the new data set minus log prior
+    Truths (n, *event) and proposals (n, L, *event) are drawn from the posterior of the observation. Each truth made one
+    new data set; its log weights, (n,) and (n, L), are log posterior given this data set minus log prior.
     """
     pairs = paired(truth, proposals)
     weights = _shares(truth_log_weight, log_weights, pairs.draws.shape[:2])

@@ -12,11 +12,8 @@ from bayesinn.core.errors import InputError
 #: A function of data sets (n, ...), row by row, that returns one number each: (n,).
 Statistic = Callable[[np.ndarray], np.ndarray]
 
-#: Up to this many channels (last axis) are looked at one by one, more of them together.
-MOST_CHANNELS = 8
-
-#: A single axis of more elements than this is a series: its autocorrelation is of interest.
-FEW_ELEMENTS = 8
+MOST_CHANNELS = 8  #: up to this many channels (last axis) are looked at one by one, more of them together
+FEW_ELEMENTS = 8  #: a single axis of more elements is a series: its autocorrelation is of interest
 
 
 def default_statistics(name: str, data: np.ndarray) -> dict[tuple[str, str], np.ndarray]:

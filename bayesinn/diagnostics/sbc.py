@@ -125,7 +125,6 @@ def dependence(truth: Arrays, draws: Arrays, *, seed: int, level: float = 0.99) 
 
 
 def _rank_test(columns: tuple[str, ...], rank: np.ndarray, draws: int, seed: int, level: float) -> SBCResult:
-    """Test whether ranks (n, k) are uniform on 0, ..., ``draws``."""
     points = tuple(np.arange(1, draws + 1) / (draws + 1))
     uniform = uniformity(columns, uniform_ranks(rank, draws, seed=seed), level=level, points=points)
     return SBCResult(**vars(uniform), ranks=rank, draws=draws)

@@ -8,7 +8,7 @@ from bayesinn.core import seeds
 from bayesinn.diagnostics.bands import Band, band_p_values, simultaneous_band
 from bayesinn.diagnostics.tested import Effect, Tested
 
-#: Points at which the ECDF of continuous values is compared: 0.01, 0.02, ..., 0.99.
+#: Points at which the ECDF of continuous values is compared.
 POINTS: tuple[float, ...] = tuple(round(0.01 * step, 2) for step in range(1, 100))
 
 
@@ -38,6 +38,10 @@ class UniformityResult(Tested):
     def effect(self) -> Effect:
         """Largest distance of an ECDF from the uniform one, among the points of the band."""
         return Effect("distance from uniform", 100.0 * float(np.abs(self.ecdf_difference).max()), "percentage points")
+
+    @property
+    def _heading(self) -> str:
+        return f"{super()._heading}, {self.simulations} simulations"
 
 
 def uniformity(
@@ -69,8 +73,7 @@ def ranks(truth: np.ndarray, draws: np.ndarray, *, seed: int) -> np.ndarray:
     >>> ranks(np.array([0.5, 9.0]), np.array([[0.1, 0.2, 0.9], [1.0, 2.0, 3.0]]), seed=0)
     array([2, 3])
     """
-    # A named stream, not the bare seed: for users who also simulate with NumPy from that seed, it would repeat the
-    # random numbers behind the truths, and the ranks would be far from uniform.
+    # A named stream: the bare seed would repeat the numbers of users who also simulate with NumPy from that seed.
     below, ties = np.sum(draws < truth[:, None], axis=1), np.sum(draws == truth[:, None], axis=1)
     return below + seeds.generator(seed, "ties").integers(0, ties, endpoint=True)
 

@@ -79,13 +79,12 @@ def comparison(result: Comparison, *, labels: Labels = PLAIN, figure: Canvas | N
     for index, ax in enumerate(panels.axes):
         ax.axhspan(-critical, critical, label=f"{result.level:.0%} band", **BAND)
         ax.axhline(0.0, **DASHED)
-        # Points are quantiles in steps of half a per cent; the outermost, a few far draws, would stretch the axis.
+        # The outermost points, a few far draws, would stretch the axis.
         points = result.points[:, index]
         low, high = points[[1, -2]] if points[1] < points[-2] else points[[0, -1]]
         margin = 0.04 * (high - low) or 0.5 * abs(low) or 0.5
         low, high = low - margin, high + margin
-        # An ECDF is a staircase: lines between its points would be wrong for a discrete parameter. Outside of all
-        # draws the difference is zero.
+        # An ECDF is a staircase, also of a discrete parameter; outside of all draws the difference is zero.
         places = np.concatenate([[min(low, points[0])], points, [max(high, points[-1])]])
         steps = np.pad(result.ecdf_difference[:, index], 1)
         ax.step(places, steps, where="post", linewidth=1.4, **verdict(result.inside[index], "draws - reference"))

@@ -64,10 +64,7 @@ def information(result: InformationResult, *, labels: Labels = PLAIN, figure: Ca
 def _rows(
     figure: Canvas | None, names: Sequence[str], sets: Sequence[tuple[str, np.ndarray, np.ndarray, str]]
 ) -> tuple[Canvas, Axes]:
-    """Draw a row for each name, the first on top, from sets of a label, values (n, rows), middles (rows,), a colour.
-
-    Thick lines hold 50 % of the values, thin lines 90 %.
-    """
+    """Draw a row for each name from sets of a label, values (n, rows), middles (rows,) and a colour."""
     count = len(names)
     figure = canvas(figure, 6.4, 0.9 + max((0.18 + 0.1 * len(sets)) * count, 0.6))
     ax = figure.add_subplot()

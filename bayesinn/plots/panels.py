@@ -14,8 +14,7 @@ from bayesinn.core.labels import Labels
 from bayesinn.plots.save import png
 from bayesinn.plots.style import PLAIN, Canvas
 
-#: Letters to an inch, in a title and in a legend.
-LETTERS, _LEGEND_LETTERS = 13.0, 13.9
+LETTERS, _LEGEND_LETTERS = 13.0, 13.9  #: to an inch, in a title and in a legend
 
 
 class _Figure(Figure):

@@ -96,7 +96,8 @@ def _histogram(ax: Axes, part: np.ndarray, observed: np.ndarray, heavy: bool) ->
         linear = linear_width(known)
         inner, outside = (np.log, np.exp) if linear is None else (np.arcsinh, np.sinh)
         ends = np.array([known.min(), known.max()])
-        edges = outside(np.linspace(*inner(ends / (linear or 1.0)), 41)) * (linear or 1.0)
+        low, high = inner(ends / (linear or 1.0))
+        edges = outside(np.linspace(low, high, 41)) * (linear or 1.0)
         edges[[0, -1]] = ends
         logarithmic_axis(ax, "x", known)
     else:
