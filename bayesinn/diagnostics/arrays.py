@@ -1,4 +1,4 @@
-"""Checks of named arrays and of sets of points, and their layout: one column for each scalar, one point in a row."""
+"""Checks and layout of named arrays and of sets of points: one column for each scalar, one point in a row."""
 
 from collections.abc import Mapping
 from typing import NamedTuple

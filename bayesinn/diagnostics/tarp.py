@@ -20,7 +20,7 @@ def tarp(
     fails; only the correct posterior passes for all such points.
     """
     pairs = paired(truth, draws)
-    # Truth and draws together, so that nothing below treats them differently: the share is then exactly uniform.
+    # Nothing below treats truth and draws differently: the share is then exactly uniform.
     together = np.concatenate([pairs.truth[:, None], pairs.draws], axis=1)
     if references is None:
         low, high = np.quantile(together, [0.005, 0.995], axis=(0, 1))

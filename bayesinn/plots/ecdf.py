@@ -47,8 +47,7 @@ def coverage(result: CoverageResult, *, labels: Labels = PLAIN, figure: Canvas |
     panel. The error in the titles is ``result.calibration_error``, in percentage points.
     """
     nominal, difference = 100.0 * result.nominal, 100.0 * (result.empirical - result.nominal[:, None])
-    # The coverage of no interval, and of the interval over everything, is exact by definition.
-    points = np.pad(nominal, 1, constant_values=(0.0, 100.0))
+    points = np.pad(nominal, 1, constant_values=(0.0, 100.0))  # where coverage is exact by definition
     band = result.band.lower / result.simulations, result.band.upper / result.simulations
     low, high, *single = (np.pad(100.0 * (x - result.nominal), 1) for x in (*band, result.lower, result.upper))
     widest = max(np.max(high), -np.min(low))

@@ -42,8 +42,8 @@ def local_c2st_marginals(
 ) -> Canvas:
     """Draw where the posterior of one observation is off: its draws, and the same draws weighted by the classifier.
 
-    The weights, probability / (1 - probability), estimate the correct posterior's density divided by this one's. The
-    two histograms agree where the test passes. ``draws`` are what the inverse flow makes of ``result.evaluation``.
+    Weights, probability / (1 - probability), estimate the correct density divided by this one; the histograms agree
+    where the test passes. ``draws`` are what the inverse flow makes of ``result.evaluation``.
     """
     posterior = gather(draws).posterior
     size = len(next(iter(posterior.values())))

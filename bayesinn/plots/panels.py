@@ -77,8 +77,7 @@ def bare(ax: Axes, edges: Sequence[float] | np.ndarray | None = None) -> None:
     """Take the vertical axis away from a finished histogram, and cut it to its bins."""
     if edges is not None:
         ax.set_xlim(edges[0], edges[-1])
-    ax.set_ylim(bottom=0.0)
-    ax.set_yticks([])
+    ax.set(ylim=(0.0, None), yticks=[])
     ax.spines["left"].set_visible(False)
 
 
