@@ -49,7 +49,7 @@ class LocalC2STResult(Tested):
 
     @property
     def _heading(self) -> str:
-        return f"{super()._heading}, {self.simulations} simulations, {len(self.null)} trials"
+        return f"{super()._heading}, {len(self.null)} trials"
 
 
 def local_c2st(

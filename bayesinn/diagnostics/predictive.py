@@ -70,7 +70,7 @@ def predictive_checks(
     Posterior predictive p-values: Gelman, Meng & Stern 1996, "Posterior predictive assessment of model fitness via
     realized discrepancies", Statistica Sinica 6. They use the data twice, to fit and to check, and are therefore
     *conservative*: under a correct model they crowd around the middle, most of all those of statistics that the
-    posterior was fitted to (often the mean). So a flag means that the model can't make such data; no flag means little.
+    posterior was fitted to (often the mean). A flag means that the model can't make such data; no flag means little.
     Statistics that no parameter answers for (extremes, autocorrelation) say most.
 
     The discrepancy is the sum of squared deviations from the predictive means in predictive standard deviations. A

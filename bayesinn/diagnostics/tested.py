@@ -55,6 +55,11 @@ class Tested(Result):
     p_value: np.ndarray  #: (k,)
     level: float  #: probability that one column of a correct posterior passes
 
+    if TYPE_CHECKING:
+
+        @property
+        def simulations(self) -> int: ...
+
     @property
     def inside(self) -> np.ndarray:
         """Boolean array (k,): whether each column passes by itself."""
@@ -94,7 +99,7 @@ class Tested(Result):
 
     @property
     def _heading(self) -> str:
-        return f"{self.title} {self._verdict}"
+        return f"{self.title} {self._verdict}, {self.simulations} simulations"
 
 
 def check_repetitions(name: str, number: int, level: float) -> int:

@@ -39,10 +39,6 @@ class UniformityResult(Tested):
         """Largest distance of an ECDF from the uniform one, among the points of the band."""
         return Effect("distance from uniform", 100.0 * float(np.abs(self.ecdf_difference).max()), "percentage points")
 
-    @property
-    def _heading(self) -> str:
-        return f"{super()._heading}, {self.simulations} simulations"
-
 
 def uniformity(
     columns: tuple[str, ...], values: np.ndarray, *, level: float = 0.99, points: tuple[float, ...] = POINTS

@@ -34,9 +34,8 @@ def posterior_predictive(
 
     Parameters
     ----------
-    draws : array (draws, steps), (draws, steps, channels), (draws, elements) or (draws,)
-        One simulation from each posterior draw, NaN where the data have padding; or a DataTree of ``posterior.infer``
-        with one observation, of which the observable ``name`` is drawn.
+    draws : array (draws, steps), (draws, steps, channels), (draws, elements) or (draws,), NaN where there is padding
+        One simulation from each posterior draw; or a DataTree of ``posterior.infer`` of one observation, and ``name``.
     observed : array of the shape of one simulation, NaN where nothing was observed; a DataTree has it
     times : array (steps,) of numbers or dates; 0, 1, 2, ... if left out
     time_label : what the steps are, with unit: ``"time [days]"``, ``"trial"``, ``"position [mm]"``

@@ -36,8 +36,8 @@ def prior_predictive(
 
     Parameters
     ----------
-    values : array (n,), (n, elements), (n, steps), (n, steps, channels) or (n, ...)
-        NaN where there is nothing: padding, and simulations that failed. ``observed`` has the shape of one simulation.
+    values : array (n,), (n, elements), (n, steps), (n, steps, channels) or (n, ...), NaN for padding and failures
+    observed : array of the shape of one simulation
     trajectories : number of simulations to draw among the bands
     time_label : what the steps are, with unit: ``"time [days]"``, ``"trial"``, ``"position [mm]"``
     logarithmic : whether values get a logarithmic axis, linear around zero where some are zero or less

@@ -45,8 +45,7 @@ def contraction(result: RecoveryResult, *, labels: Labels = PLAIN, figure: Canva
     science", arXiv:1904.12765. Contraction is 1 - posterior variance / prior variance, the z-score (posterior mean -
     truth) / posterior standard deviation. Between the dashed lines, data identify the parameter on the right and say
     little on the left. Many beyond them on the right: posteriors overfit, sure and wrong; on the left: the prior
-    conflicts with the truth. Of correct and nearly normal posteriors, 5 % are. Arrows at the edge stand for points
-    outside of the panel.
+    conflicts with the truth. Of correct and nearly normal posteriors, 5 % are. Arrows are points outside of the panel.
     """
     varies = np.where(result.prior_variance > 0.0, result.prior_variance, np.nan)
     shrunk, deviation = 1.0 - result.standard_deviation**2 / varies, result.z_score
