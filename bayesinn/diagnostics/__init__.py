@@ -5,17 +5,13 @@ Arguments and results that all functions share:
 - ``truth``, dict of name to array (n, *event): the true parameters of each of n data sets.
 - ``draws``, dict of name to array (n, L, *event): L independent posterior draws given each data set.
 - ``prior``, dict of name to array (m, *event): draws from the prior.
-- A result has one column for each scalar: ``beta[0]`` and ``beta[1]`` for a vector ``beta`` of two. Its arrays for n
-  data sets and k columns are (n, k). It has an ``effect`` with a unit, a ``summary``, and ``to_dataframe()``.
 - ``level``: probability that one column of a correct posterior passes.
-- ``seed``: one integer that decides all random numbers.
-- An :class:`~bayesinn.core.errors.InputError` says which names, shapes or values do not fit.
+- ``seed``: one integer that decides all random numbers, also how ties break.
+- A result has one column for each scalar, such as ``beta[0]``; its arrays for n data sets and k columns are (n, k). It
+  has an ``effect`` with a unit, a ``summary``, and ``to_dataframe()``; :mod:`bayesinn.plots` draws it.
 
-The figures are drawn by :mod:`bayesinn.plots`.
-
-Examples
---------
-Normal data with a normal mean, whose posterior is known; TARP alone sees the prior in place of the posterior:
+An :class:`~bayesinn.core.errors.InputError` says which names, shapes or values do not fit. For example, normal data
+with a normal mean, whose posterior is known:
 
 >>> import numpy as np
 >>> from bayesinn.diagnostics import coverage, information, recovery, sbc, tarp
@@ -24,6 +20,7 @@ Normal data with a normal mean, whose posterior is known; TARP alone sees the pr
 >>> data = {"mean": truth["mean"] + generator.normal(size=500)}
 >>> draws = {"mean": data["mean"][:, None] / 2 + np.sqrt(0.5) * generator.normal(size=(500, 99))}
 >>> again = {"mean": generator.normal(size=(500, 99))}
+>>> # TARP alone sees the prior in place of the posterior.
 >>> [[sbc(truth, given, seed=1).passed, tarp(truth, given, data, seed=1).passed] for given in (draws, again)]
 [[True, True], [True, False]]
 >>> coverage(truth, {"mean": 0.5 * draws["mean"]}, seed=1).passed

@@ -1,4 +1,4 @@
-"""Checks of named arrays and of sets of points, and their layout: one column for each scalar, one point in a row."""
+"""Checks and layout of named arrays and of sets of points: one column for each scalar, one point in a row."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -43,12 +43,9 @@ def by_column(role: str, values: Arrays, like: Arrays, *, rows: int | None = Non
         subject = f"{role} of parameter {name!r}"
         shape = (*batch, *("data sets", "draws")[len(batch) : batch_ndim], *np.shape(like[name])[1:])
         if array.shape != shape or min(batch) < 2:
-            raise InputError(
-                subject,
-                expected=f"shape {shape} as for {first!r}: 2 or more data sets, 2 or more draws, event",
-                got=f"shape {array.shape}",
-                do="put data sets on the first axis, draws on the second, equally many for all parameters",
-            )
+            expected = f"shape {shape} as for {first!r}: 2 or more data sets, 2 or more draws, event"
+            do = "put data sets on the first axis, draws on the second, equally many for all parameters"
+            raise InputError(subject, expected=expected, got=f"shape {array.shape}", do=do)
         check_finite(subject, array)
     return np.stack([column.astype(float) for column in columns(arrays, batch_ndim).values()], axis=-1)
 
@@ -72,12 +69,9 @@ def check_points(subject: str, points: np.ndarray, *, least: int = 2, width: int
     """Return points (n, d) as floats, with n of at least ``least`` and d = ``width`` if that is given."""
     points = np.asarray(points)
     if points.ndim != 2 or len(points) < least or points.shape[1] != (width or max(1, points.shape[-1])):
-        raise InputError(
-            subject,
-            expected=f"shape (n, {width or 'columns'}) with n of at least {least}",
-            got=f"shape {points.shape}",
-            do="put one point in a row, with the same columns in all arrays; a single column is values[:, None]",
-        )
+        expected = f"shape (n, {width or 'columns'}) with n of at least {least}"
+        do = "put one point in a row, with the same columns in all arrays; a single column is values[:, None]"
+        raise InputError(subject, expected=expected, got=f"shape {points.shape}", do=do)
     check_finite(subject, points)
     return points.astype(float)
 
@@ -98,8 +92,7 @@ def subset(points: np.ndarray, most: int, generator: np.random.Generator) -> np.
 def standardised(points: np.ndarray, reference: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return points and reference in standard deviations of the reference from its mean.
 
-    Where the reference is constant, the root mean square departure of the points takes the place of its deviation: the
-    constant becomes 0, and any departure from it about 1.
+    A constant reference becomes 0; departures of the points from it count in their root mean square: about 1.
     """
     constant = np.ptp(reference, axis=0) == 0.0
     # The mean of equal numbers may differ from them by rounding, and their deviation from zero.

@@ -1,13 +1,11 @@
 """Simultaneous bands for the ECDF of uniform values, with their exact coverage.
 
-The band is that of Saeilynoja, Buerkner & Vehtari 2022, "Graphical test for discrete uniformity and its applications
-in goodness-of-fit evaluation and multiple sample comparison", Statistics and Computing 32:32: at every point the
-central binomial interval of one common coverage, 1 - gamma, where gamma is chosen so that the whole ECDF stays inside
-with probability ``level``. The counts below the points are a Poisson process conditioned on its total, so that
-probability follows exactly from one convolution a point: Moscovich & Nadler 2017, "Fast calculation of boundary
-crossing probabilities for Poisson processes", Statistics & Probability Letters 123.
-
-Points are a tuple of k increasing numbers between 0 and 1, ends excluded; size is the number n of values.
+Saeilynoja, Buerkner & Vehtari 2022, "Graphical test for discrete uniformity and its applications in goodness-of-fit
+evaluation and multiple sample comparison", Statistics and Computing 32:32: at every point the central binomial interval
+of one common coverage, 1 - gamma, such that the whole ECDF stays inside with probability ``level``. Counts below the
+points are a Poisson process conditioned on its total, so one convolution a point gives that probability: Moscovich &
+Nadler 2017, "Fast calculation of boundary crossing probabilities for Poisson processes", Statistics & Probability
+Letters 123. Points are k increasing numbers between 0 and 1, ends excluded; size is the number n of values.
 """
 
 import math
@@ -44,8 +42,6 @@ class Band:
 def simultaneous_band(points: tuple[float, ...], size: int, level: float) -> Band:
     """Find the narrowest band, of common pointwise coverage, that n uniform values leave with probability <= 1 - level.
 
-    Examples
-    --------
     >>> simultaneous_band((0.25, 0.5, 0.75), size=100, level=0.95)
     Band(95.0% over 3 points, 100 values, gamma=0.0222)
     """
@@ -55,10 +51,8 @@ def simultaneous_band(points: tuple[float, ...], size: int, level: float) -> Ban
     low, high = math.log((1.0 - level) / len(points)), 0.0
     for _ in range(40):
         middle = 0.5 * (low + high)
-        if _inside_probability(points, size, math.exp(middle)) >= level:
-            low = middle
-        else:
-            high = middle
+        inside = _inside_probability(points, size, math.exp(middle)) >= level
+        low, high = (middle, high) if inside else (low, middle)
     gamma = math.exp(low)
     band = Band(np.array(points), *_limits(points, size, gamma), size, level, gamma)
     for shared in (band.points, band.lower, band.upper):
@@ -74,9 +68,8 @@ def band_p_values(counts: np.ndarray, points: tuple[float, ...], size: int) -> n
     _check_points(points, size)
     first, table = _pointwise(points, size)
     index = counts - first
-    outside = (index < 0) | (index >= table.shape[1])
-    pointwise = table[np.arange(len(points)), np.clip(index, 0, table.shape[1] - 1)]
-    gammas = np.min(np.where(outside, 0.0, pointwise), axis=1)
+    within = np.clip(index, 0, table.shape[1] - 1)
+    gammas = np.min(np.where(index == within, table[np.arange(len(points)), within], 0.0), axis=1)
     # The tail that holds the worst count weighs gamma / 2, which bounds the p-value where 1 - P rounds to zero.
     exact = [max(1.0 - _inside_probability(points, size, gamma), 0.5 * gamma) for gamma in gammas]
     return np.maximum(exact, 1e-16)

@@ -21,7 +21,6 @@ class Comparison(Tested):
     """How far draws are from reference draws, jointly and in each column; ``p_value`` is that of ``ks``."""
 
     shown = ("mean_error", "sd_ratio", "ks", "p_value", "inside")
-
     draws: int  #: how many there were
     reference: int
     mean_error: np.ndarray  #: (k,), mean of the draws minus that of the reference, in its standard deviations
@@ -76,17 +75,14 @@ class Comparison(Tested):
 def compare(draws: Arrays, reference: Arrays, *, seed: int, level: float = 0.99, c2st_draws: int = 1500) -> Comparison:
     """Compare the posterior draws (m, *event) given one observation with reference draws (n, *event).
 
-    Both must be independent draws: thin MCMC to its effective sample size, or correct posteriors fail. With many draws
-    the tests also reject differences too small to matter: look at the effect sizes first (``mean_error``, ``sd_ratio``,
-    ``ks``, ``c2st``), at p-values when you ask whether there is a difference at all.
+    Draws must be independent: thin MCMC to its effective sample size, or correct posteriors fail. Many draws also
+    reveal differences too small to matter: look at effect sizes first (``mean_error``, ``sd_ratio``, ``ks``, ``c2st``).
 
     Marginal laws are compared by :func:`scipy.stats.ks_2samp`, conservative for discrete parameters; the joint law by
-    C2ST, MMD and sliced Wasserstein distance. C2ST sees up to ``c2st_draws`` of each and takes nearly all the time: 12
-    of 14 s for 4000 draws of five columns on a busy core. Take 10,000 to compare with published values, 0 to leave it
-    out.
+    C2ST, MMD and sliced Wasserstein distance. C2ST sees up to ``c2st_draws`` of each (10,000 to compare with published
+    values, 0 to leave it out), and takes 12 of 14 s for 4000 draws of five columns on a busy core.
     """
-    # ArviZ's kl_divergence and wasserstein look at 500 draws, on whatever scale the parameters have, and come without
-    # the value that correct draws would give.
+    # ArviZ's kl_divergence and wasserstein look at 500 draws, on any scale, without what correct draws would give.
     check_level(level)
     check_integer("Argument 'c2st_draws'", c2st_draws, 0, do="pass 0 to leave C2ST out, or leave it at 1500")
     first, second = by_column("draws", draws, draws), by_column("reference", reference, draws)
@@ -123,7 +119,7 @@ def compare(draws: Arrays, reference: Arrays, *, seed: int, level: float = 0.99,
 def _kolmogorov_smirnov(first: np.ndarray, second: np.ndarray) -> tuple[float, float, np.ndarray, np.ndarray]:
     """Return the statistic, its p-value, points (202,), and the difference of the ECDFs there."""
     size = max(len(first), len(second))
-    # Of large sets with unequal sizes the exact law takes up to seconds a column, and the asymptotic one is within 2 %.
+    # The exact law of large sets with unequal sizes takes up to seconds a column; the asymptotic one is within 2 %.
     exact = size <= 2000 or (len(first) == len(second) and size <= 10_000)
     with warnings.catch_warnings():
         # Where the exact law underflows, SciPy takes the asymptotic one and says so; the p-value is 0 in effect.

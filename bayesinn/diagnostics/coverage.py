@@ -20,15 +20,12 @@ class CoverageResult(UniformityResult):
 
     title = "Coverage"
 
+    empirical = UniformityResult.ecdf  #: array (m, k): observed coverages
+
     @property
     def nominal(self) -> np.ndarray:
         """Array (m,): nominal coverages."""
         return self.band.points
-
-    @property
-    def empirical(self) -> np.ndarray:
-        """Array (m, k): observed coverages."""
-        return self.ecdf
 
     @property
     def lower(self) -> np.ndarray:
@@ -68,10 +65,9 @@ def coverage(
 ) -> CoverageResult:
     """Count how often central posterior intervals hold the truth.
 
-    An interval of coverage q holds the truth when the truth's rank lies in the central fraction q of all ranks; where
-    its ends fall between ranks, a random number decides. So the count of a correct posterior is exactly binomial with
-    mean q, for any number of draws and for discrete parameters. Central intervals see a wrong width well and a shift
-    badly, as truths lost on one side are won on the other: SBC sees that.
+    An interval of coverage q holds the truth when the truth's rank lies in the central fraction q of all ranks; between
+    ranks, a random number decides. So the count of a correct posterior is exactly binomial with mean q, for any number
+    of draws, discrete parameters too. A shift is seen badly, as one side wins what the other loses: SBC sees it.
     """
     pairs = paired(truth, draws)
     # The central interval that just holds the truth; for a correct posterior its coverage is uniform.
@@ -89,10 +85,9 @@ def joint_coverage(
 ) -> CoverageResult:
     """Count how often the joint regions of highest posterior density hold the truth, all parameters together.
 
-    Given are the log posterior densities (n,) of truths and (n, L) of draws. The region of coverage q holds the truth
-    when at most a share q of the draws have a higher density. A wrong correlation shows here and not in the intervals
-    of single parameters: Hermans et al. 2022, "A trust crisis in simulation-based inference?", arXiv:2110.06581. A
-    posterior that is no more than the prior passes.
+    Given are log posterior densities, (n,) of truths and (n, L) of draws. The region of coverage q holds the truth when
+    at most a share q of the draws are denser: Hermans et al. 2022, "A trust crisis in simulation-based inference?",
+    arXiv:2110.06581. It sees wrong correlations, but passes a posterior that is no more than the prior.
     """
     pairs = paired({"joint": truth_log_prob}, {"joint": draws_log_prob})
     # Share of the posterior that is denser than the truth.

@@ -17,7 +17,6 @@ class InformationResult(Result):
     """Information gained from data, in nats (1 nat = 1.44 bits); negative where data leave one less sure."""
 
     shown = ("information_gain", "standard_error")
-
     gain: np.ndarray  #: (n, k), entropy of the prior minus that of the posterior of each data set
     joint: np.ndarray | None  #: (n,), log posterior over prior density of the truths; None without densities
 
@@ -36,7 +35,7 @@ class InformationResult(Result):
     @property
     def joint_mean(self) -> float:
         """Mean gain for all parameters together; NaN without densities."""
-        return float("nan") if self.joint is None else float(self.joint.mean())
+        return np.nan if self.joint is None else float(self.joint.mean())
 
     @property
     def effect(self) -> Effect:
@@ -48,8 +47,7 @@ class InformationResult(Result):
     def summary(self) -> str:
         least, most = int(np.argmin(self.mean)), int(np.argmax(self.mean))
         text = f"{self.mean[least]:.2f} nats ({self.columns[least]})"
-        if least != most:
-            text += f" to {self.mean[most]:.2f} ({self.columns[most]})"
+        text += f" to {self.mean[most]:.2f} ({self.columns[most]})" if least != most else ""
         return text if self.joint is None else f"{text}; all together {self.joint_mean:.2f}"
 
     @property
@@ -63,9 +61,9 @@ def information(
     """Estimate the expected information gain: entropy of the prior minus mean entropy of the posterior.
 
     Lindley 1956, "On a measure of the information provided by an experiment", Annals of Mathematical Statistics 27.
-    Entropies are estimated from draws, of one parameter at a time: by spacings where values are continuous (Vasicek
-    1976, with the correction for few draws of Ebrahimi, Pflughoeft & Soofi 1994), by shares where they repeat. The mean
-    of ``log_ratio`` (n,), log posterior minus log prior density of each truth, is the gain for all parameters together.
+    Entropies of single parameters are estimated from draws: by spacings (Vasicek 1976, corrected for few draws by
+    Ebrahimi, Pflughoeft & Soofi 1994), by shares where values repeat. The mean of ``log_ratio`` (n,), log posterior
+    minus log prior density of each truth, is the gain for all parameters together.
     """
     pairs = paired(truth, draws)
     both = zip(by_column("prior", prior, truth).T, np.moveaxis(pairs.draws, -1, 0), strict=True)

@@ -1,7 +1,6 @@
 """The classifier of the local two-sample test: a series for the ratio of densities, regressed on the condition.
 
-A test by simulation trains it hundreds of times on new latents and the same conditions: what depends on the conditions
-alone is computed once, and a training is a few products of matrices.
+It is trained hundreds of times on the same conditions: what depends on these alone is computed once.
 """
 
 import numpy as np
@@ -27,9 +26,8 @@ def _ranks(ordered: np.ndarray, values: np.ndarray) -> np.ndarray:
 class LatentFeatures:
     """Functions of the latent whose means reveal a fault: place, width, skewness, tails, and pairs of coordinates.
 
-    They are made of normal scores of each coordinate among reference draws (m, d) of the latent distribution, so that
-    no tail dominates. Under that distribution their mean is 0, their variance 1, and those of one coordinate are
-    uncorrelated.
+    Made of normal scores among reference draws (m, d) of the latent distribution, so that no tail dominates. Under it,
+    they have mean 0 and variance 1, and those of one coordinate are uncorrelated.
     """
 
     def __init__(self, reference: np.ndarray) -> None:
@@ -62,13 +60,12 @@ class LocalClassifier:
     """Classifiers of latents at given observations, for many sets of latents at the same conditions.
 
     The density of latents of truths at an observation x, divided by that of the latent distribution, is expanded as
-    1 + sum_k m_k(x) f_k(z), where f_k are the features of the latent and m_k(x) is the mean of f_k over truths at x.
-    Each m_k is the average of Bayesian regressions on a constant, on straight lines, on piecewise linear functions of
-    each column, and on random waves (a Gaussian kernel), weighted by their evidence: what is wrong everywhere is learnt
-    from all simulations, what is wrong somewhere from those near by. It then counts as far as it stands clear of its
-    own uncertainty at x.
+    1 + sum_k m_k(x) f_k(z), where m_k(x) is the mean of the feature f_k over truths at x: an average, weighted by
+    evidence, of Bayesian regressions on a constant, on straight lines, on piecewise linear functions of each column,
+    and on random waves (a Gaussian kernel). So what is wrong everywhere is learnt from all simulations, what is wrong
+    somewhere from those near by. It counts as far as it stands clear of its own uncertainty at x.
 
-    Only the ranks within each column of the conditions, (n, c) of simulations and (o, c) of observations, matter; an
+    Of the conditions, (n, c) of simulations and (o, c) of observations, only ranks within each column matter; an
     observation beyond all simulations counts as the outermost one.
     """
 
@@ -119,16 +116,12 @@ def _with_constant(functions: np.ndarray) -> np.ndarray:
 
 
 def _piecewise_linear(score: np.ndarray) -> np.ndarray:
-    """Return functions (n, r) of each column by itself: enough to change abruptly beyond some value."""
     pieces = [np.maximum(score - knot, 0.0) for knot in _KNOTS]
     return np.concatenate([score, *pieces, np.maximum(-_KNOTS[-1] - score, 0.0)], axis=1)
 
 
 class _Regression:
-    """Ridge regression on functions of the condition, (n, r) at simulations and (o, r) at observations.
-
-    Its principal directions are (n, s), orthonormal, and (o, s).
-    """
+    """Ridge regression on functions (n, r) and (o, r) of the condition; principal directions (n, s) and (o, s)."""
 
     def __init__(self, here: np.ndarray, there: np.ndarray) -> None:
         # Prior variance 1 of the regressed mean, averaged over simulations.

@@ -13,9 +13,7 @@ from bayesinn.diagnostics.arrays import check_points, subset
 from bayesinn.diagnostics.mmd import ROUNDING, KernelTest, kernel_matrix, ladder
 from bayesinn.diagnostics.tested import check_repetitions, p_values
 
-#: Most simulated summaries that the kernels are evaluated at: time and memory grow with the square.
-MOST_SIMULATED = 2000
-
+MOST_SIMULATED = 2000  #: most simulated summaries that are used: time and memory grow with the square
 _SHORTEST_AXIS = 1e-3  # relative to the longest: shorter ones are rounding errors of 32-bit networks
 _SMALLEST_SCALE = 1e-9
 _BANDWIDTH_POINTS = 500  # for the median distance, which moves by a per cent or two from one subset to another
@@ -26,11 +24,10 @@ _PAIRS_AT_ONCE = 4_000_000
 class MisspecificationResult(KernelTest):
     """MMD of observed to simulated summaries, and of data sets that the simulator made in their place.
 
-    ``squared`` includes pairs of a point with itself: never negative, large for few observations even if all is well.
+    ``squared`` includes pairs of a point with itself: large for few observations even if all is well.
     """
 
     title = "Misspecification"
-
     observed: int  #: number of data sets used
     simulated: int
 
@@ -43,17 +40,12 @@ def misspecification(
 ) -> MisspecificationResult:
     """Test whether summaries (M, c) of independent observations are like those (N, c) of independent simulations.
 
-    Schmitt, Buerkner, Koethe & Radev 2023, arXiv:2112.08866, section 3.3: the MMD of M observed summaries to simulated
-    ones, compared with that of M simulated data sets. Half of the simulations are the yardstick. Out of the other half
-    and the observed ones together, M are drawn ``repetitions`` times in place of the observed ones: all are
-    exchangeable if the model is correct, so that the p-value is exact for every M. Drawing from simulations alone, as
-    published, makes it too small unless M is small beside their number.
+    Schmitt, Buerkner, Koethe & Radev 2023, arXiv:2112.08866, section 3.3: the MMD of M observed summaries to half of
+    the simulated ones, compared with that of M drawn ``repetitions`` times out of the other half and the observed ones
+    together: all are exchangeable if the model is correct, so that the p-value is exact for every M, also for M = 1.
+    Drawing from simulations alone, as published, makes it too small unless M is small beside their number. MMD^2 is the
+    biased estimate: the unbiased one loses power for M = 2 to 5 against data that are more spread than simulated ones.
 
-    One data set says little about a population, but M = 1 is allowed. MMD^2 is the biased estimate, as in the null: the
-    unbiased one loses power for M = 2 to 5 against data that are more spread than simulated ones.
-
-    Examples
-    --------
     >>> import numpy as np
     >>> generator = np.random.default_rng(1)
     >>> simulated, observed = generator.normal(size=(1000, 3)), generator.normal(size=(20, 3))
@@ -64,7 +56,7 @@ def misspecification(
     observed = check_points("observed", observed, least=1, width=simulated.shape[1])
     generator = seeds.generator(seed, "misspecification")
     kernels = _Kernels(observed, simulated, generator)
-    squared, null, p_value = kernels.test(np.arange(len(observed)), len(observed), repetitions, generator)
+    squared, null, p_value = kernels.test(np.arange(len(observed)), repetitions, generator)
     used = min(len(simulated), MOST_SIMULATED)
     return MisspecificationResult(("summaries",), p_value, level, squared, null, len(observed), used)
 
@@ -81,14 +73,12 @@ def misspecification_power(
 ) -> pd.DataFrame:
     """Measure how often the test rejects, for several alternatives and numbers of observed data sets.
 
-    Alternatives are summaries (n, c) of data sets made in another way, by name or number, such as a shift of the prior.
-    One that is made as the simulations (N, c) are shows the size of the test. For each of them and each M of ``sizes``,
-    there are ``tests`` of M random ones of the n. The rates are those for these simulations and data sets, as chance
-    has made them: with 2,000 and 1,000 of the SIR model, well-specified data were rejected at 5 % in 2.7 to 10.7 % of
-    tests, 5.6 % on average.
-
-    The table has the columns ``alternative``, ``size``, ``rejected`` (share), ``standard_error`` (with one success and
-    one failure added, so that it is never zero) and ``level``.
+    Alternatives are summaries (n, c) of data sets made in another way, by name or number, such as a shift of the prior;
+    one made as the simulations (N, c) are shows the size of the test. For each of them and each M of ``sizes`` there
+    are ``tests`` of M random ones of the n. Rates depend on these simulations and data sets: with 2,000 and 1,000 of
+    the SIR model, well-specified data were rejected at 5 % in 2.7 to 10.7 % of tests, 5.6 % on average. The table has
+    the columns ``alternative``, ``size``, ``rejected`` (share), ``standard_error`` (with one success and one failure
+    added, so that it is never zero) and ``level``.
     """
     check_integer("number of alternatives", len(alternatives), do="pass {0.0: summaries, ...}")
     check_integer("Argument 'tests'", tests)
@@ -105,7 +95,7 @@ def misspecification_power(
             rejected = 0
             for _ in range(tests):
                 chosen = generator.choice(len(summaries), size, replace=False)
-                _, _, (p_value,) = kernels.test(chosen, len(summaries), repetitions, generator)
+                _, _, (p_value,) = kernels.test(chosen, repetitions, generator)
                 rejected += int(p_value <= 1.0 - level)
             rate = (rejected + 1) / (tests + 2)
             rows.append((name, size, rejected / tests, np.sqrt(rate * (1.0 - rate) / tests), level))
@@ -128,15 +118,16 @@ class _Kernels:
         pool = (np.concatenate([points, rest]) - mean) @ whitening
         yardstick = (yardstick - mean) @ whitening
         bandwidths = ladder(distance.pdist(yardstick[:_BANDWIDTH_POINTS], "sqeuclidean"))
+        self.others = np.arange(len(points), len(pool))
         self.within = kernel_matrix(pool, pool, bandwidths)
         self.between = kernel_matrix(pool, yardstick, bandwidths).mean(axis=1)
         self.yardstick = kernel_matrix(yardstick, yardstick, bandwidths).mean()
 
     def test(
-        self, chosen: np.ndarray, others: int, repetitions: int, generator: np.random.Generator
+        self, chosen: np.ndarray, repetitions: int, generator: np.random.Generator
     ) -> tuple[float, np.ndarray, np.ndarray]:
-        """Return MMD^2, its null and p-value of the chosen ones of ``others`` points, against the simulated ones."""
-        pool = np.concatenate([chosen, np.arange(others, len(self.within))])
+        """Return MMD^2, its null and p-value of the chosen points against the simulated ones."""
+        pool = np.concatenate([chosen, self.others])
         drawn = [generator.choice(pool, len(chosen), replace=False, shuffle=False) for _ in range(repetitions)]
         squared, null = np.split(self._squared(np.stack([chosen, *drawn])), [1])
         return float(squared[0]), null, p_values(squared, null[:, None], ROUNDING)

@@ -13,12 +13,9 @@ from bayesinn.diagnostics.tested import Effect, Tested, check_repetitions, p_val
 
 #: Bandwidths of the summed kernels, as multiples of the median distance: small ones see modes, large ones shifts.
 LADDER: tuple[float, ...] = (0.25, 0.5, 1.0, 2.0, 4.0)
-
 #: Most points of each set that the test uses. Twice 2000 points take 0.7 s and 0.4 GB; both grow with the square.
 MOST_POINTS = 2000
-
-#: Sums of kernels in another order agree within this: they are ties.
-ROUNDING = 1e-12 * len(LADDER)
+ROUNDING = 1e-12 * len(LADDER)  #: sums of kernels in another order agree within this: they are ties
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -26,7 +23,6 @@ class KernelTest(Tested):
     """MMD^2, and its values where both sets have one law; the p-value counts what was observed among these."""
 
     shown = ("p_value", "inside", "squared", "critical")
-
     squared: float
     null: np.ndarray  #: (repetitions,)
 
@@ -49,13 +45,9 @@ class KernelTest(Tested):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class MMDResult(KernelTest):
-    """MMD of two sets, and of random partitions of all their points.
-
-    ``squared`` is unbiased: under one law its mean is 0, and it is negative about as often as positive.
-    """
+    """MMD of two sets, and of random partitions of all their points; ``squared`` is unbiased, and may be negative."""
 
     title = "MMD"
-
     bandwidths: tuple[float, ...]  #: standard deviations of the kernels, in units of the data
     used: tuple[int, int]  #: points of each set that were used
     given: tuple[int, int]  #: points of each set that there were
@@ -81,13 +73,11 @@ def mmd(
 ) -> MMDResult:
     """Test whether two sets of points (m, d) and (n, d) have the same law.
 
-    Gretton et al. 2008, "A kernel method for the two-sample problem", arXiv:0805.2368, with a sum of Gaussian kernels.
-    The null law comes from random partitions of all points, so that the p-value is exact for any sizes. Points must be
-    independent: thin MCMC. Bring coordinates to one scale first. Choose standard deviations of the kernels,
-    ``bandwidths``, without a look at which point is in which set.
+    Gretton et al. 2008, "A kernel method for the two-sample problem", arXiv:0805.2368, with a sum of Gaussian kernels
+    of standard deviations ``bandwidths`` (chosen without a look at which point is in which set). The null law comes
+    from random partitions of all points, so that the p-value is exact for any sizes. Points must be independent (thin
+    MCMC), and coordinates on one scale.
 
-    Examples
-    --------
     >>> import numpy as np
     >>> first, second = np.random.default_rng(1).normal(size=(2, 200, 3))
     >>> mmd(first, second, seed=1).passed, mmd(first, second + 0.5, seed=1).passed
@@ -124,7 +114,7 @@ def squared_mmd(first: np.ndarray, second: np.ndarray, bandwidths: Sequence[floa
 
 def kernel_matrix(first: np.ndarray, second: np.ndarray, bandwidths: Sequence[float]) -> np.ndarray:
     """Return the kernels (m, n) between all points (m, d) and (n, d): sum over h of exp(-distance^2 / (2 h^2))."""
-    # From differences; the expanded form |x|^2 - 2 x y + |y|^2 cancels for points that lie close together far out.
+    # From differences: |x|^2 - 2 x y + |y|^2 cancels for points that lie close together far out.
     return _kernel(distance.cdist(first, second, "sqeuclidean"), bandwidths)
 
 
@@ -139,10 +129,7 @@ def _kernel(squared_distances: np.ndarray, bandwidths: Sequence[float]) -> np.nd
 
 
 def _partitioned(kernel: np.ndarray, members: np.ndarray, size: int) -> np.ndarray:
-    """Return the unbiased MMD^2 of each partition, given booleans (partitions, points): in the first set of ``size``?
-
-    The kernel (points, points) has zeros on its diagonal.
-    """
+    """Return the unbiased MMD^2 of partitions, booleans (partitions, points): whether in the first set of ``size``."""
     other = len(kernel) - size
     indicator = members.T.astype(float)
     reached = kernel @ indicator

@@ -16,7 +16,6 @@ class PosteriorSBCResult(UniformityResult):
     """Weighted ranks around one observation."""
 
     title = "Posterior SBC"
-
     effective: np.ndarray  #: (n,), proposals left by the weights: 1 / sum of squared shares; near 1 leaves no power
 
 
@@ -34,25 +33,18 @@ def posterior_sbc(
     Saeilynoja, Schmitt, Buerkner & Vehtari 2025, "Posterior SBC: simulation-based calibration checking conditional on
     data", arXiv:2502.03279: the posterior of the observation takes the place of the prior. Parameters are drawn from
     it, a new data set is simulated from each, and the parameters should be a draw from their posterior given both data
-    sets. That is the posterior given the observation, weighted with the likelihood of the new data set: posterior over
-    prior density, which an amortized posterior has. Of truth and L proposals drawn alike, the one that made the data
-    set is known up to these weights; where it stands among them by size is exactly uniform for any L.
+    sets: that given the observation, weighted with the likelihood of the new data set, which is posterior over prior
+    density. Of truth and L proposals drawn alike, the one that made the data set is known up to these weights; where it
+    stands among them by size is exactly uniform for any L. What is tested is the posterior given the *new* data sets;
+    the posterior of the observation only decides where: were it wrong, the test would look in a less relevant place.
 
-    What is tested is the posterior given the *new* data sets, which look like the observation. The posterior of the
-    observation itself only decides where: were it wrong, the test would look in a less relevant place.
-
-    Parameters
-    ----------
-    truth : dict of name to array (n, *event), drawn from the posterior of the observation; each made one new data set
-    proposals : dict of name to array (n, L, *event), further draws from the same, new ones for each new data set
-    truth_log_weight, log_weights : arrays (n,) and (n, L)
-        Log posterior given the new data set minus log prior, for each truth and for its proposals.
+    Truths (n, *event) and proposals (n, L, *event) are drawn from the posterior of the observation. Each truth made one
+    new data set; its log weights, (n,) and (n, L), are log posterior given this data set minus log prior.
     """
     pairs = paired(truth, proposals)
     weights = _shares(truth_log_weight, log_weights, pairs.draws.shape[:2])
-    own, others = weights[:, :1], weights[:, 1:, None]
-    below = np.sum(others * (pairs.draws < pairs.truth[:, None]), axis=1)
-    ties = np.sum(others * (pairs.draws == pairs.truth[:, None]), axis=1)
+    own, others, true = weights[:, :1], weights[:, 1:, None], pairs.truth[:, None]
+    below, ties = (np.sum(others * where, axis=1) for where in (pairs.draws < true, pairs.draws == true))
     values = below + seeds.generator(seed, "posterior sbc").random(below.shape) * (own + ties)
     # Rounding may lift a sum of shares to one.
     uniform = uniformity(pairs.columns, np.minimum(values, np.nextafter(1.0, 0.0)), level=level)

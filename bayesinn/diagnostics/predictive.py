@@ -70,34 +70,25 @@ def predictive_checks(
     Posterior predictive p-values: Gelman, Meng & Stern 1996, "Posterior predictive assessment of model fitness via
     realized discrepancies", Statistica Sinica 6. They use the data twice, to fit and to check, and are therefore
     *conservative*: under a correct model they crowd around the middle, most of all those of statistics that the
-    posterior was fitted to (often the mean). So a flag means that the model can't make such data; no flag means little.
+    posterior was fitted to (often the mean). A flag means that the model can't make such data; no flag means little.
     Statistics that no parameter answers for (extremes, autocorrelation) say most.
 
     The discrepancy is the sum of squared deviations from the predictive means in predictive standard deviations. A
     p-value is twice the share of replications that are as large, or of those that are as small, whichever is less;
     ties count for both. None is below ``2 / (draws + 1)``: k statistics need 200 k draws for a flag at level 0.99; with
-    fewer, a UserWarning says so.
-
-    ArviZ draws similar figures from the DataTree of ``posterior.infer``, one observation without padding:
-    ``arviz_plots.plot_ppc_tstat`` (no p-value), ``plot_ppc_pit``, ``plot_ppc_dist``, ``plot_ppc_interval`` and, for
-    integers, ``plot_ppc_rootogram``.
+    fewer, a UserWarning says so. ArviZ draws similar figures from the DataTree of ``posterior.infer``, one observation
+    without padding: ``arviz_plots.plot_ppc_tstat`` (no p-value), ``plot_ppc_pit``, ``plot_ppc_dist``, ...
 
     Parameters
     ----------
-    predicted : dict of observable to array (draws, ...)
-        One simulation from each posterior draw, for example
-        ``{name: value.values[0] for name, value in tree["posterior_predictive"].items()}``.
-    observed : dict of observable to array (...)
-        NaN where nothing was observed (padding): left out on both sides.
+    predicted : dict of observable to array (draws, ...), one simulation from each posterior draw, for example
+        ``{name: value.values[0] for name, value in tree["posterior_predictive"].items()}``
+    observed : dict of observable to array (...), NaN where nothing was observed (padding): left out on both sides
     statistics : dict of observable to dict of name to function, optional
         Further statistics: ``{"cases": {"day of peak": lambda cases: cases.argmax(axis=1)}}``. A function takes data
-        sets (n, ...), row by row, NaN where nothing was observed, and returns (n,). It replaces a default statistic of
-        its name.
-    level : float
-        A statistic is flagged where its p-value times the number of statistics is below ``1 - level``.
+        sets (n, ...), NaN where nothing was observed, and returns (n,). It replaces a default statistic of its name.
+    level : a statistic is flagged where its p-value times the number of statistics is below ``1 - level``
 
-    Examples
-    --------
     Counts that scatter more than a Poisson model can:
 
     >>> import numpy as np
@@ -141,12 +132,10 @@ def _paired(predicted: Arrays, observed: Arrays) -> dict[str, np.ndarray]:
         real, simulated = np.asarray(value), np.asarray(predicted[name])
         subject = f"observable {name!r}"
         if simulated.shape[1:] != real.shape or draws[name] != next(iter(draws.values())) or draws[name] < (2,):
-            raise InputError(
-                subject,
-                expected="predicted (draws, ...) with equally many draws, two or more, and observed (...)",
-                got=f"predicted {simulated.shape} and observed {real.shape}; draws {draws}",
-                do="pass one observation, and one simulation from each of its posterior draws",
-            )
+            expected = "predicted (draws, ...) with equally many draws, two or more, and observed (...)"
+            got = f"predicted {simulated.shape} and observed {real.shape}; draws {draws}"
+            do = "pass one observation, and one simulation from each of its posterior draws"
+            raise InputError(subject, expected=expected, got=got, do=do)
         both = np.concatenate([real[None], simulated]).astype(float)
         missing = np.isnan(both[0])
         if bad := np.sum(~np.isfinite(both[:, ~missing])):

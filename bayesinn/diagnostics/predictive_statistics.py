@@ -1,7 +1,6 @@
-"""Test statistics of data: what posterior predictive checks compare.
+"""Test statistics of data (1 + draws, ...): the observation, then its replications; NaN where nothing was observed.
 
-Data are arrays (1 + draws, ...): the observation, then its replications. NaN stands where nothing was observed. Results
-are dicts of (column of the observable, statistic) to array (1 + draws,).
+Results are dicts of (column of the observable, statistic) to array (1 + draws,).
 """
 
 from collections.abc import Callable, Mapping
@@ -13,11 +12,8 @@ from bayesinn.core.errors import InputError
 #: A function of data sets (n, ...), row by row, that returns one number each: (n,).
 Statistic = Callable[[np.ndarray], np.ndarray]
 
-#: Up to this many channels (last axis) are looked at one by one, more of them together.
-MOST_CHANNELS = 8
-
-#: A single axis of more elements than this is a series: its autocorrelation is of interest.
-FEW_ELEMENTS = 8
+MOST_CHANNELS = 8  #: up to this many channels (last axis) are looked at one by one, more of them together
+FEW_ELEMENTS = 8  #: a single axis of more elements is a series: its autocorrelation is of interest
 
 
 def default_statistics(name: str, data: np.ndarray) -> dict[tuple[str, str], np.ndarray]:
@@ -51,34 +47,30 @@ def own_statistics(
         numbers = values.dtype.kind in "biuf"
         if values.shape != (len(data),) or not numbers or not np.all(np.isfinite(values)):
             infinite = ", NaN or infinite values" if numbers and not np.isfinite(values).all() else ""
-            raise InputError(
-                f"statistic {label!r} of observable {name!r}",
-                expected=f"one finite number for each data set of an array {data.shape}: shape {(len(data),)}",
-                got=f"shape {values.shape}, dtype {values.dtype}{infinite}",
-                do="reduce all axes but the first, leaving out NaN, which marks what was not observed: np.nanmean, ...",
-            )
+            subject = f"statistic {label!r} of observable {name!r}"
+            expected = f"one finite number for each data set of an array {data.shape}: shape {(len(data),)}"
+            got = f"shape {values.shape}, dtype {values.dtype}{infinite}"
+            do = "reduce all axes but the first, leaving out NaN, which marks what was not observed: np.nanmean, ..."
+            raise InputError(subject, expected=expected, got=got, do=do)
         found[name, label] = values.astype(float)
     return found
 
 
 def _standardised(values: np.ndarray) -> np.ndarray:
     """Return deviations (1 + draws, m) from the predictive mean, in predictive standard deviations."""
-    mean, deviation = values[1:].mean(axis=0), values[1:].std(axis=0)
-    # Where all replications agree, their mean may differ from them by rounding.
+    # Where all replications agree, their mean and deviation may differ from exact ones by rounding.
     constant = np.all(values[1:] == values[1], axis=0)
-    centre = np.where(constant, values[1], mean)
+    centre = np.where(constant, values[1], values[1:].mean(axis=0))
     with np.errstate(divide="ignore", invalid="ignore"):
-        scaled = (values - centre) / np.where(constant, 0.0, deviation)
+        scaled = (values - centre) / np.where(constant, 0.0, values[1:].std(axis=0))
     return np.where(values == centre, 0.0, scaled)
 
 
 def _autocorrelation(part: np.ndarray, observed: np.ndarray) -> np.ndarray:
     """Return the lag-one autocorrelation (1 + draws,) along the first axis of data; 0 for constant data."""
-    count = observed.sum()
-    values = np.where(observed, part, 0.0)
     axes = tuple(range(1, part.ndim))
-    mean = values.sum(axis=axes, keepdims=True) / count
-    centred = np.where(observed, values - mean, 0.0)
-    product = np.sum(centred[:, 1:] * centred[:, :-1], axis=axes)
-    square = np.sum(centred**2, axis=axes)
-    return np.divide(product, square, out=np.zeros_like(square), where=square > 1e-24 * (count * mean.ravel() ** 2))
+    mean = np.nansum(part, axis=axes, keepdims=True) / observed.sum()
+    centred = np.where(observed, part - mean, 0.0)
+    product, square = np.sum(centred[:, 1:] * centred[:, :-1], axis=axes), np.sum(centred**2, axis=axes)
+    varies = square > 1e-24 * (observed.sum() * mean.ravel() ** 2)
+    return np.divide(product, square, out=np.zeros_like(square), where=varies)

@@ -14,7 +14,6 @@ class RecoveryResult(Result):
     """Posterior summaries (n, k) of n data sets, and how they compare with the truths; NaN where those do not vary."""
 
     shown = ("r_squared", "correlation", "nrmse", "contraction", "z_score_mean", "z_score_sd")
-
     truth: np.ndarray  #: (n, k), as all up to ``upper``
     mean: np.ndarray
     median: np.ndarray
@@ -63,8 +62,8 @@ def recovery(truth: Arrays, draws: Arrays, prior: Arrays, *, interval: float = 0
     """Compare posteriors with the truths behind their data sets; ``interval`` is kept for figures.
 
     R2 and NRMSE are those of Radev et al. 2020, "BayesFlow", arXiv:2003.06281, contraction and z-score those of Schad,
-    Betancourt & Vasishth 2021, arXiv:1904.12765, but of posterior medians, and the contraction is that of the median
-    data set: a single heavy-tailed posterior would otherwise decide all of them.
+    Betancourt & Vasishth 2021, arXiv:1904.12765, but of posterior medians, and of the median data set: a single
+    heavy-tailed posterior would otherwise decide all of them.
     """
     tail = 0.5 * (1.0 - check_number("Argument 'interval'", interval, above=0, below=1))
     columns, true, drawn = paired(truth, draws)

@@ -17,7 +17,6 @@ class SBCResult(UniformityResult):
 
     title = "SBC"
     shown = ("p_value", "chi_square_p_value", "inside", "reading")
-
     ranks: np.ndarray  #: integers (n, k), each between 0 and ``draws``
     draws: int  #: number L of posterior draws for each data set
 
@@ -44,11 +43,9 @@ class SBCResult(UniformityResult):
 
     @property
     def reading(self) -> tuple[str, ...]:
-        """What the ranks of each column say about its posterior, in words; empty where the column passes.
-
-        A shift moves the mean of the ranks, a wrong width moves their spread; the larger effect is named.
-        """
+        """What the ranks of each column say about its posterior, in words; empty where the column passes."""
         centred = (self.ranks + 0.5) / (self.draws + 1) - 0.5
+        # A shift moves the mean of the ranks, a wrong width their spread; the larger effect is named.
         shift = np.mean(centred, axis=0) * np.sqrt(12.0 * self.simulations)
         # The square of a centred uniform value has mean 1/12 and variance 1/180.
         width = (np.mean(centred**2, axis=0) - 1.0 / 12.0) * np.sqrt(180.0 * self.simulations)
@@ -68,7 +65,6 @@ class DependenceResult(SBCResult):
 
     title = "Dependence"
     shown = ("p_value", "inside", "excess", "reading")
-
     pairs: tuple[tuple[str, str], ...]  #: two names for each column
     parameters: tuple[str, ...]  #: names of the columns that were paired
 
@@ -88,9 +84,8 @@ class DependenceResult(SBCResult):
 def sbc(truth: Arrays, draws: Arrays, *, seed: int, level: float = 0.99) -> SBCResult:
     """Check calibration by the ranks of the truths among their posterior draws.
 
-    Talts et al. 2018, arXiv:1804.06788; the band is that of Saeilynoja, Buerkner & Vehtari 2022 (see
-    :mod:`bayesinn.diagnostics.bands`). The draws given one data set must be independent: thin those of MCMC. The seed
-    decides how ties break (discrete parameters).
+    Talts et al. 2018, arXiv:1804.06788, with the band of Saeilynoja, Buerkner & Vehtari 2022 (see
+    :mod:`bayesinn.diagnostics.bands`). The draws given one data set must be independent: thin those of MCMC.
     """
     pairs = paired(truth, draws)
     return _rank_test(pairs.columns, ranks(pairs.truth, pairs.draws, seed=seed), pairs.draws.shape[1], seed, level)
@@ -99,9 +94,9 @@ def sbc(truth: Arrays, draws: Arrays, *, seed: int, level: float = 0.99) -> SBCR
 def latent_codes(latent: np.ndarray, reference: np.ndarray, *, seed: int, level: float = 0.99) -> SBCResult:
     """Test latent codes (n, d) of the true parameters, and their distance from the centre, by SBC.
 
-    The flow maps every posterior to the latent distribution. If the posterior is correct, the codes of the truths are
-    like draws (n, L, d) from it, the reference. Column ``distance`` says how typical a pair of parameters and data is:
-    too large on the whole means posteriors too narrow; a single large one, a pair unlike the simulations.
+    If the posterior is correct, the flow maps truths to draws from the latent distribution, as the reference (n, L, d)
+    are. Column ``distance`` says how typical a pair of parameters and data is: too large on the whole means posteriors
+    too narrow; a single large one, a pair unlike the simulations.
     """
     truth, draws = ({"latent": code, "distance": np.linalg.norm(code, axis=-1)} for code in (latent, reference))
     return sbc(truth, draws, seed=seed, level=level)
@@ -110,10 +105,9 @@ def latent_codes(latent: np.ndarray, reference: np.ndarray, *, seed: int, level:
 def dependence(truth: Arrays, draws: Arrays, *, seed: int, level: float = 0.99) -> DependenceResult:
     """Check each pair of parameters, two columns at least, by the rank of the product of their standardised values.
 
-    Marginal ranks are blind to correlations. The product of two standardised values is a test quantity (Modrak et al.
-    2023, "Simulation-based calibration checking for Bayesian computation: the choice of test quantities shapes
-    sensitivity", arXiv:2211.02383) that is not. Truth and draws are standardised together, which keeps ranks exactly
-    uniform for a correct posterior.
+    Marginal ranks are blind to correlations; the rank of this test quantity is not (Modrak et al. 2023,
+    "Simulation-based calibration checking for Bayesian computation: the choice of test quantities shapes sensitivity",
+    arXiv:2211.02383). Truth and draws are standardised together, so that it is exactly uniform if all is correct.
     """
     given = paired(truth, draws)
     if len(given.columns) < 2:
@@ -131,7 +125,6 @@ def dependence(truth: Arrays, draws: Arrays, *, seed: int, level: float = 0.99) 
 
 
 def _rank_test(columns: tuple[str, ...], rank: np.ndarray, draws: int, seed: int, level: float) -> SBCResult:
-    """Test whether ranks (n, k) are uniform on 0, ..., ``draws``."""
     points = tuple(np.arange(1, draws + 1) / (draws + 1))
     uniform = uniformity(columns, uniform_ranks(rank, draws, seed=seed), level=level, points=points)
     return SBCResult(**vars(uniform), ranks=rank, draws=draws)

@@ -27,13 +27,11 @@ def sliced_wasserstein(first: np.ndarray, second: np.ndarray, *, seed: int, proj
 def same_law_distance(reference: np.ndarray, size: int, *, seed: int) -> float:
     """Return the distance to expect between ``size`` points of a reference's law and the reference (n, d) itself.
 
-    Measured between two halves of the reference, and scaled by the root of 1/m + 1/n, with which the distance of sets
-    of m and n points falls. NaN for fewer than four reference points.
+    Measured between its two halves; the distance of m and n points falls with the root of 1/m + 1/n. NaN if n < 4.
     """
     if len(reference) < 4:
-        return float("nan")
+        return np.nan
     shuffled = seeds.generator(seed, "sliced wasserstein", 1).permutation(reference)
     first, second = np.array_split(shuffled, 2)
-    distance = sliced_wasserstein(first, second, seed=seed)
     factors = [1.0 / m + 1.0 / n for m, n in ((size, len(reference)), (len(first), len(second)))]
-    return distance * float(np.sqrt(factors[0] / factors[1]))
+    return sliced_wasserstein(first, second, seed=seed) * float(np.sqrt(factors[0] / factors[1]))

@@ -13,14 +13,14 @@ def tarp(
 ) -> UniformityResult:
     """Count the draws that lie nearer to a reference point than the truth: their share is uniform if all is correct.
 
-    Tests of accuracy with random points: Lemos et al. 2023, "Sampling-based accuracy testing of posterior estimators
-    for general inference", arXiv:2302.03026. The references (n, *event) are any function of the data and of random
-    numbers, but not of the truth; points at random from the box that truths and draws fill if left out. If they do not
-    depend on the data, a posterior that is no more than the prior passes. With points that follow the data (see
-    :func:`reference_points`) it fails, and passing for all such points is the mark of the correct posterior.
+    Lemos et al. 2023, "Sampling-based accuracy testing of posterior estimators for general inference",
+    arXiv:2302.03026. The references (n, *event) are any function of the data and of random numbers, but not of the
+    truth; points at random from the box that truths and draws fill if left out. If they do not depend on the data, a
+    posterior that is no more than the prior passes. With points that follow the data (see :func:`reference_points`) it
+    fails; only the correct posterior passes for all such points.
     """
     pairs = paired(truth, draws)
-    # Truth and draws together, so that nothing below treats them differently: the share is then exactly uniform.
+    # Nothing below treats truth and draws differently: the share is then exactly uniform.
     together = np.concatenate([pairs.truth[:, None], pairs.draws], axis=1)
     if references is None:
         low, high = np.quantile(together, [0.005, 0.995], axis=(0, 1))
@@ -38,10 +38,9 @@ def tarp(
 def reference_points(features: np.ndarray, truth: np.ndarray, new_features: np.ndarray, *, seed: int) -> np.ndarray:
     """Estimate parameters (n, k) roughly from ``new_features`` (n, f) of the data, by a forest of randomised trees.
 
-    Geurts, Ernst & Wehenkel 2006, "Extremely randomized trees", Machine Learning 63: needs no scaling and no tuning,
-    and copes with hundreds of features. It learns from features (m, f) and truths (m, k) of simulations that the
-    diagnostics do not use otherwise, for the points must not depend on the truths tested. Each point is moved at random
-    by about the error of the estimates, so that the points lie on all sides of the truths.
+    Geurts, Ernst & Wehenkel 2006, "Extremely randomized trees", Machine Learning 63. It learns from features (m, f) and
+    truths (m, k) of simulations that the diagnostics do not use otherwise: points must not depend on the truths tested.
+    Each is moved at random by about the error of the estimates, so that points lie on all sides of the truths.
     """
     # Heavy-tailed parameters: as ranks, so that no single simulation decides where trees split.
     order = np.argsort(np.argsort(truth, axis=0), axis=0) / max(len(truth) - 1, 1)

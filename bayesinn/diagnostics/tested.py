@@ -26,7 +26,6 @@ class Result:
     """A result with an effect size, a line ``summary`` for a table of verdicts, and a table of its columns."""
 
     shown: ClassVar[tuple[str, ...]]  #: names of the attributes that the table shows
-
     columns: tuple[str, ...]  #: names of the k parameters, pairs, observations, ... that the result is about
 
     if TYPE_CHECKING:
@@ -53,7 +52,6 @@ class Tested(Result):
 
     title: ClassVar[str]
     shown: ClassVar[tuple[str, ...]] = ("p_value", "inside")
-
     p_value: np.ndarray  #: (k,)
     level: float  #: probability that one column of a correct posterior passes
 
@@ -114,7 +112,7 @@ def check_repetitions(name: str, number: int, level: float) -> int:
 def p_values(observed: np.ndarray, null: np.ndarray, tolerance: float = 0.0) -> np.ndarray:
     """Return exact p-values (k,) of numbers (k,), given repetitions (r, k) that are exchangeable with them.
 
-    They are shares of all that are as large, ties within the tolerance included. What was observed counts as one of
-    them (Phipson & Smyth 2010, arXiv:1603.05766): none is below 1 / (1 + r).
+    Shares of all that are as large, up to the tolerance. What was observed counts as one of them: none is below
+    1 / (1 + r) (Phipson & Smyth 2010, arXiv:1603.05766).
     """
     return np.asarray((1 + np.sum(null >= observed - tolerance, axis=0)) / (1 + len(null)))

@@ -8,7 +8,7 @@ from bayesinn.core import seeds
 from bayesinn.diagnostics.bands import Band, band_p_values, simultaneous_band
 from bayesinn.diagnostics.tested import Effect, Tested
 
-#: Points at which the ECDF of continuous values is compared: 0.01, 0.02, ..., 0.99.
+#: Points at which the ECDF of continuous values is compared.
 POINTS: tuple[float, ...] = tuple(round(0.01 * step, 2) for step in range(1, 100))
 
 
@@ -17,7 +17,6 @@ class UniformityResult(Tested):
     """Values that should be uniform; ``p_value`` is one minus the smallest level whose ECDF band holds them."""
 
     title = "Uniformity"
-
     values: np.ndarray  #: (n, k), each from 0 to 1
     band: Band  #: for the number of values below each point, the same for all columns
 
@@ -46,8 +45,7 @@ def uniformity(
 ) -> UniformityResult:
     """Test whether values (n, k), independent within each column, are uniform, by the simultaneous band of their ECDF.
 
-    Saeilynoja, Buerkner & Vehtari 2022; see :mod:`bayesinn.diagnostics.bands`. The ECDF is compared at ``points``,
-    increasing numbers between 0 and 1, ends excluded.
+    See :mod:`bayesinn.diagnostics.bands`. The ECDF is compared at ``points``, increasing numbers between 0 and 1.
     """
     points, size = tuple(map(float, points)), len(values)
     band = simultaneous_band(points, size, level)
@@ -63,20 +61,16 @@ def counts_below(values: np.ndarray, points: np.ndarray) -> np.ndarray:
 def ranks(truth: np.ndarray, draws: np.ndarray, *, seed: int) -> np.ndarray:
     """Rank each truth (n, *event) among its draws (n, L, *event), from 0 to L; ties are broken at random.
 
-    If truth and draws come from the same posterior, the rank is uniform on 0, ..., L: Talts et al. 2018, "Validating
-    Bayesian inference algorithms with simulation-based calibration", arXiv:1804.06788. With ties, as discrete
-    parameters have them, that holds only when they are broken at random: Modrak et al. 2023, arXiv:2211.02383.
+    If truth and draws come from the same posterior, the rank is uniform on 0, ..., L (Talts et al. 2018, "Validating
+    Bayesian inference algorithms with simulation-based calibration", arXiv:1804.06788), with ties only if broken at
+    random (Modrak et al. 2023, arXiv:2211.02383).
 
-    Examples
-    --------
     >>> import numpy as np
     >>> ranks(np.array([0.5, 9.0]), np.array([[0.1, 0.2, 0.9], [1.0, 2.0, 3.0]]), seed=0)
     array([2, 3])
     """
-    # A named stream, not the bare seed: for users who also simulate with NumPy from that seed, it would repeat the
-    # random numbers behind the truths, and the ranks would be far from uniform.
-    below = np.sum(draws < truth[:, None], axis=1)
-    ties = np.sum(draws == truth[:, None], axis=1)
+    # A named stream: the bare seed would repeat the numbers of users who also simulate with NumPy from that seed.
+    below, ties = np.sum(draws < truth[:, None], axis=1), np.sum(draws == truth[:, None], axis=1)
     return below + seeds.generator(seed, "ties").integers(0, ties, endpoint=True)
 
 

@@ -8,8 +8,8 @@ Arguments that most functions share:
   classical posterior: dicts of name to array (draws, *event), or a DataTree of ``posterior.infer``.
 - ``truth``: dict of name to array (*event).
 
-Wrong names and shapes raise :class:`bayesinn.core.errors.InputError`. No global state of matplotlib is touched: no
-figure is opened in pyplot and no setting outlives a call.
+Wrong names and shapes raise :class:`bayesinn.core.errors.InputError`. No figure is opened in pyplot, and no setting of
+matplotlib outlives a call.
 
 >>> import numpy as np
 >>> from bayesinn.diagnostics import sbc

@@ -29,12 +29,10 @@ def gather(
     """Split draws into columns and check them: finite and equally many draws, the same columns everywhere."""
     plain = plain_draws(draws, "posterior")
     if len({np.shape(value)[:1] for value in plain.values()} | {()}) != 2 or min(map(len, plain.values())) < 2:
-        raise InputError(
-            "draws",
-            expected="for every parameter an array (draws, *event), with the same 2 or more draws",
-            got=f"{ {name: np.shape(value) for name, value in plain.items()} }",
-            do="pass the draws given one observation: draws[name][i] for observation i",
-        )
+        expected = "for every parameter an array (draws, *event), with the same 2 or more draws"
+        got = str({name: np.shape(value) for name, value in plain.items()})
+        do = "pass the draws given one observation: draws[name][i] for observation i"
+        raise InputError("draws", expected=expected, got=got, do=do)
     for name, value in plain.items():
         check_finite(f"draws of {name!r}", np.asarray(value))
     given = [columns(plain, batch_ndim=1)]
@@ -42,29 +40,21 @@ def gather(
         values = {} if other is None else plain_draws(other, "prior" if role == "prior" else "posterior")
         given.append(columns(values, batch_ndim=int(role != "truth")))
         if other is not None and set(given[-1]) != set(given[0]):
-            raise InputError(
-                f"columns of {role}",
-                expected=f"those of draws: {list(given[0])}",
-                got=str(list(given[-1])),
-                do=f"pass the same parameters, with the same event shapes, in {role}",
-            )
+            expected, got = f"those of draws: {list(given[0])}", str(list(given[-1]))
+            do = f"pass the same parameters, with the same event shapes, in {role}"
+            raise InputError(f"columns of {role}", expected=expected, got=got, do=do)
     return Given(*given)
 
 
 def plain_draws(draws: Draws, group: str) -> Mapping[str, np.ndarray]:
-    """Return draws of one observation as a dict of name to array (draws, *event), chains joined.
-
-    A tree holds this group or is the group; many observations in it are refused.
-    """
+    """Return draws of one observation as a dict; a tree holds this group, or is the group. Chains are joined."""
     if not isinstance(draws, xarray.DataTree):
         return draws
     node = draws[group] if group in draws.children else draws
     if not {"chain", "draw"} <= set(node.dims) or "observation" in node.dims:
-        raise InputError(
-            f"DataTree of {group} draws",
-            expected=f"a group {group!r} with dimensions 'chain' and 'draw', of one observation",
-            got=f"groups {sorted(draws.children)}, dimensions {dict(node.sizes)}",
-            do="pass what posterior.infer returned; choose one of many observations with tree.isel(observation=0)",
-        )
+        expected = f"a group {group!r} with dimensions 'chain' and 'draw', of one observation"
+        got = f"groups {sorted(draws.children)}, dimensions {dict(node.sizes)}"
+        do = "pass what posterior.infer returned; choose one of many observations with tree.isel(observation=0)"
+        raise InputError(f"DataTree of {group} draws", expected=expected, got=got, do=do)
     ordered = {str(name): value.transpose("chain", "draw", ...).values for name, value in node.data_vars.items()}
     return {name: value.reshape(-1, *value.shape[2:]) for name, value in ordered.items()}

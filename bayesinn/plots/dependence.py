@@ -9,10 +9,8 @@ from bayesinn.diagnostics import DependenceResult
 from bayesinn.plots.panels import canvas
 from bayesinn.plots.style import BLACK, PLAIN, Canvas, styled
 
-#: With more parameters than this, numbers in the cells would be too small to read.
-_MOST_NUMBERS = 12
-#: Excesses, in standard errors, beyond which colours no longer change.
-_REACH = 5.0
+_MOST_NUMBERS = 12  # numbers in the cells of more parameters would be too small to read
+_REACH = 5.0  # excess, in standard errors, beyond which colours no longer change
 
 
 @styled
@@ -25,14 +23,13 @@ def dependence(result: DependenceResult, *, labels: Labels = PLAIN, figure: Canv
     size = len(names)
     inches = max(3.2, min(0.75 * size, 10.0))
     figure = canvas(figure, inches + 1.6, inches)
-    ax = figure.add_subplot(1, 1, 1)
+    ax = figure.add_subplot()
     matrix = np.full((size, size), np.nan)
     for pair, excess, inside in zip(result.pairs, result.excess, result.inside, strict=True):
         column, row = (names.index(name) for name in pair)
         matrix[row, column] = excess
         if not inside:
-            corner = (column - 0.47, row - 0.47)
-            ax.add_patch(Rectangle(corner, 0.94, 0.94, fill=False, edgecolor=BLACK, linewidth=1.6))
+            ax.add_patch(Rectangle((column - 0.47, row - 0.47), 0.94, 0.94, fill=False, edgecolor=BLACK, linewidth=1.6))
         if size <= _MOST_NUMBERS:
             text = f"{excess:+.1f}".replace("-", "\N{MINUS SIGN}")
             colour = BLACK if abs(excess) < 0.6 * _REACH else "white"
@@ -45,6 +42,6 @@ def dependence(result: DependenceResult, *, labels: Labels = PLAIN, figure: Canv
     turn = 90 if size > 8 or max(map(len, written)) > 10 else 0
     ax.set_xticks(range(size - 1), written[:-1], rotation=turn, fontsize=letters)
     ax.set_yticks(range(1, size), written[1:], fontsize=letters)
-    bar = figure.colorbar(image, ax=ax, extend="both", shrink=min(1.0, 4.0 / inches), aspect=18)
-    bar.set_label("excess of true products [standard errors]")
+    name = "excess of true products [standard errors]"
+    figure.colorbar(image, ax=ax, extend="both", shrink=min(1.0, 4.0 / inches), aspect=18, label=name)
     return figure

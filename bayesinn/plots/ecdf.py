@@ -20,9 +20,9 @@ def ecdf(
 ) -> Canvas:
     """Draw the ECDF of SBC, TARP or the like minus the uniform one; ``value`` names the values on the axis.
 
-    The values of a correct posterior stay within the grey band everywhere with the probability ``result.level``
-    (Saeilynoja, Buerkner & Vehtari 2022). If they are ranks, a curve above zero throughout means posteriors too high;
-    below: too low; above then below: too narrow; below then above: too wide.
+    A correct posterior stays within the grey band with the probability ``result.level`` (Saeilynoja, Buerkner & Vehtari
+    2022). Of ranks, a curve above zero throughout means posteriors too high; below: too low; above then below: too
+    narrow; below then above: too wide.
     """
     points = np.pad(result.band.points, 1, constant_values=(0.0, 1.0))
     low, high = (np.pad(x / result.simulations - result.band.points, 1) for x in (result.band.lower, result.band.upper))
@@ -43,13 +43,11 @@ def ecdf(
 def coverage(result: CoverageResult, *, labels: Labels = PLAIN, figure: Canvas | None = None) -> Canvas:
     """Draw observed minus nominal coverage of posterior intervals or regions, in percentage points.
 
-    At zero, intervals hold the truth as often as they should. Below: posteriors too narrow or shifted; above: too wide.
-    All panels share their vertical limits; a curve beyond five times the band runs out of its panel. The error in the
-    titles is ``result.calibration_error``, in percentage points.
+    Below zero: posteriors too narrow or shifted; above: too wide. A curve beyond five times the band runs out of its
+    panel. The error in the titles is ``result.calibration_error``, in percentage points.
     """
     nominal, difference = 100.0 * result.nominal, 100.0 * (result.empirical - result.nominal[:, None])
-    # The coverage of no interval, and of the interval over everything, is exact by definition.
-    points = np.pad(nominal, 1, constant_values=(0.0, 100.0))
+    points = np.pad(nominal, 1, constant_values=(0.0, 100.0))  # where coverage is exact by definition
     band = result.band.lower / result.simulations, result.band.upper / result.simulations
     low, high, *single = (np.pad(100.0 * (x - result.nominal), 1) for x in (*band, result.lower, result.upper))
     widest = max(np.max(high), -np.min(low))
@@ -70,9 +68,9 @@ def coverage(result: CoverageResult, *, labels: Labels = PLAIN, figure: Canvas |
 def comparison(result: Comparison, *, labels: Labels = PLAIN, figure: Canvas | None = None) -> Canvas:
     """Draw the ECDF of each parameter's draws minus that of the reference draws.
 
-    Draws of the same law stay within the grey band everywhere with the probability ``result.level``
-    (Kolmogorov-Smirnov). A curve above zero throughout: draws too low; below: too high; above then below: too wide;
-    below then above: too narrow. Its height is the probability that lies on the wrong side of a value.
+    Draws of one law stay within the grey band with the probability ``result.level`` (Kolmogorov-Smirnov). A curve above
+    zero throughout: draws too low; below: too high; above then below: too wide; below then above: too narrow. Its
+    height is the probability that lies on the wrong side of a value.
     """
     critical = result.ks_critical
     reach = 1.1 * max(critical, np.max(result.ks))
@@ -80,13 +78,12 @@ def comparison(result: Comparison, *, labels: Labels = PLAIN, figure: Canvas | N
     for index, ax in enumerate(panels.axes):
         ax.axhspan(-critical, critical, label=f"{result.level:.0%} band", **BAND)
         ax.axhline(0.0, **DASHED)
-        # Points are quantiles in steps of half a per cent; the outermost, a few far draws, would stretch the axis.
+        # The outermost points, a few far draws, would stretch the axis.
         points = result.points[:, index]
         low, high = points[[1, -2]] if points[1] < points[-2] else points[[0, -1]]
         margin = 0.04 * (high - low) or 0.5 * abs(low) or 0.5
         low, high = low - margin, high + margin
-        # An ECDF is a staircase: lines between its points would be wrong for a discrete parameter. Outside of all
-        # draws the difference is zero.
+        # An ECDF is a staircase, also of a discrete parameter; outside of all draws the difference is zero.
         places = np.concatenate([[min(low, points[0])], points, [max(high, points[-1])]])
         steps = np.pad(result.ecdf_difference[:, index], 1)
         ax.step(places, steps, where="post", linewidth=1.4, **verdict(result.inside[index], "draws - reference"))

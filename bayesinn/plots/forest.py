@@ -1,7 +1,6 @@
 """Intervals of many parameters, one below the other.
 
-``arviz_plots.plot_forest`` writes labels into a panel of their own, where long ones are cut off, and shifts a second
-set of draws only in a figure that it opens itself.
+``arviz_plots.plot_forest`` cuts long labels off, and shifts a second set of draws only in figures that it opens itself.
 """
 
 from collections.abc import Mapping, Sequence
@@ -28,8 +27,7 @@ def forest(
 ) -> Canvas:
     """Draw the median and the central 50 and 90 % of each parameter, given one observation.
 
-    With prior draws, values are prior standard deviations from the prior mean, so that parameters of different units
-    share the axis.
+    With prior draws, values are prior standard deviations from the prior mean: one axis for parameters of any unit.
     """
     posterior, before, exact, true = gather(draws, prior, reference, truth)
     shift = np.array([np.mean(before[name]) if before else 0.0 for name in posterior])
@@ -66,10 +64,7 @@ def information(result: InformationResult, *, labels: Labels = PLAIN, figure: Ca
 def _rows(
     figure: Canvas | None, names: Sequence[str], sets: Sequence[tuple[str, np.ndarray, np.ndarray, str]]
 ) -> tuple[Canvas, Axes]:
-    """Draw a row for each name, the first on top, from sets of a label, values (n, rows), middles (rows,), a colour.
-
-    Thick lines hold 50 % of the values, thin lines 90 %.
-    """
+    """Draw a row for each name from sets of a label, values (n, rows), middles (rows,) and a colour."""
     count = len(names)
     figure = canvas(figure, 6.4, 0.9 + max((0.18 + 0.1 * len(sets)) * count, 0.6))
     ax = figure.add_subplot()

@@ -51,11 +51,11 @@ def bin_edges(values: np.ndarray, low: float | None = None, high: float | None =
     if len(distinct) > 1 and end - start <= _MOST_BARS * gap:
         first, last = np.floor((start - least) / gap + 1e-9), np.ceil((end - least) / gap - 1e-9)
         return least + gap * (np.arange(first, last + 2) - 0.5)
-    inner = np.quantile(values, [0.001, 0.25, 0.75, 0.999])
-    if inner[0] < inner[-1]:
-        start, end = (inner[0] if low is None else low), (inner[-1] if high is None else high)
-    quartiles = inner[2] - inner[1]
-    bins = int(np.clip((end - start) * len(values) ** (1 / 3) / (2.0 * quartiles), 20, 200)) if quartiles > 0 else 40
+    near, lower, upper, far = np.quantile(values, [0.001, 0.25, 0.75, 0.999])
+    if near < far:
+        start, end = (near if low is None else low), (far if high is None else high)
+    width = 2.0 * (upper - lower) / len(values) ** (1 / 3)
+    bins = int(np.clip((end - start) / width, 20, 200)) if width > 0 else 40
     return np.linspace(start, end, bins + 1)
 
 

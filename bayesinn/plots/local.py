@@ -11,8 +11,7 @@ from bayesinn.plots.histograms import bars, outline
 from bayesinn.plots.panels import Panels, bare
 from bayesinn.plots.style import BARS, DASHED, PLAIN, Canvas, styled, verdict
 
-#: Further below the largest value, differences mean nothing and only squeeze the rest.
-_DECADES = 1e-7
+_DECADES = 1e-7  # further below the largest value, differences mean nothing and only squeeze the rest
 
 
 @styled
@@ -43,18 +42,15 @@ def local_c2st_marginals(
 ) -> Canvas:
     """Draw where the posterior of one observation is off: its draws, and the same draws weighted by the classifier.
 
-    The weights, probability / (1 - probability), estimate the correct posterior's density divided by this one's. The
-    two histograms agree where the test passes. ``draws`` are what the inverse flow makes of ``result.evaluation``.
+    Weights, probability / (1 - probability), estimate the correct density divided by this one; the histograms agree
+    where the test passes. ``draws`` are what the inverse flow makes of ``result.evaluation``.
     """
     posterior = gather(draws).posterior
     size = len(next(iter(posterior.values())))
     if not 0 <= observation < len(result.columns) or size != len(result.evaluation):
-        raise InputError(
-            "observation and draws",
-            expected=f"an observation from 0 to {len(result.columns) - 1}, and {len(result.evaluation)} draws",
-            got=f"observation {observation}, {size} draws",
-            do="pass what the inverse flow makes of result.evaluation, given this observation",
-        )
+        expected = f"an observation from 0 to {len(result.columns) - 1}, and {len(result.evaluation)} draws"
+        got, do = f"observation {observation}, {size} draws", "pass what the inverse flow makes of result.evaluation"
+        raise InputError("observation and draws", expected=expected, got=got, do=f"{do}, given this observation")
     weights = result.probability[observation] / (1.0 - result.probability[observation])
     panels = Panels(figure, list(posterior), labels)
     for index, (ax, values) in enumerate(zip(panels.axes, posterior.values(), strict=True)):

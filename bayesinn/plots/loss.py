@@ -16,16 +16,15 @@ def loss(history: pd.DataFrame, *, floor: float | None = None, figure: Canvas | 
     ``floor`` is the best that is possible, where it is known: the expected entropy of the exact posterior, in nats.
     """
     if not {"step", "loss"} <= set(history.columns) or history.empty:
-        raise InputError(
-            "training history",
-            expected="columns 'step' and 'loss', and at least one row",
-            got=f"columns {list(history.columns)}, {len(history)} rows",
-            do="pass the history of a posterior that has been fitted",
+        expected, got = (
+            "columns 'step' and 'loss', 1 row or more",
+            f"columns {list(history.columns)}, {len(history)} rows",
         )
+        raise InputError("training history", expected=expected, got=got, do="pass the history of a fitted posterior")
     floors = [] if floor is None else [check_number("Argument 'floor'", floor, do="pass a finite number of nats")]
     with_rate = "learning_rate" in history
     figure = canvas(figure, 7.0, 5.1 if with_rate else 4.1)
-    ax = figure.add_subplot(3, 1, (1, 2)) if with_rate else figure.add_subplot(1, 1, 1)
+    ax, *below = figure.subplots(1 + with_rate, sharex=True, squeeze=False, height_ratios=[2, 1][: 1 + with_rate])[:, 0]
     step, value = history["step"], history["loss"].astype(float)
     window = max(1, len(history) // 50)
     ax.plot(step, value, color=BLUE, alpha=0.3 if window > 1 else 1.0, linewidth=1.0, label="loss")
@@ -46,10 +45,9 @@ def loss(history: pd.DataFrame, *, floor: float | None = None, figure: Canvas | 
         ends = [late.min(), np.quantile(late, 0.995), *floors]
         margin = 0.08 * (max(ends) - min(ends)) or 1.0
         ax.set_ylim(min(ends) - margin, max(ends) + margin)
-    ax.set(xlabel="" if with_rate else "step", ylabel="loss: negative log density [nat]")
-    if with_rate:
-        ax.tick_params(labelbottom=False)
-        rate = figure.add_subplot(3, 1, 3, sharex=ax)
+    ax.set_ylabel("loss: negative log density [nat]")
+    for rate in below:
         rate.plot(step, history["learning_rate"], color=GREY)
-        rate.set(xlabel="step", ylabel="learning rate", ylim=(0.0, None))
+        rate.set(ylabel="learning rate", ylim=(0.0, None))
+    figure.axes[-1].set_xlabel("step")
     return legend_below(figure)

@@ -1,7 +1,7 @@
 """Marginal posteriors of one observation.
 
-``arviz_plots.plot_prior_posterior`` thins both sets of draws and scales the prior's histogram to the bins shown; here
-each histogram is a density of all its draws. A kernel density estimate would leak beyond the prior's support.
+``arviz_plots.plot_prior_posterior`` thins draws and scales the prior's histogram to the bins shown; here each histogram
+is a density of all its draws. A kernel density estimate would leak beyond the prior's support.
 """
 
 from collections.abc import Mapping

@@ -34,36 +34,30 @@ def misspecification_power(
     """
     needed = ["alternative", "size", "rejected", "standard_error", "level"]
     if power.empty or not set(needed) <= set(power.columns):
-        raise InputError(
-            "power",
-            expected=f"rows with the columns {needed}",
-            got=f"{len(power)} rows with the columns {list(power.columns)}",
-            do="pass what misspecification_power returned",
-        )
-    names, sizes = list(power["alternative"].unique()), list(power["size"].unique())
+        expected, got = f"rows with the columns {needed}", f"{len(power)} rows with the columns {list(power.columns)}"
+        raise InputError("power", expected=expected, got=got, do="pass what misspecification_power returned")
+    names, sizes = list(power["alternative"].unique()), power["size"].nunique()
     numbers = pd.api.types.is_numeric_dtype(power["alternative"].infer_objects())
     # Wide enough for all names, and for the legend.
-    width = max(4.6, 1.0 + 1.35 * len(sizes), 0.0 if numbers else 1.0 + 0.75 * len(names))
+    width = max(4.6, 1.0 + 1.35 * sizes, 0.0 if numbers else 1.0 + 0.75 * len(names))
     figure = canvas(figure, width, 3.8)
     ax = figure.add_subplot()
     rate = 1.0 - float(power["level"].iloc[0])
     ax.axhline(rate, label=f"{rate:.2g} if well specified", **DASHED)
-    for index, size in enumerate(sizes):
-        rows = power[power["size"] == size]
+    for index, (size, rows) in enumerate(power.groupby("size", sort=False)):
         rows = rows.sort_values("alternative") if numbers else rows
         # Sizes next to each other where alternatives have no scale of their own.
-        beside = 0.12 * (index - 0.5 * (len(sizes) - 1))
+        beside = 0.12 * (index - 0.5 * (sizes - 1))
         places = rows["alternative"] if numbers else rows["alternative"].map(names.index) + beside
         colour, marker, line = CURVES[index % len(CURVES)]
         look: dict[str, Any] = {"color": colour, "marker": marker, "linestyle": line if numbers else "none"}
-        errors = 2.0 * rows["standard_error"]
-        ax.errorbar(places.to_numpy(float), rows["rejected"], errors, markersize=4.5, label=_sets(size), **look)
+        points = places.to_numpy(float), rows["rejected"], 2.0 * rows["standard_error"]
+        ax.errorbar(*points, markersize=4.5, label=_sets(size), **look)
     if not numbers:
         slanted = len(names) > 6 or max(len(str(name)) for name in names) > 9
         ax.set_xticks(range(len(names)), names, rotation=30 if slanted else 0, ha="right" if slanted else "center")
-    ax.set_ylim(-0.03, 1.05)
     ax.yaxis.set_major_formatter(PercentFormatter(1.0))
-    ax.set(xlabel=alternative, ylabel="rejected")
+    ax.set(xlabel=alternative, ylabel="rejected", ylim=(-0.03, 1.05))
     return legend_below(figure)
 
 

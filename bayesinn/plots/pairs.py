@@ -16,11 +16,8 @@ from bayesinn.plots.histograms import marginal
 from bayesinn.plots.panels import LETTERS, canvas, legend_below, wrapped
 from bayesinn.plots.style import BLACK, BLUE, GREY, ORANGE, PLAIN, RED, Canvas, styled, tint
 
-#: More columns than this are illegible on one page.
-MOST_COLUMNS = 12
-
-#: Enough for a contour, and for points.
-_MOST_DRAWN = 2000
+MOST_COLUMNS = 12  #: more are illegible on one page
+_MOST_DRAWN = 2000  # enough for a contour, and for points
 
 
 @styled
@@ -85,12 +82,9 @@ def _chosen(given: Given, shown: Sequence[str] | None) -> list[str]:
     names = list(given.posterior if shown is None else shown)
     unknown = [name for name in names if name not in given.posterior]
     if unknown or not 1 <= len(names) <= MOST_COLUMNS or len(set(names)) < len(names):
-        raise InputError(
-            "columns of a pair plot",
-            expected=f"1 to {MOST_COLUMNS} different columns out of {list(given.posterior)}",
-            got=f"{len(names)} columns" + (f", unknown: {unknown}" if unknown else ""),
-            do="choose with shown=[...]",
-        )
+        expected = f"1 to {MOST_COLUMNS} different columns out of {list(given.posterior)}"
+        got = f"{len(names)} columns" + (f", unknown: {unknown}" if unknown else "")
+        raise InputError("columns of a pair plot", expected=expected, got=got, do="choose with shown=[...]")
     return names
 
 

@@ -14,8 +14,7 @@ from bayesinn.core.labels import Labels
 from bayesinn.plots.save import png
 from bayesinn.plots.style import PLAIN, Canvas
 
-#: Letters to an inch, in a title and in a legend.
-LETTERS, _LEGEND_LETTERS = 13.0, 13.9
+LETTERS, _LEGEND_LETTERS = 13.0, 13.9  #: to an inch, in a title and in a legend
 
 
 class _Figure(Figure):
@@ -67,11 +66,10 @@ class Panels:
 
     def finish(self, across: str = "", upwards: str = "") -> Canvas:
         """Label the outer panels' axes, add the legend and return the figure."""
-        for index, ax in enumerate(self.axes):
-            if across and index + self.across >= len(self.axes):
-                ax.set_xlabel(across)
-            if upwards and index % self.across == 0:
-                ax.set_ylabel(upwards)
+        for ax in self.axes[-self.across :]:
+            ax.set_xlabel(across or ax.get_xlabel())
+        for ax in self.axes[:: self.across]:
+            ax.set_ylabel(upwards or ax.get_ylabel())
         return legend_below(self.figure)
 
 
@@ -79,8 +77,7 @@ def bare(ax: Axes, edges: Sequence[float] | np.ndarray | None = None) -> None:
     """Take the vertical axis away from a finished histogram, and cut it to its bins."""
     if edges is not None:
         ax.set_xlim(edges[0], edges[-1])
-    ax.set_ylim(bottom=0.0)
-    ax.set_yticks([])
+    ax.set(ylim=(0.0, None), yticks=[])
     ax.spines["left"].set_visible(False)
 
 

@@ -34,15 +34,13 @@ def posterior_predictive(
 
     Parameters
     ----------
-    draws : array (draws, steps), (draws, steps, channels), (draws, elements) or (draws,)
-        One simulation from each posterior draw, NaN where the data have padding; or a DataTree of ``posterior.infer``
-        with one observation, of which the observable ``name`` is drawn.
+    draws : array (draws, steps), (draws, steps, channels), (draws, elements) or (draws,), NaN where there is padding
+        One simulation from each posterior draw; or a DataTree of ``posterior.infer`` of one observation, and ``name``.
     observed : array of the shape of one simulation, NaN where nothing was observed; a DataTree has it
     times : array (steps,) of numbers or dates; 0, 1, 2, ... if left out
     time_label : what the steps are, with unit: ``"time [days]"``, ``"trial"``, ``"position [mm]"``
-    series : bool, optional
-        Whether the second axis of ``draws`` is time: bands over time; otherwise one interval for each element. If
-        left out: bands where there are channels or more than 8 elements.
+    series : whether the second axis of ``draws`` is time, for bands; otherwise, intervals of each element
+        If left out: bands where there are channels or more than 8 elements.
     logarithmic : whether the vertical axis is; linear around zero if there are values of zero or less
     """
     values, seen = _arrays(draws, observed, name, times)
@@ -86,19 +84,14 @@ def _arrays(
         values, seen = values[:, None], np.atleast_1d(seen)
     steps = values.shape[1:2] if times is None else np.shape(times)
     fit = values.ndim in (2, 3) and seen.shape == values.shape[1:] and steps == values.shape[1:2]
+    subject = f"posterior predictive of {name!r}"
     if not fit or len(values) < 2:
-        raise InputError(
-            f"posterior predictive of {name!r}",
-            expected="draws (draws, steps[, channels]), observed of the shape of one draw, times (steps,)",
-            got=f"draws {values.shape}, observed {seen.shape}, times {steps}",
-            do="pass one observation, two or more simulations of it, and one time for each step",
-        )
+        expected = "draws (draws, steps[, channels]), observed of the shape of one draw, times (steps,)"
+        got = f"draws {values.shape}, observed {seen.shape}, times {steps}"
+        do = "pass one observation, two or more simulations of it, and one time for each step"
+        raise InputError(subject, expected=expected, got=got, do=do)
     padding = np.isnan(seen) & np.all(np.isnan(values), axis=0)
     if bad := int(np.sum(~np.isfinite(values) & ~padding)):
-        raise InputError(
-            f"posterior predictive of {name!r}",
-            expected="finite simulations",
-            got=f"{bad} of {values.size} values NaN or infinite",
-            do="leave out those simulations and count them",
-        )
+        got, do = f"{bad} of {values.size} values NaN or infinite", "leave out those simulations and count them"
+        raise InputError(subject, expected="finite simulations", got=got, do=do)
     return values, seen

@@ -31,31 +31,27 @@ def prior_predictive(
 ) -> Canvas:
     """Draw one observable of many simulations from the prior.
 
-    Numbers, and vectors of up to eight, appear as histograms; longer vectors and series as quantile bands over their
-    steps, one panel a channel, with a few simulations among them; anything with more axes (images) as the histogram of
-    all its values.
+    Numbers, and vectors of up to eight, appear as histograms; longer vectors and series as quantile bands over steps,
+    one panel a channel, with a few simulations; anything with more axes (images) as the histogram of all its values.
 
     Parameters
     ----------
-    values : array (n,), (n, elements), (n, steps), (n, steps, channels) or (n, ...)
-        NaN where there is nothing: padding, and simulations that failed. ``observed`` has the shape of one simulation.
+    values : array (n,), (n, elements), (n, steps), (n, steps, channels) or (n, ...), NaN for padding and failures
+    observed : array of the shape of one simulation
     trajectories : number of simulations to draw among the bands
     time_label : what the steps are, with unit: ``"time [days]"``, ``"trial"``, ``"position [mm]"``
-    logarithmic : bool, optional
-        Whether values get a logarithmic axis, linear around zero where some are zero or less. If left out: where they
-        range over several orders of magnitude.
+    logarithmic : whether values get a logarithmic axis, linear around zero where some are zero or less
+        If left out: where they range over several orders of magnitude.
     """
     values = np.asarray(values, dtype=float)
     shape = values.shape[1:]
     real = np.full(shape, np.nan) if observed is None else np.asarray(observed, dtype=float)
     known = sum(bool(np.isfinite(value).any()) for value in values) if values.ndim else 0
     if known < 2 or real.shape != shape:
-        raise InputError(
-            f"prior predictive of {name!r}",
-            expected=f"two or more simulations with finite values; observed: the shape of one simulation, {shape}",
-            got=f"shape {values.shape} with {known} such simulations; observed: {real.shape}",
-            do="simulate more, mend the simulator, or pad the observation with NaN where it is shorter",
-        )
+        expected = f"two or more simulations with finite values; observed: the shape of one simulation, {shape}"
+        got = f"shape {values.shape} with {known} such simulations; observed: {real.shape}"
+        do = "simulate more, mend the simulator, or pad the observation with NaN where it is shorter"
+        raise InputError(f"prior predictive of {name!r}", expected=expected, got=got, do=do)
     series = values.ndim == 3 or (values.ndim == 2 and values.shape[1] > FEW_ELEMENTS)
     split = values.ndim == 3 or (values.ndim == 2 and 1 < values.shape[1] <= FEW_ELEMENTS)
     if not split:

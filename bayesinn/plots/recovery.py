@@ -8,9 +8,7 @@ from bayesinn.diagnostics import RecoveryResult
 from bayesinn.plots.panels import Panels
 from bayesinn.plots.style import BLUE, DASHED, GREY, PLAIN, POINTS, RED, Canvas, styled
 
-#: z-scores beyond are drawn at the edge, so that a few do not squeeze the others flat.
-MOST_DEVIATIONS = 5.0
-
+MOST_DEVIATIONS = 5.0  #: z-scores beyond are drawn at the edge, so that a few do not squeeze the others flat
 _GUIDE = 2.0
 
 
@@ -44,11 +42,10 @@ def contraction(result: RecoveryResult, *, labels: Labels = PLAIN, figure: Canva
     """Draw the z-score of each data set against the contraction of its posterior.
 
     The sensitivity plot of Schad, Betancourt & Vasishth 2021, "Toward a principled Bayesian workflow in cognitive
-    science", arXiv:1904.12765, after Betancourt. Contraction is 1 - posterior variance / prior variance, the z-score
-    (posterior mean - truth) / posterior standard deviation. Points on the right between the dashed lines: the data
-    identify the parameter. On the left between them: the data say little. Many beyond the lines on the right:
-    posteriors overfit, sure and wrong; on the left: the prior conflicts with the truth. 5 % of the points are beyond
-    where posteriors are correct and nearly normal. Points outside of the panel are drawn as arrows at its edge.
+    science", arXiv:1904.12765. Contraction is 1 - posterior variance / prior variance, the z-score (posterior mean -
+    truth) / posterior standard deviation. Between the dashed lines, data identify the parameter on the right and say
+    little on the left. Many beyond them on the right: posteriors overfit, sure and wrong; on the left: the prior
+    conflicts with the truth. Of correct and nearly normal posteriors, 5 % are. Arrows are points outside of the panel.
     """
     varies = np.where(result.prior_variance > 0.0, result.prior_variance, np.nan)
     shrunk, deviation = 1.0 - result.standard_deviation**2 / varies, result.z_score

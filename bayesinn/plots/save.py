@@ -11,9 +11,7 @@ from matplotlib.text import Text
 from bayesinn.core.errors import InputError
 from bayesinn.plots.style import Canvas
 
-#: Dots per inch of every picture that bayesinn writes.
-RESOLUTION = 150
-
+RESOLUTION = 150  #: dots per inch of every picture that bayesinn writes
 _FORMATS = {".png": "Software", ".pdf": "Creator", ".svg": "Creator"}
 
 
@@ -24,12 +22,8 @@ def save(figure: Canvas, path: str | Path, *, metadata: Mapping[str, str] | None
     """
     path = Path(path)
     if path.suffix not in _FORMATS:
-        raise InputError(
-            f"figure file {path.name!r}",
-            expected=f"a name that ends in one of {', '.join(_FORMATS)}",
-            got=repr(path.suffix),
-            do="name the file for example 'recovery.png'",
-        )
+        expected, do = f"a name that ends in one of {', '.join(_FORMATS)}", "name the file for example 'recovery.png'"
+        raise InputError(f"figure file {path.name!r}", expected=expected, got=repr(path.suffix), do=do)
     _write(figure, path, {_FORMATS[path.suffix]: "bayesinn"} | dict(metadata or {}))
     return path
 

@@ -10,16 +10,12 @@ from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 
 from bayesinn.plots.style import BLACK, BLUE, POINTS, tint
 
-#: Up to this many elements on one axis are drawn one by one, more as a series.
-FEW_ELEMENTS = 8
+FEW_ELEMENTS = 8  #: up to this many elements on one axis are drawn one by one, more as a series
 _MOST_DECADES = {"x": 4, "y": 6}
 
 
 def quantiles(values: np.ndarray, shares: Sequence[float]) -> np.ndarray:
-    """Return the ends of central intervals of ``values`` (n, steps), widest first, the median in the middle.
-
-    NaN is left out; steps without values stay empty.
-    """
+    """Return ends of central intervals of values (n, steps) without NaN, widest first, the median in the middle."""
     tails = [0.5 * (1.0 - share) for share in shares]
     return pd.DataFrame(values).quantile([*tails, 0.5, *(1.0 - tail for tail in reversed(tails))]).to_numpy()
 

@@ -9,8 +9,7 @@ from bayesinn.core.errors import InputError
 from bayesinn.plots.panels import canvas, legend_below
 from bayesinn.plots.style import CURVES, DASHED, GREY, Canvas, styled
 
-#: More elements than this are drawn without markers.
-_MOST_MARKERS = 40
+_MOST_MARKERS = 40  # more elements are drawn without markers
 
 
 @styled
@@ -25,14 +24,12 @@ def spectrum(values: np.ndarray | Mapping[str, np.ndarray], *, figure: Canvas | 
     ends = [(float(value[-1]), float(value[0])) for value in spectra.values() if value.size]
     fit = 0 < len(ends) == len(spectra) <= len(CURVES) and all(0.0 < low <= high < np.inf for low, high in ends)
     if not fit or any(np.ndim(value) != 1 for value in named.values()):
-        raise InputError(
-            "Argument 'values'",
-            expected=f"one to {len(CURVES)} spectra, each an array of shape (d,) of positive standard deviations",
-            got=f"shapes {[np.shape(value) for value in named.values()]}, from smallest to largest {ends}",
-            do="pass Spectrum.of(model.latent_scales).values",
-        )
+        expected = f"one to {len(CURVES)} spectra, each an array of shape (d,) of positive standard deviations"
+        got = f"shapes {[np.shape(value) for value in named.values()]}, from smallest to largest {ends}"
+        do = "pass Spectrum.of(model.latent_scales).values"
+        raise InputError("Argument 'values'", expected=expected, got=got, do=do)
     figure = canvas(figure, 5.2, 3.4 if len(spectra) > 1 else 3.0)
-    ax = figure.add_subplot(1, 1, 1)
+    ax = figure.add_subplot()
     for (name, value), (colour, marker, _) in zip(spectra.items(), CURVES, strict=False):
         shape = marker if len(value) <= _MOST_MARKERS else ""
         ranks = np.arange(1, len(value) + 1)

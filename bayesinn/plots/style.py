@@ -10,11 +10,8 @@ from matplotlib.figure import Figure, SubFigure
 
 from bayesinn.core.labels import Labels
 
-#: What a figure function draws into.
-Canvas = Figure | SubFigure
-
-#: No labels: names stand as they are.
-PLAIN = Labels()
+Canvas = Figure | SubFigure  #: what a figure function draws into
+PLAIN = Labels()  #: no labels: names stand as they are
 
 #: Colours that stay apart for colour-blind readers and in grey: Okabe & Ito 2008, "Color universal design".
 BLUE = "#0072B2"
