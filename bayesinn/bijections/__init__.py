@@ -15,34 +15,21 @@ bits (TensorFloat-32), which spoils inverses and log-determinants. Training, sam
 your own code, use :func:`bayesinn.core.precision.full_precision`.
 """
 
-from bayesinn.bijections.actnorm import ActNorm
-from bayesinn.bijections.autoregressive import Autoregressive
-from bayesinn.bijections.bijection import Bijection
-from bayesinn.bijections.chain import Chain
-from bayesinn.bijections.coupling import Coupling
-from bayesinn.bijections.hierarchical import Hierarchical
-from bayesinn.bijections.householder import Householder
-from bayesinn.bijections.lu import LULinear
-from bayesinn.bijections.orthogonal import Orthogonal
-from bayesinn.bijections.permutation import Permutation
-from bayesinn.bijections.residual.residual import Residual
-from bayesinn.bijections.transforms import Affine, Composed, Spline, Transform, VolumePreserving
-
-__all__ = [
-    "ActNorm",
-    "Affine",
-    "Autoregressive",
-    "Bijection",
-    "Chain",
-    "Composed",
-    "Coupling",
-    "Hierarchical",
-    "Householder",
-    "LULinear",
-    "Orthogonal",
-    "Permutation",
-    "Residual",
-    "Spline",
-    "Transform",
-    "VolumePreserving",
-]
+from bayesinn.bijections.actnorm import ActNorm as ActNorm
+from bayesinn.bijections.autoregressive import Autoregressive as Autoregressive
+from bayesinn.bijections.bijection import Bijection as Bijection
+from bayesinn.bijections.chain import Chain as Chain
+from bayesinn.bijections.coupling import Coupling as Coupling
+from bayesinn.bijections.hierarchical import Hierarchical as Hierarchical
+from bayesinn.bijections.householder import Householder as Householder
+from bayesinn.bijections.lu import LULinear as LULinear
+from bayesinn.bijections.orthogonal import Orthogonal as Orthogonal
+from bayesinn.bijections.permutation import Permutation as Permutation
+from bayesinn.bijections.residual.residual import Residual as Residual
+from bayesinn.bijections.transforms import (
+    Affine as Affine,
+    Composed as Composed,
+    Spline as Spline,
+    Transform as Transform,
+    VolumePreserving as VolumePreserving,
+)

@@ -32,61 +32,43 @@ False
 (True, True)
 """
 
-from bayesinn.diagnostics.bands import Band, band_p_values, simultaneous_band
-from bayesinn.diagnostics.c2st import c2st
-from bayesinn.diagnostics.comparison import Comparison, compare
-from bayesinn.diagnostics.coverage import NOMINAL, CoverageResult, coverage, joint_coverage
-from bayesinn.diagnostics.information import InformationResult, information
-from bayesinn.diagnostics.local import LocalC2STResult, local_c2st
-from bayesinn.diagnostics.misspecification import MisspecificationResult, misspecification, misspecification_power
-from bayesinn.diagnostics.mmd import MMDResult, mmd
-from bayesinn.diagnostics.posterior_sbc import PosteriorSBCResult, posterior_sbc
-from bayesinn.diagnostics.predictive import PredictiveResult, predictive_checks
-from bayesinn.diagnostics.recovery import RecoveryResult, recovery
-from bayesinn.diagnostics.sbc import DependenceResult, SBCResult, dependence, latent_codes, sbc
-from bayesinn.diagnostics.sliced_wasserstein import sliced_wasserstein
-from bayesinn.diagnostics.tarp import reference_points, tarp
-from bayesinn.diagnostics.tested import Effect, Tested
-from bayesinn.diagnostics.uniformity import UniformityResult, ranks, uniform_ranks, uniformity
-
-__all__ = [
-    "NOMINAL",
-    "Band",
-    "Comparison",
-    "CoverageResult",
-    "DependenceResult",
-    "Effect",
-    "InformationResult",
-    "LocalC2STResult",
-    "MMDResult",
-    "MisspecificationResult",
-    "PosteriorSBCResult",
-    "PredictiveResult",
-    "RecoveryResult",
-    "SBCResult",
-    "Tested",
-    "UniformityResult",
-    "band_p_values",
-    "c2st",
-    "compare",
-    "coverage",
-    "dependence",
-    "information",
-    "joint_coverage",
-    "latent_codes",
-    "local_c2st",
-    "misspecification",
-    "misspecification_power",
-    "mmd",
-    "posterior_sbc",
-    "predictive_checks",
-    "ranks",
-    "recovery",
-    "reference_points",
-    "sbc",
-    "simultaneous_band",
-    "sliced_wasserstein",
-    "tarp",
-    "uniform_ranks",
-    "uniformity",
-]
+from bayesinn.diagnostics.bands import (
+    Band as Band,
+    band_p_values as band_p_values,
+    simultaneous_band as simultaneous_band,
+)
+from bayesinn.diagnostics.c2st import c2st as c2st
+from bayesinn.diagnostics.comparison import Comparison as Comparison, compare as compare
+from bayesinn.diagnostics.coverage import (
+    NOMINAL as NOMINAL,
+    CoverageResult as CoverageResult,
+    coverage as coverage,
+    joint_coverage as joint_coverage,
+)
+from bayesinn.diagnostics.information import InformationResult as InformationResult, information as information
+from bayesinn.diagnostics.local import LocalC2STResult as LocalC2STResult, local_c2st as local_c2st
+from bayesinn.diagnostics.misspecification import (
+    MisspecificationResult as MisspecificationResult,
+    misspecification as misspecification,
+    misspecification_power as misspecification_power,
+)
+from bayesinn.diagnostics.mmd import MMDResult as MMDResult, mmd as mmd
+from bayesinn.diagnostics.posterior_sbc import PosteriorSBCResult as PosteriorSBCResult, posterior_sbc as posterior_sbc
+from bayesinn.diagnostics.predictive import PredictiveResult as PredictiveResult, predictive_checks as predictive_checks
+from bayesinn.diagnostics.recovery import RecoveryResult as RecoveryResult, recovery as recovery
+from bayesinn.diagnostics.sbc import (
+    DependenceResult as DependenceResult,
+    SBCResult as SBCResult,
+    dependence as dependence,
+    latent_codes as latent_codes,
+    sbc as sbc,
+)
+from bayesinn.diagnostics.sliced_wasserstein import sliced_wasserstein as sliced_wasserstein
+from bayesinn.diagnostics.tarp import reference_points as reference_points, tarp as tarp
+from bayesinn.diagnostics.tested import Effect as Effect, Tested as Tested
+from bayesinn.diagnostics.uniformity import (
+    UniformityResult as UniformityResult,
+    ranks as ranks,
+    uniform_ranks as uniform_ranks,
+    uniformity as uniformity,
+)

@@ -17,24 +17,22 @@ distribution, :class:`Normal`, :class:`StudentT` or :class:`GaussianMixture`. Th
 :class:`Latent`.
 """
 
-from bayesinn.flows.flow import Flow
-from bayesinn.flows.invertible import InvertibleFlow
-from bayesinn.flows.latents import GaussianMixture, Latent, Normal, StudentT
-from bayesinn.flows.recipes import autoregressive, coupling, hint, residual
-from bayesinn.flows.split_latent import SplitLatentFlow, SplitLayout, SplitLosses
-
-__all__ = [
-    "Flow",
-    "GaussianMixture",
-    "InvertibleFlow",
-    "Latent",
-    "Normal",
-    "SplitLatentFlow",
-    "SplitLayout",
-    "SplitLosses",
-    "StudentT",
-    "autoregressive",
-    "coupling",
-    "hint",
-    "residual",
-]
+from bayesinn.flows.flow import Flow as Flow
+from bayesinn.flows.invertible import InvertibleFlow as InvertibleFlow
+from bayesinn.flows.latents import (
+    GaussianMixture as GaussianMixture,
+    Latent as Latent,
+    Normal as Normal,
+    StudentT as StudentT,
+)
+from bayesinn.flows.recipes import (
+    autoregressive as autoregressive,
+    coupling as coupling,
+    hint as hint,
+    residual as residual,
+)
+from bayesinn.flows.split_latent import (
+    SplitLatentFlow as SplitLatentFlow,
+    SplitLayout as SplitLayout,
+    SplitLosses as SplitLosses,
+)

@@ -6,19 +6,13 @@
   :func:`bayesinn.simulators.mixed_sources.mixed_sources` draws data whose sources are known.
 """
 
-from bayesinn.flows.split_latent import SplitLosses
-from bayesinn.inverse.class_normal import ClassNormal
-from bayesinn.inverse.latent_mixture import LatentMixture
-from bayesinn.inverse.nonlinear_ica import SourceMatch, Spectrum, gin, match_sources
-from bayesinn.inverse.split_latent import SplitLatent
-
-__all__ = [
-    "ClassNormal",
-    "LatentMixture",
-    "SourceMatch",
-    "Spectrum",
-    "SplitLatent",
-    "SplitLosses",
-    "gin",
-    "match_sources",
-]
+from bayesinn.flows.split_latent import SplitLosses as SplitLosses
+from bayesinn.inverse.class_normal import ClassNormal as ClassNormal
+from bayesinn.inverse.latent_mixture import LatentMixture as LatentMixture
+from bayesinn.inverse.nonlinear_ica import (
+    SourceMatch as SourceMatch,
+    Spectrum as Spectrum,
+    gin as gin,
+    match_sources as match_sources,
+)
+from bayesinn.inverse.split_latent import SplitLatent as SplitLatent

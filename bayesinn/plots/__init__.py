@@ -19,45 +19,22 @@ matplotlib outlives a call.
 1
 """
 
-from bayesinn.plots.dependence import dependence
-from bayesinn.plots.ecdf import comparison, coverage, ecdf
-from bayesinn.plots.forest import forest, information
-from bayesinn.plots.local import local_c2st, local_c2st_marginals
-from bayesinn.plots.loss import loss
-from bayesinn.plots.marginals import marginals
-from bayesinn.plots.misspecification import misspecification, misspecification_power
-from bayesinn.plots.pairs import pairs
-from bayesinn.plots.posterior_predictive import posterior_predictive
-from bayesinn.plots.predictive_checks import predictive_checks
-from bayesinn.plots.prior_predictive import prior_predictive
-from bayesinn.plots.recovery import contraction, recovery
-from bayesinn.plots.save import png, save
-from bayesinn.plots.sbc_histogram import sbc_histogram
-from bayesinn.plots.spectrum import spectrum
-from bayesinn.plots.style import Canvas
-
-__all__ = [
-    "Canvas",
-    "comparison",
-    "contraction",
-    "coverage",
-    "dependence",
-    "ecdf",
-    "forest",
-    "information",
-    "local_c2st",
-    "local_c2st_marginals",
-    "loss",
-    "marginals",
-    "misspecification",
-    "misspecification_power",
-    "pairs",
-    "png",
-    "posterior_predictive",
-    "predictive_checks",
-    "prior_predictive",
-    "recovery",
-    "save",
-    "sbc_histogram",
-    "spectrum",
-]
+from bayesinn.plots.dependence import dependence as dependence
+from bayesinn.plots.ecdf import comparison as comparison, coverage as coverage, ecdf as ecdf
+from bayesinn.plots.forest import forest as forest, information as information
+from bayesinn.plots.local import local_c2st as local_c2st, local_c2st_marginals as local_c2st_marginals
+from bayesinn.plots.loss import loss as loss
+from bayesinn.plots.marginals import marginals as marginals
+from bayesinn.plots.misspecification import (
+    misspecification as misspecification,
+    misspecification_power as misspecification_power,
+)
+from bayesinn.plots.pairs import pairs as pairs
+from bayesinn.plots.posterior_predictive import posterior_predictive as posterior_predictive
+from bayesinn.plots.predictive_checks import predictive_checks as predictive_checks
+from bayesinn.plots.prior_predictive import prior_predictive as prior_predictive
+from bayesinn.plots.recovery import contraction as contraction, recovery as recovery
+from bayesinn.plots.save import png as png, save as save
+from bayesinn.plots.sbc_histogram import sbc_histogram as sbc_histogram
+from bayesinn.plots.spectrum import spectrum as spectrum
+from bayesinn.plots.style import Canvas as Canvas

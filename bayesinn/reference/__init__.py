@@ -5,7 +5,9 @@ likelihoods, :func:`exact_draws` takes the best exact method that a simulator al
 parameters, as :class:`bayesinn.spaces.parameters.ParameterSpace` defines them.
 """
 
-from bayesinn.reference.importance import ImportancePosterior, exact_draws, importance
-from bayesinn.reference.smc import SMCPosterior, tempered_smc
-
-__all__ = ["ImportancePosterior", "SMCPosterior", "exact_draws", "importance", "tempered_smc"]
+from bayesinn.reference.importance import (
+    ImportancePosterior as ImportancePosterior,
+    exact_draws as exact_draws,
+    importance as importance,
+)
+from bayesinn.reference.smc import SMCPosterior as SMCPosterior, tempered_smc as tempered_smc

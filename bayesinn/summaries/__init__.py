@@ -17,27 +17,13 @@ channels or features; a boolean ``mask`` (n, steps) is True for data and False f
 right.
 """
 
-from bayesinn.summaries.conv_lstm import ConvLSTM
-from bayesinn.summaries.count_series import CountSeries
-from bayesinn.summaries.deep_set import DeepSet
-from bayesinn.summaries.fitted.fisher_scoring import FisherScoring
-from bayesinn.summaries.frame import Condition, Frame
-from bayesinn.summaries.identity import Identity
-from bayesinn.summaries.mlp import MLP
-from bayesinn.summaries.multi_kernel_lstm import MultiKernelLSTM
-from bayesinn.summaries.set_transformer import SetTransformer
-from bayesinn.summaries.summary import Summary
-
-__all__ = [
-    "MLP",
-    "Condition",
-    "ConvLSTM",
-    "CountSeries",
-    "DeepSet",
-    "FisherScoring",
-    "Frame",
-    "Identity",
-    "MultiKernelLSTM",
-    "SetTransformer",
-    "Summary",
-]
+from bayesinn.summaries.conv_lstm import ConvLSTM as ConvLSTM
+from bayesinn.summaries.count_series import CountSeries as CountSeries
+from bayesinn.summaries.deep_set import DeepSet as DeepSet
+from bayesinn.summaries.fitted.fisher_scoring import FisherScoring as FisherScoring
+from bayesinn.summaries.frame import Condition as Condition, Frame as Frame
+from bayesinn.summaries.identity import Identity as Identity
+from bayesinn.summaries.mlp import MLP as MLP
+from bayesinn.summaries.multi_kernel_lstm import MultiKernelLSTM as MultiKernelLSTM
+from bayesinn.summaries.set_transformer import SetTransformer as SetTransformer
+from bayesinn.summaries.summary import Summary as Summary

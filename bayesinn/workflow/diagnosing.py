@@ -7,8 +7,7 @@ from typing import Any
 from bayesinn.core import seeds
 from bayesinn.core.errors import InputError
 from bayesinn.core.progress import Progress
-from bayesinn.diagnostics import MisspecificationResult
-from bayesinn.diagnostics import misspecification as test
+from bayesinn.diagnostics import MisspecificationResult, misspecification as test
 from bayesinn.diagnostics.arrays import check_level, paired
 from bayesinn.diagnostics.tested import Tested
 from bayesinn.posterior.amortized import AmortizedPosterior

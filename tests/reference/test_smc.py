@@ -17,8 +17,7 @@ from bayesinn.core.errors import InputError
 from bayesinn.flows import InvertibleFlow
 from bayesinn.reference import SMCPosterior, importance, tempered_smc
 from bayesinn.reference.tempering import next_temperature
-from bayesinn.simulators import gaussian as gaussian_module
-from bayesinn.simulators import linear as linear_module
+from bayesinn.simulators import gaussian as gaussian_module, linear as linear_module
 from bayesinn.summaries import MLP, FisherScoring
 
 tfd = tfp.distributions

@@ -12,9 +12,7 @@ from scipy import stats
 
 import bayesinn as bi
 from bayesinn.reference import exact_draws, importance
-from bayesinn.simulators import gaussian as gaussian_module
-from bayesinn.simulators import linear as linear_module
-from bayesinn.simulators import sir as sir_module
+from bayesinn.simulators import gaussian as gaussian_module, linear as linear_module, sir as sir_module
 
 tfd = tfp.distributions
 

@@ -1,6 +1,7 @@
 """The simulator report: is a simulator fit to train on, and what should change? One file holds one check."""
 
-from bayesinn.workflow.simulator_report.pilot import Advice, Result
-from bayesinn.workflow.simulator_report.report import SimulatorReport, simulator_report
-
-__all__ = ["Advice", "Result", "SimulatorReport", "simulator_report"]
+from bayesinn.workflow.simulator_report.pilot import Advice as Advice, Result as Result
+from bayesinn.workflow.simulator_report.report import (
+    SimulatorReport as SimulatorReport,
+    simulator_report as simulator_report,
+)
