@@ -47,19 +47,12 @@ class Bijection(Configured, keras.layers.Layer):
         """Make the weights for events of a shape and conditions (c,), or None."""
         event_shape, condition_shape = tuple(event_shape), tuple(condition_shape or ())
         if self.event_rank is not None and len(event_shape) != self.event_rank:
-            raise InputError(
-                f"{type(self).__name__}, shape of events",
-                expected="(d,), a vector" if self.event_rank == 1 else f"{self.event_rank} axes",
-                got=f"{event_shape}",
-                do="give one event per row, or use a bijection of events of this shape",
-            )
+            expected = "(d,), a vector" if self.event_rank == 1 else f"{self.event_rank} axes"
+            got, do = f"{event_shape}", "give one event per row, or use a bijection of events of this shape"
+            raise InputError(f"{type(self).__name__}, shape of events", expected=expected, got=got, do=do)
         if len(condition_shape) > 1:
-            raise InputError(
-                f"{type(self).__name__}, shape of conditions",
-                expected="(c,), or None without a condition",
-                got=f"{condition_shape}",
-                do="give one vector per row",
-            )
+            expected, got, do = "(c,), or None without a condition", f"{condition_shape}", "give one vector per row"
+            raise InputError(f"{type(self).__name__}, shape of conditions", expected=expected, got=got, do=do)
         self.event_shape, self.dimension = event_shape, math.prod(event_shape)
         self.condition_dimension = condition_shape[0] if condition_shape else 0
         # A condition of no elements is none.

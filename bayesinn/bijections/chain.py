@@ -50,12 +50,9 @@ class Chain(Bijection):
         super().__init__()
         distinct = len({id(bijection) for bijection in bijections})
         if not all(isinstance(bijection, Bijection) for bijection in bijections) or distinct != len(bijections):
-            raise InputError(
-                "Chain, argument 'bijections'",
-                expected="bijections, each an object of its own",
-                got=f"{bijections!r}",
-                do="make each one anew: Chain([Coupling() for _ in range(6)]), not 6 * [Coupling()]",
-            )
+            expected, got = "bijections, each an object of its own", f"{bijections!r}"
+            do = "make each one anew: Chain([Coupling() for _ in range(6)]), not 6 * [Coupling()]"
+            raise InputError("Chain, argument 'bijections'", expected=expected, got=got, do=do)
         self.bijections = list(bijections)
         self.reversible = reversible
         self.stores_activations = not reversible

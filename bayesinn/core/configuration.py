@@ -103,12 +103,9 @@ def describe(value: Any) -> Plain:
         configuration = keras.saving.serialize_keras_object(value)
         if _refused_class(configuration) is None:
             return {"keras": configuration}
-    raise InputError(
-        f"Configuration value {value!r}",
-        expected="numbers, strings, lists, dicts and layers, which can be saved and rebuilt",
-        got=type(value).__name__,
-        do="put the code into a class that derives from the bayesinn base class and give it plain arguments",
-    )
+    expected = "numbers, strings, lists, dicts and layers, which can be saved and rebuilt"
+    do = "put the code into a class that derives from the bayesinn base class and give it plain arguments"
+    raise InputError(f"Configuration value {value!r}", expected=expected, got=type(value).__name__, do=do)
 
 
 def rebuild(description: Any) -> Any:

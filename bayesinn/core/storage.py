@@ -167,12 +167,9 @@ def _check_own(folder: Path) -> None:
         return
     foreign = [name for name in ("manifest.json", "weights.h5") if os.path.lexists(folder / name)]
     if foreign:
-        raise SavedPosteriorError(
-            f"Folder {str(folder)!r}",
-            expected="a new folder, or one with a saved model to replace",
-            got=f"{' and '.join(foreign)} of something else",
-            do="choose another folder, or move those files away",
-        )
+        expected = "a new folder, or one with a saved model to replace"
+        got, do = f"{' and '.join(foreign)} of something else", "choose another folder, or move those files away"
+        raise SavedPosteriorError(f"Folder {str(folder)!r}", expected=expected, got=got, do=do)
 
 
 @contextlib.contextmanager

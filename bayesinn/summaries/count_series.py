@@ -53,12 +53,9 @@ class CountSeries(Summary):
     ) -> None:
         super().__init__()
         if season < 1 or len(filters) != 2:
-            raise InputError(
-                "CountSeries",
-                expected="a season of 1 step or more, and two numbers of filters",
-                got=f"season={season!r}, filters={filters!r}",
-                do="start from the defaults: season=7, filters=(24, 48)",
-            )
+            expected = "a season of 1 step or more, and two numbers of filters"
+            do = "start from the defaults: season=7, filters=(24, 48)"
+            raise InputError("CountSeries", expected=expected, got=f"season={season!r}, filters={filters!r}", do=do)
         self.season = season
         self.differences = keras.layers.Conv1D(filters[0], season + 1)
         self.gather = keras.layers.Conv1D(filters[1], _GATHERED, strides=_STRIDE, activation=activation)
@@ -72,12 +69,9 @@ class CountSeries(Summary):
 
     def build(self, x_shape: Sequence[int]) -> None:
         if x_shape[1] < self.fewest_steps:
-            raise InputError(
-                "Data for CountSeries",
-                expected=f"{self.fewest_steps} steps or more, for a season of {self.season}",
-                got=f"{x_shape[1]}",
-                do="choose a shorter season, or another summary such as MLP",
-            )
+            expected = f"{self.fewest_steps} steps or more, for a season of {self.season}"
+            got, do = f"{x_shape[1]}", "choose a shorter season, or another summary such as MLP"
+            raise InputError("Data for CountSeries", expected=expected, got=got, do=do)
 
     def call(self, x: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
         x = with_features(x)

@@ -13,20 +13,13 @@ class Frame(NamedTuple):
     """The expected location and shape of a posterior, as a fitted summary returns it.
 
     :meth:`~bayesinn.summaries.Summary.whiten` makes the expected posterior standard normal; the flow learns the rest.
-
-    Attributes
-    ----------
-    location : tensor (n, d)
-    root : tensor (n, d, d), lower triangular root of the covariance
-    information_fraction : tensor (n, d)
-        Share of the information on each element that comes from the data, given the others: from 0 to nearly 1.
-    estimate : tensor (n, d)
-        The initial estimate from which the location was found; the network that makes it is trained by least squares.
     """
 
-    location: tf.Tensor
-    root: tf.Tensor
+    location: tf.Tensor  #: (n, d)
+    root: tf.Tensor  #: (n, d, d), lower triangular root of the covariance
+    #: (n, d), share of the information on each element that comes from the data, given the others: from 0 to nearly 1.
     information_fraction: tf.Tensor
+    #: (n, d), the initial estimate from which the location was found; its network is trained by least squares.
     estimate: tf.Tensor
 
 

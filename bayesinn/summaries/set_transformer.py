@@ -50,12 +50,9 @@ class SetTransformer(Summary):
     ) -> None:
         super().__init__()
         if width % heads:
-            raise InputError(
-                "SetTransformer, argument 'width'",
-                expected=f"a multiple of heads={heads}",
-                got=f"{width!r}",
-                do=f"choose {width // heads * heads or heads}, or another number of heads",
-            )
+            expected, got = f"a multiple of heads={heads}", f"{width!r}"
+            do = f"choose {width // heads * heads or heads}, or another number of heads"
+            raise InputError("SetTransformer, argument 'width'", expected=expected, got=got, do=do)
         self.embedding = keras.layers.Dense(width)
         self.blocks = [
             _Attention(width, heads, dropout)

@@ -89,12 +89,8 @@ def prepare_folder(checkpoint: Checkpoint, settings: TrainingSettings, identity:
             known = dict(json.loads(settings_file.read_text()))
         changes = [f"{key} {known.get(key)} (now {now})" for key, now in identity.items() if known.get(key) != now]
         if changes:
-            raise InputError(
-                f"Checkpoint folder {str(folder)!r}",
-                expected="a checkpoint of this very run",
-                got=", ".join(changes),
-                do="continue with the same settings, or choose another folder",
-            )
+            expected, do = "a checkpoint of this very run", "continue with the same settings, or choose another folder"
+            raise InputError(f"Checkpoint folder {str(folder)!r}", expected=expected, got=", ".join(changes), do=do)
     do = "make room, or choose another folder"
     with explained(f"Checkpoint folder {str(folder)!r}", "room and permission to write there", do, (OSError,)):
         folder.mkdir(parents=True, exist_ok=True)

@@ -35,16 +35,9 @@ def fit_arrays(
 ) -> TrainingResult:
     """Initialise a network on a first batch, and train it; call ``raise_error`` of the result to see what stopped it.
 
-    Parameters
-    ----------
-    trainable : Trainable
-    arrays : dict of name to array (n, ...)
-    held_out : dict of name to array (m, ...), optional
-        A validation set; the weights with the best loss on it are kept.
-    steps, epochs, batch_size, seed, optimization, checkpoint, progress
-        See :meth:`bayesinn.AmortizedPosterior.fit`, offline; the learning rate is 2e-3 if left out.
-    network : description of the network in plain values, optional
-        A checkpoint of another one is refused.
+    The weights with the best loss on ``held_out`` arrays are kept. A checkpoint of another ``network``, described in
+    plain values, is refused. For the rest see :meth:`bayesinn.AmortizedPosterior.fit`, offline; the learning rate is
+    2e-3 if left out.
     """
     optimization, seed = optimization.filled(_LEARNING_RATE, passes=0), seeds.check_seed(seed)
     rows = len(next(iter(arrays.values())))

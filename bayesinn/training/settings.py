@@ -188,12 +188,8 @@ def resolve_settings(
     if rows is None:
         length = checked["steps"], -(-checked["steps"] // checked.get("epochs", _EPOCHS_ONLINE))
     elif {"steps", "epochs"} <= checked.keys():
-        raise InputError(
-            "Arguments 'steps' and 'epochs'",
-            expected="one of them: steps, or passes through the data",
-            got=f"steps={steps!r} and epochs={epochs!r}",
-            do="leave one out",
-        )
+        expected, got = "one of them: steps, or passes through the data", f"steps={steps!r} and epochs={epochs!r}"
+        raise InputError("Arguments 'steps' and 'epochs'", expected=expected, got=got, do="leave one out")
     else:
         batch_size = min(batch_size, rows)
         steps_per_pass = rows // batch_size

@@ -57,38 +57,22 @@ class Observation:
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
-    """Parameters drawn from the prior, posterior draws given the data of each, and further arrays about them.
+    """Parameters drawn from the prior, posterior draws given the data of each, and further arrays about them."""
 
-    Parameters
-    ----------
-    truth, draws, prior : dicts of name to array (n, *event), (n, L, *event) and (m, *event)
-    labels : Labels
-    seed, level : int, and the probability that a correct posterior passes a test
-    data : dict of name to array (n, ...), observables and context
-    log_prob : arrays (n,) and (n, L), log posterior density of truth and draws
-    prior_log_prob : array (n,), log prior density of the truths
-    references : dict of name to array (n, *event)
-        Reference points that depend on the data; see :func:`bayesinn.diagnostics.tarp`.
-    quantities : dict of name to arrays (n,) and (n, L), functions of parameters and data, for truths and draws
-    latent : arrays (n, d) and (n, L, d), latent codes of the truths, and draws from the latent distribution
-    observation : Observation
-    absent : mapping of capability to the reason why it is missing
-    """
-
-    truth: Arrays
-    draws: Arrays
-    prior: Arrays
+    truth: Arrays  #: (n, *event)
+    draws: Arrays  #: (n, L, *event)
+    prior: Arrays  #: (m, *event)
     labels: Labels = field(default_factory=Labels)
     seed: int = 0
-    level: float = 0.99
-    data: Arrays = field(default_factory=dict)
-    log_prob: Pair | None = None
-    prior_log_prob: np.ndarray | None = None
-    references: Arrays | None = None
-    quantities: Mapping[str, Pair] | None = None
-    latent: Pair | None = None
+    level: float = 0.99  #: probability that a correct posterior passes a test
+    data: Arrays = field(default_factory=dict)  #: (n, ...), observables and context
+    log_prob: Pair | None = None  #: (n,) and (n, L), log posterior density of truths and draws
+    prior_log_prob: np.ndarray | None = None  #: (n,), log prior density of the truths
+    references: Arrays | None = None  #: (n, *event), points that depend on data; see :func:`bayesinn.diagnostics.tarp`
+    quantities: Mapping[str, Pair] | None = None  #: (n,) and (n, L), functions of parameters and data
+    latent: Pair | None = None  #: (n, d) and (n, L, d), codes of the truths, and draws from the latent distribution
     observation: Observation | None = None
-    absent: Mapping[str, str] = field(default_factory=dict)
+    absent: Mapping[str, str] = field(default_factory=dict)  #: capability and the reason why it is missing
 
     def missing(self, needs: Sequence[str]) -> str:
         """Return why a check with these needs can't run; an empty text if it can."""

@@ -23,10 +23,7 @@ from tests.diagnostics.conjugate import normal
 class Halves(bi.diagnostics.Tested):
     """How many truths lie below the posterior median, and the p-values of sign tests."""
 
-    columns: tuple[str, ...]
     share: np.ndarray
-    p_value: np.ndarray
-    level: float
 
     @property
     def effect(self):
@@ -38,7 +35,7 @@ def halves(given: Evidence) -> Halves:
     below = {name: value < np.median(draws[name], axis=1) for name, value in columns(given.truth, 1).items()}
     p_value = [stats.binomtest(int(value.sum()), len(value)).pvalue for value in below.values()]
     share = np.array([value.mean() for value in below.values()])
-    return Halves(tuple(below), share, np.array(p_value), given.level)
+    return Halves(columns=tuple(below), p_value=np.array(p_value), level=given.level, share=share)
 
 
 def draw_halves(result: Halves, labels: bi.Labels) -> Figure:

@@ -31,12 +31,8 @@ class Composed(Transform):
         # A tuple, so that equal compositions compare equal however they were written.
         object.__setattr__(self, "transforms", tuple(self.transforms))
         if not self.transforms or not all(isinstance(transform, Transform) for transform in self.transforms):
-            raise InputError(
-                "Composed, argument 'transforms'",
-                expected="one or more transforms",
-                got=repr(self.transforms),
-                do="write for example Composed([Affine(), Spline()])",
-            )
+            got, do = repr(self.transforms), "write for example Composed([Affine(), Spline()])"
+            raise InputError("Composed, argument 'transforms'", expected="one or more transforms", got=got, do=do)
         for name in ("elementwise", "volume_preserving"):
             object.__setattr__(self, name, all(getattr(transform, name) for transform in self.transforms))
 

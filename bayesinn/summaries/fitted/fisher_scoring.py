@@ -127,30 +127,21 @@ class FisherScoring(Straightening, Summary):
         ends = parameters.from_vector(tf.constant([[-_FAR], [_FAR]]) * tf.ones((2, parameters.dimension)))
         wrong = [name for name in self.periodic if ends[name].shape != (2,) or np.any(np.abs(ends[name] - _ENDS) > 0.1)]
         if wrong:
-            raise InputError(
-                f"{type(self).__name__}.periodic",
-                expected="numbers between -pi and pi",
-                got=f"other priors of {wrong}",
-                do="give them VonMises(0, 0.01) or Uniform(-pi, pi) as a prior, and shift them in the simulator",
-            )
+            expected, got = "numbers between -pi and pi", f"other priors of {wrong}"
+            do = "give them VonMises(0, 0.01) or Uniform(-pi, pi) as a prior, and shift them in the simulator"
+            raise InputError(f"{type(self).__name__}.periodic", expected=expected, got=got, do=do)
         dependent = sorted(name for name in parameters.names if compensating & set(parameters.prior.needs[name]))
         if dependent:
-            raise InputError(
-                f"{type(self).__name__}.compensating",
-                expected="parameters on which no prior depends",
-                got=f"some on which those of {dependent} do",
-                do="let others compensate, or make these priors independent",
-            )
+            expected, got = "parameters on which no prior depends", f"some on which those of {dependent} do"
+            do = "let others compensate, or make these priors independent"
+            raise InputError(f"{type(self).__name__}.compensating", expected=expected, got=got, do=do)
 
     def build(self, x_shape: Sequence[int]) -> None:
         """Check the shapes of predictions."""
         if "space" not in self.__dict__:
-            raise InputError(
-                type(self).__name__,
-                expected="parameters, which a posterior binds its summaries to",
-                got="none",
-                do="use it as the summary of an AmortizedPosterior, or call bind(parameters) first",
-            )
+            expected = "parameters, which a posterior binds its summaries to"
+            do = "use it as the summary of an AmortizedPosterior, or call bind(parameters) first"
+            raise InputError(type(self).__name__, expected=expected, got="none", do=do)
         with tf.init_scope():
             values = self.values(tf.zeros((1, *x_shape[1:]))).shape
             centre = self.space.from_vector(tf.zeros((1, self.space.dimension)))
