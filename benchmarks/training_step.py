@@ -21,6 +21,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 import bayesinn as bi
+from bayesinn.core.compilation import XLA
 from bayesinn.posterior.amortized import AmortizedPosterior
 from bayesinn.posterior.building import new_model
 from bayesinn.training.settings import TrainingSettings
@@ -42,9 +43,9 @@ def series(parameters: dict[str, tf.Tensor], seed: tf.Tensor) -> dict[str, tf.Te
     return {"series": tf.cumsum(0.1 * noise + level[:, None, :3], axis=1) + level[:, None, 3:4]}
 
 
-def trainer(posterior: AmortizedPosterior) -> TrainingModel:
+def trainer(posterior: AmortizedPosterior, xla: XLA) -> TrainingModel:
     """The training model that ``fit`` would run."""
-    settings = TrainingSettings(100_000, 1_000, BATCH, SEED, 1e-4, 1.0, 0.999, None, "auto")
+    settings = TrainingSettings(100_000, 1_000, BATCH, SEED, 1e-4, xla=xla)
     trainable, _ = new_model(posterior.simulator, posterior.summaries, posterior.flow, SEED)
     model = TrainingModel(trainable, GraphSource(posterior.simulator, settings), settings)
     model.compile(optimizer="adam")
@@ -69,15 +70,20 @@ def forward_backward(model: TrainingModel) -> Callable[[], object]:
     """Loss and gradient alone, on fixed data, as many times."""
     batch, _ = model.source.batch((tf.constant(0),))
 
+    def loss_and_gradient() -> tf.Tensor:
+        with tf.GradientTape() as tape:
+            loss, _ = model._loss(model.flat, batch, tf.constant(0), tf.constant(0.0), training=True)
+        return tf.reduce_sum(tape.gradient(loss, model.flat.value))
+
+    compiled = tf.function(loss_and_gradient, autograph=False, jit_compile=model.settings.xla is not False)
+
     @tf.function
     def call() -> tf.Tensor:
         total = tf.zeros(())
         for _ in tf.range(STEPS_PER_CALL):
             # Steps of training depend on each other; these would run beside each other if they were let.
             tf.autograph.experimental.set_loop_options(parallel_iterations=1)
-            with tf.GradientTape() as tape:
-                loss, _ = model._loss(model.flat, batch, tf.constant(0), tf.constant(0.0), training=True)
-            total += tf.reduce_sum(tape.gradient(loss, model.flat.value))
+            total += compiled()
         return total
 
     return call
@@ -100,15 +106,16 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--quick", action="store_true", help="one round: checks that it runs, the numbers mean little")
-    rounds = 1 if parser.parse_args().quick else 30
+    quick = parser.parse_args().quick
+    rounds, xla = (1, False) if quick else (30, "auto")
 
-    toy = trainer(AmortizedPosterior(bi.get("linear"), flow=bi.flows.coupling(blocks=6, hidden=(132, 132))))
+    toy = trainer(AmortizedPosterior(bi.get("linear"), flow=bi.flows.coupling(blocks=6, hidden=(132, 132))), xla)
     calls = {
         "toy, forward + backward alone": forward_backward(toy),
         "toy": full_steps(toy),
-        "sir": full_steps(trainer(AmortizedPosterior(bi.get("sir")))),
+        "sir": full_steps(trainer(AmortizedPosterior(bi.get("sir")), xla)),
         "81 x 3 series": full_steps(
-            trainer(AmortizedPosterior(series, bi.summaries.ConvLSTM(64, filters=(64, 64), lstm_units=128)))
+            trainer(AmortizedPosterior(series, bi.summaries.ConvLSTM(64, filters=(64, 64), lstm_units=128)), xla)
         ),
     }
     results = milliseconds(calls, rounds)

@@ -97,10 +97,10 @@ def main() -> None:
     # A recipe that this version doesn't have is left out.
     networks = [network for network in NETWORKS if hasattr(flows, network.recipe)]
     networks = [network for network in networks if any(text in network.name for text in arguments.only)]
-    # One of each recipe on one density is enough to see that all run.
+    # The first and the last network on one density are enough to see that it runs.
     names = ["moons"] if arguments.quick else list(DENSITIES)
     if arguments.quick:
-        networks = list({network.recipe: network for network in networks}.values())
+        networks = [networks[0], networks[-1]]
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) if arguments.quick else Path(__file__).parent
         for network in networks:

@@ -405,18 +405,17 @@ def test_equal_bits_in_a_fresh_process(tmp_path, fresh_python) -> None:
 # Four blocks of two layers of 32: with three of one layer of 16, seeds 2 and 3 miss the covariance by 7 % after 2,000
 # steps, and with the likelihood objective by 29 %. About 23 and 9 seconds of one core.
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", [1, 2, 3])
 @pytest.mark.parametrize(("objective", "steps", "batch_size"), [("mmd", 1000, 500), ("likelihood", 2000, 256)])
-def test_training_solves_the_noise_free_toy(objective: str, steps: int, batch_size: int, seed: int) -> None:
+def test_training_solves_the_noise_free_toy(objective: str, steps: int, batch_size: int) -> None:
     posterior = SplitLatent(slide_toy, chain=default_chain(4, (32, 32)), objective=objective)
     posterior.fit(
-        steps=steps, batch_size=batch_size, seed=seed, optimization=bi.Optimization(learning_rate=5e-3), progress=False
+        steps=steps, batch_size=batch_size, seed=1, optimization=bi.Optimization(learning_rate=5e-3), progress=False
     )
     check_toy(posterior)
 
 
 def check_toy(posterior: SplitLatent) -> None:
-    """Beside each bound, the worst that was measured over the three seeds, with "mmd" and with "likelihood"."""
+    """Beside each bound, the worst that was measured over seeds 1 to 3, with "mmd" and with "likelihood"."""
     data = slide_toy.sample(5_000, seed=99)
     parameters = {name: data[name] for name in ("x1", "x2")}
     predicted = posterior.predict(parameters)["y"]

@@ -18,7 +18,8 @@ EXACT = {
 
 @pytest.fixture(scope="module")
 def posterior():
-    return bi.AmortizedPosterior(sir).fit(seed=1, progress=False)
+    # XLA, which pays on two threads and more, has its truth tests in test_conjugate.py: tests have one thread.
+    return bi.AmortizedPosterior(sir).fit(seed=1, optimization=bi.Optimization(xla=False), progress=False)
 
 
 @pytest.mark.slow

@@ -100,12 +100,9 @@ def test_a_test_quantity_needs_a_name_of_its_own() -> None:
 
 
 def test_verdicts_allow_for_the_number_of_tests() -> None:
-    class Half(Tested):
-        columns, p_value, level = ("all",), np.array([0.004]), 0.99
-
-    assert [judge(Half(), number) for number in (1, 2, 3)] == ["FAILED", "FAILED", "doubtful"]
-    Half.p_value = np.array([0.2])
-    assert judge(Half(), 1) == "passed"
+    small, large = (Tested(("all",), np.array([value]), 0.99) for value in (0.004, 0.2))
+    assert [judge(small, number) for number in (1, 2, 3)] == ["FAILED", "FAILED", "doubtful"]
+    assert judge(large, 1) == "passed"
 
 
 def test_diagnostics_import_neither_tensorflow_nor_matplotlib() -> None:
