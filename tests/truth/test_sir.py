@@ -18,8 +18,7 @@ EXACT = {
 
 @pytest.fixture(scope="module")
 def posterior():
-    # XLA, which pays on two threads and more, has its truth tests in test_conjugate.py: tests have one thread.
-    return bi.AmortizedPosterior(sir).fit(seed=1, optimization=bi.Optimization(xla=False), progress=False)
+    return bi.AmortizedPosterior(sir).fit(seed=1, progress=False)
 
 
 @pytest.mark.slow
