@@ -26,7 +26,7 @@ from bayesinn.simulators.sir import expected_cases, sir
 from bayesinn.summaries import MLP, ConvLSTM, FisherScoring, Summary
 from bayesinn.training.progress import StepClock
 
-SEEDS = (1,)
+SEEDS = (1, 2, 3)
 PROCESSOR_SECONDS = 90.0
 BATCH_SIZE, TRIAL_STEPS = 256, 100
 FRESH_SIMULATIONS = 20_000
