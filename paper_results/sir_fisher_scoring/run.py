@@ -92,7 +92,7 @@ def main() -> None:
     fresh = sir.sample(500 if quick else FRESH_SIMULATIONS, seed=101)
     truth, data = {name: fresh[name] for name in sir.prior.names}, {"cases": fresh["cases"]}
     rows = []
-    for seed in SEEDS:
+    for seed in SEEDS[:1] if quick else SEEDS:
         densities: dict[str, np.ndarray] = {}
         for name, summary in networks().items():
             posterior, seconds = fit(summary, seed, quick)
