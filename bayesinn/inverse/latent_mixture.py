@@ -143,7 +143,7 @@ class LatentMixture:
         if self.latent.scales == "batch":
             model.set_statistics(arrays, seed)
         self._trained, self.classes, self.training = model, classes, training.record
-        self.history = training.history.drop(columns="failed_simulations")
+        self.history = training.history.drop(columns="failed_simulations", errors="ignore")
         training.raise_error()
         return self
 

@@ -85,10 +85,10 @@ class TrainingModel(keras.Model):
         return {"loss": self.loss_mean.result()}
 
     def compile_step(self, element: tuple[tf.TensorSpec, ...]) -> str:
-        """Compile a step on elements like this as one program, if the settings say so; return a note if XLA can't.
+        """Compile the step as one program, if the settings say so; return a note if XLA can't.
 
-        Only simulations stay outside.
-        Its thousands of small operations cost more than their arithmetic. XLA runs them as a few.
+        Simulations stay outside. A step has thousands of small operations, whose overhead costs more than their
+        arithmetic; XLA fuses them. ``element`` is what the source gives for a step.
         """
         batch = tf.function(self.source.batch).get_concrete_function(element).structured_outputs
         trial = tf.nest.map_structure(self._zeros, (element[0], *batch))

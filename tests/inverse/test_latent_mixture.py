@@ -296,3 +296,10 @@ def test_digits() -> None:
     # Gaussians with a covariance each reach 2.58 bits per dimension and 0.967. Seed 1: 2.35 and 0.978.
     assert bits < 2.5
     assert accuracy > 0.967
+
+
+def test_a_first_epoch_that_breaks_is_explained() -> None:
+    x, classes = np.random.default_rng(1).normal(size=(64, 2)), np.repeat(["a", "b"], 32)
+    wild = bi.Optimization(learning_rate=1e38, clip_norm=1e38)
+    with pytest.raises(TrainingError, match="loss or gradient is not"):
+        LatentMixture().fit(x, classes, steps=8, batch_size=8, seed=1, progress=False, optimization=wild)
