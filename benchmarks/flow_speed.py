@@ -75,13 +75,13 @@ class Runner:
         self.step = tf.Variable(0)
 
         # As Keras runs it.
+        elements = iter(self.model.source.elements(0))
         train_step = tf.autograph.experimental.do_not_convert(self.model.train_step)
 
         @tf.function
         def train() -> tf.Tensor:
             for _ in tf.range(steps_per_call):
-                train_step((self.step.value(),))
-                self.step.assign_add(1)
+                train_step(next(elements))
             return self.model.loss_mean.result()
 
         @tf.function

@@ -56,11 +56,12 @@ def trainer(posterior: AmortizedPosterior, xla: XLA) -> TrainingModel:
 
 def full_steps(model: TrainingModel) -> Callable[[], object]:
     """Many steps in one call, as in training."""
+    elements = iter(model.source.elements(0))
 
     @tf.function
     def call() -> tf.Tensor:
-        for step in tf.range(STEPS_PER_CALL):
-            model.train_step((step,))
+        for _ in tf.range(STEPS_PER_CALL):
+            model.train_step(next(elements))
         return model.loss_mean.result()
 
     return call
@@ -68,7 +69,7 @@ def full_steps(model: TrainingModel) -> Callable[[], object]:
 
 def forward_backward(model: TrainingModel) -> Callable[[], object]:
     """Loss and gradient alone, on fixed data, as many times."""
-    batch, _ = model.source.batch((tf.constant(0),))
+    batch, _ = model.source.batch(next(iter(model.source.elements(0))))
 
     def loss_and_gradient() -> tf.Tensor:
         with tf.GradientTape() as tape:

@@ -49,6 +49,8 @@ LABELS = {
 UNITS = {"lambda": "1/day", "mu": "1/day", "delay": "days", "I0": "people", "cases": "people"}
 
 
+# Compiled as a whole: its loop of small operations takes ten times as long in the plain graph.
+@tf.function(jit_compile=True)
 def expected_cases(parameters: Mapping[str, tf.Tensor]) -> tf.Tensor:
     """Return the mean of the reported cases on each day, (n, 14), for parameters (n,)."""
     infected = tf.math.ceil(parameters["I0"])

@@ -90,8 +90,8 @@ class Compiled(NamedTuple):
 def compiled(function: Callable[..., Any], *trial: Any, xla: XLA, subject: str, autograph: bool = False) -> Compiled:
     """Compile a function with XLA where that works, else into a plain graph, with a note about the ``subject``.
 
-    ``trial`` are arguments of the right shapes; the function is not run on them. A TrainingError is raised when ``xla``
-    is True and XLA has no kernel for some operation.
+    ``trial`` are arguments of the right shapes, on which the function is run once. A TrainingError is raised when
+    ``xla`` is True and XLA has no kernel for some operation.
     """
     check_choice(f"Option 'xla' of {subject}", xla, ("auto", True, False))
     plain = tf.function(function, autograph=autograph)
@@ -99,8 +99,8 @@ def compiled(function: Callable[..., Any], *trial: Any, xla: XLA, subject: str, 
         return Compiled(plain, False)
     fused = tf.function(function, autograph=autograph, jit_compile=True)
     try:
-        # Lowered, not compiled: inside another function, where most are used, XLA would compile it once more.
-        fused.experimental_get_compiler_ir(*trial)(stage="hlo")
+        # Inside another function, as where it is used: called by itself, XLA would compile it once more there.
+        tf.function(lambda *arguments: fused(*arguments), autograph=False)(*trial)
     except BayesinnError:
         raise
     except (tf.errors.OpError, ValueError) as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -108,7 +109,9 @@ class Reference:
         series: set[str] = set().union(*(damaged or {}).values())
         flags, ordered = (np.array([name in chosen for name in sorted(inputs)], bool) for chosen in (pooled, series))
         first = _series(inputs, ordered)[:half]
-        order, gap = (damage.grow(first, _series(damaged[kind])[:half] if damaged else first) for kind in damage.KINDS)
+        copies = [_series(damaged[kind])[:half] if damaged else first for kind in damage.KINDS]
+        with ThreadPoolExecutor() as pool:
+            order, gap = pool.map(lambda copy: damage.grow(first, copy), copies)
         summary = _axes(condition[:half].astype(np.float64))
         empty = np.zeros((0, len(STATISTICS))), np.zeros(0, int)
         unfinished = cls(*summary, *_axes(_flat(inputs, flags)[:half]), flags, ordered, order, gap, *empty)

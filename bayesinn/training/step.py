@@ -91,7 +91,8 @@ class TrainingModel(keras.Model):
         arithmetic; XLA fuses them. ``element`` is what the source gives for a step.
         """
         batch = tf.function(self.source.batch).get_concrete_function(element).structured_outputs
-        trial = tf.nest.map_structure(self._zeros, (element[0], *batch))
+        # A trial with number -1 is idle and changes nothing.
+        trial = tf.constant(-1), *tf.nest.map_structure(self._zeros, batch)
         step = compiled(self._run_step, *trial, xla=self.settings.xla, subject="The training step")
         if step.xla:
             self.__dict__["run_step"] = step.call

@@ -78,18 +78,14 @@ def test_gradients_are_clipped_by_their_global_norm() -> None:
     assert np.linalg.norm(steps[1] - steps[0]) == pytest.approx(1e-2, rel=1e-3)
 
 
-def test_xla(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_xla(capsys: pytest.CaptureFixture[str]) -> None:
     @bi.simulator(prior={"mean": tfd.Normal(0.0, 1.0)})
     def counts(parameters, seed):
         # Has no XLA kernel.
         return {"x": tfd.NegativeBinomial(2.0, parameters["mean"]).sample(seed=seed)}
 
-    fit(counts, progress=True, steps=2)
+    fit(counts, progress=True, steps=2_000)
     assert "note" not in capsys.readouterr().out
-    fit(counts, progress=True, steps=1_000)
-    printed = capsys.readouterr().out
-    assert "note: Simulator 'counts' runs in the plain graph" in printed
-    assert "training step" not in printed
     with pytest.raises(TrainingError, match="'counts' with xla=True") as error:
         fit(counts, optimization=bi.Optimization(xla=True))
     assert "xla='auto'" in str(error.value)
@@ -101,7 +97,7 @@ def test_a_network_that_xla_cannot_compile(capsys: pytest.CaptureFixture[str]) -
             x = tf.reshape(x, (-1, 1))
             return x + 0.0 * tf.random.stateless_poisson(tf.shape(x), [1, 2], x**2, tf.float32)
 
-    fit(summary=Noisy(), progress=True, steps=1_000)
+    fit(summary=Noisy(), progress=True, steps=2_000)
     assert "note: The training step runs in the plain graph" in capsys.readouterr().out
     with pytest.raises(TrainingError, match="The training step with xla=True"):
         fit(summary=Noisy(), xla=True)
