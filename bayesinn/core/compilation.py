@@ -100,7 +100,7 @@ def compiled(function: Callable[..., Any], *trial: Any, xla: XLA, subject: str, 
     fused = tf.function(function, autograph=autograph, jit_compile=True)
     try:
         # Inside another function, as where it is used: called by itself, XLA would compile it once more there.
-        tf.function(lambda *arguments: fused(*arguments), autograph=False)(*trial)
+        tf.function(fused, autograph=False)(*trial)
     except BayesinnError:
         raise
     except (tf.errors.OpError, ValueError) as error:

@@ -105,13 +105,6 @@ def mmd(
     return MMDResult(("joint",), p_value, level, float(squared[0]), null, tuple(map(float, bandwidths)), used, given)
 
 
-def squared_mmd(first: np.ndarray, second: np.ndarray, bandwidths: Sequence[float]) -> float:
-    """Return the unbiased MMD^2 of two sets (m, d) and (n, d), of any size and without a test; may be negative."""
-    first, second = check_sets(first, second)
-    within = [np.mean(_kernel(distance.pdist(points, "sqeuclidean"), bandwidths)) for points in (first, second)]
-    return float(sum(within) - 2.0 * np.mean(kernel_matrix(first, second, bandwidths)))
-
-
 def kernel_matrix(first: np.ndarray, second: np.ndarray, bandwidths: Sequence[float]) -> np.ndarray:
     """Return the kernels (m, n) between all points (m, d) and (n, d): sum over h of exp(-distance^2 / (2 h^2))."""
     # From differences: |x|^2 - 2 x y + |y|^2 cancels for points that lie close together far out.

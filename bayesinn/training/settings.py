@@ -42,8 +42,8 @@ class Optimization:
         them in memory; for simulators that take longer than steps. 0 for new ones at each step. What the simulator
         recommends if left out, 0 if it doesn't. More than a few passes through few simulations overfit.
     xla : "auto", True or False
-        Whether to compile training step and simulator with XLA; "auto" does in runs of 2,000 steps or more, each of the
-        two where XLA has all of its operations, the simulator only on a GPU. Shorter runs end before compiling has paid.
+        Whether to compile training step and simulator with XLA. "auto" does in runs of 2,000 steps or more, where XLA
+        has all operations, the simulator only on a GPU. Shorter runs end before compiling has paid.
     callbacks : sequence of Keras callbacks
         Get the loss at the end of each epoch.
 

@@ -1,5 +1,6 @@
 """Where batches come from. Each source is a pure function of (seed, step), so that a resumed run sees the same data."""
 
+import functools
 import itertools
 from abc import ABC, abstractmethod
 from collections import deque
@@ -64,10 +65,7 @@ class GraphSource(Source):
         self._seed = seeds.tensor_seed(settings.seed, "simulations")
         self._ahead = not tf.config.list_logical_devices("GPU")
         engine: Any = simulator.engine
-
-        def draw(seed: tf.Tensor) -> Any:
-            return engine.draw(settings.batch_size, seed)
-
+        draw = functools.partial(engine.draw, settings.batch_size)
         xla = False if self._ahead and settings.xla == "auto" else settings.xla
         subject = f"Simulator {simulator.name!r}"
         self._simulations, _, self.note = compiled(draw, tf.constant([0, 0]), xla=xla, subject=subject, autograph=True)

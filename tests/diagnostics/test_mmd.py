@@ -10,7 +10,8 @@ from scipy import stats
 from scipy.spatial import distance
 
 from bayesinn.core.errors import InputError
-from bayesinn.diagnostics.mmd import LADDER, kernel_matrix, ladder, mmd, squared_mmd
+from bayesinn.diagnostics.mmd import LADDER, kernel_matrix, ladder, mmd
+from tests.helpers.mmd import squared_mmd
 
 
 def normals(*, size: int = 200, columns: int = 2, seed: int = 1) -> tuple[np.ndarray, np.ndarray]:

@@ -12,7 +12,6 @@ import bayesinn as bi
 from bayesinn.bijections import ActNorm, Chain, Coupling, Orthogonal
 from bayesinn.core.configuration import clone
 from bayesinn.core.errors import InputError
-from bayesinn.diagnostics.mmd import squared_mmd
 from bayesinn.flows.split_latent import SplitLatentFlow, SplitLayout
 from bayesinn.flows.split_latent.losses import SplitLosses
 from bayesinn.flows.split_latent.mmd import mmd_loss
@@ -21,6 +20,7 @@ from bayesinn.simulators import inverse_kinematics as kinematics
 from bayesinn.simulators.inverse_kinematics import inverse_kinematics
 from bayesinn.simulators.linear import linear
 from bayesinn.simulators.slide_toy import COVARIANCE, slide_toy
+from tests.helpers.mmd import squared_mmd
 
 tfd = tfp.distributions
 
