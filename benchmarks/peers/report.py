@@ -24,7 +24,7 @@ COLUMNS = {
 }
 TITLES = {
     "step": "Training, ms/step",
-    "first": "First fit beyond its steps, s",
+    "first": "First fit of a process beyond its steps, s",
     "sample": "Sampling, s",
     "accuracy": "Time to accuracy, s (missing: not reached)",
 }
@@ -63,8 +63,9 @@ def lines(results: pd.DataFrame) -> list[tuple[str, str, pd.DataFrame]]:
         label = problem.replace("_", " ")
         if (task, quantity) == ("step", "ms_per_step"):
             label += f", batch {size}" + ("" if settings == "equal" else ", own networks")
-        elif (task, quantity) == ("first", "beyond_steps_s"):
-            label += ", first fit beyond its steps"
+        elif quantity == "beyond_steps_s" and (size, settings) == (64, "equal"):
+            label += f", fit of {'1,000' if task == 'step' else '200'} steps beyond them"
+            task = "first"
         elif task == "sample" and quantity.endswith("_s") and not quantity.endswith(("_first_s", "import_s")):
             label += f", {quantity[:-2].replace('x', ' x ')} draws"
         elif task == "accuracy" and quantity.startswith("seconds_to"):
@@ -72,7 +73,7 @@ def lines(results: pd.DataFrame) -> list[tuple[str, str, pd.DataFrame]]:
         else:
             continue
         found.append((task, label, group.set_index("library")))
-    return found
+    return sorted(found, key=lambda row: list(TITLES).index(row[0]))
 
 
 def table(results_file: Path) -> str:

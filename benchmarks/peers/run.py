@@ -88,8 +88,9 @@ class Runner:
         task = {**case, "process_started": time.time()}
         command = [str(python), str(HERE / LIBRARIES[library]), json.dumps(task)]
         # sbi writes logs into the folder that it runs in.
-        options: dict[str, Any] = {"env": environment, "cwd": self.scratch, "preexec_fn": self.keep_to_threads}
-        finished = subprocess.run(command, **options, capture_output=True, text=True, check=False)
+        finished = subprocess.run(
+            command, env=environment, cwd=self.scratch, capture_output=True, text=True, check=False
+        )
         words = [library, *(str(value) for value in case.values() if not isinstance(value, list))]
         if finished.returncode:
             self.failed += 1
@@ -102,11 +103,6 @@ class Runner:
             file.write(json.dumps(run) + "\n")
         print(*words, *(f"{key}={value:.4g}" for key, value in result.items() if key != "versions"), flush=True)
         return result
-
-    def keep_to_threads(self) -> None:
-        """Keep a new process to as many processors as it may have threads; JAX has no setting for that."""
-        if hasattr(os, "sched_setaffinity"):
-            os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: self.threads])
 
 
 def climb(runner: Runner, library: str, settings: str, problem: str, exact: float, seed: int) -> None:
@@ -164,6 +160,9 @@ def main() -> None:
         given.only, given.problems, given.libraries, given.rounds = ["step", "sample"], ["toy"], ["bayesinn"], 1
     accuracy = [name for name in ACCURACY_PROBLEMS if name in given.problems and "accuracy" in given.only]
     exact = exact_values(accuracy)
+    if hasattr(os, "sched_setaffinity"):
+        # For the processes to come: JAX has no setting for its threads, but keeps to the processors that it may use.
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: given.threads])
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) if given.quick else HERE
         runner = Runner(folder, temporary, given.threads)

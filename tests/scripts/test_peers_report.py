@@ -13,7 +13,10 @@ def run(library, task, result, seed, **case):
 
 
 RUNS = [
-    *(run("bayesinn", "step", {"ms_per_step": 1.0 + seed}, seed, batch=64) for seed in (1, 2, 5)),
+    *(
+        run("bayesinn", "step", {"ms_per_step": 1.0 + seed, "beyond_steps_s": 9.0}, seed, batch=64)
+        for seed in (1, 2, 5)
+    ),
     run("sbi", "step", {"ms_per_step": 40.0}, 1, batch=64),
     *(
         run("sbi", "accuracy", {"seconds": 10.0 * budget, "nll": 3.0 + gap}, seed, budget=budget, exact=3.0)
@@ -32,6 +35,7 @@ def test_table_has_medians_ranges_and_the_first_sufficient_budget(tmp_path):
     report.aggregate(RUNS).to_csv(tmp_path / "results.csv", index=False)
     text = report.table(tmp_path / "results.csv")
     assert "| toy, batch 64, ms/step | 3 (2 to 6) | — | — | 40 |" in text
+    assert "| toy, fit of 1,000 steps beyond them, s | 9 | — | — | — |" in text
     assert "| toy, to 0.05 nats, s | — | — | — | 10 (10 to 20) |" in text
     assert "| toy, to 0.02 nats, s | — | — | — | 30 (30 to not reached) |" in text
     assert "Threads: 2. Versions: bayesinn 1.0; sbi 1.0." in text
@@ -44,6 +48,6 @@ def test_table_has_medians_ranges_and_the_first_sufficient_budget(tmp_path):
 
 def test_figure_has_a_panel_for_each_kind_of_time():
     figure = report.draw(report.aggregate(RUNS))
-    assert [ax.get_title() for ax in figure.axes] == [report.TITLES[task] for task in ("step", "accuracy")]
+    assert [ax.get_title() for ax in figure.axes] == [report.TITLES[task] for task in ("step", "first", "accuracy")]
     points = {line.get_label(): line.get_xdata() for line in figure.axes[0].lines if line.get_marker() == "o"}
     assert (points["bayesinn"], points["sbi"]) == ([3.0], [40.0])
