@@ -11,7 +11,7 @@ import torch
 from problems import Data, Problem
 from sbi.inference import NPE
 from sbi.neural_nets import posterior_nn
-from sbi.neural_nets.embedding_nets import CausalCNNEmbedding, FCEmbedding, PermutationInvariantEmbedding
+from sbi.neural_nets.embedding_nets import CNNEmbedding, FCEmbedding, PermutationInvariantEmbedding
 from sbi.utils import BoxUniform
 
 PACKAGES = ("sbi", "torch")
@@ -28,15 +28,17 @@ class ConvLSTM(torch.nn.Module):
         self.dense = torch.nn.Linear(problem.lstm_units, problem.summaries)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        h = x.transpose(1, 2)
+        h = x
         for convolution in self.convolutions:
             h = torch.relu(convolution(torch.nn.functional.pad(h, (2, 0))))
         return self.dense(self.lstm(h.transpose(1, 2))[1][0][-1])
 
 
 def tensors(problem: Problem, data: Data) -> tuple[torch.Tensor, torch.Tensor]:
-    """Parameters and data, as sbi's documentation prepares them: sets are padded with NaN."""
+    """Parameters and data, as sbi's documentation prepares them: channels first, and sets padded with NaN."""
     x = np.log1p(data["x"]) if problem.log_scale else data["x"]
+    if problem.kind == "series":
+        x = np.swapaxes(x, 1, 2)
     if problem.kind == "set":
         x = np.where((np.arange(x.shape[1]) < data["n"])[..., None], x, np.nan)
     return torch.as_tensor(data["theta"]), torch.as_tensor(x, dtype=torch.float32)
@@ -45,7 +47,7 @@ def tensors(problem: Problem, data: Data) -> tuple[torch.Tensor, torch.Tensor]:
 def estimator(problem: Problem, settings: str, x: torch.Tensor) -> Any:
     """Defaults of NPE, or networks of equal size in all libraries."""
     if settings == "equal":
-        embedding = torch.nn.Identity() if problem.kind == "vector" else ConvLSTM(problem, x.shape[2])
+        embedding = torch.nn.Identity() if problem.kind == "vector" else ConvLSTM(problem, x.shape[1])
         # Its blocks transform one half. 12 of them have as many networks as 6 that transform both.
         options = {"num_transforms": 12, "hidden_features": (128, 128), "activation": torch.nn.SiLU}
         return posterior_nn("zuko_nice", embedding_net=embedding, **options)
@@ -53,7 +55,7 @@ def estimator(problem: Problem, settings: str, x: torch.Tensor) -> Any:
         embedding = PermutationInvariantEmbedding(FCEmbedding(1, output_dim=20), 20)
         return posterior_nn("maf", embedding_net=embedding, z_score_x="none")
     if problem.kind == "series":
-        return posterior_nn("maf", embedding_net=CausalCNNEmbedding(tuple(x.shape[1:2]), in_channels=x.shape[2]))
+        return posterior_nn("maf", embedding_net=CNNEmbedding(tuple(x.shape[2:]), in_channels=x.shape[1]))
     return "nsf" if problem.bounds else "maf"
 
 

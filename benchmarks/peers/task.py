@@ -95,4 +95,6 @@ def perform(adapter: ModuleType, task: dict[str, Any]) -> dict[str, Any]:
 
 def main(name: str) -> None:
     """Perform the task on the command line with the adapter of this name."""
-    print(json.dumps(perform(sys.modules[name], json.loads(sys.argv[1]))))
+    result = perform(sys.modules[name], json.loads(sys.argv[1]))
+    # On a line of its own: sbi leaves one unfinished.
+    print("\n" + json.dumps(result))
