@@ -159,7 +159,7 @@ def main() -> None:
     if given.quick:
         given.only, given.problems, given.libraries, given.rounds = ["step", "sample"], ["toy"], ["bayesinn"], 1
     accuracy = [name for name in ACCURACY_PROBLEMS if name in given.problems and "accuracy" in given.only]
-    exact = exact_values(accuracy)
+    exact = exact_values(accuracy) if accuracy else {}
     if hasattr(os, "sched_setaffinity"):
         # For the processes to come: JAX has no setting for its threads, but keeps to the processors that it may use.
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: given.threads])
