@@ -1,4 +1,4 @@
-# make setup | test | demo | check | format | clean
+# make setup | test | demo | bench | check | format | clean
 
 BIN := .venv/bin
 # Test processes beside each other. In a whole run each grows to 7 to 10 GB: take 1 if memory is short.
@@ -9,11 +9,12 @@ PYTEST_OPTIONS ?=
 # TensorFlow's start-up notes are no news here.
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: help setup test demo check format clean
+.PHONY: help setup test demo bench check format clean
 
 help:
 	@echo "make setup    build .venv with the tested versions (the others do it by themselves)"
 	@echo "make demo     train on the SIR model, then infer from real case counts: runs/sir"
+	@echo "make bench    compare with BayesFlow and sbi, in environments of their own: hours; goes on where it was stopped"
 	@echo "make test     check, then run all tests"
 	@echo "make check    formatting, lint and types"
 	@echo "make format   format, and repair what ruff can repair"
@@ -33,6 +34,10 @@ test: check
 
 demo: setup
 	$(BIN)/bayesinn run sir --output runs/sir
+
+bench: setup
+	benchmarks/peers/environments.sh
+	$(BIN)/python benchmarks/peers/run.py
 
 check: setup
 	$(BIN)/ruff format --check

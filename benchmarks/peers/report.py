@@ -1,0 +1,149 @@
+"""What the runs amount to: results.csv, figure.png, and the table in the project's README.
+
+python benchmarks/peers/report.py    # write figure and table again, from results.csv
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+HERE = Path(__file__).parent
+START, END = "<!-- Made by benchmarks/peers/report.py -->", "<!-- End of what it makes -->"
+TOLERANCES = (0.05, 0.02)
+COLUMNS = {
+    "bayesinn": "bayesinn",
+    "bayesflow_jax": "BayesFlow, JAX",
+    "bayesflow_tensorflow": "BayesFlow, TensorFlow",
+    "sbi": "sbi",
+}
+TITLES = {
+    "step": "Training, ms/step",
+    "first": "First fit of a process beyond its steps, s",
+    "sample": "Sampling, s",
+    "accuracy": "Time to accuracy, s (missing: not reached)",
+}
+COLORS = ("#1b6ca8", "#d1495b", "#edae49", "#6a994e")
+KEYS = ["task", "problem", "settings", "size", "library", "quantity"]
+
+
+def aggregate(runs: Sequence[dict[str, Any]]) -> pd.DataFrame:
+    """Return median and range over rounds of each quantity; accuracy that was not reached is infinitely late."""
+    rows, ladders = [], {}
+    for run in runs:
+        case, result = run["case"], dict(run["result"])
+        shared = {"weights": result.pop("weights"), "threads": run["threads"], "versions": result.pop("versions")}
+        key = {name: case[name] for name in ("task", "problem", "settings")} | {"library": run["library"]}
+        if case["task"] == "accuracy":
+            result["gap_nats"] = result.pop("nll") - case["exact"]
+            ladder = ladders.setdefault((*key.values(), case["seed"]), [])
+            ladder.append((result["seconds"], result["gap_nats"], key, shared))
+        size = case.get("batch", case.get("budget"))
+        rows += [{**key, "size": size, "quantity": name, "value": value, **shared} for name, value in result.items()]
+    for ladder in ladders.values():
+        for tolerance in TOLERANCES:
+            # The first budget that is enough: what a user who knew it would wait.
+            times = [seconds for seconds, gap, *_ in ladder if gap <= tolerance]
+            value, (*_, key, shared) = times[0] if times else np.inf, ladder[0]
+            rows.append({**key, "size": 0, "quantity": f"seconds_to_{tolerance}", "value": value, **shared})
+    groups = pd.DataFrame(rows).groupby(KEYS, sort=False)
+    table = groups["value"].agg(runs="size", min="min", median="median", max="max")
+    return table.join(groups[["weights", "threads", "versions"]].last()).reset_index()
+
+
+def lines(results: pd.DataFrame) -> list[tuple[str, str, pd.DataFrame]]:
+    """The rows of the table: task, what is timed, and its results, one for each library."""
+    found = []
+    for (task, problem, settings, size, quantity), group in results.groupby(KEYS[:-2] + KEYS[-1:], sort=False):
+        label = problem.replace("_", " ")
+        if (task, quantity) == ("step", "ms_per_step"):
+            label += f", batch {size}" + ("" if settings == "equal" else ", own networks")
+        elif quantity == "beyond_steps_s" and (size, settings) == (64, "equal"):
+            label += f", fit of {'1,000' if task == 'step' else '200'} steps beyond them"
+            task = "first"
+        elif task == "sample" and quantity.endswith("_s") and not quantity.endswith(("_first_s", "import_s")):
+            label += f", {quantity[:-2].replace('x', ' x ')} draws"
+        elif task == "accuracy" and quantity.startswith("seconds_to"):
+            label += (", stored simulations" if settings == "offline" else "") + f", to {quantity[11:]} nats"
+        else:
+            continue
+        found.append((task, label, group.set_index("library")))
+    return sorted(found, key=lambda row: list(TITLES).index(row[0]))
+
+
+def table(results_file: Path) -> str:
+    """Return the README's table; nothing before the first measurement."""
+    if not results_file.exists():
+        return ""
+    results = pd.read_csv(results_file)
+    text = [f"| | {' | '.join(COLUMNS.values())} |", "|---" * (1 + len(COLUMNS)) + "|"]
+    for task, label, group in lines(results):
+        unit = "ms/step" if task == "step" else "s"
+        text.append(f"| {label}, {unit} | {' | '.join(cell(group, library) for library in COLUMNS)} |")
+    versions = results.drop_duplicates("versions")["versions"]
+    threads = ", ".join(str(count) for count in sorted(set(results["threads"])))
+    return "\n".join([*text, "", f"Threads: {threads}. Versions: {'; '.join(versions)}."])
+
+
+def cell(group: pd.DataFrame, library: str) -> str:
+    """Median and range of a library, or a dash."""
+    if library not in group.index:
+        return "—"
+    low, middle, high = (short(group.loc[library, name]) for name in ("min", "median", "max"))
+    return middle if low == high else f"{middle} ({low} to {high})"
+
+
+def short(value: float) -> str:
+    """A number with three digits that count; infinite is not reached."""
+    if np.isinf(value):
+        return "not reached"
+    return f"{value:.3g}" if value < 100 else f"{value:.0f}"
+
+
+def write_table(readme: Path, results_file: Path) -> None:
+    """Put the table between its marks in the README."""
+    before, rest = readme.read_text().split(START)
+    after = rest.split(END)[1]
+    readme.write_text(f"{before}{START}\n\n{table(results_file)}\n\n{END}{after}")
+
+
+def draw(results: pd.DataFrame) -> Figure:
+    """Medians and ranges of all libraries, a panel for each task; further left is better."""
+    panels = {task: [row[1:] for row in lines(results) if row[0] == task] for task in TITLES}
+    panels = {TITLES[task]: rows for task, rows in panels.items() if rows}
+    heights = [len(rows) for rows in panels.values()]
+    figure = Figure(figsize=(9, 1.5 + 0.5 * sum(heights)), layout="constrained")
+    axes = figure.subplots(len(panels), 1, squeeze=False, height_ratios=heights)[:, 0]
+    for ax, (title, rows) in zip(axes, panels.items(), strict=True):
+        for place, (library, color) in enumerate(zip(COLUMNS, COLORS, strict=True)):
+            known = [(row + 0.18 * (place - 1.5), group.loc[library, ["min", "median", "max"]].to_numpy(float))
+                     for row, (_, group) in enumerate(rows) if library in group.index]  # fmt: skip
+            for y, (low, middle, high) in known:
+                if np.isfinite(middle):
+                    ax.plot([low, high if np.isfinite(high) else middle], [y, y], color=color, linewidth=2)
+                    ax.text(high if np.isfinite(high) else middle, y, f"  {short(middle)}", va="center", fontsize=7)
+            points = [values[1] for _, values in known]
+            ax.plot(points, [y for y, _ in known], "o", color=color, markersize=5, label=COLUMNS[library])
+        ax.set(xscale="log", title=title)
+        ax.set_yticks(range(len(rows)), [label for label, _ in rows])
+        ax.set_ylim(len(rows) - 0.5, -0.5)
+        ax.margins(x=0.12)
+        ax.grid(axis="x", which="both", alpha=0.25)
+        ax.spines[["top", "right"]].set_visible(False)
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=len(COLUMNS), frameon=False)
+    return figure
+
+
+def main() -> None:
+    """Write figure and table again."""
+    draw(pd.read_csv(HERE / "results.csv")).savefig(HERE / "figure.png", dpi=150)
+    write_table(HERE.parents[1] / "README.md", HERE / "results.csv")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,53 @@
+"""The comparison with other libraries: its table in the README is that of its results."""
+
+from benchmarks.peers import report
+from tests.scripts.quick_mode import ROOT
+
+PEERS = ROOT / "benchmarks" / "peers"
+
+
+def run(library, task, result, seed, **case):
+    case = {"task": task, "problem": "toy", "settings": "equal", "seed": seed, **case}
+    result = {"weights": 7, "versions": f"{library} 1.0", **result}
+    return {"library": library, "case": case, "threads": 2, "result": result}
+
+
+RUNS = [
+    *(
+        run("bayesinn", "step", {"ms_per_step": 1.0 + seed, "beyond_steps_s": 9.0}, seed, batch=64)
+        for seed in (1, 2, 5)
+    ),
+    run("sbi", "step", {"ms_per_step": 40.0}, 1, batch=64),
+    *(
+        run("sbi", "accuracy", {"seconds": 10.0 * budget, "nll": 3.0 + gap}, seed, budget=budget, exact=3.0)
+        for seed, gaps in ((1, (0.06, 0.04, 0.01)), (2, (0.04, 0.03, 0.03)), (3, (0.04, 0.03, 0.01)))
+        for budget, gap in enumerate(gaps, 1)
+    ),
+]
+
+
+def test_readme_has_the_table_of_the_results():
+    block = (ROOT / "README.md").read_text().split(report.START)[1].split(report.END)[0]
+    assert block.strip() == report.table(PEERS / "results.csv")
+
+
+def test_table_has_medians_ranges_and_the_first_sufficient_budget(tmp_path):
+    report.aggregate(RUNS).to_csv(tmp_path / "results.csv", index=False)
+    text = report.table(tmp_path / "results.csv")
+    assert "| toy, batch 64, ms/step | 3 (2 to 6) | — | — | 40 |" in text
+    assert "| toy, fit of 1,000 steps beyond them, s | 9 | — | — | — |" in text
+    assert "| toy, to 0.05 nats, s | — | — | — | 10 (10 to 20) |" in text
+    assert "| toy, to 0.02 nats, s | — | — | — | 30 (30 to not reached) |" in text
+    assert "Threads: 2. Versions: bayesinn 1.0; sbi 1.0." in text
+    # Between its marks, and nowhere else.
+    readme = tmp_path / "README.md"
+    readme.write_text(f"before\n{report.START}\nold\n{report.END}\nafter\n")
+    report.write_table(readme, tmp_path / "results.csv")
+    assert readme.read_text() == f"before\n{report.START}\n\n{text}\n\n{report.END}\nafter\n"
+
+
+def test_figure_has_a_panel_for_each_kind_of_time():
+    figure = report.draw(report.aggregate(RUNS))
+    assert [ax.get_title() for ax in figure.axes] == [report.TITLES[task] for task in ("step", "first", "accuracy")]
+    points = {line.get_label(): line.get_xdata() for line in figure.axes[0].lines if line.get_marker() == "o"}
+    assert (points["bayesinn"], points["sbi"]) == ([3.0], [40.0])
