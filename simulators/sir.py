@@ -70,22 +70,22 @@ def expected_cases(parameters: Mapping[str, tf.Tensor]) -> tf.Tensor:
 
 @tf.function(jit_compile=True, reduce_retracing=True)
 def _log_likelihood(parameters: dict[str, tf.Tensor], cases: tf.Tensor) -> tf.Tensor:
-    mean, psi = expected_cases(parameters), parameters["psi"][:, None]
-    log_total = tf.math.log(psi + mean)
-    log_binomial = tf.math.lgamma(cases + psi) - tf.math.lgamma(psi) - tf.math.lgamma(cases + 1.0)
-    terms = log_binomial + psi * (tf.math.log(psi) - log_total) + cases * (tf.math.log(mean) - log_total)
+    # In single precision, differences of lgamma(k) are wrong by more than one from k = 10^6 on; lbeta has none.
+    parameters = {name: tf.cast(value, tf.float64) for name, value in parameters.items()}
+    mean, psi, cases = expected_cases(parameters), parameters["psi"][:, None], tf.cast(cases, tf.float64)
+    log_binomial = -tf.math.log(psi + cases) - tfp.math.lbeta(psi, cases + 1.0)
+    terms = log_binomial - psi * tf.math.log1p(mean / psi) - cases * tf.math.log1p(psi / mean)
     return tf.reduce_sum(terms, axis=1)
 
 
 def log_likelihood(parameters: Mapping[str, np.ndarray], data: Mapping[str, np.ndarray]) -> np.ndarray:
     """Return the log probability (n,) of 14 counts for parameters (n,), a negative binomial in closed form.
 
-    Arguments and result are arrays; within a graph, tensors.
+    Arguments and result are arrays; within a graph, tensors. Computed and returned in double precision, whatever the
+    precision of the arguments.
     """
-    if not tf.executing_eagerly():
-        return _log_likelihood(dict(parameters), data["cases"])
-    tensors = {name: tf.convert_to_tensor(value, tf.float32) for name, value in parameters.items()}
-    return _log_likelihood(tensors, tf.convert_to_tensor(data["cases"], tf.float32)).numpy()
+    result = _log_likelihood({name: parameters[name] for name in PRIOR}, data["cases"])
+    return result.numpy() if tf.executing_eagerly() else result
 
 
 @bi.simulator(
