@@ -165,6 +165,18 @@ def test_log_likelihood(prior_draws) -> None:
     assert found.dtype == np.float64
 
 
+def test_expected_cases_without_rounding(prior_draws) -> None:
+    """The same at whole delays and people, and halfway between two delays their average."""
+    tensors = {name: tf.constant(value, tf.float64) for name, value in prior_draws.items()}
+    whole = {**tensors, "delay": tf.round(tensors["delay"]), "I0": tf.math.ceil(tensors["I0"])}
+    np.testing.assert_array_equal(sir_module.expected_cases(whole, whole=False), sir_module.expected_cases(tensors))
+    between, next_day = ({**whole, "delay": whole["delay"] + shift} for shift in (0.5, 1.0))
+    average = 0.5 * (sir_module.expected_cases(whole) + sir_module.expected_cases(next_day))
+    np.testing.assert_allclose(sir_module.expected_cases(between, whole=False), average, rtol=1e-12)
+    more = sir_module.expected_cases({**whole, "I0": whole["I0"] + 0.25}, whole=False)
+    assert np.all(more > sir_module.expected_cases(whole), axis=1).mean() > 0.9
+
+
 def log_gamma(x: Decimal) -> Decimal:
     """Stirling's series with as many digits as the context has; its error is below 1e-30 from x = 100 on."""
     bernoulli = (1 / Decimal(6), -1 / Decimal(30), 1 / Decimal(42), -1 / Decimal(30), 5 / Decimal(66))
