@@ -12,8 +12,9 @@ posterior that is averaged over the data sets:
 - of a density whose steps are replaced by straight ramps between the centres of cells, or across a part of each cell:
   what remains for any map that is no steeper than that.
 
-Writes ``sir_exact.npz`` (data sets, draws from their exact posteriors, densities), ``sir_exact.csv`` (a row for each
-data set) and ``staircase.csv`` beside this file; ``--quick`` writes to a temporary folder, to check that it runs.
+Writes ``sir_exact.npz`` (data sets, draws from their exact posteriors, densities), ``sir_exact.csv`` and
+``smooth_sir_exact.csv`` (a row for each data set) and ``staircase.csv`` beside this file; ``--quick`` writes to a
+temporary folder, to check that it runs.
 """
 
 from __future__ import annotations
@@ -233,7 +234,8 @@ def main() -> None:
             posterior.fit(steps=20 if quick else given.steps, seed=1, progress=False)
             sizes = (8, 500) if quick else (DATA_SETS, DRAWS)
             exact, short, ramps = exact_posteriors(simulator, posterior, whole, *sizes)
-            exact.save(target / f"{simulator.name}_exact.npz")
+            if whole:
+                exact.save(target / "sir_exact.npz")
             rows.append({"density": f"default network on {simulator.name}", **_mean(short)})
             rows += [{"density": f"ramps across {width:g} of a cell", **_mean(value)} for width, value in ramps.items()]
             errors = {"standard_error": exact.standard_error, "effective_size": exact.effective_size}
