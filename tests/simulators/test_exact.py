@@ -171,10 +171,14 @@ def test_expected_cases_without_rounding(prior_draws) -> None:
     whole = {**tensors, "delay": tf.round(tensors["delay"]), "I0": tf.math.ceil(tensors["I0"])}
     np.testing.assert_array_equal(sir_module.expected_cases(whole, whole=False), sir_module.expected_cases(tensors))
     between, next_day = ({**whole, "delay": whole["delay"] + shift} for shift in (0.5, 1.0))
-    average = 0.5 * (sir_module.expected_cases(whole) + sir_module.expected_cases(next_day))
-    np.testing.assert_allclose(sir_module.expected_cases(between, whole=False), average, rtol=1e-12)
+    days = np.stack([sir_module.expected_cases(whole), sir_module.expected_cases(next_day)])
+    found = np.asarray(sir_module.expected_cases(between, whole=False))
+    # A step of one day can infect more people than there are; what is then below zero counts as zero.
+    positive = days.min(axis=0) > 1e-4
+    assert positive.mean() > 0.99
+    np.testing.assert_allclose(found[positive], days.mean(axis=0)[positive], rtol=1e-12)
     more = sir_module.expected_cases({**whole, "I0": whole["I0"] + 0.25}, whole=False)
-    assert np.all(more > sir_module.expected_cases(whole), axis=1).mean() > 0.9
+    assert np.all(more > days[0], axis=1).mean() > 0.9
 
 
 def log_gamma(x: Decimal) -> Decimal:
