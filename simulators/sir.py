@@ -51,43 +51,60 @@ UNITS = {"lambda": "1/day", "mu": "1/day", "delay": "days", "I0": "people", "cas
 
 # Compiled as a whole: its loop of small operations takes ten times as long in the plain graph.
 @tf.function(jit_compile=True)
-def expected_cases(parameters: Mapping[str, tf.Tensor]) -> tf.Tensor:
-    """Return the mean of the reported cases on each day, (n, 14), for parameters (n,)."""
-    infected = tf.math.ceil(parameters["I0"])
+def expected_cases(parameters: Mapping[str, tf.Tensor], *, whole: bool = True) -> tf.Tensor:
+    """Return the mean of the reported cases on each day, (n, 14), for parameters (n,).
+
+    With ``whole=False`` the delay is not rounded to whole days, nor I0 to whole people: the mean is then continuous in
+    all parameters, interpolated between whole delays.
+    """
+    infected, delay = parameters["I0"], parameters["delay"]
+    if whole:
+        infected, delay = tf.math.ceil(infected), tf.round(delay)
     susceptible = POPULATION - infected
-    delay = tf.cast(tf.round(parameters["delay"]), tf.int32)
-    days = tf.range(DAYS)
     # Day k reports the new infections of day k + delay; those of day 0 are the initial ones.
-    reported = tf.where(delay[:, None] + days == 0, infected[:, None], 0.0)
-    last, time = DAYS + tf.reduce_max(delay), tf.constant(1)
-    while time < last:
+    origin = delay[:, None] + tf.range(DAYS, dtype=delay.dtype)
+    reported = tf.nn.relu(1.0 - origin) * infected[:, None]
+    last, time = tf.reduce_max(tf.math.ceil(origin)), tf.ones((), delay.dtype)
+    while time <= last:
         new = parameters["lambda"] * infected * susceptible / POPULATION
         recovered = parameters["mu"] * infected
         susceptible = susceptible - new
         infected = tf.clip_by_value(infected + new - recovered, 0.0, POPULATION)
-        reported += tf.where(delay[:, None] + days == time, new[:, None], 0.0)
-        time += 1
+        reported += tf.nn.relu(1.0 - tf.abs(origin - time)) * new[:, None]
+        time += 1.0
     return tf.clip_by_value(reported, 0.0, POPULATION) + _SMALLEST_MEAN
 
 
 @tf.function(jit_compile=True, reduce_retracing=True)
-def _log_likelihood(parameters: dict[str, tf.Tensor], cases: tf.Tensor) -> tf.Tensor:
-    mean, psi = expected_cases(parameters), parameters["psi"][:, None]
-    log_total = tf.math.log(psi + mean)
-    log_binomial = tf.math.lgamma(cases + psi) - tf.math.lgamma(psi) - tf.math.lgamma(cases + 1.0)
-    terms = log_binomial + psi * (tf.math.log(psi) - log_total) + cases * (tf.math.log(mean) - log_total)
+def _log_likelihood(parameters: dict[str, tf.Tensor], cases: tf.Tensor, whole: bool) -> tf.Tensor:
+    # In single precision, differences of lgamma(k) are wrong by more than one from k = 10^6 on; lbeta has none.
+    parameters = {name: tf.cast(value, tf.float64) for name, value in parameters.items()}
+    mean, psi = expected_cases(parameters, whole=whole), parameters["psi"][:, None]
+    cases = tf.cast(cases, tf.float64)
+    log_binomial = -tf.math.log(psi + cases) - tfp.math.lbeta(psi, cases + 1.0)
+    terms = log_binomial - psi * tf.math.log1p(mean / psi) - cases * tf.math.log1p(psi / mean)
     return tf.reduce_sum(terms, axis=1)
 
 
-def log_likelihood(parameters: Mapping[str, np.ndarray], data: Mapping[str, np.ndarray]) -> np.ndarray:
+def log_likelihood(
+    parameters: Mapping[str, np.ndarray], data: Mapping[str, np.ndarray], *, whole: bool = True
+) -> np.ndarray:
     """Return the log probability (n,) of 14 counts for parameters (n,), a negative binomial in closed form.
 
-    Arguments and result are arrays; within a graph, tensors.
+    Arguments and result are arrays; within a graph, tensors. Computed and returned in double precision, whatever the
+    precision of the arguments. ``whole`` is that of :func:`expected_cases`.
     """
-    if not tf.executing_eagerly():
-        return _log_likelihood(dict(parameters), data["cases"])
-    tensors = {name: tf.convert_to_tensor(value, tf.float32) for name, value in parameters.items()}
-    return _log_likelihood(tensors, tf.convert_to_tensor(data["cases"], tf.float32)).numpy()
+    result = _log_likelihood({name: parameters[name] for name in PRIOR}, data["cases"], whole)
+    return result.numpy() if tf.executing_eagerly() else result
+
+
+def draw_cases(mean: tf.Tensor, psi: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    """Draw negative binomial counts (n, 14) around a mean (n, 14), with psi (n,)."""
+    rate_seed, count_seed = tf.unstack(tf.random.experimental.stateless_split(seed, 2))
+    psi = psi[:, None]
+    # A negative binomial count is a Poisson count with a gamma rate. The gamma can underflow to zero.
+    rate = mean * tfd.Gamma(tf.broadcast_to(psi, tf.shape(mean)), psi).sample(seed=rate_seed)
+    return tfd.Poisson(rate).sample(seed=count_seed)
 
 
 @bi.simulator(
@@ -100,8 +117,4 @@ def log_likelihood(parameters: Mapping[str, np.ndarray], data: Mapping[str, np.n
 )
 def sir(parameters: dict[str, tf.Tensor], seed: tf.Tensor) -> dict[str, tf.Tensor]:
     """Simulate new reported cases on 14 days."""
-    mean, psi = expected_cases(parameters), parameters["psi"][:, None]
-    rate_seed, count_seed = tf.unstack(tf.random.experimental.stateless_split(seed, 2))
-    # A negative binomial count is a Poisson count with a gamma rate. The gamma can underflow to zero.
-    rate = mean * tfd.Gamma(tf.broadcast_to(psi, tf.shape(mean)), psi).sample(seed=rate_seed)
-    return {"cases": tfd.Poisson(rate).sample(seed=count_seed)}
+    return {"cases": draw_cases(expected_cases(parameters), parameters["psi"], seed)}

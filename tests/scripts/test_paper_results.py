@@ -6,8 +6,10 @@ import pytest
 
 from tests.scripts.quick_mode import ROOT, by_path, check_quick_mode
 
+SCRIPTS = [script for script in ROOT.glob("paper_results/*/run.py") if script.parent.name != "covid19_germany"]
+
 
 @pytest.mark.slow
-@by_path([script for script in ROOT.glob("paper_results/*/run.py") if script.parent.name != "covid19_germany"])
+@by_path([*SCRIPTS, ROOT / "paper_results" / "defaults" / "sir_exact.py"])
 def test_reproduction(script: Path, tmp_path: Path) -> None:
     check_quick_mode(script, tmp_path)
