@@ -46,6 +46,7 @@ Report = Annotated[Path | None, typer.Option("--output", help="HTML report to wr
 _SOURCE = "FILE.py:NAME of the posterior's simulator; the file is run."
 Source = Annotated[str | None, typer.Option("--simulator", help=_SOURCE, show_default="an installed one")]
 Trust = Annotated[bool, typer.Option("--trust", help="Run the source that the posterior names as its simulator's.")]
+Exact = Annotated[bool, typer.Option("--exact", help="Draw from the exact posterior, too, where that is possible.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Continue from the checkpoint in the run folder.")]
 
 _DIAGNOSIS_DRAWS = 250
@@ -101,11 +102,12 @@ def infer(
     simulator: Source = None,
     trust: Trust = False,
     draws: Draws = 4_000,
+    exact: Exact = False,
     seed: Seed = 2,
 ) -> None:
     """Infer the parameters of an observation, with a trained posterior."""
     folder, posterior = _opened(run, simulator, trust)
-    tree, table = folder.infer(posterior, _observation(data), draws=draws, seed=seed)
+    tree, table = folder.infer(posterior, _observation(data), draws=draws, seed=seed, exact=exact)
     _print_posterior(table, tree)
     typer.echo(f"saved {folder.folder}/posterior.nc, posterior.csv and figures")
 
@@ -170,6 +172,7 @@ def run_all(
     passes: Passes = None,
     draws: Draws = 4_000,
     simulations: Simulations = 1_000,
+    exact: Exact = False,
     seed: Seed = 1,
     resume: Resume = False,
 ) -> None:
@@ -184,7 +187,7 @@ def run_all(
     typer.echo(repr(diagnosis))
     if observation is not None or simulator.observed is not None:
         typer.echo("\ninferring")
-        tree, table = run.infer(posterior, observation, draws=draws, seed=seed + 1)
+        tree, table = run.infer(posterior, observation, draws=draws, seed=seed + 1, exact=exact)
         _print_posterior(table, tree)
     typer.echo(f"\nsaved {run.report(posterior, diagnosis, observation)}")
 

@@ -54,7 +54,7 @@ def growth_of(transmission: tf.Tensor, parameters: Parameters) -> tf.Tensor:
     0.248
     """
     removal = _removal(parameters)
-    low = -tf.minimum(tf.minimum(parameters["gamma"], removal.carriers), removal.diagnosed)
+    low = tf.zeros_like(transmission) - tf.minimum(tf.minimum(parameters["gamma"], removal.carriers), removal.diagnosed)
     high = (1.0 + parameters["beta"]) * transmission
 
     # A loop: unrolled, XLA would compile it to much larger code.

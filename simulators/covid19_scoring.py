@@ -144,15 +144,15 @@ class Covid19Scoring(FisherScoring):
             # Growth that the prior allows may ask for thousands of times as many as it allows.
             change = tf.clip_by_value(change, -_FURTHEST_FIRST_CASES, _FURTHEST_FIRST_CASES)
             return {"E0": fitted["E0"] * tf.exp(change)}, {}
-        values, widths = {}, {}
-        for name in names:
-            growth = growth_of(fitted[name], fitted)
-            change = tf.math.log(transmission_of(growth, parameters) / fitted[name])
-            # Some decline too slowly for that, whatever the transmission.
-            values[name] = fitted[name] * tf.exp(_bounded(change, _FURTHEST))
-            width = log_transmission_slope(growth, parameters) / log_transmission_slope(growth, fitted)
-            widths[name] = _bounded(tf.math.log(width), _WIDEST)
-        return values, widths
+        # All phases at once: graphs are a tenth smaller.
+        rates = tf.stack([fitted[name] for name in names])
+        growth = growth_of(rates, fitted)
+        change = tf.math.log(transmission_of(growth, parameters) / rates)
+        # Some decline too slowly for that, whatever the transmission.
+        values = tf.unstack(rates * tf.exp(_bounded(change, _FURTHEST)))
+        width = log_transmission_slope(growth, parameters) / log_transmission_slope(growth, fitted)
+        widths = tf.unstack(_bounded(tf.math.log(width), _WIDEST))
+        return dict(zip(names, values, strict=True)), dict(zip(names, widths, strict=True))
 
 
 def _bounded(change: tf.Tensor, largest: float) -> tf.Tensor:

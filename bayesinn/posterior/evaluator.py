@@ -43,7 +43,8 @@ class Evaluator:
     @full_precision()
     def condition(self, data: Mapping[str, np.ndarray]) -> tuple[Condition, Arrays]:
         """Return the condition and the standardised inputs (n, ...) of checked data (n, ...)."""
-        arrays = {name: data[name] for name in self.model.data.scalings}
+        # Of one type, whatever was measured: another one would be traced anew.
+        arrays = {name: np.asarray(data[name], np.float32) for name in self.model.data.scalings}
         return _in_parts(lambda part, _: self._condition(part), arrays, _OBSERVATIONS_PER_CALL)
 
     @full_precision()

@@ -1,7 +1,10 @@
 """The answer as an ArviZ DataTree, with names, labels and units."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
-import xarray
 
 from bayesinn._version import __version__
 from bayesinn.core import seeds
@@ -9,6 +12,9 @@ from bayesinn.posterior.draws import Draws
 from bayesinn.simulation.finite import over_all_channels, padding
 from bayesinn.simulation.simulator import Arrays, Simulator
 from bayesinn.spaces.observations import Observations
+
+if TYPE_CHECKING:
+    import xarray
 
 
 def inference_data(
@@ -19,6 +25,7 @@ def inference_data(
     The log posterior density, if there is one, becomes ``lp``; the seed decides prior and predictive draws.
     """
     import arviz as az
+    import xarray
 
     batched = observations.batched
     # Without a batch axis, the one observation takes the place of the chain.

@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import tensorflow as tf
 
 from bayesinn.core.configuration import building, rebuild, registered_class
@@ -51,6 +50,8 @@ def load(folder: str | Path, simulator: Simulator | None = None, trust_source: b
     SavedPosteriorError
         For a folder that is no saved posterior, is damaged or newer, and for a simulator with another prior or shapes.
     """
+    import pandas as pd
+
     check_flag("Argument 'trust_source'", trust_source)
     if simulator is not None:
         check_type("Argument 'simulator'", simulator, Simulator, "a Simulator", "pass what @bi.simulator decorates")
@@ -92,7 +93,6 @@ def _model(posterior: AmortizedPosterior, saved: SavedModel) -> PosteriorModel:
     dimension = (model.parameters.dimension,)
     model.parameters.mean = saved.array("parameters/mean", dimension)
     model.parameters.scale = saved.array("parameters/scale", dimension)
-    inputs, masks = model.data.to_network({name: tf.ones((2, *shape)) for name, shape in shapes.items()})
-    condition = model.network.condition(inputs, masks)
-    model.network.loss(tf.zeros((2, *dimension)), condition, tf.zeros((2,), tf.int32))
+    ones = {name: tf.ones((2, *shape)) for name, shape in shapes.items()}
+    model.network.build_weights(tf.zeros((2, *dimension)), *model.data.to_network(ones))
     return model

@@ -25,6 +25,11 @@ class PosteriorNetwork(keras.layers.Layer):
         """The summary that returns a frame, with its key; None if there is none."""
         return next(((key, summary) for key, summary in self.summaries.items() if summary.frames), None)
 
+    def build_weights(self, vector: tf.Tensor, inputs: Tensors, masks: Tensors) -> None:
+        """Build all weights for a batch of these shapes, whose values play no part."""
+        placeholders = {key: summary.placeholder(self._seen(key, inputs)) for key, summary in self.summaries.items()}
+        self.loss(vector, self.condition(inputs, masks, precomputed=placeholders), tf.zeros((2,), tf.int32))
+
     def precompute(self, inputs: Tensors) -> dict[str, dict[str, tf.Tensor]]:
         """Return what each summary can compute once for each simulation."""
         seen = {key: self._seen(key, inputs) for key in self.summaries}

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import pandas as pd
 
 from bayesinn.core import seeds
 from bayesinn.core.configuration import Registered, describe, public_name
@@ -27,6 +26,7 @@ from bayesinn.summaries import Condition, Summary
 from bayesinn.training.arrays import fingerprint
 
 if TYPE_CHECKING:
+    import pandas as pd
     import xarray
 
 #: Kind of model in the manifest; the entry "class" says which posterior it is.
@@ -37,6 +37,8 @@ class TrainedPosterior(Registered):
     """The answers of a posterior; :class:`AmortizedPosterior` adds how it is trained."""
 
     def __init__(self, simulator: Simulator, summaries: dict[str, Summary], flow: Flow) -> None:
+        import pandas as pd
+
         self.simulator, self.summaries, self.flow = simulator, summaries, flow
         self.history = pd.DataFrame()
         self.training: dict[str, Any] = {}

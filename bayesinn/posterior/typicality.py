@@ -183,13 +183,13 @@ def _rows(value: np.ndarray) -> np.ndarray:
 
 def _axes(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return mean (d,), leading axes (d, k) and sds (k + 1,) of values (n, d)."""
-    from sklearn.decomposition import PCA
-
     size, dimension = values.shape
     mean = values.mean(axis=0)
     count = min(_MOST_AXES, dimension, size // _SIMULATIONS_PER_AXIS)
     axes, along = np.zeros((dimension, 0)), np.zeros(0)
     if count > 0 and np.ptp(values, axis=0).any():
+        from sklearn.decomposition import PCA
+
         # For images it finds the axes by random projections; the seed makes training reproducible.
         found = PCA(count, random_state=0).fit(values)
         axes, along = found.components_.T, np.sqrt(np.maximum(found.explained_variance_, 0.0))

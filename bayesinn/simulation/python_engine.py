@@ -16,7 +16,6 @@ from concurrent.futures import BrokenExecutor, Executor, Future
 from typing import Any, NamedTuple
 
 import cloudpickle
-import loky
 import numpy as np
 import tensorflow as tf
 
@@ -127,12 +126,12 @@ _locks: collections.defaultdict[int, threading.Lock] = collections.defaultdict(t
 @functools.lru_cache(maxsize=4)
 def _pool(process: int, workers: int, payload: bytes) -> Executor:
     """Return a process's pool for a function, which each worker receives once. A dropped pool ends its work first."""
+    import loky
+
+    # Any later, loky would complain of modules that are already unloaded.
+    atexit.register(_pool.cache_clear)
     # Loky's own reusable executor is one per thread, and tf.data calls generators from ever new threads.
     return loky.ProcessPoolExecutor(workers, timeout=_IDLE_SECONDS, initializer=install, initargs=(payload,))
-
-
-# Any later, loky would complain of modules that are already unloaded.
-atexit.register(_pool.cache_clear)
 
 
 def _pickle_by_value(declared: Declaration) -> bytes:

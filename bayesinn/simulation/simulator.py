@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import inspect
 import weakref
@@ -57,7 +58,13 @@ class Simulator:
         self.engine: TensorFlowEngine | PythonEngine = (
             PythonEngine(declared, options.batched, options.workers) if python else TensorFlowEngine(declared)
         )
-        trial = self.engine.sample(declaration.TRIAL_ROWS, 0, "pilot").observables
+        trial = None
+        # Python's control flow on tensors needs AutoGraph, which takes seconds where nothing needs it.
+        with contextlib.suppress(*(() if python else (Exception,))):
+            trial = self.engine.sample(declaration.TRIAL_ROWS, 0, "pilot").observables
+        if trial is None:
+            self.engine = TensorFlowEngine(declared, autograph=True)
+            trial = self.engine.sample(declaration.TRIAL_ROWS, 0, "pilot").observables
         self.observable_shapes = declaration.observable_shapes(self.name, trial)
         declaration.check_names(self, labels=options.labels, units=options.units, observed=options.observed)
         self.labels = Labels(dict(options.labels or {}), dict(options.units or {}))

@@ -22,10 +22,12 @@ class TensorFlowEngine:
     #: As for :class:`PythonEngine`: the function takes many draws, without processes of its own.
     batched, workers = True, 0
 
-    def __init__(self, declared: Declaration) -> None:
-        self.declared = declared
-        self._compiled_draw = AnyRows(self.draw, leading=(0, 0), autograph=True)
-        self._compiled_simulate = AnyRows(self.simulate, leading=(1, 1, 0), autograph=True)
+    def __init__(self, declared: Declaration, autograph: bool = False) -> None:
+        self.declared, self._autograph = declared, autograph
+        self._compiled_draw = AnyRows(self.draw, leading=(0, 0), autograph=autograph)
+        # Traced once, for specs and for the body of the loop: a large prior takes seconds.
+        self._traced_draw = tf.function(self._draw_once, autograph=autograph)
+        self._compiled_simulate = AnyRows(self.simulate, leading=(1, 1, 0), autograph=autograph)
 
     def sample(self, n: int, seed: int, stream: str) -> Simulations:
         """Draw n simulations from a stream of the seed, as arrays."""
@@ -33,7 +35,7 @@ class TensorFlowEngine:
 
     def without_policy(self) -> TensorFlowEngine:
         """Return an engine that leaves failed simulations in place."""
-        return TensorFlowEngine(self.declared._replace(on_nonfinite="raise"))
+        return TensorFlowEngine(self.declared._replace(on_nonfinite="raise"), self._autograph)
 
     def predict(self, parameters: Arrays, context: Arrays, seed: int) -> Arrays:
         """Run the forward model for given parameters, arrays in and out."""
@@ -60,8 +62,10 @@ class TensorFlowEngine:
         rows = n + n // 8 + root
 
         # Traced once, as the body of a loop: compiling a large prior takes long.
+        draw_once = self._draw_once if isinstance(n, int) else self._traced_draw
+
         def fill(attempt: tf.Tensor, finite: tf.Tensor, failed: tf.Tensor, batch: Any) -> Any:
-            fresh, fresh_finite = self._draw_once(rows, seeds.fold_in(seed, attempt))
+            fresh, fresh_finite = draw_once(rows, seeds.fold_in(seed, attempt))
             missing = n - _count(finite)
             candidates = tf.concat([finite, fresh_finite], axis=0)
             order = _true_first(candidates, n)
@@ -83,7 +87,7 @@ class TensorFlowEngine:
     @functools.cached_property
     def _specs(self) -> tuple[Any, Any, Any]:
         n, seed = tf.TensorSpec((), tf.int32), tf.TensorSpec((2,), tf.int32)
-        return tf.function(self._draw_once).get_concrete_function(n, seed).structured_outputs[0]
+        return self._traced_draw.get_concrete_function(n, seed).structured_outputs[0]
 
     def _draw_once(self, n: int | tf.Tensor, seed: tf.Tensor) -> tuple[tuple[Any, Any, Any], tf.Tensor]:
         *input_seeds, simulator_seed = seeds.split(seed, 3)

@@ -70,6 +70,10 @@ class Summary(Configured, keras.layers.Layer):
         """
         return {}
 
+    def placeholder(self, x: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Return tensors as :meth:`precompute` does, of any values but in no time: enough to build the network."""
+        return {}
+
     def estimate(self, x: tf.Tensor) -> tf.Tensor:
         """Return the initial estimate (n, d) of the parameters' vector that a summary with a frame starts from."""
         raise NotImplementedError

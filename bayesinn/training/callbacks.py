@@ -1,14 +1,18 @@
 """What happens at the end of calls and epochs: history with early stopping, and the guard against bad numbers."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
-import pandas as pd
 import tensorflow as tf
 
 from bayesinn.training.step import TrainingModel
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 class TrainingCallback(keras.callbacks.Callback):
@@ -51,6 +55,8 @@ class History(TrainingCallback):
 
     def frame(self) -> pd.DataFrame:
         """Return the rows as a table, with the columns that have values."""
+        import pandas as pd
+
         return pd.DataFrame(self.rows).dropna(axis="columns", how="all")
 
 

@@ -1,13 +1,14 @@
 """Training from start to end: Keras' own loop over a dataset of steps, many steps a call."""
 
+from __future__ import annotations
+
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
-import pandas as pd
 import tensorflow as tf
 
 from bayesinn.core.compilation import reproducible_sums
@@ -19,6 +20,9 @@ from bayesinn.training.settings import Checkpoint, TrainingSettings
 from bayesinn.training.sources import Source
 from bayesinn.training.step import TrainingModel
 from bayesinn.training.trainable import Trainable
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _VALIDATION_BATCH = 1024
 

@@ -4,7 +4,7 @@ posterior/      saved posterior, for bayesinn.load
 checkpoint/     state of training, to resume from
 history.csv     loss by step
 posterior.nc    inference data of the observation, for ArviZ
-posterior.csv   table of the posterior, beside the exact one where known
+posterior.csv   table of the posterior, beside the exact one where asked for
 figures/        PNG
 verdict.csv     each check of the diagnosis
 diagnosis.csv   each parameter in these checks
@@ -89,9 +89,18 @@ class Run:
         return load(self.folder / "posterior", simulator, trust_source)
 
     def infer(
-        self, posterior: AmortizedPosterior, data: Mapping[str, Any] | None, *, draws: int, seed: int
+        self,
+        posterior: AmortizedPosterior,
+        data: Mapping[str, Any] | None,
+        *,
+        draws: int,
+        seed: int,
+        exact: bool = False,
     ) -> tuple[xarray.DataTree, pd.DataFrame]:
-        """Infer from an observation (the simulator's own if None) and return inference data and table, both saved."""
+        """Infer from an observation (the simulator's own if None) and return inference data and table, both saved.
+
+        ``exact`` asks for draws from the exact posterior beside, which may take minutes.
+        """
         simulator = posterior.simulator
         data = simulator.observed if data is None else data
         if data is None:
@@ -102,15 +111,15 @@ class Run:
         if "observation" in sizes:
             raise InputError("Data for a run", expected="one observation", got=f"{sizes['observation']}", do=do)
         self.folder.mkdir(parents=True, exist_ok=True)
-        exact, labels = exact_draws(simulator, data, seed=seed), simulator.labels
+        reference, labels = exact_draws(simulator, data, seed=seed) if exact else None, simulator.labels
         values, prior, predicted = (_arrays(tree, name) for name in ("posterior", "prior", "posterior_predictive"))
-        table = posterior_table(values, labels, exact)
+        table = posterior_table(values, labels, reference)
         table.to_csv(self.folder / "posterior.csv", index_label="parameter")
         tree.to_netcdf(self.folder / "posterior.nc", engine="h5netcdf")
-        self._save(plots.marginals(values, prior=prior, reference=exact, labels=labels), "marginals")
+        self._save(plots.marginals(values, prior=prior, reference=reference, labels=labels), "marginals")
         if len(table) > 1:
             shown = list(table.index)[:MOST_COLUMNS]
-            self._save(plots.pairs(values, reference=exact, labels=labels, shown=shown), "pairs")
+            self._save(plots.pairs(values, reference=reference, labels=labels, shown=shown), "pairs")
         observed = _arrays(tree, "observed_data")
         replicated = simulated(predicted, observed, simulator.on_nonfinite)
         if replicated is None:

@@ -128,6 +128,21 @@ print(json.dumps({
     assert answer.stderr == ""
 
 
+def test_models_are_declared_without_what_only_answers_and_figures_need():
+    """Keras imports pandas, Matplotlib and scikit-learn itself where it finds them: here it finds none."""
+    script = """
+import sys
+absent = ["arviz", "dask", "IPython", "jinja2", "loky", "matplotlib", "pandas", "scipy.stats", "sklearn", "typer"]
+sys.modules.update(dict.fromkeys([*absent, "xarray"]))
+import bayesinn
+bayesinn.AmortizedPosterior, bayesinn.load, bayesinn.simulator, bayesinn.get, bayesinn.Optimization
+bayesinn.bijections.Coupling, bayesinn.flows.coupling, bayesinn.summaries.ConvLSTM
+print("declared")
+"""
+    answer = subprocess.run([sys.executable, "-c", script], check=False, capture_output=True, text=True)
+    assert answer.stdout == "declared\n", answer.stderr
+
+
 # The set-up script: it must find a Python that works among names that don't, and say plainly when there is none.
 
 

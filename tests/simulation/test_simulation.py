@@ -307,3 +307,18 @@ def test_what_overflows_in_single_precision_is_drawn_again(engine: str) -> None:
     assert int(batch.failed) > 100
     with pytest.raises(InputError, match="finite numbers"):
         bi.AmortizedPosterior(simulator).fit({**batch.flat(), "x": np.full(200, 1e39)}, steps=1, progress=False)
+
+
+@pytest.mark.parametrize("policy", ["raise", "redraw"])
+def test_python_control_flow_on_tensors_is_converted(policy: str) -> None:
+    @bi.simulator(prior=PRIOR, on_nonfinite=policy)
+    def steps(parameters, seed):
+        x = parameters["mean"]
+        for step in tf.range(3):
+            if step > 0:
+                x = x + 1.0
+        return {"x": x}
+
+    drawn = steps.sample(5, seed=1)
+    np.testing.assert_allclose(drawn["x"], drawn["mean"] + 2.0, rtol=1e-6)
+    np.testing.assert_allclose(steps.simulate({"mean": [0.5]}, seed=1)["x"], [2.5])

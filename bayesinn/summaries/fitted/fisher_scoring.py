@@ -162,6 +162,13 @@ class FisherScoring(Straightening, Summary):
         fit = self.improve(self.values(tf.cast(x, tf.float32)), origin, training)
         return {"estimate": estimate, **fit._asdict()}
 
+    def placeholder(self, x: tf.Tensor) -> dict[str, tf.Tensor]:
+        estimate = self.estimate(x)
+        size, dimension = estimate.shape
+        triangle = tf.ones((size, dimension * (dimension + 1) // 2))
+        fit = Fit(estimate, estimate, estimate, triangle, estimate, estimate[:, 0])
+        return {"estimate": estimate, **fit._asdict()}
+
     def call(
         self,
         x: tf.Tensor,

@@ -54,9 +54,10 @@ def improve(model: Straightening, values: tf.Tensor, origin: tf.Tensor, training
     steps = np.where(spacing > 0.0, 0.5 * spacing, _DIFFERENCE).astype(np.float32)
 
     def compiled(part: Callable[..., Any]) -> Callable[..., Any]:
+        # Each is traced once, wherever it is used.
         # Loops over time are many times faster with XLA, which compiles each number of rows anew: it is always the same
         # in training. Compiled together, parameters and predictions would be computed again wherever they are used.
-        return tf.function(part, jit_compile=True, autograph=False) if training and model.xla else part
+        return tf.function(part, jit_compile=(training and model.xla) or None, autograph=False)
 
     parameters_of, predict = compiled(model.parameters_of), compiled(model.predict)
     derive, evaluate = compiled(functools.partial(model.derive, steps)), compiled(model.evaluate)
@@ -66,6 +67,7 @@ def improve(model: Straightening, values: tf.Tensor, origin: tf.Tensor, training
         return (root, residuals, *_decomposed(root))
 
     # Loops of the graph: unrolled, they would take a minute to trace.
+    @functools.partial(tf.function, autograph=False)
     def one_round(values: tf.Tensor, vector: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         root, residuals, known, directions = derivatives(values, vector)
 
