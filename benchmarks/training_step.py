@@ -71,20 +71,17 @@ def forward_backward(model: TrainingModel) -> Callable[[], object]:
     """Loss and gradient alone, on fixed data, as many times."""
     batch, _ = model.source.batch(next(iter(model.source.elements(0))))
 
-    def loss_and_gradient() -> tf.Tensor:
-        with tf.GradientTape() as tape:
-            loss, _ = model._loss(model.flat, batch, tf.constant(0), tf.constant(0.0), training=True)
-        return tf.reduce_sum(tape.gradient(loss, model.flat.value))
-
-    compiled = tf.function(loss_and_gradient, autograph=False, jit_compile=model.settings.xla is not False)
-
     @tf.function
     def call() -> tf.Tensor:
         total = tf.zeros(())
         for _ in tf.range(STEPS_PER_CALL):
             # Steps of training depend on each other; these would run beside each other if they were let.
             tf.autograph.experimental.set_loop_options(parallel_iterations=1)
-            total += compiled()
+            flat = tf.convert_to_tensor(model.flat.value)
+            parts = enumerate(model._parts(batch))
+            total += tf.add_n(
+                [model.differentiate(flat, part, tf.constant(0), tf.constant(shard))[0] for shard, part in parts]
+            )
         return total
 
     return call

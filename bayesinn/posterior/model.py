@@ -30,6 +30,10 @@ class PosteriorModel(Trainable):
     def __init__(self, parameters: ParameterSpace, data: DataSpace, network: PosteriorNetwork) -> None:
         self.parameters, self.data, self.network = parameters, data, network
 
+    @property
+    def separable(self) -> bool:  # type: ignore[override]
+        return self.network.flow.in_nats
+
     def prepare(self, batch: Batch, seed: tf.Tensor) -> tuple[Inputs, tf.Tensor]:
         """Return vector, inputs and masks of a raw batch, and log_det (n,) of d vector / d parameters."""
         vector, log_det = self.parameters.to_vector(self.parameters.dequantise(batch, seed))

@@ -52,32 +52,26 @@ class Source(ABC):
 
 
 class GraphSource(Source):
-    """Fresh simulations of a TensorFlow simulator: inside the training step on a GPU, ahead of it on a CPU.
+    """Fresh simulations of a TensorFlow simulator, drawn inside the training step.
 
-    On a CPU, a step leaves the cores idle between its small operations, and simulations fill them. They are drawn in
-    the plain graph there: XLA takes 5 to 14 seconds to compile a simulator with loops, and saves 1 ms a batch at most.
+    On a CPU they are drawn in the plain graph: XLA takes 5 to 14 seconds to compile a simulator with loops, and saves
+    little. Simulators whose loops gain from XLA can compile these themselves.
     """
-
-    _BATCHES_AHEAD = 4
 
     def __init__(self, simulator: Simulator, settings: TrainingSettings) -> None:
         self._simulator, self._settings = simulator, settings
         self._seed = seeds.tensor_seed(settings.seed, "simulations")
-        self._ahead = not tf.config.list_logical_devices("GPU")
         engine: Any = simulator.engine
         draw = functools.partial(engine.draw, settings.batch_size)
-        xla = False if self._ahead and settings.xla == "auto" else settings.xla
+        xla = settings.xla if settings.xla is True or tf.config.list_logical_devices("GPU") else False
         subject = f"Simulator {simulator.name!r}"
         self._simulations, _, self.note = compiled(draw, tf.constant([0, 0]), xla=xla, subject=subject, autograph=True)
 
     def elements(self, first_epoch: int) -> tf.data.Dataset:
-        steps = tf.data.Dataset.from_tensor_slices((self._settings.step_numbers(first_epoch),))
-        if not self._ahead:
-            return steps
-        return steps.map(lambda step: (step, *self.draw(step))).prefetch(self._BATCHES_AHEAD)
+        return tf.data.Dataset.from_tensor_slices((self._settings.step_numbers(first_epoch),))
 
     def batch(self, element: tuple[Any, ...]) -> tuple[Batch, tf.Tensor]:
-        return element[1:] if self._ahead else self.draw(element[0])
+        return self.draw(element[0])
 
     def draw(self, step: tf.Tensor) -> tuple[Batch, tf.Tensor]:
         """Draw the batch of a step; return it with the number of failed simulations."""

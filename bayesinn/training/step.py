@@ -1,5 +1,7 @@
 """The training step: simulate, evaluate, update one flat weight vector, average, and stop at the first bad number."""
 
+import os
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -11,6 +13,9 @@ from bayesinn.core.compilation import compiled
 from bayesinn.training.settings import TrainingSettings
 from bayesinn.training.sources import Source
 from bayesinn.training.trainable import Batch, Trainable
+
+# In a batch that is split.
+_FEWEST_ROWS = 32
 
 
 class FlatWeights:
@@ -56,7 +61,9 @@ class TrainingModel(keras.Model):
             settings=settings,
             weight_layout=FlatWeights(trainable.network),
             network_state=trainable.network.non_trainable_variables,
-            run_step=self._run_step,
+            shards=1,
+            differentiate=self._differentiate,
+            update=self._update,
             _noise_seed=seeds.tensor_seed(settings.seed, "dequantise"),
             _dropout_seed=seeds.tensor_seed(settings.seed, "dropout"),
         )
@@ -81,44 +88,87 @@ class TrainingModel(keras.Model):
 
     def train_step(self, element: tuple[Any, ...]) -> dict[str, tf.Tensor]:
         """Run one step; idle ones (number -1) and all after a bad one leave everything as it is."""
-        self.run_step(element[0], *self.source.batch(element))
+        step, (batch, failed) = element[0], self.source.batch(element)
+        # As a tensor: programs that hold the variable itself would wait for each other.
+        flat = tf.convert_to_tensor(self.flat.value)
+        parts = [
+            self.differentiate(flat, part, step, tf.constant(shard)) for shard, part in enumerate(self._parts(batch))
+        ]
+        totals, gradients, moved = zip(*parts, strict=True)
+        self.update(totals, gradients, moved[0], step, failed)
         return {"loss": self.loss_mean.result()}
 
     def compile_step(self, element: tuple[tf.TensorSpec, ...]) -> str:
-        """Compile the step as one program, if the settings say so; return a note if XLA can't.
+        """Compile the step, if the settings say so; return a note if XLA can't.
 
-        Simulations stay outside. A step has thousands of small operations, whose overhead costs more than their
-        arithmetic; XLA fuses them. ``element`` is what the source gives for a step.
+        A step has thousands of small operations, whose overhead costs more than their arithmetic; XLA fuses them. Two
+        programs, gradient and update, as the gradient of each half of a batch has a core of its own: matrices of this
+        size gain nothing from a second one. Simulations stay outside. ``element`` is what the source gives for a step.
         """
-        batch = tf.function(self.source.batch).get_concrete_function(element).structured_outputs
-        # A trial with number -1 is idle and changes nothing.
-        trial = tf.constant(-1), *tf.nest.map_structure(self._zeros, batch)
-        step = compiled(self._run_step, *trial, xla=self.settings.xla, subject="The training step")
-        if step.xla:
-            self.__dict__["run_step"] = step.call
-        return step.note
+        specs = tf.function(self.source.batch).get_concrete_function(element).structured_outputs
+        batch, failed = tf.nest.map_structure(self._zeros, specs)
+        step, flat = tf.constant(-1), tf.convert_to_tensor(self.flat.value)
+        for shards in (most_shards(self.problem, self.settings.batch_size), 1):
+            self.__dict__["shards"] = shards
+            part = flat, self._parts(batch)[0], step, tf.constant(0)
+            gradient = compiled(self._differentiate, *part, xla=self.settings.xla, subject="The training step")
+            if not gradient.xla:
+                self.__dict__["shards"] = 1
+                return gradient.note
+            *results, moved = gradient.call.get_concrete_function(*part).structured_outputs  # type: ignore[attr-defined]
+            # Weights that follow the data, as those of batch normalisation, must see the whole batch.
+            if not moved:
+                break
+        total, slope, moved = tf.nest.map_structure(self._zeros, (*results, moved))
+        # With number -1 a step is idle and changes nothing.
+        trial = shards * (total,), shards * (slope,), moved, step, failed
+        update = compiled(self._update, *trial, xla=self.settings.xla, subject="The training step")
+        self.__dict__.update(differentiate=gradient.call, update=update.call)
+        return update.note
 
     def make_train_function(self, force: bool = False) -> Any:
         """Make what runs many steps in a call; by force, with a step traced anew."""
-        if force and self.run_step != self._run_step:
-            self.__dict__["run_step"] = tf.function(self._run_step, autograph=False, jit_compile=True)
+        if force and self.differentiate != self._differentiate:
+            self.__dict__["differentiate"] = tf.function(self._differentiate, autograph=False, jit_compile=True)
         return super().make_train_function(force)
+
+    def _parts(self, batch: Batch) -> list[Batch]:
+        size = self.settings.batch_size // self.shards
+        starts = range(0, self.shards * size, size)
+        return [{name: value[start : start + size] for name, value in batch.items()} for start in starts]
 
     def _zeros(self, spec: tf.TensorSpec) -> tf.Tensor:
         return tf.zeros([self.settings.batch_size if n is None else n for n in spec.shape], spec.dtype)
 
-    def _run_step(self, step: tf.Tensor, batch: Batch, failed: tf.Tensor) -> None:
+    def _differentiate(
+        self, flat: tf.Tensor, batch: Batch, step: tf.Tensor, shard: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor, dict[str, tf.Tensor]]:
+        """Return the sum of losses, its gradient, and by number the non-trainable weights that changed."""
         with tf.GradientTape() as tape:
+            tape.watch(flat)
             progress = tf.cast(step, tf.float32) / self.settings.steps
-            loss, moved = self._loss(self.flat, batch, step, progress, training=True)
-        gradient = tape.gradient(loss, self.flat.value)
+            losses, moved = self._row_losses(flat, batch, step, progress, training=True, shard=shard)
+            total = tf.reduce_sum(losses)
+        return total, tape.gradient(total, flat), moved
+
+    def _update(
+        self,
+        totals: Sequence[tf.Tensor],
+        gradients: Sequence[tf.Tensor],
+        moved: Mapping[str, tf.Tensor],
+        step: tf.Tensor,
+        failed: tf.Tensor,
+    ) -> None:
+        rows = self.settings.batch_size
+        loss, gradient = tf.add_n(totals) / rows, tf.add_n(gradients) / rows
         norm = tf.norm(gradient)
         finite = tf.math.is_finite(loss) & tf.math.is_finite(norm)
         active = (step >= 0) & (self.bad_step < 0)
         good = finite & active
         # Values are selected, not branches: a branch would make the host wait for the device in every step.
         self._update_weights(gradient, norm, step, good)
-        for variable, value in moved:
+        for number, value in moved.items():
+            variable = self.network_state[int(number)]
             variable.assign(tf.where(good, value, variable.value))
         self.loss_mean.update_state(tf.where(good, loss, 0.0), sample_weight=tf.cast(good, loss.dtype))
         self.failed.assign_add(tf.where(good, tf.cast(failed, tf.int32), 0))
@@ -127,8 +177,8 @@ class TrainingModel(keras.Model):
     def test_step(self, rows: tf.Tensor) -> dict[str, tf.Tensor]:
         """Evaluate some rows of the validation set with averaged weights, no dropout, and the same noise every time."""
         batch = {name: tf.gather(value, rows) for name, value in self.validation_arrays.items()}
-        loss, _ = self._loss(self.averaged, batch, tf.constant(0), tf.constant(1.0), training=False)
-        self.loss_mean.update_state(loss, sample_weight=tf.cast(tf.size(rows), loss.dtype))
+        losses, _ = self._row_losses(self.averaged.value, batch, tf.constant(0), tf.constant(1.0), training=False)
+        self.loss_mean.update_state(tf.reduce_mean(losses), sample_weight=tf.cast(tf.size(rows), losses.dtype))
         return {"loss": self.loss_mean.result()}
 
     def _update_weights(self, gradient: tf.Tensor, norm: tf.Tensor, step: tf.Tensor, good: tf.Tensor) -> None:
@@ -143,27 +193,35 @@ class TrainingModel(keras.Model):
         for variable, old in zip(variables, before, strict=True):
             variable.assign(tf.where(good, variable.value, old))
 
-    def _loss(
-        self, flat: keras.Variable, batch: Batch, step: tf.Tensor, progress: tf.Tensor, training: bool
-    ) -> tuple[tf.Tensor, list[tuple[keras.Variable, tf.Tensor]]]:
-        """Return the mean loss of a batch, and the non-trainable weights that changed."""
-        state = [(variable, self._state(number, step)) for number, variable in enumerate(self.network_state)]
-        weights = zip(self.weight_layout.variables, self.weight_layout.unpack(flat.value), strict=True)
+    def _row_losses(
+        self, flat: tf.Tensor, batch: Batch, step: tf.Tensor, progress: Any, training: bool, shard: Any = 0
+    ) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
+        """Return the losses (n,) of a part of a batch, and by number the non-trainable weights that changed."""
+        number = step * self.shards + shard
+        state = [(variable, self._state(index, number)) for index, variable in enumerate(self.network_state)]
+        weights = zip(self.weight_layout.variables, self.weight_layout.unpack(flat), strict=True)
         with keras.StatelessScope([*weights, *state], initialize_variables=False) as scope:
-            noise_seed = seeds.fold_in(self._noise_seed, step)
-            losses = self.problem.loss(batch, noise_seed, progress, training)
-        moved = [
-            (variable, new)
-            for variable, old in state
+            losses = self.problem.loss(batch, seeds.fold_in(self._noise_seed, number), progress, training)
+        moved = {
+            str(index): new
+            for index, (variable, old) in enumerate(state)
             if (new := scope.get_current_value(variable)) is not old and not _is_random_state(variable)
-        ]
-        return tf.reduce_mean(losses), moved
+        }
+        return losses, moved
 
     def _state(self, number: int, step: tf.Tensor) -> tf.Tensor:
         """Return a non-trainable weight; that of a Keras seed generator is a pure function of the seed and the step."""
         if not _is_random_state(self.network_state[number]):
             return tf.convert_to_tensor(self.network_state[number])
         return tf.bitcast(seeds.fold_in(seeds.fold_in(self._dropout_seed, number), step), tf.uint32)
+
+
+def most_shards(trainable: Trainable, batch_size: int) -> int:
+    """Return into how many parts a batch is split: two on a CPU with two threads, if losses of rows are independent."""
+    threads = tf.config.threading.get_intra_op_parallelism_threads()
+    threads = threads or int(os.environ.get("TF_NUM_INTRAOP_THREADS", "0")) or os.cpu_count() or 1
+    whole = threads < 2 or tf.config.list_logical_devices("GPU") or batch_size % 2 or batch_size < _FEWEST_ROWS
+    return 1 if whole or not trainable.separable else 2
 
 
 def _is_random_state(variable: keras.Variable) -> bool:

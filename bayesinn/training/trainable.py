@@ -22,6 +22,9 @@ class Trainable(ABC):
     network: keras.layers.Layer
     """Holds every weight, trained or not."""
 
+    separable: bool = False
+    """Whether the loss of a row depends on no other row, so that parts of a batch can be evaluated apart."""
+
     @abstractmethod
     def initialize(self, batch: Batch, seed: int) -> None:
         """Build the network, and set the weights that depend on data, from a first batch."""

@@ -94,13 +94,13 @@ def test_healthy_chains_are_left_alone_in_silence() -> None:
 
 
 def test_drift_is_noticed_once_and_answered(monkeypatch) -> None:
-    traced, original = [], TrainingModel._loss
+    traced, original = [], TrainingModel._row_losses
 
     def counted(self, *arguments, **options):
         traced.append(1)
         return original(self, *arguments, **options)
 
-    monkeypatch.setattr(TrainingModel, "_loss", counted)
+    monkeypatch.setattr(TrainingModel, "_row_losses", counted)
     watching = SetWeights(PLAN)
     with warned() as texts:
         posterior = fit(flow=InvertibleFlow(drifting()), optimization=bi.Optimization(callbacks=[watching]))

@@ -112,13 +112,13 @@ def test_silent_without_progress(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_a_step_is_traced_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    traced, original = [], TrainingModel._loss
+    traced, original = [], TrainingModel._row_losses
 
     def counted(self, *arguments, **options):
         traced.append(1)
         return original(self, *arguments, **options)
 
-    monkeypatch.setattr(TrainingModel, "_loss", counted)
+    monkeypatch.setattr(TrainingModel, "_row_losses", counted)
     fit(steps=200, epochs=4)
     # Once for the graph, and once for Keras' look at it.
     assert len(traced) <= 2
