@@ -15,7 +15,7 @@ from bayesinn.training.sources import Source
 from bayesinn.training.trainable import Batch, Trainable
 
 # In a batch that is split.
-_FEWEST_ROWS = 32
+_FEWEST_ROWS = 64
 
 
 class FlatWeights:

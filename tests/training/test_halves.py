@@ -77,11 +77,11 @@ def test_batch_normalisation_sees_the_whole_batch(monkeypatch: pytest.MonkeyPatc
     ("threads", "batch_size", "separable", "expected"),
     [
         ("2", 64, True, 2),
-        ("8", 32, True, 2),
+        ("8", 128, True, 2),
         ("1", 64, True, 1),
         ("2", 64, False, 1),
         ("2", 65, True, 1),
-        ("2", 16, True, 1),
+        ("2", 32, True, 1),
     ],
 )
 def test_when_a_batch_is_split(
