@@ -43,9 +43,9 @@ def series(parameters: dict[str, tf.Tensor], seed: tf.Tensor) -> dict[str, tf.Te
     return {"series": tf.cumsum(0.1 * noise + level[:, None, :3], axis=1) + level[:, None, 3:4]}
 
 
-def trainer(posterior: AmortizedPosterior, xla: XLA) -> TrainingModel:
+def trainer(posterior: AmortizedPosterior, xla: XLA, batch: int = BATCH) -> TrainingModel:
     """The training model that ``fit`` would run."""
-    settings = TrainingSettings(100_000, 1_000, BATCH, SEED, 1e-4, xla=xla)
+    settings = TrainingSettings(100_000, 1_000, batch, SEED, 1e-4, xla=xla)
     trainable, _ = new_model(posterior.simulator, posterior.summaries, posterior.flow, SEED)
     model = TrainingModel(trainable, GraphSource(posterior.simulator, settings), settings)
     model.compile(optimizer="adam")
@@ -54,13 +54,13 @@ def trainer(posterior: AmortizedPosterior, xla: XLA) -> TrainingModel:
     return model
 
 
-def full_steps(model: TrainingModel) -> Callable[[], object]:
+def full_steps(model: TrainingModel, steps: int = STEPS_PER_CALL) -> Callable[[], object]:
     """Many steps in one call, as in training."""
     elements = iter(model.source.elements(0))
 
     @tf.function
     def call() -> tf.Tensor:
-        for _ in tf.range(STEPS_PER_CALL):
+        for _ in tf.range(steps):
             model.train_step(next(elements))
         return model.loss_mean.result()
 
@@ -87,7 +87,7 @@ def forward_backward(model: TrainingModel) -> Callable[[], object]:
     return call
 
 
-def milliseconds(calls: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
+def milliseconds(calls: dict[str, Callable[[], object]], rounds: int, steps: int = STEPS_PER_CALL) -> dict[str, float]:
     """Median milliseconds a step, the calls taking turns."""
     times: dict[str, list[float]] = {name: [] for name in calls}
     for call in calls.values():
@@ -96,7 +96,7 @@ def milliseconds(calls: dict[str, Callable[[], object]], rounds: int) -> dict[st
         for name, call in calls.items():
             started = time.perf_counter()
             np.asarray(call())
-            times[name].append((time.perf_counter() - started) / STEPS_PER_CALL * 1e3)
+            times[name].append((time.perf_counter() - started) / steps * 1e3)
     return {name: float(np.median(values)) for name, values in times.items()}
 
 

@@ -23,7 +23,7 @@ class TensorFlowEngine:
     batched, workers = True, 0
 
     def __init__(self, declared: Declaration, autograph: bool = False) -> None:
-        self.declared, self._autograph = declared, autograph
+        self.declared, self.autograph = declared, autograph
         self._compiled_draw = AnyRows(self.draw, leading=(0, 0), autograph=autograph)
         # Traced once, for specs and for the body of the loop: a large prior takes seconds.
         self._traced_draw = tf.function(self._draw_once, autograph=autograph)
@@ -35,7 +35,7 @@ class TensorFlowEngine:
 
     def without_policy(self) -> TensorFlowEngine:
         """Return an engine that leaves failed simulations in place."""
-        return TensorFlowEngine(self.declared._replace(on_nonfinite="raise"), self._autograph)
+        return TensorFlowEngine(self.declared._replace(on_nonfinite="raise"), self.autograph)
 
     def predict(self, parameters: Arrays, context: Arrays, seed: int) -> Arrays:
         """Run the forward model for given parameters, arrays in and out."""

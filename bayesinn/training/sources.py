@@ -65,7 +65,9 @@ class GraphSource(Source):
         draw = functools.partial(engine.draw, settings.batch_size)
         xla = settings.xla if settings.xla is True or tf.config.list_logical_devices("GPU") else False
         subject = f"Simulator {simulator.name!r}"
-        self._simulations, _, self.note = compiled(draw, tf.constant([0, 0]), xla=xla, subject=subject, autograph=True)
+        self._simulations, _, self.note = compiled(
+            draw, tf.constant([0, 0]), xla=xla, subject=subject, autograph=engine.autograph
+        )
 
     def elements(self, first_epoch: int) -> tf.data.Dataset:
         return tf.data.Dataset.from_tensor_slices((self._settings.step_numbers(first_epoch),))

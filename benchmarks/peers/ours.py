@@ -1,4 +1,4 @@
-"""Adapter: bayesinn, with simulators that run ahead of the compiled training step."""
+"""Adapter: bayesinn, with simulators that run inside the training step."""
 
 from __future__ import annotations
 

@@ -64,7 +64,7 @@ def lines(results: pd.DataFrame) -> list[tuple[str, str, pd.DataFrame]]:
         if (task, quantity) == ("step", "ms_per_step"):
             label += f", batch {size}" + ("" if settings == "equal" else ", own networks")
         elif quantity == "beyond_steps_s" and (size, settings) == (64, "equal"):
-            label += f", fit of {'1,000' if task == 'step' else '200'} steps beyond them"
+            label += f", fit of {'2,000' if task == 'step' else '200'} steps beyond them"
             task = "first"
         elif task == "sample" and quantity.endswith("_s") and not quantity.endswith(("_first_s", "import_s")):
             label += f", {quantity[:-2].replace('x', ' x ')} draws"
