@@ -60,7 +60,8 @@ class Choice:
             optimization["passes"] = 0
             fit["steps"] = total = min(steps or self.steps, problem.most_steps)
         else:
-            batch_size = min(batch_size, budget // 16)
+            if self.epochs is None:
+                batch_size = min(batch_size, budget // 16)
             steps_per_epoch = int(0.9 * budget) // batch_size
             wanted = self.epochs or min(max(ONLINE_STEPS // steps_per_epoch, FEWEST_EPOCHS), MOST_EPOCHS)
             fit["epochs"] = max(2, min(wanted, (steps or problem.most_steps) // steps_per_epoch))
