@@ -46,7 +46,11 @@ def train(
     failed = False
     try:
         posterior.fit(
-            data, seed=seed + 100 * member, optimization=bi.Optimization(**optimization, callbacks=[clock]), progress=False, **fit
+            data,
+            seed=seed + 100 * member,
+            optimization=bi.Optimization(**optimization, callbacks=[clock]),
+            progress=False,
+            **fit,
         )
     except TrainingError:
         failed = True
