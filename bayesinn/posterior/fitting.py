@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -26,8 +27,8 @@ from bayesinn.training.sources import Source, online_source
 from bayesinn.training.train import TrainingResult, train
 
 _VALIDATION_SHARE = 0.1
-# Arrays, chosen in paper_results/defaults: short batches, and passes that make about so many steps of them.
-_ARRAY_BATCH, _ARRAY_STEPS, _FEWEST_BATCHES, _FEWEST_EPOCHS, _MOST_EPOCHS = 64, 5_000, 14, 10, 300
+# Arrays, chosen in paper_results/defaults: short batches, passes that make about so many steps of them, and patience.
+_ARRAY_BATCH, _ARRAY_STEPS, _FEWEST_BATCHES, _FEWEST_EPOCHS, _MOST_EPOCHS, _PATIENCE = 64, 5_000, 14, 10, 300, 20
 
 
 class Plan(NamedTuple):
@@ -77,6 +78,7 @@ def plan_fit(
     if rows is not None and steps is None and epochs is None:
         steps_per_pass = max(rows // check_integer("Argument 'batch_size'", batch_size), 1)
         epochs = min(max(_ARRAY_STEPS // steps_per_pass, _FEWEST_EPOCHS), _MOST_EPOCHS)
+        optimization = replace(optimization, patience=optimization.patience or _PATIENCE)
     settings = resolve_settings(rows, steps, epochs, batch_size, seed, optimization)
     identity = {
         "simulator": simulator.name,

@@ -73,6 +73,7 @@ def test_few_simulations_are_passed_through_more_often(rows, chosen, expected) -
     options = {**unsaid, "seed": 1, "optimization": bi.Optimization(), **chosen}
     settings = plan_fit(bi.AmortizedPosterior(linear), linear.sample(rows, seed=5), **options).settings
     assert (settings.batch_size, settings.steps_per_epoch, settings.steps) == expected
+    assert settings.patience == (None if {"steps", "epochs"} & chosen.keys() else 20)
 
 
 def test_early_stopping_keeps_the_best_weights() -> None:
