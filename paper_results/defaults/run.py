@@ -131,7 +131,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--problems", nargs="+", choices=PROBLEMS, default=list(PROBLEMS), metavar="NAME")
     parser.add_argument("--budgets", nargs="+", choices=BUDGETS, default=list(BUDGETS), metavar="N")
-    parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=["default"], metavar="NAME")
+    parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=["batch 64"], metavar="NAME")
     parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3], metavar="N")
     parser.add_argument("--steps", type=int)
     parser.add_argument("--quick", action="store_true")
