@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,7 +10,7 @@ import tensorflow as tf
 
 from bayesinn.core import seeds
 from bayesinn.core.errors import InputError
-from bayesinn.core.validation import check_number
+from bayesinn.core.validation import check_integer, check_number
 from bayesinn.posterior.damage import damaged_copies
 from bayesinn.posterior.evaluator import Evaluator
 from bayesinn.posterior.model import PosteriorModel
@@ -26,6 +27,8 @@ from bayesinn.training.sources import Source, online_source
 from bayesinn.training.train import TrainingResult, train
 
 _VALIDATION_SHARE = 0.1
+# Arrays, chosen in paper_results/defaults: short batches, passes that make about so many steps of them, and patience.
+_ARRAY_BATCH, _ARRAY_STEPS, _FEWEST_BATCHES, _FEWEST_EPOCHS, _MOST_EPOCHS, _PATIENCE = 64, 5_000, 14, 10, 300, 20
 
 
 class Plan(NamedTuple):
@@ -68,7 +71,14 @@ def plan_fit(
     rows = None if arrays is None else len(next(iter(arrays.values())))
     steps = recommended.steps if rows is None and steps is None else steps
     optimization = optimization.filled(recommended.learning_rate, recommended.passes if rows is None else 0)
-    batch_size = recommended.batch_size if batch_size is None else batch_size
+    if batch_size is None:
+        batch_size = recommended.batch_size
+        if rows is not None:
+            batch_size = min(batch_size, _ARRAY_BATCH, max(rows // _FEWEST_BATCHES, 1))
+    if rows is not None and steps is None and epochs is None:
+        steps_per_pass = max(rows // check_integer("Argument 'batch_size'", batch_size), 1)
+        epochs = min(max(_ARRAY_STEPS // steps_per_pass, _FEWEST_EPOCHS), _MOST_EPOCHS)
+        optimization = replace(optimization, patience=optimization.patience or _PATIENCE)
     settings = resolve_settings(rows, steps, epochs, batch_size, seed, optimization)
     identity = {
         "simulator": simulator.name,

@@ -36,7 +36,8 @@ class Optimization:
     average : float
         Decay of the moving average of weights that is kept; 0 for none.
     patience : int
-        With a validation set: stop after so many epochs without a better loss on it.
+        With a validation set: stop after so many epochs without a better loss on it. A posterior that is fitted to
+        arrays without ``steps`` or ``epochs`` has 20.
     passes : int
         Online: draw simulations before the first step, only as many as so many passes through them need, and keep
         them in memory; for simulators that take longer than steps. 0 for new ones at each step. What the simulator

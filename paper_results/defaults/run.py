@@ -35,8 +35,10 @@ BUDGETS = ("1000", "10000", "100000", "online")
 KEYS = ["problem", "budget", "variant", "seed"]
 
 
-def train(problem: Problem, choice: Choice, budget: int | None, seed: int, steps: int | None) -> tuple[Any, dict]:
-    """Train one member; return the posterior, and what it took."""
+def train(
+    problem: Problem, choice: Choice, budget: int | None, seed: int, steps: int | None, member: int
+) -> tuple[Any, dict]:
+    """Train one member of an ensemble, all of which see the same simulations; return it, and what it took."""
     clock, started = StepClock(time.process_time), time.process_time()
     fit, optimization = choice.settings(problem, budget, steps)
     posterior = choice.posterior(problem)
@@ -44,7 +46,11 @@ def train(problem: Problem, choice: Choice, budget: int | None, seed: int, steps
     failed = False
     try:
         posterior.fit(
-            data, seed=seed, optimization=bi.Optimization(**optimization, callbacks=[clock]), progress=False, **fit
+            data,
+            seed=seed + 100 * member,
+            optimization=bi.Optimization(**optimization, callbacks=[clock]),
+            progress=False,
+            **fit,
         )
     except TrainingError:
         failed = True
@@ -81,8 +87,7 @@ def study(given: argparse.Namespace, file: Path) -> None:
                     if given.quick:
                         choice = replace(choice, optimization={"xla": False})
                     members = [
-                        train(problem, choice, size, seed + 100 * member, given.steps)
-                        for member in range(choice.members)
+                        train(problem, choice, size, seed, given.steps, member) for member in range(choice.members)
                     ]
                     took = pd.DataFrame([took for _, took in members])
                     row = {"problem": name, "budget": budget, "variant": label, "seed": seed}
@@ -126,7 +131,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--problems", nargs="+", choices=PROBLEMS, default=list(PROBLEMS), metavar="NAME")
     parser.add_argument("--budgets", nargs="+", choices=BUDGETS, default=list(BUDGETS), metavar="N")
-    parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=["default"], metavar="NAME")
+    parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=["batch 64"], metavar="NAME")
     parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3], metavar="N")
     parser.add_argument("--steps", type=int)
     parser.add_argument("--quick", action="store_true")

@@ -12,6 +12,7 @@ import tensorflow_probability as tfp
 
 import bayesinn as bi
 from bayesinn.core.errors import InputError
+from bayesinn.posterior.fitting import plan_fit
 from bayesinn.simulators.gaussian import gaussian
 from bayesinn.simulators.linear import linear
 from bayesinn.training.arrays import split
@@ -53,6 +54,26 @@ def test_offline_options(arrays) -> None:
     assert own.history["val_loss"].notna().all()
     assert "val_loss" not in fit(data=arrays, steps=20, validation=0.0).history
     assert fit(data=arrays, steps=None, epochs=2).history["step"].tolist() == [11, 22]
+
+
+@pytest.mark.parametrize(
+    ("rows", "chosen", "expected"),
+    [
+        (40, {}, (2, 18, 5_000 // 18 * 18)),
+        (1_000, {}, (64, 14, 300 * 14)),
+        (10_000, {}, (64, 140, 35 * 140)),
+        (100_000, {}, (64, 1_406, 10 * 1_406)),
+        (1_000, {"batch_size": 256}, (256, 3, 300 * 3)),
+        (1_000, {"steps": 20}, (64, 14, 20)),
+        (1_000, {"epochs": 3}, (64, 14, 42)),
+    ],
+)
+def test_few_simulations_are_passed_through_more_often(rows, chosen, expected) -> None:
+    unsaid = dict.fromkeys(["steps", "epochs", "batch_size", "start", "validation", "checkpoint"])
+    options = {**unsaid, "seed": 1, "optimization": bi.Optimization(), **chosen}
+    settings = plan_fit(bi.AmortizedPosterior(linear), linear.sample(rows, seed=5), **options).settings
+    assert (settings.batch_size, settings.steps_per_epoch, settings.steps) == expected
+    assert settings.patience == (None if {"steps", "epochs"} & chosen.keys() else 20)
 
 
 def test_early_stopping_keeps_the_best_weights() -> None:
