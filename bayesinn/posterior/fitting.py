@@ -78,7 +78,8 @@ def plan_fit(
     if rows is not None and steps is None and epochs is None:
         steps_per_pass = max(rows // check_integer("Argument 'batch_size'", batch_size), 1)
         epochs = min(max(_ARRAY_STEPS // steps_per_pass, _FEWEST_EPOCHS), _MOST_EPOCHS)
-        optimization = replace(optimization, patience=optimization.patience or _PATIENCE)
+        if held_out is not None:
+            optimization = replace(optimization, patience=optimization.patience or _PATIENCE)
     settings = resolve_settings(rows, steps, epochs, batch_size, seed, optimization)
     identity = {
         "simulator": simulator.name,
