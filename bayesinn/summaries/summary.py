@@ -16,7 +16,8 @@ class Summary(Configured, keras.layers.Layer):
     """A network that compresses one observable into a vector.
 
     An author derives from this class, writes :meth:`call`, and declares in :attr:`shapes` and :attr:`masks` what it
-    accepts, which is checked before :meth:`call` runs. Data have all axes that the simulator gave them.
+    accepts, which is checked before :meth:`call` runs. Data have all axes that the simulator gave them. Rows are
+    independent: in training, the two halves of a batch may arrive in calls of their own.
     """
 
     #: Accepted shapes, such as ``("(n, steps)", "(n, steps, channels)")``; empty means any.
