@@ -43,8 +43,9 @@ def test_halves_train_as_the_whole_does(monkeypatch: pytest.MonkeyPatch) -> None
     assert found == [2, 2, 1]
     assert equal(halves, again)
     assert not equal(halves, whole)
+    # Measured: 6e-8 apart at most, over three seeds.
     for first, second in zip(weights(halves), weights(whole), strict=True):
-        np.testing.assert_allclose(first, second, atol=1e-5)
+        np.testing.assert_allclose(first, second, rtol=0, atol=1e-6)
 
 
 @pytest.mark.usefixtures("two_threads")
