@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import keras
 import numpy as np
 import pytest
 import scipy.optimize
@@ -147,8 +148,9 @@ def test_no_step_is_made_where_every_step_is_worse() -> None:
 
 
 def test_compiled_for_training_or_not() -> None:
+    keras.utils.set_random_seed(1)
     summary = Bent(MLP(8, hidden=(8,)), rounds=2)
     summary.bind(SPACE)
     plain, trained = (Condition(*summary(tf.constant(data()), training=training)).flat() for training in (False, True))
-    # At most 4e-5 for three sets of data.
+    # At most 1.2e-4 for 149 of 150 seeds; with the other, one row's step is cut in one of the two and moves by 6e-3.
     assert np.allclose(trained, plain, atol=1e-3)
