@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from bayesinn.workflow.checks import register_check
     from bayesinn.workflow.diagnosing import diagnose, misspecification
     from bayesinn.workflow.simulator_report import simulator_report
+    from bayesinn.workflow.tolerances import Tolerances
 
 _NAMES = {
     "AmortizedPosterior": "bayesinn.posterior.amortized",
@@ -38,6 +39,7 @@ _NAMES = {
     "Optimization": "bayesinn.training.settings",
     "Recommended": "bayesinn.simulation.recommended",
     "Simulator": "bayesinn.simulation.simulator",
+    "Tolerances": "bayesinn.workflow.tolerances",
     "available": "bayesinn.simulation.registry",
     "compare": "bayesinn.diagnostics",
     "diagnose": "bayesinn.workflow.diagnosing",
@@ -58,6 +60,7 @@ __all__ = [
     "Optimization",
     "Recommended",
     "Simulator",
+    "Tolerances",
     "__version__",
     "available",
     "bijections",

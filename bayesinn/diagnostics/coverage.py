@@ -7,7 +7,7 @@ import pandas as pd
 from scipy import stats
 
 from bayesinn.diagnostics.arrays import Arrays, paired
-from bayesinn.diagnostics.tested import Effect
+from bayesinn.diagnostics.deviation import Deviation
 from bayesinn.diagnostics.uniformity import UniformityResult, pit, uniformity
 
 #: Nominal coverages checked by default: 0.05, 0.10, ..., 0.95, 0.99.
@@ -42,8 +42,13 @@ class CoverageResult(UniformityResult):
         return np.median(np.abs(self.ecdf_difference), axis=0)
 
     @property
-    def effect(self) -> Effect:
-        return Effect("calibration error", 100.0 * float(self.calibration_error.max()), "percentage points")
+    def deviations(self) -> tuple[Deviation, ...]:
+        """Largest difference of observed and nominal coverage."""
+        return (
+            self._distance(
+                ("intervals hold the truth too rarely", "intervals hold the truth too often"), "coverage error"
+            ),
+        )
 
     @property
     def summary(self) -> str:

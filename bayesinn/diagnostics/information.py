@@ -6,6 +6,7 @@ import numpy as np
 from scipy import stats
 
 from bayesinn.diagnostics.arrays import Arrays, by_column, paired
+from bayesinn.diagnostics.deviation import interval_of_mean
 from bayesinn.diagnostics.tested import Effect, Result
 
 #: Draws that entropies of continuous parameters are estimated from: more of them add little but time.
@@ -31,6 +32,11 @@ class InformationResult(Result):
     def standard_error(self) -> np.ndarray:
         """Standard error (k,) of the mean gain."""
         return self.gain.std(axis=0, ddof=1) / np.sqrt(len(self.gain))
+
+    def below(self, nats: float) -> tuple[str, ...]:
+        """Return the columns whose gain is smaller than this by its interval, which holds for all columns at once."""
+        upper = interval_of_mean(self.gain).upper
+        return tuple(name for name, most in zip(self.columns, upper, strict=True) if most < nats)
 
     @property
     def joint_mean(self) -> float:

@@ -10,8 +10,9 @@ from bayesinn.core import seeds
 from bayesinn.core.errors import InputError
 from bayesinn.core.validation import check_integer
 from bayesinn.diagnostics.arrays import check_points
+from bayesinn.diagnostics.deviation import CONFIDENCE, Deviation
 from bayesinn.diagnostics.local_classifier import LatentFeatures, LocalClassifier, probabilities
-from bayesinn.diagnostics.tested import Effect, Tested, check_repetitions, p_values
+from bayesinn.diagnostics.tested import Tested, check_repetitions, p_values
 
 _REFERENCE = 5_000
 
@@ -34,10 +35,21 @@ class LocalC2STResult(Tested):
         return np.asarray(np.quantile(self.null, self.level, axis=0))
 
     @property
-    def effect(self) -> Effect:
-        """Root mean square distance of the probabilities from one half, at the worst observation."""
-        distance = 100.0 * float(self.statistic.max()) ** 0.5
-        return Effect("classifier's distance from chance", distance, "percentage points")
+    def deviations(self) -> tuple[Deviation, ...]:
+        """Distance of the probabilities from one half (root mean square), beyond what correct posteriors give.
+
+        It has no upper bound: the classifier may have missed something.
+        """
+        chance = np.quantile(self.null, CONFIDENCE, axis=0)
+        excess = 100.0 * np.sqrt(np.maximum(self.statistic - np.median(self.null, axis=0), 0.0))
+        least = 100.0 * np.sqrt(np.maximum(self.statistic - chance, 0.0))
+        words = "", "a classifier tells truths from draws"
+        return (
+            Deviation(
+                "classifier", "percentage points", "classifier", self.columns,
+                excess, least, np.full(len(least), np.inf), self.simulations, words,
+            ),
+        )  # fmt: skip
 
     @property
     def family_p_value(self) -> float:

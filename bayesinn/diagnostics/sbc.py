@@ -8,7 +8,10 @@ from scipy import stats
 
 from bayesinn.core.errors import InputError
 from bayesinn.diagnostics.arrays import Arrays, paired
+from bayesinn.diagnostics.deviation import Deviation, interval_of_mean, normal_scores, shift_and_spread
 from bayesinn.diagnostics.uniformity import UniformityResult, ranks, uniform_ranks, uniformity
+
+_BLOCK = 500
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -16,7 +19,7 @@ class SBCResult(UniformityResult):
     """Ranks of the truths, and how far from uniform they are; ``values`` are the ranks spread over [0, 1)."""
 
     title = "SBC"
-    shown = ("p_value", "chi_square_p_value", "inside", "reading")
+    shown = ("p_value", "chi_square_p_value", "inside")
     ranks: np.ndarray  #: integers (n, k), each between 0 and ``draws``
     draws: int  #: number L of posterior draws for each data set
 
@@ -42,21 +45,10 @@ class SBCResult(UniformityResult):
         return np.asarray(stats.chisquare(self.counts, self.expected_counts[:, None], axis=0).pvalue)
 
     @property
-    def reading(self) -> tuple[str, ...]:
-        """What the ranks of each column say about its posterior, in words; empty where the column passes."""
-        centred = (self.ranks + 0.5) / (self.draws + 1) - 0.5
-        # A shift moves the mean of the ranks, a wrong width their spread; the larger effect is named.
-        shift = np.mean(centred, axis=0) * np.sqrt(12.0 * self.simulations)
-        # The square of a centred uniform value has mean 1/12 and variance 1/180.
-        width = (np.mean(centred**2, axis=0) - 1.0 / 12.0) * np.sqrt(180.0 * self.simulations)
-        words = {
-            "": self.inside,
-            "posterior of the wrong shape": np.maximum(np.abs(shift), np.abs(width)) < 2.0,
-            "posterior too low": shift > np.abs(width),
-            "posterior too high": -shift > np.abs(width),
-            "posterior too narrow": width > 0.0,
-        }
-        return tuple(map(str, np.select(list(words.values()), list(words), default="posterior too wide")))
+    def deviations(self) -> tuple[Deviation, ...]:
+        """Shift and spread of the draws, and the error of one-sided coverage, which sees their shape, too."""
+        words = "draws too high or of another shape", "draws too low or of another shape"
+        return (*shift_and_spread(self.values, self.columns), self._distance(words[::-1], "one-sided coverage error"))
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -64,9 +56,11 @@ class DependenceResult(SBCResult):
     """SBC of the products of pairs of parameters; a column is a pair."""
 
     title = "Dependence"
-    shown = ("p_value", "inside", "excess", "reading")
+    shown = ("p_value", "inside", "excess")
     pairs: tuple[tuple[str, str], ...]  #: two names for each column
     parameters: tuple[str, ...]  #: names of the columns that were paired
+
+    difference: np.ndarray  #: (n, k), product of the truth's normal scores minus the mean of the draws'
 
     @property
     def excess(self) -> np.ndarray:
@@ -74,11 +68,11 @@ class DependenceResult(SBCResult):
         return (self.values.mean(axis=0) - 0.5) * np.sqrt(12.0 * self.simulations)
 
     @property
-    def reading(self) -> tuple[str, ...]:
-        """What each pair says, in words; empty where it passes."""
-        cases = [self.inside, self.excess > 2.0, self.excess < -2.0]
-        words = ["", "correlation below the truth", "correlation above the truth"]
-        return tuple(map(str, np.select(cases, words, default="wrong joint shape")))
+    def deviations(self) -> tuple[Deviation, ...]:
+        """How far the correlation of normal scores is off."""
+        words = "correlation of the draws too high", "correlation of the draws too low"
+        ends = interval_of_mean(self.difference)
+        return (Deviation("error of correlation", "", "correlation", self.columns, *ends, self.simulations, words),)
 
 
 def sbc(truth: Arrays, draws: Arrays, *, seed: int, level: float = 0.99) -> SBCResult:
@@ -121,7 +115,24 @@ def dependence(truth: Arrays, draws: Arrays, *, seed: int, level: float = 0.99) 
     rank = np.stack([ranks(product[:, 0], product[:, 1:], seed=seed) for product in products], axis=-1)
     pairs = tuple(combinations(given.columns, 2))
     result = _rank_test(tuple(map(" x ".join, pairs)), rank, given.draws.shape[1], seed, level)
-    return DependenceResult(**vars(result), pairs=pairs, parameters=given.columns)
+    return DependenceResult(**vars(result), pairs=pairs, parameters=given.columns, difference=_products(together))
+
+
+def _products(together: np.ndarray) -> np.ndarray:
+    """Return products (n, pairs) of the first of 1 + L normal scores, minus the mean product of the others."""
+    first, second = np.triu_indices(together.shape[2], 1)
+    truth, of_draws = np.empty((len(together), together.shape[2])), np.empty((len(together), len(first)))
+    # In blocks of data sets: all normal scores together may not fit into memory.
+    for start in range(0, len(together), _BLOCK):
+        block = together[start : start + _BLOCK]
+        order = np.argsort(np.argsort(block, axis=1, kind="stable"), axis=1, kind="stable")
+        scores = normal_scores((order + 0.5) / block.shape[1])
+        rows, draws = slice(start, start + _BLOCK), scores[:, 1:]
+        truth[rows] = scores[:, 0]
+        of_draws[rows] = (np.swapaxes(draws, 1, 2) @ draws / draws.shape[1])[:, first, second]
+    # A wrong shift or spread is no wrong correlation.
+    truth = (truth - truth.mean(axis=0)) / truth.std(axis=0)
+    return truth[:, first] * truth[:, second] - of_draws
 
 
 def _rank_test(columns: tuple[str, ...], rank: np.ndarray, draws: int, seed: int, level: float) -> SBCResult:

@@ -6,7 +6,8 @@ import numpy as np
 
 from bayesinn.core import seeds
 from bayesinn.diagnostics.bands import Band, band_p_values, simultaneous_band
-from bayesinn.diagnostics.tested import Effect, Tested
+from bayesinn.diagnostics.deviation import Deviation, of_distribution
+from bayesinn.diagnostics.tested import Tested
 
 #: Points at which the ECDF of continuous values is compared.
 POINTS: tuple[float, ...] = tuple(round(0.01 * step, 2) for step in range(1, 100))
@@ -35,9 +36,13 @@ class UniformityResult(Tested):
         return self.ecdf - self.band.points[:, None]
 
     @property
-    def effect(self) -> Effect:
-        """Largest distance of an ECDF from the uniform one, among the points of the band."""
-        return Effect("distance from uniform", 100.0 * float(np.abs(self.ecdf_difference).max()), "percentage points")
+    def deviations(self) -> tuple[Deviation, ...]:
+        """Largest distance of each ECDF from the uniform one, among the points of the band."""
+        return (self._distance(("too few small values", "too many small values")),)
+
+    def _distance(self, words: tuple[str, str], measure: str = "distance from uniform") -> Deviation:
+        points = tuple(map(float, self.band.points))
+        return of_distribution(self.ecdf_difference, points, self.simulations, self.columns, words, measure)
 
 
 def uniformity(

@@ -22,14 +22,14 @@ class Conjugate:
     """Two parameters with a normal prior and two noisy linear measurements: everything is known in closed form.
 
     Parameters are standard normal. Data are their sum with noise of sd 0.5, and the first one with noise of sd 1; the
-    posterior is normal with correlation -0.75. With ``modes=2`` the sign of both measurements is lost, and it is that
+    posterior is normal with correlation -0.73. With ``modes=2`` the sign of both measurements is lost, and it is that
     normal and its mirror image. Parameters and data are (n, 2), draws (n, draws, 2), log densities (n, draws).
 
     Parameters
     ----------
     fault : str
         How the posterior is broken: standard deviations ``"too wide"`` or ``"too narrow"`` by a factor of 1.15; the
-        first parameter ``"shifted"`` by 0.2 sd; ``"wrong correlation"``, 0 in place of -0.75, with correct marginals;
+        first parameter ``"shifted"`` by 0.2 sd; ``"wrong correlation"``, 0 in place of -0.73, with correct marginals;
         the ``"prior"`` whatever the data; one of two modes mirrored at an axis (``"flipped mode"``, needs ``modes=2``).
     modes : 1 or 2
 

@@ -9,3 +9,4 @@ from bayesinn.workflow.checks import register_check as register_check, registere
 from bayesinn.workflow.diagnosing import diagnose as diagnose, diagnose_arrays as diagnose_arrays
 from bayesinn.workflow.diagnosis import Diagnosis as Diagnosis
 from bayesinn.workflow.evidence import Evidence as Evidence, Observation as Observation
+from bayesinn.workflow.tolerances import Tolerances as Tolerances

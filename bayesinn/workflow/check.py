@@ -8,25 +8,19 @@ from typing import Any
 import pandas as pd
 
 from bayesinn.core.validation import check_choice
+from bayesinn.diagnostics.deviation import Deviation
 from bayesinn.diagnostics.tested import Tested
 from bayesinn.plots.style import Canvas
 from bayesinn.workflow.evidence import CAPABILITIES, Evidence
+from bayesinn.workflow.tolerances import OUTSIDE
 
 #: Groups of checks in the order of the verdict, and the titles of their sections in a report.
 GROUPS = {"over the prior": "Calibration", "around the observation": "Around the observation", "sharpness": "Sharpness"}
 
 
-def judge(result: Any, number: int) -> str:
-    """Return ``passed``, ``doubtful`` or ``FAILED`` for one of ``number`` tests; empty for results that are no test.
-
-    A test is ``doubtful`` if its p-value for all columns together is below 1 - level, and has ``FAILED`` if the p-value
-    stays below after a Bonferroni correction for the tests of its group.
-    """
-    if not isinstance(result, Tested):
-        return ""
-    if result.passed_family_wise:
-        return "passed"
-    return "FAILED" if result.family_p_value * number <= 1.0 - result.level + 1e-12 else "doubtful"
+def judge(result: Any) -> str:
+    """Return the grade of a result without deviations: a test that fails is outside, and a pass proves nothing."""
+    return OUTSIDE if isinstance(result, Tested) and not result.passed_family_wise else ""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -37,32 +31,34 @@ class Check:
     ----------
     name : str, as the verdict shows it
     group : "over the prior", "around the observation" or "sharpness"
-        The tests of a group share the probability to fail by chance.
     run : function of :class:`Evidence`
-        Returns the result, or None where the check does not apply. A result that can fail is a
-        :class:`bayesinn.diagnostics.Tested`; any other has at least a line ``summary``.
-    needs : sequence of "log_prob", "latent", "quantities", "observation", without which the check is not run
+        Returns the result, or None where the check does not apply. A result has at least a line ``summary``.
+    needs : sequence of names in ``CAPABILITIES``, such as "log_prob", without which the check is not run
+    deviations : function of the result, returns the errors that are compared with :class:`bayesinn.Tolerances`
+        Each a :class:`bayesinn.diagnostics.Deviation`; by default the result's attribute ``deviations``, if any.
+    judge : function of the result, returns the grade of a result without deviations
+        One of "within", "outside", "undecided", "flagged" (a remark that does not count), or "". By default a
+        :class:`bayesinn.diagnostics.Tested` that fails is outside.
     question : str, what the check looks at
     figures : mapping of name (of the file, without ending) to function of result and ``labels``; a matplotlib figure
     captions : mapping of name to str, what each figure shows, and how to tell good from bad
-    meaning : str, what may be trusted if the check passes; ``{columns}`` stands for the names of the tested columns
-    remedy : str, what to do if it fails
+    meaning : str, what may be trusted within tolerance; ``{columns}`` stands for the names of the tested columns
+    remedy : str, what to do outside
     relies_on : sequence of names of checks
-        If one of these failed, a pass means nothing, and only the remedy of the failed one is given.
+        If one of these is outside, a good result means nothing, and only the remedy of that one is given.
     reference : str, where it was published
     sentence : function of the result, for the top of the report; only of checks that don't judge the posterior itself
     key : str, attribute of the diagnosis, and prefix of columns in its table; made from the name if left out
-    effect : function of the result, returns :class:`bayesinn.diagnostics.Effect` or None
     table : function of the result, returns a DataFrame with one row for each checked column, or None
-    judge : function of the result and the number of tests in the group, returns the verdict
     heads : mapping of a column of the table to its heading in the report
-    shown : mapping of a column of the table to its heading on the terminal, which shows no other columns
     """
 
     name: str
     group: str
     run: Callable[[Evidence], Any]
     needs: Sequence[str] = ()
+    deviations: Callable[[Any], Sequence[Deviation]] = lambda result: getattr(result, "deviations", ())
+    judge: Callable[[Any], str] = judge
     question: str = ""
     figures: Mapping[str, Callable[..., Canvas]] = field(default_factory=dict)
     captions: Mapping[str, str] = field(default_factory=dict)
@@ -72,11 +68,8 @@ class Check:
     reference: str = ""
     sentence: Callable[[Any], str] | None = None
     key: str = ""
-    effect: Callable[[Any], Any] = lambda result: getattr(result, "effect", None)
     table: Callable[[Any], pd.DataFrame | None] = lambda result: getattr(result, "to_dataframe", lambda: None)()
-    judge: Callable[[Any, int], str] = judge
     heads: Mapping[str, str] = field(default_factory=dict)
-    shown: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         check_choice(f"Group of check {self.name!r}", self.group, tuple(GROUPS))

@@ -1,18 +1,36 @@
 """Everything that the checks found about one posterior: verdict, tables, figures and report."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import arviz as az
+import numpy as np
 import pandas as pd
 import xarray
 
+from bayesinn import plots
 from bayesinn.workflow.check import GROUPS, Check
-from bayesinn.workflow.finding import Finding, advice, not_run
-from bayesinn.workflow.report import Section, Verdict, render, save_all
+from bayesinn.workflow.evidence import Arrays, Evidence
+from bayesinn.workflow.finding import Finding
+from bayesinn.workflow.observed import observed_section
+from bayesinn.workflow.report import Figure, Section, Verdict, render, save_all
+from bayesinn.workflow.tolerances import OUTSIDE, WITHIN, Tolerances
+from bayesinn.workflow.verdict import Judgement, not_run
+
+#: Columns of the table of parameters: key of a check and column of its table, and their headings.
+_OVERVIEW = {
+    "recovery_r_squared": "R²",
+    "recovery_contraction": "Contraction",
+    "information_gain": "Nats gained",
+}
+_MEASURES = {
+    "shift": "Shift [sd]",
+    "error of spread": "Error of spread [%]",
+    "coverage error": "Coverage error [points]",
+}
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -20,17 +38,20 @@ class Diagnosis:
     """What the checks found.
 
     The result of each check is an attribute under the check's key: ``sbc``, ``coverage``, ``joint_coverage``, ``tarp``,
-    ``dependence``, ``quantities``, ``latent``, ``local`` (L-C2ST), ``posterior_sbc``, ``observation``, ``predictive``,
-    ``recovery``, ``information``, and those of your own checks. It is None where the check was not run.
+    ``dependence``, ``fit_to_data``, ``quantities``, ``latent``, ``local`` (L-C2ST), ``posterior_sbc``, ``observation``,
+    ``predictive``, ``sharpness``, ``recovery``, ``information``, and those of your own checks. It is None where the
+    check was not run.
     """
 
     findings: Sequence[Finding]
     left_out: Mapping[Check, str]  #: why checks were not run; empty where one does not apply
     parameters: tuple[str, ...]  #: names of their columns
+    evidence: Evidence
+    tolerances: Tolerances
     size: tuple[int, ...]  #: numbers of data sets and of posterior draws for each
-    seed: int
-    level: float  #: probability that a correct posterior passes a test
-    settings: Mapping[str, Any]  #: written at the end of the report
+    settings: Mapping[str, Any] = field(default_factory=dict)  #: written at the end of the report
+    about: Mapping[str, str] = field(default_factory=dict)  #: simulator, network, training: the report's first line
+    history: pd.DataFrame | None = None  #: of the training
 
     def __getattr__(self, name: str) -> Any:
         # Copying looks up special methods before the findings are set.
@@ -44,22 +65,42 @@ class Diagnosis:
         """The result of each check, by its key, in the order of the verdict."""
         return {finding.check.key: finding.result for finding in self.findings}
 
+    @property
+    def judgement(self) -> Judgement:
+        """What all findings say together."""
+        return Judgement(self.findings, self.tolerances, *self.size)
+
+    @property
+    def grade(self) -> str:
+        """``within`` tolerance, ``outside``, or ``undecided``: more simulations would tell."""
+        return self.judgement.grade
+
+    @property
+    def outside(self) -> tuple[str, ...]:
+        """Names of the checks that found an error outside tolerance."""
+        return self.judgement.outside
+
+    @property
+    def advice(self) -> Verdict:
+        """The headline; what to trust, what not, and what to do."""
+        return self.judgement.verdict()
+
     @cached_property
     def verdict(self) -> pd.DataFrame:
-        """One row a check: verdict (see :func:`bayesinn.workflow.check.judge`), p-value, effect and what was found."""
-        rows = {item.check.name: (item.verdict, item.p_value, *item.effect, item.found) for item in self.findings}
-        heads = ["verdict", "p_value", "effect", "effect_size", "unit", "found"]
-        return pd.DataFrame.from_dict(rows, orient="index", columns=heads).rename_axis("test")
+        """One row a check: its grade, p-value, largest error with interval, unit and tolerance, and what was found."""
+        rows = {}
+        for item in self.findings:
+            worst = item.errors[0]._asdict() if item.errors else {}
+            numbers = {name: worst.get(name) for name in ("measure", "column", "estimate", "lower", "upper")}
+            rest = {"unit": worst.get("unit"), "tolerance": worst.get("tolerance"), "p_value": item.p_value}
+            rows[item.check.name] = {"grade": item.grade, **numbers, **rest, "found": item.found}
+        return pd.DataFrame.from_dict(rows, orient="index").rename_axis("check")
 
-    @property
-    def failed(self) -> tuple[str, ...]:
-        """Names of the checks that failed."""
-        return tuple(finding.check.name for finding in self.findings if finding.verdict == "FAILED")
-
-    @property
-    def passed(self) -> bool:
-        """No check has failed; a correct posterior fails with a probability of up to 1 - level for each group."""
-        return not self.failed
+    @cached_property
+    def errors(self) -> pd.DataFrame:
+        """One row for each column of each measure of each check: estimate, interval, unit, tolerance and grade."""
+        rows = [error._asdict() for finding in self.findings for error in finding.errors]
+        return pd.DataFrame(rows).drop(columns="text").set_index(["check", "measure", "column"])
 
     def to_dataframe(self) -> pd.DataFrame:
         """One row a column of parameters, with the numbers of all checks that look at single columns.
@@ -82,47 +123,85 @@ class Diagnosis:
         """Write every figure as PNG into ``folder``, which is made if need be, and return the paths."""
         return save_all((item for finding in self.findings for item in finding.figures.items()), folder)
 
-    def advice(self) -> Verdict:
-        """Return what to trust, what not, and what to do."""
-        return advice(self.findings, f"{self.size[0]:,} simulated data sets with {self.size[1]:,} posterior draws each")
-
     def to_html(
-        self, path: str | Path, *, title: str = "Is the posterior correct?", sections: Sequence[Section] = ()
+        self,
+        path: str | Path,
+        *,
+        title: str = "",
+        sections: Sequence[Section] = (),
+        reference: Arrays | None = None,
     ) -> Path:
-        """Write the report as one self-contained HTML file, your own sections last, and return its path."""
-        # Checks around the observation come first.
-        findings = sorted(self.findings, key=lambda finding: finding.check.group != "around the observation")
-        own = [finding.section(f"{GROUPS[finding.check.group]}: {finding.check.name}") for finding in findings]
-        sections = [self._tests(), *own, *sections]
-        return render(path, title, sections, verdict=self.advice(), settings=self.settings, seed=self.seed)
+        """Write the report as one self-contained HTML file, your own sections last, and return its path.
+
+        ``reference``, draws from an exact or classical posterior of the observed data, dict of name to (m, *event), is
+        shown beside the posterior of the observed data.
+        """
+        at = self.evidence.observation
+        labels = self.evidence.labels
+        first = [] if at is None else [observed_section(at, self.evidence.prior, labels, reference)]
+        # What is wrong comes first, what is as it should be is folded away.
+        order = (OUTSIDE, "flagged", "undecided", "", WITHIN)
+        own = [
+            finding.section(f"{GROUPS[finding.check.group]}: {finding.check.name}")
+            for finding in sorted(self.findings, key=lambda finding: order.index(finding.grade))
+        ]
+        if self.history is not None and not self.history.empty:
+            caption = "Loss: mean of -log q(parameters | data), in nats. It flattens as the learning rate decays."
+            sections = [
+                *sections,
+                Section("Training", "", figures=[Figure(plots.loss(self.history), caption)], folded=True),
+            ]
+        name = self.about.get("Simulator", "")
+        return render(
+            path,
+            title or (f"Posterior of {name}" if name else "Is the posterior correct?"),
+            [*first, self._checks(), self._overview(), *own, *sections],
+            verdict=self.advice,
+            about=self.about,
+            settings=self.settings,
+            seed=self.evidence.seed,
+        )
 
     def __repr__(self) -> str:
-        size = f"{self.size[0]} simulations, {self.size[1]} draws, seed {self.seed}"
-        lines = [f"Diagnosis: {'passed' if self.passed else 'FAILED'} ({size})"]
+        grade = {"within": "within tolerance", "outside": "OUTSIDE TOLERANCE"}.get(self.grade, self.grade)
+        lines = [f"Diagnosis: {grade} ({self.size[0]:,} simulations, {self.size[1]} draws, seed {self.evidence.seed})"]
+        lines += [f"  {self.advice.text}", ""]
         width = max(len(finding.check.name) for finding in self.findings) + 2
-        for item in self.findings:
-            effect = f"; {item.effect_text}" if item.verdict in ("doubtful", "FAILED") and item.effect_text else ""
-            lines.append(f"  {item.check.name:<{width}}{item.verdict:<10}{item.found}{effect}")
+        lines += [f"  {item.check.name:<{width}}{item.grade:<11}{item.found}" for item in self.findings]
         lines += [f"  {line}" for line in not_run(self.left_out)]
-        return "\n".join([*lines, "", self._shown().to_string(float_format="%.3g")])
+        return "\n".join([*lines, "", self._numbers().to_string(float_format="%.3g")])
 
-    def _shown(self) -> pd.DataFrame:
-        """Return the columns of the table that fit on a terminal, columns of words last."""
-        heads = {finding.column(name): head for finding in self.findings for name, head in finding.check.shown.items()}
-        table = self.to_dataframe()
-        table = table[[name for name in heads if name in table and (heads[name] or table[name].any())]]
-        numbers = table.select_dtypes("number")
-        return numbers.join(table.drop(columns=numbers)).rename(columns=heads)
+    def _numbers(self) -> pd.DataFrame:
+        """Return one row a parameter: errors by measure, and how much the posterior knows."""
+        errors = self.errors.reset_index()
+        errors = errors[errors["check"].isin(["SBC", "coverage"]) & errors["measure"].isin(list(_MEASURES))]
+        table = errors.pivot(index="column", columns="measure", values="estimate").reindex(self.parameters)
+        table = table[[name for name in _MEASURES if name in table]].rename(columns=_MEASURES)
+        known = self.to_dataframe()
+        known = known[[name for name in _OVERVIEW if name in known]].rename(columns=_OVERVIEW)
+        return table.join(known).rename_axis(index="Parameter", columns=None)
 
-    def _tests(self) -> Section:
-        table = self.verdict.drop(columns=["effect", "effect_size", "unit"])
-        table.insert(2, "Effect", [finding.effect_text for finding in self.findings])
+    def _overview(self) -> Section:
+        text = (
+            "Errors over the whole prior: how far posteriors lie from the truth, in their standard deviations "
+            "(positive: too low); how much wider truths scatter than posteriors say (positive: posteriors too narrow); "
+            "the largest error of coverage. R², contraction (1 - posterior variance / prior variance) and nats gained "
+            "say how much the data tell."
+        )
+        table = self._numbers().apply(lambda column: column.round(3 if column.abs().max() < 10.0 else 1))
+        return Section("Parameters", text, table=table, labels=self.evidence.labels)
+
+    def _checks(self) -> Section:
+        table = self.verdict[["grade", "p_value", "found"]].copy()
+        # As exact as a rule about p-values needs it.
+        table["p_value"] = [f"{value:.2g}" if np.isfinite(value) else "" for value in table["p_value"]]
         text = (
             "Parameters were drawn from the prior, data sets simulated from them, and the posterior of each data set "
-            "compared with the parameters that made it. The p-value is the probability that a correct posterior would "
-            f"do as badly in any column of a test. Below {1.0 - self.level:.2g} a test is doubtful; if that stays true "
-            "when the number of tests is allowed for (Bonferroni), it has failed."
+            "compared with the parameters that made it. A check is within tolerance if the whole interval of each "
+            "error is, outside if the whole interval of one is, and otherwise undecided. The p-value is the "
+            "probability that a correct posterior would do as badly; it gets small for small errors, too, if there are "
+            "many simulations."
         )
-        heads = {"verdict": "Verdict", "p_value": "p-value", "found": "Found"}
+        heads = {"grade": "Tolerance", "p_value": "p-value", "found": "Found"}
         table = table.rename(columns=heads).rename_axis("Check")
-        return Section("Tests", "\n\n".join([text, *not_run(self.left_out)]), table=table)
+        return Section("Checks", "\n\n".join([text, *not_run(self.left_out)]), table=table)

@@ -16,6 +16,8 @@ CAPABILITIES = {
     "log_prob": "no log densities were given",
     "latent": "no latent codes were given",
     "quantities": "no test quantities were given",
+    "log_likelihood": "no log likelihood is known",
+    "sharpest": "no log likelihood is known, and no longer or larger fit was given to compare with",
     "observation": "no observation was given",
 }
 
@@ -47,6 +49,7 @@ class Observation:
     features: np.ndarray  #: (n, c), summaries of the n simulated data sets
     own_features: np.ndarray  #: (1, c), summaries of the observation
     observed: Arrays  #: (...), NaN for padding
+    draws: Arrays  #: (m, *event), from its posterior
     predicted: Arrays | None  #: (m, ...), from the posterior; None where they are not finite, or nothing was observed
     #: Draws (r, 1 + L, *event) from the posterior of the observation, and (r, 1 + L): their log posterior given a new
     #: data set minus their log prior. The new data set of a row was simulated from its first draw.
@@ -67,12 +70,20 @@ class Evidence:
     level: float = 0.99  #: probability that a correct posterior passes a test
     data: Arrays = field(default_factory=dict)  #: (n, ...), observables and context
     log_prob: Pair | None = None  #: (n,) and (n, L), log posterior density of truths and draws
-    prior_log_prob: np.ndarray | None = None  #: (n,), log prior density of the truths
+    prior_log_prob: Pair | None = None  #: (n,) and (n, L), log prior density of truths and draws
+    log_likelihood: Pair | None = None  #: (m,) and (m, L), of the first m data sets, up to a constant for each
+    other_log_prob: np.ndarray | None = None  #: (n,), log density of the truths under a longer or larger fit
     references: Arrays | None = None  #: (n, *event), points that depend on data; see :func:`bayesinn.diagnostics.tarp`
     quantities: Mapping[str, Pair] | None = None  #: (n,) and (n, L), functions of parameters and data
     latent: Pair | None = None  #: (n, d) and (n, L, d), codes of the truths, and draws from the latent distribution
     observation: Observation | None = None
     absent: Mapping[str, str] = field(default_factory=dict)  #: capability and the reason why it is missing
+
+    @property
+    def sharpest(self) -> bool:
+        """Whether something is known that no posterior is sharper than, or that is sharper than this one."""
+        exact = self.log_likelihood is not None and self.prior_log_prob is not None
+        return self.log_prob is not None and (exact or self.other_log_prob is not None)
 
     def missing(self, needs: Sequence[str]) -> str:
         """Return why a check with these needs can't run; an empty text if it can."""

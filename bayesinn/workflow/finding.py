@@ -1,26 +1,43 @@
-"""The outcome of a check: what the verdict, the tables, the figures and the report say of it, and what it means."""
+"""The outcome of a check: its grade, what the verdict, the tables, the figures and the report say of it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from bayesinn.core.labels import Labels
-from bayesinn.diagnostics.tested import Effect, Tested
+from bayesinn.diagnostics.deviation import TOGETHER, Deviation
 from bayesinn.workflow.check import Check
-from bayesinn.workflow.report import Figure, Section, Verdict
+from bayesinn.workflow.report import Figure, Section
+from bayesinn.workflow.tolerances import OUTSIDE, UNDECIDED, WITHIN, Tolerances
 
-_MOST_READINGS = 5
+_MOST_SAID = 4
 # Headings of columns that several checks share.
-_HEADS = {
-    "p_value": "p-value",
-    "chi_square_p_value": "Histogram p-value",
-    "inside": "Inside the band",
-    "reading": "What it means",
-}
+_HEADS = {"p_value": "p-value", "chi_square_p_value": "Histogram p-value", "inside": "Inside the band"}
+
+
+class Error(NamedTuple):
+    """One column of a deviation, with its tolerance and grade; a row of :attr:`Diagnosis.errors`."""
+
+    check: str
+    measure: str
+    column: str
+    estimate: float
+    lower: float
+    upper: float
+    unit: str
+    tolerance: float
+    grade: str
+    factor: float  #: so many times the simulations tell on which side of the tolerance the error lies
+    text: str
+
+    @property
+    def size(self) -> float:
+        """Largest size of the error in its interval; the smallest one if there is no largest."""
+        return max(abs(self.lower), abs(self.upper)) if np.isfinite(self.upper) else abs(self.lower)
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,8 +46,26 @@ class Finding:
 
     check: Check
     result: Any
-    verdict: str  #: "passed", "doubtful", "FAILED", or empty where the check is no test
+    tolerances: Tolerances
     labels: Labels
+
+    @cached_property
+    def deviations(self) -> tuple[Deviation, ...]:
+        """What is compared with tolerances."""
+        return tuple(self.check.deviations(self.result))
+
+    @cached_property
+    def errors(self) -> list[Error]:
+        """All columns of all deviations, the largest share of the tolerance first."""
+        errors = list(self._errors())
+        return sorted(errors, key=lambda error: -error.size / error.tolerance)
+
+    @property
+    def grade(self) -> str:
+        """Whether all errors are ``within`` tolerance, one ``outside``, one ``undecided``; empty without a test."""
+        grades = {error.grade for error in self.errors}
+        worst = next((grade for grade in (OUTSIDE, UNDECIDED, WITHIN) if grade in grades), "")
+        return worst if self.errors else self.check.judge(self.result)
 
     @property
     def p_value(self) -> float:
@@ -38,26 +73,19 @@ class Finding:
         return float(np.min(getattr(self.result, "family_p_value", getattr(self.result, "p_value", np.nan))))
 
     @property
-    def effect(self) -> Effect:
-        """The effect size; NaN if there is none."""
-        return Effect(*(self.check.effect(self.result) or ("", float("nan"), "")))
-
-    @property
-    def effect_text(self) -> str:
-        """The effect size as text."""
-        return str(self.effect) if np.isfinite(self.effect.value) else ""
-
-    @property
     def found(self) -> str:
-        """One line for the verdict; it names the columns that fail, and says how if the result can tell."""
-        readings = getattr(self.result, "reading", ()) if self.verdict in ("doubtful", "FAILED") else ()
-        pairs = zip(getattr(self.result, "columns", ()), readings, strict=False)
-        said = [f"{column}: {text}" for column, text in pairs if text]
-        return "; ".join([*said[:_MOST_READINGS], *["..."] * (len(said) > _MOST_READINGS), self.result.summary])
+        """One line for the verdict: what is outside, by how much, or how large the errors may be."""
+        outside = [error.text for error in self.errors if error.grade == OUTSIDE]
+        if outside:
+            return "; ".join([*outside[:_MOST_SAID], *["..."] * (len(outside) > _MOST_SAID)])
+        if self.grade not in (WITHIN, UNDECIDED) or not self.errors:
+            return str(self.result.summary)
+        largest = {error.measure: error for error in reversed(self.errors)}
+        return "; ".join(_up_to(error) for error in reversed(largest.values()))
 
     @property
     def meaning(self) -> str:
-        """What may be trusted if the check passes."""
+        """What may be trusted within tolerance."""
         return self.check.meaning.replace("{columns}", ", ".join(getattr(self.result, "columns", ())))
 
     @cached_property
@@ -78,50 +106,44 @@ class Finding:
         }
 
     def section(self, title: str) -> Section:
-        """Return the section of the report: question, finding, table and figures."""
+        """Return the section of the report: question, finding, table and figures; folded if nothing is wrong."""
         source = f" ({self.check.reference}.)" if self.check.reference else ""
-        effect = f" Effect size: {self.effect_text}." if self.effect_text else ""
         table = self.table
         if table is not None:
-            # An empty column of readings is left out.
-            table = table.drop(columns=[name for name in table if name == "reading" and not table[name].any()])
             heads = {name: str(name).replace("_", " ").capitalize() for name in table} | _HEADS
             table = table.rename(columns=heads | dict(self.check.heads))
             table = table.rename_axis([str(name).capitalize() for name in table.index.names])
-        text = f"{self.check.question}{source}\n\nFound: {self.found}.{effect}"
-        return Section(title, text, table=table, labels=self.labels, figures=[*self.figures.values()])
+        text = f"{self.check.question}{source}\n\nFound: {self.found}."
+        return Section(
+            title,
+            text,
+            table=table,
+            labels=self.labels,
+            figures=[*self.figures.values()],
+            folded=self.grade in ("", WITHIN),
+        )
+
+    def _errors(self) -> Iterator[Error]:
+        for deviation in self.deviations:
+            tolerance, size = self.tolerances.of(deviation), deviation.simulations
+            needed, grades = deviation.simulations_needed(tolerance), self.tolerances.grades(deviation)
+            for index, column in enumerate(deviation.columns):
+                yield Error(
+                    check=self.check.name,
+                    measure=deviation.measure,
+                    column=column,
+                    estimate=float(deviation.estimate[index]),
+                    lower=float(deviation.lower[index]),
+                    upper=float(deviation.upper[index]),
+                    unit=deviation.unit,
+                    tolerance=tolerance,
+                    grade=str(grades[index]),
+                    factor=float(needed[index] / size),
+                    text=deviation.text(index),
+                )
 
 
-def advice(findings: Sequence[Finding], size: str) -> Verdict:
-    """Return what to trust, what not, and what to do; ``size`` says how many simulations there were."""
-    failed = {finding.check.name for finding in findings if finding.verdict == "FAILED"}
-    trusted, doubtful, actions = [], [], []
-    for finding in findings:
-        # If a check that this one relies on has failed, only the remedy of that one is given.
-        alone = failed.isdisjoint(finding.check.relies_on)
-        if finding.verdict == "passed" and alone:
-            trusted.append(finding.meaning)
-        elif finding.verdict in ("doubtful", "FAILED"):
-            word = "failed" if finding.verdict == "FAILED" else "is doubtful"
-            doubtful.append(f"{finding.check.name} {word}: {finding.found}.")
-            actions.append(finding.check.remedy if alone else "")
-    if any(finding.verdict == "doubtful" and isinstance(finding.result, Tested) for finding in findings):
-        actions.append("Doubtful tests: diagnose once more with another seed and more simulations.")
-    says = [finding.check.sentence(finding.result) for finding in findings if finding.check.sentence]
-    guilty = [item.check.name for item in findings if item.verdict == "FAILED" and not item.check.sentence]
-    text = f"The posterior is calibrated, as far as {size} can tell."
-    if guilty:
-        text = f"The posterior is not correct: {listed(guilty)} failed, over {size}."
-    lists = ([entry for entry in dict.fromkeys(entries) if entry] for entries in (trusted, doubtful, actions))
-    return Verdict(not failed, " ".join([text, *says]), *lists)
-
-
-def not_run(left_out: Mapping[Check, str]) -> list[str]:
-    """Return a sentence for each reason why checks were not run."""
-    reasons = dict.fromkeys(filter(None, left_out.values()))
-    return [f"{listed([c.name for c in left_out if left_out[c] == reason])}: not run, {reason}." for reason in reasons]
-
-
-def listed(names: Sequence[str]) -> str:
-    """Write names as a list in words: "SBC, TARP and coverage"."""
-    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
+def _up_to(error: Error) -> str:
+    where = "" if error.column in TOGETHER else f" ({error.column})"
+    size = f"{error.size:.0f}" if error.size >= 10.0 else f"{error.size:.2g}"
+    return f"{error.measure} at most {size} {error.unit}".rstrip() + where

@@ -25,6 +25,9 @@ from bayesinn.workflow.evidence import Arrays, Evidence, Observation, Pair, Typi
 Quantity = Callable[[Mapping[str, np.ndarray], Mapping[str, np.ndarray]], Any]
 
 _PRIOR_DRAWS = 5_000
+# Many simulations are needed where single parameters are compared. These suffice for reference points, likelihoods, and
+# around the observation, unless more were asked for.
+_ENOUGH = 4_000
 # Predictive draws: enough to flag one of 40 statistics at the level, as long as they fit into memory.
 _STATISTICS, _FEWEST_PREDICTIVE, _MOST_PREDICTIVE = 40, 8_000, 100_000
 
@@ -37,23 +40,28 @@ def gather(
     level: float,
     observed: Mapping[str, Any] | None,
     quantities: Mapping[str, Quantity] | None,
+    larger: AmortizedPosterior | None,
     stage: Callable[[str], None],
 ) -> Evidence:
     """Return the evidence; see :func:`bayesinn.diagnose`. ``stage`` is called with the name of each step."""
     simulator, evaluator = posterior.simulator, posterior.evaluator
-    own = {} if simulator.log_likelihood is None else {"log likelihood": simulator.log_likelihood}
-    stage(f"simulating {2 * simulations:,} data sets")
-    fresh, others = (simulate(simulator, simulations, seed, stream) for stream in ("diagnosis", "estimates"))
-    data, other_data = ({**part.observables, **part.context} for part in (fresh, others))
+    part = max(min(simulations, _ENOUGH), simulations // 4)
+    stage(f"simulating {simulations + part:,} data sets")
+    fresh, others = simulate(simulator, simulations, seed, "diagnosis"), simulate(simulator, part, seed, "estimates")
+    data, other_data = ({**drawn.observables, **drawn.context} for drawn in (fresh, others))
 
     stage("sampling their posteriors")
     condition, inputs = evaluator.condition(check_observations(simulator, data).arrays)
     values = evaluator.sample(condition, draws, seeds.tensor_seed(seed, "draws"))
-    log_prob = prior_log_prob = latent = at = None
+    log_prob = prior_log_prob = latent = at = log_likelihood = other_log_prob = None
     if posterior.has_log_prob:
         truth = {name: value[:, None] for name, value in fresh.parameters.items()}
         log_prob = evaluator.log_prob(truth, condition)[:, 0], evaluator.log_prob(values, condition)
-        prior_log_prob = evaluator.prior_log_prob(fresh.parameters)
+        flat = {name: value.reshape(-1, *value.shape[2:]) for name, value in values.items()}
+        of_draws = evaluator.prior_log_prob(flat).reshape(simulations, draws)
+        prior_log_prob = evaluator.prior_log_prob(fresh.parameters), of_draws
+        if larger is not None:
+            other_log_prob = larger.log_prob(fresh.parameters, data)
     if posterior.has_latent:
         codes = evaluator.encode(fresh.parameters, condition, seeds.tensor_seed(seed, "dequantise"))
         drawn = evaluator.latent_draws(simulations * draws, seeds.tensor_seed(seed, "latent"))
@@ -64,7 +72,14 @@ def gather(
     observed = simulator.observed if observed is None else observed
     if observed is not None:
         stage("sampling around the observation")
-        at = _around(posterior, observed, condition.features, draws, seed, level)
+        at = _around(posterior, observed, condition.features[:part], draws, seed, level)
+    if simulator.log_likelihood is not None:
+        stage("evaluating the likelihood")
+        some, its_draws, its_data = (
+            {n: v[:part] for n, v in given.items()} for given in (fresh.parameters, values, data)
+        )
+        of_data = {"log likelihood": simulator.log_likelihood}
+        log_likelihood = _evaluate(of_data, some, its_draws, its_data)["log likelihood"]
     many, none = "the density of so many integers can't be computed", "the flow has no density"
     absent = {"log_prob": many if posterior.flow.has_log_prob else none, "latent": "the flow has no latent codes"}
     return Evidence(
@@ -77,8 +92,10 @@ def gather(
         data,
         log_prob=log_prob,
         prior_log_prob=prior_log_prob,
+        log_likelihood=log_likelihood,
+        other_log_prob=other_log_prob,
         references=_events(points, fresh.parameters),
-        quantities=_evaluate(own | dict(quantities or {}), fresh.parameters, values, data),
+        quantities=_evaluate(quantities or {}, fresh.parameters, values, data),
         latent=latent,
         observation=at,
         absent=absent,
@@ -99,10 +116,10 @@ def _around(
     condition, _ = evaluator.condition(observation.arrays)
     known = mask_padding(simulator, observation.arrays, observation.arrays)
     seen, predicted = {name: known[name][0] for name in simulator.observable_shapes}, None
+    count = min(max(_FEWEST_PREDICTIVE, round(2 * _STATISTICS / (1.0 - level))), _MOST_PREDICTIVE)
+    proposed = evaluator.sample(condition, count, seeds.tensor_seed(seed, "draws"))
     # An empty set, for example, has no observed values.
     if not all(np.isnan(value).all() for value in seen.values()):
-        count = min(max(_FEWEST_PREDICTIVE, round(2 * _STATISTICS / (1.0 - level))), _MOST_PREDICTIVE)
-        proposed = evaluator.sample(condition, count, seeds.tensor_seed(seed, "draws"))
         replicated = map_tensors(lambda value: value[0], predict(simulator, observation, proposed, seed))
         predicted = simulated(replicated, seen, simulator.on_nonfinite)
     return Observation(
@@ -110,6 +127,7 @@ def _around(
         features=others,
         own_features=condition.features,
         observed=seen,
+        draws={name: value[0] for name, value in proposed.items()},
         predicted=predicted,
         replicates=_replicates(posterior, observation, condition, len(others), draws, seed),
         draw_latent=lambda count, stream: evaluator.latent_draws(count, seeds.tensor_seed(stream, "latent")),
@@ -179,7 +197,5 @@ def _evaluate(
                 do = "compute on the first axis of the parameters; the data are one observation, without batch axis"
                 raise InputError(f"test quantity {name!r}", expected=expected, got=f"shape {row.shape}", do=do)
             rows[index] = row
-        # Draws that can't have made the data get the lowest rank; only ranks matter.
-        rows[rows == -np.inf] = np.finfo(float).min
         result[name] = rows[:, 0], rows[:, 1:]
     return result

@@ -7,6 +7,7 @@ posterior.nc    inference data of the observation, for ArviZ
 posterior.csv   table of the posterior, beside the exact one where asked for
 figures/        PNG
 verdict.csv     each check of the diagnosis
+errors.csv      each error that it found, with interval and tolerance
 diagnosis.csv   each parameter in these checks
 report.html     verdict, tables and figures in one file
 """
@@ -24,10 +25,8 @@ import xarray
 
 from bayesinn import plots
 from bayesinn.core.errors import InputError
-from bayesinn.core.labels import Labels, columns
-from bayesinn.plots.pairs import MOST_COLUMNS
 from bayesinn.posterior.amortized import AmortizedPosterior
-from bayesinn.posterior.draws import FLAG_LEVEL, simulated
+from bayesinn.posterior.draws import simulated
 from bayesinn.posterior.loading import load
 from bayesinn.reference import exact_draws
 from bayesinn.simulation.simulator import Simulator
@@ -36,18 +35,9 @@ from bayesinn.training.progress import StepClock
 from bayesinn.training.settings import Checkpoint, Optimization
 from bayesinn.workflow.diagnosing import diagnose
 from bayesinn.workflow.diagnosis import Diagnosis
-from bayesinn.workflow.report import Figure, Section
+from bayesinn.workflow.observed import posterior_figures, posterior_table, predictive_figures
 
-# Largest over smallest positive count, above which a linear axis hides most of the data.
-_LOGARITHMIC_RATIO = 20.0
 _TRIAL_STEPS = 100
-
-_FIGURES = {
-    "marginals": "Posterior, prior, and the exact posterior where it is known.",
-    "pairs": "Pairs of parameters: contours hold 50 and 90 % of the posterior, the orange ones of the exact posterior, "
-    "where it is known.",
-}
-_PREDICTIVE = "Data simulated from the posterior, and the observed {}: the observation should look like one of them."
 
 
 @dataclass(frozen=True)
@@ -115,21 +105,20 @@ class Run:
         values, prior, predicted = (_arrays(tree, name) for name in ("posterior", "prior", "posterior_predictive"))
         table = posterior_table(values, labels, reference)
         table.to_csv(self.folder / "posterior.csv", index_label="parameter")
+        if reference is not None:
+            exact_values = {name: value[None] for name, value in reference.items()}
+            tree["exact_posterior"] = az.from_dict({"exact_posterior": exact_values})["exact_posterior"]
         tree.to_netcdf(self.folder / "posterior.nc", engine="h5netcdf")
-        self._save(plots.marginals(values, prior=prior, reference=reference, labels=labels), "marginals")
-        if len(table) > 1:
-            shown = list(table.index)[:MOST_COLUMNS]
-            self._save(plots.pairs(values, reference=reference, labels=labels, shown=shown), "pairs")
         observed = _arrays(tree, "observed_data")
         replicated = simulated(predicted, observed, simulator.on_nonfinite)
         if replicated is None:
             # Far out of distribution simulations may overflow; the posterior is returned all the same.
             warnings.warn("no predictive figures: data simulated from the posterior are not finite", stacklevel=2)
-        for name, seen in observed.items():
+        for name in observed:
             (self.folder / "figures" / f"predictive_{name}.png").unlink(missing_ok=True)
-            if replicated is not None:
-                options: dict[str, Any] = {"name": name, "labels": labels, "logarithmic": _wide(seen)}
-                self._save(plots.posterior_predictive(replicated[name], seen, **options), f"predictive_{name}")
+        figures = posterior_figures(values, prior, labels, reference)
+        for name, figure in (figures | predictive_figures(replicated, observed, labels)).items():
+            self._save(figure, name)
         return tree, table
 
     def diagnose(
@@ -137,14 +126,15 @@ class Run:
         posterior: AmortizedPosterior,
         data: Mapping[str, Any] | None = None,
         *,
-        simulations: int,
-        draws: int,
+        simulations: int | None = None,
+        draws: int = 200,
         seed: int,
     ) -> Diagnosis:
         """Check on fresh simulations and around an observation, the simulator's own if None, and save the outcome."""
         self.folder.mkdir(parents=True, exist_ok=True)
         diagnosis = diagnose(posterior, simulations=simulations, draws=draws, seed=seed, observed=data)
         diagnosis.verdict.to_csv(self.folder / "verdict.csv")
+        diagnosis.errors.to_csv(self.folder / "errors.csv")
         diagnosis.to_dataframe().to_csv(self.folder / "diagnosis.csv", index_label="parameter")
         diagnosis.plot(self.folder / "figures")
         return diagnosis
@@ -152,65 +142,21 @@ class Run:
     def report(
         self, posterior: AmortizedPosterior, diagnosis: Diagnosis, data: Mapping[str, Any] | None = None
     ) -> Path:
-        """Write ``report.html`` from the diagnosis with these data, and from the results in the folder."""
-        caption = "The loss flattens as the learning rate decays; only a longer run shows what more steps gain."
-        text = "The loss is the mean of -log q(parameters | data) over fresh simulations, in nats."
-        sections = [Section("Training", text, figures=[Figure(plots.loss(posterior.history), caption)])]
-        if (self.folder / "posterior.csv").is_file():
-            sections.insert(0, self._posterior_section(posterior.simulator, data))
-        title = f"Posterior of {posterior.simulator.name}"
-        return diagnosis.to_html(self.folder / "report.html", title=title, sections=sections)
-
-    def _posterior_section(self, simulator: Simulator, data: Mapping[str, Any] | None) -> Section:
-        title = "Posterior of the observed data"
-        with az.from_netcdf(self.folder / "posterior.nc", engine="h5netcdf") as tree:
-            p_value = float(tree["sample_stats"]["out_of_distribution_p"])
-            seen = {**_arrays(tree, "observed_data"), **_arrays(tree, "constant_data")}
-        diagnosed = simulator.observed if data is None else data
-        if diagnosed is not None and not _same(seen, check_observations(simulator, diagnosed).arrays):
-            text = (
-                "Left out: the posterior in the run folder is that of other data than those that were diagnosed. "
-                "Infer from the same data first (bayesinn infer RUN --data FILE)."
-            )
-            return Section(title, text)
-        typical = f"The observation is typical of the simulations the network was trained on (p = {p_value:.2g})."
-        if p_value < FLAG_LEVEL:
-            typical = (
-                f"The observation is unlike the simulations the network was trained on (p = {p_value:.2g}): the "
-                "posterior is an extrapolation, and not to be trusted."
-            )
-        captions = _FIGURES | {f"predictive_{name}": _PREDICTIVE.format(name) for name in simulator.observable_shapes}
-        files = {self.folder / "figures" / f"{name}.png": caption for name, caption in captions.items()}
-        table = pd.read_csv(self.folder / "posterior.csv", index_col="parameter", keep_default_na=False)
-        figures = [Figure(file.read_bytes(), caption) for file, caption in files.items() if file.is_file()]
-        return Section(title, typical, table=table, figures=figures)
+        """Write ``report.html`` from the diagnosis, beside the exact posterior of these data if it is in the folder."""
+        reference, file = None, self.folder / "posterior.nc"
+        if file.is_file():
+            with az.from_netcdf(file, engine="h5netcdf") as tree:
+                seen = {**_arrays(tree, "observed_data"), **_arrays(tree, "constant_data")}
+                exact = _arrays(tree, "exact_posterior")
+            given = posterior.simulator.observed if data is None else data
+            if exact and given is not None and _same(seen, check_observations(posterior.simulator, given).arrays):
+                reference = exact
+        return diagnosis.to_html(self.folder / "report.html", reference=reference)
 
     def _save(self, figure: plots.Canvas, name: str) -> None:
         folder = self.folder / "figures"
         folder.mkdir(parents=True, exist_ok=True)
         plots.save(figure, folder / f"{name}.png")
-
-
-def posterior_table(
-    draws: Mapping[str, np.ndarray], labels: Labels, exact: Mapping[str, np.ndarray] | None = None
-) -> pd.DataFrame:
-    """Tabulate mean, sd and 95 % interval of draws (n, *event), a row for each scalar, and of exact ones beside them.
-
-    Examples
-    --------
-    >>> table = posterior_table({"rate": np.linspace(0.0, 2.0, 101)}, Labels({}, {"rate": "1/day"}))
-    >>> table.loc["rate", "unit"], round(float(table.loc["rate", "97.5 %"]), 3)
-    ('1/day', 1.95)
-    """
-    table = _moments(draws)
-    table.insert(0, "unit", [labels.unit(name) for name in table.index])
-    return table if exact is None else table.join(_moments(exact).add_prefix("exact "))
-
-
-def _moments(draws: Mapping[str, np.ndarray]) -> pd.DataFrame:
-    frame = pd.DataFrame(columns(draws, batch_ndim=1), dtype=float)
-    low, high = frame.quantile([0.025, 0.975]).to_numpy()
-    return pd.DataFrame({"mean": frame.mean(), "sd": frame.std(ddof=0), "2.5 %": low, "97.5 %": high})
 
 
 def _arrays(tree: xarray.DataTree, group: str) -> dict[str, np.ndarray]:
@@ -225,12 +171,6 @@ def _same(seen: Mapping[str, np.ndarray], given: Mapping[str, np.ndarray]) -> bo
     """Whether observables and context (...), with NaN for padding, are those of one observation (1, ...)."""
     pairs = [(value, np.where(np.isnan(value), np.nan, given[name][0])) for name, value in seen.items()]
     return all(np.allclose(first, second, equal_nan=True) for first, second in pairs)
-
-
-def _wide(observed: np.ndarray) -> bool:
-    """Whether the observed values need a logarithmic axis."""
-    positive = observed[np.isfinite(observed) & (observed > 0)]
-    return bool(positive.size > 0 and not np.any(observed < 0) and positive.max() > _LOGARITHMIC_RATIO * positive.min())
 
 
 def steps_in(minutes: float, simulator: Simulator, batch_size: int | None = None, passes: int | None = None) -> int:

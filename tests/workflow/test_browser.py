@@ -51,8 +51,8 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     wide = pd.DataFrame(np.random.default_rng(1).normal(size=(5, 18)), columns=[f"column {i}" for i in range(18)])
     sections.append(Section("A wide table", "w" * 200, table=wide))
     verdict = Verdict(
-        False,
-        "SBC failed.",
+        "outside",
+        "SBC is outside.",
         trusted=["Medians: R² above 0.8."],
         doubtful=["beta[3]: too narrow", "x" * 90],
         actions=["Train for longer.", "Call bayesinn.flows.coupling(blocks=12)."],
@@ -73,7 +73,7 @@ def _section(count: int) -> Section:
     labels = Labels({name: rf"$\lambda_{{{name[8:]}}}$" for name in truth}, {"rate_of_0": r"$\mu$g/day"})
     result = recovery(truth, draws, truth)
     table = result.to_dataframe().rename_axis("Parameter")
-    table["Verdict"] = [("passed", "doubtful", "FAILED")[index % 3] for index in range(count)]
+    table["Verdict"] = [("within", "undecided", "outside")[index % 3] for index in range(count)]
     table["What it means"] = "posterior too wide, and shifted upwards"
     figure = Figure(plots.recovery(result, labels=labels), "Posterior medians against the truth. " * 3)
     return Section(f"{count} parameters", "Text. " * 50, table=table, labels=labels, figures=[figure])
@@ -205,7 +205,7 @@ def test_printed(browser: sync_api.Browser, report: Path) -> None:
 def test_a_diagnosis(browser: sync_api.Browser, tmp_path: Path) -> None:
     truth, draws, prior = normal(size=100, draws=50)
     labels = Labels({"mean": r"$\mu$"}, {"mean": "mm"})
-    diagnosis = diagnose_arrays(Evidence(truth, draws, prior, labels, seed=1), {"training": {"steps": 5_000}})
+    diagnosis = diagnose_arrays(Evidence(truth, draws, prior, labels, seed=1), settings={"training": {"steps": 5_000}})
     path = diagnosis.to_html(tmp_path / "report.html")
     for width, media in [(LAPTOP, "screen"), (PHONE, "screen"), (PAPER, "print")]:
         assert problems(browser, path, width, media) == []

@@ -16,9 +16,7 @@ import pytest
 
 from bayesinn.core.errors import InputError
 from bayesinn.core.labels import Labels
-from bayesinn.diagnostics.tested import Tested
 from bayesinn.workflow import Diagnosis, Evidence, diagnose_arrays
-from bayesinn.workflow.check import judge
 from tests.diagnostics.conjugate import normal
 from tests.diagnostics.faults import case, named
 
@@ -26,18 +24,19 @@ from tests.diagnostics.faults import case, named
 def diagnosis(event: tuple[int, ...] = (), width: float = 1.0) -> Diagnosis:
     truth, draws, prior = normal(size=300, draws=100, event=event, width=width)
     labels = Labels({"mean": r"$\mu$"}, {"mean": "mm"})
-    return diagnose_arrays(Evidence(truth, draws, prior, labels, seed=4), {"simulator": "conjugate"})
+    return diagnose_arrays(Evidence(truth, draws, prior, labels, seed=4), settings={"simulator": "conjugate"})
 
 
-def test_a_correct_posterior_passes_and_a_wide_one_fails() -> None:
+def test_a_correct_posterior_is_undecided_with_few_simulations_and_a_wide_one_outside() -> None:
     right, wide = diagnosis(event=(3,)), diagnosis(event=(3,), width=1.4)
-    assert right.passed
-    assert not wide.passed
-    assert "Diagnosis: passed (300 simulations, 100 draws, seed 4)" in repr(right)
-    assert "Diagnosis: FAILED" in repr(wide)
-    assert "posterior too wide" in repr(wide)
-    assert wide.failed == ("SBC", "coverage", "TARP", "dependence")
-    assert list(wide.verdict["verdict"][-2:]) == ["", ""]  # recovery and information gain are no tests
+    assert right.grade == "undecided"
+    assert wide.grade == "outside"
+    assert "Diagnosis: undecided (300 simulations, 100 draws, seed 4)" in repr(right)
+    assert "more simulations would tell" in repr(right)
+    assert "Diagnosis: OUTSIDE TOLERANCE" in repr(wide)
+    assert "draws too wide, by" in repr(wide)
+    assert wide.outside == ("SBC", "coverage", "TARP")
+    assert list(wide.verdict["grade"][-2:]) == ["", ""]  # recovery and information gain are no tests
 
 
 def test_equal_inputs_give_equal_numbers() -> None:
@@ -68,22 +67,33 @@ def test_figures_are_written(tmp_path: Path) -> None:
 def test_all_that_arrays_can_tell(tmp_path: Path) -> None:
     given = case(size=400)
     likelihood = tuple(value - 1.0 for value in given.log_prob)
+    both = np.concatenate([given.theta[:, None], given.raw], axis=1)
+    prior = given.posterior.prior_log_prob(both)
     evidence = Evidence(
         given.truth,
         given.draws,
         named(np.random.default_rng(2).normal(size=(2000, 2))),
         seed=1,
         log_prob=given.log_prob,
-        prior_log_prob=given.posterior.prior_log_prob(given.theta),
+        prior_log_prob=(prior[:, 0], prior[:, 1:]),
+        log_likelihood=(given.log_prob[0] - prior[:, 0], given.log_prob[1] - prior[:, 1:]),
         references=given.rough_estimates,
         quantities={"density": likelihood},
         latent=(given.posterior.latent(given.theta, given.data), np.random.default_rng(3).normal(size=(400, 100, 2))),
     )
     result = diagnose_arrays(evidence)
-    assert result.passed
-    names = ["SBC", "coverage", "joint coverage", "TARP", "dependence", "test quantities", "latent codes"]
-    assert list(result.verdict.index) == [*names, "recovery", "information gain"]
-    assert {path.stem for path in result.plot(tmp_path)} >= {"joint_coverage", "dependence", "quantities", "latent"}
+    assert not result.outside
+    names = ["SBC", "coverage", "joint coverage", "TARP", "dependence", "fit to the data", "test quantities"]
+    assert list(result.verdict.index) == [*names, "latent codes", "sharpness", "recovery", "information gain"]
+    # The given log density is the exact one.
+    assert abs(result.sharpness.to_dataframe()["nats_missing"].item()) < 1e-9
+    assert {path.stem for path in result.plot(tmp_path)} >= {
+        "joint_coverage",
+        "dependence",
+        "fit_to_data",
+        "quantities",
+        "latent",
+    }
 
 
 def test_arviz_draws_the_pit_values() -> None:
@@ -97,12 +107,6 @@ def test_a_test_quantity_needs_a_name_of_its_own() -> None:
     clash = {"mean": (truth["mean"], draws["mean"])}
     with pytest.raises(InputError, match=r"(?s)test quantity 'mean'.*a name that no parameter has"):
         diagnose_arrays(Evidence(truth, draws, prior, quantities=clash))
-
-
-def test_verdicts_allow_for_the_number_of_tests() -> None:
-    small, large = (Tested(("all",), np.array([value]), 0.99) for value in (0.004, 0.2))
-    assert [judge(small, number) for number in (1, 2, 3)] == ["FAILED", "FAILED", "doubtful"]
-    assert judge(large, 1) == "passed"
 
 
 def test_diagnostics_import_neither_tensorflow_nor_matplotlib() -> None:
@@ -122,10 +126,10 @@ def test_integers_and_single_precision_are_accepted() -> None:
 
 def test_what_fails_is_named_and_what_was_not_run_is_said() -> None:
     given = case(size=400)
-    low = tuple(value - shift for value, shift in zip(given.log_prob, (0.0, 1.0), strict=True))
-    result = diagnose_arrays(Evidence(given.truth, given.draws, given.truth, quantities={"log likelihood": low}))
-    found = result.verdict.loc["test quantities", "found"]
-    assert found.startswith("log likelihood: draws fit the data less well than the truth")
+    low = given.log_prob[0], given.log_prob[1] - 1.0
+    result = diagnose_arrays(Evidence(given.truth, given.draws, given.truth, log_likelihood=low))
+    found = result.verdict.loc["fit to the data", "found"]
+    assert found.startswith("log likelihood: the truth explains the data better than draws, by 1")
     assert found in repr(result)
     assert "joint coverage: not run, no log densities were given." in repr(result)
     assert "L-C2ST, posterior SBC, observation and predictive: not run, no observation was given." in repr(result)

@@ -14,6 +14,7 @@ from scipy import stats
 import bayesinn as bi
 from bayesinn.core.errors import InputError
 from bayesinn.core.labels import columns
+from bayesinn.diagnostics.deviation import Deviation
 from bayesinn.workflow import Diagnosis, Evidence, checks, diagnose_arrays
 from bayesinn.workflow.run import Run
 from tests.diagnostics.conjugate import normal
@@ -25,9 +26,14 @@ class Halves(bi.diagnostics.Tested):
 
     share: np.ndarray
 
+    simulations: int = 0
+
     @property
-    def effect(self):
-        return "truths below the median", 100.0 * float(self.share.max()), "%"
+    def deviations(self):
+        half = 2.5 * np.sqrt(0.25 / self.simulations)
+        ends = (100.0 * (self.share - 0.5 + move) for move in (0.0, -half, half))
+        words = "too few truths below the median", "too many truths below the median"
+        return (Deviation("truths below the median", "%", 6.0, self.columns, *ends, self.simulations, words),)
 
 
 def halves(given: Evidence) -> Halves:
@@ -35,7 +41,7 @@ def halves(given: Evidence) -> Halves:
     below = {name: value < np.median(draws[name], axis=1) for name, value in columns(given.truth, 1).items()}
     p_value = [stats.binomtest(int(value.sum()), len(value)).pvalue for value in below.values()]
     share = np.array([value.mean() for value in below.values()])
-    return Halves(columns=tuple(below), p_value=np.array(p_value), level=given.level, share=share)
+    return Halves(columns=tuple(below), p_value=np.array(p_value), level=given.level, share=share, simulations=300)
 
 
 def draw_halves(result: Halves, labels: bi.Labels) -> Figure:
@@ -71,26 +77,23 @@ def diagnosis(shift: float) -> Diagnosis:
 
 def test_it_is_wherever_the_librarys_own_are(registered, tmp_path: Path) -> None:
     correct, shifted = diagnosis(0.0), diagnosis(0.6)
-    assert correct.passed
-    assert "halves" in shifted.failed
+    assert not correct.outside
+    assert "halves" in shifted.outside
     assert 0.2 < correct.halves.share[0] < 0.8
     row = shifted.verdict.loc["halves"]
-    assert (row["effect"], row["unit"]) == ("truths below the median", "%")
-    assert "smallest p-value" in row["found"]
+    assert (row["measure"], row["unit"], row["tolerance"]) == ("truths below the median", "%", 6.0)
+    assert "too many truths below the median, by" in row["found"]
     assert "\n  halves" in repr(shifted)
-    assert "truths below the median" in repr(shifted)
     assert {"halves_p_value", "halves_inside"} <= set(shifted.to_dataframe())
     assert "halves.png" in {path.name for path in shifted.plot(tmp_path)}
     text = shifted.to_html(tmp_path / "report.html").read_text(encoding="utf-8")
     said = ["<h2>Calibration: halves", HALVES.question, HALVES.reference, HALVES.captions["halves"], HALVES.remedy]
     assert [part for part in said if part not in text] == []
-    assert HALVES.meaning in correct.advice().trusted
-    assert HALVES.meaning not in shifted.advice().trusted
+    assert HALVES.meaning not in shifted.advice.trusted
 
 
-def test_it_shares_the_probability_to_fail_by_chance(registered) -> None:
+def test_it_stands_after_the_librarys_own(registered) -> None:
     names = [finding.check.name for finding in diagnosis(0.0).findings]
-    # After the library's own checks of its group.
     assert names == ["SBC", "coverage", "TARP", "dependence", "halves", "recovery", "information gain"]
 
 

@@ -48,7 +48,7 @@ def diagnosis_html(folder: Path, width: float = 1.0, sections: tuple[Section, ..
     truth, draws, prior = normal(size=200, draws=50, event=(2,), width=width)
     labels = Labels({"mean": r"$\mu$"}, {"mean": "mm"})
     settings = {"simulator": "conjugate", "training": {"steps": 5_000, "learning_rate": 0.0005}}
-    result = diagnose_arrays(Evidence(truth, draws, prior, labels, seed=4), settings)
+    result = diagnose_arrays(Evidence(truth, draws, prior, labels, seed=4), settings=settings)
     return result.to_html(folder / "new" / "report.html", title="Conjugate", sections=sections)
 
 
@@ -78,8 +78,9 @@ def test_figures_have_alternative_texts_and_scroll_in_a_box(tmp_path: Path) -> N
 def test_verdict_comes_first_and_settings_last(tmp_path: Path) -> None:
     text = diagnosis_html(tmp_path, sections=(Section("Mine", "Own text."),)).read_text(encoding="utf-8")
     order = [
-        "Passed.",
-        "<h2>Tests",
+        "Undecided.",
+        "<h2>Checks",
+        "<h2>Parameters",
         "<h2>Calibration: SBC",
         "<h2>Sharpness: recovery",
         "<h2>Mine",
@@ -94,17 +95,17 @@ def test_verdict_comes_first_and_settings_last(tmp_path: Path) -> None:
 
 def test_a_failed_diagnosis_says_what_is_wrong(tmp_path: Path) -> None:
     text = diagnosis_html(tmp_path, width=1.5).read_text(encoding="utf-8")
-    assert "Failed." in text
-    assert "The posterior is not correct: SBC, coverage," in text
+    assert "Outside tolerance." in text
+    assert "Errors are larger than the tolerances, over 200 simulated data sets" in text
     assert "What not to trust" in text
     assert "Train for more steps" in text
-    assert "mean[0]: posterior too wide" in text
+    assert "mean[0]: draws too wide, by" in text
 
 
 def test_texts_are_escaped(tmp_path: Path) -> None:
     evil = "<script>alert(1)</script>"
     section = Section(evil, evil, table=pd.DataFrame({evil: [evil]}), figures=[Figure(Drawing(), evil)])
-    path = render(tmp_path / "a.html", evil, [section], verdict=Verdict(None, evil), settings={evil: evil})
+    path = render(tmp_path / "a.html", evil, [section], verdict=Verdict("", evil), settings={evil: evil})
     assert "<script" not in path.read_text(encoding="utf-8")
     read(path)
 
@@ -131,10 +132,18 @@ def test_wrong_inputs_are_refused(tmp_path: Path) -> None:
 
 
 def test_verdict_lists_what_to_trust_and_what_to_do(tmp_path: Path) -> None:
-    verdict = Verdict(False, "SBC failed.", trusted=["medians"], actions=["Train on.", "Look again."])
+    verdict = Verdict("outside", "SBC is outside.", trusted=["medians"], actions=["Train on.", "Look again."])
     text = render(tmp_path / "a.html", "Title", [Section("S", "")], verdict=verdict).read_text(encoding="utf-8")
     read(tmp_path / "a.html")
-    order = ["Failed.", "What to trust", "<li>medians", "What to do", "<ol>", "<li>Train on.", "<li>Look again."]
+    order = [
+        "Outside tolerance.",
+        "What to trust",
+        "<li>medians",
+        "What to do",
+        "<ol>",
+        "<li>Train on.",
+        "<li>Look again.",
+    ]
     places = [text.index(part, text.index("<body>")) for part in [*order, "Contents", "<h2>S"]]
     assert places == sorted(places)
     assert "What not to trust" not in text
@@ -166,16 +175,16 @@ def test_parameters_are_written_with_label_name_and_unit(tmp_path: Path) -> None
 
 
 def test_verdicts_in_tables_do_not_depend_on_colour(tmp_path: Path) -> None:
-    table = pd.DataFrame({"verdict": ["passed", "doubtful", "FAILED", "failed", "not passed"]})
+    table = pd.DataFrame({"verdict": ["within", "undecided", "FAILED", "outside", "not within"]})
     text = render(tmp_path / "a.html", "Title", [Section("S", "", table=table)]).read_text(encoding="utf-8")
     badges = re.findall(r'<span class="badge (\w+)"><span aria-hidden="true">(.)</span> (\w+)</span>', text)
     assert badges == [
-        ("passed", "\u2713", "passed"),
-        ("doubtful", "?", "doubtful"),
+        ("passed", "\u2713", "within"),
+        ("doubtful", "?", "undecided"),
         ("failed", "\u2717", "FAILED"),
-        ("failed", "\u2717", "failed"),
+        ("failed", "\u2717", "outside"),
     ]
-    assert "<td>not passed</td>" in text
+    assert "<td>not within</td>" in text
 
 
 def test_figures_are_numbered_throughout(tmp_path: Path) -> None:

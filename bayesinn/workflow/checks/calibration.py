@@ -1,47 +1,42 @@
 """Checks over the prior: parameters, data sets made from them, and the posterior of each data set."""
 
+from dataclasses import replace
 from functools import partial
-
-import numpy as np
 
 from bayesinn import plots
 from bayesinn.core.errors import InputError
 from bayesinn.diagnostics.arrays import paired
 from bayesinn.diagnostics.coverage import coverage, joint_coverage
+from bayesinn.diagnostics.deviation import Deviation
+from bayesinn.diagnostics.likelihood import FitResult, fit_to_data
 from bayesinn.diagnostics.sbc import DependenceResult, SBCResult, dependence, latent_codes, sbc
 from bayesinn.diagnostics.tarp import tarp
+from bayesinn.diagnostics.uniformity import UniformityResult
 from bayesinn.workflow.check import Check
 from bayesinn.workflow.evidence import Evidence, needed
 
 TRAIN = "Train for more steps, until the loss is flat; then give the flow more blocks. Diagnose again."
 
 _SUMMARY = "look at the summary network (does its output vary with the data? is its vector long enough?)"
-_OF_QUANTITIES = {"narrow": "draws vary too little", "wide": "draws vary too much", "shape": "draws have another shape"}
 
 
-class QuantityResult(SBCResult):
-    """SBC of test quantities, which have draws but no posterior of their own."""
-
-    @property
-    def reading(self) -> tuple[str, ...]:
-        """What the ranks of each quantity say about its draws, in words; empty where the quantity is inside."""
-        return tuple(map(self._about, self.columns, super().reading, self.values.T))
-
-    def _about(self, quantity: str, reading: str, values: np.ndarray) -> str:
-        # Mean rank minus 1/2, in standard errors. A shift of the log likelihood says how well the draws fit the data.
-        shift = (values.mean() - 0.5) * np.sqrt(12.0 * len(values))
-        if reading and quantity == "log likelihood" and abs(shift) > 2.0:
-            return f"draws fit the data {'less well' if shift > 0.0 else 'better'} than the truth"
-        return _OF_QUANTITIES.get(reading.rpartition(" ")[2], reading.replace("posterior", "draws"))
-
-
-def _quantities(given: Evidence) -> QuantityResult:
+def _quantities(given: Evidence) -> SBCResult:
     names, quantities = paired(given.truth, given.draws).columns, needed(given.quantities)
     for name in set(names) & set(quantities):
         expected, do = "a name that no parameter has", "give it another name"
         raise InputError(f"test quantity {name!r}", expected=expected, got=f"parameters {list(names)}", do=do)
     truth, draws = ({name: pair[part] for name, pair in quantities.items()} for part in (0, 1))
-    return QuantityResult(**vars(sbc(truth, draws, seed=given.seed, level=given.level)))
+    return sbc(truth, draws, seed=given.seed, level=given.level)
+
+
+def _fit_to_data(given: Evidence) -> FitResult:
+    number = len(paired(given.truth, given.draws).columns)
+    return fit_to_data(needed(given.log_likelihood), number, seed=given.seed, level=given.level)
+
+
+def _tarp_deviations(result: UniformityResult) -> list[Deviation]:
+    words = "truths are farther from an estimate than draws", "truths are nearer to an estimate than draws"
+    return [replace(deviation, words=words) for deviation in result.deviations]
 
 
 def _dependence(given: Evidence) -> DependenceResult | None:
@@ -69,7 +64,6 @@ CALIBRATION = (
         meaning="Marginal posteriors: over the whole prior, truths are where the draws say they are.",
         remedy=TRAIN,
         reference="Talts et al. 2018, arXiv:1804.06788; bands of Säilynoja, Bürkner & Vehtari 2022, arXiv:2103.10522",
-        shown={"p_value": "SBC p", "reading": ""},
     ),
     _check(
         name="coverage",
@@ -88,7 +82,6 @@ CALIBRATION = (
         relies_on=["SBC"],
         reference="Calibration error: Radev et al. 2020, arXiv:2003.06281",
         heads={f"coverage_{level}": f"In the {level} % interval" for level in (50, 90, 95)},
-        shown={"p_value": "coverage p", "calibration_error": "calibration error"},
     ),
     _check(
         name="joint coverage",
@@ -113,6 +106,7 @@ CALIBRATION = (
         figures={"tarp": partial(plots.ecdf, value="share of draws nearer than the truth")},
         captions={"tarp": "Cumulative distribution of the shares, minus the uniform one, which lies in the grey band."},
         meaning="The joint posterior uses what the data say; it is not just the prior.",
+        deviations=_tarp_deviations,
         remedy=f"The posterior ignores part of the data: {_SUMMARY}.",
         relies_on=["SBC"],
         reference="Lemos et al. 2023, arXiv:2302.03026",
@@ -120,7 +114,8 @@ CALIBRATION = (
     _check(
         name="dependence",
         run=_dependence,
-        question="SBC of the product of each pair of parameters. The table lists the pairs that fail.",
+        question="SBC of the product of each pair of parameters. The error is that of the correlation of normal "
+        "scores. The table lists the pairs that leave the band.",
         figures={"dependence": plots.dependence},
         captions={
             "dependence": "Blue: the posterior's correlation is too low; red: too high. Of a correct posterior, 19 in "
@@ -132,17 +127,33 @@ CALIBRATION = (
         reference="Products as test quantities: Modrák et al. 2023, arXiv:2211.02383",
     ),
     _check(
+        name="fit to the data",
+        key="fit_to_data",
+        run=_fit_to_data,
+        needs=["log_likelihood"],
+        question="Do draws explain the data as well as the true parameters do? SBC of the log likelihood, which is "
+        "sensitive to whatever the posterior forgets of the data.",
+        figures={"fit_to_data": plots.ecdf},
+        captions={
+            "fit_to_data": "Ranks of the truth's log likelihood among that of its draws. Below zero throughout: "
+            "truths explain the data better than draws do; above: draws fit the data too closely."
+        },
+        meaning="Draws explain the data as well as the true parameters do.",
+        remedy="The posterior makes too little of the data, or its joint shape is wrong: train for more steps; then "
+        f"{_SUMMARY}; then give the flow more blocks.",
+        relies_on=["SBC"],
+        reference="Modrák et al. 2023, arXiv:2211.02383",
+    ),
+    _check(
         name="test quantities",
         key="quantities",
         run=_quantities,
         needs=["quantities"],
-        question="SBC of functions of parameters and data. The log likelihood is sensitive to whatever the posterior "
-        "forgets of the data.",
+        question="SBC of functions of parameters and data.",
         figures={"quantities": plots.ecdf},
-        captions={"quantities": "Log likelihood below zero throughout: truths fit the data better than draws do."},
+        captions={"quantities": "As the figure of SBC. Above zero throughout: draws too high; below: too low."},
         meaning="Test quantities: {columns}.",
-        remedy="The posterior makes too little of the data, or its joint shape is wrong: train for more steps; then "
-        f"{_SUMMARY}; then give the flow more blocks.",
+        remedy=f"These quantities are not to be used: train for more steps; then {_SUMMARY}.",
         relies_on=["SBC"],
         reference="Modrák et al. 2023, arXiv:2211.02383",
     ),
@@ -157,6 +168,7 @@ CALIBRATION = (
             "latent": "Ranks of the codes, and of their distance from the centre: below zero throughout, the posterior "
             "is too narrow, or its shape is wrong."
         },
+        deviations=lambda result: result.deviations[-1:],
         meaning="The flow's latent codes have the distribution they should have.",
         remedy=TRAIN,
     ),

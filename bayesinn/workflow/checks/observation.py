@@ -14,6 +14,7 @@ from bayesinn.diagnostics.posterior_sbc import PosteriorSBCResult, posterior_sbc
 from bayesinn.diagnostics.predictive import PredictiveResult, predictive_checks
 from bayesinn.workflow.check import Check
 from bayesinn.workflow.evidence import Arrays, Evidence, needed
+from bayesinn.workflow.tolerances import FLAGGED, OUTSIDE, WITHIN
 
 # Repeated trainings of L-C2ST. A high level needs more: no p-value is below one over their number.
 _TRIALS = 200
@@ -28,7 +29,8 @@ class LocalResult(LocalC2STResult):
 
 
 def _local(given: Evidence) -> LocalResult:
-    at, codes = needed(given.observation), needed(given.latent)[0]
+    at = needed(given.observation)
+    codes = needed(given.latent)[0][: len(at.features)]
     trials = max(_TRIALS, math.ceil(round(2.0 / (1.0 - given.level), 6)))
     settings: dict[str, Any] = {"seed": given.seed, "level": given.level, "trials": trials}
     result = local_c2st(codes, at.features, at.own_features, draw_latent=at.draw_latent, **settings)
@@ -94,7 +96,7 @@ OBSERVATION = (
         needs=["observation"],
         question="Whether the observation is like the simulations that the network was trained on.",
         sentence=lambda result: f"The observation is {_UNLIKE if result.out_of_distribution else _LIKE}.",
-        judge=lambda result, _: "FAILED" if result.out_of_distribution else "passed",
+        judge=lambda result: OUTSIDE if result.out_of_distribution else WITHIN,
         meaning="The observation is like the simulations that the network was trained on.",
         remedy="Look for differences between data and simulator: units, missing or delayed counts, preprocessing; then "
         "widen the prior or extend the simulator. The posterior of this observation is an extrapolation.",
@@ -109,7 +111,7 @@ OBSERVATION = (
         figures={"predictive_checks": plots.predictive_checks},
         captions={"predictive_checks": "Each statistic of the simulated data sets, and of the observed one (line)."},
         table=lambda result: result.to_dataframe().assign(flagged=np.where(result.flagged, "flagged", "")),
-        judge=lambda result, _: "doubtful" if result.flagged.any() else "",
+        judge=lambda result: FLAGGED if result.flagged.any() else "",
         remedy="The model does not make data like these in every respect: see the flagged statistics, and extend the "
         "simulator where they matter.",
         reference="Gelman, Meng & Stern 1996, Statistica Sinica 6",

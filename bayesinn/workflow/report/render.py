@@ -13,8 +13,9 @@ import numpy as np
 
 from bayesinn.core.errors import InputError
 from bayesinn.workflow.report.section import Section
-from bayesinn.workflow.report.table import VERDICTS, table, text
+from bayesinn.workflow.report.table import GRADES, table, text
 
+_HEADLINES = {"within": "Within tolerance", "outside": "Outside tolerance"}
 _PACKAGES = ("bayesinn", "tensorflow", "tensorflow-probability", "keras", "numpy", "scipy", "arviz")
 
 
@@ -22,7 +23,7 @@ _PACKAGES = ("bayesinn", "tensorflow", "tensorflow-probability", "keras", "numpy
 class Verdict:
     """The verdict at the top of a report: one or two sentences, and lists that are left out if they are empty."""
 
-    passed: bool | None  #: None for a report without a test
+    grade: str  #: a key of ``GRADES``; empty for a report without a test
     text: str
     trusted: Sequence[str] = ()
     doubtful: Sequence[str] = ()
@@ -35,10 +36,11 @@ def render(
     sections: Sequence[Section],
     *,
     verdict: Verdict | None = None,
+    about: Mapping[str, str] | None = None,
     settings: Mapping[str, Any] | None = None,
     seed: int | None = None,
 ) -> Path:
-    """Write a report: verdict, contents, sections, then seed, settings and versions; return its path.
+    """Write a report: what it is about, verdict, contents, sections, then settings and versions; return its path.
 
     The folder is made if need be. A setting that is itself a mapping is written as ``outer.inner``, mappings in a list
     as ``outer[0].inner``.
@@ -56,7 +58,15 @@ def render(
     }
     tables = [None if part.table is None else table(part.table, part.labels) for part in sections]
     parts = list(zip(sections, tables, strict=True))
-    content = {"title": title, "verdict": verdict, "sections": parts, "groups": groups, "symbols": VERDICTS}
+    content = {
+        "title": title,
+        "about": about or {},
+        "verdict": verdict,
+        "sections": parts,
+        "groups": groups,
+        "grades": GRADES,
+        "headlines": _HEADLINES,
+    }
     page = environment.get_template("template.html").render(content)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(page, encoding="utf-8")

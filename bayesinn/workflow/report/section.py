@@ -65,7 +65,8 @@ class Section:
 
     title: str
     text: str  #: plain text; an empty line starts a new paragraph
-    #: Its index is the first column. Cells of just ``passed``, ``doubtful`` or ``failed``, in any case, stand out.
+    #: Its index is the first column. Cells of just a grade, such as ``within``, stand out.
     table: pd.DataFrame | None = None
     figures: Sequence[Figure] = ()
     labels: Labels | None = None  #: if given, names in the table's index are written with label and unit
+    folded: bool = False  #: whether only the title is shown until the reader opens it; paper shows the title alone

@@ -9,8 +9,15 @@ from markupsafe import Markup, escape
 from bayesinn.core.labels import Labels
 from bayesinn.workflow.report.mathtext import written
 
-#: Words that are a verdict if they fill a cell, in any case, and symbols that tell them apart without colour.
-VERDICTS = {"passed": "✓", "doubtful": "?", "failed": "✗"}
+#: Words that are a grade if they fill a cell, in any case; symbols that tell them apart without colour; style.
+GRADES = {
+    "within": ("✓", "passed"),
+    "undecided": ("?", "doubtful"),
+    "outside": ("✗", "failed"),
+    "flagged": ("?", "doubtful"),
+    "passed": ("✓", "passed"),
+    "failed": ("✗", "failed"),
+}
 _LONG = 30
 # Width of a printed page (182 mm, or 516 points) in letters of one point: a letter of a wide, bold font takes 0.68.
 _PAGE = 516 / 0.68
@@ -26,8 +33,8 @@ class Cell(NamedTuple):
 
     @property
     def length(self) -> int:
-        """Number of letters of the longest word, which stays on one line; a verdict has a symbol and a frame."""
-        return 4 * (self.text.lower() in VERDICTS) + max(map(len, self.text.split()), default=0)
+        """Number of letters of the longest word, which stays on one line; a grade has a symbol and a frame."""
+        return 4 * (self.text.lower() in GRADES) + max(map(len, self.text.split()), default=0)
 
 
 class Table(NamedTuple):

@@ -1,0 +1,148 @@
+"""How far a posterior is off: a number with a unit for each column, and an interval that holds all columns at once.
+
+A p-value says how sure an error is, and falls with the number of simulations however small the error. A deviation says
+how large the error is, and how well that is known. Its interval narrows as one over the root of their number.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from scipy import special, stats
+
+from bayesinn.diagnostics.bands import simultaneous_band
+
+#: Probability that the intervals of all columns of one measure hold.
+CONFIDENCE = 0.95
+#: Names of columns that stand for all parameters together.
+TOGETHER = ("joint", "all parameters")
+
+Words = tuple[str, str]
+Columns = tuple[str, ...]
+
+
+class Interval(NamedTuple):
+    """Estimates, and the ends of their intervals."""
+
+    estimate: np.ndarray
+    lower: np.ndarray
+    upper: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Deviation:
+    """One measure of error. Estimates are zero for a correct posterior, and signed where a sign has a meaning."""
+
+    measure: str  #: what is measured, for example ``shift``
+    unit: str
+    tolerance: str | float  #: name of a field of :class:`bayesinn.Tolerances`, or a number in the unit
+    columns: Columns
+    estimate: np.ndarray  #: (k,)
+    lower: np.ndarray  #: (k,)
+    upper: np.ndarray  #: (k,), inf where nothing bounds the error from above
+    simulations: int
+    words: Words = ("too low", "too high")  #: what a negative and a positive estimate say
+    scale: float = 1.0  #: the tolerance is multiplied by it; the number of parameters, if errors add up over them
+
+    @property
+    def least(self) -> np.ndarray:
+        """Array (k,): smallest size of the error in its interval."""
+        return np.where((self.lower < 0.0) & (self.upper > 0.0), 0.0, np.minimum(abs(self.lower), abs(self.upper)))
+
+    @property
+    def most(self) -> np.ndarray:
+        """Array (k,): largest size of the error in its interval."""
+        return np.maximum(abs(self.lower), abs(self.upper))
+
+    def simulations_needed(self, tolerance: float) -> np.ndarray:
+        """Estimate how many simulations (k,) tell on which side of the tolerance each error lies.
+
+        With them, half the interval is as wide as the distance of the estimate from the tolerance. While it is wider
+        than the tolerance, the estimate says little: then as wide as half the tolerance.
+        """
+        size = abs(self.estimate)
+        half = np.where(size > tolerance, size - self.least, self.most - size)
+        aim = np.where(half > tolerance, 0.5 * tolerance, abs(size - tolerance))
+        with np.errstate(divide="ignore"):
+            return np.asarray(self.simulations * (half / aim) ** 2)
+
+    def text(self, column: int) -> str:
+        """Write what is wrong with one column, by how much, and the interval."""
+        word = self.words[int(self.estimate[column] > 0.0)]
+        size, low, high = (_digits(part[column]) for part in (abs(self.estimate), self.least, self.most))
+        interval = f"at least {low}" if np.isinf(self.most[column]) else f"{low} to {high}"
+        name = "" if self.columns[column] in TOGETHER else f"{self.columns[column]}: "
+        return f"{name}{word}, by {size} ({interval}) {self.unit}".rstrip()
+
+
+def _digits(value: float) -> str:
+    return f"{value:.0f}" if value >= 10.0 else f"{value:.2g}"
+
+
+def normal_scores(values: np.ndarray) -> np.ndarray:
+    """Turn values in [0, 1), uniform if a posterior is correct, into standard normal ones.
+
+    For a normal posterior they are (truth - mean) / sd, whatever its mean and sd are.
+    """
+    return np.asarray(special.ndtri(np.clip(values, 1e-9, 1.0 - 1e-9)))
+
+
+def interval_of_mean(values: np.ndarray) -> Interval:
+    """Return the mean of values (n, k) with intervals that hold together."""
+    half = _quantile(values.shape[1]) * values.std(axis=0, ddof=1) / np.sqrt(len(values))
+    mean = values.mean(axis=0)
+    return Interval(mean, mean - half, mean + half)
+
+
+def shift_and_spread(values: np.ndarray, columns: Columns) -> tuple[Deviation, Deviation]:
+    """Return how far truths lie from where draws do, in sd of the draws, and how much wider than these they scatter.
+
+    ``values`` (n, k) are ranks of truths among draws, spread over [0, 1).
+    """
+    scores, size = normal_scores(values), len(values)
+    shift = Deviation(
+        "shift", "sd", "shift", columns, *interval_of_mean(scores), size, ("draws too high", "draws too low")
+    )
+    centred = scores - scores.mean(axis=0)
+    sd = np.sqrt(np.mean(centred**2, axis=0))
+    # Standard error of a standard deviation, by its fourth moment.
+    error = np.sqrt(np.maximum(np.mean(centred**4, axis=0) - sd**4, 0.0) / size) / (2.0 * sd)
+    spread, half = 100.0 * (sd - 1.0), 100.0 * _quantile(len(columns)) * error
+    words = "draws too wide", "draws too narrow"
+    return shift, Deviation(
+        "error of spread", "%", "spread", columns, spread, spread - half, spread + half, size, words
+    )
+
+
+def of_distribution(
+    difference: np.ndarray, points: Sequence[float], size: int, columns: Columns, words: Words, measure: str
+) -> Deviation:
+    """Return the largest difference (points, k) of two distribution functions, in percentage points.
+
+    Each distribution function lies inside a simultaneous band around the observed one, so that the largest difference
+    lies between that of the nearest and that of the farthest function in the band.
+    """
+    band = simultaneous_band(tuple(points), size, 1.0 - (1.0 - CONFIDENCE) / len(columns))
+    half = 0.5 * (band.upper - band.lower)[:, None] / size
+    magnitude = np.abs(difference)
+    sign = np.sign(np.take_along_axis(difference, np.argmax(magnitude, axis=0)[None], axis=0)[0])
+    near, far = np.maximum(magnitude - half, 0.0).max(axis=0), (magnitude + half).max(axis=0)
+    # An interval that reaches zero holds both signs.
+    near = np.where(near > 0.0, near, -far)
+    lower, upper = 100.0 * np.sort([sign * near, sign * far], axis=0)
+    estimate = 100.0 * sign * magnitude.max(axis=0)
+    return Deviation(measure, "percentage points", "coverage", columns, estimate, lower, upper, size, words)
+
+
+def of_median(values: np.ndarray, column: str, measure: str, unit: str, words: Words, scale: float) -> Deviation:
+    """Return the median of values (n,) with the interval between order statistics, which needs no distribution."""
+    ordered, size = np.sort(values), len(values)
+    low = int(stats.binom.ppf(0.5 * (1.0 - CONFIDENCE), size, 0.5))
+    ends = np.array([[np.median(values)], [ordered[max(low - 1, 0)]], [ordered[min(size - low, size - 1)]]])
+    return Deviation(measure, unit, "nats", (column,), *Interval(*ends), size, words, scale)
+
+
+def _quantile(columns: int) -> float:
+    """Half width, in standard errors, of intervals that hold together: Bonferroni."""
+    return float(stats.norm.isf(0.5 * (1.0 - CONFIDENCE) / columns))

@@ -1,0 +1,121 @@
+"""What a likelihood tells of a posterior: how well draws explain the data, and how many nats of sharpness are missing.
+
+A simulator may have a likelihood that training does not use. Densities are log densities of n truths, (n,), and of L
+posterior draws given the data of each, (n, L).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy import special
+
+from bayesinn.diagnostics.arrays import paired
+from bayesinn.diagnostics.deviation import Deviation, Interval, interval_of_mean, of_median
+from bayesinn.diagnostics.sbc import SBCResult, sbc
+from bayesinn.diagnostics.tested import Result
+
+Pair = tuple[np.ndarray, np.ndarray]
+
+
+_ALL = ("all parameters",)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class FitResult(SBCResult):
+    """How well truths explain the data, compared with draws."""
+
+    title = "Fit to the data"
+    gap: np.ndarray  #: (n,), log likelihood of the truth minus the median of its draws, in nats
+    parameters: int  #: number of parameters
+
+    @property
+    def deviations(self) -> tuple[Deviation, ...]:
+        """Median gap: zero if the posterior is correct, as the truth is then one more draw."""
+        words = "draws explain the data better than the truth", "the truth explains the data better than draws"
+        return (of_median(self.gap, self.columns[0], "gap in fit", "nats", words, self.parameters),)
+
+
+def fit_to_data(log_likelihood: Pair, parameters: int, *, seed: int, level: float = 0.99) -> FitResult:
+    """Compare the log likelihood of each truth with those of its draws, up to a constant for each data set.
+
+    SBC of the log likelihood, a test quantity that sees whatever a posterior forgets of the data: Modrak et al. 2023,
+    "Simulation-based calibration checking for Bayesian computation", arXiv:2211.02383.
+    """
+    pairs = paired(*({"log likelihood": np.maximum(value, np.finfo(float).min)} for value in log_likelihood))
+    ranks = sbc({"log likelihood": pairs.truth[:, 0]}, {"log likelihood": pairs.draws[..., 0]}, seed=seed, level=level)
+    gap = pairs.truth[:, 0] - np.median(pairs.draws[..., 0], axis=1)
+    return FitResult(**vars(ranks), gap=gap, parameters=parameters)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class SharpnessResult(Result):
+    """Nats by which the log density of the truth falls short of the exact posterior's, between bounds."""
+
+    at_least: np.ndarray  #: (n,), in the mean at most the missing nats
+    at_most: np.ndarray  #: (n,), in the mean at least the missing nats; inf where only the other bound is known
+    parameters: int  #: number of parameters
+
+    @property
+    def deviations(self) -> tuple[Deviation, ...]:
+        """Mean over data sets: the divergence of the posterior from the exact one."""
+        ends = interval_of_mean(self.at_least[:, None])
+        if np.isfinite(self.at_most).all():
+            high = interval_of_mean(self.at_most[:, None])
+            ends = Interval(0.5 * (ends.estimate + high.estimate), ends.lower, high.upper)
+        else:
+            ends = ends._replace(upper=np.array([np.inf]))
+        words = "sharper than the exact posterior", "falls short of the exact posterior"
+        size = len(self.at_least)
+        return (Deviation("missing sharpness", "nats", "nats", self.columns, *ends, size, words, self.parameters),)
+
+    @property
+    def summary(self) -> str:
+        found = self.deviations[0]
+        if np.isinf(found.upper[0]):
+            return f"at least {found.estimate[0]:.2g} nats missing"
+        return f"{found.estimate[0]:.2g} ({found.lower[0]:.2g} to {found.upper[0]:.2g}) nats missing"
+
+    @property
+    def _heading(self) -> str:
+        return "Sharpness"
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """Return the missing nats with their interval."""
+        found = self.deviations[0]
+        numbers = {"nats_missing": found.estimate, "lower": found.lower, "upper": found.upper}
+        return pd.DataFrame(numbers, index=pd.Index(self.columns, name="column"))
+
+
+def sharpness(log_likelihood: Pair, log_prior: Pair, log_prob: Pair, parameters: int) -> SharpnessResult:
+    """Bound the divergence of a posterior from the exact one, whose evidence comes from importance weights of draws.
+
+    Weights of draws alone underestimate the log evidence in the mean; with the weight of the truth, which is an exact
+    posterior draw, they overestimate it (Burda, Grosse & Salakhutdinov 2015, "Accurate and conservative estimates of
+    MRF log-likelihood using reverse annealing"). With more draws, the bounds come together.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from bayesinn.testing import Conjugate
+    >>> problem, exact = Conjugate("too wide"), Conjugate()
+    >>> theta, data = problem.simulate(2000, seed=1)
+    >>> both = np.concatenate([theta[:, None], problem.sample(data, draws=100, seed=2)], axis=1)
+    >>> prior, density = exact.prior_log_prob(both), problem.log_prob(both, data)
+    >>> pairs = [(values[:, 0], values[:, 1:]) for values in (exact.log_prob(both, data) - prior, prior, density)]
+    >>> bool(abs(sharpness(*pairs, parameters=2).nats_missing[0] - 2 * (np.log(1.15) + 0.5 / 1.15**2 - 0.5)) < 0.01)
+    True
+    """
+    of_truth, of_draws = (
+        sum(values[index] for values in (log_likelihood, log_prior)) - log_prob[index] for index in (0, 1)
+    )
+    draws = of_draws.shape[1]
+    alone = special.logsumexp(of_draws, axis=1)
+    at_most = of_truth - (alone - np.log(draws))
+    at_least = of_truth - (np.logaddexp(alone, of_truth) - np.log(draws + 1.0))
+    return SharpnessResult(_ALL, at_least, at_most, parameters)
+
+
+def compared_sharpness(log_prob: np.ndarray, other: np.ndarray, parameters: int) -> SharpnessResult:
+    """Bound the divergence from below by log densities (n,) of the truths under another posterior of the same data."""
+    return SharpnessResult(_ALL, other - log_prob, np.full(len(other), np.inf), parameters)

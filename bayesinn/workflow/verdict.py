@@ -1,0 +1,133 @@
+"""The verdict: how wrong a posterior is, whether enough was looked at, what to trust, and what to do."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from bayesinn.diagnostics.deviation import CONFIDENCE
+from bayesinn.diagnostics.information import InformationResult
+from bayesinn.workflow.check import Check
+from bayesinn.workflow.finding import Finding
+from bayesinn.workflow.report import Verdict
+from bayesinn.workflow.tolerances import FLAGGED, OUTSIDE, UNDECIDED, WITHIN, Tolerances
+
+# With more simulations than these times as many, the error is said to be about as large as its tolerance.
+_MOST_TIMES = 50.0
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What all findings say together."""
+
+    findings: Sequence[Finding]
+    tolerances: Tolerances
+    simulations: int
+    draws: int
+
+    @property
+    def outside(self) -> tuple[str, ...]:
+        """Names of the checks that found an error outside tolerance."""
+        return tuple(finding.check.name for finding in self.findings if finding.grade == OUTSIDE)
+
+    @property
+    def grade(self) -> str:
+        """``outside`` if one check is, else ``undecided`` if one is or the posterior is no more than the prior."""
+        if self.outside:
+            return OUTSIDE
+        graded = [finding.grade for finding in self.findings if finding.grade in (UNDECIDED, WITHIN)]
+        return WITHIN if graded and UNDECIDED not in graded and not self.knows_nothing else UNDECIDED
+
+    @property
+    def unlearnt(self) -> tuple[str, ...]:
+        """Parameters of which the posterior knows nothing: the gain of information is within its tolerance of zero."""
+        result = self._information
+        return () if result is None else result.below(self.tolerances.information)
+
+    @property
+    def knows_nothing(self) -> bool:
+        """Whether the posterior knows nothing of any parameter."""
+        return self._information is not None and len(self.unlearnt) == len(self._information.columns)
+
+    @property
+    def simulations_needed(self) -> float:
+        """Number of simulations that would decide what is undecided; inf where the error is as large as allowed."""
+        factors = [error.factor for finding in self.findings for error in finding.errors if error.grade == UNDECIDED]
+        factor = max(factors, default=1.0)
+        return self.simulations * factor if factor <= _MOST_TIMES else math.inf
+
+    def verdict(self) -> Verdict:
+        """Return the headline, and lists of what to trust, what not, and what to do."""
+        trusted, doubtful, actions = [], [], []
+        for finding in self.findings:
+            # If a check that this one relies on found an error, only the remedy of that one is given.
+            alone = not set(self.outside) & set(finding.check.relies_on)
+            if finding.grade == WITHIN and alone:
+                trusted.append(finding.meaning)
+            elif finding.grade in (OUTSIDE, FLAGGED):
+                doubtful.append(f"{finding.check.name}: {finding.found}.")
+                actions.append(finding.check.remedy if alone else "")
+        if self.grade == UNDECIDED and not self.knows_nothing:
+            actions.append(self._what_decides())
+        if self.unlearnt:
+            doubtful.append(self._unlearnt())
+        lists = ([entry for entry in dict.fromkeys(entries) if entry] for entries in (trusted, doubtful, actions))
+        return Verdict(self.grade, self._headline(), *lists)
+
+    def _headline(self) -> str:
+        size = f"{self.simulations:,} simulated data sets with {self.draws:,} posterior draws each"
+        says = [finding.check.sentence(finding.result) for finding in self.findings if finding.check.sentence]
+        guilty = [finding for finding in self.findings if finding.grade == OUTSIDE and not finding.check.sentence]
+        if guilty:
+            first = " ".join(
+                f"{finding.errors[0].text if finding.errors else finding.found}." for finding in guilty[:1]
+            )
+            text = (
+                f"Errors are larger than the tolerances, over {size}: {listed([f.check.name for f in guilty])}. {first}"
+            )
+        elif self.outside:
+            text = f"The posterior itself is {'within tolerance' if self._rest_within else 'undecided'}, over {size}."
+        elif self.knows_nothing:
+            text = (
+                "The posterior is no more than the prior. Either the data say nothing about the parameters, or the "
+                "network has not learnt it: compare with a longer training."
+            )
+        elif self.grade == UNDECIDED:
+            text = f"The errors may be small or large: {size} are too few to tell. {self._what_decides()}"
+        else:
+            text = f"All errors are smaller than the tolerances, by {CONFIDENCE:.0%} intervals from {size}."
+            if self.unlearnt:
+                text += f" {self._unlearnt()}"
+        return " ".join([text, *says])
+
+    @property
+    def _rest_within(self) -> bool:
+        return all(finding.grade != UNDECIDED for finding in self.findings)
+
+    def _what_decides(self) -> str:
+        needed = self.simulations_needed
+        if math.isinf(needed):
+            return (
+                "Some errors are about as large as their tolerances: train for longer, or declare bi.Tolerances(...)."
+            )
+        # Two digits, upwards.
+        unit = 10.0 ** max(math.floor(math.log10(needed)) - 1, 0)
+        total = max(int(math.ceil(needed / unit) * unit), self.simulations + 1)
+        return f"About {total - self.simulations:,} more simulations would tell (simulations={total})."
+
+    def _unlearnt(self) -> str:
+        return f"Knows nothing about {listed(self.unlearnt)}: the posterior is about as wide as the prior."
+
+    @property
+    def _information(self) -> InformationResult | None:
+        return next((f.result for f in self.findings if isinstance(f.result, InformationResult)), None)
+
+
+def not_run(left_out: Mapping[Check, str]) -> list[str]:
+    """Return a sentence for each reason why checks were not run."""
+    reasons = dict.fromkeys(filter(None, left_out.values()))
+    return [f"{listed([c.name for c in left_out if left_out[c] == reason])}: not run, {reason}." for reason in reasons]
+
+
+def listed(names: Sequence[str]) -> str:
+    """Write names as a list in words: "SBC, TARP and coverage"."""
+    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
