@@ -22,6 +22,7 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 import tensorflow_probability as tfp
+from matplotlib.ticker import NullFormatter
 from training_step import full_steps, milliseconds, trainer
 
 import bayesinn as bi
@@ -111,6 +112,10 @@ def draw(table: pd.DataFrame) -> plt.Figure:
         axis.loglog(rows["size"], rows["ms_per_step"], "o-", label="training step")
         axis.loglog(rows["size"], rows["floor_ms"], "--", color="gray", label="floor: its matrix products")
         axis.set(xlabel=varied, ylabel="ms per step")
+        axis.set_xticks(list(rows["size"])[:: 1 if len(rows) < 7 else 2])
+        for side in (axis.xaxis, axis.yaxis):
+            side.set_major_formatter("{x:g}")
+            side.set_minor_formatter(NullFormatter())
         axis.grid(alpha=0.3)
     axes.flat[0].legend()
     axes.flat[-1].axis("off")

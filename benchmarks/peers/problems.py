@@ -104,7 +104,7 @@ def two_moons(n: int, generator: np.random.Generator) -> Data:
 
 PROBLEMS = {
     "toy": Problem(toy, ("theta",)),
-    "sir": Problem(sir, ("lambda", "mu", "delay", "I0", "psi"), "series", 64, 32, log_scale=True, held_out=100_000),
+    "sir": Problem(sir, ("lambda", "mu", "delay", "I0", "psi"), "series", 64, 32, log_scale=True),
     "series": Problem(series, ("theta",), "series", 128, 64),
     "linear": Problem(linear, ("x1", "x2")),
     "gaussian": Problem(gaussian, ("mean",), "set"),

@@ -2,8 +2,8 @@
 
     python paper_results/diagnostics_power/run.py [--quick]
 
-Writes results.csv, misspecification.csv and their figures beside this file. ``--quick`` runs a few repetitions and
-writes nothing that stays.
+Writes results.csv, grades.csv, brief.csv, misspecification.csv and figures beside this file; ``--only PART`` one of
+them. ``--quick`` runs a few repetitions and writes nothing that stays.
 """
 
 from __future__ import annotations
@@ -20,9 +20,11 @@ import pandas as pd
 from matplotlib.figure import Figure
 from scipy import stats
 
+import bayesinn as bi
 from bayesinn import diagnostics, plots
 from bayesinn.diagnostics.tested import Tested
 from bayesinn.testing.conjugate import FAULTS, Conjugate, Fault
+from bayesinn.workflow import Evidence, diagnose_arrays
 
 SEED = 1
 SIMULATIONS, DRAWS = 1_000, 250
@@ -39,39 +41,120 @@ PROBLEMS: list[Problem] = [
     *((fault, 1) for fault in FAULTS[1:-1]),
     ("flipped mode", 2),
 ]
+GRADE_REPETITIONS = 50
+# Four correct posteriors and eight broken ones, with numbers of simulations.
+GRADED: list[tuple[Problem, int]] = [
+    *((problem, size) for size in (1_000, 5_000) for problem in PROBLEMS[:2]),
+    *((problem, 1_000) for problem in [*PROBLEMS[2:], ("too narrow", 2), ("shifted", 2)]),
+]
+PARTS = ("results", "grades", "brief", "misspecification")
 
 
 def main() -> None:
-    """Repeat, count rejections, write."""
+    """Repeat, count, write."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--quick", action="store_true")
-    quick = parser.parse_args().quick
+    parser.add_argument("--only", choices=PARTS, nargs="+", default=PARTS)
+    given = parser.parse_args()
+    with (
+        joblib.Parallel(n_jobs=1 if given.quick else 2) as parallel,
+        tempfile.TemporaryDirectory() as folder,
+    ):
+        target = Path(folder) if given.quick else Path(__file__).parent
+        if "results" in given.only:
+            results = rejections(parallel, given.quick)
+            results.to_csv(target / "results.csv", float_format="%.3g")
+            draw(results).savefig(target / "power.png", dpi=150)
+            print(results.T.to_string(float_format="%.2f"))
+        if "grades" in given.only:
+            graded = grades(parallel, given.quick)
+            graded.to_csv(target / "grades.csv", index=False, float_format="%.3g")
+            print(graded.to_string(index=False))
+        if "brief" in given.only:
+            found = brief(given.quick)
+            found.to_csv(target / "brief.csv", index=False, float_format="%.3g")
+            print(found.to_string(index=False))
+        if "misspecification" in given.only:
+            curves = misspecification(given.quick)
+            curves.to_csv(target / "misspecification.csv", index=False, float_format="%.3g")
+            plots.save(
+                plots.misspecification_power(curves, alternative="shift of the prior mean [prior sd]"),
+                target / "misspecification.png",
+            )
+            print(curves.to_string(index=False))
+
+
+def rejections(parallel: joblib.Parallel, quick: bool) -> pd.DataFrame:
+    """Share of repetitions in which each test rejects, by posterior."""
     started, rows = time.monotonic(), []
     simulations = 100 if quick else SIMULATIONS
-    with joblib.Parallel(n_jobs=1 if quick else 2) as parallel, tempfile.TemporaryDirectory() as folder:
-        for fault, modes in PROBLEMS:
-            repetitions = 2 if quick else SIZE_REPETITIONS if fault == "none" else POWER_REPETITIONS
-            p_values = pd.DataFrame(
-                parallel(
-                    joblib.delayed(tests)(fault, modes, simulations, SEED + 1_000 * repetition)
-                    for repetition in range(repetitions)
-                )
+    for fault, modes in PROBLEMS:
+        repetitions = 2 if quick else SIZE_REPETITIONS if fault == "none" else POWER_REPETITIONS
+        p_values = pd.DataFrame(
+            parallel(
+                joblib.delayed(tests)(fault, modes, simulations, SEED + 1_000 * repetition)
+                for repetition in range(repetitions)
             )
-            name = f"{'correct' if fault == 'none' else fault}{', two modes' if modes == 2 else ''}"
-            rows.append({"posterior": name, "repetitions": repetitions, **(p_values <= ALPHA).mean()})
-            print(f"{name}: {time.monotonic() - started:.0f} s", flush=True)
-        results = pd.DataFrame(rows).set_index("posterior")
-        target = Path(folder) if quick else Path(__file__).parent
-        results.to_csv(target / "results.csv", float_format="%.3g")
-        draw(results).savefig(target / "power.png", dpi=150)
-        print(results.T.to_string(float_format="%.2f"))
-        curves = misspecification(quick)
-        curves.to_csv(target / "misspecification.csv", index=False, float_format="%.3g")
-        plots.save(
-            plots.misspecification_power(curves, alternative="shift of the prior mean [prior sd]"),
-            target / "misspecification.png",
         )
-        print(curves.to_string(index=False))
+        rows.append({"posterior": title(fault, modes), "repetitions": repetitions, **(p_values <= ALPHA).mean()})
+        print(f"{title(fault, modes)}: {time.monotonic() - started:.0f} s", flush=True)
+    return pd.DataFrame(rows).set_index("posterior")
+
+
+def title(fault: Fault, modes: int) -> str:
+    """Name a posterior."""
+    return f"{'correct' if fault == 'none' else fault}{', two modes' if modes == 2 else ''}"
+
+
+def grades(parallel: joblib.Parallel, quick: bool) -> pd.DataFrame:
+    """Share of repetitions in which the verdict is within, undecided and outside, by posterior and simulations."""
+    rows = []
+    for (fault, modes), simulations in GRADED:
+        repetitions = 1 if quick else GRADE_REPETITIONS
+        found = parallel(
+            joblib.delayed(grade)(fault, modes, 200 if quick else simulations, SEED + 1_000 * repetition)
+            for repetition in range(repetitions)
+        )
+        shares = {
+            name: float(np.mean([value == name for value in found])) for name in ("within", "undecided", "outside")
+        }
+        rows.append(
+            {"posterior": title(fault, modes), "simulations": simulations, "repetitions": repetitions, **shares}
+        )
+        print(rows[-1], flush=True)
+    return pd.DataFrame(rows)
+
+
+def grade(fault: Fault, modes: Literal[1, 2], simulations: int, seed: int) -> str:
+    """One repetition: the grade of a posterior whose likelihood is known."""
+    posterior, correct = Conjugate(fault, modes), Conjugate(modes=modes)
+    theta, data = posterior.simulate(simulations, seed)
+    draws = posterior.sample(data, DRAWS, seed)
+    both = np.concatenate([theta[:, None], draws], axis=1)
+    prior = correct.prior_log_prob(both)
+    more_theta, more_data = posterior.simulate(simulations, seed + 1)
+    evidence = Evidence(
+        named(theta),
+        named(draws),
+        named(np.random.default_rng([seed, 5]).normal(size=(5_000, 2))),
+        seed=seed,
+        log_prob=pair(posterior.log_prob(both, data)),
+        prior_log_prob=pair(prior),
+        log_likelihood=pair(correct.log_prob(both, data) - prior),
+        references=named(diagnostics.reference_points(more_data, more_theta, data, seed=seed)),
+        latent=(posterior.latent(theta, data), np.random.default_rng([seed, 4]).normal(size=(simulations, DRAWS, 2))),
+    )
+    return diagnose_arrays(evidence).grade
+
+
+def brief(quick: bool) -> pd.DataFrame:
+    """Grades of networks trained for 60 steps and looked at with 100 simulations."""
+    rows = []
+    for seed in range(1, 2 if quick else 21):
+        posterior = bi.AmortizedPosterior(bi.get("sir")).fit(steps=60, seed=seed, progress=False)
+        found = bi.diagnose(posterior, simulations=100, draws=100, seed=seed, progress=False)
+        rows.append({"seed": seed, "grade": found.grade, "outside": "; ".join(found.outside)})
+    return pd.DataFrame(rows)
 
 
 def tests(fault: Fault, modes: Literal[1, 2], simulations: int, seed: int) -> dict[str, float]:
@@ -140,6 +223,11 @@ def misspecification(quick: bool) -> pd.DataFrame:
     theta, _ = problem.simulate(count, SEED + 1)
     shifted = {shift: problem.replicate(theta + shift, SEED + 2) for shift in (0.0, 0.25, 0.5, 1.0, 1.5, 2.0, 3.0)}
     return diagnostics.misspecification_power(shifted, simulated, tests=20 if quick else 400, seed=SEED, level=0.95)
+
+
+def pair(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Truths and draws."""
+    return values[:, 0], values[:, 1:]
 
 
 def named(values: np.ndarray) -> dict[str, np.ndarray]:
