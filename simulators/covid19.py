@@ -161,7 +161,7 @@ def covid19_model(
         name=name,
         labels={key: label for key, label in LABELS.items() if key in names},
         units={key: unit for key, unit in UNITS.items() if key in names},
-        coordinates=dict.fromkeys(options.series, {"date": np.datetime64(FIRST_DAY) + np.arange(options.most_days)}),
+        coordinates={key: {"date": np.datetime64(FIRST_DAY) + np.arange(options.most_days)} for key in options.series},
         lengths=dict.fromkeys(options.series, "days") if isinstance(options.days, tuple) else None,
         on_nonfinite="redraw",
         observed=observed,

@@ -75,7 +75,7 @@ def pairs(
             _write_correlation(ax, float(correlations[row, column]), letters + 1.0)
             continue
         # Numbers and labels on the outside only.
-        plain_numbers(ax)
+        plain_numbers(ax, short=pitch < 1.6)
         for axis in (ax.xaxis, ax.yaxis):
             axis.set_major_locator(MaxNLocator(3 if pitch > 1.1 else 2, steps=[1, 2, 5, 10]))
         ax.tick_params(axis="x", labelbottom=row == size - 1, labelrotation=45 if pitch > 1.1 else 90)

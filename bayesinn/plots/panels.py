@@ -4,6 +4,7 @@ Figures are at most as wide as a printed page, so that their letters are printed
 """
 
 import math
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -74,7 +75,7 @@ class Panels:
         self._lowest = [index for index, (row, column) in enumerate(places) if (row + 1, column) not in places]
         self._lines = {"title": 0, "name": 0}
         for index, ax in enumerate(self.axes):
-            plain_numbers(ax)
+            plain_numbers(ax, short=self.points == SMALL)
             if self.points == SMALL:
                 ax.tick_params(labelsize=SMALL - 0.5)
                 ax.xaxis.set_major_locator(MaxNLocator(2, steps=[1, 2, 5, 10]))
@@ -146,18 +147,24 @@ class Panels:
 class _Numbers(ScalarFormatter):
     """Numbers with their power of ten beside each of them: in the corner of a panel, it would cover a label."""
 
+    def __init__(self, short: bool) -> None:
+        super().__init__(useMathText=True)
+        self.short = short  # 2e4 in small panels
+
     def __call__(self, x: float, pos: int | None = None) -> str:
-        text = super().__call__(x, pos)
-        return text + super().get_offset() if x and text else text
+        text, power = super().__call__(x, pos), super().get_offset()
+        if self.short:
+            power = re.sub(r".*10\^\{(.*?)\}.*", r"e\1", power)
+        return text + power if x and text else text
 
     def get_offset(self) -> str:
         return ""
 
 
-def plain_numbers(ax: Axes) -> None:
+def plain_numbers(ax: Axes, *, short: bool = False) -> None:
     """Write powers of ten beside the numbers of both axes."""
     for axis in (ax.xaxis, ax.yaxis):
-        axis.set_major_formatter(_Numbers(useMathText=True))
+        axis.set_major_formatter(_Numbers(short))
 
 
 def bare(ax: Axes, edges: Sequence[float] | np.ndarray | None = None) -> None:

@@ -22,20 +22,24 @@ def recovery(
     """Draw the posterior of each data set, as median and interval, against the truth.
 
     Only the first ``most`` data sets are drawn, so that intervals stay apart; numbers in titles use all of them. Axes
-    are logarithmic where truths range over decades.
+    are logarithmic where truths range over decades, and have no numbers where there are many panels.
     """
     panels = Panels(figure, result.columns, labels, height=2.6)
     values = (result.truth, result.median, result.lower, result.upper)
-    thin = 0.6 if panels.across > 3 else 0.9
+    small = panels.across > 3
+    thin = 0.6 if small else 0.9
     for index, ax in enumerate(panels.axes):
         truth, median, lower, upper = (value[:most, index] for value in values)
         ax.vlines(truth, lower, upper, color=BLUE, alpha=0.25, linewidth=thin, label=f"{result.interval:.0%} interval")
         ax.plot(truth, median, markersize=3.0 * thin, color=BLUE, label="median", **POINTS)
         ends = [min(truth.min(), median.min()), max(truth.max(), median.max())]
         ax.plot(ends, ends, label="median = truth", **DASHED)
-        note = f"$R^2$ = {result.r_squared[index]:.2f}"
-        note += f", r = {result.correlation[index]:.2f}" if panels.across < 4 else ""
-        panels.title(index, note, unit=True)
+        squared = float(result.r_squared[index])
+        note = f"$R^2$ = {squared:.2f}" if squared > -10.0 else f"$R^2$ = {squared:.1g}"
+        note += "" if small else f", r = {result.correlation[index]:.2f}"
+        panels.title(index, note, unit=not small)
+        if small:
+            ax.tick_params(which="both", left=False, bottom=False, labelleft=False, labelbottom=False)
         # A few very long intervals run out of the panel instead of squeezing all others flat.
         low, high = min(truth.min(), np.quantile(lower, 0.02)), max(truth.max(), np.quantile(upper, 0.98))
         if spans_decades(result.truth[:, index]) and low > 0.0:
