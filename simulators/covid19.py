@@ -26,7 +26,7 @@ import bayesinn as bi
 from bayesinn.core.errors import InputError
 
 from .covid19_networks import recommended
-from .covid19_options import FIT_DAYS, GERMANY_POPULATION, SERIES, Covid19Options
+from .covid19_options import FIRST_DAY, FIT_DAYS, GERMANY_POPULATION, SERIES, Covid19Options
 from .covid19_prior import LABELS, UNITS, covid19_context, covid19_prior
 from .covid19_reporting import expected_counts, log_density, simulate_counts
 
@@ -161,6 +161,7 @@ def covid19_model(
         name=name,
         labels={key: label for key, label in LABELS.items() if key in names},
         units={key: unit for key, unit in UNITS.items() if key in names},
+        coordinates={key: {"date": np.datetime64(FIRST_DAY) + np.arange(options.most_days)} for key in options.series},
         lengths=dict.fromkeys(options.series, "days") if isinstance(options.days, tuple) else None,
         on_nonfinite="redraw",
         observed=observed,

@@ -47,6 +47,7 @@ LABELS = {
     "cases": "new cases per day",
 }
 UNITS = {"lambda": "1/day", "mu": "1/day", "delay": "days", "I0": "people", "cases": "people"}
+COORDINATES = {"cases": {"date": np.datetime64("2020-03-02") + np.arange(DAYS)}}
 
 
 # Compiled as a whole: its loop of small operations takes ten times as long in the plain graph.
@@ -111,6 +112,7 @@ def draw_cases(mean: tf.Tensor, psi: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
     prior=PRIOR,
     labels=LABELS,
     units=UNITS,
+    coordinates=COORDINATES,
     observed={"cases": GERMANY},
     on_nonfinite="redraw",
     log_likelihood=log_likelihood,

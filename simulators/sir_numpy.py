@@ -8,13 +8,14 @@ import numpy as np
 
 import bayesinn as bi
 
-from .sir import DAYS, GERMANY, LABELS, POPULATION, PRIOR, UNITS, log_likelihood
+from .sir import COORDINATES, DAYS, GERMANY, LABELS, POPULATION, PRIOR, UNITS, log_likelihood
 
 
 @bi.simulator(
     prior=PRIOR,
     labels=LABELS,
     units=UNITS,
+    coordinates=COORDINATES,
     observed={"cases": GERMANY},
     on_nonfinite="redraw",
     log_likelihood=log_likelihood,

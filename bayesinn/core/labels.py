@@ -1,4 +1,4 @@
-"""Names, labels and units: declared once by the simulator, used by every table and figure.
+"""Names, labels, units and coordinates: declared once by the simulator, used by every table and figure.
 
 Tables and figures show one number at a time, so a vector parameter ``beta`` of three elements appears as the columns
 ``beta[0]``, ``beta[1]``, ``beta[2]``.
@@ -10,6 +10,31 @@ from dataclasses import dataclass, field
 import numpy as np
 
 
+@dataclass(frozen=True, eq=False)
+class Coordinate:
+    """Where the steps of an observable lie along its first axis: times, dates, wavelengths, ..."""
+
+    name: str  #: of the axis, and of the dimension in results: ``"time"``
+    values: np.ndarray  #: (steps,) numbers or dates, increasing or decreasing
+    ndim: int = 1  #: number of axes of the observable
+
+    @property
+    def dates(self) -> bool:
+        """Whether the steps are dates."""
+        return self.values.dtype.kind == "M"
+
+    def step(self, index: int) -> str:
+        """Write one step: a number, or a date without a time of day where all are at midnight.
+
+        >>> Coordinate("day", np.arange("2020-03-01", "2020-03-04", dtype="datetime64[D]")).step(2)
+        '2020-03-03'
+        """
+        if not self.dates:
+            return f"{self.values[index]:g}"
+        days = self.values.astype("datetime64[D]")
+        return str(days[index] if np.all(days == self.values) else self.values[index].astype("datetime64[m]"))
+
+
 @dataclass(frozen=True)
 class Labels:
     r"""LaTeX labels and units of parameters, observables and context variables, for tables and figures.
@@ -18,24 +43,36 @@ class Labels:
     ----------
     labels : mapping of name to text, for example ``{"rate": r"$\lambda$"}``; the name itself where missing
     units : mapping of name to text, for example ``{"rate": "1/day"}``; no unit where missing
+    coordinates : mapping of observable to Coordinate; steps 0, 1, 2, ... where missing
     """
 
     labels: Mapping[str, str] = field(default_factory=dict)
     units: Mapping[str, str] = field(default_factory=dict)
+    coordinates: Mapping[str, Coordinate] = field(default_factory=dict)
 
     def label(self, column: str) -> str:
-        r"""Return the label of a column, without unit: ``"beta[1]"`` becomes ``"$\beta$[1]"``."""
+        r"""Return the label of a column, without unit: ``"beta[1]"`` becomes ``"$\beta$[1]"``.
+
+        A single value of an observable with a coordinate is named by it: ``"dose[3]"`` becomes ``"dose, time 4 h"``.
+        """
         name, bracket, index = column.partition("[")
-        return self.labels.get(name, name) + bracket + index
+        label, coordinate = self.labels.get(name, name), self.coordinates.get(name)
+        first, *others = index.rstrip("]").split(",")
+        if coordinate is None or not first.isdigit() or 1 + len(others) != coordinate.ndim:
+            return label + bracket + index
+        axis = coordinate.name
+        place = f"{self.labels.get(axis, axis)} {coordinate.step(int(first))} {self.unit(axis)}".rstrip()
+        return f"{label}[{','.join(others)}], {place}" if others else f"{label}, {place}"
 
     def unit(self, column: str) -> str:
-        """Return the unit of a column, or an empty string."""
-        return self.units.get(column.partition("[")[0], "")
+        """Return the unit of a column; empty if there is none, also where it was declared as "1"."""
+        unit = self.units.get(column.partition("[")[0], "")
+        return "" if unit == "1" else unit
 
     def axis(self, column: str) -> str:
-        """Return the text for an axis: the label, and the unit in brackets unless it is "1"."""
+        """Return the text for an axis: the label, and the unit in brackets if there is one."""
         unit = self.unit(column)
-        return f"{self.label(column)} [{unit}]" if unit not in ("", "1") else self.label(column)
+        return f"{self.label(column)} [{unit}]" if unit else self.label(column)
 
 
 def columns(values: Mapping[str, np.ndarray], batch_ndim: int) -> dict[str, np.ndarray]:

@@ -1,6 +1,8 @@
 """Check the draws that figure functions receive, and split them into columns."""
 
-from collections.abc import Mapping
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -13,6 +15,16 @@ from bayesinn.diagnostics.arrays import check_finite
 #: Draws as figure functions take them: a dict of arrays (draws, *event), or what ``posterior.infer`` returns.
 Draws = Mapping[str, np.ndarray] | xarray.DataTree
 
+_FAR = 8.0
+
+
+def spans_decades(values: np.ndarray) -> bool:
+    """Tell whether values are positive and range so far that a linear axis hides most of them.
+
+    The far end over the median: 4 for an exponential law, 10 for a standard log-normal one.
+    """
+    return bool(np.all(values > 0.0) and np.quantile(values, 0.99) > _FAR * np.median(values))
+
 
 class Given(NamedTuple):
     """Columns of a posterior and of what it is compared with; empty where nothing was given."""
@@ -21,6 +33,15 @@ class Given(NamedTuple):
     prior: dict[str, np.ndarray]
     reference: dict[str, np.ndarray]
     truth: dict[str, np.ndarray]
+
+    def spans_decades(self, column: str) -> bool:
+        """Tell whether a parameter needs a logarithmic axis: its prior, if known, ranges far, and nothing is zero."""
+        sets = [part[column] for part in self if part]
+        return spans_decades(sets[1] if self.prior else sets[0]) and all(np.all(values > 0.0) for values in sets)
+
+    def logarithms(self, chosen: Collection[str]) -> Given:
+        """Return all columns, with decimal logarithms of the chosen ones."""
+        return Given(*({k: np.log10(v) if k in chosen else v for k, v in part.items()} for part in self))
 
 
 def gather(

@@ -6,8 +6,9 @@ from matplotlib.patches import Rectangle
 
 from bayesinn.core.labels import Labels
 from bayesinn.diagnostics import DependenceResult
-from bayesinn.plots.panels import canvas
+from bayesinn.plots.panels import PAGE, canvas
 from bayesinn.plots.style import BLACK, PLAIN, Canvas, styled
+from bayesinn.plots.text import inches, wrapped
 
 _MOST_NUMBERS = 12  # numbers in the cells of more parameters would be too small to read
 _REACH = 5.0  # excess, in standard errors, beyond which colours no longer change
@@ -21,8 +22,14 @@ def dependence(result: DependenceResult, *, labels: Labels = PLAIN, figure: Canv
     """
     names = result.parameters
     size = len(names)
-    inches = max(3.2, min(0.75 * size, 10.0))
-    figure = canvas(figure, inches + 1.6, inches)
+    points = 9.0 if size <= 20 else 7.5
+    written = [wrapped(labels.label(name), 1.3, points) for name in names]
+    cell = min(0.75, 5.2 / size)
+    # Columns have numbers where their names would need more room than there is.
+    numbered = max(inches(text, points) for text in written) > 0.95 * cell
+    lines = max(text.count("\n") + 1 for text in written)
+    height = max(3.6, 0.6 + max(cell, (1.25 * lines + 0.3) * points / 72.0) * (size - 1))
+    figure = canvas(figure, PAGE if size > 4 else 5.2, height)
     ax = figure.add_subplot()
     matrix = np.full((size, size), np.nan)
     for pair, excess, inside in zip(result.pairs, result.excess, result.inside, strict=True):
@@ -37,11 +44,11 @@ def dependence(result: DependenceResult, *, labels: Labels = PLAIN, figure: Canv
     # The last parameter has no column of its own, the first no row.
     image = ax.imshow(matrix[:, :-1], cmap="RdBu", norm=TwoSlopeNorm(0.0, -_REACH, _REACH), aspect="auto")
     ax.set_ylim(size - 0.5, 0.5)
-    written = [labels.label(name) for name in names]
-    letters = 7 if size > 20 else 9
-    turn = 90 if size > 8 or max(map(len, written)) > 10 else 0
-    ax.set_xticks(range(size - 1), written[:-1], rotation=turn, fontsize=letters)
-    ax.set_yticks(range(1, size), written[1:], fontsize=letters)
+    rows = [f"{text}  {index}" if numbered else text for index, text in enumerate(written, 1)]
+    ax.set_xticks(range(size - 1), map(str, range(1, size)) if numbered else written[:-1], fontsize=points)
+    ax.set_yticks(range(1, size), rows[1:], fontsize=points)
+    if numbered:
+        ax.set_xlabel(wrapped(f"1: {labels.label(names[0])}", 3.0, points), fontsize=points)
     name = "excess of true products [standard errors]"
-    figure.colorbar(image, ax=ax, extend="both", shrink=min(1.0, 4.0 / inches), aspect=18, label=name)
+    figure.colorbar(image, ax=ax, extend="both", shrink=min(1.0, 4.0 / height), aspect=18, label=name)
     return figure

@@ -4,11 +4,12 @@
 """
 
 import numpy as np
-from matplotlib.ticker import MaxNLocator
 
 from bayesinn.core.labels import Labels
 from bayesinn.diagnostics import Comparison, CoverageResult, UniformityResult
+from bayesinn.plots.arrays import spans_decades
 from bayesinn.plots.panels import Panels
+from bayesinn.plots.series import decades
 from bayesinn.plots.style import BAND, DASHED, GREY, PLAIN, Canvas, styled, verdict
 
 _RANK = "rank of truth / (draws + 1)"
@@ -28,7 +29,7 @@ def ecdf(
     low, high = (np.pad(x / result.simulations - result.band.points, 1) for x in (result.band.lower, result.band.upper))
     difference = np.pad(result.ecdf_difference, ((1, 1), (0, 0)))
     reach = 1.1 * max(np.max(np.abs(difference)), np.max(high), -np.min(low))
-    panels = Panels(figure, result.columns, labels)
+    panels = Panels(figure, result.columns, labels, stack=True)
     for index, ax in enumerate(panels.axes):
         ax.fill_between(points, low, high, label=f"{result.level:.0%} band", **BAND)
         ax.axhline(0.0, **DASHED)
@@ -52,13 +53,14 @@ def coverage(result: CoverageResult, *, labels: Labels = PLAIN, figure: Canvas |
     low, high, *single = (np.pad(100.0 * (x - result.nominal), 1) for x in (*band, result.lower, result.upper))
     widest = max(np.max(high), -np.min(low))
     reach = 1.1 * np.clip(np.max(np.abs(difference)), widest, 5.0 * widest)
-    panels = Panels(figure, result.columns, labels)
+    panels = Panels(figure, result.columns, labels, stack=True)
     for index, ax in enumerate(panels.axes):
         ax.fill_between(points, low, high, label=f"{result.level:.0%} band, all levels", **BAND)
         for bound in single:
             ax.plot(points, bound, ":", color=GREY, linewidth=0.9, label=f"{result.level:.0%} band, each level")
         ax.axhline(0.0, **DASHED)
-        ax.plot(nominal, difference[:, index], marker="o", markersize=3, **verdict(result.inside[index], "observed"))
+        size = 2 if panels.stacked else 3
+        ax.plot(nominal, difference[:, index], marker="o", markersize=size, **verdict(result.inside[index], "observed"))
         ax.set(xlim=(0, 100), ylim=(-reach, reach), xticks=range(0, 101, 25))
         panels.title(index, f"error {100.0 * result.calibration_error[index]:.1f}")
     return panels.finish("nominal coverage [%]", "observed - nominal\n[percentage points]")
@@ -70,24 +72,27 @@ def comparison(result: Comparison, *, labels: Labels = PLAIN, figure: Canvas | N
 
     Draws of one law stay within the grey band with the probability ``result.level`` (Kolmogorov-Smirnov). A curve above
     zero throughout: draws too low; below: too high; above then below: too wide; below then above: too narrow. Its
-    height is the probability that lies on the wrong side of a value.
+    height is the probability that lies on the wrong side of a value. Many parameters share an axis: the rank of the
+    value among draws and reference together.
     """
     critical = result.ks_critical
     reach = 1.1 * max(critical, np.max(result.ks))
-    panels = Panels(figure, result.columns, labels, height=2.8)
+    panels = Panels(figure, result.columns, labels, stack=True)
     for index, ax in enumerate(panels.axes):
         ax.axhspan(-critical, critical, label=f"{result.level:.0%} band", **BAND)
         ax.axhline(0.0, **DASHED)
         # The outermost points, a few far draws, would stretch the axis.
-        points = result.points[:, index]
+        points = np.linspace(0.0, 1.0, len(result.points)) if panels.stacked else result.points[:, index]
         low, high = points[[1, -2]] if points[1] < points[-2] else points[[0, -1]]
         margin = 0.04 * (high - low) or 0.5 * abs(low) or 0.5
         low, high = low - margin, high + margin
+        if not panels.stacked and spans_decades(points):
+            low, high = points[1] / 1.2, points[-2] * 1.2
+            decades(ax, "x", low, high)
         # An ECDF is a staircase, also of a discrete parameter; outside of all draws the difference is zero.
         places = np.concatenate([[min(low, points[0])], points, [max(high, points[-1])]])
         steps = np.pad(result.ecdf_difference[:, index], 1)
         ax.step(places, steps, where="post", linewidth=1.4, **verdict(result.inside[index], "draws - reference"))
         ax.set(xlim=(low, high), ylim=(-reach, reach))
-        ax.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
         panels.title(index, f"KS = {result.ks[index]:.2g}, p = {result.p_value[index]:.2g}", unit=True)
-    return panels.finish("value", "ECDF difference")
+    return panels.finish("rank of the value" if panels.stacked else "value", "ECDF difference")

@@ -11,8 +11,12 @@ from matplotlib.axes import Axes
 from bayesinn.core.labels import Labels
 from bayesinn.diagnostics import InformationResult
 from bayesinn.plots.arrays import Draws, gather
-from bayesinn.plots.panels import canvas, legend_below
+from bayesinn.plots.panels import MANY, PAGE, canvas, legend_below
 from bayesinn.plots.style import BLACK, BLUE, DASHED, ORANGE, PLAIN, POINTS, Canvas, styled, tint
+from bayesinn.plots.text import wrapped
+
+Intervals = tuple[str, np.ndarray, np.ndarray, str]  #: label, values (n, rows), middles (rows,) and colour of one set
+_NAMES, _POINTS = 2.0, 9.0  # inches of names, and points of their letters
 
 
 @styled
@@ -28,17 +32,21 @@ def forest(
     """Draw the median and the central 50 and 90 % of each parameter, given one observation.
 
     With prior draws, values are prior standard deviations from the prior mean: one axis for parameters of any unit.
+    Parameters whose prior ranges over decades appear as their logarithms there.
     """
-    posterior, before, exact, true = gather(draws, prior, reference, truth)
+    given = gather(draws, prior, reference, truth)
+    logs = [name for name in given.posterior if given.prior and given.spans_decades(name)]
+    posterior, before, exact, true = given.logarithms(logs)
     shift = np.array([np.mean(before[name]) if before else 0.0 for name in posterior])
     scale = np.array([np.std(before[name]) or 1.0 if before else 1.0 for name in posterior])
     names = [labels.label(name) if before else labels.axis(name) for name in posterior]
+    names = [f"log {text}" if name in logs else text for name, text in zip(posterior, names, strict=True)]
     sets = []
     for name, values, colour in (("posterior", posterior, BLUE), ("reference", exact, ORANGE)):
         if values:
             stacked = (np.stack([values[column] for column in posterior], axis=-1) - shift) / scale
             sets.append((f"{name}: median, 50 and 90 %", stacked, np.median(stacked, axis=0), colour))
-    figure, ax = _rows(figure, names, sets)
+    figure, (ax,) = rows(figure, names, [sets])
     if true:
         places = (np.array([true[name] for name in posterior], float) - shift) / scale
         ax.plot(places, range(len(places)), "|", color=BLACK, markersize=12, markeredgewidth=1.8, label="truth")
@@ -55,25 +63,30 @@ def information(result: InformationResult, *, labels: Labels = PLAIN, figure: Ca
     At zero the data say nothing about a parameter; each nat makes the posterior e times narrower than the prior.
     """
     names = [labels.label(name) for name in result.columns]
-    figure, ax = _rows(figure, names, [("mean, 50 and 90 % of data sets", result.gain, result.mean, BLUE)])
+    figure, (ax,) = rows(figure, names, [[("mean, 50 and 90 % of data sets", result.gain, result.mean, BLUE)]])
     ax.axvline(0.0, **DASHED)
     ax.set_xlabel("information gain [nats]")
     return legend_below(figure)
 
 
-def _rows(
-    figure: Canvas | None, names: Sequence[str], sets: Sequence[tuple[str, np.ndarray, np.ndarray, str]]
-) -> tuple[Canvas, Axes]:
-    """Draw a row for each name from sets of a label, values (n, rows), middles (rows,) and a colour."""
-    count = len(names)
-    figure = canvas(figure, 6.4, 0.9 + max((0.18 + 0.1 * len(sets)) * count, 0.6))
-    ax = figure.add_subplot()
-    for index, (label, values, middles, colour) in enumerate(sets):
-        rows = np.arange(count) + 0.36 * (index - 0.5 * (len(sets) - 1))
-        low, lower, upper, high = np.quantile(values, [0.05, 0.25, 0.75, 0.95], axis=0)
-        ax.hlines(rows, low, high, color=colour, linewidth=1.2)
-        ax.hlines(rows, lower, upper, color=tint(colour, 0.55), linewidth=4.5)
-        ax.plot(middles, rows, color=colour, markersize=4.5, label=label, **POINTS)
-    ax.set_yticks(range(count), names)
-    ax.set_ylim(count - 0.5, -0.5)
-    return figure, ax
+def rows(
+    figure: Canvas | None, names: Sequence[str], panels: Sequence[Sequence[Intervals]]
+) -> tuple[Canvas, list[Axes]]:
+    """Draw a row for each name, with the same names for one or more panels, each of one or more sets of intervals."""
+    written = [wrapped(name, _NAMES, _POINTS) for name in names]
+    count, sets = len(names), max(map(len, panels))
+    # As high as the names, or as all sets need.
+    room = 0.12 + 0.07 * sets if count >= MANY else 0.18 + 0.1 * sets
+    each = max(0.16 * (1 + max(name.count("\n") for name in written)), room)
+    figure = canvas(figure, 6.4 if len(panels) == 1 else PAGE, 0.9 + max(each * count, 0.6))
+    axes = list(figure.subplots(1, len(panels), sharey=True, squeeze=False)[0])
+    for ax, chosen in zip(axes, panels, strict=True):
+        for index, (label, values, middles, colour) in enumerate(chosen):
+            places = np.arange(count) + 0.36 * (index - 0.5 * (len(chosen) - 1))
+            low, lower, upper, high = np.quantile(values, [0.05, 0.25, 0.75, 0.95], axis=0)
+            ax.hlines(places, low, high, color=colour, linewidth=1.2)
+            ax.hlines(places, lower, upper, color=tint(colour, 0.55), linewidth=4.5)
+            ax.plot(middles, places, color=colour, markersize=4.5, label=label, **POINTS)
+    axes[0].set_yticks(range(count), written, fontsize=_POINTS)
+    axes[0].set_ylim(count - 0.5, -0.5)
+    return figure, axes

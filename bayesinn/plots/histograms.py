@@ -5,19 +5,19 @@ from matplotlib.axes import Axes
 
 from bayesinn.plots.arrays import Given
 from bayesinn.plots.panels import bare
-from bayesinn.plots.style import BARS, BLUE, DASHED, ORANGE
+from bayesinn.plots.style import BARS, BLUE, DASHED, GREY, ORANGE, tint
 
 _MOST_BARS = 60
 
 
 def outline(ax: Axes, values: np.ndarray, edges: np.ndarray, label: str, weights: np.ndarray | None = None) -> None:
     """Draw the outline of a histogram."""
-    ax.stairs(_density(values, edges, weights), edges, color=ORANGE, linewidth=1.8, label=label)
+    ax.stairs(_density(ax, values, edges, weights), edges, color=ORANGE, linewidth=1.8, label=label)
 
 
 def bars(ax: Axes, values: np.ndarray, edges: np.ndarray, label: str, color: str = BLUE) -> None:
-    """Draw a filled histogram, through which others can be seen."""
-    ax.stairs(_density(values, edges), edges, fill=True, color=color, alpha=0.55, label=label)
+    """Draw a filled histogram, opaque as its swatch in the legend."""
+    ax.stairs(_density(ax, values, edges), edges, fill=True, color=tint(color, 0.6), label=label)
 
 
 def marginal(ax: Axes, edges: np.ndarray, given: Given, column: str) -> None:
@@ -25,8 +25,11 @@ def marginal(ax: Axes, edges: np.ndarray, given: Given, column: str) -> None:
     if given.prior:
         # Few prior draws may fall into the window.
         wider = np.union1d(edges[:: max(1, len(edges) // 20)], edges[-1:])
-        ax.stairs(_density(given.prior[column], wider), wider, label="prior", **BARS)
+        prior = _density(ax, given.prior[column], wider)
+        ax.stairs(prior, wider, label="prior", **BARS)
     bars(ax, given.posterior[column], edges, "posterior")
+    if given.prior:
+        ax.stairs(prior, wider, color=GREY, linewidth=BARS["linewidth"])
     if given.reference:
         outline(ax, given.reference[column], edges, "reference")
     if given.truth:
@@ -59,6 +62,8 @@ def bin_edges(values: np.ndarray, low: float | None = None, high: float | None =
     return np.linspace(start, end, bins + 1)
 
 
-def _density(values: np.ndarray, edges: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
+def _density(ax: Axes, values: np.ndarray, edges: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
     total = len(values) if weights is None else weights.sum()
-    return np.histogram(values, edges, weights=weights)[0] / (total * np.diff(edges))
+    # Areas are probabilities on the axis that is drawn.
+    widths = np.diff(np.log(edges) if ax.get_xscale() == "log" else edges)
+    return np.histogram(values, edges, weights=weights)[0] / (total * widths)

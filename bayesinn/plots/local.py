@@ -24,14 +24,15 @@ def local_c2st(result: LocalC2STResult, *, labels: Labels = PLAIN, figure: Canva
     top = 2.0 * max(float(np.max(result.statistic)), float(np.max(result.null)), 1e-12)
     null, statistic = np.maximum(result.null, _DECADES * top), np.maximum(result.statistic, _DECADES * top)
     edges = np.geomspace(0.5 * min(float(np.min(null)), float(np.min(statistic))), top, 31)
-    panels = Panels(figure, result.columns, labels)
+    panels = Panels(figure, result.columns, labels, stack=True)
     for index, ax in enumerate(panels.axes):
         ax.stairs(*np.histogram(null[:, index], edges), label="correct posteriors", **BARS)
         ax.axvline(np.quantile(null[:, index], result.level), label=f"{result.level:.0%} of them", **DASHED)
         ax.axvline(statistic[index], linewidth=2.0, **verdict(result.inside[index], "this posterior", ", failing"))
         ax.set(xscale="log", xlim=(edges[0], top))
         ax.locator_params(axis="x", numticks=5)
-        ax.yaxis.set_major_locator(MaxNLocator(4, integer=True))
+        if not panels.stacked:
+            ax.yaxis.set_major_locator(MaxNLocator(4, integer=True))
         panels.title(index, f"p = {result.p_value[index]:.2g}")
     return panels.finish("mean (probability - 1/2)$^2$", "trials")
 
@@ -54,9 +55,9 @@ def local_c2st_marginals(
     weights = result.probability[observation] / (1.0 - result.probability[observation])
     panels = Panels(figure, list(posterior), labels)
     for index, (ax, values) in enumerate(zip(panels.axes, posterior.values(), strict=True)):
+        # All draws lie in the prior's support, and so do the bins.
         low, high = np.quantile(values, [0.002, 0.998])
-        margin = 0.05 * (high - low) or 1.0
-        edges = np.linspace(low - margin, high + margin, 26)
+        edges = np.linspace(low, high, 26) if low < high else low + np.array([-1.0, 1.0])
         bars(ax, values, edges, "this posterior")
         outline(ax, values, edges, "as the classifier would correct it", weights=weights)
         bare(ax, edges)

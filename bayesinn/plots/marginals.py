@@ -9,9 +9,10 @@ from collections.abc import Mapping
 import numpy as np
 
 from bayesinn.core.labels import Labels
-from bayesinn.plots.arrays import Draws, gather
+from bayesinn.plots.arrays import Draws, Given, gather
 from bayesinn.plots.histograms import bin_edges, marginal
 from bayesinn.plots.panels import Panels
+from bayesinn.plots.series import decades
 from bayesinn.plots.style import PLAIN, Canvas, styled
 
 
@@ -25,14 +26,29 @@ def marginals(
     labels: Labels = PLAIN,
     figure: Canvas | None = None,
 ) -> Canvas:
-    """Draw the histogram of each parameter's posterior, given one observation."""
+    """Draw the histogram of each parameter's posterior, given one observation.
+
+    Axes are logarithmic where the prior ranges over decades and the panel over more than one.
+    """
     given = gather(draws, prior, reference, truth)
     panels = Panels(figure, list(given.posterior), labels)
-    for index, (ax, (column, values)) in enumerate(zip(panels.axes, given.posterior.items(), strict=True)):
-        window = _window(values, given.prior.get(column), given.truth.get(column))
-        marginal(ax, bin_edges(values, *window), given, column)
+    for index, (ax, column) in enumerate(zip(panels.axes, given.posterior, strict=True)):
+        edges, logarithmic = _edges(given, column)
+        if logarithmic:
+            decades(ax, "x", edges[0], edges[-1])
+        marginal(ax, edges, given, column)
         panels.name(index)
     return panels.finish(upwards="density")
+
+
+def _edges(given: Given, column: str) -> tuple[np.ndarray, bool]:
+    """Return edges of bins, and whether they are equal on a logarithmic axis."""
+    values, others = given.posterior[column], [given.prior.get(column), given.truth.get(column)]
+    if given.spans_decades(column):
+        low, high = _window(np.log(values), *(None if other is None else np.log(other) for other in others))
+        if high - low > np.log(10.0):
+            return np.exp(bin_edges(np.log(values), low, high)), True
+    return bin_edges(values, *_window(values, *others)), False
 
 
 def _window(values: np.ndarray, prior: np.ndarray | None, truth: np.ndarray | None) -> tuple[float, float]:
@@ -40,13 +56,14 @@ def _window(values: np.ndarray, prior: np.ndarray | None, truth: np.ndarray | No
     low, high = np.quantile(values, [0.001, 0.999])
     width = (high - low) or max(abs(float(low)), 1.0) * 1e-3
     start, end = low - 0.15 * width, high + 0.15 * width
+    support = values if prior is None else np.array([prior.min(), prior.max()])
     if prior is not None:
         prior_low, prior_high = np.quantile(prior, [0.001, 0.999])
         start = min(start, max(prior_low, low - 2.0 * width))
         end = max(end, min(prior_high, high + 2.0 * width))
-        # Neither beyond the prior's support.
-        start = max(start, min(prior.min(), values.min()))
-        end = min(end, max(prior.max(), values.max()))
+    # Neither beyond the support, as far as draws show it.
+    if low < high:
+        start, end = max(start, min(support.min(), values.min())), min(end, max(support.max(), values.max()))
     if truth is not None:
         start, end = min(start, float(truth) - 0.1 * width), max(end, float(truth) + 0.1 * width)
     return float(start), float(end)

@@ -8,15 +8,18 @@ import pandas as pd
 import xarray
 from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
+from matplotlib.ticker import MaxNLocator
 
 from bayesinn.core.errors import InputError
 from bayesinn.core.labels import Labels
 from bayesinn.plots.arrays import Draws, Given, gather
 from bayesinn.plots.histograms import marginal
-from bayesinn.plots.panels import LETTERS, canvas, legend_below, wrapped
+from bayesinn.plots.panels import PAGE, canvas, legend_below, plain_numbers
 from bayesinn.plots.style import BLACK, BLUE, GREY, ORANGE, PLAIN, RED, Canvas, styled, tint
+from bayesinn.plots.text import wrapped
 
 MOST_COLUMNS = 12  #: more are illegible on one page
+_BY_ITSELF = 8  # columns that are drawn if none are named
 _MOST_DRAWN = 2000  # enough for a contour, and for points
 
 
@@ -36,13 +39,23 @@ def pairs(
 
     The regions of highest density hold 50 and 90 % of the draws; orange outlines enclose those of the reference, and
     prior draws are grey points. Without ``contours``, and where parameters do not vary or determine each other, the
-    draws are points too. ``shown`` names the columns to draw, such as ``["rate", "beta[0]"]``, at most 12.
+    draws are points too. Parameters whose prior ranges over decades appear as their logarithms. ``shown`` names the
+    columns to draw, such as ``["rate", "beta[0]"]``, at most 12. If it is left out, and there are more than 8: the 8
+    of the strongest correlations, which the title names.
     """
     given = gather(draws, prior, reference, truth)
-    names = _chosen(given, shown)
+    logs = [name for name in given.posterior if given.spans_decades(name)]
+    given = given.logarithms(logs)
+    names, strongest = (_chosen(given, shown), "") if shown is not None else _strongest(given, labels)
+    texts = [f"log$_{{10}}$ {labels.axis(name)}" if name in logs else labels.axis(name) for name in names]
     size = len(names)
-    inches = 4.6 if size == 1 else min(2.0 * size + 0.8, 16.0)
-    figure = canvas(figure, inches, inches)
+    width = 4.6 if size == 1 else min(2.0 * size + 0.8, PAGE)
+    figure = canvas(figure, width, width + 0.3)
+    pitch = float(figure.bbox.width / figure.dpi) / size
+    letters = 10.0 if pitch > 1.6 else 9.0 if pitch > 1.1 else 8.0 if pitch > 0.8 else 7.0
+    if strongest:
+        room = pitch * size - 0.2
+        figure.suptitle(wrapped(strongest, room, 10.0), fontsize=10.0)
     grid = figure.subplots(size, size, squeeze=False)
     ranges = {name: _range(given, name) for name in names}
     points = {"marker": ".", "width": 0.0, "rasterized": True}
@@ -56,30 +69,49 @@ def pairs(
     if _spread(_correlations(given.reference, names)):
         _draw(grid, ranges, given.reference, contour={"color": ORANGE, "linewidths": 1.5})
     _draw(grid, ranges, given.truth, scatter={"marker": "+", "size": 110.0, "color": BLACK, "width": 1.8, "alpha": 1.0})
-    letters = LETTERS * figure.bbox.width / figure.dpi / size
     for (row, column), ax in np.ndenumerate(grid):
         across, below = names[column], names[row]
         if column > row:
-            _write_correlation(ax, float(correlations[row, column]))
+            _write_correlation(ax, float(correlations[row, column]), letters + 1.0)
             continue
         # Numbers and labels on the outside only.
-        ax.locator_params(nbins=3)
-        ax.tick_params(axis="x", labelbottom=row == size - 1, labelrotation=45)
+        plain_numbers(ax, short=pitch < 1.6)
+        for axis in (ax.xaxis, ax.yaxis):
+            axis.set_major_locator(MaxNLocator(3 if pitch > 1.1 else 2, steps=[1, 2, 5, 10]))
+        ax.tick_params(axis="x", labelbottom=row == size - 1, labelrotation=45 if pitch > 1.1 else 90)
         ax.tick_params(axis="y", labelleft=column == 0)
+        ax.tick_params(labelsize=letters - 1.0)
         if column == row:
             marginal(ax, np.linspace(*ranges[across], 31), given, across)
         else:
             ax.set(xlim=ranges[across], ylim=ranges[below])
         if row == size - 1:
-            ax.set_xlabel(wrapped(labels.axis(across), letters))
+            ax.set_xlabel(wrapped(texts[column], 0.85 * pitch, letters), fontsize=letters)
         if column == 0 and (row > 0 or size == 1):
-            ax.set_ylabel(wrapped(labels.axis(below), letters) if row else "density")
+            ax.set_ylabel(wrapped(texts[row], 0.85 * pitch, letters) if row else "density", fontsize=letters)
     figure.align_labels()
     return legend_below(figure)
 
 
-def _chosen(given: Given, shown: Sequence[str] | None) -> list[str]:
-    names = list(given.posterior if shown is None else shown)
+def _strongest(given: Given, labels: Labels) -> tuple[list[str], str]:
+    """Return the columns of the strongest correlations, and a sentence that names them; all columns if they are few."""
+    columns = list(given.posterior)
+    if len(columns) <= _BY_ITSELF:
+        return columns, ""
+    correlations = np.nan_to_num(_correlations(given.posterior, columns))
+    pairs = np.argwhere(np.triu(np.ones_like(correlations, dtype=bool), 1))
+    ordered = pairs[np.argsort(-np.abs(correlations[*pairs.T]), kind="stable")]
+    kept = list(dict.fromkeys(int(index) for index in ordered.ravel()))[:_BY_ITSELF]
+    said = [
+        f"{labels.label(columns[i])} and {labels.label(columns[j])} {_signed(float(correlations[i, j]))}"
+        for i, j in ordered[:3]
+    ]
+    text = f"{len(kept)} of {len(columns)} parameters, those of the strongest correlations: {', '.join(said)}"
+    return [columns[index] for index in sorted(kept)], text
+
+
+def _chosen(given: Given, shown: Sequence[str]) -> list[str]:
+    names = list(shown)
     unknown = [name for name in names if name not in given.posterior]
     if unknown or not 1 <= len(names) <= MOST_COLUMNS or len(set(names)) < len(names):
         expected = f"1 to {MOST_COLUMNS} different columns out of {list(given.posterior)}"
@@ -92,8 +124,13 @@ def _range(given: Given, name: str) -> tuple[float, float]:
     ends = [*np.quantile(given.posterior[name], [0.001, 0.999])]
     ends += [*np.quantile(given.reference[name], [0.01, 0.99])] if given.reference else []
     ends += [float(given.truth[name])] if given.truth else []
-    margin = 0.08 * (max(ends) - min(ends)) or max(abs(float(ends[0])), 1.0) * 1e-3
-    return float(min(ends) - margin), float(max(ends) + margin)
+    if not min(ends) < max(ends):
+        margin = max(abs(float(ends[0])), 1.0) * 1e-3
+        return float(ends[0] - margin), float(ends[0] + margin)
+    # Some room around them, within the support as far as draws show it.
+    margin, sets = 0.08 * (max(ends) - min(ends)), [part[name] for part in given if part]
+    least, most = min(np.min(values) for values in sets), max(np.max(values) for values in sets)
+    return float(max(min(ends) - margin, least)), float(min(max(ends) + margin, most))
 
 
 def _correlations(values: Mapping[str, np.ndarray], names: Sequence[str]) -> np.ndarray:
@@ -129,8 +166,12 @@ def _draw(
     plot_pair(data, sample_dims=["sample"], plot_matrix=matrix, visuals=off | visuals, **shape)
 
 
-def _write_correlation(ax: Axes, value: float) -> None:
+def _write_correlation(ax: Axes, value: float, points: float) -> None:
     colour = GREY if not abs(value) >= 0.1 else RED if value < 0 else BLUE
-    text = "constant" if np.isnan(value) else f"{value:+z.2f}".replace("+0.00", "0.00").replace("-", "\N{MINUS SIGN}")
-    ax.text(0.5, 0.5, text, transform=ax.transAxes, ha="center", va="center", color=colour, fontsize=11)
+    text = "constant" if np.isnan(value) else _signed(value)
+    ax.text(0.5, 0.5, text, transform=ax.transAxes, ha="center", va="center", color=colour, fontsize=points)
     ax.set_axis_off()
+
+
+def _signed(value: float) -> str:
+    return f"{value:+z.2f}".replace("+0.00", "0.00").replace("-", "\N{MINUS SIGN}")

@@ -1,20 +1,28 @@
-"""The grid of panels that most figures are: their layout, titles, shared labels and common legend."""
+"""The grid of panels that most figures are: their layout, titles, shared labels and common legend.
+
+Figures are at most as wide as a printed page, so that their letters are printed in the size given here.
+"""
 
 import math
 import re
-import textwrap
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, ScalarFormatter
 
 from bayesinn.core.labels import Labels
 from bayesinn.plots.save import png
 from bayesinn.plots.style import PLAIN, Canvas
+from bayesinn.plots.text import inches, wrapped
 
-LETTERS, _LEGEND_LETTERS = 13.0, 13.9  #: to an inch, in a title and in a legend
+PAGE = 7.4  #: width of a printed page in inches
+MANY = 12  #: from so many columns on, panels with a common axis become rows of one stacked figure
+SMALL = 8.0  #: points of letters where there are many panels
+_TITLE, _LEGEND = 10.5, 9.0
+_LEAST, _ROW = 4.6, 0.34  # inches: the width of a single panel, and the height of a row in a stack
 
 
 class _Figure(Figure):
@@ -30,47 +38,133 @@ def canvas(figure: Canvas | None, width: float, height: float) -> Canvas:
 
 
 class Panels:
-    """A grid of equal panels, one for each column, of this size in inches if there are few and the figure is new."""
+    """A grid of equal panels, one for each column, of this size in inches if there are few and the figure is new.
+
+    Many columns lie in more and smaller panels or, with ``stack``, as rows below each other in two blocks.
+    """
 
     def __init__(
         self,
         figure: Canvas | None,
         columns: Sequence[str],
         labels: Labels = PLAIN,
-        width: float = 3.0,
-        height: float = 2.6,
+        width: float = 2.8,
+        height: float = 2.3,
+        *,
+        stack: bool = False,
     ) -> None:
         count = len(columns)
-        # At most five across, and smaller panels with the same letters: legible on a page or a laptop screen.
-        self.across = count if count <= 4 else min(5, math.ceil(math.sqrt(1.3 * count)))
-        down = math.ceil(count / self.across)
-        if self.across > 3:
-            width, height = 0.87 * width, 0.87 * height
-        # A single small panel would cut its own legend and title short.
-        self.figure = canvas(figure, max(width * self.across, 4.6), height * down + (0.9 if down == 1 else 0.5))
-        self.axes = [self.figure.add_subplot(down, self.across, index + 1) for index in range(count)]
-        self._columns, self._labels = columns, labels
-        self._letters = LETTERS * float(self.figure.bbox.width / self.figure.dpi) / self.across
+        self.stacked = stack and count >= MANY
+        most = 2 if self.stacked or count == 4 else 3 if count < MANY else 4 if count <= 20 else 5
+        self.across = min(count, most)
+        self.down = math.ceil(count / self.across)
+        self._columns, self._labels, self._new = columns, labels, figure is None
+        self.figure = canvas(figure, PAGE if self.stacked else min(max(width * self.across, _LEAST), PAGE), 1.0)
+        self._pitch = float(self.figure.bbox.width / self.figure.dpi) / self.across
+        self.points = SMALL if self.stacked or self.across > 3 else _TITLE
+        self._room = self._pitch - 0.5 - 0.3 / self.across  # without the ticks, and the label beside the first panel
+        share = 0.62 if self.points == SMALL else 0.75
+        self._height = _ROW if self.stacked else min(height, share * self._pitch if self.across > 1 else height)
+        # A block of a stack is filled from top to bottom, a grid from left to right.
+        places = [
+            divmod(index, self.down)[::-1] if self.stacked else divmod(index, self.across) for index in range(count)
+        ]
+        self.axes = [
+            self.figure.add_subplot(self.down, self.across, row * self.across + column + 1) for row, column in places
+        ]
+        self._lowest = [index for index, (row, column) in enumerate(places) if (row + 1, column) not in places]
+        self._lines = {"title": 0, "name": 0}
+        for index, ax in enumerate(self.axes):
+            plain_numbers(ax, short=self.points == SMALL)
+            if self.points == SMALL:
+                ax.tick_params(labelsize=SMALL - 0.5)
+                ax.xaxis.set_major_locator(MaxNLocator(2, steps=[1, 2, 5, 10]))
+                ax.yaxis.set_major_locator(MaxNLocator(3))
+            elif self.across > 1:
+                ax.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
+            if self.stacked:
+                ax.tick_params(
+                    left=False, labelleft=False, bottom=index in self._lowest, labelbottom=index in self._lowest
+                )
+                ax.spines["left"].set_visible(False)
 
     def title(self, index: int, note: str, *, unit: bool = False) -> None:
-        """Write the column's label and a note over a panel: in one line if it fits, otherwise in several."""
+        """Write the column's label and a note over a panel, in one line if it fits; in a stack, on its sides."""
         name = (self._labels.axis if unit else self._labels.label)(self._columns[index])
-        text = f"{name}   {note}"
-        if unit or _count(text) > self._letters:
-            text = f"{wrapped(name, self._letters)}\n{note}"
-        self.axes[index].set_title(text)
+        ax, room, text = self.axes[index], self._room, f"{name}   {note}".rstrip()
+        if self.stacked:
+            text = wrapped(name, 0.36 * self._pitch, SMALL)
+            ax.set_ylabel(text, rotation=0, ha="right", va="center", fontsize=SMALL)
+            ax.text(1.02, 0.5, note, transform=ax.transAxes, va="center", fontsize=SMALL)
+        else:
+            if unit or inches(text, self.points) > room:
+                text = f"{wrapped(name, room, self.points)}\n{wrapped(note, room, self.points)}".rstrip()
+            ax.set_title(text, fontsize=self.points)
+        self._count("title", text)
 
-    def name(self, index: int) -> None:
-        """Write the column's label and unit under a panel."""
-        self.axes[index].set_xlabel(wrapped(self._labels.axis(self._columns[index]), self._letters))
+    def name(self, index: int, text: str | None = None) -> None:
+        """Write a text under a panel: the column's label and unit if left out."""
+        text = self._labels.axis(self._columns[index]) if text is None else text
+        text = wrapped(text, self._room, self.points)
+        self.axes[index].set_xlabel(text, fontsize=self.points)
+        self._count("name", text)
+
+    def side(self, index: int) -> None:
+        """Write the column's label and unit beside a panel."""
+        text = wrapped(self._labels.axis(self._columns[index]), max(self._height, 1.1), min(self.points, 10.0))
+        self.axes[index].set_ylabel(text, fontsize=min(self.points, 10.0))
 
     def finish(self, across: str = "", upwards: str = "") -> Canvas:
         """Label the outer panels' axes, add the legend and return the figure."""
-        for ax in self.axes[-self.across :]:
-            ax.set_xlabel(across or ax.get_xlabel())
-        for ax in self.axes[:: self.across]:
-            ax.set_ylabel(upwards or ax.get_ylabel())
-        return legend_below(self.figure)
+        points = min(self.points, 10.0)
+        for index in self._lowest if across else ():
+            self.axes[index].set_xlabel(wrapped(across, self._room, points), fontsize=points)
+        if self.stacked:
+            low, high = (f"{end:.2g}".replace("-", "\N{MINUS SIGN}") for end in self.axes[0].get_ylim())
+            self.figure.suptitle(f"{' '.join(upwards.split())}: {low} to {high} in each row", fontsize=points)
+        else:
+            for ax in self.axes[:: self.across] if upwards else ():
+                ax.set_ylabel(wrapped(upwards, max(self._height, 1.1), points), fontsize=points)
+        rows = add_legend(self.figure)
+        if self._new and isinstance(self.figure, Figure):
+            self._resize(self.figure, rows, across)
+        return self.figure
+
+    def _resize(self, figure: Figure, legend_rows: int, across: str) -> None:
+        """Make a new figure as high as its panels and texts need."""
+        line = 1.25 / 72.0
+        title, name = (line * self.points * self._lines[key] for key in ("title", "name"))
+        below = line * min(self.points, 10.0) * (1 + across.count("\n")) if across else 0.0
+        each = max(self._height, title + 0.05) if self.stacked else self._height + title + name + 0.32
+        figure.set_size_inches(figure.get_figwidth(), self.down * each + below + 0.2 * legend_rows + 0.3)
+        if self.stacked:
+            figure.set_layout_engine("constrained", h_pad=0.015, hspace=0.0)
+
+    def _count(self, key: str, text: str) -> None:
+        self._lines[key] = max(self._lines[key], 1 + text.count("\n"))
+
+
+class _Numbers(ScalarFormatter):
+    """Numbers with their power of ten beside each of them: in the corner of a panel, it would cover a label."""
+
+    def __init__(self, short: bool) -> None:
+        super().__init__(useMathText=True)
+        self.short = short  # 2e4 in small panels
+
+    def __call__(self, x: float, pos: int | None = None) -> str:
+        text, power = super().__call__(x, pos), super().get_offset()
+        if self.short:
+            power = re.sub(r".*10\^\{(.*?)\}.*", r"e\1", power)
+        return text + power if x and text else text
+
+    def get_offset(self) -> str:
+        return ""
+
+
+def plain_numbers(ax: Axes, *, short: bool = False) -> None:
+    """Write powers of ten beside the numbers of both axes."""
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.set_major_formatter(_Numbers(short))
 
 
 def bare(ax: Axes, edges: Sequence[float] | np.ndarray | None = None) -> None:
@@ -81,31 +175,24 @@ def bare(ax: Axes, edges: Sequence[float] | np.ndarray | None = None) -> None:
     ax.spines["left"].set_visible(False)
 
 
-def wrapped(text: str, most: float) -> str:
-    r"""Break a text at spaces, outside of formulas, into lines of about so many letters.
-
-    >>> wrapped("growth of the second wave", 15)
-    'growth of the\nsecond wave'
-    """
-    lines = textwrap.wrap(text, max(int(most), 8), break_long_words=False, break_on_hyphens=False)
-    return text if _count(text) <= most or any(line.count("$") % 2 for line in lines) else "\n".join(lines)
-
-
-def _count(text: str) -> int:
-    r"""Count letters as drawn: a command such as ``\lambda`` is one."""
-    return len(re.sub(r"\\[a-zA-Z]+", "x", re.sub(r"[${}_^]", "", text)))
-
-
 def legend_below(figure: Canvas) -> Canvas:
     """Add one legend of all panels, each entry once, below them, where it covers nothing; return the figure."""
+    add_legend(figure)
+    return figure
+
+
+def add_legend(figure: Canvas) -> int:
+    """Add the legend of :func:`legend_below`, and return its number of rows."""
     entries: dict[str, Any] = {}
     for ax in figure.axes:
         for handle, name in zip(*ax.get_legend_handles_labels(), strict=True):
             entries.setdefault(name, handle)
+    if not entries:
+        return 0
     # A handle with its gaps takes 0.65 inches.
-    widths = [0.65 + len(name) / _LEGEND_LETTERS for name in entries]
-    inches = figure.bbox.width / figure.dpi
-    across = len(widths) if sum(widths) <= inches else max(1, int(inches / max(widths)))
-    if entries:
-        figure.legend(list(entries.values()), list(entries), loc="outside lower center", ncols=across)
-    return figure
+    room = float(figure.bbox.width / figure.dpi) - 0.1
+    names = [wrapped(name, room - 0.65, _LEGEND) for name in entries]
+    widths = [0.65 + inches(name, _LEGEND) for name in names]
+    across = len(widths) if sum(widths) <= room else max(1, int(room / max(widths)))
+    figure.legend(list(entries.values()), names, loc="outside lower center", ncols=across)
+    return math.ceil(len(names) / across) + sum(name.count("\n") for name in names)

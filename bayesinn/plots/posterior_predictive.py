@@ -7,11 +7,11 @@ import numpy as np
 import xarray
 
 from bayesinn.core.errors import InputError
-from bayesinn.core.labels import Labels
+from bayesinn.core.labels import Coordinate, Labels
 from bayesinn.core.validation import check_choice
 from bayesinn.plots.arrays import plain_draws
 from bayesinn.plots.panels import Panels
-from bayesinn.plots.series import FEW_ELEMENTS, bands, intervals, logarithmic_axis, observed_points, quantiles
+from bayesinn.plots.series import FEW_ELEMENTS, bands, intervals, logarithmic_axis, observed_points, places, quantiles
 from bayesinn.plots.style import PLAIN, Canvas, styled
 
 _SHARES = (0.95, 0.9, 0.5)
@@ -25,7 +25,7 @@ def posterior_predictive(
     name: str = "observable",
     labels: Labels = PLAIN,
     times: np.ndarray | None = None,
-    time_label: str = "time step",
+    time_label: str | None = None,
     series: bool | None = None,
     logarithmic: bool = False,
     figure: Canvas | None = None,
@@ -37,47 +37,65 @@ def posterior_predictive(
     draws : array (draws, steps), (draws, steps, channels), (draws, elements) or (draws,), NaN where there is padding
         One simulation from each posterior draw; or a DataTree of ``posterior.infer`` of one observation, and ``name``.
     observed : array of the shape of one simulation, NaN where nothing was observed; a DataTree has it
-    times : array (steps,) of numbers or dates; 0, 1, 2, ... if left out
-    time_label : what the steps are, with unit: ``"time [days]"``, ``"trial"``, ``"position [mm]"``
+    times : array (steps,) of numbers or dates
+        The coordinate of the DataTree or in ``labels`` if left out, or 0, 1, 2, ...
+    time_label : what the steps are, with unit, in place of the coordinate's: ``"time [days]"``, ``"trial"``
     series : whether the second axis of ``draws`` is time, for bands; otherwise, intervals of each element
-        If left out: bands where there are channels or more than 8 elements.
+        If left out: bands where there are times, channels or more than 8 elements.
     logarithmic : whether the vertical axis is; linear around zero if there are values of zero or less
     """
+    if isinstance(draws, xarray.DataTree):
+        draws, observed, labels = _from_tree(draws, observed, name, labels)
     values, seen = _arrays(draws, observed, name, times)
     shape = seen.shape
-    series = len(shape) == 2 or seen.size > FEW_ELEMENTS if series is None else series
+    placed = times is not None or name in labels.coordinates
+    series = placed or len(shape) == 2 or seen.size > FEW_ELEMENTS if series is None else series
     values = values.reshape(len(values), shape[0] if series else seen.size, -1)
     seen = seen.reshape(values.shape[1:])
     channels = values.shape[2]
     columns = [f"{name}[{channel}]" if channels > 1 else name for channel in range(channels)]
     panels = Panels(figure, columns, labels, width=7.0 if channels == 1 else 3.8, height=3.2)
-    places = np.arange(len(seen)) if times is None or not series else np.asarray(times)
+    where, across = np.arange(len(seen)), "element" if len(seen) > 1 else ""
+    if series:
+        where, across = places(labels, name, len(seen), times, time_label)
     for channel, ax in enumerate(panels.axes):
         if series:
-            curves = bands(ax, places, values[..., channel], _SHARES)
+            curves = bands(ax, where, values[..., channel], _SHARES)
         else:
             curves = quantiles(values[..., channel], _SHARES)
             for (low, high, colour, label), width in zip(intervals(curves, _SHARES), (3.0, 6.0, 11.0), strict=True):
-                ax.vlines(places, low, high, color=colour, linewidth=width, label=label)
+                ax.vlines(where, low, high, color=colour, linewidth=width, label=label)
             names = [f"[{','.join(map(str, index))}]" for index in np.ndindex(shape)]
-            ax.set_xticks(places, names if len(names) > 1 else [""])
-            ax.set_xlim(-0.7, len(places) - 0.3)
-        observed_points(ax, places, seen[:, channel], size=4.0 if series else 6.0)
+            ax.set_xticks(where, names if len(names) > 1 else [""])
+            ax.set_xlim(-0.7, len(where) - 0.3)
+        observed_points(ax, where, seen[:, channel], size=4.0 if series else 6.0)
         if logarithmic:
             logarithmic_axis(ax, "y", np.append(curves, seen[:, channel]))
-        ax.set_ylabel(labels.axis(columns[channel]))
-    return panels.finish(time_label if series else "element" if len(places) > 1 else "")
+        panels.side(channel)
+    return panels.finish(across)
+
+
+def _from_tree(
+    tree: xarray.DataTree, observed: np.ndarray | None, name: str, labels: Labels
+) -> tuple[np.ndarray, np.ndarray, Labels]:
+    """Return simulations, observation, and labels with the coordinate of this observable, if the tree has one."""
+    simulated = plain_draws(tree, "posterior_predictive")
+    check_choice("observable of a posterior predictive", name, sorted(simulated), do="pass its name: name=...")
+    variable = tree["observed_data"][name]
+    dimension = str(variable.dims[0]) if variable.ndim else ""
+    if dimension in variable.coords and not dimension.startswith(f"{name}_dim_") and name not in labels.coordinates:
+        axis = variable.coords[dimension]
+        own = {key: {dimension: str(axis.attrs.get(key) or "")} for key in ("long_name", "units")}
+        texts = own["long_name"] if any(own["long_name"].values()) else {}
+        found = {**labels.coordinates, name: Coordinate(dimension, axis.values, variable.ndim)}
+        labels = Labels({**texts, **labels.labels}, {**own["units"], **labels.units}, found)
+    return simulated[name], variable.to_numpy() if observed is None else observed, labels
 
 
 def _arrays(
-    draws: np.ndarray | xarray.DataTree, observed: np.ndarray | None, name: str, times: np.ndarray | None
+    draws: np.ndarray, observed: np.ndarray | None, name: str, times: np.ndarray | None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return simulations and observation, checked; the observation is NaN if it was not given."""
-    if isinstance(draws, xarray.DataTree):
-        simulated = plain_draws(draws, "posterior_predictive")
-        check_choice("observable of a posterior predictive", name, sorted(simulated), do="pass its name: name=...")
-        observed = draws["observed_data"][name].to_numpy() if observed is None else observed
-        draws = simulated[name]
     values = np.asarray(draws, dtype=float)
     seen = np.full(values.shape[1:], np.nan) if observed is None else np.asarray(observed, dtype=float)
     if values.ndim == 1:

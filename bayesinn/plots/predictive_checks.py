@@ -11,6 +11,7 @@ from bayesinn.diagnostics import PredictiveResult
 from bayesinn.plots.histograms import bars, bin_edges
 from bayesinn.plots.panels import Panels, bare
 from bayesinn.plots.style import DASHED, PLAIN, Canvas, styled, verdict
+from bayesinn.plots.text import wrapped
 
 #: Statistics in the observable's own unit; the others have none.
 _WITH_UNIT = frozenset({"value", "mean", "standard deviation", "minimum", "maximum"})
@@ -29,10 +30,9 @@ def predictive_checks(result: PredictiveResult, *, labels: Labels = PLAIN, figur
         bars(ax, replicated, edges, **verdict(not result.flagged[index], "replicated", ", flagged"))
         _draw_observed(ax, float(result.observed[index]), edges)
         bare(ax)
-        ax.locator_params(axis="x", nbins=5)
         panels.title(index, f"p = {result.p_value[index]:.2g}")
         unit = labels.unit(result.observables[index]) if statistic in _WITH_UNIT else ""
-        ax.set_xlabel(Labels(units={statistic: unit}).axis(statistic))
+        panels.name(index, Labels(units={statistic: unit}).axis(statistic))
     return panels.finish(upwards="density")
 
 
@@ -49,4 +49,13 @@ def _draw_observed(ax: Axes, observed: float, edges: np.ndarray) -> None:
     if far:
         text = f"observed: {observed:.3g}"
         text = f"{text} \N{RIGHTWARDS ARROW}" if right else f"\N{LEFTWARDS ARROW} {text}"
-        ax.text(0.98 if right else 0.02, 0.9, text, transform=ax.transAxes, ha="right" if right else "left", fontsize=9)
+        text = wrapped(text, 1.0, 8.0)
+        ax.text(
+            0.98 if right else 0.02,
+            0.9,
+            text,
+            transform=ax.transAxes,
+            ha="right" if right else "left",
+            va="top",
+            fontsize=8,
+        )

@@ -8,7 +8,7 @@ from bayesinn.core.errors import InputError
 from bayesinn.core.labels import Labels
 from bayesinn.plots.histograms import bin_edges
 from bayesinn.plots.panels import Panels
-from bayesinn.plots.series import FEW_ELEMENTS, bands, linear_width, logarithmic_axis, observed_points
+from bayesinn.plots.series import FEW_ELEMENTS, bands, linear_width, logarithmic_axis, observed_points, places
 from bayesinn.plots.style import BLUE, DASHED, ORANGE, PLAIN, Canvas, styled, tint
 
 _MOST_PANELS = 40
@@ -25,21 +25,24 @@ def prior_predictive(
     labels: Labels = PLAIN,
     observed: np.ndarray | None = None,
     trajectories: int = 5,
-    time_label: str = "time step",
+    times: np.ndarray | None = None,
+    time_label: str | None = None,
     logarithmic: bool | None = None,
     figure: Canvas | None = None,
 ) -> Canvas:
     """Draw one observable of many simulations from the prior.
 
-    Numbers, and vectors of up to eight, appear as histograms; longer vectors and series as quantile bands over steps,
-    one panel a channel, with a few simulations; anything with more axes (images) as the histogram of all its values.
+    Numbers, and vectors of up to eight, appear as histograms; longer vectors, series, and whatever has a coordinate, as
+    quantile bands over steps, one panel a channel, with a few simulations; anything with more axes (images) as the
+    histogram of all its values.
 
     Parameters
     ----------
     values : array (n,), (n, elements), (n, steps), (n, steps, channels) or (n, ...), NaN for padding and failures
     observed : array of the shape of one simulation
     trajectories : number of simulations to draw among the bands
-    time_label : what the steps are, with unit: ``"time [days]"``, ``"trial"``, ``"position [mm]"``
+    times : array (steps,) of numbers or dates; the coordinate in ``labels``, or 0, 1, 2, ..., if left out
+    time_label : what the steps are, with unit, in place of the coordinate's: ``"time [days]"``, ``"trial"``
     logarithmic : whether values get a logarithmic axis, linear around zero where some are zero or less
         If left out: where they range over several orders of magnitude.
     """
@@ -52,30 +55,32 @@ def prior_predictive(
         got = f"shape {values.shape} with {known} such simulations; observed: {real.shape}"
         do = "simulate more, mend the simulator, or pad the observation with NaN where it is shorter"
         raise InputError(f"prior predictive of {name!r}", expected=expected, got=got, do=do)
-    series = values.ndim == 3 or (values.ndim == 2 and values.shape[1] > FEW_ELEMENTS)
-    split = values.ndim == 3 or (values.ndim == 2 and 1 < values.shape[1] <= FEW_ELEMENTS)
+    placed = times is not None or name in labels.coordinates
+    series = values.ndim == 3 or (values.ndim == 2 and (placed or values.shape[1] > FEW_ELEMENTS))
+    split = values.ndim == 3 or (values.ndim == 2 and not series and values.shape[1] > 1)
     if not split:
         values, real = values[..., None], real[..., None]
     count = values.shape[-1]
     names = [f"{name}[{index}]" if split else name for index in range(count)][:_MOST_PANELS]
     wide = 7.0 if count == 1 and series else 3.4
     panels = Panels(figure, names, labels, width=wide, height=3.2 if count == 1 else 2.7)
+    where, across = places(labels, name, shape[0], times, time_label) if series else (np.empty(0), "")
     for index, ax in enumerate(panels.axes):
         part, data = values[..., index], real[..., index]
         heavy = _heavy(part) if logarithmic is None else logarithmic
         if series:
-            _bands(ax, part, data, trajectories, heavy)
-            ax.set_title(labels.label(names[index]) if split else "")
+            _bands(ax, where, part, data, trajectories, heavy)
+            if split:
+                panels.title(index, "")
         else:
             _histogram(ax, part, data, heavy)
             panels.name(index)
     if count > _MOST_PANELS:
         panels.figure.suptitle(f"the first {_MOST_PANELS} of {count}")
-    return panels.finish(time_label if series else "", labels.axis(name) if series else "simulations")
+    return panels.finish(across, labels.axis(name) if series else "simulations")
 
 
-def _bands(ax: Axes, part: np.ndarray, observed: np.ndarray, trajectories: int, heavy: bool) -> None:
-    steps = np.arange(part.shape[1])
+def _bands(ax: Axes, steps: np.ndarray, part: np.ndarray, observed: np.ndarray, trajectories: int, heavy: bool) -> None:
     curves = bands(ax, steps, part, _SHARES)
     # Those with most steps: a series of one step is no line.
     longest = part[np.argsort(-np.isfinite(part).sum(axis=1), kind="stable")[:trajectories]]
@@ -100,8 +105,8 @@ def _histogram(ax: Axes, part: np.ndarray, observed: np.ndarray, heavy: bool) ->
         edges = outside(np.linspace(low, high, 41)) * (linear or 1.0)
         edges[[0, -1]] = ends
         logarithmic_axis(ax, "x", known)
-    else:
-        ax.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=whole))
+    elif whole:
+        ax.xaxis.set_major_locator(MaxNLocator(nbins=4, integer=True))
     ax.stairs(np.histogram(known, edges)[0], edges, fill=True, color=tint(BLUE, 0.6), label="simulations")
     ax.yaxis.set_major_locator(MaxNLocator(nbins=4, integer=True))
     text = "observed"

@@ -5,7 +5,10 @@ from matplotlib.axes import Axes
 
 from bayesinn.core.labels import Labels
 from bayesinn.diagnostics import RecoveryResult
-from bayesinn.plots.panels import Panels
+from bayesinn.plots.arrays import spans_decades
+from bayesinn.plots.forest import rows
+from bayesinn.plots.panels import MANY, Panels, legend_below
+from bayesinn.plots.series import decades
 from bayesinn.plots.style import BLUE, DASHED, GREY, PLAIN, POINTS, RED, Canvas, styled
 
 MOST_DEVIATIONS = 5.0  #: z-scores beyond are drawn at the edge, so that a few do not squeeze the others flat
@@ -18,20 +21,31 @@ def recovery(
 ) -> Canvas:
     """Draw the posterior of each data set, as median and interval, against the truth.
 
-    Only the first ``most`` data sets are drawn, so that intervals stay apart; numbers in titles use all of them.
+    Only the first ``most`` data sets are drawn, so that intervals stay apart; numbers in titles use all of them. Axes
+    are logarithmic where truths range over decades, and have no numbers where there are many panels.
     """
-    panels = Panels(figure, result.columns, labels, width=2.8, height=2.9)
+    panels = Panels(figure, result.columns, labels, height=2.6)
     values = (result.truth, result.median, result.lower, result.upper)
+    small = panels.across > 3
+    thin = 0.6 if small else 0.9
     for index, ax in enumerate(panels.axes):
         truth, median, lower, upper = (value[:most, index] for value in values)
-        ax.vlines(truth, lower, upper, color=BLUE, alpha=0.25, linewidth=0.9, label=f"{result.interval:.0%} interval")
-        ax.plot(truth, median, markersize=3, color=BLUE, label="median", **POINTS)
+        ax.vlines(truth, lower, upper, color=BLUE, alpha=0.25, linewidth=thin, label=f"{result.interval:.0%} interval")
+        ax.plot(truth, median, markersize=3.0 * thin, color=BLUE, label="median", **POINTS)
         ends = [min(truth.min(), median.min()), max(truth.max(), median.max())]
         ax.plot(ends, ends, label="median = truth", **DASHED)
-        note = f"$R^2$ = {result.r_squared[index]:.2f}, r = {result.correlation[index]:.2f}"
-        panels.title(index, note, unit=True)
+        squared = float(result.r_squared[index])
+        note = f"$R^2$ = {squared:.2f}" if squared > -10.0 else f"$R^2$ = {squared:.1g}"
+        note += "" if small else f", r = {result.correlation[index]:.2f}"
+        panels.title(index, note, unit=not small)
+        if small:
+            ax.tick_params(which="both", left=False, bottom=False, labelleft=False, labelbottom=False)
         # A few very long intervals run out of the panel instead of squeezing all others flat.
         low, high = min(truth.min(), np.quantile(lower, 0.02)), max(truth.max(), np.quantile(upper, 0.98))
+        if spans_decades(result.truth[:, index]) and low > 0.0:
+            for which, start, end in (("x", truth.min(), truth.max()), ("y", low, high)):
+                decades(ax, which, start / 1.2, 1.2 * end)
+            continue
         margin = 0.05 * (high - low) or 1.0
         ax.set_ylim(low - margin, high + margin)
     return panels.finish("truth", "posterior")
@@ -46,9 +60,12 @@ def contraction(result: RecoveryResult, *, labels: Labels = PLAIN, figure: Canva
     truth) / posterior standard deviation. Between the dashed lines, data identify the parameter on the right and say
     little on the left. Many beyond them on the right: posteriors overfit, sure and wrong; on the left: the prior
     conflicts with the truth. Of correct and nearly normal posteriors, 5 % are. Arrows are points outside of the panel.
+    Of many parameters, intervals of both are drawn in one row each.
     """
     varies = np.where(result.prior_variance > 0.0, result.prior_variance, np.nan)
     shrunk, deviation = 1.0 - result.standard_deviation**2 / varies, result.z_score
+    if len(result.columns) >= MANY:
+        return _stacked(result, shrunk, labels, figure)
     # Zero, or less where more than a few posteriors of a parameter are wider than the prior.
     varying = shrunk[:, np.all(np.isfinite(shrunk), axis=0)]
     start = float(np.clip(np.min(np.quantile(varying, 0.01, axis=0), initial=0.0), -1.0, 0.0))
@@ -64,8 +81,32 @@ def contraction(result: RecoveryResult, *, labels: Labels = PLAIN, figure: Canva
         ax.set(xlim=(start - margin, 1.0 + margin), ylim=(-reach, reach + 1.3), yticks=range(-4, 5, 2))
         panels.title(index, f"beyond {_GUIDE:.0f}: {np.mean(np.abs(deviation[:, index]) > _GUIDE):.0%}")
         for x, side, word in ((0.02, "left", "prior conflict"), (0.98, "right", "overfit")):
-            ax.text(x, 0.98, word, transform=ax.transAxes, ha=side, va="top", color=GREY, fontsize=8.5)
-    return panels.finish("posterior contraction\n0: nothing learnt, 1: known", "posterior z-score")
+            ax.text(x, 0.99, word, transform=ax.transAxes, ha=side, va="top", color=GREY, fontsize=8.0)
+    return panels.finish("posterior contraction\n0: nothing learnt\n1: all known", "posterior z-score")
+
+
+def _stacked(result: RecoveryResult, shrunk: np.ndarray, labels: Labels, figure: Canvas | None) -> Canvas:
+    """Draw medians and intervals of contraction and z-score over data sets, a row for each parameter."""
+    names = [labels.label(name) for name in result.columns]
+    sets = [
+        [("median, 50 and 90 % of data sets", values, np.median(values, axis=0), BLUE)]
+        for values in (shrunk, result.z_score)
+    ]
+    figure, axes = rows(figure, names, sets)
+    lowest = np.nanmin(np.quantile(shrunk, 0.05, axis=0), initial=0.0)
+    axes[0].set(xlim=(max(-1.05, lowest - 0.05), 1.05), xlabel="posterior contraction\n0: nothing learnt, 1: known")
+    for ax, place, name in (
+        (axes[0], 0.0, None),
+        (axes[1], -1.645, "90 % of correct posteriors"),
+        (axes[1], 1.645, None),
+    ):
+        ax.axvline(place, label=name, **DASHED)
+    reach = max(
+        MOST_DEVIATIONS / 2.0,
+        min(MOST_DEVIATIONS, np.nanmax(np.abs(np.quantile(result.z_score, [0.05, 0.95], axis=0)))),
+    )
+    axes[1].set(xlim=(-1.05 * reach, 1.05 * reach), xlabel="posterior z-score")
+    return legend_below(figure)
 
 
 def _draw_points(ax: Axes, across: np.ndarray, upwards: np.ndarray, start: float) -> None:

@@ -22,7 +22,7 @@ def sbc_histogram(result: SBCResult, *, labels: Labels = PLAIN, figure: Canvas |
     ends = np.divide(stats.binom.interval(result.level, result.simulations, share), expected)
     low, high = float(np.min(ends)), float(np.max(ends))
     heights, edges = result.counts / expected[:, None], result.edges / (result.draws + 1)
-    panels = Panels(figure, result.columns, labels)
+    panels = Panels(figure, result.columns, labels, stack=True)
     for index, ax in enumerate(panels.axes):
         colour, name = verdict(result.inside[index], "ranks", " outside the ECDF band").values()
         ax.axhspan(low, high, label=f"{result.level:.0%} of bars if uniform", **BAND)

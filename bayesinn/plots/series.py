@@ -6,12 +6,32 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
-from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 
+from bayesinn.core.errors import InputError
+from bayesinn.core.labels import Labels
 from bayesinn.plots.style import BLACK, BLUE, POINTS, tint
 
 FEW_ELEMENTS = 8  #: up to this many elements on one axis are drawn one by one, more as a series
 _MOST_DECADES = {"x": 4, "y": 6}
+
+
+def places(labels: Labels, name: str, steps: int, times: np.ndarray | None, text: str | None) -> tuple[np.ndarray, str]:
+    """Return where steps lie, and the text of their axis: as given, else as declared, else 0, 1, 2, ..."""
+    declared = labels.coordinates.get(name)
+    if times is not None:
+        found, text = np.asarray(times), text or "time step"
+    elif declared is not None:
+        found, text = declared.values, text or labels.axis(declared.name)
+    else:
+        found, text = np.arange(steps), text or "time step"
+    if found.shape != (steps,):
+        expected, got = f"one of {steps} steps for each place", f"{len(found)} places, as given or declared"
+        raise InputError(f"series of {name!r}", expected=expected, got=got, do="pass the places of these: times=...")
+    if np.issubdtype(found.dtype, np.datetime64):
+        first, last = (str(end.astype("datetime64[D]")) for end in (found[0], found[-1]))
+        text = f"{text}, {first}" + f" to {last}" * (first != last)
+    return found, text
 
 
 def quantiles(values: np.ndarray, shares: Sequence[float]) -> np.ndarray:
@@ -34,10 +54,11 @@ def bands(ax: Axes, times: np.ndarray, values: np.ndarray, shares: Sequence[floa
         ax.fill_between(times, low, high, color=colour, linewidth=0, label=name)
     ax.plot(times, curves[len(shares)], color=BLUE, linewidth=1.4, label="median")
     if np.issubdtype(times.dtype, np.datetime64):
-        locator = AutoDateLocator(maxticks=8)
-        ax.xaxis.set(major_locator=locator, major_formatter=ConciseDateFormatter(locator))
+        locator = AutoDateLocator(minticks=2, maxticks=_most_ticks(ax, "x"))
+        # The label of the axis says which year it is.
+        ax.xaxis.set(major_locator=locator, major_formatter=ConciseDateFormatter(locator, show_offset=False))
     elif np.issubdtype(times.dtype, np.integer):
-        ax.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
+        ax.xaxis.set_major_locator(MaxNLocator(nbins=min(6, _most_ticks(ax, "x")), integer=True))
     return curves
 
 
@@ -57,6 +78,23 @@ def linear_width(values: np.ndarray) -> float | None:
     # Counts are resolved to one.
     smallest = float(np.quantile(sizes, 0.1))
     return max(smallest, 1.0) if np.all(values == np.round(values)) else smallest
+
+
+def decades(ax: Axes, which: str, low: float, high: float) -> None:
+    """Make an axis ("x" or "y") of positive numbers logarithmic, with few ticks between these ends."""
+    axis = ax.xaxis if which == "x" else ax.yaxis
+    ax.set(**{f"{which}scale": "log", f"{which}lim": (low, high)})
+    few = high < 100.0 * low
+    axis.set_major_locator(LogLocator(subs=(1.0, 3.0) if few else (1.0,), numticks=_most_ticks(ax, which)))
+    axis.set_minor_formatter(NullFormatter())
+    if few:
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+
+
+def _most_ticks(ax: Axes, which: str) -> int:
+    """Return how many numbers or dates have room along an axis that is not laid out yet."""
+    inches = (0.75 * ax.bbox.width if which == "x" else 2.0 * ax.bbox.height) / ax.figure.dpi
+    return int(np.clip(inches / 0.45, 2, 8))
 
 
 def logarithmic_axis(ax: Axes, which: str, values: np.ndarray) -> None:

@@ -1,4 +1,4 @@
-"""The answer as an ArviZ DataTree, with names, labels and units."""
+"""The answer as an ArviZ DataTree, with names, labels, units and coordinates."""
 
 from __future__ import annotations
 
@@ -42,15 +42,20 @@ def inference_data(
         if names:
             tree[group] = {name: known[name] if batched else known[name][0] for name in names}
     dimensions = _dimensions(simulator, batched)
-    data = az.from_dict(tree, dims=dimensions)
+    places = {coordinate.name: coordinate.values for coordinate in simulator.labels.coordinates.values()}
+    data = az.from_dict(tree, dims=dimensions, coords=places)
     # The prior is one for all observations.
     prior_arrays = {key: np.asarray(value)[None] for key, value in prior.items()}
     data["prior"] = az.from_dict({"prior": prior_arrays}, dims=_dimensions(simulator, batched=False))["prior"]
     data["sample_stats"]["out_of_distribution_p"] = xarray.DataArray(np.asarray(draws.p_value), dims=dimensions["lp"])
     for group in data.children.values():
-        for name, variable in group.data_vars.items():
+        for name, variable in [
+            *group.data_vars.items(),
+            *((key, group.coords[key]) for key in places if key in group.coords),
+        ]:
             variable.attrs["long_name"] = simulator.labels.label(str(name))
-            variable.attrs["units"] = simulator.labels.unit(str(name))
+            if variable.dtype.kind != "M":  # in files, dates have units of their own
+                variable.attrs["units"] = simulator.labels.units.get(str(name), "")
     data.attrs.update(simulator=simulator.name, seed=seed)
     data.attrs.update(creation_library="bayesinn", creation_library_version=__version__)
     return data
@@ -79,4 +84,6 @@ def _dimensions(simulator: Simulator, batched: bool) -> dict[str, list[str]]:
     shapes = {name: shape for kind in simulator.shapes.values() for name, shape in kind.items()}
     leading = ["observation"] if batched else []
     dimensions = {name: leading + [f"{name}_dim_{axis}" for axis in range(len(s))] for name, s in shapes.items()}
+    for name, coordinate in simulator.labels.coordinates.items():
+        dimensions[name][len(leading)] = coordinate.name
     return {**dimensions, "lp": leading}

@@ -6,6 +6,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from bayesinn.core.errors import BayesinnError, InputError, SimulatorError
+from bayesinn.core.labels import Labels
 from bayesinn.simulation.finite import finite_rows
 from bayesinn.simulation.prior import Prior
 from bayesinn.simulation.simulations import MOST_REDRAWS, Arrays, Simulations
@@ -18,6 +19,7 @@ class Declared(Protocol):
     prior: Prior
     context: Prior | None
     observable_shapes: dict[str, tuple[int, ...]]
+    labels: Labels
     lengths: dict[str, str]
     on_nonfinite: str
 

@@ -116,10 +116,14 @@ def check_names(simulator: Declared, **mentioned: Iterable[str] | None) -> None:
     """Check that names are distinct and usable, and that each option mentions only such names."""
     subject = f"simulator {simulator.name!r}"
     context = () if simulator.context is None else simulator.context.names
-    names = (*simulator.prior.names, *context, *simulator.observable_shapes)
+    axes = dict.fromkeys(coordinate.name for coordinate in simulator.labels.coordinates.values())
+    names = (*simulator.prior.names, *context, *simulator.observable_shapes, *axes)
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        expected, got = "different names for parameters, context and observables", f"{twice} more than once"
+        expected, got = (
+            "different names for parameters, context, observables and coordinates",
+            f"{twice} more than once",
+        )
         raise SimulatorError(f"Names of {subject}", expected=expected, got=got, do="rename one of each pair")
     for name in names:
         if name in _AXES or any(separator in name for separator in _SEPARATORS):

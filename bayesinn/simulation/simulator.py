@@ -17,6 +17,7 @@ from bayesinn.core.errors import SimulatorError
 from bayesinn.core.labels import Labels
 from bayesinn.core.validation import check_integer
 from bayesinn.simulation import checks, declaration
+from bayesinn.simulation.coordinates import check_coordinates
 from bayesinn.simulation.declaration import Declaration
 from bayesinn.simulation.prior import Entry, Prior
 from bayesinn.simulation.python_engine import PythonEngine
@@ -32,7 +33,7 @@ declared_simulators: weakref.WeakValueDictionary[tuple[str, ...], Simulator] = w
 
 
 class Simulator:
-    """Prior, context, forward model, names, labels and units. Made by the decorator :class:`simulator`.
+    """Prior, context, forward model, names, labels, units and coordinates. Made by the decorator :class:`simulator`.
 
     Attributes
     ----------
@@ -66,8 +67,9 @@ class Simulator:
             self.engine = TensorFlowEngine(declared, autograph=True)
             trial = self.engine.sample(declaration.TRIAL_ROWS, 0, "pilot").observables
         self.observable_shapes = declaration.observable_shapes(self.name, trial)
+        coordinates = check_coordinates(self.name, options.coordinates or {}, self.observable_shapes)
+        self.labels = Labels(dict(options.labels or {}), dict(options.units or {}), coordinates)
         declaration.check_names(self, labels=options.labels, units=options.units, observed=options.observed)
-        self.labels = Labels(dict(options.labels or {}), dict(options.units or {}))
         self.observed = None if options.observed is None else declaration.check_observed(self, options.observed)
         declared_simulators[tuple(self.reference().values())] = self
 
@@ -144,7 +146,10 @@ class simulator:
     context : as ``prior``
         Variables that are known at inference (population size, number of days), with the distribution to train over.
     name : str, by default the function's
-    labels, units : dict of name to text, for every table and figure
+    labels, units : dict of name to text, for every table and figure; also names of coordinates
+    coordinates : dict of observable to array (steps,) of numbers or dates
+        Where its steps lie along the first axis, for figures, tables and results: ``{"dose": hours}``. A dict names the
+        axis, which is called "time" otherwise: ``{"spectrum": {"wavelength": nanometres}}``.
     lengths : dict of observable to context variable
         It counts the valid steps along the observable's first axis; the rest is padding, and may be anything, even NaN.
     engine : "tensorflow" or "python"
@@ -176,6 +181,7 @@ class simulator:
     name: str | None = None
     labels: Mapping[str, str] | None = None
     units: Mapping[str, str] | None = None
+    coordinates: Mapping[str, Any] | None = None
     lengths: Mapping[str, str] | None = None
     engine: Literal["tensorflow", "python"] = "tensorflow"
     batched: bool = False

@@ -27,6 +27,8 @@ from train import HERE, options_of
 import bayesinn as bi
 from bayesinn import plots
 from bayesinn.diagnostics import sbc
+from bayesinn.plots.panels import legend_below
+from bayesinn.plots.style import styled
 from bayesinn.simulators import covid19
 from bayesinn.simulators.covid19_networks import lean_networks
 from bayesinn.simulators.covid19_options import FIT_DAYS
@@ -77,17 +79,20 @@ def _judge(posterior: bi.AmortizedPosterior, quick: bool) -> tuple[dict[str, Any
     return row, predicted
 
 
+@styled
 def _figure(predicted: dict[str, dict[str, np.ndarray]]) -> Figure:
-    """Daily cases, a panel a model."""
+    """Daily cases, a panel a model, on one logarithmic axis: some models miss by orders of magnitude."""
     observed = covid19.germany(DAYS)["confirmed"]
-    figure = Figure(figsize=(11, 6), layout="constrained")
-    axes = figure.subplots(2, 2, squeeze=False, sharex=True, sharey=True).flat
+    figure = Figure(figsize=(7.4, 5.6), layout="constrained")
+    axes = list(figure.subplots(2, 2, squeeze=False, sharex=True, sharey=True).flat)
     for ax, (label, counts) in zip(axes, predicted.items(), strict=False):
         fan(ax, counts["confirmed"], observed, FIT_DAYS)
-        ax.set(title=label, ylabel="new cases per day")
-        ax.set_ylim(0, 2.0 * observed.max())
-    figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=6, frameon=False)
-    return figure
+        ax.set(title=label, yscale="log", ylim=(1.0, 20.0 * observed.max()))
+    for ax in axes[::2]:
+        ax.set_ylabel("new cases per day")
+    for ax in axes[2:]:
+        ax.set_xlabel("2020")
+    return legend_below(figure)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ import functools
 import multiprocessing
 import os
 import time
+from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ from train import FOLDERS, HERE, options_of
 
 import bayesinn as bi
 from bayesinn import plots
-from bayesinn.plots.style import BLUE, ORANGE
+from bayesinn.plots.style import BLACK, BLUE, GREY, ORANGE, styled
 from bayesinn.simulators.covid19 import germany
 from bayesinn.simulators.covid19_prior import covid19_prior
 
@@ -252,12 +253,26 @@ def _amortization(study: Study, posterior: bi.AmortizedPosterior, facts: list[pd
     ours = (time.process_time() - started) / 60
     training = float(posterior.training["processor_minutes"])
     row = {"training_minutes": training, "amortized_minutes_each": ours, "exact_minutes_each": each}
-    study.write(pd.DataFrame([row | {"break_even_data_sets": training / (each - ours)}]), "amortization")
-    counts = np.geomspace(1, 1_000, 50)
-    figure = Figure(figsize=(6, 4), layout="constrained")
+    row |= {"break_even_data_sets": training / (each - ours)}
+    study.write(pd.DataFrame([row]), "amortization")
+    plots.save(draw_amortization(row), study.target / "amortization.png")
+
+
+@styled
+def draw_amortization(row: Mapping[str, float]) -> Figure:
+    """Processor time of both ways, and from how many data sets on amortization pays: a row of amortization.csv."""
+    counts, even = np.geomspace(1, 1_000, 50), row["break_even_data_sets"]
+    minutes = row["exact_minutes_each"] * even
+    figure = Figure(figsize=(6.4, 3.8), layout="constrained")
     ax = figure.add_subplot()
-    ax.loglog(counts, training + ours * counts, color=BLUE, label="amortized, training included")
-    ax.loglog(counts, each * counts, color=ORANGE, label="exact, tempered SMC, training not included")
-    ax.set(xlabel="data sets", ylabel="processor time [minutes]")
-    ax.legend(frameon=False)
-    plots.save(figure, study.target / "amortization.png")
+    ours = row["training_minutes"] + row["amortized_minutes_each"] * counts
+    ax.loglog(counts, ours, color=BLUE, label="amortized, training included")
+    ax.loglog(counts, row["exact_minutes_each"] * counts, "--", color=ORANGE, label="exact (tempered SMC)")
+    ax.plot(even, minutes, "o", color=BLACK, markersize=5)
+    ax.axvline(even, color=GREY, linewidth=0.8, linestyle=":")
+    place = {"xytext": (10, -22), "textcoords": "offset points"}
+    ax.annotate(f"equal at {even:.0f} data sets,\n{minutes:.0f} minutes", (even, minutes), va="top", **place)
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.set_major_formatter("{x:,.0f}")
+    ax.set(xlabel="data sets", ylabel="processor time [minutes]", ylim=(1.0, None))
+    return plots.panels.legend_below(figure)

@@ -12,12 +12,15 @@ import tensorflow as tf
 from matplotlib.axes import Axes
 from matplotlib.dates import DateFormatter, MonthLocator
 from matplotlib.figure import Figure
+from matplotlib.ticker import StrMethodFormatter
 from published import CUMULATIVE, INFEASIBLE
 from shared import LABELS, SEED, Arrays, Study
 from train import options_of
 
 from bayesinn import plots
-from bayesinn.plots.style import BLACK, BLUE, GREY
+from bayesinn.plots.panels import legend_below
+from bayesinn.plots.series import bands
+from bayesinn.plots.style import BLACK, GREY, styled
 from bayesinn.simulators.covid19 import germany
 from bayesinn.simulators.covid19_options import FIRST_DAY, FIT_DAYS, Covid19Options
 from bayesinn.simulators.covid19_reporting import simulate_counts
@@ -25,7 +28,6 @@ from bayesinn.simulators.covid19_reporting import simulate_counts
 DRAWS, DAYS = 5_000, 102
 BANDS = (0.95, 0.90, 0.50)
 ROWS = {"20 May": 79, "11 June": 101}
-_SHADES = {0.95: 0.2, 0.90: 0.3, 0.50: 0.55}
 
 
 def run(study: Study) -> None:
@@ -86,9 +88,10 @@ def _simulate(options: Covid19Options) -> Callable[..., dict[str, tf.Tensor]]:
     return tf.function(simulate, autograph=False)
 
 
+@styled
 def draw(predicted: Arrays, observed: Arrays) -> Figure:
     """Daily counts to the left, totals to the right."""
-    figure = Figure(figsize=(11, 9), layout="constrained")
+    figure = Figure(figsize=(7.4, 7.6), layout="constrained")
     for row, (name, values) in enumerate(predicted.items()):
         for column, totals in enumerate((False, True)):
             ax = figure.add_subplot(3, 2, 2 * row + column + 1)
@@ -96,27 +99,23 @@ def draw(predicted: Arrays, observed: Arrays) -> Figure:
             fan(ax, values.cumsum(axis=1) if totals else values, seen, FIT_DAYS)
             ax.set_title(f"{name}, {'total' if totals else 'new per day'}")
             ax.set_ylabel("people")
+            ax.set_xlabel("2020" if row == len(predicted) - 1 else "")
             if not totals:
                 # A few heavy-tailed draws would flatten all else.
                 ax.set_ylim(
                     min(0.0, 1.1 * seen.min()), 1.15 * max(seen.max(), np.quantile(values, 0.975, axis=0).max())
                 )
-    figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=6, frameon=False)
-    return figure
+    return legend_below(figure)
 
 
 def fan(ax: Axes, values: np.ndarray, observed: np.ndarray, fitted: int) -> None:
     """Bands of values (draws, days) with their median, and what was observed, before and after the fit's last day."""
     dates = np.datetime64(FIRST_DAY) + np.arange(values.shape[1])
-    for band in BANDS:
-        low, high = _interval(values, band)
-        ax.fill_between(dates, low, high, color=BLUE, alpha=_SHADES[band], linewidth=0, label=f"{band:.0%}")
-    middle, _ = _interval(values, 0.0)
-    ax.plot(dates, middle, color=BLUE, linewidth=1.2, label="median")
+    bands(ax, dates, values, BANDS)
     ax.plot(dates[:fitted], observed[:fitted], ".", color=BLACK, markersize=3, label="observed, fitted")
     ax.plot(dates[fitted:], observed[fitted:], "x", color=BLACK, markersize=3, label="observed, held out")
     ax.axvline(dates[fitted], color=GREY, linewidth=0.8, linestyle=":")
-    ax.spines[["top", "right"]].set_visible(False)
+    ax.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
     ax.xaxis.set_major_locator(MonthLocator())
     ax.xaxis.set_major_formatter(DateFormatter("%b"))
 

@@ -140,14 +140,15 @@ def _markdown(table: pd.DataFrame, digits: int = 3) -> str:
 
 # Shown where they are there.
 _FIGURES = {
-    "training": {"training.png": "Held-out negative log density in training"},
+    "training": {"training.png": "Held-out negative log density in training; grey: drawing and fitting simulations"},
     "headlines": {
         "marginals.png": "Posteriors and priors, published noise",
-        "marginals_regular.png": "Posteriors, priors and the exact posterior, regular noise",
+        "marginals_regular.png": "Posteriors, priors and the exact posterior, regular noise; "
+        "delays L are rounded to whole days, hence steps",
     },
     "calibration": {"sbc.png": "Ranks, published noise", "coverage.png": "Coverage, published noise"},
     "cumulative": {"forecast.png": "Fit and forecast, published noise"},
-    "amortization": {"amortization.png": "Minutes against data sets"},
+    "amortization": {"amortization.png": "Minutes against data sets, and where both are equal"},
     "ablations": {"ablations.png": "New cases, by model"},
     "states": {
         "states_forest.png": "Four parameters of each state",

@@ -8,12 +8,16 @@ import numpy as np
 import pandas as pd
 from forecast import fan, predict
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from published import STATE_PARAMETERS, STATES, STATES_INFEASIBLE, STATES_MEDIAN_LAMBDA0
-from shared import SEED, Arrays, Study
+from shared import SEED, Study
 from train import options_of
 
 from bayesinn import plots
-from bayesinn.plots.style import BLUE, ORANGE
+from bayesinn.core.labels import Labels
+from bayesinn.plots.panels import legend_below
+from bayesinn.plots.style import BLUE, ORANGE, styled
+from bayesinn.plots.text import wrapped
 from bayesinn.simulators.case_counts import read_case_counts
 from bayesinn.simulators.covid19_options import FIRST_DAY, FIT_DAYS
 from bayesinn.simulators.covid19_prior import LABELS, UNITS
@@ -63,7 +67,7 @@ def run(study: Study) -> None:
     study.write(pd.DataFrame(rows), "states")
     middle = float(np.median(draws["lambda0"]))
     print(f"  median of lambda0 over all states and draws: published {STATES_MEDIAN_LAMBDA0}, ours {middle:.4g}")
-    plots.save(forest(draws), study.target / "states_forest.png")
+    plots.save(forest(pd.DataFrame(rows)), study.target / "states_forest.png")
     plots.save(forecasts(predicted, counts), study.target / "states_forecasts.png")
 
 
@@ -75,32 +79,36 @@ def densest(values: np.ndarray, share: float = 0.95) -> tuple[float, float]:
     return float(ordered[start]), float(ordered[start + held - 1])
 
 
-def forest(draws: Arrays) -> Figure:
-    """Medians and 95 % intervals of all states, published and ours, a panel a parameter."""
-    figure = Figure(figsize=(13, 6), layout="constrained")
+@styled
+def forest(table: pd.DataFrame) -> Figure:
+    """Medians and 95 % intervals of highest density of all states, a panel a parameter: rows of states.csv."""
+    figure = Figure(figsize=(7.4, 1.2 + 0.3 * len(table)), layout="constrained")
     axes = figure.subplots(1, len(STATE_PARAMETERS), sharey=True)
-    heights = np.arange(len(draws[STATE_PARAMETERS[0]]))[::-1]
-    for column, (ax, name) in enumerate(zip(axes, STATE_PARAMETERS, strict=True)):
-        ours = np.array([(np.median(values), *densest(values)) for values in draws[name]])
-        published = np.array([values[column] for values in STATES.values()])[: len(heights)]
-        for numbers, shift, colour, label in ((published, 0.15, ORANGE, "published"), (ours, -0.15, BLUE, "ours")):
+    heights = np.arange(len(table))[::-1]
+    interval = "median and 95 % interval of highest density"
+    looks = (("published: ", 0.15, ORANGE, "s", f"published, {interval}"), ("", -0.15, BLUE, "o", f"ours, {interval}"))
+    for ax, name in zip(axes, STATE_PARAMETERS, strict=True):
+        for prefix, shift, colour, marker, label in looks:
+            # Written as "2.88 [1.41, 4.67]".
+            numbers = table[prefix + name].str.extractall(r"([\d.e+-]+)")[0].astype(float).unstack().to_numpy()
             ax.hlines(heights + shift, numbers[:, 1], numbers[:, 2], color=colour, linewidth=1.5)
-            ax.plot(numbers[:, 0], heights + shift, "o", color=colour, markersize=4, label=label)
-        ax.set_xlabel(f"{LABELS[name]} [{UNITS[name]}]" if name in UNITS else LABELS[name])
-        ax.spines[["top", "right"]].set_visible(False)
-    axes[0].set_yticks(heights, list(STATES)[: len(heights)])
-    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower right", ncols=2, frameon=False)
-    return figure
+            ax.plot(numbers[:, 0], heights + shift, marker, color=colour, markersize=3.5, label=label)
+        ax.set_xlabel(Labels(LABELS, UNITS).axis(name))
+    axes[0].set_yticks(heights, [wrapped(state, 1.4, 9.0) for state in table["state"]])
+    return legend_below(figure)
 
 
+@styled
 def forecasts(predicted: dict[str, dict[str, np.ndarray]], counts: dict[str, dict[str, np.ndarray]]) -> Figure:
     """Totals of cases and deaths, two panels a state."""
-    figure = Figure(figsize=(14, 0.4 + 1.1 * len(counts)), layout="constrained")
-    axes = figure.subplots(len(counts) // 2, 4, squeeze=False)
+    figure = Figure(figsize=(7.4, 0.8 + 0.58 * len(counts)), layout="constrained")
+    axes = figure.subplots(len(counts) // 2, 4, squeeze=False, sharex=True)
     panels = [(state, key) for state in counts for key in ("confirmed", "deaths")]
     for ax, (state, key) in zip(axes.flat, panels, strict=True):
         fan(ax, predicted[state][key].cumsum(axis=1), counts[state][key].cumsum(), FIT_DAYS)
-        ax.set_title(f"{state}, {'cases' if key == 'confirmed' else key}", fontsize=9)
-    handles, labels = axes[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False)
-    return figure
+        ax.set_title(wrapped(f"{state}, {'cases' if key == 'confirmed' else key}", 1.4, 8.0), fontsize=8)
+        ax.tick_params(labelsize=7)
+        ax.yaxis.set_major_locator(MaxNLocator(3))
+    figure.supylabel("people, total since 2 March", fontsize=9)
+    figure.supxlabel("2020", fontsize=9)
+    return legend_below(figure)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from shared import LABELS, Study
 
 from bayesinn import plots
-from bayesinn.plots.style import BLACK, BLUE, ORANGE
+from bayesinn.plots.style import BLUE, LIGHT_GREY, ORANGE, styled
 
-_COLOURS = dict(zip(LABELS, (BLUE, ORANGE, BLACK), strict=True))
+# Posteriors of one problem share a panel: densities of other parameters can't be compared.
+PANELS = {"Germany": ("covid19", "covid19_regular"), "federal states": ("covid19_states",)}
 
 
 def run(study: Study) -> None:
@@ -19,17 +21,43 @@ def run(study: Study) -> None:
     if not histories:
         print("  no history of training: run train.py first")
         return
-    figure = Figure(figsize=(7, 4.5), layout="constrained")
-    ax = figure.add_subplot()
     for name, history in histories.items():
-        ax.plot(history["minutes"], history["held_out_nll"], ".-", color=_COLOURS[name], label=LABELS[name])
-        print(
-            f"  {LABELS[name]}: {history['held_out_nll'].iloc[-1]:.3f} after {history['minutes'].iloc[-1]:.1f} minutes"
-        )
-    lowest = min(history["held_out_nll"].min() for history in histories.values())
-    highest = max(history["held_out_nll"].iloc[0] for history in histories.values()) + 1.0
-    ax.set(xlabel="minutes of training", ylabel="held-out negative log density [nats]")
-    ax.set_ylim(lowest - 0.05 * (highest - lowest), highest)
-    ax.spines[["top", "right"]].set_visible(False)
-    ax.legend(frameon=False)
-    plots.save(figure, study.target / "training.png")
+        last = history.iloc[-1]
+        print(f"  {LABELS[name]}: {last['held_out_nll']:.3f} after {last['minutes']:.1f} minutes")
+    plots.save(draw(histories), study.target / "training.png")
+
+
+@styled
+def draw(histories: dict[str, pd.DataFrame]) -> Figure:
+    """A panel for each problem; grey: minutes in which simulations are drawn and fitted, before the first step."""
+    panels = {title: [name for name in names if name in histories] for title, names in PANELS.items()}
+    panels = {title: names for title, names in panels.items() if names}
+    figure = Figure(figsize=(7.2, 3.6), layout="constrained")
+    axes = figure.subplots(1, len(panels), squeeze=False)[0]
+    for ax, (title, names) in zip(axes, panels.items(), strict=True):
+        for name, colour, marker in zip(names, (BLUE, ORANGE), "os", strict=False):
+            history = histories[name]
+            ax.plot(history["minutes"], history["held_out_nll"], color=colour, marker=marker, markersize=3.5)
+            ax.annotate(
+                LABELS[name],
+                (history["minutes"].iloc[-1], history["held_out_nll"].iloc[-1]),
+                xytext=(-4, 12 if colour == BLUE and len(names) == 1 else 24 if colour == ORANGE else -14),
+                textcoords="offset points",
+                ha="right",
+                color=colour,
+                fontsize=9,
+            )
+        _mark_simulations(ax, histories[names[0]])
+        ax.set(title=title, xlabel="minutes", xlim=(0.0, None))
+        low, high = ax.get_ylim()
+        ax.set_ylim(low - 0.08 * (high - low), high)
+    axes[0].set_ylabel("held-out negative log density [nats]")
+    return figure
+
+
+def _mark_simulations(ax: Axes, history: pd.DataFrame) -> None:
+    first, count = float(history["minutes"].iloc[0]), int(history["simulations"].iloc[0])
+    if count:
+        ax.axvspan(0.0, first, color=LIGHT_GREY, linewidth=0)
+        text = f"before the first step:\ndrawing and fitting\n{count:,} simulations,\neach used several times"
+        ax.text(0.5 * first, 0.5, text, transform=ax.get_xaxis_transform(), ha="center", va="center", fontsize=9)

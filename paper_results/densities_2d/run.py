@@ -21,6 +21,7 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 from densities import DENSITIES, PlaneDensity
+from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 
 import bayesinn as bi
@@ -194,17 +195,19 @@ def write(rows: pd.DataFrame, path: Path) -> None:
 
 
 def draw(title: str, pictures: dict[str, np.ndarray]) -> Figure:
-    """Exact densities above, those that were learnt below."""
-    figure = Figure(figsize=(2.2 * len(pictures), 4.6), layout="constrained")
-    figure.suptitle(title)
+    """Exact densities above, those that were learnt below, on one scale that nothing exceeds and that shows traces."""
+    figure = Figure(figsize=(7.4, 3.9), layout="constrained")
+    figure.suptitle(f"{title}: square root of the density", fontsize=10)
     grid = figure.subplots(2, len(pictures), squeeze=False)
     for column, (name, picture) in enumerate(pictures.items()):
         density = DENSITIES[name]
         points = np.stack(np.meshgrid(*axes(density)), axis=-1).reshape(-1, 2).astype(np.float32)
         exact = np.exp(density.log_prob(points).numpy()).reshape(CELLS, CELLS)
+        norm = PowerNorm(0.5, vmin=0.0, vmax=max(exact.max(), picture.max()))
         for ax, values, kind in zip(grid[:, column], (exact, picture), ("exact", "learnt"), strict=True):
-            ax.imshow(values, origin="lower", extent=density.window, vmin=0.0, vmax=exact.max(), cmap="viridis")
-            ax.set(xticks=[], yticks=[], title=f"{name}, {kind}")
+            ax.imshow(values, origin="lower", extent=density.window, norm=norm, cmap="viridis")
+            ax.set(xticks=[], yticks=[])
+            ax.set_title(f"{name},\n{kind}", fontsize=9)
     return figure
 
 

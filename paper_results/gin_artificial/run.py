@@ -17,6 +17,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pandas as pd
+from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 
 import bayesinn as bi
@@ -24,6 +25,8 @@ from bayesinn import plots
 from bayesinn.bijections import Bijection, Chain, Coupling, Permutation
 from bayesinn.inverse import ClassNormal, LatentMixture, SourceMatch, Spectrum, gin, match_sources
 from bayesinn.plots.spectrum import spectrum
+from bayesinn.plots.style import CURVES, styled
+from bayesinn.plots.text import wrapped
 from bayesinn.simulators.mixed_sources import Kind, MixedSources, mixed_sources
 
 BATCH, EPOCHS, MILESTONE = 1_000, 80, 50
@@ -45,6 +48,8 @@ class Case:
 
 
 # Controls that need no more have 2e4 points.
+# Five classes in colours that colour-blind readers can tell apart; cases that have room beside each other.
+_CLASSES, _ACROSS = ListedColormap([colour for colour, _, _ in CURVES]), 4
 CASES = (
     Case("1e5 points"),
     Case("1e5 points, seed 2", seed=2),
@@ -86,7 +91,7 @@ def main() -> None:
         shown = {case.name: outcomes[case.name] for case in cases if case.seed == 1 and case.noise > 0}
         spectra = {name: outcome.spectrum.values for name, outcome in shown.items() if not name.startswith("rotated")}
         plots.save(spectrum(spectra), target / "spectra.png")
-        draw(shown).savefig(target / "sources.png", dpi=150)
+        plots.save(draw(shown), target / "sources.png")
 
 
 def run(case: Case, epochs: int) -> Outcome:
@@ -140,23 +145,30 @@ def glow() -> Chain:
     return Chain(chain)
 
 
+@styled
 def draw(outcomes: dict[str, Outcome]) -> Figure:
     """True sources and, below, the two leading codes, turned and scaled to them; colours are classes."""
-    figure = Figure(figsize=(2.6 * len(outcomes), 5.2), layout="constrained")
-    axes = figure.subplots(2, len(outcomes), squeeze=False)
-    for column, (name, outcome) in enumerate(outcomes.items()):
+    across = min(_ACROSS, len(outcomes))
+    down = -(-len(outcomes) // across)
+    figure = Figure(figsize=(7.4, 4.2 * down), layout="constrained")
+    grid = figure.subplots(2 * down, across, squeeze=False)
+    for ax in grid.flat:
+        ax.set(xticks=[], yticks=[], frame_on=False)
+    for index, (name, outcome) in enumerate(outcomes.items()):
+        row, column = divmod(index, across)
         sources, match = outcome.data.sources[:, :2], outcome.match
         codes = outcome.codes[:, match.match] * match.signs
         shift, scale = sources.mean(axis=0), sources.std(axis=0) / codes.std(axis=0)
         codes = (codes - codes.mean(axis=0)) * scale + shift
-        for ax, points in zip(axes[:, column], (sources, codes), strict=True):
-            ax.scatter(*points[:3_000].T, c=outcome.data.labels[:3_000], cmap="tab10", s=2, linewidths=0)
-            ax.set_xticks([])
-            ax.set_yticks([])
-        axes[0, column].set_title(name)
-        axes[1, column].set_xlabel(f"mean correlation {match.mean_correlation:.3f}")
-    axes[0, 0].set_ylabel("true sources")
-    axes[1, 0].set_ylabel("latent codes")
+        above, below = grid[2 * row : 2 * row + 2, column]
+        for ax, points in ((above, sources), (below, codes)):
+            ax.scatter(*points[:3_000].T, c=outcome.data.labels[:3_000], cmap=_CLASSES, s=2, linewidths=0)
+            ax.set_frame_on(True)
+        above.set_title(wrapped(name, 1.6, 9.5), fontsize=9.5)
+        below.set_xlabel(f"correlation {match.mean_correlation:.3f}")
+        if column == 0:
+            above.set_ylabel("true sources")
+            below.set_ylabel("latent codes")
     return figure
 
 

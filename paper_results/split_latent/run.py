@@ -154,7 +154,7 @@ def one(values: Draws, index: int) -> Draws:
 @plots.style.styled
 def arms(answers: dict[str, Draws], hand: np.ndarray, shown: int = 150) -> Figure:
     """The arms of some draws of each answer, with the hand that was given."""
-    figure = Figure(figsize=(3.0 * len(answers), 3.6), layout="constrained")
+    figure = Figure(figsize=(7.4, 3.0), layout="constrained")
     axes = figure.subplots(1, len(answers), sharex=True, sharey=True)
     for ax, (name, draws) in zip(axes, answers.items(), strict=True):
         positions = kinematics.joints({key: value[:shown] for key, value in draws.items()})
@@ -163,7 +163,8 @@ def arms(answers: dict[str, Draws], hand: np.ndarray, shown: int = 150) -> Figur
         ax.scatter(*positions[:, -1].T, s=6, color=plots.style.RED, linewidths=0, alpha=0.5, zorder=3)
         ax.axvline(hand[0], color=plots.style.GREY, linewidth=0.6, zorder=0)
         ax.axhline(hand[1], color=plots.style.GREY, linewidth=0.6, zorder=0)
-        ax.set(title=name, xlim=(-0.35, 2.25), ylim=(-1.3, 1.3), aspect="equal", xlabel="a")
+        ax.set_title(plots.text.wrapped(name, 1.6, 9.5), fontsize=9.5)
+        ax.set(xlim=(-0.35, 2.25), ylim=(-1.3, 1.3), aspect="equal", xlabel="a")
     axes[0].set_ylabel("b")
     return figure
 

@@ -13,6 +13,7 @@ from bayesinn.core.labels import Labels
 from bayesinn.diagnostics.comparison import compare
 from bayesinn.plots.ecdf import comparison
 from bayesinn.plots.style import BLUE, RED
+from tests.plots.legible import heading
 
 LABELS = Labels({"mean": r"$\mu$"}, {"mean": "mm"})
 
@@ -35,19 +36,26 @@ def test_figure(count: int) -> None:
     assert dict(matplotlib.rcParams) == before
     assert len(figure.axes) == count
     for index, ax in enumerate(figure.axes):
-        assert rf"$\mu$[{index}] [mm]" in ax.get_title()
-        assert "KS = " in ax.get_title()
-    assert figure.axes[0].get_ylabel() == "ECDF difference"
-    assert figure.axes[-1].get_xlabel() == "value"
+        assert rf"$\mu$[{index}] [mm]" in heading(ax)
+        assert "KS = " in heading(ax)
+    if count == 12:
+        assert "ECDF difference" in figure._suptitle.get_text()
+        assert figure.axes[-1].get_xlabel() == "rank of the value"
+    else:
+        assert figure.axes[0].get_ylabel() == "ECDF difference"
+        assert figure.axes[-1].get_xlabel() == "value"
     extent = figure.legends[0].get_window_extent()
     assert extent.x0 >= 0
     assert extent.x1 <= figure.bbox.width
 
 
-def test_thirty_four_columns_lie_in_a_grid() -> None:
+def test_rows_of_a_stack_have_ranks_in_common() -> None:
     figure = draw(34)
     assert len(figure.axes) == 34
-    assert figure.get_figwidth() <= 16
+    assert {ax.get_xlim() for ax in figure.axes} == {(-0.04, 1.04)}
+    # The curve of each is that of its own panel, over ranks in place of values.
+    alone = draw(34, figure=None)
+    assert np.array_equal(alone.axes[3].lines[-1].get_ydata(), figure.axes[3].lines[-1].get_ydata())
 
 
 def test_draws_too_high_lie_below_zero_in_red_and_the_others_in_blue() -> None:

@@ -48,6 +48,58 @@ def test_options(options: dict, fragments: list[str]) -> None:
     assert not [fragment for fragment in fragments if fragment not in str(error.value)], str(error.value)
 
 
+DATES = np.datetime64("2020-03-01") + np.arange(5)
+
+
+@pytest.mark.parametrize(
+    ("declared", "name", "values"),
+    [
+        (np.array([0.5, 1.0, 2.0, 4.0, 8.0]), "time", [0.5, 1.0, 2.0, 4.0, 8.0]),
+        ([5, 4, 3, 2, 1], "time", [5, 4, 3, 2, 1]),
+        ({"day": DATES}, "day", DATES),
+    ],
+)
+def test_coordinates_are_kept_under_their_name(declared: object, name: str, values: object) -> None:
+    labels = declare(coordinates={"cases": declared}, units={name: "d"}).labels
+    coordinate = labels.coordinates["cases"]
+    assert (coordinate.name, coordinate.ndim) == (name, 1)
+    assert np.array_equal(coordinate.values, values)
+    assert labels.axis(name) == f"{name} [d]"
+
+
+@pytest.mark.parametrize(
+    ("options", "fragments"),
+    [
+        ({"coordinates": {"case": np.arange(5)}}, ["Option 'coordinates'", "'case'", "did you mean 'cases'?"]),
+        ({"coordinates": {"cases": np.arange(4)}}, ["'cases'", "shape (5,)", "(4,)", "each step along the first axis"]),
+        ({"coordinates": {"cases": [0, 1, 3, 2, 4]}}, ["increase, or decrease", "3 at step 2, 2 at step 3", "sort"]),
+        ({"coordinates": {"cases": [0, 1, 1, 2, 4]}}, ["1 at step 1, 1 at step 2"]),
+        ({"coordinates": {"cases": [0, 1, np.nan, 3, 4]}}, ["finite", "1.0 at step 1, nan at step 2"]),
+        ({"coordinates": {"cases": [*DATES[:4], np.datetime64("NaT")]}}, ["2020-03-04 at step 3, NaT at step 4"]),
+        ({"coordinates": {"cases": list("abcde")}}, ["numbers or dates", "dtype <U1", "datetime64"]),
+        ({"coordinates": {"cases": {"a": DATES, "b": DATES}}}, ["a dict of one name to an array", "2 names"]),
+        ({"coordinates": {"cases": {"rate": DATES}}}, ["different names", "['rate'] more than once"]),
+        ({"coordinates": {"cases": {"draw": DATES}}}, ["Name 'draw'", "rename it"]),
+        ({"units": {"hour": "h"}, "coordinates": {"cases": {"hours": DATES}}}, ["did you mean 'hours'?"]),
+    ],
+)
+def test_coordinates_that_do_not_fit(options: dict, fragments: list[str]) -> None:
+    with pytest.raises(SimulatorError) as error:
+        declare(**options)
+    assert not [fragment for fragment in fragments if fragment not in str(error.value)], str(error.value)
+
+
+def test_observables_share_an_axis_only_where_it_is_the_same() -> None:
+    def two(parameters, seed):
+        ones = tf.ones((tf.shape(parameters["rate"])[0], 5))
+        return {"cases": ones, "deaths": ones}
+
+    both = bi.simulator(prior={"rate": NORMAL}, coordinates={"cases": DATES, "deaths": DATES.copy()})(two)
+    assert [coordinate.name for coordinate in both.labels.coordinates.values()] == ["time", "time"]
+    with pytest.raises(SimulatorError, match=r"(?s)'deaths'.*the 'time' of 'cases'.*\{'time of deaths': ...\}"):
+        bi.simulator(prior={"rate": NORMAL}, coordinates={"cases": DATES, "deaths": np.arange(5)})(two)
+
+
 @pytest.mark.parametrize("name", ["draw", "chain", "observation", "a/b", "a, b", "a[0]"])
 def test_names_that_results_and_files_could_not_hold(name: str) -> None:
     for options in ({"prior": {name: NORMAL}}, {"context": {name: NORMAL}}, {"observable": name}):
