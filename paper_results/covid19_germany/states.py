@@ -94,7 +94,7 @@ def forest(table: pd.DataFrame) -> Figure:
             ax.hlines(heights + shift, numbers[:, 1], numbers[:, 2], color=colour, linewidth=1.5)
             ax.plot(numbers[:, 0], heights + shift, marker, color=colour, markersize=3.5, label=label)
         ax.set_xlabel(Labels(LABELS, UNITS).axis(name))
-    axes[0].set_yticks(heights, [wrapped(state, 1.4, 9.0) for state in table["state"]])
+    axes[0].set_yticks(heights, [wrapped(state, 2.2, 9.0) for state in table["state"]])
     return legend_below(figure)
 
 

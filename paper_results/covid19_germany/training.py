@@ -8,10 +8,12 @@ from matplotlib.figure import Figure
 from shared import LABELS, Study
 
 from bayesinn import plots
-from bayesinn.plots.style import BLUE, LIGHT_GREY, ORANGE, styled
+from bayesinn.plots.panels import legend_below
+from bayesinn.plots.style import BLACK, BLUE, LIGHT_GREY, ORANGE, styled
 
 # Posteriors of one problem share a panel: densities of other parameters can't be compared.
 PANELS = {"Germany": ("covid19", "covid19_regular"), "federal states": ("covid19_states",)}
+_LOOKS = {"covid19": (BLUE, "o"), "covid19_regular": (ORANGE, "s"), "covid19_states": (BLACK, "D")}
 
 
 def run(study: Study) -> None:
@@ -35,24 +37,20 @@ def draw(histories: dict[str, pd.DataFrame]) -> Figure:
     figure = Figure(figsize=(7.2, 3.6), layout="constrained")
     axes = figure.subplots(1, len(panels), squeeze=False)[0]
     for ax, (title, names) in zip(axes, panels.items(), strict=True):
-        for name, colour, marker in zip(names, (BLUE, ORANGE), "os", strict=False):
-            history = histories[name]
-            ax.plot(history["minutes"], history["held_out_nll"], color=colour, marker=marker, markersize=3.5)
-            ax.annotate(
-                LABELS[name],
-                (history["minutes"].iloc[-1], history["held_out_nll"].iloc[-1]),
-                xytext=(-4, 12 if colour == BLUE and len(names) == 1 else 24 if colour == ORANGE else -14),
-                textcoords="offset points",
-                ha="right",
+        for name in names:
+            history, (colour, marker) = histories[name], _LOOKS[name]
+            ax.plot(
+                history["minutes"],
+                history["held_out_nll"],
                 color=colour,
-                fontsize=9,
+                marker=marker,
+                markersize=3.5,
+                label=LABELS[name],
             )
         _mark_simulations(ax, histories[names[0]])
         ax.set(title=title, xlabel="minutes", xlim=(0.0, None))
-        low, high = ax.get_ylim()
-        ax.set_ylim(low - 0.08 * (high - low), high)
     axes[0].set_ylabel("held-out negative log density [nats]")
-    return figure
+    return legend_below(figure)
 
 
 def _mark_simulations(ax: Axes, history: pd.DataFrame) -> None:

@@ -414,11 +414,80 @@ def test_a_forest_shows_medians_and_intervals_in_prior_standard_deviations() -> 
     assert "prior standard deviations" in ax.get_xlabel()
 
 
-def test_a_dark_style_of_the_caller_changes_nothing(tmp_path: Path) -> None:
-    expected = plots.save(sbc_ecdf(2), tmp_path / "light.png").read_bytes()
+@pytest.mark.parametrize("draw", [sbc_ecdf, sbc_histogram, marginals, forest, predictive, pairs])
+def test_a_dark_style_of_the_caller_changes_nothing(draw: Callable[[int], Figure], tmp_path: Path) -> None:
+    expected = plots.save(draw(2), tmp_path / "light.png").read_bytes()
     with matplotlib.rc_context():
         matplotlib.style.use("dark_background")
-        assert plots.save(sbc_ecdf(2), tmp_path / "dark.png").read_bytes() == expected
+        assert plots.save(draw(2), tmp_path / "dark.png").read_bytes() == expected
+
+
+def decades(seed: int = 1) -> tuple[Arrays, Arrays]:
+    """Draws and prior of a parameter that ranges over decades, and of one that does not."""
+    generator = np.random.default_rng(seed)
+    draws = {"wide": np.exp(2.0 * generator.normal(size=900)), "narrow": generator.normal(5.0, 1.0, size=900)}
+    return draws, {"wide": np.exp(4.0 * generator.normal(size=900)), "narrow": generator.normal(5.0, 2.0, size=900)}
+
+
+def test_axes_are_logarithmic_where_the_prior_ranges_over_decades() -> None:
+    draws, prior = decades()
+    wide, narrow = plots.marginals(draws, prior=prior).axes
+    assert (wide.get_xscale(), narrow.get_xscale()) == ("log", "linear")
+    for ax, change in ((wide, np.log), (narrow, np.positive)):
+        posterior = next(patch for patch in ax.patches if patch.get_label() == "posterior")
+        heights, edges, _ = posterior.get_data()
+        # Areas are shares of the draws on the axis that is drawn.
+        assert np.sum(heights * np.diff(change(edges))) == pytest.approx(1.0, abs=0.01)
+    # A posterior within one decade has a linear axis, whatever its prior.
+    sharp = draws | {"wide": 2.0 + 0.1 * draws["narrow"]}
+    assert plots.marginals(sharp, prior=prior).axes[0].get_xscale() == "linear"
+    negative = draws | {"wide": -draws["wide"]}
+    assert plots.marginals(negative).axes[0].get_xscale() == "linear"
+    labels = [tick.get_text() for tick in plots.forest(draws, prior=prior).axes[0].get_yticklabels()]
+    assert labels == ["log wide", "narrow"]
+    assert plots.pairs(draws, prior=prior, contours=False).axes[2].get_xlabel() == "log$_{10}$ wide"
+
+
+def test_recovery_of_a_parameter_over_decades_has_logarithmic_axes() -> None:
+    truth, draws, prior = normal(size=60, draws=99, event=(2,), seed=1)
+    for values in (truth["mean"], draws["mean"], prior["mean"]):
+        values[..., 1] = np.exp(4.0 * values[..., 1])
+    first, second = plots.recovery(diagnostics.recovery(truth, draws, prior)).axes
+    assert (first.get_xscale(), first.get_yscale()) == ("linear", "linear")
+    assert (second.get_xscale(), second.get_yscale()) == ("log", "log")
+
+
+def test_pairs_of_many_parameters_are_those_of_the_strongest_correlations() -> None:
+    values = np.random.default_rng(1).normal(size=(400, 34))
+    values[:, 33] = 0.2 * values[:, 33] - values[:, 20]
+    values[:, 2] += 0.8 * values[:, 5]
+    figure = plots.pairs({"a": values}, labels=Labels({"a": r"$\alpha$"}), contours=False)
+    shown = [ax.get_xlabel() for ax in figure.axes[-8:]]
+    assert {rf"$\alpha$[{index}]" for index in (2, 5, 20, 33)} <= set(shown)
+    assert len(figure.axes) == 64
+    title = " ".join(figure._suptitle.get_text().split())
+    assert title.startswith("8 of 34 parameters, those of the strongest correlations:")
+    assert r"$\alpha$[20] and $\alpha$[33] \N{MINUS SIGN}0.98" in title
+    assert plots.pairs({"a": values[:, :8]}, contours=False)._suptitle is None
+
+
+def test_bins_without_a_prior_do_not_leave_the_draws() -> None:
+    draws = {"rate": np.random.default_rng(1).exponential(size=500)}
+    assert plots.marginals(draws).axes[0].get_xlim()[0] >= 0.0
+    both = draws | {"other": np.random.default_rng(2).normal(size=500)}
+    panel = plots.pairs(both, contours=False).axes[0]
+    assert panel.get_xlim()[0] >= 0.0
+    assert panel.patches[0].get_data().edges[0] >= 0.0
+
+
+def test_contraction_of_many_parameters_is_one_stacked_figure() -> None:
+    result = diagnostics.recovery(*normal(size=60, draws=99, event=(14,), seed=1))
+    left, right = draw_contraction(result, labels=LABELS).axes
+    assert left.lines[0].get_xdata() == pytest.approx(
+        np.median(1 - result.standard_deviation**2 / result.prior_variance, axis=0)
+    )
+    assert right.lines[0].get_xdata() == pytest.approx(np.median(result.z_score, axis=0))
+    assert "90 % of correct posteriors" in [text.get_text() for text in left.figure.legends[0].get_texts()]
 
 
 def test_no_figure_stays_open_in_pyplot() -> None:
