@@ -126,15 +126,18 @@ def _product(left: tf.Tensor, right: tf.Tensor) -> tf.Tensor:
     return tf.reduce_sum(left[:, :, None] * right[None], axis=1)
 
 
-def _solve(matrix: tf.Tensor, right: tf.Tensor) -> tf.Tensor:
-    """Solve for (N, M, ...) by Gauss-Jordan elimination, for matrices (N, N, ...) that need no pivots."""
-    rows = tf.concat([matrix, right], axis=1)
-    for k in range(matrix.shape[0]):
-        # A column that is cleared is dropped.
-        pivot = rows[k, 1:] / rows[k, 0]
-        cleared = rows[:, 1:] - rows[:, 0, None] * pivot
-        rows = tf.concat([cleared[:k], pivot[None], cleared[k + 1 :]], axis=0)
-    return rows
+def _inverse(matrix: tf.Tensor) -> tf.Tensor:
+    """Invert matrices (N, N, ...) that need no pivots, by Gauss-Jordan elimination in place."""
+
+    def eliminate(rest: tf.Tensor) -> tf.Tensor:
+        # Always the first row and column, which then become the last: a small program, without indices.
+        pivot = 1.0 / rest[:1, :1]
+        row, column = pivot * rest[:1, 1:], rest[1:, :1]
+        above = tf.concat([rest[1:, 1:] - column * row, -pivot * column], axis=1)
+        return tf.concat([above, tf.concat([row, pivot], axis=1)], axis=0)
+
+    size = matrix.shape[0]
+    return tf.while_loop(lambda _: True, eliminate, [matrix], maximum_iterations=size)[0]
 
 
 def _identity(size: int, like: tf.Tensor) -> tf.Tensor:
@@ -161,18 +164,18 @@ def _layers(mu_a: tf.Tensor, mu_s: tf.Tensor, g: tf.Tensor, d: tf.Tensor, direct
     half = 0.5**doublings * 0.5 * d
     a, b = half * generator(directions.odd), half * generator(directions.even)
     square = _product(a, b)
-    q = _solve(15.0 * one + 6.0 * square, 15.0 * one + square)
-    bq, qa = _product(b, q), _product(q, a)
+    # (1 - X) / (1 + X) is 2 / (1 + X) - 1, and Q likewise.
+    q = one / 6.0 + 12.5 * _inverse(15.0 * one + 6.0 * square)
     both, difference = tf.unstack(
-        _solve(tf.stack([one + bq, one + qa], axis=2), tf.stack([one - bq, one - qa], axis=2)), axis=2
+        _inverse(one[:, :, None] + tf.stack([_product(b, q), _product(q, a)], axis=2)), axis=2
     )
 
     def double(r: tf.Tensor, t: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         # The flux down through the middle; R D comes up from there.
-        down = _solve(one - _product(r, r), t)
+        down = _product(_inverse(one - _product(r, r)), t)
         return r + _product(t, _product(r, down)), _product(t, down)
 
-    start = (0.5 * (both - difference), 0.5 * (both + difference))
+    start = (both - difference, both + difference - one)
     r, t = tf.while_loop(lambda *_: True, double, start, maximum_iterations=doublings)
     return r, t
 
@@ -200,11 +203,11 @@ def _stack(
                 if layer == 0 or not directions.reflected[layer].any():
                     break
                 mirrored, passed = boundary(layer)
-            down = _solve(one - _product(mirrored, below), passed + tf.zeros_like(below))
+            down = _product(_inverse(one - _product(mirrored, below)), passed)
             below = mirrored + _product(passed, _product(below, down))
             through = tf.reduce_sum(through[:, None] * down, axis=0)
     mirrored, passed = boundary(0)
-    down = _solve(one - _product(mirrored, below), passed[:, :1] + tf.zeros_like(below[:, :1]))
+    down = _product(_inverse(one - _product(mirrored, below)), passed[:, :1])
     return (
         tf.reduce_sum(_product(passed, _product(below, down)), axis=0)[0],
         tf.reduce_sum(through[:, None] * down, axis=0)[0],
