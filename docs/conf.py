@@ -35,7 +35,7 @@ exclude_patterns = ["_build", "executed"]
 
 html_theme, html_title = "furo", f"bayesinn {version}"
 html_static_path, html_css_files = ["_static"], ["site.css"]
-html_copy_source = html_show_sourcelink = False
+html_copy_source = html_show_sourcelink = html_show_copyright = False
 copybutton_exclude = ".linenos, .gp, .go"
 copybutton_selector = "div:not(.output) > div.highlight > pre"
 

@@ -19,7 +19,7 @@ FOLDERS = ("tutorials", "gallery", "reference", "generated")
 def write(folder: Path, warn: Callable[[str], None]) -> None:
     """Write all pages into the folder of the documentation; what is unchanged keeps its time."""
     pages: dict[str, str] = {}
-    for module in (tutorials, gallery, reference, diagnostics):
+    for module in (tutorials, gallery, reference, diagnostics, measurements):
         pages |= module.pages(warn)
     for name in FOLDERS:
         for path in (folder / name).glob("*"):

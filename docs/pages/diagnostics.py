@@ -24,7 +24,9 @@ wrong in a known way ([how this was measured](/gallery/diagnostics_power.md)). A
 
 {power}
 
-No test detects all faults, and each fault is detected by some test.
+Too wide and too narrow: standard deviations off by a factor of 1.15. Shifted: one mean by 0.2 standard deviations.
+Wrong correlation: none, where there is one. Prior: the data are ignored. No test detects all faults, and each fault is
+detected by some test.
 
 {groups}
 """

@@ -28,10 +28,15 @@ table comes from a CSV file beside it, and `run.py` makes it anew.
 _CARD = """:::{{grid-item-card}} {title}
 :link: {name}
 :link-type: doc
-{image}
-{text}
-:::
+{image}:::
 """
+#: The figure on a card, where it isn't the first one of the page.
+_FIGURES = {
+    "covid19_germany": "forecast.png",
+    "densities_2d": "spline_autoregressive_4_blocks.png",
+    "peers": "figure.png",
+    "sir_germany": "predictive_cases.png",
+}
 
 
 def pages(_: Callable[[str], None]) -> dict[str, str]:
@@ -44,13 +49,9 @@ def pages(_: Callable[[str], None]) -> dict[str, str]:
 
 
 def _card(name: str, file: Path) -> str:
-    """Return the card of a result: title, first figure, first sentence."""
+    """Return the card of a result: its title, and one figure if there is any."""
     text = file.read_text()
-    title, _, body = text.removeprefix("# ").partition("\n")
-    figure = re.search(r"!\[[^\]]*\]\(([^)]+)\)", text)
-    path = file.parent / (figure[1] if figure else "figure.png")
-    image = f":img-bottom: ../../{path.relative_to(ROOT)}\n" if path.is_file() else ""
-    # Links in a card that is a link itself lead nowhere.
-    plain = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", body.strip().partition("\n\n")[0].replace("\n", " "))
-    sentence = re.match(r".*?[^A-Z]\w[.:](?= |$)", plain)
-    return _CARD.format(title=title, name=name, image=image, text=sentence[0].rstrip(":") if sentence else plain)
+    first = re.search(r"!\[[^\]]*\]\(([^)]+)\)", text)
+    figure = _FIGURES.get(name) or (first[1] if first else "")
+    image = f":img-bottom: ../../{file.parent.relative_to(ROOT) / figure}\n" if figure else ""
+    return _CARD.format(title=text.removeprefix("# ").partition("\n")[0], name=name, image=image)

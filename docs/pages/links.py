@@ -7,6 +7,8 @@ from pathlib import Path
 
 DOCS = Path(__file__).resolve().parents[1]
 ROOT = DOCS.parent
+#: Option of a figure, which is then a link to the same figure in its own size.
+FULL_WIDTH = ":width: 100%"
 _LINK = re.compile(r"(?P<figure>!?)\[(?P<text>[^\]\[]*)\]\((?P<path>[^)#: ]+)\)")
 
 
@@ -19,7 +21,7 @@ def relinked(text: str, file: Path) -> str:
     def replaced(link: re.Match[str]) -> str:
         words, target = link["text"], (file.parent / link["path"]).resolve()
         if link["figure"]:
-            return f"```{{figure}} ../../{target.relative_to(ROOT)}\n:alt: {words}\n\n{words}\n```"
+            return f"```{{figure}} ../../{target.relative_to(ROOT)}\n:alt: {words}\n{FULL_WIDTH}\n\n{words}\n```"
         if page := _page(target):
             return f"[{words}]({page})"
         # A folder can't be downloaded.

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from docs.pages.links import DOCS, ROOT, relinked
+from docs.pages.links import DOCS, FULL_WIDTH, ROOT, relinked
 
 TUTORIALS, EXECUTED = ROOT / "tutorials", DOCS / "executed"
 _HEADER = re.compile(r"\A---\n.*?\n---\n", re.DOTALL)
@@ -67,4 +67,4 @@ def _shown(cell: re.Match[str], output: dict, folder: str) -> str:
         return f"::::{{dropdown}} Checks of what the text says\n{code}::::\n"
     if output["text"]:
         code += f"\n```{{code-block}} text\n:class: output\n\n{output['text']}\n```\n"
-    return code + "".join(f"\n```{{figure}} {folder}/{name}\n```\n" for name in output["figures"])
+    return code + "".join(f"\n```{{figure}} {folder}/{name}\n{FULL_WIDTH}\n```\n" for name in output["figures"])
