@@ -10,70 +10,54 @@ from benchmarks.peers import report
 from docs.pages.links import ROOT
 
 BENCHMARKS, RESULTS = ROOT / "benchmarks", ROOT / "paper_results"
-_PAGE = """# What was measured
+_HEAD = """# What was measured
 
 Every table on this page is made from a CSV file in the repository when the page is built. The script that wrote the
 file is named above each.
-
-## Beside other libraries
+"""
+_PEERS = """## Beside other libraries
 
 BayesFlow and sbi on two CPU cores, no GPU: all through the public `fit`, simulator in the loop, networks of equal size,
-except where the table says so. [The settings](/gallery/peers.md) tell how, and what each library is given.
-
-{peers}
-
-## Flows against exact densities
+except where the table says so. [The settings](/gallery/peers.md) tell how, and what each library is given."""
+_DENSITIES = """## Flows against exact densities
 
 `paper_results/densities_2d`: nats above the entropy after 4,000 steps at batch 512, and minutes of processor time, the
-mean over densities ([figures and all columns](/gallery/densities_2d.md)).
-
-{densities}
-
-## Two moons
+mean over densities ([figures and all columns](/gallery/densities_2d.md))."""
+_TWO_MOONS = """## Two moons
 
 `paper_results/two_moons`: accuracy of a classifier that separates our draws from the reference draws of the sbi
 benchmark; 0.5 is ideal. Ours is trained online on 5.12 million simulations (10,000 steps at batch 512); 0.542 is
-published for neural posterior estimation after 100,000. The comparison is therefore of accuracy, not of efficiency
-([how](/gallery/two_moons.md)).
-
-{moons}
-
-## Flows: training and sampling
+published for neural posterior estimation after 100,000. So accuracies can be compared, not numbers of simulations
+([how this was measured](/gallery/two_moons.md))."""
+_FLOWS = """## Flows: training and sampling
 
 `benchmarks/flow_speed.py`: processor time of one thread at batch 256; six blocks with two hidden layers of 128 units,
-the residual flow ten with 64. A residual flow samples more slowly the more it stretches.
-
-{flows}
-
-## Training without stored activations
+the residual flow ten with 64. A residual flow samples more slowly the more it stretches."""
+_MEMORY = """## Training without stored activations
 
 `benchmarks/reversible_memory.py`: chains of affine couplings (32 elements, subnets of 256 and 256 units, batch 4,096),
 ordinary and `reversible=True`, in the plain graph and with XLA. The peak contains what does not depend on the batch
 (TensorFlow, weights, gradients, the optimiser, the compiled program), which grows with depth in any case. Activations
-are what the first large batch adds to it. Milliseconds are processor time.
+are what the first large batch adds to it. Milliseconds are processor time."""
+_CACHE = """## Compiling again
 
-{memory}
-
-## Compiling again
-
-`benchmarks/xla_cache.py`: a fit of 20 steps of `linear` in a fresh process, seconds of processor time, without and with
-[XLA's cache](/compilation.md).
-
-{cache}
-"""
+`benchmarks/xla_cache.py`: a fit of 20 steps of `linear` in a fresh process, seconds of processor time on a machine with
+other load, without and with [XLA's cache](/compilation.md)."""
 
 
 def pages(_: Callable[[str], None]) -> dict[str, str]:
-    """Return the page."""
+    """Return the page. Where a script wasn't run, its section is left out."""
+    flows, memory = (BENCHMARKS / f"{name}.csv" for name in ("flow_speed", "reversible_memory"))
     tables = {
-        "peers": report.table(BENCHMARKS / "peers" / "results.csv"),
-        "densities": _markdown(densities()),
-        "moons": _markdown(two_moons()),
-        "flows": _markdown(flow_speed()),
-        "memory": _markdown(reversible_memory(), "{:,.0f}"),
-        "cache": _markdown(pd.read_csv(BENCHMARKS / "xla_cache.csv"), "{:.1f}"),
+        _PEERS: report.table(BENCHMARKS / "peers" / "results.csv"),
+        _DENSITIES: _markdown(densities()),
+        _TWO_MOONS: _markdown(two_moons()),
+        _FLOWS: _markdown(flow_speed()) if flows.is_file() else "",
+        _MEMORY: _markdown(reversible_memory(), "{:,.0f}") if memory.is_file() else "",
+        _CACHE: _markdown(pd.read_csv(BENCHMARKS / "xla_cache.csv"), "{:.1f}"),
     }
-    return {"generated/measured.md": _PAGE.format(**tables)}
+    sections = [f"{text}\n\n{table}" for text, table in tables.items() if table]
+    return {"generated/measured.md": "\n\n".join([_HEAD, *sections])}
 
 
 def densities() -> pd.DataFrame:
