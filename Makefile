@@ -1,4 +1,4 @@
-# make setup | test | demo | bench | check | format | clean
+# make setup | test | demo | docs | bench | check | format | clean
 
 BIN := .venv/bin
 # Test processes beside each other. In a whole run each grows to 7 to 10 GB: take 1 if memory is short.
@@ -9,11 +9,12 @@ PYTEST_OPTIONS ?=
 # TensorFlow's start-up notes are no news here.
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: help setup test demo bench check format clean
+.PHONY: help setup test demo docs bench check format clean
 
 help:
 	@echo "make setup    build .venv with the tested versions (the others do it by themselves)"
 	@echo "make demo     train on the SIR model, then infer from real case counts: runs/sir"
+	@echo "make docs     build the documentation: docs/_build/html/index.html"
 	@echo "make bench    compare with BayesFlow and sbi, in environments of their own: hours; goes on where it was stopped"
 	@echo "make test     check, then run all tests"
 	@echo "make check    formatting, lint and types"
@@ -35,6 +36,10 @@ test: check
 demo: setup
 	$(BIN)/bayesinn run sir --exact --output runs/sir
 
+# Warnings are errors. OPTIONS=-E builds everything anew.
+docs: setup
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going --builder html $(OPTIONS) docs docs/_build/html
+
 bench: setup
 	benchmarks/peers/environments.sh
 	$(BIN)/python benchmarks/peers/run.py
@@ -49,5 +54,5 @@ format: setup
 	$(BIN)/ruff check --fix
 
 clean:
-	rm -rf build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache
+	rm -rf build dist docs/_build *.egg-info .mypy_cache .pytest_cache .ruff_cache
 	find . -name .venv -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -8,8 +8,7 @@ steps are with 8 rows: the peak of memory then is that of TensorFlow, compilatio
 which grow with depth in any case. The next steps are with ROWS rows, 4096 if left out; what the peak rises by is for
 activations. Time is processor time of all threads, which a busy machine disturbs least, of the fastest step.
 
-Prints a table, and below it, for each mode, how much memory each block added between the first and the last depth, and
-the ratio of the peaks of both.
+Writes reversible_memory.csv, if ROWS is left out.
 """
 
 from __future__ import annotations
@@ -20,6 +19,7 @@ import resource
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 DEPTHS = (4, 8, 16, 24)
 ELEMENTS, CONDITION, HIDDEN, BATCH = 32, 8, (256, 256), 4096
@@ -77,7 +77,7 @@ def in_process(depth: int, chain: str, mode: str, batch: int, steps: int) -> tup
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure, and write the table."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--quick", action="store_true", help="small: checks that it runs, the numbers mean little")
     parser.add_argument("--batch", type=int, default=BATCH, metavar="ROWS")
@@ -89,22 +89,20 @@ def main() -> None:
         return
     depths, batch, steps = ((1, 2), 256, 1) if arguments.quick else (DEPTHS, arguments.batch, 3)
     modes = list(MODES)[-1:] if arguments.quick else list(MODES)
-    print(f"{ELEMENTS} elements, subnets {HIDDEN}, batch {batch}, seed {SEED}")
-    print(f"{'mode':<6}{'chain':<12}{'blocks':>6}{'peak MB':>10}{'activations MB':>16}{'ms/step':>10}")
+    # Not above: the processes that are measured don't need it.
+    import pandas as pd
+
+    rows = []
     for mode in modes:
-        results: dict[str, list[tuple[float, ...]]] = {chain: [] for chain in CHAINS}
         for depth in depths:
             for chain in CHAINS:
-                results[chain].append(in_process(depth, chain, mode, batch, steps))
-                peak, activations, milliseconds = results[chain][-1]
-                print(
-                    f"{mode:<6}{chain:<12}{depth:6d}{peak:10,.0f}{activations:16,.0f}{milliseconds:10,.0f}", flush=True
-                )
-        for chain, (first, *_, last) in results.items():
-            growth = (last[1] - first[1]) / (depths[-1] - depths[0])
-            print(f"{mode}, {chain}: {growth:.1f} MB of activations a block, peak {last[0] / first[0]:.2f}x")
-        longer = results["reversible"][-1][2] / results["ordinary"][-1][2]
-        print(f"{mode}: {depths[-1]} blocks take {longer:.2f}x as long in a reversible chain")
+                peak, activations, milliseconds = in_process(depth, chain, mode, batch, steps)
+                case = {"mode": mode, "chain": chain, "blocks": depth}
+                found = {"peak_mb": peak, "activations_mb": activations, "ms_per_step": milliseconds}
+                rows.append(case | {name: round(value) for name, value in found.items()})
+                print(rows[-1], flush=True)
+    if not arguments.quick and batch == BATCH:
+        pd.DataFrame(rows).to_csv(Path(__file__).with_suffix(".csv"), index=False)
 
 
 if __name__ == "__main__":

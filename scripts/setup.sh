@@ -109,12 +109,12 @@ install_packages() {
     if [[ -t 1 ]]; then quiet=; fi
     echo "Installing the packages of constraints.txt (the first time some 700 MB are downloaded: minutes)"
     if have_uv; then
-        if uv pip install $quiet --python .venv/bin/python --constraint constraints.txt --editable '.[test]'; then return; fi
+        if uv pip install $quiet --python .venv/bin/python --constraint constraints.txt --editable '.[docs,test]'; then return; fi
         echo "uv failed; going on with pip"
     fi
     if ! .venv/bin/python -m pip --version >/dev/null 2>&1; then .venv/bin/python -m ensurepip >/dev/null; fi
     .venv/bin/python -m pip install $quiet --no-input --disable-pip-version-check \
-        --constraint constraints.txt --editable '.[test]' </dev/null
+        --constraint constraints.txt --editable '.[docs,test]' </dev/null
 }
 
 if [[ ${1:-} == find ]]; then

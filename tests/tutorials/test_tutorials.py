@@ -2,42 +2,21 @@
 
 from __future__ import annotations
 
-import os
 import sys
-from pathlib import Path
 
 import jupytext
 import pytest
-from jupyter_client import AsyncKernelManager
-from jupyter_client.kernelspec import KernelSpecManager
-from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
-TUTORIALS = Path(__file__).parents[2] / "tutorials"
-FILES = sorted(TUTORIALS.glob("[0-9]*.md"))
+from docs.pages.execute import run
+from docs.pages.tutorials import TUTORIALS
 
-# Seconds that one cell may take; training takes longest.
-CELL_TIMEOUT = 600
+FILES = sorted(TUTORIALS.glob("[0-9]*.md"))
 
 
 @pytest.fixture(params=FILES, ids=lambda file: file.stem)
 def file(request):
     return request.param
-
-
-def run(notebook, folder):
-    """Execute in place, with ``folder`` as working directory; the first error is raised with its cell."""
-    # No folder of kernels: what remains is the kernel of this interpreter, whatever is installed on the machine.
-    kernel = AsyncKernelManager(kernel_name="python3", kernel_spec_manager=KernelSpecManager(kernel_dirs=[]))
-    client = NotebookClient(notebook, km=kernel, timeout=CELL_TIMEOUT, resources={"metadata": {"path": str(folder)}})
-    inline = "module://matplotlib_inline.backend_inline"
-    # What tutorials save to temporary folders goes with the test's.
-    private = {"IPYTHONDIR": str(folder / ".ipython"), "TMPDIR": str(folder)}
-    # The library beside the tutorials, whatever is installed.
-    private["PYTHONPATH"] = str(TUTORIALS.parent)
-    # A kernel that stayed alive would keep one or two gigabytes until the last test.
-    client.execute(cleanup_kc=True, env=os.environ | {"MPLBACKEND": inline} | private)
-    return notebook
 
 
 def outputs(notebook, kind):

@@ -55,7 +55,7 @@ def test_healthy_simulators_get_no_advice(name: str) -> None:
     report = simulator_report(bi.get(name), simulations=1_000, seed=2)
     assert report.ok
     assert report.advice == ()
-    assert "fit to train on" in repr(report)
+    assert "ready for training" in repr(report)
     assert "All 1,000 simulations are finite; up to 0.003 may fail" in repr(report)
     assert report["speed"].per_second > 1_000
 

@@ -1,0 +1,32 @@
+"""Pages that are made from the rest of the repository each time the documentation is built, so that nothing is copied.
+
+Each module makes some: tutorials with what they printed and drew, a gallery of results, the reference of each package,
+what each diagnostic tells. :func:`write` puts them beside the pages that are written by hand; git ignores them.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from docs.pages import diagnostics, gallery, measurements, reference, tutorials
+
+#: Folders that hold nothing but such pages.
+FOLDERS = ("tutorials", "gallery", "reference", "generated")
+
+
+def write(folder: Path, warn: Callable[[str], None]) -> None:
+    """Write all pages into the folder of the documentation; what is unchanged keeps its time."""
+    pages: dict[str, str] = {}
+    for module in (tutorials, gallery, reference, diagnostics, measurements):
+        pages |= module.pages(warn)
+    for name in FOLDERS:
+        for path in (folder / name).glob("*"):
+            if f"{name}/{path.name}" not in pages:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+    for name, text in pages.items():
+        path = folder / name
+        path.parent.mkdir(exist_ok=True)
+        if not path.is_file() or path.read_text() != text:
+            path.write_text(text)

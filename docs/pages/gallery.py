@@ -1,0 +1,57 @@
+"""Gallery: the README of each reproduced result, with its tables and figures."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from docs.pages.links import ROOT, relinked
+
+_INDEX = """# Gallery of results
+
+Each folder of `paper_results` reproduces a published result, or measures something that this library decides by. Every
+table comes from a CSV file beside it, and `run.py` makes it anew.
+
+::::{{grid}} 1 2 2 2
+:gutter: 3
+
+{cards}
+::::
+
+```{{toctree}}
+:hidden:
+
+{names}
+```
+"""
+_CARD = """:::{{grid-item-card}} {title}
+:link: {name}
+:link-type: doc
+{image}:::
+"""
+#: The figure on a card, where it isn't the first one of the page.
+_FIGURES = {
+    "covid19_germany": "forecast.png",
+    "densities_2d": "spline_autoregressive_4_blocks.png",
+    "peers": "figure.png",
+    "sir_germany": "predictive_cases.png",
+}
+
+
+def pages(_: Callable[[str], None]) -> dict[str, str]:
+    """Return a page for each result, and their index."""
+    files = {file.parent.name: file for file in sorted(ROOT.glob("paper_results/*/README.md"))}
+    files["peers"] = ROOT / "benchmarks" / "peers" / "README.md"
+    made = {f"gallery/{name}.md": relinked(file.read_text(), file) for name, file in files.items()}
+    cards = "\n".join(_card(name, file) for name, file in files.items())
+    return made | {"gallery/index.md": _INDEX.format(cards=cards, names="\n".join(files))}
+
+
+def _card(name: str, file: Path) -> str:
+    """Return the card of a result: its title, and one figure if there is any."""
+    text = file.read_text()
+    first = re.search(r"!\[[^\]]*\]\(([^)]+)\)", text)
+    figure = _FIGURES.get(name) or (first[1] if first else "")
+    image = f":img-bottom: ../../{file.parent.relative_to(ROOT) / figure}\n" if figure else ""
+    return _CARD.format(title=text.removeprefix("# ").partition("\n")[0], name=name, image=image)

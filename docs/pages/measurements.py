@@ -1,0 +1,105 @@
+"""What was measured: tables of speed, memory and accuracy, from the CSV files that the scripts wrote."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import pandas as pd
+
+from benchmarks.peers import report
+from docs.pages.links import ROOT
+
+BENCHMARKS, RESULTS = ROOT / "benchmarks", ROOT / "paper_results"
+_HEAD = """# What was measured
+
+Every table on this page is made from a CSV file in the repository when the page is built. The script that wrote the
+file is named above each.
+"""
+_PEERS = """## Beside other libraries
+
+BayesFlow and sbi on two CPU cores, no GPU: all through the public `fit`, simulator in the loop, networks of equal size,
+except where the table says so. [The settings](/gallery/peers.md) tell how, and what each library is given."""
+_DENSITIES = """## Flows against exact densities
+
+`paper_results/densities_2d`: nats above the entropy after 4,000 steps at batch 512, and minutes of processor time, the
+mean over densities ([figures and all columns](/gallery/densities_2d.md))."""
+_TWO_MOONS = """## Two moons
+
+`paper_results/two_moons`: accuracy of a classifier that separates our draws from the reference draws of the sbi
+benchmark; 0.5 is ideal. Ours is trained online on 5.12 million simulations (10,000 steps at batch 512); 0.542 is
+published for neural posterior estimation after 100,000. So accuracies can be compared, not numbers of simulations
+([how this was measured](/gallery/two_moons.md))."""
+_FLOWS = """## Flows: training and sampling
+
+`benchmarks/flow_speed.py`: processor time of one thread at batch 256; six blocks with two hidden layers of 128 units,
+the residual flow ten with 64. A residual flow samples more slowly the more it stretches."""
+_MEMORY = """## Training without stored activations
+
+`benchmarks/reversible_memory.py`: chains of affine couplings (32 elements, subnets of 256 and 256 units, batch 4,096),
+ordinary and `reversible=True`, in the plain graph and with XLA. The peak contains what does not depend on the batch
+(TensorFlow, weights, gradients, the optimiser, the compiled program), which grows with depth in any case. Activations
+are what the first large batch adds to it. Milliseconds are processor time."""
+_CACHE = """## Compiling again
+
+`benchmarks/xla_cache.py`: a fit of 20 steps of `linear` in a fresh process, seconds of processor time on a machine with
+other load, without and with [XLA's cache](/compilation.md)."""
+
+
+def pages(_: Callable[[str], None]) -> dict[str, str]:
+    """Return the page. Where a script wasn't run, its section is left out."""
+    flows, memory = (BENCHMARKS / f"{name}.csv" for name in ("flow_speed", "reversible_memory"))
+    tables = {
+        _PEERS: report.table(BENCHMARKS / "peers" / "results.csv"),
+        _DENSITIES: _markdown(densities()),
+        _TWO_MOONS: _markdown(two_moons()),
+        _FLOWS: _markdown(flow_speed()) if flows.is_file() else "",
+        _MEMORY: _markdown(reversible_memory(), "{:,.0f}") if memory.is_file() else "",
+        _CACHE: _markdown(pd.read_csv(BENCHMARKS / "xla_cache.csv"), "{:.1f}"),
+    }
+    sections = [f"{text}\n\n{table}" for text, table in tables.items() if table]
+    return {"generated/measured.md": "\n\n".join([_HEAD, *sections])}
+
+
+def densities() -> pd.DataFrame:
+    """Gaps of each network to the entropy of each density, and processor time."""
+    table = pd.read_csv(RESULTS / "densities_2d" / "results.csv")
+    wide = table.pivot_table(index="network", columns="density", values="gap", sort=False)
+    return wide.assign(minutes=table.groupby("network")["processor minutes"].mean()).reset_index()
+
+
+def two_moons() -> pd.DataFrame:
+    """Accuracy of the classifier at each observation, and the mean."""
+    table = pd.read_csv(RESULTS / "two_moons" / "results.csv")
+    return table[["observation", "ours and reference", "ours and exact", "exact and reference"]]
+
+
+def flow_speed() -> pd.DataFrame:
+    """Milliseconds of a step and draws a second of each flow, by number of parameters."""
+    table = pd.read_csv(BENCHMARKS / "flow_speed.csv")
+    wide = table.pivot_table(index="flow", columns="parameters", values=["ms_per_step", "draws_per_second"], sort=False)
+    heads = {"ms_per_step": "ms/step", "draws_per_second": "draws/s"}
+    wide.columns = [f"{heads[value]}, {parameters} parameters" for value, parameters in wide.columns]
+    return wide.reset_index()
+
+
+def reversible_memory() -> pd.DataFrame:
+    """Memory and time of ordinary and reversible chains side by side."""
+    table = pd.read_csv(BENCHMARKS / "reversible_memory.csv")
+    wide = table.pivot_table(index=["mode", "blocks"], columns="chain", sort=False)
+    heads = {"peak_mb": "peak, MB", "activations_mb": "activations, MB", "ms_per_step": "ms/step"}
+    wide = wide[[(value, chain) for value in heads for chain in ("ordinary", "reversible")]]
+    wide.columns = [f"{heads[value]}, {chain}" for value, chain in wide.columns]
+    return wide.reset_index()
+
+
+def _markdown(table: pd.DataFrame, numbers: str = "{:,.3g}") -> str:
+    """Return a table in Markdown; whole numbers have no decimals."""
+
+    def cell(value: object) -> str:
+        if not isinstance(value, float):
+            return str(value)
+        return f"{value:,.0f}" if abs(value) >= 1000 else numbers.format(value)
+
+    head: Sequence[str] = [str(name).replace("_", " ") for name in table.columns]
+    rows = [[cell(value) for value in row] for row in table.itertuples(index=False)]
+    return "\n".join(f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *rows))

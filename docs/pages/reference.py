@@ -1,0 +1,81 @@
+"""Reference: the public names of each package, from their docstrings."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Callable, Iterable
+from types import ModuleType
+
+PACKAGES = (
+    "bayesinn",
+    "bayesinn.posterior",
+    "bayesinn.summaries",
+    "bayesinn.flows",
+    "bayesinn.bijections",
+    "bayesinn.diagnostics",
+    "bayesinn.plots",
+    "bayesinn.reference",
+    "bayesinn.inverse",
+    "bayesinn.workflow",
+    "bayesinn.testing",
+    "bayesinn.core.errors",
+)
+_DIRECTIVES = ((inspect.isclass, "autoclass"), (inspect.isfunction, "autofunction"))
+
+
+def pages(_: Callable[[str], None]) -> dict[str, str]:
+    """Return a page for each package, one of the installed simulators, and their index."""
+    places: dict[int, str] = {}
+    made = {f"reference/{name}.rst": _page(importlib.import_module(name), places) for name in PACKAGES}
+    entries = "\n".join(f"   {name}" for name in (*PACKAGES, "simulators"))
+    made["reference/index.rst"] = f"{_title('Reference')}.. toctree::\n\n{entries}\n"
+    made["reference/simulators.md"] = _simulators()
+    return made
+
+
+def public(module: ModuleType) -> list[str]:
+    """Return the names that a package offers, in the order in which it lists them."""
+    names: Iterable[str] = getattr(module, "__all__", vars(module))
+    values = {name: getattr(module, name) for name in names if not name.startswith("_")}
+    ours = {name: value for name, value in values.items() if not inspect.ismodule(value)}
+    return [name for name, value in ours.items() if _origin(value).startswith("bayesinn")]
+
+
+def _origin(value: object) -> str:
+    """Return the module that defines a class or a function; what has none is a constant of ours."""
+    described = inspect.isclass(value) or inspect.isfunction(value)
+    return getattr(value, "__module__", "") if described else "bayesinn"
+
+
+def _page(module: ModuleType, places: dict[int, str]) -> str:
+    """Return the page of a package; what an earlier page describes (``places``) is only named."""
+    name, names = module.__name__, public(module)
+    elsewhere = [entry for entry in names if id(getattr(module, entry)) in places]
+    here = [entry for entry in names if entry not in elsewhere]
+    places |= {id(getattr(module, entry)): f"{name}.{entry}" for entry in here}
+    listed = "\n".join(f"   {entry}" for entry in here)
+    text = f"{_title(name)}.. automodule:: {name}\n\n.. currentmodule:: {name}\n\n"
+    if elsewhere:
+        others = ", ".join(f":py:obj:`{places[id(getattr(module, entry))]}`" for entry in elsewhere)
+        text += f"Described elsewhere, and to be imported from here as well: {others}.\n\n"
+    text += f".. autosummary::\n   :nosignatures:\n\n{listed}\n\n"
+    return text + "\n".join(_entry(entry, getattr(module, entry)) for entry in here)
+
+
+def _entry(name: str, value: object) -> str:
+    directive = next((directive for fits, directive in _DIRECTIVES if fits(value)), "autodata")
+    members = "   :members:\n   :inherited-members:\n" if directive == "autoclass" else ""
+    return f".. {directive}:: {name}\n{members}"
+
+
+def _simulators() -> str:
+    from bayesinn.simulation.installed import descriptions
+
+    rows = "\n".join(f"| `{name}` | {line} |" for name, line in descriptions().items())
+    text = "Fetch one with `bayesinn.get(name)`; `bayesinn list` prints this table."
+    return f"# Ready simulators\n\n{text}\n\n| name | |\n|---|---|\n{rows}\n"
+
+
+def _title(text: str) -> str:
+    return f"{text}\n{'=' * len(text)}\n\n"

@@ -1,0 +1,97 @@
+"""The documentation is built without a warning, and reads well on a laptop and on a phone."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import bayesinn as bi
+from docs.pages import diagnostics, reference, tutorials
+from docs.pages.links import ROOT, relinked
+from tests.workflow.test_browser import LAPTOP, PHONE, browser  # noqa: F401
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Built anew, warnings being errors, as by ``make docs``."""
+    folder = tmp_path_factory.mktemp("site")
+    command = [sys.executable, "-m", "sphinx", "--fail-on-warning", "--keep-going", "-d", folder / "doctrees", "docs"]
+    done = subprocess.run([*command, folder / "html"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return folder / "html"
+
+
+def text_of(page: Path) -> str:
+    return re.sub(r"<[^>]+>", "", page.read_text())
+
+
+@pytest.mark.slow
+def test_every_page_is_there(site: Path) -> None:
+    names = {str(page.relative_to(site)) for page in site.rglob("*.html")}
+    for folder, source in (("tutorials", "tutorials/*.md"), ("how_to", "docs/how_to/*.md")):
+        assert names >= {f"{folder}/{file.stem}.html" for file in ROOT.glob(source)}
+    assert names >= {f"gallery/{file.parent.name}.html" for file in ROOT.glob("paper_results/*/README.md")}
+    assert "within tolerance" in text_of(site / "getting_started.html")
+
+
+@pytest.mark.slow
+def test_public_names_are_described(site: Path) -> None:
+    pages = "".join(page.read_text() for page in site.glob("reference/*.html"))
+    for name in ("bayesinn.diagnose", "bayesinn.AmortizedPosterior.sample", "bayesinn.flows.coupling"):
+        assert f'id="{name}"' in pages, name
+    missing = [name for name in reference.public(bi) if f'id="bayesinn.{name}"' not in pages]
+    assert missing == []
+
+
+@pytest.mark.slow
+def test_tutorials_have_their_figures(site: Path) -> None:
+    for file in tutorials.TUTORIALS.glob("[0-9]*.md"):
+        saved = json.loads((tutorials.EXECUTED / file.stem / "outputs.json").read_text())
+        figures = sum(len(cell["figures"]) for cell in saved["cells"])
+        page = (site / "tutorials" / f"{file.stem}.html").read_text()
+        assert page.count("<figure") == figures > 0
+
+
+@pytest.mark.slow
+def test_no_page_is_wider_than_the_screen(site: Path, browser) -> None:  # noqa: F811
+    wide = []
+    for width in (LAPTOP, PHONE):
+        window = browser.new_page(viewport={"width": width, "height": 800})
+        # Formulas are set by a script from the web, which tests don't load.
+        window.route("http*://**", lambda route: route.abort())
+        for page in sorted(site.rglob("*.html")):
+            window.goto(page.as_uri())
+            if window.evaluate("document.documentElement.scrollWidth") > width:
+                wide.append((width, page.name))
+        window.close()
+    assert wide == []
+
+
+def test_a_tutorial_without_outputs_of_its_code_is_a_warning(tmp_path: Path) -> None:
+    file = tmp_path / "01_first_posterior.md"
+    text = (tutorials.TUTORIALS / file.name).read_text()
+    file.write_text(text)
+    assert tutorials.page(file)[1] == ""
+    file.write_text(text.replace("NOISE = 0.5", "NOISE = 0.6"))
+    assert "no outputs of its present code" in tutorials.page(file)[1]
+
+
+def test_links_lead_to_pages_figures_and_files() -> None:
+    text = "[a](../sir_germany/README.md) [b](run.py) [c](https://x.org/y) ![d](draws.png) [e](.)"
+    link_a, link_b, link_c, rest = relinked(text, ROOT / "paper_results" / "two_moons" / "README.md").split(" ", 3)
+    assert link_a == "[a](/gallery/sir_germany.md)"
+    assert link_b == "{download}`b"
+    assert rest.startswith("[c](https://x.org/y) ```{figure} ../../paper_results/two_moons/draws.png")
+    assert link_c == "<../../paper_results/two_moons/run.py>`"
+    assert rest.endswith("``` e")
+
+
+def test_diagnostics_are_those_that_are_registered() -> None:
+    (page,) = diagnostics.pages(print).values()
+    for check in bi.workflow.registered_checks():
+        assert f"### {check.name}\n" in page
+        assert check.question in page
+        assert check.remedy in page
