@@ -6,9 +6,9 @@
 recipe: batches of 64, Adam at 5e-4 that falls by 1 % every 1,000 steps, no average of the weights. Both see the regular
 noise, for which exact draws are stored. Trains for M minutes of processor time (55 if left out) and writes a row of
 ``simulations_only.csv`` beside this file; the posterior of ``plain`` stays in ``posterior_plain``, that of
-``published``, which is large, in ``runs/covid19_germany``. ``--evaluate`` writes the row of a posterior that is there;
-so it does for ``fitted``, our posterior that fits the model. ``--quick`` trains for a few steps, to check that it runs,
-and writes nothing that stays.
+``published``, which is large, in ``runs/covid19_germany``. ``--evaluate`` writes the row of a posterior that is there.
+Beside them stands our posterior that fits the model, from the tables that run.py has written. ``--quick`` trains for a
+few steps, to check that it runs, and writes nothing that stays.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from calibration import ranked
 from exact import NAME, against_exact, data_sets, stored_runs
 from likelihoods import DATA_SETS, DRAWS, quartiles
 from networks import NETWORKS, arguments, train_for
-from shared import Study
+from shared import LABELS as STUDY_LABELS, Study
 from train import HELD_OUT, HELD_OUT_SEED, HERE, save
 
 import bayesinn as bi
@@ -34,7 +34,6 @@ RUNS = HERE.parents[1] / "runs" / HERE.name
 FOLDERS = {
     "plain": HERE / "posterior_plain",
     "published": RUNS / "posterior_published",
-    "fitted": HERE / "posterior_regular",
 }
 LABELS = {
     "plain": "reproduction (simulations only)",
@@ -54,8 +53,6 @@ def main() -> None:
     parser.add_argument("name", choices=FOLDERS)
     parser.add_argument("--evaluate", action="store_true", help="the posterior that is there, without training")
     given = parser.parse_args()
-    if given.name not in KEYS and not given.evaluate:
-        parser.error(f"{given.name} is trained by train.py {NAME}; add --evaluate")
     with tempfile.TemporaryDirectory() as folder:
         study = Study(Path(folder) if given.quick else HERE, given.quick)
         if given.evaluate:
@@ -66,12 +63,12 @@ def main() -> None:
             )
             if not given.quick:
                 save(posterior, FOLDERS[given.name])
-        file = study.target / "simulations_only.csv"
         row = {"posterior": LABELS[given.name], **evaluate(posterior, study)}
-        others = pd.read_csv(file) if file.is_file() else pd.DataFrame(columns=list(row))
-        table = pd.concat([others[others["posterior"] != row["posterior"]], pd.DataFrame([row])])
-        order = {label: number for number, label in enumerate(LABELS.values())}
-        study.write(table.sort_values("posterior", key=lambda column: column.map(order)), "simulations_only")
+        file, rows = HERE / "simulations_only.csv", {}
+        if file.is_file() and not given.quick:
+            rows = {other["posterior"]: other for other in pd.read_csv(file).to_dict("records")}
+        rows |= {row["posterior"]: row, LABELS["fitted"]: fitted()}
+        study.write(pd.DataFrame([rows[label] for label in LABELS.values() if label in rows]), "simulations_only")
 
 
 def train(name: str, minutes: float, folder: Path, quick: bool) -> bi.AmortizedPosterior:
@@ -90,7 +87,6 @@ def train(name: str, minutes: float, folder: Path, quick: bool) -> bi.AmortizedP
         checkpoint=folder / "checkpoint",
     )
     posterior.training["processor_minutes"] = round(found["processor_minutes"], 2)
-    posterior.training["simulations"] = int(found["step"]) * batch_size
     return posterior
 
 
@@ -110,9 +106,11 @@ def evaluate(posterior: bi.AmortizedPosterior, study: Study) -> dict[str, Any]:
     losses = -posterior.log_prob(truth, data)
     ranks, covered = ranked(posterior, study)
     errors = 100.0 * np.abs(covered.empirical - covered.nominal[:, None])
+    settings = posterior.training["settings"]
     row = {
         "processor_minutes": posterior.training["processor_minutes"],
-        "simulations": posterior.training["simulations"],
+        "steps": settings["steps"],
+        "simulations": settings["steps"] * settings["batch_size"] // max(settings["passes"], 1),
         "held_out_nll": losses.mean(),
         "standard_error": losses.std() / np.sqrt(len(losses)),
         "inside_99_band": f"{int(ranks.inside.sum())} of {len(ranks.inside)}",
@@ -131,6 +129,35 @@ def evaluate(posterior: bi.AmortizedPosterior, study: Study) -> dict[str, Any]:
     }
     explained = quartiles(posterior, study.size(DATA_SETS, 10), study.size(DRAWS, 20))
     return row | {"log likelihood, truth minus draws: median": explained["median"]}
+
+
+def fitted() -> dict[str, Any]:
+    """The same of our posterior with the regular noise, from the tables beside this file."""
+    tables = {name: pd.read_csv(HERE / f"{name}.csv") for name in ("calibration_summary", "exact_summary", "exact")}
+    history = pd.read_csv(HERE / f"history_{NAME}.csv").iloc[-1]
+    calibrated = tables["calibration_summary"].set_index("posterior").loc[STUDY_LABELS[NAME]]
+    german, simulated = (row for _, row in tables["exact_summary"].iterrows())
+    row = {
+        "posterior": LABELS["fitted"],
+        "processor_minutes": history["processor_minutes"],
+        "steps": int(history["step"]),
+        "simulations": int(history["simulations"]),
+        "held_out_nll": history["held_out_nll"],
+        "standard_error": history["standard_error"],
+        "inside_99_band": calibrated["inside_99_band"],
+        "largest_coverage_error_points": calibrated["largest_coverage_error_points"],
+        "Germany: mean KS": german["mean KS"],
+        "Germany: C2ST": german["C2ST"],
+        "20 data sets: mean KS": simulated["mean KS"],
+        "20 data sets: median KS": simulated["median KS"],
+        "20 data sets: C2ST": simulated["C2ST"],
+        "nats short at the truth": simulated["nats short"],
+        "out_of_distribution_p": tables["exact"]["out_of_distribution_p"][0],
+    }
+    explained = HERE / "likelihoods.csv"
+    if explained.is_file():
+        row["log likelihood, truth minus draws: median"] = pd.read_csv(explained)["median"][0]
+    return row
 
 
 def distances(posterior: bi.AmortizedPosterior, study: Study) -> dict[str, dict[str, float]]:

@@ -19,7 +19,7 @@ import bayesinn as bi
 from bayesinn.simulators.covid19 import covid19_model
 
 SHOWN = ("North Rhine-Westphalia", "Saxony-Anhalt")
-RUNS, PARTICLES, DRAWS = (1, 2), 2_000, 10_000
+RUNS, PARTICLES, DRAWS = (1, 2), 1_000, 10_000
 
 
 def run(study: Study) -> None:
