@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 from shared import LABELS, SEED, Study
 
+import bayesinn as bi
 from bayesinn import plots
-from bayesinn.diagnostics import NOMINAL, coverage, sbc
+from bayesinn.diagnostics import NOMINAL, CoverageResult, SBCResult, coverage, sbc
 
 DATA_SETS, DRAWS = 5_000, 250
 _CHANCE_REPETITIONS = 200
@@ -17,13 +18,7 @@ def run(study: Study) -> None:
     """Simulate, infer, rank; for all posteriors that are there."""
     verdicts, levels = [], []
     for name, posterior in study.posteriors(*(["covid19"] if study.quick else LABELS)).items():
-        simulator, size = posterior.simulator, study.size(DATA_SETS, 100)
-        simulations = simulator.sample(size, seed=SEED + 2)
-        data = {key: simulations[key] for key in (*simulator.observable_shapes, *simulator.context_names)}
-        draws = dict(posterior.sample(data, draws=study.size(DRAWS, 20), seed=SEED + 3))
-        draws = {key: draws[key] for key in list(draws)[: study.size(len(draws), 6)]}
-        truth = {key: simulations[key] for key in draws}
-        ranks, covered = sbc(truth, draws, seed=SEED), coverage(truth, draws, seed=SEED)
+        ranks, covered = ranked(posterior, study)
         errors = 100.0 * (covered.empirical - covered.nominal[:, None])
         for index, column in enumerate(ranks.columns):
             verdicts.append(
@@ -41,8 +36,8 @@ def run(study: Study) -> None:
                 | {f"{level:.0%}": error for level, error in zip(NOMINAL, errors[:, index], strict=True)}
             )
         for kind, figure in (
-            ("sbc", plots.ecdf(ranks, labels=simulator.labels)),
-            ("coverage", plots.coverage(covered, labels=simulator.labels)),
+            ("sbc", plots.ecdf(ranks, labels=posterior.simulator.labels)),
+            ("coverage", plots.coverage(covered, labels=posterior.simulator.labels)),
         ):
             plots.save(figure, study.target / f"{kind}{name.removeprefix('covid19')}.png")
     if verdicts:
@@ -51,6 +46,17 @@ def run(study: Study) -> None:
         errors_by_level = pd.DataFrame(levels)
         errors_by_level.to_csv(study.target / "coverage_errors.csv", index=False, float_format="%.3f")
         study.write(summary(table, errors_by_level, study), "calibration_summary")
+
+
+def ranked(posterior: bi.AmortizedPosterior, study: Study) -> tuple[SBCResult, CoverageResult]:
+    """Ranks of the true parameters of simulated data sets among draws, and how often intervals hold them."""
+    simulator = posterior.simulator
+    simulations = simulator.sample(study.size(DATA_SETS, 100), seed=SEED + 2)
+    data = {key: simulations[key] for key in (*simulator.observable_shapes, *simulator.context_names)}
+    draws = dict(posterior.sample(data, draws=study.size(DRAWS, 20), seed=SEED + 3))
+    draws = {key: draws[key] for key in list(draws)[: study.size(len(draws), 6)]}
+    truth = {key: simulations[key] for key in draws}
+    return sbc(truth, draws, seed=SEED), coverage(truth, draws, seed=SEED)
 
 
 def summary(table: pd.DataFrame, errors_by_level: pd.DataFrame, study: Study) -> pd.DataFrame:

@@ -36,6 +36,8 @@ NAME = "covid19_regular"
 RUNS, DATA_SETS, DATA_SEED = (1, 2), 20, 1
 GERMAN, FROM_PRIOR = "germany", ("germany", 1)
 KEPT, SEEN, DRAWS, MOST_LEFT = 2_000, 1_000, 10_000, 0.5
+# Of each run, draws and what is known about it.
+Runs = list[tuple[dict[str, np.ndarray], dict[str, float]]]
 # A posterior, the folder of one for other processes, or the prior.
 Start = bi.AmortizedPosterior | Path | None
 _QUICK = {"particles": 100, "moves": 3, "most_moves": 3, "final_moves": 3, "ess": 0.05, "xla": False}
@@ -45,12 +47,7 @@ def run(study: Study) -> None:
     """Sample what isn't there yet, compare, draw figures."""
     # In quick mode a model that is there anyway stands in.
     name = "covid19" if study.quick else NAME
-    simulations = bi.get(name).sample(DATA_SETS, seed=DATA_SEED)
-    data, truths = {GERMAN: germany()}, {}
-    for number in range(study.size(DATA_SETS, 1)):
-        key = f"simulated_{number:02d}"
-        data[key] = {observable: simulations[observable][number] for observable in germany()}
-        truths[key] = {parameter: simulations[parameter][number : number + 1] for parameter in GERMANY}
+    data, truths = data_sets(name, study.size(DATA_SETS, 1))
     folder = study.target / "exact_draws"
     folder.mkdir(exist_ok=True)
     posterior = study.posterior(name)
@@ -68,6 +65,25 @@ def run(study: Study) -> None:
         for file, *_ in jobs:
             files[file.stem.removesuffix(f"_seed{seed}")].append(file)
     _compare(study, posterior, data, truths, files)
+
+
+def data_sets(name: str, number: int) -> tuple[dict[str, Arrays], dict[str, Arrays]]:
+    """The German counts and some simulated ones, and the true parameters of these."""
+    simulations = bi.get(name).sample(DATA_SETS, seed=DATA_SEED)
+    keys = {f"simulated_{row:02d}": row for row in range(number)}
+    data = {GERMAN: germany()}
+    data |= {key: {series: simulations[series][row] for series in germany()} for key, row in keys.items()}
+    truths = {key: {name: simulations[name][row : row + 1] for name in GERMANY} for key, row in keys.items()}
+    return data, truths
+
+
+def stored_runs(folder: Path, key: str, observation: Arrays) -> Runs:
+    """All exact draws of a data set that are there."""
+    files = [_file(folder, key, seed) for seed in RUNS]
+    starts: list[Start] = [None if (key, seed) == FROM_PRIOR else folder for seed in RUNS]
+    return _read(
+        [f for f, seed, start in zip(files, RUNS, starts, strict=True) if _is_there(f, observation, seed, start)]
+    )
 
 
 def _file(folder: Path, key: str, seed: int) -> Path:
@@ -141,7 +157,7 @@ def _loaded(folder: Path) -> bi.AmortizedPosterior:
     return bi.load(folder)
 
 
-def _read(files: list[Path]) -> list[tuple[dict[str, np.ndarray], dict[str, float]]]:
+def _read(files: list[Path]) -> Runs:
     """Draws of each run, and what is known about it."""
     runs = []
     for file in files:
@@ -166,28 +182,10 @@ def _compare(
     rows, by_parameter, all_facts = [], {}, []
     for key, observation in data.items():
         runs = _read(files[key])
-        exact, facts = _pooled([draws for draws, _ in runs]), pd.DataFrame([facts for _, facts in runs]).mean()
+        row, differences, facts = against_exact(posterior, observation, runs, truths.get(key), study)
+        by_parameter[key] = differences
         all_facts.append(facts)
-        draws = posterior.sample(observation, draws=study.size(DRAWS, 100), seed=SEED)
-        differences = by_parameter[key] = largest_differences(draws, exact)
-        row = {
-            "data": key,
-            "mean_ks": differences.mean(),
-            "worst_ks": differences.max(),
-            "worst_parameter": differences.idxmax(),
-            "ks_by_chance": _by_chance(*(len(side["alpha"]) for side in (exact, draws))),
-            "c2st": bi.diagnostics.c2st(*(_matrix(side, study) for side in (draws, exact)), seed=SEED),
-            **_moments(draws, exact),
-            "out_of_distribution_p": float(draws.p_value),
-        }
-        if key in truths:
-            ours = float(np.ravel(posterior.log_prob(truths[key], observation))[0])
-            right = _log_density(posterior.simulator, truths[key], observation, facts)
-            row |= {
-                "nats_short_at_truth": right - ours,
-                "truth_rms_sds_exact": _distance(truths[key], exact),
-                "truth_rms_sds_ours": _distance(truths[key], draws),
-            }
+        row = {"data": key, **row}
         if len(runs) > 1:
             between = by_parameter[f"{key}, exact runs"] = largest_differences(runs[0][0], runs[1][0])
             row |= {
@@ -197,9 +195,69 @@ def _compare(
             }
         rows.append(row | dict(facts))
     study.write(pd.DataFrame(rows), "exact")
+    study.write(summary(pd.DataFrame(rows)), "exact_summary")
     table = pd.DataFrame(by_parameter).rename_axis("parameter").reset_index()
     table.to_csv(study.target / "exact_by_parameter.csv", index=False, float_format="%.4g")
     _amortization(study, posterior, all_facts)
+
+
+def against_exact(
+    posterior: bi.AmortizedPosterior, observation: Arrays, runs: Runs, truth: Arrays | None, study: Study
+) -> tuple[dict[str, Any], pd.Series, pd.Series]:
+    """Distances of a posterior from the exact one of a data set, those of each parameter, and what is known of runs."""
+    exact, facts = _pooled([draws for draws, _ in runs]), pd.DataFrame([facts for _, facts in runs]).mean()
+    draws = posterior.sample(observation, draws=study.size(DRAWS, 100), seed=SEED)
+    differences = largest_differences(draws, exact)
+    row = {
+        "mean_ks": differences.mean(),
+        "worst_ks": differences.max(),
+        "worst_parameter": differences.idxmax(),
+        "ks_by_chance": _by_chance(*(len(side["alpha"]) for side in (exact, draws))),
+        "c2st": bi.diagnostics.c2st(*(_matrix(side, study) for side in (draws, exact)), seed=SEED),
+        **_moments(draws, exact),
+        "out_of_distribution_p": float(draws.p_value),
+    }
+    if truth is not None:
+        ours = float(np.ravel(posterior.log_prob(truth, observation))[0])
+        row |= {
+            "nats_short_at_truth": _log_density(posterior.simulator, truth, observation, facts) - ours,
+            "truth_rms_sds_exact": _distance(truth, exact),
+            "truth_rms_sds_ours": _distance(truth, draws),
+        }
+    return row, differences, facts
+
+
+def summary(table: pd.DataFrame) -> pd.DataFrame:
+    """Mean and worst over data sets, one row for Germany and one for those that were simulated."""
+    real = table["data"].str.startswith(GERMAN)
+    parts = {"Germany": table[real], f"{(~real).sum()} simulated data sets": table[~real]}
+    rows = []
+    for label, part in parts.items():
+        rows.append(
+            {
+                "data": label,
+                "drawn twice": part["between_runs"].notna().sum() if "between_runs" in part else 0,
+                "between exact runs": part["between_runs"].mean() if "between_runs" in part else np.nan,
+                "runs by chance": part["between_runs_by_chance"].mean() if "between_runs" in part else np.nan,
+                "mean KS": part["mean_ks"].mean(),
+                "KS by chance": part["ks_by_chance"].mean(),
+                "worst KS": part["worst_ks"].max(),
+                "of": part.loc[part["worst_ks"].idxmax(), "worst_parameter"],
+                "C2ST": part["c2st"].mean(),
+                "median KS": part["mean_ks"].median(),
+                "nats short": part["nats_short_at_truth"].mean(),
+                "truth in exact [sd]": _root_mean_square(part["truth_rms_sds_exact"]),
+                "truth in ours [sd]": _root_mean_square(part["truth_rms_sds_ours"]),
+                "mean shift [sd]": part["mean_shift_sds"].mean(),
+                "sd ratio": f"{part['smallest_sd_ratio'].min():.2f} to {part['largest_sd_ratio'].max():.2f}",
+                "minutes of processor time each": part["processor_seconds"].median() / 60,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _root_mean_square(values: pd.Series) -> float:
+    return float((values**2).mean() ** 0.5)
 
 
 def _moments(draws: Arrays, exact: Arrays) -> dict[str, float]:

@@ -107,6 +107,9 @@ def train_for(
     *,
     quick: bool,
     options: Mapping[str, Any] | None = None,
+    batch_size: int = 256,
+    checks: int = 1,
+    checkpoint: Path | None = None,
 ) -> tuple[bi.AmortizedPosterior, dict[str, float]]:
     """Time some steps, then train anew for as many as fit into so many minutes of processor time.
 
@@ -118,6 +121,9 @@ def train_for(
     folder : Path
     quick : bool
     options : dict, of :class:`bayesinn.Optimization`; new simulations at each step by default
+    batch_size : int
+    checks : int, how often :class:`HeldOut` looks, beside the first
+    checkpoint : folder for the state of the training
 
     Returns
     -------
@@ -125,7 +131,7 @@ def train_for(
     found : dict
         Milliseconds of processor time per step, and the last row of what :class:`HeldOut` found.
     """
-    settings: dict[str, Any] = {"batch_size": 32 if quick else 256, "seed": SEED, "progress": False}
+    settings: dict[str, Any] = {"batch_size": 32 if quick else batch_size, "seed": SEED, "progress": False}
     xla = False if quick else "auto"
     optimization = bi.Optimization(**{"learning_rate": 2e-3, "passes": 0, "xla": xla, **(options or {})})
     steps, milliseconds = 2, math.nan
@@ -135,9 +141,11 @@ def train_for(
             steps=TIMED_STEPS, epochs=TIMED_EPOCHS, optimization=replace(optimization, callbacks=[clock]), **settings
         )
         steps, milliseconds = int(60 * minutes / clock.seconds_per_step), 1e3 * clock.seconds_per_step
-    held_out = HeldOut(simulator, folder / f"{simulator.name}.csv", HELD_OUT // 20 if quick else HELD_OUT, checks=1)
+    size = HELD_OUT // 20 if quick else HELD_OUT
+    held_out = HeldOut(simulator, folder / f"{simulator.name}.csv", size, checks=checks)
     posterior = bi.AmortizedPosterior(simulator, *make())
-    posterior.fit(steps=steps, epochs=EPOCHS, optimization=replace(optimization, callbacks=[held_out]), **settings)
+    optimization = replace(optimization, callbacks=[held_out])
+    posterior.fit(steps=steps, epochs=EPOCHS, optimization=optimization, checkpoint=checkpoint, **settings)
     last = held_out.frame().iloc[-1]
     wanted = ("step", "processor_minutes", "held_out_nll", "standard_error")
     return posterior, {"ms_per_step": milliseconds, **{name: float(last[name]) for name in wanted}}

@@ -89,44 +89,6 @@ def _training(target: Path) -> str:
     return _markdown(pd.DataFrame(rows))
 
 
-def _exact(target: Path) -> str:
-    """Mean and worst of what exact.csv has a row each for."""
-    if not (target / "exact.csv").is_file():
-        return _MISSING
-    table = pd.read_csv(target / "exact.csv")
-    if not {"mean_ks", "between_runs"} <= set(table):
-        return _MISSING
-    real = table["data"].str.startswith("germany")
-    parts = {"Germany": table[real], f"{(~real).sum()} simulated data sets": table[~real]}
-    rows = []
-    for label, part in parts.items():
-        rows.append(
-            {
-                "data": label,
-                "drawn twice": part["between_runs"].notna().sum(),
-                "between exact runs": part["between_runs"].mean(),
-                "runs by chance": part["between_runs_by_chance"].mean(),
-                "mean KS": part["mean_ks"].mean(),
-                "KS by chance": part["ks_by_chance"].mean(),
-                "worst KS": part["worst_ks"].max(),
-                "of": part.loc[part["worst_ks"].idxmax(), "worst_parameter"],
-                "C2ST": part["c2st"].mean(),
-                "median KS": part["mean_ks"].median(),
-                "nats short": part["nats_short_at_truth"].mean(),
-                "truth in exact [sd]": _root_mean_square(part["truth_rms_sds_exact"]),
-                "truth in ours [sd]": _root_mean_square(part["truth_rms_sds_ours"]),
-                "mean shift [sd]": part["mean_shift_sds"].mean(),
-                "sd ratio": f"{part['smallest_sd_ratio'].min():.2f} to {part['largest_sd_ratio'].max():.2f}",
-                "minutes of processor time each": part["processor_seconds"].median() / 60,
-            }
-        )
-    return _markdown(pd.DataFrame(rows))
-
-
-def _root_mean_square(values: pd.Series) -> float:
-    return float((values**2).mean() ** 0.5)
-
-
 def _markdown(table: pd.DataFrame, digits: int = 3) -> str:
     def cell(value: object) -> str:
         if isinstance(value, float):
@@ -188,8 +150,12 @@ _TABLES: dict[str, Callable[[Path], str]] = {
     ),
     "forecast": _table("forecast"),
     "cumulative": _table("forecast_cumulative", digits=6),
-    "exact": _exact,
+    "exact": _table("exact_summary"),
+    "likelihoods": _table("likelihoods"),
+    "simulations_only": _table("simulations_only"),
     "amortization": _table("amortization"),
     "ablations": _table("ablations"),
     "states": _table("states"),
+    "states_summary": _table("states_summary"),
+    "states_exact": _table("states_exact"),
 }

@@ -2,10 +2,11 @@
 
     python paper_results/covid19_germany/run.py [--only STAGE ...] [--data FOLDER] [--jobs N] [--quick]
 
-Regenerates results beside this file from the posteriors that train.py has saved here; networks.py and ablations.py
-write theirs. A stage takes minutes, but for ``exact``: it draws from the exact posteriors of the German counts and of
-twenty simulated data sets, of some twice, some minutes of a core each time. It keeps what it has drawn and continues
-from there. ``--quick`` trains tiny posteriors, runs every stage at a tiny size and writes nothing that stays.
+Regenerates results beside this file from the posteriors that train.py has saved here; networks.py, ablations.py and
+simulations_only.py write theirs. A stage takes minutes, but for ``exact``: it draws from the exact posteriors of the
+German counts and of twenty simulated data sets, of some twice, some minutes of a core each. It keeps what it has drawn
+and continues from there. ``--quick`` trains tiny posteriors, runs every stage at a tiny size and writes nothing that
+stays.
 """
 
 from __future__ import annotations
@@ -19,8 +20,10 @@ import calibration
 import exact
 import forecast
 import germany
+import likelihoods
 import readme
 import states
+import states_exact
 import training
 from shared import Study
 from train import HERE, QUICK_STEPS, small_posterior, train
@@ -34,7 +37,9 @@ STAGES = {
     "germany": germany.run,
     "calibration": calibration.run,
     "forecast": forecast.run,
+    "likelihoods": likelihoods.run,
     "states": states.run,
+    "states_exact": states_exact.run,
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -28,23 +29,11 @@ DRAWS, DAYS = 10_000, 96  # to 5 June
 
 def run(study: Study) -> None:
     """Infer all states in one call, tabulate, draw figures."""
-    folder = study.data or Path()
-    daily, people = (folder / f"germany_states_{table}.csv" for table in ("daily", "population"))
-    if study.data is None or not (daily.is_file() and people.is_file()):
-        print(f"  no {daily.name} and {people.name}: give their folder with --data; stage skipped")
-        return
-    posterior = study.posterior(NAME)
-    if posterior is None:
-        return
     shown = list(STATES)[: study.size(len(STATES), 2)]
-    population = pd.read_csv(people).set_index("state")["population"].loc[shown].to_numpy(np.float32)
-    counts = {
-        state: read_case_counts(
-            daily, {"confirmed": "new_confirmed", "deaths": "new_deaths"}, cumulative=False, where={"state": state}
-        ).window(FIRST_DAY, DAYS)
-        for state in shown
-    }
-    data = {key: np.stack([counts[state][key][:FIT_DAYS] for state in shown]) for key in ("confirmed", "deaths")}
+    found, posterior = observed(study, shown), study.posterior(NAME)
+    if found is None or posterior is None:
+        return
+    data, counts, population = found
     draws = posterior.sample({**data, "population": population}, draws=study.size(DRAWS, 100), seed=SEED)
     rows, predicted = [], {}
     for index, state in enumerate(shown):
@@ -65,10 +54,44 @@ def run(study: Study) -> None:
             row[f"{key} inside 90 %"] = "yes" if low <= seen <= high else "no"
         rows.append(row)
     study.write(pd.DataFrame(rows), "states")
+    study.write(beside_published(pd.DataFrame(rows)), "states_summary")
     middle = float(np.median(draws["lambda0"]))
     print(f"  median of lambda0 over all states and draws: published {STATES_MEDIAN_LAMBDA0}, ours {middle:.4g}")
     plots.save(forest(pd.DataFrame(rows)), study.target / "states_forest.png")
     plots.save(forecasts(predicted, counts), study.target / "states_forecasts.png")
+
+
+def observed(
+    study: Study, shown: Sequence[str]
+) -> tuple[dict[str, np.ndarray], dict[str, dict[str, np.ndarray]], np.ndarray] | None:
+    """Counts (states, days) of the fit, those of all days by state, and populations; None if there are no data."""
+    folder = study.data or Path()
+    daily, people = (folder / f"germany_states_{table}.csv" for table in ("daily", "population"))
+    if study.data is None or not (daily.is_file() and people.is_file()):
+        print(f"  no {daily.name} and {people.name}: give their folder with --data; stage skipped")
+        return None
+    population = pd.read_csv(people).set_index("state")["population"].loc[list(shown)].to_numpy(np.float32)
+    counts = {
+        state: read_case_counts(
+            daily, {"confirmed": "new_confirmed", "deaths": "new_deaths"}, cumulative=False, where={"state": state}
+        ).window(FIRST_DAY, DAYS)
+        for state in shown
+    }
+    data = {key: np.stack([counts[state][key][:FIT_DAYS] for state in shown]) for key in ("confirmed", "deaths")}
+    return data, counts, population
+
+
+def beside_published(table: pd.DataFrame) -> pd.DataFrame:
+    """Our medians over the published ones: the middle one of the states, the smallest and the largest."""
+    rows = []
+    for name in STATE_PARAMETERS:
+        ours, published = (
+            table[column].str.partition(" [")[0].astype(float) for column in (name, f"published: {name}")
+        )
+        ratio = ours / published
+        row = {"parameter": name, "published: mean of medians": published.mean(), "mean of medians": ours.mean()}
+        rows.append(row | {"median ratio": ratio.median(), "smallest": ratio.min(), "largest": ratio.max()})
+    return pd.DataFrame(rows)
 
 
 def densest(values: np.ndarray, share: float = 0.95) -> tuple[float, float]:

@@ -11,6 +11,7 @@ Checkpoints are kept in ``runs/covid19_germany`` until training has ended; ``--r
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import shutil
 import tempfile
@@ -114,9 +115,9 @@ def train(
     return posterior, history
 
 
-def options_of(name: str) -> Covid19Options:
-    """Options of a simulator of the study."""
-    return Covid19Options() if name == "covid19" else VARIANTS[name]
+def options_of(name: str, **changes: Any) -> Covid19Options:
+    """Options of a simulator of the study, some of them changed."""
+    return dataclasses.replace(Covid19Options() if name == "covid19" else VARIANTS[name], **changes)
 
 
 def small_posterior(simulator: bi.Simulator) -> bi.AmortizedPosterior:

@@ -3,15 +3,14 @@
     python paper_results/sir_germany/run.py [--quick]
 
 Trains the TensorFlow simulator and the same model in plain Python with the defaults of ``bayesinn run``, infers from
-the 14 counts, and writes results.csv and figures beside this file. ``--quick`` trains briefly into a temporary folder,
-to check that it runs.
+the 14 counts, and writes results.csv, facts.csv and figures beside this file. ``--quick`` trains briefly into a
+temporary folder, to check that it runs.
 """
 
 from __future__ import annotations
 
 import argparse
 import tempfile
-import time
 from pathlib import Path
 
 import pandas as pd
@@ -39,15 +38,14 @@ def main() -> None:
         exact = bi.reference.importance(
             bi.get("sir"), bi.get("sir").observed, draws=100_000 if quick else EXACT_PRIOR_DRAWS, seed=SEED
         )
+        facts = {"effective size of the exact answer": exact.effective_size, "log evidence": exact.log_evidence}
         columns = {("published", "mean"): pd.Series(PUBLISHED)}
         reference = posterior_table(exact.draws(50_000, SEED), bi.get("sir").labels)
         for statistic in ("mean", "sd", "2.5 %", "97.5 %"):
             columns["exact", statistic] = reference[statistic]
         for simulator, label in NAMES.items():
             run = Run(Path(folder) / simulator)
-            started = time.monotonic()
             posterior = run.train(bi.get(simulator), steps=steps, batch_size=BATCH_SIZE, seed=SEED, resume=False)
-            print(f"{simulator}: trained in {time.monotonic() - started:.0f} s")
             _, table = run.infer(posterior, None, draws=1_000 if quick else 20_000, seed=SEED + 1)
             for statistic in ("mean", "sd", "2.5 %", "97.5 %"):
                 columns[label, statistic] = table[statistic]
@@ -56,6 +54,8 @@ def main() -> None:
             if simulator == "sir":
                 diagnosis = run.diagnose(posterior, simulations=50 if quick else 1_000, draws=250, seed=SEED + 2)
                 print(diagnosis)
+                facts["parameters inside the 99 % band of SBC"] = int(diagnosis.sbc.inside.sum())
+                facts["p-value of SBC of the log likelihood"] = float(diagnosis.quantities.family_p_value)
                 plots.save(plots.ecdf(diagnosis.sbc, labels=posterior.simulator.labels), target / "sbc.png")
                 for figure in ("marginals", "predictive_cases"):
                     (target / f"{figure}.png").write_bytes((run.folder / "figures" / f"{figure}.png").read_bytes())
@@ -63,7 +63,9 @@ def main() -> None:
         results.columns = [f"{who}: {statistic}" for who, statistic in results.columns]
         results.to_csv(target / "results.csv", index_label="parameter", float_format="%.4g")
         print(results.T.to_string(float_format=lambda value: f"{value:.4g}"))
-        print(f"effective size of the exact answer {exact.effective_size:,.0f}, log evidence {exact.log_evidence:.2f}")
+        table = pd.Series(facts, name="value").rename_axis("fact")
+        table.to_csv(target / "facts.csv", float_format="%.6g")
+        print(table.to_string())
 
 
 if __name__ == "__main__":

@@ -5,8 +5,8 @@
 Trains one network online, scores its density on fresh simulations against the exact one, and compares 10,000 draws for
 each of the first five observations of the sbi benchmark (Lueckmann et al. 2021, arXiv:2101.04653) with as many exact
 draws. With ``--reference``, the folder ``sbibm/tasks/two_moons/files`` of the package sbibm 1.1.0, also with the
-benchmark's own reference draws. Writes results.csv and draws.png beside this file; ``--quick`` trains briefly into a
-temporary folder, to check that it runs.
+benchmark's own reference draws. Writes results.csv, training.csv and draws.png beside this file; ``--quick`` trains
+briefly into a temporary folder, to check that it runs.
 """
 
 from __future__ import annotations
@@ -57,18 +57,20 @@ def main() -> None:
         print("No --reference folder: compared with draws from the exact posterior only.")
     quick = arguments.quick
     posterior = bi.AmortizedPosterior(two_moons.two_moons, flow=network())
+    steps = 20 if quick else STEPS
     processor = time.process_time()
     posterior.fit(
-        steps=20 if quick else STEPS,
+        steps=steps,
         batch_size=BATCH_SIZE,
         optimization=bi.Optimization(learning_rate=LEARNING_RATE),
         seed=SEED,
         progress=not quick,
     )
     processor = time.process_time() - processor
-    print(f"trained in {posterior.training['seconds']:.0f} s, {processor:.0f} s of processor time")
     gap, error = density_gap(posterior, 1_000 if quick else FRESH_SIMULATIONS)
-    print(f"negative log density above the entropy {two_moons.ENTROPY}: {gap:.4f} +- {error:.4f} nats")
+    training = {"seconds": posterior.training["seconds"], "processor_seconds": processor}
+    training |= {"simulations": steps * BATCH_SIZE, "nats above the entropy": gap, "standard_error": error}
+    print(pd.Series(training).to_string())
     draws = 200 if quick else DRAWS
     rows, ours, exact = [], [], []
     for number, x in enumerate(OBSERVATIONS[: 1 if quick else None], 1):
@@ -91,6 +93,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) if quick else Path(__file__).parent
         table.to_csv(target / "results.csv", index=False, float_format="%.4f")
+        pd.DataFrame([training]).to_csv(target / "training.csv", index=False, float_format="%.5g")
         plots.save(draw(ours, exact), target / "draws.png")
 
 

@@ -1,5 +1,9 @@
-"""The scripts of the Covid-19 case study run in their quick mode."""
+"""The scripts of the Covid-19 case study run in their quick mode, and its README has the tables of their results."""
 
+import os
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -18,3 +22,18 @@ def test_script(script: Path, tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_training(tmp_path: Path) -> None:
     check_quick_mode(FOLDER / "train.py", tmp_path, "covid19")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("network", ["plain", "published"])
+def test_training_from_simulations_only(network: str, tmp_path: Path) -> None:
+    check_quick_mode(FOLDER / "simulations_only.py", tmp_path, network)
+
+
+def test_readme_has_the_tables_of_the_results(tmp_path: Path) -> None:
+    for file in [*FOLDER.glob("*.csv"), *FOLDER.glob("*.png")]:
+        shutil.copy(file, tmp_path)
+    code = "import sys, pathlib, readme; readme.fill(pathlib.Path(sys.argv[1]))"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (ROOT, FOLDER)))}
+    subprocess.run([sys.executable, "-c", code, tmp_path], env=environment, check=True)
+    assert (tmp_path / "README.md").read_text() == (FOLDER / "README.md").read_text()
