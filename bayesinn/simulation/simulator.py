@@ -18,6 +18,7 @@ from bayesinn.core.labels import Labels
 from bayesinn.core.validation import check_integer
 from bayesinn.simulation import checks, declaration
 from bayesinn.simulation.declaration import Declaration
+from bayesinn.simulation.missing import check_missing
 from bayesinn.simulation.prior import Entry, Prior
 from bayesinn.simulation.python_engine import PythonEngine
 from bayesinn.simulation.recommended import Recommended
@@ -38,6 +39,7 @@ class Simulator:
     ----------
     observable_shapes : dict of name to tuple of int, without the batch axis
     prior, context : Prior; the context may be None
+    missing : float, the largest share of values that are lost at random; or None where no value may be missing
     labels, function, name, lengths, on_nonfinite, observed, log_likelihood, exact, recommended : as declared
     """
 
@@ -49,9 +51,12 @@ class Simulator:
         self.context = None if options.context is None else Prior(options.context, subject="context")
         self.on_nonfinite: str = options.on_nonfinite
         self.lengths = dict(options.lengths or {})
+        self.missing = check_missing(f"Option 'missing' of simulator {self.name!r}", options.missing)
         self.log_likelihood, self.exact = options.log_likelihood, options.exact
         self.recommended = options.recommended or Recommended()
-        declared = Declaration(self.name, function, self.prior, self.context, self.on_nonfinite, self.lengths)
+        declared = Declaration(
+            self.name, function, self.prior, self.context, self.on_nonfinite, self.lengths, self.missing
+        )
         declaration.check_options(declared, options.engine, options.batched, options.workers)
         declaration.check_prior(self.prior)
         python = options.engine == "python"
@@ -67,6 +72,7 @@ class Simulator:
             trial = self.engine.sample(declaration.TRIAL_ROWS, 0, "pilot").observables
         self.observable_shapes = declaration.observable_shapes(self.name, trial)
         declaration.check_names(self, labels=options.labels, units=options.units, observed=options.observed)
+        declaration.explain_counts(self)
         self.labels = Labels(dict(options.labels or {}), dict(options.units or {}))
         self.observed = None if options.observed is None else declaration.check_observed(self, options.observed)
         declared_simulators[tuple(self.reference().values())] = self
@@ -147,6 +153,10 @@ class simulator:
     labels, units : dict of name to text, for every table and figure
     lengths : dict of observable to context variable
         It counts the valid steps along the observable's first axis; the rest is padding, and may be anything, even NaN.
+    missing : "mask", or a number
+        Values of observables may be missing: NaN, or masked. With "mask" the function itself returns NaN for them; with
+        a number such as 0.3, each simulation also loses a random share of its values, from 0 to that number. Networks
+        see which values are there. :meth:`Simulator.simulate` loses none.
     engine : "tensorflow" or "python"
     batched : bool, whether the Python engine's function takes many draws
     workers : int, processes of the Python engine, by default one for each core; results don't depend on it
@@ -177,6 +187,7 @@ class simulator:
     labels: Mapping[str, str] | None = None
     units: Mapping[str, str] | None = None
     lengths: Mapping[str, str] | None = None
+    missing: Literal["mask"] | float | None = None
     engine: Literal["tensorflow", "python"] = "tensorflow"
     batched: bool = False
     workers: int | None = None
