@@ -1,4 +1,4 @@
-"""Simulated series damaged on purpose, as real ones may be by mistake, and classifiers that learn to tell."""
+"""Simulated data damaged on purpose, as real ones may be by mistake, and classifiers that learn to tell."""
 
 from collections.abc import Collection, Mapping
 
@@ -8,27 +8,30 @@ from bayesinn.simulation.finite import padding
 from bayesinn.simulation.simulator import Arrays
 
 #: The kinds of damage, each with a detector of its own: one for all would see each kind less well.
-KINDS = ("order", "gap")
+KINDS = ("order", "gap", "scale")
 
 # Trees on many more numbers than this take minutes; a series so long shows a gap in other ways.
 _MOST_NUMBERS = 1000
 _TREES, _DEPTH, _RATE = 100, 6, 0.1
+# Factors of wrong units, such as mg for g; larger ones look like these.
+_FACTORS = np.array([0.1, 10.0])
 
 #: A binary tree as rows of nodes; a leaf is its own child, so that walking on from it stays there.
 NODE = np.dtype([("feature", "i4"), ("threshold", "f4"), ("left", "i4"), ("right", "i4"), ("value", "f4")])
 
 
 def damaged_copies(
-    data: Mapping[str, np.ndarray], series: Collection[str], lengths: Mapping[str, str]
+    data: Mapping[str, np.ndarray], observables: Collection[str], series: Collection[str], lengths: Mapping[str, str]
 ) -> dict[str, Arrays]:
-    """Return copies of raw data by kind of damage: each of the ``series`` in a wrong order, or with a gap.
+    """Return copies of raw data by kind of damage.
 
-    Either is done to all channels of a row (n, steps[, channels]), or to one of them, half of the time each.
-    ``lengths`` names the number of valid steps in each row of series of varying length.
+    Each of the ``series`` is in a wrong order, or has a gap. Either is done to all channels of a row
+    (n, steps[, channels]), or to one of them, half of the time each. ``lengths`` names the number of valid steps in
+    each row of series of varying length. On a wrong scale is one variable of a row, or all observables.
     """
     generator = np.random.default_rng(0)
-    copies = {}
-    for kind, damage in zip(KINDS, (_shuffle, _empty), strict=True):
+    copies = {"scale": _rescaled(data, observables, lengths, generator)}
+    for kind, damage in (("order", _shuffle), ("gap", _empty)):
         copy = {name: np.asarray(value) for name, value in data.items()}
         for name in series:
             values = copy[name]
@@ -50,11 +53,33 @@ def _shuffle(values: np.ndarray, valid: np.ndarray, generator: np.random.Generat
     return np.take_along_axis(values, np.argsort(keys, axis=1, kind="stable")[:, :, None], axis=1)
 
 
+def _rescaled(
+    data: Mapping[str, np.ndarray],
+    observables: Collection[str],
+    lengths: Mapping[str, str],
+    generator: np.random.Generator,
+) -> Arrays:
+    rows = len(next(iter(data.values())))
+    names = [name for name in data if name not in lengths.values()]
+    chosen, factor = generator.integers(len(names) + 1, size=rows), generator.choice(_FACTORS, rows)
+    scaled = dict(data)
+    for number, name in enumerate(names):
+        touched = (chosen == number) | ((chosen == len(names)) & (name in observables))
+        factors = np.where(touched, factor, 1.0).astype(np.float32)
+        scaled[name] = np.asarray(data[name]) * factors.reshape(-1, *(1,) * (np.ndim(data[name]) - 1))
+    return scaled
+
+
 def _empty(values: np.ndarray, valid: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """Put zeros over a quarter to a half of the steps."""
-    width = np.maximum(1.0, np.round(valid * generator.uniform(0.25, 0.5, len(values))))
-    start = np.floor(generator.random(len(values)) * (valid - width + 1))
+    """Put zeros over a quarter to a half of the steps; in every other row over fewer, at the largest value."""
     step = np.arange(values.shape[1])
+    sizes = np.where(step < valid[:, None], np.nan_to_num(np.abs(values)).sum(axis=2), -1.0)
+    at_peak = generator.random(len(values)) < 0.5
+    share = np.where(at_peak, generator.uniform(0.0, 0.25, len(values)), generator.uniform(0.25, 0.5, len(values)))
+    width = np.maximum(1.0, np.round(valid * share))
+    start = np.floor(generator.random(len(values)) * (valid - width + 1))
+    around = sizes.argmax(axis=1) - np.floor(generator.random(len(values)) * width)
+    start = np.where(at_peak, np.clip(around, 0, np.maximum(valid - width, 0)), start)
     gap = (step >= start[:, None]) & (step < (start + width)[:, None])
     return np.where(gap[:, :, None], np.zeros_like(values), values)
 
@@ -65,11 +90,12 @@ def grow(intact: np.ndarray, damaged: np.ndarray) -> np.ndarray:
     There are no trees if there is nothing to learn from, or too much. See Friedman (2002), Stochastic gradient
     boosting, Computational Statistics and Data Analysis 38.
     """
-    if len(intact) < 2 or not 0 < intact.shape[1] <= _MOST_NUMBERS:
+    if min(len(intact), len(damaged)) < 2 or not 0 < intact.shape[1] <= _MOST_NUMBERS:
         return np.zeros((0, 0), NODE)
     from sklearn.ensemble import GradientBoostingClassifier
 
-    rows = np.concatenate([intact, damaged])
+    # Ten times a large number may overflow.
+    rows = np.nan_to_num(np.concatenate([intact, damaged]).astype(np.float32))
     labels = np.repeat([0, 1], [len(intact), len(damaged)])
     model = GradientBoostingClassifier(
         n_estimators=_TREES, max_depth=_DEPTH, learning_rate=_RATE, subsample=0.5, max_features="sqrt", random_state=0

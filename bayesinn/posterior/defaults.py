@@ -49,6 +49,9 @@ def choose_summaries(
     networks = {joint_name(observables_of(key)): value for key, value in summary.items() if value is not None}
     networks |= _defaults(simulator, [name for name in observables if name not in observables_of(",".join(networks))])
     framing = [key for key in networks if networks[key].frames]
+    if framing and simulator.missing is not None:
+        expected, do = "all values, which its working model predicts", "choose another network, such as ConvLSTM"
+        raise InputError(f"{subject}, {networks[framing[0]]!r}", expected=expected, got="missing values", do=do)
     if len(framing) > 1:
         expected = "at most one summary with a frame for the parameters, such as FisherScoring"
         raise InputError(subject, expected=expected, got=f"{framing}", do="give the other observables another network")

@@ -152,12 +152,12 @@ def measure_reference(evaluator: Evaluator, pilot: Arrays) -> Reference:
         [name for key, summary in summaries.items() if summary.order == order for name in observables_of(key)]
         for order in ("set", "series")
     )
-    damaged = {}
-    for kind, copy in damaged_copies(data, series, space.lengths).items() if series else ():
-        inputs = space.standardise(_tensors(copy))
-        damaged[kind] = {name: inputs[name].numpy() for name in series}
+    damaged = {
+        kind: {name: value.numpy() for name, value in space.standardise(_tensors(copy)).items()}
+        for kind, copy in damaged_copies(data, space.observables, series, space.lengths).items()
+    }
     condition, inputs = evaluator.condition(data)
-    return Reference.fit(np.asarray(condition.flat()), inputs, pooled=sets, damaged=damaged)
+    return Reference.fit(np.asarray(condition.flat()), inputs, pooled=sets, series=series, damaged=damaged)
 
 
 def _tensors(arrays: Arrays) -> dict[str, tf.Tensor]:

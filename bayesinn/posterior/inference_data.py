@@ -71,12 +71,15 @@ def predict(simulator: Simulator, observations: Observations, draws: Arrays, see
     return {name: value.reshape(count, per_observation, *value.shape[1:]) for name, value in simulated.items()}
 
 
-def mask_padding(simulator: Simulator, values: Arrays, counts: Arrays) -> Arrays:
-    """Return observables (n, ...) with NaN beyond their counts (n,)."""
+def mask_padding(simulator: Simulator, values: Arrays, known: Arrays) -> Arrays:
+    """Return observables (n, ...) with NaN where observations (n, ...) have padding, or missing values."""
     masked = dict(values)
     for name, counter in simulator.lengths.items():
-        beyond = over_all_channels(padding(values[name], counts[counter]), values[name])
+        beyond = over_all_channels(padding(values[name], known[counter]), values[name])
         masked[name] = np.where(beyond, np.nan, values[name].astype(float))
+    if simulator.missing is not None:
+        for name in simulator.observable_shapes:
+            masked[name] = np.where(np.isnan(known[name]), np.nan, masked[name].astype(float))
     return masked
 
 

@@ -67,6 +67,8 @@ def load(folder: str | Path, simulator: Simulator | None = None, trust_source: b
     # Any reference has the types and numbers of axes. Statistics of simulations that overflow are infinite.
     reference = {
         name: saved.array(f"reference/{name}", (None,) * like.ndim, like.dtype, finite=name != "held_out")
+        if name != "scale_trees" or f"reference/{name}" in saved.file  # which older posteriors do without
+        else like
         for name, like in Reference.fit(np.zeros((2, 1)), {"x": np.zeros((2, 1))}).arrays().items()
     }
     with saved.explained("history", "columns of equal length"):
@@ -89,6 +91,7 @@ def _model(posterior: AmortizedPosterior, saved: SavedModel) -> PosteriorModel:
         scalings[name] = Scaling(compress, *(saved.array(f"data/{name}/{part}", own) for part in ("mean", "scale")))
     raw = seen_raw(posterior.summaries)
     data = DataSpace(scalings, tuple(simulator.observable_shapes), simulator.context_names, simulator.lengths, raw)
+    data.missing = simulator.missing is not None
     model = build_model(simulator, posterior.summaries, posterior.flow, data, seed=0)
     dimension = (model.parameters.dimension,)
     model.parameters.mean = saved.array("parameters/mean", dimension)

@@ -1,5 +1,6 @@
 """Checks of arrays against what a simulator declares, in the user's own names."""
 
+import contextlib
 from collections.abc import Collection, Mapping
 from typing import Any, Protocol
 
@@ -21,24 +22,48 @@ class Declared(Protocol):
     observable_shapes: dict[str, tuple[int, ...]]
     labels: Labels
     lengths: dict[str, str]
+    missing: float | None
     on_nonfinite: str
 
 
-def numbers(subject: str, value: Any, error: type[BayesinnError] = InputError) -> np.ndarray:
-    """Return real numbers as an array; refuse masked, complex, ragged, empty or missing values, and text."""
+#: What to do with missing values where none are declared.
+MISSING_VALUES = "declare missing='mask' and train with missing values, or fill them the way the simulator does"
+
+
+def may_miss(simulator: Declared, name: str) -> bool:
+    """Tell whether values of a variable may be missing."""
+    return simulator.missing is not None and name in simulator.observable_shapes
+
+
+def numbers(subject: str, value: Any, error: type[BayesinnError] = InputError, missing: bool = False) -> np.ndarray:
+    """Return real numbers as an array; refuse complex, ragged or empty values, and text.
+
+    Masked values and None are refused, too, or become NaN if values may be ``missing``.
+    """
+    if missing:
+        value = _with_nan(value)
     try:
         array = np.asarray(value)
     except ValueError as ragged:
         raise error(subject, expected="a rectangular array", got=str(ragged), do="pad the rows") from ragged
     if np.ma.is_masked(value):
-        do = "fill or drop them the way the simulator does"
-        raise error(subject, expected="real numbers", got="masked values", do=do)
+        raise error(subject, expected="real numbers", got="masked values", do=MISSING_VALUES)
     if array.dtype.kind not in "fiub" or array.size == 0:
         got = "None" if value is None else "an empty array" if array.size == 0 else f"dtype {array.dtype}"
         do = "convert it with numpy.asarray(values, float); pass real and imaginary part apart"
         raise error(subject, expected="real numbers", got=got, do=do)
     # TensorFlow has no other floats.
     return array if array.dtype.kind != "f" or array.dtype in ("f2", "f4", "f8") else array.astype(np.float64)
+
+
+def _with_nan(value: Any) -> Any:
+    """Return values with NaN in place of masked ones and of None; anything else as it is."""
+    if np.ma.isMaskedArray(value):
+        return np.ma.filled(value.astype(np.float64), np.nan)
+    with contextlib.suppress(ValueError, TypeError):  # explained where it is checked
+        array = np.asarray(value)
+        return array.astype(np.float64) if array.dtype == object else value
+    return value
 
 
 def check_keys(subject: str, values: Any, needed: Collection[str], allowed: Collection[str] | None = None) -> None:
@@ -59,7 +84,7 @@ def check_arrays(variables: Prior, values: Mapping[str, Any]) -> Arrays:
     """Return values of all variables as arrays with one common number of rows; other names are ignored."""
     subject = f"Values of the {variables.subject}"
     check_keys(subject, values, variables.names)
-    return _rows(subject, values, variables.event_shapes)
+    return _rows(subject, values, variables.event_shapes, ())
 
 
 def check_simulations(simulator: Declared, data: Mapping[str, Any], subject: str) -> Arrays:
@@ -67,8 +92,8 @@ def check_simulations(simulator: Declared, data: Mapping[str, Any], subject: str
     context = {} if simulator.context is None else simulator.context.event_shapes
     shapes = {**simulator.prior.event_shapes, **simulator.observable_shapes, **context}
     check_keys(subject, data, shapes, shapes)
-    arrays = _rows(subject, data, shapes)
-    for name, finite in finite_rows(arrays, arrays, simulator.lengths).items():
+    arrays = _rows(subject, data, shapes, [name for name in shapes if may_miss(simulator, name)])
+    for name, finite in finite_rows(arrays, arrays, simulator).items():
         if not finite.all():
             got = f"NaN or infinity in {np.sum(~finite)} of {len(finite)} rows, the first is row {np.argmin(finite)}"
             do = "drop those rows (which conditions the prior on success) or correct the simulator"
@@ -79,7 +104,7 @@ def check_simulations(simulator: Declared, data: Mapping[str, Any], subject: str
 def check_finite(simulator: Declared, simulations: Simulations) -> None:
     """Raise for simulations that are not finite, with the parameters of the first."""
     observables = {name: np.asarray(value) for name, value in simulations.observables.items()}
-    for name, finite in finite_rows(observables, simulations.context, simulator.lengths).items():
+    for name, finite in finite_rows(observables, simulations.context, simulator).items():
         if not finite.all():
             subject, row = f"Observable {name!r} of simulator {simulator.name!r}", int(np.argmin(finite))
             culprit = {key: np.asarray(array)[row].tolist() for key, array in simulations.parameters.items()}
@@ -89,8 +114,10 @@ def check_finite(simulator: Declared, simulations: Simulations) -> None:
             raise SimulatorError(subject, expected="finite numbers", got=got, do=do)
 
 
-def _rows(subject: str, values: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]]) -> Arrays:
-    arrays = {name: numbers(f"{subject}, {name!r}", values[name]) for name in shapes}
+def _rows(
+    subject: str, values: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]], missing: Collection[str]
+) -> Arrays:
+    arrays = {name: numbers(f"{subject}, {name!r}", values[name], missing=name in missing) for name in shapes}
     rows = max(len(array) if array.ndim else 0 for array in arrays.values())
     for name, array in arrays.items():
         if array.shape != (rows, *shapes[name]):

@@ -2,6 +2,7 @@
 
 import difflib
 import inspect
+import warnings
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, NamedTuple
 
@@ -11,7 +12,7 @@ import tensorflow_probability as tfp
 
 from bayesinn.core.errors import SimulatorError
 from bayesinn.core.validation import check_choice, check_integer
-from bayesinn.simulation.checks import Declared, numbers
+from bayesinn.simulation.checks import MISSING_VALUES, Declared, may_miss, numbers
 from bayesinn.simulation.finite import finite
 from bayesinn.simulation.prior import Prior, Values
 from bayesinn.simulation.simulations import Arrays
@@ -39,6 +40,7 @@ class Declaration(NamedTuple):
     context: Prior | None
     on_nonfinite: str
     lengths: Mapping[str, str]
+    missing: float | None = None
 
     def draw_inputs(self, n: int | tf.Tensor, seed: tf.Tensor, context_seed: tf.Tensor) -> tuple[Values, Values]:
         """Draw n parameters and contexts; without a context the second dict is empty."""
@@ -136,14 +138,31 @@ def check_names(simulator: Declared, **mentioned: Iterable[str] | None) -> None:
     check_known(f"Context in option 'lengths' of {subject}", simulator.lengths.values(), context)
 
 
+def explain_counts(simulator: Declared) -> None:
+    """Warn of valid steps that are counted by a variable that is not whole."""
+    for observable, counter in simulator.lengths.items():
+        assert simulator.context is not None
+        draws = simulator.context.sample(100, tf.constant([0, 0]))[counter].numpy()
+        if np.any(draws != np.floor(draws)):
+            warnings.warn(
+                f"context {counter!r} counts the valid steps of {observable!r}, but its distribution is continuous: "
+                f"counts are rounded down. For whole numbers declare tfd.FiniteDiscrete(tf.range(low, high), ...)",
+                stacklevel=4,
+            )
+
+
 def check_observed(simulator: Declared, observed: Mapping[str, Any]) -> Arrays:
     """Return real data that ship with a simulator as arrays; they must be finite, padding aside."""
     subject = f"Option 'observed' of simulator {simulator.name!r}, {{!r}}"
-    arrays = {name: numbers(subject.format(name), value) for name, value in observed.items()}
+    arrays = {
+        name: numbers(subject.format(name), value, missing=may_miss(simulator, name))
+        for name, value in observed.items()
+    }
     for name, value in arrays.items():
         counts = arrays.get(simulator.lengths.get(name, ""))
         rows = value if value.ndim > len(simulator.observable_shapes.get(name, ())) else value[None]
-        if not finite(rows, None if counts is None else np.atleast_1d(counts)).all():
-            expected, do = "finite numbers, padding aside", "fill or drop missing values the way the simulator does"
+        missing = simulator.missing is not None
+        if not finite(rows, None if counts is None else np.atleast_1d(counts), missing).all():
+            expected, do = "finite numbers, padding aside", MISSING_VALUES
             raise SimulatorError(subject.format(name), expected=expected, got="NaN or infinity", do=do)
     return arrays

@@ -1,35 +1,50 @@
-"""Which numbers are finite in single precision, in which networks compute; padding may hold anything."""
+"""Which numbers are finite in single precision, in which networks compute; padding may hold anything.
+
+Where missing values are declared, NaN stands for one; infinity is never allowed.
+"""
 
 from collections.abc import Mapping
+from typing import Protocol
 
 import numpy as np
 
 
-def finite(value: np.ndarray, counts: np.ndarray | None = None) -> np.ndarray:
-    """Return which cells of an array (n, ...) are finite, or padding beyond the ``counts`` (n,) of valid steps."""
+class Declared(Protocol):
+    """Declarations that decide which numbers must be finite."""
+
+    @property
+    def lengths(self) -> Mapping[str, str]: ...
+
+    @property
+    def missing(self) -> float | None: ...
+
+
+def finite(value: np.ndarray, counts: np.ndarray | None = None, missing: bool = False) -> np.ndarray:
+    """Return which cells of an array (n, ...) are finite, padding beyond the ``counts`` (n,), or may be ``missing``."""
     if value.dtype.kind != "f":
         return np.ones(value.shape, bool)
     with np.errstate(over="ignore", invalid="ignore"):
-        cells = np.isfinite(value.astype(np.float32))
+        cells = np.isfinite(value.astype(np.float32)) | (missing & np.isnan(value))
     return cells if counts is None else cells | over_all_channels(padding(value, counts), value)
 
 
 def finite_rows(
-    observables: Mapping[str, np.ndarray], known: Mapping[str, np.ndarray], lengths: Mapping[str, str]
+    observables: Mapping[str, np.ndarray], known: Mapping[str, np.ndarray], declared: Declared
 ) -> dict[str, np.ndarray]:
-    """Return which rows (n,) of each observable are finite, padding aside; ``lengths`` names counts among ``known``."""
+    """Return which rows (n,) of each observable are finite where they must be; counts are among the ``known``."""
     rows: dict[str, np.ndarray] = {}
     for name, value in observables.items():
-        counts = known.get(lengths.get(name, ""))
+        counts = known.get(declared.lengths.get(name, ""))
         # A wrong declaration of lengths is reported elsewhere.
         counted = counts is not None and np.ndim(counts) == 1 and value.ndim > 1
-        rows[name] = np.all(finite(value, counts if counted else None).reshape(len(value), -1), axis=1)
+        cells = finite(value, counts if counted else None, declared.missing is not None)
+        rows[name] = np.all(cells.reshape(len(value), -1), axis=1)
     return rows
 
 
 def padding(value: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """Return which steps (n, steps) of an observable (n, steps, ...) lie beyond their row's count."""
-    return np.arange(np.shape(value)[1]) >= np.asarray(counts)[:, None]
+    """Return which steps (n, steps) of an observable (n, steps, ...) lie beyond their row's count, rounded down."""
+    return np.arange(np.shape(value)[1]) >= np.floor(np.asarray(counts, np.float64))[:, None]
 
 
 def over_all_channels(steps: np.ndarray, value: np.ndarray) -> np.ndarray:

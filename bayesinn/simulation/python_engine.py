@@ -24,6 +24,7 @@ from bayesinn.core.compilation import AnyRows
 from bayesinn.core.errors import SimulatorError
 from bayesinn.simulation.declaration import Declaration
 from bayesinn.simulation.finite import finite_rows
+from bayesinn.simulation.missing import lose_values
 from bayesinn.simulation.prior import Values
 from bayesinn.simulation.simulations import MOST_REDRAWS, Arrays, Simulations
 from bayesinn.simulation.worker import combine, install, run_block
@@ -53,8 +54,7 @@ class PythonEngine:
 
     def submit(self, n: int, entropy: list[int]) -> PendingSimulations:
         """Start n simulations; a pure function of the entropy (see :func:`bayesinn.core.seeds.entropy`)."""
-        state = np.random.SeedSequence([*entropy, 0]).generate_state(2).astype(np.int32)
-        parameters, context = tf.nest.map_structure(lambda value: value.numpy(), self._draw_inputs(n, state))
+        parameters, context = tf.nest.map_structure(lambda value: value.numpy(), self._draw_inputs(n, _state(entropy)))
         return PendingSimulations(self, entropy, parameters, context, self._submit(parameters, context, entropy))
 
     def _sample_inputs(self, n: tf.Tensor, seed: tf.Tensor) -> tuple[Values, Values]:
@@ -112,11 +112,20 @@ class PendingSimulations(NamedTuple):
                     old[name][broken] = new[name]
             still_broken = self._broken_rows(fresh, again.context)
             failed, attempt, broken = failed + len(still_broken), attempt + 1, broken[still_broken]
+        if self.engine.declared.missing:
+            seed = seeds.fold_in(_state(self.entropy), 2)
+            lost = lose_values(observables, self.engine.declared.missing, seed)
+            observables = {name: value.numpy() for name, value in lost.items()}
         return Simulations(parameters, context, observables, failed)
 
     def _broken_rows(self, observables: Arrays, context: Arrays) -> np.ndarray:
-        good = finite_rows(observables, context, self.engine.declared.lengths)
+        good = finite_rows(observables, context, self.engine.declared)
         return np.flatnonzero(~np.all(list(good.values()), axis=0))
+
+
+def _state(entropy: list[int]) -> np.ndarray:
+    """Return TensorFlow's seed (2,) of some simulations."""
+    return np.random.SeedSequence([*entropy, 0]).generate_state(2).astype(np.int32)
 
 
 # A forked process has neither the workers of its parent nor the thread that may hold the parent's lock.

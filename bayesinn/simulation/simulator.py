@@ -19,6 +19,7 @@ from bayesinn.core.validation import check_integer
 from bayesinn.simulation import checks, declaration
 from bayesinn.simulation.coordinates import check_coordinates
 from bayesinn.simulation.declaration import Declaration
+from bayesinn.simulation.missing import check_missing
 from bayesinn.simulation.prior import Entry, Prior
 from bayesinn.simulation.python_engine import PythonEngine
 from bayesinn.simulation.recommended import Recommended
@@ -39,6 +40,7 @@ class Simulator:
     ----------
     observable_shapes : dict of name to tuple of int, without the batch axis
     prior, context : Prior; the context may be None
+    missing : float, the largest share of values that are lost at random; or None where no value may be missing
     labels, function, name, lengths, on_nonfinite, observed, log_likelihood, exact, recommended : as declared
     """
 
@@ -50,9 +52,12 @@ class Simulator:
         self.context = None if options.context is None else Prior(options.context, subject="context")
         self.on_nonfinite: str = options.on_nonfinite
         self.lengths = dict(options.lengths or {})
+        self.missing = check_missing(f"Option 'missing' of simulator {self.name!r}", options.missing)
         self.log_likelihood, self.exact = options.log_likelihood, options.exact
         self.recommended = options.recommended or Recommended()
-        declared = Declaration(self.name, function, self.prior, self.context, self.on_nonfinite, self.lengths)
+        declared = Declaration(
+            self.name, function, self.prior, self.context, self.on_nonfinite, self.lengths, self.missing
+        )
         declaration.check_options(declared, options.engine, options.batched, options.workers)
         declaration.check_prior(self.prior)
         python = options.engine == "python"
@@ -70,6 +75,7 @@ class Simulator:
         coordinates = check_coordinates(self.name, options.coordinates or {}, self.observable_shapes)
         self.labels = Labels(dict(options.labels or {}), dict(options.units or {}), coordinates)
         declaration.check_names(self, labels=options.labels, units=options.units, observed=options.observed)
+        declaration.explain_counts(self)
         self.observed = None if options.observed is None else declaration.check_observed(self, options.observed)
         declared_simulators[tuple(self.reference().values())] = self
 
@@ -152,6 +158,10 @@ class simulator:
         axis, which is called "time" otherwise: ``{"spectrum": {"wavelength": nanometres}}``.
     lengths : dict of observable to context variable
         It counts the valid steps along the observable's first axis; the rest is padding, and may be anything, even NaN.
+    missing : "mask", or a number
+        Values of observables may be missing: NaN, or masked. With "mask" the function itself returns NaN for them; with
+        a number such as 0.3, each simulation also loses a random share of its values, from 0 to that number. Networks
+        see which values are there. :meth:`Simulator.simulate` loses none.
     engine : "tensorflow" or "python"
     batched : bool, whether the Python engine's function takes many draws
     workers : int, processes of the Python engine, by default one for each core; results don't depend on it
@@ -183,6 +193,7 @@ class simulator:
     units: Mapping[str, str] | None = None
     coordinates: Mapping[str, Any] | None = None
     lengths: Mapping[str, str] | None = None
+    missing: Literal["mask"] | float | None = None
     engine: Literal["tensorflow", "python"] = "tensorflow"
     batched: bool = False
     workers: int | None = None

@@ -12,6 +12,7 @@ from bayesinn.core import seeds
 from bayesinn.core.compilation import AnyRows
 from bayesinn.core.errors import SimulatorError
 from bayesinn.simulation.declaration import Declaration
+from bayesinn.simulation.missing import lose_values
 from bayesinn.simulation.prior import Values
 from bayesinn.simulation.simulations import MOST_REDRAWS, Arrays, Simulations
 
@@ -98,12 +99,16 @@ class TensorFlowEngine:
             if value.dtype.is_floating:
                 # Networks compute in single precision.
                 cells = tf.math.is_finite(tf.cast(value, tf.float32))
+                if self.declared.missing is not None:
+                    cells |= tf.math.is_nan(value)
                 counts = context.get(self.declared.lengths.get(name, ""))
                 # A wrong declaration of lengths is reported elsewhere.
                 if counts is not None and counts.shape.rank == 1 and value.shape.rank > 1:
                     beyond = ~tf.sequence_mask(tf.cast(counts, tf.int32), tf.shape(value)[1])
                     cells |= tf.reshape(beyond, tf.concat([tf.shape(beyond), (value.shape.rank - 2) * [1]], axis=0))
                 finite &= tf.reduce_all(cells, axis=tuple(range(1, value.shape.rank)))
+        if self.declared.missing:
+            observables = lose_values(observables, self.declared.missing, seeds.fold_in(simulator_seed, 1))
         return (parameters, context, observables), finite
 
 

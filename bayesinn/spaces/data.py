@@ -30,13 +30,16 @@ class Scaling:
 
     @classmethod
     def fit(cls, values: np.ndarray) -> Scaling:
-        """Measure on pilot simulations (n, ...), or on the valid steps of all of them (m, channels...)."""
+        """Measure on pilot simulations (n, ...), or on the valid steps of all of them (m, channels...), without NaN."""
         values = values.astype(np.float64)
         values = values.reshape(-1, values.shape[-1]) if values.ndim > 2 else values
         compress = _compression(values)
         if compress is not None:
             values = np.arcsinh(values / compress)
-        mean, scale = values.mean(axis=0), values.std(axis=0)
+        if np.isnan(values).any():
+            values = np.ma.masked_invalid(values)
+        # A column without any value has neither.
+        mean, scale = (np.ma.filled(part, 0.0) for part in (values.mean(axis=0), values.std(axis=0)))
         # A constant carries no information, but it must not divide by zero either. In single precision, what varies by
         # less than a millionth of itself is mostly rounding.
         scale = np.where(scale > _SMALLEST_SCALE * np.abs(mean), scale, 1.0)
@@ -62,7 +65,9 @@ class Scaling:
 class DataSpace:
     """The scalings of all observables and context variables; ``raw`` observables reach networks as they are.
 
-    ``lengths`` names, for observables of varying length, the context variable that counts the valid steps.
+    ``lengths`` names, for observables of varying length, the context variable that counts the valid steps. With
+    ``missing`` values, an observable has twice the channels: values, zero where they are missing, and whether they are
+    there.
     """
 
     scalings: dict[str, Scaling]
@@ -70,6 +75,7 @@ class DataSpace:
     context: tuple[str, ...]
     lengths: Mapping[str, str]
     raw: Collection[str] = ()
+    missing: bool = False
 
     @classmethod
     def fit(
@@ -79,6 +85,7 @@ class DataSpace:
         context: tuple[str, ...],
         lengths: Mapping[str, str],
         raw: Collection[str] = (),
+        missing: bool = False,
     ) -> DataSpace:
         """Measure all scalings on pilot simulations (n, ...)."""
         scalings = {}
@@ -93,13 +100,15 @@ class DataSpace:
                     raise SimulatorError(f"Observable {name!r} of varying length", expected=expected, got=got, do=do)
                 values = values[~padding(values, counts)]
             scalings[name] = Scaling.fit(values)
-        return cls(scalings, observables, context, lengths, raw)
+        return cls(scalings, observables, context, lengths, raw, missing)
 
     def to_network(self, data: Mapping[str, tf.Tensor]) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
         """Scale data (n, ...) for networks, padding zero, context flat (n, k); with masks (n, steps) of valid steps."""
         inputs, masks = {}, {}
         for name in self.observables:
             value = tf.cast(data[name], tf.float32) if name in self.raw else self.scalings[name].apply(data[name])
+            if self.missing:
+                value = _with_presence(value)
             if name in self.lengths:
                 masks[name] = tf.sequence_mask(tf.cast(data[self.lengths[name]], tf.int32), tf.shape(value)[1])
                 # Padding may hold anything, NaN included: select, don't multiply.
@@ -117,7 +126,15 @@ class DataSpace:
         return replace(self, raw=()).to_network(data)[0]
 
 
+def _with_presence(values: tf.Tensor) -> tf.Tensor:
+    """Return values (n, ..., channels) with zero for NaN, and whether they are there as channels behind them."""
+    values = values if values.shape.rank > 2 else values[..., tf.newaxis]
+    lost = tf.math.is_nan(values)
+    return tf.concat([tf.where(lost, 0.0, values), 1.0 - tf.cast(lost, tf.float32)], axis=-1)
+
+
 def _compression(values: np.ndarray) -> float | None:
+    values = values[~np.isnan(values)]
     sizes = np.abs(values[values != 0.0])
     if sizes.size == 0 or np.quantile(sizes, 0.999) < _HEAVY_TAIL * np.median(sizes):
         return None

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from bayesinn.core.errors import InputError
-from bayesinn.simulation.checks import check_keys, numbers
+from bayesinn.simulation.checks import MISSING_VALUES, check_keys, may_miss, numbers
 from bayesinn.simulation.finite import finite
 from bayesinn.simulation.prior import Prior
 from bayesinn.simulation.simulator import Arrays, Simulator
@@ -30,7 +30,8 @@ class Observations:
 def check_observations(simulator: Simulator, data: Mapping[str, Any] | Observations) -> Observations:
     """Check observables and context, all with or all without a batch axis, against what the simulator declares.
 
-    An observable of varying length may be shorter than its padded length; its count may then be left out.
+    An observable of varying length may be shorter than its padded length; its count may then be left out. So may those
+    of a list of rows of several lengths, which are padded. Where values may be missing, lists inside may be short, too.
     """
     if isinstance(data, Observations):
         return data
@@ -38,7 +39,12 @@ def check_observations(simulator: Simulator, data: Mapping[str, Any] | Observati
     given = data if isinstance(data, Mapping) else {}
     optional = {count for observable, count in simulator.lengths.items() if observable in given}
     check_keys(f"Data for simulator {simulator.name!r}", data, [key for key in shapes if key not in optional], shapes)
-    arrays = {name: numbers(f"Data {name!r}", data[name]) for name in shapes if name in data}
+    data = _fill_ragged(simulator, data, shapes)
+    arrays = {
+        name: numbers(f"Data {name!r}", data[name], missing=may_miss(simulator, name))
+        for name in shapes
+        if name in data
+    }
     batched = statistics.mode(value.ndim > len(shapes[name]) for name, value in arrays.items())
     for name, value in arrays.items():
         _check_shape(name, value.shape, shapes[name], batched, name in simulator.lengths)
@@ -52,10 +58,62 @@ def check_observations(simulator: Simulator, data: Mapping[str, Any] | Observati
     for observable, count in simulator.lengths.items():
         _pad(arrays, observable, count, shapes[observable][0])
     for name, value in arrays.items():
-        _check_finite(name, value, arrays.get(simulator.lengths.get(name, "")))
+        _check_finite(name, value, arrays.get(simulator.lengths.get(name, "")), may_miss(simulator, name))
     if simulator.context is not None:
         _check_context(simulator.context, arrays)
     return Observations({name: arrays[name] for name in shapes}, rows.popitem()[1], batched)
+
+
+def _fill_ragged(
+    simulator: Simulator, data: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]]
+) -> dict[str, Any]:
+    """Return data with ragged lists padded with NaN to the declared shape, and with their rows counted."""
+    filled = dict(data)
+    for name in simulator.observable_shapes:
+        value, counter = filled.get(name), simulator.lengths.get(name)
+        if not isinstance(value, list | tuple) or not _is_ragged(value):
+            continue
+        if counter is None and simulator.missing is None:
+            continue  # refused as what it is
+        batched = _depth(value) > len(shapes[name])
+        array = np.full((len(value), *shapes[name]) if batched else shapes[name], np.nan)
+        _fill(f"Data {name!r}", array, value)
+        if counter is not None:
+            count = [len(row) for row in value] if batched else len(value)
+            filled.setdefault(counter, np.asarray(count))
+        filled[name] = array
+    return filled
+
+
+def _is_ragged(value: Any) -> bool:
+    try:
+        np.asarray(value)
+    except ValueError:
+        return True
+    return False
+
+
+def _depth(value: Any) -> int:
+    """Return the number of axes of nested lists."""
+    parts = [np.ndim(part) if not isinstance(part, list | tuple) else _depth(part) for part in value]
+    return 1 + max(parts, default=0)
+
+
+def _fill(subject: str, array: np.ndarray, value: Any) -> None:
+    """Write nested lists into an array that is as large or larger."""
+    size = len(value) if isinstance(value, list | tuple | np.ndarray) else -1
+    if array.ndim == 0 or not 0 <= size <= len(array):
+        do = "train with a simulator that returns this shape, or shorten it"
+        got = f"one of {size}" if size >= 0 else repr(value)
+        raise InputError(subject, expected=f"lists of at most {len(array)}", got=got, do=do)
+    if array.ndim == 1 and size:
+        row = numbers(subject, value, missing=True)
+        if row.ndim > 1:
+            raise InputError(subject, expected="numbers in the inmost lists", got=repr(value), do="flatten them")
+        array[:size] = row
+        return
+    for place, part in zip(array, value, strict=False):
+        _fill(subject, place, part)
 
 
 def _check_shape(name: str, got: tuple[int, ...], shape: tuple[int, ...], batched: bool, may_be_shorter: bool) -> None:
@@ -72,20 +130,19 @@ def _pad(arrays: Arrays, observable: str, count: str, most: int) -> None:
     value = arrays[observable]
     steps = value.shape[1]
     counts = arrays.setdefault(count, np.full(len(value), steps))
-    if np.any(counts < 0) or np.any(counts > steps):
+    if np.any(counts < 0) or np.any(np.floor(counts) > steps):
         subject = f"Data {count!r}, the number of valid steps of {observable!r}"
         do = "count the steps that are there; the simulator declares how many there can be"
         raise InputError(subject, expected=f"0 to {steps}", got=f"{counts.min()} to {counts.max()}", do=do)
     arrays[observable] = np.pad(value, [(0, 0), (0, most - steps), *[(0, 0)] * (value.ndim - 2)])
 
 
-def _check_finite(name: str, value: np.ndarray, counts: np.ndarray | None) -> None:
-    broken = np.argwhere(~finite(value, counts))
+def _check_finite(name: str, value: np.ndarray, counts: np.ndarray | None, missing: bool) -> None:
+    broken = np.argwhere(~finite(value, counts, missing))
     if len(broken):
         row, *index = broken[0].tolist()
         got = f"{len(broken)} NaN or infinite, the first in observation {row}, index {index}"
-        do = "fill or drop missing values the way the simulator does; a posterior given NaN would be meaningless"
-        raise InputError(f"Data {name!r}", expected="finite numbers", got=got, do=do)
+        raise InputError(f"Data {name!r}", expected="finite numbers", got=got, do=MISSING_VALUES)
 
 
 def _check_context(context: Prior, arrays: Arrays) -> None:

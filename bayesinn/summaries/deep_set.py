@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import keras
 import tensorflow as tf
 
-from bayesinn.core.validation import check_choice
-from bayesinn.summaries.elements import POOLINGS, pool, with_features, with_size
+from bayesinn.core.validation import check_choice, check_type
+from bayesinn.summaries.elements import POOLINGS, each_element, pool, with_features, with_size
 from bayesinn.summaries.summary import Summary
 
 
@@ -21,6 +21,9 @@ class DeepSet(Summary):
     dense : sequence of int, units of the layers after pooling
     pooling : {"mean", "sum", "max"}
         The maximum suits parameters that bound the support.
+    inner : Summary
+        Summarises each element, which has axes of its own: ``DeepSet(inner=DeepSet(16))`` for (n, patients, trials),
+        ``DeepSet(inner=ConvLSTM(16))`` for sets of series.
 
     References
     ----------
@@ -44,8 +47,14 @@ class DeepSet(Summary):
         dense: Sequence[int] = (64,),
         pooling: str = "mean",
         activation: str = "silu",
+        inner: Summary | None = None,
     ) -> None:
         super().__init__()
+        expected, do = "a summary network for each element", "pass for example inner=bi.summaries.DeepSet(16)"
+        check_type("DeepSet, argument 'inner'", inner, (Summary, type(None)), expected, do)
+        self.inner = inner
+        if inner is not None:  # which checks the shape of its data itself
+            self.__dict__["shapes"] = ()
         check_choice("DeepSet, argument 'pooling'", pooling, POOLINGS)
         self.pooling = pooling
         self.activation = keras.activations.get(activation)
@@ -55,6 +64,8 @@ class DeepSet(Summary):
         self.network = keras.Sequential([*layers, keras.layers.Dense(units)])
 
     def call(self, x: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
+        if self.inner is not None:
+            x = each_element(self.inner, x)
         return self.network(with_size(self.pool(x, mask), x, mask))
 
     def pool(self, x: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:

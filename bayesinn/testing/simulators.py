@@ -32,7 +32,7 @@ def check_simulator(simulator: Simulator, *, finite_share: float = 0.5, seed: in
     """
     name = f"Simulator {simulator.name!r}"
     batch = simulator.draw(ROWS, seed)
-    for variable, good in finite_rows(batch.observables, batch.context, simulator.lengths).items():
+    for variable, good in finite_rows(batch.observables, batch.context, simulator).items():
         demand(good.all(), f"{name}: {variable!r} has NaN or infinity after {ROWS} simulations.")
     share = ROWS / (ROWS + int(batch.failed))
     law = f"{name}: only {share:.0%} of the simulations are finite, expected {finite_share:.0%}."

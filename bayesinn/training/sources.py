@@ -83,7 +83,7 @@ class GraphSource(Source):
     def finite(self, step: int) -> bool:
         """Draw them again, compiled as before: XLA's random numbers differ from those of the plain graph."""
         simulations = self._simulations(seeds.fold_in(self._seed, tf.constant(step))).numpy()
-        good = finite_rows(simulations.observables, simulations.context, self._simulator.lengths)
+        good = finite_rows(simulations.observables, simulations.context, self._simulator)
         return all(rows.all() for rows in good.values())
 
 

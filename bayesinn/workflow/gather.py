@@ -146,9 +146,11 @@ def _replicates(
         return None
     proposed = evaluator.sample(condition, size * (draws + 1), seeds.tensor_seed(seed, "replicates"))
     values = {name: value.reshape(size, draws + 1, *value.shape[2:]) for name, value in proposed.items()}
-    context = {name: np.repeat(observation.arrays[name], size, axis=0) for name in simulator.context_names}
+    repeated = {name: np.repeat(value, size, axis=0) for name, value in observation.arrays.items()}
+    context = {name: repeated[name] for name in simulator.context_names}
     replicated = simulator.simulate({name: value[:, 0] for name, value in values.items()}, seed, context or None)
-    finite = np.all(list(finite_rows(replicated, context, simulator.lengths).values()), axis=0)
+    replicated = mask_padding(simulator, replicated, repeated)
+    finite = np.all(list(finite_rows(replicated, context, simulator).values()), axis=0)
     if np.sum(finite) < 2:
         return None
     kept = {name: value[finite] for name, value in {**replicated, **context}.items()}

@@ -41,6 +41,8 @@ REGISTRY: dict[str, tuple[Callable[[], Summary], tuple[int, ...], bool, bool]] =
     "deep set": (lambda: DeepSet(units=5, hidden=(16, 16)), (9,), True, True),
     "deep set, max": (lambda: DeepSet(units=5, hidden=(16,), pooling="max"), (9, 2), True, True),
     "deep set, sum": (lambda: DeepSet(units=5, hidden=(16,), pooling="sum"), (5, 2), True, True),
+    "deep set of sets": (lambda: DeepSet(5, (16,), inner=DeepSet(4, (16,))), (5, 3, 2), True, True),
+    "deep set of series": (lambda: DeepSet(5, (16,), inner=ConvLSTM(4, (8,), lstm_units=8)), (5, 4), True, True),
     "set transformer": (lambda: SetTransformer(units=5, width=16, heads=2), (7, 2), True, True),
     "inducing points": (lambda: SetTransformer(5, width=16, heads=2, inducing_points=3, seeds=2), (7,), True, True),
 }

@@ -35,6 +35,8 @@ def check(pilot: Pilot) -> Failures:
     for name, value in pilot.drawn.observables.items():
         if name in lengths:
             value = np.where(over_all_channels(padding(value, pilot.drawn.context[lengths[name]]), value), 0, value)
+        if pilot.simulator.missing is not None:
+            value = np.where(np.isnan(value), 0, value)
         nan, infinite = (test(value).reshape(n, -1).any(axis=1) for test in (np.isnan, np.isinf))
         failed.append(nan | infinite)
         rows[name] = {"nan": nan.mean(), "infinite": infinite.mean(), "failed": failed[-1].mean()}

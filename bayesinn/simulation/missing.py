@@ -1,0 +1,34 @@
+"""Missing values: NaN in an observable, where a simulator declares them."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import tensorflow as tf
+
+from bayesinn.core import seeds
+from bayesinn.core.validation import check_number
+
+MASK = "mask"
+
+
+def check_missing(subject: str, value: Any) -> float | None:
+    """Return the largest share of values that are lost at random: 0.0 for the simulator's own pattern; or None."""
+    if value is None or value == MASK:
+        return None if value is None else 0.0
+    do = "pass missing='mask' where the simulator itself returns NaN, or the largest share that is lost, such as 0.3"
+    return check_number(subject, value, above=0, below=1, do=do)
+
+
+def lose_values(observables: Mapping[str, tf.Tensor], share: float, seed: tf.Tensor) -> dict[str, tf.Tensor]:
+    """Return observables (n, ...) as floats, each row without a random share of its values, from 0 to ``share``."""
+    first, *others = seeds.split(seed, 1 + len(observables))
+    rows = tf.shape(next(iter(observables.values())))[:1]
+    shares = tf.random.stateless_uniform(rows, first, 0.0, share, alg="philox")
+    kept = {}
+    for (name, value), own in zip(observables.items(), others, strict=True):
+        value = tf.convert_to_tensor(value)
+        value = value if value.dtype.is_floating else tf.cast(value, tf.float32)
+        threshold = tf.reshape(shares, tf.concat([rows, (value.shape.rank - 1) * [1]], axis=0))
+        lost = tf.random.stateless_uniform(tf.shape(value), own, alg="philox") < threshold
+        kept[name] = tf.where(lost, tf.constant(float("nan"), value.dtype), value)
+    return kept
