@@ -51,7 +51,8 @@ class Simulator:
         self.lengths = dict(options.lengths or {})
         self.log_likelihood, self.exact = options.log_likelihood, options.exact
         self.recommended = options.recommended or Recommended()
-        declared = Declaration(self.name, function, self.prior, self.context, self.on_nonfinite, self.lengths)
+        fixed = self.on_nonfinite, self.lengths, options.time_limit
+        declared = Declaration(self.name, function, self.prior, self.context, *fixed)
         declaration.check_options(declared, options.engine, options.batched, options.workers)
         declaration.check_prior(self.prior)
         python = options.engine == "python"
@@ -150,9 +151,10 @@ class simulator:
     engine : "tensorflow" or "python"
     batched : bool, whether the Python engine's function takes many draws
     workers : int, processes of the Python engine, by default one for each core; results don't depend on it
+    time_limit : float, seconds for a simulation of the Python engine; one that takes longer has failed
     on_nonfinite : "raise" or "redraw"
-        Policy for simulations that are not finite. "redraw" replaces parameters and data, which conditions the prior
-        on success, and reports the count.
+        Policy for simulations that are not finite, and with the Python engine for those that raise or take too long.
+        "redraw" replaces parameters and data, which conditions the prior on success, and reports the count.
     observed : dict of arrays, real data to ship with the simulator
     log_likelihood : function ``(parameters, data)`` that gives (n,) for n parameters and one observation
     exact : function ``(data, draws, seed)`` that gives a dict of posterior draws (draws, *event) for one observation
@@ -180,6 +182,7 @@ class simulator:
     engine: Literal["tensorflow", "python"] = "tensorflow"
     batched: bool = False
     workers: int | None = None
+    time_limit: float | None = None
     on_nonfinite: Literal["raise", "redraw"] = "raise"
     observed: Mapping[str, Any] | None = None
     log_likelihood: Callable[..., Any] | None = None

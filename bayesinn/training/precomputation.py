@@ -99,7 +99,7 @@ def _draw(simulator: Simulator, settings: TrainingSettings, progress: bool) -> t
     source = online_source(simulator, alone, progress)
     batches: list[Batch] = []
     failed = 0
-    with Progress("drawing", total, "simulations", shown=progress) as display:
+    with Progress("drawing", total, "simulations", shown=progress) as display, source.interruptible():
         try:
             for element in source.elements(0):
                 if int(element[0]) >= 0:

@@ -87,20 +87,21 @@ def train(
             elements = source.elements(finished)
             if (note := model.compile_step(elements.element_spec)) and progress:
                 print(f"  note: {note}", flush=True)
-            model.fit(
-                elements,
-                epochs=settings.epochs,
-                initial_epoch=finished,
-                steps_per_epoch=settings.padded_epoch,
-                validation_data=_validation_rows(model, validation),
-                callbacks=[*own, report, *callbacks],
-                shuffle=False,
-                verbose=0,
-            )
+            with source.interruptible():
+                model.fit(
+                    elements,
+                    epochs=settings.epochs,
+                    initial_epoch=finished,
+                    steps_per_epoch=settings.padded_epoch,
+                    validation_data=_validation_rows(model, validation),
+                    callbacks=[*own, report, *callbacks],
+                    shuffle=False,
+                    verbose=0,
+                )
     except KeyboardInterrupt as error:
         stopped_by = error
     except Exception as error:
-        stopped_by = source.cause(error)
+        stopped_by = source.cause(error, len(history.rows))
         if stopped_by is error and not history.rows:
             # Nothing is trained that could be kept.
             raise
