@@ -33,7 +33,7 @@ test: check
 	$(BIN)/pytest --numprocesses=$(WORKERS) --dist=loadfile --no-loadscope-reorder $(PYTEST_OPTIONS)
 
 demo: setup
-	$(BIN)/bayesinn run sir --exact --output runs/sir
+	$(BIN)/bayesinn run sir --exact --output runs/sir --resume
 
 bench: setup
 	benchmarks/peers/environments.sh

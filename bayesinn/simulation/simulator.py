@@ -98,12 +98,18 @@ class Simulator:
         """Draw as :meth:`sample` does, but into three dicts, with the count of failed simulations, and unchecked."""
         return self.engine.sample(check_integer("Number of simulations", n), seed, stream)
 
-    def simulate(self, parameters: Mapping[str, Any], seed: int, context: Mapping[str, Any] | None = None) -> Arrays:
-        """Run the forward model for given parameters and context, as for a posterior predictive."""
+    def simulate(
+        self,
+        parameters: Mapping[str, Any],
+        seed: int,
+        context: Mapping[str, Any] | None = None,
+        progress: bool = False,
+    ) -> Arrays:
+        """Run the forward model for given parameters and context; ``progress`` is shown of worker processes."""
         # TensorFlow doesn't mix dtypes: the function gets those that its prior and context draw.
         arrays = self.prior.cast(checks.check_arrays(self.prior, parameters))
         given = {} if self.context is None else self.context.cast(checks.check_arrays(self.context, context or {}))
-        return self.engine.predict(arrays, given, seed)
+        return self.engine.predict(arrays, given, seed, progress)
 
     def __call__(self, *arguments: Any) -> Any:
         return self.function(*arguments)

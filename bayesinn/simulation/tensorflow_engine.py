@@ -74,8 +74,8 @@ class TensorFlowEngine:
         """Return an engine that leaves failed simulations in place."""
         return TensorFlowEngine(self.declared._replace(on_nonfinite="raise"), self.autograph)
 
-    def predict(self, parameters: Arrays, context: Arrays, seed: int) -> Arrays:
-        """Run the forward model for given parameters, arrays in and out."""
+    def predict(self, parameters: Arrays, context: Arrays, seed: int, progress: bool = False) -> Arrays:
+        """Run the forward model for given parameters, arrays in and out; too fast to show progress."""
         key = seeds.tensor_seed(seed, "predictive")
         try:
             observables = self._compiled_simulate(parameters, context, key)

@@ -75,7 +75,7 @@ def train(
     guard, history, finished = Guard(), History(), 0
     own: list[keras.callbacks.Callback] = [guard, history]
     if checkpoint is not None:
-        writer = CheckpointWriter(checkpoint.folder, history)
+        writer = CheckpointWriter(checkpoint.folder, history, {**asdict(settings), **identity})
         if prepare_folder(checkpoint, settings, identity):
             finished = writer.restore(model)
         own.append(writer)
