@@ -34,7 +34,7 @@ test: check
 	$(BIN)/pytest --numprocesses=$(WORKERS) --dist=loadfile --no-loadscope-reorder $(PYTEST_OPTIONS)
 
 demo: setup
-	$(BIN)/bayesinn run sir --exact --output runs/sir
+	$(BIN)/bayesinn run sir --exact --output runs/sir --resume
 
 # Warnings are errors. OPTIONS=-E builds everything anew.
 docs: setup

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 import bayesinn as bi
+from bayesinn.core import command_line as cl
 from bayesinn.core.errors import BayesinnError
+from bayesinn.core.manifest import read_manifest
 from bayesinn.core.startup import import_tensorflow
+from bayesinn.simulation.installed import check_name, descriptions
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,105 +26,76 @@ if TYPE_CHECKING:
 
     Observation = dict[str, Any] | None
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
-Name = Annotated[str, typer.Argument(metavar="NAME", help="A registered simulator, or file.py:object.")]
-RunFolder = Annotated[
-    Path, typer.Argument(metavar="RUN", help="A run folder; or a saved posterior, whose results then go to runs/NAME.")
-]
-Output = Annotated[Path | None, typer.Option(help="Run folder to write.", show_default="runs/NAME")]
-Data = Annotated[
-    Path | None, typer.Option(help="Observation: .csv, .json or .npz.", show_default="what ships with the simulator")
-]
-Steps = Annotated[int | None, typer.Option(help="Training steps.", min=1, show_default="the simulator's, else 5,000")]
-Minutes = Annotated[float | None, typer.Option(help="Minutes to train for, about, in place of --steps.", min=0.01)]
-BatchSize = Annotated[
-    int | None, typer.Option(help="Simulations per step.", min=1, show_default="the simulator's, else 256")
-]
-_PASSES = "Passes through simulations that are drawn first; 0: new ones at each step."
-Passes = Annotated[int | None, typer.Option(help=_PASSES, min=0, show_default="the simulator's")]
-Seed = Annotated[int, typer.Option(help="Decides every random number.", min=0)]
-Draws = Annotated[int, typer.Option(help="Posterior draws for the observation.", min=2)]
-Simulations = Annotated[
-    int | None, typer.Option(help="Simulated data sets to diagnose on; 10,000, or 1,000 for Python simulators.", min=20)
-]
-CheckSimulations = Annotated[int, typer.Option("--simulations", help="Simulations to look at.", min=50)]
-Report = Annotated[Path | None, typer.Option("--output", help="HTML report to write.")]
-_SOURCE = "FILE.py:NAME of the posterior's simulator; the file is run."
-Source = Annotated[str | None, typer.Option("--simulator", help=_SOURCE, show_default="an installed one")]
-Trust = Annotated[bool, typer.Option("--trust", help="Run the source that the posterior names as its simulator's.")]
-Exact = Annotated[bool, typer.Option("--exact", help="Draw from the exact posterior, too, where that is possible.")]
-Resume = Annotated[bool, typer.Option("--resume", help="Continue from the checkpoint in the run folder.")]
-
-
-def _print_version(wanted: bool) -> None:
-    if wanted:
-        typer.echo(f"bayesinn {bi.__version__}")
-        raise typer.Exit
-
-
-Version = Annotated[
-    bool, typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True)
-]
+app = typer.Typer(cls=cl.Commands, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
 
 @app.callback()
-def options(version: Version = False) -> None:
+def options(version: cl.Version = False) -> None:
     """Amortized simulation-based Bayesian inference. NAME is a registered simulator, or file.py:object."""
 
 
 @app.command(name="list")
 def list_simulators() -> None:
     """List the installed simulators."""
-    from bayesinn.simulation.installed import descriptions
-
     for name, line in descriptions().items():
         typer.echo(f"{name:<20}{line}")
 
 
 @app.command()
 def train(
-    name: Name,
-    output: Output = None,
-    steps: Steps = None,
-    minutes: Minutes = None,
-    batch_size: BatchSize = None,
-    passes: Passes = None,
-    seed: Seed = 1,
-    resume: Resume = False,
+    name: cl.Name,
+    output: cl.Output = None,
+    steps: cl.Steps = None,
+    minutes: cl.Minutes = None,
+    batch_size: cl.BatchSize = None,
+    passes: cl.Passes = None,
+    summary: cl.SummaryNetwork = [],  # noqa: B006
+    flow: cl.FlowNetwork = None,
+    seed: cl.Seed = 1,
+    resume: cl.Resume = False,
 ) -> None:
-    """Train a posterior into a run folder."""
+    """Train a posterior into a run folder; one that is there already is trained longer, by --steps or --minutes."""
     simulator = _simulator(name)
+    options = {"steps": steps, "minutes": minutes, "batch_size": batch_size, "passes": passes, "seed": seed}
     run = _run(output, simulator)
-    run.train(simulator, seed=seed, resume=resume, steps=steps, minutes=minutes, batch_size=batch_size, passes=passes)
+    _train(run, simulator, summary, flow, resume=resume, longer=True, **options)
     typer.echo(f"saved {run.folder}/posterior")
 
 
 @app.command()
 def infer(
-    run: RunFolder,
-    data: Data = None,
-    simulator: Source = None,
-    trust: Trust = False,
-    draws: Draws = 4_000,
-    exact: Exact = False,
-    seed: Seed = 2,
+    run: cl.RunFolder,
+    data: cl.Data = None,
+    output: cl.Results = None,
+    simulator: cl.Source = None,
+    trust: cl.Trust = False,
+    draws: cl.Draws = 4_000,
+    exact: cl.Exact = False,
+    predictive: cl.Predictive = True,
+    seed: cl.Seed = 2,
 ) -> None:
     """Infer the parameters of an observation, with a trained posterior."""
-    folder, posterior = _opened(run, simulator, trust)
-    tree, table = folder.infer(posterior, _observation(data), draws=draws, seed=seed, exact=exact)
+    folder, posterior = _opened(run, output, simulator, trust)
+    observation = _observation(data)
+    options: dict[str, Any] = {"draws": draws, "seed": seed, "exact": exact, "predictive": predictive}
+    tree, table = folder.infer(posterior, observation, **options)
     _print_posterior(table, tree)
     typer.echo(f"saved {folder.folder}/posterior.nc, posterior.csv and figures")
 
 
 @app.command()
-def check(name: Name, output: Report = None, simulations: CheckSimulations = 2_000, seed: Seed = 0) -> None:
+def check(name: cl.Name, output: cl.Report = None, simulations: cl.CheckSimulations = 2_000, seed: cl.Seed = 0) -> None:
     """Look at a simulator before training: speed, failures, ranges; the exit status is 1 if something must change."""
     simulator = _simulator(name)
     result = bi.simulator_report(simulator, simulations=simulations, seed=seed)
     typer.echo(repr(result))
     if output is not None:
-        typer.echo(f"saved {result.to_html(output)}")
+        from bayesinn.core.storage import replacing
+
+        with replacing(output.expanduser()) as file:
+            result.to_html(file)
+        typer.echo(f"saved {output}")
     if not result.ok:
         raise typer.Exit(1)
 
@@ -128,15 +104,17 @@ def _diagnosing(finish: Callable[[Run, bi.AmortizedPosterior, Observation, Diagn
     """Return a command that diagnoses a trained posterior, then calls ``finish``, whose name and docstring it takes."""
 
     def command(
-        run: RunFolder,
-        data: Data = None,
-        simulator: Source = None,
-        trust: Trust = False,
-        simulations: Simulations = None,
-        seed: Seed = 3,
+        run: cl.RunFolder,
+        data: cl.Data = None,
+        output: cl.Results = None,
+        simulator: cl.Source = None,
+        trust: cl.Trust = False,
+        simulations: cl.Simulations = None,
+        seed: cl.Seed = 3,
     ) -> None:
-        folder, posterior = _opened(run, simulator, trust)
+        folder, posterior = _opened(run, output, simulator, trust)
         observation = _observation(data)
+        folder.check_data(posterior.simulator, observation)
         result = folder.diagnose(posterior, observation, simulations=simulations, seed=seed)
         finish(folder, posterior, observation, result)
         _exit(result)
@@ -162,31 +140,35 @@ def report(folder: Run, posterior: bi.AmortizedPosterior, observation: Observati
 
 @app.command(name="run")
 def run_all(
-    name: Name,
-    output: Output = None,
-    data: Data = None,
-    steps: Steps = None,
-    minutes: Minutes = None,
-    batch_size: BatchSize = None,
-    passes: Passes = None,
-    draws: Draws = 4_000,
-    simulations: Simulations = None,
-    exact: Exact = False,
-    seed: Seed = 1,
-    resume: Resume = False,
+    name: cl.Name,
+    output: cl.Output = None,
+    data: cl.Data = None,
+    steps: cl.Steps = None,
+    minutes: cl.Minutes = None,
+    batch_size: cl.BatchSize = None,
+    passes: cl.Passes = None,
+    draws: cl.Draws = 4_000,
+    simulations: cl.Simulations = None,
+    exact: cl.Exact = False,
+    predictive: cl.Predictive = True,
+    summary: cl.SummaryNetwork = [],  # noqa: B006
+    flow: cl.FlowNetwork = None,
+    seed: cl.Seed = 1,
+    resume: cl.Resume = False,
 ) -> None:
     """Train, diagnose, infer and report, all into one run folder."""
-    simulator = _simulator(name)
-    run, observation = _run(output, simulator), _observation(data)
-    posterior = run.train(
-        simulator, seed=seed, resume=resume, steps=steps, minutes=minutes, batch_size=batch_size, passes=passes
-    )
+    simulator, observation = _simulator(name), _observation(data)
+    run = _run(output, simulator)
+    run.check_data(simulator, observation, answers=True)
+    training = {"steps": steps, "minutes": minutes, "batch_size": batch_size, "passes": passes, "seed": seed}
+    posterior = _train(run, simulator, summary, flow, resume=resume, **training)
     typer.echo("")
     diagnosis = run.diagnose(posterior, observation, simulations=simulations, seed=seed + 2)
     typer.echo(repr(diagnosis))
     if observation is not None or simulator.observed is not None:
         typer.echo("\ninferring")
-        tree, table = run.infer(posterior, observation, draws=draws, seed=seed + 1, exact=exact)
+        options: dict[str, Any] = {"draws": draws, "seed": seed + 1, "exact": exact, "predictive": predictive}
+        tree, table = run.infer(posterior, observation, **options)
         _print_posterior(table, tree)
     typer.echo(f"\nsaved {run.report(posterior, diagnosis, observation)}")
     _exit(diagnosis)
@@ -199,6 +181,8 @@ def _exit(diagnosis: Diagnosis) -> None:
 
 
 def _simulator(name: str) -> bi.Simulator:
+    # Before TensorFlow is imported, which takes seconds.
+    check_name(name)
     import_tensorflow()
     return bi.get(name)
 
@@ -209,18 +193,42 @@ def _run(folder: Path | None, simulator: bi.Simulator) -> Run:
     return Run(folder or Path("runs") / simulator.name)
 
 
-def _opened(run: Path, name: str | None, trust: bool) -> tuple[Run, bi.AmortizedPosterior]:
-    """Return a run folder and its posterior; results of a posterior saved by itself go to ``runs/NAME``."""
-    import_tensorflow()
+def _train(
+    run: Run, simulator: bi.Simulator, summary: list[str], flow: str | None, **options: Any
+) -> bi.AmortizedPosterior:
+    """Train into a run folder; when that is interrupted, say what is kept and how to go on."""
+    from bayesinn.training.checkpoint import kept
+    from bayesinn.workflow.networks import named_flow, named_summary
+    from bayesinn.workflow.run_training import train_into
+
+    networks = named_summary(summary), named_flow(flow)
+    try:
+        return train_into(run.folder, simulator, networks=networks, **options)
+    except KeyboardInterrupt:
+        command = shlex.join(["bayesinn", *sys.argv[1:]]) + " --resume" * (not options["resume"])
+        typer.echo(f"\ninterrupted; {run.folder} keeps {kept(run.folder / 'checkpoint')}", err=True)
+        minutes = "; give the number of steps, --steps, in place of --minutes" * (options["minutes"] is not None)
+        typer.echo(f"to go on: {command}{minutes}", err=True)
+        raise typer.Exit(130) from None
+
+
+def _opened(run: Path, output: Path | None, name: str | None, trust: bool) -> tuple[Run, bi.AmortizedPosterior]:
+    """Return the folder for results, and a posterior: that of a run folder, or one that was saved by itself."""
+    run = run.expanduser()
     alone = (run / "manifest.json").is_file()
-    posterior = bi.load(run if alone else run / "posterior", None if name is None else bi.get(name), trust)
-    return _run(None if alone else run, posterior.simulator), posterior
+    saved = run if alone else run / "posterior"
+    # Before TensorFlow is imported, which takes seconds.
+    read_manifest(saved)
+    simulator = None if name is None else _simulator(name)
+    import_tensorflow()
+    posterior = bi.load(saved, simulator, trust)
+    return _run(output or (None if alone else run), posterior.simulator), posterior
 
 
 def _observation(data: Path | None) -> Observation:
     from bayesinn.workflow.data_files import read_data
 
-    return None if data is None else read_data(data)
+    return None if data is None else read_data(data.expanduser())
 
 
 def _print_posterior(table: pd.DataFrame, tree: xarray.DataTree) -> None:

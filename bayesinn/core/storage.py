@@ -129,6 +129,42 @@ def replace_file(file: Path, data: bytes) -> None:
     _sync(file.parent)
 
 
+@contextlib.contextmanager
+def replacing(file: Path) -> Iterator[Path]:
+    """Give a path to write to; what is written there takes the place of a file when the ``with`` block ends well."""
+    unfinished = file.with_name(f"unfinished-{file.name}")
+    do = "make room or choose another folder; what was there before is still complete"
+    with explained(f"File {str(file)!r}", "room and permission to write it", do, (OSError, RuntimeError)):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield unfinished
+            with open(unfinished, "rb") as written:
+                os.fsync(written.fileno())
+            unfinished.replace(file)
+        finally:
+            unfinished.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def held(folder: Path | None, subject: str) -> Iterator[None]:
+    """Make a folder, if there is to be one, and keep other processes and threads out during a ``with`` block."""
+    with contextlib.ExitStack() as stack:
+        if folder is not None:
+            do = "make room, or choose another folder"
+            with explained(f"{subject} {str(folder)!r}", "room and permission to write there", do, (OSError,)):
+                folder.mkdir(parents=True, exist_ok=True)
+                descriptor = stack.enter_context(_descriptor(folder))
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                expected, got = "one process that writes there at a time", "another that does now"
+                do = "wait until it has ended, or choose another folder"
+                raise SavedPosteriorError(f"{subject} {str(folder)!r}", expected=expected, got=got, do=do) from None
+            except OSError:
+                pass  # Some network disks have no locks.
+        yield
+
+
 def _numbered(network: Any) -> list[tuple[str, Any]]:
     return [(f"network/{number:05d}", variable) for number, variable in enumerate(network.variables)]
 

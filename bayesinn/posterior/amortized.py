@@ -8,6 +8,7 @@ from typing import Any
 
 from bayesinn.core.errors import InputError
 from bayesinn.core.precision import full_precision
+from bayesinn.core.storage import held
 from bayesinn.core.validation import check_type
 from bayesinn.flows import Flow
 from bayesinn.posterior.building import PILOT_SIMULATIONS, new_model
@@ -15,6 +16,7 @@ from bayesinn.posterior.defaults import choose_flow, choose_summaries
 from bayesinn.posterior.evaluator import Evaluator
 from bayesinn.posterior.fitting import measure_reference, plan_fit, run_training
 from bayesinn.posterior.trained import TrainedPosterior
+from bayesinn.simulation.registry import refuse_while_loading
 from bayesinn.simulation.simulator import Simulator
 from bayesinn.spaces.parameters import ParameterSpace
 from bayesinn.summaries import Summary
@@ -118,6 +120,7 @@ class AmortizedPosterior(TrainedPosterior):
             When a loss is not finite; the posterior then has the last good weights. So it has when training is
             interrupted, or when a simulator in worker processes raises.
         """
+        refuse_while_loading("trains")
         check_type("Argument 'optimization'", optimization, Optimization, "bi.Optimization(...)", "pass one")
         if start_from is not None:
             self._check_start(start_from)
@@ -136,7 +139,8 @@ class AmortizedPosterior(TrainedPosterior):
         settings = plan.settings
         # Pilot simulations cost time too: no more of them than training draws.
         most = settings.simulations if settings.passes else PILOT_SIMULATIONS
-        with full_precision():
+        folder = plan.checkpoint and plan.checkpoint.folder
+        with full_precision(), held(folder, "Checkpoint folder"):
             model, pilot = new_model(self.simulator, self.summaries, self.flow, settings.seed, plan.arrays, most)
             result, evaluator = run_training(plan, self.simulator, model, pilot, progress), Evaluator(model)
             reference = measure_reference(evaluator, pilot)

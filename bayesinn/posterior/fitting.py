@@ -21,6 +21,7 @@ from bayesinn.simulation.simulator import Arrays, Simulator
 from bayesinn.summaries.joint import observables_of
 from bayesinn.training.arrays import ArraySource, fingerprint, split
 from bayesinn.training.checkpoint import has_ended, prepare_folder
+from bayesinn.training.drawing import forget
 from bayesinn.training.precomputation import offline_source, precomputed
 from bayesinn.training.settings import Checkpoint, Optimization, TrainingSettings, resolve_settings
 from bayesinn.training.sources import Source, online_source
@@ -128,10 +129,13 @@ def run_training(
         source: Source = ArraySource(pilot, settings)
     elif plan.arrays is not None or settings.passes:
         data = simulator if plan.arrays is None else plan.arrays
-        source = offline_source(model, settings, data, pretrained=plan.start is not None, progress=progress)
+        folder = checkpoint and checkpoint.folder
+        source = offline_source(
+            model, settings, data, pretrained=plan.start is not None, progress=progress, folder=folder
+        )
     else:
         source = online_source(simulator, settings, progress)
-    return train(
+    result = train(
         model,
         source,
         settings,
@@ -142,6 +146,9 @@ def run_training(
         progress=progress,
         checkpoint=checkpoint,
     )
+    if checkpoint is not None and result.error is None:
+        forget(checkpoint.folder)
+    return result
 
 
 def measure_reference(evaluator: Evaluator, pilot: Arrays) -> Reference:

@@ -18,7 +18,13 @@ if TYPE_CHECKING:
 
 
 def inference_data(
-    simulator: Simulator, observations: Observations, draws: Draws, log_density: np.ndarray | None, seed: int
+    simulator: Simulator,
+    observations: Observations,
+    draws: Draws,
+    log_density: np.ndarray | None,
+    seed: int,
+    predictive: bool = True,
+    progress: bool = False,
 ) -> xarray.DataTree:
     """Return posterior, prior, posterior predictive, observed and constant data in one tree.
 
@@ -32,10 +38,11 @@ def inference_data(
     values = {name: value if batched else value[None] for name, value in draws.items()}
     prior = simulator.prior.sample(next(iter(values.values())).shape[1], seeds.tensor_seed(seed, "prior"))
     density = {} if log_density is None else {"lp": log_density if batched else log_density[None]}
-    predictive = predict(simulator, observations, values, seed)
+    predicted = predict(simulator, observations, values, seed, progress) if predictive else {}
     tree = {
         name: {key: np.moveaxis(value, 0, 1)[None] if batched else value for key, value in group.items()}
-        for name, group in (("posterior", values), ("posterior_predictive", predictive), ("sample_stats", density))
+        for name, group in (("posterior", values), ("posterior_predictive", predicted), ("sample_stats", density))
+        if group or name == "sample_stats"
     }
     known = mask_padding(simulator, observations.arrays, observations.arrays)
     for group, names in (("observed_data", simulator.observable_shapes), ("constant_data", simulator.context_names)):
@@ -61,13 +68,15 @@ def inference_data(
     return data
 
 
-def predict(simulator: Simulator, observations: Observations, draws: Arrays, seed: int) -> Arrays:
+def predict(
+    simulator: Simulator, observations: Observations, draws: Arrays, seed: int, progress: bool = False
+) -> Arrays:
     """Simulate once for each draw: observables (n_obs, draws, ...), NaN where the observation has padding."""
     count, per_observation = next(iter(draws.values())).shape[:2]
     parameters = {name: value.reshape(-1, *value.shape[2:]) for name, value in draws.items()}
     repeated = {name: np.repeat(value, per_observation, axis=0) for name, value in observations.arrays.items()}
     context = {name: repeated[name] for name in simulator.context_names}
-    simulated = mask_padding(simulator, simulator.simulate(parameters, seed, context), repeated)
+    simulated = mask_padding(simulator, simulator.simulate(parameters, seed, context, progress), repeated)
     return {name: value.reshape(count, per_observation, *value.shape[1:]) for name, value in simulated.items()}
 
 

@@ -87,8 +87,23 @@ class TrainedPosterior(Registered):
         observations, condition, _ = self._encoded(data)
         return condition.features if observations.batched else condition.features[0]
 
-    def infer(self, data: Mapping[str, Any], *, draws: int = 1_000, seed: int = 0) -> xarray.DataTree:
+    def infer(
+        self,
+        data: Mapping[str, Any],
+        *,
+        draws: int = 1_000,
+        seed: int = 0,
+        predictive: bool = True,
+        progress: bool = False,
+    ) -> xarray.DataTree:
         """Return everything about the posterior of ``data``, observations as for :meth:`sample`, for ArviZ.
+
+        Parameters
+        ----------
+        predictive : bool
+            Whether to simulate data from each draw, which takes long where simulations do.
+        progress : bool
+            Whether to show how far such simulations in worker processes have come.
 
         Returns
         -------
@@ -101,7 +116,7 @@ class TrainedPosterior(Registered):
         observations, condition, inputs = self._encoded(data)
         sampled = self._draw(observations.batched, condition, inputs, draws, seed)
         log_density = self._log_prob(sampled, observations, condition) if self.has_log_prob else None
-        return inference_data(self.simulator, observations, sampled, log_density, seed)
+        return inference_data(self.simulator, observations, sampled, log_density, seed, predictive, progress)
 
     @property
     def has_log_prob(self) -> bool:

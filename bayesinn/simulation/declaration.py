@@ -11,7 +11,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from bayesinn.core.errors import SimulatorError
-from bayesinn.core.validation import check_choice, check_integer
+from bayesinn.core.validation import check_choice, check_integer, check_number
 from bayesinn.simulation.checks import MISSING_VALUES, Declared, may_miss, numbers
 from bayesinn.simulation.finite import finite
 from bayesinn.simulation.prior import Prior, Values
@@ -41,6 +41,7 @@ class Declaration(NamedTuple):
     on_nonfinite: str
     lengths: Mapping[str, str]
     missing: float | None = None
+    time_limit: float | None = None
 
     def draw_inputs(self, n: int | tf.Tensor, seed: tf.Tensor, context_seed: tf.Tensor) -> tuple[Values, Values]:
         """Draw n parameters and contexts; without a context the second dict is empty."""
@@ -65,6 +66,10 @@ def check_options(declared: Declaration, engine: str, batched: bool, workers: in
     choices = (True, False) if engine == "python" else (False,)
     check_choice(subject.format("batched"), batched, choices, do, SimulatorError)
     check_integer(subject.format("workers"), 1 if workers is None else workers, error=SimulatorError)
+    if declared.time_limit is not None:
+        check_number(subject.format("time_limit"), declared.time_limit, above=0, do="pass seconds, for example 60")
+        do = "leave it out: only simulators with engine='python' have one"
+        check_choice(subject.format("time_limit"), engine, ("python",), do, SimulatorError)
     random = "seed" if engine == "tensorflow" else "generator"
     wanted = ("parameters", random) if declared.context is None else ("parameters", "context", random)
     signature = inspect.signature(declared.function)

@@ -1,18 +1,15 @@
 """Black-box simulators: NumPy functions run by worker processes that never import TensorFlow.
 
-Loky's workers start clean: they don't run the user's script again, as the standard library's do. Every draw (or block,
-when batched) has a generator of its own, a pure function of the seed and the row, so that workers don't change results.
+Every draw (or block, when batched) has a generator of its own, a pure function of the seed and the row, so that workers
+don't change results.
 """
 
 from __future__ import annotations
 
-import atexit
-import collections
 import functools
 import os
 import sys
-import threading
-from concurrent.futures import BrokenExecutor, Executor, Future
+from concurrent.futures import BrokenExecutor, Future
 from typing import Any, NamedTuple
 
 import cloudpickle
@@ -22,35 +19,48 @@ import tensorflow as tf
 from bayesinn.core import seeds
 from bayesinn.core.compilation import AnyRows
 from bayesinn.core.errors import SimulatorError
+from bayesinn.core.progress import Progress
 from bayesinn.simulation.declaration import Declaration
 from bayesinn.simulation.finite import finite_rows
 from bayesinn.simulation.missing import lose_values
 from bayesinn.simulation.prior import Values
 from bayesinn.simulation.simulations import MOST_REDRAWS, Arrays, Simulations
-from bayesinn.simulation.worker import combine, install, run_block
+from bayesinn.simulation.worker import Block, Failure, combine, describe_call
+from bayesinn.simulation.workers import end_workers, start
 
 # Rows that share a generator when the function is batched: part of the definition of the random numbers.
 _BATCHED_BLOCK = 256
-_IDLE_SECONDS = 300
+_SECONDS_BEFORE_PROGRESS = 2.0
 
 
 class PythonEngine:
-    """Draws batches as NumPy arrays through worker processes; otherwise as :class:`TensorFlowEngine`."""
+    """Draws batches as NumPy arrays through worker processes; otherwise as :class:`TensorFlowEngine`.
 
-    def __init__(self, declared: Declaration, batched: bool, workers: int | None) -> None:
-        self.declared, self.batched = declared, batched
+    A simulation that raises has failed like one that is not finite. ``keeps_failed`` leaves both in place, as NaN.
+    """
+
+    def __init__(self, declared: Declaration, batched: bool, workers: int | None, keeps_failed: bool = False) -> None:
+        self.declared, self.batched, self.keeps_failed = declared, batched, keeps_failed
         self.workers = workers or os.cpu_count() or 1
         self._payload = _pickle_by_value(declared)
+        self._shapes: dict[str, tuple[int, ...]] = {}
         self._draw_inputs = AnyRows(self._sample_inputs, leading=(0, 0))
 
     def sample(self, n: int, seed: int, stream: str) -> Simulations:
         return self.submit(n, seeds.entropy(seed, stream)).result()
 
     def without_policy(self) -> PythonEngine:
-        return PythonEngine(self.declared._replace(on_nonfinite="raise"), self.batched, self.workers)
+        declared = self.declared._replace(on_nonfinite="raise")
+        return PythonEngine(declared, self.batched, self.workers, keeps_failed=True)
 
-    def predict(self, parameters: Arrays, context: Arrays, seed: int) -> Arrays:
-        return self._gather(self._submit(parameters, context, seeds.entropy(seed, "predictive")))
+    def predict(self, parameters: Arrays, context: Arrays, seed: int, progress: bool = False) -> Arrays:
+        rows = len(next(iter(parameters.values())))
+        tasks = self._submit(parameters, context, seeds.entropy(seed, "predictive"))
+        with Progress("simulating", rows, "simulations", shown=progress, delay=_SECONDS_BEFORE_PROGRESS) as display:
+            block = self._gather(tasks, display)
+        if block.failed and self.declared.on_nonfinite == "raise":
+            raise self._error(block)
+        return _with_nan(block, rows)
 
     def submit(self, n: int, entropy: list[int]) -> PendingSimulations:
         """Start n simulations; a pure function of the entropy (see :func:`bayesinn.core.seeds.entropy`)."""
@@ -60,32 +70,94 @@ class PythonEngine:
     def _sample_inputs(self, n: tf.Tensor, seed: tf.Tensor) -> tuple[Values, Values]:
         return self.declared.draw_inputs(n, seed, seeds.fold_in(seed, 1))
 
-    def _submit(self, parameters: Arrays, context: Arrays, entropy: list[int]) -> list[Future[Arrays]]:
+    def _submit(self, parameters: Arrays, context: Arrays, entropy: list[int]) -> list[_Task]:
         n = len(next(iter(parameters.values())))
         size = _BATCHED_BLOCK if self.batched else max(1, -(-n // (4 * self.workers)))
-        futures = []
-        for start in range(0, n, size):
-            block = tf.nest.map_structure(lambda value, start=start: value[start : start + size], (parameters, context))
-            futures.append(self._submit_block(*block, [*entropy, 1], start, self.batched))
-        return futures
+        return [
+            self._start(*_rows(slice(first, first + size), parameters, context), [*entropy, 1], first)
+            for first in range(0, n, size)
+        ]
 
-    def _submit_block(self, *arguments: Any) -> Future[Arrays]:
-        with _locks[os.getpid()]:
+    def _start(self, *arguments: Any) -> _Task:
+        future = start(self.workers, self._payload, *arguments, self.batched, self.declared.time_limit)
+        return _Task(future, *arguments)
+
+    def _gather(self, tasks: list[_Task], display: Progress | None = None) -> Block:
+        """Wait for blocks, and return their rows as one."""
+        parts, failed, rows = [], {}, 0
+        for task in tasks:
             try:
-                return _pool(os.getpid(), self.workers, self._payload).submit(run_block, *arguments)
-            except RuntimeError:  # the pool has died
-                _pool.cache_clear()
-                return _pool(os.getpid(), self.workers, self._payload).submit(run_block, *arguments)
+                block = task.future.result()
+            except BrokenExecutor:
+                block = self._again(task)
+            except KeyboardInterrupt:
+                end_workers()
+                raise
+            if block.observables:
+                parts.append((block.observables, task))
+            failed |= {rows + row: failure for row, failure in block.failed.items()}
+            rows += task.rows
+            if display is not None:
+                display.update(rows)
 
-    def _gather(self, futures: list[Future[Arrays]]) -> Arrays:
-        try:
-            return combine([future.result() for future in futures], np.concatenate)
-        except BrokenExecutor as error:
-            reason = next((line for line in str(error).splitlines() if "exit code" in line), str(error))
-            subject, got = f"Simulator {self.declared.name!r}", f"a worker process that ended: {reason}"
-            expected = "worker processes that live until they return a result"
-            do = "look for too little memory or for compiled code that crashes: call the function in this process"
-            raise SimulatorError(subject, expected=expected, got=got, do=do) from error
+        def call(part: int) -> str:
+            task = parts[part][1]
+            return describe_call(*_rows(slice(0, 1), task.parameters, task.context))
+
+        # Those of the first draws, in front, are what all others must have.
+        observables = combine([part for part, _ in parts], np.concatenate, call, self._shapes)
+        self._shapes = self._shapes or {name: value.shape[1:] for name, value in observables.items()}
+        return Block(observables, failed)
+
+    def _again(self, task: _Task) -> Block:
+        """Do a block again whose worker died; row by row where rows are apart, so that the culprit is known."""
+        parts = [task]
+        if not self.batched:
+            pieces = (_rows(slice(row, row + 1), task.parameters, task.context) for row in range(task.rows))
+            parts = [
+                task._replace(parameters=p, context=c, first=task.first + row) for row, (p, c) in enumerate(pieces)
+            ]
+        blocks = []
+        for part in parts:
+            call = describe_call(part.parameters, part.context, [*part.entropy, part.first])
+            try:
+                blocks.append(self._start(*part[1:]).future.result())
+            except BrokenExecutor as error:
+                reason = next((line for line in str(error).splitlines() if "exit code" in line), str(error))
+                if "SIGVTALRM" in reason:
+                    text = f"nothing after the time limit of {self.declared.time_limit} s, and no way to interrupt it"
+                    blocks.append(Block({}, dict.fromkeys(range(part.rows), Failure(text, call))))
+                    continue
+                subject, got = f"Simulator {self.declared.name!r}", f"a worker process that ended twice: {reason}"
+                expected = "worker processes that live until they return a result"
+                do = f"look for too little memory or compiled code that crashes; call the function with {call}"
+                raise SimulatorError(subject, expected=expected, got=got, do=do) from error
+        failed = {row + n: failure for n, block in enumerate(blocks) for row, failure in block.failed.items()}
+        kept = [block.observables for block in blocks if block.observables]
+        return Block(combine(kept, np.concatenate, lambda part: describe_call(*parts[part][1:3])), failed)
+
+    def _error(self, block: Block) -> SimulatorError:
+        row, failure = next(iter(block.failed.items()))
+        subject = f"Simulation of row {row} of simulator {self.declared.name!r}"
+        do = "correct it, or declare on_nonfinite='redraw' to draw such rows again"
+        if self.declared.on_nonfinite == "redraw":
+            subject, do = f"{subject}, after {MOST_REDRAWS} redraws", "correct it, or narrow the prior"
+        do = f"{do}; it was called with {failure.call}"
+        return SimulatorError(subject, expected="a result", got=failure.error, do=do)
+
+
+class _Task(NamedTuple):
+    """A block that a worker is busy with, and what it was given."""
+
+    future: Future[Block]
+    parameters: Arrays
+    context: Arrays
+    entropy: list[int]
+    first: int
+
+    @property
+    def rows(self) -> int:
+        return len(next(iter(self.parameters.values())))
 
 
 class PendingSimulations(NamedTuple):
@@ -95,32 +167,44 @@ class PendingSimulations(NamedTuple):
     entropy: list[int]
     parameters: Arrays
     context: Arrays
-    futures: list[Future[Arrays]]
+    tasks: list[_Task]
 
     def result(self) -> Simulations:
         """Wait, and replace failed simulations if that is the simulator's policy."""
-        parameters, context, observables = self.parameters, self.context, self.engine._gather(self.futures)
-        broken = self._broken_rows(observables, context)
+        engine, policy = self.engine, self.engine.declared.on_nonfinite
+        parameters, context, block = self.parameters, self.context, engine._gather(self.tasks)
+        rows = len(next(iter(parameters.values())))
+        if block.failed and policy == "raise" and not engine.keeps_failed:
+            raise engine._error(block)
+        observables = (_with_nan if engine.keeps_failed else _with_others)(block, rows)
+        broken = self._broken_rows(block, observables, context, rows)
         failed, attempt = len(broken), 1
-        while self.engine.declared.on_nonfinite == "redraw" and len(broken) and attempt <= MOST_REDRAWS:
-            again = self.engine.submit(len(broken), [*self.entropy, attempt])
-            fresh = self.engine._gather(again.futures)
+        while policy == "redraw" and len(broken) and attempt <= MOST_REDRAWS:
+            again = engine.submit(len(broken), [*self.entropy, attempt])
+            block = engine._gather(again.tasks)
+            fresh = _with_others(block, len(broken))
+            # If no row has given a result yet, all are broken.
+            observables = observables or {name: value.copy() for name, value in fresh.items()}
             for old, new in ((parameters, again.parameters), (context, again.context), (observables, fresh)):
-                for name in old:
+                for name, value in new.items():
                     # Whole numbers in one batch may be floats in the next.
-                    old[name] = old[name].astype(np.result_type(old[name], new[name]), copy=False)
-                    old[name][broken] = new[name]
-            still_broken = self._broken_rows(fresh, again.context)
+                    old[name] = old[name].astype(np.result_type(old[name], value), copy=False)
+                    old[name][broken] = value
+            still_broken = self._broken_rows(block, fresh, again.context, len(broken))
             failed, attempt, broken = failed + len(still_broken), attempt + 1, broken[still_broken]
-        if self.engine.declared.missing:
+        if block.failed and not engine.keeps_failed:
+            raise engine._error(block)
+        if engine.declared.missing:
             seed = seeds.fold_in(_state(self.entropy), 2)
-            lost = lose_values(observables, self.engine.declared.missing, seed)
+            lost = lose_values(observables, engine.declared.missing, seed)
             observables = {name: value.numpy() for name, value in lost.items()}
         return Simulations(parameters, context, observables, failed)
 
-    def _broken_rows(self, observables: Arrays, context: Arrays) -> np.ndarray:
-        good = finite_rows(observables, context, self.engine.declared)
-        return np.flatnonzero(~np.all(list(good.values()), axis=0))
+    def _broken_rows(self, block: Block, observables: Arrays, context: Arrays, rows: int) -> np.ndarray:
+        good = np.ones(rows, bool)
+        good[list(block.failed)] = False
+        finite = finite_rows(observables, context, self.engine.declared)
+        return np.flatnonzero(~np.all([good, *finite.values()], axis=0))
 
 
 def _state(entropy: list[int]) -> np.ndarray:
@@ -128,19 +212,26 @@ def _state(entropy: list[int]) -> np.ndarray:
     return np.random.SeedSequence([*entropy, 0]).generate_state(2).astype(np.int32)
 
 
-# A forked process has neither the workers of its parent nor the thread that may hold the parent's lock.
-_locks: collections.defaultdict[int, threading.Lock] = collections.defaultdict(threading.Lock)
+def _rows(rows: slice, *parts: Arrays) -> list[Arrays]:
+    return [{name: value[rows] for name, value in part.items()} for part in parts]
 
 
-@functools.lru_cache(maxsize=4)
-def _pool(process: int, workers: int, payload: bytes) -> Executor:
-    """Return a process's pool for a function, which each worker receives once. A dropped pool ends its work first."""
-    import loky
+def _with_others(block: Block, rows: int) -> Arrays:
+    """Return observables (rows, ...) with those of another row where one has failed; none if all have."""
+    kept = np.setdiff1d(np.arange(rows), list(block.failed))
+    source = np.zeros(rows, int)
+    source[kept] = np.arange(len(kept))
+    return {name: value[source] for name, value in block.observables.items()} if block.failed else block.observables
 
-    # Any later, loky would complain of modules that are already unloaded.
-    atexit.register(_pool.cache_clear)
-    # Loky's own reusable executor is one per thread, and tf.data calls generators from ever new threads.
-    return loky.ProcessPoolExecutor(workers, timeout=_IDLE_SECONDS, initializer=install, initargs=(payload,))
+
+def _with_nan(block: Block, rows: int) -> Arrays:
+    """Return observables (rows, ...) as floats with NaN where a row has failed."""
+    observables = _with_others(block, rows)
+    if block.failed:
+        observables = {name: value.astype(np.result_type(value, np.float32)) for name, value in observables.items()}
+        for value in observables.values():
+            value[list(block.failed)] = np.nan
+    return observables
 
 
 def _pickle_by_value(declared: Declaration) -> bytes:

@@ -5,15 +5,18 @@ import importlib
 import importlib.util
 import sys
 from collections.abc import Mapping
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
-from bayesinn.core.errors import InputError, SavedPosteriorError
+from bayesinn.core.errors import BayesinnError, InputError, SavedPosteriorError
 from bayesinn.core.validation import check_type
-from bayesinn.simulation.installed import ENTRY_POINT_GROUP, entry_points
+from bayesinn.simulation.installed import ENTRY_POINT_GROUP, check_name, entry_points, no_such_simulator, split_name
 from bayesinn.simulation.simulator import Simulator, declared_simulators
 
 _registered: dict[str, Simulator] = {}
+#: The file that is being run for a simulator in it.
+_loading: ContextVar[Path | None] = ContextVar("loading", default=None)
 
 
 def register(simulator: Simulator) -> Simulator:
@@ -43,17 +46,25 @@ def get(name: str) -> Simulator:
     """
     if name in _registered:
         return _registered[name]
-    for point in entry_points().select(name=name):
+    check_name(name, _registered)
+    if (place := split_name(name)) is None:
+        (point,) = entry_points().select(name=name)
         return _registered.setdefault(name, point.load())
-    path, colon, attribute = name.rpartition(":")
-    if colon and path.endswith(".py"):
-        found: Any = getattr(_import_file(Path(path)), attribute, None)
-        do = "name the decorated function after the colon"
-        check_type(f"Simulator {name!r}", found, Simulator, "an object made with @bi.simulator", do)
-        return found
-    expected = f"one of {available()}, or a path like 'model.py:simulator'"
-    do = "check the spelling, or register it with bi.register(...)"
-    raise InputError(f"Simulator {name!r}", expected=expected, got=repr(name), do=do)
+    file, attribute = place
+    module = _import_file(file)
+    found: Any = getattr(module, attribute, None)
+    if not isinstance(found, Simulator):
+        known = [name for name, value in vars(module).items() if isinstance(value, Simulator)]
+        raise no_such_simulator(file, attribute, known)
+    return found
+
+
+def refuse_while_loading(work: str) -> None:
+    """Raise if a file is being run for a simulator in it: no more than declarations may be run then."""
+    if (file := _loading.get()) is not None:
+        expected, got = "a file that only declares when it is loaded", f"one that also {work}"
+        do = 'put all but the declarations under: if __name__ == "__main__":'
+        raise InputError(f"Simulator file {str(file)!r}", expected=expected, got=got, do=do)
 
 
 def find(reference: Mapping[str, str], trust_source: bool = False) -> Simulator:
@@ -102,16 +113,23 @@ def _import_file(path: Path) -> Any:
     if loaded is not None and getattr(loaded, "__file__", None) == str(path.resolve()):
         return loaded
     spec = importlib.util.spec_from_file_location(name, path.resolve())
-    if not path.is_file() or spec is None or spec.loader is None:
-        raise InputError("Simulator file", expected="a Python file", got=str(path), do="check the path")
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     # Known by its name while it lives, so that its functions can be pickled; never in place of another module.
     if loaded is None:
         sys.modules[name] = module
+    token = _loading.set(path)
     try:
         spec.loader.exec_module(module)
-    except BaseException:
+    except BaseException as error:
         if sys.modules.get(name) is module:
             del sys.modules[name]
-        raise
+        if isinstance(error, BayesinnError | KeyboardInterrupt):
+            raise
+        subject, got = f"Simulator file {str(path)!r}", f"{type(error).__name__}: {error}"
+        do = f"correct it; to see where, run: python {path}"
+        raise InputError(subject, expected="a file that can be run", got=got, do=do) from error
+    finally:
+        _loading.reset(token)
     return module

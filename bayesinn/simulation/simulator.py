@@ -55,9 +55,8 @@ class Simulator:
         self.missing = check_missing(f"Option 'missing' of simulator {self.name!r}", options.missing)
         self.log_likelihood, self.exact = options.log_likelihood, options.exact
         self.recommended = options.recommended or Recommended()
-        declared = Declaration(
-            self.name, function, self.prior, self.context, self.on_nonfinite, self.lengths, self.missing
-        )
+        fixed = self.on_nonfinite, self.lengths, self.missing, options.time_limit
+        declared = Declaration(self.name, function, self.prior, self.context, *fixed)
         declaration.check_options(declared, options.engine, options.batched, options.workers)
         declaration.check_prior(self.prior)
         python = options.engine == "python"
@@ -105,12 +104,18 @@ class Simulator:
         """Draw as :meth:`sample` does, but into three dicts, with the count of failed simulations, and unchecked."""
         return self.engine.sample(check_integer("Number of simulations", n), seed, stream)
 
-    def simulate(self, parameters: Mapping[str, Any], seed: int, context: Mapping[str, Any] | None = None) -> Arrays:
-        """Run the forward model for given parameters and context, as for a posterior predictive."""
+    def simulate(
+        self,
+        parameters: Mapping[str, Any],
+        seed: int,
+        context: Mapping[str, Any] | None = None,
+        progress: bool = False,
+    ) -> Arrays:
+        """Run the forward model for given parameters and context; ``progress`` is shown of worker processes."""
         # TensorFlow doesn't mix dtypes: the function gets those that its prior and context draw.
         arrays = self.prior.cast(checks.check_arrays(self.prior, parameters))
         given = {} if self.context is None else self.context.cast(checks.check_arrays(self.context, context or {}))
-        return self.engine.predict(arrays, given, seed)
+        return self.engine.predict(arrays, given, seed, progress)
 
     def __call__(self, *arguments: Any) -> Any:
         return self.function(*arguments)
@@ -165,9 +170,10 @@ class simulator:
     engine : "tensorflow" or "python"
     batched : bool, whether the Python engine's function takes many draws
     workers : int, processes of the Python engine, by default one for each core; results don't depend on it
+    time_limit : float, seconds for a simulation of the Python engine; one that takes longer has failed
     on_nonfinite : "raise" or "redraw"
-        Policy for simulations that are not finite. "redraw" replaces parameters and data, which conditions the prior
-        on success, and reports the count.
+        Policy for simulations that are not finite, and with the Python engine for those that raise or take too long.
+        "redraw" replaces parameters and data, which conditions the prior on success, and reports the count.
     observed : dict of arrays, real data to ship with the simulator
     log_likelihood : function ``(parameters, data)`` that gives (n,) for n parameters and one observation
     exact : function ``(data, draws, seed)`` that gives a dict of posterior draws (draws, *event) for one observation
@@ -197,6 +203,7 @@ class simulator:
     engine: Literal["tensorflow", "python"] = "tensorflow"
     batched: bool = False
     workers: int | None = None
+    time_limit: float | None = None
     on_nonfinite: Literal["raise", "redraw"] = "raise"
     observed: Mapping[str, Any] | None = None
     log_likelihood: Callable[..., Any] | None = None

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import math
+import re
+import traceback
 from typing import Any
 
 import tensorflow as tf
 
 from bayesinn.core import seeds
 from bayesinn.core.compilation import AnyRows
-from bayesinn.core.errors import SimulatorError
+from bayesinn.core.errors import BayesinnError, SimulatorError
 from bayesinn.simulation.declaration import Declaration
 from bayesinn.simulation.missing import lose_values
 from bayesinn.simulation.prior import Values
@@ -25,6 +28,7 @@ class TensorFlowEngine:
 
     def __init__(self, declared: Declaration, autograph: bool = False) -> None:
         self.declared, self.autograph = declared, autograph
+        self._file = getattr(getattr(inspect.unwrap(declared.function), "__code__", None), "co_filename", "")
         self._compiled_draw = AnyRows(self.draw, leading=(0, 0), autograph=autograph)
         # Traced once, for specs and for the body of the loop: a large prior takes seconds.
         self._traced_draw = tf.function(self._draw_once, autograph=autograph)
@@ -32,24 +36,69 @@ class TensorFlowEngine:
 
     def sample(self, n: int, seed: int, stream: str) -> Simulations:
         """Draw n simulations from a stream of the seed, as arrays."""
-        return self._compiled_draw(n, seeds.tensor_seed(seed, stream)).numpy()
+        key = seeds.tensor_seed(seed, stream)
+        try:
+            return self._compiled_draw(n, key).numpy()
+        except tf.errors.OpError as error:
+            raise self.explained(error, n, key) from error
+
+    def explained(self, error: Exception, n: int, seed: tf.Tensor) -> SimulatorError:
+        """Return the error of :meth:`draw` as one that names the parameters, as far as these can be told."""
+        seed = seeds.fold_in(seed, 1) if self.declared.on_nonfinite == "redraw" else seed
+        *input_seeds, simulator_seed = seeds.split(seed, 3)
+        inputs = tf.nest.map_structure(lambda value: value.numpy(), self.declared.draw_inputs(n, *input_seeds))
+        return self._culprit(error, *inputs, simulator_seed)
+
+    def _culprit(self, error: Exception, parameters: Arrays, context: Arrays, seed: tf.Tensor) -> SimulatorError:
+        """Look for the row that fails, among halves of halves; each part has random numbers of its own."""
+        first, end = 0, len(next(iter(parameters.values())))
+        while end - first > 1:
+            middle = (first + end) // 2
+            for part in (slice(first, middle), slice(middle, end)):
+                given = ({name: value[part] for name, value in values.items()} for values in (parameters, context))
+                try:
+                    self._compiled_simulate(*given, seed)
+                except tf.errors.OpError:
+                    first, end = part.start, part.stop
+                    break
+            else:
+                break
+        row = {name: value[first].tolist() for name, value in (parameters | context).items()}
+        where = f"with {row}" if end - first == 1 else f"only with many rows, {first} to {end - 1}, the first {row}"
+        message = getattr(error, "message", str(error))
+        told = re.search(r"assertion failed: .*|\w+(Error|Exception): .*", message)
+        got = told.group()[:300] if told else message.splitlines()[0]
+        do = f"correct it, or return NaN where it fails; it fails {where}, seed {seed.numpy().tolist()}"
+        return SimulatorError(f"Simulator {self.declared.name!r}", expected="observables", got=got, do=do)
 
     def without_policy(self) -> TensorFlowEngine:
         """Return an engine that leaves failed simulations in place."""
         return TensorFlowEngine(self.declared._replace(on_nonfinite="raise"), self.autograph)
 
-    def predict(self, parameters: Arrays, context: Arrays, seed: int) -> Arrays:
-        """Run the forward model for given parameters, arrays in and out."""
-        observables = self._compiled_simulate(parameters, context, seeds.tensor_seed(seed, "predictive"))
+    def predict(self, parameters: Arrays, context: Arrays, seed: int, progress: bool = False) -> Arrays:
+        """Run the forward model for given parameters, arrays in and out; too fast to show progress."""
+        key = seeds.tensor_seed(seed, "predictive")
+        try:
+            observables = self._compiled_simulate(parameters, context, key)
+        except tf.errors.OpError as error:
+            raise self._culprit(error, parameters, context, key) from error
         return {name: value.numpy() for name, value in observables.items()}
 
     def simulate(self, parameters: Values, context: Values, seed: tf.Tensor) -> Values:
         """Run the forward model; an empty context is not passed on."""
-        observables = self.declared.function(dict(parameters), *[dict(context)] * bool(context), seed)
+        subject = f"Simulator {self.declared.name!r}"
+        try:
+            observables = self.declared.function(dict(parameters), *[dict(context)] * bool(context), seed)
+        except BayesinnError:
+            raise
+        except (Exception, SystemExit) as error:
+            got, where = f"{type(error).__name__}: {error}", _line_in(self._file, error)
+            do = f"correct it{where}; it is called with tensors (n, ...)"
+            raise SimulatorError(subject, expected="observables, a tensor each", got=got, do=do) from error
         if not isinstance(observables, dict):
             expected, do = "a dict of observables, each a tensor (n, ...)", 'return for example {"cases": cases}'
             got = type(observables).__name__
-            raise SimulatorError(f"Simulator {self.declared.name!r}", expected=expected, got=got, do=do)
+            raise SimulatorError(subject, expected=expected, got=got, do=do)
         return {name: tf.convert_to_tensor(value) for name, value in observables.items()}
 
     def draw(self, n: int | tf.Tensor, seed: tf.Tensor) -> Simulations:
@@ -110,6 +159,14 @@ class TensorFlowEngine:
         if self.declared.missing:
             observables = lose_values(observables, self.declared.missing, seeds.fold_in(simulator_seed, 1))
         return (parameters, context, observables), finite
+
+
+def _line_in(file: str, error: BaseException) -> str:
+    """Say in which line of a file an error came up, if that is known; AutoGraph's own code hides it."""
+    stack = getattr(getattr(error, "ag_error_metadata", None), "translated_stack", ())[::-1]
+    frames = [*traceback.extract_tb(error.__traceback__), *stack]
+    lines = [frame.lineno for frame in frames if frame.filename == file]
+    return f" in line {lines[-1]} of {file}" if lines else ""
 
 
 def _true_first(holds: tf.Tensor, n: int | tf.Tensor) -> tf.Tensor:

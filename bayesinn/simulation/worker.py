@@ -1,8 +1,13 @@
 """Code that runs in worker processes. Each of them imports this module, so it imports nothing heavy."""
 
 import functools
-from collections.abc import Callable
-from typing import Any
+import os
+import signal
+import threading
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import cloudpickle
 import numpy as np
@@ -11,11 +16,93 @@ from bayesinn.core.errors import SimulatorError
 from bayesinn.simulation.simulations import Arrays
 
 _payload: list[bytes] = []
+_SECONDS_BETWEEN_LOOKS = 0.5
+#: Seconds after the time limit, in which compiled code may still return to Python.
+_GRACE = 1.0
+_MOST_CHARACTERS = 1_000
 
 
-def install(payload: bytes) -> None:
+class OutOfTime(BaseException):
+    """A simulation took too long. No Exception: simulators catch those."""
+
+
+class Failure(NamedTuple):
+    """Why a simulation gave no result, and how it was called."""
+
+    error: str
+    call: str
+
+
+class Block(NamedTuple):
+    """Observables (n, ...) of the simulations that gave a result, in order, and the failure of each other row."""
+
+    observables: Arrays
+    failed: dict[int, Failure]
+
+
+def install(payload: bytes, parent: int) -> None:
     """Keep the pickled function, once in the life of a worker. An error in here could not be reported."""
     _payload.append(payload)
+    # The parent alone decides what Ctrl-C ends.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGALRM, _out_of_time)
+    threading.Thread(target=_outlive_nobody, args=(parent,), daemon=True).start()
+
+
+def run_block(
+    parameters: Arrays, context: Arrays, entropy: list[int], first_row: int, batched: bool, limit: float | None
+) -> Block:
+    """Simulate consecutive rows, all in one call if ``batched``; entropy and (first) row decide a generator.
+
+    Where that one call fails, each row is called by itself, to know which failed. ``limit`` is in seconds for a row.
+    """
+    rows, whole = len(next(iter(parameters.values()))), None
+    if batched:
+        whole = _call(parameters, context, [*entropy, first_row], limit and limit * rows)
+        if not isinstance(whole, Failure):
+            return Block(whole, {})
+    parts, calls, failed = [], [], {}
+    for row in range(rows):
+        if batched:
+            given = ({name: value[row : row + 1] for name, value in part.items()} for part in (parameters, context))
+            result = _call(*given, [*entropy, first_row, row], limit)
+        else:
+            result = _call(_row(parameters, row), _row(context, row), [*entropy, first_row + row], limit)
+        if isinstance(result, Failure):
+            failed[row] = result
+        else:
+            parts.append(result)
+            calls.append(row)
+    if whole is not None and not failed:
+        return Block({}, dict.fromkeys(range(rows), whole))
+    culprit = lambda part: describe_call(_row(parameters, calls[part]), _row(context, calls[part]))  # noqa: E731
+    return Block(combine(parts, np.concatenate if batched else np.stack, culprit), failed)
+
+
+def combine(
+    parts: Sequence[Arrays],
+    join: Callable[[list[np.ndarray]], np.ndarray],
+    call: Callable[[int], str],
+    shapes: dict[str, tuple[int, ...]] | None = None,
+) -> Arrays:
+    """Join rows, or blocks of rows, into one dict of arrays; ``call`` says how a part was called."""
+    axes = 1 if join is np.concatenate else 0
+    for number, part in enumerate(parts):
+        other = {name: value.shape[axes:] for name, value in part.items()}
+        shapes = shapes or other
+        if other != shapes:
+            subject = "Names and shapes of a Python simulator's observables"
+            expected, got = "the same for each draw of the parameters", f"{shapes} and {other}"
+            do = "return every observable each time; pad those of varying length, and declare lengths={...}. "
+            raise SimulatorError(subject, expected=expected, got=got, do=f"{do}The latter came of {call(number)}")
+    return {name: join([part[name] for part in parts]) for name in shapes or {}} if parts else {}
+
+
+def describe_call(parameters: dict[str, Any], context: dict[str, Any], generator: Sequence[int] = ()) -> str:
+    """Write what a simulation was called with, so that it can be called again."""
+    text = f"parameters {parameters}" + f", context {context}" * bool(context)
+    text = text if len(text) < _MOST_CHARACTERS else f"{text[:_MOST_CHARACTERS]} ..."
+    return f"{text}, generator numpy.random.default_rng({list(generator)})" if generator else text
 
 
 @functools.cache
@@ -27,44 +114,71 @@ def _function() -> Callable[..., Any]:
         raise SimulatorError("A Python simulator", expected="code that workers can load", got=got, do=do) from error
 
 
-def run_block(parameters: Arrays, context: Arrays, entropy: list[int], first_row: int, batched: bool) -> Arrays:
-    """Simulate consecutive rows, all in one call if ``batched``; entropy and (first) row decide a generator."""
-    if batched:
-        return _call(parameters, context, entropy, first_row)
-    rows = range(len(next(iter(parameters.values()))))
-    parts = [_call(_row(parameters, row), _row(context, row), entropy, first_row + row) for row in rows]
-    return combine(parts, np.stack)
-
-
-def combine(parts: list[Arrays], join: Callable[[list[np.ndarray]], np.ndarray]) -> Arrays:
-    """Join rows, or blocks of rows, into one dict of arrays."""
-    axes = 1 if join is np.concatenate else 0
-    first, *others = ({name: value.shape[axes:] for name, value in part.items()} for part in parts)
-    for other in others:
-        if other != first:
-            subject = "Names and shapes of a Python simulator's observables"
-            expected, got = "the same for each draw of the parameters", f"{first} and {other}"
-            do = "return every observable each time; pad those of varying length, and declare lengths={...}"
-            raise SimulatorError(subject, expected=expected, got=got, do=do)
-    return {name: join([part[name] for part in parts]) for name in first}
-
-
 def _row(values: Arrays, row: int) -> dict[str, Any]:
     # Scalars as plain floats, which Python code computes with fastest.
     return {name: value[row].item() if value.ndim == 1 else value[row] for name, value in values.items()}
 
 
-def _call(parameters: dict[str, Any], context: dict[str, Any], entropy: list[int], row: int) -> Arrays:
+def _call(
+    parameters: dict[str, Any], context: dict[str, Any], generator: list[int], limit: float | None
+) -> Arrays | Failure:
+    """Call the function once; what it raises is a failure, what no other draw would change a SimulatorError."""
     function = _function()
-    generator = np.random.Generator(np.random.PCG64(np.random.SeedSequence([*entropy, row])))
+    given = (parameters, *[context] * bool(context), np.random.Generator(np.random.PCG64(generator)))
     try:
-        observables = function(parameters, *[context] * bool(context), generator)
-    except (Exception, SystemExit) as error:
-        got, do = f"{type(error).__name__}: {error}", f"call the function with these parameters: {parameters}"
-        if isinstance(error, NameError):
-            do = "define it above the simulator, which runs once where it is declared"
-        raise SimulatorError(f"Simulation of row {row}", expected="a result", got=got, do=do) from error
+        observables = function(*given) if limit is None else _call_in_time(function, given, limit)
+    except BaseException as error:
+        text = "".join(traceback.format_exception_only(error)).strip()
+        call = describe_call(parameters, context, generator)
+        if isinstance(error, OutOfTime):
+            text = f"nothing after the time limit of {limit:g} s"
+        elif isinstance(error, NameError | ImportError):
+            # It would fail in each other draw, too.
+            expected, do = "names that workers know", "define helpers above the simulator, which runs where it stands"
+            do += "; import modules at its top, and install them"
+            raise SimulatorError("Simulation of a row", expected=expected, got=text, do=f"{do}. {call}") from None
+        return Failure(text, call)
     if not isinstance(observables, dict) or not observables:
         do, got = 'return numbers or arrays, as in {"cases": cases}', type(observables).__name__
         raise SimulatorError("A Python simulator", expected="a dict of observables", got=got, do=do)
-    return {name: np.asarray(value) for name, value in observables.items()}
+    return {
+        name: _numbers(name, value, lambda: describe_call(parameters, context, generator))
+        for name, value in observables.items()
+    }
+
+
+def _numbers(name: str, value: Any, call: Callable[[], str]) -> np.ndarray:
+    got = "masked values" if np.ma.is_masked(value) else ""
+    try:
+        array = np.asarray(value)
+    except ValueError as ragged:
+        got, array = str(ragged), np.zeros(1)
+    if got or array.dtype.kind not in "fiub":
+        subject, got = f"Observable {name!r} of a Python simulator", got or f"dtype {array.dtype}: {str(value)[:100]}"
+        do = f"return numbers, NaN where a simulation fails; this came of {call()}"
+        raise SimulatorError(subject, expected="real numbers", got=got, do=do)
+    # TensorFlow has no longer floats.
+    return array.astype(np.float64) if array.dtype.kind == "f" and array.itemsize > 8 else array
+
+
+def _call_in_time(function: Callable[..., Any], given: tuple[Any, ...], limit: float) -> Any:
+    # The first signal becomes an exception once Python runs again. Compiled code that never returns to Python ends
+    # with its process, by the second, which has no handler.
+    signal.setitimer(signal.ITIMER_VIRTUAL, limit + _GRACE)
+    signal.setitimer(signal.ITIMER_REAL, limit)
+    try:
+        return function(*given)
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def _out_of_time(*_: Any) -> None:
+    raise OutOfTime
+
+
+def _outlive_nobody(parent: int) -> None:
+    """End this process when the one that started it has ended, in whatever way."""
+    while os.getppid() == parent:
+        time.sleep(_SECONDS_BETWEEN_LOOKS)
+    os._exit(1)

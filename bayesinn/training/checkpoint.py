@@ -1,14 +1,14 @@
 """Checkpoints: everything a run needs to continue as if it had never stopped.
 
-A folder with ``settings.json`` (what the run is) and ``state.h5`` (where it stands). Each is replaced at one instant:
-a crash while writing leaves the one before.
+A folder with ``state.h5``, which says what the run is and where it stands, and ``settings.json``, the former again for
+people. Each is replaced at one instant: a crash while writing leaves the one before.
 """
 
 import contextlib
 import json
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -33,9 +33,9 @@ _ANEW = "delete the folder and train again"
 class CheckpointWriter(TrainingCallback):
     """Writes the state after the first epoch, every ten seconds, and after the last."""
 
-    def __init__(self, folder: Path, history: History) -> None:
+    def __init__(self, folder: Path, history: History, identity: Mapping[str, Any]) -> None:
         super().__init__()
-        self.folder, self._history, self._last_write = folder, history, -np.inf
+        self.folder, self._history, self._identity, self._last_write = folder, history, identity, -np.inf
 
     def restore(self, model: TrainingModel) -> int:
         """Put the saved state into a model; return the number of finished epochs."""
@@ -46,6 +46,8 @@ class CheckpointWriter(TrainingCallback):
             if "best" in file:
                 self._history.best = [tf.constant(saved[()]) for saved in file["best"].values()]
             self._history.rows = json.loads(file.attrs["history"])
+            # Another number would round sums in another order.
+            model.most_shards = int(file.attrs["shards"])
             return len(self._history.rows)
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
@@ -63,7 +65,8 @@ class CheckpointWriter(TrainingCallback):
     def _write(self, epochs: int) -> None:
         arrays = {f"variables/{number:05d}": variable.numpy() for number, variable in enumerate(_variables(self.model))}
         arrays |= {f"best/{number:05d}": np.asarray(value) for number, value in enumerate(self._history.best or [])}
-        attributes = {"epochs": epochs, "history": json.dumps(self._history.rows)}
+        attributes = {"epochs": epochs, "history": json.dumps(self._history.rows), "shards": self.model.most_shards}
+        attributes["identity"] = json.dumps(self._identity)
         replace_file(self.folder / "state.h5", packed(arrays, attributes=attributes))
 
 
@@ -75,8 +78,8 @@ def prepare_folder(checkpoint: Checkpoint, settings: TrainingSettings, identity:
     """
     identity = {**asdict(settings), **identity}
     folder = checkpoint.folder
-    settings_file, exists = folder / "settings.json", (folder / "state.h5").is_file()
-    if exists and not checkpoint.resume:
+    settings_file, known = folder / "settings.json", saved_identity(folder)
+    if (known is not None or any(folder.glob("simulations/*.h5"))) and not checkpoint.resume:
         raise InputError(
             f"Checkpoint folder {str(folder)!r}",
             expected="a new or empty folder for a new run",
@@ -84,18 +87,36 @@ def prepare_folder(checkpoint: Checkpoint, settings: TrainingSettings, identity:
             do="continue that run with checkpoint=bi.Checkpoint(folder, resume=True) (--resume on the command line), "
             "or choose another folder",
         )
-    if exists:
-        with explained(f"Checkpoint {str(settings_file)!r}", "the settings of an interrupted run", _ANEW):
-            known = dict(json.loads(settings_file.read_text()))
+    if known is not None:
         changes = [f"{key} {known.get(key)} (now {now})" for key, now in identity.items() if known.get(key) != now]
         if changes:
             expected, do = "a checkpoint of this very run", "continue with the same settings, or choose another folder"
             raise InputError(f"Checkpoint folder {str(folder)!r}", expected=expected, got=", ".join(changes), do=do)
+    elif settings_file.exists() and '"steps_per_epoch"' not in settings_file.read_text(errors="replace"):
+        expected, do = "a folder of its own for a checkpoint", "choose another folder, or move that file away"
+        raise InputError(f"Folder {str(folder)!r}", expected=expected, got="settings.json of something else", do=do)
     do = "make room, or choose another folder"
     with explained(f"Checkpoint folder {str(folder)!r}", "room and permission to write there", do, (OSError,)):
         folder.mkdir(parents=True, exist_ok=True)
         replace_file(settings_file, json.dumps(identity, indent=2).encode())
-    return exists
+    return known is not None
+
+
+def saved_identity(folder: Path) -> dict[str, Any] | None:
+    """Return what decides the run of a checkpoint, in plain values; None if there is no state to continue from."""
+    if not (folder / "state.h5").is_file():
+        return None
+    with _state(folder) as file:
+        return dict(json.loads(file.attrs["identity"]))
+
+
+def kept(folder: Path) -> str:
+    """Say what a checkpoint holds, for somebody who has interrupted the run."""
+    if (known := saved_identity(folder)) is None:
+        return "the simulations" if any(folder.glob("simulations/*.h5")) else "nothing: no epoch had ended"
+    with _state(folder) as file:
+        step = json.loads(file.attrs["history"])[-1]["step"]
+    return f"the state after step {step:,} of {known['steps']:,}"
 
 
 def has_ended(folder: Path, settings: TrainingSettings) -> bool:

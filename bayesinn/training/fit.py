@@ -9,6 +9,8 @@ import tensorflow as tf
 
 from bayesinn.core import seeds
 from bayesinn.core.precision import full_precision
+from bayesinn.core.storage import held
+from bayesinn.simulation.registry import refuse_while_loading
 from bayesinn.training.arrays import fingerprint
 from bayesinn.training.precomputation import offline_source, precomputed
 from bayesinn.training.settings import Checkpoint, Optimization, resolve_settings
@@ -39,12 +41,14 @@ def fit_arrays(
     plain values, is refused. For the rest see :meth:`bayesinn.AmortizedPosterior.fit`, offline; the learning rate is
     2e-3 if left out.
     """
+    refuse_while_loading("trains")
     optimization, seed = optimization.filled(_LEARNING_RATE, passes=0), seeds.check_seed(seed)
     rows = len(next(iter(arrays.values())))
     settings = resolve_settings(rows, steps, epochs, batch_size, seed, optimization)
     identity = {"network": network, "optimizer": optimization.optimizer_configuration, "data": fingerprint(arrays)}
     first = {name: tf.convert_to_tensor(value[:_FIRST_BATCH]) for name, value in arrays.items()}
-    with full_precision():
+    place = Checkpoint.given(checkpoint)
+    with full_precision(), held(place and place.folder, "Checkpoint folder"):
         with seeds.seeded_initial_weights(seed):
             trainable.initialize(first, seed)
         return train(
@@ -56,5 +60,5 @@ def fit_arrays(
             optimizer=optimization.optimizer,
             callbacks=[*trainable.monitors(first, seed), *optimization.callbacks],
             progress=progress,
-            checkpoint=Checkpoint.given(checkpoint),
+            checkpoint=place,
         )

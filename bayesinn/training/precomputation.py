@@ -2,21 +2,21 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 
 from bayesinn.core import seeds
 from bayesinn.core.progress import Progress
-from bayesinn.simulation import checks
-from bayesinn.simulation.simulations import Simulations
 from bayesinn.simulation.simulator import Simulator
 from bayesinn.training.arrays import ArraySource, allocate, write
+from bayesinn.training.drawing import draw_all
 from bayesinn.training.progress import StepClock
 from bayesinn.training.settings import TrainingSettings
 from bayesinn.training.sources import Source, online_source
 from bayesinn.training.train import train
-from bayesinn.training.trainable import Batch, Trainable
+from bayesinn.training.trainable import Trainable
 
 # Factor by which pretraining takes fewer steps, and its learning rate.
 _FEWER, _LEARNING_RATE = 6, 2e-3
@@ -31,18 +31,20 @@ def offline_source(
     *,
     pretrained: bool = False,
     progress: bool = True,
+    folder: Path | None = None,
 ) -> ArraySource:
     """Return batches from arrays (n, ...), or from as many simulations as the settings say, which are drawn here.
 
     Unless a trainable is ``pretrained``, as by copied weights, what it needs trained first is trained. What it can
-    compute once is computed. The source's ``seconds_per_step`` are what all of that takes.
+    compute once is computed. The source's ``seconds_per_step`` are what all of that takes. Simulations are kept in the
+    ``folder`` of a checkpoint while they are drawn.
     """
     stored: Arrays
     failed, seconds, drawing = 0, 0.0, 0.0
     if not pretrained and (first := trainable.pretraining()) is not None:
         seconds = _pretrain(first, settings, data, progress) / _FEWER
     if isinstance(data, Simulator):
-        stored, failed, drawing = _draw(data, settings, progress)
+        stored, failed, drawing = draw_all(data, settings, progress, folder)
     else:
         stored = data
     trainable.freeze()
@@ -90,29 +92,3 @@ def _pretrain(
     clock = StepClock()
     train(trainable, source, short, identity={}, callbacks=[clock], progress=progress).raise_error()
     return clock.seconds_per_step
-
-
-def _draw(simulator: Simulator, settings: TrainingSettings, progress: bool) -> tuple[Arrays, int, float]:
-    """Return all simulations, the number of failed ones, and the seconds that a batch takes."""
-    size, total = settings.batch_size, settings.simulations
-    alone = replace(settings, steps=total // size, steps_per_epoch=total // size)
-    source = online_source(simulator, alone, progress)
-    batches: list[Batch] = []
-    failed = 0
-    with Progress("drawing", total, "simulations", shown=progress) as display:
-        try:
-            for element in source.elements(0):
-                if int(element[0]) >= 0:
-                    batch, failures = source.batch(element)
-                    batches.append(batch)
-                    failed += int(failures)
-                    display.update(len(batches) * size)
-        except tf.errors.OpError as error:
-            raise source.cause(error) from None
-    arrays = {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}
-    parameters, context, observables = (
-        {name: arrays[name] for name in names}
-        for names in (simulator.prior.names, simulator.context_names, simulator.observable_shapes)
-    )
-    checks.check_finite(simulator, Simulations(parameters, context, observables, failed))
-    return arrays, failed, float(np.nan_to_num(display.seconds_each)) * size

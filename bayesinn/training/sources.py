@@ -1,5 +1,6 @@
 """Where batches come from. Each source is a pure function of (seed, step), so that a resumed run sees the same data."""
 
+import contextlib
 import functools
 import itertools
 from abc import ABC, abstractmethod
@@ -15,6 +16,7 @@ from bayesinn.core.compilation import compiled
 from bayesinn.simulation import checks
 from bayesinn.simulation.finite import finite_rows
 from bayesinn.simulation.simulator import Simulator
+from bayesinn.simulation.workers import ended_by_interrupt
 from bayesinn.training.settings import TrainingSettings
 from bayesinn.training.trainable import Batch
 
@@ -43,9 +45,13 @@ class Source(ABC):
         """Tell whether the observables of a step are finite numbers, where a source lets others through."""
         return True
 
-    def cause(self, error: Exception) -> Exception:
-        """Return the error of a simulator's workers that tf.data turned into text, else the error itself."""
+    def cause(self, error: Exception, epoch: int = 0) -> Exception:
+        """Return the error of a simulator that TensorFlow turned into text in this epoch, else the error itself."""
         return self.error if self.error is not None and isinstance(error, tf.errors.OpError) else error
+
+    def interruptible(self) -> contextlib.AbstractContextManager[None]:
+        """Let Ctrl-C end what is waited for in compiled code, inside of a ``with`` block."""
+        return contextlib.nullcontext()
 
     def release(self) -> None:  # noqa: B027
         """Give memory back when training has ended; most sources keep nothing."""
@@ -80,6 +86,17 @@ class GraphSource(Source):
         simulations = self._simulations(seeds.fold_in(self._seed, step))
         return simulations.flat(), simulations.failed
 
+    def cause(self, error: Exception, epoch: int = 0) -> Exception:
+        if isinstance(error, tf.errors.OpError):
+            for step in self._settings.step_numbers(epoch)[: self._settings.padded_epoch]:
+                seed = seeds.fold_in(self._seed, tf.constant(step))
+                try:
+                    self._simulations(seed)
+                except tf.errors.OpError as cause:
+                    engine: Any = self._simulator.engine
+                    return engine.explained(cause, self._settings.batch_size, seed)
+        return error
+
     def finite(self, step: int) -> bool:
         """Draw them again, compiled as before: XLA's random numbers differ from those of the plain graph."""
         simulations = self._simulations(seeds.fold_in(self._seed, tf.constant(step))).numpy()
@@ -110,6 +127,9 @@ class WorkerSource(Source):
 
     def batch(self, element: tuple[Any, ...]) -> tuple[Batch, tf.Tensor]:
         return element[1], element[2]
+
+    def interruptible(self) -> contextlib.AbstractContextManager[None]:
+        return ended_by_interrupt()
 
     def _generate(self, first_epoch: int) -> Iterator[tuple[int, dict[str, np.ndarray], int]]:
         numbers = self._settings.step_numbers(first_epoch).tolist()

@@ -49,7 +49,8 @@ class TrainingModel(keras.Model):
     """A Keras model whose one weight is the flat vector of a trainable's network.
 
     ``averaged`` is the moving average of the weights ``flat``, ``bad_step`` the number of the first step whose loss or
-    gradient was not finite, or -1, and ``failed`` the number of failed simulations so far.
+    gradient was not finite, or -1, and ``failed`` the number of failed simulations so far. A batch is split into
+    ``most_shards`` parts or left whole.
     """
 
     def __init__(self, trainable: Trainable, source: Source, settings: TrainingSettings) -> None:
@@ -62,6 +63,7 @@ class TrainingModel(keras.Model):
             weight_layout=FlatWeights(trainable.network),
             network_state=trainable.network.non_trainable_variables,
             shards=1,
+            most_shards=most_shards(trainable, settings.batch_size),
             differentiate=self._differentiate,
             update=self._update,
             _noise_seed=seeds.tensor_seed(settings.seed, "dequantise"),
@@ -108,7 +110,7 @@ class TrainingModel(keras.Model):
         specs = tf.function(self.source.batch).get_concrete_function(element).structured_outputs
         batch, failed = tf.nest.map_structure(self._zeros, specs)
         step, flat = tf.constant(-1), tf.convert_to_tensor(self.flat.value)
-        for shards in (most_shards(self.problem, self.settings.batch_size), 1):
+        for shards in (self.most_shards, 1):
             self.__dict__["shards"] = shards
             part = flat, self._parts(batch)[0], step, tf.constant(0)
             gradient = compiled(self._differentiate, *part, xla=self.settings.xla, subject="The training step")

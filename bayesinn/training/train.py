@@ -75,7 +75,7 @@ def train(
     guard, history, finished = Guard(), History(), 0
     own: list[keras.callbacks.Callback] = [guard, history]
     if checkpoint is not None:
-        writer = CheckpointWriter(checkpoint.folder, history)
+        writer = CheckpointWriter(checkpoint.folder, history, {**asdict(settings), **identity})
         if prepare_folder(checkpoint, settings, identity):
             finished = writer.restore(model)
         own.append(writer)
@@ -87,20 +87,21 @@ def train(
             elements = source.elements(finished)
             if (note := model.compile_step(elements.element_spec)) and progress:
                 print(f"  note: {note}", flush=True)
-            model.fit(
-                elements,
-                epochs=settings.epochs,
-                initial_epoch=finished,
-                steps_per_epoch=settings.padded_epoch,
-                validation_data=_validation_rows(model, validation),
-                callbacks=[*own, report, *callbacks],
-                shuffle=False,
-                verbose=0,
-            )
+            with source.interruptible():
+                model.fit(
+                    elements,
+                    epochs=settings.epochs,
+                    initial_epoch=finished,
+                    steps_per_epoch=settings.padded_epoch,
+                    validation_data=_validation_rows(model, validation),
+                    callbacks=[*own, report, *callbacks],
+                    shuffle=False,
+                    verbose=0,
+                )
     except KeyboardInterrupt as error:
         stopped_by = error
     except Exception as error:
-        stopped_by = source.cause(error)
+        stopped_by = source.cause(error, len(history.rows))
         if stopped_by is error and not history.rows:
             # Nothing is trained that could be kept.
             raise

@@ -1,19 +1,14 @@
 """The section of a report on the posterior of the observed data."""
 
-from collections.abc import Mapping
 from typing import Any
-
-import numpy as np
-import pandas as pd
 
 from bayesinn import plots
 from bayesinn.core.labels import Labels, columns
 from bayesinn.plots.pairs import MOST_COLUMNS
+from bayesinn.workflow.answers import logarithmic, posterior_table
 from bayesinn.workflow.evidence import Arrays, Observation
 from bayesinn.workflow.report import Figure, Section
 
-# Largest over smallest positive count, above which a linear axis hides most of the data.
-_LOGARITHMIC_RATIO = 20.0
 _MOST_DRAWS = 4_000
 
 CAPTIONS = {
@@ -60,37 +55,11 @@ def predictive_figures(predicted: Arrays | None, observed: Arrays, labels: Label
     if predicted is None:
         return figures
     for name, seen in observed.items():
-        options: dict[str, Any] = {"name": name, "labels": labels, "logarithmic": _wide(seen)}
+        options: dict[str, Any] = {"name": name, "labels": labels, "logarithmic": logarithmic(seen)}
         figures[f"predictive_{name}"] = plots.posterior_predictive(predicted[name][:_MOST_DRAWS], seen, **options)
     return figures
-
-
-def posterior_table(draws: Mapping[str, np.ndarray], labels: Labels, exact: Arrays | None = None) -> pd.DataFrame:
-    """Tabulate mean, sd and 95 % interval of draws (n, *event), a row for each scalar, and of exact ones beside them.
-
-    Examples
-    --------
-    >>> table = posterior_table({"rate": np.linspace(0.0, 2.0, 101)}, Labels({}, {"rate": "1/day"}))
-    >>> table.loc["rate", "unit"], round(float(table.loc["rate", "97.5 %"]), 3)
-    ('1/day', 1.95)
-    """
-    table = _moments(draws)
-    table.insert(0, "unit", [labels.unit(name) for name in table.index])
-    return table if exact is None else table.join(_moments(exact).add_prefix("exact "))
-
-
-def _moments(draws: Mapping[str, np.ndarray]) -> pd.DataFrame:
-    frame = pd.DataFrame(columns(draws, batch_ndim=1), dtype=float)
-    low, high = frame.quantile([0.025, 0.975]).to_numpy()
-    return pd.DataFrame({"mean": frame.mean(), "sd": frame.std(ddof=0), "2.5 %": low, "97.5 %": high})
 
 
 def _caption(name: str) -> str:
     observable = name.removeprefix("predictive_")
     return f"Data simulated from the posterior, and the observed {observable}: the observation should look like one."
-
-
-def _wide(observed: np.ndarray) -> bool:
-    """Whether the observed values need a logarithmic axis."""
-    positive = observed[np.isfinite(observed) & (observed > 0)]
-    return bool(positive.size > 0 and not np.any(observed < 0) and positive.max() > _LOGARITHMIC_RATIO * positive.min())

@@ -12,6 +12,7 @@ diagnosis.csv   each parameter in these checks
 report.html     verdict, tables and figures in one file
 """
 
+import contextlib
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -25,58 +26,60 @@ import xarray
 
 from bayesinn import plots
 from bayesinn.core.errors import InputError
+from bayesinn.core.manifest import explained
+from bayesinn.core.storage import held, replacing
 from bayesinn.posterior.amortized import AmortizedPosterior
 from bayesinn.posterior.draws import simulated
 from bayesinn.posterior.loading import load
 from bayesinn.reference import exact_draws
 from bayesinn.simulation.simulator import Simulator
-from bayesinn.spaces.observations import check_observations
-from bayesinn.training.progress import StepClock
-from bayesinn.training.settings import Checkpoint, Optimization
+from bayesinn.spaces.observations import Observations, check_observations
+from bayesinn.workflow.answers import arrays_of, opened, posterior_table, same_data
 from bayesinn.workflow.diagnosing import diagnose
 from bayesinn.workflow.diagnosis import Diagnosis
-from bayesinn.workflow.observed import posterior_figures, posterior_table, predictive_figures
-
-_TRIAL_STEPS = 100
+from bayesinn.workflow.observed import posterior_figures, predictive_figures
 
 
 @dataclass(frozen=True)
 class Run:
-    """A folder with the results of one posterior."""
+    """A folder with the results of one posterior. One process writes there at a time."""
 
     folder: Path
 
-    def train(
-        self,
-        simulator: Simulator,
-        *,
-        seed: int,
-        resume: bool,
-        steps: int | None = None,
-        minutes: float | None = None,
-        batch_size: int | None = None,
-        passes: int | None = None,
-    ) -> AmortizedPosterior:
-        """Train with the simulator's own networks and settings, for ``steps`` or about ``minutes``, and save all."""
-        if minutes is not None:
-            if steps is not None or resume:
-                expected = "either minutes, for a new run, or steps"
-                got = "minutes together with steps, or with a run to resume"
-                do = "resume with the number of steps that was printed"
-                raise InputError("Length of training", expected=expected, got=got, do=do)
-            steps = steps_in(minutes, simulator, batch_size, passes)
-            print(f"{minutes:g} minutes are about {steps:,} steps")
-        posterior = AmortizedPosterior(simulator)
-        optimization, checkpoint = Optimization(passes=passes), Checkpoint(self.folder / "checkpoint", resume)
-        posterior.fit(steps=steps, batch_size=batch_size, seed=seed, optimization=optimization, checkpoint=checkpoint)
-        posterior.save(self.folder / "posterior")
-        posterior.history.to_csv(self.folder / "history.csv", index=False)
-        self._save(plots.loss(posterior.history), "loss")
-        return posterior
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "folder", Path(self.folder).expanduser())
 
     def posterior(self, simulator: Simulator | None = None, trust_source: bool = False) -> AmortizedPosterior:
         """Load the saved posterior; see :func:`bayesinn.load`."""
         return load(self.folder / "posterior", simulator, trust_source)
+
+    def check_data(
+        self, simulator: Simulator, data: Mapping[str, Any] | None, answers: bool = False, posterior: str | None = None
+    ) -> Observations | None:
+        """Return one observation, the simulator's own for None, checked before anything long begins.
+
+        The folder may not have an answer to other data, where ``answers`` go there; nor one of another posterior than
+        that with the fingerprint given, which that of the folder itself has none of.
+        """
+        data = simulator.observed if data is None else data
+        if data is None:
+            return None
+        observations = check_observations(simulator, data)
+        if observations.batched:
+            do = "use bi.load(...).infer(...) for many"
+            raise InputError("Data for a run", expected="one observation", got=f"{observations.count}", do=do)
+        file = self.folder / "posterior.nc"
+        if answers and file.exists():
+            own = (self.folder / "posterior" / "manifest.json").is_file()
+            with contextlib.suppress(OSError, ValueError, KeyError), opened(file) as tree:
+                known = {**arrays_of(tree, "observed_data"), **arrays_of(tree, "constant_data")}
+                same = known.keys() <= observations.arrays.keys() and same_data(known, observations.arrays)
+                if same and (own or tree.attrs["posterior"] == posterior):
+                    return observations
+            expected = "a folder without an answer, or with one of this posterior to the same data"
+            got, do = "posterior.nc with another", "choose another folder: --output FOLDER"
+            raise InputError(f"Folder {str(self.folder)!r}", expected=expected, got=got, do=do)
+        return observations
 
     def infer(
         self,
@@ -86,40 +89,48 @@ class Run:
         draws: int,
         seed: int,
         exact: bool = False,
+        predictive: bool = True,
     ) -> tuple[xarray.DataTree, pd.DataFrame]:
         """Infer from an observation (the simulator's own if None) and return inference data and table, both saved.
 
-        ``exact`` asks for draws from the exact posterior beside, which may take minutes.
+        ``exact`` asks for draws from the exact posterior beside, which may take minutes; ``predictive`` for data
+        simulated from each draw.
         """
-        simulator = posterior.simulator
-        data = simulator.observed if data is None else data
-        if data is None:
-            subject, got = f"Observation for simulator {simulator.name!r}", "none, and the simulator ships none"
-            raise InputError(subject, expected="data to infer from", got=got, do="give a file: --data FILE")
-        tree = posterior.infer(data, draws=draws, seed=seed)
-        sizes, do = tree["posterior"].sizes, "use bi.load(...).infer(...) for many"
-        if "observation" in sizes:
-            raise InputError("Data for a run", expected="one observation", got=f"{sizes['observation']}", do=do)
-        self.folder.mkdir(parents=True, exist_ok=True)
-        reference, labels = exact_draws(simulator, data, seed=seed) if exact else None, simulator.labels
-        values, prior, predicted = (_arrays(tree, name) for name in ("posterior", "prior", "posterior_predictive"))
-        table = posterior_table(values, labels, reference)
-        table.to_csv(self.folder / "posterior.csv", index_label="parameter")
-        if reference is not None:
-            exact_values = {name: value[None] for name, value in reference.items()}
-            tree["exact_posterior"] = az.from_dict({"exact_posterior": exact_values})["exact_posterior"]
-        tree.to_netcdf(self.folder / "posterior.nc", engine="h5netcdf")
-        observed = _arrays(tree, "observed_data")
-        replicated = simulated(predicted, observed, simulator.on_nonfinite)
-        if replicated is None:
+        simulator, fingerprint = posterior.simulator, posterior.fingerprint
+        with held(self.folder, "Run folder"):
+            observation = self.check_data(simulator, data, answers=True, posterior=fingerprint)
+            if observation is None:
+                subject, got = f"Observation for simulator {simulator.name!r}", "none, and the simulator ships none"
+                raise InputError(subject, expected="data to infer from", got=got, do="give a file: --data FILE")
+            tree = posterior.infer(observation, draws=draws, seed=seed, predictive=predictive, progress=True)
+            tree.attrs["posterior"] = fingerprint
+            data = {name: value[0] for name, value in observation.arrays.items()}
+            reference, labels = exact_draws(simulator, data, seed=seed) if exact else None, simulator.labels
+            values, prior, predicted = (
+                arrays_of(tree, name) for name in ("posterior", "prior", "posterior_predictive")
+            )
+            table = posterior_table(values, labels, reference)
+            with replacing(self.folder / "posterior.csv") as file:
+                table.to_csv(file, index_label="parameter")
+            if reference is not None:
+                exact_values = {name: value[None] for name, value in reference.items()}
+                tree["exact_posterior"] = az.from_dict({"exact_posterior": exact_values})["exact_posterior"]
+            with replacing(self.folder / "posterior.nc") as file:
+                tree.to_netcdf(file, engine="h5netcdf")
+            for name, figure in posterior_figures(values, prior, labels, reference).items():
+                self._save(figure, name)
+            self._save_predictive(simulator, predicted, arrays_of(tree, "observed_data"))
+        return tree, table
+
+    def _save_predictive(self, simulator: Simulator, predicted: dict[str, Any], observed: dict[str, Any]) -> None:
+        replicated = simulated(predicted, observed, simulator.on_nonfinite) if predicted else None
+        if predicted and replicated is None:
             # Far out of distribution simulations may overflow; the posterior is returned all the same.
             warnings.warn("no predictive figures: data simulated from the posterior are not finite", stacklevel=2)
         for name in observed:
             (self.folder / "figures" / f"predictive_{name}.png").unlink(missing_ok=True)
-        figures = posterior_figures(values, prior, labels, reference)
-        for name, figure in (figures | predictive_figures(replicated, observed, labels)).items():
+        for name, figure in predictive_figures(replicated, observed, simulator.labels).items():
             self._save(figure, name)
-        return tree, table
 
     def diagnose(
         self,
@@ -131,51 +142,40 @@ class Run:
         seed: int,
     ) -> Diagnosis:
         """Check on fresh simulations and around an observation, the simulator's own if None, and save the outcome."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        diagnosis = diagnose(posterior, simulations=simulations, draws=draws, seed=seed, observed=data)
-        diagnosis.verdict.to_csv(self.folder / "verdict.csv")
-        diagnosis.errors.to_csv(self.folder / "errors.csv")
-        diagnosis.to_dataframe().to_csv(self.folder / "diagnosis.csv", index_label="parameter")
-        diagnosis.plot(self.folder / "figures")
+        with held(self.folder, "Run folder"):
+            diagnosis = diagnose(posterior, simulations=simulations, draws=draws, seed=seed, observed=data)
+            with replacing(self.folder / "verdict.csv") as file:
+                diagnosis.verdict.to_csv(file)
+            with replacing(self.folder / "errors.csv") as file:
+                diagnosis.errors.to_csv(file)
+            with replacing(self.folder / "diagnosis.csv") as file:
+                diagnosis.to_dataframe().to_csv(file, index_label="parameter")
+            figures, do = self.folder / "figures", "make room or choose another folder"
+            with explained(f"Folder {str(figures)!r}", "room and permission to write there", do, (OSError,)):
+                diagnosis.plot(figures)
         return diagnosis
 
     def report(
         self, posterior: AmortizedPosterior, diagnosis: Diagnosis, data: Mapping[str, Any] | None = None
     ) -> Path:
         """Write ``report.html`` from the diagnosis, beside the exact posterior of these data if it is in the folder."""
-        reference, file = None, self.folder / "posterior.nc"
-        if file.is_file():
-            with az.from_netcdf(file, engine="h5netcdf") as tree:
-                seen = {**_arrays(tree, "observed_data"), **_arrays(tree, "constant_data")}
-                exact = _arrays(tree, "exact_posterior")
-            given = posterior.simulator.observed if data is None else data
-            if exact and given is not None and _same(seen, check_observations(posterior.simulator, given).arrays):
-                reference = exact
-        return diagnosis.to_html(self.folder / "report.html", reference=reference)
+        with held(self.folder, "Run folder"):
+            reference = self._exact(posterior, data)
+            with replacing(self.folder / "report.html") as file:
+                diagnosis.to_html(file, reference=reference)
+        return self.folder / "report.html"
+
+    def _exact(self, posterior: AmortizedPosterior, data: Mapping[str, Any] | None) -> dict[str, np.ndarray] | None:
+        """Return draws from the exact posterior of these data, if the folder has them."""
+        given = posterior.simulator.observed if data is None else data
+        if given is None or not (self.folder / "posterior.nc").is_file():
+            return None
+        with opened(self.folder / "posterior.nc") as tree:
+            seen = {**arrays_of(tree, "observed_data"), **arrays_of(tree, "constant_data")}
+            exact = arrays_of(tree, "exact_posterior")
+        same = exact and same_data(seen, check_observations(posterior.simulator, given).arrays)
+        return exact if same else None
 
     def _save(self, figure: plots.Canvas, name: str) -> None:
-        folder = self.folder / "figures"
-        folder.mkdir(parents=True, exist_ok=True)
-        plots.save(figure, folder / f"{name}.png")
-
-
-def _arrays(tree: xarray.DataTree, group: str) -> dict[str, np.ndarray]:
-    """Return the arrays of a group, without its one chain; nothing if there is no such group."""
-    if group not in tree.children:
-        return {}
-    chains = "chain" in tree[group].dims
-    return {str(name): value.values[0] if chains else value.values for name, value in tree[group].data_vars.items()}
-
-
-def _same(seen: Mapping[str, np.ndarray], given: Mapping[str, np.ndarray]) -> bool:
-    """Whether observables and context (...), with NaN for padding, are those of one observation (1, ...)."""
-    pairs = [(value, np.where(np.isnan(value), np.nan, given[name][0])) for name, value in seen.items()]
-    return all(np.allclose(first, second, equal_nan=True) for first, second in pairs)
-
-
-def steps_in(minutes: float, simulator: Simulator, batch_size: int | None = None, passes: int | None = None) -> int:
-    """Estimate from a short trial how many steps take this long on this machine, all preparation included."""
-    clock, trial = StepClock(), AmortizedPosterior(simulator)
-    options = Optimization(passes=passes, callbacks=[clock])
-    trial.fit(steps=_TRIAL_STEPS, epochs=2, batch_size=batch_size, optimization=options, progress=False)
-    return max(1, round(60.0 * minutes / clock.seconds_per_step))
+        with replacing(self.folder / "figures" / f"{name}.png") as file:
+            plots.save(figure, file)

@@ -32,7 +32,7 @@ from bayesinn.simulators.covid19 import VARIANTS
 from bayesinn.simulators.covid19_options import Covid19Options
 from bayesinn.summaries import MLP
 from bayesinn.training.step import TrainingModel
-from bayesinn.workflow.run import steps_in
+from bayesinn.workflow.run_training import steps_in
 
 HERE = Path(__file__).resolve().parent
 FOLDERS = {"covid19": "posterior", "covid19_regular": "posterior_regular", "covid19_states": "posterior_states"}

@@ -11,13 +11,16 @@ from __future__ import annotations
 
 import argparse
 import tempfile
+import time
 from pathlib import Path
 
 import pandas as pd
 
 import bayesinn as bi
 from bayesinn import plots
-from bayesinn.workflow.run import Run, posterior_table
+from bayesinn.workflow.answers import posterior_table
+from bayesinn.workflow.run import Run
+from bayesinn.workflow.run_training import train_into
 
 SEED = 1
 STEPS, BATCH_SIZE = 5_000, 256
@@ -45,7 +48,9 @@ def main() -> None:
             columns["exact", statistic] = reference[statistic]
         for simulator, label in NAMES.items():
             run = Run(Path(folder) / simulator)
-            posterior = run.train(bi.get(simulator), steps=steps, batch_size=BATCH_SIZE, seed=SEED, resume=False)
+            started = time.monotonic()
+            posterior = train_into(run.folder, bi.get(simulator), steps=steps, batch_size=BATCH_SIZE, seed=SEED)
+            print(f"{simulator}: trained in {time.monotonic() - started:.0f} s")
             _, table = run.infer(posterior, None, draws=1_000 if quick else 20_000, seed=SEED + 1)
             for statistic in ("mean", "sd", "2.5 %", "97.5 %"):
                 columns[label, statistic] = table[statistic]

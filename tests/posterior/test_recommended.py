@@ -12,7 +12,7 @@ from bayesinn.core.errors import InputError
 from bayesinn.core.progress import Progress
 from bayesinn.posterior.draws import simulated
 from bayesinn.training.progress import StepClock
-from bayesinn.workflow.run import Run, steps_in
+from bayesinn.workflow.run_training import steps_in, train_into
 
 tfd = tfp.distributions
 
@@ -66,7 +66,7 @@ def test_minutes_become_steps(ruler, tmp_path, monkeypatch):
     assert steps_in(2.0, ruler) == 6_000
     assert steps_in(0.0001, ruler) == 1
     with pytest.raises(InputError, match="minutes"):
-        Run(tmp_path).train(ruler, seed=1, resume=False, steps=5, minutes=1.0)
+        train_into(tmp_path, ruler, seed=1, steps=5, minutes=1.0)
 
 
 def test_what_comes_before_the_first_step_takes_its_share_of_the_minutes(ruler, monkeypatch):

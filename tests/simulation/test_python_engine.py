@@ -205,9 +205,9 @@ def test_the_function_is_sent_to_each_worker_once(tmp_path, monkeypatch) -> None
         return {"x": parameters["mean"] + large.numbers[0]}
 
     simulator = make(offset, workers=2)
-    pool = simulator.engine._submit_block
+    start = simulator.engine._start
     monkeypatch.setattr(
-        simulator.engine, "_submit_block", lambda *block: sent.append(len(pickle.dumps(block))) or pool(*block)
+        simulator.engine, "_start", lambda *block: sent.append(len(pickle.dumps(block))) or start(*block)
     )
     for seed in range(5):
         simulator.sample(64, seed=seed)
@@ -222,7 +222,7 @@ import os
 import numpy as np
 import bayesinn as bi
 import tensorflow_probability as tfp
-from bayesinn.simulation.python_engine import _pool
+from bayesinn.simulation.workers import end_workers
 
 @bi.simulator(prior={"mean": tfp.distributions.Normal(0.0, 1.0)}, engine="python", workers=1)
 def ruler(parameters, generator):
@@ -237,8 +237,7 @@ if child == 0:
         ruler.sample(5, seed=1)
     except ValueError as error:
         print(str(error).splitlines()[0], flush=True)
-    # Workers left alone would live on until they are idle for minutes.
-    _pool(os.getpid(), 1, ruler.engine._payload).shutdown(kill_workers=True)
+    end_workers()
     os._exit(0)
 os.waitpid(child, 0)
 print("in the parent", np.array_equal(before, ruler.simulate(parameters, seed=1)["x"]))

@@ -1,0 +1,66 @@
+"""Arguments and options of the command line, by their types, and how its commands end; nothing heavy is imported."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from bayesinn._version import __version__
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="A registered simulator, or file.py:object.")]
+RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, or a saved posterior.")]
+Results = Annotated[
+    Path | None,
+    typer.Option("--output", help="Folder for the results.", show_default="RUN; runs/NAME of a saved posterior"),
+]
+Output = Annotated[Path | None, typer.Option(help="Run folder to write.", show_default="runs/NAME")]
+Data = Annotated[
+    Path | None, typer.Option(help="Observation: .csv, .json or .npz.", show_default="what ships with the simulator")
+]
+Steps = Annotated[int | None, typer.Option(help="Training steps.", min=1, show_default="the simulator's, else 5,000")]
+Minutes = Annotated[float | None, typer.Option(help="Minutes to train for, about, in place of --steps.", min=0.01)]
+BatchSize = Annotated[
+    int | None, typer.Option(help="Simulations per step.", min=1, show_default="the simulator's, else 256")
+]
+_PASSES = "Passes through simulations that are drawn first; 0: new ones at each step."
+Passes = Annotated[int | None, typer.Option(help=_PASSES, min=0, show_default="the simulator's")]
+Seed = Annotated[int, typer.Option(help="Decides every random number.", min=0)]
+Draws = Annotated[int, typer.Option(help="Posterior draws for the observation.", min=2)]
+Simulations = Annotated[
+    int | None, typer.Option(help="Simulated data sets to diagnose on; 10,000, or 1,000 for Python simulators.", min=20)
+]
+CheckSimulations = Annotated[int, typer.Option("--simulations", help="Simulations to look at.", min=50)]
+Report = Annotated[Path | None, typer.Option("--output", help="HTML report to write.")]
+_SOURCE = "FILE.py:NAME of the posterior's simulator; the file is run."
+Source = Annotated[str | None, typer.Option("--simulator", help=_SOURCE, show_default="an installed one")]
+Trust = Annotated[bool, typer.Option("--trust", help="Run the source that the posterior names as its simulator's.")]
+Exact = Annotated[bool, typer.Option("--exact", help="Draw from the exact posterior, too, where that is possible.")]
+Predictive = Annotated[bool, typer.Option(help="Simulate data from each draw, for the predictive figures.")]
+_SUMMARY = "Network of the data, such as set-transformer or conv-lstm:units=64; OBSERVABLE=NETWORK for one of several."
+SummaryNetwork = Annotated[list[str], typer.Option("--summary", help=_SUMMARY, show_default="the simulator's")]
+_FLOW = "Flow, such as autoregressive or coupling:blocks=8,transform=spline."
+FlowNetwork = Annotated[str | None, typer.Option("--flow", help=_FLOW, show_default="the simulator's")]
+Resume = Annotated[bool, typer.Option("--resume", help="Continue from the checkpoint in the run folder.")]
+
+
+class Commands(TyperGroup):
+    """Commands that Ctrl-C ends with the status of a program that a signal ended."""
+
+    def invoke(self, context: Any) -> Any:
+        try:
+            return super().invoke(context)
+        except KeyboardInterrupt:
+            typer.echo("\ninterrupted", err=True)
+            raise typer.Exit(130) from None
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"bayesinn {__version__}")
+        raise typer.Exit
+
+
+Version = Annotated[
+    bool, typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True)
+]

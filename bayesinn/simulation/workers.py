@@ -1,0 +1,89 @@
+"""Pools of worker processes, shared by all threads of a process, and how they end.
+
+Loky's workers start clean: they don't run the user's script again, as the standard library's do.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import threading
+from collections import defaultdict
+from collections.abc import Iterator
+from concurrent.futures import Executor, Future
+from typing import Any
+
+from bayesinn.simulation.worker import Block, install, run_block
+
+_IDLE_SECONDS = 300
+_MOST_POOLS = 4
+# A forked process has neither the workers of its parent nor the thread that may hold the parent's lock.
+_locks: defaultdict[int, threading.Lock] = defaultdict(threading.Lock)
+#: By process, number of workers and function, the last used last.
+_pools: dict[tuple[int, int, bytes], Executor] = {}
+
+
+def start(workers: int, payload: bytes, *task: Any) -> Future[Block]:
+    """Let a worker run a block: one of those that have the function, each of which received it once."""
+    import loky
+
+    key, future = (os.getpid(), workers, payload), None
+    with _locks[os.getpid()]:
+        # Loky's own reusable executor is one per thread, and tf.data calls generators from ever new threads.
+        pool = _pools.pop(key, None)
+        if pool is not None:
+            # One whose workers died takes no more.
+            with contextlib.suppress(RuntimeError):
+                future = pool.submit(run_block, *task)
+        if pool is None or future is None:
+            given = {"initializer": install, "initargs": (payload, os.getpid())}
+            pool = loky.ProcessPoolExecutor(workers, timeout=_IDLE_SECONDS, **given)
+            future = pool.submit(run_block, *task)
+            # After loky's own for this pool, and therefore called before it: that one waits for workers that are busy.
+            threading._register_atexit(end_workers)  # type: ignore[attr-defined]
+        _pools[key] = pool
+        while len(_pools) > _MOST_POOLS:
+            # A pool that is dropped ends its work first.
+            del _pools[next(iter(_pools))]
+    return future
+
+
+def end_workers() -> None:
+    """End all workers of this process at once, whatever they are busy with."""
+    with _locks[os.getpid()]:
+        own = [_pools.pop(key) for key in list(_pools) if key[0] == os.getpid()]
+    for pool in own:
+        pool.shutdown(kill_workers=True)  # type: ignore[call-arg]
+
+
+@contextlib.contextmanager
+def ended_by_interrupt() -> Iterator[None]:
+    """End the workers on Ctrl-C, inside of a ``with`` block that waits for them in compiled code.
+
+    Python would raise the KeyboardInterrupt only when that code returns, which waits for the workers.
+    """
+    main = threading.current_thread() is threading.main_thread()
+    if not main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield
+        return
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    before = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+
+    def watch() -> None:
+        while number := os.read(reader, 1):
+            if before != -1:
+                os.write(before, number)
+            if number[0] == signal.SIGINT:
+                end_workers()
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        signal.set_wakeup_fd(before)
+        os.close(writer)
+        thread.join()
+        os.close(reader)

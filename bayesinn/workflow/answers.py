@@ -1,0 +1,62 @@
+"""The answer to one observation: its table, its file, and what tells it from the answer to another."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import arviz as az
+import numpy as np
+import pandas as pd
+import xarray
+
+from bayesinn.core.labels import Labels, columns
+
+# Largest over smallest positive count, above which a linear axis hides most of the data.
+_LOGARITHMIC_RATIO = 20.0
+
+
+def posterior_table(
+    draws: Mapping[str, np.ndarray], labels: Labels, exact: Mapping[str, np.ndarray] | None = None
+) -> pd.DataFrame:
+    """Tabulate mean, sd and 95 % interval of draws (n, *event), a row for each scalar, and of exact ones beside them.
+
+    Examples
+    --------
+    >>> table = posterior_table({"rate": np.linspace(0.0, 2.0, 101)}, Labels({}, {"rate": "1/day"}))
+    >>> table.loc["rate", "unit"], round(float(table.loc["rate", "97.5 %"]), 3)
+    ('1/day', 1.95)
+    """
+    table = _moments(draws)
+    table.insert(0, "unit", [labels.unit(name) for name in table.index])
+    return table if exact is None else table.join(_moments(exact).add_prefix("exact "))
+
+
+def _moments(draws: Mapping[str, np.ndarray]) -> pd.DataFrame:
+    frame = pd.DataFrame(columns(draws, batch_ndim=1), dtype=float)
+    low, high = frame.quantile([0.025, 0.975]).to_numpy()
+    return pd.DataFrame({"mean": frame.mean(), "sd": frame.std(ddof=0), "2.5 %": low, "97.5 %": high})
+
+
+def opened(file: Path) -> Any:
+    """Open a file of inference data; used in a ``with`` block, it is closed again."""
+    return az.from_netcdf(file, engine="h5netcdf")
+
+
+def arrays_of(tree: xarray.DataTree, group: str) -> dict[str, np.ndarray]:
+    """Return the arrays of a group, without its one chain; nothing if there is no such group."""
+    if group not in tree.children:
+        return {}
+    chains = "chain" in tree[group].dims
+    return {str(name): value.values[0] if chains else value.values for name, value in tree[group].data_vars.items()}
+
+
+def same_data(seen: Mapping[str, np.ndarray], given: Mapping[str, np.ndarray]) -> bool:
+    """Whether observables and context (...), with NaN for padding, are those of one observation (1, ...)."""
+    pairs = [(value, np.where(np.isnan(value), np.nan, given[name][0])) for name, value in seen.items()]
+    return all(np.allclose(first, second, equal_nan=True) for first, second in pairs)
+
+
+def logarithmic(observed: np.ndarray) -> bool:
+    """Whether the observed values need a logarithmic axis."""
+    positive = observed[np.isfinite(observed) & (observed > 0)]
+    return bool(positive.size > 0 and not np.any(observed < 0) and positive.max() > _LOGARITHMIC_RATIO * positive.min())

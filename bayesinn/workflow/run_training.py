@@ -1,0 +1,114 @@
+"""Training into a run folder: new, resumed, or longer."""
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+from bayesinn import plots
+from bayesinn.core.errors import InputError
+from bayesinn.core.storage import held, replacing
+from bayesinn.flows import Flow
+from bayesinn.posterior.amortized import AmortizedPosterior
+from bayesinn.posterior.loading import load
+from bayesinn.simulation.simulator import Simulator
+from bayesinn.summaries import Summary
+from bayesinn.training.checkpoint import saved_identity
+from bayesinn.training.progress import StepClock
+from bayesinn.training.settings import Checkpoint, Optimization
+
+Networks = tuple[Summary | Mapping[str, Summary] | None, Flow | None]
+
+_TRIAL_STEPS = 100
+# Factor of the learning rate of a posterior that is trained longer.
+_SLOWER = 0.2
+
+
+def train_into(
+    folder: Path,
+    simulator: Simulator,
+    *,
+    seed: int,
+    resume: bool = False,
+    steps: int | None = None,
+    minutes: float | None = None,
+    batch_size: int | None = None,
+    passes: int | None = None,
+    networks: Networks = (None, None),
+    longer: bool = False,
+) -> AmortizedPosterior:
+    """Train for ``steps`` or about ``minutes``, and save all; what is left out is the simulator's own.
+
+    A posterior that the folder has already is trained on, with fresh simulations, if ``longer`` allows that.
+    """
+    if minutes is not None and (steps is not None or resume):
+        expected, got = (
+            "either minutes, for a new run, or steps",
+            "minutes together with steps, or with a run to resume",
+        )
+        do = "resume with the number of steps that was printed"
+        raise InputError("Length of training", expected=expected, got=got, do=do)
+    with held(folder, "Run folder"):
+        start = _start(folder, simulator, resume, longer and (steps or minutes) is not None)
+        if start is not None and resume and steps is None:
+            # A run that has ended, and whose state is gone.
+            return start
+        summary, flow = networks
+        if start is not None:
+            summary, flow = summary or start.summaries, flow or start.flow
+        if minutes is not None:
+            steps = steps_in(minutes, simulator, batch_size, passes, (summary, flow))
+            print(f"{minutes:g} minutes are about {steps:,} steps")
+        rate = None
+        if start is not None:
+            print(f"training the posterior in {folder} longer: {steps:,} steps from its weights on")
+            rate = _SLOWER * simulator.recommended.learning_rate
+        posterior = AmortizedPosterior(simulator, summary, flow).fit(
+            steps=steps,
+            batch_size=batch_size,
+            seed=seed,
+            start_from=start,
+            optimization=Optimization(passes=passes, learning_rate=rate),
+            checkpoint=Checkpoint(folder / "checkpoint", resume),
+        )
+        posterior.save(folder / "posterior")
+        with replacing(folder / "history.csv") as file:
+            posterior.history.to_csv(file, index=False)
+        with replacing(folder / "figures" / "loss.png") as file:
+            plots.save(plots.loss(posterior.history), file)
+    return posterior
+
+
+def steps_in(
+    minutes: float,
+    simulator: Simulator,
+    batch_size: int | None = None,
+    passes: int | None = None,
+    networks: Networks = (None, None),
+) -> int:
+    """Estimate from a short trial how many steps take this long on this machine, all preparation included."""
+    clock, trial = StepClock(), AmortizedPosterior(simulator, *networks)
+    options = Optimization(passes=passes, callbacks=[clock])
+    trial.fit(steps=_TRIAL_STEPS, epochs=2, batch_size=batch_size, optimization=options, progress=False)
+    return max(1, round(60.0 * minutes / clock.seconds_per_step))
+
+
+def _start(folder: Path, simulator: Simulator, resume: bool, longer: bool) -> AmortizedPosterior | None:
+    """Return the posterior to train on; None where the folder has none, or the run that made it is to be resumed."""
+    if not (folder / "posterior" / "manifest.json").is_file():
+        return None
+    state = saved_identity(folder / "checkpoint")
+    if resume and state is not None and state["start_from"] is None:
+        return None
+    posterior = load(folder / "posterior", simulator)
+    if resume or (state is not None and state["start_from"] == posterior.fingerprint):
+        return posterior
+    if not longer:
+        do = (
+            "train it longer with: bayesinn train NAME --output RUN --steps MORE; or go on where a run was interrupted "
+        )
+        do += "or after training, with --resume; or choose another folder with --output"
+        subject, got = f"Run folder {str(folder)!r}", "a trained posterior"
+        raise InputError(subject, expected="a new folder for a new run", got=got, do=do)
+    # The state of a run that has ended; the posterior that it made stays until there is another.
+    shutil.rmtree(folder / "checkpoint", ignore_errors=True)
+    return posterior

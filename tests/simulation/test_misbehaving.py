@@ -1,0 +1,383 @@
+"""Simulators that misbehave, in both engines: the run goes on, or ends with an error that names parameters and seed."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+import bayesinn as bi
+from bayesinn.core.errors import SimulatorError
+from bayesinn.simulation.workers import _pools
+from tests.conftest import ROOT
+from tests.helpers.models import small_flow
+
+tfd = tfp.distributions
+
+
+def make(function, prior: float = 1.0, **options) -> bi.Simulator:
+    """A simulator whose parameter "mean" is above 2 in one of 44 draws, never in the three of the trial."""
+    return bi.simulator(prior={"mean": tfd.Normal(0.0, prior)}, name="odd", **options)(function)
+
+
+def python(fault, **options) -> bi.Simulator:
+    """A simulator that calls ``fault`` far from the centre, and returns what that returns."""
+
+    def odd(parameters, generator):
+        noise = generator.normal()
+        return fault(parameters) if parameters["mean"] > 2.0 else {"x": parameters["mean"] + noise}
+
+    return make(odd, engine="python", **{"workers": 1, **options})
+
+
+def raises(error):
+    def fault(parameters):
+        raise error
+
+    return fault
+
+
+def recurse(parameters):
+    return recurse(parameters)
+
+
+class Unprintable(Exception):
+    def __str__(self) -> str:
+        raise ValueError
+
+
+def hang(parameters):
+    while True:
+        pass
+
+
+def hang_and_swallow(parameters):
+    while True:
+        with contextlib.suppress(Exception):
+            time.sleep(1.0)
+
+
+def hang_in_compiled_code(parameters):
+    return sum(itertools.repeat(0))
+
+
+FAILURES = {
+    "ValueError: too large": raises(ValueError("too large")),
+    "ZeroDivisionError": lambda parameters: {"x": 1 / 0},
+    "KeyError: 'nobody'": lambda parameters: {"x": parameters["nobody"]},
+    "RecursionError": recurse,
+    "MemoryError": raises(MemoryError()),
+    "AssertionError": raises(AssertionError()),
+    "StopIteration": lambda parameters: {"x": next(iter([]))},
+    "SystemExit: 3": lambda parameters: sys.exit(3),
+    "KeyboardInterrupt": raises(KeyboardInterrupt()),
+    "GeneratorExit": raises(GeneratorExit()),
+    "LinAlgError": lambda parameters: {"x": np.linalg.inv(np.zeros((2, 2)))},
+    "Unprintable": raises(Unprintable()),
+    "time limit of 0.1 s": hang,
+    "the time limit of 0.1 s ": hang_and_swallow,
+}
+
+
+@pytest.mark.parametrize("got", FAILURES)
+def test_what_raises_follows_the_policy(got: str) -> None:
+    limit = 0.1 if "time limit" in got else None
+    with pytest.raises(SimulatorError) as error:
+        python(FAILURES[got], time_limit=limit).sample(70, seed=1)
+    message = str(error.value)
+    for fragment in ("Simulation of row ", "'odd'", got.strip(), "{'mean': 3.34", "default_rng([1, 2, 1, "):
+        assert fragment in message
+    drawn = python(FAILURES[got], time_limit=limit, on_nonfinite="redraw").draw(70, seed=1)
+    assert drawn.failed >= 1
+    assert np.isfinite(drawn.observables["x"]).all()
+    assert drawn.parameters["mean"].max() < 2.0
+
+
+def test_compiled_code_that_hangs_is_ended_with_its_process() -> None:
+    drawn = python(hang_in_compiled_code, time_limit=0.1, on_nonfinite="redraw").draw(30, seed=5)
+    assert drawn.failed >= 1
+    assert drawn.parameters["mean"].max() < 2.0
+
+
+@pytest.mark.parametrize(
+    ("result", "fragments"),
+    [
+        (None, ["a dict of observables", "NoneType"]),
+        ({}, ["a dict of observables"]),
+        ([1.0], ["a dict of observables", "list"]),
+        ({"x": None}, ["'x'", "real numbers", "None", "{'mean': 3.34"]),
+        ({"x": "text"}, ["'x'", "real numbers", "text", "{'mean': 3.34"]),
+        ({"x": 1j}, ["'x'", "real numbers", "complex", "{'mean': 3.34"]),
+        ({"x": object()}, ["'x'", "real numbers", "object", "{'mean': 3.34"]),
+        ({"x": [[1.0], [1.0, 2.0]]}, ["'x'", "real numbers", "inhomogeneous", "{'mean': 3.34"]),
+        ({"x": np.ma.masked_invalid([np.nan])}, ["'x'", "masked values", "{'mean': 3.34"]),
+        ({"x": [1.0, 2.0]}, ["the same for each draw", "{'x': ()} and {'x': (2,)}", "{'mean': "]),
+        ({"x": 1.0, "y": 2.0}, ["the same for each draw", "'y'", "{'mean': "]),
+        ({"y": 1.0}, ["the same for each draw", "{'x': ()} and {'y': ()}", "{'mean': "]),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("policy", ["raise", "redraw"])
+def test_a_result_of_another_kind_is_an_error(result, fragments: list[str], policy: str) -> None:
+    with pytest.raises(SimulatorError) as error:
+        python(lambda parameters: result, on_nonfinite=policy).sample(70, seed=1)
+    for fragment in fragments:
+        assert fragment in str(error.value)
+
+
+def test_a_shape_that_only_one_batch_has_is_an_error() -> None:
+    simulator = make(lambda parameters, generator: {"x": np.zeros(len(str(SIZE)))}, engine="python", workers=1)
+    assert simulator.observable_shapes == {"x": (1,)}
+    simulator.engine._payload = make(lambda p, g: {"x": np.zeros(2)}, engine="python", workers=1).engine._payload
+    with pytest.raises(SimulatorError, match=r"\{'x': \(1,\)\} and \{'x': \(2,\)\}"):
+        simulator.sample(4, seed=1)
+
+
+SIZE = 1
+
+
+def test_what_always_raises_is_an_error_at_declaration() -> None:
+    for policy, subject in (("raise", "of row 0"), ("redraw", "after 100 redraws")):
+        with pytest.raises(SimulatorError, match=subject):
+            make(lambda parameters, generator: 1 / 0, engine="python", workers=1, on_nonfinite=policy)
+
+
+def test_whole_numbers_stay_so_where_others_are_drawn_again() -> None:
+    drawn = python(raises(ValueError()), on_nonfinite="redraw").draw(70, seed=1)
+    counts = make(
+        lambda parameters, generator: {"x": 3 if parameters["mean"] < 2.0 else 1 // 0},
+        engine="python", workers=1, on_nonfinite="redraw",
+    ).draw(70, seed=1)  # fmt: skip
+    assert counts.observables["x"].dtype.kind == "i"
+    assert counts.failed == drawn.failed
+    np.testing.assert_array_equal(counts.parameters["mean"], drawn.parameters["mean"])
+
+
+def test_one_bad_row_of_a_batch_is_found() -> None:
+    def fragile(parameters, generator):
+        if (parameters["mean"] > 2.0).any():
+            raise ValueError("too large")
+        return {"x": parameters["mean"] + generator.normal(size=len(parameters["mean"]))}
+
+    options = {"engine": "python", "batched": True, "workers": 1}
+    with pytest.raises(SimulatorError, match=r"ValueError: too large[^$]*'mean': array\(\[[23]\."):
+        make(fragile, **options).sample(300, seed=1)
+    drawn = make(fragile, on_nonfinite="redraw", **options).draw(300, seed=1)
+    again = make(fragile, on_nonfinite="redraw", **{**options, "workers": 2}).draw(300, seed=1)
+    assert 1 <= drawn.failed < 30
+    assert drawn.parameters["mean"].max() < 2.0
+    np.testing.assert_array_equal(drawn.observables["x"], again.observables["x"])
+
+
+def test_predictions_that_fail_are_nan_where_failures_are_allowed() -> None:
+    given = {"mean": np.array([0.0, 3.0])}
+    with pytest.raises(SimulatorError, match="too large"):
+        python(raises(ValueError("too large"))).simulate(given, seed=1)
+    predicted = python(raises(ValueError()), on_nonfinite="redraw").simulate(given, seed=1)["x"]
+    assert np.isfinite(predicted).tolist() == [True, False]
+
+
+def test_the_report_of_a_simulator_counts_what_raises() -> None:
+    report = bi.simulator_report(python(raises(ValueError())), simulations=200, seed=1)
+    assert not report.ok
+
+
+def dies_once(file):
+    def fault(parameters):
+        if os.path.exists(file):
+            os.remove(file)
+            os._exit(3)
+        return {"x": parameters["mean"]}
+
+    return fault
+
+
+def test_a_worker_that_dies_once_costs_nothing(tmp_path) -> None:
+    simulator = python(dies_once(str(tmp_path / "once")))
+    expected = simulator.sample(70, seed=1)["x"]
+    (tmp_path / "once").touch()
+    np.testing.assert_array_equal(simulator.sample(70, seed=1)["x"], expected)
+    assert not (tmp_path / "once").exists()
+
+
+@pytest.mark.parametrize("end", [lambda _: os._exit(3), lambda _: os.kill(os.getpid(), signal.SIGSEGV)])
+def test_a_worker_that_dies_twice_ends_the_draw(end) -> None:
+    with pytest.raises(SimulatorError) as error:
+        python(end).sample(70, seed=1)
+    for fragment in ("'odd'", "ended twice", "'mean': array([3.3", "default_rng([1, 2, 1, "):
+        assert fragment in str(error.value)
+
+
+class Callable:
+    def __call__(self, parameters, generator):
+        return {"x": parameters["mean"]}
+
+
+def test_an_object_that_can_be_called_is_a_simulator() -> None:
+    assert make(Callable(), engine="python", workers=1).sample(3, seed=1)["x"].shape == (3,)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [({"time_limit": 0.0}, "above 0"), ({"time_limit": "1"}, "a number"), ({"engine": "tensorflow"}, "leave it out")],
+)
+def test_a_time_limit_is_seconds_of_the_python_engine(options: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=f"(?s)'time_limit'.*{message}"):
+        make(lambda parameters, generator: {"x": 1.0}, **{"engine": "python", "time_limit": 1.0, **options})
+
+
+# TensorFlow
+
+
+def asserted(parameters, seed):
+    with tf.control_dependencies([tf.debugging.assert_less(parameters["mean"], 2.0, "too large")]):
+        return {"x": parameters["mean"] + tf.random.stateless_normal(tf.shape(parameters["mean"]), seed)}
+
+
+def called_back(parameters, seed):
+    def inner(mean):
+        if (mean.numpy() > 2.0).any():
+            raise ValueError("too large")
+        return mean
+
+    return {"x": tf.ensure_shape(tf.py_function(inner, [parameters["mean"]], tf.float32), parameters["mean"].shape)}
+
+
+@pytest.mark.parametrize("function", [asserted, called_back])
+def test_operations_that_fail_are_blamed_on_their_parameters(function) -> None:
+    simulator = make(function)
+    given = {"mean": np.array([0.0, 1.0, 3.5, 1.0])}
+    for call in (lambda: simulator.sample(200, seed=1), lambda: simulator.simulate(given, seed=1)):
+        with pytest.raises(SimulatorError) as error:
+            call()
+        for fragment in ("'odd'", "too large", "seed [", "{'mean': "):
+            assert fragment in str(error.value)
+    assert "{'mean': 3.5}" in str(error.value)
+
+
+def test_operations_that_fail_in_training_are_blamed_on_their_parameters() -> None:
+    posterior = bi.AmortizedPosterior(make(asserted), flow=small_flow())
+    with pytest.raises(SimulatorError, match=r"(?s)'odd'.*too large.*\{'mean': [23]\."):
+        posterior.fit(steps=50, batch_size=64, seed=1, progress=False)
+
+
+@pytest.mark.parametrize(
+    ("function", "fragments"),
+    [
+        (lambda parameters, seed: {"x": 1 // 0}, ["ZeroDivisionError", "in line", "test_misbehaving.py"]),
+        (lambda parameters, seed: {"x": parameters["size"]}, ["KeyError: 'size'", "in line"]),
+        (lambda parameters, seed: {"x": parameters["mean"].numpy()}, ["AttributeError", "in line"]),
+        (lambda parameters, seed: sys.exit(3), ["SystemExit: 3", "in line"]),
+        (lambda parameters, seed: {"x": parameters["mean"] + tf.ones(7)}, ["7", "3", "'odd'"]),
+        (lambda parameters, seed: parameters["mean"], ["a dict of observables"]),
+        (lambda parameters, seed: {"x": "text"}, ["'x'", "real numbers"]),
+        (lambda parameters, seed: {"x": tf.constant(1.0)}, ["'x'", "one row for each draw"]),
+        (lambda parameters, seed: {"x": tf.complex(parameters["mean"], 0.0)}, ["'x'", "real numbers"]),
+        (lambda parameters, seed: {"x": parameters["mean"] / 0.0}, ["'x'", "NaN or infinity in 100", "'mean': "]),
+    ],
+)
+def test_functions_of_tensors_that_are_wrong_are_explained(function, fragments: list[str]) -> None:
+    with pytest.raises(SimulatorError) as error:
+        make(function).sample(20, seed=1)
+    for fragment in fragments:
+        assert fragment in str(error.value)
+
+
+# Ends
+
+INTERRUPTED = """
+import os, sys, time
+import bayesinn as bi
+import tensorflow_probability as tfp
+
+@bi.simulator(prior={"mean": tfp.distributions.Normal(0.0, 1.0)}, engine="python", workers=2)
+def slow(parameters, generator):
+    import os, time
+    while os.path.exists(FILE):
+        time.sleep(0.02)
+    return {"x": parameters["mean"]}
+
+slow.sample(4, seed=1)
+open(FILE, "w").close()
+from bayesinn.simulation.workers import _pools
+print(*next(iter(_pools.values()))._processes, flush=True)
+HOW
+"""
+WAYS = {
+    "sample": "slow.sample(64, seed=1)",
+    "train": "posterior = bi.AmortizedPosterior(slow, flow=bi.flows.coupling(blocks=1, hidden=(8,)))\n"
+    "posterior.fit(steps=9, batch_size=8, seed=1, optimization=bi.Optimization(passes=PASSES), progress=False)",
+    "exit": "slow.engine.submit(64, [1, 2])",
+}
+
+
+def lives(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize(("way", "number"), [("sample", signal.SIGINT), ("sample", signal.SIGKILL), ("exit", None)])
+def test_no_worker_survives(tmp_path, way: str, number: int | None) -> None:
+    code = INTERRUPTED.replace("HOW", WAYS[way]).replace("FILE", repr(str(tmp_path / "hang")))
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    workers = [int(number) for number in process.stdout.readline().split()]
+    assert len(workers) == 2
+    if number is not None:
+        time.sleep(0.3)
+        process.send_signal(number)
+    started = time.monotonic()
+    _, error = process.communicate(timeout=20)
+    while any(lives(worker) for worker in workers):
+        assert time.monotonic() - started < 10.0
+        time.sleep(0.02)
+    if number == signal.SIGINT:
+        assert "KeyboardInterrupt" in error
+
+
+def test_ctrl_c_reaches_a_training_that_waits_for_workers(tmp_path) -> None:
+    """The main thread waits in TensorFlow, where Python sees no signal."""
+
+    def slow(parameters, generator):
+        while os.path.exists(tmp_path / "hang"):
+            time.sleep(0.02)
+        return {"x": parameters["mean"]}
+
+    interrupted: list[float] = []
+
+    def interrupt() -> None:
+        time.sleep(0.5)
+        interrupted.append(time.monotonic())
+        os.kill(os.getpid(), signal.SIGINT)
+
+    class Hang(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None) -> None:
+            if epoch == 1:
+                (tmp_path / "hang").touch()
+                threading.Thread(target=interrupt).start()
+
+    posterior = bi.AmortizedPosterior(make(slow, engine="python", workers=2), flow=small_flow())
+    with pytest.raises(KeyboardInterrupt):
+        posterior.fit(
+            steps=900, epochs=30, batch_size=8, seed=1, optimization=bi.Optimization(callbacks=[Hang()]), progress=False
+        )
+    assert time.monotonic() - interrupted[0] < 10.0
+    assert not _pools
+    assert 2 <= len(posterior.history) < 30
+    assert posterior.sample({"x": 0.5}, draws=5, seed=1)["mean"].shape == (5,)
