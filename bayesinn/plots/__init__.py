@@ -2,11 +2,14 @@
 
 Arguments that most functions share:
 
-- ``labels``: labels and units of names, such as ``simulator.labels``; plain names if left out.
+- ``labels``: labels, units and coordinates of names, such as ``simulator.labels``; plain names if left out.
 - ``figure``: a matplotlib Figure or SubFigure to draw into, which is returned; a new figure if left out.
 - ``draws``, ``prior``, ``reference``: draws of the posterior of one observation, of the prior, and of an exact or
   classical posterior: dicts of name to array (draws, *event), or a DataTree of ``posterior.infer``.
 - ``truth``: dict of name to array (*event).
+
+New figures are at most 7.4 inches wide, a printed page, and as high as their panels need. From 12 columns on, panels
+that share an axis become rows of one stacked figure, and others become small.
 
 Wrong names and shapes raise :class:`bayesinn.core.errors.InputError`. No figure is opened in pyplot, and no setting of
 matplotlib outlives a call.

@@ -8,7 +8,7 @@ from matplotlib.ticker import PercentFormatter
 
 from bayesinn.core.errors import InputError
 from bayesinn.diagnostics import MisspecificationResult
-from bayesinn.plots.panels import Panels, canvas, legend_below
+from bayesinn.plots.panels import PAGE, Panels, canvas, legend_below
 from bayesinn.plots.style import BARS, BLUE, CURVES, DASHED, RED, Canvas, styled
 
 
@@ -39,7 +39,7 @@ def misspecification_power(
     names, sizes = list(power["alternative"].unique()), power["size"].nunique()
     numbers = pd.api.types.is_numeric_dtype(power["alternative"].infer_objects())
     # Wide enough for all names, and for the legend.
-    width = max(4.6, 1.0 + 1.35 * sizes, 0.0 if numbers else 1.0 + 0.75 * len(names))
+    width = min(PAGE, max(4.6, 1.0 + 1.35 * sizes, 0.0 if numbers else 1.0 + 0.75 * len(names)))
     figure = canvas(figure, width, 3.8)
     ax = figure.add_subplot()
     rate = 1.0 - float(power["level"].iloc[0])

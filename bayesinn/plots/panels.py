@@ -59,7 +59,8 @@ class Panels:
         self.across = min(count, most)
         self.down = math.ceil(count / self.across)
         self._columns, self._labels, self._new = columns, labels, figure is None
-        self.figure = canvas(figure, PAGE if self.stacked else min(max(width * self.across, _LEAST), PAGE), 1.0)
+        wide = PAGE if self.stacked else min(max(width * self.across, _LEAST), PAGE)
+        self.figure = canvas(figure, wide, self.down * (height + 0.5))
         self._pitch = float(self.figure.bbox.width / self.figure.dpi) / self.across
         self.points = SMALL if self.stacked or self.across > 3 else _TITLE
         self._room = self._pitch - 0.5 - 0.3 / self.across  # without the ticks, and the label beside the first panel

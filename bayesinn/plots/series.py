@@ -93,8 +93,8 @@ def decades(ax: Axes, which: str, low: float, high: float) -> None:
 
 def _most_ticks(ax: Axes, which: str) -> int:
     """Return how many numbers or dates have room along an axis that is not laid out yet."""
-    inches = (0.75 * ax.bbox.width if which == "x" else 2.0 * ax.bbox.height) / ax.figure.dpi
-    return int(np.clip(inches / 0.45, 2, 8))
+    room = ax.bbox.width / 0.6 if which == "x" else ax.bbox.height / 0.3
+    return int(np.clip(room / ax.figure.dpi, 2, 8))
 
 
 def logarithmic_axis(ax: Axes, which: str, values: np.ndarray) -> None:
