@@ -160,10 +160,17 @@ def spectra(
     wavelengths: np.ndarray,
     options: TissueOptions = _DEFAULT,
     seed: tf.Tensor | None = None,
+    *,
+    other_absorption: np.ndarray | float = 0.0,
 ) -> tf.Tensor:
-    """Compute the diffuse reflectance (n, w) at wavelengths in nm, for parameters (n,); the seed is for Monte Carlo."""
+    """Compute the diffuse reflectance (n, w) at wavelengths (w,) in nm, for parameters (n,).
+
+    ``seed`` is for Monte Carlo. ``other_absorption`` in 1/cm, a number or (w,), is that of chromophores which the model
+    lacks, equal in all layers.
+    """
     v_hb, a_mie, g, d = (tf.stack([parameters[f"{name}{layer}"] for layer in LAYERS], axis=-1) for name in PER_LAYER)
     mu_a = absorption(wavelengths, parameters["s_O2"][:, None], v_hb, options.c_hb)
+    mu_a += tf.constant(other_absorption, mu_a.dtype)
     mu_s = reduced_scattering(wavelengths, tf.maximum(a_mie, 0.0)) / (1.0 - g[..., None])
     d = d * 1e-4
     if options.bottom == "semi_infinite":

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from simulators.tissue import NAMES, TissueOptions, observe, prior, spectra
+from bayesinn.simulators.tissue import NAMES, TissueOptions, observe, prior, spectra
 
 CAMERAS = {"3": "gauss_rgb3", "8": "spectrocam8", "27": "ideal27"}
 WAVELENGTHS = np.unique(np.concatenate([TissueOptions(camera=camera).bands.wavelengths for camera in CAMERAS.values()]))
@@ -25,11 +25,15 @@ def draw_parameters(n: int, seed: int) -> Arrays:
     }
 
 
-def reflectances(parameters: Arrays) -> np.ndarray:
+def reflectances(parameters: Arrays, other_absorption: np.ndarray | float = 0.0) -> np.ndarray:
     """Return spectra (n, w) at all wavelengths of all cameras."""
     tensors = {name: np.asarray(value, np.float32) for name, value in parameters.items()}
     blocks = [
-        spectra({name: tf.constant(value[start : start + _BLOCK]) for name, value in tensors.items()}, WAVELENGTHS)
+        spectra(
+            {name: tf.constant(value[start : start + _BLOCK]) for name, value in tensors.items()},
+            WAVELENGTHS,
+            other_absorption=other_absorption,
+        )
         for start in range(0, len(tensors["s_O2"]), _BLOCK)
     ]
     return np.concatenate(blocks)
@@ -50,6 +54,6 @@ def bank(n: int, seed: int, folder: Path) -> tuple[Arrays, np.ndarray, float]:
 
 
 def measured(found: np.ndarray, options: TissueOptions, seed: int) -> np.ndarray:
-    """Return band values (n, bands) with noise, for spectra (n, w) at all wavelengths."""
+    """Return normalised band values (n, bands) with noise, for spectra (n, w) at all wavelengths."""
     columns = np.searchsorted(WAVELENGTHS, options.bands.wavelengths)
     return observe(tf.constant(found[:, columns]), options, tf.constant((seed, 0))).numpy()
