@@ -107,7 +107,8 @@ def infer(
 ) -> None:
     """Infer the parameters of an observation, with a trained posterior."""
     folder, posterior = _opened(run, simulator, trust)
-    tree, table = folder.infer(posterior, _observation(data), draws=draws, seed=seed, exact=exact)
+    observation = _observation(data, posterior.simulator)
+    tree, table = folder.infer(posterior, observation, draws=draws, seed=seed, exact=exact)
     _print_posterior(table, tree)
     typer.echo(f"saved {folder.folder}/posterior.nc, posterior.csv and figures")
 
@@ -136,7 +137,7 @@ def _diagnosing(finish: Callable[[Run, bi.AmortizedPosterior, Observation, Diagn
         seed: Seed = 3,
     ) -> None:
         folder, posterior = _opened(run, simulator, trust)
-        observation = _observation(data)
+        observation = _observation(data, posterior.simulator)
         result = folder.diagnose(posterior, observation, simulations=simulations, draws=_DIAGNOSIS_DRAWS, seed=seed)
         finish(folder, posterior, observation, result)
         if not result.passed:
@@ -178,7 +179,7 @@ def run_all(
 ) -> None:
     """Train, diagnose, infer and report, all into one run folder."""
     simulator = _simulator(name)
-    run, observation = _run(output, simulator), _observation(data)
+    run, observation = _run(output, simulator), _observation(data, simulator)
     posterior = run.train(
         simulator, seed=seed, resume=resume, steps=steps, minutes=minutes, batch_size=batch_size, passes=passes
     )
@@ -211,10 +212,10 @@ def _opened(run: Path, name: str | None, trust: bool) -> tuple[Run, bi.Amortized
     return _run(None if alone else run, posterior.simulator), posterior
 
 
-def _observation(data: Path | None) -> Observation:
+def _observation(data: Path | None, simulator: bi.Simulator) -> Observation:
     from bayesinn.workflow.data_files import read_data
 
-    return None if data is None else read_data(data)
+    return None if data is None else read_data(data, simulator)
 
 
 def _print_posterior(table: pd.DataFrame, tree: xarray.DataTree) -> None:
