@@ -77,7 +77,7 @@ def infer(
 ) -> None:
     """Infer the parameters of an observation, with a trained posterior."""
     folder, posterior = _opened(run, output, simulator, trust)
-    observation = _observation(data)
+    observation = _observation(data, posterior.simulator)
     options: dict[str, Any] = {"draws": draws, "seed": seed, "exact": exact, "predictive": predictive}
     tree, table = folder.infer(posterior, observation, **options)
     _print_posterior(table, tree)
@@ -113,7 +113,7 @@ def _diagnosing(finish: Callable[[Run, bi.AmortizedPosterior, Observation, Diagn
         seed: cl.Seed = 3,
     ) -> None:
         folder, posterior = _opened(run, output, simulator, trust)
-        observation = _observation(data)
+        observation = _observation(data, posterior.simulator)
         folder.check_data(posterior.simulator, observation)
         result = folder.diagnose(posterior, observation, simulations=simulations, seed=seed)
         finish(folder, posterior, observation, result)
@@ -157,8 +157,8 @@ def run_all(
     resume: cl.Resume = False,
 ) -> None:
     """Train, diagnose, infer and report, all into one run folder."""
-    simulator, observation = _simulator(name), _observation(data)
-    run = _run(output, simulator)
+    simulator = _simulator(name)
+    run, observation = _run(output, simulator), _observation(data, simulator)
     run.check_data(simulator, observation, answers=True)
     training = {"steps": steps, "minutes": minutes, "batch_size": batch_size, "passes": passes, "seed": seed}
     posterior = _train(run, simulator, summary, flow, resume=resume, **training)
@@ -225,10 +225,10 @@ def _opened(run: Path, output: Path | None, name: str | None, trust: bool) -> tu
     return _run(output or (None if alone else run), posterior.simulator), posterior
 
 
-def _observation(data: Path | None) -> Observation:
+def _observation(data: Path | None, simulator: bi.Simulator) -> Observation:
     from bayesinn.workflow.data_files import read_data
 
-    return None if data is None else read_data(data.expanduser())
+    return None if data is None else read_data(data.expanduser(), simulator)
 
 
 def _print_posterior(table: pd.DataFrame, tree: xarray.DataTree) -> None:

@@ -15,6 +15,7 @@ import keras
 
 from bayesinn.core.errors import InputError, SavedPosteriorError
 from bayesinn.core.manifest import explained
+from bayesinn.core.validation import check_arguments
 
 #: Rooms whose classes have public names, which a manifest may ask for before they are imported.
 _ROOMS = ("bijections", "flows", "inverse", "posterior", "summaries")
@@ -63,7 +64,10 @@ class Configured(Registered):
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
         self = super().__new__(cls, *args, **kwargs)
-        bound = inspect.signature(cls.__init__).bind(self, *args, **kwargs)
+        signature = inspect.signature(cls.__init__)
+        bound = signature.bind(self, *args, **kwargs)
+        given = {name: value for name, value in bound.arguments.items() if name != "self"}
+        check_arguments(cls.__name__, signature.parameters, given)
         bound.apply_defaults()
         # Tuples stay as they are if the caller changes the list later, and print the same after being rebuilt.
         arguments = {

@@ -26,7 +26,7 @@ from bayesinn._version import __version__
 from bayesinn.core.errors import SavedPosteriorError
 from bayesinn.core.hdf5 import packed, read_array
 from bayesinn.core.manifest import FORMAT, check_entry, check_head, explained, read_manifest
-from bayesinn.core.validation import check_type
+from bayesinn.core.validation import check_path
 
 _PACKAGES = ("tensorflow", "tensorflow-probability", "keras", "numpy")
 _LEFTOVERS = re.compile(r"weights\.[0-9a-f]{16}\.h5(\.unfinished)?|manifest\.json\.unfinished")
@@ -177,8 +177,7 @@ def _staged(fingerprint: Any) -> str:
 
 
 def _path(folder: str | Path) -> Path:
-    check_type("Argument 'folder'", folder, (str, os.PathLike), "the path of a folder", 'pass for example "posterior"')
-    return Path(os.path.expanduser(folder))
+    return check_path("Argument 'folder'", folder, "posterior")
 
 
 def _explained_weights(folder: Path) -> AbstractContextManager[None]:

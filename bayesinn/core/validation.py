@@ -1,12 +1,18 @@
 """Checks of single arguments, one line each at the place where an argument is declared."""
 
+import inspect
 import math
-from collections.abc import Collection
+import os
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from bayesinn.core.errors import BayesinnError, InputError
+
+# TensorFlow counts in 32 bits.
+_MOST = 2**31 - 1
 
 
 def check_integer(
@@ -20,8 +26,10 @@ def check_integer(
 ) -> int:
     """Return a whole number within bounds as a plain integer."""
     whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
-    if not whole or value < least or (most is not None and value > most):
-        bounds = f"of {least:,} or more" if most is None else f"from {least:,} to {most:,}"
+    limit = _MOST if most is None else most
+    if not whole or not least <= value <= limit:
+        known = most is not None or (whole and value > limit)
+        bounds = f"from {least:,} to {limit:,}" if known else f"of {least:,} or more"
         raise error(subject, expected=f"an integer {bounds}", got=repr(value), do=do or f"pass for example {least}")
     return int(value)
 
@@ -69,3 +77,50 @@ def check_flag(subject: str, value: Any) -> bool:
     """Return True or False; anything else is refused."""
     check_type(subject, value, (bool, np.bool_), "True or False", "pass True or False")
     return bool(value)
+
+
+def check_path(subject: str, value: Any, example: str) -> Path:
+    """Return the path of a file or folder, with the user's home in place of ``~``."""
+    check_type(subject, value, (str, os.PathLike), "a path", f"pass for example {example!r}")
+    return Path(os.path.expanduser(value))
+
+
+def check_arguments(owner: str, parameters: Mapping[str, inspect.Parameter], values: Mapping[str, Any]) -> None:
+    """Check arguments that are annotated as numbers, several integers, flags; and names of activations.
+
+    Integers are 1 or more, or 0 if that is the default; arguments of other kinds have checks of their own.
+    """
+    for name, value in values.items():
+        subject, default = f"{owner}, argument {name!r}", parameters[name].default
+        kind = parameters[name].annotation
+        text = kind.__name__ if isinstance(kind, type) else str(kind)
+        if value is None and text.endswith(" | None"):
+            continue
+        least = 0 if default == 0 else 1
+        match text.removesuffix(" | None").rpartition(".")[2]:
+            case "int":
+                check_integer(subject, value, least)
+            case "float":
+                bounds = {"least": 0.0, "below": 1.0} if name == "dropout" else {}
+                check_number(subject, value, do=f"pass for example {default!r}", **bounds)
+            case "bool":
+                check_flag(subject, value)
+            case "Sequence[int]" | "tuple[int, int]":
+                example = f"pass for example {default!r}"
+                several = isinstance(value, Sequence | np.ndarray) and not isinstance(value, str | bytes)
+                check_type(subject, value, type(value) if several else tuple, "several integers", example)
+                for number in value:
+                    check_integer(f"{subject}, each", number, do=example)
+            case "str" if name == "activation" and _is_activation(default) and not _is_activation(value):
+                expected, do = "the name of a Keras activation", "pass for example 'relu', 'silu' or 'tanh'"
+                raise InputError(subject, expected=expected, got=repr(value), do=do)
+
+
+def _is_activation(name: Any) -> bool:
+    import keras  # not for a command that needs no network
+
+    try:
+        keras.activations.get(name)
+    except Exception:
+        return False
+    return name is not None

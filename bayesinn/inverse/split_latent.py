@@ -75,11 +75,12 @@ class SplitLatent(AmortizedPosterior):
     ) -> None:
         names = simulator.observable_shapes if isinstance(simulator, Simulator) else ()
         super().__init__(simulator, {name: Identity() for name in names})
-        if simulator.lengths:
+        if simulator.lengths or simulator.missing is not None:
             subject = f"Simulator {simulator.name!r} for SplitLatent"
-            expected = "observables of a fixed length, which a bijection can have as output"
+            expected = "observables of a fixed length without missing values, which a bijection can have as output"
             do = "return statistics of the data from the simulator, or use AmortizedPosterior"
-            raise InputError(subject, expected=expected, got=f"varying lengths of {list(simulator.lengths)}", do=do)
+            got = f"varying lengths of {list(simulator.lengths)}, missing={simulator.missing}"
+            raise InputError(subject, expected=expected, got=got, do=do)
         dimension = ParameterSpace(simulator.prior, seed=0).dimension
         observables = sum(math.prod(shape) for shape in simulator.observable_shapes.values())
         latent = max(1, dimension - observables) if latent is None else latent

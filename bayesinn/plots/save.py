@@ -10,6 +10,7 @@ from matplotlib.text import Text
 from PIL import Image
 
 from bayesinn.core.errors import InputError
+from bayesinn.core.validation import check_path
 from bayesinn.plots.style import Canvas
 
 RESOLUTION = 150  #: dots per inch of every picture that bayesinn writes
@@ -21,7 +22,7 @@ def save(figure: Canvas, path: str | Path, *, metadata: Mapping[str, str] | None
 
     ``metadata`` is written into the file. PNG takes any key; PDF and SVG only those of their standards ("Title", ...).
     """
-    path = Path(path)
+    path = check_path("Argument 'path' of a figure", path, "recovery.png")
     if path.suffix not in _FORMATS:
         expected, do = f"a name that ends in one of {', '.join(_FORMATS)}", "name the file for example 'recovery.png'"
         raise InputError(f"figure file {path.name!r}", expected=expected, got=repr(path.suffix), do=do)

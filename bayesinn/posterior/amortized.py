@@ -9,7 +9,7 @@ from typing import Any
 from bayesinn.core.errors import InputError
 from bayesinn.core.precision import full_precision
 from bayesinn.core.storage import held
-from bayesinn.core.validation import check_type
+from bayesinn.core.validation import check_flag, check_type
 from bayesinn.flows import Flow
 from bayesinn.posterior.building import PILOT_SIMULATIONS, new_model
 from bayesinn.posterior.defaults import choose_flow, choose_summaries
@@ -122,6 +122,7 @@ class AmortizedPosterior(TrainedPosterior):
         """
         refuse_while_loading("trains")
         check_type("Argument 'optimization'", optimization, Optimization, "bi.Optimization(...)", "pass one")
+        check_flag("Argument 'progress'", progress)
         if start_from is not None:
             self._check_start(start_from)
         plan = plan_fit(

@@ -16,13 +16,14 @@ from bayesinn.simulation.checks import MISSING_VALUES, Declared, may_miss, numbe
 from bayesinn.simulation.finite import finite
 from bayesinn.simulation.prior import Prior, Values
 from bayesinn.simulation.simulations import Arrays
+from bayesinn.simulation.support import Support, support_of
 
 tfd = tfp.distributions
 
 #: Three rows: a batch size that a constant or a parameter count rarely equals.
 TRIAL_ROWS = 3
 #: Names of the axes of results, and characters that separate names from each other and from indices.
-_AXES, _SEPARATORS = ("chain", "draw", "observation"), ("/", ", ", "[")
+_AXES, _SEPARATORS = ("chain", "draw", "observation"), ("/", ",", "[")
 #: Priors that no smooth map from all of R^d reaches, and what to do in place of them.
 _UNREACHABLE = {
     (tfd.Deterministic, tfd.VectorDeterministic): "write the constant into the simulator",
@@ -86,19 +87,52 @@ def check_prior(prior: Prior) -> None:
     """Refuse priors that can't be inferred: out of reach of a flow, or without a density where they draw."""
     draws = prior.sample(2, tf.constant([0, 0]))
     for name in prior.names:
-        innermost = distribution = prior.distribution(name, draws)
-        while isinstance(getattr(innermost, "distribution", None), tfd.Distribution):
-            innermost = innermost.distribution
-        expected, got = "numbers that vary freely, in R^d, between bounds or on a simplex", type(innermost).__name__
-        do = next((do for kinds, do in _UNREACHABLE.items() if isinstance(innermost, kinds)), "")
-        log_prob = np.zeros(2) if do else np.asarray(distribution.log_prob(draws[name]))
-        # On an edge of a support, but nowhere on the real line, a density may be infinite.
-        bijector = distribution.experimental_default_event_space_bijector() if np.isposinf(log_prob).any() else None
-        if isinstance(bijector, tfp.bijectors.Identity) or not np.all(log_prob > -np.inf):
-            expected, got = "a positive density where it draws", f"log densities {log_prob.tolist()} of two draws"
-            do = "check its parameters: scales must be positive, covariances regular, lower bounds below upper ones"
-        if do:
+        distribution = prior.distribution(name, draws)
+        try:
+            fault = _unreachable(distribution) or _unlikely(distribution, draws[name])
+            fault = fault or _one_way(support_of(name, distribution), draws[name].numpy())
+        except SimulatorError:
+            raise
+        except Exception as error:  # of a distribution that lacks a method
+            got = f"{type(error).__name__}: {str(error)[:200]}"
+            fault = "a density, and a map from unconstrained numbers", got, "choose another distribution"
+        if fault:
+            expected, got, do = fault
             raise SimulatorError(f"Prior of {name!r}", expected=expected, got=got, do=do)
+
+
+def _unreachable(distribution: tfd.Distribution) -> tuple[str, str, str] | None:
+    """Return what was expected and got, and what to do, for a prior that no smooth map from R^d reaches."""
+    while isinstance(getattr(distribution, "distribution", None), tfd.Distribution):
+        distribution = distribution.distribution
+    expected, got = "numbers that vary freely, in R^d, between bounds or on a simplex", type(distribution).__name__
+    return next(((expected, got, do) for kinds, do in _UNREACHABLE.items() if isinstance(distribution, kinds)), None)
+
+
+def _unlikely(distribution: tfd.Distribution, draws: tf.Tensor) -> tuple[str, str, str] | None:
+    """Return the fault of a prior without a density at its own draws."""
+    log_prob = distribution.log_prob(draws).numpy()
+    # On an edge of a support, but nowhere on the real line, a density may be infinite.
+    bijector = distribution.experimental_default_event_space_bijector() if np.isposinf(log_prob).any() else None
+    if isinstance(bijector, tfp.bijectors.Identity) or not np.all(log_prob > -np.inf):
+        got = f"log densities {log_prob.tolist()} of two draws"
+        do = "check its parameters: scales must be positive, covariances regular, lower bounds below upper ones"
+        return "a positive density where it draws", got, do
+    return None
+
+
+def _one_way(support: Support, draws: np.ndarray) -> tuple[str, str, str] | None:
+    """Return the fault of a prior whose draws don't come back from unconstrained numbers."""
+    value = support.inside(tf.constant(draws.astype(np.float32) + 0.5 * support.discrete))
+    # As an array, or the bijector would remember what it came from.
+    free = support.bijector.inverse(value).numpy()
+    log_det = support.bijector.inverse_log_det_jacobian(value, support.bijector.forward_min_event_ndims).numpy()
+    back = support.bijector.forward(free).numpy()
+    back = np.floor(back) if support.discrete else back
+    if np.isfinite(free).all() and np.isfinite(log_det).all() and np.allclose(back, draws, 1e-3, 1e-3):
+        return None
+    do = "choose another distribution, or transform a standard one in the simulator"
+    return "draws that come back from unconstrained numbers", f"{back.tolist()} for {draws.tolist()}", do
 
 
 def observable_shapes(name: str, trial: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
@@ -133,8 +167,13 @@ def check_names(simulator: Declared, **mentioned: Iterable[str] | None) -> None:
         )
         raise SimulatorError(f"Names of {subject}", expected=expected, got=got, do="rename one of each pair")
     for name in names:
-        if name in _AXES or any(separator in name for separator in _SEPARATORS):
-            expected = f"none of {_AXES}, which are axes of results, and no {', '.join(map(repr, _SEPARATORS))} in it"
+        dimension = any(name == f"{other}_dim_{axis}" for other in names for axis in range(4))
+        printable = name.strip() == name and name.isprintable() and name
+        if name in _AXES or dimension or not printable or any(separator in name for separator in _SEPARATORS):
+            expected = (
+                f"none of {(*_AXES, 'NAME_dim_0')}, which are axes of results, no space at its ends, and none of "
+            )
+            expected += " ".join(_SEPARATORS)
             do = "rename it; its text in labels={...} is free"
             raise SimulatorError(f"Name {name!r} in {subject}", expected=expected, got=repr(name), do=do)
     for option, keys in mentioned.items():

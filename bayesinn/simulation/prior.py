@@ -53,7 +53,14 @@ class Prior:
                 raise SimulatorError(f"Entry {name!r} of the {subject}", expected=expected, got=got, do=do)
             self.needs[name] = () if fixed else tuple(inspect.signature(entry).parameters)
         self.order = self._dependency_order()
-        trial = self.sample(2, tf.constant([0, 0], tf.int32))
+        try:
+            trial = self.sample(2, tf.constant([0, 0], tf.int32))
+        except (TypeError, ValueError, AttributeError, NotImplementedError, tf.errors.OpError) as error:
+            if isinstance(error, SimulatorError):
+                raise
+            subject, got = f"The {self.subject}", f"{type(error).__name__}: {str(error)[:200]}"
+            expected, do = "distributions that two draws can be taken from", "draw from each of them by itself"
+            raise SimulatorError(subject, expected=expected, got=got, do=do) from error
         self.event_shapes = {name: tuple(trial[name].shape[1:]) for name in self.names}
         self.dtypes = {name: trial[name].dtype.as_numpy_dtype for name in self.names}
 
@@ -62,6 +69,10 @@ class Prior:
         distribution, batch_axes = self._entries[name], 0
         if not isinstance(distribution, tfd.Distribution):
             distribution, batch_axes = distribution(**{need: given[need] for need in self.needs[name]}), 1
+            if not isinstance(distribution, tfd.Distribution):
+                expected, got = "a function that returns a TFP distribution", type(distribution).__name__
+                do = "return for example tfd.Normal(mean, 1.0)"
+                raise SimulatorError(f"Entry {name!r} of the {self.subject}", expected=expected, got=got, do=do)
         # tfd.Normal([0.0, 0.0], 1.0) is one vector variable, not a batch of priors.
         extra = distribution.batch_shape.rank - batch_axes
         return tfd.Independent(distribution, extra) if extra > 0 else distribution

@@ -15,7 +15,7 @@ import tensorflow_probability as tfp
 
 from bayesinn.core.errors import SimulatorError
 from bayesinn.core.labels import Labels
-from bayesinn.core.validation import check_integer
+from bayesinn.core.validation import check_integer, check_type
 from bayesinn.simulation import checks, declaration
 from bayesinn.simulation.coordinates import check_coordinates
 from bayesinn.simulation.declaration import Declaration
@@ -218,6 +218,14 @@ class simulator:
             do = "declare the prior: @simulator(prior={'rate': tfd.LogNormal(0.0, 1.0)})"
             raise SimulatorError("Decorator @simulator", expected=expected, got=got, do=do)
         return super().__new__(cls)
+
+    def __post_init__(self) -> None:
+        for name in ("labels", "units", "lengths", "observed"):
+            do = f"write {name}={{'name': ...}}, or leave it out"
+            check_type(f"Option {name!r} of @simulator", getattr(self, name), (Mapping, type(None)), "a dict", do)
+        for name, kind in (("log_likelihood", Callable), ("exact", Callable), ("recommended", Recommended)):
+            expected, do = "a function" if kind is Callable else "bi.Recommended(...)", "pass one, or leave it out"
+            check_type(f"Option {name!r} of @simulator", getattr(self, name), (kind, type(None)), expected, do)
 
     def __call__(self, function: Callable[..., Any]) -> Simulator:
         return Simulator(function, self)

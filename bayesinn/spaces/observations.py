@@ -12,7 +12,7 @@ from bayesinn.simulation.checks import MISSING_VALUES, check_keys, may_miss, num
 from bayesinn.simulation.finite import finite
 from bayesinn.simulation.prior import Prior
 from bayesinn.simulation.simulator import Arrays, Simulator
-from bayesinn.spaces.support import outside
+from bayesinn.simulation.support import outside
 
 
 @dataclass(frozen=True)
@@ -165,6 +165,8 @@ def check_parameters(
     for name, event in simulator.prior.event_shapes.items():
         subject = f"Parameter {name!r}"
         given = numbers(subject, parameters[name])
+        if np.isnan(given).any():
+            raise InputError(subject, expected="numbers", got="NaN", do="leave those draws out")
         value = given if observations.batched else given[None]
         batch = value.shape[: value.ndim - len(event)]
         if value.shape[len(batch) :] != event or len(batch) not in (1, 2) or batch[0] != observations.count:

@@ -10,7 +10,7 @@ import tensorflow_probability as tfp
 from bayesinn.core import seeds
 from bayesinn.core.errors import SimulatorError
 from bayesinn.simulation.prior import Prior, Values
-from bayesinn.spaces.support import Support, support_of, surface_correction, together
+from bayesinn.simulation.support import Support, support_of, surface_correction, together
 
 tfd = tfp.distributions
 

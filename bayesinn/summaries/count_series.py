@@ -52,10 +52,9 @@ class CountSeries(Summary):
         activation: str = "silu",
     ) -> None:
         super().__init__()
-        if season < 1 or len(filters) != 2:
-            expected = "a season of 1 step or more, and two numbers of filters"
-            do = "start from the defaults: season=7, filters=(24, 48)"
-            raise InputError("CountSeries", expected=expected, got=f"season={season!r}, filters={filters!r}", do=do)
+        if len(filters) != 2:
+            do = "start from the default: filters=(24, 48)"
+            raise InputError("CountSeries, argument 'filters'", expected="two numbers", got=f"{filters!r}", do=do)
         self.season = season
         self.differences = keras.layers.Conv1D(filters[0], season + 1)
         self.gather = keras.layers.Conv1D(filters[1], _GATHERED, strides=_STRIDE, activation=activation)

@@ -47,13 +47,9 @@ class MultiKernelLSTM(Summary):
         activation: str = "relu",
     ) -> None:
         super().__init__()
-        if layers < 1 or not kernel_sizes or min(kernel_sizes) < 1:
-            raise InputError(
-                "MultiKernelLSTM, arguments 'layers' and 'kernel_sizes'",
-                expected="1 or more layers of one or more kernels",
-                got=f"{layers!r} and {kernel_sizes!r}",
-                do="start from the defaults",
-            )
+        if not kernel_sizes:
+            subject, do = "MultiKernelLSTM, argument 'kernel_sizes'", "start from the default"
+            raise InputError(subject, expected="one or more kernels", got=f"{kernel_sizes!r}", do=do)
         self.convolutions = [
             [keras.layers.Conv1D(filters, size, padding="causal", activation=activation) for size in kernel_sizes]
             for _ in range(layers)

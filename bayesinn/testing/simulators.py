@@ -55,17 +55,24 @@ def _check_seeds(simulator: Simulator, batch: Simulations, seed: int, name: str)
             draws[law] = crew.sample(ROWS, seed, "simulations")
     for law, got in draws.items():
         for variable, value in batch.flat().items():
-            demand_equal(got.flat()[variable], value, 0.0, f"{law}\n  first observed in {variable!r}")
+            law_broken = f"{law}\n  first observed in {variable!r}"
+            demand_equal(_filled(got.flat()[variable]), _filled(value), 0.0, law_broken)
     other = simulator.draw(ROWS, seed + 1).flat()
     for variable, value in {**batch.parameters, **batch.observables}.items():
-        differs = not np.array_equal(value, other[variable]) or np.all(value == value[:1])
+        differs = not np.array_equal(_filled(value), _filled(other[variable])) or np.all(value == value[:1])
         demand(differs, f"{name}: {variable!r} is the same for different seeds; use the seed it is given.")
     given = batch.context or None
     first, second, third = (simulator.simulate(batch.parameters, s, given) for s in (seed, seed, seed + 1))
     for variable, value in first.items():
         law = f"{name}: {variable!r} for given parameters changes, though the seed is the same."
-        demand_equal(value, second[variable], 0.0, law)
+        demand_equal(_filled(value), _filled(second[variable]), 0.0, law)
     demand(set(third) == set(first), f"{name}: the names of observables change with the seed.")
+
+
+def _filled(value: np.ndarray) -> np.ndarray:
+    """Return an array with zero in place of NaN, which equals nothing, and whether it is there."""
+    lost = np.isnan(value)
+    return np.stack([np.where(lost, 0, value), ~lost])
 
 
 def _check_shapes(simulator: Simulator, batch: Simulations, seed: int, name: str) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 
 from bayesinn.core.compilation import XLA
 from bayesinn.core.errors import InputError
-from bayesinn.core.validation import check_choice, check_flag, check_integer, check_number, check_type
+from bayesinn.core.validation import check_choice, check_flag, check_integer, check_number, check_path, check_type
 
 _MOST_STEPS_A_CALL = 50
 _EPOCHS_ONLINE = 50
@@ -68,6 +68,8 @@ class Optimization:
         check_type("Argument 'optimizer'", self.optimizer, kinds, "a Keras optimizer object", example)
         expected, example = "a list of Keras callbacks", "pass callbacks=[...]"
         check_type("Argument 'callbacks'", self.callbacks, Sequence, expected, example)
+        for callback in self.callbacks:
+            check_type("Argument 'callbacks'", callback, keras.callbacks.Callback, expected, example)
         check_choice("Argument 'xla'", self.xla, ("auto", True, False))
         # Plain numbers in place of NumPy's, which JSON files can't hold.
         checked: dict[str, float] = {
@@ -113,9 +115,8 @@ class Checkpoint:
     resume: bool = False
 
     def __post_init__(self) -> None:
-        check_type("Checkpoint", self.folder, (str, Path), "a folder", "pass checkpoint='folder'")
         check_flag("Checkpoint, argument 'resume'", self.resume)
-        object.__setattr__(self, "folder", Path(self.folder).expanduser())
+        object.__setattr__(self, "folder", check_path("Argument 'checkpoint'", self.folder, "folder"))
 
     @classmethod
     def given(cls, value: str | Path | Checkpoint | None) -> Checkpoint | None:

@@ -1,40 +1,213 @@
 """Observations from files: CSV, JSON or NPZ."""
 
+import difflib
 import json
+import re
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from bayesinn.core.errors import InputError
+from bayesinn.core.validation import check_path
+from bayesinn.simulation.checks import MISSING_VALUES, may_miss
+from bayesinn.simulation.simulator import Simulator
+from bayesinn.workflow.csv_table import Table, read_table
+
+#: Columns that tell observations apart, if the simulator has none of these names.
+_IDS = ("id", "observation")
 
 
-def read_data(path: str | Path) -> dict[str, np.ndarray]:
+def read_data(
+    path: str | Path,
+    simulator: Simulator | None = None,
+    *,
+    context: Mapping[str, Any] | None = None,
+    by: str | None = None,
+    note: Callable[[str], None] = print,
+) -> dict[str, Any]:
     """Read an observation, or several, as a dict of name to array.
 
-    ``.csv``: one observation, a column for each name, rows are steps; a column with a single value is a number.
+    ``.csv``: a column for each name, a row for each step; channels in columns ``x[0]``, ``x[1]``. A number is repeated
+    in each row, or stands in the first. A column ``id`` or ``observation``, or that named by ``by``, tells several
+    observations apart. The order of columns is free; those that the simulator doesn't know are ignored, with a note.
     ``.json``: an object of name to number or (nested) list. ``.npz``: arrays under their names.
+
+    ``context`` has the values of context variables that are not in the file.
     """
-    path = Path(path)
+    path = check_path("Data file", path, "data.csv")
     if not path.is_file():
         raise InputError("Data file", expected="a file", got=f"no file {str(path)!r}", do="check the path")
+    kind, data = path.suffix.lower(), {}
     subject = f"Data file {str(path)!r}"
+    if kind not in (".csv", ".json", ".npz"):
+        raise InputError(subject, expected=".csv, .json or .npz", got=repr(path.suffix), do="convert the file")
+    for name in context or {}:
+        if simulator is not None and name not in simulator.context_names:
+            expected = f"a name among {list(simulator.context_names)}"
+            raise InputError(f"Context {name!r}", expected=expected, got=repr(name), do="check the spelling")
     try:
-        if path.suffix == ".csv":
-            return {str(name): _column(column) for name, column in pd.read_csv(path).items()}
-        if path.suffix == ".json":
-            return {name: np.asarray(value) for name, value in json.loads(path.read_text()).items()}
-        if path.suffix == ".npz":
+        if kind == ".csv":
+            table = read_table(path)
+            data = _plain(table) if simulator is None else _tidy(table, simulator, context or {}, by, note)
+        elif kind == ".json":
+            data = dict(json.loads(path.read_text(encoding="utf-8")).items())
+        else:
             with np.load(path, allow_pickle=False) as file:
-                return dict(file)
-    except (ValueError, AttributeError, OSError, pd.errors.ParserError) as error:
-        expected = f"well-formed {path.suffix[1:].upper()} with a name for each array"
+                data = dict(file)
+    except InputError:
+        raise
+    except (ValueError, AttributeError, OSError, RecursionError) as error:
+        expected = f"well-formed {kind[1:].upper()} with a name for each array"
         got = f"{type(error).__name__}: {error}"
         raise InputError(subject, expected=expected, got=got, do="correct the file") from error
-    raise InputError(subject, expected=".csv, .json or .npz", got=repr(path.suffix), do="convert the file")
+    for name, value in (context or {}).items():
+        if name in data:
+            expected, do = "each context variable once", "leave out one of them"
+            raise InputError(f"Context {name!r}", expected=expected, got=f"a value, and one in {path.name}", do=do)
+        data[name] = value if kind != ".csv" or simulator is None else _for_all(data, simulator, value)
+    return data
 
 
-def _column(column: pd.Series) -> np.ndarray:
-    """Return the values of a column without the empty cells at its end: other columns may be longer."""
-    values = column.iloc[: (column.last_valid_index() or 0) + 1].to_numpy()
-    return values[0] if len(values) == 1 else values
+def parse_context(pairs: Iterable[str]) -> dict[str, Any]:
+    """Return context from texts such as ``"dose=100"`` or ``"doses=10,20"``.
+
+    >>> parse_context(["dose=100"])
+    {'dose': 100.0}
+    """
+    context: dict[str, Any] = {}
+    for pair in pairs:
+        name, _, text = pair.partition("=")
+        try:
+            values = [float(part) for part in text.split(",")]
+        except ValueError as error:
+            do = "write for example dose=100, or doses=10,20 for a vector"
+            raise InputError(f"Context {pair!r}", expected="NAME=NUMBER", got=repr(pair), do=do) from error
+        context[name.strip()] = values[0] if len(values) == 1 else np.array(values)
+    return context
+
+
+def _plain(table: Table) -> dict[str, Any]:
+    """Return columns without the empty cells at their end; one with a single value is a number."""
+    columns = {name: _trimmed(table.numbers(name)) for name in table.names}
+    return {name: value[0] if len(value) == 1 else value for name, value in columns.items()}
+
+
+def _tidy(
+    table: Table, simulator: Simulator, context: Mapping[str, Any], by: str | None, note: Callable[[str], None]
+) -> dict[str, Any]:
+    shapes = {**simulator.observable_shapes, **simulator.shapes["context"]}
+    columns = {name: _columns_of(table, name, shape) for name, shape in shapes.items()}
+    used = {column for found in columns.values() for column in found}
+    ids = [by] if by is not None else [name for name in _IDS if name in table.names and name not in used][:1]
+    extra = [name for name in table.names if name not in used and name not in ids]
+    for name in [*ids, *(name for name in shapes if not columns[name])]:
+        if name in table.names or name in context or name in simulator.lengths.values():
+            continue
+        close = difflib.get_close_matches(name, extra, n=1)
+        do = f"rename column {close[0]!r}" if close else f"add it, or --context {name}=VALUE"
+        if name in simulator.observable_shapes and not close:
+            do = "give each column the name that the simulator uses"
+        raise table.fault(1, None, expected=f"a column {name!r}", got=f"columns {table.names}", do=do)
+    if extra:
+        note(f"note: columns {extra} of {str(table.path)!r} are not of simulator {simulator.name!r}, and are ignored")
+    groups = _groups(table, ids)
+    data: dict[str, Any] = {}
+    for name, found in columns.items():
+        if found:
+            # Side by side, (rows[, channels]).
+            values = np.stack([table.numbers(column) for column in found], axis=1)
+            parts = [_one(table, simulator, name, found, shapes[name], values, rows) for rows in groups]
+            data[name] = parts[0] if len(groups) == 1 else _joined(parts)
+    return data
+
+
+def _columns_of(table: Table, name: str, shape: tuple[int, ...]) -> list[str]:
+    """Return the columns of a variable: one of its name, or one for each channel."""
+    if name in table.names and len(shape) < 2:
+        return [name]
+    indexed = [column for column in table.names if re.fullmatch(re.escape(name) + r"\[\d+\]", column)]
+    if name in table.names or (indexed and (not shape or len(indexed) != shape[-1])):
+        expected = f"columns {name}[0] to {name}[{shape[-1] - 1}]" if shape else f"one column {name!r}"
+        do = "write one column for each channel, or one column and a row for each step"
+        raise table.fault(1, [name, *indexed][-1], expected=expected, got=f"{len(indexed)} such columns", do=do)
+    return sorted(indexed, key=lambda column: int(column[len(name) + 1 : -1]))
+
+
+def _groups(table: Table, ids: list[str]) -> list[list[int]]:
+    """Return the rows of each observation."""
+    if not ids:
+        return [list(range(len(table.rows)))]
+    place, groups = table.names.index(ids[0]), {}
+    for number, row in enumerate(table.rows):
+        if not any(field.strip() for field in row):
+            continue  # as spreadsheets write at the end
+        if not row[place].strip():
+            do = "write the observation that the row belongs to"
+            raise table.fault(table.lines[number], ids[0], expected="a name or number", got="an empty field", do=do)
+        groups.setdefault(row[place].strip(), []).append(number)
+    return list(groups.values())
+
+
+def _one(
+    table: Table,
+    simulator: Simulator,
+    name: str,
+    found: list[str],
+    shape: tuple[int, ...],
+    values: np.ndarray,
+    rows: list[int],
+) -> Any:
+    """Return a variable of one observation, from its rows."""
+    values, lines = values[rows], [table.lines[row] for row in rows]
+    # Columns are channels of each row, or elements of a vector that is there once, or repeated.
+    once, varies = not shape or (found != [name] and len(shape) == 1), name in simulator.lengths
+    if once:
+        known = ~np.isnan(values).all(axis=1)
+        first = int(np.argmax(known))
+        differs = known & np.any((values != values[first]) & ~np.isnan(values[first]), axis=1)
+        if differs.any():
+            other = int(np.argmax(differs))
+            got, do = f"{values[other].tolist()} after {values[first].tolist()}", "repeat it, or give an id column"
+            expected = "one value for the whole observation"
+            raise table.fault(lines[other], found[0], expected=expected, got=got, do=do)
+        values, lines = values[first][:, None], [lines[first]] * len(found)
+    elif len(values) > shape[0]:
+        # Other columns may be longer.
+        values = values[: max(len(_trimmed(values)), shape[0])]
+    values = _trimmed(values) if varies else values
+    steps = shape[0] if shape else 1
+    if len(values) > steps or (len(values) < steps and not varies):
+        expected = f"{steps} rows" + ", or fewer" * varies
+        do = "write a row for each step; several observations need a column 'id'"
+        raise table.fault(lines[len(values) - 1], found[0], expected=expected, got=f"{len(values)}", do=do)
+    lost = np.isnan(values).any(axis=1)
+    if lost.any() and not may_miss(simulator, name):
+        place = int(np.argmax(lost))
+        column = found[place if once else 0]
+        raise table.fault(lines[place], column, expected="a number", got="an empty field", do=MISSING_VALUES)
+    if not shape:
+        return values[0, 0]
+    return values if len(shape) > 1 else values[:, 0]
+
+
+def _trimmed(values: np.ndarray) -> np.ndarray:
+    """Return rows without the empty ones at the end."""
+    known = np.flatnonzero(~np.isnan(values.reshape(len(values), -1)).all(axis=1))
+    return values[: known[-1] + 1] if len(known) else values[:1]
+
+
+def _joined(parts: list[Any]) -> Any:
+    """Stack the observations; those of several lengths are a list, which is padded later."""
+    same = len({np.shape(part) for part in parts}) == 1
+    return np.stack(parts) if same else [part.tolist() for part in parts]
+
+
+def _for_all(data: Mapping[str, Any], simulator: Simulator, value: Any) -> Any:
+    """Return the value of a context variable for each of several observations in the data."""
+    name, shape = next((name, shape) for name, shape in simulator.observable_shapes.items())
+    first = data[name]
+    ragged = isinstance(first, list)
+    several = ragged or np.ndim(first) > len(shape)
+    return np.stack([value] * len(first)) if several else value

@@ -8,6 +8,7 @@ from typing import Any
 from bayesinn.core import seeds
 from bayesinn.core.errors import InputError
 from bayesinn.core.progress import Progress
+from bayesinn.core.validation import check_flag, check_integer, check_type
 from bayesinn.diagnostics import MisspecificationResult, misspecification as test
 from bayesinn.diagnostics.arrays import check_level, paired
 from bayesinn.posterior.amortized import AmortizedPosterior
@@ -77,9 +78,17 @@ def diagnose(
     >>> diagnosis.grade  # after 20 steps
     'outside'
     """
+    do = "train one with bi.AmortizedPosterior(simulator).fit(), or load one with bi.load(folder)"
+    check_type("Argument 'posterior'", posterior, AmortizedPosterior, "a trained posterior", do)
     seed, level = seeds.check_seed(seed), check_level(level)
     if simulations is None:
         simulations = _SIMULATIONS if posterior.simulator.in_graph else _SLOW_SIMULATIONS
+    simulations = check_integer("Argument 'simulations'", simulations, least=2)
+    draws = check_integer("Argument 'draws'", draws, least=2)
+    check_flag("Argument 'progress'", progress)
+    do = "pass {'name': function of parameters and data}"
+    check_type("Argument 'quantities'", quantities, (Mapping, type(None)), "a dict of functions", do)
+    check_type("Argument 'tolerances'", tolerances, Tolerances, "bi.Tolerances(...)", "pass one")
     settings = {"simulations": simulations, "draws": draws, "level": level, "tolerances": asdict(tolerances)}
     with Progress("diagnosing", shown=progress) as stages:
         evidence = gather(posterior, simulations, draws, seed, level, observed, quantities, larger, stages.stage)

@@ -300,7 +300,7 @@ CASES: dict[str, tuple[Callable[[Bench], Any], list[str]]] = {
         ["data.json", "well-formed JSON", "JSONDecodeError"],
     ),
     "JSON without names": (lambda b: read_data(b.file("list.json", "[1, 2]")), ["list.json", "a name for each array"]),
-    "empty CSV": (lambda b: read_data(b.file("data.csv", "")), ["data.csv", "well-formed CSV"]),
+    "empty CSV": (lambda b: read_data(b.file("data.csv", "")), ["data.csv", "line 1", "a header with names"]),
     "broken NPZ": (lambda b: read_data(b.file("data.npz", "text")), ["data.npz", "well-formed NPZ"]),
     "no saved posterior": (lambda b: bi.load(b.folder), ["no manifest.json", "posterior.save(...)"]),
 }

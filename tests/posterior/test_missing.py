@@ -49,6 +49,10 @@ def test_each_simulation_loses_a_random_share_of_its_values(simulator: bi.Simula
     assert np.isfinite(simulator.simulate({"mean": np.zeros(50)}, seed=1)["x"]).all()
 
 
+def test_the_laws_of_simulators_hold() -> None:
+    bi.testing.check_simulator(declare())
+
+
 def test_whole_numbers_may_be_missing() -> None:
     k = black_box.sample(500, seed=1)["k"]
     assert np.isnan(k).any()
@@ -110,6 +114,8 @@ def test_with_every_summary(name: str) -> None:
 def test_a_working_model_is_refused() -> None:
     with pytest.raises(InputError, match="its working model predicts"):
         bi.AmortizedPosterior(declare(), Linear(bi.summaries.MLP(8, hidden=(8,)), units=3, hidden=(8,)))
+    with pytest.raises(InputError, match="without missing values"):
+        bi.inverse.SplitLatent(declare())
 
 
 def test_with_padding_passes_and_a_report(tmp_path) -> None:

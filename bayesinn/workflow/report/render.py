@@ -12,6 +12,7 @@ import jinja2
 import numpy as np
 
 from bayesinn.core.errors import InputError
+from bayesinn.core.validation import check_path
 from bayesinn.workflow.report.section import Section
 from bayesinn.workflow.report.table import GRADES, table, text
 
@@ -45,7 +46,7 @@ def render(
     The folder is made if need be. A setting that is itself a mapping is written as ``outer.inner``, mappings in a list
     as ``outer[0].inner``.
     """
-    path = Path(path)
+    path = check_path("Argument 'path' of a report", path, "report.html")
     if path.suffix.lower() not in (".html", ".htm"):
         expected, do = "a name that ends in .html", "name it for example 'report.html'"
         raise InputError(f"report file {path.name!r}", expected=expected, got=repr(path.suffix), do=do)

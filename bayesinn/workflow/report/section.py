@@ -10,6 +10,7 @@ import pandas as pd
 
 from bayesinn.core.errors import InputError
 from bayesinn.core.labels import Labels
+from bayesinn.core.validation import check_path
 from bayesinn.plots.save import png
 from bayesinn.plots.style import Canvas
 
@@ -52,7 +53,8 @@ class Figure:
 
 def save_all(figures: Iterable[tuple[str, Figure]], folder: str | Path) -> list[Path]:
     """Write figures by name as PNG into a folder, which is made if need be, and return their paths."""
-    Path(folder).mkdir(parents=True, exist_ok=True)
+    folder = check_path("Argument 'folder'", folder, "figures")
+    folder.mkdir(parents=True, exist_ok=True)
     paths = {Path(folder, f"{name}.png"): figure.png for name, figure in figures}
     for path, picture in paths.items():
         path.write_bytes(picture)

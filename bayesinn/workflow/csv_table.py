@@ -1,0 +1,127 @@
+"""CSV files as people have them: every fault is named by line and column, and nothing is guessed."""
+
+import codecs
+import csv
+import io
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from bayesinn.core.errors import InputError
+
+_MISSING = ("", "na", "n/a", "nan", "null", "none", ".")
+_SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "vertical bars"}
+_SAVE = "save it as CSV with commas between fields, points in decimal numbers, in UTF-8"
+
+
+class Table(NamedTuple):
+    """The fields of a CSV file as text: ``rows`` of as many fields as there are ``names``, each with its line."""
+
+    path: Path
+    names: list[str]
+    rows: list[list[str]]
+    lines: list[int]
+
+    def numbers(self, name: str) -> np.ndarray:
+        """Return a column as numbers (rows,), NaN where nothing is."""
+        place = self.names.index(name)
+        return np.array([self._number(row[place], line, name) for row, line in zip(self.rows, self.lines, strict=True)])
+
+    def fault(self, line: int, column: str | int | None, *, expected: str, got: str, do: str) -> InputError:
+        """Return the error for a place in the file."""
+        where = "" if column is None else f", column {column!r}" if isinstance(column, str) else f", column {column}"
+        return InputError(f"{str(self.path)!r}, line {line}{where}", expected=expected, got=got, do=do)
+
+    def _number(self, field: str, line: int, name: str) -> float:
+        text = field.strip()
+        if text.lower() in _MISSING:
+            return np.nan
+        try:
+            if "_" not in text:
+                return float(text)
+        except ValueError:
+            pass
+        do = "write a number, or leave the field empty where a value is missing"
+        if text[0] in "<>\N{LESS-THAN OR EQUAL TO}\N{GREATER-THAN OR EQUAL TO}":
+            do = "write what the simulator returns for values beyond a limit, such as the limit itself"
+        elif "," in text:
+            do = "write decimal numbers with a point, and thousands without separator"
+        raise self.fault(line, name, expected="a number", got=repr(text), do=do)
+
+
+def read_table(path: Path) -> Table:
+    """Read a CSV file with a header; a wrong number of fields, blank lines and foreign separators are refused."""
+    table = Table(path, [], [], [])
+    reader = csv.reader(io.StringIO(_decoded(table, path.read_bytes()), newline=""), strict=True)
+    try:
+        for row in reader:
+            table.rows.append(row)
+            table.lines.append(reader.line_num)
+    except csv.Error as error:
+        raise table.fault(reader.line_num, None, expected="well-formed CSV", got=str(error), do=_SAVE) from error
+    while table.rows and _is_blank(table.rows[-1]):
+        table.rows.pop()
+        table.lines.pop()
+    if len(table.rows) < 2:
+        expected, do = "a header with names, and numbers below it", "give each column the name that the simulator uses"
+        raise table.fault(len(table.rows) or 1, None, expected=expected, got="the end of the file", do=do)
+    names = [name.strip() for name in table.rows.pop(0)]
+    _check_header(table, names, table.lines.pop(0))
+    table.names.extend(names)
+    for row, line in zip(table.rows, table.lines, strict=True):
+        _check_row(table, row, line)
+    return table
+
+
+def _decoded(table: Table, data: bytes) -> str:
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        column = error.start - data.rfind(b"\n", 0, error.start)
+        got = f"byte {data[error.start]:#04x} at place {column} of the line"
+        if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+            line, got = 1, "UTF-16"
+        raise table.fault(line, None, expected="text in UTF-8", got=got, do=_SAVE) from error
+    if (place := text.find("\0")) >= 0:
+        raise table.fault(text.count("\n", 0, place) + 1, None, expected="text in UTF-8", got="a zero byte", do=_SAVE)
+    return text
+
+
+def _check_header(table: Table, names: list[str], line: int) -> None:
+    for separator, word in _SEPARATORS.items():
+        if len(names) == 1 and separator in names[0]:
+            raise table.fault(line, 1, expected="commas between fields", got=f"{word}: {names[0]!r}", do=_SAVE)
+    expected, do = "a header with different names", "give each column the name that the simulator uses"
+    for place, name in enumerate(names, 1):
+        if not name or _is_number(name) or name in names[: place - 1]:
+            raise table.fault(line, place, expected=expected, got=repr(name), do=do)
+
+
+def _check_row(table: Table, row: list[str], line: int) -> None:
+    size = len(table.names)
+    expected = "1 field" if size == 1 else f"{size} fields"
+    if _is_blank(row):
+        do = "delete the line, or write one field for each column: empty ones are missing values"
+        raise table.fault(line, None, expected=expected, got="a blank line", do=do)
+    if len(row) == size:
+        return
+    got = f"{len(row)}: {','.join(row)!r}"
+    if len(row) < size:
+        do = "write one field for each column, empty where a value is missing"
+        raise table.fault(line, table.names[len(row)], expected=expected, got=got, do=do)
+    do = "write decimal numbers with a point (1.5, not 1,5), and one field for each name in the header"
+    raise table.fault(line, size + 1, expected=expected, got=got, do=do)
+
+
+def _is_blank(row: list[str]) -> bool:
+    return not row or (len(row) == 1 and row[0].isspace())
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
