@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from bayesinn.core import seeds
 from bayesinn.core.configuration import clone
+from bayesinn.core.environment import check_precision
 from bayesinn.flows import Flow
 from bayesinn.posterior.model import PosteriorModel
 from bayesinn.posterior.network import PosteriorNetwork
@@ -49,6 +50,7 @@ def build_model(
     simulator: Simulator, summaries: Mapping[str, Summary], flow: Flow, data: DataSpace, seed: int
 ) -> PosteriorModel:
     """Return a model with new networks that have no weights yet; the same for the same seed."""
+    check_precision()
     parameters = ParameterSpace(simulator.prior, seed)
     with seeds.seeded_initial_weights(seed):
         networks = {name: clone(value) for name, value in summaries.items()}

@@ -84,7 +84,9 @@ class PythonEngine:
 
     def _gather(self, tasks: list[_Task], display: Progress | None = None) -> Block:
         """Wait for blocks, and return their rows as one."""
-        parts, failed, rows = [], {}, 0
+        parts: list[tuple[Arrays, _Task]] = []
+        failed: dict[int, Failure] = {}
+        rows = 0
         for task in tasks:
             try:
                 block = task.future.result()
@@ -101,8 +103,8 @@ class PythonEngine:
                 display.update(rows)
 
         def call(part: int) -> str:
-            task = parts[part][1]
-            return describe_call(*_rows(slice(0, 1), task.parameters, task.context))
+            parameters, context = _rows(slice(0, 1), parts[part][1].parameters, parts[part][1].context)
+            return describe_call(parameters, context)
 
         # Those of the first draws, in front, are what all others must have.
         observables = combine([part for part, _ in parts], np.concatenate, call, self._shapes)

@@ -19,6 +19,8 @@ import pytest
 
 import bayesinn as bi
 from bayesinn.core.errors import InputError, SavedPosteriorError
+from bayesinn.core.storage import held
+from bayesinn.training.checkpoint import CheckpointWriter
 from tests.conftest import ROOT
 from tests.helpers.fitting import arranged, weights
 from tests.helpers.models import Normalising, series, small_flow
@@ -141,11 +143,36 @@ def test_a_damaged_state_is_explained(checkpoint: Path, damage: str) -> None:
     assert "delete the folder" in str(error.value)
 
 
-@pytest.mark.parametrize("content", ["{", "3", ""])
-def test_damaged_settings_are_explained(checkpoint: Path, content: str) -> None:
-    (checkpoint / "settings.json").write_text(content)
-    with pytest.raises(SavedPosteriorError, match=r"settings\.json"):
-        train(checkpoint, steps=8, resume=True)
+def test_settings_of_something_else_are_not_replaced(tmp_path) -> None:
+    (tmp_path / "settings.json").write_text('{"editor.fontSize": 12}')
+    with pytest.raises(InputError, match=r"settings\.json of something else"):
+        train(tmp_path, steps=8)
+    assert (tmp_path / "settings.json").read_text() == '{"editor.fontSize": 12}'
+
+
+def test_another_process_is_kept_out(tmp_path) -> None:
+    with held(tmp_path / "checkpoint", "Checkpoint folder"), pytest.raises(SavedPosteriorError, match="at a time"):
+        train(tmp_path / "checkpoint", steps=8)
+
+
+def test_a_resumed_run_splits_batches_as_before(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another number of threads would split them otherwise, and round sums in another order."""
+    with h5py.File(checkpoint / "state.h5", "r+") as file:
+        file.attrs["shards"] = 7
+    models = []
+    restore = CheckpointWriter.restore
+    monkeypatch.setattr(CheckpointWriter, "restore", lambda self, model: models.append(model) or restore(self, model))
+    monkeypatch.setattr("bayesinn.posterior.fitting.has_ended", lambda *_: False)
+    train(checkpoint, steps=8, resume=True)
+    assert models[0].most_shards == 7
+
+
+def test_identity_is_in_the_state_itself(checkpoint: Path, tmp_path) -> None:
+    """As where two runs had written into one folder, the settings of one and the state of the other."""
+    settings = (checkpoint / "settings.json").read_text()
+    (checkpoint / "settings.json").write_text(settings.replace('"seed": 1', '"seed": 2'))
+    with pytest.raises(InputError, match="this very run"):
+        train(checkpoint, steps=8, seed=2, resume=True)
 
 
 def test_a_full_disk_only_warns(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -159,9 +186,9 @@ def test_a_full_disk_only_warns(tmp_path, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_a_disk_that_fills_while_writing_leaves_the_state_before(checkpoint: Path, monkeypatch) -> None:
+    with h5py.File(checkpoint / "state.h5", "r+") as file:
+        file.attrs["identity"] = file.attrs["identity"].replace('"steps": 8', '"steps": 20')
     before = (checkpoint / "state.h5").read_bytes()
-    settings = (checkpoint / "settings.json").read_text().replace('"steps": 8', '"steps": 20')
-    (checkpoint / "settings.json").write_text(settings)
 
     def full(self, name, **options):
         raise OSError(28, "No space left on device")
