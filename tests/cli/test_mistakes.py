@@ -18,7 +18,7 @@ def growth(parameters, seed):
     return {"cases": parameters["rate"]}
 """
 FILES = {
-    "two.py": f"{HEAD}{SIMULATOR}\nother = bi.simulator(prior={{'a': tfd.Normal(0.0, 1.0)}})(lambda p, s: {{'b': p['a']}})",
+    "two.py": f"{HEAD}{SIMULATOR}\nother = bi.simulator(prior={{'a': tfd.Normal(0.0, 1.0)}})(lambda p, s: p)",
     "broken.py": "def growth(:\n",
     "raises.py": "growth = 1 / 0",
     "exits.py": "import sys\ngrowth = sys.exit(3)",
