@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import tensorflow as tf
 
 from bayesinn.core import seeds
-from bayesinn.core.configuration import clone
+from bayesinn.core.configuration import building, clone
 from bayesinn.core.environment import check_precision
 from bayesinn.flows import Flow
 from bayesinn.posterior.model import PosteriorModel
@@ -41,7 +41,7 @@ def new_model(
     names = tuple(simulator.observable_shapes), simulator.context_names, simulator.lengths
     model = build_model(simulator, summaries, flow, DataSpace.fit(pilot, *names, seen_raw(summaries)), seed)
     first = {name: tf.convert_to_tensor(value[: PILOT_SIMULATIONS // 2]) for name, value in pilot.items()}
-    with seeds.seeded_initial_weights(seed):
+    with building(), seeds.seeded_initial_weights(seed):
         model.initialize(first, seed)
     return model, pilot
 

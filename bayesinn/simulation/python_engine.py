@@ -6,6 +6,7 @@ don't change results.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import sys
@@ -89,9 +90,7 @@ class PythonEngine:
         rows = 0
         for task in tasks:
             try:
-                block = task.future.result()
-            except BrokenExecutor:
-                block = self._again(task)
+                block = self._block(task)
             except KeyboardInterrupt:
                 end_workers()
                 raise
@@ -111,8 +110,10 @@ class PythonEngine:
         self._shapes = self._shapes or {name: value.shape[1:] for name, value in observables.items()}
         return Block(observables, failed)
 
-    def _again(self, task: _Task) -> Block:
-        """Do a block again whose worker died; row by row where rows are apart, so that the culprit is known."""
+    def _block(self, task: _Task) -> Block:
+        """Wait for a block; do it again if its worker died, row by row where rows are apart, to know the culprit."""
+        with contextlib.suppress(BrokenExecutor):
+            return task.future.result()
         parts = [task]
         if not self.batched:
             pieces = (_rows(slice(row, row + 1), task.parameters, task.context) for row in range(task.rows))
