@@ -15,6 +15,7 @@ bits (TensorFloat-32), which spoils inverses and log-determinants. Training, sam
 your own code, use :func:`bayesinn.core.precision.full_precision`.
 """
 
+import bayesinn.core.environment  # noqa: F401
 from bayesinn.bijections.actnorm import ActNorm as ActNorm
 from bayesinn.bijections.autoregressive import Autoregressive as Autoregressive
 from bayesinn.bijections.bijection import Bijection as Bijection

@@ -1,13 +1,13 @@
 """Compiled functions: of any number of rows, and with XLA where that works."""
 
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
 import tensorflow as tf
 
 from bayesinn.core.errors import BayesinnError, InputError, TrainingError
+from bayesinn.core.process_setting import ProcessSetting
 from bayesinn.core.validation import check_choice
 
 
@@ -58,21 +58,22 @@ def _specs(argument: Any, axes: int) -> Any:
     return map_tensors(lambda value: tf.TensorSpec([None] * axes + value.shape[axes:].as_list(), value.dtype), argument)
 
 
-@contextmanager
-def reproducible_sums() -> Iterator[None]:
+_OPTIMISER = "arithmetic_optimization"
+_unsorted_sums = ProcessSetting(
+    lambda: tf.config.optimizer.get_experimental_options().get(_OPTIMISER, True),
+    lambda on: tf.config.optimizer.set_experimental_options({_OPTIMISER: on}),
+    False,
+)
+
+
+def reproducible_sums() -> ProcessSetting:
     """Keep TensorFlow from reordering sums, and restore the user's setting.
 
     Its arithmetic optimiser sorts the terms of a sum by the names of operations. Layers are numbered through the whole
     process, so that the same training would differ by rounding when another has run before it. Training steps were
     3 to 6 % faster without it.
     """
-    name = "arithmetic_optimization"
-    before = tf.config.optimizer.get_experimental_options().get(name, True)
-    tf.config.optimizer.set_experimental_options({name: False})
-    try:
-        yield
-    finally:
-        tf.config.optimizer.set_experimental_options({name: before})
+    return _unsorted_sums
 
 
 #: Whether to compile with XLA: where it can, always, or never.

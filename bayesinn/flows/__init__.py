@@ -17,6 +17,7 @@ distribution, :class:`Normal`, :class:`StudentT` or :class:`GaussianMixture`. Th
 :class:`Latent`.
 """
 
+import bayesinn.core.environment  # noqa: F401
 from bayesinn.flows.flow import Flow as Flow
 from bayesinn.flows.invertible import InvertibleFlow as InvertibleFlow
 from bayesinn.flows.latents import (

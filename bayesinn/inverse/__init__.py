@@ -6,6 +6,7 @@
   :func:`bayesinn.simulators.mixed_sources.mixed_sources` draws data whose sources are known.
 """
 
+import bayesinn.core.environment  # noqa: F401
 from bayesinn.flows.split_latent import SplitLosses as SplitLosses
 from bayesinn.inverse.class_normal import ClassNormal as ClassNormal
 from bayesinn.inverse.latent_mixture import LatentMixture as LatentMixture

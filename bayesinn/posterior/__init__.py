@@ -1,5 +1,6 @@
 """The amortized posterior: networks, sampling, densities, saving, and the p-value of an observation."""
 
+import bayesinn.core.environment  # noqa: F401
 from bayesinn.posterior.amortized import AmortizedPosterior as AmortizedPosterior
 from bayesinn.posterior.draws import Draws as Draws
 from bayesinn.posterior.loading import load as load

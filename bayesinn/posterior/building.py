@@ -5,7 +5,8 @@ from collections.abc import Mapping
 import tensorflow as tf
 
 from bayesinn.core import seeds
-from bayesinn.core.configuration import clone
+from bayesinn.core.configuration import building, clone
+from bayesinn.core.environment import check_precision
 from bayesinn.flows import Flow
 from bayesinn.posterior.model import PosteriorModel
 from bayesinn.posterior.network import PosteriorNetwork
@@ -46,7 +47,7 @@ def new_model(
         seed,
     )
     first = {name: tf.convert_to_tensor(value[: PILOT_SIMULATIONS // 2]) for name, value in pilot.items()}
-    with seeds.seeded_initial_weights(seed):
+    with building(), seeds.seeded_initial_weights(seed):
         model.initialize(first, seed)
     return model, pilot
 
@@ -55,6 +56,7 @@ def build_model(
     simulator: Simulator, summaries: Mapping[str, Summary], flow: Flow, data: DataSpace, seed: int
 ) -> PosteriorModel:
     """Return a model with new networks that have no weights yet; the same for the same seed."""
+    check_precision()
     parameters = ParameterSpace(simulator.prior, seed)
     with seeds.seeded_initial_weights(seed):
         networks = {name: clone(value) for name, value in summaries.items()}

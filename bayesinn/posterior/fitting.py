@@ -129,7 +129,7 @@ def run_training(
         source: Source = ArraySource(pilot, settings)
     elif plan.arrays is not None or settings.passes:
         data = simulator if plan.arrays is None else plan.arrays
-        folder = checkpoint and checkpoint.folder
+        folder = checkpoint.folder if checkpoint else None
         source = offline_source(
             model, settings, data, pretrained=plan.start is not None, progress=progress, folder=folder
         )

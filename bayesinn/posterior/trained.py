@@ -166,6 +166,15 @@ class TrainedPosterior(Registered):
         """SHA-256 of the trained network's weights."""
         return fingerprint({str(number): value.numpy() for number, value in enumerate(self.model.network.variables)})
 
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """Refuse pickle, deepcopy and joblib, which can't hold compiled functions."""
+        got, do = (
+            "pickle, copy or joblib",
+            "call posterior.save(folder), and bi.load(folder) where it is needed",
+        )
+        subject = f"Copy of the posterior of {self.simulator.name!r}"
+        raise InputError(subject, expected="a folder, which keeps every bit", got=got, do=do)
+
     @property
     def trained(self) -> bool:
         """Whether there is anything to sample from."""

@@ -6,6 +6,7 @@ don't change results.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import sys
@@ -84,12 +85,12 @@ class PythonEngine:
 
     def _gather(self, tasks: list[_Task], display: Progress | None = None) -> Block:
         """Wait for blocks, and return their rows as one."""
-        parts, failed, rows = [], {}, 0
+        parts: list[tuple[Arrays, _Task]] = []
+        failed: dict[int, Failure] = {}
+        rows = 0
         for task in tasks:
             try:
-                block = task.future.result()
-            except BrokenExecutor:
-                block = self._again(task)
+                block = self._block(task)
             except KeyboardInterrupt:
                 end_workers()
                 raise
@@ -101,16 +102,18 @@ class PythonEngine:
                 display.update(rows)
 
         def call(part: int) -> str:
-            task = parts[part][1]
-            return describe_call(*_rows(slice(0, 1), task.parameters, task.context))
+            parameters, context = _rows(slice(0, 1), parts[part][1].parameters, parts[part][1].context)
+            return describe_call(parameters, context)
 
         # Those of the first draws, in front, are what all others must have.
         observables = combine([part for part, _ in parts], np.concatenate, call, self._shapes)
         self._shapes = self._shapes or {name: value.shape[1:] for name, value in observables.items()}
         return Block(observables, failed)
 
-    def _again(self, task: _Task) -> Block:
-        """Do a block again whose worker died; row by row where rows are apart, so that the culprit is known."""
+    def _block(self, task: _Task) -> Block:
+        """Wait for a block; do it again if its worker died, row by row where rows are apart, to know the culprit."""
+        with contextlib.suppress(BrokenExecutor):
+            return task.future.result()
         parts = [task]
         if not self.batched:
             pieces = (_rows(slice(row, row + 1), task.parameters, task.context) for row in range(task.rows))

@@ -46,8 +46,9 @@ class TensorFlowEngine:
         """Return the error of :meth:`draw` as one that names the parameters, as far as these can be told."""
         seed = seeds.fold_in(seed, 1) if self.declared.on_nonfinite == "redraw" else seed
         *input_seeds, simulator_seed = seeds.split(seed, 3)
-        inputs = tf.nest.map_structure(lambda value: value.numpy(), self.declared.draw_inputs(n, *input_seeds))
-        return self._culprit(error, *inputs, simulator_seed)
+        parameters, context = self.declared.draw_inputs(n, *input_seeds)
+        given = ({name: value.numpy() for name, value in values.items()} for values in (parameters, context))
+        return self._culprit(error, next(given), next(given), simulator_seed)
 
     def _culprit(self, error: Exception, parameters: Arrays, context: Arrays, seed: tf.Tensor) -> SimulatorError:
         """Look for the row that fails, among halves of halves; each part has random numbers of its own."""

@@ -58,14 +58,19 @@ def run_block(
     """
     rows, whole = len(next(iter(parameters.values()))), None
     if batched:
-        whole = _call(parameters, context, [*entropy, first_row], limit and limit * rows)
-        if not isinstance(whole, Failure):
-            return Block(whole, {})
-    parts, calls, failed = [], [], {}
+        together = _call(parameters, context, [*entropy, first_row], limit and limit * rows)
+        if not isinstance(together, Failure):
+            return Block(together, {})
+        whole = together
+    parts: list[Arrays] = []
+    calls: list[int] = []
+    failed: dict[int, Failure] = {}
     for row in range(rows):
         if batched:
-            given = ({name: value[row : row + 1] for name, value in part.items()} for part in (parameters, context))
-            result = _call(*given, [*entropy, first_row, row], limit)
+            own, known = (
+                {name: value[row : row + 1] for name, value in part.items()} for part in (parameters, context)
+            )
+            result = _call(own, known, [*entropy, first_row, row], limit)
         else:
             result = _call(_row(parameters, row), _row(context, row), [*entropy, first_row + row], limit)
         if isinstance(result, Failure):

@@ -17,6 +17,7 @@ channels or features; a boolean ``mask`` (n, steps) is True for data and False f
 right.
 """
 
+import bayesinn.core.environment  # noqa: F401
 from bayesinn.summaries.conv_lstm import ConvLSTM as ConvLSTM
 from bayesinn.summaries.count_series import CountSeries as CountSeries
 from bayesinn.summaries.deep_set import DeepSet as DeepSet

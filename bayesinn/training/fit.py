@@ -48,7 +48,7 @@ def fit_arrays(
     identity = {"network": network, "optimizer": optimization.optimizer_configuration, "data": fingerprint(arrays)}
     first = {name: tf.convert_to_tensor(value[:_FIRST_BATCH]) for name, value in arrays.items()}
     place = Checkpoint.given(checkpoint)
-    with full_precision(), held(place and place.folder, "Checkpoint folder"):
+    with full_precision(), held(place.folder if place else None, "Checkpoint folder"):
         with seeds.seeded_initial_weights(seed):
             trainable.initialize(first, seed)
         return train(

@@ -102,9 +102,9 @@ class Run:
             if observation is None:
                 subject, got = f"Observation for simulator {simulator.name!r}", "none, and the simulator ships none"
                 raise InputError(subject, expected="data to infer from", got=got, do="give a file: --data FILE")
-            tree = posterior.infer(observation, draws=draws, seed=seed, predictive=predictive, progress=True)
-            tree.attrs["posterior"] = fingerprint
             data = {name: value[0] for name, value in observation.arrays.items()}
+            tree = posterior.infer(data, draws=draws, seed=seed, predictive=predictive, progress=True)
+            tree.attrs["posterior"] = fingerprint
             reference, labels = exact_draws(simulator, data, seed=seed) if exact else None, simulator.labels
             values, prior, predicted = (
                 arrays_of(tree, name) for name in ("posterior", "prior", "posterior_predictive")

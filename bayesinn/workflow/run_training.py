@@ -49,9 +49,12 @@ def train_into(
         raise InputError("Length of training", expected=expected, got=got, do=do)
     with held(folder, "Run folder"):
         start = _start(folder, simulator, resume, longer and (steps or minutes) is not None)
-        if start is not None and resume and steps is None:
-            # A run that has ended, and whose state is gone.
-            return start
+        if start is not None and resume:
+            state = saved_identity(folder / "checkpoint") or {}
+            if state.get("start_from", start.fingerprint) != start.fingerprint or (not state and steps is None):
+                # The run has ended: its result is there.
+                return start
+            steps = steps or state["steps"]
         summary, flow = networks
         if start is not None:
             summary, flow = summary or start.summaries, flow or start.flow

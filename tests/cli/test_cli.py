@@ -5,10 +5,8 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 import arviz as az
 import numpy as np
@@ -17,42 +15,6 @@ import pytest
 import xarray
 
 import bayesinn as bi
-from bayesinn.cli import main
-
-MODEL = """
-import bayesinn as bi
-import tensorflow as tf
-import tensorflow_probability as tfp
-tfd = tfp.distributions
-
-@bi.simulator(
-    prior={"rate": tfd.LogNormal(0.0, 0.5)}, context={"days": tfd.Uniform(1.0, 5.0)}, units={"rate": "1/day"}
-)
-def growth(parameters, context, seed):
-    mean = parameters["rate"][:, None] * context["days"][:, None] * tf.ones(3)
-    return {"cases": mean + tf.random.stateless_normal(tf.shape(mean), seed)}
-"""
-
-
-class Answer(NamedTuple):
-    status: int
-    out: str
-    err: str
-
-
-@pytest.fixture
-def bayesinn(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Answer]:
-    """Run a command in this process, through the function that the console script calls."""
-
-    def run(*arguments: object) -> Answer:
-        monkeypatch.setattr(sys, "argv", ["bayesinn", *map(str, arguments)])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as end:
-            main()
-        out, err = (re.sub(r"\x1b\[[\d;]*m", "", text) for text in capsys.readouterr())
-        return Answer(int(end.value.code or 0), out, err)
-
-    return run
 
 
 def read_tree(folder: Path) -> xarray.DataTree:
@@ -63,27 +25,9 @@ def read_tree(folder: Path) -> xarray.DataTree:
     return loaded
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory) -> str:
-    file = tmp_path_factory.mktemp("model") / "growth_model_of_the_cli.py"
-    file.write_text(MODEL)
-    return f"{file}:growth"
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory, model: str) -> Path:
-    """A run folder as 'train' leaves it."""
-    folder = tmp_path_factory.mktemp("trained") / "run"
-    options = ["--steps", "20", "--batch-size", "32"]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", ["bayesinn", "train", model, "--output", str(folder), *options])
-        with pytest.raises(SystemExit) as end:
-            main()
-    assert not end.value.code
-    return folder
-
-
-@pytest.mark.parametrize("command", ["--help", "--version", "list", "train --help"])
+@pytest.mark.parametrize(
+    "command", ["--help", "--version", "list", "train --help", "train sirr", "train no.py:x", "infer nowhere"]
+)
 def test_what_needs_no_tensorflow_does_not_import_it(fresh_python, command: str) -> None:
     """TensorFlow takes seconds to import; these must answer within one."""
     code = """
@@ -95,9 +39,9 @@ finally:
     heavy = {"tensorflow", "keras", "tensorflow_probability", "matplotlib", "numpy", "pandas", "xarray", "scipy"}
     print("heavy:", sorted(heavy & set(sys.modules)))
 """
-    done = fresh_python(f"import sys; sys.argv = ['bayesinn', *{command.split()}]\n{code}")
+    done = fresh_python(f"import sys; sys.argv = ['bayesinn', *{command.split()}]\n{code}", check=False)
     assert "heavy: []" in done.stdout
-    assert done.stderr == ""
+    assert "Traceback" not in done.stderr
     if command == "--help":
         for name in ("list", "train", "infer", "diagnose", "report", "run"):
             assert f" {name} " in done.stdout
@@ -109,7 +53,6 @@ def test_no_start_up_notes_of_tensorflow(tmp_path, monkeypatch, fresh_python) ->
     monkeypatch.delenv("TF_CPP_MIN_LOG_LEVEL")
     code = f"""
 import sys
-from bayesinn.cli import main
 sys.argv = ["bayesinn", "train", "linear", "--steps", "5", "--batch-size", "32", "--output", {str(tmp_path)!r}]
 main()
 """
@@ -185,10 +128,11 @@ def test_run_does_everything(bayesinn, tmp_path) -> None:
 
     again = bayesinn("run", "linear", "--output", folder, *options)
     assert again.status == 2
-    assert "error: Checkpoint folder" in again.err
+    assert "got:      a trained posterior" in again.err
     assert "Traceback" not in again.err
-    resumed = bayesinn("train", "linear", "--output", folder, "--steps", 60, "--batch-size", 32, "--resume")
-    assert resumed.status == 0
+    # As the demo does, which may be run a second time.
+    resumed = bayesinn("run", "linear", "--output", folder, "--resume", *options)
+    assert resumed.status == 0, resumed.err
 
 
 def test_train_leaves_a_posterior(trained: Path) -> None:
@@ -250,7 +194,6 @@ def test_infer_with_a_posterior_that_was_saved_by_itself(bayesinn, trained: Path
 
 COMMANDS = """
 import sys
-from bayesinn.cli import main
 
 run, data, simulator = sys.argv[1:]
 for options in ([], ["--trust"], ["--simulator", simulator]):
@@ -274,7 +217,7 @@ def test_a_simulator_in_a_file_is_run_when_named_or_trusted(trained: Path, model
 def test_odd_data_are_warned_of(bayesinn, trained: Path, tmp_path) -> None:
     file = tmp_path / "data.json"
     file.write_text(json.dumps({"cases": [150.0, -60.0, 0.0], "days": 2.0}))
-    answer = bayesinn("infer", trained, "--data", file, "--draws", 20)
+    answer = bayesinn("infer", trained, "--data", file, "--draws", 20, "--output", tmp_path / "odd")
     assert answer.status == 0
     assert "WARNING: it is out of distribution" in answer.err
 

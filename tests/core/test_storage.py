@@ -4,6 +4,8 @@ import contextlib
 import errno
 import json
 import os
+import subprocess
+import sys
 import threading
 from hashlib import sha256
 from pathlib import Path
@@ -15,7 +17,8 @@ import pytest
 
 from bayesinn.core import hdf5, storage
 from bayesinn.core.errors import InputError, SavedPosteriorError
-from bayesinn.core.storage import read_model, replace_file, write_model
+from bayesinn.core.storage import held, read_model, replace_file, write_model
+from tests.conftest import ROOT
 
 SCHEMA = {"settings": {"steps": int}, "history": {str: [(float, type(None))]}}
 ENTRIES = {"settings": {"steps": 3}, "history": {"loss": [1.5, None, 2]}}
@@ -294,6 +297,126 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path, monkeypatch: pytest.Mo
         replace_file(file, b"new")
     assert file.read_bytes() == b"old"
     assert names(tmp_path) == {"state.h5"}
+
+
+KILLED_FILE = """
+import os, signal, sys
+from pathlib import Path
+from bayesinn.core.storage import replacing
+
+file, line, kills, seen = Path(sys.argv[1]) / "report.html", 0, 0, set()
+file.write_text("0" * 10_000)
+while True:
+    line += 1
+    old, new = file.read_text(), str(line % 10) * 10_000
+    child = os.fork()
+    if not child:
+        left = line
+
+        def trace(frame, event, argument):
+            global left
+            if frame.f_code.co_filename.endswith(("storage.py", "<string>", "contextlib.py")):
+                left -= event == "line"
+                if left <= 0:
+                    os.kill(os.getpid(), signal.SIGKILL)
+                return trace
+
+        def write():
+            with replacing(file) as path, open(path, "w") as target:
+                for start in range(0, 10_000, 1_000):
+                    target.write(new[start : start + 1_000])
+                    target.flush()
+
+        sys.settrace(trace)
+        write()
+        sys.settrace(None)
+        os._exit(0)
+    _, status = os.waitpid(child, 0)
+    assert file.read_text() in (old, new)
+    if not os.WIFSIGNALED(status):
+        break
+    kills += 1
+    seen.add(file.read_text() == new)
+assert file.read_text() == new and len(list(file.parent.iterdir())) == 1
+print(kills, len(seen))
+"""
+
+
+def test_killed_at_any_line_the_old_file_or_the_new_one_is_there(tmp_path, fresh_python) -> None:
+    kills, outcomes = map(int, fresh_python(KILLED_FILE, tmp_path).stdout.split())
+    assert kills >= 20
+    # Some of the kills come after the instant at which the file changes.
+    assert outcomes == 2
+
+
+DISKS = """
+import os, resource, signal, sys
+from pathlib import Path
+from bayesinn.core.errors import SavedPosteriorError
+from bayesinn.core.storage import replacing
+from tests.core.test_storage import names, read, write, FILES
+
+folder, file = Path(sys.argv[1]) / "model", Path(sys.argv[1]) / "report.html"
+write(folder, 1.0)
+file.write_text("old")
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+refused = 0
+for size in range(0, 10_000, 200):
+    child = os.fork()
+    if not child:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+        failures = 0
+        try:
+            write(folder, 2.0)
+        except SavedPosteriorError:
+            failures += 1
+        try:
+            with replacing(file) as path:
+                path.write_text("new" * 1_000)
+        except SavedPosteriorError:
+            failures += 1
+        os._exit(failures)
+    _, status = os.waitpid(child, 0)
+    failures = os.waitstatus_to_exitcode(status)
+    assert 0 <= failures <= 2, failures
+    refused += failures
+    assert read(folder) == (1.0 if failures == 2 else read(folder)), size
+    assert names(folder) == FILES and names(folder.parent) == {"model", "report.html"}, (size, names(folder))
+    assert file.read_text() in ("old", "new" * 1_000)
+assert read(folder) == 2.0 and file.read_text().startswith("new")
+print(refused)
+"""
+
+
+def test_on_disks_of_any_size_the_old_files_or_the_new_ones_are_there(tmp_path, fresh_python) -> None:
+    assert int(fresh_python(DISKS, tmp_path).stdout) >= 20
+
+
+HOLDS = """
+import os, sys, time
+from pathlib import Path
+from bayesinn.core.storage import held
+
+with held(Path(sys.argv[1]), "Run folder"):
+    print("holds", flush=True)
+    time.sleep(100)
+"""
+
+
+def test_one_process_holds_a_folder_until_it_ends_in_whatever_way(tmp_path) -> None:
+    command = [sys.executable, "-c", HOLDS, str(tmp_path / "run")]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "holds\n"
+        with (
+            pytest.raises(SavedPosteriorError, match=r"(?s)Run folder .*another that does now.*wait until"),
+            held(tmp_path / "run", "Run folder"),
+        ):
+            pass
+        process.kill()
+        process.wait()
+        with held(tmp_path / "run", "Run folder"):
+            pass
+    assert not names(tmp_path / "run")
 
 
 # Damage

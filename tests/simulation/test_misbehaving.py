@@ -343,9 +343,9 @@ def test_no_worker_survives(tmp_path, way: str, number: int | None) -> None:
         time.sleep(0.3)
         process.send_signal(number)
     started = time.monotonic()
-    _, error = process.communicate(timeout=20)
+    _, error = process.communicate(timeout=120)
     while any(lives(worker) for worker in workers):
-        assert time.monotonic() - started < 10.0
+        assert time.monotonic() - started < 60.0
         time.sleep(0.02)
     if number == signal.SIGINT:
         assert "KeyboardInterrupt" in error
@@ -377,7 +377,7 @@ def test_ctrl_c_reaches_a_training_that_waits_for_workers(tmp_path) -> None:
         posterior.fit(
             steps=900, epochs=30, batch_size=8, seed=1, optimization=bi.Optimization(callbacks=[Hang()]), progress=False
         )
-    assert time.monotonic() - interrupted[0] < 10.0
+    assert time.monotonic() - interrupted[0] < 60.0
     assert not _pools
     assert 2 <= len(posterior.history) < 30
     assert posterior.sample({"x": 0.5}, draws=5, seed=1)["mean"].shape == (5,)

@@ -1,0 +1,190 @@
+"""Mistakes at the command line: each is named, with what to do about it, before anything long begins."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+import bayesinn as bi
+from bayesinn.workflow import run_training
+
+HEAD = "import bayesinn as bi\nimport tensorflow_probability as tfp\ntfd = tfp.distributions\n"
+SIMULATOR = """
+@bi.simulator(prior={"rate": tfd.Normal(0.0, 1.0)})
+def growth(parameters, seed):
+    return {"cases": parameters["rate"]}
+"""
+FILES = {
+    "two.py": f"{HEAD}{SIMULATOR}\nother = bi.simulator(prior={{'a': tfd.Normal(0.0, 1.0)}})(lambda p, s: p)",
+    "broken.py": "def growth(:\n",
+    "raises.py": "growth = 1 / 0",
+    "exits.py": "import sys\ngrowth = sys.exit(3)",
+    "lacks.py": "import nobody\ngrowth = nobody.growth",
+    "number.py": f"{HEAD}{SIMULATOR}\nnumber = 3",
+    "trains.py": f"{HEAD}{SIMULATOR}\nbi.AmortizedPosterior(growth).fit(steps=5)",
+    "empty.py": "",
+    "notes.txt": "",
+    "column.json": json.dumps({"casses": [1.0, 2.5, 2.0], "days": 2.0}),
+    "short.json": json.dumps({"cases": [1.0, 2.5], "days": 2.0}),
+    "many.json": json.dumps({"cases": [[1.0, 2.5, 2.0]] * 2, "days": [2.0] * 2}),
+    "outside.json": json.dumps({"cases": [1.0, 2.5, 2.0], "days": 200.0}),
+}
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: str) -> Path:
+    for name, text in FILES.items():
+        (tmp_path / name).write_text(text)
+    shutil.copy(model.rpartition(":")[0], tmp_path / "model.py")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("command", "fragments"),
+    [
+        ("train", ["Missing argument"]),
+        ("train nobody", ["Simulator 'nobody'", "'linear'", "check the spelling"]),
+        ("train sirr", ["did you mean 'sir'?"]),
+        ("check lineer", ["did you mean 'linear'?"]),
+        ("run nowhere.py:growth", ["Simulator file", "nowhere.py"]),
+        ("run two.py", ["'two.py'", "the file alone", "growth, other", "two.py:growth"]),
+        ("run two.py:nope", ["'nope'", "growth, other"]),
+        ("run two.py:grwth", ["'grwth'", "two.py:growth"]),
+        ("run two.py:", ["the file alone", "growth, other"]),
+        ("run empty.py", ["declares no simulator", "@bi.simulator"]),
+        ("run broken.py:growth", ["'broken.py'", "SyntaxError", "line 1"]),
+        ("run raises.py:growth", ["'raises.py'", "ZeroDivisionError", "python raises.py"]),
+        ("run exits.py:growth", ["'exits.py'", "SystemExit"]),
+        ("run lacks.py:growth", ["'lacks.py'", "ModuleNotFoundError", "nobody"]),
+        ("run number.py:number", ["'number'", "number.py:growth"]),
+        ("run trains.py:growth", ["'trains.py'", "one that also trains", "if __name__"]),
+        ("check trains.py:growth", ["'trains.py'", "one that also trains", "if __name__"]),
+        ("train linear --summary conv-lstn", ["Summary", "'conv-lstn'", "did you mean 'conv-lstm'?"]),
+        ("train linear --summary mlp:unit=3", ["'unit'", "did you mean 'units'?"]),
+        ("train linear --summary mlp:units", ["an option and its value", "'units'"]),
+        ("train linear --summary mlp --summary identity", ["OBSERVABLE=NETWORK"]),
+        ("train linear --summary nobody=mlp", ["observables ['y']", "nobody"]),
+        ("train linear --flow cupling", ["Flow", "did you mean 'coupling'?"]),
+        ("train linear --flow coupling:block=3", ["did you mean 'blocks'?"]),
+        ("train linear --flow coupling:transform=splines", ["did you mean 'spline'?"]),
+        ("train linear --flow coupling:blocks", ["an option and its value"]),
+        ("train linear --steps 0", ["--steps"]),
+        ("train linear --setps 5", ["--setps"]),
+        ("train linear --batch-size many", ["--batch-size"]),
+        ("train linear --seed -1", ["--seed"]),
+        ("train linear --steps 5 --minutes 1", ["either minutes"]),
+        ("train linear --minutes 1 --resume", ["either minutes"]),
+        ("train linear --output notes.txt", ["'notes.txt'", "choose another folder"]),
+        ("infer nowhere", ["Folder 'nowhere/posterior'", "no such folder"]),
+        ("infer .", ["Folder 'posterior'", "no such folder"]),
+        ("diagnose notes.txt", ["Folder 'notes.txt/posterior'", "no such folder"]),
+        ("report nowhere --simulations 3", ["--simulations"]),
+        ("run model.py:growth --data nofile.json", ["nofile.json"]),
+        ("run model.py:growth --data notes.txt", [".csv, .json or .npz"]),
+        ("run model.py:growth --data column.json", ["cases", "casses"]),
+        ("run model.py:growth --data short.json", ["'cases'", "shape"]),
+        ("run model.py:growth --data many.json", ["one observation"]),
+        ("run model.py:growth --data outside.json", ["'days'", "200"]),
+        ("conquer", ["conquer"]),
+    ],
+)
+def test_a_mistake_is_named_before_training(bayesinn, here: Path, monkeypatch, command: str, fragments) -> None:
+    monkeypatch.setattr(run_training.AmortizedPosterior, "fit", lambda *_, **__: pytest.fail("it trains"))
+    # The file that trains calls it by another name.
+    if "trains.py" in command:
+        monkeypatch.undo()
+        monkeypatch.chdir(here)
+    answer = bayesinn(*command.split())
+    text = " ".join(answer.err.replace("│", " ").split())
+    assert answer.status == 2, answer
+    assert "Traceback" not in answer.err
+    for fragment in fragments:
+        assert fragment in text
+    assert not (here / "runs").exists() or not any((here / "runs").rglob("*.h5"))
+
+
+def test_an_answer_is_never_written_over_another(bayesinn, trained: Path, here: Path) -> None:
+    run = shutil.copytree(trained, here / "run")
+    first, second = here / "first.json", here / "second.json"
+    for file, value in ((first, 2.0), (second, 3.0)):
+        file.write_text(json.dumps({"cases": [1.0, value, 2.0], "days": 2.0}))
+    options = ["--draws", 20, "--no-predictive"]
+    assert bayesinn("infer", run, "--data", first, *options).status == 0
+    table = (run / "posterior.csv").read_bytes()
+    assert not (run / "figures" / "predictive_cases.png").exists()
+    refused = bayesinn("infer", run, "--data", second, *options)
+    assert refused.status == 2
+    assert "--output FOLDER" in refused.err
+    assert (run / "posterior.csv").read_bytes() == table
+    # The same data again, other data elsewhere, and there those of another posterior.
+    assert bayesinn("infer", run, "--data", first, *options).status == 0
+    assert bayesinn("infer", run, "--data", second, "--output", here / "b", *options).status == 0
+    assert bayesinn("infer", run, "--data", second, "--output", here / "b", *options).status == 0
+    posterior = bi.load(run / "posterior")
+    posterior.model.parameters.scale /= 2.0
+    posterior.model.network.variables[0].assign(posterior.model.network.variables[0] * 1.01)
+    posterior.save(here / "other" / "posterior")
+    refused = bayesinn("infer", here / "other", "--data", second, "--output", here / "b", *options)
+    assert refused.status == 2
+    assert "one of this posterior" in refused.err
+    (here / "b" / "posterior.nc").write_text("something else")
+    assert bayesinn("infer", run, "--data", second, "--output", here / "b", *options).status == 2
+
+
+def test_networks_are_chosen_and_trained_longer(bayesinn, here: Path, capsys) -> None:
+    networks = ["--summary", "y=mlp:units=5,hidden=[7]", "--flow", "coupling:blocks=2,hidden=[8],transform=spline"]
+    options = ["--steps", 10, "--batch-size", 32, "--output", here / "run"]
+    assert bayesinn("train", "linear", *networks, *options).status == 0
+    first = bi.load(here / "run" / "posterior")
+    assert repr(first.summaries["y"]) == "MLP(units=5, hidden=(7,))"
+    again = bayesinn("train", "linear", "--output", here / "run")
+    assert again.status == 2
+    assert "--steps MORE" in again.err
+    longer = bayesinn("train", "linear", "--output", here / "run", "--steps", 15, "--batch-size", 32)
+    assert longer.status == 0, longer.err
+    assert "longer: 15 steps" in longer.out
+    second = bi.load(here / "run" / "posterior")
+    assert second.training["start_from"] == first.fingerprint
+    assert second.training["settings"]["steps"] == 15
+    assert second.fingerprint != first.fingerprint
+    # A resumed run that has ended changes nothing.
+    resumed = bayesinn("train", "linear", "--output", here / "run", "--resume")
+    assert resumed.status == 0, resumed.err
+    assert bi.load(here / "run" / "posterior").fingerprint == second.fingerprint
+
+
+def test_ctrl_c_says_what_is_kept_and_how_to_go_on(bayesinn, here: Path, monkeypatch) -> None:
+    from bayesinn.training.callbacks import History
+
+    end_of_epoch = History.on_epoch_end
+
+    def interrupted(self, epoch, logs=None):
+        end_of_epoch(self, epoch, logs)
+        if epoch == 1:
+            raise KeyboardInterrupt
+
+    options = ["train", "linear", "--steps", 20, "--batch-size", 32, "--output", "a run"]
+    with monkeypatch.context() as patch:
+        patch.setattr(History, "on_epoch_end", interrupted)
+        answer = bayesinn(*options)
+    assert answer.status == 130
+    assert "interrupted; a run keeps the state after step 1 of 20" in answer.err
+    assert "to go on: bayesinn train linear --steps 20 --batch-size 32 --output 'a run' --resume" in answer.err
+    assert "Traceback" not in answer.err
+    resumed = bayesinn(*options, "--resume")
+    assert resumed.status == 0
+    assert bi.load(here / "a run" / "posterior").training["settings"]["steps"] == 20
+
+
+def test_ctrl_c_ends_any_command(bayesinn, monkeypatch) -> None:
+    def interrupted():
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("bayesinn.cli.descriptions", interrupted)
+    answer = bayesinn("list")
+    assert answer.status == 130
+    assert answer.err.strip() == "interrupted"
