@@ -57,8 +57,8 @@ def train(
 ) -> None:
     """Train a posterior into a run folder; one that is there already is trained longer, by --steps or --minutes."""
     simulator = _simulator(name)
-    options = {"steps": steps, "minutes": minutes, "batch_size": batch_size, "passes": passes, "seed": seed}
     run = _run(output, simulator)
+    options = {"steps": steps, "minutes": minutes, "batch_size": batch_size, "passes": passes, "seed": seed}
     _train(run, simulator, summary, flow, resume=resume, longer=True, **options)
     typer.echo(f"saved {run.folder}/posterior")
 
@@ -79,8 +79,7 @@ def infer(
     folder, posterior = _opened(run, output, simulator, trust)
     observation = _observation(data, posterior.simulator)
     options: dict[str, Any] = {"draws": draws, "seed": seed, "exact": exact, "predictive": predictive}
-    tree, table = folder.infer(posterior, observation, **options)
-    _print_posterior(table, tree)
+    _print_posterior(*folder.infer(posterior, observation, **options))
     typer.echo(f"saved {folder.folder}/posterior.nc, posterior.csv and figures")
 
 
@@ -168,16 +167,14 @@ def run_all(
     if observation is not None or simulator.observed is not None:
         typer.echo("\ninferring")
         options: dict[str, Any] = {"draws": draws, "seed": seed + 1, "exact": exact, "predictive": predictive}
-        tree, table = run.infer(posterior, observation, **options)
-        _print_posterior(table, tree)
+        _print_posterior(*run.infer(posterior, observation, **options))
     typer.echo(f"\nsaved {run.report(posterior, diagnosis, observation)}")
     _exit(diagnosis)
 
 
 def _exit(diagnosis: Diagnosis) -> None:
     """Leave with status 1 if an error is outside tolerance; undecided is no failure."""
-    if diagnosis.grade == "outside":
-        raise typer.Exit(1)
+    raise typer.Exit(diagnosis.grade == "outside")
 
 
 def _simulator(name: str) -> bi.Simulator:
@@ -231,7 +228,7 @@ def _observation(data: Path | None, simulator: bi.Simulator) -> Observation:
     return None if data is None else read_data(data.expanduser(), simulator)
 
 
-def _print_posterior(table: pd.DataFrame, tree: xarray.DataTree) -> None:
+def _print_posterior(tree: xarray.DataTree, table: pd.DataFrame) -> None:
     from bayesinn.posterior.draws import FLAG_LEVEL
 
     p_value = float(tree["sample_stats"]["out_of_distribution_p"])

@@ -216,7 +216,8 @@ def _stack(
 
 @tf.function(jit_compile=True, autograph=False)
 def _solved(properties: tf.Tensor, n: tuple[float, ...], count: int, doublings: int) -> tf.Tensor:
-    return tf.stack(_stack(*tf.unstack(properties), streams(n, count), doublings))
+    mu_a, mu_s, g, d = tf.unstack(properties)
+    return tf.stack(_stack(mu_a, mu_s, g, d, streams(n, count), doublings))
 
 
 # One program for any number of chunks, which the cores share.

@@ -26,7 +26,7 @@ from bayesinn.simulation.finite import finite_rows
 from bayesinn.simulation.missing import lose_values
 from bayesinn.simulation.prior import Values
 from bayesinn.simulation.simulations import MOST_REDRAWS, Arrays, Simulations
-from bayesinn.simulation.worker import Block, Failure, combine, describe_call
+from bayesinn.simulation.worker import Block, Failure, combine, describe_call, with_nan, with_others
 from bayesinn.simulation.workers import end_workers, start
 
 # Rows that share a generator when the function is batched: part of the definition of the random numbers.
@@ -61,7 +61,7 @@ class PythonEngine:
             block = self._gather(tasks, display)
         if block.failed and self.declared.on_nonfinite == "raise":
             raise self._error(block)
-        return _with_nan(block, rows)
+        return with_nan(block, rows)
 
     def submit(self, n: int, entropy: list[int]) -> PendingSimulations:
         """Start n simulations; a pure function of the entropy (see :func:`bayesinn.core.seeds.entropy`)."""
@@ -179,13 +179,13 @@ class PendingSimulations(NamedTuple):
         rows = len(next(iter(parameters.values())))
         if block.failed and policy == "raise" and not engine.keeps_failed:
             raise engine._error(block)
-        observables = (_with_nan if engine.keeps_failed else _with_others)(block, rows)
+        observables = (with_nan if engine.keeps_failed else with_others)(block, rows)
         broken = self._broken_rows(block, observables, context, rows)
         failed, attempt = len(broken), 1
         while policy == "redraw" and len(broken) and attempt <= MOST_REDRAWS:
             again = engine.submit(len(broken), [*self.entropy, attempt])
             block = engine._gather(again.tasks)
-            fresh = _with_others(block, len(broken))
+            fresh = with_others(block, len(broken))
             # If no row has given a result yet, all are broken.
             observables = observables or {name: value.copy() for name, value in fresh.items()}
             for old, new in ((parameters, again.parameters), (context, again.context), (observables, fresh)):
@@ -217,24 +217,6 @@ def _state(entropy: list[int]) -> np.ndarray:
 
 def _rows(rows: slice, *parts: Arrays) -> list[Arrays]:
     return [{name: value[rows] for name, value in part.items()} for part in parts]
-
-
-def _with_others(block: Block, rows: int) -> Arrays:
-    """Return observables (rows, ...) with those of another row where one has failed; none if all have."""
-    kept = np.setdiff1d(np.arange(rows), list(block.failed))
-    source = np.zeros(rows, int)
-    source[kept] = np.arange(len(kept))
-    return {name: value[source] for name, value in block.observables.items()} if block.failed else block.observables
-
-
-def _with_nan(block: Block, rows: int) -> Arrays:
-    """Return observables (rows, ...) as floats with NaN where a row has failed."""
-    observables = _with_others(block, rows)
-    if block.failed:
-        observables = {name: value.astype(np.result_type(value, np.float32)) for name, value in observables.items()}
-        for value in observables.values():
-            value[list(block.failed)] = np.nan
-    return observables
 
 
 def _pickle_by_value(declared: Declaration) -> bytes:

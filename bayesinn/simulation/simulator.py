@@ -13,7 +13,7 @@ from typing import Any, Literal, Self
 import numpy as np
 import tensorflow_probability as tfp
 
-from bayesinn.core.errors import SimulatorError
+from bayesinn.core.errors import InputError, SimulatorError
 from bayesinn.core.labels import Labels
 from bayesinn.core.validation import check_integer, check_type
 from bayesinn.simulation import checks, declaration
@@ -223,9 +223,13 @@ class simulator:
         for name in ("labels", "units", "lengths", "observed"):
             do = f"write {name}={{'name': ...}}, or leave it out"
             check_type(f"Option {name!r} of @simulator", getattr(self, name), (Mapping, type(None)), "a dict", do)
-        for name, kind in (("log_likelihood", Callable), ("exact", Callable), ("recommended", Recommended)):
-            expected, do = "a function" if kind is Callable else "bi.Recommended(...)", "pass one, or leave it out"
-            check_type(f"Option {name!r} of @simulator", getattr(self, name), (kind, type(None)), expected, do)
+        do = "pass one, or leave it out"
+        for name in ("log_likelihood", "exact"):
+            if not callable(value := getattr(self, name) or print):
+                got = repr(value)
+                raise InputError(f"Option {name!r} of @simulator", expected="a function", got=got, do=do)
+        kinds = (Recommended, type(None))
+        check_type("Option 'recommended' of @simulator", self.recommended, kinds, "bi.Recommended(...)", do)
 
     def __call__(self, function: Callable[..., Any]) -> Simulator:
         return Simulator(function, self)

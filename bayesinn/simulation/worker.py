@@ -187,3 +187,21 @@ def _outlive_nobody(parent: int) -> None:
     while os.getppid() == parent:
         time.sleep(_SECONDS_BETWEEN_LOOKS)
     os._exit(1)
+
+
+def with_others(block: Block, rows: int) -> Arrays:
+    """Return observables (rows, ...) with those of another row where one has failed; none if all have."""
+    kept = np.setdiff1d(np.arange(rows), list(block.failed))
+    source = np.zeros(rows, int)
+    source[kept] = np.arange(len(kept))
+    return {name: value[source] for name, value in block.observables.items()} if block.failed else block.observables
+
+
+def with_nan(block: Block, rows: int) -> Arrays:
+    """Return observables (rows, ...) as floats with NaN where a row has failed."""
+    observables = with_others(block, rows)
+    if block.failed:
+        observables = {name: value.astype(np.result_type(value, np.float32)) for name, value in observables.items()}
+        for value in observables.values():
+            value[list(block.failed)] = np.nan
+    return observables
