@@ -1,5 +1,6 @@
 """Run all checks on a trained posterior, or on arrays from any posterior; test many observations together."""
 
+import textwrap
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from datetime import datetime
@@ -103,7 +104,7 @@ def _about(posterior: AmortizedPosterior) -> dict[str, str]:
     networks = [*(f"{name}: {summary!r}" for name, summary in posterior.summaries.items()), repr(posterior.flow)]
     return {
         "Simulator": posterior.simulator.name,
-        "Network": "; ".join(networks),
+        "Network": textwrap.shorten("; ".join(networks), 160, placeholder=" ..."),
         "Training": f"{training['steps']:,} steps of {training['batch_size']:,}, seed {training['seed']}",
         "Diagnosed": f"{datetime.now():%Y-%m-%d}",
     }

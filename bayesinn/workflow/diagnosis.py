@@ -17,7 +17,7 @@ from bayesinn.workflow.evidence import Arrays, Evidence
 from bayesinn.workflow.finding import Finding
 from bayesinn.workflow.observed import observed_section
 from bayesinn.workflow.report import Figure, Section, Verdict, render, save_all
-from bayesinn.workflow.tolerances import OUTSIDE, WITHIN, Tolerances
+from bayesinn.workflow.tolerances import FLAGGED, OUTSIDE, UNDECIDED, WITHIN, Tolerances
 from bayesinn.workflow.verdict import Judgement, not_run
 
 #: Columns of the table of parameters: key of a check and column of its table, and their headings.
@@ -139,10 +139,10 @@ class Diagnosis:
         at = self.evidence.observation
         labels = self.evidence.labels
         first = [] if at is None else [observed_section(at, self.evidence.prior, labels, reference)]
-        # What is wrong comes first, what is as it should be is folded away.
-        order = (OUTSIDE, "flagged", "undecided", "", WITHIN)
+        # What is wrong comes first, the rest is folded away.
+        order = (OUTSIDE, FLAGGED, UNDECIDED, "", WITHIN)
         own = [
-            finding.section(f"{GROUPS[finding.check.group]}: {finding.check.name}")
+            finding.section(f"{GROUPS[finding.check.group]}: {finding.check.name}", self.parameters)
             for finding in sorted(self.findings, key=lambda finding: order.index(finding.grade))
         ]
         if self.history is not None and not self.history.empty:

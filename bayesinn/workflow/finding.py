@@ -12,7 +12,7 @@ from bayesinn.core.labels import Labels
 from bayesinn.diagnostics.deviation import TOGETHER, Deviation
 from bayesinn.workflow.check import Check
 from bayesinn.workflow.report import Figure, Section
-from bayesinn.workflow.tolerances import OUTSIDE, UNDECIDED, WITHIN, Tolerances
+from bayesinn.workflow.tolerances import FLAGGED, OUTSIDE, UNDECIDED, WITHIN, Tolerances
 
 _MOST_SAID = 4
 # Headings of columns that several checks share.
@@ -105,10 +105,15 @@ class Finding:
             for name, draw in self.check.figures.items()
         }
 
-    def section(self, title: str) -> Section:
-        """Return the section of the report: question, finding, table and figures; folded if nothing is wrong."""
+    def section(self, title: str, parameters: tuple[str, ...] = ()) -> Section:
+        """Return the section of the report: question, finding, table and figures; folded unless something is wrong.
+
+        A table with a row for each of the parameters is left out: the report has one for all checks.
+        """
         source = f" ({self.check.reference}.)" if self.check.reference else ""
         table = self.table
+        if table is not None and tuple(table.index) == parameters:
+            table = None
         if table is not None:
             heads = {name: str(name).replace("_", " ").capitalize() for name in table} | _HEADS
             table = table.rename(columns=heads | dict(self.check.heads))
@@ -120,7 +125,7 @@ class Finding:
             table=table,
             labels=self.labels,
             figures=[*self.figures.values()],
-            folded=self.grade in ("", WITHIN),
+            folded=self.grade not in (OUTSIDE, FLAGGED),
         )
 
     def _errors(self) -> Iterator[Error]:
