@@ -30,6 +30,7 @@ from bayesinn.training.train import TrainingResult, train
 _VALIDATION_SHARE = 0.1
 # Arrays, chosen in paper_results/defaults: short batches, passes that make about so many steps of them, and patience.
 _ARRAY_BATCH, _ARRAY_STEPS, _FEWEST_BATCHES, _FEWEST_EPOCHS, _MOST_EPOCHS, _PATIENCE = 64, 5_000, 14, 10, 300, 20
+_ARRAY_DECAY = 0.1
 
 
 class Plan(NamedTuple):
@@ -76,6 +77,8 @@ def plan_fit(
         batch_size = recommended.batch_size
         if rows is not None:
             batch_size = min(batch_size, _ARRAY_BATCH, max(rows // _FEWEST_BATCHES, 1))
+    if rows is not None and optimization.weight_decay is None:
+        optimization = replace(optimization, weight_decay=_ARRAY_DECAY)
     if rows is not None and steps is None and epochs is None:
         steps_per_pass = max(rows // check_integer("Argument 'batch_size'", batch_size), 1)
         epochs = min(max(_ARRAY_STEPS // steps_per_pass, _FEWEST_EPOCHS), _MOST_EPOCHS)

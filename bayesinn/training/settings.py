@@ -33,6 +33,9 @@ class Optimization:
         What the simulator recommends if left out, 5e-3 if it doesn't.
     clip_norm : float
         Largest global norm of a gradient.
+    weight_decay : float
+        Of AdamW, in units of the learning rate: keeps a network that sees few simulations from overfitting. 0.1 for a
+        posterior that is fitted to arrays, 0 otherwise, if left out.
     average : float
         Decay of the moving average of weights that is kept; 0 for none.
     patience : int
@@ -57,6 +60,7 @@ class Optimization:
     optimizer: keras.optimizers.Optimizer | None = None
     learning_rate: float | None = None
     clip_norm: float = 1.0
+    weight_decay: float | None = None
     average: float = 0.999
     patience: int | None = None
     passes: int | None = None
@@ -76,6 +80,8 @@ class Optimization:
             "clip_norm": check_number("Argument 'clip_norm'", self.clip_norm, above=0),
             "average": check_number("Argument 'average'", self.average, least=0, below=1, do="pass for example 0.999"),
         }
+        if self.weight_decay is not None:
+            checked["weight_decay"] = check_number("Argument 'weight_decay'", self.weight_decay, least=0)
         if self.learning_rate is not None:
             checked["learning_rate"] = check_number("Argument 'learning_rate'", self.learning_rate, above=0)
         for name, least in (("patience", 1), ("passes", 0)):
@@ -142,6 +148,7 @@ class TrainingSettings:
     patience: int | None = None
     xla: XLA = "auto"
     passes: int = 0
+    weight_decay: float = 0.0
 
     @property
     def simulations(self) -> int:
@@ -199,4 +206,5 @@ def resolve_settings(
     if optimization.xla == "auto" and length[0] < _STEPS_WORTH_COMPILING:
         optimization = replace(optimization, xla=False)
     shared = ("learning_rate", "clip_norm", "average", "patience", "xla", "passes")
-    return TrainingSettings(*length, batch_size, seed, *(getattr(optimization, name) for name in shared))
+    settings = TrainingSettings(*length, batch_size, seed, *(getattr(optimization, name) for name in shared))
+    return replace(settings, weight_decay=optimization.weight_decay or 0.0)

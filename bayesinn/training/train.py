@@ -137,6 +137,8 @@ def _optimizer(optimizer: keras.optimizers.Optimizer | None, settings: TrainingS
     rate, warmup = settings.learning_rate, min(500, max(1, settings.steps // 20))
     decay_steps = max(1, settings.steps - warmup)
     schedule = keras.optimizers.schedules.CosineDecay(rate * 1e-2, decay_steps, warmup_target=rate, warmup_steps=warmup)
+    if settings.weight_decay:
+        return keras.optimizers.AdamW(schedule, weight_decay=settings.weight_decay)
     return keras.optimizers.Adam(schedule)
 
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
-import keras
 import tensorflow as tf
 from problems import Problem
 
@@ -58,20 +57,15 @@ class Choice:
         optimization = {"learning_rate": self.learning_rate, **self.optimization}
         if budget is None:
             optimization["passes"] = 0
-            fit["steps"] = total = min(steps or self.steps, problem.most_steps)
+            fit["steps"] = min(steps or self.steps, problem.most_steps)
         else:
             if self.epochs is None:
                 batch_size = min(batch_size, budget // 16)
             steps_per_epoch = int(0.9 * budget) // batch_size
             wanted = self.epochs or min(max(ONLINE_STEPS // steps_per_epoch, FEWEST_EPOCHS), MOST_EPOCHS)
             fit["epochs"] = max(2, min(wanted, (steps or problem.most_steps) // steps_per_epoch))
-            total, optimization["patience"] = fit["epochs"] * steps_per_epoch, self.patience
-        if self.weight_decay:
-            warm_up = min(total // 20, 500)
-            schedule = keras.optimizers.schedules.CosineDecay(
-                0.0, max(total - warm_up, 1), warmup_target=self.learning_rate, warmup_steps=warm_up
-            )
-            optimization["optimizer"] = keras.optimizers.AdamW(schedule, weight_decay=self.weight_decay)
+            optimization["patience"] = self.patience
+        optimization["weight_decay"] = self.weight_decay
         return {"batch_size": batch_size, **fit}, optimization
 
 
@@ -130,6 +124,7 @@ VARIANTS: dict[str, Callable[[Problem], Choice]] = {
     "small": _small,
     "dropout": lambda problem: replace(_LEAN, flow=partial(coupling, dropout=0.1)),
     "weight decay": lambda problem: replace(_LEAN, weight_decay=0.1),
+    "weight decay 0.01": lambda problem: replace(_LEAN, weight_decay=0.01),
     "small, weight decay": lambda problem: replace(_small(problem), weight_decay=0.1),
     "ensemble of 4": lambda problem: replace(_LEAN, members=4),
     "ensemble of 4, small": lambda problem: replace(_small(problem), members=4),
