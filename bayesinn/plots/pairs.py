@@ -20,6 +20,7 @@ from bayesinn.plots.text import wrapped
 
 MOST_COLUMNS = 12  #: more are illegible on one page
 _BY_ITSELF = 8  # columns that are drawn if none are named
+_MOST_LINES = 2  # breaks of lines in a label
 _MOST_DRAWN = 2000  # enough for a contour, and for points
 
 
@@ -46,16 +47,27 @@ def pairs(
     given = gather(draws, prior, reference, truth)
     logs = [name for name in given.posterior if given.spans_decades(name)]
     given = given.logarithms(logs)
-    names, strongest = (_chosen(given, shown), "") if shown is not None else _strongest(given, labels)
+    names, strongest = (_chosen(given, shown), []) if shown is not None else _strongest(given)
     texts = [f"log$_{{10}}$ {labels.axis(name)}" if name in logs else labels.axis(name) for name in names]
     size = len(names)
     width = 4.6 if size == 1 else min(2.0 * size + 0.8, PAGE)
-    figure = canvas(figure, width, width + 0.3)
-    pitch = float(figure.bbox.width / figure.dpi) / size
+    pitch = (width if figure is None else float(figure.bbox.width / figure.dpi)) / size
     letters = 10.0 if pitch > 1.6 else 9.0 if pitch > 1.1 else 8.0 if pitch > 0.8 else 7.0
+    title, called = [], {name: labels.label(name) for name in names}
+    short = [wrapped(text, 0.8 * pitch, letters) for text in texts]
+    if size > 1 and max(text.count("\n") for text in short) > _MOST_LINES:
+        # Long labels would take the room of the panels: these have numbers.
+        called = {name: f"{index}" for index, name in enumerate(names, 1)}
+        title, short = [f"{index}: {text}" for index, text in enumerate(texts, 1)], [*called.values()]
     if strongest:
-        room = pitch * size - 0.2
-        figure.suptitle(wrapped(strongest, room, 10.0), fontsize=10.0)
+        said = ", ".join(f"{called[one]} and {called[other]} {_signed(value)}" for one, other, value in strongest)
+        title.insert(
+            0, f"{size} of {len(given.posterior)} parameters, those of the strongest correlations, such as {said}"
+        )
+    heading = wrapped("\n".join(title), pitch * size - 0.2, 9.0)
+    figure = canvas(figure, width, width + 0.3 + 0.16 * len(heading.split("\n")))
+    if heading:
+        figure.suptitle(heading, fontsize=9.0)
     grid = figure.subplots(size, size, squeeze=False)
     ranges = {name: _range(given, name) for name in names}
     points = {"marker": ".", "width": 0.0, "rasterized": True}
@@ -86,28 +98,24 @@ def pairs(
         else:
             ax.set(xlim=ranges[across], ylim=ranges[below])
         if row == size - 1:
-            ax.set_xlabel(wrapped(texts[column], 0.85 * pitch, letters), fontsize=letters)
+            ax.set_xlabel(short[column], fontsize=letters)
         if column == 0 and (row > 0 or size == 1):
-            ax.set_ylabel(wrapped(texts[row], 0.85 * pitch, letters) if row else "density", fontsize=letters)
+            ax.set_ylabel(short[row] if row else "density", fontsize=letters)
     figure.align_labels()
     return legend_below(figure)
 
 
-def _strongest(given: Given, labels: Labels) -> tuple[list[str], str]:
-    """Return the columns of the strongest correlations, and a sentence that names them; all columns if they are few."""
+def _strongest(given: Given) -> tuple[list[str], list[tuple[str, str, float]]]:
+    """Return the columns of the strongest correlations, and the three strongest; all columns if they are few."""
     columns = list(given.posterior)
     if len(columns) <= _BY_ITSELF:
-        return columns, ""
+        return columns, []
     correlations = np.nan_to_num(_correlations(given.posterior, columns))
     pairs = np.argwhere(np.triu(np.ones_like(correlations, dtype=bool), 1))
     ordered = pairs[np.argsort(-np.abs(correlations[*pairs.T]), kind="stable")]
     kept = list(dict.fromkeys(int(index) for index in ordered.ravel()))[:_BY_ITSELF]
-    said = [
-        f"{labels.label(columns[i])} and {labels.label(columns[j])} {_signed(float(correlations[i, j]))}"
-        for i, j in ordered[:3]
-    ]
-    text = f"{len(kept)} of {len(columns)} parameters, those of the strongest correlations: {', '.join(said)}"
-    return [columns[index] for index in sorted(kept)], text
+    said = [(columns[one], columns[other], float(correlations[one, other])) for one, other in ordered[:3]]
+    return [columns[index] for index in sorted(kept)], said
 
 
 def _chosen(given: Given, shown: Sequence[str]) -> list[str]:

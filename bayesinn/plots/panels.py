@@ -110,11 +110,6 @@ class Panels:
         self.axes[index].set_xlabel(text, fontsize=self.points)
         self._count("name", text)
 
-    def side(self, index: int) -> None:
-        """Write the column's label and unit beside a panel."""
-        text = wrapped(self._labels.axis(self._columns[index]), max(self._height, 1.1), min(self.points, 10.0))
-        self.axes[index].set_ylabel(text, fontsize=min(self.points, 10.0))
-
     def finish(self, across: str = "", upwards: str = "") -> Canvas:
         """Label the outer panels' axes, add the legend and return the figure."""
         points = min(self.points, 10.0)

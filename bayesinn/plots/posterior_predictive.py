@@ -71,8 +71,9 @@ def posterior_predictive(
         observed_points(ax, where, seen[:, channel], size=4.0 if series else 6.0)
         if logarithmic:
             logarithmic_axis(ax, "y", np.append(curves, seen[:, channel]))
-        panels.side(channel)
-    return panels.finish(across)
+        if channels > 1:
+            panels.title(channel, "")
+    return panels.finish(across, labels.axis(name))
 
 
 def _from_tree(
