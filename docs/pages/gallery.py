@@ -53,5 +53,5 @@ def _card(name: str, file: Path) -> str:
     text = file.read_text()
     first = re.search(r"!\[[^\]]*\]\(([^)]+)\)", text)
     figure = _FIGURES.get(name) or (first[1] if first else "")
-    image = f":img-bottom: ../../{file.parent.relative_to(ROOT) / figure}\n" if figure else ""
+    image = f":img-top: ../../{file.parent.relative_to(ROOT) / figure}\n" if figure else ""
     return _CARD.format(title=text.removeprefix("# ").partition("\n")[0], name=name, image=image)
