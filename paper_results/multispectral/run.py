@@ -46,7 +46,7 @@ class Sizes:
 
     bank: int = 100_000
     test: int = 10_000
-    steps: dict[str, int] = field(default_factory=lambda: {"3": 6_000, "8": 6_000, "27": 6_000, "8_split": 3_000})
+    steps: dict[str, int] = field(default_factory=lambda: {"3": 5_000, "8": 5_000, "27": 5_000, "8_split": 3_000})
     references: int = 20
     proposals: int = 8_000
     calibration: int = 2_000
