@@ -58,9 +58,10 @@ def main() -> None:
         if given.evaluate:
             posterior = bi.load(FOLDERS[given.name])
         else:
-            posterior = train(
-                given.name, given.minutes, Path(folder) if given.quick else RUNS / given.name, given.quick
-            )
+            kept = Path(folder) if given.quick else RUNS / given.name
+            posterior = train(given.name, given.minutes, kept, given.quick)
+            history = pd.read_csv(kept / f"{NAME}.csv")
+            history.to_csv(study.target / f"history_{given.name}.csv", index=False, float_format="%.5g")
             if not given.quick:
                 save(posterior, FOLDERS[given.name])
         row = {"posterior": LABELS[given.name], **evaluate(posterior, study)}
