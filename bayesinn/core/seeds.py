@@ -6,10 +6,10 @@ Each use has a stream of its own, so that drawing more of one thing never change
 from __future__ import annotations
 
 import random
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -95,27 +95,20 @@ def split(seed: tf.Tensor, count: int) -> list[tf.Tensor]:
     return tf.unstack(tf.random.experimental.stateless_split(seed, count, alg="philox"), num=count)
 
 
-class _RandomOfContext:
-    """Python's module ``random``, as far as Keras uses it, with a generator of its own inside a ``with`` block."""
-
-    generator: ContextVar[Any] = ContextVar("generator", default=random)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.generator.get(), name)
+_building = threading.RLock()
 
 
 @contextmanager
 def seeded_initial_weights(seed: int) -> Iterator[None]:
-    """Make layers that are constructed and built inside reproducible, in this thread alone.
+    """Make layers that are constructed and built inside reproducible, and leave Python's generator as it was.
 
-    Keras initialisers without a seed of their own draw one from Python's ``random`` when they are constructed.
+    Keras initialisers without a seed of their own draw one from Python's ``random`` when they are constructed. That is
+    shared by all threads: one builds at a time.
     """
-    from keras.src.random import seed_generator
-
-    if not isinstance(seed_generator.python_random, _RandomOfContext):
-        seed_generator.python_random = _RandomOfContext()
-    token = _RandomOfContext.generator.set(random.Random(integer_seed(seed, "weights")))
-    try:
-        yield
-    finally:
-        _RandomOfContext.generator.reset(token)
+    with _building:
+        state = random.getstate()
+        random.seed(integer_seed(seed, "weights"))
+        try:
+            yield
+        finally:
+            random.setstate(state)
