@@ -63,7 +63,7 @@ class Panels:
         self.figure = canvas(figure, wide, self.down * (height + 0.5))
         self._pitch = float(self.figure.bbox.width / self.figure.dpi) / self.across
         self.points = SMALL if self.stacked or self.across > 3 else _TITLE
-        self._room = self._pitch - 0.5 - 0.3 / self.across  # without the ticks, and the label beside the first panel
+        self._room = self._pitch - 0.5 - 0.5 / self.across  # without the ticks, and the label beside the first panel
         share = 0.62 if self.points == SMALL else 0.75
         self._height = _ROW if self.stacked else min(height, share * self._pitch if self.across > 1 else height)
         # A block of a stack is filled from top to bottom, a grid from left to right.
