@@ -21,7 +21,7 @@ _wrapped = textwrap.TextWrapper(110, initial_indent="  ", subsequent_indent="   
 
 @dataclass(frozen=True, eq=False, repr=False)
 class SimulatorReport:
-    """Whether a simulator is ready for training, and what to change; ``report["failures"]`` is the result of one check."""
+    """Whether a simulator is ready for training, and what to change; ``report["failures"]`` is one check."""
 
     name: str
     results: Mapping[str, Result]  #: by name, in the order of the report
@@ -85,7 +85,7 @@ class SimulatorReport:
 def simulator_report(
     simulator: Simulator, *, simulations: int = 2_000, seed: int = 0, batch_size: int = 256
 ) -> SimulatorReport:
-    """See in seconds whether a simulator is ready for training, and what to change: the repr of the result is the report.
+    """See in seconds whether a simulator is ready for training, and what to change; the repr of the result says it.
 
     Measures its speed; shows prior and prior predictive distribution; looks for failures and where in parameter space
     they come from, for constant, copied and repeated outputs, for noise that ignores the seed or is shared by a batch,
