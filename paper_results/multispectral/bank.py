@@ -40,13 +40,13 @@ def reflectances(parameters: Arrays, other_absorption: np.ndarray | float = 0.0)
 
 
 def bank(n: int, seed: int, folder: Path) -> tuple[Arrays, np.ndarray, float]:
-    """Return parameters, spectra (n, w), and the seconds that they took; kept in a file of the folder."""
+    """Return parameters, spectra (n, w), and the seconds of processor time they took; kept in a file of the folder."""
     file = folder / f"bank_{n}_{seed}.npz"
     if not file.exists():
         parameters = draw_parameters(n, seed)
-        started = time.perf_counter()
+        started = time.process_time()
         found = reflectances(parameters)
-        seconds = time.perf_counter() - started
+        seconds = time.process_time() - started
         folder.mkdir(parents=True, exist_ok=True)
         np.savez(file, spectra=found, seconds=seconds, **parameters)
     with np.load(file) as kept:

@@ -43,16 +43,16 @@ def rows(parameters: Arrays, found: np.ndarray, options: TissueOptions, seed: in
 
 
 def trained(name: str, data: Arrays, held_out: Arrays, steps: int, folder: Path) -> tuple[bi.AmortizedPosterior, float]:
-    """Return the posterior of the folder, trained if there is none, and the seconds that training took or NaN."""
+    """Return the posterior of the folder, trained if there is none, and the seconds of processor time it took or NaN."""
     place = folder / f"posterior_{name}"
     if place.exists():
         return bi.load(place), np.nan
-    started = time.perf_counter()
+    started = time.process_time()
     posterior = new_posterior(name)
     size = SPLIT_BATCH if name.endswith("split") else BATCH
     rate = bi.Optimization(learning_rate=2e-3)
     posterior.fit(data, steps=steps, batch_size=size, seed=1, validation=held_out, optimization=rate, progress=False)
-    seconds = time.perf_counter() - started
+    seconds = time.process_time() - started
     posterior.save(place)
     return posterior, seconds
 

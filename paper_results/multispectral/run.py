@@ -71,7 +71,7 @@ class Study:
     def bank(self) -> tuple[Arrays, np.ndarray]:
         """Parameters and spectra to train on."""
         parameters, found, seconds = bank(self.sizes.bank, 1, self.kept)
-        self.cost.append({"what": "simulating the bank", "number": self.sizes.bank, "seconds": seconds})
+        self.cost.append({"what": "simulating the bank", "number": self.sizes.bank, "processor seconds": seconds})
         return parameters, found
 
     @cached_property
@@ -96,7 +96,7 @@ class Study:
             found, seconds = networks.trained(name, self.data(camera), validation, steps, self.target)
             self._posteriors[name] = found
             if np.isfinite(seconds):
-                self.cost.append({"what": f"training, camera {name}", "number": steps, "seconds": seconds})
+                self.cost.append({"what": f"training, camera {name}", "number": steps, "processor seconds": seconds})
                 self.write(pd.DataFrame(self.cost).set_index("what"), f"cost_{name}.csv")
         return self._posteriors[name]
 
