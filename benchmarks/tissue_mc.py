@@ -163,13 +163,14 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="few photons: checks that it runs, writes nothing here")
     quick = parser.parse_args().quick
     tables = {
-        "tissue_mc_validation.csv": validate(20_000 if quick else 1_000_000),
-        "tissue_mc_speed.csv": speed(20_000, 20) if quick else speed(1_000_000, 1_000),
+        "tissue_mc_validation.csv": lambda: validate(20_000 if quick else 1_000_000),
+        "tissue_mc_speed.csv": lambda: speed(20_000, 20) if quick else speed(500_000, 500),
     }
     with tempfile.TemporaryDirectory() as temporary:
-        for name, table in tables.items():
+        for name, made in tables.items():
+            table = made()
             table.to_csv((Path(temporary) if quick else HERE) / name, index=False, float_format="%.5g")
-            print(table.to_string(index=False, float_format="%.5g"))
+            print(table.to_string(index=False, float_format="%.5g"), flush=True)
 
 
 if __name__ == "__main__":
