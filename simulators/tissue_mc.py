@@ -343,7 +343,7 @@ def _light(sums: tf.Tensor, n: tf.Tensor, photons: int) -> Light:
     (diffuse, transmitted), (diffuse_error, transmitted_error) = (
         tf.unstack((1.0 - specular[..., None]) * value, axis=-1) for value in (mean, error)
     )
-    values = (tf.broadcast_to(specular, diffuse.shape), diffuse, transmitted, diffuse_error, transmitted_error)
+    values = (specular + tf.zeros_like(diffuse), diffuse, transmitted, diffuse_error, transmitted_error)
     return Light(*(tf.cast(value, tf.float32) for value in values))
 
 
@@ -353,7 +353,7 @@ def _split_axes(mu_a: tf.Tensor, *others: tf.Tensor) -> tuple[tf.Tensor, list[tf
     Return mu_a (systems, absorptions, layers), the others (systems, layers), and how results (systems, absorptions) get
     the common batch shape: the order of axes in which they are transposed, once they are reshaped to the last list.
     """
-    values = (mu_a, *others)
+    values = [mu_a, *others]
     rank = max(value.shape.rank for value in values)
     values = [value[(None,) * (rank - value.shape.rank)] for value in values]
     whole = functools.reduce(tf.broadcast_dynamic_shape, [tf.shape(value) for value in values])
