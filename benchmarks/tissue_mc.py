@@ -5,7 +5,8 @@
 Writes tissue_mc_validation.csv and tissue_mc_speed.csv beside this file. Validation: a million photons for each case,
 and how many standard errors they are from the reference, together with the reference's own error. Speed: colon-like
 tissue of three layers, on two threads, beside MCML in NumPy on one (tests/helpers/mcml.py). A busy machine disturbs
-seconds more than processor time; both are given, without compilation. ``steps`` is the share of processor time that the
+seconds more than processor time; both are given, without compilation. The committed table was made beside some fifteen
+other processes on two cores, so that its seconds say little. ``steps`` is the share of processor time that the
 collisions and boundaries take; the rest starts packets, scores them, and plays roulette.
 """
 
