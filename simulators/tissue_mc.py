@@ -29,6 +29,7 @@ Alerstam, S. Andersson-Engels, T. Svensson (2008), White Monte Carlo, J. Biomed.
 
 from __future__ import annotations
 
+import functools
 import math
 import os
 from collections.abc import Sequence
@@ -124,20 +125,18 @@ def monte_carlo(
     properties = [tf.convert_to_tensor(value, tf.float32) for value in (mu_a, mu_s, g, n, thickness)]
     if tf.executing_eagerly():
         _check(photons, *(value.numpy() for value in properties))
-    mu_a, shared, order, shape = _split_axes(*properties)
-    systems = mu_a.shape[0]
-    sides = [tf.fill((systems, 1), tf.cast(value, tf.float32)) for value in (n_above, n_below)]
-    n = tf.concat([sides[0], shared[2], sides[1]], axis=1)
+    mu_a, (mu_s, g, n, thickness), order, shape = _split_axes(*properties)
+    n = tf.concat([tf.fill(tf.shape(n[:, :1]), n_above), n, tf.fill(tf.shape(n[:, :1]), n_below)], axis=1)
     seed = seeds.tensor_seed(seed, "simulations") if isinstance(seed, int) else seed
-    arguments = (mu_a, *shared[:2], n, shared[3])
 
-    count = min(math.ceil(systems * photons / BATCH), photons) if tf.executing_eagerly() else 1
+    systems, count = mu_a.shape[0], 1
+    if tf.executing_eagerly():
+        count = min(math.ceil(systems * photons / BATCH), photons)
     ends = [photons * batch // count for batch in range(count + 1)]
-    lanes = min(lanes, systems * math.ceil(photons / count))
 
     def run(batch: int) -> tf.Tensor:
         share = ends[batch + 1] - ends[batch]
-        return simulate(*arguments, tf.constant(share), seeds.fold_in(seed, batch), lanes=lanes)[0]
+        return simulate(mu_a, mu_s, g, n, thickness, tf.constant(share), seeds.fold_in(seed, batch), lanes=lanes)[0]
 
     if count == 1:
         sums = run(0)
@@ -164,13 +163,15 @@ def simulate(
 
     ``mu_a`` is (systems, absorptions, layers), ``n`` is (systems, layers + 2), the rest (systems, layers).
     """
-    systems, absorptions, layers = mu_a.shape
+    systems, (absorptions, layers) = tf.shape(mu_a)[0], mu_a.shape[1:]
     # A large free path rather than infinity, which times a length of zero would be NaN.
-    edges = tf.concat([tf.zeros((systems, 1)), tf.cumsum(thickness, axis=1)], axis=1)
+    edges = tf.pad(tf.cumsum(thickness, axis=1), [[0, 0], [1, 0]])
     columns = (1.0 / tf.maximum(mu_s, 1e-30), g, edges, n)
     stacks = _Stack(*(tf.unstack(tf.transpose(value), axis=0) for value in columns))
     absorption = [tf.unstack(value, axis=-1) for value in tf.unstack(mu_a, axis=1)]  # [absorption][layer]: (systems,)
-    total = systems * photons
+    # More than 32 bits hold, where there are many tissues.
+    photons = tf.cast(photons, tf.int64)
+    total = tf.cast(systems, tf.int64) * photons
 
     def advance(launched: tf.Tensor, rounds: tf.Tensor, sums: tf.Tensor, state: _Lanes) -> tuple[Any, ...]:
         weights = [
@@ -196,7 +197,7 @@ def simulate(
         return (launched < total) | tf.reduce_any(state.gain > 0.0)
 
     zero = [tf.zeros(2 * systems * absorptions, tf.float64)] * 2
-    start = (tf.zeros((), tf.int32), tf.zeros((), tf.int32), zero, _idle(stacks, lanes, seed))
+    start = (tf.zeros((), tf.int64), tf.zeros((), tf.int32), zero, _idle(stacks, lanes, seed))
     _, rounds, sums, _ = tf.while_loop(unfinished, advance, start)
     return tf.reshape(tf.stack(sums, axis=-1), (systems, absorptions, 2, 2)), rounds * _STEPS
 
@@ -263,10 +264,10 @@ def _launch(
     state: _Lanes, free: tf.Tensor, launched: tf.Tensor, total: tf.Tensor, photons: tf.Tensor, stacks: _Stack
 ) -> tuple[tf.Tensor, _Lanes]:
     """Start the next packets of the queue in free lanes; a lane is idle once the queue is empty."""
-    numbers = launched + tf.cumsum(tf.cast(free, tf.int32)) - 1
-    new = free & (numbers < total)
-    system = tf.where(new, numbers // photons, state.system)
-    return tf.minimum(launched + tf.reduce_sum(tf.cast(free, tf.int32)), total), state._replace(
+    numbers = launched + tf.cast(tf.cumsum(tf.cast(free, tf.int32)), tf.int64)
+    new = free & (numbers <= total)
+    system = tf.where(new, tf.cast((numbers - 1) // photons, tf.int32), state.system)
+    return tf.minimum(numbers[-1], total), state._replace(
         z=tf.where(free, 0.0, state.z),
         cosine=tf.where(free, 1.0, state.cosine),
         layer=tf.where(free, tf.where(new, 1, 0), state.layer),
@@ -342,28 +343,29 @@ def _light(sums: tf.Tensor, n: tf.Tensor, photons: int) -> Light:
     (diffuse, transmitted), (diffuse_error, transmitted_error) = (
         tf.unstack((1.0 - specular[..., None]) * value, axis=-1) for value in (mean, error)
     )
-    values = (tf.broadcast_to(specular, diffuse.shape), diffuse, transmitted, diffuse_error, transmitted_error)
+    values = (specular + tf.zeros_like(diffuse), diffuse, transmitted, diffuse_error, transmitted_error)
     return Light(*(tf.cast(value, tf.float32) for value in values))
 
 
-def _split_axes(mu_a: tf.Tensor, *others: tf.Tensor) -> tuple[tf.Tensor, list[tf.Tensor], list[int], list[int]]:
+def _split_axes(mu_a: tf.Tensor, *others: tf.Tensor) -> tuple[tf.Tensor, list[tf.Tensor], list[int], tf.Tensor]:
     """Part batch axes into those of systems and those of ``mu_a`` alone, whose entries share packets.
 
     Return mu_a (systems, absorptions, layers), the others (systems, layers), and how results (systems, absorptions) get
     the common batch shape: the order of axes in which they are transposed, once they are reshaped to the last list.
     """
-    common = np.broadcast_shapes(*(tuple(value.shape) for value in others))
-    whole = np.broadcast_shapes(common, tuple(mu_a.shape))
-    *batch, layers = whole
-    own = [1] * (len(whole) - len(common)) + list(common[:-1])
-    shared = [axis for axis, (size, full) in enumerate(zip(own, batch, strict=True)) if size == full]
-    alone = [axis for axis in range(len(batch)) if axis not in shared]
-    systems = math.prod(batch[axis] for axis in shared)
-    order = [*shared, *alone]
-    mu_a = tf.transpose(tf.broadcast_to(mu_a, whole), [*order, len(batch)])
-    rest = [tf.reshape(tf.broadcast_to(value, (*own, layers)), (systems, layers)) for value in others]
-    back = [order.index(axis) for axis in range(len(batch))]
-    return tf.reshape(mu_a, (systems, -1, layers)), rest, back, [batch[axis] for axis in order]
+    values = [mu_a, *others]
+    rank = max(value.shape.rank for value in values)
+    values = [value[(None,) * (rank - value.shape.rank)] for value in values]
+    whole = functools.reduce(tf.broadcast_dynamic_shape, [tf.shape(value) for value in values])
+    layers = max(value.shape[-1] for value in values)
+    alone = [axis for axis in range(rank - 1) if all(value.shape[axis] == 1 for value in values[1:])]
+    alone = [axis for axis in alone if values[0].shape[axis] != 1]
+    order = [*(axis for axis in range(rank - 1) if axis not in alone), *alone]
+    mu_a = tf.transpose(tf.broadcast_to(values[0], whole), [*order, rank - 1])
+    mu_a = tf.reshape(mu_a, (-1, math.prod(values[0].shape[axis] for axis in alone), layers))
+    own = tf.stack([1 if axis in alone else whole[axis] for axis in range(rank)])
+    rest = [tf.reshape(tf.broadcast_to(value, own), (-1, layers)) for value in values[1:]]
+    return mu_a, rest, [order.index(axis) for axis in range(rank - 1)], tf.gather(whole, tf.constant(order, tf.int32))
 
 
 def _check(
