@@ -13,6 +13,9 @@ import tensorflow_probability as tfp
 
 import bayesinn as bi
 from bayesinn.core.errors import BayesinnError, InputError, SimulatorError
+from bayesinn.simulation.declaration import check_prior
+from bayesinn.simulation.prior import Prior
+from tests.helpers.families import FAMILIES
 
 tfd = tfp.distributions
 NORMAL = tfd.Normal(0.0, 1.0)
@@ -48,13 +51,46 @@ def test_options(options: dict, fragments: list[str]) -> None:
     assert not [fragment for fragment in fragments if fragment not in str(error.value)], str(error.value)
 
 
-@pytest.mark.parametrize("name", ["draw", "chain", "observation", "a/b", "a, b", "a[0]"])
+@pytest.mark.parametrize("name", ["draw", "chain", "observation", "a/b", "a, b", "a,b", "a[0]", "a ", ""])
 def test_names_that_results_and_files_could_not_hold(name: str) -> None:
     for options in ({"prior": {name: NORMAL}}, {"context": {name: NORMAL}}, {"observable": name}):
         with pytest.raises(SimulatorError, match=r"Name .* in simulator 'growth'") as error:
             declare(**options)
         assert repr(name) in str(error.value)
         assert "rename it" in str(error.value)
+
+
+def test_names_of_axes_of_other_variables() -> None:
+    with pytest.raises(SimulatorError, match=r"Name 'rate_dim_0' .*\n  expected: no axis of results"):
+        declare(context={"rate_dim_0": NORMAL})
+
+
+class OneWay(tfd.Normal):
+    """A normal distribution with a map that loses the sign."""
+
+    def _default_event_space_bijector(self):
+        return tfp.bijectors.Square()
+
+
+class NoDensity(tfd.Normal):
+    def _log_prob(self, x):
+        raise NotImplementedError("no density")
+
+
+def test_priors_are_tried_where_they_are_declared() -> None:
+    with pytest.raises(SimulatorError, match="Prior of 'rate'\n  expected: draws that come back"):
+        declare(prior={"rate": OneWay(0.0, 1.0)})
+    with pytest.raises(SimulatorError, match=r"Prior of 'rate'\n  .*\n  got:      NotImplementedError: no density"):
+        declare(prior={"rate": NoDensity(0.0, 1.0)})
+    with pytest.raises(SimulatorError, match="Entry 'b' of the prior\n  expected: a function that returns"):
+        declare(prior={"rate": NORMAL, "b": lambda rate: rate})
+    with pytest.raises(SimulatorError, match="The prior\n  expected: distributions that two draws"):
+        declare(prior={"rate": NORMAL, "b": lambda rate: tfd.Normal(rate, np.ones(3))})
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_priors_that_can_be_inferred(name: str) -> None:
+    check_prior(Prior(FAMILIES[name]))
 
 
 def test_a_misspelt_option_does_not_pass_the_type_checker(tmp_path) -> None:
