@@ -66,7 +66,7 @@ def coupling(
     >>> coupling(blocks=2, hidden=(64, 64))
     InvertibleFlow(chain=Chain(2 * [ActNorm(), Orthogonal(), Coupling(hidden=(64, 64))]))
     """
-    block = partial(Coupling, transform, tuple(hidden), activation, dropout)
+    block = partial(Coupling, transform, hidden, activation, dropout)
     return _stack(block, blocks, mixing, actnorm, latent, reversible)
 
 
@@ -98,7 +98,7 @@ def autoregressive(
     >>> autoregressive(blocks=2, hidden=(64, 64), mixing="permutation")
     InvertibleFlow(chain=Chain(2 * [ActNorm(), Permutation(), Autoregressive(hidden=(64, 64))]))
     """
-    block = partial(Autoregressive, transform, tuple(hidden), activation, dropout, direction)
+    block = partial(Autoregressive, transform, hidden, activation, dropout, direction)
     return _stack(block, blocks, mixing, actnorm, latent)
 
 
@@ -129,7 +129,7 @@ def hint(
     >>> hint(blocks=2)
     InvertibleFlow(chain=Chain(2 * [ActNorm(), Orthogonal(), Hierarchical(hidden=(64, 64))]))
     """
-    block = partial(Hierarchical, transform, tuple(hidden), activation, dropout, levels)
+    block = partial(Hierarchical, transform, hidden, activation, dropout, levels)
     return _stack(block, blocks, mixing, actnorm, latent, reversible)
 
 
@@ -159,7 +159,7 @@ def residual(
     >>> residual(blocks=2)
     InvertibleFlow(chain=Chain(2 * [ActNorm(), Residual()]))
     """
-    block = partial(Residual, tuple(hidden), lipschitz, log_det=log_det)
+    block = partial(Residual, hidden, lipschitz, log_det=log_det)
     return _stack(block, blocks, None, actnorm, latent)
 
 

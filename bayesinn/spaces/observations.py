@@ -75,7 +75,7 @@ def _fill_ragged(
             continue
         if counter is None and simulator.missing is None:
             continue  # refused as what it is
-        batched = _depth(value) > len(shapes[name])
+        batched = axes(value) > len(shapes[name])
         array = np.full((len(value), *shapes[name]) if batched else shapes[name], np.nan)
         _fill(f"Data {name!r}", array, value)
         if counter is not None:
@@ -93,10 +93,9 @@ def _is_ragged(value: Any) -> bool:
     return False
 
 
-def _depth(value: Any) -> int:
-    """Return the number of axes of nested lists."""
-    parts = [np.ndim(part) if not isinstance(part, list | tuple) else _depth(part) for part in value]
-    return 1 + max(parts, default=0)
+def axes(value: Any) -> int:
+    """Return the number of axes of an array, or of nested lists, which may be ragged."""
+    return 1 + max(map(axes, value), default=0) if isinstance(value, list | tuple) else np.ndim(value)
 
 
 def _fill(subject: str, array: np.ndarray, value: Any) -> None:

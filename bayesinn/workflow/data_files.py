@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from bayesinn.core.errors import InputError
 from bayesinn.core.validation import check_path
 from bayesinn.simulation.checks import MISSING_VALUES, may_miss
 from bayesinn.simulation.simulator import Simulator
+from bayesinn.spaces.observations import axes
 from bayesinn.workflow.csv_table import Table, read_table
 
 #: Columns that tell observations apart, if the simulator has none of these names.
@@ -58,7 +60,7 @@ def read_data(
                 data = dict(file)
     except InputError:
         raise
-    except (ValueError, AttributeError, OSError, RecursionError) as error:
+    except (ValueError, AttributeError, OSError, RecursionError, BadZipFile) as error:
         expected = f"well-formed {kind[1:].upper()} with a name for each array"
         got = f"{type(error).__name__}: {error}"
         raise InputError(subject, expected=expected, got=got, do="correct the file") from error
@@ -66,7 +68,7 @@ def read_data(
         if name in data:
             expected, do = "each context variable once", "leave out one of them"
             raise InputError(f"Context {name!r}", expected=expected, got=f"a value, and one in {path.name}", do=do)
-        data[name] = value if kind != ".csv" or simulator is None else _for_all(data, simulator, value)
+        data[name] = value if simulator is None else _for_all(data, simulator, value)
     return data
 
 
@@ -207,8 +209,7 @@ def _joined(parts: list[Any]) -> Any:
 
 def _for_all(data: Mapping[str, Any], simulator: Simulator, value: Any) -> Any:
     """Return the value of a context variable for each of several observations in the data."""
-    name, shape = next((name, shape) for name, shape in simulator.observable_shapes.items())
-    first = data[name]
-    ragged = isinstance(first, list)
-    several = ragged or np.ndim(first) > len(shape)
-    return np.stack([value] * len(first)) if several else value
+    name, shape = next(iter(simulator.observable_shapes.items()))
+    first = data.get(name)
+    several = axes(first) > len(shape)
+    return np.stack([value] * len(first)) if first is not None and several else value
