@@ -225,9 +225,10 @@ class simulator:
             check_type(f"Option {name!r} of @simulator", getattr(self, name), (Mapping, type(None)), "a dict", do)
         do = "pass one, or leave it out"
         for name in ("log_likelihood", "exact"):
-            if not callable(value := getattr(self, name) or print):
-                got = repr(value)
-                raise InputError(f"Option {name!r} of @simulator", expected="a function", got=got, do=do)
+            value = getattr(self, name)
+            if value is not None and not callable(value):
+                subject = f"Option {name!r} of @simulator"
+                raise InputError(subject, expected="a function", got=repr(value), do=do)
         kinds = (Recommended, type(None))
         check_type("Option 'recommended' of @simulator", self.recommended, kinds, "bi.Recommended(...)", do)
 

@@ -53,6 +53,7 @@ def test_no_start_up_notes_of_tensorflow(tmp_path, monkeypatch, fresh_python) ->
     monkeypatch.delenv("TF_CPP_MIN_LOG_LEVEL")
     code = f"""
 import sys
+from bayesinn.cli import main
 sys.argv = ["bayesinn", "train", "linear", "--steps", "5", "--batch-size", "32", "--output", {str(tmp_path)!r}]
 main()
 """
@@ -194,6 +195,7 @@ def test_infer_with_a_posterior_that_was_saved_by_itself(bayesinn, trained: Path
 
 COMMANDS = """
 import sys
+from bayesinn.cli import main
 
 run, data, simulator = sys.argv[1:]
 for options in ([], ["--trust"], ["--simulator", simulator]):

@@ -238,7 +238,7 @@ def test_a_folder_that_is_a_file_is_explained(tmp_path) -> None:
     for place in (tmp_path / "file", tmp_path / "file" / "model"):
         with pytest.raises(SavedPosteriorError, match="choose another folder"):
             write(place, 1.0)
-    with pytest.raises(InputError, match="the path of a folder"):
+    with pytest.raises(InputError, match="a path"):
         read_model(None, "Toy", SCHEMA, dict)
 
 

@@ -151,7 +151,11 @@ ARGUMENTS: dict[str, tuple[Act, str, list[str]]] = {
         without(NO_DATA, "NaN", "infinity"),
     ),
     "posterior to diagnose": (lambda b, v: bi.diagnose(v), "'posterior'", [*NO_OBJECT, "None"]),
-    "simulations of diagnose": (lambda b, v: b.diagnose(simulations=v), "'simulations'", [*NO_SIZE, "one"]),
+    "simulations of diagnose": (
+        lambda b, v: b.diagnose(simulations=v),
+        "'simulations'",
+        [kind for kind in [*NO_SIZE, "one"] if kind != "None"],
+    ),
     "draws of diagnose": (lambda b, v: b.diagnose(draws=v), "'draws'", [*NO_SIZE, "one"]),
     "seed of diagnose": (lambda b, v: b.diagnose(seed=v), "'seed'", NO_INTEGER),
     "level of diagnose": (lambda b, v: b.diagnose(level=v), "'level'", [*NO_RATE, "one"]),

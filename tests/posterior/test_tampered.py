@@ -173,7 +173,7 @@ def test_after_all_that_the_original_still_loads(original: Path) -> None:
 
 
 def test_arguments_of_load_are_checked(original: Path) -> None:
-    for arguments, message in (((None,), "path of a folder"), ((original, "linear"), "a Simulator")):
+    for arguments, message in (((None,), "a path"), ((original, "linear"), "a Simulator")):
         with pytest.raises(InputError, match=message):
             bi.load(*arguments)
     with pytest.raises(InputError, match="True or False"):

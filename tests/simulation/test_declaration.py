@@ -191,7 +191,7 @@ def test_padding_of_observed_data_may_hold_nan() -> None:
 @pytest.mark.parametrize(
     ("value", "fragments"),
     [
-        (np.ma.masked_less([1.0, -1.0, 1.0], 0.0), ["masked values", "fill or drop"]),
+        (np.ma.masked_less([1.0, -1.0, 1.0], 0.0), ["masked values", "missing='mask'"]),
         (np.ones(3) * 1j, ["dtype complex128", "real and imaginary part"]),
         ([1.0, [2.0], 3.0], ["a rectangular array", "pad the rows"]),
         (None, ["got:      None"]),

@@ -233,15 +233,14 @@ def test_get_from_a_file(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert registry.find(simulator.reference()) is simulator
     monkeypatch.chdir(tmp_path)
     assert bi.get("some_model_in_a_file.py:from_file") is simulator
-    for name, found in (("number", "got:      3"), ("missing", "got:      None")):
-        with pytest.raises(InputError, match=f"{file}:{name}") as error:
+    for name in ("number", "missing"):
+        with pytest.raises(InputError, match=f"'{name}'; its simulators are from_file"):
             bi.get(f"{file}:{name}")
-        assert found in str(error.value)
 
 
 def test_a_file_that_fails_can_be_mended(tmp_path) -> None:
     file = tmp_path / "some_broken_model.py"
-    file.write_text("1 / 0")
+    file.write_text(f"1 / 0\n{MODEL}")
     for _ in range(2):
         with pytest.raises(ZeroDivisionError):
             bi.get(f"{file}:from_file")

@@ -56,7 +56,7 @@ def test_a_shorter_series_is_padded_and_counted() -> None:
 REFUSED = {
     "masked values": (
         {"total": np.ma.masked_less([1.0, -1.0], 0.0)},
-        ["Data 'total'", "masked values", "fill or drop"],
+        ["Data 'total'", "masked values", "missing='mask'"],
     ),
     "complex numbers": ({"total": np.ones(2) * 1j}, ["Data 'total'", "dtype complex128", "real and imaginary part"]),
     "nothing": ({"total": None}, ["Data 'total'", "got:      None"]),
