@@ -77,9 +77,8 @@ def infer(
 ) -> None:
     """Infer the parameters of an observation, with a trained posterior."""
     folder, posterior = _opened(run, output, simulator, trust)
-    observation = _observation(data, posterior.simulator)
     options: dict[str, Any] = {"draws": draws, "seed": seed, "exact": exact, "predictive": predictive}
-    _print_posterior(*folder.infer(posterior, observation, **options))
+    _print_posterior(*folder.infer(posterior, _observation(data, posterior.simulator), **options))
     typer.echo(f"saved {folder.folder}/posterior.nc, posterior.csv and figures")
 
 

@@ -53,7 +53,7 @@ _SMALL_WEIGHT, _SURVIVAL = 1e-4, 0.1
 
 
 class Light(NamedTuple):
-    """Where the light goes, as fractions of the incident beam, with standard errors."""
+    """Fractions of the incident beam by where the light goes, with standard errors."""
 
     specular: tf.Tensor
     diffuse: tf.Tensor

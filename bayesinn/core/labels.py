@@ -12,7 +12,7 @@ import numpy as np
 
 @dataclass(frozen=True, eq=False)
 class Coordinate:
-    """Where the steps of an observable lie along its first axis: times, dates, wavelengths, ..."""
+    """Places of the steps of an observable along its first axis: times, dates, wavelengths, ..."""
 
     name: str  #: of the axis, and of the dimension in results: ``"time"``
     values: np.ndarray  #: (steps,) numbers or dates, increasing or decreasing

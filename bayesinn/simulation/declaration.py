@@ -170,8 +170,8 @@ def check_names(simulator: Declared, **mentioned: Iterable[str] | None) -> None:
         dimension = any(name == f"{other}_dim_{axis}" for other in names for axis in range(4))
         printable = name.strip() == name and name.isprintable() and name
         if name in _AXES or dimension or not printable or any(separator in name for separator in _SEPARATORS):
-            axes = ", ".join((*_AXES, "NAME_dim_0"))
-            expected = f"no axis of results ({axes}), none of {' '.join(_SEPARATORS)}, and no space at the ends"
+            taken = ", ".join((*_AXES, "NAME_dim_0"))
+            expected = f"no axis of results ({taken}), none of {' '.join(_SEPARATORS)}, and no space at the ends"
             do = "rename it; its text in labels={...} is free"
             raise SimulatorError(f"Name {name!r} in {subject}", expected=expected, got=repr(name), do=do)
     for option, keys in mentioned.items():

@@ -35,7 +35,7 @@ class Optimization:
         Largest global norm of a gradient.
     weight_decay : float
         Of AdamW, in units of the learning rate: keeps a network that sees few simulations from overfitting. 0.1 for a
-        posterior that is fitted to arrays, 0 otherwise, if left out.
+        posterior that is fitted to arrays of fewer than 3,000 rows, 0 otherwise, if left out.
     average : float
         Decay of the moving average of weights that is kept; 0 for none.
     patience : int

@@ -4,7 +4,6 @@ from typing import Any
 
 from bayesinn import plots
 from bayesinn.core.labels import Labels, columns
-from bayesinn.plots.pairs import MOST_COLUMNS
 from bayesinn.workflow.answers import logarithmic, posterior_table
 from bayesinn.workflow.evidence import Arrays, Observation
 from bayesinn.workflow.report import Figure, Section
@@ -43,9 +42,8 @@ def posterior_figures(
 ) -> dict[str, plots.Canvas]:
     """Draw marginals and pairs of a posterior."""
     figures = {"marginals": plots.marginals(draws, prior=prior, reference=reference, labels=labels)}
-    names = list(columns(draws, batch_ndim=1))
-    if len(names) > 1:
-        figures["pairs"] = plots.pairs(draws, reference=reference, labels=labels, shown=names[:MOST_COLUMNS])
+    if len(columns(draws, batch_ndim=1)) > 1:
+        figures["pairs"] = plots.pairs(draws, reference=reference, labels=labels)
     return figures
 
 

@@ -108,7 +108,7 @@ def test_a_mistake_is_named_before_training(bayesinn, here: Path, monkeypatch, c
 
 
 def test_an_answer_is_never_written_over_another(bayesinn, trained: Path, here: Path) -> None:
-    run = shutil.copytree(trained, here / "run")
+    run = shutil.copytree(trained, here / "run", ignore=shutil.ignore_patterns("posterior.nc", "figures"))
     first, second = here / "first.json", here / "second.json"
     for file, value in ((first, 2.0), (second, 3.0)):
         file.write_text(json.dumps({"cases": [1.0, value, 2.0], "days": 2.0}))

@@ -61,7 +61,7 @@ REFUSED = {
     "complex numbers": ({"total": np.ones(2) * 1j}, ["Data 'total'", "dtype complex128", "real and imaginary part"]),
     "nothing": ({"total": None}, ["Data 'total'", "got:      None"]),
     "text": ({"total": ["1", "2"]}, ["Data 'total'", "dtype <U1", "numpy.asarray"]),
-    "ragged rows": ({"series": [[1.0, 1.0], [1.0]]}, ["Data 'series'", "rectangular", "pad the rows"]),
+    "ragged rows": ({"series": [[1.0, 1.0], [1.0]]}, ["Data 'series'", "NaN or infinite"]),
     "a column of a table": (
         {"total": pd.DataFrame({"total": [1.0, 2.0]})},
         ["Data 'total'", "(2, 1)", "table['name'].to_numpy()"],
