@@ -118,10 +118,10 @@ class Reference:
         copies = [_judged(damaged[kind], flags, ordered) if damaged else intact for kind in damage.KINDS]
         pairs = [(intact[number][:half], copy[number][: half * bool(damaged)]) for number, copy in enumerate(copies)]
         with ThreadPoolExecutor() as pool:
-            trees = pool.map(damage.grow, *zip(*pairs, strict=True))
+            order, gap, scale = pool.map(damage.grow, *zip(*pairs, strict=True))
         summary = _axes(condition[:half].astype(np.float64))
         empty = np.zeros((0, len(STATISTICS))), np.zeros(0, int)
-        unfinished = cls(*summary, *_axes(_flat(inputs, flags)[:half]), flags, ordered, *trees, *empty)
+        unfinished = cls(*summary, *_axes(_flat(inputs, flags)[:half]), flags, ordered, order, gap, scale, *empty)
         rest = {name: value[half:] for name, value in inputs.items()}
         statistics = unfinished._statistics(condition[half:], rest)
         held_out = np.sort(statistics, axis=0)

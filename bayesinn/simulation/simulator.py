@@ -210,9 +210,11 @@ class simulator:
         for name in ("labels", "units", "lengths", "observed"):
             do = f"write {name}={{'name': ...}}, or leave it out"
             check_type(f"Option {name!r} of @simulator", getattr(self, name), (Mapping, type(None)), "a dict", do)
-        for name, kind in (("log_likelihood", Callable), ("exact", Callable), ("recommended", Recommended)):
-            expected, do = "a function" if kind is Callable else "bi.Recommended(...)", "pass one, or leave it out"
-            check_type(f"Option {name!r} of @simulator", getattr(self, name), (kind, type(None)), expected, do)
+        for name in ("log_likelihood", "exact"):
+            other = None if callable(getattr(self, name)) else getattr(self, name)
+            check_type(f"Option {name!r} of @simulator", other, type(None), "a function", "pass one, or leave it out")
+        expected, do = "bi.Recommended(...)", "pass one, or leave it out"
+        check_type("Option 'recommended' of @simulator", self.recommended, (Recommended, type(None)), expected, do)
 
     def __call__(self, function: Callable[..., Any]) -> Simulator:
         return Simulator(function, self)
