@@ -13,7 +13,7 @@ from typing import Any, Literal, Self
 import numpy as np
 import tensorflow_probability as tfp
 
-from bayesinn.core.errors import SimulatorError
+from bayesinn.core.errors import InputError, SimulatorError
 from bayesinn.core.labels import Labels
 from bayesinn.core.validation import check_integer, check_type
 from bayesinn.simulation import checks, declaration
@@ -210,11 +210,14 @@ class simulator:
         for name in ("labels", "units", "lengths", "observed"):
             do = f"write {name}={{'name': ...}}, or leave it out"
             check_type(f"Option {name!r} of @simulator", getattr(self, name), (Mapping, type(None)), "a dict", do)
+        do = "pass one, or leave it out"
         for name in ("log_likelihood", "exact"):
-            other = None if callable(getattr(self, name)) else getattr(self, name)
-            check_type(f"Option {name!r} of @simulator", other, type(None), "a function", "pass one, or leave it out")
-        expected, do = "bi.Recommended(...)", "pass one, or leave it out"
-        check_type("Option 'recommended' of @simulator", self.recommended, (Recommended, type(None)), expected, do)
+            value = getattr(self, name)
+            if value is not None and not callable(value):
+                subject = f"Option {name!r} of @simulator"
+                raise InputError(subject, expected="a function", got=repr(value), do=do)
+        kinds = (Recommended, type(None))
+        check_type("Option 'recommended' of @simulator", self.recommended, kinds, "bi.Recommended(...)", do)
 
     def __call__(self, function: Callable[..., Any]) -> Simulator:
         return Simulator(function, self)

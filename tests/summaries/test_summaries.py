@@ -198,7 +198,7 @@ def test_wrong_shapes_are_explained() -> None:
     for make, message in (
         (lambda: ConvLSTM(kernel_size=2, stride=3), "'stride'"),
         (lambda: DeepSet(pooling="median"), "'pooling'"),
-        (lambda: CountSeries(season=0), "'season'"),
+        (lambda: CountSeries(season=0), "argument 'season'"),
         (lambda: SetTransformer(width=10, heads=4), "'width'"),
     ):
         with pytest.raises(InputError, match=message):
