@@ -141,8 +141,8 @@ def _groups(table: Table, ids: list[str]) -> list[list[int]]:
     """Return the rows of each observation."""
     if not ids:
         return [list(range(len(table.rows)))]
-    place = table.names.index(ids[0])
     groups: dict[str, list[int]] = {}
+    place = table.names.index(ids[0])
     for number, row in enumerate(table.rows):
         if not any(field.strip() for field in row):
             continue  # as spreadsheets write at the end
