@@ -297,7 +297,9 @@ def test_functions_of_tensors_that_are_wrong_are_explained(function, fragments: 
 # Ends
 
 INTERRUPTED = """
-import os, sys, time
+import os, signal, sys, time
+# Shells let what runs in the background ignore it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 import bayesinn as bi
 import tensorflow_probability as tfp
 
@@ -351,7 +353,7 @@ def test_no_worker_survives(tmp_path, way: str, number: int | None) -> None:
         assert "KeyboardInterrupt" in error
 
 
-def test_ctrl_c_reaches_a_training_that_waits_for_workers(tmp_path) -> None:
+def test_ctrl_c_reaches_a_training_that_waits_for_workers(tmp_path, request) -> None:
     """The main thread waits in TensorFlow, where Python sees no signal."""
 
     def slow(parameters, generator):
@@ -360,6 +362,8 @@ def test_ctrl_c_reaches_a_training_that_waits_for_workers(tmp_path) -> None:
         return {"x": parameters["mean"]}
 
     interrupted: list[float] = []
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
 
     def interrupt() -> None:
         time.sleep(0.5)
