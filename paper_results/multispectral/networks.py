@@ -43,7 +43,7 @@ def rows(parameters: Arrays, found: np.ndarray, options: TissueOptions, seed: in
 
 
 def trained(name: str, data: Arrays, held_out: Arrays, steps: int, folder: Path) -> tuple[bi.AmortizedPosterior, float]:
-    """Return the posterior of the folder, trained if there is none, and the seconds of processor time it took or NaN."""
+    """Return the posterior of the folder, trained if there is none, and the processor seconds that took, or NaN."""
     place = folder / f"posterior_{name}"
     if place.exists():
         return bi.load(place), np.nan
