@@ -37,7 +37,6 @@ IDENTIFIABLE, PRIOR_LIKE = ("s_O2", "v_hb1", "a_mie1"), tuple(f"{name}{layer}" f
 # Posterior sd / prior sd of the linearised model around the reference tissue, brightness removed, signal to noise 10.
 LINEARISED = {"s_O2": 0.30, "v_hb1": 0.61, "a_mie1": 0.79, "v_hb2": 0.97, "a_mie2": 0.99, "v_hb3": 1.0, "a_mie3": 0.99}
 LINEARISED |= dict.fromkeys(PRIOR_LIKE, 1.0)
-CAMERAS = ("3", "8", "27")
 
 
 @dataclass(frozen=True)
@@ -47,6 +46,7 @@ class Sizes:
     bank: int = 100_000
     test: int = 10_000
     steps: dict[str, int] = field(default_factory=lambda: {"3": 5_000, "8": 5_000, "27": 5_000, "8_split": 3_000})
+    cameras: tuple[str, ...] = ("3", "8", "27")
     references: int = 20
     proposals: int = 8_000
     calibration: int = 2_000
@@ -56,7 +56,7 @@ class Sizes:
     block: int = 4_096
 
 
-QUICK = Sizes(600, 300, dict.fromkeys(("3", "8", "27", "8_split"), 20), 2, 200, 100, 50, 8, 50, 32)
+QUICK = Sizes(600, 300, {"8": 20, "8_split": 20}, ("8",), 2, 200, 100, 50, 8, 50, 32)
 
 
 class Study:
@@ -196,7 +196,7 @@ def identifiable(study: Study) -> None:
 def design(study: Study) -> None:
     """Compare cameras, and check that each posterior is calibrated."""
     table, spread = {}, {}
-    for name in CAMERAS:
+    for name in study.sizes.cameras:
         posterior, sizes = study.posterior(name), study.sizes
         found = bi.diagnose(posterior, simulations=sizes.calibration, draws=sizes.draws, seed=9, progress=False)
         study.write(found.verdict, f"verdict_{name}.csv")
