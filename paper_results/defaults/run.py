@@ -100,21 +100,22 @@ def study(given: argparse.Namespace, file: Path) -> None:
 
 
 def table(file: Path) -> str:
-    """Write means over seeds as a Markdown table: nats above the exact density, or else above the best variant."""
+    """Write table.csv, and return it as Markdown: nats above the exact density, or else above the best variant."""
     rows = pd.read_csv(file)
     value = rows["nats_above"]
     best = rows.groupby(["problem", "budget"])["nll"].transform("min")
     rows["value"] = value.where(value.notna(), rows["nll"] - best)
     order = [problem for problem in PROBLEMS if problem in set(rows["problem"])]
+    means = rows.groupby(["budget", "variant", "problem"])["value"].agg(["mean", "sem", "count"])
+    means.to_csv(file.with_name("table.csv"), float_format="%.5g")
     lines = []
     for budget in BUDGETS:
-        part = rows[rows["budget"] == budget]
-        if part.empty:
+        if budget not in means.index:
             continue
-        cells = part.groupby(["variant", "problem"])["value"].agg(["mean", "std", "count"]).reset_index()
+        cells = means.loc[budget].reset_index()
         cells["text"] = [
-            f"{mean:.3f}" + (f" ± {std / np.sqrt(count):.3f}" if count > 1 else "")
-            for mean, std, count in zip(cells["mean"], cells["std"], cells["count"], strict=True)
+            f"{mean:.3f}" + (f" ± {error:.3f}" if count > 1 else "")
+            for mean, error, count in zip(cells["mean"], cells["sem"], cells["count"], strict=True)
         ]
         wide = cells.pivot_table(index="variant", columns="problem", values="text", aggfunc="first").reindex(
             columns=order
