@@ -57,10 +57,11 @@ def main() -> None:
             columns[label, "error of mean / exact sd"] = (table["mean"] - reference["mean"]) / reference["sd"]
             columns[label, "sd / exact sd"] = table["sd"] / reference["sd"]
             if simulator == "sir":
-                diagnosis = run.diagnose(posterior, simulations=50 if quick else 1_000, draws=250, seed=SEED + 2)
+                diagnosis = run.diagnose(posterior, simulations=50 if quick else None, seed=SEED + 2)
                 print(diagnosis)
+                diagnosis.verdict.to_csv(target / "verdict.csv", float_format="%.4g")
                 facts["parameters inside the 99 % band of SBC"] = int(diagnosis.sbc.inside.sum())
-                facts["p-value of SBC of the log likelihood"] = float(diagnosis.quantities.family_p_value)
+                facts["p-value of SBC of the log likelihood"] = float(diagnosis.fit_to_data.family_p_value)
                 plots.save(plots.ecdf(diagnosis.sbc, labels=posterior.simulator.labels), target / "sbc.png")
                 for figure in ("marginals", "predictive_cases"):
                     (target / f"{figure}.png").write_bytes((run.folder / "figures" / f"{figure}.png").read_bytes())

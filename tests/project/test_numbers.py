@@ -30,9 +30,6 @@ EXCEPTIONS: Mapping[str, Mapping[str, str]] = {
     "paper_results/defaults/README.md": {
         **dict.fromkeys(("2.156", "2.153"), DERIVED),
         "14,060": SETTING,
-        "0.1": SETTING,
-        "0.01": SETTING,
-        "0.2": DERIVED,
     },
     "paper_results/densities_2d/README.md": dict.fromkeys(
         ("1.69844", "2.83188", "3.46574", "1.00758", "3.53102"), KNOWN
