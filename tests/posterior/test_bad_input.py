@@ -272,10 +272,7 @@ CASES: dict[str, tuple[Callable[[Bench], Any], list[str]]] = {
         lambda b: b.linear.sample({"y": "many"}),
         ["Data 'y'", "real numbers", "<U4", "numpy.asarray"],
     ),
-    "ragged observation": (
-        lambda b: b.given(counts=[[1.0], [1.0, 2.0]]),
-        ["Data 'counts'", "rectangular", "pad the rows"],
-    ),
+    "ragged observation": (lambda b: b.given(x=[[1.0], [1.0, 2.0]]), ["Data 'x'", "NaN or infinite"]),
     "no observations": (lambda b: b.linear.sample({"y": []}), ["Data 'y'", "an empty array"]),
     "series that is too long": (lambda b: b.given(x=np.ones((2, 7))), ["Data 'x'", "(2, 7)"]),
     "count beyond the steps": (
