@@ -127,7 +127,7 @@ def run_training(
     if progress:
         print(_describe(simulator, model, settings), flush=True)
     # Before simulations are drawn, which may take minutes.
-    resumes = checkpoint is not None and prepare_folder(checkpoint, settings, plan.identity)
+    resumes = checkpoint is not None and prepare_folder(checkpoint, settings, plan.identity, drawn=False)
     if checkpoint is not None and resumes and has_ended(checkpoint.folder, settings):
         model.freeze()
         source: Source = ArraySource(pilot, settings)

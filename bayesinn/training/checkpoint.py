@@ -70,16 +70,20 @@ class CheckpointWriter(TrainingCallback):
         replace_file(self.folder / "state.h5", packed(arrays, attributes=attributes))
 
 
-def prepare_folder(checkpoint: Checkpoint, settings: TrainingSettings, identity: dict[str, Any]) -> bool:
+def prepare_folder(
+    checkpoint: Checkpoint, settings: TrainingSettings, identity: dict[str, Any], drawn: bool = True
+) -> bool:
     """Make a folder ready for checkpoints of a run; return whether there is a state to continue from.
 
     A checkpoint of another run is refused, and any unless ``resume`` is True; ``identity`` is what decides a run apart
-    from its settings, in plain values.
+    from its settings, in plain values. Simulations that an interrupted run has left there are refused likewise, unless
+    this one has ``drawn`` its own.
     """
     identity = {**asdict(settings), **identity}
     folder = checkpoint.folder
     settings_file, known = folder / "settings.json", saved_identity(folder)
-    if (known is not None or any(folder.glob("simulations/*.h5"))) and not checkpoint.resume:
+    exists = known is not None or (not drawn and any(folder.glob("simulations/*.h5")))
+    if exists and not checkpoint.resume:
         raise InputError(
             f"Checkpoint folder {str(folder)!r}",
             expected="a new or empty folder for a new run",

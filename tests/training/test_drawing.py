@@ -90,6 +90,10 @@ def test_a_fit_that_is_interrupted_while_drawing_is_resumed_to_the_same_bits(tmp
 
     expected = fit().fingerprint
     with monkeypatch.context() as patch:
+        # As where drawing takes long: simulations are there before the first step.
+        patch.setattr(drawing, "_SECONDS_BETWEEN_WRITES", 0.0)
+        assert fit(tmp_path / "slow").fingerprint == expected
+    with monkeypatch.context() as patch:
         interrupt(patch, 3)
         with pytest.raises(KeyboardInterrupt):
             fit(tmp_path)
