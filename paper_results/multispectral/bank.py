@@ -25,13 +25,15 @@ def draw_parameters(n: int, seed: int) -> Arrays:
     }
 
 
-def reflectances(parameters: Arrays, other_absorption: np.ndarray | float = 0.0) -> np.ndarray:
-    """Return spectra (n, w) at all wavelengths of all cameras."""
+def reflectances(
+    parameters: Arrays, other_absorption: np.ndarray | float = 0.0, wavelengths: np.ndarray = WAVELENGTHS
+) -> np.ndarray:
+    """Return spectra (n, w), by default at all wavelengths of all cameras."""
     tensors = {name: np.asarray(value, np.float32) for name, value in parameters.items()}
     blocks = [
         spectra(
             {name: tf.constant(value[start : start + _BLOCK]) for name, value in tensors.items()},
-            WAVELENGTHS,
+            wavelengths,
             other_absorption=other_absorption,
         )
         for start in range(0, len(tensors["s_O2"]), _BLOCK)

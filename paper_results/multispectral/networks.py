@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -53,7 +54,11 @@ def trained(name: str, data: Arrays, held_out: Arrays, steps: int, folder: Path)
     rate = bi.Optimization(learning_rate=2e-3)
     posterior.fit(data, steps=steps, batch_size=size, seed=1, validation=held_out, optimization=rate, progress=False)
     seconds = time.process_time() - started
-    posterior.save(place)
+    manifest = posterior.save(place) / "manifest.json"
+    # Without the path of the simulator's file, which is another one elsewhere: it is found by its module.
+    content = json.loads(manifest.read_text())
+    content["simulator"]["file"] = ""
+    manifest.write_text(json.dumps(content, indent=2) + "\n")
     return posterior, seconds
 
 

@@ -7,7 +7,7 @@ limit, whatever the flow has learned, and the effective size says how near that 
 from __future__ import annotations
 
 import numpy as np
-from bank import WAVELENGTHS, Arrays, draw_parameters, reflectances
+from bank import Arrays, draw_parameters, reflectances
 from numpy.polynomial.hermite_e import hermegauss
 from scipy.special import logsumexp
 
@@ -49,8 +49,7 @@ def importance(
     parameters = {name: np.concatenate([proposed[name], prior[name]]) for name in prior}
     log_flow = posterior.log_prob(parameters, {"bands": bands})
     log_prior = np.asarray(posterior.evaluator.prior_log_prob(parameters))
-    columns = np.searchsorted(WAVELENGTHS, options.bands.wavelengths)
-    means = reflectances(parameters)[:, columns] @ options.bands.weights.T
+    means = reflectances(parameters, wavelengths=options.bands.wavelengths) @ options.bands.weights.T
     mixture = np.logaddexp(np.log1p(-share) + log_flow, np.log(share) + log_prior)
     log_weights = log_prior + log_likelihood(means, bands, options) - mixture
     weights = np.exp(log_weights - logsumexp(log_weights))

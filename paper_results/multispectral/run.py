@@ -48,7 +48,7 @@ class Sizes:
     steps: dict[str, int] = field(default_factory=lambda: {"3": 5_000, "8": 5_000, "27": 5_000, "8_split": 3_000})
     cameras: tuple[str, ...] = ("3", "8", "27")
     references: int = 20
-    proposals: int = 8_000
+    proposals: int = 4_000
     calibration: int = 2_000
     draws: int = 250
     side: int = 256
