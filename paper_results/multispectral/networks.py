@@ -98,7 +98,7 @@ def _fit(network: keras.Sequential, loss: object, data: Arrays, targets: np.ndar
     rate = keras.optimizers.schedules.CosineDecay(2e-3, steps)
     network.compile(keras.optimizers.Adam(rate), loss, steps_per_execution=20)
     used = tf.data.Dataset.from_tensor_slices((data["bands"], targets)).shuffle(len(targets), seed=1).repeat()
-    network.fit(used.batch(BATCH), steps_per_epoch=steps, epochs=1, verbose=0)
+    network.fit(used.batch(BATCH), steps_per_epoch=steps, epochs=1, verbose=0, shuffle=False)
 
 
 def mean_field(data: Arrays, steps: int) -> Method:
