@@ -1,6 +1,5 @@
 """What a simulator must share with the one that a saved posterior was trained on: shapes and prior."""
 
-import importlib.metadata
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,9 +11,8 @@ from bayesinn.simulation.simulator import Simulator
 
 _DRAWS, _MOST_COLUMNS = 4_096, 100
 _LEVELS = np.array([0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99])
-#: Where the same programs draw, rounding moves at most a few draws past a quantile; elsewhere all draws may differ.
-_SAME_PROGRAMS, _STANDARD_ERRORS = 8 / _DRAWS, 5.0
-_PROGRAMS = ("tensorflow", "tensorflow-probability")
+#: Draws may differ between machines: those of TensorFlow's truncated normal even with the number of threads.
+_ROUNDING, _STANDARD_ERRORS = 8 / _DRAWS, 5.0
 
 #: Entries of the manifest.
 SCHEMA = {
@@ -44,9 +42,7 @@ def check_same(entries: Mapping[str, Any], simulator: Simulator) -> None:
         # Their order is that of the network's inputs and outputs.
         if list(now.items()) != list(entries[kind].items()):
             raise _other(simulator, f"{kind} {entries[kind]}", f"{now}")
-    same = all(entries["packages"].get(name) == importlib.metadata.version(name) for name in _PROGRAMS)
-    sampling = _STANDARD_ERRORS * np.sqrt(2.0 * _LEVELS * (1.0 - _LEVELS) / _DRAWS)
-    tolerance = np.full_like(_LEVELS, _SAME_PROGRAMS) if same else sampling + _SAME_PROGRAMS
+    tolerance = _STANDARD_ERRORS * np.sqrt(2.0 * _LEVELS * (1.0 - _LEVELS) / _DRAWS) + _ROUNDING
     draws = _draws(simulator) if entries["prior"] else {}
     for name in draws.keys() & entries["prior"].keys():
         saved, columns = entries["prior"][name], draws[name].T
