@@ -27,7 +27,7 @@ def run(study: Study) -> None:
                     "parameter": column,
                     "p_value": ranks.p_value[index],
                     "inside_99_band": bool(ranks.inside[index]),
-                    "reading": ranks.reading[index],
+                    "reading": "" if ranks.inside[index] else _reading(ranks, index),
                     "largest_coverage_error_points": errors[np.argmax(np.abs(errors[:, index])), index],
                 }
             )
@@ -93,3 +93,9 @@ def largest_by_chance(data_sets: int, parameters: int) -> float:
         inside = np.cumsum(generator.multinomial(data_sets, counts, size=parameters), axis=1)[:, :-1]
         largest.append(100.0 * np.max(np.abs(inside / data_sets - np.array(NOMINAL))))
     return float(np.mean(largest))
+
+
+def _reading(ranks: SBCResult, index: int) -> str:
+    """Return the shift or the spread of a parameter in words, whichever is larger beside its interval."""
+    errors = ranks.deviations[:2]
+    return max(errors, key=lambda error: abs(error.estimate[index]) / (error.upper - error.lower)[index]).text(index)
