@@ -25,8 +25,8 @@ with a normal mean, whose posterior is known:
 [[True, True], [True, False]]
 >>> coverage(truth, {"mean": 0.5 * draws["mean"]}, seed=1).passed
 False
->>> sbc(truth, {"mean": draws["mean"] + 0.5}, seed=1).reading
-('posterior too high',)
+>>> sbc(truth, {"mean": draws["mean"] + 0.5}, seed=1).deviations[0].text(0).partition(",")[0]
+'mean: draws too high'
 >>> contraction, gain = recovery(truth, draws, prior).contraction[0], information(truth, draws, prior).mean[0]
 >>> bool(abs(contraction - 0.5) < 0.05), bool(abs(gain - 0.5 * np.log(2)) < 0.05)
 (True, True)

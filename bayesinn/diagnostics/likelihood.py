@@ -103,7 +103,8 @@ def sharpness(log_likelihood: Pair, log_prior: Pair, log_prob: Pair, parameters:
     >>> both = np.concatenate([theta[:, None], problem.sample(data, draws=100, seed=2)], axis=1)
     >>> prior, density = exact.prior_log_prob(both), problem.log_prob(both, data)
     >>> pairs = [(values[:, 0], values[:, 1:]) for values in (exact.log_prob(both, data) - prior, prior, density)]
-    >>> bool(abs(sharpness(*pairs, parameters=2).nats_missing[0] - 2 * (np.log(1.15) + 0.5 / 1.15**2 - 0.5)) < 0.01)
+    >>> missing = sharpness(*pairs, parameters=2).deviations[0].estimate[0]
+    >>> bool(abs(missing - 2 * (np.log(1.15) + 0.5 / 1.15**2 - 0.5)) < 0.01)
     True
     """
     of_truth, of_draws = (
