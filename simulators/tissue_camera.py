@@ -112,7 +112,7 @@ def normalise(values: tf.Tensor, normalisation: str) -> tf.Tensor:
 
     Examples
     --------
-    >>> normalise(tf.constant([0.2, 0.2]), "l1_log").numpy().round(3).tolist()
+    >>> [round(float(value), 3) for value in normalise(tf.constant([0.2, 0.2]), "l1_log")]
     [0.693, 0.693]
     """
     if normalisation not in NORMALISATIONS:
