@@ -132,7 +132,7 @@ def wide(parameters, context, seed):
 
 @pytest.mark.parametrize("options", [{"latent": 0}, {"width": 3}, {"latent": 3, "width": 4}])
 def test_layouts_that_do_not_fit_are_refused(options) -> None:
-    with pytest.raises(InputError, match="width of at least|latent"):
+    with pytest.raises(InputError, match=r"width of at least|argument .latent"):
         SplitLatent(inverse_kinematics, **options)
 
 
