@@ -18,9 +18,6 @@ from bayesinn.core.startup import import_tensorflow
 from bayesinn.simulation.installed import check_name, descriptions
 
 if TYPE_CHECKING:
-    import pandas as pd
-    import xarray
-
     from bayesinn.workflow.diagnosis import Diagnosis
     from bayesinn.workflow.run import Run
 
@@ -67,6 +64,7 @@ def train(
 def infer(
     run: cl.RunFolder,
     data: cl.Data = None,
+    context: cl.Context = [],  # noqa: B006
     output: cl.Results = None,
     simulator: cl.Source = None,
     trust: cl.Trust = False,
@@ -77,8 +75,11 @@ def infer(
 ) -> None:
     """Infer the parameters of an observation, with a trained posterior."""
     folder, posterior = _opened(run, output, simulator, trust)
+    from bayesinn.workflow.answers import answer_text
+
     options: dict[str, Any] = {"draws": draws, "seed": seed, "exact": exact, "predictive": predictive}
-    _print_posterior(*folder.infer(posterior, _observation(data, posterior.simulator), **options))
+    observation = _observation(data, posterior.simulator, context)
+    typer.echo(answer_text(*folder.infer(posterior, observation, **options)))
     typer.echo(f"saved {folder.folder}/posterior.nc, posterior.csv and figures")
 
 
@@ -104,6 +105,7 @@ def _diagnosing(finish: Callable[[Run, bi.AmortizedPosterior, Observation, Diagn
     def command(
         run: cl.RunFolder,
         data: cl.Data = None,
+        context: cl.Context = [],  # noqa: B006
         output: cl.Results = None,
         simulator: cl.Source = None,
         trust: cl.Trust = False,
@@ -111,7 +113,7 @@ def _diagnosing(finish: Callable[[Run, bi.AmortizedPosterior, Observation, Diagn
         seed: cl.Seed = 3,
     ) -> None:
         folder, posterior = _opened(run, output, simulator, trust)
-        observation = _observation(data, posterior.simulator)
+        observation = _observation(data, posterior.simulator, context)
         folder.check_data(posterior.simulator, observation)
         result = folder.diagnose(posterior, observation, simulations=simulations, seed=seed)
         finish(folder, posterior, observation, result)
@@ -141,6 +143,7 @@ def run_all(
     name: cl.Name,
     output: cl.Output = None,
     data: cl.Data = None,
+    context: cl.Context = [],  # noqa: B006
     steps: cl.Steps = None,
     minutes: cl.Minutes = None,
     batch_size: cl.BatchSize = None,
@@ -156,7 +159,7 @@ def run_all(
 ) -> None:
     """Train, diagnose, infer and report, all into one run folder."""
     simulator = _simulator(name)
-    run, observation = _run(output, simulator), _observation(data, simulator)
+    run, observation = _run(output, simulator), _observation(data, simulator, context)
     run.check_data(simulator, observation, answers=True)
     training = {"steps": steps, "minutes": minutes, "batch_size": batch_size, "passes": passes, "seed": seed}
     posterior = _train(run, simulator, summary, flow, resume=resume, **training)
@@ -164,9 +167,11 @@ def run_all(
     diagnosis = run.diagnose(posterior, observation, simulations=simulations, seed=seed + 2)
     typer.echo(repr(diagnosis))
     if observation is not None or simulator.observed is not None:
+        from bayesinn.workflow.answers import answer_text
+
         typer.echo("\ninferring")
         options: dict[str, Any] = {"draws": draws, "seed": seed + 1, "exact": exact, "predictive": predictive}
-        _print_posterior(*run.infer(posterior, observation, **options))
+        typer.echo(answer_text(*run.infer(posterior, observation, **options)))
     typer.echo(f"\nsaved {run.report(posterior, diagnosis, observation)}")
     _exit(diagnosis)
 
@@ -221,20 +226,12 @@ def _opened(run: Path, output: Path | None, name: str | None, trust: bool) -> tu
     return _run(output or (None if alone else run), posterior.simulator), posterior
 
 
-def _observation(data: Path | None, simulator: bi.Simulator) -> Observation:
-    from bayesinn.workflow.data_files import read_data
+def _observation(data: Path | None, simulator: bi.Simulator, context: list[str]) -> Observation:
+    from bayesinn.workflow.data_files import parse_context, read_data
 
-    return None if data is None else read_data(data.expanduser(), simulator)
-
-
-def _print_posterior(tree: xarray.DataTree, table: pd.DataFrame) -> None:
-    from bayesinn.posterior.draws import FLAG_LEVEL
-
-    p_value = float(tree["sample_stats"]["out_of_distribution_p"])
-    typer.echo(table.to_string(float_format=lambda value: f"{value:.4g}"))
-    typer.echo(f"how typical the observation is of the simulations: p = {p_value:.2g}")
-    if p_value < FLAG_LEVEL:
-        typer.echo("WARNING: it is out of distribution, the posterior is an extrapolation", err=True)
+    if data is None and context:
+        raise typer.BadParameter("the values of --context need data: --data FILE")
+    return None if data is None else read_data(data, simulator, context=parse_context(context))
 
 
 def main() -> None:

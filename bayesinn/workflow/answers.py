@@ -10,6 +10,7 @@ import pandas as pd
 import xarray
 
 from bayesinn.core.labels import Labels, columns
+from bayesinn.posterior.draws import FLAG_LEVEL
 
 # Largest over smallest positive count, above which a linear axis hides most of the data.
 _LOGARITHMIC_RATIO = 20.0
@@ -35,6 +36,15 @@ def _moments(draws: Mapping[str, np.ndarray]) -> pd.DataFrame:
     frame = pd.DataFrame(columns(draws, batch_ndim=1), dtype=float)
     low, high = frame.quantile([0.025, 0.975]).to_numpy()
     return pd.DataFrame({"mean": frame.mean(), "sd": frame.std(ddof=0), "2.5 %": low, "97.5 %": high})
+
+
+def answer_text(tree: xarray.DataTree, table: pd.DataFrame) -> str:
+    """Write a posterior for the terminal: its table, and how typical the observation is."""
+    p_value = float(tree["sample_stats"]["out_of_distribution_p"])
+    text = f"{table.to_string(float_format=lambda value: f'{value:.4g}')}\n"
+    text += f"how typical the observation is of the simulations: p = {p_value:.2g}"
+    warning = "\nWARNING: it is out of distribution, the posterior is an extrapolation"
+    return text + warning * (p_value < FLAG_LEVEL)
 
 
 def opened(file: Path) -> Any:

@@ -48,6 +48,7 @@ class Check:
         If one of these is outside, a good result means nothing, and only the remedy of that one is given.
     reference : str, where it was published
     sentence : function of the result, for the top of the report; only of checks that don't judge the posterior itself
+    unlearnt : function of the result and a number of nats, returns the parameters of which less is known
     key : str, attribute of the diagnosis, and prefix of columns in its table; made from the name if left out
     table : function of the result, returns a DataFrame with one row for each checked column, or None
     heads : mapping of a column of the table to its heading in the report
@@ -67,6 +68,7 @@ class Check:
     relies_on: Sequence[str] = ()
     reference: str = ""
     sentence: Callable[[Any], str] | None = None
+    unlearnt: Callable[[Any, float], Sequence[str]] | None = None
     key: str = ""
     table: Callable[[Any], pd.DataFrame | None] = lambda result: getattr(result, "to_dataframe", lambda: None)()
     heads: Mapping[str, str] = field(default_factory=dict)

@@ -68,7 +68,7 @@ class Diagnosis:
     @property
     def judgement(self) -> Judgement:
         """What all findings say together."""
-        return Judgement(self.findings, self.tolerances, *self.size)
+        return Judgement(self.findings, self.parameters, self.tolerances, *self.size)
 
     @property
     def grade(self) -> str:

@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from bayesinn.diagnostics.deviation import CONFIDENCE
-from bayesinn.diagnostics.information import InformationResult
 from bayesinn.workflow.check import Check
 from bayesinn.workflow.finding import Finding
 from bayesinn.workflow.report import Verdict
@@ -20,6 +19,7 @@ class Judgement:
     """What all findings say together."""
 
     findings: Sequence[Finding]
+    parameters: Sequence[str]
     tolerances: Tolerances
     simulations: int
     draws: int
@@ -39,14 +39,15 @@ class Judgement:
 
     @property
     def unlearnt(self) -> tuple[str, ...]:
-        """Parameters of which the posterior knows nothing: the gain of information is within its tolerance of zero."""
-        result = self._information
-        return () if result is None else result.below(self.tolerances.information)
+        """Parameters of which the posterior knows nothing, as the checks tell that know."""
+        nats = self.tolerances.information
+        found = (finding.check.unlearnt(finding.result, nats) for finding in self.findings if finding.check.unlearnt)
+        return tuple(name for names in found for name in names)
 
     @property
     def knows_nothing(self) -> bool:
         """Whether the posterior knows nothing of any parameter."""
-        return self._information is not None and len(self.unlearnt) == len(self._information.columns)
+        return set(self.unlearnt) >= set(self.parameters)
 
     @property
     def simulations_needed(self) -> float:
@@ -78,12 +79,9 @@ class Judgement:
         says = [finding.check.sentence(finding.result) for finding in self.findings if finding.check.sentence]
         guilty = [finding for finding in self.findings if finding.grade == OUTSIDE and not finding.check.sentence]
         if guilty:
-            first = " ".join(
-                f"{finding.errors[0].text if finding.errors else finding.found}." for finding in guilty[:1]
-            )
-            text = (
-                f"Errors are larger than the tolerances, over {size}: {listed([f.check.name for f in guilty])}. {first}"
-            )
+            first = guilty[0].errors[0].text if guilty[0].errors else guilty[0].found
+            names = listed([finding.check.name for finding in guilty])
+            text = f"Errors are larger than their tolerances in {names}, over {size}. {first}."
         elif self.outside:
             text = f"The posterior itself is {'within tolerance' if self._rest_within else 'undecided'}, over {size}."
         elif self.knows_nothing:
@@ -92,9 +90,9 @@ class Judgement:
                 "network has not learnt it: compare with a longer training."
             )
         elif self.grade == UNDECIDED:
-            text = f"The errors may be small or large: {size} are too few to tell. {self._what_decides()}"
+            text = f"{size} are too few to tell whether all errors are within tolerance. {self._what_decides()}"
         else:
-            text = f"All errors are smaller than the tolerances, by {CONFIDENCE:.0%} intervals from {size}."
+            text = f"The {100 * CONFIDENCE:g} % interval of each error lies within its tolerance, over {size}."
             if self.unlearnt:
                 text += f" {self._unlearnt()}"
         return " ".join([text, *says])
@@ -115,11 +113,7 @@ class Judgement:
         return f"About {total - self.simulations:,} more simulations would tell (simulations={total})."
 
     def _unlearnt(self) -> str:
-        return f"Knows nothing about {listed(self.unlearnt)}: the posterior is about as wide as the prior."
-
-    @property
-    def _information(self) -> InformationResult | None:
-        return next((f.result for f in self.findings if isinstance(f.result, InformationResult)), None)
+        return f"The posterior knows nothing about {listed(self.unlearnt)}: it is about as wide as the prior."
 
 
 def not_run(left_out: Mapping[Check, str]) -> list[str]:

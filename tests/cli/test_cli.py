@@ -221,7 +221,20 @@ def test_odd_data_are_warned_of(bayesinn, trained: Path, tmp_path) -> None:
     file.write_text(json.dumps({"cases": [150.0, -60.0, 0.0], "days": 2.0}))
     answer = bayesinn("infer", trained, "--data", file, "--draws", 20, "--output", tmp_path / "odd")
     assert answer.status == 0
-    assert "WARNING: it is out of distribution" in answer.err
+    assert "WARNING: it is out of distribution" in answer.out
+
+
+def test_context_beside_a_file_that_lacks_it(bayesinn, trained: Path, tmp_path: Path) -> None:
+    file = tmp_path / "counts.csv"
+    file.write_text("cases\n1.0\n2.0\n4.0\n")
+    options = ["--draws", 20, "--no-predictive", "--output", tmp_path / "answer"]
+    assert bayesinn("infer", trained, "--data", file, "--context", "days=2", *options).status == 0
+    wrong = bayesinn("infer", trained, "--data", file, "--context", "dayz=2", *options)
+    assert wrong.status == 2
+    assert "'dayz'" in wrong.err
+    alone = bayesinn("infer", trained, "--context", "days=2", *options)
+    assert alone.status == 2
+    assert "--data FILE" in alone.err
 
 
 def test_diagnose_tells_its_grade_by_its_status(bayesinn, trained: Path) -> None:

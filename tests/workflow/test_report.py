@@ -96,7 +96,7 @@ def test_verdict_comes_first_and_settings_last(tmp_path: Path) -> None:
 def test_a_failed_diagnosis_says_what_is_wrong(tmp_path: Path) -> None:
     text = diagnosis_html(tmp_path, width=1.5).read_text(encoding="utf-8")
     assert "Outside tolerance." in text
-    assert "Errors are larger than the tolerances, over 200 simulated data sets" in text
+    assert "Errors are larger than their tolerances in SBC" in text
     assert "What not to trust" in text
     assert "Train for more steps" in text
     assert "mean[0]: draws too wide, by" in text

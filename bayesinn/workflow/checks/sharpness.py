@@ -65,6 +65,7 @@ SHARPNESS = (
         run=_information,
         question="Entropy of the prior minus that of the posterior; one nat makes a posterior e times narrower.",
         figures={"information": plots.information},
+        unlearnt=lambda result, nats: result.below(nats),
         captions={"information": "Gain over data sets. A parameter at zero can't be learnt from such data."},
         reference="Lindley 1956, Annals of Mathematical Statistics 27",
         heads={"information_gain": "Information gain [nats]"},
