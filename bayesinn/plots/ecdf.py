@@ -81,9 +81,10 @@ def comparison(result: Comparison, *, labels: Labels = PLAIN, figure: Canvas | N
     for index, ax in enumerate(panels.axes):
         ax.axhspan(-critical, critical, label=f"{result.level:.0%} band", **BAND)
         ax.axhline(0.0, **DASHED)
-        # The outermost points, a few far draws, would stretch the axis.
         points = np.linspace(0.0, 1.0, len(result.points)) if panels.stacked else result.points[:, index]
-        low, high = points[[1, -2]] if points[1] < points[-2] else points[[0, -1]]
+        # Of values, the outermost points, a few far draws, would stretch the axis.
+        ends = [1, -2] if not panels.stacked and points[1] < points[-2] else [0, -1]
+        low, high = points[ends]
         margin = 0.04 * (high - low) or 0.5 * abs(low) or 0.5
         low, high = low - margin, high + margin
         if not panels.stacked and spans_decades(points):
