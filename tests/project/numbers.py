@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -39,21 +39,14 @@ class Number(NamedTuple):
     sources: tuple[Path, ...]
 
 
-def numbers(page: Path, root: Path, waiting: Collection[str] = ()) -> Iterator[Number]:
-    """Every number of a page outside of code: decimals, and thousands unless they are round ones in a text.
-
-    Left out are blocks of scripts that are ``waiting`` for their table.
-    """
+def numbers(page: Path, root: Path) -> Iterator[Number]:
+    """Every number of a page outside of code: decimals, and thousands unless they are round ones in a text."""
     beside = tuple(sorted(page.parent.glob("*.csv")))
     current: tuple[Path, ...] = ()
-    waits = False
     for block in blocks(page.read_text()):
         named = named_sources(block, page, root)
-        tables_to_come = any(name in block and not (root / name).with_suffix(".csv").is_file() for name in waiting)
-        if block.startswith("#") or named or tables_to_come or _SCRIPT.search(block):
-            current, waits = named, tables_to_come
-        if waits:
-            continue
+        if block.startswith("#") or named or _SCRIPT.search(block):
+            current = named
         for match in _NUMBER.finditer(_CODE.sub("``", _LINK.sub("]()", block))):
             digits, exponent, percent = match[1].replace(",", ""), match[2] or "", match[3]
             text = match[0].strip()

@@ -11,8 +11,6 @@ from tests.project.numbers import has, numbers
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted(ROOT.glob("tutorials/*.md")), *sorted(ROOT.glob("paper_results/*/README.md"))]
-# Benchmarks whose script is committed and whose table is not.
-WAITING = ("benchmarks/simulation_speed.py", "benchmarks/flow_speed.py", "benchmarks/reversible_memory.py")
 
 PYTHON, SETTING, KNOWN = "a version of Python", "a setting of the page or of its script", "follows from a formula"
 PUBLISHED, DATA = "published by others, with its source beside it", "in the data"
@@ -54,7 +52,7 @@ def test_numbers_are_in_a_table(name: str) -> None:
     known = EXCEPTIONS.get(name, {})
     missing = [
         f"{number.text} in {number.block[:60]!r}"
-        for number in numbers(ROOT / name, ROOT, WAITING)
+        for number in numbers(ROOT / name, ROOT)
         if number.text not in known and not has(number)
     ]
     assert not missing, "give each a CSV that the paragraph names, or delete it"
@@ -62,7 +60,7 @@ def test_numbers_are_in_a_table(name: str) -> None:
 
 @pytest.mark.parametrize("name", EXCEPTIONS)
 def test_exceptions_are_needed(name: str) -> None:
-    needed = {number.text for number in numbers(ROOT / name, ROOT, WAITING) if not has(number)}
+    needed = {number.text for number in numbers(ROOT / name, ROOT) if not has(number)}
     assert set(EXCEPTIONS[name]) <= needed, "no longer in the page, or in a table now: delete the exception"
 
 
@@ -93,10 +91,10 @@ def page(tmp_path: Path) -> Path:
     return tmp_path / "page.md"
 
 
-def missing(page: Path, waiting: tuple[str, ...] = (), **values: str) -> list[str]:
+def missing(page: Path, **values: str) -> list[str]:
     filled = {"speed": "4.25", "share": "25.1 %", "draws": "61,000"} | values
     page.write_text(TEXT.format(**filled))
-    return [number.text for number in numbers(page, page.parent, waiting) if not has(number)]
+    return [number.text for number in numbers(page, page.parent) if not has(number)]
 
 
 def test_numbers_that_are_there_are_found(page: Path) -> None:
@@ -121,11 +119,6 @@ def test_tables_of_another_section_do_not_count(page: Path) -> None:
     assert [number.text for number in numbers(page, page.parent) if not has(number)] == ["4.25"]
 
 
-def test_a_missing_table_is_no_excuse_unless_it_is_declared(page: Path) -> None:
+def test_a_missing_table_is_no_excuse(page: Path) -> None:
     (page.parent / "benchmarks" / "speed.csv").unlink()
     assert missing(page) == ["4.25", "25.1 %", "61,000"]
-    assert missing(page, waiting=("benchmarks/speed.py",)) == []
-
-
-def test_a_declared_script_is_checked_once_its_table_is_there(page: Path) -> None:
-    assert missing(page, waiting=("benchmarks/speed.py",), speed="4.27") == ["4.27"]

@@ -68,7 +68,6 @@ def test_densities():
             check(cell, results.loc[NAMES[name], column])
 
 
-@pytest.mark.skipif(not (ROOT / "benchmarks" / "flow_speed.csv").is_file(), reason="flow_speed.py was not run yet")
 def test_speed_of_flows():
     results = measurements.flow_speed().set_index("flow")
     columns = [f"{what}, {size} parameters" for what in ("ms/step", "draws/s") for size in (2, 16)]
