@@ -53,8 +53,11 @@ def render(
     loader = jinja2.PackageLoader("bayesinn.workflow", "report")
     environment = jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
     groups = {
-        "Seed": [] if seed is None else [("seed", str(seed))],
-        "Settings": [row for name, value in (settings or {}).items() for row in _rows(str(name), value)],
+        "Settings": [
+            row
+            for name, value in {**({} if seed is None else {"seed": seed}), **(settings or {})}.items()
+            for row in _rows(str(name), value)
+        ],
         "Versions": _versions(),
     }
     tables = [None if part.table is None else table(part.table, part.labels) for part in sections]
