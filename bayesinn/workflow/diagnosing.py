@@ -51,7 +51,7 @@ def diagnose(
     posterior : AmortizedPosterior, trained
     simulations : int
         Number of simulated data sets whose true parameters are known; 10,000 if left out, 1,000 for simulators in
-        worker processes. Up to 4,000 (or a quarter as many) are simulated for the reference points of TARP, and again
+        worker processes. Up to 6,000 (or a quarter as many) are simulated for the reference points of TARP, and again
         around the observation.
     draws : int, number of posterior draws for each data set
     seed : int

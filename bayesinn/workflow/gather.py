@@ -27,7 +27,7 @@ Quantity = Callable[[Mapping[str, np.ndarray], Mapping[str, np.ndarray]], Any]
 _PRIOR_DRAWS = 5_000
 # Many simulations are needed where single parameters are compared. These suffice for reference points, likelihoods, and
 # around the observation, unless more were asked for.
-_ENOUGH = 4_000
+_ENOUGH = 6_000
 # Predictive draws: enough to flag one of 40 statistics at the level, as long as they fit into memory.
 _STATISTICS, _FEWEST_PREDICTIVE, _MOST_PREDICTIVE = 40, 8_000, 100_000
 
