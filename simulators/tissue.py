@@ -64,6 +64,7 @@ LABELS = {
     "bands": "normalised band values",
 }
 UNITS = {f"{name}{layer}": unit for layer in LAYERS for name, unit in (("a_mie", "1/cm"), ("d", "µm"))}
+UNITS["wavelength"] = "nm"
 
 # Golden values of the reference tissue (v_hb 0.05, a_mie 18.9, g 0.875, mean thicknesses) at s_O2 = 0.7, no noise.
 _REFERENCE_L1 = (0.0727, 0.0830, 0.0810, 0.0418, 0.0456, 0.1491, 0.2592, 0.2676)
@@ -241,6 +242,7 @@ def tissue_model(options: TissueOptions = _DEFAULT, *, name: str = "tissue_model
         name=name,
         labels=LABELS,
         units=UNITS,
+        coordinates={"bands": {"wavelength": options.bands.centres}},
         observed={"bands": -np.log(_REFERENCE_L1)} if is_reference else None,
         recommended=bi.Recommended(summary=bi.summaries.MLP(32), passes=10),
     )(function)

@@ -34,6 +34,7 @@ _CARD = """:::{{grid-item-card}} {title}
 _FIGURES = {
     "covid19_germany": "forecast.png",
     "densities_2d": "spline_autoregressive_4_blocks.png",
+    "multispectral": "map.png",
     "peers": "figure.png",
     "sir_germany": "predictive_cases.png",
 }

@@ -52,6 +52,11 @@ _MEMORY = """## Training without stored activations
 ordinary and `reversible=True`, in the plain graph and with XLA. The peak contains what does not depend on the batch
 (TensorFlow, weights, gradients, the optimiser, the compiled program), which grows with depth in any case. Activations
 are what the first large batch adds to it. Milliseconds are processor time."""
+_TISSUE = """## Light in tissue against published values
+
+`benchmarks/tissue_mc.py`: Monte Carlo of [the tissue model](/tissue.md), a million photons a case; reflected,
+transmitted and absorbed fractions of the light, beside published values and adding-doubling. Deviations in combined
+standard errors."""
 _CACHE = """## Compiling again
 
 `benchmarks/xla_cache.py`: a fit of 20 steps of `linear` in a fresh process, seconds of processor time on a machine with
@@ -67,6 +72,7 @@ def pages(_: Callable[[str], None]) -> dict[str, str]:
         _FLOWS: _markdown(flow_speed()),
         _GROWTH: "",
         _MEMORY: _markdown(reversible_memory(), "{:,.0f}"),
+        _TISSUE: _markdown(tissue(), "{:.4f}"),
         _CACHE: _markdown(pd.read_csv(BENCHMARKS / "xla_cache.csv"), "{:.1f}"),
     }
     sections = [f"{text}\n\n{table}".strip() for text, table in tables.items()]
@@ -103,6 +109,13 @@ def reversible_memory() -> pd.DataFrame:
     wide = wide[[(value, chain) for value in heads for chain in ("ordinary", "reversible")]]
     wide.columns = [f"{heads[value]}, {chain}" for value, chain in wide.columns]
     return wide.reset_index()
+
+
+def tissue() -> pd.DataFrame:
+    """Fractions of the light by Monte Carlo, and what they are compared with."""
+    table = pd.read_csv(BENCHMARKS / "tissue_mc_validation.csv")
+    table["deviations"] = table["deviations"].map("{:.1f}".format)
+    return table[["case", "quantity", "found", "error", "reference", "deviations", "source"]]
 
 
 def _markdown(table: pd.DataFrame, numbers: str = "{:,.3g}") -> str:

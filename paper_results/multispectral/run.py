@@ -50,13 +50,14 @@ class Sizes:
     references: int = 20
     proposals: int = 4_000
     calibration: int = 2_000
+    diagnosed: int = 10_000
     draws: int = 250
     side: int = 256
     pixel_draws: int = 500
     block: int = 4_096
 
 
-QUICK = Sizes(600, 300, {"8": 20, "8_split": 20}, ("8",), 2, 200, 100, 50, 8, 50, 32)
+QUICK = Sizes(600, 300, {"8": 20, "8_split": 20}, ("8",), 2, 200, 100, 100, 50, 8, 50, 32)
 
 
 class Study:
@@ -198,7 +199,7 @@ def design(study: Study) -> None:
     table, spread = {}, {}
     for name in study.sizes.cameras:
         posterior, sizes = study.posterior(name), study.sizes
-        found = bi.diagnose(posterior, simulations=sizes.calibration, draws=sizes.draws, seed=9, progress=False)
+        found = bi.diagnose(posterior, simulations=sizes.diagnosed, draws=sizes.draws, seed=9, progress=False)
         study.write(found.verdict, f"verdict_{name}.csv")
         study.write(found.to_dataframe(), f"calibration_{name}.csv")
         test = {key: value[: sizes.calibration] for key, value in study.held_out(name).items()}
