@@ -77,14 +77,15 @@ def lines(results: pd.DataFrame) -> list[tuple[str, str, pd.DataFrame]]:
 
 
 def table(results_file: Path) -> str:
-    """Return the README's table; nothing before the first measurement."""
+    """Return the README's table, a column for each library that was measured; nothing before the first measurement."""
     if not results_file.exists():
         return ""
     results = pd.read_csv(results_file)
-    text = [f"| | {' | '.join(COLUMNS.values())} |", "|---" * (1 + len(COLUMNS)) + "|"]
+    libraries = [library for library in COLUMNS if library in set(results["library"])]
+    text = [f"| | {' | '.join(COLUMNS[library] for library in libraries)} |", "|---" * (1 + len(libraries)) + "|"]
     for task, label, group in lines(results):
         unit = "ms/step" if task == "step" else "s"
-        text.append(f"| {label}, {unit} | {' | '.join(cell(group, library) for library in COLUMNS)} |")
+        text.append(f"| {label}, {unit} | {' | '.join(cell(group, library) for library in libraries)} |")
     versions = results.drop_duplicates("versions")["versions"]
     threads = ", ".join(str(count) for count in sorted(set(results["threads"])))
     return "\n".join([*text, "", f"Threads: {threads}. Versions: {'; '.join(versions)}."])
@@ -117,10 +118,12 @@ def draw(results: pd.DataFrame) -> Figure:
     panels = {task: [row[1:] for row in lines(results) if row[0] == task] for task in TITLES}
     panels = {TITLES[task]: rows for task, rows in panels.items() if rows}
     heights = [len(rows) for rows in panels.values()]
+    libraries = [library for library in COLUMNS if library in set(results["library"])]
     figure = Figure(figsize=(9, 1.5 + 0.5 * sum(heights)), layout="constrained")
     axes = figure.subplots(len(panels), 1, squeeze=False, height_ratios=heights)[:, 0]
     for ax, (title, rows) in zip(axes, panels.items(), strict=True):
-        for place, (library, color) in enumerate(zip(COLUMNS, COLORS, strict=True)):
+        for place, library in enumerate(libraries):
+            color = COLORS[[*COLUMNS].index(library)]
             known = [(row + 0.18 * (place - 1.5), group.loc[library, ["min", "median", "max"]].to_numpy(float))
                      for row, (_, group) in enumerate(rows) if library in group.index]  # fmt: skip
             for y, (low, middle, high) in known:
@@ -135,7 +138,7 @@ def draw(results: pd.DataFrame) -> Figure:
         ax.margins(x=0.12)
         ax.grid(axis="x", which="both", alpha=0.25)
         ax.spines[["top", "right"]].set_visible(False)
-    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=len(COLUMNS), frameon=False)
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=len(libraries), frameon=False)
     return figure
 
 
