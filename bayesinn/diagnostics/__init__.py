@@ -8,7 +8,8 @@ Arguments and results that all functions share:
 - ``level``: probability that one column of a correct posterior passes.
 - ``seed``: one integer that decides all random numbers, also how ties break.
 - A result has one column for each scalar, such as ``beta[0]``; its arrays for n data sets and k columns are (n, k). It
-  has an ``effect`` with a unit, a ``summary``, and ``to_dataframe()``; :mod:`bayesinn.plots` draws it.
+  has a ``summary`` and ``to_dataframe()``, and a test of calibration has ``deviations``, errors with units and
+  intervals; :mod:`bayesinn.plots` draws it.
 
 An :class:`~bayesinn.core.errors.InputError` says which names, shapes or values do not fit. For example, normal data
 with a normal mean, whose posterior is known:
@@ -65,7 +66,7 @@ from bayesinn.diagnostics.sbc import (
 )
 from bayesinn.diagnostics.sliced_wasserstein import sliced_wasserstein as sliced_wasserstein
 from bayesinn.diagnostics.tarp import reference_points as reference_points, tarp as tarp
-from bayesinn.diagnostics.tested import Effect as Effect, Tested as Tested
+from bayesinn.diagnostics.tested import Tested as Tested
 from bayesinn.diagnostics.uniformity import (
     UniformityResult as UniformityResult,
     ranks as ranks,

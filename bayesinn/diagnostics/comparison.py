@@ -13,7 +13,7 @@ from bayesinn.diagnostics.arrays import Arrays, by_column, check_level, standard
 from bayesinn.diagnostics.c2st import c2st
 from bayesinn.diagnostics.mmd import MMDResult, mmd
 from bayesinn.diagnostics.sliced_wasserstein import same_law_distance, sliced_wasserstein
-from bayesinn.diagnostics.tested import Effect, Tested
+from bayesinn.diagnostics.tested import Tested
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -33,10 +33,6 @@ class Comparison(Tested):
     sliced_wasserstein_floor: float  #: about what draws of the reference's law would give; from its two halves
     points: np.ndarray  #: (p, k), increasing: where the ECDFs are compared, ``ks`` being reached at one of them
     ecdf_difference: np.ndarray  #: (p, k), ECDF of the draws minus that of the reference
-
-    @property
-    def effect(self) -> Effect:
-        return Effect("difference of distribution functions", 100.0 * float(self.ks.max()), "percentage points")
 
     @property
     def passed(self) -> bool:
@@ -76,7 +72,7 @@ def compare(draws: Arrays, reference: Arrays, *, seed: int, level: float = 0.99,
     """Compare the posterior draws (m, *event) given one observation with reference draws (n, *event).
 
     Draws must be independent: thin MCMC to its effective sample size, or correct posteriors fail. Many draws also
-    reveal differences too small to matter: look at effect sizes first (``mean_error``, ``sd_ratio``, ``ks``, ``c2st``).
+    reveal differences too small to matter: look at sizes first (``mean_error``, ``sd_ratio``, ``ks``, ``c2st``).
 
     Marginal laws are compared by :func:`scipy.stats.ks_2samp`, conservative for discrete parameters; the joint law by
     C2ST, MMD and sliced Wasserstein distance. C2ST sees up to ``c2st_draws`` of each (10,000 to compare with published

@@ -7,7 +7,7 @@ from scipy import stats
 
 from bayesinn.diagnostics.arrays import Arrays, by_column, paired
 from bayesinn.diagnostics.deviation import interval_of_mean
-from bayesinn.diagnostics.tested import Effect, Result
+from bayesinn.diagnostics.tested import Result
 
 #: Draws that entropies of continuous parameters are estimated from: more of them add little but time.
 _MOST_PRIOR_DRAWS = 5_000
@@ -42,12 +42,6 @@ class InformationResult(Result):
     def joint_mean(self) -> float:
         """Mean gain for all parameters together; NaN without densities."""
         return np.nan if self.joint is None else float(self.joint.mean())
-
-    @property
-    def effect(self) -> Effect:
-        """Mean gain for all parameters together; without densities, the median over parameters."""
-        gain = float(np.median(self.mean)) if self.joint is None else self.joint_mean
-        return Effect("information gain", gain, "nats")
 
     @property
     def summary(self) -> str:

@@ -9,7 +9,7 @@ from scipy.spatial import distance
 from bayesinn.core import seeds
 from bayesinn.core.errors import InputError
 from bayesinn.diagnostics.arrays import check_sets, subset
-from bayesinn.diagnostics.tested import Effect, Tested, check_repetitions, p_values
+from bayesinn.diagnostics.tested import Tested, check_repetitions, p_values
 
 #: Bandwidths of the summed kernels, as multiples of the median distance: small ones see modes, large ones shifts.
 LADDER: tuple[float, ...] = (0.25, 0.5, 1.0, 2.0, 4.0)
@@ -25,10 +25,6 @@ class KernelTest(Tested):
     shown = ("p_value", "inside", "squared", "critical")
     squared: float
     null: np.ndarray  #: (repetitions,)
-
-    @property
-    def effect(self) -> Effect:
-        return Effect("MMD^2", self.squared, "")
 
     @property
     def critical(self) -> float:

@@ -10,7 +10,7 @@ import pandas as pd
 from bayesinn.core.errors import InputError
 from bayesinn.diagnostics.arrays import Arrays, check_level
 from bayesinn.diagnostics.predictive_statistics import Statistic, default_statistics, own_statistics
-from bayesinn.diagnostics.tested import Effect, Result, p_values
+from bayesinn.diagnostics.tested import Result, p_values
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -28,10 +28,6 @@ class PredictiveResult(Result):
     def flagged(self) -> np.ndarray:
         """Boolean array (k,): whether the p-value, times k, is below ``1 - level``."""
         return len(self.p_value) * self.p_value < 1.0 - self.level
-
-    @property
-    def effect(self) -> Effect:
-        return Effect("flagged", float(np.sum(self.flagged)), f"of {len(self.p_value)} statistics")
 
     @property
     def draws_needed(self) -> int:

@@ -6,7 +6,7 @@ import numpy as np
 
 from bayesinn.core.validation import check_number
 from bayesinn.diagnostics.arrays import Arrays, by_column, paired
-from bayesinn.diagnostics.tested import Effect, Result
+from bayesinn.diagnostics.tested import Result
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -39,12 +39,6 @@ class RecoveryResult(Result):
     @property
     def z_score_sd(self) -> np.ndarray:
         return np.std(self.z_score, axis=0)
-
-    @property
-    def effect(self) -> Effect:
-        """Median contraction over columns that vary."""
-        known = self.contraction[np.isfinite(self.contraction)]
-        return Effect("median contraction", 100.0 * float(np.median(known)) if len(known) else np.nan, "%")
 
     @property
     def summary(self) -> str:

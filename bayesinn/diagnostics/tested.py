@@ -1,7 +1,7 @@
-"""What results have in common: a table with one row a column, an effect size, and verdicts from p-values."""
+"""What results have in common: a table with one row a column, and verdicts from p-values."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -10,28 +10,15 @@ from bayesinn.core.validation import check_integer
 from bayesinn.diagnostics.arrays import check_level
 
 
-class Effect(NamedTuple):
-    """How large a result is. A p-value only says how sure it is, and shrinks with the number of simulations."""
-
-    name: str  #: what is measured
-    value: float  #: of the worst column, or of the middle one where a result is no test
-    unit: str  #: empty where the value has none
-
-    def __str__(self) -> str:
-        return f"{self.name} {self.value:.2g} {self.unit}".rstrip()
-
-
 @dataclass(frozen=True, eq=False, repr=False)
 class Result:
-    """A result with an effect size, a line ``summary`` for a table of verdicts, and a table of its columns."""
+    """A result with a line ``summary`` for a table of verdicts, and a table of its columns."""
 
     shown: ClassVar[tuple[str, ...]]  #: names of the attributes that the table shows
     columns: tuple[str, ...]  #: names of the k parameters, pairs, observations, ... that the result is about
 
     if TYPE_CHECKING:
 
-        @property
-        def effect(self) -> Effect: ...
         @property
         def summary(self) -> str: ...
         @property
