@@ -27,10 +27,11 @@ class OutOfTime(BaseException):
 
 
 class Failure(NamedTuple):
-    """Why a simulation gave no result, and how it was called."""
+    """Why a simulation gave no result, and how it was called; ``costly`` if it took the time limit or a worker."""
 
     error: str
     call: str
+    costly: bool = False
 
 
 class Block(NamedTuple):
@@ -142,7 +143,7 @@ def _call(
             expected, do = "names that workers know", "define helpers above the simulator, which runs where it stands"
             do += "; import modules at its top, and install them"
             raise SimulatorError("Simulation of a row", expected=expected, got=text, do=f"{do}. {call}") from None
-        return Failure(text, call)
+        return Failure(text, call, isinstance(error, OutOfTime))
     if not isinstance(observables, dict) or not observables:
         do, got = 'return numbers or arrays, as in {"cases": cases}', type(observables).__name__
         raise SimulatorError("A Python simulator", expected="a dict of observables", got=got, do=do)
