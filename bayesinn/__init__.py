@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from bayesinn.diagnostics import compare
     from bayesinn.posterior.amortized import AmortizedPosterior
     from bayesinn.posterior.loading import load
+    from bayesinn.simulation.command import command_simulator
     from bayesinn.simulation.recommended import Recommended
     from bayesinn.simulation.registry import available, get, register
     from bayesinn.simulation.simulator import Simulator, simulator
@@ -41,6 +42,7 @@ _NAMES = {
     "Simulator": "bayesinn.simulation.simulator",
     "Tolerances": "bayesinn.workflow.tolerances",
     "available": "bayesinn.simulation.registry",
+    "command_simulator": "bayesinn.simulation.command",
     "compare": "bayesinn.diagnostics",
     "diagnose": "bayesinn.workflow.diagnosing",
     "get": "bayesinn.simulation.registry",
@@ -64,6 +66,7 @@ __all__ = [
     "__version__",
     "available",
     "bijections",
+    "command_simulator",
     "compare",
     "diagnose",
     "diagnostics",

@@ -13,6 +13,7 @@ import cloudpickle
 import numpy as np
 
 from bayesinn.core.errors import SimulatorError
+from bayesinn.simulation.processes import end_programs
 from bayesinn.simulation.simulations import Arrays
 
 _payload: list[bytes] = []
@@ -187,6 +188,7 @@ def _outlive_nobody(parent: int) -> None:
     """End this process when the one that started it has ended, in whatever way."""
     while os.getppid() == parent:
         time.sleep(_SECONDS_BETWEEN_LOOKS)
+    end_programs()
     os._exit(1)
 
 
