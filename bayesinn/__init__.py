@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from bayesinn.posterior.amortized import AmortizedPosterior
     from bayesinn.posterior.loading import load
     from bayesinn.simulation.bank import Bank, open_bank
+    from bayesinn.simulation.command import command_simulator
     from bayesinn.simulation.recommended import Recommended
     from bayesinn.simulation.registry import available, get, register
     from bayesinn.simulation.simulate import simulate
@@ -44,6 +45,7 @@ _NAMES = {
     "Simulator": "bayesinn.simulation.simulator",
     "Tolerances": "bayesinn.workflow.tolerances",
     "available": "bayesinn.simulation.registry",
+    "command_simulator": "bayesinn.simulation.command",
     "compare": "bayesinn.diagnostics",
     "diagnose": "bayesinn.workflow.diagnosing",
     "get": "bayesinn.simulation.registry",
@@ -70,6 +72,7 @@ __all__ = [
     "__version__",
     "available",
     "bijections",
+    "command_simulator",
     "compare",
     "diagnose",
     "diagnostics",

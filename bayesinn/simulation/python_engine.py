@@ -63,8 +63,6 @@ class PythonEngine:
         tasks = self._submit(parameters, context, seeds.entropy(seed, "predictive"))
         with Progress("simulating", rows, "simulations", shown=progress, delay=_SECONDS_BEFORE_PROGRESS) as display:
             block = self._gather(tasks, display)
-        if block.failed and self.declared.on_nonfinite == "raise":
-            raise self._error(block)
         return with_nan(block, rows)
 
     def submit(self, n: int, entropy: list[int]) -> PendingSimulations:
@@ -88,7 +86,7 @@ class PythonEngine:
         return _Task(future, *arguments)
 
     def _gather(self, tasks: list[_Task], display: Progress | None = None) -> Block:
-        """Wait for blocks, and return their rows as one."""
+        """Wait for blocks, and return their rows as one; raise for the first that failed if that is the policy."""
         parts: list[tuple[Arrays, _Task]] = []
         failed: dict[int, Failure] = {}
         rows = 0
@@ -101,6 +99,10 @@ class PythonEngine:
             if block.observables:
                 parts.append((block.observables, task))
             failed |= {rows + row: failure for row, failure in block.failed.items()}
+            if failed and self.declared.on_nonfinite == "raise" and not self.keeps_failed:
+                for other in tasks:
+                    other.future.cancel()
+                raise self._error(failed)
             rows += task.rows
             if display is not None:
                 display.update(rows)
@@ -115,40 +117,44 @@ class PythonEngine:
         return Block(observables, failed)
 
     def _block(self, task: _Task) -> Block:
-        """Wait for a block; do it again if its worker died, row by row where rows are apart, to know the culprit."""
+        """Wait for a block; do it again if its worker died, at last row by row, to know the culprit."""
         with contextlib.suppress(BrokenExecutor):
             return task.future.result()
-        parts = [task]
-        if not self.batched:
-            pieces = (_rows(slice(row, row + 1), task.parameters, task.context) for row in range(task.rows))
-            parts = [
-                task._replace(parameters=p, context=c, first=task.first + row) for row, (p, c) in enumerate(pieces)
-            ]
-        blocks = []
-        for part in parts:
-            call = describe_call(part.parameters, part.context, [*part.entropy, part.first])
-            try:
-                blocks.append(self._start(*part[1:]).future.result())
-            except BrokenExecutor as error:
-                reason = next((line for line in str(error).splitlines() if "exit code" in line), str(error))
-                if "SIGVTALRM" in reason:
-                    text = f"nothing after the time limit of {self.declared.time_limit} s, and no way to interrupt it"
-                    blocks.append(Block({}, dict.fromkeys(range(part.rows), Failure(text, call))))
-                    continue
-                subject, got = f"Simulator {self.declared.name!r}", f"a worker process that ended twice: {reason}"
-                expected = "worker processes that live until they return a result"
-                do = f"look for too little memory or compiled code that crashes; call the function with {call}"
-                raise SimulatorError(subject, expected=expected, got=got, do=do) from error
-        failed = {row + n: failure for n, block in enumerate(blocks) for row, failure in block.failed.items()}
-        kept = [block.observables for block in blocks if block.observables]
-        return Block(combine(kept, np.concatenate, lambda part: describe_call(*parts[part][1:3])), failed)
+        entropy, first = task.entropy, task.first
+        if self.batched:
+            # Rows share a generator, and the culprit may be in another block: once more together.
+            with contextlib.suppress(BrokenExecutor):
+                return self._start(*task[1:]).future.result()
+            # The generators of rows that are called by themselves, as in run_block.
+            entropy, first = [*entropy, first], 0
+        rows = [_rows(slice(row, row + 1), task.parameters, task.context) for row in range(task.rows)]
+        blocks = [
+            self._row(parameters, context, entropy, first + row) for row, (parameters, context) in enumerate(rows)
+        ]
+        failed = {row: block.failed[0] for row, block in enumerate(blocks) if block.failed}
+        kept = [row for row in range(task.rows) if row not in failed]
+        observables = [blocks[row].observables for row in kept]
+        call = lambda part: describe_call(rows[kept[part]][0], rows[kept[part]][1])  # noqa: E731
+        return Block(combine(observables, np.concatenate, call), failed)
 
-    def _error(self, block: Block) -> SimulatorError:
-        row, failure = next(iter(block.failed.items()))
+    def _row(self, parameters: Arrays, context: Arrays, entropy: list[int], row: int) -> Block:
+        """Run a row by itself; it has failed if its worker dies again."""
+        try:
+            return self._start(parameters, context, entropy, row).future.result()
+        except BrokenExecutor as error:
+            reason = next((line for line in str(error).splitlines() if "exit code" in line), str(error))
+            text = f"a worker process that ended twice: {reason}: too little memory, or compiled code that crashes"
+            if "SIGVTALRM" in reason:
+                text = f"nothing after the time limit of {self.declared.time_limit} s, and no way to interrupt it"
+            call = describe_call(parameters, context, [*entropy, row])
+            return Block({}, {0: Failure(text, call, costly=True)})
+
+    def _error(self, failed: dict[int, Failure], redraws: int = 0) -> SimulatorError:
+        row, failure = next(iter(failed.items()))
         subject = f"Simulation of row {row} of simulator {self.declared.name!r}"
         do = "correct it, or declare on_nonfinite='redraw' to draw such rows again"
         if self.declared.on_nonfinite == "redraw":
-            subject, do = f"{subject}, after {MOST_REDRAWS} redraws", "correct it, or narrow the prior"
+            subject, do = f"{subject}, after {redraws} redraws", "correct it, or narrow the prior"
         do = f"{do}; it was called with {failure.call}"
         return SimulatorError(subject, expected="a result", got=failure.error, do=do)
 
@@ -181,9 +187,10 @@ class PendingSimulations(NamedTuple):
         engine, policy = self.engine, self.engine.declared.on_nonfinite
         parameters, context, block = self.parameters, self.context, engine._gather(self.tasks)
         rows = len(next(iter(parameters.values())))
-        if block.failed and policy == "raise" and not engine.keeps_failed:
-            raise engine._error(block)
         observables = (with_nan if engine.keeps_failed else with_others)(block, rows)
+        if policy == "redraw" and not engine._shapes and all(failure.costly for failure in block.failed.values()):
+            # The very first draws: most likely all end so, and redraws would take hours to tell.
+            raise engine._error(block.failed)
         broken = self._broken_rows(block, observables, context, rows)
         failed, attempt = len(broken), 1
         while policy == "redraw" and len(broken) and attempt <= MOST_REDRAWS:
@@ -200,7 +207,7 @@ class PendingSimulations(NamedTuple):
             still_broken = self._broken_rows(block, fresh, again.context, len(broken))
             failed, attempt, broken = failed + len(still_broken), attempt + 1, broken[still_broken]
         if block.failed and not engine.keeps_failed:
-            raise engine._error(block)
+            raise engine._error(block.failed, attempt - 1)
         if engine.declared.missing:
             seed = seeds.fold_in(_state(self.entropy), 2)
             lost = lose_values(observables, engine.declared.missing, seed)

@@ -221,7 +221,8 @@ class simulator:
 
     def __new__(cls, *misplaced: Any, **options: Any) -> Self:
         """Refuse a decorator without brackets or without a prior, and misspelt options."""
-        declaration.check_known("Option of @simulator", options, [field.name for field in dataclasses.fields(cls)])
+        known = [field.name for field in dataclasses.fields(cls) if field.init]
+        declaration.check_known("Option of @simulator", options, known)
         if misplaced or options.get("prior") is None:
             expected, got = "@simulator(prior={...}) above the function", "@simulator without a prior"
             do = "declare the prior: @simulator(prior={'rate': tfd.LogNormal(0.0, 1.0)})"

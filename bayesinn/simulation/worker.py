@@ -13,6 +13,7 @@ import cloudpickle
 import numpy as np
 
 from bayesinn.core.errors import SimulatorError
+from bayesinn.simulation.processes import end_programs
 from bayesinn.simulation.simulations import Arrays
 
 _payload: list[bytes] = []
@@ -27,10 +28,11 @@ class OutOfTime(BaseException):
 
 
 class Failure(NamedTuple):
-    """Why a simulation gave no result, and how it was called."""
+    """Why a simulation gave no result, and how it was called; ``costly`` if it took the time limit or a worker."""
 
     error: str
     call: str
+    costly: bool = False
 
 
 class Block(NamedTuple):
@@ -142,7 +144,7 @@ def _call(
             expected, do = "names that workers know", "define helpers above the simulator, which runs where it stands"
             do += "; import modules at its top, and install them"
             raise SimulatorError("Simulation of a row", expected=expected, got=text, do=f"{do}. {call}") from None
-        return Failure(text, call)
+        return Failure(text, call, isinstance(error, OutOfTime))
     if not isinstance(observables, dict) or not observables:
         do, got = 'return numbers or arrays, as in {"cases": cases}', type(observables).__name__
         raise SimulatorError("A Python simulator", expected="a dict of observables", got=got, do=do)
@@ -186,6 +188,7 @@ def _outlive_nobody(parent: int) -> None:
     """End this process when the one that started it has ended, in whatever way."""
     while os.getppid() == parent:
         time.sleep(_SECONDS_BETWEEN_LOOKS)
+    end_programs()
     os._exit(1)
 
 

@@ -211,12 +211,62 @@ def test_a_worker_that_dies_once_costs_nothing(tmp_path) -> None:
     assert not (tmp_path / "once").exists()
 
 
-@pytest.mark.parametrize("end", [lambda _: os._exit(3), lambda _: os.kill(os.getpid(), signal.SIGSEGV)])
+ENDS = [lambda _: os._exit(3), lambda _: os.kill(os.getpid(), signal.SIGSEGV)]
+
+
+@pytest.mark.parametrize("end", ENDS)
 def test_a_worker_that_dies_twice_ends_the_draw(end) -> None:
     with pytest.raises(SimulatorError) as error:
         python(end).sample(70, seed=1)
-    for fragment in ("'odd'", "ended twice", "'mean': array([3.3", "default_rng([1, 2, 1, "):
+    for fragment in ("Simulation of row ", "'odd'", "ended twice", "'mean': array([3.3", "default_rng([1, 2, 1, "):
         assert fragment in str(error.value)
+
+
+@pytest.mark.parametrize("end", ENDS)
+def test_a_worker_that_dies_twice_costs_the_draw_where_failures_are_allowed(end) -> None:
+    """Draws and count are those of a simulator that raises."""
+    expected = python(raises(ValueError()), on_nonfinite="redraw")
+    simulator = python(end, on_nonfinite="redraw")
+    drawn, raised = (each.draw(70, seed=1) for each in (simulator, expected))
+    assert drawn.failed == raised.failed >= 1
+    for name, value in raised.flat().items():
+        np.testing.assert_array_equal(drawn.flat()[name], value, err_msg=name)
+    predicted = simulator.simulate({"mean": np.array([0.0, 3.0])}, seed=1)["x"]
+    assert np.isfinite(predicted).tolist() == [True, False]
+    kept = simulator.engine.without_policy().sample(70, 1, "simulations")
+    assert np.isnan(kept.observables["x"]).sum() == kept.failed >= 1
+
+
+def test_one_row_of_a_batch_that_ends_its_worker_costs_that_row() -> None:
+    def make_batched(fault):
+        def odd(parameters, generator):
+            if (parameters["mean"] > 2.0).any():
+                fault()
+            return {"x": parameters["mean"] + generator.normal(size=len(parameters["mean"]))}
+
+        return make(odd, engine="python", batched=True, workers=1, on_nonfinite="redraw")
+
+    def end() -> None:
+        os._exit(3)
+
+    def fail() -> None:
+        raise ValueError
+
+    died, raised = (make_batched(fault).draw(100, seed=1) for fault in (end, fail))
+    assert died.failed == raised.failed >= 1
+    np.testing.assert_array_equal(died.observables["x"], raised.observables["x"])
+
+
+@pytest.mark.parametrize(("fault", "text"), [(ENDS[0], "ended twice"), (hang, "time limit of 0.5 s")])
+def test_what_is_lost_in_all_first_draws_is_an_error_at_once(fault, text: str) -> None:
+    """A hundred redraws of a simulation that takes the time limit, or a worker, would take hours."""
+    started = time.monotonic()
+    with pytest.raises(SimulatorError, match=f"after 0 redraws.*\n.*\n.*{text}"):
+        make(
+            lambda parameters, generator: fault(parameters),
+            engine="python", workers=1, on_nonfinite="redraw", time_limit=0.5,
+        )  # fmt: skip
+    assert time.monotonic() - started < 60.0
 
 
 class Callable:

@@ -165,8 +165,8 @@ def test_a_partial_function_is_a_simulator() -> None:
     ("end", "fragments"),
     [
         ("sys.exit(3)", ["Simulation of row ", "SystemExit: 3", "'mean': "]),
-        ("os._exit(3)", ["Simulator 'ends'", "a worker process that ended", "EXIT(3)"]),
-        ("os.kill(os.getpid(), 9)", ["Simulator 'ends'", "a worker process that ended", "SIGKILL"]),
+        ("os._exit(3)", ["'ends'", "a worker process that ended", "EXIT(3)"]),
+        ("os.kill(os.getpid(), 9)", ["'ends'", "a worker process that ended", "SIGKILL"]),
     ],
 )
 def test_the_end_of_a_worker_is_explained(end: str, fragments: list[str]) -> None:

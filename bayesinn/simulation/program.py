@@ -1,0 +1,162 @@
+"""A program as forward model. Worker processes import this module, so it imports nothing heavy."""
+
+import csv
+import json
+import os
+import shlex
+import shutil
+import signal
+import string
+import subprocess
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bayesinn.core.errors import InputError
+from bayesinn.simulation.processes import run_program
+
+#: Placeholders that are no parameters.
+PLACES = ("seed", "input", "output")
+_LAST_LINES, _MOST_CHARACTERS = 5, 500
+#: Cells of a CSV without a number, beside NaN; R writes the latter.
+_MISSING = ("", "NA")
+
+
+class Program:
+    """A function of one draw that starts a program, see :func:`bayesinn.command_simulator`.
+
+    Attributes
+    ----------
+    arguments : list of str, those of the program after its absolute path
+    placeholders : set of names in them
+    """
+
+    def __init__(self, command: Sequence[str | os.PathLike[str]], output: str) -> None:
+        self.arguments, self.output = _absolute(command), output
+        self.__name__ = Path(self.arguments[0]).stem
+        self.placeholders = {name for argument in self.arguments[1:] for name in _placeholders(argument)}
+
+    def __call__(self, parameters: Mapping[str, Any], *others: Any) -> dict[str, np.ndarray]:
+        *context, generator = others
+        values, known = _plain(parameters), _plain(context[0] if context else {})
+        seed = int(generator.integers(2**31))
+        given = json.dumps({"parameters": values, "context": known, "seed": seed})
+        with tempfile.TemporaryDirectory(prefix="bayesinn-", ignore_cleanup_errors=True) as folder:
+            files = {name: os.path.join(folder, name) for name in ("input", "output")}
+            if "input" in self.placeholders:
+                Path(files["input"]).write_text(given, encoding="utf-8")
+            filled = {**values, **known, "seed": seed, **files}
+            arguments = [self.arguments[0], *(argument.format_map(filled) for argument in self.arguments[1:])]
+            done = run_program(arguments, given, folder)
+            try:
+                return self._observables(done, files["output"])
+            except ValueError as error:
+                run = shlex.join(arguments)[:_MOST_CHARACTERS]
+                raise ChildProcessError(f"{error}; the program was run as {run}, with seed {seed}") from None
+
+    def _observables(self, done: subprocess.CompletedProcess[str], file: str) -> dict[str, np.ndarray]:
+        """Return what a program that has ended has written; ValueError says what is wrong."""
+        if done.returncode:
+            raise ValueError(_end(done.returncode) + _last_lines(done.stderr))
+        place, text = "standard output", done.stdout
+        do = "; if the program prints other text, let it write its result to the file {output}"
+        if "output" in self.placeholders:
+            place, do = "the file {output}", ""
+            if not os.path.isfile(file):
+                raise ValueError("the program has written no file {output}" + _last_lines(done.stderr))
+            text = Path(file).read_text(encoding="utf-8", errors="replace")
+        try:
+            found = _from_json(text) if self.output == "json" else _from_csv(text)
+            return {name: _numbers(value) for name, value in found.items()}
+        except (ValueError, TypeError, RecursionError, csv.Error) as error:
+            first = next((line.strip() for line in text.splitlines() if line.strip()), "")
+            begins = f"begins with {first[:100]!r}" if first else "is empty"
+            kind = self.output.upper()
+            raise ValueError(f"{place} {begins}, which is no {kind} of numbers ({error}){do}") from error
+
+
+def _absolute(command: Sequence[str | os.PathLike[str]]) -> list[str]:
+    """Return a command as texts, with absolute paths of the program and of files."""
+    subject, expected = "Command of a simulator", "a list of texts or paths, first the program"
+    if isinstance(command, str):
+        raise InputError(subject, expected=expected, got=repr(command), do=f"pass {shlex.split(command)}")
+    if not isinstance(command, Sequence) or not command or not all(isinstance(c, str | os.PathLike) for c in command):
+        do = 'pass for example ["./model", "--dt", "0.1"], with numbers as texts'
+        raise InputError(subject, expected=expected, got=repr(command), do=do)
+    program, *arguments = (os.fspath(part) for part in command)
+    if (found := shutil.which(program)) is None:
+        got, do = "no such program", "check the path, which is relative to the current folder"
+        if os.path.isfile(program):
+            got = "a file that may not be run" if os.sep in program else "a file, but no program on the PATH"
+            do = f"make it executable: chmod +x {program}; or name its interpreter: ['python', {program!r}]"
+            do = do if os.sep in program else f"write {os.path.join('.', program)!r}"
+        raise InputError(f"Program {program!r}", expected="a program that can be run", got=got, do=do)
+    return [os.path.abspath(part) if os.path.isfile(part) else part for part in (found, *arguments)]
+
+
+def _placeholders(argument: str) -> list[str]:
+    """Return the names of an argument's placeholders, without indices and formats."""
+    try:
+        fields = [field for _, field, _, _ in string.Formatter().parse(argument) if field is not None]
+    except ValueError as error:
+        do = "write {rate} for a parameter, and other braces twice: {{ and }}"
+        raise InputError("Command of a simulator", expected="pairs of braces", got=repr(argument), do=do) from error
+    return [field.partition("[")[0] for field in fields]
+
+
+def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: np.asarray(value).tolist() for name, value in values.items()}
+
+
+def _end(status: int) -> str:
+    try:
+        return f"exit status {status}" if status > 0 else f"killed by {signal.Signals(-status).name}"
+    except ValueError:
+        return f"killed by signal {-status}"
+
+
+def _last_lines(text: str) -> str:
+    lines = "\n".join(line.rstrip() for line in text.strip().splitlines()[-_LAST_LINES:])
+    return f", and the standard error ends with {lines[-_MOST_CHARACTERS:]!r}" if lines else ", and no standard error"
+
+
+def _from_json(text: str) -> dict[str, Any]:
+    found = json.loads(text)
+    if not isinstance(found, dict) or not found:
+        raise ValueError('no object such as {"x": [1.0, 2.0]}')
+    return found
+
+
+def _from_csv(text: str) -> dict[str, Any]:
+    rows = [[cell.strip() for cell in row] for row in csv.reader(text.splitlines()) if any(map(str.strip, row))]
+    names = rows[0] if rows else []
+    if len(rows) < 2 or "" in names or len(set(names)) < len(names) or any(map(_is_number, names)):
+        raise ValueError("a header of different names is needed, and a row of numbers")
+    if any(len(row) > len(names) for row in rows):
+        raise ValueError("a row has more cells than the header")
+    found: dict[str, Any] = {}
+    for column, name in enumerate(names):
+        cells = [row[column] if column < len(row) else "" for row in rows[1:]]
+        # Another observable may have more steps.
+        while len(cells) > 1 and not cells[-1]:
+            cells.pop()
+        values = [np.nan if cell in _MISSING else float(cell) for cell in cells]
+        found[name] = values if len(values) > 1 else values[0]
+    return found
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _numbers(value: Any) -> np.ndarray:
+    array = np.asarray(value)
+    # None, which JSON has in place of NaN, makes objects of numbers.
+    return array if array.dtype.kind in "fiub" else array.astype(np.float64)
