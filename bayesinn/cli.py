@@ -63,12 +63,14 @@ def train(
 
 
 @app.command()
-def simulate(name: cl.Name, n: cl.Count, out: cl.Bank, chunk: cl.Chunk = None, seed: cl.Seed = 0) -> None:
+def simulate(
+    name: cl.Name, n: cl.Count, out: cl.Bank, chunk: cl.Chunk = None, cluster: cl.Cluster = None, seed: cl.Seed = 0
+) -> None:
     """Write simulations into a bank on disk or in an object store; one that is there is continued, up to --n."""
     simulator = _simulator(name)
     from bayesinn.workflow.commands import simulate_or_say
 
-    typer.echo(repr(simulate_or_say(simulator, n, out, seed=seed, chunk=chunk)))
+    typer.echo(repr(simulate_or_say(simulator, n, out, seed=seed, chunk=chunk, cluster=cluster)))
 
 
 @app.command()

@@ -33,6 +33,7 @@ Draws = Annotated[int, typer.Option(help="Posterior draws for the observation.",
 _BANK = "Simulation bank to train on, in place of new simulations: a folder, or an address such as s3://bucket/bank."
 BankToTrainOn = Annotated[str | None, typer.Option("--bank", help=_BANK, show_default=False)]
 Bank = Annotated[str, typer.Option("--out", help="Bank to write: a folder, or an address such as s3://bucket/bank.")]
+Cluster = Annotated[str | None, typer.Option(help="Address of a Dask scheduler, to simulate there.", metavar="ADDRESS")]
 Chunk = Annotated[int | None, typer.Option(help="Simulations in a chunk.", min=1, show_default="8 MB, or fewer")]
 Simulations = Annotated[
     int | None, typer.Option(help="Simulated data sets to diagnose on; 10,000, or 1,000 for Python simulators.", min=20)

@@ -7,14 +7,13 @@ don't change results.
 from __future__ import annotations
 
 import contextlib
+import copy
 import functools
 import os
-import sys
 from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, Future
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import cloudpickle
 import numpy as np
 import tensorflow as tf
 
@@ -22,13 +21,17 @@ from bayesinn.core import seeds
 from bayesinn.core.compilation import AnyRows
 from bayesinn.core.errors import SimulatorError
 from bayesinn.core.progress import Progress
+from bayesinn.simulation.cluster import RemoteWorkers, count_threads
 from bayesinn.simulation.declaration import Declaration
 from bayesinn.simulation.finite import finite_rows
 from bayesinn.simulation.missing import lose_values
 from bayesinn.simulation.prior import Values
 from bayesinn.simulation.simulations import MOST_REDRAWS, Arrays, Simulations
 from bayesinn.simulation.worker import Block, Failure, combine, describe_call, with_nan, with_others
-from bayesinn.simulation.workers import end_workers, start
+from bayesinn.simulation.workers import end_workers, pickled_by_value, start
+
+if TYPE_CHECKING:
+    from distributed import Client
 
 # Rows that share a generator when the function is batched: part of the definition of the random numbers.
 _BATCHED_BLOCK = 256
@@ -44,7 +47,8 @@ class PythonEngine:
     def __init__(self, declared: Declaration, batched: bool, workers: int | None, keeps_failed: bool = False) -> None:
         self.declared, self.batched, self.keeps_failed = declared, batched, keeps_failed
         self.workers = workers or os.cpu_count() or 1
-        self._payload = _pickle_by_value(declared)
+        self._payload = pickled_by_value(declared.name, declared.function)
+        self._start_block: Callable[..., Future[Block]] = functools.partial(start, self.workers, self._payload)
         self._shapes: dict[str, tuple[int, ...]] = {}
         self._draw_inputs = AnyRows(self._sample_inputs, leading=(0, 0))
 
@@ -53,6 +57,12 @@ class PythonEngine:
 
     def sample(self, n: int, seed: int, stream: str, *keys: int) -> Simulations:
         return self.start(n, seed, stream, *keys)()
+
+    def on_cluster(self, client: Client) -> PythonEngine:
+        """Return an engine whose workers are those of a Dask cluster; it gives the same results."""
+        engine = copy.copy(self)
+        engine.workers, engine._start_block = count_threads(client), RemoteWorkers(client, self._payload)
+        return engine
 
     def without_policy(self) -> PythonEngine:
         declared = self.declared._replace(on_nonfinite="raise")
@@ -82,8 +92,7 @@ class PythonEngine:
         ]
 
     def _start(self, *arguments: Any) -> _Task:
-        future = start(self.workers, self._payload, *arguments, self.batched, self.declared.time_limit)
-        return _Task(future, *arguments)
+        return _Task(self._start_block(*arguments, self.batched, self.declared.time_limit), *arguments)
 
     def _gather(self, tasks: list[_Task], display: Progress | None = None) -> Block:
         """Wait for blocks, and return their rows as one; raise for the first that failed if that is the policy."""
@@ -228,23 +237,3 @@ def _state(entropy: list[int]) -> np.ndarray:
 
 def _rows(rows: slice, *parts: Arrays) -> list[Arrays]:
     return [{name: value[rows] for name, value in part.items()} for part in parts]
-
-
-def _pickle_by_value(declared: Declaration) -> bytes:
-    """Pickle the function itself, not the name of its module: importing that would load TensorFlow in each worker."""
-    innermost: Any = declared.function
-    while isinstance(innermost, functools.partial):
-        innermost = innermost.func
-    module = sys.modules.get(innermost.__module__)
-    by_value = module is not None and innermost.__module__ != "__main__"
-    if by_value:
-        cloudpickle.register_pickle_by_value(module)
-    try:
-        return cloudpickle.dumps(declared.function)
-    except Exception as error:
-        subject, got = f"Function of simulator {declared.name!r}", f"{type(error).__name__}: {error}"
-        expected, do = "a function that can be sent to other processes", "open files and locks inside the function"
-        raise SimulatorError(subject, expected=expected, got=got, do=do) from error
-    finally:
-        if by_value:
-            cloudpickle.unregister_pickle_by_value(module)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import shutil
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -20,10 +22,15 @@ from bayesinn.simulation.bank import Bank
 from bayesinn.simulation.bank_identity import bank_attributes, check_settings, check_simulator
 from bayesinn.simulation.bank_store import BankStore, Variable, check_location, foreign_files, open_group
 from bayesinn.simulation.bank_variables import bank_coordinates, bank_variables
+from bayesinn.simulation.cluster import connected
+from bayesinn.simulation.python_engine import PythonEngine
 from bayesinn.simulation.simulations import Arrays, Simulations
 from bayesinn.simulation.simulator import Simulator
 
-_CHUNK_BYTES, _MOST_ROWS, _FEWEST_ROWS_IN_GRAPH, _FEW_CHUNKS = 8 * 2**20, 65_536, 1_024, 64
+if TYPE_CHECKING:
+    from distributed import Client
+
+_CHUNK_BYTES, _MOST_ROWS, _FEWEST_ROWS, _FEWEST_ROWS_IN_GRAPH, _FEW_CHUNKS = 8 * 2**20, 65_536, 16, 1_024, 64
 _MOST_CHUNKS = 100_000
 _SECONDS_WORTH_TELLING = 5.0
 
@@ -35,6 +42,7 @@ def simulate(
     *,
     seed: int = 0,
     chunk: int | None = None,
+    cluster: str | Client | None = None,
     progress: bool = True,
 ) -> Bank:
     """Write simulations into a bank, or go on with one: after an interruption, or to a larger ``n``.
@@ -55,6 +63,9 @@ def simulate(
         Simulations that are drawn, written and checked as a whole; fixed for the life of a bank. By default about 8
         MB, and a 64th of ``n`` if that is less; at least 1,024 where simulations are drawn in the graph. All of a chunk
         is simulated, also where n is not a multiple of it.
+    cluster : address of a Dask scheduler, or ``distributed.Client``
+        Where a simulator in Python, or an external program, runs; by default in worker processes here. The result is
+        the same. Workers need bayesinn, and what the simulator imports.
     progress : bool
 
     Returns
@@ -83,6 +94,9 @@ def simulate(
     check_type("Argument 'simulator'", simulator, Simulator, "a Simulator", "fetch one with bi.get(name)")
     n, seed = check_integer("Number of simulations", n, most=2**40), check_seed(seed)
     check_flag("Argument 'progress'", progress)
+    if cluster is not None:
+        with connected(cluster) as client:
+            return simulate(_on_cluster(simulator, client), n, folder, seed=seed, chunk=chunk, progress=progress)
     rows = None if chunk is None else check_integer("Argument 'chunk'", chunk)
     variables = bank_variables(simulator)
     store = _open_or_create(simulator, n, check_location("Argument 'folder'", folder), seed, rows, variables)
@@ -96,6 +110,20 @@ def simulate(
         # Programs that lengthen a bank at the same time may have undone each other.
         store.prepare(n, variables, bank_coordinates(simulator))
     return Bank(store)
+
+
+def _on_cluster(simulator: Simulator, client: Client) -> Simulator:
+    """Return the same simulator with the workers of a cluster."""
+    if not isinstance(simulator.engine, PythonEngine):
+        expected, got = (
+            "a simulator in Python, or an external program",
+            f"{simulator.name!r}, made of TensorFlow operations",
+        )
+        do = "leave the cluster out: it runs in this program, on its GPU if there is one"
+        raise InputError("Argument 'cluster'", expected=expected, got=got, do=do)
+    remote = copy.copy(simulator)
+    remote.engine = simulator.engine.on_cluster(client)
+    return remote
 
 
 def _make(simulator: Simulator, store: BankStore, n: int, seed: int, progress: bool) -> int:
@@ -195,5 +223,5 @@ def _open_or_create(
 
 def _default_rows(simulator: Simulator, n: int, row_bytes: int) -> int:
     """Return the number of rows in a chunk: few enough to lose little of a short run, many enough to be fast."""
-    fewest = _FEWEST_ROWS_IN_GRAPH if simulator.in_graph else simulator.engine.workers
+    fewest = _FEWEST_ROWS_IN_GRAPH if simulator.in_graph else _FEWEST_ROWS
     return min(max(-(-n // _FEW_CHUNKS), fewest), max(_CHUNK_BYTES // row_bytes, 1), _MOST_ROWS)

@@ -6,14 +6,19 @@ Loky's workers start clean: they don't run the user's script again, as the stand
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import signal
+import sys
 import threading
 from collections import defaultdict
 from collections.abc import Iterator
 from concurrent.futures import Executor, Future
 from typing import Any
 
+import cloudpickle
+
+from bayesinn.core.errors import SimulatorError
 from bayesinn.simulation.worker import Block, install, run_block
 
 _IDLE_SECONDS = 300
@@ -47,6 +52,26 @@ def start(workers: int, payload: bytes, *task: Any) -> Future[Block]:
             # A pool that is dropped ends its work first.
             del _pools[next(iter(_pools))]
     return future
+
+
+def pickled_by_value(simulator: str, function: Any) -> bytes:
+    """Pickle the function itself, not the name of its module: importing that would load TensorFlow in each worker."""
+    innermost: Any = function
+    while isinstance(innermost, functools.partial):
+        innermost = innermost.func
+    module = sys.modules.get(innermost.__module__)
+    by_value = module is not None and innermost.__module__ != "__main__"
+    if by_value:
+        cloudpickle.register_pickle_by_value(module)
+    try:
+        return cloudpickle.dumps(function)
+    except Exception as error:
+        subject, got = f"Function of simulator {simulator!r}", f"{type(error).__name__}: {error}"
+        expected, do = "a function that can be sent to other processes", "open files and locks inside the function"
+        raise SimulatorError(subject, expected=expected, got=got, do=do) from error
+    finally:
+        if by_value:
+            cloudpickle.unregister_pickle_by_value(module)
 
 
 def end_workers() -> None:

@@ -1,0 +1,119 @@
+"""Python simulators on the workers of a Dask cluster. What runs there is what runs in local worker processes."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+from collections.abc import Iterator
+from concurrent.futures import BrokenExecutor, CancelledError, Future
+from typing import TYPE_CHECKING, Any
+
+from bayesinn.core.errors import InputError, SimulatorError
+from bayesinn.simulation.worker import Block
+from bayesinn.simulation.workers import start
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+_SECONDS_TO_CONNECT = 15
+_INSTALL = "install bayesinn[cluster]"
+
+
+@contextlib.contextmanager
+def connected(cluster: str | Client) -> Iterator[Client]:
+    """Give the client of a cluster; one that was opened here, from an address, is closed at the end."""
+    try:
+        from distributed import Client
+    except ImportError as error:
+        subject, expected = "Argument 'cluster'", "the package distributed"
+        raise InputError(subject, expected=expected, got="none", do=_INSTALL) from error
+    if isinstance(cluster, Client):
+        yield cluster
+        return
+    if not isinstance(cluster, str):
+        expected, do = "the address of a Dask scheduler, or a distributed.Client", 'pass for example "tcp://host:8786"'
+        raise InputError("Argument 'cluster'", expected=expected, got=repr(cluster), do=do)
+    try:
+        client = Client(cluster, timeout=_SECONDS_TO_CONNECT, set_as_default=False)
+    except (OSError, ValueError) as error:
+        expected, do = "the address of a Dask scheduler", "start one: dask scheduler; then dask worker ADDRESS"
+        raise InputError("Argument 'cluster'", expected=expected, got=f"{cluster!r}: {error}", do=do) from error
+    with client:
+        yield client
+
+
+def count_threads(client: Client) -> int:
+    """Return how many simulations run at a time; raise if there is no worker."""
+    with _explained():
+        threads = sum(client.nthreads().values())
+    if not threads:
+        expected, do = "a scheduler with workers", "start some: dask worker ADDRESS"
+        raise InputError("Argument 'cluster'", expected=expected, got="no worker", do=do)
+    return threads
+
+
+@contextlib.contextmanager
+def _explained() -> Iterator[None]:
+    """Raise a SimulatorError if the scheduler is lost."""
+    from distributed import CancelledError as Cancelled
+
+    try:
+        yield
+    except (Cancelled, CancelledError, OSError) as error:
+        subject, got = "Dask cluster", f"{type(error).__name__}: {error}"
+        expected, do = "a scheduler that lives", "start it again, and give the same command: what is finished is kept"
+        raise SimulatorError(subject, expected=expected, got=got, do=do) from error
+
+
+class RemoteWorkers:
+    """Starts blocks of simulations on a cluster, as :func:`bayesinn.simulation.workers.start` does here."""
+
+    def __init__(self, client: Client, payload: bytes) -> None:
+        # Sent once to each worker, not with each block.
+        with _explained():
+            self._client, self._payload = client, client.scatter(payload, hash=True)
+
+    def __call__(self, *task: Any) -> Future[Block]:
+        with _explained():
+            return RemoteFuture(self._client.submit(run_remotely, self._payload, *task, pure=False))
+
+
+class RemoteFuture(Future[Block]):
+    """The future of a block, with the errors of a local one."""
+
+    def __init__(self, future: Any) -> None:
+        super().__init__()
+        self._future = future
+
+    def cancel(self) -> bool:
+        self._future.cancel()
+        return True
+
+    def result(self, timeout: float | None = None) -> Block:
+        """Wait for the block; a BrokenExecutor says that worker after worker died of it."""
+        from distributed import KilledWorker
+
+        try:
+            with _explained():
+                return self._future.result(timeout)
+        except RuntimeError as error:
+            # A BrokenExecutor is one, too: that of the process beside a worker of the cluster.
+            if "deserialization" not in str(error):
+                raise
+            subject, got, do = (
+                "Dask cluster",
+                str(error.__cause__ or error),
+                "install the same bayesinn on all machines",
+            )
+            raise SimulatorError(subject, expected="bayesinn on scheduler and workers", got=got, do=do) from error
+        except KilledWorker as error:
+            raise BrokenExecutor(f"workers of the cluster ended: {error}") from error
+
+
+def run_remotely(payload: bytes, *task: Any) -> Block:
+    """Run a block on a worker of the cluster, in a process of its own, which may run out of time or crash."""
+    from distributed import get_worker
+
+    # Dask's workers are daemons, which multiprocessing lets have no children. Ours end with their parent by themselves.
+    multiprocessing.current_process()._config["daemon"] = False  # type: ignore[attr-defined]
+    return start(get_worker().state.nthreads, payload, *task).result()

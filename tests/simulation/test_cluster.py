@@ -1,0 +1,143 @@
+"""Simulations on a Dask cluster: a scheduler and workers in processes of their own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow_probability as tfp
+
+import bayesinn as bi
+from bayesinn.core.errors import InputError, SimulatorError
+from bayesinn.simulation import cluster as cluster_module
+
+distributed = pytest.importorskip("distributed")
+tfd = tfp.distributions
+
+PRIOR = {"rate": tfd.LogNormal(0.0, 0.5)}
+
+
+def counted(parameters, generator):
+    time.sleep(0.005)
+    return {"x": generator.poisson(parameters["rate"], 3)}
+
+
+def model(function=counted, **options) -> bi.Simulator:
+    return bi.simulator(prior=PRIOR, engine="python", name="counted", workers=2, **options)(function)
+
+
+class Cluster:
+    """A scheduler and its workers."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.workers = folder, []
+        self.scheduler = self.start("dask_scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard",
+                                    "--scheduler-file", str(folder / "scheduler.json"))  # fmt: skip
+        for _ in range(2):
+            self.add_worker()
+        deadline = time.monotonic() + 60.0
+        while not (folder / "scheduler.json").is_file():
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        with distributed.Client(scheduler_file=str(folder / "scheduler.json"), set_as_default=False) as client:
+            self.address = client.scheduler_info()["address"]
+            client.wait_for_workers(2, timeout=60)
+
+    def start(self, module: str, *arguments: str) -> subprocess.Popen:
+        command = [sys.executable, "-m", f"distributed.cli.{module}", *arguments]
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        return subprocess.Popen(command, cwd=self.folder, start_new_session=True, **quiet)
+
+    def add_worker(self) -> None:
+        given = ("--scheduler-file", str(self.folder / "scheduler.json"), "--nthreads", "1", "--no-dashboard")
+        self.workers.append(self.start("dask_worker", *given))
+
+    def kill(self, process: subprocess.Popen) -> None:
+        # A worker with its nanny, which would start it again.
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+    def close(self) -> None:
+        for process in (*self.workers, self.scheduler):
+            if process.poll() is None:
+                self.kill(process)
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[Cluster]:
+    own = Cluster(tmp_path)
+    yield own
+    own.close()
+
+
+def same(bank: bi.Bank, other: bi.Bank) -> bool:
+    ours, theirs = bank.read(), other.read()
+    return list(ours) == list(theirs) and all(np.array_equal(ours[name], theirs[name]) for name in ours)
+
+
+def test_a_cluster_gives_the_bits_of_local_workers_also_if_a_worker_is_killed(cluster: Cluster, tmp_path: Path) -> None:
+    here = bi.simulate(model(), 800, tmp_path / "here", seed=3, chunk=100, progress=False)
+    command = [sys.executable, "-c", _REMOTE, cluster.address, str(tmp_path / "there"), str(Path(__file__).parents[2])]
+    running = subprocess.Popen(command)
+    while not (tmp_path / "there").is_dir() and running.poll() is None:
+        time.sleep(0.05)
+    cluster.kill(cluster.workers.pop())
+    assert running.wait(timeout=120) == 0
+    assert same(bi.open_bank(tmp_path / "there"), here)
+
+
+def test_a_killed_scheduler_is_said_and_the_bank_goes_on(cluster: Cluster, tmp_path: Path) -> None:
+    simulator, place = model(), tmp_path / "bank"
+    with distributed.Client(cluster.address, set_as_default=False, timeout=10) as client:
+        bi.simulate(simulator, 100, place, seed=3, chunk=100, cluster=client, progress=False)
+        cluster.kill(cluster.scheduler)
+        with pytest.raises(SimulatorError, match="start it again"):
+            bi.simulate(simulator, 800, place, seed=3, cluster=client, progress=False)
+    bank = bi.simulate(simulator, 800, place, seed=3, progress=False)
+    assert same(bank, bi.simulate(simulator, 800, tmp_path / "here", seed=3, chunk=100, progress=False))
+
+
+def test_failures_and_crashes_on_a_cluster_follow_the_policy(cluster: Cluster, tmp_path: Path) -> None:
+    def crashing(parameters, generator):
+        if parameters["rate"] > 3.0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        if parameters["rate"] > 2.0:
+            time.sleep(60.0)
+        return {"x": generator.poisson(parameters["rate"], 3)}
+
+    simulator = model(crashing, on_nonfinite="redraw", time_limit=0.5)
+    options = {"seed": 2, "chunk": 40, "progress": False}
+    there = bi.simulate(simulator, 40, tmp_path / "there", cluster=cluster.address, **options)
+    here = bi.simulate(simulator, 40, tmp_path / "here", **options)
+    assert there.read()["rate"].max() <= 2.0
+    assert there.failed == here.failed > 0
+    assert same(there, here)
+
+
+def test_what_can_not_run_on_a_cluster_is_refused(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(cluster_module, "_SECONDS_TO_CONNECT", 1)
+    for address, match in (("tcp://127.0.0.1:9", "start one: dask scheduler"), (5, "the address of a Dask scheduler")):
+        with pytest.raises(InputError, match=match):
+            bi.simulate(model(), 10, tmp_path / "bank", cluster=address)
+    with distributed.LocalCluster(n_workers=0, processes=False, dashboard_address=None) as empty:
+        with distributed.Client(empty, set_as_default=False) as client, pytest.raises(InputError, match="no worker"):
+            bi.simulate(model(), 10, tmp_path / "bank", cluster=client)
+        with distributed.Client(empty, set_as_default=False) as client, pytest.raises(InputError, match="TensorFlow"):
+            bi.simulate(bi.get("linear"), 10, tmp_path / "bank", cluster=client)
+    assert not (tmp_path / "bank").exists()
+
+
+_REMOTE = """
+import sys
+sys.path.insert(0, sys.argv[3])
+import bayesinn as bi
+from tests.simulation.test_cluster import model
+bi.simulate(model(), 800, sys.argv[2], seed=3, chunk=100, cluster=sys.argv[1], progress=False)
+"""
