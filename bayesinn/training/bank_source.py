@@ -32,7 +32,7 @@ class BankSource(Source):
     """Batches from the first ``rows`` simulations of a bank.
 
     For each pass the chunks are put into a new order, and the rows of each window, too. All of it is a pure function of
-    seed and step. Python runs once for each window; batches are cut in the pipeline.
+    seed and step. Python runs once for each window.
     """
 
     def __init__(self, bank: Bank, rows: int, settings: TrainingSettings) -> None:
@@ -45,26 +45,17 @@ class BankSource(Source):
         self._chunks_per_window = min(most, self._chunks)
 
     def elements(self, first_epoch: int) -> tf.data.Dataset:
-        template = self._bank.read(slice(0, 1))
+        size, template = self._settings.batch_size, self._bank.read(slice(0, 1))
         number = tf.TensorSpec((None,), tf.int32)
-        rows = {name: tf.TensorSpec((None, *value.shape[1:]), value.dtype) for name, value in template.items()}
-        order = tf.TensorSpec((None, self._settings.batch_size), tf.int32)
-        windows = tf.data.Dataset.from_generator(
-            lambda: self._generate(first_epoch), output_signature=(number, order, rows)
-        )
-
-        def batches(steps: tf.Tensor, orders: tf.Tensor, rows: dict[str, tf.Tensor]) -> tf.data.Dataset:
-            return tf.data.Dataset.from_tensor_slices((steps, orders)).map(
-                lambda step, order: (step, {name: tf.gather(value, order) for name, value in rows.items()})
-            )
-
-        return windows.prefetch(1).flat_map(batches).prefetch(_BATCHES_AHEAD)
+        rows = {name: tf.TensorSpec((None, size, *value.shape[1:]), value.dtype) for name, value in template.items()}
+        windows = tf.data.Dataset.from_generator(lambda: self._generate(first_epoch), output_signature=(number, rows))
+        return windows.prefetch(1).unbatch().prefetch(_BATCHES_AHEAD)
 
     def batch(self, element: tuple[Any, ...]) -> tuple[Batch, tf.Tensor]:
         return element[1], tf.constant(0)
 
-    def _generate(self, first_epoch: int) -> Iterator[tuple[np.ndarray, np.ndarray, Arrays]]:
-        """Yield windows: numbers of steps, the rows of each step's batch, and all rows."""
+    def _generate(self, first_epoch: int) -> Iterator[tuple[np.ndarray, Arrays]]:
+        """Yield windows: numbers of steps (m,), and their batches (m, batch size, ...)."""
         numbers = self._settings.step_numbers(first_epoch)
         busy = np.flatnonzero(numbers >= 0)
         first, step, pass_number = int(numbers[busy[0]]), 0, 0
@@ -77,9 +68,7 @@ class BankSource(Source):
                     # Idle steps belong to the step before them.
                     begin = busy[max(start, first) - first]
                     end = busy[step - first] if step < first + len(busy) else len(numbers)
-                    arrays, orders = self._read(pass_number, window)
-                    chosen = numbers[begin:end]
-                    yield chosen, orders[np.maximum(chosen - start, 0)], arrays
+                    yield numbers[begin:end], self._read(pass_number, window, np.maximum(numbers[begin:end] - start, 0))
                 pass_number += 1
         except Exception as error:
             self.error = error
@@ -96,11 +85,10 @@ class BankSource(Source):
     def _rows_in(self, chunk: int) -> int:
         return min(self._bank.rows_per_chunk, self._rows - chunk * self._bank.rows_per_chunk)
 
-    def _read(self, pass_number: int, window: Window) -> tuple[Arrays, np.ndarray]:
-        """Return the rows of a window, and those of each of its batches in random order."""
+    def _read(self, pass_number: int, window: Window, batches: np.ndarray) -> Arrays:
+        """Return some batches of a window, whose rows are put into random order: arrays (m, batch size, ...)."""
         parts = [(self._bank.read_chunk(chunk), self._rows_in(chunk)) for chunk in window.chunks]
-        arrays = {name: np.concatenate([part[name][:rows] for part, rows in parts]) for name in parts[0][0]}
         generator = seeds.generator(self._settings.seed, "shuffle", pass_number, window.number)
-        rows = len(next(iter(arrays.values())))
-        order = generator.permutation(rows)[: window.batches * self._settings.batch_size].astype(np.int32)
-        return arrays, order.reshape(window.batches, self._settings.batch_size)
+        order = generator.permutation(sum(rows for _, rows in parts))[: window.batches * self._settings.batch_size]
+        chosen = order.reshape(window.batches, self._settings.batch_size)[batches]
+        return {name: np.concatenate([part[name][:rows] for part, rows in parts])[chosen] for name in parts[0][0]}
