@@ -25,9 +25,11 @@ if TYPE_CHECKING:
     from bayesinn.simulation.registry import available, get, register
     from bayesinn.simulation.simulator import Simulator, simulator
     from bayesinn.training.settings import Checkpoint, Optimization
+    from bayesinn.workflow.advise import advise
     from bayesinn.workflow.check import Check
     from bayesinn.workflow.checks import register_check
     from bayesinn.workflow.diagnosing import diagnose, misspecification
+    from bayesinn.workflow.rounds import truncated_rounds
     from bayesinn.workflow.simulator_report import simulator_report
     from bayesinn.workflow.tolerances import Tolerances
 
@@ -40,6 +42,7 @@ _NAMES = {
     "Recommended": "bayesinn.simulation.recommended",
     "Simulator": "bayesinn.simulation.simulator",
     "Tolerances": "bayesinn.workflow.tolerances",
+    "advise": "bayesinn.workflow.advise",
     "available": "bayesinn.simulation.registry",
     "compare": "bayesinn.diagnostics",
     "diagnose": "bayesinn.workflow.diagnosing",
@@ -50,6 +53,7 @@ _NAMES = {
     "register_check": "bayesinn.workflow.checks",
     "simulator": "bayesinn.simulation.simulator",
     "simulator_report": "bayesinn.workflow.simulator_report",
+    "truncated_rounds": "bayesinn.workflow.rounds",
 }
 
 __all__ = [
@@ -62,6 +66,7 @@ __all__ = [
     "Simulator",
     "Tolerances",
     "__version__",
+    "advise",
     "available",
     "bijections",
     "compare",
@@ -80,6 +85,7 @@ __all__ = [
     "simulator_report",
     "summaries",
     "testing",
+    "truncated_rounds",
     "workflow",
 ]
 
