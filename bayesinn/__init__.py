@@ -21,8 +21,10 @@ if TYPE_CHECKING:
     from bayesinn.diagnostics import compare
     from bayesinn.posterior.amortized import AmortizedPosterior
     from bayesinn.posterior.loading import load
+    from bayesinn.simulation.bank import Bank, open_bank
     from bayesinn.simulation.recommended import Recommended
     from bayesinn.simulation.registry import available, get, register
+    from bayesinn.simulation.simulate import simulate
     from bayesinn.simulation.simulator import Simulator, simulator
     from bayesinn.training.settings import Checkpoint, Optimization
     from bayesinn.workflow.advise import advise
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
 
 _NAMES = {
     "AmortizedPosterior": "bayesinn.posterior.amortized",
+    "Bank": "bayesinn.simulation.bank",
     "Check": "bayesinn.workflow.check",
     "Checkpoint": "bayesinn.training.settings",
     "Labels": "bayesinn.core.labels",
@@ -49,8 +52,10 @@ _NAMES = {
     "get": "bayesinn.simulation.registry",
     "load": "bayesinn.posterior.loading",
     "misspecification": "bayesinn.workflow.diagnosing",
+    "open_bank": "bayesinn.simulation.bank",
     "register": "bayesinn.simulation.registry",
     "register_check": "bayesinn.workflow.checks",
+    "simulate": "bayesinn.simulation.simulate",
     "simulator": "bayesinn.simulation.simulator",
     "simulator_report": "bayesinn.workflow.simulator_report",
     "truncated_rounds": "bayesinn.workflow.rounds",
@@ -58,6 +63,7 @@ _NAMES = {
 
 __all__ = [
     "AmortizedPosterior",
+    "Bank",
     "Check",
     "Checkpoint",
     "Labels",
@@ -77,10 +83,12 @@ __all__ = [
     "inverse",
     "load",
     "misspecification",
+    "open_bank",
     "plots",
     "reference",
     "register",
     "register_check",
+    "simulate",
     "simulator",
     "simulator_report",
     "summaries",

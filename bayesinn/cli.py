@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -47,6 +45,7 @@ def train(
     minutes: cl.Minutes = None,
     batch_size: cl.BatchSize = None,
     passes: cl.Passes = None,
+    bank: cl.BankToTrainOn = None,
     summary: cl.SummaryNetwork = [],  # noqa: B006
     flow: cl.FlowNetwork = None,
     seed: cl.Seed = 1,
@@ -54,10 +53,22 @@ def train(
 ) -> None:
     """Train a posterior into a run folder; one that is there already is trained longer, by --steps or --minutes."""
     simulator = _simulator(name)
+    from bayesinn.workflow.commands import train_or_say
+
     run = _run(output, simulator)
+    data = None if bank is None else bi.open_bank(bank)
     options = {"steps": steps, "minutes": minutes, "batch_size": batch_size, "passes": passes, "seed": seed}
-    _train(run, simulator, summary, flow, resume=resume, longer=True, **options)
+    train_or_say(run.folder, simulator, summary, flow, resume=resume, longer=True, data=data, **options)
     typer.echo(f"saved {run.folder}/posterior")
+
+
+@app.command()
+def simulate(name: cl.Name, n: cl.Count, out: cl.Bank, chunk: cl.Chunk = None, seed: cl.Seed = 0) -> None:
+    """Write simulations into a bank on disk or in an object store; one that is there is continued, up to --n."""
+    simulator = _simulator(name)
+    from bayesinn.workflow.commands import simulate_or_say
+
+    typer.echo(repr(simulate_or_say(simulator, n, out, seed=seed, chunk=chunk)))
 
 
 @app.command()
@@ -159,10 +170,12 @@ def run_all(
 ) -> None:
     """Train, diagnose, infer and report, all into one run folder."""
     simulator = _simulator(name)
+    from bayesinn.workflow.commands import train_or_say
+
     run, observation = _run(output, simulator), _observation(data, simulator, context)
     run.check_data(simulator, observation, answers=True)
     training = {"steps": steps, "minutes": minutes, "batch_size": batch_size, "passes": passes, "seed": seed}
-    posterior = _train(run, simulator, summary, flow, resume=resume, **training)
+    posterior = train_or_say(run.folder, simulator, summary, flow, resume=resume, **training)
     typer.echo("")
     diagnosis = run.diagnose(posterior, observation, simulations=simulations, seed=seed + 2)
     typer.echo(repr(diagnosis))
@@ -192,25 +205,6 @@ def _run(folder: Path | None, simulator: bi.Simulator) -> Run:
     from bayesinn.workflow.run import Run
 
     return Run(folder or Path("runs") / simulator.name)
-
-
-def _train(
-    run: Run, simulator: bi.Simulator, summary: list[str], flow: str | None, **options: Any
-) -> bi.AmortizedPosterior:
-    """Train into a run folder; when that is interrupted, say what is kept and how to go on."""
-    from bayesinn.training.checkpoint import kept
-    from bayesinn.workflow.networks import named_flow, named_summary
-    from bayesinn.workflow.run_training import train_into
-
-    networks = named_summary(summary), named_flow(flow)
-    try:
-        return train_into(run.folder, simulator, networks=networks, **options)
-    except KeyboardInterrupt:
-        command = shlex.join(["bayesinn", *sys.argv[1:]]) + " --resume" * (not options["resume"])
-        typer.echo(f"\ninterrupted; {run.folder} keeps {kept(run.folder / 'checkpoint')}", err=True)
-        minutes = "; give the number of steps, --steps, in place of --minutes" * (options["minutes"] is not None)
-        typer.echo(f"to go on: {command}{minutes}", err=True)
-        raise typer.Exit(130) from None
 
 
 def _opened(run: Path, output: Path | None, name: str | None, trust: bool) -> tuple[Run, bi.AmortizedPosterior]:

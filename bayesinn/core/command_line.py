@@ -1,5 +1,6 @@
 """Arguments and options of the command line, by their types, and how its commands end; nothing heavy is imported."""
 
+import math
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -29,6 +30,10 @@ _PASSES = "Passes through simulations that are drawn first; 0: new ones at each 
 Passes = Annotated[int | None, typer.Option(help=_PASSES, min=0, show_default="the simulator's")]
 Seed = Annotated[int, typer.Option(help="Decides every random number.", min=0)]
 Draws = Annotated[int, typer.Option(help="Posterior draws for the observation.", min=2)]
+_BANK = "Simulation bank to train on, in place of new simulations: a folder, or an address such as s3://bucket/bank."
+BankToTrainOn = Annotated[str | None, typer.Option("--bank", help=_BANK, show_default=False)]
+Bank = Annotated[str, typer.Option("--out", help="Bank to write: a folder, or an address such as s3://bucket/bank.")]
+Chunk = Annotated[int | None, typer.Option(help="Simulations in a chunk.", min=1, show_default="8 MB, or fewer")]
 Simulations = Annotated[
     int | None, typer.Option(help="Simulated data sets to diagnose on; 10,000, or 1,000 for Python simulators.", min=20)
 ]
@@ -44,6 +49,20 @@ SummaryNetwork = Annotated[list[str], typer.Option("--summary", help=_SUMMARY, s
 _FLOW = "Flow, such as autoregressive or coupling:blocks=8,transform=spline."
 FlowNetwork = Annotated[str | None, typer.Option("--flow", help=_FLOW, show_default="the simulator's")]
 Resume = Annotated[bool, typer.Option("--resume", help="Continue from the checkpoint in the run folder.")]
+
+
+def _whole_number(text: str) -> int:
+    """Read a whole number, also one such as 1e6."""
+    try:
+        number = float(text.replace(",", "").replace("_", ""))
+    except ValueError:
+        number = math.nan
+    if not 1 <= number < math.inf or number != int(number):
+        raise typer.BadParameter(f"{text!r} is no whole number of 1 or more, such as 1000000 or 1e6")
+    return int(number)
+
+
+Count = Annotated[int, typer.Option("--n", parser=_whole_number, metavar="N", help="Simulations, such as 1e6.")]
 
 
 class Commands(TyperGroup):

@@ -43,5 +43,9 @@ class TrainingError(BayesinnError, RuntimeError):
     """Training had to stop; the last good weights are kept."""
 
 
+class BankError(BayesinnError, RuntimeError):
+    """A simulation bank can't be read, written or continued."""
+
+
 class SavedPosteriorError(BayesinnError, RuntimeError):
     """A saved model or a checkpoint can't be read or written."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from bayesinn._version import __version__
-from bayesinn.core.errors import SavedPosteriorError
+from bayesinn.core.errors import BayesinnError, SavedPosteriorError
 
 FORMAT = 2
 _LARGEST = 64 * 2**20
@@ -22,16 +22,20 @@ class _Missing:
 
 @contextlib.contextmanager
 def explained(
-    subject: str, expected: str, do: str = _ANEW, kinds: type[Exception] | tuple[type[Exception], ...] = Exception
+    subject: str,
+    expected: str,
+    do: str = _ANEW,
+    kinds: type[Exception] | tuple[type[Exception], ...] = Exception,
+    error: type[BayesinnError] = SavedPosteriorError,
 ) -> Iterator[None]:
-    """Turn what goes wrong inside into a SavedPosteriorError."""
+    """Turn what goes wrong inside into an ``error`` of this library."""
     try:
         yield
-    except SavedPosteriorError:
+    except error:
         raise
-    except kinds as error:
-        got = f"{type(error).__name__}: {error}"
-        raise SavedPosteriorError(subject, expected=expected, got=got, do=do) from error
+    except kinds as cause:
+        got = f"{type(cause).__name__}: {cause}"
+        raise error(subject, expected=expected, got=got, do=do) from cause
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:

@@ -35,6 +35,7 @@ _STREAMS = {
     "estimates": 12,
     "latent": 13,
     "replicates": 14,
+    "bank": 15,
     "copies": 7301,
     "local c2st": 0x10CA1,
     "mmd": 0x6D6D64,
@@ -75,11 +76,11 @@ def integer_seed(seed: int, stream: str, *keys: int) -> int:
     return int(np.random.SeedSequence(entropy(seed, stream, *keys)).generate_state(1)[0])
 
 
-def tensor_seed(seed: int, stream: str) -> tf.Tensor:
-    """Return a stateless TensorFlow seed (2,), derived from ``seed`` for one stream."""
+def tensor_seed(seed: int, stream: str, *keys: int) -> tf.Tensor:
+    """Return a stateless TensorFlow seed (2,), derived from ``seed`` for one stream and the given keys."""
     import tensorflow as tf  # here, because diagnostics and plots do without it
 
-    state = np.random.SeedSequence(entropy(seed, stream)).generate_state(2)
+    state = np.random.SeedSequence(entropy(seed, stream, *keys)).generate_state(2)
     return tf.constant(state.astype(np.int32))
 
 

@@ -16,6 +16,7 @@ from bayesinn.posterior.defaults import choose_flow, choose_summaries
 from bayesinn.posterior.evaluator import Evaluator
 from bayesinn.posterior.fitting import measure_reference, plan_fit, run_training
 from bayesinn.posterior.trained import TrainedPosterior
+from bayesinn.simulation.bank import Bank
 from bayesinn.simulation.registry import refuse_while_loading
 from bayesinn.simulation.simulator import Simulator
 from bayesinn.spaces.parameters import ParameterSpace
@@ -71,7 +72,7 @@ class AmortizedPosterior(TrainedPosterior):
 
     def fit(
         self,
-        data: Mapping[str, Any] | None = None,
+        data: Mapping[str, Any] | Bank | None = None,
         *,
         steps: int | None = None,
         epochs: int | None = None,
@@ -91,8 +92,10 @@ class AmortizedPosterior(TrainedPosterior):
 
         Parameters
         ----------
-        data : dict of name to array (n, ...)
-            Simulations to train on, as :meth:`Simulator.sample` returns them: parameters, context and observables.
+        data : dict of name to array (n, ...), or Bank
+            Simulations to train on, as :meth:`Simulator.sample` returns them: parameters, context and observables. Of a
+            simulation bank of more than 256 MiB, batches are read while training goes on, steps are as many as online,
+            and the last rows are held out, 65,536 at most if ``validation`` is left out.
         steps : int
             Weight updates; 5,000 online if the simulator recommends nothing.
         epochs : int
@@ -142,7 +145,7 @@ class AmortizedPosterior(TrainedPosterior):
         most = settings.simulations if settings.passes else PILOT_SIMULATIONS
         folder = plan.checkpoint.folder if plan.checkpoint else None
         with full_precision(), held(folder, "Checkpoint folder"):
-            model, pilot = new_model(self.simulator, self.summaries, self.flow, settings.seed, plan.arrays, most)
+            model, pilot = new_model(self.simulator, self.summaries, self.flow, settings.seed, plan.data.pilot, most)
             result, evaluator = run_training(plan, self.simulator, model, pilot, progress), Evaluator(model)
             reference = measure_reference(evaluator, pilot)
         self.adopt(evaluator, reference, result.history, result.record)

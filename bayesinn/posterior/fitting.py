@@ -10,16 +10,17 @@ import tensorflow as tf
 
 from bayesinn.core import seeds
 from bayesinn.core.errors import InputError
-from bayesinn.core.validation import check_integer, check_number
+from bayesinn.core.validation import check_integer
 from bayesinn.posterior.damage import damaged_copies
 from bayesinn.posterior.evaluator import Evaluator
 from bayesinn.posterior.model import PosteriorModel
 from bayesinn.posterior.trained import TrainedPosterior
+from bayesinn.posterior.training_data import Data, TrainingData, refuse_ignored, training_data
 from bayesinn.posterior.typicality import Reference
-from bayesinn.simulation import checks
 from bayesinn.simulation.simulator import Arrays, Simulator
 from bayesinn.summaries.joint import observables_of
-from bayesinn.training.arrays import ArraySource, fingerprint, split
+from bayesinn.training.arrays import ArraySource
+from bayesinn.training.bank_source import BankSource
 from bayesinn.training.checkpoint import has_ended, prepare_folder
 from bayesinn.training.drawing import forget
 from bayesinn.training.precomputation import offline_source, precomputed
@@ -27,7 +28,6 @@ from bayesinn.training.settings import Checkpoint, Optimization, TrainingSetting
 from bayesinn.training.sources import Source, online_source
 from bayesinn.training.train import TrainingResult, train
 
-_VALIDATION_SHARE = 0.1
 # Arrays, chosen in paper_results/defaults: short batches, passes that make about so many steps of them, and patience.
 _ARRAY_BATCH, _ARRAY_STEPS, _FEWEST_BATCHES, _FEWEST_EPOCHS, _MOST_EPOCHS, _PATIENCE = 64, 5_000, 14, 10, 300, 20
 # Weight decay for fewer rows than these: with 1,000 it helps, with 10,000 it harms.
@@ -35,13 +35,12 @@ _ARRAY_DECAY, _FEW_ROWS = 0.1, 3_000
 
 
 class Plan(NamedTuple):
-    """What is to be trained, on what, and how, all of it checked; online there are no arrays.
+    """What is to be trained, on what, and how, all of it checked.
 
     ``identity`` says in plain values, for checkpoints and manifests, what decides the run beside the settings.
     """
 
-    arrays: Arrays | None
-    held_out: Arrays | None
+    data: TrainingData
     settings: TrainingSettings
     optimization: Optimization
     checkpoint: Checkpoint | None
@@ -51,7 +50,7 @@ class Plan(NamedTuple):
 
 def plan_fit(
     posterior: TrainedPosterior,
-    data: Mapping[str, Any] | None,
+    data: Data | None,
     *,
     steps: int | None,
     epochs: int | None,
@@ -65,15 +64,16 @@ def plan_fit(
     """Check what the user chose, and fill in what the simulator recommends."""
     simulator, seed = posterior.simulator, seeds.check_seed(seed)
     recommended = simulator.recommended
-    _refuse_ignored(data, validation, optimization)
-    arrays, held_out = _training_arrays(simulator, data, validation, seed)
+    refuse_ignored(data, validation, optimization)
+    given = training_data(simulator, data, validation, seed)
+    arrays, held_out = given.arrays, given.held_out
     if start is not None:
         # The start must not be trained again on its own simulations. The split comes first, with the user's seed: what
         # was held out then must be held out now.
         seed = int(hashlib.sha256(f"{seed} {start.fingerprint}".encode()).hexdigest()[:8], 16)
     rows = None if arrays is None else len(next(iter(arrays.values())))
-    steps = recommended.steps if rows is None and steps is None else steps
-    optimization = optimization.filled(recommended.learning_rate, recommended.passes if rows is None else 0)
+    steps = recommended.steps if rows is None and steps is None and (data is None or epochs is None) else steps
+    optimization = optimization.filled(recommended.learning_rate, recommended.passes if data is None else 0)
     if batch_size is None:
         batch_size = recommended.batch_size
         if rows is not None:
@@ -85,15 +85,27 @@ def plan_fit(
         epochs = min(max(_ARRAY_STEPS // steps_per_pass, _FEWEST_EPOCHS), _MOST_EPOCHS)
         if held_out is not None:
             optimization = replace(optimization, patience=optimization.patience or _PATIENCE)
+    if given.rows is not None:
+        # As long as online, and with as many reports: a pass through a large bank may never end.
+        batch_size = min(check_integer("Argument 'batch_size'", batch_size), given.rows)
+        steps, epochs = _streamed_steps(given.rows // batch_size, steps, epochs), None
     settings = resolve_settings(rows, steps, epochs, batch_size, seed, optimization)
     identity = {
         "simulator": simulator.name,
         "network": posterior.network_configuration(),
         "optimizer": optimization.optimizer_configuration,
-        "data": None if arrays is None else fingerprint(arrays),
+        "data": given.fingerprint,
         "start_from": None if start is None else start.fingerprint,
     }
-    return Plan(arrays, held_out, settings, optimization, checkpoint, identity, start)
+    return Plan(given, settings, optimization, checkpoint, identity, start)
+
+
+def _streamed_steps(steps_per_pass: int, steps: int | None, epochs: int | None) -> int | None:
+    """Return the number of steps of a run through a bank, which a user may give in passes."""
+    if steps is not None and epochs is not None:
+        expected, got = "one of them: steps, or passes through the data", f"steps={steps!r} and epochs={epochs!r}"
+        raise InputError("Arguments 'steps' and 'epochs'", expected=expected, got=got, do="leave one out")
+    return steps if epochs is None else steps_per_pass * check_integer("Argument 'epochs'", epochs)
 
 
 def _describe(simulator: Simulator, model: PosteriorModel, settings: TrainingSettings) -> str:
@@ -118,10 +130,10 @@ def run_training(
     plan: Plan, simulator: Simulator, model: PosteriorModel, pilot: Arrays, progress: bool
 ) -> TrainingResult:
     """Train a model with new weights, or with those of another."""
-    settings, held_out, checkpoint = plan.settings, plan.held_out, plan.checkpoint
+    settings, held_out, checkpoint, data = plan.settings, plan.data.held_out, plan.checkpoint, plan.data
     if plan.start is not None:
         model.copy_weights(plan.start.model)
-    for part in (plan.arrays, held_out):
+    for part in (data.arrays, held_out):
         if part is not None:
             _check_support(model, part)
     if progress:
@@ -131,20 +143,24 @@ def run_training(
     if checkpoint is not None and resumes and has_ended(checkpoint.folder, settings):
         model.freeze()
         source: Source = ArraySource(pilot, settings)
-    elif plan.arrays is not None or settings.passes:
-        data = simulator if plan.arrays is None else plan.arrays
+    elif data.bank is not None and data.rows is not None:
+        source = BankSource(data.bank, data.rows, settings)
+    elif data.arrays is not None or settings.passes:
+        stored = simulator if data.arrays is None else data.arrays
         folder = checkpoint.folder if checkpoint else None
         source = offline_source(
-            model, settings, data, pretrained=plan.start is not None, progress=progress, folder=folder
+            model, settings, stored, pretrained=plan.start is not None, progress=progress, folder=folder
         )
     else:
         source = online_source(simulator, settings, progress)
+    # What is precomputed for arrays is trained on, and not fixed, where simulations are streamed.
+    fixed = data.bank is None
     result = train(
         model,
         source,
         settings,
         identity=plan.identity,
-        validation=None if held_out is None else precomputed(model, held_out, settings.batch_size)[0],
+        validation=precomputed(model, held_out, settings.batch_size)[0] if held_out is not None and fixed else held_out,
         optimizer=plan.optimization.optimizer,
         callbacks=[*model.monitors(_tensors(pilot), settings.seed), *plan.optimization.callbacks],
         progress=progress,
@@ -173,41 +189,6 @@ def measure_reference(evaluator: Evaluator, pilot: Arrays) -> Reference:
 
 def _tensors(arrays: Arrays) -> dict[str, tf.Tensor]:
     return {name: tf.convert_to_tensor(value) for name, value in arrays.items()}
-
-
-def _refuse_ignored(
-    data: Mapping[str, Any] | None, validation: float | Mapping[str, Any] | None, optimization: Optimization
-) -> None:
-    for name, value in (("validation", validation), ("patience", optimization.patience)):
-        if data is None and value is not None:
-            got = f"{name}={value!r} in online training, where every batch is new"
-            do = f"leave {name!r} out, or pass data=simulator.sample(n, seed)"
-            raise InputError(f"Argument {name!r}", expected="training data to hold some out of", got=got, do=do)
-    if data is not None and optimization.passes is not None:
-        got = f"passes={optimization.passes!r} together with training data"
-        do = "say epochs, which are passes through the data"
-        raise InputError("Argument 'passes'", expected="a simulator to draw from", got=got, do=do)
-
-
-def _training_arrays(
-    simulator: Simulator, data: Mapping[str, Any] | None, validation: float | Mapping[str, Any] | None, seed: int
-) -> tuple[Arrays | None, Arrays | None]:
-    """Return training and validation arrays, checked; the seed decides the split."""
-    if data is None:
-        return None, None
-    arrays = checks.check_simulations(simulator, data, "Training data")
-    if isinstance(validation, Mapping):
-        return arrays, checks.check_simulations(simulator, validation, "Validation data")
-    subject, do = "Argument 'validation'", "pass for example validation=0.1"
-    share = _VALIDATION_SHARE if validation is None else validation
-    share = check_number(subject, share, least=0, below=1, do=f"{do}, or a dict of arrays")
-    rows = len(next(iter(arrays.values())))
-    if share and not 0 < round(share * rows) < rows:
-        expected = f"a share that leaves both parts some of the {rows} rows"
-        raise InputError(subject, expected=expected, got=repr(validation), do=do)
-    kept, apart = split(rows, share, seed)
-    training, held_out = ({name: value[chosen] for name, value in arrays.items()} for chosen in (kept, apart))
-    return training, held_out if len(apart) else None
 
 
 def _check_support(model: PosteriorModel, arrays: Arrays) -> None:

@@ -93,9 +93,5 @@ def mask_padding(simulator: Simulator, values: Arrays, known: Arrays) -> Arrays:
 
 
 def _dimensions(simulator: Simulator, batched: bool) -> dict[str, list[str]]:
-    shapes = {name: shape for kind in simulator.shapes.values() for name, shape in kind.items()}
     leading = ["observation"] if batched else []
-    dimensions = {name: leading + [f"{name}_dim_{axis}" for axis in range(len(s))] for name, s in shapes.items()}
-    for name, coordinate in simulator.labels.coordinates.items():
-        dimensions[name][len(leading)] = coordinate.name
-    return {**dimensions, "lp": leading}
+    return {**{name: [*leading, *own] for name, own in simulator.dimensions.items()}, "lp": leading}

@@ -9,13 +9,14 @@ import tensorflow as tf
 from bayesinn.core.configuration import building, rebuild, registered_class
 from bayesinn.core.storage import SavedModel, read_model
 from bayesinn.core.validation import check_flag, check_type
-from bayesinn.posterior import format1, same_simulator
+from bayesinn.posterior import format1
 from bayesinn.posterior.amortized import AmortizedPosterior
 from bayesinn.posterior.building import build_model
 from bayesinn.posterior.evaluator import Evaluator
 from bayesinn.posterior.model import PosteriorModel
 from bayesinn.posterior.trained import KIND
 from bayesinn.posterior.typicality import Reference
+from bayesinn.simulation import same_simulator
 from bayesinn.simulation.registry import find
 from bayesinn.simulation.simulator import Simulator
 from bayesinn.spaces.data import DataSpace, Scaling

@@ -14,12 +14,12 @@ from bayesinn.core.errors import InputError
 from bayesinn.core.storage import write_model
 from bayesinn.core.validation import check_integer
 from bayesinn.flows import Flow
-from bayesinn.posterior import same_simulator
 from bayesinn.posterior.draws import Draws
 from bayesinn.posterior.evaluator import Evaluator
 from bayesinn.posterior.inference_data import inference_data
 from bayesinn.posterior.model import PosteriorModel
 from bayesinn.posterior.typicality import Reference
+from bayesinn.simulation import same_simulator
 from bayesinn.simulation.simulator import Arrays, Simulator
 from bayesinn.spaces.observations import Observations, check_observations, check_parameters
 from bayesinn.summaries import Condition, Summary

@@ -23,7 +23,7 @@ tfd = tfp.distributions
 #: Three rows: a batch size that a constant or a parameter count rarely equals.
 TRIAL_ROWS = 3
 #: Names of the axes of results, and characters that separate names from each other and from indices.
-_AXES, _SEPARATORS = ("chain", "draw", "observation"), ("/", ",", "[")
+_AXES, _SEPARATORS = ("chain", "draw", "observation", "simulation", "chunk"), ("/", ",", "[")
 #: Priors that no smooth map from all of R^d reaches, and what to do in place of them.
 _UNREACHABLE = {
     (tfd.Deterministic, tfd.VectorDeterministic): "write the constant into the simulator",

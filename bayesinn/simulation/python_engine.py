@@ -10,6 +10,7 @@ import contextlib
 import functools
 import os
 import sys
+from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, Future
 from typing import Any, NamedTuple
 
@@ -47,8 +48,11 @@ class PythonEngine:
         self._shapes: dict[str, tuple[int, ...]] = {}
         self._draw_inputs = AnyRows(self._sample_inputs, leading=(0, 0))
 
-    def sample(self, n: int, seed: int, stream: str) -> Simulations:
-        return self.submit(n, seeds.entropy(seed, stream)).result()
+    def start(self, n: int, seed: int, stream: str, *keys: int) -> Callable[[], Simulations]:
+        return self.submit(n, seeds.entropy(seed, stream, *keys)).result
+
+    def sample(self, n: int, seed: int, stream: str, *keys: int) -> Simulations:
+        return self.start(n, seed, stream, *keys)()
 
     def without_policy(self) -> PythonEngine:
         declared = self.declared._replace(on_nonfinite="raise")

@@ -90,6 +90,15 @@ class Simulator:
         return {"parameters": self.prior.event_shapes, "observables": self.observable_shapes, "context": context}
 
     @property
+    def dimensions(self) -> dict[str, list[str]]:
+        """Names of the axes of each variable in results and files: that of its coordinate, or ``NAME_dim_0``."""
+        shapes = {name: shape for kind in self.shapes.values() for name, shape in kind.items()}
+        dimensions = {name: [f"{name}_dim_{axis}" for axis in range(len(shape))] for name, shape in shapes.items()}
+        for name, coordinate in self.labels.coordinates.items():
+            dimensions[name][0] = coordinate.name
+        return dimensions
+
+    @property
     def in_graph(self) -> bool:
         """Whether the forward model is made of TensorFlow operations."""
         return isinstance(self.engine, TensorFlowEngine)

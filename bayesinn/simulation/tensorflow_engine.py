@@ -7,6 +7,7 @@ import inspect
 import math
 import re
 import traceback
+from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
@@ -34,9 +35,13 @@ class TensorFlowEngine:
         self._traced_draw = tf.function(self._draw_once, autograph=autograph)
         self._compiled_simulate = AnyRows(self.simulate, leading=(1, 1, 0), autograph=autograph)
 
-    def sample(self, n: int, seed: int, stream: str) -> Simulations:
-        """Draw n simulations from a stream of the seed, as arrays."""
-        key = seeds.tensor_seed(seed, stream)
+    def start(self, n: int, seed: int, stream: str, *keys: int) -> Callable[[], Simulations]:
+        """Return a function that gives what :meth:`sample` does, and starts workers where there are some."""
+        return functools.partial(self.sample, n, seed, stream, *keys)
+
+    def sample(self, n: int, seed: int, stream: str, *keys: int) -> Simulations:
+        """Draw n simulations from a stream of the seed, as arrays; a pure function of all arguments."""
+        key = seeds.tensor_seed(seed, stream, *keys)
         try:
             return self._compiled_draw(n, key).numpy()
         except tf.errors.OpError as error:

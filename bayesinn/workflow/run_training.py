@@ -10,6 +10,7 @@ from bayesinn.core.storage import held, replacing
 from bayesinn.flows import Flow
 from bayesinn.posterior.amortized import AmortizedPosterior
 from bayesinn.posterior.loading import load
+from bayesinn.simulation.bank import Bank
 from bayesinn.simulation.simulator import Simulator
 from bayesinn.summaries import Summary
 from bayesinn.training.checkpoint import saved_identity
@@ -35,11 +36,16 @@ def train_into(
     passes: int | None = None,
     networks: Networks = (None, None),
     longer: bool = False,
+    data: Bank | None = None,
 ) -> AmortizedPosterior:
     """Train for ``steps`` or about ``minutes``, and save all; what is left out is the simulator's own.
 
-    A posterior that the folder has already is trained on, with fresh simulations, if ``longer`` allows that.
+    A posterior that the folder has already is trained on, with fresh simulations, if ``longer`` allows that. Of a bank,
+    simulations are not fresh.
     """
+    if data is not None and (minutes is not None or passes is not None):
+        expected, do = "the number of steps of a run from a bank", "give --steps in place of --minutes and --passes"
+        raise InputError("Length of training", expected=expected, got="minutes or passes", do=do)
     if minutes is not None and (steps is not None or resume):
         expected, got = (
             "either minutes, for a new run, or steps",
@@ -66,6 +72,7 @@ def train_into(
             print(f"training the posterior in {folder} longer: {steps:,} steps from its weights on")
             rate = _SLOWER * simulator.recommended.learning_rate
         posterior = AmortizedPosterior(simulator, summary, flow).fit(
+            data,
             steps=steps,
             batch_size=batch_size,
             seed=seed,

@@ -115,7 +115,7 @@ import json, logging, os, sys, threading, warnings
 before = dict(os.environ), list(warnings.filters), logging.getLogger().level, threading.active_count()
 import bayesinn
 after = dict(os.environ), list(warnings.filters), logging.getLogger().level, threading.active_count()
-heavy = ["tensorflow", "tensorflow_probability", "keras", "matplotlib", "xarray", "arviz", "pandas", "scipy"]
+heavy = ["tensorflow", "tensorflow_probability", "keras", "matplotlib", "xarray", "arviz", "pandas", "scipy", "zarr"]
 print(json.dumps({
     "unchanged": before == after,
     "handlers": len(logging.getLogger().handlers) + len(logging.getLogger("bayesinn").handlers),

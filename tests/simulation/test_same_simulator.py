@@ -8,7 +8,7 @@ import tensorflow_probability as tfp
 import bayesinn as bi
 from bayesinn.core import seeds
 from bayesinn.core.errors import SavedPosteriorError
-from bayesinn.posterior.same_simulator import check_same, shared_entries
+from bayesinn.simulation.same_simulator import check_same, shared_entries
 
 tfd = tfp.distributions
 DOSES = tfd.Uniform(0.5, 2.0)

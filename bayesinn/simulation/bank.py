@@ -1,0 +1,213 @@
+"""Simulation banks: simulations on disk or in an object store, to be opened, checked, read and trained from."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bayesinn.core.errors import BankError, InputError
+from bayesinn.simulation.bank_identity import check_simulator
+from bayesinn.simulation.bank_store import BankStore, check_location, open_group
+from bayesinn.simulation.simulations import Arrays
+from bayesinn.simulation.simulator import Simulator
+
+if TYPE_CHECKING:
+    import xarray
+
+Rows = slice | np.ndarray
+Place = tuple[int, Rows, Rows]
+
+
+class Bank:
+    """Simulations that :func:`simulate` has written; opened again by :func:`open_bank`.
+
+    The place of a bank is a Zarr group, which ``xarray.open_zarr`` opens, too: one array (n, ...) for each parameter,
+    context variable and observable. Chunks of rows are finished one by one; rows of unfinished ones hold NaN, or 0.
+
+    Attributes
+    ----------
+    location : str, the path or the address
+    simulator_name : str
+    seed : int
+    n : int, number of simulations, finished or not
+    rows_per_chunk : int
+    attributes : dict, as in the file: also prior, fingerprint of the simulator, and versions of libraries
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import bayesinn as bi
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> bank = bi.simulate(bi.get("linear"), 2_000, folder.name, seed=1, progress=False)
+    >>> bank
+    Bank of 2,000 simulations of 'linear', seed 1, all finished
+      parameters:  x1, x2
+      observables: y
+      chunks:      2 of 1,024 rows
+    >>> bank.read(slice(0, 3))["y"].shape
+    (3,)
+    >>> bank.verify()
+    []
+    >>> folder.cleanup()
+    """
+
+    def __init__(self, store: BankStore) -> None:
+        self._store = store
+        self.location, self.attributes, self.rows_per_chunk = store.location, store.attributes, store.rows
+        self.simulator_name: str = self.attributes["simulator"]
+        self.seed: int = self.attributes["seed"]
+        self.n = store.read_layout()
+
+    @property
+    def shapes(self) -> dict[str, dict[str, tuple[int, ...]]]:
+        """Shapes of a row of all variables, as :attr:`Simulator.shapes` has them."""
+        declared = self.attributes["declared"]
+        kinds = ("parameters", "observables", "context")
+        return {kind: {name: tuple(shape) for name, shape in declared[kind].items()} for kind in kinds}
+
+    @property
+    def chunks(self) -> int:
+        """Number of chunks; the last may lie partly beyond the end."""
+        return -(-self.n // self.rows_per_chunk)
+
+    @property
+    def missing(self) -> list[int]:
+        """Numbers of the chunks that are not finished now."""
+        return np.flatnonzero(self._store.checksums()[: self.chunks] == 0).tolist()
+
+    @property
+    def failed(self) -> int:
+        """Number of simulations that failed and were drawn again, also those of rows beyond the end."""
+        return self._store.failed()
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all simulations in memory."""
+        return self.n * self._store.row_bytes
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of what decides the simulations, and of the checksums of all chunks."""
+        decides = [self.attributes[key] for key in ("simulator", "fingerprint", "prior", "seed", "rows_per_chunk")]
+        digest = hashlib.sha256(json.dumps([*decides, self.n]).encode())
+        digest.update(self._store.checksums()[: self.chunks].tobytes())
+        return digest.hexdigest()
+
+    @property
+    def dataset(self) -> xarray.Dataset:
+        """All variables and coordinates with names of axes, labels and units; read when they are used."""
+        import xarray
+
+        with self._store.explained("a Zarr group that xarray opens", "open it with the xarray that wrote it"):
+            return xarray.open_zarr(self.location, chunks=None)
+
+    def read(self, rows: slice | np.ndarray | None = None) -> Arrays:
+        """Return some simulations, all if nothing is said, as :meth:`Simulator.sample` does.
+
+        Parameters
+        ----------
+        rows : slice, or array (m,) of int
+            A slice with steps of one, or numbers of rows in any order.
+
+        Raises
+        ------
+        BankError
+            If one of the rows is not finished, or its chunk is damaged.
+        """
+        places = list(_places(slice(None) if rows is None else rows, self.n, self.rows_per_chunk))
+        self.check_finished([number for number, _, _ in places])
+        count = sum(_length(at) for _, at, _ in places)
+        arrays: Arrays = {}
+        for number, at, within in places:
+            for name, value in self.read_chunk(number).items():
+                if name not in arrays:
+                    arrays[name] = np.empty((count, *value.shape[1:]), value.dtype)
+                arrays[name][at] = value[within]
+        return arrays
+
+    def read_chunk(self, number: int) -> Arrays:
+        """Return the rows of a chunk up to the end of the bank; a BankError says if it is damaged."""
+        rows = min(self.n - number * self.rows_per_chunk, self.rows_per_chunk)
+        return {name: value[:rows] for name, value in self._store.read(number).items()}
+
+    def verify(self) -> list[int]:
+        """Read every finished chunk; mark the damaged ones as unfinished, and return their numbers.
+
+        :func:`simulate` makes them again.
+        """
+        damaged, missing = [], set(self.missing)
+        for number in range(self.chunks):
+            try:
+                if number not in missing:
+                    self._store.read(number)
+            except BankError:
+                self._store.forget(number)
+                damaged.append(number)
+        return damaged
+
+    def check_finished(self, chunks: list[int] | None = None) -> None:
+        """Raise a BankError unless these chunks are finished, all if nothing is said."""
+        missing = self.missing
+        if wanted := sorted(set(missing) if chunks is None else set(missing) & set(chunks)):
+            expected, got = "finished simulations", f"{len(missing):,} of {self.chunks:,} chunks unfinished"
+            do = f"finish them: bi.simulate(simulator, {self.n}, {self.location!r}, seed={self.seed})"
+            raise BankError(f"Bank {self.location!r}, chunk {wanted[0]}", expected=expected, got=got, do=do)
+
+    def check_simulator(self, simulator: Simulator) -> None:
+        """Raise a BankError unless the simulations are those of a simulator: its name, code, shapes and prior."""
+        check_simulator(self.location, self.attributes, simulator)
+
+    def __len__(self) -> int:
+        return self.n
+
+    def __repr__(self) -> str:
+        missing = len(self.missing)
+        state = f"{missing:,} chunks unfinished" if missing else "all finished"
+        lines = [f"Bank of {self.n:,} simulations of {self.simulator_name!r}, seed {self.seed}, {state}"]
+        for kind in ("parameters", "context", "observables"):
+            shapes = (f"{name}{list(shape) if shape else ''}" for name, shape in self.shapes[kind].items())
+            lines += [f"  {f'{kind}:':<13}{', '.join(shapes)}"] if self.shapes[kind] else []
+        return "\n".join([*lines, f"  {'chunks:':<13}{self.chunks:,} of {self.rows_per_chunk:,} rows"])
+
+
+def open_bank(location: str | os.PathLike[str]) -> Bank:
+    """Open a simulation bank: a path, or an address that fsspec knows, such as ``"s3://bucket/bank"``.
+
+    A BankError says if there is none, or if it is of a format that is not known here.
+    """
+    place = check_location("Argument 'location'", location)
+    group = open_group(place, "r")
+    if group is None:
+        do = "write one: bi.simulate(simulator, n, folder, seed=1), or bayesinn simulate NAME --n N --out BANK"
+        raise BankError(f"Bank {place!r}", expected="a simulation bank", got="no Zarr group", do=do)
+    return Bank(BankStore(place, group))
+
+
+def _places(rows: Any, n: int, size: int) -> Iterator[Place]:
+    """Yield for each chunk: its number, the places of its rows in the result, and their places in the chunk."""
+    if isinstance(rows, slice):
+        start, stop, step = rows.indices(n)
+        if step != 1:
+            raise InputError("Rows of a bank", expected="a slice with steps of one", got=repr(rows), do="pass an array")
+        for number in range(start // size, -(-max(stop, start) // size)):
+            first, end = max(start, number * size), min(stop, (number + 1) * size)
+            if first < end:
+                yield number, slice(first - start, end - start), slice(first - number * size, end - number * size)
+        return
+    index = np.asarray(rows)
+    if index.ndim != 1 or index.dtype.kind not in "iu" or np.any((index < 0) | (index >= n)):
+        expected, do = f"a slice, or an array (m,) of integers from 0 to {n - 1}", "pass for example slice(0, 1_000)"
+        raise InputError("Rows of a bank", expected=expected, got=repr(rows)[:200], do=do)
+    order = np.argsort(index // size, kind="stable")
+    numbers, firsts = np.unique(index[order] // size, return_index=True)
+    for number, at in zip(numbers.tolist(), np.split(order, firsts[1:]), strict=True):
+        yield number, at, index[at] - number * size
+
+
+def _length(rows: Rows) -> int:
+    return rows.stop - rows.start if isinstance(rows, slice) else len(rows)

@@ -1,0 +1,243 @@
+"""The layout of a simulation bank: a Zarr group with one array for each variable, cut into chunks of rows.
+
+A chunk is finished if its checksum is there, which is written after everything else. The files of a chunk always hold
+all its rows, also those beyond the end of the bank: appending changes the shapes of arrays, and no chunk.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import warnings
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from bayesinn.core.errors import BankError
+from bayesinn.core.manifest import explained
+from bayesinn.core.validation import check_path, check_type
+from bayesinn.simulation.simulations import Arrays
+
+FORMAT, VERSION = "bayesinn simulation bank", 1
+#: Axes of variables and of what is known about chunks; no variable has such a name.
+ROWS, CHUNKS = "simulation", "chunk"
+#: Names of the entries with the variables of each role.
+ROLES = {"parameters": "parameter", "context": "context", "observables": "observable"}
+# Tells a checksum of zero from none.
+_FINISHED = 1 << 32
+
+
+class Variable(NamedTuple):
+    """An array of a bank: type and shape of a row, names of its axes, and what is said about it."""
+
+    dtype: np.dtype
+    shape: tuple[int, ...]
+    dimensions: list[str]
+    attributes: dict[str, str]
+
+
+class BankStore:
+    """Arrays, chunks and attributes of a bank that exists.
+
+    ``rows`` is the number of rows in a chunk, ``names`` those of the variables.
+    """
+
+    def __init__(self, location: str, group: Any) -> None:
+        self.location, self._group = location, group
+        self.attributes: dict[str, Any] = dict(group.attrs)
+        _check_format(location, self.attributes)
+        self.rows: int = self.attributes["rows_per_chunk"]
+        self.names = [name for kind in ROLES for name in self.attributes["declared"][kind]]
+        self._arrays: dict[str, Any] = {}
+
+    def read_layout(self) -> int:
+        """Look up all arrays, and return the number of simulations that they have room for, finished or not."""
+        with self.explained("arrays of all variables", "complete it with bi.simulate"):
+            arrays = {name: self._group[name] for name in self.names}
+            self._arrays = {name: _whole_chunks(array, self.rows) for name, array in arrays.items()}
+            self._checksums, self._failed = (self._group[f"{CHUNKS}/{name}"] for name in ("checksum", "failed"))
+            return min(array.shape[0] for array in arrays.values())
+
+    def prepare(self, n: int, variables: Mapping[str, Variable], coordinates: Mapping[str, Any]) -> None:
+        """Make room for n simulations or more: create the arrays that are missing, and lengthen those too short."""
+        with self.writing():
+            for name, values in coordinates.items():
+                places = _require(
+                    self._group, name, values.shape, values.shape, values.dtype, values.dims, values.attrs
+                )
+                places[...] = values.values
+            for name, (dtype, shape, dimensions, attributes) in variables.items():
+                whole, part, axes = (n, *shape), (self.rows, *shape), (ROWS, *dimensions)
+                _require(self._group, name, whole, part, dtype, axes, attributes, _compressors())
+            inner = self._group.require_group(CHUNKS)
+            for name, kind in (("checksum", "u8"), ("failed", "i4")):
+                _require(inner, name, (-(-n // self.rows),), (1,), np.dtype(kind), (CHUNKS,), {})
+            self.describe()
+        self.read_layout()
+
+    def describe(self) -> None:
+        """Write the shapes of all arrays into one file, from which xarray opens them."""
+        import zarr
+
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Consolidated metadata is currently not part")
+            zarr.consolidate_metadata(self.location)
+
+    @property
+    def dtypes(self) -> dict[str, np.dtype]:
+        """Types of all variables."""
+        return {name: array.dtype for name, array in self._arrays.items()}
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of one simulation, not compressed."""
+        return sum(array.dtype.itemsize * int(np.prod(array.shape[1:])) for array in self._arrays.values())
+
+    def stored_bytes(self) -> int:
+        """Return the bytes that all chunks take, compressed."""
+        return sum(array.nbytes_stored() for array in self._arrays.values())
+
+    def checksums(self) -> np.ndarray:
+        """Return the checksum of each chunk, 0 where it is not finished."""
+        with self.explained("checksums of its chunks", "delete the bank, and simulate again"):
+            return np.asarray(self._checksums[:])
+
+    def finished(self, number: int) -> bool:
+        """Tell whether a chunk is finished, whoever made it."""
+        with self.explained("checksums of its chunks", "delete the bank, and simulate again"):
+            return bool(self._checksums[number])
+
+    def failed(self) -> int:
+        """Return how many simulations failed and were drawn again."""
+        with self.explained("counts of failed simulations", "delete the bank, and simulate again"):
+            return int(np.sum(self._failed[:]))
+
+    def write(self, number: int, arrays: Arrays, failed: int) -> None:
+        """Write a chunk: all its rows, then the number of failed ones, then the checksum."""
+        with self.writing():
+            for name, array in self._arrays.items():
+                array[number * self.rows : (number + 1) * self.rows] = arrays[name]
+            self._failed[number] = failed
+            self._checksums[number] = checksum(arrays)
+
+    def forget(self, number: int) -> None:
+        """Mark a chunk as unfinished."""
+        with self.writing():
+            open_group(self.location, "r+")[f"{CHUNKS}/checksum"][number] = 0
+
+    def read(self, number: int) -> Arrays:
+        """Return all rows of a chunk; a BankError says if they are not those that were written."""
+        do = "bank.verify() marks such chunks, bi.simulate(...) then makes them again"
+        with self.explained(f"chunk {number} as it was written", do):
+            part = slice(number * self.rows, (number + 1) * self.rows)
+            arrays = {name: np.asarray(array[part]) for name, array in self._arrays.items()}
+            if checksum(arrays) != int(self._checksums[number]):
+                raise ValueError("another checksum")
+        return arrays
+
+    def explained(self, expected: str, do: str) -> AbstractContextManager[None]:
+        """Turn errors of the store into a BankError."""
+        return explained(f"Bank {self.location!r}", expected, do, Exception, BankError)
+
+    def writing(self) -> AbstractContextManager[None]:
+        """Explain errors of writing, such as those of a full disk."""
+        return self.explained(
+            "room and permission to write there", "make room, or choose another place; finished chunks are kept"
+        )
+
+
+def check_location(subject: str, value: Any) -> str:
+    """Return the path or the address of a bank as text."""
+    check_type(subject, value, (str, os.PathLike), "a path, or an address such as 's3://bucket/bank'", "pass one")
+    return value if isinstance(value, str) and "://" in value else str(check_path(subject, value, "bank"))
+
+
+def open_group(location: str, mode: Any, attributes: Mapping[str, Any] | None = None) -> Any:
+    """Open a Zarr group, or create it with attributes if ``mode`` is "a"; None if there is none."""
+    import zarr
+
+    do = "choose another place, or look whether it can be reached"
+    with explained(f"Bank {location!r}", "a place to read and write a Zarr group", do, Exception, BankError):
+        try:
+            options: dict[str, Any] = {} if attributes is None else {"attributes": dict(attributes), "zarr_format": 3}
+            return zarr.open_group(location, mode=mode, use_consolidated=False, **options)
+        except FileNotFoundError:
+            if mode == "r":
+                return None
+            raise
+
+
+def checksum(arrays: Arrays) -> int:
+    """Return the CRC-32 of names, types and bytes of arrays; never zero."""
+    sum_ = 0
+    for name, value in sorted(arrays.items()):
+        sum_ = zlib.crc32(f"{name} {value.dtype.str} {value.shape}".encode(), sum_)
+        sum_ = zlib.crc32(np.ascontiguousarray(value), sum_)
+    return sum_ | _FINISHED
+
+
+def foreign_files(location: str) -> Iterator[str]:
+    """Yield names of files at a local place where no bank is yet; what a killed writer has left is none."""
+    path = Path(location)
+    if "://" not in location and path.exists():
+        yield from (file.name for file in path.iterdir() if file.suffix != ".partial") if path.is_dir() else [path.name]
+
+
+def _check_format(location: str, attributes: Mapping[str, Any]) -> None:
+    subject = f"Bank {location!r}"
+    if attributes.get("format") != FORMAT:
+        got, do = "a Zarr group of something else", "choose another place"
+        raise BankError(subject, expected="a simulation bank", got=got, do=do)
+    if attributes.get("format_version") != VERSION:
+        expected, got = f"format version {VERSION}", f"version {attributes.get('format_version')!r}"
+        do = f"open it with bayesinn {attributes.get('versions', {}).get('bayesinn', 'as it was written by')}"
+        raise BankError(subject, expected=expected, got=got, do=do)
+
+
+def _require(
+    group: Any,
+    name: str,
+    shape: tuple[int, ...],
+    chunks: tuple[int, ...],
+    dtype: np.dtype,
+    axes: Sequence[str],
+    attributes: Mapping[str, Any],
+    compressors: Sequence[Any] | None = None,
+) -> Any:
+    """Return an array with this number of rows or more; another program may create it at the same time."""
+    from zarr.errors import ContainsArrayError
+
+    if name not in group:
+        # What is unfinished reads as NaN where there is one.
+        fill = np.nan if dtype.kind == "f" else 0
+        named = {"dimension_names": axes, "attributes": dict(attributes), "compressors": compressors}
+        with contextlib.suppress(ContainsArrayError):
+            group.create_array(name, shape=shape, chunks=chunks, dtype=dtype, fill_value=fill, **named)
+    array = group[name]
+    if array.shape[0] < shape[0]:
+        array.resize(shape)
+    return array
+
+
+def _whole_chunks(array: Any, rows: int) -> Any:
+    """Return an array that ends with the last row of its last chunk."""
+    import zarr
+
+    inner = array.async_array
+    shape = (-(-array.shape[0] // rows) * rows, *array.shape[1:])
+    # Chunks of nothing but NaN, too, have bytes of their own.
+    config = dataclasses.replace(inner.config, write_empty_chunks=True)
+    metadata = inner.metadata.update_shape(shape)
+    return zarr.Array(zarr.AsyncArray(metadata=metadata, store_path=inner.store_path, config=config))
+
+
+def _compressors() -> tuple[Any, ...]:
+    from zarr.codecs import BloscCodec, Crc32cCodec
+
+    # As fast as none. Blosc reads beyond the end of damaged data: these never reach it.
+    return BloscCodec(cname="lz4", clevel=5, shuffle="shuffle"), Crc32cCodec()

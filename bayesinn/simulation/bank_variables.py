@@ -1,0 +1,45 @@
+"""The arrays of a simulator's bank: types, axes, labels, units, and coordinates."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from bayesinn.simulation.bank_store import ROLES, Variable
+from bayesinn.simulation.simulator import Simulator
+
+
+def bank_variables(simulator: Simulator) -> dict[str, Variable]:
+    """Return the arrays of a bank, by name, in the order of parameters, context and observables."""
+    priors = (simulator.prior, simulator.context)
+    types = {name: np.dtype(dtype) for prior in priors if prior is not None for name, dtype in prior.dtypes.items()}
+    if simulator.in_graph:
+        types |= {name: value.dtype for name, value in simulator.engine.sample(1, 0, "pilot").observables.items()}
+    # Python functions may return integers once and floats later; networks compute in single precision.
+    types |= {name: np.dtype(np.float32) for name in simulator.observable_shapes if name not in types}
+    labels, dimensions = simulator.labels, simulator.dimensions
+    return {
+        name: Variable(
+            types[name],
+            shape,
+            dimensions[name],
+            {"long_name": labels.label(name), "units": labels.units.get(name, ""), "role": role},
+        )
+        for kind, role in ROLES.items()
+        for name, shape in simulator.shapes[kind].items()
+    }
+
+
+def bank_coordinates(simulator: Simulator) -> dict[str, Any]:
+    """Return coordinates as files hold them: dates become numbers with a unit."""
+    import xarray
+
+    labels, found = simulator.labels, dict[str, Any]()
+    for coordinate in labels.coordinates.values():
+        name, text = coordinate.name, {"long_name": labels.label(coordinate.name)}
+        if not coordinate.dates:
+            text["units"] = labels.units.get(name, "")
+        variable = xarray.Variable((name,), coordinate.values, text, {"_FillValue": None})
+        found[name] = xarray.conventions.encode_cf_variable(variable)
+    return found

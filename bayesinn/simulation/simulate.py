@@ -1,0 +1,199 @@
+"""Write simulation banks: chunk after chunk, each of them a pure function of simulator, seed and number."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import numpy as np
+
+from bayesinn.core.errors import BankError, InputError
+from bayesinn.core.progress import Progress, duration
+from bayesinn.core.seeds import check_seed
+from bayesinn.core.validation import check_flag, check_integer, check_type
+from bayesinn.simulation import checks
+from bayesinn.simulation.bank import Bank
+from bayesinn.simulation.bank_identity import bank_attributes, check_settings, check_simulator
+from bayesinn.simulation.bank_store import BankStore, Variable, check_location, foreign_files, open_group
+from bayesinn.simulation.bank_variables import bank_coordinates, bank_variables
+from bayesinn.simulation.simulations import Arrays, Simulations
+from bayesinn.simulation.simulator import Simulator
+
+_CHUNK_BYTES, _MOST_ROWS, _FEWEST_ROWS_IN_GRAPH, _FEW_CHUNKS = 8 * 2**20, 65_536, 1_024, 64
+_MOST_CHUNKS = 100_000
+_SECONDS_WORTH_TELLING = 5.0
+
+
+def simulate(
+    simulator: Simulator,
+    n: int,
+    folder: str | os.PathLike[str],
+    *,
+    seed: int = 0,
+    chunk: int | None = None,
+    progress: bool = True,
+) -> Bank:
+    """Write simulations into a bank, or go on with one: after an interruption, or to a larger ``n``.
+
+    Finished chunks are kept, whatever ends the program. The result doesn't depend on interruptions, on the order of
+    chunks, or on how many programs write at the same time: several may write into one bank beside each other.
+
+    Parameters
+    ----------
+    simulator : Simulator
+    n : int
+        Number of simulations that the bank has in the end. One that has more keeps them.
+    folder : path, or address
+        Anything that fsspec knows: ``"bank"``, ``"s3://bucket/bank"``. It is created.
+    seed : int
+        Decides all simulations.
+    chunk : int
+        Simulations that are drawn, written and checked as a whole; fixed for the life of a bank. By default about 8
+        MB, and a 64th of ``n`` if that is less; at least 1,024 where simulations are drawn in the graph. All of a chunk
+        is simulated, also where n is not a multiple of it.
+    progress : bool
+
+    Returns
+    -------
+    Bank
+
+    Raises
+    ------
+    BankError
+        When the place holds something else, or a bank of another simulator, prior, seed or chunk; or when it has no
+        room. What is finished stays.
+    SimulatorError
+        When simulations are not finite, as in :meth:`Simulator.sample`.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import bayesinn as bi
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> len(bi.simulate(bi.get("linear"), 1_000, folder.name, seed=1, progress=False))
+    1000
+    >>> len(bi.simulate(bi.get("linear"), 3_000, folder.name, seed=1, progress=False))
+    3000
+    >>> folder.cleanup()
+    """
+    check_type("Argument 'simulator'", simulator, Simulator, "a Simulator", "fetch one with bi.get(name)")
+    n, seed = check_integer("Number of simulations", n, most=2**40), check_seed(seed)
+    check_flag("Argument 'progress'", progress)
+    rows = None if chunk is None else check_integer("Argument 'chunk'", chunk)
+    variables = bank_variables(simulator)
+    store = _open_or_create(simulator, n, check_location("Argument 'folder'", folder), seed, rows, variables)
+    if -(-n // store.rows) > _MOST_CHUNKS:
+        got, do = f"{-(-n // store.rows):,}", "make a bank with a larger chunk=..., in another place"
+        expected = f"at most {_MOST_CHUNKS:,} chunks, here of {store.rows:,} rows"
+        raise InputError(f"Bank {store.location!r}", expected=expected, got=got, do=do)
+    store.prepare(n, variables, bank_coordinates(simulator))
+    made = _make(simulator, store, n, seed, progress)
+    if made:
+        # Programs that lengthen a bank at the same time may have undone each other.
+        store.prepare(n, variables, bank_coordinates(simulator))
+    return Bank(store)
+
+
+def _make(simulator: Simulator, store: BankStore, n: int, seed: int, progress: bool) -> int:
+    """Make the chunks that are unfinished, and return how many there were."""
+    missing = np.flatnonzero(store.checksums()[: -(-n // store.rows)] == 0)
+    if not len(missing):
+        return 0
+    finished, seconds, begun = max(n - len(missing) * store.rows, 0), 0.0, time.monotonic()
+    with (
+        Progress(
+            "simulating", n, "simulations", shown=progress, done=finished, delay=_SECONDS_WORTH_TELLING
+        ) as display,
+        ThreadPoolExecutor(1) as writer,
+    ):
+        written: Future[None] | None = None
+        for made, (number, wait) in enumerate(_started(simulator, store, seed, missing)):
+            if wait is not None:
+                arrays, failed = _checked(simulator, wait(), store)
+                seconds = seconds or time.monotonic() - begun
+                if written is not None:
+                    written.result()
+                    if made == 1:
+                        _check_room(store, store.rows * store.row_bytes * (len(missing) - 1))
+                        display.note(_estimate(store, n, seconds * (len(missing) - 1)))
+                # Written while the next is simulated.
+                written = writer.submit(store.write, number, arrays, failed)
+            finished = min(finished + store.rows, n)
+            display.update(finished)
+        if written is not None:
+            written.result()
+    return len(missing)
+
+
+def _started(
+    simulator: Simulator, store: BankStore, seed: int, missing: np.ndarray
+) -> Iterator[tuple[int, Callable[[], Simulations] | None]]:
+    """Yield unfinished chunks and functions that wait for them; None for one that another program has finished.
+
+    The next one is started before one is waited for, so that workers are never idle. The order is random, so that
+    programs that write at the same time rarely make the same chunk; if they do, they write the same.
+    """
+    ahead: deque[tuple[int, Callable[[], Simulations] | None]] = deque()
+    for number in np.random.default_rng().permutation(missing).tolist():
+        done = store.finished(number)
+        ahead.append((number, None if done else simulator.engine.start(store.rows, seed, "bank", number)))
+        if len(ahead) > 1:
+            yield ahead.popleft()
+    yield from ahead
+
+
+def _estimate(store: BankStore, n: int, seconds: float) -> str:
+    """Say how much room and time a bank takes; nothing if it is done soon."""
+    size = n * store.row_bytes
+    unit, text = next((u, t) for u, t in ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB")) if size >= u or u == 2**10)
+    message = f"at most {size / unit:,.1f} {text} at {store.location}, about {duration(seconds)}"
+    return message if seconds > _SECONDS_WORTH_TELLING else ""
+
+
+def _check_room(store: BankStore, needed: int) -> None:
+    """Raise if chunks that are still to come take more bytes than a local disk has left."""
+    if "://" in store.location or needed < (free := shutil.disk_usage(store.location).free):
+        return
+    # Looked up only where it matters: data that compress well take less.
+    finished = np.count_nonzero(store.checksums())
+    needed = int(needed * store.stored_bytes() / (finished * store.rows * store.row_bytes))
+    if needed > free:
+        expected, got = f"{needed / 2**20:,.0f} MiB for the chunks to come", f"{free / 2**20:,.0f} MiB left"
+        do = "make room, or choose another place or a smaller n; finished chunks are kept"
+        raise BankError(f"Bank {store.location!r}", expected=expected, got=got, do=do)
+
+
+def _checked(simulator: Simulator, simulations: Simulations, store: BankStore) -> tuple[Arrays, int]:
+    """Return simulations in the types of the bank, and the number of failed ones; raise where they are not finite."""
+    simulations = simulations.numpy()
+    checks.check_finite(simulator, simulations)
+    flat, types = simulations.flat(), store.dtypes
+    return {name: np.ascontiguousarray(flat[name], types[name]) for name in store.names}, simulations.failed
+
+
+def _open_or_create(
+    simulator: Simulator, n: int, location: str, seed: int, rows: int | None, variables: dict[str, Variable]
+) -> BankStore:
+    group = open_group(location, "r")
+    if group is not None:
+        store = BankStore(location, group)
+        check_simulator(location, store.attributes, simulator)
+        check_settings(location, store.attributes, seed, rows)
+    elif foreign := sorted(foreign_files(location))[:3]:
+        expected, do = "a new or empty place for a bank", "choose another place"
+        raise BankError(f"Bank {location!r}", expected=expected, got=f"{', '.join(foreign)} of something else", do=do)
+    attributes = None
+    if group is None:
+        row_bytes = sum(v.dtype.itemsize * int(np.prod(v.shape)) for v in variables.values())
+        attributes = bank_attributes(simulator, seed, rows or _default_rows(simulator, n, row_bytes))
+    return BankStore(location, open_group(location, "a" if group is None else "r+", attributes))
+
+
+def _default_rows(simulator: Simulator, n: int, row_bytes: int) -> int:
+    """Return the number of rows in a chunk: few enough to lose little of a short run, many enough to be fast."""
+    fewest = _FEWEST_ROWS_IN_GRAPH if simulator.in_graph else simulator.engine.workers
+    return min(max(-(-n // _FEW_CHUNKS), fewest), max(_CHUNK_BYTES // row_bytes, 1), _MOST_ROWS)

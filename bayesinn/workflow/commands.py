@@ -1,0 +1,47 @@
+"""Long commands of the command line: when they are interrupted, they say what is kept and how to go on."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Any, NoReturn
+
+import typer
+
+from bayesinn.posterior.amortized import AmortizedPosterior
+from bayesinn.simulation.bank import Bank, open_bank
+from bayesinn.simulation.simulate import simulate
+from bayesinn.simulation.simulator import Simulator
+from bayesinn.training.checkpoint import kept
+from bayesinn.workflow.networks import named_flow, named_summary
+from bayesinn.workflow.run_training import train_into
+
+
+def train_or_say(
+    folder: Path, simulator: Simulator, summary: list[str], flow: str | None, **options: Any
+) -> AmortizedPosterior:
+    """Train into a run folder."""
+    networks = named_summary(summary), named_flow(flow)
+    try:
+        return train_into(folder, simulator, networks=networks, **options)
+    except KeyboardInterrupt:
+        minutes = "; give the number of steps, --steps, in place of --minutes" * (options["minutes"] is not None)
+        resume = " --resume" * (not options["resume"])
+        _interrupted(f"{folder} keeps {kept(folder / 'checkpoint')}", f"{resume}{minutes}")
+
+
+def simulate_or_say(simulator: Simulator, n: int, place: str, **options: Any) -> Bank:
+    """Write a bank, or go on with one."""
+    try:
+        return simulate(simulator, n, place, **options)
+    except KeyboardInterrupt:
+        bank = open_bank(place)
+        _interrupted(f"{place} keeps {bank.chunks - len(bank.missing):,} of {bank.chunks:,} chunks", "")
+
+
+def _interrupted(keeps: str, more: str) -> NoReturn:
+    """Print what is kept and the command that goes on, and exit as a program that a signal ended."""
+    typer.echo(f"\ninterrupted; {keeps}", err=True)
+    typer.echo(f"to go on: {shlex.join(['bayesinn', *sys.argv[1:]])}{more}", err=True)
+    raise typer.Exit(130)

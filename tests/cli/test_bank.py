@@ -1,0 +1,78 @@
+"""Simulation banks at the command line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import bayesinn as bi
+from bayesinn.simulation.bank_store import BankStore
+
+
+def test_simulate_and_train(bayesinn, model: str, tmp_path: Path) -> None:
+    bank = tmp_path / "bank"
+    answer = bayesinn("simulate", model, "--n", "2e3", "--out", bank, "--seed", 4)
+    assert answer.status == 0, answer.err
+    assert "Bank of 2,000 simulations of 'growth', seed 4, all finished" in answer.out
+    again = bayesinn("simulate", model, "--n", "2500", "--out", bank, "--seed", 4)
+    assert "Bank of 2,500 simulations" in again.out
+    train = ["train", model, "--bank", bank, "--steps", 10, "--batch-size", 32]
+    answer = bayesinn(*train, "--output", tmp_path / "run")
+    assert answer.status == 0, answer.err
+    posterior = bi.load(tmp_path / "run" / "posterior")
+    assert posterior.training["data"] is not None
+    assert "val_loss" in posterior.history
+
+
+def test_ctrl_c_says_what_is_kept_and_how_to_go_on(bayesinn, model: str, tmp_path, monkeypatch) -> None:
+    original, made = BankStore.write, []
+
+    def interrupted(self, *arguments) -> None:
+        made.append(arguments)
+        if len(made) == 3:
+            raise KeyboardInterrupt
+        original(self, *arguments)
+
+    options = ["simulate", model, "--n", 500, "--chunk", 100, "--out", tmp_path / "a bank"]
+    with monkeypatch.context() as patch:
+        patch.setattr(BankStore, "write", interrupted)
+        answer = bayesinn(*options)
+    assert answer.status == 130
+    assert f"interrupted; {tmp_path}/a bank keeps 2 of 5 chunks" in answer.err
+    assert f"to go on: bayesinn simulate {model} --n 500 --chunk 100 --out '{tmp_path}/a bank'" in answer.err
+    assert "Traceback" not in answer.err
+    assert "all finished" in bayesinn(*options).out
+    whole = bi.open_bank(tmp_path / "a bank").read()
+    assert np.isfinite(whole["cases"]).all()
+
+
+@pytest.mark.parametrize(
+    ("command", "fragments"),
+    [
+        ("simulate linear --n 1.5 --out bank", ["'1.5' is no whole number", "1e6"]),
+        ("simulate linear --n many --out bank", ["'many' is no whole number"]),
+        ("simulate linear --n inf --out bank", ["'inf' is no whole number"]),
+        ("simulate linear --n 100", ["Missing option '--out'"]),
+        ("simulate lineer --n 100 --out bank", ["did you mean 'linear'?"]),
+        ("train linear --bank nowhere", ["a simulation bank", "bayesinn simulate"]),
+    ],
+)
+def test_mistakes(bayesinn, tmp_path, monkeypatch, command: str, fragments: list[str]) -> None:
+    monkeypatch.chdir(tmp_path)
+    answer = bayesinn(*command.split())
+    assert answer.status == 2
+    assert "Traceback" not in answer.err
+    for fragment in fragments:
+        assert fragment in " ".join(answer.err.replace("│", " ").split())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_bank_has_a_number_of_steps(bayesinn, tmp_path) -> None:
+    bi.simulate(bi.get("linear"), 100, tmp_path / "bank", progress=False)
+    options = ["train", "linear", "--bank", tmp_path / "bank", "--output", tmp_path / "run"]
+    for more in (["--minutes", 1], ["--passes", 2]):
+        answer = bayesinn(*options, *more)
+        assert answer.status == 2
+        assert "give --steps" in answer.err
