@@ -1,12 +1,18 @@
-"""Simulations of parameters that come from a proposal in place of the prior, at one context."""
+"""Simulations of parameters that come from a proposal in place of the prior, at one context; and banks of them."""
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from bayesinn.core import seeds
 from bayesinn.core.errors import SimulatorError
 from bayesinn.simulation import checks
+from bayesinn.simulation.bank import Bank
+from bayesinn.simulation.bank_identity import bank_attributes, check_settings, check_simulator
+from bayesinn.simulation.bank_store import BankStore, open_group
+from bayesinn.simulation.bank_variables import bank_coordinates, bank_variables
 from bayesinn.simulation.finite import finite_rows
 from bayesinn.simulation.missing import lose_values
 from bayesinn.simulation.simulations import MOST_REDRAWS, Arrays, Simulations
@@ -25,16 +31,18 @@ def draw_proposed(
     pure function of the proposal, the seed and the keys.
     """
     parts: list[Simulations] = []
-    rows = failed = 0
+    variables, rows, failed = bank_variables(simulator), 0, 0
+    cast = {name: variable.dtype for name, variable in variables.items()}
     for attempt in range(1 + MOST_REDRAWS):
         parameters = propose(n - rows, attempt)
-        given = {name: np.repeat(value, n - rows, axis=0) for name, value in context.items()}
+        given = {name: np.repeat(value, n - rows, axis=0).astype(cast[name]) for name, value in context.items()}
         state = np.random.SeedSequence(seeds.entropy(seed, "rounds", *keys, attempt)).generate_state(3)
         observables = simulator.simulate(parameters, int(state[0]), given)
         if simulator.missing:
             lost = lose_values(observables, simulator.missing, state[1:].astype(np.int32))
             observables = {name: value.numpy() for name, value in lost.items()}
-        drawn = Simulations(parameters, given, observables, 0)
+        # In the types of a bank, so that it makes no difference whether they are kept in one.
+        drawn = Simulations(parameters, given, {k: np.asarray(v, cast[k]) for k, v in observables.items()}, 0)
         good = np.all([np.full(n - rows, bool(observables)), *finite_rows(observables, given, simulator).values()], 0)
         if simulator.on_nonfinite == "raise":
             checks.check_finite(simulator, drawn)
@@ -57,3 +65,30 @@ def draw_proposed(
 def _rows(simulations: Simulations, chosen: np.ndarray) -> Simulations:
     kept = [{name: value[chosen] for name, value in part.items()} for part in simulations[:3]]
     return Simulations(kept[0], kept[1], kept[2], 0)
+
+
+def write_proposed(
+    simulator: Simulator, simulations: Simulations, folder: Path, seed: int, proposal: Mapping[str, Any]
+) -> None:
+    """Write simulations of a proposal into a bank of one chunk, with the proposal, in plain values, as an attribute."""
+    arrays = simulations.flat()
+    rows, variables = len(next(iter(arrays.values()))), bank_variables(simulator)
+    attributes = {**bank_attributes(simulator, seed, rows), "proposal": dict(proposal)}
+    store = BankStore(str(folder), open_group(str(folder), "a", attributes))
+    store.prepare(rows, variables, bank_coordinates(simulator))
+    ordered = {name: np.ascontiguousarray(arrays[name], store.dtypes[name]) for name in store.names}
+    store.write(0, ordered, simulations.failed)
+
+
+def read_proposed(simulator: Simulator, folder: Path, seed: int) -> tuple[Arrays, int] | None:
+    """Return what :func:`write_proposed` wrote and how many simulations failed; None where it is not finished.
+
+    A BankError says if it is damaged, or that of another simulator or seed.
+    """
+    group = open_group(str(folder), "r") if folder.exists() else None
+    if group is None or "chunk" not in group:
+        return None
+    bank = Bank(BankStore(str(folder), group))
+    check_simulator(bank.location, bank.attributes, simulator)
+    check_settings(bank.location, bank.attributes, seed, None)
+    return None if bank.missing else (bank.read(), bank.failed)

@@ -14,6 +14,7 @@ from bayesinn.core.validation import check_flag, check_integer, check_type
 from bayesinn.diagnostics.learning_curve import Advice, learning_curve
 from bayesinn.posterior.amortized import AmortizedPosterior
 from bayesinn.posterior.evaluator import has_log_prob
+from bayesinn.simulation.bank import Bank
 from bayesinn.simulation.checks import check_simulations
 from bayesinn.spaces.parameters import ParameterSpace
 from bayesinn.training.settings import Optimization
@@ -25,7 +26,7 @@ _PARTS, _FEWEST = (8, 4, 2, 1), 20
 
 def advise(
     posterior: AmortizedPosterior,
-    data: Mapping[str, Any],
+    data: Mapping[str, Any] | Bank,
     *,
     sizes: Sequence[int] | None = None,
     repeats: int = 3,
@@ -44,8 +45,8 @@ def advise(
     ----------
     posterior : AmortizedPosterior
         Simulator and networks, trained or not; it is left as it is. The flow must have a density.
-    data : dict of name to array (n, ...)
-        Simulations, as :meth:`Simulator.sample` returns them.
+    data : dict of name to array (n, ...), or Bank
+        Simulations, as :meth:`Simulator.sample` returns them; a bank is read as a whole.
     sizes : sequence of int
         Numbers of simulations to fit to, three or more to predict a gain.
     repeats : int
@@ -77,6 +78,9 @@ def advise(
         subject, expected = "Flow of a learning curve", "a density, to measure in nats"
         do = "use another flow, and a prior with at most three integers"
         raise InputError(subject, expected=expected, got=f"none, with {posterior.flow!r}", do=do)
+    if isinstance(data, Bank):
+        data.check_simulator(simulator)
+        data = data.read()
     arrays = check_simulations(simulator, data, "Simulations")
     rows = len(next(iter(arrays.values())))
     order = seeds.generator(seed, "learning curve").permutation(rows)

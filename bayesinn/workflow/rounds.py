@@ -109,8 +109,8 @@ def truncated_rounds(
     mass : float
         Share of the posterior that each truncation may cut off.
     folder : path
-        Keeps the simulations and the posterior of each round. Called again with it, finished rounds are read, not
-        repeated; ``rounds`` may then be larger.
+        Keeps the simulations of each round, a :class:`Bank` with the proposal among its attributes, and its posterior.
+        Called again with it, finished rounds are read, not repeated; ``rounds`` may then be larger.
     seed : int
     steps : int
         Of each fit; by default as for :meth:`AmortizedPosterior.fit` on arrays, and so is the weight decay.
@@ -122,8 +122,9 @@ def truncated_rounds(
     InputError
         When the folder has rounds of another observation, simulator, seed or setting; when the truncated prior is too
         small to draw from.
-    SavedPosteriorError
-        When something in the folder is damaged, or another process writes there.
+    BankError, SavedPosteriorError
+        When something in the folder is damaged, or made by other code of the simulator; when another process writes
+        there.
 
     Examples
     --------
@@ -200,7 +201,7 @@ def _simulated(
 ) -> tuple[Arrays, int]:
     """Return the simulations of a round, read or drawn, and how many failed."""
     simulator = truncation.simulator
-    if (kept := files.simulations(number, simulator)) is not None:
+    if (kept := files.simulations(number, simulator, seed)) is not None:
         return kept
     context = {name: truncation.observation[name][None] for name in simulator.context_names}
 
@@ -208,8 +209,14 @@ def _simulated(
         return truncation.sample(n, seed, number, attempt)
 
     drawn = draw_proposed(simulator, propose, context, simulations, seed, 0, number)
-    thresholds = [part.threshold for part in truncation.parts]
-    files.keep_simulations(number, drawn.flat(), drawn.failed, {"share": truncation.share, "thresholds": thresholds})
+    proposal = {
+        "kind": "prior, truncated to the highest-density regions of the posteriors of the rounds before",
+        "round": number + 1,
+        "share": truncation.share,
+        "thresholds": [part.threshold for part in truncation.parts],
+        "observation": {name: np.asarray(value).tolist() for name, value in truncation.observation.items()},
+    }
+    files.keep_simulations(number, simulator, drawn, seed, proposal)
     return drawn.flat(), drawn.failed
 
 

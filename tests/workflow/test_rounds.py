@@ -1,6 +1,7 @@
 """Truncated rounds: what they are fitted to, that they go on where they were stopped, and what is refused."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -8,15 +9,14 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 import bayesinn as bi
-from bayesinn.core.errors import InputError, SavedPosteriorError
+from bayesinn.core.errors import BankError, InputError, SavedPosteriorError
 from bayesinn.simulators import two_moons
 from tests.helpers.fitting import equal
 from tests.helpers.models import small_flow
 
 tfd = tfp.distributions
-OPTIONS = {"simulations": 200, "steps": 60, "seed": 1, "progress": False}
+OPTIONS = {"simulations": 200, "steps": 300, "seed": 1, "progress": False}
 OBSERVATION = {"x": np.array([0.8, 1.1], np.float32), "scale": 2.0}
-drawn = []
 
 
 @bi.simulator(prior={"mean": tfd.Normal(0.0, 3.0)}, context={"scale": tfd.Uniform(1.0, 5.0)}, on_nonfinite="redraw")
@@ -28,7 +28,7 @@ def readings(parameters, context, seed):
 
 
 def template():
-    return bi.AmortizedPosterior(readings, flow=small_flow(blocks=1, hidden=(8,)))
+    return bi.AmortizedPosterior(readings, flow=small_flow(blocks=1, hidden=(16,)))
 
 
 @pytest.fixture(scope="module")
@@ -56,14 +56,28 @@ def test_later_rounds_are_closer_to_the_observation(finished):
 
 
 def test_simulations_are_prior_draws_in_the_region_at_the_context_of_the_observation(finished):
-    import h5py
-
     result, folder = finished
-    with h5py.File(folder / "round_1" / "simulations.h5") as file:
-        assert result.truncation.contains({"mean": file["mean"][()]}).all()
-        assert set(file["scale"][()]) == {2.0}
-        assert file.attrs["share"] == result.rounds["share"][2]
-        assert file.attrs["thresholds"] == pytest.approx([result.truncation.parts[0].threshold])
+    bank = bi.open_bank(folder / "round_2" / "simulations")
+    arrays = bank.read()
+    assert result.truncation.contains({"mean": arrays["mean"]}).all()
+    assert set(arrays["scale"]) == {2.0}
+    assert bank.failed == result.rounds["failed"][2]
+    assert bank.proposal["share"] == result.rounds["share"][2]
+    assert bank.proposal["thresholds"] == [result.truncation.parts[0].threshold]
+    assert bank.proposal["observation"]["scale"] == 2.0
+    assert bank.dataset["x"].shape == (200, 2)
+
+
+def test_banks_of_proposals_are_not_taken_for_those_of_the_prior(finished):
+    _, folder = finished
+    place = folder / "round_2" / "simulations"
+    assert "from a proposal in place of the prior" in repr(bi.open_bank(place))
+    with pytest.raises(BankError, match="simulations from the prior"):
+        bi.simulate(readings, 400, place, seed=1, progress=False)
+    with pytest.raises(BankError, match="simulations from the prior"):
+        template().fit(bi.open_bank(place), steps=5, progress=False)
+    with pytest.raises(BankError, match="simulations from the prior"):
+        bi.advise(template(), bi.open_bank(place), progress=False)
 
 
 def test_answers_are_for_the_observation_alone(finished):
@@ -74,8 +88,9 @@ def test_answers_are_for_the_observation_alone(finished):
     assert "2 rounds, 400 simulations" in repr(result)
 
 
-def test_finished_rounds_are_read_and_more_are_added(finished, monkeypatch):
+def test_finished_rounds_are_read_and_more_are_added(finished, tmp_path, monkeypatch):
     result, folder = finished
+    folder = shutil.copytree(folder, tmp_path / "copy")
     longer = bi.truncated_rounds(template(), OBSERVATION, rounds=3, folder=folder, **OPTIONS)
     assert longer.rounds.iloc[:2].equals(result.rounds)
 
@@ -102,7 +117,7 @@ def test_interrupted_rounds_go_on_as_though_nothing_had_happened(finished, tmp_p
     monkeypatch.setattr(bi.AmortizedPosterior, "fit", interrupted)
     with pytest.raises(KeyboardInterrupt):
         bi.truncated_rounds(template(), OBSERVATION, rounds=2, folder=tmp_path, **OPTIONS)
-    assert (tmp_path / "round_1" / "simulations.h5").exists()
+    assert not bi.open_bank(tmp_path / "round_2" / "simulations").missing
     resumed = bi.truncated_rounds(template(), OBSERVATION, rounds=2, folder=tmp_path, **OPTIONS)
     assert len(calls) == 3
     assert equal(resumed.posterior, result.posterior)
@@ -128,17 +143,24 @@ def test_rounds_of_something_else_are_refused(finished, changed, named):
 
 
 def test_damage_is_told(finished, tmp_path):
-    import shutil
-
     _, folder = finished
     copy = shutil.copytree(folder, tmp_path / "copy")
-    file = copy / "round_0" / "simulations.h5"
-    file.write_bytes(file.read_bytes()[:-50])
-    with pytest.raises(SavedPosteriorError, match="to simulate them again"):
+    (chunk,) = (copy / "round_1" / "simulations" / "mean" / "c").iterdir()
+    chunk.write_bytes(chunk.read_bytes()[:-50])
+    with pytest.raises(BankError, match="round_1"):
         bi.truncated_rounds(template(), OBSERVATION, rounds=2, folder=copy, **OPTIONS)
     (copy / "rounds.json").write_text(json.dumps([1]))
     with pytest.raises(SavedPosteriorError, match="Folder"):
         bi.truncated_rounds(template(), OBSERVATION, rounds=2, folder=copy, **OPTIONS)
+
+
+def test_a_bank_that_is_not_finished_is_written_again(finished, tmp_path):
+    result, folder = finished
+    copy = shutil.copytree(folder, tmp_path / "copy")
+    shutil.rmtree(copy / "round_2" / "posterior")
+    shutil.rmtree(copy / "round_2" / "simulations" / "chunk" / "checksum" / "c")
+    again = bi.truncated_rounds(template(), OBSERVATION, rounds=2, folder=copy, **OPTIONS)
+    assert equal(again.posterior, result.posterior)
 
 
 def test_what_cannot_be_truncated_is_refused():
