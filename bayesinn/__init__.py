@@ -28,9 +28,11 @@ if TYPE_CHECKING:
     from bayesinn.simulation.simulate import simulate
     from bayesinn.simulation.simulator import Simulator, simulator
     from bayesinn.training.settings import Checkpoint, Optimization
+    from bayesinn.workflow.advise import advise
     from bayesinn.workflow.check import Check
     from bayesinn.workflow.checks import register_check
     from bayesinn.workflow.diagnosing import diagnose, misspecification
+    from bayesinn.workflow.rounds import truncated_rounds
     from bayesinn.workflow.simulator_report import simulator_report
     from bayesinn.workflow.tolerances import Tolerances
 
@@ -44,6 +46,7 @@ _NAMES = {
     "Recommended": "bayesinn.simulation.recommended",
     "Simulator": "bayesinn.simulation.simulator",
     "Tolerances": "bayesinn.workflow.tolerances",
+    "advise": "bayesinn.workflow.advise",
     "available": "bayesinn.simulation.registry",
     "command_simulator": "bayesinn.simulation.command",
     "compare": "bayesinn.diagnostics",
@@ -57,6 +60,7 @@ _NAMES = {
     "simulate": "bayesinn.simulation.simulate",
     "simulator": "bayesinn.simulation.simulator",
     "simulator_report": "bayesinn.workflow.simulator_report",
+    "truncated_rounds": "bayesinn.workflow.rounds",
 }
 
 __all__ = [
@@ -70,6 +74,7 @@ __all__ = [
     "Simulator",
     "Tolerances",
     "__version__",
+    "advise",
     "available",
     "bijections",
     "command_simulator",
@@ -91,6 +96,7 @@ __all__ = [
     "simulator_report",
     "summaries",
     "testing",
+    "truncated_rounds",
     "workflow",
 ]
 

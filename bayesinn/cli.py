@@ -74,6 +74,15 @@ def simulate(
 
 
 @app.command()
+def advise(name: cl.Name, bank: cl.GivenBank, summary: cl.SummaryNetwork = [], flow: cl.FlowNetwork = None) -> None:  # noqa: B006
+    """Tell what twice as many simulations would gain, from networks fitted to parts of a bank; takes 12 trainings."""
+    simulator = _simulator(name)
+    from bayesinn.workflow.commands import advise_on
+
+    typer.echo(repr(advise_on(simulator, bank, summary, flow)))
+
+
+@app.command()
 def infer(
     run: cl.RunFolder,
     data: cl.Data = None,

@@ -32,6 +32,7 @@ Seed = Annotated[int, typer.Option(help="Decides every random number.", min=0)]
 Draws = Annotated[int, typer.Option(help="Posterior draws for the observation.", min=2)]
 _BANK = "Simulation bank to train on, in place of new simulations: a folder, or an address such as s3://bucket/bank."
 BankToTrainOn = Annotated[str | None, typer.Option("--bank", help=_BANK, show_default=False)]
+GivenBank = Annotated[str, typer.Option("--bank", help="Simulation bank to learn from: a folder, or an address.")]
 Bank = Annotated[str, typer.Option("--out", help="Bank to write: a folder, or an address such as s3://bucket/bank.")]
 Cluster = Annotated[str | None, typer.Option(help="Address of a Dask scheduler, to simulate there.", metavar="ADDRESS")]
 Chunk = Annotated[int | None, typer.Option(help="Simulations in a chunk.", min=1, show_default="8 MB, or fewer")]

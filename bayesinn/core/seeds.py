@@ -48,6 +48,8 @@ _STREAMS = {
     "comparison": 0x636F6D70,
     "misspecification": 0x6D697373,
     "sliced wasserstein": 0x736C6963,
+    "learning curve": 0x6C637276,
+    "rounds": 0x726F756E,
 }
 
 
@@ -69,9 +71,9 @@ def generator(seed: int, stream: str, *keys: int) -> np.random.Generator:
     return np.random.default_rng(entropy(seed, stream, *keys))
 
 
-def integer_seed(seed: int, stream: str) -> int:
-    """Return an integer seed, derived from ``seed`` for one stream."""
-    return int(np.random.SeedSequence(entropy(seed, stream)).generate_state(1)[0])
+def integer_seed(seed: int, stream: str, *keys: int) -> int:
+    """Return an integer seed, derived from ``seed`` for one stream and the given keys."""
+    return int(np.random.SeedSequence(entropy(seed, stream, *keys)).generate_state(1)[0])
 
 
 def tensor_seed(seed: int, stream: str, *keys: int) -> tf.Tensor:

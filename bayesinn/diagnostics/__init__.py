@@ -47,6 +47,7 @@ from bayesinn.diagnostics.coverage import (
     joint_coverage as joint_coverage,
 )
 from bayesinn.diagnostics.information import InformationResult as InformationResult, information as information
+from bayesinn.diagnostics.learning_curve import Advice as Advice, Gain as Gain, learning_curve as learning_curve
 from bayesinn.diagnostics.local import LocalC2STResult as LocalC2STResult, local_c2st as local_c2st
 from bayesinn.diagnostics.misspecification import (
     MisspecificationResult as MisspecificationResult,

@@ -25,6 +25,7 @@ matplotlib outlives a call.
 from bayesinn.plots.dependence import dependence as dependence
 from bayesinn.plots.ecdf import comparison as comparison, coverage as coverage, ecdf as ecdf
 from bayesinn.plots.forest import forest as forest, information as information
+from bayesinn.plots.learning_curve import learning_curve as learning_curve
 from bayesinn.plots.local import local_c2st as local_c2st, local_c2st_marginals as local_c2st_marginals
 from bayesinn.plots.loss import loss as loss
 from bayesinn.plots.marginals import marginals as marginals

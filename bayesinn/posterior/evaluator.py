@@ -12,8 +12,10 @@ from bayesinn.core import seeds
 from bayesinn.core.compilation import AnyRows, map_tensors
 from bayesinn.core.errors import InputError
 from bayesinn.core.precision import full_precision
+from bayesinn.flows import Flow
 from bayesinn.posterior.model import PosteriorModel
 from bayesinn.simulation.simulator import Arrays
+from bayesinn.spaces.parameters import ParameterSpace
 from bayesinn.summaries import Condition
 
 # Rows in one call: enough to keep the cores busy, little enough for 100 MB of activations at 128 units.
@@ -38,7 +40,7 @@ class Evaluator:
     @property
     def has_log_prob(self) -> bool:
         """Whether there are densities: the flow has them, and few integers to integrate over."""
-        return self.model.network.flow.has_log_prob and self._integers() <= _MOST_DISCRETE
+        return has_log_prob(self.model.network.flow, self.model.parameters)
 
     @full_precision()
     def condition(self, data: Mapping[str, np.ndarray]) -> tuple[Condition, Arrays]:
@@ -86,13 +88,9 @@ class Evaluator:
         """Return log prior densities (n,) of parameters (n, *event)."""
         return self.model.parameters.prior_log_prob(parameters).numpy()
 
-    def _integers(self) -> int:
-        space = self.model.parameters
-        return sum(math.prod(space.event_shapes[name]) for name in space.discrete)
-
     def _quadrature(self) -> tuple[np.ndarray, np.ndarray]:
         """Return offsets (nodes, integers) inside the unit intervals of integers, and log weights (nodes,)."""
-        flow, count = self.model.network.flow, self._integers()
+        flow, count = self.model.network.flow, _integers(self.model.parameters)
         if not flow.has_log_prob:
             expected, do = "a flow with a density", "use sample(), or another flow"
             raise InputError(f"log_prob with {flow!r}", expected=expected, got="one without", do=do)
@@ -137,6 +135,15 @@ class Evaluator:
         space = self.model.parameters
         vector, _ = space.to_vector(space.dequantise(parameters, seed))
         return self.model.network.encode(vector, condition)
+
+
+def has_log_prob(flow: Flow, space: ParameterSpace) -> bool:
+    """Tell whether posteriors of a flow have densities: the flow has them, and few integers to integrate over."""
+    return flow.has_log_prob and _integers(space) <= _MOST_DISCRETE
+
+
+def _integers(space: ParameterSpace) -> int:
+    return sum(math.prod(space.event_shapes[name]) for name in space.discrete)
 
 
 def _in_parts(call: Callable[[Any, int], Any], rows: Any, size: int) -> Any:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayesinn.core.errors import BankError, InputError
-from bayesinn.simulation.bank_identity import check_simulator
+from bayesinn.simulation.bank_identity import check_proposal, check_simulator
 from bayesinn.simulation.bank_store import BankStore, check_location, open_group
 from bayesinn.simulation.simulations import Arrays
 from bayesinn.simulation.simulator import Simulator
@@ -69,6 +69,11 @@ class Bank:
         declared = self.attributes["declared"]
         kinds = ("parameters", "observables", "context")
         return {kind: {name: tuple(shape) for name, shape in declared[kind].items()} for kind in kinds}
+
+    @property
+    def proposal(self) -> dict[str, Any] | None:
+        """What parameters were drawn from in place of the prior, as in truncated rounds; None for the prior."""
+        return self.attributes.get("proposal")
 
     @property
     def chunks(self) -> int:
@@ -161,6 +166,7 @@ class Bank:
     def check_simulator(self, simulator: Simulator) -> None:
         """Raise a BankError unless the simulations are those of a simulator: its name, code, shapes and prior."""
         check_simulator(self.location, self.attributes, simulator)
+        check_proposal(self.location, self.attributes)
 
     def __len__(self) -> int:
         return self.n
@@ -168,6 +174,7 @@ class Bank:
     def __repr__(self) -> str:
         missing = len(self.missing)
         state = f"{missing:,} chunks unfinished" if missing else "all finished"
+        state += "" if self.proposal is None else ", from a proposal in place of the prior"
         lines = [f"Bank of {self.n:,} simulations of {self.simulator_name!r}, seed {self.seed}, {state}"]
         for kind in ("parameters", "context", "observables"):
             shapes = (f"{name}{list(shape) if shape else ''}" for name, shape in self.shapes[kind].items())

@@ -54,6 +54,14 @@ def check_simulator(location: str, attributes: Mapping[str, Any], simulator: Sim
         raise BankError(subject, expected=expected, got=got, do=_DO)
 
 
+def check_proposal(location: str, attributes: Mapping[str, Any]) -> None:
+    """Raise unless the parameters of a bank were drawn from the prior."""
+    if "proposal" in attributes:
+        expected, got = "simulations from the prior", f"those of a proposal: {attributes['proposal']}"
+        do = "use another bank; bank.read() returns these simulations, for one who knows what they were drawn from"
+        raise BankError(f"Bank {location!r}", expected=expected, got=got, do=do)
+
+
 def check_settings(location: str, attributes: Mapping[str, Any], seed: int, rows: int | None) -> None:
     """Raise unless a bank has this seed and, if it is given, this number of rows in a chunk."""
     for name, key, value in (("seed", "seed", seed), ("chunk", "rows_per_chunk", rows)):

@@ -19,7 +19,7 @@ from bayesinn.core.seeds import check_seed
 from bayesinn.core.validation import check_flag, check_integer, check_type
 from bayesinn.simulation import checks
 from bayesinn.simulation.bank import Bank
-from bayesinn.simulation.bank_identity import bank_attributes, check_settings, check_simulator
+from bayesinn.simulation.bank_identity import bank_attributes, check_proposal, check_settings, check_simulator
 from bayesinn.simulation.bank_store import BankStore, Variable, check_location, foreign_files, open_group
 from bayesinn.simulation.bank_variables import bank_coordinates, bank_variables
 from bayesinn.simulation.cluster import connected
@@ -210,6 +210,7 @@ def _open_or_create(
     if group is not None:
         store = BankStore(location, group)
         check_simulator(location, store.attributes, simulator)
+        check_proposal(location, store.attributes)
         check_settings(location, store.attributes, seed, rows)
     elif foreign := sorted(foreign_files(location))[:3]:
         expected, do = "a new or empty place for a bank", "choose another place"

@@ -9,11 +9,13 @@ from typing import Any, NoReturn
 
 import typer
 
+from bayesinn.diagnostics import Advice
 from bayesinn.posterior.amortized import AmortizedPosterior
 from bayesinn.simulation.bank import Bank, open_bank
 from bayesinn.simulation.simulate import simulate
 from bayesinn.simulation.simulator import Simulator
 from bayesinn.training.checkpoint import kept
+from bayesinn.workflow.advise import advise
 from bayesinn.workflow.networks import named_flow, named_summary
 from bayesinn.workflow.run_training import train_into
 
@@ -38,6 +40,12 @@ def simulate_or_say(simulator: Simulator, n: int, place: str, **options: Any) ->
     except KeyboardInterrupt:
         bank = open_bank(place)
         _interrupted(f"{place} keeps {bank.chunks - len(bank.missing):,} of {bank.chunks:,} chunks", "")
+
+
+def advise_on(simulator: Simulator, place: str, summary: list[str], flow: str | None) -> Advice:
+    """Fit networks to parts of a bank, and return what more simulations would gain; nothing of it is kept."""
+    posterior = AmortizedPosterior(simulator, named_summary(summary), named_flow(flow))
+    return advise(posterior, open_bank(place))
 
 
 def _interrupted(keeps: str, more: str) -> NoReturn:

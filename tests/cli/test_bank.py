@@ -76,3 +76,17 @@ def test_a_bank_has_a_number_of_steps(bayesinn, tmp_path) -> None:
         answer = bayesinn(*options, *more)
         assert answer.status == 2
         assert "give --steps" in answer.err
+
+
+def test_advise(bayesinn, model: str, tmp_path: Path) -> None:
+    assert not bayesinn("simulate", model, "--n", 600, "--out", tmp_path / "bank").status
+    options = ["--bank", tmp_path / "bank", "--flow", "coupling:blocks=1,hidden=8"]
+    with pytest.MonkeyPatch.context() as patch:
+        # Twelve short trainings in place of long ones.
+        fit = bi.AmortizedPosterior.fit
+        patch.setattr(bi.AmortizedPosterior, "fit", lambda self, data, **given: fit(self, data, **given | {"steps": 5}))
+        answer = bayesinn("advise", model, *options)
+    assert not answer.status, answer.err
+    assert "wice as many simulations would gain" in answer.out
+    # 600 rows: a quarter is held out.
+    assert [line.split()[0] for line in answer.out.splitlines()[-4:]] == ["56", "112", "225", "450"]

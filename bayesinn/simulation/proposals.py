@@ -1,0 +1,94 @@
+"""Simulations of parameters that come from a proposal in place of the prior, at one context; and banks of them."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bayesinn.core import seeds
+from bayesinn.core.errors import SimulatorError
+from bayesinn.simulation import checks
+from bayesinn.simulation.bank import Bank
+from bayesinn.simulation.bank_identity import bank_attributes, check_settings, check_simulator
+from bayesinn.simulation.bank_store import BankStore, open_group
+from bayesinn.simulation.bank_variables import bank_coordinates, bank_variables
+from bayesinn.simulation.finite import finite_rows
+from bayesinn.simulation.missing import lose_values
+from bayesinn.simulation.simulations import MOST_REDRAWS, Arrays, Simulations
+from bayesinn.simulation.simulator import Simulator
+
+#: Draws a number of parameters (n, *event); the second argument is the number of the attempt.
+Proposal = Callable[[int, int], Arrays]
+
+
+def draw_proposed(
+    simulator: Simulator, propose: Proposal, context: Mapping[str, np.ndarray], n: int, seed: int, *keys: int
+) -> Simulations:
+    """Draw n simulations of proposed parameters, all at one context, (1, ...) by name.
+
+    Failures follow the simulator's policy: an error, or others are proposed in their place, and they are counted. A
+    pure function of the proposal, the seed and the keys.
+    """
+    parts: list[Simulations] = []
+    variables, rows, failed = bank_variables(simulator), 0, 0
+    cast = {name: variable.dtype for name, variable in variables.items()}
+    for attempt in range(1 + MOST_REDRAWS):
+        parameters = propose(n - rows, attempt)
+        given = {name: np.repeat(value, n - rows, axis=0).astype(cast[name]) for name, value in context.items()}
+        state = np.random.SeedSequence(seeds.entropy(seed, "rounds", *keys, attempt)).generate_state(3)
+        observables = simulator.simulate(parameters, int(state[0]), given)
+        if simulator.missing:
+            lost = lose_values(observables, simulator.missing, state[1:].astype(np.int32))
+            observables = {name: value.numpy() for name, value in lost.items()}
+        # In the types of a bank, so that it makes no difference whether they are kept in one.
+        drawn = Simulations(parameters, given, {k: np.asarray(v, cast[k]) for k, v in observables.items()}, 0)
+        good = np.all([np.full(n - rows, bool(observables)), *finite_rows(observables, given, simulator).values()], 0)
+        if simulator.on_nonfinite == "raise":
+            checks.check_finite(simulator, drawn)
+        failed += int(np.sum(~good))
+        rows += int(np.sum(good))
+        if good.any():
+            parts.append(_rows(drawn, good))
+        if rows == n:
+            break
+    else:
+        subject, got = f"Simulator {simulator.name!r}", f"{rows} of {n} after {MOST_REDRAWS} redraws"
+        do = "correct it, or narrow the prior, where its parameters lie: near those of the observation"
+        raise SimulatorError(subject, expected=f"{n} simulations that don't fail", got=got, do=do)
+    joined = [
+        {name: np.concatenate([part[kind][name] for part in parts]) for name in parts[0][kind]} for kind in range(3)
+    ]
+    return Simulations(joined[0], joined[1], joined[2], failed)
+
+
+def _rows(simulations: Simulations, chosen: np.ndarray) -> Simulations:
+    kept = [{name: value[chosen] for name, value in part.items()} for part in simulations[:3]]
+    return Simulations(kept[0], kept[1], kept[2], 0)
+
+
+def write_proposed(
+    simulator: Simulator, simulations: Simulations, folder: Path, seed: int, proposal: Mapping[str, Any]
+) -> None:
+    """Write simulations of a proposal into a bank of one chunk, with the proposal, in plain values, as an attribute."""
+    arrays = simulations.flat()
+    rows, variables = len(next(iter(arrays.values()))), bank_variables(simulator)
+    attributes = {**bank_attributes(simulator, seed, rows), "proposal": dict(proposal)}
+    store = BankStore(str(folder), open_group(str(folder), "a", attributes))
+    store.prepare(rows, variables, bank_coordinates(simulator))
+    ordered = {name: np.ascontiguousarray(arrays[name], store.dtypes[name]) for name in store.names}
+    store.write(0, ordered, simulations.failed)
+
+
+def read_proposed(simulator: Simulator, folder: Path, seed: int) -> tuple[Arrays, int] | None:
+    """Return what :func:`write_proposed` wrote and how many simulations failed; None where it is not finished.
+
+    A BankError says if it is damaged, or that of another simulator or seed.
+    """
+    group = open_group(str(folder), "r") if folder.exists() else None
+    if group is None or "chunk" not in group:
+        return None
+    bank = Bank(BankStore(str(folder), group))
+    check_simulator(bank.location, bank.attributes, simulator)
+    check_settings(bank.location, bank.attributes, seed, None)
+    return None if bank.missing else (bank.read(), bank.failed)

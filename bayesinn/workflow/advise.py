@@ -1,0 +1,117 @@
+"""Advice on more simulations: fit to parts of those that there are, and look how much each doubling gains."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from bayesinn.core import seeds
+from bayesinn.core.errors import InputError
+from bayesinn.core.progress import Progress
+from bayesinn.core.validation import check_flag, check_integer, check_type
+from bayesinn.diagnostics.learning_curve import Advice, learning_curve
+from bayesinn.posterior.amortized import AmortizedPosterior
+from bayesinn.posterior.evaluator import has_log_prob
+from bayesinn.simulation.bank import Bank
+from bayesinn.simulation.checks import check_simulations
+from bayesinn.spaces.parameters import ParameterSpace
+from bayesinn.training.settings import Optimization
+
+_HELD_OUT, _FEWEST_HELD_OUT, _MOST_HELD_OUT = 0.1, 500, 0.25
+# Halvings of all simulations; a network of fewer than some dozens would say nothing.
+_PARTS, _FEWEST = (8, 4, 2, 1), 20
+
+
+def advise(
+    posterior: AmortizedPosterior,
+    data: Mapping[str, Any] | Bank,
+    *,
+    sizes: Sequence[int] | None = None,
+    repeats: int = 3,
+    steps: int | None = None,
+    optimization: Optimization = Optimization(),
+    seed: int = 0,
+    progress: bool = True,
+) -> Advice:
+    """Tell what more simulations would gain, from networks fitted to parts of those that there are.
+
+    A tenth of the simulations, at least 500 if a quarter of all are as many, is held out; networks are fitted to an
+    eighth, a quarter, half and all of the rest. What they gain on the held-out ones tells what the next doubling would.
+    It takes as long as 12 fits on arrays, unless ``repeats`` and ``sizes`` are others.
+
+    Parameters
+    ----------
+    posterior : AmortizedPosterior
+        Simulator and networks, trained or not; it is left as it is. The flow must have a density.
+    data : dict of name to array (n, ...), or Bank
+        Simulations, as :meth:`Simulator.sample` returns them; a bank is read as a whole.
+    sizes : sequence of int
+        Numbers of simulations to fit to, three or more to predict a gain.
+    repeats : int
+        Networks of each size, two or more. Each has a seed of its own, and other simulations while there are enough;
+        those of a larger size contain those of a smaller one.
+    steps : int
+        Of each fit; by default as for :meth:`AmortizedPosterior.fit` on arrays, of which each has its own number.
+    optimization : Optimization
+    seed : int
+    progress : bool
+
+    Examples
+    --------
+    >>> import bayesinn as bi
+    >>> linear = bi.get("linear")
+    >>> posterior = bi.AmortizedPosterior(linear, flow=bi.flows.coupling(blocks=1, hidden=(8,)))
+    >>> simulations = linear.sample(400, seed=1)
+    >>> advice = advise(posterior, simulations, sizes=[100, 200], repeats=2, steps=10, progress=False)
+    >>> advice.table["simulations"].tolist()
+    [100, 200]
+    """
+    do = "pass bi.AmortizedPosterior(simulator)"
+    check_type("Argument 'posterior'", posterior, AmortizedPosterior, "an AmortizedPosterior", do)
+    check_type("Argument 'optimization'", optimization, Optimization, "bi.Optimization(...)", "pass one")
+    check_flag("Argument 'progress'", progress)
+    repeats = check_integer("Argument 'repeats'", repeats, least=2)
+    simulator, seed = posterior.simulator, seeds.check_seed(seed)
+    if not has_log_prob(posterior.flow, ParameterSpace(simulator.prior, 0)):
+        subject, expected = "Flow of a learning curve", "a density, to measure in nats"
+        do = "use another flow, and a prior with at most three integers"
+        raise InputError(subject, expected=expected, got=f"none, with {posterior.flow!r}", do=do)
+    if isinstance(data, Bank):
+        data.check_simulator(simulator)
+        data = data.read()
+    arrays = check_simulations(simulator, data, "Simulations")
+    rows = len(next(iter(arrays.values())))
+    order = seeds.generator(seed, "learning curve").permutation(rows)
+    apart = round(min(max(_HELD_OUT * rows, _FEWEST_HELD_OUT), _MOST_HELD_OUT * rows))
+    held_out, rest = ({name: value[part] for name, value in arrays.items()} for part in (order[:apart], order[apart:]))
+    wanted = _checked(sizes, rows - apart)
+    truth = {name: held_out.pop(name) for name in simulator.prior.names}
+    nats = np.empty((len(wanted), repeats, apart))
+    with Progress("learning curve", len(wanted) * repeats, "networks", shown=progress) as display:
+        for repeat in range(repeats):
+            # Parts begin at different places, so that small ones have nothing in common.
+            places = np.roll(np.arange(rows - apart), -(repeat * (rows - apart) // repeats))
+            for number, size in enumerate(wanted):
+                part = {name: value[places[:size]] for name, value in rest.items()}
+                own = type(posterior).from_networks(simulator, posterior.summaries, posterior.flow)
+                options: dict[str, Any] = {"steps": steps, "optimization": optimization, "progress": False}
+                own.fit(part, seed=seeds.integer_seed(seed, "learning curve", 1 + repeat, size), **options)
+                nats[number, repeat] = -own.log_prob(truth, held_out)
+                display.update(
+                    repeat * len(wanted) + number + 1, f"{nats[number, repeat].mean():.3f} nats with {size:,}"
+                )
+    return learning_curve(nats, wanted)
+
+
+def _checked(sizes: Sequence[int] | None, rows: int) -> list[int]:
+    """Return increasing numbers of simulations to fit to, of so many ``rows``."""
+    do = "pass increasing numbers of simulations, or more data"
+    if sizes is None:
+        check_integer("Number of simulations that are not held out", rows, _FEWEST * _PARTS[0], do="pass more data")
+        return [rows // part for part in _PARTS]
+    wanted = [check_integer("Argument 'sizes', each", size, _FEWEST, rows, do=do) for size in sizes]
+    if len(wanted) < 2 or wanted != sorted(set(wanted)):
+        raise InputError("Argument 'sizes'", expected="two or more increasing numbers", got=repr(wanted), do=do)
+    return wanted

@@ -1,0 +1,70 @@
+"""The folder of truncated rounds: what decides them, and of each round a simulation bank and a posterior."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bayesinn.core.errors import InputError
+from bayesinn.core.manifest import explained
+from bayesinn.core.storage import replace_file
+from bayesinn.posterior.amortized import AmortizedPosterior
+from bayesinn.posterior.loading import load
+from bayesinn.simulation.proposals import read_proposed, write_proposed
+from bayesinn.simulation.simulations import Arrays, Simulations
+from bayesinn.simulation.simulator import Simulator
+
+_SETTINGS = "rounds.json"
+
+
+@dataclass(frozen=True)
+class RoundFiles:
+    """Finished rounds in a folder, or none of them without a folder."""
+
+    folder: Path | None
+
+    def check(self, settings: Mapping[str, Any]) -> None:
+        """Write what decides the rounds; refuse a folder with rounds that something else decided."""
+        if self.folder is None:
+            return
+        file, subject = self.folder / _SETTINGS, f"Folder {str(self.folder)!r}"
+        with explained(subject, "rounds that this version has written there"):
+            kept = dict(json.loads(file.read_text())) if file.exists() else None
+            if kept is None:
+                replace_file(file, json.dumps(settings, indent=2).encode())
+                return
+        for name, value in json.loads(json.dumps(settings)).items():
+            if kept.get(name) != value:
+                do = "pass what the rounds there were made with, or another folder"
+                raise InputError(subject, expected=f"{name} {kept.get(name)!r}", got=f"{value!r}", do=do)
+
+    def simulations(self, number: int, simulator: Simulator, seed: int) -> tuple[Arrays, int] | None:
+        """Return the simulations of a round and how many others failed, or None where they are not there yet."""
+        folder = self._path(number, "simulations")
+        return None if folder is None else read_proposed(simulator, folder, seed)
+
+    def keep_simulations(
+        self, number: int, simulator: Simulator, drawn: Simulations, seed: int, proposal: Mapping[str, Any]
+    ) -> None:
+        """Write the simulations of a round, and what they were proposed from."""
+        folder = self._path(number, "simulations")
+        if folder is not None:
+            folder.parent.mkdir(exist_ok=True)
+            write_proposed(simulator, drawn, folder, seed, proposal)
+
+    def posterior(self, number: int, simulator: Simulator) -> AmortizedPosterior | None:
+        """Return the posterior of a round, or None where it is not there yet."""
+        folder = self._path(number, "posterior")
+        return None if folder is None or not (folder / "manifest.json").exists() else load(folder, simulator)
+
+    def keep_posterior(self, number: int, posterior: AmortizedPosterior) -> None:
+        """Save the posterior of a round, unless it is there."""
+        folder = self._path(number, "posterior")
+        if folder is not None and not (folder / "manifest.json").exists():
+            posterior.save(folder)
+
+    def _path(self, number: int, name: str) -> Path | None:
+        return None if self.folder is None else self.folder / f"round_{number + 1}" / name

@@ -1,0 +1,115 @@
+"""The prior, truncated to where posteriors of one observation have their mass."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from bayesinn.core import seeds
+from bayesinn.core.errors import InputError
+from bayesinn.posterior.amortized import AmortizedPosterior
+from bayesinn.simulation.simulator import Arrays, Simulator
+
+# Posterior draws that measure where a posterior has its mass, and draws that are proposed at once.
+_DRAWS, _BATCH, _MOST_BATCHES = 50_000, 100_000, 200
+# Below this share of the prior, proposals from the posterior are accepted more often than those from the prior.
+_LEAST_SHARE = 1e-3
+
+
+class _Part(NamedTuple):
+    """Where the log density of a posterior exceeds a threshold."""
+
+    posterior: AmortizedPosterior
+    threshold: float
+
+
+@dataclass(frozen=True)
+class Truncation:
+    """The prior of a simulator, truncated to the highest-density regions of posteriors at one observation.
+
+    It is the intersection of the regions, so that each truncation lies inside of those before: draws of an earlier one
+    that lie inside are then draws of this one. ``share`` is the prior's mass inside. ``bound`` is the largest log ratio
+    of prior to posterior inside.
+    """
+
+    simulator: Simulator
+    observation: Mapping[str, Any]
+    parts: tuple[_Part, ...] = ()
+    share: float = 1.0
+    bound: float = 0.0
+
+    def narrowed(self, posterior: AmortizedPosterior, mass: float, seed: int, number: int) -> Truncation:
+        """Return the truncation to the region that also holds all but a ``mass`` of a posterior of the observation."""
+        draws = posterior.sample(self.observation, draws=_DRAWS, seed=seeds.integer_seed(seed, "rounds", 2, number))
+        density = np.asarray(posterior.log_prob(draws, self.observation), np.float64)
+        threshold = float(np.quantile(density, mass))
+        inside = Truncation(self.simulator, self.observation, (*self.parts, _Part(posterior, threshold)))
+        log_prior = np.asarray(posterior.evaluator.prior_log_prob(draws), np.float64)
+        within = inside.contains(draws)
+        if not within.any():
+            subject, expected = (
+                "Proposal of truncated rounds",
+                "a posterior with mass where those of the rounds before had",
+            )
+            do = "simulate more in each round, or pass other networks"
+            raise InputError(subject, expected=expected, got=f"none of {_DRAWS:,} posterior draws there", do=do)
+        prior_draws = self._prior(seeds.generator(seed, "rounds", 3, number))
+        share = float(np.mean(inside.contains(prior_draws)))
+        if share < _LEAST_SHARE:
+            # Too few prior draws to count: the mean of the ratio over the posterior's own draws.
+            share = float(np.mean(np.where(within, np.exp(log_prior - density), 0.0)))
+        bound = float(np.max(log_prior[within])) - threshold
+        return Truncation(self.simulator, self.observation, inside.parts, share, bound)
+
+    def contains(self, parameters: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Tell which parameters (n, *event) lie inside, (n,)."""
+        rows = np.arange(len(next(iter(parameters.values()))))
+        inside = np.zeros(len(rows), bool)
+        for part in self.parts:
+            if len(rows):
+                given = {name: value[rows] for name, value in parameters.items()}
+                rows = rows[part.posterior.log_prob(given, self.observation) >= part.threshold]
+        inside[rows] = True
+        return inside
+
+    def sample(self, n: int, seed: int, number: int, attempt: int) -> Arrays:
+        """Draw parameters (n, *event) from the truncated prior, by rejection; a pure function of what it is given.
+
+        Proposals are prior draws or, where few of them lie inside, draws of the last posterior, accepted with a
+        probability proportional to the ratio of the prior to it.
+        """
+        generator = seeds.generator(seed, "rounds", 1, number, attempt)
+        kept: list[Arrays] = []
+        found = 0
+        for _ in range(_MOST_BATCHES):
+            few = self.share < _LEAST_SHARE
+            proposed = self._thinned(generator) if few else self._prior(generator, _BATCH if self.parts else n)
+            inside = self.contains(proposed)
+            kept.append({name: value[inside] for name, value in proposed.items()})
+            found += int(inside.sum())
+            if found >= n:
+                return {name: np.concatenate([part[name] for part in kept])[:n] for name in self.simulator.prior.names}
+        subject, do = (
+            "Proposal of truncated rounds",
+            "pass fewer rounds: the last of them had narrowed the prior enough",
+        )
+        got = f"{found:,} inside, of {_MOST_BATCHES * _BATCH:,} that were proposed"
+        raise InputError(subject, expected=f"{n:,} parameters inside the truncated prior", got=got, do=do)
+
+    def _prior(self, generator: np.random.Generator, n: int = _BATCH) -> Arrays:
+        seed = tf.constant(generator.integers(2**31, size=2), tf.int32)
+        return {name: value.numpy() for name, value in self.simulator.prior.sample(n, seed).items()}
+
+    def _thinned(self, generator: np.random.Generator) -> Arrays:
+        """Return those of a batch of posterior draws that make up the prior, where they lie inside."""
+        posterior = self.parts[-1].posterior
+        draws = posterior.sample(self.observation, draws=_BATCH, seed=int(generator.integers(2**31)))
+        density = posterior.log_prob(draws, self.observation)
+        log_ratio = posterior.evaluator.prior_log_prob(draws) - density - self.bound
+        accepted = np.log(generator.uniform(size=_BATCH)) < log_ratio
+        # Outside the ratio may exceed the bound: left out, whatever was drawn.
+        return {name: value[accepted] for name, value in draws.items()}
