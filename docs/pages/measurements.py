@@ -39,6 +39,11 @@ _MEMORY = """## Training without stored activations
 ordinary and `reversible=True`, in the plain graph and with XLA. The peak contains what does not depend on the batch
 (TensorFlow, weights, gradients, the optimiser, the compiled program), which grows with depth in any case. Activations
 are what the first large batch adds to it. Milliseconds are processor time."""
+_BANKS = """## Simulation banks
+
+`benchmarks/bank.py`: a simulator that costs next to nothing, 36 bytes a simulation, on a machine with other load.
+Medians of rounds that take turns; `write` and `train` are those of 10 million simulations, each in a process of its
+own, training for 2,000 steps at batch 256. Memory is the peak of all of the process, TensorFlow included."""
 _CACHE = """## Compiling again
 
 `benchmarks/xla_cache.py`: a fit of 20 steps of `linear` in a fresh process, seconds of processor time on a machine with
@@ -47,13 +52,14 @@ other load, without and with [XLA's cache](/compilation.md)."""
 
 def pages(_: Callable[[str], None]) -> dict[str, str]:
     """Return the page. Where a script wasn't run, its section is left out."""
-    flows, memory = (BENCHMARKS / f"{name}.csv" for name in ("flow_speed", "reversible_memory"))
+    flows, memory, banks = (BENCHMARKS / f"{name}.csv" for name in ("flow_speed", "reversible_memory", "bank"))
     tables = {
         _PEERS: report.table(BENCHMARKS / "peers" / "results.csv"),
         _DENSITIES: _markdown(densities()),
         _TWO_MOONS: _markdown(two_moons()),
         _FLOWS: _markdown(flow_speed()) if flows.is_file() else "",
         _MEMORY: _markdown(reversible_memory(), "{:,.0f}") if memory.is_file() else "",
+        _BANKS: _markdown(pd.read_csv(banks)) if banks.is_file() else "",
         _CACHE: _markdown(pd.read_csv(BENCHMARKS / "xla_cache.csv"), "{:.1f}"),
     }
     sections = [f"{text}\n\n{table}" for text, table in tables.items() if table]
