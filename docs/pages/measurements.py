@@ -57,6 +57,11 @@ _TISSUE = """## Light in tissue against published values
 `benchmarks/tissue_mc.py`: Monte Carlo of [the tissue model](/tissue.md), a million photons a case; reflected,
 transmitted and absorbed fractions of the light, beside published values and adding-doubling. Deviations in combined
 standard errors."""
+_BANKS = """## Simulation banks
+
+`benchmarks/bank.py`: a simulator that costs next to nothing, 36 bytes a simulation, on a machine with other load.
+Medians of rounds that take turns; `write` and `train` are those of 10 million simulations, each in a process of its
+own, training for 2,000 steps at batch 256. Memory is the peak of all of the process, TensorFlow included."""
 _CACHE = """## Compiling again
 
 `benchmarks/xla_cache.py`: a fit of 20 steps of `linear` in a fresh process, seconds of processor time on a machine with
@@ -73,6 +78,7 @@ def pages(_: Callable[[str], None]) -> dict[str, str]:
         _GROWTH: "",
         _MEMORY: _markdown(reversible_memory(), "{:,.0f}"),
         _TISSUE: _markdown(tissue(), "{:.4f}"),
+        _BANKS: _markdown(pd.read_csv(BENCHMARKS / "bank.csv")),
         _CACHE: _markdown(pd.read_csv(BENCHMARKS / "xla_cache.csv"), "{:.1f}"),
     }
     sections = [f"{text}\n\n{table}".strip() for text, table in tables.items()]
