@@ -34,6 +34,8 @@ def _page(target: Path) -> str:
     """Return the path of the page that shows a file of the repository; empty if none does."""
     if target.parent == ROOT / "tutorials":
         return f"/tutorials/{target.name}"
+    if target.parent == DOCS / "how_to":
+        return f"/how_to/{target.name}"
     if target.name == "README.md" and target.parent.parent == ROOT / "paper_results":
         return f"/gallery/{target.parent.name}.md"
     if target == ROOT / "benchmarks" / "peers" / "README.md":
