@@ -86,6 +86,7 @@ def advise(name: cl.Name, bank: cl.GivenBank, summary: cl.SummaryNetwork = [], f
 def infer(
     run: cl.RunFolder,
     data: cl.Data = None,
+    by: cl.By = None,
     context: cl.Context = [],  # noqa: B006
     output: cl.Results = None,
     simulator: cl.Source = None,
@@ -95,14 +96,15 @@ def infer(
     predictive: cl.Predictive = True,
     seed: cl.Seed = 2,
 ) -> None:
-    """Infer the parameters of an observation, with a trained posterior."""
+    """Infer the parameters of an observation, or of each of several, with a trained posterior."""
     folder, posterior = _opened(run, output, simulator, trust)
     from bayesinn.workflow.answers import answer_text
 
     options: dict[str, Any] = {"draws": draws, "seed": seed, "exact": exact, "predictive": predictive}
-    observation = _observation(data, posterior.simulator, context)
-    typer.echo(answer_text(*folder.infer(posterior, observation, **options)))
-    typer.echo(f"saved {folder.folder}/posterior.nc, posterior.csv and figures")
+    observation = _observation(data, posterior.simulator, context, by)
+    tree, table = folder.infer(posterior, observation, **options)
+    typer.echo(answer_text(tree, table))
+    typer.echo(f"saved {folder.folder}/posterior.nc, posterior.csv" + " and figures" * (table.index.nlevels == 1))
 
 
 @app.command()
@@ -231,12 +233,12 @@ def _opened(run: Path, output: Path | None, name: str | None, trust: bool) -> tu
     return _run(output or (None if alone else run), posterior.simulator), posterior
 
 
-def _observation(data: Path | None, simulator: bi.Simulator, context: list[str]) -> Observation:
+def _observation(data: Path | None, simulator: bi.Simulator, context: list[str], by: str | None = None) -> Observation:
     from bayesinn.workflow.data_files import parse_context, read_data
 
-    if data is None and context:
-        raise typer.BadParameter("the values of --context need data: --data FILE")
-    return None if data is None else read_data(data, simulator, context=parse_context(context))
+    if data is None and (context or by):
+        raise typer.BadParameter("--context and --by need data: --data FILE")
+    return None if data is None else read_data(data, simulator, context=parse_context(context), by=by)
 
 
 def main() -> None:

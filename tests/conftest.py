@@ -38,6 +38,7 @@ LONG_FILES = (
     "test_sir",
     "test_covid19_germany",
     "test_tutorials",
+    "test_how_to",
     "test_docs",
     "test_benchmarks",
     "test_split_latent",

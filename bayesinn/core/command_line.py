@@ -19,6 +19,8 @@ Output = Annotated[Path | None, typer.Option(help="Run folder to write.", show_d
 Data = Annotated[
     Path | None, typer.Option(help="Observation: .csv, .json or .npz.", show_default="what ships with the simulator")
 ]
+_BY = "Column of a .csv file that tells several observations apart."
+By = Annotated[str | None, typer.Option(help=_BY, show_default="id or observation, if the file has one")]
 _CONTEXT = "Context that the file doesn't hold: NAME=NUMBER, or NAME=NUMBER,NUMBER for a vector."
 Context = Annotated[list[str], typer.Option(help=_CONTEXT, show_default=False)]
 Steps = Annotated[int | None, typer.Option(help="Training steps.", min=1, show_default="the simulator's, else 5,000")]

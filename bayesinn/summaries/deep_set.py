@@ -19,8 +19,8 @@ class DeepSet(Summary):
     ----------
     hidden : sequence of int, units of the equivariant layers
     dense : sequence of int, units of the layers after pooling
-    pooling : {"mean", "sum", "max"}
-        The maximum suits parameters that bound the support.
+    pooling : {"mean", "sum", "max", "mean+max"}
+        The maximum suits parameters that bound the support; both side by side, where there are others beside them.
     inner : Summary
         Summarises each element, which has axes of its own: ``DeepSet(inner=DeepSet(16))`` for (n, patients, trials),
         ``DeepSet(inner=ConvLSTM(16))`` for sets of series.

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import keras
 import tensorflow as tf
 
-POOLINGS = ("mean", "sum", "max")
+POOLINGS = ("mean", "sum", "max", "mean+max")
 
 
 def with_features(x: tf.Tensor) -> tf.Tensor:
@@ -34,7 +34,9 @@ def counts(x: tf.Tensor, mask: tf.Tensor | None) -> tf.Tensor:
 
 
 def pool(h: tf.Tensor, mask: tf.Tensor | None, pooling: str) -> tf.Tensor:
-    """Return elements pooled by one of :data:`POOLINGS`, without padding, (n, features)."""
+    """Return elements pooled by one of :data:`POOLINGS`, without padding, (n, features), or twice as many features."""
+    if pooling == "mean+max":
+        return tf.concat([pool(h, mask, "mean"), pool(h, mask, "max")], axis=-1)
     if pooling == "max":
         largest = tf.reduce_max(h if mask is None else tf.where(mask[..., None], h, h.dtype.min), axis=1)
         # An empty set has no maximum; the smallest number would overflow in the next layer.

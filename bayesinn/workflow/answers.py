@@ -1,6 +1,7 @@
-"""The answer to one observation: its table, its file, and what tells it from the answer to another."""
+"""The answer to an observation, or to several: its table, its file, and what tells it from the answer to another."""
 
-from collections.abc import Mapping
+import textwrap
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from bayesinn.posterior.draws import FLAG_LEVEL
 
 # Largest over smallest positive count, above which a linear axis hides most of the data.
 _LOGARITHMIC_RATIO = 20.0
+# Rows of a table that a terminal shows.
+_MOST_ROWS = 40
 
 
 def posterior_table(
@@ -32,6 +35,15 @@ def posterior_table(
     return table if exact is None else table.join(_moments(exact).add_prefix("exact "))
 
 
+def posterior_tables(draws: Mapping[str, np.ndarray], labels: Labels, names: Sequence[Any]) -> pd.DataFrame:
+    """Tabulate draws (draws, n_obs, *event) of named observations, a row for each observation and scalar."""
+    tables = {
+        name: posterior_table({key: value[:, place] for key, value in draws.items()}, labels)
+        for place, name in enumerate(names)
+    }
+    return pd.concat(tables, names=["observation", "parameter"])
+
+
 def _moments(draws: Mapping[str, np.ndarray]) -> pd.DataFrame:
     frame = pd.DataFrame(columns(draws, batch_ndim=1), dtype=float)
     low, high = frame.quantile([0.025, 0.975]).to_numpy()
@@ -39,12 +51,23 @@ def _moments(draws: Mapping[str, np.ndarray]) -> pd.DataFrame:
 
 
 def answer_text(tree: xarray.DataTree, table: pd.DataFrame) -> str:
-    """Write a posterior for the terminal: its table, and how typical the observation is."""
-    p_value = float(tree["sample_stats"]["out_of_distribution_p"])
+    """Write a posterior, or several, for the terminal: its table, and how typical the observation is."""
+    p_values = tree["sample_stats"]["out_of_distribution_p"]
+    if p_values.ndim:
+        return _answers_text(table, np.asarray(p_values))
+    p_value = float(p_values)
     text = f"{table.to_string(float_format=lambda value: f'{value:.4g}')}\n"
     text += f"how typical the observation is of the simulations: p = {p_value:.2g}"
     warning = "\nWARNING: it is out of distribution, the posterior is an extrapolation"
     return text + warning * (p_value < FLAG_LEVEL)
+
+
+def _answers_text(table: pd.DataFrame, p_values: np.ndarray) -> str:
+    text = table.to_string(float_format=lambda value: f"{value:.4g}", max_rows=_MOST_ROWS)
+    names = table.index.get_level_values("observation").unique()
+    flagged = [str(name) for name in names[p_values < FLAG_LEVEL]]
+    warning = f"\nWARNING: {len(flagged)} of {len(names)} are out of distribution, their posteriors extrapolations: "
+    return text + (warning + textwrap.shorten(", ".join(flagged), 200, placeholder=" ...")) * bool(flagged)
 
 
 def opened(file: Path) -> Any:
@@ -61,9 +84,12 @@ def arrays_of(tree: xarray.DataTree, group: str) -> dict[str, np.ndarray]:
 
 
 def same_data(seen: Mapping[str, np.ndarray], given: Mapping[str, np.ndarray]) -> bool:
-    """Whether observables and context (...), with NaN for padding, are those of one observation (1, ...)."""
-    pairs = [(value, np.where(np.isnan(value), np.nan, given[name][0])) for name, value in seen.items()]
-    return all(np.allclose(first, second, equal_nan=True) for first, second in pairs)
+    """Whether observables and context (...) or (n, ...), with NaN for padding, are those of n observations (n, ...)."""
+    pairs = [(value, given[name] if value.ndim == given[name].ndim else given[name][0]) for name, value in seen.items()]
+    return all(
+        first.shape == second.shape and np.allclose(first, np.where(np.isnan(first), np.nan, second), equal_nan=True)
+        for first, second in pairs
+    )
 
 
 def logarithmic(observed: np.ndarray) -> bool:

@@ -21,6 +21,12 @@ from bayesinn.workflow.csv_table import Table, read_table
 _IDS = ("id", "observation")
 
 
+class FileData(dict[str, Any]):
+    """Arrays by name, with the ``names`` of the observations where a column tells several apart, else None."""
+
+    names: tuple[str, ...] | None = None
+
+
 def read_data(
     path: str | Path,
     simulator: Simulator | None = None,
@@ -28,7 +34,7 @@ def read_data(
     context: Mapping[str, Any] | None = None,
     by: str | None = None,
     note: Callable[[str], None] = print,
-) -> dict[str, Any]:
+) -> FileData:
     """Read an observation, or several, as a dict of name to array.
 
     ``.csv``: a column for each name, a row for each step; channels in columns ``x[0]``, ``x[1]``. A number is repeated
@@ -41,10 +47,13 @@ def read_data(
     path = check_path("Data file", path, "data.csv")
     if not path.is_file():
         raise InputError("Data file", expected="a file", got=f"no file {str(path)!r}", do="check the path")
-    kind, data = path.suffix.lower(), {}
+    kind, data = path.suffix.lower(), FileData()
     subject = f"Data file {str(path)!r}"
     if kind not in (".csv", ".json", ".npz"):
         raise InputError(subject, expected=".csv, .json or .npz", got=repr(path.suffix), do="convert the file")
+    if by is not None and kind != ".csv":
+        expected, do = ".csv, whose rows a column tells apart", "leave it out: a first axis counts the observations"
+        raise InputError(f"Column {by!r} that tells observations apart", expected=expected, got=repr(kind), do=do)
     for name in context or {}:
         if simulator is not None and name not in simulator.context_names:
             expected = f"a name among {list(simulator.context_names)}"
@@ -54,10 +63,10 @@ def read_data(
             table = read_table(path)
             data = _plain(table) if simulator is None else _tidy(table, simulator, context or {}, by, note)
         elif kind == ".json":
-            data = dict(json.loads(path.read_text(encoding="utf-8")).items())
+            data = FileData(json.loads(path.read_text(encoding="utf-8")).items())
         else:
             with np.load(path, allow_pickle=False) as file:
-                data = dict(file)
+                data = FileData(file)
     except InputError:
         raise
     except (ValueError, AttributeError, OSError, RecursionError, BadZipFile) as error:
@@ -90,15 +99,15 @@ def parse_context(pairs: Iterable[str]) -> dict[str, Any]:
     return context
 
 
-def _plain(table: Table) -> dict[str, Any]:
+def _plain(table: Table) -> FileData:
     """Return columns without the empty cells at their end; one with a single value is a number."""
     columns = {name: _trimmed(table.numbers(name)) for name in table.names}
-    return {name: value[0] if len(value) == 1 else value for name, value in columns.items()}
+    return FileData({name: value[0] if len(value) == 1 else value for name, value in columns.items()})
 
 
 def _tidy(
     table: Table, simulator: Simulator, context: Mapping[str, Any], by: str | None, note: Callable[[str], None]
-) -> dict[str, Any]:
+) -> FileData:
     shapes = {**simulator.observable_shapes, **simulator.shapes["context"]}
     columns = {name: _columns_of(table, name, shape) for name, shape in shapes.items()}
     used = {column for found in columns.values() for column in found}
@@ -115,12 +124,13 @@ def _tidy(
     if extra:
         note(f"note: columns {extra} of {str(table.path)!r} are not of simulator {simulator.name!r}, and are ignored")
     groups = _groups(table, ids)
-    data: dict[str, Any] = {}
+    data = FileData()
+    data.names = tuple(groups) if len(groups) > 1 else None
     for name, found in columns.items():
         if found:
             # Side by side, (rows[, channels]).
             values = np.stack([table.numbers(column) for column in found], axis=1)
-            parts = [_one(table, simulator, name, found, shapes[name], values, rows) for rows in groups]
+            parts = [_one(table, simulator, name, found, shapes[name], values, rows) for rows in groups.values()]
             data[name] = parts[0] if len(groups) == 1 else _joined(parts)
     return data
 
@@ -137,10 +147,10 @@ def _columns_of(table: Table, name: str, shape: tuple[int, ...]) -> list[str]:
     return sorted(indexed, key=lambda column: int(column[len(name) + 1 : -1]))
 
 
-def _groups(table: Table, ids: list[str]) -> list[list[int]]:
-    """Return the rows of each observation."""
+def _groups(table: Table, ids: list[str]) -> dict[str, list[int]]:
+    """Return the rows of each observation, by its name."""
     if not ids:
-        return [list(range(len(table.rows)))]
+        return {"": list(range(len(table.rows)))}
     groups: dict[str, list[int]] = {}
     place = table.names.index(ids[0])
     for number, row in enumerate(table.rows):
@@ -150,7 +160,7 @@ def _groups(table: Table, ids: list[str]) -> list[list[int]]:
             do = "write the observation that the row belongs to"
             raise table.fault(table.lines[number], ids[0], expected="a name or number", got="an empty field", do=do)
         groups.setdefault(row[place].strip(), []).append(number)
-    return list(groups.values())
+    return groups
 
 
 def _one(

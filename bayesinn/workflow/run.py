@@ -34,7 +34,7 @@ from bayesinn.posterior.loading import load
 from bayesinn.reference import exact_draws
 from bayesinn.simulation.simulator import Simulator
 from bayesinn.spaces.observations import Observations, check_observations
-from bayesinn.workflow.answers import arrays_of, opened, posterior_table, same_data
+from bayesinn.workflow.answers import arrays_of, opened, posterior_table, posterior_tables, same_data
 from bayesinn.workflow.diagnosing import diagnose
 from bayesinn.workflow.diagnosis import Diagnosis
 from bayesinn.workflow.observed import posterior_figures, predictive_figures
@@ -54,9 +54,16 @@ class Run:
         return load(self.folder / "posterior", simulator, trust_source)
 
     def check_data(
-        self, simulator: Simulator, data: Mapping[str, Any] | None, answers: bool = False, posterior: str | None = None
+        self,
+        simulator: Simulator,
+        data: Mapping[str, Any] | None,
+        answers: bool = False,
+        posterior: str | None = None,
+        many: bool = False,
     ) -> Observations | None:
-        """Return one observation, the simulator's own for None, checked before anything long begins.
+        """Return one observation, or several if ``many`` may be, checked before anything long begins.
+
+        None stands for the simulator's own.
 
         The folder may not have an answer to other data, where ``answers`` go there; nor one of another posterior than
         that with the fingerprint given, which that of the folder itself has none of.
@@ -65,8 +72,8 @@ class Run:
         if data is None:
             return None
         observations = check_observations(simulator, data)
-        if observations.batched:
-            do = "use bi.load(...).infer(...) for many"
+        if observations.batched and not many:
+            do = "give one; 'bayesinn infer' answers them all, once the posterior is trained"
             raise InputError("Data for a run", expected="one observation", got=f"{observations.count}", do=do)
         file = self.folder / "posterior.nc"
         if answers and file.exists():
@@ -94,14 +101,16 @@ class Run:
         """Infer from an observation (the simulator's own if None) and return inference data and table, both saved.
 
         ``exact`` asks for draws from the exact posterior beside, which may take minutes; ``predictive`` for data
-        simulated from each draw.
+        simulated from each draw. Several observations get neither, and no figures.
         """
         simulator, fingerprint = posterior.simulator, posterior.fingerprint
         with held(self.folder, "Run folder"):
-            observation = self.check_data(simulator, data, answers=True, posterior=fingerprint)
+            observation = self.check_data(simulator, data, answers=True, posterior=fingerprint, many=True)
             if observation is None:
                 subject, got = f"Observation for simulator {simulator.name!r}", "none, and the simulator ships none"
                 raise InputError(subject, expected="data to infer from", got=got, do="give a file: --data FILE")
+            if observation.batched:
+                return self._infer_many(posterior, observation, getattr(data, "names", None), draws, seed, exact)
             data = {name: value[0] for name, value in observation.arrays.items()}
             tree = posterior.infer(data, draws=draws, seed=seed, predictive=predictive, progress=True)
             tree.attrs["posterior"] = fingerprint
@@ -110,17 +119,45 @@ class Run:
                 arrays_of(tree, name) for name in ("posterior", "prior", "posterior_predictive")
             )
             table = posterior_table(values, labels, reference)
-            with replacing(self.folder / "posterior.csv") as file:
-                table.to_csv(file, index_label="parameter")
             if reference is not None:
                 exact_values = {name: value[None] for name, value in reference.items()}
                 tree["exact_posterior"] = az.from_dict({"exact_posterior": exact_values})["exact_posterior"]
-            with replacing(self.folder / "posterior.nc") as file:
-                tree.to_netcdf(file, engine="h5netcdf")
+            self._save_answer(tree, table.rename_axis("parameter"))
             for name, figure in posterior_figures(values, prior, labels, reference).items():
                 self._save(figure, name)
             self._save_predictive(simulator, predicted, arrays_of(tree, "observed_data"))
         return tree, table
+
+    def _infer_many(
+        self,
+        posterior: AmortizedPosterior,
+        observations: Observations,
+        names: tuple[str, ...] | None,
+        draws: int,
+        seed: int,
+        exact: bool,
+    ) -> tuple[xarray.DataTree, pd.DataFrame]:
+        if exact:
+            subject, got = "Option --exact", f"{observations.count} observations"
+            raise InputError(subject, expected="one observation", got=got, do="leave it out, or give one of them")
+        # Data simulated from each draw of each observation may not fit into memory.
+        tree = posterior.infer(observations.arrays, draws=draws, seed=seed, predictive=False)
+        tree.attrs["posterior"] = posterior.fingerprint
+        rows = names or range(observations.count)
+        for group in tree.children.values():
+            if "observation" in group.dims:
+                group.coords["observation"] = list(rows)
+        table = posterior_tables(arrays_of(tree, "posterior"), posterior.simulator.labels, rows)
+        p_values = np.asarray(tree["sample_stats"]["out_of_distribution_p"])
+        table["out_of_distribution_p"] = np.repeat(p_values, len(table) // observations.count)
+        self._save_answer(tree, table)
+        return tree, table
+
+    def _save_answer(self, tree: xarray.DataTree, table: pd.DataFrame) -> None:
+        with replacing(self.folder / "posterior.csv") as file:
+            table.to_csv(file)
+        with replacing(self.folder / "posterior.nc") as file:
+            tree.to_netcdf(file, engine="h5netcdf")
 
     def _save_predictive(self, simulator: Simulator, predicted: dict[str, Any], observed: dict[str, Any]) -> None:
         replicated = simulated(predicted, observed, simulator.on_nonfinite) if predicted else None

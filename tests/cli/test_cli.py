@@ -313,14 +313,6 @@ def test_inferring_without_data_says_so(bayesinn, trained: Path) -> None:
     assert "give a file: --data FILE" in answer.err
 
 
-def test_several_observations_are_refused(bayesinn, trained: Path, tmp_path) -> None:
-    file = tmp_path / "data.npz"
-    np.savez(file, cases=np.ones((4, 3)), days=np.ones(4))
-    answer = bayesinn("infer", trained, "--data", file)
-    assert answer.status == 2
-    assert "one observation" in answer.err
-
-
 def test_the_console_script(fresh_python) -> None:
     code = """
 import runpy, sys

@@ -40,6 +40,7 @@ REGISTRY: dict[str, tuple[Callable[[], Summary], tuple[int, ...], bool, bool]] =
     "counts, one series": (lambda: CountSeries(5, hidden=(16,), filters=(4, 6), season=2), (11,), False, False),
     "deep set": (lambda: DeepSet(units=5, hidden=(16, 16)), (9,), True, True),
     "deep set, max": (lambda: DeepSet(units=5, hidden=(16,), pooling="max"), (9, 2), True, True),
+    "deep set, mean and max": (lambda: DeepSet(units=5, hidden=(16,), pooling="mean+max"), (9, 2), True, True),
     "deep set, sum": (lambda: DeepSet(units=5, hidden=(16,), pooling="sum"), (5, 2), True, True),
     "deep set of sets": (lambda: DeepSet(5, (16,), inner=DeepSet(4, (16,))), (5, 3, 2), True, True),
     "deep set of series": (lambda: DeepSet(5, (16,), inner=ConvLSTM(4, (8,), lstm_units=8)), (5, 4), True, True),
@@ -182,7 +183,7 @@ def test_training_flag_reaches_dropout() -> None:
 
 def test_an_empty_set_stays_finite() -> None:
     x, mask = tf.zeros((2, 4)), tf.constant([[True, False, False, False], [False, False, False, False]])
-    poolings = [DeepSet(units=3, pooling=pooling) for pooling in ("mean", "sum", "max")]
+    poolings = [DeepSet(units=3, pooling=pooling) for pooling in ("mean", "sum", "max", "mean+max")]
     for summary in (*poolings, SetTransformer(units=3, width=8, heads=2), ConvLSTM(units=3)):
         assert np.isfinite(summary(x, mask)).all()
 

@@ -1,0 +1,153 @@
+"""How-tos whose code runs from top to bottom, and gives the correct posterior."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import sys
+
+import numpy as np
+import pytest
+from scipy import special
+
+from bayesinn.core.errors import InputError
+from docs.pages.links import DOCS
+from tests.helpers.grid import moments
+
+CELL = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+
+
+def page(name, folder):
+    """Return the code of a page as a module, which workers and tracebacks find in a file."""
+    file = folder / f"{name}_page.py"
+    file.write_text("\n\n".join(CELL.findall((DOCS / "how_to" / f"{name}.md").read_text())))
+    spec = importlib.util.spec_from_file_location(file.stem, file)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[file.stem] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_grid():
+    def log_density(x, y, z):
+        return -0.5 * ((x - 1) / 0.01) ** 2 - 0.5 * (y - x) ** 2 - 3 * z
+
+    mean, sd = moments(log_density, (-5, -10, 0), (5, 10, 20))
+    np.testing.assert_allclose(mean, [1, 1, 1 / 3], rtol=2e-2)
+    np.testing.assert_allclose(sd, [0.01, np.sqrt(1.0001), 1 / 3], rtol=2e-2)
+
+
+def deviations(draws, exact):
+    """Return how far the means of draws are from the exact ones (n, 3), in exact standard deviations."""
+    means = np.stack([values.mean(axis=1) for values in draws.values()], axis=1)
+    return (means - np.array([mean for mean, _ in exact])) / np.array([sd for _, sd in exact])
+
+
+def exact_kinetics(page, levels, dose):
+    """Return the exact moments of ka, CL and V, from levels that are NaN where they are missing."""
+    there = ~np.isnan(levels)
+    hours, concentrations = page.HOURS[there], np.exp(levels[there]) * dose
+    below = concentrations < page.LIMIT * 1.0001
+
+    def log_density(ka, clearance, volume):
+        total = 0.0
+        for place, spread, value in ((0.0, 0.4, ka), (1.1, 0.4, clearance), (3.4, 0.3, volume)):
+            total = total - 0.5 * ((np.log(value) - place) / spread) ** 2 - np.log(value)
+        rate = clearance / volume
+        for hour, seen, censored in zip(hours, concentrations, below, strict=True):
+            mean = dose * ka / volume / (ka - rate) * (np.exp(-rate * hour) - np.exp(-ka * hour))
+            sd = np.sqrt(page.ADDITIVE**2 + (page.PROPORTIONAL * mean) ** 2)
+            if censored:
+                total = total + special.log_ndtr((page.LIMIT - mean) / sd)
+            else:
+                total = total - 0.5 * ((seen - mean) / sd) ** 2 - np.log(sd)
+        return total
+
+    return moments(log_density, (0.05, 0.3, 5.0), (6.0, 16.0, 120.0))
+
+
+@pytest.mark.slow
+def test_pharmacokinetics(tmp_path, capsys):
+    module = page("pharmacokinetics", tmp_path)
+    patients = module.patient.draw(12, 7)
+    levels, dose = patients.observables["level"], patients.context["dose"]
+    assert 0 < np.isnan(levels).mean() < 0.2
+    levels, dose = np.concatenate([levels, module.observed["level"][None]]), np.append(dose, 80.0)
+    draws = module.posterior.sample({"level": levels, "dose": dose}, draws=4_000, seed=3)
+    exact = [exact_kinetics(module, one, amount) for one, amount in zip(levels.astype(float), dose, strict=True)]
+    off = deviations(draws, exact)
+    # Measured for one seed: 0.06, 0.10 and 0.05; the largest of 39 deviations was 0.27, of CL.
+    assert np.abs(off[-1]).max() < 0.2
+    assert np.sqrt((off**2).mean(axis=0)).max() < 0.15
+    assert np.mean(np.abs(off) < 0.2) > 0.85
+    with pytest.raises(InputError, match=r"(?s)'dose'.*from 20 to 200.*500\.0"):
+        module.posterior.sample({**module.observed, "dose": 500.0})
+    assert "500.0" in capsys.readouterr().out
+
+
+def log_exit_density(time):
+    """Return the log density of the exit time of a standard Brownian motion from (-1, 1); Navarro and Fuss (2009)."""
+    time = np.maximum(time, 1e-10)
+    odd = (2 * np.arange(-4, 5) + 1).reshape(-1, *time.ndim * [1])
+    signs = (-1.0) ** ((odd - 1) // 2)
+    early = np.sum(signs * odd * np.exp(-(odd**2 - 1) / (2 * time)), axis=0)
+    late = np.pi / 4 * np.sum(signs * odd * np.exp(-(odd**2 - 1) * np.pi**2 * time / 8), axis=0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(
+            time < 0.8,
+            np.log(early) - 0.5 * np.log(2 * np.pi * time**3) - 1 / (2 * time),
+            np.log(late) - np.pi**2 * time / 8,
+        )
+
+
+def exact_decisions(rt, choice):
+    """Return the exact moments of v, a and t0."""
+
+    def log_density(v, a, t0):
+        # (a, t0, trials) before the sum over trials
+        unit = a[..., None] ** 2 / 4
+        delay = t0[:, None]
+        time = (rt - delay) / unit
+        known = np.where(rt > delay, log_exit_density(time) - np.log(unit), -np.inf).sum(axis=-1)
+        drift = a * v / 2
+        known = known - drift**2 * time.sum(axis=-1) / 2
+        return known + (2 * choice.sum() - len(rt)) * drift - 0.5 * (v - 1) ** 2
+
+    return moments(log_density, (-4.0, 0.6, 0.1), (6.0, 2.0, min(0.5, rt.min())))
+
+
+def test_exit_density():
+    time = np.linspace(1e-4, 30, 300_001)
+    density = np.exp(log_exit_density(time))
+    step = time[1] - time[0]
+    np.testing.assert_allclose([density.sum() * step, (density * time).sum() * step], 1, rtol=1e-3)
+    (before, after) = np.exp(log_exit_density(np.array([0.8 - 1e-9, 0.8])))
+    np.testing.assert_allclose(before, after, rtol=1e-6)
+
+
+@pytest.mark.slow
+def test_drift_diffusion(tmp_path, capsys):
+    module = page("drift_diffusion", tmp_path)
+    # The simulator against the density: 300,000 trials of one person.
+    v, a, t0, rows = 1.5, 1.2, 0.2, 2_000
+    person = {name: np.full(rows, value, np.float32) for name, value in (("v", v), ("a", a), ("t0", t0))}
+    trials = module.decisions.simulate(person, 1, {"n": np.full(rows, 150)})
+    np.testing.assert_allclose(trials["rt"].mean(), t0 + a / (2 * v) * np.tanh(a * v / 2), atol=2e-3)
+    np.testing.assert_allclose(trials["choice"].mean(), 1 / (1 + np.exp(-a * v)), atol=4e-3)
+    grid = np.linspace(1e-4, 12, 60_001)
+    density = np.exp(log_exit_density(grid) - (a * v / 2) ** 2 * grid / 2) * np.cosh(a * v / 2)
+    cumulative = np.cumsum(density) * (grid[1] - grid[0])
+    seen = np.sort((trials["rt"].ravel() - t0) * 4 / a**2)
+    distance = np.abs(np.interp(seen, grid, cumulative) - np.linspace(0, 1, len(seen))).max()
+    assert distance < 2.2 / np.sqrt(len(seen))  # p = 1e-4
+
+    people = module.decisions.draw(16, 99)
+    sizes = people.context["n"].astype(int)
+    draws = module.posterior.sample({**people.observables, "n": sizes}, draws=4_000, seed=5)
+    exact = [
+        exact_decisions(rt[:size].astype(float), choice[:size])
+        for rt, choice, size in zip(people.observables["rt"], people.observables["choice"], sizes, strict=True)
+    ]
+    off = np.sqrt((deviations(draws, exact) ** 2).mean(axis=0))
+    # Short training: what the page says of it, with some room.
+    assert (off < [0.3, 0.3, 0.7]).all()
