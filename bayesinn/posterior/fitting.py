@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,6 +22,7 @@ from bayesinn.simulation.simulator import Arrays, Simulator
 from bayesinn.summaries.joint import observables_of
 from bayesinn.training.arrays import ArraySource, fingerprint, split
 from bayesinn.training.checkpoint import has_ended, prepare_folder
+from bayesinn.training.devices import Devices
 from bayesinn.training.drawing import forget
 from bayesinn.training.precomputation import offline_source, precomputed
 from bayesinn.training.settings import Checkpoint, Optimization, TrainingSettings, resolve_settings
@@ -47,6 +49,12 @@ class Plan(NamedTuple):
     checkpoint: Checkpoint | None
     identity: dict[str, Any]
     start: TrainedPosterior | None
+    devices: Devices
+
+    @property
+    def folder(self) -> Path | None:
+        """Folder of the state that this process writes."""
+        return self.checkpoint.folder if self.checkpoint and self.devices.chief else None
 
 
 def plan_fit(
@@ -93,7 +101,8 @@ def plan_fit(
         "data": None if arrays is None else fingerprint(arrays),
         "start_from": None if start is None else start.fingerprint,
     }
-    return Plan(arrays, held_out, settings, optimization, checkpoint, identity, start)
+    devices = Devices(optimization.strategy)
+    return Plan(arrays, held_out, settings, optimization, checkpoint, identity, start, devices)
 
 
 def _describe(simulator: Simulator, model: PosteriorModel, settings: TrainingSettings) -> str:
@@ -127,15 +136,21 @@ def run_training(
     if progress:
         print(_describe(simulator, model, settings), flush=True)
     # Before simulations are drawn, which may take minutes.
-    resumes = checkpoint is not None and prepare_folder(checkpoint, settings, plan.identity, drawn=False)
+    resumes = checkpoint is not None and prepare_folder(
+        checkpoint, settings, plan.identity, drawn=False, write=plan.devices.chief
+    )
     if checkpoint is not None and resumes and has_ended(checkpoint.folder, settings):
         model.freeze()
         source: Source = ArraySource(pilot, settings)
     elif plan.arrays is not None or settings.passes:
         data = simulator if plan.arrays is None else plan.arrays
-        folder = checkpoint.folder if checkpoint else None
         source = offline_source(
-            model, settings, data, pretrained=plan.start is not None, progress=progress, folder=folder
+            model,
+            settings,
+            data,
+            pretrained=plan.start is not None,
+            progress=progress,
+            folder=plan.folder,
         )
     else:
         source = online_source(simulator, settings, progress)
@@ -149,9 +164,10 @@ def run_training(
         callbacks=[*model.monitors(_tensors(pilot), settings.seed), *plan.optimization.callbacks],
         progress=progress,
         checkpoint=checkpoint,
+        devices=plan.devices,
     )
-    if checkpoint is not None and result.error is None:
-        forget(checkpoint.folder)
+    if plan.folder is not None and result.error is None:
+        forget(plan.folder)
     return result
 
 
