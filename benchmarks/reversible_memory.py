@@ -36,7 +36,7 @@ def measure(depth: int, reversible: bool, xla: bool, batch: int, steps: int) -> 
     from bayesinn.bijections import Chain, Coupling
     from bayesinn.core.seeds import seeded_initial_weights
     from bayesinn.flows import InvertibleFlow
-    from bayesinn.training.step import FlatWeights
+    from bayesinn.training.flat_weights import FlatWeights
 
     with seeded_initial_weights(SEED):
         flow = InvertibleFlow(Chain([Coupling(hidden=HIDDEN) for _ in range(depth)], reversible=reversible))

@@ -143,8 +143,7 @@ class AmortizedPosterior(TrainedPosterior):
         settings = plan.settings
         # Pilot simulations cost time too: no more of them than training draws.
         most = settings.simulations if settings.passes else PILOT_SIMULATIONS
-        folder = plan.checkpoint.folder if plan.checkpoint else None
-        with full_precision(), held(folder, "Checkpoint folder"):
+        with full_precision(), held(plan.folder, "Checkpoint folder"):
             model, pilot = new_model(self.simulator, self.summaries, self.flow, settings.seed, plan.data.pilot, most)
             result, evaluator = run_training(plan, self.simulator, model, pilot, progress), Evaluator(model)
             reference = measure_reference(evaluator, pilot)

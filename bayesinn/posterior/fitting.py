@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,6 +23,7 @@ from bayesinn.summaries.joint import observables_of
 from bayesinn.training.arrays import ArraySource
 from bayesinn.training.bank_source import BankSource
 from bayesinn.training.checkpoint import has_ended, prepare_folder
+from bayesinn.training.devices import Devices
 from bayesinn.training.drawing import forget
 from bayesinn.training.precomputation import offline_source, precomputed
 from bayesinn.training.settings import Checkpoint, Optimization, TrainingSettings, resolve_settings
@@ -46,6 +48,12 @@ class Plan(NamedTuple):
     checkpoint: Checkpoint | None
     identity: dict[str, Any]
     start: TrainedPosterior | None
+    devices: Devices
+
+    @property
+    def folder(self) -> Path | None:
+        """Folder of the state that this process writes."""
+        return self.checkpoint.folder if self.checkpoint and self.devices.chief else None
 
 
 def plan_fit(
@@ -97,7 +105,8 @@ def plan_fit(
         "data": given.fingerprint,
         "start_from": None if start is None else start.fingerprint,
     }
-    return Plan(given, settings, optimization, checkpoint, identity, start)
+    devices = Devices(optimization.strategy)
+    return Plan(given, settings, optimization, checkpoint, identity, start, devices)
 
 
 def _streamed_steps(steps_per_pass: int, steps: int | None, epochs: int | None) -> int | None:
@@ -139,7 +148,9 @@ def run_training(
     if progress:
         print(_describe(simulator, model, settings), flush=True)
     # Before simulations are drawn, which may take minutes.
-    resumes = checkpoint is not None and prepare_folder(checkpoint, settings, plan.identity, drawn=False)
+    resumes = checkpoint is not None and prepare_folder(
+        checkpoint, settings, plan.identity, drawn=False, write=plan.devices.chief
+    )
     if checkpoint is not None and resumes and has_ended(checkpoint.folder, settings):
         model.freeze()
         source: Source = ArraySource(pilot, settings)
@@ -147,9 +158,8 @@ def run_training(
         source = BankSource(data.bank, data.rows, settings)
     elif data.arrays is not None or settings.passes:
         stored = simulator if data.arrays is None else data.arrays
-        folder = checkpoint.folder if checkpoint else None
         source = offline_source(
-            model, settings, stored, pretrained=plan.start is not None, progress=progress, folder=folder
+            model, settings, stored, pretrained=plan.start is not None, progress=progress, folder=plan.folder
         )
     else:
         source = online_source(simulator, settings, progress)
@@ -165,9 +175,10 @@ def run_training(
         callbacks=[*model.monitors(_tensors(pilot), settings.seed), *plan.optimization.callbacks],
         progress=progress,
         checkpoint=checkpoint,
+        devices=plan.devices,
     )
-    if checkpoint is not None and result.error is None:
-        forget(checkpoint.folder)
+    if plan.folder is not None and result.error is None:
+        forget(plan.folder)
     return result
 
 

@@ -71,13 +71,13 @@ class CheckpointWriter(TrainingCallback):
 
 
 def prepare_folder(
-    checkpoint: Checkpoint, settings: TrainingSettings, identity: dict[str, Any], drawn: bool = True
+    checkpoint: Checkpoint, settings: TrainingSettings, identity: dict[str, Any], drawn: bool = True, write: bool = True
 ) -> bool:
     """Make a folder ready for checkpoints of a run; return whether there is a state to continue from.
 
     A checkpoint of another run is refused, and any unless ``resume`` is True; ``identity`` is what decides a run apart
     from its settings, in plain values. Simulations that an interrupted run has left there are refused likewise, unless
-    this one has ``drawn`` its own.
+    this one has ``drawn`` its own. Of several processes, one may ``write``.
     """
     identity = {**asdict(settings), **identity}
     folder = checkpoint.folder
@@ -99,6 +99,8 @@ def prepare_folder(
     elif settings_file.exists() and '"steps_per_epoch"' not in settings_file.read_text(errors="replace"):
         expected, do = "a folder of its own for a checkpoint", "choose another folder, or move that file away"
         raise InputError(f"Folder {str(folder)!r}", expected=expected, got="settings.json of something else", do=do)
+    if not write:
+        return known is not None
     do = "make room, or choose another folder"
     with explained(f"Checkpoint folder {str(folder)!r}", "room and permission to write there", do, (OSError,)):
         folder.mkdir(parents=True, exist_ok=True)

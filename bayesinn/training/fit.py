@@ -12,6 +12,7 @@ from bayesinn.core.precision import full_precision
 from bayesinn.core.storage import held
 from bayesinn.simulation.registry import refuse_while_loading
 from bayesinn.training.arrays import fingerprint
+from bayesinn.training.devices import Devices
 from bayesinn.training.precomputation import offline_source, precomputed
 from bayesinn.training.settings import Checkpoint, Optimization, resolve_settings
 from bayesinn.training.train import TrainingResult, train
@@ -47,8 +48,8 @@ def fit_arrays(
     settings = resolve_settings(rows, steps, epochs, batch_size, seed, optimization)
     identity = {"network": network, "optimizer": optimization.optimizer_configuration, "data": fingerprint(arrays)}
     first = {name: tf.convert_to_tensor(value[:_FIRST_BATCH]) for name, value in arrays.items()}
-    place = Checkpoint.given(checkpoint)
-    with full_precision(), held(place.folder if place else None, "Checkpoint folder"):
+    place, devices = Checkpoint.given(checkpoint), Devices(optimization.strategy)
+    with full_precision(), held(place.folder if place and devices.chief else None, "Checkpoint folder"):
         with seeds.seeded_initial_weights(seed):
             trainable.initialize(first, seed)
         return train(
@@ -61,4 +62,5 @@ def fit_arrays(
             callbacks=[*trainable.monitors(first, seed), *optimization.callbacks],
             progress=progress,
             checkpoint=place,
+            devices=devices,
         )

@@ -9,6 +9,7 @@ from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from bayesinn.core.compilation import XLA
 from bayesinn.core.errors import InputError
@@ -50,6 +51,12 @@ class Optimization:
         has all operations, the simulator only on a GPU. Shorter runs end before compiling has paid.
     callbacks : sequence of Keras callbacks
         Get the loss at the end of each epoch.
+    accumulate : int
+        Differentiate each batch in so many parts, one after another, which keeps the activations of one part at a
+        time. It must divide the batch, on several devices that of each.
+    strategy : MirroredStrategy or MultiWorkerMirroredStrategy of tf.distribute
+        Devices that share each batch equally; the gradient is that of the whole batch. Several processes each run the
+        same script, and make the strategy before anything else.
 
     Examples
     --------
@@ -66,6 +73,8 @@ class Optimization:
     passes: int | None = None
     xla: XLA = "auto"
     callbacks: Sequence[keras.callbacks.Callback] = ()
+    accumulate: int = 1
+    strategy: tf.distribute.Strategy | None = None
 
     def __post_init__(self) -> None:
         kinds, example = (keras.optimizers.Optimizer, type(None)), "pass for example keras.optimizers.AdamW(1e-3)"
@@ -75,9 +84,13 @@ class Optimization:
         for callback in self.callbacks:
             check_type("Argument 'callbacks'", callback, keras.callbacks.Callback, expected, example)
         check_choice("Argument 'xla'", self.xla, ("auto", True, False))
+        strategies = (tf.distribute.MirroredStrategy, tf.distribute.MultiWorkerMirroredStrategy, type(None))
+        expected, example = "a mirrored strategy of tf.distribute", "pass for example tf.distribute.MirroredStrategy()"
+        check_type("Argument 'strategy'", self.strategy, strategies, expected, example)
         # Plain numbers in place of NumPy's, which JSON files can't hold.
         checked: dict[str, float] = {
             "clip_norm": check_number("Argument 'clip_norm'", self.clip_norm, above=0),
+            "accumulate": check_integer("Argument 'accumulate'", self.accumulate),
             "average": check_number("Argument 'average'", self.average, least=0, below=1, do="pass for example 0.999"),
         }
         if self.weight_decay is not None:
@@ -93,6 +106,11 @@ class Optimization:
     def optimizer_configuration(self) -> dict[str, Any] | None:
         """The optimizer in plain values; None for the default one."""
         return None if self.optimizer is None else keras.saving.serialize_keras_object(self.optimizer)
+
+    @property
+    def parts(self) -> int:
+        """Number of parts of a batch that are differentiated by themselves, on all devices together."""
+        return self.accumulate * (1 if self.strategy is None else self.strategy.num_replicas_in_sync)
 
     def filled(self, learning_rate: float, passes: int) -> Optimization:
         """Return the same with what was left out."""
@@ -135,7 +153,8 @@ class TrainingSettings:
     """Everything that decides the outcome of training, apart from simulator, network and optimiser.
 
     Reports, checkpoints, validations and calls of epoch callbacks come every ``steps_per_epoch`` steps. For the rest
-    see :class:`Optimization`; ``passes`` is 0 for arrays, too.
+    see :class:`Optimization`; ``passes`` is 0 for arrays, too. A batch has ``parts`` on all devices
+    together.
     """
 
     steps: int
@@ -149,6 +168,7 @@ class TrainingSettings:
     xla: XLA = "auto"
     passes: int = 0
     weight_decay: float = 0.0
+    parts: int = 1
 
     @property
     def simulations(self) -> int:
@@ -203,8 +223,11 @@ def resolve_settings(
         batch_size = min(batch_size, rows)
         steps_per_pass = rows // batch_size
         length = checked.get("steps", steps_per_pass * checked.get("epochs", _EPOCHS_OFFLINE)), steps_per_pass
+    if batch_size % (parts := optimization.parts):
+        expected, do = f"a multiple of {parts}, the parts of a batch: devices x accumulate", "choose another batch size"
+        raise InputError("Argument 'batch_size'", expected=expected, got=str(batch_size), do=do)
     if optimization.xla == "auto" and length[0] < _STEPS_WORTH_COMPILING:
         optimization = replace(optimization, xla=False)
     shared = ("learning_rate", "clip_norm", "average", "patience", "xla", "passes")
     settings = TrainingSettings(*length, batch_size, seed, *(getattr(optimization, name) for name in shared))
-    return replace(settings, weight_decay=optimization.weight_decay or 0.0)
+    return replace(settings, weight_decay=optimization.weight_decay or 0.0, parts=parts)

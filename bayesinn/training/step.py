@@ -10,39 +10,15 @@ import tensorflow as tf
 
 from bayesinn.core import seeds
 from bayesinn.core.compilation import compiled
+from bayesinn.core.errors import InputError
+from bayesinn.training.devices import Devices
+from bayesinn.training.flat_weights import FlatWeights
 from bayesinn.training.settings import TrainingSettings
 from bayesinn.training.sources import Source
 from bayesinn.training.trainable import Batch, Trainable
 
 # In a batch that is split.
 _FEWEST_ROWS = 64
-
-
-class FlatWeights:
-    """All trainable weights of a built network as one vector (size,).
-
-    An optimiser's step over one vector costs a fraction of that over 72 separate weights, and traces in a fraction of
-    the time; clipping by global norm, averaging and checkpoints become one operation each.
-    """
-
-    def __init__(self, network: keras.layers.Layer) -> None:
-        self.variables = network.trainable_variables
-        self._shapes = [tuple(variable.shape) for variable in self.variables]
-        self._sizes = [int(np.prod(shape, dtype=int)) for shape in self._shapes]
-
-    def pack(self) -> np.ndarray:
-        """Return the network's current weights."""
-        return np.concatenate([np.ravel(variable.numpy()) for variable in self.variables])
-
-    def unpack(self, vector: tf.Tensor) -> list[tf.Tensor]:
-        """Split a vector into one tensor for each weight."""
-        parts = tf.split(vector, self._sizes)
-        return [tf.reshape(part, shape) for part, shape in zip(parts, self._shapes, strict=True)]
-
-    def assign(self, vector: Any) -> None:
-        """Write a vector into the network."""
-        for variable, value in zip(self.variables, self.unpack(tf.convert_to_tensor(vector)), strict=True):
-            variable.assign(value)
 
 
 class TrainingModel(keras.Model):
@@ -53,17 +29,23 @@ class TrainingModel(keras.Model):
     ``most_shards`` parts or left whole.
     """
 
-    def __init__(self, trainable: Trainable, source: Source, settings: TrainingSettings) -> None:
+    def __init__(
+        self, trainable: Trainable, source: Source, settings: TrainingSettings, devices: Devices = Devices()
+    ) -> None:
         super().__init__(name="training")
+        if settings.parts > 1 and not trainable.separable:
+            expected, do = "losses of rows that depend on no other row", "leave out strategy and accumulate"
+            raise InputError("A batch in parts", expected=expected, got="a loss of the whole batch", do=do)
         # Outside of Keras' attribute tracking, or every weight of the network would be optimised twice.
         self.__dict__.update(
             problem=trainable,
             source=source,
             settings=settings,
+            devices=devices,
             weight_layout=FlatWeights(trainable.network),
             network_state=trainable.network.non_trainable_variables,
-            shards=1,
-            most_shards=most_shards(trainable, settings.batch_size),
+            shards=settings.parts,
+            most_shards=most_shards(trainable, settings.batch_size) if settings.parts == 1 else settings.parts,
             differentiate=self._differentiate,
             update=self._update,
             _noise_seed=seeds.tensor_seed(settings.seed, "dequantise"),
@@ -91,10 +73,20 @@ class TrainingModel(keras.Model):
     def train_step(self, element: tuple[Any, ...]) -> dict[str, tf.Tensor]:
         """Run one step; idle ones (number -1) and all after a bad one leave everything as it is."""
         step, (batch, failed) = element[0], self.source.batch(element)
-        # As a tensor: programs that hold the variable itself would wait for each other.
-        flat = tf.convert_to_tensor(self.flat.value)
+        # As tensors: programs that hold the variables themselves would wait for each other, and XLA refuses those of
+        # another device.
+        flat, state = tf.convert_to_tensor(self.flat.value), self._network_state()
+        if self.settings.parts > 1:
+            total, gradient = self.devices.sums(
+                lambda number: self.differentiate(flat, state, self._part(batch, number), step, number)[:2],
+                self.settings.parts,
+                flat.shape[0],
+            )
+            self.update((total,), (gradient,), {}, step, failed)
+            return {"loss": self.loss_mean.result()}
         parts = [
-            self.differentiate(flat, part, step, tf.constant(shard)) for shard, part in enumerate(self._parts(batch))
+            self.differentiate(flat, state, part, step, tf.constant(shard))
+            for shard, part in enumerate(self._parts(batch))
         ]
         totals, gradients, moved = zip(*parts, strict=True)
         self.update(totals, gradients, moved[0], step, failed)
@@ -112,10 +104,10 @@ class TrainingModel(keras.Model):
         step, flat = tf.constant(-1), tf.convert_to_tensor(self.flat.value)
         for shards in (self.most_shards, 1):
             self.__dict__["shards"] = shards
-            part = flat, self._parts(batch)[0], step, tf.constant(0)
+            part = flat, self._network_state(), self._parts(batch)[0], step, tf.constant(0)
             gradient = compiled(self._differentiate, *part, xla=self.settings.xla, subject="The training step")
             if not gradient.xla:
-                self.__dict__["shards"] = 1
+                self.__dict__["shards"] = self.settings.parts
                 return gradient.note
             *results, moved = gradient.call.get_concrete_function(*part).structured_outputs  # type: ignore[attr-defined]
             # Weights that follow the data, as those of batch normalisation, must see the whole batch.
@@ -123,7 +115,8 @@ class TrainingModel(keras.Model):
                 break
         total, slope, moved = tf.nest.map_structure(self._zeros, (*results, moved))
         # With number -1 a step is idle and changes nothing.
-        trial = shards * (total,), shards * (slope,), moved, step, failed
+        terms = shards if self.settings.parts == 1 else 1
+        trial = terms * (total,), terms * (slope,), moved, step, failed
         update = compiled(self._update, *trial, xla=self.settings.xla, subject="The training step")
         self.__dict__.update(differentiate=gradient.call, update=update.call)
         return update.note
@@ -139,18 +132,25 @@ class TrainingModel(keras.Model):
         starts = range(0, self.shards * size, size)
         return [{name: value[start : start + size] for name, value in batch.items()} for start in starts]
 
+    def _part(self, batch: Batch, number: tf.Tensor) -> Batch:
+        size = self.settings.batch_size // self.settings.parts
+        return {name: tf.gather(value, number * size + tf.range(size)) for name, value in batch.items()}
+
     def _zeros(self, spec: tf.TensorSpec) -> tf.Tensor:
         return tf.zeros([self.settings.batch_size if n is None else n for n in spec.shape], spec.dtype)
 
     def _differentiate(
-        self, flat: tf.Tensor, batch: Batch, step: tf.Tensor, shard: tf.Tensor
+        self, flat: tf.Tensor, state: Sequence[tf.Tensor], batch: Batch, step: tf.Tensor, shard: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor, dict[str, tf.Tensor]]:
         """Return the sum of losses, its gradient, and by number the non-trainable weights that changed."""
         with tf.GradientTape() as tape:
             tape.watch(flat)
             progress = tf.cast(step, tf.float32) / self.settings.steps
-            losses, moved = self._row_losses(flat, batch, step, progress, training=True, shard=shard)
+            losses, moved = self._row_losses(flat, state, batch, step, progress, training=True, shard=shard)
             total = tf.reduce_sum(losses)
+        if moved and self.settings.parts > 1:
+            expected, do = "weights that don't follow the data", "leave out batch normalisation, or the parts"
+            raise InputError("A batch in parts", expected=expected, got="batch normalisation or the like", do=do)
         return total, tape.gradient(total, flat), moved
 
     def _update(
@@ -179,7 +179,8 @@ class TrainingModel(keras.Model):
     def test_step(self, rows: tf.Tensor) -> dict[str, tf.Tensor]:
         """Evaluate some rows of the validation set with averaged weights, no dropout, and the same noise every time."""
         batch = {name: tf.gather(value, rows) for name, value in self.validation_arrays.items()}
-        losses, _ = self._row_losses(self.averaged.value, batch, tf.constant(0), tf.constant(1.0), training=False)
+        weights = self.averaged.value, self._network_state()
+        losses, _ = self._row_losses(*weights, batch, tf.constant(0), tf.constant(1.0), training=False)
         self.loss_mean.update_state(tf.reduce_mean(losses), sample_weight=tf.cast(tf.size(rows), losses.dtype))
         return {"loss": self.loss_mean.result()}
 
@@ -196,25 +197,36 @@ class TrainingModel(keras.Model):
             variable.assign(tf.where(good, variable.value, old))
 
     def _row_losses(
-        self, flat: tf.Tensor, batch: Batch, step: tf.Tensor, progress: Any, training: bool, shard: Any = 0
+        self,
+        flat: tf.Tensor,
+        state: Sequence[tf.Tensor],
+        batch: Batch,
+        step: tf.Tensor,
+        progress: Any,
+        training: bool,
+        shard: Any = 0,
     ) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
         """Return the losses (n,) of a part of a batch, and by number the non-trainable weights that changed."""
         number = step * self.shards + shard
-        state = [(variable, self._state(index, number)) for index, variable in enumerate(self.network_state)]
+        current = [
+            (variable, self._random_state(index, number) if _is_random_state(variable) else value)
+            for index, (variable, value) in enumerate(zip(self.network_state, state, strict=True))
+        ]
         weights = zip(self.weight_layout.variables, self.weight_layout.unpack(flat), strict=True)
-        with keras.StatelessScope([*weights, *state], initialize_variables=False) as scope:
+        with keras.StatelessScope([*weights, *current], initialize_variables=False) as scope:
             losses = self.problem.loss(batch, seeds.fold_in(self._noise_seed, number), progress, training)
         moved = {
             str(index): new
-            for index, (variable, old) in enumerate(state)
+            for index, (variable, old) in enumerate(current)
             if (new := scope.get_current_value(variable)) is not old and not _is_random_state(variable)
         }
         return losses, moved
 
-    def _state(self, number: int, step: tf.Tensor) -> tf.Tensor:
-        """Return a non-trainable weight; that of a Keras seed generator is a pure function of the seed and the step."""
-        if not _is_random_state(self.network_state[number]):
-            return tf.convert_to_tensor(self.network_state[number])
+    def _network_state(self) -> list[tf.Tensor]:
+        return [tf.convert_to_tensor(variable) for variable in self.network_state]
+
+    def _random_state(self, number: int, step: tf.Tensor) -> tf.Tensor:
+        """Return the state of a Keras seed generator, a pure function of the seed and the step."""
         return tf.bitcast(seeds.fold_in(seeds.fold_in(self._dropout_seed, number), step), tf.uint32)
 
 

@@ -15,6 +15,7 @@ from bayesinn.core.compilation import reproducible_sums
 from bayesinn.core.errors import TrainingError
 from bayesinn.training.callbacks import Guard, History, epochs_waited
 from bayesinn.training.checkpoint import CheckpointWriter, prepare_folder
+from bayesinn.training.devices import Devices
 from bayesinn.training.progress import ProgressReport
 from bayesinn.training.settings import Checkpoint, TrainingSettings
 from bayesinn.training.sources import Source
@@ -56,6 +57,7 @@ def train(
     callbacks: Sequence[keras.callbacks.Callback] = (),
     progress: bool = True,
     checkpoint: Checkpoint | None = None,
+    devices: Devices = Devices(),
 ) -> TrainingResult:
     """Train a built network in place; whatever stops it, the network has the last good weights.
 
@@ -68,7 +70,7 @@ def train(
     optimizer : Keras optimizer
         Adam with warm-up and cosine by default.
     """
-    model = TrainingModel(trainable, source, settings)
+    model = TrainingModel(trainable, source, settings, devices)
     model.compile(optimizer=_optimizer(optimizer, settings), jit_compile=False, steps_per_execution=1)
     model.steps_per_execution = settings.steps_per_call
     model.optimizer.build([model.flat])
@@ -76,9 +78,10 @@ def train(
     own: list[keras.callbacks.Callback] = [guard, history]
     if checkpoint is not None:
         writer = CheckpointWriter(checkpoint.folder, history, {**asdict(settings), **identity})
-        if prepare_folder(checkpoint, settings, identity):
+        if prepare_folder(checkpoint, settings, identity, write=devices.chief):
             finished = writer.restore(model)
-        own.append(writer)
+        own += [writer] * devices.chief
+    devices.check_agreement([asdict(settings), identity, finished], model.flat.numpy())
     report = ProgressReport(settings, finished, progress)
     started = time.monotonic()
     stopped_by: BaseException | None = None
@@ -101,7 +104,7 @@ def train(
     except KeyboardInterrupt as error:
         stopped_by = error
     except Exception as error:
-        stopped_by = source.cause(error, len(history.rows))
+        stopped_by = devices.explained(source.cause(error, len(history.rows)))
         if stopped_by is error and not history.rows:
             # Nothing is trained that could be kept.
             raise
