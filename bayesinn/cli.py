@@ -141,7 +141,7 @@ def _diagnosing(finish: Callable[[Run, bi.AmortizedPosterior, Observation, Diagn
         folder.check_data(posterior.simulator, observation)
         result = folder.diagnose(posterior, observation, simulations=simulations, seed=seed)
         finish(folder, posterior, observation, result)
-        _exit(result)
+        raise typer.Exit(result.grade == "outside")
 
     command.__name__, command.__doc__ = finish.__name__, finish.__doc__
     return command
@@ -199,11 +199,6 @@ def run_all(
         options: dict[str, Any] = {"draws": draws, "seed": seed + 1, "exact": exact, "predictive": predictive}
         typer.echo(answer_text(*run.infer(posterior, observation, **options)))
     typer.echo(f"\nsaved {run.report(posterior, diagnosis, observation)}")
-    _exit(diagnosis)
-
-
-def _exit(diagnosis: Diagnosis) -> None:
-    """Leave with status 1 if an error is outside tolerance; undecided is no failure."""
     raise typer.Exit(diagnosis.grade == "outside")
 
 
