@@ -56,7 +56,7 @@ def test_no_output_is_committed(file):
     assert any(cell.cell_type == "code" for cell in notebook.cells)
     assert not any(cell.outputs or cell.execution_count for cell in notebook.cells if cell.cell_type == "code")
     text = file.read_text()
-    assert not any(trace in text for trace in ("data:image", "base64", "<div", "<img", "{output", "Traceback"))
+    assert not any(trace in text for trace in ("data:image", "base64", "<div", "<img", "```{output", "Traceback"))
     assert not any(len(line) > 120 for line in text.splitlines())
 
 
