@@ -28,8 +28,8 @@ ROOMS = (
 )
 HALL = {"__init__.py", "_version.py", "cli.py"}
 MOST_LINES_A_FILE = 250
-MOST_LINES = 23_600
-MOST_LINES_OF_CODE = 13_400
+MOST_LINES = 24_600
+MOST_LINES_OF_CODE = 13_700
 #: Openings that continue the name of a function in place of saying what it does.
 CONTINUATIONS = re.compile(r"(Of|As|That|For|With|Whose|Where|Which|From|Within|By|In)\b")
 
