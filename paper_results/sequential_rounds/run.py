@@ -167,6 +167,9 @@ def draw(results: pd.DataFrame) -> Figure:
             )
             ax.plot(own["simulations"], own["c2st"], marker, color=colour, markersize=4, alpha=0.6)
         ax.set(xscale="log", xlabel="simulations", title=problem, ylim=(0.48, None))
+        sizes = sorted(set(results["simulations"]))
+        ax.set_xticks(sizes, [f"{size:,}" for size in sizes])
+        ax.minorticks_off()
     figure.axes[0].set_ylabel("C2ST against exact draws (0.5 is ideal)")
     figure.axes[0].legend(frameon=False)
     return figure
