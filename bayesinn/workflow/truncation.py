@@ -21,7 +21,7 @@ _LEAST_SHARE = 1e-3
 
 
 class _Part(NamedTuple):
-    """Region where the log density of a posterior exceeds a threshold."""
+    """Region in which the log density of a posterior exceeds a threshold."""
 
     posterior: AmortizedPosterior
     threshold: float

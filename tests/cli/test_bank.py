@@ -80,7 +80,7 @@ def test_a_bank_has_a_number_of_steps(bayesinn, tmp_path) -> None:
 
 def test_advise(bayesinn, model: str, tmp_path: Path) -> None:
     assert not bayesinn("simulate", model, "--n", 600, "--out", tmp_path / "bank").status
-    options = ["--bank", tmp_path / "bank", "--flow", "coupling:blocks=1,hidden=8"]
+    options = ["--bank", tmp_path / "bank", "--flow", "coupling:blocks=1"]
     with pytest.MonkeyPatch.context() as patch:
         # Twelve short trainings in place of long ones.
         fit = bi.AmortizedPosterior.fit

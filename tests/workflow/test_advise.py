@@ -27,11 +27,10 @@ def test_gain_of_doubling_is_the_one_predicted(simulations):
     assert not own.trained
     nats = advice.table["nats"].to_numpy()
     assert (np.diff(nats) < 0.0).all()
-    # Not below the exact nats, and not far above them: measured 0.0xx.
+    # Not below the exact nats, and not far above: measured 0.05 with a standard error of 0.05.
     assert -3.0 * advice.table["error"].iloc[-1] < nats[-1] - linear.entropy() < 0.15
     doubled = bi.advise(own, simulations, sizes=[400, 800], repeats=REPEATS, steps=STEPS, seed=1, progress=False)
     gained, error = doubled.table["gain"].iloc[-1], doubled.table["gain_error"].iloc[-1]
-    print(advice, doubled)
     assert advice.gain.lower - 2.0 * error < gained < advice.gain.upper + 2.0 * error
 
 
