@@ -77,10 +77,10 @@ def forward_backward(model: TrainingModel) -> Callable[[], object]:
         for _ in tf.range(STEPS_PER_CALL):
             # Steps of training depend on each other; these would run beside each other if they were let.
             tf.autograph.experimental.set_loop_options(parallel_iterations=1)
-            flat = tf.convert_to_tensor(model.flat.value)
+            weights = tf.convert_to_tensor(model.flat.value), model._network_state()
             parts = enumerate(model._parts(batch))
             total += tf.add_n(
-                [model.differentiate(flat, part, tf.constant(0), tf.constant(shard))[0] for shard, part in parts]
+                [model.differentiate(*weights, part, tf.constant(0), tf.constant(shard))[0] for shard, part in parts]
             )
         return total
 
