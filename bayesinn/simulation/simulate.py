@@ -61,8 +61,8 @@ def simulate(
         Decides all simulations.
     chunk : int
         Simulations that are drawn, written and checked as a whole; fixed for the life of a bank. By default about 8
-        MB, and a 64th of ``n`` if that is less; at least 1,024 where simulations are drawn in the graph. All of a chunk
-        is simulated, also where n is not a multiple of it.
+        MB, and a 64th of ``n`` if that is less; at least 1,024 where simulations are drawn in the graph, else 16. All of
+        a chunk is simulated, also where n is not a multiple of it.
     cluster : address of a Dask scheduler, or ``distributed.Client``
         Where a simulator in Python, or an external program, runs; by default in worker processes here. The result is
         the same. Workers need bayesinn, and what the simulator imports.
@@ -224,5 +224,5 @@ def _open_or_create(
 
 def _default_rows(simulator: Simulator, n: int, row_bytes: int) -> int:
     """Return the number of rows in a chunk: few enough to lose little of a short run, many enough to be fast."""
-    fewest = _FEWEST_ROWS_IN_GRAPH if simulator.in_graph else _FEWEST_ROWS
+    fewest = _FEWEST_ROWS_IN_GRAPH if simulator.in_graph else min(n, _FEWEST_ROWS)
     return min(max(-(-n // _FEW_CHUNKS), fewest), max(_CHUNK_BYTES // row_bytes, 1), _MOST_ROWS)

@@ -34,10 +34,10 @@ def test_readme_has_the_table_of_the_results():
 def test_table_has_medians_ranges_and_the_first_sufficient_budget(tmp_path):
     report.aggregate(RUNS).to_csv(tmp_path / "results.csv", index=False)
     text = report.table(tmp_path / "results.csv")
-    assert "| toy, batch 64, ms/step | 3 (2 to 6) | — | — | 40 |" in text
-    assert "| toy, fit of 2,000 steps beyond them, s | 9 | — | — | — |" in text
-    assert "| toy, to 0.05 nats, s | — | — | — | 10 (10 to 20) |" in text
-    assert "| toy, to 0.02 nats, s | — | — | — | 30 (30 to not reached) |" in text
+    assert "| toy, batch 64, ms/step | 3 (2 to 6) | 40 |" in text
+    assert "| toy, fit of 2,000 steps beyond them, s | 9 | — |" in text
+    assert "| toy, to 0.05 nats, s | — | 10 (10 to 20) |" in text
+    assert "| toy, to 0.02 nats, s | — | 30 (30 to not reached) |" in text
     assert "Threads: 2. Versions: bayesinn 1.0; sbi 1.0." in text
     # Between its marks, and nowhere else.
     readme = tmp_path / "README.md"

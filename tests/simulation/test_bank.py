@@ -168,9 +168,10 @@ def test_default_chunks(tmp_path) -> None:
     assert write(tmp_path / "few", 100, chunk=None).rows_per_chunk == 1_024
     assert write(tmp_path / "many", 100_000, simulator(), chunk=None).rows_per_chunk == 1_563
     python = simulator(name="python", engine="python", workers=3)
-    assert write(tmp_path / "python", 10, python, chunk=None).rows_per_chunk == 3
+    assert write(tmp_path / "python", 10, python, chunk=None).rows_per_chunk == 10
+    assert write(tmp_path / "more", 40, python, chunk=None).rows_per_chunk == 16
     with pytest.raises(InputError, match="at most 100,000 chunks"):
-        write(tmp_path / "python", 1_000_000, python, chunk=None)
+        write(tmp_path / "python", 2_000_000, python, chunk=None)
 
 
 def test_nothing_is_printed_of_what_is_done_soon(tmp_path, capsys) -> None:
