@@ -61,8 +61,8 @@ def simulate(
         Decides all simulations.
     chunk : int
         Simulations that are drawn, written and checked as a whole; fixed for the life of a bank. By default about 8
-        MB, and a 64th of ``n`` if that is less; at least 1,024 where simulations are drawn in the graph, else 16. All of
-        a chunk is simulated, also where n is not a multiple of it.
+        MB, and a 64th of ``n`` if that is less; at least 1,024 where simulations are drawn in the graph, else 16. All
+        of a chunk is simulated, also where n is not a multiple of it.
     cluster : address of a Dask scheduler, or ``distributed.Client``
         Where a simulator in Python, or an external program, runs; by default in worker processes here. The result is
         the same. Workers need bayesinn, and what the simulator imports.

@@ -139,7 +139,8 @@ def test_a_result_of_another_kind_is_an_error(result, fragments: list[str], poli
 def test_a_shape_that_only_one_batch_has_is_an_error() -> None:
     simulator = make(lambda parameters, generator: {"x": np.zeros(len(str(SIZE)))}, engine="python", workers=1)
     assert simulator.observable_shapes == {"x": (1,)}
-    simulator.engine._payload = make(lambda p, g: {"x": np.zeros(2)}, engine="python", workers=1).engine._payload
+    other = make(lambda p, g: {"x": np.zeros(2)}, engine="python", workers=1)
+    simulator.engine._start_block = other.engine._start_block
     with pytest.raises(SimulatorError, match=r"\{'x': \(1,\)\} and \{'x': \(2,\)\}"):
         simulator.sample(4, seed=1)
 
