@@ -11,9 +11,8 @@ import dataclasses
 import os
 import warnings
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -55,16 +54,22 @@ class BankStore:
         self.names = [name for kind in ROLES for name in self.attributes["declared"][kind]]
         self._arrays: dict[str, Any] = {}
 
-    def read_layout(self) -> int:
-        """Look up all arrays, and return the number of simulations that they have room for, finished or not."""
+    def read_layout(self, least: int = 0) -> int:
+        """Look up all arrays, and return the number of simulations that they have room for, finished or not.
+
+        They have room for ``least``, also where another program is just undoing that.
+        """
         with self.explained("arrays of all variables", "complete it with bi.simulate"):
             arrays = {name: self._group[name] for name in self.names}
-            self._arrays = {name: _whole_chunks(array, self.rows) for name, array in arrays.items()}
-            self._checksums, self._failed = (self._group[f"{CHUNKS}/{name}"] for name in ("checksum", "failed"))
+            self._arrays = {name: _with_room(array, least, self.rows, True) for name, array in arrays.items()}
+            known = (self._group[f"{CHUNKS}/{name}"] for name in ("checksum", "failed"))
+            self._checksums, self._failed = (_with_room(array, -(-least // self.rows), 1, False) for array in known)
             return min(array.shape[0] for array in arrays.values())
 
     def prepare(self, n: int, variables: Mapping[str, Variable], coordinates: Mapping[str, Any]) -> None:
         """Make room for n simulations or more: create the arrays that are missing, and lengthen those too short."""
+        from zarr.errors import ContainsGroupError
+
         with self.writing():
             for name, values in coordinates.items():
                 places = _require(
@@ -74,18 +79,21 @@ class BankStore:
             for name, (dtype, shape, dimensions, attributes) in variables.items():
                 whole, part, axes = (n, *shape), (self.rows, *shape), (ROWS, *dimensions)
                 _require(self._group, name, whole, part, dtype, axes, attributes, _compressors())
-            inner = self._group.require_group(CHUNKS)
+            with contextlib.suppress(ContainsGroupError):
+                self._group.require_group(CHUNKS)
+            inner = self._group[CHUNKS]
             for name, kind in (("checksum", "u8"), ("failed", "i4")):
                 _require(inner, name, (-(-n // self.rows),), (1,), np.dtype(kind), (CHUNKS,), {})
             self.describe()
-        self.read_layout()
+        self.read_layout(n)
 
     def describe(self) -> None:
         """Write the shapes of all arrays into one file, from which xarray opens them."""
         import zarr
 
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="Consolidated metadata is currently not part")
+            # Zarr 3 has no consolidated metadata yet; unfinished files are those of another program.
+            warnings.filterwarnings("ignore", message="Consolidated metadata is currently not part|Object at .*partial")
             zarr.consolidate_metadata(self.location)
 
     @property
@@ -160,12 +168,16 @@ def check_location(subject: str, value: Any) -> str:
 def open_group(location: str, mode: Any, attributes: Mapping[str, Any] | None = None) -> Any:
     """Open a Zarr group, or create it with attributes if ``mode`` is "a"; None if there is none."""
     import zarr
+    from zarr.errors import ContainsGroupError
 
     do = "choose another place, or look whether it can be reached"
     with explained(f"Bank {location!r}", "a place to read and write a Zarr group", do, Exception, BankError):
         try:
             options: dict[str, Any] = {} if attributes is None else {"attributes": dict(attributes), "zarr_format": 3}
             return zarr.open_group(location, mode=mode, use_consolidated=False, **options)
+        except ContainsGroupError:
+            # Another program has created it at the same time.
+            return zarr.open_group(location, mode="r+", use_consolidated=False)
         except FileNotFoundError:
             if mode == "r":
                 return None
@@ -179,13 +191,6 @@ def checksum(arrays: Arrays) -> int:
         sum_ = zlib.crc32(f"{name} {value.dtype.str} {value.shape}".encode(), sum_)
         sum_ = zlib.crc32(np.ascontiguousarray(value), sum_)
     return sum_ | _FINISHED
-
-
-def foreign_files(location: str) -> Iterator[str]:
-    """Yield names of files at a local place where no bank is yet; what a killed writer has left is none."""
-    path = Path(location)
-    if "://" not in location and path.exists():
-        yield from (file.name for file in path.iterdir() if file.suffix != ".partial") if path.is_dir() else [path.name]
 
 
 def _check_format(location: str, attributes: Mapping[str, Any]) -> None:
@@ -224,16 +229,18 @@ def _require(
     return array
 
 
-def _whole_chunks(array: Any, rows: int) -> Any:
-    """Return an array that ends with the last row of its last chunk."""
+def _with_room(array: Any, least: int, rows: int, write_empty: bool) -> Any:
+    """Return an array with room for ``least`` rows, up to the end of its last chunk; ``write_empty`` ones like others.
+
+    The store may say less for a while: programs that create an array at the same time undo each other.
+    """
     import zarr
 
     inner = array.async_array
-    shape = (-(-array.shape[0] // rows) * rows, *array.shape[1:])
-    # Chunks of nothing but NaN, too, have bytes of their own.
-    config = dataclasses.replace(inner.config, write_empty_chunks=True)
-    metadata = inner.metadata.update_shape(shape)
-    return zarr.Array(zarr.AsyncArray(metadata=metadata, store_path=inner.store_path, config=config))
+    shape = (-(-max(array.shape[0], least) // rows) * rows, *array.shape[1:])
+    config = dataclasses.replace(inner.config, write_empty_chunks=write_empty)
+    longer = zarr.AsyncArray(metadata=inner.metadata.update_shape(shape), store_path=inner.store_path, config=config)
+    return zarr.Array(longer)
 
 
 def _compressors() -> tuple[Any, ...]:

@@ -9,6 +9,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,7 +21,7 @@ from bayesinn.core.validation import check_flag, check_integer, check_type
 from bayesinn.simulation import checks
 from bayesinn.simulation.bank import Bank
 from bayesinn.simulation.bank_identity import bank_attributes, check_proposal, check_settings, check_simulator
-from bayesinn.simulation.bank_store import BankStore, Variable, check_location, foreign_files, open_group
+from bayesinn.simulation.bank_store import BankStore, Variable, check_location, open_group
 from bayesinn.simulation.bank_variables import bank_coordinates, bank_variables
 from bayesinn.simulation.cluster import connected
 from bayesinn.simulation.python_engine import PythonEngine
@@ -212,7 +213,7 @@ def _open_or_create(
         check_simulator(location, store.attributes, simulator)
         check_proposal(location, store.attributes)
         check_settings(location, store.attributes, seed, rows)
-    elif foreign := sorted(foreign_files(location))[:3]:
+    elif foreign := sorted(_foreign_files(location))[:3]:
         expected, do = "a new or empty place for a bank", "choose another place"
         raise BankError(f"Bank {location!r}", expected=expected, got=f"{', '.join(foreign)} of something else", do=do)
     attributes = None
@@ -220,6 +221,13 @@ def _open_or_create(
         row_bytes = sum(v.dtype.itemsize * int(np.prod(v.shape)) for v in variables.values())
         attributes = bank_attributes(simulator, seed, rows or _default_rows(simulator, n, row_bytes))
     return BankStore(location, open_group(location, "a" if group is None else "r+", attributes))
+
+
+def _foreign_files(location: str) -> Iterator[str]:
+    """Yield names of files at a local place where no bank is yet; what a killed writer has left is none."""
+    path = Path(location)
+    if "://" not in location and path.exists():
+        yield from (file.name for file in path.iterdir() if file.suffix != ".partial") if path.is_dir() else [path.name]
 
 
 def _default_rows(simulator: Simulator, n: int, row_bytes: int) -> int:
