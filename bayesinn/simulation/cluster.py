@@ -69,9 +69,9 @@ class RemoteWorkers:
     """Starts blocks of simulations on a cluster, as :func:`bayesinn.simulation.workers.start` does here."""
 
     def __init__(self, client: Client, payload: bytes) -> None:
-        # Sent once to each worker, not with each block.
+        # Sent once to each worker, not with each block. Results of tasks are made again if their worker is lost.
         with _explained():
-            self._client, self._payload = client, client.scatter(payload, hash=True)
+            self._client, self._payload = client, client.submit(bytes, payload, pure=False)
 
     def __call__(self, *task: Any) -> Future[Block]:
         with _explained():
