@@ -57,6 +57,10 @@ _TISSUE = """## Light in tissue against published values
 `benchmarks/tissue_mc.py`: Monte Carlo of [the tissue model](/tissue.md), a million photons a case; reflected,
 transmitted and absorbed fractions of the light, beside published values and adding-doubling. Deviations in combined
 standard errors."""
+_WORKERS = """## Worker processes
+
+`benchmarks/workers.py`: 100,000 draws of a NumPy function of a millisecond into a simulation bank, on two cores.
+Overhead is the time of a worker for each simulation, less that of the function called by itself."""
 _BANKS = """## Simulation banks
 
 `benchmarks/bank.py`: a simulator that costs next to nothing, 36 bytes a simulation, on a machine with other load.
@@ -78,6 +82,7 @@ def pages(_: Callable[[str], None]) -> dict[str, str]:
         _GROWTH: "",
         _MEMORY: _markdown(reversible_memory(), "{:,.0f}"),
         _TISSUE: _markdown(tissue(), "{:.4f}"),
+        _WORKERS: _markdown(pd.read_csv(BENCHMARKS / "workers.csv")),
         _BANKS: _markdown(pd.read_csv(BENCHMARKS / "bank.csv")),
         _CACHE: _markdown(pd.read_csv(BENCHMARKS / "xla_cache.csv"), "{:.1f}"),
     }
