@@ -124,3 +124,12 @@ def _is_activation(name: Any) -> bool:
     except Exception:
         return False
     return name is not None
+
+
+def is_number(text: str) -> bool:
+    """Tell whether a text is a number, NaN and infinity among them."""
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

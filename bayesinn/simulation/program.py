@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from bayesinn.core.errors import InputError
+from bayesinn.core.validation import is_number
 from bayesinn.simulation.processes import run_program
 
 #: Placeholders that are no parameters.
@@ -133,7 +134,7 @@ def _from_json(text: str) -> dict[str, Any]:
 def _from_csv(text: str) -> dict[str, Any]:
     rows = [[cell.strip() for cell in row] for row in csv.reader(text.splitlines()) if any(map(str.strip, row))]
     names = rows[0] if rows else []
-    if len(rows) < 2 or "" in names or len(set(names)) < len(names) or any(map(_is_number, names)):
+    if len(rows) < 2 or "" in names or len(set(names)) < len(names) or any(map(is_number, names)):
         raise ValueError("a header of different names is needed, and a row of numbers")
     if any(len(row) > len(names) for row in rows):
         raise ValueError("a row has more cells than the header")
@@ -146,14 +147,6 @@ def _from_csv(text: str) -> dict[str, Any]:
         values = [np.nan if cell in _MISSING else float(cell) for cell in cells]
         found[name] = values if len(values) > 1 else values[0]
     return found
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _numbers(value: Any) -> np.ndarray:

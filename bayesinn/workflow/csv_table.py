@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from bayesinn.core.errors import InputError
+from bayesinn.core.validation import is_number
 
 _MISSING = ("", "na", "n/a", "nan", "null", "none", ".")
 _SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "vertical bars"}
@@ -95,7 +96,7 @@ def _check_header(table: Table, names: list[str], line: int) -> None:
             raise table.fault(line, 1, expected="commas between fields", got=f"{word}: {names[0]!r}", do=_SAVE)
     expected, do = "a header with different names", "give each column the name that the simulator uses"
     for place, name in enumerate(names, 1):
-        if not name or _is_number(name) or name in names[: place - 1]:
+        if not name or is_number(name) or name in names[: place - 1]:
             raise table.fault(line, place, expected=expected, got=repr(name), do=do)
 
 
@@ -117,11 +118,3 @@ def _check_row(table: Table, row: list[str], line: int) -> None:
 
 def _is_blank(row: list[str]) -> bool:
     return not row or (len(row) == 1 and row[0].isspace())
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True

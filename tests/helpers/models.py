@@ -54,6 +54,17 @@ class Dropping(bi.summaries.Summary):
         return self.dropout(self.dense(x), training=training)
 
 
+class NormalisedNumber(bi.summaries.Identity):
+    """Batch normalisation of an observable that is one number."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.normalisation = keras.layers.BatchNormalization()
+
+    def call(self, x, mask=None, training=False):
+        return self.normalisation(tf.reshape(x, (-1, 1)), training=training)
+
+
 class Normalising(bi.summaries.Summary):
     """Moving statistics, which are weights that no gradient reaches."""
 

@@ -10,7 +10,6 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -24,6 +23,7 @@ from bayesinn.training.step import TrainingModel
 from tests.conftest import ROOT
 from tests.helpers import shared_training
 from tests.helpers.fitting import fit
+from tests.helpers.models import NormalisedNumber
 from tests.helpers.shared_training import outcome, shared_fit
 
 SCRIPT = Path(shared_training.__file__)
@@ -121,17 +121,9 @@ def test_a_batch_that_parts_do_not_divide_is_refused() -> None:
 
 
 def test_losses_and_weights_that_need_the_whole_batch_are_refused() -> None:
-    class Normalised(bi.summaries.Identity):
-        def __init__(self) -> None:
-            super().__init__()
-            self.normalisation = keras.layers.BatchNormalization()
-
-        def call(self, x, mask=None, training=False):
-            return self.normalisation(tf.reshape(x, (-1, 1)), training=training)
-
     for xla in (False, True):
         with pytest.raises(InputError, match="batch normalisation"):
-            fit(summary=Normalised(), accumulate=2, xla=xla)
+            fit(summary=NormalisedNumber(), accumulate=2, xla=xla)
     with pytest.raises(InputError, match="a loss of the whole batch"):
         bi.inverse.SplitLatent(linear).fit(
             steps=1, batch_size=32, optimization=bi.Optimization(accumulate=2), progress=False

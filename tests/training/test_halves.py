@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
-import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 
 import bayesinn as bi
 from bayesinn.simulators.linear import linear
 from bayesinn.training import step
 from tests.helpers.fitting import equal, fit, weights
+from tests.helpers.models import NormalisedNumber
 
 
 @pytest.fixture
@@ -58,16 +57,8 @@ def test_halves_have_noise_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None
 
 @pytest.mark.usefixtures("two_threads")
 def test_batch_normalisation_sees_the_whole_batch(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Normalised(bi.summaries.Identity):
-        def __init__(self) -> None:
-            super().__init__()
-            self.normalisation = keras.layers.BatchNormalization()
-
-        def call(self, x, mask=None, training=False):
-            return self.normalisation(tf.reshape(x, (-1, 1)), training=training)
-
     found = parts(monkeypatch)
-    posterior = fit(summary=Normalised(), batch_size=64, xla=True)
+    posterior = fit(summary=NormalisedNumber(), batch_size=64, xla=True)
     (summary,) = posterior.model.network.summaries.values()
     moved = float(summary.normalisation.moving_variance.numpy()[0]) != 1.0
     assert found == [1 if moved else 2]
