@@ -149,5 +149,5 @@ def test_drift_diffusion(tmp_path, capsys):
         for rt, choice, size in zip(people.observables["rt"], people.observables["choice"], sizes, strict=True)
     ]
     off = np.sqrt((deviations(draws, exact) ** 2).mean(axis=0))
-    # Short training: what the page says of it, with some room.
+    # Measured for one seed: 0.16, 0.16 and 0.42.
     assert (off < [0.3, 0.3, 0.7]).all()
