@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from bayesinn.diagnostics import compare
     from bayesinn.posterior.amortized import AmortizedPosterior
     from bayesinn.posterior.loading import load
+    from bayesinn.posterior.streaming import Stream
     from bayesinn.simulation.bank import Bank, open_bank
     from bayesinn.simulation.command import command_simulator
     from bayesinn.simulation.recommended import Recommended
@@ -45,6 +46,7 @@ _NAMES = {
     "Optimization": "bayesinn.training.settings",
     "Recommended": "bayesinn.simulation.recommended",
     "Simulator": "bayesinn.simulation.simulator",
+    "Stream": "bayesinn.posterior.streaming",
     "Tolerances": "bayesinn.workflow.tolerances",
     "advise": "bayesinn.workflow.advise",
     "available": "bayesinn.simulation.registry",
@@ -72,6 +74,7 @@ __all__ = [
     "Optimization",
     "Recommended",
     "Simulator",
+    "Stream",
     "Tolerances",
     "__version__",
     "advise",

@@ -15,6 +15,7 @@ from bayesinn.posterior.building import PILOT_SIMULATIONS, new_model
 from bayesinn.posterior.defaults import choose_flow, choose_summaries
 from bayesinn.posterior.evaluator import Evaluator
 from bayesinn.posterior.fitting import measure_reference, plan_fit, run_training
+from bayesinn.posterior.streaming import Stream
 from bayesinn.posterior.trained import TrainedPosterior
 from bayesinn.simulation.bank import Bank
 from bayesinn.simulation.registry import refuse_while_loading
@@ -72,7 +73,7 @@ class AmortizedPosterior(TrainedPosterior):
 
     def fit(
         self,
-        data: Mapping[str, Any] | Bank | None = None,
+        data: Mapping[str, Any] | Bank | Stream | None = None,
         *,
         steps: int | None = None,
         epochs: int | None = None,
@@ -92,10 +93,11 @@ class AmortizedPosterior(TrainedPosterior):
 
         Parameters
         ----------
-        data : dict of name to array (n, ...), or Bank
+        data : dict of name to array (n, ...), Bank, or Stream
             Simulations to train on, as :meth:`Simulator.sample` returns them: parameters, context and observables. Of a
             simulation bank of more than 256 MiB, batches are read while training goes on, steps are as many as online,
-            and the last rows are held out, 65,536 at most if ``validation`` is left out.
+            and the first rows are held out, 65,536 at most if ``validation`` is left out. ``bi.Stream(bank, ...)``
+            trains while the bank grows, or mixes it with fresh simulations.
         steps : int
             Weight updates; 5,000 online if the simulator recommends nothing.
         epochs : int

@@ -1,71 +1,155 @@
-"""What a posterior is fitted to, checked and split: arrays, or a simulation bank that is streamed if it is large."""
+"""What a posterior is fitted to: fresh simulations, or arrays. Each kind fills in what a user left out its own way."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from dataclasses import replace
+from functools import cached_property, singledispatch
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from bayesinn.core.errors import InputError
-from bayesinn.core.validation import check_number
-from bayesinn.posterior.building import PILOT_SIMULATIONS
+from bayesinn.core.validation import check_integer, check_number
+from bayesinn.posterior.model import PosteriorModel
 from bayesinn.simulation import checks
-from bayesinn.simulation.bank import Bank
 from bayesinn.simulation.simulator import Arrays, Simulator
 from bayesinn.training.arrays import fingerprint, split
-from bayesinn.training.settings import Optimization
+from bayesinn.training.precomputation import offline_source, precomputed
+from bayesinn.training.settings import Optimization, TrainingSettings
+from bayesinn.training.sources import Source, online_source
 
-Data = Mapping[str, Any] | Bank
+Validation = float | Mapping[str, Any] | None
 
 _VALIDATION_SHARE = 0.1
-# Training copies arrays: a bank of this size takes some three times as much.
-_MOST_BYTES_IN_MEMORY = 256 * 2**20
-# With more, a validation loss is no better.
-_MOST_HELD_OUT = 65_536
+# Arrays, chosen in paper_results/defaults: short batches, passes that make about so many steps of them, and patience.
+_BATCH, _STEPS, _FEWEST_BATCHES, _FEWEST_EPOCHS, _MOST_EPOCHS, _PATIENCE = 64, 5_000, 14, 10, 300, 20
+# Weight decay for fewer rows than these: with 1,000 it helps, with 10,000 it harms.
+_DECAY, _FEW_ROWS = 0.1, 3_000
 
 
-class TrainingData(NamedTuple):
-    """Arrays to train on, or the first ``rows`` of a bank; and arrays that are held out. Online there is nothing."""
+class Length(NamedTuple):
+    """How long to train, as a user said it, not checked; None for what is left out."""
 
-    arrays: Arrays | None = None
-    held_out: Arrays | None = None
-    bank: Bank | None = None
+    steps: Any
+    epochs: Any
+    batch_size: Any
+
+
+class TrainingData(ABC):
+    """What to train on, checked; also a set that is ``held_out``, and a ``fingerprint`` that checkpoints know it by.
+
+    ``pilot`` are the rows to measure scalings on and to initialise networks with; None where they are simulated.
+    ``passes`` are those through simulations that are drawn first, if a user says nothing.
+    """
+
+    #: Number of rows that are in memory.
     rows: int | None = None
+    passes = 0
+    held_out: Arrays | None = None
+    pilot: Arrays | None = None
+    fingerprint: str | None = None
 
-    @property
-    def pilot(self) -> Arrays | None:
-        """The rows to measure scalings on and to initialise networks with; None online."""
-        return self.arrays if self.bank is None else self.bank.read(slice(0, min(PILOT_SIMULATIONS, self.rows or 0)))
+    def __init__(self, simulator: Simulator) -> None:
+        self.simulator = simulator
 
-    @property
-    def fingerprint(self) -> str | None:
-        """What a checkpoint knows the data by."""
-        if self.bank is not None:
-            return f"{self.bank.fingerprint}, the first {self.rows}"
-        return None if self.arrays is None else fingerprint(self.arrays)
+    @abstractmethod
+    def fill_in(self, length: Length, optimization: Optimization) -> tuple[Length, Optimization]:
+        """Return how to train with what was left out, but for the learning rate."""
+
+    @abstractmethod
+    def source(
+        self, model: PosteriorModel, settings: TrainingSettings, pretrained: bool, progress: bool, folder: Path | None
+    ) -> Source:
+        """Return where batches come from. A model that is ``pretrained`` has the weights of another.
+
+        What is drawn before the first step is kept in the ``folder`` of a checkpoint.
+        """
+
+    def validation(self, model: PosteriorModel, settings: TrainingSettings) -> Mapping[str, Any] | None:
+        """Return what is held out, with what the model computes once for each row if training has that, too."""
+        return self.held_out
 
 
-def training_data(
-    simulator: Simulator, data: Data | None, validation: float | Mapping[str, Any] | None, seed: int
-) -> TrainingData:
-    """Return what to train on and what is held out, checked; the seed decides how arrays are split."""
-    if data is None:
-        return TrainingData()
-    if isinstance(data, Bank):
-        data.check_simulator(simulator)
-        data.check_finished()
-        if data.nbytes > _MOST_BYTES_IN_MEMORY:
-            return _streamed(simulator, data, validation)
-        data = data.read()
+class Online(TrainingData):
+    """Fresh simulations at each step, or passes through some that are drawn first."""
+
+    def __init__(self, simulator: Simulator) -> None:
+        super().__init__(simulator)
+        self.passes = simulator.recommended.passes
+
+    def fill_in(self, length: Length, optimization: Optimization) -> tuple[Length, Optimization]:
+        recommended = self.simulator.recommended
+        steps = recommended.steps if length.steps is None else length.steps
+        batch_size = recommended.batch_size if length.batch_size is None else length.batch_size
+        return Length(steps, length.epochs, batch_size), optimization
+
+    def source(
+        self, model: PosteriorModel, settings: TrainingSettings, pretrained: bool, progress: bool, folder: Path | None
+    ) -> Source:
+        if not settings.passes:
+            return online_source(self.simulator, settings, progress)
+        return offline_source(model, settings, self.simulator, pretrained=pretrained, progress=progress, folder=folder)
+
+
+class InMemory(TrainingData):
+    """Arrays (n, ...), of which a share or a set of its own is held out."""
+
+    def __init__(self, simulator: Simulator, arrays: Arrays, validation: Validation, seed: int) -> None:
+        super().__init__(simulator)
+        self.pilot = arrays
+        if isinstance(validation, Mapping):
+            self.held_out = checks.check_simulations(simulator, validation, "Validation data")
+        else:
+            rows = len(next(iter(arrays.values())))
+            kept, apart = split(rows, check_share(validation, rows), seed)
+            self.pilot, held_out = ({name: value[part] for name, value in arrays.items()} for part in (kept, apart))
+            self.held_out = held_out if len(apart) else None
+        self.rows = len(next(iter(self.pilot.values())))
+
+    @cached_property
+    def fingerprint(self) -> str:  # type: ignore[override]
+        return fingerprint(self.pilot or {})
+
+    def fill_in(self, length: Length, optimization: Optimization) -> tuple[Length, Optimization]:
+        steps, epochs, batch_size = length
+        rows = self.rows or 0
+        if batch_size is None:
+            batch_size = min(self.simulator.recommended.batch_size, _BATCH, max(rows // _FEWEST_BATCHES, 1))
+        if rows < _FEW_ROWS and optimization.weight_decay is None:
+            optimization = replace(optimization, weight_decay=_DECAY)
+        if steps is None and epochs is None:
+            steps_per_pass = max(rows // check_integer("Argument 'batch_size'", batch_size), 1)
+            epochs = min(max(_STEPS // steps_per_pass, _FEWEST_EPOCHS), _MOST_EPOCHS)
+            if self.held_out is not None:
+                optimization = replace(optimization, patience=optimization.patience or _PATIENCE)
+        return Length(steps, epochs, batch_size), optimization
+
+    def source(
+        self, model: PosteriorModel, settings: TrainingSettings, pretrained: bool, progress: bool, folder: Path | None
+    ) -> Source:
+        return offline_source(model, settings, self.pilot or {}, pretrained=pretrained, progress=progress)
+
+    def validation(self, model: PosteriorModel, settings: TrainingSettings) -> Mapping[str, Any] | None:
+        return None if self.held_out is None else precomputed(model, self.held_out, settings.batch_size)[0]
+
+
+@singledispatch
+def training_data(data: Any, simulator: Simulator, validation: Validation, seed: int) -> TrainingData:
+    """Return what to train on and what is held out, checked; the seed decides how arrays are split.
+
+    Another kind of data registers what it becomes.
+    """
     arrays = checks.check_simulations(simulator, data, "Training data")
-    if isinstance(validation, Mapping):
-        return TrainingData(arrays, checks.check_simulations(simulator, validation, "Validation data"))
-    rows = len(next(iter(arrays.values())))
-    kept, apart = split(rows, _share(validation, rows), seed)
-    training, held_out = ({name: value[chosen] for name, value in arrays.items()} for chosen in (kept, apart))
-    return TrainingData(training, held_out if len(apart) else None)
+    return InMemory(simulator, arrays, validation, seed)
 
 
-def refuse_ignored(data: Data | None, validation: float | Mapping[str, Any] | None, optimization: Optimization) -> None:
+@training_data.register
+def _(data: None, simulator: Simulator, validation: Validation, seed: int) -> TrainingData:
+    return Online(simulator)
+
+
+def refuse_ignored(data: Any, validation: Validation, optimization: Optimization) -> None:
     """Refuse options that have no effect with or without training data."""
     for name, value in (("validation", validation), ("patience", optimization.patience)):
         if data is None and value is not None:
@@ -78,21 +162,8 @@ def refuse_ignored(data: Data | None, validation: float | Mapping[str, Any] | No
         raise InputError("Argument 'passes'", expected="a simulator to draw from", got=got, do=do)
 
 
-def _streamed(simulator: Simulator, bank: Bank, validation: float | Mapping[str, Any] | None) -> TrainingData:
-    """Hold out the last rows of a bank: a share, at most 65,536 if nothing is said."""
-    if isinstance(validation, Mapping):
-        return TrainingData(None, checks.check_simulations(simulator, validation, "Validation data"), bank, bank.n)
-    count = round(_share(validation, bank.n) * bank.n)
-    count = min(count, _MOST_HELD_OUT) if validation is None else count
-    if count * (bank.nbytes // bank.n) > _MOST_BYTES_IN_MEMORY:
-        expected = f"a share that fits into memory, {_MOST_BYTES_IN_MEMORY / bank.nbytes:.2g} at most"
-        do = "pass a smaller one; 65,536 simulations are held out if it is left out"
-        raise InputError("Argument 'validation'", expected=expected, got=repr(validation), do=do)
-    rows = bank.n - count
-    return TrainingData(None, bank.read(slice(rows, None)) if count else None, bank, rows)
-
-
-def _share(validation: float | None, rows: int) -> float:
+def check_share(validation: Any, rows: int) -> float:
+    """Return the share of rows to hold out, a tenth if nothing is said."""
     subject, do = "Argument 'validation'", "pass for example validation=0.1"
     share = _VALIDATION_SHARE if validation is None else validation
     share = check_number(subject, share, least=0, below=1, do=f"{do}, or a dict of arrays")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import os
@@ -13,6 +14,7 @@ import numpy as np
 from bayesinn.core.errors import BankError, InputError
 from bayesinn.simulation.bank_identity import check_proposal, check_simulator
 from bayesinn.simulation.bank_store import BankStore, check_location, open_group
+from bayesinn.simulation.checks import check_simulations
 from bayesinn.simulation.simulations import Arrays
 from bayesinn.simulation.simulator import Simulator
 
@@ -96,12 +98,15 @@ class Bank:
         return self.n * self._store.row_bytes
 
     @property
+    def identity(self) -> str:
+        """SHA-256 of what decides the simulations, finished or not."""
+        decides = [self.attributes[key] for key in ("simulator", "fingerprint", "prior", "seed", "rows_per_chunk")]
+        return hashlib.sha256(json.dumps([*decides, self.n]).encode()).hexdigest()
+
+    @property
     def fingerprint(self) -> str:
         """SHA-256 of what decides the simulations, and of the checksums of all chunks."""
-        decides = [self.attributes[key] for key in ("simulator", "fingerprint", "prior", "seed", "rows_per_chunk")]
-        digest = hashlib.sha256(json.dumps([*decides, self.n]).encode())
-        digest.update(self._store.checksums()[: self.chunks].tobytes())
-        return digest.hexdigest()
+        return hashlib.sha256(self.identity.encode() + self._store.checksums()[: self.chunks].tobytes()).hexdigest()
 
     @property
     def dataset(self) -> xarray.Dataset:
@@ -139,6 +144,10 @@ class Bank:
         """Return the rows of a chunk up to the end of the bank; a BankError says if it is damaged."""
         rows = min(self.n - number * self.rows_per_chunk, self.rows_per_chunk)
         return {name: value[:rows] for name, value in self._store.read(number).items()}
+
+    def finished(self, number: int) -> bool:
+        """Tell whether a chunk is finished now."""
+        return self._store.finished(number)
 
     def verify(self) -> list[int]:
         """Read every finished chunk; mark the damaged ones as unfinished, and return their numbers.
@@ -193,6 +202,18 @@ def open_bank(location: str | os.PathLike[str]) -> Bank:
         do = "write one: bi.simulate(simulator, n, folder, seed=1), or bayesinn simulate NAME --n N --out BANK"
         raise BankError(f"Bank {place!r}", expected="a simulation bank", got="no Zarr group", do=do)
     return Bank(BankStore(place, group))
+
+
+@functools.singledispatch
+def read_simulations(data: Any, simulator: Simulator, subject: str) -> Arrays:
+    """Return simulations that a user gave as arrays or as a finished bank, checked: arrays (n, ...)."""
+    return check_simulations(simulator, data, subject)
+
+
+@read_simulations.register
+def _(data: Bank, simulator: Simulator, subject: str) -> Arrays:
+    data.check_simulator(simulator)
+    return check_simulations(simulator, data.read(), subject)
 
 
 def _places(rows: Any, n: int, size: int) -> Iterator[Place]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import os
 import shutil
 import time
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from distributed import Client
 
 _CHUNK_BYTES, _MOST_ROWS, _FEWEST_ROWS, _FEWEST_ROWS_IN_GRAPH, _FEW_CHUNKS = 8 * 2**20, 65_536, 16, 1_024, 64
-_MOST_CHUNKS = 100_000
+_MOST_CHUNKS, _CHUNKS_IN_A_GROUP = 100_000, 16
 _SECONDS_WORTH_TELLING = 5.0
 
 
@@ -98,6 +99,19 @@ def simulate(
     if cluster is not None:
         with connected(cluster) as client:
             return simulate(_on_cluster(simulator, client), n, folder, seed=seed, chunk=chunk, progress=progress)
+    return write_bank(simulator, n, folder, seed, chunk, progress)[0]
+
+
+def write_bank(
+    simulator: Simulator,
+    n: int,
+    folder: str | os.PathLike[str],
+    seed: int,
+    chunk: int | None,
+    progress: bool,
+    task: str = "simulating",
+) -> tuple[Bank, float]:
+    """Write simulations into a bank; return it with the seconds that one takes, NaN if there was too little to do."""
     rows = None if chunk is None else check_integer("Argument 'chunk'", chunk)
     variables = bank_variables(simulator)
     store = _open_or_create(simulator, n, check_location("Argument 'folder'", folder), seed, rows, variables)
@@ -106,11 +120,15 @@ def simulate(
         expected = f"at most {_MOST_CHUNKS:,} chunks, here of {store.rows:,} rows"
         raise InputError(f"Bank {store.location!r}", expected=expected, got=got, do=do)
     store.prepare(n, variables, bank_coordinates(simulator))
-    made = _make(simulator, store, n, seed, progress)
-    if made:
-        # Programs that lengthen a bank at the same time may have undone each other.
-        store.prepare(n, variables, bank_coordinates(simulator))
-    return Bank(store)
+    missing = np.flatnonzero(store.checksums()[: -(-n // store.rows)] == 0)
+    if not len(missing):
+        return Bank(store), math.nan
+    done = max(n - len(missing) * store.rows, 0)
+    with Progress(task, n, "simulations", shown=progress, done=done, delay=_SECONDS_WORTH_TELLING) as display:
+        _make(simulator, store, n, seed, missing, display)
+    # Programs that lengthen a bank at the same time may have undone each other.
+    store.prepare(n, variables, bank_coordinates(simulator))
+    return Bank(store), display.seconds_each
 
 
 def _on_cluster(simulator: Simulator, client: Client) -> Simulator:
@@ -127,18 +145,10 @@ def _on_cluster(simulator: Simulator, client: Client) -> Simulator:
     return remote
 
 
-def _make(simulator: Simulator, store: BankStore, n: int, seed: int, progress: bool) -> int:
-    """Make the chunks that are unfinished, and return how many there were."""
-    missing = np.flatnonzero(store.checksums()[: -(-n // store.rows)] == 0)
-    if not len(missing):
-        return 0
-    finished, seconds, begun = max(n - len(missing) * store.rows, 0), 0.0, time.monotonic()
-    with (
-        Progress(
-            "simulating", n, "simulations", shown=progress, done=finished, delay=_SECONDS_WORTH_TELLING
-        ) as display,
-        ThreadPoolExecutor(1) as writer,
-    ):
+def _make(simulator: Simulator, store: BankStore, n: int, seed: int, missing: np.ndarray, display: Progress) -> None:
+    """Make the chunks that are unfinished."""
+    seconds, begun = 0.0, time.monotonic()
+    with ThreadPoolExecutor(1) as writer:
         written: Future[None] | None = None
         for made, (number, wait) in enumerate(_started(simulator, store, seed, missing)):
             if wait is not None:
@@ -151,11 +161,9 @@ def _make(simulator: Simulator, store: BankStore, n: int, seed: int, progress: b
                         display.note(_estimate(store, n, seconds * (len(missing) - 1)))
                 # Written while the next is simulated.
                 written = writer.submit(store.write, number, arrays, failed)
-            finished = min(finished + store.rows, n)
-            display.update(finished)
+            display.update(min(display.done + store.rows, n))
         if written is not None:
             written.result()
-    return len(missing)
 
 
 def _started(
@@ -163,11 +171,13 @@ def _started(
 ) -> Iterator[tuple[int, Callable[[], Simulations] | None]]:
     """Yield unfinished chunks and functions that wait for them; None for one that another program has finished.
 
-    The next one is started before one is waited for, so that workers are never idle. The order is random, so that
-    programs that write at the same time rarely make the same chunk; if they do, they write the same.
+    The next one is started before one is waited for, so that workers are never idle. The first are made first, for
+    training that follows. Within a group the order is random, so that programs that write at the same time rarely make
+    the same chunk; if they do, they write the same.
     """
     ahead: deque[tuple[int, Callable[[], Simulations] | None]] = deque()
-    for number in np.random.default_rng().permutation(missing).tolist():
+    groups = np.split(missing, range(_CHUNKS_IN_A_GROUP, len(missing), _CHUNKS_IN_A_GROUP))
+    for number in np.concatenate([np.random.default_rng().permutation(group) for group in groups]).tolist():
         done = store.finished(number)
         ahead.append((number, None if done else simulator.engine.start(store.rows, seed, "bank", number)))
         if len(ahead) > 1:

@@ -12,7 +12,7 @@ import signal
 import sys
 import threading
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future
 from typing import Any
 
@@ -83,10 +83,10 @@ def end_workers() -> None:
 
 
 @contextlib.contextmanager
-def ended_by_interrupt() -> Iterator[None]:
-    """End the workers on Ctrl-C, inside of a ``with`` block that waits for them in compiled code.
+def on_interrupt(end: Callable[[], None]) -> Iterator[None]:
+    """Call a function on Ctrl-C at once, inside of a ``with`` block that waits in compiled code for what it ends.
 
-    Python would raise the KeyboardInterrupt only when that code returns, which waits for the workers.
+    Python would raise the KeyboardInterrupt only when that code returns.
     """
     main = threading.current_thread() is threading.main_thread()
     if not main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
@@ -101,7 +101,7 @@ def ended_by_interrupt() -> Iterator[None]:
             if before != -1:
                 os.write(before, number)
             if number[0] == signal.SIGINT:
-                end_workers()
+                end()
 
     thread = threading.Thread(target=watch, daemon=True)
     thread.start()

@@ -1,8 +1,10 @@
-"""Batches from a simulation bank that may be larger than memory: read ahead in windows of several chunks."""
+"""Batches from a simulation bank that may be larger than memory, and may still grow: read in windows of chunks."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import contextlib
+import threading
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,6 +13,7 @@ import tensorflow as tf
 from bayesinn.core import seeds
 from bayesinn.simulation.bank import Bank
 from bayesinn.simulation.simulations import Arrays
+from bayesinn.simulation.workers import on_interrupt
 from bayesinn.training.settings import TrainingSettings
 from bayesinn.training.sources import Source
 from bayesinn.training.trainable import Batch
@@ -18,6 +21,7 @@ from bayesinn.training.trainable import Batch
 # Of a window, of which there are about four in memory: being read, read ahead, being used, being copied.
 _WINDOW_BYTES = 64 * 2**20
 _BATCHES_AHEAD = 16
+_SECONDS_BETWEEN_LOOKS, _LOOKS_BEFORE_A_NOTE = 0.5, 20
 
 
 class Window(NamedTuple):
@@ -29,20 +33,24 @@ class Window(NamedTuple):
 
 
 class BankSource(Source):
-    """Batches from the first ``rows`` simulations of a bank.
+    """Batches from the simulations of a bank from row ``first`` on.
 
     For each pass the chunks are put into a new order, and the rows of each window, too. All of it is a pure function of
     seed and step. Python runs once for each window.
+
+    With ``reuse``, the bank may be unfinished. The first of all passes then has each chunk so many times: see
+    :func:`growing_order`. Training waits for a chunk that isn't finished yet.
     """
 
-    def __init__(self, bank: Bank, rows: int, settings: TrainingSettings) -> None:
-        self.failed_before = bank.failed
-        self._bank, self._rows, self._settings = bank, rows, settings
+    def __init__(self, bank: Bank, first: int, settings: TrainingSettings, reuse: int = 0) -> None:
+        self.failed_before = 0 if reuse else bank.failed
+        self._bank, self._first, self._settings, self._reuse = bank, first, settings, reuse
+        self._interrupted = threading.Event()
         # One batch at least, however small the chunks are.
         row_bytes, size = max(bank.nbytes // bank.n, 1), bank.rows_per_chunk
-        self._chunks = -(-rows // size)
+        self._chunks = np.arange(first // size, bank.chunks)
         most = max(_WINDOW_BYTES // (row_bytes * size), -(-2 * settings.batch_size // size), 1)
-        self._chunks_per_window = min(most, self._chunks)
+        self._chunks_per_window = min(most, len(self._chunks))
 
     def elements(self, first_epoch: int) -> tf.data.Dataset:
         size, template = self._settings.batch_size, self._bank.read(slice(0, 1))
@@ -53,6 +61,12 @@ class BankSource(Source):
 
     def batch(self, element: tuple[Any, ...]) -> tuple[Batch, tf.Tensor]:
         return element[1], tf.constant(0)
+
+    def interruptible(self) -> contextlib.AbstractContextManager[None]:
+        return on_interrupt(self._interrupted.set)
+
+    def release(self) -> None:
+        self._interrupted.set()
 
     def _generate(self, first_epoch: int) -> Iterator[tuple[np.ndarray, Arrays]]:
         """Yield windows: numbers of steps (m,), and their batches (m, batch size, ...)."""
@@ -76,19 +90,63 @@ class BankSource(Source):
 
     def _windows(self, pass_number: int) -> Iterator[Window]:
         """Yield the windows of a pass."""
-        order = seeds.generator(self._settings.seed, "shuffle", pass_number).permutation(self._chunks).tolist()
-        for number, start in enumerate(range(0, self._chunks, self._chunks_per_window)):
+        generator = seeds.generator(self._settings.seed, "shuffle", pass_number)
+        if self._reuse and not pass_number:
+            order = growing_order(self._chunks.tolist(), self._reuse, generator)
+        else:
+            order = generator.permutation(self._chunks).tolist()
+        for number, start in enumerate(range(0, len(order), self._chunks_per_window)):
             chunks = order[start : start + self._chunks_per_window]
-            rows = sum(self._rows_in(chunk) for chunk in chunks)
+            rows = sum(len(self._rows_in(chunk)) for chunk in chunks)
             yield Window(number, chunks, rows // self._settings.batch_size)
 
-    def _rows_in(self, chunk: int) -> int:
-        return min(self._bank.rows_per_chunk, self._rows - chunk * self._bank.rows_per_chunk)
+    def _rows_in(self, chunk: int) -> range:
+        """Return the rows of a chunk to train on, counted from its start."""
+        start, size = chunk * self._bank.rows_per_chunk, self._bank.rows_per_chunk
+        return range(max(self._first - start, 0), min(size, self._bank.n - start))
 
     def _read(self, pass_number: int, window: Window, batches: np.ndarray) -> Arrays:
         """Return some batches of a window, whose rows are put into random order: arrays (m, batch size, ...)."""
+        if self._reuse and not pass_number:
+            wait_for(self._bank, window.chunks, self._interrupted)
         parts = [(self._bank.read_chunk(chunk), self._rows_in(chunk)) for chunk in window.chunks]
         generator = seeds.generator(self._settings.seed, "shuffle", pass_number, window.number)
-        order = generator.permutation(sum(rows for _, rows in parts))[: window.batches * self._settings.batch_size]
-        chosen = order.reshape(window.batches, self._settings.batch_size)[batches]
-        return {name: np.concatenate([part[name][:rows] for part, rows in parts])[chosen] for name in parts[0][0]}
+        order = generator.permutation(sum(len(rows) for _, rows in parts))
+        shape = window.batches, self._settings.batch_size
+        chosen = order[: np.prod(shape)].reshape(shape)[batches]
+        return {
+            name: np.concatenate([part[name][rows.start : rows.stop] for part, rows in parts])[chosen]
+            for name in parts[0][0]
+        }
+
+
+def growing_order(chunks: Sequence[int], reuse: int, generator: np.random.Generator) -> list[int]:
+    """Return chunks, each ``reuse`` times: none long before it exists, and half of the repetitions when all exist.
+
+    After each new chunk come some of those before it, chosen at random, so that the latest are not overrated.
+
+    >>> import numpy as np
+    >>> growing_order(range(4), 2, np.random.default_rng(1))
+    [0, 1, 0, 2, 3, 1, 3, 2]
+    """
+    order: list[int] = []
+    waiting: list[int] = []
+    for number, chunk in enumerate(chunks, start=1):
+        order.append(chunk)
+        waiting += [chunk] * (reuse - 1)
+        while 2 * len(waiting) > number * (reuse - 1):
+            order.append(waiting.pop(int(generator.integers(len(waiting)))))
+    return [*order, *generator.permutation(waiting).tolist()]
+
+
+def wait_for(bank: Bank, chunks: Sequence[int], interrupted: threading.Event | None = None) -> None:
+    """Wait until another program has finished some chunks; say so once if that takes long."""
+    interrupted, looks = interrupted or threading.Event(), 0
+    for chunk in chunks:
+        while not bank.finished(chunk):
+            looks += 1
+            if looks == _LOOKS_BEFORE_A_NOTE:
+                made = f"bayesinn simulate {bank.simulator_name} --n {bank.n} --out {bank.location} --seed {bank.seed}"
+                print(f"  note: waiting for chunk {chunk} of {bank.chunks:,}, which this makes: {made}", flush=True)
+            if interrupted.wait(_SECONDS_BETWEEN_LOOKS):
+                raise InterruptedError(f"waiting for chunk {chunk} of bank {bank.location!r}")

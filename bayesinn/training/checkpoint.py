@@ -82,7 +82,7 @@ def prepare_folder(
     identity = {**asdict(settings), **identity}
     folder = checkpoint.folder
     settings_file, known = folder / "settings.json", saved_identity(folder)
-    exists = known is not None or (not drawn and any(folder.glob("simulations/*.h5")))
+    exists = known is not None or (not drawn and _has_simulations(folder))
     if exists and not checkpoint.resume:
         raise InputError(
             f"Checkpoint folder {str(folder)!r}",
@@ -119,10 +119,14 @@ def saved_identity(folder: Path) -> dict[str, Any] | None:
 def kept(folder: Path) -> str:
     """Say what a checkpoint holds, for somebody who has interrupted the run."""
     if (known := saved_identity(folder)) is None:
-        return "the simulations" if any(folder.glob("simulations/*.h5")) else "nothing: no epoch had ended"
+        return "the simulations" if _has_simulations(folder) else "nothing: no epoch had ended"
     with _state(folder) as file:
         step = json.loads(file.attrs["history"])[-1]["step"]
     return f"the state after step {step:,} of {known['steps']:,}"
+
+
+def _has_simulations(folder: Path) -> bool:
+    return (folder / "simulations" / "zarr.json").is_file()
 
 
 def has_ended(folder: Path, settings: TrainingSettings) -> bool:

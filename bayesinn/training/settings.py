@@ -43,9 +43,10 @@ class Optimization:
         With a validation set: stop after so many epochs without a better loss on it. A posterior that is fitted to
         arrays without ``steps`` or ``epochs`` has 20.
     passes : int
-        Online: draw simulations before the first step, only as many as so many passes through them need, and keep
-        them in memory; for simulators that take longer than steps. 0 for new ones at each step. What the simulator
-        recommends if left out, 0 if it doesn't. More than a few passes through few simulations overfit.
+        Online: draw simulations before the first step, only as many as so many passes through them need, into a bank
+        in memory, or beside the checkpoint; for simulators that take longer than steps. 0 for new ones at each step.
+        What the simulator recommends if left out, 0 if it doesn't. More than a few passes through few simulations
+        overfit.
     xla : "auto", True or False
         Whether to compile training step and simulator with XLA. "auto" does in runs of 2,000 steps or more, where XLA
         has all operations, the simulator only on a GPU. Shorter runs end before compiling has paid.

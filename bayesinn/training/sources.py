@@ -16,7 +16,7 @@ from bayesinn.core.compilation import compiled
 from bayesinn.simulation import checks
 from bayesinn.simulation.finite import finite_rows
 from bayesinn.simulation.simulator import Simulator
-from bayesinn.simulation.workers import ended_by_interrupt
+from bayesinn.simulation.workers import end_workers, on_interrupt
 from bayesinn.training.settings import TrainingSettings
 from bayesinn.training.trainable import Batch
 
@@ -54,7 +54,7 @@ class Source(ABC):
         return contextlib.nullcontext()
 
     def release(self) -> None:  # noqa: B027
-        """Give memory back when training has ended; most sources keep nothing."""
+        """Give memory back, and wait for nothing, when training has ended; may be called again."""
 
 
 class GraphSource(Source):
@@ -129,7 +129,7 @@ class WorkerSource(Source):
         return element[1], element[2]
 
     def interruptible(self) -> contextlib.AbstractContextManager[None]:
-        return ended_by_interrupt()
+        return on_interrupt(end_workers)
 
     def _generate(self, first_epoch: int) -> Iterator[tuple[int, dict[str, np.ndarray], int]]:
         numbers = self._settings.step_numbers(first_epoch).tolist()
@@ -155,6 +155,43 @@ class WorkerSource(Source):
         """Start the simulations of a step."""
         engine: Any = self._simulator.engine
         return engine.submit(self._settings.batch_size, seeds.entropy(self._settings.seed, "simulations", step))
+
+
+class Mixture(Source):
+    """Batches of which each part comes from a source of its own, with settings of its own batch size."""
+
+    def __init__(self, *sources: Source) -> None:
+        self._sources = sources
+        self.failed_before = sum(source.failed_before for source in sources)
+        self.note = "; ".join(source.note for source in sources if source.note)
+
+    def elements(self, first_epoch: int) -> tf.data.Dataset:
+        parts = tf.data.Dataset.zip(tuple(source.elements(first_epoch) for source in self._sources))
+        return parts.map(lambda *elements: (elements[0][0], elements))
+
+    def batch(self, element: tuple[Any, ...]) -> tuple[Batch, tf.Tensor]:
+        parts = [source.batch(own) for source, own in zip(self._sources, element[1], strict=True)]
+        types = {name: value.dtype for name, value in parts[-1][0].items()}
+        joined = {name: tf.concat([tf.cast(part[name], types[name]) for part, _ in parts], 0) for name in types}
+        return joined, tf.add_n([failed for _, failed in parts])
+
+    def finite(self, step: int) -> bool:
+        return all(source.finite(step) for source in self._sources)
+
+    def cause(self, error: Exception, epoch: int = 0) -> Exception:
+        causes = (source.cause(error, epoch) for source in self._sources)
+        return next((cause for cause in causes if cause is not error), error)
+
+    @contextlib.contextmanager
+    def interruptible(self) -> Iterator[None]:
+        with contextlib.ExitStack() as stack:
+            for source in self._sources:
+                stack.enter_context(source.interruptible())
+            yield
+
+    def release(self) -> None:
+        for source in self._sources:
+            source.release()
 
 
 def online_source(simulator: Simulator, settings: TrainingSettings, progress: bool = False) -> Source:

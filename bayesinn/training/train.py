@@ -75,7 +75,9 @@ def train(
     model.steps_per_execution = settings.steps_per_call
     model.optimizer.build([model.flat])
     guard, history, finished = Guard(), History(), 0
-    own: list[keras.callbacks.Callback] = [guard, history]
+    # Before Keras gives the elements up, which waits for a batch that is on its way.
+    end = keras.callbacks.LambdaCallback(on_train_end=lambda logs: source.release())
+    own: list[keras.callbacks.Callback] = [guard, history, end]
     if checkpoint is not None:
         writer = CheckpointWriter(checkpoint.folder, history, {**asdict(settings), **identity})
         if prepare_folder(checkpoint, settings, identity, write=devices.chief):

@@ -14,8 +14,7 @@ from bayesinn.core.validation import check_flag, check_integer, check_type
 from bayesinn.diagnostics.learning_curve import Advice, learning_curve
 from bayesinn.posterior.amortized import AmortizedPosterior
 from bayesinn.posterior.evaluator import has_log_prob
-from bayesinn.simulation.bank import Bank
-from bayesinn.simulation.checks import check_simulations
+from bayesinn.simulation.bank import Bank, read_simulations
 from bayesinn.spaces.parameters import ParameterSpace
 from bayesinn.training.settings import Optimization
 
@@ -78,10 +77,7 @@ def advise(
         subject, expected = "Flow of a learning curve", "a density, to measure in nats"
         do = "use another flow, and a prior with at most three integers"
         raise InputError(subject, expected=expected, got=f"none, with {posterior.flow!r}", do=do)
-    if isinstance(data, Bank):
-        data.check_simulator(simulator)
-        data = data.read()
-    arrays = check_simulations(simulator, data, "Simulations")
+    arrays = read_simulations(data, simulator, "Simulations")
     rows = len(next(iter(arrays.values())))
     order = seeds.generator(seed, "learning curve").permutation(rows)
     apart = round(min(max(_HELD_OUT * rows, _FEWEST_HELD_OUT), _MOST_HELD_OUT * rows))

@@ -10,6 +10,7 @@ from bayesinn.core.storage import held, replacing
 from bayesinn.flows import Flow
 from bayesinn.posterior.amortized import AmortizedPosterior
 from bayesinn.posterior.loading import load
+from bayesinn.posterior.streaming import Stream
 from bayesinn.simulation.bank import Bank
 from bayesinn.simulation.simulator import Simulator
 from bayesinn.summaries import Summary
@@ -36,7 +37,7 @@ def train_into(
     passes: int | None = None,
     networks: Networks = (None, None),
     longer: bool = False,
-    data: Bank | None = None,
+    data: Bank | Stream | None = None,
 ) -> AmortizedPosterior:
     """Train for ``steps`` or about ``minutes``, and save all; what is left out is the simulator's own.
 

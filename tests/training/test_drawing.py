@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import fsspec
 import numpy as np
 import pytest
 
 import bayesinn as bi
-from bayesinn.core.errors import InputError, SavedPosteriorError
+from bayesinn.core.errors import BankError, InputError
+from bayesinn.simulation.bank_store import BankStore
 from bayesinn.training import drawing
 from bayesinn.training.settings import TrainingSettings
 from tests.helpers.models import small_flow
@@ -20,66 +22,76 @@ def settings() -> TrainingSettings:
     return TrainingSettings(20, 5, 8, 1, passes=2, xla=False)
 
 
-def interrupt(monkeypatch: pytest.MonkeyPatch, batches: int) -> None:
-    """Let Ctrl-C come while a batch is drawn."""
-    update, calls = drawing.Progress.update, []
+def interrupt(monkeypatch: pytest.MonkeyPatch, chunks: int) -> None:
+    """Let Ctrl-C come after so many chunks."""
+    write, calls = BankStore.write, []
 
-    def counted(self, done=None, text="") -> None:
-        calls.append(done)
-        if len(calls) == batches:
+    def counted(self, *arguments) -> None:
+        write(self, *arguments)
+        calls.append(1)
+        if len(calls) == chunks:
             raise KeyboardInterrupt
-        update(self, done, text)
 
-    monkeypatch.setattr(drawing.Progress, "update", counted)
+    monkeypatch.setattr(BankStore, "write", counted)
 
 
 def test_an_interrupted_drawing_goes_on_where_it_was(tmp_path: Path, settings, monkeypatch) -> None:
     simulator = bi.get("linear")
     expected, failed, _ = drawing.draw_all(simulator, settings, progress=False)
-    for batches, files in ((3, [0]), (4, [0, 3])):
-        with monkeypatch.context() as patch:
-            interrupt(patch, batches)
-            with pytest.raises(KeyboardInterrupt):
-                drawing.draw_all(simulator, settings, progress=False, folder=tmp_path)
-        assert sorted(int(file.stem) for file in (tmp_path / "simulations").iterdir()) == files
-    drawn = []
-    monkeypatch.setattr(drawing.Progress, "update", lambda self, done=None, text="": drawn.append(done))
+    with monkeypatch.context() as patch:
+        interrupt(patch, 3)
+        with pytest.raises(KeyboardInterrupt):
+            drawing.draw_all(simulator, settings, progress=False, folder=tmp_path)
+    bank = bi.open_bank(tmp_path / "simulations")
+    assert (bank.n, bank.chunks) == (80, 10)
+    # One more may have been on its way.
+    assert 6 <= len(bank.missing) <= 7
+    numbers, start = [], simulator.engine.start
+    monkeypatch.setattr(simulator.engine, "start", lambda *task: numbers.append(task[-1]) or start(*task))
     arrays, again, _ = drawing.draw_all(simulator, settings, progress=False, folder=tmp_path)
-    assert drawn == [64, 72, 80]
+    assert len(numbers) < 10
     assert again == failed
     for name, value in expected.items():
         np.testing.assert_array_equal(arrays[name], value)
 
 
-def test_simulations_are_written_now_and_then(tmp_path: Path, settings, monkeypatch) -> None:
-    monkeypatch.setattr(drawing, "_SECONDS_BETWEEN_WRITES", 0.0)
+def test_those_of_another_run_are_refused(tmp_path: Path, settings) -> None:
     drawing.draw_all(bi.get("linear"), settings, progress=False, folder=tmp_path)
-    assert len(list((tmp_path / "simulations").iterdir())) == 10
+    with pytest.raises(BankError, match="with which it was made"):
+        drawing.draw_all(
+            bi.get("linear"), TrainingSettings(20, 5, 8, 2, passes=2, xla=False), progress=False, folder=tmp_path
+        )
 
 
-@pytest.mark.parametrize("damage", ["half", "gap", "run"])
-def test_damaged_simulations_are_explained(tmp_path: Path, settings, monkeypatch, damage: str) -> None:
-    monkeypatch.setattr(drawing, "_SECONDS_BETWEEN_WRITES", 0.0)
-    drawing.draw_all(bi.get("linear"), settings, progress=False, folder=tmp_path)
-    file = tmp_path / "simulations" / "00000003.h5"
-    if damage == "half":
-        file.write_bytes(file.read_bytes()[:500])
-    elif damage == "gap":
-        file.unlink()
-    else:
-        settings = TrainingSettings(20, 5, 8, 2, passes=2, xla=False)
-    with pytest.raises(SavedPosteriorError, match=r"(?s)simulations of an interrupted run.*delete it"):
-        drawing.draw_all(bi.get("linear"), settings, progress=False, folder=tmp_path)
+def test_they_are_not_those_of_a_bank_with_the_same_seed(tmp_path: Path, settings) -> None:
+    """Which may be held out, or diagnosed on."""
+    simulator = bi.get("linear")
+    drawn, _, _ = drawing.draw_all(simulator, settings, progress=False)
+    bank = bi.simulate(simulator, 80, tmp_path, seed=settings.seed, chunk=8, progress=False)
+    assert not np.isin(drawn["x1"], bank.read()["x1"]).any()
 
 
-def test_a_full_disk_does_not_end_the_drawing(tmp_path: Path, settings, monkeypatch) -> None:
-    def full(*_) -> None:
-        raise OSError(28, "No space left on device")
+def test_nothing_stays_in_memory(settings) -> None:
+    drawing.draw_all(bi.get("linear"), settings, progress=False)
+    assert not [file for file in fsspec.filesystem("memory").find("/") if "bayesinn" in file]
 
-    monkeypatch.setattr(drawing, "_SECONDS_BETWEEN_WRITES", 0.0)
-    monkeypatch.setattr(drawing, "replace_file", full)
-    with pytest.warns(UserWarning, match="No space left"):
-        drawing.draw_all(bi.get("linear"), settings, progress=False, folder=tmp_path)
+
+@pytest.mark.parametrize(("steps", "batch_size", "chunks"), [(20, 8, 10), (2_000, 8, 67), (200_000, 32, 782)])
+def test_chunks_are_whole_batches(steps: int, batch_size: int, chunks: int, monkeypatch) -> None:
+    """No simulation too many where there are few, and few files where there are many."""
+    seen = []
+
+    def look(simulator, total, place, seed, chunk, progress, task):
+        seen.append((total, chunk))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(drawing, "write_bank", look)
+    with pytest.raises(KeyboardInterrupt):
+        drawing.draw_all(bi.get("linear"), TrainingSettings(steps, 5, batch_size, 1, passes=2), progress=False)
+    ((total, chunk),) = seen
+    assert chunk % batch_size == 0
+    assert -(-total // chunk) == chunks
+    assert -total % chunk < total / 60
 
 
 def test_a_fit_that_is_interrupted_while_drawing_is_resumed_to_the_same_bits(tmp_path: Path, monkeypatch) -> None:
@@ -90,11 +102,7 @@ def test_a_fit_that_is_interrupted_while_drawing_is_resumed_to_the_same_bits(tmp
 
     expected = fit().fingerprint
     with monkeypatch.context() as patch:
-        # As where drawing takes long: simulations are there before the first step.
-        patch.setattr(drawing, "_SECONDS_BETWEEN_WRITES", 0.0)
-        assert fit(tmp_path / "slow").fingerprint == expected
-    with monkeypatch.context() as patch:
-        interrupt(patch, 3)
+        interrupt(patch, 2)
         with pytest.raises(KeyboardInterrupt):
             fit(tmp_path)
     with pytest.raises(InputError, match="resume=True"):

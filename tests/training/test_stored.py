@@ -14,7 +14,7 @@ import bayesinn as bi
 from bayesinn.bijections import ActNorm, Chain, Coupling
 from bayesinn.core.errors import InputError, SimulatorError
 from bayesinn.flows import InvertibleFlow
-from bayesinn.posterior import fitting
+from bayesinn.posterior import training_data
 from bayesinn.simulators.linear import linear
 from bayesinn.summaries import MLP, Summary
 from bayesinn.training import arrays as array_source
@@ -108,7 +108,7 @@ def test_stopped_and_resumed_gives_the_same_bits(trained: Callable[..., bi.Amort
 
 def test_a_wrong_checkpoint_is_refused_before_simulations_are_drawn(tmp_path, monkeypatch) -> None:
     fit(optimization=bi.Optimization(passes=2), checkpoint=tmp_path)
-    monkeypatch.setattr(fitting, "offline_source", lambda *_, **__: pytest.fail("simulations were drawn"))
+    monkeypatch.setattr(training_data, "offline_source", lambda *_, **__: pytest.fail("simulations were drawn"))
     with pytest.raises(InputError, match="new or empty folder"):
         fit(optimization=bi.Optimization(passes=2), checkpoint=tmp_path)
     with pytest.raises(InputError, match="passes 2 \\(now 3\\)"):
@@ -117,7 +117,7 @@ def test_a_wrong_checkpoint_is_refused_before_simulations_are_drawn(tmp_path, mo
 
 def test_a_run_that_has_ended_draws_nothing_again(tmp_path, monkeypatch) -> None:
     ended = fit(optimization=bi.Optimization(passes=2), checkpoint=tmp_path)
-    monkeypatch.setattr(fitting, "offline_source", lambda *_, **__: pytest.fail("simulations were drawn"))
+    monkeypatch.setattr(training_data, "offline_source", lambda *_, **__: pytest.fail("simulations were drawn"))
     assert equal(fit(optimization=bi.Optimization(passes=2), checkpoint=bi.Checkpoint(tmp_path, resume=True)), ended)
 
 

@@ -1,0 +1,141 @@
+"""Training from a simulation bank: as arrays if it is small, else read while training goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from bayesinn.core.errors import InputError
+from bayesinn.core.validation import check_integer, check_number, check_type
+from bayesinn.posterior.building import PILOT_SIMULATIONS
+from bayesinn.posterior.model import PosteriorModel
+from bayesinn.posterior.training_data import (
+    InMemory,
+    Length,
+    TrainingData,
+    Validation,
+    check_share,
+    training_data,
+)
+from bayesinn.simulation import checks
+from bayesinn.simulation.bank import Bank, read_simulations
+from bayesinn.simulation.simulator import Simulator
+from bayesinn.training.bank_source import BankSource, wait_for
+from bayesinn.training.settings import Optimization, TrainingSettings
+from bayesinn.training.sources import Mixture, Source, online_source
+
+# Training copies arrays: a bank of this size takes some three times as much.
+_MOST_BYTES_IN_MEMORY = 256 * 2**20
+# With more, a validation loss is no better.
+_MOST_HELD_OUT = 65_536
+
+
+@dataclass(frozen=True)
+class Stream:
+    """A simulation bank that is read while training goes on, however small; perhaps unfinished, or mixed with others.
+
+    Parameters
+    ----------
+    bank : Bank
+    reuse : int
+        Train while another program still writes the bank, which ``bayesinn simulate`` does: each chunk is used so many
+        times, about half of these while it grows, and training waits for the next chunk where it is faster. The
+        result doesn't depend on speeds. The bank must have been begun, the set held out and 4,096 simulations after it
+        are waited for. Left out, all of it must be finished.
+    fresh : float
+        Share of each batch that is simulated anew, for few simulations on disk of a simulator that is fast enough.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import bayesinn as bi
+    >>> linear, folder = bi.get("linear"), tempfile.TemporaryDirectory()
+    >>> bank = bi.simulate(linear, 2_000, folder.name, seed=1, progress=False)
+    >>> posterior = bi.AmortizedPosterior(linear, flow=bi.flows.coupling(blocks=1, hidden=(8,)))
+    >>> posterior = posterior.fit(bi.Stream(bank, fresh=0.25), steps=20, batch_size=64, seed=1, progress=False)
+    >>> folder.cleanup()
+    """
+
+    bank: Bank
+    reuse: int | None = None
+    fresh: float = 0.0
+
+    def __post_init__(self) -> None:
+        check_type("Argument 'bank'", self.bank, Bank, "a Bank", "open one with bi.open_bank(folder)")
+        if self.reuse is not None:
+            check_integer("Argument 'reuse'", self.reuse, do="pass for example reuse=4")
+        check_number("Argument 'fresh'", self.fresh, least=0, below=1, do="pass for example fresh=0.25")
+
+
+class Streamed(TrainingData):
+    """A bank of which the first rows are held out: a share, at most 65,536 if nothing is said."""
+
+    def __init__(self, simulator: Simulator, stream: Stream, validation: Validation) -> None:
+        super().__init__(simulator)
+        self._stream, bank = stream, stream.bank
+        bank.check_simulator(simulator)
+        self._first = 0 if isinstance(validation, Mapping) else _count_held_out(bank, validation)
+        pilot = slice(self._first, min(self._first + PILOT_SIMULATIONS, bank.n))
+        if stream.reuse is None:
+            bank.check_finished()
+        else:
+            wait_for(bank, range(-(-pilot.stop // bank.rows_per_chunk)))
+        if isinstance(validation, Mapping):
+            self.held_out = checks.check_simulations(simulator, validation, "Validation data")
+        elif self._first:
+            self.held_out = bank.read(slice(0, self._first))
+        self.pilot = bank.read(pilot)
+        how = "" if not (stream.reuse or stream.fresh) else f", reuse {stream.reuse}, fresh {stream.fresh}"
+        what = bank.fingerprint if stream.reuse is None else bank.identity
+        self.fingerprint = f"{what}, from row {self._first}{how}"
+
+    def fill_in(self, length: Length, optimization: Optimization) -> tuple[Length, Optimization]:
+        (steps, epochs, batch_size), rows = length, self._stream.bank.n - self._first
+        if steps is not None and epochs is not None:
+            expected, got = "one of them: steps, or passes through the data", f"steps={steps!r} and epochs={epochs!r}"
+            raise InputError("Arguments 'steps' and 'epochs'", expected=expected, got=got, do="leave one out")
+        batch_size = self.simulator.recommended.batch_size if batch_size is None else batch_size
+        batch_size = min(check_integer("Argument 'batch_size'", batch_size), rows)
+        passes = self._stream.reuse if epochs is None else check_integer("Argument 'epochs'", epochs)
+        if steps is None:
+            # As long as online if nothing is said, and with as many reports: a pass through a large bank may never end.
+            steps = self.simulator.recommended.steps if passes is None else passes * (rows // batch_size)
+        return Length(steps, None, batch_size), optimization
+
+    def source(
+        self, model: PosteriorModel, settings: TrainingSettings, pretrained: bool, progress: bool, folder: Path | None
+    ) -> Source:
+        # What is precomputed for arrays is trained on, and not fixed.
+        stream, size = self._stream, settings.batch_size
+        if not stream.fresh:
+            return BankSource(stream.bank, self._first, settings, stream.reuse or 0)
+        fresh = round(stream.fresh * size)
+        if not 0 < fresh < size:
+            expected, do = f"a share that leaves both parts some of the {size} in a batch", "pass another, or 0"
+            raise InputError("Argument 'fresh'", expected=expected, got=repr(stream.fresh), do=do)
+        kept, new = (replace(settings, batch_size=part) for part in (size - fresh, fresh))
+        stored = BankSource(stream.bank, self._first, kept, stream.reuse or 0)
+        return Mixture(stored, online_source(self.simulator, new, progress))
+
+
+@training_data.register
+def _(data: Bank, simulator: Simulator, validation: Validation, seed: int) -> TrainingData:
+    if data.nbytes > _MOST_BYTES_IN_MEMORY:
+        return Streamed(simulator, Stream(data), validation)
+    return InMemory(simulator, read_simulations(data, simulator, "Training data"), validation, seed)
+
+
+@training_data.register
+def _(data: Stream, simulator: Simulator, validation: Validation, seed: int) -> TrainingData:
+    return Streamed(simulator, data, validation)
+
+
+def _count_held_out(bank: Bank, validation: float | None) -> int:
+    count = round(check_share(validation, bank.n) * bank.n)
+    count = min(count, _MOST_HELD_OUT) if validation is None else count
+    if count * (bank.nbytes // bank.n) > _MOST_BYTES_IN_MEMORY:
+        expected = f"a share that fits into memory, {_MOST_BYTES_IN_MEMORY / bank.nbytes:.2g} at most"
+        do = "pass a smaller one; 65,536 simulations are held out if it is left out"
+        raise InputError("Argument 'validation'", expected=expected, got=repr(validation), do=do)
+    return count

@@ -1,0 +1,188 @@
+"""Training while a bank grows, and from a bank mixed with fresh simulations."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import bayesinn as bi
+from bayesinn.core.errors import BankError, InputError
+from bayesinn.posterior import streaming
+from bayesinn.training import bank_source
+from bayesinn.training.bank_source import BankSource, growing_order
+from bayesinn.training.settings import TrainingSettings
+from tests.conftest import ROOT
+from tests.helpers.fitting import equal
+from tests.helpers.models import Normalising, series, small_flow
+
+ROWS, SIZE = 960, 64
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Little is waited for before the first step, windows have two chunks, and looks are frequent."""
+    monkeypatch.setattr(streaming, "PILOT_SIMULATIONS", SIZE)
+    monkeypatch.setattr(bank_source, "_WINDOW_BYTES", 0)
+    monkeypatch.setattr(bank_source, "_SECONDS_BETWEEN_LOOKS", 0.05)
+
+
+@pytest.fixture(scope="module")
+def bank(tmp_path_factory) -> bi.Bank:
+    return bi.simulate(series, ROWS, tmp_path_factory.mktemp("bank") / "bank", seed=1, chunk=SIZE, progress=False)
+
+
+@pytest.fixture
+def begun(tmp_path: Path) -> bi.Bank:
+    """The same bank with its first three chunks alone."""
+    growing = bi.simulate(series, ROWS, tmp_path / "bank", seed=1, chunk=SIZE, progress=False)
+    for number in range(3, growing.chunks):
+        growing._store.forget(number)
+    return bi.open_bank(tmp_path / "bank")
+
+
+def write(place: str) -> threading.Thread:
+    """Finish a bank in the background."""
+
+    def work() -> None:
+        time.sleep(1.0)
+        bi.simulate(series, ROWS, place, seed=1, chunk=SIZE, progress=False)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    return thread
+
+
+def train(data, **options) -> bi.AmortizedPosterior:
+    posterior = bi.AmortizedPosterior(series, Normalising(), small_flow(dropout=0.1))
+    options = {"batch_size": 32, "validation": 0.1, "seed": 1, "progress": False, **options}
+    return posterior.fit(data, **options)
+
+
+@pytest.mark.parametrize("reuse", [1, 2, 5])
+def test_each_chunk_is_used_as_often_and_none_before_those_in_front_of_it(reuse: int) -> None:
+    order = growing_order(range(40), reuse, np.random.default_rng(1))
+    assert Counter(order) == dict.fromkeys(range(40), reuse)
+    firsts = [order.index(chunk) for chunk in range(40)]
+    assert firsts == sorted(firsts)
+    # Half of the repetitions are made while it grows, the others when all are there.
+    assert firsts[-1] == pytest.approx(40 + 0.5 * 40 * (reuse - 1) - (reuse - 1), abs=reuse)
+
+
+def test_the_result_does_not_depend_on_when_chunks_are_finished(bank: bi.Bank, begun: bi.Bank) -> None:
+    expected = train(bi.Stream(bank, reuse=2))
+    assert expected.history["step"].iloc[-1] == 2 * (864 // 32)
+    thread = write(begun.location)
+    ours = train(bi.Stream(begun, reuse=2))
+    thread.join()
+    assert begun.missing == []
+    assert equal(ours, expected)
+
+
+def test_it_waits_for_no_more_than_it_needs(begun: bi.Bank) -> None:
+    """Three chunks are there: the first of them is held out in part, so that two and a half are trained on."""
+    posterior = train(bi.Stream(begun, reuse=1), steps=2)
+    assert posterior.history["step"].iloc[-1] == 2
+    assert len(begun.missing) == 12
+
+
+@pytest.mark.parametrize("options", [{"reuse": 3}, {"fresh": 0.25}, {"reuse": 2, "fresh": 0.5}])
+def test_it_resumes_bit_for_bit(bank: bi.Bank, tmp_path: Path, monkeypatch, options: dict[str, float]) -> None:
+    data, folder = bi.Stream(bank, **options), tmp_path / "checkpoint"
+    expected = train(data, steps=100)
+    monkeypatch.setattr("bayesinn.training.checkpoint._SECONDS_BETWEEN_WRITES", 0.0)
+    read, calls = BankSource._read, []
+
+    def broken(self, *arguments):
+        calls.append(arguments)
+        if len(calls) == 9:
+            raise OSError("the store can't be reached")
+        return read(self, *arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(BankSource, "_read", broken)
+        with pytest.raises(OSError, match="can't be reached"):
+            train(data, steps=100, checkpoint=folder)
+    with pytest.raises(InputError, match="a checkpoint of this very run"):
+        train(bi.Stream(bank, reuse=7), steps=100, checkpoint=bi.Checkpoint(folder, resume=True))
+    assert equal(train(data, steps=100, checkpoint=bi.Checkpoint(folder, resume=True)), expected)
+
+
+def rows(batch: Mapping[str, Any]) -> list[tuple[float, ...]]:
+    """What tells simulations apart: one number alone may come twice."""
+    first_cases = np.asarray(batch["cases"])[:, 0]
+    return list(
+        zip(*(np.asarray(value).tolist() for value in (batch["rate"], batch["size"], first_cases)), strict=True)
+    )
+
+
+def test_a_batch_has_its_share_of_fresh_simulations(bank: bi.Bank) -> None:
+    stream, known = bi.Stream(bank, fresh=0.25), set(rows(bank.read()))
+    settings = TrainingSettings(40, 10, 32, 3, xla=False)
+    data = streaming.Streamed(series, stream, 0.1)
+    source = data.source(None, settings, False, False, None)
+    fresh: list[tuple[float, ...]] = []
+    for element in source.elements(0):
+        batch, failed = source.batch(element)
+        assert int(failed) == 0
+        new = [row not in known for row in rows(batch)]
+        assert new == 24 * [False] + 8 * [True]
+        fresh += rows(batch)[24:]
+    assert len(set(fresh)) == len(fresh)
+
+
+def test_a_mixture_finds_the_posterior(tmp_path: Path) -> None:
+    """The exact loss of the linear toy, from so few stored simulations that they alone would be learned by heart."""
+    from bayesinn.simulators.linear import entropy
+
+    linear = bi.get("linear")
+    bank = bi.simulate(linear, 100, tmp_path, seed=1, progress=False)
+    fresh = linear.sample(4_000, seed=7)
+    losses = []
+    for share in (0.0, 0.75):
+        posterior = bi.AmortizedPosterior(linear, flow=small_flow())
+        stream = bi.Stream(bank, fresh=share)
+        posterior.fit(stream, steps=800, batch_size=64, validation=0, seed=1, progress=False)
+        density = posterior.log_prob({name: fresh[name] for name in ("x1", "x2")}, {"y": fresh["y"]})
+        losses.append(-density.mean() - entropy())
+    assert losses[1] < 0.1 < losses[0]
+
+
+def test_what_can_not_be_is_refused(bank: bi.Bank, begun: bi.Bank) -> None:
+    with pytest.raises(BankError, match="12 of 15 chunks unfinished"):
+        train(bi.Stream(begun), steps=4)
+    with pytest.raises(InputError, match=r"leaves both parts some of the 2 in a batch"):
+        train(bi.Stream(bank, fresh=0.1), steps=4, batch_size=2)
+    for wrong in ({"reuse": 0}, {"fresh": 1.0}, {"fresh": -0.1}):
+        with pytest.raises(InputError, match=f"'{next(iter(wrong))}'"):
+            bi.Stream(bank, **wrong)
+    with pytest.raises(InputError, match="a Bank"):
+        bi.Stream(bank.read())
+
+
+def test_ctrl_c_while_it_waits(begun: bi.Bank, tmp_path: Path) -> None:
+    """Which compiled code does: Python alone would not wake up before the chunk exists."""
+    code = """
+import sys
+import bayesinn as bi
+from bayesinn.posterior import streaming
+from tests.training.test_streaming import train
+streaming.PILOT_SIMULATIONS = 64
+train(bi.Stream(bi.open_bank(sys.argv[1]), reuse=1), progress=True)
+"""
+    command = [sys.executable, "-u", "-c", code, begun.location]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        said = next(line for line in process.stdout if "waiting for chunk" in line)
+        assert f"bayesinn simulate series --n 960 --out {begun.location} --seed 1" in said
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=20)
+    assert "KeyboardInterrupt" in errors
