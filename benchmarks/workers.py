@@ -2,9 +2,10 @@
 
     python benchmarks/workers.py [--quick]
 
-Writes workers.csv. 100,000 draws into a simulation bank, in rounds that take turns: seconds, and milliseconds of each
-simulation beyond those of the function itself, which is called without workers before and after each round. The Dask
-cluster has two worker processes of one thread.
+Writes workers.csv. 100,000 draws into a simulation bank, in rounds that take turns. The overhead is what a worker
+spends on each simulation of a function that does nothing. (To subtract the time of a function that is called by itself
+says less: two at the same time share caches and memory, and slow each other down.) The Dask cluster has two worker
+processes of one thread.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from __future__ import annotations
 import argparse
 import tempfile
 import time
+from collections import defaultdict
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +25,6 @@ from distributed import Client, LocalCluster
 import bayesinn as bi
 
 tfd = tfp.distributions
-CALLS = 500
 
 
 def walk(parameters: dict[str, float], generator: np.random.Generator) -> dict[str, np.ndarray]:
@@ -31,18 +33,15 @@ def walk(parameters: dict[str, float], generator: np.random.Generator) -> dict[s
     return {"x": parameters["scale"] * np.cumsum(steps)[::5_000]}
 
 
-def simulator(workers: int) -> bi.Simulator:
-    """Declare the walk with a number of worker processes."""
+def nothing(parameters: dict[str, float], generator: np.random.Generator) -> dict[str, np.ndarray]:
+    """Return as many numbers without any work."""
+    return {"x": np.full(20, parameters["scale"])}
+
+
+def simulator(function: Callable[..., dict[str, np.ndarray]], workers: int) -> bi.Simulator:
+    """Declare a function with a number of worker processes."""
     prior = {"scale": tfd.LogNormal(0.0, 0.5)}
-    return bi.simulator(prior=prior, engine="python", workers=workers, name="walk")(walk)
-
-
-def alone() -> float:
-    """Return the seconds of one call of the function."""
-    generator, started = np.random.default_rng(1), time.perf_counter()
-    for _ in range(CALLS):
-        walk({"scale": 1.0}, generator)
-    return (time.perf_counter() - started) / CALLS
+    return bi.simulator(prior=prior, engine="python", workers=workers, name=function.__name__)(function)
 
 
 def main() -> None:
@@ -51,34 +50,31 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="few draws: checks that it runs, the numbers mean little")
     quick = parser.parse_args().quick
     n, rounds = (200, 1) if quick else (100_000, 2)
-    one, two = simulator(1), simulator(2)
     cluster = LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None)
     with tempfile.TemporaryDirectory() as folder, cluster, Client(cluster, set_as_default=False) as client:
-        cases = {
-            "one worker": (one, None, 1),
-            "two workers": (two, None, 2),
-            "two workers, Dask": (two, client, 2),
+        cases = {"one worker": (1, None), "two workers": (2, None), "two workers, Dask": (2, client)}
+        models = {
+            (function, workers): simulator(function, workers) for function in (walk, nothing) for workers in (1, 2)
         }
-        seconds: dict[str, list[float]] = {name: [] for name in cases}
-        overheads: dict[str, list[float]] = {name: [] for name in cases}
-        for model, where, workers in cases.values():
-            # Starts the processes.
-            bi.simulate(model, 64, f"{folder}/start {workers} {where is None}", cluster=where, progress=False)
-        for number in range(rounds):
-            for name, (model, where, workers) in cases.items():
-                cost, started = alone(), time.perf_counter()
-                bi.simulate(model, n, f"{folder}/{name} {number}", cluster=where, progress=False)
-                taken = time.perf_counter() - started
-                cost = 0.5 * (cost + alone())
-                seconds[name].append(taken)
-                overheads[name].append(1e3 * (taken * workers / n - cost))
+        seconds: dict[tuple[str, str], list[float]] = defaultdict(list)
+        for number in range(-1, rounds):
+            for name, (workers, where) in cases.items():
+                for function in (walk, nothing):
+                    place, started = f"{folder}/{name} {function.__name__} {number}", time.perf_counter()
+                    # The first round starts the processes.
+                    draws = n if number >= 0 else 64
+                    bi.simulate(models[function, workers], draws, place, cluster=where, progress=False)
+                    if number >= 0:
+                        seconds[name, function.__name__].append(time.perf_counter() - started)
     table = pd.DataFrame(
         {
-            "seconds": {name: np.median(values) for name, values in seconds.items()},
+            "seconds": {name: np.median(seconds[name, "walk"]) for name in cases},
             "faster than one worker": {
-                name: np.median(np.divide(seconds["one worker"], values)) for name, values in seconds.items()
+                name: np.median(np.divide(seconds["one worker", "walk"], seconds[name, "walk"])) for name in cases
             },
-            "overhead of a simulation [ms]": {name: np.median(values) for name, values in overheads.items()},
+            "overhead of a simulation [ms]": {
+                name: 1e3 * workers * np.median(seconds[name, "nothing"]) / n for name, (workers, _) in cases.items()
+            },
         }
     ).rename_axis("workers")
     print(table.to_string(float_format="%.3g"))

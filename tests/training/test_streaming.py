@@ -119,10 +119,8 @@ def test_it_resumes_bit_for_bit(bank: bi.Bank, tmp_path: Path, monkeypatch, opti
 
 def rows(batch: Mapping[str, Any]) -> list[tuple[float, ...]]:
     """What tells simulations apart: one number alone may come twice."""
-    first_cases = np.asarray(batch["cases"])[:, 0]
-    return list(
-        zip(*(np.asarray(value).tolist() for value in (batch["rate"], batch["size"], first_cases)), strict=True)
-    )
+    parts = batch["rate"], batch["size"], np.asarray(batch["cases"])[:, 0]
+    return list(zip(*(np.asarray(part).tolist() for part in parts), strict=True))
 
 
 def test_a_batch_has_its_share_of_fresh_simulations(bank: bi.Bank) -> None:
