@@ -1,6 +1,6 @@
-"""What the runs amount to: results.csv, figure.png, and the table in the project's README.
+"""What the runs amount to: results.csv, figure.png, and tables here and in the project's README.
 
-python benchmarks/peers/report.py    # write figure and table again, from results.csv
+python benchmarks/peers/report.py    # write figure and tables again, from results.csv
 """
 
 from __future__ import annotations
@@ -73,22 +73,33 @@ def lines(results: pd.DataFrame) -> list[tuple[str, str, pd.DataFrame]]:
         else:
             continue
         found.append((task, label, group.set_index("library")))
-    return sorted(found, key=lambda row: list(TITLES).index(row[0]))
+    return sorted(found, key=lambda row: (list(TITLES).index(row[0]), row[0] == "accuracy" and row[1]))
 
 
-def table(results_file: Path) -> str:
-    """Return the README's table, a column for each library that was measured; nothing before the first measurement."""
+def tables(results_file: Path, short_form: bool) -> str:
+    """Return a table of speed and one of time to accuracy, with a column for each library that was measured.
+
+    The short form, for the project's README, has networks of equal size, two batch sizes and simulations in the loop.
+    """
     if not results_file.exists():
         return ""
     results = pd.read_csv(results_file)
-    libraries = [library for library in COLUMNS if library in set(results["library"])]
-    text = [f"| | {' | '.join(COLUMNS[library] for library in libraries)} |", "|---" * (1 + len(libraries)) + "|"]
-    for task, label, group in lines(results):
-        unit = "ms/step" if task == "step" else "s"
-        text.append(f"| {label}, {unit} | {' | '.join(cell(group, library) for library in libraries)} |")
+    left_out = (results["size"].isin((32, 2048)) | results["settings"].eq("own")) & results["task"].ne("accuracy")
+    if short_form:
+        results = results[~left_out & results["settings"].ne("offline")]
+    texts = []
+    for part in (results[results["task"].ne("accuracy")], results[results["task"].eq("accuracy")]):
+        libraries = [library for library in COLUMNS if library in set(part["library"])]
+        head = [f"| | {' | '.join(COLUMNS[library] for library in libraries)} |", "|---" * (1 + len(libraries)) + "|"]
+        rows = [
+            f"| {label}, {'ms/step' if task == 'step' else 's'} | "
+            f"{' | '.join(cell(group, library) for library in libraries)} |"
+            for task, label, group in lines(part)
+        ]
+        texts += ["\n".join([*head, *rows])] if rows else []
     versions = results.drop_duplicates("versions")["versions"]
     threads = ", ".join(str(count) for count in sorted(set(results["threads"])))
-    return "\n".join([*text, "", f"Threads: {threads}. Versions: {'; '.join(versions)}."])
+    return "\n\n".join([*texts, f"Threads: {threads}. Versions: {'; '.join(versions)}."])
 
 
 def cell(group: pd.DataFrame, library: str) -> str:
@@ -106,16 +117,18 @@ def short(value: float) -> str:
     return f"{value:.3g}" if value < 100 else f"{value:.0f}"
 
 
-def write_table(readme: Path, results_file: Path) -> None:
-    """Put the table between its marks in the README."""
-    before, rest = readme.read_text().split(START)
-    after = rest.split(END)[1]
-    readme.write_text(f"{before}{START}\n\n{table(results_file)}\n\n{END}{after}")
+def write_tables(results_file: Path) -> None:
+    """Put tables between their marks: the short form into the project's README, all into that of this folder."""
+    for readme in (HERE.parents[1] / "README.md", HERE / "README.md"):
+        before, rest = readme.read_text().split(START)
+        text = tables(results_file, short_form=readme.parent != HERE)
+        readme.write_text(f"{before}{START}\n\n{text}\n\n{END}{rest.split(END)[1]}")
 
 
 def draw(results: pd.DataFrame) -> Figure:
     """Medians and ranges of all libraries, a panel for each task; further left is better."""
-    panels = {task: [row[1:] for row in lines(results) if row[0] == task] for task in TITLES}
+    reached = [row for row in lines(results) if np.isfinite(row[2]["median"]).any()]
+    panels = {task: [row[1:] for row in reached if row[0] == task] for task in TITLES}
     panels = {TITLES[task]: rows for task, rows in panels.items() if rows}
     heights = [len(rows) for rows in panels.values()]
     libraries = [library for library in COLUMNS if library in set(results["library"])]
@@ -145,7 +158,7 @@ def draw(results: pd.DataFrame) -> Figure:
 def main() -> None:
     """Write figure and table again."""
     draw(pd.read_csv(HERE / "results.csv")).savefig(HERE / "figure.png", dpi=150)
-    write_table(HERE.parents[1] / "README.md", HERE / "results.csv")
+    write_tables(HERE / "results.csv")
 
 
 if __name__ == "__main__":
