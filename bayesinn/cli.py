@@ -12,7 +12,7 @@ import bayesinn as bi
 from bayesinn.core import command_line as cl
 from bayesinn.core.errors import BayesinnError
 from bayesinn.core.manifest import read_manifest
-from bayesinn.core.startup import import_tensorflow
+from bayesinn.core.startup import import_tensorflow, new_strategy
 from bayesinn.simulation.installed import check_name, descriptions
 
 if TYPE_CHECKING:
@@ -48,18 +48,21 @@ def train(
     bank: cl.BankToTrainOn = None,
     summary: cl.SummaryNetwork = [],  # noqa: B006
     flow: cl.FlowNetwork = None,
+    strategy: cl.Strategy = None,
+    accumulate: cl.Accumulate = 1,
     seed: cl.Seed = 1,
     resume: cl.Resume = False,
 ) -> None:
     """Train a posterior into a run folder; one that is there already is trained longer, by --steps or --minutes."""
+    check_name(name)
+    shared = {"strategy": strategy and new_strategy(strategy), "accumulate": accumulate}
     simulator = _simulator(name)
     from bayesinn.workflow.commands import train_or_say
 
-    run = _run(output, simulator)
-    data = None if bank is None else bi.open_bank(bank)
+    folder, data = _run(output, simulator).folder, bank and bi.open_bank(bank)
     options = {"steps": steps, "minutes": minutes, "batch_size": batch_size, "passes": passes, "seed": seed}
-    train_or_say(run.folder, simulator, summary, flow, resume=resume, longer=True, data=data, **options)
-    typer.echo(f"saved {run.folder}/posterior")
+    train_or_say(folder, simulator, summary, flow, resume=resume, longer=True, data=data, **shared, **options)
+    typer.echo(f"saved {folder}/posterior")
 
 
 @app.command()
@@ -100,9 +103,8 @@ def infer(
     folder, posterior = _opened(run, output, simulator, trust)
     from bayesinn.workflow.answers import answer_text
 
-    options: dict[str, Any] = {"draws": draws, "seed": seed, "exact": exact, "predictive": predictive}
     observation = _observation(data, posterior.simulator, context, by)
-    tree, table = folder.infer(posterior, observation, **options)
+    tree, table = folder.infer(posterior, observation, draws=draws, seed=seed, exact=exact, predictive=predictive)
     typer.echo(answer_text(tree, table))
     typer.echo(f"saved {folder.folder}/posterior.nc, posterior.csv" + " and figures" * (table.index.nlevels == 1))
 
@@ -220,8 +222,7 @@ def _opened(run: Path, output: Path | None, name: str | None, trust: bool) -> tu
     run = run.expanduser()
     alone = (run / "manifest.json").is_file()
     saved = run if alone else run / "posterior"
-    # Before TensorFlow is imported, which takes seconds.
-    read_manifest(saved)
+    read_manifest(saved)  # before TensorFlow is imported
     simulator = None if name is None else _simulator(name)
     import_tensorflow()
     posterior = bi.load(saved, simulator, trust)

@@ -2,7 +2,7 @@
 
 import math
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 from typer.core import TyperGroup
@@ -30,6 +30,11 @@ BatchSize = Annotated[
 ]
 _PASSES = "Passes through simulations that are drawn first; 0: new ones at each step."
 Passes = Annotated[int | None, typer.Option(help=_PASSES, min=0, show_default="the simulator's")]
+_STRATEGY = "Share each batch among all devices of this machine, or among the processes in TF_CONFIG."
+Strategy = Annotated[
+    Literal["mirrored", "multi-worker"] | None, typer.Option(help=_STRATEGY, show_default="one device")
+]
+Accumulate = Annotated[int, typer.Option(help="Parts of a batch on each device, one after another.", min=1)]
 Seed = Annotated[int, typer.Option(help="Decides every random number.", min=0)]
 Draws = Annotated[int, typer.Option(help="Posterior draws for the observation.", min=2)]
 _BANK = "Simulation bank to train on, in place of new simulations: a folder, or an address such as s3://bucket/bank."

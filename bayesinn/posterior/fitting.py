@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -116,6 +117,8 @@ def run_training(
     resumes = checkpoint is not None and prepare_folder(
         checkpoint, settings, plan.identity, drawn=False, write=plan.devices.chief
     )
+    # All have looked into the folder before simulations are written there.
+    plan.devices.check_agreement([asdict(settings), plan.identity, resumes], np.empty(0))
     if checkpoint is not None and resumes and has_ended(checkpoint.folder, settings):
         model.freeze()
         source: Source = ArraySource(pilot, settings)

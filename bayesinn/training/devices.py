@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -41,6 +42,15 @@ class Devices:
     def chief(self) -> bool:
         """Whether this process writes what all would write alike."""
         return self.process == 0
+
+    @contextlib.contextmanager
+    def chief_first(self) -> Iterator[None]:
+        """Let the other processes run a ``with`` block after the chief, so that they find what it wrote or removed."""
+        if not self.chief:
+            self.check_agreement("chief first", np.empty(0))
+        yield
+        if self.chief:
+            self.check_agreement("chief first", np.empty(0))
 
     def sums(self, part: Part, parts: int, size: int) -> tuple[tf.Tensor, tf.Tensor]:
         """Return the sums of ``part(number)``, a number and a vector (size,), over all parts of a batch.

@@ -87,6 +87,8 @@ def _pretrain(
         learning_rate=_LEARNING_RATE,
         # Each process does all of it: a sixth of the steps, and nothing says that rows are independent.
         parts=1,
+        # Frames start from it.
+        mixed_precision=False,
     )
     if progress:
         print("Training the initial estimate (1 of 2)", flush=True)

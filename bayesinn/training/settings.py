@@ -58,6 +58,9 @@ class Optimization:
     strategy : MirroredStrategy or MultiWorkerMirroredStrategy of tf.distribute
         Devices that share each batch equally; the gradient is that of the whole batch. Several processes each run the
         same script, and make the strategy before anything else.
+    mixed_precision : bool
+        Whether dense layers and convolutions, in summaries and subnets, multiply in bfloat16 while training. All else
+        stays in single precision: weights, activations, bijections, losses, the sum of gradients, and inference.
 
     Examples
     --------
@@ -76,6 +79,7 @@ class Optimization:
     callbacks: Sequence[keras.callbacks.Callback] = ()
     accumulate: int = 1
     strategy: tf.distribute.Strategy | None = None
+    mixed_precision: bool = False
 
     def __post_init__(self) -> None:
         kinds, example = (keras.optimizers.Optimizer, type(None)), "pass for example keras.optimizers.AdamW(1e-3)"
@@ -93,6 +97,7 @@ class Optimization:
             "clip_norm": check_number("Argument 'clip_norm'", self.clip_norm, above=0),
             "accumulate": check_integer("Argument 'accumulate'", self.accumulate),
             "average": check_number("Argument 'average'", self.average, least=0, below=1, do="pass for example 0.999"),
+            "mixed_precision": check_flag("Argument 'mixed_precision'", self.mixed_precision),
         }
         if self.weight_decay is not None:
             checked["weight_decay"] = check_number("Argument 'weight_decay'", self.weight_decay, least=0)
@@ -170,6 +175,7 @@ class TrainingSettings:
     passes: int = 0
     weight_decay: float = 0.0
     parts: int = 1
+    mixed_precision: bool = False
 
     @property
     def simulations(self) -> int:
@@ -229,6 +235,6 @@ def resolve_settings(
         raise InputError("Argument 'batch_size'", expected=expected, got=str(batch_size), do=do)
     if optimization.xla == "auto" and length[0] < _STEPS_WORTH_COMPILING:
         optimization = replace(optimization, xla=False)
-    shared = ("learning_rate", "clip_norm", "average", "patience", "xla", "passes")
-    settings = TrainingSettings(*length, batch_size, seed, *(getattr(optimization, name) for name in shared))
+    shared = ("learning_rate", "clip_norm", "average", "patience", "xla", "passes", "mixed_precision")
+    settings = TrainingSettings(*length, batch_size, seed, **{name: getattr(optimization, name) for name in shared})
     return replace(settings, weight_decay=optimization.weight_decay or 0.0, parts=parts)

@@ -16,6 +16,7 @@ from bayesinn.core.errors import TrainingError
 from bayesinn.training.callbacks import Guard, History, epochs_waited
 from bayesinn.training.checkpoint import CheckpointWriter, prepare_folder
 from bayesinn.training.devices import Devices
+from bayesinn.training.mixed_precision import mixed_precision
 from bayesinn.training.progress import ProgressReport
 from bayesinn.training.settings import Checkpoint, TrainingSettings
 from bayesinn.training.sources import Source
@@ -90,19 +91,20 @@ def train(
     try:
         if not settings.ended(finished, epochs_waited(history.rows)):
             elements = source.elements(finished)
-            if (note := model.compile_step(elements.element_spec)) and progress:
-                print(f"  note: {note}", flush=True)
-            with source.interruptible():
-                model.fit(
-                    elements,
-                    epochs=settings.epochs,
-                    initial_epoch=finished,
-                    steps_per_epoch=settings.padded_epoch,
-                    validation_data=_validation_rows(model, validation),
-                    callbacks=[*own, report, *callbacks],
-                    shuffle=False,
-                    verbose=0,
-                )
+            with mixed_precision(trainable, settings.mixed_precision):
+                if (note := model.compile_step(elements.element_spec)) and progress:
+                    print(f"  note: {note}", flush=True)
+                with source.interruptible():
+                    model.fit(
+                        elements,
+                        epochs=settings.epochs,
+                        initial_epoch=finished,
+                        steps_per_epoch=settings.padded_epoch,
+                        validation_data=_validation_rows(model, validation),
+                        callbacks=[*own, report, *callbacks],
+                        shuffle=False,
+                        verbose=0,
+                    )
     except KeyboardInterrupt as error:
         stopped_by = error
     except Exception as error:

@@ -2,7 +2,10 @@
 
 import shutil
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+
+import tensorflow as tf
 
 from bayesinn import plots
 from bayesinn.core.errors import InputError
@@ -15,6 +18,7 @@ from bayesinn.simulation.bank import Bank
 from bayesinn.simulation.simulator import Simulator
 from bayesinn.summaries import Summary
 from bayesinn.training.checkpoint import saved_identity
+from bayesinn.training.devices import Devices
 from bayesinn.training.progress import StepClock
 from bayesinn.training.settings import Checkpoint, Optimization
 
@@ -38,12 +42,18 @@ def train_into(
     networks: Networks = (None, None),
     longer: bool = False,
     data: Bank | Stream | None = None,
+    strategy: tf.distribute.Strategy | None = None,
+    accumulate: int = 1,
 ) -> AmortizedPosterior:
     """Train for ``steps`` or about ``minutes``, and save all; what is left out is the simulator's own.
 
     A posterior that the folder has already is trained on, with fresh simulations, if ``longer`` allows that. Of a bank,
-    simulations are not fresh.
+    simulations are not fresh. Of several processes, the first one writes, to a folder that all of them read.
     """
+    devices = Devices(strategy)
+    if minutes is not None and devices.processes > 1:
+        expected, do = "the same number of steps in all processes", "give --steps in place of --minutes"
+        raise InputError("Length of training", expected=expected, got="minutes, by the clock of each", do=do)
     if data is not None and (minutes is not None or passes is not None):
         expected, do = "the number of steps of a run from a bank", "give --steps in place of --minutes and --passes"
         raise InputError("Length of training", expected=expected, got="minutes or passes", do=do)
@@ -54,38 +64,41 @@ def train_into(
         )
         do = "resume with the number of steps that was printed"
         raise InputError("Length of training", expected=expected, got=got, do=do)
-    with held(folder, "Run folder"):
-        start = _start(folder, simulator, resume, longer and (steps or minutes) is not None)
+    with held(folder if devices.chief else None, "Run folder"):
+        with devices.chief_first():
+            start = _start(folder, simulator, resume, longer and (steps or minutes) is not None)
         if start is not None and resume:
             state = saved_identity(folder / "checkpoint") or {}
             if state.get("start_from", start.fingerprint) != start.fingerprint or (not state and steps is None):
                 # The run has ended: its result is there.
                 return start
             steps = steps or state["steps"]
+        options = Optimization(passes=passes, strategy=strategy, accumulate=accumulate)
         summary, flow = networks
         if start is not None:
             summary, flow = summary or start.summaries, flow or start.flow
         if minutes is not None:
-            steps = steps_in(minutes, simulator, batch_size, passes, (summary, flow))
+            steps = steps_in(minutes, simulator, batch_size, options, (summary, flow))
             print(f"{minutes:g} minutes are about {steps:,} steps")
-        rate = None
         if start is not None:
             print(f"training the posterior in {folder} longer: {steps:,} steps from its weights on")
-            rate = _SLOWER * simulator.recommended.learning_rate
+            options = replace(options, learning_rate=_SLOWER * simulator.recommended.learning_rate)
         posterior = AmortizedPosterior(simulator, summary, flow).fit(
             data,
             steps=steps,
             batch_size=batch_size,
             seed=seed,
             start_from=start,
-            optimization=Optimization(passes=passes, learning_rate=rate),
+            optimization=options,
             checkpoint=Checkpoint(folder / "checkpoint", resume),
         )
-        posterior.save(folder / "posterior")
-        with replacing(folder / "history.csv") as file:
-            posterior.history.to_csv(file, index=False)
-        with replacing(folder / "figures" / "loss.png") as file:
-            plots.save(plots.loss(posterior.history), file)
+        with devices.chief_first():
+            if devices.chief:
+                posterior.save(folder / "posterior")
+                with replacing(folder / "history.csv") as file:
+                    posterior.history.to_csv(file, index=False)
+                with replacing(folder / "figures" / "loss.png") as file:
+                    plots.save(plots.loss(posterior.history), file)
     return posterior
 
 
@@ -93,12 +106,12 @@ def steps_in(
     minutes: float,
     simulator: Simulator,
     batch_size: int | None = None,
-    passes: int | None = None,
+    options: Optimization = Optimization(),
     networks: Networks = (None, None),
 ) -> int:
     """Estimate from a short trial how many steps take this long on this machine, all preparation included."""
     clock, trial = StepClock(), AmortizedPosterior(simulator, *networks)
-    options = Optimization(passes=passes, callbacks=[clock])
+    options = replace(options, callbacks=[clock])
     trial.fit(steps=_TRIAL_STEPS, epochs=2, batch_size=batch_size, optimization=options, progress=False)
     return max(1, round(60.0 * minutes / clock.seconds_per_step))
 
