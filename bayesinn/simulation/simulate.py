@@ -79,7 +79,8 @@ def simulate(
         When the place holds something else, or a bank of another simulator, prior, seed or chunk; or when it has no
         room. What is finished stays.
     SimulatorError
-        When simulations are not finite, as in :meth:`Simulator.sample`.
+        When simulations are not finite, as in :meth:`Simulator.sample`, or more fail than ``most_failures`` of the
+        simulator. The same command goes on with a larger one.
 
     Examples
     --------
@@ -129,7 +130,11 @@ def _on_cluster(simulator: Simulator, client: Client) -> Simulator:
 
 def _make(simulator: Simulator, store: BankStore, n: int, seed: int, progress: bool) -> int:
     """Make the chunks that are unfinished, and return how many there were."""
-    missing = np.flatnonzero(store.checksums()[: -(-n // store.rows)] == 0)
+    checksums = store.checksums()
+    missing = np.flatnonzero(checksums[: -(-n // store.rows)] == 0)
+    kept = int(np.count_nonzero(checksums)) * store.rows
+    failures = 0 if simulator.most_failures is None else store.failed()
+    simulator.check_failures(kept, failures)
     if not len(missing):
         return 0
     finished, seconds, begun = max(n - len(missing) * store.rows, 0), 0.0, time.monotonic()
@@ -151,6 +156,8 @@ def _make(simulator: Simulator, store: BankStore, n: int, seed: int, progress: b
                         display.note(_estimate(store, n, seconds * (len(missing) - 1)))
                 # Written while the next is simulated.
                 written = writer.submit(store.write, number, arrays, failed)
+                kept, failures = kept + store.rows, failures + failed
+                simulator.check_failures(kept, failures)
             finished = min(finished + store.rows, n)
             display.update(finished)
         if written is not None:

@@ -47,13 +47,14 @@ def draw_all(
                 batch, failures = source.batch(element)
                 batches.append({name: np.asarray(value) for name, value in batch.items()})
                 failed.append(int(failures))
+                simulator.check_failures(len(batches) * size, sum(failed))
                 kept.write(batches, failed)
                 display.update(len(batches) * size)
-        except tf.errors.OpError as error:
-            raise source.cause(error) from None
-        finally:
-            if len(batches) * size < total:
-                kept.write(batches, failed, at_once=True)
+        except BaseException as error:
+            kept.write(batches, failed, at_once=True)
+            if isinstance(error, tf.errors.OpError):
+                raise source.cause(error) from None
+            raise
     arrays = {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}
     parameters, context, observables = (
         {name: arrays[name] for name in names}
