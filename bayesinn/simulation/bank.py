@@ -93,6 +93,10 @@ class Bank:
         return self._store.failed()
 
     @property
+    def _kept(self) -> int:
+        return (self.chunks - len(self.missing)) * self.rows_per_chunk
+
+    @property
     def nbytes(self) -> int:
         """Bytes of all simulations in memory."""
         return self.n * self._store.row_bytes
@@ -173,9 +177,13 @@ class Bank:
             raise BankError(f"Bank {self.location!r}, chunk {wanted[0]}", expected=expected, got=got, do=do)
 
     def check_simulator(self, simulator: Simulator) -> None:
-        """Raise a BankError unless the simulations are those of a simulator: its name, code, shapes and prior."""
+        """Raise a BankError unless the simulations are those of a simulator: its name, code, shapes and prior.
+
+        A SimulatorError says if more of them failed than it allows.
+        """
         check_simulator(self.location, self.attributes, simulator)
         check_proposal(self.location, self.attributes)
+        simulator.check_failures(self._kept, self.failed)
 
     def __len__(self) -> int:
         return self.n
@@ -183,6 +191,8 @@ class Bank:
     def __repr__(self) -> str:
         missing = len(self.missing)
         state = f"{missing:,} chunks unfinished" if missing else "all finished"
+        if failed := self.failed:
+            state += f"; {failed:,} failed, {failed / (failed + self._kept):.1%}, and were drawn again"
         state += "" if self.proposal is None else ", from a proposal in place of the prior"
         lines = [f"Bank of {self.n:,} simulations of {self.simulator_name!r}, seed {self.seed}, {state}"]
         for kind in ("parameters", "context", "observables"):

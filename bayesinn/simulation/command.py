@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import os
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any, Concatenate, Literal
 
@@ -107,4 +108,7 @@ def command_simulator(command: Sequence[_Part], **options: Any) -> Simulator:
     if taken := sorted(program.placeholders & set(PLACES) & set(names)):
         expected, do = "a name that no parameter has", "rename the parameter"
         raise SimulatorError(subject, expected=expected, got=repr(taken[0]), do=do)
-    return declared(program)
+    made = declared(program)
+    # A saved posterior refers to it by the variable there.
+    made.declared_in = sys._getframe(1).f_globals
+    return made

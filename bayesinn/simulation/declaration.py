@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
+from scipy import special
 
 from bayesinn.core.errors import SimulatorError
 from bayesinn.core.validation import check_choice, check_integer, check_number
@@ -30,6 +31,8 @@ _UNREACHABLE = {
     (tfd.SphericalUniform, tfd.VonMisesFisher, tfd.PowerSpherical): "let the simulator normalise a normal vector",
     (tfd.LKJ, tfd.CholeskyLKJ): "let the simulator compute the matrix from partial correlations, such as 2 * Beta - 1",
 }
+#: Failures are over their limit if chance makes so many with a lower probability: long runs look at them often.
+_CHANCE = 1e-6
 
 
 class Declaration(NamedTuple):
@@ -43,6 +46,20 @@ class Declaration(NamedTuple):
     lengths: Mapping[str, str]
     missing: float | None = None
     time_limit: float | None = None
+    most_failures: float | None = None
+
+    def check_failures(self, kept: int, failed: int, example: str = "") -> None:
+        """Raise if more than ``most_failures`` of all draws failed, and chance doesn't explain it."""
+        limit = self.most_failures
+        # The probability of so many failures or more if each draw fails with that of the limit.
+        if limit is None or not failed or special.betainc(failed, kept + 1, limit) > _CHANCE:
+            return
+        expected = f"at most {100 * limit:.3g}% of all draws to fail, as most_failures={limit:g} says"
+        got = f"{100 * failed / (kept + failed):.3g}%, {failed:,} of {kept + failed:,}"
+        got += f"; the last: {example}" * bool(example)
+        do = "look which parameters fail, bi.simulator_report(simulator); correct it, narrow the prior, or declare a "
+        do += "larger most_failures: the same command then goes on from what is finished"
+        raise SimulatorError(f"Simulator {self.name!r}", expected=expected, got=got, do=do)
 
     def draw_inputs(self, n: int | tf.Tensor, seed: tf.Tensor, context_seed: tf.Tensor) -> tuple[Values, Values]:
         """Draw n parameters and contexts; without a context the second dict is empty."""
@@ -71,6 +88,10 @@ def check_options(declared: Declaration, engine: str, batched: bool, workers: in
         check_number(subject.format("time_limit"), declared.time_limit, above=0, do="pass seconds, for example 60")
         do = "leave it out: only simulators with engine='python' have one"
         check_choice(subject.format("time_limit"), engine, ("python",), do, SimulatorError)
+    if declared.most_failures is not None:
+        do = "pass a share such as 0.5, with on_nonfinite='redraw': otherwise the first failure ends a run"
+        check_number(subject.format("most_failures"), declared.most_failures, least=0, below=1, do=do)
+        check_choice(subject.format("on_nonfinite"), declared.on_nonfinite, ("redraw",), do, SimulatorError)
     random = "seed" if engine == "tensorflow" else "generator"
     wanted = ("parameters", random) if declared.context is None else ("parameters", "context", random)
     signature = inspect.signature(declared.function)

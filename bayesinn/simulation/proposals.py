@@ -48,6 +48,7 @@ def draw_proposed(
             checks.check_finite(simulator, drawn)
         failed += int(np.sum(~good))
         rows += int(np.sum(good))
+        simulator.check_failures(rows, failed)
         if good.any():
             parts.append(_rows(drawn, good))
         if rows == n:

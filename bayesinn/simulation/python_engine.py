@@ -50,6 +50,8 @@ class PythonEngine:
         self._payload = pickled_by_value(declared.name, declared.function)
         self._start_block: Callable[..., Future[Block]] = functools.partial(start, self.workers, self._payload)
         self._shapes: dict[str, tuple[int, ...]] = {}
+        #: Why a simulation failed, the last one that did, and how it was called.
+        self.failure = ""
         self._draw_inputs = AnyRows(self._sample_inputs, leading=(0, 0))
 
     def start(self, n: int, seed: int, stream: str, *keys: int) -> Callable[[], Simulations]:
@@ -65,7 +67,7 @@ class PythonEngine:
         return engine
 
     def without_policy(self) -> PythonEngine:
-        declared = self.declared._replace(on_nonfinite="raise")
+        declared = self.declared._replace(on_nonfinite="raise", most_failures=None)
         return PythonEngine(declared, self.batched, self.workers, keeps_failed=True)
 
     def predict(self, parameters: Arrays, context: Arrays, seed: int, progress: bool = False) -> Arrays:
@@ -201,8 +203,10 @@ class PendingSimulations(NamedTuple):
             # The very first draws: most likely all end so, and redraws would take hours to tell.
             raise engine._error(block.failed)
         broken = self._broken_rows(block, observables, context, rows)
-        failed, attempt = len(broken), 1
+        failed, attempt, in_block = len(broken), 1, broken
         while policy == "redraw" and len(broken) and attempt <= MOST_REDRAWS:
+            engine.failure = self._describe(block.failed.get(int(in_block[0])), int(broken[0]))
+            engine.declared.check_failures(rows - len(broken), failed, engine.failure)
             again = engine.submit(len(broken), [*self.entropy, attempt])
             block = engine._gather(again.tasks)
             fresh = with_others(block, len(broken))
@@ -213,8 +217,8 @@ class PendingSimulations(NamedTuple):
                     # Whole numbers in one batch may be floats in the next.
                     old[name] = old[name].astype(np.result_type(old[name], value), copy=False)
                     old[name][broken] = value
-            still_broken = self._broken_rows(block, fresh, again.context, len(broken))
-            failed, attempt, broken = failed + len(still_broken), attempt + 1, broken[still_broken]
+            in_block = self._broken_rows(block, fresh, again.context, len(broken))
+            failed, attempt, broken = failed + len(in_block), attempt + 1, broken[in_block]
         if block.failed and not engine.keeps_failed:
             raise engine._error(block.failed, attempt - 1)
         if engine.declared.missing:
@@ -222,6 +226,12 @@ class PendingSimulations(NamedTuple):
             lost = lose_values(observables, engine.declared.missing, seed)
             observables = {name: value.numpy() for name, value in lost.items()}
         return Simulations(parameters, context, observables, failed)
+
+    def _describe(self, failure: Failure | None, row: int) -> str:
+        if failure is not None:
+            return f"{failure.error}, called with {failure.call}"
+        parameters, context = ({name: value[row].tolist() for name, value in part.items()} for part in self[2:4])
+        return f"NaN or infinity, called with {describe_call(parameters, context)}"
 
     def _broken_rows(self, block: Block, observables: Arrays, context: Arrays, rows: int) -> np.ndarray:
         good = np.ones(rows, bool)

@@ -94,9 +94,11 @@ def find(reference: Mapping[str, str], trust_source: bool = False) -> Simulator:
     if found is None:
         subject = f"Simulator {name!r} of a saved posterior"
         expected = "one that this program has declared or imported, or that a package has installed"
-        got = f"{len(alive) or 'none'} of that name; its source, {file or module}, is not run untrusted"
-        do = f"import {module}:{attribute}, or pass it: bi.load(folder, simulator=...), --simulator FILE.py:NAME; "
-        do += "or, if you trust its source, run that: bi.load(folder, trust_source=True), --trust"
+        place = f"its source, {file or module}, is not run untrusted" if attribute else "no module has it"
+        got = f"{len(alive) or 'none'} of that name; {place}"
+        do = f"import {module}:{attribute}, or " * bool(attribute)
+        do += "pass it: bi.load(folder, simulator=...), --simulator FILE.py:NAME"
+        do += "; or, if you trust its source, run that: bi.load(folder, trust_source=True), --trust" * bool(attribute)
         raise SavedPosteriorError(subject, expected=expected, got=got, do=do)
     return found
 

@@ -80,7 +80,8 @@ def simulate(
         When the place holds something else, or a bank of another simulator, prior, seed or chunk; or when it has no
         room. What is finished stays.
     SimulatorError
-        When simulations are not finite, as in :meth:`Simulator.sample`.
+        When simulations are not finite, as in :meth:`Simulator.sample`, or more fail than ``most_failures`` of the
+        simulator. The same command goes on with a larger one.
 
     Examples
     --------
@@ -147,6 +148,8 @@ def _on_cluster(simulator: Simulator, client: Client) -> Simulator:
 
 def _make(simulator: Simulator, store: BankStore, n: int, seed: int, missing: np.ndarray, display: Progress) -> None:
     """Make the chunks that are unfinished."""
+    kept, failures = int(np.count_nonzero(store.checksums())) * store.rows, store.failed()
+    simulator.check_failures(kept, failures)
     seconds, begun = 0.0, time.monotonic()
     with ThreadPoolExecutor(1) as writer:
         written: Future[None] | None = None
@@ -161,6 +164,8 @@ def _make(simulator: Simulator, store: BankStore, n: int, seed: int, missing: np
                         display.note(_estimate(store, n, seconds * (len(missing) - 1)))
                 # Written while the next is simulated.
                 written = writer.submit(store.write, number, arrays, failed)
+                kept, failures = kept + store.rows, failures + failed
+                simulator.check_failures(kept, failures)
             display.update(min(display.done + store.rows, n))
         if written is not None:
             written.result()
@@ -171,9 +176,8 @@ def _started(
 ) -> Iterator[tuple[int, Callable[[], Simulations] | None]]:
     """Yield unfinished chunks and functions that wait for them; None for one that another program has finished.
 
-    The next one is started before one is waited for, so that workers are never idle. The first are made first, for
-    training that follows. Within a group the order is random, so that programs that write at the same time rarely make
-    the same chunk; if they do, they write the same.
+    The next one is started before one is waited for, so that workers are never idle. The first ones come first, for
+    training that follows. In a group the order is random: programs that write at the same time rarely make the same.
     """
     ahead: deque[tuple[int, Callable[[], Simulations] | None]] = deque()
     groups = np.split(missing, range(_CHUNKS_IN_A_GROUP, len(missing), _CHUNKS_IN_A_GROUP))

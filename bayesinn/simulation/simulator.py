@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import inspect
 import weakref
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -24,6 +22,7 @@ from bayesinn.simulation.prior import Entry, Prior
 from bayesinn.simulation.python_engine import PythonEngine
 from bayesinn.simulation.recommended import Recommended
 from bayesinn.simulation.simulations import Simulations
+from bayesinn.simulation.source import find_source
 from bayesinn.simulation.tensorflow_engine import TensorFlowEngine
 
 tfd = tfp.distributions
@@ -41,8 +40,11 @@ class Simulator:
     observable_shapes : dict of name to tuple of int, without the batch axis
     prior, context : Prior; the context may be None
     missing : float, the largest share of values that are lost at random; or None where no value may be missing
-    labels, function, name, lengths, on_nonfinite, observed, log_likelihood, exact, recommended : as declared
+    labels, function, name, lengths, on_nonfinite, most_failures, observed, log_likelihood, exact, recommended
+        As declared.
     """
+
+    declared_in: Mapping[str, Any] = {}  #: globals of the module that declared a program
 
     def __init__(self, function: Callable[..., Any], options: simulator) -> None:
         self.function = function
@@ -50,12 +52,12 @@ class Simulator:
         self.__doc__ = function.__doc__
         self.prior = Prior(options.prior)
         self.context = None if options.context is None else Prior(options.context, subject="context")
-        self.on_nonfinite: str = options.on_nonfinite
+        self.on_nonfinite, self.most_failures = str(options.on_nonfinite), options.most_failures
         self.lengths = dict(options.lengths or {})
         self.missing = check_missing(f"Option 'missing' of simulator {self.name!r}", options.missing)
         self.log_likelihood, self.exact = options.log_likelihood, options.exact
         self.recommended = options.recommended or Recommended()
-        fixed = self.on_nonfinite, self.lengths, self.missing, options.time_limit
+        fixed = self.on_nonfinite, self.lengths, self.missing, options.time_limit, options.most_failures
         declared = Declaration(self.name, function, self.prior, self.context, *fixed)
         declaration.check_options(declared, options.engine, options.batched, options.workers)
         declaration.check_prior(self.prior)
@@ -110,8 +112,14 @@ class Simulator:
         return simulations.flat()
 
     def draw(self, n: int, seed: int, stream: str = "simulations") -> Simulations:
-        """Draw as :meth:`sample` does, but into three dicts, with the count of failed simulations, and unchecked."""
-        return self.engine.sample(check_integer("Number of simulations", n), seed, stream)
+        """Draw as :meth:`sample` does, but into three dicts, with the count of failed simulations, finite or not."""
+        drawn = self.engine.sample(check_integer("Number of simulations", n), seed, stream)
+        self.check_failures(n, int(drawn.failed))
+        return drawn
+
+    def check_failures(self, kept: int, failed: int) -> None:
+        """Raise if more simulations failed, beside those that were kept, than ``most_failures`` allows."""
+        self.engine.declared.check_failures(kept, failed, self.engine.failure)
 
     def simulate(
         self,
@@ -131,16 +139,7 @@ class Simulator:
 
     def reference(self) -> dict[str, str]:
         """Return where the simulator can be found again: name, module and file."""
-        # From the code itself: another module may have the name of its module.
-        code = getattr(inspect.unwrap(self.function), "__code__", None)
-        file = Path(code.co_filename) if code else Path()
-        return {
-            "name": self.name,
-            # Functools' partial functions and callable objects have neither.
-            "module": getattr(self.function, "__module__", ""),
-            "object": getattr(self.function, "__qualname__", ""),
-            "file": str(file.resolve()) if file.is_file() else "",
-        }
+        return {"name": self.name, **find_source(self, self.function, self.declared_in)}
 
     def __repr__(self) -> str:
         lines = [f"Simulator {self.name!r}"]
@@ -183,6 +182,10 @@ class simulator:
     on_nonfinite : "raise" or "redraw"
         Policy for simulations that are not finite, and with the Python engine for those that raise or take too long.
         "redraw" replaces parameters and data, which conditions the prior on success, and reports the count.
+    most_failures : float, share of draws, such as 0.5
+        Banks, training and all else end with a SimulatorError as soon as the draws so far tell that more fail. What is
+        finished is kept, and goes on with a larger one. Without it there is no limit: whether a share is a fault, or a
+        region that the prior had better leave out, only its author knows.
     observed : dict of arrays, real data to ship with the simulator
     log_likelihood : function ``(parameters, data)`` that gives (n,) for n parameters and one observation
     exact : function ``(data, draws, seed)`` that gives a dict of posterior draws (draws, *event) for one observation
@@ -214,6 +217,7 @@ class simulator:
     workers: int | None = None
     time_limit: float | None = None
     on_nonfinite: Literal["raise", "redraw"] = "raise"
+    most_failures: float | None = None
     observed: Mapping[str, Any] | None = None
     log_likelihood: Callable[..., Any] | None = None
     exact: Callable[..., Arrays] | None = None

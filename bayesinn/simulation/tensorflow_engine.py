@@ -24,8 +24,8 @@ from bayesinn.simulation.simulations import MOST_REDRAWS, Arrays, Simulations
 class TensorFlowEngine:
     """Draws batches as tensors. Seeds are tensors (2,); :meth:`draw` and :meth:`simulate` may be traced."""
 
-    #: As for :class:`PythonEngine`: the function takes many draws, without processes of its own.
-    batched, workers = True, 0
+    #: As for :class:`PythonEngine`: the function takes many draws, without processes of its own. No failure is known.
+    batched, workers, failure = True, 0, ""
 
     def __init__(self, declared: Declaration, autograph: bool = False) -> None:
         self.declared, self.autograph = declared, autograph
@@ -79,7 +79,7 @@ class TensorFlowEngine:
 
     def without_policy(self) -> TensorFlowEngine:
         """Return an engine that leaves failed simulations in place."""
-        return TensorFlowEngine(self.declared._replace(on_nonfinite="raise"), self.autograph)
+        return TensorFlowEngine(self.declared._replace(on_nonfinite="raise", most_failures=None), self.autograph)
 
     def predict(self, parameters: Arrays, context: Arrays, seed: int, progress: bool = False) -> Arrays:
         """Run the forward model for given parameters, arrays in and out; too fast to show progress."""

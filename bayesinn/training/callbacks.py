@@ -67,7 +67,7 @@ def epochs_waited(rows: Sequence[Mapping[str, float | None]]) -> int:
 
 
 class Guard(TrainingCallback):
-    """Stops at the first step whose loss or gradient is not finite, the ``bad_step``.
+    """Stops at the first step whose loss or gradient is not finite, the ``bad_step``, and at too many failures.
 
     The step itself notices, in the graph, and leaves everything as it is from then on. The weights before it may be
     what broke it, so the guard goes back to those of the last call (up to 50 steps) that went well from end to end.
@@ -83,6 +83,8 @@ class Guard(TrainingCallback):
         """Go back if one of the call's steps was bad, else keep the weights."""
         if not self.model.broken:
             self.on_train_begin()
+            steps = int(self.model.optimizer.iterations.numpy())
+            self.model.source.check_failures(steps, int(self.model.failed.numpy()))
             return
         self.bad_step = int(self.model.bad_step.numpy())
         self.model.flat.assign(self._flat)

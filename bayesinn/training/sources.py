@@ -45,6 +45,9 @@ class Source(ABC):
         """Tell whether the observables of a step are finite numbers, where a source lets others through."""
         return True
 
+    def check_failures(self, steps: int, failed: int) -> None:  # noqa: B027
+        """Raise if more simulations failed in so many steps than a simulator allows."""
+
     def cause(self, error: Exception, epoch: int = 0) -> Exception:
         """Return the error of a simulator that TensorFlow turned into text in this epoch, else the error itself."""
         return self.error if self.error is not None and isinstance(error, tf.errors.OpError) else error
@@ -57,7 +60,17 @@ class Source(ABC):
         """Give memory back, and wait for nothing, when training has ended; may be called again."""
 
 
-class GraphSource(Source):
+class OnlineSource(Source):
+    """Fresh simulations for each step."""
+
+    def __init__(self, simulator: Simulator, settings: TrainingSettings) -> None:
+        self._simulator, self._settings = simulator, settings
+
+    def check_failures(self, steps: int, failed: int) -> None:
+        self._simulator.check_failures(steps * self._settings.batch_size, failed)
+
+
+class GraphSource(OnlineSource):
     """Fresh simulations of a TensorFlow simulator, drawn inside the training step.
 
     On a CPU they are drawn in the plain graph: XLA takes 5 to 14 seconds to compile a simulator with loops, and saves
@@ -65,7 +78,7 @@ class GraphSource(Source):
     """
 
     def __init__(self, simulator: Simulator, settings: TrainingSettings) -> None:
-        self._simulator, self._settings = simulator, settings
+        super().__init__(simulator, settings)
         self._seed = seeds.tensor_seed(settings.seed, "simulations")
         engine: Any = simulator.engine
         draw = functools.partial(engine.draw, settings.batch_size)
@@ -104,13 +117,10 @@ class GraphSource(Source):
         return all(rows.all() for rows in good.values())
 
 
-class WorkerSource(Source):
+class WorkerSource(OnlineSource):
     """Fresh simulations of a black-box simulator, a few batches ahead of the training step."""
 
     _BATCHES_AHEAD = 4
-
-    def __init__(self, simulator: Simulator, settings: TrainingSettings) -> None:
-        self._simulator, self._settings = simulator, settings
 
     def elements(self, first_epoch: int) -> tf.data.Dataset:
         # Observables in single precision, as networks compute: a function may return integers once and floats later.
@@ -177,6 +187,10 @@ class Mixture(Source):
 
     def finite(self, step: int) -> bool:
         return all(source.finite(step) for source in self._sources)
+
+    def check_failures(self, steps: int, failed: int) -> None:
+        for source in self._sources:
+            source.check_failures(steps, failed)
 
     def cause(self, error: Exception, epoch: int = 0) -> Exception:
         causes = (source.cause(error, epoch) for source in self._sources)

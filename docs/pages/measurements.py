@@ -18,8 +18,8 @@ file is named above each.
 _PEERS = """## Beside other libraries
 
 BayesFlow and sbi on two CPU cores, no GPU: all through the public `fit`, simulator in the loop, networks of equal size,
-except where the table says so; time to accuracy with each library's own. [The settings](/gallery/peers.md) tell how, and
-what each library is given."""
+except where the table says so; time to accuracy with each library's own. [The settings](/gallery/peers.md) tell how,
+and what each library is given."""
 _DENSITIES = """## Flows against exact densities
 
 `paper_results/densities_2d`: nats above the entropy after 4,000 steps at batch 512, and minutes of processor time, the

@@ -7,6 +7,7 @@ import gc
 import json
 import re
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -197,9 +198,18 @@ from pathlib import Path
 
 Path(__file__).with_suffix(".ran").touch()
 
-@bi.simulator(prior={"mean": tfp.distributions.Normal(0.0, 1.0)})
+PRIOR = {"mean": tfp.distributions.Normal(0.0, 1.0)}
+
+@bi.simulator(prior=PRIOR)
 def mine(parameters, seed):
     return {"x": parameters["mean"]}
+
+program = bi.command_simulator(["printf", '{{"x": {mean}}}'], prior=PRIOR, workers=1)
+
+def make():
+    return bi.command_simulator(["printf", '{{"x": {mean}}}'], prior=PRIOR, workers=1, name="made")
+
+made = [make()]
 """
 
 
@@ -218,16 +228,35 @@ print(Path(sys.argv[2]).exists())
 """
 
 
-def test_a_simulator_in_a_file_is_run_when_trusted(tmp_path, fresh_python) -> None:
+def save_fitted(simulator: bi.Simulator, folder: Path) -> Path:
+    posterior = bi.AmortizedPosterior(simulator, flow=small_flow(blocks=1, hidden=(8,)))
+    return posterior.fit(simulator.sample(32, seed=1), steps=1, batch_size=32, seed=1, progress=False).save(folder)
+
+
+@pytest.mark.parametrize(("variable", "name"), [("mine", "mine"), ("program", "printf")])
+def test_a_simulator_in_a_file_is_run_when_trusted(tmp_path, fresh_python, variable: str, name: str) -> None:
+    """A decorated function, or an external program, which has no name but that of its variable."""
     file, ran = tmp_path / "my_own_model.py", tmp_path / "my_own_model.ran"
     file.write_text(MINE)
-    simulator = bi.get(f"{file}:mine")
-    posterior = bi.AmortizedPosterior(simulator, flow=small_flow(blocks=1, hidden=(8,)))
-    folder = posterior.fit(steps=1, batch_size=32, seed=1, progress=False).save(tmp_path / "posterior")
+    folder = save_fitted(bi.get(f"{file}:{variable}"), tmp_path / "posterior")
     ran.unlink()
     lines = fresh_python(LOAD_MINE, folder, ran).stdout.splitlines()
     assert lines[0] == f"  got:      none of that name; its source, {file}, is not run untrusted"
-    assert lines[1:] == ["False", "mine", "True"]
+    assert lines[1:] == ["False", name, "True"]
+
+
+def test_a_program_without_a_variable_must_be_passed(tmp_path) -> None:
+    file = tmp_path / "my_made_model.py"
+    file.write_text(MINE)
+    bi.get(f"{file}:mine")
+    (made,) = sys.modules["my_made_model"].made
+    folder = save_fitted(made, tmp_path / "posterior")
+    assert bi.load(folder, made).trained
+    change(folder, simulator={**json.loads((folder / "manifest.json").read_text())["simulator"], "name": "gone"})
+    message = refusal(folder, trust_source=True)
+    assert "no module has it" in message
+    assert "do this:  pass it: bi.load(folder, simulator=...), --simulator FILE.py:NAME" in message
+    assert "trust" not in message
 
 
 def test_what_cannot_be_written_down_is_refused(tmp_path) -> None:

@@ -63,6 +63,41 @@ def test_sizes_and_parts(simulations, monkeypatch):
     assert not seen[0][1] & seen[8][1]
 
 
+def test_errors_are_those_of_paired_held_out_rows(simulations, monkeypatch):
+    """Parameters belong to their data; errors of gains are those of repeats and rows, without what sizes share."""
+    row_of, seen = dict(zip(simulations["y"].tolist(), range(1_600), strict=True)), []
+    generator = np.random.default_rng(1)
+    level, row_gain, shift = 9.0 * generator.normal(size=1_600), generator.normal(size=1_600), (0.0, 0.01)
+
+    def record(self, data, **options):
+        rows = [row_of[y] for y in data["y"].tolist()]
+        assert all((data[name] == simulations[name][rows]).all() for name in simulations)
+        seen.append(len(rows))
+        return self
+
+    def known(self, parameters, data):
+        rows = np.array([row_of[y] for y in data["y"].tolist()])
+        assert all((parameters[name] == simulations[name][rows]).all() for name in parameters)
+        # What a doubling gains differs from row to row, the level far more; networks differ from repeat to repeat.
+        doublings, repeat = np.log2(seen[-1] / 100), (len(seen) - 1) // len(SIZES)
+        apart.append(rows)
+        return -level[rows] + doublings * (0.1 * row_gain[rows] + shift[repeat] + 0.5)
+
+    apart = []
+    monkeypatch.setattr(bi.AmortizedPosterior, "fit", record)
+    monkeypatch.setattr(bi.AmortizedPosterior, "log_prob", known)
+    table = bi.advise(template(), simulations, sizes=SIZES, repeats=2, progress=False).table
+    rows = apart[0]
+    gains = 0.1 * row_gain[rows] + 0.5 + np.mean(shift)
+    assert table["nats"][0] == pytest.approx(level[rows].mean())
+    assert table["gain"][1:].to_numpy() == pytest.approx([gains.mean()] * 2)
+    paired = np.sqrt(np.var(shift, ddof=1) / 2 + gains.var(ddof=1) / len(rows))
+    assert table["gain_error"][1:].to_numpy() == pytest.approx([paired] * 2)
+    # Not paired, they would be as large as those of levels.
+    assert table["error"][0] == pytest.approx(level[rows].std(ddof=1) / np.sqrt(len(rows)), rel=0.01)
+    assert table["error"][0] > 20.0 * paired
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

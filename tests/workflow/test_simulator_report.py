@@ -275,6 +275,17 @@ def test_slow_simulators_show_progress_and_get_a_hint(
     assert "simulating for 5,000 steps of 256 takes" in advice(report, "hint")["speed"]
 
 
+def test_slow_programs_get_a_hint_that_fits_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pilot, "_TRAINING_STEPS", 10**6)
+    program = bi.command_simulator(["printf", '{{"x": [{rate}, {seed}]}}'], prior=PRIOR, workers=1)
+    _, speed = pilot.draw(program, 50, seed=1, batch_size=256)
+    (hint,) = speed.advice
+    for fragment in ("bank (bayesinn simulate)", "more workers", "cluster"):
+        assert fragment in hint.text
+    assert "TensorFlow" not in hint.text
+    assert "batched" not in hint.text
+
+
 def test_files(tmp_path: Path) -> None:
     report = report_on(
         lambda parameters, seed: {

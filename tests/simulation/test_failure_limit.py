@@ -1,0 +1,179 @@
+"""The declared limit of failures: banks, training and redraws end at it, say why, and lose nothing that is finished."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tensorflow_probability as tfp
+from scipy import stats
+
+import bayesinn as bi
+from bayesinn.core.errors import InputError, SimulatorError
+from bayesinn.posterior import building
+from bayesinn.simulation.bank_identity import fingerprint
+from bayesinn.simulation.proposals import draw_proposed
+from bayesinn.workflow.simulator_report import pilot
+from tests.helpers.models import small_flow
+from tests.simulation.test_bank import contents, write
+
+tfd = tfp.distributions
+PRIOR = {"mean": tfd.Uniform(0.0, 1.0)}
+
+
+def python_half(parameters, generator):
+    if parameters["mean"] < 0.2:
+        raise ArithmeticError("too small")
+    return {"x": parameters["mean"] if parameters["mean"] > 0.5 else np.nan}
+
+
+def graph_half(parameters, seed):
+    return {"x": tf.where(parameters["mean"] > 0.5, parameters["mean"], np.nan)}
+
+
+def half_fails(engine: str, limit: float | None) -> bi.Simulator:
+    """Of all draws half fail, whatever the engine."""
+    options = {"workers": 1} if engine == "python" else {}
+    function = python_half if engine == "python" else graph_half
+    declare = bi.simulator(
+        prior=PRIOR, engine=engine, on_nonfinite="redraw", most_failures=limit, name="half", **options
+    )
+    return declare(function)
+
+
+def posterior(engine: str, limit: float | None) -> bi.AmortizedPosterior:
+    return bi.AmortizedPosterior(half_fails(engine, limit), flow=small_flow(blocks=1, hidden=(8,)))
+
+
+@pytest.mark.parametrize("kept", [1, 30, 3_000])
+@pytest.mark.parametrize("limit", [0.01, 0.5])
+def test_the_limit_is_where_chance_ends(kept: int, limit: float) -> None:
+    """A count of failures passes unless a share of the limit makes as many with a probability below 1e-6."""
+    declared = half_fails("tensorflow", limit).engine.declared
+    failed = next(f for f in range(1, 10_000) if stats.binom.sf(f - 1, kept + f, limit) < 1e-6)
+    declared.check_failures(kept, failed - 1)
+    with pytest.raises(SimulatorError):
+        declared.check_failures(kept, failed)
+
+
+def test_without_a_limit_nothing_ends() -> None:
+    half_fails("tensorflow", None).check_failures(0, 10**9)
+    none = half_fails("tensorflow", 0.0)
+    none.check_failures(10**9, 0)
+    with pytest.raises(SimulatorError, match="at most 0% of all draws"):
+        none.check_failures(10**9, 1)
+
+
+def test_a_limit_changes_neither_fingerprint_nor_draws() -> None:
+    for engine in ("python", "tensorflow"):
+        free, limited = half_fails(engine, None), half_fails(engine, 0.9)
+        assert fingerprint(free) == fingerprint(limited)
+        drawn, same = free.draw(20, seed=1), limited.draw(20, seed=1)
+        np.testing.assert_array_equal(drawn.observables["x"], same.observables["x"])
+        assert int(drawn.failed) == int(same.failed)
+
+
+@pytest.fixture
+def few_pilots(monkeypatch) -> None:
+    """Draw too few simulations before training for that to tell."""
+    monkeypatch.setattr(building, "PILOT_SIMULATIONS", 40)
+
+
+@pytest.mark.parametrize("engine", ["python", "tensorflow"])
+def test_a_bank_ends_and_goes_on_with_a_higher_limit(engine: str, tmp_path) -> None:
+    """Chunks of 40 draws are too few to tell, several are not; the last one is kept as well."""
+    n, strict = 800, half_fails(engine, 0.4)
+    with pytest.raises(SimulatorError, match=r"at most 40% of all draws to fail, as most_failures=0\.4 says") as error:
+        write(tmp_path / "bank", n, strict, chunk=40)
+    bank = bi.open_bank(tmp_path / "bank")
+    kept = n - 40 * len(bank.missing)
+    assert 40 < kept < n
+    assert f"{bank.failed:,} of {bank.failed + kept:,}" in str(error.value)
+    share = f"{100 * bank.failed / (bank.failed + kept):.3g}%"
+    assert f"got:      {share}" in str(error.value)
+    for fragment in ("simulator_report", "narrow the prior", "larger most_failures", "goes on"):
+        assert fragment in str(error.value)
+    if engine == "python":
+        assert "called with parameters {'mean': 0." in str(error.value)
+    assert f"{bank.failed:,} failed, " in repr(bank)
+    # The same command ends again, and makes nothing more.
+    with pytest.raises(SimulatorError, match="most_failures"):
+        write(tmp_path / "bank", n, strict, chunk=40)
+    assert bi.open_bank(tmp_path / "bank").missing == bank.missing
+    whole = write(tmp_path / "bank", n, half_fails(engine, 0.7), chunk=40)
+    write(tmp_path / "undisturbed", n, half_fails(engine, None), chunk=40)
+    assert contents(tmp_path / "bank") == contents(tmp_path / "undisturbed")
+    # A finished bank over the limit of a simulator is no data for it.
+    whole.check_simulator(half_fails(engine, 0.7))
+    with pytest.raises(SimulatorError, match="most_failures"):
+        posterior(engine, 0.4).fit(whole, steps=1, batch_size=32, progress=False)
+
+
+@pytest.mark.parametrize("engine", ["python", "tensorflow"])
+def test_training_ends_and_resumes_with_a_higher_limit(engine: str, tmp_path, few_pilots) -> None:
+    """With batches of 32, of which one is too few to tell."""
+    run = {"steps": 60, "epochs": 30, "batch_size": 32, "seed": 1, "progress": False}
+    strict = posterior(engine, 0.4)
+    with pytest.raises(SimulatorError, match=r"most_failures=0\.4"):
+        strict.fit(checkpoint=tmp_path, **run)
+    assert 2 < strict.history["step"].iloc[-1] < 60
+    strict, free = posterior(engine, 0.7), posterior(engine, None)
+    strict.fit(checkpoint=bi.Checkpoint(tmp_path, resume=True), **run)
+    free.fit(**run)
+    assert strict.history["loss"].tolist() == free.history["loss"].tolist()
+    assert strict.training["failed_simulations"] == free.training["failed_simulations"]
+
+
+def test_simulations_that_are_drawn_first_are_kept(tmp_path, few_pilots) -> None:
+    run = {"steps": 60, "batch_size": 32, "seed": 1, "progress": False, "optimization": bi.Optimization(passes=2)}
+    with pytest.raises(SimulatorError, match=r"most_failures=0\.4"):
+        posterior("python", 0.4).fit(checkpoint=tmp_path, **run)
+    assert list((tmp_path / "simulations").glob("*.h5"))
+    resumed, free = posterior("python", 0.7), posterior("python", None)
+    resumed.fit(checkpoint=bi.Checkpoint(tmp_path, resume=True), **run)
+    free.fit(**run)
+    assert resumed.history["loss"].tolist() == free.history["loss"].tolist()
+
+
+def test_redraws_end_early_where_nearly_all_fail() -> None:
+    """By far before a hundred redraws, and with the reason of a failure."""
+
+    def hopeless(parameters, generator):
+        return {"x": parameters["mean"] if parameters["mean"] > 0.97 else 1 / 0}
+
+    with pytest.raises(SimulatorError, match=r"ZeroDivisionError.*called with .*default_rng") as error:
+        bi.simulator(prior=PRIOR, engine="python", workers=1, on_nonfinite="redraw", most_failures=0.5)(hopeless)
+    assert int(re.search(r"of (\d+); the last", str(error.value))[1]) < 50
+
+
+def test_draws_and_proposals_end_at_it() -> None:
+    for engine in ("python", "tensorflow"):
+        strict = half_fails(engine, 0.3)
+        for run in (
+            lambda strict=strict: strict.sample(400, seed=1),
+            lambda strict=strict: draw_proposed(
+                strict, lambda n, attempt: {"mean": np.linspace(0.0, 1.0, n, dtype=np.float32)}, {}, 400, 1
+            ),
+        ):
+            with pytest.raises(SimulatorError, match=r"most_failures=0\.3"):
+                run()
+
+
+def test_the_simulator_report_looks_at_all_of_them() -> None:
+    drawn, _ = pilot.draw(half_fails("python", 0.01), 100, seed=1, batch_size=32)
+    assert 20 < drawn.drawn.failed < 80
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"most_failures": 1.0, "on_nonfinite": "redraw"}, "(?s)'most_failures'.*below 1"),
+        ({"most_failures": "half", "on_nonfinite": "redraw"}, "(?s)'most_failures'.*a number"),
+        ({"most_failures": 0.5}, "(?s)'on_nonfinite'.*the first failure ends a run"),
+    ],
+)
+def test_a_limit_that_is_none_is_refused(options, message: str) -> None:
+    with pytest.raises((InputError, SimulatorError), match=message):
+        bi.simulator(prior=PRIOR, **options)(graph_half)
