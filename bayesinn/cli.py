@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
     Observation = dict[str, Any] | None
 
-
 app = typer.Typer(cls=cl.Commands, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
 
@@ -46,6 +45,8 @@ def train(
     batch_size: cl.BatchSize = None,
     passes: cl.Passes = None,
     bank: cl.BankToTrainOn = None,
+    reuse: cl.Reuse = None,
+    fresh: cl.Fresh = None,
     summary: cl.SummaryNetwork = [],  # noqa: B006
     flow: cl.FlowNetwork = None,
     strategy: cl.Strategy = None,
@@ -57,9 +58,9 @@ def train(
     check_name(name)
     shared = {"strategy": strategy and new_strategy(strategy), "accumulate": accumulate}
     simulator = _simulator(name)
-    from bayesinn.workflow.commands import train_or_say
+    from bayesinn.workflow.commands import train_or_say, training_bank
 
-    folder, data = _run(output, simulator).folder, bank and bi.open_bank(bank)
+    folder, data = _run(output, simulator).folder, training_bank(bank, reuse, fresh)
     options = {"steps": steps, "minutes": minutes, "batch_size": batch_size, "passes": passes, "seed": seed}
     train_or_say(folder, simulator, summary, flow, resume=resume, longer=True, data=data, **shared, **options)
     typer.echo(f"saved {folder}/posterior")
@@ -205,8 +206,7 @@ def run_all(
 
 
 def _simulator(name: str) -> bi.Simulator:
-    # Before TensorFlow is imported, which takes seconds.
-    check_name(name)
+    check_name(name)  # before TensorFlow is imported, which takes seconds
     import_tensorflow()
     return bi.get(name)
 

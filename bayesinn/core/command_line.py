@@ -39,6 +39,10 @@ Seed = Annotated[int, typer.Option(help="Decides every random number.", min=0)]
 Draws = Annotated[int, typer.Option(help="Posterior draws for the observation.", min=2)]
 _BANK = "Simulation bank to train on, in place of new simulations: a folder, or an address such as s3://bucket/bank."
 BankToTrainOn = Annotated[str | None, typer.Option("--bank", help=_BANK, show_default=False)]
+_REUSE = "Train while the bank is still written, and use each simulation so many times."
+Reuse = Annotated[int | None, typer.Option(help=_REUSE, min=1, show_default="a bank that is finished")]
+_FRESH = "Share of each batch that is simulated anew, beside those from the bank."
+Fresh = Annotated[float | None, typer.Option(help=_FRESH, min=0.0, max=0.99, show_default=False)]
 GivenBank = Annotated[str, typer.Option("--bank", help="Simulation bank to learn from: a folder, or an address.")]
 Bank = Annotated[str, typer.Option("--out", help="Bank to write: a folder, or an address such as s3://bucket/bank.")]
 Cluster = Annotated[str | None, typer.Option(help="Address of a Dask scheduler, to simulate there.", metavar="ADDRESS")]

@@ -177,10 +177,7 @@ class Bank:
             raise BankError(f"Bank {self.location!r}, chunk {wanted[0]}", expected=expected, got=got, do=do)
 
     def check_simulator(self, simulator: Simulator) -> None:
-        """Raise a BankError unless the simulations are those of a simulator: its name, code, shapes and prior.
-
-        A SimulatorError says if more of them failed than it allows.
-        """
+        """Raise a BankError unless the simulations are those of a simulator; a SimulatorError if too many failed."""
         check_simulator(self.location, self.attributes, simulator)
         check_proposal(self.location, self.attributes)
         simulator.check_failures(self._kept, self.failed)

@@ -11,6 +11,7 @@ import typer
 
 from bayesinn.diagnostics import Advice
 from bayesinn.posterior.amortized import AmortizedPosterior
+from bayesinn.posterior.streaming import Stream
 from bayesinn.simulation.bank import Bank, open_bank
 from bayesinn.simulation.simulate import simulate
 from bayesinn.simulation.simulator import Simulator
@@ -31,6 +32,16 @@ def train_or_say(
         minutes = "; give the number of steps, --steps, in place of --minutes" * (options["minutes"] is not None)
         resume = " --resume" * (not options["resume"])
         _interrupted(f"{folder} keeps {kept(folder / 'checkpoint')}", f"{resume}{minutes}")
+
+
+def training_bank(place: str | None, reuse: int | None, fresh: float | None) -> Bank | Stream | None:
+    """Open the bank to train on, and say how."""
+    if place is None:
+        if reuse is not None or fresh is not None:
+            raise typer.BadParameter("--reuse and --fresh need a bank: --bank BANK")
+        return None
+    bank = open_bank(place)
+    return bank if reuse is None and fresh is None else Stream(bank, reuse, fresh or 0.0)
 
 
 def simulate_or_say(simulator: Simulator, n: int, place: str, **options: Any) -> Bank:

@@ -26,6 +26,19 @@ def test_simulate_and_train(bayesinn, model: str, tmp_path: Path) -> None:
     assert "val_loss" in posterior.history
 
 
+def test_train_while_the_bank_is_written(bayesinn, model: str, tmp_path: Path) -> None:
+    bank = tmp_path / "bank"
+    assert not bayesinn("simulate", model, "--n", "6e3", "--chunk", 500, "--out", bank).status
+    # The last chunk is still to come: the first steps don't need it.
+    bi.open_bank(bank)._store.forget(11)
+    train = ["train", model, "--bank", bank, "--reuse", 2, "--fresh", 0.25, "--steps", 4, "--batch-size", 32]
+    answer = bayesinn(*train, "--output", tmp_path / "run")
+    assert answer.status == 0, answer.err
+    posterior = bi.load(tmp_path / "run" / "posterior")
+    assert posterior.training["data"].endswith("reuse 2, fresh 0.25")
+    assert posterior.training["settings"]["steps"] == 4
+
+
 def test_ctrl_c_says_what_is_kept_and_how_to_go_on(bayesinn, model: str, tmp_path, monkeypatch) -> None:
     original, made = BankStore.write, []
 
@@ -57,6 +70,7 @@ def test_ctrl_c_says_what_is_kept_and_how_to_go_on(bayesinn, model: str, tmp_pat
         ("simulate linear --n 100", ["Missing option '--out'"]),
         ("simulate lineer --n 100 --out bank", ["did you mean 'linear'?"]),
         ("train linear --bank nowhere", ["a simulation bank", "bayesinn simulate"]),
+        ("train linear --reuse 4", ["--reuse and --fresh need a bank"]),
     ],
 )
 def test_mistakes(bayesinn, tmp_path, monkeypatch, command: str, fragments: list[str]) -> None:
