@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import cached_property, singledispatch
+from functools import singledispatch
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -97,23 +97,19 @@ class InMemory(TrainingData):
 
     def __init__(self, simulator: Simulator, arrays: Arrays, validation: Validation, seed: int) -> None:
         super().__init__(simulator)
-        self.pilot = arrays
+        self._arrays = arrays
         if isinstance(validation, Mapping):
             self.held_out = checks.check_simulations(simulator, validation, "Validation data")
         else:
             rows = len(next(iter(arrays.values())))
             kept, apart = split(rows, check_share(validation, rows), seed)
-            self.pilot, held_out = ({name: value[part] for name, value in arrays.items()} for part in (kept, apart))
-            self.held_out = held_out if len(apart) else None
-        self.rows = len(next(iter(self.pilot.values())))
-
-    @cached_property
-    def fingerprint(self) -> str:  # type: ignore[override]
-        return fingerprint(self.pilot or {})
+            self._arrays = {name: value[kept] for name, value in arrays.items()}
+            self.held_out = {name: value[apart] for name, value in arrays.items()} if len(apart) else None
+        self.pilot, self.rows = self._arrays, len(next(iter(self._arrays.values())))
+        self.fingerprint = fingerprint(self._arrays)
 
     def fill_in(self, length: Length, optimization: Optimization) -> tuple[Length, Optimization]:
-        steps, epochs, batch_size = length
-        rows = self.rows or 0
+        (steps, epochs, batch_size), rows = length, len(next(iter(self._arrays.values())))
         if batch_size is None:
             batch_size = min(self.simulator.recommended.batch_size, _BATCH, max(rows // _FEWEST_BATCHES, 1))
         if rows < _FEW_ROWS and optimization.weight_decay is None:
@@ -128,7 +124,7 @@ class InMemory(TrainingData):
     def source(
         self, model: PosteriorModel, settings: TrainingSettings, pretrained: bool, progress: bool, folder: Path | None
     ) -> Source:
-        return offline_source(model, settings, self.pilot or {}, pretrained=pretrained, progress=progress)
+        return offline_source(model, settings, self._arrays, pretrained=pretrained, progress=progress)
 
     def validation(self, model: PosteriorModel, settings: TrainingSettings) -> Mapping[str, Any] | None:
         return None if self.held_out is None else precomputed(model, self.held_out, settings.batch_size)[0]
