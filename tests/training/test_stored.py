@@ -160,7 +160,6 @@ def test_what_is_said(capsys: pytest.CaptureFixture[str]) -> None:
     for words in (
         "256 simulations, drawn first, 3 passes through them",
         "Training the initial estimate (1 of 2)",
-        "drawing: 256 of 256 simulations",
         "preparing: 256 of 256 simulations",
         "training: 24 of 24 steps",
     ):

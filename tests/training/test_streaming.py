@@ -170,10 +170,12 @@ def test_what_can_not_be_is_refused(bank: bi.Bank, begun: bi.Bank) -> None:
 def test_ctrl_c_while_it_waits(begun: bi.Bank, tmp_path: Path) -> None:
     """Which compiled code does: Python alone would not wake up before the chunk exists."""
     code = """
-import sys
+import signal, sys
 import bayesinn as bi
 from bayesinn.posterior import streaming
 from tests.training.test_streaming import train
+# Shells let programs in the background ignore Ctrl-C.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 streaming.PILOT_SIMULATIONS = 64
 train(bi.Stream(bi.open_bank(sys.argv[1]), reuse=1), progress=True)
 """
@@ -182,5 +184,8 @@ train(bi.Stream(bi.open_bank(sys.argv[1]), reuse=1), progress=True)
         said = next(line for line in process.stdout if "waiting for chunk" in line)
         assert f"bayesinn simulate series --n 960 --out {begun.location} --seed 1" in said
         process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=20)
+        try:
+            _, errors = process.communicate(timeout=60)
+        finally:
+            process.kill()
     assert "KeyboardInterrupt" in errors
