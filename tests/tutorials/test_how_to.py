@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import re
 import sys
+from types import MappingProxyType
 
 import numpy as np
 import pytest
@@ -17,10 +18,13 @@ from tests.helpers.grid import moments
 CELL = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 
-def page(name, folder):
-    """Return the code of a page as a module, which workers and tracebacks find in a file."""
-    file = folder / f"{name}_page.py"
-    file.write_text("\n\n".join(CELL.findall((DOCS / "how_to" / f"{name}.md").read_text())))
+def page(name, folder, changes=MappingProxyType({})):
+    """Return the code of a page as a module, which workers and tracebacks find in a file; changed where told."""
+    file, text = folder / f"{name}_page.py", "\n\n".join(CELL.findall((DOCS / "how_to" / f"{name}.md").read_text()))
+    for old, new in changes.items():
+        assert text.count(old) == 1
+        text = text.replace(old, new)
+    file.write_text(text)
     spec = importlib.util.spec_from_file_location(file.stem, file)
     module = importlib.util.module_from_spec(spec)
     sys.modules[file.stem] = module
