@@ -96,7 +96,8 @@ class _InducedAttention(keras.layers.Layer):
     """Self-attention through a few learned points: they attend to the elements, the elements attend to them."""
 
     def __init__(self, width: int, heads: int, points: int, dropout: float) -> None:
-        super().__init__()
+        # The name of a private class would begin with an underscore, which TensorFlow refuses for an outermost scope.
+        super().__init__(name="induced_attention")
         self.points = _Learned(points, width)
         self.gather = _Attention(width, heads, dropout)
         self.spread = _Attention(width, heads, dropout)

@@ -10,8 +10,10 @@ import pytest
 import tensorflow as tf
 
 from bayesinn.core.errors import InputError
+from bayesinn.simulators.gaussian import gaussian
 from bayesinn.summaries import MLP, ConvLSTM, CountSeries, DeepSet, Identity, MultiKernelLSTM, SetTransformer, Summary
 from bayesinn.testing import check_summary
+from tests.helpers.fitting import fit
 
 REGISTRY: dict[str, tuple[Callable[[], Summary], tuple[int, ...], bool, bool]] = {
     # name: factory, shape of one observation, takes masks, is permutation invariant
@@ -204,3 +206,10 @@ def test_wrong_shapes_are_explained() -> None:
     ):
         with pytest.raises(InputError, match=message):
             make()
+
+
+def test_induced_attention_trains_in_the_plain_graph() -> None:
+    """TensorFlow refuses some names of layers where XLA takes them."""
+    network = SetTransformer(8, width=8, heads=2, blocks=1, inducing_points=2)
+    posterior = fit(gaussian, network, steps=2, xla=False)
+    assert np.isfinite(posterior.history["loss"]).all()
