@@ -77,7 +77,8 @@ class _Attention(keras.layers.Layer):
     """Attention of queries to elements, then a network for each query; both with a residual and normalised."""
 
     def __init__(self, width: int, heads: int, dropout: float) -> None:
-        super().__init__()
+        # Keras' own name of a private class begins with an underscore, which TensorFlow refuses as outermost scope.
+        super().__init__(name="attention")
         self.attention = keras.layers.MultiHeadAttention(heads, key_dim=width // heads, dropout=dropout)
         self.attention_norm = keras.layers.LayerNormalization()
         self.hidden = keras.layers.Dense(2 * width, activation="silu")
@@ -96,7 +97,6 @@ class _InducedAttention(keras.layers.Layer):
     """Self-attention through a few learned points: they attend to the elements, the elements attend to them."""
 
     def __init__(self, width: int, heads: int, points: int, dropout: float) -> None:
-        # The name of a private class would begin with an underscore, which TensorFlow refuses for an outermost scope.
         super().__init__(name="induced_attention")
         self.points = _Learned(points, width)
         self.gather = _Attention(width, heads, dropout)
@@ -110,7 +110,7 @@ class _Learned(keras.layers.Layer):
     """A few learned vectors, the same for every row: (n, count, width)."""
 
     def __init__(self, count: int, width: int) -> None:
-        super().__init__()
+        super().__init__(name="learned")
         self.vectors = self.add_weight(shape=(1, count, width), initializer="glorot_uniform", name="vectors")
 
     def call(self, like: tf.Tensor) -> tf.Tensor:
