@@ -140,7 +140,8 @@ def summary(results: pd.DataFrame) -> pd.DataFrame:
         first = table[(table["problem"] == own["problem"]) & (table["method"] == "rounds")].iloc[:1]
         curve = pd.concat([first, plain]).sort_values("simulations")
         # C2ST falls with the number of simulations, up to noise.
-        level = np.minimum.accumulate(curve["mean"].to_numpy())
+        curve = curve[curve["mean"] < curve["mean"].cummin().shift(fill_value=np.inf)]
+        level = curve["mean"].to_numpy()
         equal = np.exp(np.interp(-own["mean"], -level, np.log(curve["simulations"].to_numpy(np.float64))))
         table.loc[row, "plain simulations"], table.loc[row, "ratio"] = equal, equal / own["simulations"]
         table.loc[row, "at least"] = own["mean"] < level[-1]
