@@ -127,7 +127,7 @@ def growing_order(chunks: Sequence[int], reuse: int, generator: np.random.Genera
 
     >>> import numpy as np
     >>> growing_order(range(4), 2, np.random.default_rng(1))
-    [0, 1, 0, 2, 3, 1, 3, 2]
+    [0, 0, 1, 2, 1, 3, 2, 3]
     """
     order: list[int] = []
     waiting: list[int] = []
