@@ -2,7 +2,7 @@
 
     python benchmarks/workers.py [--quick]
 
-Writes workers.csv. 100,000 draws into a simulation bank, in rounds that take turns. The overhead is what a worker
+Writes workers.csv. 100,000 draws into a simulation bank, one case after another. The overhead is what a worker
 spends on each simulation of a function that does nothing. (To subtract the time of a function that is called by itself
 says less: two at the same time share caches and memory, and slow each other down.) The Dask cluster has two worker
 processes of one thread.
@@ -49,7 +49,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--quick", action="store_true", help="few draws: checks that it runs, the numbers mean little")
     quick = parser.parse_args().quick
-    n, rounds = (200, 1) if quick else (100_000, 2)
+    n, rounds = (200, 1) if quick else (100_000, 1)
     cluster = LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None)
     with tempfile.TemporaryDirectory() as folder, cluster, Client(cluster, set_as_default=False) as client:
         cases = {"one worker": (1, None), "two workers": (2, None), "two workers, Dask": (2, client)}
