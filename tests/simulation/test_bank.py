@@ -35,7 +35,7 @@ import sys
 import bayesinn as bi
 from tests.simulation.test_bank import growth
 print("ready", flush=True)
-bi.simulate(growth, 6_000, sys.argv[1], seed=3, chunk=50, progress=False)
+bi.simulate(growth, int(sys.argv[2]), sys.argv[1], seed=3, chunk=50, progress=False)
 """
 
 
@@ -234,9 +234,9 @@ def test_an_interrupted_run_keeps_its_chunks(undisturbed: Path, tmp_path, monkey
 @pytest.mark.slow
 def test_killed_and_continued_gives_the_same_bits(tmp_path) -> None:
     """The driver dies at random moments, among them some in the middle of a chunk."""
-    folder, random = tmp_path / "bank", np.random.default_rng(KILLS)
+    folder, random, n = tmp_path / "bank", np.random.default_rng(KILLS), 3_000 * KILLS
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    command, finished = [sys.executable, "-c", WRITE, str(folder)], 0
+    command, finished = [sys.executable, "-c", WRITE, str(folder), str(n)], 0
     for kill in range(KILLS):
         process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True)
         assert process.stdout.readline() == "ready\n"
@@ -249,9 +249,9 @@ def test_killed_and_continued_gives_the_same_bits(tmp_path) -> None:
         process.communicate()
         assert len(checksums(folder)) >= finished + kill % 2
         finished = len(checksums(folder))
-    assert 0 < finished < 120
-    bi.simulate(growth, 6_000, folder, seed=3, chunk=50, progress=False)
-    bi.simulate(growth, 6_000, tmp_path / "undisturbed", seed=3, chunk=50, progress=False)
+    assert 0 < finished < n // 50
+    bi.simulate(growth, n, folder, seed=3, chunk=50, progress=False)
+    bi.simulate(growth, n, tmp_path / "undisturbed", seed=3, chunk=50, progress=False)
     assert contents(folder) == contents(tmp_path / "undisturbed")
 
 
