@@ -16,7 +16,6 @@ from bayesinn.core.compilation import map_tensors
 from bayesinn.core.labels import columns
 from bayesinn.core.progress import Progress, duration
 from bayesinn.simulation.finite import padding
-from bayesinn.simulation.program import Program
 from bayesinn.simulation.simulations import Simulations
 from bayesinn.simulation.simulator import Simulator
 from bayesinn.workflow.report import Figure
@@ -126,13 +125,12 @@ def draw(simulator: Simulator, n: int, seed: int, batch_size: int) -> tuple[Pilo
     rate = float(np.median((rows / seconds)[rows > 0.5 * rows.max()]))
     # A failed simulation that is drawn again costs its time.
     kept = max(1.0 - failed / n, 1e-9) if simulator.on_nonfinite == "redraw" else 1.0
-    program = isinstance(simulator.function, Program)
-    speed = describe(kept * rate, int(rows.max()), seconds[0], engine.workers, batch_size, program)
+    speed = describe(kept * rate, int(rows.max()), seconds[0], engine.workers, batch_size)
     return Pilot(simulator, Simulations(drawn[0], drawn[1], drawn[2], failed), seed), speed
 
 
-def describe(rate: float, size: int, first: float, workers: int, batch_size: int, program: bool = False) -> Speed:
-    """Return the speed in words, and its meaning for training; ``program`` if it is an external one."""
+def describe(rate: float, size: int, first: float, workers: int, batch_size: int) -> Speed:
+    """Return the speed in words, and its meaning for training."""
     seconds, steps = _TRAINING_STEPS * batch_size / rate, f"{_TRAINING_STEPS:,}"
     where = f"in {workers} worker process{'es' * (workers > 1)}" if workers else "in the plain graph"
     text = (
@@ -142,10 +140,10 @@ def describe(rate: float, size: int, first: float, workers: int, batch_size: int
     advice = []
     if seconds > 3600.0 * _SLOW_HOURS:
         finding = f"simulating for {steps} steps of {batch_size} takes {seconds / 3600.0:,.1f} h"
-        way = "TensorFlow operations, batched=True or more cores" if workers else "larger batches or a GPU"
-        do = f"Use {way}, or simulate once and train on the arrays."
-        if program:
-            do = "Simulate once into a bank (bayesinn simulate), with more workers or on a cluster, and train on that."
+        do = "Use larger batches or a GPU, or simulate once into a bank (bayesinn simulate) and train on that."
+        if workers:
+            do = "Simulate once into a bank (bayesinn simulate), with more workers or on a cluster, and train on that. "
+            do += "A Python function may be faster with batched=True, or as TensorFlow operations."
         advice = [Advice("hint", "speed", finding, do=do)]
     return Speed(rate, size, advice=advice, title="Speed", text=text)
 
