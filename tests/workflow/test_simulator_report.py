@@ -280,10 +280,8 @@ def test_slow_programs_get_a_hint_that_fits_them(monkeypatch: pytest.MonkeyPatch
     program = bi.command_simulator(["printf", '{{"x": [{rate}, {seed}]}}'], prior=PRIOR, workers=1)
     _, speed = pilot.draw(program, 50, seed=1, batch_size=256)
     (hint,) = speed.advice
-    for fragment in ("bank (bayesinn simulate)", "more workers", "cluster"):
+    for fragment in ("bank (bayesinn simulate)", "more workers", "cluster", "A Python function may"):
         assert fragment in hint.text
-    assert "A Python function may be faster" in speed.advice[0].do
-    assert "A Python function may be faster" in speed.advice[0].do
 
 
 def test_files(tmp_path: Path) -> None:
