@@ -38,7 +38,7 @@ def check_bijection(
     With random weights, in single and double precision: both round trips, the log-determinant against automatic
     differentiation, log-determinants of both directions that cancel, rows that don't influence each other, finite
     values and gradients for extreme inputs, a gradient for every weight, equal results when compiled, and a copy from
-    the configuration. When new: the identity, up to a rotation.
+    the configuration. When new: the identity, up to a rotation, and equal gradients when compiled.
 
     Parameters
     ----------
@@ -61,6 +61,9 @@ def check_bijection(
         case = _Case(bijection_factory, seed, *setting)
         if near_identity:
             case.check_new()
+        if setting == compiled:
+            # As training begins, where many weights are zero.
+            case.check_compiled_gradients()
         perturb(case.bijection, case.generator, weight_scale)
         case.check_inverse()
         case.check_rows()
@@ -140,12 +143,21 @@ class _Case:
             for kind, value in (("value", z), ("log_det", log_det), ("gradient", tape.gradient(loss, far))):
                 demand_finite(value, f"{self.name}: {name} of events of length 1000, {kind}.")
 
-    def check_gradients(self) -> None:
-        def loss() -> tf.Tensor:
-            z, log_det = self.forward(self.x)
-            return tf.reduce_mean(0.5 * tf.reduce_sum(_flat(z) ** 2, axis=-1) - log_det)
+    def loss(self) -> tf.Tensor:
+        z, log_det = self.forward(self.x)
+        return tf.reduce_mean(0.5 * tf.reduce_sum(_flat(z) ** 2, axis=-1) - log_det)
 
-        demand_gradients(self.bijection, loss, self.name)
+    def check_gradients(self) -> None:
+        demand_gradients(self.bijection, self.loss, self.name)
+
+    def check_compiled_gradients(self) -> None:
+        def gradients() -> list[tf.Tensor]:
+            with tf.GradientTape() as tape:
+                loss = self.loss()
+            weights = [variable.value for variable in self.bijection.trainable_variables]
+            return tape.gradient(loss, weights, unconnected_gradients="zero")
+
+        demand_compiles(gradients, f"{self.name}, gradients of a new bijection", self.tolerance)
 
     def check_configuration(self) -> None:
         with default_dtype(self.dtype):

@@ -105,11 +105,13 @@ def spectral_bound(kernel: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], 
     factor rank^(1/514) above. The bound is a function of the weights alone. Miyato et al. (2018), arXiv:1802.05957,
     keep one vector between training steps, which may be stale.
     """
-    # Divisions by at least the smallest normal number keep a kernel of zeros, with which networks start, at zero.
+    # Divisions by at least the smallest normal number keep a kernel of zeros, with which networks start, at zero. XLA
+    # divides by products of divisors: where two follow each other, each is at least the root of that number.
     tiny = np.finfo(kernel.dtype.as_numpy_dtype).tiny
+    root = np.sqrt(tiny)
     tall = kernel.shape[0] > kernel.shape[1]
     gram = tf.matmul(kernel, kernel, transpose_a=tall, transpose_b=not tall)
-    scale = tf.maximum(tf.linalg.trace(gram), tiny)
+    scale = tf.maximum(tf.linalg.trace(gram), root)
     gram /= scale
     power, log_scale = gram, tf.zeros_like(scale)
     for number in range(_SQUARINGS):
@@ -120,7 +122,7 @@ def spectral_bound(kernel: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], 
             trace = tf.maximum(tf.linalg.trace(power), tiny)
             power /= trace
             log_scale += tf.math.log(trace)
-    last = tf.maximum(tf.reduce_sum(power * gram), tiny)
+    last = tf.maximum(tf.reduce_sum(power * gram), root)
     order = 2.0 * (2.0**_SQUARINGS + 1.0)
     bound = tf.sqrt(scale) * tf.exp((log_scale + tf.math.log(last)) / order)
 
