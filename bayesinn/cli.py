@@ -220,13 +220,12 @@ def _run(folder: Path | None, simulator: bi.Simulator) -> Run:
 def _opened(run: Path, output: Path | None, name: str | None, trust: bool) -> tuple[Run, bi.AmortizedPosterior]:
     """Return the folder for results, and a posterior: that of a run folder, or one that was saved by itself."""
     run = run.expanduser()
-    alone = (run / "manifest.json").is_file()
-    saved = run if alone else run / "posterior"
+    saved = cl.saved_posterior(run)
     read_manifest(saved)  # before TensorFlow is imported
     simulator = None if name is None else _simulator(name)
     import_tensorflow()
     posterior = bi.load(saved, simulator, trust)
-    return _run(output or (None if alone else run), posterior.simulator), posterior
+    return _run(output or (None if saved == run else run), posterior.simulator), posterior
 
 
 def _observation(data: Path | None, simulator: bi.Simulator, context: list[str], by: str | None = None) -> Observation:

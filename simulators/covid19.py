@@ -6,6 +6,10 @@ and deaths are reported late, less on some days of the week, and with heavy-tail
 (:mod:`simulators.covid19_reporting`). Parameters that violate the constraints on change points and delays, 11 % of the
 prior's draws, give NaN and are drawn again together with their data: the prior is truncated to what is feasible.
 
+``covid19``: The first wave of Covid-19 in Germany: 34 parameters, three series of 81 daily counts, published noise.
+``covid19_regular``: The same with noise whose scale is never zero, so that exact posteriors exist to compare with.
+``covid19_states``: The same for a state, whose population is context: 30 parameters, daily cases and deaths.
+
 Source: S. T. Radev, F. Graw, S. Chen, N. T. Mutters, V. M. Eichel, T. Baernighausen, U. Koethe (2021), OutbreakFlow:
 Model-based Bayesian inference of disease outbreak dynamics with invertible neural networks and its application to the
 COVID-19 pandemics in Germany, PLOS Computational Biology 17(10) e1009472; details follow the authors' published code.

@@ -8,6 +8,7 @@ import typer
 from typer.core import TyperGroup
 
 from bayesinn._version import __version__
+from bayesinn.core.errors import InputError
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="A registered simulator, or file.py:object.")]
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, or a saved posterior.")]
@@ -98,3 +99,13 @@ def _print_version(wanted: bool) -> None:
 Version = Annotated[
     bool, typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True)
 ]
+
+
+def saved_posterior(run: Path) -> Path:
+    """Return the folder of the posterior that is meant by a run folder, or by a posterior that was saved by itself."""
+    if (run / "manifest.json").is_file():
+        return run
+    if (run / "posterior.nc").is_file() and not (run / "posterior").is_dir():
+        do = "name the posterior that gave it, and this folder for the results: POSTERIOR --output RUN"
+        raise InputError(f"Run folder {str(run)!r}", expected="a posterior", got="an answer of one", do=do)
+    return run / "posterior"

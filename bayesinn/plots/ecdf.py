@@ -12,7 +12,7 @@ from bayesinn.plots.panels import Panels
 from bayesinn.plots.series import decades
 from bayesinn.plots.style import BAND, DASHED, GREY, PLAIN, Canvas, styled, verdict
 
-_RANK = "rank of truth / (draws + 1)"
+_RANK = "rank of truth / (draws+1)"
 
 
 @styled

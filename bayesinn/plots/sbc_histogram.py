@@ -32,4 +32,4 @@ def sbc_histogram(result: SBCResult, *, labels: Labels = PLAIN, figure: Canvas |
         ax.axhline(1.0, **DASHED)
         ax.set(xlim=(0.0, 1.0), ylim=(0.0, 1.08 * max(float(np.max(heights)), high)))
         panels.title(index, f"$\\chi^2$ p = {result.chi_square_p_value[index]:.2g}")
-    return panels.finish("rank of truth / (draws + 1)", "count / expected")
+    return panels.finish("rank of truth / (draws+1)", "count / expected")

@@ -35,7 +35,9 @@ def choose_summaries(
         summary = {joint_name(observables): summary}
     if not isinstance(summary, Mapping) or not all(isinstance(s, Summary | None) for s in summary.values()):
         expected = "a summary network such as bi.summaries.ConvLSTM(32), or a dict of them by observable"
-        raise InputError(subject, expected=expected, got=repr(summary), do="derive your own from bi.summaries.Summary")
+        given = summary if isinstance(summary, type) else None
+        do = f"pass {given.__name__}(...), an instance" if given else "derive your own from bi.summaries.Summary"
+        raise InputError(subject, expected=expected, got=repr(summary), do=do)
     seen = [name for key in summary for name in observables_of(key)]
     if len(set(seen)) < len(seen) or not set(seen) <= set(observables):
         raise InputError(subject, expected=f"observables {observables}, each once", got=f"{seen}", do="check the names")

@@ -183,8 +183,7 @@ class TrainedPosterior(Registered):
     def __repr__(self) -> str:
         state = "not trained"
         if self._trained is not None:
-            loss = "" if self.history.empty else f", loss {self.history['loss'].iloc[-1]:.3f}"
-            state = f"trained for {self.training['settings']['steps']:,} steps{loss}"
+            state = f"trained for {self.training['settings']['steps']:,} steps{_last_loss(self.history)}"
         lines = [f"{type(self).__name__} of {self.simulator.name!r}, {state}"]
         lines += [f"  {name}: {summary!r}" for name, summary in self.summaries.items()]
         return "\n".join([*lines, f"  flow: {self.flow!r}"])
@@ -221,6 +220,14 @@ class TrainedPosterior(Registered):
             do = "call fit(...) first, or bi.load(folder)"
             raise InputError(f"Posterior of {self.simulator.name!r}", expected=expected, got=got, do=do)
         return self._trained
+
+
+def _last_loss(history: pd.DataFrame) -> str:
+    """Write the last validation loss, or the loss where there was no validation set."""
+    for name, text in (("val_loss", "validation loss"), ("loss", "loss")):
+        if name in history and len(known := history[name].dropna()):
+            return f", {text} {known.iloc[-1]:.3f}"
+    return ""
 
 
 class _Trained(NamedTuple):

@@ -19,8 +19,13 @@ def entry_points() -> metadata.EntryPoints:
 
 
 def descriptions() -> dict[str, str]:
-    """Return the name of each installed simulator, and the first line of its module, which is not imported."""
-    return {point.name: _first_line(point.module) for point in sorted(entry_points(), key=lambda point: point.name)}
+    """Return the name of each installed simulator and a line on it, from the docstring of its module.
+
+    Where a line of that begins with the simulator's name, as in "``sir``: ...", it is the rest of this line, else the
+    first line. The module is not imported.
+    """
+    points = sorted(entry_points(), key=lambda point: point.name)
+    return {point.name: _line(point.module, point.attr) for point in points}
 
 
 def split_name(name: str) -> tuple[Path, str] | None:
@@ -84,8 +89,10 @@ def _declares(node: ast.expr) -> bool:
     return "simulator" in (getattr(function, "attr", None), getattr(function, "id", None))
 
 
-def _first_line(module: str) -> str:
+def _line(module: str, attribute: str) -> str:
     spec = importlib.util.find_spec(module)
     if spec is None or spec.origin is None:
         return "(not importable)"
-    return (ast.get_docstring(ast.parse(Path(spec.origin).read_text())) or "").partition("\n")[0]
+    text = ast.get_docstring(ast.parse(Path(spec.origin).read_text())) or ""
+    own = re.search(rf"^``{re.escape(attribute)}``: (.+)$", text, re.MULTILINE)
+    return own[1] if own else text.partition("\n")[0]

@@ -39,6 +39,11 @@ class Error(NamedTuple):
         """Largest size of the error in its interval; the smallest one if there is no largest."""
         return max(abs(self.lower), abs(self.upper)) if np.isfinite(self.upper) else abs(self.lower)
 
+    @property
+    def sentence(self) -> str:
+        """The text as the beginning of a sentence; a parameter's name at its head stays as it is."""
+        return self.text[0].upper() + self.text[1:] if self.column in TOGETHER else self.text
+
 
 @dataclass(frozen=True, eq=False)
 class Finding:

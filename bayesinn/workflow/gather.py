@@ -46,7 +46,7 @@ def gather(
     """Return the evidence; see :func:`bayesinn.diagnose`. ``stage`` is called with the name of each step."""
     simulator, evaluator = posterior.simulator, posterior.evaluator
     part = max(min(simulations, _ENOUGH), simulations // 4)
-    stage(f"simulating {simulations + part:,} data sets")
+    stage(f"simulating {simulations:,} data sets, and {part:,} to estimate reference points from")
     fresh, others = simulate(simulator, simulations, seed, "diagnosis"), simulate(simulator, part, seed, "estimates")
     data, other_data = ({**drawn.observables, **drawn.context} for drawn in (fresh, others))
 

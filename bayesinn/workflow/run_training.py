@@ -66,7 +66,7 @@ def train_into(
         raise InputError("Length of training", expected=expected, got=got, do=do)
     with held(folder if devices.chief else None, "Run folder"):
         with devices.chief_first():
-            start = _start(folder, simulator, resume, longer and (steps or minutes) is not None)
+            start = _start(folder, simulator, resume, longer and (steps or minutes) is not None, steps)
         if start is not None and resume:
             state = saved_identity(folder / "checkpoint") or {}
             if state.get("start_from", start.fingerprint) != start.fingerprint or (not state and steps is None):
@@ -116,12 +116,18 @@ def steps_in(
     return max(1, round(60.0 * minutes / clock.seconds_per_step))
 
 
-def _start(folder: Path, simulator: Simulator, resume: bool, longer: bool) -> AmortizedPosterior | None:
+def _start(
+    folder: Path, simulator: Simulator, resume: bool, longer: bool, steps: int | None
+) -> AmortizedPosterior | None:
     """Return the posterior to train on; None where the folder has none, or the run that made it is to be resumed."""
     if not (folder / "posterior" / "manifest.json").is_file():
         return None
     state = saved_identity(folder / "checkpoint")
     if resume and state is not None and state["start_from"] is None:
+        if steps not in (None, state["steps"]):
+            subject, expected = f"Run folder {str(folder)!r}, to resume", f"its own number of steps, {state['steps']:,}"
+            do = f"train its posterior longer, without --resume: bayesinn train NAME --output RUN --steps {steps}"
+            raise InputError(subject, expected=expected, got=f"{steps:,}", do=do)
         return None
     posterior = load(folder / "posterior", simulator)
     if resume or (state is not None and state["start_from"] == posterior.fingerprint):

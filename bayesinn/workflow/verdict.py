@@ -79,7 +79,9 @@ class Judgement:
         says = [finding.check.sentence(finding.result) for finding in self.findings if finding.check.sentence]
         guilty = [finding for finding in self.findings if finding.grade == OUTSIDE and not finding.check.sentence]
         if guilty:
-            first = guilty[0].errors[0].text if guilty[0].errors else guilty[0].found
+            # The error that may be largest is not always one that is outside for sure.
+            sure = (error.sentence for error in guilty[0].errors if error.grade == OUTSIDE)
+            first = next(sure, guilty[0].found)
             names = listed([finding.check.name for finding in guilty])
             text = f"Errors are larger than their tolerances in {names}, over {size}. {first}."
         elif self.outside:

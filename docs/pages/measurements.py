@@ -41,12 +41,14 @@ batch 64. The floor is the time of the step's matrix products at the rate of one
 
 ![Milliseconds of a step against each size](../../benchmarks/growth.png)
 
+{repeats}
+
 * Batch: below 64 the step is mostly overhead of small operations; from 64 on each half of a batch has a core of its
   own; from 1,024 on it is within twice the floor.
 * Blocks: proportional, as each block is a fixed number of operations.
 * Hidden units: flat up to 64, where the operations' overhead dominates, then with the square of the width.
 * Parameters: the first and last layer of each subnet, which are small beside the hidden ones up to about 50.
-* Steps of a series: proportional from about 50 on; the LSTM runs step by step outside XLA, close to its floor."""
+* Steps of a series: proportional from about 50 on; the LSTM runs step by step, close to its floor."""
 _MEMORY = """## Training without stored activations
 
 `benchmarks/reversible_memory.py`: chains of affine couplings (32 elements, subnets of 256 and 256 units, batch 4,096),
@@ -85,7 +87,7 @@ def pages(_: Callable[[str], None]) -> dict[str, str]:
         _DENSITIES: _markdown(densities()),
         _TWO_MOONS: _markdown(two_moons()),
         _FLOWS: _markdown(flow_speed()),
-        _GROWTH: "",
+        _GROWTH.format(repeats=repeats()): "",
         _MEMORY: _markdown(reversible_memory(), "{:,.0f}"),
         _TISSUE: _markdown(tissue(), "{:.4f}"),
         _WORKERS: _markdown(pd.read_csv(BENCHMARKS / "workers.csv")),
@@ -117,6 +119,17 @@ def flow_speed() -> pd.DataFrame:
     heads = {"ms_per_step": "ms/step", "draws_per_second": "draws/s"}
     wide.columns = [f"{heads[value]}, {parameters} parameters" for value, parameters in wide.columns]
     return wide.reset_index()
+
+
+def repeats() -> str:
+    """Say how far apart measurements of the same step are: the toy's own is in three panels."""
+    table = pd.read_csv(BENCHMARKS / "growth.csv")
+    own = {"batch": 64, "hidden units": 128, "parameters": 5}
+    found = table.loc[table["size"] == table["varied"].map(own), "ms_per_step"]
+    return (
+        f"The toy's own step is in {len(found)} panels, with {found.min():.1f} to {found.max():.1f} ms: smaller "
+        "differences than that mean nothing."
+    )
 
 
 def reversible_memory() -> pd.DataFrame:

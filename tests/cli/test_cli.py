@@ -80,6 +80,9 @@ def test_list(bayesinn) -> None:
     lines = dict(line.split(maxsplit=1) for line in answer.out.splitlines())
     assert {"linear", "gaussian", "sir", "sir_numpy"} <= set(lines)
     assert lines["linear"] == "The linear toy: the sum of two numbers is observed, and both are inferred."
+    # Three of one module: each says what it is.
+    assert len(set(lines.values())) == len(lines)
+    assert "never zero" in lines["covid19_regular"]
 
 
 @pytest.mark.slow

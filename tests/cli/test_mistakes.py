@@ -135,6 +135,14 @@ def test_an_answer_is_never_written_over_another(bayesinn, trained: Path, here: 
     assert bayesinn("infer", run, "--data", second, "--output", here / "b", *options).status == 2
 
 
+def test_the_folder_of_an_answer_alone_has_no_posterior(bayesinn, here: Path) -> None:
+    (here / "answered").mkdir()
+    (here / "answered" / "posterior.nc").touch()
+    answer = bayesinn("report", "answered")
+    assert answer.status == 2
+    assert "POSTERIOR --output RUN" in answer.err
+
+
 def test_networks_are_chosen_and_trained_longer(bayesinn, here: Path, capsys) -> None:
     networks = ["--summary", "y=mlp:units=5,hidden=[7]", "--flow", "coupling:blocks=2,hidden=[8],transform=spline"]
     options = ["--steps", 10, "--batch-size", 32, "--output", here / "run"]
@@ -178,6 +186,9 @@ def test_ctrl_c_says_what_is_kept_and_how_to_go_on(bayesinn, here: Path, monkeyp
     resumed = bayesinn(*options, "--resume")
     assert resumed.status == 0
     assert bi.load(here / "a run" / "posterior").training["settings"]["steps"] == 20
+    more = bayesinn(*options[:3], 30, *options[4:], "--resume")
+    assert more.status == 2
+    assert "without --resume: bayesinn train NAME --output RUN --steps 30" in more.err
 
 
 def test_ctrl_c_ends_any_command(bayesinn, monkeypatch) -> None:

@@ -180,7 +180,7 @@ CASES: dict[str, tuple[Callable[[Bench], Any], list[str]]] = {
     ),
     "a class for a summary": (
         lambda b: bi.AmortizedPosterior(linear, bi.summaries.Identity),
-        ["'summary'", "a summary network", "class"],
+        ["'summary'", "a summary network", "class", "pass Identity(...)"],
     ),
     "a chain for a flow": (
         lambda b: bi.AmortizedPosterior(linear, flow=bi.bijections.Chain([bi.bijections.ActNorm()])),

@@ -194,6 +194,8 @@ def test_printed(browser: sync_api.Browser, report: Path) -> None:
     page = browser.new_page()
     page.goto(report.as_uri())
     printed = page.pdf(format="A4")
+    page.emulate_media(media="print")
+    assert page.locator("section > p").first.evaluate("e => getComputedStyle(e).breakInside") == "avoid"
     page.close()
     pages = len(re.findall(rb"/Type\s*/Page\b", printed))
     # Two of the figures fill a page each; ten pages would mean that much is left empty.

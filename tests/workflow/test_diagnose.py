@@ -108,7 +108,7 @@ def test_levels_are_checked_first(posterior) -> None:
 def test_progress_names_the_stages(posterior, capsys) -> None:
     bi.diagnose(posterior, simulations=50, draws=20, seed=1)
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].startswith("diagnosing: simulating 100 data sets")
+    assert lines[0].startswith("diagnosing: simulating 50 data sets, and 50 to estimate")
     assert lines[-1].startswith("diagnosing: done")
 
 

@@ -109,6 +109,17 @@ def test_a_test_quantity_needs_a_name_of_its_own() -> None:
         diagnose_arrays(Evidence(truth, draws, prior, quantities=clash))
 
 
+def test_ranks_of_a_test_quantity_near_one_end_are_read_by_their_sign() -> None:
+    truth, draws, prior = normal(size=400, draws=100)
+    spread = np.random.default_rng(5).normal(size=(400, 101))
+    high = 3.0 + 0.2 * spread[:, 0], spread[:, 1:]
+    found = diagnose_arrays(Evidence(truth, draws, prior, quantities={"high": high})).findings
+    (finding,) = (finding for finding in found if finding.check.name == "test quantities")
+    assert finding.found.startswith("high: draws too low, by ")
+    assert "wide" not in finding.found
+    assert "narrow" not in finding.found
+
+
 def test_diagnostics_import_neither_tensorflow_nor_matplotlib() -> None:
     program = (
         "import sys; import bayesinn.diagnostics;"

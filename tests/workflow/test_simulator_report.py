@@ -72,6 +72,13 @@ def test_sir_is_healthy_in_both_engines() -> None:
         assert ("in the plain graph" in report["speed"].text) is (name == "sir")
 
 
+def test_lines_fit_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    report = simulator_report(bi.get("sir"), simulations=200)
+    for columns in (80, 110):
+        monkeypatch.setenv("COLUMNS", str(columns))
+        assert 70 < max(map(len, repr(report).splitlines())) <= columns
+
+
 def test_the_seed_decides_every_number() -> None:
     def one_by_one(parameters, generator):
         return {"x": parameters["rate"] + parameters["size"] * generator.normal(size=3)}

@@ -92,6 +92,22 @@ def test_readings_name_direction_and_size() -> None:
     assert "the truth explains the data better than draws, by 3." in repr(diagnosis("prior"))
 
 
+def test_the_headline_is_made_of_sentences() -> None:
+    found = diagnosis("shifted")
+    # The name of a parameter stays as it is.
+    assert "each. first: draws too high, by" in found.advice.text
+    # An error with a wider interval, which is undecided, is not the one that is told.
+    ends = {"lower": np.array([0.1, -9.0]), "upper": np.array([0.5, 9.0])}
+    wide = dataclasses.replace(found.findings[0].deviations[0], **ends)
+    check = dataclasses.replace(found.findings[0].check, deviations=lambda _: [wide])
+    finding = dataclasses.replace(found.findings[0], check=check)
+    assert [error.grade for error in finding.errors] == ["undecided", "outside"]
+    text = dataclasses.replace(found.judgement, findings=[finding]).verdict().text
+    assert text.endswith(f"each. {finding.found}.")
+    joint = found.findings[0].errors[0]._replace(column="joint", text="intervals hold the truth too rarely")
+    assert joint.sentence == "Intervals hold the truth too rarely"
+
+
 def test_sharpness_is_the_divergence_from_the_exact_posterior() -> None:
     found = diagnosis("wrong correlation", size=4_000).sharpness.deviations[0]
     # Of a normal posterior of correlation -4 / sqrt(30) from one with the same marginals and none.

@@ -34,6 +34,11 @@ def _fit_to_data(given: Evidence) -> FitResult:
     return fit_to_data(needed(given.log_likelihood), number, seed=given.seed, level=given.level)
 
 
+def _by_sign(result: SBCResult) -> list[Deviation]:
+    """Leave the spread of ranks out: ranks of a test quantity near one end scatter little, and say "too low" only."""
+    return [deviation for deviation in result.deviations if deviation.measure != "error of spread"]
+
+
 def _tarp_deviations(result: UniformityResult) -> list[Deviation]:
     words = "truths are farther from an estimate than draws", "truths are nearer to an estimate than draws"
     return [replace(deviation, words=words) for deviation in result.deviations]
@@ -153,6 +158,7 @@ CALIBRATION = (
         figures={"quantities": plots.ecdf},
         captions={"quantities": "As the figure of SBC. Above zero throughout: draws too high; below: too low."},
         meaning="Test quantities: {columns}.",
+        deviations=_by_sign,
         remedy=f"These quantities are not to be used: train for more steps; then {_SUMMARY}.",
         relies_on=["SBC"],
         reference="Modrák et al. 2023, arXiv:2211.02383",

@@ -1,5 +1,6 @@
 """Look at a simulator before training: draw from it, experiment with it, and say what is wrong."""
 
+import shutil
 import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from bayesinn.workflow.report import Section, Verdict, render, save_all
 from bayesinn.workflow.simulator_report import failures, influence, outputs, ranges
 from bayesinn.workflow.simulator_report.pilot import Advice, Result, draw
 
-_wrapped = textwrap.TextWrapper(110, initial_indent="  ", subsequent_indent="      ").fill
+_WIDTH = 110
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -73,14 +74,18 @@ class SimulatorReport:
         return save_all((item for result in self.results.values() for item in result.figures().items()), folder)
 
     def __repr__(self) -> str:
+        # A terminal would break lines anywhere, within a number.
+        width = min(_WIDTH, shutil.get_terminal_size((_WIDTH, 24)).columns)
+        wrapped = textwrap.TextWrapper(width, initial_indent="  ", subsequent_indent="      ").fill
         blocks = [f"Simulator {self.name!r}: {self.verdict}"]
-        blocks += [_wrapped(f"{item.severity}: {item.subject}: {item.text}") for item in self.advice]
+        blocks += [wrapped(f"{item.severity}: {item.subject}: {item.text}") for item in self.advice]
         for result in self.results.values():
             if result.title:
-                blocks += ["", _wrapped(f"{result.title}: {result.text}")]
+                blocks += ["", wrapped(f"{result.title}: {result.text}")]
             if result.table is not None:
                 names = [f"{name} [{self.labels.unit(name)}]".replace(" []", "") for name in result.table.index]
-                blocks.append(result.table.set_axis(names, axis=0).to_string(float_format="{:.4g}".format, na_rep=""))
+                table = result.table.set_axis(names, axis=0)
+                blocks.append(table.to_string(float_format="{:.4g}".format, na_rep="", line_width=width))
         return "\n".join(blocks)
 
 
