@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 HERE = Path(__file__).parent
 START, END = "<!-- Made by benchmarks/peers/report.py -->", "<!-- End of what it makes -->"
@@ -132,12 +133,12 @@ def draw(results: pd.DataFrame) -> Figure:
     panels = {TITLES[task]: rows for task, rows in panels.items() if rows}
     heights = [len(rows) for rows in panels.values()]
     libraries = [library for library in COLUMNS if library in set(results["library"])]
-    figure = Figure(figsize=(9, 1.5 + 0.5 * sum(heights)), layout="constrained")
+    figure = Figure(figsize=(9, 1.5 + 0.65 * sum(heights)), layout="constrained")
     axes = figure.subplots(len(panels), 1, squeeze=False, height_ratios=heights)[:, 0]
     for ax, (title, rows) in zip(axes, panels.items(), strict=True):
         for place, library in enumerate(libraries):
             color = COLORS[[*COLUMNS].index(library)]
-            known = [(row + 0.18 * (place - 1.5), group.loc[library, ["min", "median", "max"]].to_numpy(float))
+            known = [(row + 0.22 * (place - 0.5 * (len(libraries) - 1)), group.loc[library, ["min", "median", "max"]].to_numpy(float))
                      for row, (_, group) in enumerate(rows) if library in group.index]  # fmt: skip
             for y, (low, middle, high) in known:
                 if np.isfinite(middle):
@@ -149,6 +150,9 @@ def draw(results: pd.DataFrame) -> Figure:
         ax.set_yticks(range(len(rows)), [label for label, _ in rows])
         ax.set_ylim(len(rows) - 0.5, -0.5)
         ax.margins(x=0.12)
+        ax.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        ax.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        ax.xaxis.set_minor_formatter(NullFormatter())
         ax.grid(axis="x", which="both", alpha=0.25)
         ax.spines[["top", "right"]].set_visible(False)
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=len(libraries), frameon=False)
