@@ -138,7 +138,8 @@ def draw(results: pd.DataFrame) -> Figure:
     for ax, (title, rows) in zip(axes, panels.items(), strict=True):
         for place, library in enumerate(libraries):
             color = COLORS[[*COLUMNS].index(library)]
-            known = [(row + 0.22 * (place - 0.5 * (len(libraries) - 1)), group.loc[library, ["min", "median", "max"]].to_numpy(float))
+            offset = 0.22 * (place - 0.5 * (len(libraries) - 1))
+            known = [(row + offset, group.loc[library, ["min", "median", "max"]].to_numpy(float))
                      for row, (_, group) in enumerate(rows) if library in group.index]  # fmt: skip
             for y, (low, middle, high) in known:
                 if np.isfinite(middle):
