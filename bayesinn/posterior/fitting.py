@@ -20,7 +20,7 @@ from bayesinn.posterior.typicality import Reference
 from bayesinn.simulation.bank_identity import prior_text
 from bayesinn.simulation.simulator import Arrays, Simulator
 from bayesinn.summaries.joint import observables_of
-from bayesinn.training.arrays import ArraySource
+from bayesinn.training.arrays import ArraySource, fingerprint
 from bayesinn.training.checkpoint import has_ended, prepare_folder
 from bayesinn.training.devices import Devices
 from bayesinn.training.drawing import forget
@@ -80,6 +80,7 @@ def plan_fit(
         "network": posterior.network_configuration(),
         "optimizer": optimization.optimizer_configuration,
         "data": given.fingerprint,
+        "held_out": None if given.held_out is None else fingerprint(given.held_out),
         "start_from": None if start is None else start.fingerprint,
     }
     devices = Devices(optimization.strategy)

@@ -172,6 +172,23 @@ def test_a_checkpoint_of_another_simulator_is_refused(tmp_path: Path) -> None:
         fit(once, 3.0)
 
 
+def test_a_checkpoint_with_another_validation_set_is_refused(tmp_path: Path) -> None:
+    linear = bi.get("linear")
+
+    def fit(data, seed: int) -> None:
+        checkpoint = bi.Checkpoint(tmp_path / type(data).__name__, resume=True)
+        posterior = bi.AmortizedPosterior(linear, flow=small_flow(blocks=1, hidden=(4,)))
+        options = {"steps": 2, "batch_size": 8, "seed": 1, "progress": False, "checkpoint": checkpoint}
+        posterior.fit(data, validation=linear.sample(20, seed), **options)
+
+    bank = bi.simulate(linear, 64, tmp_path / "bank", seed=1, progress=False)
+    for data in (bank.read(), bi.Stream(bank)):
+        fit(data, 2)
+        fit(data, 2)
+        with pytest.raises(InputError, match="held_out"):
+            fit(data, 3)
+
+
 @pytest.mark.parametrize("damage", ["cut", "text", "empty"])
 def test_a_damaged_state_is_explained(checkpoint: Path, damage: str) -> None:
     state = checkpoint / "state.h5"
