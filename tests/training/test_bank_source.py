@@ -109,6 +109,13 @@ def test_batches_may_be_larger_than_chunks(bank: bi.Bank, batch_size: int) -> No
     assert len(set(drawn[0][1]["rate"].tolist())) == batch_size
 
 
+def test_two_chunks_with_less_than_a_batch_each_give_one_together(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(bank_source, "_WINDOW_BYTES", 0)
+    bank = bi.simulate(bi.get("linear"), 84, tmp_path, seed=1, chunk=64, progress=False)
+    source = BankSource(bank, 44, settings(batch_size=30))
+    assert [window.batches for window in source._windows(0)] == [1]
+
+
 def train(data: bi.Bank | dict, **options) -> bi.AmortizedPosterior:
     posterior = bi.AmortizedPosterior(series, Normalising(), small_flow(dropout=0.1))
     return posterior.fit(data, **{"steps": 60, "batch_size": 32, "seed": 1, "progress": False, **options})
