@@ -178,6 +178,14 @@ def test_epochs_are_passes_and_the_first_rows_are_held_out(bank: bi.Bank) -> Non
         train(bank, optimization=bi.Optimization(passes=2))
 
 
+def test_no_more_is_held_out_than_fits_unless_asked_for(bank: bi.Bank, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streaming, "_MOST_BYTES_IN_MEMORY", 20 * (bank.nbytes // bank.n))
+    data = training_data(bank, series, None, 1)
+    assert len(data.held_out["rate"]) == 20
+    with pytest.raises(InputError, match="a share that fits into memory"):
+        training_data(bank, series, 0.5, 1)
+
+
 def test_other_and_unfinished_banks_are_refused(bank: bi.Bank, tmp_path: Path) -> None:
     with pytest.raises(BankError, match="those of 'series'"):
         bi.AmortizedPosterior(bi.get("linear"), flow=small_flow()).fit(bank, steps=4, progress=False)
