@@ -17,9 +17,10 @@ from bayesinn.posterior.model import PosteriorModel
 from bayesinn.posterior.trained import TrainedPosterior
 from bayesinn.posterior.training_data import Length, TrainingData, refuse_ignored, training_data
 from bayesinn.posterior.typicality import Reference
+from bayesinn.simulation.bank_identity import prior_text
 from bayesinn.simulation.simulator import Arrays, Simulator
 from bayesinn.summaries.joint import observables_of
-from bayesinn.training.arrays import ArraySource
+from bayesinn.training.arrays import ArraySource, fingerprint
 from bayesinn.training.checkpoint import has_ended, prepare_folder
 from bayesinn.training.devices import Devices
 from bayesinn.training.drawing import forget
@@ -74,9 +75,12 @@ def plan_fit(
     settings = resolve_settings(given.rows, *length, seed, optimization)
     identity = {
         "simulator": simulator.name,
+        "prior": prior_text(simulator.prior),
+        "context": None if simulator.context is None else prior_text(simulator.context),
         "network": posterior.network_configuration(),
         "optimizer": optimization.optimizer_configuration,
         "data": given.fingerprint,
+        "held_out": None if given.held_out is None else fingerprint(given.held_out),
         "start_from": None if start is None else start.fingerprint,
     }
     devices = Devices(optimization.strategy)

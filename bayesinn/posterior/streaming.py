@@ -133,9 +133,11 @@ def _(data: Stream, simulator: Simulator, validation: Validation, seed: int) -> 
 
 def _count_held_out(bank: Bank, validation: float | None) -> int:
     count = round(check_share(validation, bank.n) * bank.n)
-    count = min(count, _MOST_HELD_OUT) if validation is None else count
-    if count * (bank.nbytes // bank.n) > _MOST_BYTES_IN_MEMORY:
+    row_bytes = bank.nbytes // bank.n
+    if validation is None:
+        count = min(count, _MOST_HELD_OUT, _MOST_BYTES_IN_MEMORY // row_bytes)
+    if count * row_bytes > _MOST_BYTES_IN_MEMORY:
         expected = f"a share that fits into memory, {_MOST_BYTES_IN_MEMORY / bank.nbytes:.2g} at most"
-        do = "pass a smaller one; 65,536 simulations are held out if it is left out"
+        do = "pass a smaller one; leave it out for 65,536 simulations, or as many as fit"
         raise InputError("Argument 'validation'", expected=expected, got=repr(validation), do=do)
     return count

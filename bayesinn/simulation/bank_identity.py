@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ast
+import functools
 import hashlib
 import importlib.metadata
 import inspect
 import json
+import re
 import textwrap
 from collections.abc import Mapping
 from typing import Any
@@ -18,6 +20,7 @@ from bayesinn._version import __version__
 from bayesinn.core.errors import BankError
 from bayesinn.simulation.bank_store import FORMAT, VERSION
 from bayesinn.simulation.prior import Prior
+from bayesinn.simulation.program import Program
 from bayesinn.simulation.same_simulator import Owner, check_same, shared_entries
 from bayesinn.simulation.simulator import Simulator
 
@@ -73,7 +76,8 @@ def check_settings(location: str, attributes: Mapping[str, Any], seed: int, rows
 def fingerprint(simulator: Simulator) -> str:
     """Return the SHA-256 of what is declared about a simulator and of its function's code.
 
-    Comments, docstring and layout of the code don't matter. Helpers that the function calls are not looked at.
+    Comments, docstring and layout of the code don't matter. Helpers that the function calls are not looked at. The code
+    of a program is its command, without folders, which differ between machines.
     """
     declared = {
         "name": simulator.name,
@@ -119,6 +123,12 @@ def _is_numbers(value: Any) -> bool:
 
 def _code(function: Any) -> str:
     """Return the code of a function in one layout; empty where its source is not known."""
+    if isinstance(function, Program):
+        return " ".join(function.without_folders())
+    if isinstance(function, functools.partial):
+        # Addresses of objects differ between runs.
+        bound = re.sub(" at 0x[0-9a-f]+", "", f"{function.args} {sorted(function.keywords.items())}")
+        return f"{_code(function.func)}\n{bound}"
     try:
         tree = ast.parse(textwrap.dedent(inspect.getsource(inspect.unwrap(function))))
     except (OSError, TypeError, SyntaxError):

@@ -40,6 +40,10 @@ class Program:
         self.__name__ = Path(self.arguments[0]).stem
         self.placeholders = {name for argument in self.arguments[1:] for name in _placeholders(argument)}
 
+    def without_folders(self) -> list[str]:
+        """Return the command with the names of files in place of their absolute paths."""
+        return [os.path.basename(part) if os.path.isfile(part) else part for part in self.arguments]
+
     def __call__(self, parameters: Mapping[str, Any], *others: Any) -> dict[str, np.ndarray]:
         *context, generator = others
         values, known = _plain(parameters), _plain(context[0] if context else {})

@@ -155,8 +155,8 @@ class PythonEngine:
         except BrokenExecutor as error:
             reason = next((line for line in str(error).splitlines() if "exit code" in line), str(error))
             text = f"a worker process that ended twice: {reason}: too little memory, or compiled code that crashes"
-            if "SIGVTALRM" in reason:
-                text = f"nothing after the time limit of {self.declared.time_limit} s, and no way to interrupt it"
+            if self.declared.time_limit is not None and "EXIT(1)" in reason:
+                text += f", or that goes on after the time limit of {self.declared.time_limit:g} s"
             call = describe_call(parameters, context, [*entropy, row])
             return Block({}, {0: Failure(text, call, costly=True)})
 

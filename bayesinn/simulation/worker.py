@@ -1,5 +1,6 @@
 """Code that runs in worker processes. Each of them imports this module, so it imports nothing heavy."""
 
+import faulthandler
 import functools
 import os
 import signal
@@ -18,8 +19,8 @@ from bayesinn.simulation.simulations import Arrays
 
 _payload: list[bytes] = []
 _SECONDS_BETWEEN_LOOKS = 0.5
-#: Seconds after the time limit, in which compiled code may still return to Python.
-_GRACE = 1.0
+#: Seconds after the time limit in which compiled code may still return to Python, and then to clean up.
+_GRACE, _CLEANING = 1.0, 10.0
 _MOST_CHARACTERS = 1_000
 
 
@@ -169,19 +170,32 @@ def _numbers(name: str, value: Any, call: Callable[[], str]) -> np.ndarray:
 
 
 def _call_in_time(function: Callable[..., Any], given: tuple[Any, ...], limit: float) -> Any:
-    # The first signal becomes an exception once Python runs again. Compiled code that never returns to Python ends
-    # with its process, by the second, which has no handler.
-    signal.setitimer(signal.ITIMER_VIRTUAL, limit + _GRACE)
+    # The signal becomes an exception once Python runs again.
+    _end_after(limit + _GRACE)
     signal.setitimer(signal.ITIMER_REAL, limit)
     try:
-        return function(*given)
+        try:
+            return function(*given)
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
     finally:
-        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
-        signal.setitimer(signal.ITIMER_REAL, 0)
+        faulthandler.cancel_dump_traceback_later()
 
 
 def _out_of_time(*_: Any) -> None:
+    _end_after(_CLEANING)
     raise OutOfTime
+
+
+def _end_after(seconds: float) -> None:
+    """End this process later, also while compiled code runs that never returns to Python."""
+    # By a thread that needs no lock of Python. Timers of processor time would count that of all threads.
+    faulthandler.dump_traceback_later(seconds, exit=True, file=_nowhere())
+
+
+@functools.cache
+def _nowhere() -> int:
+    return os.open(os.devnull, os.O_WRONLY)
 
 
 def _outlive_nobody(parent: int) -> None:

@@ -46,10 +46,11 @@ class BankSource(Source):
         self.failed_before = 0 if reuse else bank.failed
         self._bank, self._first, self._settings, self._reuse = bank, first, settings, reuse
         self._interrupted = threading.Event()
-        # One batch at least, however small the chunks are.
+        # One batch at least, however small the chunks are. The first and the last chunk may each have less: never one
+        # chunk alone, or a bank of two would give no batch, for good.
         row_bytes, size = max(bank.nbytes // bank.n, 1), bank.rows_per_chunk
         self._chunks = np.arange(first // size, bank.chunks)
-        most = max(_WINDOW_BYTES // (row_bytes * size), -(-2 * settings.batch_size // size), 1)
+        most = max(_WINDOW_BYTES // (row_bytes * size), -(-2 * settings.batch_size // size), 2)
         self._chunks_per_window = min(most, len(self._chunks))
 
     def elements(self, first_epoch: int) -> tf.data.Dataset:

@@ -32,7 +32,8 @@ def draw_all(
     seed = seeds.integer_seed(settings.seed, "simulations")
     with _place(folder) as place:
         bank, seconds = write_bank(simulator, total, place, seed, batches * size, progress, "drawing")
-        return bank.read(), bank.failed, float(np.nan_to_num(seconds)) * size
+        # A longer run that was interrupted before its first step may have left more.
+        return bank.read(slice(0, total)), bank.failed, float(np.nan_to_num(seconds)) * size
 
 
 @contextmanager

@@ -46,7 +46,12 @@ def fit_arrays(
     optimization, seed = optimization.filled(_LEARNING_RATE, passes=0), seeds.check_seed(seed)
     rows = len(next(iter(arrays.values())))
     settings = resolve_settings(rows, steps, epochs, batch_size, seed, optimization)
-    identity = {"network": network, "optimizer": optimization.optimizer_configuration, "data": fingerprint(arrays)}
+    identity = {
+        "network": network,
+        "optimizer": optimization.optimizer_configuration,
+        "data": fingerprint(arrays),
+        "held_out": None if held_out is None else fingerprint(held_out),
+    }
     first = {name: tf.convert_to_tensor(value[:_FIRST_BATCH]) for name, value in arrays.items()}
     place, devices = Checkpoint.given(checkpoint), Devices(optimization.strategy)
     with full_precision(), held(place.folder if place and devices.chief else None, "Checkpoint folder"):

@@ -190,7 +190,8 @@ class Mixture(Source):
 
     def check_failures(self, steps: int, failed: int) -> None:
         for source in self._sources:
-            source.check_failures(steps, failed)
+            # Those of a bank come from as many simulations that no step has drawn.
+            source.check_failures(steps, failed - self.failed_before)
 
     def cause(self, error: Exception, epoch: int = 0) -> Exception:
         causes = (source.cause(error, epoch) for source in self._sources)

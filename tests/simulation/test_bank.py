@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import functools
 import json
 import os
 import signal
@@ -23,6 +24,7 @@ import zarr
 import bayesinn as bi
 from bayesinn.core.errors import BankError, InputError, SimulatorError
 from bayesinn.simulation import bank_store, simulate as writing
+from bayesinn.simulation.bank_identity import fingerprint
 from tests.conftest import ROOT
 from tests.helpers.models import survey
 
@@ -377,6 +379,22 @@ def test_other_code_is_refused_other_comments_are_not(tmp_path) -> None:
     write(tmp_path, model=function)
     with pytest.raises(BankError, match="other code of the same name"):
         write(tmp_path, model=other)
+
+
+def test_the_code_of_a_partial_function_is_the_function_and_what_it_is_given() -> None:
+    def shifted(parameters, seed, by, use=None):
+        return {"y": parameters["mean"] + by}
+
+    def scaled(parameters, seed, by, use=None):
+        return {"y": parameters["mean"] * by}
+
+    def code(function, **given) -> str:
+        partial = functools.partial(function, **given)
+        return fingerprint(bi.simulator(prior={"mean": tfd.Normal(0.0, 1.0)}, name="toy")(partial))
+
+    assert code(shifted, by=1.0) != code(shifted, by=2.0)
+    assert code(shifted, by=1.0) != code(scaled, by=1.0)
+    assert code(shifted, by=1.0, use=object()) == code(shifted, use=object(), by=1.0)
 
 
 def test_a_foreign_zarr_and_other_files_are_left_alone(tmp_path) -> None:

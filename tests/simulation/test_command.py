@@ -17,7 +17,7 @@ import pytest
 import tensorflow_probability as tfp
 
 import bayesinn as bi
-from bayesinn.core.errors import InputError, SimulatorError
+from bayesinn.core.errors import BankError, InputError, SimulatorError
 from bayesinn.simulation.processes import _running, end_programs, run_program
 from bayesinn.simulation.program import Program
 from tests.conftest import ROOT
@@ -193,6 +193,22 @@ def test_a_parameter_may_not_be_called_like_a_place() -> None:
     with pytest.raises(SimulatorError, match=r"(?s)'seed'.*rename the parameter"):
         declare(["printf", '{{"x": {seed}}}'], prior=prior)
     assert declare(["printf", '{{"x": 1}}'], prior=prior).observable_shapes == {"x": ()}
+
+
+def test_a_bank_is_one_of_a_command_wherever_its_files_are(tmp_path: Path) -> None:
+    banks = tmp_path / "bank"
+
+    def simulate(folder: str, factor: int) -> bi.Bank:
+        script = tmp_path / folder / "model.py"
+        script.parent.mkdir(exist_ok=True)
+        script.write_text("import sys; print('x'); print(float(sys.argv[1]) * float(sys.argv[2]))")
+        simulator = declare([sys.executable, script, "{rate}", str(factor)], output="csv", name="model")
+        return bi.simulate(simulator, 4, banks, seed=1, progress=False)
+
+    simulate("here", 1)
+    simulate("there", 1)
+    with pytest.raises(BankError, match="other code of the same name"):
+        simulate("here", 100)
 
 
 def test_output_is_json_or_csv() -> None:

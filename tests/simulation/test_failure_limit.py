@@ -138,6 +138,14 @@ def test_simulations_that_are_drawn_first_are_kept(tmp_path, few_pilots) -> None
     assert resumed.history["loss"].tolist() == free.history["loss"].tolist()
 
 
+def test_a_mixture_is_judged_by_what_its_steps_draw(tmp_path) -> None:
+    """Not by the failures of a bank, which are many more."""
+    bank = write(tmp_path / "bank", 2_000, half_fails("tensorflow", None), chunk=500)
+    run = {"steps": 20, "batch_size": 32, "seed": 1, "progress": False}
+    trained = posterior("tensorflow", 0.7).fit(bi.Stream(bank, fresh=0.25), **run)
+    assert bank.failed < trained.training["failed_simulations"] < bank.failed + 20 * 32
+
+
 def test_redraws_end_early_where_nearly_all_fail() -> None:
     """By far before a hundred redraws, and with the reason of a failure."""
 

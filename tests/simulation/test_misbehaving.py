@@ -104,6 +104,36 @@ def test_what_raises_follows_the_policy(got: str) -> None:
     assert drawn.parameters["mean"].max() < 2.0
 
 
+def test_a_time_limit_is_one_of_the_clock_however_many_threads_compute() -> None:
+    """No timer of processor time, which all threads share: it would end those that are in time."""
+
+    def look(parameters, generator):
+        timers = signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF
+        return {"left": np.array([signal.getitimer(timer)[0] for timer in timers])}
+
+    left = make(look, engine="python", workers=1, time_limit=60.0).sample(3, seed=1)["left"]
+    assert np.all((left[:, 0] > 0.0) & (left[:, 0] <= 60.0))
+    assert np.all(left[:, 1:] == 0.0)
+
+
+def test_compiled_code_that_hangs_is_described() -> None:
+    with pytest.raises(SimulatorError, match=r"(?s)goes on after the time limit of 0\.1 s.*\{'mean': "):
+        python(hang_in_compiled_code, time_limit=0.1).sample(30, seed=5)
+
+
+def test_what_swallows_the_end_of_its_time_is_ended() -> None:
+    def hang_and_swallow_all(parameters):
+        from bayesinn.simulation import worker
+
+        worker._CLEANING = 0.5
+        while True:
+            with contextlib.suppress(BaseException):
+                time.sleep(1.0)
+
+    drawn = python(hang_and_swallow_all, time_limit=0.1, on_nonfinite="redraw").draw(30, seed=5)
+    assert drawn.failed >= 1
+
+
 def test_compiled_code_that_hangs_is_ended_with_its_process() -> None:
     drawn = python(hang_in_compiled_code, time_limit=0.1, on_nonfinite="redraw").draw(30, seed=5)
     assert drawn.failed >= 1

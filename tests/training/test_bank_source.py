@@ -109,6 +109,13 @@ def test_batches_may_be_larger_than_chunks(bank: bi.Bank, batch_size: int) -> No
     assert len(set(drawn[0][1]["rate"].tolist())) == batch_size
 
 
+def test_two_chunks_with_less_than_a_batch_each_give_one_together(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(bank_source, "_WINDOW_BYTES", 0)
+    bank = bi.simulate(bi.get("linear"), 84, tmp_path, seed=1, chunk=64, progress=False)
+    source = BankSource(bank, 44, settings(batch_size=30))
+    assert [window.batches for window in source._windows(0)] == [1]
+
+
 def train(data: bi.Bank | dict, **options) -> bi.AmortizedPosterior:
     posterior = bi.AmortizedPosterior(series, Normalising(), small_flow(dropout=0.1))
     return posterior.fit(data, **{"steps": 60, "batch_size": 32, "seed": 1, "progress": False, **options})
@@ -169,6 +176,14 @@ def test_epochs_are_passes_and_the_first_rows_are_held_out(bank: bi.Bank) -> Non
         train(bank, steps=4, validation=0.8)
     with pytest.raises(InputError, match="passes through the data"):
         train(bank, optimization=bi.Optimization(passes=2))
+
+
+def test_no_more_is_held_out_than_fits_unless_asked_for(bank: bi.Bank, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streaming, "_MOST_BYTES_IN_MEMORY", 20 * (bank.nbytes // bank.n))
+    data = training_data(bank, series, None, 1)
+    assert len(data.held_out["rate"]) == 20
+    with pytest.raises(InputError, match="a share that fits into memory"):
+        training_data(bank, series, 0.5, 1)
 
 
 def test_other_and_unfinished_banks_are_refused(bank: bi.Bank, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import fsspec
@@ -61,6 +62,18 @@ def test_those_of_another_run_are_refused(tmp_path: Path, settings) -> None:
         drawing.draw_all(
             bi.get("linear"), TrainingSettings(20, 5, 8, 2, passes=2, xla=False), progress=False, folder=tmp_path
         )
+
+
+def test_a_shorter_run_takes_no_more_than_its_own(tmp_path: Path, settings, monkeypatch) -> None:
+    with monkeypatch.context() as patch:
+        interrupt(patch, 7)
+        with pytest.raises(KeyboardInterrupt):
+            drawing.draw_all(bi.get("linear"), settings, progress=False, folder=tmp_path)
+    shorter = replace(settings, steps=10)
+    arrays, _, _ = drawing.draw_all(bi.get("linear"), shorter, progress=False, folder=tmp_path)
+    expected, _, _ = drawing.draw_all(bi.get("linear"), shorter, progress=False)
+    for name, value in expected.items():
+        np.testing.assert_array_equal(arrays[name], value)
 
 
 def test_they_are_not_those_of_a_bank_with_the_same_seed(tmp_path: Path, settings) -> None:

@@ -16,6 +16,8 @@ import h5py
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
+import tensorflow_probability as tfp
 
 import bayesinn as bi
 from bayesinn.core.errors import InputError, SavedPosteriorError
@@ -25,6 +27,7 @@ from tests.conftest import ROOT
 from tests.helpers.fitting import arranged, weights
 from tests.helpers.models import Normalising, series, small_flow
 
+tfd = tfp.distributions
 STEPS = 400
 #: How often a run is killed; BAYESINN_KILLS=20 takes minutes.
 KILLS = int(os.environ.get("BAYESINN_KILLS", "1"))
@@ -144,6 +147,46 @@ def test_a_checkpoint_of_another_network_is_refused(checkpoint: Path) -> None:
             series.sample(640, seed=1), steps=8, batch_size=64, seed=1, progress=False,
             optimization=bi.Optimization(patience=1000), checkpoint=bi.Checkpoint(checkpoint, resume=True),
         )  # fmt: skip
+
+
+def test_a_checkpoint_of_another_simulator_is_refused(tmp_path: Path) -> None:
+    """Though their names are equal."""
+
+    def fit(function, sd: float) -> None:
+        simulator = bi.simulator(prior={"mean": tfd.Normal(0.0, sd)}, name="toy")(function)
+        posterior = bi.AmortizedPosterior(simulator, flow=small_flow(blocks=1, hidden=(4,)))
+        checkpoint = bi.Checkpoint(tmp_path / "checkpoint", resume=True)
+        posterior.fit(steps=2, batch_size=8, seed=1, progress=False, checkpoint=checkpoint)
+
+    def once(parameters, seed):
+        return {"y": parameters["mean"] + tf.random.stateless_normal(tf.shape(parameters["mean"]), seed)}
+
+    def twice(parameters, seed):
+        return {"y": 2.0 * parameters["mean"] + tf.random.stateless_normal(tf.shape(parameters["mean"]), seed)}
+
+    fit(once, 1.0)
+    fit(once, 1.0)
+    with pytest.raises(InputError, match=r"a checkpoint of this very run(?s:.)*data "):
+        fit(twice, 1.0)
+    with pytest.raises(InputError, match=r"prior .*scale=1\.0\) \(now .*scale=3\.0"):
+        fit(once, 3.0)
+
+
+def test_a_checkpoint_with_another_validation_set_is_refused(tmp_path: Path) -> None:
+    linear = bi.get("linear")
+
+    def fit(data, seed: int) -> None:
+        checkpoint = bi.Checkpoint(tmp_path / type(data).__name__, resume=True)
+        posterior = bi.AmortizedPosterior(linear, flow=small_flow(blocks=1, hidden=(4,)))
+        options = {"steps": 2, "batch_size": 8, "seed": 1, "progress": False, "checkpoint": checkpoint}
+        posterior.fit(data, validation=linear.sample(20, seed), **options)
+
+    bank = bi.simulate(linear, 64, tmp_path / "bank", seed=1, progress=False)
+    for data in (bank.read(), bi.Stream(bank)):
+        fit(data, 2)
+        fit(data, 2)
+        with pytest.raises(InputError, match="held_out"):
+            fit(data, 3)
 
 
 @pytest.mark.parametrize("damage", ["cut", "text", "empty"])
