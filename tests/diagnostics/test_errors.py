@@ -13,6 +13,7 @@ from bayesinn.diagnostics import (
     sbc,
     tarp,
 )
+from bayesinn.diagnostics.deviation import of_distribution
 from tests.diagnostics.conjugate import normal
 
 
@@ -39,6 +40,12 @@ def test_coverage_error_in_percentage_points() -> None:
     assert np.abs(error.estimate) == pytest.approx(100.0 * np.abs(result.ecdf_difference).max(axis=0))
     assert error.least[1] > 5.0
     assert error.text(1).startswith("mean[1]: intervals hold the truth too often, by ")
+
+
+def test_a_difference_of_exactly_zero_is_as_uncertain_as_others() -> None:
+    words = "too low", "too high"
+    error = of_distribution(np.zeros((1, 1)), (0.5,), 100, ("rate",), words, "coverage error")
+    assert error.lower[0] == -error.upper[0] < -9.0
 
 
 def test_the_worst_column_decides() -> None:
