@@ -65,5 +65,9 @@ def test_classifier() -> None:
     assert result.statistic == pytest.approx(np.mean((result.probability - 0.5) ** 2, axis=1))
     assert error.estimate[1] == pytest.approx(100.0 * np.sqrt(result.statistic[1] - np.median(result.null[:, 1])))
     assert error.least[0] < 3.0 < 10.0 < error.least[1] < error.estimate[1]
+    # The intervals of both hold together.
+    assert error.least == pytest.approx(
+        100.0 * np.sqrt(np.maximum(result.statistic - np.quantile(result.null, 0.975, axis=0), 0.0))
+    )
     # What a classifier has not found may be there.
     assert np.isinf(error.most).all()
