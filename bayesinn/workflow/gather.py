@@ -45,7 +45,7 @@ def gather(
 ) -> Evidence:
     """Return the evidence; see :func:`bayesinn.diagnose`. ``stage`` is called with the name of each step."""
     simulator, evaluator = posterior.simulator, posterior.evaluator
-    part = max(min(simulations, _ENOUGH), simulations // 4)
+    part = part_of(simulations)
     stage(f"simulating {simulations + part:,} data sets")
     fresh, others = simulate(simulator, simulations, seed, "diagnosis"), simulate(simulator, part, seed, "estimates")
     data, other_data = ({**drawn.observables, **drawn.context} for drawn in (fresh, others))
@@ -159,6 +159,11 @@ def _replicates(
     flat = {name: value.reshape(-1, *value.shape[2:]) for name, value in values.items()}
     log_prior = evaluator.prior_log_prob(flat).reshape(-1, draws + 1)
     return values, evaluator.log_prob(values, new_condition) - log_prior
+
+
+def part_of(simulations: int) -> int:
+    """Return how many of the simulations are used where fewer suffice."""
+    return max(min(simulations, _ENOUGH), simulations // 4)
 
 
 def simulate(simulator: Simulator, size: int, seed: int, stream: str) -> Simulations:
