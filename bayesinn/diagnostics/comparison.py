@@ -63,7 +63,8 @@ class Comparison(Tested):
             joint = f"C2ST {self.c2st:.3f} (same law: 0.5 +- {error:.2g}), {self.c2st_draws} draws of each\n"
         return (
             f"Comparison {self._verdict}: {self.draws} draws, {self.reference} of the reference, "
-            f"each test at {self.level:.0%}\n{joint}MMD^2 {self.mmd.squared:.2g}, p = {self.mmd.p_value[0]:.2g}\n"
+            f"each test at {100 * self.level:.4g}%\n{joint}"
+            f"MMD^2 {self.mmd.squared:.2g}, p = {self.mmd.p_value[0]:.2g}\n"
             f"sliced Wasserstein {self.sliced_wasserstein:.3f} (same law: about {self.sliced_wasserstein_floor:.3f})"
         )
 
