@@ -75,11 +75,8 @@ def gather(
         at = _around(posterior, observed, condition.features[:part], draws, seed, level)
     if simulator.log_likelihood is not None:
         stage("evaluating the likelihood")
-        some, its_draws, its_data = (
-            {n: v[:part] for n, v in given.items()} for given in (fresh.parameters, values, data)
-        )
-        of_data = {"log likelihood": simulator.log_likelihood}
-        log_likelihood = _evaluate(of_data, some, its_draws, its_data)["log likelihood"]
+        first = ({name: value[:part] for name, value in given.items()} for given in (fresh.parameters, values, data))
+        log_likelihood = _evaluate({"log likelihood": simulator.log_likelihood}, *first)["log likelihood"]
     many, none = "the density of so many integers can't be computed", "the flow has no density"
     absent = {"log_prob": many if posterior.flow.has_log_prob else none, "latent": "the flow has no latent codes"}
     return Evidence(
