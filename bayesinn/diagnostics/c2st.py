@@ -39,10 +39,10 @@ def c2st(draws: np.ndarray, reference: np.ndarray, *, folds: int = 5, seed: int 
         raise InputError("folds of C2ST", expected="at least 2, with 10 or more points in each", got=got, do=do)
     draws, reference = standardised(subset(draws, size, generator), subset(reference, size, generator))
     units = 10 * draws.shape[1]
-    classifier = MLPClassifier(hidden_layer_sizes=(units, units), max_iter=10_000, random_state=seed)
+    classifier = MLPClassifier(hidden_layer_sizes=(units, units), max_iter=10_000, random_state=seed % 2**32)
     # The benchmark's order and precision: the reference comes first, and networks compute in single precision.
     points, labels = np.concatenate([reference, draws]).astype(np.float32), np.repeat([0, 1], size)
-    shuffled = KFold(n_splits=folds, shuffle=True, random_state=seed)
+    shuffled = KFold(n_splits=folds, shuffle=True, random_state=seed % 2**32)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         # One process: worker processes would start before they help, and not every caller lets them.

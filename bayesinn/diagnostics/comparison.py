@@ -1,5 +1,6 @@
 """Comparison of the posterior draws given one observation with reference draws: MCMC, or an exact posterior."""
 
+import math
 import warnings
 from dataclasses import dataclass
 
@@ -63,7 +64,8 @@ class Comparison(Tested):
             joint = f"C2ST {self.c2st:.3f} (same law: 0.5 +- {error:.2g}), {self.c2st_draws} draws of each\n"
         return (
             f"Comparison {self._verdict}: {self.draws} draws, {self.reference} of the reference, "
-            f"each test at {self.level:.0%}\n{joint}MMD^2 {self.mmd.squared:.2g}, p = {self.mmd.p_value[0]:.2g}\n"
+            f"each test at {100 * self.level:.4g}%\n{joint}"
+            f"MMD^2 {self.mmd.squared:.2g}, p = {self.mmd.p_value[0]:.2g}\n"
             f"sliced Wasserstein {self.sliced_wasserstein:.3f} (same law: about {self.sliced_wasserstein_floor:.3f})"
         )
 
@@ -92,6 +94,8 @@ def compare(draws: Arrays, reference: Arrays, *, seed: int, level: float = 0.99,
     pooled = np.concatenate([first, second])
     pooled = standardised(pooled, pooled)[0]
     size = min(c2st_draws, len(first), len(second))
+    # Twice the p-value of MMD, the smallest being one over their number, must be able to fail.
+    permutations = max(500, math.ceil(round(2.0 / (1.0 - level), 6)))
     return Comparison(
         columns=tuple(columns(draws, batch_ndim=1)),
         draws=len(first),
@@ -103,7 +107,7 @@ def compare(draws: Arrays, reference: Arrays, *, seed: int, level: float = 0.99,
         # With the seed of the published protocol for folds and weights.
         c2st=c2st(subset(first, size, generator), subset(second, size, generator)) if size else np.nan,
         c2st_draws=size,
-        mmd=mmd(pooled[: len(first)], pooled[len(first) :], seed=seed, level=level),
+        mmd=mmd(pooled[: len(first)], pooled[len(first) :], seed=seed, level=level, permutations=permutations),
         sliced_wasserstein=sliced_wasserstein(scaled, scaled_reference, seed=seed),
         sliced_wasserstein_floor=same_law_distance(scaled_reference, len(first), seed=seed),
         points=points,

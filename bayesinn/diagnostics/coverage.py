@@ -44,11 +44,8 @@ class CoverageResult(UniformityResult):
     @property
     def deviations(self) -> tuple[Deviation, ...]:
         """Largest difference of observed and nominal coverage."""
-        return (
-            self._distance(
-                ("intervals hold the truth too rarely", "intervals hold the truth too often"), "coverage error"
-            ),
-        )
+        words = "intervals hold the truth too rarely", "intervals hold the truth too often"
+        return (self._distance(words, "coverage error"),)
 
     @property
     def summary(self) -> str:

@@ -126,7 +126,8 @@ def of_distribution(
     band = simultaneous_band(tuple(points), size, 1.0 - (1.0 - CONFIDENCE) / len(columns))
     half = 0.5 * (band.upper - band.lower)[:, None] / size
     magnitude = np.abs(difference)
-    sign = np.sign(np.take_along_axis(difference, np.argmax(magnitude, axis=0)[None], axis=0)[0])
+    # Not zero where the difference is: its interval is as wide as others.
+    sign = np.copysign(1.0, np.take_along_axis(difference, np.argmax(magnitude, axis=0)[None], axis=0)[0])
     near, far = np.maximum(magnitude - half, 0.0).max(axis=0), (magnitude + half).max(axis=0)
     # An interval that reaches zero holds both signs.
     near = np.where(near > 0.0, near, -far)

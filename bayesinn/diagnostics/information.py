@@ -5,11 +5,12 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
+from bayesinn.core.validation import check_integer
 from bayesinn.diagnostics.arrays import Arrays, by_column, paired
 from bayesinn.diagnostics.deviation import interval_of_mean
 from bayesinn.diagnostics.tested import Result
 
-#: Draws that entropies of continuous parameters are estimated from: more of them add little but time.
+#: Prior draws that entropies are estimated from: more of them add little but time.
 _MOST_PRIOR_DRAWS = 5_000
 
 
@@ -66,20 +67,22 @@ def information(
     minus log prior density of each truth, is the gain for all parameters together.
     """
     pairs = paired(truth, draws)
-    both = zip(by_column("prior", prior, truth).T, np.moveaxis(pairs.draws, -1, 0), strict=True)
+    before = by_column("prior", prior, truth)
+    fewest = min(len(before), pairs.draws.shape[1])
+    check_integer("Number of draws, of the prior and of each posterior", fewest, 5, do="take 200 or more")
+    both = zip(before.T, np.moveaxis(pairs.draws, -1, 0), strict=True)
     gain = np.stack([_gain(*column) for column in both], axis=-1)
     return InformationResult(pairs.columns, gain, None if log_ratio is None else np.asarray(log_ratio, dtype=float))
 
 
 def _gain(prior: np.ndarray, draws: np.ndarray) -> np.ndarray:
     """Return the gain (n,) of one column: prior (m,), draws (n, L)."""
-    if len(np.unique(prior)) < len(prior) // 2:
-        return _discrete_entropy(prior) - np.array([_discrete_entropy(row) for row in draws])
+    entropy = _discrete_entropy if len(np.unique(prior)) < len(prior) // 2 else _entropy
     prior = prior[:_MOST_PRIOR_DRAWS]
     # As many draws from the prior as from the posterior: the bias of the estimate then mostly cancels.
     number = draws.shape[1]
     blocks = prior[: len(prior) // number * number].reshape(-1, number) if len(prior) >= number else prior[None]
-    return float(np.mean(_entropy(blocks))) - _entropy(draws)
+    return np.asarray(np.mean(entropy(blocks)) - entropy(draws))
 
 
 def _entropy(values: np.ndarray) -> np.ndarray:
@@ -91,5 +94,5 @@ def _entropy(values: np.ndarray) -> np.ndarray:
     return np.asarray(stats.differential_entropy(values, axis=-1, method="ebrahimi"))
 
 
-def _discrete_entropy(values: np.ndarray) -> float:
-    return float(stats.entropy(np.unique(values, return_counts=True)[1]))
+def _discrete_entropy(values: np.ndarray) -> np.ndarray:
+    return np.array([stats.entropy(np.unique(row, return_counts=True)[1]) for row in values])

@@ -40,7 +40,7 @@ class LocalC2STResult(Tested):
 
         It has no upper bound: the classifier may have missed something.
         """
-        chance = np.quantile(self.null, CONFIDENCE, axis=0)
+        chance = np.quantile(self.null, 1.0 - (1.0 - CONFIDENCE) / len(self.columns), axis=0)
         excess = 100.0 * np.sqrt(np.maximum(self.statistic - np.median(self.null, axis=0), 0.0))
         least = 100.0 * np.sqrt(np.maximum(self.statistic - chance, 0.0))
         words = "", "a classifier tells truths from draws"

@@ -96,7 +96,7 @@ def misspecification_power(
             for _ in range(tests):
                 chosen = generator.choice(len(summaries), size, replace=False)
                 _, _, (p_value,) = kernels.test(chosen, repetitions, generator)
-                rejected += int(p_value <= 1.0 - level)
+                rejected += int(p_value + level <= 1.0)
             rate = (rejected + 1) / (tests + 2)
             rows.append((name, size, rejected / tests, np.sqrt(rate * (1.0 - rate) / tests), level))
     return pd.DataFrame(rows, columns=["alternative", "size", "rejected", "standard_error", "level"])

@@ -36,7 +36,7 @@ class KernelTest(Tested):
         return f"MMD^2 = {self.squared:.2g} (below {self.critical:.2g} expected), p = {self.p_value[0]:.2g}"
 
     def __repr__(self) -> str:
-        return f"{self.title} {self._verdict} at {self.level:.0%}: {self.summary}"
+        return f"{self.title} {self._verdict} at {100 * self.level:.4g}%: {self.summary}"
 
 
 @dataclass(frozen=True, eq=False, repr=False)

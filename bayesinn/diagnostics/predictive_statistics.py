@@ -13,7 +13,7 @@ from bayesinn.core.errors import InputError
 Statistic = Callable[[np.ndarray], np.ndarray]
 
 MOST_CHANNELS = 8  #: up to this many channels (last axis) are looked at one by one, more of them together
-FEW_ELEMENTS = 8  #: a single axis of more elements is a series: its autocorrelation is of interest
+FEW_ELEMENTS = 8  #: a single axis of more elements is a series: it is drawn as one, its autocorrelation of interest
 
 
 def default_statistics(name: str, data: np.ndarray) -> dict[tuple[str, str], np.ndarray]:

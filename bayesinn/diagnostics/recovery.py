@@ -62,11 +62,12 @@ def recovery(truth: Arrays, draws: Arrays, prior: Arrays, *, interval: float = 0
     tail = 0.5 * (1.0 - check_number("Argument 'interval'", interval, above=0, below=1))
     columns, true, drawn = paired(truth, draws)
     lower, median, upper = np.quantile(drawn, [tail, 0.5, 1.0 - tail], axis=1)
-    mean, deviation = drawn.mean(axis=1), drawn.std(axis=1, ddof=1)
-    prior_variance = by_column("prior", prior, truth).var(axis=0, ddof=1)
+    mean, deviation = drawn.mean(axis=1), _unless_constant(drawn.std(axis=1, ddof=1), drawn, 1)
+    before = by_column("prior", prior, truth)
+    prior_variance = _unless_constant(before.var(axis=0, ddof=1), before)
     squared_error = (true - median) ** 2
     point, centred = median - median.mean(axis=0), true - true.mean(axis=0)
-    variation = np.sum(centred**2, axis=0)
+    variation = _unless_constant(np.sum(centred**2, axis=0), true)
     return RecoveryResult(
         columns,
         truth=true,
@@ -83,6 +84,11 @@ def recovery(truth: Arrays, draws: Arrays, prior: Arrays, *, interval: float = 0
         contraction=1.0 - _ratio(np.median(deviation**2, axis=0), prior_variance),
         z_score=_ratio(mean - true, deviation),
     )
+
+
+def _unless_constant(spread: np.ndarray, values: np.ndarray, axis: int = 0) -> np.ndarray:
+    """Return the spread of values; zero, and no rounding error, where they are equal."""
+    return np.where(np.ptp(values, axis=axis) > 0.0, spread, 0.0)
 
 
 def _ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:

@@ -6,6 +6,7 @@ from itertools import combinations
 import numpy as np
 from scipy import stats
 
+from bayesinn.core import seeds
 from bayesinn.core.errors import InputError
 from bayesinn.diagnostics.arrays import Arrays, paired
 from bayesinn.diagnostics.deviation import Deviation, interval_of_mean, normal_scores, shift_and_spread
@@ -115,17 +116,19 @@ def dependence(truth: Arrays, draws: Arrays, *, seed: int, level: float = 0.99) 
     rank = np.stack([ranks(product[:, 0], product[:, 1:], seed=seed) for product in products], axis=-1)
     pairs = tuple(combinations(given.columns, 2))
     result = _rank_test(tuple(map(" x ".join, pairs)), rank, given.draws.shape[1], seed, level)
-    return DependenceResult(**vars(result), pairs=pairs, parameters=given.columns, difference=_products(together))
+    return DependenceResult(**vars(result), pairs=pairs, parameters=given.columns, difference=_products(together, seed))
 
 
-def _products(together: np.ndarray) -> np.ndarray:
+def _products(together: np.ndarray, seed: int) -> np.ndarray:
     """Return products (n, pairs) of the first of 1 + L normal scores, minus the mean product of the others."""
+    generator = seeds.generator(seed, "ties", 1)
     first, second = np.triu_indices(together.shape[2], 1)
     truth, of_draws = np.empty((len(together), together.shape[2])), np.empty((len(together), len(first)))
     # In blocks of data sets: all normal scores together may not fit into memory.
     for start in range(0, len(together), _BLOCK):
         block = together[start : start + _BLOCK]
-        order = np.argsort(np.argsort(block, axis=1, kind="stable"), axis=1, kind="stable")
+        # Ties at random: in the order of draws, they would correlate all parameters that have them.
+        order = np.argsort(np.lexsort((generator.random(block.shape), block), axis=1), axis=1)
         scores = normal_scores((order + 0.5) / block.shape[1])
         rows, draws = slice(start, start + _BLOCK), scores[:, 1:]
         truth[rows] = scores[:, 0]

@@ -31,7 +31,7 @@ def ecdf(
     reach = 1.1 * max(np.max(np.abs(difference)), np.max(high), -np.min(low))
     panels = Panels(figure, result.columns, labels, stack=True)
     for index, ax in enumerate(panels.axes):
-        ax.fill_between(points, low, high, label=f"{result.level:.0%} band", **BAND)
+        ax.fill_between(points, low, high, label=f"{100 * result.level:.4g}% band", **BAND)
         ax.axhline(0.0, **DASHED)
         name = "inside the band" if result.inside[index] else "outside the band"
         ax.plot(points, difference[:, index], linewidth=1.6, **verdict(result.inside[index], name, ""))
@@ -55,9 +55,9 @@ def coverage(result: CoverageResult, *, labels: Labels = PLAIN, figure: Canvas |
     reach = 1.1 * np.clip(np.max(np.abs(difference)), widest, 5.0 * widest)
     panels = Panels(figure, result.columns, labels, stack=True)
     for index, ax in enumerate(panels.axes):
-        ax.fill_between(points, low, high, label=f"{result.level:.0%} band, all levels", **BAND)
+        ax.fill_between(points, low, high, label=f"{100 * result.level:.4g}% band, all levels", **BAND)
         for bound in single:
-            ax.plot(points, bound, ":", color=GREY, linewidth=0.9, label=f"{result.level:.0%} band, each level")
+            ax.plot(points, bound, ":", color=GREY, linewidth=0.9, label=f"{100 * result.level:.4g}% band, each level")
         ax.axhline(0.0, **DASHED)
         size = 2 if panels.stacked else 3
         ax.plot(nominal, difference[:, index], marker="o", markersize=size, **verdict(result.inside[index], "observed"))
@@ -79,7 +79,7 @@ def comparison(result: Comparison, *, labels: Labels = PLAIN, figure: Canvas | N
     reach = 1.1 * max(critical, np.max(result.ks))
     panels = Panels(figure, result.columns, labels, stack=True)
     for index, ax in enumerate(panels.axes):
-        ax.axhspan(-critical, critical, label=f"{result.level:.0%} band", **BAND)
+        ax.axhspan(-critical, critical, label=f"{100 * result.level:.4g}% band", **BAND)
         ax.axhline(0.0, **DASHED)
         points = np.linspace(0.0, 1.0, len(result.points)) if panels.stacked else result.points[:, index]
         # Of values, the outermost points, a few far draws, would stretch the axis.

@@ -21,18 +21,8 @@ def learning_curve(result: Advice, *, floor: float | None = None, figure: Canvas
     ax.errorbar(sizes, nats, table["error"], color=BLUE, marker="o", markersize=4, capsize=3, label="held out")
     gain, last = result.gain, nats[-1]
     if np.isfinite(gain.nats):
-        reach = [[gain.upper - gain.nats], [gain.nats - gain.lower]]
-        ax.errorbar(
-            [2 * sizes[-1]],
-            [last - gain.nats],
-            reach,
-            color=RED,
-            marker="s",
-            markersize=4,
-            capsize=3,
-            linestyle="none",
-            label="expected of twice as many, 90 %",
-        )
+        reach, name = [[gain.upper - gain.nats], [gain.nats - gain.lower]], "expected of twice as many, 90 %"
+        ax.errorbar(2 * sizes[-1], last - gain.nats, reach, color=RED, marker="s", markersize=4, capsize=3, label=name)
     if floor is not None:
         best = check_number("Argument 'floor'", floor, do="pass a finite number of nats")
         ax.axhline(best, label="best possible", **DASHED)

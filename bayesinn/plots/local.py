@@ -27,7 +27,7 @@ def local_c2st(result: LocalC2STResult, *, labels: Labels = PLAIN, figure: Canva
     panels = Panels(figure, result.columns, labels, stack=True)
     for index, ax in enumerate(panels.axes):
         ax.stairs(*np.histogram(null[:, index], edges), label="correct posteriors", **BARS)
-        ax.axvline(np.quantile(null[:, index], result.level), label=f"{result.level:.0%} of them", **DASHED)
+        ax.axvline(np.quantile(null[:, index], result.level), label=f"{100 * result.level:.4g}% of them", **DASHED)
         ax.axvline(statistic[index], linewidth=2.0, **verdict(result.inside[index], "this posterior", ", failing"))
         ax.set(xscale="log", xlim=(edges[0], top))
         ax.locator_params(axis="x", numticks=5)

@@ -16,11 +16,8 @@ def loss(history: pd.DataFrame, *, floor: float | None = None, figure: Canvas | 
     ``floor`` is the best that is possible, where it is known: the expected entropy of the exact posterior, in nats.
     """
     if not {"step", "loss"} <= set(history.columns) or history.empty:
-        expected, got = (
-            "columns 'step' and 'loss', 1 row or more",
-            f"columns {list(history.columns)}, {len(history)} rows",
-        )
-        raise InputError("training history", expected=expected, got=got, do="pass the history of a fitted posterior")
+        got, do = f"columns {list(history.columns)}, {len(history)} rows", "pass the history of a fitted posterior"
+        raise InputError("training history", expected="columns 'step' and 'loss', 1 row or more", got=got, do=do)
     floors = [] if floor is None else [check_number("Argument 'floor'", floor, do="pass a finite number of nats")]
     with_rate = "learning_rate" in history
     figure = canvas(figure, 7.0, 5.1 if with_rate else 4.1)

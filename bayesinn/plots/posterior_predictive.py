@@ -9,9 +9,10 @@ import xarray
 from bayesinn.core.errors import InputError
 from bayesinn.core.labels import Coordinate, Labels
 from bayesinn.core.validation import check_choice
+from bayesinn.diagnostics.predictive_statistics import FEW_ELEMENTS
 from bayesinn.plots.arrays import plain_draws
 from bayesinn.plots.panels import Panels
-from bayesinn.plots.series import FEW_ELEMENTS, bands, intervals, logarithmic_axis, observed_points, places, quantiles
+from bayesinn.plots.series import bands, intervals, logarithmic_axis, observed_points, places, quantiles
 from bayesinn.plots.style import PLAIN, Canvas, styled
 
 _SHARES = (0.95, 0.9, 0.5)

@@ -6,9 +6,10 @@ from matplotlib.ticker import MaxNLocator
 
 from bayesinn.core.errors import InputError
 from bayesinn.core.labels import Labels
+from bayesinn.diagnostics.predictive_statistics import FEW_ELEMENTS
 from bayesinn.plots.histograms import bin_edges
 from bayesinn.plots.panels import Panels
-from bayesinn.plots.series import FEW_ELEMENTS, bands, linear_width, logarithmic_axis, observed_points, places
+from bayesinn.plots.series import bands, linear_width, logarithmic_axis, observed_points, places
 from bayesinn.plots.style import BLUE, DASHED, ORANGE, PLAIN, Canvas, styled, tint
 
 _MOST_PANELS = 40

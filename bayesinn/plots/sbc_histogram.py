@@ -25,7 +25,7 @@ def sbc_histogram(result: SBCResult, *, labels: Labels = PLAIN, figure: Canvas |
     panels = Panels(figure, result.columns, labels, stack=True)
     for index, ax in enumerate(panels.axes):
         colour, name = verdict(result.inside[index], "ranks", " outside the ECDF band").values()
-        ax.axhspan(low, high, label=f"{result.level:.0%} of bars if uniform", **BAND)
+        ax.axhspan(low, high, label=f"{100 * result.level:.4g}% of bars if uniform", **BAND)
         look = BARS | {"facecolor": tint(colour, 0.55), "edgecolor": colour, "label": name}
         ax.stairs(heights[:, index], edges, **look)
         ax.hlines([low, high], 0.0, 1.0, color=GREY, linewidth=0.8)

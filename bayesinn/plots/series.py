@@ -12,7 +12,6 @@ from bayesinn.core.errors import InputError
 from bayesinn.core.labels import Labels
 from bayesinn.plots.style import BLACK, BLUE, POINTS, tint
 
-FEW_ELEMENTS = 8  #: up to this many elements on one axis are drawn one by one, more as a series
 _MOST_DECADES = {"x": 4, "y": 6}
 
 

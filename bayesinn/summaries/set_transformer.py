@@ -4,7 +4,7 @@ import keras
 import tensorflow as tf
 
 from bayesinn.core.errors import InputError
-from bayesinn.summaries.elements import with_features, with_size
+from bayesinn.summaries.elements import blank, with_features, with_size
 from bayesinn.summaries.summary import Summary
 
 
@@ -65,7 +65,8 @@ class SetTransformer(Summary):
         self.output_layer = keras.layers.Dense(units)
 
     def call(self, x: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
-        h = self.embedding(with_features(x))
+        # An empty set attends to all of its padding, which must then be alike.
+        h = self.embedding(blank(with_features(x), mask))
         for block in self.blocks:
             h = block(h, h, mask)
         pooled = self.pooling_block(self.pooling(h), h, mask)

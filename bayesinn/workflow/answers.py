@@ -84,10 +84,18 @@ def arrays_of(tree: xarray.DataTree, group: str) -> dict[str, np.ndarray]:
 
 
 def same_data(seen: Mapping[str, np.ndarray], given: Mapping[str, np.ndarray]) -> bool:
-    """Whether observables and context (...) or (n, ...), with NaN for padding, are those of n observations (n, ...)."""
+    """Whether observables and context (...) or (n, ...), with NaN for padding, are those of n observations (n, ...).
+
+    Examples
+    --------
+    >>> same_data({"strain": np.array(1e-21)}, {"strain": np.array([3e-21])})
+    False
+    """
     pairs = [(value, given[name] if value.ndim == given[name].ndim else given[name][0]) for name, value in seen.items()]
     return all(
-        first.shape == second.shape and np.allclose(first, np.where(np.isnan(first), np.nan, second), equal_nan=True)
+        first.shape == second.shape
+        # Relative alone: data may be of any unit, and all be tiny.
+        and np.allclose(first, np.where(np.isnan(first), np.nan, second), atol=0.0, equal_nan=True)
         for first, second in pairs
     )
 

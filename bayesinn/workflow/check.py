@@ -78,3 +78,8 @@ class Check:
         for need in self.needs:
             check_choice(f"Need of check {self.name!r}", need, tuple(CAPABILITIES))
         object.__setattr__(self, "key", self.key or re.sub(r"\W+", "_", self.name.lower()))
+
+    @property
+    def of_part(self) -> bool:
+        """Whether it looks at a part of the simulations: those with likelihoods, or around the observation."""
+        return not {"observation", "log_likelihood", "sharpest"}.isdisjoint(self.needs)

@@ -85,7 +85,7 @@ def diagnose(
     if simulations is None:
         simulations = _SIMULATIONS if posterior.simulator.in_graph else _SLOW_SIMULATIONS
     simulations = check_integer("Argument 'simulations'", simulations, least=2)
-    draws = check_integer("Argument 'draws'", draws, least=2)
+    draws = check_integer("Argument 'draws'", draws, least=5)
     check_flag("Argument 'progress'", progress)
     do = "pass {'name': function of parameters and data}"
     check_type("Argument 'quantities'", quantities, (Mapping, type(None)), "a dict of functions", do)

@@ -91,9 +91,9 @@ class Diagnosis:
         rows = {}
         for item in self.findings:
             worst = item.errors[0]._asdict() if item.errors else {}
-            numbers = {name: worst.get(name) for name in ("measure", "column", "estimate", "lower", "upper")}
-            rest = {"unit": worst.get("unit"), "tolerance": worst.get("tolerance"), "p_value": item.p_value}
-            rows[item.check.name] = {"grade": item.grade, **numbers, **rest, "found": item.found}
+            names = "measure", "column", "estimate", "lower", "upper", "unit", "tolerance"
+            numbers = {name: worst.get(name) for name in names} | {"p_value": item.p_value}
+            rows[item.check.name] = {"grade": item.grade, **numbers, "found": item.found}
         return pd.DataFrame.from_dict(rows, orient="index").rename_axis("check")
 
     @cached_property

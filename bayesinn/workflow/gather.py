@@ -45,7 +45,7 @@ def gather(
 ) -> Evidence:
     """Return the evidence; see :func:`bayesinn.diagnose`. ``stage`` is called with the name of each step."""
     simulator, evaluator = posterior.simulator, posterior.evaluator
-    part = max(min(simulations, _ENOUGH), simulations // 4)
+    part = part_of(simulations)
     stage(f"simulating {simulations:,} data sets, and {part:,} to estimate reference points from")
     fresh, others = simulate(simulator, simulations, seed, "diagnosis"), simulate(simulator, part, seed, "estimates")
     data, other_data = ({**drawn.observables, **drawn.context} for drawn in (fresh, others))
@@ -75,11 +75,8 @@ def gather(
         at = _around(posterior, observed, condition.features[:part], draws, seed, level)
     if simulator.log_likelihood is not None:
         stage("evaluating the likelihood")
-        some, its_draws, its_data = (
-            {n: v[:part] for n, v in given.items()} for given in (fresh.parameters, values, data)
-        )
-        of_data = {"log likelihood": simulator.log_likelihood}
-        log_likelihood = _evaluate(of_data, some, its_draws, its_data)["log likelihood"]
+        first = ({name: value[:part] for name, value in given.items()} for given in (fresh.parameters, values, data))
+        log_likelihood = _evaluate({"log likelihood": simulator.log_likelihood}, *first)["log likelihood"]
     many, none = "the density of so many integers can't be computed", "the flow has no density"
     absent = {"log_prob": many if posterior.flow.has_log_prob else none, "latent": "the flow has no latent codes"}
     return Evidence(
@@ -159,6 +156,11 @@ def _replicates(
     flat = {name: value.reshape(-1, *value.shape[2:]) for name, value in values.items()}
     log_prior = evaluator.prior_log_prob(flat).reshape(-1, draws + 1)
     return values, evaluator.log_prob(values, new_condition) - log_prior
+
+
+def part_of(simulations: int) -> int:
+    """Return how many of the simulations are used where fewer suffice."""
+    return max(min(simulations, _ENOUGH), simulations // 4)
 
 
 def simulate(simulator: Simulator, size: int, seed: int, stream: str) -> Simulations:

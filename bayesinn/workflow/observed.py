@@ -21,14 +21,10 @@ def observed_section(at: Observation, prior: Arrays, labels: Labels, reference: 
     """Return table and figures of the posterior of one observation, and data simulated from it."""
     draws = {name: value[:_MOST_DRAWS] for name, value in at.draws.items()}
     table = posterior_table(at.draws, labels, reference)
-    text = (
-        f"The observation is typical of the simulations the network was trained on (p = {at.typicality.p_value:.2g})."
-    )
-    if at.typicality.out_of_distribution:
-        text = (
-            f"The observation is unlike the simulations the network was trained on (p = {at.typicality.p_value:.2g}), "
-            f"in its {at.typicality.unusual}: the posterior is an extrapolation, and not to be trusted."
-        )
+    odd = at.typicality.out_of_distribution
+    text = f"The observation is {'unlike' if odd else 'typical of'} the simulations the network was trained on "
+    text += f"(p = {at.typicality.p_value:.2g})"
+    text += f", in its {at.typicality.unusual}: the posterior is an extrapolation, and not to be trusted" * odd + "."
     figures = posterior_figures(draws, prior, labels, reference)
     figures |= predictive_figures(at.predicted, at.observed, labels)
     shown = [Figure(figure, CAPTIONS.get(name) or _caption(name)) for name, figure in figures.items()]

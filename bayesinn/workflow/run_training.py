@@ -58,11 +58,8 @@ def train_into(
         expected, do = "the number of steps of a run from a bank", "give --steps in place of --minutes and --passes"
         raise InputError("Length of training", expected=expected, got="minutes or passes", do=do)
     if minutes is not None and (steps is not None or resume):
-        expected, got = (
-            "either minutes, for a new run, or steps",
-            "minutes together with steps, or with a run to resume",
-        )
-        do = "resume with the number of steps that was printed"
+        expected, do = "either minutes, for a new run, or steps", "resume with the number of steps that was printed"
+        got = "minutes together with steps, or with a run to resume"
         raise InputError("Length of training", expected=expected, got=got, do=do)
     with held(folder if devices.chief else None, "Run folder"):
         with devices.chief_first():
@@ -133,10 +130,8 @@ def _start(
     if resume or (state is not None and state["start_from"] == posterior.fingerprint):
         return posterior
     if not longer:
-        do = (
-            "train it longer with: bayesinn train NAME --output RUN --steps MORE; or go on where a run was interrupted "
-        )
-        do += "or after training, with --resume; or choose another folder with --output"
+        do = "train it longer with: bayesinn train NAME --output RUN --steps MORE; or go on where a run was interrupted"
+        do += " or after training, with --resume; or choose another folder with --output"
         subject, got = f"Run folder {str(folder)!r}", "a trained posterior"
         raise InputError(subject, expected="a new folder for a new run", got=got, do=do)
     # The state of a run that has ended; the posterior that it made stays until there is another.

@@ -51,12 +51,9 @@ class Truncation:
         log_prior = np.asarray(posterior.evaluator.prior_log_prob(draws), np.float64)
         within = inside.contains(draws)
         if not within.any():
-            subject, expected = (
-                "Proposal of truncated rounds",
-                "a posterior with mass where those of the rounds before had",
-            )
-            do = "simulate more in each round, or pass other networks"
-            raise InputError(subject, expected=expected, got=f"none of {_DRAWS:,} posterior draws there", do=do)
+            expected = "a posterior with mass where those of the rounds before had"
+            got, do = f"none of {_DRAWS:,} posterior draws there", "simulate more in each round, or pass other networks"
+            raise InputError("Proposal of truncated rounds", expected=expected, got=got, do=do)
         prior_draws = self._prior(seeds.generator(seed, "rounds", 3, number))
         share = float(np.mean(inside.contains(prior_draws)))
         if share < _LEAST_SHARE:
@@ -93,12 +90,10 @@ class Truncation:
             found += int(inside.sum())
             if found >= n:
                 return {name: np.concatenate([part[name] for part in kept])[:n] for name in self.simulator.prior.names}
-        subject, do = (
-            "Proposal of truncated rounds",
-            "pass fewer rounds: the last of them had narrowed the prior enough",
-        )
+        expected = f"{n:,} parameters inside the truncated prior"
         got = f"{found:,} inside, of {_MOST_BATCHES * _BATCH:,} that were proposed"
-        raise InputError(subject, expected=f"{n:,} parameters inside the truncated prior", got=got, do=do)
+        do = "pass fewer rounds: the last of them had narrowed the prior enough"
+        raise InputError("Proposal of truncated rounds", expected=expected, got=got, do=do)
 
     def _prior(self, generator: np.random.Generator, n: int = _BATCH) -> Arrays:
         seed = tf.constant(generator.integers(2**31, size=2), tf.int32)

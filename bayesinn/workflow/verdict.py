@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from bayesinn.diagnostics.deviation import CONFIDENCE
 from bayesinn.workflow.check import Check
 from bayesinn.workflow.finding import Finding
+from bayesinn.workflow.gather import part_of
 from bayesinn.workflow.report import Verdict
 from bayesinn.workflow.tolerances import FLAGGED, OUTSIDE, UNDECIDED, WITHIN, Tolerances
 
@@ -52,9 +53,23 @@ class Judgement:
     @property
     def simulations_needed(self) -> float:
         """Number of simulations that would decide what is undecided; inf where the error is as large as allowed."""
-        factors = [error.factor for finding in self.findings for error in finding.errors if error.grade == UNDECIDED]
-        factor = max(factors, default=1.0)
-        return self.simulations * factor if factor <= _MOST_TIMES else math.inf
+        needed = max(
+            (
+                self._simulations_for(finding.check, error.factor)
+                for finding in self.findings
+                for error in finding.errors
+                if error.grade == UNDECIDED
+            ),
+            default=self.simulations,
+        )
+        return needed if needed <= _MOST_TIMES * self.simulations else math.inf
+
+    def _simulations_for(self, check: Check, factor: float) -> float:
+        """Return how many simulations give a check so many times as many data sets as it had."""
+        if not check.of_part or not math.isfinite(factor):
+            return self.simulations * factor
+        needed = math.ceil(part_of(self.simulations) * factor)
+        return needed if part_of(needed) == needed else 4 * needed
 
     def verdict(self) -> Verdict:
         """Return the headline, and lists of what to trust, what not, and what to do."""

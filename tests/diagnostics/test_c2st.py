@@ -25,6 +25,11 @@ def test_accuracy_is_that_of_the_best_classifier(distance: float) -> None:
     assert c2st(draws + distance, reference) == pytest.approx(stats.norm.cdf(distance / 2), abs=0.05)
 
 
+def test_any_seed_is_taken() -> None:
+    draws, reference = normals(size=50)
+    assert c2st(draws, reference, seed=2**32 + 1) > 0.0
+
+
 def test_a_wrong_correlation_is_seen_where_all_marginals_agree() -> None:
     draws, reference = normals(size=300, columns=2)
     draws[:, 1] = 0.9 * draws[:, 0] + np.sqrt(1 - 0.9**2) * draws[:, 1]

@@ -30,6 +30,15 @@ def quick(draws: Draws, reference: Draws, *, seed: int = 1, level: float = 0.99)
     return compare(draws, reference, seed=seed, level=level, c2st_draws=0)
 
 
+@pytest.mark.parametrize("level", [0.997, 0.999])
+def test_any_level_can_fail_by_the_joint_law_alone(level: float) -> None:
+    draws, reference = normals()
+    draws["beta"][:, 1] = reference["beta"][:, 1]
+    result = quick(draws, reference, level=level)
+    assert result.inside.all()
+    assert not result.passed_family_wise
+
+
 def test_draws_of_one_law_fail_as_rarely_as_the_level_says() -> None:
     repetitions, level = 120, 0.95
     columns = joint = family = 0

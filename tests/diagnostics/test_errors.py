@@ -13,6 +13,7 @@ from bayesinn.diagnostics import (
     sbc,
     tarp,
 )
+from bayesinn.diagnostics.deviation import of_distribution
 from tests.diagnostics.conjugate import normal
 
 
@@ -41,6 +42,12 @@ def test_coverage_error_in_percentage_points() -> None:
     assert error.text(1).startswith("mean[1]: intervals hold the truth too often, by ")
 
 
+def test_a_difference_of_exactly_zero_is_as_uncertain_as_others() -> None:
+    words = "too low", "too high"
+    error = of_distribution(np.zeros((1, 1)), (0.5,), 100, ("rate",), words, "coverage error")
+    assert error.lower[0] == -error.upper[0] < -9.0
+
+
 def test_the_worst_column_decides() -> None:
     truth, draws, _ = normal(event=(3,))
     draws["mean"][..., 2] = -draws["mean"][..., 2]
@@ -58,5 +65,9 @@ def test_classifier() -> None:
     assert result.statistic == pytest.approx(np.mean((result.probability - 0.5) ** 2, axis=1))
     assert error.estimate[1] == pytest.approx(100.0 * np.sqrt(result.statistic[1] - np.median(result.null[:, 1])))
     assert error.least[0] < 3.0 < 10.0 < error.least[1] < error.estimate[1]
+    # The intervals of both hold together.
+    assert error.least == pytest.approx(
+        100.0 * np.sqrt(np.maximum(result.statistic - np.quantile(result.null, 0.975, axis=0), 0.0))
+    )
     # What a classifier has not found may be there.
     assert np.isinf(error.most).all()

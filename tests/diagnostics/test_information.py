@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from bayesinn.core.errors import InputError
 from bayesinn.diagnostics import information
 from tests.diagnostics.conjugate import count, normal
 from tests.diagnostics.faults import case, named
@@ -35,6 +36,20 @@ def test_integers() -> None:
     truth, draws = count(size=1000, seed=1)
     gain = information(truth, draws, {"count": np.random.default_rng(1).integers(0, 3, 5000)}).mean[0]
     assert gain == pytest.approx(np.log(3.0) + 0.6 * np.log(0.6) + 0.4 * np.log(0.2), abs=0.015)
+
+
+def test_a_discrete_prior_returned_gains_nothing() -> None:
+    # About 40 values. From all prior draws at once, the gain would be 0.18.
+    prior, draws = (np.random.default_rng(1).poisson(30.0, size) for size in (5_000, (500, 100)))
+    gain = information({"count": draws[:, 0]}, {"count": draws}, {"count": prior}).mean
+    assert gain == pytest.approx(0.0, abs=0.02)
+
+
+def test_entropies_take_five_draws() -> None:
+    truth, draws, prior = normal(size=50, draws=5)
+    assert np.isfinite(information(truth, draws, prior).mean).all()
+    with pytest.raises(InputError, match=r"(?s)Number of draws.*5 or more.*4"):
+        information(truth, {"mean": draws["mean"][:, :4]}, prior)
 
 
 def test_the_prior_returned_gains_nothing() -> None:

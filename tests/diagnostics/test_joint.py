@@ -109,6 +109,14 @@ def named_pair(both: np.ndarray) -> dict[str, np.ndarray]:
     return {"rate": both[..., 0], "size": both[..., 1:]}
 
 
+def test_ties_correlate_nothing() -> None:
+    # Two correlated parameters of two values each, and a constant. Found within 0.07 for seeds 0 to 3.
+    both = np.random.default_rng(1).multivariate_normal([0, 0], [[1, 0.8], [0.8, 1]], size=(1000, 100)) > 0.3
+    arrays = {"first": both[..., 0] * 1, "second": both[..., 1] * 1, "fixed": np.ones((1000, 100))}
+    truth, draws = ({name: value[:, part] for name, value in arrays.items()} for part in (0, slice(1, None)))
+    assert dependence(truth, draws, seed=1).deviations[0].estimate == pytest.approx(0.0, abs=0.1)
+
+
 def test_dependence_needs_two_columns() -> None:
     with pytest.raises(InputError, match=r"(?s)two columns or more.*\['rate'\]"):
         dependence({"rate": np.zeros(5)}, {"rate": np.zeros((5, 20))}, seed=1)

@@ -46,11 +46,14 @@ def test_draws_from_the_prior_teach_nothing() -> None:
     assert result.r_squared[0] == pytest.approx(0.0, abs=0.03)
 
 
-def test_constant_parameter_gives_nan_without_warnings() -> None:
-    fixed = {"fixed": np.full(20, 3.0)}
-    result = recovery(fixed, {"fixed": np.full((20, 5), 3.0)}, fixed)
+@pytest.mark.parametrize("value", [3.0, 0.1])
+def test_constant_parameter_gives_nan_without_warnings(value: float) -> None:
+    # The mean of 50 times 0.1 is not 0.1.
+    fixed = {"fixed": np.full(50, value)}
+    result = recovery(fixed, {"fixed": np.full((50, 7), value)}, fixed)
     assert np.isnan(result.r_squared[0])
     assert np.isnan(result.contraction[0])
+    assert np.isnan(result.z_score).all()
     assert result.summary == "truths do not vary: nothing to recover"
 
 

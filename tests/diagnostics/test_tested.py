@@ -34,6 +34,13 @@ def test_there_must_be_enough_repetitions_to_fail() -> None:
         check_repetitions("trials", 98, 1.0)
 
 
+@pytest.mark.parametrize("level", [0.8, 0.9, 0.95, 0.99])
+def test_the_fewest_repetitions_can_fail(level: float) -> None:
+    result = Fixed(1.0 / (1 + check_repetitions("trials", 500, level)), 1.0)
+    result.__dict__["level"] = level
+    assert result.inside.tolist() == [False, True]
+
+
 def test_verdict_and_text() -> None:
     passed, doubtful, failed = Fixed(0.5, 0.02), Fixed(0.5, 0.008), Fixed(0.5, 0.004)
     assert [result.passed for result in (passed, doubtful, failed)] == [True, False, False]
@@ -43,6 +50,9 @@ def test_verdict_and_text() -> None:
     assert repr(doubtful).startswith("Fixed doubtful (one test fails, all together pass), 500 simulations\n")
     assert repr(failed).startswith("Fixed FAILED, 500 simulations\n")
     assert failed.summary == "1 of 2 pass at 99%; smallest p-value 0.004 (size)"
+    strict = Fixed(0.5, 0.004)
+    strict.__dict__["level"] = 0.995
+    assert strict.summary.startswith("1 of 2 pass at 99.5%")
     assert failed.to_dataframe().to_dict() == {
         "p_value": {"rate": 0.5, "size": 0.004},
         "inside": {"rate": True, "size": False},

@@ -154,11 +154,12 @@ def test_thirty_four_columns_are_stacked_in_two_blocks() -> None:
 def test_a_failing_column_is_drawn_in_red() -> None:
     truth, draws, _ = normal(event=(2,))
     draws["mean"][..., 1] *= 2.0
-    figure = plots.ecdf(diagnostics.sbc(truth, draws, seed=1))
+    figure = plots.ecdf(diagnostics.sbc(truth, draws, seed=1, level=0.995))
     colours = [ax.lines[-1].get_color() for ax in figure.axes]
     assert colours[0] != colours[1]
     names = [text.get_text() for text in figure.legends[0].get_texts()]
     assert "outside the band" in names
+    assert "99.5% band" in names
 
 
 def test_coverage_is_drawn_as_the_difference_from_the_promise() -> None:

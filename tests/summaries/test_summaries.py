@@ -190,6 +190,13 @@ def test_an_empty_set_stays_finite() -> None:
         assert np.isfinite(summary(x, mask)).all()
 
 
+@pytest.mark.parametrize("inducing_points", [None, 2])
+def test_an_empty_set_does_not_depend_on_its_padding(inducing_points: int | None) -> None:
+    summary = SetTransformer(units=3, width=8, heads=2, inducing_points=inducing_points)
+    results = [summary(value * tf.ones((1, steps)), tf.zeros((1, steps), tf.bool)) for value, steps in ((0, 4), (7, 9))]
+    np.testing.assert_allclose(*results, atol=1e-6)
+
+
 def test_wrong_shapes_are_explained() -> None:
     with pytest.raises(InputError, match=r"expected: shape \(n, steps\) or \(n, steps, channels\)"):
         ConvLSTM()(tf.ones((3, 4, 5, 6)))

@@ -9,10 +9,14 @@ import pytest
 
 import bayesinn as bi
 from bayesinn.core.errors import InputError
+from bayesinn.core.labels import Labels
 from bayesinn.diagnostics.deviation import Deviation
 from bayesinn.testing import Conjugate
 from bayesinn.testing.conjugate import Fault
-from bayesinn.workflow import Diagnosis, Evidence, diagnose_arrays
+from bayesinn.workflow import Check, Diagnosis, Evidence, diagnose_arrays
+from bayesinn.workflow.finding import Finding
+from bayesinn.workflow.gather import part_of
+from bayesinn.workflow.verdict import Judgement
 from tests.diagnostics.faults import case, named
 
 
@@ -60,6 +64,22 @@ def test_the_number_of_simulations_that_would_tell() -> None:
     near = dataclasses.replace(deviation, estimate=0.07 * one, lower=0.01 * one, upper=0.13 * one)
     assert np.isinf(near.simulations_needed(0.07))
     assert deviation.text(0) == "a: too high, by 0.03 (0 to 0.09) sd"
+
+
+@pytest.mark.parametrize(("simulations", "needed"), [(500, 2_000), (2_000, 32_000), (10_000, 96_000)])
+def test_checks_that_take_a_part_of_the_simulations_need_more_of_them(simulations: int, needed: int) -> None:
+    size, one = part_of(simulations), np.ones(1)
+    error = Deviation("gap", "nats", "nats", ("a",), 0.05 * one, -0.05 * one, 0.15 * one, size)
+    checks = [Check(name="own", group="over the prior", run=print, needs=needs) for needs in ([], ["log_likelihood"])]
+    findings = [
+        Finding(dataclasses.replace(check, deviations=lambda _: [error]), 0, bi.Tolerances(), Labels())
+        for check in checks
+    ]
+    whole, part = (Judgement([finding], ("a",), bi.Tolerances(), simulations, 200) for finding in findings)
+    # Half the interval, 0.1, must become as wide as the distance from the tolerance, 0.05.
+    assert whole.simulations_needed == pytest.approx(4 * simulations)
+    assert part.simulations_needed == pytest.approx(needed)
+    assert part_of(needed) == 4 * size
 
 
 @pytest.mark.parametrize(
