@@ -106,7 +106,7 @@ def infer(
 
     observation = _observation(data, posterior.simulator, context, by)
     tree, table = folder.infer(posterior, observation, draws=draws, seed=seed, exact=exact, predictive=predictive)
-    typer.echo(answer_text(tree, table))
+    typer.echo(answer_text(tree, table, exact))
     typer.echo(f"saved {folder.folder}/posterior.nc, posterior.csv" + " and figures" * (table.index.nlevels == 1))
 
 
@@ -200,7 +200,7 @@ def run_all(
 
         typer.echo("\ninferring")
         options: dict[str, Any] = {"draws": draws, "seed": seed + 1, "exact": exact, "predictive": predictive}
-        typer.echo(answer_text(*run.infer(posterior, observation, **options)))
+        typer.echo(answer_text(*run.infer(posterior, observation, **options), exact))
     typer.echo(f"\nsaved {run.report(posterior, diagnosis, observation)}")
     raise typer.Exit(diagnosis.grade == "outside")
 

@@ -42,11 +42,14 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     """Return the manifest in a folder, of any format and kind; a SavedPosteriorError says why there is none."""
     file = folder / "manifest.json"
     if not file.is_file():
+        do = "give the folder that posterior.save(...) or `bayesinn train` wrote"
+        if (folder / "posterior" / "manifest.json").is_file():
+            do = f"this is a run folder: give {str(folder / 'posterior')!r}"
         raise SavedPosteriorError(
             f"Folder {str(folder)!r}",
             expected="a saved model, with manifest.json and weights.h5",
             got="no manifest.json" if folder.is_dir() else "no such folder",
-            do="give the folder that posterior.save(...) wrote",
+            do=do,
         )
     with explained(f"Manifest {str(file)!r}", "the JSON text that save(...) wrote"):
         if file.stat().st_size > _LARGEST:

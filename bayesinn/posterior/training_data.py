@@ -166,5 +166,6 @@ def check_share(validation: Any, rows: int) -> float:
     share = check_number(subject, share, least=0, below=1, do=f"{do}, or a dict of arrays")
     if share and not 0 < round(share * rows) < rows:
         expected = f"a share that leaves both parts some of the {rows} rows"
-        raise InputError(subject, expected=expected, got=repr(validation), do=do)
+        got = repr(validation) if validation is not None else f"{share}, as nothing was said"
+        raise InputError(subject, expected=expected, got=got, do=f"give more simulations, or {do}")
     return share

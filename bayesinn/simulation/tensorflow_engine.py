@@ -7,7 +7,7 @@ import inspect
 import math
 import re
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -72,9 +72,17 @@ class TensorFlowEngine:
         row = {name: value[first].tolist() for name, value in (parameters | context).items()}
         where = f"with {row}" if end - first == 1 else f"only with many rows, {first} to {end - 1}, the first {row}"
         message = getattr(error, "message", str(error))
-        told = re.search(r"assertion failed: .*|\w+(Error|Exception): .*", message)
+        # The line above the name of the operation, which TensorFlow writes below its stack, says what is wrong.
+        told = re.search(r"assertion failed: .*|\w+(Error|Exception): .*|.+(?=\n\s*\[\[\{\{node )", message)
         got = told.group()[:300] if told else message.splitlines()[0]
-        do = f"correct it, or return NaN where it fails; it fails {where}, seed {seed.numpy().tolist()}"
+        # Below this module's own lines stand those of the function.
+        lines = re.findall(rf'File "{re.escape(self._file)}", line (\d+), in', message.rpartition(__file__)[2])
+        do = f"correct it{_place(self._file, lines)}"
+        if "Incompatible shapes" in got:
+            do += "; parameters and observables are tensors (n, ...): one number for each draw is (n,), and "
+            do += 'parameters["name"][:, None] gives it a second axis'
+        else:
+            do += f", or return NaN where it fails; it fails {where}, seed {seed.numpy().tolist()}"
         return SimulatorError(f"Simulator {self.declared.name!r}", expected="observables", got=got, do=do)
 
     def without_policy(self) -> TensorFlowEngine:
@@ -172,6 +180,10 @@ def _line_in(file: str, error: BaseException) -> str:
     stack = getattr(getattr(error, "ag_error_metadata", None), "translated_stack", ())[::-1]
     frames = [*traceback.extract_tb(error.__traceback__), *stack]
     lines = [frame.lineno for frame in frames if frame.filename == file]
+    return _place(file, lines)
+
+
+def _place(file: str, lines: Sequence[int | str]) -> str:
     return f" in line {lines[-1]} of {file}" if lines else ""
 
 

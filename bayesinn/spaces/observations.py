@@ -60,7 +60,7 @@ def check_observations(simulator: Simulator, data: Mapping[str, Any] | Observati
     for name, value in arrays.items():
         _check_finite(name, value, arrays.get(simulator.lengths.get(name, "")), may_miss(simulator, name))
     if simulator.context is not None:
-        _check_context(simulator.context, arrays)
+        _check_context(simulator, simulator.context, arrays)
     return Observations({name: arrays[name] for name in shapes}, rows.popitem()[1], batched)
 
 
@@ -116,10 +116,14 @@ def _fill(subject: str, array: np.ndarray, value: Any) -> None:
 
 
 def _check_shape(name: str, got: tuple[int, ...], shape: tuple[int, ...], batched: bool, may_be_shorter: bool) -> None:
+    if batched and got == shape:
+        expected, do = "one value for each observation, as for all names", "repeat it: numpy.stack([value] * n)"
+        raise InputError(f"Data {name!r}", expected=expected, got=f"shape {got}", do=do)
     one = got[batched:]
     shorter = may_be_shorter and len(one) == len(shape) and one[0] <= shape[0] and one[1:] == shape[1:]
     if one != shape and not shorter:
-        expected = f"shape {shape} for one observation, or (n, {', '.join(map(str, shape))}) for n, as for all names"
+        several = f"(n, {', '.join(map(str, shape))})" if shape else "(n,)"
+        expected = f"shape {shape} for one observation, or {several} for n, as for all names"
         do = "reshape it (table['name'].to_numpy() for a column), or train with a simulator that returns this shape"
         raise InputError(f"Data {name!r}", expected=expected, got=f"shape {got}", do=do)
 
@@ -144,14 +148,16 @@ def _check_finite(name: str, value: np.ndarray, counts: np.ndarray | None, missi
         raise InputError(f"Data {name!r}", expected="finite numbers", got=got, do=MISSING_VALUES)
 
 
-def _check_context(context: Prior, arrays: Arrays) -> None:
+def _check_context(simulator: Simulator, context: Prior, arrays: Arrays) -> None:
     for name in context.order:
         broken, support = outside(name, context.distribution(name, context.cast(arrays)), arrays[name])
         if broken.any():
             row = int(np.argmax(broken))
             expected = f"context inside the support that was declared for it: {support}"
             got = f"{arrays[name][row].tolist()} in observation {row}"
-            do = "widen its distribution in context={...} and train again, for nothing was learned out there"
+            unit = simulator.labels.unit(name)
+            do = f"give it in {unit}, as the simulator does; or " if unit else ""
+            do += "widen its distribution in context={...} and train again, for nothing was learned out there"
             raise InputError(f"Data {name!r}", expected=expected, got=got, do=do)
 
 

@@ -50,14 +50,19 @@ def _moments(draws: Mapping[str, np.ndarray]) -> pd.DataFrame:
     return pd.DataFrame({"mean": frame.mean(), "sd": frame.std(ddof=0), "2.5 %": low, "97.5 %": high})
 
 
-def answer_text(tree: xarray.DataTree, table: pd.DataFrame) -> str:
-    """Write a posterior, or several, for the terminal: its table, and how typical the observation is."""
+def answer_text(tree: xarray.DataTree, table: pd.DataFrame, exact: bool = False) -> str:
+    """Write a posterior, or several, for the terminal: its table, and how typical the observation is.
+
+    ``exact`` says that the exact posterior was asked for; a note says if there is none.
+    """
     p_values = tree["sample_stats"]["out_of_distribution_p"]
     if p_values.ndim:
         return _answers_text(table, np.asarray(p_values))
     p_value = float(p_values)
     text = f"{table.to_string(float_format=lambda value: f'{value:.4g}')}\n"
     text += f"how typical the observation is of the simulations: p = {p_value:.2g}"
+    if exact and "exact_posterior" not in tree.children:
+        text += "\nnote: no exact posterior, which needs a simulator with a log likelihood and few parameters"
     warning = "\nWARNING: it is out of distribution, the posterior is an extrapolation"
     return text + warning * (p_value < FLAG_LEVEL)
 

@@ -199,7 +199,9 @@ def _one(
     if lost.any() and not may_miss(simulator, name):
         place = int(np.argmax(lost))
         column = found[place if once else 0]
-        raise table.fault(lines[place], column, expected="a number", got="an empty field", do=MISSING_VALUES)
+        field = table.rows[table.lines.index(lines[place])][table.names.index(column)].strip()
+        got = repr(field) if field else "an empty field"
+        raise table.fault(lines[place], column, expected="a number", got=got, do=MISSING_VALUES)
     if not shape:
         return values[0, 0]
     return values if len(shape) > 1 else values[:, 0]

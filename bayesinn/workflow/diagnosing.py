@@ -89,6 +89,8 @@ def diagnose(
     check_flag("Argument 'progress'", progress)
     do = "pass {'name': function of parameters and data}"
     check_type("Argument 'quantities'", quantities, (Mapping, type(None)), "a dict of functions", do)
+    do = "pass a longer or larger fit of the same simulator"
+    check_type("Argument 'larger'", larger, (AmortizedPosterior, type(None)), "a trained posterior", do)
     check_type("Argument 'tolerances'", tolerances, Tolerances, "bi.Tolerances(...)", "pass one")
     settings = {"simulations": simulations, "draws": draws, "level": level, "tolerances": asdict(tolerances)}
     with Progress("diagnosing", shown=progress) as stages:

@@ -45,6 +45,8 @@ def gather(
 ) -> Evidence:
     """Return the evidence; see :func:`bayesinn.diagnose`. ``stage`` is called with the name of each step."""
     simulator, evaluator = posterior.simulator, posterior.evaluator
+    observed = simulator.observed if observed is None else observed
+    observation = None if observed is None else _one(simulator, observed)  # before anything is simulated
     part = part_of(simulations)
     stage(f"simulating {simulations:,} data sets, and {part:,} to estimate reference points from")
     fresh, others = simulate(simulator, simulations, seed, "diagnosis"), simulate(simulator, part, seed, "estimates")
@@ -69,10 +71,9 @@ def gather(
     learnt = _inputs(*evaluator.condition(check_observations(simulator, other_data).arrays))
     known = np.stack(list(columns(others.parameters, 1).values()), axis=-1)
     points = reference_points(learnt, known, _inputs(condition, inputs), seed=seed)
-    observed = simulator.observed if observed is None else observed
-    if observed is not None:
+    if observation is not None:
         stage("sampling around the observation")
-        at = _around(posterior, observed, condition.features[:part], draws, seed, level)
+        at = _around(posterior, observation, condition.features[:part], draws, seed, level)
     if simulator.log_likelihood is not None:
         stage("evaluating the likelihood")
         first = ({name: value[:part] for name, value in given.items()} for given in (fresh.parameters, values, data))
@@ -99,17 +100,22 @@ def gather(
     )
 
 
-def _around(
-    posterior: AmortizedPosterior, observed: Mapping[str, Any], others: np.ndarray, draws: int, seed: int, level: float
-) -> Observation:
-    """Gather the evidence around one observation, with as many replicates as there are other features (n, c)."""
-    simulator, evaluator = posterior.simulator, posterior.evaluator
+def _one(simulator: Simulator, observed: Mapping[str, Any]) -> Observations:
+    """Return a checked observation; several are refused."""
     observation = check_observations(simulator, observed)
     if observation.batched:
         expected, got = "one observation, without batch axis", f"{observation.count} observations"
         do = "take one of them: {name: value[0] for name, value in data.items()}"
         raise InputError("Observation to diagnose", expected=expected, got=got, do=do)
-    typical = posterior.sample(observed, draws=1)
+    return observation
+
+
+def _around(
+    posterior: AmortizedPosterior, observation: Observations, others: np.ndarray, draws: int, seed: int, level: float
+) -> Observation:
+    """Gather the evidence around one observation, with as many replicates as there are other features (n, c)."""
+    simulator, evaluator = posterior.simulator, posterior.evaluator
+    typical = posterior.sample({name: value[0] for name, value in observation.arrays.items()}, draws=1)
     condition, _ = evaluator.condition(observation.arrays)
     known = mask_padding(simulator, observation.arrays, observation.arrays)
     seen, predicted = {name: known[name][0] for name in simulator.observable_shapes}, None

@@ -94,6 +94,7 @@ def test_run_does_everything(bayesinn, tmp_path) -> None:
     assert "training: 60 of 60 steps" in answer.out
     assert "Diagnosis: " in answer.out
     assert "exact mean" in answer.out
+    assert "no exact posterior" not in answer.out
     assert "how typical the observation is" in answer.out
     assert f"saved {folder}/report.html" in answer.out
 

@@ -109,6 +109,12 @@ def test_missing_parts(folder: Path, tmp_path) -> None:
     assert "no such folder" in refusal(tmp_path / "nowhere")
 
 
+def test_a_run_folder_is_told_what_to_load(folder: Path, tmp_path) -> None:
+    (tmp_path / "run").mkdir()
+    folder.rename(tmp_path / "run" / "posterior")
+    assert f"give {str(tmp_path / 'run' / 'posterior')!r}" in refusal(tmp_path / "run")
+
+
 def test_damaged_weights(folder: Path) -> None:
     weights = folder / "weights.h5"
     weights.write_bytes(weights.read_bytes()[:2000])

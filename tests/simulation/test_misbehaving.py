@@ -360,7 +360,11 @@ def test_operations_that_fail_in_training_are_blamed_on_their_parameters() -> No
         (lambda parameters, seed: {"x": parameters["size"]}, ["KeyError: 'size'", "in line"]),
         (lambda parameters, seed: {"x": parameters["mean"].numpy()}, ["AttributeError", "in line"]),
         (lambda parameters, seed: sys.exit(3), ["SystemExit: 3", "in line"]),
-        (lambda parameters, seed: {"x": parameters["mean"] + tf.ones(7)}, ["7", "3", "'odd'"]),
+        (
+            lambda parameters, seed: {"x": parameters["mean"] + tf.ones(7)},
+            ["shapes: [3] vs. [7]", "in line", ", None]"],
+        ),
+        (lambda parameters, seed: {"x": tf.ones(7)}, ["shapes: [3] vs. [7]", "correct it; parameters and observables"]),
         (lambda parameters, seed: parameters["mean"], ["a dict of observables"]),
         (lambda parameters, seed: {"x": "text"}, ["'x'", "real numbers"]),
         (lambda parameters, seed: {"x": tf.constant(1.0)}, ["'x'", "one row for each draw"]),

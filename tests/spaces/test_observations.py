@@ -23,6 +23,7 @@ tfd = tfp.distributions
         "top": lambda size: tfd.Uniform(size, 2.0 * size),
     },
     lengths={"series": "days"},
+    units={"size": "m"},
 )
 def clinic(parameters, context, seed):
     rows = tf.ones_like(parameters["rate"])[:, None]
@@ -79,8 +80,9 @@ REFUSED = {
     ),
     "context below its support": (
         {"size": [0.5, 0.05]},
-        ["Data 'size'", "Uniform from 0.1 to 0.7", "0.05 in observation 1", "context={...}"],
+        ["Data 'size'", "Uniform from 0.1 to 0.7", "0.05 in observation 1", "give it in m,", "context={...}"],
     ),
+    "context of all observations once": ({"size": 0.5}, ["Data 'size'", "one value for each", "shape ()", "stack"]),
     "context above its support": ({"size": [0.9, 0.5]}, ["Data 'size'", "0.9 in observation 0"]),
     "context outside of bounds that depend on context": (
         {"size": [0.5, 0.2]},

@@ -168,6 +168,7 @@ BAD: dict[str, tuple[str | bytes, list[str]]] = {
     "context that is not there": ("level,dose\n1,\n2,\n", ["column 'dose'", "an empty field"]),
     "too many rows": ("level,dose\n" + 6 * "1,2\n", ["line 7, column 'level'", "5 rows, or fewer", "6", "'id'"]),
     "a gap": ("level,dose\n1,2\n,2\n3,2\n", ["line 3, column 'level'", "an empty field", "missing='mask'"]),
+    "a gap with a name": ("level,dose\n1,2\nNA,2\n3,2\n", ["line 3, column 'level'", "'NA'", "missing='mask'"]),
     "channels of a number": ("level,dose[0]\n1,2\n", ["column 'dose[0]'", "one column 'dose'"]),
     "no id": ("id,level,dose\na,1,2\n,1,2\n", ["line 3, column 'id'", "an empty field"]),
 }

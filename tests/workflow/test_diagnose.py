@@ -95,9 +95,18 @@ def test_users_quantities_are_tested_and_wrong_shapes_refused(posterior) -> None
         bi.diagnose(posterior, simulations=100, draws=50, seed=2, quantities={"sum": lambda *_: 1.0}, progress=False)
 
 
-def test_several_observations_are_refused(posterior) -> None:
-    with pytest.raises(errors.InputError, match="one observation, without batch axis"):
-        bi.diagnose(posterior, simulations=50, draws=20, observed={"x": np.zeros((3, 2))}, progress=False)
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"observed": {"x": np.zeros((3, 2))}}, "one observation, without batch axis"),
+        ({"observed": np.zeros(2)}, r"a dict with \['x'\]"),
+        ({"larger": "posterior.h5"}, "(?s)'larger'.*a trained posterior"),
+    ],
+)
+def test_mistakes_are_found_before_anything_is_simulated(posterior, monkeypatch, given: dict, message: str) -> None:
+    monkeypatch.setattr("bayesinn.workflow.gather.simulate", lambda *_: pytest.fail("simulated"))
+    with pytest.raises(errors.InputError, match=message):
+        bi.diagnose(posterior, simulations=50, draws=20, progress=False, **given)
 
 
 def test_levels_are_checked_first(posterior) -> None:
