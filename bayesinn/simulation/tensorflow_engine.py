@@ -49,7 +49,8 @@ class TensorFlowEngine:
 
     def explained(self, error: Exception, n: int, seed: tf.Tensor) -> SimulatorError:
         """Return the error of :meth:`draw` as one that names the parameters, as far as these can be told."""
-        seed = seeds.fold_in(seed, 1) if self.declared.on_nonfinite == "redraw" else seed
+        if self.declared.on_nonfinite == "redraw":
+            n, seed = n + _spare(n), seeds.fold_in(seed, 0)  # the first attempt of draw
         *input_seeds, simulator_seed = seeds.split(seed, 3)
         parameters, context = self.declared.draw_inputs(n, *input_seeds)
         given = ({name: value.numpy() for name, value in values.items()} for values in (parameters, context))
@@ -120,11 +121,7 @@ class TensorFlowEngine:
         if self.declared.on_nonfinite == "raise":
             drawn, finite = self._draw_once(n, seed)
             return Simulations(*drawn, _count(~finite))
-        # A few rows to spare, so that a simulator that fails now and then rarely runs a second time. Their number is a
-        # plain one if n is, as compiled graphs need fixed shapes.
-        root = math.isqrt(4 * n) if isinstance(n, int) else tf.cast(tf.sqrt(tf.cast(4 * n, tf.float64)), n.dtype)
-        rows = n + n // 8 + root
-
+        rows = n + _spare(n)
         # Traced once, as the body of a loop: compiling a large prior takes long.
         draw_once = self._draw_once if isinstance(n, int) else self._traced_draw
 
@@ -173,6 +170,15 @@ class TensorFlowEngine:
         if self.declared.missing:
             observables = lose_values(observables, self.declared.missing, seeds.fold_in(simulator_seed, 1))
         return (parameters, context, observables), finite
+
+
+def _spare(n: Any) -> Any:
+    """Return how many rows more are drawn, so that a simulator that fails now and then rarely runs a second time.
+
+    It is a plain number if n is one, as compiled graphs need fixed shapes.
+    """
+    root = math.isqrt(4 * n) if isinstance(n, int) else tf.cast(tf.sqrt(tf.cast(4 * n, tf.float64)), n.dtype)
+    return n // 8 + root
 
 
 def _line_in(file: str, error: BaseException) -> str:

@@ -11,6 +11,7 @@ from zipfile import BadZipFile
 import numpy as np
 
 from bayesinn.core.errors import InputError
+from bayesinn.core.labels import Coordinate
 from bayesinn.core.validation import check_path
 from bayesinn.simulation.checks import MISSING_VALUES, may_miss
 from bayesinn.simulation.simulator import Simulator
@@ -121,9 +122,13 @@ def _tidy(
         if name in simulator.observable_shapes and not close:
             do = "give each column the name that the simulator uses"
         raise table.fault(1, None, expected=f"a column {name!r}", got=f"columns {table.names}", do=do)
+    groups = _groups(table, ids)
+    for coordinate in {known.name: known for known in simulator.labels.coordinates.values()}.values():
+        if coordinate.name in extra:
+            _check_steps(table, coordinate, groups)
+            extra.remove(coordinate.name)
     if extra:
         note(f"note: columns {extra} of {str(table.path)!r} are not of simulator {simulator.name!r}, and are ignored")
-    groups = _groups(table, ids)
     data = FileData()
     data.names = tuple(groups) if len(groups) > 1 else None
     for name, found in columns.items():
@@ -161,6 +166,21 @@ def _groups(table: Table, ids: list[str]) -> dict[str, list[int]]:
             raise table.fault(table.lines[number], ids[0], expected="a name or number", got="an empty field", do=do)
         groups.setdefault(row[place].strip(), []).append(number)
     return groups
+
+
+def _check_steps(table: Table, coordinate: Coordinate, groups: Mapping[str, list[int]]) -> None:
+    """Refuse data of other times, dates or wavelengths than the simulator's."""
+    place = table.names.index(coordinate.name)
+    for rows in groups.values():
+        for step, row in enumerate(rows[: len(coordinate.values)]):
+            text, value = table.rows[row][place].strip(), coordinate.values[step]
+            try:
+                same = np.datetime64(text) == value if coordinate.dates else np.isclose(float(text), value)
+            except ValueError:
+                same = not text
+            if not same:
+                expected, do = f"{coordinate.step(step)}, as declared", "declare the coordinates of the data"
+                raise table.fault(table.lines[row], coordinate.name, expected=expected, got=repr(text), do=do)
 
 
 def _one(

@@ -347,6 +347,14 @@ def test_operations_that_fail_are_blamed_on_their_parameters(function) -> None:
     assert "{'mean': 3.5}" in str(error.value)
 
 
+def test_rare_failures_of_operations_are_found_where_failed_draws_are_redrawn() -> None:
+    """The first draws are more than were asked for: those that failed are drawn again to be described."""
+    simulator = make(asserted, on_nonfinite="redraw")
+    for seed in range(1, 4):
+        with pytest.raises(SimulatorError, match=r"(?s)too large.*\{'mean': [23]\."):
+            simulator.sample(60, seed)
+
+
 def test_operations_that_fail_in_training_are_blamed_on_their_parameters() -> None:
     posterior = bi.AmortizedPosterior(make(asserted), flow=small_flow())
     with pytest.raises(SimulatorError, match=r"(?s)'odd'.*too large.*\{'mean': [23]\."):

@@ -91,6 +91,28 @@ def test_extra_columns_are_ignored_with_a_note(file) -> None:
     assert "clinic" in notes[0]
 
 
+@pytest.mark.parametrize(
+    ("values", "good", "bad"),
+    [
+        (np.array([0.0, 1.5, 12.0]), ["0", "1.50", "12"], "2"),
+        (np.datetime64("2020-03-02") + np.arange(3), ["2020-03-02", "2020-03-03", "2020-03-04"], "2020-03-05"),
+    ],
+)
+def test_coordinates_must_be_those_of_the_simulator(values: np.ndarray, good: list[str], bad: str, file) -> None:
+    """Once, and for each observation."""
+    simulator = bi.simulator(prior={"rate": tfd.Normal(0.0, 1.0)}, coordinates={"level": {"when": values}})(
+        lambda parameters, seed: {"level": parameters["rate"][:, None] * tf.ones(3)}
+    )
+
+    def read(columns: list[list[str]]) -> dict[str, Any]:
+        rows = [f"{i},{when},{level}" for i, column in enumerate(columns) for level, when in enumerate(column)]
+        return read_data(file("\n".join(["id,when,level", *rows])), simulator, note=pytest.fail)
+
+    same(read([good, good]), {"level": [[0.0, 1.0, 2.0]] * 2})
+    with pytest.raises(InputError, match=rf"line 6, column 'when'(?s:.*)as declared(?s:.*){bad}"):
+        read([good, [good[0], bad, good[2]]])
+
+
 def test_several_observations_by_an_id(file) -> None:
     other = [row.replace("100", "50").replace("5,", "6,", 1) for row in ROWS]
     # Rows of one observation need not be together.
