@@ -153,6 +153,9 @@ def refuse_ignored(data: Any, validation: Validation, optimization: Optimization
             got = f"{name}={value!r} in online training, where every batch is new"
             do = f"leave {name!r} out, or pass data=simulator.sample(n, seed)"
             raise InputError(f"Argument {name!r}", expected="training data to hold some out of", got=got, do=do)
+    if optimization.patience is not None and validation == 0.0:
+        expected, got = "simulations to hold out, whose loss it watches", "validation=0"
+        raise InputError("Argument 'patience'", expected=expected, got=got, do="leave one of the two out")
     if data is not None and optimization.passes is not None:
         got = f"passes={optimization.passes!r} together with training data"
         do = "say epochs, which are passes through the data"

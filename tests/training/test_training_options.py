@@ -116,6 +116,7 @@ def test_xla_compiles_simulator_and_step_once(fresh_python, tmp_path: Path, monk
     [
         ({"patience": 3}, "'patience'"),
         ({"validation": 0.2}, "'validation'"),
+        ({"data": linear.sample(20, seed=1), "validation": 0, "patience": 3}, "'patience'"),
         ({"data": linear.sample(20, seed=1), "passes": 2}, "'passes'"),
         ({"passes": -1}, "'passes'"),
         ({"passes": 2.5}, "'passes'"),
