@@ -46,7 +46,7 @@ BUDGETS = {
 }
 LONGEST = 150.0
 # A fit that lasts longer ends after its epoch: slow steps need no more repetitions.
-LIMIT = 40.0
+LIMIT = 20.0
 
 
 def cases(only: list[str], problems: list[str], quick: bool) -> Iterator[dict[str, Any]]:
