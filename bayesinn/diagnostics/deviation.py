@@ -101,18 +101,15 @@ def shift_and_spread(values: np.ndarray, columns: Columns) -> tuple[Deviation, D
     ``values`` (n, k) are ranks of truths among draws, spread over [0, 1).
     """
     scores, size = normal_scores(values), len(values)
-    shift = Deviation(
-        "shift", "sd", "shift", columns, *interval_of_mean(scores), size, ("draws too high", "draws too low")
-    )
+    words = "draws too high", "draws too low"
+    shift = Deviation("shift", "sd", "shift", columns, *interval_of_mean(scores), size, words)
     centred = scores - scores.mean(axis=0)
     sd = np.sqrt(np.mean(centred**2, axis=0))
     # Standard error of a standard deviation, by its fourth moment.
     error = np.sqrt(np.maximum(np.mean(centred**4, axis=0) - sd**4, 0.0) / size) / (2.0 * sd)
     spread, half = 100.0 * (sd - 1.0), 100.0 * _quantile(len(columns)) * error
-    words = "draws too wide", "draws too narrow"
-    return shift, Deviation(
-        "error of spread", "%", "spread", columns, spread, spread - half, spread + half, size, words
-    )
+    ends, words = Interval(spread, spread - half, spread + half), ("draws too wide", "draws too narrow")
+    return shift, Deviation("error of spread", "%", "spread", columns, *ends, size, words)
 
 
 def of_distribution(

@@ -53,15 +53,9 @@ class Judgement:
     @property
     def simulations_needed(self) -> float:
         """Number of simulations that would decide what is undecided; inf where the error is as large as allowed."""
-        needed = max(
-            (
-                self._simulations_for(finding.check, error.factor)
-                for finding in self.findings
-                for error in finding.errors
-                if error.grade == UNDECIDED
-            ),
-            default=self.simulations,
-        )
+        undecided = [(item, error) for item in self.findings for error in item.errors if error.grade == UNDECIDED]
+        each = [self._simulations_for(item.check, error.factor) for item, error in undecided]
+        needed = max(each, default=self.simulations)
         return needed if needed <= _MOST_TIMES * self.simulations else math.inf
 
     def _simulations_for(self, check: Check, factor: float) -> float:
