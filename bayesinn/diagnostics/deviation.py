@@ -70,13 +70,14 @@ class Deviation:
     def text(self, column: int) -> str:
         """Write what is wrong with one column, by how much, and the interval."""
         word = self.words[int(self.estimate[column] > 0.0)]
-        size, low, high = (_digits(part[column]) for part in (abs(self.estimate), self.least, self.most))
+        size, low, high = (digits(part[column]) for part in (abs(self.estimate), self.least, self.most))
         interval = f"at least {low}" if np.isinf(self.most[column]) else f"{low} to {high}"
         name = "" if self.columns[column] in TOGETHER else f"{self.columns[column]}: "
         return f"{name}{word}, by {size} ({interval}) {self.unit}".rstrip()
 
 
-def _digits(value: float) -> str:
+def digits(value: float) -> str:
+    """Write the size of an error: two digits, or all before the point."""
     return f"{value:.0f}" if value >= 10.0 else f"{value:.2g}"
 
 

@@ -1,7 +1,5 @@
 """Advice on more simulations: fit to parts of those that there are, and look how much each doubling gains."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from bayesinn.core.labels import Labels
-from bayesinn.diagnostics.deviation import TOGETHER
+from bayesinn.diagnostics.deviation import TOGETHER, digits
 from bayesinn.workflow.check import Check
 from bayesinn.workflow.report import Figure, Section
 from bayesinn.workflow.tolerances import FLAGGED, OUTSIDE, UNDECIDED, WITHIN, Tolerances
@@ -143,5 +143,4 @@ class Finding:
 
 def _up_to(error: Error) -> str:
     where = "" if error.column in TOGETHER else f" ({error.column})"
-    size = f"{error.size:.0f}" if error.size >= 10.0 else f"{error.size:.2g}"
-    return f"{error.measure} at most {size} {error.unit}".rstrip() + where
+    return f"{error.measure} at most {digits(error.size)} {error.unit}".rstrip() + where

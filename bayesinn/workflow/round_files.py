@@ -1,7 +1,5 @@
 """The folder of truncated rounds: what decides them, and of each round a simulation bank and a posterior."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass

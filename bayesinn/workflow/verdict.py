@@ -94,7 +94,8 @@ class Judgement:
             names = listed([finding.check.name for finding in guilty])
             text = f"Errors are larger than their tolerances in {names}, over {size}. {first}."
         elif self.outside:
-            text = f"The posterior itself is {'within tolerance' if self._rest_within else 'undecided'}, over {size}."
+            undecided = any(finding.grade == UNDECIDED for finding in self.findings)
+            text = f"The posterior itself is {'undecided' if undecided else 'within tolerance'}, over {size}."
         elif self.knows_nothing:
             text = (
                 "The posterior is no more than the prior. Either the data say nothing about the parameters, or the "
@@ -107,10 +108,6 @@ class Judgement:
             if self.unlearnt:
                 text += f" {self._unlearnt()}"
         return " ".join([text, *says])
-
-    @property
-    def _rest_within(self) -> bool:
-        return all(finding.grade != UNDECIDED for finding in self.findings)
 
     def _what_decides(self) -> str:
         needed = self.simulations_needed
