@@ -70,13 +70,14 @@ class Deviation:
     def text(self, column: int) -> str:
         """Write what is wrong with one column, by how much, and the interval."""
         word = self.words[int(self.estimate[column] > 0.0)]
-        size, low, high = (_digits(part[column]) for part in (abs(self.estimate), self.least, self.most))
+        size, low, high = (digits(part[column]) for part in (abs(self.estimate), self.least, self.most))
         interval = f"at least {low}" if np.isinf(self.most[column]) else f"{low} to {high}"
         name = "" if self.columns[column] in TOGETHER else f"{self.columns[column]}: "
         return f"{name}{word}, by {size} ({interval}) {self.unit}".rstrip()
 
 
-def _digits(value: float) -> str:
+def digits(value: float) -> str:
+    """Write the size of an error: two digits, or all before the point."""
     return f"{value:.0f}" if value >= 10.0 else f"{value:.2g}"
 
 
@@ -101,18 +102,15 @@ def shift_and_spread(values: np.ndarray, columns: Columns) -> tuple[Deviation, D
     ``values`` (n, k) are ranks of truths among draws, spread over [0, 1).
     """
     scores, size = normal_scores(values), len(values)
-    shift = Deviation(
-        "shift", "sd", "shift", columns, *interval_of_mean(scores), size, ("draws too high", "draws too low")
-    )
+    words = "draws too high", "draws too low"
+    shift = Deviation("shift", "sd", "shift", columns, *interval_of_mean(scores), size, words)
     centred = scores - scores.mean(axis=0)
     sd = np.sqrt(np.mean(centred**2, axis=0))
     # Standard error of a standard deviation, by its fourth moment.
     error = np.sqrt(np.maximum(np.mean(centred**4, axis=0) - sd**4, 0.0) / size) / (2.0 * sd)
     spread, half = 100.0 * (sd - 1.0), 100.0 * _quantile(len(columns)) * error
-    words = "draws too wide", "draws too narrow"
-    return shift, Deviation(
-        "error of spread", "%", "spread", columns, spread, spread - half, spread + half, size, words
-    )
+    ends, words = Interval(spread, spread - half, spread + half), ("draws too wide", "draws too narrow")
+    return shift, Deviation("error of spread", "%", "spread", columns, *ends, size, words)
 
 
 def of_distribution(

@@ -1,18 +1,14 @@
 """Learning curve: held-out nats against the number of simulations, and what twice as many would gain."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 from scipy import special, stats
 
 from bayesinn.core.errors import InputError
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 #: Exponents that are thought possible: the excess falls with 1/n for a network of fixed size and enough data, more
 #: slowly where there is ever more to resolve, and faster where few simulations were learnt by heart.
@@ -87,8 +83,6 @@ def learning_curve(nats: np.ndarray, sizes: Sequence[int]) -> Advice:
     >>> bool(gain.lower < 0.025 < gain.upper), bool(0.02 < gain.nats < 0.03)
     (True, True)
     """
-    import pandas as pd
-
     nats, numbers = np.asarray(nats, np.float64), np.asarray(sizes, np.float64)
     if nats.ndim != 3 or len(nats) != len(numbers) or min(nats.shape[1:]) < 2 or np.any(np.diff(numbers) <= 0):
         expected = "an array (sizes, repeats, held out), two or more of each of the latter, and increasing sizes"

@@ -17,7 +17,6 @@ from bayesinn.diagnostics.tested import Result
 
 Pair = tuple[np.ndarray, np.ndarray]
 
-
 _ALL = ("all parameters",)
 
 
@@ -107,9 +106,8 @@ def sharpness(log_likelihood: Pair, log_prior: Pair, log_prob: Pair, parameters:
     >>> bool(abs(missing - 2 * (np.log(1.15) + 0.5 / 1.15**2 - 0.5)) < 0.01)
     True
     """
-    of_truth, of_draws = (
-        sum(values[index] for values in (log_likelihood, log_prior)) - log_prob[index] for index in (0, 1)
-    )
+    pairs = zip(log_likelihood, log_prior, log_prob, strict=True)
+    of_truth, of_draws = (likelihood + prior - density for likelihood, prior, density in pairs)
     draws = of_draws.shape[1]
     alone = special.logsumexp(of_draws, axis=1)
     at_most = of_truth - (alone - np.log(draws))

@@ -43,13 +43,9 @@ class LocalC2STResult(Tested):
         chance = np.quantile(self.null, 1.0 - (1.0 - CONFIDENCE) / len(self.columns), axis=0)
         excess = 100.0 * np.sqrt(np.maximum(self.statistic - np.median(self.null, axis=0), 0.0))
         least = 100.0 * np.sqrt(np.maximum(self.statistic - chance, 0.0))
-        words = "", "a classifier tells truths from draws"
-        return (
-            Deviation(
-                "classifier", "percentage points", "classifier", self.columns,
-                excess, least, np.full(len(least), np.inf), self.simulations, words,
-            ),
-        )  # fmt: skip
+        ends, words = (excess, least, np.full(len(least), np.inf)), ("", "a classifier tells truths from draws")
+        unit, size = "percentage points", self.simulations
+        return (Deviation("classifier", unit, "classifier", self.columns, *ends, size, words),)
 
     @property
     def family_p_value(self) -> float:

@@ -60,7 +60,6 @@ class DependenceResult(SBCResult):
     shown = ("p_value", "inside", "excess")
     pairs: tuple[tuple[str, str], ...]  #: two names for each column
     parameters: tuple[str, ...]  #: names of the columns that were paired
-
     difference: np.ndarray  #: (n, k), product of the truth's normal scores minus the mean of the draws'
 
     @property

@@ -1,7 +1,5 @@
 """Non-linear ICA with GIN: find the informative directions of data that a non-linear map has mixed."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -50,7 +48,7 @@ class Spectrum:
     order: np.ndarray
 
     @classmethod
-    def of(cls, scales: np.ndarray) -> Spectrum:
+    def of(cls, scales: np.ndarray) -> "Spectrum":
         """Return the spectrum of standard deviations (k, d), such as ``model.latent_scales``."""
         # Squares first: to pool the classes' codes would count the distances of their means as scatter.
         values = np.sqrt(np.mean(np.square(np.asarray(scales, float)), axis=0))

@@ -1,7 +1,5 @@
 """The split-latent posterior: one bijection maps parameters to observables and a latent."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
@@ -91,7 +89,7 @@ class SplitLatent(AmortizedPosterior):
         self.layout = self.flow.layout
 
     @classmethod
-    def from_networks(cls, simulator: Simulator, summaries: Mapping[str, Summary | None], flow: Flow) -> SplitLatent:
+    def from_networks(cls, simulator: Simulator, summaries: Mapping[str, Summary | None], flow: Flow) -> "SplitLatent":
         assert isinstance(flow, SplitLatentFlow)
         layout = flow.layout
         return cls(simulator, layout.latent, layout.width, clone(flow.chain), flow.objective, flow.split_losses)

@@ -1,7 +1,5 @@
 """Check the draws that figure functions receive, and split them into columns."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
@@ -39,7 +37,7 @@ class Given(NamedTuple):
         sets = [part[column] for part in self if part]
         return spans_decades(sets[1] if self.prior else sets[0]) and all(np.all(values > 0.0) for values in sets)
 
-    def logarithms(self, chosen: Collection[str]) -> Given:
+    def logarithms(self, chosen: Collection[str]) -> "Given":
         """Return all columns, with decimal logarithms of the chosen ones."""
         return Given(*({k: np.log10(v) if k in chosen else v for k, v in part.items()} for part in self))
 

@@ -61,9 +61,8 @@ def pairs(
         title, short = [f"{index}: {text}" for index, text in enumerate(texts, 1)], [*called.values()]
     if strongest:
         said = ", ".join(f"{called[one]} and {called[other]} {_signed(value)}" for one, other, value in strongest)
-        title.insert(
-            0, f"{size} of {len(given.posterior)} parameters, those of the strongest correlations, such as {said}"
-        )
+        which = f"{size} of {len(given.posterior)} parameters, those of the strongest correlations, such as {said}"
+        title = [which, *title]
     heading = wrapped("\n".join(title), pitch * size - 0.2, 9.0)
     figure = canvas(figure, width, width + 0.3 + 0.16 * len(heading.split("\n")))
     if heading:

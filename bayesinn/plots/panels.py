@@ -84,9 +84,8 @@ class Panels:
             elif self.across > 1:
                 ax.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
             if self.stacked:
-                ax.tick_params(
-                    left=False, labelleft=False, bottom=index in self._lowest, labelbottom=index in self._lowest
-                )
+                lowest = index in self._lowest
+                ax.tick_params(left=False, labelleft=False, bottom=lowest, labelbottom=lowest)
                 ax.spines["left"].set_visible(False)
 
     def title(self, index: int, note: str, *, unit: bool = False) -> None:

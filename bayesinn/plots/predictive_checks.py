@@ -49,13 +49,5 @@ def _draw_observed(ax: Axes, observed: float, edges: np.ndarray) -> None:
     if far:
         text = f"observed: {observed:.3g}"
         text = f"{text} \N{RIGHTWARDS ARROW}" if right else f"\N{LEFTWARDS ARROW} {text}"
-        text = wrapped(text, 1.0, 8.0)
-        ax.text(
-            0.98 if right else 0.02,
-            0.9,
-            text,
-            transform=ax.transAxes,
-            ha="right" if right else "left",
-            va="top",
-            fontsize=8,
-        )
+        x, side = (0.98, "right") if right else (0.02, "left")
+        ax.text(x, 0.9, wrapped(text, 1.0, 8.0), transform=ax.transAxes, ha=side, va="top", fontsize=8)

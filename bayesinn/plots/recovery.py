@@ -95,16 +95,11 @@ def _stacked(result: RecoveryResult, shrunk: np.ndarray, labels: Labels, figure:
     figure, axes = rows(figure, names, sets)
     lowest = np.nanmin(np.quantile(shrunk, 0.05, axis=0), initial=0.0)
     axes[0].set(xlim=(max(-1.05, lowest - 0.05), 1.05), xlabel="posterior contraction\n0: nothing learnt, 1: known")
-    for ax, place, name in (
-        (axes[0], 0.0, None),
-        (axes[1], -1.645, "90 % of correct posteriors"),
-        (axes[1], 1.645, None),
-    ):
-        ax.axvline(place, label=name, **DASHED)
-    reach = max(
-        MOST_DEVIATIONS / 2.0,
-        min(MOST_DEVIATIONS, np.nanmax(np.abs(np.quantile(result.z_score, [0.05, 0.95], axis=0)))),
-    )
+    axes[0].axvline(0.0, **DASHED)
+    for bound in (-1.645, 1.645):
+        axes[1].axvline(bound, label="90 % of correct posteriors", **DASHED)
+    widest = np.nanmax(np.abs(np.quantile(result.z_score, [0.05, 0.95], axis=0)))
+    reach = max(MOST_DEVIATIONS / 2.0, min(MOST_DEVIATIONS, widest))
     axes[1].set(xlim=(-1.05 * reach, 1.05 * reach), xlabel="posterior z-score")
     return legend_below(figure)
 

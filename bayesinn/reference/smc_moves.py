@@ -1,7 +1,5 @@
 """Moves of many particles at once that leave a tempered posterior invariant."""
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -34,7 +32,7 @@ class StudentT(NamedTuple):
     log_norm: tf.Tensor
 
     @classmethod
-    def fit(cls, vector: np.ndarray) -> StudentT:
+    def fit(cls, vector: np.ndarray) -> "StudentT":
         """Return the law with the mean of vectors (n, d) and their covariance as scale, wider than a normal law."""
         vector = np.asarray(vector, np.float64)
         covariance = np.atleast_2d(np.cov(vector, rowvar=False))

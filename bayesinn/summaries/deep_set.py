@@ -6,7 +6,7 @@ import keras
 import tensorflow as tf
 
 from bayesinn.core.validation import check_choice, check_type
-from bayesinn.summaries.elements import POOLINGS, each_element, pool, with_features, with_size
+from bayesinn.summaries.elements import POOLINGS, pool, with_features, with_size
 from bayesinn.summaries.summary import Summary
 
 
@@ -65,7 +65,8 @@ class DeepSet(Summary):
 
     def call(self, x: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
         if self.inner is not None:
-            x = each_element(self.inner, x)
+            features = self.inner(tf.reshape(x, (-1, *x.shape[2:])))
+            x = tf.reshape(features, (tf.shape(x)[0], x.shape[1], features.shape[-1]))
         return self.network(with_size(self.pool(x, mask), x, mask))
 
     def pool(self, x: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:

@@ -1,7 +1,5 @@
 """Elements of sets and steps of series, (n, elements, features), where a mask (n, elements) is False for padding."""
 
-from collections.abc import Callable
-
 import keras
 import tensorflow as tf
 
@@ -11,13 +9,6 @@ POOLINGS = ("mean", "sum", "max", "mean+max")
 def with_features(x: tf.Tensor) -> tf.Tensor:
     """Return data as (n, elements, features); a missing last axis is one feature."""
     return x[..., None] if x.shape.rank == 2 else x
-
-
-def each_element(summary: Callable[[tf.Tensor], tf.Tensor], x: tf.Tensor) -> tf.Tensor:
-    """Return the summaries (n, elements, k) of elements (n, elements, ...) that have axes of their own."""
-    size, elements = tf.shape(x)[0], x.shape[1]
-    features = summary(tf.reshape(x, (-1, *x.shape[2:])))
-    return tf.reshape(features, (size, elements, features.shape[-1]))
 
 
 def blank(h: tf.Tensor, mask: tf.Tensor | None) -> tf.Tensor:

@@ -1,7 +1,5 @@
 """Advice on more simulations: fit to parts of those that there are, and look how much each doubling gains."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -53,9 +51,7 @@ def advise(
         those of a larger size contain those of a smaller one.
     steps : int
         Of each fit; by default as for :meth:`AmortizedPosterior.fit` on arrays, of which each has its own number.
-    optimization : Optimization
-    seed : int
-    progress : bool
+    optimization, seed, progress : as for :meth:`AmortizedPosterior.fit`
 
     Examples
     --------
@@ -95,9 +91,8 @@ def advise(
                 options: dict[str, Any] = {"steps": steps, "optimization": optimization, "progress": False}
                 own.fit(part, seed=seeds.integer_seed(seed, "learning curve", 1 + repeat, size), **options)
                 nats[number, repeat] = -own.log_prob(truth, held_out)
-                display.update(
-                    repeat * len(wanted) + number + 1, f"{nats[number, repeat].mean():.3f} nats with {size:,}"
-                )
+                text = f"{nats[number, repeat].mean():.3f} nats with {size:,}"
+                display.update(repeat * len(wanted) + number + 1, text)
     return learning_curve(nats, wanted)
 
 

@@ -24,8 +24,6 @@ def posterior_table(
 ) -> pd.DataFrame:
     """Tabulate mean, sd and 95 % interval of draws (n, *event), a row for each scalar, and of exact ones beside them.
 
-    Examples
-    --------
     >>> table = posterior_table({"rate": np.linspace(0.0, 2.0, 101)}, Labels({}, {"rate": "1/day"}))
     >>> table.loc["rate", "unit"], round(float(table.loc["rate", "97.5 %"]), 3)
     ('1/day', 1.95)
@@ -91,8 +89,6 @@ def arrays_of(tree: xarray.DataTree, group: str) -> dict[str, np.ndarray]:
 def same_data(seen: Mapping[str, np.ndarray], given: Mapping[str, np.ndarray]) -> bool:
     """Whether observables and context (...) or (n, ...), with NaN for padding, are those of n observations (n, ...).
 
-    Examples
-    --------
     >>> same_data({"strain": np.array(1e-21)}, {"strain": np.array([3e-21])})
     False
     """

@@ -1,7 +1,5 @@
 """Long commands of the command line: when they are interrupted, they say what is kept and how to go on."""
 
-from __future__ import annotations
-
 import shlex
 import sys
 from pathlib import Path

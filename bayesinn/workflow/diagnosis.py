@@ -21,11 +21,7 @@ from bayesinn.workflow.tolerances import FLAGGED, OUTSIDE, UNDECIDED, WITHIN, To
 from bayesinn.workflow.verdict import Judgement, not_run
 
 #: Columns of the table of parameters: key of a check and column of its table, and their headings.
-_OVERVIEW = {
-    "recovery_r_squared": "R²",
-    "recovery_contraction": "Contraction",
-    "information_gain": "Nats gained",
-}
+_OVERVIEW = {"recovery_r_squared": "R²", "recovery_contraction": "Contraction", "information_gain": "Nats gained"}
 _MEASURES = {
     "shift": "Shift [sd]",
     "error of spread": "Error of spread [%]",
@@ -124,12 +120,7 @@ class Diagnosis:
         return save_all((item for finding in self.findings for item in finding.figures.items()), folder)
 
     def to_html(
-        self,
-        path: str | Path,
-        *,
-        title: str = "",
-        sections: Sequence[Section] = (),
-        reference: Arrays | None = None,
+        self, path: str | Path, *, title: str = "", sections: Sequence[Section] = (), reference: Arrays | None = None
     ) -> Path:
         """Write the report as one self-contained HTML file, your own sections last, and return its path.
 
@@ -147,10 +138,8 @@ class Diagnosis:
         ]
         if self.history is not None and not self.history.empty:
             caption = "Loss: mean of -log q(parameters | data), in nats. It flattens as the learning rate decays."
-            sections = [
-                *sections,
-                Section("Training", "", figures=[Figure(plots.loss(self.history), caption)], folded=True),
-            ]
+            training = Section("Training", "", figures=[Figure(plots.loss(self.history), caption)], folded=True)
+            sections = [*sections, training]
         name = self.about.get("Simulator", "")
         return render(
             path,

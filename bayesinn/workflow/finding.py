@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from bayesinn.core.labels import Labels
-from bayesinn.diagnostics.deviation import TOGETHER, Deviation
+from bayesinn.diagnostics.deviation import TOGETHER, digits
 from bayesinn.workflow.check import Check
 from bayesinn.workflow.report import Figure, Section
 from bayesinn.workflow.tolerances import FLAGGED, OUTSIDE, UNDECIDED, WITHIN, Tolerances
@@ -55,15 +55,9 @@ class Finding:
     labels: Labels
 
     @cached_property
-    def deviations(self) -> tuple[Deviation, ...]:
-        """What is compared with tolerances."""
-        return tuple(self.check.deviations(self.result))
-
-    @cached_property
     def errors(self) -> list[Error]:
         """All columns of all deviations, the largest share of the tolerance first."""
-        errors = list(self._errors())
-        return sorted(errors, key=lambda error: -error.size / error.tolerance)
+        return sorted(self._errors(), key=lambda error: -error.size / error.tolerance)
 
     @property
     def grade(self) -> str:
@@ -124,17 +118,11 @@ class Finding:
             table = table.rename(columns=heads | dict(self.check.heads))
             table = table.rename_axis([str(name).capitalize() for name in table.index.names])
         text = f"{self.check.question}{source}\n\nFound: {self.found}."
-        return Section(
-            title,
-            text,
-            table=table,
-            labels=self.labels,
-            figures=[*self.figures.values()],
-            folded=self.grade not in (OUTSIDE, FLAGGED),
-        )
+        figures, folded = [*self.figures.values()], self.grade not in (OUTSIDE, FLAGGED)
+        return Section(title, text, table, figures, self.labels, folded)
 
     def _errors(self) -> Iterator[Error]:
-        for deviation in self.deviations:
+        for deviation in self.check.deviations(self.result):
             tolerance, size = self.tolerances.of(deviation), deviation.simulations
             needed, grades = deviation.simulations_needed(tolerance), self.tolerances.grades(deviation)
             for index, column in enumerate(deviation.columns):
@@ -155,5 +143,4 @@ class Finding:
 
 def _up_to(error: Error) -> str:
     where = "" if error.column in TOGETHER else f" ({error.column})"
-    size = f"{error.size:.0f}" if error.size >= 10.0 else f"{error.size:.2g}"
-    return f"{error.measure} at most {size} {error.unit}".rstrip() + where
+    return f"{error.measure} at most {digits(error.size)} {error.unit}".rstrip() + where

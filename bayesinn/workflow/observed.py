@@ -10,27 +10,27 @@ from bayesinn.workflow.report import Figure, Section
 
 _MOST_DRAWS = 4_000
 
-CAPTIONS = {
+_CAPTIONS = {
     "marginals": "Posterior, prior, and the exact posterior where it is known.",
     "pairs": "Pairs of parameters: contours hold 50 and 90 % of the posterior, the orange ones of the exact posterior, "
     "where it is known.",
 }
+_PREDICTED = "Data simulated from the posterior, and the observed {}: the observation should look like one."
 
 
 def observed_section(at: Observation, prior: Arrays, labels: Labels, reference: Arrays | None = None) -> Section:
     """Return table and figures of the posterior of one observation, and data simulated from it."""
     draws = {name: value[:_MOST_DRAWS] for name, value in at.draws.items()}
-    table = posterior_table(at.draws, labels, reference)
+    table = posterior_table(at.draws, labels, reference).drop(columns="unit")
     odd = at.typicality.out_of_distribution
     text = f"The observation is {'unlike' if odd else 'typical of'} the simulations the network was trained on "
     text += f"(p = {at.typicality.p_value:.2g})"
     text += f", in its {at.typicality.unusual}: the posterior is an extrapolation, and not to be trusted" * odd + "."
     figures = posterior_figures(draws, prior, labels, reference)
     figures |= predictive_figures(at.predicted, at.observed, labels)
-    shown = [Figure(figure, CAPTIONS.get(name) or _caption(name)) for name, figure in figures.items()]
-    return Section(
-        "Posterior of the observed data", text, table=table.drop(columns="unit"), figures=shown, labels=labels
-    )
+    captions = {f"predictive_{name}": _PREDICTED.format(name) for name in at.observed} | _CAPTIONS
+    shown = [Figure(figure, captions[name]) for name, figure in figures.items()]
+    return Section("Posterior of the observed data", text, table, shown, labels)
 
 
 def posterior_figures(
@@ -52,8 +52,3 @@ def predictive_figures(predicted: Arrays | None, observed: Arrays, labels: Label
         options: dict[str, Any] = {"name": name, "labels": labels, "logarithmic": logarithmic(seen)}
         figures[f"predictive_{name}"] = plots.posterior_predictive(predicted[name][:_MOST_DRAWS], seen, **options)
     return figures
-
-
-def _caption(name: str) -> str:
-    observable = name.removeprefix("predictive_")
-    return f"Data simulated from the posterior, and the observed {observable}: the observation should look like one."

@@ -1,7 +1,5 @@
 """The folder of truncated rounds: what decides them, and of each round a simulation bank and a posterior."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -61,9 +59,9 @@ class RoundFiles:
         return None if folder is None or not (folder / "manifest.json").exists() else load(folder, simulator)
 
     def keep_posterior(self, number: int, posterior: AmortizedPosterior) -> None:
-        """Save the posterior of a round, unless it is there."""
+        """Save the posterior of a round."""
         folder = self._path(number, "posterior")
-        if folder is not None and not (folder / "manifest.json").exists():
+        if folder is not None:
             posterior.save(folder)
 
     def _path(self, number: int, name: str) -> Path | None:

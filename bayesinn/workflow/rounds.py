@@ -1,13 +1,13 @@
 """Truncated rounds: few simulations for the posterior of one observation, in place of all."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
+import xarray
 
 from bayesinn.core import seeds
 from bayesinn.core.errors import InputError
@@ -25,10 +25,6 @@ from bayesinn.training.arrays import fingerprint
 from bayesinn.training.settings import Optimization
 from bayesinn.workflow.round_files import RoundFiles
 from bayesinn.workflow.truncation import Truncation
-
-if TYPE_CHECKING:
-    import pandas as pd
-    import xarray
 
 #: What of an optimization decides the weights, in plain values.
 _DECIDING = ("optimizer_configuration", "learning_rate", "clip_norm", "weight_decay", "average", "patience")
@@ -111,11 +107,9 @@ def truncated_rounds(
     folder : path
         Keeps the simulations of each round, a :class:`Bank` with the proposal among its attributes, and its posterior.
         Called again with it, finished rounds are read, not repeated; ``rounds`` may then be larger.
-    seed : int
     steps : int
         Of each fit; by default as for :meth:`AmortizedPosterior.fit` on arrays, and so is the weight decay.
-    optimization : Optimization
-    progress : bool
+    seed, optimization, progress : as for :meth:`AmortizedPosterior.fit`
 
     Raises
     ------
@@ -139,7 +133,8 @@ def truncated_rounds(
     check_type("Argument 'posterior'", posterior, AmortizedPosterior, "an AmortizedPosterior", do)
     check_type("Argument 'optimization'", optimization, Optimization, "bi.Optimization(...)", "pass one")
     check_flag("Argument 'progress'", progress)
-    rounds, simulations = check_integer("Argument 'rounds'", rounds), _enough(simulations)
+    rounds = check_integer("Argument 'rounds'", rounds)
+    simulations = check_integer("Argument 'simulations'", simulations, 20, do="pass for example simulations=1000")
     mass = check_number("Argument 'mass'", mass, above=0, most=0.1, do="pass for example mass=1e-4")
     seed, simulator = seeds.check_seed(seed), posterior.simulator
     checked = check_observations(simulator, observation)
@@ -175,25 +170,14 @@ def truncated_rounds(
             known = fresh if known is None else _joined(known, truncation.contains(known), fresh)
             used = len(next(iter(known.values())))
             rows.append({"simulations": simulations, "share": truncation.share, "failed": failed, "used": used})
-            last = files.posterior(number, simulator) or _fitted(
-                posterior,
-                known,
-                steps=steps,
-                seed=seeds.integer_seed(seed, "rounds", 4, number),
-                optimization=optimization,
-                progress=progress,
-            )
-            files.keep_posterior(number, last)
-    return TruncatedRounds(last, one, _table(rows), truncation)
-
-
-def _fitted(posterior: AmortizedPosterior, data: Arrays, **options: Any) -> AmortizedPosterior:
-    """Return a new posterior with the same networks, fitted to simulations."""
-    return type(posterior).from_networks(posterior.simulator, posterior.summaries, posterior.flow).fit(data, **options)
-
-
-def _enough(simulations: int) -> int:
-    return check_integer("Argument 'simulations'", simulations, least=20, do="pass for example simulations=1000")
+            kept = files.posterior(number, simulator)
+            last = kept or type(posterior).from_networks(simulator, posterior.summaries, posterior.flow)
+            if kept is None:
+                own = seeds.integer_seed(seed, "rounds", 4, number)
+                last.fit(known, steps=steps, seed=own, optimization=optimization, progress=progress)
+                files.keep_posterior(number, last)
+    table = pd.DataFrame(rows, index=pd.RangeIndex(1, rounds + 1, name="round"))
+    return TruncatedRounds(last, one, table, truncation)
 
 
 def _simulated(
@@ -222,9 +206,3 @@ def _simulated(
 
 def _joined(known: Arrays, inside: np.ndarray, fresh: Arrays) -> Arrays:
     return {name: np.concatenate([known[name][inside], value]) for name, value in fresh.items()}
-
-
-def _table(rows: list[dict[str, Any]]) -> pd.DataFrame:
-    import pandas as pd
-
-    return pd.DataFrame(rows, index=pd.RangeIndex(1, len(rows) + 1, name="round"))

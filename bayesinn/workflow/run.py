@@ -63,10 +63,9 @@ class Run:
     ) -> Observations | None:
         """Return one observation, or several if ``many`` may be, checked before anything long begins.
 
-        None stands for the simulator's own.
-
-        The folder may not have an answer to other data, where ``answers`` go there; nor one of another posterior than
-        that with the fingerprint given, which that of the folder itself has none of.
+        None stands for the simulator's own. The folder may not have an answer to other data, where ``answers`` go
+        there; nor one of another posterior than that with the fingerprint given, which that of the folder itself has
+        none of.
         """
         data = simulator.observed if data is None else data
         if data is None:
@@ -181,12 +180,11 @@ class Run:
         """Check on fresh simulations and around an observation, the simulator's own if None, and save the outcome."""
         with held(self.folder, "Run folder"):
             diagnosis = diagnose(posterior, simulations=simulations, draws=draws, seed=seed, observed=data)
-            with replacing(self.folder / "verdict.csv") as file:
-                diagnosis.verdict.to_csv(file)
-            with replacing(self.folder / "errors.csv") as file:
-                diagnosis.errors.to_csv(file)
-            with replacing(self.folder / "diagnosis.csv") as file:
-                diagnosis.to_dataframe().to_csv(file, index_label="parameter")
+            parameters = diagnosis.to_dataframe().rename_axis("parameter")
+            tables = {"verdict": diagnosis.verdict, "errors": diagnosis.errors, "diagnosis": parameters}
+            for name, table in tables.items():
+                with replacing(self.folder / f"{name}.csv") as file:
+                    table.to_csv(file)
             figures, do = self.folder / "figures", "make room or choose another folder"
             with explained(f"Folder {str(figures)!r}", "room and permission to write there", do, (OSError,)):
                 diagnosis.plot(figures)

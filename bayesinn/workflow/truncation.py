@@ -1,7 +1,5 @@
 """The prior, truncated to where posteriors of one observation have their mass."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -42,7 +40,7 @@ class Truncation:
     share: float = 1.0
     bound: float = 0.0
 
-    def narrowed(self, posterior: AmortizedPosterior, mass: float, seed: int, number: int) -> Truncation:
+    def narrowed(self, posterior: AmortizedPosterior, mass: float, seed: int, number: int) -> "Truncation":
         """Return the truncation to the region that also holds all but a ``mass`` of a posterior of the observation."""
         draws = posterior.sample(self.observation, draws=_DRAWS, seed=seeds.integer_seed(seed, "rounds", 2, number))
         density = np.asarray(posterior.log_prob(draws, self.observation), np.float64)

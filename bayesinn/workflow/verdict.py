@@ -53,15 +53,9 @@ class Judgement:
     @property
     def simulations_needed(self) -> float:
         """Number of simulations that would decide what is undecided; inf where the error is as large as allowed."""
-        needed = max(
-            (
-                self._simulations_for(finding.check, error.factor)
-                for finding in self.findings
-                for error in finding.errors
-                if error.grade == UNDECIDED
-            ),
-            default=self.simulations,
-        )
+        undecided = [(item, error) for item in self.findings for error in item.errors if error.grade == UNDECIDED]
+        each = [self._simulations_for(item.check, error.factor) for item, error in undecided]
+        needed = max(each, default=self.simulations)
         return needed if needed <= _MOST_TIMES * self.simulations else math.inf
 
     def _simulations_for(self, check: Check, factor: float) -> float:
@@ -100,7 +94,8 @@ class Judgement:
             names = listed([finding.check.name for finding in guilty])
             text = f"Errors are larger than their tolerances in {names}, over {size}. {first}."
         elif self.outside:
-            text = f"The posterior itself is {'within tolerance' if self._rest_within else 'undecided'}, over {size}."
+            undecided = any(finding.grade == UNDECIDED for finding in self.findings)
+            text = f"The posterior itself is {'undecided' if undecided else 'within tolerance'}, over {size}."
         elif self.knows_nothing:
             text = (
                 "The posterior is no more than the prior. Either the data say nothing about the parameters, or the "
@@ -113,10 +108,6 @@ class Judgement:
             if self.unlearnt:
                 text += f" {self._unlearnt()}"
         return " ".join([text, *says])
-
-    @property
-    def _rest_within(self) -> bool:
-        return all(finding.grade != UNDECIDED for finding in self.findings)
 
     def _what_decides(self) -> str:
         needed = self.simulations_needed

@@ -118,7 +118,7 @@ def test_the_headline_is_made_of_sentences() -> None:
     assert "each. first: draws too high, by" in found.advice.text
     # An error with a wider interval, which is undecided, is not the one that is told.
     ends = {"lower": np.array([0.1, -9.0]), "upper": np.array([0.5, 9.0])}
-    wide = dataclasses.replace(found.findings[0].deviations[0], **ends)
+    wide = dataclasses.replace(found.findings[0].result.deviations[0], **ends)
     check = dataclasses.replace(found.findings[0].check, deviations=lambda _: [wide])
     finding = dataclasses.replace(found.findings[0], check=check)
     assert [error.grade for error in finding.errors] == ["undecided", "outside"]

@@ -4,8 +4,6 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
-from bayesinn.core.errors import InputError
-
 
 def mmd_loss(
     first: tf.Tensor, second: tf.Tensor, scales: Sequence[float], pair_weights: tf.Tensor | None = None
@@ -17,9 +15,6 @@ def mmd_loss(
     row i of one depends on row i of the other (Gretton et al. 2012, A kernel two-sample test, JMLR 13, equation 4).
     Weights (n, n) that fall with the distance of the rows' observations compare distributions given the observation.
     """
-    if not scales or min(scales) <= 0:
-        expected, do = "one or more positive numbers", "pass [0.2, 1.0]"
-        raise InputError("Scales of the MMD loss", expected=expected, got=f"{scales!r}", do=do)
     # Centring avoids cancellation in the squared distances.
     middle = tf.stop_gradient(tf.reduce_mean(first, axis=0))
     first, second = first - middle, second - middle

@@ -52,26 +52,12 @@ def render(
         raise InputError(f"report file {path.name!r}", expected=expected, got=repr(path.suffix), do=do)
     loader = jinja2.PackageLoader("bayesinn.workflow", "report")
     environment = jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    groups = {
-        "Settings": [
-            row
-            for name, value in {**({} if seed is None else {"seed": seed}), **(settings or {})}.items()
-            for row in _rows(str(name), value)
-        ],
-        "Versions": _versions(),
-    }
-    tables = [None if part.table is None else table(part.table, part.labels) for part in sections]
-    parts = list(zip(sections, tables, strict=True))
-    content = {
-        "title": title,
-        "about": about or {},
-        "verdict": verdict,
-        "sections": parts,
-        "groups": groups,
-        "grades": GRADES,
-        "headlines": _HEADLINES,
-    }
-    page = environment.get_template("template.html").render(content)
+    settings = ({} if seed is None else {"seed": seed}) | dict(settings or {})
+    rows = [row for name, value in settings.items() for row in _rows(str(name), value)]
+    parts = [(part, None if part.table is None else table(part.table, part.labels)) for part in sections]
+    groups = {"Settings": rows, "Versions": _versions()}
+    content = {"title": title, "about": about or {}, "verdict": verdict, "sections": parts, "groups": groups}
+    page = environment.get_template("template.html").render(content, grades=GRADES, headlines=_HEADLINES)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(page, encoding="utf-8")
     return path

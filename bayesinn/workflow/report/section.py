@@ -3,7 +3,7 @@
 import base64
 import struct
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import InitVar, dataclass, field
 from pathlib import Path
 
 import pandas as pd
@@ -21,23 +21,18 @@ _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 class Figure:
     """A picture with a caption, which says what is shown and how to tell good from bad."""
 
-    picture: Canvas | bytes  #: drawn at once, so that later changes of the figure don't show; or bytes of a PNG file
+    picture: InitVar[Canvas | bytes]  #: drawn at once, so that later changes of the figure don't show; or a PNG file
     caption: str
     alternative: str = ""  #: text for readers who can't see the picture; the caption if left empty
+    png: bytes = field(init=False)  #: the bytes of the PNG file
 
-    def __post_init__(self) -> None:
-        picture = self.picture if isinstance(self.picture, bytes) else png(self.picture)
-        if not picture.startswith(_SIGNATURE):
+    def __post_init__(self, picture: Canvas | bytes) -> None:
+        drawn = picture if isinstance(picture, bytes) else png(picture)
+        if not drawn.startswith(_SIGNATURE):
             expected, do = "a matplotlib figure or the bytes of a PNG file", "pass the figure itself"
-            got = f"{len(picture)} bytes that start with {picture[:8]!r}"
+            got = f"{len(drawn)} bytes that start with {drawn[:8]!r}"
             raise InputError("picture of a report", expected=expected, got=got, do=do)
-        object.__setattr__(self, "picture", picture)
-
-    @property
-    def png(self) -> bytes:
-        """The bytes of the PNG file."""
-        assert isinstance(self.picture, bytes)
-        return self.picture
+        object.__setattr__(self, "png", drawn)
 
     @property
     def data(self) -> str:

@@ -96,8 +96,6 @@ def _head(value: object, labels: Labels | None) -> Cell:
 def text(value: object) -> str:
     """Write one cell: three decimals (three digits for very small or large numbers), yes or no, a dash if missing.
 
-    Examples
-    --------
     >>> [text(value) for value in (1234567, 0.00001234, -0.5, 12345.6, None, float("nan"))]
     ['1,234,567', '1.23e-05', '\u22120.500', '12,346', '\u2013', '\u2013']
     """

@@ -64,9 +64,8 @@ class SimulatorReport:
                 figures = [*result.figures().values()]
                 sections.append(Section(result.title, result.text, result.table, figures, self.labels))
         first = "; ".join(f"{item.subject}: {item.text}" for item in self.problems[:3])
-        verdict = Verdict(
-            "passed" if self.ok else "failed", f"Simulator {self.name} is {self.verdict}. {first}".rstrip()
-        )
+        says = f"Simulator {self.name} is {self.verdict}. {first}".rstrip()
+        verdict = Verdict("passed" if self.ok else "failed", says)
         return render(path, f"{self.name}: simulator", sections, verdict=verdict, settings=self.settings)
 
     def plot(self, folder: str | Path) -> list[Path]:
