@@ -65,7 +65,7 @@ def write_model(
     The class's name ``kind`` and the JSON values ``entries`` go to the manifest; "/" in names of arrays makes groups. A
     SavedPosteriorError says if the folder can't be written or has such files of something else; an older model stays.
     """
-    folder = _path(folder)
+    folder = check_path("Argument 'folder'", folder, "posterior")
     do = "make room or choose another folder; a model that was saved there before is still complete"
     with explained(f"Folder {str(folder)!r}", "room and permission to save there", do, (OSError, RuntimeError)):
         data = packed({**dict(_numbered(network)), **arrays}, compressed="network")
@@ -95,7 +95,7 @@ def read_model(
     ``upgrade`` rewrites a manifest of format 1; for ``schema`` see :func:`bayesinn.core.manifest.check_entry`. A
     SavedPosteriorError says if there is no such model, or it is damaged, or of a format that is not known here.
     """
-    folder = _path(folder)
+    folder = check_path("Argument 'folder'", folder, "posterior")
     subject = f"Manifest {str(folder / 'manifest.json')!r}"
     with _explained_weights(folder):
         # Another process may replace the model between reading one file and the other.
@@ -174,10 +174,6 @@ def _staged(fingerprint: Any) -> str:
     if not re.fullmatch("[0-9a-f]{64}", str(fingerprint)):
         raise ValueError(f"{fingerprint!r} as the fingerprint, in place of 64 hexadecimal digits")
     return f"weights.{fingerprint[:16]}.h5"
-
-
-def _path(folder: str | Path) -> Path:
-    return check_path("Argument 'folder'", folder, "posterior")
 
 
 def _explained_weights(folder: Path) -> AbstractContextManager[None]:

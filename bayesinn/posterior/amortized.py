@@ -17,6 +17,7 @@ from bayesinn.posterior.evaluator import Evaluator
 from bayesinn.posterior.fitting import measure_reference, plan_fit, run_training
 from bayesinn.posterior.streaming import Stream
 from bayesinn.posterior.trained import TrainedPosterior
+from bayesinn.posterior.training_data import Length
 from bayesinn.simulation.bank import Bank
 from bayesinn.simulation.registry import refuse_while_loading
 from bayesinn.simulation.simulator import Simulator
@@ -133,9 +134,7 @@ class AmortizedPosterior(TrainedPosterior):
         plan = plan_fit(
             self,
             data,
-            steps=steps,
-            epochs=epochs,
-            batch_size=batch_size,
+            Length(steps, epochs, batch_size),
             seed=seed,
             start=start_from,
             validation=validation,

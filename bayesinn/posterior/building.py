@@ -39,13 +39,8 @@ def new_model(
     else:
         pilot = {name: value[:PILOT_SIMULATIONS] for name, value in arrays.items()}
     names = tuple(simulator.observable_shapes), simulator.context_names, simulator.lengths
-    model = build_model(
-        simulator,
-        summaries,
-        flow,
-        DataSpace.fit(pilot, *names, seen_raw(summaries), simulator.missing is not None),
-        seed,
-    )
+    data = DataSpace.fit(pilot, *names, seen_raw(summaries), simulator.missing is not None)
+    model = build_model(simulator, summaries, flow, data, seed)
     first = {name: tf.convert_to_tensor(value[: PILOT_SIMULATIONS // 2]) for name, value in pilot.items()}
     with building(), seeds.seeded_initial_weights(seed):
         model.initialize(first, seed)

@@ -21,7 +21,7 @@ NODE = np.dtype([("feature", "i4"), ("threshold", "f4"), ("left", "i4"), ("right
 
 
 def damaged_copies(
-    data: Mapping[str, np.ndarray], observables: Collection[str], series: Collection[str], lengths: Mapping[str, str]
+    data: Arrays, observables: Collection[str], series: Collection[str], lengths: Mapping[str, str]
 ) -> dict[str, Arrays]:
     """Return copies of raw data by kind of damage.
 
@@ -54,10 +54,7 @@ def _shuffle(values: np.ndarray, valid: np.ndarray, generator: np.random.Generat
 
 
 def _rescaled(
-    data: Mapping[str, np.ndarray],
-    observables: Collection[str],
-    lengths: Mapping[str, str],
-    generator: np.random.Generator,
+    data: Arrays, observables: Collection[str], lengths: Mapping[str, str], generator: np.random.Generator
 ) -> Arrays:
     rows = len(next(iter(data.values())))
     names = [name for name in data if name not in lengths.values()]

@@ -29,8 +29,7 @@ def choose_summaries(
 ) -> dict[str, Summary]:
     """Return summary networks by the observables that they see: the user's, and defaults for those left out."""
     subject, observables = "Argument 'summary'", list(simulator.observable_shapes)
-    if summary is None:
-        summary = {}
+    summary = {} if summary is None else summary
     if isinstance(summary, Summary):
         summary = {joint_name(observables): summary}
     if not isinstance(summary, Mapping) or not all(isinstance(s, Summary | None) for s in summary.values()):

@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from bayesinn.core import seeds
+from bayesinn.core.compilation import map_tensors
 from bayesinn.core.errors import InputError
 from bayesinn.posterior.damage import damaged_copies
 from bayesinn.posterior.evaluator import Evaluator
@@ -52,10 +53,8 @@ class Plan(NamedTuple):
 def plan_fit(
     posterior: TrainedPosterior,
     data: Any,
+    length: Length,
     *,
-    steps: int | None,
-    epochs: int | None,
-    batch_size: int | None,
     seed: int,
     start: TrainedPosterior | None,
     validation: float | Mapping[str, Any] | None,
@@ -70,7 +69,7 @@ def plan_fit(
         # The start must not be trained again on its own simulations. The split comes first, with the user's seed: what
         # was held out then must be held out now.
         seed = int(hashlib.sha256(f"{seed} {start.fingerprint}".encode()).hexdigest()[:8], 16)
-    length, optimization = given.fill_in(Length(steps, epochs, batch_size), optimization)
+    length, optimization = given.fill_in(length, optimization)
     optimization = optimization.filled(simulator.recommended.learning_rate, given.passes)
     settings = resolve_settings(given.rows, *length, seed, optimization)
     identity = {
@@ -83,8 +82,7 @@ def plan_fit(
         "held_out": None if given.held_out is None else fingerprint(given.held_out),
         "start_from": None if start is None else start.fingerprint,
     }
-    devices = Devices(optimization.strategy)
-    return Plan(given, settings, optimization, checkpoint, identity, start, devices)
+    return Plan(given, settings, optimization, checkpoint, identity, start, Devices(optimization.strategy))
 
 
 def _describe(simulator: Simulator, model: PosteriorModel, settings: TrainingSettings) -> str:
@@ -128,6 +126,7 @@ def run_training(
         source: Source = ArraySource(pilot, settings)
     else:
         source = data.source(model, settings, plan.start is not None, progress, plan.folder)
+    first = map_tensors(tf.convert_to_tensor, pilot)
     result = train(
         model,
         source,
@@ -135,7 +134,7 @@ def run_training(
         identity=plan.identity,
         validation=data.validation(model, settings),
         optimizer=plan.optimization.optimizer,
-        callbacks=[*model.monitors(_tensors(pilot), settings.seed), *plan.optimization.callbacks],
+        callbacks=[*model.monitors(first, settings.seed), *plan.optimization.callbacks],
         progress=progress,
         checkpoint=checkpoint,
         devices=plan.devices,
@@ -154,15 +153,11 @@ def measure_reference(evaluator: Evaluator, pilot: Arrays) -> Reference:
         for order in ("set", "series")
     )
     damaged = {
-        kind: {name: value.numpy() for name, value in space.standardise(_tensors(copy)).items()}
+        kind: map_tensors(np.asarray, space.standardise(map_tensors(tf.convert_to_tensor, copy)))
         for kind, copy in damaged_copies(data, space.observables, series, space.lengths).items()
     }
     condition, inputs = evaluator.condition(data)
     return Reference.fit(np.asarray(condition.flat()), inputs, pooled=sets, series=series, damaged=damaged)
-
-
-def _tensors(arrays: Arrays) -> dict[str, tf.Tensor]:
-    return {name: tf.convert_to_tensor(value) for name, value in arrays.items()}
 
 
 def _check_support(model: PosteriorModel, arrays: Arrays) -> None:

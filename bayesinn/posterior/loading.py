@@ -90,9 +90,8 @@ def _model(posterior: AmortizedPosterior, saved: SavedModel) -> PosteriorModel:
         # One number for each channel, or for all steps of a series of varying length.
         own = () if name in simulator.lengths and len(shape) == 1 else shape[-1:]
         scalings[name] = Scaling(compress, *(saved.array(f"data/{name}/{part}", own) for part in ("mean", "scale")))
-    raw = seen_raw(posterior.summaries)
-    data = DataSpace(scalings, tuple(simulator.observable_shapes), simulator.context_names, simulator.lengths, raw)
-    data.missing = simulator.missing is not None
+    names = tuple(simulator.observable_shapes), simulator.context_names, simulator.lengths
+    data = DataSpace(scalings, *names, seen_raw(posterior.summaries), simulator.missing is not None)
     model = build_model(simulator, posterior.summaries, posterior.flow, data, seed=0)
     dimension = (model.parameters.dimension,)
     model.parameters.mean = saved.array("parameters/mean", dimension)

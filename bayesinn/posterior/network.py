@@ -46,11 +46,7 @@ class PosteriorNetwork(keras.layers.Layer):
         return summary.estimate(self._seen(key, inputs))
 
     def condition(
-        self,
-        inputs: Tensors,
-        masks: Tensors,
-        training: bool = False,
-        precomputed: Mapping[str, Tensors] | None = None,
+        self, inputs: Tensors, masks: Tensors, training: bool = False, precomputed: Mapping[str, Tensors] | None = None
     ) -> Condition:
         """Return what the flow depends on: the summaries, then context, and the frame if a summary returns one."""
         parts, summarised, frame = [], set(), None

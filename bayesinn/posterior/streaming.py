@@ -10,14 +10,7 @@ from bayesinn.core.errors import InputError
 from bayesinn.core.validation import check_integer, check_number, check_type
 from bayesinn.posterior.building import PILOT_SIMULATIONS
 from bayesinn.posterior.model import PosteriorModel
-from bayesinn.posterior.training_data import (
-    InMemory,
-    Length,
-    TrainingData,
-    Validation,
-    check_share,
-    training_data,
-)
+from bayesinn.posterior.training_data import InMemory, Length, TrainingData, Validation, check_share, training_data
 from bayesinn.simulation import checks
 from bayesinn.simulation.bank import Bank, read_simulations
 from bayesinn.simulation.simulator import Simulator

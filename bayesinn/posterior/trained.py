@@ -168,12 +168,9 @@ class TrainedPosterior(Registered):
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         """Refuse pickle, deepcopy and joblib, which can't hold compiled functions."""
-        got, do = (
-            "pickle, copy or joblib",
-            "call posterior.save(folder), and bi.load(folder) where it is needed",
-        )
-        subject = f"Copy of the posterior of {self.simulator.name!r}"
-        raise InputError(subject, expected="a folder, which keeps every bit", got=got, do=do)
+        subject, expected = f"Copy of the posterior of {self.simulator.name!r}", "a folder, which keeps every bit"
+        do = "call posterior.save(folder), and bi.load(folder) where it is needed"
+        raise InputError(subject, expected=expected, got="pickle, copy or joblib", do=do)
 
     @property
     def trained(self) -> bool:

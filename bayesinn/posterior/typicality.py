@@ -170,16 +170,11 @@ def _flat(inputs: Mapping[str, np.ndarray], pooled: np.ndarray) -> np.ndarray:
 
 
 def _judged(inputs: Mapping[str, np.ndarray], pooled: np.ndarray, series: np.ndarray) -> list[np.ndarray]:
-    """Return what the trees of each kind of damage see, (n, d)."""
-    ordered = _series(inputs, series)
-    return [ordered, ordered, _flat(inputs, pooled)]
-
-
-def _series(inputs: Mapping[str, np.ndarray], chosen: np.ndarray) -> np.ndarray:
-    """Return the chosen inputs side by side, (n, d)."""
-    names = [name for name, flag in zip(sorted(inputs), chosen, strict=True) if flag]
+    """Return what the trees of each kind of damage see, (n, d): the series side by side, or all inputs."""
+    names = [name for name, flag in zip(sorted(inputs), series, strict=True) if flag]
     empty = np.zeros((len(next(iter(inputs.values()))), 0), np.float32)
-    return np.concatenate([empty, *(_rows(inputs[name]) for name in names)], axis=1)
+    ordered = np.concatenate([empty, *(_rows(inputs[name]) for name in names)], axis=1)
+    return [ordered, ordered, _flat(inputs, pooled)]
 
 
 def _moments(value: np.ndarray) -> list[np.ndarray]:

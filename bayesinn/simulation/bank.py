@@ -15,7 +15,7 @@ from bayesinn.core.errors import BankError, InputError
 from bayesinn.simulation.bank_identity import check_proposal, check_simulator
 from bayesinn.simulation.bank_store import BankStore, check_location, open_group
 from bayesinn.simulation.checks import check_simulations
-from bayesinn.simulation.simulations import Arrays
+from bayesinn.simulation.simulations import Arrays, take
 from bayesinn.simulation.simulator import Simulator
 
 if TYPE_CHECKING:
@@ -147,7 +147,7 @@ class Bank:
     def read_chunk(self, number: int) -> Arrays:
         """Return the rows of a chunk up to the end of the bank; a BankError says if it is damaged."""
         rows = min(self.n - number * self.rows_per_chunk, self.rows_per_chunk)
-        return {name: value[:rows] for name, value in self._store.read(number).items()}
+        return take(self._store.read(number), slice(rows))
 
     def finished(self, number: int) -> bool:
         """Tell whether a chunk is finished now."""

@@ -81,7 +81,7 @@ def fingerprint(simulator: Simulator) -> str:
     """
     declared = {
         "name": simulator.name,
-        "shapes": {kind: {name: list(shape) for name, shape in own.items()} for kind, own in simulator.shapes.items()},
+        "shapes": simulator.shapes,
         "lengths": simulator.lengths,
         "missing": simulator.missing,
         "on_nonfinite": simulator.on_nonfinite,

@@ -20,7 +20,7 @@ import numpy as np
 from bayesinn.core.errors import BankError
 from bayesinn.core.manifest import explained
 from bayesinn.core.validation import check_path, check_type
-from bayesinn.simulation.simulations import Arrays
+from bayesinn.simulation.simulations import Arrays, Simulations
 
 FORMAT, VERSION = "bayesinn simulation bank", 1
 #: Axes of variables and of what is known about chunks; no variable has such a name.
@@ -97,11 +97,6 @@ class BankStore:
             zarr.consolidate_metadata(self.location)
 
     @property
-    def dtypes(self) -> dict[str, np.dtype]:
-        """Types of all variables."""
-        return {name: array.dtype for name, array in self._arrays.items()}
-
-    @property
     def row_bytes(self) -> int:
         """Bytes of one simulation, not compressed."""
         return sum(array.dtype.itemsize * int(np.prod(array.shape[1:])) for array in self._arrays.values())
@@ -125,12 +120,14 @@ class BankStore:
         with self.explained("counts of failed simulations", "delete the bank, and simulate again"):
             return int(np.sum(self._failed[:]))
 
-    def write(self, number: int, arrays: Arrays, failed: int) -> None:
-        """Write a chunk: all its rows, then the number of failed ones, then the checksum."""
+    def write(self, number: int, simulations: Simulations) -> None:
+        """Write a chunk in the bank's types: all its rows, then the number of failed ones, then the checksum."""
+        given = simulations.flat()
+        arrays = {name: np.ascontiguousarray(given[name], array.dtype) for name, array in self._arrays.items()}
         with self.writing():
             for name, array in self._arrays.items():
                 array[number * self.rows : (number + 1) * self.rows] = arrays[name]
-            self._failed[number] = failed
+            self._failed[number] = simulations.failed
             self._checksums[number] = checksum(arrays)
 
     def forget(self, number: int) -> None:
@@ -154,9 +151,8 @@ class BankStore:
 
     def writing(self) -> AbstractContextManager[None]:
         """Explain errors of writing, such as those of a full disk."""
-        return self.explained(
-            "room and permission to write there", "make room, or choose another place; finished chunks are kept"
-        )
+        do = "make room, or choose another place; finished chunks are kept"
+        return self.explained("room and permission to write there", do)
 
 
 def check_location(subject: str, value: Any) -> str:

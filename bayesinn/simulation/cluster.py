@@ -100,12 +100,9 @@ class RemoteFuture(Future[Block]):
             # A BrokenExecutor is one, too: that of the process beside a worker of the cluster.
             if "deserialization" not in str(error):
                 raise
-            subject, got, do = (
-                "Dask cluster",
-                str(error.__cause__ or error),
-                "install the same bayesinn on all machines",
-            )
-            raise SimulatorError(subject, expected="bayesinn on scheduler and workers", got=got, do=do) from error
+            expected, got = "bayesinn on scheduler and workers", str(error.__cause__ or error)
+            do = "install the same bayesinn on all machines"
+            raise SimulatorError("Dask cluster", expected=expected, got=got, do=do) from error
         except KilledWorker as error:
             raise BrokenExecutor(f"workers of the cluster ended: {error}") from error
 

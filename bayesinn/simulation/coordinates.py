@@ -26,10 +26,8 @@ def check_coordinates(
         subject, shape = f"{option}, {name!r}", shapes[name]
         named = given if isinstance(given, Mapping) else {"time": given}
         if len(named) != 1:
-            expected, do = (
-                "an array, or a dict of one name to an array",
-                "declare those of the first axis: {'hours': ...}",
-            )
+            expected = "an array, or a dict of one name to an array"
+            do = "declare those of the first axis: {'hours': ...}"
             raise SimulatorError(subject, expected=expected, got=f"a dict of {len(named)} names", do=do)
         ((axis, values),) = named.items()
         array = np.array(values)
@@ -56,8 +54,6 @@ def _check_order(subject: str, array: np.ndarray) -> None:
     if not (known.all() and right.all()):
         at = int(np.argmin(right)) if len(right) else 0
         got = ", ".join(f"{value} at step {index}" for index, value in enumerate(array[at : at + 2], at))
-        expected, do = (
-            "finite values that increase, or decrease, throughout",
-            "sort the steps, and leave out missing ones",
-        )
+        expected = "finite values that increase, or decrease, throughout"
+        do = "sort the steps, and leave out missing ones"
         raise SimulatorError(subject, expected=expected, got=got, do=do)

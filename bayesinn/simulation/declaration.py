@@ -182,10 +182,8 @@ def check_names(simulator: Declared, **mentioned: Iterable[str] | None) -> None:
     names = (*simulator.prior.names, *context, *simulator.observable_shapes, *axes)
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        expected, got = (
-            "different names for parameters, context, observables and coordinates",
-            f"{twice} more than once",
-        )
+        expected = "different names for parameters, context, observables and coordinates"
+        got = f"{twice} more than once"
         raise SimulatorError(f"Names of {subject}", expected=expected, got=got, do="rename one of each pair")
     for name in names:
         dimension = any(name == f"{other}_dim_{axis}" for other in names for axis in range(4))

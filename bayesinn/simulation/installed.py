@@ -49,12 +49,8 @@ def no_such_simulator(file: Path, attribute: str, names: Collection[str]) -> Inp
     """Return the error for an object that a file lacks, with the simulators that it has."""
     example = next(iter(difflib.get_close_matches(attribute, names, n=1) or names), "NAME")
     do = f"name it as in {file}:{example}" if names else "declare one with @bi.simulator(prior={...})"
-    got = f"{attribute!r}" if attribute else "the file alone"
-    got = (
-        f"{got}; its simulators are {', '.join(names)}"
-        if names
-        else f"{got}; it declares no simulator by @bi.simulator"
-    )
+    found = f"its simulators are {', '.join(names)}" if names else "it declares no simulator by @bi.simulator"
+    got = f"{repr(attribute) if attribute else 'the file alone'}; {found}"
     return InputError(f"Simulator file {str(file)!r}", expected="the name of a simulator in it", got=got, do=do)
 
 

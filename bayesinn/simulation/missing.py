@@ -8,12 +8,10 @@ import tensorflow as tf
 from bayesinn.core import seeds
 from bayesinn.core.validation import check_number
 
-MASK = "mask"
-
 
 def check_missing(subject: str, value: Any) -> float | None:
     """Return the largest share of values that are lost at random: 0.0 for the simulator's own pattern; or None."""
-    if value is None or (isinstance(value, str) and value == MASK):
+    if value is None or (isinstance(value, str) and value == "mask"):
         return None if value is None else 0.0
     do = "pass missing='mask' where the simulator itself returns NaN, or the largest share that is lost, such as 0.3"
     return check_number(subject, value, above=0, below=1, do=do)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from bayesinn.core import seeds
+from bayesinn.core.compilation import map_tensors
 from bayesinn.core.errors import SimulatorError
 from bayesinn.simulation import checks
 from bayesinn.simulation.bank import Bank
@@ -15,7 +16,7 @@ from bayesinn.simulation.bank_store import BankStore, open_group
 from bayesinn.simulation.bank_variables import bank_coordinates, bank_variables
 from bayesinn.simulation.finite import finite_rows
 from bayesinn.simulation.missing import lose_values
-from bayesinn.simulation.simulations import MOST_REDRAWS, Arrays, Simulations
+from bayesinn.simulation.simulations import MOST_REDRAWS, Arrays, Simulations, take
 from bayesinn.simulation.simulator import Simulator
 
 #: Draws a number of parameters (n, *event); the second argument is the number of the attempt.
@@ -30,7 +31,7 @@ def draw_proposed(
     Failures follow the simulator's policy: an error, or others are proposed in their place, and they are counted. A
     pure function of the proposal, the seed and the keys.
     """
-    parts: list[Simulations] = []
+    parts: list[list[Arrays]] = []
     variables, rows, failed = bank_variables(simulator), 0, 0
     cast = {name: variable.dtype for name, variable in variables.items()}
     for attempt in range(1 + MOST_REDRAWS):
@@ -50,35 +51,26 @@ def draw_proposed(
         rows += int(np.sum(good))
         simulator.check_failures(rows, failed)
         if good.any():
-            parts.append(_rows(drawn, good))
+            parts.append([take(part, good) for part in drawn[:3]])
         if rows == n:
             break
     else:
         subject, got = f"Simulator {simulator.name!r}", f"{rows} of {n} after {MOST_REDRAWS} redraws"
         do = "correct it, or narrow the prior, where its parameters lie: near those of the observation"
         raise SimulatorError(subject, expected=f"{n} simulations that don't fail", got=got, do=do)
-    joined = [
-        {name: np.concatenate([part[kind][name] for part in parts]) for name in parts[0][kind]} for kind in range(3)
-    ]
-    return Simulations(joined[0], joined[1], joined[2], failed)
-
-
-def _rows(simulations: Simulations, chosen: np.ndarray) -> Simulations:
-    kept = [{name: value[chosen] for name, value in part.items()} for part in simulations[:3]]
-    return Simulations(kept[0], kept[1], kept[2], 0)
+    parameters, given, observables = map_tensors(lambda *values: np.concatenate(values), *parts)
+    return Simulations(parameters, given, observables, failed)
 
 
 def write_proposed(
     simulator: Simulator, simulations: Simulations, folder: Path, seed: int, proposal: Mapping[str, Any]
 ) -> None:
     """Write simulations of a proposal into a bank of one chunk, with the proposal, in plain values, as an attribute."""
-    arrays = simulations.flat()
-    rows, variables = len(next(iter(arrays.values()))), bank_variables(simulator)
+    rows, variables = len(next(iter(simulations.parameters.values()))), bank_variables(simulator)
     attributes = {**bank_attributes(simulator, seed, rows), "proposal": dict(proposal)}
     store = BankStore(str(folder), open_group(str(folder), "a", attributes))
     store.prepare(rows, variables, bank_coordinates(simulator))
-    ordered = {name: np.ascontiguousarray(arrays[name], store.dtypes[name]) for name in store.names}
-    store.write(0, ordered, simulations.failed)
+    store.write(0, simulations)
 
 
 def read_proposed(simulator: Simulator, folder: Path, seed: int) -> tuple[Arrays, int] | None:

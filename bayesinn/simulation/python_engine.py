@@ -26,7 +26,7 @@ from bayesinn.simulation.declaration import Declaration
 from bayesinn.simulation.finite import finite_rows
 from bayesinn.simulation.missing import lose_values
 from bayesinn.simulation.prior import Values
-from bayesinn.simulation.simulations import MOST_REDRAWS, Arrays, Simulations
+from bayesinn.simulation.simulations import MOST_REDRAWS, Arrays, Simulations, take
 from bayesinn.simulation.worker import Block, Failure, combine, describe_call, with_nan, with_others
 from bayesinn.simulation.workers import end_workers, pickled_by_value, start
 
@@ -88,10 +88,8 @@ class PythonEngine:
     def _submit(self, parameters: Arrays, context: Arrays, entropy: list[int]) -> list[_Task]:
         n = len(next(iter(parameters.values())))
         size = _BATCHED_BLOCK if self.batched else max(1, -(-n // (4 * self.workers)))
-        return [
-            self._start(*_rows(slice(first, first + size), parameters, context), [*entropy, 1], first)
-            for first in range(0, n, size)
-        ]
+        blocks = [slice(first, first + size) for first in range(0, n, size)]
+        return [self._start(take(parameters, b), take(context, b), [*entropy, 1], b.start) for b in blocks]
 
     def _start(self, *arguments: Any) -> _Task:
         return _Task(self._start_block(*arguments, self.batched, self.declared.time_limit), *arguments)
@@ -118,10 +116,7 @@ class PythonEngine:
             if display is not None:
                 display.update(rows)
 
-        def call(part: int) -> str:
-            parameters, context = _rows(slice(0, 1), parts[part][1].parameters, parts[part][1].context)
-            return describe_call(parameters, context)
-
+        call = lambda part: describe_call(*parts[part][1].at(0))  # noqa: E731
         # Those of the first draws, in front, are what all others must have.
         observables = combine([part for part, _ in parts], np.concatenate, call, self._shapes)
         self._shapes = self._shapes or {name: value.shape[1:] for name, value in observables.items()}
@@ -138,14 +133,11 @@ class PythonEngine:
                 return self._start(*task[1:]).future.result()
             # The generators of rows that are called by themselves, as in run_block.
             entropy, first = [*entropy, first], 0
-        rows = [_rows(slice(row, row + 1), task.parameters, task.context) for row in range(task.rows)]
-        blocks = [
-            self._row(parameters, context, entropy, first + row) for row, (parameters, context) in enumerate(rows)
-        ]
+        blocks = [self._row(*task.at(row), entropy, first + row) for row in range(task.rows)]
         failed = {row: block.failed[0] for row, block in enumerate(blocks) if block.failed}
         kept = [row for row in range(task.rows) if row not in failed]
         observables = [blocks[row].observables for row in kept]
-        call = lambda part: describe_call(rows[kept[part]][0], rows[kept[part]][1])  # noqa: E731
+        call = lambda part: describe_call(*task.at(kept[part]))  # noqa: E731
         return Block(combine(observables, np.concatenate, call), failed)
 
     def _row(self, parameters: Arrays, context: Arrays, entropy: list[int], row: int) -> Block:
@@ -182,6 +174,11 @@ class _Task(NamedTuple):
     @property
     def rows(self) -> int:
         return len(next(iter(self.parameters.values())))
+
+    def at(self, row: int) -> tuple[Arrays, Arrays]:
+        """Return parameters and context (1, ...) of a row."""
+        one = slice(row, row + 1)
+        return take(self.parameters, one), take(self.context, one)
 
 
 class PendingSimulations(NamedTuple):
@@ -243,7 +240,3 @@ class PendingSimulations(NamedTuple):
 def _state(entropy: list[int]) -> np.ndarray:
     """Return TensorFlow's seed (2,) of some simulations."""
     return np.random.SeedSequence([*entropy, 0]).generate_state(2).astype(np.int32)
-
-
-def _rows(rows: slice, *parts: Arrays) -> list[Arrays]:
-    return [{name: value[rows] for name, value in part.items()} for part in parts]

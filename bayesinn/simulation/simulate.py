@@ -26,7 +26,7 @@ from bayesinn.simulation.bank_store import BankStore, Variable, check_location, 
 from bayesinn.simulation.bank_variables import bank_coordinates, bank_variables
 from bayesinn.simulation.cluster import connected
 from bayesinn.simulation.python_engine import PythonEngine
-from bayesinn.simulation.simulations import Arrays, Simulations
+from bayesinn.simulation.simulations import Simulations
 from bayesinn.simulation.simulator import Simulator
 
 if TYPE_CHECKING:
@@ -135,10 +135,8 @@ def write_bank(
 def _on_cluster(simulator: Simulator, client: Client) -> Simulator:
     """Return the same simulator with the workers of a cluster."""
     if not isinstance(simulator.engine, PythonEngine):
-        expected, got = (
-            "a simulator in Python, or an external program",
-            f"{simulator.name!r}, made of TensorFlow operations",
-        )
+        expected = "a simulator in Python, or an external program"
+        got = f"{simulator.name!r}, made of TensorFlow operations"
         do = "leave the cluster out: it runs in this program, on its GPU if there is one"
         raise InputError("Argument 'cluster'", expected=expected, got=got, do=do)
     remote = copy.copy(simulator)
@@ -155,7 +153,8 @@ def _make(simulator: Simulator, store: BankStore, n: int, seed: int, missing: np
         written: Future[None] | None = None
         for made, (number, wait) in enumerate(_started(simulator, store, seed, missing)):
             if wait is not None:
-                arrays, failed = _checked(simulator, wait(), store)
+                simulations = wait().numpy()
+                checks.check_finite(simulator, simulations)
                 seconds = seconds or time.monotonic() - begun
                 if written is not None:
                     written.result()
@@ -163,8 +162,8 @@ def _make(simulator: Simulator, store: BankStore, n: int, seed: int, missing: np
                         _check_room(store, store.rows * store.row_bytes * (len(missing) - 1))
                         display.note(_estimate(store, n, seconds * (len(missing) - 1)))
                 # Written while the next is simulated.
-                written = writer.submit(store.write, number, arrays, failed)
-                kept, failures = kept + store.rows, failures + failed
+                written = writer.submit(store.write, number, simulations)
+                kept, failures = kept + store.rows, failures + simulations.failed
                 simulator.check_failures(kept, failures)
             display.update(min(display.done + store.rows, n))
         if written is not None:
@@ -210,14 +209,6 @@ def _check_room(store: BankStore, needed: int) -> None:
         raise BankError(f"Bank {store.location!r}", expected=expected, got=got, do=do)
 
 
-def _checked(simulator: Simulator, simulations: Simulations, store: BankStore) -> tuple[Arrays, int]:
-    """Return simulations in the types of the bank, and the number of failed ones; raise where they are not finite."""
-    simulations = simulations.numpy()
-    checks.check_finite(simulator, simulations)
-    flat, types = simulations.flat(), store.dtypes
-    return {name: np.ascontiguousarray(flat[name], types[name]) for name in store.names}, simulations.failed
-
-
 def _open_or_create(
     simulator: Simulator, n: int, location: str, seed: int, rows: int | None, variables: dict[str, Variable]
 ) -> BankStore:
@@ -227,14 +218,13 @@ def _open_or_create(
         check_simulator(location, store.attributes, simulator)
         check_proposal(location, store.attributes)
         check_settings(location, store.attributes, seed, rows)
-    elif foreign := sorted(_foreign_files(location))[:3]:
+        return BankStore(location, open_group(location, "r+"))
+    if foreign := sorted(_foreign_files(location))[:3]:
         expected, do = "a new or empty place for a bank", "choose another place"
         raise BankError(f"Bank {location!r}", expected=expected, got=f"{', '.join(foreign)} of something else", do=do)
-    attributes = None
-    if group is None:
-        row_bytes = sum(v.dtype.itemsize * int(np.prod(v.shape)) for v in variables.values())
-        attributes = bank_attributes(simulator, seed, rows or _default_rows(simulator, n, row_bytes))
-    return BankStore(location, open_group(location, "a" if group is None else "r+", attributes))
+    row_bytes = sum(v.dtype.itemsize * int(np.prod(v.shape)) for v in variables.values())
+    attributes = bank_attributes(simulator, seed, rows or _default_rows(simulator, n, row_bytes))
+    return BankStore(location, open_group(location, "a", attributes))
 
 
 def _foreign_files(location: str) -> Iterator[str]:

@@ -31,3 +31,8 @@ class Simulations(NamedTuple):
         """Return the same simulations as NumPy arrays."""
         parts = [{name: np.asarray(value) for name, value in part.items()} for part in self[:3]]
         return Simulations(parts[0], parts[1], parts[2], int(self.failed))
+
+
+def take(arrays: Arrays, rows: slice | np.ndarray) -> Arrays:
+    """Return some rows of arrays (n, ...)."""
+    return {name: value[rows] for name, value in arrays.items()}

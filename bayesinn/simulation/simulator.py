@@ -122,11 +122,7 @@ class Simulator:
         self.engine.declared.check_failures(kept, failed, self.engine.failure)
 
     def simulate(
-        self,
-        parameters: Mapping[str, Any],
-        seed: int,
-        context: Mapping[str, Any] | None = None,
-        progress: bool = False,
+        self, parameters: Mapping[str, Any], seed: int, context: Mapping[str, Any] | None = None, progress: bool = False
     ) -> Arrays:
         """Run the forward model for given parameters and context; ``progress`` is shown of worker processes."""
         # TensorFlow doesn't mix dtypes: the function gets those that its prior and context draw.

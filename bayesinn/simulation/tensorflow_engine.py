@@ -10,15 +10,16 @@ import traceback
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from bayesinn.core import seeds
-from bayesinn.core.compilation import AnyRows
+from bayesinn.core.compilation import AnyRows, map_tensors
 from bayesinn.core.errors import BayesinnError, SimulatorError
 from bayesinn.simulation.declaration import Declaration
 from bayesinn.simulation.missing import lose_values
 from bayesinn.simulation.prior import Values
-from bayesinn.simulation.simulations import MOST_REDRAWS, Arrays, Simulations
+from bayesinn.simulation.simulations import MOST_REDRAWS, Arrays, Simulations, take
 
 
 class TensorFlowEngine:
@@ -52,9 +53,8 @@ class TensorFlowEngine:
         if self.declared.on_nonfinite == "redraw":
             n, seed = n + _spare(n), seeds.fold_in(seed, 0)  # the first attempt of draw
         *input_seeds, simulator_seed = seeds.split(seed, 3)
-        parameters, context = self.declared.draw_inputs(n, *input_seeds)
-        given = ({name: value.numpy() for name, value in values.items()} for values in (parameters, context))
-        return self._culprit(error, next(given), next(given), simulator_seed)
+        parameters, context = map_tensors(np.asarray, self.declared.draw_inputs(n, *input_seeds))
+        return self._culprit(error, parameters, context, simulator_seed)
 
     def _culprit(self, error: Exception, parameters: Arrays, context: Arrays, seed: tf.Tensor) -> SimulatorError:
         """Look for the row that fails, among halves of halves; each part has random numbers of its own."""
@@ -62,9 +62,8 @@ class TensorFlowEngine:
         while end - first > 1:
             middle = (first + end) // 2
             for part in (slice(first, middle), slice(middle, end)):
-                given = ({name: value[part] for name, value in values.items()} for values in (parameters, context))
                 try:
-                    self._compiled_simulate(*given, seed)
+                    self._compiled_simulate(take(parameters, part), take(context, part), seed)
                 except tf.errors.OpError:
                     first, end = part.start, part.stop
                     break

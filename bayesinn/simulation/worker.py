@@ -15,7 +15,7 @@ import numpy as np
 
 from bayesinn.core.errors import SimulatorError
 from bayesinn.simulation.processes import end_programs
-from bayesinn.simulation.simulations import Arrays
+from bayesinn.simulation.simulations import Arrays, take
 
 _payload: list[bytes] = []
 _SECONDS_BETWEEN_LOOKS = 0.5
@@ -70,10 +70,8 @@ def run_block(
     failed: dict[int, Failure] = {}
     for row in range(rows):
         if batched:
-            own, known = (
-                {name: value[row : row + 1] for name, value in part.items()} for part in (parameters, context)
-            )
-            result = _call(own, known, [*entropy, first_row, row], limit)
+            one = slice(row, row + 1)
+            result = _call(take(parameters, one), take(context, one), [*entropy, first_row, row], limit)
         else:
             result = _call(_row(parameters, row), _row(context, row), [*entropy, first_row + row], limit)
         if isinstance(result, Failure):

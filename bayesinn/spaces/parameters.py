@@ -71,7 +71,7 @@ class ParameterSpace:
 
     def dequantise(self, parameters: Mapping[str, tf.Tensor], seed: tf.Tensor) -> Values:
         """Return parameters as floats, with integers spread evenly over [k, k + 1)."""
-        values = {name: _as_float(parameters[name]) for name in self.names}
+        values = {name: tf.cast(parameters[name], tf.float32) for name in self.names}
         for number, name in enumerate(self.discrete):
             values[name] += tf.random.stateless_uniform(tf.shape(values[name]), seeds.fold_in(seed, number))
         return values
@@ -80,7 +80,7 @@ class ParameterSpace:
         self, parameters: Mapping[str, tf.Tensor], names: Collection[str] | None = None
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """Map dequantised parameters to the vector (n, dimension), zero but for ``names``, with its log_det (n,)."""
-        values = {name: _as_float(parameters[name]) for name in self.names}
+        values = {name: tf.cast(parameters[name], tf.float32) for name in self.names}
         chosen = [name for name in self.names if names is None or name in names]
         # In the order in which they are made, with the places where they belong.
         elements, places, log_dets = [], [], []
@@ -105,7 +105,7 @@ class ParameterSpace:
 
     def prior_log_prob(self, parameters: Mapping[str, tf.Tensor]) -> tf.Tensor:
         """Return the log prior density (n,) of parameters, dequantised or not; -inf outside the support."""
-        values = self._rounded_down({name: _as_float(parameters[name]) for name in self.names})
+        values = self._rounded_down({name: tf.cast(parameters[name], tf.float32) for name in self.names})
         terms = []
         for name in self.names:
             distribution = self.prior.distribution(name, values)
@@ -168,7 +168,3 @@ def _has_pole(distribution: tfd.Distribution, support: Support) -> bool:
     infinity = tf.fill((1, *distribution.event_shape), np.float32(np.inf))
     ends = (tf.cast(support.bijector.forward(end), distribution.dtype) for end in (-infinity, infinity))
     return any(bool(np.any(distribution.log_prob(end) == np.inf)) for end in ends)
-
-
-def _as_float(value: tf.Tensor) -> tf.Tensor:
-    return tf.cast(value, tf.float32)

@@ -3,21 +3,14 @@
 import contextlib
 from collections.abc import Callable, Iterator
 
-import keras
 import tensorflow as tf
+from keras import layers
 
 from bayesinn.bijections.masked import MaskedDense
 from bayesinn.training.trainable import Trainable
 
 # Not recurrent layers: a state that is a sum over hundreds of steps needs more than 8 bits.
-_KINDS = (
-    keras.layers.Dense,
-    keras.layers.EinsumDense,
-    keras.layers.Conv1D,
-    keras.layers.Conv2D,
-    keras.layers.Conv3D,
-    MaskedDense,
-)
+_KINDS = (layers.Dense, layers.EinsumDense, layers.Conv1D, layers.Conv2D, layers.Conv3D, MaskedDense)
 
 
 @contextlib.contextmanager
@@ -39,7 +32,7 @@ def mixed_precision(trainable: Trainable, wanted: bool) -> Iterator[None]:
             layer.dtype_policy, layer.activation = policy, activation
 
 
-def _layers(trainable: Trainable) -> list[keras.layers.Layer]:
+def _layers(trainable: Trainable) -> list[layers.Layer]:
     first = trainable.pretraining()
     exact = set() if first is None else {id(layer) for layer in first.network._flatten_layers()}
     every = trainable.network._flatten_layers()

@@ -92,11 +92,7 @@ class GraphSource(OnlineSource):
         return tf.data.Dataset.from_tensor_slices((self._settings.step_numbers(first_epoch),))
 
     def batch(self, element: tuple[Any, ...]) -> tuple[Batch, tf.Tensor]:
-        return self.draw(element[0])
-
-    def draw(self, step: tf.Tensor) -> tuple[Batch, tf.Tensor]:
-        """Draw the batch of a step; return it with the number of failed simulations."""
-        simulations = self._simulations(seeds.fold_in(self._seed, step))
+        simulations = self._simulations(seeds.fold_in(self._seed, element[0]))
         return simulations.flat(), simulations.failed
 
     def cause(self, error: Exception, epoch: int = 0) -> Exception:

@@ -131,10 +131,9 @@ def _not_finite(step: int, settings: TrainingSettings, source: Source) -> Traini
     if not source.finite(step):
         got = "the simulator returned NaN or infinity"
         do = "mend the simulator, narrow the prior, or declare on_nonfinite='redraw'"
+    subject = f"Training stopped at step {step:,} of {settings.steps:,}"
     do = f"{do}; the network has the last good weights"
-    return TrainingError(
-        f"Training stopped at step {step:,} of {settings.steps:,}", expected="a finite loss", got=got, do=do
-    )
+    return TrainingError(subject, expected="a finite loss", got=got, do=do)
 
 
 def _optimizer(optimizer: keras.optimizers.Optimizer | None, settings: TrainingSettings) -> keras.optimizers.Optimizer:

@@ -207,11 +207,11 @@ def test_an_interrupted_run_keeps_its_chunks(undisturbed: Path, tmp_path, monkey
     folder, made = tmp_path / "bank", []
     original = bank_store.BankStore.write
 
-    def interrupted(self, number, arrays, failed) -> None:
+    def interrupted(self, number, simulations) -> None:
         if len(made) == 2:
             raise KeyboardInterrupt
         made.append(number)
-        original(self, number, arrays, failed)
+        original(self, number, simulations)
 
     with monkeypatch.context() as patch:
         patch.setattr(bank_store.BankStore, "write", interrupted)

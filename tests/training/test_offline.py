@@ -13,6 +13,7 @@ import tensorflow_probability as tfp
 import bayesinn as bi
 from bayesinn.core.errors import InputError
 from bayesinn.posterior.fitting import plan_fit
+from bayesinn.posterior.training_data import Length
 from bayesinn.simulators.gaussian import gaussian
 from bayesinn.simulators.linear import linear
 from bayesinn.training.arrays import split
@@ -70,9 +71,9 @@ def test_offline_options(arrays) -> None:
     ],
 )
 def test_few_simulations_are_passed_through_more_often(rows, chosen, expected) -> None:
-    unsaid = dict.fromkeys(["steps", "epochs", "batch_size", "start", "validation", "checkpoint"])
-    options = {**unsaid, "seed": 1, "optimization": bi.Optimization(), **chosen}
-    settings = plan_fit(bi.AmortizedPosterior(linear), linear.sample(rows, seed=5), **options).settings
+    length = Length(*map(chosen.get, Length._fields))
+    options = {**dict.fromkeys(["start", "validation", "checkpoint"]), "seed": 1, "optimization": bi.Optimization()}
+    settings = plan_fit(bi.AmortizedPosterior(linear), linear.sample(rows, seed=5), length, **options).settings
     assert (settings.batch_size, settings.steps_per_epoch, settings.steps) == expected
     assert settings.patience == (None if {"steps", "epochs"} & chosen.keys() else 20)
 
