@@ -39,7 +39,7 @@ def test_a_simulator_that_breaks_stops_training() -> None:
     posterior = bi.AmortizedPosterior(simulator, flow=small_flow(blocks=1, hidden=(8,)))
     # The step at which the first NaN comes, found by simulating: each step is a pure function of (seed, step).
     source = GraphSource(simulator, TrainingSettings(steps, 10, batch_size, 4, xla=False))
-    broken = [step for step in range(steps) if np.isnan(source.draw(tf.constant(step))[0]["x"]).any()]
+    broken = [step for step in range(steps) if np.isnan(source.batch((tf.constant(step),))[0]["x"]).any()]
     assert broken[0] > 10  # or the test would show nothing
     with pytest.raises(TrainingError) as error:
         posterior.fit(steps=steps, batch_size=batch_size, seed=4, progress=False)
