@@ -35,8 +35,8 @@ def drawer(name: str, batch_size: int) -> Callable[[int], object]:
         engine = simulator.engine
         return lambda step: engine.submit(batch_size, seeds.entropy(SEED, "simulations", step)).result()
     settings = TrainingSettings(1_000, 1_000, batch_size, SEED, 1e-3, 1.0, 0.999, None, "auto")
-    draw = tf.function(GraphSource(simulator, settings).draw)
-    return lambda step: [value.numpy() for value in draw(tf.constant(step))[0].values()]
+    batch = tf.function(GraphSource(simulator, settings).batch)
+    return lambda step: [value.numpy() for value in batch((tf.constant(step),))[0].values()]
 
 
 def main() -> None:
