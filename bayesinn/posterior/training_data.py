@@ -13,6 +13,7 @@ from bayesinn.core.errors import InputError
 from bayesinn.core.validation import check_integer, check_number
 from bayesinn.posterior.model import PosteriorModel
 from bayesinn.simulation import bank_identity, checks
+from bayesinn.simulation.simulations import take
 from bayesinn.simulation.simulator import Arrays, Simulator
 from bayesinn.training.arrays import fingerprint, split
 from bayesinn.training.precomputation import offline_source, precomputed
@@ -104,8 +105,8 @@ class InMemory(TrainingData):
         else:
             rows = len(next(iter(arrays.values())))
             kept, apart = split(rows, check_share(validation, rows), seed)
-            self._arrays = {name: value[kept] for name, value in arrays.items()}
-            self.held_out = {name: value[apart] for name, value in arrays.items()} if len(apart) else None
+            self._arrays = take(arrays, kept)
+            self.held_out = take(arrays, apart) if len(apart) else None
         self.pilot, self.rows = self._arrays, len(next(iter(self._arrays.values())))
         self.fingerprint = fingerprint(self._arrays)
 

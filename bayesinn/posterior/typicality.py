@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from bayesinn.posterior import damage
+from bayesinn.simulation.simulations import take
 
 #: Statistics, in the order of the columns of ``Reference.held_out``.
 STATISTICS = ("summary", "inputs", "extremes", *damage.KINDS)
@@ -122,7 +123,7 @@ class Reference:
         summary = _axes(condition[:half].astype(np.float64))
         empty = np.zeros((0, len(STATISTICS))), np.zeros(0, int)
         unfinished = cls(*summary, *_axes(_flat(inputs, flags)[:half]), flags, ordered, order, gap, scale, *empty)
-        rest = {name: value[half:] for name, value in inputs.items()}
+        rest = take(inputs, slice(half, None))
         statistics = unfinished._statistics(condition[half:], rest)
         held_out = np.sort(statistics, axis=0)
         ranks = np.sort(_at_least(held_out, statistics).min(axis=1))

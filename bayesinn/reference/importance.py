@@ -12,6 +12,7 @@ from scipy.special import logsumexp
 from bayesinn.core import seeds
 from bayesinn.core.errors import InputError
 from bayesinn.core.validation import check_integer
+from bayesinn.simulation.simulations import take
 from bayesinn.simulation.simulator import Arrays, Simulator
 from bayesinn.spaces.observations import check_observations
 
@@ -38,7 +39,7 @@ class ImportancePosterior:
     def draws(self, n: int, seed: int) -> Arrays:
         """Return equally weighted draws (n, *event), by resampling."""
         rows = seeds.generator(seed, "reference", 1).choice(len(self.weights), size=n, p=self.weights)
-        return {name: value[rows] for name, value in self.parameters.items()}
+        return take(self.parameters, rows)
 
 
 def importance(
@@ -63,7 +64,7 @@ def importance(
         log_sums.append(logsumexp(log_weights))
         highest = max(highest, float(log_weights.max()))
         heavy = log_weights > highest + _LEAST_LOG_WEIGHT
-        kept.append(({name: value[heavy] for name, value in parameters.items()}, log_weights[heavy]))
+        kept.append((take(parameters, heavy), log_weights[heavy]))
     log_weights = np.concatenate([part[1] for part in kept])
     weights = np.exp(log_weights - logsumexp(log_weights))
     values = {name: np.concatenate([part[0][name] for part in kept]) for name in simulator.prior.names}

@@ -26,6 +26,7 @@ from bayesinn.reference.smc_target import (
     observation_tensors,
 )
 from bayesinn.reference.tempering import mean_correlation, next_temperature, systematic
+from bayesinn.simulation.simulations import take
 from bayesinn.simulation.simulator import Arrays, Simulator
 
 _TARGET_ACCEPTANCE = 0.25
@@ -62,7 +63,7 @@ class SMCPosterior:
         """Return draws (n, *event), by resampling; without repetition while there are enough particles."""
         particles = len(next(iter(self.parameters.values())))
         rows = seeds.generator(seed, "reference", 2).choice(particles, size=n, replace=n > particles)
-        return {name: value[rows] for name, value in self.parameters.items()}
+        return take(self.parameters, rows)
 
     def __repr__(self) -> str:
         return (

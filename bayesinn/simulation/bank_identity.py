@@ -121,14 +121,9 @@ def _is_numbers(value: Any) -> bool:
     return array.dtype.kind in "fiu" and array.size <= 16
 
 
+@functools.singledispatch
 def _code(function: Any) -> str:
     """Return the code of a function in one layout; empty where its source is not known."""
-    if isinstance(function, Program):
-        return " ".join(function.without_folders())
-    if isinstance(function, functools.partial):
-        # Addresses of objects differ between runs.
-        bound = re.sub(" at 0x[0-9a-f]+", "", f"{function.args} {sorted(function.keywords.items())}")
-        return f"{_code(function.func)}\n{bound}"
     try:
         tree = ast.parse(textwrap.dedent(inspect.getsource(inspect.unwrap(function))))
     except (OSError, TypeError, SyntaxError):
@@ -140,3 +135,15 @@ def _code(function: Any) -> str:
         if ast.get_docstring(body) is not None:
             body.body = body.body[1:] or [ast.Pass()]
     return ast.unparse(tree)
+
+
+@_code.register
+def _(function: Program) -> str:
+    return " ".join(function.without_folders())
+
+
+@_code.register
+def _(function: functools.partial) -> str:
+    # Addresses of objects differ between runs.
+    bound = re.sub(" at 0x[0-9a-f]+", "", f"{function.args} {sorted(function.keywords.items())}")
+    return f"{_code(function.func)}\n{bound}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -33,6 +34,6 @@ class Simulations(NamedTuple):
         return Simulations(parts[0], parts[1], parts[2], int(self.failed))
 
 
-def take(arrays: Arrays, rows: slice | np.ndarray) -> Arrays:
+def take(arrays: Mapping[str, np.ndarray], rows: slice | np.ndarray) -> Arrays:
     """Return some rows of arrays (n, ...)."""
     return {name: value[rows] for name, value in arrays.items()}

@@ -209,7 +209,7 @@ def with_others(block: Block, rows: int) -> Arrays:
     kept = np.setdiff1d(np.arange(rows), list(block.failed))
     source = np.zeros(rows, int)
     source[kept] = np.arange(len(kept))
-    return {name: value[source] for name, value in block.observables.items()} if block.failed else block.observables
+    return take(block.observables, source) if block.failed else block.observables
 
 
 def with_nan(block: Block, rows: int) -> Arrays:

@@ -13,6 +13,7 @@ from bayesinn.diagnostics.learning_curve import Advice, learning_curve
 from bayesinn.posterior.amortized import AmortizedPosterior
 from bayesinn.posterior.evaluator import has_log_prob
 from bayesinn.simulation.bank import Bank, read_simulations
+from bayesinn.simulation.simulations import take
 from bayesinn.spaces.parameters import ParameterSpace
 from bayesinn.training.settings import Optimization
 
@@ -77,7 +78,7 @@ def advise(
     rows = len(next(iter(arrays.values())))
     order = seeds.generator(seed, "learning curve").permutation(rows)
     apart = round(min(max(_HELD_OUT * rows, _FEWEST_HELD_OUT), _MOST_HELD_OUT * rows))
-    held_out, rest = ({name: value[part] for name, value in arrays.items()} for part in (order[:apart], order[apart:]))
+    held_out, rest = (take(arrays, part) for part in (order[:apart], order[apart:]))
     wanted = _checked(sizes, rows - apart)
     truth = {name: held_out.pop(name) for name in simulator.prior.names}
     nats = np.empty((len(wanted), repeats, apart))

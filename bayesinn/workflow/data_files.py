@@ -177,8 +177,8 @@ def _check_steps(table: Table, coordinate: Coordinate, groups: Mapping[str, list
             try:
                 same = np.datetime64(text) == value if coordinate.dates else np.isclose(float(text), value)
             except ValueError:
-                same = not text
-            if not same:
+                same = False
+            if text and not same:
                 expected, do = f"{coordinate.step(step)}, as declared", "declare the coordinates of the data"
                 raise table.fault(table.lines[row], coordinate.name, expected=expected, got=repr(text), do=do)
 

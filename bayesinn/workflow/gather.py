@@ -15,7 +15,7 @@ from bayesinn.posterior.draws import simulated
 from bayesinn.posterior.inference_data import mask_padding, predict
 from bayesinn.simulation import checks
 from bayesinn.simulation.finite import finite_rows
-from bayesinn.simulation.simulations import Simulations
+from bayesinn.simulation.simulations import Simulations, take
 from bayesinn.simulation.simulator import Simulator
 from bayesinn.spaces.observations import Observations, check_observations
 from bayesinn.summaries import Condition
@@ -76,7 +76,7 @@ def gather(
         at = _around(posterior, observation, condition.features[:part], draws, seed, level)
     if simulator.log_likelihood is not None:
         stage("evaluating the likelihood")
-        first = ({name: value[:part] for name, value in given.items()} for given in (fresh.parameters, values, data))
+        first = (take(given, slice(part)) for given in (fresh.parameters, values, data))
         log_likelihood = _evaluate({"log likelihood": simulator.log_likelihood}, *first)["log likelihood"]
     many, none = "the density of so many integers can't be computed", "the flow has no density"
     absent = {"log_prob": many if posterior.flow.has_log_prob else none, "latent": "the flow has no latent codes"}
@@ -156,8 +156,8 @@ def _replicates(
     finite = np.all(list(finite_rows(replicated, context, simulator).values()), axis=0)
     if np.sum(finite) < 2:
         return None
-    kept = {name: value[finite] for name, value in {**replicated, **context}.items()}
-    values = {name: value[finite] for name, value in values.items()}
+    kept = take({**replicated, **context}, finite)
+    values = take(values, finite)
     new_condition, _ = evaluator.condition(check_observations(simulator, kept).arrays)
     flat = {name: value.reshape(-1, *value.shape[2:]) for name, value in values.items()}
     log_prior = evaluator.prior_log_prob(flat).reshape(-1, draws + 1)

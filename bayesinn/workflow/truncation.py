@@ -10,6 +10,7 @@ import tensorflow as tf
 from bayesinn.core import seeds
 from bayesinn.core.errors import InputError
 from bayesinn.posterior.amortized import AmortizedPosterior
+from bayesinn.simulation.simulations import take
 from bayesinn.simulation.simulator import Arrays, Simulator
 
 # Posterior draws that measure where a posterior has its mass, and draws that are proposed at once.
@@ -66,7 +67,7 @@ class Truncation:
         inside = np.zeros(len(rows), bool)
         for part in self.parts:
             if len(rows):
-                given = {name: value[rows] for name, value in parameters.items()}
+                given = take(parameters, rows)
                 rows = rows[part.posterior.log_prob(given, self.observation) >= part.threshold]
         inside[rows] = True
         return inside
@@ -84,7 +85,7 @@ class Truncation:
             few = self.share < _LEAST_SHARE
             proposed = self._thinned(generator) if few else self._prior(generator, _BATCH if self.parts else n)
             inside = self.contains(proposed)
-            kept.append({name: value[inside] for name, value in proposed.items()})
+            kept.append(take(proposed, inside))
             found += int(inside.sum())
             if found >= n:
                 return {name: np.concatenate([part[name] for part in kept])[:n] for name in self.simulator.prior.names}
@@ -105,4 +106,4 @@ class Truncation:
         log_ratio = posterior.evaluator.prior_log_prob(draws) - density - self.bound
         accepted = np.log(generator.uniform(size=_BATCH)) < log_ratio
         # Outside the ratio may exceed the bound: left out, whatever was drawn.
-        return {name: value[accepted] for name, value in draws.items()}
+        return take(draws, accepted)

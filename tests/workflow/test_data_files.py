@@ -108,7 +108,7 @@ def test_coordinates_must_be_those_of_the_simulator(values: np.ndarray, good: li
         rows = [f"{i},{when},{level}" for i, column in enumerate(columns) for level, when in enumerate(column)]
         return read_data(file("\n".join(["id,when,level", *rows])), simulator, note=pytest.fail)
 
-    same(read([good, good]), {"level": [[0.0, 1.0, 2.0]] * 2})
+    same(read([good, ["", *good[1:]]]), {"level": [[0.0, 1.0, 2.0]] * 2})
     with pytest.raises(InputError, match=rf"line 6, column 'when'(?s:.*)as declared(?s:.*){bad}"):
         read([good, [good[0], bad, good[2]]])
 
