@@ -180,7 +180,9 @@ class Bank:
         """Raise a BankError unless the simulations are those of a simulator; a SimulatorError if too many failed."""
         check_simulator(self.location, self.attributes, simulator)
         check_proposal(self.location, self.attributes)
-        simulator.check_failures(self._kept, self.failed)
+        # First the failures: another program may finish chunks in between.
+        failures, kept = self.failed, self._kept
+        simulator.check_failures(kept, failures)
 
     def __len__(self) -> int:
         return self.n

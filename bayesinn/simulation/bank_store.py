@@ -94,7 +94,10 @@ class BankStore:
         with warnings.catch_warnings():
             # Zarr 3 has no consolidated metadata yet; unfinished files are those of another program.
             warnings.filterwarnings("ignore", message="Consolidated metadata is currently not part|Object at .*partial")
-            zarr.consolidate_metadata(self.location)
+            described = zarr.consolidate_metadata(self.location)
+        # Another program may have lengthened arrays meanwhile: the last one to write describes them as they are.
+        if any(described[name].shape != self._group[name].shape for name in self.names):
+            self.describe()
 
     @property
     def row_bytes(self) -> int:
@@ -116,9 +119,11 @@ class BankStore:
             return bool(self._checksums[number])
 
     def failed(self) -> int:
-        """Return how many simulations failed and were drawn again."""
+        """Return how many simulations of finished chunks failed and were drawn again."""
+        finished = self.checksums() != 0
         with self.explained("counts of failed simulations", "delete the bank, and simulate again"):
-            return int(np.sum(self._failed[:]))
+            # Where another program lengthens the bank, there may be fewer counts than checksums.
+            return int(sum(count for count, done in zip(self._failed[:], finished, strict=False) if done))
 
     def write(self, number: int, simulations: Simulations) -> None:
         """Write a chunk in the bank's types: all its rows, then the number of failed ones, then the checksum."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import math
 import os
@@ -146,7 +147,8 @@ def _on_cluster(simulator: Simulator, client: Client) -> Simulator:
 
 def _make(simulator: Simulator, store: BankStore, n: int, seed: int, missing: np.ndarray, display: Progress) -> None:
     """Make the chunks that are unfinished."""
-    kept, failures = int(np.count_nonzero(store.checksums())) * store.rows, store.failed()
+    # First the failures: other programs may finish chunks in between.
+    failures, kept = store.failed(), int(np.count_nonzero(store.checksums())) * store.rows
     simulator.check_failures(kept, failures)
     seconds, begun = 0.0, time.monotonic()
     with ThreadPoolExecutor(1) as writer:
@@ -212,26 +214,29 @@ def _check_room(store: BankStore, needed: int) -> None:
 def _open_or_create(
     simulator: Simulator, n: int, location: str, seed: int, rows: int | None, variables: dict[str, Variable]
 ) -> BankStore:
-    group = open_group(location, "r")
-    if group is not None:
-        store = BankStore(location, group)
-        check_simulator(location, store.attributes, simulator)
-        check_proposal(location, store.attributes)
-        check_settings(location, store.attributes, seed, rows)
-        return BankStore(location, open_group(location, "r+"))
-    if foreign := sorted(_foreign_files(location))[:3]:
-        expected, do = "a new or empty place for a bank", "choose another place"
-        raise BankError(f"Bank {location!r}", expected=expected, got=f"{', '.join(foreign)} of something else", do=do)
-    row_bytes = sum(v.dtype.itemsize * int(np.prod(v.shape)) for v in variables.values())
-    attributes = bank_attributes(simulator, seed, rows or _default_rows(simulator, n, row_bytes))
-    return BankStore(location, open_group(location, "a", attributes))
+    # Before a bank is looked for: another program may create it in between.
+    foreign = sorted(_foreign_files(location))[:3]
+    if open_group(location, "r") is None:
+        if foreign:
+            expected, do = "a new or empty place for a bank", "choose another place"
+            raise BankError(f"Bank {location!r}", expected=expected, got=f"{', '.join(foreign)} of something else", do=do)
+        row_bytes = sum(v.dtype.itemsize * int(np.prod(v.shape)) for v in variables.values())
+        open_group(location, "a", bank_attributes(simulator, seed, rows or _default_rows(simulator, n, row_bytes)))
+    store = BankStore(location, open_group(location, "r"))
+    check_simulator(location, store.attributes, simulator)
+    check_proposal(location, store.attributes)
+    check_settings(location, store.attributes, seed, rows)
+    return BankStore(location, open_group(location, "r+"))
 
 
 def _foreign_files(location: str) -> Iterator[str]:
     """Yield names of files at a local place where no bank is yet; what a killed writer has left is none."""
     path = Path(location)
-    if "://" not in location and path.exists():
-        yield from (file.name for file in path.iterdir() if file.suffix != ".partial") if path.is_dir() else [path.name]
+    # A folder that can't be read is explained where the bank is opened.
+    with contextlib.suppress(PermissionError):
+        if "://" not in location and path.exists():
+            names = [file.name for file in path.iterdir()] if path.is_dir() else [path.name]
+            yield from (name for name in names if not name.endswith(".partial"))
 
 
 def _default_rows(simulator: Simulator, n: int, row_bytes: int) -> int:

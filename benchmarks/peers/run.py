@@ -39,7 +39,7 @@ ACCURACY_PROBLEMS = ("linear", "gaussian", "two_moons")
 # What is doubled until the network is accurate or training takes too long: training steps; simulations if they are
 # stored. BayesFlow on TensorFlow trains the same networks as on JAX, more slowly.
 BUDGETS = {
-    ("bayesinn", "own"): 500,
+    ("bayesinn", "own"): 125,
     ("bayesflow_jax", "own"): 1_000,
     ("bayesflow_jax", "offline"): 1_000,
     ("sbi", "own"): 1_000,

@@ -275,6 +275,52 @@ def test_several_writers_give_the_same_bits(undisturbed: Path, tmp_path) -> None
     assert contents(folder) == contents(undisturbed)
 
 
+@pytest.mark.parametrize("seed", [3, 4])
+def test_another_program_creates_the_bank_just_now(undisturbed: Path, tmp_path, monkeypatch, seed: int) -> None:
+    folder, original = tmp_path / "bank", writing.open_group
+
+    def late(*arguments):
+        found = original(*arguments)
+        monkeypatch.setattr(writing, "open_group", original)
+        write(folder, 650, seed=seed)
+        return found
+
+    monkeypatch.setattr(writing, "open_group", late)
+    if seed == 3:
+        write(folder)
+        assert contents(folder) == contents(undisturbed)
+    else:
+        with pytest.raises(BankError, match="seed"):
+            write(folder)
+
+
+def test_another_program_lengthens_the_bank_while_it_is_described(undisturbed: Path, tmp_path, monkeypatch) -> None:
+    folder, original = tmp_path / "bank", zarr.consolidate_metadata
+
+    def slow(location):
+        metadata = folder / "zarr.json"
+        described = original(location)
+        before = metadata.read_bytes()
+        monkeypatch.setattr(zarr, "consolidate_metadata", original)
+        write(folder)
+        # What was read before is written after.
+        metadata.write_bytes(before)
+        return described
+
+    monkeypatch.setattr(zarr, "consolidate_metadata", slow)
+    write(folder, 650)
+    assert contents(folder) == contents(undisturbed)
+
+
+def test_failures_count_when_their_chunk_is_finished(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bank = write(tmp_path / "bank", 600)
+    zarr.open_group(bank.location)["chunk/failed"][:] = [2, 3]
+    bank = bi.open_bank(bank.location)
+    assert bank.failed == 5
+    zarr.open_group(bank.location)["chunk/checksum"][1] = 0
+    assert bank.failed == 2
+
+
 @pytest.mark.parametrize("damage", ["bit", "cut", "gone", "swapped"])
 def test_a_corrupt_chunk_is_found_and_made_again(undisturbed: Path, tmp_path, damage: str) -> None:
     folder = tmp_path / "bank"
