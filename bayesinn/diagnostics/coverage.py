@@ -91,7 +91,8 @@ def joint_coverage(
     at most a share q of the draws are denser: Hermans et al. 2022, "A trust crisis in simulation-based inference?",
     arXiv:2110.06581. It sees wrong correlations, but passes a posterior that is no more than the prior.
     """
-    pairs = paired({"joint": truth_log_prob}, {"joint": draws_log_prob})
+    # A posterior may exclude a truth.
+    pairs = paired(*({"joint": np.maximum(value, np.finfo(float).min)} for value in (truth_log_prob, draws_log_prob)))
     # Share of the posterior that is denser than the truth.
     needed = 1.0 - pit(pairs.truth, pairs.draws, seed=seed)
     return CoverageResult(**vars(uniformity(pairs.columns, needed, level=level, points=nominal)))

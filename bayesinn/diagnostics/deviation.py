@@ -17,6 +17,8 @@ from bayesinn.diagnostics.bands import simultaneous_band
 CONFIDENCE = 0.95
 #: Names of columns that stand for all parameters together.
 TOGETHER = ("joint", "all parameters")
+# An error that more than so many times the simulations would place is said to be about as large as its tolerance.
+_MOST_TIMES = 50.0
 
 Words = tuple[str, str]
 Columns = tuple[str, ...]
@@ -44,6 +46,8 @@ class Deviation:
     simulations: int
     words: Words = ("too low", "too high")  #: what a negative and a positive estimate say
     scale: float = 1.0  #: the tolerance is multiplied by it; the number of parameters, if errors add up over them
+    gap: float = 0.0  #: the part of half the interval that draws decide: more simulations leave it as it is
+    one_sided: bool = False  #: whether an error without upper bound is only compared with the tolerance from below
 
     @property
     def least(self) -> np.ndarray:
@@ -59,13 +63,17 @@ class Deviation:
         """Estimate how many simulations (k,) tell on which side of the tolerance each error lies.
 
         With them, half the interval is as wide as the distance of the estimate from the tolerance. While it is wider
-        than the tolerance, the estimate says little: then as wide as half the tolerance.
+        than the tolerance, the estimate says little: then as wide as half the tolerance. Infinite where the error is
+        about as large as its tolerance, or where simulations don't narrow the interval enough.
         """
         size = abs(self.estimate)
-        half = np.where(size > tolerance, size - self.least, self.most - size)
-        aim = np.where(half > tolerance, 0.5 * tolerance, abs(size - tolerance))
-        with np.errstate(divide="ignore"):
-            return np.asarray(self.simulations * (half / aim) ** 2)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            half = np.where(size > tolerance, size - self.least, self.most - size) - self.gap
+            unknown = half > tolerance
+            aim = np.where(unknown, 0.5 * tolerance, abs(size - tolerance) - self.gap)
+            factor = (np.maximum(half, 0.0) / aim) ** 2
+        hopeless = ~(aim > 0.0) | (~unknown & (factor > _MOST_TIMES))
+        return np.where(hopeless, np.inf, self.simulations * factor)
 
     def text(self, column: int) -> str:
         """Write what is wrong with one column, by how much, and the interval."""
@@ -105,11 +113,14 @@ def shift_and_spread(values: np.ndarray, columns: Columns) -> tuple[Deviation, D
     words = "draws too high", "draws too low"
     shift = Deviation("shift", "sd", "shift", columns, *interval_of_mean(scores), size, words)
     centred = scores - scores.mean(axis=0)
-    sd = np.sqrt(np.mean(centred**2, axis=0))
-    # Standard error of a standard deviation, by its fourth moment.
-    error = np.sqrt(np.maximum(np.mean(centred**4, axis=0) - sd**4, 0.0) / size) / (2.0 * sd)
-    spread, half = 100.0 * (sd - 1.0), 100.0 * _quantile(len(columns)) * error
-    ends, words = Interval(spread, spread - half, spread + half), ("draws too wide", "draws too narrow")
+    variance = np.mean(centred**2, axis=0)
+    # Standard error of the logarithm of a standard deviation, by its fourth moment. A few simulations may have a small
+    # one by chance, two always: not below that of normal scores.
+    error = np.sqrt(np.maximum(np.mean(centred**4, axis=0) / variance**2 - 1.0, 0.0) / size) / 2.0
+    error = np.maximum(error, 1.0 / np.sqrt(2.0 * (size - 1)))
+    sd, factor = scores.std(axis=0, ddof=1), np.exp(_quantile(len(columns)) * error)
+    ends = Interval(*(100.0 * (end - 1.0) for end in (sd, sd / factor, sd * factor)))
+    words = "draws too wide", "draws too narrow"
     return shift, Deviation("error of spread", "%", "spread", columns, *ends, size, words)
 
 

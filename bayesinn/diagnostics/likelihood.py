@@ -58,21 +58,22 @@ class SharpnessResult(Result):
     @property
     def deviations(self) -> tuple[Deviation, ...]:
         """Mean over data sets: the divergence of the posterior from the exact one."""
-        ends = interval_of_mean(self.at_least[:, None])
+        ends, gap, size = interval_of_mean(self.at_least[:, None]), np.inf, len(self.at_least)
         if np.isfinite(self.at_most).all():
             high = interval_of_mean(self.at_most[:, None])
-            ends = Interval(0.5 * (ends.estimate + high.estimate), ends.lower, high.upper)
+            gap = 0.5 * float(high.estimate[0] - ends.estimate[0])
+            ends = Interval(ends.estimate + gap, ends.lower, high.upper)
         else:
             ends = ends._replace(upper=np.array([np.inf]))
         words = "sharper than the exact posterior", "falls short of the exact posterior"
-        size = len(self.at_least)
-        return (Deviation("missing sharpness", "nats", "nats", self.columns, *ends, size, words, self.parameters),)
+        given = "missing sharpness", "nats", "nats", self.columns, *ends, size, words, self.parameters
+        return (Deviation(*given, gap=gap, one_sided=bool(np.isinf(self.at_most).all())),)
 
     @property
     def summary(self) -> str:
         found = self.deviations[0]
         if np.isinf(found.upper[0]):
-            return f"at least {found.estimate[0]:.2g} nats missing"
+            return f"at least {found.least[0]:.2g} nats missing"
         return f"{found.estimate[0]:.2g} ({found.lower[0]:.2g} to {found.upper[0]:.2g}) nats missing"
 
     @property
@@ -106,12 +107,16 @@ def sharpness(log_likelihood: Pair, log_prior: Pair, log_prob: Pair, parameters:
     >>> bool(abs(missing - 2 * (np.log(1.15) + 0.5 / 1.15**2 - 0.5)) < 0.01)
     True
     """
-    pairs = zip(log_likelihood, log_prior, log_prob, strict=True)
-    of_truth, of_draws = (likelihood + prior - density for likelihood, prior, density in pairs)
+    of_truth, of_draws = (
+        # Draws that the prior excludes weigh nothing, whatever their density.
+        np.where(np.isneginf(prior), -np.inf, likelihood + prior - np.where(np.isneginf(prior), 0.0, density))
+        for likelihood, prior, density in zip(log_likelihood, log_prior, log_prob, strict=True)
+    )
     draws = of_draws.shape[1]
     alone = special.logsumexp(of_draws, axis=1)
     at_most = of_truth - (alone - np.log(draws))
-    at_least = of_truth - (np.logaddexp(alone, of_truth) - np.log(draws + 1.0))
+    # Finite also for a truth that the posterior excludes.
+    at_least = np.log(draws + 1.0) - np.logaddexp(alone - of_truth, 0.0)
     return SharpnessResult(_ALL, at_least, at_most, parameters)
 
 

@@ -45,7 +45,7 @@ class LocalC2STResult(Tested):
         least = 100.0 * np.sqrt(np.maximum(self.statistic - chance, 0.0))
         ends, words = (excess, least, np.full(len(least), np.inf)), ("", "a classifier tells truths from draws")
         unit, size = "percentage points", self.simulations
-        return (Deviation("classifier", unit, "classifier", self.columns, *ends, size, words),)
+        return (Deviation("classifier", unit, "classifier", self.columns, *ends, size, words, one_sided=True),)
 
     @property
     def family_p_value(self) -> float:

@@ -18,6 +18,10 @@ class PosteriorSBCResult(UniformityResult):
     title = "Posterior SBC"
     effective: np.ndarray  #: (n,), proposals left by the weights: 1 / sum of squared shares; near 1 leaves no power
 
+    @property
+    def summary(self) -> str:
+        return f"{super().summary}; weights leave {np.median(self.effective):.2g} proposals of a data set"
+
 
 def posterior_sbc(
     truth: Arrays,

@@ -30,6 +30,11 @@ class PredictiveResult(Result):
         return len(self.p_value) * self.p_value < 1.0 - self.level
 
     @property
+    def family_p_value(self) -> float:
+        """One p-value for all statistics, after Bonferroni."""
+        return float(min(1.0, len(self.p_value) * np.min(self.p_value)))
+
+    @property
     def draws_needed(self) -> int:
         """Number of draws that it takes to flag anything."""
         return int(np.ceil(round(2.0 * len(self.p_value) / (1.0 - self.level), 6)))

@@ -128,7 +128,9 @@ def _products(together: np.ndarray, seed: int) -> np.ndarray:
         block = together[start : start + _BLOCK]
         # Ties at random: in the order of draws, they would correlate all parameters that have them.
         order = np.argsort(np.lexsort((generator.random(block.shape), block), axis=1), axis=1)
-        scores = normal_scores((order + 0.5) / block.shape[1])
+        # Of variance one, as those of the truths are below: few ranks scatter less than a normal distribution.
+        grid = normal_scores((np.arange(block.shape[1]) + 0.5) / block.shape[1])
+        scores = (grid / grid.std())[order]
         rows, draws = slice(start, start + _BLOCK), scores[:, 1:]
         truth[rows] = scores[:, 0]
         of_draws[rows] = (np.swapaxes(draws, 1, 2) @ draws / draws.shape[1])[:, first, second]

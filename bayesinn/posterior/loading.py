@@ -65,17 +65,25 @@ def load(folder: str | Path, simulator: Simulator | None = None, trust_source: b
         posterior: AmortizedPosterior = kind.from_networks(simulator, networks["summaries"], networks["flow"])
         model = _model(posterior, saved)
     saved.assign(model.network)
-    # Any reference has the types and numbers of axes. Statistics of simulations that overflow are infinite.
-    reference = {
-        name: saved.array(f"reference/{name}", (None,) * like.ndim, like.dtype, finite=name != "held_out")
-        if name != "scale_trees" or f"reference/{name}" in saved.file  # which older posteriors do without
-        else like
-        for name, like in Reference.fit(np.zeros((2, 1)), {"x": np.zeros((2, 1))}).arrays().items()
-    }
     with saved.explained("history", "columns of equal length"):
         history = pd.DataFrame(saved.entries["history"])
-    posterior.adopt(Evaluator(model), Reference(**reference), history, saved.entries["training"])
+    posterior.adopt(Evaluator(model), _reference(saved), history, saved.entries["training"])
     return posterior
+
+
+def _reference(saved: SavedModel) -> Reference:
+    """Return what observations are compared with. Older posteriors have no trees for scale, and scores as integers."""
+    arrays = {}
+    # Any reference has the types and numbers of axes.
+    for name, like in Reference.fit(np.zeros((2, 1)), {"x": np.zeros((2, 1))}).arrays().items():
+        stored, dtype = f"reference/{name}", like.dtype
+        if name == "scores" and stored not in saved.file:
+            stored, dtype = "reference/ranks", np.dtype(int)
+        absent = name == "scale_trees" and stored not in saved.file
+        # Statistics of simulations that overflow are infinite.
+        finite, shape = name != "held_out", (None,) * like.ndim
+        arrays[name] = like if absent else saved.array(stored, shape, dtype, finite).astype(like.dtype)
+    return Reference(**arrays)
 
 
 def _model(posterior: AmortizedPosterior, saved: SavedModel) -> PosteriorModel:

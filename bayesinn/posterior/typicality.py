@@ -6,7 +6,7 @@ import math
 from collections.abc import Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -35,9 +35,9 @@ class Reference:
     """Simulated observations that new ones are compared with, by six statistics.
 
     Each gives the share of held-out simulations that are at least as extreme. The smallest share is ranked among those
-    of held-out simulations in turn: they overlap, and Bonferroni would halve the rate of false alarms and the power.
-    Observation and simulations are exchangeable if the model is correct, so that the rank is a p-value: never too
-    small, and exact but for ties. With m held-out simulations it is at least 2 / (1 + m).
+    of held-out simulations in turn, of equal ones that first which has the smaller mean of logarithms of all shares:
+    they overlap, and Bonferroni would halve the rate of false alarms and the power. Observation and simulations are
+    exchangeable if the model is correct, so that the rank is a p-value: never too small. It is at least ``smallest``.
 
     ``summary``
         Distance in the space of the flow's condition (summaries and context), which training made sensitive to what
@@ -62,9 +62,10 @@ class Reference:
     :func:`bayesinn.misspecification`.
 
     One half of the simulations gives means, orthonormal axes, sds along each and then outside of them, and trees. The
-    other gives ``held_out`` (m, 6), the sorted columns of statistics, and ``ranks`` (m,), sorted: the number of
-    simulations at least as extreme (itself included), by the statistic for which they are fewest. Flags for each input,
-    in alphabetical order, tell what is ``pooled`` and what a ``series``.
+    other gives ``held_out`` (m, 6), the sorted columns of statistics, and ``scores`` (m,), sorted: the number of
+    simulations at least as extreme (itself included), by the statistic for which they are fewest, and as a fraction
+    what decides between equal ones. Flags for each input, in alphabetical order, tell what is ``pooled`` and what a
+    ``series``.
 
     References
     ----------
@@ -96,7 +97,12 @@ class Reference:
     gap_trees: np.ndarray
     scale_trees: np.ndarray
     held_out: np.ndarray
-    ranks: np.ndarray
+    scores: np.ndarray
+
+    @property
+    def smallest(self) -> float:
+        """The p-value of an observation that is more extreme than all simulations: 1 / (1 + m), but for ties."""
+        return self._p_value(1.0)
 
     @classmethod
     def fit(
@@ -121,21 +127,19 @@ class Reference:
         with ThreadPoolExecutor() as pool:
             order, gap, scale = pool.map(damage.grow, *zip(*pairs, strict=True))
         summary = _axes(condition[:half].astype(np.float64))
-        empty = np.zeros((0, len(STATISTICS))), np.zeros(0, int)
+        empty = np.zeros((0, len(STATISTICS))), np.zeros(0)
         unfinished = cls(*summary, *_axes(_flat(inputs, flags)[:half]), flags, ordered, order, gap, scale, *empty)
         rest = take(inputs, slice(half, None))
         statistics = unfinished._statistics(condition[half:], rest)
         held_out = np.sort(statistics, axis=0)
-        ranks = np.sort(_at_least(held_out, statistics).min(axis=1))
-        return replace(unfinished, held_out=held_out, ranks=ranks)
+        return replace(unfinished, held_out=held_out, scores=np.sort(_score(_at_least(held_out, statistics))))
 
     def compare(self, condition: np.ndarray, inputs: Mapping[str, np.ndarray]) -> Typicality:
         """Return how typical observations with condition (n, c) and standardised inputs (n, ...) are."""
         counts = 1 + _at_least(self.held_out, self._statistics(condition, inputs))
-        # Some ranks of simulations would grow by one if the observation were counted among them: counting as though
-        # none did errs on the side of larger p-values.
-        extreme = np.searchsorted(self.ranks, counts.min(axis=1), side="right")
-        return Typicality((1.0 + extreme) / (1.0 + len(self.ranks)), np.array(STATISTICS)[counts.argmin(axis=1)])
+        # Some counts of simulations would grow by one if the observation were among them: counting as though none did
+        # errs on the side of larger p-values.
+        return Typicality(self._p_value(_score(counts)), np.array(STATISTICS)[counts.argmin(axis=1)])
 
     def shares(self, condition: np.ndarray, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
         """Return p-values (n, 6) of each statistic by itself."""
@@ -144,6 +148,9 @@ class Reference:
     def arrays(self) -> dict[str, np.ndarray]:
         """Return all fields by name, to be saved."""
         return dict(vars(self))
+
+    def _p_value(self, score: Any) -> Any:
+        return (1.0 + np.searchsorted(self.scores, score, side="right")) / (1.0 + len(self.scores))
 
     def _statistics(self, condition: np.ndarray, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
         # Far out, 32-bit networks and squares overflow.
@@ -220,3 +227,9 @@ def _at_least(held_out: np.ndarray, statistics: np.ndarray) -> np.ndarray:
     """Return how many (n, k) of each sorted column (m, k) are as large as statistics (n, k), or larger."""
     below = [np.searchsorted(known, new, side="left") for known, new in zip(held_out.T, statistics.T, strict=True)]
     return len(held_out) - np.stack(below, axis=1)
+
+
+def _score(counts: np.ndarray) -> np.ndarray:
+    """Return the smallest of counts (n, k), all from one on, plus a fraction that grows with each of them."""
+    # Far above any mean of their logarithms.
+    return counts.min(axis=1) + np.log(counts).mean(axis=1) / 64.0

@@ -55,9 +55,9 @@ class BankStore:
         self._arrays: dict[str, Any] = {}
 
     def read_layout(self, least: int = 0) -> int:
-        """Look up all arrays, and return the number of simulations that they have room for, finished or not.
+        """Look up all arrays, and return for how many simulations they have room: ``least``, if not more.
 
-        They have room for ``least``, also where another program is just undoing that.
+        So also where another program is just undoing that.
         """
         with self.explained("arrays of all variables", "complete it with bi.simulate"):
             arrays = {name: self._group[name] for name in self.names}
@@ -88,14 +88,13 @@ class BankStore:
         self.read_layout(n)
 
     def describe(self) -> None:
-        """Write the shapes of all arrays into one file, from which xarray opens them."""
+        """Write the shapes of all arrays into one file, from which xarray opens them; the last to write corrects it."""
         import zarr
 
         with warnings.catch_warnings():
             # Zarr 3 has no consolidated metadata yet; unfinished files are those of another program.
             warnings.filterwarnings("ignore", message="Consolidated metadata is currently not part|Object at .*partial")
-            described = zarr.consolidate_metadata(self.location)
-        # Another program may have lengthened arrays meanwhile: the last one to write describes them as they are.
+            described: Any = zarr.consolidate_metadata(self.location)
         if any(described[name].shape != self._group[name].shape for name in self.names):
             self.describe()
 
@@ -122,7 +121,7 @@ class BankStore:
         """Return how many simulations of finished chunks failed and were drawn again."""
         finished = self.checksums() != 0
         with self.explained("counts of failed simulations", "delete the bank, and simulate again"):
-            # Where another program lengthens the bank, there may be fewer counts than checksums.
+            # Not of equal lengths where another program lengthens the bank.
             return int(sum(count for count, done in zip(self._failed[:], finished, strict=False) if done))
 
     def write(self, number: int, simulations: Simulations) -> None:

@@ -219,7 +219,9 @@ def _open_or_create(
     if open_group(location, "r") is None:
         if foreign:
             expected, do = "a new or empty place for a bank", "choose another place"
-            raise BankError(f"Bank {location!r}", expected=expected, got=f"{', '.join(foreign)} of something else", do=do)
+            raise BankError(
+                f"Bank {location!r}", expected=expected, got=f"{', '.join(foreign)} of something else", do=do
+            )
         row_bytes = sum(v.dtype.itemsize * int(np.prod(v.shape)) for v in variables.values())
         open_group(location, "a", bank_attributes(simulator, seed, rows or _default_rows(simulator, n, row_bytes)))
     store = BankStore(location, open_group(location, "r"))

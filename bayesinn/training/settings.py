@@ -18,7 +18,8 @@ from bayesinn.core.validation import check_choice, check_flag, check_integer, ch
 _MOST_STEPS_A_CALL = 50
 _EPOCHS_ONLINE = 50
 _EPOCHS_OFFLINE = 30
-_STEPS_WORTH_COMPILING = 2_000
+#: From so many steps on, XLA saves more time than it takes to compile.
+STEPS_WORTH_COMPILING = 2_000
 
 
 @dataclass(frozen=True)
@@ -233,7 +234,7 @@ def resolve_settings(
     if batch_size % (parts := optimization.parts):
         expected, do = f"a multiple of {parts}, the parts of a batch: devices x accumulate", "choose another batch size"
         raise InputError("Argument 'batch_size'", expected=expected, got=str(batch_size), do=do)
-    if optimization.xla == "auto" and length[0] < _STEPS_WORTH_COMPILING:
+    if optimization.xla == "auto" and length[0] < STEPS_WORTH_COMPILING:
         optimization = replace(optimization, xla=False)
     shared = ("learning_rate", "clip_norm", "average", "patience", "xla", "passes", "mixed_precision")
     settings = TrainingSettings(*length, batch_size, seed, **{name: getattr(optimization, name) for name in shared})

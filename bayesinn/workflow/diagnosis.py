@@ -86,7 +86,8 @@ class Diagnosis:
         """One row a check: its grade, p-value, largest error with interval, unit and tolerance, and what was found."""
         rows = {}
         for item in self.findings:
-            worst = item.errors[0]._asdict() if item.errors else {}
+            # The error that may be largest is not always one that decides the grade.
+            worst = next((error._asdict() for error in item.errors if error.grade == item.grade), {})
             names = "measure", "column", "estimate", "lower", "upper", "unit", "tolerance"
             numbers = {name: worst.get(name) for name in names} | {"p_value": item.p_value}
             rows[item.check.name] = {"grade": item.grade, **numbers, "found": item.found}

@@ -24,10 +24,14 @@ CAPABILITIES = {
 
 @dataclass(frozen=True)
 class TypicalityResult:
-    """How typical an observation is of the simulations that the network was trained on, and its least typical part."""
+    """How typical an observation is of the simulations that the network was trained on, and its least typical part.
+
+    ``smallest`` is the p-value that no observation can fall below, however odd, with so few simulations.
+    """
 
     p_value: float
     unusual: str
+    smallest: float = 0.0
 
     @property
     def out_of_distribution(self) -> bool:
@@ -35,8 +39,15 @@ class TypicalityResult:
         return self.p_value < FLAG_LEVEL
 
     @property
+    def undecided(self) -> bool:
+        """Whether the simulations are too few to call any observation an extrapolation."""
+        return self.smallest >= FLAG_LEVEL
+
+    @property
     def summary(self) -> str:
         """One line for a table of verdicts."""
+        if self.undecided:
+            return f"too few simulations to tell: no observation has p < {self.smallest:.2g}"
         odd = f"unlike the simulations in its {self.unusual}, " if self.out_of_distribution else ""
         return f"{odd}p = {self.p_value:.2g}"
 
@@ -83,7 +94,7 @@ class Evidence:
     def sharpest(self) -> bool:
         """Whether something is known that no posterior is sharper than, or that is sharper than this one."""
         exact = self.log_likelihood is not None and self.prior_log_prob is not None
-        return self.log_prob is not None and (exact or self.other_log_prob is not None)
+        return exact or self.other_log_prob is not None
 
     def missing(self, needs: Sequence[str]) -> str:
         """Return why a check with these needs can't run; an empty text if it can."""

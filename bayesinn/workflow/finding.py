@@ -67,6 +67,12 @@ class Finding:
         return worst if self.errors else self.check.judge(self.result)
 
     @property
+    def needs_draws(self) -> bool:
+        """Whether an undecided error has bounds that more simulations don't bring together, but more draws do."""
+        hopeless = any(error.grade == UNDECIDED and np.isinf(error.factor) for error in self.errors)
+        return hopeless and any(deviation.gap > 0.0 for deviation in self.check.deviations(self.result))
+
+    @property
     def p_value(self) -> float:
         """One p-value for all columns together; NaN if there is none."""
         return float(np.min(getattr(self.result, "family_p_value", getattr(self.result, "p_value", np.nan))))

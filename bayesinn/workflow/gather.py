@@ -1,5 +1,6 @@
 """Gather the evidence of a trained posterior: simulate, sample, evaluate."""
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -9,6 +10,7 @@ from bayesinn.core import seeds
 from bayesinn.core.compilation import map_tensors
 from bayesinn.core.errors import InputError
 from bayesinn.core.labels import columns
+from bayesinn.diagnostics.predictive_statistics import default_statistics
 from bayesinn.diagnostics.tarp import reference_points
 from bayesinn.posterior.amortized import AmortizedPosterior
 from bayesinn.posterior.draws import simulated
@@ -28,7 +30,7 @@ _PRIOR_DRAWS = 5_000
 # Many simulations are needed where single parameters are compared. These suffice for reference points, likelihoods, and
 # around the observation, unless more were asked for.
 _ENOUGH = 6_000
-# Predictive draws: enough to flag one of 40 statistics at the level, as long as they fit into memory.
+# Predictive draws: enough to flag one of 40 statistics or more at the level, as long as they fit into memory.
 _STATISTICS, _FEWEST_PREDICTIVE, _MOST_PREDICTIVE = 40, 8_000, 100_000
 
 
@@ -119,14 +121,17 @@ def _around(
     condition, _ = evaluator.condition(observation.arrays)
     known = mask_padding(simulator, observation.arrays, observation.arrays)
     seen, predicted = {name: known[name][0] for name in simulator.observable_shapes}, None
-    count = min(max(_FEWEST_PREDICTIVE, round(2 * _STATISTICS / (1.0 - level))), _MOST_PREDICTIVE)
+    # Their number follows from shapes and from what is missing.
+    found = [default_statistics(name, np.stack(3 * [value])) for name, value in seen.items()]
+    statistics = max(_STATISTICS, sum(map(len, found)))
+    count = min(max(_FEWEST_PREDICTIVE, math.ceil(round(2 * statistics / (1.0 - level), 6))), _MOST_PREDICTIVE)
     proposed = evaluator.sample(condition, count, seeds.tensor_seed(seed, "draws"))
     # An empty set, for example, has no observed values.
     if not all(np.isnan(value).all() for value in seen.values()):
         replicated = map_tensors(lambda value: value[0], predict(simulator, observation, proposed, seed))
         predicted = simulated(replicated, seen, simulator.on_nonfinite)
     return Observation(
-        typicality=TypicalityResult(float(typical.p_value), str(typical.unusual)),
+        typicality=TypicalityResult(float(typical.p_value), str(typical.unusual), posterior.reference.smallest),
         features=others,
         own_features=condition.features,
         observed=seen,
@@ -161,7 +166,10 @@ def _replicates(
     new_condition, _ = evaluator.condition(check_observations(simulator, kept).arrays)
     flat = {name: value.reshape(-1, *value.shape[2:]) for name, value in values.items()}
     log_prior = evaluator.prior_log_prob(flat).reshape(-1, draws + 1)
-    return values, evaluator.log_prob(values, new_condition) - log_prior
+    # What the prior excludes weighs nothing, whatever its density.
+    excluded = np.isneginf(log_prior)
+    log_prob = evaluator.log_prob(values, new_condition)
+    return values, np.where(excluded, -np.inf, log_prob - np.where(excluded, 0.0, log_prior))
 
 
 def part_of(simulations: int) -> int:

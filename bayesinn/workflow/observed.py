@@ -24,6 +24,8 @@ def observed_section(at: Observation, prior: Arrays, labels: Labels, reference: 
     table = posterior_table(at.draws, labels, reference).drop(columns="unit")
     odd = at.typicality.out_of_distribution
     text = f"The observation is {'unlike' if odd else 'typical of'} the simulations the network was trained on "
+    if at.typicality.undecided:
+        text = "Too few simulations to tell whether the observation is like them "
     text += f"(p = {at.typicality.p_value:.2g})"
     text += f", in its {at.typicality.unusual}: the posterior is an extrapolation, and not to be trusted" * odd + "."
     figures = posterior_figures(draws, prior, labels, reference)

@@ -1,5 +1,6 @@
 """Training into a run folder: new, resumed, or longer."""
 
+import contextlib
 import shutil
 from collections.abc import Mapping
 from dataclasses import replace
@@ -8,7 +9,7 @@ from pathlib import Path
 import tensorflow as tf
 
 from bayesinn import plots
-from bayesinn.core.errors import InputError
+from bayesinn.core.errors import InputError, TrainingError
 from bayesinn.core.storage import held, replacing
 from bayesinn.flows import Flow
 from bayesinn.posterior.amortized import AmortizedPosterior
@@ -20,7 +21,7 @@ from bayesinn.summaries import Summary
 from bayesinn.training.checkpoint import saved_identity
 from bayesinn.training.devices import Devices
 from bayesinn.training.progress import StepClock
-from bayesinn.training.settings import Checkpoint, Optimization
+from bayesinn.training.settings import STEPS_WORTH_COMPILING, Checkpoint, Optimization
 
 Networks = tuple[Summary | Mapping[str, Summary] | None, Flow | None]
 
@@ -107,10 +108,19 @@ def steps_in(
     networks: Networks = (None, None),
 ) -> int:
     """Estimate from a short trial how many steps take this long on this machine, all preparation included."""
-    clock, trial = StepClock(), AmortizedPosterior(simulator, *networks)
-    options = replace(options, callbacks=[clock])
-    trial.fit(steps=_TRIAL_STEPS, epochs=2, batch_size=batch_size, optimization=options, progress=False)
-    return max(1, round(60.0 * minutes / clock.seconds_per_step))
+
+    def steps(options: Optimization) -> int:
+        clock, trial = StepClock(), AmortizedPosterior(simulator, *networks)
+        options = replace(options, callbacks=[clock])
+        trial.fit(steps=_TRIAL_STEPS, epochs=2, batch_size=batch_size, optimization=options, progress=False)
+        return max(1, round(60.0 * minutes / clock.seconds_per_step))
+
+    found = steps(options)
+    if found >= STEPS_WORTH_COMPILING and options.xla == "auto":
+        # Such a run is compiled, where XLA can.
+        with contextlib.suppress(TrainingError):
+            return steps(replace(options, xla=True))
+    return found
 
 
 def _start(

@@ -60,7 +60,7 @@ class Tolerances:
         return deviation.scale * float(getattr(self, name) if isinstance(name, str) else name)
 
     def grades(self, deviation: Deviation) -> np.ndarray:
-        """Return the grade (k,) of each column; empty where an error without upper bound is not outside."""
+        """Return the grade (k,) of each column; empty where an error that is known from below only is not outside."""
         tolerance = self.of(deviation)
-        cases = [deviation.most <= tolerance, deviation.least > tolerance, np.isinf(deviation.most)]
-        return np.select(cases, [WITHIN, OUTSIDE, ""], UNDECIDED)
+        cases = [deviation.most <= tolerance, deviation.least > tolerance]
+        return np.select(cases, [WITHIN, OUTSIDE], "" if deviation.one_sided else UNDECIDED)

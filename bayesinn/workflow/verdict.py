@@ -11,9 +11,6 @@ from bayesinn.workflow.gather import part_of
 from bayesinn.workflow.report import Verdict
 from bayesinn.workflow.tolerances import FLAGGED, OUTSIDE, UNDECIDED, WITHIN, Tolerances
 
-# With more simulations than these times as many, the error is said to be about as large as its tolerance.
-_MOST_TIMES = 50.0
-
 
 @dataclass(frozen=True)
 class Judgement:
@@ -52,11 +49,9 @@ class Judgement:
 
     @property
     def simulations_needed(self) -> float:
-        """Number of simulations that would decide what is undecided; inf where the error is as large as allowed."""
+        """Number of simulations that would decide what is undecided; inf where no number would, or nothing is."""
         undecided = [(item, error) for item in self.findings for error in item.errors if error.grade == UNDECIDED]
-        each = [self._simulations_for(item.check, error.factor) for item, error in undecided]
-        needed = max(each, default=self.simulations)
-        return needed if needed <= _MOST_TIMES * self.simulations else math.inf
+        return max((self._simulations_for(item.check, error.factor) for item, error in undecided), default=math.inf)
 
     def _simulations_for(self, check: Check, factor: float) -> float:
         """Return how many simulations give a check so many times as many data sets as it had."""
@@ -93,7 +88,7 @@ class Judgement:
             first = next(sure, guilty[0].found)
             names = listed([finding.check.name for finding in guilty])
             text = f"Errors are larger than their tolerances in {names}, over {size}. {first}."
-        elif self.outside:
+        elif self.outside and not self.knows_nothing:
             undecided = any(finding.grade == UNDECIDED for finding in self.findings)
             text = f"The posterior itself is {'undecided' if undecided else 'within tolerance'}, over {size}."
         elif self.knows_nothing:
@@ -107,10 +102,14 @@ class Judgement:
             text = f"The {100 * CONFIDENCE:g} % interval of each error lies within its tolerance, over {size}."
             if self.unlearnt:
                 text += f" {self._unlearnt()}"
-        return " ".join([text, *says])
+        return " ".join(filter(None, [text.rstrip(), *says]))
 
     def _what_decides(self) -> str:
         needed = self.simulations_needed
+        if not any(error.grade == UNDECIDED for finding in self.findings for error in finding.errors):
+            return ""
+        if any(finding.needs_draws for finding in self.findings):
+            return f"The bounds of an error are too far apart: take more posterior draws (draws={4 * self.draws})."
         if math.isinf(needed):
             return (
                 "Some errors are about as large as their tolerances: train for longer, or declare bi.Tolerances(...)."

@@ -63,8 +63,17 @@ def test_two_posteriors_do_not_share_weights(ruler):
 def test_minutes_become_steps(ruler, tmp_path, monkeypatch):
     # As though each half of the trial, 50 steps, took a second.
     monkeypatch.setattr(StepClock, "seconds_per_epoch", 1.0)
-    assert steps_in(2.0, ruler) == 6_000
+    fit, compiled = bi.AmortizedPosterior.fit, []
+    monkeypatch.setattr(
+        bi.AmortizedPosterior,
+        "fit",
+        lambda *args, **options: compiled.append(options["optimization"].xla) or fit(*args, **options),
+    )
     assert steps_in(0.0001, ruler) == 1
+    assert compiled == ["auto"]
+    # A run of so many steps is compiled: timed as it will be.
+    assert steps_in(2.0, ruler) == 6_000
+    assert compiled == ["auto", "auto", True]
     with pytest.raises(InputError, match="minutes"):
         train_into(tmp_path, ruler, seed=1, steps=5, minutes=1.0)
 

@@ -89,7 +89,15 @@ def test_p_values_are_never_too_small(simulations: int) -> None:
         p_values.append(reference.compare(x[:1, :1], {"x": x[:1]}).p_value[0])
     for alpha in (0.05, 0.1, 0.2, 0.5):
         assert np.mean(np.array(p_values) <= alpha) <= alpha + 3.0 * np.sqrt(alpha * (1.0 - alpha) / 1000)
-    assert min(p_values) >= 2.0 / (1 + simulations // 2)
+    assert min(p_values) >= reference.smallest == 1.0 / (1 + simulations // 2)
+
+
+def test_few_simulations_flag_what_is_far_out() -> None:
+    generator = np.random.default_rng(2)
+    x = generator.normal(size=(450, 5))
+    reference, odd = Reference.fit(x[:, :2], {"x": x}), np.full((1, 5), 30.0)
+    # One of the simulations may be first in everything, too.
+    assert reference.compare(odd[:, :2], {"x": odd}).p_value[0] <= 2.0 * reference.smallest < 0.01
 
 
 # Power

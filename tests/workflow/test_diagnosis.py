@@ -142,7 +142,7 @@ def test_what_fails_is_named_and_what_was_not_run_is_said() -> None:
     found = result.verdict.loc["fit to the data", "found"]
     assert found.startswith("log likelihood: the truth explains the data better than draws, by 1")
     assert found in repr(result)
-    assert "joint coverage: not run, no log densities were given." in repr(result)
+    assert "joint coverage and sharpness: not run, no log densities were given." in repr(result)
     assert "L-C2ST, posterior SBC, observation and predictive: not run, no observation was given." in repr(result)
     assert result.joint_coverage is None
     with pytest.raises(AttributeError, match="no result 'typo'"):

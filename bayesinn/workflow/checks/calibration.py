@@ -106,11 +106,12 @@ CALIBRATION = (
     _check(
         name="TARP",
         run=lambda given: tarp(given.truth, given.draws, given.references, seed=given.seed, level=given.level),
-        question="How many draws lie nearer than the truth to a reference point, which is a rough estimate of the "
-        "parameters from the data. A posterior that equals the prior fails.",
+        question="How many draws lie nearer than the truth to a reference point. If that is a rough estimate of the "
+        "parameters from the data, as in bi.diagnose, a posterior fails that equals the prior although the data say "
+        "more; random points can't tell.",
         figures={"tarp": partial(plots.ecdf, value="share of draws nearer than the truth")},
         captions={"tarp": "Cumulative distribution of the shares, minus the uniform one, which lies in the grey band."},
-        meaning="The joint posterior uses what the data say; it is not just the prior.",
+        meaning="The joint posterior, by distances from reference points.",
         deviations=_tarp_deviations,
         remedy=f"The posterior ignores part of the data: {_SUMMARY}.",
         relies_on=["SBC"],

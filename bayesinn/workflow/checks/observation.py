@@ -13,11 +13,12 @@ from bayesinn.diagnostics.local import LocalC2STResult, local_c2st
 from bayesinn.diagnostics.posterior_sbc import PosteriorSBCResult, posterior_sbc
 from bayesinn.diagnostics.predictive import PredictiveResult, predictive_checks
 from bayesinn.workflow.check import Check
-from bayesinn.workflow.evidence import Arrays, Evidence, needed
+from bayesinn.workflow.evidence import Arrays, Evidence, TypicalityResult, needed
 from bayesinn.workflow.tolerances import FLAGGED, OUTSIDE, WITHIN
 
 # Repeated trainings of L-C2ST. A high level needs more: no p-value is below one over their number.
 _TRIALS = 200
+_FEWEST_EFFECTIVE = 3.0
 _LIKE, _UNLIKE = "like these simulations", "unlike these simulations, and its posterior not to be trusted"
 
 
@@ -55,6 +56,12 @@ def _predictive(given: Evidence) -> PredictiveResult | None:
     return None if at.predicted is None else predictive_checks(at.predicted, at.observed, level=given.level)
 
 
+def _likeness(result: TypicalityResult) -> str:
+    if result.undecided:
+        return "The network saw too few simulations to tell whether the observation is like them."
+    return f"The observation is {_UNLIKE if result.out_of_distribution else _LIKE}."
+
+
 _check = partial(Check, group="around the observation")
 
 OBSERVATION = (
@@ -84,6 +91,8 @@ OBSERVATION = (
         needs=["observation", "log_prob"],
         question="Calibration on data sets simulated from the posterior of the observation, which look like it.",
         figures={"posterior_sbc": partial(plots.ecdf, value="weighted rank of truth")},
+        # Weights that leave hardly more than the truth can't tell a wrong posterior from a correct one.
+        deviations=lambda result: result.deviations if np.median(result.effective) >= _FEWEST_EFFECTIVE else (),
         captions={"posterior_sbc": "Cumulative distribution of weighted ranks, to be read as the figure of SBC."},
         meaning="Calibration on data sets like this observation.",
         remedy="Near this observation the posterior is not calibrated: train for longer, or on a narrower prior around "
@@ -95,8 +104,8 @@ OBSERVATION = (
         run=lambda given: needed(given.observation).typicality,
         needs=["observation"],
         question="Whether the observation is like the simulations that the network was trained on.",
-        sentence=lambda result: f"The observation is {_UNLIKE if result.out_of_distribution else _LIKE}.",
-        judge=lambda result: OUTSIDE if result.out_of_distribution else WITHIN,
+        sentence=_likeness,
+        judge=lambda result: "" if result.undecided else OUTSIDE if result.out_of_distribution else WITHIN,
         meaning="The observation is like the simulations that the network was trained on.",
         remedy="Look for differences between data and simulator: units, missing or delayed counts, preprocessing; then "
         "widen the prior or extend the simulator. The posterior of this observation is an extrapolation.",

@@ -29,7 +29,7 @@ SHARPNESS = (
         name="sharpness",
         group="sharpness",
         run=_sharpness,
-        needs=["sharpest"],
+        needs=["log_prob", "sharpest"],
         question="How many nats the log density of the truth falls short of the exact posterior's, by importance "
         "weights with the simulator's likelihood; without a likelihood, at least how many, by a longer or larger fit. "
         "Calibration does not see this: a posterior may be calibrated and know less than it could.",
