@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from bayesinn.bijections.subnet import DType, HiddenLayers
+from bayesinn.core.dropout import Dropout
 
 
 class MaskedNetwork(keras.layers.Layer):
@@ -27,7 +28,7 @@ class MaskedNetwork(keras.layers.Layer):
     ) -> None:
         super().__init__(dtype=dtype)
         self.elements, self.parameters = elements, parameters
-        dropouts = [keras.layers.Dropout(hidden.dropout, dtype=dtype) for _ in hidden.units if hidden.dropout > 0]
+        dropouts = [Dropout(hidden.dropout, dtype=dtype) for _ in hidden.units if hidden.dropout > 0]
         # Nothing depends on the last element, so it isn't an input.
         inputs = np.array([*range(1, elements), *condition * [0]])
         lowest = 0 if condition else 1

@@ -9,6 +9,7 @@ import keras
 import tensorflow as tf
 
 from bayesinn.bijections.bijection import SharedCondition
+from bayesinn.core.dropout import Dropout
 
 DType = str | keras.DTypePolicy | None
 
@@ -38,7 +39,7 @@ def perceptron(features: int, outputs: int, hidden: HiddenLayers, dtype: DType, 
         glorot = "glorot_uniform" if groups == 1 else keras.initializers.RandomUniform(-limit, limit)
         layers.append(dense(units, glorot, hidden.activation))
         if hidden.dropout > 0:
-            layers.append(keras.layers.Dropout(hidden.dropout, dtype=dtype))
+            layers.append(Dropout(hidden.dropout, dtype=dtype))
     network = keras.Sequential([*layers, dense(outputs, "zeros")])
     network.build((None, groups, features) if groups > 1 else (None, features))
     return network

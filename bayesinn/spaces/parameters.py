@@ -73,7 +73,8 @@ class ParameterSpace:
         """Return parameters as floats, with integers spread evenly over [k, k + 1)."""
         values = {name: tf.cast(parameters[name], tf.float32) for name in self.names}
         for number, name in enumerate(self.discrete):
-            values[name] += tf.random.stateless_uniform(tf.shape(values[name]), seeds.fold_in(seed, number))
+            noise = tf.random.stateless_uniform(tf.shape(values[name]), seeds.fold_in(seed, number), alg="philox")
+            values[name] += noise
         return values
 
     def to_vector(

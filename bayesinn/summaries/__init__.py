@@ -9,7 +9,7 @@
 - :class:`FisherScoring`: data whose mean can be computed, for posteriors sharper than those of a network alone; it
   returns a :class:`Frame` in which the posterior network whitens the parameters for the flow.
 - :class:`Identity`: the data themselves, if they are few.
-- :class:`Summary`: the contract, to write another.
+- :class:`Summary`: the contract, to write another; :class:`Dropout` is a layer for it, as Keras' is slow under XLA.
 
 Arguments that many of them have: ``units`` is the length of the summary, ``hidden`` lists the units of hidden layers,
 ``activation`` is the name of a Keras activation. Data ``x`` are (n, steps) or (n, elements), or have a third axis of
@@ -18,6 +18,7 @@ right.
 """
 
 import bayesinn.core.environment  # noqa: F401
+from bayesinn.core.dropout import Dropout as Dropout
 from bayesinn.summaries.conv_lstm import ConvLSTM as ConvLSTM
 from bayesinn.summaries.count_series import CountSeries as CountSeries
 from bayesinn.summaries.deep_set import DeepSet as DeepSet

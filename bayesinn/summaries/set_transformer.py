@@ -3,9 +3,12 @@
 import keras
 import tensorflow as tf
 
+from bayesinn.core.dropout import Dropout
 from bayesinn.core.errors import InputError
 from bayesinn.summaries.elements import blank, with_features, with_size
 from bayesinn.summaries.summary import Summary
+
+Shape = tuple[int | None, ...]
 
 
 class SetTransformer(Summary):
@@ -74,13 +77,21 @@ class SetTransformer(Summary):
         return self.output_layer(with_size(pooled, x, mask))
 
 
+class MultiHeadAttention(keras.layers.MultiHeadAttention):
+    """Keras' attention with our dropout, which it has no argument for."""
+
+    def build(self, query_shape: Shape, value_shape: Shape, key_shape: Shape | None = None) -> None:
+        super().build(query_shape, value_shape, key_shape)
+        self._dropout_layer.__class__ = Dropout
+
+
 class _Attention(keras.layers.Layer):
     """Attention of queries to elements, then a network for each query; both with a residual and normalised."""
 
     def __init__(self, width: int, heads: int, dropout: float) -> None:
         # Keras' own name of a private class begins with an underscore, which TensorFlow refuses as outermost scope.
         super().__init__(name="attention")
-        self.attention = keras.layers.MultiHeadAttention(heads, key_dim=width // heads, dropout=dropout)
+        self.attention = MultiHeadAttention(heads, key_dim=width // heads, dropout=dropout)
         self.attention_norm = keras.layers.LayerNormalization()
         self.hidden = keras.layers.Dense(2 * width, activation="silu")
         self.dense = keras.layers.Dense(width)

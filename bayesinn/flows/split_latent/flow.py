@@ -155,7 +155,7 @@ class SplitLatentFlow(Flow):
         return tf.concat([self._noise(like, size, sd, stream) for size, sd, stream in parts], axis=-1)
 
     def _noise(self, like: tf.Tensor, size: int, sd: float, seed: tf.Tensor) -> tf.Tensor:
-        return sd * tf.random.stateless_normal((tf.shape(like)[0], size), seed, dtype=like.dtype)
+        return sd * tf.random.stateless_normal((tf.shape(like)[0], size), seed, dtype=like.dtype, alg="philox")
 
     def _split(self, condition: tf.Tensor | None) -> tuple[tf.Tensor, tf.Tensor]:
         """Return observables and context; to bijections, a context of no elements is none."""

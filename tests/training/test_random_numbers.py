@@ -1,0 +1,55 @@
+"""Random numbers inside the training step: their generator is named, as XLA's own choice takes thirty times a step."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+import bayesinn as bi
+from bayesinn.core import seeds
+from bayesinn.core.dropout import Dropout
+
+tfd = tfp.distributions
+PHILOX = 1
+
+
+@bi.simulator(prior={"rate": tfd.Normal(0.0, 1.0), "count": tfd.Poisson(4.0), "third": tfd.Normal(0.0, 1.0)})
+def counted(parameters, seed):
+    x = parameters["rate"][:, None] + tf.random.stateless_normal((len(parameters["rate"]), 6), seed)
+    return {"x": x + tf.cast(parameters["count"], tf.float32)[:, None]}
+
+
+@pytest.mark.parametrize(
+    ("summary", "flow"),
+    [
+        (bi.summaries.SetTransformer(width=8, heads=2, dropout=0.1), bi.flows.coupling(1, (8,), dropout=0.1)),
+        (bi.summaries.Identity(), bi.flows.autoregressive(1, hidden=(8,), dropout=0.1)),
+        (bi.summaries.Identity(), bi.flows.hint(1, hidden=(8,), dropout=0.1)),
+        (bi.summaries.Identity(), bi.flows.residual(1, hidden=(8,))),
+    ],
+    ids=["set transformer, coupling", "autoregressive", "hierarchical", "residual"],
+)
+def test_generators_are_named(summary: bi.summaries.Summary, flow: bi.flows.Flow) -> None:
+    posterior = bi.AmortizedPosterior(counted, summary, flow).fit(steps=1, batch_size=8, seed=1, progress=False)
+    batch = {name: tf.convert_to_tensor(value) for name, value in counted.sample(8, seed=2).items()}
+
+    def loss() -> tf.Tensor:
+        return posterior.model.loss(batch, seeds.tensor_seed(1, "dequantise"), tf.constant(0.5), True)
+
+    graph = tf.function(loss, autograph=False).get_concrete_function().graph
+    functions = [function.graph for function in graph._functions.values() if hasattr(function, "graph")]
+    draws = [op for part in (graph, *functions) for op in part.get_operations() if "Stateless" in op.type]
+    generators = [tf.get_static_value(op.inputs[3]) for op in draws if op.type.endswith("V2") and len(op.inputs) > 3]
+    assert len(generators) >= 2
+    assert set(map(int, generators)) == {PHILOX}
+
+
+def test_dropout_is_that_of_keras() -> None:
+    ours, theirs = Dropout(0.3, seed=5), keras.layers.Dropout(0.3, seed=5)
+    x = tf.ones((50, 40))
+    for _ in range(3):
+        np.testing.assert_array_equal(ours(x, training=True), theirs(x, training=True))
+    np.testing.assert_array_equal(ours(x), x)
