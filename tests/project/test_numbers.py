@@ -25,9 +25,7 @@ EXCEPTIONS: Mapping[str, Mapping[str, str]] = {
     "tutorials/02_can_i_trust_it.md": {"1.15": SETTING, "-0.75": KNOWN, "0.69": KNOWN, "1.5": SETTING},
     "tutorials/04_covid19_germany.md": {"10,219": DATA},
     "paper_results/covid19_germany/README.md": {"75,000": PUBLISHED},
-    "paper_results/defaults/README.md": {
-        **dict.fromkeys(("2.156", "2.154", "4,255"), DERIVED),
-    },
+    "paper_results/defaults/README.md": dict.fromkeys(("2.156", "2.154", "4,255"), DERIVED),
     "paper_results/densities_2d/README.md": dict.fromkeys(
         ("1.69844", "2.83188", "3.46574", "1.00758", "3.53102"), KNOWN
     ),
