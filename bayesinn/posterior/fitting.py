@@ -122,7 +122,9 @@ def run_training(
     # All have looked into the folder before simulations are written there.
     plan.devices.check_agreement([asdict(settings), plan.identity, resumes], np.empty(0))
     if checkpoint is not None and resumes and has_ended(checkpoint.folder, settings):
-        model.freeze()
+        if settings.passes or data.rows is not None:
+            # As in the run that has ended: the state holds the weights that were trained.
+            model.freeze()
         source: Source = ArraySource(pilot, settings)
     else:
         source = data.source(model, settings, plan.start is not None, progress, plan.folder)
