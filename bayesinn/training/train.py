@@ -84,7 +84,8 @@ def train(
         if prepare_folder(checkpoint, settings, identity, write=devices.chief):
             finished = writer.restore(model)
         own += [writer] * devices.chief
-    devices.check_agreement([asdict(settings), identity, finished], model.flat.numpy())
+    initial = model.flat.numpy()
+    devices.check_agreement([asdict(settings), identity, finished], initial)
     report = ProgressReport(settings, finished, progress)
     started = time.monotonic()
     stopped_by: BaseException | None = None
@@ -115,6 +116,9 @@ def train(
     finally:
         report.close()
         source.release()
+    # No step was done, though an optimizer may count the one that failed: an earlier fit stays.
+    if stopped_by is not None and not finished and np.array_equal(initial, model.flat.numpy()):
+        raise stopped_by
     if guard.bad_step is not None:
         stopped_by = stopped_by or _not_finite(guard.bad_step, settings, source)
     elif history.best is not None:
