@@ -17,6 +17,7 @@ from bayesinn.posterior.training_data import Length
 from bayesinn.simulators.gaussian import gaussian
 from bayesinn.simulators.linear import linear
 from bayesinn.training.arrays import split
+from bayesinn.workflow.diagnosing import _about
 from tests.helpers.fitting import equal, fit
 from tests.helpers.models import Dropping, Normalising, small_flow
 
@@ -94,6 +95,8 @@ def test_early_stopping_keeps_the_best_weights() -> None:
     best = int(stopped.history["val_loss"].idxmin())
     assert len(stopped.history) == best + 4
     assert len(stopped.history) < 200
+    assert f"trained for {2 * (best + 4)} steps" in repr(stopped)
+    assert _about(stopped)["Training"] == f"{2 * (best + 4)} steps of 30, seed 1"
     # Training up to the best epoch alone ends with the same weights.
     assert equal(stopped, fit(flow=flow, epochs=best + 1, optimization=whole, **options))
     final = stopped.history["val_loss"].iloc[-1]
