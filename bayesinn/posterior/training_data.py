@@ -114,6 +114,7 @@ class InMemory(TrainingData):
         (steps, epochs, batch_size), rows = length, len(next(iter(self._arrays.values())))
         if batch_size is None:
             batch_size = min(self.simulator.recommended.batch_size, _BATCH, max(rows // _FEWEST_BATCHES, 1))
+            batch_size = max(batch_size // optimization.parts, 1) * optimization.parts
         if rows < _FEW_ROWS and optimization.weight_decay is None:
             optimization = replace(optimization, weight_decay=_DECAY)
         if steps is None and epochs is None:
@@ -159,7 +160,7 @@ def refuse_ignored(data: Any, validation: Validation, optimization: Optimization
         raise InputError("Argument 'patience'", expected=expected, got=got, do="leave one of the two out")
     if data is not None and optimization.passes is not None:
         got = f"passes={optimization.passes!r} together with training data"
-        do = "say epochs, which are passes through the data"
+        do = "leave it out; epochs are passes through the data"
         raise InputError("Argument 'passes'", expected="a simulator to draw from", got=got, do=do)
 
 
