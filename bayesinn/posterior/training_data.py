@@ -82,6 +82,10 @@ class Online(TrainingData):
 
     def fill_in(self, length: Length, optimization: Optimization) -> tuple[Length, Optimization]:
         recommended = self.simulator.recommended
+        if length.epochs is not None and length.steps is None:
+            expected, got = "steps, which say how long to train online", f"epochs={length.epochs!r} alone"
+            do = "pass steps=...; epochs then says in how many reports"
+            raise InputError("Argument 'epochs'", expected=expected, got=got, do=do)
         steps = recommended.steps if length.steps is None else length.steps
         batch_size = recommended.batch_size if length.batch_size is None else length.batch_size
         return Length(steps, length.epochs, batch_size), optimization

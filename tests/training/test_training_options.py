@@ -46,6 +46,8 @@ def test_every_option_changes_the_weights(base, option: str) -> None:
 def test_epochs_are_reports_online() -> None:
     posterior = fit(steps=10, epochs=3)
     assert posterior.history["step"].tolist() == [4, 8, 10]
+    with pytest.raises(InputError, match="steps, which say how long to train online"):
+        fit(steps=None, epochs=3)
 
 
 def test_average_of_weights_is_what_the_posterior_uses() -> None:
