@@ -150,6 +150,17 @@ def test_parameters_outside_the_support_are_refused() -> None:
         bi.AmortizedPosterior(noisy).fit(rows, epochs=1, progress=False)
 
 
+def test_fractions_of_whole_parameters_are_refused() -> None:
+    @bi.simulator(prior={"k": tfd.Poisson(4.0)})
+    def noisy(parameters, seed):
+        return {"y": parameters["k"] + tf.random.stateless_normal(tf.shape(parameters["k"]), seed)}
+
+    rows = noisy.sample(40, seed=1)
+    rows["k"] = np.where(np.arange(40) == 7, 2.5, rows["k"])
+    with pytest.raises(InputError, match=r"1 of \d+ rows outside, one of them .*2\.5"):
+        bi.AmortizedPosterior(noisy).fit(rows, epochs=1, validation=0.0, progress=False)
+
+
 def test_offline_with_context() -> None:
     """Validation is traced for any number of rows, and must still know how wide the context is."""
     summary = bi.summaries.DeepSet(4, hidden=(8,), dense=(8,))
