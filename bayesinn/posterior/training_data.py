@@ -119,7 +119,7 @@ class InMemory(TrainingData):
         if batch_size is None:
             batch_size = min(self.simulator.recommended.batch_size, _BATCH, max(rows // _FEWEST_BATCHES, 1))
             batch_size = max(batch_size // optimization.parts, 1) * optimization.parts
-        if rows < _FEW_ROWS and optimization.weight_decay is None:
+        if rows < _FEW_ROWS and optimization.weight_decay is None and optimization.optimizer is None:
             optimization = replace(optimization, weight_decay=_DECAY)
         if steps is None and epochs is None:
             steps_per_pass = max(rows // check_integer("Argument 'batch_size'", batch_size), 1)

@@ -144,7 +144,8 @@ def _optimizer(optimizer: keras.optimizers.Optimizer | None, settings: TrainingS
     if optimizer is not None:
         # A copy, so that the user's can be used again.
         return type(optimizer).from_config(optimizer.get_config())
-    rate, warmup = settings.learning_rate, min(500, max(1, settings.steps // 20))
+    rate: Any = settings.learning_rate
+    warmup = min(500, max(1, settings.steps // 20))
     decay_steps = max(1, settings.steps - warmup)
     schedule = keras.optimizers.schedules.CosineDecay(rate * 1e-2, decay_steps, warmup_target=rate, warmup_steps=warmup)
     if settings.weight_decay:

@@ -32,6 +32,8 @@ def arrays() -> dict[str, np.ndarray]:
 def test_offline_keeps_a_fixed_validation_set(arrays) -> None:
     frozen = fit(data=arrays, epochs=4, steps=None, optimization=bi.Optimization(optimizer=keras.optimizers.SGD(0.0)))
     assert frozen.history["val_loss"].nunique() == 1
+    # Of the default optimizer alone.
+    assert [frozen.training["settings"][name] for name in ("weight_decay", "learning_rate")] == [0.0, None]
     assert f"validation loss {frozen.history['val_loss'].iloc[-1]:.3f}" in repr(frozen)
     assert frozen.history["loss"].nunique() > 1 or len(arrays["y"]) % 32
     assert equal(

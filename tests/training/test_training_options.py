@@ -123,6 +123,8 @@ def test_xla_compiles_simulator_and_step_once(fresh_python, tmp_path: Path, monk
         ({"passes": -1}, "'passes'"),
         ({"passes": 2.5}, "'passes'"),
         ({"data": linear.sample(20, seed=1), "steps": 2, "epochs": 2}, "'steps' and 'epochs'"),
+        ({"optimizer": keras.optimizers.SGD(1e-3), "learning_rate": 1e-2}, "'learning_rate'"),
+        ({"optimizer": keras.optimizers.SGD(1e-3), "weight_decay": 0.0}, "'weight_decay'"),
     ],
 )
 def test_options_that_would_be_ignored_are_refused(options: dict, name: str) -> None:
