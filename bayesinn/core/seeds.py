@@ -36,6 +36,7 @@ _STREAMS = {
     "latent": 13,
     "replicates": 14,
     "bank": 15,
+    "steps": 16,
     "copies": 7301,
     "local c2st": 0x10CA1,
     "mmd": 0x6D6D64,

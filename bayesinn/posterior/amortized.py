@@ -103,7 +103,7 @@ class AmortizedPosterior(TrainedPosterior):
             Weight updates; 5,000 online if the simulator recommends nothing.
         epochs : int
             Offline, passes through ``data`` in place of ``steps``; by default those that make 5,000 steps, from 10 to
-            300. Online, reports, by default 50.
+            300. Online, only beside ``steps``: the number of reports, by default 50.
         batch_size : int
             256 if the simulator recommends nothing; offline at most 64, and a fourteenth of the data.
         seed : int

@@ -121,11 +121,12 @@ class Evaluator:
         shape = tf.shape(parameters[space.names[0]])[:2]
         for name, event in space.event_shapes.items():
             values[name] = tf.cast(tf.reshape(parameters[name], (-1, *event)), tf.float32)
-            if name in space.discrete:
-                size = math.prod(event)
-                values[name] += tf.reshape(offset[:size], event)
-                offset = offset[size:]
-        inside = space.prior_log_prob(values) > -np.inf
+        inside = space.possible(values)
+        for name in space.discrete:
+            event = space.event_shapes[name]
+            size = math.prod(event)
+            values[name] += tf.reshape(offset[:size], event)
+            offset = offset[size:]
         vector, log_det = space.to_vector(values)
         repeated = map_tensors(lambda part: tf.repeat(part, shape[1], axis=0), condition)
         density = self.model.network.log_prob(vector, repeated) + log_det

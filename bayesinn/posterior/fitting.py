@@ -122,7 +122,9 @@ def run_training(
     # All have looked into the folder before simulations are written there.
     plan.devices.check_agreement([asdict(settings), plan.identity, resumes], np.empty(0))
     if checkpoint is not None and resumes and has_ended(checkpoint.folder, settings):
-        model.freeze()
+        if settings.passes or data.rows is not None:
+            # As in the run that has ended: the state holds the weights that were trained.
+            model.freeze()
         source: Source = ArraySource(pilot, settings)
     else:
         source = data.source(model, settings, plan.start is not None, progress, plan.folder)
@@ -162,9 +164,8 @@ def measure_reference(evaluator: Evaluator, pilot: Arrays) -> Reference:
 
 def _check_support(model: PosteriorModel, arrays: Arrays) -> None:
     """Refuse parameters that the prior can't have drawn: they would be moved to the edge of its support unseen."""
-    # An infinite density, as on an edge of a simplex, is no reason.
     space = model.parameters
-    outside = ~(space.prior_log_prob({name: arrays[name] for name in space.names}).numpy() > -np.inf)
+    outside = ~space.possible(arrays).numpy()
     if outside.any():
         culprit = {name: arrays[name][np.argmax(outside)].tolist() for name in space.names}
         got = f"{int(outside.sum())} of {len(outside)} rows outside, one of them {culprit}"

@@ -93,7 +93,8 @@ class Streamed(TrainingData):
         passes = self._stream.reuse if epochs is None else check_integer("Argument 'epochs'", epochs)
         if steps is None:
             # As long as online if nothing is said, and with as many reports: a pass through a large bank may never end.
-            steps = self.simulator.recommended.steps if passes is None else passes * (rows // batch_size)
+            kept = max(batch_size - round(self._stream.fresh * batch_size), 1)
+            steps = self.simulator.recommended.steps if passes is None else passes * (rows // kept)
         return Length(steps, None, batch_size), optimization
 
     def source(

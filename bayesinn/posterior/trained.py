@@ -177,10 +177,15 @@ class TrainedPosterior(Registered):
         """Whether there is anything to sample from."""
         return self._trained is not None
 
+    @property
+    def steps_done(self) -> int:
+        """Number of steps that the last training took: fewer than planned if patience or an error ended it."""
+        return int(self.history["step"].iloc[-1]) if len(self.history) else 0
+
     def __repr__(self) -> str:
         state = "not trained"
         if self._trained is not None:
-            state = f"trained for {self.training['settings']['steps']:,} steps{_last_loss(self.history)}"
+            state = f"trained for {self.steps_done:,} steps{_last_loss(self.history)}"
         lines = [f"{type(self).__name__} of {self.simulator.name!r}, {state}"]
         lines += [f"  {name}: {summary!r}" for name, summary in self.summaries.items()]
         return "\n".join([*lines, f"  flow: {self.flow!r}"])

@@ -82,6 +82,10 @@ class Online(TrainingData):
 
     def fill_in(self, length: Length, optimization: Optimization) -> tuple[Length, Optimization]:
         recommended = self.simulator.recommended
+        if length.epochs is not None and length.steps is None:
+            expected, got = "steps, which say how long to train online", f"epochs={length.epochs!r} alone"
+            do = "pass steps=...; epochs then says in how many reports"
+            raise InputError("Argument 'epochs'", expected=expected, got=got, do=do)
         steps = recommended.steps if length.steps is None else length.steps
         batch_size = recommended.batch_size if length.batch_size is None else length.batch_size
         return Length(steps, length.epochs, batch_size), optimization
@@ -114,7 +118,8 @@ class InMemory(TrainingData):
         (steps, epochs, batch_size), rows = length, len(next(iter(self._arrays.values())))
         if batch_size is None:
             batch_size = min(self.simulator.recommended.batch_size, _BATCH, max(rows // _FEWEST_BATCHES, 1))
-        if rows < _FEW_ROWS and optimization.weight_decay is None:
+            batch_size = max(batch_size // optimization.parts, 1) * optimization.parts
+        if rows < _FEW_ROWS and optimization.weight_decay is None and optimization.optimizer is None:
             optimization = replace(optimization, weight_decay=_DECAY)
         if steps is None and epochs is None:
             steps_per_pass = max(rows // check_integer("Argument 'batch_size'", batch_size), 1)
@@ -159,7 +164,7 @@ def refuse_ignored(data: Any, validation: Validation, optimization: Optimization
         raise InputError("Argument 'patience'", expected=expected, got=got, do="leave one of the two out")
     if data is not None and optimization.passes is not None:
         got = f"passes={optimization.passes!r} together with training data"
-        do = "say epochs, which are passes through the data"
+        do = "leave it out; epochs are passes through the data"
         raise InputError("Argument 'passes'", expected="a simulator to draw from", got=got, do=do)
 
 

@@ -39,14 +39,15 @@ def draw_proposed(
         given = {name: np.repeat(value, n - rows, axis=0).astype(cast[name]) for name, value in context.items()}
         state = np.random.SeedSequence(seeds.entropy(seed, "rounds", *keys, attempt)).generate_state(3)
         observables = simulator.simulate(parameters, int(state[0]), given)
-        if simulator.missing:
-            lost = lose_values(observables, simulator.missing, state[1:].astype(np.int32))
-            observables = {name: value.numpy() for name, value in lost.items()}
         # In the types of a bank, so that it makes no difference whether they are kept in one.
         drawn = Simulations(parameters, given, {k: np.asarray(v, cast[k]) for k, v in observables.items()}, 0)
         good = np.all([np.full(n - rows, bool(observables)), *finite_rows(observables, given, simulator).values()], 0)
         if simulator.on_nonfinite == "raise":
             checks.check_finite(simulator, drawn)
+        if simulator.missing and observables:
+            # After failures are found, which would be lost, too.
+            lost = lose_values(drawn.observables, simulator.missing, state[1:].astype(np.int32))
+            drawn = drawn._replace(observables={name: value.numpy() for name, value in lost.items()})
         failed += int(np.sum(~good))
         rows += int(np.sum(good))
         simulator.check_failures(rows, failed)

@@ -27,7 +27,7 @@ from bayesinn.simulation.finite import finite_rows
 from bayesinn.simulation.missing import lose_values
 from bayesinn.simulation.prior import Values
 from bayesinn.simulation.simulations import MOST_REDRAWS, Arrays, Simulations, take
-from bayesinn.simulation.worker import Block, Failure, combine, describe_call, with_nan, with_others
+from bayesinn.simulation.worker import Block, Failure, combine, describe_call, with_failures, with_others
 from bayesinn.simulation.workers import end_workers, pickled_by_value, start
 
 if TYPE_CHECKING:
@@ -41,12 +41,14 @@ _SECONDS_BEFORE_PROGRESS = 2.0
 class PythonEngine:
     """Draws batches as NumPy arrays through worker processes; otherwise as :class:`TensorFlowEngine`.
 
-    A simulation that raises has failed like one that is not finite. ``keeps_failed`` leaves both in place, as NaN.
+    A simulation that raises has failed like one that is not finite. ``keeps_failed`` leaves both in place, as NaN;
+    as infinity where NaN stands for a missing value.
     """
 
     def __init__(self, declared: Declaration, batched: bool, workers: int | None, keeps_failed: bool = False) -> None:
         self.declared, self.batched, self.keeps_failed = declared, batched, keeps_failed
         self.workers = workers or os.cpu_count() or 1
+        self._mark = np.nan if declared.missing is None else np.inf
         self._payload = pickled_by_value(declared.name, declared.function)
         self._start_block: Callable[..., Future[Block]] = functools.partial(start, self.workers, self._payload)
         self._shapes: dict[str, tuple[int, ...]] = {}
@@ -75,7 +77,7 @@ class PythonEngine:
         tasks = self._submit(parameters, context, seeds.entropy(seed, "predictive"))
         with Progress("simulating", rows, "simulations", shown=progress, delay=_SECONDS_BEFORE_PROGRESS) as display:
             block = self._gather(tasks, display)
-        return with_nan(block, rows)
+        return with_failures(block, rows, self._mark)
 
     def submit(self, n: int, entropy: list[int]) -> PendingSimulations:
         """Start n simulations; a pure function of the entropy (see :func:`bayesinn.core.seeds.entropy`)."""
@@ -195,7 +197,7 @@ class PendingSimulations(NamedTuple):
         engine, policy = self.engine, self.engine.declared.on_nonfinite
         parameters, context, block = self.parameters, self.context, engine._gather(self.tasks)
         rows = len(next(iter(parameters.values())))
-        observables = (with_nan if engine.keeps_failed else with_others)(block, rows)
+        observables = with_failures(block, rows, engine._mark) if engine.keeps_failed else with_others(block, rows)
         if policy == "redraw" and not engine._shapes and all(failure.costly for failure in block.failed.values()):
             # The very first draws: most likely all end so, and redraws would take hours to tell.
             raise engine._error(block.failed)

@@ -124,7 +124,10 @@ class Simulator:
     def simulate(
         self, parameters: Mapping[str, Any], seed: int, context: Mapping[str, Any] | None = None, progress: bool = False
     ) -> Arrays:
-        """Run the forward model for given parameters and context; ``progress`` is shown of worker processes."""
+        """Run the forward model for given parameters and context; ``progress`` is shown of worker processes.
+
+        Where a Python simulator may fail, failed rows are NaN, or infinite if NaN stands for a missing value.
+        """
         # TensorFlow doesn't mix dtypes: the function gets those that its prior and context draw.
         arrays = self.prior.cast(checks.check_arrays(self.prior, parameters))
         given = {} if self.context is None else self.context.cast(checks.check_arrays(self.context, context or {}))

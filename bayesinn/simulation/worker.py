@@ -212,11 +212,11 @@ def with_others(block: Block, rows: int) -> Arrays:
     return take(block.observables, source) if block.failed else block.observables
 
 
-def with_nan(block: Block, rows: int) -> Arrays:
-    """Return observables (rows, ...) as floats with NaN where a row has failed."""
+def with_failures(block: Block, rows: int, mark: float) -> Arrays:
+    """Return observables (rows, ...), as floats with NaN or infinity for a ``mark`` if rows have failed."""
     observables = with_others(block, rows)
     if block.failed:
         observables = {name: value.astype(np.result_type(value, np.float32)) for name, value in observables.items()}
         for value in observables.values():
-            value[list(block.failed)] = np.nan
+            value[list(block.failed)] = mark
     return observables

@@ -124,6 +124,15 @@ class ParameterSpace:
             terms.append(tf.where(inside, log_prob, -np.inf))
         return tf.add_n(terms)
 
+    def possible(self, parameters: Mapping[str, tf.Tensor]) -> tf.Tensor:
+        """Tell which parameters (n, *event), not dequantised, lie inside the support: integers are whole there."""
+        # An infinite density, as on an edge of a simplex, is inside.
+        inside = self.prior_log_prob(parameters) > -np.inf
+        for name in self.discrete:
+            value = tf.cast(parameters[name], tf.float32)
+            inside &= tf.reduce_all(value == tf.floor(value), axis=tuple(range(1, value.shape.rank)))
+        return inside
+
     def from_vector(
         self, vector: tf.Tensor, names: Collection[str] | None = None, given: Values | None = None
     ) -> Values:

@@ -30,7 +30,8 @@ class Optimization:
     ----------
     optimizer : Keras optimizer
         Adam if left out, with ``learning_rate`` reached in a linear warm-up over 5 % of the steps (at most 500) and
-        left on a cosine to zero. It is copied, so that it can be used again.
+        left on a cosine to zero. It is copied, so that it can be used again. ``learning_rate`` and ``weight_decay`` are
+        refused beside it: it has its own.
     learning_rate : float
         What the simulator recommends if left out, 5e-3 if it doesn't.
     clip_norm : float
@@ -107,6 +108,11 @@ class Optimization:
         for name, least in (("patience", 1), ("passes", 0)):
             if (value := getattr(self, name)) is not None:
                 checked[name] = check_integer(f"Argument {name!r}", value, least)
+        for name in ("learning_rate", "weight_decay"):
+            if self.optimizer is not None and name in checked:
+                expected, got = f"one of them: an optimizer has its own {name}", f"both, {name}={checked[name]!r}"
+                do = f"pass {name} to the optimizer, or leave the optimizer out"
+                raise InputError(f"Arguments 'optimizer' and {name!r}", expected=expected, got=got, do=do)
         vars(self).update(checked)
 
     @property
@@ -120,8 +126,8 @@ class Optimization:
         return self.accumulate * (1 if self.strategy is None else self.strategy.num_replicas_in_sync)
 
     def filled(self, learning_rate: float, passes: int) -> Optimization:
-        """Return the same with what was left out."""
-        rate = learning_rate if self.learning_rate is None else self.learning_rate
+        """Return the same with what was left out; an optimizer has its own learning rate."""
+        rate = learning_rate if self.learning_rate is None and self.optimizer is None else self.learning_rate
         return replace(self, learning_rate=rate, passes=passes if self.passes is None else self.passes)
 
 
@@ -160,15 +166,15 @@ class TrainingSettings:
     """Everything that decides the outcome of training, apart from simulator, network and optimiser.
 
     Reports, checkpoints, validations and calls of epoch callbacks come every ``steps_per_epoch`` steps. For the rest
-    see :class:`Optimization`; ``passes`` is 0 for arrays, too. A batch has ``parts`` on all devices
-    together.
+    see :class:`Optimization`; ``passes`` is 0 for arrays, too. A batch has ``parts`` on all devices together. The
+    learning rate of a user's optimizer is its own, and None here.
     """
 
     steps: int
     steps_per_epoch: int
     batch_size: int
     seed: int
-    learning_rate: float = 5e-3
+    learning_rate: float | None = 5e-3
     clip_norm: float = 1.0
     average: float = 0.999
     patience: int | None = None

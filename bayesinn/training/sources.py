@@ -160,7 +160,8 @@ class WorkerSource(OnlineSource):
     def _submit(self, step: int) -> Any:
         """Start the simulations of a step."""
         engine: Any = self._simulator.engine
-        return engine.submit(self._settings.batch_size, seeds.entropy(self._settings.seed, "simulations", step))
+        # In a stream of their own: [seed, 2, 0] is [seed, 2] to NumPy, and [seed, 2, k] what Simulator.sample redraws.
+        return engine.submit(self._settings.batch_size, seeds.entropy(self._settings.seed, "steps", step))
 
 
 class Mixture(Source):

@@ -84,7 +84,8 @@ def train(
         if prepare_folder(checkpoint, settings, identity, write=devices.chief):
             finished = writer.restore(model)
         own += [writer] * devices.chief
-    devices.check_agreement([asdict(settings), identity, finished], model.flat.numpy())
+    initial = model.flat.numpy()
+    devices.check_agreement([asdict(settings), identity, finished], initial)
     report = ProgressReport(settings, finished, progress)
     started = time.monotonic()
     stopped_by: BaseException | None = None
@@ -115,6 +116,9 @@ def train(
     finally:
         report.close()
         source.release()
+    # No step was done, though an optimizer may count the one that failed: an earlier fit stays.
+    if stopped_by is not None and not finished and np.array_equal(initial, model.flat.numpy()):
+        raise stopped_by
     if guard.bad_step is not None:
         stopped_by = stopped_by or _not_finite(guard.bad_step, settings, source)
     elif history.best is not None:
@@ -140,7 +144,8 @@ def _optimizer(optimizer: keras.optimizers.Optimizer | None, settings: TrainingS
     if optimizer is not None:
         # A copy, so that the user's can be used again.
         return type(optimizer).from_config(optimizer.get_config())
-    rate, warmup = settings.learning_rate, min(500, max(1, settings.steps // 20))
+    rate: Any = settings.learning_rate
+    warmup = min(500, max(1, settings.steps // 20))
     decay_steps = max(1, settings.steps - warmup)
     schedule = keras.optimizers.schedules.CosineDecay(rate * 1e-2, decay_steps, warmup_target=rate, warmup_steps=warmup)
     if settings.weight_decay:

@@ -107,7 +107,7 @@ def _about(posterior: AmortizedPosterior) -> dict[str, str]:
     return {
         "Simulator": posterior.simulator.name,
         "Network": textwrap.shorten("; ".join(networks), 160, placeholder=" ..."),
-        "Training": f"{training['steps']:,} steps of {training['batch_size']:,}, seed {training['seed']}",
+        "Training": f"{posterior.steps_done:,} steps of {training['batch_size']:,}, seed {training['seed']}",
         "Diagnosed": f"{datetime.now():%Y-%m-%d}",
     }
 

@@ -17,6 +17,7 @@ from bayesinn.core.validation import check_flag, check_integer, check_number, ch
 from bayesinn.posterior.amortized import AmortizedPosterior
 from bayesinn.posterior.draws import Draws
 from bayesinn.posterior.evaluator import has_log_prob
+from bayesinn.posterior.training_data import refuse_ignored
 from bayesinn.simulation.proposals import draw_proposed
 from bayesinn.simulation.simulator import Arrays
 from bayesinn.spaces.observations import check_observations
@@ -136,8 +137,10 @@ def truncated_rounds(
     rounds = check_integer("Argument 'rounds'", rounds)
     simulations = check_integer("Argument 'simulations'", simulations, 20, do="pass for example simulations=1000")
     mass = check_number("Argument 'mass'", mass, above=0, most=0.1, do="pass for example mass=1e-4")
+    steps = None if steps is None else check_integer("Argument 'steps'", steps, do="pass for example steps=2_000")
     seed, simulator = seeds.check_seed(seed), posterior.simulator
     checked = check_observations(simulator, observation)
+    refuse_ignored(checked.arrays, None, optimization)
     if checked.batched:
         subject, expected = "Argument 'observation'", "one observation, without batch axis"
         raise InputError(subject, expected=expected, got=f"a batch of {checked.count}", do="call it for each of them")

@@ -13,7 +13,8 @@ from bayesinn.posterior.amortized import AmortizedPosterior
 from bayesinn.simulation.simulations import take
 from bayesinn.simulation.simulator import Arrays, Simulator
 
-# Posterior draws that measure where a posterior has its mass, and draws that are proposed at once.
+# Posterior draws that measure where a posterior has its mass; draws that are proposed at once, and how often for each
+# thousand that are wanted, at most.
 _DRAWS, _BATCH, _MOST_BATCHES = 50_000, 100_000, 200
 # Below this share of the prior, proposals from the posterior are accepted more often than those from the prior.
 _LEAST_SHARE = 1e-3
@@ -80,8 +81,8 @@ class Truncation:
         """
         generator = seeds.generator(seed, "rounds", 1, number, attempt)
         kept: list[Arrays] = []
-        found = 0
-        for _ in range(_MOST_BATCHES):
+        found, most = 0, _MOST_BATCHES * -(-n // 1_000)
+        for _ in range(most):
             few = self.share < _LEAST_SHARE
             proposed = self._thinned(generator) if few else self._prior(generator, _BATCH if self.parts else n)
             inside = self.contains(proposed)
@@ -90,7 +91,7 @@ class Truncation:
             if found >= n:
                 return {name: np.concatenate([part[name] for part in kept])[:n] for name in self.simulator.prior.names}
         expected = f"{n:,} parameters inside the truncated prior"
-        got = f"{found:,} inside, of {_MOST_BATCHES * _BATCH:,} that were proposed"
+        got = f"{found:,} inside, of {most * _BATCH:,} that were proposed"
         do = "pass fewer rounds: the last of them had narrowed the prior enough"
         raise InputError("Proposal of truncated rounds", expected=expected, got=got, do=do)
 

@@ -120,7 +120,8 @@ def train_for(
     make : callable, gives new summaries and a new flow
     folder : Path
     quick : bool
-    options : dict, of :class:`bayesinn.Optimization`; new simulations at each step by default
+    options : dict, of :class:`bayesinn.Optimization`; new simulations at each step by default. A learning rate of 2e-3,
+        if there are none.
     batch_size : int
     checks : int, how often :class:`HeldOut` looks, beside the first
     checkpoint : folder for the state of the training
@@ -133,7 +134,7 @@ def train_for(
     """
     settings: dict[str, Any] = {"batch_size": 32 if quick else batch_size, "seed": SEED, "progress": False}
     xla = False if quick else "auto"
-    optimization = bi.Optimization(**{"learning_rate": 2e-3, "passes": 0, "xla": xla, **(options or {})})
+    optimization = bi.Optimization(**{"passes": 0, "xla": xla, **(options or {"learning_rate": 2e-3})})
     steps, milliseconds = 2, math.nan
     if not quick:
         timed, clock = bi.AmortizedPosterior(simulator, *make()), StepClock(time.process_time)

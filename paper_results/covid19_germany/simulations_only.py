@@ -94,7 +94,7 @@ def train(name: str, minutes: float, folder: Path, quick: bool) -> bi.AmortizedP
 def recipe(name: str) -> tuple[dict[str, Any], int]:
     """Options of training, and the size of a batch."""
     if name == "plain":
-        return {"xla": False}, 256
+        return {"learning_rate": 2e-3, "xla": False}, 256
     rate = keras.optimizers.schedules.ExponentialDecay(5e-4, decay_steps=1_000, decay_rate=0.99, staircase=True)
     return {"optimizer": keras.optimizers.Adam(rate), "clip_norm": 5.0, "average": 0.0, "xla": False}, 64
 

@@ -208,6 +208,11 @@ def test_every_parameter_count_from_one(posterior) -> None:
     assert (many["stop"] > many["start"]).all()
 
 
+def test_fractions_of_integers_are_impossible() -> None:
+    density = untrained(of_family("poisson")).log_prob({"k": [2.0, 2.5, 3.0]}, {"x": 2.0})
+    assert np.isfinite(density).tolist() == [True, False, True]
+
+
 def test_integers_in_the_dozens_can_be_sampled_only() -> None:
     @bi.simulator(prior={"k": tfd.Poisson(4.0 * tf.ones(4))})
     def counts(parameters, seed):

@@ -30,6 +30,9 @@ def in_python(parameters, generator):
     return {"x": parameters["mean"] + 0.1 * generator.normal()}
 
 
+lossy = bi.simulator(prior=PRIOR, engine="python", workers=1, on_nonfinite="redraw", missing=0.5)(in_python.function)
+
+
 @bi.simulator(prior=PRIOR, context={"scale": tfd.Uniform(1.0, 5.0)}, missing=0.5)
 def with_context(parameters, context, seed):
     noise = tf.random.stateless_normal((tf.shape(parameters["mean"])[0], 20), seed)
@@ -40,13 +43,13 @@ def from_minus_one_to_two(n, attempt):
     return {"mean": np.random.default_rng([1, attempt]).uniform(-1.0, 2.0, n).astype(np.float32)}
 
 
-@pytest.mark.parametrize("simulator", [redrawn, in_python])
+@pytest.mark.parametrize("simulator", [redrawn, in_python, lossy])
 def test_failed_simulations_are_proposed_again_and_counted(simulator):
     drawn = draw_proposed(simulator, from_minus_one_to_two, {}, 300, 1, 0)
     assert len(drawn.observables["x"]) == len(drawn.parameters["mean"]) == 300
     assert (drawn.parameters["mean"] > 0.0).all()
     # Each belongs to its parameters, and a third of 450 proposals failed.
-    assert np.abs(drawn.observables["x"] - drawn.parameters["mean"]).max() < 0.6
+    assert np.nanmax(np.abs(drawn.observables["x"] - drawn.parameters["mean"])) < 0.6
     assert 110 < drawn.failed < 200
     again = draw_proposed(simulator, from_minus_one_to_two, {}, 300, 1, 0)
     np.testing.assert_array_equal(again.observables["x"], drawn.observables["x"])
@@ -59,7 +62,15 @@ def test_failures_are_errors_where_they_are_declared_to_be():
         draw_proposed(raising, from_minus_one_to_two, {}, 300, 1, 0)
 
 
-@pytest.mark.parametrize("simulator", [redrawn, in_python])
+def test_a_failure_is_not_a_missing_value():
+    given = {"mean": np.array([1.0, -1.0], np.float32)}
+    assert np.isinf(lossy.simulate(given, seed=1)["x"]).tolist() == [False, True]
+    gaps = bi.simulator(prior=PRIOR, engine="python", workers=1, on_nonfinite="redraw", missing="mask")
+    report = bi.simulator_report(gaps(in_python.function), simulations=200, seed=1)
+    assert report["failures"].share == pytest.approx(0.5, abs=0.15)
+
+
+@pytest.mark.parametrize("simulator", [redrawn, in_python, lossy])
 def test_simulators_that_always_fail_are_told(simulator):
     def always_negative(n, attempt):
         return {"mean": np.full(n, -1.0, np.float32)}

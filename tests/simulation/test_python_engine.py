@@ -6,13 +6,16 @@ import functools
 import pickle
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import tensorflow_probability as tfp
 
 import bayesinn as bi
+from bayesinn.core import seeds
 from bayesinn.core.errors import SimulatorError
+from bayesinn.simulation.simulations import MOST_REDRAWS
 from bayesinn.training.settings import TrainingSettings
 from bayesinn.training.sources import WorkerSource
 
@@ -308,6 +311,19 @@ def test_a_script_without_a_guard_works(tmp_path, fresh_python) -> None:
     file.write_text(SCRIPT)
     # Workers that ran the script again would print its first line again.
     assert fresh_python(file).stdout.splitlines() == ["script starts", "shape (40, 3)", "draws (7,)"]
+
+
+def test_steps_have_no_random_numbers_of_a_sample() -> None:
+    """Nor of what it draws again; with the same seed, samples are often held out."""
+    simulator, entropies = make(one_draw, 1), []
+    simulator.engine = SimpleNamespace(submit=lambda n, entropy: entropies.append(entropy))
+    source = WorkerSource(simulator, TrainingSettings(201, 1, 8, 1))
+    for step in range(201):
+        source._submit(step)
+    sample = seeds.entropy(1, "simulations")
+    entropies += [sample, *([*sample, attempt] for attempt in range(1, 1 + MOST_REDRAWS))]
+    states = {tuple(np.random.SeedSequence(entropy).generate_state(4)) for entropy in entropies}
+    assert len(states) == len(entropies) == 202 + MOST_REDRAWS
 
 
 def test_whole_numbers_from_one_branch_do_not_round_the_others() -> None:

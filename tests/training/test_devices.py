@@ -120,6 +120,12 @@ def test_a_batch_that_parts_do_not_divide_is_refused() -> None:
     assert settings.parts == 3
 
 
+def test_a_batch_size_that_is_left_out_is_one_that_parts_divide() -> None:
+    posterior = fit(data=linear.sample(400, seed=1), batch_size=None, accumulate=3)
+    # A fourteenth of 360 rows is 25.
+    assert posterior.training["settings"]["batch_size"] == 24
+
+
 def test_losses_and_weights_that_need_the_whole_batch_are_refused() -> None:
     for xla in (False, True):
         with pytest.raises(InputError, match="batch normalisation"):

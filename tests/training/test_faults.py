@@ -20,9 +20,10 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 import bayesinn as bi
-from bayesinn.core.errors import InputError, SavedPosteriorError
+from bayesinn.core.errors import InputError, SavedPosteriorError, SimulatorError
 from bayesinn.core.storage import held
 from bayesinn.training.checkpoint import CheckpointWriter
+from bayesinn.training.sources import WorkerSource
 from tests.conftest import ROOT
 from tests.helpers.fitting import arranged, weights
 from tests.helpers.models import Normalising, series, small_flow
@@ -280,16 +281,38 @@ def test_weights_are_kept_when_a_callback_fails() -> None:
     assert np.isfinite(posterior.sample({"y": 1.0}, draws=5, seed=1)["x1"]).all()
 
 
-def test_nothing_is_kept_when_no_epoch_has_ended() -> None:
+@pytest.mark.parametrize("error", [OSError, KeyboardInterrupt])
+def test_nothing_is_kept_when_no_step_was_done(error: type[BaseException]) -> None:
     posterior = bi.AmortizedPosterior(bi.get("linear"), flow=small_flow())
+    options = {"steps": 4, "batch_size": 32, "progress": False}
 
     class Early(keras.callbacks.Callback):
         def on_train_begin(self, logs=None):
-            raise OSError("disk full")
+            raise error
 
-    with pytest.raises(OSError, match="disk full"):
-        posterior.fit(steps=4, batch_size=32, seed=1, optimization=bi.Optimization(callbacks=[Early()]), progress=False)
+    with pytest.raises(error):
+        posterior.fit(seed=1, optimization=bi.Optimization(callbacks=[Early()]), **options)
     assert not posterior.trained
+    earlier = posterior.fit(seed=1, **options).fingerprint
+    with pytest.raises(error):
+        posterior.fit(seed=2, optimization=bi.Optimization(callbacks=[Early()]), **options)
+    assert posterior.fingerprint == earlier
+
+
+def test_a_simulator_that_fails_in_the_first_step_leaves_an_earlier_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    @bi.simulator(prior={"mean": tfd.Normal(0.0, 1.0)}, engine="python", workers=1)
+    def ruler(parameters, generator):
+        return {"x": parameters["mean"] + generator.normal()}
+
+    def fails(self, step):
+        raise SimulatorError("Simulator", expected="a result", got="none", do="correct it")
+
+    posterior = bi.AmortizedPosterior(ruler, flow=small_flow(blocks=1, hidden=(4,)))
+    earlier = posterior.fit(steps=2, batch_size=8, seed=1, progress=False).fingerprint
+    monkeypatch.setattr(WorkerSource, "_submit", fails)
+    with pytest.raises(SimulatorError, match="correct it"):
+        posterior.fit(steps=2, batch_size=8, seed=2, progress=False)
+    assert posterior.fingerprint == earlier
 
 
 def test_the_terminal_is_given_back_when_training_fails(monkeypatch: pytest.MonkeyPatch) -> None:

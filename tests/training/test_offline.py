@@ -17,6 +17,7 @@ from bayesinn.posterior.training_data import Length
 from bayesinn.simulators.gaussian import gaussian
 from bayesinn.simulators.linear import linear
 from bayesinn.training.arrays import split
+from bayesinn.workflow.diagnosing import _about
 from tests.helpers.fitting import equal, fit
 from tests.helpers.models import Dropping, Normalising, small_flow
 
@@ -31,6 +32,8 @@ def arrays() -> dict[str, np.ndarray]:
 def test_offline_keeps_a_fixed_validation_set(arrays) -> None:
     frozen = fit(data=arrays, epochs=4, steps=None, optimization=bi.Optimization(optimizer=keras.optimizers.SGD(0.0)))
     assert frozen.history["val_loss"].nunique() == 1
+    # Of the default optimizer alone.
+    assert [frozen.training["settings"][name] for name in ("weight_decay", "learning_rate")] == [0.0, None]
     assert f"validation loss {frozen.history['val_loss'].iloc[-1]:.3f}" in repr(frozen)
     assert frozen.history["loss"].nunique() > 1 or len(arrays["y"]) % 32
     assert equal(
@@ -94,6 +97,8 @@ def test_early_stopping_keeps_the_best_weights() -> None:
     best = int(stopped.history["val_loss"].idxmin())
     assert len(stopped.history) == best + 4
     assert len(stopped.history) < 200
+    assert f"trained for {2 * (best + 4)} steps" in repr(stopped)
+    assert _about(stopped)["Training"] == f"{2 * (best + 4)} steps of 30, seed 1"
     # Training up to the best epoch alone ends with the same weights.
     assert equal(stopped, fit(flow=flow, epochs=best + 1, optimization=whole, **options))
     final = stopped.history["val_loss"].iloc[-1]
@@ -145,6 +150,17 @@ def test_parameters_outside_the_support_are_refused() -> None:
     rows["share"] = np.where(np.arange(40) == 7, 1.5, rows["share"])
     with pytest.raises(InputError, match=r"1 of \d+ rows outside, one of them .*1\.5"):
         bi.AmortizedPosterior(noisy).fit(rows, epochs=1, progress=False)
+
+
+def test_fractions_of_whole_parameters_are_refused() -> None:
+    @bi.simulator(prior={"k": tfd.Poisson(4.0)})
+    def noisy(parameters, seed):
+        return {"y": parameters["k"] + tf.random.stateless_normal(tf.shape(parameters["k"]), seed)}
+
+    rows = noisy.sample(40, seed=1)
+    rows["k"] = np.where(np.arange(40) == 7, 2.5, rows["k"])
+    with pytest.raises(InputError, match=r"1 of \d+ rows outside, one of them .*2\.5"):
+        bi.AmortizedPosterior(noisy).fit(rows, epochs=1, validation=0.0, progress=False)
 
 
 def test_offline_with_context() -> None:

@@ -121,6 +121,15 @@ def test_a_run_that_has_ended_draws_nothing_again(tmp_path, monkeypatch) -> None
     assert equal(fit(optimization=bi.Optimization(passes=2), checkpoint=bi.Checkpoint(tmp_path, resume=True)), ended)
 
 
+@pytest.mark.parametrize("kind", ["online", "stream"])
+def test_a_run_without_stored_simulations_that_has_ended_resumes(kind: str, tmp_path) -> None:
+    """Its first estimate was trained with all else."""
+    bank = bi.simulate(fitted_line, 400, tmp_path / "bank", seed=2, progress=False) if kind == "stream" else None
+    data, place = bank and bi.Stream(bank), tmp_path / "checkpoint"
+    ended = fit_line(data=data, checkpoint=place)
+    assert equal(fit_line(data=data, checkpoint=bi.Checkpoint(place, resume=True)), ended)
+
+
 def test_few_simulations_are_not_preceded_by_many() -> None:
     drawn: list[int] = []
 

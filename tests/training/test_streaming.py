@@ -18,6 +18,7 @@ import pytest
 import bayesinn as bi
 from bayesinn.core.errors import BankError, InputError
 from bayesinn.posterior import streaming
+from bayesinn.posterior.training_data import Length
 from bayesinn.training import bank_source
 from bayesinn.training.bank_source import BankSource, growing_order
 from bayesinn.training.settings import TrainingSettings
@@ -136,6 +137,13 @@ def test_a_batch_has_its_share_of_fresh_simulations(bank: bi.Bank) -> None:
         assert new == 24 * [False] + 8 * [True]
         fresh += rows(batch)[24:]
     assert len(set(fresh)) == len(fresh)
+
+
+def test_what_is_stored_is_used_as_often_beside_fresh_simulations(bank: bi.Bank) -> None:
+    data = streaming.Streamed(series, bi.Stream(bank, reuse=2, fresh=0.75), 0.1)
+    length, _ = data.fill_in(Length(None, None, 32), bi.Optimization())
+    # Eight of each batch are stored, of 864 in all.
+    assert length.steps == 2 * 864 // 8
 
 
 def test_a_mixture_finds_the_posterior(tmp_path: Path) -> None:

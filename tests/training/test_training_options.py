@@ -46,6 +46,8 @@ def test_every_option_changes_the_weights(base, option: str) -> None:
 def test_epochs_are_reports_online() -> None:
     posterior = fit(steps=10, epochs=3)
     assert posterior.history["step"].tolist() == [4, 8, 10]
+    with pytest.raises(InputError, match="steps, which say how long to train online"):
+        fit(steps=None, epochs=3)
 
 
 def test_average_of_weights_is_what_the_posterior_uses() -> None:
@@ -121,6 +123,8 @@ def test_xla_compiles_simulator_and_step_once(fresh_python, tmp_path: Path, monk
         ({"passes": -1}, "'passes'"),
         ({"passes": 2.5}, "'passes'"),
         ({"data": linear.sample(20, seed=1), "steps": 2, "epochs": 2}, "'steps' and 'epochs'"),
+        ({"optimizer": keras.optimizers.SGD(1e-3), "learning_rate": 1e-2}, "'learning_rate'"),
+        ({"optimizer": keras.optimizers.SGD(1e-3), "weight_decay": 0.0}, "'weight_decay'"),
     ],
 )
 def test_options_that_would_be_ignored_are_refused(options: dict, name: str) -> None:

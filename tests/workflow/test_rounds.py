@@ -102,7 +102,8 @@ def test_finished_rounds_are_read_and_more_are_added(finished, tmp_path, monkeyp
 
     monkeypatch.setattr(bi.AmortizedPosterior, "fit", refuse)
     monkeypatch.setattr(type(readings), "simulate", refuse)
-    again = bi.truncated_rounds(template(), OBSERVATION, rounds=3, folder=folder, **OPTIONS)
+    options = {**OPTIONS, "steps": np.int64(OPTIONS["steps"])}
+    again = bi.truncated_rounds(template(), OBSERVATION, rounds=3, folder=folder, **options)
     assert equal(again.posterior, longer.posterior)
     np.testing.assert_array_equal(again.sample(seed=4)["mean"], longer.sample(seed=4)["mean"])
 
@@ -172,6 +173,20 @@ def test_what_cannot_be_truncated_is_refused():
     counts = bi.simulator(prior={"k": tfd.Poisson([3.0] * 4)})(lambda parameters, seed: {"x": 1.0 * parameters["k"]})
     with pytest.raises(InputError, match="at most three integers"):
         bi.truncated_rounds(bi.AmortizedPosterior(counts, flow=small_flow()), {"x": np.ones(4)}, **OPTIONS)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "named"),
+    [
+        ({"steps": 0}, "'steps'"),
+        ({"steps": 10.5}, "'steps'"),
+        ({"optimization": bi.Optimization(passes=2)}, "'passes'"),
+    ],
+)
+def test_mistakes_are_told_before_anything_is_simulated(wrong, named, tmp_path):
+    with pytest.raises(InputError, match=named):
+        bi.truncated_rounds(template(), OBSERVATION, folder=tmp_path / "new", **{**OPTIONS, **wrong})
+    assert not (tmp_path / "new").exists()
 
 
 @pytest.mark.slow
