@@ -56,7 +56,7 @@ class StudentT(NamedTuple):
     def sample(self, n: int, seed: tf.Tensor) -> tf.Tensor:
         normal_seed, gamma_seed = seeds.split(seed, 2)
         normal, half = _normal((n, self.mean.shape[0]), normal_seed), 0.5 * _DEGREES_OF_FREEDOM
-        precision = tf.random.stateless_gamma((n, 1), gamma_seed, half, half, alg="philox")
+        precision = tf.random.stateless_gamma((n, 1), gamma_seed, half, half)
         return self.mean + tf.matmul(normal / tf.sqrt(precision), self.axes, transpose_b=True)
 
 
