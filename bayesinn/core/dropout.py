@@ -24,4 +24,5 @@ class Dropout(keras.layers.Dropout):
             return inputs
         # As Keras does: XLA takes no other type of seed.
         seed = tf.cast(tf.math.floormod(self.seed_generator.next(), tf.int32.max - 1), tf.int32)
-        return tf.nn.experimental.stateless_dropout(inputs, self.rate, seed, rng_alg="philox")
+        shape = self.noise_shape and [size or tf.shape(inputs)[axis] for axis, size in enumerate(self.noise_shape)]
+        return tf.nn.experimental.stateless_dropout(inputs, self.rate, seed, rng_alg="philox", noise_shape=shape)

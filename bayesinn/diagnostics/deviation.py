@@ -72,7 +72,7 @@ class Deviation:
             unknown = half > tolerance
             aim = np.where(unknown, 0.5 * tolerance, abs(size - tolerance) - self.gap)
             factor = (np.maximum(half, 0.0) / aim) ** 2
-        hopeless = ~(aim > 0.0) | (~unknown & (factor > _MOST_TIMES))
+        hopeless = ~(aim > 0.0) | np.isnan(factor) | (~unknown & (factor > _MOST_TIMES))
         return np.where(hopeless, np.inf, self.simulations * factor)
 
     def text(self, column: int) -> str:
@@ -99,7 +99,7 @@ def normal_scores(values: np.ndarray) -> np.ndarray:
 
 def interval_of_mean(values: np.ndarray) -> Interval:
     """Return the mean of values (n, k) with intervals that hold together."""
-    half = _quantile(values.shape[1]) * values.std(axis=0, ddof=1) / np.sqrt(len(values))
+    half = _quantile(values.shape[1], len(values)) * values.std(axis=0, ddof=1) / np.sqrt(len(values))
     mean = values.mean(axis=0)
     return Interval(mean, mean - half, mean + half)
 
@@ -118,7 +118,7 @@ def shift_and_spread(values: np.ndarray, columns: Columns) -> tuple[Deviation, D
     # one by chance, two always: not below that of normal scores.
     error = np.sqrt(np.maximum(np.mean(centred**4, axis=0) / variance**2 - 1.0, 0.0) / size) / 2.0
     error = np.maximum(error, 1.0 / np.sqrt(2.0 * (size - 1)))
-    sd, factor = scores.std(axis=0, ddof=1), np.exp(_quantile(len(columns)) * error)
+    sd, factor = scores.std(axis=0, ddof=1), np.exp(_quantile(len(columns), size) * error)
     ends = Interval(*(100.0 * (end - 1.0) for end in (sd, sd / factor, sd * factor)))
     words = "draws too wide", "draws too narrow"
     return shift, Deviation("error of spread", "%", "spread", columns, *ends, size, words)
@@ -153,6 +153,6 @@ def of_median(values: np.ndarray, column: str, measure: str, unit: str, words: W
     return Deviation(measure, unit, "nats", (column,), *Interval(*ends), size, words, scale)
 
 
-def _quantile(columns: int) -> float:
-    """Half width, in standard errors, of intervals that hold together: Bonferroni."""
-    return float(stats.norm.isf(0.5 * (1.0 - CONFIDENCE) / columns))
+def _quantile(columns: int, size: int) -> float:
+    """Half width, in standard errors estimated from so many values, of intervals that hold together: Bonferroni."""
+    return float(stats.t.isf(0.5 * (1.0 - CONFIDENCE) / columns, size - 1))

@@ -112,6 +112,9 @@ def sharpness(log_likelihood: Pair, log_prior: Pair, log_prob: Pair, parameters:
         np.where(np.isneginf(prior), -np.inf, likelihood + prior - np.where(np.isneginf(prior), 0.0, density))
         for likelihood, prior, density in zip(log_likelihood, log_prior, log_prob, strict=True)
     )
+    # A likelihood that is zero at the truth is one that could not be computed.
+    known = ~np.isneginf(log_likelihood[0])
+    of_truth, of_draws = of_truth[known], of_draws[known]
     draws = of_draws.shape[1]
     alone = special.logsumexp(of_draws, axis=1)
     at_most = of_truth - (alone - np.log(draws))

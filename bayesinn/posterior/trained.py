@@ -180,7 +180,8 @@ class TrainedPosterior(Registered):
     @property
     def steps_done(self) -> int:
         """Number of steps that the last training took: fewer than planned if patience or an error ended it."""
-        return int(self.history["step"].iloc[-1]) if len(self.history) else 0
+        # Older posteriors know the end of the last report only.
+        return int(self.training.get("steps_done", self.history["step"].max() if len(self.history) else 0))
 
     def __repr__(self) -> str:
         state = "not trained"

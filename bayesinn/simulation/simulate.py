@@ -122,6 +122,8 @@ def write_bank(
         expected = f"at most {_MOST_CHUNKS:,} chunks, here of {store.rows:,} rows"
         raise InputError(f"Bank {store.location!r}", expected=expected, got=got, do=do)
     store.prepare(n, variables, bank_coordinates(simulator))
+    # A program that created another bank here at the same time may have replaced it.
+    _open(simulator, store.location, seed, store.rows)
     missing = np.flatnonzero(store.checksums()[: -(-n // store.rows)] == 0)
     if not len(missing):
         return Bank(store), math.nan
@@ -224,11 +226,16 @@ def _open_or_create(
             )
         row_bytes = sum(v.dtype.itemsize * int(np.prod(v.shape)) for v in variables.values())
         open_group(location, "a", bank_attributes(simulator, seed, rows or _default_rows(simulator, n, row_bytes)))
-    store = BankStore(location, open_group(location, "r"))
+    return _open(simulator, location, seed, rows)
+
+
+def _open(simulator: Simulator, location: str, seed: int, rows: int | None) -> BankStore:
+    """Open a bank to write into it; a BankError says if it is one of other simulations."""
+    store = BankStore(location, open_group(location, "r+"))
     check_simulator(location, store.attributes, simulator)
     check_proposal(location, store.attributes)
     check_settings(location, store.attributes, seed, rows)
-    return BankStore(location, open_group(location, "r+"))
+    return store
 
 
 def _foreign_files(location: str) -> Iterator[str]:

@@ -125,7 +125,9 @@ def train(
         history.restore_best(model)
     model.weight_layout.assign(model.averaged.value)
     seconds, failed = round(time.monotonic() - started, 1), int(model.failed.numpy())
-    record = {**identity, "settings": asdict(settings), "seconds": seconds, "failed_simulations": failed}
+    steps = min(int(model.optimizer.iterations.numpy()), settings.steps)
+    counts = {"steps_done": steps, "seconds": seconds, "failed_simulations": failed}
+    record = {**identity, "settings": asdict(settings), **counts}
     return TrainingResult(history.frame(), record, stopped_by)
 
 

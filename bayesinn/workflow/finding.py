@@ -68,9 +68,12 @@ class Finding:
 
     @property
     def needs_draws(self) -> bool:
-        """Whether an undecided error has bounds that more simulations don't bring together, but more draws do."""
+        """Whether it is for draws that simulations don't decide an error: its bounds make half the interval or more."""
         hopeless = any(error.grade == UNDECIDED and np.isinf(error.factor) for error in self.errors)
-        return hopeless and any(deviation.gap > 0.0 for deviation in self.check.deviations(self.result))
+        return hopeless and any(
+            deviation.gap > 0.0 and np.any(deviation.gap >= 0.25 * (deviation.upper - deviation.lower))
+            for deviation in self.check.deviations(self.result)
+        )
 
     @property
     def p_value(self) -> float:

@@ -299,6 +299,20 @@ def test_nothing_is_kept_when_no_step_was_done(error: type[BaseException]) -> No
     assert posterior.fingerprint == earlier
 
 
+def test_steps_before_the_first_report_are_counted() -> None:
+    class Interrupted(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            raise KeyboardInterrupt
+
+    posterior = bi.AmortizedPosterior(bi.get("linear"), flow=small_flow())
+    optimization = bi.Optimization(callbacks=[Interrupted()])
+    with pytest.raises(KeyboardInterrupt):
+        posterior.fit(steps=400, epochs=2, batch_size=32, seed=1, optimization=optimization, progress=False)
+    assert posterior.history.empty
+    assert 0 < posterior.steps_done < 200
+    assert f"trained for {posterior.steps_done} steps" in repr(posterior)
+
+
 def test_a_simulator_that_fails_in_the_first_step_leaves_an_earlier_fit(monkeypatch: pytest.MonkeyPatch) -> None:
     @bi.simulator(prior={"mean": tfd.Normal(0.0, 1.0)}, engine="python", workers=1)
     def ruler(parameters, generator):

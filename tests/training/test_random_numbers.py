@@ -53,3 +53,4 @@ def test_dropout_is_that_of_keras() -> None:
     for _ in range(3):
         np.testing.assert_array_equal(ours(x, training=True), theirs(x, training=True))
     np.testing.assert_array_equal(ours(x), x)
+    assert len(np.unique(Dropout(0.5, noise_shape=(None, 1), seed=1)(x, training=True), axis=1).T) == 1

@@ -44,6 +44,9 @@ def test_bounds_that_only_draws_bring_together_ask_for_draws() -> None:
     near = SharpnessResult(ALL, 0.09 + noise, 0.11 + noise, 2)
     # Half the interval, 0.186 without the gap, must become as wide as the distance from the tolerance, 0.1 - 0.01.
     assert near.deviations[0].simulations_needed(0.2) == pytest.approx(1_000 * (0.186 / 0.09) ** 2, rel=0.01)
+    # Not where the error is as large as its tolerance, with bounds that are near.
+    close = SharpnessResult(ALL, 0.1995 + 0.07 * noise, 0.2 + 0.07 * noise, 2)
+    assert "about as large as their tolerances" in actions(finding(close, "sharpness"), 1_000)[0]
     # One data set whose draws are all impossible leaves no upper bound: that is no reason to pass.
     impossible = SharpnessResult(ALL, np.full(1_000, 0.05), np.append(np.full(999, 0.06), np.inf), 2)
     assert finding(impossible, "sharpness").grade == "undecided"
@@ -100,6 +103,9 @@ def test_densities_of_zero_are_the_worst_and_no_error() -> None:
     found = sharpness(zeros, prior, (of_truth, outside), 2)
     assert found.at_least[0] == pytest.approx(np.log(draws + 1.0))
     assert np.isfinite(found.at_least).all()
+    # A likelihood that could not be computed is no error of the posterior.
+    zero = np.where(np.arange(500) == 1, -np.inf, 0.0), np.zeros_like(of_draws)
+    assert len(sharpness(zero, zeros, given.log_prob, 2).at_least) == 499
 
 
 def test_the_p_value_of_predictive_checks_is_one_for_all() -> None:
