@@ -220,10 +220,8 @@ def _open_or_create(
     foreign = sorted(_foreign_files(location))[:3]
     if open_group(location, "r") is None:
         if foreign:
-            expected, do = "a new or empty place for a bank", "choose another place"
-            raise BankError(
-                f"Bank {location!r}", expected=expected, got=f"{', '.join(foreign)} of something else", do=do
-            )
+            got, do = f"{', '.join(foreign)} of something else", "choose another place"
+            raise BankError(f"Bank {location!r}", expected="a new or empty place for a bank", got=got, do=do)
         row_bytes = sum(v.dtype.itemsize * int(np.prod(v.shape)) for v in variables.values())
         open_group(location, "a", bank_attributes(simulator, seed, rows or _default_rows(simulator, n, row_bytes)))
     return _open(simulator, location, seed, rows)
@@ -240,12 +238,10 @@ def _open(simulator: Simulator, location: str, seed: int, rows: int | None) -> B
 
 def _foreign_files(location: str) -> Iterator[str]:
     """Yield names of files at a local place where no bank is yet; what a killed writer has left is none."""
-    path = Path(location)
     # A folder that can't be read is explained where the bank is opened.
     with contextlib.suppress(PermissionError):
-        if "://" not in location and path.exists():
-            names = [file.name for file in path.iterdir()] if path.is_dir() else [path.name]
-            yield from (name for name in names if not name.endswith(".partial"))
+        if "://" not in location and (path := Path(location)).exists():
+            yield from (p.name for p in (path.iterdir() if path.is_dir() else [path]) if p.suffix != ".partial")
 
 
 def _default_rows(simulator: Simulator, n: int, row_bytes: int) -> int:
