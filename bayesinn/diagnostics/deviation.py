@@ -46,7 +46,7 @@ class Deviation:
     simulations: int
     words: Words = ("too low", "too high")  #: what a negative and a positive estimate say
     scale: float = 1.0  #: the tolerance is multiplied by it; the number of parameters, if errors add up over them
-    gap: float = 0.0  #: the part of half the interval that draws decide: more simulations leave it as it is
+    gap: float = 0.0  #: half the distance of two bounds, which more draws bring together and more simulations don't
     one_sided: bool = False  #: whether an error without upper bound is only compared with the tolerance from below
 
     @property

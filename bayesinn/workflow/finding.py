@@ -68,7 +68,7 @@ class Finding:
 
     @property
     def needs_draws(self) -> bool:
-        """Whether it is for draws that simulations don't decide an error: its bounds make half the interval or more."""
+        """Whether more draws would decide an error that simulations don't: its two bounds are far from each other."""
         hopeless = any(error.grade == UNDECIDED and np.isinf(error.factor) for error in self.errors)
         return hopeless and any(
             deviation.gap > 0.0 and np.any(deviation.gap >= 0.25 * (deviation.upper - deviation.lower))

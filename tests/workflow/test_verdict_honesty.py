@@ -6,6 +6,8 @@ import dataclasses
 
 import numpy as np
 import pytest
+import tensorflow as tf
+import tensorflow_probability as tfp
 
 import bayesinn as bi
 from bayesinn.core.labels import Labels
@@ -22,6 +24,7 @@ from bayesinn.workflow.finding import Finding
 from bayesinn.workflow.verdict import Judgement
 from tests.diagnostics.faults import case
 
+tfd = tfp.distributions
 ALL = ("all parameters",)
 BY_NAME = {check.name: check for check in registered_checks()}
 
@@ -157,9 +160,6 @@ def test_too_few_simulations_call_no_observation_typical() -> None:
 
 
 def test_many_statistics_get_the_draws_to_flag_them() -> None:
-    tfd = pytest.importorskip("tensorflow_probability").distributions
-    tf = pytest.importorskip("tensorflow")
-
     @bi.simulator(prior={"a": tfd.Normal(0.0, 1.0)}, name="six channels")
     def channels(parameters, seed):
         return {"x": parameters["a"][:, None, None] + tf.random.stateless_normal((len(parameters["a"]), 12, 6), seed)}
