@@ -35,9 +35,9 @@ class Reference:
     """Simulated observations that new ones are compared with, by six statistics.
 
     Each gives the share of held-out simulations that are at least as extreme. The smallest share is ranked among those
-    of held-out simulations in turn, of equal ones that first which has the smaller mean of logarithms of all shares:
-    they overlap, and Bonferroni would halve the rate of false alarms and the power. Observation and simulations are
-    exchangeable if the model is correct, so that the rank is a p-value: never too small. It is at least ``smallest``.
+    of held-out simulations in turn; the mean logarithm of all six shares orders equal ones. The statistics overlap:
+    Bonferroni would halve the rate of false alarms and the power. Observation and simulations are exchangeable if the
+    model is correct, so that the rank is a p-value: never too small. It is at least ``smallest``.
 
     ``summary``
         Distance in the space of the flow's condition (summaries and context), which training made sensitive to what
@@ -231,5 +231,5 @@ def _at_least(held_out: np.ndarray, statistics: np.ndarray) -> np.ndarray:
 
 def _score(counts: np.ndarray) -> np.ndarray:
     """Return the smallest of counts (n, k), all from one on, plus a fraction that grows with each of them."""
-    # Far above any mean of their logarithms.
+    # 64 is far above any mean of logarithms: the fraction stays below one.
     return counts.min(axis=1) + np.log(counts).mean(axis=1) / 64.0
