@@ -1,4 +1,4 @@
-# make setup | test | demo | docs | bench | check | format | clean
+# make setup | test | demo | docs | bench | check | format | numbers | clean
 
 BIN := .venv/bin
 # Test processes beside each other. In a whole run each grows to 7 to 10 GB: take 1 if memory is short.
@@ -9,7 +9,7 @@ PYTEST_OPTIONS ?=
 # TensorFlow's start-up notes are no news here.
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: help setup test demo docs bench check format clean
+.PHONY: help setup test demo docs bench check format numbers clean
 
 help:
 	@echo "make setup    build .venv with the tested versions (the others do it by themselves)"
@@ -19,6 +19,7 @@ help:
 	@echo "make test     check, then run all tests"
 	@echo "make check    formatting, lint and types"
 	@echo "make format   format, and repair what ruff can repair"
+	@echo "make numbers  fill numbers and tables of README, documentation and results from their CSV files"
 	@echo "make clean    remove caches and build products, not .venv or runs"
 
 setup:
@@ -52,6 +53,9 @@ check: setup
 format: setup
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
+
+numbers: setup
+	$(BIN)/python -m docs.numbers
 
 clean:
 	rm -rf build dist docs/_build *.egg-info .mypy_cache .pytest_cache .ruff_cache

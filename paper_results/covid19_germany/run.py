@@ -5,8 +5,8 @@
 Regenerates results beside this file from the posteriors that train.py has saved here; networks.py, ablations.py and
 simulations_only.py write theirs. A stage takes minutes, but for ``exact``: it draws from the exact posteriors of the
 German counts and of twenty simulated data sets, of some twice, some minutes of a core each. It keeps what it has drawn
-and continues from there. ``--quick`` trains tiny posteriors, runs every stage at a tiny size and writes nothing that
-stays.
+and continues from there. ``make numbers`` then puts the results into README.md. ``--quick`` trains tiny posteriors,
+runs every stage at a tiny size and writes nothing that stays.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ import exact
 import forecast
 import germany
 import likelihoods
-import readme
 import states
 import states_exact
 import training
@@ -44,7 +43,7 @@ STAGES = {
 
 
 def main() -> None:
-    """Run stages, fill in README.md."""
+    """Run stages."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument(
         "--only", nargs="+", choices=STAGES, default=list(STAGES), metavar="STAGE", help=", ".join(STAGES)
@@ -63,7 +62,6 @@ def main() -> None:
                 started = time.monotonic()
                 stage(study)
                 print(f"  {name} took {time.monotonic() - started:.0f} s", flush=True)
-        readme.fill(study.target)
 
 
 def train_small(study: Study, folder: Path) -> None:

@@ -1,7 +1,5 @@
-"""The scripts of the Covid-19 case study run in their quick mode, and its README has the tables of their results."""
+"""The scripts of the Covid-19 case study run in their quick mode."""
 
-import runpy
-import shutil
 from pathlib import Path
 
 import pytest
@@ -26,10 +24,3 @@ def test_training(tmp_path: Path) -> None:
 @pytest.mark.parametrize("network", ["plain", "published"])
 def test_training_from_simulations_only(network: str, tmp_path: Path) -> None:
     check_quick_mode(FOLDER / "simulations_only.py", tmp_path, network)
-
-
-def test_readme_has_the_tables_of_the_results(tmp_path: Path) -> None:
-    for file in [*FOLDER.glob("*.csv"), *FOLDER.glob("*.png")]:
-        shutil.copy(file, tmp_path)
-    runpy.run_path(str(FOLDER / "readme.py"))["fill"](tmp_path)
-    assert (tmp_path / "README.md").read_text() == (FOLDER / "README.md").read_text()
