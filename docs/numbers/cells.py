@@ -2,8 +2,8 @@
 
 ``row | column | format``, of the file that is named above it.
 
-*Row*: the value of the first column, or ``column=value``, ``column<number``, ``column>number``;
-several are joined by ``&``, and ``*`` is every row. *Column*: its name; ``min``, ``max``,
+*Row*: the value of the first column, or ``column=value``, ``column!=value``, ``column<number``,
+``column>number``; several are joined by ``&``, and ``*`` is every row. *Column*: its name; ``min``, ``max``,
 ``mean``, ``median`` or ``sum`` ``of`` it over all such rows; or ``count``, the number of rows. A
 number within a text is found by a template, ``found ~ at most {} sd``, in which ``...`` is
 anything. The file of what a tutorial printed (``docs/executed/*/outputs.json``) has the columns
@@ -35,7 +35,7 @@ _AGGREGATES: dict[str, Callable[[Sequence[float]], float]] = {
     "sum": math.fsum,
 }
 _COMPARISONS: dict[str, Callable[[float, float], bool]] = {"<": operator.lt, ">": operator.gt}
-_CONDITION = re.compile(r"(?P<column>.+?)\s*(?P<sign>[=<>])\s*(?P<value>.*)")
+_CONDITION = re.compile(r"(?P<column>.+?)\s*(?P<sign>!=|[=<>])\s*(?P<value>.*)")
 _FORMAT = re.compile(r"(?P<digits>\d)s|(?P<spec>\S*)")
 
 
@@ -63,8 +63,8 @@ class Table:
         if not match or match["column"] not in self.columns:
             return row[self.columns[0]] == condition
         text = row[match["column"]]
-        if match["sign"] == "=":
-            return text == match["value"]
+        if match["sign"] in ("=", "!="):
+            return (text == match["value"]) == (match["sign"] == "=")
         return text != "" and _COMPARISONS[match["sign"]](number(text), float(match["value"]))
 
     def value(self, condition: str, column: str) -> float:

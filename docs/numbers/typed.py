@@ -1,5 +1,4 @@
-"""Numbers that somebody typed: measured ones are made from cells, and ``typed.toml`` has the others,
-with a reason.
+"""Numbers that somebody typed, and the reasons for those that are made from no table, ``typed.toml``.
 
 What counts as a number that may have been measured: decimals, numbers with a comma between
 thousands or five digits, percentages, whole numbers before a unit (nats, points, seconds, MB,
@@ -11,7 +10,6 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
@@ -22,12 +20,14 @@ _UNITS = (
 )
 _MEASURED = re.compile(
     r"(?<![\w.,/^-])[-+]?(?:"
-    r"\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+\.\d+|\d{5,}"  # thousands, decimals, long ones
-    rf"|\d+(?= ?%| (?:{_UNITS})\b|(?:, \d+)* (?:to|and|or) \d+ ?(?:%|(?:{_UNITS})\b))"  # before a unit
-    r"|\d+(?=e[-+]?\d)"
-    r")(?:e[-+]?\d+)?(?: ?%)?(?![\w/]|[.,]\d)"
+    r"\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+\.\d+|\d{5,}|\d+(?=e[-+]?\d)"
+    # Whole numbers before a unit, and the first ones of "20 to 25 nats".
+    rf"|\d+(?=(?:,\s\d+)*(?:\s(?:to|and|or)\s\d+)?(?:\s?%|\s(?:{_UNITS})\b))"
+    r")(?:e[-+]?\d+)?(?:\s?%)?(?![\w/]|[.,]\d)"
 )
 _IN_TABLE = re.compile(r"(?<![\w.,/^-])[-+]?\d[\d,]*(?:\.\d+)?(?:e[-+]?\d+)?(?![\w/]|[.,]\d)")
+_ROW = re.compile(r"^\|.*", re.MULTILINE)
+_NO_ROW = re.compile(r"^(?!\|).*", re.MULTILINE)
 _HIDDEN = (
     re.compile(r"\A---\n.*?\n---\n", re.DOTALL),
     re.compile(r"^(```|~~~).*?^\1[ \t]*$", re.MULTILINE | re.DOTALL),
@@ -43,44 +43,51 @@ _HIDDEN = (
 def problems(text: str, place: str) -> list[str]:
     """Say which measured numbers of a page are typed, and which exceptions it doesn't need."""
     shown = visible(text)
+    left = numbers(shown)
     wrong = []
-    for phrase in exceptions().get(place, {}):
-        pattern = re.compile(r"(?<![\w.])" + r"\s+".join(map(re.escape, phrase.split())) + r"(?!\w|[.,]\d)")
-        needed = any(any(_numbers(found[0], line_of(shown, found.start()))) for found in pattern.finditer(shown))
-        if not needed:
-            wrong.append(f"1: no typed number {phrase!r}: take it out of {EXCEPTIONS.name}")
-        shown = pattern.sub(lambda found: re.sub(r"[^\n]", " ", found[0]), shown)
-    for start, line in _lines(shown):
-        for found in _numbers(line, line):
-            number = text.count("\n", 0, start) + 1
-            wrong.append(
-                f"{number}: {found[0]!r} in {' '.join(line.split())[:60]!r} is typed: name its cell (docs/numbers), "
-                f"or say in {EXCEPTIONS.name} what it is"
-            )
+    for key in ("every page", place):
+        for phrase in exceptions().get(key, {}):
+            spans = [found.span() for found in _pattern(phrase).finditer(shown)]
+            excused = {number for number in left if any(_inside(number, span) for span in spans)}
+            if key == place and not excused:
+                wrong.append(f"1: no typed number {phrase!r}: take it out of {EXCEPTIONS.name}")
+            left = [number for number in left if number not in excused]
+    for number in left:
+        line = text.count("\n", 0, number.start()) + 1
+        around = " ".join(shown[max(number.start() - 40, 0) : number.end() + 25].split())
+        wrong.append(
+            f"{line}: {number[0].strip()!r} in {around!r} is typed: name its cell (docs/numbers), "
+            f"or say in {EXCEPTIONS.name} what it is"
+        )
     return wrong
 
 
 def visible(text: str) -> str:
     """Return a page with blanks in place of what is made, code, links and comments."""
     for pattern in _HIDDEN:
-        text = pattern.sub(lambda found: re.sub(r"[^\n|]", " ", found[0]), text)
+        text = pattern.sub(_blank, text)
     return text
 
 
-def line_of(text: str, place: int) -> str:
-    """Return the line around a place."""
-    return text[text.rfind("\n", 0, place) + 1 :].partition("\n")[0]
+def numbers(text: str) -> list[re.Match[str]]:
+    """Return what looks measured: more of it in the rows of tables than elsewhere."""
+    inside = _ROW.sub(_blank, text)
+    rows = _NO_ROW.sub(_blank, text)
+    return sorted([*_MEASURED.finditer(inside), *_IN_TABLE.finditer(rows)], key=re.Match.start)
 
 
-def _lines(text: str) -> Iterator[tuple[int, str]]:
-    start = 0
-    for line in text.split("\n"):
-        yield start, line
-        start += len(line) + 1
+def _pattern(phrase: str) -> re.Pattern[str]:
+    """Return a phrase, with any blanks between its words."""
+    return re.compile(r"(?<![\w.])" + r"\s+".join(map(re.escape, phrase.split())) + r"(?!\w|[.,]\d)")
 
 
-def _numbers(text: str, line: str) -> Iterator[re.Match[str]]:
-    return (_IN_TABLE if line.startswith("|") else _MEASURED).finditer(text)
+def _blank(found: re.Match[str]) -> str:
+    """Return as many blanks; lines and the bars of tables stay."""
+    return re.sub(r"[^\n|]", " ", found[0])
+
+
+def _inside(number: re.Match[str], span: tuple[int, int]) -> bool:
+    return span[0] <= number.start() and number.end() <= span[1]
 
 
 @cache
