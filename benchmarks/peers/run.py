@@ -6,7 +6,7 @@
 
 Each measurement is a fresh process; the libraries take turns. What is finished stays in runs.jsonl: after an
 interruption the same command goes on, and a new measurement begins when that file is removed. results.csv and
-figure.png are written after each round, and the tables in README.md here and of the project at the end.
+figure.png are written after each round; ``make numbers`` then fills the tables of README.md here and of the project.
 """
 
 from __future__ import annotations
@@ -171,8 +171,6 @@ def main() -> None:
             results = report.aggregate(runner.runs)
             results.to_csv(folder / "results.csv", index=False, float_format="%.4g")
             report.draw(results).savefig(folder / "figure.png", dpi=150)
-        if not given.quick:
-            report.write_tables(folder / "results.csv")
     sys.exit(1 if runner.failed else 0)
 
 

@@ -24,7 +24,7 @@ PATTERNS = (
     "benchmarks/**/README.md",
 )
 
-MARK = re.compile(rf"(?P<number>(?<![\w.,]){NUMBER}(?: ?%)?)?<!--=\s*(?P<name>\w+)\s*-->")
+MARK = re.compile(rf"(?P<number>(?<![\w.,]){NUMBER}(?:\s?%)?)?<!--=\s*(?P<name>\w+)\s*-->")
 DECLARED = re.compile(r"<!-- numbers\n(?P<lines>.*?)-->", re.DOTALL)
 TABLE = re.compile(r"(?P<head><!--= table: (?P<spec>.*?)-->\n).*?(?P<end><!-- end -->)", re.DOTALL)
 _FUNCTIONS: dict[str, Callable[..., float]] = {"abs": abs, "min": min, "max": max}
@@ -171,6 +171,9 @@ def _stale(text: str, filled: str, folder: Path, root: Path) -> Iterator[str]:
             pairs = [*zip(before, after, strict=False), ("", "another number of rows")]
             place, (row, other) = next((at, pair) for at, pair in enumerate(pairs) if pair[0] != pair[1])
             line = text.count("\n", 0, old.start()) + 1 + place
-            yield f"{line}: {row[:80]!r} should be {other[:80]!r} (table {old['spec'].split()[0]})"
+            different = (at for at, pair in enumerate(zip(row, other, strict=False)) if pair[0] != pair[1])
+            start = max(next(different, 0) - 30, 0)
+            here = f"{row[start : start + 60]!r} should be {other[start : start + 60]!r}"
+            yield f"{line}: {here} (table {old['spec'].split()[0]})"
     if not shown:
         yield "1: not as it is filled"

@@ -119,6 +119,8 @@ def _cell(content: str, row: dict[str, str], form: str) -> str:
 
 def markdown(head: list[str], rows: list[list[str]]) -> str:
     """Return a table in Markdown; a heading or a name may be of several columns, with bars between them."""
-    count = sum(1 + heading.count(" | ") for heading in head)
+    count = sum(1 + heading.count("|") for heading in head)
     lines = [f"| {' | '.join(head)} |", "|---" * count + "|"]
-    return "\n".join([*lines, *(f"| {' | '.join(row)} |" for row in rows)]).replace("|  |", "| |")
+    lines += [f"| {' | '.join(row)} |" for row in rows]
+    # Cells that are empty.
+    return re.sub(r"\|  (?=\|)", "| ", "\n".join(lines))

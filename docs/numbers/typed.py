@@ -25,7 +25,7 @@ _MEASURED = re.compile(
     rf"|\d+(?=(?:,\s\d+)*(?:\s(?:to|and|or)\s\d+)?(?:\s?%|\s(?:{_UNITS})\b))"
     r")(?:e[-+]?\d+)?(?:\s?%)?(?![\w/]|[.,]\d)"
 )
-_IN_TABLE = re.compile(r"(?<![\w.,/^-])[-+]?\d[\d,]*(?:\.\d+)?(?:e[-+]?\d+)?(?![\w/]|[.,]\d)")
+_IN_TABLE = re.compile(r"(?<![\w.,/^-])[-+]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:e[-+]?\d+)?(?![\w/]|[.,]\d)")
 _ROW = re.compile(r"^\|.*", re.MULTILINE)
 _NO_ROW = re.compile(r"^(?!\|).*", re.MULTILINE)
 _HIDDEN = (
@@ -33,7 +33,7 @@ _HIDDEN = (
     re.compile(r"^(```|~~~).*?^\1[ \t]*$", re.MULTILINE | re.DOTALL),
     re.compile(r"(?<=\n\n)(?: {4}[^\n]*\n)+"),
     re.compile(r"<!--= table: .*?<!-- end -->", re.DOTALL),
-    re.compile(r"[-+]?\d[\d,.]*(?:e[-+]?\d+)?(?: ?%)?<!--=.*?-->"),
+    re.compile(r"[-+]?\d[\d,.]*(?:e[-+]?\d+)?(?:\s?%)?<!--=.*?-->"),
     re.compile(r"<!--.*?-->", re.DOTALL),
     re.compile(r"(?<=\])\([^)\s]*\)|https?://[^\s)]+|arXiv:[\d.]+"),
     re.compile(r"`[^`\n]*`"),

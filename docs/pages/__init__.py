@@ -10,6 +10,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+from docs import numbers
 from docs.pages import diagnostics, gallery, measurements, reference, tutorials
 
 #: Folders that hold nothing but such pages.
@@ -18,6 +19,9 @@ FOLDERS = ("tutorials", "gallery", "reference", "generated")
 
 def write(folder: Path, warn: Callable[[str], None]) -> None:
     """Write all pages into the folder of the documentation; what is unchanged keeps its time."""
+    for page in numbers.pages():
+        for problem in numbers.problems(page):
+            warn(problem)
     pages: dict[str, str] = {}
     for module in (tutorials, gallery, reference, diagnostics, measurements):
         pages |= module.pages(warn)

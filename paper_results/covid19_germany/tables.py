@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from docs.numbers.tables import markdown
+
 # Without an import of TensorFlow, so that pages are filled quickly.
 HERE = Path(__file__).resolve().parent
 _TRAINED = ("covid19", "covid19_regular", "covid19_states")
@@ -18,7 +20,7 @@ def results() -> str:
     for label in dict.fromkeys(column.partition(":")[0] for column in table.columns.drop("parameter")):
         own = table[[f"{label}: {name}" for name in ("median", "MAP", "2.5 %", "97.5 %")]].to_numpy()
         shown[label] = [f"{a:.3g} ({b:.3g}) [{c:.3g}, {d:.3g}]" for a, b, c, d in own]
-    return _markdown(pd.DataFrame(shown))
+    return _table(pd.DataFrame(shown))
 
 
 def acceptance() -> str:
@@ -27,7 +29,7 @@ def acceptance() -> str:
     verdicts = table["found"].map(_digits) + table["passed"].map({"yes": "", "no": " (**no**)"})
     shown = table.assign(found=verdicts).pivot(index=["check", "asked"], columns="posterior", values="found")
     order = list(dict.fromkeys(zip(table["check"], table["asked"], strict=True)))
-    return _markdown(shown.loc[order, list(dict.fromkeys(table["posterior"]))].reset_index())
+    return _table(shown.loc[order, list(dict.fromkeys(table["posterior"]))].reset_index())
 
 
 def training() -> str:
@@ -47,7 +49,7 @@ def training() -> str:
                 "after": f"{last['held_out_nll']:.3f} ± {last['standard_error']:.3f}",
             }
         )
-    return _markdown(pd.DataFrame(rows))
+    return _table(pd.DataFrame(rows))
 
 
 def _digits(text: str) -> str:
@@ -55,6 +57,5 @@ def _digits(text: str) -> str:
     return f"{float(text):.3g}" if text.replace(".", "", 1).removeprefix("-").isdigit() else text
 
 
-def _markdown(table: pd.DataFrame) -> str:
-    lines = ["| " + " | ".join(table.columns) + " |", "|" + "---|" * len(table.columns)]
-    return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in table.to_numpy())])
+def _table(table: pd.DataFrame) -> str:
+    return markdown(list(table.columns), table.to_numpy().tolist())

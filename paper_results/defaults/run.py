@@ -4,16 +4,15 @@
                                          [--steps N] [--quick] [--table]
 
 A budget is a number of simulations, trained on as arrays, or ``online`` for new ones at each step. Appends a row to
-``results.csv`` beside this file after each training, skips those that are there, and writes the table of README.md;
-``--table`` does only that. ``--steps`` changes the length of all trainings, and marks their variants with it.
-``--quick`` trains two rows briefly into a temporary folder, to check that it runs. ``sir`` needs the exact posteriors
-that sir_exact.py writes.
+``results.csv`` beside this file after each training, skips those that are there, and writes ``table.csv``; ``--table``
+does only that. ``make numbers`` puts it into README.md. ``--steps`` changes the length of all trainings, and marks
+their variants with it. ``--quick`` trains two rows briefly into a temporary folder, to check that it runs. ``sir``
+needs the exact posteriors that sir_exact.py writes.
 """
 
 from __future__ import annotations
 
 import argparse
-import re
 import tempfile
 import time
 from dataclasses import replace
@@ -99,32 +98,15 @@ def study(given: argparse.Namespace, file: Path) -> None:
                     print(frame.to_string(index=False, header=False), flush=True)
 
 
-def table(file: Path) -> str:
-    """Write table.csv, and return it as Markdown: nats above the exact density, or else above the best variant."""
+def summarise(file: Path) -> pd.DataFrame:
+    """Write table.csv, and return it: nats above the exact density, or else above the best variant."""
     rows = pd.read_csv(file)
     value = rows["nats_above"]
     best = rows.groupby(["problem", "budget"])["nll"].transform("min")
     rows["value"] = value.where(value.notna(), rows["nll"] - best)
-    order = [problem for problem in PROBLEMS if problem in set(rows["problem"])]
     means = rows.groupby(["budget", "variant", "problem"])["value"].agg(["mean", "sem", "count"])
     means.to_csv(file.with_name("table.csv"), float_format="%.5g")
-    lines = []
-    for budget in BUDGETS:
-        if budget not in means.index:
-            continue
-        cells = means.loc[budget].reset_index()
-        cells["text"] = [
-            f"{mean:.3f}" + (f" ± {error:.3f}" if count > 1 else "")
-            for mean, error, count in zip(cells["mean"], cells["sem"], cells["count"], strict=True)
-        ]
-        wide = cells.pivot_table(index="variant", columns="problem", values="text", aggfunc="first").reindex(
-            columns=order
-        )
-        title = "online" if budget == "online" else f"{int(budget):,} simulations"
-        lines += [f"**{title}**", "", "| variant | " + " | ".join(order) + " |", "|" + "---|" * (len(order) + 1)]
-        lines += [f"| {name} | " + " | ".join(row.fillna("")) + " |" for name, row in wide.iterrows()]
-        lines.append("")
-    return "\n".join(lines)
+    return means
 
 
 def main() -> None:
@@ -145,12 +127,7 @@ def main() -> None:
         file = (Path(folder) if given.quick else HERE) / "results.csv"
         if not given.table:
             study(given, file)
-        if given.quick:
-            print(table(file))
-            return
-    readme = HERE / "README.md"
-    text = re.sub(r"(?s)(<!-- table -->\n).*(<!-- end -->)", lambda m: m[1] + table(file) + m[2], readme.read_text())
-    readme.write_text(text)
+        print(summarise(file))
 
 
 if __name__ == "__main__":

@@ -64,8 +64,6 @@ def main() -> None:
         print(table.to_string(index=False))
         table.to_csv(target / "table.csv", index=False, float_format="%.3f")
         plots.save(draw(pd.DataFrame(rows)), target / "c2st.png")
-        if not given.quick:
-            write_table(table, HERE / "README.md")
 
 
 def measured(known: set[tuple[Any, ...]], quick: bool) -> Iterator[dict[str, Any]]:
@@ -174,23 +172,6 @@ def draw(results: pd.DataFrame) -> Figure:
     figure.axes[0].set_ylabel("C2ST against exact draws (0.5 is ideal)")
     figure.axes[0].legend(frameon=False)
     return figure
-
-
-def write_table(table: pd.DataFrame, readme: Path) -> None:
-    """Put the table between its marks in the README."""
-    lines = [
-        "| problem | simulations | how | C2ST, mean (range) | share of the prior | plain simulations for the same |",
-        "|---|---|---|---|---|---|",
-    ]
-    for row in table.to_dict("records"):
-        how = "truncated rounds" if row["method"] == "rounds" else "once, from the prior"
-        equal = "" if row["method"] == "plain" else f"{'more than ' * row['at least']}{row['plain simulations']:,.0f}"
-        share = f"{row['prior share']:.3f}" if row["method"] == "rounds" else ""
-        found = f"{row['mean']:.3f} ({row['min']:.3f} to {row['max']:.3f})"
-        lines.append(f"| {row['problem']} | {row['simulations']:,} | {how} | {found} | {share} | {equal} |")
-    before, _, rest = readme.read_text().partition("<!-- table -->")
-    after = rest.partition("<!-- end -->")[2]
-    readme.write_text(f"{before}<!-- table -->\n{'\n'.join(lines)}\n<!-- end -->{after}")
 
 
 if __name__ == "__main__":

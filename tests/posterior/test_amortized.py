@@ -121,6 +121,20 @@ def test_one_observation_has_no_batch_axis(posterior, data) -> None:
     assert posterior.log_prob({name: value[:, 0] for name, value in every.items()}, data).shape == (5,)
 
 
+def test_an_observation_has_the_same_posterior_in_any_request(posterior, data) -> None:
+    every = posterior.sample(data, draws=9, seed=1)
+    densities = posterior.log_prob(every, data)
+    for place in range(5):
+        alone = {name: value[place : place + 1] for name, value in data.items()}
+        draws = {name: value[place : place + 1] for name, value in every.items()}
+        np.testing.assert_allclose(posterior.log_prob(draws, alone)[0], densities[place], rtol=1e-4, atol=1e-4)
+    backwards = {name: value[::-1] for name, value in data.items()}
+    draws = {name: value[::-1] for name, value in every.items()}
+    np.testing.assert_allclose(posterior.log_prob(draws, backwards), densities[::-1], rtol=1e-4, atol=1e-4)
+    # Its draws depend on its place, as docs/how_to/many_observations.md says.
+    assert np.all(posterior.sample(backwards, draws=9, seed=1)["mean"][::-1][1] != every["mean"][1])
+
+
 def test_padding_and_count_may_be_left_out(posterior, data) -> None:
     count = int(data["n"][0])
     full = {name: value[0] for name, value in data.items()}

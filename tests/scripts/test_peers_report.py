@@ -1,9 +1,6 @@
-"""The comparison with other libraries: its table in the README is that of its results."""
+"""The comparison with other libraries: tables and figure of its results."""
 
 from benchmarks.peers import report
-from tests.scripts.quick_mode import ROOT
-
-PEERS = ROOT / "benchmarks" / "peers"
 
 
 def run(library, task, result, seed, **case):
@@ -17,7 +14,9 @@ RUNS = [
         run("bayesinn", "step", {"ms_per_step": 1.0 + seed, "beyond_steps_s": 9.0}, seed, batch=64)
         for seed in (1, 2, 5)
     ),
-    run("bayesinn", "step", {"ms_per_step": 2.0}, 1, batch=32),
+    run("bayesinn", "step", {"ms_per_step": 2.0}, 1, batch=2048),
+    run("bayesinn", "first", {"ms_per_step": 3.5}, 1, batch=64),
+    run("sbi", "accuracy", {"seconds": 1.0, "nll": 3.0}, 1, problem="two_moons", budget=1, exact=3.0),
     run("sbi", "step", {"ms_per_step": 40.0}, 1, batch=64),
     *(
         run("sbi", "accuracy", {"seconds": 10.0 * budget, "nll": 3.0 + gap}, seed, budget=budget, exact=3.0)
@@ -27,37 +26,29 @@ RUNS = [
 ]
 
 
-def test_pages_have_the_tables_of_the_results():
-    for readme, short_form in ((ROOT / "README.md", True), (PEERS / "README.md", False)):
-        block = readme.read_text().split(report.START)[1].split(report.END)[0]
-        assert block.strip() == report.tables(PEERS / "results.csv", short_form)
-
-
-def test_tables_have_medians_ranges_and_the_first_sufficient_budget(tmp_path, monkeypatch):
+def test_tables_have_medians_ranges_and_the_first_sufficient_budget(tmp_path):
     report.aggregate(RUNS).to_csv(tmp_path / "results.csv", index=False)
     text = report.tables(tmp_path / "results.csv", short_form=False)
     assert "| toy, batch 64, ms/step | 3 (2 to 6) | 40 |" in text
-    assert "| toy, batch 32, ms/step | 2 | — |" in text
+    assert "| toy, batch 2048, ms/step | 2 | — |" in text
+    # What short fits take, which aren't compiled, is shown beside it in both forms.
+    assert "| toy, batch 64, in a fit of 200 steps, ms/step | 3.5 | — |" in text
     assert "| toy, fit of 2,000 steps beyond them, s | 9 | — |" in text
     # Accuracy has a table of its own, with the libraries that were measured.
     assert "| | sbi |\n|---|---|\n| toy, to 0.02 nats, s | 30 (30 to not reached) |" in text
     assert "| toy, to 0.05 nats, s | 10 (10 to 20) |" in text
     assert "Threads: 2. Versions: bayesinn 1.0; sbi 1.0." in text
     short = report.tables(tmp_path / "results.csv", short_form=True)
-    assert "batch 32" not in short
-    assert "batch 64" in short
-    # Between their marks, and nowhere else.
-    monkeypatch.setattr(report, "HERE", tmp_path / "benchmarks" / "peers")
-    report.HERE.mkdir(parents=True)
-    for folder in (tmp_path, report.HERE):
-        (folder / "README.md").write_text(f"before\n{report.START}\nold\n{report.END}\nafter\n")
-    report.write_tables(tmp_path / "results.csv")
-    for folder, part in ((tmp_path, short), (report.HERE, text)):
-        assert (folder / "README.md").read_text() == f"before\n{report.START}\n\n{part}\n\n{report.END}\nafter\n"
+    assert "batch 2048" not in short
+    assert "| toy, batch 64, in a fit of 200 steps, ms/step | 3.5 | — |" in short
+    # Measured beside different loads.
+    assert "two moons" not in text
 
 
 def test_figure_has_a_panel_for_each_kind_of_time():
     figure = report.draw(report.aggregate(RUNS))
-    assert [ax.get_title() for ax in figure.axes] == [report.TITLES[task] for task in ("step", "first", "accuracy")]
+    assert [ax.get_title() for ax in figure.axes] == [
+        report.TITLES[task] for task in ("step", "short", "first", "accuracy")
+    ]
     points = {line.get_label(): list(line.get_xdata()) for line in figure.axes[0].lines if line.get_marker() == "o"}
     assert (points["bayesinn"], points["sbi"]) == ([3.0, 2.0], [40.0])
