@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from markdown_it import MarkdownIt
 
 from docs.numbers import ROOT, fill, pages, problems
 from docs.numbers.cells import CellError, number, read, show
@@ -33,6 +34,17 @@ def test_all_that_is_made_is_made_again(name: str) -> None:
     emptied = MARK.sub(lambda mark: f"<!--={mark['name']}-->", text)
     emptied = TABLE.sub(lambda block: f"{block['head']}{block['end']}", emptied)
     assert fill(emptied, PAGES[name])[0] == text
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_readers_see_numbers_and_tables_alone(name: str) -> None:
+    text = PAGES[name].read_text()
+    shown = MarkdownIt("commonmark", {"html": True}).enable("table").render(text)
+    assert shown.count("<table>") == len(re.findall(r"^\|(?:---\|)+$", text, re.MULTILINE))
+    seen = re.sub(r"<[^>]+>", "", re.sub(r"<!--.*?-->", "", shown, flags=re.DOTALL))
+    assert "--&gt;" not in seen
+    assert "&lt;!--" not in seen
+    assert not re.search(r"^\|", seen, re.MULTILINE)
 
 
 def test_pages_of_every_kind_are_covered() -> None:
