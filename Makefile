@@ -17,7 +17,7 @@ help:
 	@echo "make docs     build the documentation: docs/_build/html/index.html"
 	@echo "make bench    compare with BayesFlow and sbi, in environments of their own: hours; goes on where it was stopped"
 	@echo "make test     check, then run all tests"
-	@echo "make check    formatting, lint and types"
+	@echo "make check    formatting, lint, types and the numbers of pages"
 	@echo "make format   format, and repair what ruff can repair"
 	@echo "make numbers  fill numbers and tables of README, documentation and results from their CSV files"
 	@echo "make clean    remove caches and build products, not .venv or runs"
@@ -49,6 +49,7 @@ check: setup
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/mypy
+	$(BIN)/python -m docs.numbers --check
 
 format: setup
 	$(BIN)/ruff format
