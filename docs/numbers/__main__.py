@@ -9,7 +9,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from docs.numbers.page import fill, pages, problems
+from docs.numbers.page import ROOT, fill, pages, problems
 
 
 def main() -> None:
@@ -19,6 +19,9 @@ def main() -> None:
     parser.add_argument("--check", action="store_true", help="write nothing")
     given = parser.parse_args()
     chosen = [page.resolve() for page in given.pages] or pages()
+    for page in chosen:
+        if not page.is_file() or not page.is_relative_to(ROOT):
+            parser.error(f"{page} is no page of this repository")
     if not given.check:
         for page in chosen:
             text = page.read_text()

@@ -14,15 +14,16 @@ from docs.numbers.cells import NUMBER, CellError, read, show
 from docs.numbers.tables import find, table
 
 ROOT = Path(__file__).resolve().parents[2]
-#: Pages that are covered; what the documentation makes of others is made from tables by ``docs/pages``.
+#: Pages that are covered.
 PATTERNS = (
     "README.md",
-    "docs/*.md",
-    "docs/how_to/*.md",
+    "docs/**/*.md",
     "tutorials/*.md",
     "paper_results/*/README.md",
-    "benchmarks/**/README.md",
+    "benchmarks/*/README.md",
 )
+# Folders of docs that are made when the documentation is built, from these pages and from tables.
+MADE = {"_build", "executed", "gallery", "generated", "reference", "tutorials"}
 
 MARK = re.compile(rf"(?P<number>(?<![\w.,]){NUMBER}(?:\s?%)?)?<!--=\s*(?P<name>\w+)\s*-->")
 DECLARED = re.compile(r"<!-- numbers\n(?P<lines>.*?)-->", re.DOTALL)
@@ -94,7 +95,8 @@ class Numbers:
 
 def pages(root: Path = ROOT) -> list[Path]:
     """Return the pages that are covered."""
-    return sorted({page for pattern in PATTERNS for page in root.glob(pattern)})
+    found = {page for pattern in PATTERNS for page in root.glob(pattern)}
+    return sorted(page for page in found if not MADE & set(page.relative_to(root).parts[1:-1]))
 
 
 def fill(text: str, page: Path, root: Path = ROOT) -> tuple[str, list[str]]:

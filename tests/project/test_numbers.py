@@ -48,6 +48,13 @@ def test_pages_of_every_kind_are_covered() -> None:
     assert set(exceptions()) - {"every page"} <= set(PAGES)
 
 
+def test_pages_that_are_made_are_not_covered(tmp_path: Path) -> None:
+    for name in ("docs/index.md", "docs/how_to/deep/a.md", "docs/gallery/b.md", "docs/_build/html/c.md", "other/d.md"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    assert pages(tmp_path) == [tmp_path / "docs/how_to/deep/a.md", tmp_path / "docs/index.md"]
+
+
 # Planted errors: each is put into a page in memory, and must be found on its line.
 
 
