@@ -246,6 +246,5 @@ def _with_room(array: Any, least: int, rows: int, write_empty: bool) -> Any:
 def _compressors() -> tuple[Any, ...]:
     from zarr.codecs import BloscCodec, Crc32cCodec
 
-    # Writing a bank is 0.88 as fast as plain Zarr with these, reading batches of it 0.20 (benchmarks/bank.csv). Blosc
-    # reads beyond the end of damaged data: these never reach it.
+    # Measured in benchmarks/bank.py. Blosc reads beyond the end of damaged data: these never reach it.
     return BloscCodec(cname="lz4", clevel=5, shuffle="shuffle"), Crc32cCodec()
