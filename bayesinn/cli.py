@@ -117,9 +117,9 @@ def check(name: cl.Name, output: cl.Report = None, simulations: cl.CheckSimulati
     result = bi.simulator_report(simulator, simulations=simulations, seed=seed)
     typer.echo(repr(result))
     if output is not None:
-        from bayesinn.core.storage import replacing
+        from bayesinn.core.atomic_write import atomic_write
 
-        with replacing(output.expanduser()) as file:
+        with atomic_write(output.expanduser()) as file:
             result.to_html(file)
         typer.echo(f"saved {output}")
     if not result.ok:

@@ -6,7 +6,6 @@ Whenever a save is interrupted, the old model or the new one is there and comple
 """
 
 import contextlib
-import errno
 import fcntl
 import hashlib
 import importlib.metadata
@@ -14,6 +13,7 @@ import io
 import json
 import os
 import re
+import stat
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -23,13 +23,14 @@ import h5py
 import numpy as np
 
 from bayesinn._version import __version__
+from bayesinn.core.atomic_write import opened_folder, replace_file, sync
 from bayesinn.core.errors import SavedPosteriorError
 from bayesinn.core.hdf5 import packed, read_array
 from bayesinn.core.manifest import FORMAT, check_entry, check_head, explained, read_manifest
 from bayesinn.core.validation import check_path
 
 _PACKAGES = ("tensorflow", "tensorflow-probability", "keras", "numpy")
-_LEFTOVERS = re.compile(r"weights\.[0-9a-f]{16}\.h5(\.unfinished)?|manifest\.json\.unfinished")
+_STAGED = re.compile(r"weights\.([0-9a-f]{16})\.h5")
 
 
 class SavedModel(NamedTuple):
@@ -74,7 +75,7 @@ def write_model(
         head = {"format": FORMAT, "bayesinn": __version__, "kind": kind, "packages": packages}
         manifest = json.dumps({**head, "fingerprint": fingerprint, **entries}, indent=2)
         folder.mkdir(parents=True, exist_ok=True)
-        with _descriptor(folder) as descriptor:
+        with opened_folder(folder) as descriptor:
             # Other processes that save here wait. Some network disks have no locks.
             with contextlib.suppress(OSError):
                 fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -115,36 +116,6 @@ def read_model(
     return SavedModel(folder, manifest, file)
 
 
-def replace_file(file: Path, data: bytes) -> None:
-    """Write a file such that at every moment the old content or the new one is there, the latter for good."""
-    unfinished = file.with_name(f"{file.name}.unfinished")
-    try:
-        with open(unfinished, "wb") as target:
-            target.write(data)
-            target.flush()
-            os.fsync(target.fileno())
-        unfinished.replace(file)
-    finally:
-        unfinished.unlink(missing_ok=True)
-    _sync(file.parent)
-
-
-@contextlib.contextmanager
-def replacing(file: Path) -> Iterator[Path]:
-    """Give a path to write to; what is written there takes the place of a file when the ``with`` block ends well."""
-    unfinished = file.with_name(f"unfinished-{file.name}")
-    do = "make room or choose another folder; what was there before is still complete"
-    with explained(f"File {str(file)!r}", "room and permission to write it", do, (OSError, RuntimeError)):
-        file.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            yield unfinished
-            with open(unfinished, "rb") as written:
-                os.fsync(written.fileno())
-            unfinished.replace(file)
-        finally:
-            unfinished.unlink(missing_ok=True)
-
-
 @contextlib.contextmanager
 def held(folder: Path | None, subject: str) -> Iterator[None]:
     """Make a folder, if there is to be one, and keep other processes and threads out during a ``with`` block."""
@@ -153,7 +124,7 @@ def held(folder: Path | None, subject: str) -> Iterator[None]:
             do = "make room, or choose another folder"
             with explained(f"{subject} {str(folder)!r}", "room and permission to write there", do, (OSError,)):
                 folder.mkdir(parents=True, exist_ok=True)
-                descriptor = stack.enter_context(_descriptor(folder))
+                descriptor = stack.enter_context(opened_folder(folder))
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -203,15 +174,6 @@ def _check_own(folder: Path) -> None:
         raise SavedPosteriorError(f"Folder {str(folder)!r}", expected=expected, got=got, do=do)
 
 
-@contextlib.contextmanager
-def _descriptor(folder: Path) -> Iterator[int]:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)
-
-
 def _tidy(folder: Path) -> None:
     """Give the manifest's weights their final name, then remove what interrupted saves have left."""
     # What fails here is done by the next save; the manifest's weights are found under both names.
@@ -219,17 +181,14 @@ def _tidy(folder: Path) -> None:
         manifest = read_manifest(folder) if os.path.lexists(folder / "manifest.json") else {"format": None}
         if manifest["format"] == FORMAT and (staged := folder / _staged(manifest.get("fingerprint"))).is_file():
             staged.replace(folder / "weights.h5")
-            _sync(folder)
+            sync(folder)
         for file in folder.iterdir():
-            if _LEFTOVERS.fullmatch(file.name):
+            # Only what a save has written, which its name tells.
+            if (name := _STAGED.fullmatch(file.name)) and _begins(file, name[1]):
                 file.unlink()
 
 
-def _sync(folder: Path) -> None:
-    """Make renames in a folder durable, where its file system can."""
-    with _descriptor(folder) as descriptor:
-        try:
-            os.fsync(descriptor)
-        except OSError as error:
-            if error.errno != errno.EINVAL:
-                raise
+def _begins(file: Path, fingerprint: str) -> bool:
+    """Tell whether the SHA-256 of a regular file begins so."""
+    regular = stat.S_ISREG(file.lstat().st_mode)
+    return regular and hashlib.sha256(file.read_bytes()).hexdigest().startswith(fingerprint)

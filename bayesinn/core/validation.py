@@ -13,6 +13,8 @@ from bayesinn.core.errors import BayesinnError, InputError
 
 # TensorFlow counts in 32 bits.
 _MOST = 2**31 - 1
+#: Bytes in the name of a file, on nearly every disk.
+_LONGEST_NAME = 255
 
 
 def check_integer(
@@ -80,9 +82,27 @@ def check_flag(subject: str, value: Any) -> bool:
 
 
 def check_path(subject: str, value: Any, example: str) -> Path:
-    """Return the path of a file or folder, with the user's home in place of ``~``."""
-    check_type(subject, value, (str, os.PathLike), "a path", f"pass for example {example!r}")
-    return Path(os.path.expanduser(value))
+    """Return the path of a file or folder, with the user's home in place of ``~``; it may not exist."""
+    do = f"pass for example {example!r}"
+    check_type(subject, value, (str, os.PathLike), "a path", do)
+    path = os.path.expanduser(os.fsdecode(value))
+    if fault := _fault_of_path(path):
+        got = f"{path[:60]!r}, {fault}" if path else fault
+        raise InputError(subject, expected="a path that a disk can hold", got=got, do=do)
+    return Path(path)
+
+
+def _fault_of_path(path: str) -> str:
+    """Return why no file can have a path; an empty text if one can."""
+    if not path:
+        return "an empty text"
+    if "\0" in path:
+        return "with a null character"
+    try:
+        longest = max(map(len, os.fsencode(path).split(os.fsencode(os.sep))))
+    except UnicodeEncodeError:
+        return "with half of a surrogate pair, which is no character"
+    return f"with a name of {longest} bytes, more than {_LONGEST_NAME}" if longest > _LONGEST_NAME else ""
 
 
 def check_arguments(owner: str, parameters: Mapping[str, inspect.Parameter], values: Mapping[str, Any]) -> None:

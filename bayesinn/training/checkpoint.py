@@ -18,10 +18,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from bayesinn.core.atomic_write import replace_file
 from bayesinn.core.errors import InputError
 from bayesinn.core.hdf5 import packed, read_array
 from bayesinn.core.manifest import explained
-from bayesinn.core.storage import replace_file
 from bayesinn.training.callbacks import History, TrainingCallback, epochs_waited
 from bayesinn.training.settings import Checkpoint, TrainingSettings
 from bayesinn.training.step import TrainingModel

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bayesinn.core.atomic_write import replace_file
 from bayesinn.core.errors import InputError
 from bayesinn.core.manifest import explained
-from bayesinn.core.storage import replace_file
 from bayesinn.posterior.amortized import AmortizedPosterior
 from bayesinn.posterior.loading import load
 from bayesinn.simulation.proposals import read_proposed, write_proposed

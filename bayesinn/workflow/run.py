@@ -25,9 +25,10 @@ import pandas as pd
 import xarray
 
 from bayesinn import plots
+from bayesinn.core.atomic_write import atomic_write
 from bayesinn.core.errors import InputError
 from bayesinn.core.manifest import explained
-from bayesinn.core.storage import held, replacing
+from bayesinn.core.storage import held
 from bayesinn.posterior.amortized import AmortizedPosterior
 from bayesinn.posterior.draws import simulated
 from bayesinn.posterior.loading import load
@@ -153,9 +154,9 @@ class Run:
         return tree, table
 
     def _save_answer(self, tree: xarray.DataTree, table: pd.DataFrame) -> None:
-        with replacing(self.folder / "posterior.csv") as file:
+        with atomic_write(self.folder / "posterior.csv") as file:
             table.to_csv(file)
-        with replacing(self.folder / "posterior.nc") as file:
+        with atomic_write(self.folder / "posterior.nc") as file:
             tree.to_netcdf(file, engine="h5netcdf")
 
     def _save_predictive(self, simulator: Simulator, predicted: dict[str, Any], observed: dict[str, Any]) -> None:
@@ -183,7 +184,7 @@ class Run:
             parameters = diagnosis.to_dataframe().rename_axis("parameter")
             tables = {"verdict": diagnosis.verdict, "errors": diagnosis.errors, "diagnosis": parameters}
             for name, table in tables.items():
-                with replacing(self.folder / f"{name}.csv") as file:
+                with atomic_write(self.folder / f"{name}.csv") as file:
                     table.to_csv(file)
             figures, do = self.folder / "figures", "make room or choose another folder"
             with explained(f"Folder {str(figures)!r}", "room and permission to write there", do, (OSError,)):
@@ -196,7 +197,7 @@ class Run:
         """Write ``report.html`` from the diagnosis, beside the exact posterior of these data if it is in the folder."""
         with held(self.folder, "Run folder"):
             reference = self._exact(posterior, data)
-            with replacing(self.folder / "report.html") as file:
+            with atomic_write(self.folder / "report.html") as file:
                 diagnosis.to_html(file, reference=reference)
         return self.folder / "report.html"
 
@@ -212,5 +213,5 @@ class Run:
         return exact if same else None
 
     def _save(self, figure: plots.Canvas, name: str) -> None:
-        with replacing(self.folder / "figures" / f"{name}.png") as file:
+        with atomic_write(self.folder / "figures" / f"{name}.png") as file:
             plots.save(figure, file)

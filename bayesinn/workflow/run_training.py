@@ -9,8 +9,9 @@ from pathlib import Path
 import tensorflow as tf
 
 from bayesinn import plots
+from bayesinn.core.atomic_write import atomic_write
 from bayesinn.core.errors import InputError, TrainingError
-from bayesinn.core.storage import held, replacing
+from bayesinn.core.storage import held
 from bayesinn.flows import Flow
 from bayesinn.posterior.amortized import AmortizedPosterior
 from bayesinn.posterior.loading import load
@@ -93,9 +94,9 @@ def train_into(
         with devices.chief_first():
             if devices.chief:
                 posterior.save(folder / "posterior")
-                with replacing(folder / "history.csv") as file:
+                with atomic_write(folder / "history.csv") as file:
                     posterior.history.to_csv(file, index=False)
-                with replacing(folder / "figures" / "loss.png") as file:
+                with atomic_write(folder / "figures" / "loss.png") as file:
                     plots.save(plots.loss(posterior.history), file)
     return posterior
 

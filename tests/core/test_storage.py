@@ -15,9 +15,10 @@ import h5py
 import numpy as np
 import pytest
 
-from bayesinn.core import hdf5, storage
+from bayesinn.core import atomic_write as atomic_write_module, hdf5
+from bayesinn.core.atomic_write import atomic_write, replace_file
 from bayesinn.core.errors import InputError, SavedPosteriorError
-from bayesinn.core.storage import held, read_model, replace_file, write_model
+from bayesinn.core.storage import held, read_model, write_model
 from tests.conftest import ROOT
 
 SCHEMA = {"settings": {"steps": int}, "history": {str: [(float, type(None))]}}
@@ -107,7 +108,7 @@ while True:
 
         def trace(frame, event, argument):
             global left
-            if not frame.f_code.co_filename.endswith(("storage.py", "hdf5.py")):
+            if not frame.f_code.co_filename.endswith(("storage.py", "atomic_write.py", "hdf5.py")):
                 return None
             left -= event == "line"
             if left <= 0:
@@ -132,20 +133,140 @@ print(kills, sum(new != old for new, old in zip(seen, [0.0, *seen])))
 
 
 def test_killed_at_any_line_the_old_model_or_the_new_one_is_there(tmp_path, fresh_python) -> None:
-    kills, changes = map(int, fresh_python(KILLED, tmp_path / "model", 4).stdout.split())
+    kills, changes = map(int, fresh_python(KILLED, tmp_path / "model", 8).stdout.split())
     assert kills >= 20
     # Some of the kills come after the instant at which the folder changes.
     assert changes >= 2
 
 
+def abandoned(folder: Path, content: str = "half") -> Path:
+    """What a killed process leaves in a folder, by the name that ours have."""
+    left = folder / f".bayesinn-{'0' * 31}1.unfinished"
+    left.mkdir()
+    (left / "manifest.json").write_text(content)
+    return left
+
+
 def test_what_a_kill_left_is_removed_by_the_next_save(folder: Path) -> None:
-    (folder / "weights.0123456789abcdef.h5").write_bytes(b"written, but manifest.json was never replaced")
-    (folder / "weights.fedcba9876543210.h5.unfinished").write_bytes(b"half")
-    (folder / "manifest.json.unfinished").write_text("{")
-    (folder / "notes.txt").write_text("mine")
+    staged = b"written, but manifest.json was never replaced"
+    (folder / f"weights.{sha256(staged).hexdigest()[:16]}.h5").write_bytes(staged)
+    abandoned(folder)
     assert read(folder) == 1.0
     write(folder, 2.0)
-    assert names(folder) == {*FILES, "notes.txt"}
+    assert names(folder) == FILES
+
+
+def test_what_no_save_has_left_is_not_removed(folder: Path, tmp_path) -> None:
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "notes.txt").write_text("mine")
+    others = {
+        "notes.txt", "manifest.json.unfinished", "weights.0123456789abcdef.h5",
+        "weights.fedcba9876543210.h5.unfinished", f".bayesinn-{'a' * 32}.unfinished",
+    }  # fmt: skip
+    for name in others:
+        (folder / name).write_text("mine")
+    content = (mine / "notes.txt").read_bytes()
+    links = {f".bayesinn-{'b' * 32}.unfinished": mine,
+             f"weights.{sha256(content).hexdigest()[:16]}.h5": mine / "notes.txt"}  # fmt: skip
+    for name, target in links.items():
+        (folder / name).symlink_to(target)
+    write(folder, 2.0)
+    assert names(folder) == {*FILES, *others, *links}
+    assert all((folder / name).read_text() == "mine" for name in others)
+    assert (mine / "notes.txt").read_text() == "mine"
+
+
+def test_of_what_a_kill_left_links_and_folders_stay(folder: Path, tmp_path) -> None:
+    (tmp_path / "mine.txt").write_text("mine")
+    left = abandoned(folder)
+    (left / "link").symlink_to(tmp_path / "mine.txt")
+    (left / "folder").mkdir()
+    write(folder, 2.0)
+    assert names(left) == {"link", "folder"}
+    assert (tmp_path / "mine.txt").read_text() == "mine"
+
+
+def test_what_a_living_process_writes_is_not_removed(tmp_path) -> None:
+    with atomic_write(tmp_path / "report.html") as first:
+        first.write_text("first")
+        with atomic_write(tmp_path / "report.html") as second:
+            assert first.parent != second.parent
+            second.write_text("second")
+        replace_file(tmp_path / "other", b"other")
+        assert first.read_text() == "first"
+    assert (tmp_path / "report.html").read_text() == "first"
+    assert names(tmp_path) == {"report.html", "other"}
+
+
+# Links
+
+
+@pytest.mark.parametrize("file", ["state.h5", "manifest.json", "weights.0123456789abcdef.h5", "report.html"])
+@pytest.mark.parametrize("exists", [True, False])
+def test_no_link_that_lies_in_wait_is_followed(tmp_path, file: str, exists: bool) -> None:
+    """By the names that unfinished files once had, and by that of the file itself."""
+    victim = tmp_path / "victim"
+    if exists:
+        victim.write_text("mine")
+    (tmp_path / "folder").mkdir()
+    links = [tmp_path / "folder" / name for name in (file, f"{file}.unfinished", f"unfinished-{file}")]
+    for link in links:
+        link.symlink_to(victim)
+    replace_file(tmp_path / "folder" / file, b"first")
+    with atomic_write(tmp_path / "folder" / file) as path:
+        path.write_bytes(b"second")
+    assert (tmp_path / "folder" / file).read_bytes() == b"second"
+    assert not (tmp_path / "folder" / file).is_symlink()
+    assert all(link.is_symlink() for link in links[1:])
+    assert victim.exists() is exists
+    assert not exists or victim.read_text() == "mine"
+
+
+def test_a_name_that_is_taken_is_never_written_to(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not even if somebody could foresee it."""
+    monkeypatch.setattr(atomic_write_module.secrets, "token_hex", lambda _: "0" * 32)
+    (tmp_path / "victim").mkdir()
+    (tmp_path / f".bayesinn-{'0' * 32}.unfinished").symlink_to(tmp_path / "victim")
+    with pytest.raises(FileExistsError):
+        replace_file(tmp_path / "state.h5", b"new")
+    assert names(tmp_path / "victim") == set()
+
+
+def test_permissions_are_those_of_any_new_file(tmp_path) -> None:
+    (tmp_path / "plain").write_text("")
+    replace_file(tmp_path / "state.h5", b"")
+    with atomic_write(tmp_path / "report.html") as path:
+        path.write_text("")
+    modes = {(tmp_path / name).stat().st_mode for name in ("plain", "state.h5", "report.html")}
+    assert len(modes) == 1
+
+
+TOGETHER = """
+import sys
+from pathlib import Path
+from bayesinn.core.atomic_write import atomic_write, replace_file
+
+folder, letter = Path(sys.argv[1]), sys.argv[2]
+for number in range(60):
+    replace_file(folder / "state", letter.encode() * 50_000)
+    with atomic_write(folder / "report") as path, open(path, "w") as file:
+        for _ in range(10):
+            file.write(letter * 5_000)
+            file.flush()
+    for name in ("state", "report"):
+        text = (folder / name).read_text()
+        assert text in ("a" * 50_000, "b" * 50_000, "c" * 50_000), (len(text), set(text))
+"""
+
+
+def test_processes_that_write_one_file_at_once_share_nothing(tmp_path) -> None:
+    commands = [[sys.executable, "-c", TOGETHER, str(tmp_path), letter] for letter in "abc"]
+    running = [subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) for command in commands]
+    for process in running:
+        _, error = process.communicate()
+        assert process.returncode == 0, error
+    assert names(tmp_path) == {"state", "report"}
 
 
 def test_weights_that_were_not_renamed_yet_are_found(folder: Path) -> None:
@@ -197,7 +318,7 @@ def test_a_full_disk_leaves_the_old_model(folder: Path, monkeypatch: pytest.Monk
 
             yield SimpleNamespace(write=write, flush=counted(file.flush), fileno=file.fileno)
 
-    monkeypatch.setattr(storage, "open", opened, raising=False)
+    monkeypatch.setattr(atomic_write_module, "open", opened, raising=False)
     monkeypatch.setattr(os, "fsync", counted(os.fsync))
     monkeypatch.setattr(Path, "replace", counted(Path.replace))
     # Weights: write, flush, sync, rename, sync the folder; the manifest likewise, of which the rename is what counts.
@@ -302,7 +423,7 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path, monkeypatch: pytest.Mo
 KILLED_FILE = """
 import os, signal, sys
 from pathlib import Path
-from bayesinn.core.storage import replacing
+from bayesinn.core.atomic_write import atomic_write
 
 file, line, kills, seen = Path(sys.argv[1]) / "report.html", 0, 0, set()
 file.write_text("0" * 10_000)
@@ -315,14 +436,14 @@ while True:
 
         def trace(frame, event, argument):
             global left
-            if frame.f_code.co_filename.endswith(("storage.py", "<string>", "contextlib.py")):
+            if frame.f_code.co_filename.endswith(("atomic_write.py", "<string>", "contextlib.py")):
                 left -= event == "line"
                 if left <= 0:
                     os.kill(os.getpid(), signal.SIGKILL)
                 return trace
 
         def write():
-            with replacing(file) as path, open(path, "w") as target:
+            with atomic_write(file) as path, open(path, "w") as target:
                 for start in range(0, 10_000, 1_000):
                     target.write(new[start : start + 1_000])
                     target.flush()
@@ -353,7 +474,7 @@ DISKS = """
 import os, resource, signal, sys
 from pathlib import Path
 from bayesinn.core.errors import SavedPosteriorError
-from bayesinn.core.storage import replacing
+from bayesinn.core.atomic_write import atomic_write
 from tests.core.test_storage import names, read, write, FILES
 
 folder, file = Path(sys.argv[1]) / "model", Path(sys.argv[1]) / "report.html"
@@ -371,7 +492,7 @@ for size in range(0, 10_000, 200):
         except SavedPosteriorError:
             failures += 1
         try:
-            with replacing(file) as path:
+            with atomic_write(file) as path:
                 path.write_text("new" * 1_000)
         except SavedPosteriorError:
             failures += 1
