@@ -77,7 +77,14 @@ def check_head(subject: str, manifest: dict[str, Any], kind: str) -> None:
         raise SavedPosteriorError(subject, expected=f"a saved {kind}", got=f"a saved {found}", do=do)
 
 
-def check_entry(subject: str, name: str, value: Any, schema: Any) -> None:
+def check_entry(
+    subject: str,
+    name: str,
+    value: Any,
+    schema: Any,
+    do: str = _ANEW,
+    error: type[BayesinnError] = SavedPosteriorError,
+) -> None:
     """Raise unless a JSON value, the entry ``name`` or the whole, has the types of a schema.
 
     A schema is a type, a tuple of types, a list of one schema, or a dict of required entries or ``{str: schema}``.
@@ -86,11 +93,12 @@ def check_entry(subject: str, name: str, value: Any, schema: Any) -> None:
     fits = isinstance(value, (*kinds, int) if float in kinds else kinds) and not isinstance(value, bool)
     if not fits:
         expected, got = " or ".join(_WORDS[kind] for kind in kinds), repr(value)[:200]
-        raise SavedPosteriorError(f"{subject}, entry {name!r}", expected=expected, got=got, do=_ANEW)
+        raise error(f"{subject}, entry {name!r}", expected=expected, got=got, do=do)
     if isinstance(schema, list):
         for position, item in enumerate(value):
-            check_entry(subject, f"{name}[{position}]", item, schema[0])
+            check_entry(subject, f"{name}[{position}]", item, schema[0], do, error)
     if isinstance(schema, dict):
         for key in value if str in schema else schema:
             entry = f"{name}.{key}" if name else key
-            check_entry(subject, entry, value.get(key, _Missing()), schema.get(str, schema.get(key)))
+            inner = schema.get(str, schema.get(key))
+            check_entry(subject, entry, value.get(key, _Missing()), inner, do, error)

@@ -116,9 +116,12 @@ class Bank:
     def dataset(self) -> xarray.Dataset:
         """All variables and coordinates with names of axes, labels and units; read when they are used."""
         import xarray
+        from zarr.storage import LocalStore
 
+        # As text, a path with "#" in it would be that of another place.
+        place = self.location if "://" in self.location else LocalStore(self.location, read_only=True)
         with self._store.explained("a Zarr group that xarray opens", "open it with the xarray that wrote it"):
-            return xarray.open_zarr(self.location, chunks=None)
+            return xarray.open_zarr(place, chunks=None)
 
     def read(self, rows: slice | np.ndarray | None = None) -> Arrays:
         """Return some simulations, all if nothing is said, as :meth:`Simulator.sample` does.
@@ -126,7 +129,7 @@ class Bank:
         Parameters
         ----------
         rows : slice, or array (m,) of int
-            A slice with steps of one, or numbers of rows in any order.
+            A slice with steps of one, or numbers of rows in any order; of no rows, arrays are empty.
 
         Raises
         ------
@@ -136,11 +139,9 @@ class Bank:
         places = list(_places(slice(None) if rows is None else rows, self.n, self.rows_per_chunk))
         self.check_finished([number for number, _, _ in places])
         count = sum(_length(at) for _, at, _ in places)
-        arrays: Arrays = {}
+        arrays = self._store.allocate(count)
         for number, at, within in places:
             for name, value in self.read_chunk(number).items():
-                if name not in arrays:
-                    arrays[name] = np.empty((count, *value.shape[1:]), value.dtype)
                 arrays[name][at] = value[within]
         return arrays
 
@@ -237,6 +238,8 @@ def _places(rows: Any, n: int, size: int) -> Iterator[Place]:
                 yield number, slice(first - start, end - start), slice(first - number * size, end - number * size)
         return
     index = np.asarray(rows)
+    if index.shape == (0,):
+        return
     if index.ndim != 1 or index.dtype.kind not in "iu" or np.any((index < 0) | (index >= n)):
         expected, do = f"a slice, or an array (m,) of integers from 0 to {n - 1}", "pass for example slice(0, 1_000)"
         raise InputError("Rows of a bank", expected=expected, got=repr(rows)[:200], do=do)

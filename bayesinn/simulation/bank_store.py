@@ -13,12 +13,13 @@ import warnings
 import zlib
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from bayesinn.core.errors import BankError
-from bayesinn.core.manifest import explained
+from bayesinn.core.manifest import check_entry, explained
 from bayesinn.core.validation import check_path, check_type
 from bayesinn.simulation.simulations import Arrays, Simulations
 
@@ -29,6 +30,15 @@ ROWS, CHUNKS = "simulation", "chunk"
 ROLES = {"parameters": "parameter", "context": "context", "observables": "observable"}
 # Tells a checksum of zero from none.
 _FINISHED = 1 << 32
+#: Attributes that reading a bank depends on.
+_SCHEMA = {
+    "simulator": str,
+    "fingerprint": str,
+    "prior": str,
+    "seed": int,
+    "rows_per_chunk": int,
+    "declared": {**{kind: {str: [int]} for kind in ROLES}, "prior": {str: [[float]]}},
+}
 
 
 class Variable(NamedTuple):
@@ -49,9 +59,11 @@ class BankStore:
     def __init__(self, location: str, group: Any) -> None:
         self.location, self._group = location, group
         self.attributes: dict[str, Any] = dict(group.attrs)
-        _check_format(location, self.attributes)
+        _check_attributes(location, self.attributes)
         self.rows: int = self.attributes["rows_per_chunk"]
-        self.names = [name for kind in ROLES for name in self.attributes["declared"][kind]]
+        declared = self.attributes["declared"]
+        self._shapes = {name: tuple(shape) for kind in ROLES for name, shape in declared[kind].items()}
+        self.names = list(self._shapes)
         self._arrays: dict[str, Any] = {}
 
     def read_layout(self, least: int = 0) -> int:
@@ -61,6 +73,8 @@ class BankStore:
         """
         with self.explained("arrays of all variables", "complete it with bi.simulate"):
             arrays = {name: self._group[name] for name in self.names}
+            for name, array in arrays.items():
+                _check_array(name, array, self.rows, self._shapes[name])
             self._arrays = {name: _with_room(array, least, self.rows, True) for name, array in arrays.items()}
             known = (self._group[f"{CHUNKS}/{name}"] for name in ("checksum", "failed"))
             self._checksums, self._failed = (_with_room(array, -(-least // self.rows), 1, False) for array in known)
@@ -94,7 +108,7 @@ class BankStore:
         with warnings.catch_warnings():
             # Zarr 3 has no consolidated metadata yet; unfinished files are those of another program.
             warnings.filterwarnings("ignore", message="Consolidated metadata is currently not part|Object at .*partial")
-            described: Any = zarr.consolidate_metadata(self.location)
+            described: Any = zarr.consolidate_metadata(place_of(self.location))
         if any(described[name].shape != self._group[name].shape for name in self.names):
             self.describe()
 
@@ -106,6 +120,10 @@ class BankStore:
     def stored_bytes(self) -> int:
         """Return the bytes that all chunks take, compressed."""
         return sum(array.nbytes_stored() for array in self._arrays.values())
+
+    def allocate(self, rows: int) -> Arrays:
+        """Return arrays for so many simulations, whose content is undefined."""
+        return {name: np.empty((rows, *array.shape[1:]), array.dtype) for name, array in self._arrays.items()}
 
     def checksums(self) -> np.ndarray:
         """Return the checksum of each chunk, 0 where it is not finished."""
@@ -160,9 +178,16 @@ class BankStore:
 
 
 def check_location(subject: str, value: Any) -> str:
-    """Return the path or the address of a bank as text."""
+    """Return the path or the address of a bank as text; one that begins with "file:///" is a path."""
     check_type(subject, value, (str, os.PathLike), "a path, or an address such as 's3://bucket/bank'", "pass one")
+    if isinstance(value, str) and value.startswith("file:///"):
+        value = value.removeprefix("file://")
     return value if isinstance(value, str) and "://" in value else str(check_path(subject, value, "bank"))
+
+
+def place_of(location: str) -> str | Path:
+    """Return what Zarr opens. As text, it would take "#", "?" and ";" in a path for parts of an address."""
+    return location if "://" in location else Path(location)
 
 
 def open_group(location: str, mode: Any, attributes: Mapping[str, Any] | None = None) -> Any:
@@ -174,10 +199,10 @@ def open_group(location: str, mode: Any, attributes: Mapping[str, Any] | None = 
     with explained(f"Bank {location!r}", "a place to read and write a Zarr group", do, Exception, BankError):
         try:
             options: dict[str, Any] = {} if attributes is None else {"attributes": dict(attributes), "zarr_format": 3}
-            return zarr.open_group(location, mode=mode, use_consolidated=False, **options)
+            return zarr.open_group(place_of(location), mode=mode, use_consolidated=False, **options)
         except ContainsGroupError:
             # Another program has created it at the same time.
-            return zarr.open_group(location, mode="r+", use_consolidated=False)
+            return zarr.open_group(place_of(location), mode="r+", use_consolidated=False)
         except FileNotFoundError:
             if mode == "r":
                 return None
@@ -193,15 +218,36 @@ def checksum(arrays: Arrays) -> int:
     return sum_ | _FINISHED
 
 
-def _check_format(location: str, attributes: Mapping[str, Any]) -> None:
+def _check_attributes(location: str, attributes: Mapping[str, Any]) -> None:
+    """Raise unless a Zarr group has the attributes of a bank of this version."""
     subject = f"Bank {location!r}"
     if attributes.get("format") != FORMAT:
         got, do = "a Zarr group of something else", "choose another place"
         raise BankError(subject, expected="a simulation bank", got=got, do=do)
     if attributes.get("format_version") != VERSION:
+        versions = attributes.get("versions")
+        writer = versions.get("bayesinn") if isinstance(versions, Mapping) else None
         expected, got = f"format version {VERSION}", f"version {attributes.get('format_version')!r}"
-        do = f"open it with bayesinn {attributes.get('versions', {}).get('bayesinn', 'as it was written by')}"
+        do = f"open it with the bayesinn that wrote it, {writer or 'of a version that is not known'}"
         raise BankError(subject, expected=expected, got=got, do=do)
+    subject, do = f"{subject}, its zarr.json", "copy the bank again, or simulate it again in another place"
+    check_entry(subject, "", attributes, _SCHEMA, do, BankError)
+    declared = attributes["declared"]
+    numbers = [("seed", attributes["seed"], 0), ("rows_per_chunk", attributes["rows_per_chunk"], 1)]
+    for kind in ROLES:
+        for name, shape in declared[kind].items():
+            numbers += [(f"declared.{kind}.{name}", length, 0) for length in shape]
+    for entry, value, least in numbers:
+        if value < least:
+            expected = f"an integer of {least} or more"
+            raise BankError(f"{subject}, entry {entry!r}", expected=expected, got=repr(value), do=do)
+
+
+def _check_array(name: str, array: Any, rows: int, shape: tuple[int, ...]) -> None:
+    """Raise a ValueError unless an array has chunks of so many rows, each of a shape, and numbers in them."""
+    if array.chunks[:1] != (rows,) or array.shape[1:] != shape or array.dtype.kind not in "fiub":
+        found = f"array {name} has rows {array.shape[1:]} of {array.dtype}, {array.chunks[:1]} in a chunk"
+        raise ValueError(f"{found}; zarr.json declares rows {shape}, {rows} in a chunk")
 
 
 def _require(

@@ -160,6 +160,16 @@ def test_rows_are_read_in_any_order(undisturbed: Path, rows) -> None:
         np.testing.assert_array_equal(value, everything[name][rows])
 
 
+@pytest.mark.parametrize("rows", [np.array([], int), [], slice(5, 5), slice(900, 100), np.zeros(0)], ids=repr)
+def test_of_no_rows_arrays_are_empty(undisturbed: Path, rows) -> None:
+    bank = bi.open_bank(undisturbed)
+    some, none = bank.read(slice(0, 2)), bank.read(rows)
+    assert list(none) == list(some)
+    for name, value in none.items():
+        assert value.shape == (0, *some[name].shape[1:])
+        assert value.dtype == some[name].dtype
+
+
 @pytest.mark.parametrize("rows", [slice(0, 9, 2), np.array([1_000]), np.array([-1]), np.array([0.5]), 3])
 def test_rows_that_are_none_are_refused(undisturbed: Path, rows) -> None:
     with pytest.raises(InputError, match="Rows of a bank"):
