@@ -24,7 +24,7 @@ from bayesinn.summaries.joint import observables_of
 from bayesinn.training.arrays import ArraySource, fingerprint
 from bayesinn.training.checkpoint import has_ended, prepare_folder
 from bayesinn.training.devices import Devices
-from bayesinn.training.drawing import forget
+from bayesinn.training.drawn_simulations import check_place, forget
 from bayesinn.training.settings import Checkpoint, Optimization, TrainingSettings, resolve_settings
 from bayesinn.training.sources import Source
 from bayesinn.training.train import TrainingResult, train
@@ -82,6 +82,9 @@ def plan_fit(
         "held_out": None if given.held_out is None else fingerprint(given.held_out),
         "start_from": None if start is None else start.fingerprint,
     }
+    if checkpoint is not None:
+        # Before anything is simulated or written.
+        check_place(checkpoint.folder, given.location)
     return Plan(given, settings, optimization, checkpoint, identity, start, Devices(optimization.strategy))
 
 
@@ -141,7 +144,7 @@ def run_training(
         checkpoint=checkpoint,
         devices=plan.devices,
     )
-    if plan.folder is not None and result.error is None:
+    if plan.folder is not None and settings.passes and result.error is None:
         forget(plan.folder)
     return result
 

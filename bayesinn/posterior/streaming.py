@@ -67,6 +67,7 @@ class Streamed(TrainingData):
     def __init__(self, simulator: Simulator, stream: Stream, validation: Validation) -> None:
         super().__init__(simulator)
         self._stream, bank = stream, stream.bank
+        self.location = bank.location
         bank.check_simulator(simulator)
         self._first = 0 if isinstance(validation, Mapping) else _count_held_out(bank, validation)
         pilot = slice(self._first, min(self._first + PILOT_SIMULATIONS, bank.n))
@@ -117,7 +118,9 @@ class Streamed(TrainingData):
 def _(data: Bank, simulator: Simulator, validation: Validation, seed: int) -> TrainingData:
     if data.nbytes > _MOST_BYTES_IN_MEMORY:
         return Streamed(simulator, Stream(data), validation)
-    return InMemory(simulator, read_simulations(data, simulator, "Training data"), validation, seed)
+    given = InMemory(simulator, read_simulations(data, simulator, "Training data"), validation, seed)
+    given.location = data.location
+    return given
 
 
 @training_data.register

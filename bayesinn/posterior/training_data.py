@@ -41,7 +41,8 @@ class TrainingData(ABC):
     """What to train on, checked; also a set that is ``held_out``, and a ``fingerprint`` that checkpoints know it by.
 
     ``pilot`` are the rows to measure scalings on and to initialise networks with; None where they are simulated.
-    ``passes`` are those through simulations that are drawn first, if a user says nothing.
+    ``passes`` are those through simulations that are drawn first, if a user says nothing; ``location`` is the place of
+    a bank that is trained from.
     """
 
     #: Number of rows that are in memory.
@@ -50,6 +51,7 @@ class TrainingData(ABC):
     held_out: Arrays | None = None
     pilot: Arrays | None = None
     fingerprint: str | None = None
+    location: str | None = None
 
     def __init__(self, simulator: Simulator) -> None:
         self.simulator = simulator

@@ -9,7 +9,7 @@ import os
 import shutil
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -112,11 +112,16 @@ def write_bank(
     chunk: int | None,
     progress: bool,
     task: str = "simulating",
+    marker: Mapping[str, str] | None = None,
 ) -> tuple[Bank, float]:
-    """Write simulations into a bank; return it with the seconds that one takes, NaN if there was too little to do."""
+    """Write simulations into a bank; return it with the seconds that one takes, NaN if there was too little to do.
+
+    A new bank has the ``marker`` among its attributes.
+    """
     rows = None if chunk is None else check_integer("Argument 'chunk'", chunk)
     variables = bank_variables(simulator)
-    store = _open_or_create(simulator, n, check_location("Argument 'folder'", folder), seed, rows, variables)
+    location = check_location("Argument 'folder'", folder)
+    store = _open_or_create(simulator, n, location, seed, rows, variables, marker or {})
     if -(-n // store.rows) > _MOST_CHUNKS:
         got, do = f"{-(-n // store.rows):,}", "make a bank with a larger chunk=..., in another place"
         expected = f"at most {_MOST_CHUNKS:,} chunks, here of {store.rows:,} rows"
@@ -214,7 +219,13 @@ def _check_room(store: BankStore, needed: int) -> None:
 
 
 def _open_or_create(
-    simulator: Simulator, n: int, location: str, seed: int, rows: int | None, variables: dict[str, Variable]
+    simulator: Simulator,
+    n: int,
+    location: str,
+    seed: int,
+    rows: int | None,
+    variables: dict[str, Variable],
+    marker: Mapping[str, str],
 ) -> BankStore:
     # Before a bank is looked for: another program may create it in between.
     foreign = sorted(_foreign_files(location))[:3]
@@ -223,7 +234,8 @@ def _open_or_create(
             got, do = f"{', '.join(foreign)} of something else", "choose another place"
             raise BankError(f"Bank {location!r}", expected="a new or empty place for a bank", got=got, do=do)
         row_bytes = sum(v.dtype.itemsize * int(np.prod(v.shape)) for v in variables.values())
-        open_group(location, "a", bank_attributes(simulator, seed, rows or _default_rows(simulator, n, row_bytes)))
+        attributes = bank_attributes(simulator, seed, rows or _default_rows(simulator, n, row_bytes))
+        open_group(location, "a", {**attributes, **marker})
     return _open(simulator, location, seed, rows)
 
 

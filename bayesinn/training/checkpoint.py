@@ -6,6 +6,8 @@ people. Each is replaced at one instant: a crash while writing leaves the one be
 
 import contextlib
 import json
+import os
+import secrets
 import time
 import warnings
 from collections.abc import Iterator, Mapping
@@ -23,11 +25,12 @@ from bayesinn.core.errors import InputError
 from bayesinn.core.hdf5 import packed, read_array
 from bayesinn.core.manifest import explained
 from bayesinn.training.callbacks import History, TrainingCallback, epochs_waited
+from bayesinn.training.drawn_simulations import RUN, forget, has_drawn, run_of
 from bayesinn.training.settings import Checkpoint, TrainingSettings
 from bayesinn.training.step import TrainingModel
 
 _SECONDS_BETWEEN_WRITES = 10.0
-_ANEW = "delete the folder and train again"
+_ANEW = "train again in another folder; if that file is one of an earlier run, you may delete it"
 
 
 class CheckpointWriter(TrainingCallback):
@@ -82,7 +85,7 @@ def prepare_folder(
     identity = {**asdict(settings), **identity}
     folder = checkpoint.folder
     settings_file, known = folder / "settings.json", saved_identity(folder)
-    exists = known is not None or (not drawn and _has_simulations(folder))
+    exists = known is not None or (not drawn and has_drawn(folder))
     if exists and not checkpoint.resume:
         raise InputError(
             f"Checkpoint folder {str(folder)!r}",
@@ -96,16 +99,33 @@ def prepare_folder(
         if changes:
             expected, do = "a checkpoint of this very run", "continue with the same settings, or choose another folder"
             raise InputError(f"Checkpoint folder {str(folder)!r}", expected=expected, got=", ".join(changes), do=do)
-    elif settings_file.exists() and '"steps_per_epoch"' not in settings_file.read_text(errors="replace"):
+    foreign = os.path.lexists(settings_file) and run_of(folder) is None
+    if foreign or (known is None and os.path.lexists(folder / "state.h5")):
         expected, do = "a folder of its own for a checkpoint", "choose another folder, or move that file away"
-        raise InputError(f"Folder {str(folder)!r}", expected=expected, got="settings.json of something else", do=do)
+        got = f"{'settings.json' if foreign else 'state.h5'} of something else"
+        raise InputError(f"Folder {str(folder)!r}", expected=expected, got=got, do=do)
     if not write:
         return known is not None
     do = "make room, or choose another folder"
     with explained(f"Checkpoint folder {str(folder)!r}", "room and permission to write there", do, (OSError,)):
         folder.mkdir(parents=True, exist_ok=True)
-        replace_file(settings_file, json.dumps(identity, indent=2).encode())
+        # The name tells simulations of this very run from all others.
+        run = run_of(folder) or secrets.token_hex(16)
+        replace_file(settings_file, json.dumps({**identity, RUN: run}, indent=2).encode())
     return known is not None
+
+
+def remove_checkpoint(folder: Path) -> None:
+    """Remove the state of a run that has ended and its simulations, and nothing else that is in the folder."""
+    if saved_identity(folder) is None:
+        return
+    forget(folder)
+    (folder / "state.h5").unlink()
+    if run_of(folder) is not None:
+        (folder / "settings.json").unlink()
+    # Unless there is something of somebody else.
+    with contextlib.suppress(OSError):
+        folder.rmdir()
 
 
 def saved_identity(folder: Path) -> dict[str, Any] | None:
@@ -119,14 +139,10 @@ def saved_identity(folder: Path) -> dict[str, Any] | None:
 def kept(folder: Path) -> str:
     """Say what a checkpoint holds, for somebody who has interrupted the run."""
     if (known := saved_identity(folder)) is None:
-        return "the simulations" if _has_simulations(folder) else "nothing: no epoch had ended"
+        return "the simulations" if has_drawn(folder) else "nothing: no epoch had ended"
     with _state(folder) as file:
         step = json.loads(file.attrs["history"])[-1]["step"]
     return f"the state after step {step:,} of {known['steps']:,}"
-
-
-def _has_simulations(folder: Path) -> bool:
-    return (folder / "simulations" / "zarr.json").is_file()
 
 
 def has_ended(folder: Path, settings: TrainingSettings) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ import numpy as np
 from bayesinn.core import seeds
 from bayesinn.simulation.simulate import write_bank
 from bayesinn.simulation.simulator import Arrays, Simulator
+from bayesinn.training.drawn_simulations import MARKER, check_place, run_of, simulations_of
 from bayesinn.training.settings import TrainingSettings
 
 _MOST_CHUNKS, _MOST_ROWS = 64, 4_096
@@ -30,8 +30,10 @@ def draw_all(
     batches = max(1, min(total // size // _MOST_CHUNKS, _MOST_ROWS // size))
     # Of its own, so that they are not those of a bank with the same seed, which may be held out.
     seed = seeds.integer_seed(settings.seed, "simulations")
+    run = None if folder is None else run_of(folder)
+    marker = {} if run is None else {MARKER: run}
     with _place(folder) as place:
-        bank, seconds = write_bank(simulator, total, place, seed, batches * size, progress, "drawing")
+        bank, seconds = write_bank(simulator, total, place, seed, batches * size, progress, "drawing", marker)
         # A longer run that was interrupted before its first step may have left more.
         return bank.read(slice(0, total)), bank.failed, float(np.nan_to_num(seconds)) * size
 
@@ -42,6 +44,7 @@ def _place(folder: Path | None) -> Iterator[str]:
     import fsspec
 
     if folder is not None:
+        check_place(folder, None)
         yield str(simulations_of(folder))
         return
     name = f"/bayesinn/{uuid.uuid4().hex}"
@@ -51,13 +54,3 @@ def _place(folder: Path | None) -> Iterator[str]:
         memory = fsspec.filesystem("memory")
         if memory.exists(name):
             memory.rm(name, recursive=True)
-
-
-def simulations_of(checkpoint: Path) -> Path:
-    """Return the folder of the simulations that belong to a checkpoint."""
-    return checkpoint / "simulations"
-
-
-def forget(checkpoint: Path) -> None:
-    """Remove the simulations of a run that has ended."""
-    shutil.rmtree(simulations_of(checkpoint), ignore_errors=True)

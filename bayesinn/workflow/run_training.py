@@ -1,10 +1,10 @@
 """Training into a run folder: new, resumed, or longer."""
 
 import contextlib
-import shutil
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import tensorflow as tf
 
@@ -19,7 +19,7 @@ from bayesinn.posterior.streaming import Stream
 from bayesinn.simulation.bank import Bank
 from bayesinn.simulation.simulator import Simulator
 from bayesinn.summaries import Summary
-from bayesinn.training.checkpoint import saved_identity
+from bayesinn.training.checkpoint import remove_checkpoint, saved_identity
 from bayesinn.training.devices import Devices
 from bayesinn.training.progress import StepClock
 from bayesinn.training.settings import STEPS_WORTH_COMPILING, Checkpoint, Optimization
@@ -131,20 +131,30 @@ def _start(
     if not (folder / "posterior" / "manifest.json").is_file():
         return None
     state = saved_identity(folder / "checkpoint")
-    if resume and state is not None and state["start_from"] is None:
+    if resume and state is not None and state.get("start_from", "") is None:
         if steps not in (None, state["steps"]):
             subject, expected = f"Run folder {str(folder)!r}, to resume", f"its own number of steps, {state['steps']:,}"
             do = f"train its posterior longer, without --resume: bayesinn train NAME --output RUN --steps {steps}"
             raise InputError(subject, expected=expected, got=f"{steps:,}", do=do)
         return None
     posterior = load(folder / "posterior", simulator)
-    if resume or (state is not None and state["start_from"] == posterior.fingerprint):
+    if resume or (state is not None and state.get("start_from") == posterior.fingerprint):
         return posterior
     if not longer:
         do = "train it longer with: bayesinn train NAME --output RUN --steps MORE; or go on where a run was interrupted"
         do += " or after training, with --resume; or choose another folder with --output"
         subject, got = f"Run folder {str(folder)!r}", "a trained posterior"
         raise InputError(subject, expected="a new folder for a new run", got=got, do=do)
+    if state is not None and not _made(state, posterior):
+        subject, got = f"Run folder {str(folder)!r}", "a checkpoint of another run"
+        do = "move the folder 'checkpoint' away, or choose another folder with --output"
+        raise InputError(subject, expected="the checkpoint of its posterior", got=got, do=do)
     # The state of a run that has ended; the posterior that it made stays until there is another.
-    shutil.rmtree(folder / "checkpoint", ignore_errors=True)
+    remove_checkpoint(folder / "checkpoint")
     return posterior
+
+
+def _made(state: Mapping[str, Any], posterior: AmortizedPosterior) -> bool:
+    """Tell whether the run of a checkpoint is the one that made a posterior."""
+    record = {**posterior.training["settings"], **posterior.training}
+    return all(record.get(name) == value for name, value in state.items())

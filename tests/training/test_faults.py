@@ -197,14 +197,35 @@ def test_a_damaged_state_is_explained(checkpoint: Path, damage: str) -> None:
     state.write_bytes(content)
     with pytest.raises(SavedPosteriorError, match="the state of an interrupted run") as error:
         train(checkpoint, steps=8, resume=True)
-    assert "delete the folder" in str(error.value)
+    assert "in another folder" in str(error.value)
 
 
-def test_settings_of_something_else_are_not_replaced(tmp_path) -> None:
-    (tmp_path / "settings.json").write_text('{"editor.fontSize": 12}')
-    with pytest.raises(InputError, match=r"settings\.json of something else"):
-        train(tmp_path, steps=8)
-    assert (tmp_path / "settings.json").read_text() == '{"editor.fontSize": 12}'
+@pytest.mark.parametrize("resume", [True, False])
+@pytest.mark.parametrize(
+    "content", ['{"editor.fontSize": 12}', '{"steps_per_epoch": 10, "run": "%s"}' % ("a" * 32), "[1]", "", "\xff"]
+)
+def test_settings_of_something_else_are_not_replaced(checkpoint: Path, tmp_path, content: str, resume: bool) -> None:
+    """Not even beside the state of this very run."""
+    for folder in (tmp_path, checkpoint) if resume else (tmp_path,):
+        (folder / "settings.json").write_text(content, "latin-1")
+        with pytest.raises(InputError, match=r"settings\.json of something else"):
+            train(folder, steps=8, resume=resume)
+        assert (folder / "settings.json").read_text("latin-1") == content
+
+
+@pytest.mark.parametrize("resume", [True, False])
+def test_a_state_of_something_else_is_not_replaced(tmp_path, resume: bool) -> None:
+    (tmp_path / "file").mkdir()
+    (tmp_path / "file" / "state.h5").write_text("mine")
+    (tmp_path / "link").mkdir()
+    (tmp_path / "link" / "state.h5").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(SavedPosteriorError, match=r"(?s)an interrupted run.*another folder"):
+        train(tmp_path / "file", steps=8, resume=resume)
+    with pytest.raises(InputError, match=r"state\.h5 of something else"):
+        train(tmp_path / "link", steps=8, resume=resume)
+    assert (tmp_path / "file" / "state.h5").read_text() == "mine"
+    assert not (tmp_path / "nowhere").exists()
+    assert {file.name for file in tmp_path.rglob("*")} == {"file", "link", "state.h5"}
 
 
 def test_another_process_is_kept_out(tmp_path) -> None:
