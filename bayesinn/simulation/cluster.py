@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
+import warnings
 from collections.abc import Iterator
 from concurrent.futures import BrokenExecutor, CancelledError, Future
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ from bayesinn.simulation.workers import start
 if TYPE_CHECKING:
     from distributed import Client
 
-_SECONDS_TO_CONNECT = 15
+_SECONDS_TO_CONNECT, _SECONDS_BETWEEN_LOOKS = 15, 5.0
 _INSTALL = "install bayesinn[cluster]"
 
 
@@ -35,9 +36,13 @@ def connected(cluster: str | Client) -> Iterator[Client]:
         raise InputError("Argument 'cluster'", expected=expected, got=repr(cluster), do=do)
     try:
         client = Client(cluster, timeout=_SECONDS_TO_CONNECT, set_as_default=False)
-    except (OSError, ValueError) as error:
+    # Whatever a protocol raises: for "tls://" without certificates, for example, a TypeError.
+    except Exception as error:
         expected, do = "the address of a Dask scheduler", "start one: dask scheduler; then dask worker ADDRESS"
-        raise InputError("Argument 'cluster'", expected=expected, got=f"{cluster!r}: {error}", do=do) from error
+        if cluster.startswith(("tls:", "wss:")):
+            do = "pass a distributed.Client(address, security=...) with your certificates, or set those of Dask"
+        got = f"{cluster!r}: {type(error).__name__}: {error}"
+        raise InputError("Argument 'cluster'", expected=expected, got=got, do=do) from error
     with client:
         yield client
 
@@ -75,27 +80,30 @@ class RemoteWorkers:
 
     def __call__(self, *task: Any) -> Future[Block]:
         with _explained():
-            return RemoteFuture(self._client.submit(run_remotely, self._payload, *task, pure=False))
+            return RemoteFuture(self._client, self._client.submit(run_remotely, self._payload, *task, pure=False))
 
 
 class RemoteFuture(Future[Block]):
     """The future of a block, with the errors of a local one."""
 
-    def __init__(self, future: Any) -> None:
+    def __init__(self, client: Client, future: Any) -> None:
         super().__init__()
-        self._future = future
+        self._client, self._future = client, future
 
     def cancel(self) -> bool:
         self._future.cancel()
         return True
 
     def result(self, timeout: float | None = None) -> Block:
-        """Wait for the block; a BrokenExecutor says that worker after worker died of it."""
+        """Wait for the block; a BrokenExecutor says that worker after worker died of it.
+
+        It is done as soon as there is a worker. While there is none, a warning says what is waited for.
+        """
         from distributed import KilledWorker
 
         try:
             with _explained():
-                return self._future.result(timeout)
+                return self._patient_result() if timeout is None else self._future.result(timeout)
         except RuntimeError as error:
             # A BrokenExecutor is one, too: that of the process beside a worker of the cluster.
             if "deserialization" not in str(error):
@@ -105,6 +113,28 @@ class RemoteFuture(Future[Block]):
             raise SimulatorError("Dask cluster", expected=expected, got=got, do=do) from error
         except KilledWorker as error:
             raise BrokenExecutor(f"workers of the cluster ended: {error}") from error
+
+    def _patient_result(self) -> Block:
+        while True:
+            try:
+                return self._future.result(_SECONDS_BETWEEN_LOOKS)
+            except TimeoutError:
+                if self._future.done():
+                    # Done just now, or the error is one of the block itself.
+                    return self._future.result()
+            _warn_without_workers(self._client)
+
+
+def _warn_without_workers(client: Client) -> None:
+    """Say so if a cluster has no worker that could do what is waited for."""
+    workers = len(client.nthreads())
+    if not workers and client.scheduler is not None:
+        address = client.scheduler.address
+        warnings.warn(
+            f"waiting for a worker: the Dask cluster at {address} has {workers} workers now. Simulations go on as soon "
+            f"as there is one: dask worker {address}",
+            stacklevel=2,
+        )
 
 
 def run_remotely(payload: bytes, *task: Any) -> Block:

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -123,7 +124,14 @@ def test_failures_and_crashes_on_a_cluster_follow_the_policy(cluster: Cluster, t
 
 def test_what_can_not_run_on_a_cluster_is_refused(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(cluster_module, "_SECONDS_TO_CONNECT", 1)
-    for address, match in (("tcp://127.0.0.1:9", "start one: dask scheduler"), (5, "the address of a Dask scheduler")):
+    for address, match in (
+        ("tcp://127.0.0.1:9", "start one: dask scheduler"),
+        (5, "the address of a Dask scheduler"),
+        ("tls://127.0.0.1:9", "(?s)TypeError: TLS expects.*security="),
+        ("inproc://1", "'inproc://1'"),
+        ("nothing://127.0.0.1:9", "unknown address scheme"),
+        ("", "missing port"),
+    ):
         with pytest.raises(InputError, match=match):
             bi.simulate(model(), 10, tmp_path / "bank", cluster=address)
     with distributed.LocalCluster(n_workers=0, processes=False, dashboard_address=None) as empty:
@@ -132,6 +140,53 @@ def test_what_can_not_run_on_a_cluster_is_refused(tmp_path: Path, monkeypatch) -
         with distributed.Client(empty, set_as_default=False) as client, pytest.raises(InputError, match="TensorFlow"):
             bi.simulate(bi.get("linear"), 10, tmp_path / "bank", cluster=client)
     assert not (tmp_path / "bank").exists()
+
+
+def test_a_cluster_whose_workers_are_gone_says_so_once_and_goes_on_with_a_new_one(
+    cluster: Cluster, tmp_path: Path, monkeypatch
+) -> None:
+    monkeypatch.setattr(cluster_module, "_SECONDS_BETWEEN_LOOKS", 0.2)
+    simulator, workers = model(), cluster.workers
+    with distributed.Client(cluster.address, set_as_default=False, timeout=10) as client:
+        started, looks, submit, nthreads = [], [], client.submit, client.nthreads
+
+        def counted_submit(function, *arguments, **options):
+            if function is cluster_module.run_remotely:
+                started.append(1)
+                if len(started) == 1:
+                    while workers:
+                        cluster.kill(workers.pop())
+            return submit(function, *arguments, **options)
+
+        def counted_nthreads() -> dict:
+            found = nthreads()
+            looks.extend([1] * (not found))
+            if len(looks) == 3 and not workers:
+                cluster.add_worker()
+            return found
+
+        monkeypatch.setattr(client, "submit", counted_submit)
+        monkeypatch.setattr(client, "nthreads", counted_nthreads)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("default")
+            there = bi.simulate(simulator, 40, tmp_path / "there", seed=3, chunk=40, cluster=client, progress=False)
+    assert len(looks) >= 3
+    messages = [str(warning.message) for warning in caught if "waiting for a worker" in str(warning.message)]
+    assert len(messages) == 1
+    for part in (cluster.address, "has 0 workers now", f"dask worker {cluster.address}"):
+        assert part in messages[0]
+    assert same(there, bi.simulate(simulator, 40, tmp_path / "here", seed=3, chunk=40, progress=False))
+
+
+def test_nothing_is_said_of_simulations_that_take_long(cluster: Cluster, tmp_path: Path, monkeypatch) -> None:
+    def slow(parameters, generator):
+        time.sleep(0.5)
+        return {"x": generator.poisson(parameters["rate"], 3)}
+
+    monkeypatch.setattr(cluster_module, "_SECONDS_BETWEEN_LOOKS", 0.1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        bi.simulate(model(slow), 4, tmp_path / "bank", seed=3, chunk=4, cluster=cluster.address, progress=False)
 
 
 _REMOTE = """
