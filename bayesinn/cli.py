@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -117,10 +118,7 @@ def check(name: cl.Name, output: cl.Report = None, simulations: cl.CheckSimulati
     result = bi.simulator_report(simulator, simulations=simulations, seed=seed)
     typer.echo(repr(result))
     if output is not None:
-        from bayesinn.core.atomic_write import atomic_write
-
-        with atomic_write(output.expanduser()) as file:
-            result.to_html(file)
+        result.to_html(output)
         typer.echo(f"saved {output}")
     if not result.ok:
         raise typer.Exit(1)
@@ -219,7 +217,7 @@ def _run(folder: Path | None, simulator: bi.Simulator) -> Run:
 
 def _opened(run: Path, output: Path | None, name: str | None, trust: bool) -> tuple[Run, bi.AmortizedPosterior]:
     """Return the folder for results, and a posterior: that of a run folder, or one that was saved by itself."""
-    run = run.expanduser()
+    run = Path(os.path.expanduser(run))
     saved = cl.saved_posterior(run)
     read_manifest(saved)  # before TensorFlow is imported
     simulator = None if name is None else _simulator(name)

@@ -44,6 +44,10 @@ class SavedModel(NamedTuple):
         """Blame an entry of the manifest for whatever goes wrong inside."""
         return explained(f"Manifest {str(self.folder / 'manifest.json')!r}, entry {entry!r}", expected)
 
+    def explained_weights(self) -> AbstractContextManager[None]:
+        """Blame the arrays for whatever goes wrong inside."""
+        return _explained_weights(self.folder)
+
     def array(self, name: str, shape: Sequence[int | None], dtype: Any = np.float32, finite: bool = True) -> np.ndarray:
         """Return an array that was saved; see :func:`bayesinn.core.hdf5.read_array`."""
         with _explained_weights(self.folder):

@@ -1,6 +1,8 @@
 """Write a figure to a file or to bytes."""
 
+import contextlib
 import io
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -8,12 +10,15 @@ from matplotlib.figure import SubFigure
 from matplotlib.mathtext import MathTextParser
 from matplotlib.text import Text
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
+from bayesinn.core.atomic_write import atomic_write
 from bayesinn.core.errors import InputError
 from bayesinn.core.validation import check_path
 from bayesinn.plots.style import Canvas
 
 RESOLUTION = 150  #: dots per inch of every picture that bayesinn writes
+WRITER = "bayesinn"  #: in every picture, as the software that made it
 _FORMATS = {".png": "Software", ".pdf": "Creator", ".svg": "Creator"}
 
 
@@ -26,18 +31,32 @@ def save(figure: Canvas, path: str | Path, *, metadata: Mapping[str, str] | None
     if path.suffix not in _FORMATS:
         expected, do = f"a name that ends in one of {', '.join(_FORMATS)}", "name the file for example 'recovery.png'"
         raise InputError(f"figure file {path.name!r}", expected=expected, got=repr(path.suffix), do=do)
-    _write(figure, path, {_FORMATS[path.suffix]: "bayesinn"} | dict(metadata or {}))
+    with atomic_write(path) as file:
+        _write(figure, file, {_FORMATS[path.suffix]: WRITER} | dict(metadata or {}))
     return path
 
 
 def png(figure: Canvas) -> bytes:
     """Return the figure as a PNG picture at 150 dots per inch, of 256 colours: a third of the size."""
-    buffer, small = io.BytesIO(), io.BytesIO()
+    buffer, small, text = io.BytesIO(), io.BytesIO(), PngInfo()
     _write(figure, buffer, {})
+    text.add_text(_FORMATS[".png"], WRITER)
     with Image.open(buffer) as picture:
         colours = picture.convert("RGB").quantize(256, dither=Image.Dither.NONE)
-    colours.save(small, "PNG", dpi=(RESOLUTION, RESOLUTION), optimize=True)
+    colours.save(small, "PNG", dpi=(RESOLUTION, RESOLUTION), optimize=True, pnginfo=text)
     return small.getvalue()
+
+
+def check_own(path: Path) -> None:
+    """Raise unless there is no file yet, or it is a PNG picture that bayesinn wrote."""
+    if not os.path.lexists(path):
+        return
+    # Pillow raises errors of many kinds where there is no picture.
+    with contextlib.suppress(Exception), Image.open(path) as picture:
+        if picture.info.get(_FORMATS[".png"]) == WRITER and not path.is_symlink():
+            return
+    expected, got = "no such file, or a figure that bayesinn wrote", "a file of something else"
+    raise InputError(f"Figure {str(path)!r}", expected=expected, got=got, do="choose another folder, or move it away")
 
 
 def _write(figure: Canvas, target: Path | io.BytesIO, metadata: Mapping[str, str]) -> None:

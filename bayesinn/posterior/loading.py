@@ -1,5 +1,6 @@
 """Load posteriors that were saved."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -67,11 +68,11 @@ def load(folder: str | Path, simulator: Simulator | None = None, trust_source: b
     saved.assign(model.network)
     with saved.explained("history", "columns of equal length"):
         history = pd.DataFrame(saved.entries["history"])
-    posterior.adopt(Evaluator(model), _reference(saved), history, saved.entries["training"])
+    posterior.adopt(Evaluator(model), _reference(saved, model, _ones(simulator)), history, saved.entries["training"])
     return posterior
 
 
-def _reference(saved: SavedModel) -> Reference:
+def _reference(saved: SavedModel, model: PosteriorModel, ones: Mapping[str, tf.Tensor]) -> Reference:
     """Return what observations are compared with. Older posteriors have no trees for scale, and scores as integers."""
     arrays = {}
     # Any reference has the types and numbers of axes.
@@ -83,7 +84,12 @@ def _reference(saved: SavedModel) -> Reference:
         # Statistics of simulations that overflow are infinite.
         finite, shape = name != "held_out", (None,) * like.ndim
         arrays[name] = like if absent else saved.array(stored, shape, dtype, finite).astype(like.dtype)
-    return Reference(**arrays)
+    reference = Reference(**arrays)
+    # What doesn't fit would fail with the first observation.
+    with saved.explained_weights():
+        inputs = {name: value.numpy() for name, value in model.data.standardise(ones).items()}
+        reference.check(model.network.condition(*model.data.to_network(ones)).flat().numpy(), inputs)
+    return reference
 
 
 def _model(posterior: AmortizedPosterior, saved: SavedModel) -> PosteriorModel:
@@ -104,6 +110,11 @@ def _model(posterior: AmortizedPosterior, saved: SavedModel) -> PosteriorModel:
     dimension = (model.parameters.dimension,)
     model.parameters.mean = saved.array("parameters/mean", dimension)
     model.parameters.scale = saved.array("parameters/scale", dimension)
-    ones = {name: tf.ones((2, *shape)) for name, shape in shapes.items()}
-    model.network.build_weights(tf.zeros((2, *dimension)), *model.data.to_network(ones))
+    model.network.build_weights(tf.zeros((2, *dimension)), *model.data.to_network(_ones(simulator)))
     return model
+
+
+def _ones(simulator: Simulator) -> dict[str, tf.Tensor]:
+    """Return two observations of ones."""
+    shapes = {**simulator.shapes["observables"], **simulator.shapes["context"]}
+    return {name: tf.ones((2, *shape)) for name, shape in shapes.items()}

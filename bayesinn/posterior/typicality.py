@@ -145,6 +145,22 @@ class Reference:
         """Return p-values (n, 6) of each statistic by itself."""
         return (1.0 + _at_least(self.held_out, self._statistics(condition, inputs))) / (1.0 + len(self.held_out))
 
+    def check(self, condition: np.ndarray, inputs: Mapping[str, np.ndarray]) -> None:
+        """Raise a ValueError unless the fields fit each other and observations such as these (n, ...)."""
+        _require(self.held_out.shape[1] in range(1, len(STATISTICS) + 1), "held_out has no statistics")
+        _require(len(self.scores) == len(self.held_out), "scores are not as many as held_out")
+        for name in ("held_out", "scores"):
+            _require(bool(np.all(np.diff(vars(self)[name], axis=0) >= 0)), f"{name} is not sorted")
+        for name in ("summary_sds", "inputs_sds"):
+            _require(bool(np.all(vars(self)[name] > 0)), f"{name} is not positive")
+        widths = [rows.shape[1] for rows in _judged(inputs, self.pooled, self.series)]
+        for name, width in zip(("order_trees", "gap_trees", "scale_trees"), widths, strict=True):
+            trees = vars(self)[name]
+            for field, below in (("feature", width), ("left", trees.shape[1]), ("right", trees.shape[1])):
+                known = bool(np.all((trees[field] >= 0) & (trees[field] < below)))
+                _require(known, f"{name} points to a {field} beyond the last of {below}")
+        self.compare(condition, inputs)
+
     def arrays(self) -> dict[str, np.ndarray]:
         """Return all fields by name, to be saved."""
         return dict(vars(self))
@@ -166,6 +182,11 @@ class Reference:
         # What overflowed is as far out as can be. Posteriors saved before there was the last statistic lack it.
         known = statistics[: self.held_out.shape[1]]
         return np.nan_to_num(np.stack(known, axis=1), nan=np.inf, posinf=np.inf)
+
+
+def _require(holds: bool, fault: str) -> None:
+    if not holds:
+        raise ValueError(f"reference: {fault}")
 
 
 def _flat(inputs: Mapping[str, np.ndarray], pooled: np.ndarray) -> np.ndarray:

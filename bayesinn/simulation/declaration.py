@@ -193,10 +193,28 @@ def check_names(simulator: Declared, **mentioned: Iterable[str] | None) -> None:
             expected = f"no axis of results ({taken}), none of {' '.join(_SEPARATORS)}, and no space at the ends"
             do = "rename it; its text in labels={...} is free"
             raise SimulatorError(f"Name {name!r} in {subject}", expected=expected, got=repr(name), do=do)
+    for option, texts in (("labels", simulator.labels.labels), ("units", simulator.labels.units)):
+        for name, text in texts.items():
+            _check_text(f"Option {option!r} of {subject}, {name!r}", text)
+    _check_text(f"Name of {subject}", simulator.name)
     for option, keys in mentioned.items():
         check_known(f"Option {option!r} of {subject}", keys or (), names)
     check_known(f"Observables in option 'lengths' of {subject}", simulator.lengths, simulator.observable_shapes)
     check_known(f"Context in option 'lengths' of {subject}", simulator.lengths.values(), context)
+
+
+def _check_text(subject: str, text: Any) -> None:
+    """Raise unless a value is a text that tables, figures and files can hold."""
+    do = "pass a text, such as r'$\\lambda$'"
+    if not isinstance(text, str):
+        raise SimulatorError(subject, expected="a text", got=repr(text), do=do)
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        got = f"{text!r} with {text[error.start]!r}, half of a surrogate pair"
+        raise SimulatorError(subject, expected="a text of characters", got=got, do=do) from error
+    if "\0" in text:
+        raise SimulatorError(subject, expected="a text of characters", got=f"{text!r}", do=do)
 
 
 def explain_counts(simulator: Declared) -> None:

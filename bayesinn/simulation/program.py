@@ -31,14 +31,21 @@ class Program:
 
     Attributes
     ----------
-    arguments : list of str, those of the program after its absolute path
+    arguments : list of str, those of the program after its absolute path, with absolute paths of files
     placeholders : set of names in them
     """
 
     def __init__(self, command: Sequence[str | os.PathLike[str]], output: str) -> None:
-        self.arguments, self.output = _absolute(command), output
-        self.__name__ = Path(self.arguments[0]).stem
-        self.placeholders = {name for argument in self.arguments[1:] for name in _placeholders(argument)}
+        program, self.output = _found(command), output
+        # Paths of files are as they are, whatever braces are in them.
+        files = [_is_file(part) for part in command]
+        self._templates = {number for number, is_file in enumerate(files) if number and not is_file}
+        texts = [program, *(os.fspath(part) for part in command[1:])]
+        self.arguments = [
+            text if number in self._templates else os.path.abspath(text) for number, text in enumerate(texts)
+        ]
+        self.__name__ = Path(program).stem
+        self.placeholders = {name for number in self._templates for name in _placeholders(texts[number])}
 
     def without_folders(self) -> list[str]:
         """Return the command with the names of files in place of their absolute paths."""
@@ -54,7 +61,10 @@ class Program:
             if "input" in self.placeholders:
                 Path(files["input"]).write_text(given, encoding="utf-8")
             filled = {**values, **known, "seed": seed, **files}
-            arguments = [self.arguments[0], *(argument.format_map(filled) for argument in self.arguments[1:])]
+            arguments = [
+                argument.format_map(filled) if number in self._templates else argument
+                for number, argument in enumerate(self.arguments)
+            ]
             done = run_program(arguments, given, folder)
             try:
                 return self._observables(done, files["output"])
@@ -83,15 +93,15 @@ class Program:
             raise ValueError(f"{place} {begins}, which is no {kind} of numbers ({error}){do}") from error
 
 
-def _absolute(command: Sequence[str | os.PathLike[str]]) -> list[str]:
-    """Return a command as texts, with absolute paths of the program and of files."""
+def _found(command: Sequence[str | os.PathLike[str]]) -> str:
+    """Return where the program of a command is."""
     subject, expected = "Command of a simulator", "a list of texts or paths, first the program"
     if isinstance(command, str):
         raise InputError(subject, expected=expected, got=repr(command), do=f"pass {shlex.split(command)}")
     if not isinstance(command, Sequence) or not command or not all(isinstance(c, str | os.PathLike) for c in command):
         do = 'pass for example ["./model", "--dt", "0.1"], with numbers as texts'
         raise InputError(subject, expected=expected, got=repr(command), do=do)
-    program, *arguments = (os.fspath(part) for part in command)
+    program = os.fspath(command[0])
     if (found := shutil.which(program)) is None:
         got, do = "no such program", "check the path, which is relative to the current folder"
         if os.path.isfile(program):
@@ -99,7 +109,12 @@ def _absolute(command: Sequence[str | os.PathLike[str]]) -> list[str]:
             do = f"make it executable: chmod +x {program}; or name its interpreter: ['python', {program!r}]"
             do = do if os.sep in program else f"write {os.path.join('.', program)!r}"
         raise InputError(f"Program {program!r}", expected="a program that can be run", got=got, do=do)
-    return [os.path.abspath(part) if os.path.isfile(part) else part for part in (found, *arguments)]
+    return found
+
+
+def _is_file(part: str | os.PathLike[str]) -> bool:
+    """Tell whether an argument is the path of a file; braces in the name of one, given as text, are placeholders."""
+    return os.path.isfile(part) and (not isinstance(part, str) or "{" not in os.path.basename(part))
 
 
 def _placeholders(argument: str) -> list[str]:

@@ -6,7 +6,6 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 
@@ -66,11 +65,11 @@ def read_data(
         elif kind == ".json":
             data = FileData(json.loads(path.read_text(encoding="utf-8")).items())
         else:
-            with np.load(path, allow_pickle=False) as file:
-                data = FileData(file)
+            data = FileData(_read_npz(path))
     except InputError:
         raise
-    except (ValueError, AttributeError, OSError, RecursionError, BadZipFile) as error:
+    # Whatever damaged files make JSON, zip and NumPy raise, of which there are many kinds.
+    except Exception as error:
         expected = f"well-formed {kind[1:].upper()} with a name for each array"
         got = f"{type(error).__name__}: {error}"
         raise InputError(subject, expected=expected, got=got, do="correct the file") from error
@@ -80,6 +79,18 @@ def read_data(
             raise InputError(f"Context {name!r}", expected=expected, got=f"a value, and one in {path.name}", do=do)
         data[name] = value if simulator is None else _for_all(data, simulator, value)
     return data
+
+
+def _read_npz(path: Path) -> dict[str, Any]:
+    file = np.load(path, allow_pickle=False)
+    if isinstance(file, np.ndarray):
+        raise ValueError("a single array without a name, as np.save writes it; np.savez(path, NAME=array) names it")
+    with file:
+        arrays = dict(file)
+    for name, value in arrays.items():
+        if not isinstance(value, np.ndarray):
+            raise ValueError(f"entry {name!r} is no array")
+    return arrays
 
 
 def parse_context(pairs: Iterable[str]) -> dict[str, Any]:

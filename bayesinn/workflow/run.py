@@ -10,6 +10,7 @@ verdict.csv     each check of the diagnosis
 errors.csv      each error that it found, with interval and tolerance
 diagnosis.csv   each parameter in these checks
 report.html     verdict, tables and figures in one file
+run.json        what tables and reports runs wrote here; no other file is replaced
 """
 
 import contextlib
@@ -25,10 +26,10 @@ import pandas as pd
 import xarray
 
 from bayesinn import plots
-from bayesinn.core.atomic_write import atomic_write
 from bayesinn.core.errors import InputError
-from bayesinn.core.manifest import explained
 from bayesinn.core.storage import held
+from bayesinn.core.validation import check_path
+from bayesinn.plots.save import check_own
 from bayesinn.posterior.amortized import AmortizedPosterior
 from bayesinn.posterior.draws import simulated
 from bayesinn.posterior.loading import load
@@ -39,6 +40,7 @@ from bayesinn.workflow.answers import arrays_of, opened, posterior_table, poster
 from bayesinn.workflow.diagnosing import diagnose
 from bayesinn.workflow.diagnosis import Diagnosis
 from bayesinn.workflow.observed import posterior_figures, predictive_figures
+from bayesinn.workflow.run_files import ANSWER, DIAGNOSIS, REPORT, RunFiles
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,12 @@ class Run:
     folder: Path
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "folder", Path(self.folder).expanduser())
+        object.__setattr__(self, "folder", check_path("Run folder", self.folder, "runs/model"))
+
+    @property
+    def files(self) -> RunFiles:
+        """Tables and reports in the folder."""
+        return RunFiles(self.folder)
 
     def posterior(self, simulator: Simulator | None = None, trust_source: bool = False) -> AmortizedPosterior:
         """Load the saved posterior; see :func:`bayesinn.load`."""
@@ -105,6 +112,7 @@ class Run:
         """
         simulator, fingerprint = posterior.simulator, posterior.fingerprint
         with held(self.folder, "Run folder"):
+            self.files.check(*ANSWER)
             observation = self.check_data(simulator, data, answers=True, posterior=fingerprint, many=True)
             if observation is None:
                 subject, got = f"Observation for simulator {simulator.name!r}", "none, and the simulator ships none"
@@ -154,9 +162,9 @@ class Run:
         return tree, table
 
     def _save_answer(self, tree: xarray.DataTree, table: pd.DataFrame) -> None:
-        with atomic_write(self.folder / "posterior.csv") as file:
+        with self.files.write("posterior.csv") as file:
             table.to_csv(file)
-        with atomic_write(self.folder / "posterior.nc") as file:
+        with self.files.write("posterior.nc") as file:
             tree.to_netcdf(file, engine="h5netcdf")
 
     def _save_predictive(self, simulator: Simulator, predicted: dict[str, Any], observed: dict[str, Any]) -> None:
@@ -165,9 +173,10 @@ class Run:
             # Far out of distribution simulations may overflow; the posterior is returned all the same.
             warnings.warn("no predictive figures: data simulated from the posterior are not finite", stacklevel=2)
         for name in observed:
-            (self.folder / "figures" / f"predictive_{name}.png").unlink(missing_ok=True)
-        for name, figure in predictive_figures(replicated, observed, simulator.labels).items():
-            self._save(figure, name)
+            figure = self._figure(f"predictive_{name}")
+            figure.unlink(missing_ok=True)
+        for name, canvas in predictive_figures(replicated, observed, simulator.labels).items():
+            self._save(canvas, name)
 
     def diagnose(
         self,
@@ -180,15 +189,14 @@ class Run:
     ) -> Diagnosis:
         """Check on fresh simulations and around an observation, the simulator's own if None, and save the outcome."""
         with held(self.folder, "Run folder"):
+            self.files.check(*DIAGNOSIS)
             diagnosis = diagnose(posterior, simulations=simulations, draws=draws, seed=seed, observed=data)
             parameters = diagnosis.to_dataframe().rename_axis("parameter")
             tables = {"verdict": diagnosis.verdict, "errors": diagnosis.errors, "diagnosis": parameters}
             for name, table in tables.items():
-                with atomic_write(self.folder / f"{name}.csv") as file:
+                with self.files.write(f"{name}.csv") as file:
                     table.to_csv(file)
-            figures, do = self.folder / "figures", "make room or choose another folder"
-            with explained(f"Folder {str(figures)!r}", "room and permission to write there", do, (OSError,)):
-                diagnosis.plot(figures)
+            diagnosis.plot(self.folder / "figures")
         return diagnosis
 
     def report(
@@ -196,8 +204,9 @@ class Run:
     ) -> Path:
         """Write ``report.html`` from the diagnosis, beside the exact posterior of these data if it is in the folder."""
         with held(self.folder, "Run folder"):
+            self.files.check(*REPORT)
             reference = self._exact(posterior, data)
-            with atomic_write(self.folder / "report.html") as file:
+            with self.files.write("report.html") as file:
                 diagnosis.to_html(file, reference=reference)
         return self.folder / "report.html"
 
@@ -213,5 +222,10 @@ class Run:
         return exact if same else None
 
     def _save(self, figure: plots.Canvas, name: str) -> None:
-        with atomic_write(self.folder / "figures" / f"{name}.png") as file:
-            plots.save(figure, file)
+        plots.save(figure, self._figure(name))
+
+    def _figure(self, name: str) -> Path:
+        """Return the place of a figure; one that is there and somebody else's is refused."""
+        path = self.folder / "figures" / f"{name}.png"
+        check_own(path)
+        return path

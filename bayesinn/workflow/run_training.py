@@ -9,10 +9,10 @@ from typing import Any
 import tensorflow as tf
 
 from bayesinn import plots
-from bayesinn.core.atomic_write import atomic_write
 from bayesinn.core.errors import InputError, TrainingError
 from bayesinn.core.storage import held
 from bayesinn.flows import Flow
+from bayesinn.plots.save import check_own
 from bayesinn.posterior.amortized import AmortizedPosterior
 from bayesinn.posterior.loading import load
 from bayesinn.posterior.streaming import Stream
@@ -23,6 +23,7 @@ from bayesinn.training.checkpoint import remove_checkpoint, saved_identity
 from bayesinn.training.devices import Devices
 from bayesinn.training.progress import StepClock
 from bayesinn.training.settings import STEPS_WORTH_COMPILING, Checkpoint, Optimization
+from bayesinn.workflow.run_files import ANSWER, DIAGNOSIS, REPORT, TRAINING, RunFiles
 
 Networks = tuple[Summary | Mapping[str, Summary] | None, Flow | None]
 
@@ -63,7 +64,10 @@ def train_into(
         expected, do = "either minutes, for a new run, or steps", "resume with the number of steps that was printed"
         got = "minutes together with steps, or with a run to resume"
         raise InputError("Length of training", expected=expected, got=got, do=do)
+    files = RunFiles(folder)
     with held(folder if devices.chief else None, "Run folder"):
+        files.check(*TRAINING, *DIAGNOSIS, *ANSWER, *REPORT)
+        check_own(folder / "figures" / "loss.png")
         with devices.chief_first():
             start = _start(folder, simulator, resume, longer and (steps or minutes) is not None, steps)
         if start is not None and resume:
@@ -94,10 +98,9 @@ def train_into(
         with devices.chief_first():
             if devices.chief:
                 posterior.save(folder / "posterior")
-                with atomic_write(folder / "history.csv") as file:
+                with files.write("history.csv") as file:
                     posterior.history.to_csv(file, index=False)
-                with atomic_write(folder / "figures" / "loss.png") as file:
-                    plots.save(plots.loss(posterior.history), file)
+                plots.save(plots.loss(posterior.history), folder / "figures" / "loss.png")
     return posterior
 
 

@@ -2,8 +2,10 @@
 
 import json
 import shutil
+from hashlib import sha256
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 
@@ -164,6 +166,75 @@ def test_relative_files_are_not_run_when_trusted_either(folder: Path) -> None:
 def test_wrong_entries_are_named(folder: Path, name: str) -> None:
     change, message = WRONG[name]
     assert message in refusal(folder, change)
+
+
+def empty(name: str):
+    def change(file: h5py.File) -> None:
+        shape, dtype = file[f"reference/{name}"].shape, file[f"reference/{name}"].dtype
+        del file[f"reference/{name}"]
+        file.create_dataset(f"reference/{name}", shape=(0,) * len(shape), dtype=dtype)
+
+    return change
+
+
+def edited(name: str, function):
+    """Let a function change the values of an array."""
+
+    def change(file: h5py.File) -> None:
+        value = function(file[f"reference/{name}"][()])
+        del file[f"reference/{name}"]
+        file.create_dataset(f"reference/{name}", data=value)
+
+    return change
+
+
+def node(name: str, field: str, value: int):
+    def function(trees: np.ndarray) -> np.ndarray:
+        trees[field][-1, 0] = value
+        return trees
+
+    return edited(name, function)
+
+
+REFERENCES = {
+    **{f"{name} empty": empty(name) for name in (
+        "summary_mean", "summary_axes", "summary_sds", "inputs_mean", "inputs_axes", "inputs_sds", "pooled", "series",
+        "held_out", "scores",
+    )},
+    **{f"{field} of {name} = {value}": node(name, field, value)
+       for name, field, value in (
+           ("scale_trees", "feature", 10**6), ("scale_trees", "feature", -1), ("scale_trees", "left", 10**6),
+           ("scale_trees", "right", -1),
+       )},
+    "another width of summaries": edited("summary_mean", lambda value: np.append(value, 0.0)),
+    "another width of inputs": edited("inputs_axes", lambda value: np.concatenate([value, value])),
+    "more flags than inputs": edited("pooled", lambda value: np.append(value, False)),
+    "too many statistics": edited("held_out", lambda value: np.concatenate([value, value], axis=1)),
+    "held out in another order": edited("held_out", lambda value: value[::-1]),
+    "held out without numbers": edited("held_out", lambda value: np.full_like(value, np.nan)),
+    "scores in another order": edited("scores", lambda value: value[::-1]),
+    "scores of others": edited("scores", lambda value: value[:-1]),
+    "no width of an axis": edited("summary_sds", lambda value: 0.0 * value),
+    "a negative width": edited("inputs_sds", lambda value: -value),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", REFERENCES)
+def test_references_that_do_not_fit_are_refused_before_they_are_used(folder: Path, name: str) -> None:
+    with h5py.File(folder / "weights.h5", "r+") as file:
+        REFERENCES[name](file)
+    fingerprint = sha256((folder / "weights.h5").read_bytes()).hexdigest()
+    assert "weights that belong to manifest.json" in refusal(folder, entry(fingerprint=fingerprint))
+
+
+@pytest.mark.parametrize("place", ["", "a\0b", "\ud800", "x" * 300], ids=ascii)
+def test_places_that_no_disk_can_hold_are_refused(original: Path, place: str, tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    posterior = bi.load(original)
+    for call in (posterior.save, bi.load, bi.Checkpoint):
+        with pytest.raises(InputError, match=r"(?s)a path that a disk can hold.*do this:  pass for example"):
+            call(place)
+    assert not list(tmp_path.iterdir())
 
 
 def test_after_all_that_the_original_still_loads(original: Path) -> None:

@@ -211,6 +211,31 @@ def test_a_bank_is_one_of_a_command_wherever_its_files_are(tmp_path: Path) -> No
         simulate("here", 100)
 
 
+@pytest.mark.parametrize("folder", ["a{b}", "{rate}", "{"])
+def test_programs_may_be_in_folders_with_braces(folder: str, tmp_path: Path, monkeypatch) -> None:
+    place = tmp_path / folder
+    place.mkdir()
+    code = "import sys; print('x'); print(float(sys.argv[1]) * float(sys.argv[2]))"
+    (place / "model.py").write_text(code)
+    (place / "model{1}.py").write_text(code)
+    (place / "model").write_text(f"#!{sys.executable}\n{code}\n")
+    (place / "model").chmod(0o755)
+    expected = None
+    with monkeypatch.context() as patch:
+        patch.chdir(place)
+        # A file of such a name takes no placeholder's place.
+        (place / "{rate}").write_text("mine")
+        for command in (
+            [sys.executable, "model.py"], [sys.executable, str(place / "model.py")],
+            [sys.executable, Path("model{1}.py")], ["./model"],
+        ):  # fmt: skip
+            simulator = declare([*command, "{rate}", "2"], output="csv", name="model", workers=1)
+            drawn = simulator.sample(3, seed=1)
+            np.testing.assert_allclose(drawn["x"], 2.0 * drawn["rate"], rtol=1e-6)
+            expected = drawn if expected is None else expected
+            np.testing.assert_array_equal(drawn["x"], expected["x"])
+
+
 def test_output_is_json_or_csv() -> None:
     with pytest.raises(InputError, match="'json' or 'csv'"):
         declare(["true"], output="xml")

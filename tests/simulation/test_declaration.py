@@ -109,6 +109,18 @@ def test_names_that_results_and_files_could_not_hold(name: str) -> None:
         assert "rename it" in str(error.value)
 
 
+@pytest.mark.parametrize("text", ["rate \ud800", "\udcff", "a\0b", 5, None, b"rate"], ids=ascii)
+def test_texts_that_files_and_figures_could_not_hold(text) -> None:
+    for option, name in (("labels", "rate"), ("labels", "cases"), ("units", "rate")):
+        with pytest.raises(SimulatorError, match=rf"Option '{option}' of simulator 'growth', '{name}'") as error:
+            declare(**{option: {name: text}})
+        assert ascii(text)[1:-1] in ascii(str(error.value))
+        assert "pass a text" in str(error.value)
+    if isinstance(text, str):
+        with pytest.raises(SimulatorError, match="Name of simulator"):
+            declare(name=text)
+
+
 def test_a_misspelt_option_does_not_pass_the_type_checker(tmp_path) -> None:
     (tmp_path / "model.py").write_text(
         "import bayesinn as bi\nimport tensorflow_probability as tfp\n\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -232,3 +233,41 @@ def test_faults_of_series_of_one_length(case: str, file) -> None:
     with pytest.raises(InputError) as error:
         read_data(file(text), CLINIC, by="patient" if "names no" in case else None, note=lambda text: None)
     assert not [fragment for fragment in fragments if fragment not in str(error.value)], str(error.value)
+
+
+def damaged_zip(path: Path) -> None:
+    np.savez_compressed(path, y=np.arange(1_000))
+    content = bytearray(path.read_bytes())
+    for place in (60, 100, 150, 300):
+        content[place] ^= 0xFF
+    path.write_bytes(content)
+
+
+def zip_of_texts(path: Path) -> None:
+    with zipfile.ZipFile(path, "w") as file:
+        file.writestr("y", "1, 2, 3")
+
+
+def array_alone(path: Path) -> None:
+    with open(path, "wb") as file:
+        np.save(file, np.ones(3))
+
+
+@pytest.mark.parametrize(
+    ("write", "got"),
+    [
+        (array_alone, "np.savez(path, NAME=array)"),
+        (lambda path: path.touch(), "EOFError"),
+        (damaged_zip, "error"),
+        (zip_of_texts, "'y' is no array"),
+        (lambda path: path.write_bytes(b"PK"), "Error"),
+        (lambda path: np.savez(path, y=np.array([{}])), "Object arrays"),
+    ],
+    ids=["npy", "empty", "damaged", "texts", "cut", "objects"],
+)
+def test_what_is_no_npz_is_explained(tmp_path, write, got: str) -> None:
+    path = tmp_path / "data.npz"
+    write(path)
+    with pytest.raises(InputError, match=r"(?s)well-formed NPZ.*correct the file") as error:
+        read_data(path)
+    assert got in str(error.value)

@@ -11,6 +11,7 @@ from typing import Any
 import jinja2
 import numpy as np
 
+from bayesinn.core.atomic_write import atomic_write
 from bayesinn.core.errors import InputError
 from bayesinn.core.validation import check_path
 from bayesinn.workflow.report.section import Section
@@ -58,8 +59,9 @@ def render(
     groups = {"Settings": rows, "Versions": _versions()}
     content = {"title": title, "about": about or {}, "verdict": verdict, "sections": parts, "groups": groups}
     page = environment.get_template("template.html").render(content, grades=GRADES, headlines=_HEADLINES)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(page, encoding="utf-8")
+    with atomic_write(path) as file:
+        # A text of the user's may have characters that no file can hold.
+        file.write_bytes(page.encode("utf-8", "replace"))
     return path
 
 

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pandas as pd
 
+from bayesinn.core.atomic_write import atomic_write
 from bayesinn.core.errors import InputError
 from bayesinn.core.labels import Labels
 from bayesinn.core.validation import check_path
-from bayesinn.plots.save import png
+from bayesinn.plots.save import check_own, png
 from bayesinn.plots.style import Canvas
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -47,12 +48,18 @@ class Figure:
 
 
 def save_all(figures: Iterable[tuple[str, Figure]], folder: str | Path) -> list[Path]:
-    """Write figures by name as PNG into a folder, which is made if need be, and return their paths."""
+    """Write figures by name as PNG into a folder, which is made if need be, and return their paths.
+
+    Pictures of an earlier call are replaced; an InputError says if there is a file of somebody else, before any other.
+    """
     folder = check_path("Argument 'folder'", folder, "figures")
-    folder.mkdir(parents=True, exist_ok=True)
     paths = {Path(folder, f"{name}.png"): figure.png for name, figure in figures}
+    for path in paths:
+        check_own(path)
+    folder.mkdir(parents=True, exist_ok=True)
     for path, picture in paths.items():
-        path.write_bytes(picture)
+        with atomic_write(path) as file:
+            file.write_bytes(picture)
     return list(paths)
 
 

@@ -1,0 +1,66 @@
+"""Tables and reports in a run folder: a list has their names and fingerprints, and no other file is replaced."""
+
+import contextlib
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from bayesinn._version import __version__
+from bayesinn.core.atomic_write import atomic_write, replace_file
+from bayesinn.core.errors import InputError
+
+TRAINING, ANSWER, REPORT = ("history.csv",), ("posterior.csv", "posterior.nc"), ("report.html",)
+DIAGNOSIS = ("verdict.csv", "errors.csv", "diagnosis.csv")
+_LIST = "run.json"
+
+
+@dataclass(frozen=True)
+class RunFiles:
+    """Files in a folder that runs write, one process at a time."""
+
+    folder: Path
+
+    def check(self, *names: str) -> None:
+        """Raise if one of these files is there, and isn't what a run has written."""
+        listed, foreign = self._listed(), list[str]()
+        for name in names:
+            file = self.folder / name
+            if os.path.lexists(file) and not (file.is_file() and _fingerprint(file) in listed.get(name, ())):
+                foreign.append(name)
+        if foreign:
+            raise self._refusal(", ".join(foreign))
+
+    @contextlib.contextmanager
+    def write(self, name: str) -> Iterator[Path]:
+        """Give a path to write to; what is written there becomes the file when the ``with`` block ends well."""
+        self.check(name)
+        with atomic_write(self.folder / name) as file:
+            yield file
+            # A run may be killed before the new file is there, or after: both are its own.
+            listed = self._listed()
+            files = {**listed, name: [*listed.get(name, ())[-1:], _fingerprint(file)]}
+            content = {"bayesinn": __version__, "files": files}
+            replace_file(self.folder / _LIST, json.dumps(content, indent=2).encode())
+
+    def _listed(self) -> dict[str, list[str]]:
+        """Return the fingerprints of each file that runs have written."""
+        file = self.folder / _LIST
+        if not os.path.lexists(file):
+            return {}
+        with contextlib.suppress(OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
+            content = json.loads(file.read_text("utf-8"))
+            return {name: list(fingerprints) for name, fingerprints in content["files"].items()}
+        raise self._refusal(_LIST)
+
+    def _refusal(self, names: str) -> InputError:
+        subject, expected = f"Run folder {str(self.folder)!r}", f"no such file, or what a run has written, see {_LIST}"
+        do = "choose another folder with --output, or move what is yours away"
+        return InputError(subject, expected=expected, got=f"{names} of something else", do=do)
+
+
+def _fingerprint(file: Path) -> str:
+    with open(file, "rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
