@@ -209,6 +209,23 @@ def open_group(location: str, mode: Any, attributes: Mapping[str, Any] | None = 
             raise
 
 
+def foreign_files(location: str) -> list[str]:
+    """Return names of files at a local place where no bank is; what a killed writer has left is none."""
+    # A folder that can't be read is explained where the bank is opened.
+    with contextlib.suppress(PermissionError):
+        if "://" not in location and (path := Path(location)).exists():
+            files = path.iterdir() if path.is_dir() else [path]
+            return sorted(file.name for file in files if file.suffix != ".partial")
+    return []
+
+
+def refuse_foreign_files(location: str, found: Sequence[str] | None = None) -> None:
+    """Raise if there are files at a place where no bank is, those that were ``found`` if they were looked for."""
+    if foreign := foreign_files(location) if found is None else found:
+        got, do = f"{', '.join(foreign[:3])} of something else", "choose another place"
+        raise BankError(f"Bank {location!r}", expected="a new or empty place for a bank", got=got, do=do)
+
+
 def checksum(arrays: Arrays) -> int:
     """Return the CRC-32 of names, types and bytes of arrays; never zero."""
     sum_ = 0

@@ -8,11 +8,11 @@ import numpy as np
 
 from bayesinn.core import seeds
 from bayesinn.core.compilation import map_tensors
-from bayesinn.core.errors import SimulatorError
+from bayesinn.core.errors import BankError, SimulatorError
 from bayesinn.simulation import checks
 from bayesinn.simulation.bank import Bank
 from bayesinn.simulation.bank_identity import bank_attributes, check_settings, check_simulator
-from bayesinn.simulation.bank_store import BankStore, open_group
+from bayesinn.simulation.bank_store import BankStore, open_group, refuse_foreign_files
 from bayesinn.simulation.bank_variables import bank_coordinates, bank_variables
 from bayesinn.simulation.finite import finite_rows
 from bayesinn.simulation.missing import lose_values
@@ -77,12 +77,25 @@ def write_proposed(
 def read_proposed(simulator: Simulator, folder: Path, seed: int) -> tuple[Arrays, int] | None:
     """Return what :func:`write_proposed` wrote and how many simulations failed; None where it is not finished.
 
-    A BankError says if it is damaged, or that of another simulator or seed.
+    A BankError says if it is damaged, or that of another simulator or seed, or something else is there.
     """
     group = open_group(str(folder), "r") if folder.exists() else None
-    if group is None or "chunk" not in group:
+    if group is None:
+        refuse_foreign_files(str(folder))
         return None
-    bank = Bank(BankStore(str(folder), group))
+    store = BankStore(str(folder), group)
+    _check_proposed(store.location, store.attributes)
+    if "chunk" not in group:
+        return None
+    bank = Bank(store)
     check_simulator(bank.location, bank.attributes, simulator)
     check_settings(bank.location, bank.attributes, seed, None)
     return None if bank.missing else (bank.read(), bank.failed)
+
+
+def _check_proposed(location: str, attributes: Mapping[str, Any]) -> None:
+    """Raise unless the parameters of a bank were drawn from a proposal."""
+    if "proposal" not in attributes:
+        expected, got = "simulations from a proposal, as rounds write them", "those from the prior"
+        do = "choose another folder, or move that bank away"
+        raise BankError(f"Bank {location!r}", expected=expected, got=got, do=do)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import math
 import os
@@ -11,7 +10,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,7 +21,14 @@ from bayesinn.core.validation import check_flag, check_integer, check_type
 from bayesinn.simulation import checks
 from bayesinn.simulation.bank import Bank
 from bayesinn.simulation.bank_identity import bank_attributes, check_proposal, check_settings, check_simulator
-from bayesinn.simulation.bank_store import BankStore, Variable, check_location, open_group
+from bayesinn.simulation.bank_store import (
+    BankStore,
+    Variable,
+    check_location,
+    foreign_files,
+    open_group,
+    refuse_foreign_files,
+)
 from bayesinn.simulation.bank_variables import bank_coordinates, bank_variables
 from bayesinn.simulation.cluster import connected
 from bayesinn.simulation.python_engine import PythonEngine
@@ -228,11 +233,9 @@ def _open_or_create(
     marker: Mapping[str, str],
 ) -> BankStore:
     # Before a bank is looked for: another program may create it in between.
-    foreign = sorted(_foreign_files(location))[:3]
+    foreign = foreign_files(location)
     if open_group(location, "r") is None:
-        if foreign:
-            got, do = f"{', '.join(foreign)} of something else", "choose another place"
-            raise BankError(f"Bank {location!r}", expected="a new or empty place for a bank", got=got, do=do)
+        refuse_foreign_files(location, foreign)
         row_bytes = sum(v.dtype.itemsize * int(np.prod(v.shape)) for v in variables.values())
         attributes = bank_attributes(simulator, seed, rows or _default_rows(simulator, n, row_bytes))
         open_group(location, "a", {**attributes, **marker})
@@ -246,14 +249,6 @@ def _open(simulator: Simulator, location: str, seed: int, rows: int | None) -> B
     check_proposal(location, store.attributes)
     check_settings(location, store.attributes, seed, rows)
     return store
-
-
-def _foreign_files(location: str) -> Iterator[str]:
-    """Yield names of files at a local place where no bank is yet; what a killed writer has left is none."""
-    # A folder that can't be read is explained where the bank is opened.
-    with contextlib.suppress(PermissionError):
-        if "://" not in location and (path := Path(location)).exists():
-            yield from (p.name for p in (path.iterdir() if path.is_dir() else [path]) if p.suffix != ".partial")
 
 
 def _default_rows(simulator: Simulator, n: int, row_bytes: int) -> int:

@@ -1,6 +1,8 @@
 """The folder of truncated rounds: what decides them, and of each round a simulation bank and a posterior."""
 
 import json
+import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +18,7 @@ from bayesinn.simulation.simulations import Arrays, Simulations
 from bayesinn.simulation.simulator import Simulator
 
 _SETTINGS = "rounds.json"
+_ROUND = re.compile(r"round_[0-9]+")
 
 
 @dataclass(frozen=True)
@@ -29,11 +32,16 @@ class RoundFiles:
         if self.folder is None:
             return
         file, subject = self.folder / _SETTINGS, f"Folder {str(self.folder)!r}"
-        with explained(subject, "rounds that this version has written there"):
-            kept = dict(json.loads(file.read_text())) if file.exists() else None
-            if kept is None:
+        do = "choose another folder, or move what is there away"
+        with explained(subject, "rounds that this version has written there", do):
+            kept = dict(json.loads(file.read_text())) if os.path.lexists(file) else None
+            rounds = sorted(path.name for path in self.folder.iterdir() if _ROUND.fullmatch(path.name))
+            if kept is None and not rounds:
                 replace_file(file, json.dumps(settings, indent=2).encode())
                 return
+        if kept is None:
+            got = f"{', '.join(rounds[:3])} of something else"
+            raise InputError(subject, expected="a folder of its own for rounds", got=got, do=do)
         for name, value in json.loads(json.dumps(settings)).items():
             if kept.get(name) != value:
                 do = "pass what the rounds there were made with, or another folder"

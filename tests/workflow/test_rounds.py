@@ -146,6 +146,49 @@ def test_rounds_of_something_else_are_refused(finished, changed, named):
     assert "or another folder" in str(error.value)
 
 
+def foreign_round(folder, simulator):
+    (folder / "round_1" / "posterior").mkdir(parents=True)
+    (folder / "round_1" / "posterior" / "2019.csv").write_text("mine")
+
+
+def foreign_settings(folder, simulator):
+    (folder / "rounds.json").write_text('{"best of": 3}')
+
+
+def link_as_settings(folder, simulator):
+    (folder / "rounds.json").symlink_to(folder / "nowhere")
+
+
+@pytest.mark.parametrize("make", [foreign_round, foreign_settings, link_as_settings])
+def test_folders_of_something_else_are_refused_before_anything_is_written(make, tmp_path):
+    make(tmp_path, readings)
+    before = {file: file.is_file() and file.read_bytes() for file in tmp_path.rglob("*")}
+    with pytest.raises((InputError, SavedPosteriorError), match="another folder"):
+        bi.truncated_rounds(template(), OBSERVATION, rounds=2, folder=tmp_path, **OPTIONS)
+    assert {file: file.is_file() and file.read_bytes() for file in tmp_path.rglob("*")} == before
+
+
+@pytest.mark.parametrize("what", ["files", "a bank", "an unfinished bank"])
+def test_simulations_of_something_else_are_refused_and_stay(finished, tmp_path, what):
+    """In a round that is to come: files, or a bank that no round has written."""
+    _, folder = finished
+    copy = shutil.copytree(folder, tmp_path / "copy")
+    place = copy / "round_2" / "simulations"
+    shutil.rmtree(place.parent)
+    if what == "files":
+        place.mkdir(parents=True)
+        (place / "2019.csv").write_text("mine")
+    else:
+        drawn = bi.open_bank(copy / "round_1" / "simulations")
+        bank = bi.simulate(readings, drawn.n, place, seed=drawn.seed, chunk=drawn.n, progress=False)
+        if what != "a bank":
+            bank._store.forget(0)
+    before = {file: file.read_bytes() for file in place.rglob("*") if file.is_file()}
+    with pytest.raises(BankError, match=r"(?s)something else.*another place|from a proposal.*another folder"):
+        bi.truncated_rounds(template(), OBSERVATION, rounds=2, folder=copy, **OPTIONS)
+    assert {file: file.read_bytes() for file in place.rglob("*") if file.is_file()} == before
+
+
 def test_damage_is_told(finished, tmp_path):
     _, folder = finished
     copy = shutil.copytree(folder, tmp_path / "copy")
