@@ -25,6 +25,8 @@ tfd = tfp.distributions
 TRIAL_ROWS = 3
 #: Names of the axes of results, and characters that separate names from each other and from indices.
 _AXES, _SEPARATORS = ("chain", "draw", "observation", "simulation", "chunk"), ("/", ",", "[")
+#: Bytes in a name, to which endings are added in names of files; disks have 255.
+_LONGEST_NAME = 200
 #: Priors that no smooth map from all of R^d reaches, and what to do in place of them.
 _UNREACHABLE = {
     (tfd.Deterministic, tfd.VectorDeterministic): "write the constant into the simulator",
@@ -188,11 +190,14 @@ def check_names(simulator: Declared, **mentioned: Iterable[str] | None) -> None:
     for name in names:
         dimension = any(name == f"{other}_dim_{axis}" for other in names for axis in range(4))
         printable = name.strip() == name and name.isprintable() and name
+        do = "rename it; its text in labels={...} is free"
         if name in _AXES or dimension or not printable or any(separator in name for separator in _SEPARATORS):
             taken = ", ".join((*_AXES, "NAME_dim_0"))
             expected = f"no axis of results ({taken}), none of {' '.join(_SEPARATORS)}, and no space at the ends"
-            do = "rename it; its text in labels={...} is free"
             raise SimulatorError(f"Name {name!r} in {subject}", expected=expected, got=repr(name), do=do)
+        if (length := len(name.encode())) > _LONGEST_NAME:
+            expected, got = f"at most {_LONGEST_NAME} bytes, for names of files and folders", f"{length}"
+            raise SimulatorError(f"Name {name[:40]!r}... in {subject}", expected=expected, got=got, do=do)
     for option, texts in (("labels", simulator.labels.labels), ("units", simulator.labels.units)):
         for name, text in texts.items():
             _check_text(f"Option {option!r} of {subject}, {name!r}", text)
