@@ -18,7 +18,8 @@ from bayesinn.posterior.model import PosteriorModel
 from bayesinn.posterior.trained import TrainedPosterior
 from bayesinn.posterior.training_data import Length, TrainingData, refuse_ignored, training_data
 from bayesinn.posterior.typicality import Reference
-from bayesinn.simulation.bank_identity import prior_text
+from bayesinn.simulation import identity as simulator_identity
+from bayesinn.simulation.prior_text import prior_text
 from bayesinn.simulation.simulator import Arrays, Simulator
 from bayesinn.summaries.joint import observables_of
 from bayesinn.training.arrays import ArraySource, fingerprint
@@ -34,6 +35,7 @@ class Plan(NamedTuple):
     """What is to be trained, on what, and how, all of it checked.
 
     ``identity`` says in plain values, for checkpoints and manifests, what decides the run beside the settings.
+    ``kept`` is what the simulator does, if it or a bank has told.
     """
 
     data: TrainingData
@@ -43,6 +45,7 @@ class Plan(NamedTuple):
     identity: dict[str, Any]
     start: TrainedPosterior | None
     devices: Devices
+    kept: dict[str, Any] | None
 
     @property
     def folder(self) -> Path | None:
@@ -82,7 +85,12 @@ def plan_fit(
         "held_out": None if given.held_out is None else fingerprint(given.held_out),
         "start_from": None if start is None else start.fingerprint,
     }
-    return Plan(given, settings, optimization, checkpoint, identity, start, Devices(optimization.strategy))
+    kept = given.kept
+    if kept is None and (data is None or checkpoint is not None):
+        # Now: a program may be edited while training goes on.
+        kept = simulator_identity.entries(simulator, checkpoint is None or checkpoint.check_simulator)
+    devices = Devices(optimization.strategy)
+    return Plan(given, settings, optimization, checkpoint, identity, start, devices, kept)
 
 
 def _describe(simulator: Simulator, model: PosteriorModel, settings: TrainingSettings) -> str:
@@ -117,7 +125,7 @@ def run_training(
         print(_describe(simulator, model, settings), flush=True)
     # Before simulations are drawn, which may take minutes.
     resumes = checkpoint is not None and prepare_folder(
-        checkpoint, settings, plan.identity, drawn=False, write=plan.devices.chief
+        checkpoint, settings, plan.identity, drawn=False, write=plan.devices.chief, simulator=simulator
     )
     # All have looked into the folder before simulations are written there.
     plan.devices.check_agreement([asdict(settings), plan.identity, resumes], np.empty(0))
@@ -140,6 +148,7 @@ def run_training(
         progress=progress,
         checkpoint=checkpoint,
         devices=plan.devices,
+        kept=plan.kept,
     )
     if plan.folder is not None and result.error is None:
         forget(plan.folder)

@@ -68,6 +68,7 @@ class Streamed(TrainingData):
         super().__init__(simulator)
         self._stream, bank = stream, stream.bank
         bank.check_simulator(simulator)
+        self.kept = bank.kept
         self._first = 0 if isinstance(validation, Mapping) else _count_held_out(bank, validation)
         pilot = slice(self._first, min(self._first + PILOT_SIMULATIONS, bank.n))
         if stream.reuse is None:
@@ -117,7 +118,9 @@ class Streamed(TrainingData):
 def _(data: Bank, simulator: Simulator, validation: Validation, seed: int) -> TrainingData:
     if data.nbytes > _MOST_BYTES_IN_MEMORY:
         return Streamed(simulator, Stream(data), validation)
-    return InMemory(simulator, read_simulations(data, simulator, "Training data"), validation, seed)
+    arrays = InMemory(simulator, read_simulations(data, simulator, "Training data"), validation, seed)
+    arrays.kept = data.kept
+    return arrays
 
 
 @training_data.register

@@ -20,12 +20,12 @@ from bayesinn.core.errors import BankError, InputError
 from bayesinn.core.progress import Progress, duration
 from bayesinn.core.seeds import check_seed
 from bayesinn.core.validation import check_flag, check_integer, check_type
-from bayesinn.simulation import checks
+from bayesinn.simulation import bank_identity, checks
 from bayesinn.simulation.bank import Bank
-from bayesinn.simulation.bank_identity import bank_attributes, check_proposal, check_settings, check_simulator
 from bayesinn.simulation.bank_store import BankStore, Variable, check_location, open_group
 from bayesinn.simulation.bank_variables import bank_coordinates, bank_variables
 from bayesinn.simulation.cluster import connected
+from bayesinn.simulation.identity_rows import once
 from bayesinn.simulation.python_engine import PythonEngine
 from bayesinn.simulation.simulations import Simulations
 from bayesinn.simulation.simulator import Simulator
@@ -46,6 +46,7 @@ def simulate(
     seed: int = 0,
     chunk: int | None = None,
     cluster: str | Client | None = None,
+    check_simulator: bool = True,
     progress: bool = True,
 ) -> Bank:
     """Write simulations into a bank, or go on with one: after an interruption, or to a larger ``n``.
@@ -69,6 +70,9 @@ def simulate(
     cluster : address of a Dask scheduler, or ``distributed.Client``
         Where a simulator in Python, or an external program, runs; by default in worker processes here. The result is
         the same. Workers need bayesinn, and what the simulator imports.
+    check_simulator : bool
+        Whether to keep a few rows in a new bank, one if that takes long, and to simulate those of an older bank again,
+        to tell that the simulator is the one that made it. Without it, names and shapes alone must fit.
     progress : bool
 
     Returns
@@ -98,12 +102,15 @@ def simulate(
     check_type("Argument 'simulator'", simulator, Simulator, "a Simulator", "fetch one with bi.get(name)")
     n, seed = check_integer("Number of simulations", n, most=2**40), check_seed(seed)
     check_flag("Argument 'progress'", progress)
+    check_flag("Argument 'check_simulator'", check_simulator)
+    given = n, folder, seed, chunk, progress, "simulating", check_simulator
     if cluster is not None:
         with connected(cluster) as client:
-            return simulate(_on_cluster(simulator, client), n, folder, seed=seed, chunk=chunk, progress=progress)
-    return write_bank(simulator, n, folder, seed, chunk, progress)[0]
+            return write_bank(_on_cluster(simulator, client), *given)[0]
+    return write_bank(simulator, *given)[0]
 
 
+@once()
 def write_bank(
     simulator: Simulator,
     n: int,
@@ -112,18 +119,20 @@ def write_bank(
     chunk: int | None,
     progress: bool,
     task: str = "simulating",
+    compared: bool = True,
 ) -> tuple[Bank, float]:
     """Write simulations into a bank; return it with the seconds that one takes, NaN if there was too little to do."""
     rows = None if chunk is None else check_integer("Argument 'chunk'", chunk)
     variables = bank_variables(simulator)
-    store = _open_or_create(simulator, n, check_location("Argument 'folder'", folder), seed, rows, variables)
+    place = check_location("Argument 'folder'", folder)
+    store = _open_or_create(simulator, n, place, seed, rows, variables, compared)
     if -(-n // store.rows) > _MOST_CHUNKS:
         got, do = f"{-(-n // store.rows):,}", "make a bank with a larger chunk=..., in another place"
         expected = f"at most {_MOST_CHUNKS:,} chunks, here of {store.rows:,} rows"
         raise InputError(f"Bank {store.location!r}", expected=expected, got=got, do=do)
     store.prepare(n, variables, bank_coordinates(simulator))
     # A program that created another bank here at the same time may have replaced it.
-    _open(simulator, store.location, seed, store.rows)
+    _open(simulator, store.location, seed, store.rows, compared)
     missing = np.flatnonzero(store.checksums()[: -(-n // store.rows)] == 0)
     if not len(missing):
         return Bank(store), math.nan
@@ -214,7 +223,13 @@ def _check_room(store: BankStore, needed: int) -> None:
 
 
 def _open_or_create(
-    simulator: Simulator, n: int, location: str, seed: int, rows: int | None, variables: dict[str, Variable]
+    simulator: Simulator,
+    n: int,
+    location: str,
+    seed: int,
+    rows: int | None,
+    variables: dict[str, Variable],
+    compared: bool,
 ) -> BankStore:
     # Before a bank is looked for: another program may create it in between.
     foreign = sorted(_foreign_files(location))[:3]
@@ -223,16 +238,17 @@ def _open_or_create(
             got, do = f"{', '.join(foreign)} of something else", "choose another place"
             raise BankError(f"Bank {location!r}", expected="a new or empty place for a bank", got=got, do=do)
         row_bytes = sum(v.dtype.itemsize * int(np.prod(v.shape)) for v in variables.values())
-        open_group(location, "a", bank_attributes(simulator, seed, rows or _default_rows(simulator, n, row_bytes)))
-    return _open(simulator, location, seed, rows)
+        size = rows or _default_rows(simulator, n, row_bytes)
+        open_group(location, "a", bank_identity.bank_attributes(simulator, seed, size, compared))
+    return _open(simulator, location, seed, rows, compared)
 
 
-def _open(simulator: Simulator, location: str, seed: int, rows: int | None) -> BankStore:
+def _open(simulator: Simulator, location: str, seed: int, rows: int | None, compared: bool) -> BankStore:
     """Open a bank to write into it; a BankError says if it is one of other simulations."""
     store = BankStore(location, open_group(location, "r+"))
-    check_simulator(location, store.attributes, simulator)
-    check_proposal(location, store.attributes)
-    check_settings(location, store.attributes, seed, rows)
+    bank_identity.check_simulator(location, store.attributes, simulator, compared)
+    bank_identity.check_proposal(location, store.attributes)
+    bank_identity.check_settings(location, store.attributes, seed, rows)
     return store
 
 

@@ -34,6 +34,18 @@ class Simulations(NamedTuple):
         return Simulations(parts[0], parts[1], parts[2], int(self.failed))
 
 
+class Repeated(NamedTuple):
+    """Observables (rows, ...) of given parameters, the seconds that they took, and which rows have failed.
+
+    A row that has "raised" may be compared with another; one that was "costly" took the time limit, or its worker.
+    """
+
+    rows: int
+    observables: Arrays
+    failed: dict[int, str]
+    seconds: float
+
+
 def take(arrays: Mapping[str, np.ndarray], rows: slice | np.ndarray) -> Arrays:
     """Return some rows of arrays (n, ...)."""
     return {name: value[rows] for name, value in arrays.items()}
