@@ -15,10 +15,15 @@ from bayesinn.simulation.simulator import Simulator
 
 _PACKAGES = ("tensorflow", "tensorflow-probability", "numpy", "zarr")
 _DO = "use the simulator, the seed and the chunk that the bank was made with, or another place for a new bank"
-_OR_LEAVE_OUT = "; if it is the same all the same: bi.open_bank(...) and bi.simulate(...) take check_simulator=False"
+_OR_LEAVE_OUT = "; if it is the same: bi.simulate or bi.open_bank(..., check_simulator=False)"
 
 
-def bank_attributes(simulator: Simulator, seed: int, rows: int, simulated: bool = True) -> dict[str, Any]:
+def bank_attributes(
+    simulator: Simulator,
+    seed: int,
+    rows: int,
+    simulated: bool = True,
+) -> dict[str, Any]:
     """Return the attributes of a bank: what decides its simulations, and who wrote it.
 
     Some rows are ``simulated`` to tell the simulator from another one.
@@ -34,23 +39,38 @@ def bank_attributes(simulator: Simulator, seed: int, rows: int, simulated: bool 
         "seed": seed,
         "rows_per_chunk": rows,
         "declared": declared,
-        "versions": {"bayesinn": __version__, **{name: importlib.metadata.version(name) for name in _PACKAGES}},
+        "versions": {
+            "bayesinn": __version__,
+            **{name: importlib.metadata.version(name) for name in _PACKAGES},
+        },
     }
 
 
-def check_simulator(location: str, attributes: Mapping[str, Any], simulator: Simulator, simulated: bool = True) -> None:
-    """Raise unless a bank is one of this very simulator: see :func:`bayesinn.simulation.identity.check`."""
+def check_simulator(
+    location: str,
+    attributes: Mapping[str, Any],
+    simulator: Simulator,
+    simulated: bool = True,
+) -> None:
+    """Raise unless a bank is one of this very simulator: its name, and what it does."""
     if attributes["simulator"] != simulator.name:
-        expected, got = f"simulations of {simulator.name!r}", f"those of {attributes['simulator']!r}"
+        expected, got = (
+            f"simulations of {simulator.name!r}",
+            f"those of {attributes['simulator']!r}",
+        )
         raise BankError(f"Bank {location!r}", expected=expected, got=got, do=_DO)
-    owner = identity.Owner(f"the bank {location!r}", "made this bank", _DO + _OR_LEAVE_OUT, BankError)
+    do = _DO + _OR_LEAVE_OUT
+    owner = identity.Owner(f"the bank {location!r}", "made this bank", do, BankError)
     identity.check(attributes["declared"], simulator, owner, simulated)
 
 
 def check_proposal(location: str, attributes: Mapping[str, Any]) -> None:
     """Raise unless the parameters of a bank were drawn from the prior."""
     if "proposal" in attributes:
-        expected, got = "simulations from the prior", f"those of a proposal: {attributes['proposal']}"
+        expected, got = (
+            "simulations from the prior",
+            f"those of a proposal: {attributes['proposal']}",
+        )
         do = "use another bank; bank.read() returns these simulations, for one who knows what they were drawn from"
         raise BankError(f"Bank {location!r}", expected=expected, got=got, do=do)
 

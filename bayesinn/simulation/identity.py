@@ -1,13 +1,15 @@
 """What a simulator is: what it does, not how it reads.
 
-Banks, saved posteriors and checkpoints keep what a simulator declares, a few joint draws with their log densities, and
-a few rows that it simulated with a fixed seed. These rows are simulated again, and all of it is compared, before more
-is written, trained, loaded or resumed. Comments, names and places of the code don't matter; constants, closures,
-attributes and helpers do, as far as these rows show them.
+Banks, saved posteriors and checkpoints keep what a simulator declares, a few joint draws with
+their log densities, and a few rows that it simulated with a fixed seed. These rows are simulated
+again, and all of it is compared, before more is written, trained, loaded or resumed. Comments,
+names and places of the code don't matter; constants, closures, attributes and helpers do, as far
+as these rows show them.
 
-Draws of some distributions differ between machines, those of TensorFlow's truncated normal even with the number of
-threads. So the rows start from the draws that were kept, and a prior is compared by the log density of each variable at
-them, given those that it depends on: a function of numbers, the same everywhere up to rounding.
+Draws of some distributions differ between machines, those of TensorFlow's truncated normal even
+with the number of threads. So the rows start from the draws that were kept, and a prior is
+compared by the log density of each variable at them, given those that it depends on: a function of
+numbers, the same everywhere up to rounding.
 """
 
 import functools
@@ -33,10 +35,11 @@ from bayesinn.simulation.quantiles import check_quantiles
 from bayesinn.simulation.simulations import Arrays, take
 from bayesinn.simulation.simulator import Simulator
 
+#: Entries that are there for good.
 SHAPES = {"parameters": {str: [int]}, "observables": {str: [int]}, "context": {str: [int]}}
 #: Present where there is no identity: see :mod:`bayesinn.simulation.quantiles`.
 _QUANTILES = {"prior": {str: [[float]]}}
-#: Joint draws, fewer of very many numbers; those at which a distribution that depends on others is written.
+#: Joint draws, fewer of very many numbers; those at which distributions given others are written.
 _DRAWS, _MOST_NUMBERS, _WRITTEN_DRAWS = 16, 20_000, 4
 #: How declarations are called, by kind.
 _WORDS = {
@@ -47,14 +50,17 @@ _WORDS = {
     "coordinates": "the coordinate of {!r}",
     "program": "the program's {}",
 }
+#: Declarations that rounding doesn't change.
+_EXACT = ("options", "units", "program")
 #: Log densities differ by rounding.
 _LOG_PROB = 1e-4
 
+type _Texts = dict[str, dict[str, str]]
 _said: weakref.WeakSet[Simulator] = weakref.WeakSet()
 
 
 class Owner(NamedTuple):
-    """What a simulator is checked for: its name and its maker in messages, what to do about another, and the error."""
+    """What a simulator is checked for: its name and maker, what to do, and the error to raise."""
 
     name: str
     maker: str
@@ -64,21 +70,22 @@ class Owner(NamedTuple):
     def refusal(self, simulator: Simulator, got: str) -> BayesinnError:
         """Return the error that says what another simulator does in another way."""
         subject = f"Simulator {simulator.name!r} for {self.name}"
-        return self.error(subject, expected=f"the simulator that {self.maker}", got=f"another: {got}", do=self.do)
+        expected = f"the simulator that {self.maker}"
+        return self.error(subject, expected=expected, got=f"another: {got}", do=self.do)
 
 
 class _Known(NamedTuple):
     """What was kept of a simulator, as arrays."""
 
-    declared: dict[str, dict[str, str]]
+    declared: _Texts
     draws: Arrays
     log_prob: Arrays
     rows: Rows | None
 
 
 def entries(simulator: Simulator, simulated: bool = True) -> dict[str, Any]:
-    """Return what is kept of a simulator, in plain values: shapes, and its identity, with rows if ``simulated``."""
-    shapes = {kind: {name: list(shape) for name, shape in own.items()} for kind, own in simulator.shapes.items()}
+    """Return what is kept of a simulator, in plain values; with rows if they are ``simulated``."""
+    shapes = _shapes(simulator)
     draws, log_prob = _draws(simulator)
     identity: dict[str, Any] = {
         "declared": _declared(simulator, draws),
@@ -99,30 +106,38 @@ def fingerprint(kept: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(told).encode()).hexdigest()
 
 
-def check(kept: Mapping[str, Any], simulator: Simulator, owner: Owner, simulated: bool = True) -> None:
-    """Raise unless a simulator is the one that :func:`entries` were kept of; what is absent is not compared.
+def check(
+    kept: Mapping[str, Any],
+    simulator: Simulator,
+    owner: Owner,
+    simulated: bool = True,
+) -> None:
+    """Raise unless a simulator is the one that :func:`entries` were kept of.
 
-    If not ``simulated``, names and shapes alone are compared.
+    What is absent is not compared. If not ``simulated``, names and shapes alone are.
     """
     subject = f"What is kept of simulator {simulator.name!r} in {owner.name}"
     expected, do = "entries as they were written", "copy the whole folder again, or write it again"
+    old = "prior" in kept and "identity" not in kept
     with explained(subject, expected, do, Exception, owner.error):
-        check_entry(subject, "", kept, SHAPES if "identity" in kept or "prior" not in kept else SHAPES | _QUANTILES)
-    for kind, shapes in simulator.shapes.items():
-        now = {name: list(shape) for name, shape in shapes.items()}
+        check_entry(subject, "", kept, SHAPES | _QUANTILES if old else SHAPES)
+    for kind, now in _shapes(simulator).items():
         # Their order is that of the network's inputs and outputs.
         if list(now.items()) != list(kept[kind].items()):
             raise owner.refusal(simulator, f"{kind} {now} in place of {kept[kind]}")
-    if not simulated:
-        return
-    if "identity" not in kept:
-        if "prior" in kept:
-            check_quantiles(kept["prior"], simulator, owner.refusal)
-        return
-    with explained(subject, expected, do, Exception, owner.error):
-        known = _read(kept["identity"], simulator)
-    for got in _differences(known, simulator):
-        raise owner.refusal(simulator, got)
+    if simulated and old:
+        check_quantiles(kept["prior"], simulator, owner.refusal)
+    elif simulated and "identity" in kept:
+        with explained(subject, expected, do, Exception, owner.error):
+            known = _read(kept["identity"], simulator)
+        for got in _differences(known, simulator):
+            raise owner.refusal(simulator, got)
+
+
+def _shapes(simulator: Simulator) -> dict[str, dict[str, list[int]]]:
+    """Return the shapes of all variables, as JSON has them."""
+    shapes = simulator.shapes.items()
+    return {kind: {name: list(shape) for name, shape in own.items()} for kind, own in shapes}
 
 
 def _differences(known: _Known, simulator: Simulator) -> Iterator[str]:
@@ -144,33 +159,40 @@ def _differences(known: _Known, simulator: Simulator) -> Iterator[str]:
         _say(simulator)
         return
     given = _parts(simulator, take(known.draws, slice(known.rows.n)))
-    got = identity_rows.difference(known.rows, identity_rows.again(simulator, *given), simulator.in_graph)
-    if got is not None and known.rows.repeatable is None and not identity_rows.repeats(simulator, *given):
+    again = identity_rows.again(simulator, *given)
+    got = identity_rows.difference(known.rows, again, simulator.in_graph)
+    if got is None:
+        return
+    # Of a single row that took long, nobody knows yet.
+    if known.rows.repeatable is None and not identity_rows.repeats(simulator, *given):
         _say(simulator)
-    elif got is not None:
+    else:
         yield f"simulated again, {got}"
 
 
-def _other_texts(known: Mapping[str, Mapping[str, str]], now: Mapping[str, Mapping[str, str]]) -> Iterator[str]:
+def _other_texts(known: _Texts, now: _Texts) -> Iterator[str]:
     """Yield each declaration that is another, in the author's words."""
     for kind in known.keys() & now.keys():
         for name in {**known[kind], **now[kind]}:
-            before, after = known[kind].get(name, "nothing"), now[kind].get(name, "nothing")
-            exact = kind in ("options", "units", "program")
-            if before != after and (exact or not same_text(before, after, before.startswith("function of"))):
+            before = known[kind].get(name, "nothing")
+            after = now[kind].get(name, "nothing")
+            same = before == after if kind in _EXACT else same_text(before, after)
+            if not same:
                 yield f"{_WORDS[kind].format(name)} is {after} in place of {before}"
 
 
-def _declared(simulator: Simulator, draws: Arrays) -> dict[str, dict[str, str]]:
+def _declared(simulator: Simulator, draws: Arrays) -> _Texts:
     """Return what a simulator declares, in words: by kind and name."""
     some = take(draws, slice(_WRITTEN_DRAWS))
     axes = simulator.labels.coordinates
     names = [name for shapes in simulator.shapes.values() for name in shapes]
-    names += [coordinate.name for coordinate in axes.values()]
+    names += [axis.name for axis in axes.values()]
+    places = {name: f"{axis.name} = {array_text(axis.values)}" for name, axis in axes.items()}
     units = {name: simulator.labels.unit(name) for name in names}
+    engine = "tensorflow" if simulator.in_graph else "python"
     return {
         "options": {
-            "engine": "tensorflow" if simulator.in_graph else "python" + ", batched" * simulator.engine.batched,
+            "engine": engine if simulator.in_graph or not simulator.engine.batched else "batched",
             "on_nonfinite": simulator.on_nonfinite,
             "missing": str(simulator.missing),
             "lengths": str(simulator.lengths),
@@ -178,7 +200,7 @@ def _declared(simulator: Simulator, draws: Arrays) -> dict[str, dict[str, str]]:
         "prior": entry_texts(simulator.prior, some),
         "context": {} if simulator.context is None else entry_texts(simulator.context, some),
         "units": {name: unit for name, unit in units.items() if unit},
-        "coordinates": {name: f"{axis.name} = {array_text(axis.values)}" for name, axis in axes.items()},
+        "coordinates": places,
         "program": _program(simulator.function),
     }
 
@@ -200,22 +222,24 @@ def _priors(simulator: Simulator) -> list[Prior]:
 
 def _parts(simulator: Simulator, draws: Arrays) -> tuple[Arrays, Arrays]:
     """Return draws of the parameters, and those of the context."""
-    context = () if simulator.context is None else simulator.context.names
-    return {name: draws[name] for name in simulator.prior.names}, {name: draws[name] for name in context}
+    parameters = {name: draws[name] for name in simulator.prior.names}
+    return parameters, {name: draws[name] for name in simulator.context_names}
 
 
 def _draws(simulator: Simulator) -> tuple[Arrays, Arrays]:
-    """Return joint draws of parameters and context, and their log densities, which rounding to zero leaves out."""
+    """Return joint draws of parameters and context, and their log densities; none that is zero."""
     priors = _priors(simulator)
-    numbers = sum(int(np.prod(shape)) for prior in priors for shape in prior.event_shapes.values())
+    shapes = [shape for prior in priors for shape in prior.event_shapes.values()]
+    numbers = sum(int(np.prod(shape)) for shape in shapes)
     count = max(1, min(_DRAWS, _MOST_NUMBERS // max(numbers, 1)))
     draws: Arrays = {}
     for number, prior in enumerate(priors):
         drawn = prior.sample(count, seeds.tensor_seed(0, "identity", number))
         draws |= {name: value.numpy() for name, value in drawn.items()}
     log_prob = _log_prob(simulator, draws)
-    kept = np.all([value > -np.inf for value in log_prob.values()], axis=0)
-    return take(draws, kept), take(log_prob, kept)
+    # Rounding may put a draw on the edge of its support.
+    inside = np.all([value > -np.inf for value in log_prob.values()], axis=0)
+    return take(draws, inside), take(log_prob, inside)
 
 
 def _log_prob(simulator: Simulator, draws: Arrays) -> Arrays:
@@ -224,14 +248,18 @@ def _log_prob(simulator: Simulator, draws: Arrays) -> Arrays:
     for prior in _priors(simulator):
         given = {name: tf.convert_to_tensor(draws[name]) for name in prior.names}
         for name, value in given.items():
-            found[name] = prior.distribution(name, given).log_prob(value).numpy().reshape(len(value))
+            density = prior.distribution(name, given).log_prob(value)
+            found[name] = density.numpy().reshape(len(value))
     return found
 
 
 def _read(kept: Mapping[str, Any], simulator: Simulator) -> _Known:
     """Return what was kept; a ValueError, TypeError or KeyError says if it is odd."""
-    declared = {kind: {name: _string(text) for name, text in part.items()} for kind, part in kept["declared"].items()}
-    draws, counts = {}, set()
+    declared: _Texts = {}
+    for kind, texts in kept["declared"].items():
+        declared[kind] = {name: _string(text) for name, text in texts.items()}
+    draws: Arrays = {}
+    counts: set[int] = set()
     for prior in _priors(simulator):
         for name, shape in prior.event_shapes.items():
             value = unplain(kept["draws"][name], 2)
@@ -246,7 +274,8 @@ def _read(kept: Mapping[str, Any], simulator: Simulator) -> _Known:
     if not all(np.all(value > -np.inf) for value in log_prob.values()):
         raise ValueError("draws outside of the prior")
     rows = identity_rows.read(kept["rows"], max(counts)) if "rows" in kept else None
-    if rows is not None and rows.columns.keys() not in (set(), simulator.observable_shapes.keys()):
+    expected = simulator.observable_shapes.keys()
+    if rows is not None and rows.columns.keys() not in (set(), expected):
         raise ValueError(f"rows of {list(rows.columns)}")
     return _Known(declared, draws, log_prob, rows)
 
@@ -259,11 +288,13 @@ def _string(text: Any) -> str:
 
 def _say(simulator: Simulator) -> None:
     """Warn, once, of a simulator that can't be told from another by its rows."""
-    if simulator not in _said:
-        _said.add(simulator)
-        warnings.warn(
-            f"simulator {simulator.name!r} is not deterministic: called again with the same seed, it gives other "
-            f"numbers. Whether it is the one that a bank, a posterior or a checkpoint was made with is told by what it "
-            f"declares alone: prior, units, coordinates, program. Let all its randomness come from the seed",
-            stacklevel=2,
-        )
+    if simulator in _said:
+        return
+    _said.add(simulator)
+    warnings.warn(
+        f"simulator {simulator.name!r} is not deterministic: called again with the same seed, it "
+        "gives other numbers. Whether it is the one that a bank, a posterior or a checkpoint was "
+        "made with is told by what it declares alone: prior, units, coordinates, program. Let all "
+        "its randomness come from the seed",
+        stacklevel=2,
+    )

@@ -1,4 +1,4 @@
-"""A few rows that a simulator gives for fixed parameters and a fixed seed: simulated, written down, compared."""
+"""A few rows of a simulator, at fixed parameters and a fixed seed: simulated, written, compared."""
 
 import contextlib
 from collections.abc import Iterator, Mapping
@@ -20,14 +20,16 @@ _MOST_COLUMNS, _SUMS = 64, 16
 #: Largest share of whole numbers, in a graph, that rounding on another machine may flip.
 _MOST_FLIPS = 0.02
 
+type _Memory = dict[Any, tuple[Simulator, Repeated]]
 #: What was simulated in the present call, by simulator and input; see :func:`once`.
-_simulated: ContextVar[dict[Any, tuple[Simulator, Repeated]] | None] = ContextVar("simulated", default=None)
+_simulated: ContextVar[_Memory | None] = ContextVar("simulated", default=None)
 
 
 class Rows(NamedTuple):
-    """Simulated rows: columns (n, k) of each observable, and why rows failed, "raised" or "costly", by number.
+    """Simulated rows: columns (n, k) of each observable, and why rows failed, by number.
 
-    ``repeatable`` tells whether the same seed gave the same again; None where that would have taken too long.
+    ``repeatable`` tells whether the same seed gave the same again; None where that would have taken
+    too long. For failures see :class:`bayesinn.simulation.simulations.Repeated`.
     """
 
     n: int
@@ -38,7 +40,7 @@ class Rows(NamedTuple):
 
 @contextlib.contextmanager
 def once() -> Iterator[None]:
-    """Simulate the rows of a simulator no more than once inside, however often they are written down or compared."""
+    """Simulate the same rows no more than once inside, however often they are compared."""
     if _simulated.get() is not None:
         yield
         return
@@ -52,8 +54,8 @@ def once() -> Iterator[None]:
 def first_rows(simulator: Simulator, parameters: Arrays, context: Arrays) -> Rows:
     """Simulate the first of some parameters and contexts: several, or one where that takes long.
 
-    In a graph 16, of which one call takes hardly longer than of one, else 3. All are simulated twice, if not for long,
-    to tell whether the seed decides them.
+    In a graph 16, of which one call takes hardly longer than of one, else 3. All are simulated
+    twice, if not for long, to tell whether the seed decides them.
     """
     for count in (1, _ROWS_IN_GRAPH if simulator.in_graph else _ROWS):
         given = take(parameters, slice(count)), take(context, slice(count))
@@ -79,7 +81,8 @@ def difference(known: Rows, now: Rows, in_graph: bool) -> str | None:
     for row in sorted(known.failed.keys() ^ now.failed.keys()):
         # Whether time or memory are enough depends on the machine.
         if "costly" not in (known.failed.get(row), now.failed.get(row)):
-            return f"row {row} " + ("fails now" if row in now.failed else "failed then, and gives a result now")
+            change = "fails now" if row in now.failed else "failed then, and gives a result now"
+            return f"row {row} {change}"
     kept = [row for row in range(known.n) if row not in known.failed and row not in now.failed]
     for name, values in known.columns.items() if kept else ():
         before, after = values[kept], now.columns[name][kept]
@@ -91,18 +94,19 @@ def difference(known: Rows, now: Rows, in_graph: bool) -> str | None:
             row, column = np.argwhere(differ)[0]
             element = f", element {column}," * (1 < before.shape[1] < _MOST_COLUMNS)
             what = f"row {kept[row]} of {name!r}{element}"
-            return f"{what} differs ({_number(after[row, column])} in place of {_number(before[row, column])})"
+            change = f"{after[row, column]:.6g} in place of {before[row, column]:.6g}"
+            return f"{what} differs ({change})"
     return None
 
 
 def columns(value: np.ndarray) -> np.ndarray:
-    """Return the cells of each row (n, ...), at most 64; of more, 48 cells and 16 signed sums over all: (n, k)."""
+    """Return the cells of each row (n, ...) or, of more than 64, some and sums over all: (n, k)."""
     cells = np.asarray(value, np.float64).reshape(len(value), -1)
     count = cells.shape[1]
     if count <= _MOST_COLUMNS:
         return cells
     chosen = cells[:, np.linspace(0, count - 1, _MOST_COLUMNS - _SUMS).round().astype(int)]
-    # Signs that no smooth change cancels with, and the size of one cell: rounding grows as a change of one cell does.
+    # Signed and scaled so that rounding doesn't add up, and a change of one cell is still seen.
     signs = 1.0 - 2.0 * (np.bitwise_count(np.arange(count) * 0x9E3779B1) & 1)
     signed = np.where(np.isfinite(cells), cells, 0.0) * signs
     sums = [signed[:, first::_SUMS].sum(axis=1) / np.sqrt(count / _SUMS) for first in range(_SUMS)]
@@ -130,9 +134,10 @@ def _rows(repeated: Repeated) -> Rows:
 def _differ(before: np.ndarray, after: np.ndarray, in_graph: bool) -> np.ndarray:
     """Return which numbers (n, k) differ by more than rounding does.
 
-    TensorFlow sums in another order on another machine, in single precision: 1e-4 of what varies between rows, 3e-6 of
-    the number itself. NumPy's exponentials and matrix products differ in the last bit between processors (up to a third
-    of the values, 3e-16 of their size, with and without AVX2), which long simulations amplify: 1e-10.
+    TensorFlow sums in another order on another machine, in single precision: 1e-4 of what varies
+    between rows, 3e-6 of the number itself. NumPy's exponentials and products of matrices differ in
+    the last bit between processors, up to a third of the values, 3e-16 of their size, with and
+    without AVX2; long simulations amplify that: 1e-10.
     """
     known = np.where(np.isfinite(before), before, 0.0)
     largest = np.max(np.abs(known), initial=0.0)
@@ -142,17 +147,13 @@ def _differ(before: np.ndarray, after: np.ndarray, in_graph: bool) -> np.ndarray
     else:
         tolerance = 1e-10 * np.max(np.abs(known), axis=0, initial=0.0) + 1e-13 * largest
     with np.errstate(invalid="ignore"):
-        same = (before == after) | (np.isnan(before) & np.isnan(after)) | (np.abs(before - after) <= tolerance)
-    return ~same
+        same = (before == after) | (np.isnan(before) & np.isnan(after))
+        return ~(same | (np.abs(before - after) <= tolerance))
 
 
 def _whole(values: np.ndarray) -> bool:
     known = values[np.isfinite(values)]
     return bool(np.all(known == np.round(known)))
-
-
-def _number(value: float) -> str:
-    return f"{value:.6g}"
 
 
 def written(rows: Rows) -> dict[str, Any]:
@@ -165,7 +166,7 @@ def written(rows: Rows) -> dict[str, Any]:
 
 
 def read(entry: Mapping[str, Any], most: int) -> Rows:
-    """Return what was :func:`written`, ``most`` rows at most; a ValueError, TypeError or KeyError if it is odd."""
+    """Return what was :func:`written`, at most ``most`` rows; other errors say if it is odd."""
     values = {str(name): unplain(value, 2) for name, value in entry["observables"].items()}
     failed = {int(row): str(kind) for row, kind in entry["failed"].items()}
     repeatable = entry["repeatable"]
@@ -179,7 +180,7 @@ def read(entry: Mapping[str, Any], most: int) -> Rows:
 
 
 def plain(value: np.ndarray) -> list[Any]:
-    """Return nested lists for JSON: numbers with as few digits as they need, null for NaN, and text for infinity."""
+    """Return nested lists for JSON: numbers, null for NaN, and text for infinity."""
     if value.ndim > 1:
         return [plain(part) for part in value]
     if value.dtype.kind != "f":
@@ -189,7 +190,7 @@ def plain(value: np.ndarray) -> list[Any]:
 
 
 def unplain(value: Any, ndim: int) -> np.ndarray:
-    """Return the array (n, ...) of what :func:`plain` gave; a ValueError or TypeError says if it is none."""
+    """Return the array of what :func:`plain` gave; a ValueError or TypeError if it is none."""
     array = np.array(value, np.float64)
     if array.ndim != ndim:
         raise ValueError(f"{array.ndim} axes in place of {ndim}")

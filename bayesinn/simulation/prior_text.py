@@ -16,6 +16,7 @@ tfd, tfb = tfp.distributions, tfp.bijectors
 _MOST_NUMBERS, _FIRST_NUMBERS = 64, 8
 _NUMBER = re.compile(r"(?<![A-Za-z_])[+-]?(?:\d+\.?\d*(?:e[+-]?\d+)?|inf|nan)(?![A-Za-z_])")
 _DEPTH = 10
+_FUNCTION = "function of "
 
 
 def prior_text(prior: Prior) -> str:
@@ -30,23 +31,23 @@ def prior_text(prior: Prior) -> str:
 
 
 def entry_texts(prior: Prior, draws: Mapping[str, np.ndarray]) -> dict[str, str]:
-    """Write the distribution of each variable; one that depends on others is written as it is at some ``draws``."""
+    """Write the distribution of each variable; one that depends on others as it is at ``draws``."""
     texts = {}
     for name in prior.names:
         needs = prior.needs[name]
         if needs and not draws:
-            texts[name] = f"function of {', '.join(needs)}"
+            texts[name] = f"{_FUNCTION}{', '.join(needs)}"
             continue
         given = {need: tf.convert_to_tensor(draws[need]) for need in needs}
         text = _distribution_text(prior.distribution(name, given))
         dtype = np.dtype(prior.dtypes[name])
         text += "" if dtype in (np.float32, np.int32) else f", {dtype}"
-        texts[name] = f"function of {', '.join(needs)}, at some of their draws {text}" if needs else text
+        texts[name] = f"{_FUNCTION}{', '.join(needs)}, at some draws {text}" if needs else text
     return texts
 
 
 def array_text(value: np.ndarray) -> str:
-    """Write numbers or dates; of many, the first ones and two sums that any other one would change."""
+    """Write numbers or dates; of many, the first and two sums that any other one would change."""
     array = np.asarray(value)
     if array.size <= _MOST_NUMBERS:
         return _plain_text(array)
@@ -55,13 +56,14 @@ def array_text(value: np.ndarray) -> str:
     numbers = np.nan_to_num(numbers.astype(np.float64))
     weighted = float(numbers @ np.cos(np.arange(len(numbers))))
     shape = " x ".join(map(str, array.shape))
-    return f"{first[:-1]}, ... {shape} numbers, mean {numbers.mean():.9g}, weighted sum {weighted:.9g}]"
+    sums = f"mean {numbers.mean():.9g}, weighted sum {weighted:.9g}"
+    return f"{first[:-1]}, ... {shape} numbers, {sums}]"
 
 
-def same_text(one: str, other: str, computed: bool = False) -> bool:
-    """Tell whether two texts are equal but for the last digits of numbers, which differ between processors.
+def same_text(one: str, other: str) -> bool:
+    """Tell whether two texts are equal but for the last digits of their numbers.
 
-    Numbers that were ``computed`` in single precision differ by more than those that an author wrote.
+    Those differ between processors, more so where a function has computed them in single precision.
 
     >>> same_text("Normal(loc=0.1, scale=1.0)", "Normal(loc=0.10000000149, scale=1.0)")
     True
@@ -74,6 +76,7 @@ def same_text(one: str, other: str, computed: bool = False) -> bool:
         return False
     numbers, others = (np.array(_NUMBER.findall(text), np.float64) for text in (one, other))
     largest = np.max(np.abs(others), initial=0.0, where=np.isfinite(others))
+    computed = one.startswith(_FUNCTION)
     relative, absolute = (1e-4, 1e-7 * largest) if computed else (1e-6, 0.0)
     return bool(np.allclose(numbers, others, rtol=relative, atol=absolute, equal_nan=True))
 
@@ -90,11 +93,13 @@ def _text(value: Any, depth: int) -> str:
         return ""
     if isinstance(value, tfd.Distribution | tfb.Bijector):
         parts = {name: _text(part, depth - 1) for name, part in value.parameters.items()}
-        return f"{type(value).__name__}({', '.join(f'{name}={part}' for name, part in parts.items() if part)})"
+        told = ", ".join(f"{name}={part}" for name, part in parts.items() if part)
+        return f"{type(value).__name__}({told})"
     if isinstance(value, tf.linalg.LinearOperator):
         return f"{type(value).__name__}({array_text(value.to_dense().numpy())})"
     if isinstance(value, Mapping):
-        return ", ".join(f"{name}: {part}" for name, entry in value.items() if (part := _text(entry, depth - 1)))
+        parts = {str(name): _text(part, depth - 1) for name, part in value.items()}
+        return ", ".join(f"{name}: {part}" for name, part in parts.items() if part)
     try:
         array = np.asarray(value)
     except (TypeError, ValueError, NotImplementedError):

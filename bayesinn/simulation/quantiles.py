@@ -1,4 +1,4 @@
-"""Quantiles of priors, which banks and saved posteriors up to version 0.1.0 kept in place of an identity."""
+"""Quantiles of priors, which early versions of banks and posteriors kept."""
 
 from collections.abc import Callable
 from typing import Any
@@ -14,28 +14,34 @@ _LEVELS = np.array([0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99])
 _ROUNDING, _STANDARD_ERRORS = 8 / _DRAWS, 5.0
 
 
-def check_quantiles(saved: Any, simulator: Simulator, refusal: Callable[[Simulator, str], Exception]) -> None:
-    """Raise a ``refusal`` unless draws of prior and context have the quantiles that were saved, by name."""
+def check_quantiles(
+    saved: Any,
+    simulator: Simulator,
+    refusal: Callable[[Simulator, str], Exception],
+) -> None:
+    """Raise a ``refusal`` unless draws of prior and context have the quantiles that were saved."""
     tolerance = _STANDARD_ERRORS * np.sqrt(2.0 * _LEVELS * (1.0 - _LEVELS) / _DRAWS) + _ROUNDING
     draws = draw(simulator) if saved else {}
     for name in draws.keys() & saved.keys():
         columns = draws[name].T
         if [len(quantiles) for quantiles in saved[name]] != [len(_LEVELS)] * len(columns):
-            got = f"{len(_LEVELS)} quantiles of {len(columns)} columns of {name!r} in place of {saved[name]!r:.200}"
-            raise refusal(simulator, got)
-        for column, (values, quantiles) in enumerate(zip(columns, np.asarray(saved[name]), strict=True)):
+            got = f"{len(_LEVELS)} quantiles of {len(columns)} columns of {name!r}"
+            raise refusal(simulator, f"{got} in place of {saved[name]!r:.200}")
+        pairs = zip(columns, np.asarray(saved[name]), strict=True)
+        for column, (values, quantiles) in enumerate(pairs):
             slack = 1e-6 * np.abs(quantiles)
-            # Shares of draws below each saved quantile, and up to it: equal values, as of integers, lie between.
+            # Shares of draws below each saved quantile, and up to it: equal values, as of integers,
+            # lie between.
             below = np.mean(values[:, None] < quantiles - slack, axis=0)
             up_to = np.mean(values[:, None] <= quantiles + slack, axis=0)
             if np.any(below - tolerance > _LEVELS) or np.any(up_to + tolerance < _LEVELS):
                 label = f"{name!r}" if len(columns) == 1 else f"{name!r}, element {column},"
-                got = f"{label} with prior {_text(np.quantile(values, _LEVELS))} in place of {_text(quantiles)}"
-                raise refusal(simulator, got)
+                got = f"{label} with prior {_text(np.quantile(values, _LEVELS))}"
+                raise refusal(simulator, f"{got} in place of {_text(quantiles)}")
 
 
 def draw(simulator: Simulator) -> dict[str, np.ndarray]:
-    """Return fixed draws (n, columns) of each parameter and context variable; of many columns the first."""
+    """Return fixed draws (n, columns) of parameters and context; of many columns the first."""
     return {
         name: value.numpy().reshape(_DRAWS, -1)[:, :_MOST_COLUMNS].astype(np.float64)
         for prior in (simulator.prior, simulator.context)
@@ -45,4 +51,5 @@ def draw(simulator: Simulator) -> dict[str, np.ndarray]:
 
 
 def _text(quantiles: np.ndarray) -> str:
-    return "quantiles " + ", ".join(f"{level:.0%} {q:.4g}" for level, q in zip(_LEVELS, quantiles, strict=True))
+    pairs = zip(_LEVELS, quantiles, strict=True)
+    return "quantiles " + ", ".join(f"{level:.0%} {value:.4g}" for level, value in pairs)
