@@ -88,7 +88,8 @@ def plan_fit(
     kept = given.kept
     if kept is None and (data is None or checkpoint is not None):
         # Now: a program may be edited while training goes on.
-        kept = simulator_identity.entries(simulator, checkpoint is None or checkpoint.check_simulator)
+        simulated = checkpoint is None or checkpoint.check_simulator
+        kept = simulator_identity.entries(simulator, simulated)
     devices = Devices(optimization.strategy)
     return Plan(given, settings, optimization, checkpoint, identity, start, devices, kept)
 
@@ -125,7 +126,12 @@ def run_training(
         print(_describe(simulator, model, settings), flush=True)
     # Before simulations are drawn, which may take minutes.
     resumes = checkpoint is not None and prepare_folder(
-        checkpoint, settings, plan.identity, drawn=False, write=plan.devices.chief, simulator=simulator
+        checkpoint,
+        settings,
+        plan.identity,
+        drawn=False,
+        write=plan.devices.chief,
+        simulator=simulator,
     )
     # All have looked into the folder before simulations are written there.
     plan.devices.check_agreement([asdict(settings), plan.identity, resumes], np.empty(0))

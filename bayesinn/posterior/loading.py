@@ -28,8 +28,8 @@ _NUMBER_OR_NONE = (float, type(None))
 _OWNER = identity.Owner(
     "a saved posterior",
     "this posterior was trained on",
-    "load with the version of the simulator that the posterior was trained on, or train again; if it is the same all "
-    "the same: bi.load(folder, check_simulator=False)",
+    "load with the version of the simulator that the posterior was trained on, or train again; "
+    "if it is the same: bi.load(folder, check_simulator=False)",
     SavedPosteriorError,
 )
 _SCHEMA = {
@@ -62,9 +62,9 @@ def load(
         Whether a simulator that is not found so may be looked for by running the module or the source file that the
         folder names. Only for folders from people whose programs you would run.
     check_simulator : bool
-        Whether the simulator must do what the one did that the posterior was trained on: a few rows are simulated
-        again, one if that takes long, and compared, as are prior, units, and more. Without it, names and shapes alone
-        must fit.
+        Whether the simulator must do what the one did that the posterior was trained on: a few rows
+        are simulated again, one if that takes long, and compared, as are prior, units, and more.
+        Without it, names and shapes alone must fit.
 
     Raises
     ------

@@ -118,9 +118,10 @@ class Streamed(TrainingData):
 def _(data: Bank, simulator: Simulator, validation: Validation, seed: int) -> TrainingData:
     if data.nbytes > _MOST_BYTES_IN_MEMORY:
         return Streamed(simulator, Stream(data), validation)
-    arrays = InMemory(simulator, read_simulations(data, simulator, "Training data"), validation, seed)
-    arrays.kept = data.kept
-    return arrays
+    arrays = read_simulations(data, simulator, "Training data")
+    found = InMemory(simulator, arrays, validation, seed)
+    found.kept = data.kept
+    return found
 
 
 @training_data.register

@@ -43,7 +43,7 @@ class TrainedPosterior(Registered):
         self.simulator, self.summaries, self.flow = simulator, summaries, flow
         self.history = pd.DataFrame()
         self.training: dict[str, Any] = {}
-        #: What the simulator did when it was trained, in plain values; None where that is not known.
+        #: What the simulator did when this was trained, in plain values; None if that is not known.
         self.identity: dict[str, Any] | None = None
         self._trained: _Trained | None = None
 

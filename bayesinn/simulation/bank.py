@@ -75,7 +75,7 @@ class Bank:
 
     @property
     def kept(self) -> dict[str, Any] | None:
-        """What is kept of the simulator, for posteriors that are trained from the bank; None if it isn't compared."""
+        """What is kept of the simulator, for posteriors trained from it; None if not compared."""
         declared = self.attributes["declared"]
         return dict(declared) if self._compared and "identity" in declared else None
 
@@ -210,9 +210,11 @@ class Bank:
 def open_bank(location: str | os.PathLike[str], check_simulator: bool = True) -> Bank:
     """Open a simulation bank: a path, or an address that fsspec knows, such as ``"s3://bucket/bank"``.
 
-    A BankError says if there is none, or if it is of a format that is not known here. Where its simulations are used,
-    a few rows are simulated again, or one if that takes long, to tell that the simulator is the one that made them. If
-    not ``check_simulator``, names and shapes alone must fit.
+    A BankError says if there is none, or if it is of a format that is not known here.
+
+    Where its simulations are used, a few rows are simulated again, or one if that takes long, to
+    tell that the simulator is the one that made them. If not ``check_simulator``, names and shapes
+    alone must fit.
     """
     check_flag("Argument 'check_simulator'", check_simulator)
     place = check_location("Argument 'location'", location)

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from bayesinn.simulation.finite import over_all_channels, padding
 from bayesinn.simulation.simulations import Arrays, Repeated, take
 from bayesinn.simulation.simulator import Simulator
 
@@ -16,7 +17,7 @@ _LONG = 1.0
 #: Rows where a simulation is one call, and where a call takes many.
 _ROWS, _ROWS_IN_GRAPH = 3, 16
 #: Columns that are kept of a row: all of its cells or, of more, some and signed sums over all.
-_MOST_COLUMNS, _SUMS = 64, 16
+_MOST_COLUMNS, _CELLS, _SUMS = 64, 48, 16
 #: Largest share of whole numbers, in a graph, that rounding on another machine may flip.
 _MOST_FLIPS = 0.02
 
@@ -60,20 +61,22 @@ def first_rows(simulator: Simulator, parameters: Arrays, context: Arrays) -> Row
     for count in (1, _ROWS_IN_GRAPH if simulator.in_graph else _ROWS):
         given = take(parameters, slice(count)), take(context, slice(count))
         repeated = _simulate(simulator, *given)
+        rows = _rows(simulator, repeated, given[1])
         if repeated.seconds > _LONG or "costly" in repeated.failed.values():
-            return _rows(repeated)
-    return _rows(repeated)._replace(repeatable=repeats(simulator, *given))
+            return rows
+    return rows._replace(repeatable=repeats(simulator, *given))
 
 
 def again(simulator: Simulator, parameters: Arrays, context: Arrays) -> Rows:
     """Simulate rows with parameters and contexts that were written down."""
-    return _rows(_simulate(simulator, parameters, context))
+    return _rows(simulator, _simulate(simulator, parameters, context), context)
 
 
 def repeats(simulator: Simulator, parameters: Arrays, context: Arrays) -> bool:
     """Tell whether a simulator gives the same rows again."""
-    other = _rows(simulator.engine.repeat(parameters, context, SEED))
-    return difference(again(simulator, parameters, context), other, simulator.in_graph) is None
+    first = again(simulator, parameters, context)
+    second = _rows(simulator, _simulate(simulator, parameters, context, 2), context)
+    return difference(first, second, simulator.in_graph) is None
 
 
 def difference(known: Rows, now: Rows, in_graph: bool) -> str | None:
@@ -85,12 +88,16 @@ def difference(known: Rows, now: Rows, in_graph: bool) -> str | None:
             return f"row {row} {change}"
     kept = [row for row in range(known.n) if row not in known.failed and row not in now.failed]
     for name, values in known.columns.items() if kept else ():
-        before, after = values[kept], now.columns[name][kept]
-        if before.shape != after.shape:
-            return f"{name!r} has {after.shape[-1]} numbers in place of {before.shape[-1]}"
-        differ = _differ(before, after, in_graph)
-        whole = in_graph and all(_whole(part) for part in (before, after))
-        if differ.sum() > (max(1, _MOST_FLIPS * differ.size) if whole else 0):
+        other = now.columns.get(name, np.zeros((0, 0)))
+        if values.shape != other.shape:
+            return f"{name!r} has {other.shape} numbers in place of {values.shape}"
+        before, after = values[kept], other[kept]
+        differ, most = _differ(before, after, in_graph), 0.0
+        # In the cells, not in sums over all.
+        if in_graph and all(_whole(part[:, :_CELLS]) for part in (before, after)):
+            differ = differ[:, :_CELLS]
+            most = max(1.0, _MOST_FLIPS * differ.size)
+        if differ.sum() > most:
             row, column = np.argwhere(differ)[0]
             element = f", element {column}," * (1 < before.shape[1] < _MOST_COLUMNS)
             what = f"row {kept[row]} of {name!r}{element}"
@@ -105,7 +112,7 @@ def columns(value: np.ndarray) -> np.ndarray:
     count = cells.shape[1]
     if count <= _MOST_COLUMNS:
         return cells
-    chosen = cells[:, np.linspace(0, count - 1, _MOST_COLUMNS - _SUMS).round().astype(int)]
+    chosen = cells[:, np.linspace(0, count - 1, _CELLS).round().astype(int)]
     # Signed and scaled so that rounding doesn't add up, and a change of one cell is still seen.
     signs = 1.0 - 2.0 * (np.bitwise_count(np.arange(count) * 0x9E3779B1) & 1)
     signed = np.where(np.isfinite(cells), cells, 0.0) * signs
@@ -113,10 +120,16 @@ def columns(value: np.ndarray) -> np.ndarray:
     return np.column_stack([chosen, *sums])
 
 
-def _simulate(simulator: Simulator, parameters: Arrays, context: Arrays) -> Repeated:
+def _simulate(
+    simulator: Simulator,
+    parameters: Arrays,
+    context: Arrays,
+    time: int = 1,
+) -> Repeated:
+    """Simulate rows for the first or the second time, unless that has been done in this call."""
     known = _simulated.get()
     given = (parameters | context).items()
-    key = id(simulator), *((name, value.shape, value.tobytes()) for name, value in given)
+    key = id(simulator), time, *((name, value.shape, value.tobytes()) for name, value in given)
     if known is not None and key in known:
         return known[key][1]
     rows = simulator.engine.repeat(parameters, context, SEED)
@@ -126,8 +139,14 @@ def _simulate(simulator: Simulator, parameters: Arrays, context: Arrays) -> Repe
     return rows
 
 
-def _rows(repeated: Repeated) -> Rows:
-    found = {name: columns(value) for name, value in repeated.observables.items()}
+def _rows(simulator: Simulator, repeated: Repeated, context: Arrays) -> Rows:
+    """Return simulated rows as they are compared: without padding, which may be anything."""
+    found = {}
+    for name, value in repeated.observables.items():
+        if name in simulator.lengths:
+            beyond = padding(value, context[simulator.lengths[name]])
+            value = np.where(over_all_channels(beyond, value), 0, value)
+        found[name] = columns(value)
     return Rows(repeated.rows, found, repeated.failed)
 
 

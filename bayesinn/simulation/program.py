@@ -23,7 +23,10 @@ from bayesinn.simulation.processes import run_program
 #: Placeholders that are no parameters.
 PLACES = ("seed", "input", "output")
 #: Programs that run another one.
-_INTERPRETERS = ("python", "pypy", "rscript", "julia", "octave", "perl", "ruby", "node", "java", "bash", "sh", "env")
+_INTERPRETERS = {
+    *("python", "pypy", "rscript", "julia", "octave", "perl"),
+    *("ruby", "node", "java", "bash", "sh", "env"),
+}
 _LAST_LINES, _MOST_CHARACTERS = 5, 500
 #: Cells of a CSV without a number, beside NaN; R writes the latter.
 _MISSING = ("", "NA")
@@ -44,7 +47,7 @@ class Program:
         self.placeholders = {name for argument in self.arguments[1:] for name in _placeholders(argument)}
 
     def identity(self) -> dict[str, str]:
-        """Return what tells the program from another: the command without folders, and each file's SHA-256.
+        """Return what tells the program from another: the command without folders, hashes of files.
 
         Interpreters have neither version nor content: another one may run the same script.
         """
@@ -55,7 +58,9 @@ class Program:
             if number == 0 and interpreter in _INTERPRETERS:
                 name = interpreter
             elif os.path.isfile(part):
-                files[f"file {name!r}"] = f"one with SHA-256 {hashlib.sha256(Path(part).read_bytes()).hexdigest()}"
+                with open(part, "rb") as file:
+                    content = hashlib.file_digest(file, "sha256").hexdigest()
+                files[f"file {name!r}"] = f"one with SHA-256 {content}"
             parts.append(name)
         return {"command": shlex.join(parts), "output": self.output, **files}
 

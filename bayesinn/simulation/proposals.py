@@ -79,10 +79,15 @@ def write_proposed(
     store.write(0, simulations)
 
 
-def read_proposed(simulator: Simulator, folder: Path, seed: int, compared: bool = True) -> tuple[Arrays, int] | None:
+def read_proposed(
+    simulator: Simulator,
+    folder: Path,
+    seed: int,
+    compared: bool = True,
+) -> tuple[Arrays, int] | None:
     """Return what :func:`write_proposed` wrote and how many simulations failed; None where it is not finished.
 
-    A BankError says if it is damaged, or that of another seed or, where rows are ``compared``, another simulator.
+    A BankError says if it is damaged, or that of another seed or, if ``compared``, simulator.
     """
     group = open_group(str(folder), "r") if folder.exists() else None
     if group is None or "chunk" not in group:

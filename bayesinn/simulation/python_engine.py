@@ -76,8 +76,10 @@ class PythonEngine:
 
     def repeat(self, parameters: Arrays, context: Arrays, seed: int) -> Repeated:
         engine = self.without_policy()
-        block = engine._gather(engine._submit(parameters, context, seeds.entropy(seed, "identity")))
-        kinds = {row: "costly" if failure.costly else "raised" for row, failure in block.failed.items()}
+        tasks = engine._submit(parameters, context, seeds.entropy(seed, "identity"))
+        block = engine._gather(tasks)
+        kinds = dict.fromkeys(block.failed, "raised")
+        kinds |= {row: "costly" for row, failure in block.failed.items() if failure.costly}
         rows = len(next(iter(parameters.values())))
         return Repeated(rows, with_others(block, rows), kinds, block.seconds)
 

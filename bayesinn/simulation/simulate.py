@@ -71,8 +71,9 @@ def simulate(
         Where a simulator in Python, or an external program, runs; by default in worker processes here. The result is
         the same. Workers need bayesinn, and what the simulator imports.
     check_simulator : bool
-        Whether to keep a few rows in a new bank, one if that takes long, and to simulate those of an older bank again,
-        to tell that the simulator is the one that made it. Without it, names and shapes alone must fit.
+        Whether to keep a few rows in a new bank, one if that takes long, and to simulate those of
+        an older bank again, to tell that the simulator is the one that made it. Without it, names
+        and shapes alone must fit.
     progress : bool
 
     Returns
@@ -243,7 +244,13 @@ def _open_or_create(
     return _open(simulator, location, seed, rows, compared)
 
 
-def _open(simulator: Simulator, location: str, seed: int, rows: int | None, compared: bool) -> BankStore:
+def _open(
+    simulator: Simulator,
+    location: str,
+    seed: int,
+    rows: int | None,
+    compared: bool,
+) -> BankStore:
     """Open a bank to write into it; a BankError says if it is one of other simulations."""
     store = BankStore(location, open_group(location, "r+"))
     bank_identity.check_simulator(location, store.attributes, simulator, compared)

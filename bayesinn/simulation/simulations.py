@@ -35,9 +35,10 @@ class Simulations(NamedTuple):
 
 
 class Repeated(NamedTuple):
-    """Observables (rows, ...) of given parameters, the seconds that they took, and which rows have failed.
+    """Observables (rows, ...) of given parameters, their seconds, and which rows have failed.
 
-    A row that has "raised" may be compared with another; one that was "costly" took the time limit, or its worker.
+    A row that has "raised" may be compared with another; a "costly" one took the time limit, or its
+    worker, which depends on the machine.
     """
 
     rows: int

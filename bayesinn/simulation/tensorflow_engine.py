@@ -102,10 +102,10 @@ class TensorFlowEngine:
         return {name: value.numpy() for name, value in observables.items()}
 
     def repeat(self, parameters: Arrays, context: Arrays, seed: int) -> Repeated:
-        """Run the forward model as it is now, with a seed of its own, to be compared with what it gave before.
+        """Run the forward model as it is now, to compare it with what it gave before.
 
-        Without a graph: tracing takes seconds, and a graph keeps constants that have changed since. Seconds are those
-        of the processor, whatever else keeps it busy.
+        Without a graph: tracing takes seconds, and a graph keeps constants that have changed since.
+        Seconds are those of the processor, whatever else keeps it busy.
         """
         key, rows = seeds.tensor_seed(seed, "identity"), len(next(iter(parameters.values())))
         tensors, known = (map_tensors(tf.convert_to_tensor, part) for part in (parameters, context))
@@ -113,8 +113,9 @@ class TensorFlowEngine:
         with full_precision():
             # Some functions work in graphs only, and some not for these parameters.
             for run in (self.simulate, self._compiled_simulate):
-                with contextlib.suppress(SimulatorError, tf.errors.OpError):
-                    observables = {name: value.numpy() for name, value in run(tensors, known, key).items()}
+                with contextlib.suppress(BayesinnError, tf.errors.OpError):
+                    found = run(tensors, known, key)
+                    observables = {name: value.numpy() for name, value in found.items()}
                     return Repeated(rows, observables, {}, time.process_time() - begun)
         failed = dict.fromkeys(range(rows), "raised")
         return Repeated(rows, {}, failed, time.process_time() - begun)

@@ -36,7 +36,11 @@ class CheckpointWriter(TrainingCallback):
     """Writes the state after the first epoch, every ten seconds, and after the last."""
 
     def __init__(
-        self, folder: Path, history: History, identity: Mapping[str, Any], kept: Mapping[str, Any] | None
+        self,
+        folder: Path,
+        history: History,
+        identity: Mapping[str, Any],
+        kept: Mapping[str, Any] | None,
     ) -> None:
         super().__init__()
         self.folder, self._history, self._identity, self._last_write = folder, history, identity, -np.inf
@@ -89,9 +93,9 @@ def prepare_folder(
     """Make a folder ready for checkpoints of a run; return whether there is a state to continue from.
 
     A checkpoint of another run is refused, and any unless ``resume`` is True; ``identity`` is what decides a run apart
-    from its settings, in plain values. So is one of a ``simulator`` that did something else. Simulations that an
-    interrupted run has left there are refused likewise, unless this one has ``drawn`` its own. Of several processes,
-    one may ``write``.
+    from its settings, in plain values. So is one of a ``simulator`` that did something else.
+    Simulations that an interrupted run has left there are refused likewise, unless this one has
+    ``drawn`` its own. Of several processes, one may ``write``.
     """
     identity = {**asdict(settings), **identity}
     folder = checkpoint.folder
@@ -133,14 +137,15 @@ def saved_identity(folder: Path) -> dict[str, Any] | None:
 
 
 def _check_simulator(folder: Path, simulator: Simulator) -> None:
-    """Refuse a simulator that does something else than the one that a run began with, where the state tells."""
+    """Refuse a simulator that does something else than that of a run, where the state tells."""
     with _state(folder) as file:
         if "simulator" not in file:
             return
         told = json.loads(read_array(file, "simulator", (None,), np.uint8).tobytes())
-    do = "continue with the simulator as it was, or train anew in another folder; if it is the same all the same: "
-    do += "bi.Checkpoint(folder, resume=True, check_simulator=False)"
-    owner = simulator_identity.Owner(f"the checkpoint {str(folder)!r}", "this training began with", do, InputError)
+    name, maker = f"the checkpoint {str(folder)!r}", "this training began with"
+    do = "continue with the simulator as it was, or train anew in another folder; if it is the "
+    do += "same: bi.Checkpoint(folder, resume=True, check_simulator=False)"
+    owner = simulator_identity.Owner(name, maker, do, InputError)
     simulator_identity.check(told, simulator, owner)
 
 

@@ -142,8 +142,9 @@ class Checkpoint:
         Continue from the state in the folder, if there is one, as though training had never stopped. Without it, a
         folder with a state is refused.
     check_simulator : bool
-        Whether to keep a few simulated rows with the state, one if that takes long, and to simulate those of an older
-        state again, to tell that the simulator is the one that training began with.
+        Whether to keep a few simulated rows with the state, one if that takes long, and to simulate
+        those of an older state again, to tell that the simulator is the one that training began
+        with.
 
     Examples
     --------

@@ -83,7 +83,8 @@ def train(
     end = keras.callbacks.LambdaCallback(on_train_end=lambda logs: source.release())
     own: list[keras.callbacks.Callback] = [guard, history, end]
     if checkpoint is not None:
-        writer = CheckpointWriter(checkpoint.folder, history, {**asdict(settings), **identity}, kept)
+        everything = {**asdict(settings), **identity}
+        writer = CheckpointWriter(checkpoint.folder, history, everything, kept)
         if prepare_folder(checkpoint, settings, identity, write=devices.chief):
             finished = writer.restore(model)
         own += [writer] * devices.chief

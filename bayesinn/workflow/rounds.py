@@ -115,8 +115,8 @@ def truncated_rounds(
         Of each fit; by default as for :meth:`AmortizedPosterior.fit` on arrays, and so is the weight decay.
     seed, optimization, progress : as for :meth:`AmortizedPosterior.fit`
     check_simulator : bool
-        Whether to keep a few simulated rows in the folder, one if that takes long, and to simulate those of finished
-        rounds again, to tell that the simulator is the one that made them.
+        Whether to keep a few simulated rows in the folder, one if that takes long, and to simulate
+        those of finished rounds again, to tell that the simulator is the one that made them.
 
     Raises
     ------
