@@ -27,7 +27,7 @@ from bayesinn.core import seeds
 from bayesinn.core.errors import BayesinnError
 from bayesinn.core.manifest import check_entry, explained
 from bayesinn.simulation import identity_rows
-from bayesinn.simulation.identity_rows import Rows, plain, unplain
+from bayesinn.simulation.identity_rows import Rows, once, plain, unplain
 from bayesinn.simulation.prior import Prior
 from bayesinn.simulation.prior_text import array_text, entry_texts, same_text
 from bayesinn.simulation.program import Program
@@ -83,6 +83,7 @@ class _Known(NamedTuple):
     rows: Rows | None
 
 
+@once()
 def entries(simulator: Simulator, simulated: bool = True) -> dict[str, Any]:
     """Return what is kept of a simulator, in plain values; with rows if they are ``simulated``."""
     shapes = _shapes(simulator)
@@ -106,6 +107,7 @@ def fingerprint(kept: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(told).encode()).hexdigest()
 
 
+@once()
 def check(
     kept: Mapping[str, Any],
     simulator: Simulator,

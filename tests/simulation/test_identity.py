@@ -565,7 +565,7 @@ def test_a_simulator_that_its_seed_does_not_decide_is_said_once(tmp_path) -> Non
 
 
 def test_a_slow_simulator_costs_one_row_a_call(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(identity_rows, "_LONG", -1.0)
+    monkeypatch.setattr(identity_rows, "_TOO_LONG", -1.0)
     simulator = of_code.__wrapped__("python")
     rows: list[int] = []
     repeat = simulator.engine.repeat
@@ -587,7 +587,14 @@ def test_a_slow_simulator_costs_one_row_a_call(tmp_path, monkeypatch: pytest.Mon
     assert rows == [1, 1, 1]
     bi.load(tmp_path / "posterior", simulator)
     assert rows == [1, 1, 1, 1]
-    # That a seed decides such a row is looked at where it differs.
+    # One that takes some seconds is timed again, which also tells whether its seed decides it.
+    monkeypatch.setattr(identity_rows, "_TOO_LONG", 600.0)
+    monkeypatch.setattr(identity_rows, "_LONG", -1.0)
+    kept = identity.entries(simulator)["identity"]["rows"]
+    assert [len(value) for value in kept["observables"].values()] == [1, 1]
+    assert kept["repeatable"] is True
+    monkeypatch.undo()
+    # Of one that took longer, that is looked at where it differs.
     with pytest.raises(BankError, match="simulated again, row 0 of 'y'"):
         write_bank(of_code("python", "SCALE = 0.5", "SCALE = 0.6"), tmp_path / "bank", 18)
 
