@@ -19,6 +19,7 @@ from bayesinn.posterior.streaming import Stream
 from bayesinn.posterior.trained import TrainedPosterior
 from bayesinn.posterior.training_data import Length
 from bayesinn.simulation.bank import Bank
+from bayesinn.simulation.identity_rows import once
 from bayesinn.simulation.registry import refuse_while_loading
 from bayesinn.simulation.simulator import Simulator
 from bayesinn.spaces.parameters import ParameterSpace
@@ -72,6 +73,7 @@ class AmortizedPosterior(TrainedPosterior):
             choose_flow(recommended.flow if flow is None else flow),
         )
 
+    @once()
     def fit(
         self,
         data: Mapping[str, Any] | Bank | Stream | None = None,
@@ -149,6 +151,7 @@ class AmortizedPosterior(TrainedPosterior):
             result, evaluator = run_training(plan, self.simulator, model, pilot, progress), Evaluator(model)
             reference = measure_reference(evaluator, pilot)
         self.adopt(evaluator, reference, result.history, result.record)
+        self.identity = plan.kept
         result.raise_error()
         return self
 

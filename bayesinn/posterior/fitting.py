@@ -18,7 +18,8 @@ from bayesinn.posterior.model import PosteriorModel
 from bayesinn.posterior.trained import TrainedPosterior
 from bayesinn.posterior.training_data import Length, TrainingData, refuse_ignored, training_data
 from bayesinn.posterior.typicality import Reference
-from bayesinn.simulation.bank_identity import prior_text
+from bayesinn.simulation import identity as simulator_identity
+from bayesinn.simulation.prior_text import prior_text
 from bayesinn.simulation.simulator import Arrays, Simulator
 from bayesinn.summaries.joint import observables_of
 from bayesinn.training.arrays import ArraySource, fingerprint
@@ -34,6 +35,7 @@ class Plan(NamedTuple):
     """What is to be trained, on what, and how, all of it checked.
 
     ``identity`` says in plain values, for checkpoints and manifests, what decides the run beside the settings.
+    ``kept`` is what the simulator does, if it or a bank has told.
     """
 
     data: TrainingData
@@ -43,6 +45,7 @@ class Plan(NamedTuple):
     identity: dict[str, Any]
     start: TrainedPosterior | None
     devices: Devices
+    kept: dict[str, Any] | None
 
     @property
     def folder(self) -> Path | None:
@@ -85,7 +88,13 @@ def plan_fit(
     if checkpoint is not None:
         # Before anything is simulated or written.
         check_place(checkpoint.folder, given.location)
-    return Plan(given, settings, optimization, checkpoint, identity, start, Devices(optimization.strategy))
+    kept = given.kept
+    if kept is None and (data is None or checkpoint is not None):
+        # Now: a program may be edited while training goes on.
+        simulated = checkpoint is None or checkpoint.check_simulator
+        kept = simulator_identity.entries(simulator, simulated)
+    devices = Devices(optimization.strategy)
+    return Plan(given, settings, optimization, checkpoint, identity, start, devices, kept)
 
 
 def _describe(simulator: Simulator, model: PosteriorModel, settings: TrainingSettings) -> str:
@@ -120,7 +129,12 @@ def run_training(
         print(_describe(simulator, model, settings), flush=True)
     # Before simulations are drawn, which may take minutes.
     resumes = checkpoint is not None and prepare_folder(
-        checkpoint, settings, plan.identity, drawn=False, write=plan.devices.chief
+        checkpoint,
+        settings,
+        plan.identity,
+        drawn=False,
+        write=plan.devices.chief,
+        simulator=simulator,
     )
     # All have looked into the folder before simulations are written there.
     plan.devices.check_agreement([asdict(settings), plan.identity, resumes], np.empty(0))
@@ -143,6 +157,7 @@ def run_training(
         progress=progress,
         checkpoint=checkpoint,
         devices=plan.devices,
+        kept=plan.kept,
     )
     if plan.folder is not None and settings.passes and result.error is None:
         forget(plan.folder)

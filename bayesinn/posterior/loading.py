@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from bayesinn.core.configuration import building, rebuild, registered_class
+from bayesinn.core.errors import SavedPosteriorError
 from bayesinn.core.storage import SavedModel, read_model
 from bayesinn.core.validation import check_flag, check_type
 from bayesinn.posterior import format1
@@ -17,17 +18,26 @@ from bayesinn.posterior.evaluator import Evaluator
 from bayesinn.posterior.model import PosteriorModel
 from bayesinn.posterior.trained import KIND
 from bayesinn.posterior.typicality import Reference
-from bayesinn.simulation import same_simulator
+from bayesinn.simulation import identity
+from bayesinn.simulation.identity_rows import once
 from bayesinn.simulation.registry import find
 from bayesinn.simulation.simulator import Simulator
 from bayesinn.spaces.data import DataSpace, Scaling
 from bayesinn.summaries.joint import seen_raw
 
 _NUMBER_OR_NONE = (float, type(None))
+_OWNER = identity.Owner(
+    "a saved posterior",
+    "this posterior was trained on",
+    "load with the version of the simulator that the posterior was trained on, or train again; "
+    "if it is the same: bi.load(folder, check_simulator=False)",
+    SavedPosteriorError,
+)
 _SCHEMA = {
     "class": str,
     "simulator": {"name": str, "module": str, "object": str, "file": str},
-    **same_simulator.SCHEMA,
+    "packages": {str: str},
+    **identity.SHAPES,
     "network": {"summaries": {str: dict}, "flow": dict},
     "compression": {str: _NUMBER_OR_NONE},
     "training": {"settings": {"steps": int}},
@@ -35,7 +45,13 @@ _SCHEMA = {
 }
 
 
-def load(folder: str | Path, simulator: Simulator | None = None, trust_source: bool = False) -> AmortizedPosterior:
+@once()
+def load(
+    folder: str | Path,
+    simulator: Simulator | None = None,
+    trust_source: bool = False,
+    check_simulator: bool = True,
+) -> AmortizedPosterior:
     """Read a posterior that :meth:`AmortizedPosterior.save` wrote; its draws and its class are equal.
 
     Parameters
@@ -46,20 +62,25 @@ def load(folder: str | Path, simulator: Simulator | None = None, trust_source: b
     trust_source : bool
         Whether a simulator that is not found so may be looked for by running the module or the source file that the
         folder names. Only for folders from people whose programs you would run.
+    check_simulator : bool
+        Whether the simulator must do what the one did that the posterior was trained on: a few rows
+        are simulated again, one if that takes long, and compared, as are prior, units, and more.
+        Without it, names and shapes alone must fit.
 
     Raises
     ------
     SavedPosteriorError
-        For a folder that is no saved posterior, is damaged or newer, and for a simulator with another prior or shapes.
+        For a folder that is no saved posterior, is damaged or newer, and for another simulator.
     """
     import pandas as pd
 
     check_flag("Argument 'trust_source'", trust_source)
+    check_flag("Argument 'check_simulator'", check_simulator)
     if simulator is not None:
         check_type("Argument 'simulator'", simulator, Simulator, "a Simulator", "pass what @bi.simulator decorates")
     saved = read_model(folder, KIND, _SCHEMA, format1.rewrite)
     simulator = simulator or find(saved.entries["simulator"], trust_source)
-    same_simulator.check_same(saved.entries, simulator)
+    identity.check(saved.entries, simulator, _OWNER, check_simulator)
     with saved.explained("network", "networks that this version can build"), building():
         kind: Any = registered_class(saved.entries["class"])
         networks = rebuild(saved.entries["network"])
@@ -68,7 +89,10 @@ def load(folder: str | Path, simulator: Simulator | None = None, trust_source: b
     saved.assign(model.network)
     with saved.explained("history", "columns of equal length"):
         history = pd.DataFrame(saved.entries["history"])
-    posterior.adopt(Evaluator(model), _reference(saved, model, _ones(simulator)), history, saved.entries["training"])
+    reference = _reference(saved, model, _ones(simulator))
+    posterior.adopt(Evaluator(model), reference, history, saved.entries["training"])
+    if "identity" in saved.entries:
+        posterior.identity = {name: saved.entries[name] for name in (*identity.SHAPES, "identity")}
     return posterior
 
 

@@ -69,6 +69,7 @@ class Streamed(TrainingData):
         self._stream, bank = stream, stream.bank
         self.location = bank.location
         bank.check_simulator(simulator)
+        self.kept = bank.kept
         self._first = 0 if isinstance(validation, Mapping) else _count_held_out(bank, validation)
         pilot = slice(self._first, min(self._first + PILOT_SIMULATIONS, bank.n))
         if stream.reuse is None:
@@ -118,8 +119,10 @@ class Streamed(TrainingData):
 def _(data: Bank, simulator: Simulator, validation: Validation, seed: int) -> TrainingData:
     if data.nbytes > _MOST_BYTES_IN_MEMORY:
         return Streamed(simulator, Stream(data), validation)
-    given = InMemory(simulator, read_simulations(data, simulator, "Training data"), validation, seed)
+    arrays = read_simulations(data, simulator, "Training data")
+    given = InMemory(simulator, arrays, validation, seed)
     given.location = data.location
+    given.kept = data.kept
     return given
 
 

@@ -19,7 +19,8 @@ from bayesinn.posterior.evaluator import Evaluator
 from bayesinn.posterior.inference_data import inference_data
 from bayesinn.posterior.model import PosteriorModel
 from bayesinn.posterior.typicality import Reference
-from bayesinn.simulation import same_simulator
+from bayesinn.simulation import identity
+from bayesinn.simulation.identity_rows import once
 from bayesinn.simulation.simulator import Arrays, Simulator
 from bayesinn.spaces.observations import Observations, check_observations, check_parameters
 from bayesinn.summaries import Condition, Summary
@@ -42,6 +43,8 @@ class TrainedPosterior(Registered):
         self.simulator, self.summaries, self.flow = simulator, summaries, flow
         self.history = pd.DataFrame()
         self.training: dict[str, Any] = {}
+        #: What the simulator did when this was trained, in plain values; None if that is not known.
+        self.identity: dict[str, Any] | None = None
         self._trained: _Trained | None = None
 
     def sample(self, data: Mapping[str, Any], *, draws: int = 1_000, seed: int = 0) -> Draws:
@@ -143,12 +146,13 @@ class TrainedPosterior(Registered):
         """What observations are compared with to tell how typical they are."""
         return self._require_trained().reference
 
+    @once()
     def save(self, folder: str | Path) -> Path:
         """Write the posterior into a folder (``manifest.json`` and its weights) for :func:`bayesinn.load`."""
         entries = {
             "class": public_name(type(self)),
             "simulator": self.simulator.reference(),
-            **same_simulator.shared_entries(self.simulator),
+            **(self.identity or identity.entries(self.simulator)),
             "network": self.network_configuration(),
             "compression": {name: scaling.compress for name, scaling in self.model.data.scalings.items()},
             "training": self.training,

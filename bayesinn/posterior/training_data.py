@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from bayesinn.core.errors import InputError
 from bayesinn.core.validation import check_integer, check_number
 from bayesinn.posterior.model import PosteriorModel
-from bayesinn.simulation import bank_identity, checks
+from bayesinn.simulation import checks
 from bayesinn.simulation.simulations import take
 from bayesinn.simulation.simulator import Arrays, Simulator
 from bayesinn.training.arrays import fingerprint, split
@@ -52,6 +52,8 @@ class TrainingData(ABC):
     pilot: Arrays | None = None
     fingerprint: str | None = None
     location: str | None = None
+    #: What a simulation bank keeps of its simulator.
+    kept: dict[str, Any] | None = None
 
     def __init__(self, simulator: Simulator) -> None:
         self.simulator = simulator
@@ -80,7 +82,6 @@ class Online(TrainingData):
     def __init__(self, simulator: Simulator) -> None:
         super().__init__(simulator)
         self.passes = simulator.recommended.passes
-        self.fingerprint = bank_identity.fingerprint(simulator)
 
     def fill_in(self, length: Length, optimization: Optimization) -> tuple[Length, Optimization]:
         recommended = self.simulator.recommended

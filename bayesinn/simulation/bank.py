@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayesinn.core.errors import BankError, InputError
+from bayesinn.core.validation import check_flag
 from bayesinn.simulation.bank_identity import check_proposal, check_simulator
 from bayesinn.simulation.bank_store import BankStore, check_location, open_group
 from bayesinn.simulation.checks import check_simulations
@@ -38,7 +39,7 @@ class Bank:
     seed : int
     n : int, number of simulations, finished or not
     rows_per_chunk : int
-    attributes : dict, as in the file: also prior, fingerprint of the simulator, and versions of libraries
+    attributes : dict, as in the file: also prior, what is kept of the simulator, and versions of libraries
 
     Examples
     --------
@@ -58,8 +59,8 @@ class Bank:
     >>> folder.cleanup()
     """
 
-    def __init__(self, store: BankStore) -> None:
-        self._store = store
+    def __init__(self, store: BankStore, compared: bool = True) -> None:
+        self._store, self._compared = store, compared
         self.location, self.attributes, self.rows_per_chunk = store.location, store.attributes, store.rows
         self.simulator_name: str = self.attributes["simulator"]
         self.seed: int = self.attributes["seed"]
@@ -71,6 +72,12 @@ class Bank:
         declared = self.attributes["declared"]
         kinds = ("parameters", "observables", "context")
         return {kind: {name: tuple(shape) for name, shape in declared[kind].items()} for kind in kinds}
+
+    @property
+    def kept(self) -> dict[str, Any] | None:
+        """What is kept of the simulator, for posteriors trained from it; None if not compared."""
+        declared = self.attributes["declared"]
+        return dict(declared) if self._compared and "identity" in declared else None
 
     @property
     def proposal(self) -> dict[str, Any] | None:
@@ -179,7 +186,7 @@ class Bank:
 
     def check_simulator(self, simulator: Simulator) -> None:
         """Raise a BankError unless the simulations are those of a simulator; a SimulatorError if too many failed."""
-        check_simulator(self.location, self.attributes, simulator)
+        check_simulator(self.location, self.attributes, simulator, self._compared)
         check_proposal(self.location, self.attributes)
         # First the failures: another program may finish chunks in between.
         failures, kept = self.failed, self._kept
@@ -201,17 +208,22 @@ class Bank:
         return "\n".join([*lines, f"  {'chunks:':<13}{self.chunks:,} of {self.rows_per_chunk:,} rows"])
 
 
-def open_bank(location: str | os.PathLike[str]) -> Bank:
+def open_bank(location: str | os.PathLike[str], check_simulator: bool = True) -> Bank:
     """Open a simulation bank: a path, or an address that fsspec knows, such as ``"s3://bucket/bank"``.
 
     A BankError says if there is none, or if it is of a format that is not known here.
+
+    Where its simulations are used, a few rows are simulated again, or one if that takes long, to
+    tell that the simulator is the one that made them. If not ``check_simulator``, names and shapes
+    alone must fit.
     """
+    check_flag("Argument 'check_simulator'", check_simulator)
     place = check_location("Argument 'location'", location)
     group = open_group(place, "r")
     if group is None:
         do = "write one: bi.simulate(simulator, n, folder, seed=1), or bayesinn simulate NAME --n N --out BANK"
         raise BankError(f"Bank {place!r}", expected="a simulation bank", got="no Zarr group", do=do)
-    return Bank(BankStore(place, group))
+    return Bank(BankStore(place, group), check_simulator)
 
 
 @functools.singledispatch

@@ -1,6 +1,7 @@
 """A program as forward model. Worker processes import this module, so it imports nothing heavy."""
 
 import csv
+import hashlib
 import json
 import os
 import shlex
@@ -21,6 +22,11 @@ from bayesinn.simulation.processes import run_program
 
 #: Placeholders that are no parameters.
 PLACES = ("seed", "input", "output")
+#: Programs that run another one.
+_INTERPRETERS = {
+    *("python", "pypy", "rscript", "julia", "octave", "perl"),
+    *("ruby", "node", "java", "bash", "sh", "env"),
+}
 _LAST_LINES, _MOST_CHARACTERS = 5, 500
 #: Cells of a CSV without a number, beside NaN; R writes the latter.
 _MISSING = ("", "NA")
@@ -47,9 +53,23 @@ class Program:
         self.__name__ = Path(program).stem
         self.placeholders = {name for number in self._templates for name in _placeholders(texts[number])}
 
-    def without_folders(self) -> list[str]:
-        """Return the command with the names of files in place of their absolute paths."""
-        return [os.path.basename(part) if os.path.isfile(part) else part for part in self.arguments]
+    def identity(self) -> dict[str, str]:
+        """Return what tells the program from another: the command without folders, hashes of files.
+
+        Interpreters have neither version nor content: another one may run the same script.
+        """
+        parts, files = [], {}
+        for number, part in enumerate(self.arguments):
+            name = os.path.basename(part) if os.path.isfile(part) else part
+            interpreter = name.rstrip("0123456789.").lower()
+            if number == 0 and interpreter in _INTERPRETERS:
+                name = interpreter
+            elif os.path.isfile(part):
+                with open(part, "rb") as file:
+                    content = hashlib.file_digest(file, "sha256").hexdigest()
+                files[f"file {name!r}"] = f"one with SHA-256 {content}"
+            parts.append(name)
+        return {"command": shlex.join(parts), "output": self.output, **files}
 
     def __call__(self, parameters: Mapping[str, Any], *others: Any) -> dict[str, np.ndarray]:
         *context, generator = others

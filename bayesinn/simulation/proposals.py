@@ -64,20 +64,31 @@ def draw_proposed(
 
 
 def write_proposed(
-    simulator: Simulator, simulations: Simulations, folder: Path, seed: int, proposal: Mapping[str, Any]
+    simulator: Simulator,
+    simulations: Simulations,
+    folder: Path,
+    seed: int,
+    proposal: Mapping[str, Any],
+    compared: bool = True,
 ) -> None:
     """Write simulations of a proposal into a bank of one chunk, with the proposal, in plain values, as an attribute."""
     rows, variables = len(next(iter(simulations.parameters.values()))), bank_variables(simulator)
-    attributes = {**bank_attributes(simulator, seed, rows), "proposal": dict(proposal)}
+    attributes = bank_attributes(simulator, seed, rows, compared) | {"proposal": dict(proposal)}
     store = BankStore(str(folder), open_group(str(folder), "a", attributes))
     store.prepare(rows, variables, bank_coordinates(simulator))
     store.write(0, simulations)
 
 
-def read_proposed(simulator: Simulator, folder: Path, seed: int) -> tuple[Arrays, int] | None:
+def read_proposed(
+    simulator: Simulator,
+    folder: Path,
+    seed: int,
+    compared: bool = True,
+) -> tuple[Arrays, int] | None:
     """Return what :func:`write_proposed` wrote and how many simulations failed; None where it is not finished.
 
-    A BankError says if it is damaged, or that of another simulator or seed, or something else is there.
+    A BankError says if it is damaged, or that of another seed or, if ``compared``, simulator, or
+    something else is there.
     """
     group = open_group(str(folder), "r") if folder.exists() else None
     if group is None:
@@ -88,7 +99,7 @@ def read_proposed(simulator: Simulator, folder: Path, seed: int) -> tuple[Arrays
     if "chunk" not in group:
         return None
     bank = Bank(store)
-    check_simulator(bank.location, bank.attributes, simulator)
+    check_simulator(bank.location, bank.attributes, simulator, compared)
     check_settings(bank.location, bank.attributes, seed, None)
     return None if bank.missing else (bank.read(), bank.failed)
 

@@ -26,7 +26,7 @@ from bayesinn.simulation.declaration import Declaration
 from bayesinn.simulation.finite import finite_rows
 from bayesinn.simulation.missing import lose_values
 from bayesinn.simulation.prior import Values
-from bayesinn.simulation.simulations import MOST_REDRAWS, Arrays, Simulations, take
+from bayesinn.simulation.simulations import MOST_REDRAWS, Arrays, Repeated, Simulations, take
 from bayesinn.simulation.worker import Block, Failure, combine, describe_call, with_failures, with_others
 from bayesinn.simulation.workers import end_workers, pickled_by_value, start
 
@@ -69,8 +69,19 @@ class PythonEngine:
         return engine
 
     def without_policy(self) -> PythonEngine:
-        declared = self.declared._replace(on_nonfinite="raise", most_failures=None)
-        return PythonEngine(declared, self.batched, self.workers, keeps_failed=True)
+        engine = copy.copy(self)
+        engine.declared = self.declared._replace(on_nonfinite="raise", most_failures=None)
+        engine.keeps_failed = True
+        return engine
+
+    def repeat(self, parameters: Arrays, context: Arrays, seed: int) -> Repeated:
+        engine = self.without_policy()
+        tasks = engine._submit(parameters, context, seeds.entropy(seed, "identity"))
+        block = engine._gather(tasks)
+        kinds = dict.fromkeys(block.failed, "raised")
+        kinds |= {row: "costly" for row, failure in block.failed.items() if failure.costly}
+        rows = len(next(iter(parameters.values())))
+        return Repeated(rows, with_others(block, rows), kinds, block.seconds)
 
     def predict(self, parameters: Arrays, context: Arrays, seed: int, progress: bool = False) -> Arrays:
         rows = len(next(iter(parameters.values())))
@@ -100,7 +111,7 @@ class PythonEngine:
         """Wait for blocks, and return their rows as one; raise for the first that failed if that is the policy."""
         parts: list[tuple[Arrays, _Task]] = []
         failed: dict[int, Failure] = {}
-        rows = 0
+        rows, seconds = 0, 0.0
         for task in tasks:
             try:
                 block = self._block(task)
@@ -115,6 +126,7 @@ class PythonEngine:
                     other.future.cancel()
                 raise self._error(failed)
             rows += task.rows
+            seconds += block.seconds
             if display is not None:
                 display.update(rows)
 
@@ -122,7 +134,7 @@ class PythonEngine:
         # Those of the first draws, in front, are what all others must have.
         observables = combine([part for part, _ in parts], np.concatenate, call, self._shapes)
         self._shapes = self._shapes or {name: value.shape[1:] for name, value in observables.items()}
-        return Block(observables, failed)
+        return Block(observables, failed, seconds)
 
     def _block(self, task: _Task) -> Block:
         """Wait for a block; do it again if its worker died, at last row by row, to know the culprit."""

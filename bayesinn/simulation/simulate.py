@@ -18,9 +18,8 @@ from bayesinn.core.errors import BankError, InputError
 from bayesinn.core.progress import Progress, duration
 from bayesinn.core.seeds import check_seed
 from bayesinn.core.validation import check_flag, check_integer, check_type
-from bayesinn.simulation import checks
+from bayesinn.simulation import bank_identity, checks
 from bayesinn.simulation.bank import Bank
-from bayesinn.simulation.bank_identity import bank_attributes, check_proposal, check_settings, check_simulator
 from bayesinn.simulation.bank_store import (
     BankStore,
     Variable,
@@ -31,6 +30,7 @@ from bayesinn.simulation.bank_store import (
 )
 from bayesinn.simulation.bank_variables import bank_coordinates, bank_variables
 from bayesinn.simulation.cluster import connected
+from bayesinn.simulation.identity_rows import once
 from bayesinn.simulation.python_engine import PythonEngine
 from bayesinn.simulation.simulations import Simulations
 from bayesinn.simulation.simulator import Simulator
@@ -51,6 +51,7 @@ def simulate(
     seed: int = 0,
     chunk: int | None = None,
     cluster: str | Client | None = None,
+    check_simulator: bool = True,
     progress: bool = True,
 ) -> Bank:
     """Write simulations into a bank, or go on with one: after an interruption, or to a larger ``n``.
@@ -74,6 +75,10 @@ def simulate(
     cluster : address of a Dask scheduler, or ``distributed.Client``
         Where a simulator in Python, or an external program, runs; by default in worker processes here. The result is
         the same. Workers need bayesinn, and what the simulator imports.
+    check_simulator : bool
+        Whether to keep a few rows in a new bank, one if that takes long, and to simulate those of
+        an older bank again, to tell that the simulator is the one that made it. Without it, names
+        and shapes alone must fit.
     progress : bool
 
     Returns
@@ -103,12 +108,16 @@ def simulate(
     check_type("Argument 'simulator'", simulator, Simulator, "a Simulator", "fetch one with bi.get(name)")
     n, seed = check_integer("Number of simulations", n, most=2**40), check_seed(seed)
     check_flag("Argument 'progress'", progress)
+    check_flag("Argument 'check_simulator'", check_simulator)
+    given = n, folder, seed, chunk, progress
     if cluster is not None:
         with connected(cluster) as client:
-            return simulate(_on_cluster(simulator, client), n, folder, seed=seed, chunk=chunk, progress=progress)
-    return write_bank(simulator, n, folder, seed, chunk, progress)[0]
+            distributed = _on_cluster(simulator, client)
+            return write_bank(distributed, *given, compared=check_simulator)[0]
+    return write_bank(simulator, *given, compared=check_simulator)[0]
 
 
+@once()
 def write_bank(
     simulator: Simulator,
     n: int,
@@ -118,6 +127,7 @@ def write_bank(
     progress: bool,
     task: str = "simulating",
     marker: Mapping[str, str] | None = None,
+    compared: bool = True,
 ) -> tuple[Bank, float]:
     """Write simulations into a bank; return it with the seconds that one takes, NaN if there was too little to do.
 
@@ -125,15 +135,15 @@ def write_bank(
     """
     rows = None if chunk is None else check_integer("Argument 'chunk'", chunk)
     variables = bank_variables(simulator)
-    location = check_location("Argument 'folder'", folder)
-    store = _open_or_create(simulator, n, location, seed, rows, variables, marker or {})
+    place = check_location("Argument 'folder'", folder)
+    store = _open_or_create(simulator, n, place, seed, rows, variables, marker or {}, compared)
     if -(-n // store.rows) > _MOST_CHUNKS:
         got, do = f"{-(-n // store.rows):,}", "make a bank with a larger chunk=..., in another place"
         expected = f"at most {_MOST_CHUNKS:,} chunks, here of {store.rows:,} rows"
         raise InputError(f"Bank {store.location!r}", expected=expected, got=got, do=do)
     store.prepare(n, variables, bank_coordinates(simulator))
     # A program that created another bank here at the same time may have replaced it.
-    _open(simulator, store.location, seed, store.rows)
+    _open(simulator, store.location, seed, store.rows, compared)
     missing = np.flatnonzero(store.checksums()[: -(-n // store.rows)] == 0)
     if not len(missing):
         return Bank(store), math.nan
@@ -231,23 +241,31 @@ def _open_or_create(
     rows: int | None,
     variables: dict[str, Variable],
     marker: Mapping[str, str],
+    compared: bool,
 ) -> BankStore:
     # Before a bank is looked for: another program may create it in between.
     foreign = foreign_files(location)
     if open_group(location, "r") is None:
         refuse_foreign_files(location, foreign)
         row_bytes = sum(v.dtype.itemsize * int(np.prod(v.shape)) for v in variables.values())
-        attributes = bank_attributes(simulator, seed, rows or _default_rows(simulator, n, row_bytes))
+        size = rows or _default_rows(simulator, n, row_bytes)
+        attributes = bank_identity.bank_attributes(simulator, seed, size, compared)
         open_group(location, "a", {**attributes, **marker})
-    return _open(simulator, location, seed, rows)
+    return _open(simulator, location, seed, rows, compared)
 
 
-def _open(simulator: Simulator, location: str, seed: int, rows: int | None) -> BankStore:
+def _open(
+    simulator: Simulator,
+    location: str,
+    seed: int,
+    rows: int | None,
+    compared: bool,
+) -> BankStore:
     """Open a bank to write into it; a BankError says if it is one of other simulations."""
     store = BankStore(location, open_group(location, "r+"))
-    check_simulator(location, store.attributes, simulator)
-    check_proposal(location, store.attributes)
-    check_settings(location, store.attributes, seed, rows)
+    bank_identity.check_simulator(location, store.attributes, simulator, compared)
+    bank_identity.check_proposal(location, store.attributes)
+    bank_identity.check_settings(location, store.attributes, seed, rows)
     return store
 
 

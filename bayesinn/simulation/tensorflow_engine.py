@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
 import math
 import re
+import time
 import traceback
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -16,10 +18,11 @@ import tensorflow as tf
 from bayesinn.core import seeds
 from bayesinn.core.compilation import AnyRows, map_tensors
 from bayesinn.core.errors import BayesinnError, SimulatorError
+from bayesinn.core.precision import full_precision
 from bayesinn.simulation.declaration import Declaration
 from bayesinn.simulation.missing import lose_values
 from bayesinn.simulation.prior import Values
-from bayesinn.simulation.simulations import MOST_REDRAWS, Arrays, Simulations, take
+from bayesinn.simulation.simulations import MOST_REDRAWS, Arrays, Repeated, Simulations, take
 
 
 class TensorFlowEngine:
@@ -97,6 +100,25 @@ class TensorFlowEngine:
         except tf.errors.OpError as error:
             raise self._culprit(error, parameters, context, key) from error
         return {name: value.numpy() for name, value in observables.items()}
+
+    def repeat(self, parameters: Arrays, context: Arrays, seed: int) -> Repeated:
+        """Run the forward model as it is now, to compare it with what it gave before.
+
+        Without a graph: tracing takes seconds, and a graph keeps constants that have changed since.
+        Seconds are those of the processor, whatever else keeps it busy.
+        """
+        key, rows = seeds.tensor_seed(seed, "identity"), len(next(iter(parameters.values())))
+        tensors, known = (map_tensors(tf.convert_to_tensor, part) for part in (parameters, context))
+        begun = time.process_time()
+        with full_precision():
+            # Some functions work in graphs only, and some not for these parameters.
+            for run in (self.simulate, self._compiled_simulate):
+                with contextlib.suppress(BayesinnError, tf.errors.OpError):
+                    found = run(tensors, known, key)
+                    observables = {name: value.numpy() for name, value in found.items()}
+                    return Repeated(rows, observables, {}, time.process_time() - begun)
+        failed = dict.fromkeys(range(rows), "raised")
+        return Repeated(rows, {}, failed, time.process_time() - begun)
 
     def simulate(self, parameters: Values, context: Values, seed: tf.Tensor) -> Values:
         """Run the forward model; an empty context is not passed on."""

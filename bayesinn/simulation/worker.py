@@ -37,10 +37,14 @@ class Failure(NamedTuple):
 
 
 class Block(NamedTuple):
-    """Observables (n, ...) of the simulations that gave a result, in order, and the failure of each other row."""
+    """Observables (n, ...) of the simulations that gave a result, in order, and the failure of each other row.
+
+    They took so many ``seconds`` in a worker.
+    """
 
     observables: Arrays
     failed: dict[int, Failure]
+    seconds: float = 0.0
 
 
 def install(payload: bytes, parent: int) -> None:
@@ -60,10 +64,13 @@ def run_block(
     Where that one call fails, each row is called by itself, to know which failed. ``limit`` is in seconds for a row.
     """
     rows, whole = len(next(iter(parameters.values()))), None
+    # Loaded before the clock starts.
+    _function()
+    begun = time.monotonic()
     if batched:
         together = _call(parameters, context, [*entropy, first_row], limit and limit * rows)
         if not isinstance(together, Failure):
-            return Block(together, {})
+            return Block(together, {}, time.monotonic() - begun)
         whole = together
     parts: list[Arrays] = []
     calls: list[int] = []
@@ -82,7 +89,8 @@ def run_block(
     if whole is not None and not failed:
         return Block({}, dict.fromkeys(range(rows), whole))
     culprit = lambda part: describe_call(_row(parameters, calls[part]), _row(context, calls[part]))  # noqa: E731
-    return Block(combine(parts, np.concatenate if batched else np.stack, culprit), failed)
+    observables = combine(parts, np.concatenate if batched else np.stack, culprit)
+    return Block(observables, failed, time.monotonic() - begun)
 
 
 def combine(

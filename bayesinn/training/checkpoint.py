@@ -24,6 +24,8 @@ from bayesinn.core.atomic_write import replace_file
 from bayesinn.core.errors import InputError
 from bayesinn.core.hdf5 import packed, read_array
 from bayesinn.core.manifest import explained
+from bayesinn.simulation import identity as simulator_identity
+from bayesinn.simulation.simulator import Simulator
 from bayesinn.training.callbacks import History, TrainingCallback, epochs_waited
 from bayesinn.training.drawn_simulations import RUN, forget, has_drawn, run_of
 from bayesinn.training.settings import Checkpoint, TrainingSettings
@@ -36,9 +38,16 @@ _ANEW = "train again in another folder; if that file is one of an earlier run, y
 class CheckpointWriter(TrainingCallback):
     """Writes the state after the first epoch, every ten seconds, and after the last."""
 
-    def __init__(self, folder: Path, history: History, identity: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        history: History,
+        identity: Mapping[str, Any],
+        kept: Mapping[str, Any] | None,
+    ) -> None:
         super().__init__()
         self.folder, self._history, self._identity, self._last_write = folder, history, identity, -np.inf
+        self._kept = kept
 
     def restore(self, model: TrainingModel) -> int:
         """Put the saved state into a model; return the number of finished epochs."""
@@ -68,19 +77,28 @@ class CheckpointWriter(TrainingCallback):
     def _write(self, epochs: int) -> None:
         arrays = {f"variables/{number:05d}": variable.numpy() for number, variable in enumerate(_variables(self.model))}
         arrays |= {f"best/{number:05d}": np.asarray(value) for number, value in enumerate(self._history.best or [])}
+        if self._kept is not None:
+            # Attributes have no room for it.
+            arrays["simulator"] = np.frombuffer(json.dumps(self._kept).encode(), np.uint8)
         attributes = {"epochs": epochs, "history": json.dumps(self._history.rows), "shards": self.model.most_shards}
         attributes["identity"] = json.dumps(self._identity)
         replace_file(self.folder / "state.h5", packed(arrays, attributes=attributes))
 
 
 def prepare_folder(
-    checkpoint: Checkpoint, settings: TrainingSettings, identity: dict[str, Any], drawn: bool = True, write: bool = True
+    checkpoint: Checkpoint,
+    settings: TrainingSettings,
+    identity: dict[str, Any],
+    drawn: bool = True,
+    write: bool = True,
+    simulator: Simulator | None = None,
 ) -> bool:
     """Make a folder ready for checkpoints of a run; return whether there is a state to continue from.
 
     A checkpoint of another run is refused, and any unless ``resume`` is True; ``identity`` is what decides a run apart
-    from its settings, in plain values. Simulations that an interrupted run has left there are refused likewise, unless
-    this one has ``drawn`` its own. Of several processes, one may ``write``.
+    from its settings, in plain values. So is one of a ``simulator`` that did something else.
+    Simulations that an interrupted run has left there are refused likewise, unless this one has
+    ``drawn`` its own. Of several processes, one may ``write``.
     """
     identity = {**asdict(settings), **identity}
     folder = checkpoint.folder
@@ -99,6 +117,8 @@ def prepare_folder(
         if changes:
             expected, do = "a checkpoint of this very run", "continue with the same settings, or choose another folder"
             raise InputError(f"Checkpoint folder {str(folder)!r}", expected=expected, got=", ".join(changes), do=do)
+        if simulator is not None and checkpoint.check_simulator:
+            _check_simulator(folder, simulator)
     foreign = os.path.lexists(settings_file) and run_of(folder) is None
     if foreign or (known is None and os.path.lexists(folder / "state.h5")):
         expected, do = "a folder of its own for a checkpoint", "choose another folder, or move that file away"
@@ -134,6 +154,19 @@ def saved_identity(folder: Path) -> dict[str, Any] | None:
         return None
     with _state(folder) as file:
         return dict(json.loads(file.attrs["identity"]))
+
+
+def _check_simulator(folder: Path, simulator: Simulator) -> None:
+    """Refuse a simulator that does something else than that of a run, where the state tells."""
+    with _state(folder) as file:
+        if "simulator" not in file:
+            return
+        told = json.loads(read_array(file, "simulator", (None,), np.uint8).tobytes())
+    name, maker = f"the checkpoint {str(folder)!r}", "this training began with"
+    do = "continue with the simulator as it was, or train anew in another folder; if it is the "
+    do += "same: bi.Checkpoint(folder, resume=True, check_simulator=False)"
+    owner = simulator_identity.Owner(name, maker, do, InputError)
+    simulator_identity.check(told, simulator, owner)
 
 
 def kept(folder: Path) -> str:

@@ -141,6 +141,10 @@ class Checkpoint:
     resume : bool
         Continue from the state in the folder, if there is one, as though training had never stopped. Without it, a
         folder with a state is refused.
+    check_simulator : bool
+        Whether to keep a few simulated rows with the state, one if that takes long, and to simulate
+        those of an older state again, to tell that the simulator is the one that training began
+        with.
 
     Examples
     --------
@@ -150,9 +154,11 @@ class Checkpoint:
 
     folder: Path
     resume: bool = False
+    check_simulator: bool = True
 
     def __post_init__(self) -> None:
         check_flag("Checkpoint, argument 'resume'", self.resume)
+        check_flag("Checkpoint, argument 'check_simulator'", self.check_simulator)
         object.__setattr__(self, "folder", check_path("Argument 'checkpoint'", self.folder, "folder"))
 
     @classmethod

@@ -59,6 +59,7 @@ def train(
     progress: bool = True,
     checkpoint: Checkpoint | None = None,
     devices: Devices = Devices(),
+    kept: Mapping[str, Any] | None = None,
 ) -> TrainingResult:
     """Train a built network in place; whatever stops it, the network has the last good weights.
 
@@ -70,6 +71,8 @@ def train(
         A fixed set; the weights with the best loss on it are kept.
     optimizer : Keras optimizer
         Adam with warm-up and cosine by default.
+    kept : dict of plain values
+        What is kept of a simulator in the checkpoint, see :mod:`bayesinn.simulation.identity`.
     """
     model = TrainingModel(trainable, source, settings, devices)
     model.compile(optimizer=_optimizer(optimizer, settings), jit_compile=False, steps_per_execution=1)
@@ -80,7 +83,8 @@ def train(
     end = keras.callbacks.LambdaCallback(on_train_end=lambda logs: source.release())
     own: list[keras.callbacks.Callback] = [guard, history, end]
     if checkpoint is not None:
-        writer = CheckpointWriter(checkpoint.folder, history, {**asdict(settings), **identity})
+        everything = {**asdict(settings), **identity}
+        writer = CheckpointWriter(checkpoint.folder, history, everything, kept)
         if prepare_folder(checkpoint, settings, identity, write=devices.chief):
             finished = writer.restore(model)
         own += [writer] * devices.chief

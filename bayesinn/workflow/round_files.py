@@ -13,6 +13,7 @@ from bayesinn.core.errors import InputError
 from bayesinn.core.manifest import explained
 from bayesinn.posterior.amortized import AmortizedPosterior
 from bayesinn.posterior.loading import load
+from bayesinn.simulation import identity
 from bayesinn.simulation.proposals import read_proposed, write_proposed
 from bayesinn.simulation.simulations import Arrays, Simulations
 from bayesinn.simulation.simulator import Simulator
@@ -23,9 +24,13 @@ _ROUND = re.compile(r"round_[0-9]+")
 
 @dataclass(frozen=True)
 class RoundFiles:
-    """Finished rounds in a folder, or none of them without a folder."""
+    """Finished rounds in a folder, or none of them without a folder.
+
+    If not ``compared``, the simulator that made them is known by names and shapes alone.
+    """
 
     folder: Path | None
+    compared: bool = True
 
     def check(self, settings: Mapping[str, Any]) -> None:
         """Write what decides the rounds; refuse a folder with rounds that something else decided."""
@@ -50,7 +55,7 @@ class RoundFiles:
     def simulations(self, number: int, simulator: Simulator, seed: int) -> tuple[Arrays, int] | None:
         """Return the simulations of a round and how many others failed, or None where they are not there yet."""
         folder = self._path(number, "simulations")
-        return None if folder is None else read_proposed(simulator, folder, seed)
+        return None if folder is None else read_proposed(simulator, folder, seed, self.compared)
 
     def keep_simulations(
         self, number: int, simulator: Simulator, drawn: Simulations, seed: int, proposal: Mapping[str, Any]
@@ -59,17 +64,21 @@ class RoundFiles:
         folder = self._path(number, "simulations")
         if folder is not None:
             folder.parent.mkdir(exist_ok=True)
-            write_proposed(simulator, drawn, folder, seed, proposal)
+            write_proposed(simulator, drawn, folder, seed, proposal, self.compared)
 
     def posterior(self, number: int, simulator: Simulator) -> AmortizedPosterior | None:
         """Return the posterior of a round, or None where it is not there yet."""
         folder = self._path(number, "posterior")
-        return None if folder is None or not (folder / "manifest.json").exists() else load(folder, simulator)
+        if folder is None or not (folder / "manifest.json").exists():
+            return None
+        return load(folder, simulator, check_simulator=self.compared)
 
     def keep_posterior(self, number: int, posterior: AmortizedPosterior) -> None:
         """Save the posterior of a round."""
         folder = self._path(number, "posterior")
         if folder is not None:
+            if not self.compared:
+                posterior.identity = identity.entries(posterior.simulator, simulated=False)
             posterior.save(folder)
 
     def _path(self, number: int, name: str) -> Path | None:

@@ -18,6 +18,7 @@ from bayesinn.posterior.amortized import AmortizedPosterior
 from bayesinn.posterior.draws import Draws
 from bayesinn.posterior.evaluator import has_log_prob
 from bayesinn.posterior.training_data import refuse_ignored
+from bayesinn.simulation.identity_rows import once
 from bayesinn.simulation.proposals import draw_proposed
 from bayesinn.simulation.simulator import Arrays
 from bayesinn.spaces.observations import check_observations
@@ -72,6 +73,7 @@ class TruncatedRounds:
         )
 
 
+@once()
 def truncated_rounds(
     posterior: AmortizedPosterior,
     observation: Mapping[str, Any],
@@ -83,6 +85,7 @@ def truncated_rounds(
     seed: int = 0,
     steps: int | None = None,
     optimization: Optimization = Optimization(),
+    check_simulator: bool = True,
     progress: bool = True,
 ) -> TruncatedRounds:
     """Fit the posterior of one observation in rounds, each with simulations closer to it.
@@ -111,6 +114,9 @@ def truncated_rounds(
     steps : int
         Of each fit; by default as for :meth:`AmortizedPosterior.fit` on arrays, and so is the weight decay.
     seed, optimization, progress : as for :meth:`AmortizedPosterior.fit`
+    check_simulator : bool
+        Whether to keep a few simulated rows in the folder, one if that takes long, and to simulate
+        those of finished rounds again, to tell that the simulator is the one that made them.
 
     Raises
     ------
@@ -134,6 +140,7 @@ def truncated_rounds(
     check_type("Argument 'posterior'", posterior, AmortizedPosterior, "an AmortizedPosterior", do)
     check_type("Argument 'optimization'", optimization, Optimization, "bi.Optimization(...)", "pass one")
     check_flag("Argument 'progress'", progress)
+    check_flag("Argument 'check_simulator'", check_simulator)
     rounds = check_integer("Argument 'rounds'", rounds)
     simulations = check_integer("Argument 'simulations'", simulations, 20, do="pass for example simulations=1000")
     mass = check_number("Argument 'mass'", mass, above=0, most=0.1, do="pass for example mass=1e-4")
@@ -148,7 +155,8 @@ def truncated_rounds(
         subject, expected = "Flow of truncated rounds", "a density, which says where to truncate the prior"
         do = "use another flow, and a prior with at most three integers"
         raise InputError(subject, expected=expected, got=f"none, with {posterior.flow!r}", do=do)
-    files = RoundFiles(None if folder is None else check_path("Argument 'folder'", folder, "rounds"))
+    place = None if folder is None else check_path("Argument 'folder'", folder, "rounds")
+    files = RoundFiles(place, check_simulator)
     settings = {
         "format": 1,
         "simulator": simulator.name,

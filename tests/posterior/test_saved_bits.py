@@ -67,6 +67,6 @@ def test_the_manifest_can_be_read_by_people(folders: dict[str, Path]) -> None:
     assert len(manifest["history"]["loss"]) == 2
     assert manifest["parameters"] == {"mean": [], "share": [3]}
     assert manifest["network"]["summaries"]["x"]["class"] == "summaries.SetTransformer"
-    assert set(manifest["prior"]) == {"mean", "share", "n", "dose"}
-    assert np.shape(manifest["prior"]["share"]) == (3, 7)
+    assert set(manifest["identity"]["draws"]) == {"mean", "share", "n", "dose"}
+    assert np.shape(manifest["identity"]["draws"]["share"]) == (16, 3)
     assert manifest["network"]["summaries"]["x"]["arguments"]["width"] == 8

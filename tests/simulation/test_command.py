@@ -207,7 +207,7 @@ def test_a_bank_is_one_of_a_command_wherever_its_files_are(tmp_path: Path) -> No
 
     simulate("here", 1)
     simulate("there", 1)
-    with pytest.raises(BankError, match="other code of the same name"):
+    with pytest.raises(BankError, match="the program's command is"):
         simulate("here", 100)
 
 

@@ -13,7 +13,7 @@ from scipy import stats
 import bayesinn as bi
 from bayesinn.core.errors import InputError, SimulatorError
 from bayesinn.posterior import building
-from bayesinn.simulation.bank_identity import fingerprint
+from bayesinn.simulation.identity import entries
 from bayesinn.simulation.proposals import draw_proposed
 from bayesinn.workflow.simulator_report import pilot
 from tests.helpers.models import small_flow
@@ -66,10 +66,10 @@ def test_without_a_limit_nothing_ends() -> None:
         none.check_failures(10**9, 1)
 
 
-def test_a_limit_changes_neither_fingerprint_nor_draws() -> None:
+def test_a_limit_changes_neither_identity_nor_draws() -> None:
     for engine in ("python", "tensorflow"):
         free, limited = half_fails(engine, None), half_fails(engine, 0.9)
-        assert fingerprint(free) == fingerprint(limited)
+        assert entries(free) == entries(limited)
         drawn, same = free.draw(20, seed=1), limited.draw(20, seed=1)
         np.testing.assert_array_equal(drawn.observables["x"], same.observables["x"])
         assert int(drawn.failed) == int(same.failed)

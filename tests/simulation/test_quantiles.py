@@ -1,4 +1,4 @@
-"""Which changes of a simulator a saved posterior is protected from."""
+"""Which changes of a prior are seen in what banks and posteriors up to version 0.1.0 kept: quantiles."""
 
 import numpy as np
 import pytest
@@ -7,10 +7,12 @@ import tensorflow_probability as tfp
 
 import bayesinn as bi
 from bayesinn.core import seeds
-from bayesinn.core.errors import SavedPosteriorError
-from bayesinn.simulation.same_simulator import check_same, shared_entries
+from bayesinn.core.errors import BankError
+from bayesinn.simulation import identity, quantiles
 
 tfd = tfp.distributions
+OWNER = identity.Owner("the bank 'x'", "made this bank", "use another", BankError)
+LEVELS = [0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99]
 DOSES = tfd.Uniform(0.5, 2.0)
 
 
@@ -21,6 +23,20 @@ def simulator(prior, context=DOSES) -> bi.Simulator:
         return {"y": tf.reduce_sum(tf.reshape(tf.cast(parameters["rate"], tf.float32), (rows, -1)), axis=1)}
 
     return function
+
+
+def shared_entries(one: bi.Simulator) -> dict:
+    """What those versions wrote."""
+    shapes = {kind: {name: list(shape) for name, shape in own.items()} for kind, own in one.shapes.items()}
+    prior = {
+        name: np.quantile(values, LEVELS, axis=0, method="inverted_cdf").T.tolist()
+        for name, values in quantiles.draw(one).items()
+    }
+    return {**shapes, "prior": prior}
+
+
+def check_same(saved: dict, one: bi.Simulator) -> None:
+    identity.check(saved, one, OWNER)
 
 
 PRIORS = {
@@ -60,19 +76,19 @@ CHANGES = {
 def test_another_prior_is_refused(name: str) -> None:
     before, after = CHANGES[name]
     saved = shared_entries(simulator(before))
-    with pytest.raises(SavedPosteriorError, match=r"(?s)'trial'.*'rate' with prior quantiles 1% .*got: .*99% "):
+    with pytest.raises(BankError, match=r"(?s)'trial'.*got: .*'rate' with prior quantiles 1% .*in place"):
         check_same(saved, simulator(after))
 
 
 def test_the_element_that_differs_is_named() -> None:
     saved = shared_entries(simulator(tfd.Normal([0.0, 5.0, 7.0], 1.0)))
-    with pytest.raises(SavedPosteriorError, match="'rate', element 1, with prior quantiles"):
+    with pytest.raises(BankError, match="'rate', element 1, with prior quantiles"):
         check_same(saved, simulator(tfd.Normal([0.0, 6.0, 7.0], 1.0)))
 
 
 def test_the_context_counts_too() -> None:
     saved = shared_entries(simulator(tfd.Normal(0.0, 1.0)))
-    with pytest.raises(SavedPosteriorError, match="'dose' with prior quantiles"):
+    with pytest.raises(BankError, match="'dose' with prior quantiles"):
         check_same(saved, simulator(tfd.Normal(0.0, 1.0), context=tfd.Uniform(1.0, 3.0)))
 
 
@@ -84,7 +100,7 @@ def test_what_format_1_did_not_save_is_not_compared() -> None:
 def test_quantiles_of_another_shape_are_refused() -> None:
     saved = shared_entries(simulator(tfd.Uniform(0.5, 2.0)))
     for rows in ([[1.0] * 6], [[1.0] * 7] * 2, [], [[1.0] * 7, [1.0]]):
-        with pytest.raises(SavedPosteriorError, match="'rate'"):
+        with pytest.raises(BankError, match="'rate'"):
             check_same({**saved, "prior": {"rate": rows}}, simulator(tfd.Uniform(0.5, 2.0)))
 
 

@@ -1,0 +1,55 @@
+"""Quantiles of priors, which early versions of banks and posteriors kept."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from bayesinn.core import seeds
+from bayesinn.simulation.simulator import Simulator
+
+_DRAWS, _MOST_COLUMNS = 4_096, 100
+_LEVELS = np.array([0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99])
+#: Draws may differ between machines.
+_ROUNDING, _STANDARD_ERRORS = 8 / _DRAWS, 5.0
+
+
+def check_quantiles(
+    saved: Any,
+    simulator: Simulator,
+    refusal: Callable[[Simulator, str], Exception],
+) -> None:
+    """Raise a ``refusal`` unless draws of prior and context have the quantiles that were saved."""
+    tolerance = _STANDARD_ERRORS * np.sqrt(2.0 * _LEVELS * (1.0 - _LEVELS) / _DRAWS) + _ROUNDING
+    draws = draw(simulator) if saved else {}
+    for name in draws.keys() & saved.keys():
+        columns = draws[name].T
+        if [len(quantiles) for quantiles in saved[name]] != [len(_LEVELS)] * len(columns):
+            got = f"{len(_LEVELS)} quantiles of {len(columns)} columns of {name!r}"
+            raise refusal(simulator, f"{got} in place of {saved[name]!r:.200}")
+        pairs = zip(columns, np.asarray(saved[name]), strict=True)
+        for column, (values, quantiles) in enumerate(pairs):
+            slack = 1e-6 * np.abs(quantiles)
+            # Shares of draws below each saved quantile, and up to it: equal values, as of integers,
+            # lie between.
+            below = np.mean(values[:, None] < quantiles - slack, axis=0)
+            up_to = np.mean(values[:, None] <= quantiles + slack, axis=0)
+            if np.any(below - tolerance > _LEVELS) or np.any(up_to + tolerance < _LEVELS):
+                label = f"{name!r}" if len(columns) == 1 else f"{name!r}, element {column},"
+                got = f"{label} with prior {_text(np.quantile(values, _LEVELS))}"
+                raise refusal(simulator, f"{got} in place of {_text(quantiles)}")
+
+
+def draw(simulator: Simulator) -> dict[str, np.ndarray]:
+    """Return fixed draws (n, columns) of parameters and context; of many columns the first."""
+    return {
+        name: value.numpy().reshape(_DRAWS, -1)[:, :_MOST_COLUMNS].astype(np.float64)
+        for prior in (simulator.prior, simulator.context)
+        if prior is not None
+        for name, value in prior.sample(_DRAWS, seeds.tensor_seed(0, "prior")).items()
+    }
+
+
+def _text(quantiles: np.ndarray) -> str:
+    pairs = zip(_LEVELS, quantiles, strict=True)
+    return "quantiles " + ", ".join(f"{level:.0%} {value:.4g}" for level, value in pairs)
