@@ -10,6 +10,7 @@ from typer.core import TyperGroup
 
 from bayesinn._version import __version__
 from bayesinn.core.errors import InputError
+from bayesinn.core.validation import read_number
 
 _FEWEST_MINUTES = 0.01
 _MOST_MINUTES = 525_600
@@ -85,7 +86,7 @@ def _whole_number(text: str) -> int:
 def _minutes(text: str) -> float:
     """Read minutes; typer's own bounds let NaN through."""
     try:
-        number = float(text)
+        number = read_number(text)
     except ValueError:
         number = math.nan
     if not _FEWEST_MINUTES <= number <= _MOST_MINUTES:

@@ -60,6 +60,8 @@ def run_block(
     Where that one call fails, each row is called by itself, to know which failed. ``limit`` is in seconds for a row.
     """
     rows, whole = len(next(iter(parameters.values()))), None
+    parameters = _in_double_precision(parameters)
+    context = _in_double_precision(context)
     if batched:
         together = _call(parameters, context, [*entropy, first_row], limit and limit * rows)
         if not isinstance(together, Failure):
@@ -118,6 +120,11 @@ def _function() -> Callable[..., Any]:
     except Exception as error:
         do, got = "import what is installed, inside the function", f"{type(error).__name__}: {error}"
         raise SimulatorError("A Python simulator", expected="code that workers can load", got=got, do=do) from error
+
+
+def _in_double_precision(arrays: Arrays) -> Arrays:
+    """Return floats as NumPy computes with by default: an offset added to single precision is lost."""
+    return {name: value.astype(np.float64) if value.dtype.kind == "f" else value for name, value in arrays.items()}
 
 
 def _row(values: Arrays, row: int) -> dict[str, Any]:

@@ -83,6 +83,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: str) -> Path:
         ("train linear --minutes 1e400", ["--minutes", "'1e400'"]),
         ("train linear --minutes -1", ["--minutes", "'-1'"]),
         ("train linear --minutes 0", ["--minutes", "'0'"]),
+        ("train linear --minutes 1_0", ["--minutes", "'1_0'"]),
         ("train linear --minutes soon", ["--minutes", "'soon'"]),
         ("simulate linear --out bank --n 1,5", ["--n", "'1,5' is no whole number"]),
         ("simulate linear --out bank --n 1.000", ["--n", "'1.000' is no whole number"]),
