@@ -100,6 +100,8 @@ def _statistics(values: np.ndarray, own: float) -> tuple[np.ndarray, np.ndarray,
     It does by more than rounding to steps of the size ``own``.
     """
     cells = values.reshape(len(values), -1).astype(np.float64)
+    # What isn't finite is another fault.
+    cells[~np.isfinite(cells)] = np.nan
     cells[:, np.isnan(cells).all(axis=0)] = 0.0
     size = np.abs(np.nanmean(cells, axis=0))
     spread = np.nanmax(cells, axis=0) - np.nanmin(cells, axis=0)

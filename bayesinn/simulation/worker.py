@@ -141,7 +141,8 @@ def _call(
     try:
         observables = function(*given) if limit is None else _call_in_time(function, given, limit)
     except BaseException as error:
-        text = "".join(traceback.format_exception_only(error)).strip()
+        # It travels from each worker with every failure.
+        text = "".join(traceback.format_exception_only(error)).strip()[:_MOST_CHARACTERS]
         call = describe_call(parameters, context, generator)
         if isinstance(error, OutOfTime):
             text = f"nothing after the time limit of {limit:g} s"
