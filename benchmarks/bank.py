@@ -59,7 +59,7 @@ def write_zarr(n: int, folder: Path, arrays: dict[str, np.ndarray], compressors:
 
 def read_batches(bank: bi.Bank) -> None:
     steps = bank.n // BATCH - bank.chunks
-    source = BankSource(bank, 0, TrainingSettings(steps, steps, BATCH, 1))
+    source = BankSource(cheap, bank, 0, TrainingSettings(steps, steps, BATCH, 1))
     # In the graph, as training does.
     source.elements(0).reduce(0, lambda count, _: count + 1)
 

@@ -9,6 +9,7 @@ import tensorflow as tf
 from bayesinn.bijections.bijection import Bijection, Mapped, SharedCondition, constant_log_det
 from bayesinn.bijections.subnet import DType, HiddenLayers, perceptron, shared_outputs
 from bayesinn.bijections.transforms import Affine, Composed, Spline, Transform
+from bayesinn.core.validation import check_type
 
 Condition = tf.Tensor | SharedCondition | None
 
@@ -84,6 +85,9 @@ class TransformBlock(Bijection):
 
     def __init__(self, transform: Transform | None, hidden: Sequence[int], activation: str, dropout: float) -> None:
         super().__init__()
+        subject = f"{type(self).__name__}, argument 'transform'"
+        do = "pass for example bi.bijections.Spline()"
+        check_type(subject, transform, (Transform, type(None)), "a Transform", do)
         self._given_transform = transform
         self.hidden_layers = HiddenLayers(tuple(hidden), activation, dropout)
 

@@ -1,6 +1,7 @@
 """Arguments and options of the command line, by their types, and how its commands end; nothing heavy is imported."""
 
 import math
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -9,6 +10,10 @@ from typer.core import TyperGroup
 
 from bayesinn._version import __version__
 from bayesinn.core.errors import InputError
+from bayesinn.core.validation import read_number
+
+_FEWEST_MINUTES = 0.01
+_MOST_MINUTES = 525_600
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="A registered simulator, or file.py:object.")]
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, or a saved posterior.")]
@@ -25,7 +30,6 @@ By = Annotated[str | None, typer.Option(help=_BY, show_default="id or observatio
 _CONTEXT = "Context that the file doesn't hold: NAME=NUMBER, or NAME=NUMBER,NUMBER for a vector."
 Context = Annotated[list[str], typer.Option(help=_CONTEXT, show_default=False)]
 Steps = Annotated[int | None, typer.Option(help="Training steps.", min=1, show_default="the simulator's, else 5,000")]
-Minutes = Annotated[float | None, typer.Option(help="Minutes to train for, about, in place of --steps.", min=0.01)]
 BatchSize = Annotated[
     int | None, typer.Option(help="Simulations per step.", min=1, show_default="the simulator's, else 256")
 ]
@@ -66,18 +70,34 @@ FlowNetwork = Annotated[str | None, typer.Option("--flow", help=_FLOW, show_defa
 Resume = Annotated[bool, typer.Option("--resume", help="Continue from the checkpoint in the run folder.")]
 
 
+_WHOLE_NUMBER = re.compile(r"\d+(_\d+)*|\d{1,3}(,\d{3})+|\d+(\.\d+)?[eE]\+?\d+", re.ASCII)
+
+
 def _whole_number(text: str) -> int:
-    """Read a whole number, also one such as 1e6."""
-    try:
+    """Read a whole number, also one such as 1e6 or 1,000,000; neither 1,5 nor 1.000 is 1."""
+    number = math.nan
+    if _WHOLE_NUMBER.fullmatch(text):
         number = float(text.replace(",", "").replace("_", ""))
-    except ValueError:
-        number = math.nan
     if not 1 <= number < math.inf or number != int(number):
         raise typer.BadParameter(f"{text!r} is no whole number of 1 or more, such as 1000000 or 1e6")
     return int(number)
 
 
+def _minutes(text: str) -> float:
+    """Read minutes; typer's own bounds let NaN through."""
+    try:
+        number = read_number(text)
+    except ValueError:
+        number = math.nan
+    if not _FEWEST_MINUTES <= number <= _MOST_MINUTES:
+        bounds = f"from {_FEWEST_MINUTES:g} to {_MOST_MINUTES:,}, a year"
+        raise typer.BadParameter(f"{text!r} is no number {bounds}")
+    return number
+
+
 Count = Annotated[int, typer.Option("--n", parser=_whole_number, metavar="N", help="Simulations, such as 1e6.")]
+_MINUTES = "Minutes to train for, about, in place of --steps."
+Minutes = Annotated[float | None, typer.Option(parser=_minutes, metavar="MINUTES", help=_MINUTES)]
 
 
 class Commands(TyperGroup):

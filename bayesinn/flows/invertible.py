@@ -3,6 +3,7 @@
 import tensorflow as tf
 
 from bayesinn.bijections import Bijection
+from bayesinn.core.validation import check_type
 from bayesinn.flows.flow import Flow
 from bayesinn.flows.latents.latent import Latent, Normal, Seed
 
@@ -34,6 +35,10 @@ class InvertibleFlow(Flow):
 
     def __init__(self, chain: Bijection, latent: Latent | None = None) -> None:
         super().__init__()
+        do = "pass for example bi.bijections.Chain([...])"
+        check_type("InvertibleFlow, argument 'chain'", chain, Bijection, "a Bijection", do)
+        do = "pass for example bi.flows.StudentT()"
+        check_type("InvertibleFlow, argument 'latent'", latent, (Latent, type(None)), "a Latent", do)
         self.chain = chain
         self.latent = Normal() if latent is None else latent
 

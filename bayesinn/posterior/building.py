@@ -11,6 +11,7 @@ from bayesinn.flows import Flow
 from bayesinn.posterior.model import PosteriorModel
 from bayesinn.posterior.network import PosteriorNetwork
 from bayesinn.simulation import checks
+from bayesinn.simulation.digits import warn_of_lost_digits
 from bayesinn.simulation.simulator import Arrays, Simulator
 from bayesinn.spaces.data import DataSpace
 from bayesinn.spaces.parameters import ParameterSpace
@@ -35,11 +36,16 @@ def new_model(
     if arrays is None:
         simulations = simulator.draw(min(max(most, _FEWEST_PILOT_SIMULATIONS), PILOT_SIMULATIONS), seed, "pilot")
         checks.check_finite(simulator, simulations)
-        pilot = simulations.flat()
+        # As training sees them.
+        types = simulator.observable_types
+        observables = {name: value.astype(types[name]) for name, value in simulations.observables.items()}
+        pilot = {**simulations.flat(), **observables}
     else:
         pilot = {name: value[:PILOT_SIMULATIONS] for name, value in arrays.items()}
     names = tuple(simulator.observable_shapes), simulator.context_names, simulator.lengths
-    data = DataSpace.fit(pilot, *names, seen_raw(summaries), simulator.missing is not None)
+    raw = seen_raw(summaries)
+    warn_of_lost_digits(simulator, pilot, raw)
+    data = DataSpace.fit(pilot, *names, raw, simulator.missing is not None)
     model = build_model(simulator, summaries, flow, data, seed)
     first = {name: tf.convert_to_tensor(value[: PILOT_SIMULATIONS // 2]) for name, value in pilot.items()}
     with building(), seeds.seeded_initial_weights(seed):

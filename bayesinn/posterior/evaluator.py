@@ -46,7 +46,8 @@ class Evaluator:
     def condition(self, data: Mapping[str, np.ndarray]) -> tuple[Condition, Arrays]:
         """Return the condition and the standardised inputs (n, ...) of checked data (n, ...)."""
         # Of one type, whatever was measured: another one would be traced anew.
-        arrays = {name: np.asarray(data[name], np.float32) for name in self.model.data.scalings}
+        scalings = self.model.data.scalings
+        arrays = {name: np.asarray(data[name], own.mean.dtype) for name, own in scalings.items()}
         return _in_parts(lambda part, _: self._condition(part), arrays, _OBSERVATIONS_PER_CALL)
 
     @full_precision()

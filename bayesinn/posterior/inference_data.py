@@ -63,7 +63,9 @@ def inference_data(
             variable.attrs["long_name"] = simulator.labels.label(str(name))
             if variable.dtype.kind != "M":  # in files, dates have units of their own
                 variable.attrs["units"] = simulator.labels.units.get(str(name), "")
-    data.attrs.update(simulator=simulator.name, seed=seed)
+    # netCDF has no longer integers.
+    written = seed if seed < 2**63 else str(seed)
+    data.attrs.update(simulator=simulator.name, seed=written)
     data.attrs.update(creation_library="bayesinn", creation_library_version=__version__)
     return data
 

@@ -127,7 +127,10 @@ def _model(posterior: AmortizedPosterior, saved: SavedModel) -> PosteriorModel:
             raise ValueError(f"compression {compress!r} of {name!r}")
         # One number for each channel, or for all steps of a series of varying length.
         own = () if name in simulator.lengths and len(shape) == 1 else shape[-1:]
-        scalings[name] = Scaling(compress, *(saved.array(f"data/{name}/{part}", own) for part in ("mean", "scale")))
+        exact = f"data/{name}/exact_mean" in saved.file
+        kind = np.float64 if exact else np.float32
+        mean = saved.array(f"data/{name}/{'exact_' * exact}mean", own, kind)
+        scalings[name] = Scaling(compress, mean, saved.array(f"data/{name}/scale", own))
     names = tuple(simulator.observable_shapes), simulator.context_names, simulator.lengths
     data = DataSpace(scalings, *names, seen_raw(posterior.summaries), simulator.missing is not None)
     model = build_model(simulator, posterior.summaries, posterior.flow, data, seed=0)

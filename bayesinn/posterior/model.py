@@ -78,7 +78,9 @@ class PosteriorModel(Trainable):
     def arrays(self) -> dict[str, np.ndarray]:
         arrays = {"parameters/mean": self.parameters.mean, "parameters/scale": self.parameters.scale}
         for name, scaling in self.data.scalings.items():
-            arrays |= {f"data/{name}/mean": scaling.mean, f"data/{name}/scale": scaling.scale}
+            # Older versions would round it.
+            mean = "exact_mean" if scaling.mean.dtype == np.float64 else "mean"
+            arrays |= {f"data/{name}/{mean}": scaling.mean, f"data/{name}/scale": scaling.scale}
         return arrays
 
     def copy_weights(self, trained: PosteriorModel) -> None:

@@ -13,7 +13,7 @@ from bayesinn.posterior.model import PosteriorModel
 from bayesinn.posterior.training_data import InMemory, Length, TrainingData, Validation, check_share, training_data
 from bayesinn.simulation import checks
 from bayesinn.simulation.bank import Bank, read_simulations
-from bayesinn.simulation.simulator import Simulator
+from bayesinn.simulation.simulator import Arrays, Simulator
 from bayesinn.training.bank_source import BankSource, wait_for
 from bayesinn.training.settings import Optimization, TrainingSettings
 from bayesinn.training.sources import Mixture, Source, online_source
@@ -79,11 +79,15 @@ class Streamed(TrainingData):
         if isinstance(validation, Mapping):
             self.held_out = checks.check_simulations(simulator, validation, "Validation data")
         elif self._first:
-            self.held_out = bank.read(slice(0, self._first))
-        self.pilot = bank.read(pilot)
+            self.held_out = self._read(slice(0, self._first))
+        self.pilot = self._read(pilot)
         how = "" if not (stream.reuse or stream.fresh) else f", reuse {stream.reuse}, fresh {stream.fresh}"
         what = bank.fingerprint if stream.reuse is None else bank.identity
         self.fingerprint = f"{what}, from row {self._first}{how}"
+
+    def _read(self, rows: slice) -> Arrays:
+        arrays = self._stream.bank.read(rows)
+        return checks.check_simulations(self.simulator, arrays, "Training data")
 
     def fill_in(self, length: Length, optimization: Optimization) -> tuple[Length, Optimization]:
         (steps, epochs, batch_size), rows = length, self._stream.bank.n - self._first
@@ -105,13 +109,13 @@ class Streamed(TrainingData):
         # What is precomputed for arrays is trained on, and not fixed.
         stream, size = self._stream, settings.batch_size
         if not stream.fresh:
-            return BankSource(stream.bank, self._first, settings, stream.reuse or 0)
+            return BankSource(self.simulator, stream.bank, self._first, settings, stream.reuse or 0)
         fresh = round(stream.fresh * size)
         if not 0 < fresh < size:
             expected, do = f"a share that leaves both parts some of the {size} in a batch", "pass another, or 0"
             raise InputError("Argument 'fresh'", expected=expected, got=repr(stream.fresh), do=do)
         kept, new = (replace(settings, batch_size=part) for part in (size - fresh, fresh))
-        stored = BankSource(stream.bank, self._first, kept, stream.reuse or 0)
+        stored = BankSource(self.simulator, stream.bank, self._first, kept, stream.reuse or 0)
         return Mixture(stored, online_source(self.simulator, new, progress))
 
 

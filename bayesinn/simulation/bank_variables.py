@@ -14,10 +14,7 @@ def bank_variables(simulator: Simulator) -> dict[str, Variable]:
     """Return the arrays of a bank, by name, in the order of parameters, context and observables."""
     priors = (simulator.prior, simulator.context)
     types = {name: np.dtype(dtype) for prior in priors if prior is not None for name, dtype in prior.dtypes.items()}
-    if simulator.in_graph:
-        types |= {name: value.dtype for name, value in simulator.engine.sample(1, 0, "pilot").observables.items()}
-    # Python functions may return integers once and floats later; networks compute in single precision.
-    types |= {name: np.dtype(np.float32) for name in simulator.observable_shapes if name not in types}
+    types |= simulator.observable_types
     labels, dimensions = simulator.labels, simulator.dimensions
     return {
         name: Variable(

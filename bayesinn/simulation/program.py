@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from bayesinn.core.errors import InputError
-from bayesinn.core.validation import is_number
+from bayesinn.core.validation import distinct, is_number, read_number
 from bayesinn.simulation.processes import run_program
 
 #: Placeholders that are no parameters.
@@ -164,31 +164,39 @@ def _last_lines(text: str) -> str:
 
 
 def _from_json(text: str) -> dict[str, Any]:
-    found = json.loads(text)
+    found = json.loads(text, object_pairs_hook=distinct)
     if not isinstance(found, dict) or not found:
         raise ValueError('no object such as {"x": [1.0, 2.0]}')
     return found
 
 
 def _from_csv(text: str) -> dict[str, Any]:
-    rows = [[cell.strip() for cell in row] for row in csv.reader(text.splitlines()) if any(map(str.strip, row))]
+    rows = [[cell.strip() for cell in row] for row in csv.reader(text.splitlines())]
+    rows = [row for row in rows if row not in ([], [""])]
     names = rows[0] if rows else []
     if len(rows) < 2 or "" in names or len(set(names)) < len(names) or any(map(is_number, names)):
         raise ValueError("a header of different names is needed, and a row of numbers")
-    if any(len(row) > len(names) for row in rows):
-        raise ValueError("a row has more cells than the header")
+    for number, row in enumerate(rows[1:], 1):
+        if len(row) != len(names):
+            more = "more" if len(row) > len(names) else "fewer"
+            raise ValueError(f"row {number} below the header has {more} cells than the header")
     found: dict[str, Any] = {}
     for column, name in enumerate(names):
-        cells = [row[column] if column < len(row) else "" for row in rows[1:]]
-        # Another observable may have more steps.
+        cells = [row[column] for row in rows[1:]]
+        # Another observable may have more steps: its rows end with empty cells here.
         while len(cells) > 1 and not cells[-1]:
             cells.pop()
-        values = [np.nan if cell in _MISSING else float(cell) for cell in cells]
+        values = [np.nan if cell in _MISSING else read_number(cell) for cell in cells]
         found[name] = values if len(values) > 1 else values[0]
     return found
 
 
 def _numbers(value: Any) -> np.ndarray:
     array = np.asarray(value)
-    # None, which JSON has in place of NaN, makes objects of numbers.
-    return array if array.dtype.kind in "fiub" else array.astype(np.float64)
+    if array.dtype.kind in "fiub":
+        return array
+    # None, which JSON has in place of NaN, makes objects of numbers. NumPy reads texts, too.
+    for element in array.ravel().tolist():
+        if not isinstance(element, int | float | None):
+            raise TypeError(f"{element!r} is no number")
+    return array.astype(np.float64)

@@ -17,6 +17,7 @@ from bayesinn.core.validation import check_integer, check_type
 from bayesinn.simulation import checks, declaration
 from bayesinn.simulation.coordinates import check_coordinates
 from bayesinn.simulation.declaration import Declaration
+from bayesinn.simulation.digits import observable_type
 from bayesinn.simulation.missing import check_missing
 from bayesinn.simulation.prior import Entry, Prior
 from bayesinn.simulation.python_engine import PythonEngine
@@ -38,6 +39,7 @@ class Simulator:
     Attributes
     ----------
     observable_shapes : dict of name to tuple of int, without the batch axis
+    observable_types : dict of name to dtype, those of banks and training
     prior, context : Prior; the context may be None
     missing : float, the largest share of values that are lost at random; or None where no value may be missing
     labels, function, name, lengths, on_nonfinite, most_failures, observed, log_likelihood, exact, recommended
@@ -73,6 +75,10 @@ class Simulator:
             self.engine = TensorFlowEngine(declared, autograph=True)
             trial = self.engine.sample(declaration.TRIAL_ROWS, 0, "pilot").observables
         self.observable_shapes = declaration.observable_shapes(self.name, trial)
+        # Python functions may return integers once and floats later.
+        self.observable_types = {
+            name: observable_type(value) if python else value.dtype for name, value in trial.items()
+        }
         coordinates = check_coordinates(self.name, options.coordinates or {}, self.observable_shapes)
         self.labels = Labels(dict(options.labels or {}), dict(options.units or {}), coordinates)
         declaration.check_names(self, labels=options.labels, units=options.units, observed=options.observed)

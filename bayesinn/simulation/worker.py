@@ -64,6 +64,8 @@ def run_block(
     Where that one call fails, each row is called by itself, to know which failed. ``limit`` is in seconds for a row.
     """
     rows, whole = len(next(iter(parameters.values()))), None
+    parameters = _in_double_precision(parameters)
+    context = _in_double_precision(context)
     # Loaded before the clock starts.
     _function()
     begun = time.monotonic()
@@ -128,6 +130,11 @@ def _function() -> Callable[..., Any]:
         raise SimulatorError("A Python simulator", expected="code that workers can load", got=got, do=do) from error
 
 
+def _in_double_precision(arrays: Arrays) -> Arrays:
+    """Return floats as NumPy computes with by default: an offset added to single precision is lost."""
+    return {name: value.astype(np.float64) if value.dtype.kind == "f" else value for name, value in arrays.items()}
+
+
 def _row(values: Arrays, row: int) -> dict[str, Any]:
     # Scalars as plain floats, which Python code computes with fastest.
     return {name: value[row].item() if value.ndim == 1 else value[row] for name, value in values.items()}
@@ -142,7 +149,8 @@ def _call(
     try:
         observables = function(*given) if limit is None else _call_in_time(function, given, limit)
     except BaseException as error:
-        text = "".join(traceback.format_exception_only(error)).strip()
+        # It travels from each worker with every failure.
+        text = "".join(traceback.format_exception_only(error)).strip()[:_MOST_CHARACTERS]
         call = describe_call(parameters, context, generator)
         if isinstance(error, OutOfTime):
             text = f"nothing after the time limit of {limit:g} s"

@@ -9,19 +9,23 @@ import numpy as np
 import tensorflow as tf
 
 from bayesinn.core.errors import SimulatorError
+from bayesinn.simulation.digits import FEWEST_STEPS, SINGLE, resolution
 from bayesinn.simulation.finite import padding
 
 # |x| at its 99.9th percentile over the median of |x|: 5 for a Gaussian, 10 for an exponential, 22 for a standard
 # log-normal. Above this, standardising would squeeze most data into a point.
 _HEAVY_TAIL = 20.0
-_SMALLEST_SCALE = 1e-6
+# In units of the size of numbers: what varies by less is mostly the rounding of a constant, in single
+# precision and in double.
+_SMALLEST_SCALE, _SMALLEST_DOUBLE = 1e-6, 1e-12
 
 
 @dataclass(frozen=True)
 class Scaling:
     """The map of one variable to unit scale: ``(asinh(x / compress) - mean) / scale``; without heavy tails no asinh.
 
-    ``mean`` and ``scale`` have one number per element of a vector, one per channel (last axis) of anything else.
+    ``mean`` and ``scale`` have one number per element of a vector, one per channel (last axis) of anything else. A
+    ``mean`` of double precision is for data that single precision would rob of digits: they are centred first.
     """
 
     compress: float | None
@@ -31,6 +35,7 @@ class Scaling:
     @classmethod
     def fit(cls, values: np.ndarray) -> Scaling:
         """Measure on pilot simulations (n, ...), or on the valid steps of all of them (m, channels...), without NaN."""
+        finer = resolution(values) < SINGLE
         values = values.astype(np.float64)
         values = values.reshape(-1, values.shape[-1]) if values.ndim > 2 else values
         compress = _compression(values)
@@ -40,17 +45,21 @@ class Scaling:
             values = np.ma.masked_invalid(values)
         # A column without any value has neither.
         mean, scale = (np.ma.filled(part, 0.0) for part in (values.mean(axis=0), values.std(axis=0)))
-        # A constant carries no information, but it must not divide by zero either. In single precision, what varies by
-        # less than a millionth of itself is mostly rounding.
-        scale = np.where(scale > _SMALLEST_SCALE * np.abs(mean), scale, 1.0)
-        return cls(compress, np.asarray(mean, np.float32), np.asarray(scale, np.float32))
+        size = np.abs(mean)
+        few = (scale > _SMALLEST_DOUBLE * size) & (scale < FEWEST_STEPS * SINGLE * size)
+        double = finer and bool(np.any(few))
+        # A constant carries no information, but it must not divide by zero either.
+        smallest = _SMALLEST_DOUBLE if double else _SMALLEST_SCALE
+        scale = np.where(scale > smallest * size, scale, 1.0)
+        kind = np.float64 if double else np.float32
+        return cls(compress, np.asarray(mean, kind), np.asarray(scale, np.float32))
 
     def apply(self, values: tf.Tensor) -> tf.Tensor:
         """Map raw values to unit scale, as float32."""
-        values = tf.cast(values, tf.float32)
+        values = tf.cast(values, self.mean.dtype)
         if self.compress is not None:
             values = tf.asinh(values / self.compress)
-        return (values - self.mean) / self.scale
+        return tf.cast(values - self.mean, tf.float32) / self.scale
 
     def invert(self, values: np.ndarray) -> np.ndarray:
         """Map values of unit scale back to raw ones."""

@@ -12,7 +12,9 @@ import tensorflow as tf
 
 from bayesinn.core import seeds
 from bayesinn.simulation.bank import Bank
+from bayesinn.simulation.checks import check_simulations
 from bayesinn.simulation.simulations import Arrays
+from bayesinn.simulation.simulator import Simulator
 from bayesinn.simulation.workers import on_interrupt
 from bayesinn.training.settings import TrainingSettings
 from bayesinn.training.sources import Source
@@ -42,9 +44,15 @@ class BankSource(Source):
     :func:`growing_order`. Training waits for a chunk that isn't finished yet.
     """
 
-    def __init__(self, bank: Bank, first: int, settings: TrainingSettings, reuse: int = 0) -> None:
+    def __init__(
+        self, simulator: Simulator, bank: Bank, first: int, settings: TrainingSettings, reuse: int = 0
+    ) -> None:
         self.failed_before = 0 if reuse else bank.failed
-        self._bank, self._first, self._settings, self._reuse = bank, first, settings, reuse
+        self._simulator = simulator
+        self._bank = bank
+        self._first = first
+        self._settings = settings
+        self._reuse = reuse
         self._interrupted = threading.Event()
         # One batch at least, however small the chunks are. The first and the last chunk may each have less: never one
         # chunk alone, or a bank of two would give no batch, for good.
@@ -110,7 +118,7 @@ class BankSource(Source):
         """Return some batches of a window, whose rows are put into random order: arrays (m, batch size, ...)."""
         if self._reuse and not pass_number:
             wait_for(self._bank, window.chunks, self._interrupted)
-        parts = [(self._bank.read_chunk(chunk), self._rows_in(chunk)) for chunk in window.chunks]
+        parts = [(self._checked(chunk), self._rows_in(chunk)) for chunk in window.chunks]
         generator = seeds.generator(self._settings.seed, "shuffle", pass_number, window.number)
         order = generator.permutation(sum(len(rows) for _, rows in parts))
         shape = window.batches, self._settings.batch_size
@@ -119,6 +127,11 @@ class BankSource(Source):
             name: np.concatenate([part[name][rows.start : rows.stop] for part, rows in parts])[chosen]
             for name in parts[0][0]
         }
+
+    def _checked(self, chunk: int) -> Arrays:
+        """Return the rows of a chunk; those that aren't finite are refused as in arrays."""
+        subject = f"Bank {self._bank.location!r}, chunk {chunk}"
+        return check_simulations(self._simulator, self._bank.read_chunk(chunk), subject)
 
 
 def growing_order(chunks: Sequence[int], reuse: int, generator: np.random.Generator) -> list[int]:

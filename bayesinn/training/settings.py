@@ -231,6 +231,10 @@ def resolve_settings(
     rows: int | None, steps: int | None, epochs: int | None, batch_size: int, seed: int, optimization: Optimization
 ) -> TrainingSettings:
     """Return settings for the number of rows (None online), what a user said, and an optimization without gaps."""
+    if tf.distribute.has_strategy():
+        do = "call fit outside of it, with optimization=bi.Optimization(strategy=strategy)"
+        got = "a call inside of strategy.scope()"
+        raise InputError("Training", expected="a strategy as an option", got=got, do=do)
     given = {"steps": steps, "epochs": epochs, "batch_size": batch_size}
     checked = {name: check_integer(f"Argument {name!r}", value) for name, value in given.items() if value is not None}
     batch_size = checked["batch_size"]

@@ -119,11 +119,11 @@ class WorkerSource(OnlineSource):
     _BATCHES_AHEAD = 4
 
     def elements(self, first_epoch: int) -> tf.data.Dataset:
-        # Observables in single precision, as networks compute: a function may return integers once and floats later.
-        template = self._simulator.draw(1, 0)
+        # A function may return integers once and floats later.
+        types = self._simulator.observable_types
         signature = {
-            name: tf.TensorSpec((None, *value.shape[1:]), np.float32 if name in template.observables else value.dtype)
-            for name, value in template.flat().items()
+            name: tf.TensorSpec((None, *value.shape[1:]), types.get(name, value.dtype))
+            for name, value in self._simulator.draw(1, 0).flat().items()
         }
         number = tf.TensorSpec((), tf.int32)
         dataset = tf.data.Dataset.from_generator(
@@ -150,7 +150,8 @@ class WorkerSource(OnlineSource):
                     simulations = pending.popleft().result()
                     pending.extend(itertools.islice(started, 1))
                     checks.check_finite(self._simulator, simulations)
-                    observables = {name: value.astype(np.float32) for name, value in simulations.observables.items()}
+                    types, drawn = self._simulator.observable_types, simulations.observables
+                    observables = {name: value.astype(types[name]) for name, value in drawn.items()}
                     batch, failed = {**simulations.flat(), **observables}, simulations.failed
                 yield step, batch, failed
         except Exception as error:

@@ -1,6 +1,7 @@
 """CSV files as people have them: every fault is named by line and column, and nothing is guessed."""
 
 import codecs
+import contextlib
 import csv
 import io
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from bayesinn.core.errors import InputError
-from bayesinn.core.validation import is_number
+from bayesinn.core.validation import is_number, read_number
 
 _MISSING = ("", "na", "n/a", "nan", "null", "none", ".")
 _SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "vertical bars"}
@@ -38,11 +39,8 @@ class Table(NamedTuple):
         text = field.strip()
         if text.lower() in _MISSING:
             return np.nan
-        try:
-            if "_" not in text:
-                return float(text)
-        except ValueError:
-            pass
+        with contextlib.suppress(ValueError):
+            return read_number(text)
         do = "write a number, or leave the field empty where a value is missing"
         if text[0] in "<>\N{LESS-THAN OR EQUAL TO}\N{GREATER-THAN OR EQUAL TO}":
             do = "write what the simulator returns for values beyond a limit, such as the limit itself"

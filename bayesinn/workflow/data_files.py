@@ -11,7 +11,7 @@ import numpy as np
 
 from bayesinn.core.errors import InputError
 from bayesinn.core.labels import Coordinate
-from bayesinn.core.validation import check_path
+from bayesinn.core.validation import check_path, distinct, read_number
 from bayesinn.simulation.checks import MISSING_VALUES, may_miss
 from bayesinn.simulation.simulator import Simulator
 from bayesinn.spaces.observations import axes
@@ -63,7 +63,8 @@ def read_data(
             table = read_table(path)
             data = _plain(table) if simulator is None else _tidy(table, simulator, context or {}, by, note)
         elif kind == ".json":
-            data = FileData(json.loads(path.read_text(encoding="utf-8")).items())
+            text = path.read_text(encoding="utf-8")
+            data = FileData(json.loads(text, object_pairs_hook=distinct).items())
         else:
             data = FileData(_read_npz(path))
     except InputError:
@@ -102,12 +103,17 @@ def parse_context(pairs: Iterable[str]) -> dict[str, Any]:
     context: dict[str, Any] = {}
     for pair in pairs:
         name, _, text = pair.partition("=")
+        name = name.strip()
+        if name in context:
+            expected = "each variable once"
+            do = "give it once; a vector as NAME=NUMBER,NUMBER"
+            raise InputError(f"Context {name!r}", expected=expected, got=f"another, {pair!r}", do=do)
         try:
-            values = [float(part) for part in text.split(",")]
+            values = [read_number(part) for part in text.split(",")]
         except ValueError as error:
             do = "write for example dose=100, or doses=10,20 for a vector"
             raise InputError(f"Context {pair!r}", expected="NAME=NUMBER", got=repr(pair), do=do) from error
-        context[name.strip()] = values[0] if len(values) == 1 else np.array(values)
+        context[name] = values[0] if len(values) == 1 else np.array(values)
     return context
 
 
@@ -156,11 +162,14 @@ def _columns_of(table: Table, name: str, shape: tuple[int, ...]) -> list[str]:
     if name in table.names and len(shape) < 2:
         return [name]
     indexed = [column for column in table.names if re.fullmatch(re.escape(name) + r"\[\d+\]", column)]
-    if name in table.names or (indexed and (not shape or len(indexed) != shape[-1])):
-        expected = f"columns {name}[0] to {name}[{shape[-1] - 1}]" if shape else f"one column {name!r}"
+    channels = [f"{name}[{number}]" for number in range(shape[-1])] if shape else []
+    if name in table.names or (indexed and set(indexed) != set(channels)):
+        expected = f"columns {channels[0]} to {channels[-1]}" if shape else f"one column {name!r}"
         do = "write one column for each channel, or one column and a row for each step"
-        raise table.fault(1, [name, *indexed][-1], expected=expected, got=f"{len(indexed)} such columns", do=do)
-    return sorted(indexed, key=lambda column: int(column[len(name) + 1 : -1]))
+        absent = ", ".join(column for column in channels if column not in indexed)
+        got = f"{len(indexed)} such columns" + f" without {absent[:100]}" * bool(absent)
+        raise table.fault(1, [name, *indexed][-1], expected=expected, got=got, do=do)
+    return channels if indexed else []
 
 
 def _groups(table: Table, ids: list[str]) -> dict[str, list[int]]:

@@ -25,7 +25,7 @@ from bayesinn.bijections import (
     VolumePreserving,
 )
 from bayesinn.core.errors import InputError
-from bayesinn.flows import autoregressive, coupling, hint, residual
+from bayesinn.flows import InvertibleFlow, autoregressive, coupling, hint, residual
 from bayesinn.testing import check_bijection
 
 REGISTRY: dict[str, Callable[[], Bijection]] = {
@@ -153,6 +153,10 @@ def test_bad_arguments_are_explained() -> None:
         (lambda: Spline(bins=2000), "at least 2 bins"),
         (lambda: Composed([]), "'transforms'"),
         (lambda: coupling(mixing="shuffle"), "'mixing'"),
+        (lambda: coupling(transform="spline"), "'transform'"),
+        (lambda: autoregressive(transform=Spline), "'transform'"),
+        (lambda: coupling(latent="student"), "'latent'"),
+        (lambda: InvertibleFlow(Coupling), "'chain'"),
         (lambda: coupling(blocks=0), "'blocks'"),
         (lambda: autoregressive(direction="both"), "'direction'"),
         (lambda: hint(levels=0), "'levels'"),

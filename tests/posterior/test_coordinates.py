@@ -99,3 +99,10 @@ def test_places_given_at_the_call_come_first(data) -> None:
         plots.posterior_predictive(draws, name="concentration", labels=dosed.labels)
     figure = plots.posterior_predictive(draws, name="concentration", labels=dosed.labels, times=HOURS[2:])
     assert figure.axes[0].lines[-1].get_xdata().tolist() == HOURS[2:].tolist()
+
+
+def test_a_seed_of_any_size_is_saved(posterior, data, tmp_path) -> None:
+    tree = posterior.infer(data, draws=5, seed=2**70, predictive=False)
+    tree.to_netcdf(tmp_path / "posterior.nc", engine="h5netcdf")
+    with az.from_netcdf(tmp_path / "posterior.nc", engine="h5netcdf") as saved:
+        assert saved.attrs["seed"] == str(2**70)

@@ -86,7 +86,8 @@ def test_arguments() -> None:
         ("x,y\n1,5\n2.5,\n-3e2,\n", {"x": [1.0, 2.5, -300.0], "y": 5.0}),
         ("\n x , y\r\n1,NA\r\nnan,2\r\n\r\n", {"x": [1.0, np.nan], "y": [np.nan, 2.0]}),
         ('"x"\n7', {"x": 7.0}),
-        ("x,y\n1\n2\n", {"x": [1.0, 2.0], "y": np.nan}),
+        ("x,y\n1,\n2,\n", {"x": [1.0, 2.0], "y": np.nan}),
+        ("x,y\n1,3\n,\n2,4\n", {"x": [1.0, np.nan, 2.0], "y": [3.0, np.nan, 4.0]}),
     ],
 )
 @pytest.mark.parametrize("place", ["", "{output}"])
@@ -254,11 +255,16 @@ FAILURES = {
         sh("""echo starting; echo '{"x": 1}'"""), "json",
     ),
     "no object such as": (["echo", "[1.0]"], "json"),
-    "could not convert string to float": (["echo", '{{"x": "a"}}'], "json"),
+    "'a' is no number": (["echo", '{{"x": "a"}}'], "json"),
     "inhomogeneous": (["echo", '{{"x": [[1], [1, 2]]}}'], "json"),
     f"begins with 'starting', which is no CSV of numbers.*{OTHER_TEXT}": (["echo", "starting"], "csv"),
     "a header of different names is needed": (["printf", "1.0\n2.0\n"], "csv"),
-    "more cells than the header": (["printf", "x\n1,2\n"], "csv"),
+    "row 1 below the header has more cells": (["printf", "x\n1,2\n"], "csv"),
+    "row 2 below the header has fewer cells": (["printf", "x,y\n1,2\n3\n"], "csv"),
+    "could not convert string to float: '1_000'": (["printf", "x\n1_000\n"], "csv"),
+    "'1_000' is no number": (["echo", '{{"x": "1_000"}}'], "json"),
+    "'2' is no number": (["echo", '{{"x": [1, null, "2"]}}'], "json"),
+    "'x' is there twice": (["echo", '{{"x": 1, "x": 2}}'], "json"),
     "could not convert string to float: 'b'": (["printf", "x\nb\n"], "csv"),
 }  # fmt: skip
 

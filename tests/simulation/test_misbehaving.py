@@ -104,6 +104,12 @@ def test_what_raises_follows_the_policy(got: str) -> None:
     assert drawn.parameters["mean"].max() < 2.0
 
 
+def test_a_long_error_is_cut_before_it_travels() -> None:
+    simulator = python(raises(ValueError("x" * 100_000)), on_nonfinite="redraw")
+    simulator.sample(200, seed=1)
+    assert 100 < len(simulator.engine.failure) < 3_000
+
+
 def test_a_time_limit_is_one_of_the_clock_however_many_threads_compute() -> None:
     """No timer of processor time, which all threads share: it would end those that are in time."""
 

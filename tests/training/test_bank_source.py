@@ -51,7 +51,7 @@ def test_each_row_comes_at_most_once_in_a_pass(bank: bi.Bank) -> None:
     first, everything = 70, bank.read()
     rows = ROWS - first
     found = {rate: row for row, rate in enumerate(everything["rate"].tolist())}
-    source = BankSource(bank, first, settings())
+    source = BankSource(series, bank, first, settings())
     drawn = [batch for step, batch in batches(source) if step >= 0]
     assert len(drawn) == 100
     # Windows of 4, 4, 4 and 3 chunks: what is left over in each is less than a batch.
@@ -77,7 +77,7 @@ def test_each_row_comes_at_most_once_in_a_pass(bank: bi.Bank) -> None:
 def test_steps_are_numbered_as_for_other_sources(bank: bi.Bank) -> None:
     """Also the idle ones at the end of an epoch, where calls have several steps."""
     chosen = settings(steps=160, steps_per_epoch=53)
-    numbers = [step for step, _ in batches(BankSource(bank, 0, chosen))]
+    numbers = [step for step, _ in batches(BankSource(series, bank, 0, chosen))]
     assert -1 in numbers
     np.testing.assert_array_equal(numbers, chosen.step_numbers(0))
 
@@ -85,8 +85,8 @@ def test_steps_are_numbered_as_for_other_sources(bank: bi.Bank) -> None:
 @pytest.mark.usefixtures("small_windows")
 @pytest.mark.parametrize("first_epoch", [1, 4, 6])
 def test_a_later_start_gives_the_same_batches(bank: bi.Bank, first_epoch: int) -> None:
-    whole = batches(BankSource(bank, 0, settings()))
-    rest = batches(BankSource(bank, 0, settings()), first_epoch)
+    whole = batches(BankSource(series, bank, 0, settings()))
+    rest = batches(BankSource(series, bank, 0, settings()), first_epoch)
     assert len(rest) == len(whole) - first_epoch * settings().padded_epoch
     for (step, batch), (other_step, other) in zip(whole[-len(rest) :], rest, strict=True):
         assert step == other_step
@@ -96,7 +96,7 @@ def test_a_later_start_gives_the_same_batches(bank: bi.Bank, first_epoch: int) -
 
 
 def test_the_seed_decides(bank: bi.Bank) -> None:
-    one, same, other = (batches(BankSource(bank, 0, settings(steps=5, seed=seed))) for seed in (3, 3, 4))
+    one, same, other = (batches(BankSource(series, bank, 0, settings(steps=5, seed=seed))) for seed in (3, 3, 4))
     np.testing.assert_array_equal(one[2][1]["rate"], same[2][1]["rate"])
     assert not np.array_equal(one[2][1]["rate"], other[2][1]["rate"])
 
@@ -104,7 +104,7 @@ def test_the_seed_decides(bank: bi.Bank) -> None:
 @pytest.mark.usefixtures("small_windows")
 @pytest.mark.parametrize("batch_size", [ROWS, 700, 65])
 def test_batches_may_be_larger_than_chunks(bank: bi.Bank, batch_size: int) -> None:
-    drawn = batches(BankSource(bank, 0, settings(steps=4, batch_size=batch_size)))
+    drawn = batches(BankSource(series, bank, 0, settings(steps=4, batch_size=batch_size)))
     assert [len(batch["rate"]) for _, batch in drawn] == [batch_size] * len(drawn)
     assert len(set(drawn[0][1]["rate"].tolist())) == batch_size
 
@@ -112,7 +112,7 @@ def test_batches_may_be_larger_than_chunks(bank: bi.Bank, batch_size: int) -> No
 def test_two_chunks_with_less_than_a_batch_each_give_one_together(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(bank_source, "_WINDOW_BYTES", 0)
     bank = bi.simulate(bi.get("linear"), 84, tmp_path, seed=1, chunk=64, progress=False)
-    source = BankSource(bank, 44, settings(batch_size=30))
+    source = BankSource(series, bank, 44, settings(batch_size=30))
     assert [window.batches for window in source._windows(0)] == [1]
 
 

@@ -145,6 +145,12 @@ def test_a_chief_comes_before_the_workers(kind: str, index: int, expected: int) 
     assert (devices.processes, devices.process, devices.chief) == (3, expected, expected == 0)
 
 
+def test_the_scope_of_a_strategy_is_refused_with_the_way_out() -> None:
+    strategy = tf.distribute.MirroredStrategy(["CPU:0"])
+    with strategy.scope(), pytest.raises(InputError, match=r"Optimization\(strategy=strategy\)"):
+        bi.AmortizedPosterior(linear).fit(steps=2, batch_size=8, progress=False)
+
+
 def test_other_strategies_are_refused() -> None:
     with pytest.raises(InputError, match="'strategy'"):
         bi.Optimization(strategy="mirrored")  # type: ignore[arg-type]

@@ -96,6 +96,19 @@ def test_it_waits_for_no_more_than_it_needs(begun: bi.Bank) -> None:
     assert len(begun.missing) == 12
 
 
+@pytest.mark.parametrize("number", [0, 1, 7])
+def test_numbers_that_are_not_finite_are_refused_as_in_arrays(tmp_path: Path, number: int) -> None:
+    """In what is held out, in the rows that scalings come from, and in a later chunk."""
+    bank = bi.simulate(series, ROWS, tmp_path / "bank", seed=1, chunk=SIZE, progress=False)
+    drawn = series.draw(SIZE, seed=5)
+    broken = np.array(drawn.observables["cases"])
+    broken[3, 2] = np.nan
+    drawn.observables["cases"] = broken
+    bank._store.write(number, drawn)
+    with pytest.raises(InputError, match=r"'cases'(?s:.*)NaN or infinity in 1 of"):
+        train(bi.Stream(bank), steps=30)
+
+
 @pytest.mark.parametrize("options", [{"reuse": 3}, {"fresh": 0.25}, {"reuse": 2, "fresh": 0.5}])
 def test_it_resumes_bit_for_bit(bank: bi.Bank, tmp_path: Path, monkeypatch, options: dict[str, float]) -> None:
     data, folder = bi.Stream(bank, **options), tmp_path / "checkpoint"

@@ -134,8 +134,11 @@ def test_context_from_elsewhere(file) -> None:
     checked = check_observations(VISITS, several)
     assert (checked.arrays["dose"].tolist(), checked.arrays["n"].tolist()) == ([20.0, 20.0], [2, 1])
     assert parse_context(["a=1,2"])["a"].tolist() == [1.0, 2.0]
-    with pytest.raises(InputError, match="NAME=NUMBER"):
-        parse_context(["dose"])
+    for mistake in (["dose"], ["dose=1_000"], ["dose=1,2_0"]):
+        with pytest.raises(InputError, match="NAME=NUMBER"):
+            parse_context(mistake)
+    with pytest.raises(InputError, match=r"Context 'dose'(?s:.*)once(?s:.*)'dose =9'"):
+        parse_context(["dose=2", "dose =9"])
     with pytest.raises(InputError, match="Context 'doses'"):
         read_data(path, VISITS, context={"doses": 1.0})
     with pytest.raises(InputError, match="each context variable once"):
@@ -153,6 +156,12 @@ def test_missing_values(field: str, file) -> None:
 def test_json_may_be_ragged(file) -> None:
     path = file(json.dumps({"level": [[1.0], [1.0, 2.0]], "dose": [1.0, 2.0]}), "data.json")
     assert check_observations(VISITS, read_data(path, VISITS)).arrays["n"].tolist() == [1, 2]
+
+
+def test_a_name_is_in_json_once(file) -> None:
+    path = file('{"level": [1.0, 2.0], "dose": 2, "dose": 9}', "data.json")
+    with pytest.raises(InputError, match="'dose' is there twice"):
+        read_data(path, VISITS)
 
 
 def test_without_a_simulator(file) -> None:
@@ -223,6 +232,14 @@ FIXED = {
         ["line 1, column 'two'", "columns two[0] to two[1]"],
     ),
     "a channel too few": (HEAD.replace("two[1]", "x") + "".join(ROWS), ["column 'two[0]'", "1 such columns"]),
+    "a channel between others that is not there": (
+        HEAD.replace("two[1]", "two[2]") + "".join(ROWS),
+        ["line 1, column 'two[2]'", "columns two[0] to two[1]", "without two[1]"],
+    ),
+    "one channel twice": (
+        HEAD.replace("two[1]", "two[00]") + "".join(ROWS),
+        ["columns two[0] to two[1]", "without two[1]"],
+    ),
     "a column that names no observations": (HEAD + "".join(ROWS), ["a column 'patient'"]),
 }
 

@@ -214,7 +214,8 @@ def test_scales_that_float32_or_the_library_can_not_hold() -> None:
         return {
             "infinite": x * 1e40,
             "tiny": x * 1e-9,
-            "offset": x + 1.7e9,
+            "offset": tf.cast(x + 2.45e6, tf.float32),
+            "kept": x + 1.7e9,
             "counts": tf.cast(x * 1e7, tf.int64),
             "wide": tf.exp(x),
         }
@@ -222,7 +223,8 @@ def test_scales_that_float32_or_the_library_can_not_hold() -> None:
     report = report_on(extreme)
     problems, hints = advice(report, "problem"), advice(report, "hint")
     assert "infinite in float32" in problems["infinite"]
-    assert "subtract an offset" in problems["offset"]
+    assert "of which single precision keeps " in problems["offset"]
+    assert "Subtract an offset" in problems["offset"]
     assert "can't tell n from n + 1" in hints["counts"]
     assert "networks see asinh(x / " in hints["wide"]
     assert set(problems) == {"infinite", "offset"}  # what is tiny is brought to unit scale

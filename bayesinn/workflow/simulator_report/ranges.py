@@ -8,6 +8,8 @@ import numpy as np
 import pandas as pd
 
 from bayesinn.plots.prior_predictive import prior_predictive
+from bayesinn.simulation.digits import lost_digits
+from bayesinn.simulation.finite import finite
 from bayesinn.spaces.data import DataSpace, Scaling
 from bayesinn.workflow.report import Figure
 from bayesinn.workflow.simulator_report.pilot import Advice, Pilot, Result, bounds
@@ -32,6 +34,7 @@ def check(pilot: Pilot, good: Pilot, failed: pd.Series) -> tuple[Result, Result]
         data, names = {**good.drawn.observables, **good.drawn.context}, tuple(pilot.observables)
         scalings = DataSpace.fit(data, names, (), pilot.simulator.lengths).scalings if len(good) > 1 else {}
     advice = [item for name in scalings for item in _scaled(good, name, scalings[name])]
+    advice += _lost(good) if scalings else []
     rows, observed = {}, {}
     for name, array in pilot.observables.items():
         apart = 1 < array.shape[-1] <= _FEW.get(array.ndim - 1, 0)
@@ -93,13 +96,22 @@ def _scaled(pilot: Pilot, name: str, scaling: Scaling) -> Iterator[Advice]:
     # A vector has a scale for each element, other arrays one for each channel; 1 where variation is mere rounding.
     low, high = bounds(array.reshape(-1, *scaling.mean.shape))
     measured = scaling.scale != 1.0
-    if np.any(lost := (low < high) & ~measured & (high - low < 1e-2 * np.abs(scaling.mean))):
-        finding = f"varies in {lost.sum()} of its parts by less than a millionth of the value"
-        yield Advice("problem", name, finding, "That is lost in float32.", "To keep it, subtract an offset.")
     ends = np.maximum(high - scaling.mean, scaling.mean - low) / scaling.scale
     if (farthest := np.max(ends, initial=0.0, where=measured)) > _FAR_OUT:
         finding, do = f"has a value {farthest:,.0f} standard deviations out after scaling", "Take a logarithm."
         yield Advice("hint", name, finding, "Single simulations dominate training.", do)
+
+
+def _lost(pilot: Pilot) -> Iterator[Advice]:
+    """Say of what single precision keeps few digits; constants have a check of their own."""
+    drawn, types = pilot.drawn, pilot.simulator.observable_types
+    # As training has them; infinity is another finding.
+    observables = {name: value.astype(types[name]) for name, value in drawn.observables.items()}
+    held = {name: value for name, value in observables.items() if finite(value, missing=True).all()}
+    for loss in lost_digits(pilot.simulator, {**drawn.parameters, **drawn.context, **held}):
+        if not loss.constant:
+            do = f"{loss.do[0].upper()}{loss.do[1:]}."
+            yield Advice("problem", loss.name, loss.finding, "Posteriors can't depend on what is lost.", do)
 
 
 def _quantiles(values: np.ndarray) -> pd.Series:

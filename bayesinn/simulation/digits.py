@@ -1,0 +1,108 @@
+"""Digits of what varies: those that a type of numbers resolves, and those that single precision keeps.
+
+Networks compute in single precision, with 24 binary digits. Of numbers that vary little beside their
+size, such as times in seconds since 1970, it keeps few digits of what varies, or none.
+"""
+
+import warnings
+from collections.abc import Collection, Iterator, Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+from bayesinn.simulation.checks import Declared
+from bayesinn.simulation.finite import over_all_channels, padding
+
+#: Distance of neighbours in single precision, beside their size.
+SINGLE = float(np.finfo(np.float32).eps)
+#: Fewer such distances in a standard deviation lose what data may say.
+FEWEST_STEPS = 1e3
+# What varies by so many of its own type may be the rounding of a constant.
+_ROUNDING = 4.0
+# Three rows tell a standard deviation to a factor of ten; from a million on, steps are a sixteenth.
+_FEW_ROWS, _LARGE = 10.0, 2.0**20
+_MOST_ROWS = 512
+
+
+def resolution(values: np.ndarray) -> float:
+    """Return the distance of neighbours in an array's type, beside their size; 0 for integers."""
+    return float(np.finfo(values.dtype).eps) if values.dtype.kind == "f" else 0.0
+
+
+def observable_type(values: np.ndarray) -> np.dtype:
+    """Return the type to keep an observable of a Python function in, from a few rows (n, ...).
+
+    Single precision, as networks compute in, unless numbers are large or vary little beside their size.
+    """
+    size, deviation, varies = _statistics(values, resolution(values))
+    few = varies & (deviation < _FEW_ROWS * FEWEST_STEPS * SINGLE * size)
+    return np.dtype(np.float64 if few.any() or np.max(size) >= _LARGE else np.float32)
+
+
+class Loss(NamedTuple):
+    """A variable of which single precision keeps few digits, or none: it is ``constant`` then."""
+
+    name: str
+    kind: str
+    finding: str
+    do: str
+    constant: bool
+
+
+def lost_digits(simulator: Declared, arrays: Mapping[str, np.ndarray], raw: Collection[str] = ()) -> Iterator[Loss]:
+    """Look for losses in simulations (n, ...), in the types in which training has them.
+
+    Observables and context of a finer type are centred before they are rounded, and lose nothing, unless
+    networks see them ``raw``.
+    """
+    context = () if simulator.context is None else simulator.context.names
+    for name, value in arrays.items():
+        own = resolution(value)
+        rounded = name in simulator.prior.names or name in raw
+        size, deviation, varies = _statistics(_valid(simulator, arrays, name), max(own, SINGLE * rounded))
+        steps = deviation / np.maximum(SINGLE * size, np.finfo(float).tiny)
+        few = varies & (steps < FEWEST_STEPS) & (rounded or own >= SINGLE)
+        do = "declare its difference from a constant in its place"
+        kind = "context" if name in context else "parameter"
+        if name in simulator.observable_shapes:
+            kind = "observable"
+            do = "subtract an offset from it, in the simulator and in data, or compute it in double precision"
+        if few.any():
+            worst = int(np.argmin(np.where(few, steps, np.inf)))
+            left = int(np.log10(max(steps[worst], 1.0)))
+            finding = f"varies by {deviation[worst]:.2g} around {size[worst]:.10g}, "
+            finding += f"of which single precision keeps {left or 'no'} digit{'s' * (left != 1)}"
+            yield Loss(name, kind, finding, do, constant=False)
+        elif kind != "context" and not varies.any():
+            finding = f"is {size[0]:.10g} in all simulations, as far as single precision tells"
+            yield Loss(name, kind, finding, do, constant=True)
+
+
+def warn_of_lost_digits(simulator: Declared, pilot: Mapping[str, np.ndarray], raw: Collection[str]) -> None:
+    """Warn of losses, in the line that calls fit."""
+    for loss in lost_digits(simulator, pilot, raw):
+        text = f"{loss.kind} {loss.name!r} {loss.finding}: posteriors can't depend on what is lost; {loss.do}"
+        warnings.warn(text, stacklevel=4)
+
+
+def _valid(simulator: Declared, arrays: Mapping[str, np.ndarray], name: str) -> np.ndarray:
+    """Return a variable as floats, NaN for its padding."""
+    values = np.asarray(arrays[name][:_MOST_ROWS], np.float64)
+    if name not in simulator.lengths:
+        return values
+    counts = arrays[simulator.lengths[name]][:_MOST_ROWS]
+    return np.where(over_all_channels(padding(values, counts), values), np.nan, values)
+
+
+def _statistics(values: np.ndarray, own: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return, for each cell of values (n, ...), size and standard deviation, and whether it varies.
+
+    It does by more than rounding to steps of the size ``own``.
+    """
+    cells = values.reshape(len(values), -1).astype(np.float64)
+    # What isn't finite is another fault.
+    cells[~np.isfinite(cells)] = np.nan
+    cells[:, np.isnan(cells).all(axis=0)] = 0.0
+    size = np.abs(np.nanmean(cells, axis=0))
+    spread = np.nanmax(cells, axis=0) - np.nanmin(cells, axis=0)
+    return size, np.nanstd(cells, axis=0), spread > _ROUNDING * own * size
