@@ -15,7 +15,7 @@ report.html     verdict, tables and figures in one file
 import contextlib
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,7 @@ from bayesinn.workflow.answers import arrays_of, opened, posterior_table, poster
 from bayesinn.workflow.diagnosing import diagnose
 from bayesinn.workflow.diagnosis import Diagnosis
 from bayesinn.workflow.observed import posterior_figures, predictive_figures
+from bayesinn.workflow.verdict import Again
 
 
 @dataclass(frozen=True)
@@ -176,10 +177,15 @@ class Run:
         simulations: int | None = None,
         draws: int = 200,
         seed: int,
+        again: Again | None = None,
     ) -> Diagnosis:
-        """Check on fresh simulations and around an observation, the simulator's own if None, and save the outcome."""
+        """Check on fresh simulations and around an observation, the simulator's own if None, and save the outcome.
+
+        ``again`` is a command that diagnoses anew; see :class:`Diagnosis`.
+        """
         with held(self.folder, "Run folder"):
             diagnosis = diagnose(posterior, simulations=simulations, draws=draws, seed=seed, observed=data)
+            diagnosis = diagnosis if again is None else replace(diagnosis, again=again)
             parameters = diagnosis.to_dataframe().rename_axis("parameter")
             tables = {"verdict": diagnosis.verdict, "errors": diagnosis.errors, "diagnosis": parameters}
             for name, table in tables.items():
