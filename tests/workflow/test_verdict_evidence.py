@@ -107,7 +107,7 @@ def test_tests_without_deviations_share_it_too() -> None:
 def test_an_observation_that_is_somewhat_odd_is_flagged() -> None:
     def found(p_value: float) -> Finding:
         result = TypicalityResult(p_value, "inputs", smallest=1.0 / 2049.0)
-        return Finding(BY_NAME["observation"], result, bi.Tolerances(), Labels(), family=59.0)
+        return Finding(BY_NAME["observation"], result, bi.Tolerances(), Labels(), family=60.0)
 
     assert found(0.02).grade == "within"
     assert found(1.0 / 2049.0).grade == "outside"

@@ -84,7 +84,7 @@ OBSERVATION = (
             "draws as they are, and weighted. Where the test passes, differences are chance.",
         },
         meaning="The posterior of this observation, as far as a classifier can tell.",
-        weights={"classifier": 8.0},
+        weights={"classifier": 7.0},
         remedy="Near this observation the posterior is wrong: train for longer, and compare with bi.reference at this "
         "observation before you publish.",
         reference="Linhart et al. 2023, arXiv:2306.03580",
@@ -110,7 +110,7 @@ OBSERVATION = (
         question="Whether the observation is like the simulations that the network was trained on.",
         sentence=_likeness,
         judge=lambda result: "" if result.undecided else OUTSIDE if result.out_of_distribution else WITHIN,
-        weights={"": 3.0},
+        weights={"": 4.0},
         meaning="The observation is like the simulations that the network was trained on.",
         remedy="Look for differences between data and simulator: units, missing or delayed counts, preprocessing; then "
         "widen the prior or extend the simulator. The posterior of this observation is an extrapolation.",
