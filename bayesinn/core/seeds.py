@@ -51,6 +51,7 @@ _STREAMS = {
     "sliced wasserstein": 0x736C6963,
     "learning curve": 0x6C637276,
     "rounds": 0x726F756E,
+    "speed": 0x73706565,
 }
 
 

@@ -5,6 +5,7 @@ import time
 import numpy as np
 
 from bayesinn.core.progress import Progress
+from bayesinn.diagnostics.deviation import digits
 from bayesinn.simulation.simulator import Simulator
 
 #: Numbers of simulations: what decides nearly all errors, and what tells large ones.
@@ -31,9 +32,8 @@ def affordable(simulator: Simulator, seed: int, observed: bool, progress: Progre
     unit = 10.0 ** max(np.floor(np.log10(possible)) - 1.0, 0.0)
     number = int(np.clip(possible // unit * unit, FEWEST, MOST))
     minutes = (alike * number + others) / per_second / 60.0
-    progress.stage(
-        f"{number:,} simulated data sets, about {max(minutes, 1.0):.0f} minutes at {per_second:.3g} a second"
-    )
+    speed = f"{digits(per_second)} a second"
+    progress.stage(f"{number:,} simulated data sets, about {max(minutes, 1.0):.0f} min at {speed}")
     return number
 
 

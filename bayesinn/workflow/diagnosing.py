@@ -107,15 +107,16 @@ def diagnose(
         evidence = gather(posterior, simulations, draws, seed, level, observed, quantities, larger, stages.stage)
         found = diagnose_arrays(evidence, tolerances, settings, stages.stage)
         stages.stage("done")
-    others = {"draws": draws, "seed": seed}
-    again = partial(_call, {name: value for name, value in others.items() if value != _USUAL[name]})
+    numbers = {name: str(value) for name, value in {"draws": draws, "seed": seed}.items() if value != _USUAL[name]}
+    others = {"observed": observed, "quantities": quantities, "larger": larger}
+    again = partial(_call, numbers | {name: name for name, value in others.items() if value is not None})
     return replace(found, about=_about(posterior), history=posterior.history, again=again)
 
 
-def _call(given: Mapping[str, int], name: str, value: int) -> str:
+def _call(given: Mapping[str, str], name: str, value: int) -> str:
     """Write the call that diagnoses anew with another number."""
-    arguments = {name: value, **given} | {name: value}
-    return f"bi.diagnose(posterior, {', '.join(f'{key}={number}' for key, number in arguments.items())})"
+    arguments = {name: str(value)} | {key: text for key, text in given.items() if key != name}
+    return f"bi.diagnose(posterior, {', '.join(f'{key}={text}' for key, text in arguments.items())})"
 
 
 def _about(posterior: AmortizedPosterior) -> dict[str, str]:

@@ -142,6 +142,22 @@ def test_the_default_follows_the_speed_of_the_simulator(monkeypatch, capsys, spe
     assert affordable.affordable(bi.get("linear"), 0, observed, Progress("", shown=False)) == 10_000
 
 
+def test_the_speed_is_that_of_batches_that_take_long_enough(monkeypatch) -> None:
+    sizes = []
+    clock = [0.0]
+
+    class Timed:
+        def draw(self, size: int, seed: int, stream: str) -> None:
+            bi.core.seeds.entropy(seed, stream)
+            sizes.append(size)
+            # Processes start in five seconds, then 100 simulations take one.
+            clock[0] += size / 100.0 + 5.0 * (len(sizes) == 1)
+
+    monkeypatch.setattr(affordable.time, "perf_counter", lambda: clock[0])
+    assert affordable._speed(Timed(), 0) == pytest.approx(100.0)
+    assert sizes == [4, 4, 16, 64, 256]
+
+
 def test_what_decides_names_the_call_or_the_command() -> None:
     deviation = Deviation("shift", "sd", "shift", ("a",), *(np.array([end]) for end in (0.0, -0.1, 0.1)), 1_000)
     check = Check(name="own", group="over the prior", run=print, deviations=lambda _: [deviation])
@@ -151,8 +167,8 @@ def test_what_decides_names_the_call_or_the_command() -> None:
         return Judgement([undecided], ("a",), bi.Tolerances(), 1_000, 200, *again).verdict().actions[0]
 
     assert said() == "About 7,200 more simulations would tell: take 8,200 simulations."
-    python = said(lambda name, value: _call({"seed": 3, "draws": 100}, name, value))
-    assert python.endswith("tell: bi.diagnose(posterior, simulations=8200, seed=3, draws=100).")
+    python = said(lambda name, value: _call({"seed": "3", "observed": "observed"}, name, value))
+    assert python.endswith("tell: bi.diagnose(posterior, simulations=8200, seed=3, observed=observed).")
     options = {"data": [Path("my counts.csv")], "context": ["n=1", "m=2"], "simulations": [1_000], "seed": []}
     shell = said(lambda name, value: command_with("diagnose", Path("runs/x"), options, name, value))
     assert shell.endswith(
