@@ -27,9 +27,9 @@ ROOMS = (
     "testing",
 )
 HALL = {"__init__.py", "_version.py", "cli.py"}
-MOST_LINES_A_FILE = 250
-MOST_LINES = 25_600
-MOST_LINES_OF_CODE = 14_200
+MOST_LINES_A_FILE = 400
+MOST_LINES = 26_600
+MOST_LINES_OF_CODE = 14_600
 #: Openings that continue the name of a function in place of saying what it does.
 CONTINUATIONS = re.compile(r"(Of|As|That|For|With|Whose|Where|Which|From|Within|By|In)\b")
 
