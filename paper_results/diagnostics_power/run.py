@@ -78,7 +78,7 @@ UNTOLD = ("within tolerance", ODDLY, "too narrow, two modes", "shifted, two mode
 SIZES = (20, 50, 100, 300, 1_000, 5_000)
 REPETITIONS = dict.fromkeys(SIZES, 200)
 BROKEN_REPETITIONS = {20: 20, 50: 20, 100: 20, 300: 20, 1_000: 100, 5_000: 10}
-BLOCK = 20
+BLOCK = 5
 PARTS = ("grades", "brief", "misspecification")
 COUNT = "count"
 #: Names of tests in the table of power, and those of their checks.
