@@ -34,8 +34,8 @@ named, and a posterior that is no more than the prior is never within tolerance.
 
 ### What "for sure" means
 
-Some forty errors are looked at. If each of them were judged at 95 %, a correct posterior would often be condemned, and
-of few simulations nearly always. So *outside* holds for all checks, parameters and kinds of error together: a posterior
+Some forty errors are looked at. If each of them were judged at 95 %, a correct posterior would often be condemned, most
+often by few simulations. So *outside* holds for all checks, parameters and kinds of error together: a posterior
 whose errors are all within tolerance is called outside with a probability of {family} at most, whatever the number of
 simulations. Each error is judged by the p-value of being no larger than its tolerance, and all of them share the
 {family} by weight. The p-values are exact with few simulations, or too large:
