@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from bayesinn.workflow.run import Run
 
     Observation = dict[str, Any] | None
+
+# Posterior draws for each simulated data set, as in bi.diagnose.
+_DRAWS = 200
 
 app = typer.Typer(cls=cl.Commands, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
@@ -135,12 +139,18 @@ def _diagnosing(finish: Callable[[Run, bi.AmortizedPosterior, Observation, Diagn
         simulator: cl.Source = None,
         trust: cl.Trust = False,
         simulations: cl.Simulations = None,
+        draws: cl.DiagnosisDraws = _DRAWS,
         seed: cl.Seed = 3,
     ) -> None:
         folder, posterior = _opened(run, output, simulator, trust)
+        from bayesinn.workflow.commands import command_with
+
         observation = _observation(data, posterior.simulator, context)
         folder.check_data(posterior.simulator, observation)
-        result = folder.diagnose(posterior, observation, simulations=simulations, seed=seed)
+        options = _given(data, context, simulator, seed) | {"output": [output] * (output is not None)}
+        options |= {"draws": [draws] * (draws != _DRAWS), "simulations": [simulations] * (simulations is not None)}
+        again = partial(command_with, f"{finish.__name__}{' --trust' * trust}", run, options)
+        result = folder.diagnose(posterior, observation, simulations=simulations, draws=draws, seed=seed, again=again)
         finish(folder, posterior, observation, result)
         raise typer.Exit(result.grade == "outside")
 
@@ -184,14 +194,16 @@ def run_all(
 ) -> None:
     """Train, diagnose, infer and report, all into one run folder."""
     simulator = _simulator(name)
-    from bayesinn.workflow.commands import train_or_say
+    from bayesinn.workflow.commands import command_with, train_or_say
 
     run, observation = _run(output, simulator), _observation(data, simulator, context)
     run.check_data(simulator, observation, answers=True)
     training = {"steps": steps, "minutes": minutes, "batch_size": batch_size, "passes": passes, "seed": seed}
     posterior = train_or_say(run.folder, simulator, summary, flow, resume=resume, **training)
     typer.echo("")
-    diagnosis = run.diagnose(posterior, observation, simulations=simulations, seed=seed + 2)
+    given = _given(data, context, name if ":" in name else None, seed + 2)
+    again = partial(command_with, "report", run.folder, given)
+    diagnosis = run.diagnose(posterior, observation, simulations=simulations, seed=seed + 2, again=again)
     typer.echo(repr(diagnosis))
     if observation is not None or simulator.observed is not None:
         from bayesinn.workflow.answers import answer_text
@@ -201,6 +213,12 @@ def run_all(
         typer.echo(answer_text(*run.infer(posterior, observation, **options), exact))
     typer.echo(f"\nsaved {run.report(posterior, diagnosis, observation)}")
     raise typer.Exit(diagnosis.grade == "outside")
+
+
+def _given(data: Path | None, context: list[str], simulator: str | None, seed: int) -> dict[str, list[Any]]:
+    """Return the options of a command that diagnoses, with their values."""
+    given = {"data": data, "simulator": simulator, "seed": seed}
+    return {"context": list(context)} | {name: [value] * (value is not None) for name, value in given.items()}
 
 
 def _simulator(name: str) -> bi.Simulator:

@@ -52,10 +52,11 @@ GivenBank = Annotated[str, typer.Option("--bank", help="Simulation bank to learn
 Bank = Annotated[str, typer.Option("--out", help="Bank to write: a folder, or an address such as s3://bucket/bank.")]
 Cluster = Annotated[str | None, typer.Option(help="Address of a Dask scheduler, to simulate there.", metavar="ADDRESS")]
 Chunk = Annotated[int | None, typer.Option(help="Simulations in a chunk.", min=1, show_default="8 MB, or fewer")]
-_DIAGNOSED = "10,000; 1,000 for Python simulators"
+_DIAGNOSED = "10,000; of Python simulators as many as take five minutes, 1,000 at least"
 Simulations = Annotated[
     int | None, typer.Option(help="Simulated data sets to diagnose on.", min=20, show_default=_DIAGNOSED)
 ]
+DiagnosisDraws = Annotated[int, typer.Option("--draws", help="Posterior draws for each data set.", min=5)]
 CheckSimulations = Annotated[int, typer.Option("--simulations", help="Simulations to look at.", min=50)]
 Report = Annotated[Path | None, typer.Option("--output", help="HTML report to write.")]
 _SOURCE = "FILE.py:NAME of the posterior's simulator; the file is run."

@@ -52,6 +52,7 @@ _STREAMS = {
     "learning curve": 0x6C637276,
     "rounds": 0x726F756E,
     "identity": 0x6964656E,
+    "speed": 0x73706565,
 }
 
 

@@ -18,6 +18,9 @@ from scipy import special, stats
 from bayesinn.core.errors import InputError
 from bayesinn.diagnostics.arrays import check_level
 
+# What is so improbable at a point need not be followed.
+_NEVER = 1e-15
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Band:
@@ -60,22 +63,26 @@ def simultaneous_band(points: tuple[float, ...], size: int, level: float) -> Ban
     return band
 
 
-def band_p_values(counts: np.ndarray, points: tuple[float, ...], size: int) -> np.ndarray:
+def band_p_values(counts: np.ndarray, points: tuple[float, ...], size: int, side: int = 0) -> np.ndarray:
     """Return exact p-values (c,) of uniformity, 1e-16 where smaller: one minus the smallest level of a band that holds.
 
-    Counts are integers (c, k): how many of the n values of each column lie below each point.
+    Counts are integers (c, k): how many of the n values of each column lie below each point. With
+    ``side`` 1 or -1, only counts that are too large, or too small, are evidence.
     """
     _check_points(points, size)
     first, table = _pointwise(points, size)
     index = counts - first
     within = np.clip(index, 0, table.shape[1] - 1)
-    gammas = np.min(np.where(index == within, table[np.arange(len(points)), within], 0.0), axis=1)
+    pointwise = np.where(index == within, table[np.arange(len(points)), within], 0.0)
+    if side:
+        pointwise = np.where(side * (counts - size * np.array(points)) > 0.0, pointwise, 1.0)
+    gammas = np.min(pointwise, axis=1)
     # The tail that holds the worst count weighs gamma / 2, which bounds the p-value where 1 - P rounds to zero.
-    exact = [max(1.0 - _inside_probability(points, size, gamma), 0.5 * gamma) for gamma in gammas]
+    exact = [max(1.0 - _inside_probability(points, size, gamma, side), 0.5 * gamma) for gamma in gammas]
     return np.maximum(exact, 1e-16)
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=32)
 def _pointwise(points: tuple[float, ...], size: int) -> tuple[np.ndarray, np.ndarray]:
     """Return first (k,) and two-sided p-values (k, width) of counts first + (0, ..., width - 1); beyond, they are 0."""
     probability = np.array(points)
@@ -99,11 +106,14 @@ def _limits(points: tuple[float, ...], size: int, gamma: float) -> tuple[np.ndar
     return first + np.argmax(inside, axis=1), first + table.shape[1] - 1 - np.argmax(inside[:, ::-1], axis=1)
 
 
-def _inside_probability(points: tuple[float, ...], size: int, gamma: float) -> float:
-    """Return the probability that n uniform values have a pointwise p-value above gamma at every point."""
+def _inside_probability(points: tuple[float, ...], size: int, gamma: float, side: int = 0) -> float:
+    """Return the probability that n uniform values have a pointwise p-value above gamma at every point, on one side."""
     if gamma >= 1.0:
         return 0.0
     lower, upper = _limits(points, size, gamma)
+    if side:
+        widest = _limits(points, size, min(gamma, _NEVER))
+        lower, upper = (widest[0], upper) if side > 0 else (lower, widest[1])
     rates = size * np.diff(points, prepend=0.0, append=1.0)
     start, weights = 0, np.ones(1)  # of the counts start, start + 1, ...
     for rate, low, high in zip(rates, [*lower, size], [*upper, size], strict=True):

@@ -4,13 +4,15 @@ A p-value says how sure an error is, and falls with the number of simulations ho
 how large the error is, and how well that is known. Its interval narrows as one over the root of their number.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 from scipy import special, stats
 
+from bayesinn.diagnostics import beyond
 from bayesinn.diagnostics.bands import simultaneous_band
 
 #: Probability that the intervals of all columns of one measure hold.
@@ -48,6 +50,8 @@ class Deviation:
     scale: float = 1.0  #: the tolerance is multiplied by it; the number of parameters, if errors add up over them
     gap: float = 0.0  #: half the distance of two bounds, which more draws bring together and more simulations don't
     one_sided: bool = False  #: whether an error without upper bound is only compared with the tolerance from below
+    #: Takes a tolerance, in the unit; returns p-values (k,) of errors that are no larger than it, each by itself.
+    beyond: Callable[[float], np.ndarray] | None = None
 
     @property
     def least(self) -> np.ndarray:
@@ -59,17 +63,35 @@ class Deviation:
         """Array (k,): largest size of the error in its interval."""
         return np.maximum(abs(self.lower), abs(self.upper))
 
-    def simulations_needed(self, tolerance: float) -> np.ndarray:
+    def p_values(self, tolerance: float) -> np.ndarray:
+        """Return p-values (k,) of errors that are no larger than the tolerance, each column by itself.
+
+        Without ``beyond``, by an interval that is taken for one by Student's t.
+        """
+        if self.beyond is not None:
+            return self.beyond(tolerance)
+        size = abs(self.estimate)
+        half = np.where(self.estimate > 0.0, self.estimate - self.lower, self.upper - self.estimate)
+        quantile = _quantile(len(self.columns), max(self.simulations, 2))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            distance = quantile * np.nan_to_num((size - tolerance) / half, nan=-np.inf, posinf=np.inf)
+        return np.asarray(np.minimum(2.0 * stats.t.sf(distance, max(self.simulations - 1, 1)), 1.0))
+
+    def simulations_needed(self, tolerance: float, error: float = 1.0 - CONFIDENCE) -> np.ndarray:
         """Estimate how many simulations (k,) tell on which side of the tolerance each error lies.
 
         With them, half the interval is as wide as the distance of the estimate from the tolerance. While it is wider
         than the tolerance, the estimate says little: then as wide as half the tolerance. Infinite where the error is
-        about as large as its tolerance, or where simulations don't narrow the interval enough.
+        about as large as its tolerance, or where simulations don't narrow the interval enough. An error beyond the
+        tolerance must be told from it with a probability of ``error`` of being wrong in any column.
         """
         size = abs(self.estimate)
+        stretch = stats.norm.isf(0.5 * error / len(self.columns)) / _quantile(
+            len(self.columns), max(self.simulations, 2)
+        )
         with np.errstate(divide="ignore", invalid="ignore"):
-            half = np.where(size > tolerance, size - self.least, self.most - size) - self.gap
-            unknown = half > tolerance
+            half = np.where(size > tolerance, max(stretch, 1.0) * (size - self.least), self.most - size) - self.gap
+            unknown = (half > tolerance) & ~(size - self.least < size - tolerance)
             aim = np.where(unknown, 0.5 * tolerance, abs(size - tolerance) - self.gap)
             factor = (np.maximum(half, 0.0) / aim) ** 2
         hopeless = ~(aim > 0.0) | np.isnan(factor) | (~unknown & (factor > _MOST_TIMES))
@@ -111,7 +133,8 @@ def shift_and_spread(values: np.ndarray, columns: Columns) -> tuple[Deviation, D
     """
     scores, size = normal_scores(values), len(values)
     words = "draws too high", "draws too low"
-    shift = Deviation("shift", "sd", "shift", columns, *interval_of_mean(scores), size, words)
+    of_mean = partial(beyond.of_mean, scores)
+    shift = Deviation("shift", "sd", "shift", columns, *interval_of_mean(scores), size, words, beyond=of_mean)
     centred = scores - scores.mean(axis=0)
     variance = np.mean(centred**2, axis=0)
     # Standard error of the logarithm of a standard deviation, by its fourth moment. A few simulations may have a small
@@ -121,7 +144,8 @@ def shift_and_spread(values: np.ndarray, columns: Columns) -> tuple[Deviation, D
     sd, factor = scores.std(axis=0, ddof=1), np.exp(_quantile(len(columns), size) * error)
     ends = Interval(*(100.0 * (end - 1.0) for end in (sd, sd / factor, sd * factor)))
     words = "draws too wide", "draws too narrow"
-    return shift, Deviation("error of spread", "%", "spread", columns, *ends, size, words)
+    of_spread = partial(beyond.of_spread, sd, error, size)
+    return shift, Deviation("error of spread", "%", "spread", columns, *ends, size, words, beyond=of_spread)
 
 
 def of_distribution(
@@ -142,7 +166,10 @@ def of_distribution(
     near = np.where(near > 0.0, near, -far)
     lower, upper = 100.0 * np.sort([sign * near, sign * far], axis=0)
     estimate = 100.0 * sign * magnitude.max(axis=0)
-    return Deviation(measure, "percentage points", "coverage", columns, estimate, lower, upper, size, words)
+    counts = np.rint(size * (difference.T + band.points)).astype(int)
+    exact = partial(beyond.of_distribution, counts, band.points, size)
+    unit = "percentage points"
+    return Deviation(measure, unit, "coverage", columns, estimate, lower, upper, size, words, beyond=exact)
 
 
 def of_median(values: np.ndarray, column: str, measure: str, unit: str, words: Words, scale: float) -> Deviation:
@@ -150,7 +177,8 @@ def of_median(values: np.ndarray, column: str, measure: str, unit: str, words: W
     ordered, size = np.sort(values), len(values)
     low = int(stats.binom.ppf(0.5 * (1.0 - CONFIDENCE), size, 0.5))
     ends = np.array([[np.median(values)], [ordered[max(low - 1, 0)]], [ordered[min(size - low, size - 1)]]])
-    return Deviation(measure, unit, "nats", (column,), *Interval(*ends), size, words, scale)
+    by_signs = partial(beyond.of_median, values)
+    return Deviation(measure, unit, "nats", (column,), *Interval(*ends), size, words, scale, beyond=by_signs)
 
 
 def _quantile(columns: int, size: int) -> float:

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from scipy import special
 
+from bayesinn.diagnostics import beyond
 from bayesinn.diagnostics.arrays import paired
 from bayesinn.diagnostics.deviation import Deviation, Interval, interval_of_mean, of_median
 from bayesinn.diagnostics.sbc import SBCResult, sbc
@@ -54,6 +55,7 @@ class SharpnessResult(Result):
     at_least: np.ndarray  #: (n,), in the mean at most the missing nats
     at_most: np.ndarray  #: (n,), in the mean at least the missing nats; inf where only the other bound is known
     parameters: int  #: number of parameters
+    most: float = np.inf  #: largest value that ``at_least`` can take; inf if there is none
 
     @property
     def deviations(self) -> tuple[Deviation, ...]:
@@ -67,7 +69,15 @@ class SharpnessResult(Result):
             ends = ends._replace(upper=np.array([np.inf]))
         words = "sharper than the exact posterior", "falls short of the exact posterior"
         given = "missing sharpness", "nats", "nats", self.columns, *ends, size, words, self.parameters
-        return (Deviation(*given, gap=gap, one_sided=bool(np.isinf(self.at_most).all())),)
+        return (Deviation(*given, gap=gap, one_sided=bool(np.isinf(self.at_most).all()), beyond=self._beyond),)
+
+    def _beyond(self, tolerance: float) -> np.ndarray:
+        # A divergence is never negative: only what is missing counts.
+        if np.isfinite(self.most):
+            return beyond.of_missing_nats(self.at_least, self.most, tolerance)
+        # Under a correct posterior, the ratio of another density to its own is one in the mean, and rarely large.
+        ratio = np.exp(np.minimum(-np.sum(self.at_least), 0.0))
+        return np.maximum(beyond.of_excess(self.at_least[:, None], tolerance), ratio)
 
     @property
     def summary(self) -> str:
@@ -120,7 +130,7 @@ def sharpness(log_likelihood: Pair, log_prior: Pair, log_prob: Pair, parameters:
     at_most = of_truth - (alone - np.log(draws))
     # Finite also for a truth that the posterior excludes.
     at_least = np.log(draws + 1.0) - np.logaddexp(alone - of_truth, 0.0)
-    return SharpnessResult(_ALL, at_least, at_most, parameters)
+    return SharpnessResult(_ALL, at_least, at_most, parameters, float(np.log(draws + 1.0)))
 
 
 def compared_sharpness(log_prob: np.ndarray, other: np.ndarray, parameters: int) -> SharpnessResult:

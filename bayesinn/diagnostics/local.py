@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import stats
 from threadpoolctl import threadpool_limits
 
 from bayesinn.core import seeds
@@ -45,15 +46,22 @@ class LocalC2STResult(Tested):
         least = 100.0 * np.sqrt(np.maximum(self.statistic - chance, 0.0))
         ends, words = (excess, least, np.full(len(least), np.inf)), ("", "a classifier tells truths from draws")
         unit, size = "percentage points", self.simulations
-        return (Deviation("classifier", unit, "classifier", self.columns, *ends, size, words, one_sided=True),)
+        given = "classifier", unit, "classifier", self.columns, *ends, size, words
+        return (Deviation(*given, one_sided=True, beyond=self._beyond),)
+
+    def _beyond(self, tolerance: float) -> np.ndarray:
+        # Exact for correct posteriors, by repetition. For others a distance is at least as uncertain
+        # as a mean of numbers of variance one, a quarter of which it is; and as what chance gives,
+        # where the classifier looks at a part of the simulations.
+        chance = np.sqrt(np.quantile(self.null, 0.99, axis=0)) / stats.norm.isf(0.01)
+        error = 100.0 * np.maximum(0.25 / np.sqrt(self.simulations), chance)
+        excess = 100.0 * np.sqrt(np.maximum(self.statistic - np.median(self.null, axis=0), 0.0))
+        return np.maximum(stats.norm.sf((excess - tolerance) / error), self.p_value)
 
     @property
     def family_p_value(self) -> float:
         """One p-value for all observations: that of the largest statistic, each in units of its median."""
-        everything = np.concatenate([self.statistic[None], self.null])
-        scale = np.maximum(np.median(everything, axis=0), np.finfo(float).tiny)
-        largest = np.max(everything / scale, axis=1)
-        return float(p_values(largest[0], largest[1:]))
+        return _family_p_value(self.statistic, self.null)
 
     @property
     def _heading(self) -> str:
@@ -69,6 +77,7 @@ def local_c2st(
     draw_latent: Callable[[int, int], np.ndarray] | None = None,
     names: Sequence[str] | None = None,
     trials: int = 200,
+    most_trials: int | None = None,
     evaluations: int = 1_000,
     level: float = 0.99,
 ) -> LocalC2STResult:
@@ -92,6 +101,8 @@ def local_c2st(
     draw_latent : function of (count, seed) that returns an array (count, d), independent for different seeds
         Draws of the flow's latent distribution; standard normal if left out.
     names : names of the observations; ``observation``, or ``observation[0]``, ``observation[1]``, ... if left out
+    most_trials : number of trials where none of the first ones reaches what is observed; ``trials`` if left out
+        No p-value is below one over the number of trials. Further ones tell how small it is where it may be.
     evaluations : number m of latents at which the classifier is asked
 
     The posterior is correct below 1, and too low above:
@@ -114,9 +125,10 @@ def local_c2st(
         names = ["observation"] if len(observed) == 1 else [f"observation[{index}]" for index in range(len(observed))]
     check_integer("number of names", len(names), len(observed), len(observed), do="pass one for each observation")
     check_repetitions("trials", trials, level)
+    most = check_integer("Argument 'most_trials'", trials if most_trials is None else most_trials, trials)
     check_integer("Argument 'evaluations'", evaluations)
     size, dimension = latent.shape
-    states = np.random.SeedSequence(seeds.entropy(seed, "local c2st")).generate_state(trials + 2)
+    states = np.random.SeedSequence(seeds.entropy(seed, "local c2st")).generate_state(most + 2)
     sources = (int(state) >> 1 for state in states)
 
     def draw(count: int) -> np.ndarray:
@@ -138,5 +150,14 @@ def local_c2st(
     with threadpool_limits(1, user_api="blas"):
         statistic, probability = classify(latent)
         null = np.stack([classify(draw(size))[0] for _ in range(trials)])
+        if _family_p_value(statistic, null) <= 1.0 / (1.0 + trials) and most > trials:
+            null = np.concatenate([null, [classify(draw(size))[0] for _ in range(most - trials)]])
     p_value = p_values(statistic, null)
     return LocalC2STResult(tuple(names), p_value, level, statistic, null, evaluation, probability, size)
+
+
+def _family_p_value(statistic: np.ndarray, null: np.ndarray) -> float:
+    everything = np.concatenate([statistic[None], null])
+    scale = np.maximum(np.median(everything, axis=0), np.finfo(float).tiny)
+    largest = np.max(everything / scale, axis=1)
+    return float(p_values(largest[0], largest[1:]))

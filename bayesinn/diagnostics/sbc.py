@@ -8,6 +8,7 @@ from scipy import stats
 
 from bayesinn.core import seeds
 from bayesinn.core.errors import InputError
+from bayesinn.diagnostics import beyond
 from bayesinn.diagnostics.arrays import Arrays, paired
 from bayesinn.diagnostics.deviation import Deviation, interval_of_mean, normal_scores, shift_and_spread
 from bayesinn.diagnostics.uniformity import UniformityResult, ranks, uniform_ranks, uniformity
@@ -71,8 +72,13 @@ class DependenceResult(SBCResult):
     def deviations(self) -> tuple[Deviation, ...]:
         """How far the correlation of normal scores is off."""
         words = "correlation of the draws too high", "correlation of the draws too low"
-        ends = interval_of_mean(self.difference)
-        return (Deviation("error of correlation", "", "correlation", self.columns, *ends, self.simulations, words),)
+        given = "error of correlation", "", "correlation", self.columns, *interval_of_mean(self.difference)
+        return (Deviation(*given, self.simulations, words, beyond=self._beyond),)
+
+    def _beyond(self, tolerance: float) -> np.ndarray:
+        # Products of a few scores are far from normal, but their ranks are exactly uniform for a
+        # correct posterior.
+        return np.maximum(beyond.of_mean(self.difference, tolerance), self.p_value)
 
 
 def sbc(truth: Arrays, draws: Arrays, *, seed: int, level: float = 0.99) -> SBCResult:

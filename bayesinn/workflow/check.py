@@ -38,7 +38,11 @@ class Check:
         Each a :class:`bayesinn.diagnostics.Deviation`; by default the result's attribute ``deviations``, if any.
     judge : function of the result, returns the grade of a result without deviations
         One of "within", "outside", "undecided", "flagged" (a remark that does not count), or "". By default a
-        :class:`bayesinn.diagnostics.Tested` that fails is outside.
+        :class:`bayesinn.diagnostics.Tested` that fails is outside. With a p-value, outside counts only if that is
+        below the check's share of the errors that a diagnosis may make; else it is undecided, or flagged if there is a
+        ``sentence``.
+    weights : mapping of the name of a measure to its share of these errors, relative to others; 1 if left out
+        The name is empty for a result without deviations. See :data:`bayesinn.workflow.tolerances.FAMILY_ERROR`.
     question : str, what the check looks at
     figures : mapping of name (of the file, without ending) to function of result and ``labels``; a matplotlib figure
     captions : mapping of name to str, what each figure shows, and how to tell good from bad
@@ -60,6 +64,7 @@ class Check:
     needs: Sequence[str] = ()
     deviations: Callable[[Any], Sequence[Deviation]] = lambda result: getattr(result, "deviations", ())
     judge: Callable[[Any], str] = judge
+    weights: Mapping[str, float] = field(default_factory=dict)
     question: str = ""
     figures: Mapping[str, Callable[..., Canvas]] = field(default_factory=dict)
     captions: Mapping[str, str] = field(default_factory=dict)

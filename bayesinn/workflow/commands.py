@@ -2,6 +2,7 @@
 
 import shlex
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -55,6 +56,14 @@ def advise_on(simulator: Simulator, place: str, summary: list[str], flow: str | 
     """Fit networks to parts of a bank, and return what more simulations would gain; nothing of it is kept."""
     posterior = AmortizedPosterior(simulator, named_summary(summary), named_flow(flow))
     return advise(posterior, open_bank(place))
+
+
+def command_with(command: str, folder: Path, options: Mapping[str, list[Any]], name: str, value: int) -> str:
+    """Write a command with its options, each as often as it has values, and another value of one of them."""
+    words = ["bayesinn", command, str(folder)]
+    for option, values in {**options, name: [value]}.items():
+        words += [word for each in values for word in (f"--{option}", str(each))]
+    return shlex.join(words)
 
 
 def _interrupted(keeps: str, more: str) -> NoReturn:

@@ -17,8 +17,8 @@ from bayesinn.workflow.evidence import Arrays, Evidence
 from bayesinn.workflow.finding import Finding
 from bayesinn.workflow.observed import observed_section
 from bayesinn.workflow.report import Figure, Section, Verdict, render, save_all
-from bayesinn.workflow.tolerances import FLAGGED, OUTSIDE, UNDECIDED, WITHIN, Tolerances
-from bayesinn.workflow.verdict import Judgement, not_run
+from bayesinn.workflow.tolerances import FAMILY_ERROR, FLAGGED, OUTSIDE, UNDECIDED, WITHIN, Tolerances
+from bayesinn.workflow.verdict import Again, Judgement, not_run, take
 
 #: Columns of the table of parameters: key of a check and column of its table, and their headings.
 _OVERVIEW = {"recovery_r_squared": "R²", "recovery_contraction": "Contraction", "information_gain": "Nats gained"}
@@ -48,6 +48,7 @@ class Diagnosis:
     settings: Mapping[str, Any] = field(default_factory=dict)  #: written at the end of the report
     about: Mapping[str, str] = field(default_factory=dict)  #: simulator, network, training: the report's first line
     history: pd.DataFrame | None = None  #: of the training
+    again: Again = take  #: writes the call or command that diagnoses anew with another number
 
     def __getattr__(self, name: str) -> Any:
         # Copying looks up special methods before the findings are set.
@@ -64,7 +65,8 @@ class Diagnosis:
     @property
     def judgement(self) -> Judgement:
         """What all findings say together."""
-        return Judgement(self.findings, self.parameters, self.tolerances, *self.size)
+        simulations, draws = self.size
+        return Judgement(self.findings, self.parameters, self.tolerances, simulations, draws, self.again)
 
     @property
     def grade(self) -> str:
@@ -188,9 +190,10 @@ class Diagnosis:
         text = (
             "Parameters were drawn from the prior, data sets simulated from them, and the posterior of each data set "
             "compared with the parameters that made it. A check is within tolerance if the whole interval of each "
-            "error is, outside if the whole interval of one is, and otherwise undecided. The p-value is the "
-            "probability that a correct posterior would do as badly; it gets small for small errors, too, if there are "
-            "many simulations."
+            "error is, outside if one is larger than its tolerance for sure, and otherwise undecided. For sure means: "
+            f"a posterior without any such error has one check outside, of all checks, in {100 * FAMILY_ERROR:g} % of "
+            "diagnoses at most. The p-value is the probability that a correct posterior would do as badly; it gets "
+            "small for small errors, too, if there are many simulations."
         )
         heads = {"grade": "Tolerance", "p_value": "p-value", "found": "Found"}
         table = table.rename(columns=heads).rename_axis("Check")

@@ -1,6 +1,6 @@
 """The outcome of a check: its grade, what the verdict, the tables, the figures and the report say of it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 
 from bayesinn.core.labels import Labels
-from bayesinn.diagnostics.deviation import TOGETHER, digits
+from bayesinn.diagnostics.deviation import TOGETHER, Deviation, digits
 from bayesinn.workflow.check import Check
 from bayesinn.workflow.report import Figure, Section
-from bayesinn.workflow.tolerances import FLAGGED, OUTSIDE, UNDECIDED, WITHIN, Tolerances
+from bayesinn.workflow.tolerances import FAMILY_ERROR, FLAGGED, OUTSIDE, UNDECIDED, WITHIN, Tolerances
 
 _MOST_SAID = 4
 # Headings of columns that several checks share.
@@ -47,12 +47,28 @@ class Error(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Finding:
-    """A check with its result."""
+    """A check with its result; ``family`` is the weight of all findings, which share :data:`FAMILY_ERROR`."""
 
     check: Check
     result: Any
     tolerances: Tolerances
     labels: Labels
+    family: float = 0.0
+
+    @cached_property
+    def deviations(self) -> Sequence[Deviation]:
+        """The measures of error."""
+        return tuple(self.check.deviations(self.result))
+
+    @property
+    def weight(self) -> float:
+        """Weight of all that may be outside: of each measure, or of the p-value of a result without any."""
+        measures = [deviation.measure for deviation in self.deviations] or [""] * bool(np.isfinite(self.p_value))
+        return sum(self.check.weights.get(measure, 1.0) for measure in measures)
+
+    def error(self, measure: str = "") -> float:
+        """Return the probability that a measure may be outside though no error is larger than its tolerance."""
+        return FAMILY_ERROR * self.check.weights.get(measure, 1.0) / (max(self.family, self.weight) or 1.0)
 
     @cached_property
     def errors(self) -> list[Error]:
@@ -63,8 +79,11 @@ class Finding:
     def grade(self) -> str:
         """Whether all errors are ``within`` tolerance, one ``outside``, one ``undecided``; empty without a test."""
         grades = {error.grade for error in self.errors}
-        worst = next((grade for grade in (OUTSIDE, UNDECIDED, WITHIN) if grade in grades), "")
-        return worst if self.errors else self.check.judge(self.result)
+        if self.errors:
+            return next((grade for grade in (OUTSIDE, UNDECIDED, WITHIN) if grade in grades), "")
+        grade = self.check.judge(self.result)
+        unsure = grade == OUTSIDE and self.p_value > self.error()
+        return (FLAGGED if self.check.sentence else UNDECIDED) if unsure else grade
 
     @property
     def needs_draws(self) -> bool:
@@ -72,7 +91,7 @@ class Finding:
         hopeless = any(error.grade == UNDECIDED and np.isinf(error.factor) for error in self.errors)
         return hopeless and any(
             deviation.gap > 0.0 and np.any(deviation.gap >= 0.25 * (deviation.upper - deviation.lower))
-            for deviation in self.check.deviations(self.result)
+            for deviation in self.deviations
         )
 
     @property
@@ -131,9 +150,12 @@ class Finding:
         return Section(title, text, table, figures, self.labels, folded)
 
     def _errors(self) -> Iterator[Error]:
-        for deviation in self.check.deviations(self.result):
-            tolerance, size = self.tolerances.of(deviation), deviation.simulations
-            needed, grades = deviation.simulations_needed(tolerance), self.tolerances.grades(deviation)
+        for deviation in self.deviations:
+            tolerance = self.tolerances.of(deviation)
+            size = deviation.simulations
+            chance = self.error(deviation.measure)
+            needed = deviation.simulations_needed(tolerance, chance)
+            grades = self.tolerances.grades(deviation, chance)
             for index, column in enumerate(deviation.columns):
                 yield Error(
                     check=self.check.name,

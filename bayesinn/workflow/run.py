@@ -16,7 +16,7 @@ run.json        what tables and reports runs wrote here; no other file is replac
 import contextlib
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,7 @@ from bayesinn.workflow.diagnosing import diagnose
 from bayesinn.workflow.diagnosis import Diagnosis
 from bayesinn.workflow.observed import posterior_figures, predictive_figures
 from bayesinn.workflow.run_files import ANSWER, DIAGNOSIS, REPORT, RunFiles
+from bayesinn.workflow.verdict import Again
 
 
 @dataclass(frozen=True)
@@ -186,11 +187,16 @@ class Run:
         simulations: int | None = None,
         draws: int = 200,
         seed: int,
+        again: Again | None = None,
     ) -> Diagnosis:
-        """Check on fresh simulations and around an observation, the simulator's own if None, and save the outcome."""
+        """Check on fresh simulations and around an observation, the simulator's own if None, and save the outcome.
+
+        ``again`` is a command that diagnoses anew; see :class:`Diagnosis`.
+        """
         with held(self.folder, "Run folder"):
             self.files.check(*DIAGNOSIS)
             diagnosis = diagnose(posterior, simulations=simulations, draws=draws, seed=seed, observed=data)
+            diagnosis = diagnosis if again is None else replace(diagnosis, again=again)
             parameters = diagnosis.to_dataframe().rename_axis("parameter")
             tables = {"verdict": diagnosis.verdict, "errors": diagnosis.errors, "diagnosis": parameters}
             for name, table in tables.items():

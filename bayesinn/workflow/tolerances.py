@@ -9,6 +9,10 @@ from bayesinn.diagnostics.deviation import Deviation
 
 #: The whole interval of an error is inside the tolerance, or outside of it, or neither.
 WITHIN, OUTSIDE, UNDECIDED = "within", "outside", "undecided"
+#: Probability that a diagnosis calls anything outside, of a posterior with all errors within tolerance.
+#: ``within`` is an intersection of intervals, each of which may hold with its own level; ``outside`` is
+#: a union over all checks, measures and columns, which share this probability by weight (Bonferroni).
+FAMILY_ERROR = 0.01
 #: A remark that does not count: the model, not the posterior, differs from the data.
 FLAGGED = "flagged"
 
@@ -59,8 +63,12 @@ class Tolerances:
         name = deviation.tolerance
         return deviation.scale * float(getattr(self, name) if isinstance(name, str) else name)
 
-    def grades(self, deviation: Deviation) -> np.ndarray:
-        """Return the grade (k,) of each column; empty where an error that is known from below only is not outside."""
+    def grades(self, deviation: Deviation, error: float = FAMILY_ERROR) -> np.ndarray:
+        """Return the grade (k,) of each column; empty where nothing can show that an error is within.
+
+        ``error`` is the probability that any column is outside though no error is larger than its tolerance.
+        """
         tolerance = self.of(deviation)
-        cases = [deviation.most <= tolerance, deviation.least > tolerance]
-        return np.select(cases, [WITHIN, OUTSIDE], "" if deviation.one_sided else UNDECIDED)
+        surely = len(deviation.columns) * deviation.p_values(tolerance) <= error
+        cases = [deviation.most <= tolerance, (deviation.least > tolerance) & surely, deviation.least > tolerance]
+        return np.select(cases, [WITHIN, OUTSIDE, UNDECIDED], "" if deviation.one_sided else UNDECIDED)

@@ -1,7 +1,7 @@
 """The verdict: how wrong a posterior is, whether enough was looked at, what to trust, and what to do."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from bayesinn.diagnostics.deviation import CONFIDENCE
@@ -10,6 +10,14 @@ from bayesinn.workflow.finding import Finding
 from bayesinn.workflow.gather import part_of
 from bayesinn.workflow.report import Verdict
 from bayesinn.workflow.tolerances import FLAGGED, OUTSIDE, UNDECIDED, WITHIN, Tolerances
+
+#: Takes the name of an argument and a number, and writes the call or command that diagnoses anew with it.
+Again = Callable[[str, int], str]
+
+
+def take(name: str, value: int) -> str:
+    """Tell a number where nothing is known about the call."""
+    return f"take {value:,} {name}"
 
 
 @dataclass(frozen=True)
@@ -21,6 +29,7 @@ class Judgement:
     tolerances: Tolerances
     simulations: int
     draws: int
+    again: Again = take
 
     @property
     def outside(self) -> tuple[str, ...]:
@@ -109,7 +118,7 @@ class Judgement:
         if not any(error.grade == UNDECIDED for finding in self.findings for error in finding.errors):
             return ""
         if any(finding.needs_draws for finding in self.findings):
-            return f"The bounds of an error are too far apart: take more posterior draws (draws={4 * self.draws})."
+            return f"The bounds of an error are too far apart: {self.again('draws', 4 * self.draws)}."
         if math.isinf(needed):
             return (
                 "Some errors are about as large as their tolerances: train for longer, or declare bi.Tolerances(...)."
@@ -117,7 +126,7 @@ class Judgement:
         # Two digits, upwards.
         unit = 10.0 ** max(math.floor(math.log10(needed)) - 1, 0)
         total = max(int(math.ceil(needed / unit) * unit), self.simulations + 1)
-        return f"About {total - self.simulations:,} more simulations would tell (simulations={total})."
+        return f"About {total - self.simulations:,} more simulations would tell: {self.again('simulations', total)}."
 
     def _unlearnt(self) -> str:
         return f"The posterior knows nothing about {listed(self.unlearnt)}: it is about as wide as the prior."

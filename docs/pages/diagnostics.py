@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Callable
 from dataclasses import asdict
 
 from bayesinn.workflow import Check, Tolerances, registered_checks
 from bayesinn.workflow.check import GROUPS
+from bayesinn.workflow.tolerances import FAMILY_ERROR
+from docs.numbers.tables import table
 from docs.pages.links import ROOT
 
-_POWER, _GRADES = (ROOT / "paper_results" / "diagnostics_power" / name for name in ("results.csv", "grades.csv"))
-_SHARES = ("simulations", "within", "undecided", "outside")
+_TABLES = "paper_results/diagnostics_power/tables.py {}"
+_TOLD = 1_000
 _PAGE = """# Which diagnostic tells what
 
 {{py:func}}`bayesinn.diagnose` runs everything on this page, as far as the posterior and the simulator allow. The texts
@@ -26,18 +27,40 @@ stays large however large the error is. So each check also has errors with a uni
 
 {tolerances}
 
-A posterior is *within* tolerance if the whole interval of each error is, *outside* if the whole interval of one is
-outside, and *undecided* otherwise; then the verdict says how many simulations would tell. Intervals hold for all
-parameters of a check at once, with a probability of 95 %. Parameters of which the posterior knows nothing are named,
-and a posterior that is no more than the prior is never within tolerance.
+A posterior is *within* tolerance if the whole interval of each error is, *outside* if an error is larger than its
+tolerance for sure, and *undecided* otherwise; then the verdict says how many simulations would tell. Intervals hold for
+all parameters of a check at once, with a probability of 95 %. Parameters of which the posterior knows nothing are
+named, and a posterior that is no more than the prior is never within tolerance.
 
-How often posteriors got which grade, with the default tolerances:
+### What "for sure" means
 
-{grades}
+Some forty errors are looked at. If each of them were judged at 95 %, a correct posterior would often be condemned, most
+often by few simulations. So *outside* holds for all checks, parameters and kinds of error together: a posterior
+whose errors are all within tolerance is called outside with a probability of {family} at most, whatever the number of
+simulations. Each error is judged by the p-value of being no larger than its tolerance, and all of them share the
+{family} by weight. The p-values are exact with few simulations, or too large:
+
+* ranks, coverage, TARP, codes: the exact band of the distribution function that lies the tolerance away from uniform
+* shift and spread: Student's t and chi-square, exact for a correct posterior, with the tails that scores really have
+* correlations: Student's t, and the exact test of the ranks of products
+* gap in fit: signs; missing sharpness: bets on a bounded mean, valid for any number and distribution
+* L-C2ST: repetitions, up to 1,000 of them where it matters, and the uncertainty of what the classifier found
+* the observation, and tests of your own without errors: their own p-values
+
+How often the whole verdict was *outside* / *within* (of so many repetitions), by the number of simulations, with the
+default tolerances ([how this was measured](/gallery/diagnostics_power.md)):
+
+{verdict}
+
+How often each check was *outside*: at most, over all numbers of simulations, of posteriors that are correct or within
+tolerance; and with {told} simulations, of broken ones. Predictive checks are never outside: they flag what the model
+can't do.
+
+{checks}
 
 ## Which one detects which fault
 
-Share of repetitions in which a test rejects at 5 %, over 1,000 simulated data sets, for posteriors that are correct or
+Share of repetitions in which a test rejects at 5 %, over {told} simulated data sets, for posteriors that are correct or
 wrong in a known way ([how this was measured](/gallery/diagnostics_power.md)). A correct posterior should be rejected in
 5 % of cases.
 
@@ -60,7 +83,8 @@ _INTRODUCTIONS = {
 
 def pages(_: Callable[[str], None]) -> dict[str, str]:
     """Return the page."""
-    parts = {"power": _power(), "grades": _grades(), "tolerances": _tolerances()}
+    parts = {name: table(_TABLES.format(name), ROOT, ROOT) for name in ("verdict", "checks", "power")}
+    parts |= {"tolerances": _tolerances(), "family": f"{100 * FAMILY_ERROR:g} %", "told": f"{_TOLD:,}"}
     return {"generated/diagnostics.md": _PAGE.format(**parts, groups="\n".join(map(_group, GROUPS.items())))}
 
 
@@ -79,26 +103,9 @@ def _tolerances() -> str:
     return _table([["tolerance", "default", "unit"], *rows])
 
 
-def _grades() -> str:
-    """Return the table of grades: a row for each posterior and number of simulations."""
-    with _GRADES.open() as file:
-        rows = [[row["posterior"], *(f"{float(row[name]):g}" for name in _SHARES)] for row in csv.DictReader(file)]
-    return _table([["posterior", *_SHARES], *rows])
-
-
 def _table(rows: list[list[str]]) -> str:
     head, *rest = rows
     return "\n".join(f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *rest))
-
-
-def _power() -> str:
-    """Return the table of power: a row for each test, a column for each posterior."""
-    with _POWER.open() as file:
-        columns = list(csv.DictReader(file))
-    head = ["", *(column["posterior"] for column in columns)]
-    tests = [name for name in columns[0] if name not in ("posterior", "repetitions")]
-    rows = [[test, *(f"{float(column[test]):.2g}" for column in columns)] for test in tests]
-    return _table([head, *rows])
 
 
 def _group(group: tuple[str, str]) -> str:

@@ -40,9 +40,7 @@ def actions(one: Finding, simulations: int) -> list[str]:
 def test_bounds_that_only_draws_bring_together_ask_for_draws() -> None:
     apart = SharpnessResult(ALL, np.full(1_000, 0.05), np.full(1_000, 0.25), 2)
     assert np.isinf(apart.deviations[0].simulations_needed(0.2))
-    assert actions(finding(apart, "sharpness"), 1_000) == [
-        "The bounds of an error are too far apart: take more posterior draws (draws=400)."
-    ]
+    assert actions(finding(apart, "sharpness"), 1_000) == ["The bounds of an error are too far apart: take 400 draws."]
     noise = np.tile([-3.0, 3.0], 500)
     near = SharpnessResult(ALL, 0.09 + noise, 0.11 + noise, 2)
     # Half the interval, 0.186 without the gap, must become as wide as the distance from the tolerance, 0.1 - 0.01.
@@ -53,7 +51,7 @@ def test_bounds_that_only_draws_bring_together_ask_for_draws() -> None:
     # One data set whose draws are all impossible leaves no upper bound: that is no reason to pass.
     impossible = SharpnessResult(ALL, np.full(1_000, 0.05), np.append(np.full(999, 0.06), np.inf), 2)
     assert finding(impossible, "sharpness").grade == "undecided"
-    assert "draws=" in actions(finding(impossible, "sharpness"), 1_000)[0]
+    assert "take 400 draws" in actions(finding(impossible, "sharpness"), 1_000)[0]
 
 
 def test_a_lower_bound_is_told_by_its_interval() -> None:

@@ -17,7 +17,9 @@ from bayesinn.workflow.evidence import Arrays, Evidence, TypicalityResult, neede
 from bayesinn.workflow.tolerances import FLAGGED, OUTSIDE, WITHIN
 
 # Repeated trainings of L-C2ST. A high level needs more: no p-value is below one over their number.
-_TRIALS = 200
+# Where none of them reaches what was observed there are more, so that the p-value can fall below the
+# share that the check has of the errors of a diagnosis.
+_TRIALS, _MOST_TRIALS = 200, 1_000
 _FEWEST_EFFECTIVE = 3.0
 _LIKE, _UNLIKE = "like these simulations", "unlike these simulations, and its posterior not to be trusted"
 
@@ -34,6 +36,7 @@ def _local(given: Evidence) -> LocalResult:
     codes = needed(given.latent)[0][: len(at.features)]
     trials = max(_TRIALS, math.ceil(round(2.0 / (1.0 - given.level), 6)))
     settings: dict[str, Any] = {"seed": given.seed, "level": given.level, "trials": trials}
+    settings["most_trials"] = max(trials, _MOST_TRIALS)
     result = local_c2st(codes, at.features, at.own_features, draw_latent=at.draw_latent, **settings)
     return LocalResult(**vars(result), draws=at.from_latent(result.evaluation))
 
@@ -81,6 +84,7 @@ OBSERVATION = (
             "draws as they are, and weighted. Where the test passes, differences are chance.",
         },
         meaning="The posterior of this observation, as far as a classifier can tell.",
+        weights={"classifier": 7.0},
         remedy="Near this observation the posterior is wrong: train for longer, and compare with bi.reference at this "
         "observation before you publish.",
         reference="Linhart et al. 2023, arXiv:2306.03580",
@@ -106,6 +110,7 @@ OBSERVATION = (
         question="Whether the observation is like the simulations that the network was trained on.",
         sentence=_likeness,
         judge=lambda result: "" if result.undecided else OUTSIDE if result.out_of_distribution else WITHIN,
+        weights={"": 4.0},
         meaning="The observation is like the simulations that the network was trained on.",
         remedy="Look for differences between data and simulator: units, missing or delayed counts, preprocessing; then "
         "widen the prior or extend the simulator. The posterior of this observation is an extrapolation.",
@@ -121,6 +126,7 @@ OBSERVATION = (
         captions={"predictive_checks": "Each statistic of the simulated data sets, and of the observed one (line)."},
         table=lambda result: result.to_dataframe().assign(flagged=np.where(result.flagged, "flagged", "")),
         judge=lambda result: FLAGGED if result.flagged.any() else "",
+        weights={"": 0.0},
         remedy="The model does not make data like these in every respect: see the flagged statistics, and extend the "
         "simulator where they matter.",
         reference="Gelman, Meng & Stern 1996, Statistica Sinica 6",

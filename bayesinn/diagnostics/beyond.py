@@ -1,0 +1,98 @@
+"""P-values of errors that are no larger than a tolerance, which hold with few simulations, too.
+
+Of intervals that hold with 95 % each, one of twenty does not. What condemns a posterior must hold for
+all errors of a diagnosis together, so that each of them is judged far out in the tail of its
+estimate, where that of few simulations is not normal. Each function takes what was measured and a
+tolerance, and returns p-values (k,), each column by itself, of the hypothesis that the size of the
+error is the tolerance at most.
+"""
+
+import numpy as np
+from scipy import special, stats
+
+from bayesinn.diagnostics.bands import band_p_values
+
+# Bounds of missing sharpness lie below -t with a probability of exp(-t) at most, whatever the
+# posterior. What lies below -4 is cut, which adds less than exp(-4) = 0.02 nats to their mean.
+_CUT = 4.0
+# Stakes, as shares of the largest one that no single loss can ruin, from bold to careful.
+_STAKES = 0.98 * 1.5 ** -np.arange(14.0)
+
+
+def of_mean(values: np.ndarray, tolerance: float) -> np.ndarray:
+    """Judge means of values (n, k) by Student's t: exact for normal ones, as scores of a correct posterior are."""
+    freedom, error = len(values) - 1, _error_of_mean(values)
+    near, far = (_ratio(np.abs(values.mean(axis=0)) + part, error) for part in (-tolerance, tolerance))
+    return np.minimum(stats.t.sf(near, freedom) + stats.t.sf(far, freedom), 1.0)
+
+
+def of_excess(values: np.ndarray, tolerance: float) -> np.ndarray:
+    """Judge means of values (n, k) by Student's t, where only a positive mean is an error."""
+    return np.asarray(stats.t.sf(_ratio(values.mean(axis=0) - tolerance, _error_of_mean(values)), len(values) - 1))
+
+
+def of_spread(sd: np.ndarray, error: np.ndarray, size: int, tolerance: float) -> np.ndarray:
+    """Judge standard deviations (k,) of so many values, one if correct; ``error`` is that of their logarithms.
+
+    The larger of two p-values: by chi-square, exact for normal values, and by Student's t with the error, which knows
+    the tails of values that are not normal. The tolerance is in %.
+    """
+    freedom, wide = size - 1, sd > 1.0
+    most, least = 1.0 + tolerance / 100.0, max(1.0 - tolerance / 100.0, np.finfo(float).tiny)
+    above, below = freedom * (sd / most) ** 2, freedom * (sd / least) ** 2
+    near = np.where(wide, stats.chi2.sf(above, freedom), stats.chi2.cdf(below, freedom))
+    # Chance may also cross the other end, by as much.
+    low, high = stats.chi2.ppf(near, freedom) * (least / most) ** 2, stats.chi2.isf(near, freedom) * (most / least) ** 2
+    exact = near + np.where(wide, stats.chi2.cdf(low, freedom), stats.chi2.sf(high, freedom))
+    distance = np.where(wide, np.log(sd / most), np.log(least / sd)) / error
+    other = distance + np.log(most / least) / error
+    rough = stats.t.sf(distance, freedom) + stats.t.sf(other, freedom)
+    return np.minimum(np.maximum(exact, rough), 1.0)
+
+
+def of_distribution(counts: np.ndarray, points: np.ndarray, size: int, tolerance: float) -> np.ndarray:
+    """Judge the largest distance, in percentage points, of distribution functions from the uniform one; exact.
+
+    Of all functions that lie no more than the tolerance above the uniform one, that which does so everywhere gives the
+    largest counts (k, points). How probable these are is known: they are those of uniform values at shifted points.
+    """
+    move, result = tolerance / 100.0, np.ones(len(counts))
+    for side in (1, -1):
+        moved = points + side * move
+        kept = (moved > 0.0) & (moved < 1.0)
+        seen = counts[:, kept]
+        beyond = np.any(side * (seen - size * moved[kept]) > 0.0, axis=1)
+        if beyond.any():
+            p_values = band_p_values(seen[beyond], tuple(map(float, moved[kept])), size, side)
+            result[beyond] = np.minimum(result[beyond], 2.0 * p_values)
+    return result
+
+
+def of_median(values: np.ndarray, tolerance: float) -> np.ndarray:
+    """Judge the median of values (n,) by signs, whatever their distribution: exact."""
+    most = max(np.sum(values > tolerance), np.sum(values < -tolerance))
+    return np.minimum(2.0 * stats.binom.sf(np.array([most]) - 1, len(values), 0.5), 1.0)
+
+
+def of_missing_nats(values: np.ndarray, most: float, tolerance: float) -> np.ndarray:
+    """Judge the mean of values (n,), ``most`` at most, whose negative exponential has a mean of one at most.
+
+    Valid for any number of values and any distribution: the gain from bets on a larger mean is a number that no luck
+    makes large (Waudby-Smith & Ramdas 2024, "Estimating means of bounded random variables by betting", Journal of the
+    Royal Statistical Society B 86, arXiv:2010.09686).
+    """
+    mean = tolerance + _CUT + np.exp(-_CUT)
+    if mean >= most + _CUT:
+        return np.ones(1)
+    gains = np.log1p(_STAKES[:, None] * (np.maximum(values, -_CUT) + _CUT - mean) / mean).sum(axis=1)
+    return np.exp(np.minimum(np.log(len(_STAKES)) - special.logsumexp(gains, keepdims=True), 0.0))
+
+
+def _error_of_mean(values: np.ndarray) -> np.ndarray:
+    return np.asarray(values.std(axis=0, ddof=1) / np.sqrt(len(values)))
+
+
+def _ratio(distance: np.ndarray, error: np.ndarray) -> np.ndarray:
+    """Return distances in standard errors; infinite where nothing varies."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.nan_to_num(distance / error, nan=-np.inf, posinf=np.inf, neginf=-np.inf)

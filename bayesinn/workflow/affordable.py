@@ -1,0 +1,49 @@
+"""How many simulations a diagnosis makes if nobody says: as many as can decide, if the simulator is quick enough."""
+
+import time
+
+import numpy as np
+
+from bayesinn.core.progress import Progress
+from bayesinn.diagnostics.deviation import digits
+from bayesinn.simulation.simulator import Simulator
+
+#: Numbers of simulations: what decides nearly all errors, and what tells large ones.
+MOST, FEWEST = 10_000, 1_000
+#: About so long does a simulator in worker processes simulate for a diagnosis, if that number is left out.
+MINUTES = 5
+# For predictive checks, beside as many around the observation as over the prior.
+_PREDICTIVE = 8_000
+_SECONDS = 2.0
+
+
+def affordable(simulator: Simulator, seed: int, observed: bool, progress: Progress) -> int:
+    """Return the number of simulations, two digits of it, from the speed of the simulator.
+
+    A TensorFlow simulator makes the most. Of others, batches are timed that grow until one takes two
+    seconds; the first one, in which processes start, counts only if it takes long. ``observed`` says
+    whether data sets are simulated around an observation, too.
+    """
+    if simulator.in_graph:
+        return MOST
+    per_second = _speed(simulator, seed)
+    alike, others = (3, _PREDICTIVE) if observed else (2, 0)
+    possible = max((60.0 * MINUTES * per_second - others) / alike, 1.0)
+    unit = 10.0 ** max(np.floor(np.log10(possible)) - 1.0, 0.0)
+    number = int(np.clip(possible // unit * unit, FEWEST, MOST))
+    minutes = (alike * number + others) / per_second / 60.0
+    speed = f"{digits(per_second)} a second"
+    progress.stage(f"{number:,} simulated data sets, about {max(minutes, 1.0):.0f} min at {speed}")
+    return number
+
+
+def _speed(simulator: Simulator, seed: int) -> float:
+    """Return simulations a second."""
+    size, first = 4, True
+    while True:
+        started = time.perf_counter()
+        simulator.draw(size, seed, "speed")
+        seconds = time.perf_counter() - started
+        if seconds > (10.0 * _SECONDS if first else _SECONDS) or size >= MOST:
+            return size / seconds
+        size, first = (size, False) if first else (4 * size, False)
