@@ -245,6 +245,17 @@ def test_simulated_counts_have_the_declared_moments() -> None:
     np.testing.assert_allclose(cases.var(axis=0), mean + mean**2 / 3.7, rtol=0.08)
 
 
+def test_days_are_independent_counts_around_their_means() -> None:
+    rows = 20_000
+    mean = tf.fill((rows, 14), 20.0)
+    cases = sir_module.draw_cases(mean, tf.fill(rows, 3.7), tf.constant((1, 2))).numpy()
+    between_days = np.corrcoef(cases.T)[np.triu_indices(14, 1)]
+    # Largest of 91 correlations: four standard errors.
+    assert np.abs(between_days).max() < 4.0 / np.sqrt(rows)
+    # Of 280,000 counts the variance has a standard error of 0.4 %.
+    assert cases.var() == pytest.approx(20.0 + 20.0**2 / 3.7, rel=0.02)
+
+
 # shared/reference/covid19.md 12.3: three million prior draws, effective size 64,000.
 PUBLISHED = {
     "lambda": (0.4022, 0.0454, 0.4005, 0.3184, 0.4968),
