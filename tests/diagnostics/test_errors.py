@@ -46,6 +46,19 @@ def test_intervals_hold_as_often_as_they_say(columns: int) -> None:
         assert times / repetitions == pytest.approx(0.95, abs=0.02), measure
 
 
+def test_intervals_of_spread_hold_for_heavy_tails() -> None:
+    """Errors of truths in sd of the draws that follow a Student t law of 5 degrees: its fourth moment is 9, not 3."""
+    generator, repetitions = np.random.default_rng(1), 1_000
+    true = 100.0 * (np.sqrt(5.0 / 3.0) - 1.0)
+    held = 0
+    for _ in range(repetitions):
+        values = stats.norm.cdf(generator.standard_t(5.0, size=(500, 1)))
+        spread = shift_and_spread(values, ("a",))[1]
+        held += bool(spread.lower[0] < true < spread.upper[0])
+    # Measured 0.91 to 0.92 over three seeds; with the error of normal ones 0.79 to 0.80.
+    assert held / repetitions > 0.86
+
+
 def test_intervals_of_the_median_hold_as_often_as_they_say() -> None:
     generator, repetitions = np.random.default_rng(1), 2_000
     words = "too low", "too high"

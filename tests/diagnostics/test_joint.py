@@ -83,6 +83,12 @@ def test_size(test: Callable[[Case], Tested]) -> None:
     assert np.mean([result.p_value for result in results]) == pytest.approx(0.5, abs=0.1)
 
 
+def test_results_have_the_level_that_was_asked_for() -> None:
+    given = case(size=50, draws=20)
+    joint = joint_coverage(*given.log_prob, seed=1, level=0.9)
+    assert [joint.level, tarp(given.truth, given.draws, seed=1, level=0.9).level] == [0.9, 0.9]
+
+
 def test_dependence_says_which_pair_and_how() -> None:
     generator = np.random.default_rng(1)
     both = generator.multivariate_normal([0, 0, 0], [[1, 0.6, 0], [0.6, 1, 0], [0, 0, 1]], size=(800, 100))
