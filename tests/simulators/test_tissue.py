@@ -3,12 +3,13 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+from scipy import constants
 
 from bayesinn.core.errors import InputError
 from bayesinn.simulators import tissue as module
 from bayesinn.simulators.adding_doubling import reflectance
 from bayesinn.simulators.tissue import TissueOptions, absorption, observe, reduced_scattering, spectra
-from bayesinn.simulators.tissue_camera import CAMERAS, bands, normalise
+from bayesinn.simulators.tissue_camera import CAMERAS, bands, lamp, normalise
 
 RAW = TissueOptions(normalisation="none")
 
@@ -117,6 +118,16 @@ def test_a_white_target_is_one_in_each_band(camera, lamp) -> None:
     found = bands(camera, lamp)
     np.testing.assert_allclose(found.weights.sum(axis=1), 1.0, atol=1e-9)
     assert (np.diff(found.centres) > 0.0).all()
+
+
+@pytest.mark.parametrize(("name", "temperature"), [("halogen", 3200.0), ("xenon", 6000.0)])
+def test_lamps_are_black_bodies(name: str, temperature: float) -> None:
+    # At both ends of the fine grid; h c / k from the constants of nature, in nm K.
+    found = lamp(name)
+    ends = np.array([400.05, 749.95])
+    quantum = 1e9 * constants.h * constants.c / constants.k
+    expected = ends**-5.0 / np.expm1(quantum / (ends * temperature))
+    assert found[0] / found[-1] == pytest.approx(expected[0] / expected[1], rel=1e-6)
 
 
 def test_noise_is_proportional() -> None:

@@ -93,6 +93,8 @@ REFUSED = {
         ["Data 'days'", "FiniteDiscrete from 2 to 6", "1 in observation 1"],
     ),
     "half a day": ({"days": [2.5, 4.0]}, ["Data 'days'", "2.5 in observation 0"]),
+    # All steps there are, and not more: what is wrong is that it is no whole number.
+    "half a day after the last": ({"days": [6.5, 4.0]}, ["FiniteDiscrete from 2 to 6", "6.5 in observation 0"]),
 }
 
 
