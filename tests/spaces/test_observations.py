@@ -111,6 +111,24 @@ def test_an_observation_must_be_finite_in_single_precision() -> None:
         check_observations(bi.get("linear"), {"y": 1e39})
 
 
+@bi.simulator(prior={"rate": tfd.Normal(0.0, 1.0)}, missing="mask")
+def picture(parameters, seed):
+    return {"image": tf.ones_like(parameters["rate"])[:, None, None] * tf.ones((2, 3))}
+
+
+def test_ragged_lists_of_one_observation_and_of_several_are_filled_up() -> None:
+    one = [[1.0, 2.0, 3.0], [4.0]]
+    expected = [[1.0, 2.0, 3.0], [4.0, np.nan, np.nan]]
+    checked = check_observations(picture, {"image": one})
+    assert not checked.batched
+    np.testing.assert_array_equal(checked.arrays["image"], [expected])
+    checked = check_observations(picture, {"image": [one, one, [[5.0]]]})
+    assert checked.batched
+    last = np.full((2, 3), np.nan)
+    last[0, 0] = 5.0
+    np.testing.assert_array_equal(checked.arrays["image"], [expected, expected, last])
+
+
 def test_a_table_with_one_column_is_blamed_not_the_others() -> None:
     data = {"image": np.ones((3, 4)), "series": pd.DataFrame(np.ones((6, 1))), "total": 1.0}
     with pytest.raises(InputError, match="Data 'series'"):
