@@ -1,7 +1,7 @@
 """Change the code in one place at a time, and see whether the nearest tests notice.
 
     scripts/mutate.py                  the sample; goes on where it was stopped
-    scripts/mutate.py --again          run once more what survived, after tests were written
+    scripts/mutate.py --again          run once more what survived without an argument, after tests were written
     scripts/mutate.py --only NAME      mutants of files whose path has NAME in it
     scripts/mutate.py --quick          three of known fate, which checks the script itself
 
@@ -334,8 +334,8 @@ def main() -> None:
     baseline = Baseline(copy)
     for mutant in chosen:
         before = rows.get(key(mutant.row()), {})
-        finished = bool(before) and not (options.again and before["outcome"] == "survived")
-        if finished or options.only not in mutant.file:
+        open_question = options.again and before.get("outcome") == "survived" and not before["argument"]
+        if (before and not open_question) or options.only not in mutant.file:
             continue
         row = {**before, **run(mutant, copy, baseline)}
         rows[key(row)] = row
