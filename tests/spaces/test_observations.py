@@ -127,6 +127,9 @@ def test_ragged_lists_of_one_observation_and_of_several_are_filled_up() -> None:
     last = np.full((2, 3), np.nan)
     last[0, 0] = 5.0
     np.testing.assert_array_equal(checked.arrays["image"], [expected, expected, last])
+    # Lists that are all short are a smaller picture.
+    with pytest.raises(InputError, match=r"(?s)Data 'image'.*\(2, 3\).*\(2, 2\)"):
+        check_observations(picture, {"image": [[1.0, 2.0], [3.0, 4.0]]})
 
 
 def test_a_table_with_one_column_is_blamed_not_the_others() -> None:
