@@ -1,4 +1,4 @@
-# make setup | test | demo | docs | bench | check | format | numbers | clean
+# make setup | test | mutate | demo | docs | bench | check | format | numbers | clean
 
 BIN := .venv/bin
 # Test processes beside each other. In a whole run each grows to 7 to 10 GB: take 1 if memory is short.
@@ -9,7 +9,7 @@ PYTEST_OPTIONS ?=
 # TensorFlow's start-up notes are no news here.
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: help setup test demo docs bench check format numbers clean
+.PHONY: help setup test mutate demo docs bench check format numbers clean
 
 help:
 	@echo "make setup    build .venv with the tested versions (the others do it by themselves)"
@@ -17,6 +17,7 @@ help:
 	@echo "make docs     build the documentation: docs/_build/html/index.html"
 	@echo "make bench    compare with BayesFlow and sbi, in environments of their own: hours; goes on where it was stopped"
 	@echo "make test     check, then run all tests"
+	@echo "make mutate   change the code in 150 places, one at a time: do tests notice? An hour; goes on if stopped"
 	@echo "make check    formatting, lint, types and the numbers of pages"
 	@echo "make format   format, and repair what ruff can repair"
 	@echo "make numbers  fill numbers and tables of README, documentation and results from their CSV files"
@@ -33,6 +34,10 @@ test: export OMP_NUM_THREADS ?= 1
 test: export TF_FORCE_GPU_ALLOW_GROWTH ?= true
 test: check
 	$(BIN)/pytest --numprocesses=$(WORKERS) --dist=loadfile --no-loadscope-reorder $(PYTEST_OPTIONS)
+
+# OPTIONS=--again runs those that survived once more.
+mutate: setup
+	TF_NUM_INTRAOP_THREADS=1 OMP_NUM_THREADS=1 nice $(BIN)/python scripts/mutate.py $(OPTIONS)
 
 demo: setup
 	$(BIN)/bayesinn run sir --exact --output runs/sir --resume

@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from bayesinn.bijections import Affine, Spline
+from bayesinn.bijections import Affine, Composed, Spline
 
 
 def random_raw(spline: Spline, rows: int, elements: int, scale: float = 1.5, seed: int = 1) -> tf.Tensor:
@@ -21,6 +21,14 @@ def one_spline(rows: int, scale: float = 1.5, seed: int = 1) -> tuple[Spline, tf
     """The same random spline for every row."""
     spline = Spline()
     return spline, tf.repeat(random_raw(spline, 1, 1, scale, seed), rows, axis=0)
+
+
+def test_equal_compositions_are_equal_however_they_were_written() -> None:
+    listed = [Affine(), Spline()]
+    composed = Composed(listed)
+    assert composed == Composed((Affine(), Spline()))
+    listed.clear()
+    assert composed.parameters_per_element == 2 + Spline().parameters_per_element
 
 
 def test_affine_clamp() -> None:

@@ -80,6 +80,14 @@ def test_binomial_band_of_each_level() -> None:
     assert result.upper * 400 == pytest.approx([220, 371], abs=1)
 
 
+@pytest.mark.parametrize("level", [0.8, 0.99])
+def test_the_binomial_band_has_the_level(level: float) -> None:
+    truth, draws, _ = normal(size=400)
+    result = coverage(truth, draws, seed=1, nominal=(0.5, 0.9), level=level)
+    expected = stats.binom.interval(level, 400, [0.5, 0.9])
+    np.testing.assert_allclose(400 * np.array([result.lower, result.upper]), expected)
+
+
 def test_vector_parameters_and_table() -> None:
     truth, draws, _ = normal(event=(2,))
     draws["mean"][..., 1] *= 2.0

@@ -13,7 +13,7 @@ from bayesinn.diagnostics import (
     sbc,
     tarp,
 )
-from bayesinn.diagnostics.deviation import of_distribution
+from bayesinn.diagnostics.deviation import of_distribution, of_median, shift_and_spread
 from tests.diagnostics.conjugate import normal
 
 
@@ -30,6 +30,42 @@ def test_distances_from_uniform_are_the_closed_ones() -> None:
     assert shift.estimate[0] == pytest.approx(0.0, abs=0.05)
     assert spread.estimate[0] == pytest.approx(-50.0, abs=3.0)
     assert spread.lower[0] < -50.0 < spread.upper[0]
+
+
+@pytest.mark.parametrize("columns", [1, 4])
+def test_intervals_hold_as_often_as_they_say(columns: int) -> None:
+    """All columns together, neither more rarely nor much more often."""
+    generator, repetitions = np.random.default_rng(1), 2_000
+    names = tuple("abcd"[:columns])
+    held = {"shift": 0, "error of spread": 0}
+    for _ in range(repetitions):
+        for deviation in shift_and_spread(generator.random((200, columns)), names):
+            held[deviation.measure] += bool(np.all(deviation.least == 0.0))
+    for measure, times in held.items():
+        # Standard error 0.5 %.
+        assert times / repetitions == pytest.approx(0.95, abs=0.02), measure
+
+
+def test_intervals_of_spread_hold_for_heavy_tails() -> None:
+    """Errors of truths in sd of the draws that follow a Student t law of 5 degrees: its fourth moment is 9, not 3."""
+    generator, repetitions = np.random.default_rng(1), 1_000
+    true = 100.0 * (np.sqrt(5.0 / 3.0) - 1.0)
+    held = 0
+    for _ in range(repetitions):
+        values = stats.norm.cdf(generator.standard_t(5.0, size=(500, 1)))
+        spread = shift_and_spread(values, ("a",))[1]
+        held += bool(spread.lower[0] < true < spread.upper[0])
+    # Measured 0.91 to 0.92 over three seeds; with the error of normal ones 0.79 to 0.80.
+    assert held / repetitions > 0.86
+
+
+def test_intervals_of_the_median_hold_as_often_as_they_say() -> None:
+    generator, repetitions = np.random.default_rng(1), 2_000
+    words = "too low", "too high"
+    found = [of_median(generator.normal(size=201), "all", "gap", "nats", words, 1.0) for _ in range(repetitions)]
+    held = np.mean([each.lower[0] <= 0.0 <= each.upper[0] for each in found])
+    # Standard error 0.5 %; between order statistics it can't be exact.
+    assert held == pytest.approx(0.955, abs=0.02)
 
 
 def test_coverage_error_in_percentage_points() -> None:

@@ -40,6 +40,17 @@ def test_size_is_right_even_with_three_proposals() -> None:
     assert np.mean(p_values) == pytest.approx(0.5, abs=0.11)
 
 
+def test_effective_proposals_of_each_data_set() -> None:
+    generator = np.random.default_rng(1)
+    truth, proposals = {"rate": generator.normal(size=5)}, {"rate": generator.normal(size=(5, 19))}
+    equal = np.zeros((5, 20))
+    # In the last data set one proposal has all the weight, in the one before two have half of it each.
+    equal[4, 1:] = -1e3
+    equal[3, 2:] = -1e3
+    result = posterior_sbc(truth, proposals, equal[:, 0], equal[:, 1:], seed=1)
+    assert result.effective == pytest.approx([20.0, 20.0, 20.0, 2.0, 1.0])
+
+
 def test_weights_of_the_wrong_shape_or_without_a_finite_one_are_refused() -> None:
     truth, proposals = {"rate": np.zeros(5)}, {"rate": np.zeros((5, 20))}
     with pytest.raises(InputError, match=r"(?s)shapes \(5,\) and \(5, 20\).*\(5,\) and \(5, 19\)"):

@@ -25,6 +25,15 @@ def test_conjugate_numbers() -> None:
     assert inside.mean() == pytest.approx(0.9, abs=0.02)
 
 
+def test_where_zero_and_one_lie_does_not_matter() -> None:
+    truth, draws, prior = normal(size=500)
+    moved = [{"mean": 1e3 - 10.0 * part["mean"]} for part in (truth, draws, prior)]
+    one, other = recovery(truth, draws, prior), recovery(*moved)
+    for name in ("r_squared", "correlation", "nrmse", "contraction"):
+        assert getattr(other, name) == pytest.approx(getattr(one, name), rel=1e-6), name
+    assert other.z_score == pytest.approx(-one.z_score)
+
+
 def test_perfect_recovery() -> None:
     truth = {"rate": np.linspace(0.0, 1.0, 50)}
     draws = {"rate": np.repeat(truth["rate"][:, None], 10, axis=1)}

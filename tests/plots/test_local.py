@@ -64,7 +64,16 @@ def test_a_failing_observation_is_drawn_in_red() -> None:
 def test_statistics_that_vanish_are_drawn() -> None:
     found = result(1)
     found.null[:] = 0.0
-    local_c2st(found).draw_without_rendering()
+    figure = local_c2st(found)
+    figure.draw_without_rendering()
+    ax = figure.axes[0]
+    heights, edges, _ = ax.patches[0].get_data()
+    # All 99 stand together, at the left end of the panel.
+    assert heights.sum() == heights.max() == 99
+    low, high = ax.get_xlim()
+    assert (low, high) == (edges[0], edges[-1])
+    assert low < edges[heights.argmax()] < 1e-6 * high
+    assert ax.lines[-1].get_xdata()[0] == pytest.approx(0.01)
 
 
 def test_weighted_draws_show_what_the_posterior_should_be() -> None:

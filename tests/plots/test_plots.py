@@ -349,10 +349,20 @@ def test_parameters_that_determine_each_other_are_drawn_as_points() -> None:
 
 def test_constant_parameters_and_missing_observations_draw() -> None:
     constant = {"a": np.full(100, 2.0), "b": np.random.default_rng(1).normal(size=100)}
-    plots.png(plots.marginals(constant))
-    plots.png(plots.pairs(constant))
+    marginals, pairs = plots.marginals(constant), plots.pairs(constant)
+    heights, edges, _ = marginals.axes[0].patches[0].get_data()
+    (bar,) = np.flatnonzero(heights)
+    assert edges[bar] <= 2.0 <= edges[bar + 1]
+    assert heights[bar] * (edges[bar + 1] - edges[bar]) == pytest.approx(1.0)
+    low, high = pairs.axes[0].get_xlim()
+    assert low < 2.0 < high
     draws = np.random.default_rng(1).normal(size=(50, 20))
-    plots.png(plots.posterior_predictive(draws, np.full(20, np.nan)))
+    predictive = plots.posterior_predictive(draws, np.full(20, np.nan))
+    (median,) = predictive.axes[0].lines
+    np.testing.assert_allclose(median.get_ydata(), np.median(draws, axis=0))
+    assert "observed" not in predictive.axes[0].get_legend_handles_labels()[1]
+    for figure in (marginals, pairs, predictive):
+        plots.png(figure)
 
 
 @pytest.mark.parametrize(

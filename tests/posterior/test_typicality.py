@@ -103,6 +103,19 @@ def test_few_simulations_flag_what_is_far_out() -> None:
 # Power
 
 
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_one_number_far_out_on_either_side_is_extreme(sign: float) -> None:
+    generator = np.random.default_rng(1)
+    # Among 400 inputs, the distance of which one more does not change much.
+    x = generator.normal(size=(2_000, 400))
+    reference, odd = Reference.fit(x[:, :2], {"x": x}), generator.normal(size=(1, 400))
+    assert reference.compare(odd[:, :2], {"x": odd}).p_value[0] > 0.05
+    odd[0, 7] = sign * 7.0
+    p_value, unusual = reference.compare(odd[:, :2], {"x": odd})
+    assert p_value[0] < 0.01
+    assert unusual[0] == "extremes"
+
+
 def test_german_counts_pass_and_impossible_ones_do_not(germany: Judge) -> None:
     counts = np.array(GERMANY, float)
     assert germany({"cases": counts[None]}).p_value[0] > 0.05

@@ -127,6 +127,16 @@ def test_unequal_modes_keep_their_shares() -> None:
     assert posterior.log_evidence == pytest.approx(-np.log(400.0), abs=0.16)
 
 
+def test_resampling_carries_weight_between_modes() -> None:
+    """Four moves, of which few cross: without resampling the modes would keep their shares of the prior, a half."""
+    mixture = tfd.MixtureSameFamily(tfd.Categorical(probs=[0.1, 0.9]), tfd.Normal([-5.0, 5.0], [0.3, 0.3]))
+    simulator = toy({"x": tfd.Uniform(-10.0, 10.0)}, lambda parameters, data: mixture.log_prob(parameters["x"]))
+    posterior = short(simulator, {"y": 0.0}, moves=4, final_moves=4, most_moves=4)
+    left = posterior.parameters["x"] < 0.0
+    assert left.mean() == pytest.approx(0.1, abs=0.03)
+    assert posterior.parameters["x"][~left].std() == pytest.approx(0.3, rel=0.1)
+
+
 def banana_law(sd: float = 2.0) -> tuple[Callable[..., Any], float]:
     """Distribution function of x given y = 2, and log evidence, on a grid; y0 has the standard deviation ``sd``."""
     grid = np.linspace(-8.0, 8.0, 8_001)

@@ -137,6 +137,16 @@ def row(parameters: dict[str, np.ndarray], index: int) -> tuple[float, float, fl
     return tuple(float(parameters[name][index]) for name in ("lambda", "mu", "delay", "I0"))
 
 
+def test_sir_prior_is_as_published() -> None:
+    prior = sir_module.PRIOR
+    # The middle 95 % of each law: medians times and divided by exp(1.96 sd), gamma and exponential from tables.
+    for name, median, sd in (("lambda", 0.4, 0.5), ("mu", 1 / 8, 0.2), ("delay", 8.0, 0.2)):
+        ends = [float(prior[name].quantile(q)) for q in (0.025, 0.5, 0.975)]
+        assert ends == pytest.approx(median * np.exp(1.959964 * sd * np.array([-1.0, 0.0, 1.0])), rel=1e-4), name
+    assert (float(prior["I0"].mean()), float(prior["I0"].stddev())) == pytest.approx((40.0, 20.0 * np.sqrt(2.0)))
+    assert float(prior["psi"].mean()) == pytest.approx(5.0)
+
+
 def test_expected_cases(prior_draws) -> None:
     expected = np.array([euler(*row(prior_draws, index)) for index in range(300)])
     tensors = {name: tf.constant(value) for name, value in prior_draws.items()}
@@ -243,6 +253,17 @@ def test_simulated_counts_have_the_declared_moments() -> None:
     # Measured within 1.1 % and 3.2 % over three seeds.
     np.testing.assert_allclose(cases.mean(axis=0), mean, rtol=0.02)
     np.testing.assert_allclose(cases.var(axis=0), mean + mean**2 / 3.7, rtol=0.08)
+
+
+def test_days_are_independent_counts_around_their_means() -> None:
+    rows = 20_000
+    mean = tf.fill((rows, 14), 20.0)
+    cases = sir_module.draw_cases(mean, tf.fill(rows, 3.7), tf.constant((1, 2))).numpy()
+    between_days = np.corrcoef(cases.T)[np.triu_indices(14, 1)]
+    # Largest of 91 correlations: four standard errors.
+    assert np.abs(between_days).max() < 4.0 / np.sqrt(rows)
+    # Of 280,000 counts the variance has a standard error of 0.4 %.
+    assert cases.var() == pytest.approx(20.0 + 20.0**2 / 3.7, rel=0.02)
 
 
 # shared/reference/covid19.md 12.3: three million prior draws, effective size 64,000.

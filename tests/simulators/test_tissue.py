@@ -3,11 +3,13 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+from scipy import constants
 
 from bayesinn.core.errors import InputError
 from bayesinn.simulators import tissue as module
+from bayesinn.simulators.adding_doubling import reflectance
 from bayesinn.simulators.tissue import TissueOptions, absorption, observe, reduced_scattering, spectra
-from bayesinn.simulators.tissue_camera import CAMERAS, bands, normalise
+from bayesinn.simulators.tissue_camera import CAMERAS, bands, lamp, normalise
 
 RAW = TissueOptions(normalisation="none")
 
@@ -118,6 +120,16 @@ def test_a_white_target_is_one_in_each_band(camera, lamp) -> None:
     assert (np.diff(found.centres) > 0.0).all()
 
 
+@pytest.mark.parametrize(("name", "temperature"), [("halogen", 3200.0), ("xenon", 6000.0)])
+def test_lamps_are_black_bodies(name: str, temperature: float) -> None:
+    # At both ends of the fine grid; h c / k from the constants of nature, in nm K.
+    found = lamp(name)
+    ends = np.array([400.05, 749.95])
+    quantum = 1e9 * constants.h * constants.c / constants.k
+    expected = ends**-5.0 / np.expm1(quantum / (ends * temperature))
+    assert found[0] / found[-1] == pytest.approx(expected[0] / expected[1], rel=1e-6)
+
+
 def test_noise_is_proportional() -> None:
     reflected = tf.fill((20_000, len(RAW.bands.wavelengths)), 0.3)
     for photon_budget, sd in ((False, [0.1] * 8), (True, [0.1] * 7 + [0.1 * np.sqrt(20.0 / 18.3)])):
@@ -184,3 +196,57 @@ def test_unknown_options_are_refused() -> None:
 def test_observed_data_are_those_of_the_reference() -> None:
     found = observe(spectra(reference(0.7), RAW.bands.wavelengths)).numpy()[0]
     np.testing.assert_allclose(module.tissue.observed["bands"], found, atol=0.05)
+
+
+def different(layers=(0, 1, 2)):
+    """One tissue of three layers that differ in everything, in a given order from the camera on."""
+    values = {
+        "v_hb": (0.09, 0.05, 0.02),
+        "a_mie": (8.0, 18.0, 30.0),
+        "g": (0.82, 0.88, 0.94),
+        "d": (600.0, 450.0, 550.0),
+    }
+    parameters = {
+        f"{name}{place}": tf.constant([each[layer]])
+        for name, each in values.items()
+        for place, layer in enumerate(layers, 1)
+    }
+    return {"s_O2": tf.constant([0.6]), **parameters}
+
+
+def solved(parameters, wavelength, **settings):
+    """Adding-doubling for one tissue at one wavelength, the first layer on top."""
+    v_hb, a_mie, g, d = (
+        tf.concat([parameters[f"{name}{layer}"] for layer in (1, 2, 3)], axis=0) for name in ("v_hb", "a_mie", "g", "d")
+    )
+    mu_a = absorption(wavelength, parameters["s_O2"], v_hb)[:, 0]
+    mu_s = reduced_scattering(wavelength, a_mie)[:, 0] / (1.0 - g)
+    return reflectance(mu_a, mu_s, g, d * 1e-4, (1.36, 1.36, 1.38), **settings)[0]
+
+
+def test_the_first_layer_faces_the_camera() -> None:
+    green = np.array([560.0])
+    found = float(spectra(different(), green)[0, 0])
+    assert found == pytest.approx(float(solved(different(), green)), rel=1e-5)
+    # Upside down it reflects many times as much.
+    assert float(solved(different((2, 1, 0)), green)) > 2.0 * found
+    lowest = {name: float(law.low) for name, law in module.prior().items() if name.startswith("d")}
+    assert lowest == {"d1": 600.0, "d2": 415.0, "d3": 395.0}
+
+
+def test_twice_the_haemoglobin_absorbs_twice_as_much() -> None:
+    red = np.array([660.0])
+    more_blood = {name: 2.0 * value if name.startswith("v_hb") else value for name, value in different().items()}
+    found = spectra(different(), red, TissueOptions(c_hb=240.0))
+    np.testing.assert_allclose(found, spectra(more_blood, red), rtol=1e-5)
+
+
+def test_an_endless_layer_is_one_of_20_cm() -> None:
+    red = np.array([700.0])
+    thick = {**different(), "d3": tf.constant([20.0e4])}
+    found = float(spectra(different(), red, TissueOptions(bottom="semi_infinite"))[0, 0])
+    assert found == pytest.approx(float(solved(thick, red, doublings=11)), rel=1e-5)
+
+
+def test_band_values_are_clipped() -> None:
+    np.testing.assert_allclose(normalise(tf.constant([1.5, 0.2, -0.1]), "none"), [1.0, 0.2, 1e-5])

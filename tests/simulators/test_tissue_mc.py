@@ -91,6 +91,13 @@ def test_no_scattering_is_beer_and_lambert() -> None:
     assert (light.diffuse, light.transmitted_error) == (0.0, pytest.approx(0.0, abs=1e-6))
 
 
+def test_little_light_that_gets_through_is_counted_in_full() -> None:
+    # It hardly turns, in 100 collisions on average: on the way its weight falls below the limit of roulette, 1e-4.
+    light = run([10.0], [100.0], [0.999999], [1.0], [1.0], photons=20_000, seed=1)
+    check(light.transmitted, light.transmitted_error, math.exp(-10.0))
+    assert light.transmitted_error < 0.05 * light.transmitted
+
+
 def test_slab_in_glass_reflects_at_both_sides() -> None:
     light = run([0.0], [0.0], [0.0], [1.5], [0.1], photons=100_000, seed=1)
     # The sum over all passes: 0.04 at the first surface, then 0.96 * 0.04 / 1.04 back through it.

@@ -93,6 +93,8 @@ REFUSED = {
         ["Data 'days'", "FiniteDiscrete from 2 to 6", "1 in observation 1"],
     ),
     "half a day": ({"days": [2.5, 4.0]}, ["Data 'days'", "2.5 in observation 0"]),
+    # All steps there are, and not more: what is wrong is that it is no whole number.
+    "half a day after the last": ({"days": [6.5, 4.0]}, ["FiniteDiscrete from 2 to 6", "6.5 in observation 0"]),
 }
 
 
@@ -107,6 +109,27 @@ def test_what_is_refused(case: str) -> None:
 def test_an_observation_must_be_finite_in_single_precision() -> None:
     with pytest.raises(InputError, match="1 NaN or infinite"):
         check_observations(bi.get("linear"), {"y": 1e39})
+
+
+@bi.simulator(prior={"rate": tfd.Normal(0.0, 1.0)}, missing="mask")
+def picture(parameters, seed):
+    return {"image": tf.ones_like(parameters["rate"])[:, None, None] * tf.ones((2, 3))}
+
+
+def test_ragged_lists_of_one_observation_and_of_several_are_filled_up() -> None:
+    one = [[1.0, 2.0, 3.0], [4.0]]
+    expected = [[1.0, 2.0, 3.0], [4.0, np.nan, np.nan]]
+    checked = check_observations(picture, {"image": one})
+    assert not checked.batched
+    np.testing.assert_array_equal(checked.arrays["image"], [expected])
+    checked = check_observations(picture, {"image": [one, one, [[5.0]]]})
+    assert checked.batched
+    last = np.full((2, 3), np.nan)
+    last[0, 0] = 5.0
+    np.testing.assert_array_equal(checked.arrays["image"], [expected, expected, last])
+    # Lists that are all short are a smaller picture.
+    with pytest.raises(InputError, match=r"(?s)Data 'image'.*\(2, 3\).*\(2, 2\)"):
+        check_observations(picture, {"image": [[1.0, 2.0], [3.0, 4.0]]})
 
 
 def test_a_table_with_one_column_is_blamed_not_the_others() -> None:

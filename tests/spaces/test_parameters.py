@@ -282,3 +282,10 @@ def test_a_draw_on_the_end_of_a_support_where_the_density_is_infinite(law: tfd.D
     assert np.isfinite(density).all()
     assert density[0] > density[1]
     assert not outside[0] > -np.inf
+
+
+def test_fractions_of_integers_and_what_lies_outside_are_impossible() -> None:
+    space = ParameterSpace(Prior({"people": tfd.Poisson(4.0), "share": tfd.Beta(2.0, 2.0)}), seed=1)
+    people, share = [3.0, 3.5, 0.0, -1.0, 3.0], [0.5, 0.5, 0.5, 0.5, 1.5]
+    possible = space.possible({"people": tf.constant(people), "share": tf.constant(share)})
+    assert possible.numpy().tolist() == [True, False, True, False, False]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import tensorflow as tf
 
 from bayesinn.spaces.data import DataSpace, Scaling
@@ -36,3 +37,37 @@ def test_padding_is_left_out_and_becomes_zero() -> None:
     valid = inputs["x"].numpy()[~padded]
     assert abs(valid.mean()) < 0.02
     assert abs(valid.std() - 1.0) < 0.02
+
+
+def test_heavy_tails_are_resolved_where_values_are_and_counts_to_one() -> None:
+    generator = np.random.default_rng(1)
+    small = 1e-3 * generator.lognormal(0.0, 3.0, size=(2_000, 1)).astype(np.float32)
+    assert Scaling.fit(small).compress == pytest.approx(np.quantile(small, 0.1), rel=1e-3)
+    counts = np.floor(generator.lognormal(0.0, 3.0, size=(2_000, 1))).astype(np.float32)
+    assert np.quantile(counts[counts > 0.0], 0.1) == 1.0
+    assert Scaling.fit(counts).compress == 1.0
+    assert Scaling.fit(np.zeros((10, 1))).compress is None
+
+
+def test_raw_observables_reach_networks_as_they_are() -> None:
+    x = np.random.default_rng(1).normal(50.0, 3.0, size=(400, 4)).astype(np.float32)
+    y = 2.0 * x
+    space = DataSpace.fit({"x": x, "y": y}, ("x", "y"), (), {}, raw=("x",))
+    data = {"x": tf.constant(x), "y": tf.constant(y)}
+    inputs, masks = space.to_network(data)
+    assert not masks
+    np.testing.assert_array_equal(inputs["x"], x)
+    assert abs(inputs["y"].numpy().mean()) < 1e-3
+    standardised = space.standardise(data)
+    np.testing.assert_allclose(standardised["x"], standardised["y"], atol=1e-4)
+
+
+def test_missing_values_are_zero_and_flagged() -> None:
+    x = np.random.default_rng(1).normal(50.0, 3.0, size=(400, 3)).astype(np.float32)
+    lost = np.random.default_rng(2).random(x.shape) < 0.3
+    x[lost] = np.nan
+    space = DataSpace.fit({"x": x}, ("x",), (), {}, missing=True)
+    values, present = tf.unstack(space.to_network({"x": tf.constant(x)})[0]["x"], axis=-1)
+    np.testing.assert_array_equal(present, np.where(lost, 0.0, 1.0))
+    np.testing.assert_array_equal(values.numpy()[lost], 0.0)
+    assert abs(values.numpy()[~lost].std() - 1.0) < 0.02

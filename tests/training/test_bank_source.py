@@ -63,6 +63,10 @@ def test_each_row_comes_at_most_once_in_a_pass(bank: bi.Bank) -> None:
         # Those that are held out never come.
         assert min(part) >= first
         assert part != sorted(part)
+        # Nor do the rows of one chunk keep their order.
+        of_a_chunk = [row for row in part if row // SIZE == 5]
+        assert len(of_a_chunk) > SIZE // 2
+        assert of_a_chunk != sorted(of_a_chunk)
     one, two = (np.stack([batch["rate"] for batch in drawn[i * per_pass : (i + 1) * per_pass]]) for i in range(2))
     assert not np.array_equal(one, two)
     # All variables of a row belong together.

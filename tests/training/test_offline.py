@@ -42,6 +42,26 @@ def test_offline_keeps_a_fixed_validation_set(arrays) -> None:
     )
 
 
+def test_validation_loss_is_the_mean_over_rows_of_the_averaged_weights() -> None:
+    arrays = linear.sample(2_000, seed=5)
+    _, held_out = split(2_000, 0.75, seed=1)
+    # More than are evaluated at once, and not twice as many.
+    rows = {name: value[held_out] for name, value in arrays.items()}
+    assert len(held_out) == 1_500
+
+    def loss(average: float) -> tuple[float, np.ndarray]:
+        optimization = bi.Optimization(optimizer=keras.optimizers.SGD(0.1), average=average)
+        posterior = fit(data=arrays, validation=0.75, epochs=1, steps=None, optimization=optimization)
+        truth = {name: rows[name] for name in ("x1", "x2")}
+        return posterior.history["val_loss"].item(), -posterior.log_prob(truth, {"y": rows["y"]})
+
+    reported, expected = loss(0.999)
+    assert reported == pytest.approx(expected.mean(), abs=1e-4)
+    # Neither is the mean of the means of parts, nor the loss of the last weights, as near.
+    assert abs(np.mean([expected[:1024].mean(), expected[1024:].mean()]) - expected.mean()) > 1e-3
+    assert abs(loss(0.0)[0] - reported) > 1e-3
+
+
 def test_offline_split_is_disjoint_and_decided_by_the_seed(arrays) -> None:
     kept, held_out = split(400, 0.25, seed=1)
     assert len(held_out) == 100

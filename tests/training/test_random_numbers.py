@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import keras
 import numpy as np
 import pytest
@@ -11,6 +13,8 @@ import tensorflow_probability as tfp
 import bayesinn as bi
 from bayesinn.core import seeds
 from bayesinn.core.dropout import Dropout
+from bayesinn.training.settings import TrainingSettings
+from bayesinn.training.sources import WorkerSource
 
 tfd = tfp.distributions
 PHILOX = 1
@@ -45,6 +49,23 @@ def test_generators_are_named(summary: bi.summaries.Summary, flow: bi.flows.Flow
     generators = [tf.get_static_value(op.inputs[3]) for op in draws if op.type.endswith("V2") and len(op.inputs) > 3]
     assert len(generators) >= 2
     assert set(map(int, generators)) == {PHILOX}
+
+
+def test_each_step_has_simulations_of_its_own() -> None:
+    """Of workers: other ones in each step, and after an interruption the same as without."""
+    simulator = bi.simulator(prior={"mean": tfd.Normal(0.0, 1.0)})(lambda parameters, seed: {"x": parameters["mean"]})
+    draws = [simulator.draw(8, seed) for seed in range(6)]
+    simulator.engine = SimpleNamespace(
+        submit=lambda rows, entropy: SimpleNamespace(result=lambda: draws[entropy[-1]]),
+    )
+    source = WorkerSource(simulator, TrainingSettings(6, 2, 8, 1))
+    batches = {step: batch["x"] for step, batch, _ in source._generate(0) if step >= 0}
+    assert list(batches) == list(range(6))
+    for step, x in batches.items():
+        np.testing.assert_array_equal(x, draws[step].observables["x"])
+    later = {step: batch["x"] for step, batch, _ in source._generate(1) if step >= 0}
+    assert list(later) == [2, 3, 4, 5]
+    assert all(np.array_equal(x, batches[step]) for step, x in later.items())
 
 
 def test_dropout_is_that_of_keras() -> None:

@@ -41,6 +41,7 @@ def test_history(base) -> None:
     history = base.history
     assert list(history.columns) == ["step", "loss", "learning_rate", "failed_simulations"]
     assert history["step"].tolist() == list(range(1, 11))
+    assert history["failed_simulations"].tolist() == [0] * 10
     assert history["learning_rate"].iloc[-1] < 1e-5
     assert base.training["settings"]["steps"] == 10
     assert "trained for 10 steps" in repr(base)

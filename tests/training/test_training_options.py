@@ -80,6 +80,15 @@ def test_gradients_are_clipped_by_their_global_norm() -> None:
     assert np.linalg.norm(steps[1] - steps[0]) == pytest.approx(1e-2, rel=1e-3)
 
 
+def test_smaller_gradients_are_left_as_they_are() -> None:
+    wide, wider = (
+        fit(average=0.0, steps=1, optimizer=keras.optimizers.SGD(1.0), clip_norm=norm) for norm in (1e3, 1e4)
+    )
+    still = fit(average=0.0, steps=1, optimizer=keras.optimizers.SGD(0.0))
+    assert equal(wide, wider)
+    assert not equal(wide, still)
+
+
 def test_xla(capsys: pytest.CaptureFixture[str]) -> None:
     @bi.simulator(prior={"mean": tfd.Normal(0.0, 1.0)})
     def counts(parameters, seed):

@@ -1,0 +1,91 @@
+"""Which tests are the nearest of a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+#: Rooms whose mutants are drawn; their tests have the same names.
+FOLDERS = {
+    "diagnostics": "bayesinn/diagnostics",
+    "spaces": "bayesinn/spaces",
+    "bijections": "bayesinn/bijections",
+    "simulators": "simulators",
+    "training": "bayesinn/training",
+}
+#: Files in which there is nothing that a test could see.
+WITHOUT = {"__init__.py", "trainable.py", "transform.py"}
+ROOMS = {
+    room: sorted(str(file.relative_to(ROOT)) for file in (ROOT / folder).rglob("*.py") if file.name not in WITHOUT)
+    for room, folder in FOLDERS.items()
+}
+#: Tests of a file beside the one of its own name: in the room, or from the folder of tests on.
+MORE = {
+    # bijections
+    "actnorm": "layers bijections",
+    "affine": "transforms bijections",
+    "autoregressive": "bijections",
+    "bijection": "event_shapes layers bijections",
+    "chain": "layers event_shapes reversible bijections",
+    "composed": "transforms volume_preserving spline_vectors",
+    "conditional_transform": "coupling_laws volume_preserving bijections",
+    "coupling": "layers coupling_laws volume_preserving bijections",
+    "fixed_point": "residual",
+    "hierarchical": "bijections",
+    "householder": "mixing bijections",
+    "linearization": "log_det_series residual",
+    "lipschitz": "residual",
+    "lu": "mixing bijections",
+    "masked": "autoregressive bijections",
+    "orthogonal": "mixing layers bijections",
+    "permutation": "layers event_shapes bijections",
+    "spline": "transforms spline_vectors bijections",
+    "subnet": "coupling_laws autoregressive hierarchical bijections",
+    # simulators
+    "covid19_disease": "covid19 covid19_growth",
+    "covid19_interventions": "covid19",
+    "covid19_options": "covid19",
+    "covid19_prior": "covid19",
+    "covid19_reporting": "covid19",
+    "covid19_scoring": "covid19_growth covid19_networks",
+    "gaussian": "exact",
+    "linear": "exact",
+    "mixed_sources": "inverse/test_nonlinear_ica",
+    "sir": "exact",
+    "sir_numpy": "exact",
+    "slide_toy": "inverse_kinematics",
+    "tissue_camera": "tissue",
+    # diagnostics
+    "comparison": "sliced_wasserstein",
+    "coverage": "joint",
+    "deviation": "errors tested",
+    "likelihood": "joint",
+    "local_classifier": "local",
+    "predictive_statistics": "predictive",
+    "sbc": "joint",
+    "tarp": "joint",
+    "uniformity": "sbc joint local",
+    # training
+    "callbacks": "guard training",
+    "checkpoint": "faults",
+    "fit": "inverse/test_latent_mixture",
+    "flat_weights": "training",
+    "sources": "random_numbers guard training",
+    "step": "guard training_options",
+    "train": "training training_options",
+    # spaces
+    "data": "scalings posterior/test_missing",
+    "observations": "posterior/test_missing",
+    "parameters": "support",
+}
+
+
+def nearest_tests(file: str) -> tuple[str, ...]:
+    """Return the files of tests of a file: by name, those of ``MORE``, and its own examples."""
+    room = next(room for room, folder in FOLDERS.items() if file.startswith(f"{folder}/"))
+    stem = Path(file).stem
+    names = [stem, *MORE.get(stem, "").split()]
+    tests = [f"tests/{name}.py" if "/" in name else f"tests/{room}/test_{name}.py" for name in names]
+    found = dict.fromkeys(test for test in tests if (ROOT / test).exists())
+    own = [file] if ">>>" in (ROOT / file).read_text() and file.startswith("bayesinn") else []
+    return (*own, *found)
