@@ -1,38 +1,37 @@
-"""The flow contract: a conditional density of vectors that can be trained and drawn from."""
+"""The flow contract: a conditional law of vectors that can be trained and drawn from."""
 
-from typing import Any
+from typing import Any, Literal
 
 import keras
 import tensorflow as tf
 
 from bayesinn.bijections import Bijection
 from bayesinn.core.configuration import Configured
+from bayesinn.core.errors import InputError
 from bayesinn.flows.latents.latent import Seed
 
 
 class Flow(Configured, keras.layers.Layer):
-    """The conditional density of vectors x (n, d) given conditions (n, c).
+    """The conditional law of vectors x (n, d) given conditions (n, c).
 
-    An author derives from this class, makes weights in :meth:`build`, and writes :meth:`sample` and either
-    ``log_prob(x, condition)``, which returns (n,), or :meth:`loss` for a flow that is trained without a density.
-    :attr:`has_log_prob` and :attr:`has_latent` declare what it can do; what it can't do is absent.
+    An author derives from this class, makes weights in :meth:`build`, writes :meth:`sample` and :meth:`log_prob`, or
+    :meth:`loss` for a flow that is trained in another way, and declares what the flow can do. Those who use a flow read
+    the declarations and try nothing out. They may be set in the constructor, where they depend on its arguments.
     """
 
-    has_latent = False
-    """Whether there are ``encode(x, condition)``, ``decode(z, condition)`` and ``latent``, their distribution."""
+    nats: bool = True
+    """Whether :meth:`loss` is a negative log density in nats, to which changes of variables add."""
+    rowwise: bool = True
+    """Whether the loss of a row depends on no other row, so that parts of a batch can be evaluated apart."""
+    density: Literal["exact", "costly"] | None = "exact"
+    """Whether :meth:`log_prob` is cheap, costly (an integral for each row: only when it is asked for), or absent."""
+    draws: bool = True
+    """Whether there is :meth:`sample`."""
+    codes: bool = False
+    """Whether there are ``encode(x, condition)``, ``decode(z, condition)`` and ``latent``, the law of the codes."""
 
     def __init__(self) -> None:
         super().__init__(autocast=False)
-
-    @property
-    def has_log_prob(self) -> bool:
-        """Whether ``log_prob(x, condition)`` gives exact densities (n,) in nats."""
-        return callable(getattr(self, "log_prob", None))
-
-    @property
-    def in_nats(self) -> bool:
-        """Whether :meth:`loss` is a negative log density, so that changes of variables add to it."""
-        return self.has_log_prob
 
     def build(self, dimension: int, condition_dimension: int) -> None:
         """Make all weights for vectors of ``dimension`` elements; ``condition_dimension`` is 0 without a condition."""
@@ -59,7 +58,19 @@ class Flow(Configured, keras.layers.Layer):
 
         A pure function of weights and seed, two integers or an int32 tensor (2,), though XLA has streams of its own.
         """
-        raise NotImplementedError
+        raise self._undeclared("sample(n, condition, *, seed)", "draws = False")
+
+    def log_prob(self, x: tf.Tensor, condition: tf.Tensor | None = None) -> tf.Tensor:
+        """Return the log density (n,) of vectors (n, d), in nats, if :attr:`density` is declared."""
+        raise self._undeclared("log_prob(x, condition)", "density = None, and a loss")
+
+    def _undeclared(self, method: str, declaration: str) -> InputError:
+        return InputError(
+            f"Flow {self!r}",
+            expected=f"a method {method}",
+            got="none",
+            do=f"write it, or declare {declaration}; then nothing asks for it",
+        )
 
     def initialize(self, x: tf.Tensor, condition: tf.Tensor | None = None) -> None:
         """Set the weights that depend on data, from a first batch. Most flows have none."""
@@ -69,8 +80,8 @@ class Flow(Configured, keras.layers.Layer):
 
     @property
     def bijection(self) -> Bijection | None:
-        """The bijection inside the flow, which keeps it as ``chain``, if there is one."""
-        return getattr(self, "chain", None)
+        """The bijection inside the flow; None if there is none."""
+        return None
 
     def bijection_inputs(self, x: tf.Tensor, condition: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor | None]:
         """Return what the bijection sees of vectors and conditions: by default these."""

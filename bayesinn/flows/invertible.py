@@ -30,12 +30,16 @@ class InvertibleFlow(Flow):
     TensorShape([4, 100, 3])
     """
 
-    has_latent = True
+    codes = True
 
     def __init__(self, chain: Bijection, latent: Latent | None = None) -> None:
         super().__init__()
         self.chain = chain
         self.latent = Normal() if latent is None else latent
+
+    @property
+    def bijection(self) -> Bijection:
+        return self.chain
 
     def build(self, dimension: int, condition_dimension: int) -> None:
         super().build(dimension, condition_dimension)
@@ -45,7 +49,6 @@ class InvertibleFlow(Flow):
             self.latent.build(dimension)
 
     def log_prob(self, x: tf.Tensor, condition: tf.Tensor | None = None) -> tf.Tensor:
-        """Return the log density (n,) of vectors (n, d), in nats."""
         self.build_for(x, condition)
         z, log_det = self.chain.forward(x, condition)
         return self.latent.log_prob(z) + log_det

@@ -33,7 +33,7 @@ class TrainingModel(keras.Model):
         self, trainable: Trainable, source: Source, settings: TrainingSettings, devices: Devices = Devices()
     ) -> None:
         super().__init__(name="training")
-        if settings.parts > 1 and not trainable.separable:
+        if settings.parts > 1 and not trainable.rowwise:
             expected, do = "losses of rows that depend on no other row", "leave out strategy and accumulate"
             raise InputError("A batch in parts", expected=expected, got="a loss of the whole batch", do=do)
         # Outside of Keras' attribute tracking, or every weight of the network would be optimised twice.
@@ -235,7 +235,7 @@ def most_shards(trainable: Trainable, batch_size: int) -> int:
     threads = tf.config.threading.get_intra_op_parallelism_threads()
     threads = threads or int(os.environ.get("TF_NUM_INTRAOP_THREADS", "0")) or os.cpu_count() or 1
     whole = threads < 2 or tf.config.list_logical_devices("GPU") or batch_size % 2 or batch_size < _FEWEST_ROWS
-    return 1 if whole or not trainable.separable else 2
+    return 1 if whole or not trainable.rowwise else 2
 
 
 def _is_random_state(variable: keras.Variable) -> bool:
