@@ -1,5 +1,6 @@
-"""The flow contract: a conditional law of vectors that can be trained and drawn from."""
+"""The flow contract: a conditional law of events that can be trained and drawn from."""
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import keras
@@ -12,7 +13,7 @@ from bayesinn.flows.latents.latent import Seed
 
 
 class Flow(Configured, keras.layers.Layer):
-    """The conditional law of vectors x (n, d) given conditions (n, c).
+    """The conditional law of events x (n, *event) given conditions (n, c). Events are vectors (d,), or have more axes.
 
     An author derives from this class, makes weights in :meth:`build`, writes :meth:`sample` and :meth:`log_prob`, or
     :meth:`loss` for a flow that is trained in another way, and declares what the flow can do. Those who use a flow read
@@ -33,9 +34,10 @@ class Flow(Configured, keras.layers.Layer):
     def __init__(self) -> None:
         super().__init__(autocast=False)
 
-    def build(self, dimension: int, condition_dimension: int) -> None:
-        """Make all weights for vectors of ``dimension`` elements; ``condition_dimension`` is 0 without a condition."""
-        self.dimension, self.condition_dimension = dimension, condition_dimension
+    def build(self, event_shape: Sequence[int], condition_shape: Sequence[int] | None = None) -> None:
+        """Make all weights for events of a shape, and conditions (c,), or None."""
+        self.event_shape = tuple(event_shape)
+        self.condition_shape = None if condition_shape is None else tuple(condition_shape)
         self.built = True
 
     def loss(
@@ -54,14 +56,14 @@ class Flow(Configured, keras.layers.Layer):
         return -self.log_prob(x, condition)
 
     def sample(self, n: int | tf.Tensor, condition: tf.Tensor | None = None, *, seed: Seed) -> tf.Tensor:
-        """Draw n vectors for each of m conditions, (m, n, d); without a condition (n, d).
+        """Draw n events for each of m conditions, (m, n, *event); without a condition (n, *event).
 
         A pure function of weights and seed, two integers or an int32 tensor (2,), though XLA has streams of its own.
         """
         raise self._undeclared("sample(n, condition, *, seed)", "draws = False")
 
     def log_prob(self, x: tf.Tensor, condition: tf.Tensor | None = None) -> tf.Tensor:
-        """Return the log density (n,) of vectors (n, d), in nats, if :attr:`density` is declared."""
+        """Return the log density (n,) of events (n, *event), in nats, if :attr:`density` is declared."""
         raise self._undeclared("log_prob(x, condition)", "density = None, and a loss")
 
     def _undeclared(self, method: str, declaration: str) -> InputError:
@@ -84,7 +86,7 @@ class Flow(Configured, keras.layers.Layer):
         return None
 
     def bijection_inputs(self, x: tf.Tensor, condition: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor | None]:
-        """Return what the bijection sees of vectors and conditions: by default these."""
+        """Return what the bijection sees of events and conditions: by default these."""
         return x, condition
 
     def call(
@@ -98,11 +100,11 @@ class Flow(Configured, keras.layers.Layer):
         return self.loss(x, condition, seed=seed, progress=progress, training=training)
 
     def __call__(self, x: tf.Tensor, condition: tf.Tensor | None = None, **keywords: Any) -> Any:
-        # Keras can't know that `build` takes two numbers.
+        # Keras can't know that `build` takes shapes without the axis of rows.
         self.build_for(x, condition)
         return super().__call__(x, condition, **keywords)
 
     def build_for(self, x: tf.Tensor, condition: tf.Tensor | None) -> None:
-        """Make all weights, if there are none yet, for vectors and conditions like these."""
+        """Make all weights, if there are none yet, for events and conditions like these."""
         if not self.built:
-            self.build(x.shape[-1], 0 if condition is None else condition.shape[-1])
+            self.build(tuple(x.shape[1:]), None if condition is None else tuple(condition.shape[1:]))

@@ -72,10 +72,10 @@ class Moments(Summary):
 class ConditionalGaussian(Flow):
     """A normal distribution whose mean and standard deviations are linear in the condition."""
 
-    def build(self, dimension: int, condition_dimension: int) -> None:
-        self.parameters = keras.layers.Dense(2 * dimension)
-        self.parameters.build((None, condition_dimension))
-        super().build(dimension, condition_dimension)
+    def build(self, event_shape, condition_shape=None) -> None:
+        self.parameters = keras.layers.Dense(2 * event_shape[0])
+        self.parameters.build((None, *condition_shape))
+        super().build(event_shape, condition_shape)
 
     def _law(self, condition: tf.Tensor) -> tfd.Distribution:
         mean, log_sd = tf.split(self.parameters(condition), 2, axis=-1)

@@ -53,10 +53,12 @@ class SplitLatentFlow(Flow):
     def bijection(self) -> Bijection:
         return self.chain
 
-    def build(self, dimension: int, condition_dimension: int) -> None:
-        super().build(dimension, condition_dimension)
+    def build(self, event_shape: Sequence[int], condition_shape: Sequence[int] | None = None) -> None:
+        super().build(event_shape, condition_shape)
+        if condition_shape is None:
+            raise self._without_observables()
         if not self.chain.built:
-            self.chain.build((self.layout.width,), (condition_dimension - self.layout.observables,))
+            self.chain.build((self.layout.width,), (condition_shape[0] - self.layout.observables,))
 
     def predict(self, x: tf.Tensor, condition: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Return latents (n, latent) and standardised observables (n, observables) of parameter vectors x (n, d)."""
@@ -160,10 +162,14 @@ class SplitLatentFlow(Flow):
     def _split(self, condition: tf.Tensor | None) -> tuple[tf.Tensor, tf.Tensor]:
         """Return observables and context; to bijections, a context of no elements is none."""
         if condition is None:
-            expected, do = "observables, as condition", "pass the standardised observables"
-            raise InputError("SplitLatentFlow", expected=expected, got="None", do=do)
+            raise self._without_observables()
         condition = tf.convert_to_tensor(condition)
         return condition[:, : self.layout.observables], condition[:, self.layout.observables :]
+
+    def _without_observables(self) -> InputError:
+        expected = "observables, as condition"
+        do = "pass the standardised observables"
+        return InputError(type(self).__name__, expected=expected, got="None", do=do)
 
     def bijection_inputs(self, x: tf.Tensor, condition: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor | None]:
         """Return vectors with their padding, always the same, (n, width), and the context (n, c - observables)."""
