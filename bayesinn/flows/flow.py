@@ -23,13 +23,13 @@ class Flow(Configured, keras.layers.Layer):
     nats: bool = True
     """Whether :meth:`loss` is a negative log density in nats, to which changes of variables add."""
     rowwise: bool = True
-    """Whether the loss of a row depends on no other row, so that parts of a batch can be evaluated apart."""
+    """Whether the loss of a row depends on no other row: parts of a batch can be evaluated apart."""
     density: Literal["exact", "costly"] | None = "exact"
-    """Whether :meth:`log_prob` is cheap, costly (an integral for each row: only when it is asked for), or absent."""
+    """Whether :meth:`log_prob` is cheap, an integral for each row (only when asked for), or absent."""
     draws: bool = True
     """Whether there is :meth:`sample`."""
     codes: bool = False
-    """Whether there are ``encode(x, condition)``, ``decode(z, condition)`` and ``latent``, the law of the codes."""
+    """Whether there are ``encode``, ``decode`` and ``latent``, the law of the codes."""
 
     def __init__(self) -> None:
         super().__init__(autocast=False)
@@ -63,7 +63,7 @@ class Flow(Configured, keras.layers.Layer):
         raise self._undeclared("sample(n, condition, *, seed)", "draws = False")
 
     def log_prob(self, x: tf.Tensor, condition: tf.Tensor | None = None) -> tf.Tensor:
-        """Return the log density (n,) of events (n, *event), in nats, if :attr:`density` is declared."""
+        """Return log densities (n,) of events (n, *event), in nats, if :attr:`density` is declared."""
         raise self._undeclared("log_prob(x, condition)", "density = None, and a loss")
 
     def _undeclared(self, method: str, declaration: str) -> InputError:

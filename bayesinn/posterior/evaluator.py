@@ -39,7 +39,7 @@ class Evaluator:
 
     @property
     def density(self) -> str | None:
-        """Whether densities are "exact" and cheap, "costly", or absent (None); see :func:`density_of`."""
+        """Whether densities are "exact", "costly", or absent (None); see :func:`density_of`."""
         return density_of(self.model.network.flow, self.model.parameters)
 
     @full_precision()
@@ -139,7 +139,7 @@ class Evaluator:
 
 
 def density_of(flow: Flow, space: ParameterSpace) -> str | None:
-    """Return the density that posteriors of a flow have: that of the flow, if few integers are to integrate over."""
+    """Return the density of posteriors: the flow's, if there are few integers to integrate over."""
     return flow.density if _integers(space) <= _MOST_DISCRETE else None
 
 
