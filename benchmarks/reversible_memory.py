@@ -40,7 +40,7 @@ def measure(depth: int, reversible: bool, xla: bool, batch: int, steps: int) -> 
 
     with seeded_initial_weights(SEED):
         flow = InvertibleFlow(Chain([Coupling(hidden=HIDDEN) for _ in range(depth)], reversible=reversible))
-        flow.build(ELEMENTS, CONDITION)
+        flow.build((ELEMENTS,), (CONDITION,))
     layout = FlatWeights(flow)
     flat = keras.Variable(layout.pack())
     fixed = [variable.value for variable in flow.non_trainable_variables]

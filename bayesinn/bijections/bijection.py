@@ -19,11 +19,12 @@ Mapped = tuple[tf.Tensor, tf.Tensor]
 class Bijection(Configured, keras.layers.Layer):
     """An invertible map of events, which may depend on a condition.
 
-    An author derives from this class and writes :meth:`forward` and :meth:`inverse`, and :meth:`build` if there are
-    weights. Shapes are checked, and weights are made on first use, before either method runs. Once it is built,
-    ``event_shape`` and ``condition_shape`` (None without a condition) are the shapes of one event and one condition,
-    ``dimension`` and ``condition_dimension`` their numbers of elements. A bijection should be near the identity when
-    new. Those of vectors must accept a single element.
+    An author derives from this class and writes :meth:`forward` and :meth:`inverse`, :meth:`build` if there are
+    weights, and :meth:`output_shape` if events change their shape. Shapes are checked, and weights are made on first
+    use, before either method runs. Once it is built, ``event_shape``, ``latent_shape`` and ``condition_shape`` (None
+    without a condition) are the shapes of one event, of its image and of one condition, ``dimension`` and
+    ``condition_dimension`` the numbers of elements of the first and the last. A bijection should be near the identity
+    when new. Those of vectors must accept a single element.
     """
 
     #: Number of axes of an event: 1 for vectors (d,), 3 for images (height, width, channels), None for any number.
@@ -53,11 +54,17 @@ class Bijection(Configured, keras.layers.Layer):
         if len(condition_shape) > 1:
             expected, got, do = "(c,), or None without a condition", f"{condition_shape}", "give one vector per row"
             raise InputError(f"{type(self).__name__}, shape of conditions", expected=expected, got=got, do=do)
-        self.event_shape, self.dimension = event_shape, math.prod(event_shape)
+        self.event_shape = event_shape
+        self.latent_shape = tuple(self.output_shape(event_shape))
+        self.dimension = math.prod(event_shape)
         self.condition_dimension = condition_shape[0] if condition_shape else 0
         # A condition of no elements is none.
         self.condition_shape = condition_shape if self.condition_dimension else None
         self.built = True
+
+    def output_shape(self, event_shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Return the shape that :meth:`forward` gives to events of a shape: by default the same."""
+        return event_shape
 
     def forward(self, x: tf.Tensor, condition: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor]:
         """Map x towards the latent space, the training direction; return z and log absolute determinants of dz/dx."""
@@ -71,7 +78,7 @@ class Bijection(Configured, keras.layers.Layer):
         """Map n latent events of each of m conditions back, (m, n, *event), with the work for a condition done once."""
         shared = None if condition is None else SharedCondition(condition, tf.shape(z)[1])
         x, _ = self.inverse(tf.reshape(z, (-1, *z.shape[2:])), shared)
-        return tf.reshape(x, tf.shape(z))
+        return tf.reshape(x, tf.concat([tf.shape(z)[:2], self.event_shape], axis=0))
 
     def initialize(self, x: tf.Tensor, condition: tf.Tensor | None = None) -> None:
         """Set weights from a first batch of data. Most bijections have nothing to set."""
@@ -117,10 +124,11 @@ def _checked(method: Callable[..., Any]) -> Callable[..., Any]:
         shapes = tuple(x.shape[1:]), None if values is None else tuple(values.shape[1:])
         if not self.built:
             self.build(*shapes)
-        if shapes != (self.event_shape, self.condition_shape):
+        event_shape = self.latent_shape if method.__name__ == "inverse" else self.event_shape
+        if shapes != (event_shape, self.condition_shape):
             raise InputError(
                 f"{type(self).__name__}.{method.__name__}",
-                expected=f"events of shape {self.event_shape} with conditions of shape {self.condition_shape}",
+                expected=f"events of shape {event_shape} with conditions of shape {self.condition_shape}",
                 got=f"{shapes[0]} and {shapes[1]}",
                 do="give one event and one condition per row, in the shapes that the bijection was built with",
             )

@@ -15,7 +15,7 @@ STORE_ABOVE = 1e-2
 
 
 class Chain(Bijection):
-    """Apply bijections in the order given; log-determinants add.
+    """Apply bijections in the order given; log-determinants add. Each gets events of the shape that the last one gave.
 
     A reversible chain trains with memory for the activations of one link, whatever their number: the backward pass
     recomputes them from the chain's output. That takes about 1.6 times as long. The gradients are as exact as the
@@ -68,9 +68,17 @@ class Chain(Bijection):
             )
 
     def build(self, event_shape: Sequence[int], condition_shape: Sequence[int] | None = None) -> None:
-        super().build(event_shape, condition_shape)
+        shape = tuple(event_shape)
         for bijection in self.bijections:
-            bijection.build(self.event_shape, self.condition_shape)
+            bijection.build(shape, condition_shape)
+            shape = bijection.latent_shape
+        super().build(event_shape, condition_shape)
+
+    def output_shape(self, event_shape: tuple[int, ...]) -> tuple[int, ...]:
+        shape = event_shape
+        for bijection in self.bijections:
+            shape = tuple(bijection.output_shape(shape))
+        return shape
 
     def forward(self, x: tf.Tensor, condition: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor]:
         if not self.stores_activations:

@@ -5,6 +5,7 @@ Each use has a stream of its own, so that drawing more of one thing never change
 
 from __future__ import annotations
 
+import hashlib
 import random
 import threading
 from collections.abc import Iterator
@@ -18,7 +19,8 @@ from bayesinn.core.errors import InputError
 if TYPE_CHECKING:
     import tensorflow as tf
 
-#: Numbers of the streams. A stream keeps its number for good, so that a seed keeps its meaning.
+#: Numbers of the streams that had one before a stream's number followed from its name. They stay for good, so that a
+#: seed keeps its meaning. A new stream needs no entry.
 _STREAMS = {
     "weights": 0,
     "pilot": 1,
@@ -64,9 +66,16 @@ def check_seed(seed: int) -> int:
     return int(seed)
 
 
+def stream_number(stream: str) -> int:
+    """Return the number of a stream: any name is one, and equal names are equal streams."""
+    if stream in _STREAMS:
+        return _STREAMS[stream]
+    return int.from_bytes(hashlib.sha256(stream.encode()).digest()[:8], "big")
+
+
 def entropy(seed: int, stream: str, *keys: int) -> list[int]:
     """Return entropy for ``numpy.random.SeedSequence``: seed, number of the stream, further keys (step, row)."""
-    return [check_seed(seed), _STREAMS[stream], *keys]
+    return [check_seed(seed), stream_number(stream), *keys]
 
 
 def generator(seed: int, stream: str, *keys: int) -> np.random.Generator:

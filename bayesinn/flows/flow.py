@@ -1,42 +1,43 @@
-"""The flow contract: a conditional density of vectors that can be trained and drawn from."""
+"""The flow contract: a conditional law of events that can be trained and drawn from."""
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Literal
 
 import keras
 import tensorflow as tf
 
 from bayesinn.bijections import Bijection
 from bayesinn.core.configuration import Configured
+from bayesinn.core.errors import InputError
 from bayesinn.flows.latents.latent import Seed
 
 
 class Flow(Configured, keras.layers.Layer):
-    """The conditional density of vectors x (n, d) given conditions (n, c).
+    """The conditional law of events x (n, *event) given conditions (n, c). Events are vectors (d,), or have more axes.
 
-    An author derives from this class, makes weights in :meth:`build`, and writes :meth:`sample` and either
-    ``log_prob(x, condition)``, which returns (n,), or :meth:`loss` for a flow that is trained without a density.
-    :attr:`has_log_prob` and :attr:`has_latent` declare what it can do; what it can't do is absent.
+    An author derives from this class, makes weights in :meth:`build`, writes :meth:`sample` and :meth:`log_prob`, or
+    :meth:`loss` for a flow that is trained in another way, and declares what the flow can do. Those who use a flow read
+    the declarations and try nothing out. They may be set in the constructor, where they depend on its arguments.
     """
 
-    has_latent = False
-    """Whether there are ``encode(x, condition)``, ``decode(z, condition)`` and ``latent``, their distribution."""
+    nats: bool = True
+    """Whether :meth:`loss` is a negative log density in nats, to which changes of variables add."""
+    rowwise: bool = True
+    """Whether the loss of a row depends on no other row: parts of a batch can be evaluated apart."""
+    density: Literal["exact", "costly"] | None = "exact"
+    """Whether :meth:`log_prob` is cheap, an integral for each row (only when asked for), or absent."""
+    draws: bool = True
+    """Whether there is :meth:`sample`."""
+    codes: bool = False
+    """Whether there are ``encode``, ``decode`` and ``latent``, the law of the codes."""
 
     def __init__(self) -> None:
         super().__init__(autocast=False)
 
-    @property
-    def has_log_prob(self) -> bool:
-        """Whether ``log_prob(x, condition)`` gives exact densities (n,) in nats."""
-        return callable(getattr(self, "log_prob", None))
-
-    @property
-    def in_nats(self) -> bool:
-        """Whether :meth:`loss` is a negative log density, so that changes of variables add to it."""
-        return self.has_log_prob
-
-    def build(self, dimension: int, condition_dimension: int) -> None:
-        """Make all weights for vectors of ``dimension`` elements; ``condition_dimension`` is 0 without a condition."""
-        self.dimension, self.condition_dimension = dimension, condition_dimension
+    def build(self, event_shape: Sequence[int], condition_shape: Sequence[int] | None = None) -> None:
+        """Make all weights for events of a shape, and conditions (c,), or None."""
+        self.event_shape = tuple(event_shape)
+        self.condition_shape = None if condition_shape is None else tuple(condition_shape)
         self.built = True
 
     def loss(
@@ -55,11 +56,23 @@ class Flow(Configured, keras.layers.Layer):
         return -self.log_prob(x, condition)
 
     def sample(self, n: int | tf.Tensor, condition: tf.Tensor | None = None, *, seed: Seed) -> tf.Tensor:
-        """Draw n vectors for each of m conditions, (m, n, d); without a condition (n, d).
+        """Draw n events for each of m conditions, (m, n, *event); without a condition (n, *event).
 
         A pure function of weights and seed, two integers or an int32 tensor (2,), though XLA has streams of its own.
         """
-        raise NotImplementedError
+        raise self._undeclared("sample(n, condition, *, seed)", "draws = False")
+
+    def log_prob(self, x: tf.Tensor, condition: tf.Tensor | None = None) -> tf.Tensor:
+        """Return log densities (n,) of events (n, *event), in nats, if :attr:`density` is declared."""
+        raise self._undeclared("log_prob(x, condition)", "density = None, and a loss")
+
+    def _undeclared(self, method: str, declaration: str) -> InputError:
+        return InputError(
+            f"Flow {self!r}",
+            expected=f"a method {method}",
+            got="none",
+            do=f"write it, or declare {declaration}; then nothing asks for it",
+        )
 
     def initialize(self, x: tf.Tensor, condition: tf.Tensor | None = None) -> None:
         """Set the weights that depend on data, from a first batch. Most flows have none."""
@@ -69,11 +82,11 @@ class Flow(Configured, keras.layers.Layer):
 
     @property
     def bijection(self) -> Bijection | None:
-        """The bijection inside the flow, which keeps it as ``chain``, if there is one."""
-        return getattr(self, "chain", None)
+        """The bijection inside the flow; None if there is none."""
+        return None
 
     def bijection_inputs(self, x: tf.Tensor, condition: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor | None]:
-        """Return what the bijection sees of vectors and conditions: by default these."""
+        """Return what the bijection sees of events and conditions: by default these."""
         return x, condition
 
     def call(
@@ -87,11 +100,11 @@ class Flow(Configured, keras.layers.Layer):
         return self.loss(x, condition, seed=seed, progress=progress, training=training)
 
     def __call__(self, x: tf.Tensor, condition: tf.Tensor | None = None, **keywords: Any) -> Any:
-        # Keras can't know that `build` takes two numbers.
+        # Keras can't know that `build` takes shapes without the axis of rows.
         self.build_for(x, condition)
         return super().__call__(x, condition, **keywords)
 
     def build_for(self, x: tf.Tensor, condition: tf.Tensor | None) -> None:
-        """Make all weights, if there are none yet, for vectors and conditions like these."""
+        """Make all weights, if there are none yet, for events and conditions like these."""
         if not self.built:
-            self.build(x.shape[-1], 0 if condition is None else condition.shape[-1])
+            self.build(tuple(x.shape[1:]), None if condition is None else tuple(condition.shape[1:]))

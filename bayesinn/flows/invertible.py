@@ -1,5 +1,7 @@
 """The invertible flow: a bijection and a latent distribution."""
 
+from collections.abc import Sequence
+
 import tensorflow as tf
 
 from bayesinn.bijections import Bijection
@@ -9,7 +11,7 @@ from bayesinn.flows.latents.latent import Latent, Normal, Seed
 
 
 class InvertibleFlow(Flow):
-    """The density of vectors x given a condition, from a bijection x -> z and a distribution of z.
+    """The density of events x given a condition, from a bijection x -> z and a distribution of z.
 
     Parameters
     ----------
@@ -31,7 +33,7 @@ class InvertibleFlow(Flow):
     TensorShape([4, 100, 3])
     """
 
-    has_latent = True
+    codes = True
 
     def __init__(self, chain: Bijection, latent: Latent | None = None) -> None:
         super().__init__()
@@ -42,29 +44,32 @@ class InvertibleFlow(Flow):
         self.chain = chain
         self.latent = Normal() if latent is None else latent
 
-    def build(self, dimension: int, condition_dimension: int) -> None:
-        super().build(dimension, condition_dimension)
+    @property
+    def bijection(self) -> Bijection:
+        return self.chain
+
+    def build(self, event_shape: Sequence[int], condition_shape: Sequence[int] | None = None) -> None:
+        super().build(event_shape, condition_shape)
         if not self.chain.built:
-            self.chain.build((dimension,), (condition_dimension,))
+            self.chain.build(event_shape, condition_shape)
         if not self.latent.built:
-            self.latent.build(dimension)
+            self.latent.build(self.chain.latent_shape)
 
     def log_prob(self, x: tf.Tensor, condition: tf.Tensor | None = None) -> tf.Tensor:
-        """Return the log density (n,) of vectors (n, d), in nats."""
         self.build_for(x, condition)
         z, log_det = self.chain.forward(x, condition)
         return self.latent.log_prob(z) + log_det
 
     def sample(self, n: int | tf.Tensor, condition: tf.Tensor | None = None, *, seed: Seed) -> tf.Tensor:
         rows = 1 if condition is None else tf.shape(condition)[0]
-        z = self.latent.sample((rows * n, self.dimension), seed)
-        x = self.chain.inverse_of_draws(tf.reshape(z, (rows, n, self.dimension)), condition)
+        z = self.latent.sample((rows * n, *self.chain.latent_shape), seed)
+        x = self.chain.inverse_of_draws(tf.reshape(z, (rows, n, *self.chain.latent_shape)), condition)
         return x[0] if condition is None else x
 
     def encode(self, x: tf.Tensor, condition: tf.Tensor | None = None) -> tf.Tensor:
-        """Return the latent codes (n, d) of vectors (n, d)."""
+        """Return the latent codes (n, *latent) of events (n, *event)."""
         return self.chain.forward(x, condition)[0]
 
     def decode(self, z: tf.Tensor, condition: tf.Tensor | None = None) -> tf.Tensor:
-        """Return the vectors (n, d) that have latent codes (n, d)."""
+        """Return the events (n, *event) that have latent codes (n, *latent)."""
         return self.chain.inverse(z, condition)[0]

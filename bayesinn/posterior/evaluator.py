@@ -38,9 +38,9 @@ class Evaluator:
         self._encode = AnyRows(self._encode_graph, leading=(1, 1, 0))
 
     @property
-    def has_log_prob(self) -> bool:
-        """Whether there are densities: the flow has them, and few integers to integrate over."""
-        return has_log_prob(self.model.network.flow, self.model.parameters)
+    def density(self) -> str | None:
+        """Whether densities are "exact", "costly", or absent (None); see :func:`density_of`."""
+        return density_of(self.model.network.flow, self.model.parameters)
 
     @full_precision()
     def condition(self, data: Mapping[str, np.ndarray]) -> tuple[Condition, Arrays]:
@@ -92,7 +92,7 @@ class Evaluator:
     def _quadrature(self) -> tuple[np.ndarray, np.ndarray]:
         """Return offsets (nodes, integers) inside the unit intervals of integers, and log weights (nodes,)."""
         flow, count = self.model.network.flow, _integers(self.model.parameters)
-        if not flow.has_log_prob:
+        if flow.density is None:
             expected, do = "a flow with a density", "use sample(), or another flow"
             raise InputError(f"log_prob with {flow!r}", expected=expected, got="one without", do=do)
         if count > _MOST_DISCRETE:
@@ -139,9 +139,9 @@ class Evaluator:
         return self.model.network.encode(vector, condition)
 
 
-def has_log_prob(flow: Flow, space: ParameterSpace) -> bool:
-    """Tell whether posteriors of a flow have densities: the flow has them, and few integers to integrate over."""
-    return flow.has_log_prob and _integers(space) <= _MOST_DISCRETE
+def density_of(flow: Flow, space: ParameterSpace) -> str | None:
+    """Return the density of posteriors: the flow's, if there are few integers to integrate over."""
+    return flow.density if _integers(space) <= _MOST_DISCRETE else None
 
 
 def _integers(space: ParameterSpace) -> int:

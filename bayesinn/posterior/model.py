@@ -31,8 +31,8 @@ class PosteriorModel(Trainable):
         self.parameters, self.data, self.network = parameters, data, network
 
     @property
-    def separable(self) -> bool:  # type: ignore[override]
-        return self.network.flow.in_nats
+    def rowwise(self) -> bool:  # type: ignore[override]
+        return self.network.flow.rowwise
 
     def prepare(self, batch: Batch, seed: tf.Tensor) -> tuple[Inputs, tf.Tensor]:
         """Return vector, inputs and masks of a raw batch, and log_det (n,) of d vector / d parameters."""
@@ -48,7 +48,7 @@ class PosteriorModel(Trainable):
         condition = self.network.condition(inputs, masks, training, _nested(batch))
         # A stream of its own: the seed itself decides where integers lie.
         loss = self.network.loss(vector, condition, seeds.fold_in(seed, -1), progress, training)
-        return loss - log_det if self.network.flow.in_nats else loss
+        return loss - log_det if self.network.flow.nats else loss
 
     def precompute(self, batch: Batch) -> dict[str, tf.Tensor]:
         inputs, _ = self.data.to_network(batch)

@@ -74,7 +74,7 @@ class PosteriorNetwork(keras.layers.Layer):
         z, log_det = self.whiten(vector, condition)
         loss = self.flow(z, condition.features, seed=seed, progress=progress, training=training)
         if condition.frame is not None:
-            loss = loss - log_det if self.flow.in_nats else loss
+            loss = loss - log_det if self.flow.nats else loss
             squares = squared_distance(vector, condition.frame.estimate)
             # It trains the initial estimate and has no part in the value, which stays in nats. The difference first:
             # it is exactly zero, whatever the loss.

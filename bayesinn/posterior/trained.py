@@ -112,24 +112,20 @@ class TrainedPosterior(Registered):
         -------
         xarray.DataTree
             Groups posterior, prior, posterior_predictive, observed_data, constant_data (context) and sample_stats
-            (log density ``lp``, where :meth:`log_prob` can tell it; ``out_of_distribution_p`` of the observation), with
-            one chain. Units and labels are attributes of the variables. Several observations have a dimension
-            ``observation``.
+            (log density ``lp``, where the flow has one that costs little; ``out_of_distribution_p`` of the
+            observation), with one chain. Units and labels are attributes of the variables. Several observations have
+            a dimension ``observation``.
         """
         observations, condition, inputs = self._encoded(data)
         sampled = self._draw(observations.batched, condition, inputs, draws, seed)
-        log_density = self._log_prob(sampled, observations, condition) if self.has_log_prob else None
+        exact = self.evaluator.density == "exact"
+        log_density = self._log_prob(sampled, observations, condition) if exact else None
         return inference_data(self.simulator, observations, sampled, log_density, seed, predictive, progress)
 
     @property
     def has_log_prob(self) -> bool:
         """Whether :meth:`log_prob` can tell densities: the flow has them, and there are at most three integers."""
-        return self.evaluator.has_log_prob
-
-    @property
-    def has_latent(self) -> bool:
-        """Whether the flow has latent codes."""
-        return self.flow.has_latent
+        return self.evaluator.density is not None
 
     @property
     def evaluator(self) -> Evaluator:
@@ -215,11 +211,19 @@ class TrainedPosterior(Registered):
 
     def _draw(self, batched: bool, condition: Condition, inputs: Arrays, draws: int, seed: int) -> Draws:
         count = check_integer("Argument 'draws'", draws, do="pass draws=1000")
+        self.require_draws()
         values = self.evaluator.sample(condition, count, seeds.tensor_seed(seed, "draws"))
         typical = self.reference.compare(np.asarray(condition.flat()), inputs)
         if not batched:
             return Draws({name: value[0] for name, value in values.items()}, typical.p_value[0], typical.unusual[0])
         return Draws(values, *typical)
+
+    def require_draws(self) -> None:
+        """Refuse a flow that declares that it can't draw."""
+        if not self.flow.draws:
+            subject, expected = f"Draws from the posterior of {self.simulator.name!r}", "a flow that can draw"
+            do = "use another flow, or ask this one for what it declares"
+            raise InputError(subject, expected=expected, got=repr(self.flow), do=do)
 
     def _require_trained(self) -> _Trained:
         if self._trained is None:

@@ -86,9 +86,11 @@ class _Case:
         self.generator = np.random.default_rng(seed)
         self.x = tf.constant(self.generator.standard_normal((ROWS, *event_shape)), dtype)
         self.condition = tf.constant(self.generator.standard_normal((ROWS, conditions)), dtype) if conditions else None
+        # Of vectors, the same: what is far out for one direction is for the other.
+        self.z = tf.reshape(self.x, (ROWS, *self.bijection.latent_shape))
         self.forward = partial(self.bijection.forward, condition=self.condition)
         self.inverse = partial(self.bijection.inverse, condition=self.condition)
-        self.directions = {"forward": self.forward, "inverse": self.inverse}
+        self.directions = {"forward": (self.forward, self.x), "inverse": (self.inverse, self.z)}
         self.name = f"{self.bijection!r}, events of shape {event_shape}, condition of {conditions}, {dtype}"
 
     def demand_equal(self, got: tf.Tensor, expected: tf.Tensor, law: str) -> None:
@@ -105,25 +107,26 @@ class _Case:
 
     def check_inverse(self) -> None:
         z, log_det = self.forward(self.x)
-        demand(z.shape == self.x.shape, f"{self.name}: forward changed the shape {self.x.shape} to {z.shape}.")
+        shape = (ROWS, *self.bijection.latent_shape)
+        demand(z.shape == shape, f"{self.name}: forward gives the shape {z.shape}, and output_shape {shape}.")
         demand(log_det.shape == (ROWS,), f"{self.name}: log_det has shape {log_det.shape}, expected ({ROWS},).")
         back, inverse_log_det = self.inverse(z)
         self.demand_equal(back, self.x, "inverse(forward(x)) isn't x.")
         self.demand_equal(inverse_log_det, -log_det, "log-determinants don't cancel.")
-        self.demand_equal(self.forward(self.inverse(self.x)[0])[0], self.x, "forward(inverse(z)) isn't z.")
+        self.demand_equal(self.forward(self.inverse(self.z)[0])[0], self.z, "forward(inverse(z)) isn't z.")
         for rows in (slice(1), slice(ROWS)):
-            some = tf.stack([self.x[rows], 0.5 * self.x[rows]], axis=1)
+            some = tf.stack([self.z[rows], 0.5 * self.z[rows]], axis=1)
             draws = self.bijection.inverse_of_draws(some, self.given(rows))
-            each, _ = self.bijection.inverse(tf.reshape(some, (-1, *self.x.shape[1:])), self.given(rows, 2))
+            each, _ = self.bijection.inverse(tf.reshape(some, (-1, *self.z.shape[1:])), self.given(rows, 2))
             self.demand_equal(tf.reshape(draws, each.shape), each, "inverse_of_draws isn't inverse.")
 
     def check_log_det(self) -> None:
-        for name, direction in self.directions.items():
+        for name, (direction, events) in self.directions.items():
             with tf.GradientTape(persistent=True) as tape:
-                tape.watch(self.x)
-                z, log_det = direction(self.x)
-                columns = tf.unstack(_flat(z), axis=-1)
-            jacobian = tf.stack([_flat(tape.gradient(column, self.x)) for column in columns], axis=1)
+                tape.watch(events)
+                images, log_det = direction(events)
+                columns = tf.unstack(_flat(images), axis=-1)
+            jacobian = tf.stack([_flat(tape.gradient(column, events)) for column in columns], axis=1)
             expected = np.linalg.slogdet(jacobian.numpy())[1]
             self.demand_equal(log_det, expected, f"the log_det of {name} isn't that of its Jacobian.")
 
@@ -134,8 +137,8 @@ class _Case:
             self.demand_equal(got, expected[row], "a row alone and in a batch give different results.")
 
     def check_extremes(self) -> None:
-        far = tf.reshape(1e3 * tf.math.l2_normalize(_flat(self.x), axis=-1), self.x.shape)
-        for name, direction in self.directions.items():
+        for name, (direction, events) in self.directions.items():
+            far = tf.reshape(1e3 * tf.math.l2_normalize(_flat(events), axis=-1), events.shape)
             with tf.GradientTape() as tape:
                 tape.watch(far)
                 z, log_det = direction(far)
@@ -169,7 +172,7 @@ class _Case:
             demand_equal(got, expected, 0.0, f"{self.name}: a copy with the same weights gives other results.")
 
     def check_compiled(self) -> None:
-        demand_compiles(lambda: [*self.forward(self.x), *self.inverse(self.x)], self.name, self.tolerance)
+        demand_compiles(lambda: [*self.forward(self.x), *self.inverse(self.z)], self.name, self.tolerance)
 
 
 def _flat(events: tf.Tensor) -> tf.Tensor:

@@ -8,7 +8,9 @@ import tensorflow as tf
 
 
 class FlatWeights:
-    """All trainable weights of a built network as one vector (size,).
+    """All trainable weights of a built network as one vector (size,), and the ``state`` that isn't trained.
+
+    A Keras model that holds this object doesn't see the weights in it: it trains the vector, not each of them.
 
     An optimiser's step over one vector costs a fraction of that over 72 separate weights, and traces in a fraction of
     the time; clipping by global norm, averaging and checkpoints become one operation each.
@@ -16,6 +18,7 @@ class FlatWeights:
 
     def __init__(self, network: keras.layers.Layer) -> None:
         self.variables = network.trainable_variables
+        self.state = network.non_trainable_variables
         self._shapes = [tuple(variable.shape) for variable in self.variables]
         self._sizes = [int(np.prod(shape, dtype=int)) for shape in self._shapes]
 

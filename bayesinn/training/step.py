@@ -33,24 +33,20 @@ class TrainingModel(keras.Model):
         self, trainable: Trainable, source: Source, settings: TrainingSettings, devices: Devices = Devices()
     ) -> None:
         super().__init__(name="training")
-        if settings.parts > 1 and not trainable.separable:
+        if settings.parts > 1 and not trainable.rowwise:
             expected, do = "losses of rows that depend on no other row", "leave out strategy and accumulate"
             raise InputError("A batch in parts", expected=expected, got="a loss of the whole batch", do=do)
-        # Outside of Keras' attribute tracking, or every weight of the network would be optimised twice.
-        self.__dict__.update(
-            problem=trainable,
-            source=source,
-            settings=settings,
-            devices=devices,
-            weight_layout=FlatWeights(trainable.network),
-            network_state=trainable.network.non_trainable_variables,
-            shards=settings.parts,
-            most_shards=most_shards(trainable, settings.batch_size) if settings.parts == 1 else settings.parts,
-            differentiate=self._differentiate,
-            update=self._update,
-            _noise_seed=seeds.tensor_seed(settings.seed, "dequantise"),
-            _dropout_seed=seeds.tensor_seed(settings.seed, "dropout"),
-        )
+        self.problem = trainable
+        self.source = source
+        self.settings = settings
+        self.devices = devices
+        self.weight_layout = FlatWeights(trainable.network)
+        self.shards = settings.parts
+        self.most_shards = most_shards(trainable, settings.batch_size) if settings.parts == 1 else settings.parts
+        self.differentiate = self._differentiate
+        self.update = self._update
+        self._noise_seed = seeds.tensor_seed(settings.seed, "dequantise")
+        self._dropout_seed = seeds.tensor_seed(settings.seed, "dropout")
         initial = self.weight_layout.pack()
         self.flat = keras.Variable(initial, name="flat")
         self.averaged = keras.Variable(initial, trainable=False, name="averaged")
@@ -64,6 +60,11 @@ class TrainingModel(keras.Model):
     def broken(self) -> bool:
         """Whether a step was bad; from then on nothing is updated."""
         return int(self.bad_step.numpy()) >= 0
+
+    @property
+    def network_state(self) -> list[keras.Variable]:
+        """The weights of the network that are not trained."""
+        return self.weight_layout.state
 
     @property
     def metrics(self) -> list[keras.metrics.Metric]:
@@ -103,11 +104,11 @@ class TrainingModel(keras.Model):
         batch, failed = tf.nest.map_structure(self._zeros, specs)
         step, flat = tf.constant(-1), tf.convert_to_tensor(self.flat.value)
         for shards in (self.most_shards, 1):
-            self.__dict__["shards"] = shards
+            self.shards = shards
             part = flat, self._network_state(), self._parts(batch)[0], step, tf.constant(0)
             gradient = compiled(self._differentiate, *part, xla=self.settings.xla, subject="The training step")
             if not gradient.xla:
-                self.__dict__["shards"] = self.settings.parts
+                self.shards = self.settings.parts
                 return gradient.note
             *results, moved = gradient.call.get_concrete_function(*part).structured_outputs  # type: ignore[attr-defined]
             # Weights that follow the data, as those of batch normalisation, must see the whole batch.
@@ -118,13 +119,14 @@ class TrainingModel(keras.Model):
         terms = shards if self.settings.parts == 1 else 1
         trial = terms * (total,), terms * (slope,), moved, step, failed
         update = compiled(self._update, *trial, xla=self.settings.xla, subject="The training step")
-        self.__dict__.update(differentiate=gradient.call, update=update.call)
+        self.differentiate = gradient.call
+        self.update = update.call
         return update.note
 
     def make_train_function(self, force: bool = False) -> Any:
         """Make what runs many steps in a call; by force, with a step traced anew."""
         if force and self.differentiate != self._differentiate:
-            self.__dict__["differentiate"] = tf.function(self._differentiate, autograph=False, jit_compile=True)
+            self.differentiate = tf.function(self._differentiate, autograph=False, jit_compile=True)
         return super().make_train_function(force)
 
     def _parts(self, batch: Batch) -> list[Batch]:
@@ -235,7 +237,7 @@ def most_shards(trainable: Trainable, batch_size: int) -> int:
     threads = tf.config.threading.get_intra_op_parallelism_threads()
     threads = threads or int(os.environ.get("TF_NUM_INTRAOP_THREADS", "0")) or os.cpu_count() or 1
     whole = threads < 2 or tf.config.list_logical_devices("GPU") or batch_size % 2 or batch_size < _FEWEST_ROWS
-    return 1 if whole or not trainable.separable else 2
+    return 1 if whole or not trainable.rowwise else 2
 
 
 def _is_random_state(variable: keras.Variable) -> bool:

@@ -22,7 +22,7 @@ class Trainable(ABC):
     network: keras.layers.Layer
     """Holds every weight, trained or not."""
 
-    separable: bool = False
+    rowwise: bool = False
     """Whether the loss of a row depends on no other row, so that parts of a batch can be evaluated apart."""
 
     @abstractmethod

@@ -11,7 +11,7 @@ from bayesinn.core.progress import Progress
 from bayesinn.core.validation import check_flag, check_integer, check_type
 from bayesinn.diagnostics.learning_curve import Advice, learning_curve
 from bayesinn.posterior.amortized import AmortizedPosterior
-from bayesinn.posterior.evaluator import has_log_prob
+from bayesinn.posterior.evaluator import density_of
 from bayesinn.simulation.bank import Bank, read_simulations
 from bayesinn.simulation.simulations import take
 from bayesinn.spaces.parameters import ParameterSpace
@@ -70,7 +70,7 @@ def advise(
     check_flag("Argument 'progress'", progress)
     repeats = check_integer("Argument 'repeats'", repeats, least=2)
     simulator, seed = posterior.simulator, seeds.check_seed(seed)
-    if not has_log_prob(posterior.flow, ParameterSpace(simulator.prior, 0)):
+    if density_of(posterior.flow, ParameterSpace(simulator.prior, 0)) is None:
         subject, expected = "Flow of a learning curve", "a density, to measure in nats"
         do = "use another flow, and a prior with at most three integers"
         raise InputError(subject, expected=expected, got=f"none, with {posterior.flow!r}", do=do)

@@ -46,6 +46,7 @@ def gather(
     stage: Callable[[str], None],
 ) -> Evidence:
     """Return the evidence; see :func:`bayesinn.diagnose`. ``stage`` is called with the name of each step."""
+    posterior.require_draws()
     simulator, evaluator = posterior.simulator, posterior.evaluator
     observed = simulator.observed if observed is None else observed
     observation = None if observed is None else _one(simulator, observed)  # before anything is simulated
@@ -58,7 +59,7 @@ def gather(
     condition, inputs = evaluator.condition(check_observations(simulator, data).arrays)
     values = evaluator.sample(condition, draws, seeds.tensor_seed(seed, "draws"))
     log_prob = prior_log_prob = latent = at = log_likelihood = other_log_prob = None
-    if posterior.has_log_prob:
+    if evaluator.density == "exact":
         truth = {name: value[:, None] for name, value in fresh.parameters.items()}
         log_prob = evaluator.log_prob(truth, condition)[:, 0], evaluator.log_prob(values, condition)
         flat = {name: value.reshape(-1, *value.shape[2:]) for name, value in values.items()}
@@ -66,7 +67,7 @@ def gather(
         prior_log_prob = evaluator.prior_log_prob(fresh.parameters), of_draws
         if larger is not None:
             other_log_prob = larger.log_prob(fresh.parameters, data)
-    if posterior.has_latent:
+    if posterior.flow.codes:
         codes = evaluator.encode(fresh.parameters, condition, seeds.tensor_seed(seed, "dequantise"))
         drawn = evaluator.latent_draws(simulations * draws, seeds.tensor_seed(seed, "latent"))
         latent = codes, drawn.reshape(simulations, draws, -1)
@@ -80,8 +81,12 @@ def gather(
         stage("evaluating the likelihood")
         first = (take(given, slice(part)) for given in (fresh.parameters, values, data))
         log_likelihood = _evaluate({"log likelihood": simulator.log_likelihood}, *first)["log likelihood"]
-    many, none = "the density of so many integers can't be computed", "the flow has no density"
-    absent = {"log_prob": many if posterior.flow.has_log_prob else none, "latent": "the flow has no latent codes"}
+    reasons = {
+        "exact": "the density of so many integers can't be computed",
+        "costly": "the density of the flow is costly; call posterior.log_prob where it is worth it",
+        None: "the flow has no density",
+    }
+    absent = {"log_prob": reasons[posterior.flow.density], "latent": "the flow has no latent codes"}
     return Evidence(
         fresh.parameters,
         values,
@@ -150,7 +155,7 @@ def _replicates(
 ) -> tuple[Arrays, np.ndarray] | None:
     """Simulate ``size`` data sets from the posterior of an observation; see :class:`Observation`."""
     evaluator, simulator = posterior.evaluator, posterior.simulator
-    if not posterior.has_log_prob:
+    if evaluator.density != "exact":
         return None
     proposed = evaluator.sample(condition, size * (draws + 1), seeds.tensor_seed(seed, "replicates"))
     values = {name: value.reshape(size, draws + 1, *value.shape[2:]) for name, value in proposed.items()}

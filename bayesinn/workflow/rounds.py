@@ -16,7 +16,7 @@ from bayesinn.core.storage import held
 from bayesinn.core.validation import check_flag, check_integer, check_number, check_path, check_type
 from bayesinn.posterior.amortized import AmortizedPosterior
 from bayesinn.posterior.draws import Draws
-from bayesinn.posterior.evaluator import has_log_prob
+from bayesinn.posterior.evaluator import density_of
 from bayesinn.posterior.training_data import refuse_ignored
 from bayesinn.simulation.identity_rows import once
 from bayesinn.simulation.proposals import draw_proposed
@@ -151,8 +151,8 @@ def truncated_rounds(
     if checked.batched:
         subject, expected = "Argument 'observation'", "one observation, without batch axis"
         raise InputError(subject, expected=expected, got=f"a batch of {checked.count}", do="call it for each of them")
-    if not has_log_prob(posterior.flow, ParameterSpace(simulator.prior, 0)):
-        subject, expected = "Flow of truncated rounds", "a density, which says where to truncate the prior"
+    if density_of(posterior.flow, ParameterSpace(simulator.prior, 0)) != "exact":
+        subject, expected = "Flow of truncated rounds", "an exact density, which says where to truncate the prior"
         do = "use another flow, and a prior with at most three integers"
         raise InputError(subject, expected=expected, got=f"none, with {posterior.flow!r}", do=do)
     place = None if folder is None else check_path("Argument 'folder'", folder, "rounds")

@@ -166,7 +166,7 @@ def learn(network: Network, density: PlaneDensity, quick: bool) -> tuple[dict[st
 def count_weights(network: Network) -> int:
     """Number of trainable weights in the plane."""
     flow = network.make()
-    flow.build(2, 1)
+    flow.build((2,), (1,))
     return sum(int(np.prod(variable.shape)) for variable in flow.trainable_variables)
 
 

@@ -119,7 +119,7 @@ def test_gradients_of_the_slow_direction(transform: Transform) -> None:
     """Along random directions of vectors, condition and weights, against finite differences; compiled, the same."""
     with default_dtype("float64"):
         flow = InvertibleFlow(random_block(4, 2, transform, direction="sampling"))
-        flow.build(4, 2)
+        flow.build((4,), (2,))
     weights = [variable.value for variable in flow.trainable_variables]
     inputs = [normal(8, 4, 1), normal(8, 2, 2), *weights]
 
@@ -184,7 +184,7 @@ def test_dropout_is_the_same_in_all_passes() -> None:
 
 def test_slow_direction_trains_with_dropout() -> None:
     flow = InvertibleFlow(Autoregressive(hidden=(16, 16), dropout=0.5, direction="sampling"))
-    flow.build(3, 0)
+    flow.build((3,))
     perturb(flow, np.random.default_rng(1), 0.4)
     x, fixed = normal(8, 3, 1, "float32"), [variable.value for variable in flow.non_trainable_variables]
 
@@ -292,7 +292,7 @@ def new_flow(blocks: int, dimension: int, seed: int, direction: str = "density")
         for _ in range(blocks - 1):
             chain += [Permutation(), Autoregressive(hidden=(32, 32), direction=direction)]
         flow = InvertibleFlow(Chain(chain))
-        flow.build(dimension, 0)
+        flow.build((dimension,))
     return flow
 
 

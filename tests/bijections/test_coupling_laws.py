@@ -50,7 +50,7 @@ def test_training_one_block_reaches_its_law_on_a_gaussian(hierarchical: bool) ->
     flow = InvertibleFlow(
         Hierarchical(Affine(), hidden=()) if hierarchical else Coupling(Affine(), hidden=(), dual=False)
     )
-    flow.build(4, 0)
+    flow.build((4,))
     train(flow, lambda seed: tf.random.stateless_normal((512, 4), seed) @ factor, steps=500, rate=3e-2)
     x = tf.random.stateless_normal((200_000, 4), (7, 7)) @ factor
     truth = -0.5 * tf.reduce_sum(x * (x @ tf.constant(np.linalg.inv(covariance), tf.float32)), axis=1)
@@ -76,7 +76,7 @@ def test_one_coupling_reaches_its_law_whatever_the_density() -> None:
 
     with seeded_initial_weights(1):
         flow = InvertibleFlow(Coupling(Affine(), hidden=(64, 64), dual=False))
-        flow.build(2, 0)
+        flow.build((2,))
     train(flow, draw, steps=1000, rate=1e-2)
     x = draw(tf.constant([7, 7]), rows=200_000)
     passive = x[:, 0].numpy()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -10,7 +11,10 @@ import tensorflow as tf
 
 from bayesinn.bijections import ActNorm, Autoregressive, Bijection, Chain, Coupling, Orthogonal, Permutation, Residual
 from bayesinn.bijections.bijection import SharedCondition, constant_log_det
+from bayesinn.core.configuration import clone
 from bayesinn.core.errors import InputError
+from bayesinn.flows import GaussianMixture, InvertibleFlow, StudentT
+from bayesinn.flows.latents import Latent
 from bayesinn.testing import check_bijection
 from bayesinn.testing.measures import perturb
 
@@ -68,6 +72,85 @@ def test_chain_of_images() -> None:
     draws = chain.inverse_of_draws(tf.stack([z, 2.0 * z], axis=1), condition)
     assert draws.shape == (10, 2, *IMAGE)
     np.testing.assert_allclose(draws[:, 0], x, atol=1e-5)
+
+
+class Squeeze(Bijection):
+    """Turn blocks of 2 x 2 pixels into channels."""
+
+    event_rank = 3
+
+    def output_shape(self, event_shape: tuple[int, ...]) -> tuple[int, ...]:
+        height, width, channels = event_shape
+        return height // 2, width // 2, 4 * channels
+
+    def forward(self, x: tf.Tensor, condition: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor]:
+        return tf.nn.space_to_depth(x, 2), constant_log_det(x)
+
+    def inverse(self, z: tf.Tensor, condition: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor]:
+        return tf.nn.depth_to_space(z, 2), constant_log_det(z)
+
+
+class Flatten(Bijection):
+    """Turn images into vectors, to be transformed by bijections of vectors."""
+
+    event_rank = 3
+
+    def output_shape(self, event_shape: tuple[int, ...]) -> tuple[int, ...]:
+        return (math.prod(event_shape),)
+
+    def forward(self, x: tf.Tensor, condition: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor]:
+        return tf.reshape(x, (-1, self.dimension)), constant_log_det(x)
+
+    def inverse(self, z: tf.Tensor, condition: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor]:
+        return tf.reshape(z, (-1, *self.event_shape)), constant_log_det(z)
+
+
+def of_three_shapes(reversible: bool = False) -> Chain:
+    links = [ElementwiseAffine(), Squeeze(), ElementwiseAffine(), Flatten(), Coupling(hidden=(8,))]
+    return Chain(links, reversible=reversible)
+
+
+@pytest.mark.parametrize("reversible", [False, True])
+def test_chains_build_link_by_link_through_shapes(reversible: bool) -> None:
+    check_bijection(lambda: of_three_shapes(reversible), event_shape=(2, 4, 1))
+    chain = of_three_shapes(reversible)
+    chain.build((2, 4, 1), (3,))
+    assert [link.event_shape for link in chain.bijections] == [(2, 4, 1), (2, 4, 1), (1, 2, 4), (1, 2, 4), (8,)]
+    assert chain.latent_shape == (8,)
+    with pytest.raises(InputError, match=r"Chain.inverse\n  expected: events of shape \(8,\)"):
+        chain.inverse(tf.ones((5, 2, 4, 1)), tf.ones((5, 3)))
+
+
+class WrongShape(Squeeze):
+    """Declares the shape of its inputs for its outputs."""
+
+    def output_shape(self, event_shape: tuple[int, ...]) -> tuple[int, ...]:
+        return event_shape
+
+
+def test_a_wrong_output_shape_is_found() -> None:
+    with pytest.raises(AssertionError, match="output_shape"):
+        check_bijection(WrongShape, event_shape=(2, 2, 1), near_identity=False)
+
+
+@pytest.mark.parametrize("latent", [None, StudentT(5.0), GaussianMixture(3)], ids=["normal", "t", "mixture"])
+@pytest.mark.parametrize("flat", [True, False])
+def test_flows_of_images(latent: Latent | None, flat: bool) -> None:
+    chain = of_three_shapes() if flat else Chain([ElementwiseAffine()])
+    flow = InvertibleFlow(chain, None if latent is None else clone(latent))
+    flow.build((2, 4, 1), (3,))
+    perturb(flow, np.random.default_rng(1), 0.2)
+    condition = tf.random.stateless_normal((4, 3), (1, 2))
+    draws = flow.sample(5, condition, seed=(1, 2))
+    assert draws.shape == (4, 5, 2, 4, 1)
+    repeated = tf.repeat(condition, 5, axis=0)
+    images = tf.reshape(draws, (20, 2, 4, 1))
+    codes = flow.encode(images, repeated)
+    np.testing.assert_allclose(flow.decode(codes, repeated), images, atol=1e-4)
+    # The density of an image is that of its elements as a vector.
+    expected = flow.latent.log_prob(tf.reshape(codes, (20, 8))) + chain.forward(images, repeated)[1]
+    np.testing.assert_allclose(flow.log_prob(images, repeated), expected, rtol=1e-5)
+    assert flow(images, repeated).shape == (20,)
 
 
 @pytest.mark.parametrize("make", [ActNorm, Autoregressive, Coupling, Orthogonal, Permutation, Residual])

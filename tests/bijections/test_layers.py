@@ -96,7 +96,7 @@ def test_initial_weights_follow_python_random() -> None:
     def weights() -> list[np.ndarray]:
         random.seed(3)
         flow = coupling(blocks=2, hidden=(8,))
-        flow.build(3, 2)
+        flow.build((3,), (2,))
         return flow.get_weights()
 
     for first, second in zip(weights(), weights(), strict=True):

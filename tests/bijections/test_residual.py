@@ -174,7 +174,7 @@ def test_gradients_in_training_reach_weights_and_condition(log_det: str) -> None
         flow = InvertibleFlow(
             Chain([ActNorm(), Residual(hidden=(8,), log_det=log_det), Residual(hidden=(8,), log_det=log_det)])
         )
-        flow.build(3, 2)
+        flow.build((3,), (2,))
     perturb(flow, np.random.default_rng(1), 0.5)
     x, condition = normal(20, 3), normal(20, 2)
     with tf.GradientTape() as tape:

@@ -97,7 +97,7 @@ def test_weights_can_be_replaced_by_tensors() -> None:
     found = []
     for chain in pair(mixed, "float64"):
         flow = InvertibleFlow(chain)
-        flow.build(3, 2)
+        flow.build((3,), (2,))
         fixed = [variable.value for variable in flow.non_trainable_variables]
         vector = tf.concat([tf.reshape(variable.value, [-1]) for variable in flow.trainable_variables], axis=0)
         sizes = [int(np.prod(variable.shape)) for variable in flow.trainable_variables]
@@ -137,7 +137,7 @@ def test_dropout_is_the_same_in_all_passes(mode: str) -> None:
     found = []
     for chain in pair(lambda: [Coupling(hidden=(32,), dropout=0.5) for _ in range(2)], "float64", scale=0.5):
         flow = InvertibleFlow(chain)
-        flow.build(3, 2)
+        flow.build((3,), (2,))
         for number, variable in enumerate(flow.non_trainable_variables):
             variable.assign(tf.constant([number, 7], variable.dtype))
         x, condition, _ = batch("float64")

@@ -26,7 +26,7 @@ CONDITIONS = ((-1.0, 0.5), (0.0, 0.0), (2.0, -1.5))
 def random_flow(dimension: int, transform: Transform | None, seed: int = 1) -> Flow:
     with seeded_initial_weights(seed):
         flow = coupling(blocks=2, hidden=(16, 16), transform=transform)
-        flow.build(dimension, 2)
+        flow.build((dimension,), (2,))
     perturb(flow, np.random.default_rng(seed), 0.4)
     return flow
 
@@ -86,7 +86,7 @@ def test_one_element_is_not_limited_to_gaussians() -> None:
 
     with seeded_initial_weights(1):
         flow = coupling(blocks=2, hidden=(32, 32))
-        flow.build(1, 1)
+        flow.build((1,), (1,))
     fit(flow, draw, steps=800, rate=5e-3)
     x, condition = draw((9, 9), rows=100_000)
     gap = float(tf.reduce_mean(-flow.log_prob(x, condition))) - mixture_entropy()
@@ -102,10 +102,10 @@ def mixture_entropy() -> float:
 
 def test_shapes_of_samples() -> None:
     flow = coupling(blocks=1, hidden=(8,))
-    flow.build(3, 0)
+    flow.build((3,))
     assert flow.sample(7, seed=(1, 2)).shape == (7, 3)
     conditional = coupling(blocks=1, hidden=(8,), latent=StudentT(20.0))
-    conditional.build(3, 2)
+    conditional.build((3,), (2,))
     assert conditional.sample(7, tf.ones((4, 2)), seed=(1, 2)).shape == (4, 7, 3)
     graph = tf.function(conditional.sample)(7, tf.ones((4, 2)), seed=tf.constant([1, 2]))
     np.testing.assert_allclose(graph, conditional.sample(7, tf.ones((4, 2)), seed=(1, 2)), atol=1e-5)
@@ -121,7 +121,7 @@ class Network(keras.layers.Layer):
         self.flow = flow
 
     def build(self, x_shape: tuple) -> None:
-        self.flow.build(x_shape[-1], 0)
+        self.flow.build((x_shape[-1],))
 
     def call(self, x: tf.Tensor) -> tf.Tensor:
         return self.flow(x)
@@ -179,7 +179,7 @@ def test_recipe_reads_well() -> None:
 
 def test_wrong_shapes_are_explained() -> None:
     flow = coupling(blocks=1, hidden=(8,))
-    flow.build(3, 2)
+    flow.build((3,), (2,))
     with pytest.raises(InputError, match=r"conditions of shape \(2,\)"):
         flow.log_prob(tf.ones((5, 3)))
     with pytest.raises(InputError, match=r"conditions of shape \(2,\)"):

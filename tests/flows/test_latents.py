@@ -74,7 +74,7 @@ def test_samples_are_a_function_of_the_seed(latent: Latent) -> None:
 
 def test_degrees_of_freedom_are_learned() -> None:
     latent = StudentT(20.0, learnable=True)
-    latent.build(1)
+    latent.build((1,))
     z = tf.constant(np.random.default_rng(1).standard_t(4.0, (20_000, 1)), tf.float32)
     optimizer = keras.optimizers.Adam(0.3)
     for _ in range(150):
@@ -93,7 +93,7 @@ WEIGHTS, MEANS, SCALES = [0.2, 0.5, 0.3], [[-2.0, 1.0], [0.0, 3.0], [4.0, -1.0]]
 def known_mixture(dimension: int) -> GaussianMixture:
     """The first elements of a mixture whose density scipy knows."""
     latent = GaussianMixture(components=3)
-    latent.build(dimension)
+    latent.build((dimension,))
     latent.logits.assign(np.log(WEIGHTS) + 1.0)
     latent.means.assign(np.array(MEANS)[:, :dimension])
     latent.raw_log_scales.assign(unfloored(np.log(SCALES)[:, :dimension]))
@@ -132,7 +132,7 @@ def test_mixture_samples_follow_the_density(element: int) -> None:
 def test_mixture_starts_spread_out_and_every_weight_gets_a_gradient() -> None:
     latent = GaussianMixture(components=8, spread=2.0)
     with seeded_initial_weights(1):
-        latent.build(3)
+        latent.build((3,))
     means = latent.means.numpy()
     distances = np.linalg.norm(means[:, None] - means, axis=-1)[np.triu_indices(8, 1)]
     assert distances.min() > 0.5
@@ -148,7 +148,7 @@ def test_scales_have_a_floor_that_still_has_a_slope() -> None:
     np.testing.assert_allclose(floored(unfloored(np.array([-5.5, -1.0, 2.0]))), [-5.5, -1.0, 2.0], atol=1e-5)
     # A value that comes again and again: the density is bounded, and still finite far away.
     latent = GaussianMixture(components=2)
-    latent.build(1)
+    latent.build((1,))
     latent.raw_log_scales.assign(np.full((2, 1), -1e3))
     latent.means.assign(np.zeros((2, 1)))
     assert latent.log_prob(tf.constant([[0.0], [1e3]])).numpy() == pytest.approx([5.08, -8.1e10], rel=0.01)
@@ -159,7 +159,7 @@ def test_mixture_is_learned() -> None:
     z = truth.sample((5_000, 2), seed=(1, 2))
     latent = GaussianMixture(components=3, spread=2.0, scale=1.5)
     with seeded_initial_weights(1):
-        latent.build(2)
+        latent.build((2,))
     optimizer = keras.optimizers.Adam(0.05)
 
     @tf.function

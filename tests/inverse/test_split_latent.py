@@ -151,7 +151,7 @@ def test_other_bad_arguments_are_refused() -> None:
 def rotation(objective: str = "mmd", scale: float = 1.0, noise: float = 0.02) -> SplitLatentFlow:
     """The exact solution of the slide toy: z = (x1 - x2) / sqrt 2, y = (x1 + x2) * scale; x as it is."""
     flow = SplitLatentFlow(Chain([Orthogonal(), ActNorm()]), 2, 1, 1, 2, objective, SplitLosses(observable_noise=noise))
-    flow.build(2, 1)
+    flow.build((2,), (1,))
     turn, stretch = flow.chain.bijections
     turn.matrix.assign(ROOT_HALF * np.array([[1.0, 1.0], [-1.0, 1.0]]))
     stretch.log_scale.assign([0.0, np.log(scale / ROOT_HALF)])
@@ -197,7 +197,7 @@ def test_padding_scores_below_the_density_on_average() -> None:
     """Mean importance weights are the density: padded input against the same bijection by quadrature."""
     losses = SplitLosses(padding_noise=0.05)
     flow = SplitLatentFlow(Chain([Orthogonal(), Coupling(hidden=(8,))]), 1, 1, 1, 2, "likelihood", losses)
-    flow.build(1, 1)
+    flow.build((1,), (1,))
     flow.chain.bijections[0].matrix.assign([[0.3, 0.954], [-0.954, 0.3]])
     x, y, sd = 0.3, 0.28, losses.padding_noise
     grid = np.linspace(-8.0, 8.0, 4001) * sd
@@ -214,7 +214,7 @@ def test_padding_scores_below_the_density_on_average() -> None:
 
 def test_latent_loss_leaves_the_prediction_alone() -> None:
     flow = SplitLatentFlow(ActNorm(), 2, 1, 1, 2)
-    flow.build(2, 1)
+    flow.build((2,), (1,))
     x = tf.random.stateless_normal((200, 2), (1, 2))
     scale = flow.chain.log_scale.value
     with tf.GradientTape(persistent=True) as tape:
@@ -229,7 +229,7 @@ def test_latent_loss_leaves_the_prediction_alone() -> None:
 def test_backward_loss_ramps_up() -> None:
     losses = SplitLosses(fit=0.0, latent=0.0, backward=3.0, reconstruction=0.0, padding=0.0, backward_start=0.01)
     flow = SplitLatentFlow(ActNorm(), 2, 1, 1, 2, losses=losses)
-    flow.build(2, 1)
+    flow.build((2,), (1,))
     x, seed = 2.0 * tf.random.stateless_normal((100, 2), (1, 2)), tf.constant([1, 2])
     backward = float(flow.terms(x, x[:, 1:], seed)["backward"])
     for progress, share in ((0.0, 0.02), (0.5, 0.2), (1.0, 1.0)):
@@ -244,7 +244,7 @@ def test_neighbourhood_sees_what_the_prior_hides() -> None:
     for neighbourhood in (None, 0.2):
         losses = SplitLosses(neighbourhood=neighbourhood)
         flow = SplitLatentFlow(ActNorm(), 2, 1, 1, 2, losses=losses)
-        flow.build(2, 1)
+        flow.build((2,), (1,))
         x = tf.random.stateless_normal((1000, 2), (1, 2))
         # The bijection is the identity: it draws x2 = y, but here y is x1.
         terms[neighbourhood] = float(flow.terms(x, x[:, :1], tf.constant([1, 2]))["backward"])

@@ -1,4 +1,4 @@
-"""What a user writes to extend the library: a bijection, a summary, a flow, a diagnostic and a trainable.
+"""What a user writes to extend the library: bijections, a summary, flows of three abilities, a diagnostic, a trainable.
 
 Each is one class or function of at most 40 lines. It trains, is saved and loaded in a fresh process, is diagnosed and
 reported, and the library knows nothing of it.
@@ -19,6 +19,7 @@ from matplotlib.figure import Figure
 
 import bayesinn as bi
 from bayesinn.bijections import Bijection, Chain, Coupling
+from bayesinn.core.errors import InputError
 from bayesinn.flows import Flow, InvertibleFlow
 from bayesinn.summaries import Summary
 from bayesinn.testing import check_bijection, check_summary
@@ -72,10 +73,10 @@ class Moments(Summary):
 class ConditionalGaussian(Flow):
     """A normal distribution whose mean and standard deviations are linear in the condition."""
 
-    def build(self, dimension: int, condition_dimension: int) -> None:
-        self.parameters = keras.layers.Dense(2 * dimension)
-        self.parameters.build((None, condition_dimension))
-        super().build(dimension, condition_dimension)
+    def build(self, event_shape, condition_shape=None) -> None:
+        self.parameters = keras.layers.Dense(2 * event_shape[0])
+        self.parameters.build((None, *condition_shape))
+        super().build(event_shape, condition_shape)
 
     def _law(self, condition: tf.Tensor) -> tfd.Distribution:
         mean, log_sd = tf.split(self.parameters(condition), 2, axis=-1)
@@ -86,6 +87,55 @@ class ConditionalGaussian(Flow):
 
     def sample(self, n: int | tf.Tensor, condition: tf.Tensor, *, seed: tf.Tensor) -> tf.Tensor:
         return tf.transpose(self._law(condition).sample(n, seed=seed), (1, 0, 2))
+
+
+class Generator(Flow):
+    """A network of condition and noise, trained by the energy score: no density, and no codes."""
+
+    nats = False
+    density = None
+
+    def build(self, event_shape, condition_shape=None) -> None:
+        self.network = keras.Sequential([keras.layers.Dense(32, "silu"), keras.layers.Dense(event_shape[0])])
+        self.network.build((None, event_shape[0] + condition_shape[0]))
+        super().build(event_shape, condition_shape)
+
+    def sample(self, n: int | tf.Tensor, condition: tf.Tensor, *, seed: tf.Tensor) -> tf.Tensor:
+        noise = tf.random.stateless_normal((tf.shape(condition)[0] * n, *self.event_shape), seed, alg="philox")
+        draws = self.network(tf.concat([noise, tf.repeat(condition, n, axis=0)], axis=-1))
+        return tf.reshape(draws, (-1, n, *self.event_shape))
+
+    def loss(self, x, condition=None, *, seed=None, progress=1.0, training=False) -> tf.Tensor:
+        draws = self.sample(2, condition, seed=tf.zeros((2,), tf.int32) if seed is None else seed)
+        distance = tf.reduce_mean(tf.norm(draws - x[:, None] + 1e-9, axis=-1), axis=1)
+        return distance - 0.5 * tf.norm(draws[:, 0] - draws[:, 1] + 1e-9, axis=-1)
+
+
+class ScaleMixture(ConditionalGaussian):
+    """The normal distribution with a random scale, whose density is an integral over that."""
+
+    density = "costly"
+
+    def build(self, event_shape, condition_shape=None) -> None:
+        super().build(event_shape, condition_shape)
+        self.spread = self.add_weight(shape=(), initializer="zeros", name="spread")
+
+    def log_prob(self, x: tf.Tensor, condition: tf.Tensor | None = None) -> tf.Tensor:
+        nodes, weights = np.polynomial.hermite_e.hermegauss(16)
+        spread = tf.convert_to_tensor(self.spread)
+        law = self._law(condition)
+        terms = [
+            tfd.MultivariateNormalDiag(law.loc, law.stddev() * tf.exp(spread * node)).log_prob(x)
+            for node in nodes.astype(np.float32)
+        ]
+        shares = (weights / weights.sum()).astype(np.float32)
+        return tf.reduce_logsumexp(tf.stack(terms) + tf.math.log(shares)[:, None], axis=0)
+
+    def sample(self, n: int | tf.Tensor, condition: tf.Tensor, *, seed: tf.Tensor) -> tf.Tensor:
+        draws = super().sample(n, condition, seed=seed)
+        centre = self._law(condition).loc[:, None]
+        node = tf.random.stateless_normal((*tf.unstack(tf.shape(draws)[:2]), 1), seed + 1, alg="philox")
+        return centre + (draws - centre) * tf.exp(tf.convert_to_tensor(self.spread) * node)
 
 
 class Bias:
@@ -131,6 +181,8 @@ OWN = {
     "bijection": {"flow": InvertibleFlow(Chain([Shift(), Coupling(hidden=(8,))]))},
     "summary": {"summary": Moments()},
     "flow": {"flow": ConditionalGaussian(), "summary": bi.summaries.MLP(4, hidden=(16,))},
+    "flow without density": {"flow": Generator(), "summary": bi.summaries.MLP(4, hidden=(16,))},
+    "flow with a costly density": {"flow": ScaleMixture(), "summary": bi.summaries.MLP(4, hidden=(16,))},
 }
 READ = """
 import sys
@@ -142,7 +194,7 @@ np.savez(sys.argv[2], **posterior.sample({"x": np.linspace(-1.0, 1.0, 10)}, draw
 """
 
 
-@pytest.mark.parametrize("kind", [Shift, Moments, ConditionalGaussian, Bias, Regression])
+@pytest.mark.parametrize("kind", [Shift, Moments, ConditionalGaussian, Generator, ScaleMixture, Bias, Regression])
 def test_extensions_are_short(kind: type) -> None:
     assert len(inspect.getsource(kind).splitlines()) <= 40
 
@@ -193,9 +245,59 @@ def test_diagnosed_and_reported(trained, tmp_path: Path, monkeypatch) -> None:
         assert "posterior sd" in diagnosis.verdict.loc["bias", "found"]
         page = diagnosis.to_html(tmp_path / f"{name}.html").read_text()
         assert "How far posterior means are from the truth" in page
-    # A flow without latent codes: what needs them is left out, and the diagnosis says so.
-    assert "latent codes" in repr(diagnosis)
-    assert diagnosis.latent is None
+        # Without latent codes, what needs them is left out, and the diagnosis says so.
+        assert ("latent codes: not run" in repr(diagnosis).replace("\n", " ")) == (not posterior.flow.codes)
+        assert (diagnosis.latent is None) == (not posterior.flow.codes)
+        # So is what needs densities, also where they would be costly.
+        assert (diagnosis.joint_coverage is None) == (posterior.flow.density != "exact")
+
+
+def test_densities_are_what_the_flow_declares(trained) -> None:
+    data = {"x": np.linspace(-1.0, 1.0, 10)}
+    draws = trained["flow"].sample(data, draws=20, seed=1)
+    for name, has, cheap in (
+        ("flow", True, True),
+        ("flow without density", False, False),
+        ("flow with a costly density", True, False),
+    ):
+        posterior = trained[name]
+        assert posterior.has_log_prob == has
+        assert ("lp" in posterior.infer(data, draws=20, predictive=False).sample_stats) == cheap
+        if has:
+            assert np.isfinite(posterior.log_prob(draws, data)).all()
+        else:
+            with pytest.raises(InputError, match="a flow with a density"):
+                posterior.log_prob(draws, data)
+
+
+class Mute(ConditionalGaussian):
+    """A density that can't be drawn from."""
+
+    draws = False
+
+
+def test_what_a_flow_cannot_do_is_refused() -> None:
+    networks = {"flow": Mute(), "summary": bi.summaries.MLP(4, hidden=(16,))}
+    posterior = bi.AmortizedPosterior(sample_of_ten, **networks)
+    posterior.fit(steps=2, batch_size=16, seed=1, progress=False)
+    data = {"x": np.linspace(-1.0, 1.0, 10)}
+    with pytest.raises(InputError, match="a flow that can draw"):
+        posterior.sample(data, draws=5)
+    with pytest.raises(InputError, match="a flow that can draw"):
+        bi.diagnose(posterior, simulations=60, draws=40, seed=1, progress=False)
+    assert np.isfinite(posterior.log_prob({"mean": np.zeros(1), "log_sd": np.zeros(1)}, {"x": data["x"][None]}))
+
+
+class Undeclared(Flow):
+    """Trained without a density, which it doesn't declare."""
+
+    def loss(self, x, condition=None, *, seed=None, progress=1.0, training=False) -> tf.Tensor:
+        return tf.zeros_like(x[:, 0])
+
+
+def test_a_flow_that_declares_too_much_is_told() -> None:
+    with pytest.raises(InputError, match=r"expected: a method log_prob.*\n.*\n.*declare density = None"):
+        Undeclared().log_prob(tf.zeros((2, 1)))
 
 
 def test_a_trainable_of_its_own(tmp_path: Path) -> None:

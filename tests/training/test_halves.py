@@ -66,7 +66,7 @@ def test_batch_normalisation_sees_the_whole_batch(monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.parametrize(
-    ("threads", "batch_size", "separable", "expected"),
+    ("threads", "batch_size", "rowwise", "expected"),
     [
         ("2", 64, True, 2),
         ("8", 128, True, 2),
@@ -77,14 +77,14 @@ def test_batch_normalisation_sees_the_whole_batch(monkeypatch: pytest.MonkeyPatc
     ],
 )
 def test_when_a_batch_is_split(
-    threads: str, batch_size: int, separable: bool, expected: int, monkeypatch: pytest.MonkeyPatch
+    threads: str, batch_size: int, rowwise: bool, expected: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", threads)
-    assert step.most_shards(SimpleNamespace(separable=separable), batch_size) == expected  # type: ignore[arg-type]
+    assert step.most_shards(SimpleNamespace(rowwise=rowwise), batch_size) == expected  # type: ignore[arg-type]
 
 
-def test_losses_of_whole_sets_are_not_separable() -> None:
+def test_losses_of_whole_sets_are_not_rowwise() -> None:
     likelihood = fit(linear).model
     discrepancy = bi.inverse.SplitLatent(linear).fit(steps=1, batch_size=32, seed=1, progress=False).model
-    assert likelihood.separable
-    assert not discrepancy.separable
+    assert likelihood.rowwise
+    assert not discrepancy.rowwise

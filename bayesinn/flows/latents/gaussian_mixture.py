@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from bayesinn.core import seeds
 from bayesinn.core.validation import check_integer, check_number
-from bayesinn.flows.latents.latent import Latent, Seed, check_seed
+from bayesinn.flows.latents.latent import Latent, Seed, as_vectors, check_seed
 
 #: Log scales stay above this: on a point that occurs twice, the likelihood of a shrinking component has no bound.
 SMALLEST_LOG_SCALE = -6.0
@@ -50,9 +50,9 @@ class GaussianMixture(Latent):
             check_number(f"{subject} {name!r}", value, above=0, do="leave it out: the start suits data of unit scale")
         self.components, self.spread, self.scale = components, spread, scale
 
-    def build(self, dimension: int) -> None:
+    def build(self, event_shape: Sequence[int]) -> None:
         # Points that fill a standard normal distribution evenly.
-        points = scipy.stats.qmc.Halton(dimension, rng=random.randrange(2**32)).random(self.components)
+        points = scipy.stats.qmc.Halton(math.prod(event_shape), rng=random.randrange(2**32)).random(self.components)
         means = self.spread * scipy.stats.norm.ppf(np.clip(points, 1e-6, 1.0 - 1e-6))
         self.logits = self._add_learned("logits", np.zeros(self.components))
         self.means = self._add_learned("means", means)
@@ -60,22 +60,25 @@ class GaussianMixture(Latent):
         self.raw_log_scales = self._add_learned("raw_log_scales", np.full(means.shape, raw))
 
     def log_prob(self, z: tf.Tensor) -> tf.Tensor:
+        z = as_vectors(z)
         log_weights, means, log_scales = self._parameters(z.shape[-1], z.dtype)
         return tf.reduce_logsumexp(log_weights + gaussian_log_probs(z, means, log_scales), axis=-1)
 
     def sample(self, shape: Sequence[int | tf.Tensor], seed: Seed) -> tf.Tensor:
-        n, dimension = shape
-        log_weights, means, log_scales = self._parameters(int(dimension), self.variable_dtype)
+        n = shape[0]
+        dimension = int(math.prod(shape[1:]))
+        log_weights, means, log_scales = self._parameters(dimension, self.variable_dtype)
         for_component, for_noise = seeds.split(check_seed(seed), 2)
         uniform = tf.random.stateless_uniform((n, 1), for_component, dtype=self.variable_dtype, alg="philox")
         # The last edge is left out: rounding may make it less than one, and then no component would be chosen.
         component = tf.reduce_sum(tf.cast(uniform >= tf.cumsum(tf.exp(log_weights))[:-1], tf.int32), axis=-1)
         noise = tf.random.stateless_normal((n, dimension), for_noise, dtype=self.variable_dtype, alg="philox")
-        return tf.gather(means, component) + tf.exp(tf.gather(log_scales, component)) * noise
+        vectors = tf.gather(means, component) + tf.exp(tf.gather(log_scales, component)) * noise
+        return tf.reshape(vectors, shape)
 
     def _parameters(self, dimension: int, dtype: tf.DType | str) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         if not self.built:
-            self.build(dimension)
+            self.build((dimension,))
         weights = self.logits, self.means, self.raw_log_scales
         logits, means, raw = (tf.cast(tf.convert_to_tensor(weight), dtype) for weight in weights)
         return tf.nn.log_softmax(logits), means, floored(raw)

@@ -14,7 +14,7 @@ Seed = tf.Tensor | Sequence[int]
 
 
 class Latent(Configured, keras.layers.Layer):
-    """A distribution over vectors, the other end of a flow.
+    """A distribution over events, the other end of a flow.
 
     An author derives from this class, writes :meth:`log_prob` and :meth:`sample`, and :meth:`build` if it has weights.
     """
@@ -23,15 +23,15 @@ class Latent(Configured, keras.layers.Layer):
         # Without the options of a Keras layer, so that a latent without arguments needs no constructor of its own.
         super().__init__()
 
-    def build(self, dimension: int) -> None:
-        """Make the weights for vectors of ``dimension`` elements."""
+    def build(self, event_shape: Sequence[int]) -> None:
+        """Make the weights for events of a shape."""
 
     def log_prob(self, z: tf.Tensor) -> tf.Tensor:
-        """Return the log density (n,) of vectors z (n, d), constants included."""
+        """Return the log density (n,) of events z (n, *event), constants included."""
         raise NotImplementedError
 
     def sample(self, shape: Sequence[int | tf.Tensor], seed: Seed) -> tf.Tensor:
-        """Draw vectors of shape (n, d): a pure function of the seed, two integers or an int32 tensor (2,)."""
+        """Draw events of shape (n, *event): a pure function of the seed, two integers or an int32 tensor (2,)."""
         raise NotImplementedError
 
     def _add_learned(self, name: str, start: np.ndarray) -> keras.Variable:
@@ -49,10 +49,16 @@ class Normal(Latent):
     """
 
     def log_prob(self, z: tf.Tensor) -> tf.Tensor:
+        z = as_vectors(z)
         return -0.5 * (tf.reduce_sum(z**2, axis=-1) + z.shape[-1] * math.log(2.0 * math.pi))
 
     def sample(self, shape: Sequence[int | tf.Tensor], seed: Seed) -> tf.Tensor:
         return tf.random.stateless_normal(shape, check_seed(seed), dtype=self.variable_dtype, alg="philox")
+
+
+def as_vectors(events: tf.Tensor) -> tf.Tensor:
+    """Return events (n, *event) as vectors (n, d); vectors as they are."""
+    return events if len(events.shape) == 2 else tf.reshape(events, (-1, math.prod(events.shape[1:])))
 
 
 def check_seed(seed: Seed) -> tf.Tensor:

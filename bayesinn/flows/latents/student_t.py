@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from bayesinn.core.validation import check_number
-from bayesinn.flows.latents.latent import Latent, Seed, check_seed
+from bayesinn.flows.latents.latent import Latent, Seed, as_vectors, check_seed
 
 
 class StudentT(Latent):
@@ -39,7 +39,7 @@ class StudentT(Latent):
         check_number("StudentT, argument 'degrees_of_freedom'", degrees_of_freedom, above=minimum, do=do)
         self.degrees_of_freedom, self.learnable = degrees_of_freedom, learnable
 
-    def build(self, dimension: int) -> None:
+    def build(self, event_shape: Sequence[int]) -> None:
         if self.learnable:
             excess = self.degrees_of_freedom - 2.0
             # The inverse of softplus, written so that it doesn't overflow.
@@ -47,6 +47,7 @@ class StudentT(Latent):
             self.raw = self._add_learned("raw", np.array(start))
 
     def log_prob(self, z: tf.Tensor) -> tf.Tensor:
+        z = as_vectors(z)
         degrees = self._degrees()
         half_sum = 0.5 * (degrees + z.shape[-1])
         # In double precision: for many degrees of freedom, two huge numbers differ by a small one.
@@ -58,18 +59,20 @@ class StudentT(Latent):
     def sample(self, shape: Sequence[int | tf.Tensor], seed: Seed) -> tf.Tensor:
         # Bailey's method, which resembles Box-Muller: each pair of elements has a radius in closed form and an angle.
         # Given the pairs before it, a pair is again t distributed, with two more degrees of freedom for each of them.
-        n, dimension = shape
+        n = shape[0]
+        dimension = math.prod(shape[1:])
         pairs = (dimension + 1) // 2
         uniform = tf.random.stateless_uniform((2, n, pairs), check_seed(seed), dtype=self.variable_dtype, alg="philox")
         degrees = tf.cast(self._degrees(), uniform.dtype)
         growth = -2.0 * tf.math.log1p(-uniform[0]) / (degrees + 2.0 * tf.range(pairs, dtype=uniform.dtype))
         radius = tf.sqrt(degrees * tf.exp(tf.cumsum(growth, axis=-1, exclusive=True)) * tf.math.expm1(growth))
         angle = 2.0 * math.pi * uniform[1]
-        return tf.concat([radius * tf.cos(angle), radius * tf.sin(angle)], axis=-1)[:, :dimension]
+        vectors = tf.concat([radius * tf.cos(angle), radius * tf.sin(angle)], axis=-1)[:, :dimension]
+        return tf.reshape(vectors, shape)
 
     def _degrees(self) -> tf.Tensor:
         if not self.learnable:
             return tf.constant(self.degrees_of_freedom, tf.float64)
         if not self.built:
-            self.build(0)
+            self.build(())
         return 2.0 + tf.nn.softplus(tf.cast(tf.convert_to_tensor(self.raw), tf.float64))

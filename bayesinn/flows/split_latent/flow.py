@@ -42,21 +42,23 @@ class SplitLatentFlow(Flow):
         self.objective = objective
         # Keras keeps the name `losses` for itself.
         self.split_losses = losses
+        likelihood = objective == "likelihood"
+        self.nats = likelihood
+        # Discrepancies compare whole batches.
+        self.rowwise = likelihood
+        # With padding, the density would be an integral over it.
+        self.density = "exact" if likelihood and not self.layout.inputs["padding"] else None
 
-    def build(self, dimension: int, condition_dimension: int) -> None:
-        super().build(dimension, condition_dimension)
+    @property
+    def bijection(self) -> Bijection:
+        return self.chain
+
+    def build(self, event_shape: Sequence[int], condition_shape: Sequence[int] | None = None) -> None:
+        super().build(event_shape, condition_shape)
+        if condition_shape is None:
+            raise self._without_observables()
         if not self.chain.built:
-            self.chain.build((self.layout.width,), (condition_dimension - self.layout.observables,))
-
-    @property
-    def has_log_prob(self) -> bool:
-        """Whether densities are exact: with the likelihood objective, and without padding to integrate over."""
-        return self.in_nats and not self.layout.inputs["padding"]
-
-    @property
-    def in_nats(self) -> bool:
-        """Whether the objective is the likelihood."""
-        return self.objective == "likelihood"
+            self.chain.build((self.layout.width,), (condition_shape[0] - self.layout.observables,))
 
     def predict(self, x: tf.Tensor, condition: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Return latents (n, latent) and standardised observables (n, observables) of parameter vectors x (n, d)."""
@@ -68,13 +70,13 @@ class SplitLatentFlow(Flow):
     def sample(self, n: int | tf.Tensor, condition: tf.Tensor | None = None, *, seed: Seed) -> tf.Tensor:
         """Draw (m, n, d) for conditions (m, c); the likelihood objective adds noise to observables and padding."""
         y, context = (tf.repeat(part, n, axis=0) for part in self._split(condition))
-        losses, noisy = self.split_losses, self.in_nats
+        losses, noisy = self.split_losses, self.nats
         output = self._output(y, seed, losses.observable_noise * noisy, losses.padding_noise * noisy)
         return tf.reshape(self._backward(output, context)[0], (-1, n, self.layout.parameters))
 
     def log_prob(self, x: tf.Tensor, condition: tf.Tensor | None = None) -> tf.Tensor:
         """Return the log density (n,) of the likelihood objective without padding; the others have none."""
-        if not self.has_log_prob:
+        if self.density is None:
             subject, got = "Log density of a split-latent flow", f"objective={self.objective!r}, {self.layout!r}"
             expected = "objective='likelihood' and a width equal to the number of parameters"
             do = "use sample(), or train with the likelihood objective and without padding"
@@ -92,7 +94,7 @@ class SplitLatentFlow(Flow):
     ) -> tf.Tensor:
         """Return minus the log density for each row (n,), or the weighted sum of all losses."""
         seed = tf.zeros((2,), tf.int32) if seed is None else seed
-        if self.in_nats:
+        if self.nats:
             return -self._log_density(x, condition, seed)
         weights = self.split_losses
         # 2 * start^(1 - progress), as the authors' notebook does.
@@ -160,10 +162,14 @@ class SplitLatentFlow(Flow):
     def _split(self, condition: tf.Tensor | None) -> tuple[tf.Tensor, tf.Tensor]:
         """Return observables and context; to bijections, a context of no elements is none."""
         if condition is None:
-            expected, do = "observables, as condition", "pass the standardised observables"
-            raise InputError("SplitLatentFlow", expected=expected, got="None", do=do)
+            raise self._without_observables()
         condition = tf.convert_to_tensor(condition)
         return condition[:, : self.layout.observables], condition[:, self.layout.observables :]
+
+    def _without_observables(self) -> InputError:
+        expected = "observables, as condition"
+        do = "pass the standardised observables"
+        return InputError(type(self).__name__, expected=expected, got="None", do=do)
 
     def bijection_inputs(self, x: tf.Tensor, condition: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor | None]:
         """Return vectors with their padding, always the same, (n, width), and the context (n, c - observables)."""
