@@ -53,8 +53,6 @@ _STREAMS = {
     "sliced wasserstein": 0x736C6963,
     "learning curve": 0x6C637276,
     "rounds": 0x726F756E,
-    "identity": 0x6964656E,
-    "speed": 0x73706565,
 }
 
 
