@@ -79,7 +79,7 @@ SIZES = (20, 50, 100, 300, 1_000, 5_000)
 REPETITIONS = dict.fromkeys(SIZES, 200)
 BROKEN_REPETITIONS = {20: 20, 50: 20, 100: 20, 300: 20, 1_000: 100, 5_000: 10}
 BLOCK = 5
-PARTS = ("grades", "brief", "misspecification")
+PARTS = ("grades", "sizes", "brief", "misspecification")
 COUNT = "count"
 #: Names of tests in the table of power, and those of their checks.
 TESTS = {
@@ -132,6 +132,8 @@ def main() -> None:
             repeat(target / "repetitions.csv", given.quick)
         if {"grades", COUNT} & set(given.only):
             count(target / "repetitions.csv", target)
+        if "sizes" in given.only:
+            sizes(given.quick).to_csv(target / "sizes.csv", index=False, float_format="%.3g")
         if "brief" in given.only:
             found = brief(given.quick)
             found.to_csv(target / "brief.csv", index=False, float_format="%.3g")
@@ -318,6 +320,19 @@ def rejections(rows: pd.DataFrame) -> pd.DataFrame:
         rates = {test: float(np.mean(part[f"p {test}"] <= ALPHA)) for test in (*TESTS, *FURTHER)}
         table.append({"posterior": name, "repetitions": len(part), **rates})
     return pd.DataFrame(table).set_index("posterior")
+
+
+def sizes(quick: bool) -> pd.DataFrame:
+    """Return how large the faults are: what SBC finds with many simulations."""
+    rows = []
+    for name, posterior in BROKEN.items():
+        theta, data = posterior.simulate(200 if quick else 10_000, SEED)
+        draws = posterior.sample(data, TOLD_DRAWS, SEED)
+        for deviation in diagnostics.sbc(named(theta), named(draws), seed=SEED).deviations[:2]:
+            for column, estimate in zip(deviation.columns, deviation.estimate, strict=True):
+                measure = {"posterior": name, "measure": deviation.measure, "column": column}
+                rows.append(measure | {"estimate": estimate, "unit": deviation.unit})
+    return pd.DataFrame(rows)
 
 
 def brief(quick: bool) -> pd.DataFrame:

@@ -58,10 +58,11 @@ def checks() -> str:
 
 def power() -> str:
     """Return how often each test rejects: a row a test, a column a posterior, more digits for correct ones."""
-    table = pd.read_csv(HERE / "results.csv").set_index("posterior").drop(columns="repetitions")
+    table = pd.read_csv(HERE / "results.csv").set_index("posterior")
+    numbers = ["(repetitions)", *(str(number) for number in table.pop("repetitions"))]
     head = ["test", *(POSTERIORS.get(name, name) for name in table.index)]
     digits = [3 if name.startswith("correct") else 2 for name in table.index]
-    rows = []
+    rows = [numbers]
     for test in table.columns:
         cells = [f"{value:.{places}f}" for value, places in zip(table[test], digits, strict=True)]
         rows.append([TESTS.get(test, test), *cells])
