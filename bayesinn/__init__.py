@@ -1,12 +1,14 @@
 """bayesinn: amortized simulation-based Bayesian inference with conditional invertible networks.
 
-Declare a simulator with :func:`simulator`, train an :class:`AmortizedPosterior`, check it with :func:`diagnose`, then
-answer any observation in milliseconds. Names are imported on first use, so that ``import bayesinn`` is fast.
+Declare a simulator with :func:`simulator`, train an :class:`AmortizedPosterior`, check it with
+:func:`diagnose`, then answer any observation in milliseconds. Names are imported on first use, so
+that ``import bayesinn`` is fast.
 
-How to train is in :class:`Optimization` and :class:`Checkpoint`. Parts of networks are in :mod:`bayesinn.summaries`,
-:mod:`bayesinn.flows` and :mod:`bayesinn.bijections`; tests of posteriors in :mod:`bayesinn.diagnostics`, their figures
-in :mod:`bayesinn.plots`; exact posteriors in :mod:`bayesinn.reference`; ready models in ``bayesinn.simulators``. Add a
-diagnostic with :class:`Check` and :func:`register_check`.
+How to train is in :class:`Optimization` and :class:`Checkpoint`. Parts of networks are in
+:mod:`bayesinn.summaries`, :mod:`bayesinn.flows` and :mod:`bayesinn.bijections`; tests of posteriors
+in :mod:`bayesinn.diagnostics`, their figures in :mod:`bayesinn.plots`; exact posteriors in
+:mod:`bayesinn.reference`; ready models in ``bayesinn.simulators``. Add a diagnostic with
+:class:`Check` and :func:`register_check`.
 
 """
 
@@ -16,7 +18,17 @@ from typing import TYPE_CHECKING, Any
 from bayesinn._version import __version__
 
 if TYPE_CHECKING:
-    from bayesinn import bijections, diagnostics, flows, inverse, plots, reference, summaries, testing, workflow
+    from bayesinn import (
+        bijections,
+        diagnostics,
+        flows,
+        inverse,
+        plots,
+        reference,
+        summaries,
+        testing,
+        workflow,
+    )
     from bayesinn.core.labels import Labels
     from bayesinn.diagnostics import compare
     from bayesinn.posterior.amortized import AmortizedPosterior

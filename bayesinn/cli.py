@@ -1,4 +1,7 @@
-"""The command line: parse, call the library, print. Heavy modules are imported inside the commands."""
+"""The command line: parse, call the library, print.
+
+Heavy modules are imported inside the commands.
+"""
 
 from __future__ import annotations
 
@@ -26,12 +29,17 @@ if TYPE_CHECKING:
 # Posterior draws for each simulated data set, as in bi.diagnose.
 _DRAWS = 200
 
-app = typer.Typer(cls=cl.Commands, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+app = typer.Typer(
+    cls=cl.Commands, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
+)
 
 
 @app.callback()
 def options(version: cl.Version = False) -> None:
-    """Amortized simulation-based Bayesian inference. NAME is a registered simulator, or file.py:object."""
+    """Amortized simulation-based Bayesian inference.
+
+    NAME is a registered simulator, or file.py:object.
+    """
 
 
 @app.command(name="list")
@@ -59,23 +67,40 @@ def train(
     seed: cl.Seed = 1,
     resume: cl.Resume = False,
 ) -> None:
-    """Train a posterior into a run folder; one that is there already is trained longer, by --steps or --minutes."""
+    """Train a posterior into a run folder, or an existing one longer, by --steps or --minutes."""
     check_name(name)
     shared = {"strategy": strategy and new_strategy(strategy), "accumulate": accumulate}
     simulator = _simulator(name)
     from bayesinn.workflow.commands import train_or_say, training_bank
 
-    folder, data = _run(output, simulator).folder, training_bank(bank, reuse, fresh)
-    options = {"steps": steps, "minutes": minutes, "batch_size": batch_size, "passes": passes, "seed": seed}
-    train_or_say(folder, simulator, summary, flow, resume=resume, longer=True, data=data, **shared, **options)
+    folder = _run(output, simulator).folder
+    data = training_bank(bank, reuse, fresh)
+    options = {
+        "steps": steps,
+        "minutes": minutes,
+        "batch_size": batch_size,
+        "passes": passes,
+        "seed": seed,
+    }
+    train_or_say(
+        folder, simulator, summary, flow, resume=resume, longer=True, data=data, **shared, **options
+    )
     typer.echo(f"saved {folder}/posterior")
 
 
 @app.command()
 def simulate(
-    name: cl.Name, n: cl.Count, out: cl.Bank, chunk: cl.Chunk = None, cluster: cl.Cluster = None, seed: cl.Seed = 0
+    name: cl.Name,
+    n: cl.Count,
+    out: cl.Bank,
+    chunk: cl.Chunk = None,
+    cluster: cl.Cluster = None,
+    seed: cl.Seed = 0,
 ) -> None:
-    """Write simulations into a bank on disk or in an object store; one that is there is continued, up to --n."""
+    """Write simulations into a bank on disk or in an object store.
+
+    An existing bank is continued, up to --n.
+    """
     simulator = _simulator(name)
     from bayesinn.workflow.commands import simulate_or_say
 
@@ -83,8 +108,16 @@ def simulate(
 
 
 @app.command()
-def advise(name: cl.Name, bank: cl.GivenBank, summary: cl.SummaryNetwork = [], flow: cl.FlowNetwork = None) -> None:  # noqa: B006
-    """Tell what twice as many simulations would gain, from networks fitted to parts of a bank; takes 12 trainings."""
+def advise(
+    name: cl.Name,
+    bank: cl.GivenBank,
+    summary: cl.SummaryNetwork = [],  # noqa: B006
+    flow: cl.FlowNetwork = None,
+) -> None:
+    """Tell what doubling the simulations would gain, from networks fitted to parts of a bank.
+
+    This takes 12 trainings.
+    """
     simulator = _simulator(name)
     from bayesinn.workflow.commands import advise_on
 
@@ -110,14 +143,27 @@ def infer(
     from bayesinn.workflow.answers import answer_text
 
     observation = _observation(data, posterior.simulator, context, by)
-    tree, table = folder.infer(posterior, observation, draws=draws, seed=seed, exact=exact, predictive=predictive)
+    tree, table = folder.infer(
+        posterior, observation, draws=draws, seed=seed, exact=exact, predictive=predictive
+    )
     typer.echo(answer_text(tree, table, exact))
-    typer.echo(f"saved {folder.folder}/posterior.nc, posterior.csv" + " and figures" * (table.index.nlevels == 1))
+    typer.echo(
+        f"saved {folder.folder}/posterior.nc, posterior.csv"
+        + " and figures" * (table.index.nlevels == 1)
+    )
 
 
 @app.command()
-def check(name: cl.Name, output: cl.Report = None, simulations: cl.CheckSimulations = 2_000, seed: cl.Seed = 0) -> None:
-    """Look at a simulator before training: speed, failures, ranges; the exit status is 1 if something must change."""
+def check(
+    name: cl.Name,
+    output: cl.Report = None,
+    simulations: cl.CheckSimulations = 2_000,
+    seed: cl.Seed = 0,
+) -> None:
+    """Look at a simulator before training; the exit status is 1 if something must change.
+
+    It shows speed, failures and ranges.
+    """
     simulator = _simulator(name)
     result = bi.simulator_report(simulator, simulations=simulations, seed=seed)
     typer.echo(repr(result))
@@ -128,8 +174,13 @@ def check(name: cl.Name, output: cl.Report = None, simulations: cl.CheckSimulati
         raise typer.Exit(1)
 
 
-def _diagnosing(finish: Callable[[Run, bi.AmortizedPosterior, Observation, Diagnosis], None]) -> Callable[..., None]:
-    """Return a command that diagnoses a trained posterior, then calls ``finish``, whose name and docstring it takes."""
+def _diagnosing(
+    finish: Callable[[Run, bi.AmortizedPosterior, Observation, Diagnosis], None],
+) -> Callable[..., None]:
+    """Return a command that diagnoses a trained posterior, then calls ``finish``.
+
+    It takes its name and docstring from ``finish``.
+    """
 
     def command(
         run: cl.RunFolder,
@@ -147,20 +198,30 @@ def _diagnosing(finish: Callable[[Run, bi.AmortizedPosterior, Observation, Diagn
 
         observation = _observation(data, posterior.simulator, context)
         folder.check_data(posterior.simulator, observation)
-        options = _given(data, context, simulator, seed) | {"output": [output] * (output is not None)}
-        options |= {"draws": [draws] * (draws != _DRAWS), "simulations": [simulations] * (simulations is not None)}
+        options = _given(data, context, simulator, seed) | {
+            "output": [output] * (output is not None)
+        }
+        options |= {
+            "draws": [draws] * (draws != _DRAWS),
+            "simulations": [simulations] * (simulations is not None),
+        }
         again = partial(command_with, f"{finish.__name__}{' --trust' * trust}", run, options)
-        result = folder.diagnose(posterior, observation, simulations=simulations, draws=draws, seed=seed, again=again)
+        result = folder.diagnose(
+            posterior, observation, simulations=simulations, draws=draws, seed=seed, again=again
+        )
         finish(folder, posterior, observation, result)
         raise typer.Exit(result.grade == "outside")
 
-    command.__name__, command.__doc__ = finish.__name__, finish.__doc__
+    command.__name__ = finish.__name__
+    command.__doc__ = finish.__doc__
     return command
 
 
 @app.command()
 @_diagnosing
-def diagnose(folder: Run, posterior: bi.AmortizedPosterior, observation: Observation, result: Diagnosis) -> None:
+def diagnose(
+    folder: Run, posterior: bi.AmortizedPosterior, observation: Observation, result: Diagnosis
+) -> None:
     """Find out how wrong a trained posterior is; the exit status is 1 outside tolerance."""
     typer.echo(repr(result))
     typer.echo(f"saved {folder.folder}/verdict.csv, diagnosis.csv and figures")
@@ -168,8 +229,13 @@ def diagnose(folder: Run, posterior: bi.AmortizedPosterior, observation: Observa
 
 @app.command()
 @_diagnosing
-def report(folder: Run, posterior: bi.AmortizedPosterior, observation: Observation, result: Diagnosis) -> None:
-    """Diagnose, and write report.html from all there is in a run folder; the exit status is 1 outside tolerance."""
+def report(
+    folder: Run, posterior: bi.AmortizedPosterior, observation: Observation, result: Diagnosis
+) -> None:
+    """Diagnose, and write report.html from a run folder; the exit status is 1 outside tolerance.
+
+    The report shows all there is in the folder.
+    """
     typer.echo(f"{result.grade}: saved {folder.report(posterior, result, observation)}")
 
 
@@ -196,29 +262,47 @@ def run_all(
     simulator = _simulator(name)
     from bayesinn.workflow.commands import command_with, train_or_say
 
-    run, observation = _run(output, simulator), _observation(data, simulator, context)
+    run = _run(output, simulator)
+    observation = _observation(data, simulator, context)
     run.check_data(simulator, observation, answers=True)
-    training = {"steps": steps, "minutes": minutes, "batch_size": batch_size, "passes": passes, "seed": seed}
+    training = {
+        "steps": steps,
+        "minutes": minutes,
+        "batch_size": batch_size,
+        "passes": passes,
+        "seed": seed,
+    }
     posterior = train_or_say(run.folder, simulator, summary, flow, resume=resume, **training)
     typer.echo("")
     given = _given(data, context, name if ":" in name else None, seed + 2)
     again = partial(command_with, "report", run.folder, given)
-    diagnosis = run.diagnose(posterior, observation, simulations=simulations, seed=seed + 2, again=again)
+    diagnosis = run.diagnose(
+        posterior, observation, simulations=simulations, seed=seed + 2, again=again
+    )
     typer.echo(repr(diagnosis))
     if observation is not None or simulator.observed is not None:
         from bayesinn.workflow.answers import answer_text
 
         typer.echo("\ninferring")
-        options: dict[str, Any] = {"draws": draws, "seed": seed + 1, "exact": exact, "predictive": predictive}
+        options: dict[str, Any] = {
+            "draws": draws,
+            "seed": seed + 1,
+            "exact": exact,
+            "predictive": predictive,
+        }
         typer.echo(answer_text(*run.infer(posterior, observation, **options), exact))
     typer.echo(f"\nsaved {run.report(posterior, diagnosis, observation)}")
     raise typer.Exit(diagnosis.grade == "outside")
 
 
-def _given(data: Path | None, context: list[str], simulator: str | None, seed: int) -> dict[str, list[Any]]:
+def _given(
+    data: Path | None, context: list[str], simulator: str | None, seed: int
+) -> dict[str, list[Any]]:
     """Return the options of a command that diagnoses, with their values."""
     given = {"data": data, "simulator": simulator, "seed": seed}
-    return {"context": list(context)} | {name: [value] * (value is not None) for name, value in given.items()}
+    return {"context": list(context)} | {
+        name: [value] * (value is not None) for name, value in given.items()
+    }
 
 
 def _simulator(name: str) -> bi.Simulator:
@@ -233,8 +317,10 @@ def _run(folder: Path | None, simulator: bi.Simulator) -> Run:
     return Run(folder or Path("runs") / simulator.name)
 
 
-def _opened(run: Path, output: Path | None, name: str | None, trust: bool) -> tuple[Run, bi.AmortizedPosterior]:
-    """Return the folder for results, and a posterior: that of a run folder, or one that was saved by itself."""
+def _opened(
+    run: Path, output: Path | None, name: str | None, trust: bool
+) -> tuple[Run, bi.AmortizedPosterior]:
+    """Return the folder for results, and a posterior: of a run folder, or saved by itself."""
     run = Path(os.path.expanduser(run))
     saved = cl.saved_posterior(run)
     read_manifest(saved)  # before TensorFlow is imported
@@ -244,16 +330,20 @@ def _opened(run: Path, output: Path | None, name: str | None, trust: bool) -> tu
     return _run(output or (None if saved == run else run), posterior.simulator), posterior
 
 
-def _observation(data: Path | None, simulator: bi.Simulator, context: list[str], by: str | None = None) -> Observation:
+def _observation(
+    data: Path | None, simulator: bi.Simulator, context: list[str], by: str | None = None
+) -> Observation:
     from bayesinn.workflow.data_files import parse_context, read_data
 
     if data is None and (context or by):
         raise typer.BadParameter("--context and --by need data: --data FILE")
-    return None if data is None else read_data(data, simulator, context=parse_context(context), by=by)
+    return (
+        None if data is None else read_data(data, simulator, context=parse_context(context), by=by)
+    )
 
 
 def main() -> None:
-    """Run the command line; errors that the library raises on purpose are printed without a traceback."""
+    """Run the command line; print the library's deliberate errors without a traceback."""
     try:
         app()
     except BayesinnError as error:

@@ -2,10 +2,11 @@
 
     python benchmarks/bank.py [--quick]
 
-Writes bank.csv. A simulator that costs next to nothing, 36 bytes a simulation. Rounds take turns: a bank is written,
-then the same chunks by plain Zarr, with the bank's codecs and with Zarr's own; batches of 256 are read from the bank,
-then all chunks by plain Zarr. Medians. Then 10 million simulations are written, and trained from for 2,000 steps, each
-in a process of its own, which reports its peak of resident memory.
+Writes bank.csv. A simulator that costs next to nothing, 36 bytes a simulation. Rounds take turns: a
+bank is written, then the same chunks by plain Zarr, with the bank's codecs and with Zarr's own;
+batches of 256 are read from the bank, then all chunks by plain Zarr. Medians. Then 10 million
+simulations are written, and trained from for 2,000 steps, each in a process of its own, which
+reports its peak of resident memory.
 """
 
 from __future__ import annotations
@@ -51,7 +52,9 @@ def write_zarr(n: int, folder: Path, arrays: dict[str, np.ndarray], compressors:
     group = zarr.create_group(folder)
     for name, value in arrays.items():
         shape = (n, *value.shape[1:])
-        group.create_array(name, shape=shape, chunks=value.shape, dtype=value.dtype, compressors=compressors)
+        group.create_array(
+            name, shape=shape, chunks=value.shape, dtype=value.dtype, compressors=compressors
+        )
     for start in range(0, n, len(arrays["y"])):
         for name, value in arrays.items():
             group[name][start : start + len(value)] = value
@@ -81,13 +84,16 @@ def speeds(chunks: int, rounds: int, place: Path) -> list[dict[str, object]]:
     """Measure megabytes per second, in rounds."""
     n = 65_536 * chunks
     bank = write_bank(n, place / "warm")
-    arrays, megabytes = bank.read_chunk(0), bank.nbytes / 1e6
+    arrays = bank.read_chunk(0)
+    megabytes = bank.nbytes / 1e6
     seconds: dict[str, list[float]] = {}
     names = [place / kind for kind in ("bank", "same", "own")]
     for _ in range(rounds):
         for name, work in {
             "write: bank": lambda: write_bank(n, names[0]),
-            "write: plain Zarr, the bank's codecs": lambda: write_zarr(n, names[1], arrays, _compressors()),
+            "write: plain Zarr, the bank's codecs": lambda: write_zarr(
+                n, names[1], arrays, _compressors()
+            ),
             "write: plain Zarr, its own codecs": lambda: write_zarr(n, names[2], arrays, "auto"),
             "read: batches of a bank": lambda: read_batches(bi.open_bank(names[0])),
             "read: plain Zarr": lambda: read_zarr(names[0], 65_536),
@@ -95,7 +101,10 @@ def speeds(chunks: int, rounds: int, place: Path) -> list[dict[str, object]]:
             seconds.setdefault(name, []).append(timed(work))
         for folder in names:
             shutil.rmtree(folder)
-    return [{"what": name, "value": megabytes / np.median(times), "unit": "MB/s"} for name, times in seconds.items()]
+    return [
+        {"what": name, "value": megabytes / np.median(times), "unit": "MB/s"}
+        for name, times in seconds.items()
+    ]
 
 
 def in_a_process(task: str, folder: Path, n: int, steps: int) -> list[dict[str, object]]:
@@ -120,14 +129,18 @@ def run_task(task: str, folder: Path, n: int, steps: int) -> None:
             cheap, bi.summaries.MLP(8, hidden=(16,)), bi.flows.coupling(blocks=2, hidden=(32,))
         )
         bank = bi.open_bank(folder)
-        seconds = timed(lambda: posterior.fit(bank, steps=steps, batch_size=BATCH, seed=1, progress=False))
+        seconds = timed(
+            lambda: posterior.fit(bank, steps=steps, batch_size=BATCH, seed=1, progress=False)
+        )
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, seconds)
 
 
 def main() -> None:
     """Measure, and write the table."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--quick", action="store_true", help="small: checks that it runs, the numbers mean little")
+    parser.add_argument(
+        "--quick", action="store_true", help="small: checks that it runs, the numbers mean little"
+    )
     parser.add_argument("--task", nargs=4, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.task:

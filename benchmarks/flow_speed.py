@@ -2,11 +2,12 @@
 
     python benchmarks/flow_speed.py [--quick]
 
-A parameter vector is observed with noise, each element once. Every flow has six blocks with two hidden layers of 128
-units, the residual one ten with 64. Writes flow_speed.csv: weights, milliseconds of a training step at batch 256
-(simulate, evaluate, differentiate, update) and draws a second for one observation, 1,024 at once. Times are processor
-times with one thread, medians over rounds in which all flows of a dimension take turns. Flows have learned for some
-hundred steps before they are sampled: a residual network that does nothing yet is inverted in no time.
+A parameter vector is observed with noise, each element once. Every flow has six blocks with two
+hidden layers of 128 units, the residual one ten with 64. Writes flow_speed.csv: weights,
+milliseconds of a training step at batch 256 (simulate, evaluate, differentiate, update) and draws a
+second for one observation, 1,024 at once. Times are processor times with one thread, medians over
+rounds in which all flows of a dimension take turns. Flows have learned for some hundred steps
+before they are sampled: a residual network that does nothing yet is inverted in no time.
 """
 
 from __future__ import annotations
@@ -37,7 +38,10 @@ from bayesinn.training.step import TrainingModel
 tfd = tfp.distributions
 
 DIMENSIONS = (2, 16)
-BATCH, DRAWS, STEPS_PER_CALL, ROUNDS = 256, 1_024, 20, 7
+BATCH = 256
+DRAWS = 1_024
+STEPS_PER_CALL = 20
+ROUNDS = 7
 SEED = 1
 SPLINE = bijections.Composed([bijections.Affine(), bijections.Spline()])
 SIZE = {"blocks": 6, "hidden": (128, 128)}
@@ -53,7 +57,10 @@ FLOWS: dict[str, Callable[[], flows.Flow]] = {
 def noisy_copy(dimension: int) -> bi.Simulator:
     """A vector of parameters, and the same with noise."""
 
-    @bi.simulator(prior={"vector": tfd.Sample(tfd.Normal(0.0, 1.0), dimension)}, name=f"noisy copy of {dimension}")
+    @bi.simulator(
+        prior={"vector": tfd.Sample(tfd.Normal(0.0, 1.0), dimension)},
+        name=f"noisy copy of {dimension}",
+    )
     def copy(parameters: dict[str, tf.Tensor], seed: tf.Tensor) -> dict[str, tf.Tensor]:
         vector = parameters["vector"]
         return {"copy": vector + 0.5 * tf.random.stateless_normal(tf.shape(vector), seed)}
@@ -104,7 +111,7 @@ class Runner:
 
 
 def seconds(calls: dict[str, Callable[[], tf.Tensor]], rounds: int) -> dict[str, float]:
-    """Median processor time of a call, the calls taking turns; the first of each, which compiles, isn't counted."""
+    """Median processor time of a call, by turns; the first of each, which compiles, is left out."""
     times: dict[str, list[float]] = {name: [] for name in calls}
     for number in range(rounds + 1):
         for name, call in calls.items():
@@ -118,7 +125,9 @@ def seconds(calls: dict[str, Callable[[], tf.Tensor]], rounds: int) -> dict[str,
 def main() -> None:
     """Measure, and write the table."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--quick", action="store_true", help="small: checks that it runs, the numbers mean little")
+    parser.add_argument(
+        "--quick", action="store_true", help="small: checks that it runs, the numbers mean little"
+    )
     quick = parser.parse_args().quick
     rounds = 1 if quick else ROUNDS
     steps = 2 if quick else STEPS_PER_CALL
@@ -131,11 +140,23 @@ def main() -> None:
             runner.finish()
         sampling = seconds({name: runner.sample for name, runner in runners.items()}, rounds)
         for name, runner in runners.items():
-            speed = {"ms_per_step": training[name] / steps * 1e3, "draws_per_second": DRAWS / sampling[name]}
-            rows.append({"parameters": dimension, "flow": name, "weights": runner.model.flat.shape[0], **speed})
+            speed = {
+                "ms_per_step": training[name] / steps * 1e3,
+                "draws_per_second": DRAWS / sampling[name],
+            }
+            rows.append(
+                {
+                    "parameters": dimension,
+                    "flow": name,
+                    "weights": runner.model.flat.shape[0],
+                    **speed,
+                }
+            )
             print(rows[-1], flush=True)
     if not quick:
-        pd.DataFrame(rows).to_csv(Path(__file__).with_suffix(".csv"), index=False, float_format="%.3g")
+        pd.DataFrame(rows).to_csv(
+            Path(__file__).with_suffix(".csv"), index=False, float_format="%.3g"
+        )
 
 
 if __name__ == "__main__":

@@ -1,11 +1,12 @@
-"""How the time of a training step grows: with batch, blocks, hidden units, parameters, and steps of a series.
+"""How the time of a training step grows: with batch, blocks, hidden units, parameters, and steps.
 
     python benchmarks/growth.py [--quick]
 
-Writes growth.csv and growth.png beside this file. One size is varied at a time; the others are those of the toy (5
-parameters, 6 blocks of 128 hidden units, batch 64), and for series of one channel those of ``ConvLSTM(32)``. The floor
-is what the step's matrix products would take at the rate of one product of 512 x 128 with 128 x 128, measured in the
-same run: forward, and twice as many operations backward.
+Writes growth.csv and growth.png beside this file. One size is varied at a time; the others are
+those of the toy (5 parameters, 6 blocks of 128 hidden units, batch 64), and for series of one
+channel those of ``ConvLSTM(32)``. The floor is what the step's matrix products would take at the
+rate of one product of 512 x 128 with 128 x 128, measured in the same run: forward, and twice as
+many operations backward.
 """
 
 from __future__ import annotations
@@ -45,7 +46,8 @@ def simulator(parameters: int, steps: int) -> bi.Simulator:
     """Noisy copies of all parameters, or a series around their mean."""
 
     @bi.simulator(
-        prior={"theta": tfd.Normal(tf.zeros(parameters), 1.0)}, name=f"{parameters} parameters, {steps} steps"
+        prior={"theta": tfd.Normal(tf.zeros(parameters), 1.0)},
+        name=f"{parameters} parameters, {steps} steps",
     )
     def noisy(parameters: dict[str, tf.Tensor], seed: tf.Tensor) -> dict[str, tf.Tensor]:
         theta = parameters["theta"]
@@ -57,19 +59,24 @@ def simulator(parameters: int, steps: int) -> bi.Simulator:
 
 
 def products(layer: keras.layers.Layer, steps: int) -> int:
-    """Return the multiplications of one row's matrix products in a network: weights, times how often each is used."""
+    """Return the multiplications of one row's matrix products in a network.
+
+    That is weights, times how often each is used.
+    """
     total = 0
     for part in layer._flatten_layers():
         if isinstance(part, keras.layers.Conv1D | keras.layers.LSTM):
             weights = part.trainable_weights
-            total += steps * sum(int(np.prod(weight.shape)) for weight in weights if len(weight.shape) > 1)
+            total += steps * sum(
+                int(np.prod(weight.shape)) for weight in weights if len(weight.shape) > 1
+            )
         elif isinstance(part, keras.layers.Dense):
             total += int(np.prod(part.kernel.shape))
     return total
 
 
 def rate() -> float:
-    """Measure multiplications and additions per second in matrix products of the step's size, the best of 20."""
+    """Measure operations per second in matrix products of the step's size, the best of 20."""
 
     @tf.function(jit_compile=True)
     def chain(x: tf.Tensor, w: tf.Tensor) -> tf.Tensor:
@@ -77,7 +84,8 @@ def rate() -> float:
             x = 0.1 * tf.matmul(x, w)
         return x
 
-    x, w = tf.ones((512, 128)), tf.ones((128, 128))
+    x = tf.ones((512, 128))
+    w = tf.ones((128, 128))
     chain(x, w)
     times = []
     for _ in range(20):
@@ -90,10 +98,13 @@ def rate() -> float:
 def measure(varied: str, size: int, xla: XLA, rounds: int, speed: float) -> dict[str, object]:
     """Time the step of one size."""
     at = {**TOY, varied: size}
-    steps, units = at["steps of a series"], at["hidden units"]
+    steps = at["steps of a series"]
+    units = at["hidden units"]
     summary = bi.summaries.ConvLSTM(32) if steps else bi.summaries.Identity()
     posterior = bi.AmortizedPosterior(
-        simulator(at["parameters"], steps), summary, bi.flows.coupling(blocks=at["blocks"], hidden=(units, units))
+        simulator(at["parameters"], steps),
+        summary,
+        bi.flows.coupling(blocks=at["blocks"], hidden=(units, units)),
     )
     model = trainer(posterior, xla, at["batch"])
     call: Callable[[], object] = full_steps(model, 10)
@@ -110,7 +121,9 @@ def draw(table: pd.DataFrame) -> plt.Figure:
     figure, axes = plt.subplots(2, 3, figsize=(11, 6.5), layout="constrained")
     for axis, (varied, rows) in zip(axes.flat, table.groupby("varied", sort=False), strict=False):
         axis.loglog(rows["size"], rows["ms_per_step"], "o-", label="training step")
-        axis.loglog(rows["size"], rows["floor_ms"], "--", color="gray", label="floor: its matrix products")
+        axis.loglog(
+            rows["size"], rows["floor_ms"], "--", color="gray", label="floor: its matrix products"
+        )
         axis.set(xlabel=varied, ylabel="ms per step")
         axis.set_xticks(list(rows["size"])[:: 1 if len(rows) < 7 else 2])
         for side in (axis.xaxis, axis.yaxis):
@@ -126,13 +139,16 @@ def main() -> None:
     """Measure, and write table and figure."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument(
-        "--quick", action="store_true", help="two sizes of each: checks that it runs, writes nothing here"
+        "--quick",
+        action="store_true",
+        help="two sizes of each: checks that it runs, writes nothing here",
     )
     quick = parser.parse_args().quick
     # Each size traces a function of the same name; TensorFlow warns of that.
     tf.get_logger().setLevel("ERROR")
     rounds, xla = (1, False) if quick else (12, "auto")
-    speed, rows = rate(), []
+    speed = rate()
+    rows = []
     print(f"matrix products: {speed / 1e9:.0f} GFLOP/s")
     for varied, sizes in SIZES.items():
         for size in sizes[:2] if quick else sizes:

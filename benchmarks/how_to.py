@@ -1,10 +1,10 @@
-"""Posteriors of the how-tos on pharmacokinetics and drift diffusion, trained for longer, against exact ones.
+"""Posteriors of the pharmacokinetics and drift diffusion how-tos, trained longer, against exact.
 
     python benchmarks/how_to.py [--quick]
 
-Runs the code of each page with more training steps. Writes how_to.csv: how far posterior means are from the exact ones,
-in posterior standard deviations, over 48 simulated patients and 64 simulated people; the exact posteriors are those of
-the pages' tests.
+Runs the code of each page with more training steps. Writes how_to.csv: how far posterior means are
+from the exact ones, in posterior standard deviations, over 48 simulated patients and 64 simulated
+people; the exact posteriors are those of the pages' tests.
 """
 
 from __future__ import annotations
@@ -29,29 +29,42 @@ STEPS = {"pharmacokinetics": ("4_000", "20_000"), "drift_diffusion": ("2_500", "
 def kinetics(module: ModuleType, count: int) -> np.ndarray:
     """Return deviations (patients, 3) of ka, CL and V."""
     patients = module.patient.draw(count, 7)
-    level, dose = patients.observables["level"], patients.context["dose"]
+    level = patients.observables["level"]
+    dose = patients.context["dose"]
     draws = module.posterior.sample({"level": level, "dose": dose}, draws=8_000, seed=3)
-    exact = [exact_kinetics(module, one, amount) for one, amount in zip(level.astype(float), dose, strict=True)]
+    exact = [
+        exact_kinetics(module, one, amount)
+        for one, amount in zip(level.astype(float), dose, strict=True)
+    ]
     return deviations(draws, exact)
 
 
 def decisions(module: ModuleType, count: int) -> np.ndarray:
     """Return deviations (people, 3) of v, a and t0."""
     people = module.decisions.draw(count, 99)
-    times, choices = people.observables["rt"].astype(float), people.observables["choice"]
+    times = people.observables["rt"].astype(float)
+    choices = people.observables["choice"]
     sizes = people.context["n"].astype(int)
-    draws = module.posterior.sample({"rt": times, "choice": choices, "n": sizes}, draws=8_000, seed=5)
+    draws = module.posterior.sample(
+        {"rt": times, "choice": choices, "n": sizes}, draws=8_000, seed=5
+    )
     parts = zip(times, choices, sizes, strict=True)
-    return deviations(draws, [exact_decisions(time[:size], choice[:size]) for time, choice, size in parts])
+    return deviations(
+        draws, [exact_decisions(time[:size], choice[:size]) for time, choice, size in parts]
+    )
 
 
 def main() -> None:
     """Train, compare, and write the table."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--quick", action="store_true", help="few steps and sets: checks that it runs")
+    parser.add_argument(
+        "--quick", action="store_true", help="few steps and sets: checks that it runs"
+    )
     quick = parser.parse_args().quick
     rows = []
-    for (name, (short, long)), compare, count in zip(STEPS.items(), (kinetics, decisions), (48, 64), strict=True):
+    for (name, (short, long)), compare, count in zip(
+        STEPS.items(), (kinetics, decisions), (48, 64), strict=True
+    ):
         steps = "40" if quick else long
         with tempfile.TemporaryDirectory() as folder:
             started = time.process_time()

@@ -2,11 +2,12 @@
 
     python benchmarks/reversible_memory.py [--batch ROWS] [--quick]
 
-Each measurement is a process of its own: a chain of coupling blocks (32 elements, a condition of 8, subnets of 256 and
-256 units), trained by Adam on one flat weight vector in one compiled function, in the graph and with XLA. The first
-steps are with 8 rows: the peak of memory then is that of TensorFlow, compilation, weights, gradients and optimiser,
-which grow with depth in any case. The next steps are with ROWS rows, 4096 if left out; what the peak rises by is for
-activations. Time is processor time of all threads, which a busy machine disturbs least, of the fastest step.
+Each measurement is a process of its own: a chain of coupling blocks (32 elements, a condition of 8,
+subnets of 256 and 256 units), trained by Adam on one flat weight vector in one compiled function,
+in the graph and with XLA. The first steps are with 8 rows: the peak of memory then is that of
+TensorFlow, compilation, weights, gradients and optimiser, which grow with depth in any case. The
+next steps are with ROWS rows, 4096 if left out; what the peak rises by is for activations. Time is
+processor time of all threads, which a busy machine disturbs least, of the fastest step.
 
 Writes reversible_memory.csv, if ROWS is left out.
 """
@@ -22,14 +23,19 @@ import time
 from pathlib import Path
 
 DEPTHS = (4, 8, 16, 24)
-ELEMENTS, CONDITION, HIDDEN, BATCH = 32, 8, (256, 256), 4096
+ELEMENTS = 32
+CONDITION = 8
+HIDDEN = (256, 256)
+BATCH = 4096
 SEED = 1
 MODES = {"graph": False, "XLA": True}
 CHAINS = {"ordinary": False, "reversible": True}
 
 
-def measure(depth: int, reversible: bool, xla: bool, batch: int, steps: int) -> tuple[float, float, float]:
-    """Train for some steps in this process: its peak memory in MB, that of activations, milliseconds a step."""
+def measure(
+    depth: int, reversible: bool, xla: bool, batch: int, steps: int
+) -> tuple[float, float, float]:
+    """Train for some steps here: peak memory in MB, that of activations, milliseconds a step."""
     import keras
     import tensorflow as tf
 
@@ -39,7 +45,9 @@ def measure(depth: int, reversible: bool, xla: bool, batch: int, steps: int) -> 
     from bayesinn.training.flat_weights import FlatWeights
 
     with seeded_initial_weights(SEED):
-        flow = InvertibleFlow(Chain([Coupling(hidden=HIDDEN) for _ in range(depth)], reversible=reversible))
+        flow = InvertibleFlow(
+            Chain([Coupling(hidden=HIDDEN) for _ in range(depth)], reversible=reversible)
+        )
         flow.build((ELEMENTS,), (CONDITION,))
     layout = FlatWeights(flow)
     flat = keras.Variable(layout.pack())
@@ -56,7 +64,8 @@ def measure(depth: int, reversible: bool, xla: bool, batch: int, steps: int) -> 
         optimizer.apply([tape.gradient(loss, flat.value)], [flat])
         return loss
 
-    peaks, seconds = [], []
+    peaks = []
+    seconds = []
     for rows in (8, batch):
         data = [tf.random.stateless_normal((rows, spec.shape[1]), (SEED, 1)) for spec in vectors]
         for _ in range(steps + 1):
@@ -70,8 +79,16 @@ def measure(depth: int, reversible: bool, xla: bool, batch: int, steps: int) -> 
 def in_process(depth: int, chain: str, mode: str, batch: int, steps: int) -> tuple[float, ...]:
     """The same in a process of its own."""
     arguments = (depth, CHAINS[chain], MODES[mode], batch, steps)
-    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": os.environ.get("TF_CPP_MIN_LOG_LEVEL", "3")}
-    command = [sys.executable, __file__, "--measure", *(str(int(argument)) for argument in arguments)]
+    environment = {
+        **os.environ,
+        "TF_CPP_MIN_LOG_LEVEL": os.environ.get("TF_CPP_MIN_LOG_LEVEL", "3"),
+    }
+    command = [
+        sys.executable,
+        __file__,
+        "--measure",
+        *(str(int(argument)) for argument in arguments),
+    ]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env=environment)
     return tuple(float(number) for number in done.stdout.split())
 
@@ -79,7 +96,9 @@ def in_process(depth: int, chain: str, mode: str, batch: int, steps: int) -> tup
 def main() -> None:
     """Measure, and write the table."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--quick", action="store_true", help="small: checks that it runs, the numbers mean little")
+    parser.add_argument(
+        "--quick", action="store_true", help="small: checks that it runs, the numbers mean little"
+    )
     parser.add_argument("--batch", type=int, default=BATCH, metavar="ROWS")
     parser.add_argument("--measure", nargs=5, type=int, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -98,7 +117,11 @@ def main() -> None:
             for chain in CHAINS:
                 peak, activations, milliseconds = in_process(depth, chain, mode, batch, steps)
                 case = {"mode": mode, "chain": chain, "blocks": depth}
-                found = {"peak_mb": peak, "activations_mb": activations, "ms_per_step": milliseconds}
+                found = {
+                    "peak_mb": peak,
+                    "activations_mb": activations,
+                    "ms_per_step": milliseconds,
+                }
                 rows.append(case | {name: round(value) for name, value in found.items()})
                 print(rows[-1], flush=True)
     if not arguments.quick and batch == BATCH:

@@ -2,8 +2,9 @@
 
     python benchmarks/simulation_speed.py [NAME ...] [--quick]
 
-If none is named, the SIR model as TensorFlow operations and as plain Python in worker processes, and that of Covid-19;
-this writes simulation_speed.csv. Medians over rounds that take turns. The graph is the one that training uses.
+If none is named, the SIR model as TensorFlow operations and as plain Python in worker processes,
+and that of Covid-19; this writes simulation_speed.csv. Medians over rounds that take turns. The
+graph is the one that training uses.
 """
 
 from __future__ import annotations
@@ -33,7 +34,9 @@ def drawer(name: str, batch_size: int) -> Callable[[int], object]:
     simulator = bi.get(name)
     if isinstance(simulator.engine, PythonEngine):
         engine = simulator.engine
-        return lambda step: engine.submit(batch_size, seeds.entropy(SEED, "simulations", step)).result()
+        return lambda step: engine.submit(
+            batch_size, seeds.entropy(SEED, "simulations", step)
+        ).result()
     settings = TrainingSettings(1_000, 1_000, batch_size, SEED, 1e-3, 1.0, 0.999, None, "auto")
     batch = tf.function(GraphSource(simulator, settings).batch)
     return lambda step: [value.numpy() for value in batch((tf.constant(step),))[0].values()]
@@ -42,7 +45,9 @@ def drawer(name: str, batch_size: int) -> Callable[[int], object]:
 def main() -> None:
     """Measure, and write the table."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--quick", action="store_true", help="small: checks that it runs, the numbers mean little")
+    parser.add_argument(
+        "--quick", action="store_true", help="small: checks that it runs, the numbers mean little"
+    )
     parser.add_argument("names", nargs="*", metavar="NAME")
     given = parser.parse_args()
     rounds, batches = (1, BATCHES[:1]) if given.quick else (20, BATCHES)
@@ -57,10 +62,14 @@ def main() -> None:
                 seconds[key].append(time.perf_counter() - started)
     rows = []
     for (name, size), values in seconds.items():
-        rows.append({"simulator": name, "batch": size, "simulations_per_second": size / np.median(values)})
+        rows.append(
+            {"simulator": name, "batch": size, "simulations_per_second": size / np.median(values)}
+        )
         print(rows[-1])
     if not given.quick and names == NAMES:
-        pd.DataFrame(rows).to_csv(Path(__file__).with_suffix(".csv"), index=False, float_format="%.3g")
+        pd.DataFrame(rows).to_csv(
+            Path(__file__).with_suffix(".csv"), index=False, float_format="%.3g"
+        )
 
 
 if __name__ == "__main__":

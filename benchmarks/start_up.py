@@ -1,12 +1,15 @@
-"""What must happen before the first result: imports, compilation of a training step, loading of a posterior.
+"""What must happen before the first result: imports, compiling a step, loading a posterior.
+
+It is a training step.
 
     python benchmarks/start_up.py [--quick]
 
-Each measurement is a process of its own. Imports are of TensorFlow and TensorFlow Probability alone, and of bayesinn
-with all that a posterior needs. A training step of ``linear`` is compiled without XLA, with XLA, with XLA and an empty
-cache, and with XLA and the cache that the process before has filled. The posterior is the published one of the Covid-19
-study, the draws 1,000 for one observation. Writes start_up.csv: seconds of processor time, medians over rounds in which
-the cases take turns.
+Each measurement is a process of its own. Imports are of TensorFlow and TensorFlow Probability
+alone, and of bayesinn with all that a posterior needs. A training step of ``linear`` is compiled
+without XLA, with XLA, with XLA and an empty cache, and with XLA and the cache that the process
+before has filled. The posterior is the published one of the Covid-19 study, the draws 1,000 for one
+observation. Writes start_up.csv: seconds of processor time, medians over rounds in which the cases
+take turns.
 """
 
 from __future__ import annotations
@@ -24,7 +27,9 @@ ROOT = Path(__file__).parents[1]
 ROUNDS = 5
 
 _IMPORT_TENSORFLOW = "import tensorflow, tensorflow_probability as tfp; tfp.distributions"
-_IMPORT = f"{_IMPORT_TENSORFLOW}; import bayesinn as bi; bi.AmortizedPosterior, bi.flows, bi.summaries"
+_IMPORT = (
+    f"{_IMPORT_TENSORFLOW}; import bayesinn as bi; bi.AmortizedPosterior, bi.flows, bi.summaries"
+)
 _FIT = """
 import sys, time
 import bayesinn as bi
@@ -49,10 +54,15 @@ print(loaded - started, time.process_time() - simulated)
 
 
 def seconds(script: str, *arguments: str, cache: str = "") -> list[float]:
-    """Run a script in a fresh process; return the numbers that it prints, or else the processor time of all of it."""
+    """Run a script in a fresh process; return the numbers it prints, else its processor time."""
     flags = f"--tf_xla_persistent_cache_directory={cache}" if cache else ""
     environment = {**os.environ, "TF_XLA_FLAGS": flags, "TF_CPP_MIN_LOG_LEVEL": "3"}
-    command = [sys.executable, "-c", f"{script}\nimport time; print(time.process_time())", *arguments]
+    command = [
+        sys.executable,
+        "-c",
+        f"{script}\nimport time; print(time.process_time())",
+        *arguments,
+    ]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env=environment)
     numbers = [float(word) for word in done.stdout.split()]
     return numbers[:-1] or numbers
@@ -82,12 +92,16 @@ def measure(quick: bool) -> dict[str, float]:
 def main() -> None:
     """Measure, and write the table."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--quick", action="store_true", help="one round: checks that it runs, writes nothing")
+    parser.add_argument(
+        "--quick", action="store_true", help="one round: checks that it runs, writes nothing"
+    )
     quick = parser.parse_args().quick
     table = pd.DataFrame([measure(quick) for _ in range(1 if quick else ROUNDS)]).median()
     print(table)
     if not quick:
-        table.rename("seconds").to_csv(Path(__file__).with_suffix(".csv"), index_label="case", float_format="%.3g")
+        table.rename("seconds").to_csv(
+            Path(__file__).with_suffix(".csv"), index_label="case", float_format="%.3g"
+        )
 
 
 if __name__ == "__main__":

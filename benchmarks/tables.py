@@ -20,5 +20,11 @@ def flow_speed() -> str:
         steps = [show(value, "3s") for value in own["ms_per_step"]]
         rows.append([flow, *steps, *(show(value, "3s") for value in own["draws_per_second"])])
     few, many = table["parameters"].unique()
-    head = ["flow", f"ms/step, {few} parameters", f"ms/step, {many}", f"draws/s, {few}", f"draws/s, {many}"]
+    head = [
+        "flow",
+        f"ms/step, {few} parameters",
+        f"ms/step, {many}",
+        f"draws/s, {few}",
+        f"draws/s, {many}",
+    ]
     return markdown(head, rows)

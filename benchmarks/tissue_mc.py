@@ -1,12 +1,13 @@
-"""Monte Carlo light transport: deviations from published values, and photons per second beside plain NumPy.
+"""Monte Carlo light transport: deviations from published values, photons per second beside NumPy.
 
     python benchmarks/tissue_mc.py [--quick]
 
-Writes tissue_mc_validation.csv and tissue_mc_speed.csv beside this file. Validation: a million photons for each case,
-and how many standard errors they are from the reference, together with the reference's own error. Speed: colon-like
-tissue of three layers, on two threads, beside MCML in NumPy on one (tests/helpers/mcml.py). A busy machine disturbs
-seconds more than processor time; both are given, without compilation. The committed table was made beside some fifteen
-other processes on two cores, so that its seconds say little. ``steps`` is the share of processor time that the
+Writes tissue_mc_validation.csv and tissue_mc_speed.csv beside this file. Validation: a million
+photons for each case, and how many standard errors they are from the reference, together with the
+reference's own error. Speed: colon-like tissue of three layers, on two threads, beside MCML in
+NumPy on one (tests/helpers/mcml.py). A busy machine disturbs seconds more than processor time; both
+are given, without compilation. The committed table was made beside some fifteen other processes on
+two cores, so that its seconds say little. ``steps`` is the share of processor time that the
 collisions and boundaries take; the rest starts packets, scores them, and plays roulette.
 """
 
@@ -70,15 +71,33 @@ def properties(*cases: str) -> dict[str, np.ndarray]:
 def validate(photons: int) -> pd.DataFrame:
     """Compare all cases with their references."""
     found: dict[str, tissue_mc.Light] = {}
-    for cases in (("matched slab", "half-space"), ("three layers", "colon", "colon, three indices")):
+    for cases in (
+        ("matched slab", "half-space"),
+        ("three layers", "colon", "colon, three indices"),
+    ):
         light = tissue_mc.monte_carlo(**properties(*cases), photons=photons, seed=SEED)
-        found |= {case: tissue_mc.Light(*(float(value[row]) for value in light)) for row, case in enumerate(cases)}
+        found |= {
+            case: tissue_mc.Light(*(float(value[row]) for value in light))
+            for row, case in enumerate(cases)
+        }
     rows = []
     for case, quantity, reference, its_error, source in REFERENCES:
         value, error = measured(found[case], quantity)
         deviations = (value - reference) / math.hypot(error, its_error)
-        rows.append((case, quantity, photons, value, error, reference, its_error, deviations, source))
-    columns = ["case", "quantity", "photons", "found", "error", "reference", "its_error", "deviations", "source"]
+        rows.append(
+            (case, quantity, photons, value, error, reference, its_error, deviations, source)
+        )
+    columns = [
+        "case",
+        "quantity",
+        "photons",
+        "found",
+        "error",
+        "reference",
+        "its_error",
+        "deviations",
+        "source",
+    ]
     return pd.DataFrame(rows, columns=columns)
 
 
@@ -96,7 +115,8 @@ def measured(light: tissue_mc.Light, quantity: str) -> tuple[float, float]:
 
 def timed(call: Callable[[], object]) -> tuple[float, float]:
     """Return seconds and processor seconds of a call."""
-    started, processor = time.perf_counter(), time.process_time()
+    started = time.perf_counter()
+    processor = time.process_time()
     call()
     return time.perf_counter() - started, time.process_time() - processor
 
@@ -107,7 +127,11 @@ def only_steps(columns: list[tf.Tensor], steps: tf.Tensor, lanes: int) -> tf.Ten
     stack = tissue_mc._Stack(*(tf.unstack(value, axis=0) for value in columns))
     state = tissue_mc._idle(stack, lanes, tf.constant([SEED, 0]))
     state = state._replace(layer=state.layer + 1)
-    loop = tf.while_loop(lambda step, _: step < steps, lambda step, each: (step + 1, tissue_mc._step(each)), (0, state))
+    loop = tf.while_loop(
+        lambda step, _: step < steps,
+        lambda step, each: (step + 1, tissue_mc._step(each)),
+        (0, state),
+    )
     return tf.reduce_sum(loop[1].z)
 
 
@@ -115,7 +139,14 @@ def share_of_steps(photons: int) -> float:
     """Return the share of processor time that steps take in colon-like tissue, in one thread."""
     given = {name: tf.constant(value, tf.float32) for name, value in properties("colon").items()}
     n = tf.pad(given["n"], [[0, 0], [1, 1]], constant_values=1.0)
-    arguments = (given["mu_a"][:, None], given["mu_s"], given["g"], n, given["thickness"], tf.constant(photons))
+    arguments = (
+        given["mu_a"][:, None],
+        given["mu_s"],
+        given["g"],
+        n,
+        given["thickness"],
+        tf.constant(photons),
+    )
     edges = tf.pad(tf.cumsum(given["thickness"], axis=1), [[0, 0], [1, 0]])
     columns = [tf.transpose(value) for value in (1.0 / given["mu_s"], given["g"], edges, n)]
     steps = tissue_mc.simulate(*arguments, tf.constant([SEED, 0]), lanes=tissue_mc.LANES)[1]
@@ -123,18 +154,25 @@ def share_of_steps(photons: int) -> float:
     ratios = []
     for number in range(3):
         seed = tf.constant([SEED, number])
-        _, whole = timed(lambda seed=seed: tissue_mc.simulate(*arguments, seed, lanes=tissue_mc.LANES)[1].numpy())
+        _, whole = timed(
+            lambda seed=seed: tissue_mc.simulate(*arguments, seed, lanes=tissue_mc.LANES)[1].numpy()
+        )
         _, alone = timed(lambda: only_steps(columns, steps, tissue_mc.LANES).numpy())
         ratios.append(alone / whole)
     return float(np.median(ratios))
 
 
 def speed(photons: int, plain: int) -> pd.DataFrame:
-    """Time colon-like tissue: compiled, and in plain NumPy by photon and by arrays; medians of rounds in turns."""
+    """Time colon-like tissue: compiled, and in plain NumPy by photon and by arrays; medians.
+
+    The medians are of rounds in turns.
+    """
     layers = LAYERS["colon"]
 
     def ours() -> object:
-        return tissue_mc.monte_carlo(**properties("colon"), photons=photons, seed=SEED, workers=2, shown=False)
+        return tissue_mc.monte_carlo(
+            **properties("colon"), photons=photons, seed=SEED, workers=2, shown=False
+        )
 
     calls: dict[str, tuple[int, Callable[[], object]]] = {
         "compiled, two threads": (photons, ours),
@@ -142,7 +180,10 @@ def speed(photons: int, plain: int) -> pd.DataFrame:
         "NumPy, by arrays": (50 * plain, lambda: mcml.by_arrays(layers, 50 * plain, SEED)),
     }
     ours()
-    seconds = {name: np.median([timed(call) for _ in range(3)], axis=0) for name, (_, call) in calls.items()}
+    seconds = {
+        name: np.median([timed(call) for _ in range(3)], axis=0)
+        for name, (_, call) in calls.items()
+    }
     rows = [
         {
             "program": name, "photons": count, "photons_per_second": count / seconds[name][0],
@@ -161,7 +202,9 @@ def speed(photons: int, plain: int) -> pd.DataFrame:
 def main() -> None:
     """Validate, measure, and write the tables."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--quick", action="store_true", help="few photons: checks that it runs, writes nothing here")
+    parser.add_argument(
+        "--quick", action="store_true", help="few photons: checks that it runs, writes nothing here"
+    )
     quick = parser.parse_args().quick
     tables = {
         "tissue_mc_validation.csv": lambda: validate(20_000 if quick else 1_000_000),
@@ -170,7 +213,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         for name, made in tables.items():
             table = made()
-            table.to_csv((Path(temporary) if quick else HERE) / name, index=False, float_format="%.5g")
+            table.to_csv(
+                (Path(temporary) if quick else HERE) / name, index=False, float_format="%.5g"
+            )
             print(table.to_string(index=False, float_format="%.5g"), flush=True)
 
 

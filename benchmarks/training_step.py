@@ -2,10 +2,11 @@
 
     python benchmarks/training_step.py [--quick]
 
-Prints milliseconds a step and simulations a second for three problems at batch 64: the linear toy with a coupling
-flow of about 219,000 weights, the SIR model, and a series of 81 steps and 3 channels with Conv + LSTM. On the toy it
-also times the forward and backward pass alone, on fixed data, and prints the ratio: what simulating, optimising and
-averaging cost on top. Medians of interleaved rounds, so that a busy machine disturbs all alike.
+Prints milliseconds a step and simulations a second for three problems at batch 64: the linear toy
+with a coupling flow of about 219,000 weights, the SIR model, and a series of 81 steps and 3
+channels with Conv + LSTM. On the toy it also times the forward and backward pass alone, on fixed
+data, and prints the ratio: what simulating, optimising and averaging cost on top. Medians of
+interleaved rounds, so that a busy machine disturbs all alike.
 """
 
 from __future__ import annotations
@@ -75,19 +76,25 @@ def forward_backward(model: TrainingModel) -> Callable[[], object]:
     def call() -> tf.Tensor:
         total = tf.zeros(())
         for _ in tf.range(STEPS_PER_CALL):
-            # Steps of training depend on each other; these would run beside each other if they were let.
+            # Steps of training depend on each other; these would run beside each other if they were
+            # let.
             tf.autograph.experimental.set_loop_options(parallel_iterations=1)
             weights = tf.convert_to_tensor(model.flat.value), model._network_state()
             parts = enumerate(model._parts(batch))
             total += tf.add_n(
-                [model.differentiate(*weights, part, tf.constant(0), tf.constant(shard))[0] for shard, part in parts]
+                [
+                    model.differentiate(*weights, part, tf.constant(0), tf.constant(shard))[0]
+                    for shard, part in parts
+                ]
             )
         return total
 
     return call
 
 
-def milliseconds(calls: dict[str, Callable[[], object]], rounds: int, steps: int = STEPS_PER_CALL) -> dict[str, float]:
+def milliseconds(
+    calls: dict[str, Callable[[], object]], rounds: int, steps: int = STEPS_PER_CALL
+) -> dict[str, float]:
     """Median milliseconds a step, the calls taking turns."""
     times: dict[str, list[float]] = {name: [] for name in calls}
     for call in calls.values():
@@ -103,22 +110,37 @@ def milliseconds(calls: dict[str, Callable[[], object]], rounds: int, steps: int
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--quick", action="store_true", help="one round: checks that it runs, the numbers mean little")
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="one round: checks that it runs, the numbers mean little",
+    )
     quick = parser.parse_args().quick
     rounds, xla = (1, False) if quick else (30, "auto")
 
-    toy = trainer(AmortizedPosterior(bi.get("linear"), flow=bi.flows.coupling(blocks=6, hidden=(132, 132))), xla)
+    toy = trainer(
+        AmortizedPosterior(bi.get("linear"), flow=bi.flows.coupling(blocks=6, hidden=(132, 132))),
+        xla,
+    )
     calls = {
         "toy, forward + backward alone": forward_backward(toy),
         "toy": full_steps(toy),
         "sir": full_steps(trainer(AmortizedPosterior(bi.get("sir")), xla)),
         "81 x 3 series": full_steps(
-            trainer(AmortizedPosterior(series, bi.summaries.ConvLSTM(64, filters=(64, 64), lstm_units=128)), xla)
+            trainer(
+                AmortizedPosterior(
+                    series, bi.summaries.ConvLSTM(64, filters=(64, 64), lstm_units=128)
+                ),
+                xla,
+            )
         ),
     }
     results = milliseconds(calls, rounds)
     print(f"batch {BATCH}, {toy.flat.shape[0]:,} weights in the toy's flow, seed {SEED}")
-    print(f"TensorFlow {version('tensorflow')}, Keras {version('keras')}, Python {platform.python_version()}")
+    print(
+        f"TensorFlow {version('tensorflow')}, Keras {version('keras')}, Python "
+        f"{platform.python_version()}"
+    )
     for name, value in results.items():
         print(f"{name:<32}{value:8.2f} ms/step {BATCH / value * 1e3:12,.0f} simulations/s")
     ratio = results["toy"] / results["toy, forward + backward alone"]

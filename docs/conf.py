@@ -21,7 +21,9 @@ from docs import pages  # noqa: E402
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
 
-project, author, version = "bayesinn", "bayesinn contributors", __version__
+project = "bayesinn"
+author = "bayesinn contributors"
+version = __version__
 extensions = [
     "myst_parser",
     "sphinx.ext.autodoc",
@@ -33,8 +35,10 @@ extensions = [
 ]
 exclude_patterns = ["_build", "executed"]
 
-html_theme, html_title = "furo", f"bayesinn {version}"
-html_static_path, html_css_files = ["_static"], ["site.css"]
+html_theme = "furo"
+html_title = f"bayesinn {version}"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
 html_copy_source = html_show_sourcelink = html_show_copyright = False
 copybutton_exclude = ".linenos, .gp, .go"
 copybutton_selector = "div:not(.output) > div.highlight > pre"
@@ -51,12 +55,16 @@ napoleon_google_docstring = False
 napoleon_use_rtype = False
 
 
-def _escape_stars(_app: Sphinx, _kind: str, _name: str, _object: object, _options: object, lines: list[str]) -> None:
+def _escape_stars(
+    _app: Sphinx, _kind: str, _name: str, _object: object, _options: object, lines: list[str]
+) -> None:
     """Escape the stars of shapes such as (n, *event), which begin emphasised text elsewhere."""
     lines[:] = [re.sub(r"(?<=[(, ])\*(?=\w+[,)])", r"\\*", line) for line in lines]
 
 
-def _skip_foreign(_app: Sphinx, _kind: str, _name: str, value: object, _skip: bool, _options: object) -> bool | None:
+def _skip_foreign(
+    _app: Sphinx, _kind: str, _name: str, value: object, _skip: bool, _options: object
+) -> bool | None:
     """Leave out members that classes inherit from Keras, Python and others."""
     function = getattr(value, "fget", None) or getattr(value, "__func__", value)
     module = getattr(function, "__module__", None)

@@ -42,13 +42,35 @@ from nearest_tests import ROOMS, nearest_tests
 
 ROOT = Path(__file__).parents[1]
 TABLE = Path(__file__).with_name("mutants.csv")
-COLUMNS = ("file", "line", "source", "kind", "before", "after", "number", "outcome", "test", "argument")
+COLUMNS = (
+    "file",
+    "line",
+    "source",
+    "kind",
+    "before",
+    "after",
+    "number",
+    "outcome",
+    "test",
+    "argument",
+)
 #: A test that takes more processor seconds is left out; trainings are traced and compiled first.
 SLOWEST = {"training": 6.0}
 SLOWEST_ELSEWHERE = 4.0
 #: Packages that are imported once. The last name makes TensorFlow Probability import the rest of itself.
 LARGE = (
-    *("pytest", "keras", "scipy.stats", "sklearn", "matplotlib.pyplot", "pandas", "xarray", "zarr", "arviz", "loky"),
+    *(
+        "pytest",
+        "keras",
+        "scipy.stats",
+        "sklearn",
+        "matplotlib.pyplot",
+        "pandas",
+        "xarray",
+        "zarr",
+        "arviz",
+        "loky",
+    ),
     *("tensorflow", "tensorflow_probability", "tensorflow_probability.python.distributions"),
 )
 #: For the quick mode: lines of one file, of which each has one mutant of the kind. The last one's stream of random
@@ -56,7 +78,10 @@ LARGE = (
 KNOWN = (
     ("directions /= np.linalg.norm(directions, axis=0)", "statement removed"),
     ("if len(reference) < 4:", "comparison"),
-    ('shuffled = seeds.generator(seed, "sliced wasserstein", 1).permutation(reference)', "constant"),
+    (
+        'shuffled = seeds.generator(seed, "sliced wasserstein", 1).permutation(reference)',
+        "constant",
+    ),
 )
 KNOWN_FILE = "bayesinn/diagnostics/sliced_wasserstein.py"
 Row = dict[str, Any]
@@ -74,7 +99,9 @@ def sample(per_room: int, seed: int) -> list[Mutant]:
 
 def _by_hash(values: Iterable[Any], seed: int) -> list[Any]:
     # Neither lines nor places: a mutant stays in the sample when code elsewhere in its file changes.
-    return sorted(values, key=lambda value: hashlib.sha256(f"{seed} {_name(value)}".encode()).digest())
+    return sorted(
+        values, key=lambda value: hashlib.sha256(f"{seed} {_name(value)}".encode()).digest()
+    )
 
 
 def _name(value: Mutant | str) -> str:
@@ -99,7 +126,9 @@ class Copy:
         folder.mkdir(parents=True, exist_ok=True)
         for name in ("bayesinn", "simulators", "tests"):
             shutil.rmtree(folder / name, ignore_errors=True)
-            shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+            shutil.copytree(
+                ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__")
+            )
         shutil.copy2(ROOT / "pyproject.toml", folder)
         # Found inside the library, as if installed, before what is installed.
         (folder / "bayesinn" / "simulators").symlink_to("../simulators")
@@ -113,7 +142,9 @@ class Copy:
         moment = int(time.time()) + self._writes
         os.utime(path, (moment, moment))
 
-    def run_tests(self, files: Iterable[str], order: dict[str, float], limit: float, *options: str) -> Row:
+    def run_tests(
+        self, files: Iterable[str], order: dict[str, float], limit: float, *options: str
+    ) -> Row:
         """Run tests in a forked process, in ``order`` if there is one; return what failed, and of each test a record.
 
         It has ``limit`` processor seconds.
@@ -134,7 +165,9 @@ class Copy:
             os.killpg(child, signal.SIGKILL)
         return json.loads(answer.read_text()) if answer.exists() else {"failed": "time limit"}
 
-    def _run_in_child(self, arguments: list[str], order: dict[str, float], limit: float, answer: Path) -> None:
+    def _run_in_child(
+        self, arguments: list[str], order: dict[str, float], limit: float, answer: Path
+    ) -> None:
         import pytest
 
         os.setsid()
@@ -146,7 +179,15 @@ class Copy:
         sys.path[0] = str(self.folder)
         os.environ["PYTHONPATH"] = str(self.folder)
         recorder = Recorder(self.folder, order)
-        fixed = ["--quiet", "-m", "not slow", "-p", "no:cacheprovider", "--basetemp", str(self.folder / "tmp")]
+        fixed = [
+            "--quiet",
+            "-m",
+            "not slow",
+            "-p",
+            "no:cacheprovider",
+            "--basetemp",
+            str(self.folder / "tmp"),
+        ]
         code = pytest.main([*fixed, *arguments], plugins=[recorder])
         failed = recorder.failed or ("" if code in (0, 5) else f"pytest ends with {code!r}")
         answer.write_text(json.dumps({"failed": failed, "tests": recorder.tests}))
@@ -166,7 +207,9 @@ class Recorder:
         self.prepared: dict[str, set[str]] = {}
         if not order:
             sys.monitoring.use_tool_id(sys.monitoring.COVERAGE_ID, "mutate")
-            sys.monitoring.register_callback(sys.monitoring.COVERAGE_ID, sys.monitoring.events.PY_START, self.note)
+            sys.monitoring.register_callback(
+                sys.monitoring.COVERAGE_ID, sys.monitoring.events.PY_START, self.note
+            )
             sys.monitoring.set_events(sys.monitoring.COVERAGE_ID, sys.monitoring.events.PY_START)
 
     def note(self, code: CodeType, offset: int) -> Any:
@@ -179,7 +222,8 @@ class Recorder:
     def pytest_collection_modifyitems(self, items: list[Any]) -> None:
         if self.order:
             items[:] = sorted(
-                (item for item in items if item.nodeid in self.order), key=lambda item: self.order[item.nodeid]
+                (item for item in items if item.nodeid in self.order),
+                key=lambda item: self.order[item.nodeid],
             )
 
     def pytest_runtest_logstart(self, nodeid: str) -> None:
@@ -243,7 +287,9 @@ def run(mutant: Mutant, copy: Copy, baseline: Baseline) -> Row:
     function = f"{mutant.file}:{first_line(compile(original, mutant.file, 'exec'), mutant.line)}"
     every = {test: seconds for test, (seconds, _) in records.items()}
     # What runs when a module is imported concerns all of them.
-    order = {test: seconds for test, seconds in every.items() if function in records[test][1]} or every
+    order = {
+        test: seconds for test, seconds in every.items() if function in records[test][1]
+    } or every
     copy.write(mutant.file, mutant.text(original))
     try:
         limit = 3.0 * sum(order.values()) + 10.0
@@ -256,7 +302,9 @@ def run(mutant: Mutant, copy: Copy, baseline: Baseline) -> Row:
 
 def first_line(code: CodeType, line: int) -> int:
     """Return the first line of the innermost function around a line."""
-    inside = [part for part in _functions(code) if line in {number for *_, number in part.co_lines()}]
+    inside = [
+        part for part in _functions(code) if line in {number for *_, number in part.co_lines()}
+    ]
     return max((part.co_firstlineno for part in inside), default=0)
 
 
@@ -292,10 +340,14 @@ def summary(rows: Iterable[Row]) -> str:
     """Say how many were caught, and list the survivors that nothing is said about."""
     rows = list(rows)
     lost = [row for row in rows if row["outcome"] == "survived"]
-    lines = [f"{len(rows)} mutants, {len(rows) - len(lost)} caught ({1 - len(lost) / max(len(rows), 1):.1%})"]
+    lines = [
+        f"{len(rows)} mutants, {len(rows) - len(lost)} caught ({1 - len(lost) / max(len(rows), 1):.1%})"
+    ]
     for row in lost:
         if not row.get("argument"):
-            lines.append(f"  {row['file']}:{row['line']} {row['kind']}: {row['before']} -> {row['after']}")
+            lines.append(
+                f"  {row['file']}:{row['line']} {row['kind']}: {row['before']} -> {row['after']}"
+            )
     return "\n".join(lines)
 
 
@@ -312,14 +364,20 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--again", action="store_true", help="run survivors once more")
     parser.add_argument("--only", default="", help="part of a path")
-    parser.add_argument("--folder", type=Path, default=ROOT / "build" / "mutants", help="for the copy")
+    parser.add_argument(
+        "--folder", type=Path, default=ROOT / "build" / "mutants", help="for the copy"
+    )
     parser.add_argument("--list", action="store_true", help="only list the sample")
     parser.add_argument("--quick", action="store_true", help="three mutants of known fate")
     options = parser.parse_args()
     chosen = sample(options.per_room, options.seed)
     table = TABLE
     if options.quick:
-        chosen = [mutant for mutant in mutants_of(ROOT, KNOWN_FILE) if (mutant.source, mutant.kind) in KNOWN]
+        chosen = [
+            mutant
+            for mutant in mutants_of(ROOT, KNOWN_FILE)
+            if (mutant.source, mutant.kind) in KNOWN
+        ]
         table = options.folder / TABLE.name
     if options.list:
         for mutant in chosen:
@@ -334,7 +392,9 @@ def main() -> None:
     baseline = Baseline(copy)
     for mutant in chosen:
         before = rows.get(key(mutant.row()), {})
-        open_question = options.again and before.get("outcome") == "survived" and not before["argument"]
+        open_question = (
+            options.again and before.get("outcome") == "survived" and not before["argument"]
+        )
         if (before and not open_question) or options.only not in mutant.file:
             continue
         row = {**before, **run(mutant, copy, baseline)}

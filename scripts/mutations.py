@@ -50,14 +50,37 @@ SPOKEN_KEYWORDS = {
 SPOKEN_FUNCTIONS = {"__repr__", "__str__", "describe"}
 #: Calls that hand on what they are given, in another type at most.
 CONVERSIONS = {
-    *("float", "int", "bool", "str", "tuple", "list", "dict", "set", "cast", "array", "asarray", "constant"),
-    *("convert_to_tensor", "ensure_shape", "identity", "numpy", "ascontiguousarray", "iter", "super"),
+    *(
+        "float",
+        "int",
+        "bool",
+        "str",
+        "tuple",
+        "list",
+        "dict",
+        "set",
+        "cast",
+        "array",
+        "asarray",
+        "constant",
+    ),
+    *(
+        "convert_to_tensor",
+        "ensure_shape",
+        "identity",
+        "numpy",
+        "ascontiguousarray",
+        "iter",
+        "super",
+    ),
     *("float32", "float64", "int32"),
 }
 #: Arguments that say how large a network is: somebody's choice, which a test would only repeat.
 CHOSEN = {"hidden", "units", "filters", "dense", "blocks"}
 #: What decides how fast something is or how much memory it takes, but no result.
-SPEED = re.compile(r"chunk|block|_rows|parallel_iter|maximum_iter|autograph|jit_compile|xla|buffer|dtype", re.I)
+SPEED = re.compile(
+    r"chunk|block|_rows|parallel_iter|maximum_iter|autograph|jit_compile|xla|buffer|dtype", re.I
+)
 
 
 class Mutant(NamedTuple):
@@ -82,7 +105,9 @@ class Mutant(NamedTuple):
 
     def row(self) -> dict[str, Any]:
         """Return what the table has of it."""
-        return {name: value for name, value in self._asdict().items() if name not in ("place", "code")}
+        return {
+            name: value for name, value in self._asdict().items() if name not in ("place", "code")
+        }
 
 
 def mutants_of(root: Path, file: str) -> list[Mutant]:
@@ -120,10 +145,17 @@ def _changes(tree: ast.Module) -> Iterator[tuple[Any, str, Any]]:
                     yield node, kind, _with(node, ops=[other()])
             case ast.BinOp(op=operator) if type(operator) in ARITHMETIC and not _has_text(node):
                 yield node, "arithmetic", _with(node, op=ARITHMETIC[type(operator)]())
-            case ast.UnaryOp(op=ast.Not()) | ast.UnaryOp(op=ast.USub(), operand=ast.Name() | ast.Call() | ast.BinOp()):
+            case (
+                ast.UnaryOp(op=ast.Not())
+                | ast.UnaryOp(op=ast.USub(), operand=ast.Name() | ast.Call() | ast.BinOp())
+            ):
                 yield node, "sign or not", node.operand
             case ast.BoolOp(op=operator):
-                yield node, "and/or", _with(node, op=ast.Or() if isinstance(operator, ast.And) else ast.And())
+                yield (
+                    node,
+                    "and/or",
+                    _with(node, op=ast.Or() if isinstance(operator, ast.And) else ast.And()),
+                )
             case ast.IfExp():
                 yield node, "branches", _with(node, body=node.orelse, orelse=node.body)
             case ast.Constant(value=bool()):
@@ -135,12 +167,16 @@ def _changes(tree: ast.Module) -> Iterator[tuple[Any, str, Any]]:
                 yield node, "axis", "axis=-1" if is_first else "axis=0"
             case ast.keyword(arg=str()):
                 yield node, "argument dropped", "**{}"
-            case ast.Call(args=[argument], keywords=[], func=ast.Attribute()) if not _converts(node):
+            case ast.Call(args=[argument], keywords=[], func=ast.Attribute()) if not _converts(
+                node
+            ):
                 if not _has_text(node) and not isinstance(argument, ast.Starred | ast.GeneratorExp):
                     yield node, "call left out", argument
             case ast.Return(value=ast.BinOp() | ast.Call() as value) if not _converts(value):
                 yield value, "returned value", f"2 * ({ast.unparse(value)})"
-            case ast.Return(value=ast.Tuple(elts=[*_, ast.BinOp() | ast.Call() | ast.Name() as value])):
+            case ast.Return(
+                value=ast.Tuple(elts=[*_, ast.BinOp() | ast.Call() | ast.Name() as value])
+            ):
                 yield value, "returned value", f"2 * ({ast.unparse(value)})"
             case ast.If(body=[*_, ast.Raise()], orelse=[]):
                 yield node, "statement removed", "pass"
@@ -162,14 +198,20 @@ def _unspoken(node: ast.AST) -> Iterator[ast.AST]:
             return
         case ast.IfExp() if _has_text(node.body) or _has_text(node.orelse):
             return
-        case ast.Call() | ast.Expr(value=ast.Call()) if _is_spoken(node if isinstance(node, ast.Call) else node.value):
+        case ast.Call() | ast.Expr(value=ast.Call()) if _is_spoken(
+            node if isinstance(node, ast.Call) else node.value
+        ):
             return
-        case ast.Assign(targets=[target]) | ast.AnnAssign(target=target) if SPEED.search(ast.unparse(target)):
+        case ast.Assign(targets=[target]) | ast.AnnAssign(target=target) if SPEED.search(
+            ast.unparse(target)
+        ):
             return
         case ast.keyword() if node.arg in SPOKEN_KEYWORDS | CHOSEN or SPEED.search(node.arg or ""):
             return
         case ast.arguments():
-            yield from (part for part in [*node.defaults, *node.kw_defaults] if part and _is_flag(part))
+            yield from (
+                part for part in [*node.defaults, *node.kw_defaults] if part and _is_flag(part)
+            )
             return
     yield node
     if isinstance(node, ast.keyword) and node.arg == "axis":
@@ -204,7 +246,9 @@ def _is_spoken(call: ast.Call) -> bool:
 
 
 def _converts(node: ast.expr) -> bool:
-    return isinstance(node, ast.Call) and (_called(node) in CONVERSIONS or _called(node)[:1].isupper())
+    return isinstance(node, ast.Call) and (
+        _called(node) in CONVERSIONS or _called(node)[:1].isupper()
+    )
 
 
 def _is_flag(node: ast.expr) -> bool:
@@ -213,6 +257,7 @@ def _is_flag(node: ast.expr) -> bool:
 
 def _has_text(node: ast.AST) -> bool:
     return any(
-        isinstance(part, ast.JoinedStr) or (isinstance(part, ast.Constant) and isinstance(part.value, str))
+        isinstance(part, ast.JoinedStr)
+        or (isinstance(part, ast.Constant) and isinstance(part.value, str))
         for part in ast.walk(node)
     )

@@ -16,7 +16,11 @@ FOLDERS = {
 #: Files in which there is nothing that a test could see.
 WITHOUT = {"__init__.py", "trainable.py", "transform.py"}
 ROOMS = {
-    room: sorted(str(file.relative_to(ROOT)) for file in (ROOT / folder).rglob("*.py") if file.name not in WITHOUT)
+    room: sorted(
+        str(file.relative_to(ROOT))
+        for file in (ROOT / folder).rglob("*.py")
+        if file.name not in WITHOUT
+    )
     for room, folder in FOLDERS.items()
 }
 #: Tests of a file beside the one of its own name: in the room, or from the folder of tests on.
@@ -85,7 +89,9 @@ def nearest_tests(file: str) -> tuple[str, ...]:
     room = next(room for room, folder in FOLDERS.items() if file.startswith(f"{folder}/"))
     stem = Path(file).stem
     names = [stem, *MORE.get(stem, "").split()]
-    tests = [f"tests/{name}.py" if "/" in name else f"tests/{room}/test_{name}.py" for name in names]
+    tests = [
+        f"tests/{name}.py" if "/" in name else f"tests/{room}/test_{name}.py" for name in names
+    ]
     found = dict.fromkeys(test for test in tests if (ROOT / test).exists())
     own = [file] if ">>>" in (ROOT / file).read_text() and file.startswith("bayesinn") else []
     return (*own, *found)

@@ -1,4 +1,4 @@
-"""Case counts from public files: tables with one row for each day (RKI) or one column for each day (Johns Hopkins)."""
+"""Case counts from public files: one row a day (RKI) or one column a day (Johns Hopkins)."""
 
 from __future__ import annotations
 
@@ -22,14 +22,17 @@ class CaseCounts:
     ----------
     dates : array (days,) of datetime64[D]
     counts : dict of name to array (days,)
-        New cases of each day. Single days may be negative, where authorities corrected earlier ones.
+        New cases of each day. Single days may be negative, where authorities corrected earlier
+        ones.
     """
 
     dates: np.ndarray
     counts: dict[str, np.ndarray]
 
     def window(self, first: str, days: int) -> dict[str, np.ndarray]:
-        """Return the counts of ``days`` days from the date ``first`` ("2020-03-02"), as observations for a simulator.
+        """Return counts of ``days`` days from ``first`` ("2020-03-02"), as observations.
+
+        The date is the first day; the observations are for a simulator.
 
         Raises
         ------
@@ -77,13 +80,15 @@ def read_case_counts(
     Raises
     ------
     InputError
-        When a column is missing, no row is selected, a day has no row or several, a count is missing, or cumulative
-        counts are negative.
+        When a column is missing, no row is selected, a day has no row or several, a count is
+        missing, or cumulative counts are negative.
 
     Examples
     --------
     >>> national = Path(__file__).parent / "data" / "germany_national.csv"
-    >>> read_case_counts(national, ["confirmed", "deaths"], cumulative=False).window("2020-03-09", 4)
+    >>> read_case_counts(national, ["confirmed", "deaths"], cumulative=False).window(
+    ...     "2020-03-09", 4
+    ... )
     {'confirmed': array([136, 281, 451, 170]), 'deaths': array([2, 0, 1, 0])}
     """
     subject = f"Case counts {str(path)!r}"
@@ -92,7 +97,10 @@ def read_case_counts(
     for column in (date, *(where or {}), *wanted.values()):
         if column not in table:
             raise InputError(
-                subject, expected=f"a column {column!r}", got=f"columns {list(table)}", do="name the column that has it"
+                subject,
+                expected=f"a column {column!r}",
+                got=f"columns {list(table)}",
+                do="name the column that has it",
             )
     for column, value in (where or {}).items():
         kept = table[table[column].astype(str) == str(value)]
@@ -105,16 +113,21 @@ def read_case_counts(
             )
         table = kept
     table = table.assign(**{date: _dates(table[date], subject)}).sort_values(date)
-    return _counts(table[date], {name: table[column] for name, column in wanted.items()}, cumulative, subject)
+    return _counts(
+        table[date], {name: table[column] for name, column in wanted.items()}, cumulative, subject
+    )
 
 
-def read_johns_hopkins(paths: Mapping[str, str | Path], country: str, *, province: str | None = None) -> CaseCounts:
-    """Read time series of Johns Hopkins CSSE: a file for each count, a row for each region, a column for each day.
+def read_johns_hopkins(
+    paths: Mapping[str, str | Path], country: str, *, province: str | None = None
+) -> CaseCounts:
+    """Read Johns Hopkins CSSE time series: a file a count, a row a region, a column a day.
 
     Parameters
     ----------
     paths : dict of name to file
-        For example ``{"confirmed": "time_series_covid19_confirmed_global.csv", ...}``; totals up to each day.
+        For example ``{"confirmed": "time_series_covid19_confirmed_global.csv", ...}``; totals up to
+        each day.
     country : str
         Entry of the column "Country/Region".
     province : str
@@ -141,7 +154,10 @@ def read_johns_hopkins(paths: Mapping[str, str | Path], country: str, *, provinc
             do = "give a global time series of Johns Hopkins CSSE, or use read_case_counts"
             raise InputError(subject, expected=text, got=f"columns {_some(list(table))}", do=do)
         region = table["Province/State"]
-        rows = table[(table["Country/Region"] == country) & (region.isna() if province is None else region == province)]
+        rows = table[
+            (table["Country/Region"] == country)
+            & (region.isna() if province is None else region == province)
+        ]
         if len(rows) != 1:
             raise InputError(
                 subject,
@@ -149,7 +165,9 @@ def read_johns_hopkins(paths: Mapping[str, str | Path], country: str, *, provinc
                 got=f"{len(rows)} rows",
                 do="spell both as in the file; some countries are listed by province only",
             )
-        own = rows.drop(columns=["Province/State", "Country/Region", "Lat", "Long"], errors="ignore").iloc[0]
+        own = rows.drop(
+            columns=["Province/State", "Country/Region", "Lat", "Long"], errors="ignore"
+        ).iloc[0]
         days = _dates(pd.Series(own.index), subject, form="%m/%d/%y")
         if dates is not None and not days.equals(dates):
             raise InputError(
@@ -158,45 +176,69 @@ def read_johns_hopkins(paths: Mapping[str, str | Path], country: str, *, provinc
                 got=f"{len(days)} days against {len(dates)}",
                 do="use files of the same date",
             )
-        dates, series[name] = days, pd.Series(own.to_numpy())
+        dates = days
+        series[name] = pd.Series(own.to_numpy())
     if dates is None:
-        raise InputError("Argument 'paths'", expected="a file for each count", got="no file", do="pass at least one")
+        raise InputError(
+            "Argument 'paths'",
+            expected="a file for each count",
+            got="no file",
+            do="pass at least one",
+        )
     return _counts(dates, series, cumulative=True, subject=f"Case counts of {country}")
 
 
 def _read(path: str | Path, subject: str) -> pd.DataFrame:
     if not Path(path).is_file():
-        raise InputError(subject, expected="a file", got="no file at this path", do="check the path")
+        raise InputError(
+            subject, expected="a file", got="no file at this path", do="check the path"
+        )
     try:
         return pd.read_csv(path)
     except (ValueError, pd.errors.ParserError) as error:
-        raise InputError(subject, expected="a CSV file", got=f"{error}", do="correct the file") from error
+        raise InputError(
+            subject, expected="a CSV file", got=f"{error}", do="correct the file"
+        ) from error
 
 
 def _dates(values: pd.Series, subject: str, form: str | None = None) -> pd.Series:
     try:
         dates = pd.to_datetime(values, format=form).dt.normalize()
     except (ValueError, TypeError) as error:
-        do = "write dates like 2020-03-02" if form is None else "remove columns that are no days like 3/2/20"
-        raise InputError(subject, expected="dates", got=str(error).partition(".")[0], do=do) from error
+        do = (
+            "write dates like 2020-03-02"
+            if form is None
+            else "remove columns that are no days like 3/2/20"
+        )
+        raise InputError(
+            subject, expected="dates", got=str(error).partition(".")[0], do=do
+        ) from error
     if dates.isna().any():
         row = int(np.argmax(dates.isna()))
         do = "remove rows without a date, such as totals"
-        raise InputError(subject, expected="a date in each row", got=f"none in row {row + 1} of the data", do=do)
+        raise InputError(
+            subject, expected="a date in each row", got=f"none in row {row + 1} of the data", do=do
+        )
     return dates
 
 
-def _counts(dates: pd.Series, series: Mapping[str, pd.Series], cumulative: bool, subject: str) -> CaseCounts:
+def _counts(
+    dates: pd.Series, series: Mapping[str, pd.Series], cumulative: bool, subject: str
+) -> CaseCounts:
     """Check that days are consecutive and totals not negative, and return the new cases."""
     days = dates.to_numpy().astype("datetime64[D]")
     if len(days) < 1 + cumulative:
         do = "give more rows"
-        raise InputError(subject, expected=f"at least {1 + cumulative} days", got=f"{len(days)}", do=do)
+        raise InputError(
+            subject, expected=f"at least {1 + cumulative} days", got=f"{len(days)}", do=do
+        )
     steps = np.diff(days).astype(int)
     if np.any(steps == 0):
         twice = days[1:][steps == 0]
         do = "choose one region: where={column: value}"
-        raise InputError(subject, expected="one row for each day", got=f"several for {_some(twice)}", do=do)
+        raise InputError(
+            subject, expected="one row for each day", got=f"several for {_some(twice)}", do=do
+        )
     if np.any(steps != 1):
         missing = np.setdiff1d(np.arange(days.min(), days.max() + 1), days)
         do = "fill the gaps from the source, or shorten the file to days without gaps"
@@ -208,7 +250,12 @@ def _counts(dates: pd.Series, series: Mapping[str, pd.Series], cumulative: bool,
         gaps = ~np.isfinite(numbers)
         if np.any(gaps):
             text = f"no number on {_some(days[gaps])}"
-            raise InputError(f"{subject}, {name!r}", expected="a number for each day", got=text, do="fill the gaps")
+            raise InputError(
+                f"{subject}, {name!r}",
+                expected="a number for each day",
+                got=text,
+                do="fill the gaps",
+            )
         totals = numbers if cumulative else np.cumsum(numbers)
         if np.any(totals < 0):
             worst = int(np.argmin(totals))
@@ -217,7 +264,11 @@ def _counts(dates: pd.Series, series: Mapping[str, pd.Series], cumulative: bool,
                 expected="cumulative counts that are never negative",
                 got=f"{totals[worst]:g} on {days[worst]}",
                 do="check the column, and whether it is cumulative or daily"
-                + ("" if cumulative else "; add earlier days to a file that begins with a correction"),
+                + (
+                    ""
+                    if cumulative
+                    else "; add earlier days to a file that begins with a correction"
+                ),
             )
         new = np.diff(numbers) if cumulative else numbers
         counts[name] = new.astype(np.int64) if np.all(new == np.round(new)) else new

@@ -1,18 +1,23 @@
-"""The first wave of Covid-19 in Germany and its states: 30 to 34 parameters, series of 81 daily counts.
+"""The first wave of Covid-19 in Germany and its states: 30 to 34 parameters, 81 daily counts.
 
-A compartment model (susceptible, exposed, carrier, infected, recovered, dead; :mod:`simulators.covid19_disease`) whose
-transmission rate changes at four interventions (:mod:`simulators.covid19_interventions`). Confirmed cases, recoveries
-and deaths are reported late, less on some days of the week, and with heavy-tailed noise
-(:mod:`simulators.covid19_reporting`). Parameters that violate the constraints on change points and delays, 11 % of the
-prior's draws, give NaN and are drawn again together with their data: the prior is truncated to what is feasible.
+The counts are series.
 
-``covid19``: The first wave of Covid-19 in Germany: 34 parameters, three series of 81 daily counts, published noise.
-``covid19_regular``: The same with noise whose scale is never zero, so that exact posteriors exist to compare with.
-``covid19_states``: The same for a state, whose population is context: 30 parameters, daily cases and deaths.
+A compartment model (susceptible, exposed, carrier, infected, recovered, dead;
+:mod:`simulators.covid19_disease`) whose transmission rate changes at four interventions
+(:mod:`simulators.covid19_interventions`). Confirmed cases, recoveries and deaths are reported late,
+less on some days of the week, and with heavy-tailed noise (:mod:`simulators.covid19_reporting`).
+Parameters that violate the constraints on change points and delays, 11 % of the prior's draws, give
+NaN and are drawn again together with their data: the prior is truncated to what is feasible.
 
-Source: S. T. Radev, F. Graw, S. Chen, N. T. Mutters, V. M. Eichel, T. Baernighausen, U. Koethe (2021), OutbreakFlow:
-Model-based Bayesian inference of disease outbreak dynamics with invertible neural networks and its application to the
-COVID-19 pandemics in Germany, PLOS Computational Biology 17(10) e1009472; details follow the authors' published code.
+``covid19``: The first wave of Covid-19 in Germany: 34 parameters, three series of 81 daily counts,
+published noise. ``covid19_regular``: The same with noise whose scale is never zero, so that exact
+posteriors exist to compare with. ``covid19_states``: The same for a state, whose population is
+context: 30 parameters, daily cases and deaths.
+
+Source: S. T. Radev, F. Graw, S. Chen, N. T. Mutters, V. M. Eichel, T. Baernighausen, U. Koethe
+(2021), OutbreakFlow: Model-based Bayesian inference of disease outbreak dynamics with invertible
+neural networks and its application to the COVID-19 pandemics in Germany, PLOS Computational Biology
+17(10) e1009472; details follow the authors' published code.
 """
 
 from __future__ import annotations
@@ -34,7 +39,15 @@ from .covid19_options import FIRST_DAY, FIT_DAYS, GERMANY_POPULATION, SERIES, Co
 from .covid19_prior import LABELS, UNITS, covid19_context, covid19_prior
 from .covid19_reporting import expected_counts, log_density, simulate_counts
 
-__all__ = ["VARIANTS", "Covid19Options", "covid19", "covid19_model", "expected_counts", "germany", "log_likelihood"]
+__all__ = [
+    "VARIANTS",
+    "Covid19Options",
+    "covid19",
+    "covid19_model",
+    "expected_counts",
+    "germany",
+    "log_likelihood",
+]
 
 _PUBLISHED = Covid19Options()
 _NATIONAL_FILE = Path(__file__).parent / "data" / "germany_national.csv"
@@ -53,7 +66,10 @@ VARIANTS = {
     "covid19_no_weekly": Covid19Options(weekly=False),
     "covid19_no_noise": Covid19Options(noise=False),
 }
-"""Options of further models. Each is an attribute of this module under its name, created on first access."""
+"""Options of further models.
+
+Each is an attribute of this module under its name, created on first access.
+"""
 
 
 def germany(days: int = FIT_DAYS, first: int = 0) -> dict[str, np.ndarray]:
@@ -83,12 +99,14 @@ def germany(days: int = FIT_DAYS, first: int = 0) -> dict[str, np.ndarray]:
 
 
 def log_likelihood(
-    parameters: Mapping[str, np.ndarray], data: Mapping[str, np.ndarray], options: Covid19Options = _PUBLISHED
+    parameters: Mapping[str, np.ndarray],
+    data: Mapping[str, np.ndarray],
+    options: Covid19Options = _PUBLISHED,
 ) -> np.ndarray:
     """Return the log density (n,) of one observation for parameters (n,), in closed form.
 
-    Parameters in double precision give a density in double precision. Within a graph, arguments and result are tensors;
-    see :func:`simulators.covid19_reporting.log_density`.
+    Parameters in double precision give a density in double precision. Within a graph, arguments and
+    result are tensors; see :func:`simulators.covid19_reporting.log_density`.
 
     Examples
     --------
@@ -98,19 +116,25 @@ def log_likelihood(
     """
     known = {name: data[name] for name in ("population", "days") if name in data}
     if not tf.executing_eagerly():
-        return log_density(parameters, {name: data[name] for name in options.series}, known, options)
+        return log_density(
+            parameters, {name: data[name] for name in options.series}, known, options
+        )
     names = covid19_prior(options)
     dtype = np.result_type(*(np.asarray(parameters[name]) for name in names))
     dtype = np.dtype(np.float64 if dtype == np.float64 else np.float32)
     tensors = {name: tf.convert_to_tensor(np.asarray(parameters[name], dtype)) for name in names}
-    observables = {name: tf.convert_to_tensor(np.asarray(data[name], dtype)) for name in options.series}
+    observables = {
+        name: tf.convert_to_tensor(np.asarray(data[name], dtype)) for name in options.series
+    }
     known = {name: tf.convert_to_tensor(value) for name, value in known.items()}
     return _compiled_log_density(options)(tensors, observables, known).numpy()
 
 
 @functools.cache
 def _compiled_log_density(options: Covid19Options) -> Callable[..., tf.Tensor]:
-    return tf.function(functools.partial(log_density, options=options), reduce_retracing=True, autograph=False)
+    return tf.function(
+        functools.partial(log_density, options=options), reduce_retracing=True, autograph=False
+    )
 
 
 def covid19_model(
@@ -126,15 +150,16 @@ def covid19_model(
     options : Covid19Options
         The published model by default.
     name : str
-        Name of the simulator. A saved posterior finds it if a module has the simulator as an attribute of this name.
+        Name of the simulator. A saved posterior finds it if a module has the simulator as an
+        attribute of this name.
     observed : dict of arrays
         Real data to ship with the simulator.
 
     Returns
     -------
     Simulator
-        ``confirmed``, ``recovered`` and ``deaths`` (or the series of the options) are observables (n, days);
-        ``population`` and ``days`` are context where they vary.
+        ``confirmed``, ``recovered`` and ``deaths`` (or the series of the options) are observables
+        (n, days); ``population`` and ``days`` are context where they vary.
 
     Examples
     --------
@@ -153,7 +178,9 @@ def covid19_model(
     def without_context(parameters: dict[str, tf.Tensor], seed: tf.Tensor) -> dict[str, tf.Tensor]:
         return simulate_counts(parameters, None, seed, options)
 
-    function: Callable[..., dict[str, tf.Tensor]] = without_context if context is None else with_context
+    function: Callable[..., dict[str, tf.Tensor]] = (
+        without_context if context is None else with_context
+    )
     # Saved posteriors find a simulator as an attribute of its module.
     function.__name__ = function.__qualname__ = name
     function.__doc__ = f"Covid-19 model: {', '.join(options.series)} on {count} days."
@@ -165,11 +192,16 @@ def covid19_model(
         name=name,
         labels={key: label for key, label in LABELS.items() if key in names},
         units={key: unit for key, unit in UNITS.items() if key in names},
-        coordinates={key: {"date": np.datetime64(FIRST_DAY) + np.arange(options.most_days)} for key in options.series},
+        coordinates={
+            key: {"date": np.datetime64(FIRST_DAY) + np.arange(options.most_days)}
+            for key in options.series
+        },
         lengths=dict.fromkeys(options.series, "days") if isinstance(options.days, tuple) else None,
         on_nonfinite="redraw",
         observed=observed,
-        log_likelihood=functools.partial(log_likelihood, options=options) if options.noise else None,
+        log_likelihood=functools.partial(log_likelihood, options=options)
+        if options.noise
+        else None,
         recommended=recommended(options),
     )(function)
 

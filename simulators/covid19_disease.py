@@ -1,4 +1,4 @@
-"""The disease in the Covid-19 model: six compartments, and the cases, recoveries and deaths of each day."""
+"""The disease in the Covid-19 model: six compartments; cases, recoveries and deaths by day."""
 
 from __future__ import annotations
 
@@ -23,23 +23,24 @@ class Compartments(NamedTuple):
 
 
 def compartments(
-    parameters: Mapping[str, tf.Tensor], population: tf.Tensor | float, options: Covid19Options, whole: bool = True
+    parameters: Mapping[str, tf.Tensor],
+    population: tf.Tensor | float,
+    options: Covid19Options,
+    whole: bool = True,
 ) -> Compartments:
     """Simulate the epidemic, one Euler step a day from 15 days before the first observed day.
 
-    Susceptible people are exposed by carriers, who are infectious without diagnosis, and by the infected, who are
-    diagnosed. Carriers are diagnosed or recover unnoticed; the infected recover or die::
+    Susceptible people are exposed by carriers, who are infectious without diagnosis, and by the
+    infected, who are diagnosed. Carriers are diagnosed or recover unnoticed; the infected recover
+    or die::
 
-        dS/dt = -lambda(t) (C + beta I) S / N
-        dE/dt =  lambda(t) (C + beta I) S / N - gamma E
-        dC/dt =  gamma E - (1 - alpha) eta C - alpha theta C
-        dI/dt =  (1 - alpha) eta C - (1 - delta) mu I - delta d I
-        dR/dt =  alpha theta C + (1 - delta) mu I
-        dD/dt =  delta d I
+        dS/dt = -lambda(t) (C + beta I) S / N dE/dt =  lambda(t) (C + beta I) S / N - gamma E dC/dt
+        =  gamma E - (1 - alpha) eta C - alpha theta C dI/dt =  (1 - alpha) eta C - (1 - delta) mu I
+        - delta d I dR/dt =  alpha theta C + (1 - delta) mu I dD/dt =  delta d I
 
-    Without carriers, the exposed are diagnosed at rate gamma. Every compartment is kept between 0 and N: a transmission
-    rate so high that a step would expose more people than are susceptible breaks the balance of people, as in the
-    authors' code.
+    Without carriers, the exposed are diagnosed at rate gamma. Every compartment is kept between 0
+    and N: a transmission rate so high that a step would expose more people than are susceptible
+    breaks the balance of people, as in the authors' code.
 
     Parameters
     ----------
@@ -53,7 +54,8 @@ def compartments(
     -------
     Compartments
     """
-    beta, gamma = parameters["beta"], parameters["gamma"]
+    beta = parameters["beta"]
+    gamma = parameters["gamma"]
     recovery, death, diagnosis, unnoticed = _rates(parameters, options)
     population = tf.broadcast_to(tf.cast(population, beta.dtype), tf.shape(beta))
     exposed = tf.maximum(tf.round(parameters["E0"]) if whole else parameters["E0"], 1.0)
@@ -66,8 +68,11 @@ def compartments(
         onsets = gamma * now.exposed
         diagnoses = diagnosis * (now.carrier if options.carrier else now.exposed)
         unnoticed_recoveries = unnoticed * now.carrier
-        recoveries, deaths = recovery * now.infected, death * now.infected
-        carrier = now.carrier + onsets - diagnoses - unnoticed_recoveries if options.carrier else nobody
+        recoveries = recovery * now.infected
+        deaths = death * now.infected
+        carrier = (
+            now.carrier + onsets - diagnoses - unnoticed_recoveries if options.carrier else nobody
+        )
         day = (
             now.susceptible - infections,
             now.exposed + infections - onsets,
@@ -91,7 +96,7 @@ def compartments(
 def daily_flows(
     parameters: Mapping[str, tf.Tensor], states: Compartments, options: Covid19Options
 ) -> dict[str, tf.Tensor]:
-    """Return new diagnoses, recoveries of the diagnosed, and deaths on each day, tensors (n, 15 + days)."""
+    """Return new diagnoses, recoveries of the diagnosed, deaths by day, tensors (n, 15 + days)."""
     recovery, death, diagnosis, _ = (rate[:, None] for rate in _rates(parameters, options))
     return {
         "confirmed": diagnosis * (states.carrier if options.carrier else states.exposed),
@@ -103,7 +108,10 @@ def daily_flows(
 def _rates(
     parameters: Mapping[str, tf.Tensor], options: Covid19Options
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
-    """Return the rates of recovery, death, diagnosis and unnoticed recovery. Alpha and delta weight rates."""
+    """Return the rates of recovery, death, diagnosis and unnoticed recovery.
+
+    Alpha and delta weight rates.
+    """
     recovery = (1.0 - parameters["delta"]) * parameters["mu"]
     death = parameters["delta"] * parameters["d"]
     if not options.carrier:

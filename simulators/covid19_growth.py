@@ -1,4 +1,4 @@
-"""Exponential growth in the Covid-19 model, while nearly all people are susceptible and transmission is constant."""
+"""Exponential growth in the Covid-19 model: nearly all susceptible, constant transmission."""
 
 from __future__ import annotations
 
@@ -11,11 +11,16 @@ Parameters = Mapping[str, tf.Tensor]
 
 _HALVINGS = 26
 # Bounds that keep all results finite for extreme parameters.
-_SMALLEST_RATE, _LARGEST_CHANGE, _SMALLEST_GROWTH = 1e-3, 0.2, -0.5
+_SMALLEST_RATE = 1e-3
+_LARGEST_CHANGE = 0.2
+_SMALLEST_GROWTH = -0.5
 
 
 class _Removal(NamedTuple):
-    """Rates per day, tensors (n,): diagnosis of carriers, all removal of carriers, removal of the diagnosed."""
+    """Rates per day, (n,): diagnosis and all removal of carriers, removal of the diagnosed.
+
+    The rates are tensors.
+    """
 
     diagnosis: tf.Tensor
     carriers: tf.Tensor
@@ -23,11 +28,13 @@ class _Removal(NamedTuple):
 
 
 def transmission_of(growth: tf.Tensor, parameters: Parameters) -> tf.Tensor:
-    """Return the transmission rate at which the exposed, carriers and diagnosed all grow by a share ``growth`` a day.
+    """Return the transmission rate for which all compartments grow by a share ``growth`` a day.
 
-    It follows from the equations of :func:`simulators.covid19_disease.compartments`, with S = N and each compartment
-    times 1 + growth on the next day. It increases with the growth, from zero at minus the smallest of the removal rates
-    of the three compartments; below that it is near zero.
+    These are the exposed, carriers and diagnosed.
+
+    It follows from the equations of :func:`simulators.covid19_disease.compartments`, with S = N and
+    each compartment times 1 + growth on the next day. It increases with the growth, from zero at
+    minus the smallest of the removal rates of the three compartments; below that it is near zero.
 
     Parameters
     ----------
@@ -40,7 +47,12 @@ def transmission_of(growth: tf.Tensor, parameters: Parameters) -> tf.Tensor:
     """
     removal = _removal(parameters)
     exposed, carriers, diagnosed = _sums(growth, parameters, removal)
-    return exposed * carriers * diagnosed / (parameters["gamma"] * (diagnosed + parameters["beta"] * removal.diagnosis))
+    return (
+        exposed
+        * carriers
+        * diagnosed
+        / (parameters["gamma"] * (diagnosed + parameters["beta"] * removal.diagnosis))
+    )
 
 
 def growth_of(transmission: tf.Tensor, parameters: Parameters) -> tf.Tensor:
@@ -54,7 +66,9 @@ def growth_of(transmission: tf.Tensor, parameters: Parameters) -> tf.Tensor:
     0.248
     """
     removal = _removal(parameters)
-    low = tf.zeros_like(transmission) - tf.minimum(tf.minimum(parameters["gamma"], removal.carriers), removal.diagnosed)
+    low = tf.zeros_like(transmission) - tf.minimum(
+        tf.minimum(parameters["gamma"], removal.carriers), removal.diagnosed
+    )
     high = (1.0 + parameters["beta"]) * transmission
 
     # A loop: unrolled, XLA would compile it to much larger code.
@@ -68,7 +82,7 @@ def growth_of(transmission: tf.Tensor, parameters: Parameters) -> tf.Tensor:
 
 
 def log_transmission_slope(growth: tf.Tensor, parameters: Parameters) -> tf.Tensor:
-    """Return the derivative of the logarithm of :func:`transmission_of` with respect to the growth, in days."""
+    """Return the derivative of log :func:`transmission_of` with respect to growth, in days."""
     removal = _removal(parameters)
     exposed, carriers, diagnosed = _sums(growth, parameters, removal)
     slope = 1.0 / exposed + 1.0 / carriers + 1.0 / diagnosed
@@ -76,7 +90,9 @@ def log_transmission_slope(growth: tf.Tensor, parameters: Parameters) -> tf.Tens
 
 
 def log_size(parameters: Parameters, days: tf.Tensor, near: tf.Tensor) -> tf.Tensor:
-    """Return the log number of diagnoses on a day per person exposed ``days`` before, during exponential growth.
+    """Return the log number of diagnoses on a day per person exposed ``days`` before.
+
+    This holds during exponential growth.
 
     Parameters
     ----------
@@ -85,15 +101,20 @@ def log_size(parameters: Parameters, days: tf.Tensor, near: tf.Tensor) -> tf.Ten
     near : tensor (n,), 1/day
         Start of one step of Newton's method towards the growth that belongs to ``lambda0``.
     """
-    removal, gamma = _removal(parameters), parameters["gamma"]
+    removal = _removal(parameters)
+    gamma = parameters["gamma"]
     change = tf.math.log(parameters["lambda0"] / transmission_of(near, parameters))
     change /= log_transmission_slope(near, parameters)
     growth = near + _LARGEST_CHANGE * tf.tanh(change / _LARGEST_CHANGE)
-    # The share of one exposed person in the growing mode: the residue of the resolvent at its eigenvalue.
+    # The share of one exposed person in the growing mode: the residue of the resolvent at its
+    # eigenvalue.
     feedback = parameters["lambda0"] * parameters["beta"] * gamma * removal.diagnosis
     feedback /= _positive(growth + removal.diagnosed) ** 2
     part = gamma / _positive(2.0 * growth + gamma + removal.carriers + feedback)
-    return tf.math.log(removal.diagnosis * part) + tf.math.log1p(tf.maximum(growth, _SMALLEST_GROWTH)) * days
+    return (
+        tf.math.log(removal.diagnosis * part)
+        + tf.math.log1p(tf.maximum(growth, _SMALLEST_GROWTH)) * days
+    )
 
 
 def _removal(parameters: Parameters) -> _Removal:
@@ -105,7 +126,9 @@ def _removal(parameters: Parameters) -> _Removal:
     )
 
 
-def _sums(growth: tf.Tensor, parameters: Parameters, removal: _Removal) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+def _sums(
+    growth: tf.Tensor, parameters: Parameters, removal: _Removal
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """Return growth plus removal rate of the exposed, of carriers and of the diagnosed."""
     rates = parameters["gamma"], removal.carriers, removal.diagnosed
     return tuple(_positive(growth + rate) for rate in rates)

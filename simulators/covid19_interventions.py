@@ -1,4 +1,4 @@
-"""Interventions in the Covid-19 model: the transmission rate of each day, and the constraints on change points."""
+"""Interventions in the Covid-19 model: transmission rate by day, constraints on change points."""
 
 from __future__ import annotations
 
@@ -9,19 +9,23 @@ import tensorflow as tf
 from .covid19_options import LEAD_DAYS, SERIES, Covid19Options
 
 
-def transmission(parameters: Mapping[str, tf.Tensor], options: Covid19Options, whole: bool = True) -> tf.Tensor:
-    """Return the transmission rate lambda(t), (n, 15 + days), from 15 days before the first observed day.
+def transmission(
+    parameters: Mapping[str, tf.Tensor], options: Covid19Options, whole: bool = True
+) -> tf.Tensor:
+    """Return the transmission rate lambda(t), (n, 15 + days), from 15 days before observation.
 
-    Five levels, joined by ramps: after change point k the rate takes dt_k days from lambda_(k-1) to lambda_k, both ends
-    included, so that the day of the change point still has the old level; a ramp of one day is a jump. As published
-    (``ramp_quirk``), the third ramp goes from lambda_3 towards lambda_4, and ends with a jump back to lambda_3.
+    Five levels, joined by ramps: after change point k the rate takes dt_k days from lambda_(k-1) to
+    lambda_k, both ends included, so that the day of the change point still has the old level; a
+    ramp of one day is a jump. As published (``ramp_quirk``), the third ramp goes from lambda_3
+    towards lambda_4, and ends with a jump back to lambda_3.
 
     Parameters
     ----------
     parameters : dict of name to tensor (n,)
     options : Covid19Options
     whole : bool
-        Whether days are rounded. Otherwise ramps may begin and end between two days, and rates are continuous in both.
+        Whether days are rounded. Otherwise ramps may begin and end between two days, and rates are
+        continuous in both.
     """
     steps = LEAD_DAYS + options.most_days
     rate = tf.repeat(parameters["lambda0"][:, None], steps, axis=1)
@@ -32,11 +36,16 @@ def transmission(parameters: Mapping[str, tf.Tensor], options: Covid19Options, w
     for number in range(1, 5):
         start, length = (parameters[f"{name}{number}"][:, None] for name in ("t", "dt"))
         if whole:
-            start, length = tf.round(start), tf.round(length)
-        since, length = day - start, tf.maximum(length, 1.0)
-        before, after, final = levels[number - 1], levels[number], levels[number]
+            start = tf.round(start)
+            length = tf.round(length)
+        since = day - start
+        length = tf.maximum(length, 1.0)
+        before = levels[number - 1]
+        after = levels[number]
+        final = levels[number]
         if number == 3 and options.ramp_quirk:
-            before, after = levels[3], levels[4]
+            before = levels[3]
+            after = levels[4]
         ramp = _mix(before, after, since / tf.maximum(length - 1.0, 1.0))
         # A ramp of one day has no slope.
         ramp = _mix(final, ramp, length - 1.0)
@@ -50,11 +59,14 @@ def _mix(first: tf.Tensor, second: tf.Tensor, share: tf.Tensor) -> tf.Tensor:
     return (1.0 - share) * first + share * second
 
 
-def feasible(parameters: Mapping[str, tf.Tensor], days: tf.Tensor | int, options: Covid19Options) -> tf.Tensor:
+def feasible(
+    parameters: Mapping[str, tf.Tensor], days: tf.Tensor | int, options: Covid19Options
+) -> tf.Tensor:
     """Return whether parameters (n,) satisfy the constraints of the model, (n,).
 
-    Change points come after the first observed day and in order, each ramp ends before the next begins and the last
-    before the data end, and no delay is longer than the days before the first observed day. All days are rounded first.
+    Change points come after the first observed day and in order, each ramp ends before the next
+    begins and the last before the data end, and no delay is longer than the days before the first
+    observed day. All days are rounded first.
     """
     holds = tf.ones_like(parameters["mu"], tf.bool)
     if options.delay:
@@ -64,7 +76,9 @@ def feasible(parameters: Mapping[str, tf.Tensor], days: tf.Tensor | int, options
         starts = [_whole(parameters[f"t{number}"]) for number in range(1, 5)]
         lengths = [_whole(parameters[f"dt{number}"]) for number in range(1, 5)]
         holds &= starts[0] > 0
-        for start, length, end in zip(starts, lengths, [*starts[1:], tf.cast(days, tf.int32)], strict=True):
+        for start, length, end in zip(
+            starts, lengths, [*starts[1:], tf.cast(days, tf.int32)], strict=True
+        ):
             holds &= (length > 0) & (start < end) & (end - start >= length)
     return holds
 

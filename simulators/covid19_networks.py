@@ -1,4 +1,4 @@
-"""Networks for the Covid-19 model: the published architecture, and the lean one that is used by default."""
+"""Networks for the Covid-19 model: the published architecture, and the lean default one."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from .covid19_scoring import Covid19Scoring
 
 
 def lean_networks(options: Covid19Options, fits: bool = True) -> tuple[dict[str, Summary], Flow]:
-    """One trunk for all series, a spline coupling for the shapes of single parameters, seven affine ones.
+    """One trunk for all series, a spline coupling for single-parameter shapes, seven affine ones.
 
-    Days are always the same, so that a perceptron may give each its own weights; where their number varies, a Conv +
-    LSTM strides over the series by weeks. Where neither the population nor the number of days varies, what the trunk
-    gives is a first estimate only: from there the model is fitted. Parameters meet the splines before they are mixed:
-    without a fit, a weekly phase, which is an angle, is often split between both ends of its range.
+    Days are always the same, so that a perceptron may give each its own weights; where their number
+    varies, a Conv + LSTM strides over the series by weeks. Where neither the population nor the
+    number of days varies, what the trunk gives is a first estimate only: from there the model is
+    fitted. Parameters meet the splines before they are mixed: without a fit, a weekly phase, which
+    is an angle, is often split between both ends of its range.
 
     Parameters
     ----------
     options : Covid19Options
         Of the simulator.
     fits : bool
-        Whether the model is fitted, where it can be: in three rounds of five steps, and up to 16 more where that still
-        helps.
+        Whether the model is fitted, where it can be: in three rounds of five steps, and up to 16
+        more where that still helps.
 
     Returns
     -------
-    summary : dict
-    flow : Flow
+    summary : dict flow : Flow
     """
     hidden = (192, 192)
     chain: list[Bijection] = [ActNorm(), Coupling(Spline(), hidden=hidden)]
@@ -52,10 +52,13 @@ def lean_networks(options: Covid19Options, fits: bool = True) -> tuple[dict[str,
     return {", ".join(options.series): trunk}, InvertibleFlow(Chain(chain))
 
 
-def published_networks(series: Sequence[str] = ("confirmed", "recovered", "deaths")) -> tuple[dict[str, Summary], Flow]:
+def published_networks(
+    series: Sequence[str] = ("confirmed", "recovered", "deaths"),
+) -> tuple[dict[str, Summary], Flow]:
     """The architecture of Radev et al. (2021): a branch for each series, and six affine couplings.
 
-    In place of two networks for log scales and shifts, as published, one with as many units has both as outputs.
+    In place of two networks for log scales and shifts, as published, one with as many units has
+    both as outputs.
 
     Examples
     --------
@@ -63,7 +66,9 @@ def published_networks(series: Sequence[str] = ("confirmed", "recovered", "death
     >>> list(summary)
     ['confirmed', 'recovered', 'deaths']
     """
-    flow = coupling(blocks=6, hidden=(192, 192, 192), activation="elu", mixing="permutation", actnorm=False)
+    flow = coupling(
+        blocks=6, hidden=(192, 192, 192), activation="elu", mixing="permutation", actnorm=False
+    )
     return {name: MultiKernelLSTM(units=64) for name in series}, flow
 
 
@@ -73,5 +78,6 @@ def recommended(options: Covid19Options) -> bi.Recommended:
     fits = any(network.frames for network in summary.values())
     if not fits:
         return bi.Recommended(summary, flow, steps=45_000, batch_size=256, learning_rate=2e-3)
-    # A step with a fit takes nine times as long as one without (networks.csv of the case study): 423 and 45 ms.
+    # A step with a fit takes nine times as long as one without (networks.csv of the case study):
+    # 423 and 45 ms.
     return bi.Recommended(summary, flow, steps=18_000, batch_size=256, learning_rate=1e-3, passes=4)

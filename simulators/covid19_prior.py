@@ -1,11 +1,12 @@
-"""Prior of the Covid-19 model: 34 parameters, in the published order, with their sources, labels and units.
+"""Prior of the Covid-19 model: 34 parameters in published order, with sources, labels and units.
 
-Parameters are independent except for the constraints of :func:`simulators.covid19_interventions.feasible`: parameters
-that violate them are drawn again, which truncates the prior to feasible parameters.
+Parameters are independent except for the constraints of
+:func:`simulators.covid19_interventions.feasible`: parameters that violate them are drawn again,
+which truncates the prior to feasible parameters.
 
-Sources: [D] J. Dehning et al. (2020), Inferring change points in the spread of COVID-19 reveals the effectiveness of
-interventions, Science 369, eabb9789; [R] S. T. Radev et al. (2021), OutbreakFlow, PLOS Computational Biology 17(10)
-e1009472, with the values of the authors' published code.
+Sources: [D] J. Dehning et al. (2020), Inferring change points in the spread of COVID-19 reveals the
+effectiveness of interventions, Science 369, eabb9789; [R] S. T. Radev et al. (2021), OutbreakFlow,
+PLOS Computational Biology 17(10) e1009472, with the values of the authors' published code.
 """
 
 from __future__ import annotations
@@ -28,12 +29,14 @@ def covid19_prior(options: Covid19Options) -> dict[str, tfd.Distribution]:
     prior: dict[str, tfd.Distribution] = {}
     letters = [SERIES[name] for name in options.series]
     if options.interventions:
-        # Change points: large events cancelled on 9 March, schools closed, contact ban [D]; relaxed in May [R].
+        # Change points: large events cancelled on 9 March, schools closed, contact ban [D]; relaxed
+        # in May [R].
         for number, (day, sd) in enumerate(((8.0, 3.0), (15.0, 1.0), (22.0, 1.0), (66.0, 1.0)), 1):
             prior[f"t{number}"] = tfd.Normal(day, sd)
         for number in range(1, 5):
             prior[f"dt{number}"] = _log_normal(3.0, 0.3)  # [D]
-    prior["lambda0"] = _log_normal(1.2, 0.5)  # [R]; 0.4 in [D], where nobody is infectious before diagnosis
+    # [R]; 0.4 in [D], where nobody is infectious before diagnosis
+    prior["lambda0"] = _log_normal(1.2, 0.5)
     if options.interventions:
         for number, median in enumerate((0.6, 0.3, 0.1, options.median_lambda4), 1):
             prior[f"lambda{number}"] = _log_normal(median, 0.5)  # [R]
@@ -62,7 +65,7 @@ def covid19_prior(options: Covid19Options) -> dict[str, tfd.Distribution]:
 
 
 def covid19_context(options: Covid19Options) -> dict[str, tfd.Distribution] | None:
-    """Return the distributions of population and days, where they are context; None if neither is."""
+    """Return the distributions of population and days where they are context; None otherwise."""
     context: dict[str, tfd.Distribution] = {}
     if isinstance(options.population, tuple):
         context["population"] = tfd.Uniform(*options.population)
@@ -78,7 +81,11 @@ def _log_normal(median: float, sd: float) -> tfd.Distribution:
 
 _NUMBERED = {"t": (range(1, 5), "t", "day"), "dt": (range(1, 5), r"\Delta t", "days")}
 LABELS = {
-    **{f"{name}{k}": f"${symbol}_{k}$" for name, (numbers, symbol, _) in _NUMBERED.items() for k in numbers},
+    **{
+        f"{name}{k}": f"${symbol}_{k}$"
+        for name, (numbers, symbol, _) in _NUMBERED.items()
+        for k in numbers
+    },
     **{f"lambda{k}": rf"$\lambda_{k}$" for k in range(5)},
     "mu": r"$\mu$",
     **{f"A_{letter}": f"$A_{letter}$" for letter in SERIES.values()},
@@ -99,7 +106,9 @@ UNITS = {
     **{f"lambda{k}": "1/day" for k in range(5)},
     **dict.fromkeys(("mu", "gamma", "eta", "theta", "d"), "1/day"),
     # Shares have the unit one.
-    **dict.fromkeys(("alpha", "beta", "delta", *(f"A_{letter}" for letter in SERIES.values())), "1"),
+    **dict.fromkeys(
+        ("alpha", "beta", "delta", *(f"A_{letter}" for letter in SERIES.values())), "1"
+    ),
     **{f"phi_{letter}": "rad" for letter in SERIES.values()},
     **{f"L_{letter}": "days" for letter in SERIES.values()},
     **{f"sigma_{letter}": "sqrt(people)" for letter in SERIES.values()},

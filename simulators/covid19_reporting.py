@@ -1,4 +1,7 @@
-"""Reporting of cases in the Covid-19 model: delay, weekly modulation, heavy-tailed noise, and their likelihood."""
+"""Reporting of cases in the Covid-19 model: delay, weekly modulation, heavy-tailed noise.
+
+Their likelihood is here too.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,8 @@ from .covid19_interventions import feasible
 from .covid19_options import LEAD_DAYS, SERIES, Covid19Options
 
 _PUBLISHED = Covid19Options()
-# log of Gamma(5/2) / (Gamma(2) sqrt(4 pi)): the density of Student's t with four degrees of freedom at zero, 3/8.
+# log of Gamma(5/2) / (Gamma(2) sqrt(4 pi)): the density of Student's t with four degrees of freedom
+# at zero, 3/8.
 _LOG_DENSITY_AT_ZERO = math.log(3.0 / 8.0)
 
 
@@ -23,8 +27,8 @@ def expected_counts(
 ) -> dict[str, tf.Tensor]:
     """Return the mean of the reported counts on each day.
 
-    It is the number of new cases L days before, times a share that changes over the week: on day k the share is
-    ``1 - (1 - A) (1 - |sin(pi k / 7 - phi / 2)|)``, which lies between A and 1.
+    It is the number of new cases L days before, times a share that changes over the week: on day k
+    the share is ``1 - (1 - A) (1 - |sin(pi k / 7 - phi / 2)|)``, which lies between A and 1.
 
     Parameters
     ----------
@@ -51,10 +55,11 @@ def mean_counts(
     *,
     whole: bool = True,
 ) -> dict[str, tf.Tensor]:
-    """Return the means of :func:`expected_counts`, whether or not parameters satisfy the constraints.
+    """Return the means of :func:`expected_counts`, whether or not the constraints are satisfied.
 
-    With ``whole=False`` change points, ramps and delays are not rounded to whole days, nor the initially exposed to
-    whole people: means are then continuous in all parameters. Between whole delays, counts are interpolated.
+    With ``whole=False`` change points, ramps and delays are not rounded to whole days, nor the
+    initially exposed to whole people: means are then continuous in all parameters. Between whole
+    delays, counts are interpolated.
     """
     population, days = _known(context, options)
     states = compartments(parameters, population, options, whole)
@@ -62,7 +67,8 @@ def mean_counts(
     day = tf.range(options.most_days)
     means = {}
     for name in options.series:
-        letter, flow = SERIES[name], flows[name]
+        letter = SERIES[name]
+        flow = flows[name]
         reported = flow[:, LEAD_DAYS:]
         if options.delay:
             delay = parameters[f"L_{letter}"][:, None]
@@ -71,8 +77,10 @@ def mean_counts(
             share = delay - tf.floor(delay)
             reported = (1.0 - share) * _on_day(origin, flow) + share * _on_day(origin - 1, flow)
         if options.weekly:
-            # |sin(pi k / 7 - phi / 2)| from one sine and one cosine for all days: sines cost more than the rest.
-            half, angle = 0.5 * parameters[f"phi_{letter}"][:, None], math.pi / 7.0 * tf.cast(day, flow.dtype)
+            # |sin(pi k / 7 - phi / 2)| from one sine and one cosine for all days: sines cost more
+            # than the rest.
+            half = 0.5 * parameters[f"phi_{letter}"][:, None]
+            angle = math.pi / 7.0 * tf.cast(day, flow.dtype)
             wave = tf.abs(tf.sin(angle) * tf.cos(half) - tf.cos(angle) * tf.sin(half))
             reported *= 1.0 - (1.0 - parameters[f"A_{letter}"][:, None]) * (1.0 - wave)
         means[name] = tf.where(_observed(days, options), reported, 0.0)
@@ -80,7 +88,10 @@ def mean_counts(
 
 
 def _on_day(origin: tf.Tensor, flow: tf.Tensor) -> tf.Tensor:
-    """Return the flow on days (n, k), counted from the first simulated one; outside, that of the first or last day."""
+    """Return the flow on days (n, k), from the first simulated one; outside, the end values.
+
+    These are those of the first or last day.
+    """
     return tf.gather(flow, tf.clip_by_value(origin, 0, flow.shape[1] - 1), axis=1, batch_dims=1)
 
 
@@ -90,14 +101,18 @@ def simulate_counts(
     seed: tf.Tensor,
     options: Covid19Options = _PUBLISHED,
 ) -> dict[str, tf.Tensor]:
-    """Draw reported counts, tensors (n, days): mean plus Student-t noise, neither rounded nor kept positive."""
+    """Draw reported counts, tensors (n, days): mean plus Student-t noise, as they are.
+
+    They are neither rounded nor forced to be positive.
+    """
     means = expected_counts(parameters, context, options)
     if not options.noise:
         return means
     _, days = _known(context, options)
     scales = noise_scales(parameters, means, options)
     shape = (tf.shape(parameters["mu"])[0], len(means) * options.most_days)
-    # XLA's own generator is many times slower than this one on a CPU, and one long call faster than several.
+    # XLA's own generator is many times slower than this one on a CPU, and one long call faster than
+    # several.
     uniform = tf.random.stateless_uniform(shape, seed, dtype=parameters["mu"].dtype, alg="philox")
     # Shifted away from zero, by half the spacing of single precision.
     noise = tf.split(student_t_quantile(uniform + 2.0**-24), len(means), axis=1)
@@ -110,14 +125,14 @@ def simulate_counts(
 def student_t_quantile(probability: tf.Tensor) -> tf.Tensor:
     """Return quantiles of Student's t with four degrees of freedom, in closed form.
 
-    With ``phi = arcsin(2 p - 1)``, the quantile is ``2 sqrt(2 sin(phi/3) sin(2 phi/3) / cos(phi))`` with the sign of
-    phi: Shaw's formula, rearranged so that nothing cancels near the median. One uniform number gives one draw, without
-    rejection.
+    With ``phi = arcsin(2 p - 1)``, the quantile is ``2 sqrt(2 sin(phi/3) sin(2 phi/3) / cos(phi))``
+    with the sign of phi: Shaw's formula, rearranged so that nothing cancels near the median. One
+    uniform number gives one draw, without rejection.
 
     References
     ----------
-    W. T. Shaw (2006), Sampling Student's T distribution: use of the inverse cumulative distribution function, Journal
-    of Computational Finance 9(4).
+    W. T. Shaw (2006), Sampling Student's T distribution: use of the inverse cumulative distribution
+    function, Journal of Computational Finance 9(4).
 
     Examples
     --------
@@ -130,11 +145,16 @@ def student_t_quantile(probability: tf.Tensor) -> tf.Tensor:
 
 
 def noise_scales(
-    parameters: Mapping[str, tf.Tensor], means: Mapping[str, tf.Tensor], options: Covid19Options = _PUBLISHED
+    parameters: Mapping[str, tf.Tensor],
+    means: Mapping[str, tf.Tensor],
+    options: Covid19Options = _PUBLISHED,
 ) -> dict[str, tf.Tensor]:
-    """Return the scale of the noise on each day, (n, days), for the means of :func:`expected_counts`."""
+    """Return the noise scale on each day, (n, days), for the means of :func:`expected_counts`."""
     extra = 1.0 if options.regular_noise else 0.0
-    return {name: parameters[f"sigma_{SERIES[name]}"][:, None] * tf.sqrt(mean + extra) for name, mean in means.items()}
+    return {
+        name: parameters[f"sigma_{SERIES[name]}"][:, None] * tf.sqrt(mean + extra)
+        for name, mean in means.items()
+    }
 
 
 def log_density(
@@ -145,10 +165,10 @@ def log_density(
 ) -> tf.Tensor:
     """Return the log density (n,) of counts given parameters, in closed form and in the graph.
 
-    Given parameters the epidemic is deterministic, so that the counts are independent. Where the scale of the noise
-    is zero, the count equals the mean: that atom counts as a density of one. Such a value is not comparable with a
-    proper density; ``regular_noise`` has no atoms. The density is piecewise constant in the rounded parameters t, dt, L
-    and E0.
+    Given parameters the epidemic is deterministic, so that the counts are independent. Where the
+    scale of the noise is zero, the count equals the mean: that atom counts as a density of one.
+    Such a value is not comparable with a proper density; ``regular_noise`` has no atoms. The
+    density is piecewise constant in the rounded parameters t, dt, L and E0.
 
     Parameters
     ----------
@@ -167,7 +187,11 @@ def log_density(
         error = tf.cast(observables[name], scale.dtype) - means[name]
         atom = scale == 0.0
         safe = tf.where(atom, tf.ones_like(scale), scale)
-        density = _LOG_DENSITY_AT_ZERO - 2.5 * tf.math.log1p(0.25 * (error / safe) ** 2) - tf.math.log(safe)
+        density = (
+            _LOG_DENSITY_AT_ZERO
+            - 2.5 * tf.math.log1p(0.25 * (error / safe) ** 2)
+            - tf.math.log(safe)
+        )
         density = tf.where(atom, tf.where(error == 0.0, tf.zeros_like(error), -math.inf), density)
         total += tf.reduce_sum(tf.where(_observed(days, options), density, 0.0), axis=1)
     return tf.where(feasible(parameters, days, options), total, -math.inf)
@@ -178,9 +202,12 @@ def _known(
 ) -> tuple[tf.Tensor | float, tf.Tensor | int]:
     """Return population and number of days, from the context or else from the options."""
     context = context or {}
-    population, days = options.population, options.days
+    population = options.population
+    days = options.days
     return (
-        context["population"] if isinstance(population, tuple) else context.get("population", population),
+        context["population"]
+        if isinstance(population, tuple)
+        else context.get("population", population),
         context["days"] if isinstance(days, tuple) else context.get("days", days),
     )
 

@@ -19,22 +19,28 @@ from .covid19_reporting import mean_counts, noise_scales
 _REWEIGHTINGS = 4
 _SMALLEST_SQUARE = 1e-6
 # Parameters that make up for changes of others.
-_DEATHS, _RECOVERIES, _FIRST_CASES = ("delta",), ("mu",), ("E0",)
+_DEATHS = ("delta",)
+_RECOVERIES = ("mu",)
+_FIRST_CASES = ("E0",)
 _TRANSMISSION = tuple(f"lambda{number}" for number in range(5))
 # Phases that are tried.
 _PHASES = 14
-# Between what delta compensates, and widens. The nearer the ends of its prior, the wider: too much for offsets that
-# aren't small.
-_COMPENSATES_WITHIN, _WIDENS_WITHIN = (0.012, 0.29), (0.02, 0.27)
-# The largest compensations and widths of transmission, and compensations of E0, on a logarithmic scale.
-_FURTHEST, _WIDEST, _FURTHEST_FIRST_CASES = 1.2, 0.8, 2.5
+# Between what delta compensates, and widens. The nearer the ends of its prior, the wider: too much
+# for offsets that aren't small.
+_COMPENSATES_WITHIN = (0.012, 0.29)
+_WIDENS_WITHIN = (0.02, 0.27)
+# The largest compensations and widths of transmission, and compensations of E0, on a logarithmic
+# scale.
+_FURTHEST = 1.2
+_WIDEST = 0.8
+_FURTHEST_FIRST_CASES = 2.5
 
 
 class Covid19Scoring(FisherScoring):
-    """Fits the Covid-19 model to all of its series, on a fixed number of days and with a fixed population.
+    """Fits the Covid-19 model to all its series, with fixed number of days and population.
 
-    The working model is that of the simulator with the regular noise, of scale ``sigma sqrt(mean + 1)``. That will do
-    for the published noise, too, whose scale may vanish.
+    The working model is that of the simulator with the regular noise, of scale ``sigma sqrt(mean +
+    1)``. That will do for the published noise, too, whose scale may vanish.
 
     Parameters
     ----------
@@ -77,22 +83,34 @@ class Covid19Scoring(FisherScoring):
             )
         self.options = options
         letters = [SERIES[name] for name in options.series]
-        days = [f"{name}{number}" for name in ("t", "dt") for number in range(1, 5)] if options.interventions else []
+        days = (
+            [f"{name}{number}" for name in ("t", "dt") for number in range(1, 5)]
+            if options.interventions
+            else []
+        )
         if options.carrier and options.interventions:
             self.compensating = (_DEATHS, _RECOVERIES, _TRANSMISSION, _FIRST_CASES)
         self.periodic = tuple(f"phi_{letter}" for letter in letters) if options.weekly else ()
-        self.rounded = (*days, *(f"L_{letter}" for letter in letters)) if options.delay else tuple(days)
+        self.rounded = (
+            (*days, *(f"L_{letter}" for letter in letters)) if options.delay else tuple(days)
+        )
 
     def values(self, x: tf.Tensor) -> tf.Tensor:
         """Counts (n, days, series) as the series one after another, (n, series * days)."""
         return super().values(tf.transpose(x, (0, 2, 1)) if len(x.shape) > 2 else x)
 
     def mean(self, parameters: Mapping[str, tf.Tensor]) -> tf.Tensor:
-        return tf.concat(list(mean_counts(parameters, None, self.options, whole=False).values()), axis=-1)
+        return tf.concat(
+            list(mean_counts(parameters, None, self.options, whole=False).values()), axis=-1
+        )
 
     def log_scale(self, parameters: Mapping[str, tf.Tensor], mean: tf.Tensor) -> tf.Tensor:
-        means = dict(zip(self.options.series, tf.split(mean, len(self.options.series), axis=-1), strict=True))
-        return tf.math.log(tf.concat(list(noise_scales(parameters, means, self.options).values()), axis=-1))
+        means = dict(
+            zip(self.options.series, tf.split(mean, len(self.options.series), axis=-1), strict=True)
+        )
+        return tf.math.log(
+            tf.concat(list(noise_scales(parameters, means, self.options).values()), axis=-1)
+        )
 
     def start(self, values: tf.Tensor, parameters: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """Weekly phases of the highest likelihood, of some around the circle."""
@@ -102,38 +120,59 @@ class Covid19Scoring(FisherScoring):
         many = {name: tf.tile(value, (_PHASES,)) for name, value in parameters.items()}
         for name in self.periodic:
             many[name] = tf.repeat(grid, tf.shape(values)[0])
-        mean, tiled = self.mean(many), tf.tile(values, (_PHASES, 1))
+        mean = self.mean(many)
+        tiled = tf.tile(values, (_PHASES, 1))
         log_scale = self.log_scale(self.profile(tiled, mean, many), mean)
         of_days = self.log_densities((tiled - mean) * tf.exp(-log_scale), log_scale)
-        of_phases = tf.reduce_sum(tf.reshape(of_days, (_PHASES, -1, len(self.periodic), self.options.most_days)), -1)
+        of_phases = tf.reduce_sum(
+            tf.reshape(of_days, (_PHASES, -1, len(self.periodic), self.options.most_days)), -1
+        )
         phases = tf.unstack(tf.gather(grid, tf.argmax(of_phases, axis=0)), axis=-1)
         return {**parameters, **dict(zip(self.periodic, phases, strict=True))}
 
-    def profile(self, values: tf.Tensor, mean: tf.Tensor, parameters: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+    def profile(
+        self, values: tf.Tensor, mean: tf.Tensor, parameters: dict[str, tf.Tensor]
+    ) -> dict[str, tf.Tensor]:
         """Noise scales of the highest likelihood, for the means of the other parameters."""
         shape = (-1, len(self.options.series), self.options.most_days)
         squares = tf.reshape((values - mean) ** 2 / (mean + 1.0), shape)
-        nu, square = self.degrees_of_freedom, tf.reduce_mean(squares, axis=-1, keepdims=True)
+        nu = self.degrees_of_freedom
+        square = tf.reduce_mean(squares, axis=-1, keepdims=True)
         for _ in range(_REWEIGHTINGS):
             weights = (nu + 1.0) / (nu + squares / (square + _SMALLEST_SQUARE))
-            # Over the weights' mean, not over one: nearly the square of the speed (PX-EM, Meng and van Dyk 1997).
-            square = tf.reduce_mean(weights * squares, -1, keepdims=True) / tf.reduce_mean(weights, -1, keepdims=True)
+            # Over the weights' mean, not over one: nearly the square of the speed (PX-EM, Meng and
+            # van Dyk 1997).
+            square = tf.reduce_mean(weights * squares, -1, keepdims=True) / tf.reduce_mean(
+                weights, -1, keepdims=True
+            )
         scales = tf.unstack(tf.sqrt(square[..., 0] + _SMALLEST_SQUARE), axis=-1)
         names = [f"sigma_{SERIES[name]}" for name in self.options.series]
         return {**parameters, **dict(zip(names, scales, strict=True))}
 
     def compensate(
-        self, names: tuple[str, ...], parameters: Mapping[str, tf.Tensor], fitted: Mapping[str, tf.Tensor]
+        self,
+        names: tuple[str, ...],
+        parameters: Mapping[str, tf.Tensor],
+        fitted: Mapping[str, tf.Tensor],
     ) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
-        """What keeps the rates of death and recovery, the growth in each phase, and the first cases, in that order."""
+        """Values that preserve death and recovery rates, phase growth and first cases, in order.
+
+        The growth is that in each phase.
+        """
         if names == _DEATHS:
             wanted = fitted["delta"] * fitted["d"] / parameters["d"]
-            before, after = (tf.clip_by_value(delta, *_COMPENSATES_WITHIN) for delta in (fitted["delta"], wanted))
+            before, after = (
+                tf.clip_by_value(delta, *_COMPENSATES_WITHIN) for delta in (fitted["delta"], wanted)
+            )
             odds = _odds(fitted["delta"]) * _odds(after) / _odds(before)
             # A share more of it is more of a change of the odds near the ends of the prior.
-            before, after = (tf.clip_by_value(delta, *_WIDENS_WITHIN) for delta in (fitted["delta"], wanted))
+            before, after = (
+                tf.clip_by_value(delta, *_WIDENS_WITHIN) for delta in (fitted["delta"], wanted)
+            )
             width = tf.math.log(_change_of_odds(after) / _change_of_odds(before))
-            return {"delta": DELTA[0] + (DELTA[1] - DELTA[0]) * odds / (1.0 + odds)}, {"delta": width}
+            return {"delta": DELTA[0] + (DELTA[1] - DELTA[0]) * odds / (1.0 + odds)}, {
+                "delta": width
+            }
         if names == _RECOVERIES:
             return {"mu": (1.0 - fitted["delta"]) * fitted["mu"] / (1.0 - parameters["delta"])}, {}
         if names == _FIRST_CASES:

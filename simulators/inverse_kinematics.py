@@ -1,14 +1,14 @@
 """Inverse kinematics: the joint angles of a robot arm, given the position of its hand.
 
-    x1 ~ Normal(0, 0.25),    x2, x3, x4 ~ Normal(0, 0.5)
-    a = l1 cos(x2)      + l2 cos(x2 + x3) + l3 cos(x2 + x3 + x4)
-    b = x1 + l1 sin(x2) + l2 sin(x2 + x3) + l3 sin(x2 + x3 + x4),      l = (0.5, 0.5, 1)
+    x1 ~ Normal(0, 0.25),    x2, x3, x4 ~ Normal(0, 0.5) a = l1 cos(x2)      + l2 cos(x2 + x3) + l3
+    cos(x2 + x3 + x4) b = x1 + l1 sin(x2) + l2 sin(x2 + x3) + l3 sin(x2 + x3 + x4),      l = (0.5,
+    0.5, 1)
 
-x1 is the height of the arm's base; the others are angles, each measured from the previous segment. There is no noise:
-given the hand, the parameters lie on a two-dimensional surface.
+x1 is the height of the arm's base; the others are angles, each measured from the previous segment.
+There is no noise: given the hand, the parameters lie on a two-dimensional surface.
 
-Source: Kruse, Ardizzone, Rother and Koethe (2021), Benchmarking invertible architectures on inverse problems,
-arXiv:2101.10763.
+Source: Kruse, Ardizzone, Rother and Koethe (2021), Benchmarking invertible architectures on inverse
+problems, arXiv:2101.10763.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ import bayesinn as bi
 tfd = tfp.distributions
 
 LENGTHS = (0.5, 0.5, 1.0)
-HEIGHT_SD, ANGLE_SD = 0.25, 0.5
+HEIGHT_SD = 0.25
+ANGLE_SD = 0.5
 NAMES = ("x1", "x2", "x3", "x4")
 
 _PROPOSALS = 400_000
@@ -41,26 +42,42 @@ def joints(parameters: Mapping[str, np.ndarray]) -> np.ndarray:
 
 
 def exact(data: Mapping[str, np.ndarray], draws: int, seed: int) -> dict[str, np.ndarray]:
-    """Draw parameters (draws,) from the posterior given one hand (2,): each draw puts the hand exactly there.
+    """Draw parameters (draws,) from the posterior given one hand (2,), each exactly there.
 
-    x2 and x3 come from the prior; the hand then allows two angles of the last segment, each with one height of the
-    base. They are weighted with their prior density divided by the slope of the hand's position, and resampled.
+    x2 and x3 come from the prior; the hand then allows two angles of the last segment, each with
+    one height of the base. They are weighted with their prior density divided by the slope of the
+    hand's position, and resampled.
     """
     generator = np.random.default_rng(seed)
     hand = np.reshape(np.asarray(data["hand"], float), 2)
     count = max(_PROPOSALS, 100 * draws)
     first, second = ANGLE_SD * generator.standard_normal((2, count // 2))
-    reach = (hand[0] - LENGTHS[0] * np.cos(first) - LENGTHS[1] * np.cos(first + second)) / LENGTHS[2]
+    reach = (hand[0] - LENGTHS[0] * np.cos(first) - LENGTHS[1] * np.cos(first + second)) / LENGTHS[
+        2
+    ]
     possible = np.abs(reach) < 1.0
-    first, second, last = first[possible], second[possible], np.arccos(reach[possible])
-    first, second, last = np.tile(first, 2), np.tile(second, 2), np.concatenate([last, -last])
+    first = first[possible]
+    second = second[possible]
+    last = np.arccos(reach[possible])
+    first = np.tile(first, 2)
+    second = np.tile(second, 2)
+    last = np.concatenate([last, -last])
     third = last - first - second
-    sines = LENGTHS[0] * np.sin(first) + LENGTHS[1] * np.sin(first + second) + LENGTHS[2] * np.sin(last)
+    sines = (
+        LENGTHS[0] * np.sin(first) + LENGTHS[1] * np.sin(first + second) + LENGTHS[2] * np.sin(last)
+    )
     height = hand[1] - sines
-    log_weights = -0.5 * (third / ANGLE_SD) ** 2 - 0.5 * (height / HEIGHT_SD) ** 2 - np.log(np.abs(np.sin(last)))
+    log_weights = (
+        -0.5 * (third / ANGLE_SD) ** 2
+        - 0.5 * (height / HEIGHT_SD) ** 2
+        - np.log(np.abs(np.sin(last)))
+    )
     weights = np.exp(log_weights - log_weights.max())
     chosen = generator.choice(len(weights), draws, p=weights / weights.sum())
-    return {name: value[chosen] for name, value in zip(NAMES, (height, first, second, third), strict=True)}
+    return {
+        name: value[chosen]
+        for name, value in zip(NAMES, (height, first, second, third), strict=True)
+    }
 
 
 @bi.simulator(

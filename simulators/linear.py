@@ -2,8 +2,8 @@
 
     x1, x2 ~ Normal(0, 1),    y = x1 + x2 + 0.5 e,    e ~ Normal(0, 1)
 
-Without noise the posterior given y is a line, whose density is infinite: a network that maximises the density never
-converges. With noise of sd s it is the Gaussian below.
+Without noise the posterior given y is a line, whose density is infinite: a network that maximises
+the density never converges. With noise of sd s it is the Gaussian below.
 
 Source: U. Koethe, "Normalizing flows, part 2", tutorial at CVPR 2021, with noise added.
 """
@@ -24,13 +24,19 @@ NOISE = 0.5
 
 
 def posterior_moments(y: np.ndarray, noise: float = NOISE) -> tuple[np.ndarray, np.ndarray]:
-    """Return the exact posterior mean (n, 2) and covariance (2, 2) of (x1, x2) for observations y (n,)."""
+    """Return exact posterior mean (n, 2) and covariance (2, 2) of (x1, x2) for data y (n,).
+
+    The data are observations.
+    """
     share = 1.0 / (2.0 + noise**2)
     return np.multiply.outer(np.asarray(y) * share, np.ones(2)), np.eye(2) - share * np.ones((2, 2))
 
 
 def entropy(noise: float = NOISE) -> float:
-    """Return the expected negative log posterior density, in nats: the smallest loss of any network."""
+    """Return the expected negative log posterior density, in nats: the smallest possible loss.
+
+    No network has a smaller one.
+    """
     return float(np.log(2.0 * np.pi) + 1.0 + 0.5 * np.log(noise**2 / (2.0 + noise**2)))
 
 

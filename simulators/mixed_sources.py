@@ -1,7 +1,7 @@
-"""Artificial data with known sources: two informative ones and eight of noise, mixed by an untrained network.
+"""Artificial data with known sources, two informative, eight noise, mixed by an untrained network.
 
-Source: P. Sorrenson, C. Rother, U. Koethe (2020), Disentanglement by nonlinear ICA with general incompressible-flow
-networks (GIN), arXiv:2001.04872.
+Source: P. Sorrenson, C. Rother, U. Koethe (2020), Disentanglement by nonlinear ICA with general
+incompressible-flow networks (GIN), arXiv:2001.04872.
 """
 
 from __future__ import annotations
@@ -16,9 +16,13 @@ from bayesinn.bijections.transforms import VolumePreserving
 from bayesinn.core import seeds
 from bayesinn.core.validation import check_choice
 
-CLASSES, SOURCES, NOISES = 5, 2, 8
+CLASSES = 5
+SOURCES = 2
+NOISES = 8
 _NOISE = 0.01
-_BLOCKS, _HIDDEN, _CLAMP = 8, (10, 10), 2.0
+_BLOCKS = 8
+_HIDDEN = (10, 10)
+_CLAMP = 2.0
 # Five classes on a circle of this radius are 17.6 apart, three times their largest common scatter.
 _RADIUS = 15.0
 _KINDS = ("overlapping", "separated", "equal scales")
@@ -49,7 +53,10 @@ class MixedSources:
     @property
     def entropy(self) -> float:
         """Mean entropy of the sources given their class, in nats."""
-        return float(np.log(self.scales).sum(axis=1).mean() + 0.5 * self.scales.shape[1] * (1.0 + np.log(2.0 * np.pi)))
+        return float(
+            np.log(self.scales).sum(axis=1).mean()
+            + 0.5 * self.scales.shape[1] * (1.0 + np.log(2.0 * np.pi))
+        )
 
 
 def mixed_sources(
@@ -62,8 +69,9 @@ def mixed_sources(
 ) -> MixedSources:
     """Draw labelled vectors of ten elements that have two degrees of freedom.
 
-    In each of five classes the two sources are independent and normal. Eight more elements are noise with a standard
-    deviation of 0.01. An untrained network of eight coupling blocks mixes all ten.
+    In each of five classes the two sources are independent and normal. Eight more elements are
+    noise with a standard deviation of 0.01. An untrained network of eight coupling blocks mixes all
+    ten.
 
     Parameters
     ----------
@@ -71,17 +79,19 @@ def mixed_sources(
     seed : int
         Decides classes, mixing and points.
     kind : {"overlapping", "separated", "equal scales"}
-        Means uniform in [-5, 5] and standard deviations in [0.5, 3], so that the classes overlap; means far apart on a
-        circle; or one standard deviation for both sources in all classes. Then rotated sources are as likely as the
-        true ones, and the data don't distinguish them.
+        Means uniform in [-5, 5] and standard deviations in [0.5, 3], so that the classes overlap;
+        means far apart on a circle; or one standard deviation for both sources in all classes. Then
+        rotated sources are as likely as the true ones, and the data don't distinguish them.
     rotated : bool
-        Whether the sources are rotated by 45 degrees before they are mixed. Otherwise they lie near the axes of x, and
-        a network that starts at the identity may find them even where rotated ones are as likely.
+        Whether the sources are rotated by 45 degrees before they are mixed. Otherwise they lie near
+        the axes of x, and a network that starts at the identity may find them even where rotated
+        ones are as likely.
     volume_preserving : bool
-        Whether the mixing preserves volumes. Then x has the entropy of the sources, which a network of
-        :func:`bayesinn.inverse.gin` can reach.
+        Whether the mixing preserves volumes. Then x has the entropy of the sources, which a network
+        of :func:`bayesinn.inverse.gin` can reach.
     draw : int
-        Number of the data set: another number gives other points of the same classes and mixing, such as a test set.
+        Number of the data set: another number gives other points of the same classes and mixing,
+        such as a test set.
 
     Returns
     -------
@@ -128,7 +138,8 @@ def _mixing(rotated: bool, volume_preserving: bool, seed: int) -> Bijection:
     rotation.matrix.assign(matrix)
     fan_in = 1
     for variable in mixing.trainable_variables:
-        # PyTorch's initial kernels and biases, also in the last layer: near zero the map would be trivial.
+        # PyTorch's initial kernels and biases, also in the last layer: near zero the map would be
+        # trivial.
         if len(variable.shape) == 2:
             fan_in = variable.shape[0]
         variable.assign(generator.uniform(-1.0, 1.0, variable.shape) / np.sqrt(fan_in))

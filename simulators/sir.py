@@ -4,11 +4,12 @@ People are susceptible (S), infected (I) or removed (R) in a population of 83 mi
 
     new(t) = lambda I(t) S(t) / N,    S <- S - new,    I <- I + new - mu I,    R <- R + mu I
 
-from I = ceil(I0). Cases are reported L days late, with more scatter than a Poisson count: negative binomial with the
-mean of the delayed new infections and variance mean + mean^2 / psi.
+from I = ceil(I0). Cases are reported L days late, with more scatter than a Poisson count: negative
+binomial with the mean of the delayed new infections and variance mean + mean^2 / psi.
 
-Source: S. T. Radev et al. (2021), OutbreakFlow, PLOS Computational Biology 17(10), and its BayesFlow tutorial. The
-counts are those of Johns Hopkins CSSE as published at the time, 2 to 15 March 2020.
+Source: S. T. Radev et al. (2021), OutbreakFlow, PLOS Computational Biology 17(10), and its
+BayesFlow tutorial. The counts are those of Johns Hopkins CSSE as published at the time, 2 to 15
+March 2020.
 """
 
 from __future__ import annotations
@@ -55,17 +56,20 @@ COORDINATES = {"cases": {"date": np.datetime64("2020-03-02") + np.arange(DAYS)}}
 def expected_cases(parameters: Mapping[str, tf.Tensor], *, whole: bool = True) -> tf.Tensor:
     """Return the mean of the reported cases on each day, (n, 14), for parameters (n,).
 
-    With ``whole=False`` the delay is not rounded to whole days, nor I0 to whole people: the mean is then continuous in
-    all parameters, interpolated between whole delays.
+    With ``whole=False`` the delay is not rounded to whole days, nor I0 to whole people: the mean is
+    then continuous in all parameters, interpolated between whole delays.
     """
-    infected, delay = parameters["I0"], parameters["delay"]
+    infected = parameters["I0"]
+    delay = parameters["delay"]
     if whole:
-        infected, delay = tf.math.ceil(infected), tf.round(delay)
+        infected = tf.math.ceil(infected)
+        delay = tf.round(delay)
     susceptible = POPULATION - infected
     # Day k reports the new infections of day k + delay; those of day 0 are the initial ones.
     origin = delay[:, None] + tf.range(DAYS, dtype=delay.dtype)
     reported = tf.nn.relu(1.0 - origin) * infected[:, None]
-    last, time = tf.reduce_max(tf.math.ceil(origin)), tf.ones((), delay.dtype)
+    last = tf.reduce_max(tf.math.ceil(origin))
+    time = tf.ones((), delay.dtype)
     while time <= last:
         new = parameters["lambda"] * infected * susceptible / POPULATION
         recovered = parameters["mu"] * infected
@@ -78,9 +82,11 @@ def expected_cases(parameters: Mapping[str, tf.Tensor], *, whole: bool = True) -
 
 @tf.function(jit_compile=True, reduce_retracing=True)
 def _log_likelihood(parameters: dict[str, tf.Tensor], cases: tf.Tensor, whole: bool) -> tf.Tensor:
-    # In single precision, differences of lgamma(k) are wrong by more than one from k = 10^6 on; lbeta has none.
+    # In single precision, differences of lgamma(k) are wrong by more than one from k = 10^6 on;
+    # lbeta has none.
     parameters = {name: tf.cast(value, tf.float64) for name, value in parameters.items()}
-    mean, psi = expected_cases(parameters, whole=whole), parameters["psi"][:, None]
+    mean = expected_cases(parameters, whole=whole)
+    psi = parameters["psi"][:, None]
     cases = tf.cast(cases, tf.float64)
     log_binomial = -tf.math.log(psi + cases) - tfp.math.lbeta(psi, cases + 1.0)
     terms = log_binomial - psi * tf.math.log1p(mean / psi) - cases * tf.math.log1p(psi / mean)
@@ -90,10 +96,12 @@ def _log_likelihood(parameters: dict[str, tf.Tensor], cases: tf.Tensor, whole: b
 def log_likelihood(
     parameters: Mapping[str, np.ndarray], data: Mapping[str, np.ndarray], *, whole: bool = True
 ) -> np.ndarray:
-    """Return the log probability (n,) of 14 counts for parameters (n,), a negative binomial in closed form.
+    """Return the log probability (n,) of 14 counts for parameters (n,): a negative binomial.
 
-    Arguments and result are arrays; within a graph, tensors. Computed and returned in double precision, whatever the
-    precision of the arguments. ``whole`` is that of :func:`expected_cases`.
+    It is in closed form.
+
+    Arguments and result are arrays; within a graph, tensors. Computed and returned in double
+    precision, whatever the precision of the arguments. ``whole`` is that of :func:`expected_cases`.
     """
     result = _log_likelihood({name: parameters[name] for name in PRIOR}, data["cases"], whole)
     return result.numpy() if tf.executing_eagerly() else result
@@ -103,7 +111,8 @@ def draw_cases(mean: tf.Tensor, psi: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
     """Draw negative binomial counts (n, 14) around a mean (n, 14), with psi (n,)."""
     rate_seed, count_seed = tf.unstack(tf.random.experimental.stateless_split(seed, 2))
     psi = psi[:, None]
-    # A negative binomial count is a Poisson count with a gamma rate. The gamma can underflow to zero.
+    # A negative binomial count is a Poisson count with a gamma rate. The gamma can underflow to
+    # zero.
     rate = mean * tfd.Gamma(tf.broadcast_to(psi, tf.shape(mean)), psi).sample(seed=rate_seed)
     return tfd.Poisson(rate).sample(seed=count_seed)
 

@@ -21,7 +21,9 @@ from .sir import COORDINATES, DAYS, GERMANY, LABELS, POPULATION, PRIOR, UNITS, l
     log_likelihood=log_likelihood,
     engine="python",
 )
-def sir_numpy(parameters: dict[str, float], generator: np.random.Generator) -> dict[str, np.ndarray]:
+def sir_numpy(
+    parameters: dict[str, float], generator: np.random.Generator
+) -> dict[str, np.ndarray]:
     """Simulate new reported cases on 14 days."""
     infected = float(math.ceil(parameters["I0"]))
     susceptible = POPULATION - infected

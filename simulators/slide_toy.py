@@ -2,9 +2,9 @@
 
     x1, x2 ~ Normal(0, 1),    y = x1 + x2
 
-Given y the two lie on a line: (y/2 + t, y/2 - t) with t ~ Normal(0, 1/2). Its density in the plane is infinite, so that
-a network trained on the density never converges; one that splits x into y and a latent solves it with a rotation.
-:mod:`simulators.linear` is the same with noise.
+Given y the two lie on a line: (y/2 + t, y/2 - t) with t ~ Normal(0, 1/2). Its density in the plane
+is infinite, so that a network trained on the density never converges; one that splits x into y and
+a latent solves it with a rotation. :mod:`simulators.linear` is the same with noise.
 
 Source: U. Koethe, "Normalizing flows, part 2", tutorial at CVPR 2021.
 """

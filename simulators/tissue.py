@@ -1,20 +1,23 @@
-"""Multispectral tissue: oxygenation, blood and scattering of three layers of the colon, seen by a camera of few bands.
+"""Multispectral tissue: oxygenation, blood, scattering of three colon layers, by a few-band camera.
 
-Thirteen parameters: the oxygenation s_O2, which all layers share, and for each layer the volume fraction of blood v_hb,
-the reduced scattering at 500 nm a_mie, the anisotropy g and the thickness d. Layer 1 faces the camera: muscle,
-submucosa and mucosa, as a laparoscope sees the colon. Absorption is haemoglobin's alone, scattering is Mie's:
+Thirteen parameters: the oxygenation s_O2, which all layers share, and for each layer the volume
+fraction of blood v_hb, the reduced scattering at 500 nm a_mie, the anisotropy g and the thickness
+d. Layer 1 faces the camera: muscle, submucosa and mucosa, as a laparoscope sees the colon.
+Absorption is haemoglobin's alone, scattering is Mie's:
 
-    mu_a(l) = ln(10) c_hb / 64500 v_hb (s_O2 eps_HbO2(l) + (1 - s_O2) eps_Hb(l))
-    mu_s(l) = a_mie (l / 500 nm)^-1.286 / (1 - g)
+    mu_a(l) = ln(10) c_hb / 64500 v_hb (s_O2 eps_HbO2(l) + (1 - s_O2) eps_Hb(l)) mu_s(l) = a_mie (l
+    / 500 nm)^-1.286 / (1 - g)
 
-with c_hb = 120 g of haemoglobin per litre of blood and the molar extinctions eps. Light transport turns them into the
-diffuse reflectance at each wavelength, by adding-doubling (:mod:`simulators.adding_doubling`) or by photons
-(``engine="monte-carlo"``); the camera averages it over its bands, adds noise and normalises
-(:mod:`simulators.tissue_camera`). Normalisation by the sum over bands removes the unknown distance of the camera.
+with c_hb = 120 g of haemoglobin per litre of blood and the molar extinctions eps. Light transport
+turns them into the diffuse reflectance at each wavelength, by adding-doubling
+(:mod:`simulators.adding_doubling`) or by photons (``engine="monte-carlo"``); the camera averages it
+over its bands, adds noise and normalises (:mod:`simulators.tissue_camera`). Normalisation by the
+sum over bands removes the unknown distance of the camera.
 
-Sources: S. J. Wirkert et al. (2016), Robust near real-time estimation of physiological parameters from megapixel
-multispectral images, IJCARS 11:909, and its code, for priors, optics and noise; L. Ardizzone et al. (2019), Analyzing
-inverse problems with invertible neural networks, ICLR, for the question; extinctions compiled by S. Prahl.
+Sources: S. J. Wirkert et al. (2016), Robust near real-time estimation of physiological parameters
+from megapixel multispectral images, IJCARS 11:909, and its code, for priors, optics and noise; L.
+Ardizzone et al. (2019), Analyzing inverse problems with invertible neural networks, ICLR, for the
+question; extinctions compiled by S. Prahl.
 
     >>> data = tissue.sample(4, seed=1)
     >>> data["s_O2"].shape, data["bands"].shape
@@ -49,7 +52,8 @@ THICKNESSES = ((600.0, 1010.0), (415.0, 847.0), (395.0, 603.0))
 MIE_POWER = 1.286
 MOLAR_MASS = 64_500.0
 # A mucosa of this thickness, in cm, lets nothing through; it takes eight more doublings.
-_SEMI_INFINITE, _MORE_DOUBLINGS = 20.0, 8
+_SEMI_INFINITE = 20.0
+_MORE_DOUBLINGS = 8
 _EXTINCTIONS = pd.read_csv(Path(__file__).parent / "data" / "tissue_haemoglobin.csv")
 
 PER_LAYER = ("v_hb", "a_mie", "g", "d")
@@ -59,14 +63,19 @@ LABELS = {
     **{
         f"{name}{layer}": f"${symbol}_{{{extra}{layer}}}$"
         for layer in LAYERS
-        for name, symbol, extra in zip(PER_LAYER, ("v", "a", "g", "d"), ("Hb,", "Mie,", "", ""), strict=True)
+        for name, symbol, extra in zip(
+            PER_LAYER, ("v", "a", "g", "d"), ("Hb,", "Mie,", "", ""), strict=True
+        )
     },
     "bands": "normalised band values",
 }
-UNITS = {f"{name}{layer}": unit for layer in LAYERS for name, unit in (("a_mie", "1/cm"), ("d", "µm"))}
+UNITS = {
+    f"{name}{layer}": unit for layer in LAYERS for name, unit in (("a_mie", "1/cm"), ("d", "µm"))
+}
 UNITS["wavelength"] = "nm"
 
-# Golden values of the reference tissue (v_hb 0.05, a_mie 18.9, g 0.875, mean thicknesses) at s_O2 = 0.7, no noise.
+# Golden values of the reference tissue (v_hb 0.05, a_mie 18.9, g 0.875, mean thicknesses) at s_O2 =
+# 0.7, no noise.
 _REFERENCE_L1 = (0.0727, 0.0830, 0.0810, 0.0418, 0.0456, 0.1491, 0.2592, 0.2676)
 
 
@@ -89,8 +98,8 @@ class TissueOptions:
     bottom : "air" or "semi_infinite"
         Whether light that gets through is lost, or the third layer continues without end.
     clipped : bool
-        Whether a_mie is normal and clipped at zero in the model, as published: 3 % of each layer's draws then don't
-        scatter. By default its prior is truncated at 1/cm.
+        Whether a_mie is normal and clipped at zero in the model, as published: 3 % of each layer's
+        draws then don't scatter. By default its prior is truncated at 1/cm.
     c_hb : float, haemoglobin in blood in g/L
     step : float, distance of simulated wavelengths in nm
     """
@@ -129,8 +138,10 @@ class TissueOptions:
 _DEFAULT = TissueOptions()
 
 
-def absorption(wavelengths: np.ndarray, s_o2: tf.Tensor, v_hb: tf.Tensor, c_hb: float = 120.0) -> tf.Tensor:
-    """Compute the absorption of blood in 1/cm, (..., w), at wavelengths (w,) in nm, for parameters (...).
+def absorption(
+    wavelengths: np.ndarray, s_o2: tf.Tensor, v_hb: tf.Tensor, c_hb: float = 120.0
+) -> tf.Tensor:
+    """Compute blood's absorption in 1/cm, (..., w), at wavelengths (w,) in nm for parameters (...).
 
     Examples
     --------
@@ -150,7 +161,10 @@ def absorption(wavelengths: np.ndarray, s_o2: tf.Tensor, v_hb: tf.Tensor, c_hb: 
 def reduced_scattering(
     wavelengths: np.ndarray, a_mie: tf.Tensor, a_ray: float = 0.0, mie_power: float = MIE_POWER
 ) -> tf.Tensor:
-    """Compute the reduced scattering in 1/cm, (..., w), at wavelengths (w,) in nm, of Mie's and Rayleigh's kind."""
+    """Compute the reduced scattering in 1/cm, (..., w), at wavelengths (w,) in nm.
+
+    It is of Mie's and Rayleigh's kind.
+    """
     relative = np.asarray(wavelengths) / 500.0
     mie, rayleigh = (tf.constant(relative**-power, a_mie.dtype) for power in (mie_power, 4.0))
     return a_mie[..., None] * mie + a_ray * rayleigh
@@ -166,30 +180,46 @@ def spectra(
 ) -> tf.Tensor:
     """Compute the diffuse reflectance (n, w) at wavelengths (w,) in nm, for parameters (n,).
 
-    ``seed`` is for Monte Carlo. ``other_absorption`` in 1/cm, a number or (w,), is that of chromophores which the model
-    lacks, equal in all layers.
+    ``seed`` is for Monte Carlo. ``other_absorption`` in 1/cm, a number or (w,), is that of
+    chromophores which the model lacks, equal in all layers.
     """
-    v_hb, a_mie, g, d = (tf.stack([parameters[f"{name}{layer}"] for layer in LAYERS], axis=-1) for name in PER_LAYER)
+    v_hb, a_mie, g, d = (
+        tf.stack([parameters[f"{name}{layer}"] for layer in LAYERS], axis=-1) for name in PER_LAYER
+    )
     mu_a = absorption(wavelengths, parameters["s_O2"][:, None], v_hb, options.c_hb)
     mu_a += tf.constant(other_absorption, mu_a.dtype)
     mu_s = reduced_scattering(wavelengths, tf.maximum(a_mie, 0.0)) / (1.0 - g[..., None])
     d = d * 1e-4
     if options.bottom == "semi_infinite":
-        d = tf.concat([d[:, :2], tf.fill(tf.shape(d[:, 2:]), tf.constant(_SEMI_INFINITE, d.dtype))], axis=1)
+        d = tf.concat(
+            [d[:, :2], tf.fill(tf.shape(d[:, 2:]), tf.constant(_SEMI_INFINITE, d.dtype))], axis=1
+        )
     # Layers last.
-    properties = (tf.transpose(mu_a, [0, 2, 1]), tf.transpose(mu_s, [0, 2, 1]), g[:, None], d[:, None])
+    properties = (
+        tf.transpose(mu_a, [0, 2, 1]),
+        tf.transpose(mu_s, [0, 2, 1]),
+        g[:, None],
+        d[:, None],
+    )
     if options.engine == "monte-carlo":
         from .tissue_mc import monte_carlo
 
         mu_a, mu_s, g, d = properties
         seed = seeds.tensor_seed(0, "simulations") if seed is None else seed
-        return monte_carlo(mu_a, mu_s, g, INDICES, d, photons=options.photons, seed=seed, shown=False).diffuse
+        return monte_carlo(
+            mu_a, mu_s, g, INDICES, d, photons=options.photons, seed=seed, shown=False
+        ).diffuse
     more = _MORE_DOUBLINGS if options.bottom == "semi_infinite" else 0
     return reflectance(*properties, INDICES, doublings=DOUBLINGS + more)[0]
 
 
-def observe(reflected: tf.Tensor, options: TissueOptions = _DEFAULT, seed: tf.Tensor | None = None) -> tf.Tensor:
-    """Return band values (n, bands) for reflectances (n, w) at the camera's wavelengths; without a seed, no noise."""
+def observe(
+    reflected: tf.Tensor, options: TissueOptions = _DEFAULT, seed: tf.Tensor | None = None
+) -> tf.Tensor:
+    """Return band values (n, bands) for reflectances (n, w) at the camera's wavelengths.
+
+    Without a seed, there is no noise.
+    """
     camera = options.bands
     values = reflected @ tf.constant(camera.weights.T, reflected.dtype)
     if seed is not None:
@@ -203,7 +233,9 @@ def prior(clipped: bool = False) -> dict[str, tfd.Distribution]:
     draws: dict[str, tfd.Distribution] = {"s_O2": tfd.Uniform(1e-4, 1.0)}
     for layer, (thinnest, thickest) in zip(LAYERS, THICKNESSES, strict=True):
         draws[f"v_hb{layer}"] = tfd.Uniform(1e-4, 0.1)
-        draws[f"a_mie{layer}"] = tfd.Normal(18.9, 10.2) if clipped else tfd.TruncatedNormal(18.9, 10.2, 1.0, 100.0)
+        draws[f"a_mie{layer}"] = (
+            tfd.Normal(18.9, 10.2) if clipped else tfd.TruncatedNormal(18.9, 10.2, 1.0, 100.0)
+        )
         draws[f"g{layer}"] = tfd.Uniform(0.80, 0.95)
         draws[f"d{layer}"] = tfd.Uniform(thinnest, thickest)
     return draws
@@ -216,7 +248,8 @@ def tissue_model(options: TissueOptions = _DEFAULT, *, name: str = "tissue_model
     ----------
     options : TissueOptions
     name : str
-        Name of the simulator. A saved posterior finds it if a module has the simulator as an attribute of this name.
+        Name of the simulator. A saved posterior finds it if a module has the simulator as an
+        attribute of this name.
 
     Returns
     -------
@@ -235,7 +268,9 @@ def tissue_model(options: TissueOptions = _DEFAULT, *, name: str = "tissue_model
         return {"bands": observe(reflected, options, sensor)}
 
     function.__name__ = function.__qualname__ = name
-    function.__doc__ = f"Normalised band values of {len(options.bands.centres)} bands, for three layers of tissue."
+    function.__doc__ = (
+        f"Normalised band values of {len(options.bands.centres)} bands, for three layers of tissue."
+    )
     is_reference = options == _DEFAULT
     return bi.simulator(
         prior=prior(options.clipped),
@@ -254,7 +289,10 @@ VARIANTS = {
     "tissue_27": TissueOptions(camera="ideal27"),
     "tissue_3": TissueOptions(camera="gauss_rgb3"),
 }
-"""Options of further models. Each is an attribute of this module under its name, created on first access."""
+"""Options of further models.
+
+Each is an attribute of this module under its name, created on first access.
+"""
 
 
 def __getattr__(name: str) -> bi.Simulator:

@@ -1,17 +1,20 @@
-"""Multispectral cameras: which wavelengths each band sees, sensor noise, and normalisation of what was measured.
+"""Multispectral cameras: wavelengths of each band, sensor noise, normalisation of measurements.
 
 A band k with response F_k, under light of spectrum i, measures the reflectance R as
 
     C_k = integral F_k(l) i(l) R(l) dl / integral F_k(l) i(l) dl,
 
-relative to a white reference. R is known on a grid of wavelengths and interpolated between them by a cubic spline, so
-that C = W R with a fixed matrix W. A grid of 5 nm is within 0.2 % (root mean square over tissues and bands) of one of
-1 nm for the 8 bands, within 0.3 % for the 27; the noise is 10 %.
+relative to a white reference. R is known on a grid of wavelengths and interpolated between them by
+a cubic spline, so that C = W R with a fixed matrix W. A grid of 5 nm is within 0.2 % (root mean
+square over tissues and bands) of one of 1 nm for the 8 bands, within 0.3 % for the 27; the noise is
+10 %.
 
-Noise is multiplicative and independent: C (1 + e / snr), e ~ N(0, 1). Then C is clipped to [1e-5, 1] and normalised.
+Noise is multiplicative and independent: C (1 + e / snr), e ~ N(0, 1). Then C is clipped to [1e-5,
+1] and normalised.
 
-Sources: S. J. Wirkert et al. (2016), IJCARS 11:909, and its code (github.com/swirkert/ipcai2016) for bands, noise and
-normalisation; files and what is measured, inferred or assumed in them are described in data/README.md.
+Sources: S. J. Wirkert et al. (2016), IJCARS 11:909, and its code (github.com/swirkert/ipcai2016)
+for bands, noise and normalisation; files and what is measured, inferred or assumed in them are
+described in data/README.md.
 """
 
 from __future__ import annotations
@@ -65,7 +68,10 @@ def bands(camera: str = "spectrocam8", illumination: str = "flat", step: float =
     """
     table = pd.read_csv(_DATA / "tissue_cameras.csv").query("camera == @camera")
     light = lamp(illumination)
-    responses = np.array([_response(row.shape, row.centre_nm, row.fwhm_nm) for row in table.itertuples()]) * light
+    responses = (
+        np.array([_response(row.shape, row.centre_nm, row.fwhm_nm) for row in table.itertuples()])
+        * light
+    )
     responses /= responses.sum(axis=1, keepdims=True)
     seen = _FINE[responses.max(axis=0) > 1e-6]
     grid = np.arange(_FINE[0] // step * step - step, _FINE[-1] + 2.0 * step, step)
@@ -87,7 +93,9 @@ def _response(shape: str, centre: float, width: float) -> np.ndarray:
     if shape == "tophat":
         return (np.abs(_FINE - centre) <= width / 2.0).astype(float)
     if shape == "gaussian":
-        return 0.5 ** ((_FINE - centre) / (width / 2.0)) ** 2 * (np.abs(_FINE - centre) < 1.5 * width)
+        return 0.5 ** ((_FINE - centre) / (width / 2.0)) ** 2 * (
+            np.abs(_FINE - centre) < 1.5 * width
+        )
     file, column = shape.split(":")
     table = pd.read_csv(_DATA / file)
     measured = np.interp(_FINE, table["wavelength_nm"], table[column])
@@ -98,17 +106,19 @@ def _response(shape: str, centre: float, width: float) -> np.ndarray:
 def noise_sd(camera: Bands, snr: float, photon_budget: bool = False) -> np.ndarray:
     """Return the relative standard deviation (bands,) of the noise.
 
-    It is 1 / snr in each band, or, with a photon budget, in a band of 20 nm, and larger in narrower ones as they get
-    less light.
+    It is 1 / snr in each band, or, with a photon budget, in a band of 20 nm, and larger in narrower
+    ones as they get less light.
     """
-    return np.full(len(camera.widths), 1.0 / snr) * (np.sqrt(20.0 / camera.widths) if photon_budget else 1.0)
+    return np.full(len(camera.widths), 1.0 / snr) * (
+        np.sqrt(20.0 / camera.widths) if photon_budget else 1.0
+    )
 
 
 def normalise(values: tf.Tensor, normalisation: str) -> tf.Tensor:
     """Clip band values (..., bands) to [1e-5, 1] and normalise them.
 
-    "l1" divides by the sum over bands, which removes the distance of the camera; "log" takes -log; "l2" divides by the
-    Euclidean norm of the result.
+    "l1" divides by the sum over bands, which removes the distance of the camera; "log" takes -log;
+    "l2" divides by the Euclidean norm of the result.
 
     Examples
     --------
@@ -116,8 +126,11 @@ def normalise(values: tf.Tensor, normalisation: str) -> tf.Tensor:
     [0.693, 0.693]
     """
     if normalisation not in NORMALISATIONS:
-        expected, do = f"one of {NORMALISATIONS}", "choose one of them"
-        raise InputError("Normalisation of band values", expected=expected, got=repr(normalisation), do=do)
+        expected = f"one of {NORMALISATIONS}"
+        do = "choose one of them"
+        raise InputError(
+            "Normalisation of band values", expected=expected, got=repr(normalisation), do=do
+        )
     values = tf.clip_by_value(values, 1e-5, 1.0)
     if "l1" in normalisation:
         values = values / tf.reduce_sum(values, axis=-1, keepdims=True)

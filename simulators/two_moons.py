@@ -1,14 +1,16 @@
 """Two moons: a posterior of two crescents, the standard test of curved and separate modes.
 
     theta1, theta2 ~ Uniform(-1, 1),    angle ~ Uniform(-pi/2, pi/2),    radius ~ Normal(0.1, 0.01)
-    x1 = radius cos(angle) + 0.25 - |theta1 + theta2| / sqrt(2)
-    x2 = radius sin(angle) + (theta2 - theta1) / sqrt(2)
+    x1 = radius cos(angle) + 0.25 - |theta1 + theta2| / sqrt(2) x2 = radius sin(angle) + (theta2 -
+    theta1) / sqrt(2)
 
-Given x, the point (radius, angle) determines theta up to a sign: the posterior is the distribution of that point,
-rotated, as two mirror images, and truncated where theta1 + theta2 would be imaginary or the prior ends.
+Given x, the point (radius, angle) determines theta up to a sign: the posterior is the distribution
+of that point, rotated, as two mirror images, and truncated where theta1 + theta2 would be imaginary
+or the prior ends.
 
-Source: Greenberg, Nonnenmacher and Macke (2019), Automatic posterior transformation for likelihood-free inference,
-arXiv:1905.07488, as task T.8 of Lueckmann et al. (2021), Benchmarking simulation-based inference, arXiv:2101.04653.
+Source: Greenberg, Nonnenmacher and Macke (2019), Automatic posterior transformation for
+likelihood-free inference, arXiv:1905.07488, as task T.8 of Lueckmann et al. (2021), Benchmarking
+simulation-based inference, arXiv:2101.04653.
 """
 
 from __future__ import annotations
@@ -26,40 +28,51 @@ from bayesinn.core.errors import InputError
 
 tfd = tfp.distributions
 
-RADIUS, RADIUS_SD, OFFSET = 0.1, 0.01, 0.25
+RADIUS = 0.1
+RADIUS_SD = 0.01
+OFFSET = 0.25
 ENTROPY = -3.7927
 """Expected negative log posterior density in nats: the smallest loss of any network."""
 
 _ROOT = math.sqrt(2.0)
-# Less than one in ten million simulations has a smaller value; other data are impossible under the model.
+# Less than one in ten million simulations has a smaller value; other data are impossible under the
+# model.
 _LEAST_ACCEPTANCE = 1e-5
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(400)
 _MOST_PROPOSALS = 1_000_000
 
 
-def log_likelihood(parameters: Mapping[str, np.ndarray], data: Mapping[str, np.ndarray]) -> np.ndarray:
+def log_likelihood(
+    parameters: Mapping[str, np.ndarray], data: Mapping[str, np.ndarray]
+) -> np.ndarray:
     """Return the log density (n,) of x, (2,) or (n, 2), for parameters (n,)."""
     first, second = (np.asarray(parameters[name], np.float64) for name in ("theta1", "theta2"))
     x = np.asarray(data["x"], np.float64)
     along = x[..., 0] - OFFSET + np.abs(first + second) / _ROOT
     across = x[..., 1] - (second - first) / _ROOT
     radius = np.maximum(np.hypot(along, across), np.finfo(np.float64).tiny)
-    density = -0.5 * ((radius - RADIUS) / RADIUS_SD) ** 2 - math.log(math.sqrt(2.0 * math.pi) * RADIUS_SD)
-    # The angle is uniform over half a turn; the radius converts from polar to Cartesian coordinates.
+    density = -0.5 * ((radius - RADIUS) / RADIUS_SD) ** 2 - math.log(
+        math.sqrt(2.0 * math.pi) * RADIUS_SD
+    )
+    # The angle is uniform over half a turn; the radius converts from polar to Cartesian
+    # coordinates.
     return np.where(along > 0.0, density - np.log(math.pi * radius), -np.inf)
 
 
 def acceptance(x: np.ndarray) -> np.ndarray:
-    """Return the share (n,) of all (radius, angle) that lead to x (n, 2) from inside the prior, by quadrature.
+    """Return the share (n,) of (radius, angle) that lead to x (n, 2) from the prior, by quadrature.
 
     The density of x is half this share.
     """
     angles = 0.5 * math.pi * _NODES
-    cosine, sine = np.cos(angles), np.sin(angles)
+    cosine = np.cos(angles)
+    sine = np.sin(angles)
     x1, x2 = (np.asarray(x, np.float64)[..., axis, None] for axis in (0, 1))
-    # For each angle three bounds on the radius: |theta1 + theta2| is not negative, and both parameters are in the box.
+    # For each angle three bounds on the radius: |theta1 + theta2| is not negative, and both
+    # parameters are in the box.
     margin = _ROOT - OFFSET + x1
-    low, high = (x1 - OFFSET) / cosine, np.inf
+    low = (x1 - OFFSET) / cosine
+    high = np.inf
     for slope, limit in ((cosine - sine, margin - x2), (cosine + sine, margin + x2)):
         low = np.maximum(low, np.where(slope < 0.0, limit / slope, -np.inf))
         high = np.minimum(high, np.where(slope > 0.0, limit / slope, np.inf))
@@ -67,8 +80,13 @@ def acceptance(x: np.ndarray) -> np.ndarray:
     return np.maximum(mass, 0.0) @ (0.5 * _WEIGHTS)
 
 
-def log_posterior(parameters: Mapping[str, np.ndarray], data: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Return the exact log posterior density (n,) of parameters (n,), given x (2,) or one x for each, (n, 2)."""
+def log_posterior(
+    parameters: Mapping[str, np.ndarray], data: Mapping[str, np.ndarray]
+) -> np.ndarray:
+    """Return the exact log posterior density (n,) of parameters (n,) given x (2,) or (n, 2).
+
+    The latter is one x for each.
+    """
     return log_likelihood(parameters, data) - np.log(2.0 * acceptance(data["x"]))
 
 
@@ -99,7 +117,9 @@ def exact(data: Mapping[str, np.ndarray], draws: int, seed: int) -> dict[str, np
         difference = x[1] - radius * np.sin(angle)
         inside = (total >= 0.0) & (total + np.abs(difference) <= _ROOT)
         mirrored = total * generator.choice([-1.0, 1.0], proposals)
-        kept.append(np.stack([mirrored - difference, mirrored + difference], axis=1)[inside] / _ROOT)
+        kept.append(
+            np.stack([mirrored - difference, mirrored + difference], axis=1)[inside] / _ROOT
+        )
     values = np.concatenate(kept)[:draws]
     return {"theta1": values[:, 0], "theta2": values[:, 1]}
 

@@ -19,11 +19,23 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 def fresh_python() -> Callable[..., subprocess.CompletedProcess[str]]:
     """Run code in a new interpreter, from the root of the repository; its output as text."""
 
-    def run(code: str | Path, *arguments: object, check: bool = True) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, *(["-c", code] if isinstance(code, str) else [str(code)]), *map(str, arguments)]
+    def run(
+        code: str | Path, *arguments: object, check: bool = True
+    ) -> subprocess.CompletedProcess[str]:
+        command = [
+            sys.executable,
+            *(["-c", code] if isinstance(code, str) else [str(code)]),
+            *map(str, arguments),
+        ]
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}
         done = subprocess.run(
-            command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300, check=False
+            command,
+            cwd=ROOT,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
         )
         if check and done.returncode:
             pytest.fail(f"{done.args[1][:200]}\n{done.stdout}\n{done.stderr}")
@@ -32,7 +44,8 @@ def fresh_python() -> Callable[..., subprocess.CompletedProcess[str]]:
     return run
 
 
-# Files of half a minute and more, longest first. Each runs in one process; started last, one would run alone.
+# Files of half a minute and more, longest first. Each runs in one process; started last, one would
+# run alone.
 LONG_FILES = (
     "test_paper_results",
     "test_sir",
@@ -59,4 +72,8 @@ LONG_FILES = (
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Sort long files to the front, and leave the order of all others."""
-    items.sort(key=lambda item: LONG_FILES.index(item.path.stem) if item.path.stem in LONG_FILES else len(LONG_FILES))
+    items.sort(
+        key=lambda item: (
+            LONG_FILES.index(item.path.stem) if item.path.stem in LONG_FILES else len(LONG_FILES)
+        )
+    )

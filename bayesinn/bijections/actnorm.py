@@ -10,10 +10,10 @@ from bayesinn.bijections.bijection import Bijection, constant_log_det
 class ActNorm(Bijection):
     """Scale and shift each element by trained weights, z = x * exp(log_scale) + shift.
 
-    :meth:`initialize` sets both so that the first batch comes out with mean zero and standard deviation one; it divides
-    by ``minimum_std`` or more, so that constant elements aren't amplified. It does so once: a flag among the weights,
-    which is saved with them, keeps trained or loaded values from being set again. See Kingma and Dhariwal (2018), Glow,
-    arXiv:1807.03039.
+    :meth:`initialize` sets both so that the first batch comes out with mean zero and standard
+    deviation one; it divides by ``minimum_std`` or more, so that constant elements aren't
+    amplified. It does so once: a flag among the weights, which is saved with them, keeps trained or
+    loaded values from being set again. See Kingma and Dhariwal (2018), Glow, arXiv:1807.03039.
 
     Examples
     --------
@@ -30,18 +30,30 @@ class ActNorm(Bijection):
         super().__init__()
         self.minimum_std = minimum_std
 
-    def build(self, event_shape: Sequence[int], condition_shape: Sequence[int] | None = None) -> None:
+    def build(
+        self, event_shape: Sequence[int], condition_shape: Sequence[int] | None = None
+    ) -> None:
         super().build(event_shape, condition_shape)
-        self.log_scale = self.add_weight(shape=event_shape, initializer="zeros", autocast=False, name="log_scale")
-        self.shift = self.add_weight(shape=event_shape, initializer="zeros", autocast=False, name="shift")
-        self.initialized = self.add_weight(shape=(), initializer="zeros", trainable=False, name="initialized")
+        self.log_scale = self.add_weight(
+            shape=event_shape, initializer="zeros", autocast=False, name="log_scale"
+        )
+        self.shift = self.add_weight(
+            shape=event_shape, initializer="zeros", autocast=False, name="shift"
+        )
+        self.initialized = self.add_weight(
+            shape=(), initializer="zeros", trainable=False, name="initialized"
+        )
 
-    def forward(self, x: tf.Tensor, condition: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor]:
+    def forward(
+        self, x: tf.Tensor, condition: tf.Tensor | None = None
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         log_scale = tf.convert_to_tensor(self.log_scale)
         z = x * tf.exp(log_scale) + tf.convert_to_tensor(self.shift)
         return z, constant_log_det(x, tf.reduce_sum(log_scale))
 
-    def inverse(self, z: tf.Tensor, condition: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor]:
+    def inverse(
+        self, z: tf.Tensor, condition: tf.Tensor | None = None
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         log_scale = tf.convert_to_tensor(self.log_scale)
         x = (z - tf.convert_to_tensor(self.shift)) * tf.exp(-log_scale)
         return x, constant_log_det(z, -tf.reduce_sum(log_scale))
@@ -50,6 +62,10 @@ class ActNorm(Bijection):
         std = tf.maximum(tf.math.reduce_std(x, axis=0), self.minimum_std)
         # Chosen with where, not if, so that it also works inside a compiled function.
         keep = tf.convert_to_tensor(self.initialized) > 0
-        self.log_scale.assign(tf.where(keep, tf.convert_to_tensor(self.log_scale), -tf.math.log(std)))
-        self.shift.assign(tf.where(keep, tf.convert_to_tensor(self.shift), -tf.reduce_mean(x, axis=0) / std))
+        self.log_scale.assign(
+            tf.where(keep, tf.convert_to_tensor(self.log_scale), -tf.math.log(std))
+        )
+        self.shift.assign(
+            tf.where(keep, tf.convert_to_tensor(self.shift), -tf.reduce_mean(x, axis=0) / std)
+        )
         self.initialized.assign(1.0)

@@ -1,4 +1,4 @@
-"""Autoregressive blocks: transform each element with parameters computed from all elements before it."""
+"""Autoregressive blocks: transform each element given parameters computed from those before it."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -16,17 +16,20 @@ from bayesinn.core.validation import check_choice
 class Autoregressive(TransformBlock):
     """Transform each element given those before it, in the order in which they stand.
 
-    A masked network computes the parameters of all elements in one pass, from a vector that is known. The other
-    direction computes the elements one after another, with one pass for each. ``direction`` says which one is fast:
+    A masked network computes the parameters of all elements in one pass, from a vector that is
+    known. The other direction computes the elements one after another, with one pass for each.
+    ``direction`` says which one is fast:
 
-    - ``"density"``: :meth:`forward` takes one pass, :meth:`inverse` d passes (masked autoregressive flow, MAF), for
-      training on simulations.
-    - ``"sampling"``: the inverse of such a block (inverse autoregressive flow, IAF), for posteriors that are sampled
-      far more often than they are trained. The transform runs from the latent space to the parameters: where
-      ``"density"`` has ``Composed([Affine(), Spline()])``, write ``Composed([Spline(), Affine()])``.
+    - ``"density"``: :meth:`forward` takes one pass, :meth:`inverse` d passes (masked autoregressive
+      flow, MAF), for training on simulations.
+    - ``"sampling"``: the inverse of such a block (inverse autoregressive flow, IAF), for posteriors
+      that are sampled far more often than they are trained. The transform runs from the latent
+      space to the parameters: where ``"density"`` has ``Composed([Affine(), Spline()])``, write
+      ``Composed([Spline(), Affine()])``.
 
-    Both directions have exact log-determinants and gradients. One block is more expressive than a coupling, and its
-    slow direction d times as slow. Mix the elements between blocks: what one can express depends on their order.
+    Both directions have exact log-determinants and gradients. One block is more expressive than a
+    coupling, and its slow direction d times as slow. Mix the elements between blocks: what one can
+    express depends on their order.
 
     Parameters
     ----------
@@ -36,13 +39,16 @@ class Autoregressive(TransformBlock):
 
     References
     ----------
-    Papamakarios, Pavlakou and Murray (2017), Masked autoregressive flow for density estimation, arXiv:1705.07057.
-    Kingma et al. (2016), Improving variational inference with inverse autoregressive flow, arXiv:1606.04934.
+    Papamakarios, Pavlakou and Murray (2017), Masked autoregressive flow for density estimation,
+    arXiv:1705.07057. Kingma et al. (2016), Improving variational inference with inverse
+    autoregressive flow, arXiv:1606.04934.
 
     Examples
     --------
     >>> import tensorflow as tf
-    >>> z, log_det = Autoregressive(hidden=(32,)).forward(tf.ones((10, 3)), condition=tf.ones((10, 5)))
+    >>> z, log_det = Autoregressive(hidden=(32,)).forward(
+    ...     tf.ones((10, 3)), condition=tf.ones((10, 5))
+    ... )
     >>> z.shape, log_det.shape
     (TensorShape([10, 3]), TensorShape([10]))
     """
@@ -67,11 +73,14 @@ class Autoregressive(TransformBlock):
             )
         self.direction = direction
 
-    def build(self, event_shape: Sequence[int], condition_shape: Sequence[int] | None = None) -> None:
+    def build(
+        self, event_shape: Sequence[int], condition_shape: Sequence[int] | None = None
+    ) -> None:
         super().build(event_shape, condition_shape)
         if self.dimension == 1:
             if self._given_transform is None and self.direction == "sampling":
-                # The affine map stands on the side of the parameters, where it moves them to the knots of the spline.
+                # The affine map stands on the side of the parameters, where it moves them to the
+                # knots of the spline.
                 self.transform = Composed([Spline(), Affine()])
             # A single element has none before it.
             self.given_condition = self.conditional_transform(passive=0, active=1)
@@ -79,45 +88,74 @@ class Autoregressive(TransformBlock):
         if min(self.hidden_layers.units, default=self.dimension) < self.dimension:
             raise InputError(
                 "Autoregressive, argument 'hidden'",
-                expected=f"layers of at least {self.dimension} units for vectors of {self.dimension} elements",
+                expected=f"layers of at least {self.dimension} units for vectors of "
+                f"{self.dimension} elements",
                 got=f"{self.hidden_layers.units!r}",
                 do=f"use for example hidden=({2 * self.dimension}, {2 * self.dimension})",
             )
         sizes = self.dimension, self.transform.parameters_per_element
-        self.network = MaskedNetwork(*sizes, self.hidden_layers, self.condition_dimension, self.dtype_policy)
+        self.network = MaskedNetwork(
+            *sizes, self.hidden_layers, self.condition_dimension, self.dtype_policy
+        )
 
-    def forward(self, x: tf.Tensor, condition: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor]:
-        return self._one_pass(x, condition) if self.direction == "density" else self._one_by_one(x, condition)
+    def forward(
+        self, x: tf.Tensor, condition: tf.Tensor | None = None
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        return (
+            self._one_pass(x, condition)
+            if self.direction == "density"
+            else self._one_by_one(x, condition)
+        )
 
-    def inverse(self, z: tf.Tensor, condition: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor]:
-        return self._one_by_one(z, condition) if self.direction == "density" else self._one_pass(z, condition)
+    def inverse(
+        self, z: tf.Tensor, condition: tf.Tensor | None = None
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        return (
+            self._one_by_one(z, condition)
+            if self.direction == "density"
+            else self._one_pass(z, condition)
+        )
 
-    def _one_pass(self, known: tf.Tensor, condition: tf.Tensor | None) -> tuple[tf.Tensor, tf.Tensor]:
+    def _one_pass(
+        self, known: tf.Tensor, condition: tf.Tensor | None
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         if self.dimension == 1:
             return self.given_condition.forward(known, known[:, :0], condition)
         image, log_slope = self.transform.forward(known, self._raw(known, condition))
         return image, tf.reduce_sum(log_slope, axis=-1)
 
-    def _one_by_one(self, image: tf.Tensor, condition: tf.Tensor | None) -> tuple[tf.Tensor, tf.Tensor]:
+    def _one_by_one(
+        self, image: tf.Tensor, condition: tf.Tensor | None
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         if self.dimension == 1:
             return self.given_condition.inverse(image, image[:, :0], condition)
         # Dropout is drawn before the loop: all passes must see the same network.
         kept = self.network.kept_units(tf.shape(image)[0])
 
-        def solve(i: tf.Tensor, known: tf.Tensor, log_det: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        def solve(
+            i: tf.Tensor, known: tf.Tensor, log_det: tf.Tensor
+        ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
             raw = self._raw(known, condition, kept, i)
             element, log_slope = self.transform.inverse(tf.gather(image, [i], axis=1), raw)
             # The elements after it stay zero: a large number behind a mask is zero times infinity.
-            return i + 1, tf.where(tf.range(self.dimension) == i, element, known), log_det + log_slope[:, 0]
+            return (
+                i + 1,
+                tf.where(tf.range(self.dimension) == i, element, known),
+                log_det + log_slope[:, 0],
+            )
 
         start = tf.constant(0), tf.zeros_like(image), constant_log_det(image)
         # XLA can differentiate a loop only if it knows how long it can get.
         limit = self.dimension
-        _, known, log_det = tf.while_loop(lambda i, *_: i < limit, solve, start, maximum_iterations=limit)
+        _, known, log_det = tf.while_loop(
+            lambda i, *_: i < limit, solve, start, maximum_iterations=limit
+        )
         return known, log_det
 
     def _raw(self, known: tf.Tensor, condition: tf.Tensor | None, *options: Any) -> tf.Tensor:
         # Nothing depends on the last element.
-        features = known[:, :-1] if condition is None else tf.concat([known[:, :-1], condition], axis=-1)
+        features = (
+            known[:, :-1] if condition is None else tf.concat([known[:, :-1], condition], axis=-1)
+        )
         # The network may compute in half precision; the transform never does.
         return tf.cast(self.network(features, *options), known.dtype)

@@ -15,22 +15,26 @@ STORE_ABOVE = 1e-2
 
 
 class Chain(Bijection):
-    """Apply bijections in the order given; log-determinants add. Each gets events of the shape that the last one gave.
+    """Apply bijections in the order given; log-determinants add.
 
-    A reversible chain trains with memory for the activations of one link, whatever their number: the backward pass
-    recomputes them from the chain's output. That takes about 1.6 times as long. The gradients are as exact as the
-    inverse is; see :meth:`check_round_trip`. A bijection whose inverse is only rough declares ``accurate_inverse =
-    False`` and is refused. An inverse by iteration is accepted if it runs to convergence.
+    Each gets events of the shape that the last one gave.
+
+    A reversible chain trains with memory for the activations of one link, whatever their number:
+    the backward pass recomputes them from the chain's output. That takes about 1.6 times as long.
+    The gradients are as exact as the inverse is; see :meth:`check_round_trip`. A bijection whose
+    inverse is only rough declares ``accurate_inverse = False`` and is refused. An inverse by
+    iteration is accepted if it runs to convergence.
 
     Parameters
     ----------
-    bijections : sequence of Bijection, each an object of its own: a chain doesn't share weights between its links
+    bijections : sequence of Bijection
+        Each an object of its own: a chain doesn't share weights between its links.
     reversible : bool, whether to recompute activations in place of storing them
 
     References
     ----------
-    Gomez et al. (2017), The reversible residual network, arXiv:1707.04585.
-    Behrmann et al. (2021), Understanding and mitigating exploding inverses, arXiv:2006.09347.
+    Gomez et al. (2017), The reversible residual network, arXiv:1707.04585. Behrmann et al. (2021),
+    Understanding and mitigating exploding inverses, arXiv:2006.09347.
 
     Examples
     --------
@@ -49,8 +53,11 @@ class Chain(Bijection):
     def __init__(self, bijections: Sequence[Bijection], reversible: bool = False) -> None:
         super().__init__()
         distinct = len({id(bijection) for bijection in bijections})
-        if not all(isinstance(bijection, Bijection) for bijection in bijections) or distinct != len(bijections):
-            expected, got = "bijections, each an object of its own", f"{bijections!r}"
+        if not all(isinstance(bijection, Bijection) for bijection in bijections) or distinct != len(
+            bijections
+        ):
+            expected = "bijections, each an object of its own"
+            got = f"{bijections!r}"
             do = "make each one anew: Chain([Coupling() for _ in range(6)]), not 6 * [Coupling()]"
             raise InputError("Chain, argument 'bijections'", expected=expected, got=got, do=do)
         self.bijections = list(bijections)
@@ -64,10 +71,13 @@ class Chain(Bijection):
                 "Chain, argument 'reversible'",
                 expected="bijections with an accurate inverse, from which inputs can be recomputed",
                 got=f"{rough[0]!r}, whose inverse is rough",
-                do="leave out reversible=True, or put the other bijections into a reversible chain of their own",
+                do="leave out reversible=True, or put the other bijections into a reversible "
+                "chain of their own",
             )
 
-    def build(self, event_shape: Sequence[int], condition_shape: Sequence[int] | None = None) -> None:
+    def build(
+        self, event_shape: Sequence[int], condition_shape: Sequence[int] | None = None
+    ) -> None:
         shape = tuple(event_shape)
         for bijection in self.bijections:
             bijection.build(shape, condition_shape)
@@ -80,18 +90,23 @@ class Chain(Bijection):
             shape = tuple(bijection.output_shape(shape))
         return shape
 
-    def forward(self, x: tf.Tensor, condition: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor]:
+    def forward(
+        self, x: tf.Tensor, condition: tf.Tensor | None = None
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         if not self.stores_activations:
             return reversible_forward(self.bijections, x, condition)
         maps = [partial(link.forward, condition=condition) for link in self.bijections]
         return in_turn(maps, x, constant_log_det(x))
 
-    def inverse(self, z: tf.Tensor, condition: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor]:
+    def inverse(
+        self, z: tf.Tensor, condition: tf.Tensor | None = None
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         maps = [partial(link.inverse, condition=condition) for link in reversed(self.bijections)]
         return in_turn(maps, z, constant_log_det(z))
 
     def initialize(self, x: tf.Tensor, condition: tf.Tensor | None = None) -> None:
-        # Link by link, because each sees the outputs of those before it, which are initialised already.
+        # Link by link, because each sees the outputs of those before it, which are initialised
+        # already.
         events = x
         for bijection in self.bijections:
             bijection.initialize(events, condition)
@@ -100,12 +115,13 @@ class Chain(Bijection):
             self.check_round_trip(x, condition)
 
     def check_round_trip(self, x: tf.Tensor, condition: tf.Tensor | None = None) -> float:
-        """Warn if the inverse has become inexact, and stop recomputing activations if it is worse than that.
+        """Warn if the inverse has become inexact; stop recomputing activations if it is even worse.
 
-        Large scales in deep stacks amplify rounding errors until gradients are wrong, without a NaN to show it. Above
-        an error of 1e-3 there is a warning, once. Above 1e-2, or if it isn't a number, a reversible chain stores its
-        activations until a later check finds it better; functions compiled before have to be compiled again. Training
-        checks after each epoch; a loop of your own should, eagerly. Returns the :meth:`round_trip_error`.
+        Large scales in deep stacks amplify rounding errors until gradients are wrong, without a NaN
+        to show it. Above an error of 1e-3 there is a warning, once. Above 1e-2, or if it isn't a
+        number, a reversible chain stores its activations until a later check finds it better;
+        functions compiled before have to be compiled again. Training checks after each epoch; a
+        loop of your own should, eagerly. Returns the :meth:`round_trip_error`.
         """
         error = float(self.round_trip_error(x, condition))
         self.apply_round_trip_error(error)
@@ -127,8 +143,13 @@ class Chain(Bijection):
         if not error <= WARN_ABOVE and consequence not in self._warned_of:
             self._warned_of.add(consequence)
             found = f"recomputed inputs are off by {error:.2g}, {consequence}"
-            do = "Bound the scales more tightly (Affine(clamp=1.0)), take fewer blocks, or train in float64."
-            warnings.warn(f"Chain of {len(self.bijections)} bijections: {found}. {do}", stacklevel=3)
+            do = (
+                "Bound the scales more tightly (Affine(clamp=1.0)), take fewer blocks, or train "
+                "in float64."
+            )
+            warnings.warn(
+                f"Chain of {len(self.bijections)} bijections: {found}. {do}", stacklevel=3
+            )
 
     def __repr__(self) -> str:
         links = list(map(repr, self.bijections))
@@ -148,8 +169,13 @@ def reversible_chains(bijection: Bijection) -> list[Chain]:
     return [bijection, *inner] if bijection.reversible else inner
 
 
-def round_trip_errors(bijection: Bijection, x: tf.Tensor, condition: tf.Tensor | None = None) -> list[tf.Tensor]:
-    """Return the errors () of all :func:`reversible_chains`, in their order, each at the events that reach it."""
+def round_trip_errors(
+    bijection: Bijection, x: tf.Tensor, condition: tf.Tensor | None = None
+) -> list[tf.Tensor]:
+    """Return the errors () of all :func:`reversible_chains`, each at the events that reach it.
+
+    They come in the order of the chains.
+    """
     if not isinstance(bijection, Chain) or not reversible_chains(bijection):
         return []
     errors = [bijection.round_trip_error(x, condition)] if bijection.reversible else []

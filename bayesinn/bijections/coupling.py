@@ -10,16 +10,16 @@ from bayesinn.bijections.transforms import Transform
 
 
 class Coupling(TransformBlock):
-    """Transform the second half of a vector given the first, then the first half given the new second.
+    """Transform the second half of a vector given the first, then the first given the new second.
 
-    A vector of one element can't be split: the transform then acts on the element itself, with parameters computed
-    from the condition alone, or free weights if there is no condition.
+    A vector of one element can't be split: the transform then acts on the element itself, with
+    parameters computed from the condition alone, or free weights if there is no condition.
 
     Parameters
     ----------
     transform : Transform, optional
-        Map of each element; left out, ``Affine()``, or for a single element ``Composed([Affine(), Spline()])``, because
-        affine maps alone could only ever give a Gaussian.
+        Map of each element; left out, ``Affine()``, or for a single element ``Composed([Affine(),
+        Spline()])``, because affine maps alone could only ever give a Gaussian.
     hidden : sequence of int, units of the hidden layers in each network
     activation : str, activation of the hidden layers, any that Keras knows
     dropout : float, share of hidden units dropped in training
@@ -28,7 +28,8 @@ class Coupling(TransformBlock):
     References
     ----------
     Dinh, Sohl-Dickstein and Bengio (2017), Density estimation using Real NVP, arXiv:1605.08803.
-    Ardizzone et al. (2019), Guided image generation with conditional invertible neural networks, arXiv:1907.02392.
+    Ardizzone et al. (2019), Guided image generation with conditional invertible neural networks,
+    arXiv:1907.02392.
 
     Examples
     --------
@@ -51,14 +52,20 @@ class Coupling(TransformBlock):
         super().__init__(transform, hidden, activation, dropout)
         self.dual = dual
 
-    def build(self, event_shape: Sequence[int], condition_shape: Sequence[int] | None = None) -> None:
+    def build(
+        self, event_shape: Sequence[int], condition_shape: Sequence[int] | None = None
+    ) -> None:
         super().build(event_shape, condition_shape)
         # A vector of one element has an empty first half.
         self.halves = first, second = self.dimension // 2, self.dimension - self.dimension // 2
         self.second_from_first = self.conditional_transform(first, second)
-        self.first_from_second = self.conditional_transform(second, first) if self.dual and first else None
+        self.first_from_second = (
+            self.conditional_transform(second, first) if self.dual and first else None
+        )
 
-    def forward(self, x: tf.Tensor, condition: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor]:
+    def forward(
+        self, x: tf.Tensor, condition: tf.Tensor | None = None
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         first, second = tf.split(x, self.halves, axis=-1)
         second, log_det = self.second_from_first.forward(second, first, condition)
         if self.first_from_second is not None:
@@ -66,7 +73,9 @@ class Coupling(TransformBlock):
             log_det += term
         return tf.concat([first, second], axis=-1), log_det
 
-    def inverse(self, z: tf.Tensor, condition: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor]:
+    def inverse(
+        self, z: tf.Tensor, condition: tf.Tensor | None = None
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         first, second = tf.split(z, self.halves, axis=-1)
         log_det = constant_log_det(z)
         if self.first_from_second is not None:

@@ -18,30 +18,36 @@ SMALLEST_WIDTH = 16
 
 
 class Hierarchical(TransformBlock):
-    """Split a vector into halves, do the same inside each half, then transform the second half given the first.
+    """Split a vector into halves, recursively; transform each second half given the first.
 
-    Every element depends on all elements before it: the Jacobian is a dense lower triangular matrix, where that of a
-    one-sided :class:`Coupling` has only one block below its diagonal. One affine block with linear networks already
-    turns any Gaussian, given any linear condition, into the standard normal. The elements before the first split
-    point, usually one element, have nothing before them; they are transformed given the condition alone, or by free
-    weights if there is no condition. Splits of one level are computed together, so that only about log2(d) networks run
-    one after another.
+    Every element depends on all elements before it: the Jacobian is a dense lower triangular
+    matrix, where that of a one-sided :class:`Coupling` has only one block below its diagonal. One
+    affine block with linear networks already turns any Gaussian, given any linear condition, into
+    the standard normal. The elements before the first split point, usually one element, have
+    nothing before them; they are transformed given the condition alone, or by free weights if there
+    is no condition. Splits of one level are computed together, so that only about log2(d) networks
+    run one after another.
 
-    Put the elements to be conditioned on first, and a trained block also answers conditional questions: keep their
-    latent values and draw the others. See Kruse, Detommaso, Köthe and Scheichl (2021), HINT: hierarchical invertible
-    neural transport for density estimation and Bayesian inference, arXiv:1905.10687.
+    Put the elements to be conditioned on first, and a trained block also answers conditional
+    questions: keep their latent values and draw the others. See Kruse, Detommaso, Köthe and
+    Scheichl (2021), HINT: hierarchical invertible neural transport for density estimation and
+    Bayesian inference, arXiv:1905.10687.
 
     Parameters
     ----------
     transform, activation, dropout : as in :class:`Coupling`
     hidden : sequence of int
-        Units of the hidden layers of the outermost split. Each level further in has half as many, but 16 or more.
-    levels : int, optional, number of splits inside one another; left out, until single elements remain
+        Units of the hidden layers of the outermost split. Each level further in has half as many,
+        but 16 or more.
+    levels : int
+        Optional, number of splits inside one another; left out, until single elements remain.
 
     Examples
     --------
     >>> import tensorflow as tf
-    >>> z, log_det = Hierarchical(hidden=(32,)).forward(tf.ones((10, 6)), condition=tf.ones((10, 5)))
+    >>> z, log_det = Hierarchical(hidden=(32,)).forward(
+    ...     tf.ones((10, 6)), condition=tf.ones((10, 5))
+    ... )
     >>> z.shape, log_det.shape
     (TensorShape([10, 6]), TensorShape([10]))
     """
@@ -56,35 +62,48 @@ class Hierarchical(TransformBlock):
     ) -> None:
         super().__init__(transform, hidden, activation, dropout)
         if levels is not None:
-            check_integer("Hierarchical, argument 'levels'", levels, do="leave it out, or take 3 for many elements")
+            check_integer(
+                "Hierarchical, argument 'levels'",
+                levels,
+                do="leave it out, or take 3 for many elements",
+            )
         self.levels = levels
 
-    def build(self, event_shape: Sequence[int], condition_shape: Sequence[int] | None = None) -> None:
+    def build(
+        self, event_shape: Sequence[int], condition_shape: Sequence[int] | None = None
+    ) -> None:
         super().build(event_shape, condition_shape)
         splits = sorted(_splits(0, self.dimension, self.levels), key=Split.order)
         # Splits of one level and shape are computed at once: one or two rounds to a level.
         self.rounds = tuple(tuple(alike) for _, alike in itertools.groupby(splits, Split.order))
         self.steps = [self._step(alike[0], len(alike)) for alike in self.rounds]
 
-    def forward(self, x: tf.Tensor, condition: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor]:
+    def forward(
+        self, x: tf.Tensor, condition: tf.Tensor | None = None
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         rounds = zip(self.steps, self.rounds, strict=True)
         maps = [partial(_apply, step.forward, alike, condition) for step, alike in rounds]
         return in_turn(maps, x, constant_log_det(x))
 
-    def inverse(self, z: tf.Tensor, condition: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor]:
+    def inverse(
+        self, z: tf.Tensor, condition: tf.Tensor | None = None
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         rounds = zip(reversed(self.steps), reversed(self.rounds), strict=True)
         maps = [partial(_apply, step.inverse, alike, condition) for step, alike in rounds]
         return in_turn(maps, z, constant_log_det(z))
 
     def _step(self, split: "Split", groups: int) -> ConditionalTransform:
-        widths = [max(units >> split.level, min(units, SMALLEST_WIDTH)) for units in self.hidden_layers.units]
+        widths = [
+            max(units >> split.level, min(units, SMALLEST_WIDTH))
+            for units in self.hidden_layers.units
+        ]
         hidden = dataclasses.replace(self.hidden_layers, units=widths)
         return self.conditional_transform(split.passive, split.active, hidden, groups)
 
 
 @dataclasses.dataclass(frozen=True)
 class Split:
-    """A coupling: ``passive`` elements, the first at ``start``, are read, and the next ``active`` ones transformed."""
+    """A coupling: read ``passive`` elements from ``start`` on, transform the next ``active``."""
 
     start: int
     passive: int
@@ -96,7 +115,7 @@ class Split:
         return self.start + self.passive + self.active
 
     def order(self) -> tuple[bool, int, int, int]:
-        """Return what splits are sorted and grouped by: a coupling reads halves that are already transformed."""
+        """Return the key that sorts and groups splits: a coupling reads transformed halves."""
         return self.passive > 0, -self.level, self.passive, self.active
 
 
@@ -111,12 +130,18 @@ def _splits(start: int, stop: int, levels: int | None, level: int = 0) -> list[S
 
 
 def _apply(
-    direction: Callable[..., Mapped], alike: Sequence[Split], condition: tf.Tensor | None, x: tf.Tensor
+    direction: Callable[..., Mapped],
+    alike: Sequence[Split],
+    condition: tf.Tensor | None,
+    x: tf.Tensor,
 ) -> Mapped:
-    edges = [edge for split in alike for edge in (split.start, split.start + split.passive, split.stop)]
+    edges = [
+        edge for split in alike for edge in (split.start, split.start + split.passive, split.stop)
+    ]
     # Elements left alone, passive ones, active ones, and so on; at the end, those left alone.
     pieces = tf.split(x, np.diff([0, *edges, x.shape[-1]]).tolist(), axis=-1)
-    passive, active = pieces[1::3], pieces[2::3]
+    passive = pieces[1::3]
+    active = pieces[2::3]
     if len(alike) == 1:
         pieces[2], log_det = direction(active[0], passive[0], condition)
     else:

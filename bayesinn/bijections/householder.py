@@ -10,17 +10,21 @@ from bayesinn.core.validation import check_integer
 
 
 class Householder(Orthogonal):
-    r"""Multiply by a random orthogonal matrix and then by learned reflections :math:`1 - 2 v v^T / v^T v`.
+    r"""Multiply by a random orthogonal matrix, then by reflections :math:`1 - 2 v v^T / v^T v`.
 
-    The product is orthogonal whatever the weights, and its log-determinant is zero. New, it is a random rotation,
-    uniform as in :class:`Orthogonal`. As many reflections as elements can turn it into every orthogonal matrix with
-    the same determinant, 1 or -1, and are taken if ``reflections`` is left out; fewer are cheaper. A vector of one
-    element has no directions to learn.
+    The reflections are learned.
+
+    The product is orthogonal whatever the weights, and its log-determinant is zero. New, it is a
+    random rotation, uniform as in :class:`Orthogonal`. As many reflections as elements can turn it
+    into every orthogonal matrix with the same determinant, 1 or -1, and are taken if
+    ``reflections`` is left out; fewer are cheaper. A vector of one element has no directions to
+    learn.
 
     References
     ----------
-    Tomczak and Welling (2016), Improving variational auto-encoders using Householder flow, arXiv:1611.09630.
-    Joffrain et al. (2006), Accumulating Householder transformations, revisited, ACM Trans. Math. Software 32.
+    Tomczak and Welling (2016), Improving variational auto-encoders using Householder flow,
+    arXiv:1611.09630. Joffrain et al. (2006), Accumulating Householder transformations, revisited,
+    ACM Trans. Math. Software 32.
 
     Examples
     --------
@@ -33,23 +37,31 @@ class Householder(Orthogonal):
     def __init__(self, reflections: int | None = None) -> None:
         super().__init__()
         if reflections is not None:
-            check_integer("Householder, argument 'reflections'", reflections, do="leave it out, or use Orthogonal()")
+            check_integer(
+                "Householder, argument 'reflections'",
+                reflections,
+                do="leave it out, or use Orthogonal()",
+            )
         self.reflections = reflections
 
-    def build(self, event_shape: Sequence[int], condition_shape: Sequence[int] | None = None) -> None:
+    def build(
+        self, event_shape: Sequence[int], condition_shape: Sequence[int] | None = None
+    ) -> None:
         super().build(event_shape, condition_shape)
         self.vectors = None
         if self.dimension > 1:
             shape = (self.reflections or self.dimension, self.dimension)
             normal = keras.initializers.RandomNormal(stddev=1.0)
-            self.vectors = self.add_weight(shape=shape, initializer=normal, autocast=False, name="vectors")
+            self.vectors = self.add_weight(
+                shape=shape, initializer=normal, autocast=False, name="vectors"
+            )
 
     def _factor(self) -> tf.Tensor:
         rotation = super()._factor()
         if self.vectors is None:
             return rotation
-        # All reflections at once: with unit vectors as rows of V, their product is 1 - V' T^-1 V, where T is the upper
-        # triangle of V V' with its diagonal halved.
+        # All reflections at once: with unit vectors as rows of V, their product is 1 - V' T^-1 V,
+        # where T is the upper triangle of V V' with its diagonal halved.
         vectors = tf.math.l2_normalize(tf.convert_to_tensor(self.vectors), axis=-1)
         gram = tf.matmul(vectors, vectors, transpose_b=True)
         triangle = tf.linalg.band_part(gram, 0, -1) - 0.5 * tf.eye(gram.shape[0], dtype=gram.dtype)

@@ -14,9 +14,10 @@ class LULinear(Bijection):
     r"""Multiply by a learned matrix :math:`W = P L U`, which costs no more to invert than to apply.
 
     P is a permutation, L is lower triangular with a unit diagonal, and the diagonal of U is
-    :math:`\pm \exp(l)`, so that the matrix never becomes singular and the log-determinant is the sum of l. P and the
-    signs are drawn once and saved with the weights; L, U and l are learned. New, the matrix is a random rotation,
-    uniform as in :class:`Orthogonal`. See Kingma and Dhariwal (2018), Glow, arXiv:1807.03039.
+    :math:`\pm \exp(l)`, so that the matrix never becomes singular and the log-determinant is the
+    sum of l. P and the signs are drawn once and saved with the weights; L, U and l are learned.
+    New, the matrix is a random rotation, uniform as in :class:`Orthogonal`. See Kingma and Dhariwal
+    (2018), Glow, arXiv:1807.03039.
 
     Examples
     --------
@@ -26,23 +27,31 @@ class LULinear(Bijection):
     5.0
     """
 
-    def build(self, event_shape: Sequence[int], condition_shape: Sequence[int] | None = None) -> None:
+    def build(
+        self, event_shape: Sequence[int], condition_shape: Sequence[int] | None = None
+    ) -> None:
         super().build(event_shape, condition_shape)
         permutation, lower, upper = scipy.linalg.lu(random_rotation(self.dimension))
         diagonal = np.diag(upper)
         # Both triangles in one square, with the logarithm of U's diagonal; L's diagonal is one.
         packed = np.tril(lower, -1) + np.triu(upper, 1) + np.diag(np.log(np.abs(diagonal)))
         self.order = self.add_fixed("order", np.argmax(permutation, axis=0), "int32")
-        self.inverse_order = self.add_fixed("inverse_order", np.argmax(permutation, axis=1), "int32")
+        self.inverse_order = self.add_fixed(
+            "inverse_order", np.argmax(permutation, axis=1), "int32"
+        )
         self.signs = self.add_fixed("signs", np.sign(diagonal))
         self.factors = self.add_weight(packed.shape, packed, autocast=False, name="factors")
 
-    def forward(self, x: tf.Tensor, condition: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor]:
+    def forward(
+        self, x: tf.Tensor, condition: tf.Tensor | None = None
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         lower, upper, log_det = self._triangles()
         permuted = tf.gather(x, tf.convert_to_tensor(self.order), axis=1)
         return tf.matmul(tf.matmul(permuted, lower), upper), constant_log_det(x, log_det)
 
-    def inverse(self, z: tf.Tensor, condition: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor]:
+    def inverse(
+        self, z: tf.Tensor, condition: tf.Tensor | None = None
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         lower, upper, log_det = self._triangles()
         # Vectors are rows: the transposed equations are solved.
         columns = tf.linalg.triangular_solve(upper, tf.transpose(z), lower=False, adjoint=True)

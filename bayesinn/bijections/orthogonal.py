@@ -12,9 +12,10 @@ from bayesinn.bijections.bijection import Bijection, constant_log_det
 class Orthogonal(Bijection):
     """Multiply by a random orthogonal matrix that is drawn once and saved with the weights.
 
-    The matrix is uniform over all rotations and reflections (Haar measure). It isn't trained: a random rotation serves
-    as well as a learned one, and its log-determinant is zero. See Mezzadri (2007), How to generate random matrices from
-    the classical compact groups, arXiv:math-ph/0609050.
+    The matrix is uniform over all rotations and reflections (Haar measure). It isn't trained: a
+    random rotation serves as well as a learned one, and its log-determinant is zero. See Mezzadri
+    (2007), How to generate random matrices from the classical compact groups,
+    arXiv:math-ph/0609050.
 
     Examples
     --------
@@ -24,14 +25,20 @@ class Orthogonal(Bijection):
     5.0
     """
 
-    def build(self, event_shape: Sequence[int], condition_shape: Sequence[int] | None = None) -> None:
+    def build(
+        self, event_shape: Sequence[int], condition_shape: Sequence[int] | None = None
+    ) -> None:
         super().build(event_shape, condition_shape)
         self.matrix = self.add_fixed("matrix", random_rotation(self.dimension))
 
-    def forward(self, x: tf.Tensor, condition: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor]:
+    def forward(
+        self, x: tf.Tensor, condition: tf.Tensor | None = None
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         return tf.matmul(x, self._factor()), constant_log_det(x)
 
-    def inverse(self, z: tf.Tensor, condition: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor]:
+    def inverse(
+        self, z: tf.Tensor, condition: tf.Tensor | None = None
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         return tf.matmul(z, self._factor(), transpose_b=True), constant_log_det(z)
 
     def _factor(self) -> tf.Tensor:
@@ -41,7 +48,9 @@ class Orthogonal(Bijection):
 
 def random_rotation(dimension: int) -> np.ndarray:
     """Draw an orthogonal matrix (d, d), uniform over all of them, from Python's random state."""
-    gaussian = np.random.default_rng(random.randrange(2**32)).standard_normal((dimension, dimension))
+    gaussian = np.random.default_rng(random.randrange(2**32)).standard_normal(
+        (dimension, dimension)
+    )
     orthogonal, triangular = np.linalg.qr(gaussian)
     # Without the signs, the law of the result would depend on the conventions of the QR algorithm.
     return orthogonal * np.sign(np.diag(triangular))

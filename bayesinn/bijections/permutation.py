@@ -22,7 +22,9 @@ class Permutation(Bijection):
     ([[2.0, 1.0]], [0.0])
     """
 
-    def build(self, event_shape: Sequence[int], condition_shape: Sequence[int] | None = None) -> None:
+    def build(
+        self, event_shape: Sequence[int], condition_shape: Sequence[int] | None = None
+    ) -> None:
         super().build(event_shape, condition_shape)
         order = list(range(self.dimension))
         while self.dimension > 1 and order == sorted(order):
@@ -30,8 +32,12 @@ class Permutation(Bijection):
         self.order = self.add_fixed("order", np.array(order), "int32")
         self.inverse_order = self.add_fixed("inverse_order", np.argsort(order), "int32")
 
-    def forward(self, x: tf.Tensor, condition: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor]:
+    def forward(
+        self, x: tf.Tensor, condition: tf.Tensor | None = None
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         return tf.gather(x, tf.convert_to_tensor(self.order), axis=1), constant_log_det(x)
 
-    def inverse(self, z: tf.Tensor, condition: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor]:
+    def inverse(
+        self, z: tf.Tensor, condition: tf.Tensor | None = None
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         return tf.gather(z, tf.convert_to_tensor(self.inverse_order), axis=1), constant_log_det(z)

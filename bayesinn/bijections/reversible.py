@@ -11,13 +11,16 @@ from bayesinn.bijections.bijection import Bijection, Mapped, constant_log_det
 Values = list[tf.Tensor]
 
 
-def reversible_forward(bijections: Sequence[Bijection], x: tf.Tensor, condition: tf.Tensor | None = None) -> Mapped:
-    """Apply bijections, all built, in the order given, and keep nothing for the backward pass but the result.
+def reversible_forward(
+    bijections: Sequence[Bijection], x: tf.Tensor, condition: tf.Tensor | None = None
+) -> Mapped:
+    """Apply bijections, all built, in order, and store only the result for the backward pass.
 
-    Going backwards, the input of each bijection is recomputed from its output by its inverse, and its forward map is
-    run again to differentiate it: Algorithm 1 of Gomez et al. (2017), arXiv:1707.04585. Random numbers that come from
-    Keras seed generators, such as the masks of dropout, are the same in all passes, and so is the training flag. Other
-    state that the bijections change is changed once, by the forward pass.
+    Going backwards, the input of each bijection is recomputed from its output by its inverse, and
+    its forward map is run again to differentiate it: Algorithm 1 of Gomez et al. (2017),
+    arXiv:1707.04585. Random numbers that come from Keras seed generators, such as the masks of
+    dropout, are the same in all passes, and so is the training flag. Other state that the
+    bijections change is changed once, by the forward pass.
     """
     # A gradient needs a tensor: to bijections, a condition of no elements is none.
     condition = tf.zeros((tf.shape(x)[0], 0), x.dtype) if condition is None else condition
@@ -25,7 +28,10 @@ def reversible_forward(bijections: Sequence[Bijection], x: tf.Tensor, condition:
 
 
 class _CallContext(keras.layers.Layer):
-    """Run a function where layers find the training flag, also in a backward pass, when their own calls are over."""
+    """Run a function where layers find the training flag, also in a later backward pass.
+
+    In a backward pass, the layers' own calls are over.
+    """
 
     def __init__(self, function: Callable[[bool | None], Any]) -> None:
         # In one precision, whatever the global policy: weights must not be read in half precision.
@@ -40,20 +46,29 @@ class _CallContext(keras.layers.Layer):
 def _holding(bijection: Bijection, values: Values) -> keras.StatelessScope:
     """Return a scope in which the variables of a bijection have given values.
 
-    In training, slices of one flat vector replace the variables, but only while the network is called. Values that are
-    read at that time, and restored in a scope of their own, are correct in every pass, and outside training too.
+    In training, slices of one flat vector replace the variables, but only while the network is
+    called. Values that are read at that time, and restored in a scope of their own, are correct in
+    every pass, and outside training too.
     """
-    return keras.StatelessScope(list(zip(bijection.variables, values, strict=True)), initialize_variables=False)
+    return keras.StatelessScope(
+        list(zip(bijection.variables, values, strict=True)), initialize_variables=False
+    )
 
 
-def _forward(bijections: Sequence[Bijection], x: tf.Tensor, condition: tf.Tensor, training: bool | None) -> Mapped:
+def _forward(
+    bijections: Sequence[Bijection], x: tf.Tensor, condition: tf.Tensor, training: bool | None
+) -> Mapped:
     outputs: list[tf.Tensor] = []
     changed: list[tuple[keras.Variable, tf.Tensor]] = []
 
     @tf.custom_gradient
-    def apply(x: tf.Tensor, condition: tf.Tensor, groups: list[Values]) -> tuple[Mapped, Callable[..., Any]]:
+    def apply(
+        x: tf.Tensor, condition: tf.Tensor, groups: list[Values]
+    ) -> tuple[Mapped, Callable[..., Any]]:
         # A tape around this function would store all that happens in it, and never use it.
-        z, fixed_condition, fixed_groups = tf.nest.map_structure(tf.stop_gradient, (x, condition, groups))
+        z, fixed_condition, fixed_groups = tf.nest.map_structure(
+            tf.stop_gradient, (x, condition, groups)
+        )
         log_det = constant_log_det(z)
         for bijection, values in zip(bijections, fixed_groups, strict=True):
             with _holding(bijection, values) as scope:
@@ -64,14 +79,20 @@ def _forward(bijections: Sequence[Bijection], x: tf.Tensor, condition: tf.Tensor
                     changed.append((variable, scope.get_current_value(variable)))
 
         def backward(*cotangents: tf.Tensor) -> Any:
-            # The output that the tape watches, if there is one yet, so that derivatives of the gradient are correct.
+            # The output that the tape watches, if there is one yet, so that derivatives of the
+            # gradient are correct.
             output = outputs[0] if outputs else z
-            context = _CallContext(lambda _: _backward(bijections, groups, output, condition, cotangents))
+            context = _CallContext(
+                lambda _: _backward(bijections, groups, output, condition, cotangents)
+            )
             return context(output, training=training)
 
         return (z, log_det), backward
 
-    now = [[tf.convert_to_tensor(variable) for variable in bijection.variables] for bijection in bijections]
+    now = [
+        [tf.convert_to_tensor(variable) for variable in bijection.variables]
+        for bijection in bijections
+    ]
     result: Mapped = apply(x, condition, now)
     outputs.append(result[0])
     for variable, value in changed:
@@ -80,7 +101,11 @@ def _forward(bijections: Sequence[Bijection], x: tf.Tensor, condition: tf.Tensor
 
 
 def _backward(
-    bijections: Sequence[Bijection], groups: Sequence[Values], z: tf.Tensor, condition: tf.Tensor, cotangents: Mapped
+    bijections: Sequence[Bijection],
+    groups: Sequence[Values],
+    z: tf.Tensor,
+    condition: tf.Tensor,
+    cotangents: Mapped,
 ) -> tuple[tf.Tensor, tf.Tensor, list[list[tf.Tensor | None]]]:
     """Return the gradients for x, the condition, and the values of each bijection's variables."""
     z_cotangent, log_det_cotangent = cotangents
@@ -107,11 +132,14 @@ def _backward(
 def _after(arrived: Sequence[tf.Tensor], *values: tf.Tensor) -> list[tf.Tensor]:
     """Return the values, but not before all of ``arrived`` are computed.
 
-    Inverses need no cotangents: a graph may run them all at once and fill the memory that recomputing saves. Control
-    dependencies are ignored by XLA; a zero that depends on ``arrived``, and that no compiler recognises, is added.
+    Inverses need no cotangents: a graph may run them all at once and fill the memory that
+    recomputing saves. Control dependencies are ignored by XLA; a zero that depends on ``arrived``,
+    and that no compiler recognises, is added.
     """
     if tf.executing_eagerly():
         return list(values)
-    sample = tf.add_n([tf.cast(tf.reduce_sum(tf.reshape(value, [-1])[:1]), values[0].dtype) for value in arrived])
+    sample = tf.add_n(
+        [tf.cast(tf.reduce_sum(tf.reshape(value, [-1])[:1]), values[0].dtype) for value in arrived]
+    )
     zero = tf.cast((sample > 0) & (sample < 0), values[0].dtype)
     return [value + zero for value in values]

@@ -1,1 +1,4 @@
-"""Parts that every room uses: errors, argument checks, seeds, labels and units, compilation, progress, saved files."""
+"""Parts that every room uses: errors, checks, seeds, labels, compilation, progress, files.
+
+The checks are of arguments, the labels come with units, the files are saved files.
+"""

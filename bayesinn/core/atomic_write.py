@@ -1,7 +1,8 @@
 """Files that change at one instant: written in a folder of their own beside, then renamed.
 
-That folder is new, has a name that nobody can foresee, and is locked while its process lives. So no link that lies in
-wait is followed, no two processes share what is unfinished, and what a killed process left is known and removed.
+That folder is new, has a name that nobody can foresee, and is locked while its process lives. So no
+link that lies in wait is followed, no two processes share what is unfinished, and what a killed
+process left is known and removed.
 """
 
 import contextlib
@@ -21,7 +22,7 @@ _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 
 
 def replace_file(file: Path, data: bytes) -> None:
-    """Write a file such that at every moment the old content or the new one is there, the latter for good."""
+    """Write a file such that the old or the new content is always there, the new for good."""
     with _private_folder(file.parent) as folder:
         unfinished = folder / file.name
         with open(unfinished, "wb") as target:
@@ -34,9 +35,11 @@ def replace_file(file: Path, data: bytes) -> None:
 
 @contextlib.contextmanager
 def atomic_write(file: Path) -> Iterator[Path]:
-    """Give a path to write to; what is written there takes the place of a file when the ``with`` block ends well."""
+    """Give a path to write to; its content replaces a file when the ``with`` block ends well."""
     do = "make room or choose another folder; what was there before is still complete"
-    with explained(f"File {str(file)!r}", "room and permission to write it", do, (OSError, RuntimeError)):
+    with explained(
+        f"File {str(file)!r}", "room and permission to write it", do, (OSError, RuntimeError)
+    ):
         file.parent.mkdir(parents=True, exist_ok=True)
         with _private_folder(file.parent) as folder:
             unfinished = folder / file.name
@@ -101,13 +104,16 @@ def _remove_abandoned(parent: Path) -> None:
     with contextlib.suppress(OSError), os.scandir(parent) as entries:
         for entry in entries:
             if _UNFINISHED.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False):
-                with contextlib.suppress(OSError), opened_folder(Path(entry.path), _FOLDER) as descriptor:
+                with (
+                    contextlib.suppress(OSError),
+                    opened_folder(Path(entry.path), _FOLDER) as descriptor,
+                ):
                     fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                     _remove(Path(entry.path))
 
 
 def _remove(folder: Path) -> None:
-    """Remove a folder of ours and the regular files in it; anything else in it, such as a link, stays."""
+    """Remove a folder of ours and its regular files; anything else, such as a link, stays."""
     with contextlib.suppress(OSError):
         with opened_folder(folder, _FOLDER) as descriptor:
             for name in os.listdir(descriptor):

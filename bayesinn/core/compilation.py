@@ -14,15 +14,18 @@ from bayesinn.core.validation import check_choice
 class AnyRows:
     """A function of tensors and nested dicts of tensors, compiled once for any number of rows.
 
-    ``leading`` says for each argument how many leading axes are left open when it is traced; 0 for numbers and seeds. A
-    new structure, dtype or number of axes is traced anew. TensorFlow's own rule, to trace each new shape until it
-    relaxes, costs more, and warns of retracing where nothing is wrong, as with several posteriors in one session.
+    ``leading`` says for each argument how many leading axes are left open when it is traced; 0 for
+    numbers and seeds. A new structure, dtype or number of axes is traced anew. TensorFlow's own
+    rule, to trace each new shape until it relaxes, costs more, and warns of retracing where nothing
+    is wrong, as with several posteriors in one session.
     """
 
     #: The process that called the first compiled function.
     _process: int | None = None
 
-    def __init__(self, function: Callable[..., Any], leading: tuple[int, ...], autograph: bool = False) -> None:
+    def __init__(
+        self, function: Callable[..., Any], leading: tuple[int, ...], autograph: bool = False
+    ) -> None:
         self._function = tf.function(function, autograph=autograph)
         self._leading = leading
         self._traced: dict[Any, Any] = {}
@@ -32,12 +35,15 @@ class AnyRows:
         if AnyRows._process != os.getpid():
             raise InputError(
                 "TensorFlow in a forked process",
-                expected="the process that started TensorFlow, whose threads do not follow into a fork",
+                expected="the process that started TensorFlow, whose threads do not follow into a "
+                "fork",
                 got=f"process {os.getpid()}, forked from {AnyRows._process}; it would wait forever",
                 do='start processes with multiprocessing.get_context("spawn"), or with loky',
             )
         arguments = map_tensors(tf.convert_to_tensor, arguments)
-        specs = tuple(_specs(argument, axes) for argument, axes in zip(arguments, self._leading, strict=True))
+        specs = tuple(
+            _specs(argument, axes) for argument, axes in zip(arguments, self._leading, strict=True)
+        )
         key = (repr(tf.nest.map_structure(lambda spec: None, specs)), tuple(tf.nest.flatten(specs)))
         if key not in self._traced:
             self._traced[key] = self._function.get_concrete_function(*specs)
@@ -50,12 +56,20 @@ class AnyRows:
 
 
 def map_tensors(function: Callable[..., Any], *structures: Any) -> Any:
-    """Apply a function to the tensors of nested structures of one form; None, for what is absent, stays."""
-    return tf.nest.map_structure(lambda *values: None if values[0] is None else function(*values), *structures)
+    """Apply a function to the tensors of nested structures of one form; None stays.
+
+    None stands for what is absent.
+    """
+    return tf.nest.map_structure(
+        lambda *values: None if values[0] is None else function(*values), *structures
+    )
 
 
 def _specs(argument: Any, axes: int) -> Any:
-    return map_tensors(lambda value: tf.TensorSpec([None] * axes + value.shape[axes:].as_list(), value.dtype), argument)
+    return map_tensors(
+        lambda value: tf.TensorSpec([None] * axes + value.shape[axes:].as_list(), value.dtype),
+        argument,
+    )
 
 
 _OPTIMISER = "arithmetic_optimization"
@@ -69,9 +83,9 @@ _unsorted_sums = ProcessSetting(
 def reproducible_sums() -> ProcessSetting:
     """Keep TensorFlow from reordering sums, and restore the user's setting.
 
-    Its arithmetic optimiser sorts the terms of a sum by the names of operations. Layers are numbered through the whole
-    process, so that the same training would differ by rounding when another has run before it. Training steps were
-    3 to 6 % faster without it.
+    Its arithmetic optimiser sorts the terms of a sum by the names of operations. Layers are
+    numbered through the whole process, so that the same training would differ by rounding when
+    another has run before it. Training steps were 3 to 6 % faster without it.
     """
     return _unsorted_sums
 
@@ -88,11 +102,15 @@ class Compiled(NamedTuple):
     note: str = ""
 
 
-def compiled(function: Callable[..., Any], *trial: Any, xla: XLA, subject: str, autograph: bool = False) -> Compiled:
-    """Compile a function with XLA where that works, else into a plain graph, with a note about the ``subject``.
+def compiled(
+    function: Callable[..., Any], *trial: Any, xla: XLA, subject: str, autograph: bool = False
+) -> Compiled:
+    """Compile a function with XLA where that works, else into a plain graph.
 
-    ``trial`` are arguments of the right shapes, on which the function is run once. A TrainingError is raised when
-    ``xla`` is True and XLA has no kernel for some operation.
+    A note about the ``subject`` then says so.
+
+    ``trial`` are arguments of the right shapes, on which the function is run once. A TrainingError
+    is raised when ``xla`` is True and XLA has no kernel for some operation.
     """
     check_choice(f"Option 'xla' of {subject}", xla, ("auto", True, False))
     plain = tf.function(function, autograph=autograph)
@@ -100,14 +118,20 @@ def compiled(function: Callable[..., Any], *trial: Any, xla: XLA, subject: str, 
         return Compiled(plain, False)
     fused = tf.function(function, autograph=autograph, jit_compile=True)
     try:
-        # Inside another function, as where it is used: called by itself, XLA would compile it once more there.
+        # Inside another function, as where it is used: called by itself, XLA would compile it once
+        # more there.
         tf.function(fused, autograph=False)(*trial)
     except BayesinnError:
         raise
     except (tf.errors.OpError, ValueError) as error:
         reason = str(error).strip().splitlines()[0][:200]
         if xla is True:
-            expected, do = "operations that XLA has kernels for", "use xla='auto' to fall back to the plain graph"
-            raise TrainingError(f"{subject} with xla=True", expected=expected, got=reason, do=do) from error
-        return Compiled(plain, False, f"{subject} runs in the plain graph, XLA can't compile it: {reason}")
+            expected = "operations that XLA has kernels for"
+            do = "use xla='auto' to fall back to the plain graph"
+            raise TrainingError(
+                f"{subject} with xla=True", expected=expected, got=reason, do=do
+            ) from error
+        return Compiled(
+            plain, False, f"{subject} runs in the plain graph, XLA can't compile it: {reason}"
+        )
     return Compiled(fused, True)

@@ -1,7 +1,8 @@
 """Layers that remember how they were made, so that no class writes its own ``get_config``.
 
-A :class:`Configured` layer keeps the arguments of its constructor. From them come its ``repr``, its description in a
-manifest (:func:`describe`), and a fresh copy with new initial weights (:func:`rebuild`, :func:`clone`).
+A :class:`Configured` layer keeps the arguments of its constructor. From them come its ``repr``, its
+description in a manifest (:func:`describe`), and a fresh copy with new initial weights
+(:func:`rebuild`, :func:`clone`).
 """
 
 import contextlib
@@ -28,9 +29,15 @@ _KERAS = {
     "keras.regularizers": keras.regularizers.Regularizer,
 }
 #: Layers of Keras that run code or read files which their configuration names.
-_UNSAFE = {"FlaxLayer", "IntegerLookup", "JaxLayer", "Lambda", "StringLookup", "TFSMLayer", "TextVectorization"} | {
-    "TorchModuleWrapper"
-}
+_UNSAFE = {
+    "FlaxLayer",
+    "IntegerLookup",
+    "JaxLayer",
+    "Lambda",
+    "StringLookup",
+    "TFSMLayer",
+    "TextVectorization",
+} | {"TorchModuleWrapper"}
 
 _registry: dict[str, type] = {}
 
@@ -38,7 +45,10 @@ Plain = None | bool | int | float | str | list["Plain"] | dict[str, "Plain"]
 
 
 def public_name(kind: type) -> str:
-    """Return the name of a class in manifests: with its room, or with its module outside of the library."""
+    """Return the name of a class in manifests, with its room.
+
+    Outside of the library, the name is with its module.
+    """
     package, _, rest = kind.__module__.partition(".")
     room = rest.partition(".")[0]
     owner = room if package == "bayesinn" and room in _ROOMS else kind.__module__
@@ -58,7 +68,10 @@ class Registered:
 
 
 class Configured(Registered):
-    """Mixin: record the constructor's arguments. Stands before ``keras.layers.Layer`` in the bases."""
+    """Mixin: record the constructor's arguments.
+
+    Stands before ``keras.layers.Layer`` in the bases.
+    """
 
     _arguments: dict[str, Any]
 
@@ -69,17 +82,21 @@ class Configured(Registered):
         given = {name: value for name, value in bound.arguments.items() if name != "self"}
         check_arguments(cls.__name__, signature.parameters, given)
         bound.apply_defaults()
-        # Tuples stay as they are if the caller changes the list later, and print the same after being rebuilt.
+        # Tuples stay as they are if the caller changes the list later, and print the same after
+        # being rebuilt.
         arguments = {
-            name: tuple(value) if isinstance(value, list) else value for name, value in bound.arguments.items()
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in bound.arguments.items()
         }
         del arguments["self"]
-        # Past Keras' attribute tracking: a layer given as an argument belongs to whatever attribute holds it.
+        # Past Keras' attribute tracking: a layer given as an argument belongs to whatever attribute
+        # holds it.
         self.__dict__["_arguments"] = arguments
         return self
 
     def __repr__(self) -> str:
-        shown, parameters = [], inspect.signature(type(self).__init__).parameters
+        shown = []
+        parameters = inspect.signature(type(self).__init__).parameters
         for name, value in self._arguments.items():
             default = parameters[name].default
             if type(value) is not type(default) or value != default:
@@ -95,7 +112,11 @@ def describe(value: Any) -> Plain:
     if isinstance(value, Configured):
         return {"class": public_name(type(value)), "arguments": describe(value._arguments)}
     if dataclasses.is_dataclass(value) and isinstance(value, Registered):
-        fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value) if field.init}
+        fields = {
+            field.name: getattr(value, field.name)
+            for field in dataclasses.fields(value)
+            if field.init
+        }
         return {"class": public_name(type(value)), "arguments": describe(fields)}
     if value is None or isinstance(value, bool | int | float | str):
         return value
@@ -108,14 +129,20 @@ def describe(value: Any) -> Plain:
         if _refused_class(configuration) is None:
             return {"keras": configuration}
     expected = "numbers, strings, lists, dicts and layers, which can be saved and rebuilt"
-    do = "put the code into a class that derives from the bayesinn base class and give it plain arguments"
-    raise InputError(f"Configuration value {value!r}", expected=expected, got=type(value).__name__, do=do)
+    do = (
+        "put the code into a class that derives from the bayesinn base class and give it plain "
+        "arguments"
+    )
+    raise InputError(
+        f"Configuration value {value!r}", expected=expected, got=type(value).__name__, do=do
+    )
 
 
 def rebuild(description: Any) -> Any:
     """Return the object that :func:`describe` described, with fresh weights.
 
-    A SavedPosteriorError refuses classes that are neither registered nor Keras' own, and arguments they don't take.
+    A SavedPosteriorError refuses classes that are neither registered nor Keras' own, and arguments
+    they don't take.
     """
     if isinstance(description, list):
         return tuple(rebuild(item) for item in description)
@@ -127,16 +154,22 @@ def rebuild(description: Any) -> Any:
         return keras.saving.deserialize_keras_object(description["keras"])
     if set(description) != {"class", "arguments"}:
         return {name: rebuild(value) for name, value in description.items()}
-    kind, arguments = registered_class(description["class"]), rebuild(description["arguments"])
+    kind = registered_class(description["class"])
+    arguments = rebuild(description["arguments"])
     expected = "arguments that its constructor takes"
     do = "load it with the version of the class that it was saved with"
-    with explained(f"Network class {public_name(kind)!r} with {str(arguments)[:200]}", expected, do, TypeError):
+    with explained(
+        f"Network class {public_name(kind)!r} with {str(arguments)[:200]}", expected, do, TypeError
+    ):
         return kind(**arguments)
 
 
 @contextlib.contextmanager
 def building() -> Iterator[None]:
-    """Let Keras forget the variables of a network that fails to be built; it would fail on them again in the next."""
+    """Let Keras forget the variables of a network that fails to be built.
+
+    Otherwise it would fail on them again in the next network.
+    """
     try:
         yield
     except Exception:
@@ -150,7 +183,7 @@ def clone[T](value: T) -> T:
 
 
 def registered_class(name: Any) -> type:
-    """Return the class with a public name; nothing but the library's own rooms is imported to find it."""
+    """Return the class with a public name; import nothing but the library's own rooms for it."""
     name = str(name)
     if name not in _registry and (room := name.partition(".")[0]) in _ROOMS:
         importlib.import_module(f"bayesinn.{room}")
@@ -160,25 +193,38 @@ def registered_class(name: Any) -> type:
 
 
 def _refused_class(configuration: Any) -> str | None:
-    """Return the first class in a Keras configuration that may not be built from it; None if all may."""
+    """Return the first class in a Keras configuration that may not be built; None if all may."""
     parts = configuration
     if isinstance(configuration, dict):
         parts = list(configuration.values())
         if "class_name" in configuration:
             module, name = (str(configuration.get(key)) for key in ("module", "class_name"))
             base = _KERAS.get(module)
-            kind = getattr(getattr(keras, module.removeprefix("keras.")), name, None) if base else None
-            known = isinstance(kind, type) and base is not None and issubclass(kind, base) and name not in _UNSAFE
+            kind = (
+                getattr(getattr(keras, module.removeprefix("keras.")), name, None) if base else None
+            )
+            known = (
+                isinstance(kind, type)
+                and base is not None
+                and issubclass(kind, base)
+                and name not in _UNSAFE
+            )
             known = known or (module, name) == ("keras", "DTypePolicy")
             if not known or configuration.get("registered_name") not in (None, name):
                 return f"{module}.{name}"
-    return next(filter(None, map(_refused_class, parts)), None) if isinstance(parts, list | tuple) else None
+    return (
+        next(filter(None, map(_refused_class, parts)), None)
+        if isinstance(parts, list | tuple)
+        else None
+    )
 
 
 def _unknown_class(name: str) -> SavedPosteriorError:
     return SavedPosteriorError(
         f"Network class {name!r}",
-        expected="a class of bayesinn, one of Keras' own layers, or one that this program has imported",
+        expected="a class of bayesinn, one of Keras' own layers, or one that this program has "
+        "imported",
         got="no such class",
-        do="import the module that defines it before loading; it must derive from a base class of bayesinn",
+        do="import the module that defines it before loading; it must derive from a base class of "
+        "bayesinn",
     )

@@ -1,4 +1,7 @@
-"""Keras as networks need it: on TensorFlow, in single precision. Imported before anything that imports Keras."""
+"""Keras as networks need it: on TensorFlow, in single precision.
+
+Imported before anything that imports Keras.
+"""
 
 import os
 
@@ -9,10 +12,15 @@ def check_precision() -> None:
     """Raise unless Keras computes in single precision."""
     import keras
 
-    policy, default = keras.config.dtype_policy().name, keras.config.floatx()
+    policy = keras.config.dtype_policy().name
+    default = keras.config.floatx()
     if (policy, default) != ("float32", "float32"):
-        expected, got = "float32, in which networks compute here", f"dtype policy {policy!r}, floatx {default!r}"
-        do = 'call keras.config.set_floatx("float32") and keras.config.set_dtype_policy("float32"), or mend keras.json'
+        expected = "float32, in which networks compute here"
+        got = f"dtype policy {policy!r}, floatx {default!r}"
+        do = (
+            'call keras.config.set_floatx("float32") and '
+            'keras.config.set_dtype_policy("float32"), or mend keras.json'
+        )
         raise InputError("Precision of Keras", expected=expected, got=got, do=do)
 
 
@@ -24,7 +32,10 @@ def _check_backend() -> None:
 
         chosen = keras.config.backend()
     if chosen != "tensorflow":
-        do = 'set KERAS_BACKEND=tensorflow, or os.environ["KERAS_BACKEND"] = "tensorflow" before Keras is imported'
+        do = (
+            'set KERAS_BACKEND=tensorflow, or os.environ["KERAS_BACKEND"] = "tensorflow" before '
+            "Keras is imported"
+        )
         raise InputError("Backend of Keras", expected="'tensorflow'", got=repr(chosen), do=do)
 
 

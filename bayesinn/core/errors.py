@@ -8,11 +8,12 @@ from collections.abc import Callable
 class BayesinnError(Exception):
     """Base of every error raised on purpose by bayesinn.
 
-    The subject, in the user's own names ("observable 'cases'"), what was expected, what was got, and what to do.
+    The subject, in the user's own names ("observable 'cases'"), what was expected, what was got,
+    and what to do.
     """
 
-    # Keras rewraps exceptions raised inside a layer, and turns those it can't construct into RuntimeError; this name is
-    # how it marks the ones to leave alone.
+    # Keras rewraps exceptions raised inside a layer, and turns those it can't construct into
+    # RuntimeError; this name is how it marks the ones to leave alone.
     _keras_call_info_injected = True
     # AutoGraph does the same with errors of functions that it traces; this is its name for it.
     ag_pass_through = True
@@ -21,7 +22,8 @@ class BayesinnError(Exception):
         super().__init__(f"{subject}\n  expected: {expected}\n  got:      {got}\n  do this:  {do}")
 
     def __reduce__(self) -> tuple[Callable[..., BayesinnError], tuple[type[BayesinnError], str]]:
-        # On the way from a worker, the default would call the constructor with the finished message alone.
+        # On the way from a worker, the default would call the constructor with the finished message
+        # alone.
         return _restore, (type(self), str(self))
 
 

@@ -11,9 +11,14 @@ _FILTERS = {h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE}
 
 
 def packed(
-    arrays: Mapping[str, Any], compressed: str | None = None, attributes: Mapping[str, Any] | None = None
+    arrays: Mapping[str, Any],
+    compressed: str | None = None,
+    attributes: Mapping[str, Any] | None = None,
 ) -> bytes:
-    """Return an HDF5 file with arrays by name, those in the group ``compressed`` compressed, and with attributes."""
+    """Return an HDF5 file with named arrays and attributes; those ``compressed`` are compressed.
+
+    They form the group of that name.
+    """
     # In memory: on a full disk, HDF5 fails in ways that can't be cleaned up.
     memory = io.BytesIO()
     with h5py.File(memory, "w") as file:
@@ -21,33 +26,53 @@ def packed(
             value = np.asarray(value)
             # Shuffling brings exponents together, which compress well. HDF5 can't compress scalars.
             pack = value.ndim > 0 and name.split("/")[0] == compressed
-            file.create_dataset(name, data=value, compression="gzip" if pack else None, shuffle=pack)
+            file.create_dataset(
+                name, data=value, compression="gzip" if pack else None, shuffle=pack
+            )
         file.attrs.update(attributes or {})
     return memory.getvalue()
 
 
-def read_array(file: h5py.File, name: str, shape: Sequence[int | None], dtype: Any, finite: bool = True) -> np.ndarray:
+def read_array(
+    file: h5py.File, name: str, shape: Sequence[int | None], dtype: Any, finite: bool = True
+) -> np.ndarray:
     """Read an array of a given type and shape, with None for lengths that are not known.
 
-    A ValueError says if its type, shape or place is another, or, with ``finite``, an element is not finite.
+    A ValueError says if its type, shape or place is another, or, with ``finite``, an element is not
+    finite.
     """
-    item, dtype = file, np.dtype(dtype)
+    item = file
+    dtype = np.dtype(dtype)
     for part in name.split("/"):
         link = item.get(part, getlink=True) if isinstance(item, h5py.Group) else None
         if not isinstance(link, h5py.HardLink):
-            raise ValueError(f"{name} is {'missing' if link is None else 'a link to somewhere else'}")
+            raise ValueError(
+                f"{name} is {'missing' if link is None else 'a link to somewhere else'}"
+            )
         item = item[part]
     if not isinstance(item, h5py.Dataset) or item.is_virtual or item.external:
         raise ValueError(f"{name} is no array in this very file")
-    same = len(item.shape) == len(shape) and all(own in (None, n) for own, n in zip(shape, item.shape, strict=True))
+    same = len(item.shape) == len(shape) and all(
+        own in (None, n) for own, n in zip(shape, item.shape, strict=True)
+    )
     if not same or item.dtype != dtype:
-        raise ValueError(f"{name} has shape {item.shape} and type {item.dtype}, expected {tuple(shape)} and {dtype}")
+        raise ValueError(
+            f"{name} has shape {item.shape} and type {item.dtype}, expected {tuple(shape)} and "
+            f"{dtype}"
+        )
     properties = item.id.get_create_plist()
     filters = {properties.get_filter(number)[0] for number in range(properties.get_nfilters())}
-    # The file bounds what is not compressed, the expected shape what is; a chunk is no larger than the array.
+    # The file bounds what is not compressed, the expected shape what is; a chunk is no larger than
+    # the array.
     bounded = item.nbytes <= file.id.get_filesize() if item.chunks is None else None not in shape
-    if not bounded or filters - _FILTERS or any(c > n for c, n in zip(item.chunks or (), item.shape, strict=False)):
-        raise ValueError(f"{name} claims more data than the file has, or is packed in an unknown way")
+    if (
+        not bounded
+        or filters - _FILTERS
+        or any(c > n for c, n in zip(item.chunks or (), item.shape, strict=False))
+    ):
+        raise ValueError(
+            f"{name} claims more data than the file has, or is packed in an unknown way"
+        )
     value = item[()]
     if finite and dtype.kind == "f" and not np.isfinite(value).all():
         raise ValueError(f"{name} has elements that are not finite")

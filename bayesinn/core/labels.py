@@ -1,7 +1,9 @@
-"""Names, labels, units and coordinates: declared once by the simulator, used by every table and figure.
+"""Names, labels, units and coordinates: declared by the simulator, used by tables and figures.
 
-Tables and figures show one number at a time, so a vector parameter ``beta`` of three elements appears as the columns
-``beta[0]``, ``beta[1]``, ``beta[2]``.
+They are declared once, for every table and figure.
+
+Tables and figures show one number at a time, so a vector parameter ``beta`` of three elements
+appears as the columns ``beta[0]``, ``beta[1]``, ``beta[2]``.
 """
 
 from collections.abc import Mapping
@@ -32,16 +34,21 @@ class Coordinate:
         if not self.dates:
             return f"{self.values[index]:g}"
         days = self.values.astype("datetime64[D]")
-        return str(days[index] if np.all(days == self.values) else self.values[index].astype("datetime64[m]"))
+        return str(
+            days[index]
+            if np.all(days == self.values)
+            else self.values[index].astype("datetime64[m]")
+        )
 
 
 @dataclass(frozen=True)
 class Labels:
-    r"""LaTeX labels and units of parameters, observables and context variables, for tables and figures.
+    r"""LaTeX labels and units of parameters, observables, context variables for tables and figures.
 
     Parameters
     ----------
-    labels : mapping of name to text, for example ``{"rate": r"$\lambda$"}``; the name itself where missing
+    labels : mapping of name to text
+        For example ``{"rate": r"$\lambda$"}``; the name itself where missing.
     units : mapping of name to text, for example ``{"rate": "1/day"}``; no unit where missing
     coordinates : mapping of observable to Coordinate; steps 0, 1, 2, ... where missing
     """
@@ -53,19 +60,22 @@ class Labels:
     def label(self, column: str) -> str:
         r"""Return the label of a column, without unit: ``"beta[1]"`` becomes ``"$\beta$[1]"``.
 
-        A single value of an observable with a coordinate is named by it: ``"dose[3]"`` becomes ``"dose, time 4 h"``.
+        A single value of an observable with a coordinate is named by it: ``"dose[3]"`` becomes
+        ``"dose, time 4 h"``.
         """
         name, bracket, index = column.partition("[")
-        label, coordinate = self.labels.get(name, name), self.coordinates.get(name)
+        label = self.labels.get(name, name)
+        coordinate = self.coordinates.get(name)
         first, *others = index.rstrip("]").split(",")
         if coordinate is None or not first.isdigit() or 1 + len(others) != coordinate.ndim:
             return label + bracket + index
         axis = coordinate.name
-        place = f"{self.labels.get(axis, axis)} {coordinate.step(int(first))} {self.unit(axis)}".rstrip()
+        label = self.labels.get(axis, axis)
+        place = f"{label} {coordinate.step(int(first))} {self.unit(axis)}".rstrip()
         return f"{label}[{','.join(others)}], {place}" if others else f"{label}, {place}"
 
     def unit(self, column: str) -> str:
-        """Return the unit of a column; empty if there is none, also where it was declared as "1"."""
+        """Return the unit of a column; empty if there is none, or it was declared as "1"."""
         unit = self.units.get(column.partition("[")[0], "")
         return "" if unit == "1" else unit
 
@@ -76,7 +86,10 @@ class Labels:
 
 
 def columns(values: Mapping[str, np.ndarray], batch_ndim: int) -> dict[str, np.ndarray]:
-    """Split named arrays (*batch, *event), with ``batch_ndim`` batch axes, into one array (*batch) per scalar."""
+    """Split named arrays (*batch, *event) into one (*batch) per scalar; ``batch_ndim`` axes.
+
+    These are the batch axes.
+    """
     split = {}
     for name, value in values.items():
         value = np.asarray(value)

@@ -12,7 +12,14 @@ from bayesinn.core.errors import BayesinnError, SavedPosteriorError
 FORMAT = 2
 _LARGEST = 64 * 2**20
 _ANEW = "copy the whole folder again, or save the model again"
-_WORDS = {dict: "an object", list: "a list", str: "a text", int: "an integer", float: "a number", type(None): "null"}
+_WORDS = {
+    dict: "an object",
+    list: "a list",
+    str: "a text",
+    int: "an integer",
+    float: "a number",
+    type(None): "null",
+}
 
 
 class _Missing:
@@ -39,7 +46,10 @@ def explained(
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """Return the manifest in a folder, of any format and kind; a SavedPosteriorError says why there is none."""
+    """Return the manifest in a folder, of any format and kind; SavedPosteriorError if none.
+
+    The error says why there is none.
+    """
     file = folder / "manifest.json"
     if not file.is_file():
         do = "give the folder that posterior.save(...) or `bayesinn train` wrote"
@@ -62,7 +72,8 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 
 def check_head(subject: str, manifest: dict[str, Any], kind: str) -> None:
     """Raise unless a manifest is of a kind of model and of a format that can be read."""
-    version, writer = manifest["format"], manifest["bayesinn"]
+    version = manifest["format"]
+    writer = manifest["bayesinn"]
     if type(version) is not int or not 1 <= version <= FORMAT:
         raise SavedPosteriorError(
             subject,
@@ -74,7 +85,9 @@ def check_head(subject: str, manifest: dict[str, Any], kind: str) -> None:
     found = manifest.get("kind", "AmortizedPosterior")
     if found != kind:
         do = f"load it with {'bayesinn' if found == 'AmortizedPosterior' else found}.load(folder)"
-        raise SavedPosteriorError(subject, expected=f"a saved {kind}", got=f"a saved {found}", do=do)
+        raise SavedPosteriorError(
+            subject, expected=f"a saved {kind}", got=f"a saved {found}", do=do
+        )
 
 
 def check_entry(
@@ -87,12 +100,20 @@ def check_entry(
 ) -> None:
     """Raise unless a JSON value, the entry ``name`` or the whole, has the types of a schema.
 
-    A schema is a type, a tuple of types, a list of one schema, or a dict of required entries or ``{str: schema}``.
+    A schema is a type, a tuple of types, a list of one schema, or a dict of required entries or
+    ``{str: schema}``.
     """
-    kinds = schema if isinstance(schema, tuple) else (schema if isinstance(schema, type) else type(schema),)
-    fits = isinstance(value, (*kinds, int) if float in kinds else kinds) and not isinstance(value, bool)
+    kinds = (
+        schema
+        if isinstance(schema, tuple)
+        else (schema if isinstance(schema, type) else type(schema),)
+    )
+    fits = isinstance(value, (*kinds, int) if float in kinds else kinds) and not isinstance(
+        value, bool
+    )
     if not fits:
-        expected, got = " or ".join(_WORDS[kind] for kind in kinds), repr(value)[:200]
+        expected = " or ".join(_WORDS[kind] for kind in kinds)
+        got = repr(value)[:200]
         raise error(f"{subject}, entry {name!r}", expected=expected, got=got, do=do)
     if isinstance(schema, list):
         for position, item in enumerate(value):

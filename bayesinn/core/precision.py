@@ -12,13 +12,14 @@ _setting = ProcessSetting(
 
 
 def full_precision() -> ProcessSetting:
-    """Switch TensorFloat-32 off inside of a ``with`` block, and back to the user's setting after it.
+    """Switch TensorFloat-32 off inside a ``with`` block, and back to the user's setting after it.
 
-    On recent GPUs, TensorFlow rounds the factors of matrix products and convolutions to 10 bits of mantissa by default.
-    A rotation forwards and backwards is then off by 1e-3, not 1e-6, and the log-determinant of a spline by up to 0.5.
+    On recent GPUs, TensorFlow rounds the factors of matrix products and convolutions to 10 bits of
+    mantissa by default. A rotation forwards and backwards is then off by 1e-3, not 1e-6, and the
+    log-determinant of a spline by up to 0.5.
 
-    Operations read the setting when they run; XLA may also read it when it compiles, so the first call of a compiled
-    function belongs into the block.
+    Operations read the setting when they run; XLA may also read it when it compiles, so the first
+    call of a compiled function belongs into the block.
 
     Examples
     --------

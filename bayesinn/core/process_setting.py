@@ -9,13 +9,16 @@ from typing import Any
 class ProcessSetting(contextlib.ContextDecorator):
     """A ``with`` block, or a decorator, in which a setting has a certain value.
 
-    Blocks may be nested and used in several threads: the user's value comes back when the last one ends, and a change
-    inside of a block is undone.
+    Blocks may be nested and used in several threads: the user's value comes back when the last one
+    ends, and a change inside of a block is undone.
     """
 
     def __init__(self, read: Callable[[], Any], write: Callable[[Any], None], value: Any) -> None:
-        self._read, self._write, self._value = read, write, value
-        self._lock, self._open = threading.Lock(), 0
+        self._read = read
+        self._write = write
+        self._value = value
+        self._lock = threading.Lock()
+        self._open = 0
 
     def __enter__(self) -> None:
         with self._lock:

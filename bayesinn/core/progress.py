@@ -16,11 +16,13 @@ SECONDS_BETWEEN_LINES = 10.0
 class Progress(AbstractContextManager["Progress"]):
     """Report how far some work has come.
 
-    On a terminal it is one line that is written over; elsewhere a line at most every ten seconds, one for each stage,
-    and one at the end. The time left is estimated without the first update, which includes compilation.
+    On a terminal it is one line that is written over; elsewhere a line at most every ten seconds,
+    one for each stage, and one at the end. The time left is estimated without the first update,
+    which includes compilation.
 
-    Without a ``total``, only stages and texts are shown. ``done`` units were done before, as in a run that is resumed.
-    Nothing is shown if the whole takes less than ``delay`` seconds, by the first estimate.
+    Without a ``total``, only stages and texts are shown. ``done`` units were done before, as in a
+    run that is resumed. Nothing is shown if the whole takes less than ``delay`` seconds, by the
+    first estimate.
     """
 
     task: str
@@ -34,7 +36,8 @@ class Progress(AbstractContextManager["Progress"]):
     def __post_init__(self) -> None:
         self._started = self._last_line = time.monotonic()
         self._first: tuple[float, int] | None = None
-        self._text, self._printed = "", True
+        self._text = ""
+        self._printed = True
         self._bar: Bar | None = None
         self._terminal = sys.stdout.isatty()
 
@@ -55,7 +58,8 @@ class Progress(AbstractContextManager["Progress"]):
 
     def update(self, done: int | None = None, text: str = "") -> None:
         """Say how many units are done, and anything worth knowing."""
-        self._now, self._text = time.monotonic(), text
+        self._now = time.monotonic()
+        self._text = text
         self.done = self.done if done is None else done
         self._first = self._first or (self._now, self.done)
         short = self.delay > 0 and self._bar is None and not self._left() > self.delay
@@ -65,7 +69,8 @@ class Progress(AbstractContextManager["Progress"]):
 
     def stage(self, text: str) -> None:
         """Say which stage begins; shown at once."""
-        self._text, self._now = f"{text} ({self.seconds:.0f} s)", time.monotonic()
+        self._text = f"{text} ({self.seconds:.0f} s)"
+        self._now = time.monotonic()
         if self.shown:
             self._show(at_once=True)
 
@@ -93,17 +98,26 @@ class Progress(AbstractContextManager["Progress"]):
             self._print()
 
     def _line(self) -> str:
-        counted = "" if self.total is None else f"{self.done:,} of {self.total:,} {self.unit}".rstrip()
+        counted = (
+            "" if self.total is None else f"{self.done:,} of {self.total:,} {self.unit}".rstrip()
+        )
         remaining = f"{duration(left)} left" if (left := self._left()) > 0 else ""
-        return f"{self.task}: {', '.join(part for part in (counted, self._text, remaining) if part)}"
+        return (
+            f"{self.task}: {', '.join(part for part in (counted, self._text, remaining) if part)}"
+        )
 
     def _print(self) -> None:
-        self._last_line, self._printed = self._now, True
+        self._last_line = self._now
+        self._printed = True
         print(self._line(), flush=True)
 
     def _draw(self) -> None:
         if self._bar is None:
-            columns = [TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[text]}")]
+            columns = [
+                TextColumn("{task.description}"),
+                BarColumn(),
+                TextColumn("{task.fields[text]}"),
+            ]
             columns = columns if self.total is None else [*columns, TimeRemainingColumn()]
             self._bar = Bar(*columns, console=Console(file=sys.stdout), transient=True)
             self._task = self._bar.add_task(self.task, total=self.total, text="")

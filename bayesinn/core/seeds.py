@@ -19,8 +19,8 @@ from bayesinn.core.errors import InputError
 if TYPE_CHECKING:
     import tensorflow as tf
 
-#: Numbers of the streams that had one before a stream's number followed from its name. They stay for good, so that a
-#: seed keeps its meaning. A new stream needs no entry.
+#: Numbers of the streams that had one before a stream's number followed from its name. They stay
+#: for good, so that a seed keeps its meaning. A new stream needs no entry.
 _STREAMS = {
     "weights": 0,
     "pilot": 1,
@@ -59,8 +59,11 @@ _STREAMS = {
 def check_seed(seed: int) -> int:
     """Return the seed as a plain integer; refuse all but a single non-negative one."""
     if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
-        expected, got = "one non-negative integer, which decides every random number", repr(seed)
-        raise InputError("Argument 'seed'", expected=expected, got=got, do="pass for example seed=1")
+        expected = "one non-negative integer, which decides every random number"
+        got = repr(seed)
+        raise InputError(
+            "Argument 'seed'", expected=expected, got=got, do="pass for example seed=1"
+        )
     return int(seed)
 
 
@@ -72,7 +75,7 @@ def stream_number(stream: str) -> int:
 
 
 def entropy(seed: int, stream: str, *keys: int) -> list[int]:
-    """Return entropy for ``numpy.random.SeedSequence``: seed, number of the stream, further keys (step, row)."""
+    """Return entropy for ``numpy.random.SeedSequence``: seed, stream's number, keys (step, row)."""
     return [check_seed(seed), stream_number(stream), *keys]
 
 
@@ -87,7 +90,7 @@ def integer_seed(seed: int, stream: str, *keys: int) -> int:
 
 
 def tensor_seed(seed: int, stream: str, *keys: int) -> tf.Tensor:
-    """Return a stateless TensorFlow seed (2,), derived from ``seed`` for one stream and the given keys."""
+    """Return a stateless TensorFlow seed (2,), derived from ``seed`` for one stream and keys."""
     import tensorflow as tf  # here, because diagnostics and plots do without it
 
     state = np.random.SeedSequence(entropy(seed, stream, *keys)).generate_state(2)
@@ -113,10 +116,10 @@ _building = threading.RLock()
 
 @contextmanager
 def seeded_initial_weights(seed: int) -> Iterator[None]:
-    """Make layers that are constructed and built inside reproducible, and leave Python's generator as it was.
+    """Make layers constructed and built inside reproducible; restore Python's generator after.
 
-    Keras initialisers without a seed of their own draw one from Python's ``random`` when they are constructed. That is
-    shared by all threads: one builds at a time.
+    Keras initialisers without a seed of their own draw one from Python's ``random`` when they are
+    constructed. That is shared by all threads: one builds at a time.
     """
     with _building:
         state = random.getstate()

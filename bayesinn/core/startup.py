@@ -1,4 +1,4 @@
-"""Start-up of the command line: TensorFlow is imported without its notes, and what must be made first is made."""
+"""Start-up of the command line: import TensorFlow without its notes, make what comes first."""
 
 import json
 import os
@@ -9,7 +9,7 @@ from bayesinn.core.errors import InputError
 
 
 def import_tensorflow() -> None:
-    """Import TensorFlow without its start-up notes, unless they are asked for by TF_CPP_MIN_LOG_LEVEL=0.
+    """Import TensorFlow without its start-up notes, unless TF_CPP_MIN_LOG_LEVEL=0 asks for them.
 
     TensorFlow writes them to the standard error of the process, before it looks at any setting.
     """
@@ -17,7 +17,8 @@ def import_tensorflow() -> None:
     if level == "0" or "tensorflow" in sys.modules:
         return
     sys.stderr.flush()
-    kept, nothing = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    kept = os.dup(2)
+    nothing = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nothing, 2)
     try:
         import tensorflow  # noqa: F401
@@ -28,7 +29,9 @@ def import_tensorflow() -> None:
 
 
 def new_strategy(name: str) -> Any:
-    """Return a strategy of tf.distribute, ``"mirrored"`` over all devices of this process, or ``"multi-worker"``.
+    """Return a tf.distribute strategy: ``"mirrored"`` over local devices, or ``"multi-worker"``.
+
+    The local devices are all devices of this process.
 
     The latter must be made before TensorFlow is used, as simulators do when they are imported.
     """
@@ -39,9 +42,16 @@ def new_strategy(name: str) -> Any:
         import_tensorflow()
         import tensorflow as tf
 
-        return tf.distribute.MirroredStrategy() if name == "mirrored" else tf.distribute.MultiWorkerMirroredStrategy()
+        return (
+            tf.distribute.MirroredStrategy()
+            if name == "mirrored"
+            else tf.distribute.MultiWorkerMirroredStrategy()
+        )
     except (AttributeError, ValueError) as error:
-        expected = 'TF_CONFIG={"cluster": {"worker": ["HOST:PORT", ...]}, "task": {"type": "worker", "index": NUMBER}}'
+        expected = (
+            'TF_CONFIG={"cluster": {"worker": ["HOST:PORT", ...]}, "task": {"type": '
+            '"worker", "index": NUMBER}}'
+        )
         got = f"{config}: {error}" if config else "no TF_CONFIG"
         do = "set it for each process, or give --strategy mirrored for the devices of one machine"
         raise InputError(f"Option --strategy {name}", expected=expected, got=got, do=do) from error

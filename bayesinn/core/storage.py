@@ -1,8 +1,11 @@
-"""Models in folders: ``manifest.json``, which people can read, and ``weights.h5``. Never pickle, never code.
+"""Models in folders: ``manifest.json``, which people can read, and ``weights.h5``.
 
-A folder changes at one instant. New weights are written under a name that contains their fingerprint, then
-``manifest.json``, which holds that fingerprint, is replaced, and at last the weights are renamed to ``weights.h5``.
-Whenever a save is interrupted, the old model or the new one is there and complete.
+Never pickle, never code.
+
+A folder changes at one instant. New weights are written under a name that contains their
+fingerprint, then ``manifest.json``, which holds that fingerprint, is replaced, and at last the
+weights are renamed to ``weights.h5``. Whenever a save is interrupted, the old model or the new one
+is there and complete.
 """
 
 import contextlib
@@ -42,37 +45,51 @@ class SavedModel(NamedTuple):
 
     def explained(self, entry: str, expected: str) -> AbstractContextManager[None]:
         """Blame an entry of the manifest for whatever goes wrong inside."""
-        return explained(f"Manifest {str(self.folder / 'manifest.json')!r}, entry {entry!r}", expected)
+        return explained(
+            f"Manifest {str(self.folder / 'manifest.json')!r}, entry {entry!r}", expected
+        )
 
     def explained_weights(self) -> AbstractContextManager[None]:
         """Blame the arrays for whatever goes wrong inside."""
         return _explained_weights(self.folder)
 
-    def array(self, name: str, shape: Sequence[int | None], dtype: Any = np.float32, finite: bool = True) -> np.ndarray:
+    def array(
+        self, name: str, shape: Sequence[int | None], dtype: Any = np.float32, finite: bool = True
+    ) -> np.ndarray:
         """Return an array that was saved; see :func:`bayesinn.core.hdf5.read_array`."""
         with _explained_weights(self.folder):
             return read_array(self.file, name, shape, dtype, finite)
 
     def assign(self, network: Any) -> None:
-        """Give a network that is built its weights; each must have the shape and type of the network's."""
+        """Give a built network its weights; each must have the network's shape and type."""
         for name, variable in _numbered(network):
             variable.assign(self.array(name, tuple(variable.shape), variable.dtype))
         if len(self.file["network"]) != len(network.variables):
             with _explained_weights(self.folder):
-                raise ValueError(f"{len(self.file['network'])} arrays of weights, expected {len(network.variables)}")
+                raise ValueError(
+                    f"{len(self.file['network'])} arrays of weights, expected "
+                    f"{len(network.variables)}"
+                )
 
 
 def write_model(
-    folder: str | Path, kind: str, entries: Mapping[str, Any], arrays: Mapping[str, Any], network: Any
+    folder: str | Path,
+    kind: str,
+    entries: Mapping[str, Any],
+    arrays: Mapping[str, Any],
+    network: Any,
 ) -> Path:
     """Write a model into a folder, in place of an older one, and return the folder.
 
-    The class's name ``kind`` and the JSON values ``entries`` go to the manifest; "/" in names of arrays makes groups. A
-    SavedPosteriorError says if the folder can't be written or has such files of something else; an older model stays.
+    The class's name ``kind`` and the JSON values ``entries`` go to the manifest; "/" in names of
+    arrays makes groups. A SavedPosteriorError says if the folder can't be written or has such files
+    of something else; an older model stays.
     """
     folder = check_path("Argument 'folder'", folder, "posterior")
     do = "make room or choose another folder; a model that was saved there before is still complete"
-    with explained(f"Folder {str(folder)!r}", "room and permission to save there", do, (OSError, RuntimeError)):
+    with explained(
+        f"Folder {str(folder)!r}", "room and permission to save there", do, (OSError, RuntimeError)
+    ):
         data = packed({**dict(_numbered(network)), **arrays}, compressed="network")
         fingerprint = hashlib.sha256(data).hexdigest()
         packages = {package: importlib.metadata.version(package) for package in _PACKAGES}
@@ -93,12 +110,16 @@ def write_model(
 
 
 def read_model(
-    folder: str | Path, kind: str, schema: Mapping[str, Any], upgrade: Callable[[dict[str, Any]], dict[str, Any]]
+    folder: str | Path,
+    kind: str,
+    schema: Mapping[str, Any],
+    upgrade: Callable[[dict[str, Any]], dict[str, Any]],
 ) -> SavedModel:
-    """Read the model of a class ``kind`` in a folder; its arrays are read later, when their shapes are known.
+    """Read the model of a class ``kind`` in a folder, its arrays later, once shapes are known.
 
-    ``upgrade`` rewrites a manifest of format 1; for ``schema`` see :func:`bayesinn.core.manifest.check_entry`. A
-    SavedPosteriorError says if there is no such model, or it is damaged, or of a format that is not known here.
+    ``upgrade`` rewrites a manifest of format 1; for ``schema`` see
+    :func:`bayesinn.core.manifest.check_entry`. A SavedPosteriorError says if there is no such
+    model, or it is damaged, or of a format that is not known here.
     """
     folder = check_path("Argument 'folder'", folder, "posterior")
     subject = f"Manifest {str(folder / 'manifest.json')!r}"
@@ -111,7 +132,9 @@ def read_model(
                 break
         else:
             exists = (folder / "weights.h5").is_file()
-            raise ValueError("other bytes than were saved with manifest.json" if exists else "no weights.h5")
+            raise ValueError(
+                "other bytes than were saved with manifest.json" if exists else "no weights.h5"
+            )
         file = h5py.File(io.BytesIO(data), "r")
     if manifest["format"] < FORMAT:
         with explained(subject, f"a manifest of format {manifest['format']}"):
@@ -122,26 +145,36 @@ def read_model(
 
 @contextlib.contextmanager
 def held(folder: Path | None, subject: str) -> Iterator[None]:
-    """Make a folder, if there is to be one, and keep other processes and threads out during a ``with`` block."""
+    """Make a folder, if there is to be one, and lock it during a ``with`` block.
+
+    The lock keeps other processes and threads out.
+    """
     with contextlib.ExitStack() as stack:
         if folder is not None:
             do = "make room, or choose another folder"
-            with explained(f"{subject} {str(folder)!r}", "room and permission to write there", do, (OSError,)):
+            with explained(
+                f"{subject} {str(folder)!r}", "room and permission to write there", do, (OSError,)
+            ):
                 folder.mkdir(parents=True, exist_ok=True)
                 descriptor = stack.enter_context(opened_folder(folder))
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                expected, got = "one process that writes there at a time", "another that does now"
+                expected = "one process that writes there at a time"
+                got = "another that does now"
                 do = "wait until it has ended, or choose another folder"
-                raise SavedPosteriorError(f"{subject} {str(folder)!r}", expected=expected, got=got, do=do) from None
+                raise SavedPosteriorError(
+                    f"{subject} {str(folder)!r}", expected=expected, got=got, do=do
+                ) from None
             except OSError:
                 pass  # Some network disks have no locks.
         yield
 
 
 def _numbered(network: Any) -> list[tuple[str, Any]]:
-    return [(f"network/{number:05d}", variable) for number, variable in enumerate(network.variables)]
+    return [
+        (f"network/{number:05d}", variable) for number, variable in enumerate(network.variables)
+    ]
 
 
 def _staged(fingerprint: Any) -> str:
@@ -152,13 +185,20 @@ def _staged(fingerprint: Any) -> str:
 
 
 def _explained_weights(folder: Path) -> AbstractContextManager[None]:
-    return explained(f"Weights {str(folder / 'weights.h5')!r}", "the weights that belong to manifest.json")
+    return explained(
+        f"Weights {str(folder / 'weights.h5')!r}", "the weights that belong to manifest.json"
+    )
 
 
 def _read_weights(folder: Path, manifest: Mapping[str, Any]) -> bytes | None:
-    """Return the weights with the manifest's fingerprint; None when they are not there. Format 1 had none."""
+    """Return the weights with the manifest's fingerprint; None when they are not there.
+
+    Format 1 had none.
+    """
     fingerprint = manifest.get("fingerprint") if manifest["format"] == FORMAT else None
-    for name in ("weights.h5",) if manifest["format"] < FORMAT else (_staged(fingerprint), "weights.h5"):
+    for name in (
+        ("weights.h5",) if manifest["format"] < FORMAT else (_staged(fingerprint), "weights.h5")
+    ):
         with contextlib.suppress(FileNotFoundError):
             data = (folder / name).read_bytes() if (folder / name).is_file() else b""
             if data and fingerprint in (None, hashlib.sha256(data).hexdigest()):
@@ -174,16 +214,22 @@ def _check_own(folder: Path) -> None:
     foreign = [name for name in ("manifest.json", "weights.h5") if os.path.lexists(folder / name)]
     if foreign:
         expected = "a new folder, or one with a saved model to replace"
-        got, do = f"{' and '.join(foreign)} of something else", "choose another folder, or move those files away"
+        got = f"{' and '.join(foreign)} of something else"
+        do = "choose another folder, or move those files away"
         raise SavedPosteriorError(f"Folder {str(folder)!r}", expected=expected, got=got, do=do)
 
 
 def _tidy(folder: Path) -> None:
-    """Give the manifest's weights their final name, then remove what interrupted saves have left."""
+    """Give the manifest's weights their final name, then remove what interrupted saves left."""
     # What fails here is done by the next save; the manifest's weights are found under both names.
     with contextlib.suppress(SavedPosteriorError, ValueError, OSError):
-        manifest = read_manifest(folder) if os.path.lexists(folder / "manifest.json") else {"format": None}
-        if manifest["format"] == FORMAT and (staged := folder / _staged(manifest.get("fingerprint"))).is_file():
+        manifest = (
+            read_manifest(folder) if os.path.lexists(folder / "manifest.json") else {"format": None}
+        )
+        if (
+            manifest["format"] == FORMAT
+            and (staged := folder / _staged(manifest.get("fingerprint"))).is_file()
+        ):
             staged.replace(folder / "weights.h5")
             sync(folder)
         for file in folder.iterdir():

@@ -32,7 +32,12 @@ def check_integer(
     if not whole or not least <= value <= limit:
         known = most is not None or (whole and value > limit)
         bounds = f"from {least:,} to {limit:,}" if known else f"of {least:,} or more"
-        raise error(subject, expected=f"an integer {bounds}", got=repr(value), do=do or f"pass for example {least}")
+        raise error(
+            subject,
+            expected=f"an integer {bounds}",
+            got=repr(value),
+            do=do or f"pass for example {least}",
+        )
     return int(value)
 
 
@@ -46,7 +51,10 @@ def check_number(
     below: float = math.inf,
     do: str = "change it",
 ) -> float:
-    """Return a finite number as a plain float; ``least`` and ``most`` are allowed, ``above`` and ``below`` are not."""
+    """Return a finite number as a plain float, from ``least`` to ``most`` inclusive.
+
+    The limits ``above`` and ``below`` are exclusive.
+    """
     real = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
     if not real or not (least <= value <= most and above < value < below):
         bounds = (("from", least), ("above", above), ("at most", most), ("below", below))
@@ -69,7 +77,9 @@ def check_choice(
         raise error(subject, expected=expected, got=repr(value), do=do)
 
 
-def check_type(subject: str, value: object, kind: type | tuple[type, ...], expected: str, do: str) -> None:
+def check_type(
+    subject: str, value: object, kind: type | tuple[type, ...], expected: str, do: str
+) -> None:
     """Raise unless a value is of a type."""
     if not isinstance(value, kind):
         raise InputError(subject, expected=expected, got=repr(value), do=do)
@@ -82,7 +92,7 @@ def check_flag(subject: str, value: Any) -> bool:
 
 
 def check_path(subject: str, value: Any, example: str) -> Path:
-    """Return the path of a file or folder, with the user's home in place of ``~``; it may not exist."""
+    """Return the path of a file or folder, which may not exist; ``~`` is the user's home."""
     do = f"pass for example {example!r}"
     check_type(subject, value, (str, os.PathLike), "a path", do)
     path = os.path.expanduser(os.fsdecode(value))
@@ -102,16 +112,24 @@ def _fault_of_path(path: str) -> str:
         longest = max(map(len, os.fsencode(path).split(os.fsencode(os.sep))))
     except UnicodeEncodeError:
         return "with half of a surrogate pair, which is no character"
-    return f"with a name of {longest} bytes, more than {_LONGEST_NAME}" if longest > _LONGEST_NAME else ""
+    return (
+        f"with a name of {longest} bytes, more than {_LONGEST_NAME}"
+        if longest > _LONGEST_NAME
+        else ""
+    )
 
 
-def check_arguments(owner: str, parameters: Mapping[str, inspect.Parameter], values: Mapping[str, Any]) -> None:
-    """Check arguments that are annotated as numbers, several integers, flags; and names of activations.
+def check_arguments(
+    owner: str, parameters: Mapping[str, inspect.Parameter], values: Mapping[str, Any]
+) -> None:
+    """Check arguments annotated as numbers, several integers or flags; and names of activations.
 
-    Integers are 1 or more, or 0 if that is the default; arguments of other kinds have checks of their own.
+    Integers are 1 or more, or 0 if that is the default; arguments of other kinds have checks of
+    their own.
     """
     for name, value in values.items():
-        subject, default = f"{owner}, argument {name!r}", parameters[name].default
+        subject = f"{owner}, argument {name!r}"
+        default = parameters[name].default
         kind = parameters[name].annotation
         text = kind.__name__ if isinstance(kind, type) else str(kind)
         if value is None and text.endswith(" | None"):
@@ -127,12 +145,19 @@ def check_arguments(owner: str, parameters: Mapping[str, inspect.Parameter], val
                 check_flag(subject, value)
             case "Sequence[int]" | "tuple[int, int]":
                 example = f"pass for example {default!r}"
-                several = isinstance(value, Sequence | np.ndarray) and not isinstance(value, str | bytes)
-                check_type(subject, value, type(value) if several else tuple, "several integers", example)
+                several = isinstance(value, Sequence | np.ndarray) and not isinstance(
+                    value, str | bytes
+                )
+                check_type(
+                    subject, value, type(value) if several else tuple, "several integers", example
+                )
                 for number in value:
                     check_integer(f"{subject}, each", number, do=example)
-            case "str" if name == "activation" and _is_activation(default) and not _is_activation(value):
-                expected, do = "the name of a Keras activation", "pass for example 'relu', 'silu' or 'tanh'"
+            case "str" if (
+                name == "activation" and _is_activation(default) and not _is_activation(value)
+            ):
+                expected = "the name of a Keras activation"
+                do = "pass for example 'relu', 'silu' or 'tanh'"
                 raise InputError(subject, expected=expected, got=repr(value), do=do)
 
 

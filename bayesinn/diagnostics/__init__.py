@@ -1,18 +1,21 @@
-"""Diagnostics: tests of a posterior, and measures of its information. Arrays in, a small frozen result out.
+"""Diagnostics: tests of a posterior, and measures of its information.
+
+Arrays in, a small frozen result out.
 
 Arguments and results that all functions share:
 
 - ``truth``, dict of name to array (n, *event): the true parameters of each of n data sets.
-- ``draws``, dict of name to array (n, L, *event): L independent posterior draws given each data set.
+- ``draws``, dict of name to array (n, L, *event): L independent posterior draws given each data
+  set.
 - ``prior``, dict of name to array (m, *event): draws from the prior.
 - ``level``: probability that one column of a correct posterior passes.
 - ``seed``: one integer that decides all random numbers, also how ties break.
-- A result has one column for each scalar, such as ``beta[0]``; its arrays for n data sets and k columns are (n, k). It
-  has a ``summary`` and ``to_dataframe()``, and a test of calibration has ``deviations``, errors with units and
-  intervals; :mod:`bayesinn.plots` draws it.
+- A result has one column for each scalar, such as ``beta[0]``; its arrays for n data sets and k
+  columns are (n, k). It has a ``summary`` and ``to_dataframe()``, and a test of calibration has
+  ``deviations``, errors with units and intervals; :mod:`bayesinn.plots` draws it.
 
-An :class:`~bayesinn.core.errors.InputError` says which names, shapes or values do not fit. For example, normal data
-with a normal mean, whose posterior is known:
+An :class:`~bayesinn.core.errors.InputError` says which names, shapes or values do not fit. For
+example, normal data with a normal mean, whose posterior is known:
 
 >>> import numpy as np
 >>> from bayesinn.diagnostics import coverage, information, recovery, sbc, tarp
@@ -22,13 +25,19 @@ with a normal mean, whose posterior is known:
 >>> draws = {"mean": data["mean"][:, None] / 2 + np.sqrt(0.5) * generator.normal(size=(500, 99))}
 >>> again = {"mean": generator.normal(size=(500, 99))}
 >>> # TARP alone sees the prior in place of the posterior.
->>> [[sbc(truth, given, seed=1).passed, tarp(truth, given, data, seed=1).passed] for given in (draws, again)]
+>>> [
+...     [sbc(truth, given, seed=1).passed, tarp(truth, given, data, seed=1).passed]
+...     for given in (draws, again)
+... ]
 [[True, True], [True, False]]
 >>> coverage(truth, {"mean": 0.5 * draws["mean"]}, seed=1).passed
 False
 >>> sbc(truth, {"mean": draws["mean"] + 0.5}, seed=1).deviations[0].text(0).partition(",")[0]
 'mean: draws too high'
->>> contraction, gain = recovery(truth, draws, prior).contraction[0], information(truth, draws, prior).mean[0]
+>>> contraction, gain = (
+...     recovery(truth, draws, prior).contraction[0],
+...     information(truth, draws, prior).mean[0],
+... )
 >>> bool(abs(contraction - 0.5) < 0.05), bool(abs(gain - 0.5 * np.log(2)) < 0.05)
 (True, True)
 """
@@ -46,8 +55,15 @@ from bayesinn.diagnostics.coverage import (
     coverage as coverage,
     joint_coverage as joint_coverage,
 )
-from bayesinn.diagnostics.information import InformationResult as InformationResult, information as information
-from bayesinn.diagnostics.learning_curve import Advice as Advice, Gain as Gain, learning_curve as learning_curve
+from bayesinn.diagnostics.information import (
+    InformationResult as InformationResult,
+    information as information,
+)
+from bayesinn.diagnostics.learning_curve import (
+    Advice as Advice,
+    Gain as Gain,
+    learning_curve as learning_curve,
+)
 from bayesinn.diagnostics.local import LocalC2STResult as LocalC2STResult, local_c2st as local_c2st
 from bayesinn.diagnostics.misspecification import (
     MisspecificationResult as MisspecificationResult,
@@ -55,8 +71,14 @@ from bayesinn.diagnostics.misspecification import (
     misspecification_power as misspecification_power,
 )
 from bayesinn.diagnostics.mmd import MMDResult as MMDResult, mmd as mmd
-from bayesinn.diagnostics.posterior_sbc import PosteriorSBCResult as PosteriorSBCResult, posterior_sbc as posterior_sbc
-from bayesinn.diagnostics.predictive import PredictiveResult as PredictiveResult, predictive_checks as predictive_checks
+from bayesinn.diagnostics.posterior_sbc import (
+    PosteriorSBCResult as PosteriorSBCResult,
+    posterior_sbc as posterior_sbc,
+)
+from bayesinn.diagnostics.predictive import (
+    PredictiveResult as PredictiveResult,
+    predictive_checks as predictive_checks,
+)
 from bayesinn.diagnostics.recovery import RecoveryResult as RecoveryResult, recovery as recovery
 from bayesinn.diagnostics.sbc import (
     DependenceResult as DependenceResult,

@@ -1,4 +1,4 @@
-"""Checks and layout of named arrays and of sets of points: one column for each scalar, one point in a row."""
+"""Checks and layout of named arrays and sets of points: one column a scalar, one row a point."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -28,26 +28,50 @@ def paired(truth: Arrays, draws: Arrays) -> Pairs:
     return Pairs(tuple(columns(truth, batch_ndim=1)), rows, drawn)
 
 
-def by_column(role: str, values: Arrays, like: Arrays, *, rows: int | None = None, batch_ndim: int = 1) -> np.ndarray:
-    """Lay out arrays (*batch, *event), with the names and events of ``like`` (n, *event), as one array (*batch, k)."""
+def by_column(
+    role: str, values: Arrays, like: Arrays, *, rows: int | None = None, batch_ndim: int = 1
+) -> np.ndarray:
+    """Lay out arrays (*batch, *event), named as ``like`` (n, *event), as one array (*batch, k).
+
+    Names and events are those of ``like``.
+    """
     if not like:
-        raise InputError(role, expected="at least one parameter", got="an empty dict", do="pass the parameters")
+        raise InputError(
+            role, expected="at least one parameter", got="an empty dict", do="pass the parameters"
+        )
     if set(values) != set(like):
         got = f"no {sorted(set(like) - set(values))}, {sorted(set(values) - set(like))} too many"
         do = "pass the same parameters in all arguments"
-        raise InputError(f"names in {role}", expected=f"the parameters {sorted(like)}", got=got, do=do)
+        raise InputError(
+            f"names in {role}", expected=f"the parameters {sorted(like)}", got=got, do=do
+        )
     arrays = {name: np.asarray(values[name]) for name in like}
     first = next(iter(arrays))
-    batch = arrays[first].shape[:batch_ndim] if rows is None else (rows, *arrays[first].shape[1:batch_ndim])
+    batch = (
+        arrays[first].shape[:batch_ndim]
+        if rows is None
+        else (rows, *arrays[first].shape[1:batch_ndim])
+    )
     for name, array in arrays.items():
         subject = f"{role} of parameter {name!r}"
-        shape = (*batch, *("data sets", "draws")[len(batch) : batch_ndim], *np.shape(like[name])[1:])
+        shape = (
+            *batch,
+            *("data sets", "draws")[len(batch) : batch_ndim],
+            *np.shape(like[name])[1:],
+        )
         if array.shape != shape or min(batch) < 2:
-            expected = f"shape {shape} as for {first!r}: 2 or more data sets, 2 or more draws, event"
-            do = "put data sets on the first axis, draws on the second, equally many for all parameters"
+            expected = (
+                f"shape {shape} as for {first!r}: 2 or more data sets, 2 or more draws, event"
+            )
+            do = (
+                "put data sets on the first axis, draws on the second, equally many for all "
+                "parameters"
+            )
             raise InputError(subject, expected=expected, got=f"shape {array.shape}", do=do)
         check_finite(subject, array)
-    return np.stack([column.astype(float) for column in columns(arrays, batch_ndim).values()], axis=-1)
+    return np.stack(
+        [column.astype(float) for column in columns(arrays, batch_ndim).values()], axis=-1
+    )
 
 
 def check_level(level: float) -> float:
@@ -58,19 +82,33 @@ def check_level(level: float) -> float:
 def check_finite(subject: str, value: np.ndarray) -> None:
     """Refuse NaN and infinity: a rank against NaN would be silently wrong."""
     if value.dtype.kind not in "biuf":
-        raise InputError(subject, expected="real numbers", got=f"dtype {value.dtype}", do="convert to numbers first")
+        raise InputError(
+            subject,
+            expected="real numbers",
+            got=f"dtype {value.dtype}",
+            do="convert to numbers first",
+        )
     if bad := np.size(value) - np.count_nonzero(np.isfinite(value)):
         got = f"{bad} of {np.size(value)} values NaN or infinite"
         do = "leave out the data sets or draws concerned and count them, or repair what made them"
         raise InputError(subject, expected="finite values", got=got, do=do)
 
 
-def check_points(subject: str, points: np.ndarray, *, least: int = 2, width: int | None = None) -> np.ndarray:
-    """Return points (n, d) as floats, with n of at least ``least`` and d = ``width`` if that is given."""
+def check_points(
+    subject: str, points: np.ndarray, *, least: int = 2, width: int | None = None
+) -> np.ndarray:
+    """Return points (n, d) as floats, with n of at least ``least`` and d = ``width`` if given."""
     points = np.asarray(points)
-    if points.ndim != 2 or len(points) < least or points.shape[1] != (width or max(1, points.shape[-1])):
+    if (
+        points.ndim != 2
+        or len(points) < least
+        or points.shape[1] != (width or max(1, points.shape[-1]))
+    ):
         expected = f"shape (n, {width or 'columns'}) with n of at least {least}"
-        do = "put one point in a row, with the same columns in all arrays; a single column is values[:, None]"
+        do = (
+            "put one point in a row, with the same columns in all arrays; a single column is "
+            "values[:, None]"
+        )
         raise InputError(subject, expected=expected, got=f"shape {points.shape}", do=do)
     check_finite(subject, points)
     return points.astype(float)
@@ -92,7 +130,8 @@ def subset(points: np.ndarray, most: int, generator: np.random.Generator) -> np.
 def standardised(points: np.ndarray, reference: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return points and reference in standard deviations of the reference from its mean.
 
-    A constant reference becomes 0; departures of the points from it count in their root mean square: about 1.
+    A constant reference becomes 0; departures of the points from it count in their root mean
+    square: about 1.
     """
     constant = np.ptp(reference, axis=0) == 0.0
     # The mean of equal numbers may differ from them by rounding, and their deviation from zero.

@@ -1,11 +1,13 @@
 """Simultaneous bands for the ECDF of uniform values, with their exact coverage.
 
-Saeilynoja, Buerkner & Vehtari 2022, "Graphical test for discrete uniformity and its applications in goodness-of-fit
-evaluation and multiple sample comparison", Statistics and Computing 32:32: at every point the central binomial interval
-of one common coverage, 1 - gamma, such that the whole ECDF stays inside with probability ``level``. Counts below the
-points are a Poisson process conditioned on its total, so one convolution a point gives that probability: Moscovich &
-Nadler 2017, "Fast calculation of boundary crossing probabilities for Poisson processes", Statistics & Probability
-Letters 123. Points are k increasing numbers between 0 and 1, ends excluded; size is the number n of values.
+Saeilynoja, Buerkner & Vehtari 2022, "Graphical test for discrete uniformity and its applications in
+goodness-of-fit evaluation and multiple sample comparison", Statistics and Computing 32:32: at every
+point the central binomial interval of one common coverage, 1 - gamma, such that the whole ECDF
+stays inside with probability ``level``. Counts below the points are a Poisson process conditioned
+on its total, so one convolution a point gives that probability: Moscovich & Nadler 2017, "Fast
+calculation of boundary crossing probabilities for Poisson processes", Statistics & Probability
+Letters 123. Points are k increasing numbers between 0 and 1, ends excluded; size is the number n of
+values.
 """
 
 import math
@@ -38,12 +40,17 @@ class Band:
         return np.all((counts >= self.lower) & (counts <= self.upper), axis=-1)
 
     def __repr__(self) -> str:
-        return f"Band({self.level:.1%} over {len(self.points)} points, {self.size} values, gamma={self.gamma:.3g})"
+        return (
+            f"Band({self.level:.1%} over {len(self.points)} points, {self.size} values, "
+            f"gamma={self.gamma:.3g})"
+        )
 
 
 @lru_cache(maxsize=64)
 def simultaneous_band(points: tuple[float, ...], size: int, level: float) -> Band:
-    """Find the narrowest band, of common pointwise coverage, that n uniform values leave with probability <= 1 - level.
+    """Find the narrowest band that n uniform values leave with probability <= 1 - level.
+
+    Its pointwise coverage is the same everywhere.
 
     >>> simultaneous_band((0.25, 0.5, 0.75), size=100, level=0.95)
     Band(95.0% over 3 points, 100 values, gamma=0.0222)
@@ -51,7 +58,8 @@ def simultaneous_band(points: tuple[float, ...], size: int, level: float) -> Ban
     check_level(level)
     _check_points(points, size)
     # Bonferroni bounds gamma from below; log scale, because gamma is small.
-    low, high = math.log((1.0 - level) / len(points)), 0.0
+    low = math.log((1.0 - level) / len(points))
+    high = 0.0
     for _ in range(40):
         middle = 0.5 * (low + high)
         inside = _inside_probability(points, size, math.exp(middle)) >= level
@@ -63,8 +71,12 @@ def simultaneous_band(points: tuple[float, ...], size: int, level: float) -> Ban
     return band
 
 
-def band_p_values(counts: np.ndarray, points: tuple[float, ...], size: int, side: int = 0) -> np.ndarray:
-    """Return exact p-values (c,) of uniformity, 1e-16 where smaller: one minus the smallest level of a band that holds.
+def band_p_values(
+    counts: np.ndarray, points: tuple[float, ...], size: int, side: int = 0
+) -> np.ndarray:
+    """Return exact p-values (c,) of uniformity, 1e-16 where smaller.
+
+    Each is one minus the smallest level of a band that holds.
 
     Counts are integers (c, k): how many of the n values of each column lie below each point. With
     ``side`` 1 or -1, only counts that are too large, or too small, are evidence.
@@ -77,14 +89,20 @@ def band_p_values(counts: np.ndarray, points: tuple[float, ...], size: int, side
     if side:
         pointwise = np.where(side * (counts - size * np.array(points)) > 0.0, pointwise, 1.0)
     gammas = np.min(pointwise, axis=1)
-    # The tail that holds the worst count weighs gamma / 2, which bounds the p-value where 1 - P rounds to zero.
-    exact = [max(1.0 - _inside_probability(points, size, gamma, side), 0.5 * gamma) for gamma in gammas]
+    # The tail that holds the worst count weighs gamma / 2, which bounds the p-value where 1 - P
+    # rounds to zero.
+    exact = [
+        max(1.0 - _inside_probability(points, size, gamma, side), 0.5 * gamma) for gamma in gammas
+    ]
     return np.maximum(exact, 1e-16)
 
 
 @lru_cache(maxsize=32)
 def _pointwise(points: tuple[float, ...], size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return first (k,) and two-sided p-values (k, width) of counts first + (0, ..., width - 1); beyond, they are 0."""
+    """Return first (k,) and p-values (k, width) of counts first + (0, ..., width - 1).
+
+    The p-values are two-sided; beyond these counts, they are 0.
+    """
     probability = np.array(points)
     mean = size * probability
     half = int(np.ceil(9.0 * np.sqrt(np.max(mean * (1.0 - probability))) + 30.0))
@@ -94,8 +112,8 @@ def _pointwise(points: tuple[float, ...], size: int) -> tuple[np.ndarray, np.nda
     below = stats.binom.cdf(counts, size, probability[:, None])
     above = stats.binom.sf(counts - 1, size, probability[:, None])
     pointwise = np.minimum(2.0 * np.minimum(below, above), 1.0)
-    # Equal by symmetry must be equal as numbers, and others apart by more than the bisection for gamma resolves:
-    # so the band and the p-values agree on every sample.
+    # Equal by symmetry must be equal as numbers, and others apart by more than the bisection for
+    # gamma resolves: so the band and the p-values agree on every sample.
     with np.errstate(divide="ignore"):
         return first, np.exp(np.round(np.log(pointwise), 9))
 
@@ -103,11 +121,16 @@ def _pointwise(points: tuple[float, ...], size: int) -> tuple[np.ndarray, np.nda
 def _limits(points: tuple[float, ...], size: int, gamma: float) -> tuple[np.ndarray, np.ndarray]:
     first, table = _pointwise(points, size)
     inside = table > gamma
-    return first + np.argmax(inside, axis=1), first + table.shape[1] - 1 - np.argmax(inside[:, ::-1], axis=1)
+    return first + np.argmax(inside, axis=1), first + table.shape[1] - 1 - np.argmax(
+        inside[:, ::-1], axis=1
+    )
 
 
 def _inside_probability(points: tuple[float, ...], size: int, gamma: float, side: int = 0) -> float:
-    """Return the probability that n uniform values have a pointwise p-value above gamma at every point, on one side."""
+    """Return the probability that n uniform values have p-values above gamma at every point.
+
+    The p-values are pointwise, and may be those of one side.
+    """
     if gamma >= 1.0:
         return 0.0
     lower, upper = _limits(points, size, gamma)
@@ -115,7 +138,9 @@ def _inside_probability(points: tuple[float, ...], size: int, gamma: float, side
         widest = _limits(points, size, min(gamma, _NEVER))
         lower, upper = (widest[0], upper) if side > 0 else (lower, widest[1])
     rates = size * np.diff(points, prepend=0.0, append=1.0)
-    start, weights = 0, np.ones(1)  # of the counts start, start + 1, ...
+    # of the counts start, start + 1, ...
+    start = 0
+    weights = np.ones(1)
     for rate, low, high in zip(rates, [*lower, size], [*upper, size], strict=True):
         # Poisson weights beyond this length are below 1e-20.
         length = min(high - start + 1, int(rate + 12.0 * math.sqrt(rate) + 40.0))
@@ -125,7 +150,8 @@ def _inside_probability(points: tuple[float, ...], size: int, gamma: float, side
         inside = np.convolve(weights, kernel)[max(low - start, 0) : high - start + 1]
         offset = max(start - low, 0)
         reached[offset : offset + len(inside)] = inside
-        start, weights = low, reached
+        start = low
+        weights = reached
     return float(weights[0] / stats.poisson.pmf(size, size))
 
 
@@ -133,4 +159,9 @@ def _check_points(points: tuple[float, ...], size: int) -> None:
     if size < 1 or not points or not np.all(np.diff(points, prepend=0.0, append=1.0) > 0.0):
         got = f"points {tuple(points)[:5]}..., {size} values"
         expected = "increasing numbers between 0 and 1, ends excluded, and at least one value"
-        raise InputError("points of the ECDF", expected=expected, got=got, do="sort the points, leave out 0 and 1")
+        raise InputError(
+            "points of the ECDF",
+            expected=expected,
+            got=got,
+            do="sort the points, leave out 0 and 1",
+        )

@@ -1,7 +1,7 @@
 """P-values of errors that are no larger than a tolerance, which hold with few simulations, too.
 
-Of intervals that hold with 95 % each, one of twenty does not. What condemns a posterior must hold for
-all errors of a diagnosis together, so that each of them is judged far out in the tail of its
+Of intervals that hold with 95 % each, one of twenty does not. What condemns a posterior must hold
+for all errors of a diagnosis together, so that each of them is judged far out in the tail of its
 estimate, where that of few simulations is not normal. Each function takes what was measured and a
 tolerance, and returns p-values (k,), each column by itself, of the hypothesis that the size of the
 error is the tolerance at most.
@@ -20,29 +20,43 @@ _STAKES = 0.98 * 1.5 ** -np.arange(14.0)
 
 
 def of_mean(values: np.ndarray, tolerance: float) -> np.ndarray:
-    """Judge means of values (n, k) by Student's t: exact for normal ones, as scores of a correct posterior are."""
-    freedom, error = len(values) - 1, _error_of_mean(values)
-    near, far = (_ratio(np.abs(values.mean(axis=0)) + part, error) for part in (-tolerance, tolerance))
+    """Judge means of values (n, k) by Student's t.
+
+    It is exact for normal values, as scores of a correct posterior are.
+    """
+    freedom = len(values) - 1
+    error = _error_of_mean(values)
+    near, far = (
+        _ratio(np.abs(values.mean(axis=0)) + part, error) for part in (-tolerance, tolerance)
+    )
     return np.minimum(stats.t.sf(near, freedom) + stats.t.sf(far, freedom), 1.0)
 
 
 def of_excess(values: np.ndarray, tolerance: float) -> np.ndarray:
     """Judge means of values (n, k) by Student's t, where only a positive mean is an error."""
-    return np.asarray(stats.t.sf(_ratio(values.mean(axis=0) - tolerance, _error_of_mean(values)), len(values) - 1))
+    return np.asarray(
+        stats.t.sf(_ratio(values.mean(axis=0) - tolerance, _error_of_mean(values)), len(values) - 1)
+    )
 
 
 def of_spread(sd: np.ndarray, error: np.ndarray, size: int, tolerance: float) -> np.ndarray:
-    """Judge standard deviations (k,) of so many values, one if correct; ``error`` is that of their logarithms.
+    """Judge standard deviations (k,) of ``size`` values, one if correct.
 
-    The larger of two p-values: by chi-square, exact for normal values, and by Student's t with the error, which knows
-    the tails of values that are not normal. The tolerance is in %.
+    ``error`` is that of their logarithms.
+
+    The larger of two p-values: by chi-square, exact for normal values, and by Student's t with the
+    error, which knows the tails of values that are not normal. The tolerance is in %.
     """
-    freedom, wide = size - 1, sd > 1.0
-    most, least = 1.0 + tolerance / 100.0, max(1.0 - tolerance / 100.0, np.finfo(float).tiny)
-    above, below = freedom * (sd / most) ** 2, freedom * (sd / least) ** 2
+    freedom = size - 1
+    wide = sd > 1.0
+    most = 1.0 + tolerance / 100.0
+    least = max(1.0 - tolerance / 100.0, np.finfo(float).tiny)
+    above = freedom * (sd / most) ** 2
+    below = freedom * (sd / least) ** 2
     near = np.where(wide, stats.chi2.sf(above, freedom), stats.chi2.cdf(below, freedom))
     # Chance may also cross the other end, by as much.
-    low, high = stats.chi2.ppf(near, freedom) * (least / most) ** 2, stats.chi2.isf(near, freedom) * (most / least) ** 2
+    low = stats.chi2.ppf(near, freedom) * (least / most) ** 2
+    high = stats.chi2.isf(near, freedom) * (most / least) ** 2
     exact = near + np.where(wide, stats.chi2.cdf(low, freedom), stats.chi2.sf(high, freedom))
     distance = np.where(wide, np.log(sd / most), np.log(least / sd)) / error
     other = distance + np.log(most / least) / error
@@ -50,13 +64,19 @@ def of_spread(sd: np.ndarray, error: np.ndarray, size: int, tolerance: float) ->
     return np.minimum(np.maximum(exact, rough), 1.0)
 
 
-def of_distribution(counts: np.ndarray, points: np.ndarray, size: int, tolerance: float) -> np.ndarray:
-    """Judge the largest distance, in percentage points, of distribution functions from the uniform one; exact.
+def of_distribution(
+    counts: np.ndarray, points: np.ndarray, size: int, tolerance: float
+) -> np.ndarray:
+    """Judge the largest distance of distribution functions from the uniform one; exact.
 
-    Of all functions that lie no more than the tolerance above the uniform one, that which does so everywhere gives the
-    largest counts (k, points). How probable these are is known: they are those of uniform values at shifted points.
+    It is in percentage points.
+
+    Of all functions that lie no more than the tolerance above the uniform one, that which does so
+    everywhere gives the largest counts (k, points). How probable these are is known: they are those
+    of uniform values at shifted points.
     """
-    move, result = tolerance / 100.0, np.ones(len(counts))
+    move = tolerance / 100.0
+    result = np.ones(len(counts))
     for side in (1, -1):
         moved = points + side * move
         kept = (moved > 0.0) & (moved < 1.0)
@@ -75,16 +95,20 @@ def of_median(values: np.ndarray, tolerance: float) -> np.ndarray:
 
 
 def of_missing_nats(values: np.ndarray, most: float, tolerance: float) -> np.ndarray:
-    """Judge the mean of values (n,), ``most`` at most, whose negative exponential has a mean of one at most.
+    """Judge the mean of values (n,) of at most ``most``.
 
-    Valid for any number of values and any distribution: the gain from bets on a larger mean is a number that no luck
-    makes large (Waudby-Smith & Ramdas 2024, "Estimating means of bounded random variables by betting", Journal of the
-    Royal Statistical Society B 86, arXiv:2010.09686).
+    Their negative exponential has a mean of one at most.
+
+    Valid for any number of values and any distribution: the gain from bets on a larger mean is a
+    number that no luck makes large (Waudby-Smith & Ramdas 2024, "Estimating means of bounded random
+    variables by betting", Journal of the Royal Statistical Society B 86, arXiv:2010.09686).
     """
     mean = tolerance + _CUT + np.exp(-_CUT)
     if mean >= most + _CUT:
         return np.ones(1)
-    gains = np.log1p(_STAKES[:, None] * (np.maximum(values, -_CUT) + _CUT - mean) / mean).sum(axis=1)
+    gains = np.log1p(_STAKES[:, None] * (np.maximum(values, -_CUT) + _CUT - mean) / mean).sum(
+        axis=1
+    )
     return np.exp(np.minimum(np.log(len(_STAKES)) - special.logsumexp(gains, keepdims=True), 0.0))
 
 

@@ -13,17 +13,19 @@ from bayesinn.diagnostics.arrays import check_sets, standardised, subset
 
 
 def c2st(draws: np.ndarray, reference: np.ndarray, *, folds: int = 5, seed: int = 1) -> float:
-    """Return the cross-validated accuracy of a classifier trained to tell draws (m, d) from reference draws (n, d).
+    """Return a classifier's cross-validated accuracy at telling draws (m, d) from reference (n, d).
 
-    0.5: it can't, up to the error of an accuracy measured on m + n points; 1: it always can. Lopez-Paz & Oquab 2017,
-    arXiv:1610.06545, with the protocol of Lueckmann et al. 2021, arXiv:2101.04653, so that values compare with
-    published ones: both sets standardised by the reference, two hidden layers of 10 d rectified linear units, Adam,
-    shuffled folds. More draws train a better classifier and raise the value; the benchmark takes 10,000 of each. The
-    larger set is cut at random to the size of the smaller: always naming the larger one would score above 0.5. A column
-    constant in the reference tells apart the draws that differ from it.
+    0.5: it can't, up to the error of an accuracy measured on m + n points; 1: it always can.
+    Lopez-Paz & Oquab 2017, arXiv:1610.06545, with the protocol of Lueckmann et al. 2021,
+    arXiv:2101.04653, so that values compare with published ones: both sets standardised by the
+    reference, two hidden layers of 10 d rectified linear units, Adam, shuffled folds. More draws
+    train a better classifier and raise the value; the benchmark takes 10,000 of each. The larger
+    set is cut at random to the size of the smaller: always naming the larger one would score above
+    0.5. A column constant in the reference tells apart the draws that differ from it.
 
-    On one busy core, 1000 draws of each take 1 s with one column; five columns take 13 s for up to 2000 of each (fewer
-    are learnt by heart, which takes more rounds), 23 s for 4000 and 90 s for 10,000.
+    On one busy core, 1000 draws of each take 1 s with one column; five columns take 13 s for up to
+    2000 of each (fewer are learnt by heart, which takes more rounds), 23 s for 4000 and 90 s for
+    10,000.
 
     >>> import numpy as np
     >>> draws, reference = np.random.default_rng(1).normal(size=(2, 200, 1))
@@ -35,15 +37,27 @@ def c2st(draws: np.ndarray, reference: np.ndarray, *, folds: int = 5, seed: int 
     size = min(len(draws), len(reference))
     # Ten points a fold: below, a fold's training set may hold one class only.
     if folds < 2 or 2 * size < 10 * folds:
-        got, do = f"{folds} folds for twice {size} points", "pass more draws (useful: some thousands) or fewer folds"
-        raise InputError("folds of C2ST", expected="at least 2, with 10 or more points in each", got=got, do=do)
-    draws, reference = standardised(subset(draws, size, generator), subset(reference, size, generator))
+        got = f"{folds} folds for twice {size} points"
+        do = "pass more draws (useful: some thousands) or fewer folds"
+        raise InputError(
+            "folds of C2ST", expected="at least 2, with 10 or more points in each", got=got, do=do
+        )
+    draws, reference = standardised(
+        subset(draws, size, generator), subset(reference, size, generator)
+    )
     units = 10 * draws.shape[1]
-    classifier = MLPClassifier(hidden_layer_sizes=(units, units), max_iter=10_000, random_state=seed % 2**32)
-    # The benchmark's order and precision: the reference comes first, and networks compute in single precision.
-    points, labels = np.concatenate([reference, draws]).astype(np.float32), np.repeat([0, 1], size)
+    classifier = MLPClassifier(
+        hidden_layer_sizes=(units, units), max_iter=10_000, random_state=seed % 2**32
+    )
+    # The benchmark's order and precision: the reference comes first, and networks compute in single
+    # precision.
+    points = np.concatenate([reference, draws]).astype(np.float32)
+    labels = np.repeat([0, 1], size)
     shuffled = KFold(n_splits=folds, shuffle=True, random_state=seed % 2**32)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        # One process: worker processes would start before they help, and not every caller lets them.
-        return float(np.mean(cross_val_score(classifier, points, labels, cv=shuffled, scoring="accuracy")))
+        # One process: worker processes would start before they help, and not every caller lets
+        # them.
+        return float(
+            np.mean(cross_val_score(classifier, points, labels, cv=shuffled, scoring="accuracy"))
+        )

@@ -1,4 +1,4 @@
-"""Comparison of the posterior draws given one observation with reference draws: MCMC, or an exact posterior."""
+"""Comparison of posterior draws for one observation with reference draws: MCMC, or exact."""
 
 import math
 import warnings
@@ -19,30 +19,41 @@ from bayesinn.diagnostics.tested import Tested
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Comparison(Tested):
-    """How far draws are from reference draws, jointly and in each column; ``p_value`` is that of ``ks``."""
+    """How far draws are from reference draws, jointly and by column.
+
+    The ``p_value`` is that of ``ks``.
+    """
 
     shown = ("mean_error", "sd_ratio", "ks", "p_value", "inside")
     draws: int  #: how many there were
     reference: int
-    mean_error: np.ndarray  #: (k,), mean of the draws minus that of the reference, in its standard deviations
+    #: (k,), mean of the draws minus that of the reference, in its standard deviations
+    mean_error: np.ndarray
     sd_ratio: np.ndarray  #: (k,), standard deviation of the draws divided by that of the reference
-    ks: np.ndarray  #: (k,), two-sample Kolmogorov-Smirnov statistic: the largest difference of the ECDFs
-    c2st: float  #: accuracy of a classifier (0.5: can't tell them apart, 1: always can); NaN if left out
+    #: (k,), two-sample Kolmogorov-Smirnov statistic: the largest difference of the ECDFs
+    ks: np.ndarray
+    #: accuracy of a classifier (0.5: can't tell them apart, 1: always can); NaN if left out
+    c2st: float
     c2st_draws: int  #: how many draws of each it had
     mmd: MMDResult  #: the joint test; columns in standard deviations of all points together
     sliced_wasserstein: float  #: in standard deviations of the reference
-    sliced_wasserstein_floor: float  #: about what draws of the reference's law would give; from its two halves
-    points: np.ndarray  #: (p, k), increasing: where the ECDFs are compared, ``ks`` being reached at one of them
+    #: about what draws of the reference's law would give; from its two halves
+    sliced_wasserstein_floor: float
+    #: (p, k), increasing: where the ECDFs are compared, ``ks`` being reached at one of them
+    points: np.ndarray
     ecdf_difference: np.ndarray  #: (p, k), ECDF of the draws minus that of the reference
 
     @property
     def passed(self) -> bool:
-        """Whether all columns and MMD pass; correct draws fail with a probability of up to (k + 1)(1 - level)."""
+        """Whether all columns and MMD pass.
+
+        Correct draws fail with a probability of up to (k + 1)(1 - level).
+        """
         return super().passed and self.mmd.passed
 
     @property
     def family_p_value(self) -> float:
-        """One p-value for everything: twice the smaller of that of the joint law and that of all columns together."""
+        """One p-value: twice the smaller of that of the joint law and that of all columns."""
         return min(1.0, 2.0 * min(self.mmd.family_p_value, super().family_p_value))
 
     @property
@@ -61,35 +72,49 @@ class Comparison(Tested):
         joint = ""
         if self.c2st_draws:
             error = 1.0 / np.sqrt(2.0 * self.c2st_draws)
-            joint = f"C2ST {self.c2st:.3f} (same law: 0.5 +- {error:.2g}), {self.c2st_draws} draws of each\n"
+            joint = (
+                f"C2ST {self.c2st:.3f} (same law: 0.5 +- {error:.2g}), {self.c2st_draws} "
+                f"draws of each\n"
+            )
         return (
             f"Comparison {self._verdict}: {self.draws} draws, {self.reference} of the reference, "
             f"each test at {100 * self.level:.4g}%\n{joint}"
             f"MMD^2 {self.mmd.squared:.2g}, p = {self.mmd.p_value[0]:.2g}\n"
-            f"sliced Wasserstein {self.sliced_wasserstein:.3f} (same law: about {self.sliced_wasserstein_floor:.3f})"
+            f"sliced Wasserstein {self.sliced_wasserstein:.3f} (same law: about "
+            f"{self.sliced_wasserstein_floor:.3f})"
         )
 
 
-def compare(draws: Arrays, reference: Arrays, *, seed: int, level: float = 0.99, c2st_draws: int = 1500) -> Comparison:
-    """Compare the posterior draws (m, *event) given one observation with reference draws (n, *event).
+def compare(
+    draws: Arrays, reference: Arrays, *, seed: int, level: float = 0.99, c2st_draws: int = 1500
+) -> Comparison:
+    """Compare posterior draws (m, *event) for one observation with reference draws (n, *event).
 
-    Draws must be independent: thin MCMC to its effective sample size, or correct posteriors fail. Many draws also
-    reveal differences too small to matter: look at sizes first (``mean_error``, ``sd_ratio``, ``ks``, ``c2st``).
+    Draws must be independent: thin MCMC to its effective sample size, or correct posteriors fail.
+    Many draws also reveal differences too small to matter: look at sizes first (``mean_error``,
+    ``sd_ratio``, ``ks``, ``c2st``).
 
-    Marginal laws are compared by :func:`scipy.stats.ks_2samp`, conservative for discrete parameters; the joint law by
-    C2ST, MMD and sliced Wasserstein distance. C2ST sees up to ``c2st_draws`` of each (10,000 to compare with published
-    values, 0 to leave it out), and takes 12 of 14 s for 4000 draws of five columns on a busy core.
+    Marginal laws are compared by :func:`scipy.stats.ks_2samp`, conservative for discrete
+    parameters; the joint law by C2ST, MMD and sliced Wasserstein distance. C2ST sees up to
+    ``c2st_draws`` of each (10,000 to compare with published values, 0 to leave it out), and takes
+    12 of 14 s for 4000 draws of five columns on a busy core.
     """
-    # ArviZ's kl_divergence and wasserstein look at 500 draws, on any scale, without what correct draws would give.
+    # ArviZ's kl_divergence and wasserstein look at 500 draws, on any scale, without what correct
+    # draws would give.
     check_level(level)
-    check_integer("Argument 'c2st_draws'", c2st_draws, 0, do="pass 0 to leave C2ST out, or leave it at 1500")
-    first, second = by_column("draws", draws, draws), by_column("reference", reference, draws)
+    check_integer(
+        "Argument 'c2st_draws'", c2st_draws, 0, do="pass 0 to leave C2ST out, or leave it at 1500"
+    )
+    first = by_column("draws", draws, draws)
+    second = by_column("reference", reference, draws)
     generator = seeds.generator(seed, "comparison")
     tests = [_kolmogorov_smirnov(*pair) for pair in zip(first.T, second.T, strict=True)]
     ks, p_value, points, difference = (np.stack(part, axis=-1) for part in zip(*tests, strict=True))
     scaled, scaled_reference = standardised(first, second)
-    # Against a constant reference, any error is infinitely many standard deviations, and no error is zero.
-    constant, error = np.ptp(second, axis=0) == 0.0, np.mean(scaled, axis=0)
+    # Against a constant reference, any error is infinitely many standard deviations, and no error
+    # is zero.
+    constant = np.ptp(second, axis=0) == 0.0
+    error = np.mean(scaled, axis=0)
     # For the permutations to be exact, not even the scale may know which points are the reference.
     pooled = np.concatenate([first, second])
     pooled = standardised(pooled, pooled)[0]
@@ -101,13 +126,25 @@ def compare(draws: Arrays, reference: Arrays, *, seed: int, level: float = 0.99,
         draws=len(first),
         reference=len(second),
         mean_error=np.where(constant & (error != 0.0), np.copysign(np.inf, error), error),
-        sd_ratio=np.where(constant, np.where(np.ptp(first, axis=0) > 0.0, np.inf, 1.0), np.std(scaled, axis=0, ddof=1)),
+        sd_ratio=np.where(
+            constant,
+            np.where(np.ptp(first, axis=0) > 0.0, np.inf, 1.0),
+            np.std(scaled, axis=0, ddof=1),
+        ),
         ks=ks,
         p_value=p_value,
         # With the seed of the published protocol for folds and weights.
-        c2st=c2st(subset(first, size, generator), subset(second, size, generator)) if size else np.nan,
+        c2st=c2st(subset(first, size, generator), subset(second, size, generator))
+        if size
+        else np.nan,
         c2st_draws=size,
-        mmd=mmd(pooled[: len(first)], pooled[len(first) :], seed=seed, level=level, permutations=permutations),
+        mmd=mmd(
+            pooled[: len(first)],
+            pooled[len(first) :],
+            seed=seed,
+            level=level,
+            permutations=permutations,
+        ),
         sliced_wasserstein=sliced_wasserstein(scaled, scaled_reference, seed=seed),
         sliced_wasserstein_floor=same_law_distance(scaled_reference, len(first), seed=seed),
         points=points,
@@ -116,17 +153,27 @@ def compare(draws: Arrays, reference: Arrays, *, seed: int, level: float = 0.99,
     )
 
 
-def _kolmogorov_smirnov(first: np.ndarray, second: np.ndarray) -> tuple[float, float, np.ndarray, np.ndarray]:
+def _kolmogorov_smirnov(
+    first: np.ndarray, second: np.ndarray
+) -> tuple[float, float, np.ndarray, np.ndarray]:
     """Return the statistic, its p-value, points (202,), and the difference of the ECDFs there."""
     size = max(len(first), len(second))
-    # The exact law of large sets with unequal sizes takes up to seconds a column; the asymptotic one is within 2 %.
+    # The exact law of large sets with unequal sizes takes up to seconds a column; the asymptotic
+    # one is within 2 %.
     exact = size <= 2000 or (len(first) == len(second) and size <= 10_000)
     with warnings.catch_warnings():
-        # Where the exact law underflows, SciPy takes the asymptotic one and says so; the p-value is 0 in effect.
+        # Where the exact law underflows, SciPy takes the asymptotic one and says so; the p-value is
+        # 0 in effect.
         warnings.simplefilter("ignore", RuntimeWarning)
         test = stats.ks_2samp(first, second, method="exact" if exact else "asymp")
-    # Values that occur, not interpolated ones: between two of them the ECDF of a discrete parameter is flat.
-    steps = np.quantile(np.concatenate([first, second]), np.linspace(0.0, 1.0, 201), method="inverted_cdf")
+    # Values that occur, not interpolated ones: between two of them the ECDF of a discrete parameter
+    # is flat.
+    steps = np.quantile(
+        np.concatenate([first, second]), np.linspace(0.0, 1.0, 201), method="inverted_cdf"
+    )
     points = np.sort(np.append(steps, test.statistic_location))
-    ours, theirs = (np.searchsorted(np.sort(values), points, side="right") / len(values) for values in (first, second))
+    ours, theirs = (
+        np.searchsorted(np.sort(values), points, side="right") / len(values)
+        for values in (first, second)
+    )
     return float(test.statistic), float(test.pvalue), points, ours - theirs

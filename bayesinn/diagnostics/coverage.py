@@ -1,4 +1,7 @@
-"""Coverage: whether posterior intervals and regions hold the truth as often as their nominal coverage says."""
+"""Coverage: whether posterior intervals and regions hold the truth as often as they claim.
+
+What they claim is their nominal coverage.
+"""
 
 from dataclasses import dataclass
 
@@ -16,7 +19,10 @@ NOMINAL: tuple[float, ...] = (*(round(0.05 * step, 2) for step in range(1, 20)),
 
 @dataclass(frozen=True, eq=False, repr=False)
 class CoverageResult(UniformityResult):
-    """How often posterior intervals or regions hold the truth; ``values`` are the coverages at which they just do."""
+    """How often posterior intervals or regions hold the truth.
+
+    The ``values`` are the coverages at which they just do.
+    """
 
     title = "Coverage"
 
@@ -29,16 +35,26 @@ class CoverageResult(UniformityResult):
 
     @property
     def lower(self) -> np.ndarray:
-        """Array (m,): a correct posterior lies from here to ``upper`` with probability ``level``, at each m alone."""
-        return stats.binom.interval(self.level, self.simulations, self.nominal)[0] / self.simulations
+        """Array (m,): correct posteriors lie from here to ``upper`` with probability ``level``.
+
+        This holds at each m alone.
+        """
+        return (
+            stats.binom.interval(self.level, self.simulations, self.nominal)[0] / self.simulations
+        )
 
     @property
     def upper(self) -> np.ndarray:
-        return stats.binom.interval(self.level, self.simulations, self.nominal)[1] / self.simulations
+        return (
+            stats.binom.interval(self.level, self.simulations, self.nominal)[1] / self.simulations
+        )
 
     @property
     def calibration_error(self) -> np.ndarray:
-        """Array (k,): median of ``|observed - nominal|`` over nominal coverages, as in Radev et al. 2020."""
+        """Array (k,): median of ``|observed - nominal|`` over nominal coverages, as in Radev et al.
+
+        2020.
+        """
         return np.median(np.abs(self.ecdf_difference), axis=0)
 
     @property
@@ -50,10 +66,16 @@ class CoverageResult(UniformityResult):
     @property
     def summary(self) -> str:
         worst = int(np.argmax(self.calibration_error))
-        return f"{self._passing}; largest calibration error {self.calibration_error[worst]:.2g} ({self.columns[worst]})"
+        return (
+            f"{self._passing}; largest calibration error {self.calibration_error[worst]:.2g} "
+            f"({self.columns[worst]})"
+        )
 
     def to_dataframe(self) -> pd.DataFrame:
-        """Return calibration error, coverage of the 50, 90 and 95 % intervals if checked, and p-value by column."""
+        """Return calibration error, coverage if checked, and p-value by column.
+
+        The coverage is that of the 50, 90 and 95 % intervals.
+        """
         table = super().to_dataframe()
         for percent in (95, 90, 50):
             for index in np.flatnonzero(np.isclose(self.nominal, percent / 100)):
@@ -63,16 +85,23 @@ class CoverageResult(UniformityResult):
 
 
 def coverage(
-    truth: Arrays, draws: Arrays, *, seed: int, nominal: tuple[float, ...] = NOMINAL, level: float = 0.99
+    truth: Arrays,
+    draws: Arrays,
+    *,
+    seed: int,
+    nominal: tuple[float, ...] = NOMINAL,
+    level: float = 0.99,
 ) -> CoverageResult:
     """Count how often central posterior intervals hold the truth.
 
-    An interval of coverage q holds the truth when the truth's rank lies in the central fraction q of all ranks; between
-    ranks, a random number decides. So the count of a correct posterior is exactly binomial with mean q, for any number
-    of draws, discrete parameters too. A shift is seen badly, as one side wins what the other loses: SBC sees it.
+    An interval of coverage q holds the truth when the truth's rank lies in the central fraction q
+    of all ranks; between ranks, a random number decides. So the count of a correct posterior is
+    exactly binomial with mean q, for any number of draws, discrete parameters too. A shift is seen
+    badly, as one side wins what the other loses: SBC sees it.
     """
     pairs = paired(truth, draws)
-    # The central interval that just holds the truth; for a correct posterior its coverage is uniform.
+    # The central interval that just holds the truth; for a correct posterior its coverage is
+    # uniform.
     needed = np.abs(2.0 * pit(pairs.truth, pairs.draws, seed=seed) - 1.0)
     return CoverageResult(**vars(uniformity(pairs.columns, needed, level=level, points=nominal)))
 
@@ -85,14 +114,22 @@ def joint_coverage(
     nominal: tuple[float, ...] = NOMINAL,
     level: float = 0.99,
 ) -> CoverageResult:
-    """Count how often the joint regions of highest posterior density hold the truth, all parameters together.
+    """Count how often the joint regions of highest posterior density hold the truth.
 
-    Given are log posterior densities, (n,) of truths and (n, L) of draws. The region of coverage q holds the truth when
-    at most a share q of the draws are denser: Hermans et al. 2022, "A trust crisis in simulation-based inference?",
-    arXiv:2110.06581. It sees wrong correlations, but passes a posterior that is no more than the prior.
+    The regions are of all parameters together.
+
+    Given are log posterior densities, (n,) of truths and (n, L) of draws. The region of coverage q
+    holds the truth when at most a share q of the draws are denser: Hermans et al. 2022, "A trust
+    crisis in simulation-based inference?", arXiv:2110.06581. It sees wrong correlations, but passes
+    a posterior that is no more than the prior.
     """
     # A posterior may exclude a truth.
-    pairs = paired(*({"joint": np.maximum(value, np.finfo(float).min)} for value in (truth_log_prob, draws_log_prob)))
+    pairs = paired(
+        *(
+            {"joint": np.maximum(value, np.finfo(float).min)}
+            for value in (truth_log_prob, draws_log_prob)
+        )
+    )
     # Share of the posterior that is denser than the truth.
     needed = 1.0 - pit(pairs.truth, pairs.draws, seed=seed)
     return CoverageResult(**vars(uniformity(pairs.columns, needed, level=level, points=nominal)))

@@ -1,7 +1,10 @@
-"""How far a posterior is off: a number with a unit for each column, and an interval that holds all columns at once.
+"""How far a posterior is off: a number with a unit for each column, with a joint interval.
 
-A p-value says how sure an error is, and falls with the number of simulations however small the error. A deviation says
-how large the error is, and how well that is known. Its interval narrows as one over the root of their number.
+The interval holds for all columns at once.
+
+A p-value says how sure an error is, and falls with the number of simulations however small the
+error. A deviation says how large the error is, and how well that is known. Its interval narrows as
+one over the root of their number.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,7 +22,8 @@ from bayesinn.diagnostics.bands import simultaneous_band
 CONFIDENCE = 0.95
 #: Names of columns that stand for all parameters together.
 TOGETHER = ("joint", "all parameters")
-# An error that more than so many times the simulations would place is said to be about as large as its tolerance.
+# An error that more than so many times the simulations would place is said to be about as large as
+# its tolerance.
 _MOST_TIMES = 50.0
 
 Words = tuple[str, str]
@@ -36,27 +40,39 @@ class Interval(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Deviation:
-    """One measure of error. Estimates are zero for a correct posterior, and signed where a sign has a meaning."""
+    """One measure of error.
+
+    Estimates are zero for a correct posterior, and signed where a sign has a meaning.
+    """
 
     measure: str  #: what is measured, for example ``shift``
     unit: str
-    tolerance: str | float  #: name of a field of :class:`bayesinn.Tolerances`, or a number in the unit
+    #: name of a field of :class:`bayesinn.Tolerances`, or a number in the unit
+    tolerance: str | float
     columns: Columns
     estimate: np.ndarray  #: (k,)
     lower: np.ndarray  #: (k,)
     upper: np.ndarray  #: (k,), inf where nothing bounds the error from above
     simulations: int
     words: Words = ("too low", "too high")  #: what a negative and a positive estimate say
-    scale: float = 1.0  #: the tolerance is multiplied by it; the number of parameters, if errors add up over them
-    gap: float = 0.0  #: half the distance of two bounds, which more draws bring together and more simulations don't
-    one_sided: bool = False  #: whether an error without upper bound is only compared with the tolerance from below
-    #: Takes a tolerance, in the unit; returns p-values (k,) of errors that are no larger than it, each by itself.
+    #: the tolerance is multiplied by it; the number of parameters, if errors add up over them
+    scale: float = 1.0
+    #: half the distance of two bounds, which more draws bring together and more simulations don't
+    gap: float = 0.0
+    #: whether an error without upper bound is only compared with the tolerance from below
+    one_sided: bool = False
+    #: Takes a tolerance, in the unit; returns p-values (k,) of errors that are no larger than it,
+    #: each by itself.
     beyond: Callable[[float], np.ndarray] | None = None
 
     @property
     def least(self) -> np.ndarray:
         """Array (k,): smallest size of the error in its interval."""
-        return np.where((self.lower < 0.0) & (self.upper > 0.0), 0.0, np.minimum(abs(self.lower), abs(self.upper)))
+        return np.where(
+            (self.lower < 0.0) & (self.upper > 0.0),
+            0.0,
+            np.minimum(abs(self.lower), abs(self.upper)),
+        )
 
     @property
     def most(self) -> np.ndarray:
@@ -64,7 +80,7 @@ class Deviation:
         return np.maximum(abs(self.lower), abs(self.upper))
 
     def p_values(self, tolerance: float) -> np.ndarray:
-        """Return p-values (k,) of errors that are no larger than the tolerance, each column by itself.
+        """Return p-values (k,) of errors no larger than the tolerance, each column by itself.
 
         Without ``beyond``, by an interval that is taken for one by Student's t.
         """
@@ -74,23 +90,31 @@ class Deviation:
         half = np.where(self.estimate > 0.0, self.estimate - self.lower, self.upper - self.estimate)
         quantile = _quantile(len(self.columns), max(self.simulations, 2))
         with np.errstate(divide="ignore", invalid="ignore"):
-            distance = quantile * np.nan_to_num((size - tolerance) / half, nan=-np.inf, posinf=np.inf)
+            distance = quantile * np.nan_to_num(
+                (size - tolerance) / half, nan=-np.inf, posinf=np.inf
+            )
         return np.asarray(np.minimum(2.0 * stats.t.sf(distance, max(self.simulations - 1, 1)), 1.0))
 
     def simulations_needed(self, tolerance: float, error: float = 1.0 - CONFIDENCE) -> np.ndarray:
         """Estimate how many simulations (k,) tell on which side of the tolerance each error lies.
 
-        With them, half the interval is as wide as the distance of the estimate from the tolerance. While it is wider
-        than the tolerance, the estimate says little: then as wide as half the tolerance. Infinite where the error is
-        about as large as its tolerance, or where simulations don't narrow the interval enough. An error beyond the
-        tolerance must be told from it with a probability of ``error`` of being wrong in any column.
+        With them, half the interval is as wide as the distance of the estimate from the tolerance.
+        While it is wider than the tolerance, the estimate says little: then as wide as half the
+        tolerance. Infinite where the error is about as large as its tolerance, or where simulations
+        don't narrow the interval enough. An error beyond the tolerance must be told from it with a
+        probability of ``error`` of being wrong in any column.
         """
         size = abs(self.estimate)
         stretch = stats.norm.isf(0.5 * error / len(self.columns)) / _quantile(
             len(self.columns), max(self.simulations, 2)
         )
         with np.errstate(divide="ignore", invalid="ignore"):
-            half = np.where(size > tolerance, max(stretch, 1.0) * (size - self.least), self.most - size) - self.gap
+            half = (
+                np.where(
+                    size > tolerance, max(stretch, 1.0) * (size - self.least), self.most - size
+                )
+                - self.gap
+            )
             unknown = (half > tolerance) & ~(size - self.least < size - tolerance)
             aim = np.where(unknown, 0.5 * tolerance, abs(size - tolerance) - self.gap)
             factor = (np.maximum(half, 0.0) / aim) ** 2
@@ -100,7 +124,9 @@ class Deviation:
     def text(self, column: int) -> str:
         """Write what is wrong with one column, by how much, and the interval."""
         word = self.words[int(self.estimate[column] > 0.0)]
-        size, low, high = (digits(part[column]) for part in (abs(self.estimate), self.least, self.most))
+        size, low, high = (
+            digits(part[column]) for part in (abs(self.estimate), self.least, self.most)
+        )
         interval = f"at least {low}" if np.isinf(self.most[column]) else f"{low} to {high}"
         name = "" if self.columns[column] in TOGETHER else f"{self.columns[column]}: "
         return f"{name}{word}, by {size} ({interval}) {self.unit}".rstrip()
@@ -121,47 +147,66 @@ def normal_scores(values: np.ndarray) -> np.ndarray:
 
 def interval_of_mean(values: np.ndarray) -> Interval:
     """Return the mean of values (n, k) with intervals that hold together."""
-    half = _quantile(values.shape[1], len(values)) * values.std(axis=0, ddof=1) / np.sqrt(len(values))
+    half = (
+        _quantile(values.shape[1], len(values)) * values.std(axis=0, ddof=1) / np.sqrt(len(values))
+    )
     mean = values.mean(axis=0)
     return Interval(mean, mean - half, mean + half)
 
 
 def shift_and_spread(values: np.ndarray, columns: Columns) -> tuple[Deviation, Deviation]:
-    """Return how far truths lie from where draws do, in sd of the draws, and how much wider than these they scatter.
+    """Return how far truths lie from draws, in sd of the draws, and how much wider they scatter.
 
     ``values`` (n, k) are ranks of truths among draws, spread over [0, 1).
     """
-    scores, size = normal_scores(values), len(values)
+    scores = normal_scores(values)
+    size = len(values)
     words = "draws too high", "draws too low"
     of_mean = partial(beyond.of_mean, scores)
-    shift = Deviation("shift", "sd", "shift", columns, *interval_of_mean(scores), size, words, beyond=of_mean)
+    shift = Deviation(
+        "shift", "sd", "shift", columns, *interval_of_mean(scores), size, words, beyond=of_mean
+    )
     centred = scores - scores.mean(axis=0)
     variance = np.mean(centred**2, axis=0)
-    # Standard error of the logarithm of a standard deviation, by its fourth moment. A few simulations may have a small
-    # one by chance, two always: not below that of normal scores.
+    # Standard error of the logarithm of a standard deviation, by its fourth moment. A few
+    # simulations may have a small one by chance, two always: not below that of normal scores.
     error = np.sqrt(np.maximum(np.mean(centred**4, axis=0) / variance**2 - 1.0, 0.0) / size) / 2.0
     error = np.maximum(error, 1.0 / np.sqrt(2.0 * (size - 1)))
-    sd, factor = scores.std(axis=0, ddof=1), np.exp(_quantile(len(columns), size) * error)
+    sd = scores.std(axis=0, ddof=1)
+    factor = np.exp(_quantile(len(columns), size) * error)
     ends = Interval(*(100.0 * (end - 1.0) for end in (sd, sd / factor, sd * factor)))
     words = "draws too wide", "draws too narrow"
     of_spread = partial(beyond.of_spread, sd, error, size)
-    return shift, Deviation("error of spread", "%", "spread", columns, *ends, size, words, beyond=of_spread)
+    return shift, Deviation(
+        "error of spread", "%", "spread", columns, *ends, size, words, beyond=of_spread
+    )
 
 
 def of_distribution(
-    difference: np.ndarray, points: Sequence[float], size: int, columns: Columns, words: Words, measure: str
+    difference: np.ndarray,
+    points: Sequence[float],
+    size: int,
+    columns: Columns,
+    words: Words,
+    measure: str,
 ) -> Deviation:
-    """Return the largest difference (points, k) of two distribution functions, in percentage points.
+    """Return the largest difference (points, k) of two distributions, in percentage points.
 
-    Each distribution function lies inside a simultaneous band around the observed one, so that the largest difference
-    lies between that of the nearest and that of the farthest function in the band.
+    It is that of two distribution functions.
+
+    Each distribution function lies inside a simultaneous band around the observed one, so that the
+    largest difference lies between that of the nearest and that of the farthest function in the
+    band.
     """
     band = simultaneous_band(tuple(points), size, 1.0 - (1.0 - CONFIDENCE) / len(columns))
     half = 0.5 * (band.upper - band.lower)[:, None] / size
     magnitude = np.abs(difference)
     # Not zero where the difference is: its interval is as wide as others.
-    sign = np.copysign(1.0, np.take_along_axis(difference, np.argmax(magnitude, axis=0)[None], axis=0)[0])
-    near, far = np.maximum(magnitude - half, 0.0).max(axis=0), (magnitude + half).max(axis=0)
+    sign = np.copysign(
+        1.0, np.take_along_axis(difference, np.argmax(magnitude, axis=0)[None], axis=0)[0]
+    )
+    near = np.maximum(magnitude - half, 0.0).max(axis=0)
+    far = (magnitude + half).max(axis=0)
     # An interval that reaches zero holds both signs.
     near = np.where(near > 0.0, near, -far)
     lower, upper = 100.0 * np.sort([sign * near, sign * far], axis=0)
@@ -169,18 +214,30 @@ def of_distribution(
     counts = np.rint(size * (difference.T + band.points)).astype(int)
     exact = partial(beyond.of_distribution, counts, band.points, size)
     unit = "percentage points"
-    return Deviation(measure, unit, "coverage", columns, estimate, lower, upper, size, words, beyond=exact)
+    return Deviation(
+        measure, unit, "coverage", columns, estimate, lower, upper, size, words, beyond=exact
+    )
 
 
-def of_median(values: np.ndarray, column: str, measure: str, unit: str, words: Words, scale: float) -> Deviation:
-    """Return the median of values (n,) with the interval between order statistics, which needs no distribution."""
-    ordered, size = np.sort(values), len(values)
+def of_median(
+    values: np.ndarray, column: str, measure: str, unit: str, words: Words, scale: float
+) -> Deviation:
+    """Return the median of values (n,) with a distribution-free interval of order statistics."""
+    ordered = np.sort(values)
+    size = len(values)
     low = int(stats.binom.ppf(0.5 * (1.0 - CONFIDENCE), size, 0.5))
-    ends = np.array([[np.median(values)], [ordered[max(low - 1, 0)]], [ordered[min(size - low, size - 1)]]])
+    ends = np.array(
+        [[np.median(values)], [ordered[max(low - 1, 0)]], [ordered[min(size - low, size - 1)]]]
+    )
     by_signs = partial(beyond.of_median, values)
-    return Deviation(measure, unit, "nats", (column,), *Interval(*ends), size, words, scale, beyond=by_signs)
+    return Deviation(
+        measure, unit, "nats", (column,), *Interval(*ends), size, words, scale, beyond=by_signs
+    )
 
 
 def _quantile(columns: int, size: int) -> float:
-    """Half width, in standard errors estimated from so many values, of intervals that hold together: Bonferroni."""
+    """Half width, in estimated standard errors, of intervals that hold together: Bonferroni.
+
+    The standard errors are estimated from the given number of values.
+    """
     return float(stats.t.isf(0.5 * (1.0 - CONFIDENCE) / columns, size - 1))

@@ -16,15 +16,19 @@ _MOST_PRIOR_DRAWS = 5_000
 
 @dataclass(frozen=True, eq=False, repr=False)
 class InformationResult(Result):
-    """Information gained from data, in nats (1 nat = 1.44 bits); negative where data leave one less sure."""
+    """Information gained from data in nats (1 nat = 1.44 bits); negative if less sure after."""
 
     shown = ("information_gain", "standard_error")
     gain: np.ndarray  #: (n, k), entropy of the prior minus that of the posterior of each data set
-    joint: np.ndarray | None  #: (n,), log posterior over prior density of the truths; None without densities
+    #: (n,), log posterior over prior density of the truths; None without densities
+    joint: np.ndarray | None
 
     @property
     def mean(self) -> np.ndarray:
-        """Array (k,): mean gain over data sets, the mutual information of each parameter and the data."""
+        """Array (k,): mean gain, the mutual information of each parameter and the data.
+
+        The mean is over data sets.
+        """
         return self.gain.mean(axis=0)
 
     information_gain = mean
@@ -35,7 +39,7 @@ class InformationResult(Result):
         return self.gain.std(axis=0, ddof=1) / np.sqrt(len(self.gain))
 
     def below(self, nats: float) -> tuple[str, ...]:
-        """Return the columns whose gain is smaller than this by its interval, which holds for all columns at once."""
+        """Return the columns with a gain below this by its interval; all hold at once."""
         upper = interval_of_mean(self.gain).upper
         return tuple(name for name, most in zip(self.columns, upper, strict=True) if most < nats)
 
@@ -46,49 +50,62 @@ class InformationResult(Result):
 
     @property
     def summary(self) -> str:
-        least, most = int(np.argmin(self.mean)), int(np.argmax(self.mean))
+        least = int(np.argmin(self.mean))
+        most = int(np.argmax(self.mean))
         text = f"{self.mean[least]:.2f} nats ({self.columns[least]})"
         text += f" to {self.mean[most]:.2f} ({self.columns[most]})" if least != most else ""
         return text if self.joint is None else f"{text}; all together {self.joint_mean:.2f}"
 
     @property
     def _heading(self) -> str:
-        return "Information gain in nats" + ("" if self.joint is None else f", all together {self.joint_mean:.3g}")
+        return "Information gain in nats" + (
+            "" if self.joint is None else f", all together {self.joint_mean:.3g}"
+        )
 
 
 def information(
     truth: Arrays, draws: Arrays, prior: Arrays, *, log_ratio: np.ndarray | None = None
 ) -> InformationResult:
-    """Estimate the expected information gain: entropy of the prior minus mean entropy of the posterior.
+    """Estimate the expected information gain: prior entropy minus mean posterior entropy.
 
-    Lindley 1956, "On a measure of the information provided by an experiment", Annals of Mathematical Statistics 27.
-    Entropies of single parameters are estimated from draws: by spacings (Vasicek 1976, corrected for few draws by
-    Ebrahimi, Pflughoeft & Soofi 1994), by shares where values repeat. The mean of ``log_ratio`` (n,), log posterior
-    minus log prior density of each truth, is the gain for all parameters together.
+    Lindley 1956, "On a measure of the information provided by an experiment", Annals of
+    Mathematical Statistics 27. Entropies of single parameters are estimated from draws: by spacings
+    (Vasicek 1976, corrected for few draws by Ebrahimi, Pflughoeft & Soofi 1994), by shares where
+    values repeat. The mean of ``log_ratio`` (n,), log posterior minus log prior density of each
+    truth, is the gain for all parameters together.
     """
     pairs = paired(truth, draws)
     before = by_column("prior", prior, truth)
     fewest = min(len(before), pairs.draws.shape[1])
-    check_integer("Number of draws, of the prior and of each posterior", fewest, 5, do="take 200 or more")
+    check_integer(
+        "Number of draws, of the prior and of each posterior", fewest, 5, do="take 200 or more"
+    )
     both = zip(before.T, np.moveaxis(pairs.draws, -1, 0), strict=True)
     gain = np.stack([_gain(*column) for column in both], axis=-1)
-    return InformationResult(pairs.columns, gain, None if log_ratio is None else np.asarray(log_ratio, dtype=float))
+    return InformationResult(
+        pairs.columns, gain, None if log_ratio is None else np.asarray(log_ratio, dtype=float)
+    )
 
 
 def _gain(prior: np.ndarray, draws: np.ndarray) -> np.ndarray:
     """Return the gain (n,) of one column: prior (m,), draws (n, L)."""
     entropy = _discrete_entropy if len(np.unique(prior)) < len(prior) // 2 else _entropy
     prior = prior[:_MOST_PRIOR_DRAWS]
-    # As many draws from the prior as from the posterior: the bias of the estimate then mostly cancels.
+    # As many draws from the prior as from the posterior: the bias of the estimate then mostly
+    # cancels.
     number = draws.shape[1]
-    blocks = prior[: len(prior) // number * number].reshape(-1, number) if len(prior) >= number else prior[None]
+    blocks = (
+        prior[: len(prior) // number * number].reshape(-1, number)
+        if len(prior) >= number
+        else prior[None]
+    )
     return np.asarray(np.mean(entropy(blocks)) - entropy(draws))
 
 
 def _entropy(values: np.ndarray) -> np.ndarray:
     values = np.sort(values, axis=-1)
-    # Equal draws, as on the edge of a support, would be infinitely dense: they lie between the neighbouring numbers of
-    # single precision.
+    # Equal draws, as on the edge of a support, would be infinitely dense: they lie between the
+    # neighbouring numbers of single precision.
     spacing = np.spacing(np.abs(values).max(axis=-1, keepdims=True).astype(np.float32))
     values = values + spacing * np.linspace(-0.5, 0.5, values.shape[-1])
     return np.asarray(stats.differential_entropy(values, axis=-1, method="ebrahimi"))

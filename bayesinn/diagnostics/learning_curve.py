@@ -1,4 +1,4 @@
-"""Learning curve: held-out nats against the number of simulations, and what twice as many would gain."""
+"""Learning curve: held-out nats by number of simulations, and what twice as many would gain."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,8 +10,9 @@ from scipy import special, stats
 
 from bayesinn.core.errors import InputError
 
-#: Exponents that are thought possible: the excess falls with 1/n for a network of fixed size and enough data, more
-#: slowly where there is ever more to resolve, and faster where few simulations were learnt by heart.
+#: Exponents that are thought possible: the excess falls with 1/n for a network of fixed size and
+#: enough data, more slowly where there is ever more to resolve, and faster where few simulations
+#: were learnt by heart.
 _EXPONENTS = np.linspace(0.1, 2.0, 39)
 _QUANTILES = (0.5, 0.05, 0.95)
 # A gain of this many nats or less is none that matters.
@@ -19,7 +20,7 @@ _LITTLE = 0.02
 
 
 class Gain(NamedTuple):
-    """Nats gained by twice as many simulations, with a 90 % interval; NaN where nothing can be told."""
+    """Nats gained by twice as many simulations, with a 90 % interval; NaN where unknown."""
 
     nats: float
     lower: float
@@ -33,9 +34,10 @@ class Advice:
     Attributes
     ----------
     table : DataFrame
-        One row per size: ``simulations``; ``nats``, the held-out mean of -log q(parameters | data), less is better;
-        its standard ``error``; ``gain``, nats gained over the row before, and its ``gain_error``. The latter is paired:
-        the same held-out data, and subsets that contain those of the row before.
+        One row per size: ``simulations``; ``nats``, the held-out mean of -log q(parameters | data),
+        less is better; its standard ``error``; ``gain``, nats gained over the row before, and its
+        ``gain_error``. The latter is paired: the same held-out data, and subsets that contain those
+        of the row before.
     gain : Gain
         Expected nats gained by twice as many simulations as in the last row, with a 90 % interval.
     """
@@ -49,30 +51,39 @@ class Advice:
         return bool(self.gain.lower > 0.0 or self.gain.upper <= _LITTLE)
 
     def __repr__(self) -> str:
-        gain, last = self.gain, self.table.iloc[-1]
+        gain = self.gain
+        last = self.table.iloc[-1]
         if not self.told:
             interval = "" if np.isnan(gain.nats) else f": {gain.lower:.2g} to {gain.upper:.2g}"
-            text = f"What twice as many simulations would gain can't be told{interval}; pass more repeats or more data"
+            text = (
+                f"What twice as many simulations would gain can't be told{interval}; pass more "
+                f"repeats or more data"
+            )
         elif gain.lower <= 0.0:
             text = f"Twice as many simulations would gain at most {gain.upper:.2g} nats"
         else:
             interval = f"{gain.lower:.2g} to {gain.upper:.2g}"
             text = f"Twice as many simulations would gain about {gain.nats:.2g} nats ({interval})"
         now = f"{last['nats']:.3f} ± {last['error']:.2g} nats with {last['simulations']:,.0f}"
-        return f"{text}\n  {now}\n{self.table.to_string(index=False, float_format=lambda value: f'{value:.3g}')}"
+        table = self.table.to_string(index=False, float_format=lambda value: f"{value:.3g}")
+        return f"{text}\n  {now}\n{table}"
 
 
 def learning_curve(nats: np.ndarray, sizes: Sequence[int]) -> Advice:
-    """Return the learning curve of held-out values of -log q, (sizes, repeats, held out), from networks by size.
+    """Return the learning curve of held-out values of -log q, (sizes, repeats, held out).
 
-    The gain of twice as many simulations comes from a power law a + b n^-c. Four sizes with noise don't determine three
-    numbers: the most likely ones would tell far too much. So the exponent c is averaged over, from 0.1 to 2, each with
-    its likelihood; a and b follow by linear regression. With the ratio of the last two gains in place of it, the sizes
-    before would be lost, and a noisy ratio of noisy numbers has no useful interval.
+    The values come from networks by size.
 
-    The error of each point is that of repeats and that of the held-out data. Three repeats tell a variance to within a
-    factor of several: half of it is that of the size itself, half that of a trend along all sizes. What all sizes have
-    in common on the held-out data doesn't change the gain, and is no error of it.
+    The gain of twice as many simulations comes from a power law a + b n^-c. Four sizes with noise
+    don't determine three numbers: the most likely ones would tell far too much. So the exponent c
+    is averaged over, from 0.1 to 2, each with its likelihood; a and b follow by linear regression.
+    With the ratio of the last two gains in place of it, the sizes before would be lost, and a noisy
+    ratio of noisy numbers has no useful interval.
+
+    The error of each point is that of repeats and that of the held-out data. Three repeats tell a
+    variance to within a factor of several: half of it is that of the size itself, half that of a
+    trend along all sizes. What all sizes have in common on the held-out data doesn't change the
+    gain, and is no error of it.
 
     >>> import numpy as np
     >>> generator = np.random.default_rng(1)
@@ -83,15 +94,29 @@ def learning_curve(nats: np.ndarray, sizes: Sequence[int]) -> Advice:
     >>> bool(gain.lower < 0.025 < gain.upper), bool(0.02 < gain.nats < 0.03)
     (True, True)
     """
-    nats, numbers = np.asarray(nats, np.float64), np.asarray(sizes, np.float64)
-    if nats.ndim != 3 or len(nats) != len(numbers) or min(nats.shape[1:]) < 2 or np.any(np.diff(numbers) <= 0):
-        expected = "an array (sizes, repeats, held out), two or more of each of the latter, and increasing sizes"
+    nats = np.asarray(nats, np.float64)
+    numbers = np.asarray(sizes, np.float64)
+    if (
+        nats.ndim != 3
+        or len(nats) != len(numbers)
+        or min(nats.shape[1:]) < 2
+        or np.any(np.diff(numbers) <= 0)
+    ):
+        expected = (
+            "an array (sizes, repeats, held out), two or more of each of the latter, and "
+            "increasing sizes"
+        )
         got = f"shape {nats.shape}, sizes {list(sizes)}"
-        raise InputError("Learning curve", expected=expected, got=got, do="repeat each size two times or more")
+        raise InputError(
+            "Learning curve", expected=expected, got=got, do="repeat each size two times or more"
+        )
     repeats, held_out = nats.shape[1:]
     spread = _smoothed(nats.mean(axis=2).var(axis=1, ddof=1), numbers, repeats - 1) / repeats
     steps = -np.diff(nats, axis=0)
-    paired = steps.mean(axis=2).var(axis=1, ddof=1) / repeats + steps.mean(axis=1).var(axis=1, ddof=1) / held_out
+    paired = (
+        steps.mean(axis=2).var(axis=1, ddof=1) / repeats
+        + steps.mean(axis=1).var(axis=1, ddof=1) / held_out
+    )
     table = pd.DataFrame(
         {
             "simulations": [int(size) for size in sizes],
@@ -103,22 +128,33 @@ def learning_curve(nats: np.ndarray, sizes: Sequence[int]) -> Advice:
     )
     own = nats.mean(axis=1) - nats.mean(axis=(0, 1))
     variance = spread + own.var(axis=1, ddof=1) / held_out
-    return Advice(table, _gain(numbers / numbers[-1], own.mean(axis=1), variance, len(numbers) * (repeats - 1)))
+    return Advice(
+        table,
+        _gain(numbers / numbers[-1], own.mean(axis=1), variance, len(numbers) * (repeats - 1)),
+    )
 
 
 def _smoothed(variances: np.ndarray, sizes: np.ndarray, freedom: int) -> np.ndarray:
     """Return the means of estimated variances (sizes,) and of a power law through them."""
     # The logarithm of an estimate is too small on average.
-    logs = np.log(np.maximum(variances, 1e-12)) - special.digamma(freedom / 2.0) + np.log(freedom / 2.0)
-    trend = np.polyval(np.polyfit(np.log(sizes), logs, 1), np.log(sizes)) if len(sizes) > 1 else logs
+    logs = (
+        np.log(np.maximum(variances, 1e-12))
+        - special.digamma(freedom / 2.0)
+        + np.log(freedom / 2.0)
+    )
+    trend = (
+        np.polyval(np.polyfit(np.log(sizes), logs, 1), np.log(sizes)) if len(sizes) > 1 else logs
+    )
     return 0.5 * (variances + np.exp(trend))
 
 
 def _gain(sizes: np.ndarray, levels: np.ndarray, variance: np.ndarray, freedom: int) -> Gain:
-    """Return what twice the last size (1) gains, by power laws through levels with these estimated variances."""
+    """Return what twice the last size (1) gains, by power laws through levels with variances."""
     if len(sizes) < 3 or not np.all(np.isfinite(levels)) or not np.all(variance > 0.0):
         return Gain(np.nan, np.nan, np.nan)
-    means, sds, log_weights = [], [], []
+    means = []
+    sds = []
+    log_weights = []
     for exponent in _EXPONENTS:
         # Weighted regression on n^-c, whose coefficient is b.
         design = np.stack([np.ones_like(sizes), sizes**-exponent], axis=1)

@@ -1,7 +1,9 @@
-"""What a likelihood tells of a posterior: how well draws explain the data, and how many nats of sharpness are missing.
+"""What a likelihood tells of a posterior: how well draws explain the data, and missing sharpness.
 
-A simulator may have a likelihood that training does not use. Densities are log densities of n truths, (n,), and of L
-posterior draws given the data of each, (n, L).
+The missing sharpness is in nats.
+
+A simulator may have a likelihood that training does not use. Densities are log densities of n
+truths, (n,), and of L posterior draws given the data of each, (n, L).
 """
 
 from dataclasses import dataclass
@@ -32,35 +34,53 @@ class FitResult(SBCResult):
     @property
     def deviations(self) -> tuple[Deviation, ...]:
         """Median gap: zero if the posterior is correct, as the truth is then one more draw."""
-        words = "draws explain the data better than the truth", "the truth explains the data better than draws"
+        words = (
+            "draws explain the data better than the truth",
+            "the truth explains the data better than draws",
+        )
         return (of_median(self.gap, self.columns[0], "gap in fit", "nats", words, self.parameters),)
 
 
-def fit_to_data(log_likelihood: Pair, parameters: int, *, seed: int, level: float = 0.99) -> FitResult:
-    """Compare the log likelihood of each truth with those of its draws, up to a constant for each data set.
+def fit_to_data(
+    log_likelihood: Pair, parameters: int, *, seed: int, level: float = 0.99
+) -> FitResult:
+    """Compare the log likelihood of each truth with those of its draws, up to a constant.
 
-    SBC of the log likelihood, a test quantity that sees whatever a posterior forgets of the data: Modrak et al. 2023,
-    "Simulation-based calibration checking for Bayesian computation", arXiv:2211.02383.
+    The constant may differ from data set to data set.
+
+    SBC of the log likelihood, a test quantity that sees whatever a posterior forgets of the data:
+    Modrak et al. 2023, "Simulation-based calibration checking for Bayesian computation",
+    arXiv:2211.02383.
     """
-    pairs = paired(*({"log likelihood": np.maximum(value, np.finfo(float).min)} for value in log_likelihood))
-    ranks = sbc({"log likelihood": pairs.truth[:, 0]}, {"log likelihood": pairs.draws[..., 0]}, seed=seed, level=level)
+    pairs = paired(
+        *({"log likelihood": np.maximum(value, np.finfo(float).min)} for value in log_likelihood)
+    )
+    ranks = sbc(
+        {"log likelihood": pairs.truth[:, 0]},
+        {"log likelihood": pairs.draws[..., 0]},
+        seed=seed,
+        level=level,
+    )
     gap = pairs.truth[:, 0] - np.median(pairs.draws[..., 0], axis=1)
     return FitResult(**vars(ranks), gap=gap, parameters=parameters)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class SharpnessResult(Result):
-    """Nats by which the log density of the truth falls short of the exact posterior's, between bounds."""
+    """Nats by which the truth's log density falls short of the exact posterior's, with bounds."""
 
     at_least: np.ndarray  #: (n,), in the mean at most the missing nats
-    at_most: np.ndarray  #: (n,), in the mean at least the missing nats; inf where only the other bound is known
+    #: (n,), in the mean at least the missing nats; inf where only the other bound is known
+    at_most: np.ndarray
     parameters: int  #: number of parameters
     most: float = np.inf  #: largest value that ``at_least`` can take; inf if there is none
 
     @property
     def deviations(self) -> tuple[Deviation, ...]:
         """Mean over data sets: the divergence of the posterior from the exact one."""
-        ends, gap, size = interval_of_mean(self.at_least[:, None]), np.inf, len(self.at_least)
+        ends = interval_of_mean(self.at_least[:, None])
+        gap = np.inf
+        size = len(self.at_least)
         if np.isfinite(self.at_most).all():
             high = interval_of_mean(self.at_most[:, None])
             gap = 0.5 * float(high.estimate[0] - ends.estimate[0])
@@ -68,14 +88,28 @@ class SharpnessResult(Result):
         else:
             ends = ends._replace(upper=np.array([np.inf]))
         words = "sharper than the exact posterior", "falls short of the exact posterior"
-        given = "missing sharpness", "nats", "nats", self.columns, *ends, size, words, self.parameters
-        return (Deviation(*given, gap=gap, one_sided=bool(np.isinf(self.at_most).all()), beyond=self._beyond),)
+        given = (
+            "missing sharpness",
+            "nats",
+            "nats",
+            self.columns,
+            *ends,
+            size,
+            words,
+            self.parameters,
+        )
+        return (
+            Deviation(
+                *given, gap=gap, one_sided=bool(np.isinf(self.at_most).all()), beyond=self._beyond
+            ),
+        )
 
     def _beyond(self, tolerance: float) -> np.ndarray:
         # A divergence is never negative: only what is missing counts.
         if np.isfinite(self.most):
             return beyond.of_missing_nats(self.at_least, self.most, tolerance)
-        # Under a correct posterior, the ratio of another density to its own is one in the mean, and rarely large.
+        # Under a correct posterior, the ratio of another density to its own is one in the mean, and
+        # rarely large.
         ratio = np.exp(np.minimum(-np.sum(self.at_least), 0.0))
         return np.maximum(beyond.of_excess(self.at_least[:, None], tolerance), ratio)
 
@@ -84,7 +118,9 @@ class SharpnessResult(Result):
         found = self.deviations[0]
         if np.isinf(found.upper[0]):
             return f"at least {found.least[0]:.2g} nats missing"
-        return f"{found.estimate[0]:.2g} ({found.lower[0]:.2g} to {found.upper[0]:.2g}) nats missing"
+        return (
+            f"{found.estimate[0]:.2g} ({found.lower[0]:.2g} to {found.upper[0]:.2g}) nats missing"
+        )
 
     @property
     def _heading(self) -> str:
@@ -97,12 +133,17 @@ class SharpnessResult(Result):
         return pd.DataFrame(numbers, index=pd.Index(self.columns, name="column"))
 
 
-def sharpness(log_likelihood: Pair, log_prior: Pair, log_prob: Pair, parameters: int) -> SharpnessResult:
-    """Bound the divergence of a posterior from the exact one, whose evidence comes from importance weights of draws.
+def sharpness(
+    log_likelihood: Pair, log_prior: Pair, log_prob: Pair, parameters: int
+) -> SharpnessResult:
+    """Bound the divergence from the exact posterior, with evidence from importance weights.
 
-    Weights of draws alone underestimate the log evidence in the mean; with the weight of the truth, which is an exact
-    posterior draw, they overestimate it (Burda, Grosse & Salakhutdinov 2015, "Accurate and conservative estimates of
-    MRF log-likelihood using reverse annealing"). With more draws, the bounds come together.
+    The importance weights are those of draws.
+
+    Weights of draws alone underestimate the log evidence in the mean; with the weight of the truth,
+    which is an exact posterior draw, they overestimate it (Burda, Grosse & Salakhutdinov 2015,
+    "Accurate and conservative estimates of MRF log-likelihood using reverse annealing"). With more
+    draws, the bounds come together.
 
     Examples
     --------
@@ -112,19 +153,27 @@ def sharpness(log_likelihood: Pair, log_prior: Pair, log_prob: Pair, parameters:
     >>> theta, data = problem.simulate(2000, seed=1)
     >>> both = np.concatenate([theta[:, None], problem.sample(data, draws=100, seed=2)], axis=1)
     >>> prior, density = exact.prior_log_prob(both), problem.log_prob(both, data)
-    >>> pairs = [(values[:, 0], values[:, 1:]) for values in (exact.log_prob(both, data) - prior, prior, density)]
+    >>> pairs = [
+    ...     (values[:, 0], values[:, 1:])
+    ...     for values in (exact.log_prob(both, data) - prior, prior, density)
+    ... ]
     >>> missing = sharpness(*pairs, parameters=2).deviations[0].estimate[0]
     >>> bool(abs(missing - 2 * (np.log(1.15) + 0.5 / 1.15**2 - 0.5)) < 0.01)
     True
     """
     of_truth, of_draws = (
         # Draws that the prior excludes weigh nothing, whatever their density.
-        np.where(np.isneginf(prior), -np.inf, likelihood + prior - np.where(np.isneginf(prior), 0.0, density))
+        np.where(
+            np.isneginf(prior),
+            -np.inf,
+            likelihood + prior - np.where(np.isneginf(prior), 0.0, density),
+        )
         for likelihood, prior, density in zip(log_likelihood, log_prior, log_prob, strict=True)
     )
     # A likelihood that is zero at the truth is one that could not be computed.
     known = ~np.isneginf(log_likelihood[0])
-    of_truth, of_draws = of_truth[known], of_draws[known]
+    of_truth = of_truth[known]
+    of_draws = of_draws[known]
     draws = of_draws.shape[1]
     alone = special.logsumexp(of_draws, axis=1)
     at_most = of_truth - (alone - np.log(draws))
@@ -134,5 +183,8 @@ def sharpness(log_likelihood: Pair, log_prior: Pair, log_prob: Pair, parameters:
 
 
 def compared_sharpness(log_prob: np.ndarray, other: np.ndarray, parameters: int) -> SharpnessResult:
-    """Bound the divergence from below by log densities (n,) of the truths under another posterior of the same data."""
+    """Bound the divergence from below by another posterior's log densities (n,) of truths.
+
+    The other posterior is given the same data.
+    """
     return SharpnessResult(_ALL, other - log_prob, np.full(len(other), np.inf), parameters)

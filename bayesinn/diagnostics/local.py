@@ -1,4 +1,4 @@
-"""The local classifier two-sample test (L-C2ST): is the posterior correct at this one observation?"""
+"""The local classifier two-sample test (L-C2ST): is the posterior correct at one observation?"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -20,39 +20,47 @@ _REFERENCE = 5_000
 
 @dataclass(frozen=True, eq=False, repr=False)
 class LocalC2STResult(Tested):
-    """What a classifier that tells latents of truths from latent draws finds at each of o observations."""
+    """What a classifier of latents of truths and latent draws finds at each of o observations."""
 
     title = "L-C2ST"
     shown = ("statistic", "critical", "p_value", "inside")
-    statistic: np.ndarray  #: (o,), mean of (probability - 1/2)^2: between 0 (nothing to tell apart) and 1/4
+    #: (o,), mean of (probability - 1/2)^2: between 0 (nothing to tell apart) and 1/4
+    statistic: np.ndarray
     null: np.ndarray  #: (trials, o), the same for correct posteriors
-    evaluation: np.ndarray  #: (m, d), latents at which the classifier was asked; the inverse flow makes draws of them
-    probability: np.ndarray  #: (o, m), of each to be the latent of a truth; above 1/2, the posterior is too thin there
+    #: (m, d), latents at which the classifier was asked; the inverse flow makes draws of them
+    evaluation: np.ndarray
+    #: (o, m), of each to be the latent of a truth; above 1/2, the posterior is too thin there
+    probability: np.ndarray
     simulations: int
 
     @property
     def critical(self) -> np.ndarray:
-        """Array (o,): the statistic that correct posteriors exceed with a probability of about 1 - level."""
+        """Array (o,): the statistic that correct posteriors exceed with probability 1 - level.
+
+        The probability is approximate.
+        """
         return np.asarray(np.quantile(self.null, self.level, axis=0))
 
     @property
     def deviations(self) -> tuple[Deviation, ...]:
-        """Distance of the probabilities from one half (root mean square), beyond what correct posteriors give.
+        """Distance of probabilities from one half (root mean square), beyond correct posteriors'.
 
         It has no upper bound: the classifier may have missed something.
         """
         chance = np.quantile(self.null, 1.0 - (1.0 - CONFIDENCE) / len(self.columns), axis=0)
         excess = 100.0 * np.sqrt(np.maximum(self.statistic - np.median(self.null, axis=0), 0.0))
         least = 100.0 * np.sqrt(np.maximum(self.statistic - chance, 0.0))
-        ends, words = (excess, least, np.full(len(least), np.inf)), ("", "a classifier tells truths from draws")
-        unit, size = "percentage points", self.simulations
+        ends = (excess, least, np.full(len(least), np.inf))
+        words = ("", "a classifier tells truths from draws")
+        unit = "percentage points"
+        size = self.simulations
         given = "classifier", unit, "classifier", self.columns, *ends, size, words
         return (Deviation(*given, one_sided=True, beyond=self._beyond),)
 
     def _beyond(self, tolerance: float) -> np.ndarray:
-        # Exact for correct posteriors, by repetition. For others a distance is at least as uncertain
-        # as a mean of numbers of variance one, a quarter of which it is; and as what chance gives,
-        # where the classifier looks at a part of the simulations.
+        # Exact for correct posteriors, by repetition. For others a distance is at least as
+        # uncertain as a mean of numbers of variance one, a quarter of which it is; and as what
+        # chance gives, where the classifier looks at a part of the simulations.
         chance = np.sqrt(np.quantile(self.null, 0.99, axis=0)) / stats.norm.isf(0.01)
         error = 100.0 * np.maximum(0.25 / np.sqrt(self.simulations), chance)
         excess = 100.0 * np.sqrt(np.maximum(self.statistic - np.median(self.null, axis=0), 0.0))
@@ -60,7 +68,10 @@ class LocalC2STResult(Tested):
 
     @property
     def family_p_value(self) -> float:
-        """One p-value for all observations: that of the largest statistic, each in units of its median."""
+        """One p-value for all observations: the largest statistic's, in units of its median.
+
+        Each statistic is taken in units of its own median.
+        """
         return _family_p_value(self.statistic, self.null)
 
     @property
@@ -83,26 +94,34 @@ def local_c2st(
 ) -> LocalC2STResult:
     """Test whether the posterior is correct at given observations, without knowing the correct one.
 
-    Linhart, Gramfort & Rodrigues 2023, arXiv:2306.03580 (their L-C2ST-NF): if the posterior is correct, a flow maps
-    true parameters to its latent distribution whatever the data. A classifier learns, from simulations, to tell such
-    latents from latent draws, given the data; the further its probabilities at an observation are from 1/2, the more is
-    wrong there. Trained anew on latent draws in place of truths, ``trials`` times, it says how far they are by chance.
-    For posteriors that are correct everywhere, the p-value is exact for any classifier and any observation.
+    Linhart, Gramfort & Rodrigues 2023, arXiv:2306.03580 (their L-C2ST-NF): if the posterior is
+    correct, a flow maps true parameters to its latent distribution whatever the data. A classifier
+    learns, from simulations, to tell such latents from latent draws, given the data; the further
+    its probabilities at an observation are from 1/2, the more is wrong there. Trained anew on
+    latent draws in place of truths, ``trials`` times, it says how far they are by chance. For
+    posteriors that are correct everywhere, the p-value is exact for any classifier and any
+    observation.
 
     In place of the paper's neural network stands a series of functions, whose fit is in closed form
-    (:class:`~bayesinn.diagnostics.local_classifier.LocalClassifier`): many trials take little time. How often it finds
-    which fault is measured in ``paper_results/diagnostics_power``.
+    (:class:`~bayesinn.diagnostics.local_classifier.LocalClassifier`): many trials take little time.
+    How often it finds which fault is measured in ``paper_results/diagnostics_power``.
 
     Parameters
     ----------
-    latent : array (n, d), codes of the true parameters of n simulations that the flow was not trained on
-    condition : array (n, c), summaries or a few statistics of each simulation's data; only their order counts
+    latent : array (n, d)
+        Codes of the true parameters of n simulations that the flow was not trained on.
+    condition : array (n, c)
+        Summaries or a few statistics of each simulation's data; only their order counts.
     observed_condition : array (o, c) or (c,), the same for one or several observations
-    draw_latent : function of (count, seed) that returns an array (count, d), independent for different seeds
+    draw_latent : function of (count, seed) that returns an array (count, d)
+        Independent for different seeds.
         Draws of the flow's latent distribution; standard normal if left out.
-    names : names of the observations; ``observation``, or ``observation[0]``, ``observation[1]``, ... if left out
-    most_trials : number of trials where none of the first ones reaches what is observed; ``trials`` if left out
-        No p-value is below one over the number of trials. Further ones tell how small it is where it may be.
+    names : names of the observations; ``observation``
+        Or ``observation[0]``, ``observation[1]``, ... if left out.
+    most_trials : number of trials where none of the first ones reaches what is observed; ``trials``
+    if left out
+        No p-value is below one over the number of trials. Further ones tell how small it is where
+        it may be.
     evaluations : number m of latents at which the classifier is asked
 
     The posterior is correct below 1, and too low above:
@@ -117,15 +136,32 @@ def local_c2st(
     """
     latent = check_points("latent", latent, least=20)
     condition = check_points("condition", condition)
-    observed = check_points("observed_condition", np.atleast_2d(observed_condition), least=1, width=condition.shape[1])
+    observed = check_points(
+        "observed_condition", np.atleast_2d(observed_condition), least=1, width=condition.shape[1]
+    )
     if len(latent) != len(condition):
-        got, do = f"{len(latent)} and {len(condition)}", "pass one row a simulation in both"
-        raise InputError("latent and condition", expected="the same number of simulations", got=got, do=do)
+        got = f"{len(latent)} and {len(condition)}"
+        do = "pass one row a simulation in both"
+        raise InputError(
+            "latent and condition", expected="the same number of simulations", got=got, do=do
+        )
     if names is None:
-        names = ["observation"] if len(observed) == 1 else [f"observation[{index}]" for index in range(len(observed))]
-    check_integer("number of names", len(names), len(observed), len(observed), do="pass one for each observation")
+        names = (
+            ["observation"]
+            if len(observed) == 1
+            else [f"observation[{index}]" for index in range(len(observed))]
+        )
+    check_integer(
+        "number of names",
+        len(names),
+        len(observed),
+        len(observed),
+        do="pass one for each observation",
+    )
     check_repetitions("trials", trials, level)
-    most = check_integer("Argument 'most_trials'", trials if most_trials is None else most_trials, trials)
+    most = check_integer(
+        "Argument 'most_trials'", trials if most_trials is None else most_trials, trials
+    )
     check_integer("Argument 'evaluations'", evaluations)
     size, dimension = latent.shape
     states = np.random.SeedSequence(seeds.entropy(seed, "local c2st")).generate_state(most + 2)
@@ -135,7 +171,9 @@ def local_c2st(
         source = next(sources)
         if draw_latent is None:
             return seeds.generator(source, "local c2st").normal(size=(count, dimension))
-        return check_points("draws of draw_latent", draw_latent(count, source), least=count, width=dimension)
+        return check_points(
+            "draws of draw_latent", draw_latent(count, source), least=count, width=dimension
+        )
 
     features = LatentFeatures(draw(_REFERENCE))
     evaluation = draw(evaluations)
@@ -146,14 +184,17 @@ def local_c2st(
         probability = probabilities(classifier.means(features(latents)), points)
         return np.mean((probability - 0.5) ** 2, axis=1), probability
 
-    # Many small products of matrices: on two busy cores, two threads took five times longer than one.
+    # Many small products of matrices: on two busy cores, two threads took five times longer than
+    # one.
     with threadpool_limits(1, user_api="blas"):
         statistic, probability = classify(latent)
         null = np.stack([classify(draw(size))[0] for _ in range(trials)])
         if _family_p_value(statistic, null) <= 1.0 / (1.0 + trials) and most > trials:
             null = np.concatenate([null, [classify(draw(size))[0] for _ in range(most - trials)]])
     p_value = p_values(statistic, null)
-    return LocalC2STResult(tuple(names), p_value, level, statistic, null, evaluation, probability, size)
+    return LocalC2STResult(
+        tuple(names), p_value, level, statistic, null, evaluation, probability, size
+    )
 
 
 def _family_p_value(statistic: np.ndarray, null: np.ndarray) -> float:

@@ -1,4 +1,4 @@
-"""Misspecification: whether observed data sets are like simulated ones, in the space of the learned summaries."""
+"""Misspecification: whether observed data are like simulated ones, in learned summaries' space."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,18 +13,22 @@ from bayesinn.diagnostics.arrays import check_points, subset
 from bayesinn.diagnostics.mmd import ROUNDING, KernelTest, kernel_matrix, ladder
 from bayesinn.diagnostics.tested import check_repetitions, p_values
 
-MOST_SIMULATED = 2000  #: most simulated summaries that are used: time and memory grow with the square
-_SHORTEST_AXIS = 1e-3  # relative to the longest: shorter ones are rounding errors of 32-bit networks
+#: most simulated summaries that are used: time and memory grow with the square
+MOST_SIMULATED = 2000
+# relative to the longest: shorter ones are rounding errors of 32-bit networks
+_SHORTEST_AXIS = 1e-3
 _SMALLEST_SCALE = 1e-9
-_BANDWIDTH_POINTS = 500  # for the median distance, which moves by a per cent or two from one subset to another
+# for the median distance, which moves by a per cent or two from one subset to another
+_BANDWIDTH_POINTS = 500
 _PAIRS_AT_ONCE = 4_000_000
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class MisspecificationResult(KernelTest):
-    """MMD of observed to simulated summaries, and of data sets that the simulator made in their place.
+    """MMD of observed to simulated summaries, and of data sets simulated in their place.
 
-    ``squared`` includes pairs of a point with itself: large for few observations even if all is well.
+    ``squared`` includes pairs of a point with itself: large for few observations even if all is
+    well.
     """
 
     title = "Misspecification"
@@ -36,20 +40,32 @@ class MisspecificationResult(KernelTest):
 
 
 def misspecification(
-    observed: np.ndarray, simulated: np.ndarray, *, repetitions: int = 500, seed: int, level: float = 0.99
+    observed: np.ndarray,
+    simulated: np.ndarray,
+    *,
+    repetitions: int = 500,
+    seed: int,
+    level: float = 0.99,
 ) -> MisspecificationResult:
-    """Test whether summaries (M, c) of independent observations are like those (N, c) of independent simulations.
+    """Test whether summaries (M, c) of observations are like those (N, c) of simulations.
 
-    Schmitt, Buerkner, Koethe & Radev 2023, arXiv:2112.08866, section 3.3: the MMD of M observed summaries to half of
-    the simulated ones, compared with that of M drawn ``repetitions`` times out of the other half and the observed ones
-    together: all are exchangeable if the model is correct, so that the p-value is exact for every M, also for M = 1.
-    Drawing from simulations alone, as published, makes it too small unless M is small beside their number. MMD^2 is the
-    biased estimate: the unbiased one loses power for M = 2 to 5 against data that are more spread than simulated ones.
+    Observations and simulations are all independent.
+
+    Schmitt, Buerkner, Koethe & Radev 2023, arXiv:2112.08866, section 3.3: the MMD of M observed
+    summaries to half of the simulated ones, compared with that of M drawn ``repetitions`` times out
+    of the other half and the observed ones together: all are exchangeable if the model is correct,
+    so that the p-value is exact for every M, also for M = 1. Drawing from simulations alone, as
+    published, makes it too small unless M is small beside their number. MMD^2 is the biased
+    estimate: the unbiased one loses power for M = 2 to 5 against data that are more spread than
+    simulated ones.
 
     >>> import numpy as np
     >>> generator = np.random.default_rng(1)
     >>> simulated, observed = generator.normal(size=(1000, 3)), generator.normal(size=(20, 3))
-    >>> misspecification(observed, simulated, seed=1).passed, misspecification(observed + 1.0, simulated, seed=1).passed
+    >>> (
+    ...     misspecification(observed, simulated, seed=1).passed,
+    ...     misspecification(observed + 1.0, simulated, seed=1).passed,
+    ... )
     (True, False)
     """
     simulated = _checked(simulated, repetitions, level)
@@ -58,7 +74,9 @@ def misspecification(
     kernels = _Kernels(observed, simulated, generator)
     squared, null, p_value = kernels.test(np.arange(len(observed)), repetitions, generator)
     used = min(len(simulated), MOST_SIMULATED)
-    return MisspecificationResult(("summaries",), p_value, level, squared, null, len(observed), used)
+    return MisspecificationResult(
+        ("summaries",), p_value, level, squared, null, len(observed), used
+    )
 
 
 def misspecification_power(
@@ -71,14 +89,17 @@ def misspecification_power(
     seed: int,
     level: float = 0.95,
 ) -> pd.DataFrame:
-    """Measure how often the test rejects, for several alternatives and numbers of observed data sets.
+    """Measure how often the test rejects, for several alternatives and numbers of observations.
 
-    Alternatives are summaries (n, c) of data sets made in another way, by name or number, such as a shift of the prior;
-    one made as the simulations (N, c) are shows the size of the test. For each of them and each M of ``sizes`` there
-    are ``tests`` of M random ones of the n. Rates depend on these simulations and data sets: with 2,000 and 1,000 of
-    the SIR model, well-specified data were rejected at 5 % in 2.7 to 10.7 % of tests, 5.6 % on average. The table has
-    the columns ``alternative``, ``size``, ``rejected`` (share), ``standard_error`` (with one success and one failure
-    added, so that it is never zero) and ``level``.
+    An observation is an observed data set.
+
+    Alternatives are summaries (n, c) of data sets made in another way, by name or number, such as a
+    shift of the prior; one made as the simulations (N, c) are shows the size of the test. For each
+    of them and each M of ``sizes`` there are ``tests`` of M random ones of the n. Rates depend on
+    these simulations and data sets: with 2,000 and 1,000 of the SIR model, well-specified data were
+    rejected at 5 % in 2.7 to 10.7 % of tests, 5.6 % on average. The table has the columns
+    ``alternative``, ``size``, ``rejected`` (share), ``standard_error`` (with one success and one
+    failure added, so that it is never zero) and ``level``.
     """
     check_integer("number of alternatives", len(alternatives), do="pass {0.0: summaries, ...}")
     check_integer("Argument 'tests'", tests)
@@ -99,22 +120,32 @@ def misspecification_power(
                 rejected += int(p_value + level <= 1.0)
             rate = (rejected + 1) / (tests + 2)
             rows.append((name, size, rejected / tests, np.sqrt(rate * (1.0 - rate) / tests), level))
-    return pd.DataFrame(rows, columns=["alternative", "size", "rejected", "standard_error", "level"])
+    return pd.DataFrame(
+        rows, columns=["alternative", "size", "rejected", "standard_error", "level"]
+    )
 
 
 class _Kernels:
-    """Kernels that the MMD of any subset of points to the yardstick, half of the simulations, is made of."""
+    """Kernels for the MMD of any subset of points to the yardstick, half of the simulations."""
 
-    def __init__(self, points: np.ndarray, simulated: np.ndarray, generator: np.random.Generator) -> None:
+    def __init__(
+        self, points: np.ndarray, simulated: np.ndarray, generator: np.random.Generator
+    ) -> None:
         simulated = generator.permutation(subset(simulated, MOST_SIMULATED, generator))
         yardstick, rest = np.array_split(simulated, 2)
-        # The yardstick alone decides scales and bandwidths: points and the other half must not differ in that. Columns
-        # come to unit scale first, or the shortest axis would depend on units.
-        mean, scale = yardstick.mean(axis=0), yardstick.std(axis=0)
+        # The yardstick alone decides scales and bandwidths: points and the other half must not
+        # differ in that. Columns come to unit scale first, or the shortest axis would depend on
+        # units.
+        mean = yardstick.mean(axis=0)
+        scale = yardstick.std(axis=0)
         scale = np.where(scale > _SMALLEST_SCALE * (1.0 + np.abs(mean)), scale, 1.0)
-        values, vectors = np.linalg.eigh(np.atleast_2d(np.cov((yardstick - mean) / scale, rowvar=False)))
+        values, vectors = np.linalg.eigh(
+            np.atleast_2d(np.cov((yardstick - mean) / scale, rowvar=False))
+        )
         lengths = np.sqrt(np.maximum(values, 0.0))
-        whitening = vectors / scale[:, None] / np.maximum(lengths, _SHORTEST_AXIS * lengths.max() or 1.0)
+        whitening = (
+            vectors / scale[:, None] / np.maximum(lengths, _SHORTEST_AXIS * lengths.max() or 1.0)
+        )
         pool = (np.concatenate([points, rest]) - mean) @ whitening
         yardstick = (yardstick - mean) @ whitening
         bandwidths = ladder(distance.pdist(yardstick[:_BANDWIDTH_POINTS], "sqeuclidean"))
@@ -128,7 +159,10 @@ class _Kernels:
     ) -> tuple[float, np.ndarray, np.ndarray]:
         """Return MMD^2, its null and p-value of the chosen points against the simulated ones."""
         pool = np.concatenate([chosen, self.others])
-        drawn = [generator.choice(pool, len(chosen), replace=False, shuffle=False) for _ in range(repetitions)]
+        drawn = [
+            generator.choice(pool, len(chosen), replace=False, shuffle=False)
+            for _ in range(repetitions)
+        ]
         squared, null = np.split(self._squared(np.stack([chosen, *drawn])), [1])
         return float(squared[0]), null, p_values(squared, null[:, None], ROUNDING)
 

@@ -1,4 +1,7 @@
-"""Maximum mean discrepancy (MMD): a distance between two sets of points, and a test whether they share one law."""
+"""Maximum mean discrepancy (MMD): a distance between two sets of points, and a test of one law.
+
+The test is whether both sets share one law.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,16 +14,21 @@ from bayesinn.core.errors import InputError
 from bayesinn.diagnostics.arrays import check_sets, subset
 from bayesinn.diagnostics.tested import Tested, check_repetitions, p_values
 
-#: Bandwidths of the summed kernels, as multiples of the median distance: small ones see modes, large ones shifts.
+#: Bandwidths of the summed kernels, as multiples of the median distance: small ones see modes,
+#: large ones shifts.
 LADDER: tuple[float, ...] = (0.25, 0.5, 1.0, 2.0, 4.0)
-#: Most points of each set that the test uses. Twice 2000 points take 0.7 s and 0.4 GB; both grow with the square.
+#: Most points of each set that the test uses. Twice 2000 points take 0.7 s and 0.4 GB; both grow
+#: with the square.
 MOST_POINTS = 2000
 ROUNDING = 1e-12 * len(LADDER)  #: sums of kernels in another order agree within this: they are ties
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class KernelTest(Tested):
-    """MMD^2, and its values where both sets have one law; the p-value counts what was observed among these."""
+    """MMD^2, and its values where both sets have one law; the p-value ranks MMD^2 among these.
+
+    What was observed counts among these values.
+    """
 
     shown = ("p_value", "inside", "squared", "critical")
     squared: float
@@ -33,7 +41,10 @@ class KernelTest(Tested):
 
     @property
     def summary(self) -> str:
-        return f"MMD^2 = {self.squared:.2g} (below {self.critical:.2g} expected), p = {self.p_value[0]:.2g}"
+        return (
+            f"MMD^2 = {self.squared:.2g} (below {self.critical:.2g} expected), p = "
+            f"{self.p_value[0]:.2g}"
+        )
 
     def __repr__(self) -> str:
         return f"{self.title} {self._verdict} at {100 * self.level:.4g}%: {self.summary}"
@@ -41,7 +52,10 @@ class KernelTest(Tested):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class MMDResult(KernelTest):
-    """MMD of two sets, and of random partitions of all their points; ``squared`` is unbiased, and may be negative."""
+    """MMD of two sets, and of random partitions of their points; ``squared`` is unbiased.
+
+    It may be negative. The partitions are of all points.
+    """
 
     title = "MMD"
     bandwidths: tuple[float, ...]  #: standard deviations of the kernels, in units of the data
@@ -54,7 +68,10 @@ class MMDResult(KernelTest):
 
     @property
     def summary(self) -> str:
-        part = f", {self.used[0]} and {self.used[1]} of {self.given[0]} and {self.given[1]} points used"
+        part = (
+            f", {self.used[0]} and {self.used[1]} of {self.given[0]} and {self.given[1]} "
+            f"points used"
+        )
         return super().summary + part * self.subsampled
 
 
@@ -69,10 +86,10 @@ def mmd(
 ) -> MMDResult:
     """Test whether two sets of points (m, d) and (n, d) have the same law.
 
-    Gretton et al. 2008, "A kernel method for the two-sample problem", arXiv:0805.2368, with a sum of Gaussian kernels
-    of standard deviations ``bandwidths`` (chosen without a look at which point is in which set). The null law comes
-    from random partitions of all points, so that the p-value is exact for any sizes. Points must be independent (thin
-    MCMC), and coordinates on one scale.
+    Gretton et al. 2008, "A kernel method for the two-sample problem", arXiv:0805.2368, with a sum
+    of Gaussian kernels of standard deviations ``bandwidths`` (chosen without a look at which point
+    is in which set). The null law comes from random partitions of all points, so that the p-value
+    is exact for any sizes. Points must be independent (thin MCMC), and coordinates on one scale.
 
     >>> import numpy as np
     >>> first, second = np.random.default_rng(1).normal(size=(2, 200, 3))
@@ -83,46 +100,67 @@ def mmd(
     first, second = check_sets(first, second)
     generator = seeds.generator(seed, "mmd")
     given = (len(first), len(second))
-    first, second = subset(first, MOST_POINTS, generator), subset(second, MOST_POINTS, generator)
+    first = subset(first, MOST_POINTS, generator)
+    second = subset(second, MOST_POINTS, generator)
     pooled = np.concatenate([first, second])
     squares = distance.pdist(pooled, "sqeuclidean")
     if bandwidths is None:
-        # Of all points together: it must not know the partition, or permutations would no longer be exchangeable.
+        # Of all points together: it must not know the partition, or permutations would no longer be
+        # exchangeable.
         bandwidths = ladder(squares)
     elif np.size(bandwidths) == 0 or np.min(bandwidths) <= 0.0:
-        got, do = str(list(bandwidths)), "leave them out for multiples of the median distance"
+        got = str(list(bandwidths))
+        do = "leave them out for multiples of the median distance"
         raise InputError("Argument 'bandwidths'", expected="positive numbers", got=got, do=do)
-    # squareform leaves zeros on the diagonal: pairs of a point with itself do not belong to the unbiased estimate.
+    # squareform leaves zeros on the diagonal: pairs of a point with itself do not belong to the
+    # unbiased estimate.
     kernel = distance.squareform(_kernel(squares, bandwidths))
     members = np.tile(np.arange(len(pooled)) < len(first), (permutations + 1, 1))
     members[1:] = generator.permuted(members[1:], axis=1)
     squared, null = np.split(_partitioned(kernel, members, len(first)), [1])
-    p_value, used = p_values(squared, null[:, None], ROUNDING), (len(first), len(second))
-    return MMDResult(("joint",), p_value, level, float(squared[0]), null, tuple(map(float, bandwidths)), used, given)
+    p_value = p_values(squared, null[:, None], ROUNDING)
+    used = (len(first), len(second))
+    return MMDResult(
+        ("joint",),
+        p_value,
+        level,
+        float(squared[0]),
+        null,
+        tuple(map(float, bandwidths)),
+        used,
+        given,
+    )
 
 
 def kernel_matrix(first: np.ndarray, second: np.ndarray, bandwidths: Sequence[float]) -> np.ndarray:
-    """Return the kernels (m, n) between all points (m, d) and (n, d): sum over h of exp(-distance^2 / (2 h^2))."""
+    """Return kernels (m, n) between (m, d) and (n, d): sum over h of exp(-distance^2 / (2 h^2))."""
     # From differences: |x|^2 - 2 x y + |y|^2 cancels for points that lie close together far out.
     return _kernel(distance.cdist(first, second, "sqeuclidean"), bandwidths)
 
 
 def ladder(squared_distances: np.ndarray) -> list[float]:
-    """Return bandwidths around the median distance; around the mean if the median is zero, around 1 if all are."""
+    """Return bandwidths around the median distance; if it is zero, the mean; if all are, 1."""
     middle = np.sqrt(np.median(squared_distances)) or np.mean(np.sqrt(squared_distances)) or 1.0
     return [float(middle) * step for step in LADDER]
 
 
 def _kernel(squared_distances: np.ndarray, bandwidths: Sequence[float]) -> np.ndarray:
-    return np.asarray(sum(np.exp(squared_distances / (-2.0 * bandwidth**2)) for bandwidth in bandwidths))
+    return np.asarray(
+        sum(np.exp(squared_distances / (-2.0 * bandwidth**2)) for bandwidth in bandwidths)
+    )
 
 
 def _partitioned(kernel: np.ndarray, members: np.ndarray, size: int) -> np.ndarray:
-    """Return the unbiased MMD^2 of partitions, booleans (partitions, points): whether in the first set of ``size``."""
+    """Return the unbiased MMD^2 of partitions, booleans (partitions, points).
+
+    A boolean says whether the point is in the first set, of ``size``.
+    """
     other = len(kernel) - size
     indicator = members.T.astype(float)
     reached = kernel @ indicator
     within = np.einsum("ij,ij->j", indicator, reached)
     between = np.sum(reached, axis=0) - within
     rest = np.sum(kernel) - 2.0 * between - within
-    return np.asarray(within / (size * (size - 1)) + rest / (other * (other - 1)) - 2.0 * between / (size * other))
+    return np.asarray(
+        within / (size * (size - 1)) + rest / (other * (other - 1)) - 2.0 * between / (size * other)
+    )

@@ -16,11 +16,15 @@ class PosteriorSBCResult(UniformityResult):
     """Weighted ranks around one observation."""
 
     title = "Posterior SBC"
-    effective: np.ndarray  #: (n,), proposals left by the weights: 1 / sum of squared shares; near 1 leaves no power
+    #: (n,), proposals left by the weights: 1 / sum of squared shares; near 1 leaves no power
+    effective: np.ndarray
 
     @property
     def summary(self) -> str:
-        return f"{super().summary}; weights leave {np.median(self.effective):.2g} proposals of a data set"
+        return (
+            f"{super().summary}; weights leave {np.median(self.effective):.2g} proposals of a "
+            f"data set"
+        )
 
 
 def posterior_sbc(
@@ -34,21 +38,28 @@ def posterior_sbc(
 ) -> PosteriorSBCResult:
     """Check calibration on data sets replicated from the posterior of an observation.
 
-    Saeilynoja, Schmitt, Buerkner & Vehtari 2025, "Posterior SBC: simulation-based calibration checking conditional on
-    data", arXiv:2502.03279: the posterior of the observation takes the place of the prior. Parameters are drawn from
-    it, a new data set is simulated from each, and the parameters should be a draw from their posterior given both data
-    sets: that given the observation, weighted with the likelihood of the new data set, which is posterior over prior
-    density. Of truth and L proposals drawn alike, the one that made the data set is known up to these weights; where it
-    stands among them by size is exactly uniform for any L. What is tested is the posterior given the *new* data sets;
-    the posterior of the observation only decides where: were it wrong, the test would look in a less relevant place.
+    Saeilynoja, Schmitt, Buerkner & Vehtari 2025, "Posterior SBC: simulation-based calibration
+    checking conditional on data", arXiv:2502.03279: the posterior of the observation takes the
+    place of the prior. Parameters are drawn from it, a new data set is simulated from each, and the
+    parameters should be a draw from their posterior given both data sets: that given the
+    observation, weighted with the likelihood of the new data set, which is posterior over prior
+    density. Of truth and L proposals drawn alike, the one that made the data set is known up to
+    these weights; where it stands among them by size is exactly uniform for any L. What is tested
+    is the posterior given the *new* data sets; the posterior of the observation only decides where:
+    were it wrong, the test would look in a less relevant place.
 
-    Truths (n, *event) and proposals (n, L, *event) are drawn from the posterior of the observation. Each truth made one
-    new data set; its log weights, (n,) and (n, L), are log posterior given this data set minus log prior.
+    Truths (n, *event) and proposals (n, L, *event) are drawn from the posterior of the observation.
+    Each truth made one new data set; its log weights, (n,) and (n, L), are log posterior given this
+    data set minus log prior.
     """
     pairs = paired(truth, proposals)
     weights = _shares(truth_log_weight, log_weights, pairs.draws.shape[:2])
-    own, others, true = weights[:, :1], weights[:, 1:, None], pairs.truth[:, None]
-    below, ties = (np.sum(others * where, axis=1) for where in (pairs.draws < true, pairs.draws == true))
+    own = weights[:, :1]
+    others = weights[:, 1:, None]
+    true = pairs.truth[:, None]
+    below, ties = (
+        np.sum(others * where, axis=1) for where in (pairs.draws < true, pairs.draws == true)
+    )
     values = below + seeds.generator(seed, "posterior sbc").random(below.shape) * (own + ties)
     # Rounding may lift a sum of shares to one.
     uniform = uniformity(pairs.columns, np.minimum(values, np.nextafter(1.0, 0.0)), level=level)
@@ -57,7 +68,8 @@ def posterior_sbc(
 
 def _shares(truth: np.ndarray, others: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """Return weights (n, 1 + L) that sum to one."""
-    truth, others = np.asarray(truth, dtype=float), np.asarray(others, dtype=float)
+    truth = np.asarray(truth, dtype=float)
+    others = np.asarray(others, dtype=float)
     if truth.shape != shape[:1] or others.shape != shape:
         got = f"shapes {truth.shape} and {others.shape}"
         do = "evaluate log_prob minus the log prior at the same parameters"

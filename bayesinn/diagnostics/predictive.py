@@ -1,4 +1,4 @@
-"""Posterior predictive checks: whether data simulated from the posterior look like the observation."""
+"""Posterior predictive checks: whether data simulated from the posterior resemble the observed."""
 
 import warnings
 from collections.abc import Mapping
@@ -15,9 +15,13 @@ from bayesinn.diagnostics.tested import Result, p_values
 
 @dataclass(frozen=True, eq=False, repr=False)
 class PredictiveResult(Result):
-    """Statistics of one observation and of its replications: a measure with a flag, and not a test of known size."""
+    """Statistics of one observation and its replications: a measure with a flag.
 
-    observables: tuple[str, ...]  #: k column names, for example ``"cases[0]"``; repeated for each statistic
+    This is not a test of known size.
+    """
+
+    #: k column names, for example ``"cases[0]"``; repeated for each statistic
+    observables: tuple[str, ...]
     statistics: tuple[str, ...]  #: k names of statistics
     observed: np.ndarray  #: (k,), of the observation
     replicated: np.ndarray  #: (draws, k), of the replications
@@ -42,7 +46,10 @@ class PredictiveResult(Result):
     @property
     def summary(self) -> str:
         if len(self.replicated) < self.draws_needed:
-            return f"{len(self.replicated)} draws are too few to flag anything: take {self.draws_needed}"
+            return (
+                f"{len(self.replicated)} draws are too few to flag anything: take "
+                f"{self.draws_needed}"
+            )
         worst = int(np.argmin(self.p_value))
         flagged = f"{np.sum(self.flagged)} of {len(self.p_value)} statistics flagged"
         return f"{flagged}; smallest p-value {self.p_value[worst]:.2g} ({self.columns[worst]})"
@@ -52,11 +59,25 @@ class PredictiveResult(Result):
         return f"Posterior predictive checks, {len(self.replicated)} draws: {self.summary}"
 
     def to_dataframe(self) -> pd.DataFrame:
-        """Return one row a statistic: observed, predictive median and 95 % interval, p-value, and whether flagged."""
-        lower, median, upper = np.quantile(self.replicated, [0.025, 0.5, 0.975], axis=0, method="nearest")
-        table = {"observed": self.observed, "predictive_median": median, "lower": lower, "upper": upper}
-        index = pd.MultiIndex.from_arrays([self.observables, self.statistics], names=["observable", "statistic"])
-        return pd.DataFrame({**table, "p_value": self.p_value, "flagged": self.flagged}, index=index)
+        """Return one row a statistic: observed, median, 95 % interval, p-value, whether flagged.
+
+        The median and the interval are predictive ones.
+        """
+        lower, median, upper = np.quantile(
+            self.replicated, [0.025, 0.5, 0.975], axis=0, method="nearest"
+        )
+        table = {
+            "observed": self.observed,
+            "predictive_median": median,
+            "lower": lower,
+            "upper": upper,
+        }
+        index = pd.MultiIndex.from_arrays(
+            [self.observables, self.statistics], names=["observable", "statistic"]
+        )
+        return pd.DataFrame(
+            {**table, "p_value": self.p_value, "flagged": self.flagged}, index=index
+        )
 
 
 def predictive_checks(
@@ -68,35 +89,45 @@ def predictive_checks(
 ) -> PredictiveResult:
     """Compare an observation with data simulated from its posterior, statistic by statistic.
 
-    Posterior predictive p-values: Gelman, Meng & Stern 1996, "Posterior predictive assessment of model fitness via
-    realized discrepancies", Statistica Sinica 6. They use the data twice, to fit and to check, and are therefore
-    *conservative*: under a correct model they crowd around the middle, most of all those of statistics that the
-    posterior was fitted to (often the mean). A flag means that the model can't make such data; no flag means little.
-    Statistics that no parameter answers for (extremes, autocorrelation) say most.
+    Posterior predictive p-values: Gelman, Meng & Stern 1996, "Posterior predictive assessment of
+    model fitness via realized discrepancies", Statistica Sinica 6. They use the data twice, to fit
+    and to check, and are therefore *conservative*: under a correct model they crowd around the
+    middle, most of all those of statistics that the posterior was fitted to (often the mean). A
+    flag means that the model can't make such data; no flag means little. Statistics that no
+    parameter answers for (extremes, autocorrelation) say most.
 
-    The discrepancy is the sum of squared deviations from the predictive means in predictive standard deviations. A
-    p-value is twice the share of replications that are as large, or of those that are as small, whichever is less;
-    ties count for both. None is below ``2 / (draws + 1)``: k statistics need 200 k draws for a flag at level 0.99; with
-    fewer, a UserWarning says so. ArviZ draws similar figures from the DataTree of ``posterior.infer``, one observation
-    without padding: ``arviz_plots.plot_ppc_tstat`` (no p-value), ``plot_ppc_pit``, ``plot_ppc_dist``, ...
+    The discrepancy is the sum of squared deviations from the predictive means in predictive
+    standard deviations. A p-value is twice the share of replications that are as large, or of those
+    that are as small, whichever is less; ties count for both. None is below ``2 / (draws + 1)``: k
+    statistics need 200 k draws for a flag at level 0.99; with fewer, a UserWarning says so. ArviZ
+    draws similar figures from the DataTree of ``posterior.infer``, one observation without padding:
+    ``arviz_plots.plot_ppc_tstat`` (no p-value), ``plot_ppc_pit``, ``plot_ppc_dist``, ...
 
     Parameters
     ----------
-    predicted : dict of observable to array (draws, ...), one simulation from each posterior draw, for example
+    predicted : dict of observable to array (draws, ...)
+        One simulation from each posterior draw, for example.
         ``{name: value.values[0] for name, value in tree["posterior_predictive"].items()}``
-    observed : dict of observable to array (...), NaN where nothing was observed (padding): left out on both sides
+    observed : dict of observable to array (...)
+        NaN where nothing was observed (padding): left out on both sides.
     statistics : dict of observable to dict of name to function, optional
-        Further statistics: ``{"cases": {"day of peak": lambda cases: cases.argmax(axis=1)}}``. A function takes data
-        sets (n, ...), NaN where nothing was observed, and returns (n,). It replaces a default statistic of its name.
-    level : a statistic is flagged where its p-value times the number of statistics is below ``1 - level``
+        Further statistics: ``{"cases": {"day of peak": lambda cases: cases.argmax(axis=1)}}``. A
+        function takes data sets (n, ...), NaN where nothing was observed, and returns (n,). It
+        replaces a default statistic of its name.
+    level : a statistic is flagged where its p-value times the number of statistics is below ``1 -
+    level``
 
     Counts that scatter more than a Poisson model can:
 
     >>> import numpy as np
     >>> generator = np.random.default_rng(1)
     >>> cases = generator.negative_binomial(2, 0.1, size=30)
-    >>> rate = generator.gamma(cases.sum() + 1, 1 / 30, size=(2000, 1))  # exact posterior under a flat prior
-    >>> result = predictive_checks({"cases": generator.poisson(rate, size=(2000, 30))}, {"cases": cases})
+    >>> rate = generator.gamma(
+    ...     cases.sum() + 1, 1 / 30, size=(2000, 1)
+    ... )  # exact posterior under a flat prior
+    >>> result = predictive_checks(
+    ...     {"cases": generator.poisson(rate, size=(2000, 30))}, {"cases": cases}
+    ... )
     >>> [label for label, flag in zip(result.statistics, result.flagged) if flag]
     ['standard deviation', 'discrepancy', 'share outside 95 %']
     """
@@ -105,35 +136,57 @@ def predictive_checks(
     own = statistics or {}
     if unknown := sorted(set(own) - set(data)):
         do = "name the observable first, then its statistics: {'cases': {'peak': function}}"
-        raise InputError("statistics", expected=f"functions for some of {sorted(data)}", got=f"{unknown}", do=do)
+        raise InputError(
+            "statistics", expected=f"functions for some of {sorted(data)}", got=f"{unknown}", do=do
+        )
     found: dict[tuple[str, str], np.ndarray] = {}
     for name, values in data.items():
         found |= default_statistics(name, values) | own_statistics(name, values, own.get(name, {}))
     if not found:
         do = "pass the data that the posterior was given"
-        raise InputError("observed data", expected="at least one observed value", got="NaN everywhere", do=do)
+        raise InputError(
+            "observed data", expected="at least one observed value", got="NaN everywhere", do=do
+        )
     observables, labels = zip(*found, strict=True)
     table = np.stack(list(found.values()), axis=-1)
-    real, replicated = table[0], table[1:]
-    p_value = np.minimum(1.0, 2.0 * np.minimum(p_values(real, replicated), p_values(-real, -replicated)))
-    result = PredictiveResult(tuple(map(": ".join, found)), observables, labels, real, replicated, p_value, level)
+    real = table[0]
+    replicated = table[1:]
+    p_value = np.minimum(
+        1.0, 2.0 * np.minimum(p_values(real, replicated), p_values(-real, -replicated))
+    )
+    result = PredictiveResult(
+        tuple(map(": ".join, found)), observables, labels, real, replicated, p_value, level
+    )
     if len(table) - 1 < result.draws_needed:
-        warnings.warn(f"predictive checks: {result.summary} ({len(found)} statistics, level {level})", stacklevel=2)
+        warnings.warn(
+            f"predictive checks: {result.summary} ({len(found)} statistics, level {level})",
+            stacklevel=2,
+        )
     return result
 
 
 def _paired(predicted: Arrays, observed: Arrays) -> dict[str, np.ndarray]:
-    """Join observation and replications of each observable, (1 + draws, ...): both get the same treatment."""
+    """Join observation and replications of each observable, (1 + draws, ...), to treat alike."""
     if not observed or set(predicted) != set(observed):
-        got, do = f"predicted {sorted(predicted)}, observed {sorted(observed)}", "pass the same observables in both"
-        raise InputError("observables", expected="the same names in both, at least one", got=got, do=do)
+        got = f"predicted {sorted(predicted)}, observed {sorted(observed)}"
+        do = "pass the same observables in both"
+        raise InputError(
+            "observables", expected="the same names in both, at least one", got=got, do=do
+        )
     draws = {name: np.shape(value)[:1] for name, value in predicted.items()}
     data = {}
     for name, value in observed.items():
-        real, simulated = np.asarray(value), np.asarray(predicted[name])
+        real = np.asarray(value)
+        simulated = np.asarray(predicted[name])
         subject = f"observable {name!r}"
-        if simulated.shape[1:] != real.shape or draws[name] != next(iter(draws.values())) or draws[name] < (2,):
-            expected = "predicted (draws, ...) with equally many draws, two or more, and observed (...)"
+        if (
+            simulated.shape[1:] != real.shape
+            or draws[name] != next(iter(draws.values()))
+            or draws[name] < (2,)
+        ):
+            expected = (
+                "predicted (draws, ...) with equally many draws, two or more, and observed (...)"
+            )
             got = f"predicted {simulated.shape} and observed {real.shape}; draws {draws}"
             do = "pass one observation, and one simulation from each of its posterior draws"
             raise InputError(subject, expected=expected, got=got, do=do)
@@ -142,6 +195,8 @@ def _paired(predicted: Arrays, observed: Arrays) -> dict[str, np.ndarray]:
         if bad := np.sum(~np.isfinite(both[:, ~missing])):
             got = f"{bad} values NaN or infinite where something was observed"
             do = "leave out those simulations and count them"
-            raise InputError(subject, expected="finite simulations; finite or NaN observations", got=got, do=do)
+            raise InputError(
+                subject, expected="finite simulations; finite or NaN observations", got=got, do=do
+            )
         data[name] = np.where(missing, np.nan, both)
     return data

@@ -1,4 +1,4 @@
-"""Test statistics of data (1 + draws, ...): the observation, then its replications; NaN where nothing was observed.
+"""Test statistics of data (1 + draws, ...): observation, then replications; NaN where unobserved.
 
 Results are dicts of (column of the observable, statistic) to array (1 + draws,).
 """
@@ -12,14 +12,23 @@ from bayesinn.core.errors import InputError
 #: A function of data sets (n, ...), row by row, that returns one number each: (n,).
 Statistic = Callable[[np.ndarray], np.ndarray]
 
-MOST_CHANNELS = 8  #: up to this many channels (last axis) are looked at one by one, more of them together
-FEW_ELEMENTS = 8  #: a single axis of more elements is a series: it is drawn as one, its autocorrelation of interest
+#: up to this many channels (last axis) are looked at one by one, more of them together
+MOST_CHANNELS = 8
+#: a single axis of more elements is a series: it is drawn as one, its autocorrelation of interest
+FEW_ELEMENTS = 8
 
 
 def default_statistics(name: str, data: np.ndarray) -> dict[tuple[str, str], np.ndarray]:
-    """Return the statistics that suit an observable's shape; each of up to eight channels is a column of its own."""
+    """Return the statistics that suit an observable's shape; up to eight channels are columns.
+
+    Each of these channels is a column of its own.
+    """
     with_channels = data.ndim >= 3 and data.shape[-1] <= MOST_CHANNELS
-    parts = {f"{name}[{index}]": data[..., index] for index in range(data.shape[-1])} if with_channels else {name: data}
+    parts = (
+        {f"{name}[{index}]": data[..., index] for index in range(data.shape[-1])}
+        if with_channels
+        else {name: data}
+    )
     found = {}
     for column, part in parts.items():
         observed = ~np.isnan(part[0])
@@ -28,8 +37,10 @@ def default_statistics(name: str, data: np.ndarray) -> dict[tuple[str, str], np.
             found[column, "value"] = values[:, 0]
         elif values.shape[1] > 1:
             low, high = np.quantile(values[1:], [0.025, 0.975], axis=0)
-            found[column, "mean"], found[column, "standard deviation"] = values.mean(axis=1), values.std(axis=1)
-            found[column, "minimum"], found[column, "maximum"] = values.min(axis=1), values.max(axis=1)
+            found[column, "mean"] = values.mean(axis=1)
+            found[column, "standard deviation"] = values.std(axis=1)
+            found[column, "minimum"] = values.min(axis=1)
+            found[column, "maximum"] = values.max(axis=1)
             if part.ndim > 1 and (with_channels or part.ndim > 2 or observed.sum() > FEW_ELEMENTS):
                 found[column, "lag-one autocorrelation"] = _autocorrelation(part, observed)
             found[column, "discrepancy"] = np.sum(_standardised(values) ** 2, axis=1)
@@ -40,24 +51,32 @@ def default_statistics(name: str, data: np.ndarray) -> dict[tuple[str, str], np.
 def own_statistics(
     name: str, data: np.ndarray, statistics: Mapping[str, Statistic]
 ) -> dict[tuple[str, str], np.ndarray]:
-    """Return the statistics that the user brings; each must be one finite number for each data set."""
+    """Return the user's own statistics; each must be one finite number for each data set."""
     found = {}
     for label, function in statistics.items():
         values = np.asarray(function(data))
         numbers = values.dtype.kind in "biuf"
         if values.shape != (len(data),) or not numbers or not np.all(np.isfinite(values)):
-            infinite = ", NaN or infinite values" if numbers and not np.isfinite(values).all() else ""
+            infinite = (
+                ", NaN or infinite values" if numbers and not np.isfinite(values).all() else ""
+            )
             subject = f"statistic {label!r} of observable {name!r}"
-            expected = f"one finite number for each data set of an array {data.shape}: shape {(len(data),)}"
+            expected = (
+                f"one finite number for each data set of an array {data.shape}: shape "
+                f"{(len(data),)}"
+            )
             got = f"shape {values.shape}, dtype {values.dtype}{infinite}"
-            do = "reduce all axes but the first, leaving out NaN, which marks what was not observed: np.nanmean, ..."
+            do = (
+                "reduce all axes but the first, leaving out NaN, which marks what was not "
+                "observed: np.nanmean, ..."
+            )
             raise InputError(subject, expected=expected, got=got, do=do)
         found[name, label] = values.astype(float)
     return found
 
 
 def _standardised(values: np.ndarray) -> np.ndarray:
-    """Return deviations (1 + draws, m) from the predictive mean, in predictive standard deviations."""
+    """Return deviations (1 + draws, m) from the predictive mean, in predictive sd."""
     # Where all replications agree, their mean and deviation may differ from exact ones by rounding.
     constant = np.all(values[1:] == values[1], axis=0)
     centre = np.where(constant, values[1], values[1:].mean(axis=0))
@@ -67,10 +86,14 @@ def _standardised(values: np.ndarray) -> np.ndarray:
 
 
 def _autocorrelation(part: np.ndarray, observed: np.ndarray) -> np.ndarray:
-    """Return the lag-one autocorrelation (1 + draws,) along the first axis of data; 0 for constant data."""
+    """Return the lag-one autocorrelation (1 + draws,) along the first axis of data.
+
+    It is 0 for constant data.
+    """
     axes = tuple(range(1, part.ndim))
     mean = np.nansum(part, axis=axes, keepdims=True) / observed.sum()
     centred = np.where(observed, part - mean, 0.0)
-    product, square = np.sum(centred[:, 1:] * centred[:, :-1], axis=axes), np.sum(centred**2, axis=axes)
+    product = np.sum(centred[:, 1:] * centred[:, :-1], axis=axes)
+    square = np.sum(centred**2, axis=axes)
     varies = square > 1e-24 * (observed.sum() * mean.ravel() ** 2)
     return np.divide(product, square, out=np.zeros_like(square), where=varies)

@@ -11,7 +11,10 @@ from bayesinn.diagnostics.tested import Result
 
 @dataclass(frozen=True, eq=False, repr=False)
 class RecoveryResult(Result):
-    """Posterior summaries (n, k) of n data sets, and how they compare with the truths; NaN where those do not vary."""
+    """Posterior summaries (n, k) of n data sets, and how they compare with the truths.
+
+    The comparison is NaN where the truths do not vary.
+    """
 
     shown = ("r_squared", "correlation", "nrmse", "contraction", "z_score_mean", "z_score_sd")
     truth: np.ndarray  #: (n, k), as all up to ``upper``
@@ -22,10 +25,13 @@ class RecoveryResult(Result):
     upper: np.ndarray  #: upper end
     interval: float  #: coverage of that interval
     prior_variance: np.ndarray  #: (k,)
-    r_squared: np.ndarray  #: (k,), share of the truths' variance that medians explain; at most 1, may be negative
+    #: (k,), share of the truths' variance that medians explain; at most 1, may be negative
+    r_squared: np.ndarray
     correlation: np.ndarray  #: (k,), Pearson correlation of medians with truths
-    nrmse: np.ndarray  #: (k,), root mean squared error of medians, divided by the range (max - min) of the truths
-    contraction: np.ndarray  #: (k,), 1 - median posterior variance / prior variance; 0: nothing learnt, 1: all known
+    #: (k,), root mean squared error of medians, divided by the range (max - min) of the truths
+    nrmse: np.ndarray
+    #: (k,), 1 - median posterior variance / prior variance; 0: nothing learnt, 1: all known
+    contraction: np.ndarray
     z_score: np.ndarray  #: (n, k), (posterior mean - truth) / posterior standard deviation
 
     @property
@@ -45,28 +51,34 @@ class RecoveryResult(Result):
         if np.all(np.isnan(self.r_squared)):
             return "truths do not vary: nothing to recover"
         ends = (int(np.nanargmin(self.r_squared)), int(np.nanargmax(self.r_squared)))
-        return "R2 from " + " to ".join(f"{self.r_squared[index]:.2f} ({self.columns[index]})" for index in ends)
+        return "R2 from " + " to ".join(
+            f"{self.r_squared[index]:.2f} ({self.columns[index]})" for index in ends
+        )
 
     @property
     def _heading(self) -> str:
         return f"Recovery of {self.simulations} simulations"
 
 
-def recovery(truth: Arrays, draws: Arrays, prior: Arrays, *, interval: float = 0.9) -> RecoveryResult:
+def recovery(
+    truth: Arrays, draws: Arrays, prior: Arrays, *, interval: float = 0.9
+) -> RecoveryResult:
     """Compare posteriors with the truths behind their data sets; ``interval`` is kept for figures.
 
-    R2 and NRMSE are those of Radev et al. 2020, "BayesFlow", arXiv:2003.06281, contraction and z-score those of Schad,
-    Betancourt & Vasishth 2021, arXiv:1904.12765, but of posterior medians, and of the median data set: a single
-    heavy-tailed posterior would otherwise decide all of them.
+    R2 and NRMSE are those of Radev et al. 2020, "BayesFlow", arXiv:2003.06281, contraction and
+    z-score those of Schad, Betancourt & Vasishth 2021, arXiv:1904.12765, but of posterior medians,
+    and of the median data set: a single heavy-tailed posterior would otherwise decide all of them.
     """
     tail = 0.5 * (1.0 - check_number("Argument 'interval'", interval, above=0, below=1))
     columns, true, drawn = paired(truth, draws)
     lower, median, upper = np.quantile(drawn, [tail, 0.5, 1.0 - tail], axis=1)
-    mean, deviation = drawn.mean(axis=1), _unless_constant(drawn.std(axis=1, ddof=1), drawn, 1)
+    mean = drawn.mean(axis=1)
+    deviation = _unless_constant(drawn.std(axis=1, ddof=1), drawn, 1)
     before = by_column("prior", prior, truth)
     prior_variance = _unless_constant(before.var(axis=0, ddof=1), before)
     squared_error = (true - median) ** 2
-    point, centred = median - median.mean(axis=0), true - true.mean(axis=0)
+    point = median - median.mean(axis=0)
+    centred = true - true.mean(axis=0)
     variation = _unless_constant(np.sum(centred**2, axis=0), true)
     return RecoveryResult(
         columns,
@@ -79,7 +91,9 @@ def recovery(truth: Arrays, draws: Arrays, prior: Arrays, *, interval: float = 0
         interval=interval,
         prior_variance=prior_variance,
         r_squared=1.0 - _ratio(np.sum(squared_error, axis=0), variation),
-        correlation=_ratio(np.sum(point * centred, axis=0), np.sqrt(np.sum(point**2, axis=0) * variation)),
+        correlation=_ratio(
+            np.sum(point * centred, axis=0), np.sqrt(np.sum(point**2, axis=0) * variation)
+        ),
         nrmse=_ratio(np.sqrt(np.mean(squared_error, axis=0)), np.ptp(true, axis=0)),
         contraction=1.0 - _ratio(np.median(deviation**2, axis=0), prior_variance),
         z_score=_ratio(mean - true, deviation),
@@ -93,4 +107,6 @@ def _unless_constant(spread: np.ndarray, values: np.ndarray, axis: int = 0) -> n
 
 def _ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
     """Divide; NaN where the denominator is zero, without a warning."""
-    return np.divide(numerator, denominator, out=np.full_like(numerator, np.nan), where=denominator > 0.0)
+    return np.divide(
+        numerator, denominator, out=np.full_like(numerator, np.nan), where=denominator > 0.0
+    )

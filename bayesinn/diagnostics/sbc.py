@@ -1,4 +1,7 @@
-"""Simulation-based calibration (SBC): whether the ranks of truths, latent codes or products of pairs are uniform."""
+"""Simulation-based calibration (SBC): whether ranks of truths, latents or pairs are uniform.
+
+The latents are latent codes; the pairs are products of pairs.
+"""
 
 from dataclasses import dataclass
 from itertools import combinations
@@ -10,7 +13,12 @@ from bayesinn.core import seeds
 from bayesinn.core.errors import InputError
 from bayesinn.diagnostics import beyond
 from bayesinn.diagnostics.arrays import Arrays, paired
-from bayesinn.diagnostics.deviation import Deviation, interval_of_mean, normal_scores, shift_and_spread
+from bayesinn.diagnostics.deviation import (
+    Deviation,
+    interval_of_mean,
+    normal_scores,
+    shift_and_spread,
+)
 from bayesinn.diagnostics.uniformity import UniformityResult, ranks, uniform_ranks, uniformity
 
 _BLOCK = 500
@@ -18,7 +26,10 @@ _BLOCK = 500
 
 @dataclass(frozen=True, eq=False, repr=False)
 class SBCResult(UniformityResult):
-    """Ranks of the truths, and how far from uniform they are; ``values`` are the ranks spread over [0, 1)."""
+    """Ranks of the truths, and how far from uniform they are.
+
+    The ``values`` are the ranks spread over [0, 1).
+    """
 
     title = "SBC"
     shown = ("p_value", "chi_square_p_value", "inside")
@@ -27,30 +38,40 @@ class SBCResult(UniformityResult):
 
     @property
     def edges(self) -> np.ndarray:
-        """Integer array (bins + 1,): bin b of the histogram holds the ranks edges[b], ..., edges[b + 1] - 1."""
+        """Integer array (bins + 1,): histogram bin b has ranks edges[b], ..., edges[b + 1] - 1."""
         bins = min(self.draws + 1, max(2, min(20, self.simulations // 10)))
         return np.rint(np.linspace(0, self.draws + 1, bins + 1)).astype(int)
 
     @property
     def counts(self) -> np.ndarray:
         """Integer array (bins, k): the rank histogram."""
-        return np.stack([np.histogram(column, self.edges - 0.5)[0] for column in self.ranks.T], axis=-1)
+        return np.stack(
+            [np.histogram(column, self.edges - 0.5)[0] for column in self.ranks.T], axis=-1
+        )
 
     @property
     def expected_counts(self) -> np.ndarray:
-        """Array (bins,): the histogram of uniform ranks; bins differ by one rank where L + 1 does not divide."""
+        """Array (bins,): the histogram of uniform ranks; bins may differ by one rank.
+
+        They differ where the number of bins does not divide L + 1.
+        """
         return self.simulations * np.diff(self.edges) / (self.draws + 1)
 
     @property
     def chi_square_p_value(self) -> np.ndarray:
         """Array (k,): p-value of the rank histogram."""
-        return np.asarray(stats.chisquare(self.counts, self.expected_counts[:, None], axis=0).pvalue)
+        return np.asarray(
+            stats.chisquare(self.counts, self.expected_counts[:, None], axis=0).pvalue
+        )
 
     @property
     def deviations(self) -> tuple[Deviation, ...]:
-        """Shift and spread of the draws, and the error of one-sided coverage, which sees their shape, too."""
+        """Shift and spread of the draws, and the one-sided coverage error, which sees shape too."""
         words = "draws too high or of another shape", "draws too low or of another shape"
-        return (*shift_and_spread(self.values, self.columns), self._distance(words[::-1], "one-sided coverage error"))
+        return (
+            *shift_and_spread(self.values, self.columns),
+            self._distance(words[::-1], "one-sided coverage error"),
+        )
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -61,18 +82,28 @@ class DependenceResult(SBCResult):
     shown = ("p_value", "inside", "excess")
     pairs: tuple[tuple[str, str], ...]  #: two names for each column
     parameters: tuple[str, ...]  #: names of the columns that were paired
-    difference: np.ndarray  #: (n, k), product of the truth's normal scores minus the mean of the draws'
+    #: (n, k), product of the truth's normal scores minus the mean of the draws'
+    difference: np.ndarray
 
     @property
     def excess(self) -> np.ndarray:
-        """Array (k,): mean PIT minus one half, in its standard errors; positive where the correlation is too low."""
+        """Array (k,): mean PIT minus one half, in standard errors.
+
+        It is positive where the correlation is too low.
+        """
         return (self.values.mean(axis=0) - 0.5) * np.sqrt(12.0 * self.simulations)
 
     @property
     def deviations(self) -> tuple[Deviation, ...]:
         """How far the correlation of normal scores is off."""
         words = "correlation of the draws too high", "correlation of the draws too low"
-        given = "error of correlation", "", "correlation", self.columns, *interval_of_mean(self.difference)
+        given = (
+            "error of correlation",
+            "",
+            "correlation",
+            self.columns,
+            *interval_of_mean(self.difference),
+        )
         return (Deviation(*given, self.simulations, words, beyond=self._beyond),)
 
     def _beyond(self, tolerance: float) -> np.ndarray:
@@ -85,59 +116,82 @@ def sbc(truth: Arrays, draws: Arrays, *, seed: int, level: float = 0.99) -> SBCR
     """Check calibration by the ranks of the truths among their posterior draws.
 
     Talts et al. 2018, arXiv:1804.06788, with the band of Saeilynoja, Buerkner & Vehtari 2022 (see
-    :mod:`bayesinn.diagnostics.bands`). The draws given one data set must be independent: thin those of MCMC.
+    :mod:`bayesinn.diagnostics.bands`). The draws given one data set must be independent: thin those
+    of MCMC.
     """
     pairs = paired(truth, draws)
-    return _rank_test(pairs.columns, ranks(pairs.truth, pairs.draws, seed=seed), pairs.draws.shape[1], seed, level)
+    return _rank_test(
+        pairs.columns, ranks(pairs.truth, pairs.draws, seed=seed), pairs.draws.shape[1], seed, level
+    )
 
 
-def latent_codes(latent: np.ndarray, reference: np.ndarray, *, seed: int, level: float = 0.99) -> SBCResult:
+def latent_codes(
+    latent: np.ndarray, reference: np.ndarray, *, seed: int, level: float = 0.99
+) -> SBCResult:
     """Test latent codes (n, d) of the true parameters, and their distance from the centre, by SBC.
 
-    If the posterior is correct, the flow maps truths to draws from the latent distribution, as the reference (n, L, d)
-    are. Column ``distance`` says how typical a pair of parameters and data is: too large on the whole means posteriors
-    too narrow; a single large one, a pair unlike the simulations.
+    If the posterior is correct, the flow maps truths to draws from the latent distribution, as the
+    reference (n, L, d) are. Column ``distance`` says how typical a pair of parameters and data is:
+    too large on the whole means posteriors too narrow; a single large one, a pair unlike the
+    simulations.
     """
-    truth, draws = ({"latent": code, "distance": np.linalg.norm(code, axis=-1)} for code in (latent, reference))
+    truth, draws = (
+        {"latent": code, "distance": np.linalg.norm(code, axis=-1)} for code in (latent, reference)
+    )
     return sbc(truth, draws, seed=seed, level=level)
 
 
 def dependence(truth: Arrays, draws: Arrays, *, seed: int, level: float = 0.99) -> DependenceResult:
-    """Check each pair of parameters, two columns at least, by the rank of the product of their standardised values.
+    """Check each pair of parameters by the rank of the product of their standardised values.
 
-    Marginal ranks are blind to correlations; the rank of this test quantity is not (Modrak et al. 2023,
-    "Simulation-based calibration checking for Bayesian computation: the choice of test quantities shapes sensitivity",
-    arXiv:2211.02383). Truth and draws are standardised together, so that it is exactly uniform if all is correct.
+    There must be two columns at least.
+
+    Marginal ranks are blind to correlations; the rank of this test quantity is not (Modrak et al.
+    2023, "Simulation-based calibration checking for Bayesian computation: the choice of test
+    quantities shapes sensitivity", arXiv:2211.02383). Truth and draws are standardised together, so
+    that it is exactly uniform if all is correct.
     """
     given = paired(truth, draws)
     if len(given.columns) < 2:
         got = str(list(given.columns))
-        raise InputError("parameters", expected="two columns or more, for pairs", got=got, do="leave dependence out")
+        raise InputError(
+            "parameters",
+            expected="two columns or more, for pairs",
+            got=got,
+            do="leave dependence out",
+        )
     together = np.concatenate([given.truth[:, None], given.draws], axis=1)
     # Medians and quartiles: one draw from a heavy tail must not decide the scale of a data set.
     low, middle, high = np.quantile(together, [0.25, 0.5, 0.75], axis=1)
     standard = (together - middle[:, None]) / np.where(high > low, high - low, 1.0)[:, None]
     products = (first * second for first, second in combinations(np.moveaxis(standard, -1, 0), 2))
-    rank = np.stack([ranks(product[:, 0], product[:, 1:], seed=seed) for product in products], axis=-1)
+    rank = np.stack(
+        [ranks(product[:, 0], product[:, 1:], seed=seed) for product in products], axis=-1
+    )
     pairs = tuple(combinations(given.columns, 2))
     result = _rank_test(tuple(map(" x ".join, pairs)), rank, given.draws.shape[1], seed, level)
-    return DependenceResult(**vars(result), pairs=pairs, parameters=given.columns, difference=_products(together, seed))
+    return DependenceResult(
+        **vars(result), pairs=pairs, parameters=given.columns, difference=_products(together, seed)
+    )
 
 
 def _products(together: np.ndarray, seed: int) -> np.ndarray:
-    """Return products (n, pairs) of the first of 1 + L normal scores, minus the mean product of the others."""
+    """Return products (n, pairs) of the first of 1 + L normal scores, minus the others' mean."""
     generator = seeds.generator(seed, "ties", 1)
     first, second = np.triu_indices(together.shape[2], 1)
-    truth, of_draws = np.empty((len(together), together.shape[2])), np.empty((len(together), len(first)))
+    truth = np.empty((len(together), together.shape[2]))
+    of_draws = np.empty((len(together), len(first)))
     # In blocks of data sets: all normal scores together may not fit into memory.
     for start in range(0, len(together), _BLOCK):
         block = together[start : start + _BLOCK]
         # Ties at random: in the order of draws, they would correlate all parameters that have them.
         order = np.argsort(np.lexsort((generator.random(block.shape), block), axis=1), axis=1)
-        # Of variance one, as those of the truths are below: few ranks scatter less than a normal distribution.
+        # Of variance one, as those of the truths are below: few ranks scatter less than a normal
+        # distribution.
         grid = normal_scores((np.arange(block.shape[1]) + 0.5) / block.shape[1])
         scores = (grid / grid.std())[order]
-        rows, draws = slice(start, start + _BLOCK), scores[:, 1:]
+        rows = slice(start, start + _BLOCK)
+        draws = scores[:, 1:]
         truth[rows] = scores[:, 0]
         of_draws[rows] = (np.swapaxes(draws, 1, 2) @ draws / draws.shape[1])[:, first, second]
     # A wrong shift or spread is no wrong correlation.
@@ -145,7 +199,9 @@ def _products(together: np.ndarray, seed: int) -> np.ndarray:
     return truth[:, first] * truth[:, second] - of_draws
 
 
-def _rank_test(columns: tuple[str, ...], rank: np.ndarray, draws: int, seed: int, level: float) -> SBCResult:
+def _rank_test(
+    columns: tuple[str, ...], rank: np.ndarray, draws: int, seed: int, level: float
+) -> SBCResult:
     points = tuple(np.arange(1, draws + 1) / (draws + 1))
     uniform = uniformity(columns, uniform_ranks(rank, draws, seed=seed), level=level, points=points)
     return SBCResult(**vars(uniform), ranks=rank, draws=draws)

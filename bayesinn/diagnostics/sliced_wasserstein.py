@@ -8,26 +8,37 @@ from bayesinn.core.validation import check_integer
 from bayesinn.diagnostics.arrays import check_sets
 
 
-def sliced_wasserstein(first: np.ndarray, second: np.ndarray, *, seed: int, projections: int = 200) -> float:
-    """Return the mean Wasserstein-1 distance of two sets (m, d) and (n, d) projected on random directions.
+def sliced_wasserstein(
+    first: np.ndarray, second: np.ndarray, *, seed: int, projections: int = 200
+) -> float:
+    """Return the mean Wasserstein-1 distance of sets (m, d) and (n, d) in random projections.
 
-    Bonneel et al. 2015, "Sliced and Radon Wasserstein barycenters of measures", J. Math. Imaging Vision 51. In units of
-    the data, so bring the columns to one scale first. A shift by v gives the mean over directions u of abs(<u, v>):
-    abs(v) in one dimension, 2/pi abs(v) in two, abs(v)/2 in three. The distance of finite sets of one law is above zero
-    and falls with the square root of their size.
+    Bonneel et al. 2015, "Sliced and Radon Wasserstein barycenters of measures", J. Math. Imaging
+    Vision 51. In units of the data, so bring the columns to one scale first. A shift by v gives the
+    mean over directions u of abs(<u, v>): abs(v) in one dimension, 2/pi abs(v) in two, abs(v)/2 in
+    three. The distance of finite sets of one law is above zero and falls with the square root of
+    their size.
     """
-    # arviz_stats.wasserstein is an optimal transport by linear programming, which stops at 500 draws.
+    # arviz_stats.wasserstein is an optimal transport by linear programming, which stops at 500
+    # draws.
     first, second = check_sets(first, second)
     check_integer("Argument 'projections'", projections, do="leave it out for 200")
-    directions = seeds.generator(seed, "sliced wasserstein").normal(size=(first.shape[1], projections))
+    directions = seeds.generator(seed, "sliced wasserstein").normal(
+        size=(first.shape[1], projections)
+    )
     directions /= np.linalg.norm(directions, axis=0)
-    return float(np.mean(list(map(stats.wasserstein_distance, (first @ directions).T, (second @ directions).T))))
+    return float(
+        np.mean(
+            list(map(stats.wasserstein_distance, (first @ directions).T, (second @ directions).T))
+        )
+    )
 
 
 def same_law_distance(reference: np.ndarray, size: int, *, seed: int) -> float:
-    """Return the distance to expect between ``size`` points of a reference's law and the reference (n, d) itself.
+    """Return the expected distance between a reference (n, d) and ``size`` points of its law.
 
-    Measured between its two halves; the distance of m and n points falls with the root of 1/m + 1/n. NaN if n < 4.
+    Measured between its two halves; the distance of m and n points falls with the root of 1/m +
+    1/n. NaN if n < 4.
     """
     if len(reference) < 4:
         return np.nan

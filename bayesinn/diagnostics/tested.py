@@ -15,7 +15,8 @@ class Result:
     """A result with a line ``summary`` for a table of verdicts, and a table of its columns."""
 
     shown: ClassVar[tuple[str, ...]]  #: names of the attributes that the table shows
-    columns: tuple[str, ...]  #: names of the k parameters, pairs, observations, ... that the result is about
+    #: names of the k parameters, pairs, observations, ... that the result is about
+    columns: tuple[str, ...]
 
     if TYPE_CHECKING:
 
@@ -30,7 +31,9 @@ class Result:
         return pd.DataFrame(table, index=pd.Index(self.columns, name="column"))
 
     def __repr__(self) -> str:
-        return f"{self._heading}\n{self.to_dataframe().to_string(float_format='%.3g', sparsify=False)}"
+        return (
+            f"{self._heading}\n{self.to_dataframe().to_string(float_format='%.3g', sparsify=False)}"
+        )
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -50,12 +53,16 @@ class Tested(Result):
     @property
     def inside(self) -> np.ndarray:
         """Boolean array (k,): whether each column passes by itself."""
-        # Not 1 - level: with 0.9, that is slightly less than the 0.1 of 9 repetitions, which would never fail.
+        # Not 1 - level: with 0.9, that is slightly less than the 0.1 of 9 repetitions, which would
+        # never fail.
         return self.p_value + self.level > 1.0
 
     @property
     def passed(self) -> bool:
-        """Whether all k columns pass: a correct posterior fails with probability k (1 - level) at most."""
+        """Whether all k columns pass.
+
+        A correct posterior fails with probability k (1 - level) at most.
+        """
         return bool(np.all(self.inside))
 
     @property
@@ -65,7 +72,10 @@ class Tested(Result):
 
     @property
     def passed_family_wise(self) -> bool:
-        """Whether all columns pass together: a correct posterior fails with probability 1 - level at most."""
+        """Whether all columns pass together.
+
+        A correct posterior fails with probability 1 - level at most.
+        """
         return self.family_p_value + self.level > 1.0
 
     @property
@@ -73,7 +83,9 @@ class Tested(Result):
         worst = int(np.argmin(self.p_value))
         if len(self.columns) == 1:
             return f"p = {self.p_value[0]:.2g}"
-        return f"{self._passing}; smallest p-value {self.p_value[worst]:.2g} ({self.columns[worst]})"
+        return (
+            f"{self._passing}; smallest p-value {self.p_value[worst]:.2g} ({self.columns[worst]})"
+        )
 
     @property
     def _passing(self) -> str:
@@ -83,7 +95,9 @@ class Tested(Result):
     def _verdict(self) -> str:
         if self.passed:
             return "passed"
-        return "doubtful (one test fails, all together pass)" if self.passed_family_wise else "FAILED"
+        return (
+            "doubtful (one test fails, all together pass)" if self.passed_family_wise else "FAILED"
+        )
 
     @property
     def _heading(self) -> str:
@@ -91,16 +105,24 @@ class Tested(Result):
 
 
 def check_repetitions(name: str, number: int, level: float) -> int:
-    """Return how many random repetitions it takes to fail at a level, after checking that there are as many."""
+    """Return the number of repetitions needed to fail at a level, after checking that number.
+
+    The repetitions are random. The check is that there are as many.
+    """
     least = int(np.ceil(1.0 / (1.0 - check_level(level)) - 1e-6)) - 1
-    check_integer(f"Argument {name!r}", number, least, do=f"take more, or a lower level: fewer can't fail at {level:g}")
+    check_integer(
+        f"Argument {name!r}",
+        number,
+        least,
+        do=f"take more, or a lower level: fewer can't fail at {level:g}",
+    )
     return least
 
 
 def p_values(observed: np.ndarray, null: np.ndarray, tolerance: float = 0.0) -> np.ndarray:
-    """Return exact p-values (k,) of numbers (k,), given repetitions (r, k) that are exchangeable with them.
+    """Return exact p-values (k,) of numbers (k,), given exchangeable repetitions (r, k).
 
-    Shares of all that are as large, up to the tolerance. What was observed counts as one of them: none is below
-    1 / (1 + r) (Phipson & Smyth 2010, arXiv:1603.05766).
+    Shares of all that are as large, up to the tolerance. What was observed counts as one of them:
+    none is below 1 / (1 + r) (Phipson & Smyth 2010, arXiv:1603.05766).
     """
     return np.asarray((1 + np.sum(null >= observed - tolerance, axis=0)) / (1 + len(null)))

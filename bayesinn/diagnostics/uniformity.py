@@ -1,4 +1,4 @@
-"""Ranks, and other values that are uniform from 0 to 1 if the posterior is correct: the basis of many tests."""
+"""Ranks, and other values that are uniform on [0, 1] for a correct posterior: many tests' basis."""
 
 from dataclasses import dataclass
 
@@ -15,7 +15,10 @@ POINTS: tuple[float, ...] = tuple(round(0.01 * step, 2) for step in range(1, 100
 
 @dataclass(frozen=True, eq=False, repr=False)
 class UniformityResult(Tested):
-    """Values that should be uniform; ``p_value`` is one minus the smallest level whose ECDF band holds them."""
+    """Values that should be uniform.
+
+    The ``p_value`` is one minus the smallest level whose ECDF band holds them.
+    """
 
     title = "Uniformity"
     values: np.ndarray  #: (n, k), each from 0 to 1
@@ -40,47 +43,64 @@ class UniformityResult(Tested):
         """Largest distance of each ECDF from the uniform one, among the points of the band."""
         return (self._distance(("too few small values", "too many small values")),)
 
-    def _distance(self, words: tuple[str, str], measure: str = "distance from uniform") -> Deviation:
+    def _distance(
+        self, words: tuple[str, str], measure: str = "distance from uniform"
+    ) -> Deviation:
         points = tuple(map(float, self.band.points))
-        return of_distribution(self.ecdf_difference, points, self.simulations, self.columns, words, measure)
+        return of_distribution(
+            self.ecdf_difference, points, self.simulations, self.columns, words, measure
+        )
 
 
 def uniformity(
-    columns: tuple[str, ...], values: np.ndarray, *, level: float = 0.99, points: tuple[float, ...] = POINTS
+    columns: tuple[str, ...],
+    values: np.ndarray,
+    *,
+    level: float = 0.99,
+    points: tuple[float, ...] = POINTS,
 ) -> UniformityResult:
-    """Test whether values (n, k), independent within each column, are uniform, by the simultaneous band of their ECDF.
+    """Test whether values (n, k) are uniform, by the simultaneous band of their ECDF.
 
-    See :mod:`bayesinn.diagnostics.bands`. The ECDF is compared at ``points``, increasing numbers between 0 and 1.
+    The values are independent within each column.
+
+    See :mod:`bayesinn.diagnostics.bands`. The ECDF is compared at ``points``, increasing numbers
+    between 0 and 1.
     """
-    points, size = tuple(map(float, points)), len(values)
+    points = tuple(map(float, points))
+    size = len(values)
     band = simultaneous_band(points, size, level)
     p_value = band_p_values(counts_below(values, band.points), points, size)
     return UniformityResult(tuple(columns), p_value, level, values, band)
 
 
 def counts_below(values: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """Count the values (n, k) of each column that lie below each point: integer array (k, points)."""
+    """Count the values (n, k) of each column below each point: integer array (k, points)."""
     return np.stack([np.searchsorted(np.sort(column), points, side="left") for column in values.T])
 
 
 def ranks(truth: np.ndarray, draws: np.ndarray, *, seed: int) -> np.ndarray:
-    """Rank each truth (n, *event) among its draws (n, L, *event), from 0 to L; ties are broken at random.
+    """Rank each truth (n, *event) among draws (n, L, *event), from 0 to L; break ties at random.
 
-    If truth and draws come from the same posterior, the rank is uniform on 0, ..., L (Talts et al. 2018, "Validating
-    Bayesian inference algorithms with simulation-based calibration", arXiv:1804.06788), with ties only if broken at
-    random (Modrak et al. 2023, arXiv:2211.02383).
+    If truth and draws come from the same posterior, the rank is uniform on 0, ..., L (Talts et al.
+    2018, "Validating Bayesian inference algorithms with simulation-based calibration",
+    arXiv:1804.06788), with ties only if broken at random (Modrak et al. 2023, arXiv:2211.02383).
 
     >>> import numpy as np
     >>> ranks(np.array([0.5, 9.0]), np.array([[0.1, 0.2, 0.9], [1.0, 2.0, 3.0]]), seed=0)
     array([2, 3])
     """
-    # A named stream: the bare seed would repeat the numbers of users who also simulate with NumPy from that seed.
-    below, ties = np.sum(draws < truth[:, None], axis=1), np.sum(draws == truth[:, None], axis=1)
+    # A named stream: the bare seed would repeat the numbers of users who also simulate with NumPy
+    # from that seed.
+    below = np.sum(draws < truth[:, None], axis=1)
+    ties = np.sum(draws == truth[:, None], axis=1)
     return below + seeds.generator(seed, "ties").integers(0, ties, endpoint=True)
 
 
 def uniform_ranks(rank: np.ndarray, draws: int, *, seed: int) -> np.ndarray:
-    """Spread ranks from 0 to ``draws`` over [0, 1): exactly uniform for a correct posterior and any number of draws."""
+    """Spread ranks from 0 to ``draws`` over [0, 1): exactly uniform for a correct posterior.
+
+    This holds for any number of draws.
+    """
     return (rank + seeds.generator(seed, "cells").random(np.shape(rank))) / (draws + 1)
 
 

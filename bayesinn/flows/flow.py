@@ -13,19 +13,22 @@ from bayesinn.flows.latents.latent import Seed
 
 
 class Flow(Configured, keras.layers.Layer):
-    """The conditional law of events x (n, *event) given conditions (n, c). Events are vectors (d,), or have more axes.
+    """The conditional law of events x (n, *event) given conditions (n, c).
 
-    An author derives from this class, makes weights in :meth:`build`, writes :meth:`sample` and :meth:`log_prob`, or
-    :meth:`loss` for a flow that is trained in another way, and declares what the flow can do. Those who use a flow read
-    the declarations and try nothing out. They may be set in the constructor, where they depend on its arguments.
+    Events are vectors (d,), or have more axes.
+
+    An author derives from this class, makes weights in :meth:`build`, writes :meth:`sample` and
+    :meth:`log_prob`, or :meth:`loss` for a flow that is trained in another way, and declares what
+    the flow can do. Those who use a flow read the declarations and try nothing out. They may be set
+    in the constructor, where they depend on its arguments.
     """
 
     nats: bool = True
     """Whether :meth:`loss` is a negative log density in nats, to which changes of variables add."""
     rowwise: bool = True
-    """Whether the loss of a row depends on no other row: parts of a batch can be evaluated apart."""
+    """Whether a row's loss depends on no other row: parts of a batch are evaluated apart."""
     density: Literal["exact", "costly"] | None = "exact"
-    """Whether :meth:`log_prob` is cheap, an integral for each row (only when asked for), or absent."""
+    """Whether :meth:`log_prob` is cheap, an integral for each row, or absent."""
     draws: bool = True
     """Whether there is :meth:`sample`."""
     codes: bool = False
@@ -34,7 +37,9 @@ class Flow(Configured, keras.layers.Layer):
     def __init__(self) -> None:
         super().__init__(autocast=False)
 
-    def build(self, event_shape: Sequence[int], condition_shape: Sequence[int] | None = None) -> None:
+    def build(
+        self, event_shape: Sequence[int], condition_shape: Sequence[int] | None = None
+    ) -> None:
         """Make all weights for events of a shape, and conditions (c,), or None."""
         self.event_shape = tuple(event_shape)
         self.condition_shape = None if condition_shape is None else tuple(condition_shape)
@@ -55,15 +60,18 @@ class Flow(Configured, keras.layers.Layer):
         """
         return -self.log_prob(x, condition)
 
-    def sample(self, n: int | tf.Tensor, condition: tf.Tensor | None = None, *, seed: Seed) -> tf.Tensor:
+    def sample(
+        self, n: int | tf.Tensor, condition: tf.Tensor | None = None, *, seed: Seed
+    ) -> tf.Tensor:
         """Draw n events for each of m conditions, (m, n, *event); without a condition (n, *event).
 
-        A pure function of weights and seed, two integers or an int32 tensor (2,), though XLA has streams of its own.
+        A pure function of weights and seed, two integers or an int32 tensor (2,), though XLA has
+        streams of its own.
         """
         raise self._undeclared("sample(n, condition, *, seed)", "draws = False")
 
     def log_prob(self, x: tf.Tensor, condition: tf.Tensor | None = None) -> tf.Tensor:
-        """Return log densities (n,) of events (n, *event), in nats, if :attr:`density` is declared."""
+        """Return log densities (n,) of events (n, *event) in nats, where they are declared."""
         raise self._undeclared("log_prob(x, condition)", "density = None, and a loss")
 
     def _undeclared(self, method: str, declaration: str) -> InputError:
@@ -85,7 +93,9 @@ class Flow(Configured, keras.layers.Layer):
         """The bijection inside the flow; None if there is none."""
         return None
 
-    def bijection_inputs(self, x: tf.Tensor, condition: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor | None]:
+    def bijection_inputs(
+        self, x: tf.Tensor, condition: tf.Tensor | None = None
+    ) -> tuple[tf.Tensor, tf.Tensor | None]:
         """Return what the bijection sees of events and conditions: by default these."""
         return x, condition
 
@@ -107,4 +117,6 @@ class Flow(Configured, keras.layers.Layer):
     def build_for(self, x: tf.Tensor, condition: tf.Tensor | None) -> None:
         """Make all weights, if there are none yet, for events and conditions like these."""
         if not self.built:
-            self.build(tuple(x.shape[1:]), None if condition is None else tuple(condition.shape[1:]))
+            self.build(
+                tuple(x.shape[1:]), None if condition is None else tuple(condition.shape[1:])
+            )

@@ -20,7 +20,8 @@ class InvertibleFlow(Flow):
 
     References
     ----------
-    Papamakarios et al. (2021), Normalizing flows for probabilistic modeling and inference, arXiv:1912.02762.
+    Papamakarios et al. (2021), Normalizing flows for probabilistic modeling and inference,
+    arXiv:1912.02762.
 
     Examples
     --------
@@ -40,7 +41,9 @@ class InvertibleFlow(Flow):
         do = "pass for example bi.bijections.Chain([...])"
         check_type("InvertibleFlow, argument 'chain'", chain, Bijection, "a Bijection", do)
         do = "pass for example bi.flows.StudentT()"
-        check_type("InvertibleFlow, argument 'latent'", latent, (Latent, type(None)), "a Latent", do)
+        check_type(
+            "InvertibleFlow, argument 'latent'", latent, (Latent, type(None)), "a Latent", do
+        )
         self.chain = chain
         self.latent = Normal() if latent is None else latent
 
@@ -48,7 +51,9 @@ class InvertibleFlow(Flow):
     def bijection(self) -> Bijection:
         return self.chain
 
-    def build(self, event_shape: Sequence[int], condition_shape: Sequence[int] | None = None) -> None:
+    def build(
+        self, event_shape: Sequence[int], condition_shape: Sequence[int] | None = None
+    ) -> None:
         super().build(event_shape, condition_shape)
         if not self.chain.built:
             self.chain.build(event_shape, condition_shape)
@@ -60,10 +65,14 @@ class InvertibleFlow(Flow):
         z, log_det = self.chain.forward(x, condition)
         return self.latent.log_prob(z) + log_det
 
-    def sample(self, n: int | tf.Tensor, condition: tf.Tensor | None = None, *, seed: Seed) -> tf.Tensor:
+    def sample(
+        self, n: int | tf.Tensor, condition: tf.Tensor | None = None, *, seed: Seed
+    ) -> tf.Tensor:
         rows = 1 if condition is None else tf.shape(condition)[0]
         z = self.latent.sample((rows * n, *self.chain.latent_shape), seed)
-        x = self.chain.inverse_of_draws(tf.reshape(z, (rows, n, *self.chain.latent_shape)), condition)
+        x = self.chain.inverse_of_draws(
+            tf.reshape(z, (rows, n, *self.chain.latent_shape)), condition
+        )
         return x[0] if condition is None else x
 
     def encode(self, x: tf.Tensor, condition: tf.Tensor | None = None) -> tf.Tensor:

@@ -1,4 +1,7 @@
-"""Complete flows in one call: blocks of ActNorm, a mixing layer, and the bijection that the flow is named after."""
+"""Complete flows in one call: blocks of ActNorm, mixing layer, and the bijection in the name.
+
+The flow is named after its bijection.
+"""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -22,7 +25,12 @@ from bayesinn.flows.invertible import InvertibleFlow
 from bayesinn.flows.latents.latent import Latent
 
 _Maker = Callable[[], Bijection]
-_MIXINGS = {"orthogonal": Orthogonal, "permutation": Permutation, "householder": Householder, "lu": LULinear}
+_MIXINGS = {
+    "orthogonal": Orthogonal,
+    "permutation": Permutation,
+    "householder": Householder,
+    "lu": LULinear,
+}
 
 
 def coupling(
@@ -38,19 +46,22 @@ def coupling(
 ) -> InvertibleFlow:
     """Make a flow of coupling blocks: the conditional invertible network of BayesFlow.
 
-    Each block is ActNorm, a mixing layer, and a :class:`Coupling` of both halves. The first data make the weights.
+    Each block is ActNorm, a mixing layer, and a :class:`Coupling` of both halves. The first data
+    make the weights.
 
     Parameters
     ----------
     blocks : int
     hidden : sequence of int, units of the hidden layers in each of the two networks of a block
     transform : Transform, optional
-        Map of each element: ``Affine()``, or for posteriors with several modes, thin curves or sharp edges
-        ``Composed([Affine(), Spline()])``. The affine part moves the spline's knots to where the posterior is, and does
-        better than ``Spline()`` alone. Left out, it is affine for two elements or more; a single element gets both, as
-        affine maps alone could only give a Gaussian.
+        Map of each element: ``Affine()``, or for posteriors with several modes, thin curves or
+        sharp edges ``Composed([Affine(), Spline()])``. The affine part moves the spline's knots to
+        where the posterior is, and does better than ``Spline()`` alone. Left out, it is affine for
+        two elements or more; a single element gets both, as affine maps alone could only give a
+        Gaussian.
     mixing : {"orthogonal", "permutation", "householder", "lu"}
-        A fixed random rotation, a fixed random permutation (best for hundreds of parameters), or a map that is learned.
+        A fixed random rotation, a fixed random permutation (best for hundreds of parameters), or a
+        map that is learned.
     actnorm : bool, whether blocks begin with ActNorm
     latent : Latent, by default the standard normal
     activation : str, any that Keras knows
@@ -81,17 +92,20 @@ def autoregressive(
     dropout: float = 0.0,
     direction: str = "density",
 ) -> InvertibleFlow:
-    """Make a flow of :class:`Autoregressive` blocks: each element is transformed given all before it.
+    """Make a flow of :class:`Autoregressive` blocks: transform each element given all before it.
 
-    More flexible than as many couplings, and as fast to train; the other direction takes one pass for each element.
+    More flexible than as many couplings, and as fast to train; the other direction takes one pass
+    for each element.
 
     Parameters
     ----------
     blocks, transform, mixing, actnorm, latent, activation, dropout : as for :func:`coupling`
-    hidden : sequence of int, units of the hidden layers in each masked network, at least as many as elements
+    hidden : sequence of int
+        Units of the hidden layers in each masked network, at least as many as elements.
     direction : {"density", "sampling"}
-        The direction that takes one pass: ``"density"`` (masked autoregressive flow) to train on simulations,
-        ``"sampling"`` (inverse autoregressive flow) where draws must be fast and training may be slow.
+        The direction that takes one pass: ``"density"`` (masked autoregressive flow) to train on
+        simulations, ``"sampling"`` (inverse autoregressive flow) where draws must be fast and
+        training may be slow.
 
     Examples
     --------
@@ -114,14 +128,18 @@ def hint(
     levels: int | None = None,
     reversible: bool = False,
 ) -> InvertibleFlow:
-    """Make a flow of :class:`Hierarchical` blocks: couplings inside the halves of couplings, down to single elements.
+    """Make a flow of :class:`Hierarchical` blocks: couplings inside halves of couplings.
+
+    This goes down to single elements.
 
     Every element depends on nearly every other within one block, and both directions take one pass.
 
     Parameters
     ----------
-    blocks, transform, mixing, actnorm, latent, activation, dropout, reversible : as for :func:`coupling`
-    hidden : sequence of int, units of hidden layers at the outermost split; each level in has half of them, at least 16
+    blocks, transform, mixing, actnorm, latent, activation, dropout, reversible : as for
+    :func:`coupling`
+    hidden : sequence of int
+        Units of hidden layers at the outermost split; each level in has half of them, at least 16.
     levels : int, splits inside one another, by default down to single elements
 
     Examples
@@ -143,16 +161,20 @@ def residual(
 ) -> InvertibleFlow:
     """Make a flow of :class:`Residual` blocks: z = x + g(x), where g is a contraction.
 
-    Nothing has to be mixed, and densities are smooth. The inverse is iterated: sampling is slower than with couplings.
+    Nothing has to be mixed, and densities are smooth. The inverse is iterated: sampling is slower
+    than with couplings.
 
     Parameters
     ----------
     blocks : int, more than of couplings, as each can do little
     hidden : sequence of int, units of the hidden layers in each block
-    lipschitz : float, how much g can stretch a distance, below 1; nearer to 1 is more flexible, and slower to invert
+    lipschitz : float
+        How much g can stretch a distance, below 1; nearer to 1 is more flexible, and slower to
+        invert.
     actnorm : bool, whether blocks begin with ActNorm, the only place that can stretch by much
     latent : Latent, by default the standard normal
-    log_det : {"exact", "truncated", "unbiased"}, log-determinants in training; see :class:`Residual`
+    log_det : {"exact", "truncated", "unbiased"}
+        Log-determinants in training; see :class:`Residual`.
 
     Examples
     --------
@@ -164,7 +186,12 @@ def residual(
 
 
 def _stack(
-    block: _Maker, blocks: int, mixing: str | None, actnorm: bool, latent: Latent | None, reversible: bool = False
+    block: _Maker,
+    blocks: int,
+    mixing: str | None,
+    actnorm: bool,
+    latent: Latent | None,
+    reversible: bool = False,
 ) -> InvertibleFlow:
     check_integer("Argument 'blocks' of a flow", blocks, do="start with blocks=6")
     parts: list[_Maker] = [ActNorm] if actnorm else []

@@ -1,9 +1,12 @@
 """Invertible networks beyond the posterior.
 
-- :class:`LatentMixture`: a generative classifier, with one Gaussian a class in the latent space (:class:`ClassNormal`).
-- :class:`SplitLatent`: the posterior from one bijection of parameters into observables and a latent.
-- :func:`gin`, :class:`Spectrum`, :func:`match_sources`: non-linear ICA with volume-preserving networks;
-  :func:`bayesinn.simulators.mixed_sources.mixed_sources` draws data whose sources are known.
+- :class:`LatentMixture`: a generative classifier, with one Gaussian a class in the latent space
+  (:class:`ClassNormal`).
+- :class:`SplitLatent`: the posterior from one bijection of parameters into observables and a
+  latent.
+- :func:`gin`, :class:`Spectrum`, :func:`match_sources`: non-linear ICA with volume-preserving
+  networks; :func:`bayesinn.simulators.mixed_sources.mixed_sources` draws data whose sources are
+  known.
 """
 
 import bayesinn.core.environment  # noqa: F401

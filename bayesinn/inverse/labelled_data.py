@@ -18,36 +18,60 @@ Labelled = dict[str, np.ndarray]
 def split_labelled(
     x: Any, labels: Any, validation: float | tuple[Any, Any] | None, seed: int
 ) -> tuple[tuple[Label, ...], Labelled, Labelled | None]:
-    """Check data; return classes, data to train on, and a random share of it, or the pair (x, labels), to validate."""
+    """Check data; return classes, training data, and validation data.
+
+    The latter are a random share of the data, or the pair (x, labels).
+    """
     x = check_vectors(x, None, "Argument 'x'")
     labels = _check_labels(labels, len(x), "Argument 'labels'")
     if isinstance(validation, tuple):
-        held_x, held_labels = check_vectors(validation[0], x.shape[1], "Validation data"), validation[1]
+        held_x = check_vectors(validation[0], x.shape[1], "Validation data")
+        held_labels = validation[1]
     else:
         do = "pass for example validation=0.1, or a pair (x, labels)"
         share = 0.1 if validation is None else validation
-        kept, apart = arrays.split(len(x), check_number("Argument 'validation'", share, least=0, below=1, do=do), seed)
-        held_x, held_labels, x, labels = x[apart], labels[apart], x[kept], labels[kept]
+        kept, apart = arrays.split(
+            len(x), check_number("Argument 'validation'", share, least=0, below=1, do=do), seed
+        )
+        held_x = x[apart]
+        held_labels = labels[apart]
+        x = x[kept]
+        labels = labels[kept]
     names, numbers, counts = np.unique(labels, return_inverse=True, return_counts=True)
     if counts.min() < 2:
         expected = "two or more training vectors of each class, to estimate its scale"
-        got, do = f"one of class {names[counts.argmin()].item()!r}", "leave that class out, or find more examples of it"
+        got = f"one of class {names[counts.argmin()].item()!r}"
+        do = "leave that class out, or find more examples of it"
         raise InputError("Argument 'labels'", expected=expected, got=got, do=do)
     classes = tuple(names.tolist())
-    held = {"x": held_x, "labels": class_indices(held_labels, classes, len(held_x), "Validation labels")}
+    held = {
+        "x": held_x,
+        "labels": class_indices(held_labels, classes, len(held_x), "Validation labels"),
+    }
     return classes, {"x": x, "labels": numbers.astype(np.int32)}, held if len(held_x) else None
 
 
 def check_vectors(x: Any, dimension: int | None, subject: str) -> np.ndarray:
     """Return finite vectors as a float32 array (n, d)."""
     array = np.asarray(x)
-    if array.ndim != 2 or array.dtype.kind not in "fiub" or array.shape[1] != (dimension or array.shape[1]):
+    if (
+        array.ndim != 2
+        or array.dtype.kind not in "fiub"
+        or array.shape[1] != (dimension or array.shape[1])
+    ):
         expected = f"numbers in an array of shape (n, {dimension or 'd'}), one vector a row"
-        do = "flatten images: x.reshape(len(x), -1)" if array.ndim > 2 else "give one row for each vector"
-        raise InputError(subject, expected=expected, got=f"shape {array.shape} of {array.dtype}", do=do)
+        do = (
+            "flatten images: x.reshape(len(x), -1)"
+            if array.ndim > 2
+            else "give one row for each vector"
+        )
+        raise InputError(
+            subject, expected=expected, got=f"shape {array.shape} of {array.dtype}", do=do
+        )
     bad = int(np.sum(~np.isfinite(array).all(axis=1)))
     if array.size == 0 or bad:
-        expected, do = "at least one vector, of finite numbers", "leave those rows out"
+        expected = "at least one vector, of finite numbers"
+        do = "leave those rows out"
         got = f"{bad} rows with NaN or infinity" if bad else "none"
         raise InputError(subject, expected=expected, got=got, do=do)
     return array.astype(np.float32)
@@ -59,7 +83,8 @@ def class_indices(labels: Any, classes: Sequence[Label], rows: int, subject: str
     position = {name: number for number, name in enumerate(classes)}
     if unknown := set(names) - set(position):
         expected = f"classes of the training data: {', '.join(map(repr, classes))}"
-        got, do = ", ".join(sorted(map(str, unknown))), "pass one of these, or fit again with data of that class"
+        got = ", ".join(sorted(map(str, unknown)))
+        do = "pass one of these, or fit again with data of that class"
         raise InputError(subject, expected=expected, got=got, do=do)
     return np.array([position[name] for name in names], np.int32)
 
@@ -71,5 +96,7 @@ def _check_labels(labels: Any, rows: int, subject: str) -> np.ndarray:
     if array.shape != (rows,) or array.dtype.kind not in "iuU":
         expected = f"integers or strings in an array of shape ({rows},), one label for each vector"
         do = "give the class of each row of x, not one-hot and not as fractions"
-        raise InputError(subject, expected=expected, got=f"shape {array.shape} of {array.dtype}", do=do)
+        raise InputError(
+            subject, expected=expected, got=f"shape {array.shape} of {array.dtype}", do=do
+        )
     return array

@@ -1,4 +1,4 @@
-"""The latent mixture: a generative classifier from one invertible network and a Gaussian for each class."""
+"""The latent mixture: a generative classifier from one invertible network and class Gaussians."""
 
 from __future__ import annotations
 
@@ -26,34 +26,44 @@ from bayesinn.training.fit import fit_arrays
 from bayesinn.training.settings import Checkpoint, Optimization
 
 #: Entries of a saved model's manifest.
-_SAVED = {"model": dict, "classes": [(int, str)], "training": dict, "history": {str: [(float, type(None))]}}
+_SAVED = {
+    "model": dict,
+    "classes": [(int, str)],
+    "training": dict,
+    "history": {str: [(float, type(None))]},
+}
 
 
 class LatentMixture:
-    r"""The density of labelled vectors, :math:`p(x \mid y) = N(f(x); \mu_y, \sigma_y^2) \, |\det f'(x)|`.
+    r"""The density of labelled x, :math:`p(x \mid y) = N(f(x); \mu_y, \sigma_y^2) \, |\det f'(x)|`.
 
-    One bijection f serves all classes, which differ in the mean and the scale of each latent element. So an element
-    means the same for every class, Bayes' rule classifies, and vectors unlike all classes have a low density. See
-    :class:`ClassNormal` for references.
+    One bijection f serves all classes, which differ in the mean and the scale of each latent
+    element. So an element means the same for every class, Bayes' rule classifies, and vectors
+    unlike all classes have a low density. See :class:`ClassNormal` for references.
 
     Parameters
     ----------
     chain : Bijection
-        By default that of ``flows.coupling(blocks=6)``; ActNorm may not be its last link. Units of latent elements are
-        arbitrary, unless it preserves volume: use :func:`bayesinn.inverse.gin` to compare their scales.
+        By default that of ``flows.coupling(blocks=6)``; ActNorm may not be its last link. Units of
+        latent elements are arbitrary, unless it preserves volume: use :func:`bayesinn.inverse.gin`
+        to compare their scales.
     latent : ClassNormal, by default with means and scales as free weights
-    standardise : bool, whether elements are first brought to mean 0 and sd 1; densities don't depend on it
+    standardise : bool
+        Whether elements are first brought to mean 0 and sd 1; densities don't depend on it.
     noise : float
-        Standard deviation of Gaussian noise on the standardised data, drawn anew in every training step. The density is
-        then that of noisy data; scales can't collapse where data repeat or lie on a surface.
+        Standard deviation of Gaussian noise on the standardised data, drawn anew in every training
+        step. The density is then that of noisy data; scales can't collapse where data repeat or lie
+        on a surface.
     quantum : float
-        Step width of discrete data, such as counts (1.0) or grey values. Training adds uniform noise from zero to
-        ``quantum`` in every step; the caller adds it to what :meth:`log_prob` gets.
+        Step width of discrete data, such as counts (1.0) or grey values. Training adds uniform
+        noise from zero to ``quantum`` in every step; the caller adds it to what :meth:`log_prob`
+        gets.
 
     Attributes
     ----------
     classes : tuple of int or str
-    history : DataFrame, per epoch: step, loss (mean of -log p(x | y) in nats), learning rate, and val_loss
+    history : DataFrame
+        Per epoch: step, loss (mean of -log p(x | y) in nats), learning rate, and val_loss.
 
     Examples
     --------
@@ -81,12 +91,17 @@ class LatentMixture:
         self.chain = coupling(blocks=6).chain if chain is None else chain
         self.latent = ClassNormal() if latent is None else latent
         if isinstance(self.chain, Chain) and isinstance(self.chain.bijections[-1], ActNorm):
-            subject, expected = "LatentMixture, argument 'chain'", "a chain that doesn't end with ActNorm"
+            subject = "LatentMixture, argument 'chain'"
+            expected = "a chain that doesn't end with ActNorm"
             do = "drop the last ActNorm: the means and scales of the classes do what it does"
             raise InputError(subject, expected=expected, got=repr(self.chain), do=do)
         self.standardise = standardise
-        self.noise = check_number("LatentMixture, argument 'noise'", noise, least=0, do="leave it out for none")
-        self.quantum = check_number("LatentMixture, argument 'quantum'", quantum, least=0, do="leave it out for none")
+        self.noise = check_number(
+            "LatentMixture, argument 'noise'", noise, least=0, do="leave it out for none"
+        )
+        self.quantum = check_number(
+            "LatentMixture, argument 'quantum'", quantum, least=0, do="leave it out for none"
+        )
         self.classes: tuple[Label, ...] = ()
         self.history = pd.DataFrame()
         self.training: dict[str, Any] = {}
@@ -106,16 +121,20 @@ class LatentMixture:
         checkpoint: str | Path | Checkpoint | None = None,
         progress: bool = True,
     ) -> LatentMixture:
-        """Train from new initial weights, keep the weights that are best on a validation set, and return the model.
+        """Train from new initial weights, keep the best weights by validation; return the model.
 
-        A loss that is not finite raises a TrainingError; the network then has the last good weights.
+        The best weights are those with the best loss on a validation set.
+
+        A loss that is not finite raises a TrainingError; the network then has the last good
+        weights.
 
         Parameters
         ----------
         x : array (n, d)
         labels : array (n,) of integers or strings
         steps, epochs, batch_size, seed, optimization, checkpoint, progress
-            See :meth:`bayesinn.AmortizedPosterior.fit`, offline; the learning rate is 2e-3 if left out.
+            See :meth:`bayesinn.AmortizedPosterior.fit`, offline; the learning rate is 2e-3 if left
+            out.
         validation : float, share of the data set aside (0.1 if left out), or other data (x, labels)
         """
         classes, arrays, held_out = split_labelled(x, labels, validation, seeds.check_seed(seed))
@@ -125,8 +144,13 @@ class LatentMixture:
         model = self._new_model(len(classes), scaling, seed)
         model.network.latent.log_weights.assign(np.log(np.bincount(arrays["labels"]) / rows))
         if progress:
-            weights = sum(int(np.prod(variable.shape)) for variable in model.network.trainable_variables)
-            print(f"{len(classes)} classes of {dimension} elements; {self.chain!r}; {weights:,} weights")
+            weights = sum(
+                int(np.prod(variable.shape)) for variable in model.network.trainable_variables
+            )
+            print(
+                f"{len(classes)} classes of {dimension} elements; {self.chain!r}; {weights:,} "
+                f"weights"
+            )
         training = fit_arrays(
             model,
             arrays,
@@ -142,20 +166,29 @@ class LatentMixture:
         )
         if self.latent.scales == "batch":
             model.set_statistics(arrays, seed)
-        self._trained, self.classes, self.training = model, classes, training.record
+        self._trained = model
+        self.classes = classes
+        self.training = training.record
         self.history = training.history.drop(columns="failed_simulations", errors="ignore")
         training.raise_error()
         return self
 
     def classify(self, x: Any) -> pd.DataFrame:
-        """Return the probability of each class for vectors x (n, d), one column a class, by Bayes' rule.
+        """Return the probability of each class for x (n, d), one column a class, by Bayes' rule.
 
-        Classes are as frequent as in the training data; ``.idxmax(axis=1)`` is the most probable one.
+        Classes are as frequent as in the training data; ``.idxmax(axis=1)`` is the most probable
+        one.
         """
-        return pd.DataFrame(scipy.special.softmax(self._model.joint_log_probs(x), axis=1), columns=list(self.classes))
+        return pd.DataFrame(
+            scipy.special.softmax(self._model.joint_log_probs(x), axis=1),
+            columns=list(self.classes),
+        )
 
     def log_prob(self, x: Any, labels: Any = None) -> np.ndarray:
-        """Return log densities (n,) of vectors x (n, d) in nats: log p(x | label) for labels (n,), or log p(x)."""
+        """Return log densities (n,) of vectors x (n, d) in nats: log p(x | label), or log p(x).
+
+        The former is for labels (n,).
+        """
         if labels is None:
             return scipy.special.logsumexp(self._model.joint_log_probs(x), axis=1)
         densities = self._model.class_log_probs(x)
@@ -164,10 +197,13 @@ class LatentMixture:
 
     def sample(self, label: Label, draws: int = 1_000, seed: int = 0) -> np.ndarray:
         """Draw vectors of a class, (draws, d)."""
-        model, draws = self._model, check_integer("Argument 'draws'", draws, do="pass draws=1000")
+        model = self._model
+        draws = check_integer("Argument 'draws'", draws, do="pass draws=1000")
         index = class_indices([label], self.classes, 1, "Argument 'label'")[0]
         means, log_scales = (value.numpy()[index] for value in model.network.latent.parameters())
-        noise = tf.random.stateless_normal((draws, len(means)), seeds.tensor_seed(seed, "draws"), alg="philox")
+        noise = tf.random.stateless_normal(
+            (draws, len(means)), seeds.tensor_seed(seed, "draws"), alg="philox"
+        )
         return model.decode(means + np.exp(log_scales) * noise.numpy())
 
     def latent_codes(self, x: Any) -> np.ndarray:
@@ -175,7 +211,7 @@ class LatentMixture:
         return self._model.encode(x)
 
     def from_latent(self, z: Any) -> np.ndarray:
-        """Return vectors x (n, d) with latent vectors z (n, d); they show the effect of a latent element."""
+        """Return vectors x (n, d) with latents z (n, d); they show a latent element's effect."""
         return self._model.decode(z)
 
     @property
@@ -190,39 +226,61 @@ class LatentMixture:
 
     def save(self, folder: str | Path) -> Path:
         """Write the model into a folder (``manifest.json`` and ``weights.h5``) for :meth:`load`."""
-        entries = {"model": self._configuration(), "classes": list(self.classes), "training": self.training}
+        entries = {
+            "model": self._configuration(),
+            "classes": list(self.classes),
+            "training": self.training,
+        }
         entries["history"] = self.history.to_dict(orient="list")
-        return write_model(folder, "LatentMixture", entries, self._model.arrays(), self._model.network)
+        return write_model(
+            folder, "LatentMixture", entries, self._model.arrays(), self._model.network
+        )
 
     @staticmethod
     def load(folder: str | Path) -> LatentMixture:
-        """Read a model that :meth:`save` wrote, with equal results; a SavedPosteriorError says why it can't be read."""
+        """Read a model that :meth:`save` wrote; a SavedPosteriorError says why it can't be read.
+
+        It gives equal results.
+        """
         saved = read_model(folder, "LatentMixture", _SAVED, format1.rewrite)
         entries = saved.entries
-        scaling = Scaling(None, *(saved.array(f"data/{part}", (None,)) for part in ("mean", "scale")))
+        scaling = Scaling(
+            None, *(saved.array(f"data/{part}", (None,)) for part in ("mean", "scale"))
+        )
         with saved.explained("model", "a model that this version can build"), building():
             model = LatentMixture(**rebuild(entries["model"]))
             model._trained = model._new_model(len(entries["classes"]), scaling, seed=0)
         saved.assign(model._trained.network)
-        model.classes, model.training = tuple(entries["classes"]), entries["training"]
+        model.classes = tuple(entries["classes"])
+        model.training = entries["training"]
         model.history = pd.DataFrame(entries["history"])
         return model
 
     def __repr__(self) -> str:
-        state = f"trained on classes {', '.join(map(repr, self.classes))}" if self._trained else "not trained"
+        state = (
+            f"trained on classes {', '.join(map(repr, self.classes))}"
+            if self._trained
+            else "not trained"
+        )
         return f"LatentMixture, {state}\n  chain: {self.chain!r}\n  latent: {self.latent!r}"
 
     def _configuration(self) -> dict[str, Any]:
-        return {name: describe(getattr(self, name)) for name in ("chain", "latent", "standardise", "noise", "quantum")}
+        return {
+            name: describe(getattr(self, name))
+            for name in ("chain", "latent", "standardise", "noise", "quantum")
+        }
 
     def _new_model(self, classes: int, scaling: Scaling, seed: int) -> MixtureModel:
         with seeds.seeded_initial_weights(seed):
-            network = MixtureNetwork(clone(self.chain), clone(self.latent), classes, len(scaling.mean))
+            network = MixtureNetwork(
+                clone(self.chain), clone(self.latent), classes, len(scaling.mean)
+            )
         return MixtureModel(network, scaling, self.noise, self.quantum)
 
     @property
     def _model(self) -> MixtureModel:
         if self._trained is None:
-            got, do = "one that was never trained", "call fit(x, labels) first, or LatentMixture.load(folder)"
+            got = "one that was never trained"
+            do = "call fit(x, labels) first, or LatentMixture.load(folder)"
             raise InputError("LatentMixture", expected="a trained model", got=got, do=do)
         return self._trained

@@ -25,7 +25,8 @@ class MixtureNetwork(keras.layers.Layer):
 
     def __init__(self, chain: Bijection, latent: ClassNormal, classes: int, dimension: int) -> None:
         super().__init__(name="latent_mixture", autocast=False)
-        self.chain, self.latent = chain, latent
+        self.chain = chain
+        self.latent = latent
         self.chain.build((dimension,))
         self.latent.build(classes, dimension)
         self.built = True
@@ -41,8 +42,13 @@ class MixtureModel(Trainable):
 
     network: MixtureNetwork
 
-    def __init__(self, network: MixtureNetwork, scaling: Scaling, noise: float, quantum: float) -> None:
-        self.network, self.scaling, self.noise, self.quantum = network, scaling, noise, quantum
+    def __init__(
+        self, network: MixtureNetwork, scaling: Scaling, noise: float, quantum: float
+    ) -> None:
+        self.network = network
+        self.scaling = scaling
+        self.noise = noise
+        self.quantum = quantum
         self._forward = AnyRows(network.chain.forward, leading=(1,))
         self._inverse = AnyRows(lambda z: network.chain.inverse(z)[0], leading=(1,))
 
@@ -73,7 +79,7 @@ class MixtureModel(Trainable):
         return {"data/mean": self.scaling.mean, "data/scale": self.scaling.scale}
 
     def set_statistics(self, arrays: Mapping[str, np.ndarray], seed: int) -> None:
-        """Set means and scales of the classes to their statistics over all training data, with noise."""
+        """Set means and scales of classes to statistics over all training data, with noise."""
         x, labels = self.prepare(arrays, seeds.tensor_seed(seed, "latent"))
         self.network.latent.set_from(tf.constant(_in_pieces(self._codes, x.numpy())), labels)
 
@@ -114,10 +120,13 @@ class MixtureModel(Trainable):
 def standardisation(x: np.ndarray, quantum: float) -> Scaling:
     """Measure the scaling of data (n, d) with uniform noise; constants keep their scale."""
     x = x.astype(np.float64)
-    mean, scale = x.mean(axis=0), np.sqrt(x.var(axis=0) + quantum**2 / 12.0)
+    mean = x.mean(axis=0)
+    scale = np.sqrt(x.var(axis=0) + quantum**2 / 12.0)
     scale = np.where(scale > 1e-6 * np.abs(mean), scale, 1.0)
     return Scaling(None, (mean + 0.5 * quantum).astype(np.float32), scale.astype(np.float32))
 
 
 def _in_pieces(function: Callable[[np.ndarray], tf.Tensor], rows: np.ndarray) -> np.ndarray:
-    return np.concatenate([function(part) for part in np.split(rows, range(_ROWS_AT_ONCE, len(rows), _ROWS_AT_ONCE))])
+    return np.concatenate(
+        [function(part) for part in np.split(rows, range(_ROWS_AT_ONCE, len(rows), _ROWS_AT_ONCE))]
+    )

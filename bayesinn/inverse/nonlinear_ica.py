@@ -1,4 +1,4 @@
-"""Non-linear ICA with GIN: find the informative directions of data that a non-linear map has mixed."""
+"""Non-linear ICA with GIN: find the informative directions of data mixed by a non-linear map."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,12 +13,18 @@ from bayesinn.core.errors import InputError
 from bayesinn.flows import coupling
 
 
-def gin(blocks: int = 8, hidden: Sequence[int] = (128, 128), activation: str = "silu", clamp: float = 2.0) -> Bijection:
+def gin(
+    blocks: int = 8,
+    hidden: Sequence[int] = (128, 128),
+    activation: str = "silu",
+    clamp: float = 2.0,
+) -> Bijection:
     """Return a chain of permutations and volume-preserving couplings, with log_det exactly zero.
 
-    As the chain of a :class:`LatentMixture` it shrinks some latent elements only by stretching others, so the
-    likelihood puts the variance into as few elements as the data have degrees of freedom. ``hidden`` are the units of
-    each of a block's two subnets; :class:`bayesinn.bijections.VolumePreserving` explains ``clamp``, with references.
+    As the chain of a :class:`LatentMixture` it shrinks some latent elements only by stretching
+    others, so the likelihood puts the variance into as few elements as the data have degrees of
+    freedom. ``hidden`` are the units of each of a block's two subnets;
+    :class:`bayesinn.bijections.VolumePreserving` explains ``clamp``, with references.
 
     Examples
     --------
@@ -28,14 +34,17 @@ def gin(blocks: int = 8, hidden: Sequence[int] = (128, 128), activation: str = "
     [0.0, 0.0, 0.0]
     """
     transform = VolumePreserving(clamp=clamp)
-    return coupling(blocks, hidden, transform, "permutation", actnorm=False, activation=activation).chain
+    return coupling(
+        blocks, hidden, transform, "permutation", actnorm=False, activation=activation
+    ).chain
 
 
 @dataclass(frozen=True)
 class Spectrum:
-    """The standard deviation of each latent element within a class, from the most informative to the least.
+    """The standard deviation of each latent element within a class, most informative first.
 
-    ``values`` (d,) are root mean squares over classes, in falling order; ``order`` (d,) are their latent elements.
+    ``values`` (d,) are root mean squares over classes, in falling order; ``order`` (d,) are their
+    latent elements.
 
     Examples
     --------
@@ -50,7 +59,8 @@ class Spectrum:
     @classmethod
     def of(cls, scales: np.ndarray) -> "Spectrum":
         """Return the spectrum of standard deviations (k, d), such as ``model.latent_scales``."""
-        # Squares first: to pool the classes' codes would count the distances of their means as scatter.
+        # Squares first: to pool the classes' codes would count the distances of their means as
+        # scatter.
         values = np.sqrt(np.mean(np.square(np.asarray(scales, float)), axis=0))
         order = np.argsort(-values, kind="stable")
         return cls(values[order], order)
@@ -66,7 +76,10 @@ class Spectrum:
         return int(np.argmax(self.drops)) + 1 if len(self.drops) else 1
 
     def leading(self, codes: np.ndarray, count: int | None = None) -> np.ndarray:
-        """Return the ``count`` most informative elements of codes (n, d), by default all informative ones."""
+        """Return the ``count`` most informative elements of codes (n, d).
+
+        By default, all informative elements are returned.
+        """
         return np.asarray(codes)[:, self.order[: self.informative if count is None else count]]
 
 
@@ -74,8 +87,9 @@ class Spectrum:
 class SourceMatch:
     """Agreement of learned codes with true sources, up to order, sign, scale and shift.
 
-    ``match`` (s,) is the code of each source, ``correlation`` and ``rank_correlation`` (s,) their absolute Pearson and
-    Spearman correlation, ``signs`` (s,) that of the former. Its square is the share of variance that a line explains.
+    ``match`` (s,) is the code of each source, ``correlation`` and ``rank_correlation`` (s,) their
+    absolute Pearson and Spearman correlation, ``signs`` (s,) that of the former. Its square is the
+    share of variance that a line explains.
     """
 
     match: np.ndarray
@@ -90,7 +104,7 @@ class SourceMatch:
 
 
 def match_sources(codes: np.ndarray, sources: np.ndarray) -> SourceMatch:
-    """Assign codes (n, c >= s) to sources (n, s), one each, with the largest sum of absolute correlations.
+    """Assign codes (n, c >= s) to sources (n, s) one each; maximise summed absolute correlations.
 
     References
     ----------
@@ -99,24 +113,39 @@ def match_sources(codes: np.ndarray, sources: np.ndarray) -> SourceMatch:
     Examples
     --------
     >>> sources = np.random.default_rng(1).normal(size=(100, 2))
-    >>> match = match_sources(np.stack([-3.0 * sources[:, 1], sources[:, 0] + 1.0], axis=1), sources)
+    >>> match = match_sources(
+    ...     np.stack([-3.0 * sources[:, 1], sources[:, 0] + 1.0], axis=1), sources
+    ... )
     >>> match.match.tolist(), match.signs.tolist(), round(match.mean_correlation, 6)
     ([1, 0], [1.0, -1.0], 1.0)
     """
-    codes, sources = np.asarray(codes, float), np.asarray(sources, float)
-    if codes.ndim != 2 or sources.ndim != 2 or len(codes) != len(sources) or codes.shape[1] < sources.shape[1]:
-        subject, got = "Arguments 'codes' and 'sources'", f"shapes {codes.shape} and {sources.shape}"
-        expected = "arrays (n, c) and (n, s) of equal length, with at least as many codes as sources"
+    codes = np.asarray(codes, float)
+    sources = np.asarray(sources, float)
+    if (
+        codes.ndim != 2
+        or sources.ndim != 2
+        or len(codes) != len(sources)
+        or codes.shape[1] < sources.shape[1]
+    ):
+        subject = "Arguments 'codes' and 'sources'"
+        got = f"shapes {codes.shape} and {sources.shape}"
+        expected = (
+            "arrays (n, c) and (n, s) of equal length, with at least as many codes as sources"
+        )
         do = "give the latent codes and the true sources of the same vectors"
         raise InputError(subject, expected=expected, got=got, do=do)
     correlations = _cross_correlation(sources, codes)
-    ranks = _cross_correlation(*(scipy.stats.rankdata(values, axis=0) for values in (sources, codes)))
+    ranks = _cross_correlation(
+        *(scipy.stats.rankdata(values, axis=0) for values in (sources, codes))
+    )
     rows, match = scipy.optimize.linear_sum_assignment(-np.abs(correlations))
     chosen = correlations[rows, match]
     return SourceMatch(match, np.abs(chosen), np.abs(ranks[rows, match]), np.sign(chosen))
 
 
 def _cross_correlation(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Return Pearson correlations of all columns, (columns of first, columns of second); 0 for constants."""
-    first, second = ((x - x.mean(axis=0)) / np.maximum(x.std(axis=0), 1e-12) for x in (first, second))
+    """Return Pearson correlations, (columns of first, columns of second); 0 for constants."""
+    first, second = (
+        (x - x.mean(axis=0)) / np.maximum(x.std(axis=0), 1e-12) for x in (first, second)
+    )
     return first.T @ second / len(first)

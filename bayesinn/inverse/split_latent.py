@@ -21,31 +21,38 @@ from bayesinn.summaries import Identity, Summary
 
 
 class SplitLatent(AmortizedPosterior):
-    r"""The posterior from a bijection :math:`[z, y] = f(x)` of parameters into latent and observables.
+    r"""The posterior from a bijection :math:`[z, y] = f(x)`, parameters to latent and observables.
 
-    The forward direction is a surrogate of the simulator; the backward direction, with given observables and normal
-    latents, draws from the posterior. The simulator needs no noise, unlike for a conditional flow, whose density is
-    unbounded where data leave parameters on a curve. Training, sampling and saving are those of
-    :class:`AmortizedPosterior`; a context is the condition of the bijection.
+    The forward direction is a surrogate of the simulator; the backward direction, with given
+    observables and normal latents, draws from the posterior. The simulator needs no noise, unlike
+    for a conditional flow, whose density is unbounded where data leave parameters on a curve.
+    Training, sampling and saving are those of :class:`AmortizedPosterior`; a context is the
+    condition of the bijection.
 
     Parameters
     ----------
-    simulator : Simulator, with observables of fixed shapes, a few numbers or statistics, all of which are predicted
+    simulator : Simulator
+        With observables of fixed shapes, a few numbers or statistics, all of which are predicted.
     latent : int
-        Elements of the latent. By default the number of parameters less that of observables, and at least one: correct
-        for a simulator without noise whose observables are not redundant. With noise, use the number of parameters.
-    width : int, of padded input and output, by default the least; more make room for more complex maps
+        Elements of the latent. By default the number of parameters less that of observables, and at
+        least one: correct for a simulator without noise whose observables are not redundant. With
+        noise, use the number of parameters.
+    width : int
+        Of padded input and output, by default the least; more make room for more complex maps.
     chain : Bijection, by default :func:`default_chain`
     objective : {"mmd", "likelihood"}
-        "mmd" trains in both directions with the losses of the paper, on batches of 500 or more. "likelihood" maximises
-        the density, with observables normal around the data and padding normal around zero. It is steadier and has
-        :meth:`log_prob`, but draws scatter by ``losses.observable_noise``, in standardised units. Where the density is
-        sharp, some draws diverge; a width of twice the parameters with ``padding_noise=0.1`` cured that in trials.
-    losses : SplitLosses, their weights, noise and kernels; with "mmd" the history has their weighted sum
+        "mmd" trains in both directions with the losses of the paper, on batches of 500 or more.
+        "likelihood" maximises the density, with observables normal around the data and padding
+        normal around zero. It is steadier and has :meth:`log_prob`, but draws scatter by
+        ``losses.observable_noise``, in standardised units. Where the density is sharp, some draws
+        diverge; a width of twice the parameters with ``padding_noise=0.1`` cured that in trials.
+    losses : SplitLosses
+        Their weights, noise and kernels; with "mmd" the history has their weighted sum.
 
     References
     ----------
-    Ardizzone et al. (2019), Analyzing inverse problems with invertible neural networks, arXiv:1808.04730.
+    Ardizzone et al. (2019), Analyzing inverse problems with invertible neural networks,
+    arXiv:1808.04730.
 
     Examples
     --------
@@ -75,7 +82,10 @@ class SplitLatent(AmortizedPosterior):
         super().__init__(simulator, {name: Identity() for name in names})
         if simulator.lengths or simulator.missing is not None:
             subject = f"Simulator {simulator.name!r} for SplitLatent"
-            expected = "observables of a fixed length without missing values, which a bijection can have as output"
+            expected = (
+                "observables of a fixed length without missing values, which a bijection "
+                "can have as output"
+            )
             do = "return statistics of the data from the simulator, or use AmortizedPosterior"
             got = f"varying lengths of {list(simulator.lengths)}, missing={simulator.missing}"
             raise InputError(subject, expected=expected, got=got, do=do)
@@ -89,14 +99,26 @@ class SplitLatent(AmortizedPosterior):
         self.layout = self.flow.layout
 
     @classmethod
-    def from_networks(cls, simulator: Simulator, summaries: Mapping[str, Summary | None], flow: Flow) -> "SplitLatent":
+    def from_networks(
+        cls, simulator: Simulator, summaries: Mapping[str, Summary | None], flow: Flow
+    ) -> "SplitLatent":
         assert isinstance(flow, SplitLatentFlow)
         layout = flow.layout
-        return cls(simulator, layout.latent, layout.width, clone(flow.chain), flow.objective, flow.split_losses)
+        return cls(
+            simulator,
+            layout.latent,
+            layout.width,
+            clone(flow.chain),
+            flow.objective,
+            flow.split_losses,
+        )
 
-    def predict(self, parameters: Mapping[str, Any], context: Mapping[str, Any] | None = None) -> dict[str, np.ndarray]:
-        """Return the observables (n, ...) that the network predicts for parameters and context (n, *event), by name."""
-        scalings, shapes = self.model.data.scalings, self.simulator.observable_shapes
+    def predict(
+        self, parameters: Mapping[str, Any], context: Mapping[str, Any] | None = None
+    ) -> dict[str, np.ndarray]:
+        """Return observables (n, ...) predicted for parameters and context (n, *event), by name."""
+        scalings = self.model.data.scalings
+        shapes = self.simulator.observable_shapes
         observables = self._forward(parameters, context)[1]
         parts = tf.split(observables, [math.prod(shape) for shape in shapes.values()], axis=-1)
         return {
@@ -104,17 +126,25 @@ class SplitLatent(AmortizedPosterior):
             for part, (name, shape) in zip(parts, shapes.items(), strict=True)
         }
 
-    def latent(self, parameters: Mapping[str, Any], context: Mapping[str, Any] | None = None) -> np.ndarray:
-        """Return the latent (n, latent) of parameters and context (n, *event), standard normal over simulations."""
+    def latent(
+        self, parameters: Mapping[str, Any], context: Mapping[str, Any] | None = None
+    ) -> np.ndarray:
+        """Return the latent (n, latent) of parameters and context (n, *event), normal overall.
+
+        It is standard normal over simulations.
+        """
         return self._forward(parameters, context)[0].numpy()
 
     def terms(self, data: Mapping[str, Any], *, seed: int = 0) -> dict[str, float]:
-        """Return each loss of the "mmd" objective, by its name in :class:`SplitLosses`, to balance their weights.
+        """Return each loss of the "mmd" objective by :class:`SplitLosses` name, to balance weights.
 
-        ``data`` are simulations as :meth:`Simulator.sample` returns. The two MMDs are unbiased and may be negative.
+        ``data`` are simulations as :meth:`Simulator.sample` returns. The two MMDs are unbiased and
+        may be negative.
         """
         model = self.model
-        batch = map_tensors(tf.convert_to_tensor, checks.check_simulations(self.simulator, data, "Simulations"))
+        batch = map_tensors(
+            tf.convert_to_tensor, checks.check_simulations(self.simulator, data, "Simulations")
+        )
         (vector, inputs, masks), _ = model.prepare(batch, seeds.tensor_seed(seed, "dequantise"))
         condition = model.network.condition(inputs, masks).features
         terms = self._trained_flow.terms(vector, condition, seeds.tensor_seed(seed, "latent"))
@@ -122,7 +152,10 @@ class SplitLatent(AmortizedPosterior):
 
     def __repr__(self) -> str:
         first, *_ = super().__repr__().splitlines()
-        return f"{first}\n  {self.layout!r}\n  objective: {self.flow.objective}; chain: {self.flow.chain!r}"
+        return (
+            f"{first}\n  {self.layout!r}\n  objective: {self.flow.objective}; chain: "
+            f"{self.flow.chain!r}"
+        )
 
     @property
     def _trained_flow(self) -> SplitLatentFlow:
@@ -130,21 +163,32 @@ class SplitLatent(AmortizedPosterior):
         assert isinstance(flow, SplitLatentFlow)
         return flow
 
-    def _forward(self, parameters: Mapping[str, Any], context: Mapping[str, Any] | None) -> tuple[tf.Tensor, tf.Tensor]:
-        """Return latents and standardised observables; the observables of the condition are zero, and not used."""
+    def _forward(
+        self, parameters: Mapping[str, Any], context: Mapping[str, Any] | None
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Return latents and standardised observables.
+
+        The observables of the condition are zero, and not used.
+        """
         arrays = checks.check_arrays(self.simulator.prior, parameters)
         rows = len(next(iter(arrays.values())))
-        data = {name: np.zeros((rows, *shape), np.float32) for name, shape in self.simulator.observable_shapes.items()}
+        data = {
+            name: np.zeros((rows, *shape), np.float32)
+            for name, shape in self.simulator.observable_shapes.items()
+        }
         if self.simulator.context is not None:
             data |= checks.check_arrays(self.simulator.context, context or {})
         vector, _ = self.model.parameters.to_vector(map_tensors(tf.convert_to_tensor, arrays))
-        return self._trained_flow.predict(vector, tf.convert_to_tensor(self.evaluator.condition(data)[0].features))
+        return self._trained_flow.predict(
+            vector, tf.convert_to_tensor(self.evaluator.condition(data)[0].features)
+        )
 
 
 def default_chain(blocks: int = 8, hidden: Sequence[int] = (128, 128)) -> Bijection:
-    """Return random rotations and affine couplings, without ActNorm, and with scales between 1/e and e.
+    """Return random rotations and affine couplings without ActNorm, with scales from 1/e to e.
 
-    Training covers only part of the output space, sampling all of it; with larger scales, draws diverge in between.
+    Training covers only part of the output space, sampling all of it; with larger scales, draws
+    diverge in between.
 
     Examples
     --------

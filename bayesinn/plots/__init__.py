@@ -1,18 +1,21 @@
-"""Figures: each function draws the result of a diagnostic, or posterior draws, and returns a matplotlib figure.
+"""Figures: each function draws a diagnostic's result, or posterior draws, as a matplotlib figure.
 
 Arguments that most functions share:
 
-- ``labels``: labels, units and coordinates of names, such as ``simulator.labels``; plain names if left out.
-- ``figure``: a matplotlib Figure or SubFigure to draw into, which is returned; a new figure if left out.
-- ``draws``, ``prior``, ``reference``: draws of the posterior of one observation, of the prior, and of an exact or
-  classical posterior: dicts of name to array (draws, *event), or a DataTree of ``posterior.infer``.
+- ``labels``: labels, units and coordinates of names, such as ``simulator.labels``; plain names if
+  left out.
+- ``figure``: a matplotlib Figure or SubFigure to draw into, which is returned; a new figure if left
+  out.
+- ``draws``, ``prior``, ``reference``: draws of the posterior of one observation, of the prior, and
+  of an exact or classical posterior: dicts of name to array (draws, *event), or a DataTree of
+  ``posterior.infer``.
 - ``truth``: dict of name to array (*event).
 
-New figures are at most 7.4 inches wide, a printed page, and as high as their panels need. From 12 columns on, panels
-that share an axis become rows of one stacked figure, and others become small.
+New figures are at most 7.4 inches wide, a printed page, and as high as their panels need. From 12
+columns on, panels that share an axis become rows of one stacked figure, and others become small.
 
-Wrong names and shapes raise :class:`bayesinn.core.errors.InputError`. No figure is opened in pyplot, and no setting of
-matplotlib outlives a call.
+Wrong names and shapes raise :class:`bayesinn.core.errors.InputError`. No figure is opened in
+pyplot, and no setting of matplotlib outlives a call.
 
 >>> import numpy as np
 >>> from bayesinn.diagnostics import sbc
@@ -26,7 +29,10 @@ from bayesinn.plots.dependence import dependence as dependence
 from bayesinn.plots.ecdf import comparison as comparison, coverage as coverage, ecdf as ecdf
 from bayesinn.plots.forest import forest as forest, information as information
 from bayesinn.plots.learning_curve import learning_curve as learning_curve
-from bayesinn.plots.local import local_c2st as local_c2st, local_c2st_marginals as local_c2st_marginals
+from bayesinn.plots.local import (
+    local_c2st as local_c2st,
+    local_c2st_marginals as local_c2st_marginals,
+)
 from bayesinn.plots.loss import loss as loss
 from bayesinn.plots.marginals import marginals as marginals
 from bayesinn.plots.misspecification import (

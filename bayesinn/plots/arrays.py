@@ -10,7 +10,8 @@ from bayesinn.core.errors import InputError
 from bayesinn.core.labels import columns
 from bayesinn.diagnostics.arrays import check_finite
 
-#: Draws as figure functions take them: a dict of arrays (draws, *event), or what ``posterior.infer`` returns.
+#: Draws as figure functions take them: a dict of arrays (draws, *event), or what
+#: ``posterior.infer`` returns.
 Draws = Mapping[str, np.ndarray] | xarray.DataTree
 
 _FAR = 8.0
@@ -33,21 +34,34 @@ class Given(NamedTuple):
     truth: dict[str, np.ndarray]
 
     def spans_decades(self, column: str) -> bool:
-        """Tell whether a parameter needs a logarithmic axis: its prior, if known, ranges far, and nothing is zero."""
+        """Tell whether a parameter needs a log axis: its prior spans decades, nothing is zero.
+
+        The prior counts if it is known.
+        """
         sets = [part[column] for part in self if part]
-        return spans_decades(sets[1] if self.prior else sets[0]) and all(np.all(values > 0.0) for values in sets)
+        return spans_decades(sets[1] if self.prior else sets[0]) and all(
+            np.all(values > 0.0) for values in sets
+        )
 
     def logarithms(self, chosen: Collection[str]) -> "Given":
         """Return all columns, with decimal logarithms of the chosen ones."""
-        return Given(*({k: np.log10(v) if k in chosen else v for k, v in part.items()} for part in self))
+        return Given(
+            *({k: np.log10(v) if k in chosen else v for k, v in part.items()} for part in self)
+        )
 
 
 def gather(
-    draws: Draws, prior: Draws | None = None, reference: Draws | None = None, truth: Draws | None = None
+    draws: Draws,
+    prior: Draws | None = None,
+    reference: Draws | None = None,
+    truth: Draws | None = None,
 ) -> Given:
-    """Split draws into columns and check them: finite and equally many draws, the same columns everywhere."""
+    """Split draws into columns and check them: finite, equally many, the same columns in all."""
     plain = plain_draws(draws, "posterior")
-    if len({np.shape(value)[:1] for value in plain.values()} | {()}) != 2 or min(map(len, plain.values())) < 2:
+    if (
+        len({np.shape(value)[:1] for value in plain.values()} | {()}) != 2
+        or min(map(len, plain.values())) < 2
+    ):
         expected = "for every parameter an array (draws, *event), with the same 2 or more draws"
         got = str({name: np.shape(value) for name, value in plain.items()})
         do = "pass the draws given one observation: draws[name][i] for observation i"
@@ -56,24 +70,36 @@ def gather(
         check_finite(f"draws of {name!r}", np.asarray(value))
     given = [columns(plain, batch_ndim=1)]
     for role, other in (("prior", prior), ("reference", reference), ("truth", truth)):
-        values = {} if other is None else plain_draws(other, "prior" if role == "prior" else "posterior")
+        values = (
+            {} if other is None else plain_draws(other, "prior" if role == "prior" else "posterior")
+        )
         given.append(columns(values, batch_ndim=int(role != "truth")))
         if other is not None and set(given[-1]) != set(given[0]):
-            expected, got = f"those of draws: {list(given[0])}", str(list(given[-1]))
+            expected = f"those of draws: {list(given[0])}"
+            got = str(list(given[-1]))
             do = f"pass the same parameters, with the same event shapes, in {role}"
             raise InputError(f"columns of {role}", expected=expected, got=got, do=do)
     return Given(*given)
 
 
 def plain_draws(draws: Draws, group: str) -> Mapping[str, np.ndarray]:
-    """Return draws of one observation as a dict; a tree holds this group, or is the group. Chains are joined."""
+    """Return draws of one observation as a dict; a tree holds this group, or is the group.
+
+    Chains are joined.
+    """
     if not isinstance(draws, xarray.DataTree):
         return draws
     node = draws[group] if group in draws.children else draws
     if not {"chain", "draw"} <= set(node.dims) or "observation" in node.dims:
         expected = f"a group {group!r} with dimensions 'chain' and 'draw', of one observation"
         got = f"groups {sorted(draws.children)}, dimensions {dict(node.sizes)}"
-        do = "pass what posterior.infer returned; choose one of many observations with tree.isel(observation=0)"
+        do = (
+            "pass what posterior.infer returned; choose one of many observations with "
+            "tree.isel(observation=0)"
+        )
         raise InputError(f"DataTree of {group} draws", expected=expected, got=got, do=do)
-    ordered = {str(name): value.transpose("chain", "draw", ...).values for name, value in node.data_vars.items()}
+    ordered = {
+        str(name): value.transpose("chain", "draw", ...).values
+        for name, value in node.data_vars.items()
+    }
     return {name: value.reshape(-1, *value.shape[2:]) for name, value in ordered.items()}

@@ -15,10 +15,15 @@ _REACH = 5.0  # excess, in standard errors, beyond which colours no longer chang
 
 
 @styled
-def dependence(result: DependenceResult, *, labels: Labels = PLAIN, figure: Canvas | None = None) -> Canvas:
-    """Draw a matrix of pairs: blue where the posterior's correlation is too low, red where too high; framed if failing.
+def dependence(
+    result: DependenceResult, *, labels: Labels = PLAIN, figure: Canvas | None = None
+) -> Canvas:
+    """Draw a matrix of pairs: blue where correlation is too low, red where too high.
 
-    Numbers are excesses in standard errors; those of a correct posterior lie between -2 and 2, 19 times in 20.
+    The correlation is the posterior's. Failing pairs are framed.
+
+    Numbers are excesses in standard errors; those of a correct posterior lie between -2 and 2, 19
+    times in 20.
     """
     names = result.parameters
     size = len(names)
@@ -36,19 +41,34 @@ def dependence(result: DependenceResult, *, labels: Labels = PLAIN, figure: Canv
         column, row = (names.index(name) for name in pair)
         matrix[row, column] = excess
         if not inside:
-            ax.add_patch(Rectangle((column - 0.47, row - 0.47), 0.94, 0.94, fill=False, edgecolor=BLACK, linewidth=1.6))
+            ax.add_patch(
+                Rectangle(
+                    (column - 0.47, row - 0.47),
+                    0.94,
+                    0.94,
+                    fill=False,
+                    edgecolor=BLACK,
+                    linewidth=1.6,
+                )
+            )
         if size <= _MOST_NUMBERS:
             text = f"{excess:+.1f}".replace("-", "\N{MINUS SIGN}")
             colour = BLACK if abs(excess) < 0.6 * _REACH else "white"
             ax.text(column, row, text, ha="center", va="center", fontsize=9, color=colour)
     # The last parameter has no column of its own, the first no row.
-    image = ax.imshow(matrix[:, :-1], cmap="RdBu", norm=TwoSlopeNorm(0.0, -_REACH, _REACH), aspect="auto")
+    image = ax.imshow(
+        matrix[:, :-1], cmap="RdBu", norm=TwoSlopeNorm(0.0, -_REACH, _REACH), aspect="auto"
+    )
     ax.set_ylim(size - 0.5, 0.5)
     rows = [f"{text}  {index}" if numbered else text for index, text in enumerate(written, 1)]
-    ax.set_xticks(range(size - 1), map(str, range(1, size)) if numbered else written[:-1], fontsize=points)
+    ax.set_xticks(
+        range(size - 1), map(str, range(1, size)) if numbered else written[:-1], fontsize=points
+    )
     ax.set_yticks(range(1, size), rows[1:], fontsize=points)
     if numbered:
         ax.set_xlabel(wrapped(f"1: {labels.label(names[0])}", 3.0, points), fontsize=points)
     name = "excess of true products [standard errors]"
-    figure.colorbar(image, ax=ax, extend="both", shrink=min(1.0, 4.0 / height), aspect=18, label=name)
+    figure.colorbar(
+        image, ax=ax, extend="both", shrink=min(1.0, 4.0 / height), aspect=18, label=name
+    )
     return figure

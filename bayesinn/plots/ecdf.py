@@ -1,6 +1,7 @@
 """Differences of distribution functions, with the band in which those of correct posteriors stay.
 
-``arviz_plots.plot_ecdf_pit`` simulates its band; the one of :func:`ecdf` and :func:`coverage` is exact.
+``arviz_plots.plot_ecdf_pit`` simulates its band; the one of :func:`ecdf` and :func:`coverage` is
+exact.
 """
 
 import numpy as np
@@ -17,16 +18,23 @@ _RANK = "rank of truth / (draws+1)"
 
 @styled
 def ecdf(
-    result: UniformityResult, *, labels: Labels = PLAIN, value: str = _RANK, figure: Canvas | None = None
+    result: UniformityResult,
+    *,
+    labels: Labels = PLAIN,
+    value: str = _RANK,
+    figure: Canvas | None = None,
 ) -> Canvas:
-    """Draw the ECDF of SBC, TARP or the like minus the uniform one; ``value`` names the values on the axis.
+    """Draw the ECDF of SBC, TARP or the like minus uniform; ``value`` names the axis of values.
 
-    A correct posterior stays within the grey band with the probability ``result.level`` (Saeilynoja, Buerkner & Vehtari
-    2022). Of ranks, a curve above zero throughout means posteriors too high; below: too low; above then below: too
-    narrow; below then above: too wide.
+    A correct posterior stays within the grey band with the probability ``result.level``
+    (Saeilynoja, Buerkner & Vehtari 2022). Of ranks, a curve above zero throughout means posteriors
+    too high; below: too low; above then below: too narrow; below then above: too wide.
     """
     points = np.pad(result.band.points, 1, constant_values=(0.0, 1.0))
-    low, high = (np.pad(x / result.simulations - result.band.points, 1) for x in (result.band.lower, result.band.upper))
+    low, high = (
+        np.pad(x / result.simulations - result.band.points, 1)
+        for x in (result.band.lower, result.band.upper)
+    )
     difference = np.pad(result.ecdf_difference, ((1, 1), (0, 0)))
     reach = 1.1 * max(np.max(np.abs(difference)), np.max(high), -np.min(low))
     panels = Panels(figure, result.columns, labels, stack=True)
@@ -34,46 +42,73 @@ def ecdf(
         ax.fill_between(points, low, high, label=f"{100 * result.level:.4g}% band", **BAND)
         ax.axhline(0.0, **DASHED)
         name = "inside the band" if result.inside[index] else "outside the band"
-        ax.plot(points, difference[:, index], linewidth=1.6, **verdict(result.inside[index], name, ""))
+        ax.plot(
+            points, difference[:, index], linewidth=1.6, **verdict(result.inside[index], name, "")
+        )
         ax.set(xlim=(0.0, 1.0), ylim=(-reach, reach))
         panels.title(index, f"p = {result.p_value[index]:.2g}")
     return panels.finish(value, "ECDF difference")
 
 
 @styled
-def coverage(result: CoverageResult, *, labels: Labels = PLAIN, figure: Canvas | None = None) -> Canvas:
+def coverage(
+    result: CoverageResult, *, labels: Labels = PLAIN, figure: Canvas | None = None
+) -> Canvas:
     """Draw observed minus nominal coverage of posterior intervals or regions, in percentage points.
 
-    Below zero: posteriors too narrow or shifted; above: too wide. A curve beyond five times the band runs out of its
-    panel. The error in the titles is ``result.calibration_error``, in percentage points.
+    Below zero: posteriors too narrow or shifted; above: too wide. A curve beyond five times the
+    band runs out of its panel. The error in the titles is ``result.calibration_error``, in
+    percentage points.
     """
-    nominal, difference = 100.0 * result.nominal, 100.0 * (result.empirical - result.nominal[:, None])
-    points = np.pad(nominal, 1, constant_values=(0.0, 100.0))  # where coverage is exact by definition
+    nominal = 100.0 * result.nominal
+    difference = 100.0 * (result.empirical - result.nominal[:, None])
+    # where coverage is exact by definition
+    points = np.pad(nominal, 1, constant_values=(0.0, 100.0))
     band = result.band.lower / result.simulations, result.band.upper / result.simulations
-    low, high, *single = (np.pad(100.0 * (x - result.nominal), 1) for x in (*band, result.lower, result.upper))
+    low, high, *single = (
+        np.pad(100.0 * (x - result.nominal), 1) for x in (*band, result.lower, result.upper)
+    )
     widest = max(np.max(high), -np.min(low))
     reach = 1.1 * np.clip(np.max(np.abs(difference)), widest, 5.0 * widest)
     panels = Panels(figure, result.columns, labels, stack=True)
     for index, ax in enumerate(panels.axes):
-        ax.fill_between(points, low, high, label=f"{100 * result.level:.4g}% band, all levels", **BAND)
+        ax.fill_between(
+            points, low, high, label=f"{100 * result.level:.4g}% band, all levels", **BAND
+        )
         for bound in single:
-            ax.plot(points, bound, ":", color=GREY, linewidth=0.9, label=f"{100 * result.level:.4g}% band, each level")
+            ax.plot(
+                points,
+                bound,
+                ":",
+                color=GREY,
+                linewidth=0.9,
+                label=f"{100 * result.level:.4g}% band, each level",
+            )
         ax.axhline(0.0, **DASHED)
         size = 2 if panels.stacked else 3
-        ax.plot(nominal, difference[:, index], marker="o", markersize=size, **verdict(result.inside[index], "observed"))
+        ax.plot(
+            nominal,
+            difference[:, index],
+            marker="o",
+            markersize=size,
+            **verdict(result.inside[index], "observed"),
+        )
         ax.set(xlim=(0, 100), ylim=(-reach, reach), xticks=range(0, 101, 25))
         panels.title(index, f"error {100.0 * result.calibration_error[index]:.1f}")
     return panels.finish("nominal coverage [%]", "observed - nominal\n[percentage points]")
 
 
 @styled
-def comparison(result: Comparison, *, labels: Labels = PLAIN, figure: Canvas | None = None) -> Canvas:
+def comparison(
+    result: Comparison, *, labels: Labels = PLAIN, figure: Canvas | None = None
+) -> Canvas:
     """Draw the ECDF of each parameter's draws minus that of the reference draws.
 
-    Draws of one law stay within the grey band with the probability ``result.level`` (Kolmogorov-Smirnov). A curve above
-    zero throughout: draws too low; below: too high; above then below: too wide; below then above: too narrow. Its
-    height is the probability that lies on the wrong side of a value. Many parameters share an axis: the rank of the
-    value among draws and reference together.
+    Draws of one law stay within the grey band with the probability ``result.level``
+    (Kolmogorov-Smirnov). A curve above zero throughout: draws too low; below: too high; above then
+    below: too wide; below then above: too narrow. Its height is the probability that lies on the
+    wrong side of a value. Many parameters share an axis: the rank of the value among draws and
+    reference together.
     """
     critical = result.ks_critical
     reach = 1.1 * max(critical, np.max(result.ks))
@@ -81,19 +116,32 @@ def comparison(result: Comparison, *, labels: Labels = PLAIN, figure: Canvas | N
     for index, ax in enumerate(panels.axes):
         ax.axhspan(-critical, critical, label=f"{100 * result.level:.4g}% band", **BAND)
         ax.axhline(0.0, **DASHED)
-        points = np.linspace(0.0, 1.0, len(result.points)) if panels.stacked else result.points[:, index]
+        points = (
+            np.linspace(0.0, 1.0, len(result.points)) if panels.stacked else result.points[:, index]
+        )
         # Of values, the outermost points, a few far draws, would stretch the axis.
         ends = [1, -2] if not panels.stacked and points[1] < points[-2] else [0, -1]
         low, high = points[ends]
         margin = 0.04 * (high - low) or 0.5 * abs(low) or 0.5
-        low, high = low - margin, high + margin
+        low = low - margin
+        high = high + margin
         if not panels.stacked and spans_decades(points):
-            low, high = points[1] / 1.2, points[-2] * 1.2
+            low = points[1] / 1.2
+            high = points[-2] * 1.2
             decades(ax, "x", low, high)
-        # An ECDF is a staircase, also of a discrete parameter; outside of all draws the difference is zero.
+        # An ECDF is a staircase, also of a discrete parameter; outside of all draws the difference
+        # is zero.
         places = np.concatenate([[min(low, points[0])], points, [max(high, points[-1])]])
         steps = np.pad(result.ecdf_difference[:, index], 1)
-        ax.step(places, steps, where="post", linewidth=1.4, **verdict(result.inside[index], "draws - reference"))
+        ax.step(
+            places,
+            steps,
+            where="post",
+            linewidth=1.4,
+            **verdict(result.inside[index], "draws - reference"),
+        )
         ax.set(xlim=(low, high), ylim=(-reach, reach))
-        panels.title(index, f"KS = {result.ks[index]:.2g}, p = {result.p_value[index]:.2g}", unit=True)
+        panels.title(
+            index, f"KS = {result.ks[index]:.2g}, p = {result.p_value[index]:.2g}", unit=True
+        )
     return panels.finish("rank of the value" if panels.stacked else "value", "ECDF difference")

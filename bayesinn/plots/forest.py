@@ -1,6 +1,7 @@
 """Intervals of many parameters, one below the other.
 
-``arviz_plots.plot_forest`` cuts long labels off, and shifts a second set of draws only in figures that it opens itself.
+``arviz_plots.plot_forest`` cuts long labels off, and shifts a second set of draws only in figures
+that it opens itself.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,8 +16,11 @@ from bayesinn.plots.panels import MANY, PAGE, canvas, legend_below
 from bayesinn.plots.style import BLACK, BLUE, DASHED, ORANGE, PLAIN, POINTS, Canvas, styled, tint
 from bayesinn.plots.text import wrapped
 
-Intervals = tuple[str, np.ndarray, np.ndarray, str]  #: label, values (n, rows), middles (rows,) and colour of one set
-_NAMES, _POINTS = 2.0, 9.0  # inches of names, and points of their letters
+#: label, values (n, rows), middles (rows,) and colour of one set
+Intervals = tuple[str, np.ndarray, np.ndarray, str]
+# inches of names, and points of their letters
+_NAMES = 2.0
+_POINTS = 9.0
 
 
 @styled
@@ -31,8 +35,9 @@ def forest(
 ) -> Canvas:
     """Draw the median and the central 50 and 90 % of each parameter, given one observation.
 
-    With prior draws, values are prior standard deviations from the prior mean: one axis for parameters of any unit.
-    Parameters whose prior ranges over decades appear as their logarithms there.
+    With prior draws, values are prior standard deviations from the prior mean: one axis for
+    parameters of any unit. Parameters whose prior ranges over decades appear as their logarithms
+    there.
     """
     given = gather(draws, prior, reference, truth)
     logs = [name for name in given.posterior if given.prior and given.spans_decades(name)]
@@ -40,16 +45,28 @@ def forest(
     shift = np.array([np.mean(before[name]) if before else 0.0 for name in posterior])
     scale = np.array([np.std(before[name]) or 1.0 if before else 1.0 for name in posterior])
     names = [labels.label(name) if before else labels.axis(name) for name in posterior]
-    names = [f"log {text}" if name in logs else text for name, text in zip(posterior, names, strict=True)]
+    names = [
+        f"log {text}" if name in logs else text for name, text in zip(posterior, names, strict=True)
+    ]
     sets = []
     for name, values, colour in (("posterior", posterior, BLUE), ("reference", exact, ORANGE)):
         if values:
             stacked = (np.stack([values[column] for column in posterior], axis=-1) - shift) / scale
-            sets.append((f"{name}: median, 50 and 90 %", stacked, np.median(stacked, axis=0), colour))
+            sets.append(
+                (f"{name}: median, 50 and 90 %", stacked, np.median(stacked, axis=0), colour)
+            )
     figure, (ax,) = rows(figure, names, [sets])
     if true:
         places = (np.array([true[name] for name in posterior], float) - shift) / scale
-        ax.plot(places, range(len(places)), "|", color=BLACK, markersize=12, markeredgewidth=1.8, label="truth")
+        ax.plot(
+            places,
+            range(len(places)),
+            "|",
+            color=BLACK,
+            markersize=12,
+            markeredgewidth=1.8,
+            label="truth",
+        )
     if before:
         ax.axvline(0.0, label="prior mean", **DASHED)
     ax.set_xlabel("prior standard deviations from the prior mean" if before else "value")
@@ -57,13 +74,18 @@ def forest(
 
 
 @styled
-def information(result: InformationResult, *, labels: Labels = PLAIN, figure: Canvas | None = None) -> Canvas:
+def information(
+    result: InformationResult, *, labels: Labels = PLAIN, figure: Canvas | None = None
+) -> Canvas:
     """Draw the information gain of each parameter: mean, and the central 50 and 90 % of data sets.
 
-    At zero the data say nothing about a parameter; each nat makes the posterior e times narrower than the prior.
+    At zero the data say nothing about a parameter; each nat makes the posterior e times narrower
+    than the prior.
     """
     names = [labels.label(name) for name in result.columns]
-    figure, (ax,) = rows(figure, names, [[("mean, 50 and 90 % of data sets", result.gain, result.mean, BLUE)]])
+    figure, (ax,) = rows(
+        figure, names, [[("mean, 50 and 90 % of data sets", result.gain, result.mean, BLUE)]]
+    )
     ax.axvline(0.0, **DASHED)
     ax.set_xlabel("information gain [nats]")
     return legend_below(figure)
@@ -72,9 +94,13 @@ def information(result: InformationResult, *, labels: Labels = PLAIN, figure: Ca
 def rows(
     figure: Canvas | None, names: Sequence[str], panels: Sequence[Sequence[Intervals]]
 ) -> tuple[Canvas, list[Axes]]:
-    """Draw a row for each name, with the same names for one or more panels, each of one or more sets of intervals."""
+    """Draw a row for each name, in one or more panels, each of one or more sets of intervals.
+
+    The names are the same for all panels.
+    """
     written = [wrapped(name, _NAMES, _POINTS) for name in names]
-    count, sets = len(names), max(map(len, panels))
+    count = len(names)
+    sets = max(map(len, panels))
     # As high as the names, or as all sets need.
     room = 0.12 + 0.07 * sets if count >= MANY else 0.18 + 0.1 * sets
     each = max(0.16 * (1 + max(name.count("\n") for name in written)), room)

@@ -10,7 +10,9 @@ from bayesinn.plots.style import BARS, BLUE, DASHED, GREY, ORANGE, tint
 _MOST_BARS = 60
 
 
-def outline(ax: Axes, values: np.ndarray, edges: np.ndarray, label: str, weights: np.ndarray | None = None) -> None:
+def outline(
+    ax: Axes, values: np.ndarray, edges: np.ndarray, label: str, weights: np.ndarray | None = None
+) -> None:
     """Draw the outline of a histogram."""
     ax.stairs(_density(ax, values, edges, weights), edges, color=ORANGE, linewidth=1.8, label=label)
 
@@ -21,7 +23,7 @@ def bars(ax: Axes, values: np.ndarray, edges: np.ndarray, label: str, color: str
 
 
 def marginal(ax: Axes, edges: np.ndarray, given: Given, column: str) -> None:
-    """Draw a parameter's posterior, over its prior and below its reference and truth where they are given."""
+    """Draw a parameter's posterior, over its prior and below reference and truth where given."""
     if given.prior:
         # Few prior draws may fall into the window.
         wider = np.union1d(edges[:: max(1, len(edges) // 20)], edges[-1:])
@@ -37,32 +39,43 @@ def marginal(ax: Axes, edges: np.ndarray, given: Given, column: str) -> None:
     bare(ax, edges)
 
 
-def bin_edges(values: np.ndarray, low: float | None = None, high: float | None = None) -> np.ndarray:
-    """Return edges of bins from low to high: one bin a value where values are few and evenly spaced, such as counts.
+def bin_edges(
+    values: np.ndarray, low: float | None = None, high: float | None = None
+) -> np.ndarray:
+    """Return bin edges from low to high: one bin a value where values are few and evenly spaced.
 
-    Other bins have the width of Freedman & Diaconis 1981. The range is that of nearly all values if left out.
+    Counts are an example.
+
+    Other bins have the width of Freedman & Diaconis 1981. The range is that of nearly all values if
+    left out.
 
     >>> bin_edges(np.array([0, 1, 1, 3])).tolist()
     [-0.5, 0.5, 1.5, 2.5, 3.5]
     """
     distinct = np.unique(values).astype(float)
-    least, gap = distinct[0], float(np.min(np.diff(distinct), initial=np.inf))
+    least = distinct[0]
+    gap = float(np.min(np.diff(distinct), initial=np.inf))
     if len(distinct) == 1 and low is None:
         # One bar in the middle of a wide panel.
         return least + 0.05 * max(abs(least), 1.0) * np.arange(-5.5, 6.0)
-    start, end = (least if low is None else low), (distinct[-1] if high is None else high)
+    start = least if low is None else low
+    end = distinct[-1] if high is None else high
     if len(distinct) > 1 and end - start <= _MOST_BARS * gap:
-        first, last = np.floor((start - least) / gap + 1e-9), np.ceil((end - least) / gap - 1e-9)
+        first = np.floor((start - least) / gap + 1e-9)
+        last = np.ceil((end - least) / gap - 1e-9)
         return least + gap * (np.arange(first, last + 2) - 0.5)
     near, lower, upper, far = np.quantile(values, [0.001, 0.25, 0.75, 0.999])
     if near < far:
-        start, end = (near if low is None else low), (far if high is None else high)
+        start = near if low is None else low
+        end = far if high is None else high
     width = 2.0 * (upper - lower) / len(values) ** (1 / 3)
     bins = int(np.clip((end - start) / width, 20, 200)) if width > 0 else 40
     return np.linspace(start, end, bins + 1)
 
 
-def _density(ax: Axes, values: np.ndarray, edges: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
+def _density(
+    ax: Axes, values: np.ndarray, edges: np.ndarray, weights: np.ndarray | None = None
+) -> np.ndarray:
     total = len(values) if weights is None else weights.sum()
     # Areas are probabilities on the axis that is drawn.
     widths = np.diff(np.log(edges) if ax.get_xscale() == "log" else edges)

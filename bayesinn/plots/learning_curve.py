@@ -9,20 +9,46 @@ from bayesinn.plots.style import BLUE, DASHED, RED, Canvas, styled
 
 
 @styled
-def learning_curve(result: Advice, *, floor: float | None = None, figure: Canvas | None = None) -> Canvas:
-    """Draw the held-out nats by number of simulations, and what is expected of twice as many as in the last size.
+def learning_curve(
+    result: Advice, *, floor: float | None = None, figure: Canvas | None = None
+) -> Canvas:
+    """Draw held-out nats by number of simulations, and what twice the last size would give.
 
-    Bars are standard errors; that of the expected point is its 90 % interval. ``floor`` is the best that is possible,
-    where it is known: the expected entropy of the exact posterior, in nats.
+    The latter is what is expected of it.
+
+    Bars are standard errors; that of the expected point is its 90 % interval. ``floor`` is the best
+    that is possible, where it is known: the expected entropy of the exact posterior, in nats.
     """
-    figure, table = canvas(figure, 5.5, 4.1), result.table
+    figure = canvas(figure, 5.5, 4.1)
+    table = result.table
     ax = figure.subplots()
-    sizes, nats = table["simulations"].to_numpy(), table["nats"].to_numpy()
-    ax.errorbar(sizes, nats, table["error"], color=BLUE, marker="o", markersize=4, capsize=3, label="held out")
-    gain, last = result.gain, nats[-1]
+    sizes = table["simulations"].to_numpy()
+    nats = table["nats"].to_numpy()
+    ax.errorbar(
+        sizes,
+        nats,
+        table["error"],
+        color=BLUE,
+        marker="o",
+        markersize=4,
+        capsize=3,
+        label="held out",
+    )
+    gain = result.gain
+    last = nats[-1]
     if np.isfinite(gain.nats):
-        reach, name = [[gain.upper - gain.nats], [gain.nats - gain.lower]], "expected of twice as many, 90 %"
-        ax.errorbar(2 * sizes[-1], last - gain.nats, reach, color=RED, marker="s", markersize=4, capsize=3, label=name)
+        reach = [[gain.upper - gain.nats], [gain.nats - gain.lower]]
+        name = "expected of twice as many, 90 %"
+        ax.errorbar(
+            2 * sizes[-1],
+            last - gain.nats,
+            reach,
+            color=RED,
+            marker="s",
+            markersize=4,
+            capsize=3,
+            label=name,
+        )
     if floor is not None:
         best = check_number("Argument 'floor'", floor, do="pass a finite number of nats")
         ax.axhline(best, label="best possible", **DASHED)

@@ -1,4 +1,7 @@
-"""The local classifier two-sample test: its statistic at each observation, and where the posterior is off."""
+"""The local classifier two-sample test: its statistic, and where the posterior is off.
+
+There is a statistic at each observation.
+"""
 
 import numpy as np
 from matplotlib.ticker import MaxNLocator
@@ -11,24 +14,37 @@ from bayesinn.plots.histograms import bars, outline
 from bayesinn.plots.panels import Panels, bare
 from bayesinn.plots.style import BARS, DASHED, PLAIN, Canvas, styled, verdict
 
-_DECADES = 1e-7  # further below the largest value, differences mean nothing and only squeeze the rest
+# further below the largest value, differences mean nothing and only squeeze the rest
+_DECADES = 1e-7
 
 
 @styled
-def local_c2st(result: LocalC2STResult, *, labels: Labels = PLAIN, figure: Canvas | None = None) -> Canvas:
+def local_c2st(
+    result: LocalC2STResult, *, labels: Labels = PLAIN, figure: Canvas | None = None
+) -> Canvas:
     """Draw the statistic at each observation among those of correct posteriors.
 
-    A line to the right of the grey bars: the classifier tells truths from posterior draws there better than chance.
+    A line to the right of the grey bars: the classifier tells truths from posterior draws there
+    better than chance.
     """
     # One scale for all panels, to compare observations.
     top = 2.0 * max(float(np.max(result.statistic)), float(np.max(result.null)), 1e-12)
-    null, statistic = np.maximum(result.null, _DECADES * top), np.maximum(result.statistic, _DECADES * top)
+    null = np.maximum(result.null, _DECADES * top)
+    statistic = np.maximum(result.statistic, _DECADES * top)
     edges = np.geomspace(0.5 * min(float(np.min(null)), float(np.min(statistic))), top, 31)
     panels = Panels(figure, result.columns, labels, stack=True)
     for index, ax in enumerate(panels.axes):
         ax.stairs(*np.histogram(null[:, index], edges), label="correct posteriors", **BARS)
-        ax.axvline(np.quantile(null[:, index], result.level), label=f"{100 * result.level:.4g}% of them", **DASHED)
-        ax.axvline(statistic[index], linewidth=2.0, **verdict(result.inside[index], "this posterior", ", failing"))
+        ax.axvline(
+            np.quantile(null[:, index], result.level),
+            label=f"{100 * result.level:.4g}% of them",
+            **DASHED,
+        )
+        ax.axvline(
+            statistic[index],
+            linewidth=2.0,
+            **verdict(result.inside[index], "this posterior", ", failing"),
+        )
         ax.set(xscale="log", xlim=(edges[0], top))
         ax.locator_params(axis="x", numticks=5)
         if not panels.stacked:
@@ -39,19 +55,33 @@ def local_c2st(result: LocalC2STResult, *, labels: Labels = PLAIN, figure: Canva
 
 @styled
 def local_c2st_marginals(
-    result: LocalC2STResult, draws: Draws, *, observation: int = 0, labels: Labels = PLAIN, figure: Canvas | None = None
+    result: LocalC2STResult,
+    draws: Draws,
+    *,
+    observation: int = 0,
+    labels: Labels = PLAIN,
+    figure: Canvas | None = None,
 ) -> Canvas:
-    """Draw where the posterior of one observation is off: its draws, and the same draws weighted by the classifier.
+    """Draw where one observation's posterior is off: draws, and draws weighted by the classifier.
 
-    Weights, probability / (1 - probability), estimate the correct density divided by this one; the histograms agree
-    where the test passes. ``draws`` are what the inverse flow makes of ``result.evaluation``.
+    Both are the same draws.
+
+    Weights, probability / (1 - probability), estimate the correct density divided by this one; the
+    histograms agree where the test passes. ``draws`` are what the inverse flow makes of
+    ``result.evaluation``.
     """
     posterior = gather(draws).posterior
     size = len(next(iter(posterior.values())))
     if not 0 <= observation < len(result.columns) or size != len(result.evaluation):
-        expected = f"an observation from 0 to {len(result.columns) - 1}, and {len(result.evaluation)} draws"
-        got, do = f"observation {observation}, {size} draws", "pass what the inverse flow makes of result.evaluation"
-        raise InputError("observation and draws", expected=expected, got=got, do=f"{do}, given this observation")
+        expected = (
+            f"an observation from 0 to {len(result.columns) - 1}, and "
+            f"{len(result.evaluation)} draws"
+        )
+        got = f"observation {observation}, {size} draws"
+        do = "pass what the inverse flow makes of result.evaluation"
+        raise InputError(
+            "observation and draws", expected=expected, got=got, do=f"{do}, given this observation"
+        )
     weights = result.probability[observation] / (1.0 - result.probability[observation])
     panels = Panels(figure, list(posterior), labels)
     for index, (ax, values) in enumerate(zip(panels.axes, posterior.values(), strict=True)):

@@ -10,19 +10,34 @@ from bayesinn.plots.style import BLUE, DASHED, GREY, RED, Canvas, styled
 
 
 @styled
-def loss(history: pd.DataFrame, *, floor: float | None = None, figure: Canvas | None = None) -> Canvas:
-    """Draw the training history: columns ``step``, ``loss`` (nats), and optional ``val_loss`` and ``learning_rate``.
+def loss(
+    history: pd.DataFrame, *, floor: float | None = None, figure: Canvas | None = None
+) -> Canvas:
+    """Draw the training history: ``step``, ``loss`` (nats), maybe ``val_loss``, ``learning_rate``.
 
-    ``floor`` is the best that is possible, where it is known: the expected entropy of the exact posterior, in nats.
+    These are columns; the last two are optional.
+
+    ``floor`` is the best that is possible, where it is known: the expected entropy of the exact
+    posterior, in nats.
     """
     if not {"step", "loss"} <= set(history.columns) or history.empty:
-        got, do = f"columns {list(history.columns)}, {len(history)} rows", "pass the history of a fitted posterior"
-        raise InputError("training history", expected="columns 'step' and 'loss', 1 row or more", got=got, do=do)
-    floors = [] if floor is None else [check_number("Argument 'floor'", floor, do="pass a finite number of nats")]
+        got = f"columns {list(history.columns)}, {len(history)} rows"
+        do = "pass the history of a fitted posterior"
+        raise InputError(
+            "training history", expected="columns 'step' and 'loss', 1 row or more", got=got, do=do
+        )
+    floors = (
+        []
+        if floor is None
+        else [check_number("Argument 'floor'", floor, do="pass a finite number of nats")]
+    )
     with_rate = "learning_rate" in history
     figure = canvas(figure, 7.0, 5.1 if with_rate else 4.1)
-    ax, *below = figure.subplots(1 + with_rate, sharex=True, squeeze=False, height_ratios=[2, 1][: 1 + with_rate])[:, 0]
-    step, value = history["step"], history["loss"].astype(float)
+    ax, *below = figure.subplots(
+        1 + with_rate, sharex=True, squeeze=False, height_ratios=[2, 1][: 1 + with_rate]
+    )[:, 0]
+    step = history["step"]
+    value = history["loss"].astype(float)
     window = max(1, len(history) // 50)
     ax.plot(step, value, color=BLUE, alpha=0.3 if window > 1 else 1.0, linewidth=1.0, label="loss")
     if window > 1:
@@ -32,10 +47,18 @@ def loss(history: pd.DataFrame, *, floor: float | None = None, figure: Canvas | 
     if "val_loss" in history:
         shown.append(history["val_loss"].dropna().astype(float))
         marker = "o" if len(shown[1]) <= 30 else ""
-        ax.plot(step[shown[1].index], shown[1], color=RED, marker=marker, markersize=4, label="validation loss")
+        ax.plot(
+            step[shown[1].index],
+            shown[1],
+            color=RED,
+            marker=marker,
+            markersize=4,
+            label="validation loss",
+        )
     for best in floors:
         ax.axhline(best, label="best possible", **DASHED)
-    # The first steps may be orders of magnitude above the rest, where everything of interest happens.
+    # The first steps may be orders of magnitude above the rest, where everything of interest
+    # happens.
     late = np.concatenate([series[len(series) // 20 :] for series in shown])
     late = late[np.isfinite(late)]
     if len(late):

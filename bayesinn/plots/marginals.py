@@ -1,7 +1,8 @@
 """Marginal posteriors of one observation.
 
-``arviz_plots.plot_prior_posterior`` thins draws and scales the prior's histogram to the bins shown; here each histogram
-is a density of all its draws. A kernel density estimate would leak beyond the prior's support.
+``arviz_plots.plot_prior_posterior`` thins draws and scales the prior's histogram to the bins shown;
+here each histogram is a density of all its draws. A kernel density estimate would leak beyond the
+prior's support.
 """
 
 from collections.abc import Mapping
@@ -43,19 +44,25 @@ def marginals(
 
 def _edges(given: Given, column: str) -> tuple[np.ndarray, bool]:
     """Return edges of bins, and whether they are equal on a logarithmic axis."""
-    values, others = given.posterior[column], [given.prior.get(column), given.truth.get(column)]
+    values = given.posterior[column]
+    others = [given.prior.get(column), given.truth.get(column)]
     if given.spans_decades(column):
-        low, high = _window(np.log(values), *(None if other is None else np.log(other) for other in others))
+        low, high = _window(
+            np.log(values), *(None if other is None else np.log(other) for other in others)
+        )
         if high - low > np.log(10.0):
             return np.exp(bin_edges(np.log(values), low, high)), True
     return bin_edges(values, *_window(values, *others)), False
 
 
-def _window(values: np.ndarray, prior: np.ndarray | None, truth: np.ndarray | None) -> tuple[float, float]:
-    """Return the range to show: the prior's, but not so wide that the posterior shrinks below a fifth of the panel."""
+def _window(
+    values: np.ndarray, prior: np.ndarray | None, truth: np.ndarray | None
+) -> tuple[float, float]:
+    """Return the range to show: the prior's, unless the posterior fills less than a fifth of it."""
     low, high = np.quantile(values, [0.001, 0.999])
     width = (high - low) or max(abs(float(low)), 1.0) * 1e-3
-    start, end = low - 0.15 * width, high + 0.15 * width
+    start = low - 0.15 * width
+    end = high + 0.15 * width
     support = values if prior is None else np.array([prior.min(), prior.max()])
     if prior is not None:
         prior_low, prior_high = np.quantile(prior, [0.001, 0.999])
@@ -63,7 +70,9 @@ def _window(values: np.ndarray, prior: np.ndarray | None, truth: np.ndarray | No
         end = max(end, min(prior_high, high + 2.0 * width))
     # Neither beyond the support, as far as draws show it.
     if low < high:
-        start, end = max(start, min(support.min(), values.min())), min(end, max(support.max(), values.max()))
+        start = max(start, min(support.min(), values.min()))
+        end = min(end, max(support.max(), values.max()))
     if truth is not None:
-        start, end = min(start, float(truth) - 0.1 * width), max(end, float(truth) + 0.1 * width)
+        start = min(start, float(truth) - 0.1 * width)
+        end = max(end, float(truth) + 0.1 * width)
     return float(start), float(end)

@@ -1,4 +1,7 @@
-"""Misspecification: the MMD of observed to simulated summaries among those of simulated data, and the test's power."""
+"""Misspecification: MMD of observed to simulated summaries, among simulated; the test's power.
+
+The MMD is shown among those of simulated data.
+"""
 
 from typing import Any
 
@@ -19,7 +22,9 @@ def misspecification(result: MisspecificationResult, *, figure: Canvas | None = 
     ax = panels.axes[0]
     ax.stairs(*np.histogram(result.null, 30), label="simulated", **BARS)
     ax.axvline(result.critical, label=f"{100 * result.level:.4g}% of simulated", **DASHED)
-    ax.axvline(result.squared, color=BLUE if result.passed else RED, linewidth=2.0, label="observed")
+    ax.axvline(
+        result.squared, color=BLUE if result.passed else RED, linewidth=2.0, label="observed"
+    )
     panels.title(0, f"p = {result.p_value[0]:.2g}")
     return panels.finish("MMD² to simulated summaries", "repetitions")
 
@@ -34,9 +39,13 @@ def misspecification_power(
     """
     needed = ["alternative", "size", "rejected", "standard_error", "level"]
     if power.empty or not set(needed) <= set(power.columns):
-        expected, got = f"rows with the columns {needed}", f"{len(power)} rows with the columns {list(power.columns)}"
-        raise InputError("power", expected=expected, got=got, do="pass what misspecification_power returned")
-    names, sizes = list(power["alternative"].unique()), power["size"].nunique()
+        expected = f"rows with the columns {needed}"
+        got = f"{len(power)} rows with the columns {list(power.columns)}"
+        raise InputError(
+            "power", expected=expected, got=got, do="pass what misspecification_power returned"
+        )
+    names = list(power["alternative"].unique())
+    sizes = power["size"].nunique()
     numbers = pd.api.types.is_numeric_dtype(power["alternative"].infer_objects())
     # Wide enough for all names, and for the legend.
     width = min(PAGE, max(4.6, 1.0 + 1.35 * sizes, 0.0 if numbers else 1.0 + 0.75 * len(names)))
@@ -50,12 +59,21 @@ def misspecification_power(
         beside = 0.12 * (index - 0.5 * (sizes - 1))
         places = rows["alternative"] if numbers else rows["alternative"].map(names.index) + beside
         colour, marker, line = CURVES[index % len(CURVES)]
-        look: dict[str, Any] = {"color": colour, "marker": marker, "linestyle": line if numbers else "none"}
+        look: dict[str, Any] = {
+            "color": colour,
+            "marker": marker,
+            "linestyle": line if numbers else "none",
+        }
         points = places.to_numpy(float), rows["rejected"], 2.0 * rows["standard_error"]
         ax.errorbar(*points, markersize=4.5, label=_sets(size), **look)
     if not numbers:
         slanted = len(names) > 6 or max(len(str(name)) for name in names) > 9
-        ax.set_xticks(range(len(names)), names, rotation=30 if slanted else 0, ha="right" if slanted else "center")
+        ax.set_xticks(
+            range(len(names)),
+            names,
+            rotation=30 if slanted else 0,
+            ha="right" if slanted else "center",
+        )
     ax.yaxis.set_major_formatter(PercentFormatter(1.0))
     ax.set(xlabel=alternative, ylabel="rejected", ylim=(-0.03, 1.05))
     return legend_below(figure)

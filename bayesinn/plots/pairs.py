@@ -38,30 +38,40 @@ def pairs(
 ) -> Canvas:
     """Draw each pair of parameters, each parameter on the diagonal, and correlations above it.
 
-    The regions of highest density hold 50 and 90 % of the draws; orange outlines enclose those of the reference, and
-    prior draws are grey points. Without ``contours``, and where parameters do not vary or determine each other, the
-    draws are points too. Parameters whose prior ranges over decades appear as their logarithms. ``shown`` names the
-    columns to draw, such as ``["rate", "beta[0]"]``, at most 12. If it is left out, and there are more than 8: the 8
-    of the strongest correlations, which the title names.
+    The regions of highest density hold 50 and 90 % of the draws; orange outlines enclose those of
+    the reference, and prior draws are grey points. Without ``contours``, and where parameters do
+    not vary or determine each other, the draws are points too. Parameters whose prior ranges over
+    decades appear as their logarithms. ``shown`` names the columns to draw, such as ``["rate",
+    "beta[0]"]``, at most 12. If it is left out, and there are more than 8: the 8 of the strongest
+    correlations, which the title names.
     """
     given = gather(draws, prior, reference, truth)
     logs = [name for name in given.posterior if given.spans_decades(name)]
     given = given.logarithms(logs)
     names, strongest = (_chosen(given, shown), []) if shown is not None else _strongest(given)
-    texts = [f"log$_{{10}}$ {labels.axis(name)}" if name in logs else labels.axis(name) for name in names]
+    texts = [
+        f"log$_{{10}}$ {labels.axis(name)}" if name in logs else labels.axis(name) for name in names
+    ]
     size = len(names)
     width = 4.6 if size == 1 else min(2.0 * size + 0.8, PAGE)
     pitch = (width if figure is None else float(figure.bbox.width / figure.dpi)) / size
     letters = 10.0 if pitch > 1.6 else 9.0 if pitch > 1.1 else 8.0 if pitch > 0.8 else 7.0
-    title, called = [], {name: labels.label(name) for name in names}
+    title = []
+    called = {name: labels.label(name) for name in names}
     short = [wrapped(text, 0.8 * pitch, letters) for text in texts]
     if size > 1 and max(text.count("\n") for text in short) > _MOST_LINES:
         # Long labels would take the room of the panels: these have numbers.
         called = {name: f"{index}" for index, name in enumerate(names, 1)}
-        title, short = [f"{index}: {text}" for index, text in enumerate(texts, 1)], [*called.values()]
+        title = [f"{index}: {text}" for index, text in enumerate(texts, 1)]
+        short = [*called.values()]
     if strongest:
-        said = ", ".join(f"{called[one]} and {called[other]} {_signed(value)}" for one, other, value in strongest)
-        which = f"{size} of {len(given.posterior)} parameters, those of the strongest correlations, such as {said}"
+        said = ", ".join(
+            f"{called[one]} and {called[other]} {_signed(value)}" for one, other, value in strongest
+        )
+        which = (
+            f"{size} of {len(given.posterior)} parameters, those of the strongest "
+            f"correlations, such as {said}"
+        )
         title = [which, *title]
     heading = wrapped("\n".join(title), pitch * size - 0.2, 9.0)
     figure = canvas(figure, width, width + 0.3 + 0.16 * len(heading.split("\n")))
@@ -76,12 +86,23 @@ def pairs(
     if contours and _spread(correlations):
         _draw(grid, ranges, given.posterior, contourf=regions)
     else:
-        _draw(grid, ranges, given.posterior, scatter=points | {"size": 8.0, "color": BLUE, "alpha": 0.4})
+        _draw(
+            grid,
+            ranges,
+            given.posterior,
+            scatter=points | {"size": 8.0, "color": BLUE, "alpha": 0.4},
+        )
     if _spread(_correlations(given.reference, names)):
         _draw(grid, ranges, given.reference, contour={"color": ORANGE, "linewidths": 1.5})
-    _draw(grid, ranges, given.truth, scatter={"marker": "+", "size": 110.0, "color": BLACK, "width": 1.8, "alpha": 1.0})
+    _draw(
+        grid,
+        ranges,
+        given.truth,
+        scatter={"marker": "+", "size": 110.0, "color": BLACK, "width": 1.8, "alpha": 1.0},
+    )
     for (row, column), ax in np.ndenumerate(grid):
-        across, below = names[column], names[row]
+        across = names[column]
+        below = names[row]
         if column > row:
             _write_correlation(ax, float(correlations[row, column]), letters + 1.0)
             continue
@@ -89,7 +110,9 @@ def pairs(
         plain_numbers(ax, short=pitch < 1.6)
         for axis in (ax.xaxis, ax.yaxis):
             axis.set_major_locator(MaxNLocator(3 if pitch > 1.1 else 2, steps=[1, 2, 5, 10]))
-        ax.tick_params(axis="x", labelbottom=row == size - 1, labelrotation=45 if pitch > 1.1 else 90)
+        ax.tick_params(
+            axis="x", labelbottom=row == size - 1, labelrotation=45 if pitch > 1.1 else 90
+        )
         ax.tick_params(axis="y", labelleft=column == 0)
         ax.tick_params(labelsize=letters - 1.0)
         if column == row:
@@ -105,7 +128,7 @@ def pairs(
 
 
 def _strongest(given: Given) -> tuple[list[str], list[tuple[str, str, float]]]:
-    """Return the columns of the strongest correlations, and the three strongest; all columns if they are few."""
+    """Return columns of the strongest correlations, and the top three; all if columns are few."""
     columns = list(given.posterior)
     if len(columns) <= _BY_ITSELF:
         return columns, []
@@ -113,7 +136,10 @@ def _strongest(given: Given) -> tuple[list[str], list[tuple[str, str, float]]]:
     pairs = np.argwhere(np.triu(np.ones_like(correlations, dtype=bool), 1))
     ordered = pairs[np.argsort(-np.abs(correlations[*pairs.T]), kind="stable")]
     kept = list(dict.fromkeys(int(index) for index in ordered.ravel()))[:_BY_ITSELF]
-    said = [(columns[one], columns[other], float(correlations[one, other])) for one, other in ordered[:3]]
+    said = [
+        (columns[one], columns[other], float(correlations[one, other]))
+        for one, other in ordered[:3]
+    ]
     return [columns[index] for index in sorted(kept)], said
 
 
@@ -123,7 +149,9 @@ def _chosen(given: Given, shown: Sequence[str]) -> list[str]:
     if unknown or not 1 <= len(names) <= MOST_COLUMNS or len(set(names)) < len(names):
         expected = f"1 to {MOST_COLUMNS} different columns out of {list(given.posterior)}"
         got = f"{len(names)} columns" + (f", unknown: {unknown}" if unknown else "")
-        raise InputError("columns of a pair plot", expected=expected, got=got, do="choose with shown=[...]")
+        raise InputError(
+            "columns of a pair plot", expected=expected, got=got, do="choose with shown=[...]"
+        )
     return names
 
 
@@ -135,8 +163,10 @@ def _range(given: Given, name: str) -> tuple[float, float]:
         margin = max(abs(float(ends[0])), 1.0) * 1e-3
         return float(ends[0] - margin), float(ends[0] + margin)
     # Some room around them, within the support as far as draws show it.
-    margin, sets = 0.08 * (max(ends) - min(ends)), [part[name] for part in given if part]
-    least, most = min(np.min(values) for values in sets), max(np.max(values) for values in sets)
+    margin = 0.08 * (max(ends) - min(ends))
+    sets = [part[name] for part in given if part]
+    least = min(np.min(values) for values in sets)
+    most = max(np.max(values) for values in sets)
     return float(max(min(ends) - margin, least)), float(min(max(ends) + margin, most))
 
 
@@ -146,14 +176,17 @@ def _correlations(values: Mapping[str, np.ndarray], names: Sequence[str]) -> np.
 
 
 def _spread(correlations: np.ndarray) -> bool:
-    """Tell whether every pair has a density: no column is constant, and no two determine each other."""
+    """Tell whether every pair has a density: no constant column, none determines another."""
     return bool(np.all(np.abs(correlations - np.eye(len(correlations))) < 0.9999))
 
 
 def _draw(
-    grid: np.ndarray, ranges: Mapping[str, tuple[float, float]], values: Mapping[str, np.ndarray], **visuals: Any
+    grid: np.ndarray,
+    ranges: Mapping[str, tuple[float, float]],
+    values: Mapping[str, np.ndarray],
+    **visuals: Any,
 ) -> None:
-    """Let ArviZ draw all pairs below the diagonal, from values within the panels: far tails would blur the density."""
+    """Let ArviZ draw pairs below the diagonal, from values in the panels: tails blur density."""
     if not values or len(ranges) == 1:
         return
     # Imported here: it takes a second, and pyplot with it.
@@ -161,8 +194,13 @@ def _draw(
     from arviz_plots import plot_pair
     from arviz_plots.plot_matrix import PlotMatrix
 
-    inside = np.all([(low <= values[name]) & (values[name] <= high) for name, (low, high) in ranges.items()], axis=0)
-    data = xarray.Dataset({name: ("sample", np.atleast_1d(values[name][inside])[:_MOST_DRAWN]) for name in ranges})
+    inside = np.all(
+        [(low <= values[name]) & (values[name] <= high) for name, (low, high) in ranges.items()],
+        axis=0,
+    )
+    data = xarray.Dataset(
+        {name: ("sample", np.atleast_1d(values[name][inside])[:_MOST_DRAWN]) for name in ranges}
+    )
     # Its own backend would open a figure in pyplot; this way the matrix receives our axes.
     with rc_context({"plot.max_subplots": None}):
         matrix = PlotMatrix(data, ["__variable__"], backend="none")
@@ -176,7 +214,16 @@ def _draw(
 def _write_correlation(ax: Axes, value: float, points: float) -> None:
     colour = GREY if not abs(value) >= 0.1 else RED if value < 0 else BLUE
     text = "constant" if np.isnan(value) else _signed(value)
-    ax.text(0.5, 0.5, text, transform=ax.transAxes, ha="center", va="center", color=colour, fontsize=points)
+    ax.text(
+        0.5,
+        0.5,
+        text,
+        transform=ax.transAxes,
+        ha="center",
+        va="center",
+        color=colour,
+        fontsize=points,
+    )
     ax.set_axis_off()
 
 

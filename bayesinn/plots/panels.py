@@ -1,6 +1,7 @@
 """The grid of panels that most figures are: their layout, titles, shared labels and common legend.
 
-Figures are at most as wide as a printed page, so that their letters are printed in the size given here.
+Figures are at most as wide as a printed page, so that their letters are printed in the size given
+here.
 """
 
 import math
@@ -21,8 +22,11 @@ from bayesinn.plots.text import inches, wrapped
 PAGE = 7.4  #: width of a printed page in inches
 MANY = 12  #: from so many columns on, panels with a common axis become rows of one stacked figure
 SMALL = 8.0  #: points of letters where there are many panels
-_TITLE, _LEGEND = 10.5, 9.0
-_LEAST, _ROW = 4.6, 0.34  # inches: the width of a single panel, and the height of a row in a stack
+_TITLE = 10.5
+_LEGEND = 9.0
+# inches: the width of a single panel, and the height of a row in a stack
+_LEAST = 4.6
+_ROW = 0.34
 
 
 class _Figure(Figure):
@@ -38,9 +42,12 @@ def canvas(figure: Canvas | None, width: float, height: float) -> Canvas:
 
 
 class Panels:
-    """A grid of equal panels, one for each column, of this size in inches if there are few and the figure is new.
+    """A grid of equal panels, one for each column, of a given size in inches.
 
-    Many columns lie in more and smaller panels or, with ``stack``, as rows below each other in two blocks.
+    The size applies if there are few columns and the figure is new.
+
+    Many columns lie in more and smaller panels or, with ``stack``, as rows below each other in two
+    blocks.
     """
 
     def __init__(
@@ -58,22 +65,33 @@ class Panels:
         most = 2 if self.stacked or count == 4 else 3 if count < MANY else 4 if count <= 20 else 5
         self.across = min(count, most)
         self.down = math.ceil(count / self.across)
-        self._columns, self._labels, self._new = columns, labels, figure is None
+        self._columns = columns
+        self._labels = labels
+        self._new = figure is None
         wide = PAGE if self.stacked else min(max(width * self.across, _LEAST), PAGE)
         self.figure = canvas(figure, wide, self.down * (height + 0.5))
         self._pitch = float(self.figure.bbox.width / self.figure.dpi) / self.across
         self.points = SMALL if self.stacked or self.across > 3 else _TITLE
-        self._room = self._pitch - 0.5 - 0.5 / self.across  # without the ticks, and the label beside the first panel
+        # without the ticks, and the label beside the first panel
+        self._room = self._pitch - 0.5 - 0.5 / self.across
         share = 0.62 if self.points == SMALL else 0.75
-        self._height = _ROW if self.stacked else min(height, share * self._pitch if self.across > 1 else height)
+        self._height = (
+            _ROW
+            if self.stacked
+            else min(height, share * self._pitch if self.across > 1 else height)
+        )
         # A block of a stack is filled from top to bottom, a grid from left to right.
         places = [
-            divmod(index, self.down)[::-1] if self.stacked else divmod(index, self.across) for index in range(count)
+            divmod(index, self.down)[::-1] if self.stacked else divmod(index, self.across)
+            for index in range(count)
         ]
         self.axes = [
-            self.figure.add_subplot(self.down, self.across, row * self.across + column + 1) for row, column in places
+            self.figure.add_subplot(self.down, self.across, row * self.across + column + 1)
+            for row, column in places
         ]
-        self._lowest = [index for index, (row, column) in enumerate(places) if (row + 1, column) not in places]
+        self._lowest = [
+            index for index, (row, column) in enumerate(places) if (row + 1, column) not in places
+        ]
         self._lines = {"title": 0, "name": 0}
         for index, ax in enumerate(self.axes):
             plain_numbers(ax, short=self.points == SMALL)
@@ -89,16 +107,22 @@ class Panels:
                 ax.spines["left"].set_visible(False)
 
     def title(self, index: int, note: str, *, unit: bool = False) -> None:
-        """Write the column's label and a note over a panel, in one line if it fits; in a stack, on its sides."""
+        """Write a column's label and a note over a panel, in one line if it fits.
+
+        In a stack, they are written on its sides.
+        """
         name = (self._labels.axis if unit else self._labels.label)(self._columns[index])
-        ax, room, text = self.axes[index], self._room, f"{name}   {note}".rstrip()
+        ax = self.axes[index]
+        room = self._room
+        text = f"{name}   {note}".rstrip()
         if self.stacked:
             text = wrapped(name, 0.36 * self._pitch, SMALL)
             ax.set_ylabel(text, rotation=0, ha="right", va="center", fontsize=SMALL)
             ax.text(1.02, 0.5, note, transform=ax.transAxes, va="center", fontsize=SMALL)
         else:
             if unit or inches(text, self.points) > room:
-                text = f"{wrapped(name, room, self.points)}\n{wrapped(note, room, self.points)}".rstrip()
+                lines = wrapped(name, room, self.points), wrapped(note, room, self.points)
+                text = "\n".join(lines).rstrip()
             ax.set_title(text, fontsize=self.points)
         self._count("title", text)
 
@@ -115,8 +139,12 @@ class Panels:
         for index in self._lowest if across else ():
             self.axes[index].set_xlabel(wrapped(across, self._room, points), fontsize=points)
         if self.stacked:
-            low, high = (f"{end:.2g}".replace("-", "\N{MINUS SIGN}") for end in self.axes[0].get_ylim())
-            self.figure.suptitle(f"{' '.join(upwards.split())}: {low} to {high} in each row", fontsize=points)
+            low, high = (
+                f"{end:.2g}".replace("-", "\N{MINUS SIGN}") for end in self.axes[0].get_ylim()
+            )
+            self.figure.suptitle(
+                f"{' '.join(upwards.split())}: {low} to {high} in each row", fontsize=points
+            )
         else:
             for ax in self.axes[:: self.across] if upwards else ():
                 ax.set_ylabel(wrapped(upwards, max(self._height, 1.1), points), fontsize=points)
@@ -130,8 +158,12 @@ class Panels:
         line = 1.25 / 72.0
         title, name = (line * self.points * self._lines[key] for key in ("title", "name"))
         below = line * min(self.points, 10.0) * (1 + across.count("\n")) if across else 0.0
-        each = max(self._height, title + 0.05) if self.stacked else self._height + title + name + 0.32
-        figure.set_size_inches(figure.get_figwidth(), self.down * each + below + 0.2 * legend_rows + 0.3)
+        each = (
+            max(self._height, title + 0.05) if self.stacked else self._height + title + name + 0.32
+        )
+        figure.set_size_inches(
+            figure.get_figwidth(), self.down * each + below + 0.2 * legend_rows + 0.3
+        )
         if self.stacked:
             figure.set_layout_engine("constrained", h_pad=0.015, hspace=0.0)
 
@@ -140,14 +172,18 @@ class Panels:
 
 
 class _Numbers(ScalarFormatter):
-    """Numbers with their power of ten beside each of them: in the corner of a panel, it would cover a label."""
+    """Numbers with the power of ten beside each: in the corner, it would cover a label.
+
+    This is the corner of a panel.
+    """
 
     def __init__(self, short: bool) -> None:
         super().__init__(useMathText=True)
         self.short = short  # 2e4 in small panels
 
     def __call__(self, x: float, pos: int | None = None) -> str:
-        text, power = super().__call__(x, pos), super().get_offset()
+        text = super().__call__(x, pos)
+        power = super().get_offset()
         if self.short:
             power = re.sub(r".*10\^\{(.*?)\}.*", r"e\1", power)
         return text + power if x and text else text
@@ -171,7 +207,10 @@ def bare(ax: Axes, edges: Sequence[float] | np.ndarray | None = None) -> None:
 
 
 def legend_below(figure: Canvas) -> Canvas:
-    """Add one legend of all panels, each entry once, below them, where it covers nothing; return the figure."""
+    """Add one legend of all panels below them, each entry once; return the figure.
+
+    Below them, it covers nothing.
+    """
     add_legend(figure)
     return figure
 

@@ -1,6 +1,7 @@
 """Posterior predictive: data simulated from posterior draws, against the observation.
 
-``arviz_plots.plot_lm`` and ``plot_ppc_interval`` stack transparent bands and know neither padding nor channels.
+``arviz_plots.plot_lm`` and ``plot_ppc_interval`` stack transparent bands and know neither padding
+nor channels.
 """
 
 import numpy as np
@@ -12,7 +13,14 @@ from bayesinn.core.validation import check_choice
 from bayesinn.diagnostics.predictive_statistics import FEW_ELEMENTS
 from bayesinn.plots.arrays import plain_draws
 from bayesinn.plots.panels import Panels
-from bayesinn.plots.series import bands, intervals, logarithmic_axis, observed_points, places, quantiles
+from bayesinn.plots.series import (
+    bands,
+    intervals,
+    logarithmic_axis,
+    observed_points,
+    places,
+    quantiles,
+)
 from bayesinn.plots.style import PLAIN, Canvas, styled
 
 _SHARES = (0.95, 0.9, 0.5)
@@ -35,15 +43,21 @@ def posterior_predictive(
 
     Parameters
     ----------
-    draws : array (draws, steps), (draws, steps, channels), (draws, elements) or (draws,), NaN where there is padding
-        One simulation from each posterior draw; or a DataTree of ``posterior.infer`` of one observation, and ``name``.
-    observed : array of the shape of one simulation, NaN where nothing was observed; a DataTree has it
+    draws : array (draws, steps)
+        (draws, steps, channels), (draws, elements) or (draws,), NaN where there is padding.
+        One simulation from each posterior draw; or a DataTree of ``posterior.infer`` of one
+        observation, and ``name``.
+    observed : array of the shape of one simulation
+        NaN where nothing was observed; a DataTree has it.
     times : array (steps,) of numbers or dates
         The coordinate of the DataTree or in ``labels`` if left out, or 0, 1, 2, ...
-    time_label : what the steps are, with unit, in place of the coordinate's: ``"time [days]"``, ``"trial"``
-    series : whether the second axis of ``draws`` is time, for bands; otherwise, intervals of each element
+    time_label : what the steps are
+        With unit, in place of the coordinate's: ``"time [days]"``, ``"trial"``.
+    series : whether the second axis of ``draws`` is time
+        For bands; otherwise, intervals of each element.
         If left out: bands where there are times, channels or more than 8 elements.
-    logarithmic : whether the vertical axis is; linear around zero if there are values of zero or less
+    logarithmic : whether the vertical axis is; linear around zero if there are values of zero or
+    less
     """
     if isinstance(draws, xarray.DataTree):
         draws, observed, labels = _from_tree(draws, observed, name, labels)
@@ -56,7 +70,8 @@ def posterior_predictive(
     channels = values.shape[2]
     columns = [f"{name}[{channel}]" if channels > 1 else name for channel in range(channels)]
     panels = Panels(figure, columns, labels, width=7.0 if channels == 1 else 3.8, height=3.2)
-    where, across = np.arange(len(seen)), "element" if len(seen) > 1 else ""
+    where = np.arange(len(seen))
+    across = "element" if len(seen) > 1 else ""
     if series:
         where, across = places(labels, name, len(seen), times, time_label)
     for channel, ax in enumerate(panels.axes):
@@ -64,7 +79,9 @@ def posterior_predictive(
             curves = bands(ax, where, values[..., channel], _SHARES)
         else:
             curves = quantiles(values[..., channel], _SHARES)
-            for (low, high, colour, label), width in zip(intervals(curves, _SHARES), (3.0, 6.0, 11.0), strict=True):
+            for (low, high, colour, label), width in zip(
+                intervals(curves, _SHARES), (3.0, 6.0, 11.0), strict=True
+            ):
                 ax.vlines(where, low, high, color=colour, linewidth=width, label=label)
             names = [f"[{','.join(map(str, index))}]" for index in np.ndindex(shape)]
             ax.set_xticks(where, names if len(names) > 1 else [""])
@@ -80,12 +97,24 @@ def posterior_predictive(
 def _from_tree(
     tree: xarray.DataTree, observed: np.ndarray | None, name: str, labels: Labels
 ) -> tuple[np.ndarray, np.ndarray, Labels]:
-    """Return simulations, observation, and labels with the coordinate of this observable, if the tree has one."""
+    """Return simulations, observation, and labels with this observable's coordinate, if any.
+
+    The coordinate is that of the tree.
+    """
     simulated = plain_draws(tree, "posterior_predictive")
-    check_choice("observable of a posterior predictive", name, sorted(simulated), do="pass its name: name=...")
+    check_choice(
+        "observable of a posterior predictive",
+        name,
+        sorted(simulated),
+        do="pass its name: name=...",
+    )
     variable = tree["observed_data"][name]
     dimension = str(variable.dims[0]) if variable.ndim else ""
-    if dimension in variable.coords and not dimension.startswith(f"{name}_dim_") and name not in labels.coordinates:
+    if (
+        dimension in variable.coords
+        and not dimension.startswith(f"{name}_dim_")
+        and name not in labels.coordinates
+    ):
         axis = variable.coords[dimension]
         own = {key: {dimension: str(axis.attrs.get(key) or "")} for key in ("long_name", "units")}
         texts = own["long_name"] if any(own["long_name"].values()) else {}
@@ -99,19 +128,25 @@ def _arrays(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return simulations and observation, checked; the observation is NaN if it was not given."""
     values = np.asarray(draws, dtype=float)
-    seen = np.full(values.shape[1:], np.nan) if observed is None else np.asarray(observed, dtype=float)
+    seen = (
+        np.full(values.shape[1:], np.nan) if observed is None else np.asarray(observed, dtype=float)
+    )
     if values.ndim == 1:
-        values, seen = values[:, None], np.atleast_1d(seen)
+        values = values[:, None]
+        seen = np.atleast_1d(seen)
     steps = values.shape[1:2] if times is None else np.shape(times)
     fit = values.ndim in (2, 3) and seen.shape == values.shape[1:] and steps == values.shape[1:2]
     subject = f"posterior predictive of {name!r}"
     if not fit or len(values) < 2:
-        expected = "draws (draws, steps[, channels]), observed of the shape of one draw, times (steps,)"
+        expected = (
+            "draws (draws, steps[, channels]), observed of the shape of one draw, times (steps,)"
+        )
         got = f"draws {values.shape}, observed {seen.shape}, times {steps}"
         do = "pass one observation, two or more simulations of it, and one time for each step"
         raise InputError(subject, expected=expected, got=got, do=do)
     padding = np.isnan(seen) & np.all(np.isnan(values), axis=0)
     if bad := int(np.sum(~np.isfinite(values) & ~padding)):
-        got, do = f"{bad} of {values.size} values NaN or infinite", "leave out those simulations and count them"
+        got = f"{bad} of {values.size} values NaN or infinite"
+        do = "leave out those simulations and count them"
         raise InputError(subject, expected="finite simulations", got=got, do=do)
     return values, seen

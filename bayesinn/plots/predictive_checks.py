@@ -1,6 +1,7 @@
 """Posterior predictive checks: statistics of the observation among those of its replications.
 
-``arviz_plots.plot_ppc_tstat`` computes one statistic of data, while the result holds many, computed and judged.
+``arviz_plots.plot_ppc_tstat`` computes one statistic of data, while the result holds many, computed
+and judged.
 """
 
 import numpy as np
@@ -18,14 +19,17 @@ _WITH_UNIT = frozenset({"value", "mean", "standard deviation", "minimum", "maxim
 
 
 @styled
-def predictive_checks(result: PredictiveResult, *, labels: Labels = PLAIN, figure: Canvas | None = None) -> Canvas:
+def predictive_checks(
+    result: PredictiveResult, *, labels: Labels = PLAIN, figure: Canvas | None = None
+) -> Canvas:
     """Draw each statistic's histogram over replications, and a line for the observation.
 
     A line among the bars: the model can make such data. Flagged statistics are drawn in red.
     """
     panels = Panels(figure, result.observables, labels)
     for index, ax in enumerate(panels.axes):
-        statistic, replicated = result.statistics[index], result.replicated[:, index]
+        statistic = result.statistics[index]
+        replicated = result.replicated[:, index]
         edges = bin_edges(replicated)
         bars(ax, replicated, edges, **verdict(not result.flagged[index], "replicated", ", flagged"))
         _draw_observed(ax, float(result.observed[index]), edges)
@@ -37,12 +41,15 @@ def predictive_checks(result: PredictiveResult, *, labels: Labels = PLAIN, figur
 
 
 def _draw_observed(ax: Axes, observed: float, edges: np.ndarray) -> None:
-    """Draw a line, or an arrow at the panel's edge where a line would squeeze the histogram flat."""
-    low, high = float(edges[0]), float(edges[-1])
-    right, reach = observed > high, 3.0 * (high - low)
+    """Draw a line, or an arrow at the panel's edge where a line would flatten the histogram."""
+    low = float(edges[0])
+    high = float(edges[-1])
+    right = observed > high
+    reach = 3.0 * (high - low)
     far = not low - reach <= observed <= high + reach
     if not far:
-        low, high = min(low, observed), max(high, observed)
+        low = min(low, observed)
+        high = max(high, observed)
         ax.axvline(observed, label="observed", **DASHED | {"linewidth": 1.6})
     margin = 0.05 * (high - low)
     ax.set_xlim(low - margin, high + margin)
@@ -50,4 +57,6 @@ def _draw_observed(ax: Axes, observed: float, edges: np.ndarray) -> None:
         text = f"observed: {observed:.3g}"
         text = f"{text} \N{RIGHTWARDS ARROW}" if right else f"\N{LEFTWARDS ARROW} {text}"
         x, side = (0.98, "right") if right else (0.02, "left")
-        ax.text(x, 0.9, wrapped(text, 1.0, 8.0), transform=ax.transAxes, ha=side, va="top", fontsize=8)
+        ax.text(
+            x, 0.9, wrapped(text, 1.0, 8.0), transform=ax.transAxes, ha=side, va="top", fontsize=8
+        )

@@ -33,18 +33,22 @@ def prior_predictive(
 ) -> Canvas:
     """Draw one observable of many simulations from the prior.
 
-    Numbers, and vectors of up to eight, appear as histograms; longer vectors, series, and whatever has a coordinate, as
-    quantile bands over steps, one panel a channel, with a few simulations; anything with more axes (images) as the
-    histogram of all its values.
+    Numbers, and vectors of up to eight, appear as histograms; longer vectors, series, and whatever
+    has a coordinate, as quantile bands over steps, one panel a channel, with a few simulations;
+    anything with more axes (images) as the histogram of all its values.
 
     Parameters
     ----------
-    values : array (n,), (n, elements), (n, steps), (n, steps, channels) or (n, ...), NaN for padding and failures
+    values : array (n,)
+        (n, elements), (n, steps), (n, steps, channels) or (n, ...), NaN for padding and failures.
     observed : array of the shape of one simulation
     trajectories : number of simulations to draw among the bands
-    times : array (steps,) of numbers or dates; the coordinate in ``labels``, or 0, 1, 2, ..., if left out
-    time_label : what the steps are, with unit, in place of the coordinate's: ``"time [days]"``, ``"trial"``
-    logarithmic : whether values get a logarithmic axis, linear around zero where some are zero or less
+    times : array (steps,) of numbers or dates; the coordinate in ``labels``
+        Or 0, 1, 2, ..., if left out.
+    time_label : what the steps are
+        With unit, in place of the coordinate's: ``"time [days]"``, ``"trial"``.
+    logarithmic : whether values get a logarithmic axis
+        Linear around zero where some are zero or less.
         If left out: where they range over several orders of magnitude.
     """
     values = np.asarray(values, dtype=float)
@@ -52,22 +56,31 @@ def prior_predictive(
     real = np.full(shape, np.nan) if observed is None else np.asarray(observed, dtype=float)
     known = sum(bool(np.isfinite(value).any()) for value in values) if values.ndim else 0
     if known < 2 or real.shape != shape:
-        expected = f"two or more simulations with finite values; observed: the shape of one simulation, {shape}"
+        expected = (
+            f"two or more simulations with finite values; observed: the shape of one "
+            f"simulation, {shape}"
+        )
         got = f"shape {values.shape} with {known} such simulations; observed: {real.shape}"
-        do = "simulate more, mend the simulator, or pad the observation with NaN where it is shorter"
+        do = (
+            "simulate more, mend the simulator, or pad the observation with NaN where it is shorter"
+        )
         raise InputError(f"prior predictive of {name!r}", expected=expected, got=got, do=do)
     placed = times is not None or name in labels.coordinates
     series = values.ndim == 3 or (values.ndim == 2 and (placed or values.shape[1] > FEW_ELEMENTS))
     split = values.ndim == 3 or (values.ndim == 2 and not series and values.shape[1] > 1)
     if not split:
-        values, real = values[..., None], real[..., None]
+        values = values[..., None]
+        real = real[..., None]
     count = values.shape[-1]
     names = [f"{name}[{index}]" if split else name for index in range(count)][:_MOST_PANELS]
     wide = 7.0 if count == 1 and series else 3.4
     panels = Panels(figure, names, labels, width=wide, height=3.2 if count == 1 else 2.7)
-    where, across = places(labels, name, shape[0], times, time_label) if series else (np.empty(0), "")
+    where, across = (
+        places(labels, name, shape[0], times, time_label) if series else (np.empty(0), "")
+    )
     for index, ax in enumerate(panels.axes):
-        part, data = values[..., index], real[..., index]
+        part = values[..., index]
+        data = real[..., index]
         heavy = _heavy(part) if logarithmic is None else logarithmic
         if series:
             _bands(ax, where, part, data, trajectories, heavy)
@@ -81,7 +94,14 @@ def prior_predictive(
     return panels.finish(across, labels.axis(name) if series else "simulations")
 
 
-def _bands(ax: Axes, steps: np.ndarray, part: np.ndarray, observed: np.ndarray, trajectories: int, heavy: bool) -> None:
+def _bands(
+    ax: Axes,
+    steps: np.ndarray,
+    part: np.ndarray,
+    observed: np.ndarray,
+    trajectories: int,
+    heavy: bool,
+) -> None:
     curves = bands(ax, steps, part, _SHARES)
     # Those with most steps: a series of one step is no line.
     longest = part[np.argsort(-np.isfinite(part).sum(axis=1), kind="stable")[:trajectories]]
@@ -94,7 +114,8 @@ def _bands(ax: Axes, steps: np.ndarray, part: np.ndarray, observed: np.ndarray, 
 
 
 def _histogram(ax: Axes, part: np.ndarray, observed: np.ndarray, heavy: bool) -> None:
-    known, data = part[np.isfinite(part)], observed[np.isfinite(observed)]
+    known = part[np.isfinite(part)]
+    data = observed[np.isfinite(observed)]
     edges = bin_edges(known)
     whole = bool(np.all(known == np.round(known)) and edges[1] - edges[0] == 1.0)
     if heavy and not whole:
@@ -108,12 +129,15 @@ def _histogram(ax: Axes, part: np.ndarray, observed: np.ndarray, heavy: bool) ->
         logarithmic_axis(ax, "x", known)
     elif whole:
         ax.xaxis.set_major_locator(MaxNLocator(nbins=4, integer=True))
-    ax.stairs(np.histogram(known, edges)[0], edges, fill=True, color=tint(BLUE, 0.6), label="simulations")
+    ax.stairs(
+        np.histogram(known, edges)[0], edges, fill=True, color=tint(BLUE, 0.6), label="simulations"
+    )
     ax.yaxis.set_major_locator(MaxNLocator(nbins=4, integer=True))
     text = "observed"
     if len(data) > FEW_ELEMENTS:
         # Too many for lines of their own: the range of all.
-        data, text = np.array([data.min(), data.max()]), "least and largest observed"
+        data = np.array([data.min(), data.max()])
+        text = "least and largest observed"
     for value in data:
         ax.axvline(value, label=text, **DASHED)
 

@@ -11,7 +11,8 @@ from bayesinn.plots.panels import MANY, Panels, legend_below
 from bayesinn.plots.series import decades
 from bayesinn.plots.style import BLUE, DASHED, GREY, PLAIN, POINTS, RED, Canvas, styled
 
-MOST_DEVIATIONS = 5.0  #: z-scores beyond are drawn at the edge, so that a few do not squeeze the others flat
+#: z-scores beyond are drawn at the edge, so that a few do not squeeze the others flat
+MOST_DEVIATIONS = 5.0
 _GUIDE = 2.0
 
 
@@ -21,8 +22,9 @@ def recovery(
 ) -> Canvas:
     """Draw the posterior of each data set, as median and interval, against the truth.
 
-    Only the first ``most`` data sets are drawn, so that intervals stay apart; numbers in titles use all of them. Axes
-    are logarithmic where truths range over decades, and have no numbers where there are many panels.
+    Only the first ``most`` data sets are drawn, so that intervals stay apart; numbers in titles use
+    all of them. Axes are logarithmic where truths range over decades, and have no numbers where
+    there are many panels.
     """
     panels = Panels(figure, result.columns, labels, height=2.6)
     values = (result.truth, result.median, result.lower, result.upper)
@@ -30,7 +32,15 @@ def recovery(
     thin = 0.6 if small else 0.9
     for index, ax in enumerate(panels.axes):
         truth, median, lower, upper = (value[:most, index] for value in values)
-        ax.vlines(truth, lower, upper, color=BLUE, alpha=0.25, linewidth=thin, label=f"{result.interval:.0%} interval")
+        ax.vlines(
+            truth,
+            lower,
+            upper,
+            color=BLUE,
+            alpha=0.25,
+            linewidth=thin,
+            label=f"{result.interval:.0%} interval",
+        )
         ax.plot(truth, median, markersize=3.0 * thin, color=BLUE, label="median", **POINTS)
         ends = [min(truth.min(), median.min()), max(truth.max(), median.max())]
         ax.plot(ends, ends, label="median = truth", **DASHED)
@@ -39,9 +49,12 @@ def recovery(
         note += "" if small else f", r = {result.correlation[index]:.2f}"
         panels.title(index, note, unit=not small)
         if small:
-            ax.tick_params(which="both", left=False, bottom=False, labelleft=False, labelbottom=False)
+            ax.tick_params(
+                which="both", left=False, bottom=False, labelleft=False, labelbottom=False
+            )
         # A few very long intervals run out of the panel instead of squeezing all others flat.
-        low, high = min(truth.min(), np.quantile(lower, 0.02)), max(truth.max(), np.quantile(upper, 0.98))
+        low = min(truth.min(), np.quantile(lower, 0.02))
+        high = max(truth.max(), np.quantile(upper, 0.98))
         if spans_decades(result.truth[:, index]) and low > 0.0:
             for which, start, end in (("x", truth.min(), truth.max()), ("y", low, high)):
                 decades(ax, which, start / 1.2, 1.2 * end)
@@ -52,24 +65,29 @@ def recovery(
 
 
 @styled
-def contraction(result: RecoveryResult, *, labels: Labels = PLAIN, figure: Canvas | None = None) -> Canvas:
+def contraction(
+    result: RecoveryResult, *, labels: Labels = PLAIN, figure: Canvas | None = None
+) -> Canvas:
     """Draw the z-score of each data set against the contraction of its posterior.
 
-    The sensitivity plot of Schad, Betancourt & Vasishth 2021, "Toward a principled Bayesian workflow in cognitive
-    science", arXiv:1904.12765. Contraction is 1 - posterior variance / prior variance, the z-score (posterior mean -
-    truth) / posterior standard deviation. Between the dashed lines, data identify the parameter on the right and say
-    little on the left. Many beyond them on the right: posteriors overfit, sure and wrong; on the left: the prior
-    conflicts with the truth. Of correct and nearly normal posteriors, 5 % are. Arrows are points outside of the panel.
+    The sensitivity plot of Schad, Betancourt & Vasishth 2021, "Toward a principled Bayesian
+    workflow in cognitive science", arXiv:1904.12765. Contraction is 1 - posterior variance / prior
+    variance, the z-score (posterior mean - truth) / posterior standard deviation. Between the
+    dashed lines, data identify the parameter on the right and say little on the left. Many beyond
+    them on the right: posteriors overfit, sure and wrong; on the left: the prior conflicts with the
+    truth. Of correct and nearly normal posteriors, 5 % are. Arrows are points outside of the panel.
     Of many parameters, intervals of both are drawn in one row each.
     """
     varies = np.where(result.prior_variance > 0.0, result.prior_variance, np.nan)
-    shrunk, deviation = 1.0 - result.standard_deviation**2 / varies, result.z_score
+    shrunk = 1.0 - result.standard_deviation**2 / varies
+    deviation = result.z_score
     if len(result.columns) >= MANY:
         return _stacked(result, shrunk, labels, figure)
     # Zero, or less where more than a few posteriors of a parameter are wider than the prior.
     varying = shrunk[:, np.all(np.isfinite(shrunk), axis=0)]
     start = float(np.clip(np.min(np.quantile(varying, 0.01, axis=0), initial=0.0), -1.0, 0.0))
-    margin, reach = 0.03 * (1.0 - start), 1.1 * MOST_DEVIATIONS
+    margin = 0.03 * (1.0 - start)
+    reach = 1.1 * MOST_DEVIATIONS
     panels = Panels(figure, result.columns, labels)
     for index, ax in enumerate(panels.axes):
         for height in (-_GUIDE, _GUIDE):
@@ -78,15 +96,25 @@ def contraction(result: RecoveryResult, *, labels: Labels = PLAIN, figure: Canva
         ax.vlines(0.0, -reach, reach, color=GREY, linewidth=0.6)
         _draw_points(ax, shrunk[:, index], deviation[:, index], start)
         # The words above take the room of 1.3 more deviations.
-        ax.set(xlim=(start - margin, 1.0 + margin), ylim=(-reach, reach + 1.3), yticks=range(-4, 5, 2))
-        panels.title(index, f"beyond {_GUIDE:.0f}: {np.mean(np.abs(deviation[:, index]) > _GUIDE):.0%}")
+        ax.set(
+            xlim=(start - margin, 1.0 + margin), ylim=(-reach, reach + 1.3), yticks=range(-4, 5, 2)
+        )
+        panels.title(
+            index, f"beyond {_GUIDE:.0f}: {np.mean(np.abs(deviation[:, index]) > _GUIDE):.0%}"
+        )
         for x, side, word in ((0.02, "left", "prior conflict"), (0.98, "right", "overfit")):
-            ax.text(x, 0.99, word, transform=ax.transAxes, ha=side, va="top", color=GREY, fontsize=8.0)
-    return panels.finish("posterior contraction\n0: nothing learnt\n1: all known", "posterior z-score")
+            ax.text(
+                x, 0.99, word, transform=ax.transAxes, ha=side, va="top", color=GREY, fontsize=8.0
+            )
+    return panels.finish(
+        "posterior contraction\n0: nothing learnt\n1: all known", "posterior z-score"
+    )
 
 
-def _stacked(result: RecoveryResult, shrunk: np.ndarray, labels: Labels, figure: Canvas | None) -> Canvas:
-    """Draw medians and intervals of contraction and z-score over data sets, a row for each parameter."""
+def _stacked(
+    result: RecoveryResult, shrunk: np.ndarray, labels: Labels, figure: Canvas | None
+) -> Canvas:
+    """Draw medians and intervals of contraction and z-score over data sets, a row a parameter."""
     names = [labels.label(name) for name in result.columns]
     sets = [
         [("median, 50 and 90 % of data sets", values, np.median(values, axis=0), BLUE)]
@@ -94,7 +122,10 @@ def _stacked(result: RecoveryResult, shrunk: np.ndarray, labels: Labels, figure:
     ]
     figure, axes = rows(figure, names, sets)
     lowest = np.nanmin(np.quantile(shrunk, 0.05, axis=0), initial=0.0)
-    axes[0].set(xlim=(max(-1.05, lowest - 0.05), 1.05), xlabel="posterior contraction\n0: nothing learnt, 1: known")
+    axes[0].set(
+        xlim=(max(-1.05, lowest - 0.05), 1.05),
+        xlabel="posterior contraction\n0: nothing learnt, 1: known",
+    )
     axes[0].axvline(0.0, **DASHED)
     for bound in (-1.645, 1.645):
         axes[1].axvline(bound, label="90 % of correct posteriors", **DASHED)
@@ -107,9 +138,14 @@ def _stacked(result: RecoveryResult, shrunk: np.ndarray, labels: Labels, figure:
 def _draw_points(ax: Axes, across: np.ndarray, upwards: np.ndarray, start: float) -> None:
     known = np.isfinite(across) & np.isfinite(upwards)
     if not known.any():
-        ax.text(0.5, 0.5, "does not vary", transform=ax.transAxes, ha="center", va="center", color=GREY)
-    left, above, below = across < start, upwards > MOST_DEVIATIONS, upwards < -MOST_DEVIATIONS
-    x, y = np.maximum(across, start), np.clip(upwards, -MOST_DEVIATIONS, MOST_DEVIATIONS)
+        ax.text(
+            0.5, 0.5, "does not vary", transform=ax.transAxes, ha="center", va="center", color=GREY
+        )
+    left = across < start
+    above = upwards > MOST_DEVIATIONS
+    below = upwards < -MOST_DEVIATIONS
+    x = np.maximum(across, start)
+    y = np.clip(upwards, -MOST_DEVIATIONS, MOST_DEVIATIONS)
     beyond = f"|z| above {MOST_DEVIATIONS:.0f}"
     for marker, size, colour, alpha, name, chosen in (
         ("o", 3.5, BLUE, 0.45, "data set", ~(left | above | below)),

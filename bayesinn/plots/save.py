@@ -23,22 +23,30 @@ _FORMATS = {".png": "Software", ".pdf": "Creator", ".svg": "Creator"}
 
 
 def save(figure: Canvas, path: str | Path, *, metadata: Mapping[str, str] | None = None) -> Path:
-    """Save a figure at 150 dots per inch and return its path; the ending decides the format (png, pdf, svg).
+    """Save a figure at 150 dots per inch and return its path.
 
-    ``metadata`` is written into the file. PNG takes any key; PDF and SVG only those of their standards ("Title", ...).
+    The ending decides the format (png, pdf, svg).
+
+    ``metadata`` is written into the file. PNG takes any key; PDF and SVG only those of their
+    standards ("Title", ...).
     """
     path = check_path("Argument 'path' of a figure", path, "recovery.png")
     if path.suffix not in _FORMATS:
-        expected, do = f"a name that ends in one of {', '.join(_FORMATS)}", "name the file for example 'recovery.png'"
-        raise InputError(f"figure file {path.name!r}", expected=expected, got=repr(path.suffix), do=do)
+        expected = f"a name that ends in one of {', '.join(_FORMATS)}"
+        do = "name the file for example 'recovery.png'"
+        raise InputError(
+            f"figure file {path.name!r}", expected=expected, got=repr(path.suffix), do=do
+        )
     with atomic_write(path) as file:
         _write(figure, file, {_FORMATS[path.suffix]: WRITER} | dict(metadata or {}))
     return path
 
 
 def png(figure: Canvas) -> bytes:
-    """Return the figure as a PNG picture at 150 dots per inch, of 256 colours: a third of the size."""
-    buffer, small, text = io.BytesIO(), io.BytesIO(), PngInfo()
+    """Return the figure as a PNG at 150 dots per inch, of 256 colours: a third of the size."""
+    buffer = io.BytesIO()
+    small = io.BytesIO()
+    text = PngInfo()
     _write(figure, buffer, {})
     text.add_text(_FORMATS[".png"], WRITER)
     with Image.open(buffer) as picture:
@@ -55,8 +63,14 @@ def check_own(path: Path) -> None:
     with contextlib.suppress(Exception), Image.open(path) as picture:
         if picture.info.get(_FORMATS[".png"]) == WRITER and not path.is_symlink():
             return
-    expected, got = "no such file, or a figure that bayesinn wrote", "a file of something else"
-    raise InputError(f"Figure {str(path)!r}", expected=expected, got=got, do="choose another folder, or move it away")
+    expected = "no such file, or a figure that bayesinn wrote"
+    got = "a file of something else"
+    raise InputError(
+        f"Figure {str(path)!r}",
+        expected=expected,
+        got=got,
+        do="choose another folder, or move it away",
+    )
 
 
 def _write(figure: Canvas, target: Path | io.BytesIO, metadata: Mapping[str, str]) -> None:

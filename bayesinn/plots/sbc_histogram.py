@@ -10,18 +10,24 @@ from bayesinn.plots.style import BAND, BARS, DASHED, GREY, PLAIN, Canvas, styled
 
 
 @styled
-def sbc_histogram(result: SBCResult, *, labels: Labels = PLAIN, figure: Canvas | None = None) -> Canvas:
+def sbc_histogram(
+    result: SBCResult, *, labels: Labels = PLAIN, figure: Canvas | None = None
+) -> Canvas:
     """Draw the rank histogram of each parameter, relative to uniform ranks.
 
-    Bars of a correct posterior are near 1. High ends: posteriors too narrow; high middle: too wide; a slope: shifted.
-    The grey area holds each single bar with the probability ``result.level`` (Talts et al. 2018, arXiv:1804.06788).
+    Bars of a correct posterior are near 1. High ends: posteriors too narrow; high middle: too wide;
+    a slope: shifted. The grey area holds each single bar with the probability ``result.level``
+    (Talts et al. 2018, arXiv:1804.06788).
     """
     expected = result.expected_counts
     share = expected / result.simulations
-    # Bins differ by one rank where L + 1 does not divide; one common area for all is easier to read.
+    # Bins differ by one rank where L + 1 does not divide; one common area for all is easier to
+    # read.
     ends = np.divide(stats.binom.interval(result.level, result.simulations, share), expected)
-    low, high = float(np.min(ends)), float(np.max(ends))
-    heights, edges = result.counts / expected[:, None], result.edges / (result.draws + 1)
+    low = float(np.min(ends))
+    high = float(np.max(ends))
+    heights = result.counts / expected[:, None]
+    edges = result.edges / (result.draws + 1)
     panels = Panels(figure, result.columns, labels, stack=True)
     for index, ax in enumerate(panels.axes):
         colour, name = verdict(result.inside[index], "ranks", " outside the ECDF band").values()

@@ -13,7 +13,8 @@ from bayesinn.core.labels import Labels
 Canvas = Figure | SubFigure  #: what a figure function draws into
 PLAIN = Labels()  #: no labels: names stand as they are
 
-#: Colours that stay apart for colour-blind readers and in grey: Okabe & Ito 2008, "Color universal design".
+#: Colours that stay apart for colour-blind readers and in grey: Okabe & Ito 2008, "Color universal
+#: design".
 BLUE = "#0072B2"
 ORANGE = "#E69F00"
 RED = "#D55E00"
@@ -22,7 +23,13 @@ GREY = "#8A8A8A"
 LIGHT_GREY = "#D9D9D9"
 
 #: Colour, marker and line of several curves in one panel: they differ in grey as well.
-CURVES = ((BLUE, "o", "-"), (ORANGE, "s", "--"), (RED, "^", "-."), (BLACK, "D", ":"), (GREY, "v", "-"))
+CURVES = (
+    (BLUE, "o", "-"),
+    (ORANGE, "s", "--"),
+    (RED, "^", "-."),
+    (BLACK, "D", ":"),
+    (GREY, "v", "-"),
+)
 
 DASHED: dict[str, Any] = {"color": BLACK, "linewidth": 1.0, "linestyle": "--"}
 BAND: dict[str, Any] = {"color": LIGHT_GREY, "linewidth": 0}
@@ -30,14 +37,19 @@ BARS: dict[str, Any] = {"fill": True, "facecolor": LIGHT_GREY, "edgecolor": GREY
 POINTS: dict[str, Any] = {"linestyle": "none", "marker": "o", "markeredgewidth": 0}
 
 _SETTINGS: dict[str, Any] = {
-    **dict.fromkeys(("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color"), BLACK),
+    **dict.fromkeys(
+        ("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color"), BLACK
+    ),
     **dict.fromkeys(("figure.facecolor", "axes.facecolor", "savefig.facecolor"), "white"),
     **dict.fromkeys(("xtick.labelcolor", "ytick.labelcolor"), "inherit"),
     "axes.titlecolor": "auto",
     "axes.titlesize": 10.5,
     **dict.fromkeys(("font.size", "axes.labelsize"), 10.0),
     **dict.fromkeys(("xtick.labelsize", "ytick.labelsize", "legend.fontsize"), 9.0),
-    **dict.fromkeys(("legend.frameon", "axes.spines.top", "axes.spines.right", "axes.grid", "text.usetex"), False),
+    **dict.fromkeys(
+        ("legend.frameon", "axes.spines.top", "axes.spines.right", "axes.grid", "text.usetex"),
+        False,
+    ),
     "legend.labelcolor": "None",
     "text.parse_math": True,
     "axes.formatter.use_mathtext": True,
@@ -63,5 +75,5 @@ def verdict(inside: bool, name: str, failing: str = ", outside the band") -> dic
 
 
 def tint(colour: str, strength: float) -> str:
-    """Return an opaque colour: this share of ``colour`` on white, so that overlaid areas do not mix."""
+    """Return an opaque colour: a share of ``colour`` on white; overlaid areas don't mix."""
     return to_hex([1.0 - strength * (1.0 - part) for part in to_rgb(colour)])

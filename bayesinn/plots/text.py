@@ -14,7 +14,9 @@ def inches(text: str, points: float) -> float:
 
     def one(line: str) -> float:
         try:
-            return text_to_path.get_text_width_height_descent(line, font, ismath=is_math_text(line))[0]
+            return text_to_path.get_text_width_height_descent(
+                line, font, ismath=is_math_text(line)
+            )[0]
         except ValueError:  # no proper formula: drawn as it stands
             return text_to_path.get_text_width_height_descent(line, font, ismath=False)[0]
 
@@ -22,7 +24,9 @@ def inches(text: str, points: float) -> float:
 
 
 def wrapped(text: str, room: float, points: float) -> str:
-    r"""Break a text into lines of at most ``room`` inches: at spaces, within long words, never within a formula.
+    r"""Break a text into lines of at most ``room`` inches: at spaces or within long words.
+
+    A line never ends within a formula.
 
     >>> wrapped("growth of the second wave", 1.2, 10.0)
     'growth of the\nsecond wave'
@@ -45,7 +49,7 @@ def _lines(text: str, room: float, points: float) -> list[str]:
 
 
 def _parts(word: str, room: float, points: float) -> Iterator[tuple[str, str]]:
-    """Yield a word, or the parts of one that is too long, each with what separates it from the part before."""
+    """Yield a word, or the parts of one too long, each with its separator from the last."""
     if "$" in word or inches(word, points) <= room:
         yield " ", word
         return
@@ -53,8 +57,11 @@ def _parts(word: str, room: float, points: float) -> Iterator[tuple[str, str]]:
     for part in re.split(r"(?<=[_\-./:])|(?=\[)", word):
         while inches(part, points) > room and len(part) > 1:
             # As many letters as fit, at least one.
-            count = next((n for n in range(len(part) - 1, 1, -1) if inches(part[:n], points) <= room), 1)
+            count = next(
+                (n for n in range(len(part) - 1, 1, -1) if inches(part[:n], points) <= room), 1
+            )
             yield gap, part[:count]
-            gap, part = "", part[count:]
+            gap = ""
+            part = part[count:]
         yield gap, part
         gap = ""

@@ -1,4 +1,4 @@
-"""The amortized posterior: networks, sampling, densities, saving, and the p-value of an observation."""
+"""The amortized posterior: networks, sampling, densities, saving, an observation's p-value."""
 
 import bayesinn.core.environment  # noqa: F401
 from bayesinn.posterior.amortized import AmortizedPosterior as AmortizedPosterior

@@ -1,4 +1,4 @@
-"""Build the model of a posterior: spaces measured on pilot simulations, networks with new weights."""
+"""Build a posterior's model: spaces measured on pilot simulations, networks with new weights."""
 
 from collections.abc import Mapping
 
@@ -18,7 +18,8 @@ from bayesinn.spaces.parameters import ParameterSpace
 from bayesinn.summaries import Summary
 from bayesinn.summaries.joint import seen_raw
 
-PILOT_SIMULATIONS, _FEWEST_PILOT_SIMULATIONS = 4096, 512
+PILOT_SIMULATIONS = 4096
+_FEWEST_PILOT_SIMULATIONS = 512
 
 
 def new_model(
@@ -29,16 +30,21 @@ def new_model(
     arrays: Arrays | None = None,
     most: int = PILOT_SIMULATIONS,
 ) -> tuple[PosteriorModel, Arrays]:
-    """Return a built model, standardised on pilot simulations or on the arrays given; and those simulations.
+    """Return a built model, standardised on pilot simulations or given arrays; and the simulations.
 
-    The networks, as a user configured them, are copied. There are at most ``most`` pilot simulations, but 512 to 4,096.
+    The networks, as a user configured them, are copied. There are at most ``most`` pilot
+    simulations, but 512 to 4,096.
     """
     if arrays is None:
-        simulations = simulator.draw(min(max(most, _FEWEST_PILOT_SIMULATIONS), PILOT_SIMULATIONS), seed, "pilot")
+        simulations = simulator.draw(
+            min(max(most, _FEWEST_PILOT_SIMULATIONS), PILOT_SIMULATIONS), seed, "pilot"
+        )
         checks.check_finite(simulator, simulations)
         # As training sees them.
         types = simulator.observable_types
-        observables = {name: value.astype(types[name]) for name, value in simulations.observables.items()}
+        observables = {
+            name: value.astype(types[name]) for name, value in simulations.observables.items()
+        }
         pilot = {**simulations.flat(), **observables}
     else:
         pilot = {name: value[:PILOT_SIMULATIONS] for name, value in arrays.items()}
@@ -47,7 +53,9 @@ def new_model(
     warn_of_lost_digits(simulator, pilot, raw)
     data = DataSpace.fit(pilot, *names, raw, simulator.missing is not None)
     model = build_model(simulator, summaries, flow, data, seed)
-    first = {name: tf.convert_to_tensor(value[: PILOT_SIMULATIONS // 2]) for name, value in pilot.items()}
+    first = {
+        name: tf.convert_to_tensor(value[: PILOT_SIMULATIONS // 2]) for name, value in pilot.items()
+    }
     with building(), seeds.seeded_initial_weights(seed):
         model.initialize(first, seed)
     return model, pilot

@@ -1,4 +1,4 @@
-"""Simulated data damaged on purpose, as real ones may be by mistake, and classifiers that learn to tell."""
+"""Simulated data damaged on purpose, as real ones by mistake, and classifiers that detect it."""
 
 from collections.abc import Collection, Mapping
 
@@ -12,12 +12,16 @@ KINDS = ("order", "gap", "scale")
 
 # Trees on many more numbers than this take minutes; a series so long shows a gap in other ways.
 _MOST_NUMBERS = 1000
-_TREES, _DEPTH, _RATE = 100, 6, 0.1
+_TREES = 100
+_DEPTH = 6
+_RATE = 0.1
 # Factors of wrong units, such as mg for g; larger ones look like these.
 _FACTORS = np.array([0.1, 10.0])
 
 #: A binary tree as rows of nodes; a leaf is its own child, so that walking on from it stays there.
-NODE = np.dtype([("feature", "i4"), ("threshold", "f4"), ("left", "i4"), ("right", "i4"), ("value", "f4")])
+NODE = np.dtype(
+    [("feature", "i4"), ("threshold", "f4"), ("left", "i4"), ("right", "i4"), ("value", "f4")]
+)
 
 
 def damaged_copies(
@@ -25,9 +29,10 @@ def damaged_copies(
 ) -> dict[str, Arrays]:
     """Return copies of raw data by kind of damage.
 
-    Each of the ``series`` is in a wrong order, or has a gap. Either is done to all channels of a row
-    (n, steps[, channels]), or to one of them, half of the time each. ``lengths`` names the number of valid steps in
-    each row of series of varying length. On a wrong scale is one variable of a row, or all observables.
+    Each of the ``series`` is in a wrong order, or has a gap. Either is done to all channels of a
+    row (n, steps[, channels]), or to one of them, half of the time each. ``lengths`` names the
+    number of valid steps in each row of series of varying length. On a wrong scale is one variable
+    of a row, or all observables.
     """
     generator = np.random.default_rng(0)
     copies = {"scale": _rescaled(data, observables, lengths, generator)}
@@ -36,9 +41,13 @@ def damaged_copies(
         for name in series:
             values = copy[name]
             steps = values.shape[1]
-            valid = copy[lengths[name]].astype(int) if name in lengths else np.full(len(values), steps)
+            valid = (
+                copy[lengths[name]].astype(int) if name in lengths else np.full(len(values), steps)
+            )
             channels = values.reshape(*values.shape[:2], -1)
-            one = generator.integers(channels.shape[2], size=len(values))[:, None] == np.arange(channels.shape[2])
+            one = generator.integers(channels.shape[2], size=len(values))[:, None] == np.arange(
+                channels.shape[2]
+            )
             touched = one | (generator.random((len(values), 1)) < 0.5)
             changed = damage(channels, valid, generator)
             copy[name] = np.where(touched[:, None, :], changed, channels).reshape(values.shape)
@@ -54,25 +63,38 @@ def _shuffle(values: np.ndarray, valid: np.ndarray, generator: np.random.Generat
 
 
 def _rescaled(
-    data: Arrays, observables: Collection[str], lengths: Mapping[str, str], generator: np.random.Generator
+    data: Arrays,
+    observables: Collection[str],
+    lengths: Mapping[str, str],
+    generator: np.random.Generator,
 ) -> Arrays:
     rows = len(next(iter(data.values())))
     names = [name for name in data if name not in lengths.values()]
-    chosen, factor = generator.integers(len(names) + 1, size=rows), generator.choice(_FACTORS, rows)
+    chosen = generator.integers(len(names) + 1, size=rows)
+    factor = generator.choice(_FACTORS, rows)
     scaled = dict(data)
     for number, name in enumerate(names):
         touched = (chosen == number) | ((chosen == len(names)) & (name in observables))
         factors = np.where(touched, factor, 1.0).astype(np.float32)
-        scaled[name] = np.asarray(data[name]) * factors.reshape(-1, *(1,) * (np.ndim(data[name]) - 1))
+        scaled[name] = np.asarray(data[name]) * factors.reshape(
+            -1, *(1,) * (np.ndim(data[name]) - 1)
+        )
     return scaled
 
 
 def _empty(values: np.ndarray, valid: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """Put zeros over a quarter to a half of the steps; in every other row over fewer, at the largest value."""
+    """Put zeros over a quarter to half of the steps; in every other row fewer, at the peak.
+
+    The peak is the largest value.
+    """
     step = np.arange(values.shape[1])
     sizes = np.where(step < valid[:, None], np.nan_to_num(np.abs(values)).sum(axis=2), -1.0)
     at_peak = generator.random(len(values)) < 0.5
-    share = np.where(at_peak, generator.uniform(0.0, 0.25, len(values)), generator.uniform(0.25, 0.5, len(values)))
+    share = np.where(
+        at_peak,
+        generator.uniform(0.0, 0.25, len(values)),
+        generator.uniform(0.25, 0.5, len(values)),
+    )
     width = np.maximum(1.0, np.round(valid * share))
     start = np.floor(generator.random(len(values)) * (valid - width + 1))
     around = sizes.argmax(axis=1) - np.floor(generator.random(len(values)) * width)
@@ -82,10 +104,12 @@ def _empty(values: np.ndarray, valid: np.ndarray, generator: np.random.Generator
 
 
 def grow(intact: np.ndarray, damaged: np.ndarray) -> np.ndarray:
-    """Train boosted trees to tell damaged from intact rows (n, d), all finite; return ``NODE`` (trees, nodes).
+    """Train boosted trees to tell damaged from intact rows (n, d); return ``NODE`` (trees, nodes).
 
-    There are no trees if there is nothing to learn from, or too much. See Friedman (2002), Stochastic gradient
-    boosting, Computational Statistics and Data Analysis 38.
+    All rows are finite.
+
+    There are no trees if there is nothing to learn from, or too much. See Friedman (2002),
+    Stochastic gradient boosting, Computational Statistics and Data Analysis 38.
     """
     if min(len(intact), len(damaged)) < 2 or not 0 < intact.shape[1] <= _MOST_NUMBERS:
         return np.zeros((0, 0), NODE)
@@ -95,12 +119,19 @@ def grow(intact: np.ndarray, damaged: np.ndarray) -> np.ndarray:
     rows = np.nan_to_num(np.concatenate([intact, damaged]).astype(np.float32))
     labels = np.repeat([0, 1], [len(intact), len(damaged)])
     model = GradientBoostingClassifier(
-        n_estimators=_TREES, max_depth=_DEPTH, learning_rate=_RATE, subsample=0.5, max_features="sqrt", random_state=0
+        n_estimators=_TREES,
+        max_depth=_DEPTH,
+        learning_rate=_RATE,
+        subsample=0.5,
+        max_features="sqrt",
+        random_state=0,
     ).fit(rows, labels)
     trees = [estimator.tree_ for estimator in model.estimators_[:, 0]]
     nodes = np.zeros((len(trees), max(tree.node_count for tree in trees)), NODE)
     for row, tree in zip(nodes, trees, strict=True):
-        row, own, leaf = row[: tree.node_count], np.arange(tree.node_count), tree.children_left < 0
+        row = row[: tree.node_count]
+        own = np.arange(tree.node_count)
+        leaf = tree.children_left < 0
         row["feature"] = np.where(leaf, 0, tree.feature)
         row["threshold"] = np.where(leaf, 0.0, tree.threshold)
         row["left"] = np.where(leaf, own, tree.children_left)
@@ -110,11 +141,12 @@ def grow(intact: np.ndarray, damaged: np.ndarray) -> np.ndarray:
 
 
 def score(trees: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """Return how damaged rows (n, d) look to ``trees``, (n,): larger is more; zero without trees."""
+    """Return how damaged rows (n, d) look to ``trees``, (n,): larger is more; zero if none."""
     if not trees.size:
         return np.zeros(len(rows))
     rows = rows.astype(np.float32)
-    number, row = np.arange(len(trees))[None, :], np.arange(len(rows))[:, None]
+    number = np.arange(len(trees))[None, :]
+    row = np.arange(len(rows))[:, None]
     node = np.zeros((len(rows), len(trees)), np.intp)
     for _ in range(_DEPTH):
         at = trees[number, node]

@@ -11,13 +11,16 @@ FLAG_LEVEL = 0.01
 def simulated(
     predicted: Mapping[str, np.ndarray], observed: Mapping[str, np.ndarray], on_nonfinite: str
 ) -> dict[str, np.ndarray] | None:
-    """Return the finite ones of data (draws, ...) simulated from posterior draws, None with a fault or without two.
+    """Return finite data (draws, ...) simulated from posterior draws; None if faulty or under two.
 
-    Observed data (...) are NaN where there is padding. ``on_nonfinite`` is the simulator's policy. With "redraw" the
-    prior excludes what the simulator can't simulate; the few posterior draws that lie there are left out. With "raise"
-    they are a fault.
+    Observed data (...) are NaN where there is padding. ``on_nonfinite`` is the simulator's policy.
+    With "redraw" the prior excludes what the simulator can't simulate; the few posterior draws that
+    lie there are left out. With "raise" they are a fault.
     """
-    rows = [np.isfinite(predicted[name][:, np.isfinite(seen)]).all(axis=1) for name, seen in observed.items()]
+    rows = [
+        np.isfinite(predicted[name][:, np.isfinite(seen)]).all(axis=1)
+        for name, seen in observed.items()
+    ]
     finite = np.all(rows, axis=0)
     if finite.sum() < 2 or (on_nonfinite == "raise" and not finite.all()):
         return None
@@ -25,7 +28,9 @@ def simulated(
 
 
 class Draws(dict[str, np.ndarray]):
-    """A dict of name to draws (n_obs, draws, *event), or (draws, *event) for one observation without batch axis.
+    """A dict of name to draws (n_obs, draws, *event); (draws, *event) for one without batch axis.
+
+    The latter is for one observation.
 
     Attributes
     ----------
@@ -34,12 +39,16 @@ class Draws(dict[str, np.ndarray]):
     unusual : array (n_obs,) of names, or a name
         In what it is least typical; see :class:`bayesinn.posterior.typicality.Reference`.
     out_of_distribution : boolean array (n_obs,), or a bool
-        Whether the p-value is below 0.01: the posterior is then an extrapolation, and not to be trusted.
+        Whether the p-value is below 0.01: the posterior is then an extrapolation, and not to be
+        trusted.
     """
 
-    def __init__(self, values: dict[str, np.ndarray], p_value: np.ndarray, unusual: np.ndarray) -> None:
+    def __init__(
+        self, values: dict[str, np.ndarray], p_value: np.ndarray, unusual: np.ndarray
+    ) -> None:
         super().__init__(values)
-        self.p_value, self.unusual = p_value, unusual
+        self.p_value = p_value
+        self.unusual = unusual
 
     @property
     def out_of_distribution(self) -> np.ndarray:

@@ -18,17 +18,21 @@ from bayesinn.simulation.simulator import Arrays
 from bayesinn.spaces.parameters import ParameterSpace
 from bayesinn.summaries import Condition
 
-# Rows in one call: enough to keep the cores busy, little enough for 100 MB of activations at 128 units.
+# Rows in one call: enough to keep the cores busy, little enough for 100 MB of activations at 128
+# units.
 _ROWS_PER_CALL = 200_000
 _OBSERVATIONS_PER_CALL = 4096
 _MOST_DISCRETE = 3
-# For each number of integers, nodes along each. With 8 for one, probabilities of a trained posterior summed to
-# 1 +- 0.006, with 32 to 1 +- 0.0008.
+# For each number of integers, nodes along each. With 8 for one, probabilities of a trained
+# posterior summed to 1 +- 0.006, with 32 to 1 +- 0.0008.
 _QUADRATURE_NODES = {0: 1, 1: 32, 2: 12, 3: 8}
 
 
 class Evaluator:
-    """Compiled evaluation of a trained model. Each :class:`Condition` is one of arrays, a row per observation."""
+    """Compiled evaluation of a trained model.
+
+    Each :class:`Condition` is one of arrays, a row per observation.
+    """
 
     def __init__(self, model: PosteriorModel) -> None:
         self.model = model
@@ -54,7 +58,11 @@ class Evaluator:
     def sample(self, condition: Condition, draws: int, seed: tf.Tensor) -> Arrays:
         """Draw (n, draws, *event) for n conditions; a pure function of the seed (2,)."""
         rows = max(1, _ROWS_PER_CALL // draws)
-        return _in_parts(lambda part, number: self._sample(part, draws, seeds.fold_in(seed, number)), condition, rows)
+        return _in_parts(
+            lambda part, number: self._sample(part, draws, seeds.fold_in(seed, number)),
+            condition,
+            rows,
+        )
 
     @full_precision()
     def log_prob(self, parameters: Mapping[str, np.ndarray], condition: Condition) -> np.ndarray:
@@ -69,56 +77,89 @@ class Evaluator:
         return _in_parts(density, (dict(parameters), condition), max(1, _ROWS_PER_CALL // draws))
 
     @full_precision()
-    def encode(self, parameters: Mapping[str, np.ndarray], condition: Condition, seed: tf.Tensor) -> np.ndarray:
-        """Return latent codes (n, d) of parameters (n, *event) given n conditions; the seed places integers."""
+    def encode(
+        self, parameters: Mapping[str, np.ndarray], condition: Condition, seed: tf.Tensor
+    ) -> np.ndarray:
+        """Return latent codes (n, d) of parameters (n, *event) given n conditions.
+
+        The seed places integers.
+        """
         rows = dict(parameters), condition
-        return _in_parts(lambda part, number: self._encode(*part, seeds.fold_in(seed, number)), rows, _ROWS_PER_CALL)
+        return _in_parts(
+            lambda part, number: self._encode(*part, seeds.fold_in(seed, number)),
+            rows,
+            _ROWS_PER_CALL,
+        )
 
     @full_precision()
     def decode(self, latent: np.ndarray, condition: Condition) -> Arrays:
         """Return parameters (n, *event) of latent codes (n, d) given n conditions."""
         tensors = map_tensors(tf.convert_to_tensor, condition)
         vectors = self.model.network.decode(tf.cast(latent, tf.float32), tensors)
-        return {name: value.numpy() for name, value in self.model.parameters.from_vector(vectors).items()}
+        return {
+            name: value.numpy()
+            for name, value in self.model.parameters.from_vector(vectors).items()
+        }
 
     def latent_draws(self, n: int, seed: tf.Tensor) -> np.ndarray:
         """Draw (n, d) from the latent distribution."""
-        return self.model.network.flow.latent.sample((n, self.model.parameters.dimension), seed).numpy()
+        return self.model.network.flow.latent.sample(
+            (n, self.model.parameters.dimension), seed
+        ).numpy()
 
     def prior_log_prob(self, parameters: Mapping[str, np.ndarray]) -> np.ndarray:
         """Return log prior densities (n,) of parameters (n, *event)."""
         return self.model.parameters.prior_log_prob(parameters).numpy()
 
     def _quadrature(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return offsets (nodes, integers) inside the unit intervals of integers, and log weights (nodes,)."""
-        flow, count = self.model.network.flow, _integers(self.model.parameters)
+        """Return offsets (nodes, integers) in integers' unit intervals; log weights (nodes,)."""
+        flow = self.model.network.flow
+        count = _integers(self.model.parameters)
         if flow.density is None:
-            expected, do = "a flow with a density", "use sample(), or another flow"
+            expected = "a flow with a density"
+            do = "use sample(), or another flow"
             raise InputError(f"log_prob with {flow!r}", expected=expected, got="one without", do=do)
         if count > _MOST_DISCRETE:
-            expected = f"at most {_MOST_DISCRETE} integers, over whose intervals the density can be integrated"
+            expected = (
+                f"at most {_MOST_DISCRETE} integers, over whose intervals the density can "
+                f"be integrated"
+            )
             do = "use sample(), which has no such limit"
-            raise InputError("log_prob with integer parameters", expected=expected, got=f"{count}", do=do)
+            raise InputError(
+                "log_prob with integer parameters", expected=expected, got=f"{count}", do=do
+            )
         nodes, weights = np.polynomial.legendre.leggauss(_QUADRATURE_NODES[count])
         grid = list(itertools.product((nodes + 1.0) / 2.0, repeat=count))
         products = [np.prod(choice) for choice in itertools.product(weights / 2.0, repeat=count)]
         return np.asarray(grid, np.float32).reshape(len(products), count), np.log(products)
 
-    def _condition_graph(self, data: dict[str, tf.Tensor]) -> tuple[Condition, dict[str, tf.Tensor]]:
+    def _condition_graph(
+        self, data: dict[str, tf.Tensor]
+    ) -> tuple[Condition, dict[str, tf.Tensor]]:
         space = self.model.data
         return self.model.network.condition(*space.to_network(data)), space.standardise(data)
 
-    def _sample_graph(self, condition: Condition, draws: tf.Tensor, seed: tf.Tensor) -> dict[str, tf.Tensor]:
+    def _sample_graph(
+        self, condition: Condition, draws: tf.Tensor, seed: tf.Tensor
+    ) -> dict[str, tf.Tensor]:
         vectors = self.model.network.sample(draws, condition, seed)
         space = self.model.parameters
         # A few draws may explode, and would make any mean or standard deviation useless.
-        vectors = tf.clip_by_value(tf.reshape(vectors, (-1, space.dimension)), -space.reach, space.reach)
+        vectors = tf.clip_by_value(
+            tf.reshape(vectors, (-1, space.dimension)), -space.reach, space.reach
+        )
         leading = (tf.shape(condition.features)[0], draws)
         values = space.from_vector(vectors)
-        return {name: tf.reshape(values[name], (*leading, *event)) for name, event in space.event_shapes.items()}
+        return {
+            name: tf.reshape(values[name], (*leading, *event))
+            for name, event in space.event_shapes.items()
+        }
 
-    def _log_prob_graph(self, parameters: dict[str, tf.Tensor], condition: Condition, offset: tf.Tensor) -> tf.Tensor:
-        space, values = self.model.parameters, {}
+    def _log_prob_graph(
+        self, parameters: dict[str, tf.Tensor], condition: Condition, offset: tf.Tensor
+    ) -> tf.Tensor:
+        space = self.model.parameters
+        values = {}
         shape = tf.shape(parameters[space.names[0]])[:2]
         for name, event in space.event_shapes.items():
             values[name] = tf.cast(tf.reshape(parameters[name], (-1, *event)), tf.float32)
@@ -133,7 +174,9 @@ class Evaluator:
         density = self.model.network.log_prob(vector, repeated) + log_det
         return tf.reshape(tf.where(inside, density, -np.inf), shape)
 
-    def _encode_graph(self, parameters: dict[str, tf.Tensor], condition: Condition, seed: tf.Tensor) -> tf.Tensor:
+    def _encode_graph(
+        self, parameters: dict[str, tf.Tensor], condition: Condition, seed: tf.Tensor
+    ) -> tf.Tensor:
         space = self.model.parameters
         vector, _ = space.to_vector(space.dequantise(parameters, seed))
         return self.model.network.encode(vector, condition)
@@ -149,9 +192,13 @@ def _integers(space: ParameterSpace) -> int:
 
 
 def _in_parts(call: Callable[[Any, int], Any], rows: Any, size: int) -> Any:
-    """Call a function on at most ``size`` rows of nested arrays at a time, and join its nested results."""
+    """Call a function on at most ``size`` rows of nested arrays at a time; join its results."""
     parts = []
     for number, start in enumerate(range(0, len(tf.nest.flatten(rows)[0]), size)):
-        part = map_tensors(lambda value, start=start: tf.convert_to_tensor(value[start : start + size]), rows)
+        part = map_tensors(
+            lambda value, start=start: tf.convert_to_tensor(value[start : start + size]), rows
+        )
         parts.append(map_tensors(np.asarray, call(part, number)))
-    return parts[0] if len(parts) == 1 else map_tensors(lambda *values: np.concatenate(values), *parts)
+    return (
+        parts[0] if len(parts) == 1 else map_tensors(lambda *values: np.concatenate(values), *parts)
+    )

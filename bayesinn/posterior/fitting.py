@@ -34,8 +34,8 @@ from bayesinn.training.train import TrainingResult, train
 class Plan(NamedTuple):
     """What is to be trained, on what, and how, all of it checked.
 
-    ``identity`` says in plain values, for checkpoints and manifests, what decides the run beside the settings.
-    ``kept`` is what the simulator does, if it or a bank has told.
+    ``identity`` says in plain values, for checkpoints and manifests, what decides the run beside
+    the settings. ``kept`` is what the simulator does, if it or a bank has told.
     """
 
     data: TrainingData
@@ -65,12 +65,13 @@ def plan_fit(
     checkpoint: Checkpoint | None,
 ) -> Plan:
     """Check what the user chose, and fill in what the simulator recommends."""
-    simulator, seed = posterior.simulator, seeds.check_seed(seed)
+    simulator = posterior.simulator
+    seed = seeds.check_seed(seed)
     refuse_ignored(data, validation, optimization)
     given = training_data(data, simulator, validation, seed)
     if start is not None:
-        # The start must not be trained again on its own simulations. The split comes first, with the user's seed: what
-        # was held out then must be held out now.
+        # The start must not be trained again on its own simulations. The split comes first, with
+        # the user's seed: what was held out then must be held out now.
         seed = int(hashlib.sha256(f"{seed} {start.fingerprint}".encode()).hexdigest()[:8], 16)
     length, optimization = given.fill_in(length, optimization)
     optimization = optimization.filled(simulator.recommended.learning_rate, given.passes)
@@ -98,20 +99,32 @@ def plan_fit(
 
 
 def _describe(simulator: Simulator, model: PosteriorModel, settings: TrainingSettings) -> str:
-    """Write what is about to be trained: scalings, networks, number of weights, simulations that are drawn first."""
+    """Write what is about to be trained: scalings, networks, number of weights, simulations.
+
+    The simulations are those drawn first.
+    """
     lines = [f"{simulator.name}: {model.parameters.dimension} unconstrained parameters"]
     summaries = model.network.summaries
     networks = {name: key for key in summaries for name in observables_of(key)}
     for name, scaling in model.data.scalings.items():
         key = networks.get(name)
-        network = "context" if key is None else f"network of {key}" if key != name else repr(summaries[key])
+        network = (
+            "context"
+            if key is None
+            else f"network of {key}"
+            if key != name
+            else repr(summaries[key])
+        )
         seen = "as simulated" if name in model.data.raw else str(scaling)
         lines.append(f"  {name}: {seen}; {network}")
     lines += [f"  {key}: {summary!r}" for key, summary in summaries.items() if key not in networks]
     weights = sum(int(np.prod(variable.shape)) for variable in model.network.trainable_variables)
     lines.append(f"  flow: {model.network.flow!r}; {weights:,} weights in all")
     if settings.passes:
-        lines.append(f"  {settings.simulations:,} simulations, drawn first, {settings.passes} passes through them")
+        lines.append(
+            f"  {settings.simulations:,} simulations, drawn first, {settings.passes} passes "
+            f"through them"
+        )
     return "\n".join(lines)
 
 
@@ -119,7 +132,9 @@ def run_training(
     plan: Plan, simulator: Simulator, model: PosteriorModel, pilot: Arrays, progress: bool
 ) -> TrainingResult:
     """Train a model with new weights, or with those of another."""
-    settings, checkpoint, data = plan.settings, plan.checkpoint, plan.data
+    settings = plan.settings
+    checkpoint = plan.checkpoint
+    data = plan.data
     if plan.start is not None:
         model.copy_weights(plan.start.model)
     for part in (data.pilot, data.held_out):
@@ -165,11 +180,20 @@ def run_training(
 
 
 def measure_reference(evaluator: Evaluator, pilot: Arrays) -> Reference:
-    """Return what new observations are compared with, from simulations: at least observables and context (n, ...)."""
-    space, summaries = evaluator.model.data, evaluator.model.network.summaries
+    """Return, from simulations, the reference that new observations are compared with.
+
+    The simulations hold at least observables and context (n, ...).
+    """
+    space = evaluator.model.data
+    summaries = evaluator.model.network.summaries
     data = {name: pilot[name] for name in space.scalings}
     sets, series = (
-        [name for key, summary in summaries.items() if summary.order == order for name in observables_of(key)]
+        [
+            name
+            for key, summary in summaries.items()
+            if summary.order == order
+            for name in observables_of(key)
+        ]
         for order in ("set", "series")
     )
     damaged = {
@@ -177,15 +201,22 @@ def measure_reference(evaluator: Evaluator, pilot: Arrays) -> Reference:
         for kind, copy in damaged_copies(data, space.observables, series, space.lengths).items()
     }
     condition, inputs = evaluator.condition(data)
-    return Reference.fit(np.asarray(condition.flat()), inputs, pooled=sets, series=series, damaged=damaged)
+    return Reference.fit(
+        np.asarray(condition.flat()), inputs, pooled=sets, series=series, damaged=damaged
+    )
 
 
 def _check_support(model: PosteriorModel, arrays: Arrays) -> None:
-    """Refuse parameters that the prior can't have drawn: they would be moved to the edge of its support unseen."""
+    """Refuse parameters outside the prior's support: they would be moved to its edge unseen.
+
+    The prior can't have drawn them.
+    """
     space = model.parameters
     outside = ~space.possible(arrays).numpy()
     if outside.any():
         culprit = {name: arrays[name][np.argmax(outside)].tolist() for name in space.names}
         got = f"{int(outside.sum())} of {len(outside)} rows outside, one of them {culprit}"
         do = "drop those rows, or widen the prior to the one they were drawn from"
-        raise InputError("Training data", expected="parameters inside the prior's support", got=got, do=do)
+        raise InputError(
+            "Training data", expected="parameters inside the prior's support", got=got, do=do
+        )

@@ -1,14 +1,16 @@
 """Manifests of format 1, which named classes by module: rewritten as those of the present format.
 
-What a later version moves or renames is said here once: a class in the table, a network that is built in another way
-in :func:`rewrite_network`.
+What a later version moves or renames is said here once: a class in the table, a network that is
+built in another way in :func:`rewrite_network`.
 """
 
 from typing import Any
 
-#: Classes by the room that has them now. Format 1 named them by module, as in "bayesinn.flows.actnorm:ActNorm".
+#: Classes by the room that has them now. Format 1 named them by module, as in
+#: "bayesinn.flows.actnorm:ActNorm".
 _CLASSES = {
-    "bijections": "ActNorm Affine Autoregressive Chain Composed Coupling Geometric Hierarchical Householder LULinear "
+    "bijections": "ActNorm Affine Autoregressive Chain Composed Coupling Geometric Hierarchical "
+    "Householder LULinear "
     "Orthogonal Permutation Poisson Residual Spline VolumePreserving",
     "flows": "GaussianMixture Normal SplitLosses StudentT",
     "inverse": "ClassNormal",

@@ -28,7 +28,8 @@ def inference_data(
 ) -> xarray.DataTree:
     """Return posterior, prior, posterior predictive, observed and constant data in one tree.
 
-    The log posterior density, if there is one, becomes ``lp``; the seed decides prior and predictive draws.
+    The log posterior density, if there is one, becomes ``lp``; the seed decides prior and
+    predictive draws.
     """
     import arviz as az
     import xarray
@@ -36,25 +37,43 @@ def inference_data(
     batched = observations.batched
     # Without a batch axis, the one observation takes the place of the chain.
     values = {name: value if batched else value[None] for name, value in draws.items()}
-    prior = simulator.prior.sample(next(iter(values.values())).shape[1], seeds.tensor_seed(seed, "prior"))
+    prior = simulator.prior.sample(
+        next(iter(values.values())).shape[1], seeds.tensor_seed(seed, "prior")
+    )
     density = {} if log_density is None else {"lp": log_density if batched else log_density[None]}
     predicted = predict(simulator, observations, values, seed, progress) if predictive else {}
     tree = {
-        name: {key: np.moveaxis(value, 0, 1)[None] if batched else value for key, value in group.items()}
-        for name, group in (("posterior", values), ("posterior_predictive", predicted), ("sample_stats", density))
+        name: {
+            key: np.moveaxis(value, 0, 1)[None] if batched else value
+            for key, value in group.items()
+        }
+        for name, group in (
+            ("posterior", values),
+            ("posterior_predictive", predicted),
+            ("sample_stats", density),
+        )
         if group or name == "sample_stats"
     }
     known = mask_padding(simulator, observations.arrays, observations.arrays)
-    for group, names in (("observed_data", simulator.observable_shapes), ("constant_data", simulator.context_names)):
+    for group, names in (
+        ("observed_data", simulator.observable_shapes),
+        ("constant_data", simulator.context_names),
+    ):
         if names:
             tree[group] = {name: known[name] if batched else known[name][0] for name in names}
     dimensions = _dimensions(simulator, batched)
-    places = {coordinate.name: coordinate.values for coordinate in simulator.labels.coordinates.values()}
+    places = {
+        coordinate.name: coordinate.values for coordinate in simulator.labels.coordinates.values()
+    }
     data = az.from_dict(tree, dims=dimensions, coords=places)
     # The prior is one for all observations.
     prior_arrays = {key: np.asarray(value)[None] for key, value in prior.items()}
-    data["prior"] = az.from_dict({"prior": prior_arrays}, dims=_dimensions(simulator, batched=False))["prior"]
-    data["sample_stats"]["out_of_distribution_p"] = xarray.DataArray(np.asarray(draws.p_value), dims=dimensions["lp"])
+    data["prior"] = az.from_dict(
+        {"prior": prior_arrays}, dims=_dimensions(simulator, batched=False)
+    )["prior"]
+    data["sample_stats"]["out_of_distribution_p"] = xarray.DataArray(
+        np.asarray(draws.p_value), dims=dimensions["lp"]
+    )
     for group in data.children.values():
         for name, variable in [
             *group.data_vars.items(),
@@ -71,19 +90,31 @@ def inference_data(
 
 
 def predict(
-    simulator: Simulator, observations: Observations, draws: Arrays, seed: int, progress: bool = False
+    simulator: Simulator,
+    observations: Observations,
+    draws: Arrays,
+    seed: int,
+    progress: bool = False,
 ) -> Arrays:
-    """Simulate once for each draw: observables (n_obs, draws, ...), NaN where the observation has padding."""
+    """Simulate once a draw: observables (n_obs, draws, ...), NaN in the observation's padding."""
     count, per_observation = next(iter(draws.values())).shape[:2]
     parameters = {name: value.reshape(-1, *value.shape[2:]) for name, value in draws.items()}
-    repeated = {name: np.repeat(value, per_observation, axis=0) for name, value in observations.arrays.items()}
+    repeated = {
+        name: np.repeat(value, per_observation, axis=0)
+        for name, value in observations.arrays.items()
+    }
     context = {name: repeated[name] for name in simulator.context_names}
-    simulated = mask_padding(simulator, simulator.simulate(parameters, seed, context, progress), repeated)
-    return {name: value.reshape(count, per_observation, *value.shape[1:]) for name, value in simulated.items()}
+    simulated = mask_padding(
+        simulator, simulator.simulate(parameters, seed, context, progress), repeated
+    )
+    return {
+        name: value.reshape(count, per_observation, *value.shape[1:])
+        for name, value in simulated.items()
+    }
 
 
 def mask_padding(simulator: Simulator, values: Arrays, known: Arrays) -> Arrays:
-    """Return observables (n, ...) with NaN where observations (n, ...) have padding, or missing values."""
+    """Return observables (n, ...), NaN where observations (n, ...) are padding or missing."""
     masked = dict(values)
     for name, counter in simulator.lengths.items():
         beyond = over_all_channels(padding(values[name], known[counter]), values[name])

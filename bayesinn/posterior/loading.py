@@ -52,7 +52,7 @@ def load(
     trust_source: bool = False,
     check_simulator: bool = True,
 ) -> AmortizedPosterior:
-    """Read a posterior that :meth:`AmortizedPosterior.save` wrote; its draws and its class are equal.
+    """Read a posterior that :meth:`AmortizedPosterior.save` wrote; draws and class are equal.
 
     Parameters
     ----------
@@ -60,8 +60,9 @@ def load(
     simulator : Simulator
         Left out, it is found by its name: declared in this program, or installed by a package.
     trust_source : bool
-        Whether a simulator that is not found so may be looked for by running the module or the source file that the
-        folder names. Only for folders from people whose programs you would run.
+        Whether a simulator that is not found so may be looked for by running the module or the
+        source file that the folder names. Only for folders from people whose programs you would
+        run.
     check_simulator : bool
         Whether the simulator must do what the one did that the posterior was trained on: a few rows
         are simulated again, one if that takes long, and compared, as are prior, units, and more.
@@ -77,14 +78,22 @@ def load(
     check_flag("Argument 'trust_source'", trust_source)
     check_flag("Argument 'check_simulator'", check_simulator)
     if simulator is not None:
-        check_type("Argument 'simulator'", simulator, Simulator, "a Simulator", "pass what @bi.simulator decorates")
+        check_type(
+            "Argument 'simulator'",
+            simulator,
+            Simulator,
+            "a Simulator",
+            "pass what @bi.simulator decorates",
+        )
     saved = read_model(folder, KIND, _SCHEMA, format1.rewrite)
     simulator = simulator or find(saved.entries["simulator"], trust_source)
     identity.check(saved.entries, simulator, _OWNER, check_simulator)
     with saved.explained("network", "networks that this version can build"), building():
         kind: Any = registered_class(saved.entries["class"])
         networks = rebuild(saved.entries["network"])
-        posterior: AmortizedPosterior = kind.from_networks(simulator, networks["summaries"], networks["flow"])
+        posterior: AmortizedPosterior = kind.from_networks(
+            simulator, networks["summaries"], networks["flow"]
+        )
         model = _model(posterior, saved)
     saved.assign(model.network)
     with saved.explained("history", "columns of equal length"):
@@ -96,23 +105,35 @@ def load(
     return posterior
 
 
-def _reference(saved: SavedModel, model: PosteriorModel, ones: Mapping[str, tf.Tensor]) -> Reference:
-    """Return what observations are compared with. Older posteriors have no trees for scale, and scores as integers."""
+def _reference(
+    saved: SavedModel, model: PosteriorModel, ones: Mapping[str, tf.Tensor]
+) -> Reference:
+    """Return what observations are compared with.
+
+    Older posteriors have no trees for scale, and scores as integers.
+    """
     arrays = {}
     # Any reference has the types and numbers of axes.
     for name, like in Reference.fit(np.zeros((2, 1)), {"x": np.zeros((2, 1))}).arrays().items():
-        stored, dtype = f"reference/{name}", like.dtype
+        stored = f"reference/{name}"
+        dtype = like.dtype
         if name == "scores" and stored not in saved.file:
-            stored, dtype = "reference/ranks", np.dtype(int)
+            stored = "reference/ranks"
+            dtype = np.dtype(int)
         absent = name == "scale_trees" and stored not in saved.file
         # Statistics of simulations that overflow are infinite.
-        finite, shape = name != "held_out", (None,) * like.ndim
-        arrays[name] = like if absent else saved.array(stored, shape, dtype, finite).astype(like.dtype)
+        finite = name != "held_out"
+        shape = (None,) * like.ndim
+        arrays[name] = (
+            like if absent else saved.array(stored, shape, dtype, finite).astype(like.dtype)
+        )
     reference = Reference(**arrays)
     # What doesn't fit would fail with the first observation.
     with saved.explained_weights():
         inputs = {name: value.numpy() for name, value in model.data.standardise(ones).items()}
-        reference.check(model.network.condition(*model.data.to_network(ones)).flat().numpy(), inputs)
+        reference.check(
+            model.network.condition(*model.data.to_network(ones)).flat().numpy(), inputs
+        )
     return reference
 
 

@@ -1,4 +1,7 @@
-"""Parameter space, data space and network together: raw data in, losses on the parameters' own scale out."""
+"""Parameter space, data space and network in one: raw data in, losses on parameters' scale out.
+
+This is the parameters' own scale.
+"""
 
 from __future__ import annotations
 
@@ -27,15 +30,22 @@ class PosteriorModel(Trainable):
 
     network: PosteriorNetwork
 
-    def __init__(self, parameters: ParameterSpace, data: DataSpace, network: PosteriorNetwork) -> None:
-        self.parameters, self.data, self.network = parameters, data, network
+    def __init__(
+        self, parameters: ParameterSpace, data: DataSpace, network: PosteriorNetwork
+    ) -> None:
+        self.parameters = parameters
+        self.data = data
+        self.network = network
 
     @property
     def rowwise(self) -> bool:  # type: ignore[override]
         return self.network.flow.rowwise
 
     def prepare(self, batch: Batch, seed: tf.Tensor) -> tuple[Inputs, tf.Tensor]:
-        """Return vector, inputs and masks of a raw batch, and log_det (n,) of d vector / d parameters."""
+        """Return vector, inputs and masks of a raw batch, and log_det (n,).
+
+        The latter is that of d vector / d parameters.
+        """
         vector, log_det = self.parameters.to_vector(self.parameters.dequantise(batch, seed))
         return (vector, *self.data.to_network(batch)), log_det
 
@@ -66,7 +76,9 @@ class PosteriorModel(Trainable):
             layer.trainable = False
 
     def monitors(self, batch: Batch, seed: int) -> list[keras.callbacks.Callback]:
-        rows = {name: tf.convert_to_tensor(value[:_MONITORED_ROWS]) for name, value in batch.items()}
+        rows = {
+            name: tf.convert_to_tensor(value[:_MONITORED_ROWS]) for name, value in batch.items()
+        }
         bijection = self.network.flow.bijection
 
         def inputs() -> Any:
@@ -76,7 +88,10 @@ class PosteriorModel(Trainable):
         return [] if bijection is None else [RoundTripMonitor(bijection, inputs)]
 
     def arrays(self) -> dict[str, np.ndarray]:
-        arrays = {"parameters/mean": self.parameters.mean, "parameters/scale": self.parameters.scale}
+        arrays = {
+            "parameters/mean": self.parameters.mean,
+            "parameters/scale": self.parameters.scale,
+        }
         for name, scaling in self.data.scalings.items():
             # Older versions would round it.
             mean = "exact_mean" if scaling.mean.dtype == np.float64 else "mean"
@@ -84,8 +99,9 @@ class PosteriorModel(Trainable):
         return arrays
 
     def copy_weights(self, trained: PosteriorModel) -> None:
-        """Take the weights of a trained model of the same networks, and the scalings that belong to them."""
-        self.parameters.mean, self.parameters.scale = trained.parameters.mean, trained.parameters.scale
+        """Take the weights of a trained model of the same networks, and its scalings."""
+        self.parameters.mean = trained.parameters.mean
+        self.parameters.scale = trained.parameters.scale
         self.data.scalings = dict(trained.data.scalings)
         for variable, value in zip(self.network.variables, trained.network.variables, strict=True):
             variable.assign(value)

@@ -1,4 +1,7 @@
-"""The network of a posterior: summaries of the observables and context as condition, a frame, one flow."""
+"""The network of a posterior: summaries and context as condition, a frame, one flow.
+
+The summaries are those of the observables.
+"""
 
 from collections.abc import Mapping
 
@@ -14,26 +17,39 @@ Tensors = Mapping[str, tf.Tensor]
 
 
 class PosteriorNetwork(keras.layers.Layer):
-    """The density of parameter vectors given data, in the space where everything is standardised."""
+    """The density of parameter vectors given data, in the space where all is standardised."""
 
     def __init__(self, summaries: Mapping[str, Summary], flow: Flow) -> None:
         super().__init__(name="posterior", autocast=False)
-        self.summaries, self.flow = dict(summaries), flow
+        self.summaries = dict(summaries)
+        self.flow = flow
 
     @property
     def framing(self) -> tuple[str, Summary] | None:
         """The summary that returns a frame, with its key; None if there is none."""
-        return next(((key, summary) for key, summary in self.summaries.items() if summary.frames), None)
+        return next(
+            ((key, summary) for key, summary in self.summaries.items() if summary.frames), None
+        )
 
     def build_weights(self, vector: tf.Tensor, inputs: Tensors, masks: Tensors) -> None:
         """Build all weights for a batch of these shapes, whose values play no part."""
-        placeholders = {key: summary.placeholder(self._seen(key, inputs)) for key, summary in self.summaries.items()}
-        self.loss(vector, self.condition(inputs, masks, precomputed=placeholders), tf.zeros((2,), tf.int32))
+        placeholders = {
+            key: summary.placeholder(self._seen(key, inputs))
+            for key, summary in self.summaries.items()
+        }
+        self.loss(
+            vector,
+            self.condition(inputs, masks, precomputed=placeholders),
+            tf.zeros((2,), tf.int32),
+        )
 
     def precompute(self, inputs: Tensors) -> dict[str, dict[str, tf.Tensor]]:
         """Return what each summary can compute once for each simulation."""
         seen = {key: self._seen(key, inputs) for key in self.summaries}
-        return {key: summary.precompute(seen[key], training=True) for key, summary in self.summaries.items()}
+        return {
+            key: summary.precompute(seen[key], training=True)
+            for key, summary in self.summaries.items()
+        }
 
     def estimator(self) -> list[keras.layers.Layer]:
         """Return the layers of the initial estimate, none without a frame."""
@@ -46,15 +62,25 @@ class PosteriorNetwork(keras.layers.Layer):
         return summary.estimate(self._seen(key, inputs))
 
     def condition(
-        self, inputs: Tensors, masks: Tensors, training: bool = False, precomputed: Mapping[str, Tensors] | None = None
+        self,
+        inputs: Tensors,
+        masks: Tensors,
+        training: bool = False,
+        precomputed: Mapping[str, Tensors] | None = None,
     ) -> Condition:
-        """Return what the flow depends on: the summaries, then context, and the frame if a summary returns one."""
-        parts, summarised, frame = [], set(), None
+        """Return the flow's condition: summaries, then context, and the frame if there is one.
+
+        A summary may return the frame.
+        """
+        parts = []
+        summarised = set()
+        frame = None
         for key, summary in self.summaries.items():
             names = observables_of(key)
             summarised.update(names)
             # The observables of one network count their steps alike.
-            mask, known = masks.get(names[0]), (precomputed or {}).get(key) or None
+            mask = masks.get(names[0])
+            known = (precomputed or {}).get(key) or None
             features = summary(self._seen(key, inputs), mask, training, known)
             if summary.frames:
                 features, frame = features
@@ -76,8 +102,8 @@ class PosteriorNetwork(keras.layers.Layer):
         if condition.frame is not None:
             loss = loss - log_det if self.flow.nats else loss
             squares = squared_distance(vector, condition.frame.estimate)
-            # It trains the initial estimate and has no part in the value, which stays in nats. The difference first:
-            # it is exactly zero, whatever the loss.
+            # It trains the initial estimate and has no part in the value, which stays in nats. The
+            # difference first: it is exactly zero, whatever the loss.
             loss += squares - tf.stop_gradient(squares)
         return loss
 
@@ -89,7 +115,8 @@ class PosteriorNetwork(keras.layers.Layer):
     def sample(self, n: tf.Tensor, condition: Condition, seed: tf.Tensor) -> tf.Tensor:
         """Draw vectors (m, n, d) for m conditions."""
         z = self.flow.sample(n, condition.features, seed=seed)
-        frame, framing = condition.frame, self.framing
+        frame = condition.frame
+        framing = self.framing
         if frame is None or framing is None:
             return z
         offset = tf.matmul(z, frame.root, transpose_b=True)
@@ -117,12 +144,17 @@ class PosteriorNetwork(keras.layers.Layer):
         self.loss(vector, condition, tf.zeros((2,), tf.int32))
         self.built = True
 
-    def bijection_inputs(self, vector: tf.Tensor, condition: Condition) -> tuple[tf.Tensor, tf.Tensor | None]:
+    def bijection_inputs(
+        self, vector: tf.Tensor, condition: Condition
+    ) -> tuple[tf.Tensor, tf.Tensor | None]:
         """Return what the bijection inside the flow sees; see :meth:`Flow.bijection_inputs`."""
         return self.flow.bijection_inputs(self.whiten(vector, condition)[0], condition.features)
 
     def whiten(self, vector: tf.Tensor, condition: Condition) -> tuple[tf.Tensor, tf.Tensor]:
-        """Map vectors (n, d) into the frame, if there is one; one condition (1, c) serves all. With log_det (n,)."""
+        """Map vectors (n, d) into the frame, if there is one; one condition (1, c) serves all.
+
+        With log_det (n,).
+        """
         if condition.frame is None or self.framing is None:
             return vector, tf.zeros_like(vector[:, 0])
         return self.framing[1].whiten(vector, condition.frame)
@@ -138,6 +170,9 @@ class PosteriorNetwork(keras.layers.Layer):
 
 
 def squared_distance(vector: tf.Tensor, estimate: tf.Tensor) -> tf.Tensor:
-    """Return half the squared distance (n,) of estimates from vectors (n, d); zero where it is not finite."""
+    """Return half the squared distance (n,) of estimates from vectors (n, d).
+
+    It is zero where it is not finite.
+    """
     distance = 0.5 * tf.reduce_sum((tf.stop_gradient(vector) - estimate) ** 2, axis=-1)
     return tf.where(tf.math.is_finite(distance), distance, 0.0)

@@ -10,7 +10,14 @@ from bayesinn.core.errors import InputError
 from bayesinn.core.validation import check_integer, check_number, check_type
 from bayesinn.posterior.building import PILOT_SIMULATIONS
 from bayesinn.posterior.model import PosteriorModel
-from bayesinn.posterior.training_data import InMemory, Length, TrainingData, Validation, check_share, training_data
+from bayesinn.posterior.training_data import (
+    InMemory,
+    Length,
+    TrainingData,
+    Validation,
+    check_share,
+    training_data,
+)
 from bayesinn.simulation import checks
 from bayesinn.simulation.bank import Bank, read_simulations
 from bayesinn.simulation.simulator import Arrays, Simulator
@@ -26,18 +33,22 @@ _MOST_HELD_OUT = 65_536
 
 @dataclass(frozen=True)
 class Stream:
-    """A simulation bank that is read while training goes on, however small; perhaps unfinished, or mixed with others.
+    """A simulation bank that is read during training, however small; maybe unfinished or mixed.
+
+    It may be mixed with others.
 
     Parameters
     ----------
     bank : Bank
     reuse : int
-        Train while another program still writes the bank, which ``bayesinn simulate`` does: each chunk is used so many
-        times, about half of these while it grows, and training waits for the next chunk where it is faster. The
-        result doesn't depend on speeds. The bank must have been begun, the set held out and 4,096 simulations after it
-        are waited for. Left out, all of it must be finished.
+        Train while another program still writes the bank, which ``bayesinn simulate`` does: each
+        chunk is used so many times, about half of these while it grows, and training waits for the
+        next chunk where it is faster. The result doesn't depend on speeds. The bank must have been
+        begun, the set held out and 4,096 simulations after it are waited for. Left out, all of it
+        must be finished.
     fresh : float
-        Share of each batch that is simulated anew, for few simulations on disk of a simulator that is fast enough.
+        Share of each batch that is simulated anew, for few simulations on disk of a simulator that
+        is fast enough.
 
     Examples
     --------
@@ -46,7 +57,9 @@ class Stream:
     >>> linear, folder = bi.get("linear"), tempfile.TemporaryDirectory()
     >>> bank = bi.simulate(linear, 2_000, folder.name, seed=1, progress=False)
     >>> posterior = bi.AmortizedPosterior(linear, flow=bi.flows.coupling(blocks=1, hidden=(8,)))
-    >>> posterior = posterior.fit(bi.Stream(bank, fresh=0.25), steps=20, batch_size=64, seed=1, progress=False)
+    >>> posterior = posterior.fit(
+    ...     bi.Stream(bank, fresh=0.25), steps=20, batch_size=64, seed=1, progress=False
+    ... )
     >>> folder.cleanup()
     """
 
@@ -55,10 +68,14 @@ class Stream:
     fresh: float = 0.0
 
     def __post_init__(self) -> None:
-        check_type("Argument 'bank'", self.bank, Bank, "a Bank", "open one with bi.open_bank(folder)")
+        check_type(
+            "Argument 'bank'", self.bank, Bank, "a Bank", "open one with bi.open_bank(folder)"
+        )
         if self.reuse is not None:
             check_integer("Argument 'reuse'", self.reuse, do="pass for example reuse=4")
-        check_number("Argument 'fresh'", self.fresh, least=0, below=1, do="pass for example fresh=0.25")
+        check_number(
+            "Argument 'fresh'", self.fresh, least=0, below=1, do="pass for example fresh=0.25"
+        )
 
 
 class Streamed(TrainingData):
@@ -66,7 +83,8 @@ class Streamed(TrainingData):
 
     def __init__(self, simulator: Simulator, stream: Stream, validation: Validation) -> None:
         super().__init__(simulator)
-        self._stream, bank = stream, stream.bank
+        self._stream = stream
+        bank = stream.bank
         self.location = bank.location
         bank.check_simulator(simulator)
         self.kept = bank.kept
@@ -81,7 +99,11 @@ class Streamed(TrainingData):
         elif self._first:
             self.held_out = self._read(slice(0, self._first))
         self.pilot = self._read(pilot)
-        how = "" if not (stream.reuse or stream.fresh) else f", reuse {stream.reuse}, fresh {stream.fresh}"
+        how = (
+            ""
+            if not (stream.reuse or stream.fresh)
+            else f", reuse {stream.reuse}, fresh {stream.fresh}"
+        )
         what = bank.fingerprint if stream.reuse is None else bank.identity
         self.fingerprint = f"{what}, from row {self._first}{how}"
 
@@ -90,29 +112,43 @@ class Streamed(TrainingData):
         return checks.check_simulations(self.simulator, arrays, "Training data")
 
     def fill_in(self, length: Length, optimization: Optimization) -> tuple[Length, Optimization]:
-        (steps, epochs, batch_size), rows = length, self._stream.bank.n - self._first
+        steps, epochs, batch_size = length
+        rows = self._stream.bank.n - self._first
         if steps is not None and epochs is not None:
-            expected, got = "one of them: steps, or passes through the data", f"steps={steps!r} and epochs={epochs!r}"
-            raise InputError("Arguments 'steps' and 'epochs'", expected=expected, got=got, do="leave one out")
+            expected = "one of them: steps, or passes through the data"
+            got = f"steps={steps!r} and epochs={epochs!r}"
+            raise InputError(
+                "Arguments 'steps' and 'epochs'", expected=expected, got=got, do="leave one out"
+            )
         batch_size = self.simulator.recommended.batch_size if batch_size is None else batch_size
         batch_size = min(check_integer("Argument 'batch_size'", batch_size), rows)
-        passes = self._stream.reuse if epochs is None else check_integer("Argument 'epochs'", epochs)
+        passes = (
+            self._stream.reuse if epochs is None else check_integer("Argument 'epochs'", epochs)
+        )
         if steps is None:
-            # As long as online if nothing is said, and with as many reports: a pass through a large bank may never end.
+            # As long as online if nothing is said, and with as many reports: a pass through a large
+            # bank may never end.
             kept = max(batch_size - round(self._stream.fresh * batch_size), 1)
             steps = self.simulator.recommended.steps if passes is None else passes * (rows // kept)
         return Length(steps, None, batch_size), optimization
 
     def source(
-        self, model: PosteriorModel, settings: TrainingSettings, pretrained: bool, progress: bool, folder: Path | None
+        self,
+        model: PosteriorModel,
+        settings: TrainingSettings,
+        pretrained: bool,
+        progress: bool,
+        folder: Path | None,
     ) -> Source:
         # What is precomputed for arrays is trained on, and not fixed.
-        stream, size = self._stream, settings.batch_size
+        stream = self._stream
+        size = settings.batch_size
         if not stream.fresh:
             return BankSource(self.simulator, stream.bank, self._first, settings, stream.reuse or 0)
         fresh = round(stream.fresh * size)
         if not 0 < fresh < size:
-            expected, do = f"a share that leaves both parts some of the {size} in a batch", "pass another, or 0"
+            expected = f"a share that leaves both parts some of the {size} in a batch"
+            do = "pass another, or 0"
             raise InputError("Argument 'fresh'", expected=expected, got=repr(stream.fresh), do=do)
         kept, new = (replace(settings, batch_size=part) for part in (size - fresh, fresh))
         stored = BankSource(self.simulator, stream.bank, self._first, kept, stream.reuse or 0)
@@ -141,7 +177,9 @@ def _count_held_out(bank: Bank, validation: float | None) -> int:
     if validation is None:
         count = min(count, _MOST_HELD_OUT, _MOST_BYTES_IN_MEMORY // row_bytes)
     if count * row_bytes > _MOST_BYTES_IN_MEMORY:
-        expected = f"a share that fits into memory, {_MOST_BYTES_IN_MEMORY / bank.nbytes:.2g} at most"
+        expected = (
+            f"a share that fits into memory, {_MOST_BYTES_IN_MEMORY / bank.nbytes:.2g} at most"
+        )
         do = "pass a smaller one; leave it out for 65,536 simulations, or as many as fit"
         raise InputError("Argument 'validation'", expected=expected, got=repr(validation), do=do)
     return count

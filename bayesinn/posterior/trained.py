@@ -40,7 +40,9 @@ class TrainedPosterior(Registered):
     def __init__(self, simulator: Simulator, summaries: dict[str, Summary], flow: Flow) -> None:
         import pandas as pd
 
-        self.simulator, self.summaries, self.flow = simulator, summaries, flow
+        self.simulator = simulator
+        self.summaries = summaries
+        self.flow = flow
         self.history = pd.DataFrame()
         self.training: dict[str, Any] = {}
         #: What the simulator did when this was trained, in plain values; None if that is not known.
@@ -59,10 +61,11 @@ class TrainedPosterior(Registered):
         Returns
         -------
         Draws
-            Dict of parameter to array (n_obs, draws, *event), or (draws, *event) for one observation without batch
-            axis, all inside the prior's support; with ``p_value``, ``unusual`` and ``out_of_distribution`` for each
-            observation. Draws that lie too far out are put back, in each unconstrained element, to twice as far from
-            the centre as any of 8,192 prior draws; :meth:`log_prob` knows nothing of that.
+            Dict of parameter to array (n_obs, draws, *event), or (draws, *event) for one
+            observation without batch axis, all inside the prior's support; with ``p_value``,
+            ``unusual`` and ``out_of_distribution`` for each observation. Draws that lie too far out
+            are put back, in each unconstrained element, to twice as far from the centre as any of
+            8,192 prior draws; :meth:`log_prob` knows nothing of that.
         """
         observations, condition, inputs = self._encoded(data)
         return self._draw(observations.batched, condition, inputs, draws, seed)
@@ -72,21 +75,24 @@ class TrainedPosterior(Registered):
 
         Parameters
         ----------
-        parameters : dict of name to array (n_obs, draws, *event), as :meth:`sample` returns, or (n_obs, *event)
+        parameters : dict of name to array (n_obs, draws, *event)
+            As :meth:`sample` returns, or (n_obs, *event).
             Without the first axis for one observation without batch axis.
         data : dict of name to array (n_obs, ...)
 
         Returns
         -------
-        array (n_obs, draws), (n_obs,), (draws,) or a number, to match; in nats, exact. -inf outside the support.
-            For integer parameters it is a probability, by quadrature over the interval that stands for the integer.
-            With more than three integers, for which that takes too long, an InputError is raised.
+        array (n_obs, draws), (n_obs,), (draws,) or a number, to match; in nats, exact. -inf outside
+        the support.
+            For integer parameters it is a probability, by quadrature over the interval that stands
+            for the integer. With more than three integers, for which that takes too long, an
+            InputError is raised.
         """
         observations, condition, _ = self._encoded(data)
         return self._log_prob(parameters, observations, condition)
 
     def summarize(self, data: Mapping[str, Any]) -> np.ndarray:
-        """Return what the flow sees of each observation: the summaries, then the context, (n_obs, c) or (c,)."""
+        """Return the flow's input by observation: summaries, then context, (n_obs, c) or (c,)."""
         observations, condition, _ = self._encoded(data)
         return condition.features if observations.batched else condition.features[0]
 
@@ -99,7 +105,7 @@ class TrainedPosterior(Registered):
         predictive: bool = True,
         progress: bool = False,
     ) -> xarray.DataTree:
-        """Return everything about the posterior of ``data``, observations as for :meth:`sample`, for ArviZ.
+        """Return all about the posterior of ``data``, observations as in :meth:`sample`, for ArviZ.
 
         Parameters
         ----------
@@ -111,20 +117,22 @@ class TrainedPosterior(Registered):
         Returns
         -------
         xarray.DataTree
-            Groups posterior, prior, posterior_predictive, observed_data, constant_data (context) and sample_stats
-            (log density ``lp``, where the flow has one that costs little; ``out_of_distribution_p`` of the
-            observation), with one chain. Units and labels are attributes of the variables. Several observations have
-            a dimension ``observation``.
+            Groups posterior, prior, posterior_predictive, observed_data, constant_data (context)
+            and sample_stats (log density ``lp``, where the flow has one that costs little;
+            ``out_of_distribution_p`` of the observation), with one chain. Units and labels are
+            attributes of the variables. Several observations have a dimension ``observation``.
         """
         observations, condition, inputs = self._encoded(data)
         sampled = self._draw(observations.batched, condition, inputs, draws, seed)
         exact = self.evaluator.density == "exact"
         log_density = self._log_prob(sampled, observations, condition) if exact else None
-        return inference_data(self.simulator, observations, sampled, log_density, seed, predictive, progress)
+        return inference_data(
+            self.simulator, observations, sampled, log_density, seed, predictive, progress
+        )
 
     @property
     def has_log_prob(self) -> bool:
-        """Whether :meth:`log_prob` can tell densities: the flow has them, and there are at most three integers."""
+        """Whether :meth:`log_prob` has densities: the flow has, with at most three integers."""
         return self.evaluator.density is not None
 
     @property
@@ -144,18 +152,25 @@ class TrainedPosterior(Registered):
 
     @once()
     def save(self, folder: str | Path) -> Path:
-        """Write the posterior into a folder (``manifest.json`` and its weights) for :func:`bayesinn.load`."""
+        """Write the posterior into a folder for :func:`bayesinn.load`.
+
+        The files are ``manifest.json`` and its weights.
+        """
         entries = {
             "class": public_name(type(self)),
             "simulator": self.simulator.reference(),
             **(self.identity or identity.entries(self.simulator)),
             "network": self.network_configuration(),
-            "compression": {name: scaling.compress for name, scaling in self.model.data.scalings.items()},
+            "compression": {
+                name: scaling.compress for name, scaling in self.model.data.scalings.items()
+            },
             "training": self.training,
             "history": self.history.to_dict(orient="list"),
         }
         reference = {f"reference/{name}": value for name, value in self.reference.arrays().items()}
-        return write_model(folder, KIND, entries, {**self.model.arrays(), **reference}, self.model.network)
+        return write_model(
+            folder, KIND, entries, {**self.model.arrays(), **reference}, self.model.network
+        )
 
     def network_configuration(self) -> dict[str, Any]:
         """Return summaries and flow in plain values, enough to build them again."""
@@ -164,11 +179,17 @@ class TrainedPosterior(Registered):
     @property
     def fingerprint(self) -> str:
         """SHA-256 of the trained network's weights."""
-        return fingerprint({str(number): value.numpy() for number, value in enumerate(self.model.network.variables)})
+        return fingerprint(
+            {
+                str(number): value.numpy()
+                for number, value in enumerate(self.model.network.variables)
+            }
+        )
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         """Refuse pickle, deepcopy and joblib, which can't hold compiled functions."""
-        subject, expected = f"Copy of the posterior of {self.simulator.name!r}", "a folder, which keeps every bit"
+        subject = f"Copy of the posterior of {self.simulator.name!r}"
+        expected = "a folder, which keeps every bit"
         do = "call posterior.save(folder), and bi.load(folder) where it is needed"
         raise InputError(subject, expected=expected, got="pickle, copy or joblib", do=do)
 
@@ -179,9 +200,14 @@ class TrainedPosterior(Registered):
 
     @property
     def steps_done(self) -> int:
-        """Number of steps that the last training took: fewer than planned if patience or an error ended it."""
+        """Number of steps the last training took: fewer than planned if it ended early.
+
+        Patience or an error may have ended it.
+        """
         # Older posteriors know the end of the last report only.
-        return int(self.training.get("steps_done", self.history["step"].max() if len(self.history) else 0))
+        return int(
+            self.training.get("steps_done", self.history["step"].max() if len(self.history) else 0)
+        )
 
     def __repr__(self) -> str:
         state = "not trained"
@@ -192,10 +218,15 @@ class TrainedPosterior(Registered):
         return "\n".join([*lines, f"  flow: {self.flow!r}"])
 
     def adopt(
-        self, evaluator: Evaluator, reference: Reference, history: pd.DataFrame, training: dict[str, Any]
+        self,
+        evaluator: Evaluator,
+        reference: Reference,
+        history: pd.DataFrame,
+        training: dict[str, Any],
     ) -> None:
         """Use trained parts, from training or from a saved folder."""
-        self.history, self.training = history, training
+        self.history = history
+        self.training = training
         self._trained = _Trained(evaluator, reference)
 
     def _encoded(self, data: Mapping[str, Any]) -> tuple[Observations, Condition, Arrays]:
@@ -204,32 +235,44 @@ class TrainedPosterior(Registered):
         observations = check_observations(self.simulator, data)
         return observations, *evaluator.condition(observations.arrays)
 
-    def _log_prob(self, parameters: Mapping[str, Any], observations: Observations, condition: Condition) -> np.ndarray:
+    def _log_prob(
+        self, parameters: Mapping[str, Any], observations: Observations, condition: Condition
+    ) -> np.ndarray:
         values, batch_shape = check_parameters(self.simulator, parameters, observations)
         result = self.evaluator.log_prob(values, condition).reshape(batch_shape)
         return result if observations.batched else result[0]
 
-    def _draw(self, batched: bool, condition: Condition, inputs: Arrays, draws: int, seed: int) -> Draws:
+    def _draw(
+        self, batched: bool, condition: Condition, inputs: Arrays, draws: int, seed: int
+    ) -> Draws:
         count = check_integer("Argument 'draws'", draws, do="pass draws=1000")
         self.require_draws()
         values = self.evaluator.sample(condition, count, seeds.tensor_seed(seed, "draws"))
         typical = self.reference.compare(np.asarray(condition.flat()), inputs)
         if not batched:
-            return Draws({name: value[0] for name, value in values.items()}, typical.p_value[0], typical.unusual[0])
+            return Draws(
+                {name: value[0] for name, value in values.items()},
+                typical.p_value[0],
+                typical.unusual[0],
+            )
         return Draws(values, *typical)
 
     def require_draws(self) -> None:
         """Refuse a flow that declares that it can't draw."""
         if not self.flow.draws:
-            subject, expected = f"Draws from the posterior of {self.simulator.name!r}", "a flow that can draw"
+            subject = f"Draws from the posterior of {self.simulator.name!r}"
+            expected = "a flow that can draw"
             do = "use another flow, or ask this one for what it declares"
             raise InputError(subject, expected=expected, got=repr(self.flow), do=do)
 
     def _require_trained(self) -> _Trained:
         if self._trained is None:
-            expected, got = "a trained posterior", "one that was never trained"
+            expected = "a trained posterior"
+            got = "one that was never trained"
             do = "call fit(...) first, or bi.load(folder)"
-            raise InputError(f"Posterior of {self.simulator.name!r}", expected=expected, got=got, do=do)
+            raise InputError(
+                f"Posterior of {self.simulator.name!r}", expected=expected, got=got, do=do
+            )
         return self._trained
 
 

@@ -1,4 +1,7 @@
-"""What a posterior is fitted to: fresh simulations, or arrays. Each kind fills in what a user left out its own way."""
+"""What a posterior is fitted to: fresh simulations, or arrays.
+
+Each kind fills in what a user left out its own way.
+"""
 
 from __future__ import annotations
 
@@ -23,10 +26,17 @@ from bayesinn.training.sources import Source, online_source
 Validation = float | Mapping[str, Any] | None
 
 _VALIDATION_SHARE = 0.1
-# Arrays, chosen in paper_results/defaults: short batches, passes that make about so many steps of them, and patience.
-_BATCH, _STEPS, _FEWEST_BATCHES, _FEWEST_EPOCHS, _MOST_EPOCHS, _PATIENCE = 64, 5_000, 14, 10, 300, 20
+# Arrays, chosen in paper_results/defaults: short batches, passes that make about so many steps of
+# them, and patience.
+_BATCH = 64
+_STEPS = 5_000
+_FEWEST_BATCHES = 14
+_FEWEST_EPOCHS = 10
+_MOST_EPOCHS = 300
+_PATIENCE = 20
 # Weight decay for fewer rows than these: with 1,000 it helps, with 10,000 it harms.
-_DECAY, _FEW_ROWS = 0.1, 3_000
+_DECAY = 0.1
+_FEW_ROWS = 3_000
 
 
 class Length(NamedTuple):
@@ -38,11 +48,13 @@ class Length(NamedTuple):
 
 
 class TrainingData(ABC):
-    """What to train on, checked; also a set that is ``held_out``, and a ``fingerprint`` that checkpoints know it by.
+    """What to train on, checked; a set ``held_out``, and a ``fingerprint`` for checkpoints.
 
-    ``pilot`` are the rows to measure scalings on and to initialise networks with; None where they are simulated.
-    ``passes`` are those through simulations that are drawn first, if a user says nothing; ``location`` is the place of
-    a bank that is trained from.
+    Checkpoints recognise the data by the fingerprint.
+
+    ``pilot`` are the rows to measure scalings on and to initialise networks with; None where they
+    are simulated. ``passes`` are those through simulations that are drawn first, if a user says
+    nothing; ``location`` is the place of a bank that is trained from.
     """
 
     #: Number of rows that are in memory.
@@ -64,15 +76,27 @@ class TrainingData(ABC):
 
     @abstractmethod
     def source(
-        self, model: PosteriorModel, settings: TrainingSettings, pretrained: bool, progress: bool, folder: Path | None
+        self,
+        model: PosteriorModel,
+        settings: TrainingSettings,
+        pretrained: bool,
+        progress: bool,
+        folder: Path | None,
     ) -> Source:
-        """Return where batches come from. A model that is ``pretrained`` has the weights of another.
+        """Return where batches come from.
+
+        A model that is ``pretrained`` has the weights of another.
 
         What is drawn before the first step is kept in the ``folder`` of a checkpoint.
         """
 
-    def validation(self, model: PosteriorModel, settings: TrainingSettings) -> Mapping[str, Any] | None:
-        """Return what is held out, with what the model computes once for each row if training has that, too."""
+    def validation(
+        self, model: PosteriorModel, settings: TrainingSettings
+    ) -> Mapping[str, Any] | None:
+        """Return the held-out rows.
+
+        They come with what the model computes once for each row if training has that, too.
+        """
         return self.held_out
 
 
@@ -86,7 +110,8 @@ class Online(TrainingData):
     def fill_in(self, length: Length, optimization: Optimization) -> tuple[Length, Optimization]:
         recommended = self.simulator.recommended
         if length.epochs is not None and length.steps is None:
-            expected, got = "steps, which say how long to train online", f"epochs={length.epochs!r} alone"
+            expected = "steps, which say how long to train online"
+            got = f"epochs={length.epochs!r} alone"
             do = "pass steps=...; epochs then says in how many reports"
             raise InputError("Argument 'epochs'", expected=expected, got=got, do=do)
         steps = recommended.steps if length.steps is None else length.steps
@@ -94,17 +119,26 @@ class Online(TrainingData):
         return Length(steps, length.epochs, batch_size), optimization
 
     def source(
-        self, model: PosteriorModel, settings: TrainingSettings, pretrained: bool, progress: bool, folder: Path | None
+        self,
+        model: PosteriorModel,
+        settings: TrainingSettings,
+        pretrained: bool,
+        progress: bool,
+        folder: Path | None,
     ) -> Source:
         if not settings.passes:
             return online_source(self.simulator, settings, progress)
-        return offline_source(model, settings, self.simulator, pretrained=pretrained, progress=progress, folder=folder)
+        return offline_source(
+            model, settings, self.simulator, pretrained=pretrained, progress=progress, folder=folder
+        )
 
 
 class InMemory(TrainingData):
     """Arrays (n, ...), of which a share or a set of its own is held out."""
 
-    def __init__(self, simulator: Simulator, arrays: Arrays, validation: Validation, seed: int) -> None:
+    def __init__(
+        self, simulator: Simulator, arrays: Arrays, validation: Validation, seed: int
+    ) -> None:
         super().__init__(simulator)
         self._arrays = arrays
         if isinstance(validation, Mapping):
@@ -114,15 +148,23 @@ class InMemory(TrainingData):
             kept, apart = split(rows, check_share(validation, rows), seed)
             self._arrays = take(arrays, kept)
             self.held_out = take(arrays, apart) if len(apart) else None
-        self.pilot, self.rows = self._arrays, len(next(iter(self._arrays.values())))
+        self.pilot = self._arrays
+        self.rows = len(next(iter(self._arrays.values())))
         self.fingerprint = fingerprint(self._arrays)
 
     def fill_in(self, length: Length, optimization: Optimization) -> tuple[Length, Optimization]:
-        (steps, epochs, batch_size), rows = length, len(next(iter(self._arrays.values())))
+        steps, epochs, batch_size = length
+        rows = len(next(iter(self._arrays.values())))
         if batch_size is None:
-            batch_size = min(self.simulator.recommended.batch_size, _BATCH, max(rows // _FEWEST_BATCHES, 1))
+            batch_size = min(
+                self.simulator.recommended.batch_size, _BATCH, max(rows // _FEWEST_BATCHES, 1)
+            )
             batch_size = max(batch_size // optimization.parts, 1) * optimization.parts
-        if rows < _FEW_ROWS and optimization.weight_decay is None and optimization.optimizer is None:
+        if (
+            rows < _FEW_ROWS
+            and optimization.weight_decay is None
+            and optimization.optimizer is None
+        ):
             optimization = replace(optimization, weight_decay=_DECAY)
         if steps is None and epochs is None:
             steps_per_pass = max(rows // check_integer("Argument 'batch_size'", batch_size), 1)
@@ -132,16 +174,31 @@ class InMemory(TrainingData):
         return Length(steps, epochs, batch_size), optimization
 
     def source(
-        self, model: PosteriorModel, settings: TrainingSettings, pretrained: bool, progress: bool, folder: Path | None
+        self,
+        model: PosteriorModel,
+        settings: TrainingSettings,
+        pretrained: bool,
+        progress: bool,
+        folder: Path | None,
     ) -> Source:
-        return offline_source(model, settings, self._arrays, pretrained=pretrained, progress=progress)
+        return offline_source(
+            model, settings, self._arrays, pretrained=pretrained, progress=progress
+        )
 
-    def validation(self, model: PosteriorModel, settings: TrainingSettings) -> Mapping[str, Any] | None:
-        return None if self.held_out is None else precomputed(model, self.held_out, settings.batch_size)[0]
+    def validation(
+        self, model: PosteriorModel, settings: TrainingSettings
+    ) -> Mapping[str, Any] | None:
+        return (
+            None
+            if self.held_out is None
+            else precomputed(model, self.held_out, settings.batch_size)[0]
+        )
 
 
 @singledispatch
-def training_data(data: Any, simulator: Simulator, validation: Validation, seed: int) -> TrainingData:
+def training_data(
+    data: Any, simulator: Simulator, validation: Validation, seed: int
+) -> TrainingData:
     """Return what to train on and what is held out, checked; the seed decides how arrays are split.
 
     Another kind of data registers what it becomes.
@@ -161,10 +218,15 @@ def refuse_ignored(data: Any, validation: Validation, optimization: Optimization
         if data is None and value is not None:
             got = f"{name}={value!r} in online training, where every batch is new"
             do = f"leave {name!r} out, or pass data=simulator.sample(n, seed)"
-            raise InputError(f"Argument {name!r}", expected="training data to hold some out of", got=got, do=do)
+            raise InputError(
+                f"Argument {name!r}", expected="training data to hold some out of", got=got, do=do
+            )
     if optimization.patience is not None and validation == 0.0:
-        expected, got = "simulations to hold out, whose loss it watches", "validation=0"
-        raise InputError("Argument 'patience'", expected=expected, got=got, do="leave one of the two out")
+        expected = "simulations to hold out, whose loss it watches"
+        got = "validation=0"
+        raise InputError(
+            "Argument 'patience'", expected=expected, got=got, do="leave one of the two out"
+        )
     if data is not None and optimization.passes is not None:
         got = f"passes={optimization.passes!r} together with training data"
         do = "leave it out; epochs are passes through the data"
@@ -173,7 +235,8 @@ def refuse_ignored(data: Any, validation: Validation, optimization: Optimization
 
 def check_share(validation: Any, rows: int) -> float:
     """Return the share of rows to hold out, a tenth if nothing is said."""
-    subject, do = "Argument 'validation'", "pass for example validation=0.1"
+    subject = "Argument 'validation'"
+    do = "pass for example validation=0.1"
     share = _VALIDATION_SHARE if validation is None else validation
     share = check_number(subject, share, least=0, below=1, do=f"{do}, or a dict of arrays")
     if share and not 0 < round(share * rows) < rows:

@@ -1,4 +1,4 @@
-"""How typical an observation is of the simulations: a p-value, and the statistic that is most extreme."""
+"""How typical an observation is of the simulations: a p-value, and the most extreme statistic."""
 
 from __future__ import annotations
 
@@ -24,7 +24,10 @@ _SHORTEST_AXIS = 1e-3
 
 
 class Typicality(NamedTuple):
-    """P-values (n,) of observations and, as the reason where one is small, the most extreme of ``STATISTICS`` (n,)."""
+    """P-values (n,) of observations and, as the reason, the most extreme of ``STATISTICS`` (n,).
+
+    The latter is the reason where a p-value is small.
+    """
 
     p_value: np.ndarray
     unusual: np.ndarray
@@ -34,45 +37,51 @@ class Typicality(NamedTuple):
 class Reference:
     """Simulated observations that new ones are compared with, by six statistics.
 
-    Each gives the share of held-out simulations that are at least as extreme. The smallest share is ranked among those
-    of held-out simulations in turn; the mean logarithm of all six shares orders equal ones. The statistics overlap:
-    Bonferroni would halve the rate of false alarms and the power. Observation and simulations are exchangeable if the
-    model is correct, so that the rank is a p-value: never too small. It is at least ``smallest``.
+    Each gives the share of held-out simulations that are at least as extreme. The smallest share is
+    ranked among those of held-out simulations in turn; the mean logarithm of all six shares orders
+    equal ones. The statistics overlap: Bonferroni would halve the rate of false alarms and the
+    power. Observation and simulations are exchangeable if the model is correct, so that the rank is
+    a p-value: never too small. It is at least ``smallest``.
 
     ``summary``
-        Distance in the space of the flow's condition (summaries and context), which training made sensitive to what
-        parameters change: Mahalanobis' along the leading principal components, and all that lies outside them in units
-        of what simulations have there.
+        Distance in the space of the flow's condition (summaries and context), which training made
+        sensitive to what parameters change: Mahalanobis' along the leading principal components,
+        and all that lies outside them in units of what simulations have there.
     ``inputs``
-        The same distance among the standardised inputs: a network may squash whatever parameters do not explain.
-        Exchangeable elements enter by their mean and sd, which know neither order nor padding.
+        The same distance among the standardised inputs: a network may squash whatever parameters do
+        not explain. Exchangeable elements enter by their mean and sd, which know neither order nor
+        padding.
     ``extremes``
-        Largest absolute value among the standardised inputs: one wrong number does not move a distance in hundreds.
+        Largest absolute value among the standardised inputs: one wrong number does not move a
+        distance in hundreds.
     ``order``, ``gap``
-        What boosted trees think of each series in time that learned to tell simulations from the same ones in a wrong
-        order, or with a gap of zeros, such as at the peak. Where scatter is large, these look typical to distances.
+        What boosted trees think of each series in time that learned to tell simulations from the
+        same ones in a wrong order, or with a gap of zeros, such as at the peak. Where scatter is
+        large, these look typical to distances.
     ``scale``
-        The same for all data, context included, of which one variable, or all observables, are ten times too large or
-        too small.
+        The same for all data, context included, of which one variable, or all observables, are ten
+        times too large or too small.
 
-    A prior that allows for wild scatter makes nearly any data typical, however wrong they are. With the dispersion
-    psi ~ Exponential(mean 5) of the SIR model, the German counts times 20 pass, as an outbreak that began earlier: by
-    the exact evidence, a wrong unit is only 12 times as likely as none; 15 % of simulations times 0.1 or 10 are flagged
-    there, 97 % or more of those of a pharmacokinetic model. Several data sets together are tested by
+    A prior that allows for wild scatter makes nearly any data typical, however wrong they are. With
+    the dispersion psi ~ Exponential(mean 5) of the SIR model, the German counts times 20 pass, as
+    an outbreak that began earlier: by the exact evidence, a wrong unit is only 12 times as likely
+    as none; 15 % of simulations times 0.1 or 10 are flagged there, 97 % or more of those of a
+    pharmacokinetic model. Several data sets together are tested by
     :func:`bayesinn.misspecification`.
 
-    One half of the simulations gives means, orthonormal axes, sds along each and then outside of them, and trees. The
-    other gives ``held_out`` (m, 6), the sorted columns of statistics, and ``scores`` (m,), sorted: the number of
-    simulations at least as extreme (itself included), by the statistic for which they are fewest, and as a fraction
-    what decides between equal ones. Flags for each input, in alphabetical order, tell what is ``pooled`` and what a
-    ``series``.
+    One half of the simulations gives means, orthonormal axes, sds along each and then outside of
+    them, and trees. The other gives ``held_out`` (m, 6), the sorted columns of statistics, and
+    ``scores`` (m,), sorted: the number of simulations at least as extreme (itself included), by the
+    statistic for which they are fewest, and as a fraction what decides between equal ones. Flags
+    for each input, in alphabetical order, tell what is ``pooled`` and what a ``series``.
 
     References
     ----------
-    Schmitt, Buerkner, Koethe and Radev (2023), Detecting model misspecification in amortized Bayesian inference with
-    neural networks, arXiv:2112.08866 (summary space as the place to look).
-    Lopez-Paz and Oquab (2017), Revisiting classifier two-sample tests, arXiv:1610.06545 (a classifier as a statistic).
-    Tipping and Bishop (1999), Probabilistic principal component analysis (the distance).
+    Schmitt, Buerkner, Koethe and Radev (2023), Detecting model misspecification in amortized
+    Bayesian inference with neural networks, arXiv:2112.08866 (summary space as the place to look).
+    Lopez-Paz and Oquab (2017), Revisiting classifier two-sample tests, arXiv:1610.06545 (a
+    classifier as a statistic). Tipping and Bishop (1999), Probabilistic principal component
+    analysis (the distance).
 
     Examples
     --------
@@ -101,7 +110,10 @@ class Reference:
 
     @property
     def smallest(self) -> float:
-        """The p-value of an observation that is more extreme than all simulations: 1 / (1 + m), but for ties."""
+        """The p-value of an observation more extreme than all simulations: 1 / (1 + m).
+
+        Ties may change it.
+        """
         return self._p_value(1.0)
 
     @classmethod
@@ -113,41 +125,62 @@ class Reference:
         series: Collection[str] = (),
         damaged: Mapping[str, Mapping[str, np.ndarray]] | None = None,
     ) -> Reference:
-        """Measure on conditions (n, c) and inputs (n, ...), standardised and zero where there is padding.
+        """Measure on conditions (n, c) and inputs (n, ...), standardised, with zeros in padding.
 
-        Elements of ``pooled`` inputs (n, elements, ...) are exchangeable or vary in number; ``damaged`` has, for each
-        kind of damage, a copy of the inputs.
+        Elements of ``pooled`` inputs (n, elements, ...) are exchangeable or vary in number;
+        ``damaged`` has, for each kind of damage, a copy of the inputs.
         """
         half = (len(condition) + 1) // 2
-        flags, ordered = (np.array([name in chosen for name in sorted(inputs)], bool) for chosen in (pooled, series))
+        flags, ordered = (
+            np.array([name in chosen for name in sorted(inputs)], bool)
+            for chosen in (pooled, series)
+        )
         intact = _judged(inputs, flags, ordered)
         # Without damaged copies there is nothing to learn.
-        copies = [_judged(damaged[kind], flags, ordered) if damaged else intact for kind in damage.KINDS]
-        pairs = [(intact[number][:half], copy[number][: half * bool(damaged)]) for number, copy in enumerate(copies)]
+        copies = [
+            _judged(damaged[kind], flags, ordered) if damaged else intact for kind in damage.KINDS
+        ]
+        pairs = [
+            (intact[number][:half], copy[number][: half * bool(damaged)])
+            for number, copy in enumerate(copies)
+        ]
         with ThreadPoolExecutor() as pool:
             order, gap, scale = pool.map(damage.grow, *zip(*pairs, strict=True))
         summary = _axes(condition[:half].astype(np.float64))
         empty = np.zeros((0, len(STATISTICS))), np.zeros(0)
-        unfinished = cls(*summary, *_axes(_flat(inputs, flags)[:half]), flags, ordered, order, gap, scale, *empty)
+        unfinished = cls(
+            *summary, *_axes(_flat(inputs, flags)[:half]), flags, ordered, order, gap, scale, *empty
+        )
         rest = take(inputs, slice(half, None))
         statistics = unfinished._statistics(condition[half:], rest)
         held_out = np.sort(statistics, axis=0)
-        return replace(unfinished, held_out=held_out, scores=np.sort(_score(_at_least(held_out, statistics))))
+        return replace(
+            unfinished, held_out=held_out, scores=np.sort(_score(_at_least(held_out, statistics)))
+        )
 
     def compare(self, condition: np.ndarray, inputs: Mapping[str, np.ndarray]) -> Typicality:
-        """Return how typical observations with condition (n, c) and standardised inputs (n, ...) are."""
+        """Return how typical observations with condition (n, c) and inputs (n, ...) are.
+
+        The inputs are standardised.
+        """
         counts = 1 + _at_least(self.held_out, self._statistics(condition, inputs))
-        # Some counts of simulations would grow by one if the observation were among them: counting as though none did
-        # errs on the side of larger p-values.
-        return Typicality(self._p_value(_score(counts)), np.array(STATISTICS)[counts.argmin(axis=1)])
+        # Some counts of simulations would grow by one if the observation were among them: counting
+        # as though none did errs on the side of larger p-values.
+        return Typicality(
+            self._p_value(_score(counts)), np.array(STATISTICS)[counts.argmin(axis=1)]
+        )
 
     def shares(self, condition: np.ndarray, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
         """Return p-values (n, 6) of each statistic by itself."""
-        return (1.0 + _at_least(self.held_out, self._statistics(condition, inputs))) / (1.0 + len(self.held_out))
+        return (1.0 + _at_least(self.held_out, self._statistics(condition, inputs))) / (
+            1.0 + len(self.held_out)
+        )
 
     def check(self, condition: np.ndarray, inputs: Mapping[str, np.ndarray]) -> None:
-        """Raise a ValueError unless the fields fit each other and observations such as these (n, ...)."""
-        _require(self.held_out.shape[1] in range(1, len(STATISTICS) + 1), "held_out has no statistics")
+        """Raise a ValueError unless the fields fit each other and such observations (n, ...)."""
+        _require(
+            self.held_out.shape[1] in range(1, len(STATISTICS) + 1), "held_out has no statistics"
+        )
         _require(len(self.scores) == len(self.held_out), "scores are not as many as held_out")
         for name in ("held_out", "scores"):
             _require(bool(np.all(np.diff(vars(self)[name], axis=0) >= 0)), f"{name} is not sorted")
@@ -156,7 +189,11 @@ class Reference:
         widths = [rows.shape[1] for rows in _judged(inputs, self.pooled, self.series)]
         for name, width in zip(("order_trees", "gap_trees", "scale_trees"), widths, strict=True):
             trees = vars(self)[name]
-            for field, below in (("feature", width), ("left", trees.shape[1]), ("right", trees.shape[1])):
+            for field, below in (
+                ("feature", width),
+                ("left", trees.shape[1]),
+                ("right", trees.shape[1]),
+            ):
                 known = bool(np.all((trees[field] >= 0) & (trees[field] < below)))
                 _require(known, f"{name} points to a {field} beyond the last of {below}")
         self.compare(condition, inputs)
@@ -174,12 +211,20 @@ class Reference:
         trees = self.order_trees, self.gap_trees, self.scale_trees
         with np.errstate(over="ignore", invalid="ignore"):
             statistics = [
-                _distance(condition.astype(np.float64), self.summary_mean, self.summary_axes, self.summary_sds),
-                _distance(_flat(inputs, self.pooled), self.inputs_mean, self.inputs_axes, self.inputs_sds),
+                _distance(
+                    condition.astype(np.float64),
+                    self.summary_mean,
+                    self.summary_axes,
+                    self.summary_sds,
+                ),
+                _distance(
+                    _flat(inputs, self.pooled), self.inputs_mean, self.inputs_axes, self.inputs_sds
+                ),
                 np.max([np.abs(_rows(value)).max(axis=1) for value in inputs.values()], axis=0),
                 *(damage.score(grown, rows) for grown, rows in zip(trees, judged, strict=True)),
             ]
-        # What overflowed is as far out as can be. Posteriors saved before there was the last statistic lack it.
+        # What overflowed is as far out as can be. Posteriors saved before there was the last
+        # statistic lack it.
         known = statistics[: self.held_out.shape[1]]
         return np.nan_to_num(np.stack(known, axis=1), nan=np.inf, posinf=np.inf)
 
@@ -190,7 +235,7 @@ def _require(holds: bool, fault: str) -> None:
 
 
 def _flat(inputs: Mapping[str, np.ndarray], pooled: np.ndarray) -> np.ndarray:
-    """Return inputs side by side, (n, d); mean and sd over the elements of those that are pooled."""
+    """Return inputs side by side, (n, d); mean and sd over the elements of pooled inputs."""
     parts = []
     for name, pool in zip(sorted(inputs), pooled, strict=True):
         value = inputs[name].astype(np.float64)
@@ -198,8 +243,10 @@ def _flat(inputs: Mapping[str, np.ndarray], pooled: np.ndarray) -> np.ndarray:
     return np.concatenate(parts, axis=1)
 
 
-def _judged(inputs: Mapping[str, np.ndarray], pooled: np.ndarray, series: np.ndarray) -> list[np.ndarray]:
-    """Return what the trees of each kind of damage see, (n, d): the series side by side, or all inputs."""
+def _judged(
+    inputs: Mapping[str, np.ndarray], pooled: np.ndarray, series: np.ndarray
+) -> list[np.ndarray]:
+    """Return what trees of each kind of damage see, (n, d): series side by side, or all inputs."""
     names = [name for name, flag in zip(sorted(inputs), series, strict=True) if flag]
     empty = np.zeros((len(next(iter(inputs.values()))), 0), np.float32)
     ordered = np.concatenate([empty, *(_rows(inputs[name]) for name in names)], axis=1)
@@ -224,33 +271,44 @@ def _axes(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     size, dimension = values.shape
     mean = values.mean(axis=0)
     count = min(_MOST_AXES, dimension, size // _SIMULATIONS_PER_AXIS)
-    axes, along = np.zeros((dimension, 0)), np.zeros(0)
+    axes = np.zeros((dimension, 0))
+    along = np.zeros(0)
     if count > 0 and np.ptp(values, axis=0).any():
         from sklearn.decomposition import PCA
 
         # For images it finds the axes by random projections; the seed makes training reproducible.
         found = PCA(count, random_state=0).fit(values)
-        axes, along = found.components_.T, np.sqrt(np.maximum(found.explained_variance_, 0.0))
+        axes = found.components_.T
+        along = np.sqrt(np.maximum(found.explained_variance_, 0.0))
     centred = values - mean
-    outside = np.square(centred - centred @ axes @ axes.T).sum() / (size * max(1, dimension - count))
+    outside = np.square(centred - centred @ axes @ axes.T).sum() / (
+        size * max(1, dimension - count)
+    )
     sds = np.append(along, np.sqrt(outside))
     return mean, axes, np.maximum(sds, _SHORTEST_AXIS * sds.max() or 1.0)
 
 
-def _distance(values: np.ndarray, mean: np.ndarray, axes: np.ndarray, sds: np.ndarray) -> np.ndarray:
+def _distance(
+    values: np.ndarray, mean: np.ndarray, axes: np.ndarray, sds: np.ndarray
+) -> np.ndarray:
     centred = values - mean
     scores = centred @ axes
     outside = centred - scores @ axes.T
-    return np.sqrt(np.square(scores / sds[:-1]).sum(axis=1) + np.square(outside).sum(axis=1) / sds[-1] ** 2)
+    return np.sqrt(
+        np.square(scores / sds[:-1]).sum(axis=1) + np.square(outside).sum(axis=1) / sds[-1] ** 2
+    )
 
 
 def _at_least(held_out: np.ndarray, statistics: np.ndarray) -> np.ndarray:
-    """Return how many (n, k) of each sorted column (m, k) are as large as statistics (n, k), or larger."""
-    below = [np.searchsorted(known, new, side="left") for known, new in zip(held_out.T, statistics.T, strict=True)]
+    """Return the number (n, k) of each sorted column (m, k) not below statistics (n, k)."""
+    below = [
+        np.searchsorted(known, new, side="left")
+        for known, new in zip(held_out.T, statistics.T, strict=True)
+    ]
     return len(held_out) - np.stack(below, axis=1)
 
 
 def _score(counts: np.ndarray) -> np.ndarray:
-    """Return the smallest of counts (n, k), all from one on, plus a fraction that grows with each of them."""
+    """Return the smallest of counts (n, k), from one on, plus a fraction that grows with each."""
     # 64 is far above any mean of logarithms: the fraction stays below one.
     return counts.min(axis=1) + np.log(counts).mean(axis=1) / 64.0

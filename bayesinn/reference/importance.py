@@ -1,4 +1,7 @@
-"""Importance sampling from the prior: exact in the limit, with an effective sample size that says how close it is."""
+"""Importance sampling from the prior: exact in the limit, with an effective sample size.
+
+The latter says how close it is.
+"""
 
 import warnings
 from collections.abc import Callable, Mapping
@@ -16,7 +19,8 @@ from bayesinn.simulation.simulations import take
 from bayesinn.simulation.simulator import Arrays, Simulator
 from bayesinn.spaces.observations import check_observations
 
-_DRAWS, _CHUNK = 1_000_000, 100_000
+_DRAWS = 1_000_000
+_CHUNK = 100_000
 # A draw with a smaller weight, relative to the heaviest, can't change any table.
 _LEAST_LOG_WEIGHT = -30.0
 # Standard deviations from fewer draws are off by more than 3 %.
@@ -27,8 +31,9 @@ _LEAST_EFFECTIVE_SIZE = 500
 class ImportancePosterior:
     """Weighted prior draws that represent a posterior.
 
-    Draws are ``parameters``, arrays (m, *event) by name, with ``weights`` (m,) that sum to one. ``effective_size`` is
-    the number of independent draws as precise, ``log_evidence`` the log of the prior mean of the likelihood.
+    Draws are ``parameters``, arrays (m, *event) by name, with ``weights`` (m,) that sum to one.
+    ``effective_size`` is the number of independent draws as precise, ``log_evidence`` the log of
+    the prior mean of the likelihood.
     """
 
     parameters: Arrays
@@ -38,27 +43,34 @@ class ImportancePosterior:
 
     def draws(self, n: int, seed: int) -> Arrays:
         """Return equally weighted draws (n, *event), by resampling."""
-        rows = seeds.generator(seed, "reference", 1).choice(len(self.weights), size=n, p=self.weights)
+        rows = seeds.generator(seed, "reference", 1).choice(
+            len(self.weights), size=n, p=self.weights
+        )
         return take(self.parameters, rows)
 
 
 def importance(
     simulator: Simulator, data: Mapping[str, Any], *, draws: int = _DRAWS, seed: int = 0
 ) -> ImportancePosterior:
-    """Weigh prior draws by their likelihood, given one observation and a simulator with a ``log_likelihood``.
+    """Weigh prior draws by likelihood, given one observation and a simulator's ``log_likelihood``.
 
     A million prior draws suffice for few parameters: look at ``effective_size``.
     """
     check_integer("Argument 'draws'", draws)
     log_likelihood = likelihood_of(simulator)
-    observation = {name: value[0] for name, value in check_observations(simulator, data).arrays.items()}
+    observation = {
+        name: value[0] for name, value in check_observations(simulator, data).arrays.items()
+    }
     prior_seed = seeds.tensor_seed(seed, "reference")
     sample = tf.function(simulator.prior.sample, autograph=False)
     kept: list[tuple[Arrays, np.ndarray]] = []
-    highest, log_sums = -np.inf, []
+    highest = -np.inf
+    log_sums = []
     for number, start in enumerate(range(0, draws, _CHUNK)):
         size = tf.constant(min(_CHUNK, draws - start))
-        parameters = {name: v.numpy() for name, v in sample(size, seeds.fold_in(prior_seed, number)).items()}
+        parameters = {
+            name: v.numpy() for name, v in sample(size, seeds.fold_in(prior_seed, number)).items()
+        }
         log_weights = np.asarray(log_likelihood(parameters, observation), np.float64)
         log_weights = np.where(np.isfinite(log_weights), log_weights, -np.inf)
         log_sums.append(logsumexp(log_weights))
@@ -67,7 +79,9 @@ def importance(
         kept.append((take(parameters, heavy), log_weights[heavy]))
     log_weights = np.concatenate([part[1] for part in kept])
     weights = np.exp(log_weights - logsumexp(log_weights))
-    values = {name: np.concatenate([part[0][name] for part in kept]) for name in simulator.prior.names}
+    values = {
+        name: np.concatenate([part[0][name] for part in kept]) for name in simulator.prior.names
+    }
     # No draw has a weight where the data are impossible under all of them.
     effective_size = float(1.0 / np.sum(weights**2)) if len(weights) else 0.0
     log_evidence = float(logsumexp(log_sums) - np.log(draws))
@@ -77,27 +91,38 @@ def importance(
 def likelihood_of(simulator: Simulator) -> Callable[..., Any]:
     """Return the log likelihood of a simulator; raise InputError if it has none."""
     if simulator.log_likelihood is None:
-        subject, expected = f"Simulator {simulator.name!r}", "a likelihood, to weigh parameters with"
+        subject = f"Simulator {simulator.name!r}"
+        expected = "a likelihood, to weigh parameters with"
         do = "declare @bi.simulator(log_likelihood=...), or compare by simulation with bi.diagnose"
         raise InputError(subject, expected=expected, got="log_likelihood=None", do=do)
     return simulator.log_likelihood
 
 
-def exact_draws(simulator: Simulator, data: Mapping[str, Any], *, draws: int = 20_000, seed: int = 0) -> Arrays | None:
-    """Draw (draws, *event) from the exact posterior of one observation; return None where no exact answer is known.
+def exact_draws(
+    simulator: Simulator, data: Mapping[str, Any], *, draws: int = 20_000, seed: int = 0
+) -> Arrays | None:
+    """Draw (draws, *event) from the exact posterior of one observation; return None if unknown.
 
-    The simulator's own ``exact`` comes first, then importance sampling if it has a likelihood. Where only a few draws
-    would carry all the weight, as with many parameters, there is a warning and no result.
+    It is unknown where there is no exact answer.
+
+    The simulator's own ``exact`` comes first, then importance sampling if it has a likelihood.
+    Where only a few draws would carry all the weight, as with many parameters, there is a warning
+    and no result.
     """
     if simulator.exact is not None:
         return simulator.exact(data, draws, seed)
     if simulator.log_likelihood is not None:
         # A tenth of the draws shows whether all are enough.
-        if importance(simulator, data, draws=_DRAWS // 10, seed=seed).effective_size >= _LEAST_EFFECTIVE_SIZE / 10:
+        if (
+            importance(simulator, data, draws=_DRAWS // 10, seed=seed).effective_size
+            >= _LEAST_EFFECTIVE_SIZE / 10
+        ):
             return importance(simulator, data, draws=_DRAWS, seed=seed).draws(draws, seed)
         warnings.warn(
-            f"No exact posterior of {simulator.name!r}: of {_DRAWS:,} prior draws, weighed by the likelihood, fewer "
-            f"than {_LEAST_EFFECTIVE_SIZE} would count. bi.reference.tempered_smc takes longer, but can draw from it.",
+            f"No exact posterior of {simulator.name!r}: of {_DRAWS:,} prior draws, weighed by the "
+            f"likelihood, fewer "
+            f"than {_LEAST_EFFECTIVE_SIZE} would count. bi.reference.tempered_smc takes longer, "
+            f"but can draw from it.",
             stacklevel=2,
         )
     return None

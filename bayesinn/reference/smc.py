@@ -1,4 +1,7 @@
-"""Tempered sequential Monte Carlo: exact posterior draws where importance sampling from the prior can't reach."""
+"""Tempered sequential Monte Carlo: exact posterior draws out of importance sampling's reach.
+
+This is importance sampling from the prior.
+"""
 
 import functools
 from collections.abc import Callable, Mapping
@@ -40,12 +43,14 @@ class SMCPosterior:
     ----------
     parameters : dict of name to array (particles, *event)
     log_evidence : float
-        Log of the prior mean of the likelihood; with ``on_nonfinite="redraw"``, of the prior truncated to finite ones.
+        Log of the prior mean of the likelihood; with ``on_nonfinite="redraw"``, of the prior
+        truncated to finite ones.
     finite_share : float, share of prior draws with a finite log likelihood
     temperatures : array (stages,), exponents of the likelihood, ending with one
     moves : array (stages,), moves of each particle
     correlations : array (stages,)
-        Of a stage's first and last particles, the mean over coordinates; near zero, resampling has left no trace.
+        Of a stage's first and last particles, the mean over coordinates; near zero, resampling has
+        left no trace.
     acceptance : dict of kind of move to array (stages,)
     evaluations : int, of the likelihood
     """
@@ -60,16 +65,19 @@ class SMCPosterior:
     evaluations: int
 
     def draws(self, n: int, seed: int) -> Arrays:
-        """Return draws (n, *event), by resampling; without repetition while there are enough particles."""
+        """Return draws (n, *event), by resampling; no repetition if there are enough particles."""
         particles = len(next(iter(self.parameters.values())))
-        rows = seeds.generator(seed, "reference", 2).choice(particles, size=n, replace=n > particles)
+        rows = seeds.generator(seed, "reference", 2).choice(
+            particles, size=n, replace=n > particles
+        )
         return take(self.parameters, rows)
 
     def __repr__(self) -> str:
         return (
             f"SMCPosterior of {len(next(iter(self.parameters.values()))):,} particles\n"
             f"  log evidence: {self.log_evidence:.2f}\n"
-            f"  stages:       {len(self.temperatures)}, {self.moves.sum():,} moves, {self.evaluations:,} evaluations\n"
+            f"  stages:       {len(self.temperatures)}, {self.moves.sum():,} moves, "
+            f"{self.evaluations:,} evaluations\n"
             f"  correlation:  {self.correlations[-1]:.2f} left in the last stage"
         )
 
@@ -92,53 +100,65 @@ def tempered_smc(
 ) -> SMCPosterior:
     """Draw from the exact posterior of one observation.
 
-    Particles start as prior draws. The exponent of their likelihood rises from zero to one, as fast as the effective
-    sample size allows; at each stage they are resampled, then moved until uncorrelated with where they were.
+    Particles start as prior draws. The exponent of their likelihood rises from zero to one, as fast
+    as the effective sample size allows; at each stage they are resampled, then moved until
+    uncorrelated with where they were.
 
-    Where the data say much, particles from the prior may find only a part of the posterior. An amortized posterior as
-    ``start``, wider but in the right place, helps. If its network whitens parameters, particles move in the whitened
-    coordinates, and so along ridges that are curved in the parameters. The result is the same posterior.
+    Where the data say much, particles from the prior may find only a part of the posterior. An
+    amortized posterior as ``start``, wider but in the right place, helps. If its network whitens
+    parameters, particles move in the whitened coordinates, and so along ridges that are curved in
+    the parameters. The result is the same posterior.
 
-    Short runs look converged and are not: run two seeds and compare their marginals. If they differ, raise
-    ``final_moves`` and ``most_moves`` first, then ``particles``. A model of 34 parameters with curved ridges takes 1.5
-    to 4 minutes on one core; with half as many moves, marginals of two runs were still up to 0.13 apart
-    (Kolmogorov-Smirnov). Further observations need no compilation, if ``log_likelihood`` is the same function.
+    Short runs look converged and are not: run two seeds and compare their marginals. If they
+    differ, raise ``final_moves`` and ``most_moves`` first, then ``particles``. A model of 34
+    parameters with curved ridges takes 1.5 to 4 minutes on one core; with half as many moves,
+    marginals of two runs were still up to 0.13 apart (Kolmogorov-Smirnov). Further observations
+    need no compilation, if ``log_likelihood`` is the same function.
 
     Parameters
     ----------
     simulator : Simulator with a ``log_likelihood`` and continuous parameters
     data : dict of name to array, one observation
     start : AmortizedPosterior, or dict of name to array (n, *event)
-        A trained posterior of these parameters, whose prior may be another if draws lie inside this one's support, or
-        draws from any approximate one. Particles start from a Student t law with their mean and scale, unconstrained.
+        A trained posterior of these parameters, whose prior may be another if draws lie inside this
+        one's support, or draws from any approximate one. Particles start from a Student t law with
+        their mean and scale, unconstrained.
     particles : int, even
     moves : int, of each particle in a round, after which step sizes are adapted
     most_moves : int, after which a stage ends whatever the correlation
     final_moves : int, the least at temperature one
-    ess : float, effective sample size after each rise of the temperature, as a share of the particles
+    ess : float
+        Effective sample size after each rise of the temperature, as a share of the particles.
     correlation : float, in the mean with the start of the stage, at which moves may end
     log_likelihood : function ``(parameters, data)`` in place of the simulator's
-        Takes tensors (n, *event) and the observation's tensors, in the graph, and returns (n,). The simulator's own may
-        be a function of arrays, which is slower: XLA can't compile it.
+        Takes tensors (n, *event) and the observation's tensors, in the graph, and returns (n,). The
+        simulator's own may be a function of arrays, which is slower: XLA can't compile it.
     xla : "auto", True or False; whether XLA compiles the moves, "auto" for where it can
 
     References
     ----------
-    Del Moral, Doucet and Jasra (2006), Sequential Monte Carlo samplers, JRSS B 68; Chopin (2002), Biometrika 89.
+    Del Moral, Doucet and Jasra (2006), Sequential Monte Carlo samplers, JRSS B 68; Chopin (2002),
+    Biometrika 89.
 
     Examples
     --------
     >>> import bayesinn as bi
     >>> import tensorflow_probability as tfp
     >>> def log_likelihood(parameters, data):
-    ...     return tfp.distributions.Normal(parameters["x1"] + parameters["x2"], 0.5).log_prob(data["y"])
+    ...     return tfp.distributions.Normal(parameters["x1"] + parameters["x2"], 0.5).log_prob(
+    ...         data["y"]
+    ...     )
     >>> settings = dict(particles=2_000, final_moves=60, seed=1, progress=False)
-    >>> posterior = tempered_smc(bi.get("linear"), {"y": 2.25}, log_likelihood=log_likelihood, **settings)
+    >>> posterior = tempered_smc(
+    ...     bi.get("linear"), {"y": 2.25}, log_likelihood=log_likelihood, **settings
+    ... )
     >>> bool(abs(posterior.parameters["x1"].mean() - 1.0) < 0.1)
     True
     """
     if check_integer("Argument 'particles'", particles, 100, do="pass an even number") % 2:
-        raise InputError("Argument 'particles'", expected="an even number", got=f"{particles}", do="add one")
+        raise InputError(
+            "Argument 'particles'", expected="an even number", got=f"{particles}", do="add one"
+        )
     check_integer("Argument 'moves'", moves, len(KINDS))
     check_integer("Argument 'most_moves'", most_moves)
     check_integer("Argument 'final_moves'", final_moves)
@@ -149,7 +169,9 @@ def tempered_smc(
         given: Any = observation_tensors(simulator, data)
         model = start.model if isinstance(start, AmortizedPosterior) else None
         started = start is not None
-        target, evaluate, evaluate_whitened, move_all, note = _compiled(simulator, log_likelihood, xla, started, model)
+        target, evaluate, evaluate_whitened, move_all, note = _compiled(
+            simulator, log_likelihood, xla, started, model
+        )
         report.note(note)
         prior_seed, move_seed = seeds.split(seeds.tensor_seed(seed, "reference"), 2)
         generator = seeds.generator(seed, "reference", 3)
@@ -162,29 +184,49 @@ def tempered_smc(
             population, share, drawn = draw_first(origin.law.sample, evaluate_whitened, given)
             log_evidence += float(np.log(share) - np.log(finite_share))
             evaluations += drawn
-        temperature, scales, rounds = 0.0, np.ones(len(KINDS)), 0
+        temperature = 0.0
+        scales = np.ones(len(KINDS))
+        rounds = 0
         stages: list[tuple[float, int, float, np.ndarray]] = []
-        # TFP's sample_sequential_monte_carlo moves until a fixed acceptance, not until particles are uncorrelated with
-        # their start, and not at all after the last temperature. It has no halves of the population that move in turn.
+        # TFP's sample_sequential_monte_carlo moves until a fixed acceptance, not until particles
+        # are uncorrelated with their start, and not at all after the last temperature. It has no
+        # halves of the population that move in turn.
         while temperature < 1.0:
-            temperature, weights, log_mean = next_temperature(np.asarray(population.log_likelihood), temperature, ess)
+            temperature, weights, log_mean = next_temperature(
+                np.asarray(population.log_likelihood), temperature, ess
+            )
             log_evidence += log_mean
             rows = generator.permutation(systematic(weights, generator.uniform()))
             population = resampled = Population(*(tf.gather(value, rows) for value in population))
             last = temperature == 1.0
-            least, most = (final_moves, max(final_moves, most_moves)) if last else (moves, most_moves)
-            done, left, accepted = 0, 1.0, np.zeros(len(KINDS))
+            least, most = (
+                (final_moves, max(final_moves, most_moves)) if last else (moves, most_moves)
+            )
+            done = 0
+            left = 1.0
+            accepted = np.zeros(len(KINDS))
             while done < least or (left > correlation and done < most):
-                proposal = Proposal(tf.constant(scales, tf.float32), StudentT.fit(np.asarray(population.vector)))
-                exponent, round_seed = tf.constant(temperature, tf.float32), seeds.fold_in(move_seed, rounds)
-                population, rates = move_all(population, tf.constant(moves), exponent, proposal, round_seed, given)
-                done, rounds, evaluations = done + moves, rounds + 1, evaluations + moves * particles
+                proposal = Proposal(
+                    tf.constant(scales, tf.float32), StudentT.fit(np.asarray(population.vector))
+                )
+                exponent = tf.constant(temperature, tf.float32)
+                round_seed = seeds.fold_in(move_seed, rounds)
+                population, rates = move_all(
+                    population, tf.constant(moves), exponent, proposal, round_seed, given
+                )
+                done = done + moves
+                rounds = rounds + 1
+                evaluations = evaluations + moves * particles
                 accepted += np.asarray(rates)
-                scales = np.clip(scales * np.exp(2.0 * (np.asarray(rates) - _TARGET_ACCEPTANCE)), 1e-3, 10.0)
+                scales = np.clip(
+                    scales * np.exp(2.0 * (np.asarray(rates) - _TARGET_ACCEPTANCE)), 1e-3, 10.0
+                )
                 left = mean_correlation(np.asarray(resampled.vector), np.asarray(population.vector))
                 report.update(
-                    text=f"stage {len(stages) + 1}{', the last' * last}, temperature {temperature:.3g}, move {done:,}, "
-                    f"correlation {left:.2f}, accepted {', '.join(f'{rate:.0%}' for rate in rates)}, "
+                    text=f"stage {len(stages) + 1}{', the last' * last}, temperature "
+                    f"{temperature:.3g}, move {done:,}, "
+                    f"correlation {left:.2f}, accepted "
+                    f"{', '.join(f'{rate:.0%}' for rate in rates)}, "
                     f"{evaluations / report.seconds:,.0f} likelihoods/s"
                 )
             stages.append((temperature, done, left, accepted * moves / done))
@@ -192,18 +234,46 @@ def tempered_smc(
     if start is not None:
         vector, _ = unwhiten(model, vector, origin.condition)
     values = target.space.from_vector(vector)
-    parameters = {name: np.asarray(value, simulator.prior.dtypes[name]) for name, value in values.items()}
-    temperatures, counts, correlations, rates = (np.array(column) for column in zip(*stages, strict=True))
+    parameters = {
+        name: np.asarray(value, simulator.prior.dtypes[name]) for name, value in values.items()
+    }
+    temperatures, counts, correlations, rates = (
+        np.array(column) for column in zip(*stages, strict=True)
+    )
     shares = dict(zip(KINDS, rates.T, strict=True))
-    return SMCPosterior(parameters, log_evidence, finite_share, temperatures, counts, correlations, shares, evaluations)
+    return SMCPosterior(
+        parameters,
+        log_evidence,
+        finite_share,
+        temperatures,
+        counts,
+        correlations,
+        shares,
+        evaluations,
+    )
 
 
 @functools.lru_cache(maxsize=8)
 def _compiled(
-    simulator: Simulator, log_likelihood: LogLikelihood | None, xla: XLA, started: bool, model: PosteriorModel | None
+    simulator: Simulator,
+    log_likelihood: LogLikelihood | None,
+    xla: XLA,
+    started: bool,
+    model: PosteriorModel | None,
 ) -> tuple[Target, Callable[..., Any], Callable[..., Any], Callable[..., Any], str]:
-    """Return the target, functions that evaluate vectors or whitened ones and move particles, for all data, a note."""
-    target, compiled = compile_target(simulator, log_likelihood, xla, None if model is None else model.parameters)
+    """Return the target, functions that evaluate vectors and move particles, and a note.
+
+    The vectors may be whitened; the functions serve all data.
+    """
+    target, compiled = compile_target(
+        simulator, log_likelihood, xla, None if model is None else model.parameters
+    )
     seen = functools.partial(bridge, target, model) if started else target
     compile_too = functools.partial(tf.function, autograph=False, jit_compile=compiled.xla)
-    return target, compiled.call, compile_too(seen), compile_too(functools.partial(move, seen)), compiled.note
+    return (
+        target,
+        compiled.call,
+        compile_too(seen),
+        compile_too(functools.partial(move, seen)),
+        compiled.note,
+    )

@@ -23,7 +23,8 @@ _DEGREES_OF_FREEDOM = 5.0
 class StudentT(NamedTuple):
     """A multivariate Student t law of five degrees of freedom.
 
-    Columns of ``axes`` (d, d) are principal axes, as long as the sd along them; ``whitening``, the transposed inverse.
+    Columns of ``axes`` (d, d) are principal axes, as long as the sd along them; ``whitening``, the
+    transposed inverse.
     """
 
     mean: tf.Tensor
@@ -33,15 +34,29 @@ class StudentT(NamedTuple):
 
     @classmethod
     def fit(cls, vector: np.ndarray) -> "StudentT":
-        """Return the law with the mean of vectors (n, d) and their covariance as scale, wider than a normal law."""
+        """Return the law with mean and covariance of vectors (n, d), wider than a normal law.
+
+        The covariance is its scale.
+        """
         vector = np.asarray(vector, np.float64)
         covariance = np.atleast_2d(np.cov(vector, rowvar=False))
         # Particles of a narrow posterior may agree in a coordinate up to rounding.
         covariance += np.diag(1e-4 * np.diag(covariance) + 1e-12)
         variances, directions = np.linalg.eigh(covariance)
-        sds, nu, dimension = np.sqrt(variances), _DEGREES_OF_FREEDOM, len(variances)
-        log_norm = gammaln(0.5 * (nu + dimension)) - gammaln(0.5 * nu) - 0.5 * dimension * np.log(nu * np.pi)
-        values = vector.mean(axis=0), directions * sds, directions / sds, log_norm - float(np.log(sds).sum())
+        sds = np.sqrt(variances)
+        nu = _DEGREES_OF_FREEDOM
+        dimension = len(variances)
+        log_norm = (
+            gammaln(0.5 * (nu + dimension))
+            - gammaln(0.5 * nu)
+            - 0.5 * dimension * np.log(nu * np.pi)
+        )
+        values = (
+            vector.mean(axis=0),
+            directions * sds,
+            directions / sds,
+            log_norm - float(np.log(sds).sum()),
+        )
         return cls(*(tf.constant(value, tf.float32) for value in values))
 
     def squared_distance(self, vector: tf.Tensor) -> tf.Tensor:
@@ -51,17 +66,23 @@ class StudentT(NamedTuple):
     def log_prob(self, vector: tf.Tensor) -> tf.Tensor:
         """Return log densities (n,) of vectors (n, d)."""
         half = 0.5 * (_DEGREES_OF_FREEDOM + vector.shape[1])
-        return self.log_norm - half * tf.math.log1p(self.squared_distance(vector) / _DEGREES_OF_FREEDOM)
+        return self.log_norm - half * tf.math.log1p(
+            self.squared_distance(vector) / _DEGREES_OF_FREEDOM
+        )
 
     def sample(self, n: int, seed: tf.Tensor) -> tf.Tensor:
         normal_seed, gamma_seed = seeds.split(seed, 2)
-        normal, half = _normal((n, self.mean.shape[0]), normal_seed), 0.5 * _DEGREES_OF_FREEDOM
+        normal = _normal((n, self.mean.shape[0]), normal_seed)
+        half = 0.5 * _DEGREES_OF_FREEDOM
         precision = tf.random.stateless_gamma((n, 1), gamma_seed, half, half)
         return self.mean + tf.matmul(normal / tf.sqrt(precision), self.axes, transpose_b=True)
 
 
 class Proposal(NamedTuple):
-    """How moves are drawn: a factor of the step for each kind (3,), and a law with the moments of all particles."""
+    """How moves are drawn: a step factor for each kind (3,), and a law with particle moments.
+
+    The moments are those of all particles.
+    """
 
     scales: tf.Tensor
     law: StudentT
@@ -76,28 +97,42 @@ def move(
     seed: tf.Tensor,
     data: Any,
 ) -> tuple[Population, tf.Tensor]:
-    """Make ``count`` Metropolis moves of each particle; return the population and the acceptance of each kind (3,).
+    """Make ``count`` Metropolis moves of each particle; return population and acceptance (3,).
 
-    Each half of the particles moves given the other (Goodman and Weare 2010, Ensemble samplers with affine invariance,
-    CAMCoS 5): a particle's partners don't depend on itself, so that each move leaves the tempered posterior invariant.
-    The proposal is fixed for all these moves; the influence of one particle on it falls with their number.
+    The acceptance is that of each kind.
 
-    The first kind changes one or a few coordinates, which suits parameters that the data say little about or that are
-    rounded to whole numbers. Differential evolution (ter Braak 2006, Statistics and Computing 16) is a step of all
-    coordinates along the difference of two other particles; the full difference leads from one mode to another. The
-    autoregressive move (Grumitt, Karamanis and Seljak 2024, Inverse Problems 40), ``mean + rho (x - mean) + noise``,
-    leaves a multivariate Student t fitted to the particles invariant, so that its steps needn't shrink with the
-    dimension. Far from a normal posterior its steps get small, as in a random walk with the particles' covariance.
+    Each half of the particles moves given the other (Goodman and Weare 2010, Ensemble samplers with
+    affine invariance, CAMCoS 5): a particle's partners don't depend on itself, so that each move
+    leaves the tempered posterior invariant. The proposal is fixed for all these moves; the
+    influence of one particle on it falls with their number.
+
+    The first kind changes one or a few coordinates, which suits parameters that the data say little
+    about or that are rounded to whole numbers. Differential evolution (ter Braak 2006, Statistics
+    and Computing 16) is a step of all coordinates along the difference of two other particles; the
+    full difference leads from one mode to another. The autoregressive move (Grumitt, Karamanis and
+    Seljak 2024, Inverse Problems 40), ``mean + rho (x - mean) + noise``, leaves a multivariate
+    Student t fitted to the particles invariant, so that its steps needn't shrink with the
+    dimension. Far from a normal posterior its steps get small, as in a random walk with the
+    particles' covariance.
     """
 
-    def one_half(step: tf.Tensor, half: Population, others: Population, accepted: tf.Tensor) -> tuple[Any, ...]:
+    def one_half(
+        step: tf.Tensor, half: Population, others: Population, accepted: tf.Tensor
+    ) -> tuple[Any, ...]:
         kind = step // 2 % len(KINDS)
         draw_seed, accept_seed = seeds.split(seeds.fold_in(seed, step), 2)
         steps = (_coordinates, _differential_evolution, _autoregressive)
-        branches = [lambda step=step: step(half.vector, others.vector, proposal, draw_seed) for step in steps]
+        branches = [
+            lambda step=step: step(half.vector, others.vector, proposal, draw_seed)
+            for step in steps
+        ]
         vector, correction = tf.switch_case(kind, branches)
         new = target(vector, data)
-        log_ratio = new.log_prior - half.log_prior + temperature * (new.log_likelihood - half.log_likelihood)
+        log_ratio = (
+            new.log_prior
+            - half.log_prior
+            + temperature * (new.log_likelihood - half.log_likelihood)
+        )
         accept = tf.math.log(_uniform(tf.shape(log_ratio), accept_seed)) < log_ratio + correction
         moved = Population(
             tf.where(accept[:, None], new.vector, half.vector),
@@ -107,8 +142,12 @@ def move(
         rate = tf.reduce_mean(tf.cast(accept, tf.float32))
         return step + 1, others, moved, accepted + rate * tf.one_hot(kind, len(KINDS))
 
-    # A loop over halves, which swap places, contains the likelihood once: it compiles in half the time.
-    halves = (Population(*part) for part in zip(*(tf.split(value, 2) for value in population), strict=True))
+    # A loop over halves, which swap places, contains the likelihood once: it compiles in half the
+    # time.
+    halves = (
+        Population(*part)
+        for part in zip(*(tf.split(value, 2) for value in population), strict=True)
+    )
     start = (tf.constant(0), *halves, tf.zeros(len(KINDS)))
     _, first, second, accepted = tf.while_loop(lambda step, *_: step < 2 * count, one_half, start)
     joined = Population(*(tf.concat(parts, axis=0) for parts in zip(first, second, strict=True)))
@@ -116,47 +155,75 @@ def move(
     return joined, accepted / tf.cast(tf.maximum(turns, 1), tf.float32)
 
 
-# Each kind returns new vectors (n, d) for those of one half, and the log ratio (n,) of the proposal's densities.
+# Each kind returns new vectors (n, d) for those of one half, and the log ratio (n,) of the
+# proposal's densities.
 Step = tuple[tf.Tensor, tf.Tensor]
 
 
 def _coordinates(vector: tf.Tensor, others: tf.Tensor, proposal: Proposal, seed: tf.Tensor) -> Step:
     mask_seed, seed = seeds.split(seed, 2)
     share_seed, one_seed, coordinate_seed = seeds.split(mask_seed, 3)
-    rows, dimension = tf.shape(vector)[0], vector.shape[1]
-    share = tf.gather(tf.constant(_SHARES), _integers((rows,), share_seed, maxval=len(_SHARES)))[:, None]
+    rows = tf.shape(vector)[0]
+    dimension = vector.shape[1]
+    share = tf.gather(tf.constant(_SHARES), _integers((rows,), share_seed, maxval=len(_SHARES)))[
+        :, None
+    ]
     # At least one coordinate.
     one = tf.one_hot(_integers((rows,), one_seed, maxval=dimension), dimension)
-    mask = tf.maximum(one, tf.cast(_uniform((rows, dimension), coordinate_seed) < share, tf.float32))
+    mask = tf.maximum(
+        one, tf.cast(_uniform((rows, dimension), coordinate_seed) < share, tf.float32)
+    )
     count = tf.reduce_sum(mask, axis=1, keepdims=True)
-    return vector + mask * _difference(vector, others, count, proposal, 0, seed), tf.zeros_like(vector[:, 0])
+    return vector + mask * _difference(vector, others, count, proposal, 0, seed), tf.zeros_like(
+        vector[:, 0]
+    )
 
 
-def _differential_evolution(vector: tf.Tensor, others: tf.Tensor, proposal: Proposal, seed: tf.Tensor) -> Step:
+def _differential_evolution(
+    vector: tf.Tensor, others: tf.Tensor, proposal: Proposal, seed: tf.Tensor
+) -> Step:
     count = tf.constant(float(vector.shape[1]))
-    return vector + _difference(vector, others, count, proposal, 1, seed), tf.zeros_like(vector[:, 0])
+    return vector + _difference(vector, others, count, proposal, 1, seed), tf.zeros_like(
+        vector[:, 0]
+    )
 
 
-def _autoregressive(vector: tf.Tensor, others: tf.Tensor, proposal: Proposal, seed: tf.Tensor) -> Step:
-    """Draw the scale of the normal law that a Student t is a mixture of, then move within that normal law."""
+def _autoregressive(
+    vector: tf.Tensor, others: tf.Tensor, proposal: Proposal, seed: tf.Tensor
+) -> Step:
+    """Draw the normal scale of a Student t, a mixture of normals; move within that normal law."""
     scale_seed, noise_seed, gamma_seed = seeds.split(seed, 3)
-    rows, dimension, law = tf.shape(vector)[0], vector.shape[1], proposal.law
+    rows = tf.shape(vector)[0]
+    dimension = vector.shape[1]
+    law = proposal.law
     # A chi-squared number as a sum of squares, which XLA can compile.
     normals = _normal((rows, int(_DEGREES_OF_FREEDOM) + dimension), gamma_seed)
     distance = law.squared_distance(vector)
     variance = (_DEGREES_OF_FREEDOM + distance) / tf.reduce_sum(normals**2, axis=1)
     step = tf.minimum(proposal.scales[2] * _spread(vector, scale_seed), 1.0)
     noise = tf.matmul(_normal(tf.shape(vector), noise_seed), law.axes, transpose_b=True)
-    moved = law.mean + tf.sqrt(1.0 - step**2) * (vector - law.mean) + step * tf.sqrt(variance)[:, None] * noise
+    moved = (
+        law.mean
+        + tf.sqrt(1.0 - step**2) * (vector - law.mean)
+        + step * tf.sqrt(variance)[:, None] * noise
+    )
     log_ratio = tf.math.log1p(law.squared_distance(moved) / _DEGREES_OF_FREEDOM)
     log_ratio -= tf.math.log1p(distance / _DEGREES_OF_FREEDOM)
     return moved, 0.5 * (_DEGREES_OF_FREEDOM + dimension) * log_ratio
 
 
 def _difference(
-    vector: tf.Tensor, others: tf.Tensor, count: tf.Tensor, proposal: Proposal, kind: int, seed: tf.Tensor
+    vector: tf.Tensor,
+    others: tf.Tensor,
+    count: tf.Tensor,
+    proposal: Proposal,
+    kind: int,
+    seed: tf.Tensor,
 ) -> tf.Tensor:
-    """Draw steps (n, d) along differences of two particles of the other half, scaled for ``count`` coordinates."""
+    """Draw steps (n, d) along differences of two of the other half, for ``count`` coordinates.
+
+    The two are particles; the scale is that for these coordinates.
+    """
     scale_seed, full_seed, pair_seed, noise_seed = seeds.split(seed, 4)
     scale = proposal.scales[kind] * _spread(vector, scale_seed) * 2.38 / tf.sqrt(2.0 * count)
     scale = tf.where(_uniform(tf.shape(scale), full_seed) < _FULL_DIFFERENCE[kind], 1.0, scale)
@@ -171,8 +238,8 @@ def _spread(vector: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
     return 2.0 ** (4.0 * _uniform((tf.shape(vector)[0], 1), seed) - 3.0)
 
 
-# Philox by name: what TensorFlow selects under XLA on a CPU is thirty times slower, and would cost more than most
-# likelihoods.
+# Philox by name: what TensorFlow selects under XLA on a CPU is thirty times slower, and would cost
+# more than most likelihoods.
 _normal = functools.partial(tf.random.stateless_normal, alg="philox")
 _uniform = functools.partial(tf.random.stateless_uniform, alg="philox")
 _integers = functools.partial(_uniform, dtype=tf.int32)

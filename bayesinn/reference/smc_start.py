@@ -1,4 +1,4 @@
-"""Particles that start from an approximate posterior, whitened in its network's frame if there is one."""
+"""Particles that start from an approximate posterior, whitened in its network's frame if any."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -25,9 +25,13 @@ class Start(NamedTuple):
 
 
 def start_from(
-    start: Mapping[str, Any] | AmortizedPosterior, space: ParameterSpace, data: Tensors, count: int, seed: int
+    start: Mapping[str, Any] | AmortizedPosterior,
+    space: ParameterSpace,
+    data: Tensors,
+    count: int,
+    seed: int,
 ) -> Start:
-    """Fit the law of the first particles to draws, ``count`` of them if a posterior has to make them."""
+    """Fit the first particles' law to draws, ``count`` of them if a posterior must make them."""
     if not isinstance(start, AmortizedPosterior):
         return Start(StudentT.fit(_vectors(start, space)), Condition(tf.zeros((1, 0))))
     observation = {name: value.numpy() for name, value in data.items()}
@@ -38,13 +42,18 @@ def start_from(
     # Draws that overflow in the frame would spoil the law.
     finite = whitened[np.isfinite(whitened).all(axis=1)]
     if len(finite) <= 2 * space.dimension:
-        expected = f"more than {2 * space.dimension} draws that are finite in the frame of its network"
-        got, do = f"{len(finite)} of {len(whitened)}", "start from draws of it, or from the prior"
+        expected = (
+            f"more than {2 * space.dimension} draws that are finite in the frame of its network"
+        )
+        got = f"{len(finite)} of {len(whitened)}"
+        do = "start from draws of it, or from the prior"
         raise InputError("Posterior to start from", expected=expected, got=got, do=do)
     return Start(StudentT.fit(finite), condition)
 
 
-def unwhiten(model: PosteriorModel | None, z: tf.Tensor, condition: Condition) -> tuple[tf.Tensor, tf.Tensor]:
+def unwhiten(
+    model: PosteriorModel | None, z: tf.Tensor, condition: Condition
+) -> tuple[tf.Tensor, tf.Tensor]:
     """Return vectors for whitened ones, and the log determinant (n,)."""
     return (z, tf.zeros_like(z[:, 0])) if model is None else model.network.unwhiten(z, condition)
 
@@ -52,27 +61,55 @@ def unwhiten(model: PosteriorModel | None, z: tf.Tensor, condition: Condition) -
 def bridge(
     target: Target, model: PosteriorModel | None, whitened: tf.Tensor, given: tuple[Tensors, Start]
 ) -> Population:
-    """Evaluate whitened vectors with the start's law in place of the prior, the rest of the target as likelihood."""
+    """Evaluate whitened vectors with the start's law as prior, all else as likelihood.
+
+    The likelihood is the rest of the target.
+    """
     data, start = given
     vector, log_det = unwhiten(model, whitened, start.condition)
     _, log_prior, log_likelihood = target(vector, data)
     log_start = start.law.log_prob(whitened)
-    return Population(whitened, log_start, finite_or_never(log_prior + log_det + log_likelihood - log_start))
+    return Population(
+        whitened, log_start, finite_or_never(log_prior + log_det + log_likelihood - log_start)
+    )
 
 
 def _vectors(draws: Mapping[str, Any], space: ParameterSpace) -> np.ndarray:
     """Return draws as vectors (n, d), after checking names, shapes, number and support."""
-    subject, events, least = "Draws to start from", space.prior.event_shapes, 2 * space.dimension
-    shapes = {name: np.shape(value) for name, value in draws.items()} if isinstance(draws, Mapping) else {}
+    subject = "Draws to start from"
+    events = space.prior.event_shapes
+    least = 2 * space.dimension
+    shapes = (
+        {name: np.shape(value) for name, value in draws.items()}
+        if isinstance(draws, Mapping)
+        else {}
+    )
     count, *others = {shape[:1] for shape in shapes.values()} or {()}
-    if others or not count or count[0] <= least or shapes != {name: (*count, *event) for name, event in events.items()}:
-        expected = f"an array (n, *event) for each of {list(events)}, n > {least} draws of one observation"
+    if (
+        others
+        or not count
+        or count[0] <= least
+        or shapes != {name: (*count, *event) for name, event in events.items()}
+    ):
+        expected = (
+            f"an array (n, *event) for each of {list(events)}, n > {least} draws of one observation"
+        )
         got = f"shapes {shapes}" if isinstance(draws, Mapping) else f"a {type(draws).__name__}"
-        do = "pass draws of a single observation, as posterior.sample gives them, or a posterior that bi.load gives"
+        do = (
+            "pass draws of a single observation, as posterior.sample gives them, or a posterior "
+            "that bi.load gives"
+        )
         raise InputError(subject, expected=expected, got=got, do=do)
-    vector = np.asarray(space.to_vector({name: tf.constant(value) for name, value in draws.items()})[0])
+    vector = np.asarray(
+        space.to_vector({name: tf.constant(value) for name, value in draws.items()})[0]
+    )
     finite = np.isfinite(vector).all(axis=1)
     if not finite.all():
         got = f"{np.sum(~finite)} of {len(vector)} draws that are not"
-        raise InputError(subject, expected="finite numbers inside the prior's support", got=got, do="leave these out")
+        raise InputError(
+            subject,
+            expected="finite numbers inside the prior's support",
+            got=got,
+            do="leave these out",
+        )
     return vector

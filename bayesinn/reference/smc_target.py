@@ -1,4 +1,4 @@
-"""Prior and likelihood of unconstrained vectors, compiled: what tempered SMC needs of a simulator."""
+"""Prior and likelihood of unconstrained vectors, compiled: tempered SMC's view of a simulator."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -17,13 +17,14 @@ from bayesinn.spaces.parameters import ParameterSpace
 Tensors = Mapping[str, tf.Tensor]
 LogLikelihood = Callable[[Tensors, Tensors], tf.Tensor]
 
-# A value whose round trip is off by more prior standard deviations than this lies in the last bits of its support.
+# A value whose round trip is off by more prior standard deviations than this lies in the last bits
+# of its support.
 _ROUND_TRIP = 0.1
 _MOST_PRIOR_BATCHES = 200
 
 
 class Population(NamedTuple):
-    """Particles: unconstrained vectors (n, d), and log prior and log likelihood (n,), both untempered."""
+    """Particles: unconstrained vectors (n, d), untempered log prior and log likelihood (n,)."""
 
     vector: tf.Tensor
     log_prior: tf.Tensor
@@ -46,9 +47,12 @@ class Target:
         parameters = space.from_vector(vector)
         back, log_det = space.to_vector(parameters)
         log_prior = space.prior_log_prob(parameters) - log_det
-        # Past the last bits of a bounded support the density stops falling, and particles would drift away.
+        # Past the last bits of a bounded support the density stops falling, and particles would
+        # drift away.
         exact = tf.reduce_all(tf.abs(back - vector) < _ROUND_TRIP, axis=-1)
-        typed = {name: tf.cast(value, space.prior.dtypes[name]) for name, value in parameters.items()}
+        typed = {
+            name: tf.cast(value, space.prior.dtypes[name]) for name, value in parameters.items()
+        }
         log_likelihood = tf.cast(self._log_likelihood(typed, data), tf.float32)
         if not log_likelihood.shape.is_compatible_with(vector.shape[:1]):
             expected = "one number for each row of parameters, shape (n,)"
@@ -61,30 +65,44 @@ class Target:
 
 
 def compile_target(
-    simulator: Simulator, log_likelihood: LogLikelihood | None, xla: XLA, like: ParameterSpace | None
+    simulator: Simulator,
+    log_likelihood: LogLikelihood | None,
+    xla: XLA,
+    like: ParameterSpace | None,
 ) -> tuple[Target, Compiled]:
-    """Return a target for use in a graph, and compiled; ``like``, a space of these parameters, standardises vectors."""
+    """Return a target for a graph, and compiled; ``like``, a parameter space, standardises."""
     function = log_likelihood or likelihood_of(simulator)
     # The seed only decides the moments that standardise the vector.
     space = ParameterSpace(simulator.prior, seed=0)
     if like is not None:
         if like.event_shapes != space.event_shapes:
-            expected, got = f"one of parameters with the shapes {space.event_shapes}", f"{like.event_shapes}"
+            expected = f"one of parameters with the shapes {space.event_shapes}"
+            got = f"{like.event_shapes}"
             do = "train it on this simulator, or pass draws of these parameters"
             raise InputError("Posterior to start from", expected=expected, got=got, do=do)
         # Only the moments are taken over: its prior may differ.
-        space.mean, space.scale = like.mean, like.scale
+        space.mean = like.mean
+        space.scale = like.scale
     if space.discrete:
-        subject, got = f"Simulator {simulator.name!r}", f"integers: {list(space.discrete)}"
-        do = "use bi.reference.importance, or give them continuous priors and round within the simulator"
-        raise InputError(subject, expected="continuous parameters, which particles can move in", got=got, do=do)
+        subject = f"Simulator {simulator.name!r}"
+        got = f"integers: {list(space.discrete)}"
+        do = (
+            "use bi.reference.importance, or give them continuous priors and round within the "
+            "simulator"
+        )
+        raise InputError(
+            subject, expected="continuous parameters, which particles can move in", got=got, do=do
+        )
     # Any observation of the right shapes, to compile with.
     shapes = {**simulator.shapes["observables"], **simulator.shapes["context"]}
     vector = tf.zeros((2, space.dimension))
     data = _tensors(simulator, {name: np.ones(shape) for name, shape in shapes.items()})
     if log_likelihood is None and not _traces(function, space, vector, data):
         target = Target(space, _of_arrays(function))
-        note = "the simulator's likelihood is a function of arrays; one in the graph, as log_likelihood=, is faster"
+        note = (
+            "the simulator's likelihood is a function of arrays; one in the graph, as "
+            "log_likelihood=, is faster"
+        )
         return target, compiled(target, xla=False, subject="the likelihood")._replace(note=note)
     # The user's function may contain `if` and `while` that depend on tensors; the rest does not.
     target = Target(space, tf.function(function))
@@ -92,7 +110,10 @@ def compile_target(
 
 
 def observation_tensors(simulator: Simulator, data: Mapping[str, Any]) -> dict[str, tf.Tensor]:
-    """Return one checked observation: observables in single precision, context as its distribution draws it."""
+    """Return one checked observation, observables in single precision.
+
+    Context is as its distribution draws it.
+    """
     checked = check_observations(simulator, data)
     if checked.count > 1:
         do = "call tempered_smc for one after the other"
@@ -108,7 +129,10 @@ def first_population(
     evaluate: Callable[[tf.Tensor, Any], Population],
     given: Any,
 ) -> tuple[Population, float, int]:
-    """Draw vectors until enough have a finite likelihood; return them, the share that has one, and the number drawn."""
+    """Draw vectors until enough have a finite likelihood.
+
+    Return them, the share that has one, and the number drawn.
+    """
     kept: list[Population] = []
     finite = drawn = count = 0
     while count < particles and drawn < _MOST_PRIOR_BATCHES * particles:
@@ -120,16 +144,21 @@ def first_population(
         kept.append(Population(*(value[usable] for value in batch)))
         count += int(usable.sum())
     if count < particles:
-        subject, got = f"Simulator {simulator.name!r} and the data", f"{count or 'none'} among {drawn:,}"
+        subject = f"Simulator {simulator.name!r} and the data"
+        got = f"{count or 'none'} among {drawn:,}"
         expected = f"{particles:,} draws under which the data have a finite log likelihood"
         do = "check the data's units and the likelihood's constraints"
         raise InputError(subject, expected=expected, got=got, do=do)
-    population = Population(*(tf.constant(np.concatenate(part)[:particles]) for part in zip(*kept, strict=True)))
+    population = Population(
+        *(tf.constant(np.concatenate(part)[:particles]) for part in zip(*kept, strict=True))
+    )
     return population, finite / drawn, drawn
 
 
-def _traces(function: Callable[..., Any], space: ParameterSpace, vector: tf.Tensor, data: Tensors) -> bool:
-    """Return whether a likelihood accepts tensors of a graph; functions of arrays can fail there in any way."""
+def _traces(
+    function: Callable[..., Any], space: ParameterSpace, vector: tf.Tensor, data: Tensors
+) -> bool:
+    """Return whether a likelihood accepts a graph's tensors; functions of arrays may fail."""
     try:
         tf.function(function).get_concrete_function(space.from_vector(vector), data)
     except Exception:
@@ -145,7 +174,9 @@ def _tensors(simulator: Simulator, data: Arrays) -> dict[str, tf.Tensor]:
 def _of_arrays(function: Callable[..., Any]) -> LogLikelihood:
     def log_likelihood(parameters: Tensors, data: Tensors) -> tf.Tensor:
         def call(*values: np.ndarray) -> np.ndarray:
-            return np.asarray(function(*tf.nest.pack_sequence_as((parameters, data), values)), np.float32)
+            return np.asarray(
+                function(*tf.nest.pack_sequence_as((parameters, data), values)), np.float32
+            )
 
         return tf.numpy_function(call, tf.nest.flatten((parameters, data)), tf.float32)
 

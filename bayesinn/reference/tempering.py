@@ -7,17 +7,30 @@ from scipy.special import logsumexp
 _SMALLEST_LOG_STEP = -100.0
 
 
-def next_temperature(log_likelihood: np.ndarray, temperature: float, ess: float) -> tuple[float, np.ndarray, float]:
+def next_temperature(
+    log_likelihood: np.ndarray, temperature: float, ess: float
+) -> tuple[float, np.ndarray, float]:
     """Return the next temperature, the normalised weights, and the log of their mean before."""
     values = log_likelihood.astype(np.float64)
 
     def log_share(step: float) -> float:
-        return 2.0 * logsumexp(step * values) - logsumexp(2.0 * step * values) - np.log(len(values) * ess)
+        return (
+            2.0 * logsumexp(step * values)
+            - logsumexp(2.0 * step * values)
+            - np.log(len(values) * ess)
+        )
 
     left = step = 1.0 - temperature
     if log_share(left) < 0.0:
-        # Steps may be smaller than any absolute tolerance: log likelihoods of single draws may differ by 1e14.
-        step = float(np.exp(brentq(lambda log_step: log_share(np.exp(log_step)), _SMALLEST_LOG_STEP, np.log(left))))
+        # Steps may be smaller than any absolute tolerance: log likelihoods of single draws may
+        # differ by 1e14.
+        step = float(
+            np.exp(
+                brentq(
+                    lambda log_step: log_share(np.exp(log_step)), _SMALLEST_LOG_STEP, np.log(left)
+                )
+            )
+        )
     total = logsumexp(step * values)
     upper = 1.0 if step == left else temperature + step
     return upper, np.exp(step * values - total), float(total - np.log(len(values)))
@@ -31,6 +44,7 @@ def systematic(weights: np.ndarray, uniform: float) -> np.ndarray:
 
 def mean_correlation(start: np.ndarray, now: np.ndarray) -> float:
     """Return the mean correlation of vectors (n, d) with those at the start, over the elements."""
-    first, second = start - start.mean(axis=0), now - now.mean(axis=0)
+    first = start - start.mean(axis=0)
+    second = now - now.mean(axis=0)
     scale = np.sqrt(np.sum(first**2, axis=0) * np.sum(second**2, axis=0))
     return float(np.mean(np.sum(first * second, axis=0) / np.maximum(scale, 1e-30)))

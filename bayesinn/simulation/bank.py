@@ -1,4 +1,4 @@
-"""Simulation banks: simulations on disk or in an object store, to be opened, checked, read and trained from."""
+"""Simulation banks: on disk or in an object store, to be opened, checked, read, trained from."""
 
 from __future__ import annotations
 
@@ -29,8 +29,9 @@ Place = tuple[int, Rows, Rows]
 class Bank:
     """Simulations that :func:`simulate` has written; opened again by :func:`open_bank`.
 
-    The place of a bank is a Zarr group, which ``xarray.open_zarr`` opens, too: one array (n, ...) for each parameter,
-    context variable and observable. Chunks of rows are finished one by one; rows of unfinished ones hold NaN, or 0.
+    The place of a bank is a Zarr group, which ``xarray.open_zarr`` opens, too: one array (n, ...)
+    for each parameter, context variable and observable. Chunks of rows are finished one by one;
+    rows of unfinished ones hold NaN, or 0.
 
     Attributes
     ----------
@@ -39,7 +40,8 @@ class Bank:
     seed : int
     n : int, number of simulations, finished or not
     rows_per_chunk : int
-    attributes : dict, as in the file: also prior, what is kept of the simulator, and versions of libraries
+    attributes : dict
+        As in the file: also prior, what is kept of the simulator, and versions of libraries.
 
     Examples
     --------
@@ -60,8 +62,11 @@ class Bank:
     """
 
     def __init__(self, store: BankStore, compared: bool = True) -> None:
-        self._store, self._compared = store, compared
-        self.location, self.attributes, self.rows_per_chunk = store.location, store.attributes, store.rows
+        self._store = store
+        self._compared = compared
+        self.location = store.location
+        self.attributes = store.attributes
+        self.rows_per_chunk = store.rows
         self.simulator_name: str = self.attributes["simulator"]
         self.seed: int = self.attributes["seed"]
         self.n = store.read_layout()
@@ -71,7 +76,9 @@ class Bank:
         """Shapes of a row of all variables, as :attr:`Simulator.shapes` has them."""
         declared = self.attributes["declared"]
         kinds = ("parameters", "observables", "context")
-        return {kind: {name: tuple(shape) for name, shape in declared[kind].items()} for kind in kinds}
+        return {
+            kind: {name: tuple(shape) for name, shape in declared[kind].items()} for kind in kinds
+        }
 
     @property
     def kept(self) -> dict[str, Any] | None:
@@ -81,7 +88,7 @@ class Bank:
 
     @property
     def proposal(self) -> dict[str, Any] | None:
-        """What parameters were drawn from in place of the prior, as in truncated rounds; None for the prior."""
+        """The proposal that replaced the prior, as in truncated rounds; None for the prior."""
         return self.attributes.get("proposal")
 
     @property
@@ -96,7 +103,7 @@ class Bank:
 
     @property
     def failed(self) -> int:
-        """Number of simulations that failed and were drawn again, also those of rows beyond the end."""
+        """Number of simulations that failed and were drawn again, also beyond the last row."""
         return self._store.failed()
 
     @property
@@ -111,23 +118,32 @@ class Bank:
     @property
     def identity(self) -> str:
         """SHA-256 of what decides the simulations, finished or not."""
-        decides = [self.attributes[key] for key in ("simulator", "fingerprint", "prior", "seed", "rows_per_chunk")]
+        decides = [
+            self.attributes[key]
+            for key in ("simulator", "fingerprint", "prior", "seed", "rows_per_chunk")
+        ]
         return hashlib.sha256(json.dumps([*decides, self.n]).encode()).hexdigest()
 
     @property
     def fingerprint(self) -> str:
         """SHA-256 of what decides the simulations, and of the checksums of all chunks."""
-        return hashlib.sha256(self.identity.encode() + self._store.checksums()[: self.chunks].tobytes()).hexdigest()
+        return hashlib.sha256(
+            self.identity.encode() + self._store.checksums()[: self.chunks].tobytes()
+        ).hexdigest()
 
     @property
     def dataset(self) -> xarray.Dataset:
-        """All variables and coordinates with names of axes, labels and units; read when they are used."""
+        """All variables and coordinates with axis names, labels and units; read when used."""
         import xarray
         from zarr.storage import LocalStore
 
         # As text, a path with "#" in it would be that of another place.
-        place = self.location if "://" in self.location else LocalStore(self.location, read_only=True)
-        with self._store.explained("a Zarr group that xarray opens", "open it with the xarray that wrote it"):
+        place = (
+            self.location if "://" in self.location else LocalStore(self.location, read_only=True)
+        )
+        with self._store.explained(
+            "a Zarr group that xarray opens", "open it with the xarray that wrote it"
+        ):
             return xarray.open_zarr(place, chunks=None)
 
     def read(self, rows: slice | np.ndarray | None = None) -> Arrays:
@@ -136,7 +152,8 @@ class Bank:
         Parameters
         ----------
         rows : slice, or array (m,) of int
-            A slice with steps of one, or numbers of rows in any order; of no rows, arrays are empty.
+            A slice with steps of one, or numbers of rows in any order; of no rows, arrays are
+            empty.
 
         Raises
         ------
@@ -153,7 +170,7 @@ class Bank:
         return arrays
 
     def read_chunk(self, number: int) -> Arrays:
-        """Return the rows of a chunk up to the end of the bank; a BankError says if it is damaged."""
+        """Return the rows of a chunk up to the bank's end; a BankError says if it is damaged."""
         rows = min(self.n - number * self.rows_per_chunk, self.rows_per_chunk)
         return take(self._store.read(number), slice(rows))
 
@@ -166,7 +183,8 @@ class Bank:
 
         :func:`simulate` makes them again.
         """
-        damaged, missing = [], set(self.missing)
+        damaged = []
+        missing = set(self.missing)
         for number in range(self.chunks):
             try:
                 if number not in missing:
@@ -180,16 +198,23 @@ class Bank:
         """Raise a BankError unless these chunks are finished, all if nothing is said."""
         missing = self.missing
         if wanted := sorted(set(missing) if chunks is None else set(missing) & set(chunks)):
-            expected, got = "finished simulations", f"{len(missing):,} of {self.chunks:,} chunks unfinished"
-            do = f"finish them: bi.simulate(simulator, {self.n}, {self.location!r}, seed={self.seed})"
-            raise BankError(f"Bank {self.location!r}, chunk {wanted[0]}", expected=expected, got=got, do=do)
+            expected = "finished simulations"
+            got = f"{len(missing):,} of {self.chunks:,} chunks unfinished"
+            do = (
+                f"finish them: bi.simulate(simulator, {self.n}, {self.location!r}, "
+                f"seed={self.seed})"
+            )
+            raise BankError(
+                f"Bank {self.location!r}, chunk {wanted[0]}", expected=expected, got=got, do=do
+            )
 
     def check_simulator(self, simulator: Simulator) -> None:
-        """Raise a BankError unless the simulations are those of a simulator; a SimulatorError if too many failed."""
+        """Raise a BankError if another simulator made it, a SimulatorError if too many failed."""
         check_simulator(self.location, self.attributes, simulator, self._compared)
         check_proposal(self.location, self.attributes)
         # First the failures: another program may finish chunks in between.
-        failures, kept = self.failed, self._kept
+        failures = self.failed
+        kept = self._kept
         simulator.check_failures(kept, failures)
 
     def __len__(self) -> int:
@@ -199,17 +224,25 @@ class Bank:
         missing = len(self.missing)
         state = f"{missing:,} chunks unfinished" if missing else "all finished"
         if failed := self.failed:
-            state += f"; {failed:,} failed, {failed / (failed + self._kept):.1%}, and were drawn again"
+            state += (
+                f"; {failed:,} failed, {failed / (failed + self._kept):.1%}, and were drawn again"
+            )
         state += "" if self.proposal is None else ", from a proposal in place of the prior"
-        lines = [f"Bank of {self.n:,} simulations of {self.simulator_name!r}, seed {self.seed}, {state}"]
+        lines = [
+            f"Bank of {self.n:,} simulations of {self.simulator_name!r}, seed {self.seed}, {state}"
+        ]
         for kind in ("parameters", "context", "observables"):
-            shapes = (f"{name}{list(shape) if shape else ''}" for name, shape in self.shapes[kind].items())
+            shapes = (
+                f"{name}{list(shape) if shape else ''}" for name, shape in self.shapes[kind].items()
+            )
             lines += [f"  {f'{kind}:':<13}{', '.join(shapes)}"] if self.shapes[kind] else []
-        return "\n".join([*lines, f"  {'chunks:':<13}{self.chunks:,} of {self.rows_per_chunk:,} rows"])
+        return "\n".join(
+            [*lines, f"  {'chunks:':<13}{self.chunks:,} of {self.rows_per_chunk:,} rows"]
+        )
 
 
 def open_bank(location: str | os.PathLike[str], check_simulator: bool = True) -> Bank:
-    """Open a simulation bank: a path, or an address that fsspec knows, such as ``"s3://bucket/bank"``.
+    """Open a simulation bank: a path, or an address for fsspec such as ``"s3://bucket/bank"``.
 
     A BankError says if there is none, or if it is of a format that is not known here.
 
@@ -221,14 +254,17 @@ def open_bank(location: str | os.PathLike[str], check_simulator: bool = True) ->
     place = check_location("Argument 'location'", location)
     group = open_group(place, "r")
     if group is None:
-        do = "write one: bi.simulate(simulator, n, folder, seed=1), or bayesinn simulate NAME --n N --out BANK"
+        do = (
+            "write one: bi.simulate(simulator, n, folder, seed=1), or bayesinn simulate NAME --n "
+            "N --out BANK"
+        )
         raise BankError(f"Bank {place!r}", expected="a simulation bank", got="no Zarr group", do=do)
     return Bank(BankStore(place, group), check_simulator)
 
 
 @functools.singledispatch
 def read_simulations(data: Any, simulator: Simulator, subject: str) -> Arrays:
-    """Return simulations that a user gave as arrays or as a finished bank, checked: arrays (n, ...)."""
+    """Return simulations given as arrays or as a finished bank, checked: arrays (n, ...)."""
     return check_simulations(simulator, data, subject)
 
 
@@ -239,21 +275,32 @@ def _(data: Bank, simulator: Simulator, subject: str) -> Arrays:
 
 
 def _places(rows: Any, n: int, size: int) -> Iterator[Place]:
-    """Yield for each chunk: its number, the places of its rows in the result, and their places in the chunk."""
+    """Yield for each chunk: its number, its rows' places in the result and in the chunk."""
     if isinstance(rows, slice):
         start, stop, step = rows.indices(n)
         if step != 1:
-            raise InputError("Rows of a bank", expected="a slice with steps of one", got=repr(rows), do="pass an array")
+            raise InputError(
+                "Rows of a bank",
+                expected="a slice with steps of one",
+                got=repr(rows),
+                do="pass an array",
+            )
         for number in range(start // size, -(-max(stop, start) // size)):
-            first, end = max(start, number * size), min(stop, (number + 1) * size)
+            first = max(start, number * size)
+            end = min(stop, (number + 1) * size)
             if first < end:
-                yield number, slice(first - start, end - start), slice(first - number * size, end - number * size)
+                yield (
+                    number,
+                    slice(first - start, end - start),
+                    slice(first - number * size, end - number * size),
+                )
         return
     index = np.asarray(rows)
     if index.shape == (0,):
         return
     if index.ndim != 1 or index.dtype.kind not in "iu" or np.any((index < 0) | (index >= n)):
-        expected, do = f"a slice, or an array (m,) of integers from 0 to {n - 1}", "pass for example slice(0, 1_000)"
+        expected = f"a slice, or an array (m,) of integers from 0 to {n - 1}"
+        do = "pass for example slice(0, 1_000)"
         raise InputError("Rows of a bank", expected=expected, got=repr(rows)[:200], do=do)
     order = np.argsort(index // size, kind="stable")
     numbers, firsts = np.unique(index[order] // size, return_index=True)

@@ -1,4 +1,4 @@
-"""What decides the simulations of a bank, in plain values: simulator, prior, seed, rows of a chunk."""
+"""What decides a bank's simulations, in plain values: simulator, prior, seed, chunk rows."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ from bayesinn.simulation.prior_text import prior_text
 from bayesinn.simulation.simulator import Simulator
 
 _PACKAGES = ("tensorflow", "tensorflow-probability", "numpy", "zarr")
-_DO = "use the simulator, the seed and the chunk that the bank was made with, or another place for a new bank"
+_DO = (
+    "use the simulator, the seed and the chunk that the bank was made with, or another place "
+    "for a new bank"
+)
 _OR_LEAVE_OUT = "; if it is the same: bi.simulate or bi.open_bank(..., check_simulator=False)"
 
 
@@ -54,10 +57,8 @@ def check_simulator(
 ) -> None:
     """Raise unless a bank is one of this very simulator: its name, and what it does."""
     if attributes["simulator"] != simulator.name:
-        expected, got = (
-            f"simulations of {simulator.name!r}",
-            f"those of {attributes['simulator']!r}",
-        )
+        expected = f"simulations of {simulator.name!r}"
+        got = f"those of {attributes['simulator']!r}"
         raise BankError(f"Bank {location!r}", expected=expected, got=got, do=_DO)
     do = _DO + _OR_LEAVE_OUT
     owner = identity.Owner(f"the bank {location!r}", "made this bank", do, BankError)
@@ -67,17 +68,21 @@ def check_simulator(
 def check_proposal(location: str, attributes: Mapping[str, Any]) -> None:
     """Raise unless the parameters of a bank were drawn from the prior."""
     if "proposal" in attributes:
-        expected, got = (
-            "simulations from the prior",
-            f"those of a proposal: {attributes['proposal']}",
+        expected = "simulations from the prior"
+        got = f"those of a proposal: {attributes['proposal']}"
+        do = (
+            "use another bank; bank.read() returns these simulations, for one who knows what "
+            "they were drawn from"
         )
-        do = "use another bank; bank.read() returns these simulations, for one who knows what they were drawn from"
         raise BankError(f"Bank {location!r}", expected=expected, got=got, do=do)
 
 
-def check_settings(location: str, attributes: Mapping[str, Any], seed: int, rows: int | None) -> None:
+def check_settings(
+    location: str, attributes: Mapping[str, Any], seed: int, rows: int | None
+) -> None:
     """Raise unless a bank has this seed and, if it is given, this number of rows in a chunk."""
     for name, key, value in (("seed", "seed", seed), ("chunk", "rows_per_chunk", rows)):
         if value is not None and attributes[key] != value:
-            expected, got = f"{name}={attributes[key]}, with which it was made", f"{name}={value}"
+            expected = f"{name}={attributes[key]}, with which it was made"
+            got = f"{name}={value}"
             raise BankError(f"Bank {location!r}", expected=expected, got=got, do=_DO)

@@ -16,9 +16,11 @@ _PARTIAL = r"\.[0-9a-f]{32}\.partial"
 
 
 def remove_bank(folder: Path) -> list[str]:
-    """Remove a bank and return nothing, or leave it and return the names of what else is in its folder."""
+    """Remove a bank and return no names, or leave it and return those of other files."""
     patterns = _patterns(folder)
-    files, folders, others = list[Path](), [folder], list[str]()
+    files = list[Path]()
+    folders = [folder]
+    others = list[str]()
     for path, kind in _walk(folder):
         name = path.relative_to(folder).as_posix()
         if kind == "other" or not patterns[kind].fullmatch(name):
@@ -44,7 +46,9 @@ def _patterns(folder: Path) -> dict[Kind, re.Pattern[str]]:
     description = json.loads((folder / "zarr.json").read_text("utf-8")).get("consolidated_metadata")
     known = (description or {}).get("metadata", {})
     # Coordinates have the names of axes.
-    axes = {axis for name in names for axis in known.get(name, {}).get("dimension_names") or () if axis}
+    axes = {
+        axis for name in names for axis in known.get(name, {}).get("dimension_names") or () if axis
+    }
     arrays = "|".join(map(re.escape, [*names, *axes, f"{CHUNKS}/checksum", f"{CHUNKS}/failed"]))
     file = rf"(({arrays}|{CHUNKS})/)?zarr(\.json|{_PARTIAL})|({arrays})/c(/\d+)*({_PARTIAL})?"
     return {"file": re.compile(file), "folder": re.compile(rf"{CHUNKS}|({arrays})(/c(/\d+)*)?")}

@@ -1,7 +1,8 @@
-"""The layout of a simulation bank: a Zarr group with one array for each variable, cut into chunks of rows.
+"""The layout of a simulation bank: a Zarr group with one array a variable, in chunks of rows.
 
-A chunk is finished if its checksum is there, which is written after everything else. The files of a chunk always hold
-all its rows, also those beyond the end of the bank: appending changes the shapes of arrays, and no chunk.
+A chunk is finished if its checksum is there, which is written after everything else. The files of a
+chunk always hold all its rows, also those beyond the end of the bank: appending changes the shapes
+of arrays, and no chunk.
 """
 
 from __future__ import annotations
@@ -23,9 +24,11 @@ from bayesinn.core.manifest import check_entry, explained
 from bayesinn.core.validation import check_path, check_type
 from bayesinn.simulation.simulations import Arrays, Simulations
 
-FORMAT, VERSION = "bayesinn simulation bank", 1
+FORMAT = "bayesinn simulation bank"
+VERSION = 1
 #: Axes of variables and of what is known about chunks; no variable has such a name.
-ROWS, CHUNKS = "simulation", "chunk"
+ROWS = "simulation"
+CHUNKS = "chunk"
 #: Names of the entries with the variables of each role.
 ROLES = {"parameters": "parameter", "context": "context", "observables": "observable"}
 # Tells a checksum of zero from none.
@@ -58,17 +61,22 @@ class BankStore:
     """
 
     def __init__(self, location: str, group: Any) -> None:
-        self.location, self._group = location, group
+        self.location = location
+        self._group = group
         self.attributes: dict[str, Any] = dict(group.attrs)
         _check_attributes(location, self.attributes)
         self.rows: int = self.attributes["rows_per_chunk"]
         declared = self.attributes["declared"]
-        self._shapes = {name: tuple(shape) for kind in ROLES for name, shape in declared[kind].items()}
+        self._shapes = {
+            name: tuple(shape) for kind in ROLES for name, shape in declared[kind].items()
+        }
         self.names = list(self._shapes)
         self._arrays: dict[str, Any] = {}
 
     def read_layout(self, least: int = 0) -> int:
-        """Look up all arrays, and return for how many simulations they have room: ``least``, if not more.
+        """Look up all arrays; return the number of simulations they hold: at least ``least``.
+
+        This is the number that they have room for.
 
         So also where another program is just undoing that.
         """
@@ -76,23 +84,37 @@ class BankStore:
             arrays = {name: self._group[name] for name in self.names}
             for name, array in arrays.items():
                 _check_array(name, array, self.rows, self._shapes[name])
-            self._arrays = {name: _with_room(array, least, self.rows, True) for name, array in arrays.items()}
+            self._arrays = {
+                name: _with_room(array, least, self.rows, True) for name, array in arrays.items()
+            }
             known = (self._group[f"{CHUNKS}/{name}"] for name in ("checksum", "failed"))
-            self._checksums, self._failed = (_with_room(array, -(-least // self.rows), 1, False) for array in known)
+            self._checksums, self._failed = (
+                _with_room(array, -(-least // self.rows), 1, False) for array in known
+            )
             return min(array.shape[0] for array in arrays.values())
 
-    def prepare(self, n: int, variables: Mapping[str, Variable], coordinates: Mapping[str, Any]) -> None:
-        """Make room for n simulations or more: create the arrays that are missing, and lengthen those too short."""
+    def prepare(
+        self, n: int, variables: Mapping[str, Variable], coordinates: Mapping[str, Any]
+    ) -> None:
+        """Make room for n simulations or more: create missing arrays, lengthen short ones."""
         from zarr.errors import ContainsGroupError
 
         with self.writing():
             for name, values in coordinates.items():
                 places = _require(
-                    self._group, name, values.shape, values.shape, values.dtype, values.dims, values.attrs
+                    self._group,
+                    name,
+                    values.shape,
+                    values.shape,
+                    values.dtype,
+                    values.dims,
+                    values.attrs,
                 )
                 places[...] = values.values
             for name, (dtype, shape, dimensions, attributes) in variables.items():
-                whole, part, axes = (n, *shape), (self.rows, *shape), (ROWS, *dimensions)
+                whole = (n, *shape)
+                part = (self.rows, *shape)
+                axes = (ROWS, *dimensions)
                 _require(self._group, name, whole, part, dtype, axes, attributes, _compressors())
             with contextlib.suppress(ContainsGroupError):
                 self._group.require_group(CHUNKS)
@@ -103,12 +125,15 @@ class BankStore:
         self.read_layout(n)
 
     def describe(self) -> None:
-        """Write the shapes of all arrays into one file, from which xarray opens them; the last to write corrects it."""
+        """Write all arrays' shapes into one file, for xarray; the last to write corrects it."""
         import zarr
 
         with warnings.catch_warnings():
-            # Zarr 3 has no consolidated metadata yet; unfinished files are those of another program.
-            warnings.filterwarnings("ignore", message="Consolidated metadata is currently not part|Object at .*partial")
+            # Zarr 3 has no consolidated metadata yet; unfinished files are those of another
+            # program.
+            warnings.filterwarnings(
+                "ignore", message="Consolidated metadata is currently not part|Object at .*partial"
+            )
             described: Any = zarr.consolidate_metadata(place_of(self.location))
         if any(described[name].shape != self._group[name].shape for name in self.names):
             self.describe()
@@ -116,7 +141,9 @@ class BankStore:
     @property
     def row_bytes(self) -> int:
         """Bytes of one simulation, not compressed."""
-        return sum(array.dtype.itemsize * int(np.prod(array.shape[1:])) for array in self._arrays.values())
+        return sum(
+            array.dtype.itemsize * int(np.prod(array.shape[1:])) for array in self._arrays.values()
+        )
 
     def stored_bytes(self) -> int:
         """Return the bytes that all chunks take, compressed."""
@@ -124,7 +151,10 @@ class BankStore:
 
     def allocate(self, rows: int) -> Arrays:
         """Return arrays for so many simulations, whose content is undefined."""
-        return {name: np.empty((rows, *array.shape[1:]), array.dtype) for name, array in self._arrays.items()}
+        return {
+            name: np.empty((rows, *array.shape[1:]), array.dtype)
+            for name, array in self._arrays.items()
+        }
 
     def checksums(self) -> np.ndarray:
         """Return the checksum of each chunk, 0 where it is not finished."""
@@ -141,12 +171,17 @@ class BankStore:
         finished = self.checksums() != 0
         with self.explained("counts of failed simulations", "delete the bank, and simulate again"):
             # Not of equal lengths where another program lengthens the bank.
-            return int(sum(count for count, done in zip(self._failed[:], finished, strict=False) if done))
+            return int(
+                sum(count for count, done in zip(self._failed[:], finished, strict=False) if done)
+            )
 
     def write(self, number: int, simulations: Simulations) -> None:
-        """Write a chunk in the bank's types: all its rows, then the number of failed ones, then the checksum."""
+        """Write a chunk in the bank's types: its rows, the number of failures, the checksum."""
         given = simulations.flat()
-        arrays = {name: np.ascontiguousarray(given[name], array.dtype) for name, array in self._arrays.items()}
+        arrays = {
+            name: np.ascontiguousarray(given[name], array.dtype)
+            for name, array in self._arrays.items()
+        }
         with self.writing():
             for name, array in self._arrays.items():
                 array[number * self.rows : (number + 1) * self.rows] = arrays[name]
@@ -179,15 +214,28 @@ class BankStore:
 
 
 def check_location(subject: str, value: Any) -> str:
-    """Return the path or the address of a bank as text; one that begins with "file:///" is a path."""
-    check_type(subject, value, (str, os.PathLike), "a path, or an address such as 's3://bucket/bank'", "pass one")
+    """Return the path or address of a bank as text; "file:///..." is a path."""
+    check_type(
+        subject,
+        value,
+        (str, os.PathLike),
+        "a path, or an address such as 's3://bucket/bank'",
+        "pass one",
+    )
     if isinstance(value, str) and value.startswith("file:///"):
         value = value.removeprefix("file://")
-    return value if isinstance(value, str) and "://" in value else str(check_path(subject, value, "bank"))
+    return (
+        value
+        if isinstance(value, str) and "://" in value
+        else str(check_path(subject, value, "bank"))
+    )
 
 
 def place_of(location: str) -> str | Path:
-    """Return what Zarr opens. As text, it would take "#", "?" and ";" in a path for parts of an address."""
+    """Return what Zarr opens.
+
+    As text, it would take "#", "?" and ";" in a path for parts of an address.
+    """
     return location if "://" in location else Path(location)
 
 
@@ -197,9 +245,13 @@ def open_group(location: str, mode: Any, attributes: Mapping[str, Any] | None = 
     from zarr.errors import ContainsGroupError
 
     do = "choose another place, or look whether it can be reached"
-    with explained(f"Bank {location!r}", "a place to read and write a Zarr group", do, Exception, BankError):
+    with explained(
+        f"Bank {location!r}", "a place to read and write a Zarr group", do, Exception, BankError
+    ):
         try:
-            options: dict[str, Any] = {} if attributes is None else {"attributes": dict(attributes), "zarr_format": 3}
+            options: dict[str, Any] = (
+                {} if attributes is None else {"attributes": dict(attributes), "zarr_format": 3}
+            )
             return zarr.open_group(place_of(location), mode=mode, use_consolidated=False, **options)
         except ContainsGroupError:
             # Another program has created it at the same time.
@@ -211,7 +263,7 @@ def open_group(location: str, mode: Any, attributes: Mapping[str, Any] | None = 
 
 
 def foreign_files(location: str) -> list[str]:
-    """Return names of files at a local place where no bank is; what a killed writer has left is none."""
+    """Return names of files at a local place without a bank, but for a killed writer's."""
     # A folder that can't be read is explained where the bank is opened.
     with contextlib.suppress(PermissionError):
         if "://" not in location and (path := Path(location)).exists():
@@ -221,10 +273,16 @@ def foreign_files(location: str) -> list[str]:
 
 
 def refuse_foreign_files(location: str, found: Sequence[str] | None = None) -> None:
-    """Raise if there are files at a place where no bank is, those that were ``found`` if they were looked for."""
+    """Raise if there are files at a place where no bank is.
+
+    ``found`` are those files, if they were looked for.
+    """
     if foreign := foreign_files(location) if found is None else found:
-        got, do = f"{', '.join(foreign[:3])} of something else", "choose another place"
-        raise BankError(f"Bank {location!r}", expected="a new or empty place for a bank", got=got, do=do)
+        got = f"{', '.join(foreign[:3])} of something else"
+        do = "choose another place"
+        raise BankError(
+            f"Bank {location!r}", expected="a new or empty place for a bank", got=got, do=do
+        )
 
 
 def checksum(arrays: Arrays) -> int:
@@ -240,15 +298,20 @@ def _check_attributes(location: str, attributes: Mapping[str, Any]) -> None:
     """Raise unless a Zarr group has the attributes of a bank of this version."""
     subject = f"Bank {location!r}"
     if attributes.get("format") != FORMAT:
-        got, do = "a Zarr group of something else", "choose another place"
+        got = "a Zarr group of something else"
+        do = "choose another place"
         raise BankError(subject, expected="a simulation bank", got=got, do=do)
     if attributes.get("format_version") != VERSION:
         versions = attributes.get("versions")
         writer = versions.get("bayesinn") if isinstance(versions, Mapping) else None
-        expected, got = f"format version {VERSION}", f"version {attributes.get('format_version')!r}"
-        do = f"open it with the bayesinn that wrote it, {writer or 'of a version that is not known'}"
+        expected = f"format version {VERSION}"
+        got = f"version {attributes.get('format_version')!r}"
+        do = (
+            f"open it with the bayesinn that wrote it, {writer or 'of a version that is not known'}"
+        )
         raise BankError(subject, expected=expected, got=got, do=do)
-    subject, do = f"{subject}, its zarr.json", "copy the bank again, or simulate it again in another place"
+    subject = f"{subject}, its zarr.json"
+    do = "copy the bank again, or simulate it again in another place"
     check_entry(subject, "", attributes, _SCHEMA, do, BankError)
     declared = attributes["declared"]
     numbers = [("seed", attributes["seed"], 0), ("rows_per_chunk", attributes["rows_per_chunk"], 1)]
@@ -258,13 +321,18 @@ def _check_attributes(location: str, attributes: Mapping[str, Any]) -> None:
     for entry, value, least in numbers:
         if value < least:
             expected = f"an integer of {least} or more"
-            raise BankError(f"{subject}, entry {entry!r}", expected=expected, got=repr(value), do=do)
+            raise BankError(
+                f"{subject}, entry {entry!r}", expected=expected, got=repr(value), do=do
+            )
 
 
 def _check_array(name: str, array: Any, rows: int, shape: tuple[int, ...]) -> None:
-    """Raise a ValueError unless an array has chunks of so many rows, each of a shape, and numbers in them."""
+    """Raise a ValueError unless an array has chunks of ``rows`` rows of a shape, of numbers."""
     if array.chunks[:1] != (rows,) or array.shape[1:] != shape or array.dtype.kind not in "fiub":
-        found = f"array {name} has rows {array.shape[1:]} of {array.dtype}, {array.chunks[:1]} in a chunk"
+        found = (
+            f"array {name} has rows {array.shape[1:]} of {array.dtype}, {array.chunks[:1]} in "
+            f"a chunk"
+        )
         raise ValueError(f"{found}; zarr.json declares rows {shape}, {rows} in a chunk")
 
 
@@ -278,15 +346,21 @@ def _require(
     attributes: Mapping[str, Any],
     compressors: Sequence[Any] | None = None,
 ) -> Any:
-    """Return an array with this number of rows or more; another program may create it at the same time."""
+    """Return an array with this number of rows or more; another program may create it too."""
     from zarr.errors import ContainsArrayError
 
     if name not in group:
         # What is unfinished reads as NaN where there is one.
         fill = np.nan if dtype.kind == "f" else 0
-        named = {"dimension_names": axes, "attributes": dict(attributes), "compressors": compressors}
+        named = {
+            "dimension_names": axes,
+            "attributes": dict(attributes),
+            "compressors": compressors,
+        }
         with contextlib.suppress(ContainsArrayError):
-            group.create_array(name, shape=shape, chunks=chunks, dtype=dtype, fill_value=fill, **named)
+            group.create_array(
+                name, shape=shape, chunks=chunks, dtype=dtype, fill_value=fill, **named
+            )
     array = group[name]
     if array.shape[0] < shape[0]:
         array.resize(shape)
@@ -294,21 +368,27 @@ def _require(
 
 
 def _with_room(array: Any, least: int, rows: int, write_empty: bool) -> Any:
-    """Return an array with room for ``least`` rows, up to the end of its last chunk; ``write_empty`` ones like others.
+    """Return an array with room for ``least`` rows, up to its last chunk's end.
 
-    The store may say less for a while: programs that create an array at the same time undo each other.
+    With ``write_empty``, empty chunks are written like others.
+
+    The store may say less for a while: programs that create an array at the same time undo each
+    other.
     """
     import zarr
 
     inner = array.async_array
     shape = (-(-max(array.shape[0], least) // rows) * rows, *array.shape[1:])
     config = dataclasses.replace(inner.config, write_empty_chunks=write_empty)
-    longer = zarr.AsyncArray(metadata=inner.metadata.update_shape(shape), store_path=inner.store_path, config=config)
+    longer = zarr.AsyncArray(
+        metadata=inner.metadata.update_shape(shape), store_path=inner.store_path, config=config
+    )
     return zarr.Array(longer)
 
 
 def _compressors() -> tuple[Any, ...]:
     from zarr.codecs import BloscCodec, Crc32cCodec
 
-    # Measured in benchmarks/bank.py. Blosc reads beyond the end of damaged data: these never reach it.
+    # Measured in benchmarks/bank.py. Blosc reads beyond the end of damaged data: these never reach
+    # it.
     return BloscCodec(cname="lz4", clevel=5, shuffle="shuffle"), Crc32cCodec()

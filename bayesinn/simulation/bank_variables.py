@@ -13,9 +13,15 @@ from bayesinn.simulation.simulator import Simulator
 def bank_variables(simulator: Simulator) -> dict[str, Variable]:
     """Return the arrays of a bank, by name, in the order of parameters, context and observables."""
     priors = (simulator.prior, simulator.context)
-    types = {name: np.dtype(dtype) for prior in priors if prior is not None for name, dtype in prior.dtypes.items()}
+    types = {
+        name: np.dtype(dtype)
+        for prior in priors
+        if prior is not None
+        for name, dtype in prior.dtypes.items()
+    }
     types |= simulator.observable_types
-    labels, dimensions = simulator.labels, simulator.dimensions
+    labels = simulator.labels
+    dimensions = simulator.dimensions
     return {
         name: Variable(
             types[name],
@@ -32,9 +38,11 @@ def bank_coordinates(simulator: Simulator) -> dict[str, Any]:
     """Return coordinates as files hold them: dates become numbers with a unit."""
     import xarray
 
-    labels, found = simulator.labels, dict[str, Any]()
+    labels = simulator.labels
+    found = dict[str, Any]()
     for coordinate in labels.coordinates.values():
-        name, text = coordinate.name, {"long_name": labels.label(coordinate.name)}
+        name = coordinate.name
+        text = {"long_name": labels.label(coordinate.name)}
         if not coordinate.dates:
             text["units"] = labels.units.get(name, "")
         variable = xarray.Variable((name,), coordinate.values, text, {"_FillValue": None})

@@ -27,7 +27,9 @@ class Declared(Protocol):
 
 
 #: What to do with missing values where none are declared.
-MISSING_VALUES = "declare missing='mask' and train with missing values, or fill them the way the simulator does"
+MISSING_VALUES = (
+    "declare missing='mask' and train with missing values, or fill them the way the simulator does"
+)
 
 
 def may_miss(simulator: Declared, name: str) -> bool:
@@ -35,7 +37,9 @@ def may_miss(simulator: Declared, name: str) -> bool:
     return simulator.missing is not None and name in simulator.observable_shapes
 
 
-def numbers(subject: str, value: Any, error: type[BayesinnError] = InputError, missing: bool = False) -> np.ndarray:
+def numbers(
+    subject: str, value: Any, error: type[BayesinnError] = InputError, missing: bool = False
+) -> np.ndarray:
     """Return real numbers as an array; refuse complex, ragged or empty values, and text.
 
     Masked values and None are refused, too, or become NaN if values may be ``missing``.
@@ -45,15 +49,27 @@ def numbers(subject: str, value: Any, error: type[BayesinnError] = InputError, m
     try:
         array = np.asarray(value)
     except ValueError as ragged:
-        raise error(subject, expected="a rectangular array", got=str(ragged), do="pad the rows") from ragged
+        raise error(
+            subject, expected="a rectangular array", got=str(ragged), do="pad the rows"
+        ) from ragged
     if np.ma.is_masked(value):
         raise error(subject, expected="real numbers", got="masked values", do=MISSING_VALUES)
     if array.dtype.kind not in "fiub" or array.size == 0:
-        got = "None" if value is None else "an empty array" if array.size == 0 else f"dtype {array.dtype}"
+        got = (
+            "None"
+            if value is None
+            else "an empty array"
+            if array.size == 0
+            else f"dtype {array.dtype}"
+        )
         do = "convert it with numpy.asarray(values, float); pass real and imaginary part apart"
         raise error(subject, expected="real numbers", got=got, do=do)
     # TensorFlow has no other floats.
-    return array if array.dtype.kind != "f" or array.dtype in ("f2", "f4", "f8") else array.astype(np.float64)
+    return (
+        array
+        if array.dtype.kind != "f" or array.dtype in ("f2", "f4", "f8")
+        else array.astype(np.float64)
+    )
 
 
 def _with_nan(value: Any) -> Any:
@@ -66,9 +82,15 @@ def _with_nan(value: Any) -> Any:
     return value
 
 
-def check_keys(subject: str, values: Any, needed: Collection[str], allowed: Collection[str] | None = None) -> None:
-    """Raise unless ``values`` is a dict with the names needed, and with no others than those allowed; None for any."""
-    got, faults = type(values).__name__, ["no dict"]
+def check_keys(
+    subject: str, values: Any, needed: Collection[str], allowed: Collection[str] | None = None
+) -> None:
+    """Raise unless ``values`` is a dict with the names needed, and only those allowed.
+
+    None allows any name.
+    """
+    got = type(values).__name__
+    faults = ["no dict"]
     if isinstance(values, Mapping):
         missing = [name for name in needed if name not in values]
         unknown = [name for name in values if allowed is not None and name not in allowed]
@@ -76,26 +98,32 @@ def check_keys(subject: str, values: Any, needed: Collection[str], allowed: Coll
         got = f"{list(values)}: {', '.join(faults)}"
     if faults:
         example = f"{{{next(iter(needed))!r}: values}}"
-        do = f"use the names that the simulator returns or that its prior or its context declares, as in {example}"
+        do = (
+            f"use the names that the simulator returns or that its prior or its context "
+            f"declares, as in {example}"
+        )
         raise InputError(subject, expected=f"a dict with {list(needed)}", got=got, do=do)
 
 
 def check_arrays(variables: Prior, values: Mapping[str, Any]) -> Arrays:
-    """Return values of all variables as arrays with one common number of rows; other names are ignored."""
+    """Return values of all variables as arrays with a common row number; ignore other names."""
     subject = f"Values of the {variables.subject}"
     check_keys(subject, values, variables.names)
     return _rows(subject, values, variables.event_shapes, ())
 
 
 def check_simulations(simulator: Declared, data: Mapping[str, Any], subject: str) -> Arrays:
-    """Return arrays to train on: every name, the declared shapes, equal numbers of rows, finite numbers."""
+    """Return arrays to train on: all names, declared shapes, equal row numbers, finite numbers."""
     context = {} if simulator.context is None else simulator.context.event_shapes
     shapes = {**simulator.prior.event_shapes, **simulator.observable_shapes, **context}
     check_keys(subject, data, shapes, shapes)
     arrays = _rows(subject, data, shapes, [name for name in shapes if may_miss(simulator, name)])
     for name, finite in finite_rows(arrays, arrays, simulator).items():
         if not finite.all():
-            got = f"NaN or infinity in {np.sum(~finite)} of {len(finite)} rows, the first is row {np.argmin(finite)}"
+            got = (
+                f"NaN or infinity in {np.sum(~finite)} of {len(finite)} rows, the first is row "
+                f"{np.argmin(finite)}"
+            )
             do = "drop those rows (which conditions the prior on success) or correct the simulator"
             raise InputError(f"{subject}, {name!r}", expected="finite numbers", got=got, do=do)
     return arrays
@@ -106,21 +134,46 @@ def check_finite(simulator: Declared, simulations: Simulations) -> None:
     observables = {name: np.asarray(value) for name, value in simulations.observables.items()}
     for name, finite in finite_rows(observables, simulations.context, simulator).items():
         if not finite.all():
-            subject, row = f"Observable {name!r} of simulator {simulator.name!r}", int(np.argmin(finite))
-            culprit = {key: np.asarray(array)[row].tolist() for key, array in simulations.parameters.items()}
-            tried = f"after {MOST_REDRAWS} redraws" if simulator.on_nonfinite == "redraw" else "of the simulations"
-            got = f"NaN or infinity in {np.mean(~finite):.1%} {tried}; the first with parameters {culprit}"
-            do = "correct the simulator, narrow the prior, or declare on_nonfinite='redraw' to draw such rows again"
+            subject = f"Observable {name!r} of simulator {simulator.name!r}"
+            row = int(np.argmin(finite))
+            culprit = {
+                key: np.asarray(array)[row].tolist()
+                for key, array in simulations.parameters.items()
+            }
+            tried = (
+                f"after {MOST_REDRAWS} redraws"
+                if simulator.on_nonfinite == "redraw"
+                else "of the simulations"
+            )
+            got = (
+                f"NaN or infinity in {np.mean(~finite):.1%} {tried}; the first with parameters "
+                f"{culprit}"
+            )
+            do = (
+                "correct the simulator, narrow the prior, or declare on_nonfinite='redraw' to "
+                "draw such rows again"
+            )
             raise SimulatorError(subject, expected="finite numbers", got=got, do=do)
 
 
 def _rows(
-    subject: str, values: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]], missing: Collection[str]
+    subject: str,
+    values: Mapping[str, Any],
+    shapes: Mapping[str, tuple[int, ...]],
+    missing: Collection[str],
 ) -> Arrays:
-    arrays = {name: numbers(f"{subject}, {name!r}", values[name], missing=name in missing) for name in shapes}
+    arrays = {
+        name: numbers(f"{subject}, {name!r}", values[name], missing=name in missing)
+        for name in shapes
+    }
     rows = max(len(array) if array.ndim else 0 for array in arrays.values())
     for name, array in arrays.items():
         if array.shape != (rows, *shapes[name]):
             expected = f"shape {(rows, *shapes[name])}: one row for each of {rows}"
-            raise InputError(f"{subject}, {name!r}", expected=expected, got=f"shape {array.shape}", do="reshape it")
+            raise InputError(
+                f"{subject}, {name!r}",
+                expected=expected,
+                got=f"shape {array.shape}",
+                do="reshape it",
+            )
     return arrays

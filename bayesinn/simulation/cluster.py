@@ -1,4 +1,7 @@
-"""Python simulators on the workers of a Dask cluster. What runs there is what runs in local worker processes."""
+"""Python simulators on the workers of a Dask cluster.
+
+What runs there is what runs in local worker processes.
+"""
 
 from __future__ import annotations
 
@@ -16,31 +19,38 @@ from bayesinn.simulation.workers import start
 if TYPE_CHECKING:
     from distributed import Client
 
-_SECONDS_TO_CONNECT, _SECONDS_BETWEEN_LOOKS = 15, 5.0
+_SECONDS_TO_CONNECT = 15
+_SECONDS_BETWEEN_LOOKS = 5.0
 _INSTALL = "install bayesinn[cluster]"
 
 
 @contextlib.contextmanager
 def connected(cluster: str | Client) -> Iterator[Client]:
-    """Give the client of a cluster; one that was opened here, from an address, is closed at the end."""
+    """Give the client of a cluster; if opened here, from an address, close it at the end."""
     try:
         from distributed import Client
     except ImportError as error:
-        subject, expected = "Argument 'cluster'", "the package distributed"
+        subject = "Argument 'cluster'"
+        expected = "the package distributed"
         raise InputError(subject, expected=expected, got="none", do=_INSTALL) from error
     if isinstance(cluster, Client):
         yield cluster
         return
     if not isinstance(cluster, str):
-        expected, do = "the address of a Dask scheduler, or a distributed.Client", 'pass for example "tcp://host:8786"'
+        expected = "the address of a Dask scheduler, or a distributed.Client"
+        do = 'pass for example "tcp://host:8786"'
         raise InputError("Argument 'cluster'", expected=expected, got=repr(cluster), do=do)
     try:
         client = Client(cluster, timeout=_SECONDS_TO_CONNECT, set_as_default=False)
     # Whatever a protocol raises: for "tls://" without certificates, for example, a TypeError.
     except Exception as error:
-        expected, do = "the address of a Dask scheduler", "start one: dask scheduler; then dask worker ADDRESS"
+        expected = "the address of a Dask scheduler"
+        do = "start one: dask scheduler; then dask worker ADDRESS"
         if cluster.startswith(("tls:", "wss:")):
-            do = "pass a distributed.Client(address, security=...) with your certificates, or set those of Dask"
+            do = (
+                "pass a distributed.Client(address, security=...) with your certificates, or set "
+                "those of Dask"
+            )
         got = f"{cluster!r}: {type(error).__name__}: {error}"
         raise InputError("Argument 'cluster'", expected=expected, got=got, do=do) from error
     with client:
@@ -52,7 +62,8 @@ def count_threads(client: Client) -> int:
     with _explained():
         threads = sum(client.nthreads().values())
     if not threads:
-        expected, do = "a scheduler with workers", "start some: dask worker ADDRESS"
+        expected = "a scheduler with workers"
+        do = "start some: dask worker ADDRESS"
         raise InputError("Argument 'cluster'", expected=expected, got="no worker", do=do)
     return threads
 
@@ -65,22 +76,31 @@ def _explained() -> Iterator[None]:
     try:
         yield
     except (Cancelled, CancelledError, OSError) as error:
-        subject, got = "Dask cluster", f"{type(error).__name__}: {error}"
-        expected, do = "a scheduler that lives", "start it again, and give the same command: what is finished is kept"
+        subject = "Dask cluster"
+        got = f"{type(error).__name__}: {error}"
+        expected = "a scheduler that lives"
+        do = "start it again, and give the same command: what is finished is kept"
         raise SimulatorError(subject, expected=expected, got=got, do=do) from error
 
 
 class RemoteWorkers:
-    """Starts blocks of simulations on a cluster, as :func:`bayesinn.simulation.workers.start` does here."""
+    """Starts blocks of simulations on a cluster.
+
+    It works as :func:`bayesinn.simulation.workers.start` does here.
+    """
 
     def __init__(self, client: Client, payload: bytes) -> None:
-        # Sent once to each worker, not with each block. Results of tasks are made again if their worker is lost.
+        # Sent once to each worker, not with each block. Results of tasks are made again if their
+        # worker is lost.
         with _explained():
-            self._client, self._payload = client, client.submit(bytes, payload, pure=False)
+            self._client = client
+            self._payload = client.submit(bytes, payload, pure=False)
 
     def __call__(self, *task: Any) -> Future[Block]:
         with _explained():
-            return RemoteFuture(self._client, self._client.submit(run_remotely, self._payload, *task, pure=False))
+            return RemoteFuture(
+                self._client, self._client.submit(run_remotely, self._payload, *task, pure=False)
+            )
 
 
 class RemoteFuture(Future[Block]):
@@ -88,7 +108,8 @@ class RemoteFuture(Future[Block]):
 
     def __init__(self, client: Client, future: Any) -> None:
         super().__init__()
-        self._client, self._future = client, future
+        self._client = client
+        self._future = future
 
     def cancel(self) -> bool:
         self._future.cancel()
@@ -97,7 +118,8 @@ class RemoteFuture(Future[Block]):
     def result(self, timeout: float | None = None) -> Block:
         """Wait for the block; a BrokenExecutor says that worker after worker died of it.
 
-        It is done as soon as there is a worker. While there is none, a warning says what is waited for.
+        It is done as soon as there is a worker. While there is none, a warning says what is waited
+        for.
         """
         from distributed import KilledWorker
 
@@ -108,7 +130,8 @@ class RemoteFuture(Future[Block]):
             # A BrokenExecutor is one, too: that of the process beside a worker of the cluster.
             if "deserialization" not in str(error):
                 raise
-            expected, got = "bayesinn on scheduler and workers", str(error.__cause__ or error)
+            expected = "bayesinn on scheduler and workers"
+            got = str(error.__cause__ or error)
             do = "install the same bayesinn on all machines"
             raise SimulatorError("Dask cluster", expected=expected, got=got, do=do) from error
         except KilledWorker as error:
@@ -131,16 +154,18 @@ def _warn_without_workers(client: Client) -> None:
     if not workers and client.scheduler is not None:
         address = client.scheduler.address
         warnings.warn(
-            f"waiting for a worker: the Dask cluster at {address} has {workers} workers now. Simulations go on as soon "
+            f"waiting for a worker: the Dask cluster at {address} has {workers} workers now. "
+            f"Simulations go on as soon "
             f"as there is one: dask worker {address}",
             stacklevel=2,
         )
 
 
 def run_remotely(payload: bytes, *task: Any) -> Block:
-    """Run a block on a worker of the cluster, in a process of its own, which may run out of time or crash."""
+    """Run a block on a worker of the cluster, in its own process, which may time out or crash."""
     from distributed import get_worker
 
-    # Dask's workers are daemons, which multiprocessing lets have no children. Ours end with their parent by themselves.
+    # Dask's workers are daemons, which multiprocessing lets have no children. Ours end with their
+    # parent by themselves.
     multiprocessing.current_process()._config["daemon"] = False  # type: ignore[attr-defined]
     return start(get_worker().state.nthreads, payload, *task).result()

@@ -28,11 +28,18 @@ class _Options(simulator):
 
 def _with_options[**Options](
     options: Callable[Options, simulator],
-) -> Callable[[Callable[..., Simulator]], Callable[Concatenate[Sequence[_Part], Options], Simulator]]:
-    """Give a function, beside its first argument, those of the decorator :class:`simulator`, for types and ``help``."""
+) -> Callable[
+    [Callable[..., Simulator]], Callable[Concatenate[Sequence[_Part], Options], Simulator]
+]:
+    """Give a function the arguments of the decorator :class:`simulator`, for types and ``help``.
+
+    They come beside its first argument.
+    """
     signature = inspect.signature(options.__init__)
 
-    def decorate(function: Callable[..., Simulator]) -> Callable[Concatenate[Sequence[_Part], Options], Simulator]:
+    def decorate(
+        function: Callable[..., Simulator],
+    ) -> Callable[Concatenate[Sequence[_Part], Options], Simulator]:
         own = inspect.signature(function)
         parameters = [*own.parameters.values()][:1] + [*signature.parameters.values()][1:]
         function.__signature__ = own.replace(parameters=parameters)  # type: ignore[attr-defined]
@@ -43,30 +50,36 @@ def _with_options[**Options](
 
 @_with_options(_Options)
 def command_simulator(command: Sequence[_Part], **options: Any) -> Simulator:
-    """Declare an external program as a simulator. It is started once for each draw, by worker processes.
+    """Declare an external program as a simulator.
 
-    The program gets one JSON object on its standard input, ``{"parameters": {...}, "context": {...}, "seed": 123}``
-    with a number or a (nested) list for each name. Or it gets the same by its arguments, in which these are replaced:
+    It is started once for each draw, by worker processes.
 
-    - ``{rate}`` by the parameter or context variable of that name, ``{slopes[0]}`` by an element of a vector. A format
-      may follow, as in ``{rate:.3f}``; without one a number is written with all its digits.
-    - ``{seed}`` by a whole number from 0 to 2³¹ - 1, a pure function of the seed and the row of the draw. All
-      randomness of the program must come from it.
-    - ``{input}`` and ``{output}`` by the names of files in a temporary folder. The first has the object of the standard
-      input; the second is read in place of the standard output.
+    The program gets one JSON object on its standard input, ``{"parameters": {...}, "context":
+    {...}, "seed": 123}`` with a number or a (nested) list for each name. Or it gets the same by its
+    arguments, in which these are replaced:
+
+    - ``{rate}`` by the parameter or context variable of that name, ``{slopes[0]}`` by an element of
+      a vector. A format may follow, as in ``{rate:.3f}``; without one a number is written with all
+      its digits.
+    - ``{seed}`` by a whole number from 0 to 2³¹ - 1, a pure function of the seed and the row of the
+      draw. All randomness of the program must come from it.
+    - ``{input}`` and ``{output}`` by the names of files in a temporary folder. The first has the
+      object of the standard input; the second is read in place of the standard output.
 
     Other braces are doubled: ``{{print}}``.
 
-    The program returns its observables as one JSON object of name to number or (nested) list, where null is NaN; or as
-    CSV with a header, a column for each observable and a row for each step. A column with a single value is a number.
+    The program returns its observables as one JSON object of name to number or (nested) list, where
+    null is NaN; or as CSV with a header, a column for each observable and a row for each step. A
+    column with a single value is a number.
 
-    It runs in an empty temporary folder, which is deleted afterwards. A program and other arguments that name files are
-    looked for at declaration, relative to the current folder, and passed with their absolute paths. Write
-    ``Path(__file__).parent / "model"`` for a program beside the script.
+    It runs in an empty temporary folder, which is deleted afterwards. A program and other arguments
+    that name files are looked for at declaration, relative to the current folder, and passed with
+    their absolute paths. Write ``Path(__file__).parent / "model"`` for a program beside the script.
 
-    A draw has failed, as by an exception of a Python function (see ``on_nonfinite``), if the program ends with a status
-    other than zero or by a signal, if its output can't be read, or after the time limit. The program and all processes
-    of its group are killed then. Messages have the parameters, the seed and the last lines of the standard error.
+    A draw has failed, as by an exception of a Python function (see ``on_nonfinite``), if the
+    program ends with a status other than zero or by a signal, if its output can't be read, or after
+    the time limit. The program and all processes of its group are killed then. Messages have the
+    parameters, the seed and the last lines of the standard error.
 
     Parameters
     ----------
@@ -77,14 +90,17 @@ def command_simulator(command: Sequence[_Part], **options: Any) -> Simulator:
 
     Raises
     ------
-    InputError, for a command that is no list of texts, and a program that is not there or may not be run
-    SimulatorError, for placeholders that are no parameter, and where the program fails in the first draws
+    InputError, for a command that is no list of texts, and a program that is not there or may not
+    be run SimulatorError, for placeholders that are no parameter, and where the program fails in
+    the first draws
 
     Examples
     --------
     >>> import sys
     >>> import tensorflow_probability as tfp
-    >>> code = "import sys; print('x'); print(2 * float(sys.argv[1])); print(int(sys.argv[2]) / 2**31)"
+    >>> code = (
+    ...     "import sys; print('x'); print(2 * float(sys.argv[1])); print(int(sys.argv[2]) / 2**31)"
+    ... )
     >>> model = command_simulator(
     ...     [sys.executable, "-c", code, "{rate}", "{seed}"],
     ...     prior={"rate": tfp.distributions.LogNormal(0.0, 1.0)},
@@ -106,7 +122,8 @@ def command_simulator(command: Sequence[_Part], **options: Any) -> Simulator:
     subject = f"Placeholder of command {program.__name__!r}"
     check_known(subject, sorted(program.placeholders), (*names, *PLACES))
     if taken := sorted(program.placeholders & set(PLACES) & set(names)):
-        expected, do = "a name that no parameter has", "rename the parameter"
+        expected = "a name that no parameter has"
+        do = "rename the parameter"
         raise SimulatorError(subject, expected=expected, got=repr(taken[0]), do=do)
     made = declared(program)
     # A saved posterior refers to it by the variable there.

@@ -1,4 +1,4 @@
-"""Coordinates of observables, as an author declares them: times, dates or wavelengths of their steps."""
+"""Coordinates of observables, as an author declares them: times, dates, wavelengths of steps."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -15,7 +15,9 @@ _DATES = "write dates as np.array(['2020-03-01', ...], dtype='datetime64[D]')"
 def check_coordinates(
     simulator: str, declared: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]]
 ) -> dict[str, Coordinate]:
-    """Return coordinates of observables with these shapes: a number or date for each step of the first axis.
+    """Return coordinates of observables of these shapes: a number or date for each step.
+
+    The steps are those of the first axis.
 
     Declared are arrays, whose axis is called "time", or dicts of one name of an axis to an array.
     """
@@ -23,25 +25,37 @@ def check_coordinates(
     check_known(option, declared, shapes)
     found: dict[str, Coordinate] = {}
     for name, given in declared.items():
-        subject, shape = f"{option}, {name!r}", shapes[name]
+        subject = f"{option}, {name!r}"
+        shape = shapes[name]
         named = given if isinstance(given, Mapping) else {"time": given}
         if len(named) != 1:
             expected = "an array, or a dict of one name to an array"
             do = "declare those of the first axis: {'hours': ...}"
-            raise SimulatorError(subject, expected=expected, got=f"a dict of {len(named)} names", do=do)
+            raise SimulatorError(
+                subject, expected=expected, got=f"a dict of {len(named)} names", do=do
+            )
         ((axis, values),) = named.items()
         array = np.array(values)
         expected = f"an array of shape {shape[:1]}, for an observable of shape {shape}"
         if not shape or array.shape != shape[:1]:
-            do = "pass one number or date for each step along the first axis" if shape else "leave it out"
+            do = (
+                "pass one number or date for each step along the first axis"
+                if shape
+                else "leave it out"
+            )
             raise SimulatorError(subject, expected=expected, got=f"shape {array.shape}", do=do)
         if array.dtype.kind not in "iufM":
-            raise SimulatorError(subject, expected="numbers or dates", got=f"dtype {array.dtype}", do=_DATES)
+            raise SimulatorError(
+                subject, expected="numbers or dates", got=f"dtype {array.dtype}", do=_DATES
+            )
         _check_order(subject, array)
         same = next((other for other, known in found.items() if known.name == axis), None)
         if same and not np.array_equal(found[same].values, array):
-            expected, got = f"the {axis!r} of {same!r}", "other values"
-            do = f"call one of them otherwise: coordinates={{{name!r}: {{'{axis} of {name}': ...}}}}"
+            expected = f"the {axis!r} of {same!r}"
+            got = "other values"
+            do = (
+                f"call one of them otherwise: coordinates={{{name!r}: {{'{axis} of {name}': ...}}}}"
+            )
             raise SimulatorError(subject, expected=expected, got=got, do=do)
         found[name] = Coordinate(axis, array, len(shape))
     return found
@@ -53,7 +67,9 @@ def _check_order(subject: str, array: np.ndarray) -> None:
     right = known[1:] & known[:-1] & (ahead * ahead[:1] > 0.0)
     if not (known.all() and right.all()):
         at = int(np.argmin(right)) if len(right) else 0
-        got = ", ".join(f"{value} at step {index}" for index, value in enumerate(array[at : at + 2], at))
+        got = ", ".join(
+            f"{value} at step {index}" for index, value in enumerate(array[at : at + 2], at)
+        )
         expected = "finite values that increase, or decrease, throughout"
         do = "sort the steps, and leave out missing ones"
         raise SimulatorError(subject, expected=expected, got=got, do=do)

@@ -23,17 +23,27 @@ tfd = tfp.distributions
 
 #: Three rows: a batch size that a constant or a parameter count rarely equals.
 TRIAL_ROWS = 3
-#: Names of the axes of results, and characters that separate names from each other and from indices.
-_AXES, _SEPARATORS = ("chain", "draw", "observation", "simulation", "chunk"), ("/", ",", "[")
+#: Names of the axes of results, and characters that separate names from each other and from
+#: indices.
+_AXES = ("chain", "draw", "observation", "simulation", "chunk")
+_SEPARATORS = ("/", ",", "[")
 #: Bytes in a name, to which endings are added in names of files; disks have 255.
 _LONGEST_NAME = 200
 #: Priors that no smooth map from all of R^d reaches, and what to do in place of them.
 _UNREACHABLE = {
     (tfd.Deterministic, tfd.VectorDeterministic): "write the constant into the simulator",
-    (tfd.SphericalUniform, tfd.VonMisesFisher, tfd.PowerSpherical): "let the simulator normalise a normal vector",
-    (tfd.LKJ, tfd.CholeskyLKJ): "let the simulator compute the matrix from partial correlations, such as 2 * Beta - 1",
+    (
+        tfd.SphericalUniform,
+        tfd.VonMisesFisher,
+        tfd.PowerSpherical,
+    ): "let the simulator normalise a normal vector",
+    (
+        tfd.LKJ,
+        tfd.CholeskyLKJ,
+    ): "let the simulator compute the matrix from partial correlations, such as 2 * Beta - 1",
 }
-#: Failures are over their limit if chance makes so many with a lower probability: long runs look at them often.
+#: Failures are over their limit if chance makes so many with a lower probability: long runs look at
+#: them often.
 _CHANCE = 1e-6
 
 
@@ -51,21 +61,30 @@ class Declaration(NamedTuple):
     most_failures: float | None = None
 
     def check_failures(self, kept: int, failed: int, example: str = "") -> None:
-        """Raise if more than ``most_failures`` of all draws failed, and chance doesn't explain it."""
+        """Raise if more than ``most_failures`` of draws failed, and chance doesn't explain it."""
         limit = self.most_failures
         # The probability of so many failures or more if each draw fails with that of the limit.
         if limit is None or not failed or special.betainc(failed, kept + 1, limit) > _CHANCE:
             return
-        expected = f"at most {100 * limit:.3g}% of all draws to fail, as most_failures={limit:g} says"
+        expected = (
+            f"at most {100 * limit:.3g}% of all draws to fail, as most_failures={limit:g} says"
+        )
         got = f"{100 * failed / (kept + failed):.3g}%, {failed:,} of {kept + failed:,}"
         got += f"; the last: {example}" * bool(example)
-        do = "look which parameters fail, bi.simulator_report(simulator); correct it, narrow the prior, or declare a "
+        do = (
+            "look which parameters fail, bi.simulator_report(simulator); correct it, narrow the "
+            "prior, or declare a "
+        )
         do += "larger most_failures: the same command then goes on from what is finished"
         raise SimulatorError(f"Simulator {self.name!r}", expected=expected, got=got, do=do)
 
-    def draw_inputs(self, n: int | tf.Tensor, seed: tf.Tensor, context_seed: tf.Tensor) -> tuple[Values, Values]:
+    def draw_inputs(
+        self, n: int | tf.Tensor, seed: tf.Tensor, context_seed: tf.Tensor
+    ) -> tuple[Values, Values]:
         """Draw n parameters and contexts; without a context the second dict is empty."""
-        return self.prior.sample(n, seed), {} if self.context is None else self.context.sample(n, context_seed)
+        return self.prior.sample(n, seed), {} if self.context is None else self.context.sample(
+            n, context_seed
+        )
 
 
 def check_known(subject: str, names: Iterable[str], known: Collection[str]) -> None:
@@ -74,40 +93,68 @@ def check_known(subject: str, names: Iterable[str], known: Collection[str]) -> N
         if name not in known:
             close = difflib.get_close_matches(str(name), known, n=1)
             do = f"did you mean {close[0]!r}?" if close else "check the spelling"
-            raise SimulatorError(subject, expected=f"names among {list(known)}", got=repr(name), do=do)
+            raise SimulatorError(
+                subject, expected=f"names among {list(known)}", got=repr(name), do=do
+            )
 
 
 def check_options(declared: Declaration, engine: str, batched: bool, workers: int | None) -> None:
     """Check the options of a simulator, and that its function takes the arguments it will get."""
     subject = f"Option {{!r}} of simulator {declared.name!r}"
     check_choice(subject.format("engine"), engine, ("tensorflow", "python"), error=SimulatorError)
-    check_choice(subject.format("on_nonfinite"), declared.on_nonfinite, ("raise", "redraw"), error=SimulatorError)
-    do = "leave it out: only simulators with engine='python' have a choice, others are always batched"
+    check_choice(
+        subject.format("on_nonfinite"),
+        declared.on_nonfinite,
+        ("raise", "redraw"),
+        error=SimulatorError,
+    )
+    do = (
+        "leave it out: only simulators with engine='python' have a choice, others are always "
+        "batched"
+    )
     choices = (True, False) if engine == "python" else (False,)
     check_choice(subject.format("batched"), batched, choices, do, SimulatorError)
-    check_integer(subject.format("workers"), 1 if workers is None else workers, error=SimulatorError)
+    check_integer(
+        subject.format("workers"), 1 if workers is None else workers, error=SimulatorError
+    )
     if declared.time_limit is not None:
-        check_number(subject.format("time_limit"), declared.time_limit, above=0, do="pass seconds, for example 60")
+        check_number(
+            subject.format("time_limit"),
+            declared.time_limit,
+            above=0,
+            do="pass seconds, for example 60",
+        )
         do = "leave it out: only simulators with engine='python' have one"
         check_choice(subject.format("time_limit"), engine, ("python",), do, SimulatorError)
     if declared.most_failures is not None:
-        do = "pass a share such as 0.5, with on_nonfinite='redraw': otherwise the first failure ends a run"
-        check_number(subject.format("most_failures"), declared.most_failures, least=0, below=1, do=do)
-        check_choice(subject.format("on_nonfinite"), declared.on_nonfinite, ("redraw",), do, SimulatorError)
+        do = (
+            "pass a share such as 0.5, with on_nonfinite='redraw': otherwise the first failure "
+            "ends a run"
+        )
+        check_number(
+            subject.format("most_failures"), declared.most_failures, least=0, below=1, do=do
+        )
+        check_choice(
+            subject.format("on_nonfinite"), declared.on_nonfinite, ("redraw",), do, SimulatorError
+        )
     random = "seed" if engine == "tensorflow" else "generator"
-    wanted = ("parameters", random) if declared.context is None else ("parameters", "context", random)
+    wanted = (
+        ("parameters", random) if declared.context is None else ("parameters", "context", random)
+    )
     signature = inspect.signature(declared.function)
     try:
         signature.bind(*wanted)
     except TypeError as error:
         subject = f"Function of simulator {declared.name!r}"
         expected = f"{len(wanted)} arguments: ({', '.join(wanted)})"
-        do = "change the arguments" + ", or declare the context with context={...}" * (declared.context is None)
+        do = "change the arguments" + ", or declare the context with context={...}" * (
+            declared.context is None
+        )
         raise SimulatorError(subject, expected=expected, got=str(signature), do=do) from error
 
 
 def check_prior(prior: Prior) -> None:
-    """Refuse priors that can't be inferred: out of reach of a flow, or without a density where they draw."""
+    """Refuse priors that can't be inferred: out of a flow's reach, or without a density."""
     draws = prior.sample(2, tf.constant([0, 0]))
     for name in prior.names:
         distribution = prior.distribution(name, draws)
@@ -118,28 +165,47 @@ def check_prior(prior: Prior) -> None:
             raise
         except Exception as error:  # of a distribution that lacks a method
             got = f"{type(error).__name__}: {str(error)[:200]}"
-            fault = "a density, and a map from unconstrained numbers", got, "choose another distribution"
+            fault = (
+                "a density, and a map from unconstrained numbers",
+                got,
+                "choose another distribution",
+            )
         if fault:
             expected, got, do = fault
             raise SimulatorError(f"Prior of {name!r}", expected=expected, got=got, do=do)
 
 
 def _unreachable(distribution: tfd.Distribution) -> tuple[str, str, str] | None:
-    """Return what was expected and got, and what to do, for a prior that no smooth map from R^d reaches."""
+    """Return expected, got, and what to do, for a prior that no smooth map from R^d reaches."""
     while isinstance(getattr(distribution, "distribution", None), tfd.Distribution):
         distribution = distribution.distribution
-    expected, got = "numbers that vary freely, in R^d, between bounds or on a simplex", type(distribution).__name__
-    return next(((expected, got, do) for kinds, do in _UNREACHABLE.items() if isinstance(distribution, kinds)), None)
+    expected = "numbers that vary freely, in R^d, between bounds or on a simplex"
+    got = type(distribution).__name__
+    return next(
+        (
+            (expected, got, do)
+            for kinds, do in _UNREACHABLE.items()
+            if isinstance(distribution, kinds)
+        ),
+        None,
+    )
 
 
 def _unlikely(distribution: tfd.Distribution, draws: tf.Tensor) -> tuple[str, str, str] | None:
     """Return the fault of a prior without a density at its own draws."""
     log_prob = distribution.log_prob(draws).numpy()
     # On an edge of a support, but nowhere on the real line, a density may be infinite.
-    bijector = distribution.experimental_default_event_space_bijector() if np.isposinf(log_prob).any() else None
+    bijector = (
+        distribution.experimental_default_event_space_bijector()
+        if np.isposinf(log_prob).any()
+        else None
+    )
     if isinstance(bijector, tfp.bijectors.Identity) or not np.all(log_prob > -np.inf):
         got = f"log densities {log_prob.tolist()} of two draws"
-        do = "check its parameters: scales must be positive, covariances regular, lower bounds below upper ones"
+        do = (
+            "check its parameters: scales must be positive, covariances regular, lower bounds "
+            "below upper ones"
+        )
         return "a positive density where it draws", got, do
     return None
 
@@ -149,13 +215,23 @@ def _one_way(support: Support, draws: np.ndarray) -> tuple[str, str, str] | None
     value = support.inside(tf.constant(draws.astype(np.float32) + 0.5 * support.discrete))
     # As an array, or the bijector would remember what it came from.
     free = support.bijector.inverse(value).numpy()
-    log_det = support.bijector.inverse_log_det_jacobian(value, support.bijector.forward_min_event_ndims).numpy()
+    log_det = support.bijector.inverse_log_det_jacobian(
+        value, support.bijector.forward_min_event_ndims
+    ).numpy()
     back = support.bijector.forward(free).numpy()
     back = np.floor(back) if support.discrete else back
-    if np.isfinite(free).all() and np.isfinite(log_det).all() and np.allclose(back, draws, 1e-3, 1e-3):
+    if (
+        np.isfinite(free).all()
+        and np.isfinite(log_det).all()
+        and np.allclose(back, draws, 1e-3, 1e-3)
+    ):
         return None
     do = "choose another distribution, or transform a standard one in the simulator"
-    return "draws that come back from unconstrained numbers", f"{back.tolist()} for {draws.tolist()}", do
+    return (
+        "draws that come back from unconstrained numbers",
+        f"{back.tolist()} for {draws.tolist()}",
+        do,
+    )
 
 
 def observable_shapes(name: str, trial: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
@@ -165,13 +241,16 @@ def observable_shapes(name: str, trial: Mapping[str, Any]) -> dict[str, tuple[in
         subject = f"Observable {key!r} of simulator {name!r}"
         array = numbers(subject, value, SimulatorError)
         if array.ndim == 0 or len(array) != TRIAL_ROWS:
-            expected = f"shape (n, ...), here ({TRIAL_ROWS}, ...): one row for each draw of the parameters"
+            expected = (
+                f"shape (n, ...), here ({TRIAL_ROWS}, ...): one row for each draw of the parameters"
+            )
             got = f"a scalar: {array}" if array.ndim == 0 else f"shape {array.shape}"
             do = "keep the batch axis of the parameters as first axis: reduce over the others only"
             raise SimulatorError(subject, expected=expected, got=got, do=do)
         shapes[key] = array.shape[1:]
     if not shapes:
-        subject, expected = f"Simulator {name!r}", "at least one observable"
+        subject = f"Simulator {name!r}"
+        expected = "at least one observable"
         raise SimulatorError(subject, expected=expected, got="an empty dict", do="return the data")
     return shapes
 
@@ -186,25 +265,44 @@ def check_names(simulator: Declared, **mentioned: Iterable[str] | None) -> None:
     if twice:
         expected = "different names for parameters, context, observables and coordinates"
         got = f"{twice} more than once"
-        raise SimulatorError(f"Names of {subject}", expected=expected, got=got, do="rename one of each pair")
+        raise SimulatorError(
+            f"Names of {subject}", expected=expected, got=got, do="rename one of each pair"
+        )
     for name in names:
         dimension = any(name == f"{other}_dim_{axis}" for other in names for axis in range(4))
         printable = name.strip() == name and name.isprintable() and name
         do = "rename it; its text in labels={...} is free"
-        if name in _AXES or dimension or not printable or any(separator in name for separator in _SEPARATORS):
+        if (
+            name in _AXES
+            or dimension
+            or not printable
+            or any(separator in name for separator in _SEPARATORS)
+        ):
             taken = ", ".join((*_AXES, "NAME_dim_0"))
-            expected = f"no axis of results ({taken}), none of {' '.join(_SEPARATORS)}, and no space at the ends"
-            raise SimulatorError(f"Name {name!r} in {subject}", expected=expected, got=repr(name), do=do)
+            expected = (
+                f"no axis of results ({taken}), none of {' '.join(_SEPARATORS)}, and no "
+                f"space at the ends"
+            )
+            raise SimulatorError(
+                f"Name {name!r} in {subject}", expected=expected, got=repr(name), do=do
+            )
         if (length := len(name.encode())) > _LONGEST_NAME:
-            expected, got = f"at most {_LONGEST_NAME} bytes, for names of files and folders", f"{length}"
-            raise SimulatorError(f"Name {name[:40]!r}... in {subject}", expected=expected, got=got, do=do)
+            expected = f"at most {_LONGEST_NAME} bytes, for names of files and folders"
+            got = f"{length}"
+            raise SimulatorError(
+                f"Name {name[:40]!r}... in {subject}", expected=expected, got=got, do=do
+            )
     for option, texts in (("labels", simulator.labels.labels), ("units", simulator.labels.units)):
         for name, text in texts.items():
             _check_text(f"Option {option!r} of {subject}, {name!r}", text)
     _check_text(f"Name of {subject}", simulator.name)
     for option, keys in mentioned.items():
         check_known(f"Option {option!r} of {subject}", keys or (), names)
-    check_known(f"Observables in option 'lengths' of {subject}", simulator.lengths, simulator.observable_shapes)
+    check_known(
+        f"Observables in option 'lengths' of {subject}",
+        simulator.lengths,
+        simulator.observable_shapes,
+    )
     check_known(f"Context in option 'lengths' of {subject}", simulator.lengths.values(), context)
 
 
@@ -229,8 +327,10 @@ def explain_counts(simulator: Declared) -> None:
         draws = simulator.context.sample(100, tf.constant([0, 0]))[counter].numpy()
         if np.any(draws != np.floor(draws)):
             warnings.warn(
-                f"context {counter!r} counts the valid steps of {observable!r}, but its distribution is continuous: "
-                f"counts are rounded down. For whole numbers declare tfd.FiniteDiscrete(tf.range(low, high), ...)",
+                f"context {counter!r} counts the valid steps of {observable!r}, but its "
+                f"distribution is continuous: "
+                f"counts are rounded down. For whole numbers declare "
+                f"tfd.FiniteDiscrete(tf.range(low, high), ...)",
                 stacklevel=4,
             )
 
@@ -247,6 +347,9 @@ def check_observed(simulator: Declared, observed: Mapping[str, Any]) -> Arrays:
         rows = value if value.ndim > len(simulator.observable_shapes.get(name, ())) else value[None]
         missing = simulator.missing is not None
         if not finite(rows, None if counts is None else np.atleast_1d(counts), missing).all():
-            expected, do = "finite numbers, padding aside", MISSING_VALUES
-            raise SimulatorError(subject.format(name), expected=expected, got="NaN or infinity", do=do)
+            expected = "finite numbers, padding aside"
+            do = MISSING_VALUES
+            raise SimulatorError(
+                subject.format(name), expected=expected, got="NaN or infinity", do=do
+            )
     return arrays

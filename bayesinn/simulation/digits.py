@@ -1,7 +1,7 @@
-"""Digits of what varies: those that a type of numbers resolves, and those that single precision keeps.
+"""Digits of what varies: how many a type of numbers resolves, and single precision keeps.
 
-Networks compute in single precision, with 24 binary digits. Of numbers that vary little beside their
-size, such as times in seconds since 1970, it keeps few digits of what varies, or none.
+Networks compute in single precision, with 24 binary digits. Of numbers that vary little beside
+their size, such as times in seconds since 1970, it keeps few digits of what varies, or none.
 """
 
 import warnings
@@ -20,7 +20,8 @@ FEWEST_STEPS = 1e3
 # What varies by so many of its own type may be the rounding of a constant.
 _ROUNDING = 4.0
 # Three rows tell a standard deviation to a factor of ten; from a million on, steps are a sixteenth.
-_FEW_ROWS, _LARGE = 10.0, 2.0**20
+_FEW_ROWS = 10.0
+_LARGE = 2.0**20
 _MOST_ROWS = 512
 
 
@@ -32,7 +33,8 @@ def resolution(values: np.ndarray) -> float:
 def observable_type(values: np.ndarray) -> np.dtype:
     """Return the type to keep an observable of a Python function in, from a few rows (n, ...).
 
-    Single precision, as networks compute in, unless numbers are large or vary little beside their size.
+    Single precision, as networks compute in, unless numbers are large or vary little beside their
+    size.
     """
     size, deviation, varies = _statistics(values, resolution(values))
     few = varies & (deviation < _FEW_ROWS * FEWEST_STEPS * SINGLE * size)
@@ -49,24 +51,31 @@ class Loss(NamedTuple):
     constant: bool
 
 
-def lost_digits(simulator: Declared, arrays: Mapping[str, np.ndarray], raw: Collection[str] = ()) -> Iterator[Loss]:
+def lost_digits(
+    simulator: Declared, arrays: Mapping[str, np.ndarray], raw: Collection[str] = ()
+) -> Iterator[Loss]:
     """Look for losses in simulations (n, ...), in the types in which training has them.
 
-    Observables and context of a finer type are centred before they are rounded, and lose nothing, unless
-    networks see them ``raw``.
+    Observables and context of a finer type are centred before they are rounded, and lose nothing,
+    unless networks see them ``raw``.
     """
     context = () if simulator.context is None else simulator.context.names
     for name, value in arrays.items():
         own = resolution(value)
         rounded = name in simulator.prior.names or name in raw
-        size, deviation, varies = _statistics(_valid(simulator, arrays, name), max(own, SINGLE * rounded))
+        size, deviation, varies = _statistics(
+            _valid(simulator, arrays, name), max(own, SINGLE * rounded)
+        )
         steps = deviation / np.maximum(SINGLE * size, np.finfo(float).tiny)
         few = varies & (steps < FEWEST_STEPS) & (rounded or own >= SINGLE)
         do = "declare its difference from a constant in its place"
         kind = "context" if name in context else "parameter"
         if name in simulator.observable_shapes:
             kind = "observable"
-            do = "subtract an offset from it, in the simulator and in data, or compute it in double precision"
+            do = (
+                "subtract an offset from it, in the simulator and in data, or compute it in "
+                "double precision"
+            )
         if few.any():
             worst = int(np.argmin(np.where(few, steps, np.inf)))
             left = int(np.log10(max(steps[worst], 1.0)))
@@ -78,10 +87,15 @@ def lost_digits(simulator: Declared, arrays: Mapping[str, np.ndarray], raw: Coll
             yield Loss(name, kind, finding, do, constant=True)
 
 
-def warn_of_lost_digits(simulator: Declared, pilot: Mapping[str, np.ndarray], raw: Collection[str]) -> None:
+def warn_of_lost_digits(
+    simulator: Declared, pilot: Mapping[str, np.ndarray], raw: Collection[str]
+) -> None:
     """Warn of losses, in the line that calls fit."""
     for loss in lost_digits(simulator, pilot, raw):
-        text = f"{loss.kind} {loss.name!r} {loss.finding}: posteriors can't depend on what is lost; {loss.do}"
+        text = (
+            f"{loss.kind} {loss.name!r} {loss.finding}: posteriors can't depend on what is "
+            f"lost; {loss.do}"
+        )
         warnings.warn(text, stacklevel=4)
 
 

@@ -1,4 +1,4 @@
-"""Which numbers are finite in single precision, in which networks compute; padding may hold anything.
+"""Which numbers are finite in single precision, as networks compute; padding may hold anything.
 
 Where missing values are declared, NaN stands for one; infinity is never allowed.
 """
@@ -19,8 +19,13 @@ class Declared(Protocol):
     def missing(self) -> float | None: ...
 
 
-def finite(value: np.ndarray, counts: np.ndarray | None = None, missing: bool = False) -> np.ndarray:
-    """Return which cells of an array (n, ...) are finite, padding beyond the ``counts`` (n,), or may be ``missing``."""
+def finite(
+    value: np.ndarray, counts: np.ndarray | None = None, missing: bool = False
+) -> np.ndarray:
+    """Return which cells of an array (n, ...) are finite, padding, or may be ``missing``.
+
+    Padding lies beyond the ``counts`` (n,).
+    """
     if value.dtype.kind != "f":
         return np.ones(value.shape, bool)
     with np.errstate(over="ignore", invalid="ignore"):
@@ -31,7 +36,10 @@ def finite(value: np.ndarray, counts: np.ndarray | None = None, missing: bool = 
 def finite_rows(
     observables: Mapping[str, np.ndarray], known: Mapping[str, np.ndarray], declared: Declared
 ) -> dict[str, np.ndarray]:
-    """Return which rows (n,) of each observable are finite where they must be; counts are among the ``known``."""
+    """Return which rows (n,) of each observable are finite where they must be.
+
+    The counts are among the ``known``.
+    """
     rows: dict[str, np.ndarray] = {}
     for name, value in observables.items():
         counts = known.get(declared.lengths.get(name, ""))
@@ -43,7 +51,10 @@ def finite_rows(
 
 
 def padding(value: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """Return which steps (n, steps) of an observable (n, steps, ...) lie beyond their row's count, rounded down."""
+    """Return steps (n, steps) of an observable (n, steps, ...) beyond their row's count.
+
+    The count is rounded down.
+    """
     return np.arange(np.shape(value)[1]) >= np.floor(np.asarray(counts, np.float64))[:, None]
 
 

@@ -40,7 +40,9 @@ SHAPES = {"parameters": {str: [int]}, "observables": {str: [int]}, "context": {s
 #: Present where there is no identity: see :mod:`bayesinn.simulation.quantiles`.
 _QUANTILES = {"prior": {str: [[float]]}}
 #: Joint draws, fewer of very many numbers; those at which distributions given others are written.
-_DRAWS, _MOST_NUMBERS, _WRITTEN_DRAWS = 16, 20_000, 4
+_DRAWS = 16
+_MOST_NUMBERS = 20_000
+_WRITTEN_DRAWS = 4
 #: How declarations are called, by kind.
 _WORDS = {
     "options": "option {!r}",
@@ -119,7 +121,8 @@ def check(
     What is absent is not compared. If not ``simulated``, names and shapes alone are.
     """
     subject = f"What is kept of simulator {simulator.name!r} in {owner.name}"
-    expected, do = "entries as they were written", "copy the whole folder again, or write it again"
+    expected = "entries as they were written"
+    do = "copy the whole folder again, or write it again"
     old = "prior" in kept and "identity" not in kept
     with explained(subject, expected, do, Exception, owner.error):
         check_entry(subject, "", kept, SHAPES | _QUANTILES if old else SHAPES)

@@ -13,11 +13,15 @@ from bayesinn.simulation.simulator import Simulator
 
 SEED = 0
 #: Seconds of one simulation from which on no other is kept, and it is not even timed again.
-_LONG, _TOO_LONG = 1.0, 5.0
+_LONG = 1.0
+_TOO_LONG = 5.0
 #: Rows where a simulation is one call, and where a call takes many.
-_ROWS, _ROWS_IN_GRAPH = 3, 16
+_ROWS = 3
+_ROWS_IN_GRAPH = 16
 #: Columns that are kept of a row: all of its cells or, of more, some and signed sums over all.
-_MOST_COLUMNS, _CELLS, _SUMS = 64, 48, 16
+_MOST_COLUMNS = 64
+_CELLS = 48
+_SUMS = 16
 #: Largest share of whole numbers, in a graph, that rounding on another machine may flip.
 _MOST_FLIPS = 0.02
 
@@ -94,8 +98,10 @@ def difference(known: Rows, now: Rows, in_graph: bool) -> str | None:
         other = now.columns.get(name, np.zeros((0, 0)))
         if values.shape != other.shape:
             return f"{name!r} has {other.shape} numbers in place of {values.shape}"
-        before, after = values[kept], other[kept]
-        differ, most = _differ(before, after, in_graph), 0.0
+        before = values[kept]
+        after = other[kept]
+        differ = _differ(before, after, in_graph)
+        most = 0.0
         # In the cells, not in sums over all.
         if in_graph and all(_whole(part[:, :_CELLS]) for part in (before, after)):
             differ = differ[:, :_CELLS]

@@ -1,4 +1,4 @@
-"""Simulators of installed packages and files, found without importing any, so that the command line answers at once."""
+"""Simulators of installed packages and files, found without importing any, so the CLI is fast."""
 
 import ast
 import difflib
@@ -19,49 +19,69 @@ def entry_points() -> metadata.EntryPoints:
 
 
 def descriptions() -> dict[str, str]:
-    """Return the name of each installed simulator and a line on it, from the docstring of its module.
+    """Return the name of each installed simulator and a line on it, from its module's docstring.
 
-    Where a line of that begins with the simulator's name, as in "``sir``: ...", it is the rest of this line, else the
-    first line. The module is not imported.
+    Where a line of that begins with the simulator's name, as in "``sir``: ...", it is the rest of
+    this line, else the first line. The module is not imported.
     """
     points = sorted(entry_points(), key=lambda point: point.name)
     return {point.name: _line(point.module, point.attr) for point in points}
 
 
 def split_name(name: str) -> tuple[Path, str] | None:
-    """Return the file and the object that ``file.py:object`` names; None for the name of a registered simulator."""
+    """Return the file and object of ``file.py:object``; None for a registered simulator's name."""
     path, _, attribute = name.rpartition(":") if ":" in name else (name, "", "")
     return (Path(path).expanduser(), attribute) if path.endswith(".py") else None
 
 
 def check_name(name: str, known: Collection[str] = ()) -> None:
-    """Raise an InputError for what can't be the name of a simulator; ``known`` are names beside the installed ones."""
+    """Raise an InputError for what can't be a simulator's name; ``known`` are extra names.
+
+    They are names beside the installed ones.
+    """
     if (place := split_name(name)) is not None:
         _check_in_file(*place)
     elif name not in (names := sorted({*known, *entry_points().names})):
         close = difflib.get_close_matches(name, names, n=1)
         expected = f"one of {names}, or a path like 'model.py:simulator'"
-        do = f"did you mean {close[0]!r}?" if close else "check the spelling, or register it with bi.register(...)"
+        do = (
+            f"did you mean {close[0]!r}?"
+            if close
+            else "check the spelling, or register it with bi.register(...)"
+        )
         raise InputError(f"Simulator {name!r}", expected=expected, got=repr(name), do=do)
 
 
 def no_such_simulator(file: Path, attribute: str, names: Collection[str]) -> InputError:
     """Return the error for an object that a file lacks, with the simulators that it has."""
     example = next(iter(difflib.get_close_matches(attribute, names, n=1) or names), "NAME")
-    do = f"name it as in {file}:{example}" if names else "declare one with @bi.simulator(prior={...})"
-    found = f"its simulators are {', '.join(names)}" if names else "it declares no simulator by @bi.simulator"
+    do = (
+        f"name it as in {file}:{example}"
+        if names
+        else "declare one with @bi.simulator(prior={...})"
+    )
+    found = (
+        f"its simulators are {', '.join(names)}"
+        if names
+        else "it declares no simulator by @bi.simulator"
+    )
     got = f"{repr(attribute) if attribute else 'the file alone'}; {found}"
-    return InputError(f"Simulator file {str(file)!r}", expected="the name of a simulator in it", got=got, do=do)
+    return InputError(
+        f"Simulator file {str(file)!r}", expected="the name of a simulator in it", got=got, do=do
+    )
 
 
 def _check_in_file(file: Path, attribute: str) -> None:
     if not file.is_file():
-        raise InputError("Simulator file", expected="a Python file", got=str(file), do="check the path")
+        raise InputError(
+            "Simulator file", expected="a Python file", got=str(file), do="check the path"
+        )
     try:
         text = file.read_text()
         tree = ast.parse(text)
     except (SyntaxError, ValueError) as error:
-        subject, got = f"Simulator file {str(file)!r}", f"{type(error).__name__}: {error}"
+        subject = f"Simulator file {str(file)!r}"
+        got = f"{type(error).__name__}: {error}"
         raise InputError(subject, expected="a Python file", got=got, do="correct it") from error
     # A name that is written nowhere may still come from another module.
     if not (attribute and re.search(rf"\b{re.escape(attribute)}\b|import \*", text)):
@@ -74,7 +94,11 @@ def _declared(tree: ast.Module) -> list[str]:
     for node in tree.body:
         if isinstance(node, ast.FunctionDef) and any(map(_declares, node.decorator_list)):
             names.append(node.name)
-        elif isinstance(node, ast.Assign) and isinstance(node.value, ast.Call) and _declares(node.value.func):
+        elif (
+            isinstance(node, ast.Assign)
+            and isinstance(node.value, ast.Call)
+            and _declares(node.value.func)
+        ):
             names += [target.id for target in node.targets if isinstance(target, ast.Name)]
     return names
 

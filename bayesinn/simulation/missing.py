@@ -10,15 +10,26 @@ from bayesinn.core.validation import check_number
 
 
 def check_missing(subject: str, value: Any) -> float | None:
-    """Return the largest share of values that are lost at random: 0.0 for the simulator's own pattern; or None."""
+    """Return the largest share of values that are lost at random; or None.
+
+    It is 0.0 for the simulator's own pattern.
+    """
     if value is None or (isinstance(value, str) and value == "mask"):
         return None if value is None else 0.0
-    do = "pass missing='mask' where the simulator itself returns NaN, or the largest share that is lost, such as 0.3"
+    do = (
+        "pass missing='mask' where the simulator itself returns NaN, or the largest share that "
+        "is lost, such as 0.3"
+    )
     return check_number(subject, value, above=0, below=1, do=do)
 
 
-def lose_values(observables: Mapping[str, tf.Tensor], share: float, seed: tf.Tensor) -> dict[str, tf.Tensor]:
-    """Return observables (n, ...) as floats, each row without a random share of its values, from 0 to ``share``."""
+def lose_values(
+    observables: Mapping[str, tf.Tensor], share: float, seed: tf.Tensor
+) -> dict[str, tf.Tensor]:
+    """Return observables (n, ...) as floats, each row without a random share of its values.
+
+    The share is from 0 to ``share``.
+    """
     first, *others = seeds.split(seed, 1 + len(observables))
     rows = tf.shape(next(iter(observables.values())))[:1]
     shares = tf.random.stateless_uniform(rows, first, 0.0, share, alg="philox")

@@ -18,11 +18,11 @@ Values = dict[str, tf.Tensor]
 class Prior:
     """A joint distribution of named variables.
 
-    An entry is a distribution, or a function whose argument names are other entries: it gets their values and returns a
-    distribution with batch shape (n,). Messages call the whole ``subject``.
+    An entry is a distribution, or a function whose argument names are other entries: it gets their
+    values and returns a distribution with batch shape (n,). Messages call the whole ``subject``.
 
-    ``names`` are in the order of declaration; in ``order`` each comes after its ``needs``, the names it depends on.
-    ``event_shapes`` and ``dtypes`` (NumPy's) are those of draws.
+    ``names`` are in the order of declaration; in ``order`` each comes after its ``needs``, the
+    names it depends on. ``event_shapes`` and ``dtypes`` (NumPy's) are those of draws.
 
     Examples
     --------
@@ -32,12 +32,19 @@ class Prior:
     True
     """
 
-    def __init__(self, distributions: Mapping[str, Entry] | tfd.JointDistributionNamed, subject: str = "prior") -> None:
+    def __init__(
+        self,
+        distributions: Mapping[str, Entry] | tfd.JointDistributionNamed,
+        subject: str = "prior",
+    ) -> None:
         if isinstance(distributions, tfd.JointDistributionNamed):
             model = distributions.model
             distributions = model if isinstance(model, Mapping) else model._asdict()
         if not isinstance(distributions, Mapping) or not distributions:
-            expected = "a dict of TFP distributions with at least one entry, or a tfd.JointDistributionNamed"
+            expected = (
+                "a dict of TFP distributions with at least one entry, or a "
+                "tfd.JointDistributionNamed"
+            )
             got = "an empty dict" if isinstance(distributions, Mapping) else repr(distributions)
             do = 'write for example prior={"rate": tfd.LogNormal(0.0, 1.0)}'
             raise SimulatorError(f"The {subject}", expected=expected, got=got, do=do)
@@ -46,33 +53,53 @@ class Prior:
         self.names = tuple(self._entries)
         self.needs: dict[str, tuple[str, ...]] = {}
         for name, entry in self._entries.items():
-            fixed, joint = isinstance(entry, tfd.Distribution), isinstance(entry, tfd.JointDistribution)
+            fixed = isinstance(entry, tfd.Distribution)
+            joint = isinstance(entry, tfd.JointDistribution)
             if not isinstance(name, str) or joint or not (fixed or callable(entry)):
                 expected = "a name with a TFP distribution, or with a function that returns one"
-                got, do = type(entry).__name__, "use tfp.distributions, for example tfd.Normal(0.0, 1.0)"
-                raise SimulatorError(f"Entry {name!r} of the {subject}", expected=expected, got=got, do=do)
+                got = type(entry).__name__
+                do = "use tfp.distributions, for example tfd.Normal(0.0, 1.0)"
+                raise SimulatorError(
+                    f"Entry {name!r} of the {subject}", expected=expected, got=got, do=do
+                )
             self.needs[name] = () if fixed else tuple(inspect.signature(entry).parameters)
         self.order = self._dependency_order()
         try:
             trial = self.sample(2, tf.constant([0, 0], tf.int32))
-        except (TypeError, ValueError, AttributeError, NotImplementedError, tf.errors.OpError) as error:
+        except (
+            TypeError,
+            ValueError,
+            AttributeError,
+            NotImplementedError,
+            tf.errors.OpError,
+        ) as error:
             if isinstance(error, SimulatorError):
                 raise
-            subject, got = f"The {self.subject}", f"{type(error).__name__}: {str(error)[:200]}"
-            expected, do = "distributions that two draws can be taken from", "draw from each of them by itself"
+            subject = f"The {self.subject}"
+            got = f"{type(error).__name__}: {str(error)[:200]}"
+            expected = "distributions that two draws can be taken from"
+            do = "draw from each of them by itself"
             raise SimulatorError(subject, expected=expected, got=got, do=do) from error
         self.event_shapes = {name: tuple(trial[name].shape[1:]) for name in self.names}
         self.dtypes = {name: trial[name].dtype.as_numpy_dtype for name in self.names}
 
     def distribution(self, name: str, given: Mapping[str, tf.Tensor]) -> tfd.Distribution:
-        """Return the distribution, with batch shape () or (n,), of one variable given those that it depends on."""
-        distribution, batch_axes = self._entries[name], 0
+        """Return the distribution, batch shape () or (n,), of one variable given its parents.
+
+        The parents are the variables that it depends on.
+        """
+        distribution = self._entries[name]
+        batch_axes = 0
         if not isinstance(distribution, tfd.Distribution):
-            distribution, batch_axes = distribution(**{need: given[need] for need in self.needs[name]}), 1
+            distribution = distribution(**{need: given[need] for need in self.needs[name]})
+            batch_axes = 1
             if not isinstance(distribution, tfd.Distribution):
-                expected, got = "a function that returns a TFP distribution", type(distribution).__name__
+                expected = "a function that returns a TFP distribution"
+                got = type(distribution).__name__
                 do = "return for example tfd.Normal(mean, 1.0)"
-                raise SimulatorError(f"Entry {name!r} of the {self.subject}", expected=expected, got=got, do=do)
+                raise SimulatorError(
+                    f"Entry {name!r} of the {self.subject}", expected=expected, got=got, do=do
+                )
         # tfd.Normal([0.0, 0.0], 1.0) is one vector variable, not a batch of priors.
         extra = distribution.batch_shape.rank - batch_axes
         return tfd.Independent(distribution, extra) if extra > 0 else distribution

@@ -10,10 +10,12 @@ import tensorflow_probability as tfp
 
 from bayesinn.simulation.prior import Prior
 
-tfd, tfb = tfp.distributions, tfp.bijectors
+tfd = tfp.distributions
+tfb = tfp.bijectors
 
 #: Elements of an array that are written; of a longer one, the first few and two sums.
-_MOST_NUMBERS, _FIRST_NUMBERS = 64, 8
+_MOST_NUMBERS = 64
+_FIRST_NUMBERS = 8
 _NUMBER = re.compile(r"(?<![A-Za-z_])[+-]?(?:\d+\.?\d*(?:e[+-]?\d+)?|inf|nan)(?![A-Za-z_])")
 _DEPTH = 10
 _FUNCTION = "function of "

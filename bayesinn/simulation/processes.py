@@ -1,4 +1,7 @@
-"""Programs that a simulation starts. Worker processes import this module, so it imports nothing heavy."""
+"""Programs that a simulation starts.
+
+Worker processes import this module, so it imports nothing heavy.
+"""
 
 import contextlib
 import os
@@ -10,10 +13,13 @@ from collections.abc import Sequence
 _running: set[int] = set()
 
 
-def run_program(arguments: Sequence[str], text: str, folder: str) -> subprocess.CompletedProcess[str]:
-    """Run a program in a folder, with ``text`` as standard input, and return its status and what it wrote.
+def run_program(
+    arguments: Sequence[str], text: str, folder: str
+) -> subprocess.CompletedProcess[str]:
+    """Run a program in a folder, ``text`` as standard input; return its status and what it wrote.
 
-    An exception that arrives meanwhile, such as a time limit, ends the program and all that it has started.
+    An exception that arrives meanwhile, such as a time limit, ends the program and all that it has
+    started.
     """
     pipe = subprocess.PIPE
     # A signal between the start and the ``try`` would leave the program to itself.

@@ -27,7 +27,8 @@ _INTERPRETERS = {
     *("python", "pypy", "rscript", "julia", "octave", "perl"),
     *("ruby", "node", "java", "bash", "sh", "env"),
 }
-_LAST_LINES, _MOST_CHARACTERS = 5, 500
+_LAST_LINES = 5
+_MOST_CHARACTERS = 500
 #: Cells of a CSV without a number, beside NaN; R writes the latter.
 _MISSING = ("", "NA")
 
@@ -37,28 +38,34 @@ class Program:
 
     Attributes
     ----------
-    arguments : list of str, those of the program after its absolute path, with absolute paths of files
+    arguments : list of str
+        Those of the program after its absolute path, with absolute paths of files.
     placeholders : set of names in them
     """
 
     def __init__(self, command: Sequence[str | os.PathLike[str]], output: str) -> None:
-        program, self.output = _found(command), output
+        program = _found(command)
+        self.output = output
         # Paths of files are as they are, whatever braces are in them.
         files = [_is_file(part) for part in command]
         self._templates = {number for number, is_file in enumerate(files) if number and not is_file}
         texts = [program, *(os.fspath(part) for part in command[1:])]
         self.arguments = [
-            text if number in self._templates else os.path.abspath(text) for number, text in enumerate(texts)
+            text if number in self._templates else os.path.abspath(text)
+            for number, text in enumerate(texts)
         ]
         self.__name__ = Path(program).stem
-        self.placeholders = {name for number in self._templates for name in _placeholders(texts[number])}
+        self.placeholders = {
+            name for number in self._templates for name in _placeholders(texts[number])
+        }
 
     def identity(self) -> dict[str, str]:
         """Return what tells the program from another: the command without folders, hashes of files.
 
         Interpreters have neither version nor content: another one may run the same script.
         """
-        parts, files = [], {}
+        parts = []
+        files = {}
         for number, part in enumerate(self.arguments):
             name = os.path.basename(part) if os.path.isfile(part) else part
             interpreter = name.rstrip("0123456789.").lower()
@@ -73,7 +80,8 @@ class Program:
 
     def __call__(self, parameters: Mapping[str, Any], *others: Any) -> dict[str, np.ndarray]:
         *context, generator = others
-        values, known = _plain(parameters), _plain(context[0] if context else {})
+        values = _plain(parameters)
+        known = _plain(context[0] if context else {})
         seed = int(generator.integers(2**31))
         given = json.dumps({"parameters": values, "context": known, "seed": seed})
         with tempfile.TemporaryDirectory(prefix="bayesinn-", ignore_cleanup_errors=True) as folder:
@@ -90,18 +98,26 @@ class Program:
                 return self._observables(done, files["output"])
             except ValueError as error:
                 run = shlex.join(arguments)[:_MOST_CHARACTERS]
-                raise ChildProcessError(f"{error}; the program was run as {run}, with seed {seed}") from None
+                raise ChildProcessError(
+                    f"{error}; the program was run as {run}, with seed {seed}"
+                ) from None
 
-    def _observables(self, done: subprocess.CompletedProcess[str], file: str) -> dict[str, np.ndarray]:
+    def _observables(
+        self, done: subprocess.CompletedProcess[str], file: str
+    ) -> dict[str, np.ndarray]:
         """Return what a program that has ended has written; ValueError says what is wrong."""
         if done.returncode:
             raise ValueError(_end(done.returncode) + _last_lines(done.stderr))
-        place, text = "standard output", done.stdout
+        place = "standard output"
+        text = done.stdout
         do = "; if the program prints other text, let it write its result to the file {output}"
         if "output" in self.placeholders:
-            place, do = "the file {output}", ""
+            place = "the file {output}"
+            do = ""
             if not os.path.isfile(file):
-                raise ValueError("the program has written no file {output}" + _last_lines(done.stderr))
+                raise ValueError(
+                    "the program has written no file {output}" + _last_lines(done.stderr)
+                )
             text = Path(file).read_text(encoding="utf-8", errors="replace")
         try:
             found = _from_json(text) if self.output == "json" else _from_csv(text)
@@ -110,40 +126,66 @@ class Program:
             first = next((line.strip() for line in text.splitlines() if line.strip()), "")
             begins = f"begins with {first[:100]!r}" if first else "is empty"
             kind = self.output.upper()
-            raise ValueError(f"{place} {begins}, which is no {kind} of numbers ({error}){do}") from error
+            raise ValueError(
+                f"{place} {begins}, which is no {kind} of numbers ({error}){do}"
+            ) from error
 
 
 def _found(command: Sequence[str | os.PathLike[str]]) -> str:
     """Return where the program of a command is."""
-    subject, expected = "Command of a simulator", "a list of texts or paths, first the program"
+    subject = "Command of a simulator"
+    expected = "a list of texts or paths, first the program"
     if isinstance(command, str):
-        raise InputError(subject, expected=expected, got=repr(command), do=f"pass {shlex.split(command)}")
-    if not isinstance(command, Sequence) or not command or not all(isinstance(c, str | os.PathLike) for c in command):
+        raise InputError(
+            subject, expected=expected, got=repr(command), do=f"pass {shlex.split(command)}"
+        )
+    if (
+        not isinstance(command, Sequence)
+        or not command
+        or not all(isinstance(c, str | os.PathLike) for c in command)
+    ):
         do = 'pass for example ["./model", "--dt", "0.1"], with numbers as texts'
         raise InputError(subject, expected=expected, got=repr(command), do=do)
     program = os.fspath(command[0])
     if (found := shutil.which(program)) is None:
-        got, do = "no such program", "check the path, which is relative to the current folder"
+        got = "no such program"
+        do = "check the path, which is relative to the current folder"
         if os.path.isfile(program):
-            got = "a file that may not be run" if os.sep in program else "a file, but no program on the PATH"
-            do = f"make it executable: chmod +x {program}; or name its interpreter: ['python', {program!r}]"
+            got = (
+                "a file that may not be run"
+                if os.sep in program
+                else "a file, but no program on the PATH"
+            )
+            do = (
+                f"make it executable: chmod +x {program}; or name its interpreter: ['python', "
+                f"{program!r}]"
+            )
             do = do if os.sep in program else f"write {os.path.join('.', program)!r}"
-        raise InputError(f"Program {program!r}", expected="a program that can be run", got=got, do=do)
+        raise InputError(
+            f"Program {program!r}", expected="a program that can be run", got=got, do=do
+        )
     return found
 
 
 def _is_file(part: str | os.PathLike[str]) -> bool:
-    """Tell whether an argument is the path of a file; braces in the name of one, given as text, are placeholders."""
+    """Tell whether an argument is the path of a file.
+
+    Braces in a name that is given as text are placeholders.
+    """
     return os.path.isfile(part) and (not isinstance(part, str) or "{" not in os.path.basename(part))
 
 
 def _placeholders(argument: str) -> list[str]:
     """Return the names of an argument's placeholders, without indices and formats."""
     try:
-        fields = [field for _, field, _, _ in string.Formatter().parse(argument) if field is not None]
+        fields = [
+            field for _, field, _, _ in string.Formatter().parse(argument) if field is not None
+        ]
     except ValueError as error:
         do = "write {rate} for a parameter, and other braces twice: {{ and }}"
-        raise InputError("Command of a simulator", expected="pairs of braces", got=repr(argument), do=do) from error
+        raise InputError(
+            "Command of a simulator", expected="pairs of braces", got=repr(argument), do=do
+        ) from error
     return [field.partition("[")[0] for field in fields]
 
 
@@ -153,14 +195,20 @@ def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
 
 def _end(status: int) -> str:
     try:
-        return f"exit status {status}" if status > 0 else f"killed by {signal.Signals(-status).name}"
+        return (
+            f"exit status {status}" if status > 0 else f"killed by {signal.Signals(-status).name}"
+        )
     except ValueError:
         return f"killed by signal {-status}"
 
 
 def _last_lines(text: str) -> str:
     lines = "\n".join(line.rstrip() for line in text.strip().splitlines()[-_LAST_LINES:])
-    return f", and the standard error ends with {lines[-_MOST_CHARACTERS:]!r}" if lines else ", and no standard error"
+    return (
+        f", and the standard error ends with {lines[-_MOST_CHARACTERS:]!r}"
+        if lines
+        else ", and no standard error"
+    )
 
 
 def _from_json(text: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Simulations of parameters that come from a proposal in place of the prior, at one context; and banks of them."""
+"""Simulations of parameters from a proposal instead of the prior, at one context; their banks."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -24,30 +24,52 @@ Proposal = Callable[[int, int], Arrays]
 
 
 def draw_proposed(
-    simulator: Simulator, propose: Proposal, context: Mapping[str, np.ndarray], n: int, seed: int, *keys: int
+    simulator: Simulator,
+    propose: Proposal,
+    context: Mapping[str, np.ndarray],
+    n: int,
+    seed: int,
+    *keys: int,
 ) -> Simulations:
     """Draw n simulations of proposed parameters, all at one context, (1, ...) by name.
 
-    Failures follow the simulator's policy: an error, or others are proposed in their place, and they are counted. A
-    pure function of the proposal, the seed and the keys.
+    Failures follow the simulator's policy: an error, or others are proposed in their place, and
+    they are counted. A pure function of the proposal, the seed and the keys.
     """
     parts: list[list[Arrays]] = []
-    variables, rows, failed = bank_variables(simulator), 0, 0
+    variables = bank_variables(simulator)
+    rows = 0
+    failed = 0
     cast = {name: variable.dtype for name, variable in variables.items()}
     for attempt in range(1 + MOST_REDRAWS):
         parameters = propose(n - rows, attempt)
-        given = {name: np.repeat(value, n - rows, axis=0).astype(cast[name]) for name, value in context.items()}
-        state = np.random.SeedSequence(seeds.entropy(seed, "rounds", *keys, attempt)).generate_state(3)
+        given = {
+            name: np.repeat(value, n - rows, axis=0).astype(cast[name])
+            for name, value in context.items()
+        }
+        state = np.random.SeedSequence(
+            seeds.entropy(seed, "rounds", *keys, attempt)
+        ).generate_state(3)
         observables = simulator.simulate(parameters, int(state[0]), given)
         # In the types of a bank, so that it makes no difference whether they are kept in one.
-        drawn = Simulations(parameters, given, {k: np.asarray(v, cast[k]) for k, v in observables.items()}, 0)
-        good = np.all([np.full(n - rows, bool(observables)), *finite_rows(observables, given, simulator).values()], 0)
+        drawn = Simulations(
+            parameters, given, {k: np.asarray(v, cast[k]) for k, v in observables.items()}, 0
+        )
+        good = np.all(
+            [
+                np.full(n - rows, bool(observables)),
+                *finite_rows(observables, given, simulator).values(),
+            ],
+            0,
+        )
         if simulator.on_nonfinite == "raise":
             checks.check_finite(simulator, drawn)
         if simulator.missing and observables:
             # After failures are found, which would be lost, too.
             lost = lose_values(drawn.observables, simulator.missing, state[1:].astype(np.int32))
-            drawn = drawn._replace(observables={name: value.numpy() for name, value in lost.items()})
+            drawn = drawn._replace(
+                observables={name: value.numpy() for name, value in lost.items()}
+            )
         failed += int(np.sum(~good))
         rows += int(np.sum(good))
         simulator.check_failures(rows, failed)
@@ -56,8 +78,12 @@ def draw_proposed(
         if rows == n:
             break
     else:
-        subject, got = f"Simulator {simulator.name!r}", f"{rows} of {n} after {MOST_REDRAWS} redraws"
-        do = "correct it, or narrow the prior, where its parameters lie: near those of the observation"
+        subject = f"Simulator {simulator.name!r}"
+        got = f"{rows} of {n} after {MOST_REDRAWS} redraws"
+        do = (
+            "correct it, or narrow the prior, where its parameters lie: near those of the "
+            "observation"
+        )
         raise SimulatorError(subject, expected=f"{n} simulations that don't fail", got=got, do=do)
     parameters, given, observables = map_tensors(lambda *values: np.concatenate(values), *parts)
     return Simulations(parameters, given, observables, failed)
@@ -71,8 +97,12 @@ def write_proposed(
     proposal: Mapping[str, Any],
     compared: bool = True,
 ) -> None:
-    """Write simulations of a proposal into a bank of one chunk, with the proposal, in plain values, as an attribute."""
-    rows, variables = len(next(iter(simulations.parameters.values()))), bank_variables(simulator)
+    """Write simulations of a proposal into a bank of one chunk, the proposal as an attribute.
+
+    The attribute holds the proposal in plain values.
+    """
+    rows = len(next(iter(simulations.parameters.values())))
+    variables = bank_variables(simulator)
     attributes = bank_attributes(simulator, seed, rows, compared) | {"proposal": dict(proposal)}
     store = BankStore(str(folder), open_group(str(folder), "a", attributes))
     store.prepare(rows, variables, bank_coordinates(simulator))
@@ -85,7 +115,7 @@ def read_proposed(
     seed: int,
     compared: bool = True,
 ) -> tuple[Arrays, int] | None:
-    """Return what :func:`write_proposed` wrote and how many simulations failed; None where it is not finished.
+    """Return what :func:`write_proposed` wrote and the number of failures; None if unfinished.
 
     A BankError says if it is damaged, or that of another seed or, if ``compared``, simulator, or
     something else is there.
@@ -107,6 +137,7 @@ def read_proposed(
 def _check_proposed(location: str, attributes: Mapping[str, Any]) -> None:
     """Raise unless the parameters of a bank were drawn from a proposal."""
     if "proposal" not in attributes:
-        expected, got = "simulations from a proposal, as rounds write them", "those from the prior"
+        expected = "simulations from a proposal, as rounds write them"
+        got = "those from the prior"
         do = "choose another folder, or move that bank away"
         raise BankError(f"Bank {location!r}", expected=expected, got=got, do=do)

@@ -1,7 +1,7 @@
 """Black-box simulators: NumPy functions run by worker processes that never import TensorFlow.
 
-Every draw (or block, when batched) has a generator of its own, a pure function of the seed and the row, so that workers
-don't change results.
+Every draw (or block, when batched) has a generator of its own, a pure function of the seed and the
+row, so that workers don't change results.
 """
 
 from __future__ import annotations
@@ -27,30 +27,44 @@ from bayesinn.simulation.finite import finite_rows
 from bayesinn.simulation.missing import lose_values
 from bayesinn.simulation.prior import Values
 from bayesinn.simulation.simulations import MOST_REDRAWS, Arrays, Repeated, Simulations, take
-from bayesinn.simulation.worker import Block, Failure, combine, describe_call, with_failures, with_others
+from bayesinn.simulation.worker import (
+    Block,
+    Failure,
+    combine,
+    describe_call,
+    with_failures,
+    with_others,
+)
 from bayesinn.simulation.workers import end_workers, pickled_by_value, start
 
 if TYPE_CHECKING:
     from distributed import Client
 
-# Rows that share a generator when the function is batched: part of the definition of the random numbers.
+# Rows that share a generator when the function is batched: part of the definition of the random
+# numbers.
 _BATCHED_BLOCK = 256
 _SECONDS_BEFORE_PROGRESS = 2.0
 
 
 class PythonEngine:
-    """Draws batches as NumPy arrays through worker processes; otherwise as :class:`TensorFlowEngine`.
+    """Draws batches as NumPy arrays through worker processes; else as :class:`TensorFlowEngine`.
 
-    A simulation that raises has failed like one that is not finite. ``keeps_failed`` leaves both in place, as NaN;
-    as infinity where NaN stands for a missing value.
+    A simulation that raises has failed like one that is not finite. ``keeps_failed`` leaves both in
+    place, as NaN; as infinity where NaN stands for a missing value.
     """
 
-    def __init__(self, declared: Declaration, batched: bool, workers: int | None, keeps_failed: bool = False) -> None:
-        self.declared, self.batched, self.keeps_failed = declared, batched, keeps_failed
+    def __init__(
+        self, declared: Declaration, batched: bool, workers: int | None, keeps_failed: bool = False
+    ) -> None:
+        self.declared = declared
+        self.batched = batched
+        self.keeps_failed = keeps_failed
         self.workers = workers or os.cpu_count() or 1
         self._mark = np.nan if declared.missing is None else np.inf
         self._payload = pickled_by_value(declared.name, declared.function)
-        self._start_block: Callable[..., Future[Block]] = functools.partial(start, self.workers, self._payload)
+        self._start_block: Callable[..., Future[Block]] = functools.partial(
+            start, self.workers, self._payload
+        )
         self._shapes: dict[str, tuple[int, ...]] = {}
         #: Why a simulation failed, the last one that did, and how it was called.
         self.failure = ""
@@ -65,7 +79,8 @@ class PythonEngine:
     def on_cluster(self, client: Client) -> PythonEngine:
         """Return an engine whose workers are those of a Dask cluster; it gives the same results."""
         engine = copy.copy(self)
-        engine.workers, engine._start_block = count_threads(client), RemoteWorkers(client, self._payload)
+        engine.workers = count_threads(client)
+        engine._start_block = RemoteWorkers(client, self._payload)
         return engine
 
     def without_policy(self) -> PythonEngine:
@@ -83,17 +98,25 @@ class PythonEngine:
         rows = len(next(iter(parameters.values())))
         return Repeated(rows, with_others(block, rows), kinds, block.seconds)
 
-    def predict(self, parameters: Arrays, context: Arrays, seed: int, progress: bool = False) -> Arrays:
+    def predict(
+        self, parameters: Arrays, context: Arrays, seed: int, progress: bool = False
+    ) -> Arrays:
         rows = len(next(iter(parameters.values())))
         tasks = self._submit(parameters, context, seeds.entropy(seed, "predictive"))
-        with Progress("simulating", rows, "simulations", shown=progress, delay=_SECONDS_BEFORE_PROGRESS) as display:
+        with Progress(
+            "simulating", rows, "simulations", shown=progress, delay=_SECONDS_BEFORE_PROGRESS
+        ) as display:
             block = self._gather(tasks, display)
         return with_failures(block, rows, self._mark)
 
     def submit(self, n: int, entropy: list[int]) -> PendingSimulations:
-        """Start n simulations; a pure function of the entropy (see :func:`bayesinn.core.seeds.entropy`)."""
-        parameters, context = tf.nest.map_structure(lambda value: value.numpy(), self._draw_inputs(n, _state(entropy)))
-        return PendingSimulations(self, entropy, parameters, context, self._submit(parameters, context, entropy))
+        """Start n simulations: a pure function of entropy (:func:`bayesinn.core.seeds.entropy`)."""
+        parameters, context = tf.nest.map_structure(
+            lambda value: value.numpy(), self._draw_inputs(n, _state(entropy))
+        )
+        return PendingSimulations(
+            self, entropy, parameters, context, self._submit(parameters, context, entropy)
+        )
 
     def _sample_inputs(self, n: tf.Tensor, seed: tf.Tensor) -> tuple[Values, Values]:
         return self.declared.draw_inputs(n, seed, seeds.fold_in(seed, 1))
@@ -102,16 +125,25 @@ class PythonEngine:
         n = len(next(iter(parameters.values())))
         size = _BATCHED_BLOCK if self.batched else max(1, -(-n // (4 * self.workers)))
         blocks = [slice(first, first + size) for first in range(0, n, size)]
-        return [self._start(take(parameters, b), take(context, b), [*entropy, 1], b.start) for b in blocks]
+        return [
+            self._start(take(parameters, b), take(context, b), [*entropy, 1], b.start)
+            for b in blocks
+        ]
 
     def _start(self, *arguments: Any) -> _Task:
-        return _Task(self._start_block(*arguments, self.batched, self.declared.time_limit), *arguments)
+        return _Task(
+            self._start_block(*arguments, self.batched, self.declared.time_limit), *arguments
+        )
 
     def _gather(self, tasks: list[_Task], display: Progress | None = None) -> Block:
-        """Wait for blocks, and return their rows as one; raise for the first that failed if that is the policy."""
+        """Wait for blocks; return their rows as one, or raise for the first that failed.
+
+        It raises if that is the policy.
+        """
         parts: list[tuple[Arrays, _Task]] = []
         failed: dict[int, Failure] = {}
-        rows, seconds = 0, 0.0
+        rows = 0
+        seconds = 0.0
         for task in tasks:
             try:
                 block = self._block(task)
@@ -133,20 +165,24 @@ class PythonEngine:
         call = lambda part: describe_call(*parts[part][1].at(0))  # noqa: E731
         # Those of the first draws, in front, are what all others must have.
         observables = combine([part for part, _ in parts], np.concatenate, call, self._shapes)
-        self._shapes = self._shapes or {name: value.shape[1:] for name, value in observables.items()}
+        self._shapes = self._shapes or {
+            name: value.shape[1:] for name, value in observables.items()
+        }
         return Block(observables, failed, seconds)
 
     def _block(self, task: _Task) -> Block:
-        """Wait for a block; do it again if its worker died, at last row by row, to know the culprit."""
+        """Wait for a block; redo it if its worker died, at last row by row, to find the culprit."""
         with contextlib.suppress(BrokenExecutor):
             return task.future.result()
-        entropy, first = task.entropy, task.first
+        entropy = task.entropy
+        first = task.first
         if self.batched:
             # Rows share a generator, and the culprit may be in another block: once more together.
             with contextlib.suppress(BrokenExecutor):
                 return self._start(*task[1:]).future.result()
             # The generators of rows that are called by themselves, as in run_block.
-            entropy, first = [*entropy, first], 0
+            entropy = [*entropy, first]
+            first = 0
         blocks = [self._row(*task.at(row), entropy, first + row) for row in range(task.rows)]
         failed = {row: block.failed[0] for row, block in enumerate(blocks) if block.failed}
         kept = [row for row in range(task.rows) if row not in failed]
@@ -159,8 +195,13 @@ class PythonEngine:
         try:
             return self._start(parameters, context, entropy, row).future.result()
         except BrokenExecutor as error:
-            reason = next((line for line in str(error).splitlines() if "exit code" in line), str(error))
-            text = f"a worker process that ended twice: {reason}: too little memory, or compiled code that crashes"
+            reason = next(
+                (line for line in str(error).splitlines() if "exit code" in line), str(error)
+            )
+            text = (
+                f"a worker process that ended twice: {reason}: too little memory, or compiled "
+                f"code that crashes"
+            )
             if self.declared.time_limit is not None and "EXIT(1)" in reason:
                 text += f", or that goes on after the time limit of {self.declared.time_limit:g} s"
             call = describe_call(parameters, context, [*entropy, row])
@@ -171,7 +212,8 @@ class PythonEngine:
         subject = f"Simulation of row {row} of simulator {self.declared.name!r}"
         do = "correct it, or declare on_nonfinite='redraw' to draw such rows again"
         if self.declared.on_nonfinite == "redraw":
-            subject, do = f"{subject}, after {redraws} redraws", "correct it, or narrow the prior"
+            subject = f"{subject}, after {redraws} redraws"
+            do = "correct it, or narrow the prior"
         do = f"{do}; it was called with {failure.call}"
         return SimulatorError(subject, expected="a result", got=failure.error, do=do)
 
@@ -206,15 +248,28 @@ class PendingSimulations(NamedTuple):
 
     def result(self) -> Simulations:
         """Wait, and replace failed simulations if that is the simulator's policy."""
-        engine, policy = self.engine, self.engine.declared.on_nonfinite
-        parameters, context, block = self.parameters, self.context, engine._gather(self.tasks)
+        engine = self.engine
+        policy = self.engine.declared.on_nonfinite
+        parameters = self.parameters
+        context = self.context
+        block = engine._gather(self.tasks)
         rows = len(next(iter(parameters.values())))
-        observables = with_failures(block, rows, engine._mark) if engine.keeps_failed else with_others(block, rows)
-        if policy == "redraw" and not engine._shapes and all(failure.costly for failure in block.failed.values()):
+        observables = (
+            with_failures(block, rows, engine._mark)
+            if engine.keeps_failed
+            else with_others(block, rows)
+        )
+        if (
+            policy == "redraw"
+            and not engine._shapes
+            and all(failure.costly for failure in block.failed.values())
+        ):
             # The very first draws: most likely all end so, and redraws would take hours to tell.
             raise engine._error(block.failed)
         broken = self._broken_rows(block, observables, context, rows)
-        failed, attempt, in_block = len(broken), 1, broken
+        failed = len(broken)
+        attempt = 1
+        in_block = broken
         while policy == "redraw" and len(broken) and attempt <= MOST_REDRAWS:
             engine.failure = self._describe(block.failed.get(int(in_block[0])), int(broken[0]))
             engine.declared.check_failures(rows - len(broken), failed, engine.failure)
@@ -223,13 +278,19 @@ class PendingSimulations(NamedTuple):
             fresh = with_others(block, len(broken))
             # If no row has given a result yet, all are broken.
             observables = observables or {name: value.copy() for name, value in fresh.items()}
-            for old, new in ((parameters, again.parameters), (context, again.context), (observables, fresh)):
+            for old, new in (
+                (parameters, again.parameters),
+                (context, again.context),
+                (observables, fresh),
+            ):
                 for name, value in new.items():
                     # Whole numbers in one batch may be floats in the next.
                     old[name] = old[name].astype(np.result_type(old[name], value), copy=False)
                     old[name][broken] = value
             in_block = self._broken_rows(block, fresh, again.context, len(broken))
-            failed, attempt, broken = failed + len(in_block), attempt + 1, broken[in_block]
+            failed = failed + len(in_block)
+            attempt = attempt + 1
+            broken = broken[in_block]
         if block.failed and not engine.keeps_failed:
             raise engine._error(block.failed, attempt - 1)
         if engine.declared.missing:
@@ -241,10 +302,14 @@ class PendingSimulations(NamedTuple):
     def _describe(self, failure: Failure | None, row: int) -> str:
         if failure is not None:
             return f"{failure.error}, called with {failure.call}"
-        parameters, context = ({name: value[row].tolist() for name, value in part.items()} for part in self[2:4])
+        parameters, context = (
+            {name: value[row].tolist() for name, value in part.items()} for part in self[2:4]
+        )
         return f"NaN or infinity, called with {describe_call(parameters, context)}"
 
-    def _broken_rows(self, block: Block, observables: Arrays, context: Arrays, rows: int) -> np.ndarray:
+    def _broken_rows(
+        self, block: Block, observables: Arrays, context: Arrays, rows: int
+    ) -> np.ndarray:
         good = np.ones(rows, bool)
         good[list(block.failed)] = False
         finite = finite_rows(observables, context, self.engine.declared)

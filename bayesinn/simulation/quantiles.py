@@ -8,10 +8,12 @@ import numpy as np
 from bayesinn.core import seeds
 from bayesinn.simulation.simulator import Simulator
 
-_DRAWS, _MOST_COLUMNS = 4_096, 100
+_DRAWS = 4_096
+_MOST_COLUMNS = 100
 _LEVELS = np.array([0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99])
 #: Draws may differ between machines.
-_ROUNDING, _STANDARD_ERRORS = 8 / _DRAWS, 5.0
+_ROUNDING = 8 / _DRAWS
+_STANDARD_ERRORS = 5.0
 
 
 def check_quantiles(

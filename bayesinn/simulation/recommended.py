@@ -14,7 +14,9 @@ class Recommended:
     flow : Flow, by default six affine coupling blocks
     steps, batch_size : int, of online training
     learning_rate : float
-    passes : int, through simulations drawn before the first step, where they cost more than steps; 0: new at each step
+    passes : int
+        Through simulations drawn before the first step, where they cost more than steps; 0: new at
+        each step.
 
     Examples
     --------

@@ -11,7 +11,13 @@ from typing import Any
 
 from bayesinn.core.errors import BayesinnError, InputError, SavedPosteriorError
 from bayesinn.core.validation import check_type
-from bayesinn.simulation.installed import ENTRY_POINT_GROUP, check_name, entry_points, no_such_simulator, split_name
+from bayesinn.simulation.installed import (
+    ENTRY_POINT_GROUP,
+    check_name,
+    entry_points,
+    no_such_simulator,
+    split_name,
+)
 from bayesinn.simulation.simulator import Simulator, declared_simulators
 
 _registered: dict[str, Simulator] = {}
@@ -24,12 +30,24 @@ def register(simulator: Simulator) -> Simulator:
 
     Packages make theirs known for good through the entry-point group ``bayesinn.simulators``.
     """
-    check_type("Registration", simulator, Simulator, "a Simulator", "decorate the function with @bi.simulator")
+    check_type(
+        "Registration",
+        simulator,
+        Simulator,
+        "a Simulator",
+        "decorate the function with @bi.simulator",
+    )
     known = _registered.get(simulator.name)
     if known is not None and known is not simulator and known.reference() != simulator.reference():
-        subject, got = f"Registration of simulator {simulator.name!r}", known.function.__module__
+        subject = f"Registration of simulator {simulator.name!r}"
+        got = known.function.__module__
         do = "give another one: @bi.simulator(name=...)"
-        raise InputError(subject, expected="a name that is free", got=f"the name of a simulator from {got}", do=do)
+        raise InputError(
+            subject,
+            expected="a name that is free",
+            got=f"the name of a simulator from {got}",
+            do=do,
+        )
     _registered[simulator.name] = simulator
     return simulator
 
@@ -40,12 +58,18 @@ def available() -> list[str]:
 
 
 def get(name: str) -> Simulator:
-    """Return a simulator by its registered name, or from ``"path/to/file.py:object"``; the file is run.
+    """Return a simulator by registered name, or from ``"path/to/file.py:object"``, which is run.
 
     InputError says which names are known, or what was found in the file.
     """
     example = "pass for example 'sir'"
-    check_type("Name of a simulator", name, str, "a registered name, or a path like 'model.py:simulator'", example)
+    check_type(
+        "Name of a simulator",
+        name,
+        str,
+        "a registered name, or a path like 'model.py:simulator'",
+        example,
+    )
     if name in _registered:
         return _registered[name]
     check_name(name, _registered)
@@ -62,9 +86,10 @@ def get(name: str) -> Simulator:
 
 
 def refuse_while_loading(work: str) -> None:
-    """Raise if a file is being run for a simulator in it: no more than declarations may be run then."""
+    """Raise if a file is being run for a simulator in it: only declarations may be run then."""
     if (file := _loading.get()) is not None:
-        expected, got = "a file that only declares when it is loaded", f"one that also {work}"
+        expected = "a file that only declares when it is loaded"
+        got = f"one that also {work}"
         do = 'put all but the declarations under: if __name__ == "__main__":'
         raise InputError(f"Simulator file {str(file)!r}", expected=expected, got=got, do=do)
 
@@ -72,12 +97,17 @@ def refuse_while_loading(work: str) -> None:
 def find(reference: Mapping[str, str], trust_source: bool = False) -> Simulator:
     """Return the simulator that :meth:`Simulator.reference` pointed to.
 
-    It is looked for where it was declared, in this program or an installed package, then by its name in this program.
-    When ``trust_source``, its module is imported or its file is run to find it. Failure is a SavedPosteriorError.
+    It is looked for where it was declared, in this program or an installed package, then by its
+    name in this program. When ``trust_source``, its module is imported or its file is run to find
+    it. Failure is a SavedPosteriorError.
     """
     name, module, attribute, file = (reference[key] for key in ("name", "module", "object", "file"))
-    alive = {place: simulator for place, simulator in declared_simulators.items() if place[0] == name}
-    here = {place: simulator for place, simulator in alive.items() if place[1:3] == (module, attribute)}
+    alive = {
+        place: simulator for place, simulator in declared_simulators.items() if place[0] == name
+    }
+    here = {
+        place: simulator for place, simulator in alive.items() if place[1:3] == (module, attribute)
+    }
     if here:
         return here.get((name, module, attribute, file), list(here.values())[-1])
     if name in entry_points().names and get(name).reference()["module"] == module:
@@ -94,11 +124,18 @@ def find(reference: Mapping[str, str], trust_source: bool = False) -> Simulator:
     if found is None:
         subject = f"Simulator {name!r} of a saved posterior"
         expected = "one that this program has declared or imported, or that a package has installed"
-        place = f"its source, {file or module}, is not run untrusted" if attribute else "no module has it"
+        place = (
+            f"its source, {file or module}, is not run untrusted"
+            if attribute
+            else "no module has it"
+        )
         got = f"{len(alive) or 'none'} of that name; {place}"
         do = f"import {module}:{attribute}, or " * bool(attribute)
         do += "pass it: bi.load(folder, simulator=...), --simulator FILE.py:NAME"
-        do += "; or, if you trust its source, run that: bi.load(folder, trust_source=True), --trust" * bool(attribute)
+        do += (
+            "; or, if you trust its source, run that: bi.load(folder, trust_source=True), --trust"
+            * bool(attribute)
+        )
         raise SavedPosteriorError(subject, expected=expected, got=got, do=do)
     return found
 
@@ -120,7 +157,8 @@ def _import_file(path: Path) -> Any:
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    # Known by its name while it lives, so that its functions can be pickled; never in place of another module.
+    # Known by its name while it lives, so that its functions can be pickled; never in place of
+    # another module.
     if loaded is None:
         sys.modules[name] = module
     token = _loading.set(path)
@@ -131,7 +169,8 @@ def _import_file(path: Path) -> Any:
             del sys.modules[name]
         if isinstance(error, BayesinnError | KeyboardInterrupt):
             raise
-        subject, got = f"Simulator file {str(path)!r}", f"{type(error).__name__}: {error}"
+        subject = f"Simulator file {str(path)!r}"
+        got = f"{type(error).__name__}: {error}"
         do = f"correct it; to see where, run: python {path}"
         raise InputError(subject, expected="a file that can be run", got=got, do=do) from error
     finally:

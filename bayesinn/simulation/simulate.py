@@ -1,4 +1,7 @@
-"""Write simulation banks: chunk after chunk, each of them a pure function of simulator, seed and number."""
+"""Write simulation banks by chunks, each a pure function of simulator, seed and number.
+
+The number is that of the chunk.
+"""
 
 from __future__ import annotations
 
@@ -38,8 +41,13 @@ from bayesinn.simulation.simulator import Simulator
 if TYPE_CHECKING:
     from distributed import Client
 
-_CHUNK_BYTES, _MOST_ROWS, _FEWEST_ROWS, _FEWEST_ROWS_IN_GRAPH, _FEW_CHUNKS = 8 * 2**20, 65_536, 16, 1_024, 64
-_MOST_CHUNKS, _CHUNKS_IN_A_GROUP = 100_000, 16
+_CHUNK_BYTES = 8 * 2**20
+_MOST_ROWS = 65_536
+_FEWEST_ROWS = 16
+_FEWEST_ROWS_IN_GRAPH = 1_024
+_FEW_CHUNKS = 64
+_MOST_CHUNKS = 100_000
+_CHUNKS_IN_A_GROUP = 16
 _SECONDS_WORTH_TELLING = 5.0
 
 
@@ -54,10 +62,11 @@ def simulate(
     check_simulator: bool = True,
     progress: bool = True,
 ) -> Bank:
-    """Write simulations into a bank, or go on with one: after an interruption, or to a larger ``n``.
+    """Write simulations into a bank, or go on with one, after an interruption or to a larger ``n``.
 
-    Finished chunks are kept, whatever ends the program. The result doesn't depend on interruptions, on the order of
-    chunks, or on how many programs write at the same time: several may write into one bank beside each other.
+    Finished chunks are kept, whatever ends the program. The result doesn't depend on interruptions,
+    on the order of chunks, or on how many programs write at the same time: several may write into
+    one bank beside each other.
 
     Parameters
     ----------
@@ -69,12 +78,13 @@ def simulate(
     seed : int
         Decides all simulations.
     chunk : int
-        Simulations that are drawn, written and checked as a whole; fixed for the life of a bank. By default about 8
-        MB, and a 64th of ``n`` if that is less; at least 1,024 where simulations are drawn in the graph, else 16. All
-        of a chunk is simulated, also where n is not a multiple of it.
+        Simulations that are drawn, written and checked as a whole; fixed for the life of a bank. By
+        default about 8 MB, and a 64th of ``n`` if that is less; at least 1,024 where simulations
+        are drawn in the graph, else 16. All of a chunk is simulated, also where n is not a multiple
+        of it.
     cluster : address of a Dask scheduler, or ``distributed.Client``
-        Where a simulator in Python, or an external program, runs; by default in worker processes here. The result is
-        the same. Workers need bayesinn, and what the simulator imports.
+        Where a simulator in Python, or an external program, runs; by default in worker processes
+        here. The result is the same. Workers need bayesinn, and what the simulator imports.
     check_simulator : bool
         Whether to keep a few rows in a new bank, one if that takes long, and to simulate those of
         an older bank again, to tell that the simulator is the one that made it. Without it, names
@@ -88,11 +98,11 @@ def simulate(
     Raises
     ------
     BankError
-        When the place holds something else, or a bank of another simulator, prior, seed or chunk; or when it has no
-        room. What is finished stays.
+        When the place holds something else, or a bank of another simulator, prior, seed or chunk;
+        or when it has no room. What is finished stays.
     SimulatorError
-        When simulations are not finite, as in :meth:`Simulator.sample`, or more fail than ``most_failures`` of the
-        simulator. The same command goes on with a larger one.
+        When simulations are not finite, as in :meth:`Simulator.sample`, or more fail than
+        ``most_failures`` of the simulator. The same command goes on with a larger one.
 
     Examples
     --------
@@ -105,8 +115,11 @@ def simulate(
     3000
     >>> folder.cleanup()
     """
-    check_type("Argument 'simulator'", simulator, Simulator, "a Simulator", "fetch one with bi.get(name)")
-    n, seed = check_integer("Number of simulations", n, most=2**40), check_seed(seed)
+    check_type(
+        "Argument 'simulator'", simulator, Simulator, "a Simulator", "fetch one with bi.get(name)"
+    )
+    n = check_integer("Number of simulations", n, most=2**40)
+    seed = check_seed(seed)
     check_flag("Argument 'progress'", progress)
     check_flag("Argument 'check_simulator'", check_simulator)
     given = n, folder, seed, chunk, progress
@@ -129,7 +142,9 @@ def write_bank(
     marker: Mapping[str, str] | None = None,
     compared: bool = True,
 ) -> tuple[Bank, float]:
-    """Write simulations into a bank; return it with the seconds that one takes, NaN if there was too little to do.
+    """Write simulations into a bank; return it and the seconds one takes, NaN if too few.
+
+    It is NaN if there was too little to do.
 
     A new bank has the ``marker`` among its attributes.
     """
@@ -138,7 +153,8 @@ def write_bank(
     place = check_location("Argument 'folder'", folder)
     store = _open_or_create(simulator, n, place, seed, rows, variables, marker or {}, compared)
     if -(-n // store.rows) > _MOST_CHUNKS:
-        got, do = f"{-(-n // store.rows):,}", "make a bank with a larger chunk=..., in another place"
+        got = f"{-(-n // store.rows):,}"
+        do = "make a bank with a larger chunk=..., in another place"
         expected = f"at most {_MOST_CHUNKS:,} chunks, here of {store.rows:,} rows"
         raise InputError(f"Bank {store.location!r}", expected=expected, got=got, do=do)
     store.prepare(n, variables, bank_coordinates(simulator))
@@ -148,7 +164,9 @@ def write_bank(
     if not len(missing):
         return Bank(store), math.nan
     done = max(n - len(missing) * store.rows, 0)
-    with Progress(task, n, "simulations", shown=progress, done=done, delay=_SECONDS_WORTH_TELLING) as display:
+    with Progress(
+        task, n, "simulations", shown=progress, done=done, delay=_SECONDS_WORTH_TELLING
+    ) as display:
         _make(simulator, store, n, seed, missing, display)
     # Programs that lengthen a bank at the same time may have undone each other.
     store.prepare(n, variables, bank_coordinates(simulator))
@@ -167,12 +185,21 @@ def _on_cluster(simulator: Simulator, client: Client) -> Simulator:
     return remote
 
 
-def _make(simulator: Simulator, store: BankStore, n: int, seed: int, missing: np.ndarray, display: Progress) -> None:
+def _make(
+    simulator: Simulator,
+    store: BankStore,
+    n: int,
+    seed: int,
+    missing: np.ndarray,
+    display: Progress,
+) -> None:
     """Make the chunks that are unfinished."""
     # First the failures: other programs may finish chunks in between.
-    failures, kept = store.failed(), int(np.count_nonzero(store.checksums())) * store.rows
+    failures = store.failed()
+    kept = int(np.count_nonzero(store.checksums())) * store.rows
     simulator.check_failures(kept, failures)
-    seconds, begun = 0.0, time.monotonic()
+    seconds = 0.0
+    begun = time.monotonic()
     with ThreadPoolExecutor(1) as writer:
         written: Future[None] | None = None
         for made, (number, wait) in enumerate(_started(simulator, store, seed, missing)):
@@ -187,7 +214,8 @@ def _make(simulator: Simulator, store: BankStore, n: int, seed: int, missing: np
                         display.note(_estimate(store, n, seconds * (len(missing) - 1)))
                 # Written while the next is simulated.
                 written = writer.submit(store.write, number, simulations)
-                kept, failures = kept + store.rows, failures + simulations.failed
+                kept = kept + store.rows
+                failures = failures + simulations.failed
                 simulator.check_failures(kept, failures)
             display.update(min(display.done + store.rows, n))
         if written is not None:
@@ -197,16 +225,21 @@ def _make(simulator: Simulator, store: BankStore, n: int, seed: int, missing: np
 def _started(
     simulator: Simulator, store: BankStore, seed: int, missing: np.ndarray
 ) -> Iterator[tuple[int, Callable[[], Simulations] | None]]:
-    """Yield unfinished chunks and functions that wait for them; None for one that another program has finished.
+    """Yield unfinished chunks and functions that wait for them; None for those finished elsewhere.
 
-    The next one is started before one is waited for, so that workers are never idle. The first ones come first, for
-    training that follows. In a group the order is random: programs that write at the same time rarely make the same.
+    The next one is started before one is waited for, so that workers are never idle. The first ones
+    come first, for training that follows. In a group the order is random: programs that write at
+    the same time rarely make the same.
     """
     ahead: deque[tuple[int, Callable[[], Simulations] | None]] = deque()
     groups = np.split(missing, range(_CHUNKS_IN_A_GROUP, len(missing), _CHUNKS_IN_A_GROUP))
-    for number in np.concatenate([np.random.default_rng().permutation(group) for group in groups]).tolist():
+    for number in np.concatenate(
+        [np.random.default_rng().permutation(group) for group in groups]
+    ).tolist():
         done = store.finished(number)
-        ahead.append((number, None if done else simulator.engine.start(store.rows, seed, "bank", number)))
+        ahead.append(
+            (number, None if done else simulator.engine.start(store.rows, seed, "bank", number))
+        )
         if len(ahead) > 1:
             yield ahead.popleft()
     yield from ahead
@@ -215,7 +248,11 @@ def _started(
 def _estimate(store: BankStore, n: int, seconds: float) -> str:
     """Say how much room and time a bank takes; nothing if it is done soon."""
     size = n * store.row_bytes
-    unit, text = next((u, t) for u, t in ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB")) if size >= u or u == 2**10)
+    unit, text = next(
+        (u, t)
+        for u, t in ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB"))
+        if size >= u or u == 2**10
+    )
     message = f"at most {size / unit:,.1f} {text} at {store.location}, about {duration(seconds)}"
     return message if seconds > _SECONDS_WORTH_TELLING else ""
 
@@ -228,7 +265,8 @@ def _check_room(store: BankStore, needed: int) -> None:
     finished = np.count_nonzero(store.checksums())
     needed = int(needed * store.stored_bytes() / (finished * store.rows * store.row_bytes))
     if needed > free:
-        expected, got = f"{needed / 2**20:,.0f} MiB for the chunks to come", f"{free / 2**20:,.0f} MiB left"
+        expected = f"{needed / 2**20:,.0f} MiB for the chunks to come"
+        got = f"{free / 2**20:,.0f} MiB left"
         do = "make room, or choose another place or a smaller n; finished chunks are kept"
         raise BankError(f"Bank {store.location!r}", expected=expected, got=got, do=do)
 
@@ -270,6 +308,9 @@ def _open(
 
 
 def _default_rows(simulator: Simulator, n: int, row_bytes: int) -> int:
-    """Return the number of rows in a chunk: few enough to lose little of a short run, many enough to be fast."""
+    """Return a chunk's number of rows: few enough to lose little, many enough to be fast.
+
+    Few rows lose little of a short run.
+    """
     fewest = _FEWEST_ROWS_IN_GRAPH if simulator.in_graph else min(n, _FEWEST_ROWS)
     return min(max(-(-n // _FEW_CHUNKS), fewest), max(_CHUNK_BYTES // row_bytes, 1), _MOST_ROWS)

@@ -16,7 +16,8 @@ MOST_REDRAWS = 100
 class Simulations(NamedTuple):
     """Parameters, context and observables; arrays, or tensors while a graph is traced.
 
-    ``failed`` counts the simulations that were not finite, whether they were replaced or are still there.
+    ``failed`` counts the simulations that were not finite, whether they were replaced or are still
+    there.
     """
 
     parameters: dict[str, Any]

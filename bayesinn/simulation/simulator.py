@@ -29,20 +29,27 @@ from bayesinn.simulation.tensorflow_engine import TensorFlowEngine
 tfd = tfp.distributions
 Arrays = dict[str, np.ndarray]
 
-#: Simulators that are alive in this program, by where they were declared: see :meth:`Simulator.reference`.
-declared_simulators: weakref.WeakValueDictionary[tuple[str, ...], Simulator] = weakref.WeakValueDictionary()
+#: Simulators that are alive in this program, by where they were declared: see
+#: :meth:`Simulator.reference`.
+declared_simulators: weakref.WeakValueDictionary[tuple[str, ...], Simulator] = (
+    weakref.WeakValueDictionary()
+)
 
 
 class Simulator:
-    """Prior, context, forward model, names, labels, units and coordinates. Made by the decorator :class:`simulator`.
+    """Prior, context, forward model, names, labels, units and coordinates.
+
+    Made by the decorator :class:`simulator`.
 
     Attributes
     ----------
     observable_shapes : dict of name to tuple of int, without the batch axis
     observable_types : dict of name to dtype, those of banks and training
     prior, context : Prior; the context may be None
-    missing : float, the largest share of values that are lost at random; or None where no value may be missing
-    labels, function, name, lengths, on_nonfinite, most_failures, observed, log_likelihood, exact, recommended
+    missing : float
+        The largest share of values that are lost at random; or None where no value may be missing.
+    labels, function, name, lengths, on_nonfinite, most_failures, observed, log_likelihood, exact,
+    recommended
         As declared.
     """
 
@@ -53,22 +60,37 @@ class Simulator:
         self.name = str(options.name or getattr(function, "__name__", type(function).__name__))
         self.__doc__ = function.__doc__
         self.prior = Prior(options.prior)
-        self.context = None if options.context is None else Prior(options.context, subject="context")
-        self.on_nonfinite, self.most_failures = str(options.on_nonfinite), options.most_failures
+        self.context = (
+            None if options.context is None else Prior(options.context, subject="context")
+        )
+        self.on_nonfinite = str(options.on_nonfinite)
+        self.most_failures = options.most_failures
         self.lengths = dict(options.lengths or {})
-        self.missing = check_missing(f"Option 'missing' of simulator {self.name!r}", options.missing)
-        self.log_likelihood, self.exact = options.log_likelihood, options.exact
+        self.missing = check_missing(
+            f"Option 'missing' of simulator {self.name!r}", options.missing
+        )
+        self.log_likelihood = options.log_likelihood
+        self.exact = options.exact
         self.recommended = options.recommended or Recommended()
-        fixed = self.on_nonfinite, self.lengths, self.missing, options.time_limit, options.most_failures
+        fixed = (
+            self.on_nonfinite,
+            self.lengths,
+            self.missing,
+            options.time_limit,
+            options.most_failures,
+        )
         declared = Declaration(self.name, function, self.prior, self.context, *fixed)
         declaration.check_options(declared, options.engine, options.batched, options.workers)
         declaration.check_prior(self.prior)
         python = options.engine == "python"
         self.engine: TensorFlowEngine | PythonEngine = (
-            PythonEngine(declared, options.batched, options.workers) if python else TensorFlowEngine(declared)
+            PythonEngine(declared, options.batched, options.workers)
+            if python
+            else TensorFlowEngine(declared)
         )
         trial = None
-        # Python's control flow on tensors needs AutoGraph, which takes seconds where nothing needs it.
+        # Python's control flow on tensors needs AutoGraph, which takes seconds where nothing needs
+        # it.
         with contextlib.suppress(*(() if python else (Exception,))):
             trial = self.engine.sample(declaration.TRIAL_ROWS, 0, "pilot").observables
         if trial is None:
@@ -79,11 +101,17 @@ class Simulator:
         self.observable_types = {
             name: observable_type(value) if python else value.dtype for name, value in trial.items()
         }
-        coordinates = check_coordinates(self.name, options.coordinates or {}, self.observable_shapes)
+        coordinates = check_coordinates(
+            self.name, options.coordinates or {}, self.observable_shapes
+        )
         self.labels = Labels(dict(options.labels or {}), dict(options.units or {}), coordinates)
-        declaration.check_names(self, labels=options.labels, units=options.units, observed=options.observed)
+        declaration.check_names(
+            self, labels=options.labels, units=options.units, observed=options.observed
+        )
         declaration.explain_counts(self)
-        self.observed = None if options.observed is None else declaration.check_observed(self, options.observed)
+        self.observed = (
+            None if options.observed is None else declaration.check_observed(self, options.observed)
+        )
         declared_simulators[tuple(self.reference().values())] = self
 
     @property
@@ -95,13 +123,20 @@ class Simulator:
     def shapes(self) -> dict[str, dict[str, tuple[int, ...]]]:
         """Shapes of all parameters, observables and context variables, by name and in order."""
         context = {} if self.context is None else self.context.event_shapes
-        return {"parameters": self.prior.event_shapes, "observables": self.observable_shapes, "context": context}
+        return {
+            "parameters": self.prior.event_shapes,
+            "observables": self.observable_shapes,
+            "context": context,
+        }
 
     @property
     def dimensions(self) -> dict[str, list[str]]:
-        """Names of the axes of each variable in results and files: that of its coordinate, or ``NAME_dim_0``."""
+        """Axis names of each variable in results and files: its coordinate's or ``NAME_dim_0``."""
         shapes = {name: shape for kind in self.shapes.values() for name, shape in kind.items()}
-        dimensions = {name: [f"{name}_dim_{axis}" for axis in range(len(shape))] for name, shape in shapes.items()}
+        dimensions = {
+            name: [f"{name}_dim_{axis}" for axis in range(len(shape))]
+            for name, shape in shapes.items()
+        }
         for name, coordinate in self.labels.coordinates.items():
             dimensions[name][0] = coordinate.name
         return dimensions
@@ -112,31 +147,45 @@ class Simulator:
         return isinstance(self.engine, TensorFlowEngine)
 
     def sample(self, n: int, seed: int) -> Arrays:
-        """Draw parameters, context and observables, side by side in one dict; raise where they are not finite."""
+        """Draw parameters, context and observables in one dict; raise where they aren't finite."""
         simulations = self.draw(n, seed)
         checks.check_finite(self, simulations)
         return simulations.flat()
 
     def draw(self, n: int, seed: int, stream: str = "simulations") -> Simulations:
-        """Draw as :meth:`sample` does, but into three dicts, with the count of failed simulations, finite or not."""
+        """Draw as :meth:`sample` does, into three dicts, with the count of failed simulations.
+
+        The draws may be finite or not.
+        """
         drawn = self.engine.sample(check_integer("Number of simulations", n), seed, stream)
         self.check_failures(n, int(drawn.failed))
         return drawn
 
     def check_failures(self, kept: int, failed: int) -> None:
-        """Raise if more simulations failed, beside those that were kept, than ``most_failures`` allows."""
+        """Raise if more simulations failed, beside those stored, than ``most_failures`` allows."""
         self.engine.declared.check_failures(kept, failed, self.engine.failure)
 
     def simulate(
-        self, parameters: Mapping[str, Any], seed: int, context: Mapping[str, Any] | None = None, progress: bool = False
+        self,
+        parameters: Mapping[str, Any],
+        seed: int,
+        context: Mapping[str, Any] | None = None,
+        progress: bool = False,
     ) -> Arrays:
-        """Run the forward model for given parameters and context; ``progress`` is shown of worker processes.
+        """Run the forward model for given parameters and context.
 
-        Where a Python simulator may fail, failed rows are NaN, or infinite if NaN stands for a missing value.
+        With ``progress``, that of worker processes is shown.
+
+        Where a Python simulator may fail, failed rows are NaN, or infinite if NaN stands for a
+        missing value.
         """
         # TensorFlow doesn't mix dtypes: the function gets those that its prior and context draw.
         arrays = self.prior.cast(checks.check_arrays(self.prior, parameters))
-        given = {} if self.context is None else self.context.cast(checks.check_arrays(self.context, context or {}))
+        given = (
+            {}
+            if self.context is None
+            else self.context.cast(checks.check_arrays(self.context, context or {}))
+        )
         return self.engine.predict(arrays, given, seed, progress)
 
     def __call__(self, *arguments: Any) -> Any:
@@ -149,7 +198,9 @@ class Simulator:
     def __repr__(self) -> str:
         lines = [f"Simulator {self.name!r}"]
         for kind in ("parameters", "context", "observables"):
-            shapes = ", ".join(f"{name}{list(shape) if shape else ''}" for name, shape in self.shapes[kind].items())
+            shapes = ", ".join(
+                f"{name}{list(shape) if shape else ''}" for name, shape in self.shapes[kind].items()
+            )
             lines += [f"  {f'{kind}:':<13}{shapes}"] if shapes else []
         return "\n".join(lines)
 
@@ -158,42 +209,54 @@ class Simulator:
 class simulator:
     """Decorator that turns a function into a :class:`Simulator`.
 
-    The function gets ``(parameters, seed)``, or ``(parameters, context, seed)`` when a context is declared, and
-    returns a dict of observables. It is a pure function of tensors, and ``seed`` an int32 tensor (2,) for
-    ``tf.random.stateless_*``; or with ``engine="python"`` it gets the values of one draw and a
-    ``numpy.random.Generator``, or arrays of many draws with ``batched=True``, and runs in worker processes.
+    The function gets ``(parameters, seed)``, or ``(parameters, context, seed)`` when a context is
+    declared, and returns a dict of observables. It is a pure function of tensors, and ``seed`` an
+    int32 tensor (2,) for ``tf.random.stateless_*``; or with ``engine="python"`` it gets the values
+    of one draw and a ``numpy.random.Generator``, or arrays of many draws with ``batched=True``, and
+    runs in worker processes.
 
     Parameters
     ----------
     prior : dict of TFP distributions, or ``tfd.JointDistributionNamed``
-        A function in place of a distribution makes it depend on the entries that its arguments name.
+        A function in place of a distribution makes it depend on the entries that its arguments
+        name.
     context : as ``prior``
-        Variables that are known at inference (population size, number of days), with the distribution to train over.
+        Variables that are known at inference (population size, number of days), with the
+        distribution to train over.
     name : str, by default the function's
     labels, units : dict of name to text, for every table and figure; also names of coordinates
     coordinates : dict of observable to array (steps,) of numbers or dates
-        Where its steps lie along the first axis, for figures, tables and results: ``{"dose": hours}``. A dict names the
-        axis, which is called "time" otherwise: ``{"spectrum": {"wavelength": nanometres}}``.
+        Where its steps lie along the first axis, for figures, tables and results: ``{"dose":
+        hours}``. A dict names the axis, which is called "time" otherwise: ``{"spectrum":
+        {"wavelength": nanometres}}``.
     lengths : dict of observable to context variable
-        It counts the valid steps along the observable's first axis; the rest is padding, and may be anything, even NaN.
+        It counts the valid steps along the observable's first axis; the rest is padding, and may be
+        anything, even NaN.
     missing : "mask", or a number
-        Values of observables may be missing: NaN, or masked. With "mask" the function itself returns NaN for them; with
-        a number such as 0.3, each simulation also loses a random share of its values, from 0 to that number. Networks
-        see which values are there. :meth:`Simulator.simulate` loses none.
+        Values of observables may be missing: NaN, or masked. With "mask" the function itself
+        returns NaN for them; with a number such as 0.3, each simulation also loses a random share
+        of its values, from 0 to that number. Networks see which values are there.
+        :meth:`Simulator.simulate` loses none.
     engine : "tensorflow" or "python"
     batched : bool, whether the Python engine's function takes many draws
-    workers : int, processes of the Python engine, by default one for each core; results don't depend on it
-    time_limit : float, seconds for a simulation of the Python engine; one that takes longer has failed
+    workers : int
+        Processes of the Python engine, by default one for each core; results don't depend on it.
+    time_limit : float
+        Seconds for a simulation of the Python engine; one that takes longer has failed.
     on_nonfinite : "raise" or "redraw"
-        Policy for simulations that are not finite, and with the Python engine for those that raise or take too long.
-        "redraw" replaces parameters and data, which conditions the prior on success, and reports the count.
+        Policy for simulations that are not finite, and with the Python engine for those that raise
+        or take too long. "redraw" replaces parameters and data, which conditions the prior on
+        success, and reports the count.
     most_failures : float, share of draws, such as 0.5
-        Banks, training and all else end with a SimulatorError as soon as the draws so far tell that more fail. What is
-        finished is kept, and goes on with a larger one. Without it there is no limit: whether a share is a fault, or a
-        region that the prior had better leave out, only its author knows.
+        Banks, training and all else end with a SimulatorError as soon as the draws so far tell that
+        more fail. What is finished is kept, and goes on with a larger one. Without it there is no
+        limit: whether a share is a fault, or a region that the prior had better leave out, only its
+        author knows.
     observed : dict of arrays, real data to ship with the simulator
-    log_likelihood : function ``(parameters, data)`` that gives (n,) for n parameters and one observation
-    exact : function ``(data, draws, seed)`` that gives a dict of posterior draws (draws, *event) for one observation
+    log_likelihood : function ``(parameters, data)`` that gives (n,) for n parameters and one
+    observation
+    exact : function ``(data, draws, seed)`` that gives a dict of posterior draws (draws, *event)
+    for one observation
     recommended : Recommended, networks and training for those who choose none
 
     Examples
@@ -233,7 +296,8 @@ class simulator:
         known = [field.name for field in dataclasses.fields(cls) if field.init]
         declaration.check_known("Option of @simulator", options, known)
         if misplaced or options.get("prior") is None:
-            expected, got = "@simulator(prior={...}) above the function", "@simulator without a prior"
+            expected = "@simulator(prior={...}) above the function"
+            got = "@simulator without a prior"
             do = "declare the prior: @simulator(prior={'rate': tfd.LogNormal(0.0, 1.0)})"
             raise SimulatorError("Decorator @simulator", expected=expected, got=got, do=do)
         return super().__new__(cls)
@@ -241,7 +305,13 @@ class simulator:
     def __post_init__(self) -> None:
         for name in ("labels", "units", "lengths", "observed"):
             do = f"write {name}={{'name': ...}}, or leave it out"
-            check_type(f"Option {name!r} of @simulator", getattr(self, name), (Mapping, type(None)), "a dict", do)
+            check_type(
+                f"Option {name!r} of @simulator",
+                getattr(self, name),
+                (Mapping, type(None)),
+                "a dict",
+                do,
+            )
         do = "pass one, or leave it out"
         for name in ("log_likelihood", "exact"):
             value = getattr(self, name)
@@ -249,7 +319,9 @@ class simulator:
                 subject = f"Option {name!r} of @simulator"
                 raise InputError(subject, expected="a function", got=repr(value), do=do)
         kinds = (Recommended, type(None))
-        check_type("Option 'recommended' of @simulator", self.recommended, kinds, "bi.Recommended(...)", do)
+        check_type(
+            "Option 'recommended' of @simulator", self.recommended, kinds, "bi.Recommended(...)", do
+        )
 
     def __call__(self, function: Callable[..., Any]) -> Simulator:
         return Simulator(function, self)

@@ -1,4 +1,7 @@
-"""Supports of distributions: the map from unconstrained numbers to one, its ends, and which values lie outside."""
+"""Supports of distributions: the map from unconstrained numbers, its ends, and outside values.
+
+Outside values lie outside of the support.
+"""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -9,13 +12,15 @@ import tensorflow_probability as tfp
 
 from bayesinn.core.errors import SimulatorError
 
-tfd, tfb = tfp.distributions, tfp.bijectors
+tfd = tfp.distributions
+tfb = tfp.bijectors
 
 
 class Support(NamedTuple):
-    """The support of a parameter, or of several numbers side by side: the image of unconstrained values.
+    """The support of a parameter, or of numbers side by side: the image of unconstrained values.
 
-    Its ends, the lowest and highest value, are elementwise; None where elements depend on one another.
+    Its ends, the lowest and highest value, are elementwise; None where elements depend on one
+    another.
     """
 
     bijector: tfb.Bijector
@@ -28,22 +33,27 @@ class Support(NamedTuple):
 
     @property
     def family(self) -> tuple[type, ...] | None:
-        """Kind of the map of single numbers, by which :func:`together` joins them; None for other maps."""
+        """Kind of the map of single numbers, for :func:`together` to join; None for other maps."""
         kinds = tuple(type(part) for part in _parts(self.bijector))
         return kinds if kinds in ((), (tfb.Exp,), (tfb.Sigmoid,)) else None
 
 
 def together(supports: Sequence[Support]) -> Support:
-    """Join the supports of numbers of one family into that of a vector: in a graph it costs as much as one number."""
+    """Join supports of numbers of one family into a vector's: as cheap in a graph as one number."""
     first = _parts(supports[0].bijector)
     bijector = first[0] if first else tfb.Identity()
     # Computed now, whatever graph is being traced.
     with tf.init_scope():
         if isinstance(bijector, tfb.Sigmoid):
             parts = [_parts(support.bijector)[0] for support in supports]
-            bounds = [(0.0, 1.0) if part.low is None else (float(part.low), float(part.high)) for part in parts]
+            bounds = [
+                (0.0, 1.0) if part.low is None else (float(part.low), float(part.high))
+                for part in parts
+            ]
             bijector = tfb.Sigmoid(*np.transpose(bounds).astype(np.float32))
-        low, high = (tf.stack(ends) for ends in zip(*(support.ends for support in supports), strict=True))
+        low, high = (
+            tf.stack(ends) for ends in zip(*(support.ends for support in supports), strict=True)
+        )
     return Support(bijector, (low, high), any(support.discrete for support in supports))
 
 
@@ -54,19 +64,29 @@ def _parts(bijector: tfb.Bijector) -> list[tfb.Bijector]:
 
 
 def support_of(name: str, distribution: tfd.Distribution) -> Support:
-    """Return the support of a distribution; that of numbers, elementwise, for vectors of independent ones."""
+    """Return a distribution's support; for vectors of independent numbers, elementwise.
+
+    It is then the support of numbers.
+    """
     distribution, constants = _elementwise(_in_single_precision(distribution))
     if isinstance(distribution, tfd.MixtureSameFamily | tfd.Mixture):
         return _support_of_components(name, distribution)
     bounds = _integer_bounds(distribution)
     if bounds is None:
-        bijector = _half_line(distribution, constants) or distribution.experimental_default_event_space_bijector()
+        bijector = (
+            _half_line(distribution, constants)
+            or distribution.experimental_default_event_space_bijector()
+        )
     else:
         low, high = bounds
         bijector = tfb.Exp() if high is None else tfb.Sigmoid(low, high + 1.0)
     if bijector is None:
-        expected, got = "a continuous prior, or a discrete one over a range of integers", type(distribution).__name__
-        do = "use a distribution of counts or categories, FiniteDiscrete over consecutive integers, or context"
+        expected = "a continuous prior, or a discrete one over a range of integers"
+        got = type(distribution).__name__
+        do = (
+            "use a distribution of counts or categories, FiniteDiscrete over consecutive "
+            "integers, or context"
+        )
         raise SimulatorError(f"Parameter {name!r}", expected=expected, got=got, do=do)
     bijector = _logarithmic(bijector)
     return Support(bijector, _ends(bijector), discrete=bounds is not None)
@@ -81,16 +101,31 @@ def _support_of_components(name: str, mixture: tfd.MixtureSameFamily | tfd.Mixtu
     supports = [support_of(name, component) for component in components]
     parts = [part for support in supports for part in _parts(support.bijector)]
     maps = {None if support.discrete else support.family for support in supports}
-    if len(maps) > 1 or None in maps or any(getattr(part, "low", None) is not None for part in parts):
-        expected = "continuous components all on the real line, all above zero, or all between zero and one"
+    if (
+        len(maps) > 1
+        or None in maps
+        or any(getattr(part, "low", None) is not None for part in parts)
+    ):
+        expected = (
+            "continuous components all on the real line, all above zero, or all between "
+            "zero and one"
+        )
         got = ", ".join(sorted({type(component).__name__ for component in components}))
-        do = "declare the number of the component as a discrete parameter, and let this one depend on it"
+        do = (
+            "declare the number of the component as a discrete parameter, and let this one "
+            "depend on it"
+        )
         raise SimulatorError(f"Parameter {name!r}, a mixture", expected=expected, got=got, do=do)
     return supports[0]
 
 
-def outside(name: str, distribution: tfd.Distribution, values: np.ndarray) -> tuple[np.ndarray, str]:
-    """Return which rows (n,) of values (n, *event) lie outside a distribution's support, and the support in words."""
+def outside(
+    name: str, distribution: tfd.Distribution, values: np.ndarray
+) -> tuple[np.ndarray, str]:
+    """Return which rows (n,) of values (n, *event) lie outside a support, and it in words.
+
+    It is the support of the distribution.
+    """
     words = type(_elementwise(distribution)[0]).__name__
     try:
         support = support_of(name, distribution)
@@ -100,11 +135,14 @@ def outside(name: str, distribution: tfd.Distribution, values: np.ndarray) -> tu
         known = tf.cast(values, distribution.dtype)
         cells = np.isclose(known, values)
         if isinstance(support.bijector, tfb.SoftmaxCentered):
-            cells &= (values >= 0.0) & np.isclose(values.sum(axis=-1, keepdims=True), 1.0, atol=1e-3)
+            cells &= (values >= 0.0) & np.isclose(
+                values.sum(axis=-1, keepdims=True), 1.0, atol=1e-3
+            )
         rows = np.asarray(distribution.log_prob(known) > -np.inf)
     else:
         low, high = (np.asarray(limit, np.float64) for limit in _limits(support.bijector))
-        cells, rows = (values == np.floor(values)) | (not support.discrete), np.ones(len(values), bool)
+        cells = (values == np.floor(values)) | (not support.discrete)
+        rows = np.ones(len(values), bool)
         high = high - 1.0 if support.discrete else high
         cells &= (values >= low - 1e-6 * np.abs(low)) & (values <= high + 1e-6 * np.abs(high))
         words += f" from {low.min():g} to {high.max():g}"
@@ -112,24 +150,31 @@ def outside(name: str, distribution: tfd.Distribution, values: np.ndarray) -> tu
 
 
 def _in_single_precision(distribution: tfd.Distribution) -> tfd.Distribution:
-    """Cast a distribution's parameters to the precision of networks: TensorFlow doesn't mix the two."""
+    """Cast a distribution's parameters to networks' precision: TensorFlow doesn't mix the two."""
 
     def converted(value: Any) -> Any:
         if isinstance(value, tfd.Distribution):
             return _in_single_precision(value)
-        double = isinstance(value, tf.Tensor | np.ndarray | np.floating) and value.dtype == np.float64
+        double = (
+            isinstance(value, tf.Tensor | np.ndarray | np.floating) and value.dtype == np.float64
+        )
         return tf.cast(value, tf.float32) if double else value
 
     if distribution.dtype != tf.float64:
         return distribution
-    return distribution.copy(**{name: converted(value) for name, value in distribution.parameters.items()})
+    return distribution.copy(
+        **{name: converted(value) for name, value in distribution.parameters.items()}
+    )
 
 
 def _elementwise(distribution: tfd.Distribution) -> tuple[tfd.Distribution, tfd.Distribution]:
-    """Return vectors of independent elements as a batch of numbers, whose bijectors broadcast against the vectors."""
+    """Return vectors of independent elements as a batch of numbers, with broadcasting bijectors."""
     # The second one lacks the axes added, so that its constants can be read in a graph.
     constants = distribution
-    while isinstance(distribution, tfd.Independent | tfd.Sample) and distribution.distribution.event_shape.rank == 0:
+    while (
+        isinstance(distribution, tfd.Independent | tfd.Sample)
+        and distribution.distribution.event_shape.rank == 0
+    ):
         new_axes = distribution.event_shape.rank if isinstance(distribution, tfd.Sample) else 0
         distribution = constants = distribution.distribution
         if new_axes and distribution.batch_shape.rank:
@@ -138,17 +183,25 @@ def _elementwise(distribution: tfd.Distribution) -> tuple[tfd.Distribution, tfd.
 
 
 def surface_correction(bijector: tfb.Bijector, event_shape: tuple[int, ...]) -> float:
-    """Return what turns the log-det of a simplex from its surface, as in TFP's bijector, to its shares but the last."""
-    simplex = getattr(bijector, "bijector", bijector)  # that of one simplex among many in tfd.Sample
+    """Return the correction of a simplex's log-det, from its surface to its shares but the last.
+
+    TFP's bijector gives it on the surface.
+    """
+    # that of one simplex among many in tfd.Sample
+    simplex = getattr(bijector, "bijector", bijector)
     if not isinstance(simplex, tfb.SoftmaxCentered):
         return 0.0
     return 0.5 * float(np.prod(event_shape[:-1]) * np.log(event_shape[-1]))
 
 
 def _half_line(distribution: tfd.Distribution, constants: tfd.Distribution) -> tfb.Bijector | None:
-    """Return the map for truncation on one side, where TFP's own sigmoid between the bounds gives NaN."""
+    """Return the map for one-sided truncation, where TFP's own sigmoid gives NaN.
+
+    TFP's sigmoid maps between the bounds.
+    """
     if isinstance(distribution, tfd.TruncatedNormal):
-        low, high = tf.get_static_value(constants.low), tf.get_static_value(constants.high)
+        low = tf.get_static_value(constants.low)
+        high = tf.get_static_value(constants.high)
         if high is not None and np.all(high == np.inf):
             return tfb.Chain([tfb.Shift(distribution.low), tfb.Exp()])
         if low is not None and np.all(low == -np.inf):
@@ -158,8 +211,9 @@ def _half_line(distribution: tfd.Distribution, constants: tfd.Distribution) -> t
 
 def _logarithmic(bijector: tfb.Bijector) -> tfb.Bijector:
     """Replace Softplus by Exp on a half line."""
-    # Softplus is linear above one unit whatever the prior's scale: with a Gamma(2, scale 20) the vector would keep the
-    # gamma's sharp edge at zero, which is hard for a flow. The logarithm has no edge at any scale.
+    # Softplus is linear above one unit whatever the prior's scale: with a Gamma(2, scale 20) the
+    # vector would keep the gamma's sharp edge at zero, which is hard for a flow. The logarithm has
+    # no edge at any scale.
     if isinstance(bijector, tfb.Softplus):
         return tfb.Exp()
     if isinstance(bijector, tfb.Chain):
@@ -167,8 +221,10 @@ def _logarithmic(bijector: tfb.Bijector) -> tfb.Bijector:
     return bijector
 
 
-def _integer_bounds(distribution: tfd.Distribution) -> tuple[tf.Tensor | float, tf.Tensor | float | None] | None:
-    """Return the lowest and the highest integer (None without an end), or None for what isn't integers."""
+def _integer_bounds(
+    distribution: tfd.Distribution,
+) -> tuple[tf.Tensor | float, tf.Tensor | float | None] | None:
+    """Return the lowest and highest integer (None without an end), or None for other numbers."""
     if isinstance(distribution, tfd.Poisson | tfd.Geometric | tfd.NegativeBinomial):
         return 0.0, None
     if isinstance(distribution, tfd.Bernoulli):
@@ -196,6 +252,12 @@ def _ends(bijector: tfb.Bijector) -> tuple[tf.Tensor, tf.Tensor] | None:
         return None
     single = np.finfo(np.float32)
     low, high = _limits(bijector)
-    low = tf.where(tf.math.is_finite(low), low + tf.maximum(tf.abs(low) * single.eps, single.tiny), -single.max)
-    high = tf.where(tf.math.is_finite(high), high - tf.maximum(tf.abs(high) * single.eps, single.tiny), single.max)
+    low = tf.where(
+        tf.math.is_finite(low), low + tf.maximum(tf.abs(low) * single.eps, single.tiny), -single.max
+    )
+    high = tf.where(
+        tf.math.is_finite(high),
+        high - tf.maximum(tf.abs(high) * single.eps, single.tiny),
+        single.max,
+    )
     return low, high

@@ -1,4 +1,4 @@
-"""Simulators made of TensorFlow operations: drawn in the graph, inside the training step if wanted."""
+"""Simulators made of TensorFlow operations: drawn in the graph, or inside the training step."""
 
 from __future__ import annotations
 
@@ -26,25 +26,34 @@ from bayesinn.simulation.simulations import MOST_REDRAWS, Arrays, Repeated, Simu
 
 
 class TensorFlowEngine:
-    """Draws batches as tensors. Seeds are tensors (2,); :meth:`draw` and :meth:`simulate` may be traced."""
+    """Draws batches as tensors.
 
-    #: As for :class:`PythonEngine`: the function takes many draws, without processes of its own. No failure is known.
-    batched, workers, failure = True, 0, ""
+    Seeds are tensors (2,); :meth:`draw` and :meth:`simulate` may be traced.
+    """
+
+    #: As for :class:`PythonEngine`: the function takes many draws, without processes of its own. No
+    #: failure is known.
+    batched = True
+    workers = 0
+    failure = ""
 
     def __init__(self, declared: Declaration, autograph: bool = False) -> None:
-        self.declared, self.autograph = declared, autograph
-        self._file = getattr(getattr(inspect.unwrap(declared.function), "__code__", None), "co_filename", "")
+        self.declared = declared
+        self.autograph = autograph
+        self._file = getattr(
+            getattr(inspect.unwrap(declared.function), "__code__", None), "co_filename", ""
+        )
         self._compiled_draw = AnyRows(self.draw, leading=(0, 0), autograph=autograph)
         # Traced once, for specs and for the body of the loop: a large prior takes seconds.
         self._traced_draw = tf.function(self._draw_once, autograph=autograph)
         self._compiled_simulate = AnyRows(self.simulate, leading=(1, 1, 0), autograph=autograph)
 
     def start(self, n: int, seed: int, stream: str, *keys: int) -> Callable[[], Simulations]:
-        """Return a function that gives what :meth:`sample` does, and starts workers where there are some."""
+        """Return a function that gives :meth:`sample`'s result, and start any workers."""
         return functools.partial(self.sample, n, seed, stream, *keys)
 
     def sample(self, n: int, seed: int, stream: str, *keys: int) -> Simulations:
-        """Draw n simulations from a stream of the seed, as arrays; a pure function of all arguments."""
+        """Draw n simulations from a seed's stream, as arrays; a pure function of all arguments."""
         key = seeds.tensor_seed(seed, stream, *keys)
         try:
             return self._compiled_draw(n, key).numpy()
@@ -52,48 +61,72 @@ class TensorFlowEngine:
             raise self.explained(error, n, key) from error
 
     def explained(self, error: Exception, n: int, seed: tf.Tensor) -> SimulatorError:
-        """Return the error of :meth:`draw` as one that names the parameters, as far as these can be told."""
+        """Return the error of :meth:`draw` as one that names the parameters, as far as possible."""
         if self.declared.on_nonfinite == "redraw":
-            n, seed = n + _spare(n), seeds.fold_in(seed, 0)  # the first attempt of draw
+            # the first attempt of draw
+            n = n + _spare(n)
+            seed = seeds.fold_in(seed, 0)
         *input_seeds, simulator_seed = seeds.split(seed, 3)
         parameters, context = map_tensors(np.asarray, self.declared.draw_inputs(n, *input_seeds))
         return self._culprit(error, parameters, context, simulator_seed)
 
-    def _culprit(self, error: Exception, parameters: Arrays, context: Arrays, seed: tf.Tensor) -> SimulatorError:
-        """Look for the row that fails, among halves of halves; each part has random numbers of its own."""
-        first, end = 0, len(next(iter(parameters.values())))
+    def _culprit(
+        self, error: Exception, parameters: Arrays, context: Arrays, seed: tf.Tensor
+    ) -> SimulatorError:
+        """Look for the row that fails, by bisection; each part has its own random numbers."""
+        first = 0
+        end = len(next(iter(parameters.values())))
         while end - first > 1:
             middle = (first + end) // 2
             for part in (slice(first, middle), slice(middle, end)):
                 try:
                     self._compiled_simulate(take(parameters, part), take(context, part), seed)
                 except tf.errors.OpError:
-                    first, end = part.start, part.stop
+                    first = part.start
+                    end = part.stop
                     break
             else:
                 break
         row = {name: value[first].tolist() for name, value in (parameters | context).items()}
-        where = f"with {row}" if end - first == 1 else f"only with many rows, {first} to {end - 1}, the first {row}"
+        where = (
+            f"with {row}"
+            if end - first == 1
+            else f"only with many rows, {first} to {end - 1}, the first {row}"
+        )
         message = getattr(error, "message", str(error))
-        # The line above the name of the operation, which TensorFlow writes below its stack, says what is wrong.
-        told = re.search(r"assertion failed: .*|\w+(Error|Exception): .*|.+(?=\n\s*\[\[\{\{node )", message)
+        # The line above the name of the operation, which TensorFlow writes below its stack, says
+        # what is wrong.
+        told = re.search(
+            r"assertion failed: .*|\w+(Error|Exception): .*|.+(?=\n\s*\[\[\{\{node )", message
+        )
         got = told.group()[:300] if told else message.splitlines()[0]
         # Below this module's own lines stand those of the function.
-        lines = re.findall(rf'File "{re.escape(self._file)}", line (\d+), in', message.rpartition(__file__)[2])
+        lines = re.findall(
+            rf'File "{re.escape(self._file)}", line (\d+), in', message.rpartition(__file__)[2]
+        )
         do = f"correct it{_place(self._file, lines)}"
         if "Incompatible shapes" in got:
-            do += "; parameters and observables are tensors (n, ...): one number for each draw is (n,), and "
+            do += (
+                "; parameters and observables are tensors (n, ...): one number for each draw is "
+                "(n,), and "
+            )
             do += 'parameters["name"][:, None] gives it a second axis'
         else:
             do += f", or return NaN where it fails; it fails {where}, seed {seed.numpy().tolist()}"
-        return SimulatorError(f"Simulator {self.declared.name!r}", expected="observables", got=got, do=do)
+        return SimulatorError(
+            f"Simulator {self.declared.name!r}", expected="observables", got=got, do=do
+        )
 
     def without_policy(self) -> TensorFlowEngine:
         """Return an engine that leaves failed simulations in place."""
-        return TensorFlowEngine(self.declared._replace(on_nonfinite="raise", most_failures=None), self.autograph)
+        return TensorFlowEngine(
+            self.declared._replace(on_nonfinite="raise", most_failures=None), self.autograph
+        )
 
-    def predict(self, parameters: Arrays, context: Arrays, seed: int, progress: bool = False) -> Arrays:
-        """Run the forward model for given parameters, arrays in and out; too fast to show progress."""
+    def predict(
+        self, parameters: Arrays, context: Arrays, seed: int, progress: bool = False
+    ) -> Arrays:
+        """Run the forward model for parameters, arrays in and out; too fast to show progress."""
         key = seeds.tensor_seed(seed, "predictive")
         try:
             observables = self._compiled_simulate(parameters, context, key)
@@ -107,7 +140,8 @@ class TensorFlowEngine:
         Without a graph: tracing takes seconds, and a graph keeps constants that have changed since.
         Seconds are those of the processor, whatever else keeps it busy.
         """
-        key, rows = seeds.tensor_seed(seed, "identity"), len(next(iter(parameters.values())))
+        key = seeds.tensor_seed(seed, "identity")
+        rows = len(next(iter(parameters.values())))
         tensors, known = (map_tensors(tf.convert_to_tensor, part) for part in (parameters, context))
         begun = time.process_time()
         with full_precision():
@@ -124,15 +158,21 @@ class TensorFlowEngine:
         """Run the forward model; an empty context is not passed on."""
         subject = f"Simulator {self.declared.name!r}"
         try:
-            observables = self.declared.function(dict(parameters), *[dict(context)] * bool(context), seed)
+            observables = self.declared.function(
+                dict(parameters), *[dict(context)] * bool(context), seed
+            )
         except BayesinnError:
             raise
         except (Exception, SystemExit) as error:
-            got, where = f"{type(error).__name__}: {error}", _line_in(self._file, error)
+            got = f"{type(error).__name__}: {error}"
+            where = _line_in(self._file, error)
             do = f"correct it{where}; it is called with tensors (n, ...)"
-            raise SimulatorError(subject, expected="observables, a tensor each", got=got, do=do) from error
+            raise SimulatorError(
+                subject, expected="observables, a tensor each", got=got, do=do
+            ) from error
         if not isinstance(observables, dict):
-            expected, do = "a dict of observables, each a tensor (n, ...)", 'return for example {"cases": cases}'
+            expected = "a dict of observables, each a tensor (n, ...)"
+            do = 'return for example {"cases": cases}'
             got = type(observables).__name__
             raise SimulatorError(subject, expected=expected, got=got, do=do)
         return {name: tf.convert_to_tensor(value) for name, value in observables.items()}
@@ -154,11 +194,15 @@ class TensorFlowEngine:
             # Spare rows that nobody needed have not failed.
             good = _count(fresh_finite)
             failed += tf.where(good >= missing, order[-1] + 1 - n - missing, rows - good)
-            both = tf.nest.map_structure(lambda kept, new: tf.concat([kept, new], axis=0), batch, fresh)
+            both = tf.nest.map_structure(
+                lambda kept, new: tf.concat([kept, new], axis=0), batch, fresh
+            )
             batch = tf.nest.map_structure(lambda values: tf.gather(values, order), both)
             return attempt + 1, tf.gather(candidates, order), failed, batch
 
-        nothing = tf.nest.map_structure(lambda spec: tf.zeros((n, *spec.shape[1:]), spec.dtype), self._specs)
+        nothing = tf.nest.map_structure(
+            lambda spec: tf.zeros((n, *spec.shape[1:]), spec.dtype), self._specs
+        )
         _, _, failed, (parameters, context, observables) = tf.while_loop(
             lambda attempt, finite, *_: tf.reduce_any(~finite) & (attempt <= MOST_REDRAWS),
             fill,
@@ -168,10 +212,13 @@ class TensorFlowEngine:
 
     @functools.cached_property
     def _specs(self) -> tuple[Any, Any, Any]:
-        n, seed = tf.TensorSpec((), tf.int32), tf.TensorSpec((2,), tf.int32)
+        n = tf.TensorSpec((), tf.int32)
+        seed = tf.TensorSpec((2,), tf.int32)
         return self._traced_draw.get_concrete_function(n, seed).structured_outputs[0]
 
-    def _draw_once(self, n: int | tf.Tensor, seed: tf.Tensor) -> tuple[tuple[Any, Any, Any], tf.Tensor]:
+    def _draw_once(
+        self, n: int | tf.Tensor, seed: tf.Tensor
+    ) -> tuple[tuple[Any, Any, Any], tf.Tensor]:
         *input_seeds, simulator_seed = seeds.split(seed, 3)
         parameters, context = self.declared.draw_inputs(n, *input_seeds)
         observables = self.simulate(parameters, context, simulator_seed)
@@ -186,24 +233,34 @@ class TensorFlowEngine:
                 # A wrong declaration of lengths is reported elsewhere.
                 if counts is not None and counts.shape.rank == 1 and value.shape.rank > 1:
                     beyond = ~tf.sequence_mask(tf.cast(counts, tf.int32), tf.shape(value)[1])
-                    cells |= tf.reshape(beyond, tf.concat([tf.shape(beyond), (value.shape.rank - 2) * [1]], axis=0))
+                    cells |= tf.reshape(
+                        beyond, tf.concat([tf.shape(beyond), (value.shape.rank - 2) * [1]], axis=0)
+                    )
                 finite &= tf.reduce_all(cells, axis=tuple(range(1, value.shape.rank)))
         if self.declared.missing:
-            observables = lose_values(observables, self.declared.missing, seeds.fold_in(simulator_seed, 1))
+            observables = lose_values(
+                observables, self.declared.missing, seeds.fold_in(simulator_seed, 1)
+            )
         return (parameters, context, observables), finite
 
 
 def _spare(n: Any) -> Any:
-    """Return how many rows more are drawn, so that a simulator that fails now and then rarely runs a second time.
+    """Return the number of extra rows to draw, so that rare failures seldom need a second run.
+
+    The simulator fails now and then.
 
     It is a plain number if n is one, as compiled graphs need fixed shapes.
     """
-    root = math.isqrt(4 * n) if isinstance(n, int) else tf.cast(tf.sqrt(tf.cast(4 * n, tf.float64)), n.dtype)
+    root = (
+        math.isqrt(4 * n)
+        if isinstance(n, int)
+        else tf.cast(tf.sqrt(tf.cast(4 * n, tf.float64)), n.dtype)
+    )
     return n // 8 + root
 
 
 def _line_in(file: str, error: BaseException) -> str:
-    """Say in which line of a file an error came up, if that is known; AutoGraph's own code hides it."""
+    """Say in which line of a file an error came up, if known; AutoGraph's own code hides it."""
     stack = getattr(getattr(error, "ag_error_metadata", None), "translated_stack", ())[::-1]
     frames = [*traceback.extract_tb(error.__traceback__), *stack]
     lines = [frame.lineno for frame in frames if frame.filename == file]
@@ -215,9 +272,14 @@ def _place(file: str, lines: Sequence[int | str]) -> str:
 
 
 def _true_first(holds: tf.Tensor, n: int | tf.Tensor) -> tf.Tensor:
-    """Return indices (n,) of true elements, in order, then of the last false one. XLA compiles a sort for very long."""
+    """Return indices (n,) of true elements, in order, then of the last false one.
+
+    XLA compiles a sort for very long.
+    """
     place = tf.cumsum(tf.cast(holds, tf.int32)) - 1
-    order = tf.math.unsorted_segment_sum(tf.range(tf.size(holds)), tf.where(holds & (place < n), place, -1), n)
+    order = tf.math.unsorted_segment_sum(
+        tf.range(tf.size(holds)), tf.where(holds & (place < n), place, -1), n
+    )
     other = tf.size(holds) - 1 - tf.argmin(holds[::-1], output_type=tf.int32)
     return tf.where(tf.range(n) < _count(holds), order, other)
 

@@ -1,4 +1,7 @@
-"""Code that runs in worker processes. Each of them imports this module, so it imports nothing heavy."""
+"""Code that runs in worker processes.
+
+Each of them imports this module, so it imports nothing heavy.
+"""
 
 import faulthandler
 import functools
@@ -19,8 +22,10 @@ from bayesinn.simulation.simulations import Arrays, take
 
 _payload: list[bytes] = []
 _SECONDS_BETWEEN_LOOKS = 0.5
-#: Seconds after the time limit in which compiled code may still return to Python, and then to clean up.
-_GRACE, _CLEANING = 1.0, 10.0
+#: Seconds after the time limit in which compiled code may still return to Python, and then to clean
+#: up.
+_GRACE = 1.0
+_CLEANING = 10.0
 _MOST_CHARACTERS = 1_000
 
 
@@ -29,7 +34,10 @@ class OutOfTime(BaseException):
 
 
 class Failure(NamedTuple):
-    """Why a simulation gave no result, and how it was called; ``costly`` if it took the time limit or a worker."""
+    """Why a simulation gave no result, and how it was called.
+
+    It is ``costly`` if it took the time limit or a worker.
+    """
 
     error: str
     call: str
@@ -37,7 +45,9 @@ class Failure(NamedTuple):
 
 
 class Block(NamedTuple):
-    """Observables (n, ...) of the simulations that gave a result, in order, and the failure of each other row.
+    """Observables (n, ...) of successful simulations, in order, and every other row's failure.
+
+    Successful simulations are those that gave a result.
 
     They took so many ``seconds`` in a worker.
     """
@@ -48,7 +58,10 @@ class Block(NamedTuple):
 
 
 def install(payload: bytes, parent: int) -> None:
-    """Keep the pickled function, once in the life of a worker. An error in here could not be reported."""
+    """Keep the pickled function, once in the life of a worker.
+
+    An error in here could not be reported.
+    """
     _payload.append(payload)
     # The parent alone decides what Ctrl-C ends.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -57,13 +70,22 @@ def install(payload: bytes, parent: int) -> None:
 
 
 def run_block(
-    parameters: Arrays, context: Arrays, entropy: list[int], first_row: int, batched: bool, limit: float | None
+    parameters: Arrays,
+    context: Arrays,
+    entropy: list[int],
+    first_row: int,
+    batched: bool,
+    limit: float | None,
 ) -> Block:
-    """Simulate consecutive rows, all in one call if ``batched``; entropy and (first) row decide a generator.
+    """Simulate consecutive rows, in one call if ``batched``; entropy and (first) row seed it.
 
-    Where that one call fails, each row is called by itself, to know which failed. ``limit`` is in seconds for a row.
+    They decide a generator.
+
+    Where that one call fails, each row is called by itself, to know which failed. ``limit`` is in
+    seconds for a row.
     """
-    rows, whole = len(next(iter(parameters.values()))), None
+    rows = len(next(iter(parameters.values())))
+    whole = None
     parameters = _in_double_precision(parameters)
     context = _in_double_precision(context)
     # Loaded before the clock starts.
@@ -80,9 +102,13 @@ def run_block(
     for row in range(rows):
         if batched:
             one = slice(row, row + 1)
-            result = _call(take(parameters, one), take(context, one), [*entropy, first_row, row], limit)
+            result = _call(
+                take(parameters, one), take(context, one), [*entropy, first_row, row], limit
+            )
         else:
-            result = _call(_row(parameters, row), _row(context, row), [*entropy, first_row + row], limit)
+            result = _call(
+                _row(parameters, row), _row(context, row), [*entropy, first_row + row], limit
+            )
         if isinstance(result, Failure):
             failed[row] = result
         else:
@@ -90,7 +116,10 @@ def run_block(
             calls.append(row)
     if whole is not None and not failed:
         return Block({}, dict.fromkeys(range(rows), whole))
-    culprit = lambda part: describe_call(_row(parameters, calls[part]), _row(context, calls[part]))  # noqa: E731
+
+    def culprit(part: int) -> str:
+        return describe_call(_row(parameters, calls[part]), _row(context, calls[part]))
+
     observables = combine(parts, np.concatenate if batched else np.stack, culprit)
     return Block(observables, failed, time.monotonic() - begun)
 
@@ -101,20 +130,28 @@ def combine(
     call: Callable[[int], str],
     shapes: dict[str, tuple[int, ...]] | None = None,
 ) -> Arrays:
-    """Join rows, or blocks of rows, into one dict of arrays; ``call`` says how a part was called."""
+    """Join rows, or blocks of rows, into one dict of arrays; ``call`` says how a part was made."""
     axes = 1 if join is np.concatenate else 0
     for number, part in enumerate(parts):
         other = {name: value.shape[axes:] for name, value in part.items()}
         shapes = shapes or other
         if other != shapes:
             subject = "Names and shapes of a Python simulator's observables"
-            expected, got = "the same for each draw of the parameters", f"{shapes} and {other}"
-            do = "return every observable each time; pad those of varying length, and declare lengths={...}. "
-            raise SimulatorError(subject, expected=expected, got=got, do=f"{do}The latter came of {call(number)}")
+            expected = "the same for each draw of the parameters"
+            got = f"{shapes} and {other}"
+            do = (
+                "return every observable each time; pad those of varying length, and declare "
+                "lengths={...}. "
+            )
+            raise SimulatorError(
+                subject, expected=expected, got=got, do=f"{do}The latter came of {call(number)}"
+            )
     return {name: join([part[name] for part in parts]) for name in shapes or {}} if parts else {}
 
 
-def describe_call(parameters: dict[str, Any], context: dict[str, Any], generator: Sequence[int] = ()) -> str:
+def describe_call(
+    parameters: dict[str, Any], context: dict[str, Any], generator: Sequence[int] = ()
+) -> str:
     """Write what a simulation was called with, so that it can be called again."""
     text = f"parameters {parameters}" + f", context {context}" * bool(context)
     text = text if len(text) < _MOST_CHARACTERS else f"{text[:_MOST_CHARACTERS]} ..."
@@ -126,26 +163,41 @@ def _function() -> Callable[..., Any]:
     try:
         return cloudpickle.loads(_payload[0])
     except Exception as error:
-        do, got = "import what is installed, inside the function", f"{type(error).__name__}: {error}"
-        raise SimulatorError("A Python simulator", expected="code that workers can load", got=got, do=do) from error
+        do = "import what is installed, inside the function"
+        got = f"{type(error).__name__}: {error}"
+        raise SimulatorError(
+            "A Python simulator", expected="code that workers can load", got=got, do=do
+        ) from error
 
 
 def _in_double_precision(arrays: Arrays) -> Arrays:
-    """Return floats as NumPy computes with by default: an offset added to single precision is lost."""
-    return {name: value.astype(np.float64) if value.dtype.kind == "f" else value for name, value in arrays.items()}
+    """Return floats in double precision, in which an offset that is added isn't lost."""
+    return {
+        name: value.astype(np.float64) if value.dtype.kind == "f" else value
+        for name, value in arrays.items()
+    }
 
 
 def _row(values: Arrays, row: int) -> dict[str, Any]:
     # Scalars as plain floats, which Python code computes with fastest.
-    return {name: value[row].item() if value.ndim == 1 else value[row] for name, value in values.items()}
+    return {
+        name: value[row].item() if value.ndim == 1 else value[row] for name, value in values.items()
+    }
 
 
 def _call(
     parameters: dict[str, Any], context: dict[str, Any], generator: list[int], limit: float | None
 ) -> Arrays | Failure:
-    """Call the function once; what it raises is a failure, what no other draw would change a SimulatorError."""
+    """Call the function once; turn what it raises into a failure or a SimulatorError.
+
+    A SimulatorError is what no other draw would change.
+    """
     function = _function()
-    given = (parameters, *[context] * bool(context), np.random.Generator(np.random.PCG64(generator)))
+    given = (
+        parameters,
+        *[context] * bool(context),
+        np.random.Generator(np.random.PCG64(generator)),
+    )
     try:
         observables = function(*given) if limit is None else _call_in_time(function, given, limit)
     except BaseException as error:
@@ -156,12 +208,16 @@ def _call(
             text = f"nothing after the time limit of {limit:g} s"
         elif isinstance(error, NameError | ImportError):
             # It would fail in each other draw, too.
-            expected, do = "names that workers know", "define helpers above the simulator, which runs where it stands"
+            expected = "names that workers know"
+            do = "define helpers above the simulator, which runs where it stands"
             do += "; import modules at its top, and install them"
-            raise SimulatorError("Simulation of a row", expected=expected, got=text, do=f"{do}. {call}") from None
+            raise SimulatorError(
+                "Simulation of a row", expected=expected, got=text, do=f"{do}. {call}"
+            ) from None
         return Failure(text, call, isinstance(error, OutOfTime))
     if not isinstance(observables, dict) or not observables:
-        do, got = 'return numbers or arrays, as in {"cases": cases}', type(observables).__name__
+        do = 'return numbers or arrays, as in {"cases": cases}'
+        got = type(observables).__name__
         raise SimulatorError("A Python simulator", expected="a dict of observables", got=got, do=do)
     return {
         name: _numbers(name, value, lambda: describe_call(parameters, context, generator))
@@ -174,9 +230,11 @@ def _numbers(name: str, value: Any, call: Callable[[], str]) -> np.ndarray:
     try:
         array = np.asarray(value)
     except ValueError as ragged:
-        got, array = str(ragged), np.zeros(1)
+        got = str(ragged)
+        array = np.zeros(1)
     if got or array.dtype.kind not in "fiub":
-        subject, got = f"Observable {name!r} of a Python simulator", got or f"dtype {array.dtype}: {str(value)[:100]}"
+        subject = f"Observable {name!r} of a Python simulator"
+        got = got or f"dtype {array.dtype}: {str(value)[:100]}"
         do = f"return numbers, NaN where a simulation fails; this came of {call()}"
         raise SimulatorError(subject, expected="real numbers", got=got, do=do)
     # TensorFlow has no longer floats.
@@ -203,7 +261,8 @@ def _out_of_time(*_: Any) -> None:
 
 def _end_after(seconds: float) -> None:
     """End this process later, also while compiled code runs that never returns to Python."""
-    # By a thread that needs no lock of Python. Timers of processor time would count that of all threads.
+    # By a thread that needs no lock of Python. Timers of processor time would count that of all
+    # threads.
     faulthandler.dump_traceback_later(seconds, exit=True, file=_nowhere())
 
 
@@ -221,7 +280,7 @@ def _outlive_nobody(parent: int) -> None:
 
 
 def with_others(block: Block, rows: int) -> Arrays:
-    """Return observables (rows, ...) with those of another row where one has failed; none if all have."""
+    """Return observables (rows, ...) with another row's where one failed; none if all failed."""
     kept = np.setdiff1d(np.arange(rows), list(block.failed))
     source = np.zeros(rows, int)
     source[kept] = np.arange(len(kept))
@@ -229,10 +288,13 @@ def with_others(block: Block, rows: int) -> Arrays:
 
 
 def with_failures(block: Block, rows: int, mark: float) -> Arrays:
-    """Return observables (rows, ...), as floats with NaN or infinity for a ``mark`` if rows have failed."""
+    """Return observables (rows, ...); if rows failed, floats with NaN or infinity as ``mark``."""
     observables = with_others(block, rows)
     if block.failed:
-        observables = {name: value.astype(np.result_type(value, np.float32)) for name, value in observables.items()}
+        observables = {
+            name: value.astype(np.result_type(value, np.float32))
+            for name, value in observables.items()
+        }
         for value in observables.values():
             value[list(block.failed)] = mark
     return observables

@@ -23,19 +23,22 @@ from bayesinn.simulation.worker import Block, install, run_block
 
 _IDLE_SECONDS = 300
 _MOST_POOLS = 4
-# A forked process has neither the workers of its parent nor the thread that may hold the parent's lock.
+# A forked process has neither the workers of its parent nor the thread that may hold the parent's
+# lock.
 _locks: defaultdict[int, threading.Lock] = defaultdict(threading.Lock)
 #: By process, number of workers and function, the last used last.
 _pools: dict[tuple[int, int, bytes], Executor] = {}
 
 
 def start(workers: int, payload: bytes, *task: Any) -> Future[Block]:
-    """Let a worker run a block: one of those that have the function, each of which received it once."""
+    """Let a worker run a block: one of those that have the function, received once by each."""
     import loky
 
-    key, future = (os.getpid(), workers, payload), None
+    key = (os.getpid(), workers, payload)
+    future = None
     with _locks[os.getpid()]:
-        # Loky's own reusable executor is one per thread, and tf.data calls generators from ever new threads.
+        # Loky's own reusable executor is one per thread, and tf.data calls generators from ever new
+        # threads.
         pool = _pools.pop(key, None)
         if pool is not None:
             # One whose workers died takes no more.
@@ -45,7 +48,8 @@ def start(workers: int, payload: bytes, *task: Any) -> Future[Block]:
             given = {"initializer": install, "initargs": (payload, os.getpid())}
             pool = loky.ProcessPoolExecutor(workers, timeout=_IDLE_SECONDS, **given)
             future = pool.submit(run_block, *task)
-            # After loky's own for this pool, and therefore called before it: that one waits for workers that are busy.
+            # After loky's own for this pool, and therefore called before it: that one waits for
+            # workers that are busy.
             threading._register_atexit(end_workers)  # type: ignore[attr-defined]
         _pools[key] = pool
         while len(_pools) > _MOST_POOLS:
@@ -55,7 +59,10 @@ def start(workers: int, payload: bytes, *task: Any) -> Future[Block]:
 
 
 def pickled_by_value(simulator: str, function: Any) -> bytes:
-    """Pickle the function itself, not the name of its module: importing that would load TensorFlow in each worker."""
+    """Pickle the function itself, not its module's name: importing that would load TensorFlow.
+
+    It would be loaded in each worker.
+    """
     innermost: Any = function
     while isinstance(innermost, functools.partial):
         innermost = innermost.func
@@ -66,8 +73,10 @@ def pickled_by_value(simulator: str, function: Any) -> bytes:
     try:
         return cloudpickle.dumps(function)
     except Exception as error:
-        subject, got = f"Function of simulator {simulator!r}", f"{type(error).__name__}: {error}"
-        expected, do = "a function that can be sent to other processes", "open files and locks inside the function"
+        subject = f"Function of simulator {simulator!r}"
+        got = f"{type(error).__name__}: {error}"
+        expected = "a function that can be sent to other processes"
+        do = "open files and locks inside the function"
         raise SimulatorError(subject, expected=expected, got=got, do=do) from error
     finally:
         if by_value:
@@ -84,7 +93,9 @@ def end_workers() -> None:
 
 @contextlib.contextmanager
 def on_interrupt(end: Callable[[], None]) -> Iterator[None]:
-    """Call a function on Ctrl-C at once, inside of a ``with`` block that waits in compiled code for what it ends.
+    """Call a function on Ctrl-C at once, inside a ``with`` block that waits in compiled code.
+
+    The function ends what the block waits for.
 
     Python would raise the KeyboardInterrupt only when that code returns.
     """

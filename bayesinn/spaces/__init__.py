@@ -1,1 +1,4 @@
-"""Maps between scientific quantities and networks: unconstrained parameters, scaled data, checked observations."""
+"""Maps between scientific quantities and networks: free parameters, scaled data, observations.
+
+Free parameters are unconstrained; observations are checked.
+"""

@@ -1,4 +1,4 @@
-"""Scaling of raw data for networks: heavy tails compressed, every variable standardised, padding masked."""
+"""Scaling of raw data for networks: heavy tails compressed, all standardised, padding masked."""
 
 from __future__ import annotations
 
@@ -12,20 +12,24 @@ from bayesinn.core.errors import SimulatorError
 from bayesinn.simulation.digits import FEWEST_STEPS, SINGLE, resolution
 from bayesinn.simulation.finite import padding
 
-# |x| at its 99.9th percentile over the median of |x|: 5 for a Gaussian, 10 for an exponential, 22 for a standard
-# log-normal. Above this, standardising would squeeze most data into a point.
+# |x| at its 99.9th percentile over the median of |x|: 5 for a Gaussian, 10 for an exponential, 22
+# for a standard log-normal. Above this, standardising would squeeze most data into a point.
 _HEAVY_TAIL = 20.0
-# In units of the size of numbers: what varies by less is mostly the rounding of a constant, in single
-# precision and in double.
-_SMALLEST_SCALE, _SMALLEST_DOUBLE = 1e-6, 1e-12
+# In units of the size of numbers: what varies by less is mostly the rounding of a constant, in
+# single precision and in double.
+_SMALLEST_SCALE = 1e-6
+_SMALLEST_DOUBLE = 1e-12
 
 
 @dataclass(frozen=True)
 class Scaling:
-    """The map of one variable to unit scale: ``(asinh(x / compress) - mean) / scale``; without heavy tails no asinh.
+    """The map of one variable to unit scale: ``(asinh(x / compress) - mean) / scale``.
 
-    ``mean`` and ``scale`` have one number per element of a vector, one per channel (last axis) of anything else. A
-    ``mean`` of double precision is for data that single precision would rob of digits: they are centred first.
+    Without heavy tails there is no asinh.
+
+    ``mean`` and ``scale`` have one number per element of a vector, one per channel (last axis) of
+    anything else. A ``mean`` of double precision is for data that single precision would rob of
+    digits: they are centred first.
     """
 
     compress: float | None
@@ -34,7 +38,10 @@ class Scaling:
 
     @classmethod
     def fit(cls, values: np.ndarray) -> Scaling:
-        """Measure on pilot simulations (n, ...), or on the valid steps of all of them (m, channels...), without NaN."""
+        """Measure on pilot simulations (n, ...) or valid steps (m, channels...), without NaN.
+
+        These are the valid steps of all simulations.
+        """
         finer = resolution(values) < SINGLE
         values = values.astype(np.float64)
         values = values.reshape(-1, values.shape[-1]) if values.ndim > 2 else values
@@ -44,7 +51,9 @@ class Scaling:
         if np.isnan(values).any():
             values = np.ma.masked_invalid(values)
         # A column without any value has neither.
-        mean, scale = (np.ma.filled(part, 0.0) for part in (values.mean(axis=0), values.std(axis=0)))
+        mean, scale = (
+            np.ma.filled(part, 0.0) for part in (values.mean(axis=0), values.std(axis=0))
+        )
         size = np.abs(mean)
         few = (scale > _SMALLEST_DOUBLE * size) & (scale < FEWEST_STEPS * SINGLE * size)
         double = finer and bool(np.any(few))
@@ -67,16 +76,22 @@ class Scaling:
         return values if self.compress is None else self.compress * np.sinh(values)
 
     def __str__(self) -> str:
-        return "standardised" if self.compress is None else f"asinh(x / {self.compress:.3g}), standardised"
+        return (
+            "standardised"
+            if self.compress is None
+            else f"asinh(x / {self.compress:.3g}), standardised"
+        )
 
 
 @dataclass
 class DataSpace:
-    """The scalings of all observables and context variables; ``raw`` observables reach networks as they are.
+    """The scalings of all observables and context variables; networks see ``raw`` ones unscaled.
 
-    ``lengths`` names, for observables of varying length, the context variable that counts the valid steps. With
-    ``missing`` values, an observable has twice the channels: values, zero where they are missing, and whether they are
-    there.
+    These are observables.
+
+    ``lengths`` names, for observables of varying length, the context variable that counts the valid
+    steps. With ``missing`` values, an observable has twice the channels: values, zero where they
+    are missing, and whether they are there.
     """
 
     scalings: dict[str, Scaling]
@@ -106,22 +121,38 @@ class DataSpace:
                     expected = "shape (n, steps, ...), with one count for each row"
                     got = f"{values.shape}, {counts.shape}"
                     do = "pad the steps to a common number along the second axis"
-                    raise SimulatorError(f"Observable {name!r} of varying length", expected=expected, got=got, do=do)
+                    raise SimulatorError(
+                        f"Observable {name!r} of varying length", expected=expected, got=got, do=do
+                    )
                 values = values[~padding(values, counts)]
             scalings[name] = Scaling.fit(values)
         return cls(scalings, observables, context, lengths, raw, missing)
 
-    def to_network(self, data: Mapping[str, tf.Tensor]) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
-        """Scale data (n, ...) for networks, padding zero, context flat (n, k); with masks (n, steps) of valid steps."""
-        inputs, masks = {}, {}
+    def to_network(
+        self, data: Mapping[str, tf.Tensor]
+    ) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
+        """Scale data (n, ...) for networks, padding zero, context flat (n, k); also masks.
+
+        The masks (n, steps) are of valid steps.
+        """
+        inputs = {}
+        masks = {}
         for name in self.observables:
-            value = tf.cast(data[name], tf.float32) if name in self.raw else self.scalings[name].apply(data[name])
+            value = (
+                tf.cast(data[name], tf.float32)
+                if name in self.raw
+                else self.scalings[name].apply(data[name])
+            )
             if self.missing:
                 value = _with_presence(value)
             if name in self.lengths:
-                masks[name] = tf.sequence_mask(tf.cast(data[self.lengths[name]], tf.int32), tf.shape(value)[1])
+                masks[name] = tf.sequence_mask(
+                    tf.cast(data[self.lengths[name]], tf.int32), tf.shape(value)[1]
+                )
                 # Padding may hold anything, NaN included: select, don't multiply.
-                value = tf.where(masks[name][(..., *[tf.newaxis] * (value.shape.rank - 2))], value, 0.0)
+                value = tf.where(
+                    masks[name][(..., *[tf.newaxis] * (value.shape.rank - 2))], value, 0.0
+                )
             inputs[name] = value
         for name in self.context:
             value = self.scalings[name].apply(data[name])
@@ -136,7 +167,7 @@ class DataSpace:
 
 
 def _with_presence(values: tf.Tensor) -> tf.Tensor:
-    """Return values (n, ..., channels) with zero for NaN, and whether they are there as channels behind them."""
+    """Return values (n, ..., channels) with zero for NaN, then their presence as channels."""
     values = values if values.shape.rank > 2 else values[..., tf.newaxis]
     lost = tf.math.is_nan(values)
     return tf.concat([tf.where(lost, 0.0, values), 1.0 - tf.cast(lost, tf.float32)], axis=-1)

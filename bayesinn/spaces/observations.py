@@ -1,4 +1,7 @@
-"""The one check of observations, before anything is computed from them: names, shapes, numbers, support of context."""
+"""The check of observations before anything is computed: names, shapes, numbers, support.
+
+This is the one check; the support is that of context.
+"""
 
 import statistics
 from collections.abc import Mapping
@@ -17,9 +20,10 @@ from bayesinn.simulation.support import outside
 
 @dataclass(frozen=True)
 class Observations:
-    """Checked observables and context (n, ...) of ``count`` observations, padded where lengths vary.
+    """Checked observables and context (n, ...) of ``count`` observations, padded if lengths vary.
 
-    Where a single one came without a batch axis, ``batched`` is False, and results have none either.
+    Where a single one came without a batch axis, ``batched`` is False, and results have none
+    either.
     """
 
     arrays: Arrays
@@ -27,18 +31,26 @@ class Observations:
     batched: bool
 
 
-def check_observations(simulator: Simulator, data: Mapping[str, Any] | Observations) -> Observations:
-    """Check observables and context, all with or all without a batch axis, against what the simulator declares.
+def check_observations(
+    simulator: Simulator, data: Mapping[str, Any] | Observations
+) -> Observations:
+    """Check observables and context, all with or all without batch axis, against the declaration.
 
-    An observable of varying length may be shorter than its padded length; its count may then be left out. So may those
-    of a list of rows of several lengths, which are padded. Where values may be missing, lists inside may be short, too.
+    An observable of varying length may be shorter than its padded length; its count may then be
+    left out. So may those of a list of rows of several lengths, which are padded. Where values may
+    be missing, lists inside may be short, too.
     """
     if isinstance(data, Observations):
         return data
     shapes = {**simulator.observable_shapes, **simulator.shapes["context"]}
     given = data if isinstance(data, Mapping) else {}
     optional = {count for observable, count in simulator.lengths.items() if observable in given}
-    check_keys(f"Data for simulator {simulator.name!r}", data, [key for key in shapes if key not in optional], shapes)
+    check_keys(
+        f"Data for simulator {simulator.name!r}",
+        data,
+        [key for key in shapes if key not in optional],
+        shapes,
+    )
     data = _fill_ragged(simulator, data, shapes)
     arrays = {
         name: numbers(f"Data {name!r}", data[name], missing=may_miss(simulator, name))
@@ -54,11 +66,15 @@ def check_observations(simulator: Simulator, data: Mapping[str, Any] | Observati
     if len(set(rows.values())) > 1:
         expected = "the same number of observations under each name"
         got = ", ".join(f"{k}: {n}" for k, n in rows.items())
-        raise InputError("Data", expected=expected, got=got, do="give one row of each for each observation")
+        raise InputError(
+            "Data", expected=expected, got=got, do="give one row of each for each observation"
+        )
     for observable, count in simulator.lengths.items():
         _pad(arrays, observable, count, shapes[observable][0])
     for name, value in arrays.items():
-        _check_finite(name, value, arrays.get(simulator.lengths.get(name, "")), may_miss(simulator, name))
+        _check_finite(
+            name, value, arrays.get(simulator.lengths.get(name, "")), may_miss(simulator, name)
+        )
     if simulator.context is not None:
         _check_context(simulator, simulator.context, arrays)
     return Observations({name: arrays[name] for name in shapes}, rows.popitem()[1], batched)
@@ -67,10 +83,11 @@ def check_observations(simulator: Simulator, data: Mapping[str, Any] | Observati
 def _fill_ragged(
     simulator: Simulator, data: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]]
 ) -> dict[str, Any]:
-    """Return data with ragged lists padded with NaN to the declared shape, and with their rows counted."""
+    """Return data with ragged lists padded with NaN to the declared shape, and rows counted."""
     filled = dict(data)
     for name in simulator.observable_shapes:
-        value, counter = filled.get(name), simulator.lengths.get(name)
+        value = filled.get(name)
+        counter = simulator.lengths.get(name)
         if not isinstance(value, list | tuple) or not _is_ragged(value):
             continue
         if counter is None and simulator.missing is None:
@@ -95,7 +112,9 @@ def _is_ragged(value: Any) -> bool:
 
 def axes(value: Any) -> int:
     """Return the number of axes of an array, or of nested lists, which may be ragged."""
-    return 1 + max(map(axes, value), default=0) if isinstance(value, list | tuple) else np.ndim(value)
+    return (
+        1 + max(map(axes, value), default=0) if isinstance(value, list | tuple) else np.ndim(value)
+    )
 
 
 def _fill(subject: str, array: np.ndarray, value: Any) -> None:
@@ -108,23 +127,33 @@ def _fill(subject: str, array: np.ndarray, value: Any) -> None:
     if array.ndim == 1 and size:
         row = numbers(subject, value, missing=True)
         if row.ndim > 1:
-            raise InputError(subject, expected="numbers in the inmost lists", got=repr(value), do="flatten them")
+            raise InputError(
+                subject, expected="numbers in the inmost lists", got=repr(value), do="flatten them"
+            )
         array[:size] = row
         return
     for place, part in zip(array, value, strict=False):
         _fill(subject, place, part)
 
 
-def _check_shape(name: str, got: tuple[int, ...], shape: tuple[int, ...], batched: bool, may_be_shorter: bool) -> None:
+def _check_shape(
+    name: str, got: tuple[int, ...], shape: tuple[int, ...], batched: bool, may_be_shorter: bool
+) -> None:
     if batched and got == shape:
-        expected, do = "one value for each observation, as for all names", "repeat it: numpy.stack([value] * n)"
+        expected = "one value for each observation, as for all names"
+        do = "repeat it: numpy.stack([value] * n)"
         raise InputError(f"Data {name!r}", expected=expected, got=f"shape {got}", do=do)
     one = got[batched:]
-    shorter = may_be_shorter and len(one) == len(shape) and one[0] <= shape[0] and one[1:] == shape[1:]
+    shorter = (
+        may_be_shorter and len(one) == len(shape) and one[0] <= shape[0] and one[1:] == shape[1:]
+    )
     if one != shape and not shorter:
         several = f"(n, {', '.join(map(str, shape))})" if shape else "(n,)"
         expected = f"shape {shape} for one observation, or {several} for n, as for all names"
-        do = "reshape it (table['name'].to_numpy() for a column), or train with a simulator that returns this shape"
+        do = (
+            "reshape it (table['name'].to_numpy() for a column), or train with a simulator that "
+            "returns this shape"
+        )
         raise InputError(f"Data {name!r}", expected=expected, got=f"shape {got}", do=do)
 
 
@@ -136,7 +165,9 @@ def _pad(arrays: Arrays, observable: str, count: str, most: int) -> None:
     if np.any(counts < 0) or np.any(np.floor(counts) > steps):
         subject = f"Data {count!r}, the number of valid steps of {observable!r}"
         do = "count the steps that are there; the simulator declares how many there can be"
-        raise InputError(subject, expected=f"0 to {steps}", got=f"{counts.min()} to {counts.max()}", do=do)
+        raise InputError(
+            subject, expected=f"0 to {steps}", got=f"{counts.min()} to {counts.max()}", do=do
+        )
     arrays[observable] = np.pad(value, [(0, 0), (0, most - steps), *[(0, 0)] * (value.ndim - 2)])
 
 
@@ -150,23 +181,29 @@ def _check_finite(name: str, value: np.ndarray, counts: np.ndarray | None, missi
 
 def _check_context(simulator: Simulator, context: Prior, arrays: Arrays) -> None:
     for name in context.order:
-        broken, support = outside(name, context.distribution(name, context.cast(arrays)), arrays[name])
+        broken, support = outside(
+            name, context.distribution(name, context.cast(arrays)), arrays[name]
+        )
         if broken.any():
             row = int(np.argmax(broken))
             expected = f"context inside the support that was declared for it: {support}"
             got = f"{arrays[name][row].tolist()} in observation {row}"
             unit = simulator.labels.unit(name)
             do = f"give it in {unit}, as the simulator does; or " if unit else ""
-            do += "widen its distribution in context={...} and train again, for nothing was learned out there"
+            do += (
+                "widen its distribution in context={...} and train again, for nothing was "
+                "learned out there"
+            )
             raise InputError(f"Data {name!r}", expected=expected, got=got, do=do)
 
 
 def check_parameters(
     simulator: Simulator, parameters: Mapping[str, Any], observations: Observations
 ) -> tuple[Arrays, tuple[int, ...]]:
-    """Return parameters as arrays (n_obs, draws, *event), and the shape (n_obs[, draws]) of the answer."""
+    """Return parameters (n_obs, draws, *event), and the shape (n_obs[, draws]) of the answer."""
     check_keys("Parameters", parameters, simulator.prior.names)
-    values, shapes = {}, set()
+    values = {}
+    shapes = set()
     for name, event in simulator.prior.event_shapes.items():
         subject = f"Parameter {name!r}"
         given = numbers(subject, parameters[name])
@@ -174,7 +211,11 @@ def check_parameters(
             raise InputError(subject, expected="numbers", got="NaN", do="leave those draws out")
         value = given if observations.batched else given[None]
         batch = value.shape[: value.ndim - len(event)]
-        if value.shape[len(batch) :] != event or len(batch) not in (1, 2) or batch[0] != observations.count:
+        if (
+            value.shape[len(batch) :] != event
+            or len(batch) not in (1, 2)
+            or batch[0] != observations.count
+        ):
             rows = f"{observations.count}, " if observations.batched else ""
             expected = f"shape ({rows}draws, *{event}) or ({rows}*{event})"
             do = "give one row for each observation, or one draw axis as sample() returns"
@@ -182,5 +223,10 @@ def check_parameters(
         shapes.add(batch)
         values[name] = value.reshape(batch[0], -1, *event)
     if len(shapes) > 1:
-        raise InputError("Parameters", expected="equal numbers of draws", got=f"{sorted(shapes)}", do="reshape them")
+        raise InputError(
+            "Parameters",
+            expected="equal numbers of draws",
+            got=f"{sorted(shapes)}",
+            do="reshape them",
+        )
     return values, shapes.pop()

@@ -1,4 +1,7 @@
-"""The map between parameters on their prior's support, which no draw can leave, and the flow's vector in R^d."""
+"""The map between parameters on their prior's support, left by no draw, and the vector in R^d.
+
+The vector is that of the flow.
+"""
 
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
@@ -15,16 +18,20 @@ from bayesinn.simulation.support import Support, support_of, surface_correction,
 tfd = tfp.distributions
 
 _PILOT_DRAWS = 8192
-# Past this many units an unconstrained value only asks for the edge of a simplex, where densities are infinite.
+# Past this many units an unconstrained value only asks for the edge of a simplex, where densities
+# are infinite.
 _SIMPLEX_LIMIT = 20.0
 
 
 class ParameterSpace:
-    """Dict of parameters <-> standardised unconstrained vector of ``dimension`` elements, with log-det.
+    """Dict of parameters <-> standardised free vector of ``dimension`` elements, with log-det.
 
-    A simplex of k shares has k - 1 elements. Integer parameters, ``discrete``, are spread over the unit interval above
-    each integer (:meth:`dequantise`) and rounded down on the way back. The seed decides the prior draws whose moments,
-    ``mean`` and ``scale``, standardise the vector. ``names``, by default all, limit a map to these parameters.
+    The vector is unconstrained.
+
+    A simplex of k shares has k - 1 elements. Integer parameters, ``discrete``, are spread over the
+    unit interval above each integer (:meth:`dequantise`) and rounded down on the way back. The seed
+    decides the prior draws whose moments, ``mean`` and ``scale``, standardise the vector.
+    ``names``, by default all, limit a map to these parameters.
 
     Examples
     --------
@@ -35,35 +42,58 @@ class ParameterSpace:
     """
 
     def __init__(self, prior: Prior, seed: int) -> None:
-        self.prior, self.names, self.event_shapes = prior, prior.names, prior.event_shapes
+        self.prior = prior
+        self.names = prior.names
+        self.event_shapes = prior.event_shapes
         pilot = prior.sample(_PILOT_DRAWS, seeds.tensor_seed(seed, "pilot"))
         supports = {name: support_of(name, prior.distribution(name, pilot)) for name in self.names}
         # Made once: graphs may map parameters many times.
         self._fixed = {name: support for name, support in supports.items() if not prior.needs[name]}
         self.discrete = tuple(name for name in self.names if supports[name].discrete)
-        self._poles = tuple(name for name in self.names if _has_pole(prior.distribution(name, pilot), supports[name]))
-        shapes = {name: supports[name].bijector.inverse_event_shape(shape) for name, shape in self.event_shapes.items()}
+        self._poles = tuple(
+            name
+            for name in self.names
+            if _has_pole(prior.distribution(name, pilot), supports[name])
+        )
+        shapes = {
+            name: supports[name].bijector.inverse_event_shape(shape)
+            for name, shape in self.event_shapes.items()
+        }
         sizes = [shape.num_elements() for shape in shapes.values()]
         self.dimension = sum(sizes)
-        self._places = dict(zip(self.names, np.split(np.arange(self.dimension), np.cumsum(sizes)[:-1]), strict=True))
-        self.mean, self.scale = np.zeros(self.dimension, np.float32), np.ones(self.dimension, np.float32)
+        self._places = dict(
+            zip(self.names, np.split(np.arange(self.dimension), np.cumsum(sizes)[:-1]), strict=True)
+        )
+        self.mean = np.zeros(self.dimension, np.float32)
+        self.scale = np.ones(self.dimension, np.float32)
         raw = self._pilot_vectors(pilot, seed)
         # The same draws whatever the seed: a saved posterior brings moments along, but not these.
-        fixed = raw if seed == 0 else self._pilot_vectors(prior.sample(_PILOT_DRAWS, seeds.tensor_seed(0, "pilot")), 0)
-        self._lowest, self._highest = np.min(fixed, axis=0), np.max(fixed, axis=0)
-        self.mean, self.scale = np.mean(raw, axis=0), np.maximum(np.std(raw, axis=0), 1e-6)
+        fixed = (
+            raw
+            if seed == 0
+            else self._pilot_vectors(prior.sample(_PILOT_DRAWS, seeds.tensor_seed(0, "pilot")), 0)
+        )
+        self._lowest = np.min(fixed, axis=0)
+        self._highest = np.max(fixed, axis=0)
+        self.mean = np.mean(raw, axis=0)
+        self.scale = np.maximum(np.std(raw, axis=0), 1e-6)
 
     @property
     def reach(self) -> np.ndarray:
-        """Twice the distance from zero that any of 8,192 prior draws has, for each element of the vector."""
+        """Twice the largest distance from zero of 8,192 prior draws, for each vector element."""
         return 2.0 * np.maximum(self._highest - self.mean, self.mean - self._lowest) / self.scale
 
     def _pilot_vectors(self, pilot: Values, seed: int) -> np.ndarray:
         """Return the vectors (n, dimension) of prior draws, not yet standardised, and finite."""
-        raw = np.asarray(self.to_vector(self.dequantise(pilot, seeds.tensor_seed(seed, "dequantise")))[0])
-        broken = sorted(name for name, places in self._places.items() if not np.isfinite(raw[:, places]).all())
+        raw = np.asarray(
+            self.to_vector(self.dequantise(pilot, seeds.tensor_seed(seed, "dequantise")))[0]
+        )
+        broken = sorted(
+            name for name, places in self._places.items() if not np.isfinite(raw[:, places]).all()
+        )
         if broken:
-            subject, got = f"Prior of {', '.join(map(repr, broken))}", "non-finite values for some draws"
+            subject = f"Prior of {', '.join(map(repr, broken))}"
+            got = "non-finite values for some draws"
             expected = "draws well inside the support, which map to finite unconstrained values"
             do = "check the bounds, and that dependent bounds never coincide"
             raise SimulatorError(subject, expected=expected, got=got, do=do)
@@ -73,87 +103,129 @@ class ParameterSpace:
         """Return parameters as floats, with integers spread evenly over [k, k + 1)."""
         values = {name: tf.cast(parameters[name], tf.float32) for name in self.names}
         for number, name in enumerate(self.discrete):
-            noise = tf.random.stateless_uniform(tf.shape(values[name]), seeds.fold_in(seed, number), alg="philox")
+            noise = tf.random.stateless_uniform(
+                tf.shape(values[name]), seeds.fold_in(seed, number), alg="philox"
+            )
             values[name] += noise
         return values
 
     def to_vector(
         self, parameters: Mapping[str, tf.Tensor], names: Collection[str] | None = None
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """Map dequantised parameters to the vector (n, dimension), zero but for ``names``, with its log_det (n,)."""
+        """Map dequantised parameters to the vector (n, dimension), with its log_det (n,).
+
+        The vector is zero but for ``names``.
+        """
         values = {name: tf.cast(parameters[name], tf.float32) for name in self.names}
         chosen = [name for name in self.names if names is None or name in names]
         # In the order in which they are made, with the places where they belong.
-        elements, places, log_dets = [], [], []
+        elements = []
+        places = []
+        log_dets = []
         for members, support, joint in self._groups(chosen, values):
-            parts, event = [values[name] for name in members], self.event_shapes[members[0]]
+            parts = [values[name] for name in members]
+            event = self.event_shapes[members[0]]
             value = support.inside(tf.stack(parts, axis=-1) if joint else parts[0])
-            log_det = support.bijector.inverse_log_det_jacobian(value, event_ndims=1 if joint else len(event))
+            log_det = support.bijector.inverse_log_det_jacobian(
+                value, event_ndims=1 if joint else len(event)
+            )
             log_det += surface_correction(support.bijector, event)
             log_dets.append(tf.broadcast_to(log_det, tf.shape(value)[:1]))
             own = [place for name in members for place in self._places[name]]
             elements.append(tf.reshape(support.bijector.inverse(value), (-1, len(own))))
             places += own
         wanted = self.elements_of(chosen)
-        vector = tf.concat([*elements, tf.zeros((tf.shape(elements[0])[0], self.dimension - len(places)))], axis=-1)
+        vector = tf.concat(
+            [*elements, tf.zeros((tf.shape(elements[0])[0], self.dimension - len(places)))], axis=-1
+        )
         order = np.argsort([*places, *np.flatnonzero(wanted == 0.0)])
         vector = (tf.gather(vector, order, axis=-1) - self.mean) / self.scale * wanted
-        return tf.ensure_shape(vector, (None, self.dimension)), tf.add_n(log_dets) - np.sum(wanted * np.log(self.scale))
+        return tf.ensure_shape(vector, (None, self.dimension)), tf.add_n(log_dets) - np.sum(
+            wanted * np.log(self.scale)
+        )
 
     def elements_of(self, names: Collection[str]) -> np.ndarray:
-        """Return one for each element of the vector that belongs to these parameters, zero for the others."""
-        return np.concatenate([np.full(len(places), name in names, "f4") for name, places in self._places.items()])
+        """Return one for each element of the vector of these parameters, zero for the others."""
+        return np.concatenate(
+            [np.full(len(places), name in names, "f4") for name, places in self._places.items()]
+        )
 
     def prior_log_prob(self, parameters: Mapping[str, tf.Tensor]) -> tf.Tensor:
-        """Return the log prior density (n,) of parameters, dequantised or not; -inf outside the support."""
-        values = self._rounded_down({name: tf.cast(parameters[name], tf.float32) for name in self.names})
+        """Return the log prior density (n,) of parameters, dequantised or not; -inf outside."""
+        values = self._rounded_down(
+            {name: tf.cast(parameters[name], tf.float32) for name in self.names}
+        )
         terms = []
         for name in self.names:
             distribution = self.prior.distribution(name, values)
-            value, inside = values[name], tf.constant(True)
+            value = values[name]
+            inside = tf.constant(True)
             if name in self.discrete:
                 # Outside their bounds some TFP distributions fail instead of returning -inf.
                 value = tf.floor(self._support(name, values).inside(value))
-                inside = tf.reduce_all(value == values[name], axis=tuple(range(1, value.shape.rank)))
-            log_prob = tf.cast(distribution.log_prob(tf.cast(value, distribution.dtype)), tf.float32)
+                inside = tf.reduce_all(
+                    value == values[name], axis=tuple(range(1, value.shape.rank))
+                )
+            log_prob = tf.cast(
+                distribution.log_prob(tf.cast(value, distribution.dtype)), tf.float32
+            )
             if name in self._poles:
                 # Rounded draws may lie on an end of the support: as dense as just inside.
                 near = self._support(name, values).inside(value)
-                log_prob_near = tf.cast(distribution.log_prob(tf.cast(near, distribution.dtype)), tf.float32)
+                log_prob_near = tf.cast(
+                    distribution.log_prob(tf.cast(near, distribution.dtype)), tf.float32
+                )
                 log_prob = tf.where(log_prob == np.inf, log_prob_near, log_prob)
             terms.append(tf.where(inside, log_prob, -np.inf))
         return tf.add_n(terms)
 
     def possible(self, parameters: Mapping[str, tf.Tensor]) -> tf.Tensor:
-        """Tell which parameters (n, *event), not dequantised, lie inside the support: integers are whole there."""
+        """Tell which parameters (n, *event), not dequantised, lie inside the support.
+
+        Integers are whole there.
+        """
         # An infinite density, as on an edge of a simplex, is inside.
         inside = self.prior_log_prob(parameters) > -np.inf
         for name in self.discrete:
             value = tf.cast(parameters[name], tf.float32)
-            inside &= tf.reduce_all(value == tf.floor(value), axis=tuple(range(1, value.shape.rank)))
+            inside &= tf.reduce_all(
+                value == tf.floor(value), axis=tuple(range(1, value.shape.rank))
+            )
         return inside
 
     def from_vector(
         self, vector: tf.Tensor, names: Collection[str] | None = None, given: Values | None = None
     ) -> Values:
-        """Map the vector to parameters inside the prior's support; what else ``names`` depend on must be ``given``."""
-        numbers, parameters = vector * self.scale + self.mean, dict(given or {})
+        """Map the vector to parameters inside the prior's support.
+
+        What else ``names`` depend on must be ``given``.
+        """
+        numbers = vector * self.scale + self.mean
+        parameters = dict(given or {})
         chosen = [name for name in self.prior.order if names is None or name in names]
         for members, support, joint in self._groups(chosen, parameters):
-            part = tf.gather(numbers, [place for name in members for place in self._places[name]], axis=-1)
+            part = tf.gather(
+                numbers, [place for name in members for place in self._places[name]], axis=-1
+            )
             if not joint:
                 event = support.bijector.inverse_event_shape(self.event_shapes[members[0]])
                 part = tf.reshape(part, (-1, *event))
             if support.ends is None:
                 part = tf.clip_by_value(part, -_SIMPLEX_LIMIT, _SIMPLEX_LIMIT)
             value = support.inside(support.bijector.forward(part))
-            parameters.update(zip(members, tf.unstack(value, axis=-1) if joint else [value], strict=True))
+            parameters.update(
+                zip(members, tf.unstack(value, axis=-1) if joint else [value], strict=True)
+            )
         parameters = self._rounded_down(parameters)
         return {name: parameters[name] for name in self.names if name in chosen}
 
     def _groups(self, names: list[str], given: Values) -> Iterator[tuple[list[str], Support, bool]]:
-        """Yield parameters that are mapped at once, with their support; what they depend on must be given by then."""
-        # Single numbers of one family whose prior depends on nothing, side by side; then all others alone.
+        """Yield parameters mapped at once, with their support; their dependencies come first.
+
+        What they depend on must be given by then.
+        """
+        # Single numbers of one family whose prior depends on nothing, side by side; then all others
+        # alone.
         families: dict[Any, list[str]] = {None: []}
         for name in names:
             alone = name in self._fixed and self.event_shapes[name] == ()
@@ -165,16 +237,23 @@ class ParameterSpace:
             yield [name], self._support(name, given), False
 
     def _support(self, name: str, given: Values) -> Support:
-        return self._fixed.get(name) or support_of(name, self.prior.distribution(name, self._rounded_down(given)))
+        return self._fixed.get(name) or support_of(
+            name, self.prior.distribution(name, self._rounded_down(given))
+        )
 
     def _rounded_down(self, values: Mapping[str, tf.Tensor]) -> Values:
         """Return integers without what :meth:`dequantise` added, as others depend on them."""
-        return {name: tf.floor(value) if name in self.discrete else value for name, value in values.items()}
+        return {
+            name: tf.floor(value) if name in self.discrete else value
+            for name, value in values.items()
+        }
 
 
 def _has_pole(distribution: tfd.Distribution, support: Support) -> bool:
     if support.discrete or support.ends is None:
         return False
     infinity = tf.fill((1, *distribution.event_shape), np.float32(np.inf))
-    ends = (tf.cast(support.bijector.forward(end), distribution.dtype) for end in (-infinity, infinity))
+    ends = (
+        tf.cast(support.bijector.forward(end), distribution.dtype) for end in (-infinity, infinity)
+    )
     return any(bool(np.any(distribution.log_prob(end) == np.inf)) for end in ends)

@@ -1,20 +1,23 @@
 """Summary networks: they compress an observable into the vector that conditions the flow.
 
 - :class:`ConvLSTM`: series, (n, steps) or (n, steps, channels).
-- :class:`MultiKernelLSTM`: the same with convolutions of many widths, as published for Covid-19; slow.
+- :class:`MultiKernelLSTM`: the same with convolutions of many widths, as published for Covid-19;
+  slow.
 - :class:`CountSeries`: series of counts, all of one length.
 - :class:`DeepSet`: sets of exchangeable elements, (n, elements) or (n, elements, features).
 - :class:`SetTransformer`: the same, if relations between elements matter.
 - :class:`MLP`: vectors of many features.
-- :class:`FisherScoring`: data whose mean can be computed, for posteriors sharper than those of a network alone; it
-  returns a :class:`Frame` in which the posterior network whitens the parameters for the flow.
+- :class:`FisherScoring`: data whose mean can be computed, for posteriors sharper than those of a
+  network alone; it returns a :class:`Frame` in which the posterior network whitens the parameters
+  for the flow.
 - :class:`Identity`: the data themselves, if they are few.
-- :class:`Summary`: the contract, to write another; :class:`Dropout` is a layer for it, as Keras' is slow under XLA.
+- :class:`Summary`: the contract, to write another; :class:`Dropout` is a layer for it, as Keras' is
+  slow under XLA.
 
-Arguments that many of them have: ``units`` is the length of the summary, ``hidden`` lists the units of hidden layers,
-``activation`` is the name of a Keras activation. Data ``x`` are (n, steps) or (n, elements), or have a third axis of
-channels or features; a boolean ``mask`` (n, steps) is True for data and False for padding. Series are padded on the
-right.
+Arguments that many of them have: ``units`` is the length of the summary, ``hidden`` lists the units
+of hidden layers, ``activation`` is the name of a Keras activation. Data ``x`` are (n, steps) or (n,
+elements), or have a third axis of channels or features; a boolean ``mask`` (n, steps) is True for
+data and False for padding. Series are padded on the right.
 """
 
 import bayesinn.core.environment  # noqa: F401

@@ -11,21 +11,23 @@ from bayesinn.summaries.summary import Summary
 
 
 class ConvLSTM(Summary):
-    """Summarise a series: causal convolutions find local patterns, an LSTM gathers them, its last state is the result.
+    """Summarise a series: causal convolutions find local patterns, an LSTM gathers them.
+
+    The last state of the LSTM is the result.
 
     Parameters
     ----------
     filters : sequence of int, one number for each convolution
     kernel_size : int, steps that a convolution sees at once
     stride : int
-        Factor, at most ``kernel_size``, by which each convolution shortens the series. For long series it saves time,
-        most of which the LSTM takes.
+        Factor, at most ``kernel_size``, by which each convolution shortens the series. For long
+        series it saves time, most of which the LSTM takes.
     lstm_units : int, size of the LSTM's state
 
     References
     ----------
-    Radev et al. (2021), OutbreakFlow: model-based Bayesian inference of disease outbreak dynamics with invertible
-    neural networks, arXiv:2010.00300.
+    Radev et al. (2021), OutbreakFlow: model-based Bayesian inference of disease outbreak dynamics
+    with invertible neural networks, arXiv:2010.00300.
 
     Examples
     --------
@@ -51,7 +53,8 @@ class ConvLSTM(Summary):
         self.stride = check_integer("ConvLSTM, argument 'stride'", stride, most=kernel_size, do=do)
         self.kernel_size = kernel_size
         self.convolutions = [
-            keras.layers.Conv1D(count, kernel_size, strides=stride, activation=activation) for count in filters
+            keras.layers.Conv1D(count, kernel_size, strides=stride, activation=activation)
+            for count in filters
         ]
         self.lstm = keras.layers.LSTM(lstm_units)
         self.dense = keras.layers.Dense(units)
@@ -59,8 +62,9 @@ class ConvLSTM(Summary):
     def call(self, x: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
         h = blank(with_features(x), mask)
         for convolution in self.convolutions:
-            # Windows end at steps stride, 2 stride, ...: none sees the future of its own end, and the last window
-            # reaches past the end of the series rather than leave its last steps out.
+            # Windows end at steps stride, 2 stride, ...: none sees the future of its own end, and
+            # the last window reaches past the end of the series rather than leave its last steps
+            # out.
             after = -tf.shape(h)[1] % self.stride
             h = convolution(tf.pad(h, [[0, 0], [self.kernel_size - self.stride, after], [0, 0]]))
             mask = None if mask is None else mask[:, :: self.stride]

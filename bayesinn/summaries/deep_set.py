@@ -11,24 +11,26 @@ from bayesinn.summaries.summary import Summary
 
 
 class DeepSet(Summary):
-    """Summarise a set of exchangeable elements: a network for each element, a mean, a network for the mean.
+    """Summarise a set of exchangeable elements: a network for each, a mean, a network for the mean.
 
-    Networks for elements also see the pooled set (equivariant layers). The last one also sees the number of elements.
+    Networks for elements also see the pooled set (equivariant layers). The last one also sees the
+    number of elements.
 
     Parameters
     ----------
     hidden : sequence of int, units of the equivariant layers
     dense : sequence of int, units of the layers after pooling
     pooling : {"mean", "sum", "max", "mean+max"}
-        The maximum suits parameters that bound the support; both side by side, where there are others beside them.
+        The maximum suits parameters that bound the support; both side by side, where there are
+        others beside them.
     inner : Summary
-        Summarises each element, which has axes of its own: ``DeepSet(inner=DeepSet(16))`` for (n, patients, trials),
-        ``DeepSet(inner=ConvLSTM(16))`` for sets of series.
+        Summarises each element, which has axes of its own: ``DeepSet(inner=DeepSet(16))`` for (n,
+        patients, trials), ``DeepSet(inner=ConvLSTM(16))`` for sets of series.
 
     References
     ----------
-    Zaheer et al. (2017), Deep sets, arXiv:1703.06114.
-    Bloem-Reddy and Teh (2020), Probabilistic symmetries and invariant neural networks, arXiv:1901.06082.
+    Zaheer et al. (2017), Deep sets, arXiv:1703.06114. Bloem-Reddy and Teh (2020), Probabilistic
+    symmetries and invariant neural networks, arXiv:1901.06082.
 
     Examples
     --------
@@ -50,7 +52,8 @@ class DeepSet(Summary):
         inner: Summary | None = None,
     ) -> None:
         super().__init__()
-        expected, do = "a summary network for each element", "pass for example inner=bi.summaries.DeepSet(16)"
+        expected = "a summary network for each element"
+        do = "pass for example inner=bi.summaries.DeepSet(16)"
         check_type("DeepSet, argument 'inner'", inner, (Summary, type(None)), expected, do)
         self.inner = inner
         if inner is not None:  # which checks the shape of its data itself
@@ -73,5 +76,7 @@ class DeepSet(Summary):
         """Return the pooled set (n, k), before its size is appended."""
         h = with_features(x)
         for element_layer, set_layer in zip(self.element_layers, self.set_layers, strict=True):
-            h = self.activation(element_layer(h) + set_layer(pool(h, mask, self.pooling))[:, None, :])
+            h = self.activation(
+                element_layer(h) + set_layer(pool(h, mask, self.pooling))[:, None, :]
+            )
         return pool(h, mask, self.pooling)

@@ -12,19 +12,22 @@ _ROOTS = tfp.bijectors.FillScaleTriL(diag_bijector=tfp.bijectors.Exp(), diag_shi
 class Frame(NamedTuple):
     """The expected location and shape of a posterior, as a fitted summary returns it.
 
-    :meth:`~bayesinn.summaries.Summary.whiten` makes the expected posterior standard normal; the flow learns the rest.
+    :meth:`~bayesinn.summaries.Summary.whiten` makes the expected posterior standard normal; the
+    flow learns the rest.
     """
 
     location: tf.Tensor  #: (n, d)
     root: tf.Tensor  #: (n, d, d), lower triangular root of the covariance
-    #: (n, d), share of the information on each element that comes from the data, given the others: from 0 to nearly 1.
+    #: (n, d), share of the information on each element that comes from the data, given the others:
+    #: from 0 to nearly 1.
     information_fraction: tf.Tensor
-    #: (n, d), the initial estimate from which the location was found; its network is trained by least squares.
+    #: (n, d), the initial estimate from which the location was found; its network is trained by
+    #: least squares.
     estimate: tf.Tensor
 
 
 class Condition(NamedTuple):
-    """The condition of a posterior: features (n, c), and the frame in which the flow sees parameter vectors.
+    """The condition of a posterior: features (n, c), and the frame of the flow's parameter vectors.
 
     Features are summaries of the observables, then context.
     """
@@ -36,4 +39,6 @@ class Condition(NamedTuple):
         """Return everything as numbers, (n, k): to compare observations with simulations."""
         if self.frame is None:
             return self.features
-        return tf.concat([self.frame.estimate, _ROOTS.inverse(self.frame.root), self.features], axis=-1)
+        return tf.concat(
+            [self.frame.estimate, _ROOTS.inverse(self.frame.root), self.features], axis=-1
+        )

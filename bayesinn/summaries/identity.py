@@ -8,7 +8,7 @@ from bayesinn.summaries.summary import Summary
 
 
 class Identity(Summary):
-    """Return the data unchanged, flattened to vectors: for a few numbers, or statistics chosen by an expert.
+    """Return the data unchanged, as flat vectors: for a few numbers, or an expert's statistics.
 
     Examples
     --------

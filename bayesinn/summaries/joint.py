@@ -20,12 +20,24 @@ def observables_of(name: str) -> list[str]:
 
 def seen_raw(summaries: Mapping[str, Summary]) -> list[str]:
     """Return the observables that networks need as the simulator gave them, not standardised."""
-    return [name for key, summary in summaries.items() if not summary.standardised for name in observables_of(key)]
+    return [
+        name
+        for key, summary in summaries.items()
+        if not summary.standardised
+        for name in observables_of(key)
+    ]
 
 
 def side_by_side(values: Sequence[tf.Tensor]) -> tf.Tensor:
-    """Return observables with the same steps as channels of one, (n, steps, channels); a single one is unchanged."""
-    return values[0] if len(values) == 1 else tf.concat([with_features(value) for value in values], axis=-1)
+    """Return observables with equal steps as channels of one, (n, steps, channels).
+
+    A single one is unchanged.
+    """
+    return (
+        values[0]
+        if len(values) == 1
+        else tf.concat([with_features(value) for value in values], axis=-1)
+    )
 
 
 def disagreement(

@@ -21,7 +21,9 @@ class MLP(Summary):
 
     masks = False
 
-    def __init__(self, units: int = 32, hidden: Sequence[int] = (128, 128), activation: str = "silu") -> None:
+    def __init__(
+        self, units: int = 32, hidden: Sequence[int] = (128, 128), activation: str = "silu"
+    ) -> None:
         super().__init__()
         layers = [keras.layers.Dense(count, activation=activation) for count in hidden]
         self.network = keras.Sequential([*layers, keras.layers.Dense(units)])

@@ -1,4 +1,4 @@
-"""Convolutions of several widths side by side and a recurrent network, for series with patterns of many lengths."""
+"""Convolutions of several widths and a recurrent network, for series with many pattern lengths."""
 
 from collections.abc import Sequence
 
@@ -11,17 +11,21 @@ from bayesinn.summaries.summary import Summary
 
 
 class MultiKernelLSTM(Summary):
-    """Summarise a series: layers of causal convolutions with several kernel sizes at once, then an LSTM's last state.
+    """Summarise a series: causal convolutions with several kernel sizes, then an LSTM's last state.
 
-    This is the summary network of OutbreakFlow. The LSTM sees every step and is slow; :class:`ConvLSTM` with a stride
-    takes a fraction of the time. ``units`` is also the size of the LSTM's state.
+    A layer has all kernel sizes at once.
+
+    This is the summary network of OutbreakFlow. The LSTM sees every step and is slow;
+    :class:`ConvLSTM` with a stride takes a fraction of the time. ``units`` is also the size of the
+    LSTM's state.
 
     Parameters
     ----------
     layers : int, number of layers of convolutions
     kernel_sizes : sequence of int, widths of the parallel convolutions in a layer
     filters, channels : int
-        Filters of each of these convolutions, and of the convolution of one step that joins their outputs.
+        Filters of each of these convolutions, and of the convolution of one step that joins their
+        outputs.
 
     References
     ----------
@@ -48,13 +52,21 @@ class MultiKernelLSTM(Summary):
     ) -> None:
         super().__init__()
         if not kernel_sizes:
-            subject, do = "MultiKernelLSTM, argument 'kernel_sizes'", "start from the default"
-            raise InputError(subject, expected="one or more kernels", got=f"{kernel_sizes!r}", do=do)
+            subject = "MultiKernelLSTM, argument 'kernel_sizes'"
+            do = "start from the default"
+            raise InputError(
+                subject, expected="one or more kernels", got=f"{kernel_sizes!r}", do=do
+            )
         self.convolutions = [
-            [keras.layers.Conv1D(filters, size, padding="causal", activation=activation) for size in kernel_sizes]
+            [
+                keras.layers.Conv1D(filters, size, padding="causal", activation=activation)
+                for size in kernel_sizes
+            ]
             for _ in range(layers)
         ]
-        self.joints = [keras.layers.Conv1D(channels, 1, activation=activation) for _ in range(layers)]
+        self.joints = [
+            keras.layers.Conv1D(channels, 1, activation=activation) for _ in range(layers)
+        ]
         self.lstm = keras.layers.LSTM(units)
 
     def call(self, x: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:

@@ -12,17 +12,18 @@ Shape = tuple[int | None, ...]
 
 
 class SetTransformer(Summary):
-    """Summarise a set of exchangeable elements by attention, where relations between elements carry information.
+    """Summarise a set of exchangeable elements by attention, where their relations are informative.
 
-    Blocks of self-attention, then attention from learned seeds, which pools. The number of elements is appended.
+    Blocks of self-attention, then attention from learned seeds, which pools. The number of elements
+    is appended.
 
     Parameters
     ----------
     width : int, length of the vector that represents an element; a multiple of ``heads``
     heads, blocks : int, attention heads, and blocks of self-attention
     inducing_points : int, optional
-        Number m of learned points that stand between the elements in self-attention. The cost is n m, not n^2: for sets
-        of more than about 500 elements.
+        Number m of learned points that stand between the elements in self-attention. The cost is n
+        m, not n^2: for sets of more than about 500 elements.
     seeds : int, number of learned vectors that pool the set
     dropout : float, share of attention weights dropped in training
 
@@ -53,7 +54,8 @@ class SetTransformer(Summary):
     ) -> None:
         super().__init__()
         if width % heads:
-            expected, got = f"a multiple of heads={heads}", f"{width!r}"
+            expected = f"a multiple of heads={heads}"
+            got = f"{width!r}"
             do = f"choose {width // heads * heads or heads}, or another number of heads"
             raise InputError("SetTransformer, argument 'width'", expected=expected, got=got, do=do)
         self.embedding = keras.layers.Dense(width)
@@ -86,10 +88,11 @@ class MultiHeadAttention(keras.layers.MultiHeadAttention):
 
 
 class _Attention(keras.layers.Layer):
-    """Attention of queries to elements, then a network for each query; both with a residual and normalised."""
+    """Attention of queries to elements, then a network by query; both residual and normalised."""
 
     def __init__(self, width: int, heads: int, dropout: float) -> None:
-        # Keras' own name of a private class begins with an underscore, which TensorFlow refuses as outermost scope.
+        # Keras' own name of a private class begins with an underscore, which TensorFlow refuses as
+        # outermost scope.
         super().__init__(name="attention")
         self.attention = MultiHeadAttention(heads, key_dim=width // heads, dropout=dropout)
         self.attention_norm = keras.layers.LayerNormalization()
@@ -98,7 +101,10 @@ class _Attention(keras.layers.Layer):
         self.dense_norm = keras.layers.LayerNormalization()
 
     def call(self, queries: tf.Tensor, elements: tf.Tensor, valid: tf.Tensor | None) -> tf.Tensor:
-        """Attend from queries (n, q, width) to elements (n, e, width), where ``valid`` (n, e) is False for padding."""
+        """Attend from queries (n, q, width) to elements (n, e, width).
+
+        The mask ``valid`` (n, e) is False for padding.
+        """
         attention_mask = None if valid is None else valid[:, None, :]
         attended = self.attention(queries, elements, attention_mask=attention_mask)
         h = self.attention_norm(queries + attended)
@@ -106,7 +112,7 @@ class _Attention(keras.layers.Layer):
 
 
 class _InducedAttention(keras.layers.Layer):
-    """Self-attention through a few learned points: they attend to the elements, the elements attend to them."""
+    """Self-attention through learned points: they attend to the elements, then vice versa."""
 
     def __init__(self, width: int, heads: int, points: int, dropout: float) -> None:
         super().__init__(name="induced_attention")
@@ -123,7 +129,9 @@ class _Learned(keras.layers.Layer):
 
     def __init__(self, count: int, width: int) -> None:
         super().__init__(name="learned")
-        self.vectors = self.add_weight(shape=(1, count, width), initializer="glorot_uniform", name="vectors")
+        self.vectors = self.add_weight(
+            shape=(1, count, width), initializer="glorot_uniform", name="vectors"
+        )
 
     def call(self, like: tf.Tensor) -> tf.Tensor:
         vectors = tf.cast(tf.convert_to_tensor(self.vectors), like.dtype)

@@ -33,12 +33,15 @@ def check_bijection(
     near_identity: bool = True,
     event_shape: Sequence[int] | None = None,
 ) -> None:
-    """Check that a bijection keeps its contract; raise an AssertionError with the law that was broken and by how much.
+    """Check that a bijection keeps its contract; raise an AssertionError with the law broken.
 
-    With random weights, in single and double precision: both round trips, the log-determinant against automatic
-    differentiation, log-determinants of both directions that cancel, rows that don't influence each other, finite
-    values and gradients for extreme inputs, a gradient for every weight, equal results when compiled, and a copy from
-    the configuration. When new: the identity, up to a rotation, and equal gradients when compiled.
+    The error also says by how much.
+
+    With random weights, in single and double precision: both round trips, the log-determinant
+    against automatic differentiation, log-determinants of both directions that cancel, rows that
+    don't influence each other, finite values and gradients for extreme inputs, a gradient for every
+    weight, equal results when compiled, and a copy from the configuration. When new: the identity,
+    up to a rotation, and equal gradients when compiled.
 
     Parameters
     ----------
@@ -46,16 +49,19 @@ def check_bijection(
     dimensions, condition_dimensions : sequences of int, lengths to try; 0 is no condition
     weight_scale : float, how far weights are moved from their initial values
     near_identity : bool, whether a new bijection must be the identity up to a rotation
-    event_shape : sequence of int, optional, to check in place of vectors: (height, width, channels) for images
+    event_shape : sequence of int
+        Optional, to check in place of vectors: (height, width, channels) for images.
 
     Examples
     --------
     >>> from bayesinn.bijections import ActNorm
     >>> check_bijection(ActNorm, dimensions=(2,))
     """
-    event_shapes = [(dimension,) for dimension in dimensions] if event_shape is None else [tuple(event_shape)]
-    # Compilation takes long, and what it may break doesn't depend on the sizes. In double precision, where rounding in
-    # another order can't hide an error.
+    event_shapes = (
+        [(dimension,) for dimension in dimensions] if event_shape is None else [tuple(event_shape)]
+    )
+    # Compilation takes long, and what it may break doesn't depend on the sizes. In double
+    # precision, where rounding in another order can't hide an error.
     compiled = (event_shapes[-1], condition_dimensions[-1], "float64")
     for setting in itertools.product(event_shapes, condition_dimensions, TOLERANCES):
         case = _Case(bijection_factory, seed, *setting)
@@ -77,21 +83,33 @@ def check_bijection(
 
 class _Case:
     def __init__(
-        self, factory: Callable[[], Bijection], seed: int, event_shape: tuple[int, ...], conditions: int, dtype: str
+        self,
+        factory: Callable[[], Bijection],
+        seed: int,
+        event_shape: tuple[int, ...],
+        conditions: int,
+        dtype: str,
     ) -> None:
-        self.dtype, self.tolerance = dtype, TOLERANCES[dtype]
+        self.dtype = dtype
+        self.tolerance = TOLERANCES[dtype]
         with default_dtype(dtype), seeded_initial_weights(seed):
             self.bijection = factory()
             self.bijection.build(event_shape, (conditions,) if conditions else None)
         self.generator = np.random.default_rng(seed)
         self.x = tf.constant(self.generator.standard_normal((ROWS, *event_shape)), dtype)
-        self.condition = tf.constant(self.generator.standard_normal((ROWS, conditions)), dtype) if conditions else None
+        self.condition = (
+            tf.constant(self.generator.standard_normal((ROWS, conditions)), dtype)
+            if conditions
+            else None
+        )
         # Of vectors, the same: what is far out for one direction is for the other.
         self.z = tf.reshape(self.x, (ROWS, *self.bijection.latent_shape))
         self.forward = partial(self.bijection.forward, condition=self.condition)
         self.inverse = partial(self.bijection.inverse, condition=self.condition)
         self.directions = {"forward": (self.forward, self.x), "inverse": (self.inverse, self.z)}
-        self.name = f"{self.bijection!r}, events of shape {event_shape}, condition of {conditions}, {dtype}"
+        self.name = (
+            f"{self.bijection!r}, events of shape {event_shape}, condition of {conditions}, {dtype}"
+        )
 
     def demand_equal(self, got: tf.Tensor, expected: tf.Tensor, law: str) -> None:
         demand_equal(got, expected, self.tolerance, f"{self.name}: {law}")
@@ -102,23 +120,39 @@ class _Case:
     def check_new(self) -> None:
         z, log_det = self.forward(self.x)
         law = f"{self.name}: a new bijection must be the identity, up to a rotation"
-        demand_equal(_inner_products(z), _inner_products(self.x), 1e-4, f"{law}; inner products change.")
-        demand_equal(log_det, tf.zeros_like(log_det), 1e-4, f"{law}; the log-determinant isn't zero.")
+        demand_equal(
+            _inner_products(z), _inner_products(self.x), 1e-4, f"{law}; inner products change."
+        )
+        demand_equal(
+            log_det, tf.zeros_like(log_det), 1e-4, f"{law}; the log-determinant isn't zero."
+        )
 
     def check_inverse(self) -> None:
         z, log_det = self.forward(self.x)
         shape = (ROWS, *self.bijection.latent_shape)
-        demand(z.shape == shape, f"{self.name}: forward gives the shape {z.shape}, and output_shape {shape}.")
-        demand(log_det.shape == (ROWS,), f"{self.name}: log_det has shape {log_det.shape}, expected ({ROWS},).")
+        demand(
+            z.shape == shape,
+            f"{self.name}: forward gives the shape {z.shape}, and output_shape {shape}.",
+        )
+        demand(
+            log_det.shape == (ROWS,),
+            f"{self.name}: log_det has shape {log_det.shape}, expected ({ROWS},).",
+        )
         back, inverse_log_det = self.inverse(z)
         self.demand_equal(back, self.x, "inverse(forward(x)) isn't x.")
         self.demand_equal(inverse_log_det, -log_det, "log-determinants don't cancel.")
-        self.demand_equal(self.forward(self.inverse(self.z)[0])[0], self.z, "forward(inverse(z)) isn't z.")
+        self.demand_equal(
+            self.forward(self.inverse(self.z)[0])[0], self.z, "forward(inverse(z)) isn't z."
+        )
         for rows in (slice(1), slice(ROWS)):
             some = tf.stack([self.z[rows], 0.5 * self.z[rows]], axis=1)
             draws = self.bijection.inverse_of_draws(some, self.given(rows))
-            each, _ = self.bijection.inverse(tf.reshape(some, (-1, *self.z.shape[1:])), self.given(rows, 2))
-            self.demand_equal(tf.reshape(draws, each.shape), each, "inverse_of_draws isn't inverse.")
+            each, _ = self.bijection.inverse(
+                tf.reshape(some, (-1, *self.z.shape[1:])), self.given(rows, 2)
+            )
+            self.demand_equal(
+                tf.reshape(draws, each.shape), each, "inverse_of_draws isn't inverse."
+            )
 
     def check_log_det(self) -> None:
         for name, (direction, events) in self.directions.items():
@@ -126,15 +160,22 @@ class _Case:
                 tape.watch(events)
                 images, log_det = direction(events)
                 columns = tf.unstack(_flat(images), axis=-1)
-            jacobian = tf.stack([_flat(tape.gradient(column, events)) for column in columns], axis=1)
+            jacobian = tf.stack(
+                [_flat(tape.gradient(column, events)) for column in columns], axis=1
+            )
             expected = np.linalg.slogdet(jacobian.numpy())[1]
-            self.demand_equal(log_det, expected, f"the log_det of {name} isn't that of its Jacobian.")
+            self.demand_equal(
+                log_det, expected, f"the log_det of {name} isn't that of its Jacobian."
+            )
 
     def check_rows(self) -> None:
         row = slice(3, 4)
-        together, alone = self.forward(self.x), self.bijection.forward(self.x[row], self.given(row))
+        together = self.forward(self.x)
+        alone = self.bijection.forward(self.x[row], self.given(row))
         for got, expected in zip(alone, together, strict=True):
-            self.demand_equal(got, expected[row], "a row alone and in a batch give different results.")
+            self.demand_equal(
+                got, expected[row], "a row alone and in a batch give different results."
+            )
 
     def check_extremes(self) -> None:
         for name, (direction, events) in self.directions.items():
@@ -143,7 +184,11 @@ class _Case:
                 tape.watch(far)
                 z, log_det = direction(far)
                 loss = tf.reduce_mean(z) - tf.reduce_mean(log_det)
-            for kind, value in (("value", z), ("log_det", log_det), ("gradient", tape.gradient(loss, far))):
+            for kind, value in (
+                ("value", z),
+                ("log_det", log_det),
+                ("gradient", tape.gradient(loss, far)),
+            ):
                 demand_finite(value, f"{self.name}: {name} of events of length 1000, {kind}.")
 
     def loss(self) -> tf.Tensor:
@@ -163,16 +208,28 @@ class _Case:
         with default_dtype(self.dtype):
             copy = clone(self.bijection)
             copy.build(self.bijection.event_shape, self.bijection.condition_shape)
-        demand(repr(copy) == repr(self.bijection), f"{self.name}: a copy from the configuration is {copy!r}.")
+        demand(
+            repr(copy) == repr(self.bijection),
+            f"{self.name}: a copy from the configuration is {copy!r}.",
+        )
         self.bijection.initialize(self.x, self.condition)
         copy.set_weights(self.bijection.get_weights())
         # Must change nothing: loaded weights are never set from data again.
         copy.initialize(2.0 * self.x, self.condition)
-        for got, expected in zip(copy.forward(self.x, self.condition), self.forward(self.x), strict=True):
-            demand_equal(got, expected, 0.0, f"{self.name}: a copy with the same weights gives other results.")
+        for got, expected in zip(
+            copy.forward(self.x, self.condition), self.forward(self.x), strict=True
+        ):
+            demand_equal(
+                got,
+                expected,
+                0.0,
+                f"{self.name}: a copy with the same weights gives other results.",
+            )
 
     def check_compiled(self) -> None:
-        demand_compiles(lambda: [*self.forward(self.x), *self.inverse(self.z)], self.name, self.tolerance)
+        demand_compiles(
+            lambda: [*self.forward(self.x), *self.inverse(self.z)], self.name, self.tolerance
+        )
 
 
 def _flat(events: tf.Tensor) -> tf.Tensor:

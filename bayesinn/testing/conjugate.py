@@ -8,7 +8,9 @@ from scipy import special, stats
 
 from bayesinn.core.errors import InputError
 
-Fault = Literal["none", "too wide", "too narrow", "shifted", "wrong correlation", "prior", "flipped mode"]
+Fault = Literal[
+    "none", "too wide", "too narrow", "shifted", "wrong correlation", "prior", "flipped mode"
+]
 
 #: All faults, the correct posterior first.
 FAULTS: tuple[Fault, ...] = get_args(Fault)
@@ -19,18 +21,20 @@ _NOISE = np.array([0.5, 1.0])
 
 @dataclass(frozen=True)
 class Conjugate:
-    """Two parameters with a normal prior and two noisy linear measurements: everything is known in closed form.
+    """Two parameters with normal prior and two noisy linear measurements: all in closed form.
 
-    Parameters are standard normal. Data are their sum with noise of sd 0.5, and the first one with noise of sd 1; the
-    posterior is normal with correlation -0.73. With ``modes=2`` the sign of both measurements is lost, and it is that
-    normal and its mirror image. Parameters and data are (n, 2), draws (n, draws, 2), log densities (n, draws).
+    Parameters are standard normal. Data are their sum with noise of sd 0.5, and the first one with
+    noise of sd 1; the posterior is normal with correlation -0.73. With ``modes=2`` the sign of both
+    measurements is lost, and it is that normal and its mirror image. Parameters and data are (n,
+    2), draws (n, draws, 2), log densities (n, draws).
 
     Parameters
     ----------
     fault : str
-        How the posterior is broken: standard deviations ``"too wide"`` or ``"too narrow"`` by a factor of 1.15; the
-        first parameter ``"shifted"`` by 0.2 sd; ``"wrong correlation"``, 0 in place of -0.73, with correct marginals;
-        the ``"prior"`` whatever the data; one of two modes mirrored at an axis (``"flipped mode"``, needs ``modes=2``).
+        How the posterior is broken: standard deviations ``"too wide"`` or ``"too narrow"`` by a
+        factor of 1.15; the first parameter ``"shifted"`` by 0.2 sd; ``"wrong correlation"``, 0 in
+        place of -0.73, with correct marginals; the ``"prior"`` whatever the data; one of two modes
+        mirrored at an axis (``"flipped mode"``, needs ``modes=2``).
     modes : 1 or 2
 
     Examples
@@ -46,7 +50,11 @@ class Conjugate:
     modes: Literal[1, 2] = 1
 
     def __post_init__(self) -> None:
-        if self.fault not in FAULTS or self.modes not in (1, 2) or (self.fault == "flipped mode" and self.modes == 1):
+        if (
+            self.fault not in FAULTS
+            or self.modes not in (1, 2)
+            or (self.fault == "flipped mode" and self.modes == 1)
+        ):
             expected = f"a fault out of {list(FAULTS)}, one or two modes; 'flipped mode' with two"
             got = f"fault {self.fault!r} with modes={self.modes!r}"
             do = "pass for example Conjugate('too wide'), or Conjugate('flipped mode', modes=2)"
@@ -61,7 +69,9 @@ class Conjugate:
         """Draw data of given parameters."""
         generator = np.random.default_rng([seed, 2])
         data = theta @ _DESIGN.T + _NOISE * generator.normal(size=theta.shape)
-        return data if self.modes == 1 else data * generator.choice([-1.0, 1.0], size=(len(theta), 1))
+        return (
+            data if self.modes == 1 else data * generator.choice([-1.0, 1.0], size=(len(theta), 1))
+        )
 
     def sample(self, data: np.ndarray, draws: int, seed: int) -> np.ndarray:
         """Draw from the posterior."""
@@ -76,7 +86,9 @@ class Conjugate:
         means, factor = self._components(data)
         normal = stats.multivariate_normal(cov=factor @ factor.T)
         densities = normal.logpdf((theta[:, :, None] - means[:, None])[..., None, :])
-        return special.logsumexp(densities.reshape(*theta.shape[:2], -1), axis=-1, b=1.0 / means.shape[1])
+        return special.logsumexp(
+            densities.reshape(*theta.shape[:2], -1), axis=-1, b=1.0 / means.shape[1]
+        )
 
     @staticmethod
     def prior_log_prob(theta: np.ndarray) -> np.ndarray:
@@ -84,14 +96,22 @@ class Conjugate:
         return np.sum(stats.norm.logpdf(theta), axis=-1)
 
     def latent(self, theta: np.ndarray, data: np.ndarray) -> np.ndarray:
-        """Return latent codes as a flow would (Rosenblatt 1952): scores of the first parameter, then of the second."""
+        """Return latent codes as a flow would: scores of the first parameter, then the second.
+
+        See Rosenblatt (1952).
+        """
         means, factor = self._components(data)
         cov = factor @ factor.T
         first = stats.norm(means[..., 0], np.sqrt(cov[0, 0]))
         weights = first.pdf(theta[:, :1]) + 1e-300
         middle = means[..., 1] + cov[0, 1] / cov[0, 0] * (theta[:, :1] - means[..., 0])
-        second = stats.norm(middle, np.sqrt(cov[1, 1] - cov[0, 1] ** 2 / cov[0, 0])).cdf(theta[:, 1:])
-        share = np.stack([first.cdf(theta[:, :1]).mean(axis=1), np.average(second, axis=1, weights=weights)], axis=-1)
+        second = stats.norm(middle, np.sqrt(cov[1, 1] - cov[0, 1] ** 2 / cov[0, 0])).cdf(
+            theta[:, 1:]
+        )
+        share = np.stack(
+            [first.cdf(theta[:, :1]).mean(axis=1), np.average(second, axis=1, weights=weights)],
+            axis=-1,
+        )
         return stats.norm.ppf(np.clip(share, 1e-15, 1.0 - 1e-15))
 
     def _components(self, data: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

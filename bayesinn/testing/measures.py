@@ -25,7 +25,8 @@ def demand(holds: Any, message: str) -> None:
 
 def demand_equal(got: tf.Tensor, expected: tf.Tensor, tolerance: float, law: str) -> None:
     """Raise if two arrays differ by more than ``tolerance``, relative to values above one."""
-    got, expected = np.asarray(got), np.asarray(expected)
+    got = np.asarray(got)
+    expected = np.asarray(expected)
     demand(got.shape == expected.shape, f"{law}\n  shape {got.shape}, expected {expected.shape}")
     worst = np.max(np.abs(got - expected) / np.maximum(1.0, np.abs(expected)), initial=0.0)
     demand(worst <= tolerance, f"{law}\n  largest error {worst:.3g}, allowed {tolerance:g}")
@@ -36,22 +37,30 @@ def demand_finite(value: tf.Tensor, law: str) -> None:
     demand(np.all(np.isfinite(value)), f"{law}\n  contains NaN or infinity")
 
 
-def demand_compiles(function: Callable[[], list[tf.Tensor]], subject: str, tolerance: float) -> None:
+def demand_compiles(
+    function: Callable[[], list[tf.Tensor]], subject: str, tolerance: float
+) -> None:
     """Raise if the plain graph or XLA gives another result than eager execution."""
     expected = function()
     for mode, jit_compile in (("tf.function", False), ("XLA", True)):
-        for got, value in zip(tf.function(function, jit_compile=jit_compile)(), expected, strict=True):
+        for got, value in zip(
+            tf.function(function, jit_compile=jit_compile)(), expected, strict=True
+        ):
             demand_equal(got, value, tolerance, f"{subject}: {mode} and eager results differ.")
 
 
-def demand_gradients(layer: keras.layers.Layer, loss: Callable[[], tf.Tensor], subject: str) -> None:
+def demand_gradients(
+    layer: keras.layers.Layer, loss: Callable[[], tf.Tensor], subject: str
+) -> None:
     """Raise if the gradient of a loss is missing, zero or not finite for some weight."""
     with tf.GradientTape() as tape:
         value = loss()
     gradients = tape.gradient(value, [variable.value for variable in layer.trainable_variables])
     for variable, gradient in zip(layer.trainable_variables, gradients, strict=True):
         demand(gradient is not None, f"{subject}: no gradient reaches the weight {variable.path}.")
-        demand_finite(gradient, f"{subject}: the gradient of the weight {variable.path} is not finite.")
+        demand_finite(
+            gradient, f"{subject}: the gradient of the weight {variable.path} is not finite."
+        )
         demand(np.any(gradient != 0), f"{subject}: the gradient of {variable.path} is zero.")
 
 

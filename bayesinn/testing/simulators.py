@@ -17,11 +17,12 @@ ROWS = 64
 
 
 def check_simulator(simulator: Simulator, *, finite_share: float = 0.5, seed: int = 1) -> None:
-    """Check that a simulator keeps its contract; raise an AssertionError with the law that was broken.
+    """Check that a simulator keeps its contract; raise an AssertionError with the law broken.
 
-    It is a pure function of the seed, also when traced anew or run by another number of workers; names, shapes and
-    dtypes are the same for every number of rows; simulations are finite; parameters lie inside the prior's support
-    and survive the way to the flow's vector and back; data, likelihood and exact posterior that it ships fit.
+    It is a pure function of the seed, also when traced anew or run by another number of workers;
+    names, shapes and dtypes are the same for every number of rows; simulations are finite;
+    parameters lie inside the prior's support and survive the way to the flow's vector and back;
+    data, likelihood and exact posterior that it ships fit.
 
     ``finite_share`` is the smallest share of simulations that must be finite at the first attempt.
 
@@ -45,13 +46,20 @@ def _check_seeds(simulator: Simulator, batch: Simulations, seed: int, name: str)
     draws = {f"{name}: the same seed gives other simulations.": simulator.draw(ROWS, seed)}
     engine = simulator.engine
     if isinstance(engine, TensorFlowEngine):
-        # Random numbers of NumPy, or of tf.random.normal, would be drawn while tracing, or ignore the seed.
-        law = f"{name}: traced anew, the same seed gives other simulations; use tf.random.stateless_* with the seed."
+        # Random numbers of NumPy, or of tf.random.normal, would be drawn while tracing, or ignore
+        # the seed.
+        law = (
+            f"{name}: traced anew, the same seed gives other simulations; use "
+            f"tf.random.stateless_* with the seed."
+        )
         draws[law] = TensorFlowEngine(engine.declared).sample(ROWS, seed, "simulations")
     else:
         for workers in (1, 2):
             crew = PythonEngine(engine.declared, engine.batched, workers)
-            law = f"{name}: {workers} workers give other simulations; use no random numbers but the generator's."
+            law = (
+                f"{name}: {workers} workers give other simulations; use no random numbers but "
+                f"the generator's."
+            )
             draws[law] = crew.sample(ROWS, seed, "simulations")
     for law, got in draws.items():
         for variable, value in batch.flat().items():
@@ -59,10 +67,17 @@ def _check_seeds(simulator: Simulator, batch: Simulations, seed: int, name: str)
             demand_equal(_filled(got.flat()[variable]), _filled(value), 0.0, law_broken)
     other = simulator.draw(ROWS, seed + 1).flat()
     for variable, value in {**batch.parameters, **batch.observables}.items():
-        differs = not np.array_equal(_filled(value), _filled(other[variable])) or np.all(value == value[:1])
-        demand(differs, f"{name}: {variable!r} is the same for different seeds; use the seed it is given.")
+        differs = not np.array_equal(_filled(value), _filled(other[variable])) or np.all(
+            value == value[:1]
+        )
+        demand(
+            differs,
+            f"{name}: {variable!r} is the same for different seeds; use the seed it is given.",
+        )
     given = batch.context or None
-    first, second, third = (simulator.simulate(batch.parameters, s, given) for s in (seed, seed, seed + 1))
+    first, second, third = (
+        simulator.simulate(batch.parameters, s, given) for s in (seed, seed, seed + 1)
+    )
     for variable, value in first.items():
         law = f"{name}: {variable!r} for given parameters changes, though the seed is the same."
         demand_equal(_filled(value), _filled(second[variable]), 0.0, law)
@@ -80,21 +95,40 @@ def _check_shapes(simulator: Simulator, batch: Simulations, seed: int, name: str
         few = simulator.draw(rows, seed)
         for kind, shapes in simulator.shapes.items():
             values = getattr(few, kind)
-            demand(set(values) == set(shapes), f"{name}: {kind} are {list(values)}, declared {list(shapes)}.")
+            demand(
+                set(values) == set(shapes),
+                f"{name}: {kind} are {list(values)}, declared {list(shapes)}.",
+            )
             for variable, shape in shapes.items():
-                value, usual = np.asarray(values[variable]), np.asarray(batch.flat()[variable]).dtype
+                value = np.asarray(values[variable])
+                usual = np.asarray(batch.flat()[variable]).dtype
                 law = f"{name}: {variable!r} of {rows} simulations has"
-                demand(value.shape == (rows, *shape), f"{law} shape {value.shape}, expected {(rows, *shape)}.")
-                demand(value.dtype == usual, f"{law} dtype {value.dtype}, that of {ROWS} simulations has {usual}.")
-                demand(value.dtype.kind in "fiub", f"{law} dtype {value.dtype}, expected real numbers.")
+                demand(
+                    value.shape == (rows, *shape),
+                    f"{law} shape {value.shape}, expected {(rows, *shape)}.",
+                )
+                demand(
+                    value.dtype == usual,
+                    f"{law} dtype {value.dtype}, that of {ROWS} simulations has {usual}.",
+                )
+                demand(
+                    value.dtype.kind in "fiub", f"{law} dtype {value.dtype}, expected real numbers."
+                )
 
 
 def _check_support(simulator: Simulator, batch: Simulations, seed: int, name: str) -> None:
     space = ParameterSpace(simulator.prior, seed)
-    tensors = {variable: tf.convert_to_tensor(value) for variable, value in batch.parameters.items()}
+    tensors = {
+        variable: tf.convert_to_tensor(value) for variable, value in batch.parameters.items()
+    }
     inside = np.isfinite(space.prior_log_prob(tensors))
-    demand(inside.all(), f"{name}: {np.mean(~inside):.0%} of the prior's draws have no density under the prior.")
-    vector, log_det = space.to_vector(space.dequantise(tensors, seeds.tensor_seed(seed, "dequantise")))
+    demand(
+        inside.all(),
+        f"{name}: {np.mean(~inside):.0%} of the prior's draws have no density under the prior.",
+    )
+    vector, log_det = space.to_vector(
+        space.dequantise(tensors, seeds.tensor_seed(seed, "dequantise"))
+    )
     finite = np.isfinite(vector).all() and np.isfinite(log_det).all()
     demand(finite, f"{name}: some parameters map to vectors that are not finite.")
     for variable, value in space.from_vector(vector).items():
@@ -108,11 +142,17 @@ def _check_attachments(simulator: Simulator, batch: Simulations, seed: int, name
     one = {variable: value[0] for variable, value in {**batch.observables, **batch.context}.items()}
     if simulator.log_likelihood is not None:
         density = np.asarray(simulator.log_likelihood(batch.parameters, one))
-        demand(density.shape == (ROWS,), f"{name}: log_likelihood has shape {density.shape}, expected ({ROWS},).")
+        demand(
+            density.shape == (ROWS,),
+            f"{name}: log_likelihood has shape {density.shape}, expected ({ROWS},).",
+        )
         law = f"{name}: log_likelihood of data under the parameters they come from is {density[0]}."
         demand(np.isfinite(density[0]), law)
     if simulator.exact is not None:
         exact = simulator.exact(one, 10, seed)
         for variable, shape in simulator.prior.event_shapes.items():
             got = np.shape(exact.get(variable, ()))
-            demand(got == (10, *shape), f"{name}: exact draws of {variable!r} have shape {got}, not {(10, *shape)}.")
+            demand(
+                got == (10, *shape),
+                f"{name}: exact draws of {variable!r} have shape {got}, not {(10, *shape)}.",
+            )

@@ -10,7 +10,14 @@ from bayesinn.core.configuration import clone
 from bayesinn.core.seeds import seeded_initial_weights
 from bayesinn.spaces.parameters import ParameterSpace
 from bayesinn.summaries import Condition, Summary
-from bayesinn.testing.measures import demand, demand_compiles, demand_equal, demand_finite, demand_gradients, perturb
+from bayesinn.testing.measures import (
+    demand,
+    demand_compiles,
+    demand_equal,
+    demand_finite,
+    demand_gradients,
+    perturb,
+)
 
 ROWS = 6
 
@@ -24,11 +31,14 @@ def check_summary(
     weight_scale: float = 0.3,
     parameters: ParameterSpace | None = None,
 ) -> None:
-    """Check that a summary keeps its contract; raise an AssertionError with the law that was broken and by how much.
+    """Check that a summary keeps its contract; raise an AssertionError with the law broken.
 
-    With random weights: one finite vector for each row, rows that don't influence each other, a gradient for every
-    weight, equal results when compiled, and a copy from the configuration. With masks: padded values, and the amount
-    of padding, don't matter. For sets: the order of elements doesn't matter, their number does.
+    The error also says by how much.
+
+    With random weights: one finite vector for each row, rows that don't influence each other, a
+    gradient for every weight, equal results when compiled, and a copy from the configuration. With
+    masks: padded values, and the amount of padding, don't matter. For sets: the order of elements
+    doesn't matter, their number does.
 
     Parameters
     ----------
@@ -42,7 +52,9 @@ def check_summary(
     Examples
     --------
     >>> from bayesinn.summaries import DeepSet
-    >>> check_summary(lambda: DeepSet(units=4, hidden=(16, 16)), shape=(9, 2), permutation_invariant=True)
+    >>> check_summary(
+    ...     lambda: DeepSet(units=4, hidden=(16, 16)), shape=(9, 2), permutation_invariant=True
+    ... )
     """
     generator = np.random.default_rng(seed)
     x = tf.constant(generator.standard_normal((ROWS, *shape)), tf.float32)
@@ -55,14 +67,23 @@ def check_summary(
     name = repr(summary)
     perturb(summary, generator, weight_scale)
     result = numbers(x)
-    demand(result.shape.rank == 2 and result.shape[0] == ROWS, f"{name}: shape {result.shape}, expected ({ROWS}, k).")
+    demand(
+        result.shape.rank == 2 and result.shape[0] == ROWS,
+        f"{name}: shape {result.shape}, expected ({ROWS}, k).",
+    )
     demand_finite(first, f"{name}: the result of new weights.")
     demand_finite(result, f"{name}: the result.")
-    demand_equal(numbers(x[2:3]), result[2:3], 1e-5, f"{name}: a row alone and in a batch give different results.")
+    demand_equal(
+        numbers(x[2:3]),
+        result[2:3],
+        1e-5,
+        f"{name}: a row alone and in a batch give different results.",
+    )
     # A weighted sum, because the gradient of a plain one may vanish by symmetry.
     weights = tf.constant(generator.standard_normal(result.shape), result.dtype)
     demand_gradients(summary, lambda: tf.reduce_sum(weights * numbers(x) ** 2), name)
-    # Where many steps follow each other, rounding errors add up: to 1.2e-5, 0.4e-5, 0.6e-5 in a fit, for seeds 1, 2, 3.
+    # Where many steps follow each other, rounding errors add up: to 1.2e-5, 0.4e-5, 0.6e-5 in a
+    # fit, for seeds 1, 2, 3.
     demand_compiles(lambda: [numbers(x)], name, 1e-4)
     copy = clone(summary)
     if parameters is not None:
@@ -70,15 +91,22 @@ def check_summary(
     copy(x)
     demand(repr(copy) == name, f"{name}: a copy from the configuration is {copy!r}.")
     copy.set_weights(summary.get_weights())
-    demand_equal(_numbers(copy, x), result, 0.0, f"{name}: a copy with the same weights gives other results.")
+    demand_equal(
+        _numbers(copy, x), result, 0.0, f"{name}: a copy with the same weights gives other results."
+    )
     if masks:
         _check_masks(summary, x, result, generator)
     if permutation_invariant:
         law = f"{name}: the result depends on the order of elements."
-        demand_equal(numbers(tf.gather(x, generator.permutation(shape[0]), axis=1)), result, 1e-5, law)
+        demand_equal(
+            numbers(tf.gather(x, generator.permutation(shape[0]), axis=1)), result, 1e-5, law
+        )
     if masks and permutation_invariant:
         differs = tf.reduce_max(tf.abs(numbers(tf.concat([x, x], axis=1)) - result)) > 1e-4
-        demand(differs, f"{name}: a set and the same set twice can't be distinguished; append its size.")
+        demand(
+            differs,
+            f"{name}: a set and the same set twice can't be distinguished; append its size.",
+        )
 
 
 def _numbers(summary: Summary, *arguments: tf.Tensor) -> tf.Tensor:
@@ -86,14 +114,23 @@ def _numbers(summary: Summary, *arguments: tf.Tensor) -> tf.Tensor:
     return Condition(*result).flat() if summary.frames else result
 
 
-def _check_masks(summary: Summary, x: tf.Tensor, result: tf.Tensor, generator: np.random.Generator) -> None:
+def _check_masks(
+    summary: Summary, x: tf.Tensor, result: tf.Tensor, generator: np.random.Generator
+) -> None:
     steps = x.shape[1]
     law = f"{summary!r}: a mask without padding changes the result."
     demand_equal(_numbers(summary, x, tf.fill((ROWS, steps), True)), result, 1e-5, law)
     for length in range(1, steps):
         expected = _numbers(summary, x[:, :length])
         for padding in (steps, steps + 5):
-            tail = tf.constant(100.0 * generator.standard_normal((ROWS, padding - length, *x.shape[2:])), x.dtype)
+            tail = tf.constant(
+                100.0 * generator.standard_normal((ROWS, padding - length, *x.shape[2:])), x.dtype
+            )
             mask = tf.sequence_mask(tf.fill((ROWS,), length), padding)
             law = f"{summary!r}: {length} elements give another result when padded to {padding}."
-            demand_equal(_numbers(summary, tf.concat([x[:, :length], tail], axis=1), mask), expected, 1e-5, law)
+            demand_equal(
+                _numbers(summary, tf.concat([x[:, :length], tail], axis=1), mask),
+                expected,
+                1e-5,
+                law,
+            )

@@ -1,4 +1,7 @@
-"""Batches from a simulation bank that may be larger than memory, and may still grow: read in windows of chunks."""
+"""Batches from a simulation bank that may exceed memory and still grow: read in windows.
+
+The windows are of chunks.
+"""
 
 from __future__ import annotations
 
@@ -20,14 +23,16 @@ from bayesinn.training.settings import TrainingSettings
 from bayesinn.training.sources import Source
 from bayesinn.training.trainable import Batch
 
-# Of a window, of which there are about four in memory: being read, read ahead, being used, being copied.
+# Of a window, of which there are about four in memory: being read, read ahead, being used, being
+# copied.
 _WINDOW_BYTES = 64 * 2**20
 _BATCHES_AHEAD = 16
-_SECONDS_BETWEEN_LOOKS, _LOOKS_BEFORE_A_NOTE = 0.5, 20
+_SECONDS_BETWEEN_LOOKS = 0.5
+_LOOKS_BEFORE_A_NOTE = 20
 
 
 class Window(NamedTuple):
-    """Some chunks that are read together, and cut into batches; what is left over is not used in this pass."""
+    """Some chunks read together and cut into batches; the rest is not used in this pass."""
 
     number: int
     chunks: list[int]
@@ -37,15 +42,20 @@ class Window(NamedTuple):
 class BankSource(Source):
     """Batches from the simulations of a bank from row ``first`` on.
 
-    For each pass the chunks are put into a new order, and the rows of each window, too. All of it is a pure function of
-    seed and step. Python runs once for each window.
+    For each pass the chunks are put into a new order, and the rows of each window, too. All of it
+    is a pure function of seed and step. Python runs once for each window.
 
-    With ``reuse``, the bank may be unfinished. The first of all passes then has each chunk so many times: see
-    :func:`growing_order`. Training waits for a chunk that isn't finished yet.
+    With ``reuse``, the bank may be unfinished. The first of all passes then has each chunk so many
+    times: see :func:`growing_order`. Training waits for a chunk that isn't finished yet.
     """
 
     def __init__(
-        self, simulator: Simulator, bank: Bank, first: int, settings: TrainingSettings, reuse: int = 0
+        self,
+        simulator: Simulator,
+        bank: Bank,
+        first: int,
+        settings: TrainingSettings,
+        reuse: int = 0,
     ) -> None:
         self.failed_before = 0 if reuse else bank.failed
         self._simulator = simulator
@@ -54,18 +64,25 @@ class BankSource(Source):
         self._settings = settings
         self._reuse = reuse
         self._interrupted = threading.Event()
-        # One batch at least, however small the chunks are. The first and the last chunk may each have less: never one
-        # chunk alone, or a bank of two would give no batch, for good.
-        row_bytes, size = max(bank.nbytes // bank.n, 1), bank.rows_per_chunk
+        # One batch at least, however small the chunks are. The first and the last chunk may each
+        # have less: never one chunk alone, or a bank of two would give no batch, for good.
+        row_bytes = max(bank.nbytes // bank.n, 1)
+        size = bank.rows_per_chunk
         self._chunks = np.arange(first // size, bank.chunks)
         most = max(_WINDOW_BYTES // (row_bytes * size), -(-2 * settings.batch_size // size), 2)
         self._chunks_per_window = min(most, len(self._chunks))
 
     def elements(self, first_epoch: int) -> tf.data.Dataset:
-        size, template = self._settings.batch_size, self._bank.read(slice(0, 1))
+        size = self._settings.batch_size
+        template = self._bank.read(slice(0, 1))
         number = tf.TensorSpec((None,), tf.int32)
-        rows = {name: tf.TensorSpec((None, size, *value.shape[1:]), value.dtype) for name, value in template.items()}
-        windows = tf.data.Dataset.from_generator(lambda: self._generate(first_epoch), output_signature=(number, rows))
+        rows = {
+            name: tf.TensorSpec((None, size, *value.shape[1:]), value.dtype)
+            for name, value in template.items()
+        }
+        windows = tf.data.Dataset.from_generator(
+            lambda: self._generate(first_epoch), output_signature=(number, rows)
+        )
         return windows.prefetch(1).unbatch().prefetch(_BATCHES_AHEAD)
 
     def batch(self, element: tuple[Any, ...]) -> tuple[Batch, tf.Tensor]:
@@ -81,17 +98,23 @@ class BankSource(Source):
         """Yield windows: numbers of steps (m,), and their batches (m, batch size, ...)."""
         numbers = self._settings.step_numbers(first_epoch)
         busy = np.flatnonzero(numbers >= 0)
-        first, step, pass_number = int(numbers[busy[0]]), 0, 0
+        first = int(numbers[busy[0]])
+        step = 0
+        pass_number = 0
         try:
             while step < first + len(busy):
                 for window in self._windows(pass_number):
-                    start, step = step, step + window.batches
+                    start = step
+                    step = step + window.batches
                     if step <= first or start >= first + len(busy):
                         continue
                     # Idle steps belong to the step before them.
                     begin = busy[max(start, first) - first]
                     end = busy[step - first] if step < first + len(busy) else len(numbers)
-                    yield numbers[begin:end], self._read(pass_number, window, np.maximum(numbers[begin:end] - start, 0))
+                    yield (
+                        numbers[begin:end],
+                        self._read(pass_number, window, np.maximum(numbers[begin:end] - start, 0)),
+                    )
                 pass_number += 1
         except Exception as error:
             self.error = error
@@ -111,11 +134,12 @@ class BankSource(Source):
 
     def _rows_in(self, chunk: int) -> range:
         """Return the rows of a chunk to train on, counted from its start."""
-        start, size = chunk * self._bank.rows_per_chunk, self._bank.rows_per_chunk
+        start = chunk * self._bank.rows_per_chunk
+        size = self._bank.rows_per_chunk
         return range(max(self._first - start, 0), min(size, self._bank.n - start))
 
     def _read(self, pass_number: int, window: Window, batches: np.ndarray) -> Arrays:
-        """Return some batches of a window, whose rows are put into random order: arrays (m, batch size, ...)."""
+        """Return some batches of a window, whose rows are shuffled: arrays (m, batch size, ...)."""
         if self._reuse and not pass_number:
             wait_for(self._bank, window.chunks, self._interrupted)
         parts = [(self._checked(chunk), self._rows_in(chunk)) for chunk in window.chunks]
@@ -124,7 +148,9 @@ class BankSource(Source):
         shape = window.batches, self._settings.batch_size
         chosen = order[: np.prod(shape)].reshape(shape)[batches]
         return {
-            name: np.concatenate([part[name][rows.start : rows.stop] for part, rows in parts])[chosen]
+            name: np.concatenate([part[name][rows.start : rows.stop] for part, rows in parts])[
+                chosen
+            ]
             for name in parts[0][0]
         }
 
@@ -135,9 +161,12 @@ class BankSource(Source):
 
 
 def growing_order(chunks: Sequence[int], reuse: int, generator: np.random.Generator) -> list[int]:
-    """Return chunks, each ``reuse`` times: none long before it exists, and half of the repetitions when all exist.
+    """Return chunks, each ``reuse`` times, none long before it exists.
 
-    After each new chunk come some of those before it, chosen at random, so that the latest are not overrated.
+    When all exist, half of the repetitions are left.
+
+    After each new chunk come some of those before it, chosen at random, so that the latest are not
+    overrated.
 
     >>> import numpy as np
     >>> growing_order(range(4), 2, np.random.default_rng(1))
@@ -155,12 +184,20 @@ def growing_order(chunks: Sequence[int], reuse: int, generator: np.random.Genera
 
 def wait_for(bank: Bank, chunks: Sequence[int], interrupted: threading.Event | None = None) -> None:
     """Wait until another program has finished some chunks; say so once if that takes long."""
-    interrupted, looks = interrupted or threading.Event(), 0
+    interrupted = interrupted or threading.Event()
+    looks = 0
     for chunk in chunks:
         while not bank.finished(chunk):
             looks += 1
             if looks == _LOOKS_BEFORE_A_NOTE:
-                made = f"bayesinn simulate {bank.simulator_name} --n {bank.n} --out {bank.location} --seed {bank.seed}"
-                print(f"  note: waiting for chunk {chunk} of {bank.chunks:,}, which this makes: {made}", flush=True)
+                made = (
+                    f"bayesinn simulate {bank.simulator_name} --n {bank.n} --out "
+                    f"{bank.location} --seed {bank.seed}"
+                )
+                print(
+                    f"  note: waiting for chunk {chunk} of {bank.chunks:,}, which this makes: "
+                    f"{made}",
+                    flush=True,
+                )
             if interrupted.wait(_SECONDS_BETWEEN_LOOKS):
                 raise InterruptedError(f"waiting for chunk {chunk} of bank {bank.location!r}")

@@ -1,4 +1,7 @@
-"""What happens at the end of calls and epochs: history with early stopping, and the guard against bad numbers."""
+"""Callbacks at the end of calls and epochs: history with early stopping, and the guard.
+
+The guard is against bad numbers.
+"""
 
 from __future__ import annotations
 
@@ -22,12 +25,13 @@ class TrainingCallback(keras.callbacks.Callback):
 
 
 class History(TrainingCallback):
-    """Collects a row for each epoch, keeps the best averaged weights, and stops when patience is at its end."""
+    """Collects a row each epoch, keeps the best averaged weights, and stops when patience ends."""
 
     def __init__(self) -> None:
         super().__init__()
         self.rows: list[dict[str, float | None]] = []
-        #: Those with the best validation loss, then the network's non-trainable ones, such as moving statistics.
+        #: Those with the best validation loss, then the network's non-trainable ones, such as
+        #: moving statistics.
         self.best: list[tf.Tensor] | None = None
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
@@ -67,17 +71,23 @@ def epochs_waited(rows: Sequence[Mapping[str, float | None]]) -> int:
 
 
 class Guard(TrainingCallback):
-    """Stops at the first step whose loss or gradient is not finite, the ``bad_step``, and at too many failures.
+    """Stops at the first step with non-finite loss or gradient, ``bad_step``, or too many failures.
 
-    The step itself notices, in the graph, and leaves everything as it is from then on. The weights before it may be
-    what broke it, so the guard goes back to those of the last call (up to 50 steps) that went well from end to end.
+    The step itself notices, in the graph, and leaves everything as it is from then on. The weights
+    before it may be what broke it, so the guard goes back to those of the last call (up to 50
+    steps) that went well from end to end.
     """
 
     bad_step: int | None = None
 
     def on_train_begin(self, logs: Any = None) -> None:
-        """Keep the first weights. They stay on the device: a copy to the host in every call would stall it."""
-        self._flat, self._averaged = (tf.identity(part.value) for part in (self.model.flat, self.model.averaged))
+        """Keep the first weights.
+
+        They stay on the device: a copy to the host in every call would stall it.
+        """
+        self._flat, self._averaged = (
+            tf.identity(part.value) for part in (self.model.flat, self.model.averaged)
+        )
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         """Go back if one of the call's steps was bad, else keep the weights."""

@@ -1,7 +1,8 @@
 """Checkpoints: everything a run needs to continue as if it had never stopped.
 
-A folder with ``state.h5``, which says what the run is and where it stands, and ``settings.json``, the former again for
-people. Each is replaced at one instant: a crash while writing leaves the one before.
+A folder with ``state.h5``, which says what the run is and where it stands, and ``settings.json``,
+the former again for people. Each is replaced at one instant: a crash while writing leaves the one
+before.
 """
 
 import contextlib
@@ -46,14 +47,18 @@ class CheckpointWriter(TrainingCallback):
         kept: Mapping[str, Any] | None,
     ) -> None:
         super().__init__()
-        self.folder, self._history, self._identity, self._last_write = folder, history, identity, -np.inf
+        self.folder = folder
+        self._history = history
+        self._identity = identity
+        self._last_write = -np.inf
         self._kept = kept
 
     def restore(self, model: TrainingModel) -> int:
         """Put the saved state into a model; return the number of finished epochs."""
         with _state(self.folder) as file:
             for name, variable in zip(file["variables"], _variables(model), strict=True):
-                shape, kind = tuple(variable.shape), keras.backend.standardize_dtype(variable.dtype)
+                shape = tuple(variable.shape)
+                kind = keras.backend.standardize_dtype(variable.dtype)
                 variable.assign(read_array(file, f"variables/{name}", shape, kind, finite=False))
             if "best" in file:
                 self._history.best = [tf.constant(saved[()]) for saved in file["best"].values()]
@@ -65,22 +70,36 @@ class CheckpointWriter(TrainingCallback):
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Write if it is time to, unless the epoch broke."""
         last = epoch + 1 == self.model.settings.epochs
-        if self.model.broken or not (last or time.monotonic() - self._last_write > _SECONDS_BETWEEN_WRITES):
+        if self.model.broken or not (
+            last or time.monotonic() - self._last_write > _SECONDS_BETWEEN_WRITES
+        ):
             return
         try:
             self._write(epoch + 1)
         except (OSError, RuntimeError) as error:
             # A full disk must not cost the run: the last state that was written is still there.
-            warnings.warn(f"Checkpoint not written to {self.folder}: {error}. Training goes on.", stacklevel=2)
+            warnings.warn(
+                f"Checkpoint not written to {self.folder}: {error}. Training goes on.", stacklevel=2
+            )
         self._last_write = time.monotonic()
 
     def _write(self, epochs: int) -> None:
-        arrays = {f"variables/{number:05d}": variable.numpy() for number, variable in enumerate(_variables(self.model))}
-        arrays |= {f"best/{number:05d}": np.asarray(value) for number, value in enumerate(self._history.best or [])}
+        arrays = {
+            f"variables/{number:05d}": variable.numpy()
+            for number, variable in enumerate(_variables(self.model))
+        }
+        arrays |= {
+            f"best/{number:05d}": np.asarray(value)
+            for number, value in enumerate(self._history.best or [])
+        }
         if self._kept is not None:
             # Attributes have no room for it.
             arrays["simulator"] = np.frombuffer(json.dumps(self._kept).encode(), np.uint8)
-        attributes = {"epochs": epochs, "history": json.dumps(self._history.rows), "shards": self.model.most_shards}
+        attributes = {
+            "epochs": epochs,
+            "history": json.dumps(self._history.rows),
+            "shards": self.model.most_shards,
+        }
         attributes["identity"] = json.dumps(self._identity)
         replace_file(self.folder / "state.h5", packed(arrays, attributes=attributes))
 
@@ -93,41 +112,56 @@ def prepare_folder(
     write: bool = True,
     simulator: Simulator | None = None,
 ) -> bool:
-    """Make a folder ready for checkpoints of a run; return whether there is a state to continue from.
+    """Make a folder ready for a run's checkpoints; return whether it has a state to continue from.
 
-    A checkpoint of another run is refused, and any unless ``resume`` is True; ``identity`` is what decides a run apart
-    from its settings, in plain values. So is one of a ``simulator`` that did something else.
-    Simulations that an interrupted run has left there are refused likewise, unless this one has
-    ``drawn`` its own. Of several processes, one may ``write``.
+    A checkpoint of another run is refused, and any unless ``resume`` is True; ``identity`` is what
+    decides a run apart from its settings, in plain values. So is one of a ``simulator`` that did
+    something else. Simulations that an interrupted run has left there are refused likewise, unless
+    this one has ``drawn`` its own. Of several processes, one may ``write``.
     """
     identity = {**asdict(settings), **identity}
     folder = checkpoint.folder
-    settings_file, known = folder / "settings.json", saved_identity(folder)
+    settings_file = folder / "settings.json"
+    known = saved_identity(folder)
     exists = known is not None or (not drawn and has_drawn(folder))
     if exists and not checkpoint.resume:
         raise InputError(
             f"Checkpoint folder {str(folder)!r}",
             expected="a new or empty folder for a new run",
             got="a checkpoint",
-            do="continue that run with checkpoint=bi.Checkpoint(folder, resume=True) (--resume on the command line), "
+            do="continue that run with checkpoint=bi.Checkpoint(folder, resume=True) (--resume on "
+            "the command line), "
             "or choose another folder",
         )
     if known is not None:
-        changes = [f"{key} {known.get(key)} (now {now})" for key, now in identity.items() if known.get(key) != now]
+        changes = [
+            f"{key} {known.get(key)} (now {now})"
+            for key, now in identity.items()
+            if known.get(key) != now
+        ]
         if changes:
-            expected, do = "a checkpoint of this very run", "continue with the same settings, or choose another folder"
-            raise InputError(f"Checkpoint folder {str(folder)!r}", expected=expected, got=", ".join(changes), do=do)
+            expected = "a checkpoint of this very run"
+            do = "continue with the same settings, or choose another folder"
+            raise InputError(
+                f"Checkpoint folder {str(folder)!r}",
+                expected=expected,
+                got=", ".join(changes),
+                do=do,
+            )
         if simulator is not None and checkpoint.check_simulator:
             _check_simulator(folder, simulator)
     foreign = os.path.lexists(settings_file) and run_of(folder) is None
     if foreign or (known is None and os.path.lexists(folder / "state.h5")):
-        expected, do = "a folder of its own for a checkpoint", "choose another folder, or move that file away"
+        expected = "a folder of its own for a checkpoint"
+        do = "choose another folder, or move that file away"
         got = f"{'settings.json' if foreign else 'state.h5'} of something else"
         raise InputError(f"Folder {str(folder)!r}", expected=expected, got=got, do=do)
     if not write:
         return known is not None
     do = "make room, or choose another folder"
-    with explained(f"Checkpoint folder {str(folder)!r}", "room and permission to write there", do, (OSError,)):
+    with explained(
+        f"Checkpoint folder {str(folder)!r}", "room and permission to write there", do, (OSError,)
+    ):
         folder.mkdir(parents=True, exist_ok=True)
         # The name tells simulations of this very run from all others.
         run = run_of(folder) or secrets.token_hex(16)
@@ -136,7 +170,7 @@ def prepare_folder(
 
 
 def remove_checkpoint(folder: Path) -> None:
-    """Remove the state of a run that has ended and its simulations, and nothing else that is in the folder."""
+    """Remove the state and the simulations of a run that has ended, and nothing else."""
     if saved_identity(folder) is None:
         return
     forget(folder)
@@ -149,7 +183,10 @@ def remove_checkpoint(folder: Path) -> None:
 
 
 def saved_identity(folder: Path) -> dict[str, Any] | None:
-    """Return what decides the run of a checkpoint, in plain values; None if there is no state to continue from."""
+    """Return what decides a checkpoint's run, in plain values; None if there is no state.
+
+    This is a state to continue from.
+    """
     if not (folder / "state.h5").is_file():
         return None
     with _state(folder) as file:
@@ -162,7 +199,8 @@ def _check_simulator(folder: Path, simulator: Simulator) -> None:
         if "simulator" not in file:
             return
         told = json.loads(read_array(file, "simulator", (None,), np.uint8).tobytes())
-    name, maker = f"the checkpoint {str(folder)!r}", "this training began with"
+    name = f"the checkpoint {str(folder)!r}"
+    maker = "this training began with"
     do = "continue with the simulator as it was, or train anew in another folder; if it is the "
     do += "same: bi.Checkpoint(folder, resume=True, check_simulator=False)"
     owner = simulator_identity.Owner(name, maker, do, InputError)
@@ -187,11 +225,18 @@ def has_ended(folder: Path, settings: TrainingSettings) -> bool:
 
 @contextlib.contextmanager
 def _state(folder: Path) -> Iterator[h5py.File]:
-    """Open the state in a folder; what goes wrong while it is read becomes a SavedPosteriorError."""
-    file, expected = folder / "state.h5", "the state of an interrupted run"
+    """Open the state in a folder; errors while it is read become a SavedPosteriorError."""
+    file = folder / "state.h5"
+    expected = "the state of an interrupted run"
     with explained(f"Checkpoint {str(file)!r}", expected, _ANEW), h5py.File(file) as state:
         yield state
 
 
 def _variables(model: TrainingModel) -> list[keras.Variable]:
-    return [model.flat, model.averaged, model.failed, *model.optimizer.variables, *model.network_state]
+    return [
+        model.flat,
+        model.averaged,
+        model.failed,
+        *model.optimizer.variables,
+        *model.network_state,
+    ]

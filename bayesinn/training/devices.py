@@ -1,4 +1,4 @@
-"""Several devices and processes: each differentiates some parts of a batch, and the sums are over all of them."""
+"""Several devices and processes: each differentiates parts of a batch; the sums are over all."""
 
 from __future__ import annotations
 
@@ -23,8 +23,9 @@ _GROUP = 0x62690000
 class Devices:
     """Devices of this process, and its number among processes that train together.
 
-    A ``tf.distribute`` strategy says which they are, and has started the servers through which processes talk. Its own
-    loop is not used: weights are one vector, and a step needs one sum of gradients, inside of calls of many steps.
+    A ``tf.distribute`` strategy says which they are, and has started the servers through which
+    processes talk. Its own loop is not used: weights are one vector, and a step needs one sum of
+    gradients, inside of calls of many steps.
     """
 
     def __init__(self, strategy: tf.distribute.Strategy | None = None) -> None:
@@ -45,7 +46,10 @@ class Devices:
 
     @contextlib.contextmanager
     def chief_first(self) -> Iterator[None]:
-        """Let the other processes run a ``with`` block after the chief, so that they find what it wrote or removed."""
+        """Let other processes run a ``with`` block after the chief, to find what it wrote.
+
+        They also find what it removed.
+        """
         if not self.chief:
             self.check_agreement("chief first", np.empty(0))
         yield
@@ -53,9 +57,10 @@ class Devices:
             self.check_agreement("chief first", np.empty(0))
 
     def sums(self, part: Part, parts: int, size: int) -> tuple[tf.Tensor, tf.Tensor]:
-        """Return the sums of ``part(number)``, a number and a vector (size,), over all parts of a batch.
+        """Return sums of ``part(number)``, a number and vector (size,), over all parts of a batch.
 
-        Devices work beside each other; each has its parts one after another, so that it needs the memory of one.
+        Devices work beside each other; each has its parts one after another, so that it needs the
+        memory of one.
         """
         each = parts // (self.processes * len(self.names))
         start = self.process * each * len(self.names)
@@ -70,13 +75,15 @@ class Devices:
         return both[0], both[1:]
 
     def check_agreement(self, run: Any, weights: np.ndarray) -> None:
-        """Refuse to train when ``run``, in plain values, or ``weights`` aren't the same in all processes."""
+        """Refuse to train if ``run``, in plain values, or ``weights`` differ between processes."""
         if self.processes == 1:
             return
         digest = hashlib.sha256(json.dumps(run).encode() + weights.tobytes()).digest()
         values = np.frombuffer(digest, np.uint8).astype(np.float32)
         try:
-            sums = self._sum_over_processes(tf.constant(np.concatenate([values, values**2]))).numpy()
+            sums = self._sum_over_processes(
+                tf.constant(np.concatenate([values, values**2]))
+            ).numpy()
         except tf.errors.OpError as error:
             raise self.explained(error) from None
         # Of integers, so that sums are exact; all are equal if their variance is zero.
@@ -86,7 +93,8 @@ class Devices:
                 f"Training in {self.processes} processes",
                 expected="the same data, networks, settings, seed and checkpoint in each of them",
                 got="runs that differ",
-                do="start the same script everywhere, on the same versions of all packages, and let a checkpoint "
+                do="start the same script everywhere, on the same versions of all packages, and "
+                "let a checkpoint "
                 "that is resumed be in a folder that all can read",
             )
 
@@ -100,7 +108,8 @@ class Devices:
             f"Training in {self.processes} processes",
             expected="all of them until the end",
             got=f"{names[0] if names else 'one'} that no longer answers",
-            do="look at the output of the one that ended, and start all again, with a checkpoint to go on from",
+            do="look at the output of the one that ended, and start all again, with a checkpoint "
+            "to go on from",
         )
 
     def _sum_over_processes(self, vector: tf.Tensor) -> tf.Tensor:
@@ -112,7 +121,8 @@ class Devices:
             input=vector,
             group_size=self.processes,
             group_key=_GROUP,
-            # One for each shape. A counter would leave processes waiting forever once they differ in what they call.
+            # One for each shape. A counter would leave processes waiting forever once they differ
+            # in what they call.
             instance_key=_GROUP + vector.shape[0],
             ordering_token=[],
             merge_op="Add",
@@ -129,4 +139,6 @@ def _in_turn(part: Part, start: int, count: int, size: int) -> tuple[tf.Tensor, 
         return number + 1, *(old + new for old, new in zip(sums, part(number), strict=True))
 
     nothing = tf.constant(start), tf.zeros(()), tf.zeros((size,))
-    return tf.while_loop(lambda number, *_: number < start + count, add, nothing, parallel_iterations=1)[1:]
+    return tf.while_loop(
+        lambda number, *_: number < start + count, add, nothing, parallel_iterations=1
+    )[1:]

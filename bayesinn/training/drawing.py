@@ -1,4 +1,4 @@
-"""Simulations that are all drawn before the first step: a bank beside the checkpoint, or in memory."""
+"""Simulations all drawn before the first step: a bank beside the checkpoint, or in memory."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from bayesinn.simulation.simulator import Arrays, Simulator
 from bayesinn.training.drawn_simulations import MARKER, check_place, run_of, simulations_of
 from bayesinn.training.settings import TrainingSettings
 
-_MOST_CHUNKS, _MOST_ROWS = 64, 4_096
+_MOST_CHUNKS = 64
+_MOST_ROWS = 4_096
 
 
 def draw_all(
@@ -23,9 +24,11 @@ def draw_all(
 ) -> tuple[Arrays, int, float]:
     """Return all simulations, the number of failed ones, and the seconds that a batch takes.
 
-    Where a checkpoint has a ``folder``, an interrupted run leaves them there, and the run that resumes goes on.
+    Where a checkpoint has a ``folder``, an interrupted run leaves them there, and the run that
+    resumes goes on.
     """
-    size, total = settings.batch_size, settings.simulations
+    size = settings.batch_size
+    total = settings.simulations
     # Whole batches, and with few of them no simulation too many.
     batches = max(1, min(total // size // _MOST_CHUNKS, _MOST_ROWS // size))
     # Of its own, so that they are not those of a bank with the same seed, which may be held out.
@@ -33,7 +36,9 @@ def draw_all(
     run = None if folder is None else run_of(folder)
     marker = {} if run is None else {MARKER: run}
     with _place(folder) as place:
-        bank, seconds = write_bank(simulator, total, place, seed, batches * size, progress, "drawing", marker)
+        bank, seconds = write_bank(
+            simulator, total, place, seed, batches * size, progress, "drawing", marker
+        )
         # A longer run that was interrupted before its first step may have left more.
         return bank.read(slice(0, total)), bank.failed, float(np.nan_to_num(seconds)) * size
 

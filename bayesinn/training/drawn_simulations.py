@@ -1,4 +1,7 @@
-"""Simulations that a run draws beside its checkpoint: known by the run's own marker, and nothing else is removed."""
+"""Simulations that a run draws beside its checkpoint, known by the run's own marker.
+
+Nothing else is ever removed.
+"""
 
 import contextlib
 import json
@@ -24,7 +27,7 @@ def simulations_of(checkpoint: Path) -> Path:
 
 
 def run_of(checkpoint: Path) -> str | None:
-    """Return the name of the run that a checkpoint is of; None if its ``settings.json`` is none of ours."""
+    """Return the name of a checkpoint's run; None if its ``settings.json`` is not ours."""
     with contextlib.suppress(OSError, ValueError, AttributeError, TypeError):
         name = json.loads((checkpoint / "settings.json").read_text("utf-8")).get(RUN)
         return name if _NAME.fullmatch(name) else None
@@ -33,7 +36,8 @@ def run_of(checkpoint: Path) -> str | None:
 
 def has_drawn(checkpoint: Path) -> bool:
     """Tell whether the run of a checkpoint has left simulations there."""
-    place, run = simulations_of(checkpoint), run_of(checkpoint)
+    place = simulations_of(checkpoint)
+    run = run_of(checkpoint)
     if run is None or place.is_symlink() or not (place / "zarr.json").is_file():
         return False
     with contextlib.suppress(BayesinnError):
@@ -53,12 +57,17 @@ def check_place(checkpoint: Path, bank: str | None) -> None:
     local = bank is not None and "://" not in bank
     if local and Path(os.path.realpath(str(bank))).is_relative_to(os.path.realpath(place)):
         return
-    # A run that was killed before its first simulation leaves an empty folder, or a file of this kind.
+    # A run that was killed before its first simulation leaves an empty folder, or a file of this
+    # kind.
     with contextlib.suppress(OSError):
         if not place.is_symlink() and all(file.suffix == ".partial" for file in place.iterdir()):
             return
-    expected = "a folder of its own for a checkpoint: a run keeps simulations in 'simulations', and removes them"
-    got, do = "'simulations' of something else", "choose another folder, or move that away"
+    expected = (
+        "a folder of its own for a checkpoint: a run keeps simulations in 'simulations', "
+        "and removes them"
+    )
+    got = "'simulations' of something else"
+    do = "choose another folder, or move that away"
     raise InputError(f"Checkpoint folder {str(checkpoint)!r}", expected=expected, got=got, do=do)
 
 
@@ -67,4 +76,7 @@ def forget(checkpoint: Path) -> None:
     if has_drawn(checkpoint) and (others := remove_bank(simulations_of(checkpoint))):
         found = ", ".join(map(repr, others[:3]))
         place = str(simulations_of(checkpoint))
-        warnings.warn(f"simulations of a run that has ended stay in {place!r}: beside them is {found}", stacklevel=2)
+        warnings.warn(
+            f"simulations of a run that has ended stay in {place!r}: beside them is {found}",
+            stacklevel=2,
+        )

@@ -36,14 +36,17 @@ def fit_arrays(
     network: Any = None,
     progress: bool = True,
 ) -> TrainingResult:
-    """Initialise a network on a first batch, and train it; call ``raise_error`` of the result to see what stopped it.
+    """Initialise a network on a first batch, and train it.
 
-    The weights with the best loss on ``held_out`` arrays are kept. A checkpoint of another ``network``, described in
-    plain values, is refused. For the rest see :meth:`bayesinn.AmortizedPosterior.fit`, offline; the learning rate is
-    2e-3 if left out.
+    Call ``raise_error`` of the result to see what stopped it.
+
+    The weights with the best loss on ``held_out`` arrays are kept. A checkpoint of another
+    ``network``, described in plain values, is refused. For the rest see
+    :meth:`bayesinn.AmortizedPosterior.fit`, offline; the learning rate is 2e-3 if left out.
     """
     refuse_while_loading("trains")
-    optimization, seed = optimization.filled(_LEARNING_RATE, passes=0), seeds.check_seed(seed)
+    optimization = optimization.filled(_LEARNING_RATE, passes=0)
+    seed = seeds.check_seed(seed)
     rows = len(next(iter(arrays.values())))
     settings = resolve_settings(rows, steps, epochs, batch_size, seed, optimization)
     identity = {
@@ -53,8 +56,12 @@ def fit_arrays(
         "held_out": None if held_out is None else fingerprint(held_out),
     }
     first = {name: tf.convert_to_tensor(value[:_FIRST_BATCH]) for name, value in arrays.items()}
-    place, devices = Checkpoint.given(checkpoint), Devices(optimization.strategy)
-    with full_precision(), held(place.folder if place and devices.chief else None, "Checkpoint folder"):
+    place = Checkpoint.given(checkpoint)
+    devices = Devices(optimization.strategy)
+    with (
+        full_precision(),
+        held(place.folder if place and devices.chief else None, "Checkpoint folder"),
+    ):
         with seeds.seeded_initial_weights(seed):
             trainable.initialize(first, seed)
         return train(
@@ -62,7 +69,9 @@ def fit_arrays(
             offline_source(trainable, settings, arrays, progress=progress),
             settings,
             identity=identity,
-            validation=None if held_out is None else precomputed(trainable, held_out, settings.batch_size)[0],
+            validation=None
+            if held_out is None
+            else precomputed(trainable, held_out, settings.batch_size)[0],
             optimizer=optimization.optimizer,
             callbacks=[*trainable.monitors(first, seed), *optimization.callbacks],
             progress=progress,

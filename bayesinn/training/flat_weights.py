@@ -8,12 +8,14 @@ import tensorflow as tf
 
 
 class FlatWeights:
-    """All trainable weights of a built network as one vector (size,), and the ``state`` that isn't trained.
+    """All trainable weights of a network as one vector (size,), and its untrained ``state``.
 
-    A Keras model that holds this object doesn't see the weights in it: it trains the vector, not each of them.
+    A Keras model that holds this object doesn't see the weights in it: it trains the vector, not
+    each of them.
 
-    An optimiser's step over one vector costs a fraction of that over 72 separate weights, and traces in a fraction of
-    the time; clipping by global norm, averaging and checkpoints become one operation each.
+    An optimiser's step over one vector costs a fraction of that over 72 separate weights, and
+    traces in a fraction of the time; clipping by global norm, averaging and checkpoints become one
+    operation each.
     """
 
     def __init__(self, network: keras.layers.Layer) -> None:
@@ -33,5 +35,7 @@ class FlatWeights:
 
     def assign(self, vector: Any) -> None:
         """Write a vector into the network."""
-        for variable, value in zip(self.variables, self.unpack(tf.convert_to_tensor(vector)), strict=True):
+        for variable, value in zip(
+            self.variables, self.unpack(tf.convert_to_tensor(vector)), strict=True
+        ):
             variable.assign(value)

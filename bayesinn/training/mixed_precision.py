@@ -1,4 +1,7 @@
-"""Mixed precision: dense layers and convolutions compute in bfloat16 while a network is trained, all else as ever."""
+"""Mixed precision: dense layers and convolutions train in bfloat16, all else as ever.
+
+They compute in it while a network is trained.
+"""
 
 import contextlib
 from collections.abc import Callable, Iterator
@@ -10,26 +13,39 @@ from bayesinn.bijections.masked import MaskedDense
 from bayesinn.training.trainable import Trainable
 
 # Not recurrent layers: a state that is a sum over hundreds of steps needs more than 8 bits.
-_KINDS = (layers.Dense, layers.EinsumDense, layers.Conv1D, layers.Conv2D, layers.Conv3D, MaskedDense)
+_KINDS = (
+    layers.Dense,
+    layers.EinsumDense,
+    layers.Conv1D,
+    layers.Conv2D,
+    layers.Conv3D,
+    MaskedDense,
+)
 
 
 @contextlib.contextmanager
 def mixed_precision(trainable: Trainable, wanted: bool) -> Iterator[None]:
-    """Let products with weights be computed in bfloat16 inside of a ``with`` block, if that is ``wanted``.
+    """Compute products with weights in bfloat16 inside of a ``with`` block, if that is ``wanted``.
 
-    Weights stay in single precision, and so does what lies between two such layers, activations included: the code of
-    summaries and bijections sees no other dtype. The block is around all of training, not only the trace of the loss:
-    reversible chains evaluate their networks again for the gradient, and must see the same values. What has to be
-    trained first, the initial estimate of a frame, stays in single precision, too.
+    Weights stay in single precision, and so does what lies between two such layers, activations
+    included: the code of summaries and bijections sees no other dtype. The block is around all of
+    training, not only the trace of the loss: reversible chains evaluate their networks again for
+    the gradient, and must see the same values. What has to be trained first, the initial estimate
+    of a frame, stays in single precision, too.
     """
-    kept = [(layer, layer.dtype_policy, layer.activation) for layer in (_layers(trainable) if wanted else ())]
+    kept = [
+        (layer, layer.dtype_policy, layer.activation)
+        for layer in (_layers(trainable) if wanted else ())
+    ]
     try:
         for layer, _, activation in kept:
-            layer.dtype_policy, layer.activation = "mixed_bfloat16", _of_single(activation)
+            layer.dtype_policy = "mixed_bfloat16"
+            layer.activation = _of_single(activation)
         yield
     finally:
         for layer, policy, activation in kept:
-            layer.dtype_policy, layer.activation = policy, activation
+            layer.dtype_policy = policy
+            layer.activation = activation
 
 
 def _layers(trainable: Trainable) -> list[layers.Layer]:
@@ -40,5 +56,8 @@ def _layers(trainable: Trainable) -> list[layers.Layer]:
 
 
 def _of_single(activation: Callable[[tf.Tensor], tf.Tensor]) -> Callable[[tf.Tensor], tf.Tensor]:
-    """Return an activation that is computed in single precision. Layers without one have the identity."""
+    """Return an activation that is computed in single precision.
+
+    Layers without one have the identity.
+    """
     return lambda x: activation(tf.cast(x, tf.float32))

@@ -19,7 +19,8 @@ from bayesinn.training.train import train
 from bayesinn.training.trainable import Trainable
 
 # Factor by which pretraining takes fewer steps, and its learning rate.
-_FEWER, _LEARNING_RATE = 6, 2e-3
+_FEWER = 6
+_LEARNING_RATE = 2e-3
 
 Arrays = Mapping[str, np.ndarray | tf.Variable]
 
@@ -33,14 +34,18 @@ def offline_source(
     progress: bool = True,
     folder: Path | None = None,
 ) -> ArraySource:
-    """Return batches from arrays (n, ...), or from as many simulations as the settings say, which are drawn here.
+    """Return batches from arrays (n, ...), or from simulations that are drawn here.
 
-    Unless a trainable is ``pretrained``, as by copied weights, what it needs trained first is trained. What it can
-    compute once is computed. The source's ``seconds_per_step`` are what all of that takes. Simulations are kept in the
-    ``folder`` of a checkpoint while they are drawn.
+    The settings say the number of simulations.
+
+    Unless a trainable is ``pretrained``, as by copied weights, what it needs trained first is
+    trained. What it can compute once is computed. The source's ``seconds_per_step`` are what all of
+    that takes. Simulations are kept in the ``folder`` of a checkpoint while they are drawn.
     """
     stored: Arrays
-    failed, seconds, drawing = 0, 0.0, 0.0
+    failed = 0
+    seconds = 0.0
+    drawing = 0.0
     if not pretrained and (first := trainable.pretraining()) is not None:
         seconds = _pretrain(first, settings, data, progress) / _FEWER
     if isinstance(data, Simulator):
@@ -49,11 +54,18 @@ def offline_source(
         stored = data
     trainable.freeze()
     stored, preparing = precomputed(trainable, stored, settings.batch_size, progress)
-    return ArraySource(stored, settings, failed, seconds + (drawing + preparing) / max(settings.passes, 1))
+    return ArraySource(
+        stored, settings, failed, seconds + (drawing + preparing) / max(settings.passes, 1)
+    )
 
 
-def precomputed(trainable: Trainable, arrays: Arrays, batch_size: int, progress: bool = False) -> tuple[Arrays, float]:
-    """Return arrays (n, ...) with what the trainable computes once for each row, and the seconds that a batch takes."""
+def precomputed(
+    trainable: Trainable, arrays: Arrays, batch_size: int, progress: bool = False
+) -> tuple[Arrays, float]:
+    """Return arrays (n, ...) with what is computed once a row, and the seconds a batch takes.
+
+    The trainable computes it.
+    """
     rows = len(next(iter(arrays.values())))
     compute = tf.function(trainable.precompute, autograph=False)
     # Often larger than all else: written at once into the variables that training reads.
@@ -62,7 +74,9 @@ def precomputed(trainable: Trainable, arrays: Arrays, batch_size: int, progress:
         for start in range(0, rows, batch_size):
             # Each batch has the same number of rows: XLA would compile any other number anew.
             chosen = np.arange(start, start + batch_size) % rows
-            batch = compute({name: tf.convert_to_tensor(value[chosen]) for name, value in arrays.items()})
+            batch = compute(
+                {name: tf.convert_to_tensor(value[chosen]) for name, value in arrays.items()}
+            )
             if not batch:
                 display.shown = False
                 return arrays, 0.0
@@ -75,7 +89,10 @@ def precomputed(trainable: Trainable, arrays: Arrays, batch_size: int, progress:
 
 
 def _pretrain(
-    trainable: Trainable, settings: TrainingSettings, data: Mapping[str, np.ndarray] | Simulator, progress: bool
+    trainable: Trainable,
+    settings: TrainingSettings,
+    data: Mapping[str, np.ndarray] | Simulator,
+    progress: bool,
 ) -> float:
     """Train what precomputation depends on; return the seconds that a step takes."""
     steps = max(1, settings.steps // _FEWER)
@@ -85,14 +102,17 @@ def _pretrain(
         steps_per_epoch=-(-steps // 2) if isinstance(data, Simulator) else settings.steps_per_epoch,
         seed=seeds.integer_seed(settings.seed, "estimates"),
         learning_rate=_LEARNING_RATE,
-        # Each process does all of it: a sixth of the steps, and nothing says that rows are independent.
+        # Each process does all of it: a sixth of the steps, and nothing says that rows are
+        # independent.
         parts=1,
         # Frames start from it.
         mixed_precision=False,
     )
     if progress:
         print("Training the initial estimate (1 of 2)", flush=True)
-    source: Source = online_source(data, short) if isinstance(data, Simulator) else ArraySource(data, short)
+    source: Source = (
+        online_source(data, short) if isinstance(data, Simulator) else ArraySource(data, short)
+    )
     clock = StepClock()
     train(trainable, source, short, identity={}, callbacks=[clock], progress=progress).raise_error()
     return clock.seconds_per_step

@@ -16,7 +16,9 @@ class ProgressReport(TrainingCallback):
     def __init__(self, settings: TrainingSettings, finished: int, shown: bool) -> None:
         super().__init__()
         self._settings = settings
-        self._display = Progress("training", settings.steps, "steps", shown=shown, done=settings.steps_in(finished))
+        self._display = Progress(
+            "training", settings.steps, "steps", shown=shown, done=settings.steps_in(finished)
+        )
         self._validation = ""
 
     def on_train_begin(self, logs: Any = None) -> None:
@@ -26,7 +28,8 @@ class ProgressReport(TrainingCallback):
         self._epoch_step = self._settings.steps_in(epoch)
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        settings, seconds = self._settings, self._display.seconds_each
+        settings = self._settings
+        seconds = self._display.seconds_each
         step = min(self._epoch_step + min(batch + 1, settings.steps_per_epoch), settings.steps)
         # Not a number before the second call.
         speed = f", {settings.batch_size / seconds:,.0f} simulations/s" if seconds > 0 else ""
@@ -37,12 +40,15 @@ class ProgressReport(TrainingCallback):
             self._validation = f", validation {logs['val_loss']:.3f}"
 
     def close(self) -> None:
-        """Give the terminal back, whatever ended the training; Keras tells callbacks nothing of exceptions."""
+        """Give the terminal back, whatever ended training.
+
+        Keras tells callbacks nothing of exceptions.
+        """
         self._display.close()
 
 
 class StepClock(TrainingCallback):
-    """Measures how long a step takes, without those of the first epoch, in which functions are compiled.
+    """Measures the time of a step, without the first epoch, in which functions are compiled.
 
     ``now`` gives seconds: of the clock on the wall, or of the processor.
     """
@@ -58,9 +64,16 @@ class StepClock(TrainingCallback):
     @property
     def seconds_per_epoch(self) -> float:
         """Mean seconds of an epoch; NaN before there are two."""
-        return (self._ends[-1] - self._ends[0]) / (len(self._ends) - 1) if len(self._ends) > 1 else math.nan
+        return (
+            (self._ends[-1] - self._ends[0]) / (len(self._ends) - 1)
+            if len(self._ends) > 1
+            else math.nan
+        )
 
     @property
     def seconds_per_step(self) -> float:
         """Mean seconds of a step, with its share of what was done before the first one."""
-        return self.seconds_per_epoch / self.model.settings.steps_per_epoch + self.model.source.seconds_per_step
+        return (
+            self.seconds_per_epoch / self.model.settings.steps_per_epoch
+            + self.model.source.seconds_per_step
+        )

@@ -1,4 +1,4 @@
-"""The round-trip monitor: reversible chains compute correct gradients only while their inverses are exact."""
+"""The round-trip monitor: reversible chains have correct gradients only if inverses are exact."""
 
 from collections.abc import Callable
 from typing import Any
@@ -11,17 +11,23 @@ from bayesinn.training.callbacks import TrainingCallback
 
 
 class RoundTripMonitor(TrainingCallback):
-    """Checks reversible chains before training and after each epoch, on the same few rows with the current weights.
+    """Checks reversible chains before training and after each epoch, on the same few rows.
 
-    A chain that has become inexact says so once, and stores its activations while it is worse than that; see
-    :meth:`Chain.check_round_trip`. What is decided depends on nothing but the weights, so that a run that is resumed
-    decides the same. ``inputs`` returns the vectors (n, d) and conditions (n, c), or None, of those rows.
+    It takes the current weights.
+
+    A chain that has become inexact says so once, and stores its activations while it is worse than
+    that; see :meth:`Chain.check_round_trip`. What is decided depends on nothing but the weights, so
+    that a run that is resumed decides the same. ``inputs`` returns the vectors (n, d) and
+    conditions (n, c), or None, of those rows.
     """
 
-    def __init__(self, bijection: Bijection, inputs: Callable[[], tuple[tf.Tensor, tf.Tensor | None]]) -> None:
+    def __init__(
+        self, bijection: Bijection, inputs: Callable[[], tuple[tf.Tensor, tf.Tensor | None]]
+    ) -> None:
         super().__init__()
         self._chains = reversible_chains(bijection)
-        # Compiled, because layer by layer it would take as long as a short epoch; and as the training step is.
+        # Compiled, because layer by layer it would take as long as a short epoch; and as the
+        # training step is.
         self._errors = tf.function(lambda: round_trip_errors(bijection, *inputs()), autograph=False)
         self._train_functions: dict[tuple[bool, ...], Any] = {}
 

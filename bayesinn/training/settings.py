@@ -13,7 +13,14 @@ import tensorflow as tf
 
 from bayesinn.core.compilation import XLA
 from bayesinn.core.errors import InputError
-from bayesinn.core.validation import check_choice, check_flag, check_integer, check_number, check_path, check_type
+from bayesinn.core.validation import (
+    check_choice,
+    check_flag,
+    check_integer,
+    check_number,
+    check_path,
+    check_type,
+)
 
 _MOST_STEPS_A_CALL = 50
 _EPOCHS_ONLINE = 50
@@ -29,40 +36,43 @@ class Optimization:
     Parameters
     ----------
     optimizer : Keras optimizer
-        Adam if left out, with ``learning_rate`` reached in a linear warm-up over 5 % of the steps (at most 500) and
-        left on a cosine to zero. It is copied, so that it can be used again. ``learning_rate`` and ``weight_decay`` are
-        refused beside it: it has its own.
+        Adam if left out, with ``learning_rate`` reached in a linear warm-up over 5 % of the steps
+        (at most 500) and left on a cosine to zero. It is copied, so that it can be used again.
+        ``learning_rate`` and ``weight_decay`` are refused beside it: it has its own.
     learning_rate : float
         What the simulator recommends if left out, 5e-3 if it doesn't.
     clip_norm : float
         Largest global norm of a gradient.
     weight_decay : float
-        Of AdamW, in units of the learning rate: keeps a network that sees few simulations from overfitting. 0.1 for a
-        posterior that is fitted to arrays of fewer than 3,000 rows, 0 otherwise, if left out.
+        Of AdamW, in units of the learning rate: keeps a network that sees few simulations from
+        overfitting. 0.1 for a posterior that is fitted to arrays of fewer than 3,000 rows, 0
+        otherwise, if left out.
     average : float
         Decay of the moving average of weights that is kept; 0 for none.
     patience : int
-        With a validation set: stop after so many epochs without a better loss on it. A posterior that is fitted to
-        arrays without ``steps`` or ``epochs`` has 20.
+        With a validation set: stop after so many epochs without a better loss on it. A posterior
+        that is fitted to arrays without ``steps`` or ``epochs`` has 20.
     passes : int
-        Online: draw simulations before the first step, only as many as so many passes through them need, into a bank
-        in memory, or beside the checkpoint; for simulators that take longer than steps. 0 for new ones at each step.
-        What the simulator recommends if left out, 0 if it doesn't. More than a few passes through few simulations
-        overfit.
+        Online: draw simulations before the first step, only as many as so many passes through them
+        need, into a bank in memory, or beside the checkpoint; for simulators that take longer than
+        steps. 0 for new ones at each step. What the simulator recommends if left out, 0 if it
+        doesn't. More than a few passes through few simulations overfit.
     xla : "auto", True or False
-        Whether to compile training step and simulator with XLA. "auto" does in runs of 2,000 steps or more, where XLA
-        has all operations, the simulator only on a GPU. Shorter runs end before compiling has paid.
+        Whether to compile training step and simulator with XLA. "auto" does in runs of 2,000 steps
+        or more, where XLA has all operations, the simulator only on a GPU. Shorter runs end before
+        compiling has paid.
     callbacks : sequence of Keras callbacks
         Get the loss at the end of each epoch.
     accumulate : int
-        Differentiate each batch in so many parts, one after another, which keeps the activations of one part at a
-        time. It must divide the batch, on several devices that of each.
+        Differentiate each batch in so many parts, one after another, which keeps the activations of
+        one part at a time. It must divide the batch, on several devices that of each.
     strategy : MirroredStrategy or MultiWorkerMirroredStrategy of tf.distribute
-        Devices that share each batch equally; the gradient is that of the whole batch. Several processes each run the
-        same script, and make the strategy before anything else.
+        Devices that share each batch equally; the gradient is that of the whole batch. Several
+        processes each run the same script, and make the strategy before anything else.
     mixed_precision : bool
-        Whether dense layers and convolutions, in summaries and subnets, multiply in bfloat16 while training. All else
-        stays in single precision: weights, activations, bijections, losses, the sum of gradients, and inference.
+        Whether dense layers and convolutions, in summaries and subnets, multiply in bfloat16 while
+        training. All else stays in single precision: weights, activations, bijections, losses, the
+        sum of gradients, and inference.
 
     Examples
     --------
@@ -84,51 +94,81 @@ class Optimization:
     mixed_precision: bool = False
 
     def __post_init__(self) -> None:
-        kinds, example = (keras.optimizers.Optimizer, type(None)), "pass for example keras.optimizers.AdamW(1e-3)"
-        check_type("Argument 'optimizer'", self.optimizer, kinds, "a Keras optimizer object", example)
-        expected, example = "a list of Keras callbacks", "pass callbacks=[...]"
+        kinds = (keras.optimizers.Optimizer, type(None))
+        example = "pass for example keras.optimizers.AdamW(1e-3)"
+        check_type(
+            "Argument 'optimizer'", self.optimizer, kinds, "a Keras optimizer object", example
+        )
+        expected = "a list of Keras callbacks"
+        example = "pass callbacks=[...]"
         check_type("Argument 'callbacks'", self.callbacks, Sequence, expected, example)
         for callback in self.callbacks:
-            check_type("Argument 'callbacks'", callback, keras.callbacks.Callback, expected, example)
+            check_type(
+                "Argument 'callbacks'", callback, keras.callbacks.Callback, expected, example
+            )
         check_choice("Argument 'xla'", self.xla, ("auto", True, False))
-        strategies = (tf.distribute.MirroredStrategy, tf.distribute.MultiWorkerMirroredStrategy, type(None))
-        expected, example = "a mirrored strategy of tf.distribute", "pass for example tf.distribute.MirroredStrategy()"
+        strategies = (
+            tf.distribute.MirroredStrategy,
+            tf.distribute.MultiWorkerMirroredStrategy,
+            type(None),
+        )
+        expected = "a mirrored strategy of tf.distribute"
+        example = "pass for example tf.distribute.MirroredStrategy()"
         check_type("Argument 'strategy'", self.strategy, strategies, expected, example)
         # Plain numbers in place of NumPy's, which JSON files can't hold.
         checked: dict[str, float] = {
             "clip_norm": check_number("Argument 'clip_norm'", self.clip_norm, above=0),
             "accumulate": check_integer("Argument 'accumulate'", self.accumulate),
-            "average": check_number("Argument 'average'", self.average, least=0, below=1, do="pass for example 0.999"),
+            "average": check_number(
+                "Argument 'average'", self.average, least=0, below=1, do="pass for example 0.999"
+            ),
             "mixed_precision": check_flag("Argument 'mixed_precision'", self.mixed_precision),
         }
         if self.weight_decay is not None:
-            checked["weight_decay"] = check_number("Argument 'weight_decay'", self.weight_decay, least=0)
+            checked["weight_decay"] = check_number(
+                "Argument 'weight_decay'", self.weight_decay, least=0
+            )
         if self.learning_rate is not None:
-            checked["learning_rate"] = check_number("Argument 'learning_rate'", self.learning_rate, above=0)
+            checked["learning_rate"] = check_number(
+                "Argument 'learning_rate'", self.learning_rate, above=0
+            )
         for name, least in (("patience", 1), ("passes", 0)):
             if (value := getattr(self, name)) is not None:
                 checked[name] = check_integer(f"Argument {name!r}", value, least)
         for name in ("learning_rate", "weight_decay"):
             if self.optimizer is not None and name in checked:
-                expected, got = f"one of them: an optimizer has its own {name}", f"both, {name}={checked[name]!r}"
+                expected = f"one of them: an optimizer has its own {name}"
+                got = f"both, {name}={checked[name]!r}"
                 do = f"pass {name} to the optimizer, or leave the optimizer out"
-                raise InputError(f"Arguments 'optimizer' and {name!r}", expected=expected, got=got, do=do)
+                raise InputError(
+                    f"Arguments 'optimizer' and {name!r}", expected=expected, got=got, do=do
+                )
         vars(self).update(checked)
 
     @property
     def optimizer_configuration(self) -> dict[str, Any] | None:
         """The optimizer in plain values; None for the default one."""
-        return None if self.optimizer is None else keras.saving.serialize_keras_object(self.optimizer)
+        return (
+            None if self.optimizer is None else keras.saving.serialize_keras_object(self.optimizer)
+        )
 
     @property
     def parts(self) -> int:
-        """Number of parts of a batch that are differentiated by themselves, on all devices together."""
-        return self.accumulate * (1 if self.strategy is None else self.strategy.num_replicas_in_sync)
+        """Number of parts of a batch that are differentiated separately, on all devices."""
+        return self.accumulate * (
+            1 if self.strategy is None else self.strategy.num_replicas_in_sync
+        )
 
     def filled(self, learning_rate: float, passes: int) -> Optimization:
         """Return the same with what was left out; an optimizer has its own learning rate."""
-        rate = learning_rate if self.learning_rate is None and self.optimizer is None else self.learning_rate
-        return replace(self, learning_rate=rate, passes=passes if self.passes is None else self.passes)
+        rate = (
+            learning_rate
+            if self.learning_rate is None and self.optimizer is None
+            else self.learning_rate
+        )
+        return replace(
+            self, learning_rate=rate, passes=passes if self.passes is None else self.passes
+        )
 
 
 @dataclass(frozen=True)
@@ -139,8 +179,8 @@ class Checkpoint:
     ----------
     folder : path
     resume : bool
-        Continue from the state in the folder, if there is one, as though training had never stopped. Without it, a
-        folder with a state is refused.
+        Continue from the state in the folder, if there is one, as though training had never
+        stopped. Without it, a folder with a state is refused.
     check_simulator : bool
         Whether to keep a few simulated rows with the state, one if that takes long, and to simulate
         those of an older state again, to tell that the simulator is the one that training began
@@ -159,21 +199,26 @@ class Checkpoint:
     def __post_init__(self) -> None:
         check_flag("Checkpoint, argument 'resume'", self.resume)
         check_flag("Checkpoint, argument 'check_simulator'", self.check_simulator)
-        object.__setattr__(self, "folder", check_path("Argument 'checkpoint'", self.folder, "folder"))
+        object.__setattr__(
+            self, "folder", check_path("Argument 'checkpoint'", self.folder, "folder")
+        )
 
     @classmethod
     def given(cls, value: str | Path | Checkpoint | None) -> Checkpoint | None:
         """Return what a user passed as ``checkpoint``: a folder for a new run, or an object."""
-        return value if value is None or isinstance(value, Checkpoint) else cls(value)  # type: ignore[arg-type]
+        if value is None or isinstance(value, Checkpoint):
+            return value
+        return cls(value)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)
 class TrainingSettings:
     """Everything that decides the outcome of training, apart from simulator, network and optimiser.
 
-    Reports, checkpoints, validations and calls of epoch callbacks come every ``steps_per_epoch`` steps. For the rest
-    see :class:`Optimization`; ``passes`` is 0 for arrays, too. A batch has ``parts`` on all devices together. The
-    learning rate of a user's optimizer is its own, and None here.
+    Reports, checkpoints, validations and calls of epoch callbacks come every ``steps_per_epoch``
+    steps. For the rest see :class:`Optimization`; ``passes`` is 0 for arrays, too. A batch has
+    ``parts`` on all devices together. The learning rate of a user's optimizer is its own, and None
+    here.
     """
 
     steps: int
@@ -205,12 +250,12 @@ class TrainingSettings:
         return min(epochs * self.steps_per_epoch, self.steps)
 
     def ended(self, epochs: int, waited: int) -> bool:
-        """Tell whether nothing is left to do after some epochs, the last ``waited`` of them without improvement."""
+        """Tell whether training has ended after some epochs, the last ``waited`` no better."""
         return epochs >= self.epochs or (self.patience is not None and waited >= self.patience)
 
     @property
     def steps_per_call(self) -> int:
-        """Steps that run in the graph between two returns to Python: as even a share of an epoch as there is."""
+        """Steps in the graph between returns to Python: as even a share of an epoch as possible."""
         calls = -(-self.steps_per_epoch // _MOST_STEPS_A_CALL)
         return -(-self.steps_per_epoch // calls)
 
@@ -228,30 +273,59 @@ class TrainingSettings:
 
 
 def resolve_settings(
-    rows: int | None, steps: int | None, epochs: int | None, batch_size: int, seed: int, optimization: Optimization
+    rows: int | None,
+    steps: int | None,
+    epochs: int | None,
+    batch_size: int,
+    seed: int,
+    optimization: Optimization,
 ) -> TrainingSettings:
-    """Return settings for the number of rows (None online), what a user said, and an optimization without gaps."""
+    """Return settings for a number of rows (None online), user choices, a complete optimization.
+
+    The optimization is without gaps.
+    """
     if tf.distribute.has_strategy():
         do = "call fit outside of it, with optimization=bi.Optimization(strategy=strategy)"
         got = "a call inside of strategy.scope()"
         raise InputError("Training", expected="a strategy as an option", got=got, do=do)
     given = {"steps": steps, "epochs": epochs, "batch_size": batch_size}
-    checked = {name: check_integer(f"Argument {name!r}", value) for name, value in given.items() if value is not None}
+    checked = {
+        name: check_integer(f"Argument {name!r}", value)
+        for name, value in given.items()
+        if value is not None
+    }
     batch_size = checked["batch_size"]
     if rows is None:
         length = checked["steps"], -(-checked["steps"] // checked.get("epochs", _EPOCHS_ONLINE))
     elif {"steps", "epochs"} <= checked.keys():
-        expected, got = "one of them: steps, or passes through the data", f"steps={steps!r} and epochs={epochs!r}"
-        raise InputError("Arguments 'steps' and 'epochs'", expected=expected, got=got, do="leave one out")
+        expected = "one of them: steps, or passes through the data"
+        got = f"steps={steps!r} and epochs={epochs!r}"
+        raise InputError(
+            "Arguments 'steps' and 'epochs'", expected=expected, got=got, do="leave one out"
+        )
     else:
         batch_size = min(batch_size, rows)
         steps_per_pass = rows // batch_size
-        length = checked.get("steps", steps_per_pass * checked.get("epochs", _EPOCHS_OFFLINE)), steps_per_pass
+        length = (
+            checked.get("steps", steps_per_pass * checked.get("epochs", _EPOCHS_OFFLINE)),
+            steps_per_pass,
+        )
     if batch_size % (parts := optimization.parts):
-        expected, do = f"a multiple of {parts}, the parts of a batch: devices x accumulate", "choose another batch size"
+        expected = f"a multiple of {parts}, the parts of a batch: devices x accumulate"
+        do = "choose another batch size"
         raise InputError("Argument 'batch_size'", expected=expected, got=str(batch_size), do=do)
     if optimization.xla == "auto" and length[0] < STEPS_WORTH_COMPILING:
         optimization = replace(optimization, xla=False)
-    shared = ("learning_rate", "clip_norm", "average", "patience", "xla", "passes", "mixed_precision")
-    settings = TrainingSettings(*length, batch_size, seed, **{name: getattr(optimization, name) for name in shared})
+    shared = (
+        "learning_rate",
+        "clip_norm",
+        "average",
+        "patience",
+        "xla",
+        "passes",
+        "mixed_precision",
+    )
+    settings = TrainingSettings(
+        *length, batch_size, seed, **{name: getattr(optimization, name) for name in shared}
+    )
     return replace(settings, weight_decay=optimization.weight_decay or 0.0, parts=parts)

@@ -1,4 +1,7 @@
-"""Where batches come from. Each source is a pure function of (seed, step), so that a resumed run sees the same data."""
+"""Where batches come from.
+
+Each source is a pure function of (seed, step), so that a resumed run sees the same data.
+"""
 
 import contextlib
 import functools
@@ -22,10 +25,11 @@ from bayesinn.training.trainable import Batch
 
 
 class Source(ABC):
-    """Gives a dataset of elements, each starting with the step number, and turns an element into a batch.
+    """Gives a dataset of elements, each headed by its step number, and turns one into a batch.
 
-    Before the first step, ``failed_before`` simulations failed, and it took ``seconds_per_step`` for each step, without
-    compilation. A ``note`` is for the user. For the ``error`` of a simulator's workers see :meth:`cause`.
+    Before the first step, ``failed_before`` simulations failed, and it took ``seconds_per_step``
+    for each step, without compilation. A ``note`` is for the user. For the ``error`` of a
+    simulator's workers see :meth:`cause`.
     """
 
     failed_before = 0
@@ -39,18 +43,26 @@ class Source(ABC):
 
     @abstractmethod
     def batch(self, element: tuple[Any, ...]) -> tuple[Batch, tf.Tensor]:
-        """Return the raw batch of an element, and the number of failed simulations. Traced into the training step."""
+        """Return the raw batch of an element, and the number of failed simulations.
+
+        Traced into the training step.
+        """
 
     def finite(self, step: int) -> bool:
-        """Tell whether the observables of a step are finite numbers, where a source lets others through."""
+        """Tell whether a step's observables are finite, where a source lets others through."""
         return True
 
     def check_failures(self, steps: int, failed: int) -> None:  # noqa: B027
         """Raise if more simulations failed in so many steps than a simulator allows."""
 
     def cause(self, error: Exception, epoch: int = 0) -> Exception:
-        """Return the error of a simulator that TensorFlow turned into text in this epoch, else the error itself."""
-        return self.error if self.error is not None and isinstance(error, tf.errors.OpError) else error
+        """Return the simulator's error that TensorFlow turned into text, else the error itself.
+
+        It turned into text in this epoch.
+        """
+        return (
+            self.error if self.error is not None and isinstance(error, tf.errors.OpError) else error
+        )
 
     def interruptible(self) -> contextlib.AbstractContextManager[None]:
         """Let Ctrl-C end what is waited for in compiled code, inside of a ``with`` block."""
@@ -64,7 +76,8 @@ class OnlineSource(Source):
     """Fresh simulations for each step."""
 
     def __init__(self, simulator: Simulator, settings: TrainingSettings) -> None:
-        self._simulator, self._settings = simulator, settings
+        self._simulator = simulator
+        self._settings = settings
 
     def check_failures(self, steps: int, failed: int) -> None:
         self._simulator.check_failures(steps * self._settings.batch_size, failed)
@@ -73,8 +86,8 @@ class OnlineSource(Source):
 class GraphSource(OnlineSource):
     """Fresh simulations of a TensorFlow simulator, drawn inside the training step.
 
-    On a CPU they are drawn in the plain graph: XLA takes 5 to 14 seconds to compile a simulator with loops, and saves
-    little. Simulators whose loops gain from XLA can compile these themselves.
+    On a CPU they are drawn in the plain graph: XLA takes 5 to 14 seconds to compile a simulator
+    with loops, and saves little. Simulators whose loops gain from XLA can compile these themselves.
     """
 
     def __init__(self, simulator: Simulator, settings: TrainingSettings) -> None:
@@ -82,7 +95,9 @@ class GraphSource(OnlineSource):
         self._seed = seeds.tensor_seed(settings.seed, "simulations")
         engine: Any = simulator.engine
         draw = functools.partial(engine.draw, settings.batch_size)
-        xla = settings.xla if settings.xla is True or tf.config.list_logical_devices("GPU") else False
+        xla = (
+            settings.xla if settings.xla is True or tf.config.list_logical_devices("GPU") else False
+        )
         subject = f"Simulator {simulator.name!r}"
         self._simulations, _, self.note = compiled(
             draw, tf.constant([0, 0]), xla=xla, subject=subject, autograph=engine.autograph
@@ -107,7 +122,10 @@ class GraphSource(OnlineSource):
         return error
 
     def finite(self, step: int) -> bool:
-        """Draw them again, compiled as before: XLA's random numbers differ from those of the plain graph."""
+        """Draw them again, compiled as before: the plain graph's random numbers differ.
+
+        XLA's random numbers are not those of the plain graph.
+        """
         simulations = self._simulations(seeds.fold_in(self._seed, tf.constant(step))).numpy()
         good = finite_rows(simulations.observables, simulations.context, self._simulator)
         return all(rows.all() for rows in good.values())
@@ -150,9 +168,11 @@ class WorkerSource(OnlineSource):
                     simulations = pending.popleft().result()
                     pending.extend(itertools.islice(started, 1))
                     checks.check_finite(self._simulator, simulations)
-                    types, drawn = self._simulator.observable_types, simulations.observables
+                    types = self._simulator.observable_types
+                    drawn = simulations.observables
                     observables = {name: value.astype(types[name]) for name, value in drawn.items()}
-                    batch, failed = {**simulations.flat(), **observables}, simulations.failed
+                    batch = {**simulations.flat(), **observables}
+                    failed = simulations.failed
                 yield step, batch, failed
         except Exception as error:
             self.error = error
@@ -161,12 +181,15 @@ class WorkerSource(OnlineSource):
     def _submit(self, step: int) -> Any:
         """Start the simulations of a step."""
         engine: Any = self._simulator.engine
-        # In a stream of their own: [seed, 2, 0] is [seed, 2] to NumPy, and [seed, 2, k] what Simulator.sample redraws.
-        return engine.submit(self._settings.batch_size, seeds.entropy(self._settings.seed, "steps", step))
+        # In a stream of their own: [seed, 2, 0] is [seed, 2] to NumPy, and [seed, 2, k] what
+        # Simulator.sample redraws.
+        return engine.submit(
+            self._settings.batch_size, seeds.entropy(self._settings.seed, "steps", step)
+        )
 
 
 class Mixture(Source):
-    """Batches of which each part comes from a source of its own, with settings of its own batch size."""
+    """Batches whose parts each come from a source of its own, with its own settings' batch size."""
 
     def __init__(self, *sources: Source) -> None:
         self._sources = sources
@@ -180,7 +203,10 @@ class Mixture(Source):
     def batch(self, element: tuple[Any, ...]) -> tuple[Batch, tf.Tensor]:
         parts = [source.batch(own) for source, own in zip(self._sources, element[1], strict=True)]
         types = {name: value.dtype for name, value in parts[-1][0].items()}
-        joined = {name: tf.concat([tf.cast(part[name], types[name]) for part, _ in parts], 0) for name in types}
+        joined = {
+            name: tf.concat([tf.cast(part[name], types[name]) for part, _ in parts], 0)
+            for name in types
+        }
         return joined, tf.add_n([failed for _, failed in parts])
 
     def finite(self, step: int) -> bool:
@@ -207,8 +233,10 @@ class Mixture(Source):
             source.release()
 
 
-def online_source(simulator: Simulator, settings: TrainingSettings, progress: bool = False) -> Source:
-    """Return fresh simulations from where the simulator can make them; a note about it is printed."""
+def online_source(
+    simulator: Simulator, settings: TrainingSettings, progress: bool = False
+) -> Source:
+    """Return fresh simulations from where the simulator can make them; print any note on it."""
     source = (GraphSource if simulator.in_graph else WorkerSource)(simulator, settings)
     if progress and source.note:
         print(f"  note: {source.note}", flush=True)

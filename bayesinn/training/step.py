@@ -1,4 +1,7 @@
-"""The training step: simulate, evaluate, update one flat weight vector, average, and stop at the first bad number."""
+"""The training step: simulate, evaluate, update one flat vector, average, stop at bad numbers.
+
+The vector is that of weights; the first bad number stops training.
+"""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -24,25 +27,34 @@ _FEWEST_ROWS = 64
 class TrainingModel(keras.Model):
     """A Keras model whose one weight is the flat vector of a trainable's network.
 
-    ``averaged`` is the moving average of the weights ``flat``, ``bad_step`` the number of the first step whose loss or
-    gradient was not finite, or -1, and ``failed`` the number of failed simulations so far. A batch is split into
-    ``most_shards`` parts or left whole.
+    ``averaged`` is the moving average of the weights ``flat``, ``bad_step`` the number of the first
+    step whose loss or gradient was not finite, or -1, and ``failed`` the number of failed
+    simulations so far. A batch is split into ``most_shards`` parts or left whole.
     """
 
     def __init__(
-        self, trainable: Trainable, source: Source, settings: TrainingSettings, devices: Devices = Devices()
+        self,
+        trainable: Trainable,
+        source: Source,
+        settings: TrainingSettings,
+        devices: Devices = Devices(),
     ) -> None:
         super().__init__(name="training")
         if settings.parts > 1 and not trainable.rowwise:
-            expected, do = "losses of rows that depend on no other row", "leave out strategy and accumulate"
-            raise InputError("A batch in parts", expected=expected, got="a loss of the whole batch", do=do)
+            expected = "losses of rows that depend on no other row"
+            do = "leave out strategy and accumulate"
+            raise InputError(
+                "A batch in parts", expected=expected, got="a loss of the whole batch", do=do
+            )
         self.problem = trainable
         self.source = source
         self.settings = settings
         self.devices = devices
         self.weight_layout = FlatWeights(trainable.network)
         self.shards = settings.parts
-        self.most_shards = most_shards(trainable, settings.batch_size) if settings.parts == 1 else settings.parts
+        self.most_shards = (
+            most_shards(trainable, settings.batch_size) if settings.parts == 1 else settings.parts
+        )
         self.differentiate = self._differentiate
         self.update = self._update
         self._noise_seed = seeds.tensor_seed(settings.seed, "dequantise")
@@ -73,13 +85,17 @@ class TrainingModel(keras.Model):
 
     def train_step(self, element: tuple[Any, ...]) -> dict[str, tf.Tensor]:
         """Run one step; idle ones (number -1) and all after a bad one leave everything as it is."""
-        step, (batch, failed) = element[0], self.source.batch(element)
-        # As tensors: programs that hold the variables themselves would wait for each other, and XLA refuses those of
-        # another device.
-        flat, state = tf.convert_to_tensor(self.flat.value), self._network_state()
+        step = element[0]
+        batch, failed = self.source.batch(element)
+        # As tensors: programs that hold the variables themselves would wait for each other, and XLA
+        # refuses those of another device.
+        flat = tf.convert_to_tensor(self.flat.value)
+        state = self._network_state()
         if self.settings.parts > 1:
             total, gradient = self.devices.sums(
-                lambda number: self.differentiate(flat, state, self._part(batch, number), step, number)[:2],
+                lambda number: self.differentiate(
+                    flat, state, self._part(batch, number), step, number
+                )[:2],
                 self.settings.parts,
                 flat.shape[0],
             )
@@ -96,22 +112,28 @@ class TrainingModel(keras.Model):
     def compile_step(self, element: tuple[tf.TensorSpec, ...]) -> str:
         """Compile the step, if the settings say so; return a note if XLA can't.
 
-        A step has thousands of small operations, whose overhead costs more than their arithmetic; XLA fuses them. Two
-        programs, gradient and update, as the gradient of each half of a batch has a core of its own: matrices of this
-        size gain nothing from a second one. Simulations stay outside. ``element`` is what the source gives for a step.
+        A step has thousands of small operations, whose overhead costs more than their arithmetic;
+        XLA fuses them. Two programs, gradient and update, as the gradient of each half of a batch
+        has a core of its own: matrices of this size gain nothing from a second one. Simulations
+        stay outside. ``element`` is what the source gives for a step.
         """
         specs = tf.function(self.source.batch).get_concrete_function(element).structured_outputs
         batch, failed = tf.nest.map_structure(self._zeros, specs)
-        step, flat = tf.constant(-1), tf.convert_to_tensor(self.flat.value)
+        step = tf.constant(-1)
+        flat = tf.convert_to_tensor(self.flat.value)
         for shards in (self.most_shards, 1):
             self.shards = shards
             part = flat, self._network_state(), self._parts(batch)[0], step, tf.constant(0)
-            gradient = compiled(self._differentiate, *part, xla=self.settings.xla, subject="The training step")
+            gradient = compiled(
+                self._differentiate, *part, xla=self.settings.xla, subject="The training step"
+            )
             if not gradient.xla:
                 self.shards = self.settings.parts
                 return gradient.note
-            *results, moved = gradient.call.get_concrete_function(*part).structured_outputs  # type: ignore[attr-defined]
-            # Weights that follow the data, as those of batch normalisation, must see the whole batch.
+            traced = gradient.call.get_concrete_function(*part)  # type: ignore[attr-defined]
+            *results, moved = traced.structured_outputs
+            # Weights that follow the data, as those of batch normalisation, must see the whole
+            # batch.
             if not moved:
                 break
         total, slope, moved = tf.nest.map_structure(self._zeros, (*results, moved))
@@ -132,27 +154,43 @@ class TrainingModel(keras.Model):
     def _parts(self, batch: Batch) -> list[Batch]:
         size = self.settings.batch_size // self.shards
         starts = range(0, self.shards * size, size)
-        return [{name: value[start : start + size] for name, value in batch.items()} for start in starts]
+        return [
+            {name: value[start : start + size] for name, value in batch.items()} for start in starts
+        ]
 
     def _part(self, batch: Batch, number: tf.Tensor) -> Batch:
         size = self.settings.batch_size // self.settings.parts
-        return {name: tf.gather(value, number * size + tf.range(size)) for name, value in batch.items()}
+        return {
+            name: tf.gather(value, number * size + tf.range(size)) for name, value in batch.items()
+        }
 
     def _zeros(self, spec: tf.TensorSpec) -> tf.Tensor:
-        return tf.zeros([self.settings.batch_size if n is None else n for n in spec.shape], spec.dtype)
+        return tf.zeros(
+            [self.settings.batch_size if n is None else n for n in spec.shape], spec.dtype
+        )
 
     def _differentiate(
-        self, flat: tf.Tensor, state: Sequence[tf.Tensor], batch: Batch, step: tf.Tensor, shard: tf.Tensor
+        self,
+        flat: tf.Tensor,
+        state: Sequence[tf.Tensor],
+        batch: Batch,
+        step: tf.Tensor,
+        shard: tf.Tensor,
     ) -> tuple[tf.Tensor, tf.Tensor, dict[str, tf.Tensor]]:
-        """Return the sum of losses, its gradient, and by number the non-trainable weights that changed."""
+        """Return the sum of losses, its gradient, and changed non-trainable weights by number."""
         with tf.GradientTape() as tape:
             tape.watch(flat)
             progress = tf.cast(step, tf.float32) / self.settings.steps
-            losses, moved = self._row_losses(flat, state, batch, step, progress, training=True, shard=shard)
+            losses, moved = self._row_losses(
+                flat, state, batch, step, progress, training=True, shard=shard
+            )
             total = tf.reduce_sum(losses)
         if moved and self.settings.parts > 1:
-            expected, do = "weights that don't follow the data", "leave out batch normalisation, or the parts"
-            raise InputError("A batch in parts", expected=expected, got="batch normalisation or the like", do=do)
+            expected = "weights that don't follow the data"
+            do = "leave out batch normalisation, or the parts"
+            raise InputError(
+                "A batch in parts", expected=expected, got="batch normalisation or the like", do=do
+            )
         return total, tape.gradient(total, flat), moved
 
     def _update(
@@ -164,34 +202,48 @@ class TrainingModel(keras.Model):
         failed: tf.Tensor,
     ) -> None:
         rows = self.settings.batch_size
-        loss, gradient = tf.add_n(totals) / rows, tf.add_n(gradients) / rows
+        loss = tf.add_n(totals) / rows
+        gradient = tf.add_n(gradients) / rows
         norm = tf.norm(gradient)
         finite = tf.math.is_finite(loss) & tf.math.is_finite(norm)
         active = (step >= 0) & (self.bad_step < 0)
         good = finite & active
-        # Values are selected, not branches: a branch would make the host wait for the device in every step.
+        # Values are selected, not branches: a branch would make the host wait for the device in
+        # every step.
         self._update_weights(gradient, norm, step, good)
         for number, value in moved.items():
             variable = self.network_state[int(number)]
             variable.assign(tf.where(good, value, variable.value))
-        self.loss_mean.update_state(tf.where(good, loss, 0.0), sample_weight=tf.cast(good, loss.dtype))
+        self.loss_mean.update_state(
+            tf.where(good, loss, 0.0), sample_weight=tf.cast(good, loss.dtype)
+        )
         self.failed.assign_add(tf.where(good, tf.cast(failed, tf.int32), 0))
         self.bad_step.assign(tf.where(active & ~finite, step, self.bad_step.value))
 
     def test_step(self, rows: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Evaluate some rows of the validation set with averaged weights, no dropout, and the same noise every time."""
+        """Evaluate some validation rows with averaged weights, no dropout and fixed noise.
+
+        The noise is the same every time.
+        """
         batch = {name: tf.gather(value, rows) for name, value in self.validation_arrays.items()}
         weights = self.averaged.value, self._network_state()
-        losses, _ = self._row_losses(*weights, batch, tf.constant(0), tf.constant(1.0), training=False)
-        self.loss_mean.update_state(tf.reduce_mean(losses), sample_weight=tf.cast(tf.size(rows), losses.dtype))
+        losses, _ = self._row_losses(
+            *weights, batch, tf.constant(0), tf.constant(1.0), training=False
+        )
+        self.loss_mean.update_state(
+            tf.reduce_mean(losses), sample_weight=tf.cast(tf.size(rows), losses.dtype)
+        )
         return {"loss": self.loss_mean.result()}
 
-    def _update_weights(self, gradient: tf.Tensor, norm: tf.Tensor, step: tf.Tensor, good: tf.Tensor) -> None:
+    def _update_weights(
+        self, gradient: tf.Tensor, norm: tf.Tensor, step: tf.Tensor, good: tf.Tensor
+    ) -> None:
         variables = [self.flat, self.averaged, *self.optimizer.variables]
         before = [tf.identity(variable.value) for variable in variables]
         clipped = gradient * (self.settings.clip_norm / tf.maximum(norm, self.settings.clip_norm))
         self.optimizer.apply([clipped], [self.flat])
-        # The average forgets the initial weights quickly at first, or short runs would never lose them.
+        # The average forgets the initial weights quickly at first, or short runs would never lose
+        # them.
         count = tf.cast(step, tf.float32)
         decay = tf.minimum(self.settings.average, (1.0 + count) / (10.0 + count))
         self.averaged.assign(decay * self.averaged + (1.0 - decay) * self.flat)
@@ -208,7 +260,7 @@ class TrainingModel(keras.Model):
         training: bool,
         shard: Any = 0,
     ) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
-        """Return the losses (n,) of a part of a batch, and by number the non-trainable weights that changed."""
+        """Return losses (n,) of part of a batch, and changed non-trainable weights by number."""
         number = step * self.shards + shard
         current = [
             (variable, self._random_state(index, number) if _is_random_state(variable) else value)
@@ -216,11 +268,14 @@ class TrainingModel(keras.Model):
         ]
         weights = zip(self.weight_layout.variables, self.weight_layout.unpack(flat), strict=True)
         with keras.StatelessScope([*weights, *current], initialize_variables=False) as scope:
-            losses = self.problem.loss(batch, seeds.fold_in(self._noise_seed, number), progress, training)
+            losses = self.problem.loss(
+                batch, seeds.fold_in(self._noise_seed, number), progress, training
+            )
         moved = {
             str(index): new
             for index, (variable, old) in enumerate(current)
-            if (new := scope.get_current_value(variable)) is not old and not _is_random_state(variable)
+            if (new := scope.get_current_value(variable)) is not old
+            and not _is_random_state(variable)
         }
         return losses, moved
 
@@ -233,10 +288,18 @@ class TrainingModel(keras.Model):
 
 
 def most_shards(trainable: Trainable, batch_size: int) -> int:
-    """Return into how many parts a batch is split: two on a CPU with two threads, if losses of rows are independent."""
+    """Return the number of parts of a batch: two on a CPU with two threads.
+
+    The losses of rows must be independent for that.
+    """
     threads = tf.config.threading.get_intra_op_parallelism_threads()
     threads = threads or int(os.environ.get("TF_NUM_INTRAOP_THREADS", "0")) or os.cpu_count() or 1
-    whole = threads < 2 or tf.config.list_logical_devices("GPU") or batch_size % 2 or batch_size < _FEWEST_ROWS
+    whole = (
+        threads < 2
+        or tf.config.list_logical_devices("GPU")
+        or batch_size % 2
+        or batch_size < _FEWEST_ROWS
+    )
     return 1 if whole or not trainable.rowwise else 2
 
 

@@ -31,9 +31,12 @@ _VALIDATION_BATCH = 1024
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """What training leaves, apart from weights: one row per epoch, and a record in plain values for manifests.
+    """What training leaves, apart from weights: a row an epoch, and a record for manifests.
 
-    ``error`` stopped it, if anything did: a loss that is not finite, workers or callbacks that raised, or the user.
+    The record is in plain values.
+
+    ``error`` stopped it, if anything did: a loss that is not finite, workers or callbacks that
+    raised, or the user.
     """
 
     history: pd.DataFrame
@@ -75,10 +78,14 @@ def train(
         What is kept of a simulator in the checkpoint, see :mod:`bayesinn.simulation.identity`.
     """
     model = TrainingModel(trainable, source, settings, devices)
-    model.compile(optimizer=_optimizer(optimizer, settings), jit_compile=False, steps_per_execution=1)
+    model.compile(
+        optimizer=_optimizer(optimizer, settings), jit_compile=False, steps_per_execution=1
+    )
     model.steps_per_execution = settings.steps_per_call
     model.optimizer.build([model.flat])
-    guard, history, finished = Guard(), History(), 0
+    guard = Guard()
+    history = History()
+    finished = 0
     # Before Keras gives the elements up, which waits for a batch that is on its way.
     end = keras.callbacks.LambdaCallback(on_train_end=lambda logs: source.release())
     own: list[keras.callbacks.Callback] = [guard, history, end]
@@ -128,7 +135,8 @@ def train(
     elif history.best is not None:
         history.restore_best(model)
     model.weight_layout.assign(model.averaged.value)
-    seconds, failed = round(time.monotonic() - started, 1), int(model.failed.numpy())
+    seconds = round(time.monotonic() - started, 1)
+    failed = int(model.failed.numpy())
     steps = min(int(model.optimizer.iterations.numpy()), settings.steps)
     counts = {"steps_done": steps, "seconds": seconds, "failed_simulations": failed}
     record = {**identity, "settings": asdict(settings), **counts}
@@ -137,7 +145,9 @@ def train(
 
 def _not_finite(step: int, settings: TrainingSettings, source: Source) -> TrainingError:
     got = "the simulations of that step are finite, the network's loss or gradient is not"
-    do = "lower learning_rate or clip_norm, or add noise where data are near-deterministic or repeat"
+    do = (
+        "lower learning_rate or clip_norm, or add noise where data are near-deterministic or repeat"
+    )
     if not source.finite(step):
         got = "the simulator returned NaN or infinity"
         do = "mend the simulator, narrow the prior, or declare on_nonfinite='redraw'"
@@ -146,22 +156,30 @@ def _not_finite(step: int, settings: TrainingSettings, source: Source) -> Traini
     return TrainingError(subject, expected="a finite loss", got=got, do=do)
 
 
-def _optimizer(optimizer: keras.optimizers.Optimizer | None, settings: TrainingSettings) -> keras.optimizers.Optimizer:
+def _optimizer(
+    optimizer: keras.optimizers.Optimizer | None, settings: TrainingSettings
+) -> keras.optimizers.Optimizer:
     if optimizer is not None:
         # A copy, so that the user's can be used again.
         return type(optimizer).from_config(optimizer.get_config())
     rate: Any = settings.learning_rate
     warmup = min(500, max(1, settings.steps // 20))
     decay_steps = max(1, settings.steps - warmup)
-    schedule = keras.optimizers.schedules.CosineDecay(rate * 1e-2, decay_steps, warmup_target=rate, warmup_steps=warmup)
+    schedule = keras.optimizers.schedules.CosineDecay(
+        rate * 1e-2, decay_steps, warmup_target=rate, warmup_steps=warmup
+    )
     if settings.weight_decay:
         return keras.optimizers.AdamW(schedule, weight_decay=settings.weight_decay)
     return keras.optimizers.Adam(schedule)
 
 
-def _validation_rows(model: TrainingModel, validation: Mapping[str, Any] | None) -> tf.data.Dataset | None:
+def _validation_rows(
+    model: TrainingModel, validation: Mapping[str, Any] | None
+) -> tf.data.Dataset | None:
     if validation is None:
         return None
-    model.validation_arrays.update({name: tf.convert_to_tensor(value) for name, value in validation.items()})
+    model.validation_arrays.update(
+        {name: tf.convert_to_tensor(value) for name, value in validation.items()}
+    )
     rows = np.arange(len(next(iter(validation.values()))), dtype=np.int32)
     return tf.data.Dataset.from_tensor_slices(rows).batch(_VALIDATION_BATCH)

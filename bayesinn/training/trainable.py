@@ -15,15 +15,15 @@ Batch = Mapping[str, tf.Tensor]
 class Trainable(ABC):
     """A network, and how raw batches become losses.
 
-    An author sets :attr:`network` and writes :meth:`initialize` and :meth:`loss`; the rest has defaults. Batches are
-    dicts of name to tensor (n, ...), as a source gives them.
+    An author sets :attr:`network` and writes :meth:`initialize` and :meth:`loss`; the rest has
+    defaults. Batches are dicts of name to tensor (n, ...), as a source gives them.
     """
 
     network: keras.layers.Layer
     """Holds every weight, trained or not."""
 
     rowwise: bool = False
-    """Whether the loss of a row depends on no other row, so that parts of a batch can be evaluated apart."""
+    """Whether a row's loss depends on no other row, so that parts of a batch can be separate."""
 
     @abstractmethod
     def initialize(self, batch: Batch, seed: int) -> None:
@@ -43,14 +43,14 @@ class Trainable(ABC):
         """
 
     def precompute(self, batch: Batch) -> dict[str, tf.Tensor]:
-        """Return what takes time and depends on no weight that is trained, by names that no batch has.
+        """Return what takes time and depends on no trained weight, by names that no batch has.
 
         Where all simulations exist before the first step it is computed once for each of them.
         """
         return {}
 
     def pretraining(self) -> Trainable | None:
-        """Return what must be trained, and then kept fixed, before :meth:`precompute`; None if nothing must."""
+        """Return what must be trained, then fixed, before :meth:`precompute`; None if nothing."""
         return None
 
     def freeze(self) -> None:  # noqa: B027

@@ -1,4 +1,4 @@
-"""Advice on more simulations: fit to parts of those that there are, and look how much each doubling gains."""
+"""Advice on more simulations: fit to parts of those there are, and see what each doubling gains."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -17,9 +17,12 @@ from bayesinn.simulation.simulations import take
 from bayesinn.spaces.parameters import ParameterSpace
 from bayesinn.training.settings import Optimization
 
-_HELD_OUT, _FEWEST_HELD_OUT, _MOST_HELD_OUT = 0.1, 500, 0.25
+_HELD_OUT = 0.1
+_FEWEST_HELD_OUT = 500
+_MOST_HELD_OUT = 0.25
 # Halvings of all simulations; a network of fewer than some dozens would say nothing.
-_PARTS, _FEWEST = (8, 4, 2, 1), 20
+_PARTS = (8, 4, 2, 1)
+_FEWEST = 20
 
 
 def advise(
@@ -35,9 +38,10 @@ def advise(
 ) -> Advice:
     """Tell what more simulations would gain, from networks fitted to parts of those that there are.
 
-    A tenth of the simulations, at least 500 if a quarter of all are as many, is held out; networks are fitted to an
-    eighth, a quarter, half and all of the rest. What they gain on the held-out ones tells what the next doubling would.
-    It takes as long as 12 fits on arrays, unless ``repeats`` and ``sizes`` are others.
+    A tenth of the simulations, at least 500 if a quarter of all are as many, is held out; networks
+    are fitted to an eighth, a quarter, half and all of the rest. What they gain on the held-out
+    ones tells what the next doubling would. It takes as long as 12 fits on arrays, unless
+    ``repeats`` and ``sizes`` are others.
 
     Parameters
     ----------
@@ -48,10 +52,11 @@ def advise(
     sizes : sequence of int
         Numbers of simulations to fit to, three or more to predict a gain.
     repeats : int
-        Networks of each size, two or more. Each has a seed of its own, and other simulations while there are enough;
-        those of a larger size contain those of a smaller one.
+        Networks of each size, two or more. Each has a seed of its own, and other simulations while
+        there are enough; those of a larger size contain those of a smaller one.
     steps : int
-        Of each fit; by default as for :meth:`AmortizedPosterior.fit` on arrays, of which each has its own number.
+        Of each fit; by default as for :meth:`AmortizedPosterior.fit` on arrays, of which each has
+        its own number.
     optimization, seed, progress : as for :meth:`AmortizedPosterior.fit`
 
     Examples
@@ -60,18 +65,24 @@ def advise(
     >>> linear = bi.get("linear")
     >>> posterior = bi.AmortizedPosterior(linear, flow=bi.flows.coupling(blocks=1, hidden=(8,)))
     >>> simulations = linear.sample(400, seed=1)
-    >>> advice = advise(posterior, simulations, sizes=[100, 200], repeats=2, steps=10, progress=False)
+    >>> advice = advise(
+    ...     posterior, simulations, sizes=[100, 200], repeats=2, steps=10, progress=False
+    ... )
     >>> advice.table["simulations"].tolist()
     [100, 200]
     """
     do = "pass bi.AmortizedPosterior(simulator)"
     check_type("Argument 'posterior'", posterior, AmortizedPosterior, "an AmortizedPosterior", do)
-    check_type("Argument 'optimization'", optimization, Optimization, "bi.Optimization(...)", "pass one")
+    check_type(
+        "Argument 'optimization'", optimization, Optimization, "bi.Optimization(...)", "pass one"
+    )
     check_flag("Argument 'progress'", progress)
     repeats = check_integer("Argument 'repeats'", repeats, least=2)
-    simulator, seed = posterior.simulator, seeds.check_seed(seed)
+    simulator = posterior.simulator
+    seed = seeds.check_seed(seed)
     if density_of(posterior.flow, ParameterSpace(simulator.prior, 0)) is None:
-        subject, expected = "Flow of a learning curve", "a density, to measure in nats"
+        subject = "Flow of a learning curve"
+        expected = "a density, to measure in nats"
         do = "use another flow, and a prior with at most three integers"
         raise InputError(subject, expected=expected, got=f"none, with {posterior.flow!r}", do=do)
     arrays = read_simulations(data, simulator, "Simulations")
@@ -89,8 +100,16 @@ def advise(
             for number, size in enumerate(wanted):
                 part = {name: value[places[:size]] for name, value in rest.items()}
                 own = type(posterior).from_networks(simulator, posterior.summaries, posterior.flow)
-                options: dict[str, Any] = {"steps": steps, "optimization": optimization, "progress": False}
-                own.fit(part, seed=seeds.integer_seed(seed, "learning curve", 1 + repeat, size), **options)
+                options: dict[str, Any] = {
+                    "steps": steps,
+                    "optimization": optimization,
+                    "progress": False,
+                }
+                own.fit(
+                    part,
+                    seed=seeds.integer_seed(seed, "learning curve", 1 + repeat, size),
+                    **options,
+                )
                 nats[number, repeat] = -own.log_prob(truth, held_out)
                 text = f"{nats[number, repeat].mean():.3f} nats with {size:,}"
                 display.update(repeat * len(wanted) + number + 1, text)
@@ -101,9 +120,16 @@ def _checked(sizes: Sequence[int] | None, rows: int) -> list[int]:
     """Return increasing numbers of simulations to fit to, of so many ``rows``."""
     do = "pass increasing numbers of simulations, or more data"
     if sizes is None:
-        check_integer("Number of simulations that are not held out", rows, _FEWEST * _PARTS[0], do="pass more data")
+        check_integer(
+            "Number of simulations that are not held out",
+            rows,
+            _FEWEST * _PARTS[0],
+            do="pass more data",
+        )
         return [rows // part for part in _PARTS]
     wanted = [check_integer("Argument 'sizes', each", size, _FEWEST, rows, do=do) for size in sizes]
     if len(wanted) < 2 or wanted != sorted(set(wanted)):
-        raise InputError("Argument 'sizes'", expected="two or more increasing numbers", got=repr(wanted), do=do)
+        raise InputError(
+            "Argument 'sizes'", expected="two or more increasing numbers", got=repr(wanted), do=do
+        )
     return wanted

@@ -1,4 +1,7 @@
-"""How many simulations a diagnosis makes if nobody says: as many as can decide, if the simulator is quick enough."""
+"""How many simulations a diagnosis makes by default.
+
+As many as can decide, if the simulator is quick enough.
+"""
 
 import time
 
@@ -9,8 +12,10 @@ from bayesinn.diagnostics.deviation import digits
 from bayesinn.simulation.simulator import Simulator
 
 #: Numbers of simulations: what decides nearly all errors, and what tells large ones.
-MOST, FEWEST = 10_000, 1_000
-#: About so long does a simulator in worker processes simulate for a diagnosis, if that number is left out.
+MOST = 10_000
+FEWEST = 1_000
+#: About so long does a simulator in worker processes simulate for a diagnosis, if that number is
+#: left out.
 MINUTES = 5
 # For predictive checks, beside as many around the observation as over the prior.
 _PREDICTIVE = 8_000
@@ -20,9 +25,9 @@ _SECONDS = 2.0
 def affordable(simulator: Simulator, seed: int, observed: bool, progress: Progress) -> int:
     """Return the number of simulations, two digits of it, from the speed of the simulator.
 
-    A TensorFlow simulator makes the most. Of others, batches are timed that grow until one takes two
-    seconds; the first one, in which processes start, counts only if it takes long. ``observed`` says
-    whether data sets are simulated around an observation, too.
+    A TensorFlow simulator makes the most. Of others, batches are timed that grow until one takes
+    two seconds; the first one, in which processes start, counts only if it takes long. ``observed``
+    says whether data sets are simulated around an observation, too.
     """
     if simulator.in_graph:
         return MOST
@@ -39,7 +44,8 @@ def affordable(simulator: Simulator, seed: int, observed: bool, progress: Progre
 
 def _speed(simulator: Simulator, seed: int) -> float:
     """Return simulations a second."""
-    size, first = 4, True
+    size = 4
+    first = True
     while True:
         started = time.perf_counter()
         simulator.draw(size, seed, "speed")

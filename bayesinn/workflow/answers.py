@@ -1,4 +1,7 @@
-"""The answer to an observation, or to several: its table, its file, and what tells it from the answer to another."""
+"""The answer to one or more observations: its table, its file, and what sets it apart.
+
+That is what tells it from the answer to another observation.
+"""
 
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -22,7 +25,9 @@ _MOST_ROWS = 40
 def posterior_table(
     draws: Mapping[str, np.ndarray], labels: Labels, exact: Mapping[str, np.ndarray] | None = None
 ) -> pd.DataFrame:
-    """Tabulate mean, sd and 95 % interval of draws (n, *event), a row for each scalar, and of exact ones beside them.
+    """Tabulate mean, sd and 95 % interval of draws (n, *event), a row for each scalar.
+
+    Those of exact draws stand beside them.
 
     >>> table = posterior_table({"rate": np.linspace(0.0, 2.0, 101)}, Labels({}, {"rate": "1/day"}))
     >>> table.loc["rate", "unit"], round(float(table.loc["rate", "97.5 %"]), 3)
@@ -33,8 +38,13 @@ def posterior_table(
     return table if exact is None else table.join(_moments(exact).add_prefix("exact "))
 
 
-def posterior_tables(draws: Mapping[str, np.ndarray], labels: Labels, names: Sequence[Any]) -> pd.DataFrame:
-    """Tabulate draws (draws, n_obs, *event) of named observations, a row for each observation and scalar."""
+def posterior_tables(
+    draws: Mapping[str, np.ndarray], labels: Labels, names: Sequence[Any]
+) -> pd.DataFrame:
+    """Tabulate draws (draws, n_obs, *event) of named observations.
+
+    There is a row for each observation and scalar.
+    """
     tables = {
         name: posterior_table({key: value[:, place] for key, value in draws.items()}, labels)
         for place, name in enumerate(names)
@@ -45,11 +55,13 @@ def posterior_tables(draws: Mapping[str, np.ndarray], labels: Labels, names: Seq
 def _moments(draws: Mapping[str, np.ndarray]) -> pd.DataFrame:
     frame = pd.DataFrame(columns(draws, batch_ndim=1), dtype=float)
     low, high = frame.quantile([0.025, 0.975]).to_numpy()
-    return pd.DataFrame({"mean": frame.mean(), "sd": frame.std(ddof=0), "2.5 %": low, "97.5 %": high})
+    return pd.DataFrame(
+        {"mean": frame.mean(), "sd": frame.std(ddof=0), "2.5 %": low, "97.5 %": high}
+    )
 
 
 def answer_text(tree: xarray.DataTree, table: pd.DataFrame, exact: bool = False) -> str:
-    """Write a posterior, or several, for the terminal: its table, and how typical the observation is.
+    """Write one or more posteriors for the terminal: table, and how typical the observation is.
 
     ``exact`` says that the exact posterior was asked for; a note says if there is none.
     """
@@ -60,7 +72,10 @@ def answer_text(tree: xarray.DataTree, table: pd.DataFrame, exact: bool = False)
     text = f"{table.to_string(float_format=lambda value: f'{value:.4g}')}\n"
     text += f"how typical the observation is of the simulations: p = {p_value:.2g}"
     if exact and "exact_posterior" not in tree.children:
-        text += "\nnote: no exact posterior, which needs a simulator with a log likelihood and few parameters"
+        text += (
+            "\nnote: no exact posterior, which needs a simulator with a log likelihood and "
+            "few parameters"
+        )
     warning = "\nWARNING: it is out of distribution, the posterior is an extrapolation"
     return text + warning * (p_value < FLAG_LEVEL)
 
@@ -69,8 +84,13 @@ def _answers_text(table: pd.DataFrame, p_values: np.ndarray) -> str:
     text = table.to_string(float_format=lambda value: f"{value:.4g}", max_rows=_MOST_ROWS)
     names = table.index.get_level_values("observation").unique()
     flagged = [str(name) for name in names[p_values < FLAG_LEVEL]]
-    warning = f"\nWARNING: {len(flagged)} of {len(names)} are out of distribution, their posteriors extrapolations: "
-    return text + (warning + textwrap.shorten(", ".join(flagged), 200, placeholder=" ...")) * bool(flagged)
+    warning = (
+        f"\nWARNING: {len(flagged)} of {len(names)} are out of distribution, their "
+        f"posteriors extrapolations: "
+    )
+    return text + (warning + textwrap.shorten(", ".join(flagged), 200, placeholder=" ...")) * bool(
+        flagged
+    )
 
 
 def opened(file: Path) -> Any:
@@ -83,16 +103,24 @@ def arrays_of(tree: xarray.DataTree, group: str) -> dict[str, np.ndarray]:
     if group not in tree.children:
         return {}
     chains = "chain" in tree[group].dims
-    return {str(name): value.values[0] if chains else value.values for name, value in tree[group].data_vars.items()}
+    return {
+        str(name): value.values[0] if chains else value.values
+        for name, value in tree[group].data_vars.items()
+    }
 
 
 def same_data(seen: Mapping[str, np.ndarray], given: Mapping[str, np.ndarray]) -> bool:
-    """Whether observables and context (...) or (n, ...), with NaN for padding, are those of n observations (n, ...).
+    """Whether observables and context (...) or (n, ...) are those of n observations (n, ...).
+
+    There may be NaN for padding.
 
     >>> same_data({"strain": np.array(1e-21)}, {"strain": np.array([3e-21])})
     False
     """
-    pairs = [(value, given[name] if value.ndim == given[name].ndim else given[name][0]) for name, value in seen.items()]
+    pairs = [
+        (value, given[name] if value.ndim == given[name].ndim else given[name][0])
+        for name, value in seen.items()
+    ]
     return all(
         first.shape == second.shape
         # Relative alone: data may be of any unit, and all be tiny.
@@ -104,4 +132,8 @@ def same_data(seen: Mapping[str, np.ndarray], given: Mapping[str, np.ndarray]) -
 def logarithmic(observed: np.ndarray) -> bool:
     """Whether the observed values need a logarithmic axis."""
     positive = observed[np.isfinite(observed) & (observed > 0)]
-    return bool(positive.size > 0 and not np.any(observed < 0) and positive.max() > _LOGARITHMIC_RATIO * positive.min())
+    return bool(
+        positive.size > 0
+        and not np.any(observed < 0)
+        and positive.max() > _LOGARITHMIC_RATIO * positive.min()
+    )

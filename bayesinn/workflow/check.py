@@ -15,11 +15,18 @@ from bayesinn.workflow.evidence import CAPABILITIES, Evidence
 from bayesinn.workflow.tolerances import OUTSIDE
 
 #: Groups of checks in the order of the verdict, and the titles of their sections in a report.
-GROUPS = {"over the prior": "Calibration", "around the observation": "Around the observation", "sharpness": "Sharpness"}
+GROUPS = {
+    "over the prior": "Calibration",
+    "around the observation": "Around the observation",
+    "sharpness": "Sharpness",
+}
 
 
 def judge(result: Any) -> str:
-    """Return the grade of a result without deviations: a test that fails is outside, and a pass proves nothing."""
+    """Return the grade of a result without deviations: a failed test is outside.
+
+    A pass proves nothing.
+    """
     return OUTSIDE if isinstance(result, Tested) and not result.passed_family_wise else ""
 
 
@@ -32,29 +39,44 @@ class Check:
     name : str, as the verdict shows it
     group : "over the prior", "around the observation" or "sharpness"
     run : function of :class:`Evidence`
-        Returns the result, or None where the check does not apply. A result has at least a line ``summary``.
-    needs : sequence of names in ``CAPABILITIES``, such as "log_prob", without which the check is not run
-    deviations : function of the result, returns the errors that are compared with :class:`bayesinn.Tolerances`
-        Each a :class:`bayesinn.diagnostics.Deviation`; by default the result's attribute ``deviations``, if any.
+        Returns the result, or None where the check does not apply. A result has at least a line
+        ``summary``.
+    needs : sequence of names in ``CAPABILITIES``
+        Such as "log_prob", without which the check is not run.
+    deviations : function of the result
+        Returns the errors that are compared with :class:`bayesinn.Tolerances`.
+        Each a :class:`bayesinn.diagnostics.Deviation`; by default the result's attribute
+        ``deviations``, if any.
     judge : function of the result, returns the grade of a result without deviations
-        One of "within", "outside", "undecided", "flagged" (a remark that does not count), or "". By default a
-        :class:`bayesinn.diagnostics.Tested` that fails is outside. With a p-value, outside counts only if that is
-        below the check's share of the errors that a diagnosis may make; else it is undecided, or flagged if there is a
-        ``sentence``.
-    weights : mapping of the name of a measure to its share of these errors, relative to others; 1 if left out
-        The name is empty for a result without deviations. See :data:`bayesinn.workflow.tolerances.FAMILY_ERROR`.
+        One of "within", "outside", "undecided", "flagged" (a remark that does not count), or "". By
+        default a :class:`bayesinn.diagnostics.Tested` that fails is outside. With a p-value,
+        outside counts only if that is below the check's share of the errors that a diagnosis may
+        make; else it is undecided, or flagged if there is a ``sentence``.
+    weights : mapping of the name of a measure to its share of these errors
+        Relative to others; 1 if left out.
+        The name is empty for a result without deviations. See
+        :data:`bayesinn.workflow.tolerances.FAMILY_ERROR`.
     question : str, what the check looks at
-    figures : mapping of name (of the file, without ending) to function of result and ``labels``; a matplotlib figure
+    figures : mapping of name (of the file, without ending) to function of result and ``labels``; a
+    matplotlib figure
     captions : mapping of name to str, what each figure shows, and how to tell good from bad
-    meaning : str, what may be trusted within tolerance; ``{columns}`` stands for the names of the tested columns
+    meaning : str
+        What may be trusted within tolerance; ``{columns}`` stands for the names of the tested
+        columns.
     remedy : str, what to do outside
     relies_on : sequence of names of checks
-        If one of these is outside, a good result means nothing, and only the remedy of that one is given.
+        If one of these is outside, a good result means nothing, and only the remedy of that one is
+        given.
     reference : str, where it was published
-    sentence : function of the result, for the top of the report; only of checks that don't judge the posterior itself
-    unlearnt : function of the result and a number of nats, returns the parameters of which less is known
-    key : str, attribute of the diagnosis, and prefix of columns in its table; made from the name if left out
-    table : function of the result, returns a DataFrame with one row for each checked column, or None
+    sentence : function of the result
+        For the top of the report; only of checks that don't judge the posterior itself.
+    unlearnt : function of the result and a number of nats
+        Returns the parameters of which less is known.
+    key : str
+        Attribute of the diagnosis, and prefix of columns in its table; made from the name if left
+        out.
+    table : function of the result
+        Returns a DataFrame with one row for each checked column, or None.
     heads : mapping of a column of the table to its heading in the report
     """
 
@@ -62,7 +84,9 @@ class Check:
     group: str
     run: Callable[[Evidence], Any]
     needs: Sequence[str] = ()
-    deviations: Callable[[Any], Sequence[Deviation]] = lambda result: getattr(result, "deviations", ())
+    deviations: Callable[[Any], Sequence[Deviation]] = lambda result: getattr(
+        result, "deviations", ()
+    )
     judge: Callable[[Any], str] = judge
     weights: Mapping[str, float] = field(default_factory=dict)
     question: str = ""
@@ -75,7 +99,9 @@ class Check:
     sentence: Callable[[Any], str] | None = None
     unlearnt: Callable[[Any, float], Sequence[str]] | None = None
     key: str = ""
-    table: Callable[[Any], pd.DataFrame | None] = lambda result: getattr(result, "to_dataframe", lambda: None)()
+    table: Callable[[Any], pd.DataFrame | None] = lambda result: getattr(
+        result, "to_dataframe", lambda: None
+    )()
     heads: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -86,5 +112,5 @@ class Check:
 
     @property
     def of_part(self) -> bool:
-        """Whether it looks at a part of the simulations: those with likelihoods, or around the observation."""
+        """Whether it looks at part of the simulations: with likelihoods, near the observation."""
         return not {"observation", "log_likelihood", "sharpest"}.isdisjoint(self.needs)

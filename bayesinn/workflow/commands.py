@@ -1,4 +1,4 @@
-"""Long commands of the command line: when they are interrupted, they say what is kept and how to go on."""
+"""Long commands of the command line: if interrupted, they say what is saved and how to go on."""
 
 import shlex
 import sys
@@ -28,12 +28,16 @@ def train_or_say(
     try:
         return train_into(folder, simulator, networks=networks, **options)
     except KeyboardInterrupt:
-        minutes = "; give the number of steps, --steps, in place of --minutes" * (options["minutes"] is not None)
+        minutes = "; give the number of steps, --steps, in place of --minutes" * (
+            options["minutes"] is not None
+        )
         resume = " --resume" * (not options["resume"])
         _interrupted(f"{folder} keeps {kept(folder / 'checkpoint')}", f"{resume}{minutes}")
 
 
-def training_bank(place: str | None, reuse: int | None, fresh: float | None) -> Bank | Stream | None:
+def training_bank(
+    place: str | None, reuse: int | None, fresh: float | None
+) -> Bank | Stream | None:
     """Open the bank to train on, and say how."""
     if place is None:
         if reuse is not None or fresh is not None:
@@ -49,17 +53,24 @@ def simulate_or_say(simulator: Simulator, n: int, place: str, **options: Any) ->
         return simulate(simulator, n, place, **options)
     except KeyboardInterrupt:
         bank = open_bank(place)
-        _interrupted(f"{place} keeps {bank.chunks - len(bank.missing):,} of {bank.chunks:,} chunks", "")
+        _interrupted(
+            f"{place} keeps {bank.chunks - len(bank.missing):,} of {bank.chunks:,} chunks", ""
+        )
 
 
 def advise_on(simulator: Simulator, place: str, summary: list[str], flow: str | None) -> Advice:
-    """Fit networks to parts of a bank, and return what more simulations would gain; nothing of it is kept."""
+    """Fit networks to parts of a bank, return what more simulations would gain; save nothing."""
     posterior = AmortizedPosterior(simulator, named_summary(summary), named_flow(flow))
     return advise(posterior, open_bank(place))
 
 
-def command_with(command: str, folder: Path, options: Mapping[str, list[Any]], name: str, value: int) -> str:
-    """Write a command with its options, each as often as it has values, and another value of one of them."""
+def command_with(
+    command: str, folder: Path, options: Mapping[str, list[Any]], name: str, value: int
+) -> str:
+    """Write a command with its options, each as often as it has values.
+
+    One of them gets another value.
+    """
     words = ["bayesinn", command, str(folder)]
     for option, values in {**options, name: [value]}.items():
         words += [word for each in values for word in (f"--{option}", str(each))]
@@ -67,7 +78,7 @@ def command_with(command: str, folder: Path, options: Mapping[str, list[Any]], n
 
 
 def _interrupted(keeps: str, more: str) -> NoReturn:
-    """Print what is kept and the command that goes on, and exit as a program that a signal ended."""
+    """Print what is saved and the command to go on; exit like a program ended by a signal."""
     typer.echo(f"\ninterrupted; {keeps}", err=True)
     typer.echo(f"to go on: {shlex.join(['bayesinn', *sys.argv[1:]])}{more}", err=True)
     raise typer.Exit(130)

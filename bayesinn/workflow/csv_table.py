@@ -1,4 +1,4 @@
-"""CSV files as people have them: every fault is named by line and column, and nothing is guessed."""
+"""CSV files as people have them: each fault is named by line and column, nothing is guessed."""
 
 import codecs
 import contextlib
@@ -18,7 +18,10 @@ _SAVE = "save it as CSV with commas between fields, points in decimal numbers, i
 
 
 class Table(NamedTuple):
-    """The fields of a CSV file as text: ``rows`` of as many fields as there are ``names``, each with its line."""
+    """The fields of a CSV file as text: ``rows`` with as many fields as ``names``.
+
+    Each row has its line.
+    """
 
     path: Path
     names: list[str]
@@ -28,12 +31,27 @@ class Table(NamedTuple):
     def numbers(self, name: str) -> np.ndarray:
         """Return a column as numbers (rows,), NaN where nothing is."""
         place = self.names.index(name)
-        return np.array([self._number(row[place], line, name) for row, line in zip(self.rows, self.lines, strict=True)])
+        return np.array(
+            [
+                self._number(row[place], line, name)
+                for row, line in zip(self.rows, self.lines, strict=True)
+            ]
+        )
 
-    def fault(self, line: int, column: str | int | None, *, expected: str, got: str, do: str) -> InputError:
+    def fault(
+        self, line: int, column: str | int | None, *, expected: str, got: str, do: str
+    ) -> InputError:
         """Return the error for a place in the file."""
-        where = "" if column is None else f", column {column!r}" if isinstance(column, str) else f", column {column}"
-        return InputError(f"{str(self.path)!r}, line {line}{where}", expected=expected, got=got, do=do)
+        where = (
+            ""
+            if column is None
+            else f", column {column!r}"
+            if isinstance(column, str)
+            else f", column {column}"
+        )
+        return InputError(
+            f"{str(self.path)!r}, line {line}{where}", expected=expected, got=got, do=do
+        )
 
     def _number(self, field: str, line: int, name: str) -> float:
         text = field.strip()
@@ -43,14 +61,17 @@ class Table(NamedTuple):
             return read_number(text)
         do = "write a number, or leave the field empty where a value is missing"
         if text[0] in "<>\N{LESS-THAN OR EQUAL TO}\N{GREATER-THAN OR EQUAL TO}":
-            do = "write what the simulator returns for values beyond a limit, such as the limit itself"
+            do = (
+                "write what the simulator returns for values beyond a limit, such as the limit "
+                "itself"
+            )
         elif "," in text:
             do = "write decimal numbers with a point, and thousands without separator"
         raise self.fault(line, name, expected="a number", got=repr(text), do=do)
 
 
 def read_table(path: Path) -> Table:
-    """Read a CSV file with a header; a wrong number of fields, blank lines and foreign separators are refused."""
+    """Read a CSV file with a header; refuse bad field numbers, blank lines, other separators."""
     table = Table(path, [], [], [])
     reader = csv.reader(io.StringIO(_decoded(table, path.read_bytes()), newline=""), strict=True)
     try:
@@ -58,13 +79,18 @@ def read_table(path: Path) -> Table:
             table.rows.append(row)
             table.lines.append(reader.line_num)
     except csv.Error as error:
-        raise table.fault(reader.line_num, None, expected="well-formed CSV", got=str(error), do=_SAVE) from error
+        raise table.fault(
+            reader.line_num, None, expected="well-formed CSV", got=str(error), do=_SAVE
+        ) from error
     while table.rows and _is_blank(table.rows[-1]):
         table.rows.pop()
         table.lines.pop()
     if len(table.rows) < 2:
-        expected, do = "a header with names, and numbers below it", "give each column the name that the simulator uses"
-        raise table.fault(len(table.rows) or 1, None, expected=expected, got="the end of the file", do=do)
+        expected = "a header with names, and numbers below it"
+        do = "give each column the name that the simulator uses"
+        raise table.fault(
+            len(table.rows) or 1, None, expected=expected, got="the end of the file", do=do
+        )
     names = [name.strip() for name in table.rows.pop(0)]
     _check_header(table, names, table.lines.pop(0))
     table.names.extend(names)
@@ -81,18 +107,28 @@ def _decoded(table: Table, data: bytes) -> str:
         column = error.start - data.rfind(b"\n", 0, error.start)
         got = f"byte {data[error.start]:#04x} at place {column} of the line"
         if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-            line, got = 1, "UTF-16"
+            line = 1
+            got = "UTF-16"
         raise table.fault(line, None, expected="text in UTF-8", got=got, do=_SAVE) from error
     if (place := text.find("\0")) >= 0:
-        raise table.fault(text.count("\n", 0, place) + 1, None, expected="text in UTF-8", got="a zero byte", do=_SAVE)
+        raise table.fault(
+            text.count("\n", 0, place) + 1,
+            None,
+            expected="text in UTF-8",
+            got="a zero byte",
+            do=_SAVE,
+        )
     return text
 
 
 def _check_header(table: Table, names: list[str], line: int) -> None:
     for separator, word in _SEPARATORS.items():
         if len(names) == 1 and separator in names[0]:
-            raise table.fault(line, 1, expected="commas between fields", got=f"{word}: {names[0]!r}", do=_SAVE)
-    expected, do = "a header with different names", "give each column the name that the simulator uses"
+            raise table.fault(
+                line, 1, expected="commas between fields", got=f"{word}: {names[0]!r}", do=_SAVE
+            )
+    expected = "a header with different names"
+    do = "give each column the name that the simulator uses"
     for place, name in enumerate(names, 1):
         if not name or is_number(name) or name in names[: place - 1]:
             raise table.fault(line, place, expected=expected, got=repr(name), do=do)
@@ -110,7 +146,10 @@ def _check_row(table: Table, row: list[str], line: int) -> None:
     if len(row) < size:
         do = "write one field for each column, empty where a value is missing"
         raise table.fault(line, table.names[len(row)], expected=expected, got=got, do=do)
-    do = "write decimal numbers with a point (1.5, not 1,5), and one field for each name in the header"
+    do = (
+        "write decimal numbers with a point (1.5, not 1,5), and one field for each name in the "
+        "header"
+    )
     raise table.fault(line, size + 1, expected=expected, got=got, do=do)
 
 

@@ -1,4 +1,7 @@
-"""Run all checks on a trained posterior, or on arrays from any posterior; test many observations together."""
+"""Run all checks on a trained posterior, or on any posterior's arrays; test many observations.
+
+The observations are tested together.
+"""
 
 import textwrap
 from collections.abc import Callable, Mapping
@@ -42,14 +45,14 @@ def diagnose(
     level: float = 0.99,
     progress: bool = True,
 ) -> Diagnosis:
-    """Find out how wrong a posterior is, on fresh simulations from the prior and around an observation.
+    """Find how wrong a posterior is, on fresh simulations from the prior and near an observation.
 
     Each error has a unit, an interval and a tolerance. The posterior is ``within`` tolerance if all
-    intervals are, ``outside`` if an error is larger than its tolerance for sure, and ``undecided`` if
-    more simulations are needed to tell; then it says how many. Of posteriors within tolerance, 1 % at
-    most are called outside, by any check, for any number of simulations. The repr of the result is
-    the verdict. Checks that need a density or latent codes are left out where the flow has
-    none, and the verdict says so. Add checks of your own with :func:`bayesinn.register_check`.
+    intervals are, ``outside`` if an error is larger than its tolerance for sure, and ``undecided``
+    if more simulations are needed to tell; then it says how many. Of posteriors within tolerance, 1
+    % at most are called outside, by any check, for any number of simulations. The repr of the
+    result is the verdict. Checks that need a density or latent codes are left out where the flow
+    has none, and the verdict says so. Add checks of your own with :func:`bayesinn.register_check`.
 
     Parameters
     ----------
@@ -62,24 +65,27 @@ def diagnose(
     draws : int, number of posterior draws for each data set
     seed : int
     observed : dict of name to array
-        One observation, without batch axis: is it like the simulations, L-C2ST, posterior SBC, posterior predictive
-        checks. If left out, the one that ships with the simulator, if any.
+        One observation, without batch axis: is it like the simulations, L-C2ST, posterior SBC,
+        posterior predictive checks. If left out, the one that ships with the simulator, if any.
     quantities : dict of name to function
-        Test quantities for SBC: each takes parameters (m, *event) and one observation, and returns (m,).
+        Test quantities for SBC: each takes parameters (m, *event) and one observation, and returns
+        (m,).
     larger : AmortizedPosterior
-        A longer or larger fit of the same simulator: the missing sharpness is at least what its density gains. Not
-        needed if the simulator has a likelihood.
+        A longer or larger fit of the same simulator: the missing sharpness is at least what its
+        density gains. Not needed if the simulator has a likelihood.
     tolerances : Tolerances
         Errors that are accepted.
     level : float
-        Probability that a correct posterior stays inside the bands of figures, and that no predictive statistic is
-        flagged; the higher, the more is simulated around the observation.
+        Probability that a correct posterior stays inside the bands of figures, and that no
+        predictive statistic is flagged; the higher, the more is simulated around the observation.
     progress : bool
 
     Examples
     --------
     >>> import bayesinn as bi
-    >>> posterior = bi.AmortizedPosterior(bi.get("linear"), flow=bi.flows.coupling(blocks=2, hidden=(16,)))
+    >>> posterior = bi.AmortizedPosterior(
+    ...     bi.get("linear"), flow=bi.flows.coupling(blocks=2, hidden=(16,))
+    ... )
     >>> _ = posterior.fit(steps=20, batch_size=64, seed=1, progress=False)
     >>> diagnosis = bi.diagnose(posterior, simulations=100, draws=50, seed=2, progress=False)
     >>> diagnosis.grade  # after 20 steps
@@ -87,16 +93,21 @@ def diagnose(
     """
     do = "train one with bi.AmortizedPosterior(simulator).fit(), or load one with bi.load(folder)"
     check_type("Argument 'posterior'", posterior, AmortizedPosterior, "a trained posterior", do)
-    seed, level = seeds.check_seed(seed), check_level(level)
+    seed = seeds.check_seed(seed)
+    level = check_level(level)
     if simulations is not None:
         do = f"leave it out, or pass {MOST}, which decides nearly all errors"
         simulations = check_integer("Argument 'simulations'", simulations, _FEWEST, do=do)
     draws = check_integer("Argument 'draws'", draws, least=5)
     check_flag("Argument 'progress'", progress)
     do = "pass {'name': function of parameters and data}"
-    check_type("Argument 'quantities'", quantities, (Mapping, type(None)), "a dict of functions", do)
+    check_type(
+        "Argument 'quantities'", quantities, (Mapping, type(None)), "a dict of functions", do
+    )
     do = "pass a longer or larger fit of the same simulator"
-    check_type("Argument 'larger'", larger, (AmortizedPosterior, type(None)), "a trained posterior", do)
+    check_type(
+        "Argument 'larger'", larger, (AmortizedPosterior, type(None)), "a trained posterior", do
+    )
     check_type("Argument 'tolerances'", tolerances, Tolerances, "bi.Tolerances(...)", "pass one")
     settings = {"draws": draws, "level": level, "tolerances": asdict(tolerances)}
     with Progress("diagnosing", shown=progress) as stages:
@@ -104,29 +115,43 @@ def diagnose(
             around = observed is not None or posterior.simulator.observed is not None
             simulations = affordable(posterior.simulator, seed, around, stages)
         settings = {"simulations": simulations} | settings
-        evidence = gather(posterior, simulations, draws, seed, level, observed, quantities, larger, stages.stage)
+        evidence = gather(
+            posterior, simulations, draws, seed, level, observed, quantities, larger, stages.stage
+        )
         found = diagnose_arrays(evidence, tolerances, settings, stages.stage)
         stages.stage("done")
-    numbers = {name: str(value) for name, value in {"draws": draws, "seed": seed}.items() if value != _USUAL[name]}
+    numbers = {
+        name: str(value)
+        for name, value in {"draws": draws, "seed": seed}.items()
+        if value != _USUAL[name]
+    }
     others = {"observed": observed, "quantities": quantities, "larger": larger}
-    again = partial(_call, numbers | {name: name for name, value in others.items() if value is not None})
+    again = partial(
+        _call, numbers | {name: name for name, value in others.items() if value is not None}
+    )
     return replace(found, about=_about(posterior), history=posterior.history, again=again)
 
 
 def _call(given: Mapping[str, str], name: str, value: int) -> str:
     """Write the call that diagnoses anew with another number."""
     arguments = {name: str(value)} | {key: text for key, text in given.items() if key != name}
-    return f"bi.diagnose(posterior, {', '.join(f'{key}={text}' for key, text in arguments.items())})"
+    return (
+        f"bi.diagnose(posterior, {', '.join(f'{key}={text}' for key, text in arguments.items())})"
+    )
 
 
 def _about(posterior: AmortizedPosterior) -> dict[str, str]:
     """Return what the report says of the posterior above the verdict."""
     training = posterior.training["settings"]
-    networks = [*(f"{name}: {summary!r}" for name, summary in posterior.summaries.items()), repr(posterior.flow)]
+    networks = [
+        *(f"{name}: {summary!r}" for name, summary in posterior.summaries.items()),
+        repr(posterior.flow),
+    ]
     return {
         "Simulator": posterior.simulator.name,
         "Network": textwrap.shorten("; ".join(networks), 160, placeholder=" ..."),
-        "Training": f"{posterior.steps_done:,} steps of {training['batch_size']:,}, seed {training['seed']}",
+        "Training": f"{posterior.steps_done:,} steps of {training['batch_size']:,}, seed "
+        f"{training['seed']}",
         "Diagnosed": f"{datetime.now():%Y-%m-%d}",
     }
 
@@ -139,7 +164,8 @@ def diagnose_arrays(
 ) -> Diagnosis:
     """Run all checks that the arrays allow, whatever posterior they come from.
 
-    ``settings`` are written into the report; ``stage`` is called with the group of checks that are run next.
+    ``settings`` are written into the report; ``stage`` is called with the group of checks that are
+    run next.
 
     Examples
     --------
@@ -151,14 +177,21 @@ def diagnose_arrays(
     >>> diagnose_arrays(Evidence({"mean": truth}, {"mean": draws}, prior={"mean": truth})).outside
     ()
     """
-    pairs, checks = paired(evidence.truth, evidence.draws), registered_checks()
+    pairs = paired(evidence.truth, evidence.draws)
+    checks = registered_checks()
     left_out = {check: evidence.missing(check.needs) for check in checks}
     results: dict[Check, Any] = {}
     for group, title in GROUPS.items():
         stage(title.lower())
-        results |= {check: check.run(evidence) for check in checks if check.group == group and not left_out[check]}
+        results |= {
+            check: check.run(evidence)
+            for check in checks
+            if check.group == group and not left_out[check]
+        }
     results = {check: result for check, result in results.items() if result is not None}
-    findings = [Finding(check, result, tolerances, evidence.labels) for check, result in results.items()]
+    findings = [
+        Finding(check, result, tolerances, evidence.labels) for check, result in results.items()
+    ]
     family = sum(finding.weight for finding in findings)
     findings = [replace(finding, family=family) for finding in findings]
     left_out = {check: reason for check, reason in left_out.items() if check not in results}
@@ -174,13 +207,13 @@ def misspecification(
     seed: int = 0,
     level: float = 0.99,
 ) -> MisspecificationResult:
-    """Test whether a batch of observations comes from the simulator and its prior, by their summaries.
+    """Test whether a batch of observations fits the simulator and its prior, by their summaries.
 
-    The out-of-distribution flag judges one observation; a population may be wrong although each observation is
-    possible. The data are compared with ``simulations`` fresh simulations, context included, which should be drawn as
-    the simulator draws it. Well-specified data pass with probability ``level``. Power is highest with about as many
-    summaries as parameters: the others dilute a difference in one of many. See
-    :func:`bayesinn.diagnostics.misspecification`.
+    The out-of-distribution flag judges one observation; a population may be wrong although each
+    observation is possible. The data are compared with ``simulations`` fresh simulations, context
+    included, which should be drawn as the simulator draws it. Well-specified data pass with
+    probability ``level``. Power is highest with about as many summaries as parameters: the others
+    dilute a difference in one of many. See :func:`bayesinn.diagnostics.misspecification`.
 
     Examples
     --------
@@ -193,8 +226,12 @@ def misspecification(
     [True, False]
     """
     if not check_observations(posterior.simulator, data).batched:
-        subject, expected = "Observations to test together", "a batch of them: arrays (n_obs, ...)"
-        do = "look at the p-value of sample(...) or infer(...), which is for one; or add a first axis"
+        subject = "Observations to test together"
+        expected = "a batch of them: arrays (n_obs, ...)"
+        do = (
+            "look at the p-value of sample(...) or infer(...), which is for one; or add a first "
+            "axis"
+        )
         raise InputError(subject, expected=expected, got="one observation", do=do)
     fresh = simulate(posterior.simulator, simulations, seed, "diagnosis")
     simulated = posterior.summarize({**fresh.observables, **fresh.context})

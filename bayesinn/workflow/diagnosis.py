@@ -17,11 +17,22 @@ from bayesinn.workflow.evidence import Arrays, Evidence
 from bayesinn.workflow.finding import Finding
 from bayesinn.workflow.observed import observed_section
 from bayesinn.workflow.report import Figure, Section, Verdict, render, save_all
-from bayesinn.workflow.tolerances import FAMILY_ERROR, FLAGGED, OUTSIDE, UNDECIDED, WITHIN, Tolerances
+from bayesinn.workflow.tolerances import (
+    FAMILY_ERROR,
+    FLAGGED,
+    OUTSIDE,
+    UNDECIDED,
+    WITHIN,
+    Tolerances,
+)
 from bayesinn.workflow.verdict import Again, Judgement, not_run, take
 
 #: Columns of the table of parameters: key of a check and column of its table, and their headings.
-_OVERVIEW = {"recovery_r_squared": "R²", "recovery_contraction": "Contraction", "information_gain": "Nats gained"}
+_OVERVIEW = {
+    "recovery_r_squared": "R²",
+    "recovery_contraction": "Contraction",
+    "information_gain": "Nats gained",
+}
 _MEASURES = {
     "shift": "Shift [sd]",
     "error of spread": "Error of spread [%]",
@@ -33,10 +44,11 @@ _MEASURES = {
 class Diagnosis:
     """What the checks found.
 
-    The result of each check is an attribute under the check's key: ``sbc``, ``coverage``, ``joint_coverage``, ``tarp``,
-    ``dependence``, ``fit_to_data``, ``quantities``, ``latent``, ``local`` (L-C2ST), ``posterior_sbc``, ``observation``,
-    ``predictive``, ``sharpness``, ``recovery``, ``information``, and those of your own checks. It is None where the
-    check was not run.
+    The result of each check is an attribute under the check's key: ``sbc``, ``coverage``,
+    ``joint_coverage``, ``tarp``, ``dependence``, ``fit_to_data``, ``quantities``, ``latent``,
+    ``local`` (L-C2ST), ``posterior_sbc``, ``observation``, ``predictive``, ``sharpness``,
+    ``recovery``, ``information``, and those of your own checks. It is None where the check was not
+    run.
     """
 
     findings: Sequence[Finding]
@@ -46,13 +58,18 @@ class Diagnosis:
     tolerances: Tolerances
     size: tuple[int, ...]  #: numbers of data sets and of posterior draws for each
     settings: Mapping[str, Any] = field(default_factory=dict)  #: written at the end of the report
-    about: Mapping[str, str] = field(default_factory=dict)  #: simulator, network, training: the report's first line
+    #: simulator, network, training: the report's first line
+    about: Mapping[str, str] = field(default_factory=dict)
     history: pd.DataFrame | None = None  #: of the training
     again: Again = take  #: writes the call or command that diagnoses anew with another number
 
     def __getattr__(self, name: str) -> Any:
         # Copying looks up special methods before the findings are set.
-        results = {} if name.startswith("_") else {check.key: None for check in self.left_out} | self.results
+        results = (
+            {}
+            if name.startswith("_")
+            else {check.key: None for check in self.left_out} | self.results
+        )
         if name not in results:
             raise AttributeError(f"Diagnosis has no result {name!r}; it has {list(results)}")
         return results[name]
@@ -66,7 +83,9 @@ class Diagnosis:
     def judgement(self) -> Judgement:
         """What all findings say together."""
         simulations, draws = self.size
-        return Judgement(self.findings, self.parameters, self.tolerances, simulations, draws, self.again)
+        return Judgement(
+            self.findings, self.parameters, self.tolerances, simulations, draws, self.again
+        )
 
     @property
     def grade(self) -> str:
@@ -85,11 +104,16 @@ class Diagnosis:
 
     @cached_property
     def verdict(self) -> pd.DataFrame:
-        """One row a check: its grade, p-value, largest error with interval, unit and tolerance, and what was found."""
+        """One row a check: grade, p-value, largest error, and what was found.
+
+        The error comes with interval, unit and tolerance.
+        """
         rows = {}
         for item in self.findings:
             # The error that may be largest is not always one that decides the grade.
-            worst = next((error._asdict() for error in item.errors if error.grade == item.grade), {})
+            worst = next(
+                (error._asdict() for error in item.errors if error.grade == item.grade), {}
+            )
             names = "measure", "column", "estimate", "lower", "upper", "unit", "tolerance"
             numbers = {name: worst.get(name) for name in names} | {"p_value": item.p_value}
             rows[item.check.name] = {"grade": item.grade, **numbers, "found": item.found}
@@ -97,12 +121,15 @@ class Diagnosis:
 
     @cached_property
     def errors(self) -> pd.DataFrame:
-        """One row for each column of each measure of each check: estimate, interval, unit, tolerance and grade."""
+        """One row a column of each check's measure: estimate, interval, unit, tolerance, grade.
+
+        There is one for each measure of each check.
+        """
         rows = [error._asdict() for finding in self.findings for error in finding.errors]
         return pd.DataFrame(rows).drop(columns="text").set_index(["check", "measure", "column"])
 
     def to_dataframe(self) -> pd.DataFrame:
-        """One row a column of parameters, with the numbers of all checks that look at single columns.
+        """One row for each parameter column, with the numbers of all checks of single columns.
 
         A column is named after the check's key and the column of its table: ``sbc_p_value``.
         """
@@ -114,21 +141,35 @@ class Diagnosis:
         return pd.concat(tables, axis=1)
 
     def to_datatree(self) -> xarray.DataTree:
-        """PIT values for ArviZ, in the group ``prior_sbc``: ``arviz_plots.plot_ecdf_pit(diagnosis.to_datatree())``."""
-        values = {name: self.sbc.values[None, :, index] for index, name in enumerate(self.sbc.columns)}
+        """PIT values for ArviZ in the group ``prior_sbc``.
+
+        Plot them with ``arviz_plots.plot_ecdf_pit(diagnosis.to_datatree())``.
+        """
+        values = {
+            name: self.sbc.values[None, :, index] for index, name in enumerate(self.sbc.columns)
+        }
         return az.from_dict({"prior_sbc": values})
 
     def plot(self, folder: str | Path) -> list[Path]:
-        """Write every figure as PNG into ``folder``, which is made if need be, and return the paths."""
-        return save_all((item for finding in self.findings for item in finding.figures.items()), folder)
+        """Write every figure as PNG into ``folder``, made if need be, and return the paths."""
+        return save_all(
+            (item for finding in self.findings for item in finding.figures.items()), folder
+        )
 
     def to_html(
-        self, path: str | Path, *, title: str = "", sections: Sequence[Section] = (), reference: Arrays | None = None
+        self,
+        path: str | Path,
+        *,
+        title: str = "",
+        sections: Sequence[Section] = (),
+        reference: Arrays | None = None,
     ) -> Path:
-        """Write the report as one self-contained HTML file, your own sections last, and return its path.
+        """Write the report as a self-contained HTML file, own sections last; return its path.
 
-        ``reference``, draws from an exact or classical posterior of the observed data, dict of name to (m, *event), is
-        shown beside the posterior of the observed data.
+        These are your own sections.
+
+        ``reference``, draws from an exact or classical posterior of the observed data, dict of name
+        to (m, *event), is shown beside the posterior of the observed data.
         """
         at = self.evidence.observation
         labels = self.evidence.labels
@@ -140,8 +181,13 @@ class Diagnosis:
             for finding in sorted(self.findings, key=lambda finding: order.index(finding.grade))
         ]
         if self.history is not None and not self.history.empty:
-            caption = "Loss: mean of -log q(parameters | data), in nats. It flattens as the learning rate decays."
-            training = Section("Training", "", figures=[Figure(plots.loss(self.history), caption)], folded=True)
+            caption = (
+                "Loss: mean of -log q(parameters | data), in nats. It flattens as the "
+                "learning rate decays."
+            )
+            training = Section(
+                "Training", "", figures=[Figure(plots.loss(self.history), caption)], folded=True
+            )
             sections = [*sections, training]
         name = self.about.get("Simulator", "")
         return render(
@@ -155,19 +201,30 @@ class Diagnosis:
         )
 
     def __repr__(self) -> str:
-        grade = {"within": "within tolerance", "outside": "OUTSIDE TOLERANCE"}.get(self.grade, self.grade)
-        lines = [f"Diagnosis: {grade} ({self.size[0]:,} simulations, {self.size[1]} draws, seed {self.evidence.seed})"]
+        grade = {"within": "within tolerance", "outside": "OUTSIDE TOLERANCE"}.get(
+            self.grade, self.grade
+        )
+        lines = [
+            f"Diagnosis: {grade} ({self.size[0]:,} simulations, {self.size[1]} draws, seed "
+            f"{self.evidence.seed})"
+        ]
         lines += [f"  {self.advice.text}", ""]
         width = max(len(finding.check.name) for finding in self.findings) + 2
-        lines += [f"  {item.check.name:<{width}}{item.grade:<11}{item.found}" for item in self.findings]
+        lines += [
+            f"  {item.check.name:<{width}}{item.grade:<11}{item.found}" for item in self.findings
+        ]
         lines += [f"  {line}" for line in not_run(self.left_out)]
         return "\n".join([*lines, "", self._numbers().to_string(float_format="%.3g")])
 
     def _numbers(self) -> pd.DataFrame:
         """Return one row a parameter: errors by measure, and how much the posterior knows."""
         errors = self.errors.reset_index()
-        errors = errors[errors["check"].isin(["SBC", "coverage"]) & errors["measure"].isin(list(_MEASURES))]
-        table = errors.pivot(index="column", columns="measure", values="estimate").reindex(self.parameters)
+        errors = errors[
+            errors["check"].isin(["SBC", "coverage"]) & errors["measure"].isin(list(_MEASURES))
+        ]
+        table = errors.pivot(index="column", columns="measure", values="estimate").reindex(
+            self.parameters
+        )
         table = table[[name for name in _MEASURES if name in table]].rename(columns=_MEASURES)
         known = self.to_dataframe()
         known = known[[name for name in _OVERVIEW if name in known]].rename(columns=_OVERVIEW)
@@ -175,24 +232,36 @@ class Diagnosis:
 
     def _overview(self) -> Section:
         text = (
-            "Errors over the whole prior: how far posteriors lie from the truth, in their standard deviations "
-            "(positive: too low); how much wider truths scatter than posteriors say (positive: posteriors too narrow); "
-            "the largest error of coverage. R², contraction (1 - posterior variance / prior variance) and nats gained "
+            "Errors over the whole prior: how far posteriors lie from the truth, in their "
+            "standard deviations "
+            "(positive: too low); how much wider truths scatter than posteriors say (positive: "
+            "posteriors too narrow); "
+            "the largest error of coverage. R², contraction (1 - posterior variance / prior "
+            "variance) and nats gained "
             "say how much the data tell."
         )
-        table = self._numbers().apply(lambda column: column.round(3 if column.abs().max() < 10.0 else 1))
+        table = self._numbers().apply(
+            lambda column: column.round(3 if column.abs().max() < 10.0 else 1)
+        )
         return Section("Parameters", text, table=table, labels=self.evidence.labels)
 
     def _checks(self) -> Section:
         table = self.verdict[["grade", "p_value", "found"]].copy()
         # As exact as a rule about p-values needs it.
-        table["p_value"] = [f"{value:.2g}" if np.isfinite(value) else "" for value in table["p_value"]]
+        table["p_value"] = [
+            f"{value:.2g}" if np.isfinite(value) else "" for value in table["p_value"]
+        ]
         text = (
-            "Parameters were drawn from the prior, data sets simulated from them, and the posterior of each data set "
-            "compared with the parameters that made it. A check is within tolerance if the whole interval of each "
-            "error is, outside if one is larger than its tolerance for sure, and otherwise undecided. For sure means: "
-            f"a posterior without any such error has one check outside, of all checks, in {100 * FAMILY_ERROR:g} % of "
-            "diagnoses at most. The p-value is the probability that a correct posterior would do as badly; it gets "
+            "Parameters were drawn from the prior, data sets simulated from them, and the "
+            "posterior of each data set "
+            "compared with the parameters that made it. A check is within tolerance if the whole "
+            "interval of each "
+            "error is, outside if one is larger than its tolerance for sure, and otherwise "
+            "undecided. For sure means: "
+            f"a posterior without any such error has one check outside, of all checks, in "
+            f"{100 * FAMILY_ERROR:g} % of "
+            "diagnoses at most. The p-value is the probability that a correct posterior would do "
+            "as badly; it gets "
             "small for small errors, too, if there are many simulations."
         )
         heads = {"grade": "Tolerance", "p_value": "p-value", "found": "Found"}

@@ -24,9 +24,12 @@ CAPABILITIES = {
 
 @dataclass(frozen=True)
 class TypicalityResult:
-    """How typical an observation is of the simulations that the network was trained on, and its least typical part.
+    """How typical an observation is of the simulations of training, and its least typical part.
 
-    ``smallest`` is the p-value that no observation can fall below, however odd, with so few simulations.
+    The network was trained on these simulations.
+
+    ``smallest`` is the p-value that no observation can fall below, however odd, with so few
+    simulations.
     """
 
     p_value: float
@@ -35,7 +38,7 @@ class TypicalityResult:
 
     @property
     def out_of_distribution(self) -> bool:
-        """Whether the p-value is below 0.01: the posterior is then an extrapolation, and not to be trusted."""
+        """Whether the p-value is below 0.01: the posterior then extrapolates; don't trust it."""
         return self.p_value < FLAG_LEVEL
 
     @property
@@ -61,17 +64,21 @@ class Observation:
     own_features: np.ndarray  #: (1, c), summaries of the observation
     observed: Arrays  #: (...), NaN for padding
     draws: Arrays  #: (m, *event), from its posterior
-    predicted: Arrays | None  #: (m, ...), from the posterior; None where they are not finite, or nothing was observed
-    #: Draws (r, 1 + L, *event) from the posterior of the observation, and (r, 1 + L): their log posterior given a new
-    #: data set minus their log prior. The new data set of a row was simulated from its first draw.
+    #: (m, ...), from the posterior; None where they are not finite, or nothing was observed
+    predicted: Arrays | None
+    #: Draws (r, 1 + L, *event) from the posterior of the observation, and (r, 1 + L): their log
+    #: posterior given a new data set minus their log prior. The new data set of a row was simulated
+    #: from its first draw.
     replicates: tuple[Arrays, np.ndarray] | None
-    draw_latent: Callable[[int, int], np.ndarray]  #: takes a count and a seed, returns latent draws (count, d)
-    from_latent: Callable[[np.ndarray], Arrays]  #: takes latent codes (m, d), returns parameters (m, *event)
+    #: takes a count and a seed, returns latent draws (count, d)
+    draw_latent: Callable[[int, int], np.ndarray]
+    #: takes latent codes (m, d), returns parameters (m, *event)
+    from_latent: Callable[[np.ndarray], Arrays]
 
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
-    """Parameters drawn from the prior, posterior draws given the data of each, and further arrays about them."""
+    """Parameters from the prior, posterior draws given each one's data, and further arrays."""
 
     truth: Arrays  #: (n, *event)
     draws: Arrays  #: (n, L, *event)
@@ -82,23 +89,39 @@ class Evidence:
     data: Arrays = field(default_factory=dict)  #: (n, ...), observables and context
     log_prob: Pair | None = None  #: (n,) and (n, L), log posterior density of truths and draws
     prior_log_prob: Pair | None = None  #: (n,) and (n, L), log prior density of truths and draws
-    log_likelihood: Pair | None = None  #: (m,) and (m, L), of the first m data sets, up to a constant for each
-    other_log_prob: np.ndarray | None = None  #: (n,), log density of the truths under a longer or larger fit
-    references: Arrays | None = None  #: (n, *event), points that depend on data; see :func:`bayesinn.diagnostics.tarp`
-    quantities: Mapping[str, Pair] | None = None  #: (n,) and (n, L), functions of parameters and data
-    latent: Pair | None = None  #: (n, d) and (n, L, d), codes of the truths, and draws from the latent distribution
+    #: (m,) and (m, L), of the first m data sets, up to a constant for each
+    log_likelihood: Pair | None = None
+    #: (n,), log density of the truths under a longer or larger fit
+    other_log_prob: np.ndarray | None = None
+    #: (n, *event), points that depend on data; see :func:`bayesinn.diagnostics.tarp`
+    references: Arrays | None = None
+    #: (n,) and (n, L), functions of parameters and data
+    quantities: Mapping[str, Pair] | None = None
+    #: (n, d) and (n, L, d), codes of the truths, and draws from the latent distribution
+    latent: Pair | None = None
     observation: Observation | None = None
-    absent: Mapping[str, str] = field(default_factory=dict)  #: capability and the reason why it is missing
+    #: capability and the reason why it is missing
+    absent: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def sharpest(self) -> bool:
-        """Whether something is known that no posterior is sharper than, or that is sharper than this one."""
+        """Whether a bound on sharpness is known, or a posterior sharper than this one.
+
+        No posterior is sharper than the bound.
+        """
         exact = self.log_likelihood is not None and self.prior_log_prob is not None
         return exact or self.other_log_prob is not None
 
     def missing(self, needs: Sequence[str]) -> str:
         """Return why a check with these needs can't run; an empty text if it can."""
-        return next((self.absent.get(name, CAPABILITIES[name]) for name in needs if not getattr(self, name)), "")
+        return next(
+            (
+                self.absent.get(name, CAPABILITIES[name])
+                for name in needs
+                if not getattr(self, name)
+            ),
+            "",
+        )
 
 
 def needed[Value](value: Value | None) -> Value:

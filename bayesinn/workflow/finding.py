@@ -1,4 +1,4 @@
-"""The outcome of a check: its grade, what the verdict, the tables, the figures and the report say of it."""
+"""A check's outcome: its grade, and what the verdict, tables, figures and report say of it."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -12,15 +12,26 @@ from bayesinn.core.labels import Labels
 from bayesinn.diagnostics.deviation import TOGETHER, Deviation, digits
 from bayesinn.workflow.check import Check
 from bayesinn.workflow.report import Figure, Section
-from bayesinn.workflow.tolerances import FAMILY_ERROR, FLAGGED, OUTSIDE, UNDECIDED, WITHIN, Tolerances
+from bayesinn.workflow.tolerances import (
+    FAMILY_ERROR,
+    FLAGGED,
+    OUTSIDE,
+    UNDECIDED,
+    WITHIN,
+    Tolerances,
+)
 
 _MOST_SAID = 4
 # Headings of columns that several checks share.
-_HEADS = {"p_value": "p-value", "chi_square_p_value": "Histogram p-value", "inside": "Inside the band"}
+_HEADS = {
+    "p_value": "p-value",
+    "chi_square_p_value": "Histogram p-value",
+    "inside": "Inside the band",
+}
 
 
 class Error(NamedTuple):
-    """One column of a deviation, with its tolerance and grade; a row of :attr:`Diagnosis.errors`."""
+    """One column of a deviation with tolerance and grade; a row of :attr:`Diagnosis.errors`."""
 
     check: str
     measure: str
@@ -31,7 +42,8 @@ class Error(NamedTuple):
     unit: str
     tolerance: float
     grade: str
-    factor: float  #: so many times the simulations tell on which side of the tolerance the error lies
+    #: so many times the simulations tell on which side of the tolerance the error lies
+    factor: float
     text: str
 
     @property
@@ -41,13 +53,16 @@ class Error(NamedTuple):
 
     @property
     def sentence(self) -> str:
-        """The text as the beginning of a sentence; a parameter's name at its head stays as it is."""
+        """The text as a sentence's beginning; a parameter's name at its head stays as it is."""
         return self.text[0].upper() + self.text[1:] if self.column in TOGETHER else self.text
 
 
 @dataclass(frozen=True, eq=False)
 class Finding:
-    """A check with its result; ``family`` is the weight of all findings, which share :data:`FAMILY_ERROR`."""
+    """A check with its result.
+
+    ``family`` is the weight of all findings, which share :data:`FAMILY_ERROR`.
+    """
 
     check: Check
     result: Any
@@ -62,13 +77,19 @@ class Finding:
 
     @property
     def weight(self) -> float:
-        """Weight of all that may be outside: of each measure, or of the p-value of a result without any."""
-        measures = [deviation.measure for deviation in self.deviations] or [""] * bool(np.isfinite(self.p_value))
+        """Weight of each measure that may be outside, or of a result's p-value without any."""
+        measures = [deviation.measure for deviation in self.deviations] or [""] * bool(
+            np.isfinite(self.p_value)
+        )
         return sum(self.check.weights.get(measure, 1.0) for measure in measures)
 
     def error(self, measure: str = "") -> float:
-        """Return the probability that a measure may be outside though no error is larger than its tolerance."""
-        return FAMILY_ERROR * self.check.weights.get(measure, 1.0) / (max(self.family, self.weight) or 1.0)
+        """Return the probability that a measure may be outside with no error beyond tolerance."""
+        return (
+            FAMILY_ERROR
+            * self.check.weights.get(measure, 1.0)
+            / (max(self.family, self.weight) or 1.0)
+        )
 
     @cached_property
     def errors(self) -> list[Error]:
@@ -77,7 +98,10 @@ class Finding:
 
     @property
     def grade(self) -> str:
-        """Whether all errors are ``within`` tolerance, one ``outside``, one ``undecided``; empty without a test."""
+        """Grade: all errors ``within``, one ``outside``, one ``undecided``; empty if no test.
+
+        The errors are compared with the tolerance.
+        """
         grades = {error.grade for error in self.errors}
         if self.errors:
             return next((grade for grade in (OUTSIDE, UNDECIDED, WITHIN) if grade in grades), "")
@@ -87,21 +111,27 @@ class Finding:
 
     @property
     def needs_draws(self) -> bool:
-        """Whether more draws would decide an error that simulations don't: its two bounds are far from each other."""
+        """Whether more draws would decide an error that simulations don't.
+
+        Its two bounds are far from each other.
+        """
         hopeless = any(error.grade == UNDECIDED and np.isinf(error.factor) for error in self.errors)
         return hopeless and any(
-            deviation.gap > 0.0 and np.any(deviation.gap >= 0.25 * (deviation.upper - deviation.lower))
+            deviation.gap > 0.0
+            and np.any(deviation.gap >= 0.25 * (deviation.upper - deviation.lower))
             for deviation in self.deviations
         )
 
     @property
     def p_value(self) -> float:
         """One p-value for all columns together; NaN if there is none."""
-        return float(np.min(getattr(self.result, "family_p_value", getattr(self.result, "p_value", np.nan))))
+        return float(
+            np.min(getattr(self.result, "family_p_value", getattr(self.result, "p_value", np.nan)))
+        )
 
     @property
     def found(self) -> str:
-        """One line for the verdict: what is outside, by how much, or how large the errors may be."""
+        """One line for the verdict: what is outside, by how much, or how large errors may be."""
         outside = [error.text for error in self.errors if error.grade == OUTSIDE]
         if outside:
             return "; ".join([*outside[:_MOST_SAID], *["..."] * (len(outside) > _MOST_SAID)])
@@ -113,7 +143,9 @@ class Finding:
     @property
     def meaning(self) -> str:
         """What may be trusted within tolerance."""
-        return self.check.meaning.replace("{columns}", ", ".join(getattr(self.result, "columns", ())))
+        return self.check.meaning.replace(
+            "{columns}", ", ".join(getattr(self.result, "columns", ()))
+        )
 
     @cached_property
     def table(self) -> pd.DataFrame | None:
@@ -128,14 +160,20 @@ class Finding:
     def figures(self) -> dict[str, Figure]:
         """All figures by name, drawn once."""
         return {
-            name: Figure(draw(self.result, labels=self.labels), self.check.captions.get(name, self.check.question))
+            name: Figure(
+                draw(self.result, labels=self.labels),
+                self.check.captions.get(name, self.check.question),
+            )
             for name, draw in self.check.figures.items()
         }
 
     def section(self, title: str, parameters: tuple[str, ...] = ()) -> Section:
-        """Return the section of the report: question, finding, table and figures; folded unless something is wrong.
+        """Return the report's section: question, finding, table, figures; folded unless it is bad.
 
-        A table with a row for each of the parameters is left out: the report has one for all checks.
+        It is folded unless something is wrong.
+
+        A table with a row for each of the parameters is left out: the report has one for all
+        checks.
         """
         source = f" ({self.check.reference}.)" if self.check.reference else ""
         table = self.table
@@ -146,7 +184,8 @@ class Finding:
             table = table.rename(columns=heads | dict(self.check.heads))
             table = table.rename_axis([str(name).capitalize() for name in table.index.names])
         text = f"{self.check.question}{source}\n\nFound: {self.found}."
-        figures, folded = [*self.figures.values()], self.grade not in (OUTSIDE, FLAGGED)
+        figures = [*self.figures.values()]
+        folded = self.grade not in (OUTSIDE, FLAGGED)
         return Section(title, text, table, figures, self.labels, folded)
 
     def _errors(self) -> Iterator[Error]:

@@ -1,4 +1,7 @@
-"""Networks in words, as on the command line: ``set-transformer``, ``coupling:blocks=8,transform=spline``."""
+"""Networks in words: ``set-transformer``, ``coupling:blocks=8,transform=spline``.
+
+The command line takes them.
+"""
 
 import ast
 import difflib
@@ -17,12 +20,18 @@ _SUMMARIES: dict[str, Callable[..., Any]] = {
     re.sub(r"(?<=[a-z])(?=[A-Z])", "-", kind.__name__).lower(): kind
     for kind in vars(summaries).values()
     # Fisher scoring needs a model of the data, which no text can name.
-    if isinstance(kind, type) and issubclass(kind, Summary) and kind not in (Summary, summaries.FisherScoring)
+    if isinstance(kind, type)
+    and issubclass(kind, Summary)
+    and kind not in (Summary, summaries.FisherScoring)
 }
 _FLOWS: dict[str, Callable[..., Any]] = {
-    recipe.__name__: recipe for recipe in (flows.coupling, flows.autoregressive, flows.hint, flows.residual)
+    recipe.__name__: recipe
+    for recipe in (flows.coupling, flows.autoregressive, flows.hint, flows.residual)
 }
-_TRANSFORMS: dict[str, Callable[..., Any]] = {"affine": Affine, "spline": lambda: Composed([Affine(), Spline()])}
+_TRANSFORMS: dict[str, Callable[..., Any]] = {
+    "affine": Affine,
+    "spline": lambda: Composed([Affine(), Spline()]),
+}
 
 
 def named_flow(text: str | None) -> Flow | None:
@@ -31,36 +40,54 @@ def named_flow(text: str | None) -> Flow | None:
 
 
 def named_summary(texts: Sequence[str]) -> Summary | Mapping[str, Summary] | None:
-    """Return the summary network that a text names, or networks by observable from texts as ``cases=conv-lstm``."""
+    """Return the summary network that a text names, or networks by observable.
+
+    The texts for observables are as ``cases=conv-lstm``.
+    """
     networks: dict[str, Summary] = {}
     for text in texts:
-        observables, _, network = text.partition("=") if "=" in text.partition(":")[0] else ("", "", text)
+        observables, _, network = (
+            text.partition("=") if "=" in text.partition(":")[0] else ("", "", text)
+        )
         networks[observables] = _made("Summary", network, _SUMMARIES)
     if "" in networks and len(texts) > 1:
         do = "write one network for all, or OBSERVABLE=NETWORK for each"
-        raise InputError("Summary", expected="networks for different observables", got=", ".join(texts), do=do)
+        raise InputError(
+            "Summary", expected="networks for different observables", got=", ".join(texts), do=do
+        )
     return networks.get("", networks or None)
 
 
 def _made(subject: str, text: str, known: Mapping[str, Callable[..., Any]]) -> Any:
     name, _, options = text.partition(":")
     name = _chosen(subject, name.strip(), known)
-    parameters, given = inspect.signature(known[name]).parameters, {}
+    parameters = inspect.signature(known[name]).parameters
+    given = {}
     # Commas inside of brackets belong to a value.
     for option in re.split(r",(?![^\[(]*[\])])", options) if options else ():
         key, equals, value = option.partition("=")
         if not equals:
-            got, do = repr(option), f"write it as in {name}:{next(iter(parameters))}=..."
-            raise InputError(f"{subject} {name!r}, option", expected="an option and its value", got=got, do=do)
+            got = repr(option)
+            do = f"write it as in {name}:{next(iter(parameters))}=..."
+            raise InputError(
+                f"{subject} {name!r}, option", expected="an option and its value", got=got, do=do
+            )
         key = _chosen(f"Option of {subject.lower()} {name!r}", key.strip(), parameters)
-        given[key] = _TRANSFORMS[_chosen(key, value, _TRANSFORMS)]() if key == "transform" else _value(value.strip())
+        given[key] = (
+            _TRANSFORMS[_chosen(key, value, _TRANSFORMS)]()
+            if key == "transform"
+            else _value(value.strip())
+        )
     try:
         return known[name](**given)
     except InputError:
         raise
     except (TypeError, ValueError) as error:
-        expected, got = f"values that {name} takes", f"{type(error).__name__}: {error}"
-        raise InputError(f"{subject} {text!r}", expected=expected, got=got, do="correct them") from error
+        expected = f"values that {name} takes"
+        got = f"{type(error).__name__}: {error}"
+        raise InputError(
+            f"{subject} {text!r}", expected=expected, got=got, do="correct them"
+        ) from error
 
 
 def _chosen(subject: str, name: str, known: Mapping[str, Any]) -> str:

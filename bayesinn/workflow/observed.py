@@ -12,22 +12,33 @@ _MOST_DRAWS = 4_000
 
 _CAPTIONS = {
     "marginals": "Posterior, prior, and the exact posterior where it is known.",
-    "pairs": "Pairs of parameters: contours hold 50 and 90 % of the posterior, the orange ones of the exact posterior, "
+    "pairs": "Pairs of parameters: contours hold 50 and 90 % of the posterior, the orange ones of "
+    "the exact posterior, "
     "where it is known.",
 }
-_PREDICTED = "Data simulated from the posterior, and the observed {}: the observation should look like one."
+_PREDICTED = (
+    "Data simulated from the posterior, and the observed {}: the observation should look like one."
+)
 
 
-def observed_section(at: Observation, prior: Arrays, labels: Labels, reference: Arrays | None = None) -> Section:
+def observed_section(
+    at: Observation, prior: Arrays, labels: Labels, reference: Arrays | None = None
+) -> Section:
     """Return table and figures of the posterior of one observation, and data simulated from it."""
     draws = {name: value[:_MOST_DRAWS] for name, value in at.draws.items()}
     table = posterior_table(at.draws, labels, reference).drop(columns="unit")
     odd = at.typicality.out_of_distribution
-    text = f"The observation is {'unlike' if odd else 'typical of'} the simulations the network was trained on "
+    text = (
+        f"The observation is {'unlike' if odd else 'typical of'} the simulations the network "
+        f"was trained on "
+    )
     if at.typicality.undecided:
         text = "Too few simulations to tell whether the observation is like them "
     text += f"(p = {at.typicality.p_value:.2g})"
-    text += f", in its {at.typicality.unusual}: the posterior is an extrapolation, and not to be trusted" * odd + "."
+    text += (
+        f", in its {at.typicality.unusual}: the posterior is an extrapolation, and not to be "
+        f"trusted" * odd + "."
+    )
     figures = posterior_figures(draws, prior, labels, reference)
     figures |= predictive_figures(at.predicted, at.observed, labels)
     captions = {f"predictive_{name}": _PREDICTED.format(name) for name in at.observed} | _CAPTIONS
@@ -45,12 +56,16 @@ def posterior_figures(
     return figures
 
 
-def predictive_figures(predicted: Arrays | None, observed: Arrays, labels: Labels) -> dict[str, plots.Canvas]:
-    """Draw data simulated from the posterior against the observation; nothing without predictions."""
+def predictive_figures(
+    predicted: Arrays | None, observed: Arrays, labels: Labels
+) -> dict[str, plots.Canvas]:
+    """Draw data simulated from the posterior with the observation; nothing if not predicted."""
     figures: dict[str, plots.Canvas] = {}
     if predicted is None:
         return figures
     for name, seen in observed.items():
         options: dict[str, Any] = {"name": name, "labels": labels, "logarithmic": logarithmic(seen)}
-        figures[f"predictive_{name}"] = plots.posterior_predictive(predicted[name][:_MOST_DRAWS], seen, **options)
+        figures[f"predictive_{name}"] = plots.posterior_predictive(
+            predicted[name][:_MOST_DRAWS], seen, **options
+        )
     return figures

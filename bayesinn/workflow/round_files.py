@@ -1,4 +1,7 @@
-"""The folder of truncated rounds: what decides them, and of each round a simulation bank and a posterior."""
+"""The folder of truncated rounds: what decides them, and each round's bank and posterior.
+
+The bank is a simulation bank.
+"""
 
 import json
 import os
@@ -33,14 +36,17 @@ class RoundFiles:
     compared: bool = True
 
     def check(self, settings: Mapping[str, Any]) -> None:
-        """Write what decides the rounds; refuse a folder with rounds that something else decided."""
+        """Write what decides the rounds; refuse a folder with rounds decided by anything else."""
         if self.folder is None:
             return
-        file, subject = self.folder / _SETTINGS, f"Folder {str(self.folder)!r}"
+        file = self.folder / _SETTINGS
+        subject = f"Folder {str(self.folder)!r}"
         do = "choose another folder, or move what is there away"
         with explained(subject, "rounds that this version has written there", do):
             kept = dict(json.loads(file.read_text())) if os.path.lexists(file) else None
-            rounds = sorted(path.name for path in self.folder.iterdir() if _ROUND.fullmatch(path.name))
+            rounds = sorted(
+                path.name for path in self.folder.iterdir() if _ROUND.fullmatch(path.name)
+            )
             if kept is None and not rounds:
                 replace_file(file, json.dumps(settings, indent=2).encode())
                 return
@@ -50,15 +56,24 @@ class RoundFiles:
         for name, value in json.loads(json.dumps(settings)).items():
             if kept.get(name) != value:
                 do = "pass what the rounds there were made with, or another folder"
-                raise InputError(subject, expected=f"{name} {kept.get(name)!r}", got=f"{value!r}", do=do)
+                raise InputError(
+                    subject, expected=f"{name} {kept.get(name)!r}", got=f"{value!r}", do=do
+                )
 
-    def simulations(self, number: int, simulator: Simulator, seed: int) -> tuple[Arrays, int] | None:
-        """Return the simulations of a round and how many others failed, or None where they are not there yet."""
+    def simulations(
+        self, number: int, simulator: Simulator, seed: int
+    ) -> tuple[Arrays, int] | None:
+        """Return the simulations of a round and the number of failures; None if not there yet."""
         folder = self._path(number, "simulations")
         return None if folder is None else read_proposed(simulator, folder, seed, self.compared)
 
     def keep_simulations(
-        self, number: int, simulator: Simulator, drawn: Simulations, seed: int, proposal: Mapping[str, Any]
+        self,
+        number: int,
+        simulator: Simulator,
+        drawn: Simulations,
+        seed: int,
+        proposal: Mapping[str, Any],
     ) -> None:
         """Write the simulations of a round, and what they were proposed from."""
         folder = self._path(number, "simulations")

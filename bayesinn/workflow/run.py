@@ -36,7 +36,13 @@ from bayesinn.posterior.loading import load
 from bayesinn.reference import exact_draws
 from bayesinn.simulation.simulator import Simulator
 from bayesinn.spaces.observations import Observations, check_observations
-from bayesinn.workflow.answers import arrays_of, opened, posterior_table, posterior_tables, same_data
+from bayesinn.workflow.answers import (
+    arrays_of,
+    opened,
+    posterior_table,
+    posterior_tables,
+    same_data,
+)
 from bayesinn.workflow.diagnosing import diagnose
 from bayesinn.workflow.diagnosis import Diagnosis
 from bayesinn.workflow.observed import posterior_figures, predictive_figures
@@ -58,7 +64,9 @@ class Run:
         """Tables and reports in the folder."""
         return RunFiles(self.folder)
 
-    def posterior(self, simulator: Simulator | None = None, trust_source: bool = False) -> AmortizedPosterior:
+    def posterior(
+        self, simulator: Simulator | None = None, trust_source: bool = False
+    ) -> AmortizedPosterior:
         """Load the saved posterior; see :func:`bayesinn.load`."""
         return load(self.folder / "posterior", simulator, trust_source)
 
@@ -70,11 +78,11 @@ class Run:
         posterior: str | None = None,
         many: bool = False,
     ) -> Observations | None:
-        """Return one observation, or several if ``many`` may be, checked before anything long begins.
+        """Return one observation, or several if ``many``, checked before anything long begins.
 
-        None stands for the simulator's own. The folder may not have an answer to other data, where ``answers`` go
-        there; nor one of another posterior than that with the fingerprint given, which that of the folder itself has
-        none of.
+        None stands for the simulator's own. The folder may not have an answer to other data, where
+        ``answers`` go there; nor one of another posterior than that with the fingerprint given,
+        which that of the folder itself has none of.
         """
         data = simulator.observed if data is None else data
         if data is None:
@@ -82,17 +90,22 @@ class Run:
         observations = check_observations(simulator, data)
         if observations.batched and not many:
             do = "give one; 'bayesinn infer' answers them all, once the posterior is trained"
-            raise InputError("Data for a run", expected="one observation", got=f"{observations.count}", do=do)
+            raise InputError(
+                "Data for a run", expected="one observation", got=f"{observations.count}", do=do
+            )
         file = self.folder / "posterior.nc"
         if answers and file.exists():
             own = (self.folder / "posterior" / "manifest.json").is_file()
             with contextlib.suppress(OSError, ValueError, KeyError), opened(file) as tree:
                 known = {**arrays_of(tree, "observed_data"), **arrays_of(tree, "constant_data")}
-                same = known.keys() <= observations.arrays.keys() and same_data(known, observations.arrays)
+                same = known.keys() <= observations.arrays.keys() and same_data(
+                    known, observations.arrays
+                )
                 if same and (own or tree.attrs["posterior"] == posterior):
                     return observations
             expected = "a folder without an answer, or with one of this posterior to the same data"
-            got, do = "posterior.nc with another", "choose another folder: --output FOLDER"
+            got = "posterior.nc with another"
+            do = "choose another folder: --output FOLDER"
             raise InputError(f"Folder {str(self.folder)!r}", expected=expected, got=got, do=do)
         return observations
 
@@ -106,31 +119,47 @@ class Run:
         exact: bool = False,
         predictive: bool = True,
     ) -> tuple[xarray.DataTree, pd.DataFrame]:
-        """Infer from an observation (the simulator's own if None) and return inference data and table, both saved.
+        """Infer from an observation, save and return inference data and table.
 
-        ``exact`` asks for draws from the exact posterior beside, which may take minutes; ``predictive`` for data
-        simulated from each draw. Several observations get neither, and no figures.
+        If None, the observation is the simulator's own.
+
+        ``exact`` asks for draws from the exact posterior beside, which may take minutes;
+        ``predictive`` for data simulated from each draw. Several observations get neither, and no
+        figures.
         """
-        simulator, fingerprint = posterior.simulator, posterior.fingerprint
+        simulator = posterior.simulator
+        fingerprint = posterior.fingerprint
         with held(self.folder, "Run folder"):
             self.files.check(*ANSWER)
-            observation = self.check_data(simulator, data, answers=True, posterior=fingerprint, many=True)
+            observation = self.check_data(
+                simulator, data, answers=True, posterior=fingerprint, many=True
+            )
             if observation is None:
-                subject, got = f"Observation for simulator {simulator.name!r}", "none, and the simulator ships none"
-                raise InputError(subject, expected="data to infer from", got=got, do="give a file: --data FILE")
+                subject = f"Observation for simulator {simulator.name!r}"
+                got = "none, and the simulator ships none"
+                raise InputError(
+                    subject, expected="data to infer from", got=got, do="give a file: --data FILE"
+                )
             if observation.batched:
-                return self._infer_many(posterior, observation, getattr(data, "names", None), draws, seed, exact)
+                return self._infer_many(
+                    posterior, observation, getattr(data, "names", None), draws, seed, exact
+                )
             data = {name: value[0] for name, value in observation.arrays.items()}
-            tree = posterior.infer(data, draws=draws, seed=seed, predictive=predictive, progress=True)
+            tree = posterior.infer(
+                data, draws=draws, seed=seed, predictive=predictive, progress=True
+            )
             tree.attrs["posterior"] = fingerprint
-            reference, labels = exact_draws(simulator, data, seed=seed) if exact else None, simulator.labels
+            reference = exact_draws(simulator, data, seed=seed) if exact else None
+            labels = simulator.labels
             values, prior, predicted = (
                 arrays_of(tree, name) for name in ("posterior", "prior", "posterior_predictive")
             )
             table = posterior_table(values, labels, reference)
             if reference is not None:
                 exact_values = {name: value[None] for name, value in reference.items()}
-                tree["exact_posterior"] = az.from_dict({"exact_posterior": exact_values})["exact_posterior"]
+                tree["exact_posterior"] = az.from_dict({"exact_posterior": exact_values})[
+                    "exact_posterior"
+                ]
             self._save_answer(tree, table.rename_axis("parameter"))
             for name, figure in posterior_figures(values, prior, labels, reference).items():
                 self._save(figure, name)
@@ -147,8 +176,11 @@ class Run:
         exact: bool,
     ) -> tuple[xarray.DataTree, pd.DataFrame]:
         if exact:
-            subject, got = "Option --exact", f"{observations.count} observations"
-            raise InputError(subject, expected="one observation", got=got, do="leave it out, or give one of them")
+            subject = "Option --exact"
+            got = f"{observations.count} observations"
+            raise InputError(
+                subject, expected="one observation", got=got, do="leave it out, or give one of them"
+            )
         # Data simulated from each draw of each observation may not fit into memory.
         tree = posterior.infer(observations.arrays, draws=draws, seed=seed, predictive=False)
         tree.attrs["posterior"] = posterior.fingerprint
@@ -168,11 +200,17 @@ class Run:
         with self.files.write("posterior.nc") as file:
             tree.to_netcdf(file, engine="h5netcdf")
 
-    def _save_predictive(self, simulator: Simulator, predicted: dict[str, Any], observed: dict[str, Any]) -> None:
+    def _save_predictive(
+        self, simulator: Simulator, predicted: dict[str, Any], observed: dict[str, Any]
+    ) -> None:
         replicated = simulated(predicted, observed, simulator.on_nonfinite) if predicted else None
         if predicted and replicated is None:
-            # Far out of distribution simulations may overflow; the posterior is returned all the same.
-            warnings.warn("no predictive figures: data simulated from the posterior are not finite", stacklevel=2)
+            # Far out of distribution simulations may overflow; the posterior is returned all the
+            # same.
+            warnings.warn(
+                "no predictive figures: data simulated from the posterior are not finite",
+                stacklevel=2,
+            )
         for name in observed:
             figure = self._figure(f"predictive_{name}")
             figure.unlink(missing_ok=True)
@@ -189,16 +227,24 @@ class Run:
         seed: int,
         again: Again | None = None,
     ) -> Diagnosis:
-        """Check on fresh simulations and around an observation, the simulator's own if None, and save the outcome.
+        """Check on fresh simulations and around an observation, and save the outcome.
+
+        If None, the observation is the simulator's own.
 
         ``again`` is a command that diagnoses anew; see :class:`Diagnosis`.
         """
         with held(self.folder, "Run folder"):
             self.files.check(*DIAGNOSIS)
-            diagnosis = diagnose(posterior, simulations=simulations, draws=draws, seed=seed, observed=data)
+            diagnosis = diagnose(
+                posterior, simulations=simulations, draws=draws, seed=seed, observed=data
+            )
             diagnosis = diagnosis if again is None else replace(diagnosis, again=again)
             parameters = diagnosis.to_dataframe().rename_axis("parameter")
-            tables = {"verdict": diagnosis.verdict, "errors": diagnosis.errors, "diagnosis": parameters}
+            tables = {
+                "verdict": diagnosis.verdict,
+                "errors": diagnosis.errors,
+                "diagnosis": parameters,
+            }
             for name, table in tables.items():
                 with self.files.write(f"{name}.csv") as file:
                     table.to_csv(file)
@@ -206,9 +252,15 @@ class Run:
         return diagnosis
 
     def report(
-        self, posterior: AmortizedPosterior, diagnosis: Diagnosis, data: Mapping[str, Any] | None = None
+        self,
+        posterior: AmortizedPosterior,
+        diagnosis: Diagnosis,
+        data: Mapping[str, Any] | None = None,
     ) -> Path:
-        """Write ``report.html`` from the diagnosis, beside the exact posterior of these data if it is in the folder."""
+        """Write ``report.html`` from the diagnosis, beside the exact posterior if available.
+
+        It is that of these data, if it is in the folder.
+        """
         with held(self.folder, "Run folder"):
             self.files.check(*REPORT)
             reference = self._exact(posterior, data)
@@ -216,7 +268,9 @@ class Run:
                 diagnosis.to_html(file, reference=reference)
         return self.folder / "report.html"
 
-    def _exact(self, posterior: AmortizedPosterior, data: Mapping[str, Any] | None) -> dict[str, np.ndarray] | None:
+    def _exact(
+        self, posterior: AmortizedPosterior, data: Mapping[str, Any] | None
+    ) -> dict[str, np.ndarray] | None:
         """Return draws from the exact posterior of these data, if the folder has them."""
         given = posterior.simulator.observed if data is None else data
         if given is None or not (self.folder / "posterior.nc").is_file():

@@ -1,4 +1,7 @@
-"""Tables and reports in a run folder: a list has their names and fingerprints, and no other file is replaced."""
+"""Tables and reports in a run folder, listed with their fingerprints.
+
+No other file is ever replaced.
+"""
 
 import contextlib
 import hashlib
@@ -12,7 +15,9 @@ from bayesinn._version import __version__
 from bayesinn.core.atomic_write import atomic_write, replace_file
 from bayesinn.core.errors import InputError
 
-TRAINING, ANSWER, REPORT = ("history.csv",), ("posterior.csv", "posterior.nc"), ("report.html",)
+TRAINING = ("history.csv",)
+ANSWER = ("posterior.csv", "posterior.nc")
+REPORT = ("report.html",)
 DIAGNOSIS = ("verdict.csv", "errors.csv", "diagnosis.csv")
 _LIST = "run.json"
 
@@ -25,17 +30,20 @@ class RunFiles:
 
     def check(self, *names: str) -> None:
         """Raise if one of these files is there, and isn't what a run has written."""
-        listed, foreign = self._listed(), list[str]()
+        listed = self._listed()
+        foreign = list[str]()
         for name in names:
             file = self.folder / name
-            if os.path.lexists(file) and not (file.is_file() and _fingerprint(file) in listed.get(name, ())):
+            if os.path.lexists(file) and not (
+                file.is_file() and _fingerprint(file) in listed.get(name, ())
+            ):
                 foreign.append(name)
         if foreign:
             raise self._refusal(", ".join(foreign))
 
     @contextlib.contextmanager
     def write(self, name: str) -> Iterator[Path]:
-        """Give a path to write to; what is written there becomes the file when the ``with`` block ends well."""
+        """Give a path to write to; it becomes the file when the ``with`` block ends well."""
         self.check(name)
         with atomic_write(self.folder / name) as file:
             yield file
@@ -50,13 +58,16 @@ class RunFiles:
         file = self.folder / _LIST
         if not os.path.lexists(file):
             return {}
-        with contextlib.suppress(OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        with contextlib.suppress(
+            OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError
+        ):
             content = json.loads(file.read_text("utf-8"))
             return {name: list(fingerprints) for name, fingerprints in content["files"].items()}
         raise self._refusal(_LIST)
 
     def _refusal(self, names: str) -> InputError:
-        subject, expected = f"Run folder {str(self.folder)!r}", f"no such file, or what a run has written, see {_LIST}"
+        subject = f"Run folder {str(self.folder)!r}"
+        expected = f"no such file, or what a run has written, see {_LIST}"
         do = "choose another folder with --output, or move what is yours away"
         return InputError(subject, expected=expected, got=f"{names} of something else", do=do)
 

@@ -48,20 +48,26 @@ def train_into(
     strategy: tf.distribute.Strategy | None = None,
     accumulate: int = 1,
 ) -> AmortizedPosterior:
-    """Train for ``steps`` or about ``minutes``, and save all; what is left out is the simulator's own.
+    """Train for ``steps`` or about ``minutes``, and save all; defaults are the simulator's own.
 
-    A posterior that the folder has already is trained on, with fresh simulations, if ``longer`` allows that. Of a bank,
-    simulations are not fresh. Of several processes, the first one writes, to a folder that all of them read.
+    A posterior that the folder has already is trained on, with fresh simulations, if ``longer``
+    allows that. Of a bank, simulations are not fresh. Of several processes, the first one writes,
+    to a folder that all of them read.
     """
     devices = Devices(strategy)
     if minutes is not None and devices.processes > 1:
-        expected, do = "the same number of steps in all processes", "give --steps in place of --minutes"
-        raise InputError("Length of training", expected=expected, got="minutes, by the clock of each", do=do)
+        expected = "the same number of steps in all processes"
+        do = "give --steps in place of --minutes"
+        raise InputError(
+            "Length of training", expected=expected, got="minutes, by the clock of each", do=do
+        )
     if data is not None and (minutes is not None or passes is not None):
-        expected, do = "the number of steps of a run from a bank", "give --steps in place of --minutes and --passes"
+        expected = "the number of steps of a run from a bank"
+        do = "give --steps in place of --minutes and --passes"
         raise InputError("Length of training", expected=expected, got="minutes or passes", do=do)
     if minutes is not None and (steps is not None or resume):
-        expected, do = "either minutes, for a new run, or steps", "resume with the number of steps that was printed"
+        expected = "either minutes, for a new run, or steps"
+        do = "resume with the number of steps that was printed"
         got = "minutes together with steps, or with a run to resume"
         raise InputError("Length of training", expected=expected, got=got, do=do)
     files = RunFiles(folder)
@@ -69,17 +75,22 @@ def train_into(
         files.check(*TRAINING, *DIAGNOSIS, *ANSWER, *REPORT)
         check_own(folder / "figures" / "loss.png")
         with devices.chief_first():
-            start = _start(folder, simulator, resume, longer and (steps or minutes) is not None, steps)
+            start = _start(
+                folder, simulator, resume, longer and (steps or minutes) is not None, steps
+            )
         if start is not None and resume:
             state = saved_identity(folder / "checkpoint") or {}
-            if state.get("start_from", start.fingerprint) != start.fingerprint or (not state and steps is None):
+            if state.get("start_from", start.fingerprint) != start.fingerprint or (
+                not state and steps is None
+            ):
                 # The run has ended: its result is there.
                 return start
             steps = steps or state["steps"]
         options = Optimization(passes=passes, strategy=strategy, accumulate=accumulate)
         summary, flow = networks
         if start is not None:
-            summary, flow = summary or start.summaries, flow or start.flow
+            summary = summary or start.summaries
+            flow = flow or start.flow
         if minutes is not None:
             steps = steps_in(minutes, simulator, batch_size, options, (summary, flow))
             print(f"{minutes:g} minutes are about {steps:,} steps")
@@ -111,12 +122,22 @@ def steps_in(
     options: Optimization = Optimization(),
     networks: Networks = (None, None),
 ) -> int:
-    """Estimate from a short trial how many steps take this long on this machine, all preparation included."""
+    """Estimate by a short trial the number of steps in this time, all preparation included.
+
+    The time is that on this machine.
+    """
 
     def steps(options: Optimization) -> int:
-        clock, trial = StepClock(), AmortizedPosterior(simulator, *networks)
+        clock = StepClock()
+        trial = AmortizedPosterior(simulator, *networks)
         options = replace(options, callbacks=[clock])
-        trial.fit(steps=_TRIAL_STEPS, epochs=2, batch_size=batch_size, optimization=options, progress=False)
+        trial.fit(
+            steps=_TRIAL_STEPS,
+            epochs=2,
+            batch_size=batch_size,
+            optimization=options,
+            progress=False,
+        )
         return max(1, round(60.0 * minutes / clock.seconds_per_step))
 
     found = steps(options)
@@ -130,26 +151,35 @@ def steps_in(
 def _start(
     folder: Path, simulator: Simulator, resume: bool, longer: bool, steps: int | None
 ) -> AmortizedPosterior | None:
-    """Return the posterior to train on; None where the folder has none, or the run that made it is to be resumed."""
+    """Return the posterior to train on; None if the folder has none, or its run is resumed."""
     if not (folder / "posterior" / "manifest.json").is_file():
         return None
     state = saved_identity(folder / "checkpoint")
     if resume and state is not None and state.get("start_from", "") is None:
         if steps not in (None, state["steps"]):
-            subject, expected = f"Run folder {str(folder)!r}, to resume", f"its own number of steps, {state['steps']:,}"
-            do = f"train its posterior longer, without --resume: bayesinn train NAME --output RUN --steps {steps}"
+            subject = f"Run folder {str(folder)!r}, to resume"
+            expected = f"its own number of steps, {state['steps']:,}"
+            do = (
+                f"train its posterior longer, without --resume: bayesinn train NAME --output RUN "
+                f"--steps {steps}"
+            )
             raise InputError(subject, expected=expected, got=f"{steps:,}", do=do)
         return None
     posterior = load(folder / "posterior", simulator)
     if resume or (state is not None and state.get("start_from") == posterior.fingerprint):
         return posterior
     if not longer:
-        do = "train it longer with: bayesinn train NAME --output RUN --steps MORE; or go on where a run was interrupted"
+        do = (
+            "train it longer with: bayesinn train NAME --output RUN --steps MORE; or go on where "
+            "a run was interrupted"
+        )
         do += " or after training, with --resume; or choose another folder with --output"
-        subject, got = f"Run folder {str(folder)!r}", "a trained posterior"
+        subject = f"Run folder {str(folder)!r}"
+        got = "a trained posterior"
         raise InputError(subject, expected="a new folder for a new run", got=got, do=do)
     if state is not None and not _made(state, posterior):
-        subject, got = f"Run folder {str(folder)!r}", "a checkpoint of another run"
+        subject = f"Run folder {str(folder)!r}"
+        got = "a checkpoint of another run"
         do = "move the folder 'checkpoint' away, or choose another folder with --output"
         raise InputError(subject, expected="the checkpoint of its posterior", got=got, do=do)
     # The state of a run that has ended; the posterior that it made stays until there is another.

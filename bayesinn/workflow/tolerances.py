@@ -1,4 +1,4 @@
-"""Tolerances: how large an error may be before it changes a conclusion, and the grades that follow from them."""
+"""Tolerances: how large an error may be before it changes a conclusion, and resulting grades."""
 
 from dataclasses import dataclass, fields
 
@@ -8,10 +8,13 @@ from bayesinn.core.validation import check_number
 from bayesinn.diagnostics.deviation import Deviation
 
 #: The whole interval of an error is inside the tolerance, or outside of it, or neither.
-WITHIN, OUTSIDE, UNDECIDED = "within", "outside", "undecided"
-#: Probability that a diagnosis calls anything outside, of a posterior with all errors within tolerance.
-#: ``within`` is an intersection of intervals, each of which may hold with its own level; ``outside`` is
-#: a union over all checks, measures and columns, which share this probability by weight (Bonferroni).
+WITHIN = "within"
+OUTSIDE = "outside"
+UNDECIDED = "undecided"
+#: Probability that a diagnosis calls anything outside, of a posterior with all errors within
+#: tolerance. ``within`` is an intersection of intervals, each of which may hold with its own level;
+#: ``outside`` is a union over all checks, measures and columns, which share this probability by
+#: weight (Bonferroni).
 FAMILY_ERROR = 0.01
 #: A remark that does not count: the model, not the posterior, differs from the data.
 FLAGGED = "flagged"
@@ -21,24 +24,27 @@ FLAGGED = "flagged"
 class Tolerances:
     """Largest errors of a posterior that are accepted.
 
-    The defaults leave what a paper reports as it is. With a shift of 0.07 posterior sd, a tail of 2.5 % holds 2.9 %;
-    with a spread that is off by 5 %, a 95 % interval holds 94 or 96 % of the truths; and with 5 points of coverage, a
-    90 % interval holds 85 %. Narrower tolerances need more simulations: their number grows as one over the square.
+    The defaults leave what a paper reports as it is. With a shift of 0.07 posterior sd, a tail of
+    2.5 % holds 2.9 %; with a spread that is off by 5 %, a 95 % interval holds 94 or 96 % of the
+    truths; and with 5 points of coverage, a 90 % interval holds 85 %. Narrower tolerances need more
+    simulations: their number grows as one over the square.
 
     Parameters
     ----------
     shift : float, in standard deviations of the posterior
     spread : float, error of the posterior's standard deviation in %
-    coverage : float, in percentage points: of intervals, of joint regions, and of distributions of ranks
+    coverage : float
+        In percentage points: of intervals, of joint regions, and of distributions of ranks.
     correlation : float, error of a correlation between two parameters
     nats : float
-        Nats for each parameter: missing sharpness, and how much better truths explain the data than draws do. A
-        tenth of a nat is the loss of a normal posterior that is shifted by 0.45 sd, or 40 % too wide.
+        Nats for each parameter: missing sharpness, and how much better truths explain the data than
+        draws do. A tenth of a nat is the loss of a normal posterior that is shifted by 0.45 sd, or
+        40 % too wide.
     classifier : float, in percentage points
         Distance of a local classifier's probabilities from one half, beyond what chance gives.
     information : float
-        Nats gained from the data below which a posterior counts as knowing nothing of a parameter. With 0.05 nats, a
-        posterior is 5 % narrower than the prior.
+        Nats gained from the data below which a posterior counts as knowing nothing of a parameter.
+        With 0.05 nats, a posterior is 5 % narrower than the prior.
 
     Examples
     --------
@@ -56,7 +62,12 @@ class Tolerances:
 
     def __post_init__(self) -> None:
         for field in fields(self):
-            check_number(f"Tolerance {field.name!r}", getattr(self, field.name), above=0, do="pass a positive number")
+            check_number(
+                f"Tolerance {field.name!r}",
+                getattr(self, field.name),
+                above=0,
+                do="pass a positive number",
+            )
 
     def of(self, deviation: Deviation) -> float:
         """Return the tolerance of a deviation, in its unit."""
@@ -64,11 +75,18 @@ class Tolerances:
         return deviation.scale * float(getattr(self, name) if isinstance(name, str) else name)
 
     def grades(self, deviation: Deviation, error: float = FAMILY_ERROR) -> np.ndarray:
-        """Return the grade (k,) of each column; empty where nothing can show that an error is within.
+        """Return the grade (k,) of each column; empty where nothing can show that it is within.
 
-        ``error`` is the probability that any column is outside though no error is larger than its tolerance.
+        ``error`` is the probability that any column is outside though no error is larger than its
+        tolerance.
         """
         tolerance = self.of(deviation)
         surely = len(deviation.columns) * deviation.p_values(tolerance) <= error
-        cases = [deviation.most <= tolerance, (deviation.least > tolerance) & surely, deviation.least > tolerance]
-        return np.select(cases, [WITHIN, OUTSIDE, UNDECIDED], "" if deviation.one_sided else UNDECIDED)
+        cases = [
+            deviation.most <= tolerance,
+            (deviation.least > tolerance) & surely,
+            deviation.least > tolerance,
+        ]
+        return np.select(
+            cases, [WITHIN, OUTSIDE, UNDECIDED], "" if deviation.one_sided else UNDECIDED
+        )

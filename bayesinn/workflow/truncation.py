@@ -13,10 +13,13 @@ from bayesinn.posterior.amortized import AmortizedPosterior
 from bayesinn.simulation.simulations import take
 from bayesinn.simulation.simulator import Arrays, Simulator
 
-# Posterior draws that measure where a posterior has its mass; draws that are proposed at once, and how often for each
-# thousand that are wanted, at most.
-_DRAWS, _BATCH, _MOST_BATCHES = 50_000, 100_000, 200
-# Below this share of the prior, proposals from the posterior are accepted more often than those from the prior.
+# Posterior draws that measure where a posterior has its mass; draws that are proposed at once, and
+# how often for each thousand that are wanted, at most.
+_DRAWS = 50_000
+_BATCH = 100_000
+_MOST_BATCHES = 200
+# Below this share of the prior, proposals from the posterior are accepted more often than those
+# from the prior.
 _LEAST_SHARE = 1e-3
 
 
@@ -29,11 +32,11 @@ class _Part(NamedTuple):
 
 @dataclass(frozen=True)
 class Truncation:
-    """The prior of a simulator, truncated to the highest-density regions of posteriors at one observation.
+    """A simulator's prior, truncated to highest-density regions of posteriors at one observation.
 
-    It is the intersection of the regions, so that each truncation lies inside of those before: draws of an earlier one
-    that lie inside are then draws of this one. ``share`` is the prior's mass inside. ``bound`` is the largest log ratio
-    of prior to posterior inside.
+    It is the intersection of the regions, so that each truncation lies inside of those before:
+    draws of an earlier one that lie inside are then draws of this one. ``share`` is the prior's
+    mass inside. ``bound`` is the largest log ratio of prior to posterior inside.
     """
 
     simulator: Simulator
@@ -42,17 +45,27 @@ class Truncation:
     share: float = 1.0
     bound: float = 0.0
 
-    def narrowed(self, posterior: AmortizedPosterior, mass: float, seed: int, number: int) -> "Truncation":
-        """Return the truncation to the region that also holds all but a ``mass`` of a posterior of the observation."""
-        draws = posterior.sample(self.observation, draws=_DRAWS, seed=seeds.integer_seed(seed, "rounds", 2, number))
+    def narrowed(
+        self, posterior: AmortizedPosterior, mass: float, seed: int, number: int
+    ) -> "Truncation":
+        """Return the truncation to the region that also holds a posterior, all but a ``mass``.
+
+        This is the posterior of the observation.
+        """
+        draws = posterior.sample(
+            self.observation, draws=_DRAWS, seed=seeds.integer_seed(seed, "rounds", 2, number)
+        )
         density = np.asarray(posterior.log_prob(draws, self.observation), np.float64)
         threshold = float(np.quantile(density, mass))
-        inside = Truncation(self.simulator, self.observation, (*self.parts, _Part(posterior, threshold)))
+        inside = Truncation(
+            self.simulator, self.observation, (*self.parts, _Part(posterior, threshold))
+        )
         log_prior = np.asarray(posterior.evaluator.prior_log_prob(draws), np.float64)
         within = inside.contains(draws)
         if not within.any():
             expected = "a posterior with mass where those of the rounds before had"
-            got, do = f"none of {_DRAWS:,} posterior draws there", "simulate more in each round, or pass other networks"
+            got = f"none of {_DRAWS:,} posterior draws there"
+            do = "simulate more in each round, or pass other networks"
             raise InputError("Proposal of truncated rounds", expected=expected, got=got, do=do)
         prior_draws = self._prior(seeds.generator(seed, "rounds", 3, number))
         share = float(np.mean(inside.contains(prior_draws)))
@@ -74,22 +87,32 @@ class Truncation:
         return inside
 
     def sample(self, n: int, seed: int, number: int, attempt: int) -> Arrays:
-        """Draw parameters (n, *event) from the truncated prior, by rejection; a pure function of what it is given.
+        """Draw parameters (n, *event) from the truncated prior by rejection: a pure function.
 
-        Proposals are prior draws or, where few of them lie inside, draws of the last posterior, accepted with a
-        probability proportional to the ratio of the prior to it.
+        It depends only on what it is given.
+
+        Proposals are prior draws or, where few of them lie inside, draws of the last posterior,
+        accepted with a probability proportional to the ratio of the prior to it.
         """
         generator = seeds.generator(seed, "rounds", 1, number, attempt)
         kept: list[Arrays] = []
-        found, most = 0, _MOST_BATCHES * -(-n // 1_000)
+        found = 0
+        most = _MOST_BATCHES * -(-n // 1_000)
         for _ in range(most):
             few = self.share < _LEAST_SHARE
-            proposed = self._thinned(generator) if few else self._prior(generator, _BATCH if self.parts else n)
+            proposed = (
+                self._thinned(generator)
+                if few
+                else self._prior(generator, _BATCH if self.parts else n)
+            )
             inside = self.contains(proposed)
             kept.append(take(proposed, inside))
             found += int(inside.sum())
             if found >= n:
-                return {name: np.concatenate([part[name] for part in kept])[:n] for name in self.simulator.prior.names}
+                return {
+                    name: np.concatenate([part[name] for part in kept])[:n]
+                    for name in self.simulator.prior.names
+                }
         expected = f"{n:,} parameters inside the truncated prior"
         got = f"{found:,} inside, of {most * _BATCH:,} that were proposed"
         do = "pass fewer rounds: the last of them had narrowed the prior enough"
@@ -100,9 +123,11 @@ class Truncation:
         return {name: value.numpy() for name, value in self.simulator.prior.sample(n, seed).items()}
 
     def _thinned(self, generator: np.random.Generator) -> Arrays:
-        """Return those of a batch of posterior draws that make up the prior, where they lie inside."""
+        """Return those of a batch of posterior draws that make up the prior, where inside."""
         posterior = self.parts[-1].posterior
-        draws = posterior.sample(self.observation, draws=_BATCH, seed=int(generator.integers(2**31)))
+        draws = posterior.sample(
+            self.observation, draws=_BATCH, seed=int(generator.integers(2**31))
+        )
         density = posterior.log_prob(draws, self.observation)
         log_ratio = posterior.evaluator.prior_log_prob(draws) - density - self.bound
         accepted = np.log(generator.uniform(size=_BATCH)) < log_ratio

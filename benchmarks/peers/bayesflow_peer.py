@@ -37,14 +37,19 @@ class ConvLSTM(bf.networks.SummaryNetwork):
 
 
 def marked(data: Data) -> Data:
-    """Tell valid elements of a set from padding by a second channel: sets of other lengths would be compiled anew."""
+    """Tell valid elements of a set from padding by a second channel.
+
+    Sets of other lengths would be compiled anew.
+    """
     if "n" not in data:
         return data
     valid = np.arange(data["x"].shape[1]) < data["n"]
     return {**data, "x": np.concatenate([data["x"], valid[..., None].astype(np.float32)], axis=-1)}
 
 
-def workflow(problem: Problem, task: dict[str, Any], generator: np.random.Generator) -> bf.BasicWorkflow:
+def workflow(
+    problem: Problem, task: dict[str, Any], generator: np.random.Generator
+) -> bf.BasicWorkflow:
     """Defaults of BasicWorkflow, or networks of equal size in all libraries."""
     simulator = bf.simulators.LambdaSimulator(
         lambda shape: marked(problem.simulate(shape[0], generator)), is_batched=True
@@ -56,17 +61,21 @@ def workflow(problem: Problem, task: dict[str, Any], generator: np.random.Genera
         networks["inference_network"] = bf.networks.CouplingFlow(depth=6, subnet_kwargs=subnets)
     elif problem.bounds:
         networks["inference_network"] = bf.networks.CouplingFlow(transform="spline")
-    adapter, conditions = bf.Adapter(), []
+    adapter = bf.Adapter()
+    conditions = []
     if problem.bounds:
         adapter = adapter.constrain("theta", lower=problem.bounds[0], upper=problem.bounds[1])
     if problem.kind == "vector":
         conditions = ["x"]
     elif problem.kind == "set":
-        conditions, networks["summary_network"] = ["n"], bf.networks.DeepSet()
+        conditions = ["n"]
+        networks["summary_network"] = bf.networks.DeepSet()
         adapter = adapter.sqrt("n")
     else:
         equal = task["settings"] == "equal"
-        networks["summary_network"] = ConvLSTM(problem) if equal else bf.networks.TimeSeriesNetwork()
+        networks["summary_network"] = (
+            ConvLSTM(problem) if equal else bf.networks.TimeSeriesNetwork()
+        )
     if problem.log_scale:
         adapter = adapter.log("x", p1=True)
     adapter = adapter.rename("theta", "inference_variables")
@@ -78,14 +87,18 @@ def workflow(problem: Problem, task: dict[str, Any], generator: np.random.Genera
 
 
 def fit(problem: Problem, task: dict[str, Any], limit: float) -> tasks.Fit:
-    result, generator = tasks.Fit(), np.random.default_rng(task["seed"])
+    result = tasks.Fit()
+    generator = np.random.default_rng(task["seed"])
     keras.utils.set_random_seed(task["seed"])
     result.start()
     model = workflow(problem, task, generator)
     clock = {"callbacks": [Clock(result, limit)], "verbose": 0}
     if task["task"] != "accuracy":
         model.fit_online(
-            epochs=task["epochs"], num_batches_per_epoch=task["steps_per_epoch"], batch_size=task["batch"], **clock
+            epochs=task["epochs"],
+            num_batches_per_epoch=task["steps_per_epoch"],
+            batch_size=task["batch"],
+            **clock,
         )
     elif task["settings"] == "offline":
         model.fit_offline(model.simulate(task["budget"]), verbose=0)
@@ -94,7 +107,9 @@ def fit(problem: Problem, task: dict[str, Any], limit: float) -> tasks.Fit:
         model.fit_online(epochs=task["budget"] // 100, verbose=0)
     result.end()
     result.model = model
-    result.weights = sum(int(np.prod(weight.shape)) for weight in model.estimator.trainable_variables)
+    result.weights = sum(
+        int(np.prod(weight.shape)) for weight in model.estimator.trainable_variables
+    )
     return result
 
 

@@ -13,7 +13,8 @@ class Clock(keras.callbacks.Callback):
 
     def __init__(self, fit: Fit, limit: float) -> None:
         super().__init__()
-        self.fit, self.limit = fit, limit
+        self.fit = fit
+        self.limit = limit
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         if self.fit.epoch_ended(self.limit):

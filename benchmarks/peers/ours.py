@@ -45,12 +45,16 @@ def networks(problem: Problem, settings: str) -> dict[str, Any]:
     if problem.kind == "set":
         return {"summary": bi.summaries.DeepSet()}
     if settings == "equal" and problem.kind == "series":
-        return {"summary": bi.summaries.ConvLSTM(problem.summaries, lstm_units=problem.lstm_units), "flow": flow}
+        return {
+            "summary": bi.summaries.ConvLSTM(problem.summaries, lstm_units=problem.lstm_units),
+            "flow": flow,
+        }
     return {"flow": flow}
 
 
 def fit(problem: Problem, task: dict[str, Any], limit: float) -> tasks.Fit:
-    name, result = task["problem"], tasks.Fit()
+    name = task["problem"]
+    result = tasks.Fit()
     simulator = OWN[name] if name in OWN else bi.get(name)
     result.start()
     model = bi.AmortizedPosterior(simulator, **networks(problem, task["settings"]))
@@ -68,7 +72,9 @@ def fit(problem: Problem, task: dict[str, Any], limit: float) -> tasks.Fit:
         )
     result.end()
     result.model = model
-    result.weights = sum(int(np.prod(weight.shape)) for weight in model.model.network.trainable_variables)
+    result.weights = sum(
+        int(np.prod(weight.shape)) for weight in model.model.network.trainable_variables
+    )
     return result
 
 
@@ -87,7 +93,11 @@ def draw(model: bi.AmortizedPosterior, problem: Problem, data: Data, draws: int)
 
 def log_prob(model: bi.AmortizedPosterior, problem: Problem, data: Data) -> np.ndarray:
     theta = np.exp(data["theta"]) if problem.log_scale else data["theta"]
-    columns = dict(zip(problem.names, theta.T, strict=True)) if len(problem.names) > 1 else {problem.names[0]: theta}
+    columns = (
+        dict(zip(problem.names, theta.T, strict=True))
+        if len(problem.names) > 1
+        else {problem.names[0]: theta}
+    )
     if problem.kind == "set":
         columns = {"mean": theta[:, 0]}
     return model.log_prob(columns, observed(model, data))

@@ -1,7 +1,7 @@
-"""The problems as data: prior and simulator in NumPy, which all peers simulate with, and sizes of the networks.
+"""The problems as data: prior and simulator in NumPy, used by all peers, and network sizes.
 
-A simulator draws a whole batch in vectorised operations. Parameters are (n, d) arrays. Those of ``sir`` are positive;
-peers infer their logarithms, as BayesFlow's own tutorial on this model does.
+A simulator draws a whole batch in vectorised operations. Parameters are (n, d) arrays. Those of
+``sir`` are positive; peers infer their logarithms, as BayesFlow's own tutorial on this model does.
 """
 
 from __future__ import annotations
@@ -21,10 +21,11 @@ POPULATION = 83e6
 class Problem:
     """A model and what the networks need to know of it.
 
-    ``simulate`` returns ``theta`` (n, d) and ``x`` (n, ...), for sets also the number of valid elements ``n`` (n, 1).
-    ``kind`` is that of ``x``: vector, series (n, steps, channels) or set. Networks for series end in an LSTM of
-    ``lstm_units`` and give ``summaries`` numbers. ``bounds`` are those of a uniform prior. ``held_out`` simulations
-    measure accuracy; many where the exact density is known only on average.
+    ``simulate`` returns ``theta`` (n, d) and ``x`` (n, ...), for sets also the number of valid
+    elements ``n`` (n, 1). ``kind`` is that of ``x``: vector, series (n, steps, channels) or set.
+    Networks for series end in an LSTM of ``lstm_units`` and give ``summaries`` numbers. ``bounds``
+    are those of a uniform prior. ``held_out`` simulations measure accuracy; many where the exact
+    density is known only on average.
     """
 
     simulate: Callable[[int, np.random.Generator], Data]
@@ -55,9 +56,11 @@ def sir(n: int, generator: np.random.Generator) -> Data:
     """The model of simulators/sir.py, with logarithms of the parameters."""
     theta = np.empty((n, 5))
     theta[:, :3] = generator.normal(np.log([0.4, 1 / 8, 8.0]), [0.5, 0.2, 0.2], (n, 3))
-    theta[:, 3], theta[:, 4] = np.log(generator.gamma(2.0, 20.0, n)), np.log(generator.exponential(5.0, n))
+    theta[:, 3] = np.log(generator.gamma(2.0, 20.0, n))
+    theta[:, 4] = np.log(generator.exponential(5.0, n))
     rate, recovery, delay, infected, psi = np.exp(theta).T
-    infected, delay = np.ceil(infected), np.round(delay).astype(int)
+    infected = np.ceil(infected)
+    delay = np.round(delay).astype(int)
     susceptible = POPULATION - infected
     incidence = np.empty((14 + delay.max(), n))
     incidence[0] = infected
@@ -66,7 +69,10 @@ def sir(n: int, generator: np.random.Generator) -> Data:
         susceptible = susceptible - new
         infected = np.clip(infected + new - recovery * infected, 0.0, POPULATION)
         incidence[day] = new
-    mean = np.clip(incidence[delay[:, None] + np.arange(14), np.arange(n)[:, None]], 0.0, POPULATION) + 1e-5
+    mean = (
+        np.clip(incidence[delay[:, None] + np.arange(14), np.arange(n)[:, None]], 0.0, POPULATION)
+        + 1e-5
+    )
     psi = psi[:, None]
     cases = generator.poisson(mean * generator.gamma(psi, 1.0 / psi, mean.shape))
     return {"theta": theta.astype(np.float32), "x": cases.astype(np.float32)[..., None]}
@@ -76,7 +82,10 @@ def series(n: int, generator: np.random.Generator) -> Data:
     """A random walk of 81 steps and 3 channels; 4 of 34 numbers decide its drift and level."""
     theta = generator.standard_normal((n, 34), np.float32)
     noise = generator.standard_normal((n, 81, 3), np.float32)
-    return {"theta": theta, "x": np.cumsum(0.1 * noise + theta[:, None, :3], axis=1) + theta[:, None, 3:4]}
+    return {
+        "theta": theta,
+        "x": np.cumsum(0.1 * noise + theta[:, None, :3], axis=1) + theta[:, None, 3:4],
+    }
 
 
 def linear(n: int, generator: np.random.Generator) -> Data:
@@ -88,15 +97,21 @@ def linear(n: int, generator: np.random.Generator) -> Data:
 
 def gaussian(n: int, generator: np.random.Generator) -> Data:
     """The model of simulators/gaussian.py; elements beyond the number of valid ones are 0."""
-    theta, count = generator.standard_normal((n, 1), np.float32), generator.integers(1, 51, (n, 1))
+    theta = generator.standard_normal((n, 1), np.float32)
+    count = generator.integers(1, 51, (n, 1))
     x = theta + generator.standard_normal((n, 50), np.float32)
-    return {"theta": theta, "x": np.where(np.arange(50) < count, x, 0.0)[..., None], "n": count.astype(np.float32)}
+    return {
+        "theta": theta,
+        "x": np.where(np.arange(50) < count, x, 0.0)[..., None],
+        "n": count.astype(np.float32),
+    }
 
 
 def two_moons(n: int, generator: np.random.Generator) -> Data:
     """The model of simulators/two_moons.py."""
     theta = generator.uniform(-1.0, 1.0, (n, 2)).astype(np.float32)
-    angle, radius = generator.uniform(-0.5 * np.pi, 0.5 * np.pi, n), generator.normal(0.1, 0.01, n)
+    angle = generator.uniform(-0.5 * np.pi, 0.5 * np.pi, n)
+    radius = generator.normal(0.1, 0.01, n)
     x1 = radius * np.cos(angle) + 0.25 - np.abs(theta.sum(axis=1)) / np.sqrt(2.0)
     x2 = radius * np.sin(angle) + (theta[:, 1] - theta[:, 0]) / np.sqrt(2.0)
     return {"theta": theta, "x": np.stack([x1, x2], axis=1).astype(np.float32)}

@@ -1,6 +1,7 @@
 """What the runs amount to: results.csv, figure.png, and tables here and in the project's README.
 
-python benchmarks/peers/report.py    # write the figure again, from results.csv; make numbers: the tables
+python benchmarks/peers/report.py    # write the figure again, from results.csv; make numbers: the
+tables
 """
 
 from __future__ import annotations
@@ -37,24 +38,38 @@ KEYS = ["task", "problem", "settings", "size", "library", "quantity"]
 
 
 def aggregate(runs: Sequence[dict[str, Any]]) -> pd.DataFrame:
-    """Return median and range over rounds of each quantity; accuracy that was not reached is infinitely late."""
-    rows, ladders = [], {}
+    """Return median and range over rounds of each quantity; unreached accuracy is infinite."""
+    rows = []
+    ladders = {}
     for run in runs:
-        case, result = run["case"], dict(run["result"])
-        shared = {"weights": result.pop("weights"), "threads": run["threads"], "versions": result.pop("versions")}
-        key = {name: case[name] for name in ("task", "problem", "settings")} | {"library": run["library"]}
+        case = run["case"]
+        result = dict(run["result"])
+        shared = {
+            "weights": result.pop("weights"),
+            "threads": run["threads"],
+            "versions": result.pop("versions"),
+        }
+        key = {name: case[name] for name in ("task", "problem", "settings")} | {
+            "library": run["library"]
+        }
         if case["task"] == "accuracy":
             result["gap_nats"] = result.pop("nll") - case["exact"]
             ladder = ladders.setdefault((*key.values(), case["seed"]), [])
             ladder.append((result["seconds"], result["gap_nats"], key, shared))
         size = case.get("batch", case.get("budget"))
-        rows += [{**key, "size": size, "quantity": name, "value": value, **shared} for name, value in result.items()]
+        rows += [
+            {**key, "size": size, "quantity": name, "value": value, **shared}
+            for name, value in result.items()
+        ]
     for ladder in ladders.values():
         for tolerance in TOLERANCES:
             # The first budget that is enough: what a user who knew it would wait.
             times = [seconds for seconds, gap, *_ in ladder if gap <= tolerance]
-            value, (*_, key, shared) = times[0] if times else np.inf, ladder[0]
-            rows.append({**key, "size": 0, "quantity": f"seconds_to_{tolerance}", "value": value, **shared})
+            value = times[0] if times else np.inf
+            *_, key, shared = ladder[0]
+            rows.append(
+                {**key, "size": 0, "quantity": f"seconds_to_{tolerance}", "value": value, **shared}
+            )
     groups = pd.DataFrame(rows).groupby(KEYS, sort=False)
     table = groups["value"].agg(runs="size", min="min", median="median", max="max")
     return table.join(groups[["weights", "threads", "versions"]].last()).reset_index()
@@ -63,7 +78,9 @@ def aggregate(runs: Sequence[dict[str, Any]]) -> pd.DataFrame:
 def lines(results: pd.DataFrame) -> list[tuple[str, str, pd.DataFrame]]:
     """The rows of the table: task, what is timed, and its results, one for each library."""
     found = []
-    for (task, problem, settings, size, quantity), group in results.groupby(KEYS[:-2] + KEYS[-1:], sort=False):
+    for (task, problem, settings, size, quantity), group in results.groupby(
+        KEYS[:-2] + KEYS[-1:], sort=False
+    ):
         label = problem.replace("_", " ")
         if task == "accuracy" and problem in UNEQUAL_LOADS:
             continue
@@ -75,18 +92,29 @@ def lines(results: pd.DataFrame) -> list[tuple[str, str, pd.DataFrame]]:
         elif quantity == "beyond_steps_s" and (size, settings) == (64, "equal"):
             label += f", fit of {'2,000' if task == 'step' else '200'} steps beyond them"
             task = "first"
-        elif task == "sample" and quantity.endswith("_s") and not quantity.endswith(("_first_s", "import_s")):
+        elif (
+            task == "sample"
+            and quantity.endswith("_s")
+            and not quantity.endswith(("_first_s", "import_s"))
+        ):
             label += f", {quantity[:-2].replace('x', ' x ')} draws"
         elif task == "accuracy" and quantity.startswith("seconds_to"):
-            label += (", stored simulations" if settings == "offline" else "") + f", to {quantity[11:]} nats"
+            label += (
+                ", stored simulations" if settings == "offline" else ""
+            ) + f", to {quantity[11:]} nats"
         else:
             continue
         found.append((task, label, group.set_index("library")))
-    return sorted(found, key=lambda row: (list(TITLES).index(row[0]), row[0] == "accuracy" and row[1]))
+    return sorted(
+        found, key=lambda row: (list(TITLES).index(row[0]), row[0] == "accuracy" and row[1])
+    )
 
 
 def short_tables() -> str:
-    """Return the tables of the project's README: equal networks, batches up to 512, simulations in the loop."""
+    """Return the tables of the project's README.
+
+    Networks are equal, batches have up to 512 rows, and simulations are in the loop.
+    """
     return tables(HERE / "results.csv", short_form=True)
 
 
@@ -96,17 +124,22 @@ def all_tables() -> str:
 
 
 def tables(results_file: Path, short_form: bool) -> str:
-    """Return a table of speed and one of time to accuracy, with a column for each library that was measured."""
+    """Return a table of speed and one of time to accuracy, a column for each library."""
     if not results_file.exists():
         return ""
     results = pd.read_csv(results_file)
-    left_out = (results["size"].eq(2048) | results["settings"].eq("own")) & results["task"].ne("accuracy")
+    left_out = (results["size"].eq(2048) | results["settings"].eq("own")) & results["task"].ne(
+        "accuracy"
+    )
     if short_form:
         results = results[~left_out & results["settings"].ne("offline")]
     texts = []
     for part in (results[results["task"].ne("accuracy")], results[results["task"].eq("accuracy")]):
         libraries = [library for library in COLUMNS if library in set(part["library"])]
-        head = [f"| | {' | '.join(COLUMNS[library] for library in libraries)} |", "|---" * (1 + len(libraries)) + "|"]
+        head = [
+            f"| | {' | '.join(COLUMNS[library] for library in libraries)} |",
+            "|---" * (1 + len(libraries)) + "|",
+        ]
         rows = [
             f"| {label}, {'ms/step' if task in ('step', 'short') else 's'} | "
             f"{' | '.join(cell(group, library) for library in libraries)} |"
@@ -153,10 +186,28 @@ def draw(results: pd.DataFrame) -> Figure:
                      for row, (_, group) in enumerate(rows) if library in group.index]  # fmt: skip
             for y, (low, middle, high) in known:
                 if np.isfinite(middle):
-                    ax.plot([low, high if np.isfinite(high) else middle], [y, y], color=color, linewidth=2)
-                    ax.text(high if np.isfinite(high) else middle, y, f"  {short(middle)}", va="center", fontsize=7)
+                    ax.plot(
+                        [low, high if np.isfinite(high) else middle],
+                        [y, y],
+                        color=color,
+                        linewidth=2,
+                    )
+                    ax.text(
+                        high if np.isfinite(high) else middle,
+                        y,
+                        f"  {short(middle)}",
+                        va="center",
+                        fontsize=7,
+                    )
             points = [values[1] for _, values in known]
-            ax.plot(points, [y for y, _ in known], "o", color=color, markersize=5, label=COLUMNS[library])
+            ax.plot(
+                points,
+                [y for y, _ in known],
+                "o",
+                color=color,
+                markersize=5,
+                label=COLUMNS[library],
+            )
         ax.set(xscale="log", title=title)
         ax.set_yticks(range(len(rows)), [label for label, _ in rows])
         ax.set_ylim(len(rows) - 0.5, -0.5)
@@ -166,7 +217,12 @@ def draw(results: pd.DataFrame) -> Figure:
         ax.xaxis.set_minor_formatter(NullFormatter())
         ax.grid(axis="x", which="both", alpha=0.25)
         ax.spines[["top", "right"]].set_visible(False)
-    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=len(libraries), frameon=False)
+    figure.legend(
+        *axes[0].get_legend_handles_labels(),
+        loc="outside upper center",
+        ncols=len(libraries),
+        frameon=False,
+    )
     return figure
 
 

@@ -1,4 +1,7 @@
-"""Adapter: sbi, through NPE. It trains on stored simulations, which are drawn before the clock of ``fit`` starts."""
+"""Adapter: sbi, through NPE.
+
+It trains on stored simulations, which are drawn before the clock of ``fit`` starts.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,9 @@ class ConvLSTM(torch.nn.Module):
 
     def __init__(self, problem: Problem, channels: int) -> None:
         super().__init__()
-        self.convolutions = torch.nn.ModuleList([torch.nn.Conv1d(channels, 64, 3), torch.nn.Conv1d(64, 64, 3)])
+        self.convolutions = torch.nn.ModuleList(
+            [torch.nn.Conv1d(channels, 64, 3), torch.nn.Conv1d(64, 64, 3)]
+        )
         self.lstm = torch.nn.LSTM(64, problem.lstm_units, batch_first=True)
         self.dense = torch.nn.Linear(problem.lstm_units, problem.summaries)
 
@@ -35,7 +40,7 @@ class ConvLSTM(torch.nn.Module):
 
 
 def tensors(problem: Problem, data: Data) -> tuple[torch.Tensor, torch.Tensor]:
-    """Parameters and data, as sbi's documentation prepares them: channels first, and sets padded with NaN."""
+    """Parameters and data, prepared as in sbi's documentation: channels first, sets NaN-padded."""
     x = np.log1p(data["x"]) if problem.log_scale else data["x"]
     if problem.kind == "series":
         x = np.swapaxes(x, 1, 2)
@@ -47,7 +52,9 @@ def tensors(problem: Problem, data: Data) -> tuple[torch.Tensor, torch.Tensor]:
 def estimator(problem: Problem, settings: str, x: torch.Tensor) -> Any:
     """Defaults of NPE, or networks of equal size in all libraries."""
     if settings == "equal":
-        embedding = torch.nn.Identity() if problem.kind == "vector" else ConvLSTM(problem, x.shape[1])
+        embedding = (
+            torch.nn.Identity() if problem.kind == "vector" else ConvLSTM(problem, x.shape[1])
+        )
         # Its blocks transform one half. 12 of them have as many networks as 6 that transform both.
         options = {"num_transforms": 12, "hidden_features": (128, 128), "activation": torch.nn.SiLU}
         return posterior_nn("zuko_nice", embedding_net=embedding, **options)
@@ -55,25 +62,43 @@ def estimator(problem: Problem, settings: str, x: torch.Tensor) -> Any:
         embedding = PermutationInvariantEmbedding(FCEmbedding(1, output_dim=20), 20)
         return posterior_nn("maf", embedding_net=embedding, z_score_x="none")
     if problem.kind == "series":
-        return posterior_nn("maf", embedding_net=CNNEmbedding(tuple(x.shape[2:]), in_channels=x.shape[1]))
+        return posterior_nn(
+            "maf", embedding_net=CNNEmbedding(tuple(x.shape[2:]), in_channels=x.shape[1])
+        )
     return "nsf" if problem.bounds else "maf"
 
 
 def fit(problem: Problem, task: dict[str, Any], limit: float) -> tasks.Fit:
     # Nothing of sbi's is called when an epoch ends, so that the limit can't be kept.
     torch.manual_seed(task["seed"])
-    result, own, options = tasks.Fit(), task["task"] == "accuracy", {}
-    simulations = task["budget"] if own else math.ceil(task["batch"] * task["steps_per_epoch"] / (1 - _VALIDATION)) + 1
+    result = tasks.Fit()
+    own = task["task"] == "accuracy"
+    options = {}
+    simulations = (
+        task["budget"]
+        if own
+        else math.ceil(task["batch"] * task["steps_per_epoch"] / (1 - _VALIDATION)) + 1
+    )
     if not own:
-        options = {"training_batch_size": task["batch"], "max_num_epochs": task["epochs"], "stop_after_epochs": 10**6}
+        options = {
+            "training_batch_size": task["batch"],
+            "max_num_epochs": task["epochs"],
+            "stop_after_epochs": 10**6,
+        }
     theta, x = tensors(problem, problem.simulate(simulations, np.random.default_rng(task["seed"])))
     dimension = theta.shape[1]
     # Of the prior, only the support matters for the first round: it is not part of the loss.
-    prior: Any = torch.distributions.MultivariateNormal(torch.zeros(dimension), torch.eye(dimension))
+    prior: Any = torch.distributions.MultivariateNormal(
+        torch.zeros(dimension), torch.eye(dimension)
+    )
     if problem.bounds:
         prior = BoxUniform(*(torch.full((dimension,), bound) for bound in problem.bounds))
     result.start()
-    trainer = NPE(prior=prior, density_estimator=estimator(problem, task["settings"], x), show_progress_bars=False)
+    trainer = NPE(
+        prior=prior,
+        density_estimator=estimator(problem, task["settings"], x),
+        show_progress_bars=False,
+    )
     trainer.append_simulations(theta, x, exclude_invalid_x=problem.kind != "set")
     network = trainer.train(**options)
     result.model = trainer.build_posterior(), network
@@ -87,15 +112,21 @@ def fit(problem: Problem, task: dict[str, Any], limit: float) -> tasks.Fit:
 
 def draw(model: Any, problem: Problem, data: Data, draws: int) -> np.ndarray:
     _, x = tensors(problem, data)
-    posterior, options = model[0], {"show_progress_bars": False}
+    posterior = model[0]
+    options = {"show_progress_bars": False}
     one = len(x) == 1
-    values = posterior.sample((draws,), x=x, **options) if one else posterior.sample_batched((draws,), x=x, **options)
+    values = (
+        posterior.sample((draws,), x=x, **options)
+        if one
+        else posterior.sample_batched((draws,), x=x, **options)
+    )
     values = values.numpy()
     return np.exp(values) if problem.log_scale else values
 
 
 def log_prob(model: Any, problem: Problem, data: Data) -> np.ndarray:
-    # The network's density, uncorrected for what it puts outside the prior's bounds: that has no closed form.
+    # The network's density, uncorrected for what it puts outside the prior's bounds: that has no
+    # closed form.
     theta, x = tensors(problem, data)
     with torch.no_grad():
         return problem.own_scale(model[1].log_prob(theta[None], x)[0].numpy(), data["theta"])

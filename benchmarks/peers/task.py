@@ -1,8 +1,8 @@
 """One task in a fresh process: what is timed, and how, for all libraries alike.
 
 An adapter is a module with ``fit(problem, task, limit)``, ``draw(model, problem, data, draws)``,
-``log_prob(model, problem, data)`` and ``PACKAGES``. Its script gets the task as JSON and prints the result as the last
-line.
+``log_prob(model, problem, data)`` and ``PACKAGES``. Its script gets the task as JSON and prints the
+result as the last line.
 """
 
 from __future__ import annotations
@@ -25,7 +25,10 @@ ROWS = 10_000
 
 @dataclass
 class Fit:
-    """A trained model, its number of weights, and when ``fit`` was called, ended each epoch, and returned."""
+    """A trained model, its number of weights, and times of ``fit``.
+
+    It was called, ended each epoch, and returned at these times.
+    """
 
     model: Any = None
     weights: int = 0
@@ -45,18 +48,26 @@ class Fit:
         self.ended = time.perf_counter()
 
     def times(self, steps: int) -> dict[str, float]:
-        """Time of a step in the second half of the epochs, and of the whole fit beyond its steps."""
+        """Time of a step in the second half of the epochs, and of the fit beyond its steps."""
         middle = (len(self.epochs) - 1) // 2
         last = self.epochs[middle:]
         step = (last[-1] - last[0]) / ((len(last) - 1) * steps)
         total = self.ended - self.started
-        return {"ms_per_step": 1e3 * step, "fit_s": total, "beyond_steps_s": total - len(self.epochs) * steps * step}
+        return {
+            "ms_per_step": 1e3 * step,
+            "fit_s": total,
+            "beyond_steps_s": total - len(self.epochs) * steps * step,
+        }
 
 
-def sampling_times(adapter: ModuleType, fit: Fit, problem: Problem, task: dict[str, Any]) -> dict[str, float]:
-    """Seconds of the first call, and the median of later ones, for each number of observations and draws."""
+def sampling_times(
+    adapter: ModuleType, fit: Fit, problem: Problem, task: dict[str, Any]
+) -> dict[str, float]:
+    """Seconds of the first call, and median of later ones, by number of observations and draws."""
     result = {}
-    data = problem.simulate(max(count for count, _ in task["sizes"]), np.random.default_rng(task["seed"] + 50))
+    data = problem.simulate(
+        max(count for count, _ in task["sizes"]), np.random.default_rng(task["seed"] + 50)
+    )
     for observations, draws in task["sizes"]:
         some = {name: value[:observations] for name, value in data.items()}
         seconds = []
@@ -64,7 +75,8 @@ def sampling_times(adapter: ModuleType, fit: Fit, problem: Problem, task: dict[s
             started = time.perf_counter()
             values = adapter.draw(fit.model, problem, some, draws)
             seconds.append(time.perf_counter() - started)
-            size, expected = np.size(values), observations * draws * data["theta"].shape[1]
+            size = np.size(values)
+            expected = observations * draws * data["theta"].shape[1]
             assert size == expected, f"expected {expected} numbers, got {size}"
         result[f"{observations}x{draws}_first_s"] = seconds[0]
         result[f"{observations}x{draws}_s"] = float(np.median(seconds[1:]))
@@ -85,7 +97,9 @@ def perform(adapter: ModuleType, task: dict[str, Any]) -> dict[str, Any]:
             {name: value[first : first + ROWS] for name, value in data.items()}
             for first in range(0, problem.held_out, ROWS)
         )
-        result["nll"] = -float(np.mean([adapter.log_prob(fit.model, problem, part) for part in parts]))
+        result["nll"] = -float(
+            np.mean([adapter.log_prob(fit.model, problem, part) for part in parts])
+        )
     elif task["task"] == "sample":
         result |= sampling_times(adapter, fit, problem, task)
     else:

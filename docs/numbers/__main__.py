@@ -14,7 +14,9 @@ from docs.numbers.page import ROOT, fill, pages, problems
 
 def main() -> None:
     """Fill, then say what is left."""
-    parser = argparse.ArgumentParser(prog="python -m docs.numbers", description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m docs.numbers", description=__doc__.partition("\n")[0]
+    )
     parser.add_argument("pages", nargs="*", type=Path, metavar="PAGE")
     parser.add_argument("--check", action="store_true", help="write nothing")
     given = parser.parse_args()

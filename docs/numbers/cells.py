@@ -3,14 +3,14 @@
 ``row | column | format``, of the file that is named above it.
 
 *Row*: the value of the first column, or ``column=value``, ``column!=value``, ``column<number``,
-``column>number``; several are joined by ``&``, and ``*`` is every row. *Column*: its name; ``min``, ``max``,
-``mean``, ``median`` or ``sum`` ``of`` it over all such rows; or ``count``, the number of rows. A
-number within a text is found by a template, ``found ~ at most {} sd``, in which ``...`` is
+``column>number``; several are joined by ``&``, and ``*`` is every row. *Column*: its name; ``min``,
+``max``, ``mean``, ``median`` or ``sum`` ``of`` it over all such rows; or ``count``, the number of
+rows. A number within a text is found by a template, ``found ~ at most {} sd``, in which ``...`` is
 anything. The file of what a tutorial printed (``docs/executed/*/outputs.json``) has the columns
 ``cell`` and ``text``.
 
-*Format*: that of Python (``.3f``, ``,d``, ``+.2f``, ``.1%``), or ``2s`` for two significant
-digits without an exponent; ``.1f x100`` multiplies before.
+*Format*: that of Python (``.3f``, ``,d``, ``+.2f``, ``.1%``), or ``2s`` for two significant digits
+without an exponent; ``.1f x100`` multiplies before.
 """
 
 from __future__ import annotations
@@ -99,7 +99,9 @@ def read(file: Path) -> Table:
 def _read(file: Path, _changed: int) -> Table:
     if file.suffix == ".json":
         cells = json.loads(file.read_text())["cells"]
-        printed = tuple({"cell": str(place), "text": cell["text"]} for place, cell in enumerate(cells))
+        printed = tuple(
+            {"cell": str(place), "text": cell["text"]} for place, cell in enumerate(cells)
+        )
         return Table(("cell", "text"), printed)
     with file.open(newline="") as lines:
         reader = csv.DictReader(lines)

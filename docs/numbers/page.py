@@ -120,7 +120,9 @@ def fill(text: str, page: Path, root: Path = ROOT) -> tuple[str, list[str]]:
         return f"{match['head']}\n{made}\n\n{match['end']}"
 
     filled = MARK.sub(mark, TABLE.sub(block, text))
-    wrong += [f"{name}: declared, but not used" for name in numbers.declared if name not in numbers.used]
+    wrong += [
+        f"{name}: declared, but not used" for name in numbers.declared if name not in numbers.used
+    ]
     return filled, wrong
 
 
@@ -137,7 +139,9 @@ def declarations(text: str, folder: Path, root: Path) -> tuple[Numbers, list[str
             calculated = ":=" in line
             name, _, said = (part.strip() for part in line.partition(":=" if calculated else "="))
             if said.count("|") != (1 if calculated else 2) or not name.isidentifier():
-                wrong.append(f"{line}: neither name = row | column | format nor name := calculation | format")
+                wrong.append(
+                    f"{line}: neither name = row | column | format nor name := calculation | format"
+                )
             elif name in numbers.declared:
                 wrong.append(f"{name}: declared twice")
             else:
@@ -152,7 +156,9 @@ def problems(page: Path, root: Path = ROOT, text: str | None = None) -> list[str
     place = str(page.relative_to(root))
     found = [f"{place}: {what}" for what in wrong]
     if filled != text:
-        found += [f"{place}:{what}; run make numbers" for what in _stale(text, filled, page.parent, root)]
+        found += [
+            f"{place}:{what}; run make numbers" for what in _stale(text, filled, page.parent, root)
+        ]
     return found + [f"{place}:{what}" for what in typed.problems(text, place)]
 
 
@@ -164,16 +170,23 @@ def _stale(text: str, filled: str, folder: Path, root: Path) -> Iterator[str]:
         if old[0] != new[0]:
             shown = True
             line = text.count("\n", 0, old.start()) + 1
-            yield f"{line}: {old['number']} should be {new['number']} ({declared.get(old['name'], old['name'])})"
+            yield (
+                f"{line}: {old['number']} should be {new['number']} "
+                f"({declared.get(old['name'], old['name'])})"
+            )
     for old, new in zip(TABLE.finditer(text), TABLE.finditer(filled), strict=False):
         if old[0] != new[0]:
             shown = True
             before = old[0].splitlines()
             after = new[0].splitlines()
             pairs = [*zip(before, after, strict=False), ("", "another number of rows")]
-            place, (row, other) = next((at, pair) for at, pair in enumerate(pairs) if pair[0] != pair[1])
+            place, (row, other) = next(
+                (at, pair) for at, pair in enumerate(pairs) if pair[0] != pair[1]
+            )
             line = text.count("\n", 0, old.start()) + 1 + place
-            different = (at for at, pair in enumerate(zip(row, other, strict=False)) if pair[0] != pair[1])
+            different = (
+                at for at, pair in enumerate(zip(row, other, strict=False)) if pair[0] != pair[1]
+            )
             start = max(next(different, 0) - 30, 0)
             here = f"{row[start : start + 60]!r} should be {other[start : start + 60]!r}"
             yield f"{line}: {here} (table {old['spec'].split()[0]})"

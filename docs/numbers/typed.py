@@ -15,7 +15,8 @@ from pathlib import Path
 
 EXCEPTIONS = Path(__file__).with_name("typed.toml")
 _UNITS = (
-    "nats?|(?:percentage )?points|ms|s|seconds?|min|minutes?|hours?|days of|[kMG]i?B(?:/s)?|times|standard "
+    "nats?|(?:percentage )?points|ms|s|seconds?|min|minutes?|hours?|days "
+    "of|[kMG]i?B(?:/s)?|times|standard "
     "(?:deviations|errors)|sd|steps|draws|simulations|data sets|people|patients|weights"
 )
 _MEASURED = re.compile(
@@ -25,7 +26,9 @@ _MEASURED = re.compile(
     rf"|\d+(?=(?:,\s\d+)*(?:\s(?:to|and|or)\s\d+)?(?:\s?%|\s(?:{_UNITS})\b))"
     r")(?:e[-+]?\d+)?(?:\s?%)?(?![\w/]|[.,]\d)"
 )
-_IN_TABLE = re.compile(r"(?<![\w.,/^-])[-+]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:e[-+]?\d+)?(?![\w/]|[.,]\d)")
+_IN_TABLE = re.compile(
+    r"(?<![\w.,/^-])[-+]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:e[-+]?\d+)?(?![\w/]|[.,]\d)"
+)
 _ROW = re.compile(r"^\|.*", re.MULTILINE)
 _NO_ROW = re.compile(r"^(?!\|).*", re.MULTILINE)
 _HIDDEN = (
@@ -78,7 +81,9 @@ def numbers(text: str) -> list[re.Match[str]]:
 
 def _pattern(phrase: str) -> re.Pattern[str]:
     """Return a phrase, with any blanks between its words."""
-    return re.compile(r"(?<![\w.])" + r"\s+".join(map(re.escape, phrase.split())) + r"(?!\w|[.,]\d)")
+    return re.compile(
+        r"(?<![\w.])" + r"\s+".join(map(re.escape, phrase.split())) + r"(?!\w|[.,]\d)"
+    )
 
 
 def _blank(found: re.Match[str]) -> str:

@@ -1,7 +1,8 @@
-"""Pages that are made from the rest of the repository each time the documentation is built, so that nothing is copied.
+"""Pages made from the rest of the repository whenever the documentation is built, to copy nothing.
 
-Each module makes some: tutorials with what they printed and drew, a gallery of results, the reference of each package,
-what each diagnostic tells. :func:`write` puts them beside the pages that are written by hand; git ignores them.
+Each module makes some: tutorials with what they printed and drew, a gallery of results, the
+reference of each package, what each diagnostic tells. :func:`write` puts them beside the pages that
+are written by hand; git ignores them.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Which diagnostic tells what: from the declarations of the checks, and from their measured power."""
+"""Which diagnostic tells what: from the checks' declarations, and from their measured power."""
 
 from __future__ import annotations
 
@@ -73,19 +73,32 @@ detected by some test.
 {groups}
 """
 _INTRODUCTIONS = {
-    "over the prior": "Data sets are simulated from the prior, so that the true parameters are known. These checks say "
+    "over the prior": "Data sets are simulated from the prior, so that the true parameters are "
+    "known. These checks say "
     "how the posterior does on average over the prior.",
-    "around the observation": "These checks need your data. They say how the posterior does where you use it.",
-    "sharpness": "How much the posterior knows, and how much it could know. A correct posterior may know little if the "
+    "around the observation": "These checks need your data. They say how the posterior does where "
+    "you use it.",
+    "sharpness": "How much the posterior knows, and how much it could know. A correct posterior "
+    "may know little if the "
     "data say little.",
 }
 
 
 def pages(_: Callable[[str], None]) -> dict[str, str]:
     """Return the page."""
-    parts = {name: table(_TABLES.format(name), ROOT, ROOT) for name in ("verdict", "checks", "power")}
-    parts |= {"tolerances": _tolerances(), "family": f"{100 * FAMILY_ERROR:g} %", "told": f"{_TOLD:,}"}
-    return {"generated/diagnostics.md": _PAGE.format(**parts, groups="\n".join(map(_group, GROUPS.items())))}
+    parts = {
+        name: table(_TABLES.format(name), ROOT, ROOT) for name in ("verdict", "checks", "power")
+    }
+    parts |= {
+        "tolerances": _tolerances(),
+        "family": f"{100 * FAMILY_ERROR:g} %",
+        "told": f"{_TOLD:,}",
+    }
+    return {
+        "generated/diagnostics.md": _PAGE.format(
+            **parts, groups="\n".join(map(_group, GROUPS.items()))
+        )
+    }
 
 
 def _tolerances() -> str:
@@ -124,6 +137,8 @@ def _section(check: Check) -> str:
         "Means nothing if this one is outside": ", ".join(check.relies_on),
         "Published": check.reference,
     }
-    figures = "".join(f"* *Figure `{name}`.* {caption}\n" for name, caption in check.captions.items())
+    figures = "".join(
+        f"* *Figure `{name}`.* {caption}\n" for name, caption in check.captions.items()
+    )
     facts = "".join(f"* **{head}:** {text}\n" for head, text in said.items() if text)
     return f"### {check.name}\n\n{check.question}\n\n{figures}{facts}"

@@ -1,9 +1,11 @@
 """Run the tutorials, and keep what their cells print and draw for the documentation.
 
-    python -m docs.pages.execute [NAME ...]     # all of them take some minutes; --stale: those whose code has changed
+    python -m docs.pages.execute [NAME ...]     # all of them take some minutes; --stale: those
+    whose code has changed
 
-Each tutorial gets a folder in ``docs/executed``: ``outputs.json``, with the text of each cell and the names of its
-figures, and the figures. The documentation is built from these, without running the tutorials again.
+Each tutorial gets a folder in ``docs/executed``: ``outputs.json``, with the text of each cell and
+the names of its figures, and the figures. The documentation is built from these, without running
+the tutorials again.
 """
 
 from __future__ import annotations
@@ -29,10 +31,15 @@ CELL_TIMEOUT = 600
 
 
 def run(notebook: Any, folder: Path) -> Any:
-    """Execute in place, with ``folder`` as working directory; the first error is raised with its cell."""
-    # No folder of kernels: what remains is the kernel of this interpreter, whatever is installed on the machine.
-    kernel = AsyncKernelManager(kernel_name="python3", kernel_spec_manager=KernelSpecManager(kernel_dirs=[]))
-    client = NotebookClient(notebook, km=kernel, timeout=CELL_TIMEOUT, resources={"metadata": {"path": str(folder)}})
+    """Execute in place, ``folder`` as working directory; raise the first error with its cell."""
+    # No folder of kernels: what remains is the kernel of this interpreter, whatever is installed on
+    # the machine.
+    kernel = AsyncKernelManager(
+        kernel_name="python3", kernel_spec_manager=KernelSpecManager(kernel_dirs=[])
+    )
+    client = NotebookClient(
+        notebook, km=kernel, timeout=CELL_TIMEOUT, resources={"metadata": {"path": str(folder)}}
+    )
     inline = "module://matplotlib_inline.backend_inline"
     # What tutorials save to temporary folders goes with this one.
     private = {"IPYTHONDIR": str(folder / ".ipython"), "TMPDIR": str(folder)}
@@ -48,11 +55,13 @@ def save(file: Path, notebook: Any) -> None:
     folder = EXECUTED / file.stem
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    cells, count = [], 0
+    cells = []
+    count = 0
     for cell in notebook.cells:
         if cell.cell_type != "code":
             continue
-        text, figures = "", []
+        text = ""
+        figures = []
         for output in cell.outputs:
             # Notes on standard error, such as bars of progress, are nothing to read.
             if output.output_type == "stream":
@@ -63,7 +72,9 @@ def save(file: Path, notebook: Any) -> None:
                 (folder / figures[-1]).write_bytes(base64.b64decode(output.data["image/png"]))
             else:
                 text += output.data["text/plain"] + "\n"
-        cells.append({"text": "\n".join(map(str.rstrip, text.rstrip().split("\n"))), "figures": figures})
+        cells.append(
+            {"text": "\n".join(map(str.rstrip, text.rstrip().split("\n"))), "figures": figures}
+        )
     saved = {"code": fingerprint(code_of(file.read_text())), "cells": cells}
     (folder / "outputs.json").write_text(json.dumps(saved, indent=1, ensure_ascii=False) + "\n")
 
@@ -71,12 +82,18 @@ def save(file: Path, notebook: Any) -> None:
 def main() -> None:
     """Run what is asked for."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("names", nargs="*", metavar="NAME", help="beginning of a file's name, such as 02")
-    parser.add_argument("--stale", action="store_true", help="only where the code has changed since the last time")
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help="beginning of a file's name, such as 02"
+    )
+    parser.add_argument(
+        "--stale", action="store_true", help="only where the code has changed since the last time"
+    )
     given = parser.parse_args()
     for file in sorted(TUTORIALS.glob("[0-9]*.md")):
         saved = EXECUTED / file.stem / "outputs.json"
-        fresh = saved.is_file() and json.loads(saved.read_text())["code"] == fingerprint(code_of(file.read_text()))
+        fresh = saved.is_file() and json.loads(saved.read_text())["code"] == fingerprint(
+            code_of(file.read_text())
+        )
         if file.name.startswith(tuple(given.names or [""])) and not (given.stale and fresh):
             print(file.stem, flush=True)
             with tempfile.TemporaryDirectory() as folder:

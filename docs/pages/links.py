@@ -13,19 +13,28 @@ _LINK = re.compile(r"(?P<figure>!?)\[(?P<text>[^\]\[]*)\]\((?P<path>[^)#: ]+)\)"
 
 
 def relinked(text: str, file: Path) -> str:
-    """Return the Markdown of a file in the repository with links that lead from a page one folder deep.
+    """Return the Markdown of a repository file with links that lead from a page one folder deep.
 
-    Other pages are linked, figures are shown in full width with their text as caption, files can be downloaded.
+    Other pages are linked, figures are shown in full width with their text as caption, files can be
+    downloaded.
     """
 
     def replaced(link: re.Match[str]) -> str:
-        words, target = link["text"], (file.parent / link["path"]).resolve()
+        words = link["text"]
+        target = (file.parent / link["path"]).resolve()
         if link["figure"]:
-            return f"```{{figure}} ../../{target.relative_to(ROOT)}\n:alt: {words}\n{FULL_WIDTH}\n\n{words}\n```"
+            return (
+                f"```{{figure}} ../../{target.relative_to(ROOT)}\n:alt: "
+                f"{words}\n{FULL_WIDTH}\n\n{words}\n```"
+            )
         if page := _page(target):
             return f"[{words}]({page})"
         # A folder can't be downloaded.
-        return f"{{download}}`{words.strip('`')} <../../{target.relative_to(ROOT)}>`" if target.is_file() else words
+        return (
+            f"{{download}}`{words.strip('`')} <../../{target.relative_to(ROOT)}>`"
+            if target.is_file()
+            else words
+        )
 
     return _LINK.sub(replaced, text)
 

@@ -1,4 +1,4 @@
-"""What was measured: tables of speed, memory and accuracy, from the CSV files that the scripts wrote."""
+"""What was measured: tables of speed, memory and accuracy, from the CSV files of scripts."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import pandas as pd
 from benchmarks.peers import report
 from docs.pages.links import ROOT
 
-BENCHMARKS, RESULTS = ROOT / "benchmarks", ROOT / "paper_results"
+BENCHMARKS = ROOT / "benchmarks"
+RESULTS = ROOT / "paper_results"
 _HEAD = """# What was measured
 
 Every table on this page is made from a CSV file in the repository when the page is built. The script that wrote the
@@ -115,9 +116,13 @@ def two_moons() -> pd.DataFrame:
 def flow_speed() -> pd.DataFrame:
     """Milliseconds of a step and draws a second of each flow, by number of parameters."""
     table = pd.read_csv(BENCHMARKS / "flow_speed.csv")
-    wide = table.pivot_table(index="flow", columns="parameters", values=["ms_per_step", "draws_per_second"], sort=False)
+    wide = table.pivot_table(
+        index="flow", columns="parameters", values=["ms_per_step", "draws_per_second"], sort=False
+    )
     heads = {"ms_per_step": "ms/step", "draws_per_second": "draws/s"}
-    wide.columns = [f"{heads[value]}, {parameters} parameters" for value, parameters in wide.columns]
+    wide.columns = [
+        f"{heads[value]}, {parameters} parameters" for value, parameters in wide.columns
+    ]
     return wide.reset_index()
 
 
@@ -127,7 +132,8 @@ def repeats() -> str:
     own = {"batch": 64, "hidden units": 128, "parameters": 5}
     found = table.loc[table["size"] == table["varied"].map(own), "ms_per_step"]
     return (
-        f"The toy's own step is in {len(found)} panels, with {found.min():.1f} to {found.max():.1f} ms: smaller "
+        f"The toy's own step is in {len(found)} panels, with {found.min():.1f} to "
+        f"{found.max():.1f} ms: smaller "
         "differences than that mean nothing."
     )
 

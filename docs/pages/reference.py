@@ -27,7 +27,9 @@ _DIRECTIVES = ((inspect.isclass, "autoclass"), (inspect.isfunction, "autofunctio
 def pages(_: Callable[[str], None]) -> dict[str, str]:
     """Return a page for each package, one of the installed simulators, and their index."""
     places: dict[int, str] = {}
-    made = {f"reference/{name}.rst": _page(importlib.import_module(name), places) for name in PACKAGES}
+    made = {
+        f"reference/{name}.rst": _page(importlib.import_module(name), places) for name in PACKAGES
+    }
     entries = "\n".join(f"   {name}" for name in (*PACKAGES, "simulators"))
     made["reference/index.rst"] = f"{_title('Reference')}.. toctree::\n\n{entries}\n"
     made["reference/simulators.md"] = _simulators()
@@ -50,7 +52,8 @@ def _origin(value: object) -> str:
 
 def _page(module: ModuleType, places: dict[int, str]) -> str:
     """Return the page of a package; what an earlier page describes (``places``) is only named."""
-    name, names = module.__name__, public(module)
+    name = module.__name__
+    names = public(module)
     elsewhere = [entry for entry in names if id(getattr(module, entry)) in places]
     here = [entry for entry in names if entry not in elsewhere]
     places |= {id(getattr(module, entry)): f"{name}.{entry}" for entry in here}

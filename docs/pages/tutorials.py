@@ -10,9 +10,13 @@ from pathlib import Path
 
 from docs.pages.links import DOCS, FULL_WIDTH, ROOT, relinked
 
-TUTORIALS, EXECUTED = ROOT / "tutorials", DOCS / "executed"
+TUTORIALS = ROOT / "tutorials"
+EXECUTED = DOCS / "executed"
 _HEADER = re.compile(r"\A---\n.*?\n---\n", re.DOTALL)
-_CELL = re.compile(r"^```\{code-cell\}[^\n]*\n(?P<tags>:tags:[^\n]*\n\n?)?(?P<code>.*?)^```$", re.DOTALL | re.MULTILINE)
+_CELL = re.compile(
+    r"^```\{code-cell\}[^\n]*\n(?P<tags>:tags:[^\n]*\n\n?)?(?P<code>.*?)^```$",
+    re.DOTALL | re.MULTILINE,
+)
 _INDEX = """# Tutorials
 
 Each runs as it stands, in about a minute; the tests run them all. What they print and draw here was made by
@@ -48,9 +52,10 @@ def fingerprint(code: list[str]) -> str:
 
 
 def page(file: Path) -> tuple[str, str]:
-    """Return a tutorial in MyST Markdown with its outputs, and what is wrong with these (empty if nothing is)."""
+    """Return a tutorial in MyST Markdown with outputs, and what is wrong with these (or empty)."""
     text = re.sub(r"^\+\+\+\n", "", _HEADER.sub("", file.read_text()), flags=re.MULTILINE)
-    saved, wrong = EXECUTED / file.stem / "outputs.json", ""
+    saved = EXECUTED / file.stem / "outputs.json"
+    wrong = ""
     outputs = json.loads(saved.read_text()) if saved.is_file() else {"code": None}
     if outputs["code"] != fingerprint(code_of(text)):
         remedy = f"run python -m docs.pages.execute {file.stem[:2]}"
@@ -67,4 +72,6 @@ def _shown(cell: re.Match[str], output: dict, folder: str) -> str:
         return f"::::{{dropdown}} Checks of what the text says\n{code}::::\n"
     if output["text"]:
         code += f"\n```{{code-block}} text\n:class: output\n\n{output['text']}\n```\n"
-    return code + "".join(f"\n```{{figure}} {folder}/{name}\n{FULL_WIDTH}\n```\n" for name in output["figures"])
+    return code + "".join(
+        f"\n```{{figure}} {folder}/{name}\n{FULL_WIDTH}\n```\n" for name in output["figures"]
+    )

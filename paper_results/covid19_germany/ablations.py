@@ -2,11 +2,12 @@
 
     python paper_results/covid19_germany/ablations.py [--minutes M] [--quick]
 
-Trains the full model, and without carriers, interventions or the observation model, for M minutes of processor time
-each (4 if left out). Writes ``ablations.csv`` and ``ablations.png`` beside this file: medians, calibration
-on 1,000 simulated data sets, and how the model fits the 81 days and forecasts the 21 after. Without the observation
-model there is no noise, so that its networks are those that do not fit the model. ``--quick`` trains the
-smallest model for a few steps, to check that it runs, and writes nothing that stays.
+Trains the full model, and without carriers, interventions or the observation model, for M minutes
+of processor time each (4 if left out). Writes ``ablations.csv`` and ``ablations.png`` beside this
+file: medians, calibration on 1,000 simulated data sets, and how the model fits the 81 days and
+forecasts the 21 after. Without the observation model there is no noise, so that its networks are
+those that do not fit the model. ``--quick`` trains the smallest model for a few steps, to check
+that it runs, and writes nothing that stays.
 """
 
 from __future__ import annotations
@@ -40,7 +41,9 @@ MODELS = {
     "no observation model": "covid19_no_observation_model",
 }
 SHOWN = ("lambda0", "alpha", "E0", "gamma", "L_I", "L_R")
-DRAWS, DATA_SETS, RANK_DRAWS = 5_000, 1_000, 250
+DRAWS = 5_000
+DATA_SETS = 1_000
+RANK_DRAWS = 250
 
 
 def main() -> None:
@@ -53,7 +56,9 @@ def main() -> None:
         for label in list(MODELS)[-1:] if given.quick else MODELS:
             simulator = getattr(covid19, MODELS[label])
             make = functools.partial(lean_networks, options_of(MODELS[label]))
-            posterior, found = train_for(given.minutes, simulator, make, Path(folder), quick=given.quick)
+            posterior, found = train_for(
+                given.minutes, simulator, make, Path(folder), quick=given.quick
+            )
             row, predicted[label] = _judge(posterior, given.quick)
             rows.append({"model": label, "steps": int(found["step"]), **row})
             print(pd.DataFrame(rows[-1:]).to_string(index=False, header=len(rows) == 1), flush=True)
@@ -61,7 +66,9 @@ def main() -> None:
         plots.save(_figure(predicted), target / "ablations.png")
 
 
-def _judge(posterior: bi.AmortizedPosterior, quick: bool) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+def _judge(
+    posterior: bi.AmortizedPosterior, quick: bool
+) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """A row of the table, and the counts that are predicted for Germany."""
     simulator = posterior.simulator
     simulations = simulator.sample(100 if quick else DATA_SETS, seed=SEED + 2)
@@ -71,7 +78,10 @@ def _judge(posterior: bi.AmortizedPosterior, quick: bool) -> tuple[dict[str, Any
     answer = posterior.sample(covid19.germany(), draws=100 if quick else DRAWS, seed=SEED)
     predicted, infeasible = predict(answer, options_of(simulator.name), DAYS)
     row = {"parameters": len(answer), "inside_99_band": int(ranks.inside.sum())}
-    row |= {f"median of {name}": float(np.median(answer[name])) if name in answer else None for name in SHOWN}
+    row |= {
+        f"median of {name}": float(np.median(answer[name])) if name in answer else None
+        for name in SHOWN
+    }
     row["infeasible"] = infeasible
     row["out_of_distribution_p"] = float(answer.p_value)
     for days, part in (("fit", slice(0, FIT_DAYS)), ("forecast", slice(FIT_DAYS, DAYS))):
@@ -81,7 +91,7 @@ def _judge(posterior: bi.AmortizedPosterior, quick: bool) -> tuple[dict[str, Any
 
 @styled
 def _figure(predicted: dict[str, dict[str, np.ndarray]]) -> Figure:
-    """Daily cases, a panel a model, on one logarithmic axis: some models miss by orders of magnitude."""
+    """Daily cases, a panel a model, on one log axis: some models miss by orders of magnitude."""
     observed = covid19.germany(DAYS)["confirmed"]
     figure = Figure(figsize=(7.4, 5.6), layout="constrained")
     axes = list(figure.subplots(2, 2, squeeze=False, sharex=True, sharey=True).flat)

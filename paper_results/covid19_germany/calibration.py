@@ -10,13 +10,15 @@ import bayesinn as bi
 from bayesinn import plots
 from bayesinn.diagnostics import NOMINAL, CoverageResult, SBCResult, coverage, sbc
 
-DATA_SETS, DRAWS = 5_000, 250
+DATA_SETS = 5_000
+DRAWS = 250
 _CHANCE_REPETITIONS = 200
 
 
 def run(study: Study) -> None:
     """Simulate, infer, rank; for all posteriors that are there."""
-    verdicts, levels = [], []
+    verdicts = []
+    levels = []
     for name, posterior in study.posteriors(*(["covid19"] if study.quick else LABELS)).items():
         ranks, covered = ranked(posterior, study)
         errors = 100.0 * (covered.empirical - covered.nominal[:, None])
@@ -28,12 +30,17 @@ def run(study: Study) -> None:
                     "p_value": ranks.p_value[index],
                     "inside_99_band": bool(ranks.inside[index]),
                     "reading": "" if ranks.inside[index] else _reading(ranks, index),
-                    "largest_coverage_error_points": errors[np.argmax(np.abs(errors[:, index])), index],
+                    "largest_coverage_error_points": errors[
+                        np.argmax(np.abs(errors[:, index])), index
+                    ],
                 }
             )
             levels.append(
                 {"posterior": LABELS[name], "parameter": column}
-                | {f"{level:.0%}": error for level, error in zip(NOMINAL, errors[:, index], strict=True)}
+                | {
+                    f"{level:.0%}": error
+                    for level, error in zip(NOMINAL, errors[:, index], strict=True)
+                }
             )
         for kind, figure in (
             ("sbc", plots.ecdf(ranks, labels=posterior.simulator.labels)),
@@ -44,15 +51,19 @@ def run(study: Study) -> None:
         table = pd.DataFrame(verdicts)
         study.write(table, "calibration")
         errors_by_level = pd.DataFrame(levels)
-        errors_by_level.to_csv(study.target / "coverage_errors.csv", index=False, float_format="%.3f")
+        errors_by_level.to_csv(
+            study.target / "coverage_errors.csv", index=False, float_format="%.3f"
+        )
         study.write(summary(table, errors_by_level, study), "calibration_summary")
 
 
 def ranked(posterior: bi.AmortizedPosterior, study: Study) -> tuple[SBCResult, CoverageResult]:
-    """Ranks of the true parameters of simulated data sets among draws, and how often intervals hold them."""
+    """Ranks of true parameters of simulated data sets among draws, and interval coverage."""
     simulator = posterior.simulator
     simulations = simulator.sample(study.size(DATA_SETS, 100), seed=SEED + 2)
-    data = {key: simulations[key] for key in (*simulator.observable_shapes, *simulator.context_names)}
+    data = {
+        key: simulations[key] for key in (*simulator.observable_shapes, *simulator.context_names)
+    }
     draws = dict(posterior.sample(data, draws=study.size(DRAWS, 20), seed=SEED + 3))
     draws = {key: draws[key] for key in list(draws)[: study.size(len(draws), 6)]}
     truth = {key: simulations[key] for key in draws}
@@ -60,7 +71,10 @@ def ranked(posterior: bi.AmortizedPosterior, study: Study) -> tuple[SBCResult, C
 
 
 def summary(table: pd.DataFrame, errors_by_level: pd.DataFrame, study: Study) -> pd.DataFrame:
-    """One row a posterior: parameters inside the band, and coverage errors, the largest beside what chance gives."""
+    """One row a posterior: parameters inside the band, and coverage errors beside chance.
+
+    The largest error stands beside what chance gives.
+    """
     rows = []
     for label, part in table.groupby("posterior", sort=False):
         worst = part.loc[part["largest_coverage_error_points"].abs().idxmax()]
@@ -85,17 +99,24 @@ def summary(table: pd.DataFrame, errors_by_level: pd.DataFrame, study: Study) ->
 
 
 def largest_by_chance(data_sets: int, parameters: int) -> float:
-    """The largest coverage error in points that a correct posterior has in the mean: independent uniform ranks."""
+    """The largest coverage error in points of a correct posterior in the mean: uniform ranks.
+
+    The ranks are independent.
+    """
     generator = np.random.default_rng(SEED)
     largest = []
     for _ in range(_CHANCE_REPETITIONS):
         counts = np.diff([0.0, *NOMINAL, 1.0])
-        inside = np.cumsum(generator.multinomial(data_sets, counts, size=parameters), axis=1)[:, :-1]
+        inside = np.cumsum(generator.multinomial(data_sets, counts, size=parameters), axis=1)[
+            :, :-1
+        ]
         largest.append(100.0 * np.max(np.abs(inside / data_sets - np.array(NOMINAL))))
     return float(np.mean(largest))
 
 
 def _reading(ranks: SBCResult, index: int) -> str:
-    """Return the shift or the spread of a parameter in words, whichever is larger beside its interval."""
+    """Return the larger of a parameter's shift and spread, relative to its interval, in words."""
     errors = ranks.deviations[:2]
-    return max(errors, key=lambda error: abs(error.estimate[index]) / (error.upper - error.lower)[index]).text(index)
+    return max(
+        errors, key=lambda error: abs(error.estimate[index]) / (error.upper - error.lower)[index]
+    ).text(index)

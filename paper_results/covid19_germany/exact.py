@@ -1,11 +1,12 @@
-"""The exact posterior, by tempered sequential Monte Carlo, for Germany and for twenty simulated data sets.
+"""The exact posterior, by tempered sequential Monte Carlo: Germany, and twenty simulated data sets.
 
-Particles start from the amortized posterior, which is wider than the exact one but knows where it is, and move in the
-coordinates in which it has fitted the data. Where they remember much of their start all the same, there is a second
-run, to see how much two of them differ; so there is for Germany, once from the prior and in plain coordinates.
+Particles start from the amortized posterior, which is wider than the exact one but knows where it
+is, and move in the coordinates in which it has fitted the data. Where they remember much of their
+start all the same, there is a second run, to see how much two of them differ; so there is for
+Germany, once from the prior and in plain coordinates.
 
-With the regular noise alone. The published noise has atoms, where the exact posterior is another one than that which
-any network can learn from simulations; see README.md.
+With the regular noise alone. The published noise has atoms, where the exact posterior is another
+one than that which any network can learn from simulations; see README.md.
 """
 
 from __future__ import annotations
@@ -33,14 +34,27 @@ from bayesinn.simulators.covid19 import germany
 from bayesinn.simulators.covid19_prior import covid19_prior
 
 NAME = "covid19_regular"
-RUNS, DATA_SETS, DATA_SEED = (1, 2), 20, 1
-GERMAN, FROM_PRIOR = "germany", ("germany", 1)
-KEPT, SEEN, DRAWS, MOST_LEFT = 2_000, 1_000, 10_000, 0.5
+RUNS = (1, 2)
+DATA_SETS = 20
+DATA_SEED = 1
+GERMAN = "germany"
+FROM_PRIOR = ("germany", 1)
+KEPT = 2_000
+SEEN = 1_000
+DRAWS = 10_000
+MOST_LEFT = 0.5
 # Of each run, draws and what is known about it.
 Runs = list[tuple[dict[str, np.ndarray], dict[str, float]]]
 # A posterior, the folder of one for other processes, or the prior.
 Start = bi.AmortizedPosterior | Path | None
-_QUICK = {"particles": 100, "moves": 3, "most_moves": 3, "final_moves": 3, "ess": 0.05, "xla": False}
+_QUICK = {
+    "particles": 100,
+    "moves": 3,
+    "most_moves": 3,
+    "final_moves": 3,
+    "ess": 0.05,
+    "xla": False,
+}
 
 
 def run(study: Study) -> None:
@@ -57,9 +71,16 @@ def run(study: Study) -> None:
     files: dict[str, list[Path]] = {key: [] for key in data}
     for seed in RUNS:
         jobs = [
-            (_file(folder, key, seed), observation, seed, None if (key, seed) == FROM_PRIOR else start)
+            (
+                _file(folder, key, seed),
+                observation,
+                seed,
+                None if (key, seed) == FROM_PRIOR else start,
+            )
             for key, observation in data.items()
-            if seed == RUNS[0] or key == GERMAN or _read(files[key])[0][1]["correlation_left"] > MOST_LEFT
+            if seed == RUNS[0]
+            or key == GERMAN
+            or _read(files[key])[0][1]["correlation_left"] > MOST_LEFT
         ]
         _sample_all(name, [job for job in jobs if not _is_there(*job)], study)
         for file, *_ in jobs:
@@ -72,8 +93,13 @@ def data_sets(name: str, number: int) -> tuple[dict[str, Arrays], dict[str, Arra
     simulations = bi.get(name).sample(DATA_SETS, seed=DATA_SEED)
     keys = {f"simulated_{row:02d}": row for row in range(number)}
     data = {GERMAN: germany()}
-    data |= {key: {series: simulations[series][row] for series in germany()} for key, row in keys.items()}
-    truths = {key: {name: simulations[name][row : row + 1] for name in GERMANY} for key, row in keys.items()}
+    data |= {
+        key: {series: simulations[series][row] for series in germany()} for key, row in keys.items()
+    }
+    truths = {
+        key: {name: simulations[name][row : row + 1] for name in GERMANY}
+        for key, row in keys.items()
+    }
     return data, truths
 
 
@@ -82,7 +108,11 @@ def stored_runs(folder: Path, key: str, observation: Arrays) -> Runs:
     files = [_file(folder, key, seed) for seed in RUNS]
     starts: list[Start] = [None if (key, seed) == FROM_PRIOR else folder for seed in RUNS]
     return _read(
-        [f for f, seed, start in zip(files, RUNS, starts, strict=True) if _is_there(f, observation, seed, start)]
+        [
+            f
+            for f, seed, start in zip(files, RUNS, starts, strict=True)
+            if _is_there(f, observation, seed, start)
+        ]
     )
 
 
@@ -91,19 +121,32 @@ def _file(folder: Path, key: str, seed: int) -> Path:
 
 
 def _is_there(file: Path, data: Arrays, _: int, start: Start) -> bool:
-    """Whether there are draws for these data, from this start. Simulated counts differ by rounding."""
+    """Whether there are draws for these data, from this start.
+
+    Simulated counts differ by rounding.
+    """
     if not file.is_file():
         return False
     with np.load(file) as arrays:
-        same = [np.allclose(arrays[f"data_{name}"], value, rtol=1e-4, atol=1e-4) for name, value in data.items()]
-        return all(same) and len(arrays["alpha"]) == KEPT and bool(arrays["_amortized_start"]) == (start is not None)
+        same = [
+            np.allclose(arrays[f"data_{name}"], value, rtol=1e-4, atol=1e-4)
+            for name, value in data.items()
+        ]
+        return (
+            all(same)
+            and len(arrays["alpha"]) == KEPT
+            and bool(arrays["_amortized_start"]) == (start is not None)
+        )
 
 
 def germany_draws(study: Study) -> Arrays | None:
-    """Exact draws for Germany of both runs together; None, with a message, where the stage hasn't run."""
+    """Exact draws for Germany of both runs together; None, with a message, if not run yet."""
     files = [_file(study.target / "exact_draws", GERMAN, seed) for seed in RUNS]
     if not all(file.is_file() for file in files):
-        print("  no exact draws for Germany yet: run --only exact; columns of the exact posterior are left out")
+        print(
+            "  no exact draws for Germany yet: run --only exact; columns of the exact posterior "
+            "are left out"
+        )
         return None
     return _pooled([draws for draws, _ in _read(files)])
 
@@ -127,12 +170,19 @@ def _note(file: Path, seconds: float) -> None:
     print(f"  {file.stem}: {seconds / 60:.1f} minutes of processor time", flush=True)
 
 
-def sample(name: str, file: Path, data: Arrays, seed: int, start: Start, settings: dict[str, Any]) -> float:
-    """Draw from one posterior into a file; the seconds of processor time, compilation included where it was needed."""
+def sample(
+    name: str, file: Path, data: Arrays, seed: int, start: Start, settings: dict[str, Any]
+) -> float:
+    """Draw from one posterior into a file; return the seconds of processor time.
+
+    Compilation is included where it was needed.
+    """
     if isinstance(start, Path):
         start = _loaded(start)
     processor = time.process_time()
-    result = bi.reference.tempered_smc(bi.get(name), data, start=start, seed=seed, progress=False, **settings)
+    result = bi.reference.tempered_smc(
+        bi.get(name), data, start=start, seed=seed, progress=False, **settings
+    )
     seconds = time.process_time() - processor
     draws = result.draws(KEPT, seed)
     # Whole or not at all: a file that is there is not drawn again.
@@ -179,15 +229,21 @@ def _compare(
     truths: dict[str, Arrays],
     files: dict[str, list[Path]],
 ) -> None:
-    rows, by_parameter, all_facts = [], {}, []
+    rows = []
+    by_parameter = {}
+    all_facts = []
     for key, observation in data.items():
         runs = _read(files[key])
-        row, differences, facts = against_exact(posterior, observation, runs, truths.get(key), study)
+        row, differences, facts = against_exact(
+            posterior, observation, runs, truths.get(key), study
+        )
         by_parameter[key] = differences
         all_facts.append(facts)
         row = {"data": key, **row}
         if len(runs) > 1:
-            between = by_parameter[f"{key}, exact runs"] = largest_differences(runs[0][0], runs[1][0])
+            between = by_parameter[f"{key}, exact runs"] = largest_differences(
+                runs[0][0], runs[1][0]
+            )
             row |= {
                 "between_runs": between.mean(),
                 "between_runs_worst": between.max(),
@@ -202,10 +258,18 @@ def _compare(
 
 
 def against_exact(
-    posterior: bi.AmortizedPosterior, observation: Arrays, runs: Runs, truth: Arrays | None, study: Study
+    posterior: bi.AmortizedPosterior,
+    observation: Arrays,
+    runs: Runs,
+    truth: Arrays | None,
+    study: Study,
 ) -> tuple[dict[str, Any], pd.Series, pd.Series]:
-    """Distances of a posterior from the exact one of a data set, those of each parameter, and what is known of runs."""
-    exact, facts = _pooled([draws for draws, _ in runs]), pd.DataFrame([facts for _, facts in runs]).mean()
+    """Distances of a posterior from the exact one of a data set, also by parameter.
+
+    What is known of the runs is returned, too.
+    """
+    exact = _pooled([draws for draws, _ in runs])
+    facts = pd.DataFrame([facts for _, facts in runs]).mean()
     draws = posterior.sample(observation, draws=study.size(DRAWS, 100), seed=SEED)
     differences = largest_differences(draws, exact)
     row = {
@@ -220,7 +284,8 @@ def against_exact(
     if truth is not None:
         ours = float(np.ravel(posterior.log_prob(truth, observation))[0])
         row |= {
-            "nats_short_at_truth": _log_density(posterior.simulator, truth, observation, facts) - ours,
+            "nats_short_at_truth": _log_density(posterior.simulator, truth, observation, facts)
+            - ours,
             "truth_rms_sds_exact": _distance(truth, exact),
             "truth_rms_sds_ours": _distance(truth, draws),
         }
@@ -237,8 +302,12 @@ def summary(table: pd.DataFrame) -> pd.DataFrame:
             {
                 "data": label,
                 "drawn twice": part["between_runs"].notna().sum() if "between_runs" in part else 0,
-                "between exact runs": part["between_runs"].mean() if "between_runs" in part else np.nan,
-                "runs by chance": part["between_runs_by_chance"].mean() if "between_runs" in part else np.nan,
+                "between exact runs": part["between_runs"].mean()
+                if "between_runs" in part
+                else np.nan,
+                "runs by chance": part["between_runs_by_chance"].mean()
+                if "between_runs" in part
+                else np.nan,
                 "mean KS": part["mean_ks"].mean(),
                 "KS by chance": part["ks_by_chance"].mean(),
                 "worst KS": part["worst_ks"].max(),
@@ -249,7 +318,8 @@ def summary(table: pd.DataFrame) -> pd.DataFrame:
                 "truth in exact [sd]": _root_mean_square(part["truth_rms_sds_exact"]),
                 "truth in ours [sd]": _root_mean_square(part["truth_rms_sds_ours"]),
                 "mean shift [sd]": part["mean_shift_sds"].mean(),
-                "sd ratio": f"{part['smallest_sd_ratio'].min():.2f} to {part['largest_sd_ratio'].max():.2f}",
+                "sd ratio": f"{part['smallest_sd_ratio'].min():.2f} to "
+                f"{part['largest_sd_ratio'].max():.2f}",
                 "minutes of processor time each": part["processor_seconds"].median() / 60,
             }
         )
@@ -263,7 +333,9 @@ def _root_mean_square(values: pd.Series) -> float:
 def _moments(draws: Arrays, exact: Arrays) -> dict[str, float]:
     """How far means are shifted, in exact standard deviations, and how these differ."""
     sds = {name: values.std() for name, values in exact.items()}
-    shifts = pd.Series({name: (draws[name].mean() - exact[name].mean()) / sds[name] for name in exact}).abs()
+    shifts = pd.Series(
+        {name: (draws[name].mean() - exact[name].mean()) / sds[name] for name in exact}
+    ).abs()
     ratios = pd.Series({name: draws[name].std() / sds[name] for name in exact})
     return {
         "mean_shift_sds": shifts.mean(),
@@ -274,18 +346,24 @@ def _moments(draws: Arrays, exact: Arrays) -> dict[str, float]:
 
 
 def _distance(truth: Arrays, draws: Arrays) -> float:
-    """Root mean square distance of the true parameters from the mean of draws, in their standard deviations.
+    """Root mean square distance of the true parameters from the draws' mean, in the draws' sds.
 
     About one, if the draws are of the posterior; it asks nothing of another sampler.
     """
-    distances = [(float(np.ravel(truth[name])[0]) - draws[name].mean()) / draws[name].std() for name in GERMANY]
+    distances = [
+        (float(np.ravel(truth[name])[0]) - draws[name].mean()) / draws[name].std()
+        for name in GERMANY
+    ]
     return float(np.sqrt(np.mean(np.square(distances))))
 
 
 def _log_density(simulator: bi.Simulator, truth: Arrays, data: Arrays, facts: pd.Series) -> float:
-    """Exact log density of the true parameters: likelihood times the prior of what is feasible, over the evidence."""
+    """Exact log density of the true parameters: likelihood times feasible prior, over evidence."""
     prior = covid19_prior(options_of(simulator.name))
-    log_prior = sum(float(np.ravel(distribution.log_prob(truth[name]))[0]) for name, distribution in prior.items())
+    log_prior = sum(
+        float(np.ravel(distribution.log_prob(truth[name]))[0])
+        for name, distribution in prior.items()
+    )
     log_likelihood = float(simulator.log_likelihood(truth, data)[0])
     return log_likelihood + log_prior - np.log(facts["finite_share"]) - facts["log_evidence"]
 
@@ -296,12 +374,12 @@ def _matrix(draws: Arrays, study: Study) -> np.ndarray:
 
 
 def _by_chance(first: int, second: int) -> float:
-    """Mean of the statistic for draws of the same law: that of Kolmogorov's distribution, sqrt(pi / 2) log 2."""
+    """Mean of the statistic for draws of one law: Kolmogorov's, sqrt(pi / 2) log 2."""
     return float(np.sqrt(np.pi / 2) * np.log(2) * np.sqrt(1 / first + 1 / second))
 
 
 def _amortization(study: Study, posterior: bi.AmortizedPosterior, facts: list[pd.Series]) -> None:
-    """Minutes of processor time against the number of data sets; training is counted on our side alone."""
+    """Minutes of processor time by number of data sets; training counts on our side alone."""
     if "processor_minutes" not in posterior.training:
         return
     each = float(np.median([fact["processor_seconds"] for fact in facts])) / 60
@@ -318,18 +396,26 @@ def _amortization(study: Study, posterior: bi.AmortizedPosterior, facts: list[pd
 
 @styled
 def draw_amortization(row: Mapping[str, float]) -> Figure:
-    """Processor time of both ways, and from how many data sets on amortization pays: a row of amortization.csv."""
-    counts, even = np.geomspace(1, 1_000, 50), row["break_even_data_sets"]
+    """Processor time of both ways, and the data sets at break-even: a row of amortization.csv.
+
+    Amortization pays from this number of data sets on.
+    """
+    counts = np.geomspace(1, 1_000, 50)
+    even = row["break_even_data_sets"]
     minutes = row["exact_minutes_each"] * even
     figure = Figure(figsize=(6.4, 3.8), layout="constrained")
     ax = figure.add_subplot()
     ours = row["training_minutes"] + row["amortized_minutes_each"] * counts
     ax.loglog(counts, ours, color=BLUE, label="amortized, training included")
-    ax.loglog(counts, row["exact_minutes_each"] * counts, "--", color=ORANGE, label="exact (tempered SMC)")
+    ax.loglog(
+        counts, row["exact_minutes_each"] * counts, "--", color=ORANGE, label="exact (tempered SMC)"
+    )
     ax.plot(even, minutes, "o", color=BLACK, markersize=5)
     ax.axvline(even, color=GREY, linewidth=0.8, linestyle=":")
     place = {"xytext": (10, -22), "textcoords": "offset points"}
-    ax.annotate(f"equal at {even:.0f} data sets,\n{minutes:.0f} minutes", (even, minutes), va="top", **place)
+    ax.annotate(
+        f"equal at {even:.0f} data sets,\n{minutes:.0f} minutes", (even, minutes), va="top", **place
+    )
     for axis in (ax.xaxis, ax.yaxis):
         axis.set_major_formatter("{x:,.0f}")
     ax.set(xlabel="data sets", ylabel="processor time [minutes]", ylim=(1.0, None))

@@ -25,14 +25,16 @@ from bayesinn.simulators.covid19 import germany
 from bayesinn.simulators.covid19_options import FIRST_DAY, FIT_DAYS, Covid19Options
 from bayesinn.simulators.covid19_reporting import simulate_counts
 
-DRAWS, DAYS = 5_000, 102
+DRAWS = 5_000
+DAYS = 102
 BANDS = (0.95, 0.90, 0.50)
 ROWS = {"20 May": 79, "11 June": 101}
 
 
 def run(study: Study) -> None:
     """Simulate on, count, tabulate, draw."""
-    shares, cumulative = [], []
+    shares = []
+    cumulative = []
     for name, posterior in study.posteriors("covid19", "covid19_regular").items():
         draws = posterior.sample(germany(), draws=study.size(DRAWS, 200), seed=SEED)
         predicted, infeasible = predict(draws, options_of(name), DAYS)
@@ -42,7 +44,10 @@ def run(study: Study) -> None:
                 some = {key: predicted[key] for key in predicted if series in (key, "all")}
                 row: dict[str, object] = {"posterior": LABELS[name], "days": days, "series": series}
                 row["values"] = len(some) * len(observed[next(iter(some))][part])
-                row |= {f"inside {band:.0%}": share_inside(some, observed, part, band) for band in BANDS[::-1]}
+                row |= {
+                    f"inside {band:.0%}": share_inside(some, observed, part, band)
+                    for band in BANDS[::-1]
+                }
                 row |= {"infeasible draws": infeasible, "infeasible, published": INFEASIBLE}
                 shares.append(row)
         for (series, date), (seen, *numbers) in CUMULATIVE.items():
@@ -54,11 +59,16 @@ def run(study: Study) -> None:
                 "observed": int(observed[series][: ROWS[date] + 1].sum()),
             }
             if row["observed"] != seen:
-                raise ValueError(f"{series} to {date}: the data have {row['observed']}, the published table {seen}")
+                raise ValueError(
+                    f"{series} to {date}: the data have {row['observed']}, the published table "
+                    f"{seen}"
+                )
             row |= {"published: median": numbers[0], "median": float(np.median(totals))}
             for index, band in enumerate(BANDS[::-1]):
                 low, high = _interval(totals, band)
-                row[f"published: {band:.0%}"] = f"{numbers[1 + 2 * index]:,} to {numbers[2 + 2 * index]:,}"
+                row[f"published: {band:.0%}"] = (
+                    f"{numbers[1 + 2 * index]:,} to {numbers[2 + 2 * index]:,}"
+                )
                 row[f"{band:.0%}"] = f"{low:,.0f} to {high:,.0f}"
             cumulative.append(row)
         figure = draw(predicted, observed)
@@ -71,11 +81,17 @@ def run(study: Study) -> None:
 def predict(
     draws: Arrays, options: Covid19Options, days: int, population: float | None = None
 ) -> tuple[dict[str, np.ndarray], float]:
-    """Counts (m, days) simulated with noise from draws (n,), and the share of draws that the constraints rule out."""
+    """Counts (m, days) simulated with noise from draws (n,), and the share of draws ruled out.
+
+    The constraints rule them out.
+    """
     known = options.population if population is None else population
     tensors = {name: tf.constant(np.asarray(values, np.float32)) for name, values in draws.items()}
     compiled = _simulate(replace(options, days=days))
-    counts = {name: values.numpy() for name, values in compiled(tensors, tf.constant(known, tf.float32)).items()}
+    counts = {
+        name: values.numpy()
+        for name, values in compiled(tensors, tf.constant(known, tf.float32)).items()
+    }
     feasible = np.all([np.isfinite(values).all(axis=1) for values in counts.values()], axis=0)
     return {name: values[feasible] for name, values in counts.items()}, float(1.0 - feasible.mean())
 
@@ -83,7 +99,9 @@ def predict(
 @functools.cache
 def _simulate(options: Covid19Options) -> Callable[..., dict[str, tf.Tensor]]:
     def simulate(parameters: dict[str, tf.Tensor], population: tf.Tensor) -> dict[str, tf.Tensor]:
-        return simulate_counts(parameters, {"population": population}, tf.constant([SEED, 0]), options)
+        return simulate_counts(
+            parameters, {"population": population}, tf.constant([SEED, 0]), options
+        )
 
     return tf.function(simulate, autograph=False)
 
@@ -103,17 +121,30 @@ def draw(predicted: Arrays, observed: Arrays) -> Figure:
             if not totals:
                 # A few heavy-tailed draws would flatten all else.
                 ax.set_ylim(
-                    min(0.0, 1.1 * seen.min()), 1.15 * max(seen.max(), np.quantile(values, 0.975, axis=0).max())
+                    min(0.0, 1.1 * seen.min()),
+                    1.15 * max(seen.max(), np.quantile(values, 0.975, axis=0).max()),
                 )
     return legend_below(figure)
 
 
 def fan(ax: Axes, values: np.ndarray, observed: np.ndarray, fitted: int) -> None:
-    """Bands of values (draws, days) with their median, and what was observed, before and after the fit's last day."""
+    """Bands of values (draws, days) with median, and the observed ones before and after fit.
+
+    The fit ends on its last day.
+    """
     dates = np.datetime64(FIRST_DAY) + np.arange(values.shape[1])
     bands(ax, dates, values, BANDS)
-    ax.plot(dates[:fitted], observed[:fitted], ".", color=BLACK, markersize=3, label="observed, fitted")
-    ax.plot(dates[fitted:], observed[fitted:], "x", color=BLACK, markersize=3, label="observed, held out")
+    ax.plot(
+        dates[:fitted], observed[:fitted], ".", color=BLACK, markersize=3, label="observed, fitted"
+    )
+    ax.plot(
+        dates[fitted:],
+        observed[fitted:],
+        "x",
+        color=BLACK,
+        markersize=3,
+        label="observed, held out",
+    )
     ax.axvline(dates[fitted], color=GREY, linewidth=0.8, linestyle=":")
     ax.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
     ax.xaxis.set_major_locator(MonthLocator())
@@ -121,7 +152,10 @@ def fan(ax: Axes, values: np.ndarray, observed: np.ndarray, fitted: int) -> None
 
 
 def share_inside(predicted: Arrays, observed: Arrays, days: slice, band: float) -> float:
-    """Of the numbers observed on some days, of all series that are predicted; NaN if no draw was feasible."""
+    """Share of observed numbers inside the band on some days; NaN if no draw was feasible.
+
+    The numbers are those of all series that are predicted.
+    """
     inside = []
     for name, values in predicted.items():
         low, high = _interval(values[:, days], band)

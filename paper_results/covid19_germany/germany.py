@@ -1,4 +1,7 @@
-"""The posterior for Germany: beside the published and the exact one, what it says, and whether it may be believed."""
+"""The posterior for Germany, beside the published and the exact one, and what it says.
+
+It also says whether the posterior may be believed.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,8 @@ from shared import LABELS, SEED, Arrays, Study, mode
 from bayesinn import plots
 from bayesinn.simulators.covid19 import germany
 
-DRAWS, PRIOR_DRAWS = 10_000, 10_000
+DRAWS = 10_000
+PRIOR_DRAWS = 10_000
 # What was asked of a re-implementation: ranges of medians, and of the mode of alpha.
 _MEDIANS = {
     "alpha": (0.50, 0.70),
@@ -23,7 +27,8 @@ _MEDIANS = {
     "sigma_I": (7.0, 9.0),
     "lambda0": (2.4, 3.5),
 }
-_MODE_OF_ALPHA, _LARGEST_CORRELATION = (0.70, 0.85), -0.7
+_MODE_OF_ALPHA = (0.70, 0.85)
+_LARGEST_CORRELATION = -0.7
 
 
 def run(study: Study) -> None:
@@ -87,7 +92,7 @@ def posterior_table(columns: dict[str, Arrays]) -> pd.DataFrame:
 
 
 def acceptance(columns: dict[str, Arrays]) -> pd.DataFrame:
-    """What was asked of a re-implementation, line by line; the exact posterior is asked the same."""
+    """Acceptance criteria of a re-implementation, line by line; also for the exact posterior."""
     rows = []
     for label, draws in columns.items():
         distances = {
@@ -95,29 +100,46 @@ def acceptance(columns: dict[str, Arrays]) -> pd.DataFrame:
             for name, (median, _, _, low, high) in GERMANY.items()
         }
         far = [name for name, distance in distances.items() if distance > 1.0]
-        found = f"{len(GERMANY) - len(far)} of {len(GERMANY)}" + (f"; not {', '.join(far)}" if far else "")
+        found = f"{len(GERMANY) - len(far)} of {len(GERMANY)}" + (
+            f"; not {', '.join(far)}" if far else ""
+        )
         lines = [("medians within half a published half-width", "all 34", found, not far)]
         for name, (low, high) in _MEDIANS.items():
             value = float(np.median(draws[name]))
-            lines.append((f"median of {name}", f"{low:g} to {high:g}", f"{value:.3g}", low <= value <= high))
+            lines.append(
+                (f"median of {name}", f"{low:g} to {high:g}", f"{value:.3g}", low <= value <= high)
+            )
         value = mode(draws["alpha"])
         low, high = _MODE_OF_ALPHA
-        lines.append(("mode of alpha", f"{low:g} to {high:g}", f"{value:.3g}", low <= value <= high))
+        lines.append(
+            ("mode of alpha", f"{low:g} to {high:g}", f"{value:.3g}", low <= value <= high)
+        )
         value = float(np.corrcoef(draws["delta"], draws["d"])[0, 1])
         text = f"below {_LARGEST_CORRELATION:g}"
-        lines.append(("correlation of delta and d", text, f"{value:.2f}", value < _LARGEST_CORRELATION))
+        lines.append(
+            ("correlation of delta and d", text, f"{value:.2f}", value < _LARGEST_CORRELATION)
+        )
         rows += [
-            {"posterior": label, "check": check, "asked": asked, "found": found, "passed": "yes" if passed else "no"}
+            {
+                "posterior": label,
+                "check": check,
+                "asked": asked,
+                "found": found,
+                "passed": "yes" if passed else "no",
+            }
             for check, asked, found, passed in lines
         ]
     return pd.DataFrame(rows)
 
 
 def headlines(columns: dict[str, Arrays]) -> pd.DataFrame:
-    """The statements of the paper, each at the medians as published, and as a posterior of its own."""
+    """The statements of the paper, each at the published medians, and as a posterior of its own."""
     medians = {"published": {name: np.array([values[0]]) for name, values in GERMANY.items()}}
     rows: list[dict[str, object]] = [
-        {"statement": "alpha, weight of staying undetected: median", "published": GERMANY["alpha"][0]},
+        {
+            "statement": "alpha, weight of staying undetected: median",
+            "published": GERMANY["alpha"][0],
+        },
         {"statement": "alpha: mode", "published": GERMANY["alpha"][2]},
     ]
     for label, draws in columns.items():
@@ -133,27 +155,39 @@ def headlines(columns: dict[str, Arrays]) -> pd.DataFrame:
             intervals[label] = f"{middle:.3g} [{low:.3g}, {high:.3g}]"
         rows += [row, intervals]
     for (first, second), value in CORRELATIONS.items():
-        correlations = {label: np.corrcoef(draws[first], draws[second])[0, 1] for label, draws in columns.items()}
-        rows.append({"statement": f"correlation of {first} and {second}", "published": value, **correlations})
+        correlations = {
+            label: np.corrcoef(draws[first], draws[second])[0, 1]
+            for label, draws in columns.items()
+        }
+        rows.append(
+            {
+                "statement": f"correlation of {first} and {second}",
+                "published": value,
+                **correlations,
+            }
+        )
     table = pd.DataFrame(rows)
     numbers = table.columns.drop("statement")
-    table[numbers] = table[numbers].map(lambda value: f"{value:.3g}" if isinstance(value, float) else value)
+    table[numbers] = table[numbers].map(
+        lambda value: f"{value:.3g}" if isinstance(value, float) else value
+    )
     return table.fillna("").replace("nan", "")
 
 
 def derived(draws: Arrays) -> dict[str, np.ndarray]:
     """Quantities that the parameters imply.
 
-    Of the infections that a person causes, those before diagnosis: as a carrier one infects for the mean time 1/a with
-    a = (1 - alpha) eta + alpha theta; the share (1 - alpha) eta / a is diagnosed, and infects, beta times as much, for
-    1/b with b = (1 - delta) mu + delta d.
+    Of the infections that a person causes, those before diagnosis: as a carrier one infects for the
+    mean time 1/a with a = (1 - alpha) eta + alpha theta; the share (1 - alpha) eta / a is
+    diagnosed, and infects, beta times as much, for 1/b with b = (1 - delta) mu + delta d.
     """
     diagnosis = (1.0 - draws["alpha"]) * draws["eta"]
     unnoticed = draws["alpha"] * draws["theta"]
     leaving = (1.0 - draws["delta"]) * draws["mu"] + draws["delta"] * draws["d"]
     return {
         "serial interval 1/gamma + 1/eta [days]": 1.0 / draws["gamma"] + 1.0 / draws["eta"],
-        "mean time exposed and carrier 1/gamma + 1/a [days]": 1.0 / draws["gamma"] + 1.0 / (diagnosis + unnoticed),
+        "mean time exposed and carrier 1/gamma + 1/a [days]": 1.0 / draws["gamma"]
+        + 1.0 / (diagnosis + unnoticed),
         "recovery time undiagnosed 1/theta [days]": 1.0 / draws["theta"],
         "recovery time diagnosed 1/eta + 1/mu [days]": 1.0 / draws["eta"] + 1.0 / draws["mu"],
         "share of carriers never diagnosed": unnoticed / (unnoticed + diagnosis),

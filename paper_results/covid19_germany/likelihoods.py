@@ -1,8 +1,8 @@
-"""How well draws explain the data, beside the true parameters and beside exact draws: log likelihoods, in nats.
+"""How well draws explain the data, beside true parameters and exact draws: log likelihoods (nats).
 
-A posterior that is a little too wide in many directions at once has marginals that pass every test of calibration, and
-draws that explain the data much worse than the true parameters do. In double precision: sums over 243 counts lose too
-much in single.
+A posterior that is a little too wide in many directions at once has marginals that pass every test
+of calibration, and draws that explain the data much worse than the true parameters do. In double
+precision: sums over 243 counts lose too much in single.
 """
 
 from __future__ import annotations
@@ -15,15 +15,18 @@ from shared import LABELS, SEED, Arrays, Study
 import bayesinn as bi
 from bayesinn.simulators.covid19 import germany
 
-DATA_SETS, DRAWS = 200, 250
+DATA_SETS = 200
+DRAWS = 250
 GERMAN_DRAWS = 2_000
 
 
 def run(study: Study) -> None:
     """Tabulate quartiles over simulated data sets, and the difference for Germany."""
-    # With the regular noise: the published one has atoms. In quick mode a model that is there anyway stands in.
+    # With the regular noise: the published one has atoms. In quick mode a model that is there
+    # anyway stands in.
     name = "covid19" if study.quick else NAME
-    exact, posterior = germany_draws(study), study.posterior(name)
+    exact = germany_draws(study)
+    posterior = study.posterior(name)
     if posterior is None:
         return
     row: dict[str, object] = {
@@ -35,7 +38,11 @@ def run(study: Study) -> None:
         ours = posterior.sample(germany(), draws=size, seed=SEED)
         first, second = (
             np.median(
-                log_likelihood(posterior.simulator, {key: value[:size] for key, value in draws.items()}, germany())
+                log_likelihood(
+                    posterior.simulator,
+                    {key: value[:size] for key, value in draws.items()},
+                    germany(),
+                )
             )
             for draws in (ours, exact)
         )
@@ -44,7 +51,7 @@ def run(study: Study) -> None:
 
 
 def quartiles(posterior: bi.AmortizedPosterior, data_sets: int, draws: int) -> dict[str, float]:
-    """Quartiles, over simulated data sets, of the truth's log likelihood minus the median of the draws'."""
+    """Quartiles over simulated data sets: the truth's log likelihood minus the draws' median."""
     simulator = posterior.simulator
     simulations = simulator.sample(data_sets, seed=SEED + 4)
     data = {key: simulations[key] for key in simulator.observable_shapes}
@@ -55,7 +62,10 @@ def quartiles(posterior: bi.AmortizedPosterior, data_sets: int, draws: int) -> d
         truth = {key: simulations[key][number : number + 1] for key in answers}
         (right,) = log_likelihood(simulator, truth, observation)
         excess.append(
-            right - np.median(log_likelihood(simulator, {k: v[number] for k, v in answers.items()}, observation))
+            right
+            - np.median(
+                log_likelihood(simulator, {k: v[number] for k, v in answers.items()}, observation)
+            )
         )
     low, middle, high = np.quantile(excess, [0.25, 0.5, 0.75])
     return {
@@ -68,6 +78,8 @@ def quartiles(posterior: bi.AmortizedPosterior, data_sets: int, draws: int) -> d
 
 
 def log_likelihood(simulator: bi.Simulator, parameters: Arrays, data: Arrays) -> np.ndarray:
-    """Of each draw (n,), in double precision; what the constraints of the model rule out has -inf."""
-    values = simulator.log_likelihood({key: np.asarray(value, np.float64) for key, value in parameters.items()}, data)
+    """Log likelihood of each draw (n,), in double precision; -inf where constraints rule it out."""
+    values = simulator.log_likelihood(
+        {key: np.asarray(value, np.float64) for key, value in parameters.items()}, data
+    )
     return np.where(np.isfinite(values), values, -np.inf)

@@ -2,11 +2,12 @@
 
     python paper_results/covid19_germany/networks.py [--minutes M] [--only TEXT] [--quick]
 
-Each is trained on the regular variant, from the same seed, for as many steps as take M minutes of processor time (3 if
-left out) and with its learning rate fading over these. Writes ``networks.csv`` beside this file: the negative log
-density of the true parameters of 4,000 held-out simulations, and what it took. ``--only`` trains those whose name
-contains TEXT; the others keep the rows of an earlier run. ``--quick`` trains each for a few steps,
-to check that it runs, and writes nothing that stays.
+Each is trained on the regular variant, from the same seed, for as many steps as take M minutes of
+processor time (3 if left out) and with its learning rate fading over these. Writes ``networks.csv``
+beside this file: the negative log density of the true parameters of 4,000 held-out simulations, and
+what it took. ``--only`` trains those whose name contains TEXT; the others keep the rows of an
+earlier run. ``--quick`` trains each for a few steps, to check that it runs, and writes nothing that
+stays.
 """
 
 from __future__ import annotations
@@ -33,7 +34,8 @@ from bayesinn.training.progress import StepClock
 
 NAME = "covid19_regular"
 TOGETHER = "confirmed, recovered, deaths"
-TIMED_STEPS, TIMED_EPOCHS = 60, 3
+TIMED_STEPS = 60
+TIMED_EPOCHS = 3
 HIDDEN = (192, 192)
 # Without scoring steps, which take a minute or two to trace.
 QUICK = "CountSeries, 1 spline and 7 affine couplings"
@@ -58,7 +60,10 @@ NETWORKS: dict[str, Callable[[], Networks]] = {
         {TOGETHER: MLP(128, hidden=(512, 512))},
         coupling(blocks=4, hidden=HIDDEN, transform=Composed([Affine(), Spline()])),
     ),
-    "CountSeries, 8 affine couplings": lambda: ({TOGETHER: CountSeries(128, hidden=(512, 512))}, _affine()),
+    "CountSeries, 8 affine couplings": lambda: (
+        {TOGETHER: CountSeries(128, hidden=(512, 512))},
+        _affine(),
+    ),
     QUICK: lambda: lean_networks(Covid19Options(), fits=False),
     "lean: the same, and a fit of the model": lambda: lean_networks(Covid19Options()),
     PASSES: lambda: lean_networks(Covid19Options()),
@@ -75,15 +80,25 @@ def main() -> None:
         parser.error(f"--only {given.only!r} is in none of {list(NETWORKS)}")
     rows: dict[str, dict[str, Any]] = {}
     if len(chosen) < len(NETWORKS) and (HERE / "networks.csv").is_file() and not given.quick:
-        rows = {row["networks"]: row for row in pd.read_csv(HERE / "networks.csv").to_dict("records")}
+        rows = {
+            row["networks"]: row for row in pd.read_csv(HERE / "networks.csv").to_dict("records")
+        }
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) if given.quick else HERE
         for name in chosen:
-            simulator, options = bi.get(NAME), {}
+            simulator = bi.get(NAME)
+            options = {}
             if name == PASSES:
-                options = {key: getattr(simulator.recommended, key) for key in ("passes", "learning_rate")}
+                options = {
+                    key: getattr(simulator.recommended, key) for key in ("passes", "learning_rate")
+                }
             _, found = train_for(
-                given.minutes, simulator, NETWORKS[name], Path(folder), quick=given.quick, options=options
+                given.minutes,
+                simulator,
+                NETWORKS[name],
+                Path(folder),
+                quick=given.quick,
+                options=options,
             )
             rows[name] = {"networks": name, **found}
             print(pd.DataFrame([rows[name]]).to_string(index=False), flush=True)
@@ -92,9 +107,14 @@ def main() -> None:
 
 
 def arguments(text: str, minutes: float) -> argparse.ArgumentParser:
-    """The options of a script that trains several networks for so many minutes each; its text describes them."""
+    """The options of a script that trains several networks, a number of minutes each.
+
+    Its text describes them.
+    """
     parser = argparse.ArgumentParser(description=text.partition("\n")[0])
-    parser.add_argument("--minutes", type=float, default=minutes, help="of processor time, for each")
+    parser.add_argument(
+        "--minutes", type=float, default=minutes, help="of processor time, for each"
+    )
     parser.add_argument("--quick", action="store_true")
     return parser
 
@@ -120,7 +140,9 @@ def train_for(
     make : callable, gives new summaries and a new flow
     folder : Path
     quick : bool
-    options : dict, of :class:`bayesinn.Optimization`; new simulations at each step by default. A learning rate of 2e-3,
+    options : dict
+        Of :class:`bayesinn.Optimization`; new simulations at each step by default. A learning rate
+        of 2e-3,.
         if there are none.
     batch_size : int
     checks : int, how often :class:`HeldOut` looks, beside the first
@@ -128,25 +150,38 @@ def train_for(
 
     Returns
     -------
-    posterior : AmortizedPosterior
-    found : dict
+    posterior : AmortizedPosterior found : dict
         Milliseconds of processor time per step, and the last row of what :class:`HeldOut` found.
     """
-    settings: dict[str, Any] = {"batch_size": 32 if quick else batch_size, "seed": SEED, "progress": False}
+    settings: dict[str, Any] = {
+        "batch_size": 32 if quick else batch_size,
+        "seed": SEED,
+        "progress": False,
+    }
     xla = False if quick else "auto"
-    optimization = bi.Optimization(**{"passes": 0, "xla": xla, **(options or {"learning_rate": 2e-3})})
-    steps, milliseconds = 2, math.nan
+    optimization = bi.Optimization(
+        **{"passes": 0, "xla": xla, **(options or {"learning_rate": 2e-3})}
+    )
+    steps = 2
+    milliseconds = math.nan
     if not quick:
-        timed, clock = bi.AmortizedPosterior(simulator, *make()), StepClock(time.process_time)
+        timed = bi.AmortizedPosterior(simulator, *make())
+        clock = StepClock(time.process_time)
         timed.fit(
-            steps=TIMED_STEPS, epochs=TIMED_EPOCHS, optimization=replace(optimization, callbacks=[clock]), **settings
+            steps=TIMED_STEPS,
+            epochs=TIMED_EPOCHS,
+            optimization=replace(optimization, callbacks=[clock]),
+            **settings,
         )
-        steps, milliseconds = int(60 * minutes / clock.seconds_per_step), 1e3 * clock.seconds_per_step
+        steps = int(60 * minutes / clock.seconds_per_step)
+        milliseconds = 1e3 * clock.seconds_per_step
     size = HELD_OUT // 20 if quick else HELD_OUT
     held_out = HeldOut(simulator, folder / f"{simulator.name}.csv", size, checks=checks)
     posterior = bi.AmortizedPosterior(simulator, *make())
     optimization = replace(optimization, callbacks=[held_out])
-    posterior.fit(steps=steps, epochs=EPOCHS, optimization=optimization, checkpoint=checkpoint, **settings)
+    posterior.fit(
+        steps=steps, epochs=EPOCHS, optimization=optimization, checkpoint=checkpoint, **settings
+    )
     last = held_out.frame().iloc[-1]
     wanted = ("step", "processor_minutes", "held_out_nll", "standard_error")
     return posterior, {"ms_per_step": milliseconds, **{name: float(last[name]) for name in wanted}}

@@ -1,15 +1,17 @@
 """What the authors published about the Covid-19 model, as numbers.
 
-S. T. Radev, F. Graw, S. Chen, N. T. Mutters, V. M. Eichel, T. Baernighausen, U. Koethe (2021), OutbreakFlow, PLOS
-Computational Biology 17(10) e1009472. The numbers are those of their published code with its stored outputs
-(github.com/stefanradev93/AIAgainstCorona, notebooks Covid19_Inference_Germany and
-Covid19_Inference_GermanStates_Amortized): printed tables, or read off figures, which is said where it is so.
+S. T. Radev, F. Graw, S. Chen, N. T. Mutters, V. M. Eichel, T. Baernighausen, U. Koethe (2021),
+OutbreakFlow, PLOS Computational Biology 17(10) e1009472. The numbers are those of their published
+code with its stored outputs (github.com/stefanradev93/AIAgainstCorona, notebooks
+Covid19_Inference_Germany and Covid19_Inference_GermanStates_Amortized): printed tables, or read off
+figures, which is said where it is so.
 """
 
 from __future__ import annotations
 
-# Posterior for Germany, 75,000 draws, of which 70,892 had no negative value: median, mean, MAP, 2.5 %, 97.5 %. MAP is
-# the mode of a Gaussian kernel density of each parameter by itself. A second stored run has other MAPs, by about 5 %.
+# Posterior for Germany, 75,000 draws, of which 70,892 had no negative value: median, mean, MAP, 2.5
+# %, 97.5 %. MAP is the mode of a Gaussian kernel density of each parameter by itself. A second
+# stored run has other MAPs, by about 5 %.
 GERMANY = {
     "t1": (7.222, 7.198, 7.350, 4.638, 9.591),
     "t2": (15.004, 15.007, 14.970, 12.985, 17.049),
@@ -57,23 +59,65 @@ CORRELATIONS = {
     ("mu", "d"): -0.08,
 }
 
-# Cumulative counts: observed, median, and the ends of the 50, 90 and 95 % intervals. Read off figures, +-2 %.
+# Cumulative counts: observed, median, and the ends of the 50, 90 and 95 % intervals. Read off
+# figures, +-2 %.
 CUMULATIVE = {
-    ("confirmed", "20 May"): (178_343, 178_700, 157_000, 203_000, 129_000, 245_000, 118_000, 265_000),
-    ("confirmed", "11 June"): (186_561, 185_500, 163_000, 212_000, 134_000, 257_000, 124_000, 276_000),
-    ("recovered", "20 May"): (156_950, 155_000, 135_000, 176_000, 111_000, 213_000, 102_000, 228_000),
-    ("recovered", "11 June"): (170_945, 168_000, 146_000, 191_000, 120_000, 230_000, 112_000, 247_000),
+    ("confirmed", "20 May"): (
+        178_343,
+        178_700,
+        157_000,
+        203_000,
+        129_000,
+        245_000,
+        118_000,
+        265_000,
+    ),
+    ("confirmed", "11 June"): (
+        186_561,
+        185_500,
+        163_000,
+        212_000,
+        134_000,
+        257_000,
+        124_000,
+        276_000,
+    ),
+    ("recovered", "20 May"): (
+        156_950,
+        155_000,
+        135_000,
+        176_000,
+        111_000,
+        213_000,
+        102_000,
+        228_000,
+    ),
+    ("recovered", "11 June"): (
+        170_945,
+        168_000,
+        146_000,
+        191_000,
+        120_000,
+        230_000,
+        112_000,
+        247_000,
+    ),
     ("deaths", "20 May"): (8_144, 8_100, 7_150, 9_260, 5_880, 11_200, 5_500, 12_200),
     ("deaths", "11 June"): (8_772, 8_700, 7_650, 9_970, 6_270, 12_100, 5_900, 12_900),
 }
 # Of 4,840 draws that had no negative value, those that violate the constraints of the model.
 INFEASIBLE = 104 / 4_840
 
-# Posterior of each federal state, 2,000 draws: median and 95 % interval of highest density of lambda0, alpha, theta and
-# E0. Read off figures, +-1 % of their axes.
+# Posterior of each federal state, 2,000 draws: median and 95 % interval of highest density of
+# lambda0, alpha, theta and E0. Read off figures, +-1 % of their axes.
 STATE_PARAMETERS = ("lambda0", "alpha", "theta", "E0")
 STATES = {
-    "Baden-Württemberg": ((2.88, 1.41, 4.67), (0.785, 0.27, 0.93), (0.242, 0.12, 0.33), (6.2, 0.1, 28)),
+    "Baden-Württemberg": (
+        (2.88, 1.41, 4.67),
+        (0.785, 0.27, 0.93),
+        (0.242, 0.12, 0.33),
+        (6.2, 0.1, 28),
+    ),
     "Bavaria": ((2.06, 1.16, 3.28), (0.684, 0.15, 0.90), (0.220, 0.11, 0.33), (16.6, 0.5, 55)),
     "Berlin": ((1.81, 0.95, 2.99), (0.688, 0.17, 0.90), (0.242, 0.12, 0.34), (14.2, 1.9, 51)),
     "Brandenburg": ((2.42, 1.20, 4.42), (0.844, 0.56, 0.92), (0.197, 0.10, 0.30), (2.8, 0.1, 15)),
@@ -81,18 +125,39 @@ STATES = {
     "Hamburg": ((2.29, 1.19, 3.78), (0.839, 0.45, 0.93), (0.252, 0.14, 0.35), (3.3, 0.1, 17)),
     "Hesse": ((2.82, 1.29, 4.97), (0.799, 0.29, 0.93), (0.220, 0.11, 0.32), (2.2, 0.1, 11)),
     "Lower Saxony": ((2.62, 1.33, 4.37), (0.772, 0.24, 0.92), (0.241, 0.13, 0.33), (2.7, 0.1, 14)),
-    "Mecklenburg-Western Pomerania": ((1.41, 0.71, 2.28), (0.740, 0.21, 0.91), (0.286, 0.16, 0.35), (2.0, 0.1, 11)),
-    "North Rhine-Westphalia": ((2.62, 1.20, 4.67), (0.715, 0.19, 0.92), (0.210, 0.10, 0.33), (10.2, 0.5, 44)),
-    "Rhineland-Palatinate": ((2.89, 1.49, 5.01), (0.813, 0.34, 0.95), (0.244, 0.13, 0.33), (2.6, 0.1, 12)),
+    "Mecklenburg-Western Pomerania": (
+        (1.41, 0.71, 2.28),
+        (0.740, 0.21, 0.91),
+        (0.286, 0.16, 0.35),
+        (2.0, 0.1, 11),
+    ),
+    "North Rhine-Westphalia": (
+        (2.62, 1.20, 4.67),
+        (0.715, 0.19, 0.92),
+        (0.210, 0.10, 0.33),
+        (10.2, 0.5, 44),
+    ),
+    "Rhineland-Palatinate": (
+        (2.89, 1.49, 5.01),
+        (0.813, 0.34, 0.95),
+        (0.244, 0.13, 0.33),
+        (2.6, 0.1, 12),
+    ),
     "Saarland": ((1.66, 0.82, 2.68), (0.849, 0.46, 0.96), (0.244, 0.13, 0.33), (1.5, 0.1, 7)),
     "Saxony": ((2.46, 1.22, 4.19), (0.814, 0.32, 0.94), (0.251, 0.13, 0.34), (1.7, 0.1, 8)),
     "Saxony-Anhalt": ((2.39, 1.07, 4.20), (0.854, 0.49, 0.98), (0.264, 0.16, 0.35), (1.7, 0.1, 11)),
-    "Schleswig-Holstein": ((2.01, 0.94, 3.34), (0.797, 0.33, 0.92), (0.250, 0.14, 0.34), (4.1, 0.1, 20)),
+    "Schleswig-Holstein": (
+        (2.01, 0.94, 3.34),
+        (0.797, 0.33, 0.92),
+        (0.250, 0.14, 0.34),
+        (4.1, 0.1, 20),
+    ),
     "Thuringia": ((2.25, 1.11, 4.16), (0.835, 0.42, 0.93), (0.209, 0.10, 0.32), (2.1, 0.1, 11)),
 }
 # Printed: over all states and draws.
 STATES_MEDIAN_LAMBDA0 = 2.2717
-# Of the draws without negative values, the number that violate the constraints, and how many there were.
+# Of the draws without negative values, the number that violate the constraints, and how many there
+# were.
 STATES_INFEASIBLE = {
     "Baden-Württemberg": (100, 9847),
     "Bavaria": (128, 9963),

@@ -1,12 +1,14 @@
 """The first wave of Covid-19 in Germany: published, ours, and exact.
 
-    python paper_results/covid19_germany/run.py [--only STAGE ...] [--data FOLDER] [--jobs N] [--quick]
+    python paper_results/covid19_germany/run.py [--only STAGE ...] [--data FOLDER] [--jobs N]
+    [--quick]
 
-Regenerates results beside this file from the posteriors that train.py has saved here; networks.py, ablations.py and
-simulations_only.py write theirs. A stage takes minutes, but for ``exact``: it draws from the exact posteriors of the
-German counts and of twenty simulated data sets, of some twice, some minutes of a core each. It keeps what it has drawn
-and continues from there. ``make numbers`` then puts the results into README.md. ``--quick`` trains tiny posteriors,
-runs every stage at a tiny size and writes nothing that stays.
+Regenerates results beside this file from the posteriors that train.py has saved here; networks.py,
+ablations.py and simulations_only.py write theirs. A stage takes minutes, but for ``exact``: it
+draws from the exact posteriors of the German counts and of twenty simulated data sets, of some
+twice, some minutes of a core each. It keeps what it has drawn and continues from there. ``make
+numbers`` then puts the results into README.md. ``--quick`` trains tiny posteriors, runs every stage
+at a tiny size and writes nothing that stays.
 """
 
 from __future__ import annotations
@@ -46,7 +48,12 @@ def main() -> None:
     """Run stages."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument(
-        "--only", nargs="+", choices=STAGES, default=list(STAGES), metavar="STAGE", help=", ".join(STAGES)
+        "--only",
+        nargs="+",
+        choices=STAGES,
+        default=list(STAGES),
+        metavar="STAGE",
+        help=", ".join(STAGES),
     )
     parser.add_argument("--data", type=Path, help="folder with the counts of the federal states")
     parser.add_argument("--jobs", type=int, default=1, help="processes for exact draws")
@@ -65,7 +72,7 @@ def main() -> None:
 
 
 def train_small(study: Study, folder: Path) -> None:
-    """Posteriors for the quick mode: one trained as in earnest, one on a few simulations that are kept."""
+    """Posteriors for the quick mode: one trained as in earnest, one on a few saved simulations."""
     posterior, history = train(bi.get("covid19"), None, folder / "checkpoint", quick=True)
     history.to_csv(folder / "history_covid19.csv", index=False)
     states_posterior = small_posterior(bi.get("covid19_states"))

@@ -22,7 +22,8 @@ LABELS = {
     "covid19_regular": "ours, with a fit, regular noise",
     "covid19_states": "ours, states, simulations only",
 }
-_GRID, _MOST_DRAWS_OF_MODE = 1_000, 10_000
+_GRID = 1_000
+_MOST_DRAWS_OF_MODE = 10_000
 
 
 @dataclass
@@ -46,7 +47,11 @@ class Study:
 
     def posterior(self, name: str) -> bi.AmortizedPosterior | None:
         """The trained posterior of a simulator; None, with a message, if there is none."""
-        if name not in self.trained and not self.quick and (HERE / FOLDERS[name] / "manifest.json").is_file():
+        if (
+            name not in self.trained
+            and not self.quick
+            and (HERE / FOLDERS[name] / "manifest.json").is_file()
+        ):
             self.trained[name] = bi.load(HERE / FOLDERS[name])
         if name not in self.trained:
             print(f"  no posterior of {name}: run train.py {name} first")
@@ -64,11 +69,17 @@ class Study:
     def write(self, table: pd.DataFrame, name: str) -> None:
         """Write a table into the folder of results, and show it."""
         table.to_csv(self.target / f"{name}.csv", index=False, float_format="%.5g")
-        print(table.to_string(index=False, float_format=lambda value: f"{value:.4g}"), end="\n\n", flush=True)
+        print(
+            table.to_string(index=False, float_format=lambda value: f"{value:.4g}"),
+            end="\n\n",
+            flush=True,
+        )
 
 
 def mode(values: np.ndarray) -> float:
-    """Mode of a Gaussian kernel density with the bandwidth 1.06 sd n^(-1/5), on a fine grid; of the first 10,000 draws.
+    """Mode of a Gaussian kernel density, bandwidth 1.06 sd n^(-1/5), on a fine grid.
+
+    It is that of the first 10,000 draws.
 
     The published MAP is the same but for the grid, in place of which it takes the draws themselves.
     """
@@ -80,6 +91,9 @@ def mode(values: np.ndarray) -> float:
 
 
 def largest_differences(draws: Arrays, reference: Arrays) -> pd.Series:
-    """Kolmogorov-Smirnov statistic of each parameter: the largest difference between the two ECDFs."""
-    result = {name: stats.ks_2samp(draws[name], values, method="asymp").statistic for name, values in reference.items()}
+    """Kolmogorov-Smirnov statistic of each parameter: largest difference between two ECDFs."""
+    result = {
+        name: stats.ks_2samp(draws[name], values, method="asymp").statistic
+        for name, values in reference.items()
+    }
     return pd.Series(result, name="ks")

@@ -1,14 +1,16 @@
-"""Two networks that learn from simulations alone, without a fit of the model, each trained for as long as the other.
+"""Two networks that learn from simulations alone, without a fit of the model, for equal times.
 
-    python paper_results/covid19_germany/simulations_only.py {plain,published} [--minutes M] [--evaluate] [--quick]
+    python paper_results/covid19_germany/simulations_only.py {plain,published} [--minutes M]
+    [--evaluate] [--quick]
 
-``plain`` is a Conv + LSTM and eight affine couplings; ``published`` the network of Radev et al. (2021) with its own
-recipe: batches of 64, Adam at 5e-4 that falls by 1 % every 1,000 steps, no average of the weights. Both see the regular
-noise, for which exact draws are stored. Trains for M minutes of processor time (55 if left out) and writes a row of
-``simulations_only.csv`` beside this file; the posterior of ``plain`` stays in ``posterior_plain``, that of
-``published``, which is large, in ``runs/covid19_germany``. ``--evaluate`` writes the row of a posterior that is there.
-Beside them stands our posterior that fits the model, from the tables that run.py has written. ``--quick`` trains for a
-few steps, to check that it runs, and writes nothing that stays.
+``plain`` is a Conv + LSTM and eight affine couplings; ``published`` the network of Radev et al.
+(2021) with its own recipe: batches of 64, Adam at 5e-4 that falls by 1 % every 1,000 steps, no
+average of the weights. Both see the regular noise, for which exact draws are stored. Trains for M
+minutes of processor time (55 if left out) and writes a row of ``simulations_only.csv`` beside this
+file; the posterior of ``plain`` stays in ``posterior_plain``, that of ``published``, which is
+large, in ``runs/covid19_germany``. ``--evaluate`` writes the row of a posterior that is there.
+Beside them stands our posterior that fits the model, from the tables that run.py has written.
+``--quick`` trains for a few steps, to check that it runs, and writes nothing that stays.
 """
 
 from __future__ import annotations
@@ -51,7 +53,9 @@ def main() -> None:
     """Train one of them, save it, write its row."""
     parser = arguments(__doc__, minutes=55.0)
     parser.add_argument("name", choices=FOLDERS)
-    parser.add_argument("--evaluate", action="store_true", help="the posterior that is there, without training")
+    parser.add_argument(
+        "--evaluate", action="store_true", help="the posterior that is there, without training"
+    )
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         study = Study(Path(folder) if given.quick else HERE, given.quick)
@@ -61,19 +65,28 @@ def main() -> None:
             kept = Path(folder) if given.quick else RUNS / given.name
             posterior = train(given.name, given.minutes, kept, given.quick)
             history = pd.read_csv(kept / f"{NAME}.csv")
-            history.to_csv(study.target / f"history_{given.name}.csv", index=False, float_format="%.5g")
+            history.to_csv(
+                study.target / f"history_{given.name}.csv", index=False, float_format="%.5g"
+            )
             if not given.quick:
                 save(posterior, FOLDERS[given.name])
         row = {"posterior": LABELS[given.name], **evaluate(posterior, study)}
-        file, rows = HERE / "simulations_only.csv", {}
+        file = HERE / "simulations_only.csv"
+        rows = {}
         if file.is_file() and not given.quick:
             rows = {other["posterior"]: other for other in pd.read_csv(file).to_dict("records")}
         rows |= {row["posterior"]: row, LABELS["fitted"]: fitted()}
-        study.write(pd.DataFrame([rows[label] for label in LABELS.values() if label in rows]), "simulations_only")
+        study.write(
+            pd.DataFrame([rows[label] for label in LABELS.values() if label in rows]),
+            "simulations_only",
+        )
 
 
 def train(name: str, minutes: float, folder: Path, quick: bool) -> bi.AmortizedPosterior:
-    """Train for so many minutes of processor time; checkpoints and held-out densities are kept in the folder."""
+    """Train for given minutes of processor time; save checkpoints and held-out densities.
+
+    They are saved in the folder.
+    """
     shutil.rmtree(folder / "checkpoint", ignore_errors=True)
     options, batch_size = recipe(name)
     posterior, found = train_for(
@@ -95,12 +108,22 @@ def recipe(name: str) -> tuple[dict[str, Any], int]:
     """Options of training, and the size of a batch."""
     if name == "plain":
         return {"learning_rate": 2e-3, "xla": False}, 256
-    rate = keras.optimizers.schedules.ExponentialDecay(5e-4, decay_steps=1_000, decay_rate=0.99, staircase=True)
-    return {"optimizer": keras.optimizers.Adam(rate), "clip_norm": 5.0, "average": 0.0, "xla": False}, 64
+    rate = keras.optimizers.schedules.ExponentialDecay(
+        5e-4, decay_steps=1_000, decay_rate=0.99, staircase=True
+    )
+    return {
+        "optimizer": keras.optimizers.Adam(rate),
+        "clip_norm": 5.0,
+        "average": 0.0,
+        "xla": False,
+    }, 64
 
 
 def evaluate(posterior: bi.AmortizedPosterior, study: Study) -> dict[str, Any]:
-    """What the other posteriors of the study are asked: density, calibration, distance from exact draws, cost."""
+    """Measure density, calibration, distance from exact draws, and cost.
+
+    The other posteriors of the study are asked the same.
+    """
     held_out = posterior.simulator.sample(study.size(HELD_OUT, 200), seed=HELD_OUT_SEED)
     data = {key: held_out[key] for key in posterior.simulator.observable_shapes}
     truth = {key: value for key, value in held_out.items() if key not in data}
@@ -118,7 +141,8 @@ def evaluate(posterior: bi.AmortizedPosterior, study: Study) -> dict[str, Any]:
         "largest_coverage_error_points": errors.max(),
     }
     found = pd.DataFrame(distances(posterior, study)).T.astype(float)
-    german, simulated = found.loc["germany"], found.drop(index="germany")
+    german = found.loc["germany"]
+    simulated = found.drop(index="germany")
     row |= {
         "Germany: mean KS": german["mean_ks"],
         "Germany: C2ST": german["c2st"],
@@ -134,7 +158,10 @@ def evaluate(posterior: bi.AmortizedPosterior, study: Study) -> dict[str, Any]:
 
 def fitted() -> dict[str, Any]:
     """The same of our posterior with the regular noise, from the tables beside this file."""
-    tables = {name: pd.read_csv(HERE / f"{name}.csv") for name in ("calibration_summary", "exact_summary", "exact")}
+    tables = {
+        name: pd.read_csv(HERE / f"{name}.csv")
+        for name in ("calibration_summary", "exact_summary", "exact")
+    }
     history = pd.read_csv(HERE / f"history_{NAME}.csv").iloc[-1]
     calibrated = tables["calibration_summary"].set_index("posterior").loc[STUDY_LABELS[NAME]]
     german, simulated = (row for _, row in tables["exact_summary"].iterrows())

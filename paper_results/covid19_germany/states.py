@@ -24,21 +24,29 @@ from bayesinn.simulators.covid19_options import FIRST_DAY, FIT_DAYS
 from bayesinn.simulators.covid19_prior import LABELS, UNITS
 
 NAME = "covid19_states"
-DRAWS, DAYS = 10_000, 96  # to 5 June
+# to 5 June
+DRAWS = 10_000
+DAYS = 96
 
 
 def run(study: Study) -> None:
     """Infer all states in one call, tabulate, draw figures."""
     shown = list(STATES)[: study.size(len(STATES), 2)]
-    found, posterior = observed(study, shown), study.posterior(NAME)
+    found = observed(study, shown)
+    posterior = study.posterior(NAME)
     if found is None or posterior is None:
         return
     data, counts, population = found
-    draws = posterior.sample({**data, "population": population}, draws=study.size(DRAWS, 100), seed=SEED)
-    rows, predicted = [], {}
+    draws = posterior.sample(
+        {**data, "population": population}, draws=study.size(DRAWS, 100), seed=SEED
+    )
+    rows = []
+    predicted = {}
     for index, state in enumerate(shown):
         own = {name: values[index] for name, values in draws.items()}
-        predicted[state], infeasible = predict(own, options_of(NAME), DAYS, float(population[index]))
+        predicted[state], infeasible = predict(
+            own, options_of(NAME), DAYS, float(population[index])
+        )
         rejected, valid = STATES_INFEASIBLE[state]
         row: dict[str, object] = {"state": state}
         for name, (middle, lowest, highest) in zip(STATE_PARAMETERS, STATES[state], strict=True):
@@ -48,15 +56,22 @@ def run(study: Study) -> None:
         row |= {"published: infeasible": rejected / valid, "infeasible": infeasible}
         row["out_of_distribution_p"] = float(draws.p_value[index])
         for key in ("confirmed", "deaths"):
-            totals, seen = predicted[state][key].cumsum(axis=1)[:, -1], counts[state][key].sum()
+            totals = predicted[state][key].cumsum(axis=1)[:, -1]
+            seen = counts[state][key].sum()
             low, middle, high = np.quantile(totals, [0.05, 0.5, 0.95])
-            row |= {f"{key} to 5 June": int(seen), f"predicted {key}": f"{middle:,.0f} [{low:,.0f}, {high:,.0f}]"}
+            row |= {
+                f"{key} to 5 June": int(seen),
+                f"predicted {key}": f"{middle:,.0f} [{low:,.0f}, {high:,.0f}]",
+            }
             row[f"{key} inside 90 %"] = "yes" if low <= seen <= high else "no"
         rows.append(row)
     study.write(pd.DataFrame(rows), "states")
     study.write(beside_published(pd.DataFrame(rows)), "states_summary")
     middle = float(np.median(draws["lambda0"]))
-    print(f"  median of lambda0 over all states and draws: published {STATES_MEDIAN_LAMBDA0}, ours {middle:.4g}")
+    print(
+        f"  median of lambda0 over all states and draws: published {STATES_MEDIAN_LAMBDA0}, ours "
+        f"{middle:.4g}"
+    )
     plots.save(forest(pd.DataFrame(rows)), study.target / "states_forest.png")
     plots.save(forecasts(predicted, counts), study.target / "states_forecasts.png")
 
@@ -64,33 +79,48 @@ def run(study: Study) -> None:
 def observed(
     study: Study, shown: Sequence[str]
 ) -> tuple[dict[str, np.ndarray], dict[str, dict[str, np.ndarray]], np.ndarray] | None:
-    """Counts (states, days) of the fit, those of all days by state, and populations; None if there are no data."""
+    """Counts (states, days) of the fit, of all days by state, populations; None if no data."""
     folder = study.data or Path()
     daily, people = (folder / f"germany_states_{table}.csv" for table in ("daily", "population"))
     if study.data is None or not (daily.is_file() and people.is_file()):
         print(f"  no {daily.name} and {people.name}: give their folder with --data; stage skipped")
         return None
-    population = pd.read_csv(people).set_index("state")["population"].loc[list(shown)].to_numpy(np.float32)
+    population = (
+        pd.read_csv(people).set_index("state")["population"].loc[list(shown)].to_numpy(np.float32)
+    )
     counts = {
         state: read_case_counts(
-            daily, {"confirmed": "new_confirmed", "deaths": "new_deaths"}, cumulative=False, where={"state": state}
+            daily,
+            {"confirmed": "new_confirmed", "deaths": "new_deaths"},
+            cumulative=False,
+            where={"state": state},
         ).window(FIRST_DAY, DAYS)
         for state in shown
     }
-    data = {key: np.stack([counts[state][key][:FIT_DAYS] for state in shown]) for key in ("confirmed", "deaths")}
+    data = {
+        key: np.stack([counts[state][key][:FIT_DAYS] for state in shown])
+        for key in ("confirmed", "deaths")
+    }
     return data, counts, population
 
 
 def beside_published(table: pd.DataFrame) -> pd.DataFrame:
-    """Our medians over the published ones: the middle one of the states, the smallest and the largest."""
+    """Our medians over the published ones: the states' middle one, the smallest and largest."""
     rows = []
     for name in STATE_PARAMETERS:
         ours, published = (
-            table[column].str.partition(" [")[0].astype(float) for column in (name, f"published: {name}")
+            table[column].str.partition(" [")[0].astype(float)
+            for column in (name, f"published: {name}")
         )
         ratio = ours / published
-        row = {"parameter": name, "published: mean of medians": published.mean(), "mean of medians": ours.mean()}
-        rows.append(row | {"median ratio": ratio.median(), "smallest": ratio.min(), "largest": ratio.max()})
+        row = {
+            "parameter": name,
+            "published: mean of medians": published.mean(),
+            "mean of medians": ours.mean(),
+        }
+        rows.append(
+            row | {"median ratio": ratio.median(), "smallest": ratio.min(), "largest": ratio.max()}
+        )
     return pd.DataFrame(rows)
 
 
@@ -104,32 +134,47 @@ def densest(values: np.ndarray, share: float = 0.95) -> tuple[float, float]:
 
 @styled
 def forest(table: pd.DataFrame) -> Figure:
-    """Medians and 95 % intervals of highest density of all states, a panel a parameter: rows of states.csv."""
+    """Medians and 95 % highest-density intervals of all states, a panel a parameter: states.csv."""
     figure = Figure(figsize=(7.4, 1.2 + 0.3 * len(table)), layout="constrained")
     axes = figure.subplots(1, len(STATE_PARAMETERS), sharey=True)
     heights = np.arange(len(table))[::-1]
     interval = "median and 95 % interval of highest density"
-    looks = (("published: ", 0.15, ORANGE, "s", f"published, {interval}"), ("", -0.15, BLUE, "o", f"ours, {interval}"))
+    looks = (
+        ("published: ", 0.15, ORANGE, "s", f"published, {interval}"),
+        ("", -0.15, BLUE, "o", f"ours, {interval}"),
+    )
     for ax, name in zip(axes, STATE_PARAMETERS, strict=True):
         for prefix, shift, colour, marker, label in looks:
             # Written as "2.88 [1.41, 4.67]".
-            numbers = table[prefix + name].str.extractall(r"([\d.e+-]+)")[0].astype(float).unstack().to_numpy()
+            numbers = (
+                table[prefix + name]
+                .str.extractall(r"([\d.e+-]+)")[0]
+                .astype(float)
+                .unstack()
+                .to_numpy()
+            )
             ax.hlines(heights + shift, numbers[:, 1], numbers[:, 2], color=colour, linewidth=1.5)
-            ax.plot(numbers[:, 0], heights + shift, marker, color=colour, markersize=3.5, label=label)
+            ax.plot(
+                numbers[:, 0], heights + shift, marker, color=colour, markersize=3.5, label=label
+            )
         ax.set_xlabel(Labels(LABELS, UNITS).axis(name))
     axes[0].set_yticks(heights, [wrapped(state, 2.2, 9.0) for state in table["state"]])
     return legend_below(figure)
 
 
 @styled
-def forecasts(predicted: dict[str, dict[str, np.ndarray]], counts: dict[str, dict[str, np.ndarray]]) -> Figure:
+def forecasts(
+    predicted: dict[str, dict[str, np.ndarray]], counts: dict[str, dict[str, np.ndarray]]
+) -> Figure:
     """Totals of cases and deaths, two panels a state."""
     figure = Figure(figsize=(7.4, 0.8 + 0.58 * len(counts)), layout="constrained")
     axes = figure.subplots(len(counts) // 2, 4, squeeze=False, sharex=True)
     panels = [(state, key) for state in counts for key in ("confirmed", "deaths")]
     for ax, (state, key) in zip(axes.flat, panels, strict=True):
         fan(ax, predicted[state][key].cumsum(axis=1), counts[state][key].cumsum(), FIT_DAYS)
-        ax.set_title(wrapped(f"{state}, {'cases' if key == 'confirmed' else key}", 1.4, 8.0), fontsize=8)
+        ax.set_title(
+            wrapped(f"{state}, {'cases' if key == 'confirmed' else key}", 1.4, 8.0), fontsize=8
+        )
         ax.tick_params(labelsize=7)
         ax.yaxis.set_major_locator(MaxNLocator(3))
     figure.supylabel("people, total since 2 March", fontsize=9)

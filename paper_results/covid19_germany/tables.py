@@ -17,8 +17,12 @@ def results() -> str:
     """Return median (MAP) [95 % interval] of each parameter, a column for each posterior."""
     table = pd.read_csv(HERE / "results.csv")
     shown = {"parameter": table["parameter"]}
-    for label in dict.fromkeys(column.partition(":")[0] for column in table.columns.drop("parameter")):
-        own = table[[f"{label}: {name}" for name in ("median", "MAP", "2.5 %", "97.5 %")]].to_numpy()
+    for label in dict.fromkeys(
+        column.partition(":")[0] for column in table.columns.drop("parameter")
+    ):
+        own = table[
+            [f"{label}: {name}" for name in ("median", "MAP", "2.5 %", "97.5 %")]
+        ].to_numpy()
         shown[label] = [f"{a:.3g} ({b:.3g}) [{c:.3g}, {d:.3g}]" for a, b, c, d in own]
     return _table(pd.DataFrame(shown))
 
@@ -27,7 +31,9 @@ def acceptance() -> str:
     """Return the criteria of a re-implementation: a row a check, a column a posterior."""
     table = pd.read_csv(HERE / "acceptance.csv")
     verdicts = table["found"].map(_digits) + table["passed"].map({"yes": "", "no": " (**no**)"})
-    shown = table.assign(found=verdicts).pivot(index=["check", "asked"], columns="posterior", values="found")
+    shown = table.assign(found=verdicts).pivot(
+        index=["check", "asked"], columns="posterior", values="found"
+    )
     order = list(dict.fromkeys(zip(table["check"], table["asked"], strict=True)))
     return _table(shown.loc[order, list(dict.fromkeys(table["posterior"]))].reset_index())
 

@@ -1,11 +1,13 @@
 """Train the posteriors of the Covid-19 case study.
 
-    python paper_results/covid19_germany/train.py NAME [--minutes M | --steps N] [--resume] [--quick]
+    python paper_results/covid19_germany/train.py NAME [--minutes M | --steps N] [--resume]
+    [--quick]
 
-NAME is covid19 (the published noise), covid19_regular or covid19_states. Saves the posterior beside this file, with
-``history_NAME.csv``: the negative log density of the true parameters of 4,000 held-out simulations as training goes on.
-Checkpoints are kept in ``runs/covid19_germany`` until training has ended; ``--resume`` continues from there.
-``--quick`` trains small networks for a few steps, to check that it runs, and writes nothing that stays.
+NAME is covid19 (the published noise), covid19_regular or covid19_states. Saves the posterior beside
+this file, with ``history_NAME.csv``: the negative log density of the true parameters of 4,000
+held-out simulations as training goes on. Checkpoints are kept in ``runs/covid19_germany`` until
+training has ended; ``--resume`` continues from there. ``--quick`` trains small networks for a few
+steps, to check that it runs, and writes nothing that stays.
 """
 
 from __future__ import annotations
@@ -35,9 +37,16 @@ from bayesinn.training.step import TrainingModel
 from bayesinn.workflow.run_training import steps_in
 
 HERE = Path(__file__).resolve().parent
-FOLDERS = {"covid19": "posterior", "covid19_regular": "posterior_regular", "covid19_states": "posterior_states"}
-SEED, HELD_OUT_SEED, HELD_OUT = 1, 777, 4_000
-EPOCHS, CHECKS = 60, 6
+FOLDERS = {
+    "covid19": "posterior",
+    "covid19_regular": "posterior_regular",
+    "covid19_states": "posterior_states",
+}
+SEED = 1
+HELD_OUT_SEED = 777
+HELD_OUT = 4_000
+EPOCHS = 60
+CHECKS = 6
 QUICK_STEPS = 20
 _ROWS = 1_000
 
@@ -48,21 +57,30 @@ def main() -> None:
     parser.add_argument("name", choices=FOLDERS)
     length = parser.add_mutually_exclusive_group()
     length.add_argument("--minutes", type=float, help="train for about so long")
-    length.add_argument("--steps", type=int, help="weight updates; what the simulator recommends if left out")
-    parser.add_argument("--resume", action="store_true", help="continue from the checkpoint, to its number of steps")
+    length.add_argument(
+        "--steps", type=int, help="weight updates; what the simulator recommends if left out"
+    )
+    parser.add_argument(
+        "--resume", action="store_true", help="continue from the checkpoint, to its number of steps"
+    )
     parser.add_argument("--quick", action="store_true")
     given = parser.parse_args()
     simulator = bi.get(given.name)
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) if given.quick else HERE
-        checkpoint = (Path(folder) if given.quick else HERE.parents[1] / "runs" / HERE.name) / given.name
-        steps, settings = given.steps, checkpoint / "settings.json"
+        checkpoint = (
+            Path(folder) if given.quick else HERE.parents[1] / "runs" / HERE.name
+        ) / given.name
+        steps = given.steps
+        settings = checkpoint / "settings.json"
         if given.resume and settings.is_file():
             steps = int(json.loads(settings.read_text())["steps"])
         elif given.minutes is not None and not given.quick:
             steps = steps_in(given.minutes, simulator)
             print(f"{given.minutes:g} minutes are about {steps:,} steps", flush=True)
-        posterior, history = train(simulator, steps, checkpoint, quick=given.quick, resume=given.resume)
+        posterior, history = train(
+            simulator, steps, checkpoint, quick=given.quick, resume=given.resume
+        )
         saved = save(posterior, target / FOLDERS[given.name])
         history.to_csv(target / f"history_{given.name}.csv", index=False, float_format="%.5g")
         print(history.to_string(index=False, float_format="%.3f"))
@@ -72,7 +90,12 @@ def main() -> None:
 
 
 def train(
-    simulator: bi.Simulator, steps: int | None, checkpoint: Path, *, quick: bool = False, resume: bool = False
+    simulator: bi.Simulator,
+    steps: int | None,
+    checkpoint: Path,
+    *,
+    quick: bool = False,
+    resume: bool = False,
 ) -> tuple[bi.AmortizedPosterior, pd.DataFrame]:
     """Train the networks that the simulator recommends.
 
@@ -90,14 +113,20 @@ def train(
     Returns
     -------
     posterior : AmortizedPosterior
-        With ``minutes``, ``processor_minutes`` and ``simulations`` in ``training``: without the checks between.
+        With ``minutes``, ``processor_minutes`` and ``simulations`` in ``training``: without the
+        checks between.
     history : DataFrame
         What :class:`HeldOut` found.
     """
-    held_out = HeldOut(simulator, checkpoint / "held_out.csv", HELD_OUT // 20 if quick else HELD_OUT)
-    posterior, batch_size = bi.AmortizedPosterior(simulator), None
+    held_out = HeldOut(
+        simulator, checkpoint / "held_out.csv", HELD_OUT // 20 if quick else HELD_OUT
+    )
+    posterior = bi.AmortizedPosterior(simulator)
+    batch_size = None
     if quick:
-        posterior, steps, batch_size = small_posterior(simulator), QUICK_STEPS, 64
+        posterior = small_posterior(simulator)
+        steps = QUICK_STEPS
+        batch_size = 64
     posterior.fit(
         steps=steps,
         epochs=EPOCHS,
@@ -126,9 +155,10 @@ def small_posterior(simulator: bi.Simulator) -> bi.AmortizedPosterior:
 
 
 def save(posterior: bi.AmortizedPosterior, folder: Path) -> Path:
-    """Save without the path of the simulator's file, which is another one elsewhere: it is found by its module.
+    """Save without the path of the simulator's file, which varies: it is found by its module.
 
-    Weights are rounded to 16 binary digits, so that the file has less than 10 MB when it is compressed.
+    Weights are rounded to 16 binary digits, so that the file has less than 10 MB when it is
+    compressed.
     """
     for variable in posterior.model.network.trainable_variables:
         bits = variable.numpy().astype(np.float32).view(np.uint32)
@@ -141,9 +171,12 @@ def save(posterior: bi.AmortizedPosterior, folder: Path) -> Path:
 
 
 class HeldOut(keras.callbacks.Callback):
-    """Mean negative log density of the true parameters of the same simulations, several times in training.
+    """Mean negative log density of the same simulations' true parameters, at times in training.
 
-    With the averaged weights, which the posterior has at the end. Rows go to a file at once, for a run that is resumed.
+    It is computed several times.
+
+    With the averaged weights, which the posterior has at the end. Rows go to a file at once, for a
+    run that is resumed.
 
     Parameters
     ----------
@@ -156,7 +189,9 @@ class HeldOut(keras.callbacks.Callback):
 
     model: TrainingModel
 
-    def __init__(self, simulator: bi.Simulator, file: Path, size: int, checks: int = CHECKS) -> None:
+    def __init__(
+        self, simulator: bi.Simulator, file: Path, size: int, checks: int = CHECKS
+    ) -> None:
         super().__init__()
         self._simulations = simulator.sample(size, seed=HELD_OUT_SEED)
         self._file = file
@@ -175,7 +210,9 @@ class HeldOut(keras.callbacks.Callback):
             rows = pd.read_csv(self._file)
             self._rows = rows[rows["step"] <= done].to_dict("records")
         if self._rows:
-            self._past_clock, self._past_processor = (self._rows[-1][key] for key in ("minutes", "processor_minutes"))
+            self._past_clock, self._past_processor = (
+                self._rows[-1][key] for key in ("minutes", "processor_minutes")
+            )
         if self.model.settings.passes:
             self._stop()
         if not self._rows:
@@ -193,12 +230,16 @@ class HeldOut(keras.callbacks.Callback):
         self._start()
 
     def frame(self) -> pd.DataFrame:
-        """One row a check: step, simulations, minutes, processor_minutes, held_out_nll and its standard_error."""
+        """One row a check: step, simulations, time, held_out_nll and its standard_error.
+
+        The time is in minutes and in processor_minutes.
+        """
         return pd.read_csv(self._file)
 
     def _start(self) -> None:
         # The checks themselves are no part of training.
-        self._clock, self._processor = time.monotonic(), time.process_time()
+        self._clock = time.monotonic()
+        self._processor = time.process_time()
 
     def _stop(self) -> None:
         self._past_clock += (time.monotonic() - self._clock) / 60
@@ -207,12 +248,17 @@ class HeldOut(keras.callbacks.Callback):
     def _check(self, step: int) -> None:
         self.model.weight_layout.assign(self.model.averaged.numpy())
         if self._log_density is None:
-            self._log_density = tf.function(self._of_true_parameters, autograph=False, reduce_retracing=True)
+            self._log_density = tf.function(
+                self._of_true_parameters, autograph=False, reduce_retracing=True
+            )
         size = len(next(iter(self._simulations.values())))
         values = np.concatenate(
             [
                 self._log_density(
-                    {k: tf.constant(value[start : start + _ROWS]) for k, value in self._simulations.items()}
+                    {
+                        k: tf.constant(value[start : start + _ROWS])
+                        for k, value in self._simulations.items()
+                    }
                 )
                 for start in range(0, size, _ROWS)
             ]
@@ -221,7 +267,9 @@ class HeldOut(keras.callbacks.Callback):
         self._rows.append(
             {
                 "step": step,
-                "simulations": settings.simulations if settings.passes else step * settings.batch_size,
+                "simulations": settings.simulations
+                if settings.passes
+                else step * settings.batch_size,
                 "minutes": self._past_clock,
                 "processor_minutes": self._past_processor,
                 "held_out_nll": -float(values.mean()),

@@ -1,4 +1,4 @@
-"""How training went: the held-out negative log density, from the tables that train.py has written."""
+"""How training went: the held-out negative log density, from the tables written by train.py."""
 
 from __future__ import annotations
 
@@ -31,14 +31,17 @@ def run(study: Study) -> None:
 
 @styled
 def draw(histories: dict[str, pd.DataFrame]) -> Figure:
-    """A panel for each problem; grey: minutes in which simulations are drawn and fitted, before the first step."""
-    panels = {title: [name for name in names if name in histories] for title, names in PANELS.items()}
+    """A panel a problem; grey: minutes to draw and fit simulations before the first step."""
+    panels = {
+        title: [name for name in names if name in histories] for title, names in PANELS.items()
+    }
     panels = {title: names for title, names in panels.items() if names}
     figure = Figure(figsize=(7.2, 3.6), layout="constrained")
     axes = figure.subplots(1, len(panels), squeeze=False)[0]
     for ax, (title, names) in zip(axes, panels.items(), strict=True):
         for name in names:
-            history, (colour, marker) = histories[name], _LOOKS[name]
+            history = histories[name]
+            colour, marker = _LOOKS[name]
             ax.plot(
                 history["minutes"],
                 history["held_out_nll"],
@@ -54,8 +57,20 @@ def draw(histories: dict[str, pd.DataFrame]) -> Figure:
 
 
 def _mark_simulations(ax: Axes, history: pd.DataFrame) -> None:
-    first, count = float(history["minutes"].iloc[0]), int(history["simulations"].iloc[0])
+    first = float(history["minutes"].iloc[0])
+    count = int(history["simulations"].iloc[0])
     if count:
         ax.axvspan(0.0, first, color=LIGHT_GREY, linewidth=0)
-        text = f"before the first step:\ndrawing and fitting\n{count:,} simulations,\neach used several times"
-        ax.text(0.5 * first, 0.5, text, transform=ax.get_xaxis_transform(), ha="center", va="center", fontsize=9)
+        text = (
+            f"before the first step:\ndrawing and fitting\n{count:,} simulations,\neach used "
+            f"several times"
+        )
+        ax.text(
+            0.5 * first,
+            0.5,
+            text,
+            transform=ax.get_xaxis_transform(),
+            ha="center",
+            va="center",
+            fontsize=9,
+        )

@@ -1,4 +1,4 @@
-"""The seven problems that defaults are chosen by, with held-out data and, where it is known, the exact density."""
+"""The seven problems that defaults are chosen by, with held-out data and any exact density."""
 
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ import bayesinn as bi
 from bayesinn.simulators import gaussian, linear, two_moons
 
 HERE = Path(__file__).parent
-HELD_OUT, SEED = 10_000, 101
+HELD_OUT = 10_000
+SEED = 101
 
 Arrays = Mapping[str, np.ndarray]
 
 
 class HeldOut(NamedTuple):
-    """Parameters (n, k) that belong to n observations, and their exact log density (n, k) if it is known."""
+    """Parameters (n, k) of n observations, and their exact log density (n, k) if it is known."""
 
     parameters: Arrays
     data: Arrays
@@ -39,7 +40,9 @@ class Problem:
     exact : function of parameters (n,) and data (n, ...), to log densities (n,)
     most_steps : int, that a row of the table takes
     held_out : int, number of data sets to score with
-    together : str, observables that one summary network sees as channels; all of them have the default one if left out
+    together : str
+        Observables that one summary network sees as channels; all of them have the default one if
+        left out.
     """
 
     name: str

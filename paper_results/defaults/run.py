@@ -1,13 +1,15 @@
-"""One set of defaults for all problems: held-out densities by problem, number of simulations and variant.
+"""One set of defaults for all problems: held-out densities by problem, simulations and variant.
 
-    python paper_results/defaults/run.py [--problems NAME ...] [--budgets N ...] [--variants NAME ...] [--seeds N ...]
+    python paper_results/defaults/run.py [--problems NAME ...] [--budgets N ...] [--variants NAME
+    ...] [--seeds N ...]
                                          [--steps N] [--quick] [--table]
 
-A budget is a number of simulations, trained on as arrays, or ``online`` for new ones at each step. Appends a row to
-``results.csv`` beside this file after each training, skips those that are there, and writes ``table.csv``; ``--table``
-does only that. ``make numbers`` puts it into README.md. ``--steps`` changes the length of all trainings, and marks
-their variants with it. ``--quick`` trains two rows briefly into a temporary folder, to check that it runs. ``sir``
-needs the exact posteriors that sir_exact.py writes.
+A budget is a number of simulations, trained on as arrays, or ``online`` for new ones at each step.
+Appends a row to ``results.csv`` beside this file after each training, skips those that are there,
+and writes ``table.csv``; ``--table`` does only that. ``make numbers`` puts it into README.md.
+``--steps`` changes the length of all trainings, and marks their variants with it. ``--quick``
+trains two rows briefly into a temporary folder, to check that it runs. ``sir`` needs the exact
+posteriors that sir_exact.py writes.
 """
 
 from __future__ import annotations
@@ -37,8 +39,9 @@ KEYS = ["problem", "budget", "variant", "seed"]
 def train(
     problem: Problem, choice: Choice, budget: int | None, seed: int, steps: int | None, member: int
 ) -> tuple[Any, dict]:
-    """Train one member of an ensemble, all of which see the same simulations; return it, and what it took."""
-    clock, started = StepClock(time.process_time), time.process_time()
+    """Train a member of an ensemble, all on the same simulations; return it, and its cost."""
+    clock = StepClock(time.process_time)
+    started = time.process_time()
     fit, optimization = choice.settings(problem, budget, steps)
     posterior = choice.posterior(problem)
     data = None if budget is None else problem.simulator.sample(budget, seed=1_000 + seed)
@@ -53,8 +56,13 @@ def train(
         )
     except TrainingError:
         failed = True
-    seconds, steps = time.process_time() - started, int(posterior.history["step"].iloc[-1])
-    took = {"steps": steps, "seconds": round(seconds, 1), "ms_per_step": 1e3 * clock.seconds_per_step}
+    seconds = time.process_time() - started
+    steps = int(posterior.history["step"].iloc[-1])
+    took = {
+        "steps": steps,
+        "seconds": round(seconds, 1),
+        "ms_per_step": 1e3 * clock.seconds_per_step,
+    }
     return posterior, {**took, "failed": failed}
 
 
@@ -72,34 +80,49 @@ def score(posteriors: list[bi.AmortizedPosterior], held_out: HeldOut) -> dict[st
 
 def study(given: argparse.Namespace, file: Path) -> None:
     """Train what is asked for and isn't in the file, row by row."""
-    done = set(pd.read_csv(file, dtype=str)[KEYS].itertuples(index=False, name=None)) if file.is_file() else set()
+    done = (
+        set(pd.read_csv(file, dtype=str)[KEYS].itertuples(index=False, name=None))
+        if file.is_file()
+        else set()
+    )
     for name in given.problems:
         problem = PROBLEMS[name]
         held_out = problem.sample_held_out()
         for budget in given.budgets:
             for variant in given.variants:
-                label = variant if given.steps is None or given.quick else f"{variant}, {given.steps} steps"
+                label = (
+                    variant
+                    if given.steps is None or given.quick
+                    else f"{variant}, {given.steps} steps"
+                )
                 for seed in given.seeds:
                     if (name, budget, label, str(seed)) in done:
                         continue
-                    size, choice = None if budget == "online" else int(budget), VARIANTS[variant](problem)
+                    size = None if budget == "online" else int(budget)
+                    choice = VARIANTS[variant](problem)
                     if given.quick:
                         choice = replace(choice, optimization={"xla": False})
                     members = [
-                        train(problem, choice, size, seed, given.steps, member) for member in range(choice.members)
+                        train(problem, choice, size, seed, given.steps, member)
+                        for member in range(choice.members)
                     ]
                     took = pd.DataFrame([took for _, took in members])
                     row = {"problem": name, "budget": budget, "variant": label, "seed": seed}
                     row |= score([posterior for posterior, _ in members], held_out)
                     row |= {"steps": took["steps"].sum(), "seconds": took["seconds"].sum()}
-                    row |= {"ms_per_step": took["ms_per_step"].mean(), "failed": took["failed"].sum()}
+                    row |= {
+                        "ms_per_step": took["ms_per_step"].mean(),
+                        "failed": took["failed"].sum(),
+                    }
                     frame = pd.DataFrame([row])
-                    frame.to_csv(file, mode="a", header=not file.is_file(), index=False, float_format="%.5g")
+                    frame.to_csv(
+                        file, mode="a", header=not file.is_file(), index=False, float_format="%.5g"
+                    )
                     print(frame.to_string(index=False, header=False), flush=True)
 
 
 def summarise(file: Path) -> pd.DataFrame:
-    """Write table.csv, and return it: nats above the exact density, or else above the best variant."""
+    """Write and return table.csv: nats above the exact density, or above the best variant."""
     rows = pd.read_csv(file)
     value = rows["nats_above"]
     best = rows.groupby(["problem", "budget"])["nll"].transform("min")
@@ -112,17 +135,24 @@ def summarise(file: Path) -> pd.DataFrame:
 def main() -> None:
     """Train, score, write."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--problems", nargs="+", choices=PROBLEMS, default=list(PROBLEMS), metavar="NAME")
+    parser.add_argument(
+        "--problems", nargs="+", choices=PROBLEMS, default=list(PROBLEMS), metavar="NAME"
+    )
     parser.add_argument("--budgets", nargs="+", choices=BUDGETS, default=list(BUDGETS), metavar="N")
-    parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=["batch 64"], metavar="NAME")
+    parser.add_argument(
+        "--variants", nargs="+", choices=VARIANTS, default=["batch 64"], metavar="NAME"
+    )
     parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3], metavar="N")
     parser.add_argument("--steps", type=int)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--table", action="store_true")
     given = parser.parse_args()
     if given.quick:
-        given.problems, given.budgets, given.variants = ["linear", "sir"], ["1000", "online"], ["batch 64"]
-        given.seeds, given.steps = [1], 30
+        given.problems = ["linear", "sir"]
+        given.budgets = ["1000", "online"]
+        given.variants = ["batch 64"]
+        given.seeds = [1]
+        given.steps = 30
     with tempfile.TemporaryDirectory() as folder:
         file = (Path(folder) if given.quick else HERE) / "results.csv"
         if not given.table:

@@ -10,11 +10,22 @@ from docs.numbers.tables import markdown
 
 HERE = Path(__file__).resolve().parent
 BUDGETS = ("1000", "10000", "100000", "online")
-PROBLEMS = ("linear", "gaussian", "sir", "two_moons", "slide_toy", "inverse_kinematics", "covid19_regular")
+PROBLEMS = (
+    "linear",
+    "gaussian",
+    "sir",
+    "two_moons",
+    "slide_toy",
+    "inverse_kinematics",
+    "covid19_regular",
+)
 
 
 def variants() -> str:
-    """Return a table for each budget: a row a variant, a column a problem, mean ± standard error of several seeds."""
+    """Return a table for each budget: a row a variant, a column a problem.
+
+    Cells are mean ± standard error of several seeds.
+    """
     table = pd.read_csv(HERE / "table.csv", dtype={"budget": str})
     mean = table["mean"].map("{:.3f}".format)
     several = table["count"] > 1

@@ -1,4 +1,7 @@
-"""Candidates for the defaults: networks and how they are trained, by problem and number of simulations."""
+"""Candidates for the defaults: networks and their training, by problem and simulations.
+
+The latter is the number of simulations.
+"""
 
 from __future__ import annotations
 
@@ -11,17 +14,28 @@ import tensorflow as tf
 from problems import Problem
 
 import bayesinn as bi
-from bayesinn.bijections import ActNorm, Affine, Bijection, Chain, Composed, Coupling, Orthogonal, Spline
+from bayesinn.bijections import (
+    ActNorm,
+    Affine,
+    Bijection,
+    Chain,
+    Composed,
+    Coupling,
+    Orthogonal,
+    Spline,
+)
 from bayesinn.flows import Flow, InvertibleFlow, autoregressive, coupling
 from bayesinn.summaries import MLP, ConvLSTM, DeepSet, Identity, Summary
 
-ONLINE_STEPS, LEARNING_RATE = 5_000, 5e-3
-FEWEST_EPOCHS, MOST_EPOCHS = 10, 300
+ONLINE_STEPS = 5_000
+LEARNING_RATE = 5e-3
+FEWEST_EPOCHS = 10
+MOST_EPOCHS = 300
 
 
 @dataclass(frozen=True)
 class Choice:
-    """How to make and train a posterior; the defaults are those that the library had before this study.
+    """How to make and train a posterior; the defaults are the library's from before this study.
 
     Attributes
     ----------
@@ -46,14 +60,22 @@ class Choice:
 
     def posterior(self, problem: Problem) -> bi.AmortizedPosterior:
         """Make an untrained posterior."""
-        summary: Summary | dict[str, Summary] = Identity() if problem.kind == "vector" else self.summary()
+        summary: Summary | dict[str, Summary] = (
+            Identity() if problem.kind == "vector" else self.summary()
+        )
         if problem.together is not None:
             summary = {problem.together: self.summary()}
         return bi.AmortizedPosterior(problem.simulator, summary, self.flow())
 
-    def settings(self, problem: Problem, budget: int | None, steps: int | None) -> tuple[dict[str, Any], dict]:
-        """Return arguments of ``fit`` and of ``Optimization``; ``steps``, if given, are in place of the choice's."""
-        batch_size, fit = self.batch_size, {}
+    def settings(
+        self, problem: Problem, budget: int | None, steps: int | None
+    ) -> tuple[dict[str, Any], dict]:
+        """Return arguments of ``fit`` and of ``Optimization``.
+
+        The ``steps``, if given, are in place of the choice's.
+        """
+        batch_size = self.batch_size
+        fit = {}
         optimization = {"learning_rate": self.learning_rate, **self.optimization}
         if budget is None:
             optimization["passes"] = 0
@@ -62,7 +84,9 @@ class Choice:
             if self.epochs is None:
                 batch_size = min(batch_size, budget // 16)
             steps_per_epoch = int(0.9 * budget) // batch_size
-            wanted = self.epochs or min(max(ONLINE_STEPS // steps_per_epoch, FEWEST_EPOCHS), MOST_EPOCHS)
+            wanted = self.epochs or min(
+                max(ONLINE_STEPS // steps_per_epoch, FEWEST_EPOCHS), MOST_EPOCHS
+            )
             fit["epochs"] = max(2, min(wanted, (steps or problem.most_steps) // steps_per_epoch))
             optimization["patience"] = self.patience
         optimization["weight_decay"] = self.weight_decay
@@ -70,7 +94,7 @@ class Choice:
 
 
 class Counts(Summary):
-    """Give a network two channels of counts: on the scale of their logarithms, and of their square roots."""
+    """Give a network two channels of counts: on the scale of their logs and square roots."""
 
     shapes = ("(n, steps)",)
     standardised = False
@@ -86,14 +110,19 @@ class Counts(Summary):
         return self.network(tf.stack([(tf.asinh(x) - 6.0) / 3.0, roots - 1.5], axis=-1))
 
 
-def spline(blocks: int = 6, hidden: tuple[int, ...] = (128, 128), dropout: float = 0.0, bins: int = 8) -> Flow:
+def spline(
+    blocks: int = 6, hidden: tuple[int, ...] = (128, 128), dropout: float = 0.0, bins: int = 8
+) -> Flow:
     """Couplings of an affine map and a spline."""
     return coupling(blocks, hidden, Composed([Affine(), Spline(bins=bins)]), dropout=dropout)
 
 
 def spline_first(bins: int = 8, blocks: int = 5, hidden: tuple[int, ...] = (128, 128)) -> Flow:
     """A spline coupling of parameters that no rotation has mixed yet, then affine couplings."""
-    chain: list[Bijection] = [ActNorm(), Coupling(Composed([Affine(), Spline(bins=bins)]), hidden=hidden)]
+    chain: list[Bijection] = [
+        ActNorm(),
+        Coupling(Composed([Affine(), Spline(bins=bins)]), hidden=hidden),
+    ]
     for _ in range(blocks):
         chain += [ActNorm(), Orthogonal(), Coupling(Affine(), hidden=hidden)]
     return InvertibleFlow(Chain(chain))
@@ -128,20 +157,30 @@ VARIANTS: dict[str, Callable[[Problem], Choice]] = {
     "small, weight decay": lambda problem: replace(_small(problem), weight_decay=0.1),
     "ensemble of 4": lambda problem: replace(_LEAN, members=4),
     "ensemble of 4, small": lambda problem: replace(_small(problem), members=4),
-    "wide summary": lambda problem: replace(_LEAN, summary=partial(ConvLSTM, 64, (128, 128), lstm_units=128)),
+    "wide summary": lambda problem: replace(
+        _LEAN, summary=partial(ConvLSTM, 64, (128, 128), lstm_units=128)
+    ),
     "trunk": lambda problem: replace(_LEAN, summary=trunk(problem)),
     "spline": lambda problem: replace(_LEAN, flow=spline),
     "spline first": lambda problem: replace(_LEAN, flow=spline_first),
     "trunk, spline": lambda problem: replace(_LEAN, summary=trunk(problem), flow=spline),
-    "trunk, spline first": lambda problem: replace(_LEAN, summary=trunk(problem), flow=spline_first),
-    "trunk, 16 bins": lambda problem: replace(_LEAN, summary=trunk(problem), flow=partial(spline, 6, bins=16)),
+    "trunk, spline first": lambda problem: replace(
+        _LEAN, summary=trunk(problem), flow=spline_first
+    ),
+    "trunk, 16 bins": lambda problem: replace(
+        _LEAN, summary=trunk(problem), flow=partial(spline, 6, bins=16)
+    ),
     "trunk, autoregressive spline": lambda problem: replace(
         _LEAN,
         summary=trunk(problem),
-        flow=partial(autoregressive, 4, transform=Composed([Affine(), Spline(bins=16)]), mixing="permutation"),
+        flow=partial(
+            autoregressive, 4, transform=Composed([Affine(), Spline(bins=16)]), mixing="permutation"
+        ),
     ),
     # For the sir model only.
     "counts": lambda problem: replace(_LEAN, summary=lambda: Counts(ConvLSTM(32))),
     "counts, trunk": lambda problem: replace(_LEAN, summary=lambda: Counts(trunk(problem)())),
-    "counts, trunk, spline": lambda problem: replace(_LEAN, summary=lambda: Counts(trunk(problem)()), flow=spline),
+    "counts, trunk, spline": lambda problem: replace(
+        _LEAN, summary=lambda: Counts(trunk(problem)()), flow=spline
+    ),
 }

@@ -18,7 +18,9 @@ _LOG_2_PI = math.log(2.0 * math.pi)
 
 
 class PlaneDensity(tfd.Distribution):
-    """A TFP distribution of points (2,), fit to be a prior; an author writes ``_sample_n`` and ``_log_prob``.
+    """A TFP distribution of points (2,), fit as prior.
+
+    An author writes ``_sample_n`` and ``_log_prob``.
 
     Parameters
     ----------
@@ -29,7 +31,9 @@ class PlaneDensity(tfd.Distribution):
         What pictures show; nearly all mass lies inside.
     """
 
-    def __init__(self, title: str, entropy_value: float, window: tuple[float, float, float, float]) -> None:
+    def __init__(
+        self, title: str, entropy_value: float, window: tuple[float, float, float, float]
+    ) -> None:
         super().__init__(
             dtype=tf.float32,
             reparameterization_type=tfd.NOT_REPARAMETERIZED,
@@ -87,7 +91,10 @@ class GaussianRing(PlaneDensity):
 
 
 class Checkerboard(PlaneDensity):
-    """Uniform on the eight dark squares, of side 2, of a board from -4 to 4: sixteen sharp corners."""
+    """Uniform on the eight dark squares, of side 2, of a board from -4 to 4: sixteen corners.
+
+    The corners are sharp.
+    """
 
     def __init__(self) -> None:
         super().__init__("checkerboard", math.log(32.0), (-4.6, 4.6, -4.6, 4.6))
@@ -108,7 +115,9 @@ class Checkerboard(PlaneDensity):
 
 
 class Moons(PlaneDensity):
-    """Two interleaved half circles with round Gaussian noise: ``sklearn.datasets.make_moons``, unscaled.
+    """Two interleaved half circles with Gaussian noise: ``sklearn.datasets.make_moons``, unscaled.
+
+    The noise is round.
 
     The density is an integral over the half circles, here by Gauss-Legendre quadrature.
     """
@@ -126,8 +135,12 @@ class Moons(PlaneDensity):
         which, place, noise = tf.unstack(tf.random.experimental.stateless_split(seed, 3))
         inner = tf.cast(tf.random.stateless_uniform((n,), which, 0, 2, tf.int32), tf.float32)
         angle = tf.random.stateless_uniform((n,), place, 0.0, math.pi)
-        first, second = tf.cos(angle), tf.sin(angle)
-        point = tf.stack([inner + (1.0 - 2.0 * inner) * first, 0.5 * inner + (1.0 - 2.0 * inner) * second], axis=-1)
+        first = tf.cos(angle)
+        second = tf.sin(angle)
+        point = tf.stack(
+            [inner + (1.0 - 2.0 * inner) * first, 0.5 * inner + (1.0 - 2.0 * inner) * second],
+            axis=-1,
+        )
         return point + self.noise * tf.random.stateless_normal((n, 2), noise)
 
     def _log_prob(self, x: tf.Tensor) -> tf.Tensor:
@@ -148,7 +161,8 @@ class Crescent(PlaneDensity):
         return tf.stack([0.25 * second**2 + noise[:, 0], second], axis=-1)
 
     def _log_prob(self, x: tf.Tensor) -> tf.Tensor:
-        first, second = x[..., 0], x[..., 1]
+        first = x[..., 0]
+        second = x[..., 1]
         squares = (first - 0.25 * second**2) ** 2 + 0.25 * second**2
         return -0.5 * squares - _LOG_2_PI - math.log(2.0)
 
@@ -166,10 +180,10 @@ def _ring(radius: float, first_angle: float) -> np.ndarray:
 
 _ROOT = math.sqrt(2.0)
 
-#: By name, in the order of the tables. The eight modes are those of Ardizzone et al. (2019), arXiv:1808.04730; the
-#: eight Gaussians and the checkerboard of Grathwohl et al. (2019), FFJORD, arXiv:1810.01367; the crescent of
-#: Papamakarios, Pavlakou and Murray (2017), Masked autoregressive flow, arXiv:1705.07057. Entropies by quadrature or in
-#: closed form.
+#: By name, in the order of the tables. The eight modes are those of Ardizzone et al. (2019),
+#: arXiv:1808.04730; the eight Gaussians and the checkerboard of Grathwohl et al. (2019), FFJORD,
+#: arXiv:1810.01367; the crescent of Papamakarios, Pavlakou and Murray (2017), Masked autoregressive
+#: flow, arXiv:1705.07057. Entropies by quadrature or in closed form.
 DENSITIES: dict[str, PlaneDensity] = {
     density.title: density
     for density in (

@@ -2,10 +2,10 @@
 
     python paper_results/densities_2d/run.py [--quick] [--only TEXT ...] [--threads N]
 
-Each network learns each density through the public interface: the density is the prior of a simulator that observes
-nothing. Writes results.csv and a figure for each network beside this file; ``--only`` runs the networks whose name
-contains one of the texts, and replaces their rows and figures alone. ``--quick`` trains briefly into a temporary
-folder, to check that it runs.
+Each network learns each density through the public interface: the density is the prior of a
+simulator that observes nothing. Writes results.csv and a figure for each network beside this file;
+``--only`` runs the networks whose name contains one of the texts, and replaces their rows and
+figures alone. ``--quick`` trains briefly into a temporary folder, to check that it runs.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ SEED = 1
 FRESH_DRAWS = 100_000
 NOTHING = {"nothing": np.zeros(1, np.float32)}
 CELLS = 200
-# Log density of the prior where there is none: a posterior is zero outside its prior's support, and pictures are to
-# show what the network puts there.
+# Log density of the prior where there is none: a posterior is zero outside its prior's support, and
+# pictures are to show what the network puts there.
 LOWEST = -100.0
 
 
@@ -53,8 +53,9 @@ class Network:
 
 
 AFFINE: dict[str, Any] = {"hidden": (64, 64)}
-# The affine part moves the spline's box to where the data are, given the other coordinate. Permutations, because edges
-# are straight: fixed rotations would turn those of the board away from the axes.
+# The affine part moves the spline's box to where the data are, given the other coordinate.
+# Permutations, because edges are straight: fixed rotations would turn those of the board away from
+# the axes.
 SPLINE: dict[str, Any] = {
     "hidden": (64, 64),
     "transform": bijections.Composed([bijections.Affine(), bijections.Spline(bins=16)]),
@@ -68,7 +69,9 @@ NETWORKS = (
     Network("affine autoregressive, 8 blocks", "autoregressive", {"blocks": 8, **AFFINE}),
     Network("spline autoregressive, 4 blocks", "autoregressive", {"blocks": 4, **SPLINE}),
     Network("spline hierarchical, 4 blocks", "hint", {"blocks": 4, **SPLINE}),
-    Network("residual, 10 blocks", "residual", {"blocks": 10, "hidden": (64, 64)}, learning_rate=2e-3),
+    Network(
+        "residual, 10 blocks", "residual", {"blocks": 10, "hidden": (64, 64)}, learning_rate=2e-3
+    ),
 )
 
 
@@ -91,13 +94,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--only", nargs="+", default=[""], metavar="TEXT")
-    parser.add_argument("--threads", type=int, help="threads of one operation (all cores if left out)")
+    parser.add_argument(
+        "--threads", type=int, help="threads of one operation (all cores if left out)"
+    )
     arguments = parser.parse_args()
     if arguments.threads:
         tf.config.threading.set_intra_op_parallelism_threads(arguments.threads)
     # A recipe that this version doesn't have is left out.
     networks = [network for network in NETWORKS if hasattr(flows, network.recipe)]
-    networks = [network for network in networks if any(text in network.name for text in arguments.only)]
+    networks = [
+        network for network in networks if any(text in network.name for text in arguments.only)
+    ]
     # The first and the last network on one density are enough to see that it runs.
     names = ["moons"] if arguments.quick else list(DENSITIES)
     if arguments.quick:
@@ -105,7 +112,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) if arguments.quick else Path(__file__).parent
         for network in networks:
-            rows, pictures = [], {}
+            rows = []
+            pictures = {}
             for name in names:
                 row, pictures[name] = learn(network, DENSITIES[name], arguments.quick)
                 rows.append(row)
@@ -115,7 +123,9 @@ def main() -> None:
             plots.save(draw(network.name, pictures), target / f"{stem}.png")
 
 
-def learn(network: Network, density: PlaneDensity, quick: bool) -> tuple[dict[str, object], np.ndarray]:
+def learn(
+    network: Network, density: PlaneDensity, quick: bool
+) -> tuple[dict[str, object], np.ndarray]:
     """Train one network on one density.
 
     Returns
@@ -191,11 +201,16 @@ def write(rows: pd.DataFrame, path: Path) -> None:
         rows = pd.concat([pd.read_csv(path, dtype=str), rows.astype(str)])
     rows = rows.drop_duplicates(["network", "density"], keep="last")
     order = [network.name for network in NETWORKS]
-    rows.sort_values("network", key=lambda names: names.map(order.index), kind="stable").to_csv(path, index=False)
+    rows.sort_values("network", key=lambda names: names.map(order.index), kind="stable").to_csv(
+        path, index=False
+    )
 
 
 def draw(title: str, pictures: dict[str, np.ndarray]) -> Figure:
-    """Exact densities above, those that were learnt below, on one scale that nothing exceeds and that shows traces."""
+    """Exact densities above, learnt ones below, on one scale that shows traces.
+
+    Nothing exceeds the scale.
+    """
     figure = Figure(figsize=(7.4, 3.9), layout="constrained")
     figure.suptitle(f"{title}: square root of the density", fontsize=10)
     grid = figure.subplots(2, len(pictures), squeeze=False)
@@ -204,7 +219,9 @@ def draw(title: str, pictures: dict[str, np.ndarray]) -> Figure:
         points = np.stack(np.meshgrid(*axes(density)), axis=-1).reshape(-1, 2).astype(np.float32)
         exact = np.exp(density.log_prob(points).numpy()).reshape(CELLS, CELLS)
         norm = PowerNorm(0.5, vmin=0.0, vmax=max(exact.max(), picture.max()))
-        for ax, values, kind in zip(grid[:, column], (exact, picture), ("exact", "learnt"), strict=True):
+        for ax, values, kind in zip(
+            grid[:, column], (exact, picture), ("exact", "learnt"), strict=True
+        ):
             ax.imshow(values, origin="lower", extent=density.window, norm=norm, cmap="viridis")
             ax.set(xticks=[], yticks=[])
             ax.set_title(f"{name},\n{kind}", fontsize=9)

@@ -50,7 +50,9 @@ def costs() -> str:
     """Return what each network costs: range over densities, and median."""
     rows = []
     for network, own in _results().groupby("network", sort=False):
-        shown = dict.fromkeys(show(own["processor minutes"].agg(kind), ".1f") for kind in ("min", "max"))
+        shown = dict.fromkeys(
+            show(own["processor minutes"].agg(kind), ".1f") for kind in ("min", "max")
+        )
         speed = show(own["draws / s"].median(), "2s")
         rows.append([network, f"{own['weights'].iloc[0]:,}", " to ".join(shown), speed])
     return markdown(["network", "weights", "training, minutes of processor time", "draws/s"], rows)

@@ -1,10 +1,12 @@
-"""Which diagnostic catches which fault: grades and power of every check, on exact posteriors broken in known ways.
+"""Which diagnostic catches which fault: grades and power of every check.
+
+Posteriors are exact, and broken in known ways.
 
     python paper_results/diagnostics_power/run.py [--quick] [--only PART ...]
 
-Writes grades.csv, results.csv, brief.csv, misspecification.csv and figures beside this file. Each repetition adds a row
-to repetitions.csv, from which an interrupted run goes on; ``--only count`` counts what is there. ``--quick`` runs a few
-repetitions and writes nothing that stays.
+Writes grades.csv, results.csv, brief.csv, misspecification.csv and figures beside this file. Each
+repetition adds a row to repetitions.csv, from which an interrupted run goes on; ``--only count``
+counts what is there. ``--quick`` runs a few repetitions and writes nothing that stays.
 """
 
 from __future__ import annotations
@@ -33,14 +35,19 @@ from bayesinn.workflow import Diagnosis, Evidence, diagnose_arrays
 from bayesinn.workflow.checks import observation
 from bayesinn.workflow.evidence import Observation, TypicalityResult
 
-# Half as many first trials of L-C2ST, which are most of the time. Where they leave it open, more follow, as always.
+# Half as many first trials of L-C2ST, which are most of the time. Where they leave it open, more
+# follow, as always.
 observation._TRIALS = 99
 
 HERE = Path(__file__).parent
 SEED = 1
-# Posterior draws: as many as bi.diagnose takes where power is told, elsewhere fewer, which save time.
-DRAWS, TOLD_DRAWS = 100, 200
-PRIOR_DRAWS, PILOTS, PREDICTED = 1_000, 2_048, 8_000
+# Posterior draws: as many as bi.diagnose takes where power is told, elsewhere fewer, which save
+# time.
+DRAWS = 100
+TOLD_DRAWS = 200
+PRIOR_DRAWS = 1_000
+PILOTS = 2_048
+PREDICTED = 8_000
 ALPHA = 0.05
 # Comparison with a reference: draws of one posterior, and as many of the exact one.
 COMPARED = 1_000
@@ -52,7 +59,10 @@ ODD = np.array([6.0, -6.0])
 
 
 class Tolerable(Conjugate):
-    """A posterior that is wrong, but just within tolerance: means off by 0.065 sd, sds too small by 1 / 1.045."""
+    """A posterior that is wrong, but just within tolerance.
+
+    Means are off by 0.065 sd, sds are too small by 1 / 1.045.
+    """
 
     def _components(self, data: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         means, factor = super()._components(data)
@@ -142,14 +152,16 @@ def main() -> None:
             curves = misspecification(given.quick)
             curves.to_csv(target / "misspecification.csv", index=False, float_format="%.3g")
             plots.save(
-                plots.misspecification_power(curves, alternative="shift of the prior mean [prior sd]"),
+                plots.misspecification_power(
+                    curves, alternative="shift of the prior mean [prior sd]"
+                ),
                 target / "misspecification.png",
             )
             print(curves.to_string(index=False))
 
 
 def plan(quick: bool) -> Iterator[tuple[str, int, int]]:
-    """Yield posterior, simulations and number of each repetition: first what is cheap and says most."""
+    """Yield posterior, simulations and number of each repetition, cheap ones first."""
     if quick:
         yield from ((name, 20, 0) for name in POSTERIORS)
         yield "correct", TOLD, 0
@@ -174,7 +186,11 @@ def repeat(file: Path, quick: bool) -> None:
     done = (
         set()
         if new
-        else set(pd.read_csv(file)[["posterior", "simulations", "repetition"]].itertuples(index=False, name=None))
+        else set(
+            pd.read_csv(file)[["posterior", "simulations", "repetition"]].itertuples(
+                index=False, name=None
+            )
+        )
     )
     with file.open("a", newline="") as opened:
         writer = csv.DictWriter(opened, COLUMNS)
@@ -186,7 +202,12 @@ def repeat(file: Path, quick: bool) -> None:
             started = time.process_time()
             row = repetition(name, simulations, SEED + 1_000 * number)
             seconds = f"{time.process_time() - started:.2f}"
-            key = {"posterior": name, "simulations": simulations, "repetition": number, "seconds": seconds}
+            key = {
+                "posterior": name,
+                "simulations": simulations,
+                "repetition": number,
+                "seconds": seconds,
+            }
             writer.writerow(key | row)
             opened.flush()
             if number % BLOCK == 0:
@@ -203,18 +224,28 @@ def repetition(name: str, simulations: int, seed: int) -> dict[str, str | float]
         warnings.simplefilter("ignore")
         found = diagnose_arrays(evidence(posterior, theta, data, seen, seed))
     row: dict[str, str | float] = {"verdict": found.grade}
-    row |= {finding.check.name: finding.grade or "none" for finding in found.findings if finding.check.name in CHECKS}
+    row |= {
+        finding.check.name: finding.grade or "none"
+        for finding in found.findings
+        if finding.check.name in CHECKS
+    }
     if simulations == TOLD and name not in UNTOLD:
         p_values = {finding.check.name: finding.p_value for finding in found.findings}
         row |= {f"p {test}": float(f"{p_values[check]:.3g}") for test, check in TESTS.items()}
-        row |= {f"p {test}": float(f"{value:.3g}") for test, value in further(found, posterior, seen, seed).items()}
+        row |= {
+            f"p {test}": float(f"{value:.3g}")
+            for test, value in further(found, posterior, seen, seed).items()
+        }
     return row
 
 
-def evidence(posterior: Conjugate, theta: np.ndarray, data: np.ndarray, seen: np.ndarray, seed: int) -> Evidence:
+def evidence(
+    posterior: Conjugate, theta: np.ndarray, data: np.ndarray, seen: np.ndarray, seed: int
+) -> Evidence:
     """Return all that can be known of a posterior, whose likelihood is known, too."""
     exact = Conjugate(modes=posterior.modes)
-    simulations, number = len(theta), count_draws(len(theta))
+    simulations = len(theta)
+    number = count_draws(len(theta))
     draws = posterior.sample(data, number, seed)
     both = np.concatenate([theta[:, None], draws], axis=1)
     prior = exact.prior_log_prob(both)
@@ -229,7 +260,10 @@ def evidence(posterior: Conjugate, theta: np.ndarray, data: np.ndarray, seen: np
         # They follow the data, as the estimates do that bi.diagnose learns for them, at no cost.
         references=named(exact.sample(data, 1, seed + 1)[:, 0]),
         quantities={"sum": pair(both.sum(axis=2))},
-        latent=(posterior.latent(theta, data), np.random.default_rng([seed, 4]).normal(size=(simulations, number, 2))),
+        latent=(
+            posterior.latent(theta, data),
+            np.random.default_rng([seed, 4]).normal(size=(simulations, number, 2)),
+        ),
         observation=around(posterior, data, seen, seed),
     )
 
@@ -242,21 +276,27 @@ def count_draws(simulations: int) -> int:
 def around(posterior: Conjugate, data: np.ndarray, seen: np.ndarray, seed: int) -> Observation:
     """Return what bi.diagnose gathers around an observation; the data are their own summary."""
     simulations = len(data)
-    proposed = posterior.sample(np.repeat(seen[None], simulations, axis=0), count_draws(simulations) + 1, seed + 3)
+    proposed = posterior.sample(
+        np.repeat(seen[None], simulations, axis=0), count_draws(simulations) + 1, seed + 3
+    )
     replicated = posterior.replicate(proposed[:, 0], seed + 3)
     weights = posterior.log_prob(proposed, replicated) - posterior.prior_log_prob(proposed)
     reference = pilots(posterior.modes)
     typical = reference.compare(seen[None], {"x": seen[None]})
     drawn = posterior.sample(seen[None], PREDICTED, seed + 4)[0]
     return Observation(
-        typicality=TypicalityResult(float(typical.p_value[0]), str(typical.unusual[0]), reference.smallest),
+        typicality=TypicalityResult(
+            float(typical.p_value[0]), str(typical.unusual[0]), reference.smallest
+        ),
         features=data,
         own_features=seen[None],
         observed={"x": seen},
         draws=named(drawn),
         predicted={"x": posterior.replicate(drawn, seed + 4)},
         replicates=(named(proposed), weights),
-        draw_latent=lambda count, stream: np.random.default_rng([stream, 6]).normal(size=(count, 2)),
+        draw_latent=lambda count, stream: np.random.default_rng([stream, 6]).normal(
+            size=(count, 2)
+        ),
         from_latent=named,
     )
 
@@ -268,19 +308,26 @@ def pilots(modes: Literal[1, 2]) -> Reference:
     return Reference.fit(data, {"x": data})
 
 
-def further(found: Diagnosis, posterior: Conjugate, seen: np.ndarray, seed: int) -> dict[str, float]:
+def further(
+    found: Diagnosis, posterior: Conjugate, seen: np.ndarray, seed: int
+) -> dict[str, float]:
     """Return p-values of tests that no verdict has."""
     given = found.evidence
     drawn = posterior.sample(seen[None], COMPARED, seed + 5)[0]
     exact = Conjugate(modes=posterior.modes).sample(seen[None], COMPARED, seed + 6)[0]
-    kolmogorov_smirnov = min(stats.ks_2samp(drawn[:, index], exact[:, index]).pvalue for index in range(2))
+    kolmogorov_smirnov = min(
+        stats.ks_2samp(drawn[:, index], exact[:, index]).pvalue for index in range(2)
+    )
     p_values: dict[str, Tested | float] = {
         "SBC, chi-square": float(min(1.0, 2.0 * found.sbc.chi_square_p_value.min())),
         "TARP, points at random": diagnostics.tarp(given.truth, given.draws, seed=seed),
         "MMD to exact draws": diagnostics.mmd(drawn, exact, permutations=199, seed=seed),
         "KS to exact draws": float(min(1.0, 2.0 * kolmogorov_smirnov)),
     }
-    return {name: value if isinstance(value, float) else value.family_p_value for name, value in p_values.items()}
+    return {
+        name: value if isinstance(value, float) else value.family_p_value
+        for name, value in p_values.items()
+    }
 
 
 def count(file: Path, target: Path) -> None:
@@ -297,13 +344,21 @@ def count(file: Path, target: Path) -> None:
 
 
 def shares(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return the share of repetitions with each grade, by posterior, simulations and check, the verdict first."""
+    """Return the share of repetitions with each grade, by posterior, size and check.
+
+    The verdict comes first.
+    """
     table = []
     for (name, simulations), part in rows.groupby(["posterior", "simulations"], sort=False):
         for check in ("verdict", *CHECKS):
             found = part[check].dropna()
             table.append(
-                {"posterior": name, "simulations": simulations, "check": check, "repetitions": len(found)}
+                {
+                    "posterior": name,
+                    "simulations": simulations,
+                    "check": check,
+                    "repetitions": len(found),
+                }
                 | {grade: float(np.mean(found == grade)) if len(found) else 0.0 for grade in GRADES}
             )
     order = {name: place for place, name in enumerate(POSTERIORS)}
@@ -346,13 +401,18 @@ def brief(quick: bool) -> pd.DataFrame:
 
 
 def misspecification(quick: bool) -> pd.DataFrame:
-    """Rejection rate of the summary-space test, for M data sets whose parameters come from a shifted prior."""
+    """Rejection rate of the summary-space test for M data sets with a shifted prior."""
     problem = Conjugate()
     count = 400 if quick else 4_000
     _, simulated = problem.simulate(1_000, SEED)
     theta, _ = problem.simulate(count, SEED + 1)
-    shifted = {shift: problem.replicate(theta + shift, SEED + 2) for shift in (0.0, 0.25, 0.5, 1.0, 1.5, 2.0, 3.0)}
-    return diagnostics.misspecification_power(shifted, simulated, tests=20 if quick else 400, seed=SEED, level=0.95)
+    shifted = {
+        shift: problem.replicate(theta + shift, SEED + 2)
+        for shift in (0.0, 0.25, 0.5, 1.0, 1.5, 2.0, 3.0)
+    }
+    return diagnostics.misspecification_power(
+        shifted, simulated, tests=20 if quick else 400, seed=SEED, level=0.95
+    )
 
 
 def pair(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -373,7 +433,14 @@ def draw(results: pd.DataFrame) -> Figure:
     image = ax.imshow(rates, cmap="Blues", vmin=0.0, vmax=1.0, aspect="auto")
     for row, column in np.ndindex(rates.shape):
         value = rates.iloc[row, column]
-        ax.text(column, row, f"{value:.2f}", ha="center", va="center", color="white" if value > 0.6 else "black")
+        ax.text(
+            column,
+            row,
+            f"{value:.2f}",
+            ha="center",
+            va="center",
+            color="white" if value > 0.6 else "black",
+        )
     ax.set_xticks(range(rates.shape[1]), rates.columns, rotation=30, ha="right")
     ax.set_yticks(range(len(rates)), rates.index)
     figure.colorbar(image, ax=ax, label="share of repetitions that reject at 5 %")

@@ -30,7 +30,7 @@ TESTS = {
 
 
 def verdict() -> str:
-    """Return the shares of verdicts outside / within (of repetitions): a row a posterior, a column a size."""
+    """Return shares of verdicts outside / within: a row a posterior, a column a size."""
     table = pd.read_csv(HERE / "grades.csv")
     verdicts = table[table["check"] == "verdict"].set_index(["posterior", "simulations"])
     sizes = sorted(table["simulations"].unique())
@@ -44,7 +44,10 @@ def verdict() -> str:
 
 
 def checks() -> str:
-    """Return how often each check is outside: at most, of posteriors within tolerance; and of each broken one."""
+    """Return how often each check is outside.
+
+    For posteriors within tolerance the largest share, then that of each broken one.
+    """
     table = pd.read_csv(HERE / "grades.csv")
     outside = table.set_index(["check", "posterior", "simulations"])["outside"]
     told = table[(table["simulations"] == TOLD) & ~table["posterior"].isin(CORRECT)]
@@ -52,12 +55,19 @@ def checks() -> str:
     rows = []
     for check in table["check"].unique():
         most = outside[check].loc[CORRECT].max()
-        rows.append([check, f"{most:.2g}", *(f"{outside[check, name, TOLD]:.2f}" for name in names)])
-    return markdown(["check", "correct, at most", *(POSTERIORS.get(name, name) for name in names)], rows)
+        rows.append(
+            [check, f"{most:.2g}", *(f"{outside[check, name, TOLD]:.2f}" for name in names)]
+        )
+    return markdown(
+        ["check", "correct, at most", *(POSTERIORS.get(name, name) for name in names)], rows
+    )
 
 
 def power() -> str:
-    """Return how often each test rejects: a row a test, a column a posterior, more digits for correct ones."""
+    """Return how often each test rejects: a row a test, a column a posterior.
+
+    Correct ones have more digits.
+    """
     table = pd.read_csv(HERE / "results.csv").set_index("posterior")
     numbers = ["(repetitions)", *(str(number) for number in table.pop("repetitions"))]
     head = ["test", *(POSTERIORS.get(name, name) for name in table.index)]

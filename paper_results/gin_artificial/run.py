@@ -1,9 +1,9 @@
-"""The artificial experiment of GIN: find two sources that an unknown network has mixed with eight of noise.
+"""The artificial experiment of GIN: two sources that an unknown network mixed with eight of noise.
 
     python paper_results/gin_artificial/run.py [--quick]
 
-Writes results.csv, spectra.png and sources.png beside this file. ``--quick`` trains for two epochs on few points and
-writes nothing that stays. Sorrenson, Rother and Köthe (2020), arXiv:2001.04872.
+Writes results.csv, spectra.png and sources.png beside this file. ``--quick`` trains for two epochs
+on few points and writes nothing that stays. Sorrenson, Rother and Köthe (2020), arXiv:2001.04872.
 """
 
 from __future__ import annotations
@@ -29,7 +29,9 @@ from bayesinn.plots.style import CURVES, styled
 from bayesinn.plots.text import wrapped
 from bayesinn.simulators.mixed_sources import Kind, MixedSources, mixed_sources
 
-BATCH, EPOCHS, MILESTONE = 1_000, 80, 50
+BATCH = 1_000
+EPOCHS = 80
+MILESTONE = 50
 TEST_POINTS = 10_000
 
 
@@ -47,9 +49,10 @@ class Case:
     noise: float = 0.01
 
 
-# Controls that need no more have 2e4 points.
-# Five classes in colours that colour-blind readers can tell apart; cases that have room beside each other.
-_CLASSES, _ACROSS = ListedColormap([colour for colour, _, _ in CURVES]), 4
+# Controls that need no more have 2e4 points. Five classes in colours that colour-blind readers can
+# tell apart; cases that have room beside each other.
+_CLASSES = ListedColormap([colour for colour, _, _ in CURVES])
+_ACROSS = 4
 CASES = (
     Case("1e5 points"),
     Case("1e5 points, seed 2", seed=2),
@@ -88,8 +91,14 @@ def main() -> None:
         target = Path(folder) if quick else Path(__file__).parent
         table = pd.DataFrame([outcome.row for outcome in outcomes.values()])
         table.to_csv(target / "results.csv", index=False, float_format="%.4g")
-        shown = {case.name: outcomes[case.name] for case in cases if case.seed == 1 and case.noise > 0}
-        spectra = {name: outcome.spectrum.values for name, outcome in shown.items() if not name.startswith("rotated")}
+        shown = {
+            case.name: outcomes[case.name] for case in cases if case.seed == 1 and case.noise > 0
+        }
+        spectra = {
+            name: outcome.spectrum.values
+            for name, outcome in shown.items()
+            if not name.startswith("rotated")
+        }
         plots.save(spectrum(spectra), target / "spectra.png")
         plots.save(draw(shown), target / "sources.png")
 
@@ -98,7 +107,9 @@ def run(case: Case, epochs: int) -> Outcome:
     """Train on one data set; measure on other points of the same classes and mixing."""
     started = time.monotonic()
     data, test = (
-        mixed_sources(points, case.seed, case.kind, case.rotated, case.volume_preserving_mixing, draw)
+        mixed_sources(
+            points, case.seed, case.kind, case.rotated, case.volume_preserving_mixing, draw
+        )
         for draw, points in enumerate((case.points, TEST_POINTS))
     )
     chain = gin(blocks=8, hidden=(10, 10), activation="relu") if case.gin else glow()
@@ -112,7 +123,9 @@ def run(case: Case, epochs: int) -> Outcome:
         batch_size=BATCH,
         seed=case.seed,
         validation=0.0,
-        optimization=bi.Optimization(optimizer=keras.optimizers.Adam(schedule), clip_norm=10.0, average=0.0),
+        optimization=bi.Optimization(
+            optimizer=keras.optimizers.Adam(schedule), clip_norm=10.0, average=0.0
+        ),
         progress=False,
     )
     found = Spectrum.of(model.latent_scales)
@@ -129,7 +142,8 @@ def run(case: Case, epochs: int) -> Outcome:
         # Of the best two elements of x: what there is to gain.
         "mean correlation of x": match_sources(test.x, test.sources[:, :2]).mean_correlation,
         "mean rank correlation": match.rank_correlation.mean(),
-        # The loss can't be lower than this entropy; where x is noisy or its volume changed, the two aren't comparable.
+        # The loss can't be lower than this entropy; where x is noisy or its volume changed, the two
+        # aren't comparable.
         "test loss": -model.log_prob(test.x, test.labels).mean(),
         "source entropy": test.entropy if case.volume_preserving_mixing else np.nan,
         "seconds": round(time.monotonic() - started),
@@ -147,7 +161,7 @@ def glow() -> Chain:
 
 @styled
 def draw(outcomes: dict[str, Outcome]) -> Figure:
-    """True sources and, below, the two leading codes, turned and scaled to them; colours are classes."""
+    """True sources and, below, two leading codes turned and scaled to them; colours are classes."""
     across = min(_ACROSS, len(outcomes))
     down = -(-len(outcomes) // across)
     figure = Figure(figsize=(7.4, 4.2 * down), layout="constrained")
@@ -156,13 +170,17 @@ def draw(outcomes: dict[str, Outcome]) -> Figure:
         ax.set(xticks=[], yticks=[], frame_on=False)
     for index, (name, outcome) in enumerate(outcomes.items()):
         row, column = divmod(index, across)
-        sources, match = outcome.data.sources[:, :2], outcome.match
+        sources = outcome.data.sources[:, :2]
+        match = outcome.match
         codes = outcome.codes[:, match.match] * match.signs
-        shift, scale = sources.mean(axis=0), sources.std(axis=0) / codes.std(axis=0)
+        shift = sources.mean(axis=0)
+        scale = sources.std(axis=0) / codes.std(axis=0)
         codes = (codes - codes.mean(axis=0)) * scale + shift
         above, below = grid[2 * row : 2 * row + 2, column]
         for ax, points in ((above, sources), (below, codes)):
-            ax.scatter(*points[:3_000].T, c=outcome.data.labels[:3_000], cmap=_CLASSES, s=2, linewidths=0)
+            ax.scatter(
+                *points[:3_000].T, c=outcome.data.labels[:3_000], cmap=_CLASSES, s=2, linewidths=0
+            )
             ax.set_frame_on(True)
         above.set_title(wrapped(name, 1.6, 9.5), fontsize=9.5)
         below.set_xlabel(f"correlation {match.mean_correlation:.3f}")

@@ -1,4 +1,4 @@
-"""A bank of simulated tissues: parameters and noise-free spectra, from which every camera's data are made."""
+"""A bank of simulated tissues: parameters and noise-free spectra, for every camera's data."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ import tensorflow as tf
 from bayesinn.simulators.tissue import NAMES, TissueOptions, observe, prior, spectra
 
 CAMERAS = {"3": "gauss_rgb3", "8": "spectrocam8", "27": "ideal27"}
-WAVELENGTHS = np.unique(np.concatenate([TissueOptions(camera=camera).bands.wavelengths for camera in CAMERAS.values()]))
+WAVELENGTHS = np.unique(
+    np.concatenate([TissueOptions(camera=camera).bands.wavelengths for camera in CAMERAS.values()])
+)
 _BLOCK = 4_000
 
 Arrays = dict[str, np.ndarray]
@@ -26,7 +28,9 @@ def draw_parameters(n: int, seed: int) -> Arrays:
 
 
 def reflectances(
-    parameters: Arrays, other_absorption: np.ndarray | float = 0.0, wavelengths: np.ndarray = WAVELENGTHS
+    parameters: Arrays,
+    other_absorption: np.ndarray | float = 0.0,
+    wavelengths: np.ndarray = WAVELENGTHS,
 ) -> np.ndarray:
     """Return spectra (n, w), by default at all wavelengths of all cameras."""
     tensors = {name: np.asarray(value, np.float32) for name, value in parameters.items()}
@@ -42,7 +46,10 @@ def reflectances(
 
 
 def bank(n: int, seed: int, folder: Path) -> tuple[Arrays, np.ndarray, float]:
-    """Return parameters, spectra (n, w), and the seconds of processor time they took; kept in a file of the folder."""
+    """Return parameters, spectra (n, w), and the seconds of processor time they took.
+
+    They are saved in a file of the folder.
+    """
     file = folder / f"bank_{n}_{seed}.npz"
     if not file.exists():
         parameters = draw_parameters(n, seed)
@@ -56,6 +63,6 @@ def bank(n: int, seed: int, folder: Path) -> tuple[Arrays, np.ndarray, float]:
 
 
 def measured(found: np.ndarray, options: TissueOptions, seed: int) -> np.ndarray:
-    """Return normalised band values (n, bands) with noise, for spectra (n, w) at all wavelengths."""
+    """Return normalised band values (n, bands) with noise for spectra (n, w) at all wavelengths."""
     columns = np.searchsorted(WAVELENGTHS, options.bands.wavelengths)
     return observe(tf.constant(found[:, columns]), options, tf.constant((seed, 0))).numpy()

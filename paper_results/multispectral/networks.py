@@ -1,4 +1,4 @@
-"""What is compared: flows of the library, and three other methods on the same bank of simulations."""
+"""What is compared: the library's flows, and three other methods on the same simulation bank."""
 
 from __future__ import annotations
 
@@ -17,7 +17,11 @@ from bayesinn.inverse.split_latent import SplitLatent, default_chain
 from bayesinn.simulators import tissue as module
 from bayesinn.simulators.tissue import NAMES, TissueOptions
 
-OPTIONS = {"3": module.VARIANTS["tissue_3"], "8": TissueOptions(), "27": module.VARIANTS["tissue_27"]}
+OPTIONS = {
+    "3": module.VARIANTS["tissue_3"],
+    "8": TissueOptions(),
+    "27": module.VARIANTS["tissue_27"],
+}
 BATCH, SPLIT_BATCH = 256, 500
 # Draws of the noise for each tissue of the bank.
 REPEATS = 4
@@ -37,14 +41,18 @@ def new_posterior(name: str) -> bi.AmortizedPosterior:
     return bi.AmortizedPosterior(simulator, flow=bi.flows.coupling(blocks=6, hidden=(64, 64)))
 
 
-def rows(parameters: Arrays, found: np.ndarray, options: TissueOptions, seed: int, repeats: int = 1) -> Arrays:
+def rows(
+    parameters: Arrays, found: np.ndarray, options: TissueOptions, seed: int, repeats: int = 1
+) -> Arrays:
     """Return simulations to train on: each tissue of the bank with several draws of the noise."""
     bands = np.concatenate([measured(found, options, seed + repeat) for repeat in range(repeats)])
     return {name: np.tile(value, repeats) for name, value in parameters.items()} | {"bands": bands}
 
 
-def trained(name: str, data: Arrays, held_out: Arrays, steps: int, folder: Path) -> tuple[bi.AmortizedPosterior, float]:
-    """Return the posterior of the folder, trained if there is none, and its seconds of processor time or NaN."""
+def trained(
+    name: str, data: Arrays, held_out: Arrays, steps: int, folder: Path
+) -> tuple[bi.AmortizedPosterior, float]:
+    """Return the folder's posterior, trained if missing, and its processor seconds or NaN."""
     place = folder / f"posterior_{name}"
     if place.exists():
         return bi.load(place), np.nan
@@ -52,7 +60,15 @@ def trained(name: str, data: Arrays, held_out: Arrays, steps: int, folder: Path)
     posterior = new_posterior(name)
     size = SPLIT_BATCH if name.endswith("split") else BATCH
     rate = bi.Optimization(learning_rate=2e-3)
-    posterior.fit(data, steps=steps, batch_size=size, seed=1, validation=held_out, optimization=rate, progress=False)
+    posterior.fit(
+        data,
+        steps=steps,
+        batch_size=size,
+        seed=1,
+        validation=held_out,
+        optimization=rate,
+        progress=False,
+    )
     seconds = time.process_time() - started
     manifest = posterior.save(place) / "manifest.json"
     # Without the path of the simulator's file, which is another one elsewhere: it is found by its module.
@@ -64,11 +80,13 @@ def trained(name: str, data: Arrays, held_out: Arrays, steps: int, folder: Path)
 
 def of_posterior(posterior: bi.AmortizedPosterior) -> Method:
     """Return a trained posterior as a method."""
-    return lambda bands, draws, seed: dict(posterior.sample({"bands": bands}, draws=draws, seed=seed))
+    return lambda bands, draws, seed: dict(
+        posterior.sample({"bands": bands}, draws=draws, seed=seed)
+    )
 
 
 def rejection(data: Arrays) -> Method:
-    """Approximate Bayesian computation: the nearest simulations, with noise and in standardised band values."""
+    """Approximate Bayesian computation: the nearest simulations, noisy, in standardised bands."""
     scale = data["bands"].std(axis=0)
 
     def draw(bands: np.ndarray, draws: int, seed: int) -> Arrays:
@@ -84,20 +102,32 @@ def rejection(data: Arrays) -> Method:
 
 def _standardised(data: Arrays) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     values = np.column_stack([data[name] for name in NAMES])
-    return (values - values.mean(axis=0)) / values.std(axis=0), values.mean(axis=0), values.std(axis=0)
+    return (
+        (values - values.mean(axis=0)) / values.std(axis=0),
+        values.mean(axis=0),
+        values.std(axis=0),
+    )
 
 
 def _perceptron(outputs: int, dropout: float) -> keras.Sequential:
     hidden = [keras.layers.Dense(128, activation="relu"), keras.layers.Dropout(dropout)]
     again = [keras.layers.Dense(128, activation="relu"), keras.layers.Dropout(dropout)]
-    return keras.Sequential([keras.layers.Normalization(), *hidden, *again, keras.layers.Dense(outputs)])
+    return keras.Sequential(
+        [keras.layers.Normalization(), *hidden, *again, keras.layers.Dense(outputs)]
+    )
 
 
-def _fit(network: keras.Sequential, loss: object, data: Arrays, targets: np.ndarray, steps: int) -> None:
+def _fit(
+    network: keras.Sequential, loss: object, data: Arrays, targets: np.ndarray, steps: int
+) -> None:
     network.layers[0].adapt(data["bands"][:10_000])
     rate = keras.optimizers.schedules.CosineDecay(2e-3, steps)
     network.compile(keras.optimizers.Adam(rate), loss, steps_per_execution=20)
-    used = tf.data.Dataset.from_tensor_slices((data["bands"], targets)).shuffle(len(targets), seed=1).repeat()
+    used = (
+        tf.data.Dataset.from_tensor_slices((data["bands"], targets))
+        .shuffle(len(targets), seed=1)
+        .repeat()
+    )
     network.fit(used.batch(BATCH), steps_per_epoch=steps, epochs=1, verbose=0, shuffle=False)
 
 
@@ -123,7 +153,7 @@ def mean_field(data: Arrays, steps: int) -> Method:
 
 
 def dropout_sampling(data: Arrays, steps: int) -> Method:
-    """Dropout: a network trained for the mean, whose units are dropped at random at inference, too."""
+    """Dropout: a network trained for the mean, with units dropped at random at inference, too."""
     keras.utils.set_random_seed(2)
     targets, mean, sd = _standardised(data)
     network = _perceptron(len(NAMES), 0.2)
@@ -131,7 +161,10 @@ def dropout_sampling(data: Arrays, steps: int) -> Method:
 
     def draw(bands: np.ndarray, draws: int, seed: int) -> Arrays:
         keras.utils.set_random_seed(seed)
-        values = np.stack([network(bands, training=True).numpy() for _ in range(draws)], axis=1) * sd + mean
+        values = (
+            np.stack([network(bands, training=True).numpy() for _ in range(draws)], axis=1) * sd
+            + mean
+        )
         return {name: values[..., number] for number, name in enumerate(NAMES)}
 
     return draw

@@ -17,7 +17,9 @@ from bayesinn.simulators.tissue_camera import noise_sd
 
 
 def log_likelihood(means: np.ndarray, bands: np.ndarray, options: TissueOptions) -> np.ndarray:
-    """Return the log density (n,) of one observation of "l1_log" values (k,), up to a constant, for means (n, k).
+    """Return the log density (n,) of one observation of "l1_log" values (k,), for means (n, k).
+
+    It is up to a constant.
 
     Before normalisation, band values are t q with q = exp(-bands) and an unknown sum t, which is integrated out. They
     are normal, so that the integrand is t^(k-1) times the exponential of a quadratic in t: a moment of a normal
@@ -42,16 +44,20 @@ def importance(
     seed: int,
     share: float = 0.1,
 ) -> tuple[Arrays, float]:
-    """Return equally weighted draws (draws,) of the posterior of one observation, and the effective size."""
+    """Return equally weighted posterior draws (draws,) of one observation, and effective size."""
     wide = round(share * draws)
     proposed = posterior.sample({"bands": bands}, draws=draws - wide, seed=seed)
     prior = draw_parameters(wide, seed)
     parameters = {name: np.concatenate([proposed[name], prior[name]]) for name in prior}
     log_flow = posterior.log_prob(parameters, {"bands": bands})
     log_prior = np.asarray(posterior.evaluator.prior_log_prob(parameters))
-    means = reflectances(parameters, wavelengths=options.bands.wavelengths) @ options.bands.weights.T
+    means = (
+        reflectances(parameters, wavelengths=options.bands.wavelengths) @ options.bands.weights.T
+    )
     mixture = np.logaddexp(np.log1p(-share) + log_flow, np.log(share) + log_prior)
     log_weights = log_prior + log_likelihood(means, bands, options) - mixture
     weights = np.exp(log_weights - logsumexp(log_weights))
     chosen = np.random.default_rng(seed).choice(draws, draws, p=weights / weights.sum())
-    return {name: value[chosen] for name, value in parameters.items()}, float(1.0 / np.sum(weights**2))
+    return {name: value[chosen] for name, value in parameters.items()}, float(
+        1.0 / np.sum(weights**2)
+    )

@@ -1,4 +1,6 @@
-"""Multispectral tissue: posteriors of three cameras, other methods, camera design, map, out-of-distribution data.
+"""Multispectral tissue: three cameras, other methods, camera design, map, out-of-distribution data.
+
+The posteriors are those of the cameras.
 
     python paper_results/multispectral/run.py [--quick] [--only STAGE ...]
 
@@ -33,9 +35,20 @@ from bayesinn.diagnostics.coverage import coverage
 from bayesinn.simulators.tissue import NAMES
 
 HERE = Path(__file__).parent
-IDENTIFIABLE, PRIOR_LIKE = ("s_O2", "v_hb1", "a_mie1"), tuple(f"{name}{layer}" for name in "gd" for layer in (1, 2, 3))
+IDENTIFIABLE, PRIOR_LIKE = (
+    ("s_O2", "v_hb1", "a_mie1"),
+    tuple(f"{name}{layer}" for name in "gd" for layer in (1, 2, 3)),
+)
 # Posterior sd / prior sd of the linearised model around the reference tissue, brightness removed, signal to noise 10.
-LINEARISED = {"s_O2": 0.30, "v_hb1": 0.61, "a_mie1": 0.79, "v_hb2": 0.97, "a_mie2": 0.99, "v_hb3": 1.0, "a_mie3": 0.99}
+LINEARISED = {
+    "s_O2": 0.30,
+    "v_hb1": 0.61,
+    "a_mie1": 0.79,
+    "v_hb2": 0.97,
+    "a_mie2": 0.99,
+    "v_hb3": 1.0,
+    "a_mie3": 0.99,
+}
 LINEARISED |= dict.fromkeys(PRIOR_LIKE, 1.0)
 
 
@@ -45,7 +58,9 @@ class Sizes:
 
     bank: int = 100_000
     test: int = 10_000
-    steps: dict[str, int] = field(default_factory=lambda: {"3": 5_000, "8": 5_000, "27": 5_000, "8_split": 3_000})
+    steps: dict[str, int] = field(
+        default_factory=lambda: {"3": 5_000, "8": 5_000, "27": 5_000, "8_split": 3_000}
+    )
     cameras: tuple[str, ...] = ("3", "8", "27")
     references: int = 20
     proposals: int = 4_000
@@ -72,7 +87,9 @@ class Study:
     def bank(self) -> tuple[Arrays, np.ndarray]:
         """Parameters and spectra to train on."""
         parameters, found, seconds = bank(self.sizes.bank, 1, self.kept)
-        self.cost.append({"what": "simulating the bank", "number": self.sizes.bank, "processor seconds": seconds})
+        self.cost.append(
+            {"what": "simulating the bank", "number": self.sizes.bank, "processor seconds": seconds}
+        )
         return parameters, found
 
     @cached_property
@@ -94,10 +111,18 @@ class Study:
             camera = name.partition("_")[0]
             validation = {key: value[-1_000:] for key, value in self.held_out(camera).items()}
             steps = self.sizes.steps[name]
-            found, seconds = networks.trained(name, self.data(camera), validation, steps, self.target)
+            found, seconds = networks.trained(
+                name, self.data(camera), validation, steps, self.target
+            )
             self._posteriors[name] = found
             if np.isfinite(seconds):
-                self.cost.append({"what": f"training, camera {name}", "number": steps, "processor seconds": seconds})
+                self.cost.append(
+                    {
+                        "what": f"training, camera {name}",
+                        "number": steps,
+                        "processor seconds": seconds,
+                    }
+                )
                 self.write(pd.DataFrame(self.cost).set_index("what"), f"cost_{name}.csv")
         return self._posteriors[name]
 
@@ -127,11 +152,15 @@ def methods(study: Study) -> None:
     }
     seen = test["bands"][: sizes.references]
     pairs = [
-        importance(study.posterior("8"), bands, options, sizes.proposals, seed) for seed, bands in enumerate(seen, 100)
+        importance(study.posterior("8"), bands, options, sizes.proposals, seed)
+        for seed, bands in enumerate(seen, 100)
     ]
     exact = {name: np.stack([draws[name] for draws, _ in pairs]) for name in NAMES}
     sized = pd.DataFrame(
-        {"effective size": [size for _, size in pairs], "s_O2 truth": test["s_O2"][: sizes.references]}
+        {
+            "effective size": [size for _, size in pairs],
+            "s_O2 truth": test["s_O2"][: sizes.references],
+        }
     )
     study.write(sized.rename_axis("spectrum"), "references.csv")
     table, shown = {}, {"reference": exact}
@@ -140,7 +169,10 @@ def methods(study: Study) -> None:
         shown[name] = draws
         distances = {
             parameter: np.mean(
-                [stats.ks_2samp(*pair).statistic for pair in zip(draws[parameter], exact[parameter], strict=True)]
+                [
+                    stats.ks_2samp(*pair).statistic
+                    for pair in zip(draws[parameter], exact[parameter], strict=True)
+                ]
             )
             for parameter in NAMES
         }
@@ -155,17 +187,25 @@ def methods(study: Study) -> None:
             "correlation v_hb1, a_mie1": _correlation(draws),
             "reference correlation": _correlation(exact),
             "calibration error s_O2": covered.calibration_error[0],
-            "95 % interval s_O2 holds": float(covered.empirical[np.argmin(abs(covered.nominal - 0.95)), 0]),
+            "95 % interval s_O2 holds": float(
+                covered.empirical[np.argmin(abs(covered.nominal - 0.95)), 0]
+            ),
             "s_O2 outside [0, 1]": outside.mean(),
             "error of s_O2": np.median(np.abs(np.median(wide["s_O2"], axis=1) - many["s_O2"])),
         }
     study.write(pd.DataFrame(table).T.rename_axis("method"), "methods.csv")
     worst = _most_misled(shown, test["s_O2"][: sizes.references])
-    figures.compare_methods(shown, worst, {name: test[name][worst] for name in NAMES}, study.target / "methods.png")
+    figures.compare_methods(
+        shown, worst, {name: test[name][worst] for name in NAMES}, study.target / "methods.png"
+    )
 
 
 def _correlation(draws: Arrays) -> float:
-    return float(np.mean([np.corrcoef(*pair)[0, 1] for pair in zip(draws["v_hb1"], draws["a_mie1"], strict=True)]))
+    return float(
+        np.mean(
+            [np.corrcoef(*pair)[0, 1] for pair in zip(draws["v_hb1"], draws["a_mie1"], strict=True)]
+        )
+    )
 
 
 def _most_misled(shown: dict[str, Arrays], truth: np.ndarray) -> int:
@@ -175,19 +215,39 @@ def _most_misled(shown: dict[str, Arrays], truth: np.ndarray) -> int:
 
 
 def identifiable(study: Study) -> None:
-    """Compare posterior and prior sd around the reference tissue, and over the prior, with the linearised figures."""
+    """Compare posterior and prior sd with the linearised figures.
+
+    The sd are those around the reference tissue, and over the prior.
+    """
     posterior, sizes = study.posterior("8"), study.sizes
-    values = {"s_O2": 0.7, "v_hb": 0.05, "a_mie": 18.9, "g": 0.875, "d1": 805.0, "d2": 631.0, "d3": 499.0}
-    central = {name: np.full(200, values.get(name, values.get(name[:-1], 0.0)), np.float32) for name in NAMES}
-    near = posterior.sample({"bands": scenarios.simulated(central, "8", 30)}, draws=sizes.draws, seed=7)
+    values = {
+        "s_O2": 0.7,
+        "v_hb": 0.05,
+        "a_mie": 18.9,
+        "g": 0.875,
+        "d1": 805.0,
+        "d2": 631.0,
+        "d3": 499.0,
+    }
+    central = {
+        name: np.full(200, values.get(name, values.get(name[:-1], 0.0)), np.float32)
+        for name in NAMES
+    }
+    near = posterior.sample(
+        {"bands": scenarios.simulated(central, "8", 30)}, draws=sizes.draws, seed=7
+    )
     many = study.held_out("8")
-    wide = posterior.sample({"bands": many["bands"][: sizes.calibration]}, draws=sizes.draws, seed=8)
+    wide = posterior.sample(
+        {"bands": many["bands"][: sizes.calibration]}, draws=sizes.draws, seed=8
+    )
     table = {
         name: {
             "linearised": LINEARISED[name],
             "reference tissue": np.sqrt(np.mean(near[name].var(axis=1))) / many[name].std(),
             "over the prior, median": np.median(wide[name].std(axis=1)) / many[name].std(),
-            "KS from the prior, reference tissue": stats.ks_2samp(near[name].ravel(), many[name]).statistic,
+            "KS from the prior, reference tissue": stats.ks_2samp(
+                near[name].ravel(), many[name]
+            ).statistic,
         }
         for name in NAMES
     }
@@ -199,7 +259,9 @@ def design(study: Study) -> None:
     table, spread = {}, {}
     for name in study.sizes.cameras:
         posterior, sizes = study.posterior(name), study.sizes
-        found = bi.diagnose(posterior, simulations=sizes.diagnosed, draws=sizes.draws, seed=9, progress=False)
+        found = bi.diagnose(
+            posterior, simulations=sizes.diagnosed, draws=sizes.draws, seed=9, progress=False
+        )
         study.write(found.verdict, f"verdict_{name}.csv")
         study.write(found.to_dataframe(), f"calibration_{name}.csv")
         test = {key: value[: sizes.calibration] for key, value in study.held_out(name).items()}
@@ -212,7 +274,9 @@ def design(study: Study) -> None:
                 "calibration error": coverage(
                     {"x": test[parameter]}, {"x": draws[parameter]}, seed=6
                 ).calibration_error[0],
-                "information [nats]": found.information.mean[list(found.information.columns).index(parameter)],
+                "information [nats]": found.information.mean[
+                    list(found.information.columns).index(parameter)
+                ],
                 "all parameters [nats]": found.information.joint_mean,
             }
             if parameter == "s_O2":
@@ -222,15 +286,19 @@ def design(study: Study) -> None:
 
 
 def out_of_distribution(study: Study) -> None:
-    """Flag tissues and cameras that the network was not trained for, by the p-value of each answer."""
+    """Flag tissues and cameras that the network wasn't trained for, by the answers' p-values."""
     posterior, sizes = study.posterior("8"), study.sizes
     test, found = study.test
     n = sizes.calibration
-    usual = posterior.sample({"bands": measured(found[:n], networks.OPTIONS["8"], 40)}, draws=1, seed=11).p_value
+    usual = posterior.sample(
+        {"bands": measured(found[:n], networks.OPTIONS["8"], 40)}, draws=1, seed=11
+    ).p_value
     table = {"held-out tissues": {"flagged at 5 %": np.mean(usual < 0.05), "ROC AUC": np.nan}}
     for name, bands in scenarios.unusual(test, found, n).items():
         p_value = posterior.sample({"bands": bands}, draws=1, seed=12).p_value
-        auc = roc_auc_score(np.repeat([0, 1], [len(usual), len(p_value)]), -np.concatenate([usual, p_value]))
+        auc = roc_auc_score(
+            np.repeat([0, 1], [len(usual), len(p_value)]), -np.concatenate([usual, p_value])
+        )
         table[name] = {"flagged at 5 %": np.mean(p_value < 0.05), "ROC AUC": auc}
     study.write(pd.DataFrame(table).T.rename_axis("data"), "out_of_distribution.csv")
 
@@ -246,7 +314,9 @@ def oxygenation_map(study: Study) -> None:
         draws = posterior.sample(block, draws=sizes.pixel_draws, seed=13 + start)["s_O2"]
         results.append(np.quantile(draws, [0.16, 0.5, 0.84], axis=1))
     seconds = time.perf_counter() - started
-    low, middle, high = (part.reshape(sizes.side, sizes.side) for part in np.concatenate(results, axis=1))
+    low, middle, high = (
+        part.reshape(sizes.side, sizes.side) for part in np.concatenate(results, axis=1)
+    )
     truth = parameters["s_O2"].reshape(sizes.side, sizes.side)
     row = {
         "pixels": len(bands),
@@ -279,7 +349,9 @@ def main() -> None:
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         kept = Path(folder) if given.quick else HERE.parents[1] / "runs" / "multispectral"
-        study = Study(QUICK if given.quick else Sizes(), Path(folder) if given.quick else HERE, kept)
+        study = Study(
+            QUICK if given.quick else Sizes(), Path(folder) if given.quick else HERE, kept
+        )
         for name in given.only:
             STAGES[name](study)
 

@@ -12,7 +12,9 @@ from bayesinn.simulators.tissue import LAYERS, NAMES
 _HALOGEN, _DAYLIGHT = 3200.0, 5500.0
 
 
-def simulated(parameters: Arrays, camera: str, seed: int, other_absorption: np.ndarray | float = 0.0) -> np.ndarray:
+def simulated(
+    parameters: Arrays, camera: str, seed: int, other_absorption: np.ndarray | float = 0.0
+) -> np.ndarray:
     """Return band values (n, bands) with noise, for parameters (n,)."""
     return measured(reflectances(parameters, other_absorption), OPTIONS[camera], seed)
 
@@ -24,7 +26,9 @@ def unusual(test: Arrays, found: np.ndarray, n: int) -> dict[str, np.ndarray]:
     bloody = {f"v_hb{layer}": generator.uniform(0.1, 1.0, n).astype(np.float32) for layer in LAYERS}
     # Bilirubin-like: a band at 455 nm of 60 nm width at half maximum.
     bilirubin = 10.0 * 0.5 ** ((WAVELENGTHS - 455.0) / 30.0) ** 2
-    lamps = [WAVELENGTHS**-5.0 / np.expm1(1.438777e7 / (WAVELENGTHS * t)) for t in (_HALOGEN, _DAYLIGHT)]
+    lamps = [
+        WAVELENGTHS**-5.0 / np.expm1(1.438777e7 / (WAVELENGTHS * t)) for t in (_HALOGEN, _DAYLIGHT)
+    ]
     ratio = lamps[0] / lamps[1]
     lit = found[:n] * (ratio / ratio.max()).astype(np.float32)
     usual = measured(found[:n], OPTIONS["8"], 41)
@@ -41,7 +45,10 @@ def unusual(test: Arrays, found: np.ndarray, n: int) -> dict[str, np.ndarray]:
 
 
 def image(side: int) -> Arrays:
-    """Return parameters (side * side,) of a synthetic image: smooth tissue, an ischaemic region and vessels."""
+    """Return parameters (side * side,) of an image: smooth tissue, ischaemic region, vessels.
+
+    The image is synthetic.
+    """
     generator = np.random.default_rng(3)
     across, down = np.meshgrid(np.linspace(-1.0, 1.0, side), np.linspace(-1.0, 1.0, side))
 
@@ -52,10 +59,14 @@ def image(side: int) -> Arrays:
 
     ranges = {"v_hb": (0.02, 0.06), "a_mie": (12.0, 26.0), "g": (0.84, 0.92)}
     depths = {"d1": (700.0, 900.0), "d2": (500.0, 750.0), "d3": (430.0, 570.0)}
-    values = {name: field(*(ranges.get(name[:-1]) or depths[name])) for name in NAMES if name != "s_O2"}
+    values = {
+        name: field(*(ranges.get(name[:-1]) or depths[name])) for name in NAMES if name != "s_O2"
+    }
     ischaemic = 1.0 / (1.0 + np.exp(((across - 0.25) ** 2 + (down + 0.1) ** 2 - 0.25) / 0.03))
     values["s_O2"] = field(0.70, 0.85) - 0.5 * ischaemic
     for shift, slope in ((-0.5, 0.4), (0.3, -0.7)):
-        vessel = np.exp(-(((down - shift - slope * across - 0.08 * np.sin(7.0 * across)) / 0.03) ** 2))
+        vessel = np.exp(
+            -(((down - shift - slope * across - 0.08 * np.sin(7.0 * across)) / 0.03) ** 2)
+        )
         values["v_hb1"] = values["v_hb1"] + (0.095 - values["v_hb1"]) * vessel
     return {name: values[name].ravel().astype(np.float32) for name in NAMES}

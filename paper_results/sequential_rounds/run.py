@@ -1,13 +1,14 @@
-"""Truncated rounds against plain training at equal numbers of simulations: classifier two-sample tests.
+"""Truncated rounds against plain training at equal simulation numbers: classifier two-sample tests.
 
     python paper_results/sequential_rounds/run.py [--quick] [--anew]
 
-For two observations of two moons and the counts of the SIR model in Germany, 2,000 posterior draws are compared with
-as many exact ones: after each of three rounds of 1,000 simulations (``bi.truncated_rounds``), and after training once
-on 3,000 and on 8,000 prior draws (``fit``). Networks and training are those of :data:`PROBLEMS` and the defaults of
-``fit`` on arrays, two seeds. Rows that results.csv has are not measured again, unless ``--anew`` is given; so a run
-that was stopped goes on. Writes results.csv, table.csv and c2st.png beside this file; ``--quick`` runs one problem
-briefly into a temporary folder, to check that it runs.
+For two observations of two moons and the counts of the SIR model in Germany, 2,000 posterior draws
+are compared with as many exact ones: after each of three rounds of 1,000 simulations
+(``bi.truncated_rounds``), and after training once on 3,000 and on 8,000 prior draws (``fit``).
+Networks and training are those of :data:`PROBLEMS` and the defaults of ``fit`` on arrays, two
+seeds. Rows that results.csv has are not measured again, unless ``--anew`` is given; so a run that
+was stopped goes on. Writes results.csv, table.csv and c2st.png beside this file; ``--quick`` runs
+one problem briefly into a temporary folder, to check that it runs.
 """
 
 from __future__ import annotations
@@ -30,13 +31,21 @@ from bayesinn.simulators.sir import sir
 from bayesinn.simulators.two_moons import two_moons
 
 HERE = Path(__file__).parent
-SEEDS, ROUNDS, SIMULATIONS, PLAIN, DRAWS = (1, 2), 3, 1_000, (3_000, 8_000), 2_000
-#: Simulator, summary network (None: the default), observations. The first two of two moons are the sbi benchmark's.
+SEEDS = (1, 2)
+ROUNDS = 3
+SIMULATIONS = 1_000
+PLAIN = (3_000, 8_000)
+DRAWS = 2_000
+#: Simulator, summary network (None: the default), observations. The first two of two moons are the
+#: sbi benchmark's.
 PROBLEMS: dict[str, tuple[bi.Simulator, Any, list[dict[str, np.ndarray]]]] = {
     "two_moons": (
         two_moons,
         None,
-        [{"x": np.array(x, np.float32)} for x in ((-0.6396706, 0.16234657), (-0.5676688, -0.33194834))],
+        [
+            {"x": np.array(x, np.float32)}
+            for x in ((-0.6396706, 0.16234657), (-0.5676688, -0.33194834))
+        ],
     ),
     # A small network: 14 numbers, and a tenth of the time of the default.
     "sir": (sir, bi.summaries.MLP(64), [{"cases": np.array(sir.observed["cases"])}]),
@@ -49,7 +58,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--anew", action="store_true")
-    parser.add_argument("--table", action="store_true", help="measure nothing, write table and figure of what there is")
+    parser.add_argument(
+        "--table",
+        action="store_true",
+        help="measure nothing, write table and figure of what there is",
+    )
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) if given.quick else HERE
@@ -74,7 +87,10 @@ def measured(known: set[tuple[Any, ...]], quick: bool) -> Iterator[dict[str, Any
         for name in problems:
             simulator, network, observations = PROBLEMS[name]
             posterior = bi.AmortizedPosterior(simulator, network)
-            exact = [bi.reference.exact_draws(simulator, data, draws=draws, seed=7) for data in observations]
+            exact = [
+                bi.reference.exact_draws(simulator, data, draws=draws, seed=7)
+                for data in observations
+            ]
             case = {"problem": name, "seed": seed}
             for number, data in enumerate(observations[: 1 if quick else None], 1):
                 case |= {"observation": number}
@@ -96,24 +112,47 @@ def measured(known: set[tuple[Any, ...]], quick: bool) -> Iterator[dict[str, Any
                 cut = 1.0 - result.truncation.contains(exact[number - 1]).mean()
                 for round_number, own in enumerate(fitted, 1):
                     row = {**case, "method": "rounds", "simulations": round_number * simulations}
-                    row |= {"c2st": c2st(columns(own.sample(data, draws=draws, seed=seed)), columns(exact[number - 1]))}
+                    row |= {
+                        "c2st": c2st(
+                            columns(own.sample(data, draws=draws, seed=seed)),
+                            columns(exact[number - 1]),
+                        )
+                    }
                     row |= {"prior share": result.rounds["share"].iloc[round_number - 1]}
                     is_last = round_number == ROUNDS
-                    yield row | {"cut off": cut if is_last else np.nan, "seconds": seconds if is_last else np.nan}
+                    yield row | {
+                        "cut off": cut if is_last else np.nan,
+                        "seconds": seconds if is_last else np.nan,
+                    }
             for size in (300,) if quick else PLAIN:
                 rows = [
-                    {"problem": name, "seed": seed, "observation": n + 1, "method": "plain", "simulations": size}
+                    {
+                        "problem": name,
+                        "seed": seed,
+                        "observation": n + 1,
+                        "method": "plain",
+                        "simulations": size,
+                    }
                     for n in range(len(observations))
                 ]
                 if all(tuple(row[key] for key in KEYS) in known for row in rows):
                     continue
                 started = time.process_time()
                 plain = bi.AmortizedPosterior(simulator, network)
-                plain.fit(simulator.sample(size, seed=100 + seed), seed=seed, steps=steps, progress=False)
+                plain.fit(
+                    simulator.sample(size, seed=100 + seed), seed=seed, steps=steps, progress=False
+                )
                 seconds = time.process_time() - started
                 for row, data, reference in zip(rows, observations, exact, strict=True):
-                    found = c2st(columns(plain.sample(data, draws=draws, seed=seed)), columns(reference))
-                    yield row | {"c2st": found, "prior share": 1.0, "cut off": np.nan, "seconds": seconds}
+                    found = c2st(
+                        columns(plain.sample(data, draws=draws, seed=seed)), columns(reference)
+                    )
+                    yield row | {
+                        "c2st": found,
+                        "prior share": 1.0,
+                        "cut off": np.nan,
+                        "seconds": seconds,
+                    }
 
 
 def columns(draws: dict[str, np.ndarray]) -> np.ndarray:
@@ -122,16 +161,25 @@ def columns(draws: dict[str, np.ndarray]) -> np.ndarray:
 
 
 def summary(results: pd.DataFrame) -> pd.DataFrame:
-    """Mean and range of C2ST over seeds and observations, and how many plain simulations would give the same mean.
+    """Mean and range of C2ST over seeds and observations, and equivalent plain simulations.
 
-    The latter is interpolated along the logarithm of the number of simulations; the first round is plain training on
-    as many. Where plain training needs more than the largest number measured, it is that number, as a lower bound.
+    That is the number of plain simulations that would give the same mean.
+
+    The latter is interpolated along the logarithm of the number of simulations; the first round is
+    plain training on as many. Where plain training needs more than the largest number measured, it
+    is that number, as a lower bound.
     """
-    table = results.groupby(["problem", "method", "simulations"], sort=False)["c2st"].agg(["mean", "min", "max"])
+    table = results.groupby(["problem", "method", "simulations"], sort=False)["c2st"].agg(
+        ["mean", "min", "max"]
+    )
     table = table.reset_index()
-    shares = results.groupby(["problem", "method", "simulations"], sort=False)[["prior share", "cut off"]].mean()
+    shares = results.groupby(["problem", "method", "simulations"], sort=False)[
+        ["prior share", "cut off"]
+    ].mean()
     table = table.merge(shares.reset_index(), sort=False)
-    table["plain simulations"], table["ratio"], table["at least"] = np.nan, np.nan, False
+    table["plain simulations"] = np.nan
+    table["ratio"] = np.nan
+    table["at least"] = False
     for row in table[table["method"] == "rounds"].index:
         own = table.loc[row]
         plain = table[(table["problem"] == own["problem"]) & (table["method"] == "plain")]
@@ -140,17 +188,22 @@ def summary(results: pd.DataFrame) -> pd.DataFrame:
         # C2ST falls with the number of simulations, up to noise.
         curve = curve[curve["mean"] < curve["mean"].cummin().shift(fill_value=np.inf)]
         level = curve["mean"].to_numpy()
-        equal = np.exp(np.interp(-own["mean"], -level, np.log(curve["simulations"].to_numpy(np.float64))))
-        table.loc[row, "plain simulations"], table.loc[row, "ratio"] = equal, equal / own["simulations"]
+        equal = np.exp(
+            np.interp(-own["mean"], -level, np.log(curve["simulations"].to_numpy(np.float64)))
+        )
+        table.loc[row, "plain simulations"] = equal
+        table.loc[row, "ratio"] = equal / own["simulations"]
         table.loc[row, "at least"] = own["mean"] < level[-1]
     return table
 
 
 def draw(results: pd.DataFrame) -> Figure:
-    """C2ST against the number of simulations, a panel for each problem: points, and means as lines."""
+    """C2ST by number of simulations, a panel for each problem: points, and means as lines."""
     problems = list(results["problem"].unique())
     figure = Figure(figsize=(3.6 * len(problems), 3.3), layout="constrained")
-    for ax, problem in zip(figure.subplots(1, len(problems), squeeze=False)[0], problems, strict=True):
+    for ax, problem in zip(
+        figure.subplots(1, len(problems), squeeze=False)[0], problems, strict=True
+    ):
         for method, colour, marker in (("plain", "#8A8A8A", "s"), ("rounds", "#0072B2", "o")):
             own = results[(results["problem"] == problem) & (results["method"] == method)]
             if method == "plain":

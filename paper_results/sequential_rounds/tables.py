@@ -20,7 +20,7 @@ HEAD = [
 
 
 def rounds() -> str:
-    """Return C2ST of rounds and of plain training, and how many plain simulations are worth as much."""
+    """Return C2ST of rounds and of plain training, and how many plain simulations match."""
     rows = []
     for row in pd.read_csv(HERE / "table.csv").to_dict("records"):
         in_rounds = row["method"] == "rounds"

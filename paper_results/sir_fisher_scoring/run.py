@@ -1,11 +1,14 @@
-"""Fisher scoring on a second model: SIR with its known mean, beside Conv + LSTM at equal processor time.
+"""Fisher scoring on a second model: SIR with known mean, beside Conv + LSTM at equal time.
+
+This is processor time.
 
     python paper_results/sir_fisher_scoring/run.py [--quick]
 
-The mean of the counts is the simulator's own, the negative-binomial scatter enters through the scale of the working
-model. Each network trains from new simulations for the same processor time; their densities are compared on the same
-fresh simulations, pair by pair, so that only the networks' errors count. Writes results.csv beside this file;
-``--quick`` trains briefly into a temporary folder, to check that it runs.
+The mean of the counts is the simulator's own, the negative-binomial scatter enters through the
+scale of the working model. Each network trains from new simulations for the same processor time;
+their densities are compared on the same fresh simulations, pair by pair, so that only the networks'
+errors count. Writes results.csv beside this file; ``--quick`` trains briefly into a temporary
+folder, to check that it runs.
 """
 
 from __future__ import annotations
@@ -28,7 +31,8 @@ from bayesinn.training.progress import StepClock
 
 SEEDS = (1, 2, 3)
 PROCESSOR_SECONDS = 90.0
-BATCH_SIZE, TRIAL_STEPS = 256, 100
+BATCH_SIZE = 256
+TRIAL_STEPS = 100
 FRESH_SIMULATIONS = 20_000
 
 # The simulator loops over days in Python, which a graph must translate.
@@ -62,13 +66,16 @@ def networks() -> dict[str, Summary]:
     """Return what is compared; the flow is the default one."""
     return {
         "Conv + LSTM": ConvLSTM(32),
-        "Fisher scoring": SIRScoring(MLP(32, hidden=(64,)), units=32, hidden=(64,), rounds=2, degrees_of_freedom=8.0),
+        "Fisher scoring": SIRScoring(
+            MLP(32, hidden=(64,)), units=32, hidden=(64,), rounds=2, degrees_of_freedom=8.0
+        ),
     }
 
 
 def fit(summary: Summary, seed: int, quick: bool) -> tuple[bi.AmortizedPosterior, float]:
     """Train for some processor time; return the posterior and the time that its steps took."""
-    clock, optimization = StepClock(time.process_time), bi.Optimization(xla=False if quick else "auto")
+    clock = StepClock(time.process_time)
+    optimization = bi.Optimization(xla=False if quick else "auto")
     trial = bi.AmortizedPosterior(sir, summary)
     trial.fit(
         steps=4 if quick else TRIAL_STEPS,
@@ -80,7 +87,9 @@ def fit(summary: Summary, seed: int, quick: bool) -> tuple[bi.AmortizedPosterior
     )
     steps = 2 if quick else round(PROCESSOR_SECONDS / clock.seconds_per_step)
     posterior = bi.AmortizedPosterior(sir, summary)
-    posterior.fit(steps=steps, batch_size=BATCH_SIZE, seed=seed, optimization=optimization, progress=False)
+    posterior.fit(
+        steps=steps, batch_size=BATCH_SIZE, seed=seed, optimization=optimization, progress=False
+    )
     return posterior, steps * clock.seconds_per_step
 
 
@@ -90,7 +99,8 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true")
     quick = parser.parse_args().quick
     fresh = sir.sample(500 if quick else FRESH_SIMULATIONS, seed=101)
-    truth, data = {name: fresh[name] for name in sir.prior.names}, {"cases": fresh["cases"]}
+    truth = {name: fresh[name] for name in sir.prior.names}
+    data = {"cases": fresh["cases"]}
     rows = []
     for seed in SEEDS[:1] if quick else SEEDS:
         densities: dict[str, np.ndarray] = {}

@@ -2,9 +2,9 @@
 
     python paper_results/sir_germany/run.py [--quick]
 
-Trains the TensorFlow simulator and the same model in plain Python with the defaults of ``bayesinn run``, infers from
-the 14 counts, and writes results.csv, facts.csv and figures beside this file. ``--quick`` trains briefly into a
-temporary folder, to check that it runs.
+Trains the TensorFlow simulator and the same model in plain Python with the defaults of ``bayesinn
+run``, infers from the 14 counts, and writes results.csv, facts.csv and figures beside this file.
+``--quick`` trains briefly into a temporary folder, to check that it runs.
 """
 
 from __future__ import annotations
@@ -23,9 +23,11 @@ from bayesinn.workflow.run import Run
 from bayesinn.workflow.run_training import train_into
 
 SEED = 1
-STEPS, BATCH_SIZE = 5_000, 256
+STEPS = 5_000
+BATCH_SIZE = 256
 EXACT_PRIOR_DRAWS = 3_000_000
-# Posterior means of the authors' trained network, read off a figure of OutbreakFlow (see README.md).
+# Posterior means of the authors' trained network, read off a figure of OutbreakFlow (see
+# README.md).
 PUBLISHED = {"lambda": 0.40, "mu": 0.125, "delay": 7.8, "I0": 29.0, "psi": 3.4}
 NAMES = {"sir": "ours", "sir_numpy": "ours, plain Python"}
 
@@ -39,9 +41,15 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) if quick else Path(__file__).parent
         exact = bi.reference.importance(
-            bi.get("sir"), bi.get("sir").observed, draws=100_000 if quick else EXACT_PRIOR_DRAWS, seed=SEED
+            bi.get("sir"),
+            bi.get("sir").observed,
+            draws=100_000 if quick else EXACT_PRIOR_DRAWS,
+            seed=SEED,
         )
-        facts = {"effective size of the exact answer": exact.effective_size, "log evidence": exact.log_evidence}
+        facts = {
+            "effective size of the exact answer": exact.effective_size,
+            "log evidence": exact.log_evidence,
+        }
         columns = {("published", "mean"): pd.Series(PUBLISHED)}
         reference = posterior_table(exact.draws(50_000, SEED), bi.get("sir").labels)
         for statistic in ("mean", "sd", "2.5 %", "97.5 %"):
@@ -49,24 +57,37 @@ def main() -> None:
         for simulator, label in NAMES.items():
             run = Run(Path(folder) / simulator)
             started = time.monotonic()
-            posterior = train_into(run.folder, bi.get(simulator), steps=steps, batch_size=BATCH_SIZE, seed=SEED)
+            posterior = train_into(
+                run.folder, bi.get(simulator), steps=steps, batch_size=BATCH_SIZE, seed=SEED
+            )
             print(f"{simulator}: trained in {time.monotonic() - started:.0f} s")
             # Exact draws are outlines in the figure of marginals.
-            draws, shown = 1_000 if quick else 20_000, simulator == "sir" and not quick
+            draws = 1_000 if quick else 20_000
+            shown = simulator == "sir" and not quick
             _, table = run.infer(posterior, None, draws=draws, seed=SEED + 1, exact=shown)
             for statistic in ("mean", "sd", "2.5 %", "97.5 %"):
                 columns[label, statistic] = table[statistic]
-            columns[label, "error of mean / exact sd"] = (table["mean"] - reference["mean"]) / reference["sd"]
+            columns[label, "error of mean / exact sd"] = (
+                table["mean"] - reference["mean"]
+            ) / reference["sd"]
             columns[label, "sd / exact sd"] = table["sd"] / reference["sd"]
             if simulator == "sir":
-                diagnosis = run.diagnose(posterior, simulations=50 if quick else None, seed=SEED + 2)
+                diagnosis = run.diagnose(
+                    posterior, simulations=50 if quick else None, seed=SEED + 2
+                )
                 print(diagnosis)
                 diagnosis.verdict.to_csv(target / "verdict.csv", float_format="%.4g")
                 facts["parameters inside the 99 % band of SBC"] = int(diagnosis.sbc.inside.sum())
-                facts["p-value of SBC of the log likelihood"] = float(diagnosis.fit_to_data.family_p_value)
-                plots.save(plots.ecdf(diagnosis.sbc, labels=posterior.simulator.labels), target / "sbc.png")
+                facts["p-value of SBC of the log likelihood"] = float(
+                    diagnosis.fit_to_data.family_p_value
+                )
+                plots.save(
+                    plots.ecdf(diagnosis.sbc, labels=posterior.simulator.labels), target / "sbc.png"
+                )
                 for figure in ("marginals", "predictive_cases"):
-                    (target / f"{figure}.png").write_bytes((run.folder / "figures" / f"{figure}.png").read_bytes())
+                    (target / f"{figure}.png").write_bytes(
+                        (run.folder / "figures" / f"{figure}.png").read_bytes()
+                    )
         results = pd.DataFrame(columns).loc[list(PUBLISHED)]
         results.columns = [f"{who}: {statistic}" for who, statistic in results.columns]
         results.to_csv(target / "results.csv", index_label="parameter", float_format="%.4g")

@@ -1,8 +1,11 @@
-"""Inverse kinematics with the split-latent network, beside a conditional flow trained for about the same time.
+"""Inverse kinematics with the split-latent network, beside a conditional flow at about equal time.
+
+The time is that of training.
 
     python paper_results/split_latent/run.py [--quick] [--processes N]
 
-Writes results.csv and arms.png beside this file. ``--quick`` trains for a few steps and writes nothing that stays.
+Writes results.csv and arms.png beside this file. ``--quick`` trains for a few steps and writes
+nothing that stays.
 """
 
 from __future__ import annotations
@@ -33,10 +36,17 @@ from bayesinn.simulators import inverse_kinematics as kinematics
 Draws = dict[str, np.ndarray]
 
 SEED = 1
-OBSERVATIONS, DRAWS = 100, 1_000
-EXACT, AGAIN, PRIOR = "exact posterior", "exact posterior, drawn again", "prior"
+OBSERVATIONS = 100
+DRAWS = 1_000
+EXACT = "exact posterior"
+AGAIN = "exact posterior, drawn again"
+PRIOR = "prior"
 # Meant for about 200 seconds of one core each; what they took is in results.csv.
-STEPS = {"split latent, MMD": 5_000, "split latent, likelihood": 20_000, "conditional spline flow": 10_000}
+STEPS = {
+    "split latent, MMD": 5_000,
+    "split latent, likelihood": 20_000,
+    "conditional spline flow": 10_000,
+}
 LEARNING_RATE = 3e-3
 # Scales h of the kernels of the posterior error, in the parameters' own units (README.md).
 KERNEL = (0.05, 0.2, 0.9)
@@ -46,12 +56,18 @@ def main() -> None:
     """Train, compare with exact posteriors, write."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--processes", type=int, default=len(STEPS), help="how many networks train at a time")
+    parser.add_argument(
+        "--processes", type=int, default=len(STEPS), help="how many networks train at a time"
+    )
     arguments = parser.parse_args()
     quick = arguments.quick
-    hands = kinematics.inverse_kinematics.sample(4 if quick else OBSERVATIONS, seed=SEED + 1)["hand"]
+    hands = kinematics.inverse_kinematics.sample(4 if quick else OBSERVATIONS, seed=SEED + 1)[
+        "hand"
+    ]
     # The last is the one in the papers' figures.
-    hands = np.concatenate([hands, kinematics.inverse_kinematics.observed["hand"][None]]).astype(np.float32)
+    hands = np.concatenate([hands, kinematics.inverse_kinematics.observed["hand"][None]]).astype(
+        np.float32
+    )
     draws = 100 if quick else DRAWS
     exact = exact_draws(hands, draws, SEED)
     prior = kinematics.inverse_kinematics.sample(draws, seed=SEED + 2)
@@ -63,10 +79,12 @@ def main() -> None:
     seconds = {}
     with joblib.Parallel(n_jobs=1 if quick else arguments.processes) as parallel:
         trained = parallel(
-            joblib.delayed(answer)(name, 20 if quick else steps, hands, draws) for name, steps in STEPS.items()
+            joblib.delayed(answer)(name, 20 if quick else steps, hands, draws)
+            for name, steps in STEPS.items()
         )
     for name, (values, used) in zip(STEPS, trained, strict=True):
-        answers[name], seconds[name] = values, used
+        answers[name] = values
+        seconds[name] = used
     rows = [
         {"draws from": name, **errors(values, exact, hands), "core seconds": seconds.get(name)}
         for name, values in answers.items()
@@ -78,7 +96,10 @@ def main() -> None:
         target = Path(folder) if quick else Path(__file__).parent
         results.to_csv(target / "results.csv", float_format="%.3g")
         shown = {name: answers[name] for name in (EXACT, *STEPS)}
-        plots.save(arms({name: one(values, -1) for name, values in shown.items()}, hands[-1]), target / "arms.png")
+        plots.save(
+            arms({name: one(values, -1) for name, values in shown.items()}, hands[-1]),
+            target / "arms.png",
+        )
 
 
 def networks() -> dict[str, Callable[[], bi.AmortizedPosterior]]:
@@ -87,18 +108,28 @@ def networks() -> dict[str, Callable[[], bi.AmortizedPosterior]]:
     zoom = bijections.Composed([bijections.Affine(), bijections.Spline()])
     noise = SplitLosses(observable_noise=0.02, padding_noise=0.1)
     return {
-        "split latent, MMD": lambda: SplitLatent(kinematics.inverse_kinematics, chain=default_chain(8, hidden)),
+        "split latent, MMD": lambda: SplitLatent(
+            kinematics.inverse_kinematics, chain=default_chain(8, hidden)
+        ),
         "split latent, likelihood": lambda: SplitLatent(
-            kinematics.inverse_kinematics, width=8, chain=default_chain(8, hidden), objective="likelihood", losses=noise
+            kinematics.inverse_kinematics,
+            width=8,
+            chain=default_chain(8, hidden),
+            objective="likelihood",
+            losses=noise,
         ),
         "conditional spline flow": lambda: bi.AmortizedPosterior(
-            kinematics.inverse_kinematics, flow=flows.coupling(blocks=6, hidden=hidden, transform=zoom)
+            kinematics.inverse_kinematics,
+            flow=flows.coupling(blocks=6, hidden=hidden, transform=zoom),
         ),
     }
 
 
 def answer(name: str, steps: int, hands: np.ndarray, draws: int) -> tuple[Draws, float]:
-    """Train a network; its draws (observations, draws) of each parameter, and the seconds of one core it took."""
+    """Train a network; return each parameter's draws (observations, draws), and its seconds.
+
+    These are seconds of one core.
+    """
     started = time.process_time()
     posterior = networks()[name]()
     posterior.fit(
@@ -114,13 +145,18 @@ def answer(name: str, steps: int, hands: np.ndarray, draws: int) -> tuple[Draws,
 
 def exact_draws(hands: np.ndarray, draws: int, seed: int) -> Draws:
     """Draws (observations, draws) from the exact posterior of each hand."""
-    sets = [kinematics.exact({"hand": hand}, draws, seed + 10 * index) for index, hand in enumerate(hands)]
+    sets = [
+        kinematics.exact({"hand": hand}, draws, seed + 10 * index)
+        for index, hand in enumerate(hands)
+    ]
     return {name: np.stack([values[name] for values in sets]) for name in kinematics.NAMES}
 
 
 def errors(values: Draws, exact: Draws, hands: np.ndarray) -> dict[str, float]:
     """Means over all observations but the last, and their standard errors."""
-    posterior = [squared_mmd(one(values, index), one(exact, index)) for index in range(len(hands) - 1)]
+    posterior = [
+        squared_mmd(one(values, index), one(exact, index)) for index in range(len(hands) - 1)
+    ]
     simulated = [resimulation(one(values, index), hands[index]) for index in range(len(hands) - 1)]
     return {
         "posterior error": np.mean(posterior),
@@ -132,7 +168,9 @@ def errors(values: Draws, exact: Draws, hands: np.ndarray) -> dict[str, float]:
 
 def squared_mmd(first: Draws, second: Draws) -> float:
     """Unbiased MMD^2 with inverse multiquadratic kernels."""
-    a, b = (np.column_stack([draws[name] for name in kinematics.NAMES]) for draws in (first, second))
+    a, b = (
+        np.column_stack([draws[name] for name in kinematics.NAMES]) for draws in (first, second)
+    )
 
     def kernel(squared: np.ndarray) -> np.ndarray:
         return sum(1.0 / (1.0 + squared / scale**2) for scale in KERNEL)
@@ -159,8 +197,12 @@ def arms(answers: dict[str, Draws], hand: np.ndarray, shown: int = 150) -> Figur
     for ax, (name, draws) in zip(axes, answers.items(), strict=True):
         positions = kinematics.joints({key: value[:shown] for key, value in draws.items()})
         ax.plot(*positions.transpose(2, 1, 0), color=plots.style.BLUE, alpha=0.12, linewidth=0.8)
-        ax.scatter(*positions[:, 0].T, s=6, color=plots.style.BLACK, linewidths=0, alpha=0.5, zorder=3)
-        ax.scatter(*positions[:, -1].T, s=6, color=plots.style.RED, linewidths=0, alpha=0.5, zorder=3)
+        ax.scatter(
+            *positions[:, 0].T, s=6, color=plots.style.BLACK, linewidths=0, alpha=0.5, zorder=3
+        )
+        ax.scatter(
+            *positions[:, -1].T, s=6, color=plots.style.RED, linewidths=0, alpha=0.5, zorder=3
+        )
         ax.axvline(hand[0], color=plots.style.GREY, linewidth=0.6, zorder=0)
         ax.axhline(hand[1], color=plots.style.GREY, linewidth=0.6, zorder=0)
         ax.set_title(plots.text.wrapped(name, 1.6, 9.5), fontsize=9.5)

@@ -1,12 +1,13 @@
-"""Two moons: classifier two-sample tests of our posterior against exact draws, beside the published ones.
+"""Two moons: classifier two-sample tests of our posterior against exact draws, and published ones.
 
     python paper_results/two_moons/run.py [--quick] [--reference FOLDER]
 
-Trains one network online, scores its density on fresh simulations against the exact one, and compares 10,000 draws for
-each of the first five observations of the sbi benchmark (Lueckmann et al. 2021, arXiv:2101.04653) with as many exact
-draws. With ``--reference``, the folder ``sbibm/tasks/two_moons/files`` of the package sbibm 1.1.0, also with the
-benchmark's own reference draws. Writes results.csv, training.csv and draws.png beside this file; ``--quick`` trains
-briefly into a temporary folder, to check that it runs.
+Trains one network online, scores its density on fresh simulations against the exact one, and
+compares 10,000 draws for each of the first five observations of the sbi benchmark (Lueckmann et al.
+2021, arXiv:2101.04653) with as many exact draws. With ``--reference``, the folder
+``sbibm/tasks/two_moons/files`` of the package sbibm 1.1.0, also with the benchmark's own reference
+draws. Writes results.csv, training.csv and draws.png beside this file; ``--quick`` trains briefly
+into a temporary folder, to check that it runs.
 """
 
 from __future__ import annotations
@@ -26,8 +27,11 @@ from bayesinn.diagnostics import c2st
 from bayesinn.simulators import two_moons
 
 SEED = 1
-STEPS, BATCH_SIZE, LEARNING_RATE = 10_000, 512, 5e-3
-FRESH_SIMULATIONS, DRAWS = 50_000, 10_000
+STEPS = 10_000
+BATCH_SIZE = 512
+LEARNING_RATE = 5e-3
+FRESH_SIMULATIONS = 50_000
+DRAWS = 10_000
 # Observations 1 to 5 of the benchmark.
 OBSERVATIONS = (
     (-0.6396706, 0.16234657),
@@ -51,7 +55,12 @@ def main() -> None:
     """Train, score, compare, write."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--reference", type=Path, metavar="FOLDER", help="sbibm/tasks/two_moons/files of sbibm 1.1.0")
+    parser.add_argument(
+        "--reference",
+        type=Path,
+        metavar="FOLDER",
+        help="sbibm/tasks/two_moons/files of sbibm 1.1.0",
+    )
     arguments = parser.parse_args()
     if arguments.reference is None:
         print("No --reference folder: compared with draws from the exact posterior only.")
@@ -69,10 +78,16 @@ def main() -> None:
     processor = time.process_time() - processor
     gap, error = density_gap(posterior, 1_000 if quick else FRESH_SIMULATIONS)
     training = {"seconds": posterior.training["seconds"], "processor_seconds": processor}
-    training |= {"simulations": steps * BATCH_SIZE, "nats above the entropy": gap, "standard_error": error}
+    training |= {
+        "simulations": steps * BATCH_SIZE,
+        "nats above the entropy": gap,
+        "standard_error": error,
+    }
     print(pd.Series(training).to_string())
     draws = 200 if quick else DRAWS
-    rows, ours, exact = [], [], []
+    rows = []
+    ours = []
+    exact = []
     for number, x in enumerate(OBSERVATIONS[: 1 if quick else None], 1):
         data = {"x": np.array(x, np.float32)}
         ours.append(columns(posterior.sample(data, draws=draws, seed=SEED)))
@@ -102,7 +117,9 @@ def density_gap(posterior: bi.AmortizedPosterior, simulations: int) -> tuple[flo
     fresh = two_moons.two_moons.sample(simulations, seed=101)
     data = {"x": fresh["x"]}
     # Paired, so that only the network's error counts.
-    excess = two_moons.log_posterior(fresh, data) - posterior.log_prob({name: fresh[name] for name in NAMES}, data)
+    excess = two_moons.log_posterior(fresh, data) - posterior.log_prob(
+        {name: fresh[name] for name in NAMES}, data
+    )
     return float(excess.mean()), float(excess.std() / np.sqrt(simulations))
 
 
@@ -114,22 +131,28 @@ def columns(draws: dict[str, np.ndarray]) -> np.ndarray:
 def reference_draws(folder: Path, number: int) -> np.ndarray:
     """The benchmark's draws (10000, 2) for an observation, whose data must be the ones above."""
     folder = folder / f"num_observation_{number}"
-    np.testing.assert_allclose(pd.read_csv(folder / "observation.csv").to_numpy()[0], OBSERVATIONS[number - 1])
+    np.testing.assert_allclose(
+        pd.read_csv(folder / "observation.csv").to_numpy()[0], OBSERVATIONS[number - 1]
+    )
     return pd.read_csv(folder / "reference_posterior_samples.csv.bz2").to_numpy()
 
 
 def draw(ours: list[np.ndarray], exact: list[np.ndarray]) -> Figure:
-    """Draws for each observation, in the whole prior and near one of the crescents: exact above, ours below."""
+    """Draws by observation, in the whole prior and near a crescent: exact above, ours below."""
     figure = Figure(figsize=(2.2 * len(ours), 4.7), layout="constrained")
     grid = figure.subplots(2, len(ours), squeeze=False)
     for column, both in enumerate(zip(exact, ours, strict=True)):
-        # The crescents lie on either side of the diagonal theta1 + theta2 = 0; the upper one fills the window.
+        # The crescents lie on either side of the diagonal theta1 + theta2 = 0; the upper one fills
+        # the window.
         upper = both[0][both[0].sum(axis=1) > 0.0]
-        middle, half = (upper.max(axis=0) + upper.min(axis=0)) / 2.0, 0.7 * np.ptp(upper, axis=0).max()
+        middle = (upper.max(axis=0) + upper.min(axis=0)) / 2.0
+        half = 0.7 * np.ptp(upper, axis=0).max()
         for ax, points, kind in zip(grid[:, column], both, ("exact", "ours"), strict=True):
             ax.plot(*points.T, ".", markersize=1.0, color="black", alpha=0.4)
             ax.set_title(f"observation {column + 1}, {kind}", fontsize=9)
-            ax.set(xlim=middle[0] + half * np.array([-1, 1]), ylim=middle[1] + half * np.array([-1, 1]))
+            ax.set(
+                xlim=middle[0] + half * np.array([-1, 1]), ylim=middle[1] + half * np.array([-1, 1])
+            )
             ax.set(aspect="equal", xticks=[], yticks=[])
             inset = ax.inset_axes((0.02, 0.02, 0.3, 0.3))
             inset.plot(*points[:500].T, ".", markersize=0.5, color="black")

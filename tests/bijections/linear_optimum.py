@@ -1,4 +1,4 @@
-"""Weights in closed form: the best that affine couplings with linear subnets can do on Gaussian data."""
+"""Weights in closed form: the best of affine couplings with linear subnets on Gaussian data."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ def divergence(covariance: np.ndarray) -> float:
 
 def conditional_covariance(covariance: np.ndarray, given: int) -> np.ndarray:
     """Covariance of the other elements given the first ones."""
-    first, cross = covariance[:given, :given], covariance[given:, :given]
+    first = covariance[:given, :given]
+    cross = covariance[given:, :given]
     return covariance[given:, given:] - cross @ np.linalg.solve(first, cross.T)
 
 
@@ -37,11 +38,13 @@ def one_coupling_leaves(covariance: np.ndarray, passive: int) -> float:
     return divergence(covariance[:passive, :passive]) + divergence(conditional)
 
 
-def standardise_given_passive(layer: ConditionalTransform, covariance: np.ndarray, passive: int) -> None:
-    """Set the weights of a layer with ``hidden=()`` so that active elements become standard given the passive ones.
+def standardise_given_passive(
+    layer: ConditionalTransform, covariance: np.ndarray, passive: int
+) -> None:
+    """Set weights of a layer with ``hidden=()`` to standardise active elements given passive ones.
 
-    ``covariance`` is that of the passive elements followed by the active ones. For a layer with groups it has a first
-    axis over these.
+    ``covariance`` is that of the passive elements followed by the active ones. For a layer with
+    groups it has a first axis over these.
     """
     if covariance.ndim == 2:
         layer.set_weights(_optimal_weights(covariance, passive, layer.transform.clamp))

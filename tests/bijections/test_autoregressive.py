@@ -1,4 +1,4 @@
-"""Autoregressive flows: masks, the order of the elements, both directions, and the laws of MAF and IAF."""
+"""Autoregressive flows: masks, order of the elements, both directions, laws of MAF and IAF."""
 
 from __future__ import annotations
 
@@ -11,7 +11,16 @@ import pytest
 import scipy.stats
 import tensorflow as tf
 
-from bayesinn.bijections import Affine, Bijection, Chain, Composed, Permutation, Spline, Transform, VolumePreserving
+from bayesinn.bijections import (
+    Affine,
+    Bijection,
+    Chain,
+    Composed,
+    Permutation,
+    Spline,
+    Transform,
+    VolumePreserving,
+)
 from bayesinn.bijections.autoregressive import Autoregressive
 from bayesinn.bijections.masked import MaskedDense, MaskedNetwork
 from bayesinn.bijections.subnet import HiddenLayers
@@ -29,7 +38,11 @@ def normal(rows: int, dimension: int, seed: int, dtype: str = "float64") -> tf.T
 
 
 def random_block(
-    dimension: int, condition_dimension: int, transform: Transform | None = None, seed: int = 1, **arguments
+    dimension: int,
+    condition_dimension: int,
+    transform: Transform | None = None,
+    seed: int = 1,
+    **arguments,
 ) -> Autoregressive:
     """A block in double precision with random weights."""
     with default_dtype("float64"), seeded_initial_weights(seed):
@@ -51,9 +64,12 @@ def test_contract(transform: Transform | None, direction: str) -> None:
 @pytest.mark.parametrize("condition_dimension", [0, 2])
 @pytest.mark.parametrize("hidden", [(), (5,), (7, 12)])
 @pytest.mark.parametrize("direction", ["density", "sampling"])
-def test_jacobian_is_triangular(direction: str, hidden: tuple[int, ...], condition_dimension: int) -> None:
+def test_jacobian_is_triangular(
+    direction: str, hidden: tuple[int, ...], condition_dimension: int
+) -> None:
     block = random_block(5, condition_dimension, hidden=hidden, direction=direction)
-    x, condition = normal(1, 5, 1), normal(1, condition_dimension, 2)
+    x = normal(1, 5, 1)
+    condition = normal(1, condition_dimension, 2)
     for method in (block.forward, block.inverse):
         matrix = jacobian(lambda x, method=method: method(x, condition)[0], x)
         np.testing.assert_array_equal(np.triu(matrix, 1), 0.0)
@@ -73,20 +89,23 @@ def jacobian(function: Callable[[tf.Tensor], tf.Tensor], x: tf.Tensor) -> np.nda
 @pytest.mark.parametrize("dimension", [1, 4])
 def test_every_element_depends_on_the_condition(dimension: int, hidden: tuple[int, ...]) -> None:
     block = random_block(dimension, 3, hidden=hidden)
-    x, condition = normal(1, dimension, 1), normal(1, 3, 2)
+    x = normal(1, dimension, 1)
+    condition = normal(1, 3, 2)
     # Also the first, which depends on nothing else.
     assert np.all(jacobian(lambda condition: block.forward(x, condition)[0], condition) != 0.0)
 
 
 def test_each_pass_settles_one_more_element() -> None:
     block = random_block(6, 2, Spline(bins=4))
-    x, condition = normal(20, 6, 1), normal(20, 2, 2)
+    x = normal(20, 6, 1)
+    condition = normal(20, 2, 2)
     z, _ = block.forward(x, condition)
     guess = tf.zeros_like(z)
     for passes in range(1, 7):
         raw = block.network(tf.concat([guess[:, :-1], condition], axis=-1))
         guess, _ = block.transform.inverse(z, raw)
-        # Over weight seeds 1, 2, 3: at most 4.4e-15 off when settled, at least 8.2e-9 one pass before.
+        # Over weight seeds 1, 2, 3: at most 4.4e-15 off when settled, at least 8.2e-9 one pass
+        # before.
         np.testing.assert_allclose(guess[:, :passes], x[:, :passes], atol=1e-12)
         assert passes == 6 or np.abs(guess - x)[:, passes].max() > 1e-10
     np.testing.assert_allclose(block.inverse(z, condition)[0], guess, atol=1e-10)
@@ -97,8 +116,12 @@ def test_directions_are_inverse_to_each_other() -> None:
         density = random_block(4, 2, transform)
         sampling = random_block(4, 2, transform, direction="sampling", seed=2)
         sampling.set_weights(density.get_weights())
-        values, condition = normal(20, 4, 1), normal(20, 2, 2)
-        for one, other in ((density.forward, sampling.inverse), (density.inverse, sampling.forward)):
+        values = normal(20, 4, 1)
+        condition = normal(20, 2, 2)
+        for one, other in (
+            (density.forward, sampling.inverse),
+            (density.inverse, sampling.forward),
+        ):
             for got, expected in zip(one(values, condition), other(values, condition), strict=True):
                 np.testing.assert_array_equal(got, expected)
 
@@ -116,7 +139,10 @@ def test_default_transform() -> None:
 
 @pytest.mark.parametrize("transform", [Affine(), Spline(bins=4)])
 def test_gradients_of_the_slow_direction(transform: Transform) -> None:
-    """Along random directions of vectors, condition and weights, against finite differences; compiled, the same."""
+    """Gradients along random directions match finite differences; compiled, the same.
+
+    The directions are of vectors, condition and weights.
+    """
     with default_dtype("float64"):
         flow = InvertibleFlow(random_block(4, 2, transform, direction="sampling"))
         flow.build((4,), (2,))
@@ -138,9 +164,14 @@ def test_gradients_of_the_slow_direction(transform: Transform) -> None:
     step = 1e-5
     for index, value in enumerate(inputs):
         towards = tf.random.stateless_normal(value.shape, (index, 3), dtype=tf.float64)
-        up, down = (loss([*inputs[:index], value + h * towards, *inputs[index + 1 :]]) for h in (step, -step))
+        up, down = (
+            loss([*inputs[:index], value + h * towards, *inputs[index + 1 :]])
+            for h in (step, -step)
+        )
         # Largest error over weight seeds 1, 2, 3: 1.1e-10 affine, 4.1e-8 spline, which has kinks.
-        assert float(tf.reduce_sum(got[index] * towards)) == pytest.approx(float(up - down) / (2.0 * step), abs=1e-6)
+        assert float(tf.reduce_sum(got[index] * towards)) == pytest.approx(
+            float(up - down) / (2.0 * step), abs=1e-6
+        )
     if transform == Affine():
         for compiled, expected in zip(tf.function(gradients, jit_compile=True)(), got, strict=True):
             np.testing.assert_allclose(compiled, expected, atol=1e-12)
@@ -149,8 +180,13 @@ def test_gradients_of_the_slow_direction(transform: Transform) -> None:
 def test_slow_direction_is_not_unrolled() -> None:
     def operations(dimension: int) -> int:
         block = random_block(dimension, 2, hidden=(32,))
-        signature = [tf.TensorSpec((None, dimension), tf.float64), tf.TensorSpec((None, 2), tf.float64)]
-        return len(tf.function(block.inverse).get_concrete_function(*signature).graph.as_graph_def().node)
+        signature = [
+            tf.TensorSpec((None, dimension), tf.float64),
+            tf.TensorSpec((None, 2), tf.float64),
+        ]
+        return len(
+            tf.function(block.inverse).get_concrete_function(*signature).graph.as_graph_def().node
+        )
 
     assert operations(3) == operations(30)
 
@@ -170,11 +206,14 @@ class Method(keras.layers.Layer):
 
 def test_dropout_is_the_same_in_all_passes() -> None:
     block = random_block(4, 2, hidden=(32, 32), dropout=0.5)
-    forward, inverse = Method(block, "forward"), Method(block, "inverse")
-    x, condition = normal(8, 4, 1), normal(8, 2, 2)
+    forward = Method(block, "forward")
+    inverse = Method(block, "inverse")
+    x = normal(8, 4, 1)
+    condition = normal(8, 2, 2)
     random_state = [np.asarray(variable) for variable in block.non_trainable_variables]
     z = forward(x, condition, training=True)
-    # From the same random state the inverse meets the network that the forward direction had, and undoes it.
+    # From the same random state the inverse meets the network that the forward direction had, and
+    # undoes it.
     for variable, value in zip(block.non_trainable_variables, random_state, strict=True):
         variable.assign(value)
     np.testing.assert_allclose(inverse(z, condition, training=True), x, atol=1e-9)
@@ -186,7 +225,8 @@ def test_slow_direction_trains_with_dropout() -> None:
     flow = InvertibleFlow(Autoregressive(hidden=(16, 16), dropout=0.5, direction="sampling"))
     flow.build((3,))
     perturb(flow, np.random.default_rng(1), 0.4)
-    x, fixed = normal(8, 3, 1, "float32"), [variable.value for variable in flow.non_trainable_variables]
+    x = normal(8, 3, 1, "float32")
+    fixed = [variable.value for variable in flow.non_trainable_variables]
 
     @tf.function
     def stateless(weights: list[tf.Tensor]) -> tuple[tf.Tensor, list[tf.Tensor]]:
@@ -219,7 +259,8 @@ def test_mixed_precision_keeps_the_round_trip() -> None:
         block.build((3,), (2,))
     perturb(block, np.random.default_rng(1), 0.4)
     assert block.network.compute_dtype == "float16"
-    x, condition = normal(50, 3, 1, "float32"), normal(50, 2, 2, "float32")
+    x = normal(50, 3, 1, "float32")
+    condition = normal(50, 2, 2, "float32")
     z, log_det = block.forward(x, condition)
     assert z.dtype == log_det.dtype == tf.float32
     back, inverse_log_det = block.inverse(z, condition)
@@ -231,14 +272,18 @@ def test_masks_have_the_degrees_of_the_paper() -> None:
     # Three elements, one condition, hidden degrees 0 1 2 0. Inputs: x1, x2, condition.
     first, last = (
         layer.mask.astype(int)
-        for network in [MaskedNetwork(elements=3, parameters=1, condition=1, hidden=HiddenLayers((4,)))]
+        for network in [
+            MaskedNetwork(elements=3, parameters=1, condition=1, hidden=HiddenLayers((4,)))
+        ]
         for layer in (network.hidden_layers[0], network.last_layer)
     )
     np.testing.assert_array_equal(first, [[0, 1, 1, 0], [0, 0, 1, 0], [1, 1, 1, 1]])
     np.testing.assert_array_equal(last, [[1, 1, 1], [0, 1, 1], [0, 0, 1], [1, 1, 1]])
     # Without a condition no unit has degree 0, and the first element depends on nothing.
     alone = MaskedNetwork(elements=3, parameters=2, hidden=HiddenLayers((4,)))
-    np.testing.assert_array_equal(alone.hidden_layers[0].mask.astype(int), [[1, 1, 1, 1], [0, 1, 0, 1]])
+    np.testing.assert_array_equal(
+        alone.hidden_layers[0].mask.astype(int), [[1, 1, 1, 1], [0, 1, 0, 1]]
+    )
     assert not alone.last_layer.mask[:, :2].any()
 
 
@@ -271,7 +316,9 @@ def test_bad_arguments_are_explained() -> None:
 
 def fit(flow: Flow, loss: Callable[[tf.Tensor], tf.Tensor], steps: int, rate: float = 5e-3) -> None:
     """Minimise ``loss(seed)``, which draws its own data."""
-    optimizer = keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(rate, steps, alpha=0.01))
+    optimizer = keras.optimizers.Adam(
+        keras.optimizers.schedules.CosineDecay(rate, steps, alpha=0.01)
+    )
     optimizer.build(flow.trainable_variables)
 
     @tf.function
@@ -279,7 +326,9 @@ def fit(flow: Flow, loss: Callable[[tf.Tensor], tf.Tensor], steps: int, rate: fl
         for step in tf.range(count):
             with tf.GradientTape() as tape:
                 value = loss(tf.stack([step, 1]))
-            gradients = tape.gradient(value, [variable.value for variable in flow.trainable_variables])
+            gradients = tape.gradient(
+                value, [variable.value for variable in flow.trainable_variables]
+            )
             optimizer.apply_gradients(zip(gradients, flow.trainable_variables, strict=True))
 
     train(tf.constant(steps))
@@ -332,7 +381,7 @@ def test_one_affine_block_learns_the_cholesky_factor() -> None:
 
 
 def fit_student(student: Flow, teacher: Callable[[tf.Tensor], tf.Tensor], steps: int) -> float:
-    """Minimise the divergence of the student from the teacher, over the student's own draws; what is left of it."""
+    """Minimise the student's divergence from the teacher over the student's draws; return it."""
 
     def divergence(seed: Seed, rows: int = 512) -> tf.Tensor:
         z = student.latent.sample((rows, student.dimension), seed)
@@ -350,7 +399,7 @@ def test_sampling_block_learns_a_gaussian_from_its_density() -> None:
 
 
 def crescent(seed: Seed, order: tuple[int, int], rows: int = 512) -> tf.Tensor:
-    """Papamakarios et al. (2017), figure 1: x2 ~ N(0, 4), x1 ~ N(x2^2 / 4, 1); the elements in a given order."""
+    """Papamakarios et al. (2017), figure 1: x2 ~ N(0, 4), x1 ~ N(x2^2 / 4, 1), in given order."""
     z = tf.random.stateless_normal((rows, 2), seed)
     second = 2.0 * z[:, 1]
     return tf.gather(tf.stack([z[:, 0] + 0.25 * second**2, second], axis=-1), order, axis=1)
@@ -360,14 +409,19 @@ def fit_crescent(blocks: int, order: tuple[int, int], seed: int) -> tuple[Flow, 
     flow = new_flow(blocks, 2, seed)
     fit(flow, lambda step: -tf.reduce_mean(flow.log_prob(crescent(step, order))), steps=1500)
     x = crescent((7, 7), order, rows=200_000).numpy().astype("float64")
-    first, second = x[:, order.index(0)], x[:, order.index(1)]
-    truth = scipy.stats.norm.logpdf(first, 0.25 * second**2) + scipy.stats.norm.logpdf(second, scale=2.0)
+    first = x[:, order.index(0)]
+    second = x[:, order.index(1)]
+    truth = scipy.stats.norm.logpdf(first, 0.25 * second**2) + scipy.stats.norm.logpdf(
+        second, scale=2.0
+    )
     return flow, float(np.mean(truth - flow.log_prob(x)))
 
 
 def gap_of_the_wrong_order() -> float:
-    """What an affine block can't do with x1 first: it gives x1, and x2 given x1, normals of the right moments."""
-    first, second = np.meshgrid(np.linspace(-6.0, 60.0, 1001), np.linspace(-15.0, 15.0, 1001), indexing="ij")
+    """Gap of an affine block with x1 first: it has normal x1, and x2 given x1, of true moments."""
+    first, second = np.meshgrid(
+        np.linspace(-6.0, 60.0, 1001), np.linspace(-15.0, 15.0, 1001), indexing="ij"
+    )
     joint = scipy.stats.norm.pdf(first, 0.25 * second**2) * scipy.stats.norm.pdf(second, scale=2.0)
     marginal = joint.sum(axis=1)
     # x2 given x1 is symmetric about zero. The variance of x1 is 1 + Var(x2^2) / 16 = 3.

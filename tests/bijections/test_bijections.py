@@ -36,14 +36,20 @@ REGISTRY: dict[str, Callable[[], Bijection]] = {
     "affine coupling, one-sided": lambda: Coupling(Affine(clamp=1.0), hidden=(16, 16), dual=False),
     "spline coupling": lambda: Coupling(Spline(), hidden=(16,)),
     "volume-preserving coupling": lambda: Coupling(VolumePreserving(), hidden=(16,)),
-    "composed coupling": lambda: Coupling(Composed([Affine(), Spline(bins=4)]), hidden=(16,), activation="relu"),
+    "composed coupling": lambda: Coupling(
+        Composed([Affine(), Spline(bins=4)]), hidden=(16,), activation="relu"
+    ),
     "householder": Householder,
     "lu": LULinear,
     "affine autoregressive": lambda: Autoregressive(hidden=(16,)),
-    "spline autoregressive, fast to sample": lambda: Autoregressive(Spline(bins=4), hidden=(16,), direction="sampling"),
+    "spline autoregressive, fast to sample": lambda: Autoregressive(
+        Spline(bins=4), hidden=(16,), direction="sampling"
+    ),
     "affine hierarchical": lambda: Hierarchical(hidden=(16,)),
     "spline hierarchical": lambda: Hierarchical(Spline(bins=4), hidden=(16,)),
-    "volume-preserving hierarchical": lambda: Hierarchical(VolumePreserving(), hidden=(16,), levels=2),
+    "volume-preserving hierarchical": lambda: Hierarchical(
+        VolumePreserving(), hidden=(16,), levels=2
+    ),
     "residual": lambda: Residual(hidden=(16, 16)),
     "chain": lambda: Chain([ActNorm(), Permutation(), Coupling(hidden=(16,)), Orthogonal()]),
     "recipe": lambda: coupling(blocks=2, hidden=(16,), transform=Spline(bins=4)).chain,
@@ -52,16 +58,18 @@ REGISTRY: dict[str, Callable[[], Bijection]] = {
 
 @pytest.mark.parametrize("name", REGISTRY)
 def test_bijection(name: str) -> None:
-    # Tolerances are 1e-4 in single and 1e-9 in double precision. Largest round-trip error of the spline recipe, the
-    # worst, over seeds 1, 2, 3: 1.7e-5 and 1.9e-14.
-    # A row alone and in a batch, of these seeds: 3.1e-5 and 2.6e-15 on one processor, 9.5e-7 and 1.8e-15 on another.
+    # Tolerances are 1e-4 in single and 1e-9 in double precision. Largest round-trip error of the
+    # spline recipe, the worst, over seeds 1, 2, 3: 1.7e-5 and 1.9e-14. A row alone and in a batch,
+    # of these seeds: 3.1e-5 and 2.6e-15 on one processor, 9.5e-7 and 1.8e-15 on another.
     check_bijection(REGISTRY[name])
 
 
 class WrongSign(ActNorm):
     """Reports the log-determinant of the other direction."""
 
-    def forward(self, x: tf.Tensor, condition: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor]:
+    def forward(
+        self, x: tf.Tensor, condition: tf.Tensor | None = None
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         z, log_det = super().forward(x, condition)
         return z, -log_det
 
@@ -72,24 +80,32 @@ class LooksAtTheBatch(Bijection):
     def __init__(self) -> None:
         super().__init__()
 
-    def forward(self, x: tf.Tensor, condition: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor]:
+    def forward(
+        self, x: tf.Tensor, condition: tf.Tensor | None = None
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         return x + 0.01 * tf.reduce_mean(x), tf.zeros_like(x[:, 0])
 
-    def inverse(self, z: tf.Tensor, condition: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor]:
+    def inverse(
+        self, z: tf.Tensor, condition: tf.Tensor | None = None
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         return z - 0.01 / 1.01 * tf.reduce_mean(z), tf.zeros_like(z[:, 0])
 
 
 class NotInverted(ActNorm):
     """Its inverse is its forward map."""
 
-    def inverse(self, z: tf.Tensor, condition: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor]:
+    def inverse(
+        self, z: tf.Tensor, condition: tf.Tensor | None = None
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         return self.forward(z, condition)
 
 
 class IdleWeight(ActNorm):
     """Has a weight that does nothing."""
 
-    def build(self, event_shape: Sequence[int], condition_shape: Sequence[int] | None = None) -> None:
+    def build(
+        self, event_shape: Sequence[int], condition_shape: Sequence[int] | None = None
+    ) -> None:
         super().build(event_shape, condition_shape)
         self.idle = self.add_weight(shape=(1,), name="idle")
 
@@ -97,7 +113,9 @@ class IdleWeight(ActNorm):
 class FarFromIdentity(ActNorm):
     """Starts by doubling everything."""
 
-    def build(self, event_shape: Sequence[int], condition_shape: Sequence[int] | None = None) -> None:
+    def build(
+        self, event_shape: Sequence[int], condition_shape: Sequence[int] | None = None
+    ) -> None:
         super().build(event_shape, condition_shape)
         self.log_scale.assign(self.log_scale + 0.7)
 
@@ -105,7 +123,9 @@ class FarFromIdentity(ActNorm):
 class NotANumberFarAway(ActNorm):
     """Has a finite value and a NaN gradient for large inputs."""
 
-    def forward(self, x: tf.Tensor, condition: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor]:
+    def forward(
+        self, x: tf.Tensor, condition: tf.Tensor | None = None
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         z, log_det = super().forward(x, condition)
         return tf.where(
             tf.abs(z) < 100.0, z, 100.0 + tf.exp(0.0 * tf.sqrt(tf.minimum(100.0 - tf.abs(z), 0.0)))

@@ -1,4 +1,4 @@
-"""Events of any shape: the base class, chains and the checks carry images; bijections of vectors refuse them."""
+"""Events of any shape: base class, chains and checks take images; vector bijections refuse them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,16 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from bayesinn.bijections import ActNorm, Autoregressive, Bijection, Chain, Coupling, Orthogonal, Permutation, Residual
+from bayesinn.bijections import (
+    ActNorm,
+    Autoregressive,
+    Bijection,
+    Chain,
+    Coupling,
+    Orthogonal,
+    Permutation,
+    Residual,
+)
 from bayesinn.bijections.bijection import SharedCondition, constant_log_det
 from bayesinn.core.configuration import clone
 from bayesinn.core.errors import InputError
@@ -26,19 +35,31 @@ class ElementwiseAffine(Bijection):
 
     event_rank = 3
 
-    def build(self, event_shape: Sequence[int], condition_shape: Sequence[int] | None = None) -> None:
+    def build(
+        self, event_shape: Sequence[int], condition_shape: Sequence[int] | None = None
+    ) -> None:
         super().build(event_shape, condition_shape)
-        self.log_scale = self.add_weight(shape=event_shape, initializer="zeros", autocast=False, name="log_scale")
+        self.log_scale = self.add_weight(
+            shape=event_shape, initializer="zeros", autocast=False, name="log_scale"
+        )
         shape = (self.condition_dimension + 1, *event_shape)
         self.shift = self.add_weight(shape=shape, initializer="zeros", autocast=False, name="shift")
 
-    def forward(self, x: tf.Tensor, condition: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor]:
+    def forward(
+        self, x: tf.Tensor, condition: tf.Tensor | None = None
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         log_scale = tf.convert_to_tensor(self.log_scale)
-        return x * tf.exp(log_scale) + self._shifts(condition), constant_log_det(x, tf.reduce_sum(log_scale))
+        return x * tf.exp(log_scale) + self._shifts(condition), constant_log_det(
+            x, tf.reduce_sum(log_scale)
+        )
 
-    def inverse(self, z: tf.Tensor, condition: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor]:
+    def inverse(
+        self, z: tf.Tensor, condition: tf.Tensor | None = None
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         log_scale = tf.convert_to_tensor(self.log_scale)
-        return (z - self._shifts(condition)) * tf.exp(-log_scale), constant_log_det(z, -tf.reduce_sum(log_scale))
+        return (z - self._shifts(condition)) * tf.exp(-log_scale), constant_log_det(
+            z, -tf.reduce_sum(log_scale)
+        )
 
     def _shifts(self, condition: tf.Tensor | None) -> tf.Tensor:
         fixed, slopes = tf.split(tf.convert_to_tensor(self.shift), [1, self.condition_dimension])
@@ -62,7 +83,8 @@ def test_chain_of_images() -> None:
     chain = Chain([ElementwiseAffine(), ElementwiseAffine()], reversible=True)
     chain.build(IMAGE, (4,))
     perturb(chain, np.random.default_rng(1), 0.3)
-    x, condition = tf.random.stateless_normal((10, *IMAGE), (1, 2)), tf.random.stateless_normal((10, 4), (1, 3))
+    x = tf.random.stateless_normal((10, *IMAGE), (1, 2))
+    condition = tf.random.stateless_normal((10, 4), (1, 3))
     assert (chain.event_shape, chain.condition_shape) == (IMAGE, (4,))
     assert chain.check_round_trip(x, condition) < 1e-5
     chain.initialize(x, condition)
@@ -83,10 +105,14 @@ class Squeeze(Bijection):
         height, width, channels = event_shape
         return height // 2, width // 2, 4 * channels
 
-    def forward(self, x: tf.Tensor, condition: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor]:
+    def forward(
+        self, x: tf.Tensor, condition: tf.Tensor | None = None
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         return tf.nn.space_to_depth(x, 2), constant_log_det(x)
 
-    def inverse(self, z: tf.Tensor, condition: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor]:
+    def inverse(
+        self, z: tf.Tensor, condition: tf.Tensor | None = None
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         return tf.nn.depth_to_space(z, 2), constant_log_det(z)
 
 
@@ -98,10 +124,14 @@ class Flatten(Bijection):
     def output_shape(self, event_shape: tuple[int, ...]) -> tuple[int, ...]:
         return (math.prod(event_shape),)
 
-    def forward(self, x: tf.Tensor, condition: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor]:
+    def forward(
+        self, x: tf.Tensor, condition: tf.Tensor | None = None
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         return tf.reshape(x, (-1, self.dimension)), constant_log_det(x)
 
-    def inverse(self, z: tf.Tensor, condition: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor]:
+    def inverse(
+        self, z: tf.Tensor, condition: tf.Tensor | None = None
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         return tf.reshape(z, (-1, *self.event_shape)), constant_log_det(z)
 
 
@@ -115,7 +145,13 @@ def test_chains_build_link_by_link_through_shapes(reversible: bool) -> None:
     check_bijection(lambda: of_three_shapes(reversible), event_shape=(2, 4, 1))
     chain = of_three_shapes(reversible)
     chain.build((2, 4, 1), (3,))
-    assert [link.event_shape for link in chain.bijections] == [(2, 4, 1), (2, 4, 1), (1, 2, 4), (1, 2, 4), (8,)]
+    assert [link.event_shape for link in chain.bijections] == [
+        (2, 4, 1),
+        (2, 4, 1),
+        (1, 2, 4),
+        (1, 2, 4),
+        (8,),
+    ]
     assert chain.latent_shape == (8,)
     with pytest.raises(InputError, match=r"Chain.inverse\n  expected: events of shape \(8,\)"):
         chain.inverse(tf.ones((5, 2, 4, 1)), tf.ones((5, 3)))
@@ -133,7 +169,9 @@ def test_a_wrong_output_shape_is_found() -> None:
         check_bijection(WrongShape, event_shape=(2, 2, 1), near_identity=False)
 
 
-@pytest.mark.parametrize("latent", [None, StudentT(5.0), GaussianMixture(3)], ids=["normal", "t", "mixture"])
+@pytest.mark.parametrize(
+    "latent", [None, StudentT(5.0), GaussianMixture(3)], ids=["normal", "t", "mixture"]
+)
 @pytest.mark.parametrize("flat", [True, False])
 def test_flows_of_images(latent: Latent | None, flat: bool) -> None:
     chain = of_three_shapes() if flat else Chain([ElementwiseAffine()])
@@ -153,10 +191,15 @@ def test_flows_of_images(latent: Latent | None, flat: bool) -> None:
     assert flow(images, repeated).shape == (20,)
 
 
-@pytest.mark.parametrize("make", [ActNorm, Autoregressive, Coupling, Orthogonal, Permutation, Residual])
+@pytest.mark.parametrize(
+    "make", [ActNorm, Autoregressive, Coupling, Orthogonal, Permutation, Residual]
+)
 def test_bijections_of_vectors_refuse_images(make: Callable[[], Bijection]) -> None:
     for bijection in (make(), Chain([make()])):
-        with pytest.raises(InputError, match=r"shape of events\n  expected: \(d,\), a vector\n  got:      \(3, 2, 2\)"):
+        with pytest.raises(
+            InputError,
+            match=r"shape of events\n  expected: \(d,\), a vector\n  got:      \(3, 2, 2\)",
+        ):
             bijection.forward(tf.ones((5, *IMAGE)))
 
 
@@ -165,14 +208,18 @@ def test_wrong_image_shapes_are_explained() -> None:
     with pytest.raises(InputError, match=r"ElementwiseAffine, shape of events\n  expected: 3 axes"):
         layer.forward(tf.ones((5, 3)))
     layer.build(IMAGE)
-    with pytest.raises(InputError, match=r"events of shape \(3, 2, 2\) with conditions of shape None"):
+    with pytest.raises(
+        InputError, match=r"events of shape \(3, 2, 2\) with conditions of shape None"
+    ):
         layer.inverse(tf.ones((5, 2, 3, 2)))
 
 
 class Counted(ElementwiseAffine):
     """Remembers the number of rows of its last condition."""
 
-    def inverse(self, z: tf.Tensor, condition: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor]:
+    def inverse(
+        self, z: tf.Tensor, condition: tf.Tensor | None = None
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         self.rows = len(condition.values if isinstance(condition, SharedCondition) else condition)
         return super().inverse(z, condition)
 

@@ -1,4 +1,4 @@
-"""Hierarchical coupling: the shape of its Jacobian, what it has in common with plain coupling, and Gaussian truth."""
+"""Hierarchical coupling: its Jacobian's shape, likeness to plain coupling, and Gaussian truth."""
 
 from __future__ import annotations
 
@@ -65,7 +65,9 @@ def test_splits_of_one_level_and_shape_are_computed_together() -> None:
 
 def test_groups_have_weights_of_their_own_of_the_usual_size() -> None:
     with seeded_initial_weights(1):
-        layer = ConditionalTransform(Affine(), 3, 1, condition_dimension=2, hidden=HiddenLayers((200,)), groups=8)
+        layer = ConditionalTransform(
+            Affine(), 3, 1, condition_dimension=2, hidden=HiddenLayers((200,)), groups=8
+        )
     kernel = layer.get_weights()[0]
     assert kernel.shape == (8, 5, 200)
     # Glorot's uniform distribution for 5 inputs and 200 outputs, as in a layer without groups.
@@ -77,7 +79,9 @@ def test_subnets_get_narrower_inside() -> None:
     def widths(hidden: tuple[int, ...]) -> list[list[int]]:
         block = Hierarchical(hidden=hidden)
         block.build((8,), (3,))
-        return [[weights.shape[-1] for weights in step.get_weights()[:-2:2]] for step in block.steps]
+        return [
+            [weights.shape[-1] for weights in step.get_weights()[:-2:2]] for step in block.steps
+        ]
 
     # First the elements that only the condition speaks of, then outwards.
     assert widths((128, 40)) == [[128, 40], [32, 16], [64, 20], [128, 40]]
@@ -92,7 +96,8 @@ def test_one_element_is_coupled_as_in_a_plain_coupling(condition_dimension: int)
         plain.build((1,), (condition_dimension,))
     plain.set_weights(block.get_weights())
     generator = np.random.default_rng(3)
-    x, condition = generator.standard_normal((20, 1)), generator.standard_normal((20, condition_dimension))
+    x = generator.standard_normal((20, 1))
+    condition = generator.standard_normal((20, condition_dimension))
     for got, expected in zip(block.forward(x, condition), plain.forward(x, condition), strict=True):
         np.testing.assert_array_equal(got, expected)
 
@@ -104,7 +109,8 @@ def test_two_elements_are_coupled_as_in_a_one_sided_coupling() -> None:
         plain.build((2,), (3,))
     plain.set_weights(block.steps[1].get_weights())
     generator = np.random.default_rng(3)
-    x, condition = tf.constant(generator.standard_normal((20, 2))), tf.constant(generator.standard_normal((20, 3)))
+    x = tf.constant(generator.standard_normal((20, 2)))
+    condition = tf.constant(generator.standard_normal((20, 3)))
     # The first element, which a one-sided coupling leaves alone, follows the condition.
     first, log_det = block.steps[0].forward(x[:, :1], x[:, :0], condition)
     expected, plain_log_det = plain.forward(tf.concat([first, x[:, 1:]], axis=1), condition)
@@ -114,21 +120,25 @@ def test_two_elements_are_coupled_as_in_a_one_sided_coupling() -> None:
 
 
 def whitening_block(covariance: np.ndarray) -> Hierarchical:
-    """A block with linear subnets and its weights in closed form: the triangular factor of a Gaussian."""
+    """A block with linear subnets, weights in closed form: the triangular factor of a Gaussian."""
     dimension = len(covariance)
     with default_dtype("float64"):
         block = Hierarchical(Affine(clamp=4.0), hidden=())
         block.build((dimension,))
     for alike, step in zip(block.rounds, block.steps, strict=True):
-        # Later steps still are the identity. Inside a half, only what the elements before it don't explain counts:
-        # the splits further out take the rest away.
+        # Later steps still are the identity. Inside a half, only what the elements before it don't
+        # explain counts: the splits further out take the rest away.
         current = matrix(block, dimension)
         inner = []
         for split in alike:
             change = current[split.start : split.stop, split.start : split.stop]
-            unexplained = conditional_covariance(covariance[: split.stop, : split.stop], given=split.start)
+            unexplained = conditional_covariance(
+                covariance[: split.stop, : split.stop], given=split.start
+            )
             inner.append(change @ unexplained @ change.T)
-        standardise_given_passive(step, inner[0] if len(inner) == 1 else np.stack(inner), passive=alike[0].passive)
+        standardise_given_passive(
+            step, inner[0] if len(inner) == 1 else np.stack(inner), passive=alike[0].passive
+        )
     return block
 
 
@@ -142,7 +152,7 @@ def test_one_block_whitens_any_gaussian_and_one_coupling_does_not(dimension: int
 
 
 def test_fixing_the_first_half_gives_the_conditional() -> None:
-    """A block of observables and parameters together holds the posterior: here that of a linear Gaussian model."""
+    """A block of observables and parameters holds the posterior: of a linear Gaussian model."""
     generator = np.random.default_rng(5)
     design = generator.standard_normal((3, 3))
     noise = 0.25 * np.eye(3)
@@ -154,7 +164,8 @@ def test_fixing_the_first_half_gives_the_conditional() -> None:
     mean = np.linalg.solve(precision, design.T @ np.linalg.solve(noise, observed[0]))
 
     latent = block.forward(np.concatenate([observed, np.zeros((1, 3))], axis=1))[0].numpy()[:, :3]
-    # The map is affine: the latent origin goes to the mean, and unit vectors show a factor of the covariance.
+    # The map is affine: the latent origin goes to the mean, and unit vectors show a factor of the
+    # covariance.
     others = np.concatenate([np.zeros((1, 3)), np.eye(3)])
     draws, _ = block.inverse(np.concatenate([np.repeat(latent, 4, axis=0), others], axis=1))
     np.testing.assert_allclose(draws[:, :3], np.repeat(observed, 4, axis=0), atol=1e-9)

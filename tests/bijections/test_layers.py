@@ -23,7 +23,8 @@ def data(rows: int = 512) -> np.ndarray:
 
 def test_actnorms_of_a_stack_standardise_the_first_batch() -> None:
     chain = coupling(blocks=4, hidden=(16,)).chain
-    x, condition = tf.constant(data()), tf.random.stateless_normal((512, 2), (1, 2))
+    x = tf.constant(data())
+    condition = tf.random.stateless_normal((512, 2), (1, 2))
     chain.build((4,), (2,))
     perturb(chain, np.random.default_rng(2), 0.3)
     chain.initialize(x, condition)
@@ -59,7 +60,9 @@ def test_actnorm_initialises_once_also_after_loading() -> None:
 
 
 @pytest.mark.parametrize("layer_class", [Permutation, Orthogonal])
-def test_random_choices_are_saved_with_the_weights(layer_class: type[Bijection], tmp_path: pathlib.Path) -> None:
+def test_random_choices_are_saved_with_the_weights(
+    layer_class: type[Bijection], tmp_path: pathlib.Path
+) -> None:
     made = Chain([layer_class(), Coupling(hidden=(8,)), layer_class()])
     x = tf.random.stateless_normal((10, 7), (1, 2))
     expected, _ = made.forward(x)
@@ -76,7 +79,8 @@ def test_orthogonal_is_orthogonal_and_uniform() -> None:
     layer.build((50,))
     matrix = np.asarray(layer.matrix)
     np.testing.assert_allclose(matrix.T @ matrix, np.eye(50), atol=1e-6)
-    # Haar measure: each entry has mean 0 and variance 1/d. A QR without the signs has a biased diagonal.
+    # Haar measure: each entry has mean 0 and variance 1/d. A QR without the signs has a biased
+    # diagonal.
     corners = []
     for _ in range(400):
         layer = Orthogonal()

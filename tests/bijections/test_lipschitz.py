@@ -7,14 +7,21 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from bayesinn.bijections.residual.lipschitz import ACTIVATIONS, LipschitzNetwork, limited, lipswish, spectral_bound
+from bayesinn.bijections.residual.lipschitz import (
+    ACTIVATIONS,
+    LipschitzNetwork,
+    limited,
+    lipswish,
+    spectral_bound,
+)
 from bayesinn.testing.measures import perturb
 
 
 def matrix(shape: tuple[int, int], kind: str, seed: int = 1) -> np.ndarray:
     gaussian = np.random.default_rng(seed).standard_normal(shape)
     if kind == "orthogonal":
-        # All singular values equal: the hardest case for power iteration, and for the Schatten norm.
+        # All singular values equal: the hardest case for power iteration, and for the Schatten
+        # norm.
         left, _, right = np.linalg.svd(gaussian, full_matrices=False)
         return left @ right
     if kind == "rank one":
@@ -25,11 +32,14 @@ def matrix(shape: tuple[int, int], kind: str, seed: int = 1) -> np.ndarray:
 @pytest.mark.parametrize("kind", ["gaussian", "orthogonal", "rank one"])
 @pytest.mark.parametrize("shape", [(1, 1), (2, 64), (64, 64), (128, 3)])
 @pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
-def test_bound_is_above_the_largest_singular_value_and_close(shape: tuple[int, int], kind: str, scale: float) -> None:
+def test_bound_is_above_the_largest_singular_value_and_close(
+    shape: tuple[int, int], kind: str, scale: float
+) -> None:
     kernel = (scale * matrix(shape, kind)).astype("float32")
     exact = np.linalg.svd(kernel.astype("float64"), compute_uv=False)[0]
     ratio = float(spectral_bound(tf.constant(kernel))) / exact
-    # Measured over seeds 1, 2, 3: between 1 - 1e-7 and min(shape)^(1/514), 1.0081 for the orthogonal (64, 64).
+    # Measured over seeds 1, 2, 3: between 1 - 1e-7 and min(shape)^(1/514), 1.0081 for the
+    # orthogonal (64, 64).
     assert 1.0 - 1e-6 <= ratio <= min(shape) ** (1.0 / 514.0) + 1e-6
 
 
@@ -40,8 +50,11 @@ def test_gradient_of_the_bound_is_that_of_the_singular_value() -> None:
             tape.watch(kernel)
             bound = spectral_bound(kernel)
         left, _, right = np.linalg.svd(kernel.numpy())
-        # Singular values of a 5 x 7 Gaussian are well apart; measured over seeds 1, 2, 3: at most 1e-15.
-        np.testing.assert_allclose(tape.gradient(bound, kernel), np.outer(left[:, 0], right[0]), atol=1e-9)
+        # Singular values of a 5 x 7 Gaussian are well apart; measured over seeds 1, 2, 3: at most
+        # 1e-15.
+        np.testing.assert_allclose(
+            tape.gradient(bound, kernel), np.outer(left[:, 0], right[0]), atol=1e-9
+        )
 
 
 def test_zeros_stay_zeros_and_let_gradients_through() -> None:
@@ -62,7 +75,9 @@ def test_small_matrices_are_left_alone() -> None:
 
 def largest_slope(network: LipschitzNetwork) -> float:
     """What the singular values of all matrices allow at most."""
-    return float(np.prod([np.linalg.svd(kernel, compute_uv=False)[0] for kernel in network.given().kernels]))
+    return float(
+        np.prod([np.linalg.svd(kernel, compute_uv=False)[0] for kernel in network.given().kernels])
+    )
 
 
 def test_slope_keeps_its_bound_for_random_and_for_trained_weights() -> None:
@@ -78,7 +93,11 @@ def test_slope_keeps_its_bound_for_random_and_for_trained_weights() -> None:
             # Asks for the steepest network there is.
             loss = -tf.reduce_mean(network.linearize(x, network.given())[1].jacobian_vector(x) ** 2)
         # The last bias has no part in the slope, and gets no gradient.
-        variables = [variable for variable in network.trainable_variables if variable is not network.biases[-1]]
+        variables = [
+            variable
+            for variable in network.trainable_variables
+            if variable is not network.biases[-1]
+        ]
         optimizer.apply(tape.gradient(loss, variables), variables)
         assert largest_slope(network) <= 0.9 + 1e-6
 

@@ -48,8 +48,11 @@ def network(rows: int, dimension: int = 3, units: int = 8, seed: int = 1) -> Lin
 
 def test_products_and_log_det_are_those_of_the_matrix() -> None:
     linear = network(rows=5)
-    jacobian, vectors = linear.jacobian(), tf.random.stateless_normal((5, 3), (1, 2), dtype=tf.float64)
-    np.testing.assert_allclose(linear.jacobian_vector(vectors), tf.linalg.matvec(jacobian, vectors), atol=1e-14)
+    jacobian = linear.jacobian()
+    vectors = tf.random.stateless_normal((5, 3), (1, 2), dtype=tf.float64)
+    np.testing.assert_allclose(
+        linear.jacobian_vector(vectors), tf.linalg.matvec(jacobian, vectors), atol=1e-14
+    )
     transposed = tf.linalg.matvec(jacobian, vectors, transpose_a=True)
     np.testing.assert_allclose(linear.vector_jacobian(vectors), transposed, atol=1e-14)
     for dimension in (1, 2, 3, 20):
@@ -86,7 +89,10 @@ def test_many_rows_are_taken_in_pieces(rows: int, monkeypatch: pytest.MonkeyPatc
 
 
 def truncation_bound(dimension: int, lipschitz: float, terms: int) -> float:
-    """How far the truncated series can be from log det(I + J), for J (d, d) with norm at most ``lipschitz``."""
+    """How far the truncated series can be from log det(I + J), for J (d, d) of limited norm.
+
+    The norm of J is at most ``lipschitz``.
+    """
     partial = sum(lipschitz**power / power for power in range(1, terms + 1))
     return dimension * (-math.log1p(-lipschitz) - partial)
 
@@ -97,7 +103,9 @@ def test_truncated_series_keeps_its_bound() -> None:
         linear = Linearization([tf.constant(matrix.T)], [])
         errors = []
         for terms in (1, 5, 10, 20, 200):
-            errors.append(abs(float(with_exact_traces(linear, 6, tf.ones(terms, tf.float64))) - exact(matrix)))
+            errors.append(
+                abs(float(with_exact_traces(linear, 6, tf.ones(terms, tf.float64))) - exact(matrix))
+            )
             assert errors[-1] <= truncation_bound(6, 0.9, terms)
         assert errors[1] < errors[0]
         assert errors[-1] < 1e-9
@@ -109,7 +117,7 @@ def test_truncated_series_keeps_its_bound() -> None:
 
 
 def lengths(law: Law) -> list[tuple[float, tf.Tensor]]:
-    """All lengths that a series can have: the probability of each, and a uniform number that leads to it."""
+    """All lengths that a series can have: each one's probability, and a uniform number for it."""
     edges = np.unique(np.concatenate([[0.0, 1.0], law.survival()]))
     middles = [tf.constant(middle, tf.float64) for middle in (edges[:-1] + edges[1:]) / 2.0]
     return list(zip(np.diff(edges), middles, strict=True))
@@ -118,13 +126,17 @@ def lengths(law: Law) -> list[tuple[float, tf.Tensor]]:
 @pytest.mark.parametrize("law", LAWS, ids=repr)
 @pytest.mark.parametrize("terms", [0, 2, 10])
 def test_weights_have_mean_one(law: Law, terms: int) -> None:
-    mean = sum(probability * roulette_weights(uniform, law, terms).numpy() for probability, uniform in lengths(law))
+    mean = sum(
+        probability * roulette_weights(uniform, law, terms).numpy()
+        for probability, uniform in lengths(law)
+    )
     np.testing.assert_allclose(mean, np.ones(terms + len(law.survival())), rtol=1e-12)
 
 
 @pytest.mark.parametrize("law", [Geometric(0.5), Poisson(2.0)], ids=repr)
 def test_series_of_random_length_has_the_exact_mean(law: Law) -> None:
-    # The mean over lengths by summing over them, and over probes by exact traces: nothing random is left.
+    # The mean over lengths by summing over them, and over probes by exact traces: nothing random is
+    # left.
     matrix = contraction(norm=0.7)
     linear = Linearization([tf.constant(matrix)], [])
     mean = sum(
@@ -132,21 +144,28 @@ def test_series_of_random_length_has_the_exact_mean(law: Law) -> None:
         for probability, uniform in lengths(law)
     )
     most = 2 + len(law.survival())
-    np.testing.assert_allclose(mean, with_exact_traces(linear, 6, tf.ones(most, tf.float64)), atol=1e-12)
-    # The truncated tail is what is left of the bias; the bounds are 2e-4 and 6e-3, measured over seeds 1, 2, 3 at most
-    # 5e-10 and 5e-7.
+    np.testing.assert_allclose(
+        mean, with_exact_traces(linear, 6, tf.ones(most, tf.float64)), atol=1e-12
+    )
+    # The truncated tail is what is left of the bias; the bounds are 2e-4 and 6e-3, measured over
+    # seeds 1, 2, 3 at most 5e-10 and 5e-7.
     assert abs(mean - exact(matrix)) <= truncation_bound(6, 0.7, most)
 
 
 @pytest.mark.parametrize("law", LAWS, ids=repr)
 def test_mean_over_many_random_series_is_exact(law: Law) -> None:
-    # Real eigenvalues up to 0.7 in size, so that late terms matter; random matrices have much smaller ones.
-    generator, draws = np.random.default_rng(1), 20_000
+    # Real eigenvalues up to 0.7 in size, so that late terms matter; random matrices have much
+    # smaller ones.
+    generator = np.random.default_rng(1)
+    draws = 20_000
     rotation = np.linalg.qr(generator.standard_normal((6, 6)))[0]
     matrix = rotation @ np.diag(np.linspace(-0.7, 0.7, 6)) @ rotation.T
     linear = Linearization([tf.constant(matrix)], [])
-    estimates, unweighted = [], []
-    numbers, counts = np.unique(np.sum(generator.random((draws, 1)) < law.survival(), axis=1), return_counts=True)
+    estimates = []
+    unweighted = []
+    numbers, counts = np.unique(
+        np.sum(generator.random((draws, 1)) < law.survival(), axis=1), return_counts=True
+    )
     for number, count in zip(numbers, counts, strict=True):
         uniform = tf.constant(np.append(law.survival(), 0.0)[number], tf.float64)
         weights = roulette_weights(uniform, law, exact=2)
@@ -167,7 +186,9 @@ def test_neumann_gradient_is_that_of_the_log_det() -> None:
     with tf.GradientTape(persistent=True) as tape:
         tape.watch(sources)
         true = linear.log_det()[0]
-        same = Linearization(linear.kernels, [tf.repeat(slope, 3, axis=0) for slope in linear.slopes])
+        same = Linearization(
+            linear.kernels, [tf.repeat(slope, 3, axis=0) for slope in linear.slopes]
+        )
         estimate = with_exact_traces(same, 3, tf.ones(300, tf.float64))
     np.testing.assert_allclose(estimate, true, atol=1e-12)
     gradients = zip(tape.gradient(estimate, sources), tape.gradient(true, sources), strict=True)
@@ -178,7 +199,9 @@ def test_neumann_gradient_is_that_of_the_log_det() -> None:
 
 @pytest.mark.parametrize("law", [None, Geometric(0.5), Poisson(2.0)], ids=repr)
 def test_neumann_gradient_is_right_on_average(law: Law | None) -> None:
-    rows, groups, matrix = 200, 40, contraction(3, 0.6)
+    rows = 200
+    groups = 40
+    matrix = contraction(3, 0.6)
     kernel = tf.constant(matrix)
     generator = np.random.default_rng(1)
     gradients = []
@@ -206,7 +229,9 @@ def test_neumann_gradient_follows_the_weight_of_each_row() -> None:
         rows = tf.unstack(series_log_det(linear, probes, tf.ones(5, tf.float64)))
         weighted = 3.0 * rows[0] - 0.5 * rows[1]
     both = tape.gradient(weighted, linear.kernels)
-    for got, first, second in zip(both, *(tape.gradient(row, linear.kernels) for row in rows), strict=True):
+    for got, first, second in zip(
+        both, *(tape.gradient(row, linear.kernels) for row in rows), strict=True
+    ):
         np.testing.assert_allclose(got, 3.0 * first - 0.5 * second, atol=1e-14)
 
 
@@ -217,15 +242,19 @@ def test_gradient_stores_no_more_for_a_longer_series() -> None:
             with tf.GradientTape() as tape:
                 tape.watch(slopes)
                 linear = Linearization(kernels, slopes)
-                value = series_log_det(linear, tf.ones_like(slopes[0][:, :3]), tf.ones(terms, tf.float64))
+                value = series_log_det(
+                    linear, tf.ones_like(slopes[0][:, :3]), tf.ones(terms, tf.float64)
+                )
             return tape.gradient(value, slopes)
 
         kernels = network(rows=1).kernels
         graph = gradient.get_concrete_function().graph
         loops = [operation for operation in graph.get_operations() if "While" in operation.type]
-        # One loop, forward: a second would walk back through all terms, with everything they left behind.
+        # One loop, forward: a second would walk back through all terms, with everything they left
+        # behind.
         assert len(loops) == 1
-        # What the loop carries is of fixed size; a stack of intermediate results would be a variant.
+        # What the loop carries is of fixed size; a stack of intermediate results would be a
+        # variant.
         assert not any(output.dtype == tf.variant for output in loops[0].outputs)
         return len(graph.get_operations())
 
@@ -259,6 +288,10 @@ def test_noise_is_a_function_of_its_state() -> None:
 
 
 def test_bad_arguments_are_explained() -> None:
-    for law, value, name in ((Geometric, 1.0, "stop"), (Geometric, 0.0, "stop"), (Poisson, 0.0, "rate")):
+    for law, value, name in (
+        (Geometric, 1.0, "stop"),
+        (Geometric, 0.0, "stop"),
+        (Poisson, 0.0, "rate"),
+    ):
         with pytest.raises(InputError, match=f"argument '{name}'"):
             law(value)

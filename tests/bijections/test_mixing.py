@@ -63,7 +63,8 @@ def test_householder_reaches_every_orthogonal_matrix_of_its_determinant() -> Non
     rotation = np.asarray(layer.matrix)
     # Four reflections keep the determinant.
     target[:, 0] *= np.linalg.det(target) * np.linalg.det(rotation)
-    rest, vectors = rotation.T @ target, []
+    rest = rotation.T @ target
+    vectors = []
     for i in range(4):
         vector = rest[:, i] - np.eye(4)[i]
         if np.linalg.norm(vector) < 1e-9:
@@ -93,10 +94,12 @@ def test_lu_is_invertible_whatever_its_weights(dimension: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "layers", [lambda: [LULinear()], lambda: [Householder(), ActNorm()]], ids=["lu", "householder and actnorm"]
+    "layers",
+    [lambda: [LULinear()], lambda: [Householder(), ActNorm()]],
+    ids=["lu", "householder and actnorm"],
 )
 def test_learned_mixing_whitens_any_gaussian(layers: Callable[[], list[Bijection]]) -> None:
-    """A learned matrix finds the whitening factor; learned reflections find the principal axes, ActNorm the scales."""
+    """A learned matrix finds the whitening factor, reflections the axes, ActNorm the scales."""
     covariance = correlation(4, seed=4)
     chain = made(lambda: Chain(layers()), 4)
     optimizer = keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(0.05, 400, alpha=0.01))
@@ -112,9 +115,15 @@ def test_learned_mixing_whitens_any_gaussian(layers: Callable[[], list[Bijection
         for _ in tf.range(400):
             with tf.GradientTape() as tape:
                 rows, log_det = linear_part()
-                # Expected negative log likelihood of the Gaussian, up to a constant, without sampling.
-                loss = 0.5 * tf.linalg.trace(tf.matmul(rows, covariance @ rows, transpose_a=True)) - log_det
-            gradients = tape.gradient(loss, [variable.value for variable in chain.trainable_variables])
+                # Expected negative log likelihood of the Gaussian, up to a constant, without
+                # sampling.
+                loss = (
+                    0.5 * tf.linalg.trace(tf.matmul(rows, covariance @ rows, transpose_a=True))
+                    - log_det
+                )
+            gradients = tape.gradient(
+                loss, [variable.value for variable in chain.trainable_variables]
+            )
             optimizer.apply_gradients(zip(gradients, chain.trainable_variables, strict=True))
 
     assert divergence(covariance) > 0.5

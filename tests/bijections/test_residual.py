@@ -1,4 +1,4 @@
-"""Residual blocks: the contract, bounds of slope and log-determinant, the inverse and gradients through it."""
+"""Residual blocks: contract, bounds of slope and log-determinant, inverse, gradients through it."""
 
 from __future__ import annotations
 
@@ -43,7 +43,12 @@ def normal(*shape: int, seed: int = 1, dtype: str = "float64") -> tf.Tensor:
     [
         (Residual(hidden=(8, 8)), (1, 2)),
         (Residual(hidden=(), lipschitz=0.5, log_det="truncated"), (2,)),
-        (Residual(hidden=(8,), lipschitz=0.97, activation="elu", log_det="unbiased", law=Poisson(2.0)), (3,)),
+        (
+            Residual(
+                hidden=(8,), lipschitz=0.97, activation="elu", log_det="unbiased", law=Poisson(2.0)
+            ),
+            (3,),
+        ),
     ],
     ids=repr,
 )
@@ -62,15 +67,25 @@ def test_linear_block_is_exact() -> None:
     limited = block.network.given().kernels[0].numpy()
     # The bound of the singular value is above it by up to 6^(1/514).
     np.testing.assert_allclose(limited, matrix, rtol=0.0035)
-    np.testing.assert_allclose(log_det, np.full(10, np.linalg.slogdet(np.eye(6) + limited)[1]), atol=1e-13)
-    np.testing.assert_allclose(block.inverse(z)[0], np.linalg.solve((np.eye(6) + limited).T, z.numpy().T).T, atol=1e-11)
+    np.testing.assert_allclose(
+        log_det, np.full(10, np.linalg.slogdet(np.eye(6) + limited)[1]), atol=1e-13
+    )
+    np.testing.assert_allclose(
+        block.inverse(z)[0], np.linalg.solve((np.eye(6) + limited).T, z.numpy().T).T, atol=1e-11
+    )
 
 
 @pytest.mark.parametrize("direction", [-1.0, 1.0])
 def test_stretch_and_log_det_reach_their_bounds_and_stay_within(direction: float) -> None:
     block = built(dimension=2, condition_dimension=1, scale=0.3)
-    x, y, condition = normal(200, 2), normal(200, 2, seed=2), normal(200, 1)
-    weights = [variable for variable in block.trainable_variables if variable is not block.network.biases[-1]]
+    x = normal(200, 2)
+    y = normal(200, 2, seed=2)
+    condition = normal(200, 1)
+    weights = [
+        variable
+        for variable in block.trainable_variables
+        if variable is not block.network.biases[-1]
+    ]
     optimizer = keras.optimizers.Adam(0.1)
     optimizer.build(weights)
 
@@ -82,14 +97,15 @@ def test_stretch_and_log_det_reach_their_bounds_and_stay_within(direction: float
 
     for _ in range(100):
         train()
-    (z, log_det), (other, _) = block.forward(x, condition), block.forward(y, condition)
+    z, log_det = block.forward(x, condition)
+    other, _ = block.forward(y, condition)
     stretch = np.linalg.norm(z - other, axis=-1) / np.linalg.norm(x - y, axis=-1)
     assert np.min(stretch) >= 0.1
     assert np.max(stretch) <= 1.9
     assert np.min(log_det) >= 2.0 * math.log(0.1)
     assert np.max(log_det) <= 2.0 * math.log(1.9)
-    # Close to the bounds, or keeping them would prove little. Measured over seeds 1, 2, 3 and two machines: at least
-    # 1.58 of 2; an untrained block has 0.01.
+    # Close to the bounds, or keeping them would prove little. Measured over seeds 1, 2, 3 and two
+    # machines: at least 1.58 of 2; an untrained block has 0.01.
     extreme = np.max(log_det) / math.log(1.9) if direction > 0 else np.min(log_det) / math.log(0.1)
     assert extreme > 1.3
     back, _ = block.inverse(z, condition)
@@ -98,11 +114,13 @@ def test_stretch_and_log_det_reach_their_bounds_and_stay_within(direction: float
 
 
 def test_error_of_the_inverse_shrinks_by_the_same_factor_in_each_round() -> None:
-    angle, rate = 0.7, 0.8
+    angle = 0.7
+    rate = 0.8
     rotation = rate * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     z = normal(1, 2)
     solution = np.linalg.solve((np.eye(2) + rotation).T, z.numpy().T).T
-    rounds, errors = [], []
+    rounds = []
+    errors = []
     for tolerance in (1e-2, 1e-4, 1e-6, 1e-8, 1e-10):
         calls = 0
 
@@ -122,7 +140,8 @@ def test_error_of_the_inverse_shrinks_by_the_same_factor_in_each_round() -> None
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_inverse_in_single_precision(seed: int) -> None:
     block = built(dimension=5, condition_dimension=2, seed=seed, dtype="float32")
-    x, condition = normal(500, 5, dtype="float32"), normal(500, 2, seed=2, dtype="float32")
+    x = normal(500, 5, dtype="float32")
+    condition = normal(500, 2, seed=2, dtype="float32")
     z, log_det = block.forward(x, condition)
     back, inverse_log_det = block.inverse(z, condition)
     # Measured over seeds 1, 2, 3: at most 8e-7 and 2e-7.
@@ -150,19 +169,23 @@ def test_rows_are_inverted_independently() -> None:
 
 def test_gradient_of_the_inverse_is_that_of_the_unrolled_iteration() -> None:
     block = built(condition_dimension=2)
-    z, condition = normal(5, 3), normal(5, 2, seed=2)
+    z = normal(5, 3)
+    condition = normal(5, 2, seed=2)
     weights = normal(5, 3, seed=3)
     sources = [z, condition, *(variable.value for variable in block.trainable_variables)]
     with tf.GradientTape(persistent=True) as tape:
         tape.watch([z, condition])
         x, log_det = block.inverse(z, condition)
         loss = tf.reduce_sum(weights * x**2) + tf.reduce_sum(weights[:, 0] * log_det)
-        unrolled, given = z, block.network.given(condition)
+        unrolled = z
+        given = block.network.given(condition)
         for _ in range(300):
             unrolled = z - block.network.linearize(unrolled, given)[0]
         log_det = -block.network.linearize(unrolled, given)[1].log_det()
         expected = tf.reduce_sum(weights * unrolled**2) + tf.reduce_sum(weights[:, 0] * log_det)
-    for got, wanted in zip(tape.gradient(loss, sources), tape.gradient(expected, sources), strict=True):
+    for got, wanted in zip(
+        tape.gradient(loss, sources), tape.gradient(expected, sources), strict=True
+    ):
         # Measured over seeds 1, 2, 3: at most 5e-14.
         np.testing.assert_allclose(got, wanted, atol=1e-11)
         assert np.any(wanted)
@@ -172,15 +195,24 @@ def test_gradient_of_the_inverse_is_that_of_the_unrolled_iteration() -> None:
 def test_gradients_in_training_reach_weights_and_condition(log_det: str) -> None:
     with default_dtype("float64"):
         flow = InvertibleFlow(
-            Chain([ActNorm(), Residual(hidden=(8,), log_det=log_det), Residual(hidden=(8,), log_det=log_det)])
+            Chain(
+                [
+                    ActNorm(),
+                    Residual(hidden=(8,), log_det=log_det),
+                    Residual(hidden=(8,), log_det=log_det),
+                ]
+            )
         )
         flow.build((3,), (2,))
     perturb(flow, np.random.default_rng(1), 0.5)
-    x, condition = normal(20, 3), normal(20, 2)
+    x = normal(20, 3)
+    condition = normal(20, 2)
     with tf.GradientTape() as tape:
         tape.watch(condition)
         loss = tf.reduce_mean(flow(x, condition, training=True))
-    gradients = tape.gradient(loss, [condition, *(variable.value for variable in flow.trainable_variables)])
+    gradients = tape.gradient(
+        loss, [condition, *(variable.value for variable in flow.trainable_variables)]
+    )
     for gradient in gradients:
         assert gradient is not None
         assert np.isfinite(gradient).all()
@@ -201,7 +233,9 @@ class Network(keras.layers.Layer):
 
 def test_estimates_are_for_training_and_right_on_average() -> None:
     with default_dtype("float64"):
-        network = Network(InvertibleFlow(Chain([Residual(hidden=(16,), log_det="unbiased") for _ in range(2)])))
+        network = Network(
+            InvertibleFlow(Chain([Residual(hidden=(16,), log_det="unbiased") for _ in range(2)]))
+        )
     x = normal(400, 3)
     network(x)
     perturb(network, np.random.default_rng(1), 0.5)
@@ -226,7 +260,14 @@ def test_estimates_are_for_training_and_right_on_average() -> None:
 
 
 def test_bad_arguments_are_explained() -> None:
-    wrong = {"log_det": "cheap", "terms": 0, "tolerance": 0.0, "lipschitz": 1.0, "activation": "relu", "hidden": (8, 0)}
+    wrong = {
+        "log_det": "cheap",
+        "terms": 0,
+        "tolerance": 0.0,
+        "lipschitz": 1.0,
+        "activation": "relu",
+        "hidden": (8, 0),
+    }
     for name, value in wrong.items():
         with pytest.raises(InputError, match=f"Residual, argument '{name}'"):
             built(**{name: value})

@@ -1,4 +1,4 @@
-"""The rational-quadratic spline at a table of knots, in both directions, and at hostile raw parameters."""
+"""The rational-quadratic spline at a table of knots, both ways, and at hostile raw parameters."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from bayesinn.bijections import Spline
 SPLINE = Spline(bins=3, bound=1.0)
 # Slopes in the table are softplus(raw) + minimum; ours are shifted so that raw zero is slope one.
 SHIFT = math.log(math.expm1(1.0 - SPLINE.minimum_slope))
-RAW = tf.constant([[[0.0, math.log(2.0), 0.0, 0.3, -0.2, 0.1, 0.5 - SHIFT, -0.5 - SHIFT]]], tf.float64)
+RAW = tf.constant(
+    [[[0.0, math.log(2.0), 0.0, 0.3, -0.2, 0.1, 0.5 - SHIFT, -0.5 - SHIFT]]], tf.float64
+)
 
 
 def column(values: list[float] | np.ndarray) -> tuple[tf.Tensor, tf.Tensor]:
@@ -29,7 +31,11 @@ def knots() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         return np.concatenate([[-1.0], 2.0 * np.cumsum(shares) - 1.0])
 
     slopes = 1e-3 + np.log1p(np.exp([0.5, -0.5]))
-    return axis(np.array([0.0, math.log(2.0), 0.0])), axis(np.array([0.3, -0.2, 0.1])), np.array([1.0, *slopes, 1.0])
+    return (
+        axis(np.array([0.0, math.log(2.0), 0.0])),
+        axis(np.array([0.3, -0.2, 0.1])),
+        np.array([1.0, *slopes, 1.0]),
+    )
 
 
 def test_raw_slope_of_the_identity() -> None:
@@ -40,7 +46,9 @@ def test_inverse_test_vector() -> None:
     z, raw = column([-0.87050322, 0.12555512, 0.22192998, 0.98974832])
     x, log_slope = SPLINE.inverse(z, raw)
     np.testing.assert_allclose(x[:, 0], [-0.9, 0.0, 0.25, 0.99], atol=2e-8)
-    np.testing.assert_allclose(log_slope[:, 0], [-0.46107081, 0.89240489, 0.97114765, -0.04918420], atol=2e-7)
+    np.testing.assert_allclose(
+        log_slope[:, 0], [-0.46107081, 0.89240489, 0.97114765, -0.04918420], atol=2e-7
+    )
 
 
 @pytest.mark.parametrize("side", [-1e-12, 0.0, 1e-12])
@@ -63,14 +71,19 @@ def test_log_slope_is_that_of_automatic_differentiation() -> None:
         with tf.GradientTape() as tape:
             tape.watch(values)
             images, log_slope = direction(values, raw)
-        np.testing.assert_allclose(tf.math.log(tape.gradient(images, values)), log_slope, atol=1e-10)
+        np.testing.assert_allclose(
+            tf.math.log(tape.gradient(images, values)), log_slope, atol=1e-10
+        )
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("scale", [10.0, 1e3, 1e6])
 def test_hostile_raw_parameters_stay_finite_and_monotone(scale: float, dtype: str) -> None:
     spline = Spline()
-    raw = tf.constant(scale * np.random.default_rng(1).standard_normal((1, 1, spline.parameters_per_element)), dtype)
+    raw = tf.constant(
+        scale * np.random.default_rng(1).standard_normal((1, 1, spline.parameters_per_element)),
+        dtype,
+    )
     raw = tf.repeat(raw, 1001, axis=0)
     values = tf.constant(np.linspace(-6.0, 6.0, 1001)[:, None], dtype)
     for direction in (spline.forward, spline.inverse):

@@ -1,4 +1,4 @@
-"""Affine and spline transforms against published formulas, an independent implementation, and their own laws."""
+"""Affine and spline transforms against published formulas, an independent implementation, laws."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ import tensorflow_probability as tfp
 from bayesinn.bijections import Affine, Composed, Spline
 
 
-def random_raw(spline: Spline, rows: int, elements: int, scale: float = 1.5, seed: int = 1) -> tf.Tensor:
+def random_raw(
+    spline: Spline, rows: int, elements: int, scale: float = 1.5, seed: int = 1
+) -> tf.Tensor:
     shape = (rows, elements, spline.parameters_per_element)
     return tf.constant(scale * np.random.default_rng(seed).standard_normal(shape), tf.float64)
 
@@ -41,11 +43,15 @@ def test_spline_test_vector() -> None:
     spline = Spline(bins=3, bound=1.0)
     # The vector has slopes softplus(raw) + minimum; ours are shifted so that raw zero is slope one.
     shift = math.log(math.expm1(1.0 - spline.minimum_slope))
-    raw = tf.constant([0.0, math.log(2.0), 0.0, 0.3, -0.2, 0.1, 0.5 - shift, -0.5 - shift], tf.float64)
+    raw = tf.constant(
+        [0.0, math.log(2.0), 0.0, 0.3, -0.2, 0.1, 0.5 - shift, -0.5 - shift], tf.float64
+    )
     x = tf.constant([[-0.9, 0.0, 0.25, 0.99]], tf.float64)
     z, log_slope = spline.forward(x, tf.tile(raw[None, None], (1, 4, 1)))
     np.testing.assert_allclose(z[0], [-0.87050322, 0.12555512, 0.22192998, 0.98974832], atol=1e-8)
-    np.testing.assert_allclose(log_slope[0], [0.46107081, -0.89240489, -0.97114765, 0.04918420], atol=1e-8)
+    np.testing.assert_allclose(
+        log_slope[0], [0.46107081, -0.89240489, -0.97114765, 0.04918420], atol=1e-8
+    )
 
 
 def test_spline_agrees_with_tfp() -> None:
@@ -78,7 +84,12 @@ def test_spline_is_monotone() -> None:
 
 def test_spline_is_smooth_at_knots_and_bounds() -> None:
     spline, raw = one_spline(2)
-    widths = 10.0 * (spline.minimum_bin + (1.0 - 8 * spline.minimum_bin) * tf.nn.softmax(raw[0, 0, :8])).numpy()
+    widths = (
+        10.0
+        * (
+            spline.minimum_bin + (1.0 - 8 * spline.minimum_bin) * tf.nn.softmax(raw[0, 0, :8])
+        ).numpy()
+    )
     for knot in np.concatenate([[-5.0], np.cumsum(widths) - 5.0]):
         x = tf.constant([[knot - 1e-9], [knot + 1e-9]], tf.float64)
         z, log_slope = spline.forward(x, raw)
@@ -113,7 +124,8 @@ def test_spline_inverts_in_single_precision() -> None:
     x = tf.random.stateless_normal((5000, 2), (1, 2))
     z, log_slope = spline.forward(x, raw)
     back, _ = spline.inverse(z, raw)
-    # Where the spline is flat, rounding of z alone moves x: the error is measured on the scale of z.
+    # Where the spline is flat, rounding of z alone moves x: the error is measured on the scale of
+    # z.
     error = tf.abs(back - x) * tf.minimum(tf.exp(log_slope), 1.0)
     # Largest over seeds 1, 2, 3 of the raw parameters: 1.4e-5.
     assert float(tf.reduce_max(error)) < 5e-5

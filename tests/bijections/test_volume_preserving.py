@@ -41,7 +41,9 @@ def test_soft_clamps(clamping: str, expected: list[float], tolerance: float) -> 
     raw = raw_of([1.0, -3.0, 10.0])
     _, log_scale = Affine(clamp=1.9, clamping=clamping).forward(tf.zeros((1, 3), tf.float64), raw)
     np.testing.assert_allclose(log_scale[0], expected, atol=tolerance)
-    _, log_scale = Affine(clamp=1.9, clamping=clamping).forward(tf.zeros((1, 2), tf.float64), raw_of([-1e9, 1e9]))
+    _, log_scale = Affine(clamp=1.9, clamping=clamping).forward(
+        tf.zeros((1, 2), tf.float64), raw_of([-1e9, 1e9])
+    )
     np.testing.assert_allclose(log_scale[0], [-1.9, 1.9], atol=1e-6)
 
 
@@ -81,7 +83,8 @@ def test_volumes_are_kept_exactly(factory, dimension: int) -> None:
     bijection.build((dimension,), (3,))
     perturb(bijection, np.random.default_rng(1), 2.0)
     generator = np.random.default_rng(2)
-    x, condition = generator.standard_normal((50, dimension)), generator.standard_normal((50, 3))
+    x = generator.standard_normal((50, dimension))
+    condition = generator.standard_normal((50, 3))
     for direction in (bijection.forward, bijection.inverse):
         moved, log_det = direction(x, condition)
         assert float(tf.reduce_max(tf.abs(moved - x))) > 0.1
@@ -96,7 +99,7 @@ def test_properties_tell_where_a_transform_may_be_used() -> None:
 
 
 def test_a_volume_preserving_flow_spreads_a_gaussian_evenly_but_no_further() -> None:
-    """Volumes are kept, so the product of latent variances is too: their sum is least when all are equal."""
+    """Volumes and so the product of latent variances are constant: their sum is least if equal."""
     dimension = 4
     covariance = correlation(dimension, seed=4)
     floor = dimension * np.linalg.det(covariance) ** (1.0 / dimension)
@@ -113,10 +116,15 @@ def test_a_volume_preserving_flow_spreads_a_gaussian_evenly_but_no_further() -> 
     @tf.function
     def train() -> None:
         for step in tf.range(300):
-            x = tf.random.stateless_normal((256, dimension), tf.stack([step, 1]), dtype=tf.float64) @ factor.T
+            x = (
+                tf.random.stateless_normal((256, dimension), tf.stack([step, 1]), dtype=tf.float64)
+                @ factor.T
+            )
             with tf.GradientTape() as tape:
                 loss = tf.reduce_mean(tf.reduce_sum(chain.forward(x)[0] ** 2, axis=1))
-            gradients = tape.gradient(loss, [variable.value for variable in chain.trainable_variables])
+            gradients = tape.gradient(
+                loss, [variable.value for variable in chain.trainable_variables]
+            )
             optimizer.apply_gradients(zip(gradients, chain.trainable_variables, strict=True))
 
     train()

@@ -34,7 +34,9 @@ class Answer(NamedTuple):
 
 
 @pytest.fixture
-def bayesinn(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Answer]:
+def bayesinn(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., Answer]:
     """Run a command in this process, through the function that the console script calls."""
 
     def run(*arguments: object) -> Answer:

@@ -31,7 +31,20 @@ def test_train_while_the_bank_is_written(bayesinn, model: str, tmp_path: Path) -
     assert not bayesinn("simulate", model, "--n", "6e3", "--chunk", 500, "--out", bank).status
     # The last chunk is still to come: the first steps don't need it.
     bi.open_bank(bank)._store.forget(11)
-    train = ["train", model, "--bank", bank, "--reuse", 2, "--fresh", 0.25, "--steps", 4, "--batch-size", 32]
+    train = [
+        "train",
+        model,
+        "--bank",
+        bank,
+        "--reuse",
+        2,
+        "--fresh",
+        0.25,
+        "--steps",
+        4,
+        "--batch-size",
+        32,
+    ]
     answer = bayesinn(*train, "--output", tmp_path / "run")
     assert answer.status == 0, answer.err
     posterior = bi.load(tmp_path / "run" / "posterior")
@@ -39,8 +52,11 @@ def test_train_while_the_bank_is_written(bayesinn, model: str, tmp_path: Path) -
     assert posterior.training["settings"]["steps"] == 4
 
 
-def test_ctrl_c_says_what_is_kept_and_how_to_go_on(bayesinn, model: str, tmp_path, monkeypatch) -> None:
-    original, made = BankStore.write, []
+def test_ctrl_c_says_what_is_kept_and_how_to_go_on(
+    bayesinn, model: str, tmp_path, monkeypatch
+) -> None:
+    original = BankStore.write
+    made = []
 
     def interrupted(self, *arguments) -> None:
         made.append(arguments)
@@ -54,7 +70,10 @@ def test_ctrl_c_says_what_is_kept_and_how_to_go_on(bayesinn, model: str, tmp_pat
         answer = bayesinn(*options)
     assert answer.status == 130
     assert f"interrupted; {tmp_path}/a bank keeps 2 of 5 chunks" in answer.err
-    assert f"to go on: bayesinn simulate {model} --n 500 --chunk 100 --out '{tmp_path}/a bank'" in answer.err
+    assert (
+        f"to go on: bayesinn simulate {model} --n 500 --chunk 100 --out '{tmp_path}/a bank'"
+        in answer.err
+    )
     assert "Traceback" not in answer.err
     assert "all finished" in bayesinn(*options).out
     whole = bi.open_bank(tmp_path / "a bank").read()
@@ -98,7 +117,11 @@ def test_advise(bayesinn, model: str, tmp_path: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
         # Twelve short trainings in place of long ones.
         fit = bi.AmortizedPosterior.fit
-        patch.setattr(bi.AmortizedPosterior, "fit", lambda self, data, **given: fit(self, data, **given | {"steps": 5}))
+        patch.setattr(
+            bi.AmortizedPosterior,
+            "fit",
+            lambda self, data, **given: fit(self, data, **given | {"steps": 5}),
+        )
         answer = bayesinn("advise", model, *options)
     assert not answer.status, answer.err
     assert "wice as many simulations would gain" in answer.out

@@ -26,7 +26,8 @@ def read_tree(folder: Path) -> xarray.DataTree:
 
 
 @pytest.mark.parametrize(
-    "command", ["--help", "--version", "list", "train --help", "train sirr", "train no.py:x", "infer nowhere"]
+    "command",
+    ["--help", "--version", "list", "train --help", "train sirr", "train no.py:x", "infer nowhere"],
 )
 def test_what_needs_no_tensorflow_does_not_import_it(fresh_python, command: str) -> None:
     """TensorFlow takes seconds to import; these must answer within one."""
@@ -39,7 +40,9 @@ finally:
     heavy = {"tensorflow", "keras", "tensorflow_probability", "matplotlib", "numpy", "pandas", "xarray", "scipy"}
     print("heavy:", sorted(heavy & set(sys.modules)))
 """
-    done = fresh_python(f"import sys; sys.argv = ['bayesinn', *{command.split()}]\n{code}", check=False)
+    done = fresh_python(
+        f"import sys; sys.argv = ['bayesinn', *{command.split()}]\n{code}", check=False
+    )
     assert "heavy: []" in done.stdout
     assert "Traceback" not in done.stderr
     if command == "--help":
@@ -65,7 +68,12 @@ main()
 def test_help_tells_what_is_left_out(bayesinn) -> None:
     # Lines are wrapped within a frame.
     text = " ".join(bayesinn("run", "--help").out.replace("│", " ").split())
-    for default in ("runs/NAME", "what ships with the simulator", "the simulator's, else 5,000", "the simulator's"):
+    for default in (
+        "runs/NAME",
+        "what ships with the simulator",
+        "the simulator's, else 5,000",
+        "the simulator's",
+    ):
         assert f"[default: ({default})]" in text
 
 
@@ -79,7 +87,10 @@ def test_list(bayesinn) -> None:
     assert answer.status == 0
     lines = dict(line.split(maxsplit=1) for line in answer.out.splitlines())
     assert {"linear", "gaussian", "sir", "sir_numpy"} <= set(lines)
-    assert lines["linear"] == "The linear toy: the sum of two numbers is observed, and both are inferred."
+    assert (
+        lines["linear"]
+        == "The linear toy: the sum of two numbers is observed, and both are inferred."
+    )
     # Three of one module: each says what it is.
     assert len(set(lines.values())) == len(lines)
     assert "never zero" in lines["covid19_regular"]
@@ -159,7 +170,9 @@ def write_npz(path: Path) -> None:
 
 
 @pytest.mark.parametrize("write", [write_csv, write_json, write_npz])
-def test_infer_from_a_file(bayesinn, trained: Path, tmp_path, write: Callable[[Path], None]) -> None:
+def test_infer_from_a_file(
+    bayesinn, trained: Path, tmp_path, write: Callable[[Path], None]
+) -> None:
     file = tmp_path / f"data.{write.__name__[6:]}"
     write(file)
     answer = bayesinn("infer", trained, "--data", file, "--draws", 50)
@@ -179,12 +192,16 @@ def test_all_files_give_the_same_answer(trained: Path, tmp_path) -> None:
     for write in (write_csv, write_json, write_npz):
         file = tmp_path / f"data.{write.__name__[6:]}"
         write(file)
-        answers.append(bi.load(trained / "posterior").sample(read_data(file), draws=5, seed=1)["rate"])
+        answers.append(
+            bi.load(trained / "posterior").sample(read_data(file), draws=5, seed=1)["rate"]
+        )
     np.testing.assert_array_equal(answers[0], answers[1])
     np.testing.assert_array_equal(answers[0], answers[2])
 
 
-def test_infer_with_a_posterior_that_was_saved_by_itself(bayesinn, trained: Path, tmp_path, monkeypatch) -> None:
+def test_infer_with_a_posterior_that_was_saved_by_itself(
+    bayesinn, trained: Path, tmp_path, monkeypatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     files = sorted((trained / "posterior").iterdir())
     file = tmp_path / "data.csv"
@@ -211,7 +228,9 @@ for options in ([], ["--trust"], ["--simulator", simulator]):
 """
 
 
-def test_a_simulator_in_a_file_is_run_when_named_or_trusted(trained: Path, model: str, tmp_path, fresh_python) -> None:
+def test_a_simulator_in_a_file_is_run_when_named_or_trusted(
+    trained: Path, model: str, tmp_path, fresh_python
+) -> None:
     write_csv(tmp_path / "data.csv")
     done = fresh_python(COMMANDS, trained, tmp_path / "data.csv", model)
     assert re.findall("status .", done.stdout) == ["status 2", "status 0", "status 0"]
@@ -301,7 +320,9 @@ def test_report_shows_the_exact_posterior_of_these_data_alone(
         (["conquer"], ["conquer"]),
     ],
 )
-def test_mistakes_end_with_status_2_and_no_traceback(bayesinn, tmp_path, monkeypatch, arguments, fragments) -> None:
+def test_mistakes_end_with_status_2_and_no_traceback(
+    bayesinn, tmp_path, monkeypatch, arguments, fragments
+) -> None:
     monkeypatch.chdir(tmp_path)
     answer = bayesinn(*arguments)
     assert answer.status == 2

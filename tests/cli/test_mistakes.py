@@ -1,4 +1,4 @@
-"""Mistakes at the command line: each is named, with what to do about it, before anything long begins."""
+"""Mistakes at the command line: each is named, with the remedy, before anything long begins."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ def growth(parameters, seed):
     return {"cases": parameters["rate"]}
 """
 FILES = {
-    "two.py": f"{HEAD}{SIMULATOR}\nother = bi.simulator(prior={{'a': tfd.Normal(0.0, 1.0)}})(lambda p, s: p)",
+    "two.py": f"{HEAD}{SIMULATOR}\nother = bi.simulator(prior={{'a': tfd.Normal(0.0, "
+    f"1.0)}})(lambda p, s: p)",
     "broken.py": "def growth(:\n",
     "raises.py": "growth = 1 / 0",
     "exits.py": "import sys\ngrowth = sys.exit(3)",
@@ -63,7 +64,10 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: str) -> Path:
         ("run number.py:number", ["'number'", "number.py:growth"]),
         ("run trains.py:growth", ["'trains.py'", "one that also trains", "if __name__"]),
         ("check trains.py:growth", ["'trains.py'", "one that also trains", "if __name__"]),
-        ("train linear --summary conv-lstn", ["Summary", "'conv-lstn'", "did you mean 'conv-lstm'?"]),
+        (
+            "train linear --summary conv-lstn",
+            ["Summary", "'conv-lstn'", "did you mean 'conv-lstm'?"],
+        ),
         ("train linear --summary mlp:unit=3", ["'unit'", "did you mean 'units'?"]),
         ("train linear --summary mlp:units", ["an option and its value", "'units'"]),
         ("train linear --summary mlp --summary identity", ["OBSERVABLE=NETWORK"]),
@@ -102,8 +106,12 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: str) -> Path:
         ("conquer", ["conquer"]),
     ],
 )
-def test_a_mistake_is_named_before_training(bayesinn, here: Path, monkeypatch, command: str, fragments) -> None:
-    monkeypatch.setattr(run_training.AmortizedPosterior, "fit", lambda *_, **__: pytest.fail("it trains"))
+def test_a_mistake_is_named_before_training(
+    bayesinn, here: Path, monkeypatch, command: str, fragments
+) -> None:
+    monkeypatch.setattr(
+        run_training.AmortizedPosterior, "fit", lambda *_, **__: pytest.fail("it trains")
+    )
     # The file that trains calls it by another name.
     if "trains.py" in command:
         monkeypatch.undo()
@@ -118,8 +126,11 @@ def test_a_mistake_is_named_before_training(bayesinn, here: Path, monkeypatch, c
 
 
 def test_an_answer_is_never_written_over_another(bayesinn, trained: Path, here: Path) -> None:
-    run = shutil.copytree(trained, here / "run", ignore=shutil.ignore_patterns("posterior.nc", "figures"))
-    first, second = here / "first.json", here / "second.json"
+    run = shutil.copytree(
+        trained, here / "run", ignore=shutil.ignore_patterns("posterior.nc", "figures")
+    )
+    first = here / "first.json"
+    second = here / "second.json"
     for file, value in ((first, 2.0), (second, 3.0)):
         file.write_text(json.dumps({"cases": [1.0, value, 2.0], "days": 2.0}))
     options = ["--draws", 20, "--no-predictive"]
@@ -156,7 +167,12 @@ def test_the_folder_of_an_answer_alone_has_no_posterior(bayesinn, here: Path) ->
 
 
 def test_networks_are_chosen_and_trained_longer(bayesinn, here: Path, capsys) -> None:
-    networks = ["--summary", "y=mlp:units=5,hidden=[7]", "--flow", "coupling:blocks=2,hidden=[8],transform=spline"]
+    networks = [
+        "--summary",
+        "y=mlp:units=5,hidden=[7]",
+        "--flow",
+        "coupling:blocks=2,hidden=[8],transform=spline",
+    ]
     options = ["--steps", 10, "--batch-size", 32, "--output", here / "run"]
     assert bayesinn("train", "linear", *networks, *options).status == 0
     first = bi.load(here / "run" / "posterior")
@@ -164,7 +180,9 @@ def test_networks_are_chosen_and_trained_longer(bayesinn, here: Path, capsys) ->
     again = bayesinn("train", "linear", "--output", here / "run")
     assert again.status == 2
     assert "--steps MORE" in again.err
-    longer = bayesinn("train", "linear", "--output", here / "run", "--steps", 15, "--batch-size", 32)
+    longer = bayesinn(
+        "train", "linear", "--output", here / "run", "--steps", 15, "--batch-size", 32
+    )
     assert longer.status == 0, longer.err
     assert "longer: 15 steps" in longer.out
     second = bi.load(here / "run" / "posterior")
@@ -193,7 +211,10 @@ def test_ctrl_c_says_what_is_kept_and_how_to_go_on(bayesinn, here: Path, monkeyp
         answer = bayesinn(*options)
     assert answer.status == 130
     assert "interrupted; a run keeps the state after step 1 of 20" in answer.err
-    assert "to go on: bayesinn train linear --steps 20 --batch-size 32 --output 'a run' --resume" in answer.err
+    assert (
+        "to go on: bayesinn train linear --steps 20 --batch-size 32 --output 'a run' --resume"
+        in answer.err
+    )
     assert "Traceback" not in answer.err
     resumed = bayesinn(*options, "--resume")
     assert resumed.status == 0

@@ -21,7 +21,9 @@ def file(tmp_path: Path) -> Path:
     return tmp_path / "data.csv"
 
 
-def test_each_is_answered_under_its_name(bayesinn, trained: Path, file: Path, tmp_path: Path) -> None:
+def test_each_is_answered_under_its_name(
+    bayesinn, trained: Path, file: Path, tmp_path: Path
+) -> None:
     folder = tmp_path / "answers"
     options = ["--draws", 50, "--seed", 4, "--output", folder]
     answer = bayesinn("infer", trained, "--data", file, "--by", "patient", *options)
@@ -37,7 +39,9 @@ def test_each_is_answered_under_its_name(bayesinn, trained: Path, file: Path, tm
         {"cases": np.array(list(ROWS.values())), "days": np.full(3, 2.0)}, draws=50, seed=4
     )
     np.testing.assert_allclose(table["mean"], draws["rate"].mean(axis=1), rtol=1e-5)
-    np.testing.assert_allclose(table["97.5 %"], np.quantile(draws["rate"], 0.975, axis=1), rtol=1e-5)
+    np.testing.assert_allclose(
+        table["97.5 %"], np.quantile(draws["rate"], 0.975, axis=1), rtol=1e-5
+    )
     np.testing.assert_allclose(table["out_of_distribution_p"], draws.p_value)
     assert table["unit"].unique().tolist() == ["1/day"]
     with az.from_netcdf(folder / "posterior.nc", engine="h5netcdf") as tree:
@@ -57,12 +61,16 @@ def test_each_is_answered_under_its_name(bayesinn, trained: Path, file: Path, tm
 def test_arrays_are_numbered(bayesinn, trained: Path, tmp_path: Path) -> None:
     np.savez(tmp_path / "data.npz", cases=np.ones((4, 3)), days=np.full(4, 2.0))
     folder = tmp_path / "answers"
-    answer = bayesinn("infer", trained, "--data", tmp_path / "data.npz", "--draws", 20, "--output", folder)
+    answer = bayesinn(
+        "infer", trained, "--data", tmp_path / "data.npz", "--draws", 20, "--output", folder
+    )
     assert answer.status == 0, answer.err
     assert pd.read_csv(folder / "posterior.csv")["observation"].tolist() == [0, 1, 2, 3]
 
 
-def test_what_is_for_one_observation_refuses_several(bayesinn, trained: Path, model: str, file: Path, tmp_path) -> None:
+def test_what_is_for_one_observation_refuses_several(
+    bayesinn, trained: Path, model: str, file: Path, tmp_path
+) -> None:
     text = file.read_text().replace("patient", "id")
     file.write_text(text)
     for command in (["diagnose", trained], ["report", trained], ["run", model, "--steps", 5]):
@@ -73,7 +81,9 @@ def test_what_is_for_one_observation_refuses_several(bayesinn, trained: Path, mo
     exact = bayesinn("infer", trained, "--data", file, "--exact", "--output", tmp_path / "none")
     assert exact.status == 2
     assert "3 observations" in exact.err
-    assert not [path for path in (tmp_path / "none").rglob("*") if path.suffix in (".nc", ".h5", ".csv")]
+    assert not [
+        path for path in (tmp_path / "none").rglob("*") if path.suffix in (".nc", ".h5", ".csv")
+    ]
 
 
 def test_a_column_needs_a_table(bayesinn, trained: Path, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Training on several devices and in several processes from the command line: one process writes the run folder."""
+"""Training on several devices and processes from the command line: one writes the run folder."""
 
 from __future__ import annotations
 
@@ -27,7 +27,16 @@ OPTIONS = ["train", "linear", "--batch-size", "32", "--flow", "coupling:blocks=1
 def train_in_two_processes(folder: Path, *options: str) -> list[str]:
     """Run ``bayesinn train`` in two processes with one run folder; return what they printed."""
     cluster = {"worker": [f"127.0.0.1:{port}" for port in free_ports(2)]}
-    command = [sys.executable, "-m", "bayesinn.cli", *OPTIONS, "--strategy", "multi-worker", "--output", str(folder)]
+    command = [
+        sys.executable,
+        "-m",
+        "bayesinn.cli",
+        *OPTIONS,
+        "--strategy",
+        "multi-worker",
+        "--output",
+        str(folder),
+    ]
     processes = []
     for index in range(2):
         task = {"cluster": cluster, "task": {"type": "worker", "index": index}}
@@ -63,7 +72,9 @@ def test_two_processes_share_a_run_folder(bayesinn, tmp_path: Path) -> None:
 def test_devices_of_this_machine(bayesinn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     used = []
     devices = run_training.Devices
-    monkeypatch.setattr(run_training, "Devices", lambda strategy: (used.append(strategy), devices(strategy))[1])
+    monkeypatch.setattr(
+        run_training, "Devices", lambda strategy: (used.append(strategy), devices(strategy))[1]
+    )
     options = ["--strategy", "mirrored", "--accumulate", 2, "--steps", 4, "--output", tmp_path]
     answer = bayesinn(*OPTIONS, *options)
     assert answer.status == 0, answer.err
@@ -82,7 +93,9 @@ def test_devices_of_this_machine(bayesinn, tmp_path: Path, monkeypatch: pytest.M
         ("{cluster", ["{cluster: "]),
     ],
 )
-def test_several_processes_need_tf_config(bayesinn, tmp_path, monkeypatch, config, fragments) -> None:
+def test_several_processes_need_tf_config(
+    bayesinn, tmp_path, monkeypatch, config, fragments
+) -> None:
     monkeypatch.delenv("TF_CONFIG", raising=False)
     if config is not None:
         monkeypatch.setenv("TF_CONFIG", config)

@@ -17,9 +17,14 @@ from tests.helpers.models import small_flow
 
 
 def test_traced_anew_for_another_structure_dtype_or_event_only() -> None:
-    function = AnyRows(lambda values, factor: {name: factor * value for name, value in values.items()}, leading=(1, 0))
+    function = AnyRows(
+        lambda values, factor: {name: factor * value for name, value in values.items()},
+        leading=(1, 0),
+    )
     for n in (1, 7, 1000):
-        np.testing.assert_array_equal(function({"a": np.ones((n, 2))}, np.float64(3.0))["a"], np.full((n, 2), 3.0))
+        np.testing.assert_array_equal(
+            function({"a": np.ones((n, 2))}, np.float64(3.0))["a"], np.full((n, 2), 3.0)
+        )
     assert function.traces == 1
     function({"a": np.ones((4, 3))}, np.float64(3.0))
     function({"b": np.ones((4, 3))}, np.float64(3.0))
@@ -37,7 +42,9 @@ def test_xla_compiles_what_it_can() -> None:
     assert double.call(tf.ones(2)).numpy().tolist() == [2.0, 2.0]
 
 
-def test_many_posteriors_in_a_session_give_no_warning_of_retracing(caplog: pytest.LogCaptureFixture) -> None:
+def test_many_posteriors_in_a_session_give_no_warning_of_retracing(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     posterior = bi.AmortizedPosterior(linear, flow=small_flow())
     learner, pilot = new_model(linear, posterior.summaries, posterior.flow, 1)
     seed = tf.constant([1, 2])

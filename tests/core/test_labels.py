@@ -14,7 +14,9 @@ def test_each_element_of_a_vector_has_a_column() -> None:
 def test_single_values_are_named_by_their_coordinate() -> None:
     hours = Coordinate("time", np.array([0.5, 1.0, 24.0]))
     days = Coordinate("day", np.datetime64("2020-03-01") + np.arange(3), ndim=2)
-    labels = Labels({"dose": "$d$"}, {"dose": "mg/l", "time": "h", "share": "1"}, {"dose": hours, "cases": days})
+    labels = Labels(
+        {"dose": "$d$"}, {"dose": "mg/l", "time": "h", "share": "1"}, {"dose": hours, "cases": days}
+    )
     assert labels.label("dose") == "$d$"
     assert labels.axis("dose") == "$d$ [mg/l]"
     assert labels.label("dose[2]") == "$d$, time 24 h"

@@ -1,4 +1,4 @@
-"""Full precision inside of a block, with an emulation of the GPU's TensorFloat-32 on any processor."""
+"""Full precision inside a block, with an emulation of the GPU's TensorFloat-32 on any processor."""
 
 from __future__ import annotations
 
@@ -27,7 +27,9 @@ def default_setting():
 
 def test_emulation_rounds_to_ten_bits() -> None:
     ulp = 2.0**-10
-    values = tf.constant([1.0 + ulp, 1.0 + 0.49 * ulp, 1.0 + 0.5 * ulp, 1.0 + 1.5 * ulp, -1e30, 3.1415927])
+    values = tf.constant(
+        [1.0 + ulp, 1.0 + 0.49 * ulp, 1.0 + 0.5 * ulp, 1.0 + 1.5 * ulp, -1e30, 3.1415927]
+    )
     expected = [1.0 + ulp, 1.0, 1.0, 1.0 + 2.0 * ulp, rounded(values)[4], 3.140625]
     np.testing.assert_array_equal(rounded(values), np.array(expected, "float32"))
     assert abs(float(rounded(values)[4]) / -1e30 - 1.0) < 0.5 * ulp
@@ -38,10 +40,16 @@ def made(factory: Callable[[], Bijection]) -> tuple[Bijection, tf.Tensor, tf.Ten
         bijection = factory()
         bijection.build((6,), (4,))
     perturb(bijection, np.random.default_rng(1), 1.0)
-    return bijection, tf.random.stateless_normal((1000, 6), (1, 2)), tf.random.stateless_normal((1000, 4), (1, 3))
+    return (
+        bijection,
+        tf.random.stateless_normal((1000, 6), (1, 2)),
+        tf.random.stateless_normal((1000, 4), (1, 3)),
+    )
 
 
-def outcome(bijection: Bijection, x: tf.Tensor, condition: tf.Tensor) -> tuple[np.ndarray, np.ndarray, float]:
+def outcome(
+    bijection: Bijection, x: tf.Tensor, condition: tf.Tensor
+) -> tuple[np.ndarray, np.ndarray, float]:
     """Latents, log-determinants, and the largest error of the round trip."""
     z, log_det = bijection.forward(x, condition)
     back, _ = bijection.inverse(z, condition)
@@ -103,7 +111,8 @@ def test_setting_of_the_user_comes_back(setting: bool) -> None:
 
 
 def test_blocks_of_several_threads_overlap() -> None:
-    entered, leave = threading.Event(), threading.Event()
+    entered = threading.Event()
+    leave = threading.Event()
 
     def work() -> None:
         with full_precision():

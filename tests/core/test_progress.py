@@ -15,7 +15,9 @@ def test_the_last_line_says_how_much_was_done(capsys: pytest.CaptureFixture[str]
 
 
 @pytest.mark.parametrize("options", [{"shown": False}, {"delay": 60.0}])
-def test_what_is_hidden_or_short_says_nothing(options: dict, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_is_hidden_or_short_says_nothing(
+    options: dict, capsys: pytest.CaptureFixture[str]
+) -> None:
     with Progress("counting", total=3, unit="sheep", **options) as progress:
         for number in range(1, 4):
             progress.update(number)

@@ -10,7 +10,11 @@ from bayesinn.core import seeds
 
 def test_streams_keep_their_numbers() -> None:
     # Draws of published results depend on them.
-    assert [seeds.stream_number(name) for name in ("weights", "draws", "rounds")] == [0, 7, 0x726F756E]
+    assert [seeds.stream_number(name) for name in ("weights", "draws", "rounds")] == [
+        0,
+        7,
+        0x726F756E,
+    ]
 
 
 def test_any_name_is_a_stream_of_its_own() -> None:

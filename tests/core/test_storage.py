@@ -1,4 +1,4 @@
-"""Models in folders: interrupted at any moment, on full disks, damaged, or made by somebody who means harm."""
+"""Models in folders: interrupted at any moment, on full disks, damaged, or made with ill intent."""
 
 import contextlib
 import errno
@@ -31,7 +31,8 @@ class Weight:
 
     def __init__(self, value) -> None:
         self.value = np.asarray(value)
-        self.shape, self.dtype = self.value.shape, self.value.dtype
+        self.shape = self.value.shape
+        self.dtype = self.value.dtype
 
     def __array__(self, dtype=None, copy=None) -> np.ndarray:
         return self.value
@@ -41,7 +42,9 @@ class Weight:
 
 
 def network(number: float) -> SimpleNamespace:
-    return SimpleNamespace(variables=[Weight(np.full((40, 50), number, np.float32)), Weight(np.uint32(7))])
+    return SimpleNamespace(
+        variables=[Weight(np.full((40, 50), number, np.float32)), Weight(np.uint32(7))]
+    )
 
 
 def write(folder: Path, number: float) -> Path:
@@ -202,7 +205,9 @@ def test_what_a_living_process_writes_is_not_removed(tmp_path) -> None:
 # Links
 
 
-@pytest.mark.parametrize("file", ["state.h5", "manifest.json", "weights.0123456789abcdef.h5", "report.html"])
+@pytest.mark.parametrize(
+    "file", ["state.h5", "manifest.json", "weights.0123456789abcdef.h5", "report.html"]
+)
 @pytest.mark.parametrize("exists", [True, False])
 def test_no_link_that_lies_in_wait_is_followed(tmp_path, file: str, exists: bool) -> None:
     """By the names that unfinished files once had, and by that of the file itself."""
@@ -210,7 +215,9 @@ def test_no_link_that_lies_in_wait_is_followed(tmp_path, file: str, exists: bool
     if exists:
         victim.write_text("mine")
     (tmp_path / "folder").mkdir()
-    links = [tmp_path / "folder" / name for name in (file, f"{file}.unfinished", f"unfinished-{file}")]
+    links = [
+        tmp_path / "folder" / name for name in (file, f"{file}.unfinished", f"unfinished-{file}")
+    ]
     for link in links:
         link.symlink_to(victim)
     replace_file(tmp_path / "folder" / file, b"first")
@@ -223,7 +230,9 @@ def test_no_link_that_lies_in_wait_is_followed(tmp_path, file: str, exists: bool
     assert not exists or victim.read_text() == "mine"
 
 
-def test_a_name_that_is_taken_is_never_written_to(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_name_that_is_taken_is_never_written_to(
+    tmp_path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Not even if somebody could foresee it."""
     monkeypatch.setattr(atomic_write_module.secrets, "token_hex", lambda _: "0" * 32)
     (tmp_path / "victim").mkdir()
@@ -262,7 +271,10 @@ for number in range(60):
 
 def test_processes_that_write_one_file_at_once_share_nothing(tmp_path) -> None:
     commands = [[sys.executable, "-c", TOGETHER, str(tmp_path), letter] for letter in "abc"]
-    running = [subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) for command in commands]
+    running = [
+        subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
+        for command in commands
+    ]
     for process in running:
         _, error = process.communicate()
         assert process.returncode == 0, error
@@ -305,7 +317,9 @@ class Counted:
 
 
 @pytest.mark.parametrize("calls", range(12))
-def test_a_full_disk_leaves_the_old_model(folder: Path, monkeypatch: pytest.MonkeyPatch, calls: int) -> None:
+def test_a_full_disk_leaves_the_old_model(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, calls: int
+) -> None:
     counted = Counted(calls)
 
     @contextlib.contextmanager
@@ -321,9 +335,12 @@ def test_a_full_disk_leaves_the_old_model(folder: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(atomic_write_module, "open", opened, raising=False)
     monkeypatch.setattr(os, "fsync", counted(os.fsync))
     monkeypatch.setattr(Path, "replace", counted(Path.replace))
-    # Weights: write, flush, sync, rename, sync the folder; the manifest likewise, of which the rename is what counts.
+    # Weights: write, flush, sync, rename, sync the folder; the manifest likewise, of which the
+    # rename is what counts.
     if calls < 10:
-        with pytest.raises(SavedPosteriorError, match=r"(?s)room and permission.*No space left.*make room") as error:
+        with pytest.raises(
+            SavedPosteriorError, match=r"(?s)room and permission.*No space left.*make room"
+        ) as error:
             write(folder, 2.0)
         assert "still complete" in str(error.value)
     else:
@@ -336,7 +353,9 @@ def test_a_full_disk_leaves_the_old_model(folder: Path, monkeypatch: pytest.Monk
     assert names(folder) == FILES
 
 
-def test_a_full_disk_in_the_first_save_leaves_nothing(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_in_the_first_save_leaves_nothing(
+    tmp_path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(os, "fsync", full_disk)
     with pytest.raises(SavedPosteriorError, match="No space left"):
         write(tmp_path / "model", 1.0)
@@ -348,7 +367,9 @@ def test_errors_of_hdf5_are_explained(folder: Path, monkeypatch: pytest.MonkeyPa
         raise RuntimeError("Unable to synchronously flush file")
 
     monkeypatch.setattr(hdf5.h5py, "File", broken)
-    with pytest.raises(SavedPosteriorError, match=r"(?s)Folder.*room and permission.*RuntimeError: Unable to"):
+    with pytest.raises(
+        SavedPosteriorError, match=r"(?s)Folder.*room and permission.*RuntimeError: Unable to"
+    ):
         write(folder, 2.0)
     monkeypatch.undo()
     assert read(folder) == 1.0
@@ -381,7 +402,9 @@ def test_a_folder_behind_a_link_is_written_there(folder: Path, tmp_path) -> None
 @pytest.mark.parametrize("foreign", ["manifest.json", "weights.h5"])
 def test_files_of_something_else_are_not_replaced(tmp_path, foreign: str) -> None:
     (tmp_path / foreign).write_text('{"name": "my web application"}')
-    with pytest.raises(SavedPosteriorError, match=rf"(?s)got:      {foreign} of something else.*move those files"):
+    with pytest.raises(
+        SavedPosteriorError, match=rf"(?s)got:      {foreign} of something else.*move those files"
+    ):
         write(tmp_path, 1.0)
     assert (tmp_path / foreign).read_text() == '{"name": "my web application"}'
     assert names(tmp_path) == {foreign}
@@ -509,7 +532,9 @@ print(refused)
 """
 
 
-def test_on_disks_of_any_size_the_old_files_or_the_new_ones_are_there(tmp_path, fresh_python) -> None:
+def test_on_disks_of_any_size_the_old_files_or_the_new_ones_are_there(
+    tmp_path, fresh_python
+) -> None:
     assert int(fresh_python(DISKS, tmp_path).stdout) >= 20
 
 
@@ -529,7 +554,9 @@ def test_one_process_holds_a_folder_until_it_ends_in_whatever_way(tmp_path) -> N
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout.readline() == "holds\n"
         with (
-            pytest.raises(SavedPosteriorError, match=r"(?s)Run folder .*another that does now.*wait until"),
+            pytest.raises(
+                SavedPosteriorError, match=r"(?s)Run folder .*another that does now.*wait until"
+            ),
             held(tmp_path / "run", "Run folder"),
         ):
             pass
@@ -562,7 +589,10 @@ def test_random_damage_to_the_weights_is_refused(folder: Path, seed: int) -> Non
         (b"\xff\x00", "UnicodeDecodeError"),
         (b"[" * 100_000, "RecursionError"),
         (b'{"format": 1' + b"0" * 5_000 + b"}", "ValueError"),
-        (b'{"format": 2, "bayesinn": "1.0", "a": "' + b" " * 2**26 + b'"}', "more than any manifest"),
+        (
+            b'{"format": 2, "bayesinn": "1.0", "a": "' + b" " * 2**26 + b'"}',
+            "more than any manifest",
+        ),
     ],
     ids=["empty", "half", "list", "bytes", "deep", "integer", "large"],
 )
@@ -586,11 +616,17 @@ def test_what_is_no_manifest_is_explained(folder: Path, content: bytes, message:
         ({"fingerprint": "0" * 64}, "other bytes than were saved"),
         ({"settings": None}, "entry 'settings'\n  expected: an object\n  got:      None"),
         ({"settings": {}}, "entry 'settings.steps'\n  expected: an integer\n  got:      nothing"),
-        ({"settings": {"steps": "3"}}, "entry 'settings.steps'\n  expected: an integer\n  got:      '3'"),
+        (
+            {"settings": {"steps": "3"}},
+            "entry 'settings.steps'\n  expected: an integer\n  got:      '3'",
+        ),
         ({"settings": {"steps": True}}, "entry 'settings.steps'"),
         ({"settings": {"steps": 3.5}}, "entry 'settings.steps'"),
         ({"history": {"loss": 1.0}}, "entry 'history.loss'\n  expected: a list"),
-        ({"history": {"loss": [1.0, "x"]}}, "entry 'history.loss[1]'\n  expected: a number or null\n  got:      'x'"),
+        (
+            {"history": {"loss": [1.0, "x"]}},
+            "entry 'history.loss[1]'\n  expected: a number or null\n  got:      'x'",
+        ),
     ],
     ids=str,
 )
@@ -652,24 +688,42 @@ def free_length(**options):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (replaced(data=np.ones((40, 51), np.float32)), "has shape (40, 51) and type float32, expected (40, 50)"),
+        (
+            replaced(data=np.ones((40, 51), np.float32)),
+            "has shape (40, 51) and type float32, expected (40, 50)",
+        ),
         (replaced(data=np.ones((40, 50))), "type float64"),
         (replaced(shape=(10**6, 10**5), dtype="f4"), "has shape (1000000, 100000)"),
-        (replaced(shape=(10**6, 10**5), dtype="f4", chunks=(100, 100)), "has shape (1000000, 100000)"),
-        (replaced(shape=(40, 50), dtype="f4", chunks=(40, 10**7), maxshape=(None, None)), "claims more data"),
+        (
+            replaced(shape=(10**6, 10**5), dtype="f4", chunks=(100, 100)),
+            "has shape (1000000, 100000)",
+        ),
+        (
+            replaced(shape=(40, 50), dtype="f4", chunks=(40, 10**7), maxshape=(None, None)),
+            "claims more data",
+        ),
         (replaced(data=np.full((40, 50), np.nan, np.float32)), "not finite"),
         (replaced(data=np.full((40, 50), np.inf, np.float32)), "not finite"),
         (replaced(data=["text"] * 3), "type object"),
-        (replaced(shape=(40, 50), dtype="f4", external=[("/etc/passwd", 0, 8000)]), "no array in this very file"),
+        (
+            replaced(shape=(40, 50), dtype="f4", external=[("/etc/passwd", 0, 8000)]),
+            "no array in this very file",
+        ),
         (replaced(data=np.ones((40, 50), np.float32), fletcher32=True), "packed in an unknown way"),
         (external_link, "a link to somewhere else"),
         (soft_link, "a link to somewhere else"),
         (linked_group, "data/mean is a link to somewhere else"),
         (virtual, "no array in this very file"),
-        (lambda file: file.create_dataset("network/00002", data=1.0), "3 arrays of weights, expected 2"),
+        (
+            lambda file: file.create_dataset("network/00002", data=1.0),
+            "3 arrays of weights, expected 2",
+        ),
         (lambda file: file.__delitem__("network/00001"), "network/00001 is missing"),
         (lambda file: file.__delitem__("data"), "data/mean is missing"),
-        (lambda file: (file.__delitem__("network/00001"), file.create_group("network/00001")), "no array"),
+        (
+            lambda file: (file.__delitem__("network/00001"), file.create_group("network/00001")),
+            "no array",
+        ),
         (free_length(shape=(5 * 10**10,)), "claims more data"),
         (free_length(shape=(5 * 10**10,), chunks=(1000,)), "claims more data"),
         (free_length(data=np.zeros(10**6), compression="gzip"), "claims more data"),

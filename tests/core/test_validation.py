@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 
 from bayesinn.core.errors import InputError
-from bayesinn.core.validation import check_choice, check_flag, check_integer, check_number, check_type
+from bayesinn.core.validation import (
+    check_choice,
+    check_flag,
+    check_integer,
+    check_number,
+    check_type,
+)
 
 
 def test_numbers_become_plain() -> None:

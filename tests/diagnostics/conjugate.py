@@ -1,4 +1,4 @@
-"""Exact posteriors to diagnose, and broken ones: normal mean with known variance, for which all is known.
+"""Exact posteriors to diagnose, and broken ones: normal mean, known variance, all is known.
 
 Prior N(0, 1), datum N(theta, 1): the posterior is N(datum / 2, 1 / 2).
 """
@@ -19,7 +19,10 @@ def normal(
     width: float = 1.0,
     seed: int = 0,
 ) -> tuple[Arrays, Arrays, Arrays]:
-    """Truth, draws and prior; the posterior is exact unless shifted or widened, in posterior standard deviations."""
+    """Truth, draws and prior; the posterior is exact unless shifted or widened.
+
+    The shift and the width are in posterior standard deviations.
+    """
     generator = np.random.default_rng(seed)
     truth = generator.normal(size=(size, *event))
     datum = truth + generator.normal(size=truth.shape)
@@ -29,7 +32,7 @@ def normal(
 
 
 def count(*, size: int = 500, draws: int = 200, seed: int = 0) -> tuple[Arrays, Arrays]:
-    """A discrete parameter with few values: prior uniform on 0, 1, 2 and a datum that equals it 6 times in 10."""
+    """A discrete parameter: prior uniform on 0, 1, 2, a datum equal to it 6 times in 10."""
     generator = np.random.default_rng(seed)
     truth = generator.integers(0, 3, size=size)
     wrong = (truth + generator.integers(1, 3, size=size)) % 3

@@ -31,16 +31,27 @@ class Case:
 
     @property
     def log_prob(self) -> tuple[np.ndarray, np.ndarray]:
-        both = self.posterior.log_prob(np.concatenate([self.theta[:, None], self.raw], axis=1), self.data)
+        both = self.posterior.log_prob(
+            np.concatenate([self.theta[:, None], self.raw], axis=1), self.data
+        )
         return both[:, 0], both[:, 1:]
 
     @property
     def rough_estimates(self) -> Arrays:
         """Follow the data, and are no function of truths or draws."""
-        return named(Conjugate(modes=self.posterior.modes).sample(self.data, draws=1, seed=77)[:, 0])
+        return named(
+            Conjugate(modes=self.posterior.modes).sample(self.data, draws=1, seed=77)[:, 0]
+        )
 
 
-def case(fault: Fault = "none", *, modes: Literal[1, 2] = 1, size: int = 1000, draws: int = 100, seed: int = 1) -> Case:
+def case(
+    fault: Fault = "none",
+    *,
+    modes: Literal[1, 2] = 1,
+    size: int = 1000,
+    draws: int = 100,
+    seed: int = 1,
+) -> Case:
     posterior = Conjugate(fault, modes)
     theta, data = posterior.simulate(size, seed)
     return Case(posterior, theta, data, posterior.sample(data, draws, seed))

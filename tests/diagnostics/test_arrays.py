@@ -19,8 +19,16 @@ def run_recovery(truth: Arrays, draws: Arrays, *, seed: int) -> object:
 
 CASES = {
     "no parameter": ({}, {}, "at least one parameter"),
-    "missing name": ({"a": np.zeros(9), "b": np.zeros(9)}, {"a": np.zeros((9, 5))}, r"names in draws.*no \['b'\]"),
-    "extra name": ({"a": np.zeros(9)}, {"a": np.zeros((9, 5)), "c": np.zeros((9, 5))}, r"\['c'\] too many"),
+    "missing name": (
+        {"a": np.zeros(9), "b": np.zeros(9)},
+        {"a": np.zeros((9, 5))},
+        r"names in draws.*no \['b'\]",
+    ),
+    "extra name": (
+        {"a": np.zeros(9)},
+        {"a": np.zeros((9, 5)), "c": np.zeros((9, 5))},
+        r"\['c'\] too many",
+    ),
     "no draws axis": (
         {"a": np.zeros(9)},
         {"a": np.zeros(9)},
@@ -41,16 +49,36 @@ CASES = {
         {"a": np.zeros((9, 5)), "b": np.zeros((9, 4))},
         r"draws of parameter 'b'.*shape \(9, 5\) as for 'a'.*shape \(9, 4\)",
     ),
-    "scalar truth": ({"a": np.array(1.0)}, {"a": np.zeros(5)}, r"truth of parameter 'a'.*'data sets'.*shape \(\)"),
-    "one data set": ({"a": np.zeros(1)}, {"a": np.zeros((1, 5))}, r"parameter 'a'.*2 or more data sets.*shape \(1,\)"),
+    "scalar truth": (
+        {"a": np.array(1.0)},
+        {"a": np.zeros(5)},
+        r"truth of parameter 'a'.*'data sets'.*shape \(\)",
+    ),
+    "one data set": (
+        {"a": np.zeros(1)},
+        {"a": np.zeros((1, 5))},
+        r"parameter 'a'.*2 or more data sets.*shape \(1,\)",
+    ),
     "one draw": (
         {"a": np.zeros(9)},
         {"a": np.zeros((9, 1))},
         r"draws of parameter 'a'.*2 or more draws.*shape \(9, 1\)",
     ),
-    "NaN draws": ({"a": np.zeros(9)}, {"a": np.full((9, 5), np.nan)}, "draws of parameter 'a'.*45 of 45 values NaN"),
-    "infinite truth": ({"a": np.full(9, np.inf)}, {"a": np.zeros((9, 5))}, "truth of parameter 'a'.*9 of 9"),
-    "text": ({"a": np.array(["x"] * 9)}, {"a": np.zeros((9, 5))}, "truth of parameter 'a'.*real numbers"),
+    "NaN draws": (
+        {"a": np.zeros(9)},
+        {"a": np.full((9, 5), np.nan)},
+        "draws of parameter 'a'.*45 of 45 values NaN",
+    ),
+    "infinite truth": (
+        {"a": np.full(9, np.inf)},
+        {"a": np.zeros((9, 5))},
+        "truth of parameter 'a'.*9 of 9",
+    ),
+    "text": (
+        {"a": np.array(["x"] * 9)},
+        {"a": np.zeros((9, 5))},
+        "truth of parameter 'a'.*real numbers",
+    ),
 }
 
 

@@ -17,7 +17,9 @@ def points(draws: int) -> tuple[float, ...]:
 
 def uniform_counts(draws: int, size: int, repetitions: int, seed: int) -> np.ndarray:
     """Counts below 1, ..., draws of uniform ranks: (repetitions, draws)."""
-    cells = np.random.default_rng(seed).multinomial(size, np.full(draws + 1, 1 / (draws + 1)), size=repetitions)
+    cells = np.random.default_rng(seed).multinomial(
+        size, np.full(draws + 1, 1 / (draws + 1)), size=repetitions
+    )
     return np.cumsum(cells, axis=1)[:, :-1]
 
 
@@ -25,16 +27,22 @@ def test_one_point_is_the_binomial_test() -> None:
     counts = np.arange(101)
     found = band_p_values(counts[:, None], (0.5,), 100)
     # At 1/2 the two tails are equal, and counts at equal distance weigh the same.
-    assert found == pytest.approx([stats.binomtest(int(count), 100).pvalue for count in counts], rel=1e-9)
+    assert found == pytest.approx(
+        [stats.binomtest(int(count), 100).pvalue for count in counts], rel=1e-9
+    )
 
 
 def test_two_points_agree_with_enumeration() -> None:
-    size, gamma = 20, 0.1
+    size = 20
+    gamma = 0.1
     first, second = np.meshgrid(np.arange(size + 1), np.arange(size + 1), indexing="ij")
-    weight = stats.multinomial.pmf(np.stack([first, second - first, size - second], -1), size, [0.3, 0.4, 0.3])
+    weight = stats.multinomial.pmf(
+        np.stack([first, second - first, size - second], -1), size, [0.3, 0.4, 0.3]
+    )
     inside = np.ones_like(weight, dtype=bool)
     for count, probability in ((first, 0.3), (second, 0.7)):
-        low, high = stats.binom.cdf(count, size, probability), stats.binom.sf(count - 1, size, probability)
+        low = stats.binom.cdf(count, size, probability)
+        high = stats.binom.sf(count - 1, size, probability)
         inside &= 2 * np.minimum(low, high) > gamma
     expected = np.sum(weight[inside & (second >= first)])
     assert _inside_probability((0.3, 0.7), size, gamma) == pytest.approx(expected, rel=1e-12)
@@ -46,8 +54,9 @@ def test_uniform_ranks_leave_the_band_as_often_as_the_level_says(draws: int, siz
         band = simultaneous_band(points(draws), size, level)
         counts = uniform_counts(draws, size, 20_000, seed=draws)
         outside = int(np.sum(~band.contains(counts)))
-        # Exact up to the jumps of discrete counts: 0.0097 to 0.0100 and 0.0966 to 0.1000 for these cases. Measured by
-        # 20,000 repetitions over three seeds: 0.0092 to 0.0109 and 0.0954 to 0.1027. The interval covers 99.9 %.
+        # Exact up to the jumps of discrete counts: 0.0097 to 0.0100 and 0.0966 to 0.1000 for these
+        # cases. Measured by 20,000 repetitions over three seeds: 0.0092 to 0.0109 and 0.0954 to
+        # 0.1027. The interval covers 99.9 %.
         low, high = stats.binom.interval(0.999, len(counts), (1 - level) * np.array([0.9, 1.0]))
         assert low[0] <= outside <= high[1]
 

@@ -14,7 +14,8 @@ from bayesinn.diagnostics.sbc import dependence
 from bayesinn.testing import Conjugate
 from tests.diagnostics.faults import case
 
-REPETITIONS, LEVEL = 600, 0.02
+REPETITIONS = 600
+LEVEL = 0.02
 POINTS = np.arange(1, 20) / 20.0
 
 
@@ -33,7 +34,9 @@ def spread(generator: np.random.Generator, size: int, factor: float) -> float:
 def distribution(generator: np.random.Generator, size: int, factor: float) -> float:
     # The distribution function lies above the uniform one, by 5 points everywhere.
     values = np.maximum(generator.random(size) - 0.05 * factor, 0.0)
-    return beyond.of_distribution(np.sum(values[:, None] < POINTS, axis=0)[None], POINTS, size, 5.0)[0]
+    return beyond.of_distribution(
+        np.sum(values[:, None] < POINTS, axis=0)[None], POINTS, size, 5.0
+    )[0]
 
 
 def median(generator: np.random.Generator, size: int, factor: float) -> float:
@@ -41,7 +44,8 @@ def median(generator: np.random.Generator, size: int, factor: float) -> float:
 
 
 def missing(generator: np.random.Generator, size: int, factor: float) -> float:
-    # The log ratio of two normal densities: with a divergence of 0.1 nats, and a mean exponential of one.
+    # The log ratio of two normal densities: with a divergence of 0.1 nats, and a mean exponential
+    # of one.
     divergence = 0.1 * factor
     values = divergence + np.sqrt(2.0 * divergence) * generator.normal(size=size)
     return beyond.of_missing_nats(values, 5.0, 0.1)[0]
@@ -52,14 +56,18 @@ MEASURES = [mean, spread, distribution, median, missing]
 
 @pytest.mark.parametrize("measure", MEASURES)
 @pytest.mark.parametrize("size", [20, 200])
-def test_errors_as_large_as_their_tolerance_are_rarely_beyond_it(measure: Callable[..., float], size: int) -> None:
+def test_errors_as_large_as_their_tolerance_are_rarely_beyond_it(
+    measure: Callable[..., float], size: int
+) -> None:
     generator = np.random.default_rng(1)
     rate = np.mean([measure(generator, size, 1.0) <= LEVEL for _ in range(REPETITIONS)])
     # Three standard errors.
     assert rate <= LEVEL + 3.0 * np.sqrt(LEVEL / REPETITIONS)
 
 
-@pytest.mark.parametrize(("measure", "factor"), zip(MEASURES, [3.0, 4.0, 3.0, 4.0, 4.0], strict=True))
+@pytest.mark.parametrize(
+    ("measure", "factor"), zip(MEASURES, [3.0, 4.0, 3.0, 4.0, 4.0], strict=True)
+)
 def test_larger_errors_are_beyond_it(measure: Callable[..., float], factor: float) -> None:
     # Measured over seeds 1, 2, 3: below 1e-4.
     assert measure(np.random.default_rng(1), 2_000, factor) < 1e-3
@@ -84,8 +92,11 @@ def test_missing_sharpness_is_never_negative() -> None:
 
 
 def test_one_side_of_a_band() -> None:
-    size, points = 200, tuple(POINTS)
-    few, many = ((size * np.clip(POINTS + move, 0.0, 1.0)).astype(int)[None] for move in (-0.1, 0.1))
+    size = 200
+    points = tuple(POINTS)
+    few, many = (
+        (size * np.clip(POINTS + move, 0.0, 1.0)).astype(int)[None] for move in (-0.1, 0.1)
+    )
     both = band_p_values(many, points, size)
     above = band_p_values(many, points, size, 1)
     assert 0.4 * both < above < 0.6 * both

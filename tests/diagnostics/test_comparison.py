@@ -1,4 +1,4 @@
-"""A comparison passes draws of the reference's law, fails others, and says how large the difference is."""
+"""A comparison passes draws of the reference's law, fails others, and tells the difference."""
 
 from __future__ import annotations
 
@@ -40,7 +40,8 @@ def test_any_level_can_fail_by_the_joint_law_alone(level: float) -> None:
 
 
 def test_draws_of_one_law_fail_as_rarely_as_the_level_says() -> None:
-    repetitions, level = 120, 0.95
+    repetitions = 120
+    level = 0.95
     columns = joint = family = 0
     for seed in range(repetitions):
         result = quick(*normals(size=60, other=40, seed=seed), seed=seed, level=level)
@@ -55,9 +56,12 @@ def test_draws_of_one_law_fail_as_rarely_as_the_level_says() -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "mean_error", "sd_ratio"), [(lambda x: x + 0.8, 0.4, 1.0), (lambda x: 5.0 + 1.5 * (x - 5.0), 0.0, 1.5)]
+    ("change", "mean_error", "sd_ratio"),
+    [(lambda x: x + 0.8, 0.4, 1.0), (lambda x: 5.0 + 1.5 * (x - 5.0), 0.0, 1.5)],
 )
-def test_broken_draws_fail_in_their_column_and_by_the_right_amount(change, mean_error, sd_ratio) -> None:
+def test_broken_draws_fail_in_their_column_and_by_the_right_amount(
+    change, mean_error, sd_ratio
+) -> None:
     for seed in range(3):
         draws, reference = normals(seed=seed)
         result = quick({**draws, "rate": change(draws["rate"])}, reference, seed=seed)
@@ -87,7 +91,10 @@ def test_lost_correlation_fails_although_every_column_passes() -> None:
 def test_units_do_not_matter() -> None:
     draws, reference = normals(size=300)
     one = quick(draws, reference)
-    other = quick({"rate": 1e6 * draws["rate"], "beta": draws["beta"]}, {**reference, "rate": 1e6 * reference["rate"]})
+    other = quick(
+        {"rate": 1e6 * draws["rate"], "beta": draws["beta"]},
+        {**reference, "rate": 1e6 * reference["rate"]},
+    )
     assert other.sliced_wasserstein == pytest.approx(one.sliced_wasserstein)
     assert other.mmd.squared == pytest.approx(one.mmd.squared)
     assert other.mean_error == pytest.approx(one.mean_error)
@@ -102,7 +109,8 @@ def test_names_may_come_in_any_order() -> None:
 
 def test_c2st_has_as_many_draws_as_it_may() -> None:
     draws, reference = normals(size=200, other=150)
-    rate, other = {"rate": draws["rate"]}, {"rate": reference["rate"] + 4.0}
+    rate = {"rate": draws["rate"]}
+    other = {"rate": reference["rate"] + 4.0}
     result = compare(rate, other, seed=1, c2st_draws=150)
     # 4 / 2 standard deviations: Phi(1). Measured over six seeds: within 0.035.
     assert result.c2st == pytest.approx(stats.norm.cdf(1.0), abs=0.09)
@@ -111,8 +119,11 @@ def test_c2st_has_as_many_draws_as_it_may() -> None:
     assert result.reference == 150
     assert "C2ST" in repr(result)
     assert "C2ST" in result.summary
-    few, far = draws["rate"][:60], reference["rate"][:60] + 4.0
-    assert compare({"rate": few}, {"rate": far}, seed=1, c2st_draws=1000).c2st == c2st(few[:, None], far[:, None])
+    few = draws["rate"][:60]
+    far = reference["rate"][:60] + 4.0
+    assert compare({"rate": few}, {"rate": far}, seed=1, c2st_draws=1000).c2st == c2st(
+        few[:, None], far[:, None]
+    )
 
 
 def test_the_figure_has_the_statistic_among_its_points() -> None:
@@ -121,16 +132,27 @@ def test_the_figure_has_the_statistic_among_its_points() -> None:
     assert result.points.shape == result.ecdf_difference.shape == (202, 3)
     assert np.max(np.abs(result.ecdf_difference), axis=0) == pytest.approx(result.ks)
     assert result.ks[0] == stats.ks_2samp(draws["rate"], reference["rate"]).statistic
-    # At the critical value, the p-value is one minus the level; SciPy's exact law against the asymptotic one.
+    # At the critical value, the p-value is one minus the level; SciPy's exact law against the
+    # asymptotic one.
     edge = stats.ks_2samp(draws["rate"], reference["rate"], method="asymp")
     assert (edge.pvalue > 0.01) == (edge.statistic < result.ks_critical)
-    assert stats.kstwo.sf(result.ks_critical, round(700 * 500 / 1200)) == pytest.approx(0.01, rel=1e-4)
+    assert stats.kstwo.sf(result.ks_critical, round(700 * 500 / 1200)) == pytest.approx(
+        0.01, rel=1e-4
+    )
 
 
 def test_discrete_and_constant_parameters() -> None:
     generator = np.random.default_rng(1)
-    draws = {"count": generator.poisson(3.0, size=500), "fixed": np.full(500, 0.1), "moved": np.full(500, 0.2)}
-    reference = {"count": generator.poisson(3.0, size=400), "fixed": np.full(400, 0.1), "moved": np.full(400, 0.1)}
+    draws = {
+        "count": generator.poisson(3.0, size=500),
+        "fixed": np.full(500, 0.1),
+        "moved": np.full(500, 0.2),
+    }
+    reference = {
+        "count": generator.poisson(3.0, size=400),
+        "fixed": np.full(400, 0.1),
+        "moved": np.full(400, 0.1),
+    }
     result = quick(draws, reference)
     assert result.inside.tolist() == [True, True, False]
     assert result.mean_error[1:].tolist() == [0.0, np.inf]
@@ -157,7 +179,8 @@ def test_one_seed_decides_everything() -> None:
         assert getattr(one, name) == getattr(again, name) != getattr(other, name)
     assert np.array_equal(one.mmd.null, again.mmd.null)
     assert not np.array_equal(one.mmd.null, other.mmd.null)
-    rate, other_rate = {"rate": draws["rate"]}, {"rate": reference["rate"]}
+    rate = {"rate": draws["rate"]}
+    other_rate = {"rate": reference["rate"]}
     accuracies = [compare(rate, other_rate, seed=seed, c2st_draws=50).c2st for seed in (1, 1, 2)]
     assert accuracies[0] == accuracies[1] != accuracies[2]
 
@@ -168,9 +191,13 @@ def test_table_and_repr() -> None:
     table = result.to_dataframe()
     assert list(table.columns) == ["mean_error", "sd_ratio", "ks", "p_value", "inside"]
     assert list(table.index) == ["rate", "beta[0]", "beta[1]"]
-    assert repr(result).startswith("Comparison passed: 300 draws, 200 of the reference, each test at 99%\nMMD^2")
+    assert repr(result).startswith(
+        "Comparison passed: 300 draws, 200 of the reference, each test at 99%\nMMD^2"
+    )
     assert "C2ST" not in repr(result) + result.summary
-    assert "Comparison FAILED" in repr(quick({name: value + 1.0 for name, value in draws.items()}, reference))
+    assert "Comparison FAILED" in repr(
+        quick({name: value + 1.0 for name, value in draws.items()}, reference)
+    )
 
 
 @pytest.mark.parametrize(
@@ -187,15 +214,31 @@ def test_table_and_repr() -> None:
             {"a": np.zeros(9), "b": np.zeros(9)},
             r"(?s)^draws of parameter 'b'.*shape \(9,\) as for 'a': 2 or more.*shape \(8,\)",
         ),
-        ({"a": np.zeros(9)}, {"a": np.zeros(1)}, r"(?s)^reference of parameter 'a'.*2 or more.*shape \(1,\)"),
-        ({"a": np.zeros(9)}, {"a": np.float64(1.0)}, r"(?s)^reference of parameter 'a'.*2 or more.*shape \(\)"),
+        (
+            {"a": np.zeros(9)},
+            {"a": np.zeros(1)},
+            r"(?s)^reference of parameter 'a'.*2 or more.*shape \(1,\)",
+        ),
+        (
+            {"a": np.zeros(9)},
+            {"a": np.float64(1.0)},
+            r"(?s)^reference of parameter 'a'.*2 or more.*shape \(\)",
+        ),
         (
             {"a": np.zeros(9)},
             {"a": np.zeros((4, 9))},
             r"(?s)^reference of parameter 'a'.*shape \(4,\).*event.*shape \(4, 9\)",
         ),
-        ({"a": np.zeros(9)}, {"a": np.full(9, np.nan)}, "(?s)reference of parameter 'a'.*9 of 9 values NaN"),
-        ({"a": np.array(["x", "y"])}, {"a": np.zeros(9)}, "(?s)draws of parameter 'a'.*real numbers"),
+        (
+            {"a": np.zeros(9)},
+            {"a": np.full(9, np.nan)},
+            "(?s)reference of parameter 'a'.*9 of 9 values NaN",
+        ),
+        (
+            {"a": np.array(["x", "y"])},
+            {"a": np.zeros(9)},
+            "(?s)draws of parameter 'a'.*real numbers",
+        ),
     ],
 )
 def test_wrong_inputs_are_refused(draws: Draws, reference: Draws, message: str) -> None:
@@ -205,7 +248,10 @@ def test_wrong_inputs_are_refused(draws: Draws, reference: Draws, message: str) 
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [({"level": 0.0}, "(?s)level.*above 0, below 1"), ({"c2st_draws": -1}, "(?s)c2st_draws.*0 or more.*-1")],
+    [
+        ({"level": 0.0}, "(?s)level.*above 0, below 1"),
+        ({"c2st_draws": -1}, "(?s)c2st_draws.*0 or more.*-1"),
+    ],
 )
 def test_wrong_options_are_refused(options: dict, message: str) -> None:
     with pytest.raises(InputError, match=message):

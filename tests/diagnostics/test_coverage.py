@@ -18,7 +18,8 @@ def test_nominal_levels() -> None:
 
 
 def test_exact_posteriors_fail_as_rarely_as_the_level_says() -> None:
-    repetitions, level = 300, 0.95
+    repetitions = 300
+    level = 0.95
     failures = 0
     for seed in range(repetitions):
         truth, draws, _ = normal(size=200, draws=50, seed=seed)
@@ -39,16 +40,19 @@ def test_coverage_of_a_wrong_width_is_the_normal_one(width: float) -> None:
     truth, draws, _ = normal(size=20_000, width=width)
     result = coverage(truth, draws, seed=1)
     expected = 2 * stats.norm.cdf(width * stats.norm.isf(0.5 - 0.5 * np.array(NOMINAL))) - 1
-    # Standard error at most 0.0035; 200 draws add a little. Measured up to 0.0088; 0.0032 for the error.
+    # Standard error at most 0.0035; 200 draws add a little. Measured up to 0.0088; 0.0032 for the
+    # error.
     assert result.empirical[:, 0] == pytest.approx(expected, abs=0.015)
-    assert result.calibration_error[0] == pytest.approx(np.mean(np.abs(expected - NOMINAL)), abs=0.01)
+    assert result.calibration_error[0] == pytest.approx(
+        np.mean(np.abs(expected - NOMINAL)), abs=0.01
+    )
     assert not result.passed
 
 
 @pytest.mark.parametrize("broken", [{"width": 1.3}, {"width": 0.75}, {"shift": 1.0}])
 def test_broken_posteriors_fail(broken: dict[str, float]) -> None:
-    # Power at 500 data sets, level 0.99, over 300 repetitions: 1.00 for widths. Central intervals hardly see a small
-    # shift (0.3 standard deviations: 0.06), which SBC is for.
+    # Power at 500 data sets, level 0.99, over 300 repetitions: 1.00 for widths. Central intervals
+    # hardly see a small shift (0.3 standard deviations: 0.06), which SBC is for.
     for seed in range(3):
         truth, draws, _ = normal(seed=seed, **broken)
         assert not coverage(truth, draws, seed=seed).passed
@@ -58,7 +62,10 @@ def test_broken_posteriors_fail(broken: dict[str, float]) -> None:
 def test_joint_regions_hold_too_little_if_narrow_and_too_much_if_wide(width: float) -> None:
     truth, draws, _ = normal(size=5_000, draws=100, width=width)
     centre = draws["mean"].mean(axis=1)
-    log_prob = [-((values["mean"] - mean) ** 2) for values, mean in ((truth, centre), (draws, centre[:, None]))]
+    log_prob = [
+        -((values["mean"] - mean) ** 2)
+        for values, mean in ((truth, centre), (draws, centre[:, None]))
+    ]
     result = joint_coverage(*log_prob, seed=1, nominal=(0.2, 0.5, 0.8))
     # A region of highest density is the central interval here. Standard error 0.007.
     expected = 2 * stats.norm.cdf(width * stats.norm.isf(0.5 - 0.5 * result.nominal)) - 1

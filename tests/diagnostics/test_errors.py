@@ -18,7 +18,8 @@ from tests.diagnostics.conjugate import normal
 
 
 def test_distances_from_uniform_are_the_closed_ones() -> None:
-    # PIT of a posterior of twice the width: Phi(2 z) against Phi(z) differ most where 2 phi(2 z) = phi(z).
+    # PIT of a posterior of twice the width: Phi(2 z) against Phi(z) differ most where 2 phi(2 z) =
+    # phi(z).
     truth, draws, _ = normal(size=5000, width=2.0)
     place = np.sqrt(2.0 * np.log(2.0) / 3.0)
     expected = 100.0 * (stats.norm.cdf(2.0 * place) - stats.norm.cdf(place))
@@ -35,7 +36,8 @@ def test_distances_from_uniform_are_the_closed_ones() -> None:
 @pytest.mark.parametrize("columns", [1, 4])
 def test_intervals_hold_as_often_as_they_say(columns: int) -> None:
     """All columns together, neither more rarely nor much more often."""
-    generator, repetitions = np.random.default_rng(1), 2_000
+    generator = np.random.default_rng(1)
+    repetitions = 2_000
     names = tuple("abcd"[:columns])
     held = {"shift": 0, "error of spread": 0}
     for _ in range(repetitions):
@@ -48,7 +50,8 @@ def test_intervals_hold_as_often_as_they_say(columns: int) -> None:
 
 def test_intervals_of_spread_hold_for_heavy_tails() -> None:
     """Errors of truths in sd of the draws that follow a Student t law of 5 degrees: its fourth moment is 9, not 3."""
-    generator, repetitions = np.random.default_rng(1), 1_000
+    generator = np.random.default_rng(1)
+    repetitions = 1_000
     true = 100.0 * (np.sqrt(5.0 / 3.0) - 1.0)
     held = 0
     for _ in range(repetitions):
@@ -60,9 +63,13 @@ def test_intervals_of_spread_hold_for_heavy_tails() -> None:
 
 
 def test_intervals_of_the_median_hold_as_often_as_they_say() -> None:
-    generator, repetitions = np.random.default_rng(1), 2_000
+    generator = np.random.default_rng(1)
+    repetitions = 2_000
     words = "too low", "too high"
-    found = [of_median(generator.normal(size=201), "all", "gap", "nats", words, 1.0) for _ in range(repetitions)]
+    found = [
+        of_median(generator.normal(size=201), "all", "gap", "nats", words, 1.0)
+        for _ in range(repetitions)
+    ]
     held = np.mean([each.lower[0] <= 0.0 <= each.upper[0] for each in found])
     # Standard error 0.5 %; between order statistics it can't be exact.
     assert held == pytest.approx(0.955, abs=0.02)
@@ -73,7 +80,9 @@ def test_coverage_error_in_percentage_points() -> None:
     draws["mean"][..., 1] *= 2.0
     result = coverage(truth, draws, seed=1)
     (error,) = result.deviations
-    assert np.abs(error.estimate) == pytest.approx(100.0 * np.abs(result.ecdf_difference).max(axis=0))
+    assert np.abs(error.estimate) == pytest.approx(
+        100.0 * np.abs(result.ecdf_difference).max(axis=0)
+    )
     assert error.least[1] > 5.0
     assert error.text(1).startswith("mean[1]: intervals hold the truth too often, by ")
 
@@ -99,7 +108,9 @@ def test_classifier() -> None:
     result = local_c2st(latent, data, np.array([[-1.0], [2.0]]), seed=1, trials=99)
     (error,) = result.deviations
     assert result.statistic == pytest.approx(np.mean((result.probability - 0.5) ** 2, axis=1))
-    assert error.estimate[1] == pytest.approx(100.0 * np.sqrt(result.statistic[1] - np.median(result.null[:, 1])))
+    assert error.estimate[1] == pytest.approx(
+        100.0 * np.sqrt(result.statistic[1] - np.median(result.null[:, 1]))
+    )
     assert error.least[0] < 3.0 < 10.0 < error.least[1] < error.estimate[1]
     # The intervals of both hold together.
     assert error.least == pytest.approx(

@@ -24,8 +24,9 @@ def test_correlated_parameters_together() -> None:
     prior = named(np.random.default_rng(5).normal(size=(4000, 2)))
     ratio = given.log_prob[0] - given.posterior.prior_log_prob(given.theta)
     result = information(given.truth, given.draws, prior, log_ratio=ratio)
-    # Posterior covariance inv([[6, 4], [4, 5]]): gains 0.5 log(14/5), 0.5 log(14/6), together 0.5 log 14.
-    # Errors up to 0.016 (draws) and 0.054 (densities, standard error 0.034) for seeds 1, 2, 3.
+    # Posterior covariance inv([[6, 4], [4, 5]]): gains 0.5 log(14/5), 0.5 log(14/6), together 0.5
+    # log 14. Errors up to 0.016 (draws) and 0.054 (densities, standard error 0.034) for seeds 1, 2,
+    # 3.
     assert result.mean == pytest.approx(0.5 * np.log([14 / 5, 14 / 6]), abs=0.04)
     assert result.joint_mean == pytest.approx(0.5 * np.log(14.0), abs=0.1)
     assert "all together 1.3" in result.summary
@@ -34,7 +35,9 @@ def test_correlated_parameters_together() -> None:
 def test_integers() -> None:
     # log 3 minus the entropy of (0.6, 0.2, 0.2); found within 0.007 for seeds 1, 2, 3.
     truth, draws = count(size=1000, seed=1)
-    gain = information(truth, draws, {"count": np.random.default_rng(1).integers(0, 3, 5000)}).mean[0]
+    gain = information(truth, draws, {"count": np.random.default_rng(1).integers(0, 3, 5000)}).mean[
+        0
+    ]
     assert gain == pytest.approx(np.log(3.0) + 0.6 * np.log(0.6) + 0.4 * np.log(0.2), abs=0.015)
 
 
@@ -62,7 +65,8 @@ def test_draws_on_the_edge_of_a_support_are_not_infinitely_dense() -> None:
     generator = np.random.default_rng(1)
     draws = generator.uniform(-1.0, 1.0, size=(100, 250))
     draws[0] = np.minimum(draws[0], -0.5)
-    truth, prior = generator.uniform(-1.0, 1.0, size=100), generator.uniform(-1.0, 1.0, size=5000)
+    truth = generator.uniform(-1.0, 1.0, size=100)
+    prior = generator.uniform(-1.0, 1.0, size=5000)
     gain = information({"x": truth}, {"x": draws}, {"x": prior}).gain[:, 0]
     assert np.all(np.isfinite(gain))
     # Three in four draws of the first data set are one number.

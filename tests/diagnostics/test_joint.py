@@ -9,7 +9,14 @@ import pytest
 from scipy import stats
 
 from bayesinn.core.errors import InputError
-from bayesinn.diagnostics import dependence, joint_coverage, latent_codes, reference_points, sbc, tarp
+from bayesinn.diagnostics import (
+    dependence,
+    joint_coverage,
+    latent_codes,
+    reference_points,
+    sbc,
+    tarp,
+)
 from bayesinn.diagnostics.tested import Tested
 from tests.diagnostics.faults import Case, case
 
@@ -46,9 +53,9 @@ def likelihood(given: Case) -> Tested:
     return sbc({"log likelihood": value[:, 0]}, {"log likelihood": value[:, 1:]}, seed=1)
 
 
-# Largest p-value over seeds 1, 2, 3 of a fault that must be caught: 9.8e-5 (marginal, too wide), 1.5e-6 (regions, too
-# narrow), 2.5e-7 (points), 8e-7 (products), 3.1e-5 (codes, wrong correlation), 0.0015 (likelihood, too narrow).
-# Smallest of one that must be missed: 0.063.
+# Largest p-value over seeds 1, 2, 3 of a fault that must be caught: 9.8e-5 (marginal, too wide),
+# 1.5e-6 (regions, too narrow), 2.5e-7 (points), 8e-7 (products), 3.1e-5 (codes, wrong correlation),
+# 0.0015 (likelihood, too narrow). Smallest of one that must be missed: 0.063.
 @pytest.mark.parametrize(
     ("test", "caught", "missed"),
     [
@@ -62,7 +69,9 @@ def likelihood(given: Case) -> Tested:
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )
-def test_each_catches_its_faults(test: Callable[[Case], Tested], caught: list[str], missed: list[str]) -> None:
+def test_each_catches_its_faults(
+    test: Callable[[Case], Tested], caught: list[str], missed: list[str]
+) -> None:
     assert test(case()).passed
     for fault in caught:
         assert not test(case(fault)).passed_family_wise, fault
@@ -71,7 +80,9 @@ def test_each_catches_its_faults(test: Callable[[Case], Tested], caught: list[st
 
 
 @pytest.mark.parametrize("test", [regions, points, products, codes])
-def test_a_flipped_mode_is_caught_and_two_correct_modes_are_not(test: Callable[[Case], Tested]) -> None:
+def test_a_flipped_mode_is_caught_and_two_correct_modes_are_not(
+    test: Callable[[Case], Tested],
+) -> None:
     assert test(case(modes=2)).passed
     assert not test(case("flipped mode", modes=2)).passed_family_wise
 
@@ -92,7 +103,9 @@ def test_results_have_the_level_that_was_asked_for() -> None:
 
 def test_dependence_says_which_pair_and_how() -> None:
     generator = np.random.default_rng(1)
-    both = generator.multivariate_normal([0, 0, 0], [[1, 0.6, 0], [0.6, 1, 0], [0, 0, 1]], size=(800, 100))
+    both = generator.multivariate_normal(
+        [0, 0, 0], [[1, 0.6, 0], [0.6, 1, 0], [0, 0, 1]], size=(800, 100)
+    )
     truth = {"rate": both[:, 0, 0], "size": both[:, 0, 1:]}
     draws = {"rate": both[:, 1:, 0], "size": generator.normal(size=(800, 99, 2))}
     result = dependence(truth, draws, seed=1)
@@ -102,10 +115,18 @@ def test_dependence_says_which_pair_and_how() -> None:
     assert error.lower[0] < 0.6 < error.upper[0]
     assert error.text(0).startswith("rate x size[0]: correlation of the draws too low, by ")
     assert np.all(error.least[1:] == 0.0)
-    mirrored = dependence(truth, {"rate": -both[:, 1:, 0], "size": -both[:, 1:, 1:] * [-1, 1]}, seed=1)
+    mirrored = dependence(
+        truth, {"rate": -both[:, 1:, 0], "size": -both[:, 1:, 1:] * [-1, 1]}, seed=1
+    )
     assert mirrored.deviations[0].lower[0] > 0.0
-    reversed_ = dependence(draws_as_truth(draws), {k: v[:, 1:] for k, v in named_pair(both).items()}, seed=1)
-    assert reversed_.deviations[0].text(0).startswith("rate x size[0]: correlation of the draws too high, by ")
+    reversed_ = dependence(
+        draws_as_truth(draws), {k: v[:, 1:] for k, v in named_pair(both).items()}, seed=1
+    )
+    assert (
+        reversed_.deviations[0]
+        .text(0)
+        .startswith("rate x size[0]: correlation of the draws too high, by ")
+    )
 
 
 def draws_as_truth(draws: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -119,7 +140,9 @@ def named_pair(both: np.ndarray) -> dict[str, np.ndarray]:
 def test_reference_points_are_rough_estimates_and_any_seed_decides() -> None:
     truth = np.random.default_rng(1).lognormal(size=(400, 1))
     features = np.log(truth) + 0.1 * np.random.default_rng(2).normal(size=truth.shape)
-    points, again, other = (reference_points(features, truth, features, seed=seed) for seed in (2**40, 2**40, 1))
+    points, again, other = (
+        reference_points(features, truth, features, seed=seed) for seed in (2**40, 2**40, 1)
+    )
     np.testing.assert_array_equal(points, again)
     assert not np.array_equal(points, other)
     # Measured 0.987 to 0.990 over four seeds; none is the truth itself.
@@ -128,10 +151,16 @@ def test_reference_points_are_rough_estimates_and_any_seed_decides() -> None:
 
 
 def test_ties_correlate_nothing() -> None:
-    # Two correlated parameters of two values each, and a constant. Found within 0.07 for seeds 0 to 3.
-    both = np.random.default_rng(1).multivariate_normal([0, 0], [[1, 0.8], [0.8, 1]], size=(1000, 100)) > 0.3
+    # Two correlated parameters of two values each, and a constant. Found within 0.07 for seeds 0 to
+    # 3.
+    both = (
+        np.random.default_rng(1).multivariate_normal([0, 0], [[1, 0.8], [0.8, 1]], size=(1000, 100))
+        > 0.3
+    )
     arrays = {"first": both[..., 0] * 1, "second": both[..., 1] * 1, "fixed": np.ones((1000, 100))}
-    truth, draws = ({name: value[:, part] for name, value in arrays.items()} for part in (0, slice(1, None)))
+    truth, draws = (
+        {name: value[:, part] for name, value in arrays.items()} for part in (0, slice(1, None))
+    )
     assert dependence(truth, draws, seed=1).deviations[0].estimate == pytest.approx(0.0, abs=0.1)
 
 
@@ -143,7 +172,12 @@ def test_dependence_needs_two_columns() -> None:
 def test_tarp_is_exact_for_integers() -> None:
     generator = np.random.default_rng(1)
     both = generator.integers(0, 3, size=(4000, 31))
-    result = tarp({"count": both[:, 0]}, {"count": both[:, 1:]}, {"count": generator.integers(0, 3, 4000)}, seed=1)
+    result = tarp(
+        {"count": both[:, 0]},
+        {"count": both[:, 1:]},
+        {"count": generator.integers(0, 3, 4000)},
+        seed=1,
+    )
     assert result.passed
     assert result.values.mean() == pytest.approx(0.5, abs=0.015)
 
@@ -156,7 +190,8 @@ def test_tarp_does_not_depend_on_units(follow_data: bool) -> None:
         return {**arrays, "second": 2.0**20 * arrays["second"]}
 
     arrays = [given.truth, given.draws] + [given.rough_estimates] * follow_data
-    one, other = tarp(*arrays, seed=1), tarp(*map(million, arrays), seed=1)
+    one = tarp(*arrays, seed=1)
+    other = tarp(*map(million, arrays), seed=1)
     # Powers of two change no digit.
     assert np.array_equal(one.values, other.values)
 
@@ -164,7 +199,8 @@ def test_tarp_does_not_depend_on_units(follow_data: bool) -> None:
 def test_tarp_sees_a_fault_in_the_parameter_with_the_smallest_numbers() -> None:
     given = case(size=1000)
     small = [
-        {**arrays, "first": 1e-3 * arrays["first"]} for arrays in (given.truth, given.draws, given.rough_estimates)
+        {**arrays, "first": 1e-3 * arrays["first"]}
+        for arrays in (given.truth, given.draws, given.rough_estimates)
     ]
     assert tarp(*small, seed=1).passed
     middle = small[1]["first"].mean(axis=1, keepdims=True)
@@ -176,13 +212,15 @@ def test_tarp_sees_a_fault_in_the_parameter_with_the_smallest_numbers() -> None:
 def test_tarp_refuses_references_of_another_shape() -> None:
     given = case(size=50)
     few = {name: value[:20] for name, value in given.rough_estimates.items()}
-    with pytest.raises(InputError, match=r"(?s)references of parameter 'first'.*shape \(50,\).*shape \(20,\)"):
+    with pytest.raises(
+        InputError, match=r"(?s)references of parameter 'first'.*shape \(50,\).*shape \(20,\)"
+    ):
         tarp(given.truth, given.draws, few, seed=1)
 
 
 def test_joint_coverage_of_a_wide_posterior_is_the_closed_form() -> None:
-    # A normal of 1.15 times the sd in two dimensions: coverage 1 - (1 - q)^(1.15^2). Within 0.015, 0.006, 0.009 for
-    # seeds 1, 2, 3.
+    # A normal of 1.15 times the sd in two dimensions: coverage 1 - (1 - q)^(1.15^2). Within 0.015,
+    # 0.006, 0.009 for seeds 1, 2, 3.
     result = joint_coverage(*case("too wide", size=10_000).log_prob, seed=1)
     expected = 1.0 - (1.0 - result.nominal) ** 1.15**2
     assert result.empirical[:, 0] == pytest.approx(expected, abs=0.02)

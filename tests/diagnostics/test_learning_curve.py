@@ -11,9 +11,13 @@ SIZES = np.array([125, 250, 500, 1_000])
 
 
 def measured(levels, seed, *, noise=0.002, held_out=300, sizes=SIZES):
-    """Held-out values around levels: training noise that falls with the size, and that of the held-out data."""
+    """Held-out values around levels: training noise that falls with size, and held-out noise."""
     generator = np.random.default_rng(seed)
-    training = noise * (sizes / sizes[-1])[:, None, None] ** -0.5 * generator.normal(size=(len(sizes), 3, 1))
+    training = (
+        noise
+        * (sizes / sizes[-1])[:, None, None] ** -0.5
+        * generator.normal(size=(len(sizes), 3, 1))
+    )
     return np.asarray(levels)[:, None, None] + training + generator.normal(size=held_out)
 
 
@@ -22,9 +26,13 @@ def power_law(exponent, gain):
     return 2.0 + gain / (1.0 - 2.0**-exponent) * (SIZES / SIZES[-1]) ** -exponent
 
 
-@pytest.mark.parametrize(("exponent", "gain"), [(0.3, 0.02), (0.5, 0.03), (1.0, 0.025), (1.5, 0.04)])
+@pytest.mark.parametrize(
+    ("exponent", "gain"), [(0.3, 0.02), (0.5, 0.03), (1.0, 0.025), (1.5, 0.04)]
+)
 def test_gain_of_a_power_law_lies_in_its_interval(exponent, gain):
-    gains = [learning_curve(measured(power_law(exponent, gain), seed), SIZES).gain for seed in range(60)]
+    gains = [
+        learning_curve(measured(power_law(exponent, gain), seed), SIZES).gain for seed in range(60)
+    ]
     covered = np.mean([found.lower < gain < found.upper for found in gains])
     # 90 % nominally; measured 0.88 to 0.98. The mean error is a tenth of the gain at most.
     assert covered > 0.8
@@ -37,16 +45,20 @@ def test_without_noise_the_gain_is_that_of_the_curve():
 
 
 def test_errors_of_gains_are_paired():
-    """What the held-out data have in common cancels: errors of gains are far smaller than those of levels."""
+    """Common parts of held-out data cancel: errors of gains are far below those of levels."""
     table = learning_curve(measured(power_law(1.0, 0.025), 1), SIZES).table
-    assert table["gain"][1:].to_numpy() == pytest.approx([0.1, 0.05, 0.025][:3] * np.array([2.0, 2.0, 2.0]), abs=0.02)
+    assert table["gain"][1:].to_numpy() == pytest.approx(
+        [0.1, 0.05, 0.025][:3] * np.array([2.0, 2.0, 2.0]), abs=0.02
+    )
     assert (table["error"] > 0.05).all()
     assert (table["gain_error"][1:] < 0.01).all()
 
 
 def test_what_is_said():
     large = learning_curve(measured(power_law(1.0, 0.08), 1), SIZES)
-    assert repr(large).startswith(f"Twice as many simulations would gain about {large.gain.nats:.2g} nats (0.0")
+    assert repr(large).startswith(
+        f"Twice as many simulations would gain about {large.gain.nats:.2g} nats (0.0"
+    )
     flat = learning_curve(measured(np.full(4, 2.0), 2, noise=0.001), SIZES)
     assert flat.told
     assert "would gain at most 0.00" in repr(flat)
@@ -58,13 +70,16 @@ def test_what_is_said():
 @pytest.mark.parametrize("levels", [[2.3, 2.2], [2.3, np.inf, 2.1, 2.05]])
 def test_too_few_sizes_and_infinite_levels_tell_nothing(levels):
     with np.errstate(invalid="ignore"):
-        advice = learning_curve(measured(levels, 1, sizes=SIZES[: len(levels)]), SIZES[: len(levels)])
+        advice = learning_curve(
+            measured(levels, 1, sizes=SIZES[: len(levels)]), SIZES[: len(levels)]
+        )
     assert np.isnan(advice.gain.nats)
     assert "can't be told;" in repr(advice)
 
 
 @pytest.mark.parametrize(
-    ("shape", "sizes"), [((4, 1, 9), SIZES), ((4, 3, 9), SIZES[::-1]), ((3, 3, 9), SIZES), ((4, 3), SIZES)]
+    ("shape", "sizes"),
+    [((4, 1, 9), SIZES), ((4, 3, 9), SIZES[::-1]), ((3, 3, 9), SIZES), ((4, 3), SIZES)],
 )
 def test_wrong_arrays_are_refused(shape, sizes):
     with pytest.raises(InputError, match="repeat each size"):
@@ -74,7 +89,13 @@ def test_wrong_arrays_are_refused(shape, sizes):
 def test_figure_has_the_curve_and_the_expected_point():
     advice = learning_curve(measured(power_law(1.0, 0.08), 1), SIZES)
     (ax,) = plots.learning_curve(advice, floor=2.0).axes
-    assert [text.get_text() for text in ax.get_xticklabels()] == ["125", "250", "500", "1,000", "2,000"]
+    assert [text.get_text() for text in ax.get_xticklabels()] == [
+        "125",
+        "250",
+        "500",
+        "1,000",
+        "2,000",
+    ]
     curve, expected = (container.lines[0] for container in ax.containers)
     assert curve.get_ydata() == pytest.approx(advice.table["nats"])
     assert expected.get_ydata() == pytest.approx(advice.table["nats"].iloc[-1] - advice.gain.nats)

@@ -16,7 +16,7 @@ OBSERVED = np.array([[2.0, 0.5, -0.3], [-2.0, 0.5, -0.3], [9.0, 0.5, -0.3]])
 
 
 def exact(size: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Prior N(0, 1), data N(theta, 1): truths, data, and what the exact flow makes of the truths; (size, 3) each."""
+    """Prior N(0, 1), data N(theta, 1): truths, data, exact latents of truths; (size, 3) each."""
     generator = np.random.default_rng(seed)
     truth = generator.normal(size=(size, 3))
     data = truth + generator.normal(size=(size, 3))
@@ -28,12 +28,15 @@ def run(latent: np.ndarray, data: np.ndarray, seed: int = 1) -> LocalC2STResult:
 
 
 def test_exact_posteriors_fail_as_rarely_as_the_level_says() -> None:
-    # Measured over 200 repetitions with 5 parameters at a level of 5 %: 4.5 to 6 % at four observations, 6 % together.
+    # Measured over 200 repetitions with 5 parameters at a level of 5 %: 4.5 to 6 % at four
+    # observations, 6 % together.
     repetitions = 40
     p_values = np.empty((repetitions, 4))
     for seed in range(repetitions):
         _, data, latent = exact(100, seed)
-        result = local_c2st(latent, data, OBSERVED, seed=seed, trials=19, evaluations=100, level=0.9)
+        result = local_c2st(
+            latent, data, OBSERVED, seed=seed, trials=19, evaluations=100, level=0.9
+        )
         p_values[seed] = [*result.p_value, result.family_p_value]
     for column in p_values.T:
         low, high = stats.binom.interval(0.999, repetitions, 0.2)
@@ -49,12 +52,15 @@ def too_narrow(truth: np.ndarray, data: np.ndarray, latent: np.ndarray) -> None:
 
 
 @pytest.mark.parametrize("spoil", [too_low, too_narrow])
-def test_a_local_fault_is_found_where_it_is(spoil: Callable[[np.ndarray, np.ndarray, np.ndarray], None]) -> None:
+def test_a_local_fault_is_found_where_it_is(
+    spoil: Callable[[np.ndarray, np.ndarray, np.ndarray], None],
+) -> None:
     for seed in range(3):
         truth, data, latent = exact(2000, seed)
         spoil(truth, data, latent)
         result = run(latent, data, seed=seed)
-        # Measured at a level of 99 %, from 1000 simulations: 0.9 to 1 fail at the first, 0.00 to 0.03 at the second.
+        # Measured at a level of 99 %, from 1000 simulations: 0.9 to 1 fail at the first, 0.00 to
+        # 0.03 at the second.
         assert result.inside[:2].tolist() == [False, True]
         # A hundred times as large as where the posterior is correct.
         assert result.statistic[0] > 100.0 * result.statistic[1]
@@ -143,7 +149,10 @@ def test_table_and_repr() -> None:
     [
         ({"latent": np.zeros((30, 3))}, "(?s)latent and condition.*same number.*30 and 40"),
         ({"latent": np.full((40, 3), np.nan)}, "latent\n.*\n.*120 of 120 values NaN"),
-        ({"observed_condition": np.zeros((1, 3))}, r"(?s)observed_condition.*shape \(n, 2\).*got:      shape \(1, 3\)"),
+        (
+            {"observed_condition": np.zeros((1, 3))},
+            r"(?s)observed_condition.*shape \(n, 2\).*got:      shape \(1, 3\)",
+        ),
         ({"observed_condition": np.array([np.inf, 0.0])}, "observed_condition"),
         ({"trials": 50}, "(?s)trials.*99 or more.*50"),
         ({"evaluations": 0}, "(?s)evaluations.*1 or more.*0"),
@@ -156,6 +165,10 @@ def test_table_and_repr() -> None:
     ],
 )
 def test_wrong_inputs_are_refused(change: dict[str, object], message: str) -> None:
-    arguments = {"latent": np.zeros((40, 3)), "condition": np.zeros((40, 2)), "observed_condition": np.zeros(2)}
+    arguments = {
+        "latent": np.zeros((40, 3)),
+        "condition": np.zeros((40, 2)),
+        "observed_condition": np.zeros(2),
+    }
     with pytest.raises(InputError, match=message):
         local_c2st(**{**arguments, "seed": 1, "trials": 99, **change})

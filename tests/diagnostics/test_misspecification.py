@@ -1,4 +1,4 @@
-"""The summary-space test: exact in size for any number of observations, with power that grows as it should."""
+"""The summary-space test: exact in size for any number of observations, with growing power."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ def test_well_specified_data_fail_as_rarely_as_the_level_says(size: int) -> None
     p_values = []
     for seed in range(repetitions):
         generator = np.random.default_rng([seed, 1])
-        observed, simulated = summaries(generator, size), summaries(generator, 200)
+        observed = summaries(generator, size)
+        simulated = summaries(generator, 200)
         p_values.append(misspecification(observed, simulated, repetitions=99, seed=seed).p_value[0])
     # Over 2,000 repetitions: 0.5 to 1.5 % at 1 %, 4.3 to 5.4 % at 5 %, 18 to 20 % at 20 %.
     for alpha in (0.01, 0.05, 0.2):
@@ -31,10 +32,12 @@ def test_well_specified_data_fail_as_rarely_as_the_level_says(size: int) -> None
 
 
 def test_drawing_from_simulations_alone_would_reject_too_often() -> None:
-    # Why the observed ones are among those drawn: of 100 simulations and 50 observations, the published way leaves
-    # draws of 50 among 50, all alike.
+    # Why the observed ones are among those drawn: of 100 simulations and 50 observations, the
+    # published way leaves draws of 50 among 50, all alike.
     generator = np.random.default_rng(1)
-    result = misspecification(summaries(generator, 50), summaries(generator, 200), repetitions=99, seed=1)
+    result = misspecification(
+        summaries(generator, 50), summaries(generator, 200), repetitions=99, seed=1
+    )
     assert np.ptp(result.null) > 0.0
     assert result.passed
 
@@ -44,15 +47,21 @@ def test_power_grows_with_the_shift_and_the_number_of_observations() -> None:
     simulated = summaries(generator, 600)
     shifts = (0.0, 0.7, 1.5, 3.0)
     alternatives = {shift: summaries(generator, 300, shift) for shift in shifts}
-    power = misspecification_power(alternatives, simulated, sizes=(1, 5, 20), tests=100, repetitions=99, seed=1)
-    table = power.pivot_table(index="alternative", columns="size", values="rejected").loc[list(shifts)].to_numpy()
+    power = misspecification_power(
+        alternatives, simulated, sizes=(1, 5, 20), tests=100, repetitions=99, seed=1
+    )
+    table = (
+        power.pivot_table(index="alternative", columns="size", values="rejected")
+        .loc[list(shifts)]
+        .to_numpy()
+    )
     # Neighbours by at most two standard errors of a difference the other way.
     assert (np.diff(table, axis=0) > -0.14).all()
     assert (np.diff(table[1:], axis=1) > -0.14).all()
     # Three standard errors of the size, and of the conditional one given 300 held-out simulations.
     assert (table[0] < 0.05 + 0.1).all()
-    # Measured over four seeds, 5 and 20 observations: 0.99 and 1.00 at shift 3; at 0.7 0.03 to 0.06 and 0.21 to 0.48
-    # for 1 and 20.
+    # Measured over four seeds, 5 and 20 observations: 0.99 and 1.00 at shift 3; at 0.7 0.03 to 0.06
+    # and 0.21 to 0.48 for 1 and 20.
     assert table[-1, 1] > 0.9
     assert table[-1, 2] == 1.0
     assert table[1, 2] > table[1, 0]
@@ -66,8 +75,11 @@ def test_the_statistic_is_the_closed_form_for_two_normals() -> None:
         generator = np.random.default_rng([seed, 3])
         simulated = generator.normal(size=(2000, 2))
         observed = generator.normal(size=(600, 2)) + np.array([1.0, 0.0])
-        squared.append(misspecification(observed, simulated, repetitions=1, level=0.5, seed=seed).squared)
-    # The median distance of two points of N(0, I) in two dimensions: its square is 2 chi^2 with 2 degrees of freedom.
+        squared.append(
+            misspecification(observed, simulated, repetitions=1, level=0.5, seed=seed).squared
+        )
+    # The median distance of two points of N(0, I) in two dimensions: its square is 2 chi^2 with 2
+    # degrees of freedom.
     h = np.sqrt(2.0 * stats.chi2(2).median()) * np.array([0.25, 0.5, 1.0, 2.0, 4.0])
     expected = np.sum(2.0 * h**2 / (h**2 + 2.0) * (1.0 - np.exp(-1.0 / (2.0 * (h**2 + 2.0)))))
     # Pairs of a point with itself add to the mean of either set.
@@ -78,14 +90,17 @@ def test_the_statistic_is_the_closed_form_for_two_normals() -> None:
 
 def test_a_p_value_is_never_below_that_of_the_observed_data_themselves() -> None:
     generator = np.random.default_rng(3)
-    simulated, observed = summaries(generator, 300), summaries(generator, 20, 50.0)
+    simulated = summaries(generator, 300)
+    observed = summaries(generator, 20, 50.0)
     assert misspecification(observed, simulated, repetitions=99, seed=1).p_value.tolist() == [0.01]
 
 
 def test_units_do_not_matter() -> None:
     generator = np.random.default_rng(4)
-    simulated, observed = summaries(generator, 400), summaries(generator, 10, 1.0)
-    units, zero = np.array([1e3, 0.02, 1e5]), np.array([5.0, -1.0, 0.0])
+    simulated = summaries(generator, 400)
+    observed = summaries(generator, 10, 1.0)
+    units = np.array([1e3, 0.02, 1e5])
+    zero = np.array([5.0, -1.0, 0.0])
     first = misspecification(observed, simulated, seed=1)
     second = misspecification(units * observed + zero, units * simulated + zero, seed=1)
     assert second.squared == pytest.approx(first.squared, rel=1e-6)
@@ -94,15 +109,20 @@ def test_units_do_not_matter() -> None:
 
 def test_constant_and_redundant_summaries_are_fine() -> None:
     generator = np.random.default_rng(5)
-    simulated, observed = generator.normal(size=(300, 2)), generator.normal(size=(10, 2))
-    widened = [np.column_stack([points, np.ones(len(points)), points @ [1.0, 1.0]]) for points in (observed, simulated)]
+    simulated = generator.normal(size=(300, 2))
+    observed = generator.normal(size=(10, 2))
+    widened = [
+        np.column_stack([points, np.ones(len(points)), points @ [1.0, 1.0]])
+        for points in (observed, simulated)
+    ]
     assert misspecification(*widened, seed=1).p_value[0] > 0.01
     assert not misspecification(widened[0] + [2.0, 0.0, 0.0, 2.0], widened[1], seed=1).passed
 
 
 def test_the_seed_decides() -> None:
     generator = np.random.default_rng(6)
-    observed, simulated = summaries(generator, 5), summaries(generator, 300)
+    observed = summaries(generator, 5)
+    simulated = summaries(generator, 300)
     first, again, other = (misspecification(observed, simulated, seed=seed) for seed in (1, 1, 2))
     assert np.array_equal(first.null, again.null)
     assert first.squared == again.squared
@@ -152,6 +172,11 @@ def test_wrong_inputs_are_refused(change: dict, message: str) -> None:
     ],
 )
 def test_wrong_inputs_of_power_are_refused(change: dict, message: str) -> None:
-    arguments = {"alternatives": {"a": np.zeros((9, 3))}, "simulated": np.zeros((300, 3)), "sizes": (5,), "seed": 1}
+    arguments = {
+        "alternatives": {"a": np.zeros((9, 3))},
+        "simulated": np.zeros((300, 3)),
+        "sizes": (5,),
+        "seed": 1,
+    }
     with pytest.raises(InputError, match=message):
         misspecification_power(**{**arguments, **change})

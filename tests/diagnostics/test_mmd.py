@@ -32,11 +32,14 @@ def test_the_closed_form_has_its_published_value() -> None:
 
 @pytest.mark.parametrize("shift", [0.0, 1.0])
 @pytest.mark.parametrize("bandwidths", [[np.sqrt(1.5)], [0.7, 3.0]])
-def test_the_mean_over_repetitions_is_the_closed_form(shift: float, bandwidths: list[float]) -> None:
+def test_the_mean_over_repetitions_is_the_closed_form(
+    shift: float, bandwidths: list[float]
+) -> None:
     generator = np.random.default_rng(1)
     found = []
     for _ in range(300):
-        first, second = generator.normal(size=(30, 5)), generator.normal(size=(20, 5))
+        first = generator.normal(size=(30, 5))
+        second = generator.normal(size=(20, 5))
         second[:, 0] += shift
         found.append(squared_mmd(first, second, bandwidths))
     exact = sum(closed_form(shift, 5, bandwidth) for bandwidth in bandwidths)
@@ -51,23 +54,30 @@ def test_the_mean_over_repetitions_is_the_closed_form(shift: float, bandwidths: 
 def test_the_test_has_the_estimate_of_its_own_sets() -> None:
     first, second = normals(size=50)
     result = mmd(first, second[:30], seed=1)
-    assert result.squared == pytest.approx(squared_mmd(first, second[:30], result.bandwidths), rel=1e-10)
+    assert result.squared == pytest.approx(
+        squared_mmd(first, second[:30], result.bandwidths), rel=1e-10
+    )
     middle = np.median(distance.pdist(np.concatenate([first, second[:30]])))
     assert result.bandwidths == pytest.approx(middle * np.array([0.25, 0.5, 1.0, 2.0, 4.0]))
 
 
 def test_sets_of_one_law_fail_as_rarely_as_the_level_says() -> None:
-    repetitions, level = 400, 0.95
+    repetitions = 400
+    level = 0.95
     results = []
     for seed in range(repetitions):
         generator = np.random.default_rng([1, seed])
-        first, second = generator.standard_t(2, size=(20, 2)), generator.standard_t(2, size=(30, 2))
+        first = generator.standard_t(2, size=(20, 2))
+        second = generator.standard_t(2, size=(30, 2))
         results.append(mmd(first, second, seed=seed, permutations=99, level=level))
     failures = sum(not result.passed for result in results)
     low, high = stats.binom.interval(0.999, repetitions, 1 - level)
     assert low <= failures <= high
     # Not only at the level: p-values are uniform on 0.01, 0.02, ..., 1.
-    p_values = np.concatenate([result.p_value for result in results]) - np.random.default_rng(1).random(400) / 100
+    p_values = (
+        np.concatenate([result.p_value for result in results])
+        - np.random.default_rng(1).random(400) / 100
+    )
     assert stats.kstest(p_values, "uniform").pvalue > 1e-3
 
 
@@ -96,7 +106,9 @@ def break_law(points: np.ndarray, broken: str) -> np.ndarray:
     if broken == "width":
         return 1.6 * points
     if broken == "correlation":
-        return np.stack([points[:, 0], 0.9 * points[:, 0] + np.sqrt(1 - 0.9**2) * points[:, 1]], axis=-1)
+        return np.stack(
+            [points[:, 0], 0.9 * points[:, 0] + np.sqrt(1 - 0.9**2) * points[:, 1]], axis=-1
+        )
     return np.where(points > 0.0, 1.0, -1.0) + 0.1 * points
 
 
@@ -156,13 +168,30 @@ def test_table_and_repr() -> None:
     [
         (np.zeros((1, 2)), np.zeros((5, 2)), {}, r"(?s)^first\n.*at least 2\n.*\(1, 2\)"),
         (np.zeros((5, 2)), np.zeros((5, 3)), {}, r"(?s)^second\n.*shape \(n, 2\).*shape \(5, 3\)"),
-        (np.zeros((5, 2)), np.full((5, 2), np.inf), {}, "(?s)^second\n.*10 of 10 values NaN or infinite"),
-        (np.zeros((5, 2)), np.zeros((5, 2)), {"permutations": 98}, "(?s)permutations.*99 or more.*98"),
+        (
+            np.zeros((5, 2)),
+            np.full((5, 2), np.inf),
+            {},
+            "(?s)^second\n.*10 of 10 values NaN or infinite",
+        ),
+        (
+            np.zeros((5, 2)),
+            np.zeros((5, 2)),
+            {"permutations": 98},
+            "(?s)permutations.*99 or more.*98",
+        ),
         (np.zeros((5, 2)), np.zeros((5, 2)), {"level": 1.0}, "(?s)level.*above 0, below 1"),
-        (np.zeros((5, 2)), np.zeros((5, 2)), {"bandwidths": [1.0, 0.0]}, r"(?s)positive.*\[1.0, 0.0\]"),
+        (
+            np.zeros((5, 2)),
+            np.zeros((5, 2)),
+            {"bandwidths": [1.0, 0.0]},
+            r"(?s)positive.*\[1.0, 0.0\]",
+        ),
         (np.zeros((5, 2)), np.zeros((5, 2)), {"bandwidths": []}, "positive"),
     ],
 )
-def test_wrong_inputs_are_refused(first: np.ndarray, second: np.ndarray, options: dict, message: str) -> None:
+def test_wrong_inputs_are_refused(
+    first: np.ndarray, second: np.ndarray, options: dict, message: str
+) -> None:
     with pytest.raises(InputError, match=message):
         mmd(first, second, seed=1, **options)

@@ -12,14 +12,21 @@ from tests.diagnostics.faults import named
 
 
 def around(
-    fault: Fault, observation: tuple[float, float], *, size: int = 1000, proposals: int = 100, seed: int = 1
+    fault: Fault,
+    observation: tuple[float, float],
+    *,
+    size: int = 1000,
+    proposals: int = 100,
+    seed: int = 1,
 ) -> PosteriorSBCResult:
     posterior = Conjugate(fault)
     data = np.repeat([observation], size, axis=0)
     proposed = posterior.sample(data, proposals + 1, seed)
     replicated = posterior.replicate(proposed[:, 0], seed)
     weights = posterior.log_prob(proposed, replicated) - posterior.prior_log_prob(proposed)
-    return posterior_sbc(named(proposed[:, 0]), named(proposed[:, 1:]), weights[:, 0], weights[:, 1:], seed=seed)
+    return posterior_sbc(
+        named(proposed[:, 0]), named(proposed[:, 1:]), weights[:, 0], weights[:, 1:], seed=seed
+    )
 
 
 @pytest.mark.parametrize("observation", [(0.0, 0.0), (4.0, -2.0)])
@@ -35,16 +42,21 @@ def test_broken_posteriors_fail(fault: Fault) -> None:
 
 def test_size_is_right_even_with_three_proposals() -> None:
     # Binomial 99.9 % interval for 200 repetitions at 5 %; found 0.03.
-    p_values = [around("none", (1.0, 0.5), size=100, proposals=3, seed=seed).p_value[0] for seed in range(200)]
+    p_values = [
+        around("none", (1.0, 0.5), size=100, proposals=3, seed=seed).p_value[0]
+        for seed in range(200)
+    ]
     assert np.mean(np.array(p_values) <= 0.05) <= 0.11
     assert np.mean(p_values) == pytest.approx(0.5, abs=0.11)
 
 
 def test_effective_proposals_of_each_data_set() -> None:
     generator = np.random.default_rng(1)
-    truth, proposals = {"rate": generator.normal(size=5)}, {"rate": generator.normal(size=(5, 19))}
+    truth = {"rate": generator.normal(size=5)}
+    proposals = {"rate": generator.normal(size=(5, 19))}
     equal = np.zeros((5, 20))
-    # In the last data set one proposal has all the weight, in the one before two have half of it each.
+    # In the last data set one proposal has all the weight, in the one before two have half of it
+    # each.
     equal[4, 1:] = -1e3
     equal[3, 2:] = -1e3
     result = posterior_sbc(truth, proposals, equal[:, 0], equal[:, 1:], seed=1)
@@ -52,7 +64,8 @@ def test_effective_proposals_of_each_data_set() -> None:
 
 
 def test_weights_of_the_wrong_shape_or_without_a_finite_one_are_refused() -> None:
-    truth, proposals = {"rate": np.zeros(5)}, {"rate": np.zeros((5, 20))}
+    truth = {"rate": np.zeros(5)}
+    proposals = {"rate": np.zeros((5, 20))}
     with pytest.raises(InputError, match=r"(?s)shapes \(5,\) and \(5, 20\).*\(5,\) and \(5, 19\)"):
         posterior_sbc(truth, proposals, np.zeros(5), np.zeros((5, 19)), seed=1)
     with pytest.raises(InputError, match="NaN or infinity"):

@@ -13,9 +13,9 @@ from tests.diagnostics.conjugate import normal
 def test_conjugate_numbers() -> None:
     truth, draws, prior = normal(size=4000)
     result = recovery(truth, draws, prior)
-    # The datum explains half of the variance. Measured over seeds 0-2: R2 0.495 to 0.499, correlation 0.704 to 0.707,
-    # contraction 0.472 to 0.511 (2000 prior draws), error 0.709 to 0.710, spread of z 1.007 to 1.011,
-    # 0.891 to 0.894 inside the 90 % interval.
+    # The datum explains half of the variance. Measured over seeds 0-2: R2 0.495 to 0.499,
+    # correlation 0.704 to 0.707, contraction 0.472 to 0.511 (2000 prior draws), error 0.709 to
+    # 0.710, spread of z 1.007 to 1.011, 0.891 to 0.894 inside the 90 % interval.
     assert result.r_squared[0] == pytest.approx(0.5, abs=0.03)
     assert result.correlation[0] == pytest.approx(np.sqrt(0.5), abs=0.02)
     assert result.contraction[0] == pytest.approx(0.5, abs=0.06)
@@ -28,7 +28,8 @@ def test_conjugate_numbers() -> None:
 def test_where_zero_and_one_lie_does_not_matter() -> None:
     truth, draws, prior = normal(size=500)
     moved = [{"mean": 1e3 - 10.0 * part["mean"]} for part in (truth, draws, prior)]
-    one, other = recovery(truth, draws, prior), recovery(*moved)
+    one = recovery(truth, draws, prior)
+    other = recovery(*moved)
     for name in ("r_squared", "correlation", "nrmse", "contraction"):
         assert getattr(other, name) == pytest.approx(getattr(one, name), rel=1e-6), name
     assert other.z_score == pytest.approx(-one.z_score)
@@ -50,7 +51,8 @@ def test_draws_from_the_prior_teach_nothing() -> None:
         {"rate": generator.normal(size=(2000, 100))},
         {"rate": generator.normal(size=5000)},
     )
-    # Measured over seeds 0-2: contraction -0.030 to 0.016, R2 -0.017 to -0.010 (noise of the posterior means).
+    # Measured over seeds 0-2: contraction -0.030 to 0.016, R2 -0.017 to -0.010 (noise of the
+    # posterior means).
     assert result.contraction[0] == pytest.approx(0.0, abs=0.06)
     assert result.r_squared[0] == pytest.approx(0.0, abs=0.03)
 
@@ -75,7 +77,9 @@ def test_vector_parameters_and_table() -> None:
 
 def test_prior_of_another_shape_is_refused() -> None:
     truth, draws, _ = normal(event=(3,))
-    with pytest.raises(InputError, match=r"(?s)prior of parameter 'mean'.*shape \(100, 3\).*shape \(100, 2\)"):
+    with pytest.raises(
+        InputError, match=r"(?s)prior of parameter 'mean'.*shape \(100, 3\).*shape \(100, 2\)"
+    ):
         recovery(truth, draws, {"mean": np.zeros((100, 2))})
     with pytest.raises(InputError, match=r"(?s)names in prior.*no \['mean'\]"):
         recovery(truth, draws, {"other": np.zeros((100, 3))})

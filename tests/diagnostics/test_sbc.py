@@ -12,7 +12,8 @@ from tests.diagnostics.conjugate import count, normal
 
 
 def test_exact_posteriors_fail_as_rarely_as_the_level_says() -> None:
-    repetitions, level = 300, 0.95
+    repetitions = 300
+    level = 0.95
     failures = 0
     for seed in range(repetitions):
         truth, draws, _ = normal(size=200, draws=50, seed=seed)
@@ -31,20 +32,25 @@ def test_exact_posteriors_fail_as_rarely_as_the_level_says() -> None:
     ],
 )
 def test_broken_posteriors_fail_and_are_named(broken: dict[str, float], reading: str) -> None:
-    # Power at 500 data sets and level 0.99, measured over 300 repetitions: 1.00 each (width 0.8 and 100 draws: 0.99).
+    # Power at 500 data sets and level 0.99, measured over 300 repetitions: 1.00 each (width 0.8 and
+    # 100 draws: 0.99).
     for seed in range(3):
         truth, draws, _ = normal(seed=seed, **broken)
         result = sbc(truth, draws, seed=seed)
         assert not result.passed
         assert not result.passed_family_wise
-        worst = max(result.deviations[:2], key=lambda error: abs(error.estimate[0]) / bi.Tolerances().of(error))
+        worst = max(
+            result.deviations[:2],
+            key=lambda error: abs(error.estimate[0]) / bi.Tolerances().of(error),
+        )
         assert worst.text(0).startswith(f"mean: {reading}, by ")
 
 
 def test_a_wrong_shape_is_neither_shift_nor_width() -> None:
     generator = np.random.default_rng(1)
     truth = generator.choice([-1.0, 1.0], size=1000) + 0.3 * generator.normal(size=1000)
-    # Against two modes, one normal of this width: its ranks have nearly the mean and the spread of uniform ones.
+    # Against two modes, one normal of this width: its ranks have nearly the mean and the spread of
+    # uniform ones.
     draws = 1.02 * generator.normal(size=(1000, 100))
     result = sbc({"mode": truth}, {"mode": draws}, seed=1)
     shift, spread, distance = result.deviations

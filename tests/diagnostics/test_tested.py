@@ -12,7 +12,10 @@ from bayesinn.diagnostics.tested import Tested, check_repetitions, p_values
 class Fixed(Tested):
     """Two columns at a level of 99 %."""
 
-    title, columns, level, simulations = "Fixed", ("rate", "size"), 0.99, 500
+    title = "Fixed"
+    columns = ("rate", "size")
+    level = 0.99
+    simulations = 500
 
     def __init__(self, *p_value: float) -> None:
         self.__dict__["p_value"] = np.array(p_value)
@@ -20,7 +23,8 @@ class Fixed(Tested):
 
 def test_what_was_observed_is_one_of_its_repetitions() -> None:
     null = np.array([[1.0, 1.0], [2.0, 0.0], [3.0, 5.0], [0.0, 9.0]])
-    # Of 1 + 4 values, 2 are as large as 3, all as large as 0; larger than all of them: 1 of 5, never 0.
+    # Of 1 + 4 values, 2 are as large as 3, all as large as 0; larger than all of them: 1 of 5,
+    # never 0.
     assert p_values(np.array([3.0, 0.0]), null).tolist() == [0.4, 1.0]
     assert p_values(np.array([10.0, 10.0]), null).tolist() == [0.2, 0.2]
     assert p_values(np.array([9.0 + 1e-13]), null[:, 1:], 1e-12).tolist() == [0.4]
@@ -42,12 +46,22 @@ def test_the_fewest_repetitions_can_fail(level: float) -> None:
 
 
 def test_verdict_and_text() -> None:
-    passed, doubtful, failed = Fixed(0.5, 0.02), Fixed(0.5, 0.008), Fixed(0.5, 0.004)
+    passed = Fixed(0.5, 0.02)
+    doubtful = Fixed(0.5, 0.008)
+    failed = Fixed(0.5, 0.004)
     assert [result.passed for result in (passed, doubtful, failed)] == [True, False, False]
-    assert [result.passed_family_wise for result in (passed, doubtful, failed)] == [True, True, False]
-    assert [result.family_p_value for result in (passed, doubtful, failed)] == pytest.approx([0.04, 0.016, 0.008])
+    assert [result.passed_family_wise for result in (passed, doubtful, failed)] == [
+        True,
+        True,
+        False,
+    ]
+    assert [result.family_p_value for result in (passed, doubtful, failed)] == pytest.approx(
+        [0.04, 0.016, 0.008]
+    )
     assert repr(passed).startswith("Fixed passed, 500 simulations\n")
-    assert repr(doubtful).startswith("Fixed doubtful (one test fails, all together pass), 500 simulations\n")
+    assert repr(doubtful).startswith(
+        "Fixed doubtful (one test fails, all together pass), 500 simulations\n"
+    )
     assert repr(failed).startswith("Fixed FAILED, 500 simulations\n")
     assert failed.summary == "1 of 2 pass at 99%; smallest p-value 0.004 (size)"
     strict = Fixed(0.5, 0.004)

@@ -1,4 +1,4 @@
-"""Flows as densities: they integrate to one, samples follow them, and training reaches exact laws."""
+"""Flows as densities: they integrate to one, samples follow them, training reaches exact laws."""
 
 from __future__ import annotations
 
@@ -40,7 +40,9 @@ def test_density_integrates_to_one(dimension: int, transform: Transform | None) 
     grid = np.stack(np.meshgrid(*[side] * dimension), axis=-1).reshape(-1, dimension)
     log_prob = tf.function(flow.log_prob)
     for condition in CONDITIONS:
-        density = np.exp(log_prob(grid, tf.tile(tf.constant([condition]), (len(grid), 1))), dtype="float64")
+        density = np.exp(
+            log_prob(grid, tf.tile(tf.constant([condition]), (len(grid), 1))), dtype="float64"
+        )
         assert density.sum() * (24.0 / (points - 1)) ** dimension == pytest.approx(1.0, abs=1e-3)
 
 
@@ -50,7 +52,9 @@ def test_samples_follow_the_density(transform: Transform | None) -> None:
     side = np.linspace(-20.0, 20.0, 20_001, dtype="float32")
     draws = flow.sample(5000, tf.constant(CONDITIONS), seed=(1, 2)).numpy()
     for condition, sample in zip(CONDITIONS, draws, strict=True):
-        density = np.exp(flow.log_prob(side[:, None], tf.tile(tf.constant([condition]), (len(side), 1))))
+        density = np.exp(
+            flow.log_prob(side[:, None], tf.tile(tf.constant([condition]), (len(side), 1)))
+        )
         cumulative = np.cumsum(density, dtype="float64") * 0.002
         law = scipy.stats.kstest(sample[:, 0], lambda x, c=cumulative: np.interp(x, side, c))
         assert law.pvalue > 1e-3
@@ -69,7 +73,9 @@ def fit(flow: Flow, draw: Draw, steps: int, rate: float = 3e-3) -> None:
             x, condition = draw(tf.stack([step, 1]))
             with tf.GradientTape() as tape:
                 loss = -tf.reduce_mean(flow.log_prob(x, condition))
-            gradients = tape.gradient(loss, [variable.value for variable in flow.trainable_variables])
+            gradients = tape.gradient(
+                loss, [variable.value for variable in flow.trainable_variables]
+            )
             optimizer.apply_gradients(zip(gradients, flow.trainable_variables, strict=True))
 
     train(tf.constant(0), tf.constant(steps))
@@ -96,7 +102,9 @@ def test_one_element_is_not_limited_to_gaussians() -> None:
 
 def mixture_entropy() -> float:
     side = np.linspace(-2.0, 2.0, 40_001)
-    density = 0.3 * scipy.stats.norm(-0.5, 0.1).pdf(side) + 0.7 * scipy.stats.norm(0.5, 0.1).pdf(side)
+    density = 0.3 * scipy.stats.norm(-0.5, 0.1).pdf(side) + 0.7 * scipy.stats.norm(0.5, 0.1).pdf(
+        side
+    )
     return float(scipy.stats.entropy(density) + np.log(side[1] - side[0]))
 
 
@@ -108,8 +116,12 @@ def test_shapes_of_samples() -> None:
     conditional.build((3,), (2,))
     assert conditional.sample(7, tf.ones((4, 2)), seed=(1, 2)).shape == (4, 7, 3)
     graph = tf.function(conditional.sample)(7, tf.ones((4, 2)), seed=tf.constant([1, 2]))
-    np.testing.assert_allclose(graph, conditional.sample(7, tf.ones((4, 2)), seed=(1, 2)), atol=1e-5)
-    compiled = tf.function(conditional.sample, jit_compile=True)(7, tf.ones((4, 2)), seed=tf.constant([1, 2]))
+    np.testing.assert_allclose(
+        graph, conditional.sample(7, tf.ones((4, 2)), seed=(1, 2)), atol=1e-5
+    )
+    compiled = tf.function(conditional.sample, jit_compile=True)(
+        7, tf.ones((4, 2)), seed=tf.constant([1, 2])
+    )
     assert compiled.shape == (4, 7, 3)
 
 
@@ -141,7 +153,8 @@ def test_dropout_follows_the_training_flag() -> None:
 
 def test_weights_can_be_replaced_by_tensors() -> None:
     flow = random_flow(3, Spline())
-    x, condition = tf.random.stateless_normal((5, 3), (1, 2)), tf.ones((5, 2))
+    x = tf.random.stateless_normal((5, 3), (1, 2))
+    condition = tf.ones((5, 2))
     fixed = [variable.value for variable in flow.non_trainable_variables]
 
     def stateless(weights: list[tf.Tensor]) -> tf.Tensor:
@@ -162,7 +175,8 @@ def test_mixed_precision_keeps_the_round_trip() -> None:
         flow = random_flow(3, None)
     finally:
         keras.config.set_dtype_policy(policy)
-    x, condition = tf.random.stateless_normal((5, 3), (1, 2)), tf.ones((5, 2))
+    x = tf.random.stateless_normal((5, 3), (1, 2))
+    condition = tf.ones((5, 2))
     z, log_det = flow.chain.forward(x, condition)
     assert z.dtype == log_det.dtype == flow(x, condition).dtype == tf.float32
     np.testing.assert_allclose(flow.chain.inverse(z, condition)[0], x, atol=1e-2)
@@ -171,7 +185,8 @@ def test_mixed_precision_keeps_the_round_trip() -> None:
 def test_recipe_reads_well() -> None:
     flow = coupling(blocks=50, transform=Spline(bins=4), latent=StudentT(20.0))
     assert repr(flow) == (
-        "InvertibleFlow(chain=Chain(50 * [ActNorm(), Orthogonal(), Coupling(transform=Spline(bins=4))]), "
+        "InvertibleFlow(chain=Chain(50 * [ActNorm(), Orthogonal(), "
+        "Coupling(transform=Spline(bins=4))]), "
         "latent=StudentT(degrees_of_freedom=20.0))"
     )
     assert describe(clone(flow)) == describe(flow)

@@ -58,7 +58,9 @@ def test_normal_samples() -> None:
     assert scipy.stats.kstest(z.ravel(), scipy.stats.norm.cdf).pvalue > 1e-3
 
 
-@pytest.mark.parametrize("latent", [Normal(), StudentT(5.0), StudentT(5.0, learnable=True), GaussianMixture(3)])
+@pytest.mark.parametrize(
+    "latent", [Normal(), StudentT(5.0), StudentT(5.0, learnable=True), GaussianMixture(3)]
+)
 def test_samples_are_a_function_of_the_seed(latent: Latent) -> None:
     first, second = (latent.sample((10, 2), seed=(1, 2)) for _ in range(2))
     np.testing.assert_array_equal(first, second)
@@ -87,7 +89,9 @@ def test_degrees_of_freedom_are_learned() -> None:
     assert degrees == pytest.approx(4.0, abs=0.4)
 
 
-WEIGHTS, MEANS, SCALES = [0.2, 0.5, 0.3], [[-2.0, 1.0], [0.0, 3.0], [4.0, -1.0]], [[0.5, 1.0], [1.0, 0.2], [2.0, 0.7]]
+WEIGHTS = [0.2, 0.5, 0.3]
+MEANS = [[-2.0, 1.0], [0.0, 3.0], [4.0, -1.0]]
+SCALES = [[0.5, 1.0], [1.0, 0.2], [2.0, 0.7]]
 
 
 def known_mixture(dimension: int) -> GaussianMixture:
@@ -107,7 +111,9 @@ def test_mixture_against_scipy() -> None:
         for weight, mean, scale in zip(WEIGHTS, MEANS, SCALES, strict=True)
     ]
     # Weights are in single precision.
-    np.testing.assert_allclose(known_mixture(2).log_prob(tf.constant(z)), np.log(np.sum(parts, axis=0)), rtol=2e-5)
+    np.testing.assert_allclose(
+        known_mixture(2).log_prob(tf.constant(z)), np.log(np.sum(parts, axis=0)), rtol=2e-5
+    )
 
 
 def test_mixture_integrates_to_one() -> None:
@@ -121,8 +127,12 @@ def test_mixture_samples_follow_the_density(element: int) -> None:
     z = known_mixture(2).sample((20_000, 2), seed=(1, 2)).numpy()
 
     def cdf(value: np.ndarray) -> np.ndarray:
-        columns = zip(WEIGHTS, np.array(MEANS)[:, element], np.array(SCALES)[:, element], strict=True)
-        return sum(weight * scipy.stats.norm(mean, scale).cdf(value) for weight, mean, scale in columns)
+        columns = zip(
+            WEIGHTS, np.array(MEANS)[:, element], np.array(SCALES)[:, element], strict=True
+        )
+        return sum(
+            weight * scipy.stats.norm(mean, scale).cdf(value) for weight, mean, scale in columns
+        )
 
     assert scipy.stats.kstest(z[:, element], cdf).pvalue > 1e-3
     # Elements of a draw come from one component: where the second is near 3, the first is near 0.
@@ -144,14 +154,20 @@ def test_mixture_starts_spread_out_and_every_weight_gets_a_gradient() -> None:
 
 def test_scales_have_a_floor_that_still_has_a_slope() -> None:
     raw = tf.constant([-100.0, -8.0, 0.0, 5.0])
-    np.testing.assert_allclose(floored(raw), [-6.0, -6.0 + np.log1p(np.exp(-2.0)), 0.0024757, 5.0], atol=1e-4)
-    np.testing.assert_allclose(floored(unfloored(np.array([-5.5, -1.0, 2.0]))), [-5.5, -1.0, 2.0], atol=1e-5)
+    np.testing.assert_allclose(
+        floored(raw), [-6.0, -6.0 + np.log1p(np.exp(-2.0)), 0.0024757, 5.0], atol=1e-4
+    )
+    np.testing.assert_allclose(
+        floored(unfloored(np.array([-5.5, -1.0, 2.0]))), [-5.5, -1.0, 2.0], atol=1e-5
+    )
     # A value that comes again and again: the density is bounded, and still finite far away.
     latent = GaussianMixture(components=2)
     latent.build((1,))
     latent.raw_log_scales.assign(np.full((2, 1), -1e3))
     latent.means.assign(np.zeros((2, 1)))
-    assert latent.log_prob(tf.constant([[0.0], [1e3]])).numpy() == pytest.approx([5.08, -8.1e10], rel=0.01)
+    assert latent.log_prob(tf.constant([[0.0], [1e3]])).numpy() == pytest.approx(
+        [5.08, -8.1e10], rel=0.01
+    )
 
 
 def test_mixture_is_learned() -> None:
@@ -173,13 +189,19 @@ def test_mixture_is_learned() -> None:
         step()
     fresh = truth.sample((20_000, 2), seed=(3, 4))
     excess = tf.reduce_mean(truth.log_prob(fresh) - latent.log_prob(fresh))
-    # Divergence from the truth in nats: 0.0012 to 0.0022 over six seeds; 14 free numbers and 5,000 draws give 0.0014.
+    # Divergence from the truth in nats: 0.0012 to 0.0022 over six seeds; 14 free numbers and 5,000
+    # draws give 0.0014.
     assert float(excess) < 0.005
-    np.testing.assert_allclose(np.sort(tf.nn.softmax(latent.logits.value)), sorted(WEIGHTS), atol=0.02)
+    np.testing.assert_allclose(
+        np.sort(tf.nn.softmax(latent.logits.value)), sorted(WEIGHTS), atol=0.02
+    )
 
 
 def test_saved_posteriors_find_latents_by_their_old_path() -> None:
-    description = {"class": "bayesinn.flows.latents:StudentT", "arguments": {"degrees_of_freedom": 7.0}}
+    description = {
+        "class": "bayesinn.flows.latents:StudentT",
+        "arguments": {"degrees_of_freedom": 7.0},
+    }
     description = rewrite_network(description)
     assert repr(rebuild(description)) == "StudentT(degrees_of_freedom=7.0)"
     assert describe(rebuild(description))["class"] == "flows.StudentT"

@@ -29,15 +29,21 @@ CONTINUOUS = {
     "normal": {"a": tfd.Normal(100.0, 15.0)},
     "student-t": {"a": tfd.StudentT(3.0, 0.0, 2.0)},
     "vector normal": {"a": tfd.Normal([0.0, 10.0, -10.0], [1.0, 0.1, 5.0])},
-    "vector truncated below": {"a": tfd.TruncatedNormal([0.0, 1.0], [1.0, 1.0], [0.0, 0.0], [np.inf, np.inf])},
+    "vector truncated below": {
+        "a": tfd.TruncatedNormal([0.0, 1.0], [1.0, 1.0], [0.0, 0.0], [np.inf, np.inf])
+    },
     "matrix of betas": {"a": tfd.Sample(tfd.Beta(2.0, 2.0), sample_shape=(2, 2))},
     "multivariate normal": {"a": tfd.MultivariateNormalTriL([1.0, -1.0], [[1.0, 0.0], [0.9, 0.3]])},
     "mixture of normals": {"a": mixture(tfd.Normal([-3.0, 2.0], [0.5, 1.0]))},
     "mixture of gammas": {"a": mixture(tfd.Gamma([2.0, 9.0], [1.0, 1.0]))},
     "mixture of several families": {
-        "a": tfd.Mixture(tfd.Categorical(probs=[0.3, 0.7]), [tfd.Beta(2.0, 5.0), tfd.LogitNormal(0.0, 1.0)])
+        "a": tfd.Mixture(
+            tfd.Categorical(probs=[0.3, 0.7]), [tfd.Beta(2.0, 5.0), tfd.LogitNormal(0.0, 1.0)]
+        )
     },
-    "mixture of multivariate normals": {"a": mixture(tfd.MultivariateNormalDiag([[0.0, 0.0], [3.0, 3.0]]))},
+    "mixture of multivariate normals": {
+        "a": mixture(tfd.MultivariateNormalDiag([[0.0, 0.0], [3.0, 3.0]]))
+    },
     "dependent mixture": {
         "scale": tfd.LogNormal(0.0, 0.3),
         "place": lambda scale: mixture(tfd.Normal([-3.0, 3.0], scale[:, None])),
@@ -57,7 +63,9 @@ CONTINUOUS = {
     "dependent, vector of bounded": {
         "bound": tfd.Uniform(1.0, 2.0),
         "group": lambda bound: tfd.Sample(tfd.Uniform(-bound, bound), sample_shape=3),
-        "tail": lambda bound: tfd.Sample(tfd.TruncatedNormal(bound, 1.0, bound, np.inf), sample_shape=2),
+        "tail": lambda bound: tfd.Sample(
+            tfd.TruncatedNormal(bound, 1.0, bound, np.inf), sample_shape=2
+        ),
     },
     "joint distribution": tfd.JointDistributionNamed(
         {"width": tfd.Gamma(3.0, 1.0), "place": lambda width: tfd.Uniform(-width, width)}

@@ -14,14 +14,18 @@ from tests.helpers.models import small_flow
 RARE = {field.name for field in dataclasses.fields(bi.Optimization)}
 
 
-def fit(simulator: bi.Simulator = linear, summary=None, flow=None, **options) -> bi.AmortizedPosterior:
+def fit(
+    simulator: bi.Simulator = linear, summary=None, flow=None, **options
+) -> bi.AmortizedPosterior:
     """Train for a few steps, with options as :func:`arranged` takes them."""
     posterior = bi.AmortizedPosterior(simulator, summary, flow or small_flow(blocks=1, hidden=(8,)))
-    return posterior.fit(**arranged(**{"steps": 10, "batch_size": 32, "seed": 1, "progress": False, **options}))
+    return posterior.fit(
+        **arranged(**{"steps": 10, "batch_size": 32, "seed": 1, "progress": False, **options})
+    )
 
 
 def arranged(**options) -> dict[str, Any]:
-    """Options of fit, of :class:`bi.Optimization` and of :class:`bi.Checkpoint` as fit takes them."""
+    """Options of fit, :class:`bi.Optimization` and :class:`bi.Checkpoint` as fit takes them."""
     if rare := {name: options.pop(name) for name in RARE & set(options)}:
         options["optimization"] = bi.Optimization(**rare)
     if "resume" in options:

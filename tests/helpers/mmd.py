@@ -10,7 +10,9 @@ from bayesinn.diagnostics.mmd import kernel_matrix
 
 def squared_mmd(first: np.ndarray, second: np.ndarray, bandwidths: Sequence[float]) -> float:
     """Return the unbiased MMD^2 of two sets (m, d) and (n, d), of any size; may be negative."""
-    within = [_mean_of_pairs(kernel_matrix(points, points, bandwidths)) for points in (first, second)]
+    within = [
+        _mean_of_pairs(kernel_matrix(points, points, bandwidths)) for points in (first, second)
+    ]
     return float(sum(within) - 2.0 * np.mean(kernel_matrix(first, second, bandwidths)))
 
 

@@ -28,7 +28,10 @@ def series(parameters, seed):
 
 @bi.simulator(
     prior={"mean": tfd.Normal(0.0, 1.0), "share": tfd.Dirichlet([2.0, 2.0, 2.0])},
-    context={"n": tfd.FiniteDiscrete(tf.range(2, 7), logits=tf.zeros(5)), "dose": tfd.Uniform([0.0, 0.0], 1.0)},
+    context={
+        "n": tfd.FiniteDiscrete(tf.range(2, 7), logits=tf.zeros(5)),
+        "dose": tfd.Uniform([0.0, 0.0], 1.0),
+    },
     lengths={"x": "n"},
     units={"mean": "mm"},
 )

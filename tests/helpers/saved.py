@@ -15,7 +15,11 @@ summaries = bi.summaries
 
 CASES = {
     "identity": (linear, None, small_flow()),
-    "series": (series, summaries.ConvLSTM(4, filters=(8,), lstm_units=8), small_flow(mixing="permutation")),
+    "series": (
+        series,
+        summaries.ConvLSTM(4, filters=(8,), lstm_units=8),
+        small_flow(mixing="permutation"),
+    ),
     "deep set, student-t": (
         gaussian,
         summaries.DeepSet(4, hidden=(8,), dense=(8,)),
@@ -23,7 +27,10 @@ CASES = {
     ),
     "context, several observables": (
         survey,
-        {"x": summaries.SetTransformer(4, width=8, heads=2), "counts": summaries.MLP(3, hidden=(8,))},
+        {
+            "x": summaries.SetTransformer(4, width=8, heads=2),
+            "counts": summaries.MLP(3, hidden=(8,)),
+        },
         small_flow(transform=bi.bijections.Spline()),
     ),
     "a user's dropout": (series, Dropping(), small_flow(dropout=0.2)),
@@ -35,7 +42,9 @@ def save(name: str, folder: Path) -> Path:
     """Train for two steps and save; ``expected.npz`` holds data, draws and densities."""
     simulator, summary, flow = CASES[name]
     posterior = bi.AmortizedPosterior(simulator, summary, flow)
-    posterior.fit(steps=2, batch_size=32, seed=1, progress=False, optimization=bi.Optimization(average=0.0))
+    posterior.fit(
+        steps=2, batch_size=32, seed=1, progress=False, optimization=bi.Optimization(average=0.0)
+    )
     posterior.save(folder)
     sample = simulator.sample(3, seed=2)
     data = {key: sample[key] for key in (*simulator.observable_shapes, *simulator.context_names)}

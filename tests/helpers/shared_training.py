@@ -1,6 +1,7 @@
 """Trainings on several devices or in several processes, run as a script in fresh interpreters.
 
-``python shared_training.py FOLDER`` in a process of a cluster (TF_CONFIG is set), or on two virtual devices (it isn't).
+``python shared_training.py FOLDER`` in a process of a cluster (TF_CONFIG is set), or on two virtual
+devices (it isn't).
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-STEPS, BATCH = 20, 64
+STEPS = 20
+BATCH = 64
 
 
 def strategy() -> tf.distribute.Strategy:
@@ -22,7 +24,9 @@ def strategy() -> tf.distribute.Strategy:
     if "TF_CONFIG" in os.environ:
         return tf.distribute.MultiWorkerMirroredStrategy()
     (processor,) = tf.config.list_physical_devices("CPU")
-    tf.config.set_logical_device_configuration(processor, 2 * [tf.config.LogicalDeviceConfiguration()])
+    tf.config.set_logical_device_configuration(
+        processor, 2 * [tf.config.LogicalDeviceConfiguration()]
+    )
     return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
 
 
@@ -66,13 +70,20 @@ def main(folder: Path) -> None:
 
     several = "TF_CONFIG" in os.environ
     process = json.loads(os.environ["TF_CONFIG"])["task"]["index"] if several else 0
-    checkpoint._SECONDS_BETWEEN_WRITES, writes, write = 0.0, [], checkpoint.replace_file
-    checkpoint.replace_file = lambda *arguments: (writes.append(arguments[0].name), write(*arguments))
+    checkpoint._SECONDS_BETWEEN_WRITES = 0.0
+    writes = []
+    write = checkpoint.replace_file
+    checkpoint.replace_file = lambda *arguments: (
+        writes.append(arguments[0].name),
+        write(*arguments),
+    )
     found = {
         "online": outcome(shared_fit(strategy=devices)),
         "accumulated": outcome(shared_fit(strategy=devices, accumulate=2)),
         "compiled": outcome(shared_fit(strategy=devices, xla=True)),
-        "arrays": outcome(shared_fit(strategy=devices, data=linear.sample(512, seed=1), steps=None)),
+        "arrays": outcome(
+            shared_fit(strategy=devices, data=linear.sample(512, seed=1), steps=None)
+        ),
     }
     place = {"checkpoint": folder / "checkpoint", "resume": True, "strategy": devices}
     try:
@@ -84,7 +95,9 @@ def main(folder: Path) -> None:
         shared_fit(strategy=devices, seed=process + 5)
     except InputError as error:
         errors["disagree"] = str(error)
-    arrays = {f"{name} {key}": value for name, values in found.items() for key, value in values.items()}
+    arrays = {
+        f"{name} {key}": value for name, values in found.items() for key, value in values.items()
+    }
     np.savez(folder / f"{process}.npz", **arrays)
     (folder / f"{process}.json").write_text(json.dumps(errors))
     if several:

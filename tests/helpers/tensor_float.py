@@ -1,4 +1,4 @@
-"""An emulation of TensorFloat-32: matrix products of single-precision factors that are rounded to 10 bits."""
+"""An emulation of TensorFloat-32: products of single-precision matrices, rounded to 10 bits."""
 
 from __future__ import annotations
 
@@ -10,8 +10,13 @@ import pytest
 import tensorflow as tf
 from tensorflow.python.ops import gen_linalg_ops, gen_math_ops
 
-#: Operations whose kernels use TensorFloat-32, from which TensorFlow makes its products and their gradients.
-PRODUCTS = [(gen_math_ops, "mat_mul"), (gen_math_ops, "batch_mat_mul_v2"), (gen_math_ops, "batch_mat_mul_v3")]
+#: Operations whose kernels use TensorFloat-32, from which TensorFlow makes its products and their
+#: gradients.
+PRODUCTS = [
+    (gen_math_ops, "mat_mul"),
+    (gen_math_ops, "batch_mat_mul_v2"),
+    (gen_math_ops, "batch_mat_mul_v3"),
+]
 PRODUCTS += [(gen_linalg_ops, "einsum")]
 
 

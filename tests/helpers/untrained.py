@@ -18,7 +18,9 @@ def of_family(name: str) -> bi.Simulator:
     @bi.simulator(prior=FAMILIES[name])
     def noisy(parameters, seed):
         values = [tf.cast(value, tf.float32) for value in parameters.values()]
-        total = tf.add_n([tf.reduce_sum(value, axis=tuple(range(1, value.shape.rank))) for value in values])
+        total = tf.add_n(
+            [tf.reduce_sum(value, axis=tuple(range(1, value.shape.rank))) for value in values]
+        )
         return {"x": total + tf.random.stateless_normal(tf.shape(total), seed)}
 
     return noisy

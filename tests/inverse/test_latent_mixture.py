@@ -1,4 +1,4 @@
-"""The latent mixture against a mixture of Gaussians whose densities and classes are known exactly."""
+"""The latent mixture against a mixture of Gaussians with densities and classes known exactly."""
 
 from __future__ import annotations
 
@@ -25,9 +25,12 @@ MEANS = np.array([[-1.5, 0.0, 0.5], [1.5, 0.5, 0.0], [0.0, 2.0, -1.0]])
 SCALES = np.array([[1.0, 0.5, 0.8], [0.6, 1.2, 1.0], [0.9, 0.7, 0.4]])
 WEIGHTS = np.array([0.5, 0.3, 0.2])
 # A known affine map, far from standard units.
-MATRIX, SHIFT = np.array([[2.0, 0.5, 0.0], [0.3, 1.0, -0.7], [-0.4, 0.2, 0.5]]), np.array([5.0, -3.0, 100.0])
+MATRIX = np.array([[2.0, 0.5, 0.0], [0.3, 1.0, -0.7], [-0.4, 0.2, 0.5]])
+SHIFT = np.array([5.0, -3.0, 100.0])
 FLOOR = (
-    float(WEIGHTS @ np.log(SCALES).sum(axis=1)) + 1.5 * np.log(2.0 * np.pi * np.e) + np.log(abs(np.linalg.det(MATRIX)))
+    float(WEIGHTS @ np.log(SCALES).sum(axis=1))
+    + 1.5 * np.log(2.0 * np.pi * np.e)
+    + np.log(abs(np.linalg.det(MATRIX)))
 )
 
 
@@ -42,7 +45,9 @@ def exact(x: np.ndarray) -> np.ndarray:
     """Log density of each class, (n, 3)."""
     return np.stack(
         [
-            scipy.stats.multivariate_normal(MATRIX @ mean + SHIFT, MATRIX @ np.diag(scale**2) @ MATRIX.T).logpdf(x)
+            scipy.stats.multivariate_normal(
+                MATRIX @ mean + SHIFT, MATRIX @ np.diag(scale**2) @ MATRIX.T
+            ).logpdf(x)
             for mean, scale in zip(MEANS, SCALES, strict=True)
         ],
         axis=1,
@@ -73,15 +78,19 @@ def test_density_reaches_the_floor(model: LatentMixture) -> None:
     index = np.array([NAMES.index(label) for label in TEST_LABELS])
     truth = exact(TEST_X)
     own = truth[np.arange(len(index)), index]
-    # The exact density itself comes this close to its entropy on 10,000 vectors (standard error 0.012).
+    # The exact density itself comes this close to its entropy on 10,000 vectors (standard error
+    # 0.012).
     assert -own.mean() == pytest.approx(FLOOR, abs=0.05)
     excess = (own - model.log_prob(TEST_X, TEST_LABELS)).mean()
-    # In nats, with both kinds of scales: 0.0008 to 0.0058 over three seeds. Less than nothing can only be luck.
+    # In nats, with both kinds of scales: 0.0008 to 0.0058 over three seeds. Less than nothing can
+    # only be luck.
     assert -0.001 < excess < 0.012
     marginal = scipy.special.logsumexp(truth + np.log(WEIGHTS), axis=1)
     assert -0.001 < (marginal - model.log_prob(TEST_X)).mean() < 0.012
     # The loss that training reports is the same number.
-    assert model.history["val_loss"].min() == pytest.approx(-model.log_prob(TEST_X, TEST_LABELS).mean(), abs=0.1)
+    assert model.history["val_loss"].min() == pytest.approx(
+        -model.log_prob(TEST_X, TEST_LABELS).mean(), abs=0.1
+    )
 
 
 def test_classifies_as_bayes_rule_does(model: LatentMixture) -> None:
@@ -93,13 +102,15 @@ def test_classifies_as_bayes_rule_does(model: LatentMixture) -> None:
     assert np.abs(probabilities - posterior).to_numpy().mean() < 0.01
     analytic = (np.array(NAMES)[posterior.argmax(axis=1)] == TEST_LABELS).mean()
     ours = (probabilities.idxmax(axis=1).to_numpy() == TEST_LABELS).mean()
-    # No classifier is better than Bayes' rule, but for chance: 0.0007 apart at most over three seeds.
+    # No classifier is better than Bayes' rule, but for chance: 0.0007 apart at most over three
+    # seeds.
     assert ours == pytest.approx(analytic, abs=0.003)
 
 
 def test_codes_of_each_class_are_normal(model: LatentMixture) -> None:
     codes = model.latent_codes(TEST_X)
-    p_values, unwhitened = [], []
+    p_values = []
+    unwhitened = []
     for number in range(3):
         own = codes[np.array(NAMES)[number] == TEST_LABELS]
         whitened = (own - model.latent_means[number]) / model.latent_scales[number]
@@ -118,8 +129,12 @@ def test_samples_are_those_of_the_class(model: LatentMixture) -> None:
         # Over three seeds, 0.04 and 3 %.
         np.testing.assert_allclose(sources.mean(axis=0), MEANS[number], atol=0.08)
         np.testing.assert_allclose(sources.std(axis=0), SCALES[number], rtol=0.06)
-    np.testing.assert_array_equal(model.sample("oak", draws=5, seed=3), model.sample("oak", draws=5, seed=3))
-    assert not np.array_equal(model.sample("oak", draws=5, seed=3), model.sample("oak", draws=5, seed=4))
+    np.testing.assert_array_equal(
+        model.sample("oak", draws=5, seed=3), model.sample("oak", draws=5, seed=3)
+    )
+    assert not np.array_equal(
+        model.sample("oak", draws=5, seed=3), model.sample("oak", draws=5, seed=4)
+    )
 
 
 def test_codes_lead_back(model: LatentMixture) -> None:
@@ -135,7 +150,8 @@ def test_saved_models_answer_the_same(model: LatentMixture, tmp_path: Path, fres
     np.save(tmp_path / "x.npy", TEST_X[:50])
     code = (
         "import sys, numpy; from bayesinn.inverse import LatentMixture;"
-        "model = LatentMixture.load(sys.argv[1] + '/model'); x = numpy.load(sys.argv[1] + '/x.npy');"
+        "model = LatentMixture.load(sys.argv[1] + '/model'); x = numpy.load(sys.argv[1] + "
+        "'/x.npy');"
         "numpy.save(sys.argv[1] + '/p.npy', model.classify(x));"
         "numpy.save(sys.argv[1] + '/s.npy', model.sample('oak', 9, 1))"
     )
@@ -162,7 +178,9 @@ def test_every_weight_gets_a_gradient() -> None:
         with tf.GradientTape() as tape:
             tape.watch(z)
             loss = -tf.reduce_mean(latent(z, tf.range(30) % 3, training=True))
-        for gradient in tape.gradient(loss, [z, *(weight.value for weight in latent.trainable_variables)]):
+        for gradient in tape.gradient(
+            loss, [z, *(weight.value for weight in latent.trainable_variables)]
+        ):
             assert np.all(gradient.numpy() != 0.0)
 
 
@@ -189,7 +207,12 @@ def test_one_element_integer_labels_and_unit_scales() -> None:
     x = generator.normal(size=(1_000, 1)) + 4.0 * (labels == 7)[:, None]
     model = LatentMixture(coupling(blocks=1, hidden=(8,)).chain, ClassNormal("unit"))
     model.fit(
-        x, labels, steps=200, seed=1, optimization=bi.Optimization(learning_rate=1e-2, average=0.9), progress=False
+        x,
+        labels,
+        steps=200,
+        seed=1,
+        optimization=bi.Optimization(learning_rate=1e-2, average=0.9),
+        progress=False,
     )
     assert model.classes == (3, 7)
     # Bayes' rule errs in 2.3 %.
@@ -284,22 +307,29 @@ def test_damaged_folders_are_explained(models: dict[str, LatentMixture], tmp_pat
 def test_digits() -> None:
     x, labels = load_digits(return_X_y=True)
     order = np.random.default_rng(0).permutation(len(x))
-    x, labels = x[order], labels[order]
+    x = x[order]
+    labels = labels[order]
     # Grey values 0 to 16, in steps of one.
-    model = LatentMixture(coupling(blocks=6, hidden=(128,), mixing="permutation", dropout=0.2).chain, quantum=1.0)
+    model = LatentMixture(
+        coupling(blocks=6, hidden=(128,), mixing="permutation", dropout=0.2).chain, quantum=1.0
+    )
     model.fit(x[:1437], labels[:1437], steps=1_000, batch_size=128, seed=1, progress=False)
     generator = np.random.default_rng(5)
     noisy = [x[1437:] + generator.uniform(size=(360, 64)) for _ in range(16)]
     bits = -np.mean([model.log_prob(value) for value in noisy]) / (64 * np.log(2.0))
     probabilities = np.mean([model.classify(value) for value in noisy], axis=0)
     accuracy = np.mean(probabilities.argmax(axis=1) == labels[1437:])
-    # Gaussians with a covariance each reach 2.58 bits per dimension and 0.967. Seed 1: 2.35 and 0.978.
+    # Gaussians with a covariance each reach 2.58 bits per dimension and 0.967. Seed 1: 2.35 and
+    # 0.978.
     assert bits < 2.5
     assert accuracy > 0.967
 
 
 def test_a_first_epoch_that_breaks_is_explained() -> None:
-    x, classes = np.random.default_rng(1).normal(size=(64, 2)), np.repeat(["a", "b"], 32)
+    x = np.random.default_rng(1).normal(size=(64, 2))
+    classes = np.repeat(["a", "b"], 32)
     wild = bi.Optimization(learning_rate=1e38, clip_norm=1e38)
     with pytest.raises(TrainingError, match="loss or gradient is not"):
-        LatentMixture().fit(x, classes, steps=8, batch_size=8, seed=1, progress=False, optimization=wild)
+        LatentMixture().fit(
+            x, classes, steps=8, batch_size=8, seed=1, progress=False, optimization=wild
+        )

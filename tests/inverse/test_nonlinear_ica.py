@@ -70,8 +70,11 @@ def test_a_uniform_box_keeps_its_density() -> None:
 def fitted(kind: str, volume_preserving: bool) -> tuple[LatentMixture, MixedSources, MixedSources]:
     """A model, its training data, and others like them."""
     options = {"seed": 1, "kind": kind, "volume_preserving": volume_preserving}
-    data, test = mixed_sources(5_000, **options), mixed_sources(5_000, draw=1, **options)
-    model = LatentMixture(gin(blocks=8, hidden=(10, 10), activation="relu"), ClassNormal("batch"), standardise=False)
+    data = mixed_sources(5_000, **options)
+    test = mixed_sources(5_000, draw=1, **options)
+    model = LatentMixture(
+        gin(blocks=8, hidden=(10, 10), activation="relu"), ClassNormal("batch"), standardise=False
+    )
     model.fit(
         data.x,
         data.labels,
@@ -93,8 +96,9 @@ def test_sources_are_found() -> None:
     # 65 and 0.996.
     assert found.drops[1] > 10.0
     assert match.mean_correlation > 0.95
-    # Volumes are kept, and of all laws with these scales the Gaussian has the largest entropy: the scales of the
-    # sources are a bound, class by class, and so is the sources' entropy for the loss.
+    # Volumes are kept, and of all laws with these scales the Gaussian has the largest entropy: the
+    # scales of the sources are a bound, class by class, and so is the sources' entropy for the
+    # loss.
     excess = np.log(model.latent_scales).sum(axis=1) - np.log(data.scales).sum(axis=1)
     assert excess.min() > -0.1
     loss = -model.log_prob(test.x, test.labels).mean()
@@ -136,7 +140,9 @@ def test_mixed_sources_are_what_they_say() -> None:
 def test_entropy_of_the_sources() -> None:
     data = mixed_sources(200_000, seed=1)
     own = (data.sources - data.means[data.labels]) / data.scales[data.labels]
-    log_density = -0.5 * (own**2 + np.log(2.0 * np.pi)).sum(axis=1) - np.log(data.scales[data.labels]).sum(axis=1)
+    log_density = -0.5 * (own**2 + np.log(2.0 * np.pi)).sum(axis=1) - np.log(
+        data.scales[data.labels]
+    ).sum(axis=1)
     # Standard error 0.005; the classes are not quite equally frequent.
     assert -log_density.mean() == pytest.approx(data.entropy, abs=0.03)
 
@@ -151,7 +157,10 @@ def test_spectrum() -> None:
 
 def test_sources_are_matched_up_to_order_sign_scale_and_shift() -> None:
     sources = np.random.default_rng(1).normal(size=(1_000, 3))
-    codes = np.stack([5.0 - 2.0 * sources[:, 2], np.zeros(1_000), sources[:, 0] ** 3, 0.1 * sources[:, 1]], axis=1)
+    codes = np.stack(
+        [5.0 - 2.0 * sources[:, 2], np.zeros(1_000), sources[:, 0] ** 3, 0.1 * sources[:, 1]],
+        axis=1,
+    )
     match = match_sources(codes, sources)
     assert match.match.tolist() == [2, 3, 0]
     assert match.signs.tolist() == [1.0, 1.0, -1.0]
@@ -160,7 +169,10 @@ def test_sources_are_matched_up_to_order_sign_scale_and_shift() -> None:
     assert match.correlation[0] == pytest.approx(np.sqrt(0.6), abs=0.05)
     np.testing.assert_allclose(match.rank_correlation, 1.0)
     assert (
-        match_sources(sources @ [[1.0, 1.0, 0.0], [1.0, -1.0, 0.0], [0.0, 0.0, 1.0]], sources).mean_correlation < 0.85
+        match_sources(
+            sources @ [[1.0, 1.0, 0.0], [1.0, -1.0, 0.0], [0.0, 0.0, 1.0]], sources
+        ).mean_correlation
+        < 0.85
     )
     with pytest.raises(InputError, match="as many codes as sources"):
         match_sources(sources[:, :2], sources)

@@ -1,4 +1,4 @@
-"""The split-latent network: laws of the MMD loss, layouts, exact solutions, and what training finds."""
+"""The split-latent network: laws of the MMD loss, layouts, exact solutions, training's result."""
 
 from __future__ import annotations
 
@@ -29,15 +29,23 @@ ROOT_HALF = np.sqrt(0.5)
 
 # The MMD loss
 
-ROWS, REPEATS, DIMENSION = 100, 1000, 5
+ROWS = 100
+REPEATS = 1000
+DIMENSION = 5
 
 
 def shifted_mmd(constant: float) -> float:
-    """Exact MMD^2 of N(0, I) and N(mu, I) with |mu| = 1 and kernel C / (C + d^2), a mixture of Gaussian kernels."""
+    """Exact MMD^2 of N(0, I) and N(mu, I) with |mu| = 1 and kernel C / (C + d^2)."""
 
     def integrand(g: float) -> float:
         spread = 1.0 + 4.0 * g
-        return constant * np.exp(-g * constant) * 2.0 * spread ** (-DIMENSION / 2) * -np.expm1(-g / spread)
+        return (
+            constant
+            * np.exp(-g * constant)
+            * 2.0
+            * spread ** (-DIMENSION / 2)
+            * -np.expm1(-g / spread)
+        )
 
     return integrate.quad(integrand, 0.0, np.inf)[0]
 
@@ -72,8 +80,13 @@ def test_mmd_loss_is_unbiased_under_one_law_even_for_paired_rows(correlation: fl
 
 
 def test_gaussian_kernel_has_its_closed_form() -> None:
-    variance, published = 1.5, 0.032014
-    exact = 2.0 * (variance / (variance + 2.0)) ** (DIMENSION / 2) * -np.expm1(-1.0 / (2.0 * (variance + 2.0)))
+    variance = 1.5
+    published = 0.032014
+    exact = (
+        2.0
+        * (variance / (variance + 2.0)) ** (DIMENSION / 2)
+        * -np.expm1(-1.0 / (2.0 * (variance + 2.0)))
+    )
     assert exact == pytest.approx(published, abs=1e-6)
     generator = np.random.default_rng(1)
     found = []
@@ -96,12 +109,17 @@ def test_mmd_loss_agrees_with_sums_over_pairs_and_takes_weights() -> None:
 
     pairs = [(i, j) for i in range(30) for j in range(30) if i != j]
     terms = [
-        kernel(first[i], first[j]) + kernel(second[i], second[j]) - 2.0 * kernel(first[i], second[j]) for i, j in pairs
+        kernel(first[i], first[j])
+        + kernel(second[i], second[j])
+        - 2.0 * kernel(first[i], second[j])
+        for i, j in pairs
     ]
     tensors = tf.constant(first, tf.float32), tf.constant(second, tf.float32)
     assert float(mmd_loss(*tensors, [0.5, 2.0])) == pytest.approx(np.mean(terms), abs=1e-5)
     symmetric = np.average(terms, weights=[weights[pair] for pair in pairs])
-    assert float(mmd_loss(*tensors, [0.5, 2.0], tf.constant(weights, tf.float32))) == pytest.approx(symmetric, abs=1e-5)
+    assert float(mmd_loss(*tensors, [0.5, 2.0], tf.constant(weights, tf.float32))) == pytest.approx(
+        symmetric, abs=1e-5
+    )
     assert float(mmd_loss(*(value[:1] for value in tensors), [1.0])) == 0.0
 
 
@@ -111,7 +129,9 @@ def test_mmd_loss_agrees_with_sums_over_pairs_and_takes_weights() -> None:
 def test_layout_is_published_and_kept() -> None:
     posterior = SplitLatent(inverse_kinematics, width=7)
     assert posterior.layout == SplitLayout(parameters=4, latent=2, observables=2, width=7)
-    assert "parameters 0:4, padding 4:7] -> [latent 0:2, padding 2:5, observables 5:7" in repr(posterior)
+    assert "parameters 0:4, padding 4:7] -> [latent 0:2, padding 2:5, observables 5:7" in repr(
+        posterior
+    )
     assert SplitLatent(inverse_kinematics).layout.width == 4
     # More observables than parameters: something is left for the latent all the same.
     assert SplitLatent(wide).layout == SplitLayout(parameters=2, latent=1, observables=6, width=7)
@@ -141,7 +161,12 @@ def test_other_bad_arguments_are_refused() -> None:
         SplitLatent("linear")
     with pytest.raises(InputError, match="'mmd' or 'likelihood'"):
         SplitLatent(slide_toy, objective="mse")
-    for losses in ({"fit": -1.0}, {"observable_noise": 0.0}, {"latent_scales": []}, {"neighbourhood": 0.0}):
+    for losses in (
+        {"fit": -1.0},
+        {"observable_noise": 0.0},
+        {"latent_scales": []},
+        {"neighbourhood": 0.0},
+    ):
         with pytest.raises(InputError, match=next(iter(losses))):
             SplitLosses(**losses)
     with pytest.raises(InputError, match="never trained"):
@@ -149,8 +174,10 @@ def test_other_bad_arguments_are_refused() -> None:
 
 
 def rotation(objective: str = "mmd", scale: float = 1.0, noise: float = 0.02) -> SplitLatentFlow:
-    """The exact solution of the slide toy: z = (x1 - x2) / sqrt 2, y = (x1 + x2) * scale; x as it is."""
-    flow = SplitLatentFlow(Chain([Orthogonal(), ActNorm()]), 2, 1, 1, 2, objective, SplitLosses(observable_noise=noise))
+    """Exact solution of the slide toy: z = (x1 - x2) / sqrt 2, y = (x1 + x2) * scale; x as is."""
+    flow = SplitLatentFlow(
+        Chain([Orthogonal(), ActNorm()]), 2, 1, 1, 2, objective, SplitLosses(observable_noise=noise)
+    )
     flow.build((2,), (1,))
     turn, stretch = flow.chain.bijections
     turn.matrix.assign(ROOT_HALF * np.array([[1.0, 1.0], [-1.0, 1.0]]))
@@ -168,7 +195,8 @@ def test_a_rotation_solves_the_noise_free_toy() -> None:
     terms = {name: float(term) for name, term in flow.terms(x, y, tf.constant([1, 2])).items()}
     assert terms["fit"] < 1e-10
     assert terms["padding"] == 0.0
-    # The noise on latent and observable: half of each variance, y stretched by sqrt 2 on the way there.
+    # The noise on latent and observable: half of each variance, y stretched by sqrt 2 on the way
+    # there.
     assert terms["reconstruction"] == pytest.approx(0.5 * (0.02**2 + 0.02**2 / 2.0), rel=0.15)
     # Unbiased estimates of zero: measured at most 0.001 over three seeds.
     assert abs(terms["latent"]) < 0.005
@@ -179,33 +207,50 @@ def test_a_rotation_solves_the_noise_free_toy() -> None:
 
 
 def test_the_right_noise_makes_the_likelihood_exact() -> None:
-    """With y = x1 + x2 + s e, slots (x1 - x2) / sqrt 2 and (1 + s^2 / 2) (x1 + x2) hold the exact posterior."""
+    """Slots (x1 - x2) / sqrt 2 and (1 + s^2 / 2) (x1 + x2) are exact for y = x1 + x2 + s e.
+
+    They hold the exact posterior.
+    """
     s = 0.5
-    flow = rotation("likelihood", scale=1.0 + s**2 / 2.0, noise=float(s * np.sqrt(1.0 + s**2 / 2.0)))
+    flow = rotation(
+        "likelihood", scale=1.0 + s**2 / 2.0, noise=float(s * np.sqrt(1.0 + s**2 / 2.0))
+    )
     x = tf.random.stateless_normal((50, 2), (1, 2))
     y = tf.fill((50, 1), 1.5)
     covariance = np.eye(2) - np.ones((2, 2)) / (2.0 + s**2)
     exact = stats.multivariate_normal(np.full(2, 1.5 / (2.0 + s**2)), covariance)
     np.testing.assert_allclose(flow.log_prob(x, y), exact.logpdf(x), atol=1e-4)
-    np.testing.assert_allclose(-flow.loss(x, y, seed=tf.constant([1, 2])), exact.logpdf(x), atol=1e-4)
+    np.testing.assert_allclose(
+        -flow.loss(x, y, seed=tf.constant([1, 2])), exact.logpdf(x), atol=1e-4
+    )
     draws = flow.sample(20_000, y[:1], seed=tf.constant([1, 2]))[0].numpy()
     np.testing.assert_allclose(draws.mean(axis=0), exact.mean, atol=0.03)
     np.testing.assert_allclose(np.cov(draws.T), covariance, atol=0.03)
 
 
 def test_padding_scores_below_the_density_on_average() -> None:
-    """Mean importance weights are the density: padded input against the same bijection by quadrature."""
+    """Mean importance weights are the density: padded input against the bijection's quadrature."""
     losses = SplitLosses(padding_noise=0.05)
-    flow = SplitLatentFlow(Chain([Orthogonal(), Coupling(hidden=(8,))]), 1, 1, 1, 2, "likelihood", losses)
+    flow = SplitLatentFlow(
+        Chain([Orthogonal(), Coupling(hidden=(8,))]), 1, 1, 1, 2, "likelihood", losses
+    )
     flow.build((1,), (1,))
     flow.chain.bijections[0].matrix.assign([[0.3, 0.954], [-0.954, 0.3]])
-    x, y, sd = 0.3, 0.28, losses.padding_noise
+    x = 0.3
+    y = 0.28
+    sd = losses.padding_noise
     grid = np.linspace(-8.0, 8.0, 4001) * sd
     rows = tf.constant(np.column_stack([np.full_like(grid, x), grid]), tf.float32)
     output, log_det = (value.numpy().astype(float) for value in flow.chain.forward(rows))
-    density = stats.norm.pdf(output[:, 0]) * stats.norm.pdf(output[:, 1], y, losses.observable_noise) * np.exp(log_det)
+    density = (
+        stats.norm.pdf(output[:, 0])
+        * stats.norm.pdf(output[:, 1], y, losses.observable_noise)
+        * np.exp(log_det)
+    )
     exact = np.trapezoid(density, grid)
-    scores = -flow.loss(tf.fill((200_000, 1), x), tf.fill((200_000, 1), y), seed=tf.constant([1, 2])).numpy()
+    scores = -flow.loss(
+        tf.fill((200_000, 1), x), tf.fill((200_000, 1), y), seed=tf.constant([1, 2])
+    ).numpy()
     weights = np.exp(scores.astype(float))
     assert weights.mean() == pytest.approx(exact, abs=4.0 * weights.std() / np.sqrt(len(weights)))
     assert weights.std() / np.sqrt(len(weights)) < 0.02 * exact
@@ -219,7 +264,8 @@ def test_latent_loss_leaves_the_prediction_alone() -> None:
     scale = flow.chain.log_scale.value
     with tf.GradientTape(persistent=True) as tape:
         terms = flow.terms(x, 2.0 * x[:, 1:] + 1.0, tf.constant([1, 2]))
-    of_latent, of_fit = tape.gradient(terms["latent"], scale), tape.gradient(terms["fit"], scale)
+    of_latent = tape.gradient(terms["latent"], scale)
+    of_fit = tape.gradient(terms["fit"], scale)
     assert float(of_latent[1]) == 0.0
     assert float(of_latent[0]) != 0.0
     assert float(of_fit[0]) == 0.0
@@ -227,10 +273,13 @@ def test_latent_loss_leaves_the_prediction_alone() -> None:
 
 
 def test_backward_loss_ramps_up() -> None:
-    losses = SplitLosses(fit=0.0, latent=0.0, backward=3.0, reconstruction=0.0, padding=0.0, backward_start=0.01)
+    losses = SplitLosses(
+        fit=0.0, latent=0.0, backward=3.0, reconstruction=0.0, padding=0.0, backward_start=0.01
+    )
     flow = SplitLatentFlow(ActNorm(), 2, 1, 1, 2, losses=losses)
     flow.build((2,), (1,))
-    x, seed = 2.0 * tf.random.stateless_normal((100, 2), (1, 2)), tf.constant([1, 2])
+    x = 2.0 * tf.random.stateless_normal((100, 2), (1, 2))
+    seed = tf.constant([1, 2])
     backward = float(flow.terms(x, x[:, 1:], seed)["backward"])
     for progress, share in ((0.0, 0.02), (0.5, 0.2), (1.0, 1.0)):
         assert float(flow.loss(x, x[:, 1:], seed=seed, progress=progress)[0]) == pytest.approx(
@@ -271,11 +320,20 @@ def test_context_padding_integers_and_supports() -> None:
     assert draws.p_value.shape == (3,)
     parameters = {name: data[name] for name in ("rate", "count")}
     predicted = posterior.predict(parameters, {"dose": data["dose"]})
-    assert {name: value.shape for name, value in predicted.items()} == {"four": (3, 4), "two": (3, 2)}
+    assert {name: value.shape for name, value in predicted.items()} == {
+        "four": (3, 4),
+        "two": (3, 2),
+    }
     assert posterior.latent(parameters, {"dose": data["dose"]}).shape == (3, 2)
     other = posterior.predict(parameters, {"dose": data["dose"] + 1.0})
     assert not np.allclose(other["two"], predicted["two"])
-    assert set(posterior.terms(wide.sample(100, seed=4))) == {"fit", "latent", "backward", "reconstruction", "padding"}
+    assert set(posterior.terms(wide.sample(100, seed=4))) == {
+        "fit",
+        "latent",
+        "backward",
+        "reconstruction",
+        "padding",
+    }
     with pytest.raises(InputError, match="dose"):
         posterior.predict(parameters)
 
@@ -287,9 +345,13 @@ def test_predictions_are_on_the_observables_own_scale() -> None:
     assert scalings["four"].compress is not None
     data = wide.sample(5, seed=2)
     learner = posterior.model
-    inputs, _ = learner.data.to_network({name: tf.convert_to_tensor(value) for name, value in data.items()})
+    inputs, _ = learner.data.to_network(
+        {name: tf.convert_to_tensor(value) for name, value in data.items()}
+    )
     for name in ("four", "two"):
-        np.testing.assert_allclose(scalings[name].invert(inputs[name].numpy()), data[name], rtol=1e-4, atol=1e-4)
+        np.testing.assert_allclose(
+            scalings[name].invert(inputs[name].numpy()), data[name], rtol=1e-4, atol=1e-4
+        )
 
 
 @pytest.mark.parametrize("objective", ["mmd", "likelihood"])
@@ -327,7 +389,8 @@ def test_likelihood_is_a_density_on_the_parameters_own_scale() -> None:
     for name, axis in (("x1", x1), ("x2", x2)):
         assert draws[name].mean() == pytest.approx(np.average(axis, weights=density), abs=0.03)
         assert draws[name].std() == pytest.approx(
-            np.sqrt(np.average((axis - np.average(axis, weights=density)) ** 2, weights=density)), rel=0.02
+            np.sqrt(np.average((axis - np.average(axis, weights=density)) ** 2, weights=density)),
+            rel=0.02,
         )
 
 
@@ -343,13 +406,16 @@ def test_offline_validation_takes_the_whole_backward_loss() -> None:
 
 def answers(posterior: SplitLatent, data: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """What a posterior says of simulations, by each of its verbs."""
-    prior, context = posterior.simulator.prior, posterior.simulator.context_names
+    prior = posterior.simulator.prior
+    context = posterior.simulator.context_names
     parameters = {name: data[name] for name in prior.event_shapes}
     given = {name: data[name] for name in context}
     seen = {name: data[name] for name in posterior.simulator.observable_shapes} | given
     found = dict(posterior.sample(seen, draws=20, seed=5)) | posterior.predict(parameters, given)
     found["latent"] = posterior.latent(parameters, given)
-    found |= {f"loss of {name}": np.array(term) for name, term in posterior.terms(data, seed=6).items()}
+    found |= {
+        f"loss of {name}": np.array(term) for name, term in posterior.terms(data, seed=6).items()
+    }
     if posterior.flow.objective == "likelihood":
         found["density"] = posterior.log_prob(parameters, seen)
     return found
@@ -400,31 +466,40 @@ def test_equal_bits_in_a_fresh_process(tmp_path, fresh_python) -> None:
 # What training finds
 
 
-# Four blocks of two layers of 32: with three of one layer of 16, seeds 2 and 3 miss the covariance by 7 % after 2,000
-# steps, and with the likelihood objective by 29 %. About 23 and 9 seconds of one core.
+# Four blocks of two layers of 32: with three of one layer of 16, seeds 2 and 3 miss the covariance
+# by 7 % after 2,000 steps, and with the likelihood objective by 29 %. About 23 and 9 seconds of one
+# core.
 @pytest.mark.slow
-@pytest.mark.parametrize(("objective", "steps", "batch_size"), [("mmd", 1000, 500), ("likelihood", 2000, 256)])
+@pytest.mark.parametrize(
+    ("objective", "steps", "batch_size"), [("mmd", 1000, 500), ("likelihood", 2000, 256)]
+)
 def test_training_solves_the_noise_free_toy(objective: str, steps: int, batch_size: int) -> None:
     posterior = SplitLatent(slide_toy, chain=default_chain(4, (32, 32)), objective=objective)
     posterior.fit(
-        steps=steps, batch_size=batch_size, seed=1, optimization=bi.Optimization(learning_rate=5e-3), progress=False
+        steps=steps,
+        batch_size=batch_size,
+        seed=1,
+        optimization=bi.Optimization(learning_rate=5e-3),
+        progress=False,
     )
     check_toy(posterior)
 
 
 def check_toy(posterior: SplitLatent) -> None:
-    """Beside each bound, the worst that was measured over seeds 1 to 3, with "mmd" and with "likelihood"."""
+    """Beside each bound, the worst value over seeds 1 to 3, with "mmd" and with "likelihood"."""
     data = slide_toy.sample(5_000, seed=99)
     parameters = {name: data[name] for name in ("x1", "x2")}
     predicted = posterior.predict(parameters)["y"]
     assert np.mean((predicted - data["y"]) ** 2) < 1e-4  # 2e-6 and below 5e-7
     latent = posterior.latent(parameters)[:, 0]
-    assert abs(np.corrcoef(latent, (data["x1"] - data["x2"]) * ROOT_HALF)[0, 1]) > 0.999  # 0.99987 and 0.99988
+    # 0.99987 and 0.99988
+    assert abs(np.corrcoef(latent, (data["x1"] - data["x2"]) * ROOT_HALF)[0, 1]) > 0.999
     for y in (-2.0, 0.0, 1.5):
         draws = posterior.sample({"y": y}, draws=20_000, seed=1)
-        np.testing.assert_allclose(np.cov(draws["x1"], draws["x2"]), COVARIANCE, rtol=0.05)  # 1.3 % and 1.7 %
-        # 0.0016 and 0.0284, of which the noise that the likelihood objective puts on y, 0.02 of its standard deviation,
-        # makes up 0.0283.
+        # 1.3 % and 1.7 %
+        np.testing.assert_allclose(np.cov(draws["x1"], draws["x2"]), COVARIANCE, rtol=0.05)
+        # 0.0016 and 0.0284, of which the noise that the likelihood objective puts on y, 0.02 of its
+        # standard deviation, makes up 0.0283.
         assert np.sqrt(np.mean((draws["x1"] + draws["x2"] - y) ** 2)) < 0.05
 
 
@@ -432,12 +507,18 @@ def check_toy(posterior: SplitLatent) -> None:
 
 
 def test_kinematics_have_the_golden_values() -> None:
-    x = np.array([[0.1, 0.2, 0.3, -0.4], [0.0, 0.0, 0.0, 0.0], [-0.25, 0.5, -1.0, 0.75]], np.float32)
+    x = np.array(
+        [[0.1, 0.2, 0.3, -0.4], [0.0, 0.0, 0.0, 0.0], [-0.25, 0.5, -1.0, 0.75]], np.float32
+    )
     parameters = dict(zip(kinematics.NAMES, x.T, strict=True))
     golden = [[1.92382874, 0.53888085], [2.0, 0.0], [1.84649498, -0.00259604]]
-    np.testing.assert_allclose(inverse_kinematics.simulate(parameters, seed=1)["hand"], golden, atol=1e-6)
+    np.testing.assert_allclose(
+        inverse_kinematics.simulate(parameters, seed=1)["hand"], golden, atol=1e-6
+    )
     np.testing.assert_allclose(kinematics.joints(parameters)[:, -1], golden, atol=1e-6)
-    np.testing.assert_allclose(kinematics.joints(parameters)[:, 0], [[0.0, 0.1], [0.0, 0.0], [0.0, -0.25]], atol=1e-6)
+    np.testing.assert_allclose(
+        kinematics.joints(parameters)[:, 0], [[0.0, 0.1], [0.0, 0.0], [0.0, -0.25]], atol=1e-6
+    )
     hands = inverse_kinematics.sample(100_000, seed=1)["hand"]
     # Monte Carlo errors 0.002 and 0.004.
     np.testing.assert_allclose(hands.mean(axis=0), [1.5177, 0.0], atol=0.015)
@@ -447,11 +528,16 @@ def test_kinematics_have_the_golden_values() -> None:
 def test_kinematics_exact_draws_are_those_of_rejection() -> None:
     hand = np.array([1.8, 0.6])
     exact = kinematics.exact({"hand": hand}, 4_000, seed=1)
-    np.testing.assert_allclose(kinematics.joints(exact)[:, -1], np.broadcast_to(hand, (4_000, 2)), atol=1e-9)
-    # The height of the base that puts the hand right is known, and has a prior; the rest is rejection.
+    np.testing.assert_allclose(
+        kinematics.joints(exact)[:, -1], np.broadcast_to(hand, (4_000, 2)), atol=1e-9
+    )
+    # The height of the base that puts the hand right is known, and has a prior; the rest is
+    # rejection.
     generator = np.random.default_rng(1)
     angles = 0.5 * generator.standard_normal((3, 1_000_000))
-    there = kinematics.joints(dict(zip(kinematics.NAMES, [np.zeros(1_000_000), *angles], strict=True)))[:, -1]
+    there = kinematics.joints(
+        dict(zip(kinematics.NAMES, [np.zeros(1_000_000), *angles], strict=True))
+    )[:, -1]
     height = hand[1] - there[:, 1]
     accepted = np.abs(there[:, 0] - hand[0]) < 0.01
     accepted &= generator.uniform(size=height.size) < np.exp(-0.5 * (height / 0.25) ** 2)
@@ -468,6 +554,8 @@ def test_slide_toy_exact_draws() -> None:
     np.testing.assert_allclose(np.cov(draws["x1"], draws["x2"]), COVARIANCE, atol=0.02)
 
 
-@pytest.mark.parametrize("simulator", [slide_toy, inverse_kinematics], ids=lambda simulator: simulator.name)
+@pytest.mark.parametrize(
+    "simulator", [slide_toy, inverse_kinematics], ids=lambda simulator: simulator.name
+)
 def test_simulators_keep_the_contract(simulator) -> None:
     bi.testing.check_simulator(simulator)

@@ -1,4 +1,4 @@
-"""Whether texts of a figure can be read: where they are drawn, which ones overlap, and which leave the figure."""
+"""Whether texts of a figure can be read: where they are, which overlap, which leave the figure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
-#: Pixels, at 100 to an inch, by which boxes of letters may touch: they hold room above and below the letters.
+#: Pixels, at 100 to an inch, by which boxes of letters may touch: they hold room above and below
+#: the letters.
 SLACK = 1.5
 
 
@@ -33,7 +34,7 @@ def overlaps(figure: Figure) -> list[str]:
 
 
 def drawn(figure: Figure) -> list[Text]:
-    """Return all texts with letters that are drawn: titles, labels, ticks in view, legends and notes."""
+    """Return all texts with drawn letters: titles, labels, ticks in view, legends and notes."""
     ticks: set[int] = set()
     shown: list[Text] = []
     for axis in (axis for ax in figure.axes for axis in (ax.xaxis, ax.yaxis)):
@@ -46,7 +47,9 @@ def drawn(figure: Figure) -> list[Text]:
     return [
         text
         for text in shown
-        if text.get_visible() and text.get_text().strip() and (text.axes not in hidden or text in text.axes.texts)
+        if text.get_visible()
+        and text.get_text().strip()
+        and (text.axes not in hidden or text in text.axes.texts)
     ]
 
 
@@ -57,15 +60,24 @@ def _visible(axis: Axis) -> bool:
 
 def _shared(one: Bbox, other: Bbox) -> float:
     """The smaller side of what two boxes share; negative where they are apart."""
-    return min(min(one.x1, other.x1) - max(one.x0, other.x0), min(one.y1, other.y1) - max(one.y0, other.y0))
+    return min(
+        min(one.x1, other.x1) - max(one.x0, other.x0), min(one.y1, other.y1) - max(one.y0, other.y0)
+    )
 
 
 def shortest_axis(figure: Figure) -> float:
-    """Return the smallest side of all panels, in inches: layouts that find no room collapse them."""
-    sides = [side for ax in figure.axes if ax.get_label() != "<colorbar>" for side in (ax.bbox.width, ax.bbox.height)]
+    """Return the smallest side of all panels in inches: layouts that find no room collapse them."""
+    sides = [
+        side
+        for ax in figure.axes
+        if ax.get_label() != "<colorbar>"
+        for side in (ax.bbox.width, ax.bbox.height)
+    ]
     return min(sides) / figure.dpi
 
 
 def heading(ax: Axes) -> str:
     """Return what stands over a panel, or beside a row of a stack, in one line."""
-    return " ".join(" ".join([ax.get_title(), ax.get_ylabel(), *(text.get_text() for text in ax.texts)]).split())
+    return " ".join(
+        " ".join([ax.get_title(), ax.get_ylabel(), *(text.get_text() for text in ax.texts)]).split()
+    )

@@ -18,7 +18,9 @@ from tests.plots.legible import heading
 LABELS = Labels({"mean": r"$\mu$"}, {"mean": "mm"})
 
 
-def draw(count: int, *, shift: float = 0.0, labels: Labels = LABELS, figure: Figure | None = None) -> Figure:
+def draw(
+    count: int, *, shift: float = 0.0, labels: Labels = LABELS, figure: Figure | None = None
+) -> Figure:
     draws, reference = np.random.default_rng(count).normal(size=(2, 300, count))
     draws[:, 0] += shift
     result = compare({"mean": draws}, {"mean": reference}, seed=1, c2st_draws=0)
@@ -80,7 +82,11 @@ def test_the_curve_leaves_the_band_where_the_column_fails() -> None:
 
 def test_constant_discrete_and_far_draws() -> None:
     generator = np.random.default_rng(1)
-    draws = {"fixed": np.full(300, 2e-5), "count": generator.poisson(2.0, 300), "far": generator.standard_cauchy(300)}
+    draws = {
+        "fixed": np.full(300, 2e-5),
+        "count": generator.poisson(2.0, 300),
+        "far": generator.standard_cauchy(300),
+    }
     reference = {
         "fixed": np.full(300, 2e-5),
         "count": generator.poisson(2.0, 300),

@@ -1,4 +1,4 @@
-"""No text of a figure covers another or is cut off, for one, five and 34 parameters with short and long names."""
+"""No text of a figure overlaps or is cut off: one, five, 34 parameters, short and long names."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SIZES = [(5, False), (34, False), (1, True), (5, True), (34, True)]
 
 
 class Case:
-    """Posterior and prior draws for this many parameters: correlated ones, one over decades, one that fails."""
+    """Posterior and prior draws of a number of parameters: correlated, over decades, failing."""
 
     def __init__(self, count: int, long: bool) -> None:
         generator = np.random.default_rng(count)
@@ -40,10 +40,16 @@ class Case:
             {"cases": Coordinate("day", np.datetime64("2020-03-01") + np.arange(60), 2)},
         )
         common = generator.normal(size=(60, 1))
-        self.truth, self.draws, self.prior = {}, {}, {}
+        self.truth = {}
+        self.draws = {}
+        self.prior = {}
         for index, name in enumerate(self.names):
             truth = generator.normal(size=60)
-            draws = 0.5 * truth[:, None] + np.sqrt(0.5) * generator.normal(size=(60, 99)) + 0.2 * index % 3 * common
+            draws = (
+                0.5 * truth[:, None]
+                + np.sqrt(0.5) * generator.normal(size=(60, 99))
+                + 0.2 * index % 3 * common
+            )
             prior = generator.normal(size=1000)
             scale = 4.0 if index % 3 == 1 else 0.0
             change = np.exp if scale else (lambda x: 1e4 * x)
@@ -73,20 +79,28 @@ def coverage(case: Case) -> Figure:
 
 
 def recovery(case: Case) -> Figure:
-    return plots.recovery(diagnostics.recovery(case.truth, case.draws, case.prior), labels=case.labels)
+    return plots.recovery(
+        diagnostics.recovery(case.truth, case.draws, case.prior), labels=case.labels
+    )
 
 
 def contraction(case: Case) -> Figure:
-    return plots.contraction(diagnostics.recovery(case.truth, case.draws, case.prior), labels=case.labels)
+    return plots.contraction(
+        diagnostics.recovery(case.truth, case.draws, case.prior), labels=case.labels
+    )
 
 
 def comparison(case: Case) -> Figure:
     reference = {name: 1.1 * values for name, values in case.first.items()}
-    return plots.comparison(compare(case.first, reference, seed=1, c2st_draws=0), labels=case.labels)
+    return plots.comparison(
+        compare(case.first, reference, seed=1, c2st_draws=0), labels=case.labels
+    )
 
 
 def marginals(case: Case) -> Figure:
-    return plots.marginals(case.first, prior=case.prior, reference=case.first, truth=case.one, labels=case.labels)
+    return plots.marginals(
+        case.first, prior=case.prior, reference=case.first, truth=case.one, labels=case.labels
+    )
 
 
 def marginals_alone(case: Case) -> Figure:
@@ -94,11 +108,15 @@ def marginals_alone(case: Case) -> Figure:
 
 
 def forest(case: Case) -> Figure:
-    return plots.forest(case.first, prior=case.prior, reference=case.first, truth=case.one, labels=case.labels)
+    return plots.forest(
+        case.first, prior=case.prior, reference=case.first, truth=case.one, labels=case.labels
+    )
 
 
 def information(case: Case) -> Figure:
-    return plots.information(diagnostics.information(case.truth, case.draws, case.prior), labels=case.labels)
+    return plots.information(
+        diagnostics.information(case.truth, case.draws, case.prior), labels=case.labels
+    )
 
 
 def pairs(case: Case) -> Figure:
@@ -106,7 +124,9 @@ def pairs(case: Case) -> Figure:
 
 
 def dependence(case: Case) -> Figure:
-    return plots.dependence(diagnostics.dependence(case.truth, case.draws, seed=1), labels=case.labels)
+    return plots.dependence(
+        diagnostics.dependence(case.truth, case.draws, seed=1), labels=case.labels
+    )
 
 
 def series(case: Case) -> Figure:
@@ -132,7 +152,9 @@ FIGURES: list[Callable[[Case], Figure]] = [
 ]  # fmt: skip
 
 
-@pytest.fixture(scope="module", params=SIZES, ids=lambda size: f"{size[0]}-{'long' if size[1] else 'short'}")
+@pytest.fixture(
+    scope="module", params=SIZES, ids=lambda size: f"{size[0]}-{'long' if size[1] else 'short'}"
+)
 def case(request: pytest.FixtureRequest) -> Case:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

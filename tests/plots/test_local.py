@@ -23,8 +23,10 @@ def result(observations: int, dimension: int = 1) -> LocalC2STResult:
     generator = np.random.default_rng(1)
     evaluation = generator.normal(size=(4000, dimension))
     null = 1e-6 * generator.lognormal(size=(99, observations))
-    statistic, p_value = np.full(observations, 1e-6), np.full(observations, 0.5)
-    statistic[0], p_value[0] = 0.01, 0.01
+    statistic = np.full(observations, 1e-6)
+    p_value = np.full(observations, 0.5)
+    statistic[0] = 0.01
+    p_value[0] = 0.01
     probability = np.full((observations, 4000), 0.5)
     probability[0] = 1.0 / (1.0 + np.exp(0.5 - evaluation[:, 0]))
     columns = tuple(f"observation[{index}]" for index in range(observations))
@@ -83,7 +85,8 @@ def test_weighted_draws_show_what_the_posterior_should_be() -> None:
     for patch in ax.patches:
         heights, edges, _ = patch.get_data()
         means.append(np.sum(heights * 0.5 * (edges[1:] + edges[:-1])) / np.sum(heights))
-    # The ratio exp(z - 1/2) moves a standard normal by exactly 1; the outermost bins cut it to 0.96, over three seeds.
+    # The ratio exp(z - 1/2) moves a standard normal by exactly 1; the outermost bins cut it to
+    # 0.96, over three seeds.
     assert means[0] == pytest.approx(0.0, abs=0.05)
     assert means[1] == pytest.approx(0.97, abs=0.1)
 

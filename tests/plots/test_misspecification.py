@@ -19,12 +19,19 @@ from bayesinn.plots.style import BLUE, RED
 def result(p_value: float) -> MisspecificationResult:
     null = np.random.default_rng(1).gamma(3.0, 0.01, size=500)
     squared = float(np.quantile(null, 1.0 - p_value)) if p_value > 0.01 else 0.4
-    return MisspecificationResult(("summaries",), np.array([p_value]), 0.99, squared, null, 20, 1000)
+    return MisspecificationResult(
+        ("summaries",), np.array([p_value]), 0.99, squared, null, 20, 1000
+    )
 
 
 def power(names: list, sizes: tuple[int, ...] = (1, 5, 20)) -> pd.DataFrame:
     rows = [
-        {"alternative": name, "size": size, "rejected": min(1.0, 0.05 + 0.02 * index * size), "standard_error": 0.02}
+        {
+            "alternative": name,
+            "size": size,
+            "rejected": min(1.0, 0.05 + 0.02 * index * size),
+            "standard_error": 0.02,
+        }
         for index, name in enumerate(names)
         for size in sizes
     ]

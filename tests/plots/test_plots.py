@@ -1,4 +1,4 @@
-"""Every figure draws with one, two and twelve columns, says what its axes are, and leaves matplotlib as it was."""
+"""Every figure draws with one, two and twelve columns, names its axes, leaves matplotlib as is."""
 
 from __future__ import annotations
 
@@ -55,7 +55,11 @@ def one(count: int) -> dict[str, Arrays]:
     """Draws, prior and truth of a single observation."""
     truth, draws, prior = cases(count)
     first = {name: value[0] for name, value in draws.items()}
-    return {"draws": first, "prior": prior, "truth": {name: value[0] for name, value in truth.items()}}
+    return {
+        "draws": first,
+        "prior": prior,
+        "truth": {name: value[0] for name, value in truth.items()},
+    }
 
 
 def marginals(count: int) -> Figure:
@@ -63,7 +67,9 @@ def marginals(count: int) -> Figure:
 
 
 def forest(count: int) -> Figure:
-    return plots.forest(**one(count) | {"prior": None}, reference=one(count)["draws"], labels=LABELS)
+    return plots.forest(
+        **one(count) | {"prior": None}, reference=one(count)["draws"], labels=LABELS
+    )
 
 
 def pairs(count: int) -> Figure:
@@ -83,7 +89,9 @@ def predictive_elements(count: int) -> Figure:
 
 def loss(count: int) -> Figure:
     steps = np.arange(1, 100 * count + 1)
-    history = pd.DataFrame({"step": steps, "loss": 5.0 / steps, "val_loss": np.nan, "learning_rate": 1e-3})
+    history = pd.DataFrame(
+        {"step": steps, "loss": 5.0 / steps, "val_loss": np.nan, "learning_rate": 1e-3}
+    )
     history.loc[history["step"] % 50 == 0, "val_loss"] = 1.0
     return plots.loss(history, floor=0.01)
 
@@ -129,7 +137,9 @@ def test_figure(draw: Callable[[int], Figure], count: int) -> None:
         assert all(r"$\mu$" in heading(ax) for ax in figure.axes)
 
 
-@pytest.mark.parametrize("draw", [sbc_ecdf, coverage, recovery, contraction, marginals, forest, pairs, predictive])
+@pytest.mark.parametrize(
+    "draw", [sbc_ecdf, coverage, recovery, contraction, marginals, forest, pairs, predictive]
+)
 @pytest.mark.parametrize("count", [1, 2])
 def test_the_legend_fits_into_the_figure(draw: Callable[[int], Figure], count: int) -> None:
     figure = draw(count)
@@ -147,7 +157,9 @@ def test_thirty_four_columns_are_stacked_in_two_blocks() -> None:
     assert [round(place.x0, 2) for place in places] == [0.12] * 17 + [round(places[-1].x0, 2)] * 17
     assert all(first.y0 > second.y0 for first, second in itertools.pairwise(places[:17]))
     assert [ax.get_ylabel() for ax in figure.axes] == [rf"$\mu$[{index}]" for index in range(34)]
-    assert [bool(ax.get_xlabel()) for ax in figure.axes] == [index in (16, 33) for index in range(34)]
+    assert [bool(ax.get_xlabel()) for ax in figure.axes] == [
+        index in (16, 33) for index in range(34)
+    ]
     assert "to 0." in figure._suptitle.get_text()
 
 
@@ -177,11 +189,17 @@ def test_coverage_is_drawn_as_the_difference_from_the_promise() -> None:
         assert low == -high
         # The band covers a good part of the panel, and a passing curve is inside of it.
         edges = ax.collections[0].get_paths()[0].vertices
-        assert edges[:, 1].max() == pytest.approx(100 * np.max(result.band.upper / result.simulations - result.nominal))
+        assert edges[:, 1].max() == pytest.approx(
+            100 * np.max(result.band.upper / result.simulations - result.nominal)
+        )
     assert figure.axes[0].get_ylim() == figure.axes[1].get_ylim()
     # A gross failure leaves the panel instead of squeezing all bands flat.
-    gross = plots.coverage(diagnostics.coverage(truth, {"mean": draws["mean"] + 9.0}, seed=1)).axes[0]
-    assert gross.get_ylim()[1] <= 6 * 100 * np.max(result.band.upper / result.simulations - result.nominal)
+    gross = plots.coverage(diagnostics.coverage(truth, {"mean": draws["mean"] + 9.0}, seed=1)).axes[
+        0
+    ]
+    assert gross.get_ylim()[1] <= 6 * 100 * np.max(
+        result.band.upper / result.simulations - result.nominal
+    )
     assert figure.axes[0].lines[-1].get_color() != figure.axes[1].lines[-1].get_color()
 
 
@@ -190,16 +208,20 @@ def test_contraction_shows_every_data_set_where_it_is() -> None:
     result = diagnostics.recovery(truth, draws, prior)
     ax = draw_contraction(result).axes[0]
     points = next(line for line in ax.lines if line.get_label() == "data set").get_xydata()
-    assert points[:, 0] == pytest.approx(1 - result.standard_deviation[:, 0] ** 2 / result.prior_variance[0])
+    assert points[:, 0] == pytest.approx(
+        1 - result.standard_deviation[:, 0] ** 2 / result.prior_variance[0]
+    )
     assert points[:, 1] == pytest.approx(result.z_score[:, 0])
-    # Half is learnt in the conjugate problem, and z-scores are standard normal: measured 0.49 and 5 % beyond 2.
+    # Half is learnt in the conjugate problem, and z-scores are standard normal: measured 0.49 and 5
+    # % beyond 2.
     assert np.median(points[:, 0]) == pytest.approx(0.5, abs=0.06)
     assert f"beyond 2: {np.mean(np.abs(points[:, 1]) > 2):.0%}" in ax.get_title()
 
 
 def test_contraction_keeps_wild_and_constant_parameters_in_the_panel() -> None:
     truth, draws, prior = normal(size=50, event=(3,), seed=1)
-    draws["mean"][..., 0] = truth["mean"][:, None, 0] + 1.0 + 0.01 * draws["mean"][..., 0]  # sure and wrong
+    # sure and wrong
+    draws["mean"][..., 0] = truth["mean"][:, None, 0] + 1.0 + 0.01 * draws["mean"][..., 0]
     draws["mean"][..., 1] *= 9.0  # wider than the prior
     for values in (truth["mean"], prior["mean"], draws["mean"]):
         values[..., 2] = 3.0
@@ -239,11 +261,13 @@ def test_the_floor_of_the_loss_is_in_the_panel() -> None:
         low, high = figure.axes[0].get_ylim()
         assert low < floor < high
         assert "best possible" in [text.get_text() for text in figure.legends[0].get_texts()]
-    assert "best possible" not in [text.get_text() for text in plots.loss(history).legends[0].get_texts()]
+    assert "best possible" not in [
+        text.get_text() for text in plots.loss(history).legends[0].get_texts()
+    ]
 
 
 def tree(observations: int = 0) -> xarray.DataTree:
-    """As posterior.infer returns it: two parameters and a series of nine steps, the last of them padding."""
+    """The result of posterior.infer: two parameters, a series of nine steps, the last padding."""
     generator = np.random.default_rng(1)
     batch, dims = ((observations,), ("observation",)) if observations else ((), ())
     leading = ("chain", "draw", *dims)
@@ -273,11 +297,16 @@ def tree(observations: int = 0) -> xarray.DataTree:
 @pytest.mark.parametrize("draw", [plots.marginals, plots.pairs])
 def test_a_data_tree_is_drawn_like_its_arrays(draw: Callable[..., Figure]) -> None:
     data = tree()
-    plain = {group: {str(k): v.values[0] for k, v in data[group].items()} for group in ("posterior", "prior")}
+    plain = {
+        group: {str(k): v.values[0] for k, v in data[group].items()}
+        for group in ("posterior", "prior")
+    }
     with_tree = draw(data, prior=data, reference=data["posterior"])
     with_arrays = draw(plain["posterior"], prior=plain["prior"], reference=plain["posterior"])
     assert plots.png(with_tree) == plots.png(with_arrays)
-    with pytest.raises(InputError, match=r"(?s)one observation.*'observation': 3.*tree.isel\(observation=0\)"):
+    with pytest.raises(
+        InputError, match=r"(?s)one observation.*'observation': 3.*tree.isel\(observation=0\)"
+    ):
         draw(tree(3))
     assert draw(tree(3).isel(observation=0)).axes
     with pytest.raises(InputError, match=r"(?s)a group 'posterior'.*posterior.infer"):
@@ -310,14 +339,19 @@ def test_figures_show_themselves_in_notebooks() -> None:
 def test_plots_import_neither_tensorflow_nor_pyplot() -> None:
     program = (
         "import sys; import bayesinn.plots;"
-        "print([name for name in ('tensorflow', 'keras', 'matplotlib.pyplot') if name in sys.modules])"
+        "print([name for name in ('tensorflow', 'keras', 'matplotlib.pyplot') if name in "
+        "sys.modules])"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
     assert done.stdout.strip() == "[]"
 
 
 def test_save_writes_150_dots_per_inch_and_metadata(tmp_path: Path) -> None:
-    path = plots.save(Figure(figsize=(2, 1)), tmp_path / "figure.png", metadata={"Title": "a title"})
+    path = plots.save(
+        Figure(figsize=(2, 1)), tmp_path / "figure.png", metadata={"Title": "a title"}
+    )
     content = path.read_bytes()
     assert int.from_bytes(content[16:20], "big") == 300
     assert b"Software\x00bayesinn" in content
@@ -349,7 +383,8 @@ def test_parameters_that_determine_each_other_are_drawn_as_points() -> None:
 
 def test_constant_parameters_and_missing_observations_draw() -> None:
     constant = {"a": np.full(100, 2.0), "b": np.random.default_rng(1).normal(size=100)}
-    marginals, pairs = plots.marginals(constant), plots.pairs(constant)
+    marginals = plots.marginals(constant)
+    pairs = plots.pairs(constant)
     heights, edges, _ = marginals.axes[0].patches[0].get_data()
     (bar,) = np.flatnonzero(heights)
     assert edges[bar] <= 2.0 <= edges[bar + 1]
@@ -383,11 +418,26 @@ def test_constant_parameters_and_missing_observations_draw() -> None:
             "1 to 12 different columns",
         ),
         (lambda: plots.pairs({"a": np.zeros((5, 3))}, shown=["b"]), r"unknown: \['b'\]"),
-        (lambda: plots.posterior_predictive(np.zeros((5, 9)), np.zeros(8), name="cases"), "'cases'"),
-        (lambda: plots.pairs({"a": np.zeros(5)}, reference={"b": np.zeros(5)}), "columns of reference"),
-        (lambda: plots.posterior_predictive(np.full((5, 9), np.inf), np.zeros(9)), "finite simulations"),
-        (lambda: plots.posterior_predictive(np.full((5, 9), np.nan), np.zeros(9)), "45 of 45 values"),
-        (lambda: plots.posterior_predictive(tree(), name="deaths"), r"(?s)expected: 'cases'.*got: *'deaths'"),
+        (
+            lambda: plots.posterior_predictive(np.zeros((5, 9)), np.zeros(8), name="cases"),
+            "'cases'",
+        ),
+        (
+            lambda: plots.pairs({"a": np.zeros(5)}, reference={"b": np.zeros(5)}),
+            "columns of reference",
+        ),
+        (
+            lambda: plots.posterior_predictive(np.full((5, 9), np.inf), np.zeros(9)),
+            "finite simulations",
+        ),
+        (
+            lambda: plots.posterior_predictive(np.full((5, 9), np.nan), np.zeros(9)),
+            "45 of 45 values",
+        ),
+        (
+            lambda: plots.posterior_predictive(tree(), name="deaths"),
+            r"(?s)expected: 'cases'.*got: *'deaths'",
+        ),
         (
             lambda: plots.posterior_predictive(np.zeros((5, 9)), np.zeros(9), times=np.zeros(3)),
             r"(?s)times \(steps,\).*times \(3,\)",
@@ -426,7 +476,9 @@ def test_a_forest_shows_medians_and_intervals_in_prior_standard_deviations() -> 
 
 
 @pytest.mark.parametrize("draw", [sbc_ecdf, sbc_histogram, marginals, forest, predictive, pairs])
-def test_a_dark_style_of_the_caller_changes_nothing(draw: Callable[[int], Figure], tmp_path: Path) -> None:
+def test_a_dark_style_of_the_caller_changes_nothing(
+    draw: Callable[[int], Figure], tmp_path: Path
+) -> None:
     expected = plots.save(draw(2), tmp_path / "light.png").read_bytes()
     with matplotlib.rc_context():
         matplotlib.style.use("dark_background")
@@ -436,8 +488,14 @@ def test_a_dark_style_of_the_caller_changes_nothing(draw: Callable[[int], Figure
 def decades(seed: int = 1) -> tuple[Arrays, Arrays]:
     """Draws and prior of a parameter that ranges over decades, and of one that does not."""
     generator = np.random.default_rng(seed)
-    draws = {"wide": np.exp(2.0 * generator.normal(size=900)), "narrow": generator.normal(5.0, 1.0, size=900)}
-    return draws, {"wide": np.exp(4.0 * generator.normal(size=900)), "narrow": generator.normal(5.0, 2.0, size=900)}
+    draws = {
+        "wide": np.exp(2.0 * generator.normal(size=900)),
+        "narrow": generator.normal(5.0, 1.0, size=900),
+    }
+    return draws, {
+        "wide": np.exp(4.0 * generator.normal(size=900)),
+        "narrow": generator.normal(5.0, 2.0, size=900),
+    }
 
 
 def test_axes_are_logarithmic_where_the_prior_ranges_over_decades() -> None:
@@ -454,7 +512,9 @@ def test_axes_are_logarithmic_where_the_prior_ranges_over_decades() -> None:
     assert plots.marginals(sharp, prior=prior).axes[0].get_xscale() == "linear"
     negative = draws | {"wide": -draws["wide"]}
     assert plots.marginals(negative).axes[0].get_xscale() == "linear"
-    labels = [tick.get_text() for tick in plots.forest(draws, prior=prior).axes[0].get_yticklabels()]
+    labels = [
+        tick.get_text() for tick in plots.forest(draws, prior=prior).axes[0].get_yticklabels()
+    ]
     assert labels == ["log wide", "narrow"]
     assert plots.pairs(draws, prior=prior, contours=False).axes[2].get_xlabel() == "log$_{10}$ wide"
 
@@ -498,7 +558,9 @@ def test_contraction_of_many_parameters_is_one_stacked_figure() -> None:
         np.median(1 - result.standard_deviation**2 / result.prior_variance, axis=0)
     )
     assert right.lines[0].get_xdata() == pytest.approx(np.median(result.z_score, axis=0))
-    assert "90 % of correct posteriors" in [text.get_text() for text in left.figure.legends[0].get_texts()]
+    assert "90 % of correct posteriors" in [
+        text.get_text() for text in left.figure.legends[0].get_texts()
+    ]
 
 
 def test_no_figure_stays_open_in_pyplot() -> None:
@@ -511,7 +573,8 @@ def test_no_figure_stays_open_in_pyplot() -> None:
 def test_formulas_are_not_broken_into_lines() -> None:
     truth, draws, _ = normal(size=60, draws=200, event=(4,), seed=4)
     formula = plots.ecdf(
-        diagnostics.sbc(truth, draws, seed=1), labels=Labels({"mean": r"$\sum_{i = 1}^{n} \alpha_i x$"})
+        diagnostics.sbc(truth, draws, seed=1),
+        labels=Labels({"mean": r"$\sum_{i = 1}^{n} \alpha_i x$"}),
     )
     assert r"$\sum_{i = 1}^{n} \alpha_i x$[0]" in formula.axes[0].get_title()
 
@@ -524,7 +587,8 @@ def test_parameters_without_dimension_have_no_unit_on_their_axis() -> None:
 
 def test_bins_do_not_leave_the_support_of_the_prior() -> None:
     generator = np.random.default_rng(1)
-    prior, draws = {"rate": generator.exponential(size=2000)}, {"rate": generator.exponential(0.02, size=2000)}
+    prior = {"rate": generator.exponential(size=2000)}
+    draws = {"rate": generator.exponential(0.02, size=2000)}
     patches = plots.marginals(draws, prior=prior).axes[0].patches
     assert len(patches) >= 2
     for patch in patches:
@@ -540,7 +604,8 @@ def test_bands_are_opaque_and_as_their_swatches_show_them() -> None:
 
 def test_the_smallest_values_do_not_widen_a_logarithmic_axis() -> None:
     draws = np.random.default_rng(1).exponential(np.geomspace(0.1, 1000.0, 30), size=(200, 30))
-    draws[:100, 0], draws[100:, 0] = 0.0, 1e-9
+    draws[:100, 0] = 0.0
+    draws[100:, 0] = 1e-9
     ax = plots.posterior_predictive(draws, draws[0], logarithmic=True).axes[0]
     assert 1e-3 < ax.yaxis.get_transform().linthresh < 10.0
 
@@ -550,7 +615,9 @@ def test_dates_are_short() -> None:
     times = np.datetime64("2020-03-01") + np.arange(60)
     figure = plots.posterior_predictive(draws, draws[0], times=times, time_label="day")
     figure.draw_without_rendering()
-    boxes = [label.get_window_extent() for label in figure.axes[0].get_xticklabels() if label.get_text()]
+    boxes = [
+        label.get_window_extent() for label in figure.axes[0].get_xticklabels() if label.get_text()
+    ]
     assert 3 <= len(boxes) <= 9
     assert not any(first.overlaps(second) for first, second in itertools.pairwise(boxes))
 
@@ -558,5 +625,9 @@ def test_dates_are_short() -> None:
 def test_simulations_are_drawn_without_an_observation_and_channels_element_by_element() -> None:
     draws = np.random.default_rng(1).normal(size=(50, 3, 2))
     figure = plots.posterior_predictive(draws, series=False)
-    assert [label.get_text() for label in figure.axes[0].get_xticklabels()][:3] == ["[0,0]", "[0,1]", "[1,0]"]
+    assert [label.get_text() for label in figure.axes[0].get_xticklabels()][:3] == [
+        "[0,0]",
+        "[0,1]",
+        "[1,0]",
+    ]
     assert "observed" not in [text.get_text() for text in figure.legends[0].get_texts()]

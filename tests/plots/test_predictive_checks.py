@@ -1,4 +1,4 @@
-"""The figure of predictive checks has one panel a statistic, says what it shows and fits from 1 to 21 panels."""
+"""The predictive checks' figure has a panel a statistic, names it, and fits 1 to 21 panels."""
 
 from __future__ import annotations
 

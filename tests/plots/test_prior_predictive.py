@@ -1,4 +1,4 @@
-"""The prior predictive figure: legible for one, five and many panels, whatever the values range over."""
+"""The prior predictive figure: legible for one, five and many panels, whatever the value range."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ KINDS = {
     "normal": lambda shape: GENERATOR.normal(size=shape),
     "counts": lambda shape: GENERATOR.poisson(np.exp(GENERATOR.normal(3.0, 3.0, size=shape))),
     "positive": lambda shape: np.exp(4.0 * GENERATOR.normal(size=shape)),
-    "both signs": lambda shape: GENERATOR.normal(size=shape) * np.exp(4.0 * GENERATOR.normal(size=shape)),
+    "both signs": lambda shape: (
+        GENERATOR.normal(size=shape) * np.exp(4.0 * GENERATOR.normal(size=shape))
+    ),
     "booleans": lambda shape: GENERATOR.random(size=shape) < 0.3,
     "constant": np.zeros,
 }
@@ -104,18 +106,30 @@ def test_counts_get_one_bar_each_and_histograms_hold_every_simulation() -> None:
 
 
 def test_the_caller_decides_about_the_axis() -> None:
-    assert prior_predictive(KINDS["positive"]((50, 20)), logarithmic=False).axes[0].get_yscale() == "linear"
+    assert (
+        prior_predictive(KINDS["positive"]((50, 20)), logarithmic=False).axes[0].get_yscale()
+        == "linear"
+    )
     own = Figure(layout="constrained")
     assert prior_predictive(np.ones(50) + np.arange(50), logarithmic=True, figure=own) is own
-    assert prior_predictive(np.arange(1.0, 200.0) * 1.1, logarithmic=True).axes[0].get_xscale() == "log"
+    assert (
+        prior_predictive(np.arange(1.0, 200.0) * 1.1, logarithmic=True).axes[0].get_xscale()
+        == "log"
+    )
 
 
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: prior_predictive(np.full((5, 9), np.nan), name="cases"), "(?s)'cases'.*two or more.*0 such"),
+        (
+            lambda: prior_predictive(np.full((5, 9), np.nan), name="cases"),
+            "(?s)'cases'.*two or more.*0 such",
+        ),
         (lambda: prior_predictive(np.array(1.0)), "two or more simulations"),
-        (lambda: prior_predictive(np.zeros((5, 9)), observed=np.zeros(8)), r"(?s)shape of one simulation, \(9,\)"),
+        (
+            lambda: prior_predictive(np.zeros((5, 9)), observed=np.zeros(8)),
+            r"(?s)shape of one simulation, \(9,\)",
+        ),
     ],
 )
 def test_wrong_inputs_are_refused(call, message: str) -> None:

@@ -1,4 +1,4 @@
-"""The posterior: draws inside the support for every family, exact densities, ArviZ output, a flag for odd data."""
+"""The posterior: draws inside all supports, exact densities, ArviZ output, a flag for odd data."""
 
 from __future__ import annotations
 
@@ -40,7 +40,9 @@ def test_density_of_one_number_integrates_to_one(name: str) -> None:
     vector = np.linspace(-60.0, 60.0, 40_001, dtype=np.float32)[:, None]
     grid = np.asarray(space.from_vector(tf.constant(vector))["a"], np.float64)
     grid = np.unique(grid.astype(np.float32))
-    density = np.exp(posterior.log_prob({"a": grid}, {"x": typical(posterior)["x"][0]}).astype(np.float64))
+    density = np.exp(
+        posterior.log_prob({"a": grid}, {"x": typical(posterior)["x"][0]}).astype(np.float64)
+    )
     total = np.trapezoid(density, grid.astype(np.float64))
     # Measured within 2e-5 over three seeds of weights.
     assert total == pytest.approx(1.0, abs=1e-3)
@@ -48,7 +50,13 @@ def test_density_of_one_number_integrates_to_one(name: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "low", "high"),
-    [("poisson", 0, 1999), ("binomial", 0, 10), ("bernoulli", 0, 1), ("categorical", 0, 2), ("finite", 2, 5)],
+    [
+        ("poisson", 0, 1999),
+        ("binomial", 0, 10),
+        ("bernoulli", 0, 1),
+        ("categorical", 0, 2),
+        ("finite", 2, 5),
+    ],
 )
 def test_probabilities_of_one_integer_sum_to_one(name: str, low: int, high: int) -> None:
     posterior = untrained(of_family(name))
@@ -57,7 +65,8 @@ def test_probabilities_of_one_integer_sum_to_one(name: str, low: int, high: int)
     log_probability = posterior.log_prob({"k": np.tile(numbers, (3, 1))}, data)
     probability = np.exp(log_probability.astype(np.float64))
     assert (np.isfinite(log_probability) == ((numbers >= low) & (numbers <= high))).all()
-    # By quadrature over each unit interval: within 0.022 for three seeds of random weights, 0.0008 once trained.
+    # By quadrature over each unit interval: within 0.022 for three seeds of random weights, 0.0008
+    # once trained.
     np.testing.assert_allclose(probability.sum(axis=1), 1.0, atol=0.03)
     draws = posterior.sample(data, draws=20_000, seed=1)["k"]
     for row in range(3):
@@ -69,23 +78,28 @@ def test_probabilities_of_one_integer_sum_to_one(name: str, low: int, high: int)
 def test_density_agrees_with_the_histogram_of_draws() -> None:
     posterior = untrained(of_family("dependent"))
     draws = posterior.sample({"x": 0.3}, draws=200_000, seed=1)
-    edges_low, edges_high = np.linspace(0.2, 0.8, 13), np.linspace(0.9, 1.9, 21)
+    edges_low = np.linspace(0.2, 0.8, 13)
+    edges_high = np.linspace(0.9, 1.9, 21)
     counts, _, _ = np.histogram2d(draws["low"], draws["high"], bins=(edges_low, edges_high))
-    centers = np.meshgrid((edges_low[1:] + edges_low[:-1]) / 2, (edges_high[1:] + edges_high[:-1]) / 2, indexing="ij")
+    centers = np.meshgrid(
+        (edges_low[1:] + edges_low[:-1]) / 2, (edges_high[1:] + edges_high[:-1]) / 2, indexing="ij"
+    )
     points = {"low": centers[0].ravel(), "high": centers[1].ravel()}
     density = np.exp(posterior.log_prob(points, {"x": 0.3})).reshape(counts.shape)
     expected = 200_000 * density * 0.05**2
     busy = expected > 200
     deviation = (counts - expected)[busy] / np.sqrt(expected[busy])
     assert busy.sum() > 10
-    # A standard deviation of 1 is sampling alone; curvature within a cell adds to it. Measured 1.03 to 1.09 over
-    # three seeds of weights.
+    # A standard deviation of 1 is sampling alone; curvature within a cell adds to it. Measured 1.03
+    # to 1.09 over three seeds of weights.
     assert np.std(deviation) < 1.4
 
 
 def test_outside_the_support_the_density_is_zero() -> None:
     posterior = untrained(of_family("dependent"))
-    density = posterior.log_prob({"low": np.array([0.5, 0.5]), "high": np.array([0.4, 0.6])}, {"x": 0.3})
+    density = posterior.log_prob(
+        {"low": np.array([0.5, 0.5]), "high": np.array([0.4, 0.6])}, {"x": 0.3}
+    )
     assert density[0] == -np.inf
     assert np.isfinite(density[1])
 
@@ -118,7 +132,9 @@ def test_one_observation_has_no_batch_axis(posterior, data) -> None:
     assert posterior.log_prob(point, one) == pytest.approx(density[0], abs=1e-4)
     every = posterior.sample(data, draws=9, seed=1)
     assert posterior.log_prob(every, data).shape == (5, 9)
-    assert posterior.log_prob({name: value[:, 0] for name, value in every.items()}, data).shape == (5,)
+    assert posterior.log_prob({name: value[:, 0] for name, value in every.items()}, data).shape == (
+        5,
+    )
 
 
 def test_an_observation_has_the_same_posterior_in_any_request(posterior, data) -> None:
@@ -127,10 +143,14 @@ def test_an_observation_has_the_same_posterior_in_any_request(posterior, data) -
     for place in range(5):
         alone = {name: value[place : place + 1] for name, value in data.items()}
         draws = {name: value[place : place + 1] for name, value in every.items()}
-        np.testing.assert_allclose(posterior.log_prob(draws, alone)[0], densities[place], rtol=1e-4, atol=1e-4)
+        np.testing.assert_allclose(
+            posterior.log_prob(draws, alone)[0], densities[place], rtol=1e-4, atol=1e-4
+        )
     backwards = {name: value[::-1] for name, value in data.items()}
     draws = {name: value[::-1] for name, value in every.items()}
-    np.testing.assert_allclose(posterior.log_prob(draws, backwards), densities[::-1], rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(
+        posterior.log_prob(draws, backwards), densities[::-1], rtol=1e-4, atol=1e-4
+    )
     # Its draws depend on its place, as docs/how_to/many_observations.md says.
     assert np.all(posterior.sample(backwards, draws=9, seed=1)["mean"][::-1][1] != every["mean"][1])
 
@@ -143,21 +163,25 @@ def test_padding_and_count_may_be_left_out(posterior, data) -> None:
     noisy = {**full, "x": np.where(np.arange(6) < count, full["x"], np.nan)}
     expected = posterior.sample(full, draws=5, seed=1)["mean"]
     for variant in (short, bare, noisy):
-        np.testing.assert_allclose(posterior.sample(variant, draws=5, seed=1)["mean"], expected, rtol=1e-5)
+        np.testing.assert_allclose(
+            posterior.sample(variant, draws=5, seed=1)["mean"], expected, rtol=1e-5
+        )
 
 
 def test_integers_lists_and_doubles_are_fine(posterior, data) -> None:
     one = {name: value[0] for name, value in data.items()}
     other = {name: np.asarray(value, float).tolist() for name, value in one.items()}
     np.testing.assert_array_equal(
-        posterior.sample(one, draws=5, seed=1)["mean"], posterior.sample(other, draws=5, seed=1)["mean"]
+        posterior.sample(one, draws=5, seed=1)["mean"],
+        posterior.sample(other, draws=5, seed=1)["mean"],
     )
 
 
 def test_draws_are_a_pure_function_of_the_seed(posterior, data) -> None:
     first = posterior.sample(data, draws=50, seed=1)
     posterior.sample(data, draws=3, seed=9)
-    again, other = posterior.sample(data, draws=50, seed=1), posterior.sample(data, draws=50, seed=2)
+    again = posterior.sample(data, draws=50, seed=1)
+    other = posterior.sample(data, draws=50, seed=2)
     for name in first:
         np.testing.assert_array_equal(first[name], again[name])
         assert not np.array_equal(first[name], other[name])
@@ -177,9 +201,14 @@ def test_chunks_do_not_show(posterior, data, monkeypatch: pytest.MonkeyPatch) ->
 def test_infer_gives_a_tree_for_arviz(posterior, data) -> None:
     count = int(data["n"][0])
     tree = posterior.infer({name: value[0] for name, value in data.items()}, draws=200, seed=1)
-    assert {"posterior", "prior", "posterior_predictive", "observed_data", "constant_data", "sample_stats"} == set(
-        tree.children
-    )
+    assert {
+        "posterior",
+        "prior",
+        "posterior_predictive",
+        "observed_data",
+        "constant_data",
+        "sample_stats",
+    } == set(tree.children)
     assert tree["posterior"]["mean"].shape == (1, 200)
     assert tree["posterior"]["share"].shape == (1, 200, 3)
     assert tree["posterior"]["mean"].attrs["units"] == "mm"
@@ -213,7 +242,9 @@ def test_repr_says_what_it_is(posterior) -> None:
 
 
 def test_every_parameter_count_from_one(posterior) -> None:
-    assert untrained(of_family("normal")).sample({"x": [0.1, 0.2, 0.3]}, draws=4, seed=1)["a"].shape == (3, 4)
+    assert untrained(of_family("normal")).sample({"x": [0.1, 0.2, 0.3]}, draws=4, seed=1)[
+        "a"
+    ].shape == (3, 4)
     many = untrained(of_family("many")).sample({"x": [1.0, 2.0, 3.0]}, draws=4, seed=1)
     assert {name: value.shape[2:] for name, value in many.items()} == {
         "rate": (), "share": (3,), "slope": (2,), "start": (), "stop": ()
@@ -240,9 +271,13 @@ def test_integers_in_the_dozens_can_be_sampled_only() -> None:
 
 
 def test_integers_stay_integers_and_keep_their_bounds() -> None:
-    draws = untrained(of_family("bounds from an integer")).sample({"x": [1.0, 2.0, 3.0]}, draws=500, seed=1)
+    draws = untrained(of_family("bounds from an integer")).sample(
+        {"x": [1.0, 2.0, 3.0]}, draws=500, seed=1
+    )
     assert (draws["place"] <= draws["k"] + 1.0).all()
-    draws = untrained(of_family("integer below an integer")).sample({"x": [1.0, 2.0, 3.0]}, draws=500, seed=1)
+    draws = untrained(of_family("integer below an integer")).sample(
+        {"x": [1.0, 2.0, 3.0]}, draws=500, seed=1
+    )
     assert (draws["hits"] <= draws["trials"] + 1).all()
     assert (draws["hits"] == np.round(draws["hits"])).all()
 

@@ -51,7 +51,9 @@ class Bench:
         self.linear = bi.AmortizedPosterior(linear, flow=small_flow(blocks=1, hidden=(8,)))
         self.linear.fit(steps=1, batch_size=32, seed=1, progress=False)
         self.survey = bi.AmortizedPosterior(
-            survey, {"x": bi.summaries.DeepSet(4, hidden=(8,), dense=(8,))}, small_flow(blocks=1, hidden=(8,))
+            survey,
+            {"x": bi.summaries.DeepSet(4, hidden=(8,), dense=(8,))},
+            small_flow(blocks=1, hidden=(8,)),
         )
         self.survey.fit(steps=1, batch_size=32, seed=1, progress=False)
         sample = survey.sample(2, seed=1)
@@ -83,7 +85,10 @@ CASES: dict[str, tuple[Callable[[Bench], Any], list[str]]] = {
         lambda b: bi.simulator(lambda parameters, seed: {}),
         ["@simulator", "prior={", "without a prior"],
     ),
-    "prior that is no dict": (lambda b: declare(prior=NORMAL), ["The prior", "dict of TFP distributions", "Normal"]),
+    "prior that is no dict": (
+        lambda b: declare(prior=NORMAL),
+        ["The prior", "dict of TFP distributions", "Normal"],
+    ),
     "empty prior": (lambda b: declare(prior={}), ["The prior", "empty dict", "tfd.LogNormal"]),
     "number for a distribution": (
         lambda b: declare(prior={"rate": 3.0}),
@@ -94,12 +99,23 @@ CASES: dict[str, tuple[Callable[[Bench], Any], list[str]]] = {
         ["['rate']", "'size'", "name the arguments after the entries"],
     ),
     "priors in a circle": (
-        lambda b: declare(prior={"rate": lambda b: tfd.Normal(b, 1.0), "b": lambda rate: tfd.Normal(rate, 1.0)}),
+        lambda b: declare(
+            prior={"rate": lambda b: tfd.Normal(b, 1.0), "b": lambda rate: tfd.Normal(rate, 1.0)}
+        ),
         ["['b', 'rate']", "without a circle"],
     ),
-    "unknown engine": (lambda b: declare(engine="julia"), ["'engine'", "'growth'", "'tensorflow' or 'python'"]),
-    "unknown policy": (lambda b: declare(on_nonfinite="ignore"), ["'on_nonfinite'", "'raise' or 'redraw'", "'ignore'"]),
-    "batched in TensorFlow": (lambda b: declare(batched=True), ["'batched'", "'growth'", "engine='python'"]),
+    "unknown engine": (
+        lambda b: declare(engine="julia"),
+        ["'engine'", "'growth'", "'tensorflow' or 'python'"],
+    ),
+    "unknown policy": (
+        lambda b: declare(on_nonfinite="ignore"),
+        ["'on_nonfinite'", "'raise' or 'redraw'", "'ignore'"],
+    ),
+    "batched in TensorFlow": (
+        lambda b: declare(batched=True),
+        ["'batched'", "'growth'", "engine='python'"],
+    ),
     "function with one argument": (
         lambda b: declare(lambda parameters: {}),
         ["2 arguments: (parameters, seed)", "(parameters)"],
@@ -132,7 +148,10 @@ CASES: dict[str, tuple[Callable[[Bench], Any], list[str]]] = {
         lambda b: returning(lambda rate: {"cases": tf.ones((1, 4))}),
         ["'cases'", "shape (n, ...)", "shape (1, 4)"],
     ),
-    "simulator that returns nothing": (lambda b: returning(lambda rate: {}), ["at least one observable", "empty dict"]),
+    "simulator that returns nothing": (
+        lambda b: returning(lambda rate: {}),
+        ["at least one observable", "empty dict"],
+    ),
     "simulator that returns text": (
         lambda b: returning(lambda rate: {"cases": tf.fill(tf.shape(rate), "many")}),
         ["'cases'", "real numbers", "dtype object"],
@@ -145,7 +164,10 @@ CASES: dict[str, tuple[Callable[[Bench], Any], list[str]]] = {
         lambda b: linear.sample(0, seed=1),
         ["Number of simulations", "an integer of 1 or more", "0"],
     ),
-    "two seeds": (lambda b: linear.sample(5, seed=(1, 2)), ["'seed'", "one non-negative integer", "(1, 2)", "seed=1"]),
+    "two seeds": (
+        lambda b: linear.sample(5, seed=(1, 2)),
+        ["'seed'", "one non-negative integer", "(1, 2)", "seed=1"],
+    ),
     "negative seed": (lambda b: linear.sample(5, seed=-1), ["'seed'", "-1"]),
     "parameters that are missing": (
         lambda b: linear.simulate({"x1": np.ones(3)}, seed=1),
@@ -156,11 +178,16 @@ CASES: dict[str, tuple[Callable[[Bench], Any], list[str]]] = {
         ["the prior, 'x1'", "shape (4,): one row for each", "(3,)"],
     ),
     "parameters of a wrong shape": (
-        lambda b: survey.simulate({"mean": np.ones(3), "share": np.ones((3, 2))}, seed=1, context={}),
+        lambda b: survey.simulate(
+            {"mean": np.ones(3), "share": np.ones((3, 2))}, seed=1, context={}
+        ),
         ["'share'", "shape (3, 3): one row for each", "(3, 2)"],
     ),
     "unknown simulator": (lambda b: bi.get("liner"), ["'liner'", "'linear'", "model.py:simulator"]),
-    "simulator file that is not there": (lambda b: bi.get("nowhere.py:model"), ["nowhere.py", "check the path"]),
+    "simulator file that is not there": (
+        lambda b: bi.get("nowhere.py:model"),
+        ["nowhere.py", "check the path"],
+    ),
     "no likelihood": (
         lambda b: importance(series, {"cases": np.ones(8)}),
         ["'series'", "log_likelihood=None", "bi.diagnose"],
@@ -183,26 +210,40 @@ CASES: dict[str, tuple[Callable[[Bench], Any], list[str]]] = {
         ["'summary'", "a summary network", "class", "pass Identity(...)"],
     ),
     "a chain for a flow": (
-        lambda b: bi.AmortizedPosterior(linear, flow=bi.bijections.Chain([bi.bijections.ActNorm()])),
+        lambda b: bi.AmortizedPosterior(
+            linear, flow=bi.bijections.Chain([bi.bijections.ActNorm()])
+        ),
         ["'flow'", "a Flow", "bi.flows.InvertibleFlow(...)"],
     ),
     "sampling before training": (
         lambda b: b.untrained.sample({"y": 1.0}),
         ["'linear'", "never trained", "call fit(...) first"],
     ),
-    "saving before training": (lambda b: b.untrained.save(b.folder / "untrained"), ["never trained", "bi.load"]),
+    "saving before training": (
+        lambda b: b.untrained.save(b.folder / "untrained"),
+        ["never trained", "bi.load"],
+    ),
     # The options of fit
-    "steps in a float": (lambda b: b.fit(steps=10.5), ["'steps'", "an integer of 1 or more", "10.5"]),
+    "steps in a float": (
+        lambda b: b.fit(steps=10.5),
+        ["'steps'", "an integer of 1 or more", "10.5"],
+    ),
     "resume in words": (
         lambda b: b.fit(checkpoint=bi.Checkpoint("folder", resume="no")),
         ["'resume'", "True or False"],
     ),
-    "no rows in a batch": (lambda b: b.fit(batch_size=0), ["'batch_size'", "an integer of 1 or more", "0"]),
+    "no rows in a batch": (
+        lambda b: b.fit(batch_size=0),
+        ["'batch_size'", "an integer of 1 or more", "0"],
+    ),
     "negative learning rate": (
         lambda b: b.fit(optimization=bi.Optimization(learning_rate=-1.0)),
         ["'learning_rate'", "a number above 0", "-1.0"],
     ),
-    "no clipping": (lambda b: b.fit(optimization=bi.Optimization(clip_norm=0.0)), ["'clip_norm'", "a number above 0"]),
+    "no clipping": (
+        lambda b: b.fit(optimization=bi.Optimization(clip_norm=0.0)),
+        ["'clip_norm'", "a number above 0"],
+    ),
     "an average that never moves": (
         lambda b: b.fit(optimization=bi.Optimization(average=1.0)),
         ["'average'", "below 1", "1.0"],
@@ -225,7 +266,10 @@ CASES: dict[str, tuple[Callable[[Bench], Any], list[str]]] = {
         lambda b: b.fit(data=b.data(y=np.ones(39))),
         ["Training data, 'y'", "(40,)", "(39,)"],
     ),
-    "data without rows": (lambda b: b.fit(data=b.data(x1=np.float32(1.0))), ["Training data, 'x1'", "shape"]),
+    "data without rows": (
+        lambda b: b.fit(data=b.data(x1=np.float32(1.0))),
+        ["Training data, 'x1'", "shape"],
+    ),
     "data with text": (
         lambda b: b.fit(data=b.data(y=np.full(40, "many"))),
         ["Training data, 'y'", "real numbers", "<U4"],
@@ -263,7 +307,10 @@ CASES: dict[str, tuple[Callable[[Bench], Any], list[str]]] = {
         lambda b: b.given(counts=np.ones((5, 3))),
         ["the same number of observations", "counts: 5", "x: 2"],
     ),
-    "batched and unbatched mixed": (lambda b: b.given(counts=np.ones(3)), ["Data 'counts'", "as for all names"]),
+    "batched and unbatched mixed": (
+        lambda b: b.given(counts=np.ones(3)),
+        ["Data 'counts'", "as for all names"],
+    ),
     "observation with NaN": (
         lambda b: b.given(counts=[[1.0, 2.0, 3.0], [1.0, np.nan, 3.0]]),
         ["Data 'counts'", "1 NaN or infinite", "observation 1", "index [1]"],
@@ -272,14 +319,20 @@ CASES: dict[str, tuple[Callable[[Bench], Any], list[str]]] = {
         lambda b: b.linear.sample({"y": "many"}),
         ["Data 'y'", "real numbers", "<U4", "numpy.asarray"],
     ),
-    "ragged observation": (lambda b: b.given(x=[[1.0], [1.0, 2.0]]), ["Data 'x'", "NaN or infinite"]),
+    "ragged observation": (
+        lambda b: b.given(x=[[1.0], [1.0, 2.0]]),
+        ["Data 'x'", "NaN or infinite"],
+    ),
     "no observations": (lambda b: b.linear.sample({"y": []}), ["Data 'y'", "an empty array"]),
     "series that is too long": (lambda b: b.given(x=np.ones((2, 7))), ["Data 'x'", "(2, 7)"]),
     "count beyond the steps": (
         lambda b: b.given(x=np.ones((2, 3)), n=[3, 5]),
         ["Data 'n'", "valid steps of 'x'", "0 to 3", "3 to 5"],
     ),
-    "negative draws": (lambda b: b.linear.sample({"y": 1.0}, draws=-5), ["'draws'", "an integer of 1 or more", "-5"]),
+    "negative draws": (
+        lambda b: b.linear.sample({"y": 1.0}, draws=-5),
+        ["'draws'", "an integer of 1 or more", "-5"],
+    ),
     "density of a missing parameter": (
         lambda b: b.linear.log_prob({"x1": np.ones(3)}, {"y": 1.0}),
         ["['x1', 'x2']", "['x2'] missing"],
@@ -293,16 +346,34 @@ CASES: dict[str, tuple[Callable[[Bench], Any], list[str]]] = {
         ["equal numbers of draws"],
     ),
     # Files
-    "data file that is not there": (lambda b: read_data("nowhere.csv"), ["nowhere.csv", "check the path"]),
-    "data file of a foreign kind": (lambda b: read_data(b.file("data.xlsx", "")), [".csv, .json or .npz", "'.xlsx'"]),
+    "data file that is not there": (
+        lambda b: read_data("nowhere.csv"),
+        ["nowhere.csv", "check the path"],
+    ),
+    "data file of a foreign kind": (
+        lambda b: read_data(b.file("data.xlsx", "")),
+        [".csv, .json or .npz", "'.xlsx'"],
+    ),
     "broken JSON": (
         lambda b: read_data(b.file("data.json", "{")),
         ["data.json", "well-formed JSON", "JSONDecodeError"],
     ),
-    "JSON without names": (lambda b: read_data(b.file("list.json", "[1, 2]")), ["list.json", "a name for each array"]),
-    "empty CSV": (lambda b: read_data(b.file("data.csv", "")), ["data.csv", "line 1", "a header with names"]),
-    "broken NPZ": (lambda b: read_data(b.file("data.npz", "text")), ["data.npz", "well-formed NPZ"]),
-    "no saved posterior": (lambda b: bi.load(b.folder), ["no manifest.json", "posterior.save(...)"]),
+    "JSON without names": (
+        lambda b: read_data(b.file("list.json", "[1, 2]")),
+        ["list.json", "a name for each array"],
+    ),
+    "empty CSV": (
+        lambda b: read_data(b.file("data.csv", "")),
+        ["data.csv", "line 1", "a header with names"],
+    ),
+    "broken NPZ": (
+        lambda b: read_data(b.file("data.npz", "text")),
+        ["data.npz", "well-formed NPZ"],
+    ),
+    "no saved posterior": (
+        lambda b: bi.load(b.folder),
+        ["no manifest.json", "posterior.save(...)"],
+    ),
 }
 
 

@@ -1,4 +1,4 @@
-"""Every argument with every kind of value that it can't be: the message names the argument and the cause."""
+"""Every argument with every kind of wrong value: the message names the argument and the cause."""
 
 from __future__ import annotations
 
@@ -48,20 +48,61 @@ KINDS: dict[str, Any] = {
     "too many axes": np.ones((1, 1, 1, 1, 1)),
     "complex numbers": np.ones(3) * 1j,
 }
-NO_NUMBER = ["text", "digits", "bytes", "None", "list", "dict", "set", "NaN", "infinity", "flag", "complex", "class"]
+NO_NUMBER = [
+    "text",
+    "digits",
+    "bytes",
+    "None",
+    "list",
+    "dict",
+    "set",
+    "NaN",
+    "infinity",
+    "flag",
+    "complex",
+    "class",
+]
 NO_NUMBER += ["object", "function", "array", "dates"]
 NO_INTEGER = [*NO_NUMBER, "fraction", "negative", "tensor"]
 NO_SIZE = [*NO_INTEGER, "zero", "2**31"]
 NO_RATE = [*NO_NUMBER, "negative", "zero", "tensor"]
 NO_FLAG = [*NO_NUMBER[:-1], "fraction", "zero", "one", "array"]
 NO_FLAG.remove("flag")
-NO_OBJECT = ["text", "bytes", "list", "dict", "set", "NaN", "negative", "flag", "complex", "class", "object", "array"]
-NO_PATH = ["None", "list", "dict", "set", "fraction", "NaN", "negative", "complex", "class", "object", "array"]
+NO_OBJECT = [
+    "text",
+    "bytes",
+    "list",
+    "dict",
+    "set",
+    "NaN",
+    "negative",
+    "flag",
+    "complex",
+    "class",
+    "object",
+    "array",
+]
+NO_PATH = [
+    "None",
+    "list",
+    "dict",
+    "set",
+    "fraction",
+    "NaN",
+    "negative",
+    "complex",
+    "class",
+    "object",
+    "array",
+]
 NO_DATA = (
-    "text digits bytes None nothing_in_a_list dict set NaN infinity complex class object function dates masked ragged "
+    "text digits bytes None nothing_in_a_list dict set NaN infinity complex class object function "
+    "dates masked ragged "
     "words too_many_axes complex_numbers"
 ).replace("_", " ")
-NO_DATA = [kind for kind in KINDS if kind in NO_DATA and kind not in ("list", "array", "one", "flag")]
+NO_DATA = [
+    kind for kind in KINDS if kind in NO_DATA and kind not in ("list", "array", "one", "flag")
+]
 
 
 def without(kinds: list[str], *left_out: str) -> list[str]:
@@ -76,7 +117,9 @@ class Bench:
         self.arrays = linear.sample(40, seed=1)
 
     def fit(self, **options: Any) -> None:
-        bi.AmortizedPosterior(linear, flow=small_flow()).fit(**{"steps": 1, "progress": False, **options})
+        bi.AmortizedPosterior(linear, flow=small_flow()).fit(
+            **{"steps": 1, "progress": False, **options}
+        )
 
     def tune(self, **options: Any) -> None:
         self.fit(optimization=bi.Optimization(**options))
@@ -85,12 +128,16 @@ class Bench:
         self.fit(**{"data": self.arrays, "steps": None, "epochs": 1, **options})
 
     def diagnose(self, **options: Any) -> None:
-        bi.diagnose(self.posterior, **{"simulations": 20, "draws": 10, "progress": False, **options})
+        bi.diagnose(
+            self.posterior, **{"simulations": 20, "draws": 10, "progress": False, **options}
+        )
 
 
 def declared(**options: Any) -> bi.Simulator:
     prior = {"rate": tfd.Normal(0.0, 1.0)}
-    return bi.simulator(**{"prior": prior, **options})(lambda parameters, seed: {"cases": parameters["rate"]})
+    return bi.simulator(**{"prior": prior, **options})(
+        lambda parameters, seed: {"cases": parameters["rate"]}
+    )
 
 
 def python(**options: Any) -> bi.Simulator:
@@ -102,7 +149,8 @@ def python(**options: Any) -> bi.Simulator:
 Y = {"y": 1.0}
 X = {"x1": [1.0], "x2": [1.0]}
 Act = Callable[[Bench, Any], Any]
-#: What is called with each value, how the message names the argument, and the kinds that are refused.
+#: What is called with each value, how the message names the argument, and the kinds that are
+#: refused.
 ARGUMENTS: dict[str, tuple[Act, str, list[str]]] = {
     "draws of sample": (lambda b, v: b.posterior.sample(Y, draws=v), "'draws'", NO_SIZE),
     "seed of sample": (lambda b, v: b.posterior.sample(Y, draws=2, seed=v), "'seed'", NO_INTEGER),
@@ -135,16 +183,32 @@ ARGUMENTS: dict[str, tuple[Act, str, list[str]]] = {
         without(NO_DATA, "NaN", "infinity"),
     ),
     "optimizer": (lambda b, v: b.tune(optimizer=v), "'optimizer'", NO_OBJECT),
-    "learning_rate": (lambda b, v: b.tune(learning_rate=v), "'learning_rate'", without(NO_RATE, "None")),
+    "learning_rate": (
+        lambda b, v: b.tune(learning_rate=v),
+        "'learning_rate'",
+        without(NO_RATE, "None"),
+    ),
     "clip_norm": (lambda b, v: b.tune(clip_norm=v), "'clip_norm'", NO_RATE),
-    "average": (lambda b, v: b.tune(average=v), "'average'", [*NO_NUMBER, "negative", "one", "tensor"]),
+    "average": (
+        lambda b, v: b.tune(average=v),
+        "'average'",
+        [*NO_NUMBER, "negative", "one", "tensor"],
+    ),
     "patience": (lambda b, v: b.tune(patience=v), "'patience'", without(NO_SIZE, "None")),
     "passes": (lambda b, v: b.tune(passes=v), "'passes'", without(NO_SIZE, "None", "zero")),
     "xla": (lambda b, v: b.tune(xla=v), "'xla'", NO_FLAG),
     "callbacks": (lambda b, v: b.tune(callbacks=v), "'callbacks'", [*NO_OBJECT, "None", "words"]),
-    "number of simulations": (lambda b, v: linear.sample(v, seed=1), "Number of simulations", NO_SIZE),
+    "number of simulations": (
+        lambda b, v: linear.sample(v, seed=1),
+        "Number of simulations",
+        NO_SIZE,
+    ),
     "seed of simulations": (lambda b, v: linear.sample(2, seed=v), "'seed'", NO_INTEGER),
-    "parameters to simulate": (lambda b, v: linear.simulate(v, seed=1), "the prior", [*NO_OBJECT, "None"]),
+    "parameters to simulate": (
+        lambda b, v: linear.simulate(v, seed=1),
+        "the prior",
+        [*NO_OBJECT, "None"],
+    ),
     "a parameter to simulate": (
         lambda b, v: linear.simulate({**X, "x1": v}, seed=1),
         "the prior, 'x1'",
@@ -160,8 +224,16 @@ ARGUMENTS: dict[str, tuple[Act, str, list[str]]] = {
     "seed of diagnose": (lambda b, v: b.diagnose(seed=v), "'seed'", NO_INTEGER),
     "level of diagnose": (lambda b, v: b.diagnose(level=v), "'level'", [*NO_RATE, "one"]),
     "progress of diagnose": (lambda b, v: b.diagnose(progress=v), "'progress'", NO_FLAG),
-    "quantities of diagnose": (lambda b, v: b.diagnose(quantities=v), "'quantities'", without(NO_OBJECT, "dict")),
-    "simulator to report on": (lambda b, v: bi.simulator_report(v), "Simulator report", [*NO_OBJECT, "None"]),
+    "quantities of diagnose": (
+        lambda b, v: b.diagnose(quantities=v),
+        "'quantities'",
+        without(NO_OBJECT, "dict"),
+    ),
+    "simulator to report on": (
+        lambda b, v: bi.simulator_report(v),
+        "Simulator report",
+        [*NO_OBJECT, "None"],
+    ),
     "simulations of a report": (
         lambda b, v: bi.simulator_report(linear, simulations=v),
         "'simulations'",
@@ -172,7 +244,11 @@ ARGUMENTS: dict[str, tuple[Act, str, list[str]]] = {
     "trust_source": (lambda b, v: bi.load("nowhere", trust_source=v), "'trust_source'", NO_FLAG),
     "folder to save": (lambda b, v: b.posterior.save(v), "'folder'", NO_PATH),
     "name of a simulator": (lambda b, v: bi.get(v), "Name of a simulator", NO_PATH),
-    "simulator of a posterior": (lambda b, v: bi.AmortizedPosterior(v), "'simulator'", [*NO_OBJECT, "None"]),
+    "simulator of a posterior": (
+        lambda b, v: bi.AmortizedPosterior(v),
+        "'simulator'",
+        [*NO_OBJECT, "None"],
+    ),
     "summary": (lambda b, v: bi.AmortizedPosterior(linear, v), "'summary'", NO_OBJECT),
     "flow": (lambda b, v: bi.AmortizedPosterior(linear, flow=v), "'flow'", NO_OBJECT),
     "blocks of a flow": (lambda b, v: bi.flows.coupling(blocks=v), "'blocks'", NO_SIZE),
@@ -181,10 +257,22 @@ ARGUMENTS: dict[str, tuple[Act, str, list[str]]] = {
         "'hidden'",
         [*without(NO_OBJECT, "list", "bytes"), "words"],
     ),
-    "dropout of a flow": (lambda b, v: bi.flows.coupling(dropout=v), "'dropout'", [*NO_NUMBER, "negative", "one"]),
-    "activation": (lambda b, v: bi.flows.coupling(activation=v), "'activation'", ["text", "list", "fraction"]),
+    "dropout of a flow": (
+        lambda b, v: bi.flows.coupling(dropout=v),
+        "'dropout'",
+        [*NO_NUMBER, "negative", "one"],
+    ),
+    "activation": (
+        lambda b, v: bi.flows.coupling(activation=v),
+        "'activation'",
+        ["text", "list", "fraction"],
+    ),
     "units": (lambda b, v: bi.summaries.MLP(v), "MLP, argument 'units'", NO_SIZE),
-    "filters": (lambda b, v: bi.summaries.ConvLSTM(filters=v), "'filters'", [*without(NO_OBJECT, "list"), "words"]),
+    "filters": (
+        lambda b, v: bi.summaries.ConvLSTM(filters=v),
+        "'filters'",
+        [*without(NO_OBJECT, "list"), "words"],
+    ),
     "kernel_size": (lambda b, v: bi.summaries.ConvLSTM(kernel_size=v), "'kernel_size'", NO_SIZE),
     "heads": (lambda b, v: bi.summaries.SetTransformer(heads=v), "'heads'", NO_SIZE),
     "inner": (lambda b, v: bi.summaries.DeepSet(inner=v), "'inner'", NO_OBJECT),
@@ -204,9 +292,17 @@ ARGUMENTS: dict[str, tuple[Act, str, list[str]]] = {
     "lengths": (lambda b, v: declared(lengths=v), "'lengths'", without(NO_OBJECT, "dict")),
     "observed": (lambda b, v: declared(observed=v), "'observed'", without(NO_OBJECT, "dict")),
     "recommended": (lambda b, v: declared(recommended=v), "'recommended'", NO_OBJECT),
-    "log_likelihood": (lambda b, v: declared(log_likelihood=v), "'log_likelihood'", without(NO_OBJECT, "class")),
+    "log_likelihood": (
+        lambda b, v: declared(log_likelihood=v),
+        "'log_likelihood'",
+        without(NO_OBJECT, "class"),
+    ),
 }
-CASES = [(argument, kind) for argument, (_, _, kinds) in ARGUMENTS.items() for kind in dict.fromkeys(kinds)]
+CASES = [
+    (argument, kind)
+    for argument, (_, _, kinds) in ARGUMENTS.items()
+    for kind in dict.fromkeys(kinds)
+]
 
 
 @pytest.fixture(scope="module")

@@ -30,7 +30,10 @@ def dosed(parameters, seed):
     rate = parameters["clearance"][:, None]
     noise = tf.random.stateless_normal((tf.shape(rate)[0], 26), seed)
     cases = tf.stack([noise[:, 6:], noise[:, 6:] + rate], axis=-1)
-    return {"concentration": tf.exp(-rate * tf.constant(HOURS, tf.float32)) + 0.1 * noise[:, :6], "cases": cases}
+    return {
+        "concentration": tf.exp(-rate * tf.constant(HOURS, tf.float32)) + 0.1 * noise[:, :6],
+        "cases": cases,
+    }
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +43,9 @@ def posterior() -> bi.AmortizedPosterior:
 
 @pytest.fixture(scope="module")
 def data() -> dict[str, np.ndarray]:
-    return {name: value[0] for name, value in dosed.sample(1, seed=1).items() if name != "clearance"}
+    return {
+        name: value[0] for name, value in dosed.sample(1, seed=1).items() if name != "clearance"
+    }
 
 
 def test_trees_and_their_files_hold_coordinates(posterior, data, tmp_path: Path) -> None:
@@ -48,7 +53,10 @@ def test_trees_and_their_files_hold_coordinates(posterior, data, tmp_path: Path)
     tree.to_netcdf(tmp_path / "posterior.nc", engine="h5netcdf")
     with az.from_netcdf(tmp_path / "posterior.nc", engine="h5netcdf") as saved:
         for found in (tree, saved):
-            for group, leading in (("posterior_predictive", ("chain", "draw")), ("observed_data", ())):
+            for group, leading in (
+                ("posterior_predictive", ("chain", "draw")),
+                ("observed_data", ()),
+            ):
                 assert found[group]["concentration"].dims == (*leading, "hours")
                 assert found[group]["cases"].dims == (*leading, "date", "cases_dim_1")
                 assert np.array_equal(found[group]["hours"], HOURS)
@@ -56,8 +64,15 @@ def test_trees_and_their_files_hold_coordinates(posterior, data, tmp_path: Path)
                 assert found[group]["hours"].attrs["units"] == "h"
                 assert found[group]["hours"].attrs["long_name"] == "time since dose"
             assert "hours" not in found["posterior"].coords
-    many = posterior.infer({name: np.stack([value] * 2) for name, value in data.items()}, draws=30, seed=1)
-    assert many["posterior_predictive"]["concentration"].dims == ("chain", "draw", "observation", "hours")
+    many = posterior.infer(
+        {name: np.stack([value] * 2) for name, value in data.items()}, draws=30, seed=1
+    )
+    assert many["posterior_predictive"]["concentration"].dims == (
+        "chain",
+        "draw",
+        "observation",
+        "hours",
+    )
     at_two_hours = many["observed_data"]["concentration"].sel(hours=2.0)
     assert at_two_hours.values == pytest.approx(np.full(2, data["concentration"][3]))
 
@@ -74,8 +89,12 @@ def test_figures_are_drawn_over_them(posterior, data) -> None:
     values = tree["posterior_predictive"]["concentration"].values[0]
     figures = [
         plots.posterior_predictive(tree, name="concentration"),
-        plots.posterior_predictive(values, data["concentration"], name="concentration", labels=dosed.labels),
-        prior_predictive(values, name="concentration", labels=dosed.labels, observed=data["concentration"]),
+        plots.posterior_predictive(
+            values, data["concentration"], name="concentration", labels=dosed.labels
+        ),
+        prior_predictive(
+            values, name="concentration", labels=dosed.labels, observed=data["concentration"]
+        ),
     ]
     for figure in figures:
         (ax,) = figure.axes
@@ -84,7 +103,9 @@ def test_figures_are_drawn_over_them(posterior, data) -> None:
         assert np.array_equal(observed.get_xdata(), HOURS)
     for cases in (
         plots.posterior_predictive(tree, name="cases"),
-        prior_predictive(tree["posterior_predictive"]["cases"].values[0], name="cases", labels=dosed.labels),
+        prior_predictive(
+            tree["posterior_predictive"]["cases"].values[0], name="cases", labels=dosed.labels
+        ),
     ):
         cases.draw_without_rendering()
         assert " ".join(cases.axes[0].get_xlabel().split()) == "date, 2020-03-01 to 2020-03-20"
@@ -97,7 +118,9 @@ def test_places_given_at_the_call_come_first(data) -> None:
     draws = np.random.default_rng(1).normal(size=(30, 4))
     with pytest.raises(InputError, match=r"(?s)'concentration'.*4 steps.*6 places.*times="):
         plots.posterior_predictive(draws, name="concentration", labels=dosed.labels)
-    figure = plots.posterior_predictive(draws, name="concentration", labels=dosed.labels, times=HOURS[2:])
+    figure = plots.posterior_predictive(
+        draws, name="concentration", labels=dosed.labels, times=HOURS[2:]
+    )
     assert figure.axes[0].lines[-1].get_xdata().tolist() == HOURS[2:].tolist()
 
 

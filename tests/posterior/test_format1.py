@@ -1,4 +1,4 @@
-"""Folders of format 1, which version 0.1.0 wrote, load for good: those here, and the published ones."""
+"""Folders of format 1, from version 0.1.0, load for good: those here, and the published ones."""
 
 import json
 from pathlib import Path
@@ -21,8 +21,14 @@ def test_every_class_of_format_1_is_still_there(name: str) -> None:
 
 
 def test_classes_of_users_keep_their_module() -> None:
-    old = {"class": "my.model:Summary", "arguments": {"inner": [{"class": "simulators.x:Y", "arguments": {}}]}}
-    new = {"class": "my.model.Summary", "arguments": {"inner": [{"class": "bayesinn.simulators.x.Y", "arguments": {}}]}}
+    old = {
+        "class": "my.model:Summary",
+        "arguments": {"inner": [{"class": "simulators.x:Y", "arguments": {}}]},
+    }
+    new = {
+        "class": "my.model.Summary",
+        "arguments": {"inner": [{"class": "bayesinn.simulators.x.Y", "arguments": {}}]},
+    }
     assert format1.rewrite_network(old) == new
 
 
@@ -36,7 +42,9 @@ def test_a_split_latent_posterior_answers_as_before() -> None:
     for name in ("x1", "x2"):
         np.testing.assert_allclose(draws[name], expected[name], rtol=1e-3, atol=1e-4)
     given = {name: expected[name] for name in ("x1", "x2")}
-    np.testing.assert_allclose(posterior.log_prob(given, {"y": [0.5, 1.5]}), expected["log_prob"], rtol=1e-3, atol=1e-2)
+    np.testing.assert_allclose(
+        posterior.log_prob(given, {"y": [0.5, 1.5]}), expected["log_prob"], rtol=1e-3, atol=1e-2
+    )
     np.testing.assert_allclose(draws.p_value, expected["p_value"], atol=1e-3)
 
 
@@ -44,7 +52,9 @@ def test_a_latent_mixture_answers_as_before() -> None:
     model = bi.inverse.LatentMixture.load(HERE / "mixture")
     expected = np.load(HERE / "mixture" / "expected.npz")
     assert model.classes == ("left", "right")
-    np.testing.assert_allclose(model.log_prob(expected["x"]), expected["log_prob"], rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(
+        model.log_prob(expected["x"]), expected["log_prob"], rtol=1e-4, atol=1e-4
+    )
 
 
 @pytest.mark.slow
@@ -65,7 +75,10 @@ def test_format_1_runs_no_code_either(tmp_path) -> None:
     folder = tmp_path / "posterior"
     folder.mkdir()
     manifest = json.loads((HERE / "split" / "manifest.json").read_text())
-    manifest["network"]["flow"] = {"class": "os:system", "arguments": {"command": f"touch {tmp_path}/ran"}}
+    manifest["network"]["flow"] = {
+        "class": "os:system",
+        "arguments": {"command": f"touch {tmp_path}/ran"},
+    }
     (folder / "manifest.json").write_text(json.dumps(manifest))
     (folder / "weights.h5").write_bytes((HERE / "split" / "weights.h5").read_bytes())
     with pytest.raises(SavedPosteriorError, match=r"'os\.system'"):

@@ -1,4 +1,4 @@
-"""Missing values, where a simulator declares them: every summary sees which are there, and nothing else changes."""
+"""Missing values, where declared: every summary sees which are there, nothing else changes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,9 @@ COUNTS = {"n": tfd.FiniteDiscrete(tf.range(2, 7), logits=tf.zeros(5))}
 def declare(shape: tuple[int, ...] = (6,), **options: Any) -> bi.Simulator:
     def noisy(parameters, *context_and_seed):
         mean = tf.reshape(parameters["mean"], (-1, *len(shape) * [1]))
-        noise = tf.random.stateless_normal(tf.concat([tf.shape(parameters["mean"]), shape], 0), context_and_seed[-1])
+        noise = tf.random.stateless_normal(
+            tf.concat([tf.shape(parameters["mean"]), shape], 0), context_and_seed[-1]
+        )
         return {"x": mean + 0.5 * noise}
 
     return bi.simulator(**{"prior": PRIOR, "missing": 0.5, **options})(noisy)
@@ -62,7 +64,9 @@ def test_whole_numbers_may_be_missing() -> None:
 def test_a_pattern_of_the_simulator_s_own() -> None:
     @bi.simulator(prior=PRIOR, missing="mask", on_nonfinite="redraw")
     def censored(parameters, seed):
-        x = parameters["mean"][:, None] + tf.random.stateless_normal((tf.shape(parameters["mean"])[0], 5), seed)
+        x = parameters["mean"][:, None] + tf.random.stateless_normal(
+            (tf.shape(parameters["mean"])[0], 5), seed
+        )
         # Infinity is still a failure.
         return {"x": tf.where(x > 2.0, np.inf, tf.where(x < 0.0, np.nan, x))}
 
@@ -70,7 +74,9 @@ def test_a_pattern_of_the_simulator_s_own() -> None:
     assert 0.3 < np.isnan(simulations.observables["x"]).mean() < 0.7
     assert np.isfinite(np.nan_to_num(simulations.observables["x"], posinf=np.inf)).all()
     assert simulations.failed > 0
-    assert fit(censored, steps=2).sample({"x": [np.nan, 0.5, np.nan, 1.0, np.nan]}, draws=3)["mean"].shape == (3,)
+    assert fit(censored, steps=2).sample({"x": [np.nan, 0.5, np.nan, 1.0, np.nan]}, draws=3)[
+        "mean"
+    ].shape == (3,)
 
 
 @pytest.mark.parametrize("value", ["masks", 0.0, 1.0, True, [0.1]])
@@ -90,7 +96,10 @@ SUMMARIES = {
     "counts": ((25,), bi.summaries.CountSeries(4, hidden=(8,), filters=(2, 2))),
     "set": ((6,), bi.summaries.DeepSet(4, hidden=(8,), dense=(8,))),
     "attention": ((6, 2), bi.summaries.SetTransformer(4, width=8, heads=2, blocks=1)),
-    "set of sets": ((4, 6), bi.summaries.DeepSet(4, (8,), (8,), inner=bi.summaries.DeepSet(4, (8,), (8,)))),
+    "set of sets": (
+        (4, 6),
+        bi.summaries.DeepSet(4, (8,), (8,), inner=bi.summaries.DeepSet(4, (8,), (8,))),
+    ),
 }
 
 
@@ -113,7 +122,9 @@ def test_with_every_summary(name: str) -> None:
 
 def test_a_working_model_is_refused() -> None:
     with pytest.raises(InputError, match="its working model predicts"):
-        bi.AmortizedPosterior(declare(), Linear(bi.summaries.MLP(8, hidden=(8,)), units=3, hidden=(8,)))
+        bi.AmortizedPosterior(
+            declare(), Linear(bi.summaries.MLP(8, hidden=(8,)), units=3, hidden=(8,))
+        )
     with pytest.raises(InputError, match="without missing values"):
         bi.inverse.SplitLatent(declare())
 
@@ -126,9 +137,13 @@ def test_with_padding_passes_and_a_report(tmp_path) -> None:
     again = bi.load(posterior.save(tmp_path / "posterior"), simulator)
     np.testing.assert_array_equal(again.sample(observed, draws=5, seed=1)["mean"], first["mean"])
     tree = posterior.infer(observed, draws=5)
-    np.testing.assert_array_equal(np.isnan(tree["observed_data"]["x"]), [False, True, False, True, True, True])
+    np.testing.assert_array_equal(
+        np.isnan(tree["observed_data"]["x"]), [False, True, False, True, True, True]
+    )
     predicted = tree["posterior_predictive"]["x"].values[0]
-    np.testing.assert_array_equal(np.isnan(predicted), np.broadcast_to(np.isnan(tree["observed_data"]["x"]), (5, 6)))
+    np.testing.assert_array_equal(
+        np.isnan(predicted), np.broadcast_to(np.isnan(tree["observed_data"]["x"]), (5, 6))
+    )
     report = bi.diagnose(posterior, simulations=100, draws=50, observed=observed, seed=1)
     assert "predictive" in str(report)
     report.to_html(tmp_path / "report.html")
@@ -181,15 +196,21 @@ def test_counts_from_a_continuous_prior_are_rounded_down() -> None:
 
         @bi.simulator(prior=PRIOR, context={"n": tfd.Uniform(2.0, 6.9)}, lengths={"x": "n"})
         def trials(parameters, context, seed):
-            x = parameters["mean"][:, None] + tf.random.stateless_normal((tf.shape(parameters["mean"])[0], 6), seed)
+            x = parameters["mean"][:, None] + tf.random.stateless_normal(
+                (tf.shape(parameters["mean"])[0], 6), seed
+            )
             # All beyond the whole number is padding.
             return {"x": tf.where(tf.range(6.0) < tf.floor(context["n"])[:, None], x, np.nan)}
 
     assert trials.draw(500, seed=1).failed == 0
     for passes in (0, 2):
-        posterior = fit(trials, bi.summaries.DeepSet(4, (8,), (8,)), optimization=bi.Optimization(passes=passes))
+        posterior = fit(
+            trials, bi.summaries.DeepSet(4, (8,), (8,)), optimization=bi.Optimization(passes=passes)
+        )
         features = posterior.summarize({"x": [0.5, 1.0, 2.0], "n": 2.9})
-        np.testing.assert_array_equal(features[:4], posterior.summarize({"x": [0.5, 1.0], "n": 2.9})[:4])
+        np.testing.assert_array_equal(
+            features[:4], posterior.summarize({"x": [0.5, 1.0], "n": 2.9})[:4]
+        )
 
 
 def test_ragged_lists_are_padded_and_counted() -> None:
@@ -204,7 +225,11 @@ def test_ragged_lists_are_padded_and_counted() -> None:
 
 
 def test_ragged_lists_inside_are_missing_values() -> None:
-    simulator = declare((3, 4), context={"n": tfd.FiniteDiscrete([1, 2, 3], probs=[0.3, 0.3, 0.4])}, lengths={"x": "n"})
+    simulator = declare(
+        (3, 4),
+        context={"n": tfd.FiniteDiscrete([1, 2, 3], probs=[0.3, 0.3, 0.4])},
+        lengths={"x": "n"},
+    )
     one = [[1.0, 2.0], [1.0, 2.0, 3.0, 4.0]]
     checked = check_observations(simulator, {"x": one})
     assert (checked.batched, checked.arrays["n"].tolist()) == (False, [2])
@@ -216,5 +241,7 @@ def test_ragged_lists_inside_are_missing_values() -> None:
 def test_predictions_have_the_gaps_of_the_observation() -> None:
     simulator = declare()
     observations = check_observations(simulator, {"x": [[1.0, np.nan, 1.0, 1.0, 1.0, 1.0]]})
-    predicted = predict(simulator, observations, {"mean": np.zeros((1, 7), np.float32)}, seed=1)["x"]
+    predicted = predict(simulator, observations, {"mean": np.zeros((1, 7), np.float32)}, seed=1)[
+        "x"
+    ]
     assert np.isnan(predicted).sum(axis=(0, 1)).tolist() == [0, 7, 0, 0, 0, 0]

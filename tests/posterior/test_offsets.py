@@ -58,7 +58,9 @@ def check_posterior(posterior: bi.AmortizedPosterior, data) -> None:
 
 
 @pytest.mark.parametrize("kind", ["online", "arrays", "stream"])
-def test_offsets_of_python_functions_arrays_and_banks_lose_nothing(kind: str, tmp_path: Path) -> None:
+def test_offsets_of_python_functions_arrays_and_banks_lose_nothing(
+    kind: str, tmp_path: Path
+) -> None:
     given = None
     if kind == "arrays":
         given = clock.sample(2_000, seed=2)
@@ -83,8 +85,12 @@ def test_banks_hold_whole_numbers_beyond_single_precision(tmp_path: Path) -> Non
 
 def test_fit_warns_of_what_a_simulator_has_lost() -> None:
     simulator = in_single_precision(2.45e6)
-    with pytest.warns(UserWarning, match=r"observable 'y' varies by 1(\.\d)? around 2450000.*keeps no digits"):
-        bi.AmortizedPosterior(simulator, flow=small_flow()).fit(steps=1, batch_size=32, progress=False)
+    with pytest.warns(
+        UserWarning, match=r"observable 'y' varies by 1(\.\d)? around 2450000.*keeps no digits"
+    ):
+        bi.AmortizedPosterior(simulator, flow=small_flow()).fit(
+            steps=1, batch_size=32, progress=False
+        )
 
 
 def test_what_is_lost_is_named_with_what_to_do() -> None:
@@ -100,7 +106,9 @@ def test_what_is_lost_is_named_with_what_to_do() -> None:
     (lost,) = said(in_single_precision(0.0, context={"day": tfd.Normal(2.45e6, 1.0)}))
     assert lost.startswith("context 'day' varies by")
     assert "declare its difference from a constant" in lost
-    assert said(in_single_precision(0.0, context={"n": tfd.FiniteDiscrete([7.0], probs=[1.0])})) == []
+    assert (
+        said(in_single_precision(0.0, context={"n": tfd.FiniteDiscrete([7.0], probs=[1.0])})) == []
+    )
 
 
 def test_a_finer_type_loses_nothing_unless_networks_see_it_raw() -> None:

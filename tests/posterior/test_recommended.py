@@ -30,7 +30,8 @@ def ruler():
     @bi.simulator(prior={"mean": tfd.Normal(0.0, 1.0)}, recommended=own)
     def ruler(parameters, seed):
         return {
-            "x": parameters["mean"][:, None] + tf.random.stateless_normal((tf.shape(parameters["mean"])[0], 9), seed)
+            "x": parameters["mean"][:, None]
+            + tf.random.stateless_normal((tf.shape(parameters["mean"])[0], 9), seed)
         }
 
     return ruler
@@ -46,9 +47,13 @@ def test_networks_and_training(ruler):
 
 
 def test_what_the_user_says_comes_first(ruler):
-    posterior = bi.AmortizedPosterior(ruler, bi.summaries.ConvLSTM(2), bi.flows.coupling(blocks=2, hidden=(8,)))
+    posterior = bi.AmortizedPosterior(
+        ruler, bi.summaries.ConvLSTM(2), bi.flows.coupling(blocks=2, hidden=(8,))
+    )
     assert isinstance(posterior.summaries["x"], bi.summaries.ConvLSTM)
-    posterior.fit(steps=4, batch_size=8, optimization=bi.Optimization(learning_rate=2e-3), progress=False)
+    posterior.fit(
+        steps=4, batch_size=8, optimization=bi.Optimization(learning_rate=2e-3), progress=False
+    )
     settings = posterior.training["settings"]
     assert (settings["steps"], settings["batch_size"], settings["learning_rate"]) == (4, 8, 2e-3)
 
@@ -63,11 +68,14 @@ def test_two_posteriors_do_not_share_weights(ruler):
 def test_minutes_become_steps(ruler, tmp_path, monkeypatch):
     # As though each half of the trial, 50 steps, took a second.
     monkeypatch.setattr(StepClock, "seconds_per_epoch", 1.0)
-    fit, compiled = bi.AmortizedPosterior.fit, []
+    fit = bi.AmortizedPosterior.fit
+    compiled = []
     monkeypatch.setattr(
         bi.AmortizedPosterior,
         "fit",
-        lambda *args, **options: compiled.append(options["optimization"].xla) or fit(*args, **options),
+        lambda *args, **options: (
+            compiled.append(options["optimization"].xla) or fit(*args, **options)
+        ),
     )
     assert steps_in(0.0001, ruler) == 1
     assert compiled == ["auto"]

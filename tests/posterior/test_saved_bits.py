@@ -1,4 +1,4 @@
-"""Saved posteriors of every kind give equal bits in a fresh process, from two files without pickle."""
+"""Saved posteriors of every kind give equal bits in a new process, from two files, no pickle."""
 
 from __future__ import annotations
 
@@ -46,7 +46,11 @@ def test_equal_bits_in_a_fresh_process(folders: dict[str, Path], fresh_python) -
 
 def test_the_folder_holds_a_manifest_and_weights_and_no_pickle(folders: dict[str, Path]) -> None:
     for folder in folders.values():
-        assert {file.name for file in folder.iterdir()} == {"manifest.json", "weights.h5", "expected.npz"}
+        assert {file.name for file in folder.iterdir()} == {
+            "manifest.json",
+            "weights.h5",
+            "expected.npz",
+        }
         for name in ("manifest.json", "weights.h5"):
             content = (folder / name).read_bytes()
             assert b"pickle" not in content

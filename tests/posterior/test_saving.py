@@ -26,7 +26,10 @@ tfd = tfp.distributions
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory) -> dict[str, Path]:
     root = tmp_path_factory.mktemp("posteriors")
-    return {name: save(name, root / str(number)) for number, name in enumerate(("identity", "a user's dropout"))}
+    return {
+        name: save(name, root / str(number))
+        for number, name in enumerate(("identity", "a user's dropout"))
+    }
 
 
 def test_training_data_are_remembered_by_their_fingerprint(tmp_path) -> None:
@@ -128,7 +131,9 @@ def test_weights_of_another_network(folders: dict[str, Path], folder: Path) -> N
 def test_a_class_that_is_gone(folders: dict[str, Path], tmp_path) -> None:
     folder = shutil.copytree(folders["a user's dropout"], tmp_path / "posterior")
     file = folder / "manifest.json"
-    file.write_text(file.read_text().replace("tests.helpers.models.Dropping", "tests.helpers.models.Gone"))
+    file.write_text(
+        file.read_text().replace("tests.helpers.models.Dropping", "tests.helpers.models.Gone")
+    )
     message = refusal(folder)
     assert "tests.helpers.models.Gone" in message
     assert "import the module" in message
@@ -167,7 +172,12 @@ def test_a_simulator_that_is_gone(folder: Path) -> None:
     gone = {"name": "gone", "module": "__main__", "object": "gone", "file": ""}
     change(folder, simulator=gone)
     message = refusal(folder)
-    for words in ("bi.load(folder, simulator=...)", "--simulator FILE.py:NAME", "trust_source=True", "--trust"):
+    for words in (
+        "bi.load(folder, simulator=...)",
+        "--simulator FILE.py:NAME",
+        "trust_source=True",
+        "--trust",
+    ):
         assert words in message
     assert bi.load(folder, linear).trained
     change(folder, simulator={**gone, "module": "nowhere.at.all"})
@@ -176,11 +186,15 @@ def test_a_simulator_that_is_gone(folder: Path) -> None:
 
 
 def test_a_simulator_is_found_by_its_name(folder: Path) -> None:
-    """Saved by a script, whose functions are in __main__, and loaded where the simulator is made by a function."""
-    change(folder, simulator={"name": "sum of two", "module": "__main__", "object": "two", "file": ""})
+    """Saved by a script with functions in __main__, loaded where a function makes the simulator."""
+    change(
+        folder, simulator={"name": "sum of two", "module": "__main__", "object": "two", "file": ""}
+    )
 
     def declare() -> bi.Simulator:
-        @bi.simulator(prior={"x1": tfd.Normal(0.0, 1.0), "x2": tfd.Normal(0.0, 1.0)}, name="sum of two")
+        @bi.simulator(
+            prior={"x1": tfd.Normal(0.0, 1.0), "x2": tfd.Normal(0.0, 1.0)}, name="sum of two"
+        )
         def inner(parameters, seed):
             return linear.function(parameters, seed)
 
@@ -237,13 +251,18 @@ print(Path(sys.argv[2]).exists())
 
 def save_fitted(simulator: bi.Simulator, folder: Path) -> Path:
     posterior = bi.AmortizedPosterior(simulator, flow=small_flow(blocks=1, hidden=(8,)))
-    return posterior.fit(simulator.sample(32, seed=1), steps=1, batch_size=32, seed=1, progress=False).save(folder)
+    return posterior.fit(
+        simulator.sample(32, seed=1), steps=1, batch_size=32, seed=1, progress=False
+    ).save(folder)
 
 
 @pytest.mark.parametrize(("variable", "name"), [("mine", "mine"), ("program", "printf")])
-def test_a_simulator_in_a_file_is_run_when_trusted(tmp_path, fresh_python, variable: str, name: str) -> None:
+def test_a_simulator_in_a_file_is_run_when_trusted(
+    tmp_path, fresh_python, variable: str, name: str
+) -> None:
     """A decorated function, or an external program, which has no name but that of its variable."""
-    file, ran = tmp_path / "my_own_model.py", tmp_path / "my_own_model.ran"
+    file = tmp_path / "my_own_model.py"
+    ran = tmp_path / "my_own_model.ran"
     file.write_text(MINE)
     folder = save_fitted(bi.get(f"{file}:{variable}"), tmp_path / "posterior")
     ran.unlink()
@@ -259,7 +278,13 @@ def test_a_program_without_a_variable_must_be_passed(tmp_path) -> None:
     (made,) = sys.modules["my_made_model"].made
     folder = save_fitted(made, tmp_path / "posterior")
     assert bi.load(folder, made).trained
-    change(folder, simulator={**json.loads((folder / "manifest.json").read_text())["simulator"], "name": "gone"})
+    change(
+        folder,
+        simulator={
+            **json.loads((folder / "manifest.json").read_text())["simulator"],
+            "name": "gone",
+        },
+    )
     message = refusal(folder, trust_source=True)
     assert "no module has it" in message
     assert "do this:  pass it: bi.load(folder, simulator=...), --simulator FILE.py:NAME" in message

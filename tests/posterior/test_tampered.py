@@ -31,7 +31,14 @@ def folder(original: Path, tmp_path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def keras(module: str, name: str, registered: str | None = None, **config) -> dict:
-    return {"keras": {"module": module, "class_name": name, "config": config, "registered_name": registered}}
+    return {
+        "keras": {
+            "module": module,
+            "class_name": name,
+            "config": config,
+            "registered_name": registered,
+        }
+    }
 
 
 def call(name: str, **arguments) -> dict:
@@ -42,7 +49,9 @@ def in_chain(description: dict):
     """Put it where a flow has a bijection."""
 
     def change(manifest: dict) -> None:
-        manifest["network"]["flow"]["arguments"]["chain"]["arguments"]["bijections"][0] = description
+        manifest["network"]["flow"]["arguments"]["chain"]["arguments"]["bijections"][0] = (
+            description
+        )
 
     return change
 
@@ -96,56 +105,133 @@ def identity(*path, value):
 TOUCH = "touch ../ran"
 LAMBDA = {"class_name": "__lambda__", "config": {"value": "4wAAAAAA"}}
 CODE = {
-    "a function as the flow": (as_flow(call("os:system", command=TOUCH)), "Network class 'os:system'"),
+    "a function as the flow": (
+        as_flow(call("os:system", command=TOUCH)),
+        "Network class 'os:system'",
+    ),
     "with a dot": (as_flow(call("os.system", command=TOUCH)), "Network class 'os.system'"),
-    "a process": (as_flow(call("subprocess:Popen", args=["touch", "../ran"])), "'subprocess:Popen'"),
-    "a process as a summary": (as_summary(call("subprocess.Popen", args=["touch", "../ran"])), "'subprocess.Popen'"),
+    "a process": (
+        as_flow(call("subprocess:Popen", args=["touch", "../ran"])),
+        "'subprocess:Popen'",
+    ),
+    "a process as a summary": (
+        as_summary(call("subprocess.Popen", args=["touch", "../ran"])),
+        "'subprocess.Popen'",
+    ),
     "inside of the chain": (in_chain(call("os.system", command=TOUCH)), "'os.system'"),
-    "in an argument": (as_latent({"deep": [{"deeper": call("builtins.eval", source="1")}]}), "'builtins.eval'"),
+    "in an argument": (
+        as_latent({"deep": [{"deeper": call("builtins.eval", source="1")}]}),
+        "'builtins.eval'",
+    ),
     "a module to import": (in_chain(call("evil_code:obj")), "'evil_code:obj'"),
     "a module in a room's name": (in_chain(call("flows.evil_code.obj")), "'flows.evil_code.obj'"),
     "an attribute of a room": (in_chain(call("bijections.importlib")), "'bijections.importlib'"),
     "a function as the posterior": (entry(**{"class": "os.system"}), "Network class 'os.system'"),
     "a number as a class": (in_chain(call(5)), "Network class '5'"),
-    "a Keras lambda": (as_latent(keras("keras.layers", "Lambda", function=LAMBDA)), "'keras.layers.Lambda'"),
+    "a Keras lambda": (
+        as_latent(keras("keras.layers", "Lambda", function=LAMBDA)),
+        "'keras.layers.Lambda'",
+    ),
     "a bare lambda": (as_latent({"keras": LAMBDA}), "'None.__lambda__'"),
-    "a Keras module": (as_latent(keras("keras.saving", "load_model", filepath="x")), "'keras.saving.load_model'"),
-    "a function of Keras": (as_latent(keras("keras.layers", "deserialize")), "'keras.layers.deserialize'"),
+    "a Keras module": (
+        as_latent(keras("keras.saving", "load_model", filepath="x")),
+        "'keras.saving.load_model'",
+    ),
+    "a function of Keras": (
+        as_latent(keras("keras.layers", "deserialize")),
+        "'keras.layers.deserialize'",
+    ),
     "another module for Keras": (as_latent(keras("os", "system", command=TOUCH)), "'os.system'"),
-    "a module for Keras to import": (as_latent(keras("keras.evil_code", "obj")), "'keras.evil_code.obj'"),
-    "a saved model of TensorFlow": (as_latent(keras("keras.layers", "TFSMLayer", filepath="x")), "TFSMLayer"),
-    "a file to read": (as_latent(keras("keras.layers", "StringLookup", vocabulary="/etc/passwd")), "StringLookup"),
-    "a registered name": (as_latent(keras("keras.layers", "Dense", "evil>Dense", units=1)), "'keras.layers.Dense'"),
+    "a module for Keras to import": (
+        as_latent(keras("keras.evil_code", "obj")),
+        "'keras.evil_code.obj'",
+    ),
+    "a saved model of TensorFlow": (
+        as_latent(keras("keras.layers", "TFSMLayer", filepath="x")),
+        "TFSMLayer",
+    ),
+    "a file to read": (
+        as_latent(keras("keras.layers", "StringLookup", vocabulary="/etc/passwd")),
+        "StringLookup",
+    ),
+    "a registered name": (
+        as_latent(keras("keras.layers", "Dense", "evil>Dense", units=1)),
+        "'keras.layers.Dense'",
+    ),
     "inside of a Keras layer": (
-        as_latent(keras("keras.layers", "Dense", units=1, activation=keras("os", "system")["keras"])),
+        as_latent(
+            keras("keras.layers", "Dense", units=1, activation=keras("os", "system")["keras"])
+        ),
         "'os.system'",
     ),
     "a module as the simulator's": (simulator(module="evil_code"), "'nope' of a saved posterior"),
-    "a function as the simulator": (simulator(module="os", object="system"), "'nope' of a saved posterior"),
+    "a function as the simulator": (
+        simulator(module="os", object="system"),
+        "'nope' of a saved posterior",
+    ),
     "a relative module": (simulator(module=".evil_code"), "'nope' of a saved posterior"),
-    "a relative file": (simulator(module="nowhere", file="../evil_code.py"), "../evil_code.py, is not run"),
-    "a module of the library": (simulator(module="bayesinn.simulators.evil_code"), "'nope' of a saved posterior"),
+    "a relative file": (
+        simulator(module="nowhere", file="../evil_code.py"),
+        "../evil_code.py, is not run",
+    ),
+    "a module of the library": (
+        simulator(module="bayesinn.simulators.evil_code"),
+        "'nope' of a saved posterior",
+    ),
 }
 WRONG = {
     "a class that is no posterior": (entry(**{"class": "bijections.ActNorm"}), "entry 'network'"),
-    "a class as a list": (entry(**{"class": ["posterior.AmortizedPosterior"]}), "entry 'class'\n  expected: a text"),
+    "a class as a list": (
+        entry(**{"class": ["posterior.AmortizedPosterior"]}),
+        "entry 'class'\n  expected: a text",
+    ),
     "no flow": (lambda manifest: manifest["network"].pop("flow"), "entry 'network.flow'"),
     "a list as networks": (entry(network=[]), "entry 'network'\n  expected: an object"),
     "a flow that is none": (as_flow(call("bijections.ActNorm")), "entry 'network'"),
     "no class": (as_flow({"chain": 5}), "entry 'network'"),
-    "an argument too many": (in_chain(call("bijections.ActNorm", fast=True)), "'bijections.ActNorm'"),
-    "arguments as a list": (in_chain({"class": "bijections.ActNorm", "arguments": [1]}), "'bijections.ActNorm'"),
-    "an argument out of range": (in_chain(call("bijections.Coupling", hidden=[-3])), "entry 'network'"),
-    "a huge network": (in_chain(call("bijections.Coupling", hidden=[10**6, 10**6])), "entry 'network'"),
-    "parameters as a list": (entry(parameters=["x1", "x2"]), "entry 'parameters'\n  expected: an object"),
-    "shapes as text": (entry(parameters={"x1": "()", "x2": []}), "entry 'parameters.x1'\n  expected: a list"),
-    "compression as text": (entry(compression={"y": "1"}), "entry 'compression.y'\n  expected: a number or null"),
+    "an argument too many": (
+        in_chain(call("bijections.ActNorm", fast=True)),
+        "'bijections.ActNorm'",
+    ),
+    "arguments as a list": (
+        in_chain({"class": "bijections.ActNorm", "arguments": [1]}),
+        "'bijections.ActNorm'",
+    ),
+    "an argument out of range": (
+        in_chain(call("bijections.Coupling", hidden=[-3])),
+        "entry 'network'",
+    ),
+    "a huge network": (
+        in_chain(call("bijections.Coupling", hidden=[10**6, 10**6])),
+        "entry 'network'",
+    ),
+    "parameters as a list": (
+        entry(parameters=["x1", "x2"]),
+        "entry 'parameters'\n  expected: an object",
+    ),
+    "shapes as text": (
+        entry(parameters={"x1": "()", "x2": []}),
+        "entry 'parameters.x1'\n  expected: a list",
+    ),
+    "compression as text": (
+        entry(compression={"y": "1"}),
+        "entry 'compression.y'\n  expected: a number or null",
+    ),
     "negative compression": (entry(compression={"y": -1.0}), "compression -1.0 of 'y'"),
     "no compression": (entry(compression={}), "KeyError: 'y'"),
-    "steps as text": (entry(training={"settings": {"steps": "2"}}), "entry 'training.settings.steps'"),
+    "steps as text": (
+        entry(training={"settings": {"steps": "2"}}),
+        "entry 'training.settings.steps'",
+    ),
     "an uneven history": (entry(history={"step": [1], "loss": []}), "entry 'history'"),
-    "quantiles as text": (before_identity(prior={"x1": [["0"]]}), "entry 'prior.x1[0][0]'\n  expected: a number"),
-    "too few quantiles": (before_identity(prior={"x1": [[0.0]]}), "7 quantiles of 1 columns of 'x1'"),
+    "quantiles as text": (
+        before_identity(prior={"x1": [["0"]]}),
+        "entry 'prior.x1[0][0]'\n  expected: a number",
+    ),
+    "too few quantiles": (
+        before_identity(prior={"x1": [[0.0]]}),
+        "7 quantiles of 1 columns of 'x1'",
+    ),
     "an identity as text": (entry(identity="linear"), "in a saved posterior"),
     "an empty identity": (entry(identity={}), "KeyError: 'declared'"),
     "a prior as a number": (identity("declared", "prior", "x1", value=5), "5 in place of a text"),
@@ -153,20 +239,32 @@ WRONG = {
     "draws as text": (identity("draws", "x1", value="0.0"), "0 axes in place of 2"),
     "too many draws": (identity("draws", "x1", value=[[0.0]] * 10**4), "[16, 10000] draws"),
     "draws of two numbers": (identity("draws", "x1", value=[[0.0, 0.0]] * 16), "ValueError"),
-    "draws that are NaN": (identity("log_prob", "x1", value=[None] * 16), "draws outside of the prior"),
+    "draws that are NaN": (
+        identity("log_prob", "x1", value=[None] * 16),
+        "draws outside of the prior",
+    ),
     "a huge draw": (identity("draws", "x1", 0, value=[1e300]), "the log density of 'x1'"),
     "a whole number without end": (identity("draws", "x1", 0, value=[10**400]), "OverflowError"),
     "rows as a list": (identity("rows", value=[]), "TypeError"),
     "too many rows": (identity("rows", "observables", "y", value=[[0.0]] * 17), "17 rows"),
     "no rows": (identity("rows", "observables", "y", value=[]), "1 axes in place of 2"),
     "a row that failed": (identity("rows", "failed", value={"x": "raised"}), "ValueError"),
-    "a row that failed otherwise": (identity("rows", "failed", value={"0": "odd"}), "failures ['odd']"),
-    "a row that failed beyond the end": (identity("rows", "failed", value={"99": "raised"}), "16 rows"),
+    "a row that failed otherwise": (
+        identity("rows", "failed", value={"0": "odd"}),
+        "failures ['odd']",
+    ),
+    "a row that failed beyond the end": (
+        identity("rows", "failed", value={"99": "raised"}),
+        "16 rows",
+    ),
     "another observable": (identity("rows", "observables", value={"z": [[0.0]]}), "'z'"),
     "wider rows": (identity("rows", "observables", "y", value=[[0.0, 1.0]] * 16), "in place of 2"),
     "repeatable as text": (identity("rows", "repeatable", value="yes"), "repeatable 'yes'"),
     "packages as a list": (entry(packages=[]), "entry 'packages'"),
-    "a simulator without a file": (entry(simulator={"name": "a", "module": "b", "object": "c"}), "'simulator.file'"),
+    "a simulator without a file": (
+        entry(simulator={"name": "a", "module": "b", "object": "c"}),
+        "'simulator.file'",
+    ),
     "a simulator as text": (entry(simulator="linear"), "entry 'simulator'\n  expected: an object"),
 }
 
@@ -189,7 +287,9 @@ def test_code_is_not_run(folder: Path, name: str) -> None:
     assert not (folder.parent / "ran").exists()
 
 
-@pytest.mark.parametrize("name", [name for name in CODE if "'nope'" not in CODE[name][1] and "relative" not in name])
+@pytest.mark.parametrize(
+    "name", [name for name in CODE if "'nope'" not in CODE[name][1] and "relative" not in name]
+)
 def test_a_trusted_simulator_makes_no_network_trusted(folder: Path, name: str) -> None:
     change, message = CODE[name]
     assert message in refusal(folder, change, simulator=bi.get("linear"), trust_source=True)
@@ -202,7 +302,9 @@ def test_relative_files_are_not_run_when_trusted_either(folder: Path) -> None:
     assert not (folder.parent / "ran").exists()
 
 
-@pytest.mark.filterwarnings("ignore:Layer 'posterior' looks", "ignore:`build\\(\\)` was called on layer 'posterior'")
+@pytest.mark.filterwarnings(
+    "ignore:Layer 'posterior' looks", "ignore:`build\\(\\)` was called on layer 'posterior'"
+)
 @pytest.mark.parametrize("name", WRONG)
 def test_wrong_entries_are_named(folder: Path, name: str) -> None:
     change, message = WRONG[name]
@@ -211,7 +313,8 @@ def test_wrong_entries_are_named(folder: Path, name: str) -> None:
 
 def empty(name: str):
     def change(file: h5py.File) -> None:
-        shape, dtype = file[f"reference/{name}"].shape, file[f"reference/{name}"].dtype
+        shape = file[f"reference/{name}"].shape
+        dtype = file[f"reference/{name}"].dtype
         del file[f"reference/{name}"]
         file.create_dataset(f"reference/{name}", shape=(0,) * len(shape), dtype=dtype)
 
@@ -261,7 +364,9 @@ REFERENCES = {
 
 
 @pytest.mark.parametrize("name", REFERENCES)
-def test_references_that_do_not_fit_are_refused_before_they_are_used(folder: Path, name: str) -> None:
+def test_references_that_do_not_fit_are_refused_before_they_are_used(
+    folder: Path, name: str
+) -> None:
     with h5py.File(folder / "weights.h5", "r+") as file:
         REFERENCES[name](file)
     fingerprint = sha256((folder / "weights.h5").read_bytes()).hexdigest()
@@ -269,11 +374,15 @@ def test_references_that_do_not_fit_are_refused_before_they_are_used(folder: Pat
 
 
 @pytest.mark.parametrize("place", ["", "a\0b", "\ud800", "x" * 300], ids=ascii)
-def test_places_that_no_disk_can_hold_are_refused(original: Path, place: str, tmp_path, monkeypatch) -> None:
+def test_places_that_no_disk_can_hold_are_refused(
+    original: Path, place: str, tmp_path, monkeypatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     posterior = bi.load(original)
     for call in (posterior.save, bi.load, bi.Checkpoint):
-        with pytest.raises(InputError, match=r"(?s)a path that a disk can hold.*do this:  pass for example"):
+        with pytest.raises(
+            InputError, match=r"(?s)a path that a disk can hold.*do this:  pass for example"
+        ):
             call(place)
     assert not list(tmp_path.iterdir())
 

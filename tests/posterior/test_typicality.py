@@ -1,4 +1,4 @@
-"""The flag of odd observations: exact in size, with power where data are not what the simulator makes, and a reason."""
+"""The flag of odd observations: exact in size, with power for data not simulated, and a reason."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ from tests.helpers.models import small_flow
 
 tfd = tfp.distributions
 
-INPUTS, EXTREMES = STATISTICS.index("inputs"), STATISTICS.index("extremes")
+INPUTS = STATISTICS.index("inputs")
+EXTREMES = STATISTICS.index("extremes")
 
 
 @bi.simulator(prior={"rate": tfd.Normal(0.3, 0.1), "start": tfd.Normal(1.0, 0.5)})
@@ -38,11 +39,14 @@ class Judge:
         self.simulator = simulator
         posterior = bi.AmortizedPosterior(simulator, summary, small_flow())
         learner, pilot = new_model(posterior.simulator, posterior.summaries, posterior.flow, 1)
-        self.names, self.sampler = tuple(learner.data.scalings), Evaluator(learner)
+        self.names = tuple(learner.data.scalings)
+        self.sampler = Evaluator(learner)
         self.reference = measure_reference(self.sampler, pilot)
 
     def seen(self, data):
-        condition, inputs = self.sampler.condition({name: np.asarray(data[name], np.float32) for name in self.names})
+        condition, inputs = self.sampler.condition(
+            {name: np.asarray(data[name], np.float32) for name in self.names}
+        )
         return condition.features, inputs
 
     def __call__(self, data) -> Typicality:
@@ -70,11 +74,17 @@ def sets() -> Judge:
 
 
 @pytest.mark.parametrize("name", ["linear", "gaussian", "sir"])
-def test_fresh_simulations_are_flagged_at_the_nominal_rate(name: str, request: pytest.FixtureRequest) -> None:
-    judge = Judge(linear) if name == "linear" else request.getfixturevalue({"gaussian": "sets", "sir": "germany"}[name])
+def test_fresh_simulations_are_flagged_at_the_nominal_rate(
+    name: str, request: pytest.FixtureRequest
+) -> None:
+    judge = (
+        Judge(linear)
+        if name == "linear"
+        else request.getfixturevalue({"gaussian": "sets", "sir": "germany"}[name])
+    )
     p_value, _ = judge(judge.fresh(20_000))
-    # Given 2048 held-out simulations, the rates have a standard deviation of 0.22 and 0.48 % over references. Measured
-    # over six seeds: 0.48 to 1.35 % and 4.2 to 6.1 %.
+    # Given 2048 held-out simulations, the rates have a standard deviation of 0.22 and 0.48 % over
+    # references. Measured over six seeds: 0.48 to 1.35 % and 4.2 to 6.1 %.
     assert np.mean(p_value < 0.01) == pytest.approx(0.01, abs=0.007)
     assert np.mean(p_value < 0.05) == pytest.approx(0.05, abs=0.015)
 
@@ -88,14 +98,17 @@ def test_p_values_are_never_too_small(simulations: int) -> None:
         reference = Reference.fit(x[1:, :1], {"x": x[1:]})
         p_values.append(reference.compare(x[:1, :1], {"x": x[:1]}).p_value[0])
     for alpha in (0.05, 0.1, 0.2, 0.5):
-        assert np.mean(np.array(p_values) <= alpha) <= alpha + 3.0 * np.sqrt(alpha * (1.0 - alpha) / 1000)
+        assert np.mean(np.array(p_values) <= alpha) <= alpha + 3.0 * np.sqrt(
+            alpha * (1.0 - alpha) / 1000
+        )
     assert min(p_values) >= reference.smallest == 1.0 / (1 + simulations // 2)
 
 
 def test_few_simulations_flag_what_is_far_out() -> None:
     generator = np.random.default_rng(2)
     x = generator.normal(size=(450, 5))
-    reference, odd = Reference.fit(x[:, :2], {"x": x}), np.full((1, 5), 30.0)
+    reference = Reference.fit(x[:, :2], {"x": x})
+    odd = np.full((1, 5), 30.0)
     # One of the simulations may be first in everything, too.
     assert reference.compare(odd[:, :2], {"x": odd}).p_value[0] <= 2.0 * reference.smallest < 0.01
 
@@ -108,7 +121,8 @@ def test_one_number_far_out_on_either_side_is_extreme(sign: float) -> None:
     generator = np.random.default_rng(1)
     # Among 400 inputs, the distance of which one more does not change much.
     x = generator.normal(size=(2_000, 400))
-    reference, odd = Reference.fit(x[:, :2], {"x": x}), generator.normal(size=(1, 400))
+    reference = Reference.fit(x[:, :2], {"x": x})
+    odd = generator.normal(size=(1, 400))
     assert reference.compare(odd[:, :2], {"x": odd}).p_value[0] > 0.05
     odd[0, 7] = sign * 7.0
     p_value, unusual = reference.compare(odd[:, :2], {"x": odd})
@@ -128,7 +142,9 @@ def test_german_counts_pass_and_impossible_ones_do_not(germany: Judge) -> None:
 def test_german_counts_with_an_empty_week_or_shuffled_are_seen(germany: Judge) -> None:
     counts = np.array(GERMANY, float)
     days = np.arange(14)
-    empty = np.stack([np.where((days >= first) & (days < first + 7), 0.0, counts) for first in range(8)])
+    empty = np.stack(
+        [np.where((days >= first) & (days < first + 7), 0.0, counts) for first in range(8)]
+    )
     p_value, unusual = germany({"cases": empty})
     # Measured over three seeds: all of them 0.0024.
     assert (p_value < 0.01).all()
@@ -148,7 +164,9 @@ def test_wrong_orders_gaps_and_wiggles_are_seen_where_scatter_is_small() -> None
     wiggles = x + 0.5 * (-1.0) ** np.arange(14)
     for damaged in (shuffled, gap, wiggles):
         assert np.mean(judge({"x": damaged}).p_value < 0.01) > 0.95
-        assert np.mean(judge.reference.shares(*judge.seen({"x": damaged}))[:, INPUTS] < 0.005) > 0.95
+        assert (
+            np.mean(judge.reference.shares(*judge.seen({"x": damaged}))[:, INPUTS] < 0.005) > 0.95
+        )
     # The largest value alone would not do.
     assert np.mean(judge.reference.shares(*judge.seen({"x": wiggles}))[:, EXTREMES] < 0.005) < 0.1
 
@@ -178,14 +196,26 @@ HOURS = np.array([0.25, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 18.0, 24.0
 
 
 @bi.simulator(
-    prior={"clearance": tfd.LogNormal(1.6, 0.3), "volume": tfd.LogNormal(3.7, 0.3), "rate": tfd.LogNormal(0.0, 0.3)},
+    prior={
+        "clearance": tfd.LogNormal(1.6, 0.3),
+        "volume": tfd.LogNormal(3.7, 0.3),
+        "rate": tfd.LogNormal(0.0, 0.3),
+    },
     context={"dose": tfd.LogNormal(4.6, 0.3)},
 )
 def drug(parameters, context, seed):
     """Twelve concentrations after a dose, with 15 % noise."""
-    clearance, volume, rate = (parameters[name][:, None] for name in ("clearance", "volume", "rate"))
+    clearance, volume, rate = (
+        parameters[name][:, None] for name in ("clearance", "volume", "rate")
+    )
     out = clearance / volume
-    mean = context["dose"][:, None] * rate / volume / (rate - out) * (tf.exp(-out * HOURS) - tf.exp(-rate * HOURS))
+    mean = (
+        context["dose"][:, None]
+        * rate
+        / volume
+        / (rate - out)
+        * (tf.exp(-out * HOURS) - tf.exp(-rate * HOURS))
+    )
     return {"concentration": mean * tf.exp(0.15 * tf.random.stateless_normal(tf.shape(mean), seed))}
 
 
@@ -212,7 +242,9 @@ def peak_missing(x: np.ndarray) -> np.ndarray:
         ("dose", lambda x: np.full_like(x, np.exp(4.6 - 6.0 * 0.3))),
     ],
 )
-def test_wrong_units_zeros_at_the_peak_and_context_far_out_are_seen(trial: Judge, name: str, damage) -> None:
+def test_wrong_units_zeros_at_the_peak_and_context_far_out_are_seen(
+    trial: Judge, name: str, damage
+) -> None:
     data = trial.fresh(300)
     p_value, _ = trial({**data, name: damage(data[name])})
     assert np.mean(p_value < 0.01) > 0.9
@@ -245,17 +277,28 @@ def test_damage_spares_padding_and_what_is_no_series() -> None:
     for copy in copies.values():
         np.testing.assert_array_equal(copy["other"], other)
         np.testing.assert_array_equal(copy["x"] == -7.0, np.broadcast_to(padding, x.shape))
-    order, gap = copies["order"]["x"], copies["gap"]["x"]
+    order = copies["order"]["x"]
+    gap = copies["gap"]["x"]
     np.testing.assert_array_equal(np.sort(order, axis=1), np.sort(x, axis=1))
-    # A channel is always changed, both half of the time and once by chance: 3/4, and some shuffles change nothing.
+    # A channel is always changed, both half of the time and once by chance: 3/4, and some shuffles
+    # change nothing.
     changed = (order != x).any(axis=1)
     assert changed.any(axis=1).mean() > 0.95
     assert 0.4 < changed.all(axis=1).mean() < 0.85
     zeros = (gap == 0.0).sum(axis=1).max(axis=1) / n
     assert zeros.min() > 0.0
     assert zeros.max() < 0.6
-    factors = np.stack([scale["x"][:, 0, 0] / x[:, 0, 0], scale["other"][:, 0] / other[:, 0]]).round(4)
-    assert {tuple(pair) for pair in factors.T} == {(0.1, 1), (10, 1), (1, 0.1), (1, 10), (0.1, 0.1), (10, 10)}
+    factors = np.stack(
+        [scale["x"][:, 0, 0] / x[:, 0, 0], scale["other"][:, 0] / other[:, 0]]
+    ).round(4)
+    assert {tuple(pair) for pair in factors.T} == {
+        (0.1, 1),
+        (10, 1),
+        (1, 0.1),
+        (1, 10),
+        (0.1, 0.1),
+        (10, 10),
+    }
     np.testing.assert_array_equal(scale["n"], n)
     # In one piece.
     assert (np.abs(np.diff((gap[:, :, 0] == 0.0).astype(int), axis=1)).sum(axis=1) <= 2).all()
@@ -302,9 +345,14 @@ def test_fewer_simulations_than_dimensions(simulations: int) -> None:
 def test_images() -> None:
     generator = np.random.default_rng(1)
     patterns = generator.normal(size=(4, 32, 32, 1))
-    x = np.tensordot(generator.normal(size=(600, 4)), patterns, 1) + 0.1 * generator.normal(size=(600, 32, 32, 1))
-    first, second = Reference.fit(x[:, 0, :2, 0], {"x": x}), Reference.fit(x[:, 0, :2, 0], {"x": x})
-    assert all(np.array_equal(first.arrays()[name], second.arrays()[name]) for name in first.arrays())
+    x = np.tensordot(generator.normal(size=(600, 4)), patterns, 1) + 0.1 * generator.normal(
+        size=(600, 32, 32, 1)
+    )
+    first = Reference.fit(x[:, 0, :2, 0], {"x": x})
+    second = Reference.fit(x[:, 0, :2, 0], {"x": x})
+    assert all(
+        np.array_equal(first.arrays()[name], second.arrays()[name]) for name in first.arrays()
+    )
     flipped = x[:50, ::-1]
     p_value, unusual = first.compare(x[:50, 0, :2, 0], {"x": flipped})
     assert (p_value < 0.01).all()
@@ -314,7 +362,8 @@ def test_images() -> None:
 def test_loading_gives_the_same_bits(tmp_path) -> None:
     posterior = fit(gaussian, deep_set(), steps=2)
     again = bi.load(posterior.save(tmp_path / "posterior"))
-    saved, loaded = posterior.reference.arrays(), again.reference.arrays()
+    saved = posterior.reference.arrays()
+    loaded = again.reference.arrays()
     assert saved.keys() == loaded.keys()
     for name, value in saved.items():
         assert value.dtype == loaded[name].dtype
@@ -323,7 +372,9 @@ def test_loading_gives_the_same_bits(tmp_path) -> None:
     assert saved["pooled"].tolist() == [False, True]
     sample = gaussian.sample(50, seed=4)
     condition, inputs = posterior.evaluator.condition({name: sample[name] for name in ("x", "n")})
-    first, second = (each.reference.compare(np.asarray(condition.flat()), inputs) for each in (posterior, again))
+    first, second = (
+        each.reference.compare(np.asarray(condition.flat()), inputs) for each in (posterior, again)
+    )
     assert np.array_equal(first.p_value, second.p_value)
     assert np.array_equal(first.unusual, second.unusual)
 

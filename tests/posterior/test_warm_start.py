@@ -16,7 +16,10 @@ tfd = tfp.distributions
 def measurement(place: float, count: int = 3) -> bi.Simulator:
     """Noisy measurements of x ~ Normal(place, 1)."""
 
-    @bi.simulator(prior={"x": tfd.Normal(place, 1.0), "y": tfd.Normal(0.0, 1.0)}, name=f"measurement at {place}")
+    @bi.simulator(
+        prior={"x": tfd.Normal(place, 1.0), "y": tfd.Normal(0.0, 1.0)},
+        name=f"measurement at {place}",
+    )
     def simulate(parameters: dict[str, tf.Tensor], seed: tf.Tensor) -> dict[str, tf.Tensor]:
         noise = tf.random.stateless_normal((tf.shape(parameters["x"])[0], count), seed)
         return {"data": parameters["x"][:, None] + 0.5 * noise}
@@ -33,18 +36,26 @@ def trained() -> bi.AmortizedPosterior:
     return untrained(measurement(0.0)).fit(steps=300, batch_size=128, seed=1, progress=False)
 
 
-def test_a_step_too_small_to_matter_leaves_the_posterior_as_it_was(trained: bi.AmortizedPosterior) -> None:
+def test_a_step_too_small_to_matter_leaves_the_posterior_as_it_was(
+    trained: bi.AmortizedPosterior,
+) -> None:
     # The other prior's own scalings would move every density.
     simulator = measurement(1.0)
     again = untrained(simulator).fit(
-        start_from=trained, steps=1, optimization=bi.Optimization(learning_rate=1e-9), seed=7, progress=False
+        start_from=trained,
+        steps=1,
+        optimization=bi.Optimization(learning_rate=1e-9),
+        seed=7,
+        progress=False,
     )
     data = {"data": np.array([0.1, 0.6, 0.3])}
     parameters = {"x": np.linspace(-1.0, 1.0, 5), "y": np.zeros(5)}
     np.testing.assert_allclose(
         again.log_prob(parameters, data), trained.log_prob(parameters, data), atol=1e-5
     )  # 2e-6, seeds 1 to 3
-    anew = untrained(simulator).fit(steps=1, optimization=bi.Optimization(learning_rate=1e-9), seed=7, progress=False)
+    anew = untrained(simulator).fit(
+        steps=1, optimization=bi.Optimization(learning_rate=1e-9), seed=7, progress=False
+    )
     assert np.abs(anew.log_prob(parameters, data) - trained.log_prob(parameters, data)).max() > 0.1
 
 
@@ -58,7 +69,8 @@ def test_a_few_steps_adapt_to_another_prior(trained: bi.AmortizedPosterior) -> N
         progress=False,
     )
     draws = adapted.sample({"data": np.full(3, 0.5)}, draws=4_000, seed=1)
-    # Precisions 1 and 3 / 0.25 of prior and data: mean (1 + 6) / 13. With the first prior it is 6 / 13 = 0.46.
+    # Precisions 1 and 3 / 0.25 of prior and data: mean (1 + 6) / 13. With the first prior it is 6 /
+    # 13 = 0.46.
     assert abs(draws["x"].mean() - 7 / 13) < 0.04  # 0.010, 0.006 and 0.018 for seeds 2, 3 and 4
     assert adapted.training["start_from"] == trained.fingerprint
     assert trained.training["start_from"] is None
@@ -86,9 +98,9 @@ def test_what_can_not_be_started_from(trained: bi.AmortizedPosterior, start, mes
 
 
 def test_the_order_of_parameters_counts(trained: bi.AmortizedPosterior) -> None:
-    swapped = bi.simulator(prior={"y": tfd.Normal(0.0, 1.0), "x": tfd.Normal(0.0, 1.0)}, name="swapped")(
-        trained.simulator.function
-    )
+    swapped = bi.simulator(
+        prior={"y": tfd.Normal(0.0, 1.0), "x": tfd.Normal(0.0, 1.0)}, name="swapped"
+    )(trained.simulator.function)
     with pytest.raises(InputError, match="in this order"):
         untrained(swapped).fit(start_from=trained, steps=1, progress=False)
 
@@ -104,7 +116,11 @@ def test_what_was_held_out_stays_held_out(trained: bi.AmortizedPosterior) -> Non
     """A step that changes nothing has the validation loss that training ended with."""
     data = trained.simulator.sample(400, seed=1)
     options = {"batch_size": 50, "seed": 3, "progress": False}
-    plain, still = bi.Optimization(average=0.0), bi.Optimization(average=0.0, learning_rate=1e-9)
+    plain = bi.Optimization(average=0.0)
+    still = bi.Optimization(average=0.0, learning_rate=1e-9)
     first = untrained(trained.simulator).fit(data, epochs=1, optimization=plain, **options)
-    again = untrained(trained.simulator).fit(data, start_from=first, epochs=1, optimization=still, **options)
-    np.testing.assert_allclose(again.history["val_loss"], first.history["val_loss"], rtol=1e-6)  # 0, seeds 1 to 3
+    again = untrained(trained.simulator).fit(
+        data, start_from=first, epochs=1, optimization=still, **options
+    )
+    # 0, seeds 1 to 3
+    np.testing.assert_allclose(again.history["val_loss"], first.history["val_loss"], rtol=1e-6)

@@ -18,8 +18,19 @@ from tests.workflow.test_browser import LAPTOP, PHONE, browser  # noqa: F401
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Built anew, warnings being errors, as by ``make docs``."""
     folder = tmp_path_factory.mktemp("site")
-    command = [sys.executable, "-m", "sphinx", "--fail-on-warning", "--keep-going", "-d", folder / "doctrees", "docs"]
-    done = subprocess.run([*command, folder / "html"], cwd=ROOT, capture_output=True, text=True, check=False)
+    command = [
+        sys.executable,
+        "-m",
+        "sphinx",
+        "--fail-on-warning",
+        "--keep-going",
+        "-d",
+        folder / "doctrees",
+        "docs",
+    ]
+    done = subprocess.run(
+        [*command, folder / "html"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     return folder / "html"
 
@@ -33,14 +44,20 @@ def test_every_page_is_there(site: Path) -> None:
     names = {str(page.relative_to(site)) for page in site.rglob("*.html")}
     for folder, source in (("tutorials", "tutorials/*.md"), ("how_to", "docs/how_to/*.md")):
         assert names >= {f"{folder}/{file.stem}.html" for file in ROOT.glob(source)}
-    assert names >= {f"gallery/{file.parent.name}.html" for file in ROOT.glob("paper_results/*/README.md")}
+    assert names >= {
+        f"gallery/{file.parent.name}.html" for file in ROOT.glob("paper_results/*/README.md")
+    }
     assert "within tolerance" in text_of(site / "getting_started.html")
 
 
 @pytest.mark.slow
 def test_public_names_are_described(site: Path) -> None:
     pages = "".join(page.read_text() for page in site.glob("reference/*.html"))
-    for name in ("bayesinn.diagnose", "bayesinn.AmortizedPosterior.sample", "bayesinn.flows.coupling"):
+    for name in (
+        "bayesinn.diagnose",
+        "bayesinn.AmortizedPosterior.sample",
+        "bayesinn.flows.coupling",
+    ):
         assert f'id="{name}"' in pages, name
     missing = [name for name in reference.public(bi) if f'id="bayesinn.{name}"' not in pages]
     assert missing == []
@@ -81,10 +98,14 @@ def test_a_tutorial_without_outputs_of_its_code_is_a_warning(tmp_path: Path) -> 
 
 def test_links_lead_to_pages_figures_and_files() -> None:
     text = "[a](../sir_germany/README.md) [b](run.py) [c](https://x.org/y) ![d](draws.png) [e](.)"
-    link_a, link_b, link_c, rest = relinked(text, ROOT / "paper_results" / "two_moons" / "README.md").split(" ", 3)
+    link_a, link_b, link_c, rest = relinked(
+        text, ROOT / "paper_results" / "two_moons" / "README.md"
+    ).split(" ", 3)
     assert link_a == "[a](/gallery/sir_germany.md)"
     assert link_b == "{download}`b"
-    assert rest.startswith("[c](https://x.org/y) ```{figure} ../../paper_results/two_moons/draws.png")
+    assert rest.startswith(
+        "[c](https://x.org/y) ```{figure} ../../paper_results/two_moons/draws.png"
+    )
     assert link_c == "<../../paper_results/two_moons/run.py>`"
     assert rest.endswith("``` e")
 

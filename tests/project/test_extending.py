@@ -1,7 +1,7 @@
 """What a user writes to extend the library: bijections, a summary, flows of three abilities, a diagnostic, a trainable.
 
-Each is one class or function of at most 40 lines. It trains, is saved and loaded in a fresh process, is diagnosed and
-reported, and the library knows nothing of it.
+Each is one class or function of at most 40 lines. It trains, is saved and loaded in a fresh
+process, is diagnosed and reported, and the library knows nothing of it.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ tfd = tfp.distributions
 
 @bi.simulator(prior={"mean": tfd.Normal(0.0, 1.0), "log_sd": tfd.Normal(0.0, 0.5)})
 def sample_of_ten(parameters: dict[str, tf.Tensor], seed: tf.Tensor) -> dict[str, tf.Tensor]:
-    mean, log_sd = parameters["mean"][:, None], parameters["log_sd"][:, None]
+    mean = parameters["mean"][:, None]
+    log_sd = parameters["log_sd"][:, None]
     return {"x": mean + tf.exp(log_sd) * tf.random.stateless_normal((tf.shape(mean)[0], 10), seed)}
 
 
@@ -44,10 +45,14 @@ class Shift(Bijection):
             shape = (self.condition_dimension, self.dimension)
             self.slope = self.add_weight(shape=shape, initializer="zeros", name="slope")
 
-    def forward(self, x: tf.Tensor, condition: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor]:
+    def forward(
+        self, x: tf.Tensor, condition: tf.Tensor | None = None
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         return x + self._shift(condition), tf.zeros_like(x[:, 0])
 
-    def inverse(self, z: tf.Tensor, condition: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor]:
+    def inverse(
+        self, z: tf.Tensor, condition: tf.Tensor | None = None
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         return z - self._shift(condition), tf.zeros_like(z[:, 0])
 
     def _shift(self, condition: tf.Tensor | None) -> tf.Tensor | float:
@@ -96,12 +101,16 @@ class Generator(Flow):
     density = None
 
     def build(self, event_shape, condition_shape=None) -> None:
-        self.network = keras.Sequential([keras.layers.Dense(32, "silu"), keras.layers.Dense(event_shape[0])])
+        self.network = keras.Sequential(
+            [keras.layers.Dense(32, "silu"), keras.layers.Dense(event_shape[0])]
+        )
         self.network.build((None, event_shape[0] + condition_shape[0]))
         super().build(event_shape, condition_shape)
 
     def sample(self, n: int | tf.Tensor, condition: tf.Tensor, *, seed: tf.Tensor) -> tf.Tensor:
-        noise = tf.random.stateless_normal((tf.shape(condition)[0] * n, *self.event_shape), seed, alg="philox")
+        noise = tf.random.stateless_normal(
+            (tf.shape(condition)[0] * n, *self.event_shape), seed, alg="philox"
+        )
         draws = self.network(tf.concat([noise, tf.repeat(condition, n, axis=0)], axis=-1))
         return tf.reshape(draws, (-1, n, *self.event_shape))
 
@@ -134,12 +143,14 @@ class ScaleMixture(ConditionalGaussian):
     def sample(self, n: int | tf.Tensor, condition: tf.Tensor, *, seed: tf.Tensor) -> tf.Tensor:
         draws = super().sample(n, condition, seed=seed)
         centre = self._law(condition).loc[:, None]
-        node = tf.random.stateless_normal((*tf.unstack(tf.shape(draws)[:2]), 1), seed + 1, alg="philox")
+        node = tf.random.stateless_normal(
+            (*tf.unstack(tf.shape(draws)[:2]), 1), seed + 1, alg="philox"
+        )
         return centre + (draws - centre) * tf.exp(tf.convert_to_tensor(self.spread) * node)
 
 
 class Bias:
-    """Mean distance of the posterior mean from the truth, over the mean posterior standard deviation."""
+    """Mean distance of the posterior mean from the truth, over the mean posterior sd."""
 
     def __init__(self, given) -> None:
         distances = [given.draws[name].mean(axis=1) - given.truth[name] for name in given.truth]
@@ -182,7 +193,10 @@ OWN = {
     "summary": {"summary": Moments()},
     "flow": {"flow": ConditionalGaussian(), "summary": bi.summaries.MLP(4, hidden=(16,))},
     "flow without density": {"flow": Generator(), "summary": bi.summaries.MLP(4, hidden=(16,))},
-    "flow with a costly density": {"flow": ScaleMixture(), "summary": bi.summaries.MLP(4, hidden=(16,))},
+    "flow with a costly density": {
+        "flow": ScaleMixture(),
+        "summary": bi.summaries.MLP(4, hidden=(16,)),
+    },
 }
 READ = """
 import sys
@@ -194,7 +208,9 @@ np.savez(sys.argv[2], **posterior.sample({"x": np.linspace(-1.0, 1.0, 10)}, draw
 """
 
 
-@pytest.mark.parametrize("kind", [Shift, Moments, ConditionalGaussian, Generator, ScaleMixture, Bias, Regression])
+@pytest.mark.parametrize(
+    "kind", [Shift, Moments, ConditionalGaussian, Generator, ScaleMixture, Bias, Regression]
+)
 def test_extensions_are_short(kind: type) -> None:
     assert len(inspect.getsource(kind).splitlines()) <= 40
 
@@ -207,7 +223,9 @@ def test_contracts_hold() -> None:
 @pytest.fixture(scope="module")
 def trained() -> Mapping[str, bi.AmortizedPosterior]:
     return {
-        name: bi.AmortizedPosterior(sample_of_ten, **networks).fit(steps=100, batch_size=64, seed=1, progress=False)
+        name: bi.AmortizedPosterior(sample_of_ten, **networks).fit(
+            steps=100, batch_size=64, seed=1, progress=False
+        )
         for name, networks in OWN.items()
     }
 
@@ -246,7 +264,9 @@ def test_diagnosed_and_reported(trained, tmp_path: Path, monkeypatch) -> None:
         page = diagnosis.to_html(tmp_path / f"{name}.html").read_text()
         assert "How far posterior means are from the truth" in page
         # Without latent codes, what needs them is left out, and the diagnosis says so.
-        assert ("latent codes: not run" in repr(diagnosis).replace("\n", " ")) == (not posterior.flow.codes)
+        assert ("latent codes: not run" in repr(diagnosis).replace("\n", " ")) == (
+            not posterior.flow.codes
+        )
         assert (diagnosis.latent is None) == (not posterior.flow.codes)
         # So is what needs densities, also where they would be costly.
         assert (diagnosis.joint_coverage is None) == (posterior.flow.density != "exact")
@@ -285,7 +305,9 @@ def test_what_a_flow_cannot_do_is_refused() -> None:
         posterior.sample(data, draws=5)
     with pytest.raises(InputError, match="a flow that can draw"):
         bi.diagnose(posterior, simulations=60, draws=40, seed=1, progress=False)
-    assert np.isfinite(posterior.log_prob({"mean": np.zeros(1), "log_sd": np.zeros(1)}, {"x": data["x"][None]}))
+    assert np.isfinite(
+        posterior.log_prob({"mean": np.zeros(1), "log_sd": np.zeros(1)}, {"x": data["x"][None]})
+    )
 
 
 class Undeclared(Flow):
@@ -296,7 +318,9 @@ class Undeclared(Flow):
 
 
 def test_a_flow_that_declares_too_much_is_told() -> None:
-    with pytest.raises(InputError, match=r"expected: a method log_prob.*\n.*\n.*declare density = None"):
+    with pytest.raises(
+        InputError, match=r"expected: a method log_prob.*\n.*\n.*declare density = None"
+    ):
         Undeclared().log_prob(tf.zeros((2, 1)))
 
 
@@ -307,7 +331,13 @@ def test_a_trainable_of_its_own(tmp_path: Path) -> None:
     model = Regression()
     optimization = bi.Optimization(learning_rate=0.02)
     training = fit_arrays(
-        model, {"x": x, "y": y}, steps=600, batch_size=50, seed=1, progress=False, optimization=optimization
+        model,
+        {"x": x, "y": y},
+        steps=600,
+        batch_size=50,
+        seed=1,
+        progress=False,
+        optimization=optimization,
     )
     training.raise_error()
     np.testing.assert_allclose(model.network.kernel[:, 0], [1.0, -2.0, 0.5], atol=0.02)

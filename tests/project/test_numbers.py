@@ -49,7 +49,13 @@ def test_pages_of_every_kind_are_covered() -> None:
 
 
 def test_pages_that_are_made_are_not_covered(tmp_path: Path) -> None:
-    for name in ("docs/index.md", "docs/how_to/deep/a.md", "docs/gallery/b.md", "docs/_build/html/c.md", "other/d.md"):
+    for name in (
+        "docs/index.md",
+        "docs/how_to/deep/a.md",
+        "docs/gallery/b.md",
+        "docs/_build/html/c.md",
+        "other/d.md",
+    ):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
     assert pages(tmp_path) == [tmp_path / "docs/how_to/deep/a.md", tmp_path / "docs/index.md"]
@@ -183,7 +189,9 @@ def test_planted_errors_are_found(place: int) -> None:
     assert wrong != text, "nothing was planted"
     lines = zip(text.splitlines(), wrong.splitlines(), strict=False)
     line = next(number for number, (old, new) in enumerate(lines, 1) if old != new)
-    found = [what for what in problems(PAGES[name], text=wrong) if what.startswith(f"{name}:{line}: ")]
+    found = [
+        what for what in problems(PAGES[name], text=wrong) if what.startswith(f"{name}:{line}: ")
+    ]
     assert any("run make numbers" in what or "is typed" in what for what in found)
 
 
@@ -282,7 +290,10 @@ def test_cells_that_are_not_there_are_errors(page: Path, cell: str, wrong: str) 
 
 
 def test_files_names_and_uses_are_checked(page: Path) -> None:
-    text = PAGE.format(words="twice", more="step = large | ms | d\nunused = large | ms | d\nnowhere.csv\nx = * | a | d")
+    text = PAGE.format(
+        words="twice",
+        more="step = large | ms | d\nunused = large | ms | d\nnowhere.csv\nx = * | a | d",
+    )
     _, found = fill(text + "0<!--=x-->", page, page.parent)
     assert found == [
         "step: declared twice",
@@ -301,7 +312,10 @@ def test_numbers_are_put_where_there_are_none(page: Path) -> None:
 
 def test_what_tutorials_print_is_a_table(tmp_path: Path) -> None:
     file = tmp_path / "outputs.json"
-    file.write_text('{"cells": [{"text": "", "figures": []}, {"text": "floor   1.7393 nat\\nnetwork 0.0100 nat"}]}')
+    file.write_text(
+        '{"cells": [{"text": "", "figures": []}, {"text": "floor   1.7393 nat\\nnetwork 0.0100 '
+        'nat"}]}'
+    )
     assert read(file).value("cell=1", "text ~ floor {} nat") == 1.7393
     assert read(file).value("1", "text ~ network {} nat") == 0.01
 
@@ -323,7 +337,9 @@ large → many | sparse"""
         "| few | dense | 4.3 ± 0.25 | 64 |",
         "| many | sparse | | 64 |",
     ]
-    everything, _ = fill("<!--= table: speed.csv\nnumbers: .2g\n-->\n<!-- end -->\n", page, page.parent)
+    everything, _ = fill(
+        "<!--= table: speed.csv\nnumbers: .2g\n-->\n<!-- end -->\n", page, page.parent
+    )
     assert "| small | 64 | 4.3 | 0.25 | at most 0.039 sd; at most 3.8 % |" in everything
 
 

@@ -1,4 +1,4 @@
-"""The project as it is installed: metadata, what an import does, the set-up script, the files around the code."""
+"""The project as installed: metadata, effects of an import, the set-up script, files around it."""
 
 import ast
 import importlib
@@ -51,7 +51,9 @@ def test_entry_points_lead_to_something(group):
         assert file.is_file(), f"{name}: there is no {file.relative_to(ROOT)}"
         names = names_of(file)
         # A module may make what is expensive when it is asked for.
-        found = attribute in names or ("__getattr__" in names and hasattr(importlib.import_module(module), attribute))
+        found = attribute in names or (
+            "__getattr__" in names and hasattr(importlib.import_module(module), attribute)
+        )
         assert found, f"{name}: {file.relative_to(ROOT)} defines no {attribute}"
 
 
@@ -82,22 +84,32 @@ def test_constraints_cover_every_dependency():
         requirement = Requirement(line)
         name = canonicalize_name(requirement.name)
         assert name in pinned, f"constraints.txt has no {name}"
-        assert requirement.specifier.contains(pinned[name]), f"{requirement} excludes the tested {pinned[name]}"
+        assert requirement.specifier.contains(pinned[name]), (
+            f"{requirement} excludes the tested {pinned[name]}"
+        )
 
 
 def test_wheel_has_all_packages_and_data_and_nothing_else(tmp_path):
     source = tmp_path / "source"
-    shutil.copytree(ROOT / "bayesinn", source / "bayesinn", ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copytree(ROOT / "simulators", source / "simulators", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(
+        ROOT / "bayesinn", source / "bayesinn", ignore=shutil.ignore_patterns("__pycache__")
+    )
+    shutil.copytree(
+        ROOT / "simulators", source / "simulators", ignore=shutil.ignore_patterns("__pycache__")
+    )
     for name in ("setup.cfg", "pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, source)
     shutil.copytree(ROOT / "tests" / "project", source / "tests" / "project")
     build = f"from setuptools import build_meta; build_meta.build_wheel({str(tmp_path)!r})"
-    subprocess.run([sys.executable, "-c", build], cwd=source, check=True, capture_output=True, text=True)
+    subprocess.run(
+        [sys.executable, "-c", build], cwd=source, check=True, capture_output=True, text=True
+    )
     (wheel,) = tmp_path.glob("*.whl")
     packed = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
     wanted = {
-        str(file.relative_to(source)).replace("simulators", "bayesinn/simulators", folder == "simulators")
+        str(file.relative_to(source)).replace(
+            "simulators", "bayesinn/simulators", folder == "simulators"
+        )
         for folder in ("bayesinn", "simulators")
         for file in (source / folder).rglob("*")
         if file.is_file()
@@ -123,13 +135,20 @@ print(json.dumps({
     "missing": [name for name in bayesinn.__all__ if name not in dir(bayesinn)],
 }))
 """
-    answer = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
-    assert json.loads(answer.stdout) == {"unchanged": True, "handlers": 0, "heavy": [], "missing": []}
+    answer = subprocess.run(
+        [sys.executable, "-c", script], check=True, capture_output=True, text=True
+    )
+    assert json.loads(answer.stdout) == {
+        "unchanged": True,
+        "handlers": 0,
+        "heavy": [],
+        "missing": [],
+    }
     assert answer.stderr == ""
 
 
 def test_models_are_declared_without_what_only_answers_and_figures_need():
-    """Keras imports pandas, Matplotlib and scikit-learn itself where it finds them: here it finds none."""
+    """Keras imports pandas, Matplotlib and scikit-learn if it finds them: here it finds none."""
     script = """
 import sys
 absent = ["arviz", "dask", "IPython", "jinja2", "loky", "matplotlib", "pandas", "scipy.stats", "sklearn", "typer"]
@@ -139,11 +158,14 @@ bayesinn.AmortizedPosterior, bayesinn.load, bayesinn.simulator, bayesinn.get, ba
 bayesinn.bijections.Coupling, bayesinn.flows.coupling, bayesinn.summaries.ConvLSTM
 print("declared")
 """
-    answer = subprocess.run([sys.executable, "-c", script], check=False, capture_output=True, text=True)
+    answer = subprocess.run(
+        [sys.executable, "-c", script], check=False, capture_output=True, text=True
+    )
     assert answer.stdout == "declared\n", answer.stderr
 
 
-# The set-up script: it must find a Python that works among names that don't, and say plainly when there is none.
+# The set-up script: it must find a Python that works among names that don't, and say plainly when
+# there is none.
 
 
 @pytest.fixture
@@ -177,7 +199,9 @@ SHIM = "echo \"pyenv: ${0##*/}: command not found\" >&2\necho 'more advice' >&2\
 
 def pretend(preparation):
     """Shell commands of a Python that runs the script's question after the given preparation."""
-    return f'exec "{sys.executable}" -c "import sys; {preparation}; exec(sys.argv.pop(1))" "${{@:2}}"'
+    return (
+        f'exec "{sys.executable}" -c "import sys; {preparation}; exec(sys.argv.pop(1))" "${{@:2}}"'
+    )
 
 
 def python_of(*version):
@@ -212,7 +236,11 @@ def test_setup_says_what_each_candidate_said(tmp_path, fake_python):
     silent = fake_python("shims", "python3.12", "exit 1")
     old = fake_python("old", "python3", python_of(3, 11))
     new = fake_python("old", "python3.14", python_of(3, 14))
-    bare = fake_python("bare", "python3.12", pretend("sys.modules['ensurepip'] = None; sys.version_info = (3, 12, 1)"))
+    bare = fake_python(
+        "bare",
+        "python3.12",
+        pretend("sys.modules['ensurepip'] = None; sys.version_info = (3, 12, 1)"),
+    )
     answer = find_python(tmp_path, "shims", "old", "bare")
     assert answer.returncode == 1
     assert answer.stdout == ""
@@ -236,7 +264,11 @@ def test_setup_without_any_python(tmp_path):
 
 def test_setup_needs_no_venv_module_beside_uv(tmp_path, fake_python):
     fake_python("one", "uv", "exit 0")
-    bare = fake_python("one", "python3.12", pretend("sys.modules['ensurepip'] = None; sys.version_info = (3, 12, 1)"))
+    bare = fake_python(
+        "one",
+        "python3.12",
+        pretend("sys.modules['ensurepip'] = None; sys.version_info = (3, 12, 1)"),
+    )
     assert find_python(tmp_path, "one").stdout == bare + "\n"
 
 
@@ -257,8 +289,12 @@ def test_contributing_stays_short():
 
 
 def test_every_folder_of_modules_is_a_package():
-    folders = {file.parent for top in ("bayesinn", "simulators") for file in (ROOT / top).rglob("*.py")}
-    assert [str(folder) for folder in sorted(folders) if not (folder / "__init__.py").is_file()] == []
+    folders = {
+        file.parent for top in ("bayesinn", "simulators") for file in (ROOT / top).rglob("*.py")
+    }
+    assert [
+        str(folder) for folder in sorted(folders) if not (folder / "__init__.py").is_file()
+    ] == []
 
 
 def test_commands_that_contributing_names_exist():

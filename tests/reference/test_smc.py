@@ -29,7 +29,14 @@ def linear_likelihood(parameters: Tensors, data: Tensors) -> tf.Tensor:
 
 
 def short(simulator: bi.Simulator, data: dict[str, Any], **options: Any) -> SMCPosterior:
-    settings = {"particles": 4_000, "final_moves": 60, "most_moves": 120, "seed": 1, "xla": False, "progress": False}
+    settings = {
+        "particles": 4_000,
+        "final_moves": 60,
+        "most_moves": 120,
+        "seed": 1,
+        "xla": False,
+        "progress": False,
+    }
     return tempered_smc(simulator, data, **{**settings, **options})
 
 
@@ -37,7 +44,9 @@ def toy(prior: dict[str, Any], log_likelihood: Callable[..., Any], **options: An
     """A simulator for its prior and likelihood alone; observed is one number, y."""
 
     def nothing(parameters: Tensors, seed: tf.Tensor) -> Tensors:
-        return {"y": tf.random.stateless_normal(tf.shape(next(iter(parameters.values())))[:1], seed)}
+        return {
+            "y": tf.random.stateless_normal(tf.shape(next(iter(parameters.values())))[:1], seed)
+        }
 
     return bi.simulator(prior=prior, log_likelihood=log_likelihood, **options)(nothing)
 
@@ -47,17 +56,21 @@ def toy(prior: dict[str, Any], log_likelihood: Callable[..., Any], **options: An
 
 # The example of tempered_smc compiles moves that start from the prior.
 @pytest.mark.parametrize(
-    ("xla", "elsewhere"), [(False, False), (False, True), pytest.param(True, True, marks=pytest.mark.slow)]
+    ("xla", "elsewhere"),
+    [(False, False), (False, True), pytest.param(True, True, marks=pytest.mark.slow)],
 )
 def test_linear(xla: bool, elsewhere: bool) -> None:
     # Wider than the posterior, off its centre, and correlated the other way round.
     covariance = [[1.5, 1.2], [1.2, 1.5]]
     draws = np.random.default_rng(1).multivariate_normal([2.0, 0.0], covariance, size=1_000)
     start = {"x1": draws[:, 0], "x2": draws[:, 1]} if elsewhere else None
-    posterior = short(bi.get("linear"), {"y": 2.5}, start=start, log_likelihood=linear_likelihood, xla=xla)
+    posterior = short(
+        bi.get("linear"), {"y": 2.5}, start=start, log_likelihood=linear_likelihood, xla=xla
+    )
     mean, covariance = linear_module.posterior_moments(np.array([2.5]))
     draws = np.stack([posterior.parameters["x1"], posterior.parameters["x2"]])
-    # Measured within 0.023, 0.022 and 0.021 over three seeds; from elsewhere 0.017, 0.026 and 0.033.
+    # Measured within 0.023, 0.022 and 0.021 over three seeds; from elsewhere 0.017, 0.026 and
+    # 0.033.
     np.testing.assert_allclose(draws.mean(axis=1), mean[0], atol=0.05)
     np.testing.assert_allclose(np.cov(draws), covariance, atol=0.05)
     exact = stats.norm.logpdf(2.5, 0.0, np.sqrt(2.0 + linear_module.NOISE**2))
@@ -67,7 +80,9 @@ def test_linear(xla: bool, elsewhere: bool) -> None:
 def test_gaussian_with_context() -> None:
     def log_likelihood(parameters: Tensors, data: Tensors) -> tf.Tensor:
         terms = tfd.Normal(parameters["mean"][:, None], 1.0).log_prob(data["x"])
-        return tf.reduce_sum(tf.where(tf.range(gaussian_module.MOST_OBSERVATIONS) < data["n"], terms, 0.0), axis=1)
+        return tf.reduce_sum(
+            tf.where(tf.range(gaussian_module.MOST_OBSERVATIONS) < data["n"], terms, 0.0), axis=1
+        )
 
     x = np.array([2.1, 3.0, 1.4, 2.4, 0.8, 1.9, 2.2])
     posterior = short(bi.get("gaussian"), {"x": x}, log_likelihood=log_likelihood)
@@ -92,7 +107,9 @@ def test_a_context_that_is_never_zero() -> None:
 
     posterior = short(scaled, {"y": 1.0, "sd": 1.5}, log_likelihood=log_likelihood)
     # Measured within 0.010 over three seeds.
-    assert posterior.log_evidence == pytest.approx(stats.norm.logpdf(1.0, 0.0, np.sqrt(3.25)), abs=0.03)
+    assert posterior.log_evidence == pytest.approx(
+        stats.norm.logpdf(1.0, 0.0, np.sqrt(3.25)), abs=0.03
+    )
 
 
 @pytest.mark.parametrize(
@@ -116,7 +133,8 @@ def test_unequal_modes_keep_their_shares() -> None:
         tfd.MultivariateNormalDiag([[-5.0, -5.0], [5.0, 5.0]], [[0.3, 0.3], [0.5, 0.5]]),
     )
     simulator = toy(
-        {"x": tfd.Uniform([-10.0, -10.0], [10.0, 10.0])}, lambda parameters, data: mixture.log_prob(parameters["x"])
+        {"x": tfd.Uniform([-10.0, -10.0], [10.0, 10.0])},
+        lambda parameters, data: mixture.log_prob(parameters["x"]),
     )
     posterior = short(simulator, {"y": 0.0})
     left = posterior.parameters["x"][:, 0] < 0.0
@@ -129,8 +147,12 @@ def test_unequal_modes_keep_their_shares() -> None:
 
 def test_resampling_carries_weight_between_modes() -> None:
     """Four moves, of which few cross: without resampling the modes would keep their shares of the prior, a half."""
-    mixture = tfd.MixtureSameFamily(tfd.Categorical(probs=[0.1, 0.9]), tfd.Normal([-5.0, 5.0], [0.3, 0.3]))
-    simulator = toy({"x": tfd.Uniform(-10.0, 10.0)}, lambda parameters, data: mixture.log_prob(parameters["x"]))
+    mixture = tfd.MixtureSameFamily(
+        tfd.Categorical(probs=[0.1, 0.9]), tfd.Normal([-5.0, 5.0], [0.3, 0.3])
+    )
+    simulator = toy(
+        {"x": tfd.Uniform(-10.0, 10.0)}, lambda parameters, data: mixture.log_prob(parameters["x"])
+    )
     posterior = short(simulator, {"y": 0.0}, moves=4, final_moves=4, most_moves=4)
     left = posterior.parameters["x"] < 0.0
     assert left.mean() == pytest.approx(0.1, abs=0.03)
@@ -138,7 +160,10 @@ def test_resampling_carries_weight_between_modes() -> None:
 
 
 def banana_law(sd: float = 2.0) -> tuple[Callable[..., Any], float]:
-    """Distribution function of x given y = 2, and log evidence, on a grid; y0 has the standard deviation ``sd``."""
+    """Distribution function of x given y = 2, and log evidence, on a grid.
+
+    The standard deviation of y0 is ``sd``.
+    """
     grid = np.linspace(-8.0, 8.0, 8_001)
     density = stats.norm.pdf(grid, 0.0, 2.0) * stats.norm.pdf(2.0, grid**2, np.sqrt(sd**2 + 0.01))
     total = density.sum() * 0.002
@@ -149,7 +174,8 @@ def test_banana() -> None:
     simulator = toy({"x": tfd.Normal(0.0, 2.0), "y0": tfd.Normal(0.0, 2.0)}, banana_likelihood)
     posterior = short(simulator, {"y": 2.0}, final_moves=240)
     distribution, log_evidence = banana_law()
-    # Independent draws give 0.014 in the mean. Measured up to 0.019 and, for the evidence, 0.041 over three seeds.
+    # Independent draws give 0.014 in the mean. Measured up to 0.019 and, for the evidence, 0.041
+    # over three seeds.
     assert stats.ks_1samp(posterior.parameters["x"], distribution).statistic < 0.035
     assert posterior.log_evidence == pytest.approx(log_evidence, abs=0.1)
 
@@ -163,7 +189,9 @@ class BananaScoring(FisherScoring):
     def log_scale(self, parameters: Mapping[str, tf.Tensor], mean: tf.Tensor) -> tf.Tensor:
         return 0.0 * mean + np.log(0.1)
 
-    def compensate(self, names: tuple[str, ...], parameters: Tensors, fitted: Tensors) -> tuple[Tensors, Tensors]:
+    def compensate(
+        self, names: tuple[str, ...], parameters: Tensors, fitted: Tensors
+    ) -> tuple[Tensors, Tensors]:
         return {"y0": fitted["y0"] + fitted["x"] ** 2 - parameters["x"] ** 2}, {}
 
 
@@ -174,13 +202,18 @@ def banana_likelihood(parameters: Tensors, data: Tensors) -> tf.Tensor:
 def amortized(networks: dict[str, Any]) -> bi.AmortizedPosterior:
     """Train a posterior of the banana, for a few steps."""
 
-    @bi.simulator(prior={"x": tfd.Normal(0.0, 2.0), "y0": tfd.Normal(0.0, 2.0)}, log_likelihood=banana_likelihood)
+    @bi.simulator(
+        prior={"x": tfd.Normal(0.0, 2.0), "y0": tfd.Normal(0.0, 2.0)},
+        log_likelihood=banana_likelihood,
+    )
     def banana(parameters: Tensors, seed: tf.Tensor) -> Tensors:
         mean = parameters["x"] ** 2 + parameters["y0"]
         return {"y": mean + 0.1 * tf.random.stateless_normal(tf.shape(mean), seed)}
 
     posterior = bi.AmortizedPosterior(banana, **networks)
-    posterior.fit(steps=50, batch_size=64, seed=1, optimization=bi.Optimization(xla=False), progress=False)
+    posterior.fit(
+        steps=50, batch_size=64, seed=1, optimization=bi.Optimization(xla=False), progress=False
+    )
     return posterior
 
 
@@ -190,14 +223,19 @@ def banana() -> bi.AmortizedPosterior:
 
 
 @pytest.mark.parametrize("straightens", [False, True])
-def test_start_from_an_amortized_posterior(straightens: bool, banana: bi.AmortizedPosterior) -> None:
+def test_start_from_an_amortized_posterior(
+    straightens: bool, banana: bi.AmortizedPosterior
+) -> None:
     posterior = banana
     if straightens:
-        summary = BananaScoring(MLP(8, hidden=(16,)), hidden=(16,), rounds=4, degrees_of_freedom=1e6)
+        summary = BananaScoring(
+            MLP(8, hidden=(16,)), hidden=(16,), rounds=4, degrees_of_freedom=1e6
+        )
         posterior = amortized({"summary": summary, "flow": InvertibleFlow(Coupling(hidden=(16,)))})
     exact = short(posterior.simulator, {"y": 2.0}, start=posterior, final_moves=240)
     distribution, log_evidence = banana_law()
-    # Independent draws give 0.014 in the mean. Measured up to 0.026 and, for the evidence, 0.032 over three seeds.
+    # Independent draws give 0.014 in the mean. Measured up to 0.026 and, for the evidence, 0.032
+    # over three seeds.
     assert stats.ks_1samp(exact.parameters["x"], distribution).statistic < 0.045
     assert exact.log_evidence == pytest.approx(log_evidence, abs=0.1)
     # Measured 0.70 in each, and 0.13 on the curved ridge.
@@ -209,7 +247,8 @@ def test_start_from_a_posterior_of_another_prior(banana: bi.AmortizedPosterior) 
     simulator = toy({"x": tfd.Normal(0.0, 2.0), "y0": tfd.Normal(0.0, 4.0)}, banana_likelihood)
     exact = short(simulator, {"y": np.array([2.0])}, start=banana, final_moves=240)
     distribution, log_evidence = banana_law(4.0)
-    # Measured up to 0.023 and 0.044 over three seeds; with the posterior's prior, the evidence is off by 0.44.
+    # Measured up to 0.023 and 0.044 over three seeds; with the posterior's prior, the evidence is
+    # off by 0.44.
     assert stats.ks_1samp(exact.parameters["x"], distribution).statistic < 0.045
     assert exact.log_evidence == pytest.approx(log_evidence, abs=0.1)
 
@@ -226,7 +265,7 @@ def test_a_posterior_that_is_no_start(banana: bi.AmortizedPosterior) -> None:
 @pytest.mark.parametrize("elsewhere", [False, True])
 @pytest.mark.parametrize("policy", ["redraw", "raise"])
 def test_steps_and_a_truncated_prior(policy: str, elsewhere: bool) -> None:
-    """A likelihood that is constant between halves and impossible above 7.5: exact shares of whole numbers."""
+    """A likelihood constant between halves, impossible above 7.5: exact shares of whole numbers."""
 
     def log_likelihood(parameters: Tensors, data: Tensors) -> tf.Tensor:
         whole = tf.round(parameters["day"])
@@ -240,7 +279,9 @@ def test_steps_and_a_truncated_prior(policy: str, elsewhere: bool) -> None:
     # Measured within 0.013, 0.008 and 0.021 over three seeds, and from elsewhere.
     np.testing.assert_allclose(shares, terms / terms.sum(), atol=0.03)
     assert posterior.finite_share == pytest.approx(0.7, abs=0.03)
-    assert posterior.log_evidence == pytest.approx(np.log(terms.sum() / (7 if policy == "redraw" else 10)), abs=0.06)
+    assert posterior.log_evidence == pytest.approx(
+        np.log(terms.sum() / (7 if policy == "redraw" else 10)), abs=0.06
+    )
 
 
 def test_moves_leave_a_prior_of_every_kind() -> None:
@@ -302,7 +343,9 @@ def test_the_report_adds_up(capsys: pytest.CaptureFixture[str]) -> None:
     for kind, rates in posterior.acceptance.items():
         assert np.all((rates > 0.1) & (rates <= 1.0)), kind
     assert posterior.draws(300, seed=1)["x1"].shape == (300,)
-    np.testing.assert_array_equal(np.sort(posterior.draws(4_000, seed=1)["x1"]), np.sort(posterior.parameters["x1"]))
+    np.testing.assert_array_equal(
+        np.sort(posterior.draws(4_000, seed=1)["x1"]), np.sort(posterior.parameters["x1"])
+    )
     assert posterior.draws(9_000, seed=1)["x2"].shape == (9_000,)
     assert "log evidence" in repr(posterior)
     shown = capsys.readouterr().out
@@ -311,7 +354,10 @@ def test_the_report_adds_up(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_one_seed_one_result() -> None:
-    runs = [short(bi.get("linear"), {"y": 2.5}, log_likelihood=linear_likelihood, seed=seed) for seed in (3, 3, 4)]
+    runs = [
+        short(bi.get("linear"), {"y": 2.5}, log_likelihood=linear_likelihood, seed=seed)
+        for seed in (3, 3, 4)
+    ]
     np.testing.assert_array_equal(runs[0].parameters["x1"], runs[1].parameters["x1"])
     assert runs[0].log_evidence == runs[1].log_evidence
     assert np.mean(runs[0].parameters["x1"] == runs[2].parameters["x1"]) < 0.01
@@ -334,12 +380,22 @@ FAULTS = {
     "no likelihood": (bi.get("linear"), {"y": 1.0}, {}, ["'linear'", "log_likelihood=None"]),
     "missing data": (bi.get("sir"), {}, {}, ["'sir'", "['cases'] missing"]),
     "two observations": (IMPOSSIBLE, {"y": [1.0, 2.0]}, {}, ["one observation", "2"]),
-    "nothing feasible": (IMPOSSIBLE, {"y": 1.0}, {"particles": 100}, ["finite log likelihood", "none among"]),
+    "nothing feasible": (
+        IMPOSSIBLE,
+        {"y": 1.0},
+        {"particles": 100},
+        ["finite log likelihood", "none among"],
+    ),
     "integers": (WHOLE, {"y": 1.0}, {}, ["continuous parameters", "['count']"]),
     "one likelihood for all": (ALL, {"y": 1.0}, {}, ["one number for each row", "shape ()"]),
     "odd particles": (IMPOSSIBLE, {"y": 1.0}, {"particles": 501}, ["'particles'", "even", "501"]),
     "no moves": (IMPOSSIBLE, {"y": 1.0}, {"moves": 0}, ["'moves'", "3 or more"]),
-    "half a move": (IMPOSSIBLE, {"y": 1.0}, {"most_moves": 0.5}, ["'most_moves'", "1 or more", "0.5"]),
+    "half a move": (
+        IMPOSSIBLE,
+        {"y": 1.0},
+        {"most_moves": 0.5},
+        ["'most_moves'", "1 or more", "0.5"],
+    ),
     "no final moves": (IMPOSSIBLE, {"y": 1.0}, {"final_moves": 0}, ["'final_moves'", "1 or more"]),
     "ess above one": (IMPOSSIBLE, {"y": 1.0}, {"ess": 1.5}, ["'ess'", "1.5"]),
     "correlation of zero": (IMPOSSIBLE, {"y": 1.0}, {"correlation": 0.0}, ["'correlation'"]),

@@ -1,4 +1,7 @@
-"""Run a script in its quick mode. The tests are in several files, as each file runs in one process."""
+"""Run a script in its quick mode.
+
+The tests are in several files, as each file runs in one process.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,9 @@ ROOT = Path(__file__).parents[2]
 
 def by_path(scripts: list[Path]) -> pytest.MarkDecorator:
     """A test for each script, named by its path."""
-    return pytest.mark.parametrize("script", sorted(scripts), ids=lambda path: str(path.relative_to(ROOT)))
+    return pytest.mark.parametrize(
+        "script", sorted(scripts), ids=lambda path: str(path.relative_to(ROOT))
+    )
 
 
 def check_quick_mode(script: Path, folder: Path, *arguments: str) -> None:
@@ -25,8 +30,12 @@ def check_quick_mode(script: Path, folder: Path, *arguments: str) -> None:
     # The library beside the script, whatever is installed.
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     command = [sys.executable, script, *arguments, "--quick"]
-    finished = subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True, check=False)
+    finished = subprocess.run(
+        command, env=environment, cwd=folder, capture_output=True, text=True, check=False
+    )
     assert finished.returncode == 0, finished.stderr
     check_numbers(str(script.relative_to(ROOT)), finished.stdout)
     # Rough numbers must not replace those that are committed.
-    assert {file: file.stat().st_mtime_ns for file in script.parent.iterdir() if file.is_file()} == before
+    assert {
+        file: file.stat().st_mtime_ns for file in script.parent.iterdir() if file.is_file()
+    } == before

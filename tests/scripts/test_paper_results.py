@@ -6,7 +6,11 @@ import pytest
 
 from tests.scripts.quick_mode import ROOT, by_path, check_quick_mode
 
-SCRIPTS = [script for script in ROOT.glob("paper_results/*/run.py") if script.parent.name != "covid19_germany"]
+SCRIPTS = [
+    script
+    for script in ROOT.glob("paper_results/*/run.py")
+    if script.parent.name != "covid19_germany"
+]
 
 
 @pytest.mark.slow

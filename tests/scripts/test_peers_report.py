@@ -16,11 +16,24 @@ RUNS = [
     ),
     run("bayesinn", "step", {"ms_per_step": 2.0}, 1, batch=2048),
     run("bayesinn", "first", {"ms_per_step": 3.5}, 1, batch=64),
-    run("sbi", "accuracy", {"seconds": 1.0, "nll": 3.0}, 1, problem="two_moons", budget=1, exact=3.0),
+    run(
+        "sbi", "accuracy", {"seconds": 1.0, "nll": 3.0}, 1, problem="two_moons", budget=1, exact=3.0
+    ),
     run("sbi", "step", {"ms_per_step": 40.0}, 1, batch=64),
     *(
-        run("sbi", "accuracy", {"seconds": 10.0 * budget, "nll": 3.0 + gap}, seed, budget=budget, exact=3.0)
-        for seed, gaps in ((1, (0.06, 0.04, 0.01)), (2, (0.04, 0.03, 0.03)), (3, (0.04, 0.03, 0.01)))
+        run(
+            "sbi",
+            "accuracy",
+            {"seconds": 10.0 * budget, "nll": 3.0 + gap},
+            seed,
+            budget=budget,
+            exact=3.0,
+        )
+        for seed, gaps in (
+            (1, (0.06, 0.04, 0.01)),
+            (2, (0.04, 0.03, 0.03)),
+            (3, (0.04, 0.03, 0.01)),
+        )
         for budget, gap in enumerate(gaps, 1)
     ),
 ]
@@ -50,5 +63,9 @@ def test_figure_has_a_panel_for_each_kind_of_time():
     assert [ax.get_title() for ax in figure.axes] == [
         report.TITLES[task] for task in ("step", "short", "first", "accuracy")
     ]
-    points = {line.get_label(): list(line.get_xdata()) for line in figure.axes[0].lines if line.get_marker() == "o"}
+    points = {
+        line.get_label(): list(line.get_xdata())
+        for line in figure.axes[0].lines
+        if line.get_marker() == "o"
+    }
     assert (points["bayesinn"], points["sbi"]) == ([3.0, 2.0], [40.0])

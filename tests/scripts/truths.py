@@ -1,7 +1,8 @@
 """What is known of numbers that quick modes print: bounds that hold however briefly networks are trained.
 
-A pattern has one group, a number. It must be found, and each number that it finds must lie within the bounds: an exact
-value with room for the error of few draws, or what no network, correct or not, can pass.
+A pattern has one group, a number. It must be found, and each number that it finds must lie within
+the bounds: an exact value with room for the error of few draws, or what no network, correct or not,
+can pass.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ import re
 from typing import NamedTuple
 
 NUMBER = r"(-?\d[\d.,]*(?:e[+-]?\d+)?)"
-#: Greater than zero, and finite: of times, speeds and sizes nothing else is known on a machine that one shares.
+#: Greater than zero, and finite: of times, speeds and sizes nothing else is known on a machine that
+#: one shares.
 SOME = (5e-324, 1e300)
 
 
@@ -25,7 +27,11 @@ class Truth(NamedTuple):
 
 def column(name: str, least: float, most: float) -> Truth:
     """Return bounds of what stands behind a name: in lines of ``name value``, ``name: value`` or ``name=value``."""
-    return Truth(rf"{re.escape(name)}'?[:=,]?[ ]+(?:np\.float64\()?{NUMBER}|{re.escape(name)}={NUMBER}", least, most)
+    return Truth(
+        rf"{re.escape(name)}'?[:=,]?[ ]+(?:np\.float64\()?{NUMBER}|{re.escape(name)}={NUMBER}",
+        least,
+        most,
+    )
 
 
 def row(name: str, place: int, least: float, most: float) -> Truth:
@@ -40,7 +46,10 @@ TRUTHS: dict[str, list[Truth]] = {
         row("matched slab            diffuse", 1, 0.08, 0.12),
     ],
     "benchmarks/simulation_speed.py": [column("simulations_per_second", *SOME)],
-    "benchmarks/bank.py": [row("write: bank", 0, *SOME), row("train: peak memory", 0, 100.0, 20_000.0)],
+    "benchmarks/bank.py": [
+        row("write: bank", 0, *SOME),
+        row("train: peak memory", 0, 100.0, 20_000.0),
+    ],
     "benchmarks/workers.py": [row("one worker", 1, 1.0, 1.0), row("two workers", 2, *SOME)],
     "benchmarks/tissue_speed.py": [
         Truth(r"spectrocam8\s+(\d+) wavelengths", 45, 45),
@@ -48,20 +57,30 @@ TRUTHS: dict[str, list[Truth]] = {
     ],
     # As many weights as in the committed table.
     "benchmarks/flow_speed.py": [column("weights", 207_408, 207_408), column("ms_per_step", *SOME)],
-    # A step takes longer than its matrix products, but where the machine is busy with others just then.
+    # A step takes longer than its matrix products, but where the machine is busy with others just
+    # then.
     "benchmarks/growth.py": [
         Truth(r"'batch', 'size': \d+, 'weights': (\d+)", 219_000, 219_000),
         column("floor_ms", *SOME),
     ],
-    "benchmarks/reversible_memory.py": [column("peak_mb", 100.0, 20_000.0), column("ms_per_step", 0.0, 1e300)],
+    "benchmarks/reversible_memory.py": [
+        column("peak_mb", 100.0, 20_000.0),
+        column("ms_per_step", 0.0, 1e300),
+    ],
     "benchmarks/start_up.py": [Truth(rf"(?m)^.*\S\s+{NUMBER}$", *SOME)],
     "benchmarks/training_step.py": [Truth(rf"{NUMBER} ms/step", *SOME)],
     "benchmarks/peers/run.py": [column("ms_per_step", *SOME)],
-    # Off by standard deviations of the exact posterior: after 40 steps not by nothing, and not by a hundred.
+    # Off by standard deviations of the exact posterior: after 40 steps not by nothing, and not by a
+    # hundred.
     "benchmarks/how_to.py": [
-        Truth(rf"(?m)^\s*(?:pharmacokinetics|drift_diffusion)\s+40\s+\S+\s+\S+\s+{NUMBER}", 0.01, 100.0)
+        Truth(
+            rf"(?m)^\s*(?:pharmacokinetics|drift_diffusion)\s+40\s+\S+\s+\S+\s+{NUMBER}",
+            0.01,
+            100.0,
+        )
     ],
-    # Nothing is denser than the exact posterior in the mean; after 20 steps a tenth of it is not found.
+    # Nothing is denser than the exact posterior in the mean; after 20 steps a tenth of it is not
+    # found.
     "paper_results/two_moons/run.py": [
         column("nats above the entropy", -0.1, 8.0),
         column("ours and exact", 0.5, 1.0),
@@ -73,7 +92,10 @@ TRUTHS: dict[str, list[Truth]] = {
         row("prior", 0, 0.1, 1.0),
     ],
     # The entropy of the moons, and no network below it.
-    "paper_results/densities_2d/run.py": [column("floor", 1.0076, 1.0076), column("gap", -0.1, 8.0)],
+    "paper_results/densities_2d/run.py": [
+        column("floor", 1.0076, 1.0076),
+        column("gap", -0.1, 8.0),
+    ],
     # Of the paper's example; importance sampling with 100,000 draws in place of three million.
     "paper_results/sir_germany/run.py": [
         column("log evidence", -91.5, -90.6),
@@ -87,35 +109,54 @@ TRUTHS: dict[str, list[Truth]] = {
         column("test loss", -21.9, 20.0),
     ],
     # Trained for two steps; the exact posterior has -2.2.
-    "paper_results/sir_fisher_scoring/run.py": [column("log density at the truth [nats]", -30.0, -2.2)],
-    "paper_results/sequential_rounds/run.py": [column("c2st", 0.45, 1.0), column("prior share", 1e-3, 1.0)],
-    # The exact density of the linear problem, and how far networks are from it, which can't be nearer than that.
+    "paper_results/sir_fisher_scoring/run.py": [
+        column("log density at the truth [nats]", -30.0, -2.2)
+    ],
+    "paper_results/sequential_rounds/run.py": [
+        column("c2st", 0.45, 1.0),
+        column("prior share", 1e-3, 1.0),
+    ],
+    # The exact density of the linear problem, and how far networks are from it, which can't be
+    # nearer than that.
     "paper_results/defaults/run.py": [
         Truth(rf"(?m)^\s*linear .* batch 64\s+1\s+\S+\s+{NUMBER}", 1.735, 1.737),
         Truth(rf"(?m)^\s*(?:linear|sir) .* batch 64\s+1\s+\S+\s+\S+\s+{NUMBER}", -0.02, 8.0),
     ],
-    "paper_results/defaults/sir_exact.py": [column("held-out NLL of the exact posterior", 0.5, 4.0)],
-    # Data of the declared prior are rejected at 5 %, twenty of one that is shifted by three standard deviations always.
+    "paper_results/defaults/sir_exact.py": [
+        column("held-out NLL of the exact posterior", 0.5, 4.0)
+    ],
+    # Data of the declared prior are rejected at 5 %, twenty of one that is shifted by three
+    # standard deviations always.
     "paper_results/diagnostics_power/run.py": [
         Truth(rf"(?m)^\s*0\.0+\s+\d+\s+{NUMBER}\s+\S+\s+0\.95", 0.0, 0.35),
         Truth(rf"(?m)^\s*3\.0+\s+20\s+{NUMBER}\s+\S+\s+0\.95", 0.8, 1.0),
     ],
     # Of the draws of the flow none lies outside of the prior's support.
-    "paper_results/multispectral/run.py": [Truth(rf"(?m)^conditional flow\s.*\s{NUMBER}\s+\S+\s*$", 0.0, 0.0)],
+    "paper_results/multispectral/run.py": [
+        Truth(rf"(?m)^conditional flow\s.*\s{NUMBER}\s+\S+\s*$", 0.0, 0.0)
+    ],
     # Nats, of which networks that were trained for an hour have -15.4.
     "paper_results/covid19_germany/train.py": [
         Truth(rf"(?m)^\s*\d+\s+\d+\s+\S+\s+\S+\s+{NUMBER}\s+\S+\s*$", -16.0, 1e3)
     ],
-    "paper_results/covid19_germany/networks.py": [Truth(rf"(?m)\s{NUMBER}\s+[\d.]+\s*$", -16.0, 1e3)],
+    "paper_results/covid19_germany/networks.py": [
+        Truth(rf"(?m)\s{NUMBER}\s+[\d.]+\s*$", -16.0, 1e3)
+    ],
     "paper_results/covid19_germany/simulations_only.py": [
-        Truth(rf"(?m)^\s*(?:reproduction|published network).*?\s{NUMBER}\s+\S+\s+\d+ of 34", -16.0, 1e6)
+        Truth(
+            rf"(?m)^\s*(?:reproduction|published network).*?\s{NUMBER}\s+\S+\s+\d+ of 34",
+            -16.0,
+            1e6,
+        )
     ],
     # The p-value of the German counts.
     "paper_results/covid19_germany/run.py": [
         Truth(rf"(?m)\s{NUMBER}\s+(?:summary|inputs|extremes|order|gap|scale)\s*$", 0.0, 1.0)
     ],
     # Shares of the counts inside of intervals.
-    "paper_results/covid19_germany/ablations.py": [Truth(rf"(?m)\s{NUMBER}\s+[\d.]+\s*$", 0.0, 1.0)],
+    "paper_results/covid19_germany/ablations.py": [
+        Truth(rf"(?m)\s{NUMBER}\s+[\d.]+\s*$", 0.0, 1.0)
+    ],
 }
 
 
@@ -125,4 +166,6 @@ def check_numbers(script: str, printed: str) -> None:
         found = [next(filter(None, match.groups())) for match in re.finditer(pattern, printed)]
         assert found, f"{script} prints no {pattern}\n{printed}"
         values = [float(text.replace(",", "")) for text in found]
-        assert all(math.isfinite(value) and least <= value <= most for value in values), f"{pattern}: {values}"
+        assert all(math.isfinite(value) and least <= value <= most for value in values), (
+            f"{pattern}: {values}"
+        )

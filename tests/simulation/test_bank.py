@@ -1,4 +1,4 @@
-"""Simulation banks: what is written, continued, appended and refused; whatever happens, finished chunks are kept."""
+"""Simulation banks: what is written, continued, appended, refused; finished chunks stay."""
 
 from __future__ import annotations
 
@@ -48,7 +48,11 @@ def growth(parameters, seed):
     """Grow."""
     mean = parameters["rate"][:, None] * tf.range(3.0)
     cases = mean + tf.random.stateless_normal(tf.shape(mean), seed)
-    return {"cases": cases, "spectrum": parameters["weights"], "count": tf.cast(parameters["rate"], tf.int64)}
+    return {
+        "cases": cases,
+        "spectrum": parameters["weights"],
+        "count": tf.cast(parameters["rate"], tf.int64),
+    }
 
 
 def simulator(prior=None, name="toy", offset=0.0, **options) -> bi.Simulator:
@@ -115,13 +119,18 @@ def test_xarray_opens_it_with_names_units_and_coordinates(undisturbed: Path) -> 
     assert data["cases"].attrs["role"] == "observable"
     assert data.attrs["seed"] == 3
     assert data.attrs["simulator"] == "growth"
-    assert data.attrs["prior"] == "rate ~ LogNormal(loc=0.0, scale=0.5); weights ~ Normal(loc=[0.0, 0.0], scale=1.0)"
+    assert (
+        data.attrs["prior"]
+        == "rate ~ LogNormal(loc=0.0, scale=0.5); weights ~ Normal(loc=[0.0, 0.0], scale=1.0)"
+    )
     assert {"bayesinn", "zarr", "numpy"} <= set(data.attrs["versions"])
     bank = bi.open_bank(undisturbed)
     for name, value in bank.read().items():
         np.testing.assert_array_equal(data[name], value)
     assert bank.dataset["cases"].equals(data["cases"])
-    assert {kind: list(own) for kind, own in bank.shapes.items()} == {k: list(own) for k, own in growth.shapes.items()}
+    assert {kind: list(own) for kind, own in bank.shapes.items()} == {
+        k: list(own) for k, own in growth.shapes.items()
+    }
 
 
 def test_context_and_integers(tmp_path) -> None:
@@ -134,7 +143,9 @@ def test_context_and_integers(tmp_path) -> None:
 
 
 def test_python_simulators_count_failures_and_give_single_precision(tmp_path) -> None:
-    @bi.simulator(prior={"mean": tfd.Normal(0.0, 1.0)}, engine="python", workers=2, on_nonfinite="redraw")
+    @bi.simulator(
+        prior={"mean": tfd.Normal(0.0, 1.0)}, engine="python", workers=2, on_nonfinite="redraw"
+    )
     def plain(parameters, generator):
         return {"y": np.nan if parameters["mean"] > 1.0 else generator.integers(5)}
 
@@ -144,12 +155,21 @@ def test_python_simulators_count_failures_and_give_single_precision(tmp_path) ->
     assert set(values["y"]) <= set(range(5))
     assert values["mean"].max() <= 1.0
     drawn = [plain.engine.sample(40, 3, "bank", number) for number in range(3)]
-    np.testing.assert_array_equal(values["y"], np.concatenate([part.observables["y"] for part in drawn])[:90])
+    np.testing.assert_array_equal(
+        values["y"], np.concatenate([part.observables["y"] for part in drawn])[:90]
+    )
     assert bank.failed == sum(part.failed for part in drawn) > 0
 
 
 @pytest.mark.parametrize(
-    "rows", [slice(None), slice(290, 310), slice(5, 5), slice(-10, None), np.array([999, 0, 300, 299, 300])]
+    "rows",
+    [
+        slice(None),
+        slice(290, 310),
+        slice(5, 5),
+        slice(-10, None),
+        np.array([999, 0, 300, 299, 300]),
+    ],
 )
 def test_rows_are_read_in_any_order(undisturbed: Path, rows) -> None:
     bank = bi.open_bank(undisturbed)
@@ -158,17 +178,22 @@ def test_rows_are_read_in_any_order(undisturbed: Path, rows) -> None:
         np.testing.assert_array_equal(value, everything[name][rows])
 
 
-@pytest.mark.parametrize("rows", [np.array([], int), [], slice(5, 5), slice(900, 100), np.zeros(0)], ids=repr)
+@pytest.mark.parametrize(
+    "rows", [np.array([], int), [], slice(5, 5), slice(900, 100), np.zeros(0)], ids=repr
+)
 def test_of_no_rows_arrays_are_empty(undisturbed: Path, rows) -> None:
     bank = bi.open_bank(undisturbed)
-    some, none = bank.read(slice(0, 2)), bank.read(rows)
+    some = bank.read(slice(0, 2))
+    none = bank.read(rows)
     assert list(none) == list(some)
     for name, value in none.items():
         assert value.shape == (0, *some[name].shape[1:])
         assert value.dtype == some[name].dtype
 
 
-@pytest.mark.parametrize("rows", [slice(0, 9, 2), np.array([1_000]), np.array([-1]), np.array([0.5]), 3])
+@pytest.mark.parametrize(
+    "rows", [slice(0, 9, 2), np.array([1_000]), np.array([-1]), np.array([0.5]), 3]
+)
 def test_rows_that_are_none_are_refused(undisturbed: Path, rows) -> None:
     with pytest.raises(InputError, match="Rows of a bank"):
         bi.open_bank(undisturbed).read(rows)
@@ -212,7 +237,8 @@ def test_appending_changes_no_chunk(undisturbed: Path, tmp_path) -> None:
 
 
 def test_an_interrupted_run_keeps_its_chunks(undisturbed: Path, tmp_path, monkeypatch) -> None:
-    folder, made = tmp_path / "bank", []
+    folder = tmp_path / "bank"
+    made = []
     original = bank_store.BankStore.write
 
     def interrupted(self, number, simulations) -> None:
@@ -235,7 +261,9 @@ def test_an_interrupted_run_keeps_its_chunks(undisturbed: Path, tmp_path, monkey
     assert np.isnan(bank.dataset["rate"].values).sum() >= 400
     bank.read(slice(300 * made[0], 300 * made[0] + 10))
     drawn = []
-    monkeypatch.setattr(bank_store.BankStore, "write", lambda *a: (drawn.append(a[1]), original(*a))[1])
+    monkeypatch.setattr(
+        bank_store.BankStore, "write", lambda *a: (drawn.append(a[1]), original(*a))[1]
+    )
     write(folder)
     assert sorted(drawn) == sorted({0, 1, 2, 3} - set(made))
     assert contents(folder) == contents(undisturbed)
@@ -244,11 +272,16 @@ def test_an_interrupted_run_keeps_its_chunks(undisturbed: Path, tmp_path, monkey
 @pytest.mark.slow
 def test_killed_and_continued_gives_the_same_bits(tmp_path) -> None:
     """The driver dies at random moments, among them some in the middle of a chunk."""
-    folder, random, n = tmp_path / "bank", np.random.default_rng(KILLS), 3_000 * KILLS
+    folder = tmp_path / "bank"
+    random = np.random.default_rng(KILLS)
+    n = 3_000 * KILLS
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    command, finished = [sys.executable, "-c", WRITE, str(folder), str(n)], 0
+    command = [sys.executable, "-c", WRITE, str(folder), str(n)]
+    finished = 0
     for kill in range(KILLS):
-        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True)
+        process = subprocess.Popen(
+            command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True
+        )
         assert process.stdout.readline() == "ready\n"
         # Every other time while chunks are written; the first may be before there are any arrays.
         deadline = time.monotonic() + 60.0
@@ -266,7 +299,8 @@ def test_killed_and_continued_gives_the_same_bits(tmp_path) -> None:
 
 
 def test_several_writers_give_the_same_bits(undisturbed: Path, tmp_path) -> None:
-    folder, errors = tmp_path / "bank", []
+    folder = tmp_path / "bank"
+    errors = []
 
     def run(n: int) -> None:
         try:
@@ -284,8 +318,11 @@ def test_several_writers_give_the_same_bits(undisturbed: Path, tmp_path) -> None
 
 
 @pytest.mark.parametrize("seed", [3, 4])
-def test_another_program_creates_the_bank_just_now(undisturbed: Path, tmp_path, monkeypatch, seed: int) -> None:
-    folder, original = tmp_path / "bank", writing.open_group
+def test_another_program_creates_the_bank_just_now(
+    undisturbed: Path, tmp_path, monkeypatch, seed: int
+) -> None:
+    folder = tmp_path / "bank"
+    original = writing.open_group
 
     def late(*arguments):
         found = original(*arguments)
@@ -302,8 +339,11 @@ def test_another_program_creates_the_bank_just_now(undisturbed: Path, tmp_path, 
             write(folder)
 
 
-def test_another_program_lengthens_the_bank_while_it_is_described(undisturbed: Path, tmp_path, monkeypatch) -> None:
-    folder, original = tmp_path / "bank", zarr.consolidate_metadata
+def test_another_program_lengthens_the_bank_while_it_is_described(
+    undisturbed: Path, tmp_path, monkeypatch
+) -> None:
+    folder = tmp_path / "bank"
+    original = zarr.consolidate_metadata
 
     def slow(location):
         metadata = folder / "zarr.json"
@@ -320,7 +360,9 @@ def test_another_program_lengthens_the_bank_while_it_is_described(undisturbed: P
     assert contents(folder) == contents(undisturbed)
 
 
-def test_failures_count_when_their_chunk_is_finished(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failures_count_when_their_chunk_is_finished(
+    tmp_path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     bank = write(tmp_path / "bank", 600)
     zarr.open_group(bank.location)["chunk/failed"][:] = [2, 3]
     bank = bi.open_bank(bank.location)
@@ -336,7 +378,11 @@ def test_a_corrupt_chunk_is_found_and_made_again(undisturbed: Path, tmp_path, da
     file = folder / "rate" / "c" / "2"
     data = bytearray(file.read_bytes())
     data[len(data) // 2] ^= 1
-    content = {"bit": bytes(data), "cut": bytes(data[:20]), "swapped": (file.parent / "1").read_bytes()}
+    content = {
+        "bit": bytes(data),
+        "cut": bytes(data[:20]),
+        "swapped": (file.parent / "1").read_bytes(),
+    }
     file.unlink()
     if damage in content:
         file.write_bytes(content[damage])
@@ -359,7 +405,8 @@ def full(monkeypatch: pytest.MonkeyPatch, calls: int, error: OSError) -> None:
     """Let the file system refuse after some files."""
     from zarr.storage import _local
 
-    put, left = _local._put, iter(range(calls))
+    put = _local._put
+    left = iter(range(calls))
 
     def refused(path, value, *options, **named):
         if next(left, None) is None:
@@ -405,7 +452,11 @@ OTHERS = {
         "the prior of 'mean' is Normal(loc=1.0, scale=1.0) in place of Normal(loc=0.0,",
     ),
     "name": (lambda: simulator(name="other"), {}, "those of 'toy'"),
-    "policy": (lambda: simulator(on_nonfinite="redraw"), {}, "option 'on_nonfinite' is redraw in place of raise"),
+    "policy": (
+        lambda: simulator(on_nonfinite="redraw"),
+        {},
+        "option 'on_nonfinite' is redraw in place of raise",
+    ),
     "seed": (simulator, {"seed": 4}, "seed=4"),
     "chunk": (simulator, {"chunk": 301}, "chunk=301"),
 }
@@ -464,7 +515,9 @@ def test_simulations_that_stay_broken_stop_it_and_the_rest_is_kept(tmp_path) -> 
     assert np.isfinite(bank.read(slice(0, 50 * bad))["y"]).all()
 
 
-@pytest.mark.parametrize("arguments", [{"n": 0}, {"n": 1.5}, {"seed": -1}, {"chunk": 0}, {"progress": 1}])
+@pytest.mark.parametrize(
+    "arguments", [{"n": 0}, {"n": 1.5}, {"seed": -1}, {"chunk": 0}, {"progress": 1}]
+)
 def test_arguments_are_checked(tmp_path, arguments: dict) -> None:
     with pytest.raises(InputError):
         write(tmp_path / "bank", **arguments)
@@ -498,7 +551,10 @@ def test_in_an_object_store(undisturbed: Path, monkeypatch: pytest.MonkeyPatch) 
         bank = write("s3://simulations/bank")
         for name, value in bi.open_bank(undisturbed).read().items():
             np.testing.assert_array_equal(bank.read()[name], value)
-        assert bi.open_bank("s3://simulations/bank").fingerprint == bi.open_bank(undisturbed).fingerprint
+        assert (
+            bi.open_bank("s3://simulations/bank").fingerprint
+            == bi.open_bank(undisturbed).fingerprint
+        )
         with warnings.catch_warnings():
             warnings.simplefilter("error", RuntimeWarning)
             assert xarray.open_zarr("s3://simulations/bank").sizes["simulation"] == 1_000

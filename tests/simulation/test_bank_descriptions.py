@@ -45,7 +45,16 @@ def put(*path, value):
 
 def use(folder: Path) -> None:
     bank = bi.open_bank(folder)
-    _ = repr(bank), bank.shapes, bank.proposal, bank.identity, bank.fingerprint, bank.nbytes, bank.missing, bank.failed
+    _ = (
+        repr(bank),
+        bank.shapes,
+        bank.proposal,
+        bank.identity,
+        bank.fingerprint,
+        bank.nbytes,
+        bank.missing,
+        bank.failed,
+    )
     bank.read(slice(0, 3))
     bank.check_simulator(toy)
     bi.simulate(toy, 8, folder, seed=3, progress=False)
@@ -93,9 +102,15 @@ def test_odd_attributes_are_named(tiny: Path, tmp_path, name: str) -> None:
     assert contents(folder) == before
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", "null", "3", '{"zarr_format": 3}', '{"zarr_format": 9}'])
-@pytest.mark.parametrize("file", ["zarr.json", "mean/zarr.json", "chunk/zarr.json", "chunk/checksum/zarr.json"])
-def test_odd_descriptions_of_arrays_are_explained(tiny: Path, tmp_path, file: str, content: str) -> None:
+@pytest.mark.parametrize(
+    "content", ["", "{", "[]", "null", "3", '{"zarr_format": 3}', '{"zarr_format": 9}']
+)
+@pytest.mark.parametrize(
+    "file", ["zarr.json", "mean/zarr.json", "chunk/zarr.json", "chunk/checksum/zarr.json"]
+)
+def test_odd_descriptions_of_arrays_are_explained(
+    tiny: Path, tmp_path, file: str, content: str
+) -> None:
     folder = shutil.copytree(tiny, tmp_path / "bank")
     (folder / file).write_text(content)
     with pytest.raises(BankError, match=r"(?s)expected.*got.*do this"):

@@ -13,7 +13,8 @@ import bayesinn as bi
 from bayesinn.core.errors import BankError, InputError
 
 tfd = tfp.distributions
-#: All of these are fine as names of folders; to Zarr or fsspec some of them are parts of an address.
+#: All of these are fine as names of folders; to Zarr or fsspec some of them are parts of an
+#: address.
 NAMES = [
     "a#b", "a?b", "a;b", "a", "a%20b", "a b", "ä", "memory:a", "s3:a", "~", "{a}", "a{b", "%s", "*", "a\nb", "$HOME",
     "#",
@@ -54,7 +55,13 @@ def test_a_place_of_an_odd_name_is_that_place(places: Path, name: str) -> None:
 @pytest.mark.parametrize("name", ["a#b", "~", "a;b?c"])
 def test_a_place_is_the_same_by_any_path_to_it(tmp_path, monkeypatch, name: str) -> None:
     monkeypatch.chdir(tmp_path)
-    paths = (tmp_path / name, f"./{name}", f"./{name}/", f"{tmp_path}/other/../{name}", f"file://{tmp_path / name}")
+    paths = (
+        tmp_path / name,
+        f"./{name}",
+        f"./{name}/",
+        f"{tmp_path}/other/../{name}",
+        f"file://{tmp_path / name}",
+    )
     (tmp_path / "other").mkdir()
     for number, path in enumerate(paths):
         bank = write(path, 4 * (number + 1))
@@ -76,7 +83,9 @@ def test_a_folder_whose_name_is_the_beginning_is_left_alone(tmp_path) -> None:
 @pytest.mark.parametrize("place", ["", "a\0b", "\ud800", "x" * 300, f"a/{'ä' * 200}/b"], ids=ascii)
 def test_places_that_no_disk_can_hold_are_refused(place: str) -> None:
     for call in (bi.open_bank, write):
-        with pytest.raises(InputError, match=r"(?s)a path that a disk can hold.*do this:  pass for example 'bank'"):
+        with pytest.raises(
+            InputError, match=r"(?s)a path that a disk can hold.*do this:  pass for example 'bank'"
+        ):
             call(place)
 
 

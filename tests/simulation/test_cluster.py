@@ -31,14 +31,17 @@ def counted(parameters, generator):
 
 
 def model(function=counted, **options) -> bi.Simulator:
-    return bi.simulator(prior=PRIOR, engine="python", name="counted", workers=2, **options)(function)
+    return bi.simulator(prior=PRIOR, engine="python", name="counted", workers=2, **options)(
+        function
+    )
 
 
 class Cluster:
     """A scheduler and its workers."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder, self.workers = folder, []
+        self.folder = folder
+        self.workers = []
         self.scheduler = self.start("dask_scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard",
                                     "--scheduler-file", str(folder / "scheduler.json"))  # fmt: skip
         for _ in range(2):
@@ -47,7 +50,9 @@ class Cluster:
         while not (folder / "scheduler.json").is_file():
             assert time.monotonic() < deadline
             time.sleep(0.1)
-        with distributed.Client(scheduler_file=str(folder / "scheduler.json"), set_as_default=False) as client:
+        with distributed.Client(
+            scheduler_file=str(folder / "scheduler.json"), set_as_default=False
+        ) as client:
             self.address = client.scheduler_info()["address"]
             client.wait_for_workers(2, timeout=60)
 
@@ -57,7 +62,13 @@ class Cluster:
         return subprocess.Popen(command, cwd=self.folder, start_new_session=True, **quiet)
 
     def add_worker(self) -> None:
-        given = ("--scheduler-file", str(self.folder / "scheduler.json"), "--nthreads", "1", "--no-dashboard")
+        given = (
+            "--scheduler-file",
+            str(self.folder / "scheduler.json"),
+            "--nthreads",
+            "1",
+            "--no-dashboard",
+        )
         self.workers.append(self.start("dask_worker", *given))
 
     def kill(self, process: subprocess.Popen) -> None:
@@ -79,13 +90,25 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
 
 
 def same(bank: bi.Bank, other: bi.Bank) -> bool:
-    ours, theirs = bank.read(), other.read()
-    return list(ours) == list(theirs) and all(np.array_equal(ours[name], theirs[name]) for name in ours)
+    ours = bank.read()
+    theirs = other.read()
+    return list(ours) == list(theirs) and all(
+        np.array_equal(ours[name], theirs[name]) for name in ours
+    )
 
 
-def test_a_cluster_gives_the_bits_of_local_workers_also_if_a_worker_is_killed(cluster: Cluster, tmp_path: Path) -> None:
+def test_a_cluster_gives_the_bits_of_local_workers_also_if_a_worker_is_killed(
+    cluster: Cluster, tmp_path: Path
+) -> None:
     here = bi.simulate(model(), 800, tmp_path / "here", seed=3, chunk=100, progress=False)
-    command = [sys.executable, "-c", _REMOTE, cluster.address, str(tmp_path / "there"), str(Path(__file__).parents[2])]
+    command = [
+        sys.executable,
+        "-c",
+        _REMOTE,
+        cluster.address,
+        str(tmp_path / "there"),
+        str(Path(__file__).parents[2]),
+    ]
     running = subprocess.Popen(command)
     while not (tmp_path / "there").is_dir() and running.poll() is None:
         time.sleep(0.05)
@@ -95,17 +118,22 @@ def test_a_cluster_gives_the_bits_of_local_workers_also_if_a_worker_is_killed(cl
 
 
 def test_a_killed_scheduler_is_said_and_the_bank_goes_on(cluster: Cluster, tmp_path: Path) -> None:
-    simulator, place = model(), tmp_path / "bank"
+    simulator = model()
+    place = tmp_path / "bank"
     with distributed.Client(cluster.address, set_as_default=False, timeout=10) as client:
         bi.simulate(simulator, 100, place, seed=3, chunk=100, cluster=client, progress=False)
         cluster.kill(cluster.scheduler)
         with pytest.raises(SimulatorError, match="start it again"):
             bi.simulate(simulator, 800, place, seed=3, cluster=client, progress=False)
     bank = bi.simulate(simulator, 800, place, seed=3, progress=False)
-    assert same(bank, bi.simulate(simulator, 800, tmp_path / "here", seed=3, chunk=100, progress=False))
+    assert same(
+        bank, bi.simulate(simulator, 800, tmp_path / "here", seed=3, chunk=100, progress=False)
+    )
 
 
-def test_failures_and_crashes_on_a_cluster_follow_the_policy(cluster: Cluster, tmp_path: Path) -> None:
+def test_failures_and_crashes_on_a_cluster_follow_the_policy(
+    cluster: Cluster, tmp_path: Path
+) -> None:
     def crashing(parameters, generator):
         if parameters["rate"] > 3.0:
             os.kill(os.getpid(), signal.SIGKILL)
@@ -135,9 +163,15 @@ def test_what_can_not_run_on_a_cluster_is_refused(tmp_path: Path, monkeypatch) -
         with pytest.raises(InputError, match=match):
             bi.simulate(model(), 10, tmp_path / "bank", cluster=address)
     with distributed.LocalCluster(n_workers=0, processes=False, dashboard_address=None) as empty:
-        with distributed.Client(empty, set_as_default=False) as client, pytest.raises(InputError, match="no worker"):
+        with (
+            distributed.Client(empty, set_as_default=False) as client,
+            pytest.raises(InputError, match="no worker"),
+        ):
             bi.simulate(model(), 10, tmp_path / "bank", cluster=client)
-        with distributed.Client(empty, set_as_default=False) as client, pytest.raises(InputError, match="TensorFlow"):
+        with (
+            distributed.Client(empty, set_as_default=False) as client,
+            pytest.raises(InputError, match="TensorFlow"),
+        ):
             bi.simulate(bi.get("linear"), 10, tmp_path / "bank", cluster=client)
     assert not (tmp_path / "bank").exists()
 
@@ -146,9 +180,13 @@ def test_a_cluster_whose_workers_are_gone_says_so_once_and_goes_on_with_a_new_on
     cluster: Cluster, tmp_path: Path, monkeypatch
 ) -> None:
     monkeypatch.setattr(cluster_module, "_SECONDS_BETWEEN_LOOKS", 0.2)
-    simulator, workers = model(), cluster.workers
+    simulator = model()
+    workers = cluster.workers
     with distributed.Client(cluster.address, set_as_default=False, timeout=10) as client:
-        started, looks, submit, nthreads = [], [], client.submit, client.nthreads
+        started = []
+        looks = []
+        submit = client.submit
+        nthreads = client.nthreads
 
         def counted_submit(function, *arguments, **options):
             if function is cluster_module.run_remotely:
@@ -169,16 +207,24 @@ def test_a_cluster_whose_workers_are_gone_says_so_once_and_goes_on_with_a_new_on
         monkeypatch.setattr(client, "nthreads", counted_nthreads)
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("default")
-            there = bi.simulate(simulator, 40, tmp_path / "there", seed=3, chunk=40, cluster=client, progress=False)
+            there = bi.simulate(
+                simulator, 40, tmp_path / "there", seed=3, chunk=40, cluster=client, progress=False
+            )
     assert len(looks) >= 3
-    messages = [str(warning.message) for warning in caught if "waiting for a worker" in str(warning.message)]
+    messages = [
+        str(warning.message) for warning in caught if "waiting for a worker" in str(warning.message)
+    ]
     assert len(messages) == 1
     for part in (cluster.address, "has 0 workers now", f"dask worker {cluster.address}"):
         assert part in messages[0]
-    assert same(there, bi.simulate(simulator, 40, tmp_path / "here", seed=3, chunk=40, progress=False))
+    assert same(
+        there, bi.simulate(simulator, 40, tmp_path / "here", seed=3, chunk=40, progress=False)
+    )
 
 
-def test_nothing_is_said_of_simulations_that_take_long(cluster: Cluster, tmp_path: Path, monkeypatch) -> None:
+def test_nothing_is_said_of_simulations_that_take_long(
+    cluster: Cluster, tmp_path: Path, monkeypatch
+) -> None:
     def slow(parameters, generator):
         time.sleep(0.5)
         return {"x": generator.poisson(parameters["rate"], 3)}
@@ -186,7 +232,15 @@ def test_nothing_is_said_of_simulations_that_take_long(cluster: Cluster, tmp_pat
     monkeypatch.setattr(cluster_module, "_SECONDS_BETWEEN_LOOKS", 0.1)
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
-        bi.simulate(model(slow), 4, tmp_path / "bank", seed=3, chunk=4, cluster=cluster.address, progress=False)
+        bi.simulate(
+            model(slow),
+            4,
+            tmp_path / "bank",
+            seed=3,
+            chunk=4,
+            cluster=cluster.address,
+            progress=False,
+        )
 
 
 _REMOTE = """

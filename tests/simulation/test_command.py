@@ -1,4 +1,4 @@
-"""Programs as simulators: what they are given and return, how they fail, and that none outlives its draw."""
+"""Programs as simulators: their input and output, how they fail, that none outlives its draw."""
 
 from __future__ import annotations
 
@@ -45,7 +45,9 @@ def call(command, output: str = "json", context=(), parameters=GIVEN):
 
 
 def declare(command, **options) -> bi.Simulator:
-    return bi.command_simulator(command, **{"prior": PRIOR, "workers": 1, "time_limit": 60.0, **options})
+    return bi.command_simulator(
+        command, **{"prior": PRIOR, "workers": 1, "time_limit": 60.0, **options}
+    )
 
 
 def sh(script: str) -> list[str]:
@@ -68,7 +70,12 @@ def test_json_by_streams_and_files(read: str, write: str, places: list[str]) -> 
     code = ECHO.replace("READ", read).replace("WRITE", write).replace("{", "{{").replace("}", "}}")
     found = call([*PYTHON, code, *places], context=[{"dose": 3}])
     seed = generator().integers(2**31)
-    for name, value in {"rate_seen": 0.1, "slopes_seen": [1.0, -2.5], "seed_seen": seed, "dose": 3}.items():
+    for name, value in {
+        "rate_seen": 0.1,
+        "slopes_seen": [1.0, -2.5],
+        "seed_seen": seed,
+        "dose": 3,
+    }.items():
         np.testing.assert_array_equal(found[name], value, err_msg=name)
 
 
@@ -109,7 +116,9 @@ def test_numbers_keep_their_kind_and_null_is_nan() -> None:
 def test_a_program_runs_in_a_folder_of_its_own(tmp_path: Path, monkeypatch) -> None:
     """Nothing is left of it, and relative paths are those of the declaration."""
     monkeypatch.chdir(tmp_path)
-    Path("model").write_text('#!/bin/sh\nls > here; wc -l < here | tr -d " " > count; cat "$1" count\n')
+    Path("model").write_text(
+        '#!/bin/sh\nls > here; wc -l < here | tr -d " " > count; cat "$1" count\n'
+    )
     Path("model").chmod(0o755)
     Path("header").write_text("files\n")
     program = Program(["./model", "header"], "csv")
@@ -123,16 +132,22 @@ def test_a_program_runs_in_a_folder_of_its_own(tmp_path: Path, monkeypatch) -> N
 
 
 def test_context_and_options_reach_the_simulator() -> None:
-    command, context = ["printf", '{{"x": [{rate}, {dose}]}}'], {"dose": tfd.Uniform(1.0, 2.0)}
+    command = ["printf", '{{"x": [{rate}, {dose}]}}']
+    context = {"dose": tfd.Uniform(1.0, 2.0)}
     simulator = declare(command, context=context, name="echo", units={"rate": "1/day"})
     sample = simulator.sample(5, seed=1)
-    np.testing.assert_allclose(sample["x"], np.stack([sample["rate"], sample["dose"]], axis=1), rtol=1e-6)
+    np.testing.assert_allclose(
+        sample["x"], np.stack([sample["rate"], sample["dose"]], axis=1), rtol=1e-6
+    )
     assert simulator.name == "echo"
     assert declare(["printf", '{{"x": 1}}']).name == "printf"
 
 
 def test_results_do_not_depend_on_the_number_of_workers() -> None:
-    samples = [declare(["printf", '{{"x": [{rate}, {seed}]}}'], workers=n).sample(40, seed=1) for n in (1, 2)]
+    samples = [
+        declare(["printf", '{{"x": [{rate}, {seed}]}}'], workers=n).sample(40, seed=1)
+        for n in (1, 2)
+    ]
     np.testing.assert_array_equal(samples[0]["x"], samples[1]["x"])
     seeds = samples[0]["x"][:, 1]
     assert len(np.unique(seeds)) == 40
@@ -148,7 +163,11 @@ def test_workers_stay_light() -> None:
 
         return {**program(parameters, generator), "heavy": "tensorflow" in sys.modules}
 
-    assert not bi.simulator(prior=PRIOR, engine="python", workers=1)(spy).sample(2, seed=1)["heavy"].any()
+    assert (
+        not bi.simulator(prior=PRIOR, engine="python", workers=1)(spy)
+        .sample(2, seed=1)["heavy"]
+        .any()
+    )
 
 
 def test_all_options_of_simulator_but_two_are_those_of_the_function() -> None:
@@ -179,7 +198,9 @@ def test_all_options_of_simulator_but_two_are_those_of_the_function() -> None:
     ],
     ids=str,
 )
-def test_commands_that_can_not_run_are_refused_at_declaration(command, fragments, tmp_path, monkeypatch) -> None:
+def test_commands_that_can_not_run_are_refused_at_declaration(
+    command, fragments, tmp_path, monkeypatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     Path("plain").touch()
     Path("runs").touch(0o755)
@@ -203,7 +224,9 @@ def test_a_bank_is_one_of_a_command_wherever_its_files_are(tmp_path: Path) -> No
         script = tmp_path / folder / "model.py"
         script.parent.mkdir(exist_ok=True)
         script.write_text("import sys; print('x'); print(float(sys.argv[1]) * float(sys.argv[2]))")
-        simulator = declare([sys.executable, script, "{rate}", str(factor)], output="csv", name="model")
+        simulator = declare(
+            [sys.executable, script, "{rate}", str(factor)], output="csv", name="model"
+        )
         return bi.simulate(simulator, 4, banks, seed=1, progress=False)
 
     simulate("here", 1)
@@ -294,13 +317,21 @@ FRAGILE = 'if [ "${rate%.*}" -ge 3 ]; then FAULT; fi; printf \'{"x": %s}\' "$rat
 
 def fragile(fault: str, **options) -> bi.Simulator:
     script = sh('rate="$1"; ' + FRAGILE.replace("FAULT", fault))
-    return declare([*script, "sh", "{rate:.6f}"], prior={"rate": tfd.LogNormal(0.0, 0.5)}, name="odd", **options)
+    return declare(
+        [*script, "sh", "{rate:.6f}"],
+        prior={"rate": tfd.LogNormal(0.0, 0.5)},
+        name="odd",
+        **options,
+    )
 
 
 @pytest.mark.parametrize(
     ("fault", "got"),
     [
-        ("echo too large >&2; exit 3", "exit status 3, and the standard error ends with 'too large'"),
+        (
+            "echo too large >&2; exit 3",
+            "exit status 3, and the standard error ends with 'too large'",
+        ),
         ("kill -9 $$", "killed by SIGKILL"),
         ("sleep 600", "nothing after the time limit of 1.5 s"),
         ("rate=nan", None),
@@ -379,9 +410,15 @@ model.sample(8, seed=1)
 def test_no_program_survives(number: int, tmp_path: Path) -> None:
     log = tmp_path / "log"
     code = SCRIPT.replace("FILE", str(tmp_path / "hang")).replace("LOG", str(log))
-    process = subprocess.Popen([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": str(ROOT)})
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": str(ROOT)}
+    )
     try:
-        wait_for(lambda: process.poll() is not None or (log.exists() and len(log.read_text().split()) == 2))
+        wait_for(
+            lambda: (
+                process.poll() is not None or (log.exists() and len(log.read_text().split()) == 2)
+            )
+        )
         assert process.poll() is None
         process.send_signal(number)
         process.wait(60.0)
@@ -434,7 +471,7 @@ def line(tmp_path_factory) -> bi.Simulator:
 
 
 def exact(data: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean (n, 2) and sd (2,) of the posteriors of a line with noise of sd 0.5 and a standard normal prior."""
+    """Mean (n, 2) and sd (2,) of posteriors of a line with noise sd 0.5, standard normal prior."""
     design = np.stack([np.ones(6), np.arange(6) / 5.0], axis=1)
     covariance = np.linalg.inv(np.eye(2) + design.T @ design / 0.25)
     return data @ design @ covariance / 0.25, np.sqrt(np.diag(covariance))
@@ -443,7 +480,9 @@ def exact(data: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 @pytest.mark.slow
 def test_a_c_program_to_its_exact_posterior(line: bi.Simulator, tmp_path: Path) -> None:
     simulations = line.sample(3_000, seed=1)
-    posterior = bi.AmortizedPosterior(line, flow=small_flow(blocks=3), summary=bi.summaries.Identity())
+    posterior = bi.AmortizedPosterior(
+        line, flow=small_flow(blocks=3), summary=bi.summaries.Identity()
+    )
     posterior.fit(simulations, steps=1_500, seed=1, progress=False)
     fresh = {"y": line.sample(100, seed=2)["y"]}
     mean, sd = exact(fresh["y"])

@@ -1,4 +1,4 @@
-"""What a declaration refuses, and the names that its message gives: options, names, priors and real data."""
+"""What a declaration refuses, and what its message names: options, names, priors, real data."""
 
 from __future__ import annotations
 
@@ -21,7 +21,9 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def declare(observable: str = "cases", **options) -> bi.Simulator:
     def growth(parameters, *context_and_seed):
-        first = tf.reshape(next(iter(parameters.values())), (-1,))[: len(next(iter(parameters.values())))]
+        first = tf.reshape(next(iter(parameters.values())), (-1,))[
+            : len(next(iter(parameters.values())))
+        ]
         return {observable: tf.cast(first, tf.float32)[:, None] * tf.ones(5)}
 
     return bi.simulator(**{"prior": {"rate": NORMAL}, **options})(growth)
@@ -35,17 +37,31 @@ COUNTS = {"days": tfd.FiniteDiscrete(tf.range(1, 6), logits=tf.zeros(5))}
     [
         ({"lables": {"rate": "r"}}, ["Option of @simulator", "'lables'", "did you mean 'labels'?"]),
         ({"lengths_of": {}}, ["'lengths_of'", "did you mean 'lengths'?"]),
-        ({"labels": {"rates": "r"}}, ["Option 'labels'", "'growth'", "'rates'", "did you mean 'rate'?"]),
+        (
+            {"labels": {"rates": "r"}},
+            ["Option 'labels'", "'growth'", "'rates'", "did you mean 'rate'?"],
+        ),
         ({"units": {"case": "1"}}, ["Option 'units'", "'case'", "did you mean 'cases'?"]),
-        ({"observed": {"deaths": np.ones(5)}}, ["Option 'observed'", "['rate', 'cases']", "'deaths'", "spelling"]),
-        ({"context": COUNTS, "lengths": {"cases": "day"}}, ["'lengths'", "'day'", "did you mean 'days'?"]),
-        ({"engine": "python", "workers": -1}, ["Option 'workers'", "'growth'", "an integer of 1 or more", "-1"]),
+        (
+            {"observed": {"deaths": np.ones(5)}},
+            ["Option 'observed'", "['rate', 'cases']", "'deaths'", "spelling"],
+        ),
+        (
+            {"context": COUNTS, "lengths": {"cases": "day"}},
+            ["'lengths'", "'day'", "did you mean 'days'?"],
+        ),
+        (
+            {"engine": "python", "workers": -1},
+            ["Option 'workers'", "'growth'", "an integer of 1 or more", "-1"],
+        ),
     ],
 )
 def test_options(options: dict, fragments: list[str]) -> None:
     with pytest.raises(SimulatorError) as error:
         declare(**options)
-    assert not [fragment for fragment in fragments if fragment not in str(error.value)], str(error.value)
+    assert not [fragment for fragment in fragments if fragment not in str(error.value)], str(
+        error.value
+    )
 
 
 DATES = np.datetime64("2020-03-01") + np.arange(5)
@@ -70,23 +86,52 @@ def test_coordinates_are_kept_under_their_name(declared: object, name: str, valu
 @pytest.mark.parametrize(
     ("options", "fragments"),
     [
-        ({"coordinates": {"case": np.arange(5)}}, ["Option 'coordinates'", "'case'", "did you mean 'cases'?"]),
-        ({"coordinates": {"cases": np.arange(4)}}, ["'cases'", "shape (5,)", "(4,)", "each step along the first axis"]),
-        ({"coordinates": {"cases": [0, 1, 3, 2, 4]}}, ["increase, or decrease", "3 at step 2, 2 at step 3", "sort"]),
+        (
+            {"coordinates": {"case": np.arange(5)}},
+            ["Option 'coordinates'", "'case'", "did you mean 'cases'?"],
+        ),
+        (
+            {"coordinates": {"cases": np.arange(4)}},
+            ["'cases'", "shape (5,)", "(4,)", "each step along the first axis"],
+        ),
+        (
+            {"coordinates": {"cases": [0, 1, 3, 2, 4]}},
+            ["increase, or decrease", "3 at step 2, 2 at step 3", "sort"],
+        ),
         ({"coordinates": {"cases": [0, 1, 1, 2, 4]}}, ["1 at step 1, 1 at step 2"]),
-        ({"coordinates": {"cases": [0, 1, np.nan, 3, 4]}}, ["finite", "1.0 at step 1, nan at step 2"]),
-        ({"coordinates": {"cases": [*DATES[:4], np.datetime64("NaT")]}}, ["2020-03-04 at step 3, NaT at step 4"]),
-        ({"coordinates": {"cases": list("abcde")}}, ["numbers or dates", "dtype <U1", "datetime64"]),
-        ({"coordinates": {"cases": {"a": DATES, "b": DATES}}}, ["a dict of one name to an array", "2 names"]),
-        ({"coordinates": {"cases": {"rate": DATES}}}, ["different names", "['rate'] more than once"]),
+        (
+            {"coordinates": {"cases": [0, 1, np.nan, 3, 4]}},
+            ["finite", "1.0 at step 1, nan at step 2"],
+        ),
+        (
+            {"coordinates": {"cases": [*DATES[:4], np.datetime64("NaT")]}},
+            ["2020-03-04 at step 3, NaT at step 4"],
+        ),
+        (
+            {"coordinates": {"cases": list("abcde")}},
+            ["numbers or dates", "dtype <U1", "datetime64"],
+        ),
+        (
+            {"coordinates": {"cases": {"a": DATES, "b": DATES}}},
+            ["a dict of one name to an array", "2 names"],
+        ),
+        (
+            {"coordinates": {"cases": {"rate": DATES}}},
+            ["different names", "['rate'] more than once"],
+        ),
         ({"coordinates": {"cases": {"draw": DATES}}}, ["Name 'draw'", "rename it"]),
-        ({"units": {"hour": "h"}, "coordinates": {"cases": {"hours": DATES}}}, ["did you mean 'hours'?"]),
+        (
+            {"units": {"hour": "h"}, "coordinates": {"cases": {"hours": DATES}}},
+            ["did you mean 'hours'?"],
+        ),
     ],
 )
 def test_coordinates_that_do_not_fit(options: dict, fragments: list[str]) -> None:
     with pytest.raises(SimulatorError) as error:
         declare(**options)
-    assert not [fragment for fragment in fragments if fragment not in str(error.value)], str(error.value)
+    assert not [fragment for fragment in fragments if fragment not in str(error.value)], str(
+        error.value
+    )
 
 
 def test_observables_share_an_axis_only_where_it_is_the_same() -> None:
@@ -94,10 +139,16 @@ def test_observables_share_an_axis_only_where_it_is_the_same() -> None:
         ones = tf.ones((tf.shape(parameters["rate"])[0], 5))
         return {"cases": ones, "deaths": ones}
 
-    both = bi.simulator(prior={"rate": NORMAL}, coordinates={"cases": DATES, "deaths": DATES.copy()})(two)
+    both = bi.simulator(
+        prior={"rate": NORMAL}, coordinates={"cases": DATES, "deaths": DATES.copy()}
+    )(two)
     assert [coordinate.name for coordinate in both.labels.coordinates.values()] == ["time", "time"]
-    with pytest.raises(SimulatorError, match=r"(?s)'deaths'.*the 'time' of 'cases'.*\{'time of deaths': ...\}"):
-        bi.simulator(prior={"rate": NORMAL}, coordinates={"cases": DATES, "deaths": np.arange(5)})(two)
+    with pytest.raises(
+        SimulatorError, match=r"(?s)'deaths'.*the 'time' of 'cases'.*\{'time of deaths': ...\}"
+    ):
+        bi.simulator(prior={"rate": NORMAL}, coordinates={"cases": DATES, "deaths": np.arange(5)})(
+            two
+        )
 
 
 @pytest.mark.parametrize("name", ["draw", "chain", "observation", "a/b", "a, b", "a[0]"])
@@ -110,9 +161,12 @@ def test_names_that_results_and_files_could_not_hold(name: str) -> None:
 
 
 def test_names_that_no_disk_could_hold() -> None:
-    long, most = "ä" * 101, "ä" * 100
+    long = "ä" * 101
+    most = "ä" * 100
     for options in ({"prior": {long: NORMAL}}, {"context": {long: NORMAL}}, {"observable": long}):
-        with pytest.raises(SimulatorError, match=r"(?s)Name 'ä+'\.\.\. in simulator 'growth'.*202.*rename it"):
+        with pytest.raises(
+            SimulatorError, match=r"(?s)Name 'ä+'\.\.\. in simulator 'growth'.*202.*rename it"
+        ):
             declare(**options)
     assert declare(observable=most).observable_shapes == {most: (5,)}
 
@@ -120,7 +174,9 @@ def test_names_that_no_disk_could_hold() -> None:
 @pytest.mark.parametrize("text", ["rate \ud800", "a\0b", 5], ids=ascii)
 def test_texts_that_files_and_figures_could_not_hold(text) -> None:
     for option, name in (("labels", "cases"), ("units", "rate")):
-        with pytest.raises(SimulatorError, match=rf"Option '{option}' of simulator 'growth', '{name}'") as error:
+        with pytest.raises(
+            SimulatorError, match=rf"Option '{option}' of simulator 'growth', '{name}'"
+        ) as error:
             declare(**{option: {name: text}})
         assert repr(text) in str(error.value)
         assert "pass a text" in str(error.value)
@@ -137,8 +193,17 @@ def test_a_misspelt_option_does_not_pass_the_type_checker(tmp_path) -> None:
         "bi.simulator(prior=prior, engine='julia')\n"
         "bi.simulator(prior=prior, labels={'a': 'A'}, engine='python', workers=2)\n"
     )
-    command = [sys.executable, "-m", "mypy", "--config-file", ROOT / "pyproject.toml", tmp_path / "model.py"]
-    lines = subprocess.run(command, check=False, cwd=ROOT, capture_output=True, text=True).stdout.splitlines()
+    command = [
+        sys.executable,
+        "-m",
+        "mypy",
+        "--config-file",
+        ROOT / "pyproject.toml",
+        tmp_path / "model.py",
+    ]
+    lines = subprocess.run(
+        command, check=False, cwd=ROOT, capture_output=True, text=True
+    ).stdout.splitlines()
     assert [line.split(":")[1] for line in lines if ": error:" in line] == ["5", "6"]
 
 
@@ -160,13 +225,18 @@ def test_a_misspelt_option_does_not_pass_the_type_checker(tmp_path) -> None:
         (tfd.Normal(0.0, -1.0), ["log densities [nan, nan]", "scales must be positive"]),
         (tfd.LogNormal([0.0, 0.0], [1.0, -1.0]), ["log densities", "scales must be positive"]),
         (tfd.Uniform(2.0, -3.0), ["log densities", "lower bounds below upper"]),
-        (tfd.MultivariateNormalTriL([0.0, 0.0], [[1.0, 0.0], [1.0, 0.0]]), ["log densities", "covariances regular"]),
+        (
+            tfd.MultivariateNormalTriL([0.0, 0.0], [[1.0, 0.0], [1.0, 0.0]]),
+            ["log densities", "covariances regular"],
+        ),
     ],
 )
 def test_priors_that_can_not_be_inferred(prior, fragments: list[str]) -> None:
     with pytest.raises(SimulatorError, match="Prior of 'rate'") as error:
         declare(prior={"rate": prior})
-    assert not [fragment for fragment in fragments if fragment not in str(error.value)], str(error.value)
+    assert not [fragment for fragment in fragments if fragment not in str(error.value)], str(
+        error.value
+    )
 
 
 def test_a_joint_distribution_inside_a_prior() -> None:
@@ -175,7 +245,10 @@ def test_a_joint_distribution_inside_a_prior() -> None:
 
 
 def test_context_may_be_a_constant() -> None:
-    assert declare(context={"size": tfd.Deterministic(3.0)}).sample(2, seed=1)["size"].tolist() == [3.0, 3.0]
+    assert declare(context={"size": tfd.Deterministic(3.0)}).sample(2, seed=1)["size"].tolist() == [
+        3.0,
+        3.0,
+    ]
 
 
 # Real data that ship with a simulator
@@ -184,17 +257,25 @@ def test_context_may_be_a_constant() -> None:
 @pytest.mark.parametrize(
     ("observed", "fragments"),
     [
-        ({"cases": [1.0, np.nan, 1.0, 1.0, 1.0]}, ["'observed'", "'cases'", "finite numbers", "NaN"]),
+        (
+            {"cases": [1.0, np.nan, 1.0, 1.0, 1.0]},
+            ["'observed'", "'cases'", "finite numbers", "NaN"],
+        ),
         ({"cases": [[1.0, 1.0, 1.0, 1.0, np.inf]]}, ["'cases'", "finite numbers"]),
         ({"cases": [1.0, np.nan, 1.0, 1.0, 1.0], "days": 2}, ["'cases'", "finite numbers"]),
         ({"cases": ["many"] * 5}, ["'cases'", "real numbers", "<U4"]),
-        ({"cases": np.ma.masked_less([1.0, 2.0, -1.0, 1.0, 1.0], 0.0)}, ["'cases'", "masked values"]),
+        (
+            {"cases": np.ma.masked_less([1.0, 2.0, -1.0, 1.0, 1.0], 0.0)},
+            ["'cases'", "masked values"],
+        ),
     ],
 )
 def test_observed_data_that_can_not_be_used(observed: dict, fragments: list[str]) -> None:
     with pytest.raises(BayesinnError) as error:
         declare(context=COUNTS, lengths={"cases": "days"}, observed=observed)
-    assert not [fragment for fragment in fragments if fragment not in str(error.value)], str(error.value)
+    assert not [fragment for fragment in fragments if fragment not in str(error.value)], str(
+        error.value
+    )
 
 
 def test_padding_of_observed_data_may_hold_nan() -> None:
@@ -224,13 +305,17 @@ def test_what_is_no_array_of_real_numbers(value, fragments: list[str]) -> None:
         ("Values of the prior, 'rate'", lambda: declare().simulate({"rate": value}, seed=1)),
         (
             "Training data, 'rate'",
-            lambda: bi.AmortizedPosterior(declare()).fit({"rate": value, "cases": np.ones((3, 5))}, steps=1),
+            lambda: bi.AmortizedPosterior(declare()).fit(
+                {"rate": value, "cases": np.ones((3, 5))}, steps=1
+            ),
         ),
     ):
         with pytest.raises(InputError) as error:
             ask()
         assert subject in str(error.value)
-        assert not [fragment for fragment in fragments if fragment not in str(error.value)], str(error.value)
+        assert not [fragment for fragment in fragments if fragment not in str(error.value)], str(
+            error.value
+        )
 
 
 def test_long_doubles_are_computed_with_as_doubles() -> None:

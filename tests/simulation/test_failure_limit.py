@@ -1,4 +1,4 @@
-"""The declared limit of failures: banks, training and redraws end at it, say why, and lose nothing that is finished."""
+"""The declared limit of failures: banks, training, redraws end there, say why, lose nothing."""
 
 from __future__ import annotations
 
@@ -38,7 +38,12 @@ def half_fails(engine: str, limit: float | None) -> bi.Simulator:
     options = {"workers": 1} if engine == "python" else {}
     function = python_half if engine == "python" else graph_half
     declare = bi.simulator(
-        prior=PRIOR, engine=engine, on_nonfinite="redraw", most_failures=limit, name="half", **options
+        prior=PRIOR,
+        engine=engine,
+        on_nonfinite="redraw",
+        most_failures=limit,
+        name="half",
+        **options,
     )
     return declare(function)
 
@@ -50,7 +55,7 @@ def posterior(engine: str, limit: float | None) -> bi.AmortizedPosterior:
 @pytest.mark.parametrize("kept", [1, 30, 3_000])
 @pytest.mark.parametrize("limit", [0.01, 0.5])
 def test_the_limit_is_where_chance_ends(kept: int, limit: float) -> None:
-    """A count of failures passes unless a share of the limit makes as many with a probability below 1e-6."""
+    """A count of failures passes unless the limit's chance of as many is below 1e-6."""
     declared = half_fails("tensorflow", limit).engine.declared
     failed = next(f for f in range(1, 10_000) if stats.binom.sf(f - 1, kept + f, limit) < 1e-6)
     declared.check_failures(kept, failed - 1)
@@ -68,9 +73,11 @@ def test_without_a_limit_nothing_ends() -> None:
 
 def test_a_limit_changes_neither_identity_nor_draws() -> None:
     for engine in ("python", "tensorflow"):
-        free, limited = half_fails(engine, None), half_fails(engine, 0.9)
+        free = half_fails(engine, None)
+        limited = half_fails(engine, 0.9)
         assert entries(free) == entries(limited)
-        drawn, same = free.draw(20, seed=1), limited.draw(20, seed=1)
+        drawn = free.draw(20, seed=1)
+        same = limited.draw(20, seed=1)
         np.testing.assert_array_equal(drawn.observables["x"], same.observables["x"])
         assert int(drawn.failed) == int(same.failed)
 
@@ -84,8 +91,11 @@ def few_pilots(monkeypatch) -> None:
 @pytest.mark.parametrize("engine", ["python", "tensorflow"])
 def test_a_bank_ends_and_goes_on_with_a_higher_limit(engine: str, tmp_path) -> None:
     """Chunks of 40 draws are too few to tell, several are not; the last one is kept as well."""
-    n, strict = 800, half_fails(engine, 0.4)
-    with pytest.raises(SimulatorError, match=r"at most 40% of all draws to fail, as most_failures=0\.4 says") as error:
+    n = 800
+    strict = half_fails(engine, 0.4)
+    with pytest.raises(
+        SimulatorError, match=r"at most 40% of all draws to fail, as most_failures=0\.4 says"
+    ) as error:
         write(tmp_path / "bank", n, strict, chunk=40)
     bank = bi.open_bank(tmp_path / "bank")
     kept = n - 40 * len(bank.missing)
@@ -119,7 +129,8 @@ def test_training_ends_and_resumes_with_a_higher_limit(engine: str, tmp_path, fe
     with pytest.raises(SimulatorError, match=r"most_failures=0\.4"):
         strict.fit(checkpoint=tmp_path, **run)
     assert 2 < strict.history["step"].iloc[-1] < 60
-    strict, free = posterior(engine, 0.7), posterior(engine, None)
+    strict = posterior(engine, 0.7)
+    free = posterior(engine, None)
     strict.fit(checkpoint=bi.Checkpoint(tmp_path, resume=True), **run)
     free.fit(**run)
     assert strict.history["loss"].tolist() == free.history["loss"].tolist()
@@ -127,12 +138,19 @@ def test_training_ends_and_resumes_with_a_higher_limit(engine: str, tmp_path, fe
 
 
 def test_simulations_that_are_drawn_first_are_kept(tmp_path, few_pilots) -> None:
-    run = {"steps": 60, "batch_size": 32, "seed": 1, "progress": False, "optimization": bi.Optimization(passes=2)}
+    run = {
+        "steps": 60,
+        "batch_size": 32,
+        "seed": 1,
+        "progress": False,
+        "optimization": bi.Optimization(passes=2),
+    }
     with pytest.raises(SimulatorError, match=r"most_failures=0\.4"):
         posterior("python", 0.4).fit(checkpoint=tmp_path, **run)
     bank = bi.open_bank(tmp_path / "simulations")
     assert 0 < len(bank.missing) < bank.chunks
-    resumed, free = posterior("python", 0.7), posterior("python", None)
+    resumed = posterior("python", 0.7)
+    free = posterior("python", None)
     resumed.fit(checkpoint=bi.Checkpoint(tmp_path, resume=True), **run)
     free.fit(**run)
     assert resumed.history["loss"].tolist() == free.history["loss"].tolist()
@@ -152,8 +170,12 @@ def test_redraws_end_early_where_nearly_all_fail() -> None:
     def hopeless(parameters, generator):
         return {"x": parameters["mean"] if parameters["mean"] > 0.97 else 1 / 0}
 
-    with pytest.raises(SimulatorError, match=r"ZeroDivisionError.*called with .*default_rng") as error:
-        bi.simulator(prior=PRIOR, engine="python", workers=1, on_nonfinite="redraw", most_failures=0.5)(hopeless)
+    with pytest.raises(
+        SimulatorError, match=r"ZeroDivisionError.*called with .*default_rng"
+    ) as error:
+        bi.simulator(
+            prior=PRIOR, engine="python", workers=1, on_nonfinite="redraw", most_failures=0.5
+        )(hopeless)
     assert int(re.search(r"of (\d+); the last", str(error.value))[1]) < 50
 
 
@@ -163,7 +185,11 @@ def test_draws_and_proposals_end_at_it() -> None:
         for run in (
             lambda strict=strict: strict.sample(400, seed=1),
             lambda strict=strict: draw_proposed(
-                strict, lambda n, attempt: {"mean": np.linspace(0.0, 1.0, n, dtype=np.float32)}, {}, 400, 1
+                strict,
+                lambda n, attempt: {"mean": np.linspace(0.0, 1.0, n, dtype=np.float32)},
+                {},
+                400,
+                1,
             ),
         ):
             with pytest.raises(SimulatorError, match=r"most_failures=0\.3"):

@@ -31,7 +31,8 @@ from bayesinn.training.checkpoint import prepare_folder
 from bayesinn.training.settings import TrainingSettings
 from tests.helpers.fitting import fit
 
-tfd, tfb = tfp.distributions, tfp.bijectors
+tfd = tfp.distributions
+tfb = tfp.bijectors
 NORMAL = tfd.Normal(0.0, 1.0)
 PRIOR = {"a": NORMAL}
 SETTINGS = TrainingSettings(steps=4, steps_per_epoch=2, batch_size=8, seed=1)
@@ -80,7 +81,8 @@ class Model:
     """A model with attributes, as a callable object and with a method."""
 
     def __init__(self, noise: Any, scale: float = 1.0, weights: Any = (1.0, 2.0)) -> None:
-        self.noise, self.scale = noise, scale
+        self.noise = noise
+        self.scale = scale
         self.weights = np.asarray(weights, np.float32)
 
     def run(self, parameters, random):
@@ -372,7 +374,9 @@ def check_refused(
         keep_in_bank(before, folder / "bank")
         keep_in_posterior(before, folder / "posterior", posterior)
         keep_in_checkpoint(before, folder / "checkpoint")
-    bank, saved, state = folder / "bank", folder / "posterior", folder / "checkpoint"
+    bank = folder / "bank"
+    saved = folder / "posterior"
+    state = folder / "checkpoint"
     gates: list[tuple[type[Exception], str, Callable[[], Any]]] = [
         (BankError, "made this bank", lambda: write_bank(after, bank)),
         (SavedPosteriorError, "this posterior was trained on", lambda: bi.load(saved, after)),
@@ -600,7 +604,8 @@ def test_a_slow_simulator_costs_one_row_a_call(tmp_path, monkeypatch: pytest.Mon
 
 
 def test_it_may_be_left_out_everywhere(tmp_path, posterior: Path, monkeypatch) -> None:
-    before, after = of_code("tensorflow"), of_code("tensorflow", "SCALE = 0.5", "SCALE = 0.6")
+    before = of_code("tensorflow")
+    after = of_code("tensorflow", "SCALE = 0.5", "SCALE = 0.6")
     write_bank(before, tmp_path / "bank")
     write_bank(after, tmp_path / "bank", 17, check_simulator=False)
     bi.open_bank(tmp_path / "bank", check_simulator=False).check_simulator(after)
@@ -715,7 +720,8 @@ def test_rounds_go_on_with_the_same_simulator_only(tmp_path) -> None:
 
 def test_what_older_versions_kept_is_compared(tmp_path, posterior: Path) -> None:
     """Neither banks nor posteriors had an identity, and checkpoints nothing of their simulator."""
-    simulator, other = of_code("tensorflow"), of_code("tensorflow", "SCALE = 0.5", "SCALE = 0.6")
+    simulator = of_code("tensorflow")
+    other = of_code("tensorflow", "SCALE = 0.5", "SCALE = 0.6")
     write_bank(simulator, tmp_path / "bank")
     file = tmp_path / "bank" / "zarr.json"
     group = json.loads(file.read_text())

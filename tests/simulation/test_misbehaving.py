@@ -1,4 +1,4 @@
-"""Simulators that misbehave, in both engines: the run goes on, or ends with an error that names parameters and seed."""
+"""Misbehaving simulators in both engines: a run goes on, or its error names parameters and seed."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ tfd = tfp.distributions
 
 
 def make(function, prior: float = 1.0, **options) -> bi.Simulator:
-    """A simulator whose parameter "mean" is above 2 in one of 44 draws, never in the three of the trial."""
+    """A simulator with parameter "mean" above 2 in one of 44 draws, never in the trial's three."""
     return bi.simulator(prior={"mean": tfd.Normal(0.0, prior)}, name="odd", **options)(function)
 
 
@@ -96,7 +96,13 @@ def test_what_raises_follows_the_policy(got: str) -> None:
     with pytest.raises(SimulatorError) as error:
         python(FAILURES[got], time_limit=limit).sample(70, seed=1)
     message = str(error.value)
-    for fragment in ("Simulation of row ", "'odd'", got.strip(), "{'mean': 3.34", "default_rng([1, 2, 1, "):
+    for fragment in (
+        "Simulation of row ",
+        "'odd'",
+        got.strip(),
+        "{'mean': 3.34",
+        "default_rng([1, 2, 1, ",
+    ):
         assert fragment in message
     drawn = python(FAILURES[got], time_limit=limit, on_nonfinite="redraw").draw(70, seed=1)
     assert drawn.failed >= 1
@@ -123,7 +129,9 @@ def test_a_time_limit_is_one_of_the_clock_however_many_threads_compute() -> None
 
 
 def test_compiled_code_that_hangs_is_described() -> None:
-    with pytest.raises(SimulatorError, match=r"(?s)goes on after the time limit of 0\.1 s.*\{'mean': "):
+    with pytest.raises(
+        SimulatorError, match=r"(?s)goes on after the time limit of 0\.1 s.*\{'mean': "
+    ):
         python(hang_in_compiled_code, time_limit=0.1).sample(30, seed=5)
 
 
@@ -173,7 +181,9 @@ def test_a_result_of_another_kind_is_an_error(result, fragments: list[str], poli
 
 
 def test_a_shape_that_only_one_batch_has_is_an_error() -> None:
-    simulator = make(lambda parameters, generator: {"x": np.zeros(len(str(SIZE)))}, engine="python", workers=1)
+    simulator = make(
+        lambda parameters, generator: {"x": np.zeros(len(str(SIZE)))}, engine="python", workers=1
+    )
     assert simulator.observable_shapes == {"x": (1,)}
     other = make(lambda p, g: {"x": np.zeros(2)}, engine="python", workers=1)
     simulator.engine._start_block = other.engine._start_block
@@ -187,7 +197,9 @@ SIZE = 1
 def test_what_always_raises_is_an_error_at_declaration() -> None:
     for policy, subject in (("raise", "of row 0"), ("redraw", "after 100 redraws")):
         with pytest.raises(SimulatorError, match=subject):
-            make(lambda parameters, generator: 1 / 0, engine="python", workers=1, on_nonfinite=policy)
+            make(
+                lambda parameters, generator: 1 / 0, engine="python", workers=1, on_nonfinite=policy
+            )
 
 
 def test_whole_numbers_stay_so_where_others_are_drawn_again() -> None:
@@ -255,7 +267,13 @@ ENDS = [lambda _: os._exit(3), lambda _: os.kill(os.getpid(), signal.SIGSEGV)]
 def test_a_worker_that_dies_twice_ends_the_draw(end) -> None:
     with pytest.raises(SimulatorError) as error:
         python(end).sample(70, seed=1)
-    for fragment in ("Simulation of row ", "'odd'", "ended twice", "'mean': array([3.3", "default_rng([1, 2, 1, "):
+    for fragment in (
+        "Simulation of row ",
+        "'odd'",
+        "ended twice",
+        "'mean': array([3.3",
+        "default_rng([1, 2, 1, ",
+    ):
         assert fragment in str(error.value)
 
 
@@ -294,9 +312,11 @@ def test_one_row_of_a_batch_that_ends_its_worker_costs_that_row() -> None:
     np.testing.assert_array_equal(died.observables["x"], raised.observables["x"])
 
 
-@pytest.mark.parametrize(("fault", "text"), [(ENDS[0], "ended twice"), (hang, "time limit of 0.5 s")])
+@pytest.mark.parametrize(
+    ("fault", "text"), [(ENDS[0], "ended twice"), (hang, "time limit of 0.5 s")]
+)
 def test_what_is_lost_in_all_first_draws_is_an_error_at_once(fault, text: str) -> None:
-    """A hundred redraws of a simulation that takes the time limit, or a worker, would take hours."""
+    """A hundred redraws of simulations that take the time limit, or a worker, would take hours."""
     started = time.monotonic()
     with pytest.raises(SimulatorError, match=f"after 0 redraws.*\n.*\n.*{text}"):
         make(
@@ -317,11 +337,18 @@ def test_an_object_that_can_be_called_is_a_simulator() -> None:
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [({"time_limit": 0.0}, "above 0"), ({"time_limit": "1"}, "a number"), ({"engine": "tensorflow"}, "leave it out")],
+    [
+        ({"time_limit": 0.0}, "above 0"),
+        ({"time_limit": "1"}, "a number"),
+        ({"engine": "tensorflow"}, "leave it out"),
+    ],
 )
 def test_a_time_limit_is_seconds_of_the_python_engine(options: dict, message: str) -> None:
     with pytest.raises(ValueError, match=f"(?s)'time_limit'.*{message}"):
-        make(lambda parameters, generator: {"x": 1.0}, **{"engine": "python", "time_limit": 1.0, **options})
+        make(
+            lambda parameters, generator: {"x": 1.0},
+            **{"engine": "python", "time_limit": 1.0, **options},
+        )
 
 
 # TensorFlow
@@ -329,7 +356,9 @@ def test_a_time_limit_is_seconds_of_the_python_engine(options: dict, message: st
 
 def asserted(parameters, seed):
     with tf.control_dependencies([tf.debugging.assert_less(parameters["mean"], 2.0, "too large")]):
-        return {"x": parameters["mean"] + tf.random.stateless_normal(tf.shape(parameters["mean"]), seed)}
+        return {
+            "x": parameters["mean"] + tf.random.stateless_normal(tf.shape(parameters["mean"]), seed)
+        }
 
 
 def called_back(parameters, seed):
@@ -338,7 +367,11 @@ def called_back(parameters, seed):
             raise ValueError("too large")
         return mean
 
-    return {"x": tf.ensure_shape(tf.py_function(inner, [parameters["mean"]], tf.float32), parameters["mean"].shape)}
+    return {
+        "x": tf.ensure_shape(
+            tf.py_function(inner, [parameters["mean"]], tf.float32), parameters["mean"].shape
+        )
+    }
 
 
 @pytest.mark.parametrize("function", [asserted, called_back])
@@ -354,7 +387,7 @@ def test_operations_that_fail_are_blamed_on_their_parameters(function) -> None:
 
 
 def test_rare_failures_of_operations_are_found_where_failed_draws_are_redrawn() -> None:
-    """The first draws are more than were asked for: those that failed are drawn again to be described."""
+    """The first draws are more than requested: failed ones are drawn again to be described."""
     simulator = make(asserted, on_nonfinite="redraw")
     for seed in range(1, 4):
         with pytest.raises(SimulatorError, match=r"(?s)too large.*\{'mean': [23]\."):
@@ -370,7 +403,10 @@ def test_operations_that_fail_in_training_are_blamed_on_their_parameters() -> No
 @pytest.mark.parametrize(
     ("function", "fragments"),
     [
-        (lambda parameters, seed: {"x": 1 // 0}, ["ZeroDivisionError", "in line", "test_misbehaving.py"]),
+        (
+            lambda parameters, seed: {"x": 1 // 0},
+            ["ZeroDivisionError", "in line", "test_misbehaving.py"],
+        ),
         (lambda parameters, seed: {"x": parameters["size"]}, ["KeyError: 'size'", "in line"]),
         (lambda parameters, seed: {"x": parameters["mean"].numpy()}, ["AttributeError", "in line"]),
         (lambda parameters, seed: sys.exit(3), ["SystemExit: 3", "in line"]),
@@ -378,12 +414,21 @@ def test_operations_that_fail_in_training_are_blamed_on_their_parameters() -> No
             lambda parameters, seed: {"x": parameters["mean"] + tf.ones(7)},
             ["shapes: [3] vs. [7]", "in line", ", None]"],
         ),
-        (lambda parameters, seed: {"x": tf.ones(7)}, ["shapes: [3] vs. [7]", "correct it; parameters and observables"]),
+        (
+            lambda parameters, seed: {"x": tf.ones(7)},
+            ["shapes: [3] vs. [7]", "correct it; parameters and observables"],
+        ),
         (lambda parameters, seed: parameters["mean"], ["a dict of observables"]),
         (lambda parameters, seed: {"x": "text"}, ["'x'", "real numbers"]),
         (lambda parameters, seed: {"x": tf.constant(1.0)}, ["'x'", "one row for each draw"]),
-        (lambda parameters, seed: {"x": tf.complex(parameters["mean"], 0.0)}, ["'x'", "real numbers"]),
-        (lambda parameters, seed: {"x": parameters["mean"] / 0.0}, ["'x'", "NaN or infinity in 100", "'mean': "]),
+        (
+            lambda parameters, seed: {"x": tf.complex(parameters["mean"], 0.0)},
+            ["'x'", "real numbers"],
+        ),
+        (
+            lambda parameters, seed: {"x": parameters["mean"] / 0.0},
+            ["'x'", "NaN or infinity in 100", "'mean': "],
+        ),
     ],
 )
 def test_functions_of_tensors_that_are_wrong_are_explained(function, fragments: list[str]) -> None:
@@ -417,8 +462,10 @@ HOW
 """
 WAYS = {
     "sample": "slow.sample(64, seed=1)",
-    "train": "posterior = bi.AmortizedPosterior(slow, flow=bi.flows.coupling(blocks=1, hidden=(8,)))\n"
-    "posterior.fit(steps=9, batch_size=8, seed=1, optimization=bi.Optimization(passes=PASSES), progress=False)",
+    "train": "posterior = bi.AmortizedPosterior(slow, flow=bi.flows.coupling(blocks=1, "
+    "hidden=(8,)))\n"
+    "posterior.fit(steps=9, batch_size=8, seed=1, optimization=bi.Optimization(passes=PASSES), "
+    "progress=False)",
     "exit": "slow.engine.submit(64, [1, 2])",
 }
 
@@ -431,7 +478,9 @@ def lives(process: int) -> bool:
     return True
 
 
-@pytest.mark.parametrize(("way", "number"), [("sample", signal.SIGINT), ("sample", signal.SIGKILL), ("exit", None)])
+@pytest.mark.parametrize(
+    ("way", "number"), [("sample", signal.SIGINT), ("sample", signal.SIGKILL), ("exit", None)]
+)
 def test_no_worker_survives(tmp_path, way: str, number: int | None) -> None:
     code = INTERRUPTED.replace("HOW", WAYS[way]).replace("FILE", repr(str(tmp_path / "hang")))
     process = subprocess.Popen(
@@ -478,7 +527,12 @@ def test_ctrl_c_reaches_a_training_that_waits_for_workers(tmp_path, request) -> 
     posterior = bi.AmortizedPosterior(make(slow, engine="python", workers=2), flow=small_flow())
     with pytest.raises(KeyboardInterrupt):
         posterior.fit(
-            steps=900, epochs=30, batch_size=8, seed=1, optimization=bi.Optimization(callbacks=[Hang()]), progress=False
+            steps=900,
+            epochs=30,
+            batch_size=8,
+            seed=1,
+            optimization=bi.Optimization(callbacks=[Hang()]),
+            progress=False,
         )
     assert time.monotonic() - interrupted[0] < 60.0
     assert not _pools

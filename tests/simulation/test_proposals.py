@@ -1,4 +1,4 @@
-"""Simulations of proposed parameters: one context, the policy for failures, missing values, and repeatable."""
+"""Simulations of proposed parameters: one context, failure policy, missing values, repeatable."""
 
 import numpy as np
 import pytest
@@ -30,7 +30,9 @@ def in_python(parameters, generator):
     return {"x": parameters["mean"] + 0.1 * generator.normal()}
 
 
-lossy = bi.simulator(prior=PRIOR, engine="python", workers=1, on_nonfinite="redraw", missing=0.5)(in_python.function)
+lossy = bi.simulator(prior=PRIOR, engine="python", workers=1, on_nonfinite="redraw", missing=0.5)(
+    in_python.function
+)
 
 
 @bi.simulator(prior=PRIOR, context={"scale": tfd.Uniform(1.0, 5.0)}, missing=0.5)
@@ -65,7 +67,9 @@ def test_failures_are_errors_where_they_are_declared_to_be():
 def test_a_failure_is_not_a_missing_value():
     given = {"mean": np.array([1.0, -1.0], np.float32)}
     assert np.isinf(lossy.simulate(given, seed=1)["x"]).tolist() == [False, True]
-    gaps = bi.simulator(prior=PRIOR, engine="python", workers=1, on_nonfinite="redraw", missing="mask")
+    gaps = bi.simulator(
+        prior=PRIOR, engine="python", workers=1, on_nonfinite="redraw", missing="mask"
+    )
     report = bi.simulator_report(gaps(in_python.function), simulations=200, seed=1)
     assert report["failures"].share == pytest.approx(0.5, abs=0.15)
 
@@ -80,7 +84,9 @@ def test_simulators_that_always_fail_are_told(simulator):
 
 
 def test_context_is_that_of_the_observation_and_values_are_lost():
-    drawn = draw_proposed(with_context, from_minus_one_to_two, {"scale": np.array([3.0])}, 200, 1, 0)
+    drawn = draw_proposed(
+        with_context, from_minus_one_to_two, {"scale": np.array([3.0])}, 200, 1, 0
+    )
     assert drawn.context["scale"].shape == (200,)
     assert (drawn.context["scale"] == 3.0).all()
     x = drawn.observables["x"]

@@ -1,4 +1,4 @@
-"""Black-box simulators: results that don't depend on workers, light workers, errors with rows and parameters."""
+"""Black-box simulators: results the same for all workers, light workers, errors with rows."""
 
 from __future__ import annotations
 
@@ -36,7 +36,9 @@ def many_draws(parameters, generator):
 
 
 def make(function, workers: int, batched: bool = False, **options) -> bi.Simulator:
-    return bi.simulator(prior=PRIOR, engine="python", workers=workers, batched=batched, **options)(function)
+    return bi.simulator(prior=PRIOR, engine="python", workers=workers, batched=batched, **options)(
+        function
+    )
 
 
 # 600 rows are more than two blocks of a batched simulator.
@@ -78,7 +80,10 @@ def test_workers_stay_light() -> None:
         import sys
 
         heavy = ("tensorflow", "keras", "tensorflow_probability", "matplotlib", "xarray", "pandas")
-        return {"heavy": sum(name in sys.modules for name in heavy), "light": "numpy" in sys.modules}
+        return {
+            "heavy": sum(name in sys.modules for name in heavy),
+            "light": "numpy" in sys.modules,
+        }
 
     sample = make(modules, 2).sample(8, seed=1)
     assert not sample["heavy"].any()
@@ -86,7 +91,7 @@ def test_workers_stay_light() -> None:
 
 
 def test_shipped_simulator_keeps_workers_light() -> None:
-    """The module of sir_numpy imports TensorFlow; its function must reach the workers without it."""
+    """The module of sir_numpy imports TensorFlow; its function must reach workers without it."""
     source = bi.get("sir_numpy")
 
     def spy(parameters, generator, function=source.function):
@@ -127,7 +132,10 @@ def test_exceptions_name_row_and_parameters() -> None:
             ["Names and shapes", "'x': (", "pad those"],
         ),
         # The one row that differs is shown, not some that are equal.
-        (lambda parameters, generator: {"x": [0.0] * (2 - (parameters["mean"] > 2.0))}, ["'x': (2,)", "'x': (1,)"]),
+        (
+            lambda parameters, generator: {"x": [0.0] * (2 - (parameters["mean"] > 2.0))},
+            ["'x': (2,)", "'x': (1,)"],
+        ),
         (
             lambda parameters, generator: {"xy"[generator.integers(2)]: 1.0},
             ["Names and shapes", "{'x': ()}", "{'y': ()}"],
@@ -136,7 +144,9 @@ def test_exceptions_name_row_and_parameters() -> None:
 )
 def test_wrong_results_are_explained(returned, fragments: list[str]) -> None:
     with pytest.raises(SimulatorError) as error:
-        bi.simulator(prior=PRIOR, engine="python", workers=1, name="faulty")(returned).sample(200, seed=1)
+        bi.simulator(prior=PRIOR, engine="python", workers=1, name="faulty")(returned).sample(
+            200, seed=1
+        )
     for fragment in fragments:
         assert fragment in str(error.value)
 
@@ -184,7 +194,9 @@ def test_the_end_of_a_worker_is_explained(end: str, fragments: list[str]) -> Non
     simulator = make(ends, 2)
     with pytest.raises(SimulatorError) as error:
         simulator.sample(1000, seed=1)
-    assert not [fragment for fragment in fragments if fragment not in str(error.value)], str(error.value)
+    assert not [fragment for fragment in fragments if fragment not in str(error.value)], str(
+        error.value
+    )
     # New workers take over.
     assert simulator.sample(3, seed=1)["x"].shape == (3,)
 
@@ -193,7 +205,8 @@ class Loaded:
     """Something large in a function's closure, which writes down each time that it is loaded."""
 
     def __init__(self, log) -> None:
-        self.log, self.numbers = log, np.zeros(100_000)
+        self.log = log
+        self.numbers = np.zeros(100_000)
 
     def __setstate__(self, state) -> None:
         self.__dict__.update(state)
@@ -202,7 +215,8 @@ class Loaded:
 
 
 def test_the_function_is_sent_to_each_worker_once(tmp_path, monkeypatch) -> None:
-    large, sent = Loaded(tmp_path / "log"), []
+    large = Loaded(tmp_path / "log")
+    sent = []
 
     def offset(parameters, generator):
         return {"x": parameters["mean"] + large.numbers[0]}
@@ -210,7 +224,9 @@ def test_the_function_is_sent_to_each_worker_once(tmp_path, monkeypatch) -> None
     simulator = make(offset, workers=2)
     start = simulator.engine._start
     monkeypatch.setattr(
-        simulator.engine, "_start", lambda *block: sent.append(len(pickle.dumps(block))) or start(*block)
+        simulator.engine,
+        "_start",
+        lambda *block: sent.append(len(pickle.dumps(block))) or start(*block),
     )
     for seed in range(5):
         simulator.sample(64, seed=seed)
@@ -249,7 +265,7 @@ print("in the parent", np.array_equal(before, ruler.simulate(parameters, seed=1)
 
 @pytest.mark.slow
 def test_a_forked_process_has_workers_of_its_own(fresh_python) -> None:
-    """TensorFlow's threads stay with the parent, so that draws from the prior would wait forever in the child."""
+    """TensorFlow's threads stay in the parent: prior draws would wait forever in the child."""
     assert fresh_python(FORK).stdout.splitlines() == [
         "in the child True",
         "TensorFlow in a forked process",
@@ -276,7 +292,7 @@ print("draws", posterior.sample({"x": [0.1, 0.2, 0.3]}, draws=7)["mean"].shape)
 
 
 def test_threads_share_the_workers() -> None:
-    """Training asks for simulations from ever new threads; each must not start processes of its own."""
+    """Training asks for simulations from ever new threads; they must not each start processes."""
 
     def process(parameters, generator):
         import os
@@ -310,12 +326,17 @@ def test_a_script_without_a_guard_works(tmp_path, fresh_python) -> None:
     file = tmp_path / "script.py"
     file.write_text(SCRIPT)
     # Workers that ran the script again would print its first line again.
-    assert fresh_python(file).stdout.splitlines() == ["script starts", "shape (40, 3)", "draws (7,)"]
+    assert fresh_python(file).stdout.splitlines() == [
+        "script starts",
+        "shape (40, 3)",
+        "draws (7,)",
+    ]
 
 
 def test_steps_have_no_random_numbers_of_a_sample() -> None:
     """Nor of what it draws again; with the same seed, samples are often held out."""
-    simulator, entropies = make(one_draw, 1), []
+    simulator = make(one_draw, 1)
+    entropies = []
     simulator.engine = SimpleNamespace(submit=lambda n, entropy: entropies.append(entropy))
     source = WorkerSource(simulator, TrainingSettings(201, 1, 8, 1))
     for step in range(201):
@@ -336,14 +357,17 @@ def test_whole_numbers_from_one_branch_do_not_round_the_others() -> None:
     assert peak.draw(1, 0).observables["t"].dtype.kind == "i"
     settings = TrainingSettings(1, 1, 64, 1, 1e-3, 1.0, 0.0, None, False)
     batch = next(iter(WorkerSource(peak, settings).elements(0)))[1]
-    r, t = batch["r"].numpy(), batch["t"].numpy()
+    r = batch["r"].numpy()
+    t = batch["t"].numpy()
     np.testing.assert_allclose(t, np.where(r > 0.5, 0.0, 0.25 + r), rtol=1e-6)
 
 
 def test_whole_numbers_do_not_round_what_is_drawn_again() -> None:
     """Two rows that both fail at first are whole numbers, those that take their place are not."""
 
-    @bi.simulator(prior={"r": tfd.Uniform(0.2, 0.8)}, engine="python", workers=1, on_nonfinite="redraw")
+    @bi.simulator(
+        prior={"r": tfd.Uniform(0.2, 0.8)}, engine="python", workers=1, on_nonfinite="redraw"
+    )
     def whole_or_not(parameters, generator):
         fails = generator.uniform() < 0.5
         return {"x": 0 if fails else float(parameters["r"]), "y": np.nan if fails else 1.0}

@@ -20,14 +20,20 @@ def simulator(prior, context=DOSES) -> bi.Simulator:
     @bi.simulator(prior={"rate": prior}, context={"dose": context}, name="trial")
     def function(parameters, context, seed):
         rows = tf.shape(context["dose"])[0]
-        return {"y": tf.reduce_sum(tf.reshape(tf.cast(parameters["rate"], tf.float32), (rows, -1)), axis=1)}
+        return {
+            "y": tf.reduce_sum(
+                tf.reshape(tf.cast(parameters["rate"], tf.float32), (rows, -1)), axis=1
+            )
+        }
 
     return function
 
 
 def shared_entries(one: bi.Simulator) -> dict:
     """What those versions wrote."""
-    shapes = {kind: {name: list(shape) for name, shape in own.items()} for kind, own in one.shapes.items()}
+    shapes = {
+        kind: {name: list(shape) for name, shape in own.items()} for kind, own in one.shapes.items()
+    }
     prior = {
         name: np.quantile(values, LEVELS, axis=0, method="inverted_cdf").T.tolist()
         for name, values in quantiles.draw(one).items()
@@ -57,9 +63,12 @@ def test_the_same_prior_is_accepted(name: str, monkeypatch: pytest.MonkeyPatch) 
     one = simulator(PRIORS[name])
     check_same(shared_entries(one), simulator(PRIORS[name]))
     # Other versions, machines and numbers of threads may draw others.
-    saved, tensor_seed = shared_entries(one), seeds.tensor_seed
+    saved = shared_entries(one)
+    tensor_seed = seeds.tensor_seed
     for other in range(1, 21):
-        monkeypatch.setattr(seeds, "tensor_seed", lambda seed, stream, other=other: tensor_seed(other, stream))
+        monkeypatch.setattr(
+            seeds, "tensor_seed", lambda seed, stream, other=other: tensor_seed(other, stream)
+        )
         check_same(saved, one)
 
 
@@ -76,7 +85,9 @@ CHANGES = {
 def test_another_prior_is_refused(name: str) -> None:
     before, after = CHANGES[name]
     saved = shared_entries(simulator(before))
-    with pytest.raises(BankError, match=r"(?s)'trial'.*got: .*'rate' with prior quantiles 1% .*in place"):
+    with pytest.raises(
+        BankError, match=r"(?s)'trial'.*got: .*'rate' with prior quantiles 1% .*in place"
+    ):
         check_same(saved, simulator(after))
 
 

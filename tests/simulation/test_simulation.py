@@ -1,4 +1,4 @@
-"""The simulator's contract: declaration, context, lengths, policy for failures, names and purity."""
+"""The simulator's contract: declaration, context, lengths, failure policy, names and purity."""
 
 from __future__ import annotations
 
@@ -39,7 +39,10 @@ def survey() -> bi.Simulator:
 
     @bi.simulator(
         prior={"rate": tfd.LogNormal(0.0, 0.3), "group": tfd.Normal([0.0, 0.0], 1.0)},
-        context={"days": tfd.FiniteDiscrete(tf.range(2, 7), logits=tf.zeros(5)), "size": tfd.Uniform(1.0, 2.0)},
+        context={
+            "days": tfd.FiniteDiscrete(tf.range(2, 7), logits=tf.zeros(5)),
+            "size": tfd.Uniform(1.0, 2.0),
+        },
         lengths={"series": "days"},
         labels={"rate": r"$\lambda$"},
         units={"rate": "1/day"},
@@ -48,7 +51,9 @@ def survey() -> bi.Simulator:
         """A survey."""
         n = tf.shape(parameters["rate"])[0]
         first, second = tf.unstack(tf.random.split(seed, 2))
-        series = tf.cast(tf.transpose(tfd.Poisson(parameters["rate"]).sample(6, seed=first)), tf.int32)
+        series = tf.cast(
+            tf.transpose(tfd.Poisson(parameters["rate"]).sample(6, seed=first)), tf.int32
+        )
         valid = tf.range(6) < context["days"][:, None]
         total = context["size"] * tf.reduce_sum(parameters["group"], axis=1)
         return {
@@ -79,11 +84,14 @@ def test_sample_has_everything_side_by_side(survey: bi.Simulator) -> None:
     padding = np.arange(6) >= sample["days"][:, None]
     assert (sample["series"][padding] == -1).all()
     assert (sample["series"][~padding] >= 0).all()
-    np.testing.assert_allclose(sample["total"], sample["size"] * sample["group"].sum(axis=1), rtol=1e-5)
+    np.testing.assert_allclose(
+        sample["total"], sample["size"] * sample["group"].sum(axis=1), rtol=1e-5
+    )
 
 
 def test_sampling_is_a_pure_function_of_the_seed(survey: bi.Simulator) -> None:
-    first, other = survey.sample(20, seed=1), survey.sample(20, seed=2)
+    first = survey.sample(20, seed=1)
+    other = survey.sample(20, seed=2)
     survey.sample(7, seed=3)
     again = survey.sample(20, seed=1)
     for name, value in first.items():
@@ -92,7 +100,8 @@ def test_sampling_is_a_pure_function_of_the_seed(survey: bi.Simulator) -> None:
 
 
 def test_streams_differ(survey: bi.Simulator) -> None:
-    drawn, pilot = survey.draw(20, 1), survey.draw(20, 1, "pilot")
+    drawn = survey.draw(20, 1)
+    pilot = survey.draw(20, 1, "pilot")
     assert not np.array_equal(drawn.parameters["rate"], pilot.parameters["rate"])
 
 
@@ -116,11 +125,13 @@ def test_call_gives_the_function_itself(survey: bi.Simulator) -> None:
 def test_redrawing_is_counted_and_gives_the_truncated_prior(engine: str) -> None:
     rows = 4000
     batch = half_fails(engine, "redraw").draw(rows, seed=1)
-    mean, x = np.asarray(batch.parameters["mean"]), np.asarray(batch.observables["x"])
+    mean = np.asarray(batch.parameters["mean"])
+    x = np.asarray(batch.observables["x"])
     np.testing.assert_allclose(x, np.sqrt(mean), rtol=1e-5)
     # Each row fails a geometric number of times: mean 1, variance 2. Four standard deviations.
     assert int(batch.failed) == pytest.approx(rows, abs=4 * np.sqrt(2 * rows))
-    # Rejection leaves the prior given success: a half-normal. p was 0.10 to 0.87 over three seeds and both engines.
+    # Rejection leaves the prior given success: a half-normal. p was 0.10 to 0.87 over three seeds
+    # and both engines.
     assert stats.kstest(mean, stats.halfnorm.cdf).pvalue > 0.001
 
 
@@ -162,11 +173,15 @@ def test_redraw_replaces_context_with_the_parameters() -> None:
         return {"total": tf.where(total > 0.0, total, np.nan)}
 
     sample = together.sample(1000, seed=1)
-    np.testing.assert_allclose(sample["total"], sample["mean"] + sample["size"], rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(
+        sample["total"], sample["mean"] + sample["size"], rtol=1e-5, atol=1e-6
+    )
 
 
 def test_joint_distribution_is_taken_apart() -> None:
-    joint = tfd.JointDistributionNamed({"scale": tfd.Gamma(2.0, 1.0), "place": lambda scale: tfd.Normal(0.0, scale)})
+    joint = tfd.JointDistributionNamed(
+        {"scale": tfd.Gamma(2.0, 1.0), "place": lambda scale: tfd.Normal(0.0, scale)}
+    )
 
     @bi.simulator(prior=joint)
     def nested(parameters, seed):
@@ -271,12 +286,21 @@ def test_padding_may_hold_nan(engine: str, policy: str) -> None:
     else:
 
         def padded(parameters, context, seed):
-            return {"x": tf.where(tf.range(4) < context["n"][:, None], parameters["mean"][:, None], np.nan)}
+            return {
+                "x": tf.where(
+                    tf.range(4) < context["n"][:, None], parameters["mean"][:, None], np.nan
+                )
+            }
 
     options = {"workers": 1} if engine == "python" else {}
     counts = {"n": tfd.FiniteDiscrete(tf.range(1, 5), logits=tf.zeros(4))}
     simulator = bi.simulator(
-        prior=PRIOR, context=counts, lengths={"x": "n"}, engine=engine, on_nonfinite=policy, **options
+        prior=PRIOR,
+        context=counts,
+        lengths={"x": "n"},
+        engine=engine,
+        on_nonfinite=policy,
+        **options,
     )(padded)
     batch = simulator.draw(400, seed=1)
     assert int(batch.failed) == 0
@@ -305,7 +329,9 @@ def test_what_overflows_in_single_precision_is_drawn_again(engine: str) -> None:
     assert batch.parameters["mean"].max() <= 0.0
     assert int(batch.failed) > 100
     with pytest.raises(InputError, match="finite numbers"):
-        bi.AmortizedPosterior(simulator).fit({**batch.flat(), "x": np.full(200, 1e39)}, steps=1, progress=False)
+        bi.AmortizedPosterior(simulator).fit(
+            {**batch.flat(), "x": np.full(200, 1e39)}, steps=1, progress=False
+        )
 
 
 @pytest.mark.parametrize("policy", ["raise", "redraw"])

@@ -20,8 +20,13 @@ MEDIANS = {
 
 
 def at_medians(dtype: type = np.float32, rows: int = 1, **changed: float) -> dict[str, tf.Tensor]:
-    return {name: tf.fill([rows], tf.constant(value, dtype)) for name, value in {**MEDIANS, **changed}.items()}
+    return {
+        name: tf.fill([rows], tf.constant(value, dtype))
+        for name, value in {**MEDIANS, **changed}.items()
+    }
 
 
-def rows_of(draws: dict[str, np.ndarray], rows: slice, dtype: type = np.float64) -> dict[str, tf.Tensor]:
+def rows_of(
+    draws: dict[str, np.ndarray], rows: slice, dtype: type = np.float64
+) -> dict[str, tf.Tensor]:
     return {name: tf.constant(draws[name][rows], dtype) for name in MEDIANS}

@@ -1,4 +1,4 @@
-"""Adding-doubling against published values, conservation of energy, and limits that have closed forms."""
+"""Adding-doubling against published values, energy conservation, and limits in closed form."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,11 @@ from bayesinn.simulators.adding_doubling import CHUNK, fresnel, reflectance, str
 COLON = (1.36, 1.36, 1.38)
 # mu_a, mu_s, g and d of each layer.
 THREE = [(1.0, 100.0, 0.9, 0.1), (1.0, 10.0, 0.0, 0.1), (2.0, 10.0, 0.7, 0.2)]
-TISSUE = [(2.97564, 163.36816, 0.9, 0.0805), (11.90256, 43.21909, 0.8, 0.05), (7.4391, 518.62909, 0.95, 0.05)]
+TISSUE = [
+    (2.97564, 163.36816, 0.9, 0.0805),
+    (11.90256, 43.21909, 0.8, 0.05),
+    (7.4391, 518.62909, 0.95, 0.05),
+]
 
 
 def solve(layers, n, dtype=np.float32, **settings):
@@ -26,8 +30,9 @@ def colon(rows, seed=1, dtype=np.float32):
     return generator.uniform(low, high, (rows, 3, 4)).astype(dtype)
 
 
-# Van de Hulst (1980) for the slab, the sample of MCML 1.x for the layers: 0.23754, whose error is 3e-4; the others were
-# computed with 32 streams of iadpython (one index) or by 2.8e6 photons (three indices, standard error 2e-4).
+# Van de Hulst (1980) for the slab, the sample of MCML 1.x for the layers: 0.23754, whose error is
+# 3e-4; the others were computed with 32 streams of iadpython (one index) or by 2.8e6 photons (three
+# indices, standard error 2e-4).
 @pytest.mark.parametrize(
     ("layers", "n", "expected", "passed"),
     [
@@ -46,7 +51,7 @@ def test_published_values(layers, n, expected, passed) -> None:
 
 
 def test_half_space() -> None:
-    """Giovanelli (1955), with the light that the surface reflects; doubled to a depth that lets nothing through."""
+    """Giovanelli (1955), with surface reflection; doubled to a depth that lets nothing through."""
     reflected, transmitted = solve([(10.0, 90.0, 0.0, 5.0)], (1.5,), doublings=10)
     # Measured: 0.2610; 0.25994 with 32 streams.
     assert reflected + 0.04 == pytest.approx(0.2600, rel=0.005)
@@ -71,7 +76,8 @@ def test_energy_is_conserved() -> None:
 
 def test_absorption_takes_light() -> None:
     layers = colon(200)
-    less, more = layers.copy(), layers.copy()
+    less = layers.copy()
+    more = layers.copy()
     more[..., 0] *= 1.1
     for one, other in zip(solve(less, COLON), solve(more, COLON), strict=True):
         assert (one > other).all()
@@ -114,7 +120,11 @@ def test_smooth_in_every_property() -> None:
         lines = []
         for points in (33, 65):
             line = np.repeat(start[None], points, axis=0)
-            low, high = (0.80, 0.95) if field == 2 else (0.7 * start[layer, field], 1.3 * start[layer, field])
+            low, high = (
+                (0.80, 0.95)
+                if field == 2
+                else (0.7 * start[layer, field], 1.3 * start[layer, field])
+            )
             line[:, layer, field] = np.linspace(low, high, points)
             lines.append(line)
         reflected = solve(np.concatenate(lines), COLON, np.float64)[0]

@@ -35,16 +35,34 @@ def test_daily_and_cumulative_agree(tmp_path) -> None:
 
 def test_rows_in_any_order(tmp_path) -> None:
     file = write(tmp_path, date=DAYS[::-1], new=[5, 4, 3, 2, 1])
-    assert read_case_counts(file, ["new"], cumulative=False).counts["new"].tolist() == [1, 2, 3, 4, 5]
+    assert read_case_counts(file, ["new"], cumulative=False).counts["new"].tolist() == [
+        1,
+        2,
+        3,
+        4,
+        5,
+    ]
 
 
 @pytest.mark.parametrize(
     ("columns", "cumulative", "message"),
     [
-        ({"date": [DAYS[0], DAYS[1], DAYS[4]], "n": [1, 2, 3]}, False, "2 missing: 2020-03-03, 2020-03-04"),
+        (
+            {"date": [DAYS[0], DAYS[1], DAYS[4]], "n": [1, 2, 3]},
+            False,
+            "2 missing: 2020-03-03, 2020-03-04",
+        ),
         ({"date": [DAYS[0], DAYS[0], DAYS[1]], "n": [1, 2, 3]}, False, "several for 2020-03-01"),
-        ({"date": DAYS[:3], "n": [1, -2, 3]}, True, r"never negative\n  got:      -2 on 2020-03-02"),
-        ({"date": DAYS[:3], "n": [1, -3, 3]}, False, r"never negative\n  got:      -2 on 2020-03-02"),
+        (
+            {"date": DAYS[:3], "n": [1, -2, 3]},
+            True,
+            r"never negative\n  got:      -2 on 2020-03-02",
+        ),
+        (
+            {"date": DAYS[:3], "n": [1, -3, 3]},
+            False,
+            r"never negative\n  got:      -2 on 2020-03-02",
+        ),
         ({"date": DAYS[:3], "n": [1, None, 3]}, False, "no number on 2020-03-02"),
         ({"date": DAYS[:3], "n": [1, "many", 3]}, False, "no number on 2020-03-02"),
         ({"date": [*DAYS[:2], "tomorrow"], "n": [1, 2, 3]}, False, "expected: dates"),
@@ -84,8 +102,14 @@ def test_johns_hopkins(tmp_path) -> None:
     )
     table.to_csv(tmp_path / "confirmed.csv", index=False)
     paths = {"confirmed": tmp_path / "confirmed.csv"}
-    assert read_johns_hopkins(paths, "Germany").window("2020-03-02", 2)["confirmed"].tolist() == [29, 37]
-    assert read_johns_hopkins(paths, "China", province="Hubei").counts["confirmed"].tolist() == [1, 3]
+    assert read_johns_hopkins(paths, "Germany").window("2020-03-02", 2)["confirmed"].tolist() == [
+        29,
+        37,
+    ]
+    assert read_johns_hopkins(paths, "China", province="Hubei").counts["confirmed"].tolist() == [
+        1,
+        3,
+    ]
     with pytest.raises(InputError, match="0 rows"):
         read_johns_hopkins(paths, "China")
     table.drop(columns="3/2/20").to_csv(tmp_path / "gap.csv", index=False)
@@ -116,10 +140,14 @@ def test_shared_files() -> None:
     totals = 0
     for state in pd.read_csv(states)["state"].unique():
         where = {"state": state}
-        from_totals = read_case_counts(states, ["confirmed", "deaths"], cumulative=True, where=where)
+        from_totals = read_case_counts(
+            states, ["confirmed", "deaths"], cumulative=True, where=where
+        )
         daily = {"confirmed": "new_confirmed", "deaths": "new_deaths"}
         new = read_case_counts(states, daily, cumulative=False, where=where)
         for name in daily:
             np.testing.assert_array_equal(from_totals.counts[name], new.counts[name][1:])
-        totals += int(new.counts["confirmed"][: np.searchsorted(new.dates, np.datetime64("2020-05-22"))].sum())
+        totals += int(
+            new.counts["confirmed"][: np.searchsorted(new.dates, np.datetime64("2020-05-22"))].sum()
+        )
     assert totals == 176_752

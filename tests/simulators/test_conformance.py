@@ -53,9 +53,14 @@ def test_shapes_that_follow_the_number_of_rows_are_caught() -> None:
     @ruler
     def square(parameters, seed):
         mean = parameters["mean"]
-        return {"x": mean[:, None] + tf.random.stateless_normal((tf.shape(mean)[0], tf.shape(mean)[0]), seed)}
+        return {
+            "x": mean[:, None]
+            + tf.random.stateless_normal((tf.shape(mean)[0], tf.shape(mean)[0]), seed)
+        }
 
-    with pytest.raises(AssertionError, match=r"'x' of 1 simulations has shape \(1, 1\), expected \(1, 3\)"):
+    with pytest.raises(
+        AssertionError, match=r"'x' of 1 simulations has shape \(1, 1\), expected \(1, 3\)"
+    ):
         check_simulator(square)
 
 
@@ -88,9 +93,13 @@ def test_a_worker_with_its_own_noise_is_caught() -> None:
 
 
 def test_a_likelihood_of_the_wrong_shape_is_caught() -> None:
-    @bi.simulator(prior={"mean": tfd.Normal(0.0, 1.0)}, log_likelihood=lambda parameters, data: np.zeros(3))
+    @bi.simulator(
+        prior={"mean": tfd.Normal(0.0, 1.0)}, log_likelihood=lambda parameters, data: np.zeros(3)
+    )
     def plain(parameters, seed):
-        return {"x": parameters["mean"] + tf.random.stateless_normal(tf.shape(parameters["mean"]), seed)}
+        return {
+            "x": parameters["mean"] + tf.random.stateless_normal(tf.shape(parameters["mean"]), seed)
+        }
 
     with pytest.raises(AssertionError, match=r"log_likelihood has shape \(3,\)"):
         check_simulator(plain)

@@ -1,4 +1,4 @@
-"""The Covid-19 model against its published numbers, an independent version of it, and exact laws."""
+"""The Covid-19 model against published numbers, an independent version of it, and exact laws."""
 
 from __future__ import annotations
 
@@ -44,40 +44,51 @@ VECTOR = {
 TOTALS = (172977.6033, 151235.0646, 7822.1529)
 
 
-def one_by_one(p: dict[str, float], options: Covid19Options, population: float = 83e6, days: int = 81) -> np.ndarray:
+def one_by_one(
+    p: dict[str, float], options: Covid19Options, population: float = 83e6, days: int = 81
+) -> np.ndarray:
     """Means (series, days) of one draw, from the equations, in plain Python."""
     t, dt = ([round(p[f"{name}{k}"]) for k in range(1, 5)] for name in ("t", "dt"))
     levels = [p[f"lambda{k}"] for k in range(5)]
     rates = [levels[0]] * (15 + t[0])
     for k, end in enumerate([*t[1:], days]):
-        before, after, last = levels[k], levels[k + 1], levels[k + 1]
+        before = levels[k]
+        after = levels[k + 1]
+        last = levels[k + 1]
         if k == 2 and options.ramp_quirk:
-            before, after, last = levels[3], levels[4], levels[3]
+            before = levels[3]
+            after = levels[4]
+            last = levels[3]
         ramp = [last] if dt[k] == 1 else list(np.linspace(before, after, dt[k]))
         rates += (ramp + [last] * days)[: end - t[k]]
     alpha = p["alpha"] if options.carrier else 0.0
-    s, e, c, i = population - max(1, round(p["E0"])), max(1, round(p["E0"])), 0.0, 0.0
+    s = population - max(1, round(p["E0"]))
+    e = max(1, round(p["E0"]))
+    c = 0.0
+    i = 0.0
     flows: dict[str, list[float]] = {name: [] for name in SERIES}
     for rate in rates:
         new = rate * (c + p["beta"] * i) * s / population
         found = (1 - alpha) * p["eta"] * c if options.carrier else p["gamma"] * e
-        healed, died = (1 - p["delta"]) * p["mu"] * i, p["delta"] * p["d"] * i
+        healed = (1 - p["delta"]) * p["mu"] * i
+        died = p["delta"] * p["d"] * i
         for name, flow in zip(SERIES, (found, healed, died), strict=True):
             flows[name].append(flow)
-        s, e, c, i = (
-            s - new,
-            e + new - p["gamma"] * e,
-            c + p["gamma"] * e - found - alpha * p["theta"] * c if options.carrier else 0.0,
-            i + found - healed - died,
-        )
+        s = s - new
+        c = c + p["gamma"] * e - found - alpha * p["theta"] * c if options.carrier else 0.0
+        e = e + new - p["gamma"] * e
+        i = i + found - healed - died
         s, e, c, i = (min(max(people, 0.0), population) for people in (s, e, c, i))
     means = []
     for name, letter in SERIES.items():
         share = [
-            1 - (1 - p[f"A_{letter}"]) * (1 - abs(math.sin(math.pi / 7 * k - p[f"phi_{letter}"] / 2)))
+            1
+            - (1 - p[f"A_{letter}"]) * (1 - abs(math.sin(math.pi / 7 * k - p[f"phi_{letter}"] / 2)))
             for k in range(days)
         ]
-        means.append([share[k] * flows[name][15 + k - round(p[f"L_{letter}"])] for k in range(days)])
+        means.append(
+            [share[k] * flows[name][15 + k - round(p[f"L_{letter}"])] for k in range(days)]
+        )
     return np.array(means)
 
 
@@ -86,7 +97,9 @@ def one_by_one(p: dict[str, float], options: Covid19Options, population: float =
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_published_means(dtype: type) -> None:
-    means = np.stack([value.numpy()[0] for value in expected_counts(at_medians(dtype)).values()], axis=1)
+    means = np.stack(
+        [value.numpy()[0] for value in expected_counts(at_medians(dtype)).values()], axis=1
+    )
     # Printed with four decimals; single precision is within 2.6e-6.
     for day, expected in VECTOR.items():
         np.testing.assert_allclose(means[day], expected, rtol=1e-5, atol=6e-5)
@@ -96,7 +109,9 @@ def test_published_means(dtype: type) -> None:
 def test_published_flows_and_people_are_conserved() -> None:
     parameters = at_medians(np.float64)
     states = compartments(parameters, 83e6, PUBLISHED)
-    totals = [float(tf.reduce_sum(flow)) for flow in daily_flows(parameters, states, PUBLISHED).values()]
+    totals = [
+        float(tf.reduce_sum(flow)) for flow in daily_flows(parameters, states, PUBLISHED).values()
+    ]
     np.testing.assert_allclose(totals, [208652.67, 194687.04, 9934.42], atol=0.006)
     unnoticed = float(tf.reduce_sum(parameters["alpha"] * parameters["theta"] * states.carrier))
     assert unnoticed == pytest.approx(254455.19, abs=0.006)
@@ -123,10 +138,18 @@ def test_ramp_of_one_day_is_a_jump() -> None:
 
 def test_published_likelihood() -> None:
     parameters = {name: np.array([value]) for name, value in MEDIANS.items()}
-    for series, expected in (("confirmed", -610.848), ("recovered", -591.748), ("deaths", -358.744)):
+    for series, expected in (
+        ("confirmed", -610.848),
+        ("recovered", -591.748),
+        ("deaths", -358.744),
+    ):
         options = Covid19Options(series=(series,))
-        assert module.log_likelihood(parameters, module.germany(), options)[0] == pytest.approx(expected, abs=6e-4)
-    assert module.log_likelihood(parameters, module.germany())[0] == pytest.approx(-1561.340, abs=6e-4)
+        assert module.log_likelihood(parameters, module.germany(), options)[0] == pytest.approx(
+            expected, abs=6e-4
+        )
+    assert module.log_likelihood(parameters, module.germany())[0] == pytest.approx(
+        -1561.340, abs=6e-4
+    )
     single = {name: value.astype(np.float32) for name, value in parameters.items()}
     # Measured: 4e-4 off in single precision.
     assert module.log_likelihood(single, module.germany())[0] == pytest.approx(-1561.340, abs=5e-3)
@@ -149,42 +172,68 @@ def test_means_against_one_by_one(draws, options: Covid19Options) -> None:
 def test_half_days_round_to_even_and_delays_shift() -> None:
     base = expected_counts(at_medians(np.float64, A_I=1.0 - 1e-12, L_I=6.0))["confirmed"][0].numpy()
     for delay, days in ((5.5, 0), (6.5, 0), (7.5, 2), (8.4, 2), (15.4, 9)):
-        late = expected_counts(at_medians(np.float64, A_I=1.0 - 1e-12, L_I=delay))["confirmed"][0].numpy()
+        late = expected_counts(at_medians(np.float64, A_I=1.0 - 1e-12, L_I=delay))["confirmed"][
+            0
+        ].numpy()
         np.testing.assert_allclose(late[days:], base[: 81 - days], rtol=1e-9)
 
 
 def test_counts_between_whole_days_are_interpolated() -> None:
     fixed = at_medians(rows=4)
-    smooth, rounded = mean_counts(fixed, whole=False), mean_counts(fixed)
+    smooth = mean_counts(fixed, whole=False)
+    rounded = mean_counts(fixed)
     assert not np.allclose(smooth["confirmed"], rounded["confirmed"], rtol=1e-3)
-    days = [f"{name}{number}" for name in ("t", "dt") for number in range(1, 5)] + ["L_I", "L_R", "L_D"]
+    days = [f"{name}{number}" for name in ("t", "dt") for number in range(1, 5)] + [
+        "L_I",
+        "L_R",
+        "L_D",
+    ]
     whole = {**fixed, **{name: tf.round(fixed[name]) for name in (*days, "E0")}}
     for name, value in mean_counts(whole, whole=False).items():
         np.testing.assert_allclose(value, rounded[name], rtol=1e-5)
     delays = tf.constant([12.0, 12.25, 12.5, 13.0])
     between = mean_counts({**fixed, "L_R": delays}, whole=False)["recovered"].numpy()
     weights = np.array([0.25, 0.5])[:, None]
-    np.testing.assert_allclose(between[1:3], (1.0 - weights) * between[0] + weights * between[3], rtol=1e-5)
+    np.testing.assert_allclose(
+        between[1:3], (1.0 - weights) * between[0] + weights * between[3], rtol=1e-5
+    )
 
 
 # Prior and constraints
 
 
 def test_prior_moments_and_supports(draws) -> None:
-    log_normal = {"lambda0": (1.2, 0.5), "lambda1": (0.6, 0.5), "lambda2": (0.3, 0.5), "lambda3": (0.1, 0.5),
-                  "lambda4": (0.1, 0.5), "mu": (1 / 8, 0.2), "beta": (0.25, 0.3), "gamma": (1 / 6.5, 0.5),
-                  "eta": (1 / 3.2, 0.3)}  # fmt: skip
+    log_normal = {
+        "lambda0": (1.2, 0.5),
+        "lambda1": (0.6, 0.5),
+        "lambda2": (0.3, 0.5),
+        "lambda3": (0.1, 0.5),
+        "lambda4": (0.1, 0.5),
+        "mu": (1 / 8, 0.2),
+        "beta": (0.25, 0.3),
+        "gamma": (1 / 6.5, 0.5),
+        "eta": (1 / 3.2, 0.3),
+    }
     for name in ("dt1", "dt2", "dt3", "dt4"):
         log_normal[name] = (3.0, 0.3)
     for name in ("L_I", "L_R", "L_D"):
         log_normal[name] = (8.0, 0.2)
     laws = {name: stats.lognorm(sd, scale=median) for name, (median, sd) in log_normal.items()}
-    laws |= {"t1": stats.norm(8, 3), "t2": stats.norm(15, 1), "t3": stats.norm(22, 1), "t4": stats.norm(66, 1)}
+    laws |= {
+        "t1": stats.norm(8, 3),
+        "t2": stats.norm(15, 1),
+        "t3": stats.norm(22, 1),
+        "t4": stats.norm(66, 1),
+    }
     for letter in SERIES.values():
         laws[f"A_{letter}"] = stats.beta(4.93951, 2.11693)
         laws[f"phi_{letter}"] = stats.vonmises(0.01)
         laws[f"sigma_{letter}"] = stats.gamma(1, scale=5)
-    laws |= {"E0": stats.gamma(2, scale=30), "alpha": stats.uniform(0.005, 0.895), "delta": stats.uniform(0.01, 0.29)}
+    laws |= {
+        "E0": stats.gamma(2, scale=30),
+        "alpha": stats.uniform(0.005, 0.895),
+        "delta": stats.uniform(0.01, 0.29),
+    }
     for name in ("theta", "d"):
         laws[name] = stats.uniform(1 / 14, 1 / 3 - 1 / 14)
     prior = covid19_prior(PUBLISHED)
@@ -199,8 +248,17 @@ def test_prior_moments_and_supports(draws) -> None:
             continue  # truncated by the constraints
         assert stats.kstest(draws[name], law.cdf).pvalue > 1e-4, name
     # After truncation; the standard error of the largest, the mean of t1, is 0.04.
-    truncated = {"t1": (7.55, 2.56), "t2": (15.04, 0.98), "t3": (22.01, 0.99), "t4": (66.0, 1.0), "dt1": (3.08, 0.92),
-                 "dt2": (3.12, 0.93), "dt3": (3.14, 0.96), "dt4": (3.14, 0.96), "L_I": (8.16, 1.64)}  # fmt: skip
+    truncated = {
+        "t1": (7.55, 2.56),
+        "t2": (15.04, 0.98),
+        "t3": (22.01, 0.99),
+        "t4": (66.0, 1.0),
+        "dt1": (3.08, 0.92),
+        "dt2": (3.12, 0.93),
+        "dt3": (3.14, 0.96),
+        "dt4": (3.14, 0.96),
+        "L_I": (8.16, 1.64),
+    }
     for name, (mean, sd) in truncated.items():
         assert draws[name].mean() == pytest.approx(mean, abs=4.5 * sd / math.sqrt(4000)), name
         assert draws[name].std() == pytest.approx(sd, rel=0.08), name
@@ -228,15 +286,29 @@ def test_constraints_hold_in_all_draws_and_the_rate_is_known(draws) -> None:
 
 @pytest.mark.parametrize(
     "broken",
-    [{"L_I": 15.6}, {"L_D": 16.0}, {"t1": 0.4}, {"t2": 7.0}, {"dt1": 0.4}, {"dt2": 7.6}, {"t4": 79.0}, {"dt4": 20.0}],
+    [
+        {"L_I": 15.6},
+        {"L_D": 16.0},
+        {"t1": 0.4},
+        {"t2": 7.0},
+        {"dt1": 0.4},
+        {"dt2": 7.6},
+        {"t4": 79.0},
+        {"dt4": 20.0},
+    ],
 )
 def test_each_constraint_is_refused(broken: dict[str, float]) -> None:
-    parameters = {name: tf.concat([value, at_medians()[name]], 0) for name, value in at_medians(**broken).items()}
+    parameters = {
+        name: tf.concat([value, at_medians()[name]], 0)
+        for name, value in at_medians(**broken).items()
+    }
     assert feasible(parameters, 81, PUBLISHED).numpy().tolist() == [False, True]
     for counts in simulate_counts(parameters, None, tf.constant([1, 2])).values():
         assert np.isnan(counts[0]).all()
         assert np.isfinite(counts[1]).all()
-    density = module.log_likelihood({name: value.numpy() for name, value in parameters.items()}, module.germany())
+    density = module.log_likelihood(
+        {name: value.numpy() for name, value in parameters.items()}, module.germany()
+    )
     assert density[0] == -np.inf
     assert np.isfinite(density[1])
 
@@ -246,8 +318,11 @@ def test_each_constraint_is_refused(broken: dict[str, float]) -> None:
 
 def test_student_quantiles() -> None:
     p = np.array([1e-7, 1e-4, 0.01, 0.3, 0.4999, 0.5, 0.500001, 0.8, 0.999, 1 - 1e-6])
-    # Just above the median SciPy is 1e-10 off the linear term (p - 1/2) / (3/8), which is exact there.
-    np.testing.assert_allclose(student_t_quantile(tf.constant(p)), stats.t(4).ppf(p), rtol=1e-7, atol=1e-9)
+    # Just above the median SciPy is 1e-10 off the linear term (p - 1/2) / (3/8), which is exact
+    # there.
+    np.testing.assert_allclose(
+        student_t_quantile(tf.constant(p)), stats.t(4).ppf(p), rtol=1e-7, atol=1e-9
+    )
     ends = student_t_quantile(tf.constant([2.0**-24, 1.0 - 2.0**-24]))
     np.testing.assert_allclose(ends, stats.t(4).ppf([2.0**-24, 1 - 2.0**-24]), rtol=1e-3)
 
@@ -265,7 +340,11 @@ def test_noise_is_student(regular: bool) -> None:
         for day in (10, 40, 80):
             assert stats.kstest(errors[name][:, day], stats.t(4).cdf).pvalue > 1e-4, (name, day)
     # Days and series are independent: 4.5 standard errors of a rank correlation.
-    pairs = [("confirmed", 40, "confirmed", 41), ("confirmed", 40, "recovered", 40), ("recovered", 40, "deaths", 40)]
+    pairs = [
+        ("confirmed", 40, "confirmed", 41),
+        ("confirmed", 40, "recovered", 40),
+        ("recovered", 40, "deaths", 40),
+    ]
     for first, day, second, other in pairs:
         correlation = stats.spearmanr(errors[first][:, day], errors[second][:, other]).statistic
         assert abs(correlation) < 4.5 / math.sqrt(4000)
@@ -283,15 +362,21 @@ def test_likelihood_against_scipy(draws, regular: bool) -> None:
     for name, letter in SERIES.items():
         scale = given[f"sigma_{letter}"].numpy()[:, None] * np.sqrt(means[name] + regular)
         certain |= (scale == 0).any(axis=1)
-        expected += stats.t(4).logpdf(np.where(scale > 0, (data[name] - means[name]) / scale, 0)).sum(axis=1)
+        expected += (
+            stats.t(4)
+            .logpdf(np.where(scale > 0, (data[name] - means[name]) / scale, 0))
+            .sum(axis=1)
+        )
         expected -= np.log(np.where(scale > 0, scale, 1.0)).sum(axis=1)
     assert (~certain).sum() > 40
     np.testing.assert_allclose(found[~certain], expected[~certain], rtol=1e-9)
 
 
 def test_likelihood_is_the_law_of_one_day() -> None:
-    """As a density of the count on day 40, it integrates to one and has the simulations' distribution function."""
-    counts = simulate_counts(at_medians(rows=8000), None, tf.constant([5, 6]))["confirmed"][:, 40].numpy()
+    """Density of the count on day 40: it integrates to one and has the simulations' law."""
+    counts = simulate_counts(at_medians(rows=8000), None, tf.constant([5, 6]))["confirmed"][
+        :, 40
+    ].numpy()
     grid = np.linspace(-2e4, 3e4, 4001)
     rows = tf.tile(tf.constant(module.germany()["confirmed"], tf.float64)[None], (len(grid), 1))
     column = tf.one_hot(40, 81, dtype=tf.float64)
@@ -300,7 +385,9 @@ def test_likelihood_is_the_law_of_one_day() -> None:
     log = log_density(at_medians(np.float64, rows=len(grid)), data, options=options).numpy()
     density = np.exp(log - special.logsumexp(log)) / (grid[1] - grid[0])
     # The other days' factor, from the density at the mode of day 40.
-    others = log_density(at_medians(np.float64), {"confirmed": module.germany()["confirmed"]}, options=options)
+    others = log_density(
+        at_medians(np.float64), {"confirmed": module.germany()["confirmed"]}, options=options
+    )
     means = expected_counts(at_medians(np.float64))
     scale = noise_scales(at_medians(np.float64), means)["confirmed"][0, 40]
     actual = module.germany()["confirmed"][40]
@@ -320,10 +407,13 @@ def test_vanishing_noise_has_atoms_and_the_regular_one_has_none() -> None:
     assert np.isfinite(log_density(parameters, data)[0])
     data["recovered"][1] = 1.0
     assert log_density(parameters, data)[0] == -np.inf
-    assert np.isfinite(log_density(parameters, data, options=replace(PUBLISHED, regular_noise=True))[0])
+    assert np.isfinite(
+        log_density(parameters, data, options=replace(PUBLISHED, regular_noise=True))[0]
+    )
 
 
-# Ablations: each takes its own parameters away, and equals the whole model where the part does nothing
+# Ablations: each takes its own parameters away, and equals the whole model where the part does
+# nothing
 
 GONE = {
     "carrier": {"alpha", "eta", "theta"},
@@ -341,7 +431,9 @@ def test_ablations_take_their_parameters_away(part: str) -> None:
 
 
 def test_options_may_be_lists() -> None:
-    assert Covid19Options(days=[75, 102], series=["confirmed"]) == Covid19Options(days=(75, 102), series=("confirmed",))
+    assert Covid19Options(days=[75, 102], series=["confirmed"]) == Covid19Options(
+        days=(75, 102), series=("confirmed",)
+    )
 
 
 def test_published_ablations_have_the_published_sizes() -> None:
@@ -360,7 +452,9 @@ def test_published_ablations_have_the_published_sizes() -> None:
         ("weekly", {"A_I": 1.0, "A_R": 1.0, "A_D": 1.0}),
     ],
 )
-def test_ablations_equal_the_model_in_which_the_part_does_nothing(part: str, nothing: dict[str, float]) -> None:
+def test_ablations_equal_the_model_in_which_the_part_does_nothing(
+    part: str, nothing: dict[str, float]
+) -> None:
     whole = at_medians(np.float64, **nothing)
     without = {name: value for name, value in whole.items() if name not in GONE[part]}
     found = expected_counts(without, options=Covid19Options(**{part: False}))

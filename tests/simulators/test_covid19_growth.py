@@ -1,4 +1,4 @@
-"""Growth rates and sizes of the Covid-19 model against the model itself, and what the summary makes of them."""
+"""Growth rates and sizes of the Covid-19 model against the model, and their use in the summary."""
 
 from __future__ import annotations
 
@@ -33,20 +33,26 @@ def bound_summary() -> tuple[Covid19Scoring, ParameterSpace]:
 
 
 def vectors(space: ParameterSpace, n: int, seed: int = 1) -> tf.Tensor:
-    return space.to_vector({name: tf.cast(value, tf.float32) for name, value in from_prior(n, seed).items()})[0]
+    return space.to_vector(
+        {name: tf.cast(value, tf.float32) for name, value in from_prior(n, seed).items()}
+    )[0]
 
 
 def frames(summary: Covid19Scoring, fitted: tf.Tensor, information_fraction: float = 1.0) -> Frame:
     """Frames as a fit gives them, with equal information on all elements."""
     vector = summary.vector_of(summary.space.from_vector(fitted))
-    return Frame(vector, tf.eye(vector.shape[-1]), tf.fill(vector.shape, information_fraction), vector)
+    return Frame(
+        vector, tf.eye(vector.shape[-1]), tf.fill(vector.shape, information_fraction), vector
+    )
 
 
 def test_the_model_grows_as_it_is_said_to() -> None:
     parameters = from_prior(2_000)
     growth = growth_of(parameters["lambda0"], parameters)
     # 1.5e-7 for seeds 1, 2, 3.
-    np.testing.assert_allclose(transmission_of(growth, parameters), parameters["lambda0"], rtol=1e-6)
+    np.testing.assert_allclose(
+        transmission_of(growth, parameters), parameters["lambda0"], rtol=1e-6
+    )
     # So many people that few are ever infected.
     options = Covid19Options(interventions=False)
     states = compartments(parameters, 1e30, options, whole=False)
@@ -77,13 +83,16 @@ def test_compensation_is_undone_and_leaves_the_fit_as_it_is(information_fraction
     assert np.allclose(log_det + log_det_back, 0.0, atol=1e-3)
     # Fits keep within this; at its ends, delta is off by 1.5e-4.
     fitted = clip_to_prior(fitted)
-    assert np.allclose(summary.straighten(fitted, frames(summary, fitted, information_fraction))[0], 0.0, atol=1e-3)
+    assert np.allclose(
+        summary.straighten(fitted, frames(summary, fitted, information_fraction))[0], 0.0, atol=1e-3
+    )
 
 
 def test_the_determinant_of_straightened_vectors() -> None:
     summary, space = bound_summary()
     vector, fitted = (vectors(space, 20, seed) for seed in (1, 2))
-    step, frame = 1e-2, frames(summary, fitted, 0.7)
+    step = 1e-2
+    frame = frames(summary, fitted, 0.7)
 
     @tf.function(autograph=False)
     def straighten(vector: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -92,7 +101,10 @@ def test_the_determinant_of_straightened_vectors() -> None:
     def straightened(change: np.ndarray) -> np.ndarray:
         return straighten(vector + change.astype(np.float32))[0].numpy()
 
-    columns = [(straightened(step * row) - straightened(-step * row)) / (2.0 * step) for row in np.eye(space.dimension)]
+    columns = [
+        (straightened(step * row) - straightened(-step * row)) / (2.0 * step)
+        for row in np.eye(space.dimension)
+    ]
     log_det = np.linalg.slogdet(np.stack(columns, axis=-1))[1]
     errors = np.abs(log_det - straighten(vector)[1])
     # 2e-4; for single draws up to 0.1, from steps across the end of the range of an angle.

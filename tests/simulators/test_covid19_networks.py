@@ -50,7 +50,8 @@ def test_fit_starts_from_the_best_noise_scales(draws) -> None:
         return stats.t(4.0).logpdf((values - mean) * np.exp(-log_scale)) - log_scale.numpy()
 
     for name in ("sigma_I", "sigma_R", "sigma_D"):
-        # For seeds 1, 2, 3, scales that are 5 % less are up to 0.05 nats better, 10 % less at least 0.05 nats worse.
+        # For seeds 1, 2, 3, scales that are 5 % less are up to 0.05 nats better, 10 % less at least
+        # 0.05 nats worse.
         for factor in (0.9, 1.1):
             worse = log_likelihood({**best, name: factor * best[name]})
             assert np.all(worse.sum(axis=1) < log_likelihood(best).sum(axis=1))
@@ -93,14 +94,21 @@ def test_fit_explains_data_better_than_what_it_starts_from(draws) -> None:
     gains = densities[1] - densities[0]
     assert np.median(gains) > 8.0
     assert np.all(gains > -0.05)
-    # In its standard deviations, a parameter that is known well and one that isn't: 0.71 and 0.25, 0.63 and 0.26, 0.65
-    # and 0.30.
-    errors = np.abs(truth - found.location) / np.sqrt(np.diagonal(found.covariance, axis1=1, axis2=2))
+    # In its standard deviations, a parameter that is known well and one that isn't: 0.71 and 0.25,
+    # 0.63 and 0.26, 0.65 and 0.30.
+    errors = np.abs(truth - found.location) / np.sqrt(
+        np.diagonal(found.covariance, axis1=1, axis2=2)
+    )
     assert all(np.median(errors[:, list(space.names).index(name)]) < 1.0 for name in ("A_I", "dt4"))
 
 
 @pytest.mark.parametrize(
-    "options", [PUBLISHED, Covid19Options(regular_noise=True, population=(1e6, 2e6)), Covid19Options(noise=False)]
+    "options",
+    [
+        PUBLISHED,
+        Covid19Options(regular_noise=True, population=(1e6, 2e6)),
+        Covid19Options(noise=False),
+    ],
 )
 def test_fit_needs_a_scale_that_does_not_vanish(options: Covid19Options) -> None:
     with pytest.raises(InputError, match="regular_noise=True, a fixed number of days"):

@@ -11,7 +11,11 @@ import bayesinn.simulators
 OPTIONS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
 
-@pytest.mark.parametrize("name", [module.name for module in pkgutil.iter_modules(bayesinn.simulators.__path__)])
+@pytest.mark.parametrize(
+    "name", [module.name for module in pkgutil.iter_modules(bayesinn.simulators.__path__)]
+)
 def test_doctests(name):
-    failures, _ = doctest.testmod(importlib.import_module(f"bayesinn.simulators.{name}"), optionflags=OPTIONS)
+    failures, _ = doctest.testmod(
+        importlib.import_module(f"bayesinn.simulators.{name}"), optionflags=OPTIONS
+    )
     assert failures == 0

@@ -11,10 +11,14 @@ from bayesinn.simulators import inverse_kinematics as arm, slide_toy as line
 
 def test_positions_of_simple_poses() -> None:
     straight = {"x1": [0.3], "x2": [0.0], "x3": [0.0], "x4": [0.0]}
-    np.testing.assert_allclose(arm.joints(straight)[0], [[0.0, 0.3], [0.5, 0.3], [1.0, 0.3], [2.0, 0.3]], atol=1e-12)
+    np.testing.assert_allclose(
+        arm.joints(straight)[0], [[0.0, 0.3], [0.5, 0.3], [1.0, 0.3], [2.0, 0.3]], atol=1e-12
+    )
     # Up, then forward, then down: each angle is measured from the segment before it.
     bent = {"x1": [0.0], "x2": [np.pi / 2], "x3": [-np.pi / 2], "x4": [-np.pi / 2]}
-    np.testing.assert_allclose(arm.joints(bent)[0], [[0.0, 0.0], [0.0, 0.5], [0.5, 0.5], [0.5, -0.5]], atol=1e-12)
+    np.testing.assert_allclose(
+        arm.joints(bent)[0], [[0.0, 0.0], [0.0, 0.5], [0.5, 0.5], [0.5, -0.5]], atol=1e-12
+    )
 
 
 def test_the_simulator_puts_the_hand_at_the_end_of_the_arm() -> None:
@@ -31,7 +35,9 @@ def test_exact_draws_reach_the_hand_and_have_the_posterior_density() -> None:
     draws = arm.exact({"hand": hand}, 4_000, seed=1)
     np.testing.assert_allclose(arm.joints(draws)[:, -1], np.tile(hand, (4_000, 1)), atol=1e-9)
     generator = np.random.default_rng(2)
-    proposed = {name: generator.normal(0.0, 0.25 if name == "x1" else 0.5, 1_000_000) for name in arm.NAMES}
+    proposed = {
+        name: generator.normal(0.0, 0.25 if name == "x1" else 0.5, 1_000_000) for name in arm.NAMES
+    }
     near = np.linalg.norm(arm.joints(proposed)[:, -1] - hand, axis=1) < 0.04
     assert near.sum() > 1_000
     for name in arm.NAMES:

@@ -8,7 +8,13 @@ from scipy import constants
 from bayesinn.core.errors import InputError
 from bayesinn.simulators import tissue as module
 from bayesinn.simulators.adding_doubling import reflectance
-from bayesinn.simulators.tissue import TissueOptions, absorption, observe, reduced_scattering, spectra
+from bayesinn.simulators.tissue import (
+    TissueOptions,
+    absorption,
+    observe,
+    reduced_scattering,
+    spectra,
+)
 from bayesinn.simulators.tissue_camera import CAMERAS, bands, lamp, normalise
 
 RAW = TissueOptions(normalisation="none")
@@ -17,9 +23,13 @@ RAW = TissueOptions(normalisation="none")
 def reference(*s_o2):
     """The tissue of the tabulated spectra."""
     values = {"v_hb": 0.05, "a_mie": 18.9, "g": 0.875}
-    parameters = {f"{name}{layer}": value for name, value in values.items() for layer in module.LAYERS}
+    parameters = {
+        f"{name}{layer}": value for name, value in values.items() for layer in module.LAYERS
+    }
     parameters |= {f"d{layer}": np.mean(module.THICKNESSES[layer - 1]) for layer in module.LAYERS}
-    return {"s_O2": tf.constant(s_o2)} | {name: tf.fill(len(s_o2), float(value)) for name, value in parameters.items()}
+    return {"s_O2": tf.constant(s_o2)} | {
+        name: tf.fill(len(s_o2), float(value)) for name, value in parameters.items()
+    }
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +52,9 @@ def test_absorption_has_the_tabulated_values() -> None:
 @pytest.mark.parametrize("isosbestic", [452.4, 500.1, 529.2, 545.3, 570.2, 584.1])
 def test_oxygenation_does_not_show_at_isosbestic_points(isosbestic) -> None:
     near = absorption(
-        np.array([isosbestic - 0.3, isosbestic + 0.3]), tf.constant([0.0, 1.0]), tf.constant([0.05, 0.05])
+        np.array([isosbestic - 0.3, isosbestic + 0.3]),
+        tf.constant([0.0, 1.0]),
+        tf.constant([0.05, 0.05]),
     )
     before, after = (near[1] - near[0]).numpy()
     assert before * after < 0.0
@@ -51,7 +63,9 @@ def test_oxygenation_does_not_show_at_isosbestic_points(isosbestic) -> None:
 def test_scattering_has_the_tabulated_values() -> None:
     wavelengths = np.array([450.0, 500.0, 545.0, 577.0, 600.0, 650.0, 700.0])
     expected = [21.64243, 18.9, 16.91731, 15.72046, 14.94978, 13.48748, 12.26143]
-    np.testing.assert_allclose(reduced_scattering(wavelengths, tf.constant(18.9)), expected, rtol=1e-6)
+    np.testing.assert_allclose(
+        reduced_scattering(wavelengths, tf.constant(18.9)), expected, rtol=1e-6
+    )
     rayleigh = reduced_scattering(wavelengths, tf.constant(0.0), a_ray=10.0).numpy()
     np.testing.assert_allclose(rayleigh, 10.0 * (wavelengths / 500.0) ** -4, rtol=1e-6)
 
@@ -70,7 +84,7 @@ def test_spectra_have_the_tabulated_values(fine) -> None:
 
 
 def test_bands_have_the_tabulated_values(fine) -> None:
-    """Means over the points of a 2 nm grid in each band, of iadpython with 8 streams, up to 0.9 % high."""
+    """Means over a 2 nm grid in each band, of iadpython with 8 streams, up to 0.9 % high."""
     expected = [
         [0.1857, 0.1955, 0.1217, 0.0568, 0.0772, 0.1577, 0.3470, 0.3966],
         [0.1240, 0.1415, 0.1381, 0.0714, 0.0777, 0.2543, 0.4420, 0.4564],
@@ -80,23 +94,32 @@ def test_bands_have_the_tabulated_values(fine) -> None:
     camera = bands()
     even = wavelengths % 2 == 0
     inside = even & (np.abs(wavelengths - camera.centres[:, None]) <= camera.widths[:, None] / 2.0)
-    np.testing.assert_allclose(found @ (inside / inside.sum(axis=1, keepdims=True)).T, expected, rtol=0.015)
+    np.testing.assert_allclose(
+        found @ (inside / inside.sum(axis=1, keepdims=True)).T, expected, rtol=0.015
+    )
 
 
 @pytest.mark.parametrize("camera", ["spectrocam8", "ideal27"])
 def test_bands_are_integrals_of_the_spectrum(fine, camera) -> None:
     wavelengths, found = fine
     options = TissueOptions(camera=camera, normalisation="none")
-    measured = observe(spectra(reference(0.0, 0.7, 1.0), options.bands.wavelengths, options), options)
+    measured = observe(
+        spectra(reference(0.0, 0.7, 1.0), options.bands.wavelengths, options), options
+    )
     steps = np.arange(440.0, 720.0, 0.05) + 0.025
     inside = np.abs(steps - options.bands.centres[:, None]) < options.bands.widths[:, None] / 2.0
     spectrum = np.array([np.interp(steps, wavelengths, each) for each in found])
-    # Measured: at most 0.6 % for 8 bands; 1.4 % for 27, at 450 nm, where the table of extinctions is rough.
-    np.testing.assert_allclose(measured, spectrum @ (inside / inside.sum(axis=1, keepdims=True)).T, rtol=0.02)
+    # Measured: at most 0.6 % for 8 bands; 1.4 % for 27, at 450 nm, where the table of extinctions
+    # is rough.
+    np.testing.assert_allclose(
+        measured, spectrum @ (inside / inside.sum(axis=1, keepdims=True)).T, rtol=0.02
+    )
 
 
 def test_features_have_the_tabulated_values() -> None:
-    found = observe(spectra(reference(0.7), RAW.bands.wavelengths), TissueOptions(normalisation="l1_log_l2")).numpy()[0]
+    found = observe(
+        spectra(reference(0.7), RAW.bands.wavelengths), TissueOptions(normalisation="l1_log_l2")
+    ).numpy()[0]
     # That of 580 nm depends on how the edge at 590 nm is treated; see the test of the bands.
     expected = [0.3857, 0.3663, 0.3698, 0.4670, 0.4545, 0.2801, 0.1987, 0.1940]
     np.testing.assert_allclose(found, expected, rtol=0.015)
@@ -106,10 +129,13 @@ def test_features_have_the_tabulated_values() -> None:
 def test_a_top_hat_stands_for_the_measured_filter(fine) -> None:
     wavelengths, found = fine
     filtered, ideal = (
-        np.interp(bands(name).wavelengths, wavelengths, found[1]) for name in ("filter700", "spectrocam8")
+        np.interp(bands(name).wavelengths, wavelengths, found[1])
+        for name in ("filter700", "spectrocam8")
     )
     # The measured filter's centroid is at 698.3 nm.
-    assert float(bands("filter700").weights @ filtered) == pytest.approx(float(bands().weights[-1] @ ideal), rel=0.01)
+    assert float(bands("filter700").weights @ filtered) == pytest.approx(
+        float(bands().weights[-1] @ ideal), rel=0.01
+    )
 
 
 @pytest.mark.parametrize("camera", CAMERAS)
@@ -143,19 +169,26 @@ def test_noise_is_proportional() -> None:
 @pytest.mark.parametrize("normalisation", ["l1", "l1_log", "l1_log_l2"])
 def test_distance_does_not_change_what_is_normalised(normalisation) -> None:
     values = tf.random.stateless_uniform((20, 8), (1, 2), 0.05, 0.4)
-    np.testing.assert_allclose(normalise(values, normalisation), normalise(1.7 * values, normalisation), rtol=2e-6)
+    np.testing.assert_allclose(
+        normalise(values, normalisation), normalise(1.7 * values, normalisation), rtol=2e-6
+    )
 
 
 def test_light_that_gets_through_is_lost_in_air_alone() -> None:
     red = np.array([700.0])
-    air, tissue = (spectra(reference(0.7), red, TissueOptions(bottom=bottom)) for bottom in ("air", "semi_infinite"))
+    air, tissue = (
+        spectra(reference(0.7), red, TissueOptions(bottom=bottom))
+        for bottom in ("air", "semi_infinite")
+    )
     assert tissue > 1.01 * air
 
 
 def test_simulator_compiles_as_a_whole() -> None:
     draws = module.tissue.sample(6, seed=1)
     parameters = {name: tf.constant(draws[name]) for name in module.NAMES}
-    whole = tf.function(module.tissue.function, jit_compile=True, autograph=False)(parameters, tf.constant((1, 2)))
+    whole = tf.function(module.tissue.function, jit_compile=True, autograph=False)(
+        parameters, tf.constant((1, 2))
+    )
     assert np.isfinite(whole["bands"]).all()
     reflected = spectra(parameters, RAW.bands.wavelengths)
     # The noise of XLA is another one.
@@ -173,7 +206,9 @@ def test_prior_is_as_published() -> None:
 def test_photons_agree_with_adding_doubling() -> None:
     pytest.importorskip("bayesinn.simulators.tissue_mc")
     wavelengths = np.array([470.0, 560.0, 700.0])
-    counted = spectra(reference(0.2, 0.9), wavelengths, TissueOptions(engine="monte-carlo", photons=100_000))
+    counted = spectra(
+        reference(0.2, 0.9), wavelengths, TissueOptions(engine="monte-carlo", photons=100_000)
+    )
     # Standard errors are 0.001.
     np.testing.assert_allclose(counted, spectra(reference(0.2, 0.9), wavelengths), atol=0.004)
 
@@ -217,7 +252,8 @@ def different(layers=(0, 1, 2)):
 def solved(parameters, wavelength, **settings):
     """Adding-doubling for one tissue at one wavelength, the first layer on top."""
     v_hb, a_mie, g, d = (
-        tf.concat([parameters[f"{name}{layer}"] for layer in (1, 2, 3)], axis=0) for name in ("v_hb", "a_mie", "g", "d")
+        tf.concat([parameters[f"{name}{layer}"] for layer in (1, 2, 3)], axis=0)
+        for name in ("v_hb", "a_mie", "g", "d")
     )
     mu_a = absorption(wavelength, parameters["s_O2"], v_hb)[:, 0]
     mu_s = reduced_scattering(wavelength, a_mie)[:, 0] / (1.0 - g)
@@ -236,7 +272,10 @@ def test_the_first_layer_faces_the_camera() -> None:
 
 def test_twice_the_haemoglobin_absorbs_twice_as_much() -> None:
     red = np.array([660.0])
-    more_blood = {name: 2.0 * value if name.startswith("v_hb") else value for name, value in different().items()}
+    more_blood = {
+        name: 2.0 * value if name.startswith("v_hb") else value
+        for name, value in different().items()
+    }
     found = spectra(different(), red, TissueOptions(c_hb=240.0))
     np.testing.assert_allclose(found, spectra(more_blood, red), rtol=1e-5)
 

@@ -19,10 +19,13 @@ def fresh() -> dict[str, np.ndarray]:
 
 def test_simulations_have_the_declared_density(fresh) -> None:
     """The noise, recovered from parameters and data: uniform angle, normal radius, independent."""
-    first, second, x = fresh["theta1"], fresh["theta2"], fresh["x"]
+    first = fresh["theta1"]
+    second = fresh["theta2"]
+    x = fresh["x"]
     along = x[:, 0] - 0.25 + np.abs(first + second) / np.sqrt(2.0)
     across = x[:, 1] - (second - first) / np.sqrt(2.0)
-    angle, radius = np.arctan2(across, along), np.hypot(along, across)
+    angle = np.arctan2(across, along)
+    radius = np.hypot(along, across)
     assert stats.kstest(angle, stats.uniform(-np.pi / 2, np.pi).cdf).pvalue > 1e-3
     assert stats.kstest(radius, stats.norm(0.1, 0.01).cdf).pvalue > 1e-3
     assert abs(np.corrcoef(np.abs(angle), radius)[0, 1]) < 4.0 / np.sqrt(len(angle))
@@ -42,7 +45,11 @@ def test_likelihood_is_a_density() -> None:
 def test_posterior_is_normalised(x: tuple[float, float]) -> None:
     middles = (np.arange(2000) + 0.5) / 1000.0 - 1.0
     first, second = np.meshgrid(middles, middles)
-    density = np.exp(module.log_posterior({"theta1": first.ravel(), "theta2": second.ravel()}, {"x": np.array(x)}))
+    density = np.exp(
+        module.log_posterior(
+            {"theta1": first.ravel(), "theta2": second.ravel()}, {"x": np.array(x)}
+        )
+    )
     # Measured: at most 9e-4 off, where the prior cuts through cells.
     assert density.mean() * 4.0 == pytest.approx(1.0, abs=2e-3)
 
@@ -54,11 +61,18 @@ def test_draws_follow_the_posterior(x: tuple[float, float]) -> None:
     first, second = (values.ravel() for values in np.meshgrid(middles, middles))
     weights = np.exp(module.log_posterior({"theta1": first, "theta2": second}, {"x": np.array(x)}))
     draws = module.exact({"x": x}, 20_000, seed=1)
-    sets = [(first, draws["theta1"]), (second, draws["theta2"]), (first + second, draws["theta1"] + draws["theta2"])]
+    sets = [
+        (first, draws["theta1"]),
+        (second, draws["theta2"]),
+        (first + second, draws["theta1"] + draws["theta2"]),
+    ]
     for values, drawn in sets:
         order = np.argsort(values)
-        ends, heights = values[order], np.cumsum(weights[order]) / weights.sum()
-        statistic = stats.kstest(drawn, lambda value, ends=ends, heights=heights: np.interp(value, ends, heights))
+        ends = values[order]
+        heights = np.cumsum(weights[order]) / weights.sum()
+        statistic = stats.kstest(
+            drawn, lambda value, ends=ends, heights=heights: np.interp(value, ends, heights)
+        )
         # Cells of 0.001 add at most 0.004 to the distance; measured at most 0.013 over three seeds.
         assert statistic.statistic < 0.016
 
@@ -67,7 +81,9 @@ def test_draws_follow_the_posterior(x: tuple[float, float]) -> None:
 def test_acceptance_is_twice_the_evidence(x: tuple[float, float]) -> None:
     found = importance(module.two_moons, {"x": x}, draws=1_000_000, seed=1)
     # Measured: within 0.04 over three seeds.
-    assert found.log_evidence == pytest.approx(np.log(0.5 * module.acceptance(np.array(x))), abs=0.08)
+    assert found.log_evidence == pytest.approx(
+        np.log(0.5 * module.acceptance(np.array(x))), abs=0.08
+    )
 
 
 def test_entropy(fresh) -> None:
@@ -80,7 +96,9 @@ def test_entropy(fresh) -> None:
     log_evidence = np.log(0.5 * module.acceptance(fresh["x"]))
     error = log_evidence.std() / np.sqrt(len(log_evidence))
     assert error < 0.003
-    assert np.log(4.0) + noise + log_evidence.mean() == pytest.approx(module.ENTROPY, abs=4.0 * error)
+    assert np.log(4.0) + noise + log_evidence.mean() == pytest.approx(
+        module.ENTROPY, abs=4.0 * error
+    )
 
 
 def test_ranks_are_uniform() -> None:

@@ -1,4 +1,4 @@
-"""The one check of observations and parameters: each fault is named, and what was checked is not checked again."""
+"""The check of observations and parameters: each fault is named, nothing is checked twice."""
 
 from __future__ import annotations
 
@@ -27,12 +27,27 @@ tfd = tfp.distributions
 )
 def clinic(parameters, context, seed):
     rows = tf.ones_like(parameters["rate"])[:, None]
-    return {"series": rows * tf.ones(6), "image": rows[..., None] * tf.ones((3, 4)), "total": context["size"]}
+    return {
+        "series": rows * tf.ones(6),
+        "image": rows[..., None] * tf.ones((3, 4)),
+        "total": context["size"],
+    }
 
 
 def observed(rows: int | None = 2, **changes) -> dict:
-    one = {"series": np.ones(6), "image": np.ones((3, 4)), "total": 1.0, "days": 4, "size": 0.5, "top": 0.6}
-    data = one if rows is None else {name: np.repeat(np.asarray(value)[None], rows, 0) for name, value in one.items()}
+    one = {
+        "series": np.ones(6),
+        "image": np.ones((3, 4)),
+        "total": 1.0,
+        "days": 4,
+        "size": 0.5,
+        "top": 0.6,
+    }
+    data = (
+        one
+        if rows is None
+        else {name: np.repeat(np.asarray(value)[None], rows, 0) for name, value in one.items()}
+    )
     return {**data, **changes}
 
 
@@ -59,7 +74,10 @@ REFUSED = {
         {"total": np.ma.masked_less([1.0, -1.0], 0.0)},
         ["Data 'total'", "masked values", "missing='mask'"],
     ),
-    "complex numbers": ({"total": np.ones(2) * 1j}, ["Data 'total'", "dtype complex128", "real and imaginary part"]),
+    "complex numbers": (
+        {"total": np.ones(2) * 1j},
+        ["Data 'total'", "dtype complex128", "real and imaginary part"],
+    ),
     "nothing": ({"total": None}, ["Data 'total'", "got:      None"]),
     "text": ({"total": ["1", "2"]}, ["Data 'total'", "dtype <U1", "numpy.asarray"]),
     "ragged rows": ({"series": [[1.0, 1.0], [1.0]]}, ["Data 'series'", "NaN or infinite"]),
@@ -73,16 +91,28 @@ REFUSED = {
         ["the same number of observations", "series: 6", "total: 2"],
     ),
     "a series that is too long": ({"series": np.ones((2, 7))}, ["Data 'series'", "(2, 7)"]),
-    "more days than steps": ({"series": np.ones((2, 3))}, ["Data 'days'", "valid steps of 'series'", "0 to 3"]),
+    "more days than steps": (
+        {"series": np.ones((2, 3))},
+        ["Data 'days'", "valid steps of 'series'", "0 to 3"],
+    ),
     "NaN before the end": (
         {"series": [[1.0] * 6, [1.0, np.nan, 1.0, 1.0, np.nan, np.nan]]},
         ["Data 'series'", "1 NaN or infinite, the first in observation 1, index [1]"],
     ),
     "context below its support": (
         {"size": [0.5, 0.05]},
-        ["Data 'size'", "Uniform from 0.1 to 0.7", "0.05 in observation 1", "give it in m,", "context={...}"],
+        [
+            "Data 'size'",
+            "Uniform from 0.1 to 0.7",
+            "0.05 in observation 1",
+            "give it in m,",
+            "context={...}",
+        ],
     ),
-    "context of all observations once": ({"size": 0.5}, ["Data 'size'", "one value for each", "shape ()", "stack"]),
+    "context of all observations once": (
+        {"size": 0.5},
+        ["Data 'size'", "one value for each", "shape ()", "stack"],
+    ),
     "context above its support": ({"size": [0.9, 0.5]}, ["Data 'size'", "0.9 in observation 0"]),
     "context outside of bounds that depend on context": (
         {"size": [0.5, 0.2]},
@@ -94,7 +124,10 @@ REFUSED = {
     ),
     "half a day": ({"days": [2.5, 4.0]}, ["Data 'days'", "2.5 in observation 0"]),
     # All steps there are, and not more: what is wrong is that it is no whole number.
-    "half a day after the last": ({"days": [6.5, 4.0]}, ["FiniteDiscrete from 2 to 6", "6.5 in observation 0"]),
+    "half a day after the last": (
+        {"days": [6.5, 4.0]},
+        ["FiniteDiscrete from 2 to 6", "6.5 in observation 0"],
+    ),
 }
 
 
@@ -103,7 +136,9 @@ def test_what_is_refused(case: str) -> None:
     changes, fragments = REFUSED[case]
     with pytest.raises(InputError) as error:
         check_observations(clinic, observed(**changes))
-    assert not [fragment for fragment in fragments if fragment not in str(error.value)], str(error.value)
+    assert not [fragment for fragment in fragments if fragment not in str(error.value)], str(
+        error.value
+    )
 
 
 def test_an_observation_must_be_finite_in_single_precision() -> None:
@@ -151,14 +186,23 @@ def test_a_series_of_pandas_is_an_array() -> None:
         "gaps": tfd.FiniteDiscrete([1, 2, 5], probs=[0.2, 0.3, 0.5]),
         "several": tfd.Uniform([0.0, 10.0], [1.0, 20.0]),
         "count": tfd.Poisson(3.0),
-        "two": tfd.MixtureSameFamily(tfd.Categorical(probs=[0.3, 0.7]), tfd.Uniform([0.0, 4.0], [1.0, 5.0])),
+        "two": tfd.MixtureSameFamily(
+            tfd.Categorical(probs=[0.3, 0.7]), tfd.Uniform([0.0, 4.0], [1.0, 5.0])
+        ),
     },
 )
 def many(parameters, context, seed):
     return {"x": parameters["rate"]}
 
 
-INSIDE = {"low": 0.0, "shares": [0.2, 0.0, 0.8], "gaps": 5, "several": [1.0, 10.0], "count": 0, "two": 4.5}
+INSIDE = {
+    "low": 0.0,
+    "shares": [0.2, 0.0, 0.8],
+    "gaps": 5,
+    "several": [1.0, 10.0],
+    "count": 0,
+    "two": 4.5,
+}
 
 
 def test_the_ends_of_a_support_belong_to_it() -> None:
@@ -195,7 +239,9 @@ def test_parameters_with_draws_or_without() -> None:
     checked = check_observations(clinic, observed())
     values, shape = check_parameters(clinic, parameters(), checked)
     assert (shape, values["rate"].shape, values["share"].shape) == ((2, 5), (2, 5), (2, 5, 3))
-    values, shape = check_parameters(clinic, {"rate": np.ones(2), "share": np.ones((2, 3)) / 3.0}, checked)
+    values, shape = check_parameters(
+        clinic, {"rate": np.ones(2), "share": np.ones((2, 3)) / 3.0}, checked
+    )
     assert (shape, values["share"].shape) == ((2,), (2, 1, 3))
 
 
@@ -214,4 +260,6 @@ def test_parameters_with_draws_or_without() -> None:
 def test_parameters_that_are_no_numbers(rate, fragments: list[str]) -> None:
     with pytest.raises(InputError, match="Parameter 'rate'") as error:
         check_parameters(clinic, parameters(rate=rate), check_observations(clinic, observed()))
-    assert not [fragment for fragment in fragments if fragment not in str(error.value)], str(error.value)
+    assert not [fragment for fragment in fragments if fragment not in str(error.value)], str(
+        error.value
+    )

@@ -1,4 +1,4 @@
-"""The map between parameters and vectors, for every family of priors: no draw leaves the support."""
+"""The map between parameters and vectors, for all prior families: no draw leaves the support."""
 
 from __future__ import annotations
 
@@ -40,13 +40,16 @@ def test_there_and_back(space: ParameterSpace) -> None:
     assert tuple(back) == space.names
     for name in space.names:
         # Measured at most 1e-6 over three seeds.
-        np.testing.assert_allclose(back[name], tf.cast(values[name], tf.float32), rtol=1e-5, atol=1e-5)
+        np.testing.assert_allclose(
+            back[name], tf.cast(values[name], tf.float32), rtol=1e-5, atol=1e-5
+        )
 
 
 def test_some_of_the_parameters_alone(space: ParameterSpace) -> None:
     values = spread(space, draws(space.prior, 50))
     vector, log_det = space.to_vector(values)
-    back, others = space.from_vector(vector), tf.zeros(())
+    back = space.from_vector(vector)
+    others = tf.zeros(())
     for name in space.names:
         part, its_log_det = space.to_vector(values, (name,))
         assert np.array_equal(part, vector * space.elements_of((name,)))
@@ -58,7 +61,8 @@ def test_some_of_the_parameters_alone(space: ParameterSpace) -> None:
 
 def test_the_vector_is_standardised(space: ParameterSpace) -> None:
     vector, _ = space.to_vector(spread(space, draws(space.prior, 5000)))
-    # Measured at most 0.041 and 0.072 over three seeds; 0.15 for the sd of a Student-t with 3 degrees of freedom.
+    # Measured at most 0.041 and 0.072 over three seeds; 0.15 for the sd of a Student-t with 3
+    # degrees of freedom.
     np.testing.assert_allclose(np.mean(vector, axis=0), 0.0, atol=0.1)
     np.testing.assert_allclose(np.std(vector, axis=0), 1.0, atol=0.3)
 
@@ -75,7 +79,9 @@ def test_reach_is_twice_what_the_prior_reaches(space: ParameterSpace) -> None:
 @pytest.mark.parametrize("deviation", [1.0, 5.0])
 def test_wild_vectors_land_inside_the_support(space: ParameterSpace, deviation: float) -> None:
     generator = np.random.default_rng(1)
-    vector = tf.constant(deviation * generator.standard_normal((20_000, space.dimension)), tf.float32)
+    vector = tf.constant(
+        deviation * generator.standard_normal((20_000, space.dimension)), tf.float32
+    )
     # Compiled, as in sampling: what is known about the prior must not depend on eager tensors.
     values = tf.function(space.from_vector)(vector)
     density = space.prior_log_prob(values)
@@ -84,7 +90,9 @@ def test_wild_vectors_land_inside_the_support(space: ParameterSpace, deviation: 
 
 
 def test_vectors_of_wild_parameters_are_finite(space: ParameterSpace) -> None:
-    vector = tf.constant(5.0 * np.random.default_rng(1).standard_normal((5000, space.dimension)), tf.float32)
+    vector = tf.constant(
+        5.0 * np.random.default_rng(1).standard_normal((5000, space.dimension)), tf.float32
+    )
     again, log_det = space.to_vector(spread(space, space.from_vector(vector)))
     assert np.isfinite(again).all()
     assert np.isfinite(log_det).all()
@@ -104,15 +112,17 @@ def free_coordinates(space: ParameterSpace, values: dict[str, tf.Tensor]) -> tf.
 @pytest.mark.parametrize("name", CONTINUOUS)
 def test_log_det_is_that_of_the_jacobian(name: str) -> None:
     space = ParameterSpace(Prior(CONTINUOUS[name]), seed=1)
-    vector = tf.constant(np.random.default_rng(1).standard_normal((40, space.dimension)), tf.float32)
+    vector = tf.constant(
+        np.random.default_rng(1).standard_normal((40, space.dimension)), tf.float32
+    )
     with tf.GradientTape(persistent=True) as tape:
         tape.watch(vector)
         values = space.from_vector(vector)
         columns = tf.unstack(free_coordinates(space, values), axis=-1)
     jacobian = tf.stack([tape.gradient(column, vector) for column in columns], axis=1)
     _, log_det = space.to_vector(values)
-    # Measured at most 1.8e-5 over three seeds, and 1.1e-2 for the interval far from zero, where single precision
-    # resolves 1/16,000 of the width.
+    # Measured at most 1.8e-5 over three seeds, and 1.1e-2 for the interval far from zero, where
+    # single precision resolves 1/16,000 of the width.
     tolerance = 5e-2 if "far" in name else 2e-4
     np.testing.assert_allclose(log_det, -np.linalg.slogdet(jacobian)[1], atol=tolerance)
 
@@ -125,8 +135,10 @@ def test_log_det_of_integers_is_that_of_the_finite_difference(name: str) -> None
         for key, value in draws(space.prior, 50).items()
     }
     _, log_det = space.to_vector(values)
-    step, total = 1e-2, np.zeros(50)
-    # Each element depends on its own parameter alone once the integers that set its bounds are given.
+    step = 1e-2
+    total = np.zeros(50)
+    # Each element depends on its own parameter alone once the integers that set its bounds are
+    # given.
     for key in space.names:
         ahead, _ = space.to_vector({**values, key: values[key] + step})
         behind, _ = space.to_vector({**values, key: values[key] - step})
@@ -139,7 +151,7 @@ def test_log_det_of_integers_is_that_of_the_finite_difference(name: str) -> None
 
 
 def test_density_transforms_back_to_the_prior() -> None:
-    """With the vector's own density known, the density of the shares is the Dirichlet's: same measure."""
+    """The density of shares, from the vector's known density, is the Dirichlet's: same measure."""
     prior = Prior({"shares": tfd.Dirichlet([1.0, 1.0, 1.0])})
     space = ParameterSpace(prior, seed=1)
     first = np.linspace(0.0005, 0.9995, 1000)
@@ -164,7 +176,9 @@ def test_integers_are_spread_evenly_and_come_back() -> None:
 
 
 def test_same_seed_same_standardisation() -> None:
-    first, second, third = (ParameterSpace(Prior(FAMILIES["many"]), seed=seed) for seed in (1, 1, 2))
+    first, second, third = (
+        ParameterSpace(Prior(FAMILIES["many"]), seed=seed) for seed in (1, 1, 2)
+    )
     np.testing.assert_array_equal(first.mean, second.mean)
     assert not np.array_equal(first.mean, third.mean)
 
@@ -220,30 +234,38 @@ MIXED = {
 
 def unscaled(prior: dict[str, tfd.Distribution]) -> ParameterSpace:
     space = ParameterSpace(Prior(prior), seed=1)
-    space.mean, space.scale = np.zeros_like(space.mean), np.ones_like(space.scale)
+    space.mean = np.zeros_like(space.mean)
+    space.scale = np.ones_like(space.scale)
     return space
 
 
 def test_many_numbers_are_mapped_together_as_each_alone() -> None:
-    space, alone = unscaled(MIXED), {name: unscaled({name: prior}) for name, prior in MIXED.items()}
+    space = unscaled(MIXED)
+    alone = {name: unscaled({name: prior}) for name, prior in MIXED.items()}
     values = spread(space, draws(space.prior, 50))
     vector, log_det = space.to_vector(values)
     singly = [alone[name].to_vector({name: values[name]}) for name in MIXED]
-    # Largest errors relative to values above one, for seeds 2, 3, 4 of the draws: 1.2e-7, 2.0e-7, and 1.8e-7 on the
-    # way back.
-    np.testing.assert_allclose(vector, tf.concat([part for part, _ in singly], axis=-1), rtol=1e-6, atol=1e-6)
-    np.testing.assert_allclose(log_det, tf.add_n([part for _, part in singly]), rtol=1e-6, atol=1e-6)
+    # Largest errors relative to values above one, for seeds 2, 3, 4 of the draws: 1.2e-7, 2.0e-7,
+    # and 1.8e-7 on the way back.
+    np.testing.assert_allclose(
+        vector, tf.concat([part for part, _ in singly], axis=-1), rtol=1e-6, atol=1e-6
+    )
+    np.testing.assert_allclose(
+        log_det, tf.add_n([part for _, part in singly]), rtol=1e-6, atol=1e-6
+    )
     back = space.from_vector(vector)
     for name, part in zip(MIXED, (part for part, _ in singly), strict=True):
-        np.testing.assert_allclose(back[name], alone[name].from_vector(part)[name], rtol=1e-6, atol=1e-6)
+        np.testing.assert_allclose(
+            back[name], alone[name].from_vector(part)[name], rtol=1e-6, atol=1e-6
+        )
 
 
 def test_graphs_hardly_grow_with_the_number_of_parameters() -> None:
     def operations(count: int) -> int:
         space = unscaled({f"p{number}": tfd.Uniform(0.0, 1.0 + number) for number in range(count)})
-        graph = tf.function(lambda vector: space.to_vector(space.from_vector(vector))).get_concrete_function(
-            tf.TensorSpec((None, count))
-        )
+        graph = tf.function(
+            lambda vector: space.to_vector(space.from_vector(vector))
+        ).get_concrete_function(tf.TensorSpec((None, count)))
         return len(graph.graph.get_operations())
 
     # 123 both times; one by one, it would be 316 and 2,881.
@@ -264,7 +286,8 @@ DOUBLE = {
 def test_double_precision_beside_single(name: str) -> None:
     """NumPy's numbers make it so; networks compute in single precision."""
     prior = Prior({"a": DOUBLE[name](), "b": tfd.Normal(0.0, 1.0)})
-    space, values = ParameterSpace(prior, seed=1), draws(prior, 200)
+    space = ParameterSpace(prior, seed=1)
+    values = draws(prior, 200)
     assert values["a"].dtype == tf.float64
     vector, log_det = space.to_vector(spread(space, values))
     assert vector.dtype == log_det.dtype == space.prior_log_prob(values).dtype == tf.float32
@@ -275,8 +298,12 @@ def test_double_precision_beside_single(name: str) -> None:
 
 
 @pytest.mark.parametrize("law", [tfd.Beta(0.5, 0.5), tfd.Gamma(0.5, 1.0)])
-def test_a_draw_on_the_end_of_a_support_where_the_density_is_infinite(law: tfd.Distribution) -> None:
-    space = ParameterSpace(Prior({"share": law, "scaled": lambda share: tfd.Normal(share, 1.0)}), seed=1)
+def test_a_draw_on_the_end_of_a_support_where_the_density_is_infinite(
+    law: tfd.Distribution,
+) -> None:
+    space = ParameterSpace(
+        Prior({"share": law, "scaled": lambda share: tfd.Normal(share, 1.0)}), seed=1
+    )
     density = space.prior_log_prob({"share": tf.constant([0.0, 0.5]), "scaled": tf.zeros(2)})
     outside = space.prior_log_prob({"share": tf.constant([-0.1]), "scaled": tf.zeros(1)})
     assert np.isfinite(density).all()
@@ -286,6 +313,7 @@ def test_a_draw_on_the_end_of_a_support_where_the_density_is_infinite(law: tfd.D
 
 def test_fractions_of_integers_and_what_lies_outside_are_impossible() -> None:
     space = ParameterSpace(Prior({"people": tfd.Poisson(4.0), "share": tfd.Beta(2.0, 2.0)}), seed=1)
-    people, share = [3.0, 3.5, 0.0, -1.0, 3.0], [0.5, 0.5, 0.5, 0.5, 1.5]
+    people = [3.0, 3.5, 0.0, -1.0, 3.0]
+    share = [0.5, 0.5, 0.5, 0.5, 1.5]
     possible = space.possible({"people": tf.constant(people), "share": tf.constant(share)})
     assert possible.numpy().tolist() == [True, False, True, False, False]

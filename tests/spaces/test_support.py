@@ -19,9 +19,15 @@ def test_draws_stay_inside_the_support(name: str) -> None:
     for parameter, event in prior.event_shapes.items():
         assert draws[parameter].shape == (3, 2000, *event)
     space = posterior.model.parameters
-    flat = {key: tf.constant(value.reshape(-1, *prior.event_shapes[key])) for key, value in draws.items()}
+    flat = {
+        key: tf.constant(value.reshape(-1, *prior.event_shapes[key]))
+        for key, value in draws.items()
+    }
     assert np.isfinite(space.prior_log_prob(flat)).all()
-    if len(space.discrete) and sum(np.prod(prior.event_shapes[key], dtype=int) for key in space.discrete) > 3:
+    if (
+        len(space.discrete)
+        and sum(np.prod(prior.event_shapes[key], dtype=int) for key in space.discrete) > 3
+    ):
         return
     density = posterior.log_prob(draws, data)
     assert density.shape == (3, 2000)

@@ -1,4 +1,4 @@
-"""Steps find exact posteriors where the working model is linear, and the best fit where it is not."""
+"""Steps find exact posteriors where the working model is linear, the best fit where it is not."""
 
 from __future__ import annotations
 
@@ -25,7 +25,9 @@ class Overflows(Linear):
 class ProfilesNowhere(Overflows):
     """Not a number, or far away."""
 
-    def profile(self, values: tf.Tensor, mean: tf.Tensor, parameters: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+    def profile(
+        self, values: tf.Tensor, mean: tf.Tensor, parameters: dict[str, tf.Tensor]
+    ) -> dict[str, tf.Tensor]:
         level = tf.where(values[:, 0] > 0.0, mean[:, 0] / mean[:, 1], 1e6)
         return {**parameters, "level": level}
 
@@ -56,8 +58,8 @@ def test_information_is_the_covariance_of_the_score() -> None:
     root, residuals = summary.derive(difference, values, *predicted)
     found = np.cov((summary.score(root, residuals, vector) + vector).numpy().T)
     information = (root[0] @ tf.transpose(root[0])).numpy()
-    # Largest relative differences for seeds 1, 2, 3: 0.051, 0.064, 0.016. Without the factor of Student's law for the
-    # mean, 5/7, it would be 0.4.
+    # Largest relative differences for seeds 1, 2, 3: 0.051, 0.064, 0.016. Without the factor of
+    # Student's law for the mean, 5/7, it would be 0.4.
     np.testing.assert_allclose(found, information, rtol=0.12)
 
 
@@ -68,7 +70,8 @@ def test_rounds_lead_to_the_best_fit_of_a_bent_model(rounds: int, reuses: int) -
     def log_density(vector: np.ndarray, row: np.ndarray) -> float:
         values = vector * SPACE.scale + SPACE.mean
         mean = values @ DESIGN
-        mean, scale = mean + 0.1 * mean**2, np.exp(-0.5 + 0.3 * values[1])
+        mean = mean + 0.1 * mean**2
+        scale = np.exp(-0.5 + 0.3 * values[1])
         return float(scipy.stats.t(4.0, mean, scale).logpdf(row).sum() - 0.5 * (vector**2).sum())
 
     location = summarise(Bent, x, rounds=rounds, reuses=reuses)[1]
@@ -89,21 +92,25 @@ def test_further_rounds_are_for_fits_that_still_improve() -> None:
     values = data(40)
     earlier, first, best = (fit(values, rounds=rounds).log_density.numpy() for rounds in (3, 4, 24))
     some = fit(values, rounds=4, further=20)
-    moved, gain = some.log_density.numpy() != first, first - earlier
+    moved = some.log_density.numpy() != first
+    gain = first - earlier
     assert 0 < moved.sum() < 40
     assert gain[~moved].max() < 0.1 < gain[moved].min()
-    # At most 0.20, 0.25, 0.45 for three sets of data, as the last gains may be small but many; without further rounds
-    # it is 3.7, 7.4, 5.5.
+    # At most 0.20, 0.25, 0.45 for three sets of data, as the last gains may be small but many;
+    # without further rounds it is 3.7, 7.4, 5.5.
     assert np.max(best - some.log_density) < 0.8
     # Of each by itself, whatever is beside it.
-    alone = np.concatenate([fit(values[row : row + 1], rounds=4, further=20).location for row in range(5)])
+    alone = np.concatenate(
+        [fit(values[row : row + 1], rounds=4, further=20).location for row in range(5)]
+    )
     assert np.allclose(some.location[:5], alone, atol=1e-4)
 
 
 def test_further_rounds_in_training_are_for_an_eighth_of_a_batch() -> None:
     values = data(40)
     before, after, ended = (
-        fit(values, training=True, rounds=2, further=further).log_density.numpy() for further in (0, 1, 200)
+        fit(values, training=True, rounds=2, further=further).log_density.numpy()
+        for further in (0, 1, 200)
     )
     # Compiled in different programs: rounding errors.
     assert 0 < np.count_nonzero(np.abs(after - before) > 1e-2) <= 5
@@ -112,13 +119,17 @@ def test_further_rounds_in_training_are_for_an_eighth_of_a_batch() -> None:
 
 def test_further_rounds_are_not_more_than_asked_for() -> None:
     values = data(9)
-    some, rounds = (fit(values, **options).log_density for options in ({"rounds": 1, "further": 2}, {"rounds": 3}))
+    some, rounds = (
+        fit(values, **options).log_density
+        for options in ({"rounds": 1, "further": 2}, {"rounds": 3})
+    )
     assert np.allclose(some, rounds, atol=1e-4)
 
 
 def test_nothing_is_known_between_whole_numbers() -> None:
     x = data()
-    certain, rounded = summarise(Linear, 100.0 * x)[2], summarise(Whole, 100.0 * x)[2]
+    certain = summarise(Linear, 100.0 * x)[2]
+    rounded = summarise(Whole, 100.0 * x)[2]
     unknowable = 1.0 / SPACE.scale[1] / np.sqrt(12.0)
     assert np.allclose(rounded[:, 1] ** 2 - certain[:, 1] ** 2, unknowable**2, rtol=0.02)
 
@@ -131,7 +142,7 @@ def test_predictions_that_overflow_leave_the_first_estimate(kind: type[FisherSco
 
 
 class Folded(Linear):
-    """The mean is smallest at a level of zero, where the difference quotient to one side has the wrong sign."""
+    """The mean is smallest at level zero, where a one-sided difference quotient's sign is wrong."""
 
     def mean(self, parameters: Mapping[str, tf.Tensor]) -> tf.Tensor:
         return tf.repeat(tf.abs(parameters["level"])[:, None], 12, axis=1)
@@ -151,6 +162,10 @@ def test_compiled_for_training_or_not() -> None:
     keras.utils.set_random_seed(1)
     summary = Bent(MLP(8, hidden=(8,)), rounds=2)
     summary.bind(SPACE)
-    plain, trained = (Condition(*summary(tf.constant(data()), training=training)).flat() for training in (False, True))
-    # At most 1.2e-4 for 149 of 150 seeds; with the other, one row's step is cut in one of the two and moves by 6e-3.
+    plain, trained = (
+        Condition(*summary(tf.constant(data()), training=training)).flat()
+        for training in (False, True)
+    )
+    # At most 1.2e-4 for 149 of 150 seeds; with the other, one row's step is cut in one of the two
+    # and moves by 6e-3.
     assert np.allclose(trained, plain, atol=1e-3)

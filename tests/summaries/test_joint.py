@@ -14,7 +14,8 @@ tfd = tfp.distributions
 STEPS = 12
 # What compiles fast.
 SMALL = bi.summaries.ConvLSTM(4, filters=(4,), lstm_units=4)
-FLOW, PLAIN = bi.flows.coupling(blocks=1, hidden=(8,)), bi.Optimization(xla=False)
+FLOW = bi.flows.coupling(blocks=1, hidden=(8,))
+PLAIN = bi.Optimization(xla=False)
 
 
 @bi.simulator(
@@ -49,11 +50,13 @@ def test_a_network_for_several_leaves_the_others_to_the_defaults():
 def test_the_network_sees_channels_in_the_order_of_its_key():
     class Spy(bi.summaries.Summary):
         def call(self, x: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
-            self.seen, self.mask = x, mask
+            self.seen = x
+            self.mask = mask
             return tf.reshape(x, (2, -1))[:, :3]
 
     network = PosteriorNetwork({"b, a": Spy(), "c": Spy()}, bi.flows.coupling(blocks=1))
-    one, two = tf.ones((2, 3)), tf.fill((2, 3, 2), 2.0)
+    one = tf.ones((2, 3))
+    two = tf.fill((2, 3, 2), 2.0)
     mask = tf.constant([[True, True, False]] * 2)
     inputs = {"a": one, "b": two, "c": one, "known": tf.zeros((2, 1))}
     condition = network.condition(inputs, {"a": mask, "b": mask})
@@ -64,7 +67,9 @@ def test_the_network_sees_channels_in_the_order_of_its_key():
 
 
 def test_training_saving_and_flags_of_a_shared_network(tmp_path):
-    posterior = bi.AmortizedPosterior(series, {"cases, deaths": SMALL, "padded, also_padded": SMALL}, flow=FLOW)
+    posterior = bi.AmortizedPosterior(
+        series, {"cases, deaths": SMALL, "padded, also_padded": SMALL}, flow=FLOW
+    )
     posterior.fit(steps=4, batch_size=32, seed=1, optimization=PLAIN, progress=False)
     data = series.sample(3, seed=2)
     observed = {name: value for name, value in data.items() if name != "level"}
@@ -96,7 +101,9 @@ def test_one_observable_is_left_as_it_is():
 
 def test_an_observable_in_two_networks_is_refused():
     with pytest.raises(InputError, match="each once"):
-        bi.AmortizedPosterior(series, {"cases, deaths": bi.summaries.MLP(4), "cases": bi.summaries.MLP(4)})
+        bi.AmortizedPosterior(
+            series, {"cases, deaths": bi.summaries.MLP(4), "cases": bi.summaries.MLP(4)}
+        )
 
 
 class DeepSum(bi.summaries.Summary):
@@ -118,7 +125,9 @@ class SeesTheDataAsTheyAre(bi.summaries.Summary):
 
 
 def test_a_network_may_ask_for_data_that_are_not_standardised(tmp_path, capsys):
-    posterior = bi.AmortizedPosterior(series, {"cases, deaths": SeesTheDataAsTheyAre(), "padded": DeepSum()}, flow=FLOW)
+    posterior = bi.AmortizedPosterior(
+        series, {"cases, deaths": SeesTheDataAsTheyAre(), "padded": DeepSum()}, flow=FLOW
+    )
     posterior.fit(steps=4, batch_size=32, seed=1, optimization=PLAIN)
     plan = capsys.readouterr().out
     assert "deaths: as simulated; network of cases, deaths" in plan

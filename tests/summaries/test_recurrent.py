@@ -14,7 +14,9 @@ MASK = tf.sequence_mask(LENGTHS, 7)
 NETWORKS = {
     "convolutions": lambda: ConvLSTM(4, filters=(5,), lstm_units=6),
     "stride": lambda: ConvLSTM(4, filters=(5, 5), kernel_size=3, stride=2, lstm_units=6),
-    "several kernels": lambda: MultiKernelLSTM(4, layers=2, kernel_sizes=(2, 3), filters=3, channels=5),
+    "several kernels": lambda: MultiKernelLSTM(
+        4, layers=2, kernel_sizes=(2, 3), filters=3, channels=5
+    ),
 }
 
 
@@ -27,11 +29,16 @@ def made(name: str) -> tuple[Summary, tf.Tensor]:
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_masks_have_no_empty_row_and_are_padded_on_the_right(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_masks_have_no_empty_row_and_are_padded_on_the_right(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     summary, x = made(name)
-    seen, call = [], summary.lstm.call
+    seen = []
+    call = summary.lstm.call
     monkeypatch.setattr(
-        summary.lstm, "call", lambda h, mask=None, **rest: seen.append(mask) or call(h, mask=mask, **rest)
+        summary.lstm,
+        "call",
+        lambda h, mask=None, **rest: seen.append(mask) or call(h, mask=mask, **rest),
     )
     summary(x, MASK)
     (mask,) = np.asarray(seen)
@@ -74,4 +81,6 @@ def test_other_series_keep_their_bits(name: str, monkeypatch: pytest.MonkeyPatch
     for module in ("conv_lstm", "multi_kernel_lstm"):
         plain = lambda recurrent, h, mask: recurrent(h, mask=mask)  # noqa: E731
         monkeypatch.setattr(f"bayesinn.summaries.{module}.last_state", plain)
-    np.testing.assert_array_equal(tf.gather(result, [0, 2, 3]), tf.gather(summary(x, MASK), [0, 2, 3]))
+    np.testing.assert_array_equal(
+        tf.gather(result, [0, 2, 3]), tf.gather(summary(x, MASK), [0, 2, 3])
+    )

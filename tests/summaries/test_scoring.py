@@ -1,4 +1,4 @@
-"""Summaries that fit a working model: what they ask of an author, and posteriors that are trained with them."""
+"""Summaries that fit a working model: what they ask of an author, and posteriors with them."""
 
 from __future__ import annotations
 
@@ -56,7 +56,9 @@ def test_predictions_must_be_as_many_as_data() -> None:
         summarise(Linear, data()[:, :5])
 
 
-@pytest.mark.parametrize("wrong", [{"rounds": 0}, {"degrees_of_freedom": 0.0}, {"reuses": -1}, {"further": -1}])
+@pytest.mark.parametrize(
+    "wrong", [{"rounds": 0}, {"degrees_of_freedom": 0.0}, {"reuses": -1}, {"further": -1}]
+)
 def test_wrong_options(wrong: dict[str, float]) -> None:
     with pytest.raises(InputError, match=r"Linear, argument|one round or more"):
         Linear(MLP(8), **wrong)
@@ -68,7 +70,8 @@ def test_all_but_the_first_estimate_comes_from_the_fit(monkeypatch: pytest.Monke
     x = tf.constant(data())
     fit = summary.improve(x, tf.zeros((len(x), 2)))
     monkeypatch.setitem(summary.__dict__, "improve", lambda *_: fit)
-    (features, frame), (others, other_frame) = summary(x), summary(x[::-1])
+    features, frame = summary(x)
+    others, other_frame = summary(x[::-1])
     np.testing.assert_array_equal(others, features)
     for name in ("location", "root", "information_fraction"):
         np.testing.assert_array_equal(getattr(other_frame, name), getattr(frame, name))
@@ -87,7 +90,10 @@ def linear(parameters: dict[str, tf.Tensor], seed: tf.Tensor) -> dict[str, tf.Te
 @bi.simulator(prior=PRIOR)
 def two_observables(parameters: dict[str, tf.Tensor], seed: tf.Tensor) -> dict[str, tf.Tensor]:
     mean = tf.stack([parameters["slope"], parameters["level"]], axis=-1) @ DESIGN
-    return {"other": parameters["slope"][:, None], "x": mean + tf.random.stateless_normal(tf.shape(mean), seed)}
+    return {
+        "other": parameters["slope"][:, None],
+        "x": mean + tf.random.stateless_normal(tf.shape(mean), seed),
+    }
 
 
 def test_the_summary_with_a_frame_comes_first() -> None:
@@ -100,23 +106,34 @@ def flow() -> Flow:
 
 
 def train(seed: int = 1, **options: object) -> bi.AmortizedPosterior:
-    posterior = bi.AmortizedPosterior(linear, Whole(MLP(8, hidden=(16,)), units=3, hidden=(16,), further=2), flow())
-    return posterior.fit(**{"steps": 300, "batch_size": 64, "seed": seed, "progress": False, **options})
+    posterior = bi.AmortizedPosterior(
+        linear, Whole(MLP(8, hidden=(16,)), units=3, hidden=(16,), further=2), flow()
+    )
+    return posterior.fit(
+        **{"steps": 300, "batch_size": 64, "seed": seed, "progress": False, **options}
+    )
 
 
 def test_a_posterior_trains_is_saved_loaded_and_trained_on(tmp_path: Path) -> None:
-    posterior, x = train(), {"x": data()}
+    posterior = train()
+    x = {"x": data()}
     draws = posterior.sample(x, draws=400, seed=1)
     posterior.save(tmp_path / "saved")
     again = bi.load(tmp_path / "saved", simulator=linear)
-    assert all(np.array_equal(draws[name], value) for name, value in again.sample(x, draws=400, seed=1).items())
+    assert all(
+        np.array_equal(draws[name], value)
+        for name, value in again.sample(x, draws=400, seed=1).items()
+    )
     # As good as not at all: at most 2e-5 for seeds 1, 2, 3.
-    on = train(steps=1, optimization=bi.Optimization(learning_rate=1e-9), start_from=again).sample(x, draws=400, seed=1)
+    on = train(steps=1, optimization=bi.Optimization(learning_rate=1e-9), start_from=again).sample(
+        x, draws=400, seed=1
+    )
     assert all(np.allclose(draws[name], value, atol=1e-4) for name, value in on.items())
     covariance = np.linalg.inv(DESIGN @ DESIGN.T / 4.0 + np.eye(2))
     mean = x["x"] @ DESIGN.T @ covariance / 4.0
     errors = np.stack([draws["slope"], draws["level"]], axis=-1).mean(axis=1) - mean
-    # In exact standard deviations, root mean square for seeds 1, 2, 3: 0.19, 0.21, 0.19; 0.05 of it is chance.
+    # In exact standard deviations, root mean square for seeds 1, 2, 3: 0.19, 0.21, 0.19; 0.05 of it
+    # is chance.
     assert np.sqrt((errors**2 / np.diag(covariance)).mean()) < 0.3
 
 
@@ -128,7 +145,8 @@ def test_data_stay_in_single_precision_where_networks_are_in_half() -> None:
             seen.append(x.numpy())
             return super().values(x)
 
-    policy, x = keras.config.dtype_policy(), data(5)
+    policy = keras.config.dtype_policy()
+    x = data(5)
     keras.config.set_dtype_policy("mixed_float16")
     try:
         summarise(Watches, x)

@@ -19,7 +19,9 @@ from tests.summaries.working_models import SPACE, Circle, Ridge, tfd
 
 def frame_of(fit: Fit, rows: slice = slice(None)) -> Frame:
     root = tf.cast(tf.linalg.cholesky(fit.covariance), tf.float32)
-    return Frame(*(part[rows] for part in (fit.location, root, fit.information_fraction, fit.origin)))
+    return Frame(
+        *(part[rows] for part in (fit.location, root, fit.information_fraction, fit.origin))
+    )
 
 
 @pytest.mark.parametrize("straight", [True, False])
@@ -33,7 +35,9 @@ def test_a_curved_ridge_is_straightened(straight: bool) -> None:
     slope = generator.normal(size=20_000)
     level = 1.0 - slope**2 + 0.01 / np.sqrt(12.0) * generator.normal(size=slope.shape)
     kept = generator.uniform(size=slope.shape) < np.exp(-0.5 * level**2)
-    vector, _ = SPACE.to_vector({"slope": slope[kept].astype(np.float32), "level": level[kept].astype(np.float32)})
+    vector, _ = SPACE.to_vector(
+        {"slope": slope[kept].astype(np.float32), "level": level[kept].astype(np.float32)}
+    )
     fit = summary.improve(tf.ones((1, 12)), tf.constant([[0.3, 0.3]]))
     frame = frame_of(fit)
     straightened, _ = summary.straighten(vector, frame)
@@ -63,7 +67,9 @@ def test_nothing_is_compensated_without_information() -> None:
 
 
 def test_the_posterior_of_an_angle_is_not_split() -> None:
-    space = ParameterSpace(Prior({"angle": tfd.Uniform(-np.pi, np.pi), "other": tfd.Normal(0.0, 1.0)}), seed=1)
+    space = ParameterSpace(
+        Prior({"angle": tfd.Uniform(-np.pi, np.pi), "other": tfd.Normal(0.0, 1.0)}), seed=1
+    )
     summary = Circle(MLP(8, hidden=(8,)), units=3, hidden=(8,), rounds=4, degrees_of_freedom=1e7)
     summary.bind(space)
     truth = np.array([3.13, -3.13, 0.5], np.float32)
@@ -87,7 +93,8 @@ def test_the_posterior_of_an_angle_is_not_split() -> None:
         across = offset[:, 0] / np.sqrt(fit.covariance[row, 0, 0])
         # 0.97 to 1.00 for seeds 1, 2, 3; some 40 if it were split.
         assert 0.9 < np.std(across) < 1.1
-        # Near the centre, an element of the vector changes evenly with the angle, whatever the angle is.
+        # Near the centre, an element of the vector changes evenly with the angle, whatever the
+        # angle is.
         assert np.ptp((log_det + log_det_vector)[np.abs(offset[:, 0]) < 0.05]) < 0.02
 
 
@@ -96,7 +103,11 @@ def test_the_posterior_of_an_angle_is_not_split() -> None:
     [
         (Circle, {"angel": tfd.Normal(0.0, 1.0)}, r"unknown names \['angle'\]"),
         (Circle, {"angle": tfd.Uniform(0.0, 6.28)}, r"other priors of \['angle'\]"),
-        (Circle, {"angle": tfd.Uniform([-3.1416, -3.1416], [3.1416, 3.1416])}, r"other priors of \['angle'\]"),
+        (
+            Circle,
+            {"angle": tfd.Uniform([-3.1416, -3.1416], [3.1416, 3.1416])},
+            r"other priors of \['angle'\]",
+        ),
         (Ridge, {"slope": tfd.Normal(0.0, 1.0)}, r"unknown names \['level'\]"),
         (
             Ridge,
@@ -105,6 +116,8 @@ def test_the_posterior_of_an_angle_is_not_split() -> None:
         ),
     ],
 )
-def test_priors_that_cant_be_straightened(kind: type[FisherScoring], prior: dict[str, Any], message: str) -> None:
+def test_priors_that_cant_be_straightened(
+    kind: type[FisherScoring], prior: dict[str, Any], message: str
+) -> None:
     with pytest.raises(InputError, match=message):
         kind(MLP(8)).bind(ParameterSpace(Prior(prior), seed=1))

@@ -11,7 +11,16 @@ import tensorflow as tf
 
 from bayesinn.core.errors import InputError
 from bayesinn.simulators.gaussian import gaussian
-from bayesinn.summaries import MLP, ConvLSTM, CountSeries, DeepSet, Identity, MultiKernelLSTM, SetTransformer, Summary
+from bayesinn.summaries import (
+    MLP,
+    ConvLSTM,
+    CountSeries,
+    DeepSet,
+    Identity,
+    MultiKernelLSTM,
+    SetTransformer,
+    Summary,
+)
 from bayesinn.testing import check_summary
 from tests.helpers.fitting import fit
 
@@ -38,16 +47,41 @@ REGISTRY: dict[str, tuple[Callable[[], Summary], tuple[int, ...], bool, bool]] =
         True,
         False,
     ),
-    "counts": (lambda: CountSeries(5, hidden=(16,), filters=(4, 6), season=3), (15, 2), False, False),
-    "counts, one series": (lambda: CountSeries(5, hidden=(16,), filters=(4, 6), season=2), (11,), False, False),
+    "counts": (
+        lambda: CountSeries(5, hidden=(16,), filters=(4, 6), season=3),
+        (15, 2),
+        False,
+        False,
+    ),
+    "counts, one series": (
+        lambda: CountSeries(5, hidden=(16,), filters=(4, 6), season=2),
+        (11,),
+        False,
+        False,
+    ),
     "deep set": (lambda: DeepSet(units=5, hidden=(16, 16)), (9,), True, True),
     "deep set, max": (lambda: DeepSet(units=5, hidden=(16,), pooling="max"), (9, 2), True, True),
-    "deep set, mean and max": (lambda: DeepSet(units=5, hidden=(16,), pooling="mean+max"), (9, 2), True, True),
+    "deep set, mean and max": (
+        lambda: DeepSet(units=5, hidden=(16,), pooling="mean+max"),
+        (9, 2),
+        True,
+        True,
+    ),
     "deep set, sum": (lambda: DeepSet(units=5, hidden=(16,), pooling="sum"), (5, 2), True, True),
     "deep set of sets": (lambda: DeepSet(5, (16,), inner=DeepSet(4, (16,))), (5, 3, 2), True, True),
-    "deep set of series": (lambda: DeepSet(5, (16,), inner=ConvLSTM(4, (8,), lstm_units=8)), (5, 4), True, True),
+    "deep set of series": (
+        lambda: DeepSet(5, (16,), inner=ConvLSTM(4, (8,), lstm_units=8)),
+        (5, 4),
+        True,
+        True,
+    ),
     "set transformer": (lambda: SetTransformer(units=5, width=16, heads=2), (7, 2), True, True),
-    "inducing points": (lambda: SetTransformer(5, width=16, heads=2, inducing_points=3, seeds=2), (7,), True, True),
+    "inducing points": (
+        lambda: SetTransformer(5, width=16, heads=2, inducing_points=3, seeds=2),
+        (7,),
+        True,
+        True,
+    ),
 }
 
 
@@ -75,7 +109,9 @@ class HidesTheSize(Summary):
 
     def call(self, x: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
         weights = tf.ones_like(x) if mask is None else tf.cast(mask, x.dtype)
-        return tf.reduce_sum(weights * x, axis=1, keepdims=True) / tf.reduce_sum(weights, axis=1, keepdims=True)
+        return tf.reduce_sum(weights * x, axis=1, keepdims=True) / tf.reduce_sum(
+            weights, axis=1, keepdims=True
+        )
 
 
 class DependsOnTheOrder(Summary):
@@ -118,11 +154,13 @@ def test_series_order_matters_and_last_steps_count() -> None:
         assert float(tf.reduce_max(tf.abs(summary(x[:, ::-1]) - summary(x)))) > 1e-3
         for step in range(10):
             moved = x + 1.0 * tf.one_hot(step, 10)[None, :, None]
-            assert float(tf.reduce_max(tf.abs(summary(moved) - summary(x)))) > 1e-6, f"step {step} is not seen"
+            assert float(tf.reduce_max(tf.abs(summary(moved) - summary(x)))) > 1e-6, (
+                f"step {step} is not seen"
+            )
 
 
 def test_counts_show_their_scatter_whatever_the_level() -> None:
-    """Twice the noise moves the features of the roots' differences alike, for small counts and for large ones."""
+    """Twice the noise moves features of differences of roots alike, for small and large counts."""
     summary = CountSeries(units=3, filters=(8, 8))
     noise = np.random.default_rng(1).normal(size=(4, 81)).astype(np.float32)
     summary(tf.constant(noise))
@@ -130,9 +168,12 @@ def test_counts_show_their_scatter_whatever_the_level() -> None:
     for level in (1e4, 1e6):
         for sigma in (1.0, 2.0):
             roots = np.sqrt(level + sigma * noise * np.sqrt(level))
-            differences = summary.differences(tf.constant((roots[:, 7:] - roots[:, :-7])[..., None], tf.float32))
+            differences = summary.differences(
+                tf.constant((roots[:, 7:] - roots[:, :-7])[..., None], tf.float32)
+            )
             sizes[level, sigma] = float(tf.math.reduce_std(differences))
-    # 2e-4 at most, for seeds 1 to 3 of noise and weights: roots are linear in the noise but for its square.
+    # 2e-4 at most, for seeds 1 to 3 of noise and weights: roots are linear in the noise but for its
+    # square.
     assert sizes[1e4, 1.0] == pytest.approx(sizes[1e6, 1.0], rel=1e-3)
     assert sizes[1e4, 2.0] == pytest.approx(2.0 * sizes[1e4, 1.0], rel=1e-3)
 
@@ -148,7 +189,9 @@ def test_all_counts_are_seen_on_both_scales() -> None:
         first.assign(tf.concat([tf.zeros_like(first[:steps]), first[steps:]], axis=0))
         for step in range(steps):
             moved = x + 5.0 * tf.one_hot(step, steps)[None, :]
-            assert float(tf.reduce_max(tf.abs(summary(moved) - summary(x)))) > 1e-7, f"step {step} of {steps}"
+            assert float(tf.reduce_max(tf.abs(summary(moved) - summary(x)))) > 1e-7, (
+                f"step {step} of {steps}"
+            )
 
 
 def test_counts_need_two_seasons() -> None:
@@ -159,7 +202,8 @@ def test_counts_need_two_seasons() -> None:
 
 def test_masks_stop_at_the_summary() -> None:
     summary = DeepSet(units=3)
-    x, mask = tf.ones((4, 6)), tf.sequence_mask([6, 3, 1, 2], 6)
+    x = tf.ones((4, 6))
+    mask = tf.sequence_mask([6, 3, 1, 2], 6)
     assert getattr(summary(x, mask), "_keras_mask", None) is None
 
 
@@ -184,7 +228,8 @@ def test_training_flag_reaches_dropout() -> None:
 
 
 def test_an_empty_set_stays_finite() -> None:
-    x, mask = tf.zeros((2, 4)), tf.constant([[True, False, False, False], [False, False, False, False]])
+    x = tf.zeros((2, 4))
+    mask = tf.constant([[True, False, False, False], [False, False, False, False]])
     poolings = [DeepSet(units=3, pooling=pooling) for pooling in ("mean", "sum", "max", "mean+max")]
     for summary in (*poolings, SetTransformer(units=3, width=8, heads=2), ConvLSTM(units=3)):
         assert np.isfinite(summary(x, mask)).all()
@@ -193,7 +238,10 @@ def test_an_empty_set_stays_finite() -> None:
 @pytest.mark.parametrize("inducing_points", [None, 2])
 def test_an_empty_set_does_not_depend_on_its_padding(inducing_points: int | None) -> None:
     summary = SetTransformer(units=3, width=8, heads=2, inducing_points=inducing_points)
-    results = [summary(value * tf.ones((1, steps)), tf.zeros((1, steps), tf.bool)) for value, steps in ((0, 4), (7, 9))]
+    results = [
+        summary(value * tf.ones((1, steps)), tf.zeros((1, steps), tf.bool))
+        for value, steps in ((0, 4), (7, 9))
+    ]
     np.testing.assert_allclose(*results, atol=1e-6)
 
 

@@ -16,7 +16,9 @@ tfd = tfp.distributions
 
 DESIGN = np.random.default_rng(1).normal(size=(2, 12)).astype(np.float32)
 
-SPACE = ParameterSpace(Prior({"slope": tfd.Normal(0.0, 1.0), "level": tfd.Normal(0.0, 1.0)}), seed=1)
+SPACE = ParameterSpace(
+    Prior({"slope": tfd.Normal(0.0, 1.0), "level": tfd.Normal(0.0, 1.0)}), seed=1
+)
 
 
 class Linear(FisherScoring):
@@ -56,7 +58,10 @@ class Ridge(Linear):
         return tf.fill(tf.shape(mean), np.float32(np.log(0.01)))
 
     def compensate(
-        self, names: tuple[str, ...], parameters: Mapping[str, tf.Tensor], fitted: Mapping[str, tf.Tensor]
+        self,
+        names: tuple[str, ...],
+        parameters: Mapping[str, tf.Tensor],
+        fitted: Mapping[str, tf.Tensor],
     ) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
         return {"level": fitted["level"] + fitted["slope"] ** 2 - parameters["slope"] ** 2}, {}
 
@@ -77,8 +82,10 @@ class Circle(FisherScoring):
         return {**parameters, "angle": tf.atan2(values[:, 1], values[:, 0]) + 0.5}
 
 
-def summarise(kind: type[FisherScoring], x: np.ndarray, **options: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """First estimate, improved one and its sd, each (n, 2), without what the network adds to the sd."""
+def summarise(
+    kind: type[FisherScoring], x: np.ndarray, **options: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """First estimate, improved one and its sd, each (n, 2), without the network's share of sd."""
     summary = kind(MLP(8, hidden=(8,)), units=3, hidden=(8,), **options)
     summary.bind(SPACE)
     summary(tf.constant(x))
@@ -92,4 +99,6 @@ def summarise(kind: type[FisherScoring], x: np.ndarray, **options: float) -> tup
 
 def data(n: int = 50) -> np.ndarray:
     generator = np.random.default_rng(2)
-    return (generator.normal(size=(n, 2)) @ DESIGN + 2.0 * generator.normal(size=(n, 12))).astype(np.float32)
+    return (generator.normal(size=(n, 2)) @ DESIGN + 2.0 * generator.normal(size=(n, 12))).astype(
+        np.float32
+    )

@@ -7,11 +7,14 @@ import numpy as np
 from bayesinn.training.arrays import ArraySource, fingerprint, on_device
 from bayesinn.training.settings import TrainingSettings
 
-ROWS, BATCH = 10, 3
+ROWS = 10
+BATCH = 3
 
 
 def source(seed: int = 1, steps: int = 9) -> ArraySource:
-    return ArraySource({"x": np.arange(ROWS, dtype=np.float32)}, TrainingSettings(steps, 4, BATCH, seed))
+    return ArraySource(
+        {"x": np.arange(ROWS, dtype=np.float32)}, TrainingSettings(steps, 4, BATCH, seed)
+    )
 
 
 def batches(given: ArraySource, first_epoch: int = 0) -> dict[int, list[float]]:
@@ -36,7 +39,9 @@ def test_each_row_comes_at_most_once_in_a_pass() -> None:
 
 
 def test_seed_and_step_decide_alone() -> None:
-    found, later, other = batches(source()), batches(source(), first_epoch=1), batches(source(seed=2))
+    found = batches(source())
+    later = batches(source(), first_epoch=1)
+    other = batches(source(seed=2))
     assert later == {step: rows for step, rows in found.items() if step >= 4}
     assert other != found
 

@@ -1,4 +1,4 @@
-"""Batches from a simulation bank: a pure function of seed and step, each row once in a pass, resumed bit for bit."""
+"""Batches from a bank: a function of seed and step, rows once in a pass, resumed bit for bit."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ from tests.helpers.fitting import weights
 from tests.helpers.models import Normalising, series, small_flow
 
 tfd = tfp.distributions
-ROWS, SIZE, BATCH = 950, 64, 20
+ROWS = 950
+SIZE = 64
+BATCH = 20
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +39,9 @@ def small_windows(bank: bi.Bank, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(streaming, "_MOST_BYTES_IN_MEMORY", bank.nbytes // 2)
 
 
-def settings(steps: int = 100, steps_per_epoch: int = 15, seed: int = 3, batch_size: int = BATCH) -> TrainingSettings:
+def settings(
+    steps: int = 100, steps_per_epoch: int = 15, seed: int = 3, batch_size: int = BATCH
+) -> TrainingSettings:
     return TrainingSettings(steps, steps_per_epoch, batch_size, seed, xla=False)
 
 
@@ -48,7 +52,8 @@ def batches(source: BankSource, first_epoch: int = 0) -> list[tuple[int, dict[st
 
 @pytest.mark.usefixtures("small_windows")
 def test_each_row_comes_at_most_once_in_a_pass(bank: bi.Bank) -> None:
-    first, everything = 70, bank.read()
+    first = 70
+    everything = bank.read()
     rows = ROWS - first
     found = {rate: row for row, rate in enumerate(everything["rate"].tolist())}
     source = BankSource(series, bank, first, settings())
@@ -58,7 +63,11 @@ def test_each_row_comes_at_most_once_in_a_pass(bank: bi.Bank) -> None:
     per_pass = sum(window.batches for window in source._windows(0))
     assert (rows - 4 * BATCH) // BATCH < per_pass <= rows // BATCH
     for number in range(2):
-        part = [found[rate] for batch in drawn[number * per_pass : (number + 1) * per_pass] for rate in batch["rate"]]
+        part = [
+            found[rate]
+            for batch in drawn[number * per_pass : (number + 1) * per_pass]
+            for rate in batch["rate"]
+        ]
         assert len(set(part)) == len(part) == BATCH * per_pass
         # Those that are held out never come.
         assert min(part) >= first
@@ -67,7 +76,10 @@ def test_each_row_comes_at_most_once_in_a_pass(bank: bi.Bank) -> None:
         of_a_chunk = [row for row in part if row // SIZE == 5]
         assert len(of_a_chunk) > SIZE // 2
         assert of_a_chunk != sorted(of_a_chunk)
-    one, two = (np.stack([batch["rate"] for batch in drawn[i * per_pass : (i + 1) * per_pass]]) for i in range(2))
+    one, two = (
+        np.stack([batch["rate"] for batch in drawn[i * per_pass : (i + 1) * per_pass]])
+        for i in range(2)
+    )
     assert not np.array_equal(one, two)
     # All variables of a row belong together.
     for batch in drawn[:3]:
@@ -100,7 +112,9 @@ def test_a_later_start_gives_the_same_batches(bank: bi.Bank, first_epoch: int) -
 
 
 def test_the_seed_decides(bank: bi.Bank) -> None:
-    one, same, other = (batches(BankSource(series, bank, 0, settings(steps=5, seed=seed))) for seed in (3, 3, 4))
+    one, same, other = (
+        batches(BankSource(series, bank, 0, settings(steps=5, seed=seed))) for seed in (3, 3, 4)
+    )
     np.testing.assert_array_equal(one[2][1]["rate"], same[2][1]["rate"])
     assert not np.array_equal(one[2][1]["rate"], other[2][1]["rate"])
 
@@ -113,7 +127,9 @@ def test_batches_may_be_larger_than_chunks(bank: bi.Bank, batch_size: int) -> No
     assert len(set(drawn[0][1]["rate"].tolist())) == batch_size
 
 
-def test_two_chunks_with_less_than_a_batch_each_give_one_together(tmp_path: Path, monkeypatch) -> None:
+def test_two_chunks_with_less_than_a_batch_each_give_one_together(
+    tmp_path: Path, monkeypatch
+) -> None:
     monkeypatch.setattr(bank_source, "_WINDOW_BYTES", 0)
     bank = bi.simulate(bi.get("linear"), 84, tmp_path, seed=1, chunk=64, progress=False)
     source = BankSource(series, bank, 44, settings(batch_size=30))
@@ -122,7 +138,9 @@ def test_two_chunks_with_less_than_a_batch_each_give_one_together(tmp_path: Path
 
 def train(data: bi.Bank | dict, **options) -> bi.AmortizedPosterior:
     posterior = bi.AmortizedPosterior(series, Normalising(), small_flow(dropout=0.1))
-    return posterior.fit(data, **{"steps": 60, "batch_size": 32, "seed": 1, "progress": False, **options})
+    return posterior.fit(
+        data, **{"steps": 60, "batch_size": 32, "seed": 1, "progress": False, **options}
+    )
 
 
 class Stop(Exception):
@@ -130,13 +148,16 @@ class Stop(Exception):
 
 
 @pytest.mark.usefixtures("small_windows")
-def test_training_resumes_bit_for_bit(bank: bi.Bank, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_training_resumes_bit_for_bit(
+    bank: bi.Bank, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     expected = train(bank)
     assert "val_loss" in expected.history
     folder = tmp_path / "checkpoint"
     with monkeypatch.context() as patch:
         patch.setattr("bayesinn.training.checkpoint._SECONDS_BETWEEN_WRITES", 0.0)
-        generate, calls = BankSource._read, []
+        generate = BankSource._read
+        calls = []
 
         def broken(self, *arguments):
             calls.append(arguments)
@@ -162,7 +183,8 @@ def test_another_bank_is_no_data_of_a_checkpoint(bank: bi.Bank, tmp_path: Path) 
 
 
 def test_a_small_bank_is_read_into_memory(bank: bi.Bank) -> None:
-    ours, arrays = train(bank, steps=10), train(bank.read(), steps=10)
+    ours = train(bank, steps=10)
+    arrays = train(bank.read(), steps=10)
     for got, value in zip(weights(ours), weights(arrays), strict=True):
         np.testing.assert_array_equal(got, value)
 
@@ -182,7 +204,9 @@ def test_epochs_are_passes_and_the_first_rows_are_held_out(bank: bi.Bank) -> Non
         train(bank, optimization=bi.Optimization(passes=2))
 
 
-def test_no_more_is_held_out_than_fits_unless_asked_for(bank: bi.Bank, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_more_is_held_out_than_fits_unless_asked_for(
+    bank: bi.Bank, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(streaming, "_MOST_BYTES_IN_MEMORY", 20 * (bank.nbytes // bank.n))
     data = training_data(bank, series, None, 1)
     assert len(data.held_out["rate"]) == 20
@@ -192,7 +216,9 @@ def test_no_more_is_held_out_than_fits_unless_asked_for(bank: bi.Bank, monkeypat
 
 def test_other_and_unfinished_banks_are_refused(bank: bi.Bank, tmp_path: Path) -> None:
     with pytest.raises(BankError, match="those of 'series'"):
-        bi.AmortizedPosterior(bi.get("linear"), flow=small_flow()).fit(bank, steps=4, progress=False)
+        bi.AmortizedPosterior(bi.get("linear"), flow=small_flow()).fit(
+            bank, steps=4, progress=False
+        )
     unfinished = bi.simulate(series, 200, tmp_path, seed=1, chunk=SIZE, progress=False)
     unfinished._store.forget(1)
     with pytest.raises(BankError, match="1 of 4 chunks unfinished"):
@@ -209,7 +235,9 @@ def test_a_corrupt_chunk_stops_training_by_name(bank: bi.Bank, tmp_path: Path) -
 
 
 @pytest.mark.usefixtures("small_windows")
-def test_training_from_a_bank_finds_the_posterior(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_training_from_a_bank_finds_the_posterior(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The exact loss of the linear toy, from a bank that is streamed."""
     from bayesinn.simulators.linear import entropy
 

@@ -1,4 +1,4 @@
-"""Several devices, processes and parts of a batch take the steps of the whole batch on one device."""
+"""Several devices, processes, parts of a batch take the steps of the whole batch on one device."""
 
 from __future__ import annotations
 
@@ -70,13 +70,17 @@ def test_two_processes(tmp_path: Path, alone) -> None:
         environment = {**os.environ, "PYTHONPATH": str(ROOT), "TF_CONFIG": json.dumps(task)}
         with open(tmp_path / f"{index}.log", "w") as log:
             command = [sys.executable, str(SCRIPT), str(tmp_path)]
-            processes.append(subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log))
+            processes.append(
+                subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
+            )
     try:
         codes = [process.wait(timeout=400) for process in processes]
     finally:
         for process in processes:
             process.kill()
-    assert codes == [0, 9], "\n".join((tmp_path / f"{index}.log").read_text()[-4000:] for index in range(2))
+    assert codes == [0, 9], "\n".join(
+        (tmp_path / f"{index}.log").read_text()[-4000:] for index in range(2)
+    )
     first, second = (np.load(tmp_path / f"{index}.npz") for index in range(2))
     for name in first.files:
         np.testing.assert_array_equal(first[name], second[name])
@@ -90,7 +94,8 @@ def test_two_processes(tmp_path: Path, alone) -> None:
 
 @pytest.mark.parametrize("xla", [False, True])
 def test_accumulated_parts_are_the_batch(xla: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    rows, original = [], TrainingModel._row_losses
+    rows = []
+    original = TrainingModel._row_losses
 
     def counted(self, flat, state, batch, *arguments, **options):
         rows.append(batch["y"].shape[0])
@@ -116,7 +121,9 @@ def test_a_batch_that_parts_do_not_divide_is_refused() -> None:
     with pytest.raises(InputError, match="'batch_size'") as error:
         fit(batch_size=32, accumulate=3)
     assert "a multiple of 3" in str(error.value)
-    settings = resolve_settings(None, 10, None, 33, 1, bi.Optimization(accumulate=3).filled(1e-3, 0))
+    settings = resolve_settings(
+        None, 10, None, 33, 1, bi.Optimization(accumulate=3).filled(1e-3, 0)
+    )
     assert settings.parts == 3
 
 
@@ -136,12 +143,16 @@ def test_losses_and_weights_that_need_the_whole_batch_are_refused() -> None:
         )
 
 
-@pytest.mark.parametrize(("kind", "index", "expected"), [("chief", 0, 0), ("worker", 0, 1), ("worker", 1, 2)])
+@pytest.mark.parametrize(
+    ("kind", "index", "expected"), [("chief", 0, 0), ("worker", 0, 1), ("worker", 1, 2)]
+)
 def test_a_chief_comes_before_the_workers(kind: str, index: int, expected: int) -> None:
     cluster = tf.train.ClusterSpec({"chief": ["one:1"], "worker": ["two:1", "three:1"]})
     resolver = SimpleNamespace(task_type=kind, task_id=index, cluster_spec=lambda: cluster)
     extended = SimpleNamespace(worker_devices=("GPU:0", "GPU:1"))
-    devices = Devices(SimpleNamespace(num_replicas_in_sync=6, extended=extended, cluster_resolver=resolver))  # type: ignore[arg-type]
+    devices = Devices(
+        SimpleNamespace(num_replicas_in_sync=6, extended=extended, cluster_resolver=resolver)
+    )  # type: ignore[arg-type]
     assert (devices.processes, devices.process, devices.chief) == (3, expected, expected == 0)
 
 

@@ -1,4 +1,4 @@
-"""Simulations that are drawn before the first step: an interrupted run keeps them, and the next goes on from them."""
+"""Simulations drawn before the first step: an interrupted run saves them, the next goes on."""
 
 from __future__ import annotations
 
@@ -47,7 +47,8 @@ def begin(folder: Path, settings: TrainingSettings) -> None:
 
 def interrupt(monkeypatch: pytest.MonkeyPatch, chunks: int) -> None:
     """Let Ctrl-C come after so many chunks."""
-    write, calls = BankStore.write, []
+    write = BankStore.write
+    calls = []
 
     def counted(self, *arguments) -> None:
         write(self, *arguments)
@@ -70,8 +71,11 @@ def test_an_interrupted_drawing_goes_on_where_it_was(tmp_path: Path, settings, m
     assert (bank.n, bank.chunks) == (80, 10)
     # One more may have been on its way.
     assert 6 <= len(bank.missing) <= 7
-    numbers, start = [], simulator.engine.start
-    monkeypatch.setattr(simulator.engine, "start", lambda *task: numbers.append(task[-1]) or start(*task))
+    numbers = []
+    start = simulator.engine.start
+    monkeypatch.setattr(
+        simulator.engine, "start", lambda *task: numbers.append(task[-1]) or start(*task)
+    )
     arrays, again, _ = drawing.draw_all(simulator, settings, progress=False, folder=tmp_path)
     assert len(numbers) < 10
     assert again == failed
@@ -84,7 +88,10 @@ def test_those_of_another_run_are_refused(tmp_path: Path, settings) -> None:
     drawing.draw_all(bi.get("linear"), settings, progress=False, folder=tmp_path)
     with pytest.raises(BankError, match="with which it was made"):
         drawing.draw_all(
-            bi.get("linear"), TrainingSettings(20, 5, 8, 2, passes=2, xla=False), progress=False, folder=tmp_path
+            bi.get("linear"),
+            TrainingSettings(20, 5, 8, 2, passes=2, xla=False),
+            progress=False,
+            folder=tmp_path,
         )
 
 
@@ -114,7 +121,9 @@ def test_nothing_stays_in_memory(settings) -> None:
     assert not [file for file in fsspec.filesystem("memory").find("/") if "bayesinn" in file]
 
 
-@pytest.mark.parametrize(("steps", "batch_size", "chunks"), [(20, 8, 10), (2_000, 8, 67), (200_000, 32, 782)])
+@pytest.mark.parametrize(
+    ("steps", "batch_size", "chunks"), [(20, 8, 10), (2_000, 8, 67), (200_000, 32, 782)]
+)
 def test_chunks_are_whole_batches(steps: int, batch_size: int, chunks: int, monkeypatch) -> None:
     """No simulation too many where there are few, and few files where there are many."""
     seen = []
@@ -125,7 +134,9 @@ def test_chunks_are_whole_batches(steps: int, batch_size: int, chunks: int, monk
 
     monkeypatch.setattr(drawing, "write_bank", look)
     with pytest.raises(KeyboardInterrupt):
-        drawing.draw_all(bi.get("linear"), TrainingSettings(steps, 5, batch_size, 1, passes=2), progress=False)
+        drawing.draw_all(
+            bi.get("linear"), TrainingSettings(steps, 5, batch_size, 1, passes=2), progress=False
+        )
     ((total, chunk),) = seen
     assert chunk % batch_size == 0
     assert -(-total // chunk) == chunks
@@ -139,7 +150,9 @@ def fit(checkpoint=None, data=None, passes: int | None = 2) -> bi.AmortizedPoste
     return posterior.fit(data, steps=8, batch_size=16, seed=1, **options)
 
 
-def test_a_fit_that_is_interrupted_while_drawing_is_resumed_to_the_same_bits(tmp_path: Path, monkeypatch) -> None:
+def test_a_fit_that_is_interrupted_while_drawing_is_resumed_to_the_same_bits(
+    tmp_path: Path, monkeypatch
+) -> None:
     expected = fit().fingerprint
     with monkeypatch.context() as patch:
         interrupt(patch, 2)
@@ -215,10 +228,14 @@ FOREIGN = [
 @pytest.mark.parametrize("passes", [2, 0], ids=["drawn", "not drawn"])
 @pytest.mark.parametrize("resume", [False, True], ids=["new", "resumed"])
 @pytest.mark.parametrize("make", FOREIGN)
-def test_simulations_of_something_else_are_refused_and_stay(make, resume: bool, passes: int, tmp_path: Path) -> None:
+def test_simulations_of_something_else_are_refused_and_stay(
+    make, resume: bool, passes: int, tmp_path: Path
+) -> None:
     make(tmp_path / "run")
     before = files(tmp_path)
-    with pytest.raises(InputError, match=r"(?s)'simulations' of something else.*choose another folder"):
+    with pytest.raises(
+        InputError, match=r"(?s)'simulations' of something else.*choose another folder"
+    ):
         fit(bi.Checkpoint(tmp_path / "run", resume=resume), passes=passes)
     assert files(tmp_path) == before
 
@@ -263,7 +280,9 @@ def test_files_that_somebody_has_put_among_simulations_stay(tmp_path: Path, monk
     place = tmp_path / "run" / "simulations"
     (place / "notes.txt").write_text("mine")
     (place / "x1" / "c" / "notes").symlink_to(tmp_path / "mine")
-    with pytest.warns(UserWarning, match=r"stay in .*simulations.*beside them is 'notes.txt', 'x1/c/notes'"):
+    with pytest.warns(
+        UserWarning, match=r"stay in .*simulations.*beside them is 'notes.txt', 'x1/c/notes'"
+    ):
         fit(bi.Checkpoint(tmp_path / "run", resume=True))
     assert (place / "notes.txt").read_text() == (place / "x1" / "c" / "notes").read_text() == "mine"
     assert not bi.open_bank(place).missing
@@ -284,7 +303,9 @@ def test_a_removal_that_was_interrupted_is_finished(tmp_path: Path, monkeypatch,
     write_bank(spectrum, 8, place, 1, 4, False, "drawing", marker)
     (place / f"zarr.{'0' * 32}.partial").touch()
     (place / "y" / "c" / "0" / f"0.{'1' * 32}.partial").touch()
-    calls, unlink, rmdir = iter(range(left)), Path.unlink, Path.rmdir
+    calls = iter(range(left))
+    unlink = Path.unlink
+    rmdir = Path.rmdir
 
     def interrupted(function):
         def call(*arguments, **options):

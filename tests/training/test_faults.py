@@ -1,4 +1,4 @@
-"""Killed runs, full disks and damaged checkpoints: nothing is lost, and resuming gives the same bits."""
+"""Killed runs, full disks, damaged checkpoints: nothing is lost, resuming gives the same bits."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ train(sys.argv[1], resume=True, callbacks=[Slow()]).save(sys.argv[2])
 
 
 def train(checkpoint: str | Path | None, **options) -> bi.AmortizedPosterior:
-    """Everything with a state: moving statistics, dropout, average, optimiser, validation and patience."""
+    """Train all that has a state: moving statistics, dropout, average, optimiser, patience."""
     posterior = bi.AmortizedPosterior(series, Normalising(), small_flow(dropout=0.1))
     data = series.sample(640, seed=1)
     settings = {"steps": STEPS, "batch_size": 64, "seed": 1, "patience": 1000, "progress": False}
@@ -68,12 +68,15 @@ def epochs_in(state: Path) -> int:
 @pytest.mark.slow
 def test_killed_and_resumed_gives_the_same_bits(tmp_path) -> None:
     expected = train(None)
-    folder, saved = tmp_path / "checkpoint", tmp_path / "posterior"
+    folder = tmp_path / "checkpoint"
+    saved = tmp_path / "posterior"
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-c", TRAIN, str(folder), str(saved)]
     finished = 0
     for kill in range(KILLS):
-        process = subprocess.Popen([*command, "0.2"], cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True)
+        process = subprocess.Popen(
+            [*command, "0.2"], cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True
+        )
         deadline = time.monotonic() + 120
         while (epochs := epochs_in(folder / "state.h5")) <= finished:
             assert process.poll() is None, process.stderr.read()
@@ -86,7 +89,9 @@ def test_killed_and_resumed_gives_the_same_bits(tmp_path) -> None:
         assert not saved.exists()
         finished = epochs
     assert 0 < finished < len(expected.history)
-    done = subprocess.run([*command, "0"], cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [*command, "0"], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     resumed = bi.load(saved)
     for got, value in zip(weights(resumed), weights(expected), strict=True):
@@ -134,7 +139,9 @@ def test_resuming_a_finished_run_changes_nothing(checkpoint: Path) -> None:
         ({"validation": 0.2}, ["data "]),
     ],
 )
-def test_a_checkpoint_of_another_run_is_refused(checkpoint: Path, change: dict, fragments: list[str]) -> None:
+def test_a_checkpoint_of_another_run_is_refused(
+    checkpoint: Path, change: dict, fragments: list[str]
+) -> None:
     with pytest.raises(InputError, match="a checkpoint of this very run") as error:
         train(checkpoint, **{"steps": 8, "resume": True, **change})
     for fragment in fragments:
@@ -160,10 +167,15 @@ def test_a_checkpoint_of_another_simulator_is_refused(tmp_path: Path) -> None:
         posterior.fit(steps=2, batch_size=8, seed=1, progress=False, checkpoint=checkpoint)
 
     def once(parameters, seed):
-        return {"y": parameters["mean"] + tf.random.stateless_normal(tf.shape(parameters["mean"]), seed)}
+        return {
+            "y": parameters["mean"] + tf.random.stateless_normal(tf.shape(parameters["mean"]), seed)
+        }
 
     def twice(parameters, seed):
-        return {"y": 2.0 * parameters["mean"] + tf.random.stateless_normal(tf.shape(parameters["mean"]), seed)}
+        return {
+            "y": 2.0 * parameters["mean"]
+            + tf.random.stateless_normal(tf.shape(parameters["mean"]), seed)
+        }
 
     fit(once, 1.0)
     fit(once, 1.0)
@@ -179,7 +191,13 @@ def test_a_checkpoint_with_another_validation_set_is_refused(tmp_path: Path) -> 
     def fit(data, seed: int) -> None:
         checkpoint = bi.Checkpoint(tmp_path / type(data).__name__, resume=True)
         posterior = bi.AmortizedPosterior(linear, flow=small_flow(blocks=1, hidden=(4,)))
-        options = {"steps": 2, "batch_size": 8, "seed": 1, "progress": False, "checkpoint": checkpoint}
+        options = {
+            "steps": 2,
+            "batch_size": 8,
+            "seed": 1,
+            "progress": False,
+            "checkpoint": checkpoint,
+        }
         posterior.fit(data, validation=linear.sample(20, seed), **options)
 
     bank = bi.simulate(linear, 64, tmp_path / "bank", seed=1, progress=False)
@@ -202,9 +220,18 @@ def test_a_damaged_state_is_explained(checkpoint: Path, damage: str) -> None:
 
 @pytest.mark.parametrize("resume", [True, False])
 @pytest.mark.parametrize(
-    "content", ['{"editor.fontSize": 12}', '{"steps_per_epoch": 10, "run": "%s"}' % ("a" * 32), "[1]", "", "\xff"]
+    "content",
+    [
+        '{"editor.fontSize": 12}',
+        '{"steps_per_epoch": 10, "run": "%s"}' % ("a" * 32),
+        "[1]",
+        "",
+        "\xff",
+    ],
 )
-def test_settings_of_something_else_are_not_replaced(checkpoint: Path, tmp_path, content: str, resume: bool) -> None:
+def test_settings_of_something_else_are_not_replaced(
+    checkpoint: Path, tmp_path, content: str, resume: bool
+) -> None:
     """Not even beside the state of this very run."""
     for folder in (tmp_path, checkpoint) if resume else (tmp_path,):
         (folder / "settings.json").write_text(content, "latin-1")
@@ -229,24 +256,33 @@ def test_a_state_of_something_else_is_not_replaced(tmp_path, resume: bool) -> No
 
 
 def test_another_process_is_kept_out(tmp_path) -> None:
-    with held(tmp_path / "checkpoint", "Checkpoint folder"), pytest.raises(SavedPosteriorError, match="at a time"):
+    with (
+        held(tmp_path / "checkpoint", "Checkpoint folder"),
+        pytest.raises(SavedPosteriorError, match="at a time"),
+    ):
         train(tmp_path / "checkpoint", steps=8)
 
 
-def test_a_resumed_run_splits_batches_as_before(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_resumed_run_splits_batches_as_before(
+    checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Another number of threads would split them otherwise, and round sums in another order."""
     with h5py.File(checkpoint / "state.h5", "r+") as file:
         file.attrs["shards"] = 7
     models = []
     restore = CheckpointWriter.restore
-    monkeypatch.setattr(CheckpointWriter, "restore", lambda self, model: models.append(model) or restore(self, model))
+    monkeypatch.setattr(
+        CheckpointWriter,
+        "restore",
+        lambda self, model: models.append(model) or restore(self, model),
+    )
     monkeypatch.setattr("bayesinn.posterior.fitting.has_ended", lambda *_: False)
     train(checkpoint, steps=8, resume=True)
     assert models[0].most_shards == 7
 
 
 def test_identity_is_in_the_state_itself(checkpoint: Path, tmp_path) -> None:
-    """As where two runs had written into one folder, the settings of one and the state of the other."""
+    """The settings of one run and the state of another, as if two had written into one folder."""
     settings = (checkpoint / "settings.json").read_text()
     (checkpoint / "settings.json").write_text(settings.replace('"seed": 1', '"seed": 2'))
     with pytest.raises(InputError, match="this very run"):
@@ -263,7 +299,9 @@ def test_a_full_disk_only_warns(tmp_path, monkeypatch: pytest.MonkeyPatch) -> No
     assert posterior.trained
 
 
-def test_a_disk_that_fills_while_writing_leaves_the_state_before(checkpoint: Path, monkeypatch) -> None:
+def test_a_disk_that_fills_while_writing_leaves_the_state_before(
+    checkpoint: Path, monkeypatch
+) -> None:
     with h5py.File(checkpoint / "state.h5", "r+") as file:
         file.attrs["identity"] = file.attrs["identity"].replace('"steps": 8', '"steps": 20')
     before = (checkpoint / "state.h5").read_bytes()
@@ -328,13 +366,17 @@ def test_steps_before_the_first_report_are_counted() -> None:
     posterior = bi.AmortizedPosterior(bi.get("linear"), flow=small_flow())
     optimization = bi.Optimization(callbacks=[Interrupted()])
     with pytest.raises(KeyboardInterrupt):
-        posterior.fit(steps=400, epochs=2, batch_size=32, seed=1, optimization=optimization, progress=False)
+        posterior.fit(
+            steps=400, epochs=2, batch_size=32, seed=1, optimization=optimization, progress=False
+        )
     assert posterior.history.empty
     assert 0 < posterior.steps_done < 200
     assert f"trained for {posterior.steps_done} steps" in repr(posterior)
 
 
-def test_a_simulator_that_fails_in_the_first_step_leaves_an_earlier_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_simulator_that_fails_in_the_first_step_leaves_an_earlier_fit(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     @bi.simulator(prior={"mean": tfd.Normal(0.0, 1.0)}, engine="python", workers=1)
     def ruler(parameters, generator):
         return {"x": parameters["mean"] + generator.normal()}
@@ -359,7 +401,13 @@ def test_the_terminal_is_given_back_when_training_fails(monkeypatch: pytest.Monk
     monkeypatch.setattr(sys, "stdout", terminal)
     posterior = bi.AmortizedPosterior(bi.get("linear"), flow=small_flow())
     with pytest.raises(OSError, match="disk full"):
-        posterior.fit(steps=8, batch_size=32, epochs=4, seed=1, optimization=bi.Optimization(callbacks=[Fails(1)]))
+        posterior.fit(
+            steps=8,
+            batch_size=32,
+            epochs=4,
+            seed=1,
+            optimization=bi.Optimization(callbacks=[Fails(1)]),
+        )
     # While a bar is alive, rich has its own file in place of the terminal.
     assert sys.stdout is terminal
     assert terminal.getvalue().count("\x1b[?25l") == terminal.getvalue().count("\x1b[?25h")

@@ -1,4 +1,4 @@
-"""The guard: training stops at the first bad number, says where and why, and keeps the last good weights."""
+"""The guard: training stops at the first bad number, says where and why, keeps good weights."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ tfd = tfp.distributions
 
 
 def late_failure(when: str) -> bi.Simulator:
-    """NaN in a step's batch if one of its rows has an extreme parameter: rare enough that some steps go well."""
+    """NaN in a step's batch if a row has an extreme parameter: rare, so that some steps go well."""
 
     @bi.simulator(prior={"mean": tfd.Normal(0.0, 1.0)}, name=when)
     def brittle(parameters, seed):
@@ -35,11 +35,15 @@ def late_failure(when: str) -> bi.Simulator:
 
 def test_a_simulator_that_breaks_stops_training() -> None:
     simulator = late_failure("brittle")
-    steps, batch_size = 500, 200
+    steps = 500
+    batch_size = 200
     posterior = bi.AmortizedPosterior(simulator, flow=small_flow(blocks=1, hidden=(8,)))
-    # The step at which the first NaN comes, found by simulating: each step is a pure function of (seed, step).
+    # The step at which the first NaN comes, found by simulating: each step is a pure function of
+    # (seed, step).
     source = GraphSource(simulator, TrainingSettings(steps, 10, batch_size, 4, xla=False))
-    broken = [step for step in range(steps) if np.isnan(source.batch((tf.constant(step),))[0]["x"]).any()]
+    broken = [
+        step for step in range(steps) if np.isnan(source.batch((tf.constant(step),))[0]["x"]).any()
+    ]
     assert broken[0] > 10  # or the test would show nothing
     with pytest.raises(TrainingError) as error:
         posterior.fit(steps=steps, batch_size=batch_size, seed=4, progress=False)
@@ -91,5 +95,9 @@ def test_failed_simulations_are_counted() -> None:
 
     posterior = fit(positive, steps=20, batch_size=100)
     # One failure for each success on average; four standard deviations of 2,000 geometric counts.
-    assert posterior.training["failed_simulations"] == pytest.approx(2000, abs=4 * np.sqrt(2 * 2000))
-    assert posterior.history["failed_simulations"].iloc[-1] == posterior.training["failed_simulations"]
+    assert posterior.training["failed_simulations"] == pytest.approx(
+        2000, abs=4 * np.sqrt(2 * 2000)
+    )
+    assert (
+        posterior.history["failed_simulations"].iloc[-1] == posterior.training["failed_simulations"]
+    )

@@ -50,7 +50,10 @@ def test_halves_train_as_the_whole_does(monkeypatch: pytest.MonkeyPatch) -> None
 @pytest.mark.usefixtures("two_threads")
 def test_halves_have_noise_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
     found = parts(monkeypatch)
-    drops = [fit(flow=bi.flows.coupling(1, (16,), dropout=0.5), batch_size=64, xla=True) for _ in range(2)]
+    drops = [
+        fit(flow=bi.flows.coupling(1, (16,), dropout=0.5), batch_size=64, xla=True)
+        for _ in range(2)
+    ]
     assert found == [2, 2]
     assert equal(*drops)
 
@@ -85,6 +88,8 @@ def test_when_a_batch_is_split(
 
 def test_losses_of_whole_sets_are_not_rowwise() -> None:
     likelihood = fit(linear).model
-    discrepancy = bi.inverse.SplitLatent(linear).fit(steps=1, batch_size=32, seed=1, progress=False).model
+    discrepancy = (
+        bi.inverse.SplitLatent(linear).fit(steps=1, batch_size=32, seed=1, progress=False).model
+    )
     assert likelihood.rowwise
     assert not discrepancy.rowwise

@@ -1,4 +1,4 @@
-"""Mixed precision: products with weights in bfloat16 while training, all else in single precision."""
+"""Mixed precision: products with weights in bfloat16 in training, all else in single precision."""
 
 from __future__ import annotations
 
@@ -33,7 +33,8 @@ SPLINES = {"flow": bi.flows.coupling(2, (8,), transform=bi.bijections.Spline(bin
 @pytest.fixture
 def traced(monkeypatch: pytest.MonkeyPatch) -> list[tuple[tf.Graph, tf.Tensor, tf.Tensor]]:
     """Graphs of the steps that are traced, with the sum of losses and its gradient."""
-    found, original = [], TrainingModel._differentiate
+    found = []
+    original = TrainingModel._differentiate
 
     def kept(self, *arguments):
         total, gradient, moved = original(self, *arguments)
@@ -56,7 +57,8 @@ def kinds(graph: tf.Graph, dtype: tf.DType) -> Counter:
 @pytest.mark.parametrize(
     ("options", "products", "more"),
     [
-        # Two of the summary, two of each subnet, two subnets a block; each has two gradients, the first none of data.
+        # Two of the summary, two of each subnet, two subnets a block; each has two gradients, the
+        # first none of data.
         ({"summary": PERCEPTRON, **SPLINES}, {"MatMul": 3 * 10 - 1}, set()),
         # Masks of kernels.
         (
@@ -64,7 +66,11 @@ def kinds(graph: tf.Graph, dtype: tf.DType) -> Counter:
             {"MatMul": 3 * 4 - 1},
             {"Mul", "Const"},
         ),
-        ({"simulator": series, "summary": bi.summaries.ConvLSTM(4, (8,), lstm_units=4)}, {"Conv2D": 1}, set()),
+        (
+            {"simulator": series, "summary": bi.summaries.ConvLSTM(4, (8,), lstm_units=4)},
+            {"Conv2D": 1},
+            set(),
+        ),
     ],
 )
 def test_products_are_in_half_the_bits_and_nothing_else(traced, options, products, more) -> None:
@@ -72,8 +78,11 @@ def test_products_are_in_half_the_bits_and_nothing_else(traced, options, product
     fit(steps=2, **options)
     (mixed, total, gradient), (plain, *_) = traced
     assert total.dtype == gradient.dtype == tf.float32
-    half, single, before = kinds(mixed, tf.bfloat16), kinds(mixed, tf.float32), kinds(plain, tf.float32)
-    # No logarithm, exponential, softmax, activation: bijections, their log determinants and losses are in float32.
+    half = kinds(mixed, tf.bfloat16)
+    single = kinds(mixed, tf.float32)
+    before = kinds(plain, tf.float32)
+    # No logarithm, exponential, softmax, activation: bijections, their log determinants and losses
+    # are in float32.
     assert set(half) <= PRODUCTS | AROUND | more
     assert single["Exp"] + single["Softplus"] == before["Exp"] + before["Softplus"] > 0
     for name, count in products.items():
@@ -91,7 +100,10 @@ def test_layers_are_as_before_also_after_an_error() -> None:
     posterior = fit(mixed_precision=True, **SPLINES)
 
     def state():
-        return [(layer.dtype_policy.name, getattr(layer, "activation", None)) for layer in layers(posterior)]
+        return [
+            (layer.dtype_policy.name, getattr(layer, "activation", None))
+            for layer in layers(posterior)
+        ]
 
     def fail():
         assert "mixed_bfloat16" in {name for name, _ in state()}
@@ -110,8 +122,16 @@ def test_the_estimate_that_a_frame_starts_from_is_exact() -> None:
     ours = posterior.model.network.framing[1]
     with mixed_precision(posterior.model, True):
         policies = {
-            name: {layer.dtype_policy.name for layer in part._flatten_layers() if isinstance(layer, keras.layers.Dense)}
-            for name, part in {"first": ours.first, "head": ours.head, "second": ours.network}.items()
+            name: {
+                layer.dtype_policy.name
+                for layer in part._flatten_layers()
+                if isinstance(layer, keras.layers.Dense)
+            }
+            for name, part in {
+                "first": ours.first,
+                "head": ours.head,
+                "second": ours.network,
+            }.items()
         }
     assert policies == {"first": {"float32"}, "head": {"float32"}, "second": {"mixed_bfloat16"}}
 
@@ -119,7 +139,9 @@ def test_the_estimate_that_a_frame_starts_from_is_exact() -> None:
 @pytest.mark.parametrize("xla", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_same_seed_same_bits_also_when_resumed(tmp_path: Path, xla: bool) -> None:
     options = {"epochs": 4, "mixed_precision": True, "xla": xla, "summary": PERCEPTRON}
-    first, second, plain = fit(**options), fit(**options), fit(**{**options, "mixed_precision": False})
+    first = fit(**options)
+    second = fit(**options)
+    plain = fit(**{**options, "mixed_precision": False})
     assert equal(first, second)
     assert not equal(first, plain)
     place = {"checkpoint": tmp_path, "resume": True}
@@ -132,17 +154,25 @@ def test_same_seed_same_bits_also_when_resumed(tmp_path: Path, xla: bool) -> Non
 
 def test_reversible_chains_see_the_same_networks_twice() -> None:
     flows = [bi.flows.coupling(3, (16,), reversible=reversible) for reversible in (False, True)]
-    stored, again = (fit(flow=flow, steps=60, mixed_precision=True).history["loss"].to_numpy() for flow in flows)
+    stored, again = (
+        fit(flow=flow, steps=60, mixed_precision=True).history["loss"].to_numpy() for flow in flows
+    )
     np.testing.assert_allclose(again, stored, atol=0.02)
 
 
 @pytest.mark.slow
 def test_the_posterior_is_the_exact_one() -> None:
-    posterior = bi.AmortizedPosterior(linear, bi.summaries.MLP(16, (32,)), bi.flows.coupling(4, (32,)))
-    posterior.fit(steps=1_000, seed=1, optimization=bi.Optimization(mixed_precision=True), progress=False)
+    posterior = bi.AmortizedPosterior(
+        linear, bi.summaries.MLP(16, (32,)), bi.flows.coupling(4, (32,))
+    )
+    posterior.fit(
+        steps=1_000, seed=1, optimization=bi.Optimization(mixed_precision=True), progress=False
+    )
     fresh = linear.sample(20_000, seed=77)
     exact = exact_linear(fresh)[1]
-    gap = np.mean(exact - posterior.log_prob({name: fresh[name] for name in ("x1", "x2")}, {"y": fresh["y"]}))
+    gap = np.mean(
+        exact - posterior.log_prob({name: fresh[name] for name in ("x1", "x2")}, {"y": fresh["y"]})
+    )
     # Measured over seeds 1-3: 0.0003, 0.0003, 0.0000, and the same in single precision.
     assert abs(gap) < 0.002
     # Measured with half the bits in the loss: 0.006, 0.007, -0.002.

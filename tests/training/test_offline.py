@@ -1,4 +1,4 @@
-"""Training on arrays with a fixed validation set, and summary networks with dropout and moving statistics."""
+"""Training on arrays with fixed validation set; summaries with dropout and moving statistics."""
 
 from __future__ import annotations
 
@@ -30,15 +30,28 @@ def arrays() -> dict[str, np.ndarray]:
 
 
 def test_offline_keeps_a_fixed_validation_set(arrays) -> None:
-    frozen = fit(data=arrays, epochs=4, steps=None, optimization=bi.Optimization(optimizer=keras.optimizers.SGD(0.0)))
+    frozen = fit(
+        data=arrays,
+        epochs=4,
+        steps=None,
+        optimization=bi.Optimization(optimizer=keras.optimizers.SGD(0.0)),
+    )
     assert frozen.history["val_loss"].nunique() == 1
     # Of the default optimizer alone.
-    assert [frozen.training["settings"][name] for name in ("weight_decay", "learning_rate")] == [0.0, None]
+    assert [frozen.training["settings"][name] for name in ("weight_decay", "learning_rate")] == [
+        0.0,
+        None,
+    ]
     assert f"validation loss {frozen.history['val_loss'].iloc[-1]:.3f}" in repr(frozen)
     assert frozen.history["loss"].nunique() > 1 or len(arrays["y"]) % 32
     assert equal(
         frozen,
-        fit(data=arrays, epochs=4, steps=None, optimization=bi.Optimization(optimizer=keras.optimizers.SGD(0.0))),
+        fit(
+            data=arrays,
+            epochs=4,
+            steps=None,
+            optimization=bi.Optimization(optimizer=keras.optimizers.SGD(0.0)),
+        ),
     )
 
 
@@ -51,7 +64,9 @@ def test_validation_loss_is_the_mean_over_rows_of_the_averaged_weights() -> None
 
     def loss(average: float) -> tuple[float, np.ndarray]:
         optimization = bi.Optimization(optimizer=keras.optimizers.SGD(0.1), average=average)
-        posterior = fit(data=arrays, validation=0.75, epochs=1, steps=None, optimization=optimization)
+        posterior = fit(
+            data=arrays, validation=0.75, epochs=1, steps=None, optimization=optimization
+        )
         truth = {name: rows[name] for name in ("x1", "x2")}
         return posterior.history["val_loss"].item(), -posterior.log_prob(truth, {"y": rows["y"]})
 
@@ -95,8 +110,14 @@ def test_offline_options(arrays) -> None:
 )
 def test_few_simulations_are_passed_through_more_often(rows, chosen, expected) -> None:
     length = Length(*map(chosen.get, Length._fields))
-    options = {**dict.fromkeys(["start", "validation", "checkpoint"]), "seed": 1, "optimization": bi.Optimization()}
-    settings = plan_fit(bi.AmortizedPosterior(linear), linear.sample(rows, seed=5), length, **options).settings
+    options = {
+        **dict.fromkeys(["start", "validation", "checkpoint"]),
+        "seed": 1,
+        "optimization": bi.Optimization(),
+    }
+    settings = plan_fit(
+        bi.AmortizedPosterior(linear), linear.sample(rows, seed=5), length, **options
+    ).settings
     assert (settings.batch_size, settings.steps_per_epoch, settings.steps) == expected
     assert settings.patience == (None if {"steps", "epochs"} & chosen.keys() else 20)
 
@@ -146,7 +167,9 @@ def test_dropout_differs_in_training_and_is_decided_by_the_seed() -> None:
     assert equal(posterior, fit(simulator, summary=Dropping()))
     assert not equal(posterior, fit(simulator, summary=Dropping(share=0.0)))
     # None at inference.
-    first, second = (posterior.sample({"y": [[1.5, 1.0]] * 3}, draws=5, seed=1)["x1"] for _ in range(2))
+    first, second = (
+        posterior.sample({"y": [[1.5, 1.0]] * 3}, draws=5, seed=1)["x1"] for _ in range(2)
+    )
     np.testing.assert_array_equal(first, second)
     density = posterior.log_prob({"x1": [0.0] * 3, "x2": [0.0] * 3}, {"y": [[1.5, 1.0]] * 3})
     np.testing.assert_allclose(density, density[0], rtol=1e-6)
@@ -164,7 +187,10 @@ def test_moving_statistics_move() -> None:
 def test_parameters_outside_the_support_are_refused() -> None:
     @bi.simulator(prior={"share": tfd.Uniform(0.0, 1.0)})
     def noisy(parameters, seed):
-        return {"y": parameters["share"] + tf.random.stateless_normal(tf.shape(parameters["share"]), seed)}
+        return {
+            "y": parameters["share"]
+            + tf.random.stateless_normal(tf.shape(parameters["share"]), seed)
+        }
 
     rows = noisy.sample(40, seed=1)
     rows["share"] = np.where(np.arange(40) == 7, 1.5, rows["share"])

@@ -24,7 +24,8 @@ def twice(seen: list[int]) -> SimpleNamespace:
 
 @pytest.mark.parametrize("batch_size", [4, 5, 16])
 def test_each_row_is_computed_once_in_batches_of_one_size(batch_size: int) -> None:
-    x, seen = np.arange(10, dtype=np.float32), []
+    x = np.arange(10, dtype=np.float32)
+    seen = []
     arrays, seconds = precomputed(twice(seen), {"x": x}, batch_size)
     np.testing.assert_array_equal(arrays["double"], 2.0 * x)
     # Traced for one size, the last rows filled up with the first.
@@ -48,7 +49,9 @@ def test_pretraining_takes_a_sixth_of_the_steps(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(precomputation, "train", train)
     monkeypatch.setattr(precomputation, "StepClock", lambda: SimpleNamespace(seconds_per_step=0.5))
     settings = TrainingSettings(60, 4, 8, seed=1, learning_rate=1e-2, parts=2, mixed_precision=True)
-    seconds = precomputation._pretrain(None, settings, {"x": np.zeros(100, np.float32)}, progress=False)
+    seconds = precomputation._pretrain(
+        None, settings, {"x": np.zeros(100, np.float32)}, progress=False
+    )
     short = found["settings"]
     assert seconds == 0.5
     assert (short.steps, short.steps_per_epoch, short.batch_size) == (10, 4, 8)

@@ -14,7 +14,10 @@ def test_seconds_of_a_step_leave_out_the_first_epoch() -> None:
     clock = StepClock(lambda: next(times))
     # The first epoch ends at 100, whenever it began.
     clock.set_model(
-        SimpleNamespace(settings=SimpleNamespace(steps_per_epoch=9), source=SimpleNamespace(seconds_per_step=0.25))
+        SimpleNamespace(
+            settings=SimpleNamespace(steps_per_epoch=9),
+            source=SimpleNamespace(seconds_per_step=0.25),
+        )
     )
     clock.on_epoch_end(0)
     assert np.isnan(clock.seconds_per_epoch)

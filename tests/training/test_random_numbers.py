@@ -1,4 +1,4 @@
-"""Random numbers inside the training step: their generator is named, as XLA's own choice takes thirty times a step."""
+"""Random numbers in a training step: a named generator, as XLA's own takes thirty times a step."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ tfd = tfp.distributions
 PHILOX = 1
 
 
-@bi.simulator(prior={"rate": tfd.Normal(0.0, 1.0), "count": tfd.Poisson(4.0), "third": tfd.Normal(0.0, 1.0)})
+@bi.simulator(
+    prior={"rate": tfd.Normal(0.0, 1.0), "count": tfd.Poisson(4.0), "third": tfd.Normal(0.0, 1.0)}
+)
 def counted(parameters, seed):
     x = parameters["rate"][:, None] + tf.random.stateless_normal((len(parameters["rate"]), 6), seed)
     return {"x": x + tf.cast(parameters["count"], tf.float32)[:, None]}
@@ -29,7 +31,10 @@ def counted(parameters, seed):
 @pytest.mark.parametrize(
     ("summary", "flow"),
     [
-        (bi.summaries.SetTransformer(width=8, heads=2, dropout=0.1), bi.flows.coupling(1, (8,), dropout=0.1)),
+        (
+            bi.summaries.SetTransformer(width=8, heads=2, dropout=0.1),
+            bi.flows.coupling(1, (8,), dropout=0.1),
+        ),
         (bi.summaries.Identity(), bi.flows.autoregressive(1, hidden=(8,), dropout=0.1)),
         (bi.summaries.Identity(), bi.flows.hint(1, hidden=(8,), dropout=0.1)),
         (bi.summaries.Identity(), bi.flows.residual(1, hidden=(8,))),
@@ -37,23 +42,37 @@ def counted(parameters, seed):
     ids=["set transformer, coupling", "autoregressive", "hierarchical", "residual"],
 )
 def test_generators_are_named(summary: bi.summaries.Summary, flow: bi.flows.Flow) -> None:
-    posterior = bi.AmortizedPosterior(counted, summary, flow).fit(steps=1, batch_size=8, seed=1, progress=False)
+    posterior = bi.AmortizedPosterior(counted, summary, flow).fit(
+        steps=1, batch_size=8, seed=1, progress=False
+    )
     batch = {name: tf.convert_to_tensor(value) for name, value in counted.sample(8, seed=2).items()}
 
     def loss() -> tf.Tensor:
-        return posterior.model.loss(batch, seeds.tensor_seed(1, "dequantise"), tf.constant(0.5), True)
+        return posterior.model.loss(
+            batch, seeds.tensor_seed(1, "dequantise"), tf.constant(0.5), True
+        )
 
     graph = tf.function(loss, autograph=False).get_concrete_function().graph
-    functions = [function.graph for function in graph._functions.values() if hasattr(function, "graph")]
-    draws = [op for part in (graph, *functions) for op in part.get_operations() if "Stateless" in op.type]
-    generators = [tf.get_static_value(op.inputs[3]) for op in draws if op.type.endswith("V2") and len(op.inputs) > 3]
+    functions = [
+        function.graph for function in graph._functions.values() if hasattr(function, "graph")
+    ]
+    draws = [
+        op for part in (graph, *functions) for op in part.get_operations() if "Stateless" in op.type
+    ]
+    generators = [
+        tf.get_static_value(op.inputs[3])
+        for op in draws
+        if op.type.endswith("V2") and len(op.inputs) > 3
+    ]
     assert len(generators) >= 2
     assert set(map(int, generators)) == {PHILOX}
 
 
 def test_each_step_has_simulations_of_its_own() -> None:
     """Of workers: other ones in each step, and after an interruption the same as without."""
-    simulator = bi.simulator(prior={"mean": tfd.Normal(0.0, 1.0)})(lambda parameters, seed: {"x": parameters["mean"]})
+    simulator = bi.simulator(prior={"mean": tfd.Normal(0.0, 1.0)})(
+        lambda parameters, seed: {"x": parameters["mean"]}
+    )
     draws = [simulator.draw(8, seed) for seed in range(6)]
     simulator.engine = SimpleNamespace(
         submit=lambda rows, entropy: SimpleNamespace(result=lambda: draws[entropy[-1]]),
@@ -69,9 +88,12 @@ def test_each_step_has_simulations_of_its_own() -> None:
 
 
 def test_dropout_is_that_of_keras() -> None:
-    ours, theirs = Dropout(0.3, seed=5), keras.layers.Dropout(0.3, seed=5)
+    ours = Dropout(0.3, seed=5)
+    theirs = keras.layers.Dropout(0.3, seed=5)
     x = tf.ones((50, 40))
     for _ in range(3):
         np.testing.assert_array_equal(ours(x, training=True), theirs(x, training=True))
     np.testing.assert_array_equal(ours(x), x)
-    assert len(np.unique(Dropout(0.5, noise_shape=(None, 1), seed=1)(x, training=True), axis=1).T) == 1
+    assert (
+        len(np.unique(Dropout(0.5, noise_shape=(None, 1), seed=1)(x, training=True), axis=1).T) == 1
+    )

@@ -1,4 +1,4 @@
-"""The round-trip monitor: silent while reversible chains are exact, and correct about what to do when they are not."""
+"""The round-trip monitor: silent for exact reversible chains, with correct advice for others."""
 
 from __future__ import annotations
 
@@ -21,37 +21,49 @@ from bayesinn.simulators.linear import linear
 from bayesinn.training.step import TrainingModel
 from tests.helpers.fitting import equal, fit
 
-INEXACT, STORED = "gradients of a reversible chain are inexact", "activations are stored while that lasts"
+INEXACT = "gradients of a reversible chain are inexact"
+STORED = "activations are stored while that lasts"
 
 
 class Drifting(Bijection):
     """The identity, whose inverse is off by a weight that has no gradient."""
 
-    def build(self, event_shape: Sequence[int], condition_shape: Sequence[int] | None = None) -> None:
+    def build(
+        self, event_shape: Sequence[int], condition_shape: Sequence[int] | None = None
+    ) -> None:
         super().build(event_shape, condition_shape)
         self.drift = self.add_weight(shape=(), initializer="zeros", name="drift")
 
-    def forward(self, x: tf.Tensor, condition: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor]:
+    def forward(
+        self, x: tf.Tensor, condition: tf.Tensor | None = None
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         return x + 0.0 * tf.convert_to_tensor(self.drift), tf.zeros_like(x[:, 0])
 
-    def inverse(self, z: tf.Tensor, condition: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor]:
+    def inverse(
+        self, z: tf.Tensor, condition: tf.Tensor | None = None
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         return z + tf.convert_to_tensor(self.drift), tf.zeros_like(z[:, 0])
 
 
 class SetWeights(keras.callbacks.Callback):
-    """Sets weights, by a part of their path, at the end of epochs; sees what the monitor decided before."""
+    """Sets weights, by part of their path, at ends of epochs; sees what the monitor decided."""
 
     model: TrainingModel
 
-    def __init__(self, plan: Mapping[int, Mapping[str, float]], interrupt: int | None = None) -> None:
+    def __init__(
+        self, plan: Mapping[int, Mapping[str, float]], interrupt: int | None = None
+    ) -> None:
         super().__init__()
-        self.plan, self.interrupt = plan, interrupt
+        self.plan = plan
+        self.interrupt = interrupt
         self.stored: list[bool] = []
         self.functions: list[object] = []
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         network = self.model.problem.network
-        chains = reversible_chains(network.chain if hasattr(network, "chain") else network.flow.chain)
+        chains = reversible_chains(
+            network.chain if hasattr(network, "chain") else network.flow.chain
+        )
         self.stored.append(any(chain.stores_activations for chain in chains))
         self.functions.append(self.model.train_function)
         for part, value in self.plan.get(epoch, {}).items():
@@ -71,7 +83,9 @@ def warned() -> Iterator[list[str]]:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         yield texts
-    texts += [str(warning.message) for warning in caught if "recomputed inputs" in str(warning.message)]
+    texts += [
+        str(warning.message) for warning in caught if "recomputed inputs" in str(warning.message)
+    ]
 
 
 def drifting(reversible: bool = True) -> Chain:
@@ -80,7 +94,8 @@ def drifting(reversible: bool = True) -> Chain:
     return Chain(links, reversible=reversible)
 
 
-# In epoch 1 a little, from 3 on much, from 5 on not any more. The monitor notices at the end of the epoch after.
+# In epoch 1 a little, from 3 on much, from 5 on not any more. The monitor notices at the end of the
+# epoch after.
 PLAN = {1: {"drift": 5e-3}, 3: {"drift": 0.3}, 5: {"drift": 0.0}}
 
 
@@ -94,7 +109,8 @@ def test_healthy_chains_are_left_alone_in_silence() -> None:
 
 
 def test_drift_is_noticed_once_and_answered(monkeypatch) -> None:
-    traced, original = [], TrainingModel._row_losses
+    traced = []
+    original = TrainingModel._row_losses
 
     def counted(self, *arguments, **options):
         traced.append(1)
@@ -103,7 +119,9 @@ def test_drift_is_noticed_once_and_answered(monkeypatch) -> None:
     monkeypatch.setattr(TrainingModel, "_row_losses", counted)
     watching = SetWeights(PLAN)
     with warned() as texts:
-        posterior = fit(flow=InvertibleFlow(drifting()), optimization=bi.Optimization(callbacks=[watching]))
+        posterior = fit(
+            flow=InvertibleFlow(drifting()), optimization=bi.Optimization(callbacks=[watching])
+        )
     assert [INEXACT in text for text in texts] == [True, False]
     assert [STORED in text for text in texts] == [False, True]
     assert watching.stored == 4 * [False] + 2 * [True] + 4 * [False]
@@ -127,7 +145,9 @@ def test_stored_activations_give_right_gradients(xla: bool) -> None:
                 # Inside another chain, whose other links have no need to be reversible.
                 flow=InvertibleFlow(Chain([ActNorm(), drifting(reversible)])),
                 optimization=bi.Optimization(
-                    optimizer=keras.optimizers.SGD(rate), callbacks=[SetWeights({0: {"drift": 0.3}})], xla=xla
+                    optimizer=keras.optimizers.SGD(rate),
+                    callbacks=[SetWeights({0: {"drift": 0.3}})],
+                    xla=xla,
                 ),
             )
         histories.append(posterior.history["loss"])
@@ -141,7 +161,11 @@ def test_a_resumed_run_decides_the_same(tmp_path, monkeypatch, xla) -> None:
     plan = {1: {"drift": 0.3}}
     with warned():
         whole = fit(flow=InvertibleFlow(drifting()), callbacks=[SetWeights(plan)], xla=xla)
-        options = {"flow": InvertibleFlow(drifting()), "checkpoint": tmp_path / "checkpoint", "xla": xla}
+        options = {
+            "flow": InvertibleFlow(drifting()),
+            "checkpoint": tmp_path / "checkpoint",
+            "xla": xla,
+        }
         with pytest.raises(KeyboardInterrupt):
             fit(callbacks=[SetWeights(plan, interrupt=4)], **options)
         watching = SetWeights(plan)
@@ -152,7 +176,12 @@ def test_a_resumed_run_decides_the_same(tmp_path, monkeypatch, xla) -> None:
 
 def test_rounding_errors_of_large_scales_are_found() -> None:
     """The second element, e^18 times smaller than the first when both are mixed, is lost."""
-    links: list[Bijection] = [Coupling(hidden=(8,)), ActNorm(), Orthogonal(), Coupling(Affine(clamp=1.0), hidden=(8,))]
+    links: list[Bijection] = [
+        Coupling(hidden=(8,)),
+        ActNorm(),
+        Orthogonal(),
+        Coupling(Affine(clamp=1.0), hidden=(8,)),
+    ]
     stretch = {1: {"log_scale": tf.constant([9.0, -9.0])}}
     with warned() as texts:
         fit(
@@ -165,7 +194,8 @@ def test_rounding_errors_of_large_scales_are_found() -> None:
 
 def test_every_kind_of_network_is_watched() -> None:
     generator = np.random.default_rng(1)
-    x, labels = generator.standard_normal((200, 3)), np.repeat([0, 1], 100)
+    x = generator.standard_normal((200, 3))
+    labels = np.repeat([0, 1], 100)
     options = {"batch_size": 50, "seed": 1, "progress": False}
     for train in (
         lambda watching: LatentMixture(drifting()).fit(
@@ -183,7 +213,8 @@ def test_every_kind_of_network_is_watched() -> None:
 
 
 def test_chains_inside_chains_are_checked_where_they_stand() -> None:
-    inner, alone = drifting(), drifting()
+    inner = drifting()
+    alone = drifting()
     outer = Chain([Coupling(hidden=(8,)), inner], reversible=True)
     whole = Chain([ActNorm(), outer, Orthogonal(), alone])
     assert reversible_chains(whole) == [outer, inner, alone]

@@ -47,7 +47,10 @@ def test_lengths_of_online_and_offline_training() -> None:
 
 
 def test_short_runs_are_not_compiled() -> None:
-    assert [resolve_settings(None, steps, None, 32, 1, FILLED).xla for steps in (1_999, 2_000)] == [False, "auto"]
+    assert [resolve_settings(None, steps, None, 32, 1, FILLED).xla for steps in (1_999, 2_000)] == [
+        False,
+        "auto",
+    ]
     asked = Optimization(xla=True).filled(5e-3, passes=0)
     assert resolve_settings(None, 10, None, 32, 1, asked).xla is True
 

@@ -34,7 +34,9 @@ def settings(steps: int, batch_size: int, passes: int) -> TrainingSettings:
 def fit_line(**options: Any) -> bi.AmortizedPosterior:
     """Trained with a summary that fits a working model."""
     flow = InvertibleFlow(Chain([ActNorm(), Coupling(hidden=(8,))]))
-    posterior = bi.AmortizedPosterior(fitted_line, Linear(MLP(8, hidden=(8,)), units=3, hidden=(8,)), flow)
+    posterior = bi.AmortizedPosterior(
+        fitted_line, Linear(MLP(8, hidden=(8,)), units=3, hidden=(8,)), flow
+    )
     return posterior.fit(**{"steps": 24, "batch_size": 32, "seed": 1, "progress": False, **options})
 
 
@@ -43,16 +45,22 @@ class First(keras.callbacks.Callback):
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         summary = self.model.problem.network.summaries["x"]
-        self.first = [variable.numpy() for variable in (*summary.first.variables, *summary.head.variables)]
+        self.first = [
+            variable.numpy() for variable in (*summary.first.variables, *summary.head.variables)
+        ]
 
 
-@pytest.mark.parametrize(("steps", "passes", "simulations"), [(12, 4, 24), (10, 4, 24), (3, 1, 24), (2, 5, 8)])
+@pytest.mark.parametrize(
+    ("steps", "passes", "simulations"), [(12, 4, 24), (10, 4, 24), (3, 1, 24), (2, 5, 8)]
+)
 def test_each_simulation_is_used_as_often(steps: int, passes: int, simulations: int) -> None:
     length = settings(steps, 8, passes)
     assert length.simulations == simulations
     rows = [
         rows
-        for step, rows in ArraySource({"x": np.zeros(simulations)}, length).elements(0).as_numpy_iterator()
+        for step, rows in ArraySource({"x": np.zeros(simulations)}, length)
+        .elements(0)
+        .as_numpy_iterator()
         if step >= 0
     ]
     times = np.bincount(np.concatenate(rows), minlength=simulations)
@@ -78,11 +86,17 @@ def test_a_simulator_in_workers_is_asked_no_more_often() -> None:
 
 
 def test_it_is_another_training_that_learns_as_much() -> None:
-    fresh, stored = (fit(steps=1_000, batch_size=64, optimization=bi.Optimization(passes=passes)) for passes in (0, 2))
+    fresh, stored = (
+        fit(steps=1_000, batch_size=64, optimization=bi.Optimization(passes=passes))
+        for passes in (0, 2)
+    )
     assert not equal(fresh, stored)
     # For seeds 1, 2, 3: within 0.0016 nats; an untrained network is 1.1 nats worse.
     of_prior = linear.sample(4_000, seed=5)
-    losses = [-float(one.log_prob(_of(of_prior, "x"), _of(of_prior, "y")).mean()) for one in (fresh, stored)]
+    losses = [
+        -float(one.log_prob(_of(of_prior, "x"), _of(of_prior, "y")).mean())
+        for one in (fresh, stored)
+    ]
     assert losses[1] == pytest.approx(losses[0], abs=0.01)
 
 
@@ -91,24 +105,32 @@ def _of(arrays: dict[str, np.ndarray], start: str) -> dict[str, np.ndarray]:
 
 
 @pytest.mark.parametrize("trained", [fit, fit_line])
-def test_stopped_and_resumed_gives_the_same_bits(trained: Callable[..., bi.AmortizedPosterior], tmp_path) -> None:
+def test_stopped_and_resumed_gives_the_same_bits(
+    trained: Callable[..., bi.AmortizedPosterior], tmp_path
+) -> None:
     def stop(epoch: int, logs: dict[str, Any]) -> None:
         if epoch == 2:
             raise KeyboardInterrupt
 
     options = {"steps": 24, "epochs": 6}
-    stopping = bi.Optimization(passes=3, callbacks=[keras.callbacks.LambdaCallback(on_epoch_begin=stop)])
+    stopping = bi.Optimization(
+        passes=3, callbacks=[keras.callbacks.LambdaCallback(on_epoch_begin=stop)]
+    )
     with pytest.raises(KeyboardInterrupt):
         trained(**options, optimization=stopping, checkpoint=tmp_path)
     whole = bi.Optimization(passes=3)
-    resumed = trained(**options, optimization=whole, checkpoint=bi.Checkpoint(tmp_path, resume=True))
+    resumed = trained(
+        **options, optimization=whole, checkpoint=bi.Checkpoint(tmp_path, resume=True)
+    )
     assert equal(resumed, trained(**options, optimization=whole))
     assert resumed.history["step"].tolist() == [4, 8, 12, 16, 20, 24]
 
 
 def test_a_wrong_checkpoint_is_refused_before_simulations_are_drawn(tmp_path, monkeypatch) -> None:
     fit(optimization=bi.Optimization(passes=2), checkpoint=tmp_path)
-    monkeypatch.setattr(training_data, "offline_source", lambda *_, **__: pytest.fail("simulations were drawn"))
+    monkeypatch.setattr(
+        training_data, "offline_source", lambda *_, **__: pytest.fail("simulations were drawn")
+    )
     with pytest.raises(InputError, match="new or empty folder"):
         fit(optimization=bi.Optimization(passes=2), checkpoint=tmp_path)
     with pytest.raises(InputError, match="passes 2 \\(now 3\\)"):
@@ -117,15 +139,27 @@ def test_a_wrong_checkpoint_is_refused_before_simulations_are_drawn(tmp_path, mo
 
 def test_a_run_that_has_ended_draws_nothing_again(tmp_path, monkeypatch) -> None:
     ended = fit(optimization=bi.Optimization(passes=2), checkpoint=tmp_path)
-    monkeypatch.setattr(training_data, "offline_source", lambda *_, **__: pytest.fail("simulations were drawn"))
-    assert equal(fit(optimization=bi.Optimization(passes=2), checkpoint=bi.Checkpoint(tmp_path, resume=True)), ended)
+    monkeypatch.setattr(
+        training_data, "offline_source", lambda *_, **__: pytest.fail("simulations were drawn")
+    )
+    assert equal(
+        fit(
+            optimization=bi.Optimization(passes=2), checkpoint=bi.Checkpoint(tmp_path, resume=True)
+        ),
+        ended,
+    )
 
 
 @pytest.mark.parametrize("kind", ["online", "stream"])
 def test_a_run_without_stored_simulations_that_has_ended_resumes(kind: str, tmp_path) -> None:
     """Its first estimate was trained with all else."""
-    bank = bi.simulate(fitted_line, 400, tmp_path / "bank", seed=2, progress=False) if kind == "stream" else None
-    data, place = bank and bi.Stream(bank), tmp_path / "checkpoint"
+    bank = (
+        bi.simulate(fitted_line, 400, tmp_path / "bank", seed=2, progress=False)
+        if kind == "stream"
+        else None
+    )
+    data = bank and bi.Stream(bank)
+    place = tmp_path / "checkpoint"
     ended = fit_line(data=data, checkpoint=place)
     assert equal(fit_line(data=data, checkpoint=bi.Checkpoint(place, resume=True)), ended)
 
@@ -175,19 +209,27 @@ def test_what_is_said(capsys: pytest.CaptureFixture[str]) -> None:
         assert words in said
 
 
-@pytest.mark.parametrize(("passes", "data", "traces"), [(3, None, 1), (None, fitted_line.sample(1_600, seed=2), 2)])
-def test_fits_are_made_once_from_an_estimate_that_was_trained_before(passes, data, traces: int, monkeypatch) -> None:
+@pytest.mark.parametrize(
+    ("passes", "data", "traces"), [(3, None, 1), (None, fitted_line.sample(1_600, seed=2), 2)]
+)
+def test_fits_are_made_once_from_an_estimate_that_was_trained_before(
+    passes, data, traces: int, monkeypatch
+) -> None:
     made: list[int] = []
     improve = Linear.improve
     monkeypatch.setattr(
-        Linear, "improve", lambda self, values, *rest: made.append(values.shape[0]) or improve(self, values, *rest)
+        Linear,
+        "improve",
+        lambda self, values, *rest: made.append(values.shape[0]) or improve(self, values, *rest),
     )
     begin = First()
     # A decay of weights moves all that are trained.
     posterior = fit_line(
         steps=1_200,
         data=data,
-        optimization=bi.Optimization(keras.optimizers.AdamW(1e-3, weight_decay=0.1), callbacks=[begin], passes=passes),
+        optimization=bi.Optimization(
+            keras.optimizers.AdamW(1e-3, weight_decay=0.1), callbacks=[begin], passes=passes
+        ),
     )
     summary = posterior.model.network.summaries["x"]
     # Kept fixed for good: what was computed once belongs to these weights.
@@ -202,7 +244,8 @@ def test_fits_are_made_once_from_an_estimate_that_was_trained_before(passes, dat
     truth, _ = learner.parameters.to_vector({name: arrays[name] for name in ("slope", "level")})
     start = summary.estimate(learner.data.to_network(arrays)[0]["x"])
     assert float(tf.reduce_mean(tf.reduce_sum((start - truth) ** 2, axis=-1))) < 1.7
-    # Traced before the first step, for simulations and for those that are held out; never in a step.
+    # Traced before the first step, for simulations and for those that are held out; never in a
+    # step.
     assert made.count(32) == traces
 
 
@@ -213,7 +256,9 @@ def test_what_was_precomputed_is_what_would_be_computed() -> None:
     known = learner.network.precompute(inputs)
     assert known["x"]["triangle"].shape == (20, 3)
     # Rounding errors for seeds 1, 2, 3: at most 4.5e-5.
-    stored, fresh = (learner.network.condition(inputs, masks, precomputed=values) for values in (known, None))
+    stored, fresh = (
+        learner.network.condition(inputs, masks, precomputed=values) for values in (known, None)
+    )
     np.testing.assert_allclose(stored.flat(), fresh.flat(), atol=2e-4)
 
 
@@ -257,7 +302,9 @@ class Slow(Summary):
         tf.py_function(lambda: self.seen.append(x.shape[0]), [], [])
         return {"size": tf.abs(x)[:, None]}
 
-    def call(self, x: tf.Tensor, mask: tf.Tensor | None = None, precomputed: Any = None) -> tf.Tensor:
+    def call(
+        self, x: tf.Tensor, mask: tf.Tensor | None = None, precomputed: Any = None
+    ) -> tf.Tensor:
         size = (self.precompute(x) if precomputed is None else precomputed)["size"]
         return self.dense(tf.concat([x[:, None], size], axis=-1))
 
@@ -276,7 +323,8 @@ def test_training_on_leaves_the_estimate_as_it_is() -> None:
     assert not equal(start, further)
     for name in ("first", "head"):
         one, two = (
-            getattr(posterior.model.network.summaries["x"], name).get_weights() for posterior in (start, further)
+            getattr(posterior.model.network.summaries["x"], name).get_weights()
+            for posterior in (start, further)
         )
         for before, after in zip(one, two, strict=True):
             np.testing.assert_array_equal(after, before)

@@ -26,12 +26,13 @@ from tests.conftest import ROOT
 from tests.helpers.fitting import equal
 from tests.helpers.models import Normalising, series, small_flow
 
-ROWS, SIZE = 960, 64
+ROWS = 960
+SIZE = 64
 
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Little is waited for before the first step, windows have two chunks, and looks are frequent."""
+    """Wait for little before the first step; windows have two chunks, and looks are frequent."""
     monkeypatch.setattr(streaming, "PILOT_SIMULATIONS", SIZE)
     monkeypatch.setattr(bank_source, "_WINDOW_BYTES", 0)
     monkeypatch.setattr(bank_source, "_SECONDS_BETWEEN_LOOKS", 0.05)
@@ -39,7 +40,9 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def bank(tmp_path_factory) -> bi.Bank:
-    return bi.simulate(series, ROWS, tmp_path_factory.mktemp("bank") / "bank", seed=1, chunk=SIZE, progress=False)
+    return bi.simulate(
+        series, ROWS, tmp_path_factory.mktemp("bank") / "bank", seed=1, chunk=SIZE, progress=False
+    )
 
 
 @pytest.fixture
@@ -79,7 +82,9 @@ def test_each_chunk_is_used_as_often_and_none_before_those_in_front_of_it(reuse:
     assert firsts[-1] == pytest.approx(40 + 0.5 * 40 * (reuse - 1) - (reuse - 1), abs=reuse)
 
 
-def test_the_result_does_not_depend_on_when_chunks_are_finished(bank: bi.Bank, begun: bi.Bank) -> None:
+def test_the_result_does_not_depend_on_when_chunks_are_finished(
+    bank: bi.Bank, begun: bi.Bank
+) -> None:
     expected = train(bi.Stream(bank, reuse=2))
     assert expected.history["step"].iloc[-1] == 2 * (864 // 32)
     thread = write(begun.location)
@@ -90,7 +95,7 @@ def test_the_result_does_not_depend_on_when_chunks_are_finished(bank: bi.Bank, b
 
 
 def test_it_waits_for_no_more_than_it_needs(begun: bi.Bank) -> None:
-    """Three chunks are there: the first of them is held out in part, so that two and a half are trained on."""
+    """Three chunks are there: the first is held out in part, so two and a half train."""
     posterior = train(bi.Stream(begun, reuse=1), steps=2)
     assert posterior.history["step"].iloc[-1] == 2
     assert len(begun.missing) == 12
@@ -110,11 +115,15 @@ def test_numbers_that_are_not_finite_are_refused_as_in_arrays(tmp_path: Path, nu
 
 
 @pytest.mark.parametrize("options", [{"reuse": 3}, {"fresh": 0.25}, {"reuse": 2, "fresh": 0.5}])
-def test_it_resumes_bit_for_bit(bank: bi.Bank, tmp_path: Path, monkeypatch, options: dict[str, float]) -> None:
-    data, folder = bi.Stream(bank, **options), tmp_path / "checkpoint"
+def test_it_resumes_bit_for_bit(
+    bank: bi.Bank, tmp_path: Path, monkeypatch, options: dict[str, float]
+) -> None:
+    data = bi.Stream(bank, **options)
+    folder = tmp_path / "checkpoint"
     expected = train(data, steps=100)
     monkeypatch.setattr("bayesinn.training.checkpoint._SECONDS_BETWEEN_WRITES", 0.0)
-    read, calls = BankSource._read, []
+    read = BankSource._read
+    calls = []
 
     def broken(self, *arguments):
         calls.append(arguments)
@@ -138,7 +147,8 @@ def rows(batch: Mapping[str, Any]) -> list[tuple[float, ...]]:
 
 
 def test_a_batch_has_its_share_of_fresh_simulations(bank: bi.Bank) -> None:
-    stream, known = bi.Stream(bank, fresh=0.25), set(rows(bank.read()))
+    stream = bi.Stream(bank, fresh=0.25)
+    known = set(rows(bank.read()))
     settings = TrainingSettings(40, 10, 32, 3, xla=False)
     data = streaming.Streamed(series, stream, 0.1)
     source = data.source(None, settings, False, False, None)
@@ -160,7 +170,7 @@ def test_what_is_stored_is_used_as_often_beside_fresh_simulations(bank: bi.Bank)
 
 
 def test_a_mixture_finds_the_posterior(tmp_path: Path) -> None:
-    """The exact loss of the linear toy, from so few stored simulations that they alone would be learned by heart."""
+    """Exact loss of the linear toy from few simulations: these alone would be learned by heart."""
     from bayesinn.simulators.linear import entropy
 
     linear = bi.get("linear")
@@ -171,7 +181,9 @@ def test_a_mixture_finds_the_posterior(tmp_path: Path) -> None:
         posterior = bi.AmortizedPosterior(linear, flow=small_flow())
         stream = bi.Stream(bank, fresh=share)
         posterior.fit(stream, steps=800, batch_size=64, validation=0, seed=1, progress=False)
-        density = posterior.log_prob({name: fresh[name] for name in ("x1", "x2")}, {"y": fresh["y"]})
+        density = posterior.log_prob(
+            {name: fresh[name] for name in ("x1", "x2")}, {"y": fresh["y"]}
+        )
         losses.append(-density.mean() - entropy())
     assert losses[1] < 0.1 < losses[0]
 
@@ -201,7 +213,9 @@ streaming.PILOT_SIMULATIONS = 64
 train(bi.Stream(bi.open_bank(sys.argv[1]), reuse=1), progress=True)
 """
     command = [sys.executable, "-u", "-c", code, begun.location]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
         said = next(line for line in process.stdout if "waiting for chunk" in line)
         assert f"bayesinn simulate series --n 960 --out {begun.location} --seed 1" in said
         process.send_signal(signal.SIGINT)

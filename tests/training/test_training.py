@@ -1,4 +1,4 @@
-"""Training: it learns, is decided by the seed, leaves what it was given alone, and says how far it is."""
+"""Training: it learns, is decided by the seed, changes no arguments, and shows its progress."""
 
 from __future__ import annotations
 
@@ -25,10 +25,16 @@ def base() -> bi.AmortizedPosterior:
 
 
 def test_it_learns() -> None:
-    posterior = fit(flow=small_flow(), steps=600, batch_size=128, optimization=bi.Optimization(learning_rate=5e-3))
+    posterior = fit(
+        flow=small_flow(),
+        steps=600,
+        batch_size=128,
+        optimization=bi.Optimization(learning_rate=5e-3),
+    )
     loss = posterior.history["loss"]
     assert len(loss) == 50
-    # Measured -0.016 to 0.011 from the floor over three seeds, from 2.8 in the first epoch (floor 1.86).
+    # Measured -0.016 to 0.011 from the floor over three seeds, from 2.8 in the first epoch (floor
+    # 1.86).
     assert loss.iloc[-5:].mean() == pytest.approx(entropy(), abs=0.04)
     assert loss.iloc[0] > entropy() + 0.5
     draws = posterior.sample({"y": 1.5}, draws=4000, seed=1)
@@ -62,7 +68,8 @@ def test_optimizer_and_callbacks_are_left_alone() -> None:
     class Counter(keras.callbacks.Callback):
         def __init__(self) -> None:
             super().__init__()
-            self.epochs, self.losses = 0, []
+            self.epochs = 0
+            self.losses = []
 
         def on_epoch_end(self, epoch, logs=None) -> None:
             self.epochs += 1
@@ -84,13 +91,19 @@ def test_a_callback_may_stop_training() -> None:
         def on_epoch_end(self, epoch, logs=None) -> None:
             self.model.stop_training = epoch == 2
 
-    assert fit(optimization=bi.Optimization(callbacks=[Stop()])).history["step"].tolist() == [1, 2, 3]
+    assert fit(optimization=bi.Optimization(callbacks=[Stop()])).history["step"].tolist() == [
+        1,
+        2,
+        3,
+    ]
 
 
 # Progress
 
 
-def test_progress_in_lines_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str], monkeypatch) -> None:
+def test_progress_in_lines_where_there_is_no_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch
+) -> None:
     monkeypatch.setattr("bayesinn.core.progress.SECONDS_BETWEEN_LINES", 0.0)
     fit(steps=150, progress=True)
     out = capsys.readouterr().out
@@ -113,7 +126,8 @@ def test_silent_without_progress(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_a_step_is_traced_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    traced, original = [], TrainingModel._row_losses
+    traced = []
+    original = TrainingModel._row_losses
 
     def counted(self, *arguments, **options):
         traced.append(1)

@@ -52,9 +52,15 @@ def test_epochs_are_reports_online() -> None:
 
 def test_average_of_weights_is_what_the_posterior_uses() -> None:
     """With SGD, without warm-up, the average lags behind the last weights by a known amount."""
-    last = fit(optimization=bi.Optimization(average=0.0, optimizer=keras.optimizers.SGD(1e-3)), steps=1)
-    initial = fit(optimization=bi.Optimization(average=0.0, optimizer=keras.optimizers.SGD(0.0)), steps=1)
-    averaged = fit(optimization=bi.Optimization(average=0.999, optimizer=keras.optimizers.SGD(1e-3)), steps=1)
+    last = fit(
+        optimization=bi.Optimization(average=0.0, optimizer=keras.optimizers.SGD(1e-3)), steps=1
+    )
+    initial = fit(
+        optimization=bi.Optimization(average=0.0, optimizer=keras.optimizers.SGD(0.0)), steps=1
+    )
+    averaged = fit(
+        optimization=bi.Optimization(average=0.999, optimizer=keras.optimizers.SGD(1e-3)), steps=1
+    )
     for start, end, mean in zip(weights(initial), weights(last), weights(averaged), strict=True):
         # The first step's decay is min(average, 1 / 10).
         np.testing.assert_allclose(mean, 0.1 * start + 0.9 * end, atol=1e-6)
@@ -82,7 +88,8 @@ def test_gradients_are_clipped_by_their_global_norm() -> None:
 
 def test_smaller_gradients_are_left_as_they_are() -> None:
     wide, wider = (
-        fit(average=0.0, steps=1, optimizer=keras.optimizers.SGD(1.0), clip_norm=norm) for norm in (1e3, 1e4)
+        fit(average=0.0, steps=1, optimizer=keras.optimizers.SGD(1.0), clip_norm=norm)
+        for norm in (1e3, 1e4)
     )
     still = fit(average=0.0, steps=1, optimizer=keras.optimizers.SGD(0.0))
     assert equal(wide, wider)
@@ -114,7 +121,9 @@ def test_a_network_that_xla_cannot_compile(capsys: pytest.CaptureFixture[str]) -
         fit(summary=Noisy(), xla=True)
 
 
-def test_xla_compiles_simulator_and_step_once(fresh_python, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_xla_compiles_simulator_and_step_once(
+    fresh_python, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     # TensorFlow writes each program that it compiles to a file.
     monkeypatch.setenv("TF_XLA_FLAGS", f"--tf_xla_persistent_cache_directory={tmp_path}")
     fresh_python("from tests.helpers.fitting import fit; fit(xla=True)")

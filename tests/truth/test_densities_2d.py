@@ -23,8 +23,13 @@ BOXES = {
 def cell_masses(name: str, cells: int) -> tuple[np.ndarray, np.ndarray]:
     """Log density in the middle of each of cells x cells cells of the box, and the mass there."""
     left, right, bottom, top = BOXES[name]
-    middles = [low + (high - low) * (np.arange(cells) + 0.5) / cells for low, high in ((left, right), (bottom, top))]
-    points = np.stack(np.meshgrid(*middles, indexing="ij"), axis=-1).reshape(-1, 2).astype(np.float32)
+    middles = [
+        low + (high - low) * (np.arange(cells) + 0.5) / cells
+        for low, high in ((left, right), (bottom, top))
+    ]
+    points = (
+        np.stack(np.meshgrid(*middles, indexing="ij"), axis=-1).reshape(-1, 2).astype(np.float32)
+    )
     parts = [DENSITIES[name].log_prob(part) for part in np.array_split(points, 8)]
     log_prob = np.concatenate(parts).astype(np.float64)
     return log_prob, np.exp(log_prob) * (right - left) * (top - bottom) / cells**2
@@ -51,7 +56,8 @@ def test_draws_have_the_entropy(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_draws_follow_the_density(name: str) -> None:
     """Counts in 20 x 20 cells against the mass of each."""
-    cells, fine = 20, 16
+    cells = 20
+    fine = 16
     _, mass = cell_masses(name, cells * fine)
     left, right, bottom, top = BOXES[name]
     draws = DENSITIES[name].sample(100_000, seed=(3, 4)).numpy()
@@ -85,7 +91,9 @@ def test_moons_are_those_of_scikit_learn() -> None:
 
 def test_eight_modes_are_where_the_paper_has_them() -> None:
     centres = {(2.4142, 1.0), (1.0, 2.4142)}
-    everywhere = {(sign * a, other * b) for a, b in centres for sign in (-1, 1) for other in (-1, 1)}
+    everywhere = {
+        (sign * a, other * b) for a, b in centres for sign in (-1, 1) for other in (-1, 1)
+    }
     found = {(round(float(a), 4), round(float(b), 4)) for a, b in DENSITIES["8 modes"].centres}
     assert found == everywhere
 

@@ -1,4 +1,4 @@
-"""The SIR model on real counts: the trained posterior against the exact one, and its calibration."""
+"""The SIR model on real counts: the trained posterior against the exact one, its calibration."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,8 @@ import pytest
 import bayesinn as bi
 from bayesinn.simulators.sir import sir
 
-# Mean and sd by importance sampling with 3 million prior draws and the closed-form likelihood (effective size 64,000).
+# Mean and sd by importance sampling with 3 million prior draws and the closed-form likelihood
+# (effective size 64,000).
 EXACT = {
     "lambda": (0.4022, 0.0454),
     "mu": (0.1250, 0.0248),
@@ -26,7 +27,8 @@ def test_germany(posterior):
     draws = posterior.sample(sir.observed, draws=20_000, seed=3)
     means = {name: (draws[name].mean() - mean) / sd for name, (mean, sd) in EXACT.items()}
     sds = {name: draws[name].std() / sd - 1.0 for name, (_, sd) in EXACT.items()}
-    # Measured over seeds 1-3: worst error of a mean 0.101, 0.062, 0.045 exact sd; of an sd 1.5, 2.8, 1.6 %.
+    # Measured over seeds 1-3: worst error of a mean 0.101, 0.062, 0.045 exact sd; of an sd 1.5,
+    # 2.8, 1.6 %.
     assert max(map(abs, means.values())) < 0.15, means
     assert max(map(abs, sds.values())) < 0.10, sds
     assert not draws.out_of_distribution
@@ -44,10 +46,12 @@ def test_calibration(posterior):
 def test_what_is_not_an_outbreak_in_germany(posterior):
     counts = np.array(sir.observed["cases"], float)
     days = np.arange(14)
-    weeks = np.stack([np.where((days >= first) & (days < first + 7), 0.0, counts) for first in range(8)])
+    weeks = np.stack(
+        [np.where((days >= first) & (days < first + 7), 0.0, counts) for first in range(8)]
+    )
     shuffled = np.stack([np.random.default_rng(seed).permutation(counts) for seed in range(200)])
-    # Measured for seed 1: 0.87 as they are, 0.0024 for every empty week, 38 % of the shuffled. With summaries that were
-    # never trained, seeds 1-3: 0.74 to 0.79; 0.0024; 39, 58 and 58 %.
+    # Measured for seed 1: 0.87 as they are, 0.0024 for every empty week, 38 % of the shuffled. With
+    # summaries that were never trained, seeds 1-3: 0.74 to 0.79; 0.0024; 39, 58 and 58 %.
     assert posterior.sample({"cases": counts}, draws=2, seed=3).p_value > 0.05
     assert posterior.sample({"cases": weeks}, draws=2, seed=3).p_value.max() < 0.01
     assert np.mean(posterior.sample({"cases": shuffled}, draws=2, seed=3).p_value < 0.01) > 0.25
@@ -57,6 +61,7 @@ def test_what_is_not_an_outbreak_in_germany(posterior):
 def test_many_shuffled_series_are_no_outbreaks(posterior):
     simulated = np.asarray(sir.sample(20, seed=11)["cases"])
     shuffled = np.random.default_rng(1).permuted(simulated, axis=1)
-    # Measured for three sets of simulations: p = 0.57, 0.30, 0.10 as they are, 0.002 for the shuffled.
+    # Measured for three sets of simulations: p = 0.57, 0.30, 0.10 as they are, 0.002 for the
+    # shuffled.
     assert bi.misspecification(posterior, {"cases": simulated}, seed=1).passed
     assert not bi.misspecification(posterior, {"cases": shuffled}, seed=1).passed

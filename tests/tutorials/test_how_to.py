@@ -19,8 +19,9 @@ CELL = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 
 def page(name, folder, changes=MappingProxyType({})):
-    """Return the code of a page as a module, which workers and tracebacks find in a file; changed where told."""
-    file, text = folder / f"{name}_page.py", "\n\n".join(CELL.findall((DOCS / "how_to" / f"{name}.md").read_text()))
+    """Return a page's code as a module, with changes, in a file for workers and tracebacks."""
+    file = folder / f"{name}_page.py"
+    text = "\n\n".join(CELL.findall((DOCS / "how_to" / f"{name}.md").read_text()))
     for old, new in changes.items():
         assert text.count(old) == 1
         text = text.replace(old, new)
@@ -42,7 +43,7 @@ def test_grid():
 
 
 def deviations(draws, exact):
-    """Return how far the means of draws are from the exact ones (n, 3), in exact standard deviations."""
+    """Return distances of means of draws from the exact ones (n, 3), in exact sds."""
     means = np.stack([values.mean(axis=1) for values in draws.values()], axis=1)
     return (means - np.array([mean for mean, _ in exact])) / np.array([sd for _, sd in exact])
 
@@ -50,7 +51,8 @@ def deviations(draws, exact):
 def exact_kinetics(page, levels, dose):
     """Return the exact moments of ka, CL and V, from levels that are NaN where they are missing."""
     there = ~np.isnan(levels)
-    hours, concentrations = page.HOURS[there], np.exp(levels[there]) * dose
+    hours = page.HOURS[there]
+    concentrations = np.exp(levels[there]) * dose
     below = concentrations < page.LIMIT * 1.0001
 
     def log_density(ka, clearance, volume):
@@ -74,11 +76,16 @@ def exact_kinetics(page, levels, dose):
 def test_pharmacokinetics(tmp_path, capsys):
     module = page("pharmacokinetics", tmp_path)
     patients = module.patient.draw(12, 7)
-    levels, dose = patients.observables["level"], patients.context["dose"]
+    levels = patients.observables["level"]
+    dose = patients.context["dose"]
     assert 0 < np.isnan(levels).mean() < 0.2
-    levels, dose = np.concatenate([levels, module.observed["level"][None]]), np.append(dose, 80.0)
+    levels = np.concatenate([levels, module.observed["level"][None]])
+    dose = np.append(dose, 80.0)
     draws = module.posterior.sample({"level": levels, "dose": dose}, draws=4_000, seed=3)
-    exact = [exact_kinetics(module, one, amount) for one, amount in zip(levels.astype(float), dose, strict=True)]
+    exact = [
+        exact_kinetics(module, one, amount)
+        for one, amount in zip(levels.astype(float), dose, strict=True)
+    ]
     off = deviations(draws, exact)
     # Measured for one seed: 0.06, 0.10 and 0.05; the largest of 39 deviations was 0.27, of CL.
     assert np.abs(off[-1]).max() < 0.2
@@ -90,7 +97,10 @@ def test_pharmacokinetics(tmp_path, capsys):
 
 
 def log_exit_density(time):
-    """Return the log density of the exit time of a standard Brownian motion from (-1, 1); Navarro and Fuss (2009)."""
+    """Return the log density of the exit time of standard Brownian motion from (-1, 1).
+
+    See Navarro and Fuss (2009).
+    """
     time = np.maximum(time, 1e-10)
     odd = (2 * np.arange(-4, 5) + 1).reshape(-1, *time.ndim * [1])
     signs = (-1.0) ** ((odd - 1) // 2)
@@ -133,10 +143,17 @@ def test_exit_density():
 def test_drift_diffusion(tmp_path, capsys):
     module = page("drift_diffusion", tmp_path)
     # The simulator against the density: 300,000 trials of one person.
-    v, a, t0, rows = 1.5, 1.2, 0.2, 2_000
-    person = {name: np.full(rows, value, np.float32) for name, value in (("v", v), ("a", a), ("t0", t0))}
+    v = 1.5
+    a = 1.2
+    t0 = 0.2
+    rows = 2_000
+    person = {
+        name: np.full(rows, value, np.float32) for name, value in (("v", v), ("a", a), ("t0", t0))
+    }
     trials = module.decisions.simulate(person, 1, {"n": np.full(rows, 150)})
-    np.testing.assert_allclose(trials["rt"].mean(), t0 + a / (2 * v) * np.tanh(a * v / 2), atol=2e-3)
+    np.testing.assert_allclose(
+        trials["rt"].mean(), t0 + a / (2 * v) * np.tanh(a * v / 2), atol=2e-3
+    )
     np.testing.assert_allclose(trials["choice"].mean(), 1 / (1 + np.exp(-a * v)), atol=4e-3)
     grid = np.linspace(1e-4, 12, 60_001)
     density = np.exp(log_exit_density(grid) - (a * v / 2) ** 2 * grid / 2) * np.cosh(a * v / 2)
@@ -150,7 +167,9 @@ def test_drift_diffusion(tmp_path, capsys):
     draws = module.posterior.sample({**people.observables, "n": sizes}, draws=4_000, seed=5)
     exact = [
         exact_decisions(rt[:size].astype(float), choice[:size])
-        for rt, choice, size in zip(people.observables["rt"], people.observables["choice"], sizes, strict=True)
+        for rt, choice, size in zip(
+            people.observables["rt"], people.observables["choice"], sizes, strict=True
+        )
     ]
     off = np.sqrt((deviations(draws, exact) ** 2).mean(axis=0))
     # Measured for one seed: 0.16, 0.16 and 0.42.

@@ -34,7 +34,9 @@ def test_there_are_tutorials():
 
 
 def test_the_kernel_is_this_interpreter(tmp_path):
-    notebook = jupytext.reads("```{code-cell} ipython3\nimport sys; print(sys.executable)\n```\n", fmt="md:myst")
+    notebook = jupytext.reads(
+        "```{code-cell} ipython3\nimport sys; print(sys.executable)\n```\n", fmt="md:myst"
+    )
     (stream,) = outputs(run(notebook, tmp_path), "stream")
     assert stream.text.strip() == sys.executable
 
@@ -47,16 +49,25 @@ def test_a_cell_that_fails_is_an_error(tmp_path):
 
 def test_header(file):
     metadata = jupytext.read(file).metadata
-    assert metadata["kernelspec"] == {"display_name": "Python 3", "language": "python", "name": "python3"}
+    assert metadata["kernelspec"] == {
+        "display_name": "Python 3",
+        "language": "python",
+        "name": "python3",
+    }
     assert metadata["jupytext"]["text_representation"]["format_name"] == "myst"
 
 
 def test_no_output_is_committed(file):
     notebook = jupytext.read(file)
     assert any(cell.cell_type == "code" for cell in notebook.cells)
-    assert not any(cell.outputs or cell.execution_count for cell in notebook.cells if cell.cell_type == "code")
+    assert not any(
+        cell.outputs or cell.execution_count for cell in notebook.cells if cell.cell_type == "code"
+    )
     text = file.read_text()
-    assert not any(trace in text for trace in ("data:image", "base64", "<div", "<img", "```{output", "Traceback"))
+    assert not any(
+        trace in text
+        for trace in ("data:image", "base64", "<div", "<img", "```{output", "Traceback")
+    )
     assert not any(len(line) > 120 for line in text.splitlines())
 
 
@@ -67,7 +78,10 @@ def test_nothing_but_text_in_the_folder():
 @pytest.mark.slow
 def test_runs(file, tmp_path):
     notebook = run(jupytext.read(file), tmp_path)
-    pictures = [output for kind in ("display_data", "execute_result") for output in outputs(notebook, kind)]
+    pictures = [
+        output for kind in ("display_data", "execute_result") for output in outputs(notebook, kind)
+    ]
     assert any("image/png" in output.data for output in pictures)
-    # Readers see no warnings. (TensorFlow's start-up notes bypass Python; the kernel leaves those out under pytest.)
+    # Readers see no warnings. (TensorFlow's start-up notes bypass Python; the kernel leaves those
+    # out under pytest.)
     assert [stream.text for stream in outputs(notebook, "stream") if stream.name == "stderr"] == []

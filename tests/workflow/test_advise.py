@@ -1,4 +1,4 @@
-"""Advice on more simulations: a curve that falls to the exact nats, and a gain that doubling then has."""
+"""Advice on more simulations: a curve that falls to the exact nats, and the gain of doubling."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,9 @@ from bayesinn.core.errors import InputError
 from bayesinn.simulators import linear
 from tests.helpers.models import small_flow
 
-SIZES, STEPS, REPEATS = [100, 200, 400], 400, 2
+SIZES = [100, 200, 400]
+STEPS = 400
+REPEATS = 2
 
 
 def template():
@@ -23,19 +25,24 @@ def simulations():
 @pytest.mark.slow
 def test_gain_of_doubling_is_the_one_predicted(simulations):
     own = template()
-    advice = bi.advise(own, simulations, sizes=SIZES, repeats=REPEATS, steps=STEPS, seed=1, progress=False)
+    advice = bi.advise(
+        own, simulations, sizes=SIZES, repeats=REPEATS, steps=STEPS, seed=1, progress=False
+    )
     assert not own.trained
     nats = advice.table["nats"].to_numpy()
     assert (np.diff(nats) < 0.0).all()
     # Not below the exact nats, and not far above: measured 0.05 with a standard error of 0.05.
     assert -3.0 * advice.table["error"].iloc[-1] < nats[-1] - linear.entropy() < 0.15
-    doubled = bi.advise(own, simulations, sizes=[400, 800], repeats=REPEATS, steps=STEPS, seed=1, progress=False)
-    gained, error = doubled.table["gain"].iloc[-1], doubled.table["gain_error"].iloc[-1]
+    doubled = bi.advise(
+        own, simulations, sizes=[400, 800], repeats=REPEATS, steps=STEPS, seed=1, progress=False
+    )
+    gained = doubled.table["gain"].iloc[-1]
+    error = doubled.table["gain_error"].iloc[-1]
     assert advice.gain.lower - 2.0 * error < gained < advice.gain.upper + 2.0 * error
 
 
 def test_sizes_and_parts(simulations, monkeypatch):
-    """A fixed tenth is held out; parts of one size are disjoint, and contain those of a smaller size."""
+    """A fixed tenth is held out; parts of one size are disjoint, and contain the smaller ones."""
     seen = []
 
     def record(self, data, **options):
@@ -64,10 +71,16 @@ def test_sizes_and_parts(simulations, monkeypatch):
 
 
 def test_errors_are_those_of_paired_held_out_rows(simulations, monkeypatch):
-    """Parameters belong to their data; errors of gains are those of repeats and rows, without what sizes share."""
-    row_of, seen = dict(zip(simulations["y"].tolist(), range(1_600), strict=True)), []
+    """Parameters belong to their data; errors of gains are those of repeats and rows alone.
+
+    What sizes share is left out.
+    """
+    row_of = dict(zip(simulations["y"].tolist(), range(1_600), strict=True))
+    seen = []
     generator = np.random.default_rng(1)
-    level, row_gain, shift = 9.0 * generator.normal(size=1_600), generator.normal(size=1_600), (0.0, 0.01)
+    level = 9.0 * generator.normal(size=1_600)
+    row_gain = generator.normal(size=1_600)
+    shift = (0.0, 0.01)
 
     def record(self, data, **options):
         rows = [row_of[y] for y in data["y"].tolist()]
@@ -78,8 +91,10 @@ def test_errors_are_those_of_paired_held_out_rows(simulations, monkeypatch):
     def known(self, parameters, data):
         rows = np.array([row_of[y] for y in data["y"].tolist()])
         assert all((parameters[name] == simulations[name][rows]).all() for name in parameters)
-        # What a doubling gains differs from row to row, the level far more; networks differ from repeat to repeat.
-        doublings, repeat = np.log2(seen[-1] / 100), (len(seen) - 1) // len(SIZES)
+        # What a doubling gains differs from row to row, the level far more; networks differ from
+        # repeat to repeat.
+        doublings = np.log2(seen[-1] / 100)
+        repeat = (len(seen) - 1) // len(SIZES)
         apart.append(rows)
         return -level[rows] + doublings * (0.1 * row_gain[rows] + shift[repeat] + 0.5)
 
@@ -94,7 +109,9 @@ def test_errors_are_those_of_paired_held_out_rows(simulations, monkeypatch):
     paired = np.sqrt(np.var(shift, ddof=1) / 2 + gains.var(ddof=1) / len(rows))
     assert table["gain_error"][1:].to_numpy() == pytest.approx([paired] * 2)
     # Not paired, they would be as large as those of levels.
-    assert table["error"][0] == pytest.approx(level[rows].std(ddof=1) / np.sqrt(len(rows)), rel=0.01)
+    assert table["error"][0] == pytest.approx(
+        level[rows].std(ddof=1) / np.sqrt(len(rows)), rel=0.01
+    )
     assert table["error"][0] > 20.0 * paired
 
 

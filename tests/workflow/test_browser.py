@@ -21,9 +21,12 @@ from bayesinn.workflow.report.render import Verdict, render
 from bayesinn.workflow.report.section import Figure, Section
 from tests.diagnostics.conjugate import normal
 
-sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed (pip install playwright)")
+sync_api = pytest.importorskip(
+    "playwright.sync_api", reason="playwright is not installed (pip install playwright)"
+)
 
-LAPTOP, PHONE = 1280, 390
+LAPTOP = 1280
+PHONE = 390
 #: A4 at 96 dots per inch, 794 wide, without the margins of 14 mm.
 PAPER = 688
 #: Border of the verdict "failed", red, green, blue.
@@ -39,16 +42,20 @@ def browser() -> Iterator[sync_api.Browser]:
         pytest.skip(f"no browser is installed (looked for {', '.join(names)})")
     with sync_api.sync_playwright() as playwright:
         # Chromium's sandbox doesn't run as root, nor in most containers; the page is our own.
-        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"], timeout=60_000)
+        browser = playwright.chromium.launch(
+            executable_path=program, args=["--no-sandbox"], timeout=60_000
+        )
         yield browser
         browser.close()
 
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A report with all that is hard to show: 1, 5 and 34 parameters, formulas, long words, many columns."""
+    """A report hard to show: 1, 5 and 34 parameters, formulas, long words, many columns."""
     sections = [_section(1), _section(5), _section(34)]
-    wide = pd.DataFrame(np.random.default_rng(1).normal(size=(5, 18)), columns=[f"column {i}" for i in range(18)])
+    wide = pd.DataFrame(
+        np.random.default_rng(1).normal(size=(5, 18)), columns=[f"column {i}" for i in range(18)]
+    )
     sections.append(Section("A wide table", "w" * 200, table=wide))
     verdict = Verdict(
         "outside",
@@ -69,14 +76,22 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _section(count: int) -> Section:
     generator = np.random.default_rng(count)
     truth = {f"rate_of_{index}": generator.normal(size=60) for index in range(count)}
-    draws = {name: values[:, None] + generator.normal(size=(60, 40)) for name, values in truth.items()}
-    labels = Labels({name: rf"$\lambda_{{{name[8:]}}}$" for name in truth}, {"rate_of_0": r"$\mu$g/day"})
+    draws = {
+        name: values[:, None] + generator.normal(size=(60, 40)) for name, values in truth.items()
+    }
+    labels = Labels(
+        {name: rf"$\lambda_{{{name[8:]}}}$" for name in truth}, {"rate_of_0": r"$\mu$g/day"}
+    )
     result = recovery(truth, draws, truth)
     table = result.to_dataframe().rename_axis("Parameter")
     table["Verdict"] = [("within", "undecided", "outside")[index % 3] for index in range(count)]
     table["What it means"] = "posterior too wide, and shifted upwards"
-    figure = Figure(plots.recovery(result, labels=labels), "Posterior medians against the truth. " * 3)
-    return Section(f"{count} parameters", "Text. " * 50, table=table, labels=labels, figures=[figure])
+    figure = Figure(
+        plots.recovery(result, labels=labels), "Posterior medians against the truth. " * 3
+    )
+    return Section(
+        f"{count} parameters", "Text. " * 50, table=table, labels=labels, figures=[figure]
+    )
 
 
 def problems(browser: sync_api.Browser, path: Path, width: int, media: str = "screen") -> list[str]:
@@ -87,7 +102,10 @@ def problems(browser: sync_api.Browser, path: Path, width: int, media: str = "sc
     page.on("pageerror", lambda error: found.append(f"script: {error}"))
     page.on("requestfailed", lambda request: found.append(f"failed: {request.url[:80]}"))
     page.on(
-        "request", lambda request: None if request.url.startswith(("file:", "data:")) else found.append(request.url)
+        "request",
+        lambda request: (
+            None if request.url.startswith(("file:", "data:")) else found.append(request.url)
+        ),
     )
     page.emulate_media(media=media)
     page.goto(path.as_uri())
@@ -102,22 +120,32 @@ def problems(browser: sync_api.Browser, path: Path, width: int, media: str = "sc
 
 
 WIDTHS = pytest.mark.parametrize(
-    ("width", "media"), [(LAPTOP, "screen"), (PHONE, "screen"), (PAPER, "print")], ids=["laptop", "phone", "paper"]
+    ("width", "media"),
+    [(LAPTOP, "screen"), (PHONE, "screen"), (PAPER, "print")],
+    ids=["laptop", "phone", "paper"],
 )
 
 
 @WIDTHS
-def test_nothing_is_cut_broken_or_fetched(browser: sync_api.Browser, report: Path, width: int, media: str) -> None:
+def test_nothing_is_cut_broken_or_fetched(
+    browser: sync_api.Browser, report: Path, width: int, media: str
+) -> None:
     assert problems(browser, report, width, media) == []
 
 
 @WIDTHS
-def test_a_broken_report_is_noticed(browser: sync_api.Browser, report: Path, width: int, media: str) -> None:
+def test_a_broken_report_is_noticed(
+    browser: sync_api.Browser, report: Path, width: int, media: str
+) -> None:
     text = report.read_text(encoding="utf-8")
     faults = [
         ("<p>Text.", '<p style="white-space: nowrap; max-width: none">Text.', "wide on a page"),
         ("base64,iVBOR", "base64,AAAAA", "broken image: Posterior medians"),
-        ("<h1>", '<img alt="far" src="http://127.0.0.1:9/far.png"><h1>', "loading the image 'http://127.0.0.1:9"),
+        (
+            "<h1>",
+            '<img alt="far" src="http://127.0.0.1:9/far.png"><h1>',
+            "loading the image 'http://127.0.0.1:9",
+        ),
         ("<h1>", "<script>undefined.name</script><h1>", "inline script"),
     ]
     for before, after, _ in faults:
@@ -133,7 +161,9 @@ def test_a_broken_report_is_noticed(browser: sync_api.Browser, report: Path, wid
 def test_the_verdict_is_seen_first(browser: sync_api.Browser, report: Path, width: int) -> None:
     page = browser.new_page(viewport={"width": width, "height": 844})
     page.goto(report.as_uri())
-    picture = imread(io.BytesIO(page.screenshot(full_page=True, type="jpeg", quality=90)), format="jpeg").astype(int)
+    picture = imread(
+        io.BytesIO(page.screenshot(full_page=True, type="jpeg", quality=90)), format="jpeg"
+    ).astype(int)
     page.close()
     assert picture.shape[1] == width
     assert picture.shape[0] > 3 * 844
@@ -145,13 +175,17 @@ def test_the_verdict_is_seen_first(browser: sync_api.Browser, report: Path, widt
     assert all(part.any() for part in np.array_split(dark, picture.shape[0] // 844))
 
 
-def test_wide_things_scroll_in_their_box_and_stay_legible(browser: sync_api.Browser, report: Path) -> None:
+def test_wide_things_scroll_in_their_box_and_stay_legible(
+    browser: sync_api.Browser, report: Path
+) -> None:
     page = browser.new_page(viewport={"width": PHONE, "height": 844})
     page.goto(report.as_uri())
     widths = "e => [e.scrollWidth, e.clientWidth]"
     table, box = page.locator("#section-3 > .box").evaluate(widths)
     assert table > box
-    one, five, many = (page.locator(f"#figure-{number} img").bounding_box()["width"] for number in (1, 2, 3))
+    one, five, many = (
+        page.locator(f"#figure-{number} img").bounding_box()["width"] for number in (1, 2, 3)
+    )
     assert one <= PHONE < five <= many
     # Letters of 9 points, 12 pixels, are at least 8 pixels high.
     natural = page.locator("#figure-3 img").evaluate("image => image.naturalWidth")
@@ -182,7 +216,8 @@ def test_labels_stand_on_the_line_of_their_names(browser: sync_api.Browser, repo
     assert page.locator("#section-3 svg").count() == 34 + 1  # and one unit
     cell = page.locator("#section-3 tbody th").first
     assert "rate_of_0" in cell.inner_text()
-    drawing, row = cell.locator(".label svg").bounding_box(), cell.bounding_box()
+    drawing = cell.locator(".label svg").bounding_box()
+    row = cell.bounding_box()
     letter = cell.evaluate("e => parseFloat(getComputedStyle(e).fontSize)")
     assert 0.6 * letter < drawing["height"] < 1.4 * letter
     assert row["y"] <= drawing["y"]
@@ -195,7 +230,10 @@ def test_printed(browser: sync_api.Browser, report: Path) -> None:
     page.goto(report.as_uri())
     printed = page.pdf(format="A4")
     page.emulate_media(media="print")
-    assert page.locator("section > p").first.evaluate("e => getComputedStyle(e).breakInside") == "avoid"
+    assert (
+        page.locator("section > p").first.evaluate("e => getComputedStyle(e).breakInside")
+        == "avoid"
+    )
     page.close()
     pages = len(re.findall(rb"/Type\s*/Page\b", printed))
     # Two of the figures fill a page each; ten pages would mean that much is left empty.
@@ -207,7 +245,9 @@ def test_printed(browser: sync_api.Browser, report: Path) -> None:
 def test_a_diagnosis(browser: sync_api.Browser, tmp_path: Path) -> None:
     truth, draws, prior = normal(size=100, draws=50)
     labels = Labels({"mean": r"$\mu$"}, {"mean": "mm"})
-    diagnosis = diagnose_arrays(Evidence(truth, draws, prior, labels, seed=1), settings={"training": {"steps": 5_000}})
+    diagnosis = diagnose_arrays(
+        Evidence(truth, draws, prior, labels, seed=1), settings={"training": {"steps": 5_000}}
+    )
     path = diagnosis.to_html(tmp_path / "report.html")
     for width, media in [(LAPTOP, "screen"), (PHONE, "screen"), (PAPER, "print")]:
         assert problems(browser, path, width, media) == []

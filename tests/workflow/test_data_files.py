@@ -1,4 +1,4 @@
-"""Observations from files: what people have is read, and every fault is named by line and column."""
+"""Observations from files: common formats are read, each fault is named by line and column."""
 
 from __future__ import annotations
 
@@ -23,16 +23,25 @@ tfd = tfp.distributions
 def declare(**options: Any) -> bi.Simulator:
     def clinic(parameters, context, seed):
         rows = tf.ones_like(parameters["rate"])[:, None]
-        return {"level": rows * tf.ones(3), "weight": rows[:, 0], "two": rows[..., None] * tf.ones((3, 2))}
+        return {
+            "level": rows * tf.ones(3),
+            "weight": rows[:, 0],
+            "two": rows[..., None] * tf.ones((3, 2)),
+        }
 
     context = {"dose": tfd.Uniform(0.0, 200.0), "site": tfd.Uniform([0.0, 0.0], 9.0)}
-    return bi.simulator(**{"prior": {"rate": tfd.Normal(0.0, 1.0)}, "context": context, **options})(clinic)
+    return bi.simulator(**{"prior": {"rate": tfd.Normal(0.0, 1.0)}, "context": context, **options})(
+        clinic
+    )
 
 
 CLINIC = declare()
 VISITS = bi.simulator(
     prior={"rate": tfd.Normal(0.0, 1.0)},
-    context={"n": tfd.FiniteDiscrete(tf.range(1, 6), logits=tf.zeros(5)), "dose": tfd.Uniform(0.0, 200.0)},
+    context={
+        "n": tfd.FiniteDiscrete(tf.range(1, 6), logits=tf.zeros(5)),
+        "dose": tfd.Uniform(0.0, 200.0),
+    },
     lengths={"level": "n"},
 )(lambda parameters, context, seed: {"level": parameters["rate"][:, None] * tf.ones(5)})
 GAPS = bi.simulator(prior={"rate": tfd.Normal(0.0, 1.0)}, missing="mask")(
@@ -70,7 +79,9 @@ WAYS = {
     "columns in another order": "dose,two[1],two[0],site[1],site[0],level,weight\n"
     "100,4,1,8,7,1,5\n100,5,2,8,7,2,5\n100,6,3,8,7,3,5\n",
     "spaces, quotes, Windows, a byte order mark and empty lines at the end": "\N{ZERO WIDTH NO-BREAK SPACE}"
-    + (HEAD.replace(",", " , ") + '"1", 5,1,4,1e2,7,8\n' + "".join(ROWS[1:]) + "\n\n").replace("\n", "\r\n"),
+    + (HEAD.replace(",", " , ") + '"1", 5,1,4,1e2,7,8\n' + "".join(ROWS[1:]) + "\n\n").replace(
+        "\n", "\r\n"
+    ),
     "rows of nothing at the end": HEAD + "".join(ROWS) + ",,,,,,\n",
 }
 
@@ -85,7 +96,10 @@ def test_one_observation(way: str, file) -> None:
 def test_extra_columns_are_ignored_with_a_note(file) -> None:
     notes: list[str] = []
     lines = [HEAD, *ROWS]
-    text = "".join(f"{extra},{line}" for extra, line in zip(["time", "0:00", "1:00", "2:00"], lines, strict=True))
+    text = "".join(
+        f"{extra},{line}"
+        for extra, line in zip(["time", "0:00", "1:00", "2:00"], lines, strict=True)
+    )
     same(read_data(file(text), CLINIC, note=notes.append), EXPECTED)
     assert len(notes) == 1
     assert "['time']" in notes[0]
@@ -96,17 +110,27 @@ def test_extra_columns_are_ignored_with_a_note(file) -> None:
     ("values", "good", "bad"),
     [
         (np.array([0.0, 1.5, 12.0]), ["0", "1.50", "12"], "2"),
-        (np.datetime64("2020-03-02") + np.arange(3), ["2020-03-02", "2020-03-03", "2020-03-04"], "2020-03-05"),
+        (
+            np.datetime64("2020-03-02") + np.arange(3),
+            ["2020-03-02", "2020-03-03", "2020-03-04"],
+            "2020-03-05",
+        ),
     ],
 )
-def test_coordinates_must_be_those_of_the_simulator(values: np.ndarray, good: list[str], bad: str, file) -> None:
+def test_coordinates_must_be_those_of_the_simulator(
+    values: np.ndarray, good: list[str], bad: str, file
+) -> None:
     """Once, and for each observation."""
-    simulator = bi.simulator(prior={"rate": tfd.Normal(0.0, 1.0)}, coordinates={"level": {"when": values}})(
-        lambda parameters, seed: {"level": parameters["rate"][:, None] * tf.ones(3)}
-    )
+    simulator = bi.simulator(
+        prior={"rate": tfd.Normal(0.0, 1.0)}, coordinates={"level": {"when": values}}
+    )(lambda parameters, seed: {"level": parameters["rate"][:, None] * tf.ones(3)})
 
     def read(columns: list[list[str]]) -> dict[str, Any]:
-        rows = [f"{i},{when},{level}" for i, column in enumerate(columns) for level, when in enumerate(column)]
+        rows = [
+            f"{i},{when},{level}"
+            for i, column in enumerate(columns)
+            for level, when in enumerate(column)
+        ]
         return read_data(file("\n".join(["id,when,level", *rows])), simulator, note=pytest.fail)
 
     same(read([good, ["", *good[1:]]]), {"level": [[0.0, 1.0, 2.0]] * 2})
@@ -117,7 +141,11 @@ def test_coordinates_must_be_those_of_the_simulator(values: np.ndarray, good: li
 def test_several_observations_by_an_id(file) -> None:
     other = [row.replace("100", "50").replace("5,", "6,", 1) for row in ROWS]
     # Rows of one observation need not be together.
-    mixed = [f"{name},{row}" for pair in zip(ROWS, other, strict=True) for name, row in zip("ab", pair, strict=True)]
+    mixed = [
+        f"{name},{row}"
+        for pair in zip(ROWS, other, strict=True)
+        for name, row in zip("ab", pair, strict=True)
+    ]
     for head, by in (("id", None), ("observation", None), ("patient", "patient")):
         data = read_data(file(f"{head},{HEAD}" + "".join(mixed)), CLINIC, by=by)
         assert data["dose"].tolist() == [100.0, 50.0]
@@ -169,22 +197,37 @@ def test_without_a_simulator(file) -> None:
 
 
 BAD: dict[str, tuple[str | bytes, list[str]]] = {
-    "a decimal comma": ("level\n1,5\n2,5\n3,5\n", ["line 2, column 2", "1 field", "2: '1,5'", "1.5, not 1,5"]),
-    "a quoted decimal comma": ('level,dose\n"1,5",2\n2,2\n', ["line 2, column 'level'", "'1,5'", "with a point"]),
+    "a decimal comma": (
+        "level\n1,5\n2,5\n3,5\n",
+        ["line 2, column 2", "1 field", "2: '1,5'", "1.5, not 1,5"],
+    ),
+    "a quoted decimal comma": (
+        'level,dose\n"1,5",2\n2,2\n',
+        ["line 2, column 'level'", "'1,5'", "with a point"],
+    ),
     "thousands": ('level,dose\n"1,500.0",2\n2,2\n', ["line 2, column 'level'", "thousands"]),
-    "semicolons": ("level;dose\n1;2\n", ["line 1, column 1", "semicolons", "commas between fields"]),
+    "semicolons": (
+        "level;dose\n1;2\n",
+        ["line 1, column 1", "semicolons", "commas between fields"],
+    ),
     "tabs": ("level\tdose\n1\t2\n", ["line 1, column 1", "tabs"]),
     "a surplus field": ("level,dose\n1,2\n2,2,7\n", ["line 3, column 3", "2 fields", "3: '2,2,7'"]),
     "a field too few": ("level,dose\n1,2\n2\n", ["line 3, column 'dose'", "2 fields", "1: '2'"]),
     "a blank line": ("level,dose\n1,2\n\n2,2\n", ["line 3", "a blank line", "delete"]),
     "a blank line in one column": ("level\n1\n\n2\n", ["line 3", "a blank line"]),
-    "below a limit": ("level,dose\n1,2\n<0.05,2\n", ["line 3, column 'level'", "'<0.05'", "beyond a limit"]),
+    "below a limit": (
+        "level,dose\n1,2\n<0.05,2\n",
+        ["line 3, column 'level'", "'<0.05'", "beyond a limit"],
+    ),
     "above a limit": ("level,dose\n>9,2\n", ["line 2, column 'level'", "'>9'"]),
     "a word": ("level,dose\n1,2\nmany,2\n", ["line 3, column 'level'", "'many'", "a number"]),
     "a unit": ("level,dose\n1,2 mg\n", ["line 2, column 'dose'", "'2 mg'"]),
     "a date": ("level,dose\n2020-03-01,2\n", ["line 2, column 'level'", "'2020-03-01'"]),
     "an underscore": ("level,dose\n1_000,2\n", ["line 2, column 'level'", "'1_000'"]),
-    "Latin 1": ("level,doşe\n1,2\n".encode("iso-8859-9"), ["line 1", "text in UTF-8", "byte 0xfe at place 9"]),
+    "Latin 1": (
+        "level,doşe\n1,2\n".encode("iso-8859-9"),
+        ["line 1", "text in UTF-8", "byte 0xfe at place 9"],
+    ),
     "Latin 1 further down": (b"level,dose\n1,2\n2,\xb5\n", ["line 3", "byte 0xb5 at place 3"]),
     "UTF-16": ("level,dose\n1,2\n".encode("utf-16"), ["line 1", "UTF-16", "in UTF-8"]),
     "zero bytes": (b"level,dose\n1,\x00\n", ["line 2", "a zero byte"]),
@@ -194,13 +237,28 @@ BAD: dict[str, tuple[str | bytes, list[str]]] = {
     "nothing": ("", ["line 1", "the end of the file"]),
     "a header alone": ("level,dose\n", ["line 1", "the end of the file"]),
     "a quote that never ends": ('level,dose\n1,"2\n', ["well-formed CSV"]),
-    "a misspelt name": ("levels,dose\n1,2\n", ["a column 'level'", "['levels', 'dose']", "rename column 'levels'"]),
+    "a misspelt name": (
+        "levels,dose\n1,2\n",
+        ["a column 'level'", "['levels', 'dose']", "rename column 'levels'"],
+    ),
     "no context": ("level\n1\n", ["a column 'dose'", "--context dose=VALUE"]),
-    "context that changes": ("level,dose\n1,2\n2,2\n3,4\n", ["line 4, column 'dose'", "[4.0] after [2.0]", "id"]),
+    "context that changes": (
+        "level,dose\n1,2\n2,2\n3,4\n",
+        ["line 4, column 'dose'", "[4.0] after [2.0]", "id"],
+    ),
     "context that is not there": ("level,dose\n1,\n2,\n", ["column 'dose'", "an empty field"]),
-    "too many rows": ("level,dose\n" + 6 * "1,2\n", ["line 7, column 'level'", "5 rows, or fewer", "6", "'id'"]),
-    "a gap": ("level,dose\n1,2\n,2\n3,2\n", ["line 3, column 'level'", "an empty field", "missing='mask'"]),
-    "a gap with a name": ("level,dose\n1,2\nNA,2\n3,2\n", ["line 3, column 'level'", "'NA'", "missing='mask'"]),
+    "too many rows": (
+        "level,dose\n" + 6 * "1,2\n",
+        ["line 7, column 'level'", "5 rows, or fewer", "6", "'id'"],
+    ),
+    "a gap": (
+        "level,dose\n1,2\n,2\n3,2\n",
+        ["line 3, column 'level'", "an empty field", "missing='mask'"],
+    ),
+    "a gap with a name": (
+        "level,dose\n1,2\nNA,2\n3,2\n",
+        ["line 3, column 'level'", "'NA'", "missing='mask'"],
+    ),
     "channels of a number": ("level,dose[0]\n1,2\n", ["column 'dose[0]'", "one column 'dose'"]),
     "no id": ("id,level,dose\na,1,2\n,1,2\n", ["line 3, column 'id'", "an empty field"]),
 }
@@ -231,7 +289,10 @@ FIXED = {
         HEAD.replace("two[0]", "two").replace("two[1]", "x") + "".join(ROWS),
         ["line 1, column 'two'", "columns two[0] to two[1]"],
     ),
-    "a channel too few": (HEAD.replace("two[1]", "x") + "".join(ROWS), ["column 'two[0]'", "1 such columns"]),
+    "a channel too few": (
+        HEAD.replace("two[1]", "x") + "".join(ROWS),
+        ["column 'two[0]'", "1 such columns"],
+    ),
     "a channel between others that is not there": (
         HEAD.replace("two[1]", "two[2]") + "".join(ROWS),
         ["line 1, column 'two[2]'", "columns two[0] to two[1]", "without two[1]"],
@@ -248,8 +309,12 @@ FIXED = {
 def test_faults_of_series_of_one_length(case: str, file) -> None:
     text, fragments = FIXED[case]
     with pytest.raises(InputError) as error:
-        read_data(file(text), CLINIC, by="patient" if "names no" in case else None, note=lambda text: None)
-    assert not [fragment for fragment in fragments if fragment not in str(error.value)], str(error.value)
+        read_data(
+            file(text), CLINIC, by="patient" if "names no" in case else None, note=lambda text: None
+        )
+    assert not [fragment for fragment in fragments if fragment not in str(error.value)], str(
+        error.value
+    )
 
 
 def damaged_zip(path: Path) -> None:

@@ -22,7 +22,10 @@ tfd = tfp.distributions
     observed={"x": np.array([0.3, 0.5], np.float32)},
     log_likelihood=lambda parameters, data: (
         -0.5
-        * sum((data["x"][index] - parameters["mean"] - index * parameters["shift"]) ** 2 / 0.25 for index in (0, 1))
+        * sum(
+            (data["x"][index] - parameters["mean"] - index * parameters["shift"]) ** 2 / 0.25
+            for index in (0, 1)
+        )
     ),
 )
 def two_readings(parameters, seed):
@@ -33,7 +36,9 @@ def two_readings(parameters, seed):
 
 @pytest.fixture(scope="module")
 def posterior() -> bi.AmortizedPosterior:
-    return bi.AmortizedPosterior(two_readings, flow=small_flow()).fit(steps=1_000, seed=1, progress=False)
+    return bi.AmortizedPosterior(two_readings, flow=small_flow()).fit(
+        steps=1_000, seed=1, progress=False
+    )
 
 
 @pytest.fixture(scope="module")
@@ -65,8 +70,9 @@ def test_everything_is_looked_at_and_no_error_is_found_in_a_correct_posterior(di
     assert diagnosis.about["Training"] == "1,000 steps of 256, seed 1"
     assert not diagnosis.observation.out_of_distribution
     assert diagnosis.local.draws["mean"].shape == (1_000,)
-    # Exact: 0.5 log det(I + A A' / 0.25) = 0.5 log 14, A the design with prior sds. Found 1.29, 1.05 and 1.41 for seeds
-    # 1, 2 and 3; the standard error is 0.06, and that of seed 2 is chance: its truths vary too little.
+    # Exact: 0.5 log det(I + A A' / 0.25) = 0.5 log 14, A the design with prior sds. Found 1.29,
+    # 1.05 and 1.41 for seeds 1, 2 and 3; the standard error is 0.06, and that of seed 2 is chance:
+    # its truths vary too little.
     assert diagnosis.information.joint_mean == pytest.approx(0.5 * np.log(14.0), abs=0.2)
 
 
@@ -76,7 +82,9 @@ def test_the_same_seed_gives_the_same_numbers(posterior, diagnosis) -> None:
 
 
 def test_an_odd_observation_fails_though_the_posterior_is_correct(posterior) -> None:
-    odd = bi.diagnose(posterior, simulations=100, draws=50, seed=3, observed={"x": [40.0, -40.0]}, progress=False)
+    odd = bi.diagnose(
+        posterior, simulations=100, draws=50, seed=3, observed={"x": [40.0, -40.0]}, progress=False
+    )
     assert odd.observation.out_of_distribution
     assert "observation" in odd.outside
     assert odd.grade == "outside"
@@ -88,11 +96,24 @@ def test_predictive_draws_suffice_at_the_level(posterior) -> None:
 
 
 def test_users_quantities_are_tested_and_wrong_shapes_refused(posterior) -> None:
-    asked = {"sum": lambda parameters, data: parameters["mean"] + parameters["shift"] * data["x"][0]}
-    result = bi.diagnose(posterior, simulations=100, draws=50, seed=2, quantities=asked, progress=False)
+    asked = {
+        "sum": lambda parameters, data: parameters["mean"] + parameters["shift"] * data["x"][0]
+    }
+    result = bi.diagnose(
+        posterior, simulations=100, draws=50, seed=2, quantities=asked, progress=False
+    )
     assert result.quantities.columns == ("sum",)
-    with pytest.raises(errors.InputError, match=r"(?s)test quantity 'sum'.*shape \(51,\).*shape \(\)"):
-        bi.diagnose(posterior, simulations=100, draws=50, seed=2, quantities={"sum": lambda *_: 1.0}, progress=False)
+    with pytest.raises(
+        errors.InputError, match=r"(?s)test quantity 'sum'.*shape \(51,\).*shape \(\)"
+    ):
+        bi.diagnose(
+            posterior,
+            simulations=100,
+            draws=50,
+            seed=2,
+            quantities={"sum": lambda *_: 1.0},
+            progress=False,
+        )
 
 
 @pytest.mark.parametrize(
@@ -103,7 +124,9 @@ def test_users_quantities_are_tested_and_wrong_shapes_refused(posterior) -> None
         ({"larger": "posterior.h5"}, "(?s)'larger'.*a trained posterior"),
     ],
 )
-def test_mistakes_are_found_before_anything_is_simulated(posterior, monkeypatch, given: dict, message: str) -> None:
+def test_mistakes_are_found_before_anything_is_simulated(
+    posterior, monkeypatch, given: dict, message: str
+) -> None:
     monkeypatch.setattr("bayesinn.workflow.gather.simulate", lambda *_: pytest.fail("simulated"))
     with pytest.raises(errors.InputError, match=message):
         bi.diagnose(posterior, simulations=50, draws=20, progress=False, **given)
@@ -134,7 +157,9 @@ def test_functions_are_not_hidden_by_modules_of_their_name() -> None:
     for name, module in bi._NAMES.items():
         importlib.import_module(module)
         assert callable(getattr(bi, name)), name
-        assert module != f"bayesinn.{name}", f"importing {module} would replace bi.{name} by the module"
+        assert module != f"bayesinn.{name}", (
+            f"importing {module} would replace bi.{name} by the module"
+        )
 
 
 def test_draws_that_can_not_have_made_the_data_rank_lowest() -> None:
@@ -147,24 +172,34 @@ def test_draws_that_can_not_have_made_the_data_rank_lowest() -> None:
         density = -0.5 * (data["x"] - parameters["mean"]) ** 2
         return np.where(feasible(parameters["mean"]), density, -np.inf)
 
-    @bi.simulator(prior={"mean": tfd.Normal(0.0, 1.0)}, on_nonfinite="redraw", log_likelihood=log_likelihood)
+    @bi.simulator(
+        prior={"mean": tfd.Normal(0.0, 1.0)}, on_nonfinite="redraw", log_likelihood=log_likelihood
+    )
     def bounded(parameters, seed):
         noise = tf.random.stateless_normal(tf.shape(parameters["mean"]), seed)
         return {"x": tf.where(feasible(parameters["mean"]), parameters["mean"] + noise, np.nan)}
 
-    rough = bi.AmortizedPosterior(bounded, flow=small_flow(blocks=1, hidden=(8,))).fit(steps=20, progress=False)
+    rough = bi.AmortizedPosterior(bounded, flow=small_flow(blocks=1, hidden=(8,))).fit(
+        steps=20, progress=False
+    )
     found = bi.diagnose(rough, simulations=60, draws=50, seed=1, progress=False)
     assert np.isfinite(found.sbc.p_value).all()
 
 
 def test_sets_may_be_empty_and_levels_high() -> None:
-    @bi.simulator(prior={"mean": tfd.Normal(0.0, 1.0)}, context={"n": tfd.Poisson(1.0)}, lengths={"x": "n"})
+    @bi.simulator(
+        prior={"mean": tfd.Normal(0.0, 1.0)}, context={"n": tfd.Poisson(1.0)}, lengths={"x": "n"}
+    )
     def readings(parameters, context, seed):
         mean = parameters["mean"][:, None]
         return {"x": mean + tf.random.stateless_normal((tf.shape(mean)[0], 20), seed)}
 
-    posterior = bi.AmortizedPosterior(readings, bi.summaries.DeepSet(8, hidden=(8,)), small_flow(blocks=1, hidden=(8,)))
+    posterior = bi.AmortizedPosterior(
+        readings, bi.summaries.DeepSet(8, hidden=(8,)), small_flow(blocks=1, hidden=(8,))
+    )
     posterior.fit(steps=5, batch_size=32, seed=1, progress=False)
     observed = {"x": np.zeros(20), "n": 0}
-    found = bi.diagnose(posterior, observed=observed, simulations=60, draws=30, level=0.999, seed=1, progress=False)
+    found = bi.diagnose(
+        posterior, observed=observed, simulations=60, draws=30, level=0.999, seed=1, progress=False
+    )
     assert len(found.local.null) == 2_000

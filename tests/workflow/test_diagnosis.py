@@ -24,11 +24,14 @@ from tests.diagnostics.faults import case, named
 def diagnosis(event: tuple[int, ...] = (), width: float = 1.0) -> Diagnosis:
     truth, draws, prior = normal(size=300, draws=100, event=event, width=width)
     labels = Labels({"mean": r"$\mu$"}, {"mean": "mm"})
-    return diagnose_arrays(Evidence(truth, draws, prior, labels, seed=4), settings={"simulator": "conjugate"})
+    return diagnose_arrays(
+        Evidence(truth, draws, prior, labels, seed=4), settings={"simulator": "conjugate"}
+    )
 
 
 def test_a_correct_posterior_is_undecided_with_few_simulations_and_a_wide_one_outside() -> None:
-    right, wide = diagnosis(event=(3,)), diagnosis(event=(3,), width=1.4)
+    right = diagnosis(event=(3,))
+    wide = diagnosis(event=(3,), width=1.4)
     assert right.grade == "undecided"
     assert wide.grade == "outside"
     assert "Diagnosis: undecided (300 simulations, 100 draws, seed 4)" in repr(right)
@@ -36,7 +39,8 @@ def test_a_correct_posterior_is_undecided_with_few_simulations_and_a_wide_one_ou
     assert "Diagnosis: OUTSIDE TOLERANCE" in repr(wide)
     assert "draws too wide, by" in repr(wide)
     assert wide.outside == ("SBC", "coverage", "TARP")
-    assert list(wide.verdict["grade"][-2:]) == ["", ""]  # recovery and information gain are no tests
+    # recovery and information gain are no tests
+    assert list(wide.verdict["grade"][-2:]) == ["", ""]
 
 
 def test_equal_inputs_give_equal_numbers() -> None:
@@ -54,14 +58,24 @@ def test_table_has_one_row_a_column_and_no_name_twice() -> None:
 def test_figures_are_written(tmp_path: Path) -> None:
     result = diagnosis()
     written = result.plot(tmp_path / "new" / "figures")
-    names = ["sbc_ecdf", "sbc_histogram", "coverage", "tarp", "recovery", "contraction", "information"]
+    names = [
+        "sbc_ecdf",
+        "sbc_histogram",
+        "coverage",
+        "tarp",
+        "recovery",
+        "contraction",
+        "information",
+    ]
     assert [path.stem for path in written] == names
     assert all(path.stat().st_size > 5_000 for path in written)
     # The report has the same pictures, not drawn again.
     pictures = [figure.data for finding in result.findings for figure in finding.figures.values()]
     text = result.to_html(tmp_path / "report.html").read_text(encoding="utf-8")
     assert re.findall(r"base64,([A-Za-z0-9+/=]+)", text) == pictures
-    assert [base64.b64decode(picture) for picture in pictures] == [path.read_bytes() for path in written]
+    assert [base64.b64decode(picture) for picture in pictures] == [
+        path.read_bytes() for path in written
+    ]
 
 
 def test_all_that_arrays_can_tell(tmp_path: Path) -> None:
@@ -79,12 +93,29 @@ def test_all_that_arrays_can_tell(tmp_path: Path) -> None:
         log_likelihood=(given.log_prob[0] - prior[:, 0], given.log_prob[1] - prior[:, 1:]),
         references=given.rough_estimates,
         quantities={"density": likelihood},
-        latent=(given.posterior.latent(given.theta, given.data), np.random.default_rng(3).normal(size=(400, 100, 2))),
+        latent=(
+            given.posterior.latent(given.theta, given.data),
+            np.random.default_rng(3).normal(size=(400, 100, 2)),
+        ),
     )
     result = diagnose_arrays(evidence)
     assert not result.outside
-    names = ["SBC", "coverage", "joint coverage", "TARP", "dependence", "fit to the data", "test quantities"]
-    assert list(result.verdict.index) == [*names, "latent codes", "sharpness", "recovery", "information gain"]
+    names = [
+        "SBC",
+        "coverage",
+        "joint coverage",
+        "TARP",
+        "dependence",
+        "fit to the data",
+        "test quantities",
+    ]
+    assert list(result.verdict.index) == [
+        *names,
+        "latent codes",
+        "sharpness",
+        "recovery",
+        "information gain",
+    ]
     # The given log density is the exact one.
     assert abs(result.sharpness.to_dataframe()["nats_missing"].item()) < 1e-9
     assert {path.stem for path in result.plot(tmp_path)} >= {
@@ -123,15 +154,21 @@ def test_ranks_of_a_test_quantity_near_one_end_are_read_by_their_sign() -> None:
 def test_diagnostics_import_neither_tensorflow_nor_matplotlib() -> None:
     program = (
         "import sys; import bayesinn.diagnostics;"
-        "print([name for name in ('tensorflow', 'keras', 'matplotlib', 'jinja2') if name in sys.modules])"
+        "print([name for name in ('tensorflow', 'keras', 'matplotlib', 'jinja2') if name in "
+        "sys.modules])"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
     assert done.stdout.strip() == "[]"
 
 
 def test_integers_and_single_precision_are_accepted() -> None:
     truth, draws, prior = normal(size=100, draws=50)
-    as_single = [{name: value.astype(np.float32) for name, value in arrays.items()} for arrays in (truth, draws, prior)]
+    as_single = [
+        {name: value.astype(np.float32) for name, value in arrays.items()}
+        for arrays in (truth, draws, prior)
+    ]
     assert diagnose_arrays(Evidence(*as_single)).recovery.truth.dtype == np.float64
 
 
@@ -143,7 +180,10 @@ def test_what_fails_is_named_and_what_was_not_run_is_said() -> None:
     assert found.startswith("log likelihood: the truth explains the data better than draws, by 1")
     assert found in repr(result)
     assert "joint coverage and sharpness: not run, no log densities were given." in repr(result)
-    assert "L-C2ST, posterior SBC, observation and predictive: not run, no observation was given." in repr(result)
+    assert (
+        "L-C2ST, posterior SBC, observation and predictive: not run, no observation was given."
+        in repr(result)
+    )
     assert result.joint_coverage is None
     with pytest.raises(AttributeError, match="no result 'typo'"):
         _ = result.typo

@@ -33,15 +33,28 @@ class Halves(bi.diagnostics.Tested):
         half = 2.5 * np.sqrt(0.25 / self.simulations)
         ends = (100.0 * (self.share - 0.5 + move) for move in (0.0, -half, half))
         words = "too few truths below the median", "too many truths below the median"
-        return (Deviation("truths below the median", "%", 6.0, self.columns, *ends, self.simulations, words),)
+        return (
+            Deviation(
+                "truths below the median", "%", 6.0, self.columns, *ends, self.simulations, words
+            ),
+        )
 
 
 def halves(given: Evidence) -> Halves:
     draws = columns(given.draws, batch_ndim=2)
-    below = {name: value < np.median(draws[name], axis=1) for name, value in columns(given.truth, 1).items()}
+    below = {
+        name: value < np.median(draws[name], axis=1)
+        for name, value in columns(given.truth, 1).items()
+    }
     p_value = [stats.binomtest(int(value.sum()), len(value)).pvalue for value in below.values()]
     share = np.array([value.mean() for value in below.values()])
-    return Halves(columns=tuple(below), p_value=np.array(p_value), level=given.level, share=share, simulations=300)
+    return Halves(
+        columns=tuple(below),
+        p_value=np.array(p_value),
+        level=given.level,
+        share=share,
+        simulations=300,
+    )
 
 
 def draw_halves(result: Halves, labels: bi.Labels) -> Figure:
@@ -56,7 +69,9 @@ HALVES = bi.Check(
     run=halves,
     question="How many truths lie below the posterior median: half of them, if all is well.",
     figures={"halves": draw_halves},
-    captions={"halves": "Shares of truths below the posterior median, which should all be near one half."},
+    captions={
+        "halves": "Shares of truths below the posterior median, which should all be near one half."
+    },
     meaning="Posterior medians are not biased.",
     remedy="Report means in place of medians.",
     reference="Arbuthnot 1710",
@@ -76,7 +91,8 @@ def diagnosis(shift: float) -> Diagnosis:
 
 
 def test_it_is_wherever_the_librarys_own_are(registered, tmp_path: Path) -> None:
-    correct, shifted = diagnosis(0.0), diagnosis(0.6)
+    correct = diagnosis(0.0)
+    shifted = diagnosis(0.6)
     assert not correct.outside
     assert "halves" in shifted.outside
     assert 0.2 < correct.halves.share[0] < 0.8
@@ -87,18 +103,34 @@ def test_it_is_wherever_the_librarys_own_are(registered, tmp_path: Path) -> None
     assert {"halves_p_value", "halves_inside"} <= set(shifted.to_dataframe())
     assert "halves.png" in {path.name for path in shifted.plot(tmp_path)}
     text = shifted.to_html(tmp_path / "report.html").read_text(encoding="utf-8")
-    said = ["<h2>Calibration: halves", HALVES.question, HALVES.reference, HALVES.captions["halves"], HALVES.remedy]
+    said = [
+        "<h2>Calibration: halves",
+        HALVES.question,
+        HALVES.reference,
+        HALVES.captions["halves"],
+        HALVES.remedy,
+    ]
     assert [part for part in said if part not in text] == []
     assert HALVES.meaning not in shifted.advice.trusted
 
 
 def test_it_stands_after_the_librarys_own(registered) -> None:
     names = [finding.check.name for finding in diagnosis(0.0).findings]
-    assert names == ["SBC", "coverage", "TARP", "dependence", "halves", "recovery", "information gain"]
+    assert names == [
+        "SBC",
+        "coverage",
+        "TARP",
+        "dependence",
+        "halves",
+        "recovery",
+        "information gain",
+    ]
 
 
 def test_it_is_run_on_a_trained_posterior(registered, tmp_path: Path) -> None:
-    posterior = bi.AmortizedPosterior(bi.get("linear"), flow=bi.flows.coupling(blocks=1, hidden=(8,)))
+    posterior = bi.AmortizedPosterior(
+        bi.get("linear"), flow=bi.flows.coupling(blocks=1, hidden=(8,))
+    )
     posterior.fit(steps=5, batch_size=32, seed=1, progress=False)
     Run(tmp_path).diagnose(posterior, simulations=60, draws=20, seed=1)
     assert "halves" in (tmp_path / "verdict.csv").read_text()
@@ -118,7 +150,12 @@ def test_what_does_not_apply_and_what_lacks_something_is_left_out(registered) ->
 
 def test_names_are_unique_and_choices_are_checked(registered) -> None:
     own = {"name": "mine", "figures": {"halves": halves}}
-    for wrong in ({"name": "SBC"}, {"name": "mine", "key": "tarp"}, {"name": "mine", "figures": {"tarp": halves}}, own):
+    for wrong in (
+        {"name": "SBC"},
+        {"name": "mine", "key": "tarp"},
+        {"name": "mine", "figures": {"tarp": halves}},
+        own,
+    ):
         with pytest.raises(InputError, match="no other check has"):
             bi.register_check(bi.Check(group="sharpness", run=halves, **wrong))
     bi.register_check(HALVES)

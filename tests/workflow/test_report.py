@@ -76,7 +76,9 @@ def test_figures_have_alternative_texts_and_scroll_in_a_box(tmp_path: Path) -> N
 
 
 def test_verdict_comes_first_and_settings_last(tmp_path: Path) -> None:
-    text = diagnosis_html(tmp_path, sections=(Section("Mine", "Own text."),)).read_text(encoding="utf-8")
+    text = diagnosis_html(tmp_path, sections=(Section("Mine", "Own text."),)).read_text(
+        encoding="utf-8"
+    )
     order = [
         "Undecided.",
         "<h2>Checks",
@@ -104,8 +106,12 @@ def test_a_failed_diagnosis_says_what_is_wrong(tmp_path: Path) -> None:
 
 def test_texts_are_escaped(tmp_path: Path) -> None:
     evil = "<script>alert(1)</script>"
-    section = Section(evil, evil, table=pd.DataFrame({evil: [evil]}), figures=[Figure(Drawing(), evil)])
-    path = render(tmp_path / "a.html", evil, [section], verdict=Verdict("", evil), settings={evil: evil})
+    section = Section(
+        evil, evil, table=pd.DataFrame({evil: [evil]}), figures=[Figure(Drawing(), evil)]
+    )
+    path = render(
+        tmp_path / "a.html", evil, [section], verdict=Verdict("", evil), settings={evil: evil}
+    )
     assert "<script" not in path.read_text(encoding="utf-8")
     read(path)
 
@@ -119,7 +125,9 @@ def test_a_report_without_verdict_settings_or_sections(tmp_path: Path) -> None:
 def test_tables_with_several_index_levels_and_missing_values(tmp_path: Path) -> None:
     index = pd.MultiIndex.from_tuples([("a", 1), ("b", 2)], names=["name", "number"])
     table = pd.DataFrame({"value": [1.0, np.nan], "right": [True, False]}, index=index)
-    text = render(tmp_path / "table.html", "Table", [Section("T", "", table=table)]).read_text(encoding="utf-8")
+    text = render(tmp_path / "table.html", "Table", [Section("T", "", table=table)]).read_text(
+        encoding="utf-8"
+    )
     for part in (">name<", ">number<", ">1.000<", ">\N{EN DASH}<", ">yes<", ">no<"):
         assert part in text
 
@@ -132,8 +140,12 @@ def test_wrong_inputs_are_refused(tmp_path: Path) -> None:
 
 
 def test_verdict_lists_what_to_trust_and_what_to_do(tmp_path: Path) -> None:
-    verdict = Verdict("outside", "SBC is outside.", trusted=["medians"], actions=["Train on.", "Look again."])
-    text = render(tmp_path / "a.html", "Title", [Section("S", "")], verdict=verdict).read_text(encoding="utf-8")
+    verdict = Verdict(
+        "outside", "SBC is outside.", trusted=["medians"], actions=["Train on.", "Look again."]
+    )
+    text = render(tmp_path / "a.html", "Title", [Section("S", "")], verdict=verdict).read_text(
+        encoding="utf-8"
+    )
     read(tmp_path / "a.html")
     order = [
         "Outside tolerance.",
@@ -158,12 +170,15 @@ def test_parameters_are_written_with_label_name_and_unit(tmp_path: Path) -> None
     section = Section("S", "", table=pd.DataFrame({"p": 0.5}, index=names), labels=labels)
     text = render(tmp_path / "a.html", "Title", [section]).read_text(encoding="utf-8")
     read(tmp_path / "a.html")
-    rows = re.findall(r'<th scope="row">(.*?)</th>', text[: text.index("How this was made", text.index("<table"))])
+    rows = re.findall(
+        r'<th scope="row">(.*?)</th>', text[: text.index("How this was made", text.index("<table"))]
+    )
     drawn = [re.sub(r"<svg.*?</svg>", "DRAWN", row) for row in rows]
     label = '<span class="label" aria-hidden="true">{}</span> '
     assert drawn == [
         f'{label.format("DRAWN")}rate[1] <span class="unit">[1/day]</span>',
-        f'{label.replace("label", "label words").format("final size")}size <span class="unit">[DRAWN]</span>',
+        f"{label.replace('label', 'label words').format('final size')}size <span "
+        f'class="unit">[DRAWN]</span>',
         # Names stand below each other, with a label or without.
         f'{label.format("")}bad <span class="unit">[$\\unknown$]</span>',
         f"{label.format('')}same",
@@ -176,8 +191,12 @@ def test_parameters_are_written_with_label_name_and_unit(tmp_path: Path) -> None
 
 def test_verdicts_in_tables_do_not_depend_on_colour(tmp_path: Path) -> None:
     table = pd.DataFrame({"verdict": ["within", "undecided", "FAILED", "outside", "not within"]})
-    text = render(tmp_path / "a.html", "Title", [Section("S", "", table=table)]).read_text(encoding="utf-8")
-    badges = re.findall(r'<span class="badge (\w+)"><span aria-hidden="true">(.)</span> (\w+)</span>', text)
+    text = render(tmp_path / "a.html", "Title", [Section("S", "", table=table)]).read_text(
+        encoding="utf-8"
+    )
+    badges = re.findall(
+        r'<span class="badge (\w+)"><span aria-hidden="true">(.)</span> (\w+)</span>', text
+    )
     assert badges == [
         ("passed", "\u2713", "within"),
         ("doubtful", "?", "undecided"),
@@ -190,11 +209,18 @@ def test_verdicts_in_tables_do_not_depend_on_colour(tmp_path: Path) -> None:
 def test_figures_are_numbered_throughout(tmp_path: Path) -> None:
     sections = [Section(name, "", figures=[Figure(Drawing(), name)]) for name in ("One", "Two")]
     text = render(tmp_path / "a.html", "Title", sections).read_text(encoding="utf-8")
-    assert re.findall(r"<figcaption><strong>(.*?)</strong> (\w+)", text) == [("Figure 1.", "One"), ("Figure 2.", "Two")]
+    assert re.findall(r"<figcaption><strong>(.*?)</strong> (\w+)", text) == [
+        ("Figure 1.", "One"),
+        ("Figure 2.", "Two"),
+    ]
 
 
 def test_settings_are_flat_and_keep_their_digits(tmp_path: Path) -> None:
-    settings = {"flow": {"blocks": [{"units": 64}, {"units": 32}], "rates": {}}, "rate": 0.123456789, "sizes": [1, 2]}
+    settings = {
+        "flow": {"blocks": [{"units": 64}, {"units": 32}], "rates": {}},
+        "rate": 0.123456789,
+        "sizes": [1, 2],
+    }
     text = render(tmp_path / "a.html", "Title", [], settings=settings).read_text(encoding="utf-8")
     rows = dict(re.findall(r"<dt>(.*?)</dt><dd>(.*?)</dd>", text))
     assert rows["flow.blocks[0].units"] == "64"
@@ -207,7 +233,9 @@ def test_settings_are_flat_and_keep_their_digits(tmp_path: Path) -> None:
 def test_letters_of_wide_tables_shrink_in_print(tmp_path: Path) -> None:
     def size(columns: int) -> float:
         table = pd.DataFrame(0.5, index=["row"], columns=[f"column{i}" for i in range(columns)])
-        text = render(tmp_path / "a.html", "Title", [Section("S", "", table=table)]).read_text(encoding="utf-8")
+        text = render(tmp_path / "a.html", "Title", [Section("S", "", table=table)]).read_text(
+            encoding="utf-8"
+        )
         assert ('class="tight"' in text) == (columns > 20)
         return float(re.search(r"--print:([\d.]+)pt", text)[1])
 

@@ -1,4 +1,4 @@
-"""Truncated rounds: what they are fitted to, that they go on where they were stopped, and what is refused."""
+"""Truncated rounds: what they are fitted to, that they continue when stopped, what is refused."""
 
 import json
 import shutil
@@ -17,11 +17,21 @@ from tests.helpers.models import small_flow
 tfd = tfp.distributions
 # Weights are averaged over few steps, as there are few in all.
 OPTIMIZATION = bi.Optimization(average=0.9, learning_rate=1e-2)
-OPTIONS = {"simulations": 200, "steps": 300, "optimization": OPTIMIZATION, "seed": 1, "progress": False}
+OPTIONS = {
+    "simulations": 200,
+    "steps": 300,
+    "optimization": OPTIMIZATION,
+    "seed": 1,
+    "progress": False,
+}
 OBSERVATION = {"x": np.array([0.8, 1.1], np.float32), "scale": 2.0}
 
 
-@bi.simulator(prior={"mean": tfd.Normal(0.0, 3.0)}, context={"scale": tfd.Uniform(1.0, 5.0)}, on_nonfinite="redraw")
+@bi.simulator(
+    prior={"mean": tfd.Normal(0.0, 3.0)},
+    context={"scale": tfd.Uniform(1.0, 5.0)},
+    on_nonfinite="redraw",
+)
 def readings(parameters, context, seed):
     """Two readings of a mean; the largest means fail."""
     noise = tf.random.stateless_normal((tf.shape(parameters["mean"])[0], 2), seed)
@@ -110,7 +120,8 @@ def test_finished_rounds_are_read_and_more_are_added(finished, tmp_path, monkeyp
 
 def test_interrupted_rounds_go_on_as_though_nothing_had_happened(finished, tmp_path, monkeypatch):
     result, _ = finished
-    fit, calls = bi.AmortizedPosterior.fit, []
+    fit = bi.AmortizedPosterior.fit
+    calls = []
 
     def interrupted(self, *arguments, **options):
         calls.append(1)
@@ -135,12 +146,21 @@ def test_interrupted_rounds_go_on_as_though_nothing_had_happened(finished, tmp_p
         ({"mass": 1e-3}, "mass 0.0001"),
         ({"observation": {**OBSERVATION, "scale": 3.0}}, "observation"),
         ({"posterior": bi.AmortizedPosterior(readings, flow=small_flow())}, "network"),
-        ({"posterior": bi.AmortizedPosterior(bi.get("linear")), "observation": {"y": 1.5}}, "simulator 'readings'"),
+        (
+            {"posterior": bi.AmortizedPosterior(bi.get("linear")), "observation": {"y": 1.5}},
+            "simulator 'readings'",
+        ),
     ],
 )
 def test_rounds_of_something_else_are_refused(finished, changed, named):
     _, folder = finished
-    given = {"posterior": template(), "observation": OBSERVATION, "folder": folder, **OPTIONS, **changed}
+    given = {
+        "posterior": template(),
+        "observation": OBSERVATION,
+        "folder": folder,
+        **OPTIONS,
+        **changed,
+    }
     with pytest.raises(InputError, match=f"expected: {named}") as error:
         bi.truncated_rounds(given.pop("posterior"), given.pop("observation"), **given)
     assert "or another folder" in str(error.value)
@@ -184,7 +204,9 @@ def test_simulations_of_something_else_are_refused_and_stay(finished, tmp_path, 
         if what != "a bank":
             bank._store.forget(0)
     before = {file: file.read_bytes() for file in place.rglob("*") if file.is_file()}
-    with pytest.raises(BankError, match=r"(?s)something else.*another place|from a proposal.*another folder"):
+    with pytest.raises(
+        BankError, match=r"(?s)something else.*another place|from a proposal.*another folder"
+    ):
         bi.truncated_rounds(template(), OBSERVATION, rounds=2, folder=copy, **OPTIONS)
     assert {file: file.read_bytes() for file in place.rglob("*") if file.is_file()} == before
 
@@ -212,10 +234,16 @@ def test_a_bank_that_is_not_finished_is_written_again(finished, tmp_path):
 
 def test_what_cannot_be_truncated_is_refused():
     with pytest.raises(InputError, match="without batch axis"):
-        bi.truncated_rounds(template(), {"x": np.zeros((3, 2)), "scale": np.full(3, 2.0)}, **OPTIONS)
-    counts = bi.simulator(prior={"k": tfd.Poisson([3.0] * 4)})(lambda parameters, seed: {"x": 1.0 * parameters["k"]})
+        bi.truncated_rounds(
+            template(), {"x": np.zeros((3, 2)), "scale": np.full(3, 2.0)}, **OPTIONS
+        )
+    counts = bi.simulator(prior={"k": tfd.Poisson([3.0] * 4)})(
+        lambda parameters, seed: {"x": 1.0 * parameters["k"]}
+    )
     with pytest.raises(InputError, match="at most three integers"):
-        bi.truncated_rounds(bi.AmortizedPosterior(counts, flow=small_flow()), {"x": np.ones(4)}, **OPTIONS)
+        bi.truncated_rounds(
+            bi.AmortizedPosterior(counts, flow=small_flow()), {"x": np.ones(4)}, **OPTIONS
+        )
 
 
 @pytest.mark.parametrize(
@@ -228,7 +256,9 @@ def test_what_cannot_be_truncated_is_refused():
 )
 def test_mistakes_are_told_before_anything_is_simulated(wrong, named, tmp_path):
     with pytest.raises(InputError, match=named):
-        bi.truncated_rounds(template(), OBSERVATION, folder=tmp_path / "new", **{**OPTIONS, **wrong})
+        bi.truncated_rounds(
+            template(), OBSERVATION, folder=tmp_path / "new", **{**OPTIONS, **wrong}
+        )
     assert not (tmp_path / "new").exists()
 
 
@@ -236,8 +266,12 @@ def test_mistakes_are_told_before_anything_is_simulated(wrong, named, tmp_path):
 def test_two_moons():
     """The truncation keeps the exact posterior, from a small part of the prior."""
     data = {"x": np.array([-0.6396706, 0.16234657], np.float32)}
-    posterior = bi.AmortizedPosterior(two_moons.two_moons, flow=bi.flows.coupling(blocks=4, hidden=(64, 64)))
-    result = bi.truncated_rounds(posterior, data, rounds=2, simulations=1_000, seed=1, steps=800, progress=False)
+    posterior = bi.AmortizedPosterior(
+        two_moons.two_moons, flow=bi.flows.coupling(blocks=4, hidden=(64, 64))
+    )
+    result = bi.truncated_rounds(
+        posterior, data, rounds=2, simulations=1_000, seed=1, steps=800, progress=False
+    )
     exact = two_moons.exact(data, 2_000, seed=1)
     assert result.rounds["share"][2] < 0.25
     assert result.truncation.contains(exact).mean() > 0.99

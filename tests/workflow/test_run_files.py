@@ -29,16 +29,24 @@ LINEAR = bi.get("linear")
 
 
 def files(folder: Path) -> dict[str, bytes]:
-    return {str(file.relative_to(folder)): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+    return {
+        str(file.relative_to(folder)): file.read_bytes()
+        for file in folder.rglob("*")
+        if file.is_file()
+    }
 
 
 def train(folder: Path, steps: int = 4, **options) -> bi.AmortizedPosterior:
-    return train_into(folder, LINEAR, seed=1, steps=steps, batch_size=16, networks=(None, small_flow()), **options)
+    return train_into(
+        folder, LINEAR, seed=1, steps=steps, batch_size=16, networks=(None, small_flow()), **options
+    )
 
 
 @pytest.fixture(scope="module")
 def posterior() -> bi.AmortizedPosterior:
-    return bi.AmortizedPosterior(LINEAR, flow=small_flow()).fit(steps=4, batch_size=16, seed=1, progress=False)
+    return bi.AmortizedPosterior(LINEAR, flow=small_flow()).fit(
+        steps=4, batch_size=16, seed=1, progress=False
+    )
 
 
 def infer(run: Run, posterior: bi.AmortizedPosterior) -> None:
@@ -58,7 +66,10 @@ def train_there(run: Run, posterior: bi.AmortizedPosterior) -> None:
 
 
 COMMANDS = [
-    *((train_there, name) for name in (*TRAINING, *DIAGNOSIS, *ANSWER, *REPORT, "run.json", "figures/loss.png")),
+    *(
+        (train_there, name)
+        for name in (*TRAINING, *DIAGNOSIS, *ANSWER, *REPORT, "run.json", "figures/loss.png")
+    ),
     *((infer, name) for name in (*ANSWER, "run.json")),
     *((diagnose, name) for name in (*DIAGNOSIS, "run.json")),
     *((report, name) for name in REPORT),
@@ -90,8 +101,12 @@ def test_files_of_something_else_are_refused_before_anything_is_done(
     assert (folder / name).is_symlink() is linked
 
 
-@pytest.mark.parametrize(("command", "name"), [(infer, "predictive_y"), (infer, "pairs"), (diagnose, "recovery")])
-def test_figures_of_somebody_else_stay(command, name: str, posterior, tmp_path, monkeypatch) -> None:
+@pytest.mark.parametrize(
+    ("command", "name"), [(infer, "predictive_y"), (infer, "pairs"), (diagnose, "recovery")]
+)
+def test_figures_of_somebody_else_stay(
+    command, name: str, posterior, tmp_path, monkeypatch
+) -> None:
     table = pd.DataFrame()
     found = SimpleNamespace(
         verdict=table,
@@ -104,7 +119,9 @@ def test_figures_of_somebody_else_stay(command, name: str, posterior, tmp_path, 
     file.parent.mkdir()
     Image.new("RGB", (3, 3)).save(file)
     before = file.read_bytes()
-    with pytest.raises(InputError, match=rf"(?s)Figure .*{name}.*a file of something else.*move it away"):
+    with pytest.raises(
+        InputError, match=rf"(?s)Figure .*{name}.*a file of something else.*move it away"
+    ):
         command(Run(tmp_path), posterior)
     assert file.read_bytes() == before
 
@@ -130,7 +147,8 @@ def test_own_files_are_replaced_until_somebody_changes_them(posterior, tmp_path)
 
 @pytest.mark.parametrize("before", [True, False])
 def test_a_run_that_is_killed_knows_its_own_files(tmp_path, monkeypatch, before: bool) -> None:
-    own, replace = RunFiles(tmp_path), Path.replace
+    own = RunFiles(tmp_path)
+    replace = Path.replace
 
     def killed(self, target) -> Path:
         if Path(target).name == "history.csv":
@@ -152,7 +170,9 @@ def test_a_run_that_is_killed_knows_its_own_files(tmp_path, monkeypatch, before:
     assert set(files(tmp_path)) == {"history.csv", "run.json"}
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{}", '{"files": []}', '{"files": {"a": 1}}', '{"name": "web"}', "\xff"])
+@pytest.mark.parametrize(
+    "content", ["", "[]", "{}", '{"files": []}', '{"files": {"a": 1}}', '{"name": "web"}', "\xff"]
+)
 def test_a_list_of_something_else_is_refused(tmp_path, content: str) -> None:
     (tmp_path / run_files._LIST).write_text(content, "latin-1")
     with pytest.raises(InputError, match=r"run\.json of something else"):
@@ -210,13 +230,17 @@ def test_pictures_are_replaced_if_they_are_ours(tmp_path) -> None:
     (tmp_path / "nowhere.png").symlink_to(tmp_path / "nothing")
     before = files(tmp_path)
     for name in ("mine", "text", "link", "nowhere"):
-        with pytest.raises(InputError, match=rf"(?s){name}\.png.*a figure that bayesinn wrote.*something else"):
+        with pytest.raises(
+            InputError, match=rf"(?s){name}\.png.*a figure that bayesinn wrote.*something else"
+        ):
             save_all([("new", picture), (name, picture)], tmp_path)
     assert files(tmp_path) == before
     assert not os.path.lexists(tmp_path / "nothing")
 
 
-def test_a_figure_or_report_that_can_not_be_written_leaves_the_old_one(tmp_path, monkeypatch) -> None:
+def test_a_figure_or_report_that_can_not_be_written_leaves_the_old_one(
+    tmp_path, monkeypatch
+) -> None:
     file = tmp_path / "loss.png"
     plots.save(Figure(), file)
     before = files(tmp_path)
@@ -226,7 +250,9 @@ def test_a_figure_or_report_that_can_not_be_written_leaves_the_old_one(tmp_path,
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Figure, "savefig", full)
-    with pytest.raises(bi.core.errors.SavedPosteriorError, match=r"(?s)No space left.*still complete"):
+    with pytest.raises(
+        bi.core.errors.SavedPosteriorError, match=r"(?s)No space left.*still complete"
+    ):
         plots.save(Figure(), file)
     assert files(tmp_path) == before
 

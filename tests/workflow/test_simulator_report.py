@@ -1,4 +1,4 @@
-"""The simulator report finds each fault of a purpose-made faulty simulator, and none of a healthy one."""
+"""The simulator report finds each fault of a purpose-made simulator, and none of a healthy one."""
 
 from __future__ import annotations
 
@@ -42,7 +42,9 @@ def corner(parameters):
 def report_on(function, prior=None, n=600, **options) -> SimulatorReport:
     """Simulate few: what is tested here shows at once."""
     return simulator_report(
-        bi.simulator(prior=prior or PRIOR, units={"rate": "1/day"}, **options)(function), simulations=n, seed=1
+        bi.simulator(prior=prior or PRIOR, units={"rate": "1/day"}, **options)(function),
+        simulations=n,
+        seed=1,
     )
 
 
@@ -65,8 +67,11 @@ def test_sir_is_healthy_in_both_engines() -> None:
         report = simulator_report(bi.get(name), simulations=n)
         assert report.ok
         assert "networks see asinh(x / " in advice(report, "hint")["cases"]
-        # Of 2,000 simulations all five parameters are seen; p of the weakest was 8e-7 to 0.015 over six seeds.
-        assert name == "sir_numpy" or all(p < 0.01 for p in report["influence"].associations.values())
+        # Of 2,000 simulations all five parameters are seen; p of the weakest was 8e-7 to 0.015 over
+        # six seeds.
+        assert name == "sir_numpy" or all(
+            p < 0.01 for p in report["influence"].associations.values()
+        )
         assert "lambda [1/day]" in repr(report)
         assert report["predictive"].table.loc["cases", "scaling"].startswith("asinh")
         assert ("in the plain graph" in report["speed"].text) is (name == "sir")
@@ -83,11 +88,15 @@ def test_the_seed_decides_every_number() -> None:
     def one_by_one(parameters, generator):
         return {"x": parameters["rate"] + parameters["size"] * generator.normal(size=3)}
 
-    first, second = (report_on(one_by_one, engine="python", workers=workers, n=60) for workers in (1, 2))
+    first, second = (
+        report_on(one_by_one, engine="python", workers=workers, n=60) for workers in (1, 2)
+    )
     assert first["prior"].table.equals(second["prior"].table)
     assert first["predictive"].table.equals(second["predictive"].table)
     assert first["influence"].associations == second["influence"].associations
-    first, second, other = (simulator_report(bi.get("linear"), simulations=60, seed=seed) for seed in (1, 1, 2))
+    first, second, other = (
+        simulator_report(bi.get("linear"), simulations=60, seed=seed) for seed in (1, 1, 2)
+    )
     for check in ("prior", "predictive"):
         assert first[check].table.equals(second[check].table)
         assert not first[check].table.equals(other[check].table)
@@ -96,7 +105,9 @@ def test_the_seed_decides_every_number() -> None:
 @pytest.mark.parametrize("policy", ["raise", "redraw"])
 def test_failures_in_a_corner_are_found_before_the_policy_hides_them(policy: str) -> None:
     report = report_on(
-        lambda parameters, seed: {"x": tf.where(corner(parameters), np.nan, noisy(parameters, seed))},
+        lambda parameters, seed: {
+            "x": tf.where(corner(parameters), np.nan, noisy(parameters, seed))
+        },
         n=2_000,
         on_nonfinite=policy,
     )
@@ -111,7 +122,9 @@ def test_failures_in_a_corner_are_found_before_the_policy_hides_them(policy: str
     assert report["failures"].table.loc["rate", "failing 5 %"] > 0.79
     assert report["failures"].shares.loc["x", "nan"] == report["failures"].share
     assert report.ok is (policy == "redraw")
-    assert "% of them fail" in advice(report, "problem" if policy == "raise" else "hint")["failures"]
+    assert (
+        "% of them fail" in advice(report, "problem" if policy == "raise" else "hint")["failures"]
+    )
     # What remains is described without them.
     assert np.isfinite(report["predictive"].table.loc["x[0]", "maximum"])
 
@@ -128,7 +141,11 @@ def test_failures_everywhere_have_no_region() -> None:
 
 
 def test_most_simulations_failing_is_a_problem_under_any_policy() -> None:
-    report = report_on(lambda parameters, seed: {"x": tf.sqrt(parameters["size"] - 8.5)}, n=50, on_nonfinite="redraw")
+    report = report_on(
+        lambda parameters, seed: {"x": tf.sqrt(parameters["size"] - 8.5)},
+        n=50,
+        on_nonfinite="redraw",
+    )
     assert "most draws are lost" in advice(report, "problem")["failures"]
     assert report["noise"].deterministic == ()  # too few are left to tell
 
@@ -165,15 +182,21 @@ NOISE_FAULTS = {
     "deterministic": ("posterior is singular", lambda parameters, seed: {"x": signal(parameters)}),
     "shared": (
         "every simulation of a batch has the same noise",
-        lambda parameters, seed: {"x": signal(parameters) + tf.random.stateless_normal((1, 3), seed)},
+        lambda parameters, seed: {
+            "x": signal(parameters) + tf.random.stateless_normal((1, 3), seed)
+        },
     ),
     "irreproducible": (
         "differs though parameters and seed are the same",
-        lambda parameters, seed: {"x": signal(parameters) + tf.random.normal(tf.shape(signal(parameters)))},
+        lambda parameters, seed: {
+            "x": signal(parameters) + tf.random.normal(tf.shape(signal(parameters)))
+        },
     ),
     "unaffected": (
         "says nothing about them",
-        lambda parameters, seed: {"x": tf.random.stateless_normal(tf.shape(signal(parameters)), seed)},
+        lambda parameters, seed: {
+            "x": tf.random.stateless_normal(tf.shape(signal(parameters)), seed)
+        },
     ),
 }
 
@@ -191,10 +214,16 @@ def test_faults_of_the_noise_in_workers() -> None:
         return {"x": parameters["rate"] + np.random.default_rng(1).normal(size=3)}
 
     def shared(parameters, generator):
-        return {"x": parameters["rate"][:, None] + parameters["size"][:, None] + generator.normal(size=3)}
+        return {
+            "x": parameters["rate"][:, None]
+            + parameters["size"][:, None]
+            + generator.normal(size=3)
+        }
 
     assert report_on(own_seed, engine="python", workers=1, n=60)["noise"].deterministic == ("x",)
-    assert report_on(shared, engine="python", workers=1, batched=True, n=60)["noise"].shared == ("x",)
+    assert report_on(shared, engine="python", workers=1, batched=True, n=60)["noise"].shared == (
+        "x",
+    )
 
 
 def test_what_is_deterministic_but_discrete_is_a_hint_and_what_is_rare_is_fine() -> None:
@@ -221,7 +250,8 @@ def test_scales_that_float32_or_the_library_can_not_hold() -> None:
         }
 
     report = report_on(extreme)
-    problems, hints = advice(report, "problem"), advice(report, "hint")
+    problems = advice(report, "problem")
+    hints = advice(report, "hint")
     assert "infinite in float32" in problems["infinite"]
     assert "of which single precision keeps " in problems["offset"]
     assert "Subtract an offset" in problems["offset"]
@@ -251,7 +281,9 @@ def test_a_parameter_that_hides_is_not_said_to_do_nothing() -> None:
 
 
 def test_simulations_that_come_again() -> None:
-    report = report_on(lambda parameters, seed: {"x": tf.nn.relu(noisy(parameters, seed)[:, 2] - 20.0)})
+    report = report_on(
+        lambda parameters, seed: {"x": tf.nn.relu(noisy(parameters, seed)[:, 2] - 20.0)}
+    )
     assert report["outputs"].repeats == pytest.approx(0.7, abs=0.07)
     assert report["outputs"].regions[0].rule.startswith("size < 6")
     assert "clipped" in advice(report, "problem")["repeats"]
@@ -289,7 +321,12 @@ def test_slow_programs_get_a_hint_that_fits_them(monkeypatch: pytest.MonkeyPatch
     program = bi.command_simulator(["printf", '{{"x": [{rate}, {seed}]}}'], prior=PRIOR, workers=1)
     _, speed = pilot.draw(program, 50, seed=1, batch_size=256)
     (hint,) = speed.advice
-    for fragment in ("bank (bayesinn simulate)", "more workers", "cluster", "A Python function may"):
+    for fragment in (
+        "bank (bayesinn simulate)",
+        "more workers",
+        "cluster",
+        "A Python function may",
+    ):
         assert fragment in hint.text
 
 
@@ -317,9 +354,14 @@ def test_rules_merge_what_belongs_together_and_stay_silent_by_chance() -> None:
     assert regions(columns, middle, Labels())[0].rule in {
         f"{low} < a < {high}" for low in (0.39, 0.4) for high in (0.59, 0.6)
     }
-    assert regions(columns, columns["b"] > 1e-6, Labels())[0].rule.startswith(("b > 1e-06", "b > 9.9e-07", "b > 1.0"))
+    assert regions(columns, columns["b"] > 1e-6, Labels())[0].rule.startswith(
+        ("b > 1e-06", "b > 9.9e-07", "b > 1.0")
+    )
     # Over 100 data sets of each size none had a region by chance.
-    assert all(regions(columns, generator.uniform(size=2_000) < share, Labels()) == () for share in (0.01, 0.1, 0.5))
+    assert all(
+        regions(columns, generator.uniform(size=2_000) < share, Labels()) == ()
+        for share in (0.01, 0.1, 0.5)
+    )
 
 
 def test_one_extreme_simulation_makes_no_copies() -> None:
@@ -336,7 +378,8 @@ def test_associations_have_size_and_power() -> None:
     generator = np.random.default_rng(1)
     found = []
     for _ in range(100):
-        theta, noise = generator.normal(size=(2, 300)), generator.normal(size=(300, 10))
+        theta = generator.normal(size=(2, 300))
+        noise = generator.normal(size=(300, 10))
         found.append(associations({"a": theta[0], "b": theta[1]}, {"x": theta[0][:, None] + noise}))
     assert all(p["a"] < 1e-6 for p in found)
     # 5 % expected; 400 data sets gave 5.2 %.
@@ -348,7 +391,8 @@ def test_associations_have_size_and_power() -> None:
 
 
 def test_padding_is_left_out() -> None:
-    x, n = np.array([[1.0, 9.0], [1.0, 2.0], [3.0, 9.0]]), np.array([1, 2, 1])
+    x = np.array([[1.0, 9.0], [1.0, 2.0], [3.0, 9.0]])
+    n = np.array([1, 2, 1])
 
     def observables(x, n):
         drawn = Simulations({"rate": np.zeros(3)}, {"n": n}, {"x": x}, 0)
@@ -369,7 +413,10 @@ def test_speed_in_words() -> None:
     ("call", "message"),
     [
         (lambda: simulator_report("linear"), "(?s)a Simulator.*'linear'.*bi.get"),
-        (lambda: simulator_report(bi.get("linear"), simulations=49), "(?s)'simulations'.*of 50 or more.*49"),
+        (
+            lambda: simulator_report(bi.get("linear"), simulations=49),
+            "(?s)'simulations'.*of 50 or more.*49",
+        ),
         (lambda: simulator_report(bi.get("linear"), batch_size=0), "'batch_size'"),
         (lambda: simulator_report(bi.get("linear"), seed=-1), "'seed'"),
     ],

@@ -1,4 +1,4 @@
-"""The truncated prior: its regions, its mass, and its draws, with exact posteriors in place of trained ones."""
+"""The truncated prior: its regions, mass and draws, with exact posteriors, not trained ones."""
 
 import types
 
@@ -21,7 +21,9 @@ class Exact:
     def __init__(self, shift=0.0, width=1.0):
         mean, covariance = linear.posterior_moments(np.array([1.5]))
         self.law = stats.multivariate_normal(mean[0] + shift, width**2 * covariance)
-        self.evaluator = types.SimpleNamespace(prior_log_prob=lambda values: prior.logpdf(stack(values)))
+        self.evaluator = types.SimpleNamespace(
+            prior_log_prob=lambda values: prior.logpdf(stack(values))
+        )
 
     def sample(self, data, *, draws, seed):
         return dict(zip(("x1", "x2"), self.law.rvs(draws, random_state=seed).T, strict=True))
@@ -30,7 +32,9 @@ class Exact:
         return self.law.logpdf(stack(parameters))
 
     def squared_radius(self, values):
-        return ((values - self.law.mean) @ np.linalg.inv(self.law.cov) * (values - self.law.mean)).sum(axis=1)
+        return (
+            (values - self.law.mean) @ np.linalg.inv(self.law.cov) * (values - self.law.mean)
+        ).sum(axis=1)
 
 
 prior = stats.multivariate_normal(np.zeros(2), np.eye(2))
@@ -61,7 +65,9 @@ def test_region_is_the_ellipse_with_all_but_the_mass():
 def test_mass_is_that_of_the_prior():
     values = prior.rvs(400_000, random_state=3)
     region = narrowed(Exact())
-    assert region.share == pytest.approx(region.contains({"x1": values[:, 0], "x2": values[:, 1]}).mean(), rel=0.03)
+    assert region.share == pytest.approx(
+        region.contains({"x1": values[:, 0], "x2": values[:, 1]}).mean(), rel=0.03
+    )
 
 
 @pytest.mark.parametrize("least", [0.0, 1.0], ids=["from the prior", "from the posterior"])
@@ -82,17 +88,23 @@ def test_draws_are_prior_draws_inside(least, monkeypatch):
 
 
 def test_each_region_lies_inside_of_those_before():
-    first, second = Exact(), Exact(shift=0.5, width=2.0)
+    first = Exact()
+    second = Exact(shift=0.5, width=2.0)
     values = prior.rvs(100_000, random_state=3)
     points = {"x1": values[:, 0], "x2": values[:, 1]}
-    both, alone = narrowed(first, second), [narrowed(first), narrowed(second)]
-    np.testing.assert_array_equal(both.contains(points), alone[0].contains(points) & alone[1].contains(points))
+    both = narrowed(first, second)
+    alone = [narrowed(first), narrowed(second)]
+    np.testing.assert_array_equal(
+        both.contains(points), alone[0].contains(points) & alone[1].contains(points)
+    )
     assert both.contains(points).sum() < alone[1].contains(points).sum()
 
 
 def test_draws_are_a_function_of_seed_round_and_attempt():
     region = narrowed(Exact())
-    first, again, *others = (region.sample(50, *keys)["x1"] for keys in ((1, 0, 0), (1, 0, 0), (2, 0, 0), (1, 0, 1)))
+    first, again, *others = (
+        region.sample(50, *keys)["x1"] for keys in ((1, 0, 0), (1, 0, 0), (2, 0, 0), (1, 0, 1))
+    )
     np.testing.assert_array_equal(first, again)
     assert all(not np.array_equal(first, other) for other in others)
 

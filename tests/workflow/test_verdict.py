@@ -1,4 +1,4 @@
-"""The verdict: how wrong a posterior is, whether enough was looked at, and what its reader is told."""
+"""The verdict: how wrong a posterior is, whether enough was seen, and what it tells its reader."""
 
 from __future__ import annotations
 
@@ -56,26 +56,41 @@ def test_a_correct_posterior_is_within_tolerance_once_enough_was_looked_at() -> 
 
 def test_the_number_of_simulations_that_would_tell() -> None:
     one = np.ones(1)
-    deviation = Deviation("shift", "sd", "shift", ("a",), 0.03 * one, -0.03 * one, 0.09 * one, 1_000)
+    deviation = Deviation(
+        "shift", "sd", "shift", ("a",), 0.03 * one, -0.03 * one, 0.09 * one, 1_000
+    )
     # Half the interval, 0.06, must become as wide as the distance from the tolerance.
     assert deviation.simulations_needed(0.07) == pytest.approx(1_000 * (0.06 / 0.04) ** 2)
-    # What is wider than the tolerance must first become half as wide as that, wherever the estimate lies.
+    # What is wider than the tolerance must first become half as wide as that, wherever the estimate
+    # lies.
     assert deviation.simulations_needed(0.05) == pytest.approx(1_000 * (0.06 / 0.025) ** 2)
     near = dataclasses.replace(deviation, estimate=0.07 * one, lower=0.01 * one, upper=0.13 * one)
     assert np.isinf(near.simulations_needed(0.07))
     assert deviation.text(0) == "a: too high, by 0.03 (0 to 0.09) sd"
 
 
-@pytest.mark.parametrize(("simulations", "needed"), [(500, 2_000), (2_000, 32_000), (10_000, 96_000)])
-def test_checks_that_take_a_part_of_the_simulations_need_more_of_them(simulations: int, needed: int) -> None:
-    size, one = part_of(simulations), np.ones(1)
+@pytest.mark.parametrize(
+    ("simulations", "needed"), [(500, 2_000), (2_000, 32_000), (10_000, 96_000)]
+)
+def test_checks_that_take_a_part_of_the_simulations_need_more_of_them(
+    simulations: int, needed: int
+) -> None:
+    size = part_of(simulations)
+    one = np.ones(1)
     error = Deviation("gap", "nats", "nats", ("a",), 0.05 * one, -0.05 * one, 0.15 * one, size)
-    checks = [Check(name="own", group="over the prior", run=print, needs=needs) for needs in ([], ["log_likelihood"])]
+    checks = [
+        Check(name="own", group="over the prior", run=print, needs=needs)
+        for needs in ([], ["log_likelihood"])
+    ]
     findings = [
-        Finding(dataclasses.replace(check, deviations=lambda _: [error]), 0, bi.Tolerances(), Labels())
+        Finding(
+            dataclasses.replace(check, deviations=lambda _: [error]), 0, bi.Tolerances(), Labels()
+        )
         for check in checks
     ]
-    whole, part = (Judgement([finding], ("a",), bi.Tolerances(), simulations, 200) for finding in findings)
+    whole, part = (
+        Judgement([finding], ("a",), bi.Tolerances(), simulations, 200) for finding in findings
+    )
     # Half the interval, 0.1, must become as wide as the distance from the tolerance, 0.05.
     assert whole.simulations_needed == pytest.approx(4 * simulations)
     assert part.simulations_needed == pytest.approx(needed)
@@ -101,7 +116,9 @@ def test_every_fault_is_outside_at_a_thousand_simulations(fault: Fault, guilty: 
     verdict = found.advice
     assert {line.partition(":")[0] for line in verdict.doubtful} >= set(found.outside)
     assert verdict.actions
-    assert all(line.endswith(".") for line in (*verdict.trusted, *verdict.doubtful, *verdict.actions))
+    assert all(
+        line.endswith(".") for line in (*verdict.trusted, *verdict.doubtful, *verdict.actions)
+    )
 
 
 def test_readings_name_direction_and_size() -> None:
@@ -124,7 +141,11 @@ def test_the_headline_is_made_of_sentences() -> None:
     assert [error.grade for error in finding.errors] == ["undecided", "outside"]
     text = dataclasses.replace(found.judgement, findings=[finding]).verdict().text
     assert text.endswith(f"each. {finding.found}.")
-    joint = found.findings[0].errors[0]._replace(column="joint", text="intervals hold the truth too rarely")
+    joint = (
+        found.findings[0]
+        .errors[0]
+        ._replace(column="joint", text="intervals hold the truth too rarely")
+    )
     assert joint.sentence == "Intervals hold the truth too rarely"
 
 
@@ -145,7 +166,8 @@ def test_intervals_of_a_shifted_posterior_are_not_trusted_although_coverage_is_w
 def test_what_knows_nothing_never_reads_as_fine() -> None:
     # The posterior of parameters that the data say nothing about: the prior, correctly.
     generator = np.random.default_rng(1)
-    truth, prior = generator.normal(size=20_000), generator.normal(size=20_000)
+    truth = generator.normal(size=20_000)
+    prior = generator.normal(size=20_000)
     draws = generator.normal(size=(20_000, 100))
     found = diagnose_arrays(Evidence({"q": truth}, {"q": draws}, {"q": prior}, seed=1))
     assert not found.outside
@@ -155,7 +177,8 @@ def test_what_knows_nothing_never_reads_as_fine() -> None:
     data = truth + generator.normal(size=20_000)
     known = data[:, None] / 2.0 + np.sqrt(0.5) * generator.normal(size=(20_000, 100))
     other = generator.normal(size=20_000)
-    truths, both = {"k": truth, "q": other}, {"k": known, "q": draws}
+    truths = {"k": truth, "q": other}
+    both = {"k": known, "q": draws}
     found = diagnose_arrays(Evidence(truths, both, {"k": prior, "q": prior[::-1]}, seed=1))
     assert found.grade == "within"
     assert "knows nothing about q" in found.advice.text
@@ -164,7 +187,10 @@ def test_what_knows_nothing_never_reads_as_fine() -> None:
 
 def test_tolerances_are_declared_and_checked() -> None:
     assert (
-        diagnosis("too wide", tolerances=bi.Tolerances(shift=1.0, spread=30.0, coverage=30.0, correlation=1.0)).grade
+        diagnosis(
+            "too wide",
+            tolerances=bi.Tolerances(shift=1.0, spread=30.0, coverage=30.0, correlation=1.0),
+        ).grade
         == "within"
     )
     with pytest.raises(InputError, match=r"(?s)Tolerance 'shift'.*above 0.*-1"):
@@ -174,7 +200,9 @@ def test_tolerances_are_declared_and_checked() -> None:
 def test_a_larger_fit_bounds_what_is_missing_from_below() -> None:
     wrong = case("wrong correlation", size=2_000)
     better = Conjugate().log_prob(wrong.theta[:, None], wrong.data)[:, 0]
-    evidence = Evidence(wrong.truth, wrong.draws, wrong.truth, log_prob=wrong.log_prob, other_log_prob=better)
+    evidence = Evidence(
+        wrong.truth, wrong.draws, wrong.truth, log_prob=wrong.log_prob, other_log_prob=better
+    )
     found = diagnose_arrays(evidence)
     assert "sharpness" in found.outside
     assert np.isinf(found.errors.query("check == 'sharpness'")["upper"]).all()
@@ -188,12 +216,17 @@ def test_advice_knows_which_other_checks_failed() -> None:
 
     def found(width: float) -> Diagnosis:
         draws = {name: width * value for name, value in blind.draws.items()}
-        return diagnose_arrays(Evidence(blind.truth, draws, blind.truth, references=blind.rough_estimates))
+        return diagnose_arrays(
+            Evidence(blind.truth, draws, blind.truth, references=blind.rough_estimates)
+        )
 
-    ignores, narrow = found(1.0), found(0.3)
+    ignores = found(1.0)
+    narrow = found(0.3)
     assert ignores.outside == ("TARP",)
     assert {"SBC", "TARP"} <= set(narrow.outside)
     # Only what passes SBC, and still fails TARP, ignores the data.
     assert any("summary network" in line for line in ignores.advice.actions)
     assert not any("summary network" in line for line in narrow.advice.actions)
-    assert not any(line.startswith("If ") for found in (ignores, narrow) for line in found.advice.actions)
+    assert not any(
+        line.startswith("If ") for found in (ignores, narrow) for line in found.advice.actions
+    )

@@ -56,19 +56,27 @@ def test_few_simulations_condemn_no_correct_posterior(size: int, repetitions: in
 
 def test_few_simulations_do_condemn_what_is_far_off() -> None:
     # For the prior also with seeds 2 and 3; the correlation is found with 1 and 3.
-    assert {"TARP", "fit to the data"} <= set(diagnose_arrays(evidence(50, 1, "prior", draws=100)).outside)
-    assert diagnose_arrays(evidence(50, 1, "wrong correlation", draws=100)).outside == ("dependence",)
+    assert {"TARP", "fit to the data"} <= set(
+        diagnose_arrays(evidence(50, 1, "prior", draws=100)).outside
+    )
+    assert diagnose_arrays(evidence(50, 1, "wrong correlation", draws=100)).outside == (
+        "dependence",
+    )
 
 
 def test_checks_columns_and_measures_share_one_probability() -> None:
     found = diagnose_arrays(evidence(100, 1))
     measures = [(item, deviation) for item in found.findings for deviation in item.deviations]
-    assert sum(item.error(deviation.measure) for item, deviation in measures) == pytest.approx(FAMILY_ERROR)
+    assert sum(item.error(deviation.measure) for item, deviation in measures) == pytest.approx(
+        FAMILY_ERROR
+    )
     sbc = found.findings[0]
     assert sbc.error("shift") > sbc.error("one-sided coverage error") > 0.0
     # A finding by itself has all of it.
     alone = Finding(sbc.check, sbc.result, sbc.tolerances, sbc.labels)
-    assert sum(alone.error(deviation.measure) for deviation in alone.deviations) == pytest.approx(FAMILY_ERROR)
+    assert sum(alone.error(deviation.measure) for deviation in alone.deviations) == pytest.approx(
+        FAMILY_ERROR
+    )
 
 
 def test_of_many_columns_each_has_its_part() -> None:
@@ -127,9 +135,17 @@ def test_fewer_simulations_than_checks_can_take_are_refused(simulations: int) ->
 
 @pytest.mark.parametrize(
     ("speed", "observed", "expected"),
-    [(0.5, False, 1_000), (20.0, False, 3_000), (40.3, False, 6_000), (1e6, False, 10_000), (60.0, True, 3_300)],
+    [
+        (0.5, False, 1_000),
+        (20.0, False, 3_000),
+        (40.3, False, 6_000),
+        (1e6, False, 10_000),
+        (60.0, True, 3_300),
+    ],
 )
-def test_the_default_follows_the_speed_of_the_simulator(monkeypatch, capsys, speed, observed, expected) -> None:
+def test_the_default_follows_the_speed_of_the_simulator(
+    monkeypatch, capsys, speed, observed, expected
+) -> None:
     monkeypatch.setattr(affordable, "_speed", lambda *_: speed)
 
     @bi.simulator(prior={"a": tfd.Normal(0.0, 1.0)}, engine="python", workers=1)
@@ -159,28 +175,47 @@ def test_the_speed_is_that_of_batches_that_take_long_enough(monkeypatch) -> None
 
 
 def test_what_decides_names_the_call_or_the_command() -> None:
-    deviation = Deviation("shift", "sd", "shift", ("a",), *(np.array([end]) for end in (0.0, -0.1, 0.1)), 1_000)
+    deviation = Deviation(
+        "shift", "sd", "shift", ("a",), *(np.array([end]) for end in (0.0, -0.1, 0.1)), 1_000
+    )
     check = Check(name="own", group="over the prior", run=print, deviations=lambda _: [deviation])
     undecided = Finding(check, 0, bi.Tolerances(), Labels())
 
     def said(*again) -> str:
-        return Judgement([undecided], ("a",), bi.Tolerances(), 1_000, 200, *again).verdict().actions[0]
+        return (
+            Judgement([undecided], ("a",), bi.Tolerances(), 1_000, 200, *again).verdict().actions[0]
+        )
 
     assert said() == "About 7,200 more simulations would tell: take 8,200 simulations."
     python = said(lambda name, value: _call({"seed": "3", "observed": "observed"}, name, value))
-    assert python.endswith("tell: bi.diagnose(posterior, simulations=8200, seed=3, observed=observed).")
-    options = {"data": [Path("my counts.csv")], "context": ["n=1", "m=2"], "simulations": [1_000], "seed": []}
+    assert python.endswith(
+        "tell: bi.diagnose(posterior, simulations=8200, seed=3, observed=observed)."
+    )
+    options = {
+        "data": [Path("my counts.csv")],
+        "context": ["n=1", "m=2"],
+        "simulations": [1_000],
+        "seed": [],
+    }
     shell = said(lambda name, value: command_with("diagnose", Path("runs/x"), options, name, value))
     assert shell.endswith(
-        "bayesinn diagnose runs/x --data 'my counts.csv' --context n=1 --context m=2 --simulations 8200."
+        "bayesinn diagnose runs/x --data 'my counts.csv' --context n=1 --context m=2 "
+        "--simulations 8200."
     )
 
 
 def test_an_error_beyond_its_tolerance_needs_what_is_sure() -> None:
-    near = Deviation("shift", "sd", "shift", ("a",), *(np.array([end]) for end in (0.2, 0.14, 0.26)), 1_000)
-    # Half the interval, 0.06, is smaller than the distance of 0.13: enough for 95 %, not for one in a million.
+    near = Deviation(
+        "shift", "sd", "shift", ("a",), *(np.array([end]) for end in (0.2, 0.14, 0.26)), 1_000
+    )
+    # Half the interval, 0.06, is smaller than the distance of 0.13: enough for 95 %, not for one in
+    # a million.
     assert near.simulations_needed(0.07) == pytest.approx(1_000 * (0.06 / 0.13) ** 2)
-    assert near.simulations_needed(0.07, 1e-6)[0] == pytest.approx(1_000 * (4.89 / 1.962 * 0.06 / 0.13) ** 2, rel=0.01)
+    assert near.simulations_needed(0.07, 1e-6)[0] == pytest.approx(
+        1_000 * (4.89 / 1.962 * 0.06 / 0.13) ** 2, rel=0.01
+    )
     # Where the error is clear, an interval that is wider than the tolerance asks for no more.
-    clear = Deviation("shift", "sd", "shift", ("a",), *(np.array([end]) for end in (1.0, 0.6, 1.4)), 20)
+    clear = Deviation(
+        "shift", "sd", "shift", ("a",), *(np.array([end]) for end in (1.0, 0.6, 1.4)), 20
+    )
     assert clear.simulations_needed(0.07, 1e-3)[0] < 40

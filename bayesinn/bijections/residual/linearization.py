@@ -10,10 +10,10 @@ _NUMBERS_AT_ONCE = 2**24
 
 
 class Linearization(NamedTuple):
-    """The Jacobian J of a dense network g at n points, as its matrices and the slopes of its activations.
+    """The Jacobian J of a dense network g at n points: its matrices and its activations' slopes.
 
-    Products with J cost as much as g itself, and J is never formed for them. There are k kernels (inputs, outputs) and
-    k - 1 slopes (n, outputs) between them; none for a linear function.
+    Products with J cost as much as g itself, and J is never formed for them. There are k kernels
+    (inputs, outputs) and k - 1 slopes (n, outputs) between them; none for a linear function.
     """
 
     kernels: list[tf.Tensor]
@@ -33,18 +33,25 @@ class Linearization(NamedTuple):
         return vectors
 
     def log_det(self) -> tf.Tensor:
-        """Return the log determinants of I + J, (n,), exactly, for J of norm below one; many points in pieces."""
+        """Return the exact log determinants (n,) of I + J for J of norm below one.
+
+        Many points are computed in pieces.
+        """
         rows = self.slopes[0].shape[0] if self.slopes else 1
         numbers_a_row = self.kernels[0].shape[0] * max(kernel.shape[1] for kernel in self.kernels)
         piece = max(1, _NUMBERS_AT_ONCE // numbers_a_row)
         if rows is not None and rows <= piece:
             return _log_det(self.jacobian())
-        return _in_pieces(lambda slopes: _log_det(Linearization(self.kernels, slopes).jacobian()), self.slopes, piece)
+        return _in_pieces(
+            lambda slopes: _log_det(Linearization(self.kernels, slopes).jacobian()),
+            self.slopes,
+            piece,
+        )
 
     def jacobian(self) -> tf.Tensor:
-        """Return the matrices J, (n, d, d), with outputs along rows; (1, d, d) for a linear function."""
-        # Row i is the image of the i-th unit vector. Kept flat between layers: one large product of matrices is
-        # several times as fast as a batch of small ones.
+        """Return the matrices J, (n, d, d), with outputs along rows; (1, d, d) if linear."""
+        # Row i is the image of the i-th unit vector. Kept flat between layers: one large product of
+        # matrices is several times as fast as a batch of small ones.
         dimension = self.kernels[0].shape[0]
         images = self.kernels[0][tf.newaxis]
         for kernel, slope in zip(self.kernels[1:], self.slopes, strict=True):
@@ -54,7 +61,7 @@ class Linearization(NamedTuple):
 
 
 def _log_det(jacobian: tf.Tensor) -> tf.Tensor:
-    """Return the log determinants (n,) of I + J, J (n, d, d) of norm below one, which makes them positive."""
+    """Return the log determinants (n,) of I + J, positive as J (n, d, d) has a norm below one."""
     dimension = jacobian.shape[-1]
     if dimension == 1:
         return tf.math.log1p(jacobian[:, 0, 0])
@@ -71,12 +78,16 @@ def _log_det_from_qr(matrices: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tenso
     value = tf.reduce_sum(tf.math.log(tf.abs(tf.linalg.diag_part(triangular))), axis=-1)
 
     def gradient(upstream: tf.Tensor) -> tf.Tensor:
-        return upstream[:, tf.newaxis, tf.newaxis] * tf.linalg.matrix_transpose(tf.linalg.inv(matrices))
+        return upstream[:, tf.newaxis, tf.newaxis] * tf.linalg.matrix_transpose(
+            tf.linalg.inv(matrices)
+        )
 
     return value, gradient
 
 
-def _in_pieces(function: Callable[[list[tf.Tensor]], tf.Tensor], arrays: list[tf.Tensor], most_rows: int) -> tf.Tensor:
+def _in_pieces(
+    function: Callable[[list[tf.Tensor]], tf.Tensor], arrays: list[tf.Tensor], most_rows: int
+) -> tf.Tensor:
     """Apply a function of rows to at most ``most_rows`` of them at a time; results are (n,)."""
     rows = tf.shape(arrays[0])[0]
     piece = tf.maximum(1, tf.minimum(rows, most_rows))
@@ -85,5 +96,7 @@ def _in_pieces(function: Callable[[list[tf.Tensor]], tf.Tensor], arrays: list[tf
     padded = [tf.pad(array, [[0, pieces * piece - rows], [0, 0]]) for array in arrays]
     stacked = [tf.reshape(array, (pieces, piece, array.shape[1])) for array in padded]
     # Padded slopes are zero, which makes the padded matrices the identity.
-    results = tf.map_fn(function, stacked, fn_output_signature=arrays[0].dtype, parallel_iterations=1)
+    results = tf.map_fn(
+        function, stacked, fn_output_signature=arrays[0].dtype, parallel_iterations=1
+    )
     return tf.reshape(results, (-1,))[:rows]

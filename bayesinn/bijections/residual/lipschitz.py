@@ -1,4 +1,4 @@
-"""Dense networks whose slope in their input is bounded, by the spectral normalisation of their matrices."""
+"""Dense networks with a bounded slope in their input, by spectral normalisation of matrices."""
 
 import itertools
 from collections.abc import Callable, Sequence
@@ -10,14 +10,18 @@ import tensorflow as tf
 
 from bayesinn.bijections.residual.linearization import Linearization
 
-# 256 steps of power iteration: the bound is above the largest singular value by at most 0.8 % for 64 units.
+# 256 steps of power iteration: the bound is above the largest singular value by at most 0.8 % for
+# 64 units.
 _SQUARINGS = 8
 
 
 def lipswish(x: tf.Tensor, steepness: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Return value and slope of swish divided by 1.1, whose steepest slope is 0.99985 whatever the steepness."""
-    # Its second derivative doesn't vanish where the slope is near one. ReLU's does, and with it the gradient of the
-    # log-determinant. See Chen et al. (2019), arXiv:1906.02735.
+    """Return value and slope of swish divided by 1.1, whose steepest slope is always 0.99985.
+
+    This holds whatever the steepness.
+    """
+    # Its second derivative doesn't vanish where the slope is near one. ReLU's does, and with it the
+    # gradient of the log-determinant. See Chen et al. (2019), arXiv:1906.02735.
     gate = tf.sigmoid(steepness * x)
     return x * gate / 1.1, (gate + steepness * x * gate * (1.0 - gate)) / 1.1
 
@@ -32,7 +36,7 @@ ACTIVATIONS = {"lipswish": lipswish, "elu": elu}
 
 
 class GivenWeights(NamedTuple):
-    """What a network computes with for given conditions: kernels of limited norm, and offsets with the condition in."""
+    """A network's weights given conditions: kernels of limited norm, offsets with the condition."""
 
     kernels: list[tf.Tensor]
     offsets: list[tf.Tensor]
@@ -40,10 +44,11 @@ class GivenWeights(NamedTuple):
 
 
 class LipschitzNetwork(keras.layers.Layer):
-    """A multilayer perceptron g(x, condition) that changes by at most ``lipschitz`` times the change of x.
+    """A multilayer perceptron g(x, condition) with Lipschitz constant in x at most ``lipschitz``.
 
-    Each of its matrices that act on x gets an equal share of the bound. How steeply g depends on the condition isn't
-    limited. The last layer starts at zero. Without hidden layers, g is an affine map.
+    Each of its matrices that act on x gets an equal share of the bound. How steeply g depends on
+    the condition isn't limited. The last layer starts at zero. Without hidden layers, g is an
+    affine map.
     """
 
     def __init__(
@@ -59,11 +64,16 @@ class LipschitzNetwork(keras.layers.Layer):
         widths = (features, *hidden, features)
         self.limit = lipschitz ** (1.0 / (len(widths) - 1))
         self.activation = activation
-        self.kernels, self.biases, self.raw_steepness = [], [], []
+        self.kernels = []
+        self.biases = []
+        self.raw_steepness = []
         for number, shape in enumerate(itertools.pairwise(widths)):
             is_last = number == len(hidden)
-            # Orthogonal, because scaling a matrix by its largest singular value costs the smaller ones their reach.
-            self.kernels.append(self._weight(shape, "zeros" if is_last else "orthogonal", f"kernel_{number}"))
+            # Orthogonal, because scaling a matrix by its largest singular value costs the smaller
+            # ones their reach.
+            self.kernels.append(
+                self._weight(shape, "zeros" if is_last else "orthogonal", f"kernel_{number}")
+            )
             self.biases.append(self._weight(shape[1:], "zeros", f"bias_{number}"))
             if activation == "lipswish" and not is_last:
                 start = keras.initializers.Constant(0.5)
@@ -71,53 +81,69 @@ class LipschitzNetwork(keras.layers.Layer):
         self.condition_kernel = None
         if condition_features:
             initializer = "glorot_uniform" if hidden else "zeros"
-            self.condition_kernel = self._weight((condition_features, widths[1]), initializer, "condition_kernel")
+            self.condition_kernel = self._weight(
+                (condition_features, widths[1]), initializer, "condition_kernel"
+            )
         self.built = True
 
     def given(self, condition: tf.Tensor | None = None) -> GivenWeights:
-        """Return the weights of the network as a function of x alone, for conditions (n, c) or None."""
+        """Return the network's weights as a function of x alone, for conditions (n, c) or None."""
         kernels = [limited(tf.convert_to_tensor(kernel), self.limit) for kernel in self.kernels]
         offsets = [tf.convert_to_tensor(bias) for bias in self.biases]
         if condition is not None:
             offsets[0] += tf.matmul(condition, tf.convert_to_tensor(self.condition_kernel))
         steepness = [tf.nn.softplus(tf.convert_to_tensor(raw)) for raw in self.raw_steepness]
-        return GivenWeights(kernels, offsets, steepness or [tf.ones((), offsets[0].dtype)] * (len(kernels) - 1))
+        return GivenWeights(
+            kernels, offsets, steepness or [tf.ones((), offsets[0].dtype)] * (len(kernels) - 1)
+        )
 
     def linearize(self, x: tf.Tensor, given: GivenWeights) -> tuple[tf.Tensor, Linearization]:
         """Return the value g(x), (n, d), and the Jacobian there."""
         slopes = []
-        for kernel, offset, steepness in zip(given.kernels[:-1], given.offsets[:-1], given.steepness, strict=True):
+        for kernel, offset, steepness in zip(
+            given.kernels[:-1], given.offsets[:-1], given.steepness, strict=True
+        ):
             x, slope = ACTIVATIONS[self.activation](tf.matmul(x, kernel) + offset, steepness)
             slopes.append(slope)
-        return tf.matmul(x, given.kernels[-1]) + given.offsets[-1], Linearization(given.kernels, slopes)
+        return tf.matmul(x, given.kernels[-1]) + given.offsets[-1], Linearization(
+            given.kernels, slopes
+        )
 
-    def _weight(self, shape: tuple[int, ...], initializer: str | keras.Initializer, name: str) -> keras.Variable:
+    def _weight(
+        self, shape: tuple[int, ...], initializer: str | keras.Initializer, name: str
+    ) -> keras.Variable:
         # An inverse computed in half precision isn't one: no automatic casting.
         return self.add_weight(shape=shape, initializer=initializer, autocast=False, name=name)
 
 
 @tf.custom_gradient
 def spectral_bound(kernel: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
-    """Return an upper bound () of the largest singular value of a matrix (inputs, outputs), by power iteration.
+    """Return an upper bound () of the largest singular value of a matrix (inputs, outputs).
 
-    The Gram matrix is squared eight times, which is 256 steps of power iteration from every starting vector at once.
-    Its trace gives the Schatten norm of order 514, which is never below the largest singular value and at most a
-    factor rank^(1/514) above. The bound is a function of the weights alone. Miyato et al. (2018), arXiv:1802.05957,
-    keep one vector between training steps, which may be stale.
+    It is found by power iteration.
+
+    The Gram matrix is squared eight times, which is 256 steps of power iteration from every
+    starting vector at once. Its trace gives the Schatten norm of order 514, which is never below
+    the largest singular value and at most a factor rank^(1/514) above. The bound is a function of
+    the weights alone. Miyato et al. (2018), arXiv:1802.05957, keep one vector between training
+    steps, which may be stale.
     """
-    # Divisions by at least the smallest normal number keep a kernel of zeros, with which networks start, at zero. XLA
-    # divides by products of divisors: where two follow each other, each is at least the root of that number.
+    # Divisions by at least the smallest normal number keep a kernel of zeros, with which networks
+    # start, at zero. XLA divides by products of divisors: where two follow each other, each is at
+    # least the root of that number.
     tiny = np.finfo(kernel.dtype.as_numpy_dtype).tiny
     root = np.sqrt(tiny)
     tall = kernel.shape[0] > kernel.shape[1]
     gram = tf.matmul(kernel, kernel, transpose_a=tall, transpose_b=not tall)
     scale = tf.maximum(tf.linalg.trace(gram), root)
     gram /= scale
-    power, log_scale = gram, tf.zeros_like(scale)
+    power = gram
+    log_scale = tf.zeros_like(scale)
     for number in range(_SQUARINGS):
         power = tf.matmul(power, power)
         log_scale *= 2.0
-        # Not after each: the largest eigenvalue is 1/units or more, and its eighth power doesn't underflow.
+        # Not after each: the largest eigenvalue is 1/units or more, and its eighth power doesn't
+        # underflow.
         if number % 3 == 2:
             trace = tf.maximum(tf.linalg.trace(power), tiny)
             power /= trace
@@ -135,6 +161,10 @@ def spectral_bound(kernel: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], 
 
 
 def limited(kernel: tf.Tensor, limit: float) -> tf.Tensor:
-    """Scale a matrix down so that its largest singular value is at most ``limit``; a smaller one is left alone."""
-    # Not limit / bound and then a minimum: at a kernel of zeros the gradient would be zero times infinity.
+    """Scale a matrix down if its largest singular value exceeds ``limit``.
+
+    It is then at most ``limit``; a smaller one is left alone.
+    """
+    # Not limit / bound and then a minimum: at a kernel of zeros the gradient would be zero times
+    # infinity.
     return kernel * (limit / tf.maximum(spectral_bound(kernel), limit))

@@ -1,4 +1,7 @@
-"""Estimates of log det(I + J) from a few products of vectors with J: a truncated power series, and an unbiased one."""
+"""Estimates of log det(I + J) from a few products of vectors with J.
+
+One is a truncated power series, the other is unbiased.
+"""
 
 import math
 from dataclasses import dataclass
@@ -12,17 +15,18 @@ from bayesinn.bijections.residual.linearization import Linearization
 from bayesinn.core.configuration import Registered
 from bayesinn.core.validation import check_number
 
-# Rarer terms are left out: one that counts a million times does more harm than good. With slopes of 0.9 everywhere and
-# five exact terms this changes the expectation by 0.02 per element for Geometric(0.5), by 0.07 for Poisson(2.0), and by
-# far less for slopes that vary.
+# Rarer terms are left out: one that counts a million times does more harm than good. With slopes of
+# 0.9 everywhere and five exact terms this changes the expectation by 0.02 per element for
+# Geometric(0.5), by 0.07 for Poisson(2.0), and by far less for slopes that vary.
 _RAREST = 1e-6
 
 
 @dataclass(frozen=True)
 class Geometric(Registered):
-    """The number N >= 1 of further terms in a series of random length, P(N >= j) = (1 - stop)^(j - 1).
+    """The number N >= 1 of further terms in a random series, P(N >= j) = (1 - stop)^(j - 1).
 
-    ``stop`` is the chance to stop after each term. The variance is finite for Jacobians with norm below sqrt(1 - stop).
+    ``stop`` is the chance to stop after each term. The variance is finite for Jacobians with norm
+    below sqrt(1 - stop).
     """
 
     stop: float = 0.5
@@ -39,7 +43,7 @@ class Geometric(Registered):
 
 @dataclass(frozen=True)
 class Poisson(Registered):
-    """The number N >= 0 of further terms in a series of random length, with the Poisson law of mean ``rate``."""
+    """The number N >= 0 of further terms in a random series: Poisson with mean ``rate``."""
 
     rate: float = 2.0
 
@@ -56,11 +60,12 @@ Law = Geometric | Poisson
 
 
 def roulette_weights(uniform: tf.Tensor, law: Law, exact: int) -> tf.Tensor:
-    """Return the weights of the terms of a series of random length (Russian roulette), each with mean one.
+    """Return the weights, each with mean one, of a series of random length (Russian roulette).
 
-    The first ``exact`` terms always count once. A uniform random number () in double precision decides the number N of
-    further terms, and term j of these counts 1/P(N >= j) times; see Chen et al. (2019), arXiv:1906.02735. The weights
-    (exact + most,), in double precision, are zero from where the series ends.
+    The first ``exact`` terms always count once. A uniform random number () in double precision
+    decides the number N of further terms, and term j of these counts 1/P(N >= j) times; see Chen et
+    al. (2019), arXiv:1906.02735. The weights (exact + most,), in double precision, are zero from
+    where the series ends.
     """
     survival = law.survival()
     drawn = tf.where(uniform < survival, 1.0 / survival, 0.0)
@@ -68,15 +73,19 @@ def roulette_weights(uniform: tf.Tensor, law: Law, exact: int) -> tf.Tensor:
 
 
 def series_log_det(linear: Linearization, probes: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
-    """Estimate log det(I + J) = tr J - tr J^2 / 2 + tr J^3 / 3 - ..., with a trace from one random vector per row.
+    """Estimate log det(I + J) = tr J - tr J^2 / 2 + tr J^3 / 3 - ..., one random vector per row.
 
-    The norm of J must be below one. The probes (n, d) are vectors v with mean zero and covariance one, or unit vectors
-    for traces without noise. Weights (terms,) of one give the truncated series, those of :func:`roulette_weights` an
-    unbiased estimate; the series ends before the first zero.
+    The random vectors give the traces.
 
-    The gradient is not that of the value but the Neumann series v^T (I - J + J^2 - ...) dJ v with the same weights. It
-    has the same mean, and needs no more memory than one product with J, however long the series. The series is of the
-    first reference of :class:`Residual`, weights and gradient are of the second.
+    The norm of J must be below one. The probes (n, d) are vectors v with mean zero and covariance
+    one, or unit vectors for traces without noise. Weights (terms,) of one give the truncated
+    series, those of :func:`roulette_weights` an unbiased estimate; the series ends before the first
+    zero.
+
+    The gradient is not that of the value but the Neumann series v^T (I - J + J^2 - ...) dJ v with
+    the same weights. It has the same mean, and needs no more memory than one product with J,
+    however long the series. The series is of the first reference of :class:`Residual`, weights and
+    gradient are of the second.
     """
     detached = tf.nest.map_structure(tf.stop_gradient, linear)
     value, summed = _sum_series(detached, probes, tf.cast(weights, probes.dtype))
@@ -85,12 +94,17 @@ def series_log_det(linear: Linearization, probes: tf.Tensor, weights: tf.Tensor)
     return tf.stop_gradient(value) + (surrogate - tf.stop_gradient(surrogate))
 
 
-def _sum_series(linear: Linearization, probes: tf.Tensor, weights: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+def _sum_series(
+    linear: Linearization, probes: tf.Tensor, weights: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
     """Return the weighted sums of (-1)^(k+1)/k v^T J^k v, (n,), and of (-1)^k v^T J^k, (n, d)."""
-    terms, most = tf.math.count_nonzero(weights, dtype=tf.int32), weights.shape[0]
+    terms = tf.math.count_nonzero(weights, dtype=tf.int32)
+    most = weights.shape[0]
     signed = weights * tf.constant(np.resize([1.0, -1.0], most), weights.dtype)
 
-    def add(number: tf.Tensor, vectors: tf.Tensor, value: tf.Tensor, summed: tf.Tensor) -> tuple[tf.Tensor, ...]:
+    def add(
+        number: tf.Tensor, vectors: tf.Tensor, value: tf.Tensor, summed: tf.Tensor
+    ) -> tuple[tf.Tensor, ...]:
         summed += signed[number] * vectors
         vectors = linear.vector_jacobian(vectors)
         trace = tf.reduce_sum(vectors * probes, axis=-1)
@@ -98,14 +112,21 @@ def _sum_series(linear: Linearization, probes: tf.Tensor, weights: tf.Tensor) ->
         return number + 1, vectors, value, summed
 
     start = (0, probes, tf.zeros_like(probes[:, 0]), tf.zeros_like(probes))
-    *_, value, summed = tf.while_loop(lambda number, *_: number < terms, add, start, maximum_iterations=most)
+    *_, value, summed = tf.while_loop(
+        lambda number, *_: number < terms, add, start, maximum_iterations=most
+    )
     return value, summed
 
 
 class SeriesNoise(keras.layers.Layer):
-    """Draw probes and weights for :func:`series_log_det`, in training only, from a random state as that of dropout."""
+    """Draw probes and weights for :func:`series_log_det` from a random state, in training only.
 
-    def __init__(self, terms: int, law: Law | None = None, dtype: str | keras.DTypePolicy | None = None) -> None:
+    The random state is like that of dropout.
+    """
+
+    def __init__(
+        self, terms: int, law: Law | None = None, dtype: str | keras.DTypePolicy | None = None
+    ) -> None:
         super().__init__(dtype=dtype, autocast=False)
         self.terms = terms
         self.law = law
@@ -113,7 +134,10 @@ class SeriesNoise(keras.layers.Layer):
         self.built = True
 
     def call(self, x: tf.Tensor, training: bool = False) -> tuple[tf.Tensor, tf.Tensor] | None:
-        """Return probes (n, d) for x (n, d), each element -1 or 1, and weights (terms,); None outside of training."""
+        """Return probes (n, d) of -1 or 1 for x (n, d), and weights (terms,).
+
+        Outside of training, return None.
+        """
         if not training:
             return None
         seed = tf.cast(self.seed_generator.next(), tf.int32)
@@ -121,7 +145,8 @@ class SeriesNoise(keras.layers.Layer):
         probes = tf.cast(2 * signs - 1, x.dtype)
         if self.law is None:
             return probes, tf.ones((self.terms,), x.dtype)
-        # One length for all rows: each row with its own would make every batch as slow as its longest series.
+        # One length for all rows: each row with its own would make every batch as slow as its
+        # longest series.
         seed = tf.cast(self.seed_generator.next(), tf.int32)
         uniform = tf.random.stateless_uniform((), seed, dtype=tf.float64, alg="philox")
         return probes, roulette_weights(uniform, self.law, self.terms)

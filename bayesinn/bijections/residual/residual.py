@@ -1,4 +1,4 @@
-"""Residual blocks: add a function whose slope is bounded below one, which keeps the sum invertible."""
+"""Residual blocks: add a function with slope below one, which keeps the sum invertible."""
 
 from collections.abc import Sequence
 
@@ -18,30 +18,34 @@ _ACCURATE = 1e-4
 
 
 class Residual(Bijection):
-    """The map z = x + g(x, condition), with g a dense network whose slope in x is at most ``lipschitz``.
+    """The map z = x + g(x, condition), g a dense network with slope in x of at most ``lipschitz``.
 
-    All elements of a vector act on all others at once: no halves, no order, no rotations in between. There is no
-    formula for the inverse. It is found by iterating x = z - g(x), where each step shrinks the error by the factor
-    ``lipschitz`` or more, so that drawing takes much longer than evaluating the density. Evaluation always gives the
-    exact log-determinant. Training may use an estimate, which pays for tens of elements.
+    All elements of a vector act on all others at once: no halves, no order, no rotations in
+    between. There is no formula for the inverse. It is found by iterating x = z - g(x), where each
+    step shrinks the error by the factor ``lipschitz`` or more, so that drawing takes much longer
+    than evaluating the density. Evaluation always gives the exact log-determinant. Training may use
+    an estimate, which pays for tens of elements.
 
     Parameters
     ----------
     hidden : sequence of int, units of the hidden layers in g
-    lipschitz : float, bound of the slope of g in x, between 0 and 1; the slope in the condition isn't limited
+    lipschitz : float
+        Bound of the slope of g in x, between 0 and 1; the slope in the condition isn't limited.
     activation : {"lipswish", "elu"}
     log_det : {"exact", "unbiased", "truncated"}
-        Log-determinant in training: from the full Jacobian; by a power series of random length that is correct on
-        average; or by the first terms of that series, which is biased.
+        Log-determinant in training: from the full Jacobian; by a power series of random length that
+        is correct on average; or by the first terms of that series, which is biased.
     terms : int, number of terms of the series that are always taken, when it is used
     law : Geometric or Poisson, law of the number of further terms, for ``log_det="unbiased"``
     tolerance : float, optional
-        Largest error of the inverse, relative to lengths above one; if left out, 1e-6 in single and 1e-12 in double.
+        Largest error of the inverse, relative to lengths above one; if left out, 1e-6 in single and
+        1e-12 in double.
 
     References
     ----------
-    Behrmann, Grathwohl, Chen, Duvenaud and Jacobsen (2019), Invertible residual networks, arXiv:1811.00995.
-    Chen, Behrmann, Duvenaud and Jacobsen (2019), Residual flows for invertible generative modeling, arXiv:1906.02735.
+    Behrmann, Grathwohl, Chen, Duvenaud and Jacobsen (2019), Invertible residual networks,
+    arXiv:1811.00995. Chen, Behrmann, Duvenaud and Jacobsen (2019), Residual flows for invertible
+    generative modeling, arXiv:1906.02735.
 
     Examples
     --------
@@ -67,36 +71,67 @@ class Residual(Bijection):
             check_integer(f"{subject} 'hidden'", units, do="take (64, 64)")
         do = "take 0.9; nearer to 1, a block is more flexible and takes longer to invert"
         check_number(f"{subject} 'lipschitz'", lipschitz, above=0, below=1, do=do)
-        do = "take 'lipswish'; ReLU has no second derivative, and the log-determinant would give no gradient"
+        do = (
+            "take 'lipswish'; ReLU has no second derivative, and the log-determinant would give "
+            "no gradient"
+        )
         check_choice(f"{subject} 'activation'", activation, ACTIVATIONS, do)
-        check_choice(f"{subject} 'log_det'", log_det, LOG_DETS, "take 'exact' for up to a few tens of elements")
+        check_choice(
+            f"{subject} 'log_det'",
+            log_det,
+            LOG_DETS,
+            "take 'exact' for up to a few tens of elements",
+        )
         check_integer(f"{subject} 'terms'", terms, do="take 5")
         if tolerance is not None:
-            check_number(f"{subject} 'tolerance'", tolerance, above=0, below=1, do="leave it out, or take 1e-6")
-        self.hidden, self.lipschitz, self.activation = tuple(hidden), lipschitz, activation
-        self.log_det, self.terms, self.law, self.tolerance = log_det, terms, law, tolerance
+            check_number(
+                f"{subject} 'tolerance'",
+                tolerance,
+                above=0,
+                below=1,
+                do="leave it out, or take 1e-6",
+            )
+        self.hidden = tuple(hidden)
+        self.lipschitz = lipschitz
+        self.activation = activation
+        self.log_det = log_det
+        self.terms = terms
+        self.law = law
+        self.tolerance = tolerance
         # From a rough inverse, a reversible chain would compute wrong gradients.
         self.accurate_inverse = tolerance is None or tolerance <= _ACCURATE
 
-    def build(self, event_shape: Sequence[int], condition_shape: Sequence[int] | None = None) -> None:
+    def build(
+        self, event_shape: Sequence[int], condition_shape: Sequence[int] | None = None
+    ) -> None:
         super().build(event_shape, condition_shape)
-        sizes, dtype = (self.dimension, self.condition_dimension), self.variable_dtype
+        sizes = (self.dimension, self.condition_dimension)
+        dtype = self.variable_dtype
         self.network = LipschitzNetwork(*sizes, self.hidden, self.lipschitz, self.activation, dtype)
         law = self.law if self.log_det == "unbiased" else None
         self.noise = None if self.log_det == "exact" else SeriesNoise(self.terms, law, dtype)
 
-    def forward(self, x: tf.Tensor, condition: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor]:
+    def forward(
+        self, x: tf.Tensor, condition: tf.Tensor | None = None
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         g, linear = self.network.linearize(x, self.network.given(condition))
         noise = None if self.noise is None else self.noise(x)
         log_det = linear.log_det() if noise is None else series_log_det(linear, *noise)
         # If g is affine, the log-determinant is the same for all rows; adding zeros repeats it.
         return x + g, log_det + constant_log_det(x)
 
-    def inverse(self, z: tf.Tensor, condition: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor]:
-        linearize, given = self.network.linearize, self.network.given(condition)
-        tolerance = _TOLERANCES.get(self.variable_dtype, 1e-6) if self.tolerance is None else self.tolerance
+    def inverse(
+        self, z: tf.Tensor, condition: tf.Tensor | None = None
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        linearize = self.network.linearize
+        given = self.network.given(condition)
+        tolerance = (
+            _TOLERANCES.get(self.variable_dtype, 1e-6) if self.tolerance is None else self.tolerance
+        )
         fixed_z, fixed = tf.nest.map_structure(tf.stop_gradient, (z, given))
-        solution = fixed_point(lambda x: fixed_z - linearize(x, fixed)[0], fixed_z, self.lipschitz, tolerance)
+        solution = fixed_point(
+            lambda x: fixed_z - linearize(x, fixed)[0], fixed_z, self.lipschitz, tolerance
+        )
         # One more step, which gradients flow through.
         value, linear = linearize(solution, given)
         x = with_implicit_gradient(z - value, linear, self.lipschitz, tolerance)

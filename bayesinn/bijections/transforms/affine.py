@@ -13,14 +13,16 @@ from bayesinn.core.validation import check_choice, check_number
 class Affine(Transform):
     r"""Scale and shift each element: :math:`z = x \exp(\rho(s)) + t`.
 
-    The log scale is softly bounded, because the error of the inverse grows with the product of all scales in a stack
-    of blocks. The references are those of :class:`Coupling`; the soft bound is from the second.
+    The log scale is softly bounded, because the error of the inverse grows with the product of all
+    scales in a stack of blocks. The references are those of :class:`Coupling`; the soft bound is
+    from the second.
 
     Parameters
     ----------
     clamp : float, :math:`\alpha`, the largest absolute log scale
     clamping : {"atan", "steep atan", "tanh"}
-        The soft bound :math:`\rho`. Published code differs in it; to repeat a result, take ``clamp`` and ``clamping``.
+        The soft bound :math:`\rho`. Published code differs in it; to repeat a result, take
+        ``clamp`` and ``clamping``.
 
         - "atan": :math:`(2 \alpha / \pi) \arctan(s / \alpha)`, with slope 0.64 at zero.
         - "steep atan": :math:`(2 \alpha / \pi) \arctan(s)`, with slope 0.64 :math:`\alpha`.
@@ -57,4 +59,6 @@ class Affine(Transform):
         """Squash raw log scales smoothly into (-clamp, clamp)."""
         if self.clamping == "tanh":
             return self.clamp * tf.tanh(raw / self.clamp)
-        return (2.0 * self.clamp / math.pi) * tf.atan(raw / self.clamp if self.clamping == "atan" else raw)
+        return (2.0 * self.clamp / math.pi) * tf.atan(
+            raw / self.clamp if self.clamping == "atan" else raw
+        )

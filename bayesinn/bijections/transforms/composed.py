@@ -15,8 +15,8 @@ from bayesinn.core.errors import InputError
 class Composed(Transform):
     """Apply transforms in the order given.
 
-    ``Composed([Affine(), Spline()])`` first moves an element to the place and scale where the spline has its knots,
-    which matters where narrow distributions move with the condition.
+    ``Composed([Affine(), Spline()])`` first moves an element to the place and scale where the
+    spline has its knots, which matters where narrow distributions move with the condition.
 
     Examples
     --------
@@ -30,11 +30,18 @@ class Composed(Transform):
     def __post_init__(self) -> None:
         # A tuple, so that equal compositions compare equal however they were written.
         object.__setattr__(self, "transforms", tuple(self.transforms))
-        if not self.transforms or not all(isinstance(transform, Transform) for transform in self.transforms):
-            got, do = repr(self.transforms), "write for example Composed([Affine(), Spline()])"
-            raise InputError("Composed, argument 'transforms'", expected="one or more transforms", got=got, do=do)
+        if not self.transforms or not all(
+            isinstance(transform, Transform) for transform in self.transforms
+        ):
+            got = repr(self.transforms)
+            do = "write for example Composed([Affine(), Spline()])"
+            raise InputError(
+                "Composed, argument 'transforms'", expected="one or more transforms", got=got, do=do
+            )
         for name in ("elementwise", "volume_preserving"):
-            object.__setattr__(self, name, all(getattr(transform, name) for transform in self.transforms))
+            object.__setattr__(
+                self, name, all(getattr(transform, name) for transform in self.transforms)
+            )
 
     @property
     def parameters_per_element(self) -> int:
@@ -45,7 +52,9 @@ class Composed(Transform):
         return in_turn(maps, x, tf.zeros_like(x))
 
     def inverse(self, z: tf.Tensor, raw: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        maps = [partial(transform.inverse, raw=part) for transform, part in reversed(self._parts(raw))]
+        maps = [
+            partial(transform.inverse, raw=part) for transform, part in reversed(self._parts(raw))
+        ]
         return in_turn(maps, z, tf.zeros_like(z))
 
     def _parts(self, raw: tf.Tensor) -> list[tuple[Transform, tf.Tensor]]:

@@ -15,9 +15,10 @@ from bayesinn.core.errors import InputError
 class Spline(Transform):
     """Map each element with a monotone rational-quadratic spline.
 
-    Inside (-bound, bound) the spline runs through ``bins + 1`` knots; outside, and with all raw parameters zero, it is
-    the identity. Give it standardised values: those outside the box are not transformed. See Durkan, Bekasov, Murray
-    and Papamakarios (2019), Neural spline flows, arXiv:1906.04032.
+    Inside (-bound, bound) the spline runs through ``bins + 1`` knots; outside, and with all raw
+    parameters zero, it is the identity. Give it standardised values: those outside the box are not
+    transformed. See Durkan, Bekasov, Murray and Papamakarios (2019), Neural spline flows,
+    arXiv:1906.04032.
 
     Parameters
     ----------
@@ -30,7 +31,9 @@ class Spline(Transform):
     --------
     >>> import tensorflow as tf
     >>> spline = Spline(bins=4)
-    >>> z, log_slope = spline.forward(tf.constant([[-7.0, 0.5]]), tf.zeros((1, 2, spline.parameters_per_element)))
+    >>> z, log_slope = spline.forward(
+    ...     tf.constant([[-7.0, 0.5]]), tf.zeros((1, 2, spline.parameters_per_element))
+    ... )
     >>> [round(float(value), 3) for value in z[0]]
     [-7.0, 0.5]
     """
@@ -43,16 +46,22 @@ class Spline(Transform):
     def __post_init__(self) -> None:
         valid = self.bins >= 2 and self.bound > 0 and 0 < self.minimum_bin * self.bins < 1
         if not (valid and 0 < self.minimum_slope < 1):
-            expected = "at least 2 bins, a positive bound, 0 < bins * minimum_bin < 1 and 0 < minimum_slope < 1"
+            expected = (
+                "at least 2 bins, a positive bound, 0 < bins * minimum_bin < 1 and 0 < "
+                "minimum_slope < 1"
+            )
             do = "start from the defaults: Spline(bins=8, bound=5.0)"
-            raise InputError(repr(self), expected=expected, got="values that no monotone spline has", do=do)
+            raise InputError(
+                repr(self), expected=expected, got="values that no monotone spline has", do=do
+            )
 
     @property
     def parameters_per_element(self) -> int:
         return 3 * self.bins - 1
 
     def forward(self, x: tf.Tensor, raw: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        # Clamp before the formula, choose the tails after it: otherwise values outside give NaN gradients.
+        # Clamp before the formula, choose the tails after it: otherwise values outside give NaN
+        # gradients.
         inside = tf.abs(x) < self.bound
         clamped = tf.clip_by_value(x, -self.bound, self.bound)
         bin_ = self._bin(clamped, raw, along_heights=False)
@@ -71,30 +80,42 @@ class Spline(Transform):
 
     def _bin(self, values: tf.Tensor, raw: tf.Tensor, along_heights: bool) -> "_Bin":
         """Return the piece of the spline that each value falls into."""
-        raw_widths, raw_heights, raw_slopes = tf.split(raw, [self.bins, self.bins, self.bins - 1], axis=-1)
+        raw_widths, raw_heights, raw_slopes = tf.split(
+            raw, [self.bins, self.bins, self.bins - 1], axis=-1
+        )
         widths, lefts = self._pieces(raw_widths)
         heights, bottoms = self._pieces(raw_heights)
-        # Shifted so that zero gives slope one; the slope at both ends of the box is one, where the identity goes on.
-        slopes = self.minimum_slope + tf.nn.softplus(raw_slopes + math.log(math.expm1(1.0 - self.minimum_slope)))
+        # Shifted so that zero gives slope one; the slope at both ends of the box is one, where the
+        # identity goes on.
+        slopes = self.minimum_slope + tf.nn.softplus(
+            raw_slopes + math.log(math.expm1(1.0 - self.minimum_slope))
+        )
         slopes = tf.pad(slopes, [(0, 0), (0, 0), (1, 1)], constant_values=1.0)
         inner_knots = (bottoms if along_heights else lefts)[..., 1:]
         index = tf.reduce_sum(tf.cast(values[..., None] >= inner_knots, tf.int32), axis=-1)
-        pieces = tf.stack([lefts, widths, bottoms, heights, slopes[..., :-1], slopes[..., 1:]], axis=-2)
+        pieces = tf.stack(
+            [lefts, widths, bottoms, heights, slopes[..., :-1], slopes[..., 1:]], axis=-2
+        )
         # A product with a one-hot vector: its gradient is much faster than that of a gather.
-        chosen = tf.reduce_sum(pieces * tf.one_hot(index, self.bins, dtype=values.dtype)[..., None, :], axis=-1)
+        chosen = tf.reduce_sum(
+            pieces * tf.one_hot(index, self.bins, dtype=values.dtype)[..., None, :], axis=-1
+        )
         return _Bin(*tf.unstack(chosen, axis=-1))
 
     def _pieces(self, raw: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Return the sizes of the pieces along one axis, and where each begins."""
-        shares = self.minimum_bin + (1.0 - self.minimum_bin * self.bins) * tf.nn.softmax(raw, axis=-1)
+        shares = self.minimum_bin + (1.0 - self.minimum_bin * self.bins) * tf.nn.softmax(
+            raw, axis=-1
+        )
         sizes = 2.0 * self.bound * shares
-        # A matrix product: for a few bins it is much faster than a cumulative sum, and so is its gradient.
+        # A matrix product: for a few bins it is much faster than a cumulative sum, and so is its
+        # gradient.
         before = tf.constant(np.triu(np.ones((self.bins, self.bins)), 1), sizes.dtype)
         return sizes, tf.tensordot(sizes, before, axes=1) - self.bound
 
 
 class _Bin(NamedTuple):
-    """One piece of a spline per value: its lower left corner, its size, and the slopes at both ends."""
+    """One piece of a spline per value: lower left corner, size, and slopes at both ends."""
 
     left: tf.Tensor
     width: tf.Tensor
@@ -108,14 +129,21 @@ class _Bin(NamedTuple):
         mean_slope = self.height / self.width
         product = position * (1.0 - position)
         denominator = mean_slope + (self.slope_left + self.slope_right - 2.0 * mean_slope) * product
-        value = self.bottom + self.height * (mean_slope * position**2 + self.slope_left * product) / denominator
-        numerator = (
-            self.slope_right * position**2 + 2.0 * mean_slope * product + self.slope_left * (1.0 - position) ** 2
+        value = (
+            self.bottom
+            + self.height * (mean_slope * position**2 + self.slope_left * product) / denominator
         )
-        return value, 2.0 * tf.math.log(mean_slope) + tf.math.log(numerator) - 2.0 * tf.math.log(denominator)
+        numerator = (
+            self.slope_right * position**2
+            + 2.0 * mean_slope * product
+            + self.slope_left * (1.0 - position) ** 2
+        )
+        return value, 2.0 * tf.math.log(mean_slope) + tf.math.log(numerator) - 2.0 * tf.math.log(
+            denominator
+        )
 
     def solve(self, rise: tf.Tensor) -> tf.Tensor:
-        """Return the relative position where a share of the height is reached: the stable root of a quadratic."""
+        """Return the relative position of a share of the height: a quadratic's stable root."""
         mean_slope = self.height / self.width
         curvature = rise * (self.slope_left + self.slope_right - 2.0 * mean_slope)
         quadratic = mean_slope - self.slope_left + curvature

@@ -1,4 +1,7 @@
-"""The contract of elementwise transforms: monotone maps of single elements whose parameters a network computes."""
+"""The contract of elementwise transforms: monotone maps with parameters a network computes.
+
+Each maps a single element.
+"""
 
 import abc
 import dataclasses
@@ -11,14 +14,17 @@ from bayesinn.core.configuration import Registered
 class Transform(Registered, abc.ABC):
     """A monotone map of single elements, without weights of its own.
 
-    The parameters of the map arrive as raw network output, one vector per element. A transform is the identity when
-    all raw parameters are zero, so that a new block is the identity. Subclasses are frozen dataclasses: they compare by
-    value and are saved field by field. ``repr=False`` gives them the ``repr`` of this class, without defaults.
+    The parameters of the map arrive as raw network output, one vector per element. A transform is
+    the identity when all raw parameters are zero, so that a new block is the identity. Subclasses
+    are frozen dataclasses: they compare by value and are saved field by field. ``repr=False`` gives
+    them the ``repr`` of this class, without defaults.
     """
 
-    #: Whether each element's map depends on its own raw parameters alone, which autoregressive blocks need.
+    #: Whether each element's map depends on its own raw parameters alone, which autoregressive
+    #: blocks need.
     elementwise = True
-    #: Whether the log slopes of a row always sum to zero, so that blocks report a log-determinant of exactly 0.
+    #: Whether the log slopes of a row always sum to zero, so that blocks report a log-determinant
+    #: of exactly 0.
     volume_preserving = False
 
     @property
@@ -28,13 +34,21 @@ class Transform(Registered, abc.ABC):
 
     @abc.abstractmethod
     def forward(self, x: tf.Tensor, raw: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Map x (n, e), with raw (n, e, parameters_per_element), to latent z (n, e); return it and log dz/dx (n, e)."""
+        """Map x (n, e) to latent z (n, e); return it and log dz/dx (n, e).
+
+        The raw parameters are (n, e, parameters_per_element).
+        """
 
     @abc.abstractmethod
     def inverse(self, z: tf.Tensor, raw: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Map z back; return x and log dx/dz."""
 
     def __repr__(self) -> str:
-        fields = {field.name: (getattr(self, field.name), field.default) for field in dataclasses.fields(self)}  # type: ignore[arg-type]
-        shown = [f"{name}={value!r}" for name, (value, default) in fields.items() if value != default]
+        fields = {
+            field.name: (getattr(self, field.name), field.default)
+            for field in dataclasses.fields(self)  # type: ignore[arg-type]
+        }
+        shown = [
+            f"{name}={value!r}" for name, (value, default) in fields.items() if value != default
+        ]
         return f"{type(self).__name__}({', '.join(shown)})"

@@ -1,4 +1,4 @@
-"""The volume-preserving affine transform: it stretches some elements only as far as it shrinks others."""
+"""The volume-preserving affine transform: it stretches some elements as it shrinks others."""
 
 import dataclasses
 
@@ -9,16 +9,17 @@ from bayesinn.bijections.transforms.affine import Affine
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class VolumePreserving(Affine):
-    r"""Scale and shift each element, with scales whose product over a row is one: a coupling of GIN.
+    r"""Scale and shift each element, the scales of a row with product one: a coupling of GIN.
 
-    The log scales are softly bounded by ``clamp`` and ``clamping`` as in :class:`Affine`, then their mean over the row
-    is subtracted. They stay within twice the bound, sum to zero, and the log-determinant is exactly 0. A single
-    element is only shifted.
+    The log scales are softly bounded by ``clamp`` and ``clamping`` as in :class:`Affine`, then
+    their mean over the row is subtracted. They stay within twice the bound, sum to zero, and the
+    log-determinant is exactly 0. A single element is only shifted.
 
-    A whole flow keeps volumes only if nothing else in it changes them: leave out :class:`ActNorm`, whose scales are
-    free. Such a flow can't stretch a direction without shrinking another, so that the scatter of the latent elements
-    shows which directions of the data are informative. See Sorrenson, Rother and Köthe (2020), Disentanglement by
-    nonlinear ICA with general incompressible-flow networks (GIN), arXiv:2001.04872.
+    A whole flow keeps volumes only if nothing else in it changes them: leave out :class:`ActNorm`,
+    whose scales are free. Such a flow can't stretch a direction without shrinking another, so that
+    the scatter of the latent elements shows which directions of the data are informative. See
+    Sorrenson, Rother and Köthe (2020), Disentanglement by nonlinear ICA with general
+    incompressible-flow networks (GIN), arXiv:2001.04872.
 
     Examples
     --------

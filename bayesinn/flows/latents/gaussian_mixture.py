@@ -12,28 +12,34 @@ from bayesinn.core import seeds
 from bayesinn.core.validation import check_integer, check_number
 from bayesinn.flows.latents.latent import Latent, Seed, as_vectors, check_seed
 
-#: Log scales stay above this: on a point that occurs twice, the likelihood of a shrinking component has no bound.
+#: Log scales stay above this: on a point that occurs twice, the likelihood of a shrinking component
+#: has no bound.
 SMALLEST_LOG_SCALE = -6.0
 
 
 class GaussianMixture(Latent):
-    r"""A mixture of Gaussians, :math:`\sum_k w_k N(\mu_k, \mathrm{diag}\,\sigma_k^2)`, trained with the flow.
+    r"""A Gaussian mixture, :math:`\sum_k w_k N(\mu_k, \mathrm{diag}\,\sigma_k^2)`.
 
-    A continuous map can't split the single mode of a normal distribution: it leaves bridges of density between the
-    modes of the data. With a component for each mode there is nothing to split. The mixture doesn't depend on the
-    condition; modes that exist for some conditions only are left to the bijection.
+    It is trained with the flow.
+
+    A continuous map can't split the single mode of a normal distribution: it leaves bridges of
+    density between the modes of the data. With a component for each mode there is nothing to split.
+    The mixture doesn't depend on the condition; modes that exist for some conditions only are left
+    to the bijection.
 
     Parameters
     ----------
     components : int
     spread : float, standard deviation of the initial means, which fill a normal distribution evenly
     scale : float
-        Initial standard deviation of each component, wide so that each first covers all data. Log scales stay above -6.
+        Initial standard deviation of each component, wide so that each first covers all data. Log
+        scales stay above -6.
 
     References
     ----------
-    Papamakarios, Pavlakou and Murray (2017), Masked autoregressive flow for density estimation, arXiv:1705.07057.
-    Izmailov, Kirichenko, Finzi and Wilson (2020), Semi-supervised learning with normalizing flows, arXiv:1912.13025.
+    Papamakarios, Pavlakou and Murray (2017), Masked autoregressive flow for density estimation,
+    arXiv:1705.07057. Izmailov, Kirichenko, Finzi and Wilson (2020), Semi-supervised learning with
+    normalizing flows, arXiv:1912.13025.
 
     Examples
     --------
@@ -45,14 +51,27 @@ class GaussianMixture(Latent):
     def __init__(self, components: int = 4, spread: float = 1.0, scale: float = 1.0) -> None:
         super().__init__()
         subject = "GaussianMixture, argument"
-        check_integer(f"{subject} 'components'", components, do="take as many as the data have modes, or a few more")
+        check_integer(
+            f"{subject} 'components'",
+            components,
+            do="take as many as the data have modes, or a few more",
+        )
         for name, value in (("spread", spread), ("scale", scale)):
-            check_number(f"{subject} {name!r}", value, above=0, do="leave it out: the start suits data of unit scale")
-        self.components, self.spread, self.scale = components, spread, scale
+            check_number(
+                f"{subject} {name!r}",
+                value,
+                above=0,
+                do="leave it out: the start suits data of unit scale",
+            )
+        self.components = components
+        self.spread = spread
+        self.scale = scale
 
     def build(self, event_shape: Sequence[int]) -> None:
         # Points that fill a standard normal distribution evenly.
-        points = scipy.stats.qmc.Halton(math.prod(event_shape), rng=random.randrange(2**32)).random(self.components)
+        points = scipy.stats.qmc.Halton(math.prod(event_shape), rng=random.randrange(2**32)).random(
+            self.components
+        )
         means = self.spread * scipy.stats.norm.ppf(np.clip(points, 1e-6, 1.0 - 1e-6))
         self.logits = self._add_learned("logits", np.zeros(self.components))
         self.means = self._add_learned("means", means)
@@ -69,14 +88,23 @@ class GaussianMixture(Latent):
         dimension = int(math.prod(shape[1:]))
         log_weights, means, log_scales = self._parameters(dimension, self.variable_dtype)
         for_component, for_noise = seeds.split(check_seed(seed), 2)
-        uniform = tf.random.stateless_uniform((n, 1), for_component, dtype=self.variable_dtype, alg="philox")
-        # The last edge is left out: rounding may make it less than one, and then no component would be chosen.
-        component = tf.reduce_sum(tf.cast(uniform >= tf.cumsum(tf.exp(log_weights))[:-1], tf.int32), axis=-1)
-        noise = tf.random.stateless_normal((n, dimension), for_noise, dtype=self.variable_dtype, alg="philox")
+        uniform = tf.random.stateless_uniform(
+            (n, 1), for_component, dtype=self.variable_dtype, alg="philox"
+        )
+        # The last edge is left out: rounding may make it less than one, and then no component would
+        # be chosen.
+        component = tf.reduce_sum(
+            tf.cast(uniform >= tf.cumsum(tf.exp(log_weights))[:-1], tf.int32), axis=-1
+        )
+        noise = tf.random.stateless_normal(
+            (n, dimension), for_noise, dtype=self.variable_dtype, alg="philox"
+        )
         vectors = tf.gather(means, component) + tf.exp(tf.gather(log_scales, component)) * noise
         return tf.reshape(vectors, shape)
 
-    def _parameters(self, dimension: int, dtype: tf.DType | str) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    def _parameters(
+        self, dimension: int, dtype: tf.DType | str
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         if not self.built:
             self.build((dimension,))
         weights = self.logits, self.means, self.raw_log_scales
@@ -85,19 +113,32 @@ class GaussianMixture(Latent):
 
 
 def gaussian_log_probs(z: tf.Tensor, means: tf.Tensor, log_scales: tf.Tensor) -> tf.Tensor:
-    """Return the log densities (n, k) of vectors z (n, d) under diagonal Gaussians, means and log scales (k, d)."""
+    """Return log densities (n, k) of vectors z (n, d) under diagonal Gaussians.
+
+    Their means and log scales are (k, d).
+    """
     # Differences first: expanding the square would cancel for means far from zero.
     standardised = (z[:, None, :] - means) * tf.exp(-log_scales)
     constant = 0.5 * z.shape[-1] * math.log(2.0 * math.pi)
-    return -0.5 * tf.reduce_sum(standardised**2, axis=-1) - tf.reduce_sum(log_scales, axis=-1) - constant
+    return (
+        -0.5 * tf.reduce_sum(standardised**2, axis=-1)
+        - tf.reduce_sum(log_scales, axis=-1)
+        - constant
+    )
 
 
 def floored(raw: tf.Tensor) -> tf.Tensor:
-    """Return log scales from raw weights: the same, but softly kept above -6. A hard floor would have no slope."""
+    """Return log scales from raw weights: the same, but softly kept above -6.
+
+    A hard floor would have no slope.
+    """
     return SMALLEST_LOG_SCALE + tf.nn.softplus(raw - SMALLEST_LOG_SCALE)
 
 
 def unfloored(log_scale: float | np.ndarray | tf.Tensor) -> tf.Tensor:
-    """Return the raw weights of log scales, the inverse of :func:`floored`; those below -6 count as just above it."""
+    """Return the raw weights of log scales, the inverse of :func:`floored`.
+
+    Log scales below -6 count as just above it.
+    """
     excess = tf.maximum(log_scale - SMALLEST_LOG_SCALE, 1e-2)
     return SMALLEST_LOG_SCALE + excess + tf.math.log(-tf.math.expm1(-excess))

@@ -16,11 +16,13 @@ Seed = tf.Tensor | Sequence[int]
 class Latent(Configured, keras.layers.Layer):
     """A distribution over events, the other end of a flow.
 
-    An author derives from this class, writes :meth:`log_prob` and :meth:`sample`, and :meth:`build` if it has weights.
+    An author derives from this class, writes :meth:`log_prob` and :meth:`sample`, and :meth:`build`
+    if it has weights.
     """
 
     def __init__(self) -> None:
-        # Without the options of a Keras layer, so that a latent without arguments needs no constructor of its own.
+        # Without the options of a Keras layer, so that a latent without arguments needs no
+        # constructor of its own.
         super().__init__()
 
     def build(self, event_shape: Sequence[int]) -> None:
@@ -31,7 +33,10 @@ class Latent(Configured, keras.layers.Layer):
         raise NotImplementedError
 
     def sample(self, shape: Sequence[int | tf.Tensor], seed: Seed) -> tf.Tensor:
-        """Draw events of shape (n, *event): a pure function of the seed, two integers or an int32 tensor (2,)."""
+        """Draw events of shape (n, *event), a pure function of the seed.
+
+        The seed is two integers or an int32 tensor (2,).
+        """
         raise NotImplementedError
 
     def _add_learned(self, name: str, start: np.ndarray) -> keras.Variable:
@@ -53,18 +58,25 @@ class Normal(Latent):
         return -0.5 * (tf.reduce_sum(z**2, axis=-1) + z.shape[-1] * math.log(2.0 * math.pi))
 
     def sample(self, shape: Sequence[int | tf.Tensor], seed: Seed) -> tf.Tensor:
-        return tf.random.stateless_normal(shape, check_seed(seed), dtype=self.variable_dtype, alg="philox")
+        return tf.random.stateless_normal(
+            shape, check_seed(seed), dtype=self.variable_dtype, alg="philox"
+        )
 
 
 def as_vectors(events: tf.Tensor) -> tf.Tensor:
     """Return events (n, *event) as vectors (n, d); vectors as they are."""
-    return events if len(events.shape) == 2 else tf.reshape(events, (-1, math.prod(events.shape[1:])))
+    return (
+        events if len(events.shape) == 2 else tf.reshape(events, (-1, math.prod(events.shape[1:])))
+    )
 
 
 def check_seed(seed: Seed) -> tf.Tensor:
     """Return the seed as an int32 tensor (2,)."""
     pair = tf.convert_to_tensor(seed)
     if pair.shape != (2,):
-        expected, got = "two integers, or an int32 tensor of shape (2,)", f"shape {tuple(pair.shape)}"
-        raise InputError("Argument 'seed'", expected=expected, got=got, do="give a pair such as (1, 2)")
+        expected = "two integers, or an int32 tensor of shape (2,)"
+        got = f"shape {tuple(pair.shape)}"
+        raise InputError(
+            "Argument 'seed'", expected=expected, got=got, do="give a pair such as (1, 2)"
+        )
     return tf.cast(pair, tf.int32)

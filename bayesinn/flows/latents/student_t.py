@@ -13,8 +13,9 @@ from bayesinn.flows.latents.latent import Latent, Seed, as_vectors, check_seed
 class StudentT(Latent):
     """The joint Student-t distribution: the normal with heavier tails.
 
-    The influence of an outlier on the weights is bounded, which makes training robust against rare extreme simulations.
-    All elements of a vector share one scale; a product of one-dimensional t distributions is something else.
+    The influence of an outlier on the weights is bounded, which makes training robust against rare
+    extreme simulations. All elements of a vector share one scale; a product of one-dimensional t
+    distributions is something else.
 
     Parameters
     ----------
@@ -23,8 +24,9 @@ class StudentT(Latent):
 
     References
     ----------
-    Alexanderson and Henter (2020), Robust model training and generalisation with Studentising flows, arXiv:2006.06599.
-    Bailey (1994), Polar generation of random variates with the t-distribution, Mathematics of Computation 62.
+    Alexanderson and Henter (2020), Robust model training and generalisation with Studentising
+    flows, arXiv:2006.06599. Bailey (1994), Polar generation of random variates with the
+    t-distribution, Mathematics of Computation 62.
 
     Examples
     --------
@@ -35,9 +37,14 @@ class StudentT(Latent):
 
     def __init__(self, degrees_of_freedom: float = 50.0, learnable: bool = False) -> None:
         super().__init__()
-        minimum, do = (2, "take 20 to 100, or learnable=False") if learnable else (0, "take 20 to 100")
-        check_number("StudentT, argument 'degrees_of_freedom'", degrees_of_freedom, above=minimum, do=do)
-        self.degrees_of_freedom, self.learnable = degrees_of_freedom, learnable
+        minimum, do = (
+            (2, "take 20 to 100, or learnable=False") if learnable else (0, "take 20 to 100")
+        )
+        check_number(
+            "StudentT, argument 'degrees_of_freedom'", degrees_of_freedom, above=minimum, do=do
+        )
+        self.degrees_of_freedom = degrees_of_freedom
+        self.learnable = learnable
 
     def build(self, event_shape: Sequence[int]) -> None:
         if self.learnable:
@@ -57,17 +64,28 @@ class StudentT(Latent):
         return tf.cast(constant, z.dtype) - tf.cast(half_sum, z.dtype) * tf.math.log1p(distance)
 
     def sample(self, shape: Sequence[int | tf.Tensor], seed: Seed) -> tf.Tensor:
-        # Bailey's method, which resembles Box-Muller: each pair of elements has a radius in closed form and an angle.
-        # Given the pairs before it, a pair is again t distributed, with two more degrees of freedom for each of them.
+        # Bailey's method, which resembles Box-Muller: each pair of elements has a radius in closed
+        # form and an angle. Given the pairs before it, a pair is again t distributed, with two more
+        # degrees of freedom for each of them.
         n = shape[0]
         dimension = math.prod(shape[1:])
         pairs = (dimension + 1) // 2
-        uniform = tf.random.stateless_uniform((2, n, pairs), check_seed(seed), dtype=self.variable_dtype, alg="philox")
+        uniform = tf.random.stateless_uniform(
+            (2, n, pairs), check_seed(seed), dtype=self.variable_dtype, alg="philox"
+        )
         degrees = tf.cast(self._degrees(), uniform.dtype)
-        growth = -2.0 * tf.math.log1p(-uniform[0]) / (degrees + 2.0 * tf.range(pairs, dtype=uniform.dtype))
-        radius = tf.sqrt(degrees * tf.exp(tf.cumsum(growth, axis=-1, exclusive=True)) * tf.math.expm1(growth))
+        growth = (
+            -2.0
+            * tf.math.log1p(-uniform[0])
+            / (degrees + 2.0 * tf.range(pairs, dtype=uniform.dtype))
+        )
+        radius = tf.sqrt(
+            degrees * tf.exp(tf.cumsum(growth, axis=-1, exclusive=True)) * tf.math.expm1(growth)
+        )
         angle = 2.0 * math.pi * uniform[1]
-        vectors = tf.concat([radius * tf.cos(angle), radius * tf.sin(angle)], axis=-1)[:, :dimension]
+        vectors = tf.concat([radius * tf.cos(angle), radius * tf.sin(angle)], axis=-1)[
+            :, :dimension
+        ]
         return tf.reshape(vectors, shape)
 
     def _degrees(self) -> tf.Tensor:

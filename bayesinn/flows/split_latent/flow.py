@@ -1,4 +1,4 @@
-"""A bijection whose output is split into latent, padding and observables: [z, pad, y] = f([x, pad])."""
+"""A bijection with output split into latent, padding and observables: [z, pad, y] = f([x, pad])."""
 
 import math
 from collections.abc import Sequence
@@ -18,11 +18,12 @@ from bayesinn.flows.split_latent.mmd import gaussian_weights, mmd_loss
 
 
 class SplitLatentFlow(Flow):
-    """The law of parameters x given observables y, from one bijection of [x, padding] to [z, padding, y].
+    """The law of parameters x given observables y, by a bijection [x, padding] to [z, padding, y].
 
-    To draw, put y and a normal z into the output and run the bijection backwards. The condition is y, followed by the
-    context, which is the condition of ``chain``, a bijection of vectors (n, width). Leave ActNorm out of it: that would
-    blow up padding, almost zero, to unit variance. See :class:`SplitLayout`, :class:`bayesinn.inverse.SplitLatent`.
+    To draw, put y and a normal z into the output and run the bijection backwards. The condition is
+    y, followed by the context, which is the condition of ``chain``, a bijection of vectors (n,
+    width). Leave ActNorm out of it: that would blow up padding, almost zero, to unit variance. See
+    :class:`SplitLayout`, :class:`bayesinn.inverse.SplitLatent`.
     """
 
     def __init__(
@@ -53,7 +54,9 @@ class SplitLatentFlow(Flow):
     def bijection(self) -> Bijection:
         return self.chain
 
-    def build(self, event_shape: Sequence[int], condition_shape: Sequence[int] | None = None) -> None:
+    def build(
+        self, event_shape: Sequence[int], condition_shape: Sequence[int] | None = None
+    ) -> None:
         super().build(event_shape, condition_shape)
         if condition_shape is None:
             raise self._without_observables()
@@ -61,23 +64,38 @@ class SplitLatentFlow(Flow):
             self.chain.build((self.layout.width,), (condition_shape[0] - self.layout.observables,))
 
     def predict(self, x: tf.Tensor, condition: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Return latents (n, latent) and standardised observables (n, observables) of parameter vectors x (n, d)."""
+        """Return latents (n, latent) and observables (n, observables) of parameters x (n, d).
+
+        The observables are standardised; the parameters are vectors.
+        """
         padded = tf.pad(x, [[0, 0], [0, self.layout.inputs["padding"]]])
         output, _ = self.chain.forward(padded, self._split(condition)[1])
         latent, _, observables = tf.split(output, [*self.layout.outputs.values()], axis=-1)
         return latent, observables
 
-    def sample(self, n: int | tf.Tensor, condition: tf.Tensor | None = None, *, seed: Seed) -> tf.Tensor:
-        """Draw (m, n, d) for conditions (m, c); the likelihood objective adds noise to observables and padding."""
+    def sample(
+        self, n: int | tf.Tensor, condition: tf.Tensor | None = None, *, seed: Seed
+    ) -> tf.Tensor:
+        """Draw (m, n, d) for conditions (m, c).
+
+        The likelihood objective adds noise to observables and padding.
+        """
         y, context = (tf.repeat(part, n, axis=0) for part in self._split(condition))
-        losses, noisy = self.split_losses, self.nats
-        output = self._output(y, seed, losses.observable_noise * noisy, losses.padding_noise * noisy)
+        losses = self.split_losses
+        noisy = self.nats
+        output = self._output(
+            y, seed, losses.observable_noise * noisy, losses.padding_noise * noisy
+        )
         return tf.reshape(self._backward(output, context)[0], (-1, n, self.layout.parameters))
 
     def log_prob(self, x: tf.Tensor, condition: tf.Tensor | None = None) -> tf.Tensor:
-        """Return the log density (n,) of the likelihood objective without padding; the others have none."""
+        """Return the log density (n,) of the likelihood objective without padding.
+
+        The other objectives have none.
+        """
         if self.density is None:
-            subject, got = "Log density of a split-latent flow", f"objective={self.objective!r}, {self.layout!r}"
+            subject = "Log density of a split-latent flow"
+            got = f"objective={self.objective!r}, {self.layout!r}"
             expected = "objective='likelihood' and a width equal to the number of parameters"
             do = "use sample(), or train with the likelihood objective and without padding"
             raise InputError(subject, expected=expected, got=got, do=do)
@@ -100,24 +118,32 @@ class SplitLatentFlow(Flow):
         # 2 * start^(1 - progress), as the authors' notebook does.
         ramp = tf.minimum(1.0, 2.0 * weights.backward_start ** (1.0 - progress))
         terms = self.terms(x, condition, seed)
-        total = tf.add_n([getattr(weights, name) * term for name, term in terms.items() if name != "backward"])
+        total = tf.add_n(
+            [getattr(weights, name) * term for name, term in terms.items() if name != "backward"]
+        )
         total += weights.backward * ramp * terms["backward"]
         return tf.fill(tf.shape(x)[:1], total)
 
-    def terms(self, x: tf.Tensor, condition: tf.Tensor | None, seed: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Return each loss () of the MMD objective by its name in :class:`SplitLosses`, not weighted."""
-        layout, losses = self.layout, self.split_losses
+    def terms(
+        self, x: tf.Tensor, condition: tf.Tensor | None, seed: tf.Tensor
+    ) -> dict[str, tf.Tensor]:
+        """Return each loss () of the MMD objective by its :class:`SplitLosses` name, unweighted."""
+        layout = self.layout
+        losses = self.split_losses
         y, context = self._split(condition)
         streams = seeds.split(seed, 6)
         output, _ = self.chain.forward(self._padded(x, streams[0]), context)
         z, padding, predicted = tf.split(output, [*layout.outputs.values()], axis=-1)
         normal = self._noise(x, layout.latent, 1.0, streams[1])
-        joint, target = tf.concat([z, tf.stop_gradient(predicted)], axis=-1), tf.concat([normal, y], axis=-1)
+        joint = tf.concat([z, tf.stop_gradient(predicted)], axis=-1)
+        target = tf.concat([normal, y], axis=-1)
         given = self._output(y, streams[2], losses.observable_noise, losses.padding_noise)
         drawn, drawn_padding = self._backward(given, context)
         near = None if losses.neighbourhood is None else gaussian_weights(y, losses.neighbourhood)
         sds = losses.latent_noise, losses.padding_noise, losses.observable_noise
-        returned, returned_padding = self._backward(output + self._output_noise(x, sds, streams[3:]), context)
+        returned, returned_padding = self._backward(
+            output + self._output_noise(x, sds, streams[3:]), context
+        )
         padding = tf.concat([padding, drawn_padding, returned_padding], axis=-1)
         return {
             "fit": tf.reduce_mean((predicted - y) ** 2),
@@ -128,9 +154,14 @@ class SplitLatentFlow(Flow):
         }
 
     def _log_density(self, x: tf.Tensor, condition: tf.Tensor | None, seed: tf.Tensor) -> tf.Tensor:
-        """Return log q(x, padding | y) - log p(padding): log q(x | y) without padding, and below it on average with."""
-        # Padding must be noise here: were it constant, the density could grow without bound along it.
-        layout, losses = self.layout, self.split_losses
+        """Return log q(x, padding | y) - log p(padding); without padding, this is log q(x | y).
+
+        With padding, it lies below log q(x | y) on average.
+        """
+        # Padding must be noise here: were it constant, the density could grow without bound along
+        # it.
+        layout = self.layout
+        losses = self.split_losses
         y, context = self._split(condition)
         padded = self._padded(x, seed)
         output, log_det = self.chain.forward(padded, context)
@@ -140,24 +171,36 @@ class SplitLatentFlow(Flow):
         return log_density - _log_normal(padded[:, layout.parameters :], losses.padding_noise)
 
     def _backward(self, output: tf.Tensor, context: tf.Tensor) -> list[tf.Tensor]:
-        return tf.split(self.chain.inverse(output, context)[0], [*self.layout.inputs.values()], axis=-1)
+        return tf.split(
+            self.chain.inverse(output, context)[0], [*self.layout.inputs.values()], axis=-1
+        )
 
     def _padded(self, x: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-        padding = self._noise(x, self.layout.inputs["padding"], self.split_losses.padding_noise, seed)
+        padding = self._noise(
+            x, self.layout.inputs["padding"], self.split_losses.padding_noise, seed
+        )
         return tf.concat([x, padding], axis=-1)
 
-    def _output(self, y: tf.Tensor, seed: tf.Tensor, observable_noise: float, padding_noise: float) -> tf.Tensor:
-        """Return output vectors (n, width) with a normal latent, for observables (n, observables)."""
+    def _output(
+        self, y: tf.Tensor, seed: tf.Tensor, observable_noise: float, padding_noise: float
+    ) -> tf.Tensor:
+        """Return outputs (n, width) with a normal latent, for observables (n, observables)."""
         noise = self._output_noise(y, (1.0, padding_noise, observable_noise), seeds.split(seed, 3))
         return noise + tf.pad(y, [[0, 0], [self.layout.width - self.layout.observables, 0]])
 
-    def _output_noise(self, like: tf.Tensor, sds: Sequence[float], streams: Sequence[tf.Tensor]) -> tf.Tensor:
-        """Return noise (n, width) with the standard deviations of latent, padding and observables."""
+    def _output_noise(
+        self, like: tf.Tensor, sds: Sequence[float], streams: Sequence[tf.Tensor]
+    ) -> tf.Tensor:
+        """Return noise (n, width) with the sds of latent, padding and observables."""
         parts = zip(self.layout.outputs.values(), sds, streams, strict=True)
-        return tf.concat([self._noise(like, size, sd, stream) for size, sd, stream in parts], axis=-1)
+        return tf.concat(
+            [self._noise(like, size, sd, stream) for size, sd, stream in parts], axis=-1
+        )
 
     def _noise(self, like: tf.Tensor, size: int, sd: float, seed: tf.Tensor) -> tf.Tensor:
-        return sd * tf.random.stateless_normal((tf.shape(like)[0], size), seed, dtype=like.dtype, alg="philox")
+        return sd * tf.random.stateless_normal(
+            (tf.shape(like)[0], size), seed, dtype=like.dtype, alg="philox"
+        )
 
     def _split(self, condition: tf.Tensor | None) -> tuple[tf.Tensor, tf.Tensor]:
         """Return observables and context; to bijections, a context of no elements is none."""
@@ -171,8 +214,10 @@ class SplitLatentFlow(Flow):
         do = "pass the standardised observables"
         return InputError(type(self).__name__, expected=expected, got="None", do=do)
 
-    def bijection_inputs(self, x: tf.Tensor, condition: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor | None]:
-        """Return vectors with their padding, always the same, (n, width), and the context (n, c - observables)."""
+    def bijection_inputs(
+        self, x: tf.Tensor, condition: tf.Tensor | None = None
+    ) -> tuple[tf.Tensor, tf.Tensor | None]:
+        """Return vectors with constant padding, (n, width), and context (n, c - observables)."""
         return self._padded(x, tf.zeros((2,), tf.int32)), self._split(condition)[1]
 
 

@@ -11,31 +11,42 @@ from bayesinn.core.validation import check_number
 
 @dataclass(frozen=True)
 class SplitLosses(Registered):
-    """Weights, noise and kernels of :class:`SplitLatent`. All noise and scales are in standardised units.
+    """Weights, noise and kernels of :class:`SplitLatent`.
+
+    All noise and scales are in standardised units.
 
     Parameters
     ----------
     fit : float, weight of L_y, the mean squared error of the observables' slots
     latent : float
-        Weight of L_z, the MMD between (latent, predicted observables) and (standard normal, observables). It has no
-        gradient through the prediction, and makes the latent normal and independent of the observables.
-    backward : float, weight of L_x, the MMD between parameters from observables and random latents, and the prior's
+        Weight of L_z, the MMD between (latent, predicted observables) and (standard normal,
+        observables). It has no gradient through the prediction, and makes the latent normal and
+        independent of the observables.
+    backward : float
+        Weight of L_x, the MMD between parameters from observables and random latents, and the
+        prior's.
     backward_start : float
-        Half of the share of that weight at the start of training. The share grows exponentially and is whole before
-        the end. With a poor fit the full weight would contract the latent.
-    reconstruction : float, weight of L_rec, the mean squared error after both directions, with a little noise between
+        Half of the share of that weight at the start of training. The share grows exponentially and
+        is whole before the end. With a poor fit the full weight would contract the latent.
+    reconstruction : float
+        Weight of L_rec, the mean squared error after both directions, with a little noise between.
     padding : float
-        Weight of L_pad, the mean square of all padding. Without it, padding hides information that sampling lacks.
+        Weight of L_pad, the mean square of all padding. Without it, padding hides information that
+        sampling lacks.
     observable_noise : float
-        Standard deviation of observables in the backward direction, or of predictions around the data ("likelihood").
+        Standard deviation of observables in the backward direction, or of predictions around the
+        data ("likelihood").
     latent_noise, padding_noise : float, standard deviations of latents in L_rec, and of the padding
-    latent_scales, backward_scales : sequence of float, scales a of the kernels a^2 / (a^2 + d^2) in L_z and L_x
+    latent_scales, backward_scales : sequence of float
+        Scales a of the kernels a^2 / (a^2 + d^2) in L_z and L_x.
     neighbourhood : float, optional
-        Compare parameters in L_x only between rows with observables at about this distance: given the observation.
+        Compare parameters in L_x only between rows with observables at about this distance: given
+        the observation.
 
     References
     ----------
-    Ardizzone et al. (2019), Analyzing inverse problems with invertible neural networks, arXiv:1808.04730.
+    Ardizzone et al. (2019), Analyzing inverse problems with invertible neural networks,
+    arXiv:1808.04730.
 
     Examples
     --------
@@ -58,16 +69,22 @@ class SplitLosses(Registered):
 
     def __post_init__(self) -> None:
         for name in (field.name for field in fields(self)):
-            value, subject = getattr(self, name), f"SplitLosses, argument {name!r}"
+            value = getattr(self, name)
+            subject = f"SplitLosses, argument {name!r}"
             if name.endswith("_scales"):
                 # A tuple, so that equal losses compare equal however they were written.
                 object.__setattr__(self, name, tuple(value))
                 if len(value) == 0 or min(value) <= 0:
-                    expected, do = "one or more positive numbers", f"change {name!r}"
+                    expected = "one or more positive numbers"
+                    do = f"change {name!r}"
                     raise InputError(subject, expected=expected, got=repr(value), do=do)
             elif name in ("observable_noise", "padding_noise", "backward_start"):
-                check_number(subject, value, above=0, most=0.5 if name == "backward_start" else math.inf)
+                check_number(
+                    subject, value, above=0, most=0.5 if name == "backward_start" else math.inf
+                )
             elif name == "neighbourhood":
-                check_number(subject, 1.0 if value is None else value, above=0, do="change it, or pass None")
+                check_number(
+                    subject, 1.0 if value is None else value, above=0, do="change it, or pass None"
+                )
             else:
                 check_number(subject, value, least=0)

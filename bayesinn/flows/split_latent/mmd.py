@@ -1,4 +1,7 @@
-"""The MMD as a differentiable loss; :func:`bayesinn.diagnostics.mmd` is the test with its null distribution."""
+"""The MMD as a differentiable loss; :func:`bayesinn.diagnostics.mmd` tests against its null.
+
+The test has the null distribution of the MMD.
+"""
 
 from collections.abc import Sequence
 
@@ -6,20 +9,32 @@ import tensorflow as tf
 
 
 def mmd_loss(
-    first: tf.Tensor, second: tf.Tensor, scales: Sequence[float], pair_weights: tf.Tensor | None = None
+    first: tf.Tensor,
+    second: tf.Tensor,
+    scales: Sequence[float],
+    pair_weights: tf.Tensor | None = None,
 ) -> tf.Tensor:
-    r"""Unbiased MMD^2 of two batches (n, d), with a sum of inverse multiquadratic kernels :math:`a^2 / (a^2 + d^2)`.
+    r"""Unbiased MMD^2 of two batches (n, d), from a sum of kernels :math:`a^2 / (a^2 + d^2)`.
 
-    Their heavy tails give gradients to batches far apart, unlike Gaussian kernels; the scales a are distances. Pairs
-    with equal row numbers are left out, also between the batches, so that for equal distributions the mean is 0 even if
-    row i of one depends on row i of the other (Gretton et al. 2012, A kernel two-sample test, JMLR 13, equation 4).
-    Weights (n, n) that fall with the distance of the rows' observations compare distributions given the observation.
+    These are inverse multiquadratic kernels.
+
+    Their heavy tails give gradients to batches far apart, unlike Gaussian kernels; the scales a are
+    distances. Pairs with equal row numbers are left out, also between the batches, so that for
+    equal distributions the mean is 0 even if row i of one depends on row i of the other (Gretton et
+    al. 2012, A kernel two-sample test, JMLR 13, equation 4). Weights (n, n) that fall with the
+    distance of the rows' observations compare distributions given the observation.
     """
     # Centring avoids cancellation in the squared distances.
     middle = tf.stop_gradient(tf.reduce_mean(first, axis=0))
-    first, second = first - middle, second - middle
+    first = first - middle
+    second = second - middle
     between = _kernel(first, second, scales)
-    difference = _kernel(first, first, scales) + _kernel(second, second, scales) - between - tf.transpose(between)
+    difference = (
+        _kernel(first, first, scales)
+        + _kernel(second, second, scales)
+        - between
+        - tf.transpose(between)
+    )
     weights = 1.0 - tf.eye(tf.shape(first)[0], dtype=first.dtype)
     if pair_weights is not None:
         weights *= pair_weights
@@ -27,7 +42,10 @@ def mmd_loss(
 
 
 def gaussian_weights(values: tf.Tensor, scale: float) -> tf.Tensor:
-    """Return Gaussian weights (n, n) of pairs of rows, of sd ``scale`` in the distance of values (n, d)."""
+    """Return Gaussian weights (n, n) of pairs of rows of values (n, d), with sd ``scale``.
+
+    The standard deviation is in the distance of values.
+    """
     return tf.exp(-0.5 * _squared_distances(values, values) / scale**2)
 
 
@@ -38,5 +56,6 @@ def _kernel(first: tf.Tensor, second: tf.Tensor, scales: Sequence[float]) -> tf.
 
 def _squared_distances(first: tf.Tensor, second: tf.Tensor) -> tf.Tensor:
     lengths = tf.reduce_sum(first**2, axis=1)[:, None] + tf.reduce_sum(second**2, axis=1)[None, :]
-    # Expanded, as a matrix product: ten times faster than differences. Rounding may leave it just below zero.
+    # Expanded, as a matrix product: ten times faster than differences. Rounding may leave it just
+    # below zero.
     return tf.maximum(lengths - 2.0 * tf.matmul(first, second, transpose_b=True), 0.0)

@@ -1,4 +1,7 @@
-"""Fisher scoring: an initial estimate of the parameters by a network, improved on a working model of the data."""
+"""Fisher scoring: an initial estimate by a network, improved on a working model of the data.
+
+The estimate is of the parameters.
+"""
 
 import functools
 from collections.abc import Mapping, Sequence
@@ -17,39 +20,47 @@ from bayesinn.summaries.frame import Frame
 from bayesinn.summaries.summary import Summary
 
 # Ends of angles; and an element of a vector so far out that it stands for such an end.
-_ENDS, _FAR = np.array([-np.pi, np.pi]), 30.0
+_ENDS = np.array([-np.pi, np.pi])
+_FAR = 30.0
 
 
 class FisherScoring(Straightening, Summary):
     """An initial estimate by a network, improved by Fisher scoring on a working model of the data.
 
-    With informative data, a posterior is far narrower than its prior, and a network is slow to learn its location. Here
-    a network only learns where to start. From there, Newton's method takes steps with the expected information of a
-    working model, in which data are independent and Student-t given the parameters, and a standard normal prior; other
-    information, and context, are not used. Of several dampings, and no step, the one with the highest density is taken.
-    A second network sees the result, not the data, and adds to the variances where the model is too confident.
+    With informative data, a posterior is far narrower than its prior, and a network is slow to
+    learn its location. Here a network only learns where to start. From there, Newton's method takes
+    steps with the expected information of a working model, in which data are independent and
+    Student-t given the parameters, and a standard normal prior; other information, and context, are
+    not used. Of several dampings, and no step, the one with the highest density is taken. A second
+    network sees the result, not the data, and adds to the variances where the model is too
+    confident.
 
-    The summary returns a :class:`~bayesinn.summaries.Frame`, in which the posterior network whitens parameters: the
-    flow sees a standard normal distribution if the working model is correct. It need not be, nor the steps converge: a
-    flow is trained to be calibrated in any frame, and only its sharpness suffers.
+    The summary returns a :class:`~bayesinn.summaries.Frame`, in which the posterior network whitens
+    parameters: the flow sees a standard normal distribution if the working model is correct. It
+    need not be, nor the steps converge: a flow is trained to be calibrated in any frame, and only
+    its sharpness suffers.
 
-    An author derives from this class and writes :meth:`mean` and :meth:`log_scale`. Where parameters compensate changes
-    of others, a posterior may be a thin, curved ridge: name them in :attr:`compensating` and write :meth:`compensate`,
-    and the flow sees one that is nearly straight. Name angles in :attr:`periodic`: the flow sees the estimate in the
-    centre, away from the ends of their range.
+    An author derives from this class and writes :meth:`mean` and :meth:`log_scale`. Where
+    parameters compensate changes of others, a posterior may be a thin, curved ridge: name them in
+    :attr:`compensating` and write :meth:`compensate`, and the flow sees one that is nearly
+    straight. Name angles in :attr:`periodic`: the flow sees the estimate in the centre, away from
+    the ends of their range.
 
     Parameters
     ----------
     first : Summary
         Network of the initial estimate, before a dense layer. Its data are not standardised.
     units, hidden, activation : see :mod:`bayesinn.summaries`; for the second network
-    rounds : int, number of times that derivatives for every parameter are computed, and a step is made
+    rounds : int
+        Number of times that derivatives for every parameter are computed, and a step is made.
     reuses : int, further steps in each round with the same derivatives, which cost little
     further : int
-        Largest number of additional rounds for data sets whose fit still improves; in training, for the eighth of a
-        batch that improves most. A few data sets may need many.
+        Largest number of additional rounds for data sets whose fit still improves; in training, for
+        the eighth of a batch that improves most. A few data sets may need many.
     degrees_of_freedom : float, of the Student-t distribution; 1e6 makes it normal
-    xla : bool, whether predictions are compiled with XLA in training; False if XLA lacks one of their operations
+    xla : bool
+        Whether predictions are compiled with XLA in training; False if XLA lacks one of their
+        operations.
 
     Examples
     --------
@@ -67,10 +78,11 @@ class FisherScoring(Straightening, Summary):
 
     References
     ----------
-    Jorgensen (1984), The delta algorithm and GLIM, International Statistical Review 52 (scoring steps).
-    Marquardt (1963), An algorithm for least-squares estimation of nonlinear parameters, J. SIAM 11 (damping).
-    Lange, Little and Taylor (1989), Robust statistical modeling using the t distribution, JASA 84 (its information).
-    Alsing and Wandelt (2018), Generalized massive optimal data compression, MNRAS Letters 476 (scores as summaries).
+    Jorgensen (1984), The delta algorithm and GLIM, International Statistical Review 52 (scoring
+    steps). Marquardt (1963), An algorithm for least-squares estimation of nonlinear parameters, J.
+    SIAM 11 (damping). Lange, Little and Taylor (1989), Robust statistical modeling using the t
+    distribution, JASA 84 (its information). Alsing and Wandelt (2018), Generalized massive optimal
+    data compression, MNRAS Letters 476 (scores as summaries).
     """
 
     masks = False
@@ -100,9 +112,14 @@ class FisherScoring(Straightening, Summary):
                 do="start from rounds=1, and degrees_of_freedom=1e6 for normal noise",
             )
         self.first = first
-        self.units, self.hidden, self.activation = units, tuple(hidden), keras.activations.get(activation)
-        self.rounds, self.reuses, self.further = rounds, reuses, further
-        self.degrees_of_freedom, self.xla = degrees_of_freedom, xla
+        self.units = units
+        self.hidden = tuple(hidden)
+        self.activation = keras.activations.get(activation)
+        self.rounds = rounds
+        self.reuses = reuses
+        self.further = further
+        self.degrees_of_freedom = degrees_of_freedom
+        self.xla = xla
 
     def bind(self, parameters: ParameterSpace) -> None:
         compensating = {name for names in self.compensating for name in names}
@@ -110,9 +127,11 @@ class FisherScoring(Straightening, Summary):
         if unknown or parameters.discrete:
             raise InputError(
                 type(self).__name__,
-                expected="continuous parameters, among them those that are rounded, periodic or compensating",
+                expected="continuous parameters, among them those that are rounded, periodic or "
+                "compensating",
                 got=f"integers {list(parameters.discrete)}, unknown names {unknown}",
-                do="give integers continuous priors, round within the simulator, and name them in 'rounded'",
+                do="give integers continuous priors, round within the simulator, and name them in "
+                "'rounded'",
             )
         self._check_priors(parameters, compensating)
         self.first.bind(parameters)
@@ -120,21 +139,41 @@ class FisherScoring(Straightening, Summary):
         self.__dict__["space"] = parameters
         layers = [keras.layers.Dense(count, activation=self.activation) for count in self.hidden]
         self.head = keras.layers.Dense(parameters.dimension)
-        self.network = keras.Sequential([*layers, keras.layers.Dense(parameters.dimension + self.units)])
+        self.network = keras.Sequential(
+            [*layers, keras.layers.Dense(parameters.dimension + self.units)]
+        )
 
     def _check_priors(self, parameters: ParameterSpace, compensating: set[str]) -> None:
-        """Check the ends of angles, and that no prior depends on what compensates, or straightening has no inverse."""
-        ends = parameters.from_vector(tf.constant([[-_FAR], [_FAR]]) * tf.ones((2, parameters.dimension)))
-        wrong = [name for name in self.periodic if ends[name].shape != (2,) or np.any(np.abs(ends[name] - _ENDS) > 0.1)]
+        """Check angles' ends, and that no prior depends on what compensates.
+
+        Otherwise straightening has no inverse.
+        """
+        ends = parameters.from_vector(
+            tf.constant([[-_FAR], [_FAR]]) * tf.ones((2, parameters.dimension))
+        )
+        wrong = [
+            name
+            for name in self.periodic
+            if ends[name].shape != (2,) or np.any(np.abs(ends[name] - _ENDS) > 0.1)
+        ]
         if wrong:
-            expected, got = "numbers between -pi and pi", f"other priors of {wrong}"
-            do = "give them VonMises(0, 0.01) or Uniform(-pi, pi) as a prior, and shift them in the simulator"
+            expected = "numbers between -pi and pi"
+            got = f"other priors of {wrong}"
+            do = (
+                "give them VonMises(0, 0.01) or Uniform(-pi, pi) as a prior, and shift them in "
+                "the simulator"
+            )
             raise InputError(f"{type(self).__name__}.periodic", expected=expected, got=got, do=do)
-        dependent = sorted(name for name in parameters.names if compensating & set(parameters.prior.needs[name]))
+        dependent = sorted(
+            name for name in parameters.names if compensating & set(parameters.prior.needs[name])
+        )
         if dependent:
-            expected, got = "parameters on which no prior depends", f"some on which those of {dependent} do"
+            expected = "parameters on which no prior depends"
+            got = f"some on which those of {dependent} do"
             do = "let others compensate, or make these priors independent"
-            raise InputError(f"{type(self).__name__}.compensating", expected=expected, got=got, do=do)
+            raise InputError(
+                f"{type(self).__name__}.compensating", expected=expected, got=got, do=do
+            )
 
     def build(self, x_shape: Sequence[int]) -> None:
         """Check the shapes of predictions."""
@@ -176,14 +215,22 @@ class FisherScoring(Straightening, Summary):
         training: bool = False,
         precomputed: Mapping[str, tf.Tensor] | None = None,
     ) -> tuple[tf.Tensor, Frame]:
-        known: dict[str, Any] = dict(self.precompute(x, bool(training)) if precomputed is None else precomputed)
+        known: dict[str, Any] = dict(
+            self.precompute(x, bool(training)) if precomputed is None else precomputed
+        )
         estimate = known.pop("estimate")
         fit = Fit(**{name: tf.stop_gradient(value) for name, value in known.items()})
         covariance = fit.covariance
         sd = tf.cast(tf.sqrt(tf.linalg.diag_part(covariance)), tf.float32)
         # Neither data nor residuals: a network would overfit hundreds of numbers.
         quality = tf.asinh(fit.log_density / self._numbers)[:, None]
-        seen = [fit.location, tf.math.log(sd), fit.location - fit.origin, tf.asinh(fit.step / sd), quality]
+        seen = [
+            fit.location,
+            tf.math.log(sd),
+            fit.location - fit.origin,
+            tf.asinh(fit.step / sd),
+            quality,
+        ]
         output = tf.cast(self.network(tf.concat(seen, axis=-1)), tf.float32)
         features, extra_log_sd = tf.split(output, [self.units, -1], axis=-1)
         # Wider than the working model says; at first wider than the prior.
@@ -204,4 +251,8 @@ class FisherScoring(Straightening, Summary):
         """Improve vectors (n, d) for values (n, k)."""
         run = functools.partial(improve, self, training=training)
         # Eagerly, as when weights are made or read, the loops would take minutes.
-        return tf.function(run, autograph=False)(values, origin) if tf.executing_eagerly() else run(values, origin)
+        return (
+            tf.function(run, autograph=False)(values, origin)
+            if tf.executing_eagerly()
+            else run(values, origin)
+        )

@@ -3,23 +3,31 @@
 import numpy as np
 import tensorflow as tf
 
-from bayesinn.summaries.fitted.working_model import Parameters, WorkingModel, difference_points, within_turn
+from bayesinn.summaries.fitted.working_model import (
+    Parameters,
+    WorkingModel,
+    difference_points,
+    within_turn,
+)
 from bayesinn.summaries.frame import Frame
 
 
 class Straightening(WorkingModel):
     """A working model with parameters that compensate changes of others; see :meth:`compensate`."""
 
-    #: Parameters that can compensate changes of others, in the order of calls of :meth:`compensate`.
+    #: Parameters that can compensate changes of others, in the order of calls of
+    #: :meth:`compensate`.
     compensating: tuple[tuple[str, ...], ...] = ()
 
     def compensate(
         self, names: tuple[str, ...], parameters: Parameters, fitted: Parameters
     ) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
-        """Return values of some parameters that leave the data much as for the fitted ones, whatever the others are.
+        """Return values of parameters that leave the data as for the fitted ones.
 
-        They need not be exact, but must be finite and within the prior's support, and equal the fitted values for the
-        fitted parameters.
+        They leave the data much the same, whatever the other parameters are.
+
+        They need not be exact, but must be finite and within the prior's support, and equal the
+        fitted values for the fitted parameters.
 
         Parameters
         ----------
@@ -30,32 +38,43 @@ class Straightening(WorkingModel):
 
         Returns
         -------
-        values : dict of each of the names to tensor (n, *event)
-        widths : dict of name to tensor (n,)
-            Log ratios of the posterior width there to that at the fitted value, in elements of the vector and for equal
-            information; zero for names that are left out. For numbers only.
+        values : dict of each of the names to tensor (n, *event) widths : dict of name to tensor
+        (n,)
+            Log ratios of the posterior width there to that at the fitted value, in elements of the
+            vector and for equal information; zero for names that are left out. For numbers only.
         """
         raise NotImplementedError
 
     def straighten(self, vector: tf.Tensor, frame: Frame) -> tuple[tf.Tensor, tf.Tensor]:
-        """Return offsets from the location, in coordinates in which a ridge of the posterior is nearly straight.
+        """Return offsets from the location, in coordinates that make a ridge nearly straight.
 
-        Compensating elements are measured from their compensating values, in proportion to their information fraction:
-        what only the prior determines depends on no other parameter. Angles are rotated, the fitted one to the centre.
+        It is a ridge of the posterior.
+
+        Compensating elements are measured from their compensating values, in proportion to their
+        information fraction: what only the prior determines depends on no other parameter. Angles
+        are rotated, the fitted one to the centre.
         """
-        parameters, fitted = self.space.from_vector(self._plausible(vector)), self.parameters_of(frame.location)
-        changes, log_widths = tf.zeros_like(vector), tf.zeros_like(vector)
+        parameters = self.space.from_vector(self._plausible(vector))
+        fitted = self.parameters_of(frame.location)
+        changes = tf.zeros_like(vector)
+        log_widths = tf.zeros_like(vector)
         for names in self.compensating:
             change, log_width = self._compensation(names, parameters, fitted, frame)
-            changes, log_widths = changes + change, log_widths + log_width
-        rotated, log_det = self._rotated(vector, {name: -angle for name, angle in self.angles(frame.location).items()})
+            changes = changes + change
+            log_widths = log_widths + log_width
+        rotated, log_det = self._rotated(
+            vector, {name: -angle for name, angle in self.angles(frame.location).items()}
+        )
         offset = (vector - frame.location - changes) * tf.exp(-log_widths)
-        return self._with_angles(offset, rotated - self._zero_angles()), log_det - tf.reduce_sum(log_widths, axis=-1)
+        return self._with_angles(offset, rotated - self._zero_angles()), log_det - tf.reduce_sum(
+            log_widths, axis=-1
+        )
 
     def unstraighten(self, offset: tf.Tensor, frame: Frame) -> tuple[tf.Tensor, tf.Tensor]:
         rotated, log_det = self._rotated(offset + self._zero_angles(), self.angles(frame.location))
         vector = self._with_angles(offset + frame.location, rotated)
-        parameters, fitted = self.space.from_vector(self._plausible(vector)), self.parameters_of(frame.location)
+        parameters = self.space.from_vector(self._plausible(vector))
+        fitted = self.parameters_of(frame.location)
         for names in self.compensating:
             change, log_width = self._compensation(names, parameters, fitted, frame)
             vector += change + offset * tf.math.expm1(log_width)
@@ -64,7 +83,7 @@ class Straightening(WorkingModel):
         return vector, log_det
 
     def _plausible(self, vector: tf.Tensor) -> tf.Tensor:
-        """Return vectors within the reach of the prior; others may overflow, and what compensates them is NaN."""
+        """Return vectors within the prior's reach; others may overflow, their compensation NaN."""
         return tf.clip_by_value(vector, -self.space.reach, self.space.reach)
 
     def _compensation(
@@ -80,7 +99,10 @@ class Straightening(WorkingModel):
         return frame.information_fraction * change, frame.information_fraction * widths
 
     def _rotated(self, vector: tf.Tensor, angles: Parameters) -> tuple[tf.Tensor, tf.Tensor]:
-        """Return the angles of vectors of the space after a rotation, as elements of vectors, and log determinants."""
+        """Return rotated angles of vectors, as elements of vectors, and log determinants.
+
+        The vectors are those of the space.
+        """
         if not self.periodic:
             return vector, tf.zeros_like(vector[:, 0])
         parameters = self.space.from_vector(vector)
@@ -94,17 +116,26 @@ class Straightening(WorkingModel):
         return tf.where(self.space.elements_of(self.periodic) > 0.0, angles, vector)
 
     def _zero_angles(self) -> tf.Tensor:
-        """Return the vector (1, d) of the space with angles of zero; all other elements are zero, too."""
+        """Return the vector (1, d) of the space with angles of zero; others are zero, too."""
         zeros = tf.zeros((1, self.space.dimension))
         if not self.periodic:
             return zeros
         parameters = {**self.space.from_vector(zeros), **dict.fromkeys(self.periodic, tf.zeros(1))}
         return self.space.to_vector(parameters, self.periodic)[0]
 
-    def straightening_slopes(self, steps: np.ndarray, vector: tf.Tensor, information_fraction: tf.Tensor) -> tf.Tensor:
-        """Return derivatives (n, d, d) of straightened vectors by vectors (n, d) of a fit, at the fitted ones."""
-        points = self.space.to_vector(self.parameters_of(self.wrap_angles(difference_points(vector, steps))))[0]
-        location, fraction = (tf.tile(part, (1 + len(steps), 1)) for part in (vector, information_fraction))
+    def straightening_slopes(
+        self, steps: np.ndarray, vector: tf.Tensor, information_fraction: tf.Tensor
+    ) -> tf.Tensor:
+        """Return derivatives (n, d, d) of straightened vectors by vectors (n, d) of a fit.
+
+        The derivatives are taken at the fitted ones.
+        """
+        points = self.space.to_vector(
+            self.parameters_of(self.wrap_angles(difference_points(vector, steps)))
+        )[0]
+        location, fraction = (
+            tf.tile(part, (1 + len(steps), 1)) for part in (vector, information_fraction)
+        )
         # Without root and estimate, which play no part.
         points, _ = self.straighten(points, Frame(location, vector[:0], fraction, vector[:0]))
         points = tf.reshape(points, (1 + len(steps), -1, len(steps)))

@@ -18,11 +18,12 @@ Parameters = Mapping[str, tf.Tensor]
 
 
 class WorkingModel:
-    """Data that are independent and Student-t given parameters, whose vector has a standard normal prior.
+    """Data, independent and Student-t given parameters, whose vector has a standard normal prior.
 
-    An author writes :meth:`mean` and :meth:`log_scale`, and if useful :meth:`values`, :meth:`start`, :meth:`profile`.
-    Parameters are (n, *event), vectors (n, d), values of the data (n, k). Vectors of a fit are those of the space, but
-    that angles (:attr:`periodic`) go on past the ends of their range.
+    An author writes :meth:`mean` and :meth:`log_scale`, and if useful :meth:`values`,
+    :meth:`start`, :meth:`profile`. Parameters are (n, *event), vectors (n, d), values of the data
+    (n, k). Vectors of a fit are those of the space, but that angles (:attr:`periodic`) go on past
+    the ends of their range.
     """
 
     space: ParameterSpace
@@ -33,7 +34,8 @@ class WorkingModel:
     degrees_of_freedom: float
     xla: bool
 
-    #: Parameters that the simulator rounds to whole numbers: the data don't depend on their fractions.
+    #: Parameters that the simulator rounds to whole numbers: the data don't depend on their
+    #: fractions.
     rounded: tuple[str, ...] = ()
     #: Angles from -pi to pi with a nearly uniform prior; both ends are the same angle.
     periodic: tuple[str, ...] = ()
@@ -41,8 +43,8 @@ class WorkingModel:
     def mean(self, parameters: Parameters) -> tf.Tensor:
         """Return the mean of the data, (n, k), for parameters (n, *event).
 
-        Those in :attr:`rounded` are not whole: a mean that changes evenly between whole numbers leads to better
-        estimates than one that jumps.
+        Those in :attr:`rounded` are not whole: a mean that changes evenly between whole numbers
+        leads to better estimates than one that jumps.
         """
         raise NotImplementedError
 
@@ -51,7 +53,7 @@ class WorkingModel:
         raise NotImplementedError
 
     def values(self, x: tf.Tensor) -> tf.Tensor:
-        """Return data (n, ...) as rows (n, k) in the order of the predictions; flattened by default."""
+        """Return data (n, ...) as rows (n, k) in the predictions' order; by default flattened."""
         return keras.ops.reshape(x, (-1, math.prod(x.shape[1:])))
 
     def start(self, values: tf.Tensor, parameters: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
@@ -61,10 +63,15 @@ class WorkingModel:
         """
         return parameters
 
-    def profile(self, values: tf.Tensor, mean: tf.Tensor, parameters: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        """Return parameters with those on which the mean (n, k) does not depend at their best; by default unchanged.
+    def profile(
+        self, values: tf.Tensor, mean: tf.Tensor, parameters: dict[str, tf.Tensor]
+    ) -> dict[str, tf.Tensor]:
+        """Return parameters; those that the mean (n, k) doesn't depend on are at their best.
 
-        It is useful for scales of the noise: while they are too small for the residuals, all other steps are short.
+        By default, parameters are unchanged.
+
+        It is useful for scales of the noise: while they are too small for the residuals, all other
+        steps are short.
         """
         return parameters
 
@@ -83,13 +90,16 @@ class WorkingModel:
     def wrap_angles(self, vector: tf.Tensor) -> tf.Tensor:
         """Return vectors of a fit with angles between -pi and pi."""
         for name, angle in self.angles(vector).items():
-            vector += (within_turn(angle) - angle)[:, None] / _RADIANS * self.space.elements_of((name,))
+            vector += (
+                (within_turn(angle) - angle)[:, None] / _RADIANS * self.space.elements_of((name,))
+            )
         return vector
 
     def angles(self, vector: tf.Tensor) -> dict[str, tf.Tensor]:
         """Return angles (n,) for the vectors of a fit, by name."""
         return {
-            name: _RADIANS * tf.reduce_sum(vector * self.space.elements_of((name,)), axis=-1) for name in self.periodic
+            name: _RADIANS * tf.reduce_sum(vector * self.space.elements_of((name,)), axis=-1)
+            for name in self.periodic
         }
 
     def predict(self, parameters: Parameters) -> tuple[tf.Tensor, tf.Tensor]:
@@ -102,29 +112,48 @@ class WorkingModel:
         parameters = self.start(values, self.space.from_vector(origin))
         return self.profiled(values, self.vector_of(parameters))[0]
 
-    def profiled(self, values: tf.Tensor, vector: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    def profiled(
+        self, values: tf.Tensor, vector: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """Return vectors after :meth:`profile`, and the mean and log scale predicted for them."""
         parameters = self.parameters_of(clip_to_prior(vector))
         mean = self.mean(parameters)
         parameters = self.profile(values, mean, parameters)
         return self.vector_of(parameters), mean, self.log_scale(parameters, mean)
 
-    def evaluate(self, values: tf.Tensor, vector: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        """Return profiled vectors (m, n, d), their residuals (m, n, k), and log densities (m, n) up to a constant."""
+    def evaluate(
+        self, values: tf.Tensor, vector: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """Return profiled vectors (m, n, d), residuals (m, n, k), log densities (m, n).
+
+        The log densities are up to a constant.
+        """
         count = vector.shape[0]
         vector = tf.reshape(vector, (-1, vector.shape[-1]))
-        vector, mean, log_scale = _by_candidate(count, *self.profiled(tf.tile(values, (count, 1)), vector))
+        vector, mean, log_scale = _by_candidate(
+            count, *self.profiled(tf.tile(values, (count, 1)), vector)
+        )
         residuals = (values - mean) * tf.exp(-log_scale)
         of_data = self.log_densities(residuals, log_scale)
-        return vector, residuals, tf.reduce_sum(of_data, axis=-1) - 0.5 * tf.reduce_sum(vector**2, axis=-1)
+        return (
+            vector,
+            residuals,
+            tf.reduce_sum(of_data, axis=-1) - 0.5 * tf.reduce_sum(vector**2, axis=-1),
+        )
 
     def log_densities(self, residuals: tf.Tensor, log_scale: tf.Tensor) -> tf.Tensor:
-        """Return log densities of single numbers, up to a constant; residuals are in units of their scale."""
+        """Return log densities of single numbers, up to a constant.
+
+        Residuals are in units of their scale.
+        """
         nu = self.degrees_of_freedom
         return -0.5 * (nu + 1.0) * tf.math.log1p(residuals**2 / nu) - log_scale
 
     def spacing(self) -> np.ndarray:
-        """Return one whole number as a change of the vector (d,), at the prior's centre; 0 if not rounded."""
+        """Return one whole number as a change of the vector (d,), at the prior's centre.
+
+        It is 0 if not rounded.
+        """
         centre = self.parameters_of(tf.zeros((1, self.space.dimension)))
         one_more = {name: value + float(name in self.rounded) for name, value in centre.items()}
         spacing = np.abs(self.vector_of(one_more) - self.vector_of(centre))[0]
@@ -136,30 +165,38 @@ class WorkingModel:
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """Return a root (n, d, 2 k) of the information in the data, and residuals (n, k).
 
-        Predictions are those at the points of :func:`difference_points`, one point after another: ((1 + d) * n, k).
+        Predictions are those at the points of :func:`difference_points`, one point after another:
+        ((1 + d) * n, k).
         """
         mean, log_scale = _by_candidate(1 + len(steps), mean, log_scale)
-        step, factors = steps[:, None, None], self._root_factors()
+        step = steps[:, None, None]
+        factors = self._root_factors()
         of_mean = (mean[1:] - mean[0]) / step * tf.exp(-log_scale[0])
         of_scale = (log_scale[1:] - log_scale[0]) / step
         root = tf.concat([factors[0] * of_mean, factors[1] * of_scale], axis=-1)
         return tf.transpose(root, (1, 0, 2)), (values - mean[0]) * tf.exp(-log_scale[0])
 
     def score(self, root: tf.Tensor, residuals: tf.Tensor, vector: tf.Tensor) -> tf.Tensor:
-        """Return derivatives of the log density; residuals may belong to other vectors than the root."""
-        nu, factors = self.degrees_of_freedom, self._root_factors()
+        """Return the log density's derivatives; residuals may be of other vectors than the root."""
+        nu = self.degrees_of_freedom
+        factors = self._root_factors()
         weighted = (nu + 1.0) / (nu + residuals**2) * residuals
-        by_number = tf.concat([weighted / factors[0], (weighted * residuals - 1.0) / factors[1]], axis=-1)
+        by_number = tf.concat(
+            [weighted / factors[0], (weighted * residuals - 1.0) / factors[1]], axis=-1
+        )
         return tf.linalg.matvec(root, by_number) - vector
 
     def _root_factors(self) -> tuple[float, float]:
-        """Return roots of one number's information about its mean, in units of its scale, and about its log scale."""
+        """Return roots of a number's information about its mean and about its log scale.
+
+        The mean is in units of its scale.
+        """
         nu = self.degrees_of_freedom
         return math.sqrt((nu + 1.0) / (nu + 3.0)), math.sqrt(2.0 * nu / (nu + 3.0))
 
 
 def difference_points(vector: tf.Tensor, steps: np.ndarray) -> tf.Tensor:
-    """Return vectors (n, d), then these with one element changed after another, ((1 + d) * n, d)."""
+    """Return vectors (n, d), then these with one element changed at a time, ((1 + d) * n, d)."""
     offsets = np.eye(1 + len(steps), len(steps), -1, np.float32) * steps
     return tf.reshape(vector + offsets[:, None, :], (-1, len(steps)))
 

@@ -11,10 +11,12 @@ _registered: dict[str, Check] = {}
 
 
 def register_check(check: Check) -> Check:
-    """Add a check to every diagnosis of this session; it replaces one that you registered under the same name.
+    """Add a check to every diagnosis of this session; it replaces your own of the same name.
 
-    It then appears in the verdict, the tables, the figures folder and the report like the library's own. Another check
-    with the same name, key or name of a figure raises an InputError.
+    It replaces one that you registered.
+
+    It then appears in the verdict, the tables, the figures folder and the report like the library's
+    own. Another check with the same name, key or name of a figure raises an InputError.
 
     Examples
     --------
@@ -29,7 +31,8 @@ def register_check(check: Check) -> Check:
     others = (*_OWN, *(other for other in _registered.values() if other.name != check.name))
     taken = {name for other in others for name in (other.name, other.key, *other.figures)}
     if clash := [name for name in (check.name, check.key, *check.figures) if name in taken]:
-        expected, do = "a name, a key and figures that no other check has", "rename what is taken"
+        expected = "a name, a key and figures that no other check has"
+        do = "rename what is taken"
         raise InputError(f"Check {check.name!r}", expected=expected, got=", ".join(clash), do=do)
     _registered[check.name] = check
     return check

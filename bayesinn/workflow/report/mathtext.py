@@ -8,25 +8,37 @@ from matplotlib.textpath import TextPath
 from bayesinn.plots.style import styled
 
 _UNITS = 100  # Units of the drawing in one em.
-_COMMANDS = {Path.MOVETO: "M", Path.LINETO: "L", Path.CURVE3: "Q", Path.CURVE4: "C", Path.CLOSEPOLY: "Z"}
+_COMMANDS = {
+    Path.MOVETO: "M",
+    Path.LINETO: "L",
+    Path.CURVE3: "Q",
+    Path.CURVE4: "C",
+    Path.CLOSEPOLY: "Z",
+}
 
 
 def written(label: str, name: str) -> Markup:
-    """Write a label in HTML: as escaped text, or as an SVG drawing if it has formulas between dollars.
+    """Write a label in HTML: as escaped text, or as an SVG drawing if it has formulas in dollars.
 
-    The drawing has size, baseline and colour of the text around it. It has no identifiers, so a page can hold many.
-    Screen readers read ``name`` aloud; it is also shown if the label can't be drawn.
+    The drawing has size, baseline and colour of the text around it. It has no identifiers, so a
+    page can hold many. Screen readers read ``name`` aloud; it is also shown if the label can't be
+    drawn.
     """
     if "$" not in label:
         return escape(label)
     outline = _outline(label)
     if outline is None:
         return escape(name)
-    (left, low), (right, high) = outline.vertices.min(axis=0), outline.vertices.max(axis=0)
+    left, low = outline.vertices.min(axis=0)
+    right, high = outline.vertices.max(axis=0)
     # Leave a gap to the next letter; what is below zero hangs below the baseline.
-    left, right, low, high = min(left, 0.0), right + 4.0, min(low, 0.0), max(high, 0.0)
+    left = min(left, 0.0)
+    right = right + 4.0
+    low = min(low, 0.0)
+    high = max(high, 0.0)
     commands = " ".join(
-        _COMMANDS[code] + ("" if code == Path.CLOSEPOLY else " ".join(f"{value:.4g}" for value in points))
+        _COMMANDS[code]
+        + ("" if code == Path.CLOSEPOLY else " ".join(f"{value:.4g}" for value in points))
         for points, code in outline.iter_segments(simplify=False)
     )
     return Markup(
@@ -41,7 +53,7 @@ def written(label: str, name: str) -> Markup:
 
 @styled
 def _outline(label: str) -> TextPath | None:
-    """Return the label's outline, its baseline at zero; None if there is nothing to draw, or it can't be drawn."""
+    """Return the label's outline, baseline at zero; None if empty or impossible to draw."""
     try:
         outline = TextPath((0.0, 0.0), label, size=_UNITS, usetex=False)
     # The formula is the user's: an error of the parser or of a font must not prevent the report.

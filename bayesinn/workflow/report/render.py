@@ -23,7 +23,7 @@ _PACKAGES = ("bayesinn", "tensorflow", "tensorflow-probability", "keras", "numpy
 
 @dataclass(frozen=True)
 class Verdict:
-    """The verdict at the top of a report: one or two sentences, and lists that are left out if they are empty."""
+    """The verdict at the top of a report: one or two sentences, and lists, left out if empty."""
 
     grade: str  #: a key of ``GRADES``; empty for a report without a test
     text: str
@@ -42,23 +42,40 @@ def render(
     settings: Mapping[str, Any] | None = None,
     seed: int | None = None,
 ) -> Path:
-    """Write a report: what it is about, verdict, contents, sections, then settings and versions; return its path.
+    """Write a report and return its path.
 
-    The folder is made if need be. A setting that is itself a mapping is written as ``outer.inner``, mappings in a list
-    as ``outer[0].inner``.
+    It holds what it is about, verdict, contents, sections, then settings and versions.
+
+    The folder is made if need be. A setting that is itself a mapping is written as ``outer.inner``,
+    mappings in a list as ``outer[0].inner``.
     """
     path = check_path("Argument 'path' of a report", path, "report.html")
     if path.suffix.lower() not in (".html", ".htm"):
-        expected, do = "a name that ends in .html", "name it for example 'report.html'"
-        raise InputError(f"report file {path.name!r}", expected=expected, got=repr(path.suffix), do=do)
+        expected = "a name that ends in .html"
+        do = "name it for example 'report.html'"
+        raise InputError(
+            f"report file {path.name!r}", expected=expected, got=repr(path.suffix), do=do
+        )
     loader = jinja2.PackageLoader("bayesinn.workflow", "report")
-    environment = jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    environment = jinja2.Environment(
+        loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True
+    )
     settings = ({} if seed is None else {"seed": seed}) | dict(settings or {})
     rows = [row for name, value in settings.items() for row in _rows(str(name), value)]
-    parts = [(part, None if part.table is None else table(part.table, part.labels)) for part in sections]
+    parts = [
+        (part, None if part.table is None else table(part.table, part.labels)) for part in sections
+    ]
     groups = {"Settings": rows, "Versions": _versions()}
-    content = {"title": title, "about": about or {}, "verdict": verdict, "sections": parts, "groups": groups}
-    page = environment.get_template("template.html").render(content, grades=GRADES, headlines=_HEADLINES)
+    content = {
+        "title": title,
+        "about": about or {},
+        "verdict": verdict,
+        "sections": parts,
+        "groups": groups,
+    }
+    page = environment.get_template("template.html").render(
+        content, grades=GRADES, headlines=_HEADLINES
+    )
     with atomic_write(path) as file:
         # A text of the user's may have characters that no file can hold.
         file.write_bytes(page.encode("utf-8", "replace"))
@@ -70,7 +87,9 @@ def _rows(name: str, value: object) -> list[tuple[str, str]]:
     if isinstance(value, Mapping) and value:
         return [row for inner, entry in value.items() for row in _rows(f"{name}.{inner}", entry)]
     if isinstance(value, list | tuple) and any(isinstance(entry, Mapping) for entry in value):
-        return [row for index, entry in enumerate(value) for row in _rows(f"{name}[{index}]", entry)]
+        return [
+            row for index, entry in enumerate(value) for row in _rows(f"{name}[{index}]", entry)
+        ]
     # Settings are exact: show all digits.
     return [(name, str(value) if isinstance(value, float | np.floating) else text(value))]
 

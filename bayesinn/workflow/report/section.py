@@ -22,7 +22,8 @@ _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 class Figure:
     """A picture with a caption, which says what is shown and how to tell good from bad."""
 
-    picture: InitVar[Canvas | bytes]  #: drawn at once, so that later changes of the figure don't show; or a PNG file
+    #: drawn at once, so that later changes of the figure don't show; or a PNG file
+    picture: InitVar[Canvas | bytes]
     caption: str
     alternative: str = ""  #: text for readers who can't see the picture; the caption if left empty
     png: bytes = field(init=False)  #: the bytes of the PNG file
@@ -30,7 +31,8 @@ class Figure:
     def __post_init__(self, picture: Canvas | bytes) -> None:
         drawn = picture if isinstance(picture, bytes) else png(picture)
         if not drawn.startswith(_SIGNATURE):
-            expected, do = "a matplotlib figure or the bytes of a PNG file", "pass the figure itself"
+            expected = "a matplotlib figure or the bytes of a PNG file"
+            do = "pass the figure itself"
             got = f"{len(drawn)} bytes that start with {drawn[:8]!r}"
             raise InputError("picture of a report", expected=expected, got=got, do=do)
         object.__setattr__(self, "png", drawn)
@@ -50,7 +52,8 @@ class Figure:
 def save_all(figures: Iterable[tuple[str, Figure]], folder: str | Path) -> list[Path]:
     """Write figures by name as PNG into a folder, which is made if need be, and return their paths.
 
-    Pictures of an earlier call are replaced; an InputError says if there is a file of somebody else, before any other.
+    Pictures of an earlier call are replaced; an InputError says if there is a file of somebody
+    else, before any other.
     """
     folder = check_path("Argument 'folder'", folder, "figures")
     paths = {Path(folder, f"{name}.png"): figure.png for name, figure in figures}
@@ -72,5 +75,7 @@ class Section:
     #: Its index is the first column. Cells of just a grade, such as ``within``, stand out.
     table: pd.DataFrame | None = None
     figures: Sequence[Figure] = ()
-    labels: Labels | None = None  #: if given, names in the table's index are written with label and unit
-    folded: bool = False  #: whether only the title is shown until the reader opens it; paper shows the title alone
+    #: if given, names in the table's index are written with label and unit
+    labels: Labels | None = None
+    #: whether only the title is shown until the reader opens it; paper shows the title alone
+    folded: bool = False

@@ -9,7 +9,8 @@ from markupsafe import Markup, escape
 from bayesinn.core.labels import Labels
 from bayesinn.workflow.report.mathtext import written
 
-#: Words that are a grade if they fill a cell, in any case; symbols that tell them apart without colour; style.
+#: Words that are a grade if they fill a cell, in any case; symbols that tell them apart without
+#: colour; style.
 GRADES = {
     "within": ("✓", "passed"),
     "undecided": ("?", "doubtful"),
@@ -19,9 +20,11 @@ GRADES = {
     "failed": ("✗", "failed"),
 }
 _LONG = 30
-# Width of a printed page (182 mm, or 516 points) in letters of one point: a letter of a wide, bold font takes 0.68.
+# Width of a printed page (182 mm, or 516 points) in letters of one point: a letter of a wide, bold
+# font takes 0.68.
 _PAGE = 516 / 0.68
-_SMALLEST, _LARGEST = 5.5, 8.5
+_SMALLEST = 5.5
+_LARGEST = 8.5
 
 
 class Cell(NamedTuple):
@@ -33,7 +36,7 @@ class Cell(NamedTuple):
 
     @property
     def length(self) -> int:
-        """Number of letters of the longest word, which stays on one line; a grade has a symbol and a frame."""
+        """Number of letters of the longest word, on one line; a grade adds a symbol and frame."""
         return 4 * (self.text.lower() in GRADES) + max(map(len, self.text.split()), default=0)
 
 
@@ -42,17 +45,20 @@ class Table(NamedTuple):
 
     header: list[str]
     rows: list[list[Cell]]
-    kinds: list[str]  #: of the columns: ``"number"`` (flush right), ``"long"`` (text that needs room), or empty
+    #: of the columns: ``"number"`` (flush right), ``"long"`` (text that needs room), or empty
+    kinds: list[str]
     heads: int  #: how many columns name the row
 
     @property
     def labelled(self) -> list[bool]:
-        """Whether each column has labels: all its names are then aligned, also those without a label."""
-        return [any(row[position].label for row in self.rows) for position in range(len(self.header))]
+        """Whether each column has labels: all its names are then aligned, labelled or not."""
+        return [
+            any(row[position].label for row in self.rows) for position in range(len(self.header))
+        ]
 
     @property
     def room(self) -> float:
-        """Size of letters, in points, at which the longest words of all columns fit on a printed page."""
+        """Font size in points at which the longest words of all columns fit on a printed page."""
         columns = zip([Cell(name) for name in self.header], *self.rows, strict=True)
         return _PAGE / sum(max(cell.length for cell in column) + 1.3 for column in columns)
 
@@ -68,12 +74,21 @@ class Table(NamedTuple):
 
 
 def table(frame: pd.DataFrame, labels: Labels | None = None) -> Table:
-    """Format a DataFrame, whose index becomes the first columns; with labels, names in it get label and unit."""
+    """Format a DataFrame, its index first; with labels, names in it get label and unit.
+
+    The index becomes the first columns.
+    """
     levels = [frame.index.get_level_values(level) for level in range(frame.index.nlevels)]
     heads = [[_head(value, labels) for value in level] for level in levels]
-    columns = [[Cell(text(value)) for value in frame.iloc[:, position]] for position in range(frame.shape[1])]
+    columns = [
+        [Cell(text(value)) for value in frame.iloc[:, position]]
+        for position in range(frame.shape[1])
+    ]
     kinds = [_kind(dtype, column) for dtype, column in zip(frame.dtypes, columns, strict=True)]
-    header = [*("" if name is None else str(name) for name in frame.index.names), *map(str, frame.columns)]
+    header = [
+        *("" if name is None else str(name) for name in frame.index.names),
+        *map(str, frame.columns),
+    ]
     rows = [list(row) for row in zip(*heads, *columns, strict=True)]
     return Table(header, rows, [""] * len(heads) + kinds, len(heads))
 
@@ -88,13 +103,16 @@ def _head(value: object, labels: Labels | None) -> Cell:
     name = text(value)
     if labels is None:
         return Cell(name)
-    label, unit = written(labels.label(name), name), labels.unit(name)
+    label = written(labels.label(name), name)
+    unit = labels.unit(name)
     # A label that is just the name is left out.
     return Cell(name, Markup() if label == escape(name) else label, written(unit, unit))
 
 
 def text(value: object) -> str:
-    """Write one cell: three decimals (three digits for very small or large numbers), yes or no, a dash if missing.
+    """Write one cell: three decimals, yes or no, a dash if missing.
+
+    Very small or large numbers have three digits.
 
     >>> [text(value) for value in (1234567, 0.00001234, -0.5, 12345.6, None, float("nan"))]
     ['1,234,567', '1.23e-05', '\u22120.500', '12,346', '\u2013', '\u2013']

@@ -1,4 +1,7 @@
-"""The simulator report: is a simulator ready for training, and what should change? One file holds one check."""
+"""The simulator report: is a simulator ready for training, and what should change?
+
+One file holds one check.
+"""
 
 from bayesinn.workflow.simulator_report.pilot import Advice as Advice, Result as Result
 from bayesinn.workflow.simulator_report.report import (

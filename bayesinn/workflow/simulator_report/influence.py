@@ -1,7 +1,7 @@
-"""What outputs depend on: random numbers, by experiments, and parameters, by experiments and statistics.
+"""What outputs depend on: random numbers, by experiments; parameters, by experiments, statistics.
 
-With the same seed every draw sees the same random numbers, so that any difference in the output is caused by the
-parameters, however noisy the simulator is.
+With the same seed every draw sees the same random numbers, so that any difference in the output is
+caused by the parameters, however noisy the simulator is.
 """
 
 from collections.abc import Mapping
@@ -16,16 +16,25 @@ from bayesinn.core.labels import columns
 from bayesinn.workflow.simulator_report.pilot import Advice, Pilot, Result
 
 # Simulations that are made again in an experiment, and copies of each that may share noise.
-_FEWEST_AGAIN, _MOST_AGAIN, _COPIES = 8, 32, 4
+_FEWEST_AGAIN = 8
+_MOST_AGAIN = 32
+_COPIES = 4
 # Independent draws that are equal more often than this can't tell shared noise from chance.
-_MOST_EQUAL, _FEWEST_UNUSUAL = 0.5, 3
-_MOST_ELEMENTS, _MOST_REGRESSED = 2_000, 500
-_ASSOCIATED, _FEWEST_ROWS, _ROWS_A_DIRECTION = 0.01, 20, 10
+_MOST_EQUAL = 0.5
+_FEWEST_UNUSUAL = 3
+_MOST_ELEMENTS = 2_000
+_MOST_REGRESSED = 500
+_ASSOCIATED = 0.01
+_FEWEST_ROWS = 20
+_ROWS_A_DIRECTION = 10
 
 
 @dataclass(frozen=True, eq=False)
 class Noise(Result):
-    """Observables, by what is wrong with their randomness, and how many simulations were made again to see it."""
+    """Observables by faults of their randomness, and the number of simulations made again.
+
+    They were made again to see the faults.
+    """
 
     rows: int = 0
     irreproducible: tuple[str, ...] = ()  #: differ though the seed is the same
@@ -36,7 +45,7 @@ class Noise(Result):
 
 @dataclass(frozen=True, eq=False)
 class Influence(Result):
-    """p-values of the parameters, small where some output goes with them, and results of :func:`_responds`."""
+    """p-values of parameters, small if some output goes with them; :func:`_responds` results."""
 
     associations: Mapping[str, float]
     responses: Mapping[str, bool | None]
@@ -44,7 +53,8 @@ class Influence(Result):
 
 def check_noise(pilot: Pilot) -> Noise:
     """See how observables depend on seed and parameters, from simulations that are finite."""
-    simulator, seed = pilot.simulator, pilot.seed
+    simulator = pilot.simulator
+    seed = pilot.seed
     # Few compared with the simulations of the report, since some are slow.
     rows = min(len(pilot) // 2, _MOST_AGAIN, max(_FEWEST_AGAIN, len(pilot) // 16))
     if rows < _FEWEST_AGAIN:
@@ -60,63 +70,92 @@ def check_noise(pilot: Pilot) -> Noise:
     varied = [name for name, value in first.items() if _varied(value)]
     irreproducible = tuple(name for name in first if not again[name].all())
     unaffected = tuple(name for name in varied if moved[name].all())
-    deterministic = tuple(name for name in varied if other[name].all() and name not in irreproducible + unaffected)
+    deterministic = tuple(
+        name for name in varied if other[name].all() and name not in irreproducible + unaffected
+    )
 
     def shares_noise(name: str) -> bool:
-        """Whether rows of equal parameters are equal in one batch, though another seed changes them."""
+        """Whether rows of equal parameters are equal in a batch, yet differ with another seed."""
         bases = np.flatnonzero(~other[name])[:_FEWEST_AGAIN]
         if other[name].mean() > _MOST_EQUAL or len(bases) < 2:
             return False
-        repeated = map_tensors(lambda value: np.repeat(value[bases], _COPIES, axis=0), [theta, given])
+        repeated = map_tensors(
+            lambda value: np.repeat(value[bases], _COPIES, axis=0), [theta, given]
+        )
         value = simulator.simulate(repeated[0], seed, repeated[1])[name]
         return bool(_equal_rows(value, np.repeat(value[::_COPIES], _COPIES, axis=0)).all())
 
     shared = tuple(name for name in first if simulator.engine.batched and shares_noise(name))
-    advice, everything = [], len(unaffected) == len(first)
+    advice = []
+    everything = len(unaffected) == len(first)
     for name in irreproducible:
-        finding, do = "differs though parameters and seed are the same", "Draw random numbers from the seed alone."
+        finding = "differs though parameters and seed are the same"
+        do = "Draw random numbers from the seed alone."
         advice.append(Advice("problem", name, finding, "Results can't be repeated.", do))
     for name in deterministic:
         finding = "is deterministic: the same for the same parameters, whatever the seed"
-        meaning = "So the posterior is singular: it fills no volume, its density is infinite, training diverges."
+        meaning = (
+            "So the posterior is singular: it fills no volume, its density is infinite, "
+            "training diverges."
+        )
         problem = Advice("problem", name, finding, meaning, "Draw noise from the seed.")
         hint = Advice("hint", name, finding, do="If it should be random, use the seed.")
         advice.append(hint if pilot.whole_numbers(name) else problem)
     for name in shared:
         finding = "is wrong: every simulation of a batch has the same noise"
-        meaning, do = "Simulations are not independent.", "Draw noise for each row of the batch."
+        meaning = "Simulations are not independent."
+        do = "Draw noise for each row of the batch."
         advice.append(Advice("problem", name, finding, meaning, do))
     for name in unaffected:
-        finding = "is the same for the same seed, whatever the parameters are: it says nothing about them"
-        do = "Use them in the function." if everything else "Leave it out unless it is there on purpose."
+        finding = (
+            "is the same for the same seed, whatever the parameters are: it says nothing about them"
+        )
+        do = (
+            "Use them in the function."
+            if everything
+            else "Leave it out unless it is there on purpose."
+        )
         advice.append(Advice("problem" if everything else "hint", name, finding, do=do))
     return Noise(rows, irreproducible, deterministic, shared, unaffected, advice=advice)
 
 
 def check_influence(pilot: Pilot, noise: Noise) -> Influence:
-    """Test whether each parameter is associated with some output; if not, change it alone and simulate again."""
+    """Test whether each parameter is associated with some output; if not, change it alone.
+
+    Then simulate again.
+    """
     if len(pilot) < _FEWEST_ROWS or len(noise.unaffected) == len(pilot.observables):
         return Influence({}, {})
     tested = associations(columns(pilot.drawn.parameters, batch_ndim=1), pilot.observables)
-    responses, advice = {}, []
+    responses = {}
+    advice = []
     for column in [name for name, p_value in tested.items() if p_value >= _ASSOCIATED]:
-        if not noise.irreproducible:  # Random numbers that change by themselves would pass for an effect.
+        # Random numbers that change by themselves would pass for an effect.
+        if not noise.irreproducible:
             responses[column] = _responds(pilot, column, noise.rows)
         if responses.get(column) is False:
-            finding = "changes no output when it alone changes and the random numbers stay: nothing depends on it"
-            meaning, do = "Its posterior will equal its prior.", "Use it in the function, or leave it out."
+            finding = (
+                "changes no output when it alone changes and the random numbers stay: "
+                "nothing depends on it"
+            )
+            meaning = "Its posterior will equal its prior."
+            do = "Use it in the function, or leave it out."
         else:
             finding = f"goes with no output visibly in {len(pilot):,} simulations"
             finding += ", though outputs do change with it" if responses.get(column) else ""
-            meaning, do = "The data may say little about it, or not in a simple way.", "See recovery after training."
+            meaning = "The data may say little about it, or not in a simple way."
+            do = "See recovery after training."
         advice.append(Advice("hint", column, finding, meaning, do))
     return Influence(tested, responses, advice=advice)
 
 
 def _responds(pilot: Pilot, column: str, rows: int) -> bool | None:
-    """Return whether any output changes when one parameter takes values of other draws, the seed being the same.
+    """Return whether any output changes if one parameter takes other values.
 
-    None if that can't be tested: the simulator may raise for combinations that its prior doesn't draw.
+    The values are those of other draws; the seed is the same.
+
+    None if that can't be tested: the simulator may raise for combinations that its prior doesn't
+    draw.
     """
     theta, given = map_tensors(lambda value: value[:rows], pilot.drawn[:2])
     changed = map_tensors(np.copy, theta)
@@ -125,7 +164,9 @@ def _responds(pilot: Pilot, column: str, rows: int) -> bool | None:
     if all(np.array_equal(changed[name], theta[name]) for name in theta):
         return None
     try:
-        before, after = (pilot.simulator.simulate(values, pilot.seed, given) for values in (theta, changed))
+        before, after = (
+            pilot.simulator.simulate(values, pilot.seed, given) for values in (theta, changed)
+        )
     except BayesinnError:
         return None
     return not all(_equal_rows(before[key], after[key]).all() for key in before)
@@ -138,25 +179,32 @@ def _equal_rows(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 
 def _varied(value: np.ndarray) -> bool:
-    """Whether enough rows differ from the most frequent one: rare events may be absent from both of two runs."""
+    """Whether enough rows differ from the most frequent: two runs may both miss rare events."""
     counts = np.unique(value.reshape(len(value), -1), axis=0, return_counts=True)[1]
     return len(value) - int(counts.max()) >= min(_FEWEST_UNUSUAL, len(value) // 2)
 
 
-def associations(parameters: Mapping[str, np.ndarray], observables: Mapping[str, np.ndarray]) -> dict[str, float]:
+def associations(
+    parameters: Mapping[str, np.ndarray], observables: Mapping[str, np.ndarray]
+) -> dict[str, float]:
     """Return a p-value for each parameter: small if some output goes with it.
 
-    Rank correlations of the parameter, and of its distance from its median, with outputs, their distances from medians,
-    and level, spread and roughness of series; and its regression on all of these together. So effects are found that
-    are even, or on the spread, or hidden by differences between simulations.
+    Rank correlations of the parameter, and of its distance from its median, with outputs, their
+    distances from medians, and level, spread and roughness of series; and its regression on all of
+    these together. So effects are found that are even, or on the spread, or hidden by differences
+    between simulations.
     """
     rows = min(map(len, observables.values()))
     table = np.stack([column[:rows] for column in parameters.values()], axis=-1).astype(np.float64)
-    outputs = np.concatenate([_features(array[:rows].reshape(rows, -1)) for array in observables.values()], axis=1)
+    outputs = np.concatenate(
+        [_features(array[:rows].reshape(rows, -1)) for array in observables.values()], axis=1
+    )
     outputs = outputs[:, np.isfinite(outputs).sum(axis=0) >= _FEWEST_ROWS]
     if not outputs.size:
         return dict.fromkeys(parameters, 1.0)
-    table, outputs = (np.hstack([part, np.abs(part - np.nanmedian(part, axis=0))]) for part in (table, outputs))
+    table, outputs = (
+        np.hstack([part, np.abs(part - np.nanmedian(part, axis=0))]) for part in (table, outputs)
+    )
     ranks = [unit(stats.rankdata(part, axis=0, nan_policy="omit")) for part in (table, outputs)]
     score = np.sqrt(rows - 1) * np.abs(ranks[0].T @ ranks[1]).max(axis=1)
     single = 2.0 * stats.norm.sf(score) * outputs.shape[1]
@@ -172,7 +220,10 @@ def unit(matrix: np.ndarray) -> np.ndarray:
 
 
 def _regression(parameters: np.ndarray, outputs: np.ndarray) -> np.ndarray:
-    """Return the p-value of an F test for each parameter (n, k): does a linear function of outputs explain it?"""
+    """Return the p-value (n, k) of an F test: does a linear function of outputs explain it?
+
+    There is one test for each parameter.
+    """
     outputs = outputs[:, :: max(1, -(-outputs.shape[1] // _MOST_REGRESSED))]
     centred = outputs - np.nanmedian(outputs, axis=0)
     width = np.nanmedian(np.abs(centred), axis=0)
@@ -185,9 +236,13 @@ def _regression(parameters: np.ndarray, outputs: np.ndarray) -> np.ndarray:
     # Normal scores: residuals are then normal if nothing is explained, as the test asks.
     scores = stats.norm.ppf(stats.rankdata(parameters, axis=0) / (len(parameters) + 1))
     scores -= scores.mean(axis=0)
-    explained = np.sum((basis[:, :directions].T @ scores) ** 2, axis=0) / np.maximum(np.sum(scores**2, axis=0), 1e-9)
+    explained = np.sum((basis[:, :directions].T @ scores) ** 2, axis=0) / np.maximum(
+        np.sum(scores**2, axis=0), 1e-9
+    )
     free = len(outputs) - 1 - directions
-    return stats.f.sf(explained / np.maximum(1.0 - explained, 1e-12) * free / directions, directions, free)
+    return stats.f.sf(
+        explained / np.maximum(1.0 - explained, 1e-12) * free / directions, directions, free
+    )
 
 
 def _features(matrix: np.ndarray) -> np.ndarray:
@@ -198,5 +253,9 @@ def _features(matrix: np.ndarray) -> np.ndarray:
     # On an asinh scale, so that a few large values don't drown the rest.
     sizes = np.abs(matrix[np.isfinite(matrix) & (matrix != 0.0)])
     scaled = np.ma.masked_invalid(np.arcsinh(matrix / (np.median(sizes) if len(sizes) else 1.0)))
-    series = (scaled.mean(axis=1), scaled.var(axis=1), np.abs(np.ma.diff(scaled, axis=1)).mean(axis=1))
+    series = (
+        scaled.mean(axis=1),
+        scaled.var(axis=1),
+        np.abs(np.ma.diff(scaled, axis=1)).mean(axis=1),
+    )
     return np.column_stack([shown, *(feature.filled(np.nan) for feature in series)])

@@ -1,4 +1,4 @@
-"""What all checks share: the pilot simulations, drawn with failed ones and timed, and the contract of results."""
+"""What all checks share: pilot simulations, with failed ones and timed; the results' contract."""
 
 import copy
 import itertools
@@ -20,20 +20,27 @@ from bayesinn.simulation.simulations import Simulations
 from bayesinn.simulation.simulator import Simulator
 from bayesinn.workflow.report import Figure
 
-# 2,000 simulations of 10,000 numbers each, 160 MB. Larger observables are checked on their first rows.
-_MOST_NUMBERS, _FEWEST_ROWS = 20_000_000, 200
+# 2,000 simulations of 10,000 numbers each, 160 MB. Larger observables are checked on their first
+# rows.
+_MOST_NUMBERS = 20_000_000
+_FEWEST_ROWS = 200
 # Single-precision numbers beyond have no fraction.
 _NO_FRACTION = 2.0**23
 # Training steps that costs are stated for: the default of ``fit``.
 _TRAINING_STEPS = 5_000
-_SLOW_HOURS, _SECONDS_BEFORE_PROGRESS = 0.5, 3.0
+_SLOW_HOURS = 0.5
+_SECONDS_BEFORE_PROGRESS = 3.0
 
 
 @dataclass(frozen=True)
 class Advice:
-    """One thing to know before training: the finding, a clause that follows its subject; its meaning; what to do."""
+    """One thing to know before training: the finding; its meaning; what to do.
 
-    severity: Literal["problem", "hint"]  #: a problem spoils training or its result; a hint is worth a look
+    The finding is a clause that follows its subject.
+    """
+
+    #: a problem spoils training or its result; a hint is worth a look
+    severity: Literal["problem", "hint"]
     subject: str
     finding: str
     meaning: str = ""
@@ -47,18 +54,23 @@ class Advice:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Result:
-    """What one check observed, and its section of terminal and HTML report. Subclasses add their numbers."""
+    """What one check observed, and its section of terminal and HTML report.
+
+    Subclasses add their numbers.
+    """
 
     advice: Sequence[Advice] = ()
     title: str = ""  #: without it there is no section
     text: str = ""
-    table: pd.DataFrame | None = None  #: its index has names of parameters, context variables or observables
-    figures: Callable[[], Mapping[str, Figure]] = dict  #: draws the figures of the section, by file name
+    #: its index has names of parameters, context variables or observables
+    table: pd.DataFrame | None = None
+    #: draws the figures of the section, by file name
+    figures: Callable[[], Mapping[str, Figure]] = dict
 
 
 @dataclass(frozen=True, eq=False)
 class Speed(Result):
-    """Finite simulations a second, median over the batches that were timed, and the size of those."""
+    """Finite simulations a second, median over the timed batches, and the batches' size."""
 
     per_second: float
     batch_size: int
@@ -94,26 +106,33 @@ class Pilot:
             observables[name] = array = value[:rows].astype(np.float64)
             array[~np.isfinite(array)] = np.nan
             if name in self.simulator.lengths:
-                array[padding(array, self.drawn.context[self.simulator.lengths[name]][:rows])] = np.nan
+                array[padding(array, self.drawn.context[self.simulator.lengths[name]][:rows])] = (
+                    np.nan
+                )
         return observables
 
     def whole_numbers(self, name: str) -> bool:
         """Return whether all values of an observable are integers: counts, classes, booleans."""
-        kind, array = self.drawn.observables[name].dtype.kind, self.observables[name]
+        kind = self.drawn.observables[name].dtype.kind
+        array = self.observables[name]
         telling = array[np.abs(array) < _NO_FRACTION]
         return kind in "iub" or bool(telling.size and np.all(telling == np.round(telling)))
 
 
 def draw(simulator: Simulator, n: int, seed: int, batch_size: int) -> tuple[Pilot, Speed]:
     """Draw n simulations, 21 or more, failed ones included, and measure the speed."""
-    # The simulator's policy would hide failures by drawing them again, so an engine without policy draws. It does so
-    # without XLA, which compiles some simulators for 20 s.
-    raw, engine = copy.copy(simulator), simulator.engine.without_policy()
-    raw.engine, most = engine, batch_size if engine.batched else 64
-    # Few rows first: they trace the graph or start the workers, and give an early estimate. Sizes that adapted to the
-    # speed would make the simulations depend on it.
+    # The simulator's policy would hide failures by drawing them again, so an engine without policy
+    # draws. It does so without XLA, which compiles some simulators for 20 s.
+    raw = copy.copy(simulator)
+    engine = simulator.engine.without_policy()
+    raw.engine = engine
+    most = batch_size if engine.batched else 64
+    # Few rows first: they trace the graph or start the workers, and give an early estimate. Sizes
+    # that adapted to the speed would make the simulations depend on it.
     ends = [0, 4, 20, *range(20 + most, n, most), n]
-    generator, parts, seconds = seeds.generator(seed, "pilot"), [], []
+    generator = seeds.generator(seed, "pilot")
+    parts = []
+    seconds = []
     with Progress("simulating", n, delay=_SECONDS_BEFORE_PROGRESS) as progress:
         for start, end in itertools.pairwise(ends):
             started = time.perf_counter()
@@ -121,7 +140,8 @@ def draw(simulator: Simulator, n: int, seed: int, batch_size: int) -> tuple[Pilo
             seconds.append(time.perf_counter() - started)
             progress.update(end)
     drawn = map_tensors(lambda *values: np.concatenate(values), *(part[:3] for part in parts))
-    failed, rows = sum(part.failed for part in parts), np.diff(ends)
+    failed = sum(part.failed for part in parts)
+    rows = np.diff(ends)
     rate = float(np.median((rows / seconds)[rows > 0.5 * rows.max()]))
     # A failed simulation that is drawn again costs its time.
     kept = max(1.0 - failed / n, 1e-9) if simulator.on_nonfinite == "redraw" else 1.0
@@ -131,18 +151,29 @@ def draw(simulator: Simulator, n: int, seed: int, batch_size: int) -> tuple[Pilo
 
 def describe(rate: float, size: int, first: float, workers: int, batch_size: int) -> Speed:
     """Return the speed in words, and its meaning for training."""
-    seconds, steps = _TRAINING_STEPS * batch_size / rate, f"{_TRAINING_STEPS:,}"
-    where = f"in {workers} worker process{'es' * (workers > 1)}" if workers else "in the plain graph"
+    seconds = _TRAINING_STEPS * batch_size / rate
+    steps = f"{_TRAINING_STEPS:,}"
+    where = (
+        f"in {workers} worker process{'es' * (workers > 1)}" if workers else "in the plain graph"
+    )
     text = (
-        f"{f'{rate:,.0f}' if rate >= 100.0 else f'{rate:.3g}'} simulations/s in batches of {size} ({where}; first call "
-        f"{first:.2g} s). {steps} training steps of {batch_size} take {duration(seconds)} of simulation."
+        f"{f'{rate:,.0f}' if rate >= 100.0 else f'{rate:.3g}'} simulations/s in batches of {size} "
+        f"({where}; first call "
+        f"{first:.2g} s). {steps} training steps of {batch_size} take {duration(seconds)} of "
+        f"simulation."
     )
     advice = []
     if seconds > 3600.0 * _SLOW_HOURS:
         finding = f"simulating for {steps} steps of {batch_size} takes {seconds / 3600.0:,.1f} h"
-        do = "Use larger batches or a GPU, or simulate once into a bank (bayesinn simulate) and train on that."
+        do = (
+            "Use larger batches or a GPU, or simulate once into a bank (bayesinn simulate) and "
+            "train on that."
+        )
         if workers:
-            do = "Simulate once into a bank (bayesinn simulate), with more workers or on a cluster, and train on that. "
+            do = (
+                "Simulate once into a bank (bayesinn simulate), with more workers or on a "
+                "cluster, and train on that. "
+            )
             do += "A Python function may be faster with batched=True, or as TensorFlow operations."
         advice = [Advice("hint", "speed", finding, do=do)]
     return Speed(rate, size, advice=advice, title="Speed", text=text)

@@ -22,7 +22,10 @@ _WIDTH = 110
 
 @dataclass(frozen=True, eq=False, repr=False)
 class SimulatorReport:
-    """Whether a simulator is ready for training, and what to change; ``report["failures"]`` is one check."""
+    """Whether a simulator is ready for training; ``report["failures"]`` is one check.
+
+    It also says what to change.
+    """
 
     name: str
     results: Mapping[str, Result]  #: by name, in the order of the report
@@ -52,25 +55,39 @@ class SimulatorReport:
     def verdict(self) -> str:
         """The result in a few words."""
         count = len(self.problems)
-        return "ready for training" if self.ok else f"NOT ready for training, {count} problem{'s' * (count > 1)}"
+        return (
+            "ready for training"
+            if self.ok
+            else f"NOT ready for training, {count} problem{'s' * (count > 1)}"
+        )
 
     def to_html(self, path: str | Path) -> Path:
         """Write the report as one HTML file."""
         text = "Problems spoil training or its result. Hints are worth a look, and may be intended."
         table = pd.DataFrame(self.advice).rename(columns=str.capitalize)
-        sections = [Section("Advice", text, table.set_index("Subject")) if len(table) else Section("Advice", "None.")]
+        sections = [
+            Section("Advice", text, table.set_index("Subject"))
+            if len(table)
+            else Section("Advice", "None.")
+        ]
         for result in self.results.values():
             if result.title:
                 figures = [*result.figures().values()]
-                sections.append(Section(result.title, result.text, result.table, figures, self.labels))
+                sections.append(
+                    Section(result.title, result.text, result.table, figures, self.labels)
+                )
         first = "; ".join(f"{item.subject}: {item.text}" for item in self.problems[:3])
         says = f"Simulator {self.name} is {self.verdict}. {first}".rstrip()
         verdict = Verdict("passed" if self.ok else "failed", says)
-        return render(path, f"{self.name}: simulator", sections, verdict=verdict, settings=self.settings)
+        return render(
+            path, f"{self.name}: simulator", sections, verdict=verdict, settings=self.settings
+        )
 
     def plot(self, folder: str | Path) -> list[Path]:
-        """Write all figures as PNG into ``folder``, which is made if need be, and return the paths."""
-        return save_all((item for result in self.results.values() for item in result.figures().items()), folder)
+        """Write all figures as PNG into ``folder``, made if need be, and return the paths."""
+        return save_all(
+            (item for result in self.results.values() for item in result.figures().items()), folder
+        )
 
     def __repr__(self) -> str:
         # A terminal would break lines anywhere, within a number.
@@ -82,21 +99,29 @@ class SimulatorReport:
             if result.title:
                 blocks += ["", wrapped(f"{result.title}: {result.text}")]
             if result.table is not None:
-                names = [f"{name} [{self.labels.unit(name)}]".replace(" []", "") for name in result.table.index]
+                names = [
+                    f"{name} [{self.labels.unit(name)}]".replace(" []", "")
+                    for name in result.table.index
+                ]
                 table = result.table.set_axis(names, axis=0)
-                blocks.append(table.to_string(float_format="{:.4g}".format, na_rep="", line_width=width))
+                blocks.append(
+                    table.to_string(float_format="{:.4g}".format, na_rep="", line_width=width)
+                )
         return "\n".join(blocks)
 
 
 def simulator_report(
     simulator: Simulator, *, simulations: int = 2_000, seed: int = 0, batch_size: int = 256
 ) -> SimulatorReport:
-    """See in seconds whether a simulator is ready for training, and what to change; the repr of the result says it.
+    """See in seconds whether a simulator is ready for training, and what to change.
 
-    Measures its speed; shows prior and prior predictive distribution; looks for failures and where in parameter space
-    they come from, for constant, copied and repeated outputs, for noise that ignores the seed or is shared by a batch,
-    for values that float32 or scaling can't hold, and for parameters without influence. ``batch_size`` is that of
-    training. ``simulations`` are 50 or more; some more are drawn to experiment.
+    The repr of the result says it.
+
+    Measures its speed; shows prior and prior predictive distribution; looks for failures and where
+    in parameter space they come from, for constant, copied and repeated outputs, for noise that
+    ignores the seed or is shared by a batch, for values that float32 or scaling can't hold, and for
+    parameters without influence. ``batch_size`` is that of training. ``simulations`` are 50 or
+    more; some more are drawn to experiment.
 
     Examples
     --------
@@ -116,6 +141,15 @@ def simulator_report(
     noise = influence.check_noise(good)
     prior, predictive = ranges.check(pilot, good, failed.shares["failed"])
     results = {"speed": speed, "failures": failed, "noise": noise, "outputs": outputs.check(good)}
-    results |= {"influence": influence.check_influence(good, noise), "prior": prior, "predictive": predictive}
-    settings = {"simulator": simulator.name, "simulations": simulations, "batch_size": batch_size, "seed": seed}
+    results |= {
+        "influence": influence.check_influence(good, noise),
+        "prior": prior,
+        "predictive": predictive,
+    }
+    settings = {
+        "simulator": simulator.name,
+        "simulations": simulations,
+        "batch_size": batch_size,
+        "seed": seed,
+    }
     return SimulatorReport(simulator.name, results, simulator.labels, settings)
