@@ -20,7 +20,7 @@ from bayesinn.simulators.tissue import NAMES, TissueOptions
 OPTIONS = {"3": module.VARIANTS["tissue_3"], "8": TissueOptions(), "27": module.VARIANTS["tissue_27"]}
 BATCH, SPLIT_BATCH = 256, 500
 # Draws of the noise for each tissue of the bank.
-REPEATS = 4
+REPEATS = 8
 _ACCEPTED = 500
 
 Method = Callable[[np.ndarray, int, int], Arrays]

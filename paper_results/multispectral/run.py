@@ -13,18 +13,19 @@ import argparse
 import resource
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
+import comparison
 import figures
 import networks
 import numpy as np
 import pandas as pd
 import scenarios
 from bank import Arrays, bank, measured
-from reference import importance
+from reference import Ordered, Reference, from_mixture, from_prior
 from scipy import stats
 from sklearn.metrics import roc_auc_score
 
@@ -37,17 +38,22 @@ IDENTIFIABLE, PRIOR_LIKE = ("s_O2", "v_hb1", "a_mie1"), tuple(f"{name}{layer}" f
 # Posterior sd / prior sd of the linearised model around the reference tissue, brightness removed, signal to noise 10.
 LINEARISED = {"s_O2": 0.30, "v_hb1": 0.61, "a_mie1": 0.79, "v_hb2": 0.97, "a_mie2": 0.99, "v_hb3": 1.0, "a_mie3": 0.99}
 LINEARISED |= dict.fromkeys(PRIOR_LIKE, 1.0)
+# Draws of each method for each spectrum.
+_DRAWS = 2_000
 
 
 @dataclass(frozen=True)
 class Sizes:
     """How much is simulated, trained and drawn."""
 
-    bank: int = 100_000
+    bank: int = 400_000
     test: int = 10_000
-    steps: dict[str, int] = field(default_factory=lambda: {"3": 5_000, "8": 5_000, "27": 5_000, "8_split": 3_000})
+    steps: dict[str, int] = field(default_factory=lambda: {"3": 20_000, "8": 20_000, "27": 20_000, "8_split": 3_000})
     cameras: tuple[str, ...] = ("3", "8", "27")
-    references: int = 20
+    prior: int = 1_000_000
+    references: int = 300
+    reference_draws: int = 4_000
+    mixtures: int = 20
     proposals: int = 4_000
     calibration: int = 2_000
     diagnosed: int = 10_000
@@ -57,7 +63,23 @@ class Sizes:
     block: int = 4_096
 
 
-QUICK = Sizes(600, 300, {"8": 20, "8_split": 20}, ("8",), 2, 200, 100, 100, 50, 8, 50, 32)
+QUICK = Sizes(
+    bank=600,
+    test=300,
+    steps={"8": 20, "8_split": 20},
+    cameras=("8",),
+    prior=2_000,
+    references=3,
+    reference_draws=200,
+    mixtures=2,
+    proposals=200,
+    calibration=100,
+    diagnosed=100,
+    draws=50,
+    side=8,
+    pixel_draws=50,
+    block=32,
+)
 
 
 class Study:
@@ -80,6 +102,17 @@ class Study:
         """Parameters and spectra that no network was trained on."""
         return bank(self.sizes.test, 2, self.kept)[:2]
 
+    @cached_property
+    def prior(self) -> tuple[Ordered, np.ndarray]:
+        """Tissues of the prior and their spectra, to weigh by the likelihood of an observation."""
+        parameters, found, _ = bank(self.sizes.prior, 3, self.kept)
+        return Ordered(parameters), found
+
+    def references(self, name: str) -> Iterator[Reference]:
+        """Yield the reference posteriors of the first held-out spectra of a camera."""
+        observations = self.held_out(name)["bands"][: self.sizes.references]
+        return from_prior(*self.prior, observations, networks.OPTIONS[name])
+
     def data(self, name: str) -> Arrays:
         """Return simulations of a camera to train on."""
         return networks.rows(*self.bank, networks.OPTIONS[name], 10, networks.REPEATS)
@@ -92,7 +125,8 @@ class Study:
         """Return a trained posterior."""
         if name not in self._posteriors:
             camera = name.partition("_")[0]
-            validation = {key: value[-1_000:] for key, value in self.held_out(camera).items()}
+            # The half that no other stage looks at.
+            validation = {key: value[self.sizes.test // 2 :] for key, value in self.held_out(camera).items()}
             steps = self.sizes.steps[name]
             found, seconds = networks.trained(name, self.data(camera), validation, steps, self.target)
             self._posteriors[name] = found
@@ -101,10 +135,11 @@ class Study:
                 self.write(pd.DataFrame(self.cost).set_index("what"), f"cost_{name}.csv")
         return self._posteriors[name]
 
-    def write(self, table: pd.DataFrame, name: str) -> None:
+    def write(self, table: pd.DataFrame, name: str, *, shown: bool = True) -> None:
         """Write a table, and print it."""
         table.to_csv(self.target / name, float_format="%.4g")
-        print(f"\n{name}\n{table.to_string(float_format=lambda value: f'{value:.3g}')}", flush=True)
+        if shown:
+            print(f"\n{name}\n{table.to_string(float_format=lambda value: f'{value:.3g}')}", flush=True)
 
 
 def posteriors(study: Study) -> None:
@@ -113,9 +148,36 @@ def posteriors(study: Study) -> None:
         study.posterior(name)
 
 
+def against_references(study: Study) -> None:
+    """Compare each camera's posteriors with importance sampling from the prior, which knows the noise law."""
+    sizes, spectra, table = study.sizes, [], {}
+    for name in sizes.cameras:
+        posterior, test = study.posterior(name), study.held_out(name)
+        seen = test["bands"][: sizes.references]
+        draws = posterior.sample({"bands": seen}, draws=sizes.reference_draws, seed=14)
+        rows: dict[str, list[dict[str, float]]] = {parameter: [] for parameter in IDENTIFIABLE}
+        mixed: dict[str, list[dict[str, float]]] = {parameter: [] for parameter in IDENTIFIABLE}
+        for spectrum, exact in enumerate(study.references(name)):
+            for parameter in IDENTIFIABLE:
+                rows[parameter].append(comparison.beside(exact, parameter, draws[parameter][spectrum]))
+            if spectrum < sizes.mixtures:
+                other = from_mixture(posterior, seen[spectrum], networks.OPTIONS[name], sizes.proposals, 100 + spectrum)
+                for parameter in IDENTIFIABLE:
+                    mixed[parameter].append(comparison.apart(exact, other, parameter))
+            shown = rows["s_O2"][-1]
+            spectra.append(
+                {"bands": name, "spectrum": spectrum, "truth": test["s_O2"][spectrum]}
+                | {key: shown[key] for key in ("effective size", "reference mean", "reference sd", "mean", "sd")}
+            )
+        for parameter in IDENTIFIABLE:
+            table[name, parameter] = comparison.summary(pd.DataFrame(rows[parameter]), pd.DataFrame(mixed[parameter]))
+    study.write(pd.DataFrame(spectra).set_index(["bands", "spectrum"]), "references.csv", shown=False)
+    study.write(pd.DataFrame(table).T.rename_axis(["bands", "parameter"]), "against_references.csv")
+
+
 def methods(study: Study) -> None:
     """Compare all methods with reference posteriors of simulated spectra, and their calibration."""
-    sizes, options = study.sizes, networks.OPTIONS["8"]
+    sizes = study.sizes
     data, test = study.data("8"), study.held_out("8")
     once = {name: value[: sizes.bank] for name, value in data.items()}
     compared: dict[str, networks.Method] = {
@@ -126,60 +188,54 @@ def methods(study: Study) -> None:
         "dropout": networks.dropout_sampling(data, sizes.steps["8"]),
     }
     seen = test["bands"][: sizes.references]
-    pairs = [
-        importance(study.posterior("8"), bands, options, sizes.proposals, seed) for seed, bands in enumerate(seen, 100)
-    ]
-    exact = {name: np.stack([draws[name] for draws, _ in pairs]) for name in NAMES}
-    sized = pd.DataFrame(
-        {"effective size": [size for _, size in pairs], "s_O2 truth": test["s_O2"][: sizes.references]}
-    )
-    study.write(sized.rename_axis("spectrum"), "references.csv")
-    table, shown = {}, {"reference": exact}
+    draws = {name: draw(seen, _DRAWS, 5) for name, draw in compared.items()}
+    distances, correlations, by_chance = [], [], []
+    for spectrum, exact in enumerate(study.references("8")):
+        for parameter in (*IDENTIFIABLE, *PRIOR_LIKE):
+            samples = np.stack([draws[name][parameter][spectrum] for name in compared])
+            found = exact.distances(parameter, samples)
+            distances += [(name, parameter, spectrum, one) for name, one in zip(compared, found, strict=True)]
+        correlations.append(exact.correlation("v_hb1", "a_mie1"))
+        by_chance.append(exact.distance_by_chance(_DRAWS))
+    distance = pd.DataFrame(distances, columns=["method", "parameter", "spectrum", "KS"])
+    mean = distance.groupby(["method", "parameter"])["KS"].mean().unstack()
+    table = {}
     for name, draw in compared.items():
-        draws = draw(seen, 2_000, 5)
-        shown[name] = draws
-        distances = {
-            parameter: np.mean(
-                [stats.ks_2samp(*pair).statistic for pair in zip(draws[parameter], exact[parameter], strict=True)]
-            )
-            for parameter in NAMES
-        }
         many = {key: value[: sizes.calibration] for key, value in test.items()}
         wide = draw(many["bands"], sizes.draws, 6)
         covered = coverage({"s_O2": many["s_O2"]}, {"s_O2": wide["s_O2"]}, seed=6)
         outside = (wide["s_O2"] < 0.0) | (wide["s_O2"] > 1.0)
         table[name] = {
-            "KS, identifiable": np.mean([distances[parameter] for parameter in IDENTIFIABLE]),
-            "KS, like the prior": np.mean([distances[parameter] for parameter in PRIOR_LIKE]),
-            **{f"KS {parameter}": distances[parameter] for parameter in IDENTIFIABLE},
-            "correlation v_hb1, a_mie1": _correlation(draws),
-            "reference correlation": _correlation(exact),
+            "KS, identifiable": mean.loc[name, list(IDENTIFIABLE)].mean(),
+            "KS, like the prior": mean.loc[name, list(PRIOR_LIKE)].mean(),
+            "KS by chance": np.mean(by_chance),
+            **{f"KS {parameter}": mean.loc[name, parameter] for parameter in IDENTIFIABLE},
+            "correlation v_hb1, a_mie1": _correlation(draws[name]),
+            "reference correlation": np.mean(correlations),
             "calibration error s_O2": covered.calibration_error[0],
             "95 % interval s_O2 holds": float(covered.empirical[np.argmin(abs(covered.nominal - 0.95)), 0]),
             "s_O2 outside [0, 1]": outside.mean(),
             "error of s_O2": np.median(np.abs(np.median(wide["s_O2"], axis=1) - many["s_O2"])),
         }
     study.write(pd.DataFrame(table).T.rename_axis("method"), "methods.csv")
-    worst = _most_misled(shown, test["s_O2"][: sizes.references])
-    figures.compare_methods(shown, worst, {name: test[name][worst] for name in NAMES}, study.target / "methods.png")
+    # The spectrum on which the Gaussian network is furthest from the reference in s_O2.
+    misled = distance.query("method == 'Gaussian network' and parameter == 's_O2'")
+    worst = int(misled.loc[misled["KS"].idxmax(), "spectrum"])
+    [exact] = from_prior(*study.prior, seen[worst : worst + 1], networks.OPTIONS["8"])
+    shown = {name: {key: value[worst] for key, value in found.items()} for name, found in draws.items()}
+    truth = {name: float(test[name][worst]) for name in NAMES}
+    figures.compare_methods(exact.sample(_DRAWS, 5), shown, truth, study.target / "methods.png")
 
 
 def _correlation(draws: Arrays) -> float:
     return float(np.mean([np.corrcoef(*pair)[0, 1] for pair in zip(draws["v_hb1"], draws["a_mie1"], strict=True)]))
 
 
-def _most_misled(shown: dict[str, Arrays], truth: np.ndarray) -> int:
-    """Return the spectrum on which the Gaussian network is furthest from the reference in s_O2."""
-    pairs = zip(shown["Gaussian network"]["s_O2"], shown["reference"]["s_O2"], strict=True)
-    return int(np.argmax([stats.ks_2samp(*pair).statistic for pair in pairs]))
-
-
 def identifiable(study: Study) -> None:
     """Compare posterior and prior sd around the reference tissue, and over the prior, with the linearised figures."""
     posterior, sizes = study.posterior("8"), study.sizes
-    values = {"s_O2": 0.7, "v_hb": 0.05, "a_mie": 18.9, "g": 0.875, "d1": 805.0, "d2": 631.0, "d3": 499.0}
-    central = {name: np.full(200, values.get(name, values.get(name[:-1], 0.0)), np.float32) for name in NAMES}
-    near = posterior.sample({"bands": scenarios.simulated(central, "8", 30)}, draws=sizes.draws, seed=7)
+    seen = scenarios.simulated(scenarios.reference_tissue(200), "8", 30)
+    near = posterior.sample({"bands": seen}, draws=sizes.draws, seed=7)
     many = study.held_out("8")
     wide = posterior.sample({"bands": many["bands"][: sizes.calibration]}, draws=sizes.draws, seed=8)
     table = {
@@ -199,7 +255,10 @@ def design(study: Study) -> None:
     table, spread = {}, {}
     for name in study.sizes.cameras:
         posterior, sizes = study.posterior(name), study.sizes
-        found = bi.diagnose(posterior, simulations=sizes.diagnosed, draws=sizes.draws, seed=9, progress=False)
+        observed = {"bands": scenarios.simulated(scenarios.reference_tissue(1), name, 31)[0]}
+        found = bi.diagnose(
+            posterior, simulations=sizes.diagnosed, draws=sizes.draws, seed=9, observed=observed, progress=False
+        )
         study.write(found.verdict, f"verdict_{name}.csv")
         study.write(found.to_dataframe(), f"calibration_{name}.csv")
         test = {key: value[: sizes.calibration] for key, value in study.held_out(name).items()}
@@ -218,7 +277,8 @@ def design(study: Study) -> None:
             if parameter == "s_O2":
                 spread[name] = high - low
     study.write(pd.DataFrame(table).T.rename_axis(["bands", "parameter"]), "design.csv")
-    figures.compare_cameras(spread, pd.DataFrame(table).T, study.target / "design.png")
+    prior_width = float(np.diff(np.quantile(study.test[0]["s_O2"], [0.16, 0.84]))[0])
+    figures.compare_cameras(spread, prior_width, pd.DataFrame(table).T, study.target / "design.png")
 
 
 def out_of_distribution(study: Study) -> None:
@@ -227,12 +287,16 @@ def out_of_distribution(study: Study) -> None:
     test, found = study.test
     n = sizes.calibration
     usual = posterior.sample({"bands": measured(found[:n], networks.OPTIONS["8"], 40)}, draws=1, seed=11).p_value
-    table = {"held-out tissues": {"flagged at 5 %": np.mean(usual < 0.05), "ROC AUC": np.nan}}
+    table = {"held-out tissues": _flagged(usual) | {"ROC AUC": np.nan}}
     for name, bands in scenarios.unusual(test, found, n).items():
         p_value = posterior.sample({"bands": bands}, draws=1, seed=12).p_value
         auc = roc_auc_score(np.repeat([0, 1], [len(usual), len(p_value)]), -np.concatenate([usual, p_value]))
-        table[name] = {"flagged at 5 %": np.mean(p_value < 0.05), "ROC AUC": auc}
+        table[name] = _flagged(p_value) | {"ROC AUC": auc}
     study.write(pd.DataFrame(table).T.rename_axis("data"), "out_of_distribution.csv")
+
+
+def _flagged(p_value: np.ndarray) -> dict[str, float]:
+    return {"flagged at 1 %": np.mean(p_value < 0.01), "flagged at 5 %": np.mean(p_value < 0.05)}
 
 
 def oxygenation_map(study: Study) -> None:
@@ -262,6 +326,7 @@ def oxygenation_map(study: Study) -> None:
 
 
 STAGES: dict[str, Callable[[Study], None]] = {
+    "against_references": against_references,
     "methods": methods,
     "identifiable": identifiable,
     "out_of_distribution": out_of_distribution,

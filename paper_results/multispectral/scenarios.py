@@ -12,6 +12,12 @@ from bayesinn.simulators.tissue import LAYERS, NAMES
 _HALOGEN, _DAYLIGHT = 3200.0, 5500.0
 
 
+def reference_tissue(n: int) -> Arrays:
+    """Return the parameters (n,) of a tissue in the middle of the prior, n times."""
+    values = {"s_O2": 0.7, "v_hb": 0.05, "a_mie": 18.9, "g": 0.875, "d1": 805.0, "d2": 631.0, "d3": 499.0}
+    return {name: np.full(n, values.get(name, values.get(name[:-1], 0.0)), np.float32) for name in NAMES}
+
+
 def simulated(parameters: Arrays, camera: str, seed: int, other_absorption: np.ndarray | float = 0.0) -> np.ndarray:
     """Return band values (n, bands) with noise, for parameters (n,)."""
     return measured(reflectances(parameters, other_absorption), OPTIONS[camera], seed)
