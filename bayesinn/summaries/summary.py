@@ -64,6 +64,9 @@ class Summary(Configured, keras.layers.Layer):
     def build(self, x_shape: Sequence[int]) -> None:
         """Do nothing: layers make their weights when first called. By default, Keras would trace :meth:`call` first."""
 
+    def initialize(self, x: tf.Tensor, mask: tf.Tensor | None = None) -> None:
+        """Set weights that depend on data, from a first batch (n, ...). Most summaries have none."""
+
     def precompute(self, x: tf.Tensor, training: bool = False) -> dict[str, tf.Tensor]:
         """Return tensors (n, ...) by name that take time and are not trained with the flow; by default none.
 
