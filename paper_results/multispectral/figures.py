@@ -88,7 +88,8 @@ def show_map(truth: np.ndarray, median: np.ndarray, width: np.ndarray, file: Pat
     ):
         pictures.append(ax.imshow(values, vmin=low, vmax=high, cmap=colours))
         ax.set(title=title, xticks=[], yticks=[])
-    figure.colorbar(pictures[1], ax=axes[:2], label=_OXYGENATION)
-    figure.colorbar(pictures[2], ax=axes[2], extend="both", label="error of $s_{O_2}$")
-    figure.colorbar(pictures[3], ax=axes[3], extend="max", label="width in $s_{O_2}$")
-    file.write_bytes(plots.png(figure))
+        ax.spines[:].set_visible(False)
+    figure.colorbar(pictures[1], ax=axes[:2], label=_OXYGENATION, shrink=0.75)
+    figure.colorbar(pictures[2], ax=axes[2], extend="both", shrink=0.75, label="error of $s_{O_2}$")
+    figure.colorbar(pictures[3], ax=axes[3], extend="max", shrink=0.75, label="width in $s_{O_2}$")
+    plots.save(figure, file)

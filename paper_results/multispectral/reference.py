@@ -24,11 +24,13 @@ _MEAN_DISTANCE = np.sqrt(np.pi / 2.0) * np.log(2.0)
 
 # Observations that are weighed at a time.
 _BLOCK = 10
+# Tissues are left out whose weight is smaller than the largest by e to this power: a millionth of all, together.
+_NEGLIGIBLE = 30.0
 
 
 @dataclass(frozen=True)
-class Ordered:
-    """Tissues (n,), and the order of each parameter's values."""
+class Tissues:
+    """Parameters (n,) of tissues, and the order of each parameter's values."""
 
     parameters: Arrays
 
@@ -42,7 +44,7 @@ class Ordered:
 class Reference:
     """Posterior of one observation: tissues (n,) with weights (n,), whose sum is 1."""
 
-    tissues: Ordered
+    tissues: Tissues
     weights: np.ndarray
 
     @property
@@ -116,15 +118,23 @@ class Likelihood:
         self.moment = np.polynomial.Polynomial(terms)
 
     def log(self, bands: np.ndarray) -> np.ndarray:
-        """Return the log likelihood (m, n) of m observations (m, k)."""
+        """Return the log likelihood (m, n) of m observations (m, k); minus infinity where it is hopeless.
+
+        That is where the exponent is 60 below the largest: the other terms can't make up for 10 of that.
+        """
         values = np.exp(-np.asarray(bands, float))
         square = (values / self.sd) ** 2 @ self.inverse_square.T
         cross = values / self.sd**2 @ self.inverse.T
         # Width over centre of the normal distribution of t, squared.
         spread = square / cross**2
-        exponent = 0.5 * (1.0 / spread - np.sum(self.sd**-2.0)) + np.log(self.moment(spread))
+        exponent = 0.5 / spread - 0.5 * np.sum(self.sd**-2.0)
+        row, column = np.nonzero(exponent > exponent.max(axis=1, keepdims=True) - 60.0)
+        square, cross, spread = square[row, column], cross[row, column], spread[row, column]
         power = len(self.sd) - 1
-        return exponent - 0.5 * np.log(square) + power * np.log(cross / square) - self.log_volume
+        others = np.log(self.moment(spread)) - 0.5 * np.log(square) + power * np.log(cross / square)
+        found = np.full_like(exponent, -np.inf)
+        found[row, column] = exponent[row, column] + others - self.log_volume[column]
+        return found
 
 
 def band_means(found: np.ndarray, options: TissueOptions) -> np.ndarray:
@@ -134,13 +144,15 @@ def band_means(found: np.ndarray, options: TissueOptions) -> np.ndarray:
 
 
 def from_prior(
-    tissues: Ordered, found: np.ndarray, observations: np.ndarray, options: TissueOptions
+    tissues: Arrays, found: np.ndarray, observations: np.ndarray, options: TissueOptions
 ) -> Iterator[Reference]:
     """Yield the posterior of each of several observations (m, k), for tissues of the prior and their spectra (n, w)."""
     likelihood = Likelihood(band_means(found, options), options)
     for start in range(0, len(observations), _BLOCK):
         for log_weights in likelihood.log(observations[start : start + _BLOCK]):
-            yield Reference(tissues, np.exp(log_weights - logsumexp(log_weights)))
+            possible = np.nonzero(log_weights > log_weights.max() - _NEGLIGIBLE)[0]
+            kept = Tissues({name: value[possible] for name, value in tissues.items()})
+            yield Reference(kept, _normalised(log_weights[possible]))
 
 
 def from_mixture(
@@ -162,4 +174,8 @@ def from_mixture(
     mixture = np.logaddexp(np.log1p(-share) + log_flow, np.log(share) + log_prior)
     [log_likelihood] = Likelihood(means, options).log(bands[None])
     log_weights = log_prior + log_likelihood - mixture
-    return Reference(Ordered(parameters), np.exp(log_weights - logsumexp(log_weights)))
+    return Reference(Tissues(parameters), _normalised(log_weights))
+
+
+def _normalised(log_weights: np.ndarray) -> np.ndarray:
+    return np.exp(log_weights - logsumexp(log_weights))

@@ -25,7 +25,7 @@ import numpy as np
 import pandas as pd
 import scenarios
 from bank import Arrays, bank, measured
-from reference import Ordered, Reference, from_mixture, from_prior
+from reference import Reference, from_mixture, from_prior
 from scipy import stats
 from sklearn.metrics import roc_auc_score
 
@@ -103,10 +103,9 @@ class Study:
         return bank(self.sizes.test, 2, self.kept)[:2]
 
     @cached_property
-    def prior(self) -> tuple[Ordered, np.ndarray]:
+    def prior(self) -> tuple[Arrays, np.ndarray]:
         """Tissues of the prior and their spectra, to weigh by the likelihood of an observation."""
-        parameters, found, _ = bank(self.sizes.prior, 3, self.kept)
-        return Ordered(parameters), found
+        return bank(self.sizes.prior, 3, self.kept)[:2]
 
     def references(self, name: str) -> Iterator[Reference]:
         """Yield the reference posteriors of the first held-out spectra of a camera."""
