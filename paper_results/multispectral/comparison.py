@@ -35,13 +35,16 @@ def summary(rows: pd.DataFrame, mixed: pd.DataFrame) -> dict[str, float]:
     """Return the errors over spectra; floors are what two exact samples of the same sizes would show."""
     error = (rows["mean"] - rows["reference mean"]) / rows["reference sd"]
     ratio = rows["sd"] / rows["reference sd"]
+    prior = ~rows["mixture"].astype(bool)
     return {
         "spectra": len(rows),
+        "by mixture": (~prior).sum(),
         "smallest effective size": rows["effective size"].min(),
         "median effective size": rows["effective size"].median(),
         "error of mean [sd], rms": np.sqrt(np.mean(error**2)),
         "floor [sd], rms": np.sqrt(rows["variance of sampling"].mean()),
         "error beyond floor [sd]": np.sqrt(max(np.mean(error**2) - rows["variance of sampling"].mean(), 0.0)),
+        "error of mean by prior [sd], rms": np.sqrt(np.mean(error[prior] ** 2)),
         "error of mean [sd], largest": error.abs().max(),
         "error of mean [sd], mean": error.mean(),
         "ratio of sds, median": ratio.median(),

@@ -40,6 +40,7 @@ LINEARISED = {"s_O2": 0.30, "v_hb1": 0.61, "a_mie1": 0.79, "v_hb2": 0.97, "a_mie
 LINEARISED |= dict.fromkeys(PRIOR_LIKE, 1.0)
 # Draws of each method for each spectrum.
 _DRAWS = 2_000
+_OF_SPECTRUM = ("effective size", "mixture", "reference mean", "reference sd", "mean", "sd")
 
 
 @dataclass(frozen=True)
@@ -47,12 +48,13 @@ class Sizes:
     """How much is simulated, trained and drawn."""
 
     bank: int = 400_000
+    trainings: dict[str, networks.Training] = field(default_factory=lambda: networks.TRAININGS)
     test: int = 10_000
-    steps: dict[str, int] = field(default_factory=lambda: {"3": 20_000, "8": 20_000, "27": 20_000, "8_split": 3_000})
     cameras: tuple[str, ...] = ("3", "8", "27")
     prior: int = 1_000_000
     references: int = 300
     reference_draws: int = 4_000
+    fewest: int = 200
     mixtures: int = 20
     proposals: int = 4_000
     calibration: int = 2_000
@@ -66,11 +68,12 @@ class Sizes:
 QUICK = Sizes(
     bank=600,
     test=300,
-    steps={"8": 20, "8_split": 20},
+    trainings=dict.fromkeys(("8", "8_split"), networks.Training(20)),
     cameras=("8",),
     prior=2_000,
     references=3,
     reference_draws=200,
+    fewest=20,
     mixtures=2,
     proposals=200,
     calibration=100,
@@ -113,21 +116,24 @@ class Study:
         return from_prior(*self.prior, observations, networks.OPTIONS[name])
 
     def data(self, name: str) -> Arrays:
-        """Return simulations of a camera to train on."""
-        return networks.rows(*self.bank, networks.OPTIONS[name], 10, networks.REPEATS)
+        """Return the simulations that a network is trained on."""
+        training = self.sizes.trainings[name]
+        parameters, found = self.bank
+        used = {key: value[: training.tissues] for key, value in parameters.items()}
+        options = networks.OPTIONS[name.partition("_")[0]]
+        return networks.rows(used, found[: training.tissues], options, 10, training.repeats)
 
     def held_out(self, name: str) -> Arrays:
         """Return simulations of a camera to test on."""
-        return networks.rows(*self.test, networks.OPTIONS[name], 20)
+        return networks.rows(*self.test, networks.OPTIONS[name.partition("_")[0]], 20)
 
     def posterior(self, name: str) -> bi.AmortizedPosterior:
         """Return a trained posterior."""
         if name not in self._posteriors:
-            camera = name.partition("_")[0]
             # The half that no other stage looks at.
-            validation = {key: value[self.sizes.test // 2 :] for key, value in self.held_out(camera).items()}
-            steps = self.sizes.steps[name]
-            found, seconds = networks.trained(name, self.data(camera), validation, steps, self.target)
+            validation = {key: value[self.sizes.test // 2 :] for key, value in self.held_out(name).items()}
+            steps = self.sizes.trainings[name].steps
+            found, seconds = networks.trained(name, self.data(name), validation, steps, self.target)
             self._posteriors[name] = found
             if np.isfinite(seconds):
                 self.cost.append({"what": f"training, camera {name}", "number": steps, "processor seconds": seconds})
@@ -143,12 +149,15 @@ class Study:
 
 def posteriors(study: Study) -> None:
     """Train."""
-    for name in study.sizes.steps:
+    for name in study.sizes.trainings:
         study.posterior(name)
 
 
 def against_references(study: Study) -> None:
-    """Compare each camera's posteriors with importance sampling from the prior, which knows the noise law."""
+    """Compare each camera's posteriors with importance sampling from the prior, which knows the noise law.
+
+    Where too few tissues of the prior have weight, the reference is that from the mixture.
+    """
     sizes, spectra, table = study.sizes, [], {}
     for name in sizes.cameras:
         posterior, test = study.posterior(name), study.held_out(name)
@@ -156,17 +165,24 @@ def against_references(study: Study) -> None:
         draws = posterior.sample({"bands": seen}, draws=sizes.reference_draws, seed=14)
         rows: dict[str, list[dict[str, float]]] = {parameter: [] for parameter in IDENTIFIABLE}
         mixed: dict[str, list[dict[str, float]]] = {parameter: [] for parameter in IDENTIFIABLE}
-        for spectrum, exact in enumerate(study.references(name)):
+        for spectrum, from_the_prior in enumerate(study.references(name)):
+            exact, few = from_the_prior, from_the_prior.effective_size < sizes.fewest
+            if few or spectrum < sizes.mixtures:
+                options, seed = networks.OPTIONS[name], 100 + spectrum
+                other = from_mixture(posterior, seen[spectrum], options, sizes.proposals, seed)
+                exact = other if few else exact
             for parameter in IDENTIFIABLE:
-                rows[parameter].append(comparison.beside(exact, parameter, draws[parameter][spectrum]))
-            if spectrum < sizes.mixtures:
-                other = from_mixture(posterior, seen[spectrum], networks.OPTIONS[name], sizes.proposals, 100 + spectrum)
-                for parameter in IDENTIFIABLE:
+                found = comparison.beside(exact, parameter, draws[parameter][spectrum])
+                rows[parameter].append(found | {"mixture": few})
+                if spectrum < sizes.mixtures and not few:
                     mixed[parameter].append(comparison.apart(exact, other, parameter))
             shown = rows["s_O2"][-1]
             spectra.append(
                 {"bands": name, "spectrum": spectrum, "truth": test["s_O2"][spectrum]}
-                | {key: shown[key] for key in ("effective size", "reference mean", "reference sd", "mean", "sd")}
+                | {
+                    key: shown[key]
+                    for key in ("effective size", "mixture", "reference mean", "reference sd", "mean", "sd")
+                }
             )
         for parameter in IDENTIFIABLE:
             table[name, parameter] = comparison.summary(pd.DataFrame(rows[parameter]), pd.DataFrame(mixed[parameter]))
@@ -178,13 +194,13 @@ def methods(study: Study) -> None:
     """Compare all methods with reference posteriors of simulated spectra, and their calibration."""
     sizes = study.sizes
     data, test = study.data("8"), study.held_out("8")
-    once = {name: value[: sizes.bank] for name, value in data.items()}
+    once = {name: value[: sizes.trainings["8"].tissues] for name, value in data.items()}
     compared: dict[str, networks.Method] = {
         "conditional flow": networks.of_posterior(study.posterior("8")),
         "split-latent flow": networks.of_posterior(study.posterior("8_split")),
         "ABC": networks.rejection(once),
-        "Gaussian network": networks.mean_field(data, sizes.steps["8"]),
-        "dropout": networks.dropout_sampling(data, sizes.steps["8"]),
+        "Gaussian network": networks.mean_field(data, sizes.trainings["8"].steps),
+        "dropout": networks.dropout_sampling(data, sizes.trainings["8"].steps),
     }
     seen = test["bands"][: sizes.references]
     draws = {name: draw(seen, _DRAWS, 5) for name, draw in compared.items()}

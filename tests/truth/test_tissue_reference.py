@@ -52,7 +52,8 @@ def test_reference_holds_the_truth(tmp_path):
     truth, spectra, _ = bank(200, 2, tmp_path)
     references = list(from_prior(parameters, found, measured(spectra, COLOURS, 3), COLOURS))
     assert np.median([one.effective_size for one in references]) > 100.0
-    below = [one.weights @ (parameters["v_hb1"] < t) for one, t in zip(references, truth["v_hb1"], strict=True)]
+    pairs = zip(references, truth["v_hb1"], strict=True)
+    below = [one.weights @ (one.tissues.parameters["v_hb1"] < value) for one, value in pairs]
     # Uniform if the law of the noise is that of the camera; three bands tell something of blood.
     assert stats.kstest(below, "uniform").pvalue > 1e-3
     assert np.mean([one.sd("v_hb1") for one in references]) < 0.8 * parameters["v_hb1"].std()
