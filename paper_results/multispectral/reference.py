@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from bank import WAVELENGTHS, Arrays, draw_parameters, reflectances
@@ -29,22 +28,10 @@ _NEGLIGIBLE = 30.0
 
 
 @dataclass(frozen=True)
-class Tissues:
-    """Parameters (n,) of tissues, and the order of each parameter's values."""
-
-    parameters: Arrays
-
-    @cached_property
-    def order(self) -> dict[str, np.ndarray]:
-        """Places (n,) of each parameter's values in ascending order."""
-        return {name: np.argsort(value) for name, value in self.parameters.items()}
-
-
-@dataclass(frozen=True)
 class Reference:
-    """Posterior of one observation: tissues (n,) with weights (n,), whose sum is 1."""
+    """Posterior of one observation: parameters (n,) of tissues with weights (n,), whose sum is 1."""
 
-    tissues: Tissues
+    tissues: Arrays
     weights: np.ndarray
 
     @property
@@ -54,7 +41,7 @@ class Reference:
 
     def mean(self, name: str) -> float:
         """Return the posterior mean of a parameter."""
-        return float(self.weights @ self.tissues.parameters[name])
+        return float(self.weights @ self.tissues[name])
 
     def sd(self, name: str) -> float:
         """Return the posterior standard deviation of a parameter."""
@@ -70,7 +57,7 @@ class Reference:
         return float(covariance / (self.sd(first) * self.sd(second)))
 
     def _centred(self, name: str) -> np.ndarray:
-        return self.tissues.parameters[name].astype(float) - self.mean(name)
+        return self.tissues[name].astype(float) - self.mean(name)
 
     def distance(self, name: str, draws: np.ndarray) -> float:
         """Return the Kolmogorov-Smirnov distance of draws (m,) of a parameter from this posterior."""
@@ -78,12 +65,11 @@ class Reference:
 
     def distances(self, name: str, samples: np.ndarray) -> list[float]:
         """Return the distance of each of several samples (k, m) of a parameter."""
-        order = self.tissues.order[name]
-        values = self.tissues.parameters[name][order]
-        below = np.concatenate([[0.0], np.cumsum(self.weights[order])])
         found = []
-        for draws in samples:
-            exact = below[np.searchsorted(values, np.sort(draws), side="right")]
+        for draws in np.sort(samples, axis=1):
+            # The first draw that is not below each tissue.
+            places = np.searchsorted(draws, self.tissues[name], side="left")
+            exact = np.cumsum(np.bincount(places, self.weights, minlength=len(draws)))[: len(draws)]
             steps = np.arange(len(draws) + 1) / len(draws)
             found.append(float(max(np.max(steps[1:] - exact), np.max(exact - steps[:-1]))))
         return found
@@ -95,7 +81,7 @@ class Reference:
     def sample(self, draws: int, seed: int) -> Arrays:
         """Draw parameters (draws,) with equal weights."""
         chosen = np.random.default_rng(seed).choice(len(self.weights), draws, p=self.weights / self.weights.sum())
-        return {name: value[chosen] for name, value in self.tissues.parameters.items()}
+        return {name: value[chosen] for name, value in self.tissues.items()}
 
 
 class Likelihood:
@@ -151,7 +137,7 @@ def from_prior(
     for start in range(0, len(observations), _BLOCK):
         for log_weights in likelihood.log(observations[start : start + _BLOCK]):
             possible = np.nonzero(log_weights > log_weights.max() - _NEGLIGIBLE)[0]
-            kept = Tissues({name: value[possible] for name, value in tissues.items()})
+            kept = {name: value[possible] for name, value in tissues.items()}
             yield Reference(kept, _normalised(log_weights[possible]))
 
 
@@ -174,7 +160,7 @@ def from_mixture(
     mixture = np.logaddexp(np.log1p(-share) + log_flow, np.log(share) + log_prior)
     [log_likelihood] = Likelihood(means, options).log(bands[None])
     log_weights = log_prior + log_likelihood - mixture
-    return Reference(Tissues(parameters), _normalised(log_weights))
+    return Reference(parameters, _normalised(log_weights))
 
 
 def _normalised(log_weights: np.ndarray) -> np.ndarray:

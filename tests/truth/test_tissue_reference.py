@@ -12,7 +12,7 @@ from docs.pages.links import ROOT
 # The study's modules import each other by their plain names.
 sys.path.insert(0, str(ROOT / "paper_results" / "multispectral"))
 from bank import bank, measured
-from reference import Likelihood, Reference, Tissues, from_prior
+from reference import Likelihood, Reference, from_prior
 
 sys.path.pop(0)
 
@@ -53,7 +53,7 @@ def test_reference_holds_the_truth(tmp_path):
     references = list(from_prior(parameters, found, measured(spectra, COLOURS, 3), COLOURS))
     assert np.median([one.effective_size for one in references]) > 100.0
     pairs = zip(references, truth["v_hb1"], strict=True)
-    below = [one.weights @ (one.tissues.parameters["v_hb1"] < value) for one, value in pairs]
+    below = [one.weights @ (one.tissues["v_hb1"] < value) for one, value in pairs]
     # Uniform if the law of the noise is that of the camera; three bands tell something of blood.
     assert stats.kstest(below, "uniform").pvalue > 1e-3
     assert np.mean([one.sd("v_hb1") for one in references]) < 0.8 * parameters["v_hb1"].std()
@@ -63,7 +63,7 @@ def test_weights_are_as_good_as_repeated_draws():
     generator = np.random.default_rng(1)
     values = {"a": generator.normal(size=50), "b": generator.normal(size=50)}
     counts = generator.integers(0, 4, 50)
-    weighted = Reference(Tissues(values), counts / counts.sum())
+    weighted = Reference(values, counts / counts.sum())
     repeated = {name: np.repeat(value, counts) for name, value in values.items()}
     draws = generator.normal(size=30)
     assert weighted.mean("a") == pytest.approx(repeated["a"].mean())
@@ -77,7 +77,7 @@ def test_weights_are_as_good_as_repeated_draws():
 def test_what_sampling_alone_makes():
     generator = np.random.default_rng(1)
     parts = [{"a": generator.normal(size=400)} for _ in range(300)]
-    found = [Reference(Tissues(part), np.full(400, 1.0 / 400.0)) for part in parts]
+    found = [Reference(part, np.full(400, 1.0 / 400.0)) for part in parts]
     assert found[0].effective_size == pytest.approx(400.0)
     means = np.array([one.mean("a") for one in found])
     # Measured with three seeds: within 6 %; 4 % is one standard error.
