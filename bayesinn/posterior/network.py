@@ -138,6 +138,8 @@ class PosteriorNetwork(keras.layers.Layer):
 
     def initialize(self, vector: tf.Tensor, inputs: Tensors, masks: Tensors) -> None:
         """Build all weights, and set those that depend on data, from a first batch."""
+        for key, summary in self.summaries.items():
+            summary.initialize(self._seen(key, inputs), masks.get(observables_of(key)[0]))
         condition = self.condition(inputs, masks)
         self.flow.initialize(self.whiten(vector, condition)[0], condition.features)
         # A call with a batch of the right shapes builds every layer, the user's own included.

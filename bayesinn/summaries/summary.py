@@ -79,6 +79,9 @@ class Summary(Configured, keras.layers.Layer):
         By default, Keras would trace :meth:`call` first.
         """
 
+    def initialize(self, x: tf.Tensor, mask: tf.Tensor | None = None) -> None:
+        """Set weights that depend on data, from a first batch (n, ...). Most summaries have none."""
+
     def precompute(self, x: tf.Tensor, training: bool = False) -> dict[str, tf.Tensor]:
         """Return costly tensors (n, ...) by name, not trained with the flow; by default none.
 

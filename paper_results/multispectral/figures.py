@@ -7,69 +7,97 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from bank import Arrays
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bayesinn import plots
+from bayesinn.plots.style import BARS, BLUE, DASHED, GREY, ORANGE, RED, styled
+
+_OXYGENATION = "oxygenation $s_{O_2}$"
 
 
+@styled
 def compare_methods(
-    shown: dict[str, Arrays], spectrum: int, truth: dict[str, float], file: Path
+    reference: Arrays, shown: dict[str, Arrays], truth: dict[str, float], file: Path
 ) -> None:
-    """Draw oxygenation, and blood by scattering of the first layer, of one spectrum by method."""
-    figure = Figure((2.6 * len(shown), 5.0), layout="constrained")
+    """Draw the posterior of one spectrum by each method, over that of the reference."""
+    figure = Figure((2.3 * len(shown), 5.0), layout="constrained")
     axes = figure.subplots(2, len(shown), sharex="row", sharey="row", squeeze=False)
     for (name, draws), (above, below) in zip(shown.items(), axes.T, strict=True):
-        oxygenation = draws["s_O2"][spectrum]
-        above.hist(oxygenation, bins=np.linspace(-0.2, 1.2, 57), density=True, color="C0")
-        above.axvline(truth["s_O2"], color="black", linewidth=1.0)
-        above.set(title=name, xlabel="$s_{O_2}$")
-        few = slice(1_000)
-        below.plot(
-            draws["v_hb1"][spectrum][few],
-            draws["a_mie1"][spectrum][few],
-            ".",
-            markersize=2.0,
-            alpha=0.4,
-        )
-        below.plot(truth["v_hb1"], truth["a_mie1"], "k+", markersize=12)
-        below.set(xlabel="$v_{Hb,1}$", xlim=(-0.03, 0.13), ylim=(-15.0, 65.0))
+        above.set_title(name)
+        _oxygenation(above, reference, draws, truth)
+        _blood_and_scattering(below, reference, draws, truth)
     axes[0, 0].set_ylabel("density")
-    axes[1, 0].set_ylabel("$a_{Mie,1}$ [1/cm]")
+    axes[1, 0].set_ylabel("scattering $a_{Mie,1}$ [1/cm]")
+    handles, names = axes[0, 0].get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside lower center", ncols=len(names))
     plots.save(figure, file)
 
 
-def compare_cameras(spread: dict[str, np.ndarray], table: pd.DataFrame, file: Path) -> None:
-    """Draw widths of oxygenation posteriors, and information, of cameras with 3, 8 and 27 bands."""
-    figure = Figure((9.0, 3.2), layout="constrained")
+def _oxygenation(ax: Axes, reference: Arrays, draws: Arrays, truth: dict[str, float]) -> None:
+    bins = np.linspace(-0.2, 1.0, 49)
+    ax.hist(reference["s_O2"], bins=bins, density=True, **BARS, label="reference")
+    outline = {"histtype": "step", "color": BLUE, "linewidth": 1.5}
+    ax.hist(draws["s_O2"], bins=bins, density=True, **outline, label="method")
+    ax.plot([0.0, 0.0, 1.0, 1.0], [0.0, 1.0, 1.0, 0.0], **DASHED, label="prior")
+    ax.axvline(truth["s_O2"], color=RED, linewidth=1.5, label="truth")
+    ax.set(xlabel=_OXYGENATION, xlim=(-0.2, 1.05))
+
+
+def _blood_and_scattering(
+    ax: Axes, reference: Arrays, draws: Arrays, truth: dict[str, float]
+) -> None:
+    few = slice(1_000)
+    for values, color in ((reference, GREY), (draws, BLUE)):
+        style = {"color": color, "markersize": 2.0, "alpha": 0.4, "markeredgewidth": 0.0}
+        ax.plot(values["v_hb1"][few], values["a_mie1"][few], ".", **style)
+    ax.plot(truth["v_hb1"], truth["a_mie1"], "+", color=RED, markersize=12, markeredgewidth=2.0)
+    ax.set(xlabel="blood $v_{Hb,1}$", xlim=(-0.03, 0.13), ylim=(-15.0, 65.0))
+
+
+@styled
+def compare_cameras(
+    spread: dict[str, np.ndarray], prior_width: float, table: pd.DataFrame, file: Path
+) -> None:
+    """Draw the widths of oxygenation posteriors, and the information, of each camera."""
+    figure = Figure((9.0, 3.4), layout="constrained")
     left, right = figure.subplots(1, 2)
-    left.boxplot(list(spread.values()), tick_labels=list(spread), showfliers=False)
-    left.set(xlabel="bands", ylabel="width of the 68 % interval of $s_{O_2}$", ylim=(0.0, None))
+    names = list(spread)
+    median = {"color": BLUE, "linewidth": 2.0}
+    left.boxplot(list(spread.values()), tick_labels=names, showfliers=False, medianprops=median)
+    left.axhline(prior_width, **DASHED)
+    left.annotate(
+        "prior", (0.5, prior_width), (4, 4), textcoords="offset points", xycoords="data", ha="left"
+    )
+    label = f"width of the central 68 % of\n{_OXYGENATION}"
+    left.set(xlabel="bands of the camera", ylabel=label, ylim=(0.0, 0.8))
     oxygenation = table.xs("s_O2", level=1)
     places = np.arange(len(oxygenation))
-    right.bar(places - 0.2, oxygenation["all parameters [nats]"], 0.4, label="all parameters")
-    right.bar(places + 0.2, oxygenation["information [nats]"], 0.4, label="$s_{O_2}$")
-    right.set(
-        xlabel="bands",
-        ylabel="information [nats]",
-        xticks=places,
-        xticklabels=list(oxygenation.index),
-    )
+    together, alone = oxygenation["all parameters [nats]"], oxygenation["information [nats]"]
+    right.bar(places - 0.2, together, 0.4, color=BLUE, label="all 13 parameters")
+    right.bar(places + 0.2, alone, 0.4, color=ORANGE, label=_OXYGENATION)
+    right.set(xlabel="bands of the camera", ylabel="information of one spectrum [nats]")
+    right.set_xticks(places, names)
     right.legend()
     plots.save(figure, file)
 
 
+@styled
 def show_map(truth: np.ndarray, median: np.ndarray, width: np.ndarray, file: Path) -> None:
-    """Draw true oxygenation, posterior median, and width of the 68 % interval of each pixel."""
-    figure = Figure((10.0, 3.2), layout="constrained")
-    panels = {
-        "truth": (truth, 0.0, 1.0),
-        "posterior median": (median, 0.0, 1.0),
-        "width of 68 %": (width, 0.0, None),
-    }
-    for ax, (title, (values, low, high)) in zip(figure.subplots(1, 3), panels.items(), strict=True):
-        drawn = ax.imshow(
-            values, vmin=low, vmax=high, cmap="viridis" if title == "width of 68 %" else "RdBu_r"
-        )
+    """Draw oxygenation, its posterior median, the error of that, and the width of each posterior."""
+    figure = Figure((11.0, 3.2), layout="constrained")
+    axes = figure.subplots(1, 4)
+    pictures = []
+    for ax, title, values, (low, high), colours in (
+        (axes[0], "truth", truth, (0.0, 1.0), "RdBu_r"),
+        (axes[1], "posterior median", median, (0.0, 1.0), "RdBu_r"),
+        (axes[2], "median - truth", median - truth, (-0.3, 0.3), "PuOr"),
+        (axes[3], "width of the central 68 %", width, (0.0, 0.4), "viridis"),
+    ):
+        pictures.append(ax.imshow(values, vmin=low, vmax=high, cmap=colours))
         ax.set(title=title, xticks=[], yticks=[])
-        figure.colorbar(drawn, ax=ax)
+        ax.spines[:].set_visible(False)
+    figure.colorbar(pictures[1], ax=axes[:2], label=_OXYGENATION, shrink=0.75)
+    figure.colorbar(pictures[2], ax=axes[2], extend="both", shrink=0.75, label="error of $s_{O_2}$")
+    figure.colorbar(pictures[3], ax=axes[3], extend="max", shrink=0.75, label="width in $s_{O_2}$")
     plots.save(figure, file)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import keras
@@ -23,9 +24,29 @@ OPTIONS = {
     "27": module.VARIANTS["tissue_27"],
 }
 BATCH, SPLIT_BATCH = 256, 500
-# Draws of the noise for each tissue of the bank.
-REPEATS = 4
 _ACCEPTED = 500
+
+
+@dataclass(frozen=True)
+class Training:
+    """How a network is trained: on the first tissues of the bank, each with several draws of the noise.
+
+    Where neighbouring bands rise and fall together, what they say of oxygen lies in their small differences:
+    ``decorrelate`` is that of the perceptron that summarises the bands.
+    """
+
+    steps: int
+    tissues: int = 100_000
+    repeats: int = 4
+    decorrelate: bool = False
+
+
+TRAININGS = {
+    "3": Training(5_000),
+    "8": Training(5_000),
+    "27": Training(24_000, tissues=400_000, repeats=8, decorrelate=True),
+    "8_split": Training(3_000),
+}
 
 Method = Callable[[np.ndarray, int, int], Arrays]
 """Draws (n, draws) for band values (n, bands), a number of draws and a seed."""
@@ -38,7 +59,8 @@ def new_posterior(name: str) -> bi.AmortizedPosterior:
     if kind:
         # Parameters have 13 elements and the bands seven degrees of freedom; with noise, no fewer latents help.
         return SplitLatent(simulator, latent=13, chain=default_chain(6, (64, 64)))
-    return bi.AmortizedPosterior(simulator, flow=bi.flows.coupling(blocks=6, hidden=(64, 64)))
+    summary = bi.summaries.MLP(32, decorrelate=TRAININGS[name].decorrelate)
+    return bi.AmortizedPosterior(simulator, summary, bi.flows.coupling(blocks=6, hidden=(64, 64)))
 
 
 def rows(

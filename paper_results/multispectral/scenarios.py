@@ -12,6 +12,22 @@ from bayesinn.simulators.tissue import LAYERS, NAMES
 _HALOGEN, _DAYLIGHT = 3200.0, 5500.0
 
 
+def reference_tissue(n: int) -> Arrays:
+    """Return the parameters (n,) of a tissue in the middle of the prior, n times."""
+    values = {
+        "s_O2": 0.7,
+        "v_hb": 0.05,
+        "a_mie": 18.9,
+        "g": 0.875,
+        "d1": 805.0,
+        "d2": 631.0,
+        "d3": 499.0,
+    }
+    return {
+        name: np.full(n, values.get(name, values.get(name[:-1], 0.0)), np.float32) for name in NAMES
+    }
+
+
 def simulated(
     parameters: Arrays, camera: str, seed: int, other_absorption: np.ndarray | float = 0.0
 ) -> np.ndarray:
@@ -45,10 +61,7 @@ def unusual(test: Arrays, found: np.ndarray, n: int) -> dict[str, np.ndarray]:
 
 
 def image(side: int) -> Arrays:
-    """Return parameters (side * side,) of an image: smooth tissue, ischaemic region, vessels.
-
-    The image is synthetic.
-    """
+    """Return parameters (side * side,) of a synthetic image: smooth tissue, an ischaemic region and vessels."""
     generator = np.random.default_rng(3)
     across, down = np.meshgrid(np.linspace(-1.0, 1.0, side), np.linspace(-1.0, 1.0, side))
 

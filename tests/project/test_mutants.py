@@ -51,7 +51,9 @@ def test_changes_are_those_that_a_test_should_see(tmp_path: Path) -> None:
     changes = {(mutant.kind, mutant.before, mutant.after) for mutant in found}
     # Neither types, texts and errors, nor sizes of chunks and numbers in default values.
     assert changes >= CHANGES
-    assert not [mutant for mutant in found if mutant.line in (1, 4, 8, 10, 11) or "3.0" in mutant.before]
+    assert not [
+        mutant for mutant in found if mutant.line in (1, 4, 8, 10, 11) or "3.0" in mutant.before
+    ]
     for mutant in found:
         compile(mutant.text(CODE), "double.py", "exec")
     assert len({tuple(mutant.row().values()) for mutant in found}) == len(found)
@@ -62,13 +64,17 @@ def test_what_tests_see_is_caught_and_the_work_tree_left_alone(tmp_path: Path) -
     before = file.read_bytes(), TABLE.read_bytes()
     command = [sys.executable, "scripts/mutate.py", "--quick", "--folder", str(tmp_path)]
     environment = {**os.environ, "TF_NUM_INTRAOP_THREADS": "1", "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     assert "3 mutants, 2 caught (66.7%)" in done.stdout
     with (tmp_path / "mutants.csv").open(newline="") as table:
         rows = list(csv.DictReader(table))
     assert [row["outcome"] for row in rows] == ["killed", "killed", "survived"]
-    assert rows[0]["test"].startswith("tests/diagnostics/test_sliced_wasserstein.py::test_a_shift_gives")
+    assert rows[0]["test"].startswith(
+        "tests/diagnostics/test_sliced_wasserstein.py::test_a_shift_gives"
+    )
     assert rows[1]["test"].endswith("test_too_few_reference_points_give_no_expectation")
     assert (file.read_bytes(), TABLE.read_bytes()) == before
 
@@ -82,4 +88,6 @@ def rows() -> list[dict[str, str]]:
 def test_nearly_all_are_caught_and_the_rest_is_argued(rows: list[dict[str, str]]) -> None:
     survivors = [row for row in rows if row["outcome"] == "survived"]
     assert len(survivors) <= 0.05 * len(rows)
-    assert not [(row["file"], row["source"], row["before"]) for row in survivors if not row["argument"]]
+    assert not [
+        (row["file"], row["source"], row["before"]) for row in survivors if not row["argument"]
+    ]
