@@ -1,17 +1,19 @@
 """Change the code in one place at a time, and see whether the nearest tests notice.
 
-    scripts/mutate.py                  the sample; goes on where it was stopped
-    scripts/mutate.py --again          run once more what survived without an argument, after tests were written
-    scripts/mutate.py --only NAME      mutants of files whose path has NAME in it
-    scripts/mutate.py --quick          three of known fate, which checks the script itself
+    scripts/mutate.py                  the sample; goes on where it was stopped scripts/mutate.py
+    --again          run once more what survived without an argument, after tests were written
+    scripts/mutate.py --only NAME      mutants of files whose path has NAME in it scripts/mutate.py
+    --quick          three of known fate, which checks the script itself
 
-The sample has equally many mutants of each room, and takes files and kinds of change in turn; the seed decides which.
-Nothing in the work tree changes: a mutant is written into a copy. Its tests run in a process that is forked from one
-that has imported TensorFlow but not used it, which saves five seconds each time. Those that call the changed function
-run, the quickest first; those that are marked slow or take more than some seconds are left out.
+The sample has equally many mutants of each room, and takes files and kinds of change in turn; the
+seed decides which. Nothing in the work tree changes: a mutant is written into a copy. Its tests run
+in a process that is forked from one that has imported TensorFlow but not used it, which saves five
+seconds each time. Those that call the changed function run, the quickest first; those that are
+marked slow or take more than some seconds are left out.
 
-``scripts/mutants.csv`` has a row for each mutant. One that survives needs a test, or its ``argument`` there, why
-nothing that is promised has changed; arguments are kept when mutants are run again.
+``scripts/mutants.csv`` has a row for each mutant. One that survives needs a test, or its
+``argument`` there, why nothing that is promised has changed; arguments are kept when mutants are
+run again.
 """
 
 from __future__ import annotations
@@ -57,7 +59,8 @@ COLUMNS = (
 #: A test that takes more processor seconds is left out; trainings are traced and compiled first.
 SLOWEST = {"training": 6.0}
 SLOWEST_ELSEWHERE = 4.0
-#: Packages that are imported once. The last name makes TensorFlow Probability import the rest of itself.
+#: Packages that are imported once. The last name makes TensorFlow Probability import the rest of
+#: itself.
 LARGE = (
     *(
         "pytest",
@@ -73,8 +76,8 @@ LARGE = (
     ),
     *("tensorflow", "tensorflow_probability", "tensorflow_probability.python.distributions"),
 )
-#: For the quick mode: lines of one file, of which each has one mutant of the kind. The last one's stream of random
-#: numbers is as good as another.
+#: For the quick mode: lines of one file, of which each has one mutant of the kind. The last one's
+#: stream of random numbers is as good as another.
 KNOWN = (
     ("directions /= np.linalg.norm(directions, axis=0)", "statement removed"),
     ("if len(reference) < 4:", "comparison"),
@@ -98,7 +101,8 @@ def sample(per_room: int, seed: int) -> list[Mutant]:
 
 
 def _by_hash(values: Iterable[Any], seed: int) -> list[Any]:
-    # Neither lines nor places: a mutant stays in the sample when code elsewhere in its file changes.
+    # Neither lines nor places: a mutant stays in the sample when code elsewhere in its file
+    # changes.
     return sorted(
         values, key=lambda value: hashlib.sha256(f"{seed} {_name(value)}".encode()).digest()
     )
@@ -341,7 +345,8 @@ def summary(rows: Iterable[Row]) -> str:
     rows = list(rows)
     lost = [row for row in rows if row["outcome"] == "survived"]
     lines = [
-        f"{len(rows)} mutants, {len(rows) - len(lost)} caught ({1 - len(lost) / max(len(rows), 1):.1%})"
+        f"{len(rows)} mutants, {len(rows) - len(lost)} caught "
+        f"({1 - len(lost) / max(len(rows), 1):.1%})"
     ]
     for row in lost:
         if not row.get("argument"):

@@ -21,9 +21,10 @@ class MLP(Summary):
     hidden : sequence of int, units of the hidden layers
     activation : str, any that Keras knows
     decorrelate : bool
-        Whether features are first rotated to the principal axes of the first simulations, and scaled to unit variance
-        along each. Where features rise and fall together, as neighbouring wavelengths do, what they say often lies in
-        their small differences, which training learns late or never otherwise. Not inside a fitted summary.
+        Whether features are first rotated to the principal axes of the first simulations, and
+        scaled to unit variance along each. Where features rise and fall together, as neighbouring
+        wavelengths do, what they say often lies in their small differences, which training learns
+        late or never otherwise. Not inside a fitted summary.
 
     Examples
     --------

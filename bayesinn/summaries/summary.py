@@ -80,7 +80,10 @@ class Summary(Configured, keras.layers.Layer):
         """
 
     def initialize(self, x: tf.Tensor, mask: tf.Tensor | None = None) -> None:
-        """Set weights that depend on data, from a first batch (n, ...). Most summaries have none."""
+        """Set weights that depend on data, from a first batch (n, ...).
+
+        Most summaries have none.
+        """
 
     def precompute(self, x: tf.Tensor, training: bool = False) -> dict[str, tf.Tensor]:
         """Return costly tensors (n, ...) by name, not trained with the flow; by default none.

@@ -73,7 +73,8 @@ def compare_cameras(
     left.set(xlabel="bands of the camera", ylabel=label, ylim=(0.0, 0.8))
     oxygenation = table.xs("s_O2", level=1)
     places = np.arange(len(oxygenation))
-    together, alone = oxygenation["all parameters [nats]"], oxygenation["information [nats]"]
+    together = oxygenation["all parameters [nats]"]
+    alone = oxygenation["information [nats]"]
     right.bar(places - 0.2, together, 0.4, color=BLUE, label="all 13 parameters")
     right.bar(places + 0.2, alone, 0.4, color=ORANGE, label=_OXYGENATION)
     right.set(xlabel="bands of the camera", ylabel="information of one spectrum [nats]")

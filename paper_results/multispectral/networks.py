@@ -23,7 +23,8 @@ OPTIONS = {
     "8": TissueOptions(),
     "27": module.VARIANTS["tissue_27"],
 }
-BATCH, SPLIT_BATCH = 256, 500
+BATCH = 256
+SPLIT_BATCH = 500
 _ACCEPTED = 500
 
 
@@ -31,8 +32,8 @@ _ACCEPTED = 500
 class Training:
     """How a network is trained: on the first tissues of the bank, each with several draws of the noise.
 
-    Where neighbouring bands rise and fall together, what they say of oxygen lies in their small differences:
-    ``decorrelate`` is that of the perceptron that summarises the bands.
+    Where neighbouring bands rise and fall together, what they say of oxygen lies in their small
+    differences: ``decorrelate`` is that of the perceptron that summarises the bands.
     """
 
     steps: int
@@ -57,7 +58,8 @@ def new_posterior(name: str) -> bi.AmortizedPosterior:
     bands, _, kind = name.partition("_")
     simulator = getattr(module, "tissue" if bands == "8" else f"tissue_{bands}")
     if kind:
-        # Parameters have 13 elements and the bands seven degrees of freedom; with noise, no fewer latents help.
+        # Parameters have 13 elements and the bands seven degrees of freedom; with noise, no fewer
+        # latents help.
         return SplitLatent(simulator, latent=13, chain=default_chain(6, (64, 64)))
     summary = bi.summaries.MLP(32, decorrelate=TRAININGS[name].decorrelate)
     return bi.AmortizedPosterior(simulator, summary, bi.flows.coupling(blocks=6, hidden=(64, 64)))
@@ -93,7 +95,8 @@ def trained(
     )
     seconds = time.process_time() - started
     manifest = posterior.save(place) / "manifest.json"
-    # Without the path of the simulator's file, which is another one elsewhere: it is found by its module.
+    # Without the path of the simulator's file, which is another one elsewhere: it is found by its
+    # module.
     content = json.loads(manifest.read_text())
     content["simulator"]["file"] = ""
     manifest.write_text(json.dumps(content, indent=2) + "\n")

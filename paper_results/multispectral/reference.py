@@ -1,8 +1,9 @@
 """Reference posteriors by importance sampling with the noise law, which no trained method sees.
 
-:func:`from_prior` weighs tissues of the prior by the likelihood of an observation; no network is involved. Draws of
-:func:`from_mixture` come from a trained flow and the prior and are weighed by prior x likelihood / mixture, which is
-exact in the limit, too, whatever the flow has learned. The effective size says how near the limit is.
+:func:`from_prior` weighs tissues of the prior by the likelihood of an observation; no network is
+involved. Draws of :func:`from_mixture` come from a trained flow and the prior and are weighed by
+prior x likelihood / mixture, which is exact in the limit, too, whatever the flow has learned. The
+effective size says how near the limit is.
 """
 
 from __future__ import annotations
@@ -18,12 +19,14 @@ import bayesinn as bi
 from bayesinn.simulators.tissue import TissueOptions
 from bayesinn.simulators.tissue_camera import noise_sd
 
-# Mean distance of Kolmogorov and Smirnov between a distribution and n draws of it, times the square root of n.
+# Mean distance of Kolmogorov and Smirnov between a distribution and n draws of it, times the square
+# root of n.
 _MEAN_DISTANCE = np.sqrt(np.pi / 2.0) * np.log(2.0)
 
 # Observations that are weighed at a time.
 _BLOCK = 10
-# Tissues are left out whose weight is smaller than the largest by e to this power: a millionth of all, together.
+# Tissues are left out whose weight is smaller than the largest by e to this power: a millionth of
+# all, together.
 _NEGLIGIBLE = 30.0
 
 
@@ -89,10 +92,11 @@ class Reference:
 class Likelihood:
     """Likelihood of "l1_log" values (k,), up to a constant, for tissues with mean band values (n, k).
 
-    Before normalisation, band values are t q with q = exp(-bands) and an unknown sum t, which is integrated out. They
-    are normal, so that the integrand is t^(k-1) times the exponential of a quadratic in t: a moment of a normal
-    distribution, which is a polynomial of its width over its centre. Clipping at 1e-5 and 1 is left out: it takes 4.9
-    sd of the noise in the brightest band of the brightest tissues.
+    Before normalisation, band values are t q with q = exp(-bands) and an unknown sum t, which is
+    integrated out. They are normal, so that the integrand is t^(k-1) times the exponential of a
+    quadratic in t: a moment of a normal distribution, which is a polynomial of its width over its
+    centre. Clipping at 1e-5 and 1 is left out: it takes 4.9 sd of the noise in the brightest band
+    of the brightest tissues.
     """
 
     def __init__(self, means: np.ndarray, options: TissueOptions) -> None:
@@ -108,7 +112,8 @@ class Likelihood:
     def log(self, bands: np.ndarray) -> np.ndarray:
         """Return the log likelihood (m, n) of m observations (m, k); minus infinity where it is hopeless.
 
-        That is where the exponent is 60 below the largest: the other terms can't make up for 10 of that.
+        That is where the exponent is 60 below the largest: the other terms can't make up for 10 of
+        that.
         """
         values = np.exp(-np.asarray(bands, float))
         square = (values / self.sd) ** 2 @ self.inverse_square.T
@@ -117,7 +122,9 @@ class Likelihood:
         spread = square / cross**2
         exponent = 0.5 / spread - 0.5 * np.sum(self.sd**-2.0)
         row, column = np.nonzero(exponent > exponent.max(axis=1, keepdims=True) - 60.0)
-        square, cross, spread = square[row, column], cross[row, column], spread[row, column]
+        square = square[row, column]
+        cross = cross[row, column]
+        spread = spread[row, column]
         power = len(self.sd) - 1
         others = np.log(self.moment(spread)) - 0.5 * np.log(square) + power * np.log(cross / square)
         found = np.full_like(exponent, -np.inf)

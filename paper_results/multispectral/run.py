@@ -1,10 +1,12 @@
-"""Multispectral tissue: posteriors of three cameras, other methods, camera design, map, out-of-distribution data.
+"""Multispectral tissue: three cameras, other methods, camera design, map, out-of-distribution data.
+
+The posteriors are those of the cameras.
 
     python paper_results/multispectral/run.py [--quick] [--only STAGE ...]
 
-Stages write CSV files and figures beside this file; networks are trained where there is no saved posterior, and the
-bank of simulations is kept in runs/multispectral. ``--quick`` runs the stages on a few simulations into a temporary
-folder, to check that they run.
+Stages write CSV files and figures beside this file; networks are trained where there is no saved
+posterior, and the bank of simulations is kept in runs/multispectral. ``--quick`` runs the stages on
+a few simulations into a temporary folder, to check that they run.
 """
 
 from __future__ import annotations
@@ -34,11 +36,10 @@ from bayesinn.diagnostics.coverage import coverage
 from bayesinn.simulators.tissue import NAMES
 
 HERE = Path(__file__).parent
-IDENTIFIABLE, PRIOR_LIKE = (
-    ("s_O2", "v_hb1", "a_mie1"),
-    tuple(f"{name}{layer}" for name in "gd" for layer in (1, 2, 3)),
-)
-# Posterior sd / prior sd of the linearised model around the reference tissue, brightness removed, signal to noise 10.
+IDENTIFIABLE = ("s_O2", "v_hb1", "a_mie1")
+PRIOR_LIKE = tuple(f"{name}{layer}" for name in "gd" for layer in (1, 2, 3))
+# Posterior sd / prior sd of the linearised model around the reference tissue, brightness removed,
+# signal to noise 10.
 LINEARISED = {
     "s_O2": 0.30,
     "v_hb1": 0.61,
@@ -100,7 +101,9 @@ class Study:
     """Simulations and trained networks, made when a stage asks for them."""
 
     def __init__(self, sizes: Sizes, target: Path, kept: Path) -> None:
-        self.sizes, self.target, self.kept = sizes, target, kept
+        self.sizes = sizes
+        self.target = target
+        self.kept = kept
         self.cost: list[dict[str, object]] = []
         self._posteriors: dict[str, bi.AmortizedPosterior] = {}
 
@@ -182,17 +185,22 @@ def against_references(study: Study) -> None:
 
     Where too few tissues of the prior have weight, the reference is that from the mixture.
     """
-    sizes, spectra, table = study.sizes, [], {}
+    sizes = study.sizes
+    spectra = []
+    table = {}
     for name in sizes.cameras:
-        posterior, test = study.posterior(name), study.held_out(name)
+        posterior = study.posterior(name)
+        test = study.held_out(name)
         seen = test["bands"][: sizes.references]
         draws = posterior.sample({"bands": seen}, draws=sizes.reference_draws, seed=14)
         rows: dict[str, list[dict[str, float]]] = {parameter: [] for parameter in IDENTIFIABLE}
         mixed: dict[str, list[dict[str, float]]] = {parameter: [] for parameter in IDENTIFIABLE}
         for spectrum, from_the_prior in enumerate(study.references(name)):
-            exact, few = from_the_prior, from_the_prior.effective_size < sizes.fewest
+            exact = from_the_prior
+            few = from_the_prior.effective_size < sizes.fewest
             if few or spectrum < sizes.mixtures:
-                options, seed = networks.OPTIONS[name], 100 + spectrum
+                options = networks.OPTIONS[name]
+                seed = 100 + spectrum
                 other = from_mixture(posterior, seen[spectrum], options, sizes.proposals, seed)
                 exact = other if few else exact
             for parameter in IDENTIFIABLE:
@@ -228,7 +236,8 @@ def against_references(study: Study) -> None:
 def methods(study: Study) -> None:
     """Compare all methods with reference posteriors of simulated spectra, and their calibration."""
     sizes = study.sizes
-    data, test = study.data("8"), study.held_out("8")
+    data = study.data("8")
+    test = study.held_out("8")
     once = {name: value[: sizes.trainings["8"].tissues] for name, value in data.items()}
     compared: dict[str, networks.Method] = {
         "conditional flow": networks.of_posterior(study.posterior("8")),
@@ -239,7 +248,9 @@ def methods(study: Study) -> None:
     }
     seen = test["bands"][: sizes.references]
     draws = {name: draw(seen, _DRAWS, 5) for name, draw in compared.items()}
-    distances, correlations, by_chance = [], [], []
+    distances = []
+    correlations = []
+    by_chance = []
     for spectrum, exact in enumerate(study.references("8")):
         for parameter in (*IDENTIFIABLE, *PRIOR_LIKE):
             samples = np.stack([draws[name][parameter][spectrum] for name in compared])
@@ -292,8 +303,12 @@ def _correlation(draws: Arrays) -> float:
 
 
 def identifiable(study: Study) -> None:
-    """Compare posterior and prior sd around the reference tissue, and over the prior, with the linearised figures."""
-    posterior, sizes = study.posterior("8"), study.sizes
+    """Compare posterior and prior sd with the linearised figures.
+
+    The sd are those around the reference tissue, and over the prior.
+    """
+    posterior = study.posterior("8")
+    sizes = study.sizes
     seen = scenarios.simulated(scenarios.reference_tissue(200), "8", 30)
     near = posterior.sample({"bands": seen}, draws=sizes.draws, seed=7)
     many = study.held_out("8")
@@ -316,9 +331,11 @@ def identifiable(study: Study) -> None:
 
 def design(study: Study) -> None:
     """Compare cameras, and check that each posterior is calibrated."""
-    table, spread = {}, {}
+    table = {}
+    spread = {}
     for name in study.sizes.cameras:
-        posterior, sizes = study.posterior(name), study.sizes
+        posterior = study.posterior(name)
+        sizes = study.sizes
         observed = {"bands": scenarios.simulated(scenarios.reference_tissue(1), name, 31)[0]}
         found = bi.diagnose(
             posterior,
@@ -353,8 +370,9 @@ def design(study: Study) -> None:
 
 
 def out_of_distribution(study: Study) -> None:
-    """Flag tissues and cameras that the network was not trained for, by the p-value of each answer."""
-    posterior, sizes = study.posterior("8"), study.sizes
+    """Flag tissues and cameras that the network wasn't trained for, by the answers' p-values."""
+    posterior = study.posterior("8")
+    sizes = study.sizes
     test, found = study.test
     n = sizes.calibration
     usual = posterior.sample(
@@ -376,10 +394,12 @@ def _flagged(p_value: np.ndarray) -> dict[str, float]:
 
 def oxygenation_map(study: Study) -> None:
     """Infer a synthetic image pixel by pixel, in blocks of rows."""
-    posterior, sizes = study.posterior("8"), study.sizes
+    posterior = study.posterior("8")
+    sizes = study.sizes
     parameters = scenarios.image(sizes.side)
     bands = scenarios.simulated(parameters, "8", 50)
-    started, results = time.perf_counter(), []
+    started = time.perf_counter()
+    results = []
     for start in range(0, len(bands), sizes.block):
         block = {"bands": bands[start : start + sizes.block]}
         draws = posterior.sample(block, draws=sizes.pixel_draws, seed=13 + start)["s_O2"]

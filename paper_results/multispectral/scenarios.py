@@ -9,7 +9,8 @@ from scipy.ndimage import gaussian_filter
 
 from bayesinn.simulators.tissue import LAYERS, NAMES
 
-_HALOGEN, _DAYLIGHT = 3200.0, 5500.0
+_HALOGEN = 3200.0
+_DAYLIGHT = 5500.0
 
 
 def reference_tissue(n: int) -> Arrays:
@@ -61,7 +62,10 @@ def unusual(test: Arrays, found: np.ndarray, n: int) -> dict[str, np.ndarray]:
 
 
 def image(side: int) -> Arrays:
-    """Return parameters (side * side,) of a synthetic image: smooth tissue, an ischaemic region and vessels."""
+    """Return parameters (side * side,) of an image: smooth tissue, ischaemic region, vessels.
+
+    The image is synthetic.
+    """
     generator = np.random.default_rng(3)
     across, down = np.meshgrid(np.linspace(-1.0, 1.0, side), np.linspace(-1.0, 1.0, side))
 

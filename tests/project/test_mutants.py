@@ -31,7 +31,8 @@ def double(values: np.ndarray, least: float = 3.0, keep: bool = True) -> np.ndar
 '''
 CHANGES = {
     ("comparison", "values.ndim != 1", "(values.ndim == 1)"),
-    ("statement removed", 'if values.ndim != 1: got = f"{values.ndim + 1} axes" raise ValueError(got)', "pass"),
+    ("statement removed", 'if values.ndim != 1: got = f"{values.ndim + 1} axes" raise '
+                          'ValueError(got)', "pass"),
     ("boundary", "values > least", "(values >= least)"),
     ("comparison", "values > least", "(values <= least)"),
     ("and/or", "values > least and not np.isnan(values)", "(values > least or not np.isnan(values))"),
