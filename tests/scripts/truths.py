@@ -144,7 +144,7 @@ TRUTHS: dict[str, list[Truth]] = {
     ],
     "paper_results/covid19_germany/simulations_only.py": [
         Truth(
-            rf"(?m)^\s*(?:reproduction|published network).*?\s{NUMBER}\s+\S+\s+\d+ of 34",
+            rf"(?m)^\s*(?:reproduction|published network).*?\s{NUMBER}\s+\S+\s+\d+ of \d+",
             -16.0,
             1e6,
         )
