@@ -118,9 +118,9 @@ def local_c2st(
         Draws of the flow's latent distribution; standard normal if left out.
     names : names of the observations; ``observation``
         Or ``observation[0]``, ``observation[1]``, ... if left out.
-    most_trials : number of trials where none of the first ones reaches what is observed; ``trials``
-    if left out
-        No p-value is below one over the number of trials. Further ones tell how small it is where
+    most_trials : int
+        Number of trials where none of the first ones reaches what is observed; ``trials`` if left
+        out. No p-value is below one over the number of trials. Further ones tell how small it is where
         it may be.
     evaluations : number m of latents at which the classifier is asked
 

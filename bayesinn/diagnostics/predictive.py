@@ -114,8 +114,9 @@ def predictive_checks(
         Further statistics: ``{"cases": {"day of peak": lambda cases: cases.argmax(axis=1)}}``. A
         function takes data sets (n, ...), NaN where nothing was observed, and returns (n,). It
         replaces a default statistic of its name.
-    level : a statistic is flagged where its p-value times the number of statistics is below ``1 -
-    level``
+    level : float
+        A statistic is flagged where its p-value times the number of statistics is below
+        ``1 - level``.
 
     Counts that scatter more than a Poisson model can:
 

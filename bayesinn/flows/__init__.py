@@ -2,16 +2,17 @@
 
 Complete flows, for ``AmortizedPosterior(flow=...)``; each takes its dimensions from the first data:
 
-=========================
-==========================================================================================
+=========================  =====================================================================
 :func:`coupling`           the usual choice: both directions in one pass; affine, or with
                            ``transform=Composed([Affine(), Spline()])`` for several modes, thin
                            curves and sharp edges
 :func:`autoregressive`     with that transform nearest to the exact density for its size; samples in
-a pass a parameter :func:`hint`               nearly all parameters depend on each other within a
-block; both directions in one pass :func:`residual`           smooth densities only; the inverse is
-computed by iteration, so that sampling is slow =========================
-==========================================================================================
+                           a pass a parameter
+:func:`hint`               nearly all parameters depend on each other within a block; both
+                           directions in one pass
+:func:`residual`           smooth densities only; the inverse is computed by iteration, so that
+                           sampling is slow
+=========================  =====================================================================
 
 ``paper_results/densities_2d`` has the measurements: gaps to exact entropies, training time and
 speed.

@@ -136,8 +136,8 @@ def hint(
 
     Parameters
     ----------
-    blocks, transform, mixing, actnorm, latent, activation, dropout, reversible : as for
-    :func:`coupling`
+    blocks, transform, mixing, actnorm, latent, activation, dropout, reversible
+        As for :func:`coupling`.
     hidden : sequence of int
         Units of hidden layers at the outermost split; each level in has half of them, at least 16.
     levels : int, splits inside one another, by default down to single elements

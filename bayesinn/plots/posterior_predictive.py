@@ -56,8 +56,8 @@ def posterior_predictive(
     series : whether the second axis of ``draws`` is time
         For bands; otherwise, intervals of each element.
         If left out: bands where there are times, channels or more than 8 elements.
-    logarithmic : whether the vertical axis is; linear around zero if there are values of zero or
-    less
+    logarithmic : whether the vertical axis is
+        Linear around zero if there are values of zero or less.
     """
     if isinstance(draws, xarray.DataTree):
         draws, observed, labels = _from_tree(draws, observed, name, labels)

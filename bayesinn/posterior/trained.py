@@ -82,8 +82,8 @@ class TrainedPosterior(Registered):
 
         Returns
         -------
-        array (n_obs, draws), (n_obs,), (draws,) or a number, to match; in nats, exact. -inf outside
-        the support.
+        array (n_obs, draws), (n_obs,), (draws,) or a number, to match; in nats, exact
+            -inf outside the support.
             For integer parameters it is a probability, by quadrature over the interval that stands
             for the integer. With more than three integers, for which that takes too long, an
             InputError is raised.

@@ -90,9 +90,10 @@ def command_simulator(command: Sequence[_Part], **options: Any) -> Simulator:
 
     Raises
     ------
-    InputError, for a command that is no list of texts, and a program that is not there or may not
-    be run SimulatorError, for placeholders that are no parameter, and where the program fails in
-    the first draws
+    InputError
+        For a command that is no list of texts, and a program that is not there or may not be run.
+    SimulatorError
+        For placeholders that are no parameter, and where the program fails in the first draws.
 
     Examples
     --------

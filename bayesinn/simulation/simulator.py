@@ -48,8 +48,9 @@ class Simulator:
     prior, context : Prior; the context may be None
     missing : float
         The largest share of values that are lost at random; or None where no value may be missing.
-    labels, function, name, lengths, on_nonfinite, most_failures, observed, log_likelihood, exact,
-    recommended
+    labels, function, name, lengths, on_nonfinite, most_failures
+        As declared.
+    observed, log_likelihood, exact, recommended
         As declared.
     """
 
@@ -253,10 +254,10 @@ class simulator:
         limit: whether a share is a fault, or a region that the prior had better leave out, only its
         author knows.
     observed : dict of arrays, real data to ship with the simulator
-    log_likelihood : function ``(parameters, data)`` that gives (n,) for n parameters and one
-    observation
-    exact : function ``(data, draws, seed)`` that gives a dict of posterior draws (draws, *event)
-    for one observation
+    log_likelihood : function ``(parameters, data)``
+        It gives (n,) for n parameters and one observation.
+    exact : function ``(data, draws, seed)``
+        It gives a dict of posterior draws (draws, *event) for one observation.
     recommended : Recommended, networks and training for those who choose none
 
     Examples

@@ -57,8 +57,8 @@ class Check:
         The name is empty for a result without deviations. See
         :data:`bayesinn.workflow.tolerances.FAMILY_ERROR`.
     question : str, what the check looks at
-    figures : mapping of name (of the file, without ending) to function of result and ``labels``; a
-    matplotlib figure
+    figures : mapping of name to function of result and ``labels``
+        The name is that of the file, without ending; the function returns a matplotlib figure.
     captions : mapping of name to str, what each figure shows, and how to tell good from bad
     meaning : str
         What may be trusted within tolerance; ``{columns}`` stands for the names of the tested

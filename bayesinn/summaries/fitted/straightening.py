@@ -38,8 +38,8 @@ class Straightening(WorkingModel):
 
         Returns
         -------
-        values : dict of each of the names to tensor (n, *event) widths : dict of name to tensor
-        (n,)
+        values : dict of each of the names to tensor (n, *event)
+        widths : dict of name to tensor (n,)
             Log ratios of the posterior width there to that at the fitted value, in elements of the
             vector and for equal information; zero for names that are left out. For numbers only.
         """
