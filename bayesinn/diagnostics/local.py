@@ -120,8 +120,8 @@ def local_c2st(
         Or ``observation[0]``, ``observation[1]``, ... if left out.
     most_trials : int
         Number of trials where none of the first ones reaches what is observed; ``trials`` if left
-        out. No p-value is below one over the number of trials. Further ones tell how small it is where
-        it may be.
+        out. No p-value is below one over the number of trials. Further ones tell how small it is
+        where it may be.
     evaluations : number m of latents at which the classifier is asked
 
     The posterior is correct below 1, and too low above:
