@@ -13,7 +13,7 @@ from typer.core import TyperGroup
 
 from bayesinn._version import __version__
 from bayesinn.core.errors import InputError
-from bayesinn.core.validation import read_number
+from bayesinn.core.number_text import read_number
 
 _FEWEST_MINUTES = 0.01
 _MOST_MINUTES = 525_600

@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 
 from bayesinn.core.errors import InputError
-from bayesinn.core.validation import distinct, is_number, read_number
+from bayesinn.core.number_text import is_number, read_number
+from bayesinn.core.validation import distinct
 from bayesinn.simulation.processes import run_program
 
 #: Placeholders that are no parameters.

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from bayesinn.core.errors import InputError
-from bayesinn.core.validation import is_number, read_number
+from bayesinn.core.number_text import is_number, read_number
 
 _MISSING = ("", "na", "n/a", "nan", "null", "none", ".")
 _SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "vertical bars"}

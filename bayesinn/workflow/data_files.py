@@ -11,7 +11,8 @@ import numpy as np
 
 from bayesinn.core.errors import InputError
 from bayesinn.core.labels import Coordinate
-from bayesinn.core.validation import check_path, distinct, read_number
+from bayesinn.core.number_text import read_number
+from bayesinn.core.validation import check_path, distinct
 from bayesinn.simulation.checks import MISSING_VALUES, may_miss
 from bayesinn.simulation.simulator import Simulator
 from bayesinn.spaces.observations import axes

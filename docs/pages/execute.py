@@ -1,7 +1,7 @@
 """Run the tutorials, and keep what their cells print and draw for the documentation.
 
-    python -m docs.pages.execute [NAME ...]     # all of them take some minutes; --stale: those
-    whose code has changed
+    python -m docs.pages.execute [NAME ...]    # all of them take some minutes
+    python -m docs.pages.execute --stale       # those whose code has changed
 
 Each tutorial gets a folder in ``docs/executed``: ``outputs.json``, with the text of each cell and
 the names of its figures, and the figures. The documentation is built from these, without running
