@@ -9,10 +9,9 @@ less on some days of the week, and with heavy-tailed noise (:mod:`simulators.cov
 Parameters that violate the constraints on change points and delays, 11 % of the prior's draws, give
 NaN and are drawn again together with their data: the prior is truncated to what is feasible.
 
-``covid19``: The first wave of Covid-19 in Germany: 34 parameters, three series of 81 daily counts,
-published noise. ``covid19_regular``: The same with noise whose scale is never zero, so that exact
-posteriors exist to compare with. ``covid19_states``: The same for a state, whose population is
-context: 30 parameters, daily cases and deaths.
+``covid19``: The first wave of Covid-19 in Germany: 34 parameters, 3 x 81 counts, published noise.
+``covid19_regular``: The same with noise whose scale is never zero, so that exact posteriors exist.
+``covid19_states``: The same for a state, whose population is context: 30 parameters, 2 x 81 counts.
 
 Source: S. T. Radev, F. Graw, S. Chen, N. T. Mutters, V. M. Eichel, T. Baernighausen, U. Koethe
 (2021), OutbreakFlow: Model-based Bayesian inference of disease outbreak dynamics with invertible

@@ -384,7 +384,7 @@ def fit_student(student: Flow, teacher: Callable[[tf.Tensor], tf.Tensor], steps:
     """Minimise the student's divergence from the teacher over the student's draws; return it."""
 
     def divergence(seed: Seed, rows: int = 512) -> tf.Tensor:
-        z = student.latent.sample((rows, student.dimension), seed)
+        z = student.latent.sample((rows, *student.event_shape), seed)
         x, log_det = student.chain.inverse(z)
         return tf.reduce_mean(student.latent.log_prob(z) - log_det - teacher(x))
 
