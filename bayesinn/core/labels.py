@@ -70,8 +70,8 @@ class Labels:
         if coordinate is None or not first.isdigit() or 1 + len(others) != coordinate.ndim:
             return label + bracket + index
         axis = coordinate.name
-        label = self.labels.get(axis, axis)
-        place = f"{label} {coordinate.step(int(first))} {self.unit(axis)}".rstrip()
+        axis_label = self.labels.get(axis, axis)
+        place = f"{axis_label} {coordinate.step(int(first))} {self.unit(axis)}".rstrip()
         return f"{label}[{','.join(others)}], {place}" if others else f"{label}, {place}"
 
     def unit(self, column: str) -> str:

@@ -31,7 +31,11 @@ def test_each_is_answered_under_its_name(
     assert answer.out.count("anna") == 1
     assert "1 of 3 are out of distribution, their posteriors extrapolations: ben" in answer.out
     assert f"saved {folder}/posterior.nc, posterior.csv\n" in answer.out
-    assert {path.name for path in folder.iterdir()} == {"posterior.nc", "posterior.csv"}
+    assert {path.name for path in folder.iterdir()} == {
+        "posterior.nc",
+        "posterior.csv",
+        "run.json",
+    }
 
     table = pd.read_csv(folder / "posterior.csv").set_index(["observation", "parameter"])
     assert table.index.tolist() == [(name, "rate") for name in ROWS]

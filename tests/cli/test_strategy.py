@@ -65,7 +65,8 @@ def test_two_processes_share_a_run_folder(bayesinn, tmp_path: Path) -> None:
         assert both.training["settings"] == one.training["settings"]
         assert all(f"saved {tmp_path}/both/posterior" in text for text in texts)
     assert {path.name for path in (tmp_path / "both").iterdir()} == {
-        *("posterior", "checkpoint", "history.csv", "figures")
+        "run.json",
+        *("posterior", "checkpoint", "history.csv", "figures"),
     }
 
 
