@@ -258,7 +258,10 @@ WRONG = {
         "16 rows",
     ),
     "another observable": (identity("rows", "observables", value={"z": [[0.0]]}), "'z'"),
-    "wider rows": (identity("rows", "observables", "y", value=[[0.0, 1.0]] * 16), "in place of (16, 2)"),
+    "wider rows": (
+        identity("rows", "observables", "y", value=[[0.0, 1.0]] * 16),
+        "in place of (16, 2)",
+    ),
     "repeatable as text": (identity("rows", "repeatable", value="yes"), "repeatable 'yes'"),
     "packages as a list": (entry(packages=[]), "entry 'packages'"),
     "a simulator without a file": (

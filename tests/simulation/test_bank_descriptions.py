@@ -70,7 +70,7 @@ WRONG_ATTRIBUTES = {
     "other rows": (put("rows_per_chunk", value=7), "7 in a chunk"),
     "endless rows": (put("rows_per_chunk", value=10**30), "arrays of all variables"),
     **{f"{kind} = {value!r}": (put("declared", kind, value=value), "declared")
-       for kind in ("parameters", "observables", "context", "prior")
+       for kind in ("parameters", "observables", "context")
        for value in (None, 3, "x", [], {"mean": None}, {"mean": ["a"]}, {"mean": [True]}, {"mean": 1})},
     "a negative length": (put("declared", "parameters", value={"mean": [-1]}), "declared.parameters.mean"),
     "another shape": (put("declared", "parameters", value={"mean": [3]}), "rows (3,)"),
@@ -80,7 +80,6 @@ WRONG_ATTRIBUTES = {
     "no name": (put("declared", "parameters", value={"": []}), "arrays of all variables"),
     "a version": (put("format_version", value=7), "that wrote it, 0."),
     "a version of nobody": (lambda attributes: attributes.update(format_version=7, versions="x"), "not known"),
-    "a shorter prior": (put("declared", "prior", value={"mean": [[0.0]]}), "quantiles"),
 }  # fmt: skip
 
 
