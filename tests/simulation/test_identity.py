@@ -599,7 +599,7 @@ def test_a_slow_simulator_costs_one_row_a_call(tmp_path, monkeypatch: pytest.Mon
     assert kept["repeatable"] is True
     monkeypatch.undo()
     # Of one that took longer, that is looked at where it differs.
-    with pytest.raises(BankError, match="simulated again, row y'"):
+    with pytest.raises(BankError, match="simulated again, row 0 of 'y'"):
         write_bank(of_code("python", "SCALE = 0.5", "SCALE = 0.6"), tmp_path / "bank", 18)
 
 
@@ -684,7 +684,7 @@ def test_a_posterior_keeps_what_its_simulator_did_when_it_was_trained(tmp_path) 
     trained = fit(simulator, steps=1)
     model.scale = 2.0
     trained.save(tmp_path / "posterior")
-    with pytest.raises(SavedPosteriorError, match="simulated again, row y'"):
+    with pytest.raises(SavedPosteriorError, match="simulated again, row 0 of 'y'"):
         bi.load(tmp_path / "posterior", simulator)
     model.scale = 1.0
     loaded = bi.load(tmp_path / "posterior", simulator)
@@ -713,7 +713,7 @@ def test_rounds_go_on_with_the_same_simulator_only(tmp_path) -> None:
     go_on(of_code("tensorflow"))
     go_on(of_code("tensorflow", *HARMLESS_TEXT["a lambda"]))
     other = of_code("tensorflow", "SCALE = 0.5", "SCALE = 0.6")
-    with pytest.raises(BankError, match="simulated again, row y'"):
+    with pytest.raises(BankError, match="simulated again, row 0 of 'y'"):
         go_on(other)
     go_on(other, check_simulator=False)
 
