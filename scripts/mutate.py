@@ -1,9 +1,9 @@
 """Change the code in one place at a time, and see whether the nearest tests notice.
 
-    scripts/mutate.py                  the sample; goes on where it was stopped scripts/mutate.py
-    --again          run once more what survived without an argument, after tests were written
-    scripts/mutate.py --only NAME      mutants of files whose path has NAME in it scripts/mutate.py
-    --quick          three of known fate, which checks the script itself
+    scripts/mutate.py                  the sample; goes on where it was stopped
+    scripts/mutate.py --again          run once more what survived without an argument
+    scripts/mutate.py --only NAME      mutants of files whose path has NAME in it
+    scripts/mutate.py --quick          three of known fate, which checks the script itself
 
 The sample has equally many mutants of each room, and takes files and kinds of change in turn; the
 seed decides which. Nothing in the work tree changes: a mutant is written into a copy. Its tests run

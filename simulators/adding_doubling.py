@@ -5,9 +5,9 @@ N directions ("streams") downwards and N upwards, and is counted as flux. In a l
 mu_a, scattering mu_s and the phase function of Henyey and Greenstein, the fluxes F+ (down) and F-
 (up) obey
 
-    d(F+ + F-)/dz = -A (F+ - F-),    d(F+ - F-)/dz = -B (F+ + F-) A = (mu_a + mu_s) / mu - mu_s sum
-    over odd l,    B = (mu_a + mu_s) / mu - mu_s sum over even l of (2 l + 1) g^l w_i P_l(mu_i)
-    P_l(mu_j) / mu_j
+    d(F+ + F-)/dz = -A (F+ - F-),    d(F+ - F-)/dz = -B (F+ + F-)
+    A = (mu_a + mu_s) / mu - mu_s sum over odd l,    B = (mu_a + mu_s) / mu - mu_s sum over even l
+    of (2 l + 1) g^l w_i P_l(mu_i) P_l(mu_j) / mu_j
 
 with cosines mu, weights w and Legendre polynomials P_l; the moments l >= M = 3 N / 2 are replaced
 by light that goes straight on (delta-M), which changes g^l to (g^l - g^M) / (1 - g^M) and mu_s to

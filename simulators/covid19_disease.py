@@ -34,9 +34,12 @@ def compartments(
     infected, who are diagnosed. Carriers are diagnosed or recover unnoticed; the infected recover
     or die::
 
-        dS/dt = -lambda(t) (C + beta I) S / N dE/dt =  lambda(t) (C + beta I) S / N - gamma E dC/dt
-        =  gamma E - (1 - alpha) eta C - alpha theta C dI/dt =  (1 - alpha) eta C - (1 - delta) mu I
-        - delta d I dR/dt =  alpha theta C + (1 - delta) mu I dD/dt =  delta d I
+        dS/dt = -lambda(t) (C + beta I) S / N
+        dE/dt =  lambda(t) (C + beta I) S / N - gamma E
+        dC/dt =  gamma E - (1 - alpha) eta C - alpha theta C
+        dI/dt =  (1 - alpha) eta C - (1 - delta) mu I - delta d I
+        dR/dt =  alpha theta C + (1 - delta) mu I
+        dD/dt =  delta d I
 
     Without carriers, the exposed are diagnosed at rate gamma. Every compartment is kept between 0
     and N: a transmission rate so high that a step would expose more people than are susceptible

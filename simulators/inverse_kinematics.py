@@ -1,8 +1,8 @@
 """Inverse kinematics: the joint angles of a robot arm, given the position of its hand.
 
-    x1 ~ Normal(0, 0.25),    x2, x3, x4 ~ Normal(0, 0.5) a = l1 cos(x2)      + l2 cos(x2 + x3) + l3
-    cos(x2 + x3 + x4) b = x1 + l1 sin(x2) + l2 sin(x2 + x3) + l3 sin(x2 + x3 + x4),      l = (0.5,
-    0.5, 1)
+    x1 ~ Normal(0, 0.25),    x2, x3, x4 ~ Normal(0, 0.5)
+    a = l1 cos(x2)      + l2 cos(x2 + x3) + l3 cos(x2 + x3 + x4)
+    b = x1 + l1 sin(x2) + l2 sin(x2 + x3) + l3 sin(x2 + x3 + x4),      l = (0.5, 0.5, 1)
 
 x1 is the height of the arm's base; the others are angles, each measured from the previous segment.
 There is no noise: given the hand, the parameters lie on a two-dimensional surface.

@@ -5,8 +5,8 @@ fraction of blood v_hb, the reduced scattering at 500 nm a_mie, the anisotropy g
 d. Layer 1 faces the camera: muscle, submucosa and mucosa, as a laparoscope sees the colon.
 Absorption is haemoglobin's alone, scattering is Mie's:
 
-    mu_a(l) = ln(10) c_hb / 64500 v_hb (s_O2 eps_HbO2(l) + (1 - s_O2) eps_Hb(l)) mu_s(l) = a_mie (l
-    / 500 nm)^-1.286 / (1 - g)
+    mu_a(l) = ln(10) c_hb / 64500 v_hb (s_O2 eps_HbO2(l) + (1 - s_O2) eps_Hb(l))
+    mu_s(l) = a_mie (l / 500 nm)^-1.286 / (1 - g)
 
 with c_hb = 120 g of haemoglobin per litre of blood and the molar extinctions eps. Light transport
 turns them into the diffuse reflectance at each wavelength, by adding-doubling

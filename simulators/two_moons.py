@@ -1,8 +1,8 @@
 """Two moons: a posterior of two crescents, the standard test of curved and separate modes.
 
     theta1, theta2 ~ Uniform(-1, 1),    angle ~ Uniform(-pi/2, pi/2),    radius ~ Normal(0.1, 0.01)
-    x1 = radius cos(angle) + 0.25 - |theta1 + theta2| / sqrt(2) x2 = radius sin(angle) + (theta2 -
-    theta1) / sqrt(2)
+    x1 = radius cos(angle) + 0.25 - |theta1 + theta2| / sqrt(2)
+    x2 = radius sin(angle) + (theta2 - theta1) / sqrt(2)
 
 Given x, the point (radius, angle) determines theta up to a sign: the posterior is the distribution
 of that point, rotated, as two mirror images, and truncated where theta1 + theta2 would be imaginary

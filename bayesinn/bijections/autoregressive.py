@@ -40,8 +40,9 @@ class Autoregressive(TransformBlock):
     References
     ----------
     Papamakarios, Pavlakou and Murray (2017), Masked autoregressive flow for density estimation,
-    arXiv:1705.07057. Kingma et al. (2016), Improving variational inference with inverse
-    autoregressive flow, arXiv:1606.04934.
+    arXiv:1705.07057.
+    Kingma et al. (2016), Improving variational inference with inverse autoregressive flow,
+    arXiv:1606.04934.
 
     Examples
     --------

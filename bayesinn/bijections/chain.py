@@ -33,8 +33,8 @@ class Chain(Bijection):
 
     References
     ----------
-    Gomez et al. (2017), The reversible residual network, arXiv:1707.04585. Behrmann et al. (2021),
-    Understanding and mitigating exploding inverses, arXiv:2006.09347.
+    Gomez et al. (2017), The reversible residual network, arXiv:1707.04585.
+    Behrmann et al. (2021), Understanding and mitigating exploding inverses, arXiv:2006.09347.
 
     Examples
     --------

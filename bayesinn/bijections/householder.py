@@ -23,8 +23,9 @@ class Householder(Orthogonal):
     References
     ----------
     Tomczak and Welling (2016), Improving variational auto-encoders using Householder flow,
-    arXiv:1611.09630. Joffrain et al. (2006), Accumulating Householder transformations, revisited,
-    ACM Trans. Math. Software 32.
+    arXiv:1611.09630.
+    Joffrain et al. (2006), Accumulating Householder transformations, revisited, ACM Trans. Math.
+    Software 32.
 
     Examples
     --------

@@ -35,8 +35,8 @@ class ClassNormal(Configured, keras.layers.Layer):
     References
     ----------
     Izmailov, Kirichenko, Finzi and Wilson (2020), Semi-supervised learning with normalizing flows,
-    arXiv:1912.13025. Sorrenson, Rother and Köthe (2020), Disentanglement by nonlinear ICA with GIN,
-    arXiv:2001.04872.
+    arXiv:1912.13025.
+    Sorrenson, Rother and Köthe (2020), Disentanglement by nonlinear ICA with GIN, arXiv:2001.04872.
 
     Examples
     --------

@@ -29,8 +29,9 @@ class DeepSet(Summary):
 
     References
     ----------
-    Zaheer et al. (2017), Deep sets, arXiv:1703.06114. Bloem-Reddy and Teh (2020), Probabilistic
-    symmetries and invariant neural networks, arXiv:1901.06082.
+    Zaheer et al. (2017), Deep sets, arXiv:1703.06114.
+    Bloem-Reddy and Teh (2020), Probabilistic symmetries and invariant neural networks,
+    arXiv:1901.06082.
 
     Examples
     --------

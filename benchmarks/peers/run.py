@@ -1,8 +1,9 @@
 """bayesinn beside BayesFlow and sbi: training steps, sampling, start-up, and time to accuracy.
 
-    bash benchmarks/peers/environments.sh && python benchmarks/peers/run.py python
-    benchmarks/peers/run.py [--only TASK ...] [--problems NAME ...] [--libraries NAME ...] [--rounds
-    N] python benchmarks/peers/run.py --quick    # bayesinn alone, briefly, into a temporary folder
+    bash benchmarks/peers/environments.sh && python benchmarks/peers/run.py
+    python benchmarks/peers/run.py [--only TASK ...] [--problems NAME ...]
+                                   [--libraries NAME ...] [--rounds N]
+    python benchmarks/peers/run.py --quick    # bayesinn alone, briefly, into a temporary folder
 
 Each measurement is a fresh process; the libraries take turns. What is finished stays in runs.jsonl:
 after an interruption the same command goes on, and a new measurement begins when that file is

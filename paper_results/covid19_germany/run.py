@@ -1,7 +1,7 @@
 """The first wave of Covid-19 in Germany: published, ours, and exact.
 
-    python paper_results/covid19_germany/run.py [--only STAGE ...] [--data FOLDER] [--jobs N]
-    [--quick]
+    python paper_results/covid19_germany/run.py [--only STAGE ...] [--data FOLDER]
+                                                [--jobs N] [--quick]
 
 Regenerates results beside this file from the posteriors that train.py has saved here; networks.py,
 ablations.py and simulations_only.py write theirs. A stage takes minutes, but for ``exact``: it

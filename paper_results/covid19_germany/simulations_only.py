@@ -1,7 +1,7 @@
 """Two networks that learn from simulations alone, without a fit of the model, for equal times.
 
-    python paper_results/covid19_germany/simulations_only.py {plain,published} [--minutes M]
-    [--evaluate] [--quick]
+    python paper_results/covid19_germany/simulations_only.py {plain,published}
+            [--minutes M] [--evaluate] [--quick]
 
 ``plain`` is a Conv + LSTM and eight affine couplings; ``published`` the network of Radev et al.
 (2021) with its own recipe: batches of 64, Adam at 5e-4 that falls by 1 % every 1,000 steps, no

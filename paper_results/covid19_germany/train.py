@@ -1,7 +1,7 @@
 """Train the posteriors of the Covid-19 case study.
 
-    python paper_results/covid19_germany/train.py NAME [--minutes M | --steps N] [--resume]
-    [--quick]
+    python paper_results/covid19_germany/train.py NAME [--minutes M | --steps N]
+                                                  [--resume] [--quick]
 
 NAME is covid19 (the published noise), covid19_regular or covid19_states. Saves the posterior beside
 this file, with ``history_NAME.csv``: the negative log density of the true parameters of 4,000

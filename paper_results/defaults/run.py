@@ -1,7 +1,7 @@
 """One set of defaults for all problems: held-out densities by problem, simulations and variant.
 
-    python paper_results/defaults/run.py [--problems NAME ...] [--budgets N ...] [--variants NAME
-    ...] [--seeds N ...]
+    python paper_results/defaults/run.py [--problems NAME ...] [--budgets N ...]
+                                         [--variants NAME ...] [--seeds N ...]
                                          [--steps N] [--quick] [--table]
 
 A budget is a number of simulations, trained on as arrays, or ``online`` for new ones at each step.

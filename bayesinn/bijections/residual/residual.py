@@ -44,8 +44,9 @@ class Residual(Bijection):
     References
     ----------
     Behrmann, Grathwohl, Chen, Duvenaud and Jacobsen (2019), Invertible residual networks,
-    arXiv:1811.00995. Chen, Behrmann, Duvenaud and Jacobsen (2019), Residual flows for invertible
-    generative modeling, arXiv:1906.02735.
+    arXiv:1811.00995.
+    Chen, Behrmann, Duvenaud and Jacobsen (2019), Residual flows for invertible generative modeling,
+    arXiv:1906.02735.
 
     Examples
     --------

@@ -38,8 +38,9 @@ class GaussianMixture(Latent):
     References
     ----------
     Papamakarios, Pavlakou and Murray (2017), Masked autoregressive flow for density estimation,
-    arXiv:1705.07057. Izmailov, Kirichenko, Finzi and Wilson (2020), Semi-supervised learning with
-    normalizing flows, arXiv:1912.13025.
+    arXiv:1705.07057.
+    Izmailov, Kirichenko, Finzi and Wilson (2020), Semi-supervised learning with normalizing flows,
+    arXiv:1912.13025.
 
     Examples
     --------

@@ -25,8 +25,9 @@ class StudentT(Latent):
     References
     ----------
     Alexanderson and Henter (2020), Robust model training and generalisation with Studentising
-    flows, arXiv:2006.06599. Bailey (1994), Polar generation of random variates with the
-    t-distribution, Mathematics of Computation 62.
+    flows, arXiv:2006.06599.
+    Bailey (1994), Polar generation of random variates with the t-distribution, Mathematics of
+    Computation 62.
 
     Examples
     --------

@@ -79,10 +79,13 @@ class FisherScoring(Straightening, Summary):
     References
     ----------
     Jorgensen (1984), The delta algorithm and GLIM, International Statistical Review 52 (scoring
-    steps). Marquardt (1963), An algorithm for least-squares estimation of nonlinear parameters, J.
-    SIAM 11 (damping). Lange, Little and Taylor (1989), Robust statistical modeling using the t
-    distribution, JASA 84 (its information). Alsing and Wandelt (2018), Generalized massive optimal
-    data compression, MNRAS Letters 476 (scores as summaries).
+    steps).
+    Marquardt (1963), An algorithm for least-squares estimation of nonlinear parameters, J. SIAM 11
+    (damping).
+    Lange, Little and Taylor (1989), Robust statistical modeling using the t distribution, JASA 84
+    (its information).
+    Alsing and Wandelt (2018), Generalized massive optimal data compression, MNRAS Letters 476
+    (scores as summaries).
     """
 
     masks = False
