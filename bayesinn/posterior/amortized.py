@@ -171,7 +171,7 @@ class AmortizedPosterior(TrainedPosterior):
             evaluator = Evaluator(model)
             reference = measure_reference(evaluator, pilot)
         self.adopt(evaluator, reference, result.history, result.record)
-        self.identity = plan.kept
+        self.identity = plan.simulator_record
         result.raise_error()
         return self
 

@@ -35,7 +35,7 @@ class Plan(NamedTuple):
     """What is to be trained, on what, and how, all of it checked.
 
     ``identity`` says in plain values, for checkpoints and manifests, what decides the run beside
-    the settings. ``kept`` is what the simulator does, if it or a bank has told.
+    the settings. ``simulator_record`` is what the simulator does, if it or a bank has told.
     """
 
     data: TrainingData
@@ -45,7 +45,7 @@ class Plan(NamedTuple):
     identity: dict[str, Any]
     start: TrainedPosterior | None
     devices: Devices
-    kept: dict[str, Any] | None
+    simulator_record: dict[str, Any] | None
 
     @property
     def folder(self) -> Path | None:
@@ -89,13 +89,15 @@ def plan_fit(
     if checkpoint is not None:
         # Before anything is simulated or written.
         check_place(checkpoint.folder, given.location)
-    kept = given.kept
-    if kept is None and (data is None or checkpoint is not None):
+    simulator_record = given.simulator_record
+    if simulator_record is None and (data is None or checkpoint is not None):
         # Now: a program may be edited while training goes on.
         simulated = checkpoint is None or checkpoint.check_simulator
-        kept = simulator_identity.entries(simulator, simulated)
+        simulator_record = simulator_identity.entries(simulator, simulated)
     devices = Devices(optimization.strategy)
-    return Plan(given, settings, optimization, checkpoint, identity, start, devices, kept)
+    return Plan(
+        given, settings, optimization, checkpoint, identity, start, devices, simulator_record
+    )
 
 
 def _describe(simulator: Simulator, model: PosteriorModel, settings: TrainingSettings) -> str:
@@ -172,7 +174,7 @@ def run_training(
         progress=progress,
         checkpoint=checkpoint,
         devices=plan.devices,
-        kept=plan.kept,
+        simulator_record=plan.simulator_record,
     )
     if plan.folder is not None and settings.passes and result.error is None:
         forget(plan.folder)

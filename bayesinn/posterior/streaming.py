@@ -87,7 +87,7 @@ class Streamed(TrainingData):
         bank = stream.bank
         self.location = bank.location
         bank.check_simulator(simulator)
-        self.kept = bank.kept
+        self.simulator_record = bank.simulator_record
         self._first = 0 if isinstance(validation, Mapping) else _count_held_out(bank, validation)
         pilot = slice(self._first, min(self._first + PILOT_SIMULATIONS, bank.n))
         if stream.reuse is None:
@@ -162,7 +162,7 @@ def _(data: Bank, simulator: Simulator, validation: Validation, seed: int) -> Tr
     arrays = read_simulations(data, simulator, "Training data")
     given = InMemory(simulator, arrays, validation, seed)
     given.location = data.location
-    given.kept = data.kept
+    given.simulator_record = data.simulator_record
     return given
 
 

@@ -65,7 +65,7 @@ class TrainingData(ABC):
     fingerprint: str | None = None
     location: str | None = None
     #: What a simulation bank keeps of its simulator.
-    kept: dict[str, Any] | None = None
+    simulator_record: dict[str, Any] | None = None
 
     def __init__(self, simulator: Simulator) -> None:
         self.simulator = simulator

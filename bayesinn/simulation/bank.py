@@ -81,7 +81,7 @@ class Bank:
         }
 
     @property
-    def kept(self) -> dict[str, Any] | None:
+    def simulator_record(self) -> dict[str, Any] | None:
         """What is kept of the simulator, for posteriors trained from it; None if not compared."""
         declared = self.attributes["declared"]
         return dict(declared) if self._compared and "identity" in declared else None

@@ -44,14 +44,14 @@ class CheckpointWriter(TrainingCallback):
         folder: Path,
         history: History,
         identity: Mapping[str, Any],
-        kept: Mapping[str, Any] | None,
+        simulator_record: Mapping[str, Any] | None,
     ) -> None:
         super().__init__()
         self.folder = folder
         self._history = history
         self._identity = identity
         self._last_write = -np.inf
-        self._kept = kept
+        self._simulator_record = simulator_record
 
     def restore(self, model: TrainingModel) -> int:
         """Put the saved state into a model; return the number of finished epochs."""
@@ -92,9 +92,11 @@ class CheckpointWriter(TrainingCallback):
             f"best/{number:05d}": np.asarray(value)
             for number, value in enumerate(self._history.best or [])
         }
-        if self._kept is not None:
+        if self._simulator_record is not None:
             # Attributes have no room for it.
-            arrays["simulator"] = np.frombuffer(json.dumps(self._kept).encode(), np.uint8)
+            arrays["simulator"] = np.frombuffer(
+                json.dumps(self._simulator_record).encode(), np.uint8
+            )
         attributes = {
             "epochs": epochs,
             "history": json.dumps(self._history.rows),

@@ -62,7 +62,7 @@ def train(
     progress: bool = True,
     checkpoint: Checkpoint | None = None,
     devices: Devices = Devices(),
-    kept: Mapping[str, Any] | None = None,
+    simulator_record: Mapping[str, Any] | None = None,
 ) -> TrainingResult:
     """Train a built network in place; whatever stops it, the network has the last good weights.
 
@@ -74,7 +74,7 @@ def train(
         A fixed set; the weights with the best loss on it are kept.
     optimizer : Keras optimizer
         Adam with warm-up and cosine by default.
-    kept : dict of plain values
+    simulator_record : dict of plain values
         What is kept of a simulator in the checkpoint, see :mod:`bayesinn.simulation.identity`.
     """
     model = TrainingModel(trainable, source, settings, devices)
@@ -91,7 +91,7 @@ def train(
     own: list[keras.callbacks.Callback] = [guard, history, end]
     if checkpoint is not None:
         everything = {**asdict(settings), **identity}
-        writer = CheckpointWriter(checkpoint.folder, history, everything, kept)
+        writer = CheckpointWriter(checkpoint.folder, history, everything, simulator_record)
         if prepare_folder(checkpoint, settings, identity, write=devices.chief):
             finished = writer.restore(model)
         own += [writer] * devices.chief

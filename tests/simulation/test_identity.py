@@ -731,7 +731,7 @@ def test_what_older_versions_kept_is_compared(tmp_path, posterior: Path) -> None
     file.write_text(json.dumps(group))
     bank = bi.open_bank(tmp_path / "bank")
     bank.check_simulator(other)
-    assert bank.kept is None
+    assert bank.simulator_record is None
     wider = declare(other.function, prior={"a": tfd.Normal(0.0, 1.5)})
     with pytest.raises(BankError, match=r"(?s)made this bank.*'a' with prior quantiles 1% -3\.\d+"):
         bank.check_simulator(wider)
