@@ -11,7 +11,6 @@ import tensorflow as tf
 from bayesinn.bijections.bijection import Mapped, constant_log_det, in_turn
 from bayesinn.bijections.conditional_transform import ConditionalTransform, TransformBlock
 from bayesinn.bijections.transforms import Transform
-from bayesinn.core.validation import check_integer
 
 # Deep inside, halved widths would leave too few units to read a condition with.
 SMALLEST_WIDTH = 16
@@ -61,12 +60,6 @@ class Hierarchical(TransformBlock):
         levels: int | None = None,
     ) -> None:
         super().__init__(transform, hidden, activation, dropout)
-        if levels is not None:
-            check_integer(
-                "Hierarchical, argument 'levels'",
-                levels,
-                do="leave it out, or take 3 for many elements",
-            )
         self.levels = levels
 
     def build(

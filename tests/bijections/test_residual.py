@@ -271,3 +271,5 @@ def test_bad_arguments_are_explained() -> None:
     for name, value in wrong.items():
         with pytest.raises(InputError, match=f"Residual, argument '{name}'"):
             built(**{name: value})
+    with pytest.raises(InputError, match="'tolerance'"):
+        built(tolerance=1.0)

@@ -33,6 +33,23 @@ def test_equal_compositions_are_equal_however_they_were_written() -> None:
     assert composed.parameters_per_element == 2 + Spline().parameters_per_element
 
 
+def test_a_composition_applies_its_parts_in_order_and_adds_their_slopes() -> None:
+    spline = Spline(bins=4)
+    composed = Composed([Affine(), spline])
+    raw = tf.constant(
+        np.random.default_rng(1).normal(size=(6, 2, composed.parameters_per_element))
+    )
+    x = tf.constant(np.random.default_rng(2).normal(size=(6, 2)))
+    moved, first = Affine().forward(x, raw[..., :2])
+    expected, second = spline.forward(moved, raw[..., 2:])
+    z, log_slope = composed.forward(x, raw)
+    np.testing.assert_allclose(z, expected, rtol=1e-12)
+    np.testing.assert_allclose(log_slope, first + second, rtol=1e-12)
+    back, inverse_slope = composed.inverse(z, raw)
+    np.testing.assert_allclose(back, x, atol=1e-10)
+    np.testing.assert_allclose(inverse_slope, -log_slope, atol=1e-9)
+
+
 def test_affine_clamp() -> None:
     raw = tf.constant([[[1.0, 0.0], [-3.0, 0.0], [10.0, 0.0]]], tf.float64)
     _, log_scale = Affine(clamp=1.9).forward(tf.zeros((1, 3), tf.float64), raw)

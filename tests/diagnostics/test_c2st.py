@@ -63,6 +63,11 @@ def test_more_draws_than_reference_do_not_count_as_a_difference() -> None:
     assert c2st(draws, reference[:50]) < 0.65
 
 
+def test_two_folds_are_enough() -> None:
+    draws, reference = normals(size=400)
+    assert abs(c2st(draws, reference, folds=2) - c2st(draws, reference)) < 0.1
+
+
 def test_equal_seeds_give_equal_accuracies_and_warnings_stay_inside() -> None:
     draws, reference = normals(size=100)
     with warnings.catch_warnings():

@@ -112,6 +112,9 @@ def test_johns_hopkins(tmp_path) -> None:
     ]
     with pytest.raises(InputError, match="0 rows"):
         read_johns_hopkins(paths, "China")
+    table.assign(Total=485).to_csv(tmp_path / "total.csv", index=False)
+    with pytest.raises(InputError, match="remove columns that are no days like 3/2/20"):
+        read_johns_hopkins({"confirmed": tmp_path / "total.csv"}, "Germany")
     table.drop(columns="3/2/20").to_csv(tmp_path / "gap.csv", index=False)
     with pytest.raises(InputError, match="1 missing: 2020-03-02"):
         read_johns_hopkins({"confirmed": tmp_path / "gap.csv"}, "Germany")

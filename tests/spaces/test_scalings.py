@@ -39,6 +39,16 @@ def test_padding_is_left_out_and_becomes_zero() -> None:
     assert abs(valid.std() - 1.0) < 0.02
 
 
+@pytest.mark.parametrize("spread", [1.0, 1e8])
+def test_small_steps_on_a_large_offset_survive(spread: float) -> None:
+    # Seconds since 1970: single precision resolves 128 of them.
+    values = 1.7e9 + spread * np.random.default_rng(1).normal(size=(500, 1))
+    scaling = Scaling.fit(values)
+    assert scaling.mean.dtype == (np.float64 if spread == 1.0 else np.float32)
+    scaled = scaling.apply(tf.constant(values)).numpy()
+    np.testing.assert_allclose(scaled, (values - values.mean()) / values.std(), atol=1e-4)
+
+
 def test_heavy_tails_are_resolved_where_values_are_and_counts_to_one() -> None:
     generator = np.random.default_rng(1)
     small = 1e-3 * generator.lognormal(0.0, 3.0, size=(2_000, 1)).astype(np.float32)
