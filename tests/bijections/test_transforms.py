@@ -36,9 +36,7 @@ def test_equal_compositions_are_equal_however_they_were_written() -> None:
 def test_a_composition_applies_its_parts_in_order_and_adds_their_slopes() -> None:
     spline = Spline(bins=4)
     composed = Composed([Affine(), spline])
-    raw = tf.constant(
-        np.random.default_rng(1).normal(size=(6, 2, composed.parameters_per_element))
-    )
+    raw = tf.constant(np.random.default_rng(1).normal(size=(6, 2, composed.parameters_per_element)))
     x = tf.constant(np.random.default_rng(2).normal(size=(6, 2)))
     moved, first = Affine().forward(x, raw[..., :2])
     expected, second = spline.forward(moved, raw[..., 2:])
