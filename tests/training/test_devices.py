@@ -117,6 +117,13 @@ def test_parts_have_noise_of_their_own() -> None:
     assert np.abs(first - whole).max() > 1e-5
 
 
+def test_losses_of_whole_batches_are_not_taken_in_parts() -> None:
+    flow = bi.flows.coupling(1, (16,))
+    flow.rowwise = False
+    with pytest.raises(InputError, match="A batch in parts"):
+        fit(steps=2, batch_size=32, accumulate=2, flow=flow)
+
+
 def test_a_batch_that_parts_do_not_divide_is_refused() -> None:
     with pytest.raises(InputError, match="'batch_size'") as error:
         fit(batch_size=32, accumulate=3)

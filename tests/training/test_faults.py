@@ -289,6 +289,20 @@ def test_identity_is_in_the_state_itself(checkpoint: Path, tmp_path) -> None:
         train(checkpoint, steps=8, seed=2, resume=True)
 
 
+def test_a_state_is_written_at_the_end_and_otherwise_when_it_is_time(
+    tmp_path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = []
+    monkeypatch.setattr(CheckpointWriter, "_write", lambda self, epochs: written.append(epochs))
+    train(tmp_path / "a", steps=30)
+    epochs = written.pop()
+    assert epochs > 1
+    assert not written
+    monkeypatch.setattr("bayesinn.training.checkpoint._SECONDS_BETWEEN_WRITES", 0.0)
+    train(tmp_path / "b", steps=30)
+    assert written == list(range(1, epochs + 1))
+
+
 def test_a_full_disk_only_warns(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(self, epochs):
         raise OSError(28, "No space left on device")

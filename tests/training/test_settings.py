@@ -37,6 +37,11 @@ def test_passes_through_few_simulations() -> None:
     assert TrainingSettings(101, 10, 8, 1, passes=2).simulations == 51 * 8
 
 
+def test_passes_that_are_given_stay() -> None:
+    assert Optimization(passes=3).filled(1e-3, passes=7).passes == 3
+    assert Optimization().filled(1e-3, passes=7).passes == 7
+
+
 def test_lengths_of_online_and_offline_training() -> None:
     online = resolve_settings(None, 101, None, 32, 1, FILLED)
     assert (online.steps, online.steps_per_epoch, online.batch_size) == (101, 3, 32)
