@@ -117,9 +117,9 @@ def test_parts_have_noise_of_their_own() -> None:
     assert np.abs(first - whole).max() > 1e-5
 
 
-def test_losses_of_whole_batches_are_not_taken_in_parts() -> None:
+def test_losses_of_whole_batches_are_not_taken_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     flow = bi.flows.coupling(1, (16,))
-    flow.rowwise = False
+    monkeypatch.setattr(type(flow), "rowwise", False)
     with pytest.raises(InputError, match="A batch in parts"):
         fit(steps=2, batch_size=32, accumulate=2, flow=flow)
 
