@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -9,12 +11,13 @@ from scipy import stats
 
 from bayesinn.core.errors import InputError
 from bayesinn.simulation.prior import Prior
-from bayesinn.simulators.covid19_networks import lean_networks
+from bayesinn.simulators.covid19_networks import lean_networks, recommended
 from bayesinn.simulators.covid19_options import Covid19Options
 from bayesinn.simulators.covid19_prior import covid19_prior
 from bayesinn.simulators.covid19_scoring import Covid19Scoring
 from bayesinn.spaces.parameters import ParameterSpace
 from bayesinn.summaries import MLP, ConvLSTM, CountSeries
+from tests.conftest import ROOT
 from tests.simulators.covid19_cases import MEDIANS, PUBLISHED, SERIES, rows_of
 
 
@@ -34,6 +37,14 @@ def test_networks_for_any_number_of_days() -> None:
         result = summary(tf.ones((2, options.most_days, 3)))
         features = result[0] if summary.frames else result
         assert flow.log_prob(tf.zeros((2, len(covid19_prior(options)))), features).shape == (2,)
+
+
+def test_the_published_posterior_was_trained_as_recommended() -> None:
+    manifest = ROOT / "paper_results" / "covid19_germany" / "posterior" / "manifest.json"
+    settings = json.loads(manifest.read_text())["training"]["settings"]
+    training = recommended(PUBLISHED)
+    for name in ("steps", "batch_size", "learning_rate", "passes"):
+        assert getattr(training, name) == settings[name]
 
 
 def test_fit_starts_from_the_best_noise_scales(draws) -> None:

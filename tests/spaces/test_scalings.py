@@ -59,6 +59,16 @@ def test_heavy_tails_are_resolved_where_values_are_and_counts_to_one() -> None:
     assert Scaling.fit(np.zeros((10, 1))).compress is None
 
 
+def test_tails_are_heavy_from_twenty_medians_on() -> None:
+    largest = np.array([19.9, 20.0])
+    values = np.ones((100, 1))
+    heavy = []
+    for size in largest:
+        values[-1] = values[-2] = size
+        heavy.append(Scaling.fit(values).compress is not None)
+    assert heavy == [False, True]
+
+
 def test_raw_observables_reach_networks_as_they_are() -> None:
     x = np.random.default_rng(1).normal(50.0, 3.0, size=(400, 4)).astype(np.float32)
     y = 2.0 * x
