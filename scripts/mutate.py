@@ -134,6 +134,10 @@ class Copy:
                 ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__")
             )
         shutil.copy2(ROOT / "pyproject.toml", folder)
+        # Only read: too large to be copied.
+        results = folder / "paper_results"
+        results.unlink(missing_ok=True)
+        results.symlink_to(ROOT / "paper_results")
         # Found inside the library, as if installed, before what is installed.
         (folder / "bayesinn" / "simulators").symlink_to("../simulators")
         self._writes = 0
