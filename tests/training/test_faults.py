@@ -294,6 +294,7 @@ def test_a_state_is_written_at_the_end_and_otherwise_when_it_is_time(
 ) -> None:
     written = []
     monkeypatch.setattr(CheckpointWriter, "_write", lambda self, epochs: written.append(epochs))
+    monkeypatch.setattr("bayesinn.training.checkpoint._SECONDS_BETWEEN_WRITES", 1e9)
     train(tmp_path / "a", steps=30)
     epochs = written.pop()
     assert epochs > 1
