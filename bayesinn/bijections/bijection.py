@@ -6,12 +6,22 @@ It also checks what they return.
 import functools
 import math
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from bayesinn.bijections.condition import (
+    EVERY,
+    FEATURES,
+    SharedCondition,
+    entry,
+    map_entries,
+    reading,
+    shapes_of,
+    without_empty,
+)
 from bayesinn.core.configuration import Configured
 from bayesinn.core.errors import InputError
 
@@ -26,10 +36,17 @@ class Bijection(Configured, keras.layers.Layer):
     if there are weights, and :meth:`output_shape` if events change their shape. Shapes are checked,
     and weights are made on first use, before either method runs. Once it is built, ``event_shape``,
     ``latent_shape`` and ``condition_shape`` (None without a condition) are the shapes of one event,
-    of its image and of one condition, ``dimension`` and ``condition_dimension`` the numbers of
-    elements of the first and the last. A bijection should be near the identity when new. Those of
-    vectors must accept a single element.
+    of its image and of one condition, ``dimension`` the number of elements of an event,
+    ``condition_dimension`` that of features, or the channels of another entry. A bijection should
+    be near the identity when new. Those of vectors must accept a single element.
+
+    Callers may give conditions in full, as mappings of names to tensors; the methods of an author
+    see the entry that the bijection reads.
     """
+
+    #: Entry of the condition that it reads; None for none. A container reads
+    #: :data:`~bayesinn.bijections.condition.EVERY` and hands all on, a mapping.
+    reads: str | None = FEATURES
 
     #: Number of axes of an event: 1 for vectors (d,), 3 for images (height, width, channels), None
     #: for any number.
@@ -50,13 +67,17 @@ class Bijection(Configured, keras.layers.Layer):
         for name in ("forward", "inverse", "initialize"):
             if name in cls.__dict__:
                 setattr(cls, name, _checked(cls.__dict__[name]))
+        if "build" in cls.__dict__:
+            cls.build = reading(cls.__dict__["build"])  # type: ignore[method-assign]
 
     def build(
         self, event_shape: Sequence[int], condition_shape: Sequence[int] | None = None
     ) -> None:
-        """Make the weights for events of a shape and conditions (c,), or None."""
+        """Make the weights for events of a shape and conditions of one: (c,), or None.
+
+        Callers may give a mapping of the shapes of all entries of the condition.
+        """
         event_shape = tuple(event_shape)
-        condition_shape = tuple(condition_shape or ())
         if self.event_rank is not None and len(event_shape) != self.event_rank:
             expected = "(d,), a vector" if self.event_rank == 1 else f"{self.event_rank} axes"
             got = f"{event_shape}"
@@ -64,19 +85,22 @@ class Bijection(Configured, keras.layers.Layer):
             raise InputError(
                 f"{type(self).__name__}, shape of events", expected=expected, got=got, do=do
             )
-        if len(condition_shape) > 1:
+        own = entry(condition_shape, self.reads)
+        shapes = map_entries(tuple, own) if self.reads == EVERY else tuple(own or ()) or None
+        if self.reads == FEATURES and shapes is not None and len(shapes) > 1:
             expected = "(c,), or None without a condition"
-            got = f"{condition_shape}"
-            do = "give one vector per row"
+            got = f"{shapes}"
+            do = "give one vector per row, or say which entry of the condition it reads"
             raise InputError(
                 f"{type(self).__name__}, shape of conditions", expected=expected, got=got, do=do
             )
         self.event_shape = event_shape
         self.latent_shape = tuple(self.output_shape(event_shape))
         self.dimension = math.prod(event_shape)
-        self.condition_dimension = condition_shape[0] if condition_shape else 0
         # A condition of no elements is none.
-        self.condition_shape = condition_shape if self.condition_dimension else None
+        self.condition_shape = without_empty(shapes, shapes)
+        channels = entry(self.condition_shape, FEATURES)
+        self.condition_dimension = channels[-1] if channels else 0
         self.built = True
 
     def output_shape(self, event_shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -117,13 +141,6 @@ class Bijection(Configured, keras.layers.Layer):
         )
 
 
-class SharedCondition(NamedTuple):
-    """Conditions ``values`` (m, c), each shared by ``events`` consecutive events."""
-
-    values: tf.Tensor
-    events: int | tf.Tensor
-
-
 def constant_log_det(x: tf.Tensor, value: tf.Tensor | float = 0.0) -> tf.Tensor:
     """Return one log determinant for all events x (n, *event), as a tensor (n,)."""
     return tf.broadcast_to(tf.cast(value, x.dtype), tf.shape(x)[:1])
@@ -149,12 +166,13 @@ def _checked(method: Callable[..., Any]) -> Callable[..., Any]:
         # Everything outside the subnets stays in the dtype of the weights, also under mixed
         # precision: an inverse computed in half precision isn't one.
         x = tf.cast(x, self.variable_dtype)
-        values, events = condition if isinstance(condition, SharedCondition) else (condition, None)
-        if values is not None:
-            values = tf.cast(values, self.variable_dtype)
-            # A condition of no elements is none.
-            values = None if values.shape[1:] == (0,) else values
-        shapes = tuple(x.shape[1:]), None if values is None else tuple(values.shape[1:])
+        given, events = condition if isinstance(condition, SharedCondition) else (condition, None)
+        values = map_entries(
+            lambda value: tf.cast(value, self.variable_dtype), entry(given, self.reads)
+        )
+        # A condition of no elements is none.
+        values = without_empty(shapes_of(values), values)
+        shapes = tuple(x.shape[1:]), shapes_of(values)
         if not self.built:
             self.build(*shapes)
         event_shape = self.latent_shape if method.__name__ == "inverse" else self.event_shape
@@ -168,8 +186,10 @@ def _checked(method: Callable[..., Any]) -> Callable[..., Any]:
                 "was built with",
             )
         if values is not None and events is not None:
-            share = self.shares_conditions and method.__name__ == "inverse"
-            values = SharedCondition(values, events) if share else tf.repeat(values, events, axis=0)
+            if self.shares_conditions and method.__name__ == "inverse":
+                values = SharedCondition(values, events)
+            else:
+                values = map_entries(lambda value: tf.repeat(value, events, axis=0), values)
         return method(self, x, values)
 
     return wrapper

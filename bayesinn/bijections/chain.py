@@ -7,6 +7,7 @@ from functools import partial
 import tensorflow as tf
 
 from bayesinn.bijections.bijection import Bijection, constant_log_det, in_turn
+from bayesinn.bijections.condition import EVERY
 from bayesinn.bijections.reversible import reversible_forward
 from bayesinn.core.errors import InputError
 
@@ -47,6 +48,7 @@ class Chain(Bijection):
     [TensorShape([10, 3]), TensorShape([10])]
     """
 
+    reads = EVERY
     event_rank = None
     shares_conditions = True
 

@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 import keras
 import tensorflow as tf
 
-from bayesinn.bijections.bijection import Bijection, Mapped, SharedCondition, constant_log_det
+from bayesinn.bijections.bijection import Bijection, Mapped, constant_log_det
+from bayesinn.bijections.condition import SharedCondition
 from bayesinn.bijections.subnet import DType, HiddenLayers, perceptron, shared_outputs
 from bayesinn.bijections.transforms import Affine, Composed, Spline, Transform
 from bayesinn.core.validation import check_type

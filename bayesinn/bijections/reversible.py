@@ -7,12 +7,13 @@ import keras
 import tensorflow as tf
 
 from bayesinn.bijections.bijection import Bijection, Mapped, constant_log_det
+from bayesinn.bijections.condition import Condition
 
 Values = list[tf.Tensor]
 
 
 def reversible_forward(
-    bijections: Sequence[Bijection], x: tf.Tensor, condition: tf.Tensor | None = None
+    bijections: Sequence[Bijection], x: tf.Tensor, condition: Condition | None = None
 ) -> Mapped:
     """Apply bijections, all built, in order, and store only the result for the backward pass.
 
@@ -22,9 +23,9 @@ def reversible_forward(
     dropout, are the same in all passes, and so is the training flag. Other state that the
     bijections change is changed once, by the forward pass.
     """
-    # A gradient needs a tensor: to bijections, a condition of no elements is none.
-    condition = tf.zeros((tf.shape(x)[0], 0), x.dtype) if condition is None else condition
-    return _CallContext(lambda training: _forward(bijections, x, condition, training))(x)
+    # A gradient needs a value: to bijections, a condition without entries is none.
+    entries = {} if condition is None else dict(condition)
+    return _CallContext(lambda training: _forward(bijections, x, entries, training))(x)
 
 
 class _CallContext(keras.layers.Layer):
@@ -56,14 +57,17 @@ def _holding(bijection: Bijection, values: Values) -> keras.StatelessScope:
 
 
 def _forward(
-    bijections: Sequence[Bijection], x: tf.Tensor, condition: tf.Tensor, training: bool | None
+    bijections: Sequence[Bijection],
+    x: tf.Tensor,
+    condition: dict[str, tf.Tensor],
+    training: bool | None,
 ) -> Mapped:
     outputs: list[tf.Tensor] = []
     changed: list[tuple[keras.Variable, tf.Tensor]] = []
 
     @tf.custom_gradient
     def apply(
-        x: tf.Tensor, condition: tf.Tensor, groups: list[Values]
+        x: tf.Tensor, condition: dict[str, tf.Tensor], groups: list[Values]
     ) -> tuple[Mapped, Callable[..., Any]]:
         # A tape around this function would store all that happens in it, and never use it.
         z, fixed_condition, fixed_groups = tf.nest.map_structure(
@@ -104,29 +108,31 @@ def _backward(
     bijections: Sequence[Bijection],
     groups: Sequence[Values],
     z: tf.Tensor,
-    condition: tf.Tensor,
+    condition: dict[str, tf.Tensor],
     cotangents: Mapped,
-) -> tuple[tf.Tensor, tf.Tensor, list[list[tf.Tensor | None]]]:
+) -> tuple[tf.Tensor, dict[str, tf.Tensor], list[list[tf.Tensor | None]]]:
     """Return the gradients for x, the condition, and the values of each bijection's variables."""
     z_cotangent, log_det_cotangent = cotangents
-    condition_cotangent = tf.zeros_like(condition)
+    condition_cotangents = {name: tf.zeros_like(value) for name, value in condition.items()}
     group_cotangents: list[list[tf.Tensor | None]] = []
     arrived = [z_cotangent, log_det_cotangent]
     for bijection, values in zip(reversed(bijections), reversed(groups), strict=True):
         # One bijection at a time.
-        z, held_condition = _after(arrived, z, condition)
+        z, *entries = _after(arrived, z, *condition.values())
+        held_condition = dict(zip(condition, entries, strict=True))
         with _holding(bijection, values):
             x, _ = bijection.inverse(z, held_condition)
         with tf.GradientTape(watch_accessed_variables=False) as tape, _holding(bijection, values):
             sources = (x, held_condition, values)
             tape.watch([value for value in tf.nest.flatten(sources) if value.dtype.is_floating])
             result = bijection.forward(x, held_condition)
-        z_cotangent, term, own = tape.gradient(result, sources, (z_cotangent, log_det_cotangent))
-        condition_cotangent += 0.0 if term is None else term
+        z_cotangent, terms, own = tape.gradient(result, sources, (z_cotangent, log_det_cotangent))
+        for name, term in terms.items():
+            condition_cotangents[name] += 0.0 if term is None else term
         group_cotangents.insert(0, own)
-        arrived = [value for value in (z_cotangent, term, *own) if value is not None]
+        arrived = [value for value in (z_cotangent, *terms.values(), *own) if value is not None]
         z = x
-    return z_cotangent, condition_cotangent, group_cotangents
+    return z_cotangent, condition_cotangents, group_cotangents
 
 
 def _after(arrived: Sequence[tf.Tensor], *values: tf.Tensor) -> list[tf.Tensor]:

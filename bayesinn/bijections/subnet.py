@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import keras
 import tensorflow as tf
 
-from bayesinn.bijections.bijection import SharedCondition
+from bayesinn.bijections.condition import SharedCondition
 from bayesinn.core.dropout import Dropout
 
 DType = str | keras.DTypePolicy | None

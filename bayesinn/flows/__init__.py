@@ -19,11 +19,13 @@ speed.
 
 Parts, to build your own: an :class:`InvertibleFlow` has a bijection, from
 :mod:`bayesinn.bijections`, and a latent distribution, :class:`Normal`, :class:`StudentT` or
-:class:`GaussianMixture`. The contracts are :class:`Flow` and :class:`Latent`.
+:class:`GaussianMixture`. :class:`Framed` is a flow around a location that a summary computes. The
+contracts are :class:`Flow` and :class:`Latent`.
 """
 
 import bayesinn.core.environment  # noqa: F401
 from bayesinn.flows.flow import Flow as Flow
+from bayesinn.flows.framed import Framed as Framed
 from bayesinn.flows.invertible import InvertibleFlow as InvertibleFlow
 from bayesinn.flows.latents import (
     GaussianMixture as GaussianMixture,

@@ -7,9 +7,22 @@ import keras
 import tensorflow as tf
 
 from bayesinn.bijections import Bijection
+from bayesinn.bijections.condition import FEATURES, entry, reading, shapes_of
 from bayesinn.core.configuration import Configured
 from bayesinn.core.errors import InputError
 from bayesinn.flows.latents.latent import Seed
+from bayesinn.spaces.parameters import ParameterSpace
+
+_READERS = {
+    "build",
+    "loss",
+    "sample",
+    "log_prob",
+    "initialize",
+    "bijection_inputs",
+    "encode",
+    "decode",
+}
 
 
 class Flow(Configured, keras.layers.Layer):
@@ -21,8 +34,14 @@ class Flow(Configured, keras.layers.Layer):
     :meth:`log_prob`, or :meth:`loss` for a flow that is trained in another way, and declares what
     the flow can do. Those who use a flow read the declarations and try nothing out. They may be set
     in the constructor, where they depend on its arguments.
+
+    Callers may give conditions in full, as mappings of names to tensors; the methods of an author
+    see the entry that the flow reads.
     """
 
+    reads: str | None = FEATURES
+    """Entry of the condition that it reads; None for none. A flow that hands all on to a bijection
+    reads :data:`~bayesinn.bijections.condition.EVERY`, a mapping."""
     nats: bool = True
     """Whether :meth:`loss` is a negative log density in nats, to which changes of variables add."""
     rowwise: bool = True
@@ -37,12 +56,18 @@ class Flow(Configured, keras.layers.Layer):
     def __init__(self) -> None:
         super().__init__(autocast=False)
 
-    def build(
-        self, event_shape: Sequence[int], condition_shape: Sequence[int] | None = None
-    ) -> None:
-        """Make all weights for events of a shape, and conditions (c,), or None."""
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        for name in _READERS & set(cls.__dict__):
+            setattr(cls, name, reading(cls.__dict__[name]))
+
+    def build(self, event_shape: Sequence[int], condition_shapes: Any = None) -> None:
+        """Make all weights for events of a shape, and conditions of one: (c,), or None.
+
+        Callers may give a mapping of the shapes of all entries of the condition.
+        """
         self.event_shape = tuple(event_shape)
-        self.condition_shape = None if condition_shape is None else tuple(condition_shape)
+        self.condition_shape = entry(condition_shapes, self.reads)
         self.built = True
 
     def loss(
@@ -73,6 +98,23 @@ class Flow(Configured, keras.layers.Layer):
     def log_prob(self, x: tf.Tensor, condition: tf.Tensor | None = None) -> tf.Tensor:
         """Return log densities (n,) of events (n, *event) in nats, where they are declared."""
         raise self._undeclared("log_prob(x, condition)", "density = None, and a loss")
+
+    def bind(self, parameters: ParameterSpace) -> None:
+        """Receive the space of the parameters, where events are those, before there are weights.
+
+        Most flows don't use it.
+        """
+
+    def whiten(self, x: tf.Tensor, condition: Any = None) -> tuple[tf.Tensor, tf.Tensor]:
+        """Map events (n, d) to where the flow expects a standard normal law, with log_det (n,).
+
+        By default, they stay where they are.
+        """
+        return x, tf.zeros_like(x[:, 0])
+
+    def unwhiten(self, z: tf.Tensor, condition: Any = None) -> tuple[tf.Tensor, tf.Tensor]:
+        """Invert :meth:`whiten`."""
+        return z, tf.zeros_like(z[:, 0])
 
     def _undeclared(self, method: str, declaration: str) -> InputError:
         return InputError(
@@ -117,6 +159,4 @@ class Flow(Configured, keras.layers.Layer):
     def build_for(self, x: tf.Tensor, condition: tf.Tensor | None) -> None:
         """Make all weights, if there are none yet, for events and conditions like these."""
         if not self.built:
-            self.build(
-                tuple(x.shape[1:]), None if condition is None else tuple(condition.shape[1:])
-            )
+            self.build(tuple(x.shape[1:]), shapes_of(condition))

@@ -1,10 +1,12 @@
 """The invertible flow: a bijection and a latent distribution."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import tensorflow as tf
 
 from bayesinn.bijections import Bijection
+from bayesinn.bijections.condition import EVERY, Condition
 from bayesinn.core.validation import check_type
 from bayesinn.flows.flow import Flow
 from bayesinn.flows.latents.latent import Latent, Normal, Seed
@@ -34,6 +36,7 @@ class InvertibleFlow(Flow):
     TensorShape([4, 100, 3])
     """
 
+    reads = EVERY
     codes = True
 
     def __init__(self, chain: Bijection, latent: Latent | None = None) -> None:
@@ -51,34 +54,32 @@ class InvertibleFlow(Flow):
     def bijection(self) -> Bijection:
         return self.chain
 
-    def build(
-        self, event_shape: Sequence[int], condition_shape: Sequence[int] | None = None
-    ) -> None:
-        super().build(event_shape, condition_shape)
+    def build(self, event_shape: Sequence[int], condition_shapes: Any = None) -> None:
+        super().build(event_shape, condition_shapes)
         if not self.chain.built:
-            self.chain.build(event_shape, condition_shape)
+            self.chain.build(event_shape, condition_shapes)
         if not self.latent.built:
             self.latent.build(self.chain.latent_shape)
 
-    def log_prob(self, x: tf.Tensor, condition: tf.Tensor | None = None) -> tf.Tensor:
+    def log_prob(self, x: tf.Tensor, condition: Condition | None = None) -> tf.Tensor:
         self.build_for(x, condition)
         z, log_det = self.chain.forward(x, condition)
         return self.latent.log_prob(z) + log_det
 
     def sample(
-        self, n: int | tf.Tensor, condition: tf.Tensor | None = None, *, seed: Seed
+        self, n: int | tf.Tensor, condition: Condition | None = None, *, seed: Seed
     ) -> tf.Tensor:
-        rows = 1 if condition is None else tf.shape(condition)[0]
+        rows = 1 if condition is None else tf.shape(next(iter(condition.values())))[0]
         z = self.latent.sample((rows * n, *self.chain.latent_shape), seed)
         x = self.chain.inverse_of_draws(
             tf.reshape(z, (rows, n, *self.chain.latent_shape)), condition
         )
         return x[0] if condition is None else x
 
-    def encode(self, x: tf.Tensor, condition: tf.Tensor | None = None) -> tf.Tensor:
+    def encode(self, x: tf.Tensor, condition: Condition | None = None) -> tf.Tensor:
         """Return the latent codes (n, *latent) of events (n, *event)."""
         return self.chain.forward(x, condition)[0]
 
-    def decode(self, z: tf.Tensor, condition: tf.Tensor | None = None) -> tf.Tensor:
+    def decode(self, z: tf.Tensor, condition: Condition | None = None) -> tf.Tensor:
         """Return the events (n, *event) that have latent codes (n, *latent)."""
         return self.chain.inverse(z, condition)[0]

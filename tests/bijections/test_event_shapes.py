@@ -19,7 +19,8 @@ from bayesinn.bijections import (
     Permutation,
     Residual,
 )
-from bayesinn.bijections.bijection import SharedCondition, constant_log_det
+from bayesinn.bijections.bijection import constant_log_det
+from bayesinn.bijections.condition import SharedCondition
 from bayesinn.core.configuration import clone
 from bayesinn.core.errors import InputError
 from bayesinn.flows import GaussianMixture, InvertibleFlow, StudentT
@@ -85,7 +86,7 @@ def test_chain_of_images() -> None:
     perturb(chain, np.random.default_rng(1), 0.3)
     x = tf.random.stateless_normal((10, *IMAGE), (1, 2))
     condition = tf.random.stateless_normal((10, 4), (1, 3))
-    assert (chain.event_shape, chain.condition_shape) == (IMAGE, (4,))
+    assert (chain.event_shape, chain.condition_shape) == (IMAGE, {"features": (4,)})
     assert chain.check_round_trip(x, condition) < 1e-5
     chain.initialize(x, condition)
     z, log_det = chain.forward(x, condition)

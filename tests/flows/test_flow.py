@@ -195,7 +195,7 @@ def test_recipe_reads_well() -> None:
 def test_wrong_shapes_are_explained() -> None:
     flow = coupling(blocks=1, hidden=(8,))
     flow.build((3,), (2,))
-    with pytest.raises(InputError, match=r"conditions of shape \(2,\)"):
+    with pytest.raises(InputError, match=r"conditions of shape \{'features': \(2,\)\}"):
         flow.log_prob(tf.ones((5, 3)))
-    with pytest.raises(InputError, match=r"conditions of shape \(2,\)"):
+    with pytest.raises(InputError, match=r"conditions of shape \{'features': \(2,\)\}"):
         flow.sample(5, tf.ones((4, 3)), seed=(1, 2))

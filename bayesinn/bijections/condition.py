@@ -1,0 +1,87 @@
+"""Conditions: named tensors, of which a bijection or a flow reads one entry, or all.
+
+``features`` (n, c) are always there; a summary may give more, of any rank.
+"""
+
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import tensorflow as tf
+
+from bayesinn.core.errors import InputError
+
+#: A condition in full; a tensor in its place is its features.
+Condition = Mapping[str, tf.Tensor]
+FEATURES = "features"
+#: What containers read: they hand all entries on.
+EVERY = "*"
+_NAMES = ("condition", "condition_shape", "condition_shapes")
+
+
+class SharedCondition(NamedTuple):
+    """Conditions ``values`` (m, c), each shared by ``events`` consecutive events.
+
+    A container has a mapping of such values.
+    """
+
+    values: Any
+    events: int | tf.Tensor
+
+
+def entry(condition: Any, reads: str | None) -> Any:
+    """Return what is read of a condition, or of its shapes: an entry, all of them, or None.
+
+    A tensor, or a shape, is the entry itself; where all are read, it is the features.
+    """
+    if reads is None or condition is None:
+        return None
+    if reads == EVERY:
+        return condition if isinstance(condition, Mapping) else {FEATURES: condition}
+    if not isinstance(condition, Mapping):
+        return condition
+    if reads not in condition and reads != FEATURES:
+        raise InputError(
+            f"Condition, entry {reads!r}",
+            expected="a summary that returns it",
+            got=f"the entries {sorted(condition)}",
+            do="return it from the summary, in a mapping with the features",
+        )
+    return condition.get(reads)
+
+
+def map_entries(function: Callable[[Any], Any], condition: Any) -> Any:
+    """Apply a function to a tensor, or to each entry of a condition; None stays."""
+    if condition is None:
+        return None
+    if isinstance(condition, Mapping):
+        return {name: function(value) for name, value in condition.items()}
+    return function(condition)
+
+
+def without_empty(shapes: Any, condition: Any) -> Any:
+    """Return a condition without entries of no elements; None if there are no others."""
+    if isinstance(condition, Mapping):
+        return {name: condition[name] for name, shape in shapes.items() if 0 not in shape} or None
+    return None if condition is None or 0 in shapes else condition
+
+
+def shapes_of(condition: Any) -> Any:
+    """Return the shape of one row of a tensor, or of each entry of a condition."""
+    return map_entries(lambda value: tuple(value.shape[1:]), condition)
+
+
+def reading(method: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a method, in place of the condition, what its object ``reads`` of it.
+
+    The condition, or its shapes, is the argument after the first.
+    """
+
+    @functools.wraps(method)
+    def wrapper(self: Any, first: Any, *rest: Any, **options: Any) -> Any:
+        if rest:
+            return method(self, first, entry(rest[0], self.reads), *rest[1:], **options)
+        own = {name: entry(options[name], self.reads) for name in _NAMES if name in options}
+        return method(self, first, **{**options, **own})
+
+    return wrapper

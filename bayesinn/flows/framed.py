@@ -1,0 +1,157 @@
+"""A flow of whitened events: the condition says where an event is expected, and how far off."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import tensorflow as tf
+
+from bayesinn.bijections import Bijection
+from bayesinn.bijections.condition import EVERY, Condition, map_entries
+from bayesinn.core.errors import InputError
+from bayesinn.core.validation import check_type
+from bayesinn.flows.flow import Flow
+from bayesinn.flows.latents.latent import Latent, Seed
+from bayesinn.spaces.parameters import ParameterSpace
+
+
+class Framed(Flow):
+    """The law of events x = location + root z, where z follows another flow.
+
+    A summary returns the location and a root of the covariance that it expects, as entries of the
+    condition beside the features: z is then nearly standard normal, and the flow learns the rest.
+    It can do what the other flow can.
+
+    Parameters
+    ----------
+    flow : Flow of vectors
+    location : str
+        Entry (n, d) of the condition; a single row serves all events.
+    root : str
+        Entry (n, d, d): lower triangular matrices with positive diagonals.
+
+    Examples
+    --------
+    >>> import tensorflow as tf
+    >>> from bayesinn.flows import coupling
+    >>> flow = Framed(coupling(blocks=2))
+    >>> condition = {
+    ...     "features": tf.ones((4, 2)),
+    ...     "location": tf.zeros((4, 3)),
+    ...     "root": tf.eye(3, batch_shape=[4]),
+    ... }
+    >>> flow.log_prob(tf.ones((4, 3)), condition).shape
+    TensorShape([4])
+    >>> flow.sample(100, condition, seed=(1, 2)).shape
+    TensorShape([4, 100, 3])
+    """
+
+    reads = EVERY
+
+    def __init__(self, flow: Flow, location: str = "location", root: str = "root") -> None:
+        super().__init__()
+        do = "pass for example bi.flows.coupling()"
+        check_type(f"{type(self).__name__}, argument 'flow'", flow, Flow, "a Flow", do)
+        self.flow = flow
+        self.location = location
+        self.root = root
+        self.nats = flow.nats
+        self.rowwise = flow.rowwise
+        self.density = flow.density
+        self.draws = flow.draws
+        self.codes = flow.codes
+
+    @property
+    def bijection(self) -> Bijection | None:
+        return self.flow.bijection
+
+    @property
+    def latent(self) -> Latent:
+        """The law of the other flow's codes, if it has any."""
+        return self.flow.latent
+
+    def bind(self, parameters: ParameterSpace) -> None:
+        self.flow.bind(parameters)
+
+    def build(self, event_shape: Sequence[int], condition_shapes: Any = None) -> None:
+        super().build(event_shape, condition_shapes)
+        event = tuple(event_shape)
+        expected = {self.location: event, self.root: (*event, *event)}
+        shapes = map_entries(tuple, condition_shapes) or {}
+        if any(shapes.get(name) != shape for name, shape in expected.items()):
+            raise InputError(
+                f"Condition of {type(self).__name__}",
+                expected=f"entries of shapes {expected}, for events of shape {event}",
+                got=f"{shapes}",
+                do="use it with a summary that returns them, or name them: location=..., root=...",
+            )
+        if not self.flow.built:
+            self.flow.build(event_shape, condition_shapes)
+
+    def loss(
+        self,
+        x: tf.Tensor,
+        condition: Any = None,
+        *,
+        seed: tf.Tensor | None = None,
+        progress: tf.Tensor | float = 1.0,
+        training: bool = False,
+    ) -> tf.Tensor:
+        z, log_det = self.whiten(x, condition)
+        loss = self.flow(z, condition, seed=seed, progress=progress, training=training)
+        return loss - log_det if self.nats else loss
+
+    def log_prob(self, x: tf.Tensor, condition: Any = None) -> tf.Tensor:
+        self.build_for(x, condition)
+        z, log_det = self.whiten(x, condition)
+        return self.flow.log_prob(z, condition) + log_det
+
+    def sample(self, n: int | tf.Tensor, condition: Any = None, *, seed: Seed) -> tf.Tensor:
+        z = self.flow.sample(n, condition, seed=seed)
+        offset = tf.matmul(z, condition[self.root], transpose_b=True)
+        # A single row serves all draws as it is. The root has been applied; it would be large.
+        repeats = tf.where(tf.shape(z)[0] == 1, 1, tf.shape(z)[1])
+        rest = {name: value for name, value in condition.items() if name != self.root}
+        repeated = map_entries(lambda value: tf.repeat(value, repeats, axis=0), rest)
+        x, _ = self.from_offset(tf.reshape(offset, (-1, z.shape[-1])), repeated)
+        return tf.reshape(x, tf.shape(z))
+
+    def encode(self, x: tf.Tensor, condition: Any = None) -> tf.Tensor:
+        """Return the latent codes (n, *latent) of events (n, d), where the other flow has them."""
+        return self.flow.encode(self.whiten(x, condition)[0], condition)
+
+    def decode(self, z: tf.Tensor, condition: Any = None) -> tf.Tensor:
+        """Return the events (n, d) that have latent codes (n, *latent)."""
+        return self.unwhiten(self.flow.decode(z, condition), condition)[0]
+
+    def initialize(self, x: tf.Tensor, condition: Any = None) -> None:
+        self.build_for(x, condition)
+        self.flow.initialize(self.whiten(x, condition)[0], condition)
+
+    def bijection_inputs(self, x: tf.Tensor, condition: Any = None) -> Any:
+        return self.flow.bijection_inputs(self.whiten(x, condition)[0], condition)
+
+    def whiten(self, x: tf.Tensor, condition: Any = None) -> tuple[tf.Tensor, tf.Tensor]:
+        root = condition[self.root]
+        offset, log_det = self.offset(x, condition)
+        z = tf.linalg.triangular_solve(root, offset[..., None])[..., 0]
+        return z, log_det - _log_det(root)
+
+    def unwhiten(self, z: tf.Tensor, condition: Any = None) -> tuple[tf.Tensor, tf.Tensor]:
+        root = condition[self.root]
+        x, log_det = self.from_offset(tf.linalg.matvec(root, z), condition)
+        return x, log_det + _log_det(root)
+
+    def offset(self, x: tf.Tensor, condition: Condition) -> tuple[tf.Tensor, tf.Tensor]:
+        """Return offsets (n, d) of events from the location, and log determinants (n,).
+
+        A flow that knows how the law is curved measures them along curved coordinates.
+        """
+        return x - condition[self.location], tf.zeros_like(x[:, 0])
+
+    def from_offset(self, offset: tf.Tensor, condition: Condition) -> tuple[tf.Tensor, tf.Tensor]:
+        """Invert :meth:`offset`; a condition of one row serves all, and has no root."""
+        return condition[self.location] + offset, tf.zeros_like(offset[:, 0])
+
+
+def _log_det(root: tf.Tensor) -> tf.Tensor:
+    return tf.reduce_sum(tf.math.log(tf.linalg.diag_part(root)), axis=-1)
