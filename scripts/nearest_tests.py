@@ -52,6 +52,8 @@ MORE = {
     "covid19_prior": "covid19",
     "covid19_reporting": "covid19",
     "covid19_scoring": "covid19_growth covid19_networks",
+    "covid19_count_series": "summaries",
+    "covid19_multi_kernel_lstm": "summaries recurrent",
     "gaussian": "exact",
     "linear": "exact",
     "mixed_sources": "inverse/test_nonlinear_ica",

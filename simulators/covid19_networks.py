@@ -8,10 +8,13 @@ from collections.abc import Sequence
 import bayesinn as bi
 from bayesinn.bijections import ActNorm, Affine, Bijection, Chain, Coupling, Orthogonal, Spline
 from bayesinn.flows import Flow, InvertibleFlow, coupling
-from bayesinn.summaries import MLP, ConvLSTM, CountSeries, MultiKernelLSTM, Summary
+from bayesinn.summaries import MLP, ConvLSTM, Summary
 
+from .covid19_count_series import CountSeries
+from .covid19_multi_kernel_lstm import MultiKernelLSTM
 from .covid19_options import Covid19Options
-from .covid19_scoring import Covid19Scoring
+from .covid19_scoring import Covid19WorkingModel
+from .fisher_scoring import FisherScoring, Straightened
 
 
 def lean_networks(options: Covid19Options, fits: bool = True) -> tuple[dict[str, Summary], Flow]:
@@ -39,17 +42,25 @@ def lean_networks(options: Covid19Options, fits: bool = True) -> tuple[dict[str,
     chain: list[Bijection] = [ActNorm(), Coupling(Spline(), hidden=hidden)]
     for _ in range(7):
         chain += [ActNorm(), Orthogonal(), Coupling(Affine(), hidden=hidden)]
+    flow = InvertibleFlow(Chain(chain))
+    names = ", ".join(options.series)
     counts = CountSeries(units=128, hidden=(512, 512))
+    if fits and can_be_fitted(options):
+        model = Covid19WorkingModel(options=dataclasses.replace(options, regular_noise=True))
+        summary = FisherScoring(model, counts, rounds=3, reuses=4, further=16)
+        return {names: summary}, Straightened(flow, model)
     trunk: Summary = counts
     if options.most_days < counts.fewest_steps:
         trunk = MLP(units=128, hidden=(512, 512))
     elif isinstance(options.days, tuple):
         trunk = ConvLSTM(units=96, filters=(128,), kernel_size=7, stride=7, lstm_units=128)
-    elif fits and options.noise and not isinstance(options.population, tuple):
-        regular = dataclasses.replace(options, regular_noise=True)
-        trunk = Covid19Scoring(counts, regular, rounds=3, reuses=4, further=16)
-        return {", ".join(options.series): trunk}, InvertibleFlow(Chain(chain))
-    return {", ".join(options.series): trunk}, InvertibleFlow(Chain(chain))
+    return {names: trunk}, flow
+
+
+def can_be_fitted(options: Covid19Options) -> bool:
+    """Whether the data have noise, as many days as the trunk needs, and a fixed population."""
+    fixed = not isinstance(options.days, tuple) and not isinstance(options.population, tuple)
+    return options.noise and fixed and options.most_days >= CountSeries().fewest_steps
 
 
 def published_networks(
@@ -75,8 +86,7 @@ def published_networks(
 def recommended(options: Covid19Options) -> bi.Recommended:
     """The lean networks, with the training that was found to suit them."""
     summary, flow = lean_networks(options)
-    fits = any(network.frames for network in summary.values())
-    if not fits:
+    if not can_be_fitted(options):
         return bi.Recommended(summary, flow, steps=45_000, batch_size=256, learning_rate=2e-3)
     # A step with a fit takes nine times as long as one without (networks.csv of the case study):
     # 423 and 45 ms.

@@ -1,20 +1,22 @@
-"""A summary of Covid-19 counts that fits the expected counts of the model to them."""
+"""The working model of Covid-19 counts, which a summary fits to them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import tensorflow as tf
 
 from bayesinn.core.errors import InputError
-from bayesinn.summaries import FisherScoring, Summary
 
 from .covid19_growth import growth_of, log_size, log_transmission_slope, transmission_of
 from .covid19_options import LEAD_DAYS, SERIES, Covid19Options
 from .covid19_prior import DELTA
 from .covid19_reporting import mean_counts, noise_scales
+from .fisher_scoring import WorkingModel
 
+_REGULAR = Covid19Options(regular_noise=True)
 # Of the squared residuals; more of them change little.
 _REWEIGHTINGS = 4
 _SMALLEST_SQUARE = 1e-6
@@ -36,52 +38,37 @@ _WIDEST = 0.8
 _FURTHEST_FIRST_CASES = 2.5
 
 
-class Covid19Scoring(FisherScoring):
-    """Fits the Covid-19 model to all its series, with fixed number of days and population.
+@dataclass(eq=False)
+class Covid19WorkingModel(WorkingModel):
+    """The Covid-19 model of all its series, with fixed number of days and population.
 
     The working model is that of the simulator with the regular noise, of scale ``sigma sqrt(mean +
     1)``. That will do for the published noise, too, whose scale may vanish.
 
     Parameters
     ----------
-    first : Summary
-        That gives the first estimate.
     options : Covid19Options
         Of the simulator, but with ``regular_noise=True``.
-    units, hidden, rounds, reuses, further
-        As for :class:`bayesinn.summaries.FisherScoring`.
 
     Examples
     --------
-    >>> from bayesinn.summaries import CountSeries
-    >>> summary = Covid19Scoring(CountSeries(128), Covid19Options(regular_noise=True))
-    >>> summary.rounded[-3:]
+    >>> Covid19WorkingModel().rounded[-3:]
     ('L_I', 'L_R', 'L_D')
     """
 
-    shapes = ("(n, steps)", "(n, steps, channels)")
-    order = "series"
+    options: Covid19Options = _REGULAR
 
-    def __init__(
-        self,
-        first: Summary,
-        options: Covid19Options,
-        units: int = 128,
-        hidden: Sequence[int] = (384,),
-        rounds: int = 1,
-        reuses: int = 0,
-        further: int = 0,
-    ) -> None:
-        super().__init__(first, units, hidden, rounds, reuses, further)
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        options = self.options
         fixed = not isinstance(options.days, tuple) and not isinstance(options.population, tuple)
         if not (options.noise and options.regular_noise and fixed):
             raise InputError(
-                "Options for Covid19Scoring",
+                "Options for Covid19WorkingModel",
                 expected="noise, regular_noise=True, a fixed number of days and a fixed population",
                 got=repr(options),
                 do="choose CountSeries where a working model can't be fitted",
             )
-        self.options = options
         letters = [SERIES[name] for name in options.series]
         days = (
             [f"{name}{number}" for name in ("t", "dt") for number in range(1, 5)]

@@ -20,6 +20,8 @@ from bayesinn.core.validation import check_arguments
 
 #: Rooms whose classes have public names, which a manifest may ask for before they are imported.
 _ROOMS = ("bijections", "flows", "inverse", "posterior", "summaries")
+#: Ready models, some of which have classes of their own.
+_MODELS = "bayesinn.simulators."
 
 #: Modules of Keras whose classes may be arguments, with what those derive from.
 _KERAS = {
@@ -183,10 +185,13 @@ def clone[T](value: T) -> T:
 
 
 def registered_class(name: Any) -> type:
-    """Return the class with a public name; import nothing but the library's own rooms for it."""
+    """Return the class with a public name; import nothing but the library's own modules for it."""
     name = str(name)
     if name not in _registry and (room := name.partition(".")[0]) in _ROOMS:
         importlib.import_module(f"bayesinn.{room}")
+    if name not in _registry and name.startswith(_MODELS):
+        with contextlib.suppress(ImportError):
+            importlib.import_module(name.rpartition(".")[0])
     if name not in _registry:
         raise _unknown_class(name)
     return _registry[name]

@@ -146,7 +146,7 @@ class SplitLatent(AmortizedPosterior):
             tf.convert_to_tensor, checks.check_simulations(self.simulator, data, "Simulations")
         )
         (vector, inputs, masks), _ = model.prepare(batch, seeds.tensor_seed(seed, "dequantise"))
-        condition = model.network.condition(inputs, masks).features
+        condition = model.network.condition(inputs, masks)["features"]
         terms = self._trained_flow.terms(vector, condition, seeds.tensor_seed(seed, "latent"))
         return {name: float(term) for name, term in terms.items()}
 
@@ -180,7 +180,7 @@ class SplitLatent(AmortizedPosterior):
             data |= checks.check_arrays(self.simulator.context, context or {})
         vector, _ = self.model.parameters.to_vector(map_tensors(tf.convert_to_tensor, arrays))
         return self._trained_flow.predict(
-            vector, tf.convert_to_tensor(self.evaluator.condition(data)[0].features)
+            vector, tf.convert_to_tensor(self.evaluator.condition(data)[0]["features"])
         )
 
 

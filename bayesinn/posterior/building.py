@@ -71,4 +71,6 @@ def build_model(
         networks = {name: clone(value) for name, value in summaries.items()}
         for network in networks.values():
             network.bind(parameters)
-        return PosteriorModel(parameters, data, PosteriorNetwork(networks, clone(flow)))
+        own_flow = clone(flow)
+        own_flow.bind(parameters)
+        return PosteriorModel(parameters, data, PosteriorNetwork(networks, own_flow))

@@ -75,28 +75,16 @@ def choose_summaries(
     networks |= _defaults(
         simulator, [name for name in observables if name not in observables_of(",".join(networks))]
     )
-    framing = [key for key in networks if networks[key].frames]
-    if framing and simulator.missing is not None:
-        expected = "all values, which its working model predicts"
+    refusing = [summary for summary in networks.values() if not summary.missing]
+    if refusing and simulator.missing is not None:
+        expected = "all values"
         do = "choose another network, such as ConvLSTM"
         raise InputError(
-            f"{subject}, {networks[framing[0]]!r}", expected=expected, got="missing values", do=do
+            f"{subject}, {refusing[0]!r}", expected=expected, got="missing values", do=do
         )
-    if len(framing) > 1:
-        expected = "at most one summary with a frame for the parameters, such as FisherScoring"
-        raise InputError(
-            subject,
-            expected=expected,
-            got=f"{framing}",
-            do="give the other observables another network",
-        )
-    # Conditions keep the order of the observables, but for a summary with a frame, which comes
-    # first.
+    # Conditions keep the order of the observables.
     first = {key: min(observables.index(name) for name in observables_of(key)) for key in networks}
-    return {
-        key: networks[key]
-        for key in sorted(networks, key=lambda key: (key not in framing, first[key]))
-    }
+    return {key: networks[key] for key in sorted(networks, key=first.__getitem__)}
 
 
 def _defaults(simulator: Simulator, observables: list[str]) -> dict[str, Summary]:

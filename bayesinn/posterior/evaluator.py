@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from bayesinn.bijections.condition import FEATURES, Condition
 from bayesinn.core import seeds
 from bayesinn.core.compilation import AnyRows, map_tensors
 from bayesinn.core.errors import InputError
@@ -16,7 +17,6 @@ from bayesinn.flows import Flow
 from bayesinn.posterior.model import PosteriorModel
 from bayesinn.simulation.simulator import Arrays
 from bayesinn.spaces.parameters import ParameterSpace
-from bayesinn.summaries import Condition
 
 # Rows in one call: enough to keep the cores busy, little enough for 100 MB of activations at 128
 # units.
@@ -31,7 +31,7 @@ _QUADRATURE_NODES = {0: 1, 1: 32, 2: 12, 3: 8}
 class Evaluator:
     """Compiled evaluation of a trained model.
 
-    Each :class:`Condition` is one of arrays, a row per observation.
+    Conditions are mappings of names to arrays, a row per observation.
     """
 
     def __init__(self, model: PosteriorModel) -> None:
@@ -95,7 +95,7 @@ class Evaluator:
     def decode(self, latent: np.ndarray, condition: Condition) -> Arrays:
         """Return parameters (n, *event) of latent codes (n, d) given n conditions."""
         tensors = map_tensors(tf.convert_to_tensor, condition)
-        vectors = self.model.network.decode(tf.cast(latent, tf.float32), tensors)
+        vectors = self.model.network.flow.decode(tf.cast(latent, tf.float32), tensors)
         return {
             name: value.numpy()
             for name, value in self.model.parameters.from_vector(vectors).items()
@@ -142,13 +142,13 @@ class Evaluator:
     def _sample_graph(
         self, condition: Condition, draws: tf.Tensor, seed: tf.Tensor
     ) -> dict[str, tf.Tensor]:
-        vectors = self.model.network.sample(draws, condition, seed)
+        vectors = self.model.network.flow.sample(draws, condition, seed=seed)
         space = self.model.parameters
         # A few draws may explode, and would make any mean or standard deviation useless.
         vectors = tf.clip_by_value(
             tf.reshape(vectors, (-1, space.dimension)), -space.reach, space.reach
         )
-        leading = (tf.shape(condition.features)[0], draws)
+        leading = (tf.shape(condition[FEATURES])[0], draws)
         values = space.from_vector(vectors)
         return {
             name: tf.reshape(values[name], (*leading, *event))
@@ -171,7 +171,7 @@ class Evaluator:
             offset = offset[size:]
         vector, log_det = space.to_vector(values)
         repeated = map_tensors(lambda part: tf.repeat(part, shape[1], axis=0), condition)
-        density = self.model.network.log_prob(vector, repeated) + log_det
+        density = self.model.network.flow.log_prob(vector, repeated) + log_det
         return tf.reshape(tf.where(inside, density, -np.inf), shape)
 
     def _encode_graph(
@@ -179,7 +179,7 @@ class Evaluator:
     ) -> tf.Tensor:
         space = self.model.parameters
         vector, _ = space.to_vector(space.dequantise(parameters, seed))
-        return self.model.network.encode(vector, condition)
+        return self.model.network.flow.encode(vector, condition)
 
 
 def density_of(flow: Flow, space: ParameterSpace) -> str | None:

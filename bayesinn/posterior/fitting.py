@@ -204,7 +204,11 @@ def measure_reference(evaluator: Evaluator, pilot: Arrays) -> Reference:
     }
     condition, inputs = evaluator.condition(data)
     return Reference.fit(
-        np.asarray(condition.flat()), inputs, pooled=sets, series=series, damaged=damaged
+        np.asarray(evaluator.model.network.compared(condition)),
+        inputs,
+        pooled=sets,
+        series=series,
+        damaged=damaged,
     )
 
 

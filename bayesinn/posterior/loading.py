@@ -11,7 +11,7 @@ from bayesinn.core.configuration import building, rebuild, registered_class
 from bayesinn.core.errors import SavedPosteriorError
 from bayesinn.core.storage import SavedModel, read_model
 from bayesinn.core.validation import check_flag, check_type
-from bayesinn.posterior import format1
+from bayesinn.posterior import format1, moved
 from bayesinn.posterior.amortized import AmortizedPosterior
 from bayesinn.posterior.building import build_model
 from bayesinn.posterior.evaluator import Evaluator
@@ -90,7 +90,7 @@ def load(
     identity.check(saved.entries, simulator, _OWNER, check_simulator)
     with saved.explained("network", "networks that this version can build"), building():
         kind: Any = registered_class(saved.entries["class"])
-        networks = rebuild(saved.entries["network"])
+        networks = rebuild(moved.rewrite(saved.entries["network"]))
         posterior: AmortizedPosterior = kind.from_networks(
             simulator, networks["summaries"], networks["flow"]
         )
@@ -131,9 +131,8 @@ def _reference(
     # What doesn't fit would fail with the first observation.
     with saved.explained_weights():
         inputs = {name: value.numpy() for name, value in model.data.standardise(ones).items()}
-        reference.check(
-            model.network.condition(*model.data.to_network(ones)).flat().numpy(), inputs
-        )
+        condition = model.network.condition(*model.data.to_network(ones))
+        reference.check(model.network.compared(condition).numpy(), inputs)
     return reference
 
 

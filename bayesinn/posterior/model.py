@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from bayesinn.core import seeds
-from bayesinn.posterior.network import PosteriorNetwork, squared_distance
+from bayesinn.posterior.network import PosteriorNetwork
 from bayesinn.spaces.data import DataSpace
 from bayesinn.spaces.parameters import ParameterSpace
 from bayesinn.training.round_trip import RoundTripMonitor
@@ -58,6 +58,11 @@ class PosteriorModel(Trainable):
         condition = self.network.condition(inputs, masks, training, _nested(batch))
         # A stream of its own: the seed itself decides where integers lie.
         loss = self.network.loss(vector, condition, seeds.fold_in(seed, -1), progress, training)
+        own = self.network.auxiliary_loss(vector, inputs, condition)
+        if own is not None:
+            # It has no part in the value, which stays in nats. The difference first: it is exactly
+            # zero, whatever the loss.
+            loss += own - tf.stop_gradient(own)
         return loss - log_det if self.network.flow.nats else loss
 
     def precompute(self, batch: Batch) -> dict[str, tf.Tensor]:
@@ -69,10 +74,10 @@ class PosteriorModel(Trainable):
         }
 
     def pretraining(self) -> Trainable | None:
-        return None if self.network.framing is None else _InitialEstimate(self)
+        return _AuxiliaryLoss(self) if self.network.auxiliary_layers() else None
 
     def freeze(self) -> None:
-        for layer in self.network.estimator():
+        for layer in self.network.auxiliary_layers():
             layer.trainable = False
 
     def monitors(self, batch: Batch, seed: int) -> list[keras.callbacks.Callback]:
@@ -83,7 +88,8 @@ class PosteriorModel(Trainable):
 
         def inputs() -> Any:
             (vector, data, masks), _ = self.prepare(rows, seeds.tensor_seed(seed, "dequantise"))
-            return self.network.bijection_inputs(vector, self.network.condition(data, masks))
+            condition = self.network.condition(data, masks)
+            return self.network.flow.bijection_inputs(vector, condition)
 
         return [] if bijection is None else [RoundTripMonitor(bijection, inputs)]
 
@@ -107,26 +113,26 @@ class PosteriorModel(Trainable):
             variable.assign(value)
 
 
-class _InitialEstimate(Trainable):
-    """The initial estimate of a summary with a frame, trained alone by least squares."""
+class _AuxiliaryLoss(Trainable):
+    """The parts of summaries that have losses of their own, trained alone."""
 
     def __init__(self, model: PosteriorModel) -> None:
         self.model = model
-        self.network = _Layers(model.network.estimator())
+        self.network = _Layers(model.network.auxiliary_layers())
 
     def initialize(self, batch: Batch, seed: int) -> None:
         """Do nothing: the model has built the layers."""
 
     def loss(self, batch: Batch, seed: tf.Tensor, progress: tf.Tensor, training: bool) -> tf.Tensor:
         (vector, inputs, _), log_det = self.model.prepare(batch, seed)
-        return squared_distance(vector, self.model.network.estimate(inputs)) - log_det
+        return self.model.network.auxiliary_loss(vector, inputs) - log_det
 
 
 class _Layers(keras.layers.Layer):
     """Some layers of another network, to be trained by themselves."""
 
     def __init__(self, layers: list[keras.layers.Layer]) -> None:
-        super().__init__(name="estimate", autocast=False)
+        super().__init__(name="auxiliary", autocast=False)
         self.parts = list(layers)
         self.built = True
 

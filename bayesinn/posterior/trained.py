@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from bayesinn.bijections.condition import FEATURES, Condition
 from bayesinn.core import seeds
 from bayesinn.core.configuration import Registered, describe, public_name
 from bayesinn.core.errors import InputError
@@ -23,7 +24,7 @@ from bayesinn.simulation import identity
 from bayesinn.simulation.identity_rows import once
 from bayesinn.simulation.simulator import Arrays, Simulator
 from bayesinn.spaces.observations import Observations, check_observations, check_parameters
-from bayesinn.summaries import Condition, Summary
+from bayesinn.summaries import Summary
 from bayesinn.training.arrays import fingerprint
 
 if TYPE_CHECKING:
@@ -94,7 +95,8 @@ class TrainedPosterior(Registered):
     def summarize(self, data: Mapping[str, Any]) -> np.ndarray:
         """Return the flow's input by observation: summaries, then context, (n_obs, c) or (c,)."""
         observations, condition, _ = self._encoded(data)
-        return condition.features if observations.batched else condition.features[0]
+        features = condition[FEATURES]
+        return features if observations.batched else features[0]
 
     def infer(
         self,
@@ -248,7 +250,7 @@ class TrainedPosterior(Registered):
         count = check_integer("Argument 'draws'", draws, do="pass draws=1000")
         self.require_draws()
         values = self.evaluator.sample(condition, count, seeds.tensor_seed(seed, "draws"))
-        typical = self.reference.compare(np.asarray(condition.flat()), inputs)
+        typical = self.reference.compare(np.asarray(self.model.network.compared(condition)), inputs)
         if not batched:
             return Draws(
                 {name: value[0] for name, value in values.items()},

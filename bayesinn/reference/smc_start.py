@@ -1,4 +1,4 @@
-"""Particles that start from an approximate posterior, whitened in its network's frame if any."""
+"""Particles that start from an approximate posterior, whitened as its flow whitens, if it does."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from bayesinn.bijections.condition import FEATURES, Condition
 from bayesinn.core.compilation import map_tensors
 from bayesinn.core.errors import InputError
 from bayesinn.posterior.amortized import AmortizedPosterior
@@ -14,7 +15,6 @@ from bayesinn.reference.smc_moves import StudentT
 from bayesinn.reference.smc_target import Population, Target, Tensors, finite_or_never
 from bayesinn.spaces.observations import check_observations
 from bayesinn.spaces.parameters import ParameterSpace
-from bayesinn.summaries import Condition
 
 
 class Start(NamedTuple):
@@ -33,17 +33,17 @@ def start_from(
 ) -> Start:
     """Fit the first particles' law to draws, ``count`` of them if a posterior must make them."""
     if not isinstance(start, AmortizedPosterior):
-        return Start(StudentT.fit(_vectors(start, space)), Condition(tf.zeros((1, 0))))
+        return Start(StudentT.fit(_vectors(start, space)), {FEATURES: tf.zeros((1, 0))})
     observation = {name: value.numpy() for name, value in data.items()}
     draws = start.sample(observation, draws=max(count, 2 * space.dimension + 1), seed=seed)
     arrays = check_observations(start.simulator, observation).arrays
     condition = map_tensors(tf.convert_to_tensor, start.evaluator.condition(arrays)[0])
-    whitened = np.asarray(start.model.network.whiten(_vectors(draws, space), condition)[0])
-    # Draws that overflow in the frame would spoil the law.
+    whitened = np.asarray(start.model.network.flow.whiten(_vectors(draws, space), condition)[0])
+    # Draws that overflow where they are whitened would spoil the law.
     finite = whitened[np.isfinite(whitened).all(axis=1)]
     if len(finite) <= 2 * space.dimension:
         expected = (
-            f"more than {2 * space.dimension} draws that are finite in the frame of its network"
+            f"more than {2 * space.dimension} draws that are finite where its flow whitens them"
         )
         got = f"{len(finite)} of {len(whitened)}"
         do = "start from draws of it, or from the prior"
@@ -55,7 +55,9 @@ def unwhiten(
     model: PosteriorModel | None, z: tf.Tensor, condition: Condition
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Return vectors for whitened ones, and the log determinant (n,)."""
-    return (z, tf.zeros_like(z[:, 0])) if model is None else model.network.unwhiten(z, condition)
+    return (
+        (z, tf.zeros_like(z[:, 0])) if model is None else model.network.flow.unwhiten(z, condition)
+    )
 
 
 def bridge(

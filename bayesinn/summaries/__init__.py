@@ -1,15 +1,9 @@
-"""Summary networks: they compress an observable into the vector that conditions the flow.
+"""Summary networks: they compress an observable into what conditions the flow, mostly a vector.
 
 - :class:`ConvLSTM`: series, (n, steps) or (n, steps, channels).
-- :class:`MultiKernelLSTM`: the same with convolutions of many widths, as published for Covid-19;
-  slow.
-- :class:`CountSeries`: series of counts, all of one length.
 - :class:`DeepSet`: sets of exchangeable elements, (n, elements) or (n, elements, features).
 - :class:`SetTransformer`: the same, if relations between elements matter.
 - :class:`MLP`: vectors of many features.
-- :class:`FisherScoring`: data whose mean can be computed, for posteriors sharper than those of a
-  network alone; it returns a :class:`Frame` in which the posterior network whitens the parameters
-  for the flow.
 - :class:`Identity`: the data themselves, if they are few.
 - :class:`Summary`: the contract, to write another; :class:`Dropout` is a layer for it, as Keras' is
   slow under XLA.
@@ -23,12 +17,8 @@ data and False for padding. Series are padded on the right.
 import bayesinn.core.environment  # noqa: F401
 from bayesinn.core.dropout import Dropout as Dropout
 from bayesinn.summaries.conv_lstm import ConvLSTM as ConvLSTM
-from bayesinn.summaries.count_series import CountSeries as CountSeries
 from bayesinn.summaries.deep_set import DeepSet as DeepSet
-from bayesinn.summaries.fitted.fisher_scoring import FisherScoring as FisherScoring
-from bayesinn.summaries.frame import Condition as Condition, Frame as Frame
 from bayesinn.summaries.identity import Identity as Identity
 from bayesinn.summaries.mlp import MLP as MLP
-from bayesinn.summaries.multi_kernel_lstm import MultiKernelLSTM as MultiKernelLSTM
 from bayesinn.summaries.set_transformer import SetTransformer as SetTransformer
 from bayesinn.summaries.summary import Summary as Summary

@@ -1,7 +1,7 @@
-"""The summary contract: data of one observable in, a vector out."""
+"""The summary contract: data of one observable in, a vector out, and more if a flow reads more."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import keras
 import tensorflow as tf
@@ -9,7 +9,6 @@ import tensorflow as tf
 from bayesinn.core.configuration import Configured
 from bayesinn.core.errors import InputError
 from bayesinn.spaces.parameters import ParameterSpace
-from bayesinn.summaries.frame import Frame
 
 
 class Summary(Configured, keras.layers.Layer):
@@ -18,19 +17,19 @@ class Summary(Configured, keras.layers.Layer):
     An author derives from this class, writes :meth:`call`, and declares in :attr:`shapes` and
     :attr:`masks` what it accepts, which is checked before :meth:`call` runs. Data have all axes
     that the simulator gave them. Rows are independent: in training, the two halves of a batch may
-    arrive in calls of their own.
+    arrive in calls of their own. What is declared may be set in the constructor, too.
     """
 
     #: Accepted shapes, such as ``("(n, steps)", "(n, steps, channels)")``; empty means any.
-    shapes: ClassVar[tuple[str, ...]] = ()
+    shapes: tuple[str, ...] = ()
     #: Whether observables of varying length, which come with a mask, are accepted.
-    masks: ClassVar[bool] = True
+    masks: bool = True
+    #: Whether observables with missing values are accepted.
+    missing: bool = True
     #: Whether data arrive standardised, or (False) as the simulator gave them.
-    standardised: ClassVar[bool] = True
+    standardised: bool = True
     #: The kind of the second axis: steps in time, elements in any order, or neither.
-    order: ClassVar[Literal["series", "set"] | None] = None
-    #: Whether :meth:`call` returns a :class:`Frame` with the features, as fitted summaries do.
-    frames: ClassVar[bool] = False
+    order: Literal["series", "set"] | None = None
 
     def __init__(self) -> None:
         super().__init__()
@@ -100,42 +99,44 @@ class Summary(Configured, keras.layers.Layer):
         """
         return {}
 
-    def estimate(self, x: tf.Tensor) -> tf.Tensor:
-        """Return the initial estimate (n, d) of the parameter vector, from which frames start."""
-        raise NotImplementedError
+    def auxiliary_layers(self) -> list[keras.layers.Layer]:
+        """Return the layers that :meth:`auxiliary_loss` trains; by default none.
 
-    def estimator(self) -> list[keras.layers.Layer]:
-        """Return the layers of the initial estimate, on which :meth:`precompute` depends."""
+        :meth:`precompute` may depend on them: where training has all simulations before the first
+        step, they are trained first, alone, and then fixed.
+        """
         return []
 
-    def whiten(self, vector: tf.Tensor, frame: Frame) -> tuple[tf.Tensor, tf.Tensor]:
-        """Map vectors (n, d) into a frame with a standard normal posterior; also return log-det.
+    def auxiliary_loss(
+        self, vector: tf.Tensor, x: tf.Tensor, entries: Mapping[str, tf.Tensor] | None = None
+    ) -> tf.Tensor | None:
+        """Return a loss (n,) that trains a part of this summary by itself; by default None.
 
-        The expected posterior is standard normal there.
+        Its gradient is added to that of the flow's loss, whose value stays in nats.
+
+        Parameters
+        ----------
+        vector : tensor (n, d), standardised parameters
+        x : tensor (n, ...), the data
+        entries : dict of name to tensor (n, ...)
+            What the flow reads, with what :meth:`call` returned for the data; None where the layers
+            are trained alone.
         """
-        offset, log_det = self.straighten(vector, frame)
-        return tf.linalg.triangular_solve(frame.root, offset[..., None])[
-            ..., 0
-        ], log_det - _log_det(frame.root)
+        return None
 
-    def unwhiten(self, z: tf.Tensor, frame: Frame) -> tuple[tf.Tensor, tf.Tensor]:
-        """Invert :meth:`whiten`; the log determinant is that of d vector / d z."""
-        vector, log_det = self.unstraighten(tf.linalg.matvec(frame.root, z), frame)
-        return vector, log_det + _log_det(frame.root)
+    def compared(self, condition: Mapping[str, tf.Tensor]) -> list[tf.Tensor]:
+        """Return entries (n, k) by which observations are compared with simulations.
 
-    def straighten(self, vector: tf.Tensor, frame: Frame) -> tuple[tf.Tensor, tf.Tensor]:
-        """Return offsets (n, d) of vectors from the location, and log determinants (n,).
-
-        A summary that knows how a posterior is curved measures them along curved coordinates.
+        They are those besides the features; by default none.
         """
-        return vector - frame.location, tf.zeros_like(vector[:, 0])
+        return []
 
-    def unstraighten(self, offset: tf.Tensor, frame: Frame) -> tuple[tf.Tensor, tf.Tensor]:
-        """Invert :meth:`straighten`; a frame of one row serves all offsets."""
-        return frame.location + offset, tf.zeros_like(offset[:, 0])
+    def call(self, x: tf.Tensor, mask: tf.Tensor | None = None) -> Any:
+        """Return the summary (n, k) of data (n, ...), or a mapping with entries of the condition.
 
-    def call(self, x: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
-        """Return the summary (n, k) of data (n, ...); with :attr:`frames`, it and a :class:`Frame`.
+        The entry ``features`` is the summary (n, k). Others have any shape (n, ...), and names that
+        a bijection or a flow reads, such as the ``location`` and ``root`` of
+        :class:`~bayesinn.flows.Framed`.
 
         Neither padded values nor the amount of padding, where the mask is False, may influence the
         result.
@@ -147,7 +148,3 @@ class Summary(Configured, keras.layers.Layer):
 
         By default, Keras would pass the mask on to the next layer.
         """
-
-
-def _log_det(root: tf.Tensor) -> tf.Tensor:
-    return tf.reduce_sum(tf.math.log(tf.linalg.diag_part(root)), axis=-1)

@@ -1,15 +1,17 @@
 """The laws of a summary."""
 
 import functools
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
 import tensorflow as tf
 
+from bayesinn.bijections.condition import EVERY, entry
 from bayesinn.core.configuration import clone
 from bayesinn.core.seeds import seeded_initial_weights
 from bayesinn.spaces.parameters import ParameterSpace
-from bayesinn.summaries import Condition, Summary
+from bayesinn.summaries import Summary
 from bayesinn.testing.measures import (
     demand,
     demand_compiles,
@@ -110,8 +112,13 @@ def check_summary(
 
 
 def _numbers(summary: Summary, *arguments: tf.Tensor) -> tf.Tensor:
-    result = summary(*arguments)
-    return Condition(*result).flat() if summary.frames else result
+    """Return all entries of the condition as numbers (n, k)."""
+    entries = entry(summary(*arguments), EVERY)
+    parts = [
+        tf.reshape(value, (-1, math.prod(value.shape[1:]))) if len(value.shape) > 2 else value
+        for value in entries.values()
+    ]
+    return parts[0] if len(parts) == 1 else tf.concat(parts, axis=-1)
 
 
 def _check_masks(

@@ -30,8 +30,8 @@ def mixed_precision(trainable: Trainable, wanted: bool) -> Iterator[None]:
     Weights stay in single precision, and so does what lies between two such layers, activations
     included: the code of summaries and bijections sees no other dtype. The block is around all of
     training, not only the trace of the loss: reversible chains evaluate their networks again for
-    the gradient, and must see the same values. What has to be trained first, the initial estimate
-    of a frame, stays in single precision, too.
+    the gradient, and must see the same values. What is trained first, alone, stays in single
+    precision, too.
     """
     kept = [
         (layer, layer.dtype_policy, layer.activation)

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from bayesinn.bijections.condition import Condition
 from bayesinn.core import seeds
 from bayesinn.core.compilation import map_tensors
 from bayesinn.core.errors import InputError
@@ -20,7 +21,6 @@ from bayesinn.simulation.finite import finite_rows
 from bayesinn.simulation.simulations import Simulations, take
 from bayesinn.simulation.simulator import Simulator
 from bayesinn.spaces.observations import Observations, check_observations
-from bayesinn.summaries import Condition
 from bayesinn.workflow.evidence import Arrays, Evidence, Observation, Pair, TypicalityResult
 
 #: A function of parameters, a dict of name to array (m, *event), and of one observation; returns
@@ -86,7 +86,7 @@ def gather(
     points = reference_points(learnt, known, _inputs(condition, inputs), seed=seed)
     if observation is not None:
         stage("sampling around the observation")
-        at = _around(posterior, observation, condition.features[:part], draws, seed, level)
+        at = _around(posterior, observation, condition["features"][:part], draws, seed, level)
     if simulator.log_likelihood is not None:
         stage("evaluating the likelihood")
         first = (take(given, slice(part)) for given in (fresh.parameters, values, data))
@@ -169,7 +169,7 @@ def _around(
             float(typical.p_value), str(typical.unusual), posterior.reference.smallest
         ),
         features=others,
-        own_features=condition.features,
+        own_features=condition["features"],
         observed=seen,
         draws={name: value[0] for name, value in proposed.items()},
         predicted=predicted,
@@ -237,7 +237,7 @@ def simulate(simulator: Simulator, size: int, seed: int, stream: str) -> Simulat
 def _inputs(condition: Condition, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
     """Return summaries and inputs side by side, so the data are there if summaries ignore them."""
     rows = [value.reshape(len(value), -1) for value in inputs.values()]
-    return np.concatenate([condition.features, *rows], axis=1)
+    return np.concatenate([condition["features"], *rows], axis=1)
 
 
 def _events(values: np.ndarray, like: Arrays) -> dict[str, np.ndarray]:

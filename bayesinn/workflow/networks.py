@@ -19,10 +19,7 @@ from bayesinn.summaries import Summary
 _SUMMARIES: dict[str, Callable[..., Any]] = {
     re.sub(r"(?<=[a-z])(?=[A-Z])", "-", kind.__name__).lower(): kind
     for kind in vars(summaries).values()
-    # Fisher scoring needs a model of the data, which no text can name.
-    if isinstance(kind, type)
-    and issubclass(kind, Summary)
-    and kind not in (Summary, summaries.FisherScoring)
+    if isinstance(kind, type) and issubclass(kind, Summary) and kind is not Summary
 }
 _FLOWS: dict[str, Callable[..., Any]] = {
     recipe.__name__: recipe

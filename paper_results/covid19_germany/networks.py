@@ -27,9 +27,10 @@ from train import EPOCHS, HELD_OUT, HERE, SEED, HeldOut
 import bayesinn as bi
 from bayesinn.bijections import Affine, Composed, Spline
 from bayesinn.flows import Flow, coupling
+from bayesinn.simulators.covid19_count_series import CountSeries
 from bayesinn.simulators.covid19_networks import lean_networks, published_networks
 from bayesinn.simulators.covid19_options import Covid19Options
-from bayesinn.summaries import MLP, ConvLSTM, CountSeries, Summary
+from bayesinn.summaries import MLP, ConvLSTM, Summary
 from bayesinn.training.progress import StepClock
 
 NAME = "covid19_regular"

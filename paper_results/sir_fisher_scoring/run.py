@@ -25,8 +25,10 @@ import pandas as pd
 import tensorflow as tf
 
 import bayesinn as bi
+from bayesinn.flows import Flow, coupling
+from bayesinn.simulators.fisher_scoring import FisherScoring, Straightened, WorkingModel
 from bayesinn.simulators.sir import expected_cases, sir
-from bayesinn.summaries import MLP, ConvLSTM, FisherScoring, Summary
+from bayesinn.summaries import MLP, ConvLSTM, Summary
 from bayesinn.training.progress import StepClock
 
 SEEDS = (1, 2, 3)
@@ -39,14 +41,12 @@ FRESH_SIMULATIONS = 20_000
 _expected_cases = tf.function(expected_cases)
 
 
-class SIRScoring(FisherScoring):
-    """Fits the expected cases of the SIR model, with the scatter of a negative binomial law.
+class SIRWorkingModel(WorkingModel):
+    """The expected cases of the SIR model, with the scatter of a negative binomial law.
 
     Counts are compared on a logarithmic scale, where their scatter hardly depends on their size.
     """
 
-    shapes = ("(n, steps)",)
-    order = "series"
     rounded = ("delay", "I0")
 
     def values(self, x: tf.Tensor) -> tf.Tensor:
@@ -62,21 +62,23 @@ class SIRScoring(FisherScoring):
         return 0.5 * tf.math.log((variance + 1.0 / 12.0) / (1.0 + cases**2))
 
 
-def networks() -> dict[str, Summary]:
-    """Return what is compared; the flow is the default one."""
+def networks() -> dict[str, tuple[Summary, Flow]]:
+    """Return what is compared, each with the default flow."""
+    model = SIRWorkingModel(degrees_of_freedom=8.0)
+    scoring = FisherScoring(model, MLP(32, hidden=(64,)), units=32, hidden=(64,), rounds=2)
     return {
-        "Conv + LSTM": ConvLSTM(32),
-        "Fisher scoring": SIRScoring(
-            MLP(32, hidden=(64,)), units=32, hidden=(64,), rounds=2, degrees_of_freedom=8.0
-        ),
+        "Conv + LSTM": (ConvLSTM(32), coupling()),
+        "Fisher scoring": (scoring, Straightened(coupling(), model)),
     }
 
 
-def fit(summary: Summary, seed: int, quick: bool) -> tuple[bi.AmortizedPosterior, float]:
+def fit(
+    networks: tuple[Summary, Flow], seed: int, quick: bool
+) -> tuple[bi.AmortizedPosterior, float]:
     """Train for some processor time; return the posterior and the time that its steps took."""
     clock = StepClock(time.process_time)
     optimization = bi.Optimization(xla=False if quick else "auto")
-    trial = bi.AmortizedPosterior(sir, summary)
+    trial = bi.AmortizedPosterior(sir, *networks)
     trial.fit(
         steps=4 if quick else TRIAL_STEPS,
         epochs=2,
@@ -86,7 +88,7 @@ def fit(summary: Summary, seed: int, quick: bool) -> tuple[bi.AmortizedPosterior
         progress=False,
     )
     steps = 2 if quick else round(PROCESSOR_SECONDS / clock.seconds_per_step)
-    posterior = bi.AmortizedPosterior(sir, summary)
+    posterior = bi.AmortizedPosterior(sir, *networks)
     posterior.fit(
         steps=steps, batch_size=BATCH_SIZE, seed=seed, optimization=optimization, progress=False
     )
@@ -104,8 +106,8 @@ def main() -> None:
     rows = []
     for seed in SEEDS[:1] if quick else SEEDS:
         densities: dict[str, np.ndarray] = {}
-        for name, summary in networks().items():
-            posterior, seconds = fit(summary, seed, quick)
+        for name, own in networks().items():
+            posterior, seconds = fit(own, seed, quick)
             densities[name] = posterior.log_prob(truth, data)
             gained = densities[name] - densities["Conv + LSTM"]
             rows.append(

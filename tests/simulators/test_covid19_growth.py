@@ -11,10 +11,9 @@ from bayesinn.simulators.covid19_disease import compartments, daily_flows
 from bayesinn.simulators.covid19_growth import growth_of, log_size, transmission_of
 from bayesinn.simulators.covid19_options import LEAD_DAYS, Covid19Options
 from bayesinn.simulators.covid19_prior import covid19_prior
-from bayesinn.simulators.covid19_scoring import Covid19Scoring
+from bayesinn.simulators.covid19_scoring import Covid19WorkingModel
+from bayesinn.simulators.fisher_scoring.working_model import clip_to_prior
 from bayesinn.spaces.parameters import ParameterSpace
-from bayesinn.summaries import CountSeries, Frame
-from bayesinn.summaries.fitted.working_model import clip_to_prior
 
 OPTIONS = Covid19Options(regular_noise=True)
 DAY = 60
@@ -25,11 +24,11 @@ def from_prior(n: int, seed: int = 1) -> dict[str, tf.Tensor]:
     return {name: tf.cast(value, tf.float64) for name, value in draws.items()}
 
 
-def bound_summary() -> tuple[Covid19Scoring, ParameterSpace]:
-    summary = Covid19Scoring(CountSeries(8, hidden=(8,)), OPTIONS)
+def bound_model() -> tuple[Covid19WorkingModel, ParameterSpace]:
+    model = Covid19WorkingModel(options=OPTIONS)
     space = ParameterSpace(Prior(covid19_prior(OPTIONS)), seed=1)
-    summary.bind(space)
-    return summary, space
+    model.bind(space)
+    return model, space
 
 
 def vectors(space: ParameterSpace, n: int, seed: int = 1) -> tf.Tensor:
@@ -38,12 +37,12 @@ def vectors(space: ParameterSpace, n: int, seed: int = 1) -> tf.Tensor:
     )[0]
 
 
-def frames(summary: Covid19Scoring, fitted: tf.Tensor, information_fraction: float = 1.0) -> Frame:
-    """Frames as a fit gives them, with equal information on all elements."""
-    vector = summary.vector_of(summary.space.from_vector(fitted))
-    return Frame(
-        vector, tf.eye(vector.shape[-1]), tf.fill(vector.shape, information_fraction), vector
-    )
+def fit_at(
+    model: Covid19WorkingModel, fitted: tf.Tensor, information_fraction: float = 1.0
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Location and information fraction of a fit, with equal information on all elements."""
+    vector = model.vector_of(model.space.from_vector(fitted))
+    return vector, tf.fill(vector.shape, information_fraction)
 
 
 def test_the_model_grows_as_it_is_said_to() -> None:
@@ -72,31 +71,31 @@ def test_the_model_grows_as_it_is_said_to() -> None:
 
 @pytest.mark.parametrize("information_fraction", [0.5, 1.0])
 def test_compensation_is_undone_and_leaves_the_fit_as_it_is(information_fraction: float) -> None:
-    summary, space = bound_summary()
+    model, space = bound_model()
     vector, fitted = (vectors(space, 500, seed) for seed in (1, 2))
-    frame = frames(summary, fitted, information_fraction)
-    straight, log_det = summary.straighten(vector, frame)
+    fit = fit_at(model, fitted, information_fraction)
+    straight, log_det = model.straighten(vector, *fit)
     assert np.isfinite(straight).all()
-    back, log_det_back = summary.unstraighten(straight, frame)
+    back, log_det_back = model.unstraighten(straight, *fit)
     # At the ends of the range of an angle 2e-4.
     assert np.allclose(back, vector, atol=1e-3)
     assert np.allclose(log_det + log_det_back, 0.0, atol=1e-3)
     # Fits keep within this; at its ends, delta is off by 1.5e-4.
     fitted = clip_to_prior(fitted)
     assert np.allclose(
-        summary.straighten(fitted, frames(summary, fitted, information_fraction))[0], 0.0, atol=1e-3
+        model.straighten(fitted, *fit_at(model, fitted, information_fraction))[0], 0.0, atol=1e-3
     )
 
 
 def test_the_determinant_of_straightened_vectors() -> None:
-    summary, space = bound_summary()
+    model, space = bound_model()
     vector, fitted = (vectors(space, 20, seed) for seed in (1, 2))
     step = 1e-2
-    frame = frames(summary, fitted, 0.7)
+    fit = fit_at(model, fitted, 0.7)
 
     @tf.function(autograph=False)
     def straighten(vector: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        return summary.straighten(vector, frame)
+        return model.straighten(vector, *fit)
 
     def straightened(change: np.ndarray) -> np.ndarray:
         return straighten(vector + change.astype(np.float32))[0].numpy()
@@ -113,18 +112,18 @@ def test_the_determinant_of_straightened_vectors() -> None:
 
 
 def test_compensation_keeps_the_expected_counts() -> None:
-    summary, space = bound_summary()
+    model, space = bound_model()
     fitted = vectors(space, 300)
     # Parameters of the disease, none of which compensates.
     moved = np.isin(space.names, ("alpha", "beta", "gamma", "eta", "theta"))
     changed = fitted + 0.5 * moved.astype(np.float32)
 
     def counts(vector: tf.Tensor) -> np.ndarray:
-        mean = summary.mean(space.from_vector(vector))
+        mean = model.mean(space.from_vector(vector))
         return np.log(mean[:, LEAD_DAYS:] + 1.0)
 
     left_alone = np.abs(counts(changed) - counts(fitted)).mean(axis=1)
-    bent, _ = summary.unstraighten(changed - fitted, frames(summary, fitted))
+    bent, _ = model.unstraighten(changed - fitted, *fit_at(model, fitted))
     compensated = np.abs(counts(bent) - counts(fitted)).mean(axis=1)
     # 0.24, 0.25, 0.22 for seeds 1, 2, 3.
     assert np.median(compensated / left_alone) < 0.35
@@ -132,9 +131,9 @@ def test_compensation_keeps_the_expected_counts() -> None:
 
 @pytest.mark.parametrize("size", [1e2, 1e8])
 def test_offsets_that_overflow_become_numbers(size: float) -> None:
-    summary, space = bound_summary()
+    model, space = bound_model()
     fitted = vectors(space, 500)
     offset = size * tf.random.stateless_normal(fitted.shape, (1, 2))
-    bent, log_det = summary.unstraighten(offset, frames(summary, fitted))
+    bent, log_det = model.unstraighten(offset, *fit_at(model, fitted))
     assert np.isfinite(bent).all()
     assert np.isfinite(log_det).all()

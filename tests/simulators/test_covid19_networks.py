@@ -11,12 +11,14 @@ from scipy import stats
 
 from bayesinn.core.errors import InputError
 from bayesinn.simulation.prior import Prior
+from bayesinn.simulators.covid19_count_series import CountSeries
 from bayesinn.simulators.covid19_networks import lean_networks, recommended
 from bayesinn.simulators.covid19_options import Covid19Options
 from bayesinn.simulators.covid19_prior import covid19_prior
-from bayesinn.simulators.covid19_scoring import Covid19Scoring
+from bayesinn.simulators.covid19_scoring import Covid19WorkingModel
+from bayesinn.simulators.fisher_scoring import FisherScoring
 from bayesinn.spaces.parameters import ParameterSpace
-from bayesinn.summaries import MLP, ConvLSTM, CountSeries
+from bayesinn.summaries import MLP, ConvLSTM
 from tests.conftest import ROOT
 from tests.simulators.covid19_cases import MEDIANS, PUBLISHED, SERIES, rows_of
 
@@ -31,12 +33,13 @@ def test_networks_for_any_number_of_days() -> None:
     ):
         summaries, flow = lean_networks(options)
         summary = summaries[", ".join(options.series)]
-        assert isinstance(summary, Covid19Scoring) is fits
+        assert isinstance(summary, FisherScoring) is fits
         assert isinstance(summary.first if fits else summary, trunk)
-        summary.bind(ParameterSpace(Prior(covid19_prior(options)), seed=1))
-        result = summary(tf.ones((2, options.most_days, 3)))
-        features = result[0] if summary.frames else result
-        assert flow.log_prob(tf.zeros((2, len(covid19_prior(options)))), features).shape == (2,)
+        space = ParameterSpace(Prior(covid19_prior(options)), seed=1)
+        summary.bind(space)
+        flow.bind(space)
+        condition = summary(tf.ones((2, options.most_days, 3)))
+        assert flow.log_prob(tf.zeros((2, len(covid19_prior(options)))), condition).shape == (2,)
 
 
 def test_the_published_posterior_was_trained_as_recommended() -> None:
@@ -49,15 +52,15 @@ def test_the_published_posterior_was_trained_as_recommended() -> None:
 
 def test_fit_starts_from_the_best_noise_scales(draws) -> None:
     options = Covid19Options(regular_noise=True)
-    summary = Covid19Scoring(CountSeries(8, hidden=(8,)), options)
+    model = Covid19WorkingModel(options=options)
     rows = slice(0, 50)
     parameters = rows_of(draws, rows, np.float32)
-    values = summary.values(tf.stack([tf.constant(draws[name][rows]) for name in SERIES], axis=-1))
-    best = summary.profile(values, summary.mean(parameters), parameters)
+    values = model.values(tf.stack([tf.constant(draws[name][rows]) for name in SERIES], axis=-1))
+    best = model.profile(values, model.mean(parameters), parameters)
     assert all(best[name] is parameters[name] for name in MEDIANS if not name.startswith("sigma"))
 
     def log_likelihood(changed: dict[str, tf.Tensor]) -> np.ndarray:
-        mean, log_scale = summary.predict(changed)
+        mean, log_scale = model.predict(changed)
         return stats.t(4.0).logpdf((values - mean) * np.exp(-log_scale)) - log_scale.numpy()
 
     for name in ("sigma_I", "sigma_R", "sigma_D"):
@@ -70,15 +73,15 @@ def test_fit_starts_from_the_best_noise_scales(draws) -> None:
 
 def test_fitted_means_change_evenly_with_every_parameter(draws) -> None:
     options = Covid19Options(regular_noise=True)
-    summary = Covid19Scoring(CountSeries(8, hidden=(8,)), options)
+    model = Covid19WorkingModel(options=options)
     given = rows_of(draws, slice(0, 30))
     # Where neither change points nor ends of ramps are whole days, nothing bends.
-    given |= {name: tf.floor(given[name]) + 0.4 for name in summary.rounded}
-    base, base_scale = summary.predict(given)
+    given |= {name: tf.floor(given[name]) + 0.4 for name in model.rounded}
+    base, base_scale = model.predict(given)
     for name, value in given.items():
         slopes = []
         for step in (1e-4, 5e-5):
-            mean, log_scale = summary.predict({**given, name: value * (1.0 + step)})
+            mean, log_scale = model.predict({**given, name: value * (1.0 + step)})
             slopes.append(np.concatenate([mean - base, log_scale - base_scale], axis=-1) / step)
         size = np.abs(slopes[0]).max(axis=-1)
         # Parameters do nothing where there is no epidemic left to change.
@@ -97,9 +100,10 @@ def test_fit_explains_data_better_than_what_it_starts_from(draws) -> None:
     start = truth + 0.1 * tf.constant(np.random.default_rng(1).normal(size=truth.shape), tf.float32)
     densities = []
     for rounds in (1, 4):
-        summary = Covid19Scoring(CountSeries(8, hidden=(8,)), options, rounds=rounds)
+        model = Covid19WorkingModel(options=options)
+        summary = FisherScoring(model, CountSeries(8, hidden=(8,)), rounds=rounds)
         summary.bind(space)
-        found = summary.improve(summary.values(counts), start)
+        found = summary.improve(model.values(counts), start)
         densities.append(found.log_density.numpy())
     # Medians for seeds 1, 2, 3: 24, 18 and 19 nats; never less than 1.6.
     gains = densities[1] - densities[0]
@@ -123,4 +127,4 @@ def test_fit_explains_data_better_than_what_it_starts_from(draws) -> None:
 )
 def test_fit_needs_a_scale_that_does_not_vanish(options: Covid19Options) -> None:
     with pytest.raises(InputError, match="regular_noise=True, a fixed number of days"):
-        Covid19Scoring(CountSeries(), options)
+        Covid19WorkingModel(options=options)

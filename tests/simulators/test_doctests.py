@@ -12,10 +12,12 @@ OPTIONS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
 
 @pytest.mark.parametrize(
-    "name", [module.name for module in pkgutil.iter_modules(bayesinn.simulators.__path__)]
+    "name",
+    [
+        module.name
+        for module in pkgutil.walk_packages(bayesinn.simulators.__path__, "bayesinn.simulators.")
+    ],
 )
 def test_doctests(name):
-    failures, _ = doctest.testmod(
-        importlib.import_module(f"bayesinn.simulators.{name}"), optionflags=OPTIONS
-    )
+    failures, _ = doctest.testmod(importlib.import_module(name), optionflags=OPTIONS)
     assert failures == 0

@@ -12,14 +12,14 @@ import tensorflow_probability as tfp
 
 import bayesinn as bi
 from bayesinn.core.errors import InputError
+from bayesinn.simulators.covid19_count_series import CountSeries
+from bayesinn.simulators.covid19_multi_kernel_lstm import MultiKernelLSTM
 from bayesinn.simulators.gaussian import gaussian
 from bayesinn.summaries import (
     MLP,
     ConvLSTM,
-    CountSeries,
     DeepSet,
     Identity,
-    MultiKernelLSTM,
     SetTransformer,
     Summary,
 )

@@ -18,8 +18,8 @@ from bayesinn.training.step import TrainingModel
 from tests.helpers.fitting import equal, fit
 from tests.helpers.models import series
 from tests.helpers.shared_training import Interrupt
-from tests.summaries.test_scoring import linear as fitted_line
-from tests.summaries.working_models import Linear
+from tests.simulators.test_scoring import linear as fitted_line
+from tests.simulators.working_models import Linear, scoring
 from tests.truth.test_conjugate import exact_linear
 
 PRODUCTS = {"MatMul", "BatchMatMulV2", "Conv2D", "Conv2DBackpropInput", "Conv2DBackpropFilter"}
@@ -116,10 +116,10 @@ def test_layers_are_as_before_also_after_an_error() -> None:
     assert state() == before
 
 
-def test_the_estimate_that_a_frame_starts_from_is_exact() -> None:
-    summary = Linear(bi.summaries.MLP(8, (8,)), units=3, hidden=(8,))
+def test_what_is_trained_first_is_exact() -> None:
+    summary = scoring(Linear())
     posterior = fit(fitted_line, summary, steps=6, mixed_precision=True)
-    ours = posterior.model.network.framing[1]
+    ours = posterior.model.network.summaries["x"]
     with mixed_precision(posterior.model, True):
         policies = {
             name: {

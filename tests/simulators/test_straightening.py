@@ -11,24 +11,17 @@ import tensorflow as tf
 
 from bayesinn.core.errors import InputError
 from bayesinn.simulation.prior import Prior
+from bayesinn.simulators.fisher_scoring import WorkingModel
 from bayesinn.spaces.parameters import ParameterSpace
-from bayesinn.summaries import MLP, FisherScoring, Frame
-from bayesinn.summaries.fitted.fit import Fit
-from tests.summaries.working_models import SPACE, Circle, Ridge, tfd
-
-
-def frame_of(fit: Fit, rows: slice = slice(None)) -> Frame:
-    root = tf.cast(tf.linalg.cholesky(fit.covariance), tf.float32)
-    return Frame(
-        *(part[rows] for part in (fit.location, root, fit.information_fraction, fit.origin))
-    )
+from tests.simulators.working_models import SPACE, Circle, Ridge, scoring, tfd
 
 
 @pytest.mark.parametrize("straight", [True, False])
 def test_a_curved_ridge_is_straightened(straight: bool) -> None:
-    summary = Ridge(MLP(8, hidden=(8,)), units=3, hidden=(8,), rounds=8, degrees_of_freedom=1e7)
+    model = Ridge(degrees_of_freedom=1e7)
     if not straight:
-        summary.compensating = ()
+        model.compensating = ()
+    summary = scoring(model, rounds=8)
     summary.bind(SPACE)
     # Draws from the posterior of one observation, by weights; the level follows the slope closely.
     generator = np.random.default_rng(1)
@@ -39,10 +32,10 @@ def test_a_curved_ridge_is_straightened(straight: bool) -> None:
         {"slope": slope[kept].astype(np.float32), "level": level[kept].astype(np.float32)}
     )
     fit = summary.improve(tf.ones((1, 12)), tf.constant([[0.3, 0.3]]))
-    frame = frame_of(fit)
-    straightened, _ = summary.straighten(vector, frame)
-    assert np.allclose(summary.unstraighten(straightened, frame)[0], vector, atol=1e-5)
-    assert np.allclose(summary.straighten(fit.location, frame)[0], 0.0, atol=1e-5)
+    fitted = fit.location, fit.information_fraction
+    straightened, _ = model.straighten(vector, *fitted)
+    assert np.allclose(model.unstraighten(straightened, *fitted)[0], vector, atol=1e-5)
+    assert np.allclose(model.straighten(fit.location, *fitted)[0], 0.0, atol=1e-5)
     root = np.linalg.cholesky(fit.covariance[0])
     across = np.linalg.solve(root, straightened.numpy().T)[1]
     # Of seeds 1, 2, 3: 1.07, 1.07, 1.07; else 540, 540, 550.
@@ -56,11 +49,12 @@ def test_nothing_is_compensated_without_information() -> None:
 
     offsets = []
     for kind in (Ridge, Vague):
-        summary = kind(MLP(8, hidden=(8,)), units=3, hidden=(8,), rounds=8, degrees_of_freedom=1e7)
+        model = kind(degrees_of_freedom=1e7)
+        summary = scoring(model, rounds=8)
         summary.bind(SPACE)
         fit = summary.improve(tf.ones((1, 12)), tf.constant([[0.3, 0.3]]))
         vector = tf.constant([[2.0, 0.0]])
-        offset, _ = summary.straighten(vector, frame_of(fit))
+        offset, _ = model.straighten(vector, fit.location, fit.information_fraction)
         offsets.append((offset - (vector - fit.location)).numpy()[0])
     assert np.abs(offsets[0][1]) > 1.0
     assert np.abs(offsets[1]).max() < 1e-3
@@ -70,12 +64,13 @@ def test_the_posterior_of_an_angle_is_not_split() -> None:
     space = ParameterSpace(
         Prior({"angle": tfd.Uniform(-np.pi, np.pi), "other": tfd.Normal(0.0, 1.0)}), seed=1
     )
-    summary = Circle(MLP(8, hidden=(8,)), units=3, hidden=(8,), rounds=4, degrees_of_freedom=1e7)
+    model = Circle(degrees_of_freedom=1e7)
+    summary = scoring(model, rounds=4)
     summary.bind(space)
     truth = np.array([3.13, -3.13, 0.5], np.float32)
     x = np.stack([np.cos(truth), np.sin(truth)], axis=-1)
     fit = summary.improve(tf.constant(x), tf.zeros((3, 2)))
-    found = summary.parameters_of(fit.location)["angle"].numpy()
+    found = model.parameters_of(fit.location)["angle"].numpy()
     # The prior draws a little towards zero: 0.004.
     assert np.allclose(np.exp(1j * found), np.exp(1j * truth), atol=0.01)
     assert np.all(np.abs(found) <= np.pi)
@@ -84,9 +79,9 @@ def test_the_posterior_of_an_angle_is_not_split() -> None:
         angles = truth[row] + 0.1 * generator.normal(size=2_000).astype(np.float32)
         angles -= 2.0 * np.float32(np.pi) * np.round(angles / (2.0 * np.float32(np.pi)))
         vector, log_det_vector = space.to_vector({"angle": angles, "other": np.zeros_like(angles)})
-        frame = frame_of(fit, slice(row, row + 1))
-        offset, log_det = summary.straighten(vector, frame)
-        back, log_det_back = summary.unstraighten(offset, frame)
+        fitted = fit.location[row : row + 1], fit.information_fraction[row : row + 1]
+        offset, log_det = model.straighten(vector, *fitted)
+        back, log_det_back = model.unstraighten(offset, *fitted)
         assert np.allclose(space.from_vector(back)["angle"], angles, atol=1e-4)
         # Rounding errors at the ends of the range apart: 0.02 at worst.
         assert np.quantile(np.abs(log_det + log_det_back), 0.9) < 1e-3
@@ -117,7 +112,7 @@ def test_the_posterior_of_an_angle_is_not_split() -> None:
     ],
 )
 def test_priors_that_cant_be_straightened(
-    kind: type[FisherScoring], prior: dict[str, Any], message: str
+    kind: type[WorkingModel], prior: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(InputError, match=message):
-        kind(MLP(8)).bind(ParameterSpace(Prior(prior), seed=1))
+        kind().bind(ParameterSpace(Prior(prior), seed=1))

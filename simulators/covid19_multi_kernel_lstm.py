@@ -16,8 +16,8 @@ class MultiKernelLSTM(Summary):
     A layer has all kernel sizes at once.
 
     This is the summary network of OutbreakFlow. The LSTM sees every step and is slow;
-    :class:`ConvLSTM` with a stride takes a fraction of the time. ``units`` is also the size of the
-    LSTM's state.
+    :class:`~bayesinn.summaries.ConvLSTM` with a stride takes a fraction of the time. ``units`` is
+    also the size of the LSTM's state.
 
     Parameters
     ----------

@@ -1,44 +1,76 @@
 """A working model of data, its log density and its information."""
 
 import math
-from collections.abc import Mapping
+from dataclasses import dataclass
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from bayesinn.core.errors import InputError
+from bayesinn.core.validation import check_number
 from bayesinn.spaces.parameters import ParameterSpace
+
+from .straightening import Parameters, Straightening
 
 # In prior standard deviations: the largest distance of estimates from zero.
 _FURTHEST = 4.5
-# Radians in one unit of a fit's vector; near zero, a uniform prior's vector has the same unit.
-_RADIANS = math.pi**2 / math.sqrt(12.0)
-
-Parameters = Mapping[str, tf.Tensor]
 
 
-class WorkingModel:
+@dataclass(eq=False)
+class WorkingModel(Straightening):
     """Data, independent and Student-t given parameters, whose vector has a standard normal prior.
 
-    An author writes :meth:`mean` and :meth:`log_scale`, and if useful :meth:`values`,
-    :meth:`start`, :meth:`profile`. Parameters are (n, *event), vectors (n, d), values of the data
-    (n, k). Vectors of a fit are those of the space, but that angles (:attr:`periodic`) go on past
-    the ends of their range.
+    An author derives from this class and writes :meth:`mean` and :meth:`log_scale`, and if useful
+    :meth:`values`, :meth:`start`, :meth:`profile`. Where parameters compensate changes of others, a
+    posterior may be a thin, curved ridge: name them in :attr:`compensating` and write
+    :meth:`compensate`, and a flow sees one that is nearly straight. Name angles in
+    :attr:`periodic`: a flow sees the estimate in the centre, away from the ends of their range.
+    Parameters are (n, *event), vectors (n, d), values of the data (n, k). A class with options of
+    its own is a dataclass, as this one is, so that they are saved.
+
+    Parameters
+    ----------
+    degrees_of_freedom : float, of the Student-t distribution; 1e6 makes it normal
+
+    Examples
+    --------
+    >>> import tensorflow as tf
+    >>> class Decay(WorkingModel):
+    ...     def mean(self, parameters):
+    ...         return 100.0 * tf.exp(-parameters["rate"][:, None] * tf.range(20.0))
+    ...
+    ...     def log_scale(self, parameters, mean):
+    ...         return 0.5 * tf.math.log(mean + 1.0)
+    >>> Decay(degrees_of_freedom=1e6).mean({"rate": tf.ones(3)}).shape
+    TensorShape([3, 20])
     """
 
-    space: ParameterSpace
-    # See FisherScoring.
-    rounds: int
-    reuses: int
-    further: int
-    degrees_of_freedom: float
-    xla: bool
+    degrees_of_freedom: float = 4.0
 
-    #: Parameters that the simulator rounds to whole numbers: the data don't depend on their
-    #: fractions.
-    rounded: tuple[str, ...] = ()
-    #: Angles from -pi to pi with a nearly uniform prior; both ends are the same angle.
-    periodic: tuple[str, ...] = ()
+    def __post_init__(self) -> None:
+        check_number(
+            f"{type(self).__name__}, argument 'degrees_of_freedom'",
+            self.degrees_of_freedom,
+            above=0,
+            do="start from 4, or pass 1e6 for normal noise",
+        )
+
+    def bind(self, parameters: ParameterSpace) -> None:
+        """Receive the space of the parameters; an InputError refuses those that don't fit."""
+        compensating = {name for names in self.compensating for name in names}
+        unknown = sorted({*self.rounded, *self.periodic, *compensating} - set(parameters.names))
+        if unknown or parameters.discrete:
+            raise InputError(
+                type(self).__name__,
+                expected="continuous parameters, among them those that are rounded, periodic or "
+                "compensating",
+                got=f"integers {list(parameters.discrete)}, unknown names {unknown}",
+                do="give integers continuous priors, round within the simulator, and name them in "
+                "'rounded'",
+            )
+        self.check_priors(parameters)
+        self.space = parameters
 
     def mean(self, parameters: Parameters) -> tf.Tensor:
         """Return the mean of the data, (n, k), for parameters (n, *event).
@@ -74,33 +106,6 @@ class WorkingModel:
         steps are short.
         """
         return parameters
-
-    def parameters_of(self, vector: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Return parameters for the vectors of a fit."""
-        return {**self.space.from_vector(vector), **self.angles(vector)}
-
-    def vector_of(self, parameters: Parameters) -> tf.Tensor:
-        """Invert :meth:`parameters_of`."""
-        vector = self.space.to_vector(parameters)[0]
-        for name in self.periodic:
-            is_angle = self.space.elements_of((name,))
-            vector = tf.where(is_angle > 0.0, parameters[name][:, None] / _RADIANS, vector)
-        return vector
-
-    def wrap_angles(self, vector: tf.Tensor) -> tf.Tensor:
-        """Return vectors of a fit with angles between -pi and pi."""
-        for name, angle in self.angles(vector).items():
-            vector += (
-                (within_turn(angle) - angle)[:, None] / _RADIANS * self.space.elements_of((name,))
-            )
-        return vector
-
-    def angles(self, vector: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Return angles (n,) for the vectors of a fit, by name."""
-        return {
-            name: _RADIANS * tf.reduce_sum(vector * self.space.elements_of((name,)), axis=-1)
-            for name in self.periodic
-        }
 
     def predict(self, parameters: Parameters) -> tuple[tf.Tensor, tf.Tensor]:
         """Return mean and logarithm of the scale, each (n, k)."""
@@ -195,12 +200,6 @@ class WorkingModel:
         return math.sqrt((nu + 1.0) / (nu + 3.0)), math.sqrt(2.0 * nu / (nu + 3.0))
 
 
-def difference_points(vector: tf.Tensor, steps: np.ndarray) -> tf.Tensor:
-    """Return vectors (n, d), then these with one element changed at a time, ((1 + d) * n, d)."""
-    offsets = np.eye(1 + len(steps), len(steps), -1, np.float32) * steps
-    return tf.reshape(vector + offsets[:, None, :], (-1, len(steps)))
-
-
 def clip_to_prior(vector: tf.Tensor) -> tf.Tensor:
     """Return vectors no further from the prior's mean than is plausible."""
     return tf.clip_by_value(vector, -_FURTHEST, _FURTHEST)
@@ -209,8 +208,3 @@ def clip_to_prior(vector: tf.Tensor) -> tf.Tensor:
 def _by_candidate(count: int, *parts: tf.Tensor) -> list[tf.Tensor]:
     """Return rows of ``count`` candidates one after another, (count * n, k), as (count, n, k)."""
     return [tf.reshape(part, (count, -1, part.shape[-1])) for part in parts]
-
-
-def within_turn(angle: tf.Tensor) -> tf.Tensor:
-    """Return the same angle between -pi and pi."""
-    return angle - 2.0 * math.pi * tf.round(angle / (2.0 * math.pi))

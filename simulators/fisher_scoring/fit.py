@@ -11,8 +11,8 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from bayesinn.summaries.fitted.straightening import Straightening
-from bayesinn.summaries.fitted.working_model import difference_points
+from .straightening import difference_points
+from .working_model import WorkingModel
 
 # Added to the diagonal of the information matrix, in turn.
 _DAMPINGS = np.array((0.0, 3.0, 30.0, 300.0, 3000.0))
@@ -29,12 +29,22 @@ _ENDED = 0.1
 _SHARES = 8
 
 
+class Rounds(NamedTuple):
+    """How long a fit goes on; see :class:`~bayesinn.simulators.fisher_scoring.FisherScoring`."""
+
+    rounds: int = 1
+    reuses: int = 0
+    further: int = 0
+    xla: bool = True
+
+
 class Fit(NamedTuple):
     """The result of scoring, with vectors (n, d)."""
 
     origin: tf.Tensor
     location: tf.Tensor
-    information_fraction: tf.Tensor  # as in Frame
+    # share of the information on each element that comes from the data, given the others
+    information_fraction: tf.Tensor
     # of the covariance of straightened vectors, as tfp.math.fill_triangular reads it
     triangle: tf.Tensor
     step: tf.Tensor  # that would come next, without damping
@@ -49,11 +59,13 @@ class Fit(NamedTuple):
         )
 
 
-def improve(model: Straightening, values: tf.Tensor, origin: tf.Tensor, training: bool) -> Fit:
+def improve(
+    model: WorkingModel, effort: Rounds, values: tf.Tensor, origin: tf.Tensor, training: bool
+) -> Fit:
     """Improve vectors by scoring; where nothing fits, return the start and the prior's covariance.
 
     Most fits end after a few rounds, some need many. Further rounds are only for those that
-    improved in their last one. In training, there are at most ``model.further`` of them, each for
+    improved in their last one. In training, there are at most ``effort.further`` of them, each for
     the eighth of the rows that improved most; otherwise a fit does not depend on the other rows,
     and has as many as it needs, up to that number.
     """
@@ -67,7 +79,7 @@ def improve(model: Straightening, values: tf.Tensor, origin: tf.Tensor, training
         # Each is traced once, wherever it is used. Loops over time are many times faster with XLA,
         # which compiles each number of rows anew: it is always the same in training. Compiled
         # together, parameters and predictions would be computed again wherever they are used.
-        return tf.function(part, jit_compile=(training and model.xla) or None, autograph=False)
+        return tf.function(part, jit_compile=(training and effort.xla) or None, autograph=False)
 
     parameters_of = compiled(model.parameters_of)
     predict = compiled(model.predict)
@@ -94,7 +106,7 @@ def improve(model: Straightening, values: tf.Tensor, origin: tf.Tensor, training
             return _best(*evaluate(values, candidates))
 
         vector, _, log_density = _repeated(
-            one_step, (vector, residuals, vector[:, 0]), 1 + model.reuses
+            one_step, (vector, residuals, vector[:, 0]), 1 + effort.reuses
         )
         return vector, log_density
 
@@ -123,13 +135,13 @@ def improve(model: Straightening, values: tf.Tensor, origin: tf.Tensor, training
     vector = origin = tf.where(usable[:, None], begun, origin)
     # The first round has no density to compare with: all improve.
     state = vector, tf.fill(tf.shape(vector)[:1], vector.dtype.min), vector[:, 0]
-    state = _repeated(for_all, state, model.rounds)
-    if model.further:
+    state = _repeated(for_all, state, effort.rounds)
+    if effort.further:
         state = tf.while_loop(
             lambda *state: tf.reduce_any(state[2] > 0.0),
             for_some,
-            (*state, tf.fill(tf.shape(vector)[:1], model.further)),
-            maximum_iterations=model.further if training else None,
+            (*state, tf.fill(tf.shape(vector)[:1], effort.further)),
+            maximum_iterations=effort.further if training else None,
         )
     vector, log_density = state[:2]
     # The last derivatives are for the covariance.

@@ -13,12 +13,23 @@ import tensorflow as tf
 import bayesinn as bi
 from bayesinn.bijections import Coupling
 from bayesinn.core.errors import InputError
-from bayesinn.flows import Flow, InvertibleFlow
+from bayesinn.flows import Flow, Framed, InvertibleFlow
 from bayesinn.simulation.prior import Prior
+from bayesinn.simulators.fisher_scoring import FisherScoring, Straightened
 from bayesinn.spaces.parameters import ParameterSpace
 from bayesinn.summaries import MLP
 from bayesinn.testing import check_summary
-from tests.summaries.working_models import DESIGN, SPACE, Bent, Linear, Whole, data, summarise, tfd
+from tests.simulators.working_models import (
+    DESIGN,
+    SPACE,
+    Bent,
+    Linear,
+    Whole,
+    data,
+    scoring,
+    summarise,
+    tfd,
+)
 
 
 class OneScale(Linear):
@@ -34,48 +45,69 @@ class Misnamed(Linear):
 
 def test_contract() -> None:
 
-    def make() -> Bent:
-        return Bent(MLP(4, hidden=(8,)), units=3, hidden=(8,), further=2)
+    def make() -> FisherScoring:
+        return FisherScoring(Bent(), MLP(4, hidden=(8,)), units=3, hidden=(8,), further=2)
 
     check_summary(make, (12,), masks=False, parameters=SPACE)
 
 
 def test_parameters_must_be_known() -> None:
     with pytest.raises(InputError, match="bind"):
-        Linear(MLP(8))(tf.constant(data()))
+        scoring(Linear())(tf.constant(data()))
     with pytest.raises(InputError, match=r"unknown names \['height'\]"):
-        Misnamed(MLP(8)).bind(SPACE)
+        scoring(Misnamed()).bind(SPACE)
     with pytest.raises(InputError, match="integers \\['k'\\]"):
-        Linear(MLP(8)).bind(ParameterSpace(Prior({"k": tfd.Poisson(4.0)}), seed=1))
+        scoring(Linear()).bind(ParameterSpace(Prior({"k": tfd.Poisson(4.0)}), seed=1))
 
 
 def test_predictions_must_be_as_many_as_data() -> None:
     with pytest.raises(InputError, match=r"shapes \(1, 12\) and \(1, 1\)"):
-        summarise(OneScale, data())
+        summarise(OneScale(), data())
     with pytest.raises(InputError, match=r"shape \(n, 5\)"):
-        summarise(Linear, data()[:, :5])
+        summarise(Linear(), data()[:, :5])
 
 
-@pytest.mark.parametrize(
-    "wrong", [{"rounds": 0}, {"degrees_of_freedom": 0.0}, {"reuses": -1}, {"further": -1}]
-)
-def test_wrong_options(wrong: dict[str, float]) -> None:
-    with pytest.raises(InputError, match=r"Linear, argument|one round or more"):
-        Linear(MLP(8), **wrong)
+@pytest.mark.parametrize("wrong", [{"rounds": 0}, {"reuses": -1}, {"further": -1}])
+def test_wrong_options(wrong: dict[str, int]) -> None:
+    with pytest.raises(InputError, match=r"FisherScoring, argument|one round or more"):
+        scoring(Linear(), **wrong)
+
+
+def test_wrong_degrees_of_freedom() -> None:
+    with pytest.raises(InputError, match=r"Linear, argument 'degrees_of_freedom'"):
+        Linear(degrees_of_freedom=0.0)
 
 
 def test_all_but_the_first_estimate_comes_from_the_fit(monkeypatch: pytest.MonkeyPatch) -> None:
-    summary = Linear(MLP(8, hidden=(8,)), units=3, hidden=(8,))
+    summary = scoring(Linear())
     summary.bind(SPACE)
     x = tf.constant(data())
     fit = summary.improve(x, tf.zeros((len(x), 2)))
     monkeypatch.setitem(summary.__dict__, "improve", lambda *_: fit)
-    features, frame = summary(x)
-    others, other_frame = summary(x[::-1])
-    np.testing.assert_array_equal(others, features)
-    for name in ("location", "root", "information_fraction"):
-        np.testing.assert_array_equal(getattr(other_frame, name), getattr(frame, name))
-    assert not np.allclose(other_frame.estimate, frame.estimate)
+    entries = summary(x)
+    others = summary(x[::-1])
+    for name in ("features", "location", "root", "information_fraction"):
+        np.testing.assert_array_equal(others[name], entries[name])
+    assert not np.allclose(others["estimate"], entries["estimate"])
+
+
+def test_an_own_loss_trains_the_estimate() -> None:
+    summary = scoring(Linear())
+    estimate = tf.Variable([[0.0, 1.0]])
+    with tf.GradientTape() as tape:
+        loss = summary.auxiliary_loss(
+            tf.constant([[1.0, 3.0]]), tf.zeros((1, 12)), {"estimate": tf.identity(estimate)}
+        )
+    # The gradient of half the squared distance.
+    assert tape.gradient(loss, estimate).numpy().tolist() == [[-1.0, -2.0]]
+    far = {"estimate": tf.constant([[1e3, 1e30]])}
+    assert summary.auxiliary_loss(tf.zeros((1, 2)), tf.zeros((1, 12)), far).numpy() == [0.0]
+
+
+def test_everything_a_fit_gives_is_compared() -> None:
+    condition = {"estimate": tf.zeros((2, 3)), "root": tf.eye(3, batch_shape=[2])}
+    estimate, root = scoring(Linear()).compared(condition)
+    assert (estimate.shape, root.shape) == ((2, 3), (2, 6))
 
 
 PRIOR = {"slope": tfd.Normal(0.0, 1.0), "level": tfd.Normal(0.0, 1.0)}
@@ -87,27 +119,15 @@ def linear(parameters: dict[str, tf.Tensor], seed: tf.Tensor) -> dict[str, tf.Te
     return {"x": mean + 2.0 * tf.random.stateless_normal(tf.shape(mean), seed)}
 
 
-@bi.simulator(prior=PRIOR)
-def two_observables(parameters: dict[str, tf.Tensor], seed: tf.Tensor) -> dict[str, tf.Tensor]:
-    mean = tf.stack([parameters["slope"], parameters["level"]], axis=-1) @ DESIGN
-    return {
-        "other": parameters["slope"][:, None],
-        "x": mean + tf.random.stateless_normal(tf.shape(mean), seed),
-    }
-
-
-def test_the_summary_with_a_frame_comes_first() -> None:
-    posterior = bi.AmortizedPosterior(two_observables, {"x": Linear(MLP(8))}, flow())
-    assert list(posterior.summaries) == ["x", "other"]
-
-
 def flow() -> Flow:
     return InvertibleFlow(Coupling(hidden=(8,)))
 
 
 def train(seed: int = 1, **options: object) -> bi.AmortizedPosterior:
     posterior = bi.AmortizedPosterior(
-        linear, Whole(MLP(8, hidden=(16,)), units=3, hidden=(16,), further=2), flow()
+        linear,
+        FisherScoring(Whole(), MLP(8, hidden=(16,)), units=3, hidden=(16,), further=2),
+        Straightened(flow(), Whole()),
     )
     return posterior.fit(
         **{"steps": 300, "batch_size": 64, "seed": seed, "progress": False, **options}
@@ -149,17 +169,19 @@ def test_data_stay_in_single_precision_where_networks_are_in_half() -> None:
     x = data(5)
     keras.config.set_dtype_policy("mixed_float16")
     try:
-        summarise(Watches, x)
+        summarise(Watches(), x)
     finally:
         keras.config.set_dtype_policy(policy)
     assert np.array_equal(seen[-1], x)
 
 
-def test_one_frame_is_enough() -> None:
+def test_one_fit_is_enough() -> None:
     @bi.simulator(prior=PRIOR)
     def twins(parameters: dict[str, tf.Tensor], seed: tf.Tensor) -> dict[str, tf.Tensor]:
         x = linear(parameters, seed)["x"]
         return {"x": x, "y": x}
 
-    with pytest.raises(InputError, match="at most one summary with a frame"):
-        bi.AmortizedPosterior(twins, {"x": Linear(MLP(8)), "y": Linear(MLP(8))}, flow())
+    networks = {"x": scoring(Linear()), "y": scoring(Linear())}
+    posterior = bi.AmortizedPosterior(twins, networks, Framed(flow()))
+    with pytest.raises(InputError, match="entries that no other summary returns"):
+        posterior.fit(steps=2, batch_size=16, seed=1, progress=False)

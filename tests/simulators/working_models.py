@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
 from bayesinn.simulation.prior import Prior
+from bayesinn.simulators.fisher_scoring import FisherScoring, WorkingModel
 from bayesinn.spaces.parameters import ParameterSpace
-from bayesinn.summaries import MLP, FisherScoring
+from bayesinn.summaries import MLP
 
 tfd = tfp.distributions
 
@@ -21,7 +23,7 @@ SPACE = ParameterSpace(
 )
 
 
-class Linear(FisherScoring):
+class Linear(WorkingModel):
     """Data are a linear function of two parameters, with noise of standard deviation 2."""
 
     def mean(self, parameters: Mapping[str, tf.Tensor]) -> tf.Tensor:
@@ -66,7 +68,7 @@ class Ridge(Linear):
         return {"level": fitted["level"] + fitted["slope"] ** 2 - parameters["slope"] ** 2}, {}
 
 
-class Circle(FisherScoring):
+class Circle(WorkingModel):
     """The data depend on an angle, but not on how many turns."""
 
     periodic = ("angle",)
@@ -82,19 +84,24 @@ class Circle(FisherScoring):
         return {**parameters, "angle": tf.atan2(values[:, 1], values[:, 0]) + 0.5}
 
 
+def scoring(model: WorkingModel, **options: Any) -> FisherScoring:
+    """A small summary that fits a model."""
+    return FisherScoring(model, MLP(8, hidden=(8,)), **{"units": 3, "hidden": (8,), **options})
+
+
 def summarise(
-    kind: type[FisherScoring], x: np.ndarray, **options: float
+    model: WorkingModel, x: np.ndarray, **options: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """First estimate, improved one and its sd, each (n, 2), without the network's share of sd."""
-    summary = kind(MLP(8, hidden=(8,)), units=3, hidden=(8,), **options)
+    summary = scoring(model, **options)
     summary.bind(SPACE)
     summary(tf.constant(x))
     # All biases of the last layer are zero when new; a kernel of zeros leaves only what they say.
     kernel, bias = summary.network.layers[-1].get_weights()
     summary.network.layers[-1].set_weights([0.0 * kernel, bias - 20.0])
-    features, frame = summary(tf.constant(x))
+    entries = {name: value.numpy() for name, value in summary(tf.constant(x)).items()}
     # After location and information fraction.
-    return frame.estimate.numpy(), frame.location.numpy(), np.exp(features.numpy()[:, 4:6])
+    return entries["estimate"], entries["location"], np.exp(entries["features"][:, 4:6])
 
 
 def data(n: int = 50) -> np.ndarray:
