@@ -1,4 +1,4 @@
-"""What a user writes to extend the library: bijections, a summary, flows of three abilities, a diagnostic, a trainable.
+"""What a user writes to extend the library: bijections, summaries, flows, a diagnostic, a trainable.
 
 Each is one class or function of at most 40 lines. It trains, is saved and loaded in a fresh
 process, is diagnosed and reported, and the library knows nothing of it.
@@ -73,6 +73,42 @@ class Moments(Summary):
     def call(self, x: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
         mean, variance = tf.nn.moments(x, axes=[1])
         return self.dense(tf.stack([mean, 0.5 * tf.math.log(variance + 1e-3)], axis=-1))
+
+
+class WithMap(Summary):
+    """A vector, and a map of the data with channels for each element."""
+
+    shapes = ("(n, elements)",)
+    masks = False
+
+    def __init__(self, channels: int = 4) -> None:
+        super().__init__()
+        self.convolution = keras.layers.Conv1D(channels, 3, padding="same", activation="silu")
+        self.dense = keras.layers.Dense(channels)
+
+    def call(self, x: tf.Tensor, mask: tf.Tensor | None = None) -> dict[str, tf.Tensor]:
+        cells = self.convolution(x[..., None])
+        return {"features": self.dense(tf.reduce_mean(cells, axis=1)), "map": cells}
+
+
+class ShiftByMap(Bijection):
+    """Shift vectors by a linear function of all cells of a map."""
+
+    reads = "map"
+
+    def build(self, event_shape, condition_shape=None) -> None:
+        super().build(event_shape, condition_shape)
+        shape = (*condition_shape, *event_shape)
+        self.slope = self.add_weight(shape=shape, initializer="zeros", name="slope")
+
+    def forward(self, x: tf.Tensor, condition: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        return x + self._shift(condition), tf.zeros_like(x[:, 0])
+
+    def inverse(self, z: tf.Tensor, condition: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        return z - self._shift(condition), tf.zeros_like(z[:, 0])
+
+    def _shift(self, cells: tf.Tensor) -> tf.Tensor:
+        return tf.tensordot(cells, tf.convert_to_tensor(self.slope), axes=2)
 
 
 class ConditionalGaussian(Flow):
@@ -191,6 +227,10 @@ class Regression(Trainable):
 OWN = {
     "bijection": {"flow": InvertibleFlow(Chain([Shift(), Coupling(hidden=(8,))]))},
     "summary": {"summary": Moments()},
+    "condition with a map": {
+        "flow": InvertibleFlow(Chain([ShiftByMap(), Coupling(hidden=(8,))], reversible=True)),
+        "summary": WithMap(),
+    },
     "flow": {"flow": ConditionalGaussian(), "summary": bi.summaries.MLP(4, hidden=(16,))},
     "flow without density": {"flow": Generator(), "summary": bi.summaries.MLP(4, hidden=(16,))},
     "flow with a costly density": {
@@ -209,7 +249,18 @@ np.savez(sys.argv[2], **posterior.sample({"x": np.linspace(-1.0, 1.0, 10)}, draw
 
 
 @pytest.mark.parametrize(
-    "kind", [Shift, Moments, ConditionalGaussian, Generator, ScaleMixture, Bias, Regression]
+    "kind",
+    [
+        Shift,
+        Moments,
+        WithMap,
+        ShiftByMap,
+        ConditionalGaussian,
+        Generator,
+        ScaleMixture,
+        Bias,
+        Regression,
+    ],
 )
 def test_extensions_are_short(kind: type) -> None:
     assert len(inspect.getsource(kind).splitlines()) <= 40
@@ -218,6 +269,7 @@ def test_extensions_are_short(kind: type) -> None:
 def test_contracts_hold() -> None:
     check_bijection(Shift)
     check_summary(Moments, (10,), masks=False)
+    check_summary(WithMap, (10,), masks=False)
 
 
 @pytest.fixture(scope="module")
@@ -288,6 +340,19 @@ def test_densities_are_what_the_flow_declares(trained) -> None:
         else:
             with pytest.raises(InputError, match="a flow with a density"):
                 posterior.log_prob(draws, data)
+
+
+def test_an_entry_reaches_the_bijection_that_reads_it(trained) -> None:
+    flow = trained["condition with a map"].model.network.flow
+    assert flow.chain.condition_shape == {"features": (4,), "map": (10, 4)}
+    assert flow.chain.bijections[0].condition_shape == (10, 4)
+    assert flow.chain.bijections[1].condition_shape == (4,)
+    # Near the centre of the prior, the loss has a gradient for each cell.
+    assert np.abs(flow.chain.bijections[0].slope.numpy()).min() > 0.0
+    with pytest.raises(InputError, match="Condition, entry 'map'"):
+        bi.AmortizedPosterior(
+            sample_of_ten, flow=InvertibleFlow(ShiftByMap()), summary=Moments()
+        ).fit(steps=2, batch_size=16, seed=1, progress=False)
 
 
 class Mute(ConditionalGaussian):
