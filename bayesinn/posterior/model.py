@@ -125,7 +125,9 @@ class _AuxiliaryLoss(Trainable):
 
     def loss(self, batch: Batch, seed: tf.Tensor, progress: tf.Tensor, training: bool) -> tf.Tensor:
         (vector, inputs, _), log_det = self.model.prepare(batch, seed)
-        return self.model.network.auxiliary_loss(vector, inputs) - log_det
+        loss = self.model.network.auxiliary_loss(vector, inputs)
+        assert loss is not None
+        return loss - log_det
 
 
 class _Layers(keras.layers.Layer):
