@@ -74,15 +74,14 @@ def check_head(subject: str, manifest: dict[str, Any], kind: str) -> None:
     """Raise unless a manifest is of a kind of model and of a format that can be read."""
     version = manifest["format"]
     writer = manifest["bayesinn"]
-    if type(version) is not int or not 1 <= version <= FORMAT:
+    if type(version) is not int or version != FORMAT:
         raise SavedPosteriorError(
             subject,
-            expected=f"format {FORMAT} or older, which bayesinn {__version__} reads",
+            expected=f"format {FORMAT}, which bayesinn {__version__} reads",
             got=f"format {version!r}, written by bayesinn {writer}",
             do=f"install the bayesinn that wrote it: pip install 'bayesinn=={writer}'",
         )
-    # Format 1 gave posteriors no kind.
-    found = manifest.get("kind", "AmortizedPosterior")
+    found = manifest.get("kind")
     if found != kind:
         do = f"load it with {'bayesinn' if found == 'AmortizedPosterior' else found}.load(folder)"
         raise SavedPosteriorError(

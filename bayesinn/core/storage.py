@@ -17,7 +17,7 @@ import json
 import os
 import re
 import stat
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -113,13 +113,11 @@ def read_model(
     folder: str | Path,
     kind: str,
     schema: Mapping[str, Any],
-    upgrade: Callable[[dict[str, Any]], dict[str, Any]],
 ) -> SavedModel:
     """Read the model of a class ``kind`` in a folder, its arrays later, once shapes are known.
 
-    ``upgrade`` rewrites a manifest of format 1; for ``schema`` see
-    :func:`bayesinn.core.manifest.check_entry`. A SavedPosteriorError says if there is no such
-    model, or it is damaged, or of a format that is not known here.
+    For ``schema`` see :func:`bayesinn.core.manifest.check_entry`. A SavedPosteriorError says if
+    there is no such model, or it is damaged, or of a format that is not known here.
     """
     folder = check_path("Argument 'folder'", folder, "posterior")
     subject = f"Manifest {str(folder / 'manifest.json')!r}"
@@ -136,9 +134,6 @@ def read_model(
                 "other bytes than were saved with manifest.json" if exists else "no weights.h5"
             )
         file = h5py.File(io.BytesIO(data), "r")
-    if manifest["format"] < FORMAT:
-        with explained(subject, f"a manifest of format {manifest['format']}"):
-            manifest = upgrade(manifest)
     check_entry(subject, "", manifest, schema)
     return SavedModel(folder, manifest, file)
 
@@ -191,17 +186,12 @@ def _explained_weights(folder: Path) -> AbstractContextManager[None]:
 
 
 def _read_weights(folder: Path, manifest: Mapping[str, Any]) -> bytes | None:
-    """Return the weights with the manifest's fingerprint; None when they are not there.
-
-    Format 1 had none.
-    """
-    fingerprint = manifest.get("fingerprint") if manifest["format"] == FORMAT else None
-    for name in (
-        ("weights.h5",) if manifest["format"] < FORMAT else (_staged(fingerprint), "weights.h5")
-    ):
+    """Return the weights with the manifest's fingerprint; None when they are not there."""
+    fingerprint = manifest.get("fingerprint")
+    for name in (_staged(fingerprint), "weights.h5"):
         with contextlib.suppress(FileNotFoundError):
             data = (folder / name).read_bytes() if (folder / name).is_file() else b""
-            if data and fingerprint in (None, hashlib.sha256(data).hexdigest()):
+            if data and fingerprint == hashlib.sha256(data).hexdigest():
                 return data
     return None
 

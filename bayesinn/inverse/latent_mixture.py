@@ -20,7 +20,6 @@ from bayesinn.flows import coupling
 from bayesinn.inverse.class_normal import ClassNormal
 from bayesinn.inverse.labelled_data import Label, class_indices, split_labelled
 from bayesinn.inverse.mixture_network import MixtureModel, MixtureNetwork, standardisation
-from bayesinn.posterior import format1
 from bayesinn.spaces.data import Scaling
 from bayesinn.training.fit import fit_arrays
 from bayesinn.training.settings import Checkpoint, Optimization
@@ -242,7 +241,7 @@ class LatentMixture:
 
         It gives equal results.
         """
-        saved = read_model(folder, "LatentMixture", _SAVED, format1.rewrite)
+        saved = read_model(folder, "LatentMixture", _SAVED)
         entries = saved.entries
         scaling = Scaling(
             None, *(saved.array(f"data/{part}", (None,)) for part in ("mean", "scale"))

@@ -11,7 +11,7 @@ from bayesinn.core.configuration import building, rebuild, registered_class
 from bayesinn.core.errors import SavedPosteriorError
 from bayesinn.core.storage import SavedModel, read_model
 from bayesinn.core.validation import check_flag, check_type
-from bayesinn.posterior import format1, moved
+from bayesinn.posterior import moved
 from bayesinn.posterior.amortized import AmortizedPosterior
 from bayesinn.posterior.building import build_model
 from bayesinn.posterior.evaluator import Evaluator
@@ -85,7 +85,7 @@ def load(
             "a Simulator",
             "pass what @bi.simulator decorates",
         )
-    saved = read_model(folder, KIND, _SCHEMA, format1.rewrite)
+    saved = read_model(folder, KIND, _SCHEMA)
     simulator = simulator or find(saved.entries["simulator"], trust_source)
     identity.check(saved.entries, simulator, _OWNER, check_simulator)
     with saved.explained("network", "networks that this version can build"), building():

@@ -52,7 +52,7 @@ def write(folder: Path, number: float) -> Path:
 
 
 def read(folder: Path) -> float:
-    saved = read_model(folder, "Toy", SCHEMA, dict)
+    saved = read_model(folder, "Toy", SCHEMA)
     built = network(0.0)
     saved.assign(built)
     mean = saved.array("data/mean", (None,), "float64")
@@ -79,7 +79,7 @@ def refusal(folder: Path) -> str:
 
 def test_what_is_written_is_read(folder: Path) -> None:
     assert names(folder) == FILES
-    saved = read_model(folder, "Toy", SCHEMA, dict)
+    saved = read_model(folder, "Toy", SCHEMA)
     assert {key: saved.entries[key] for key in ENTRIES} == ENTRIES
     assert saved.entries["fingerprint"] == sha256((folder / "weights.h5").read_bytes()).hexdigest()
     assert read(folder) == 1.0
@@ -381,7 +381,7 @@ def test_a_folder_that_is_a_file_is_explained(tmp_path) -> None:
         with pytest.raises(SavedPosteriorError, match="choose another folder"):
             write(place, 1.0)
     with pytest.raises(InputError, match="a path"):
-        read_model(None, "Toy", SCHEMA, dict)
+        read_model(None, "Toy", SCHEMA)
 
 
 def test_the_home_directory_is_known(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:

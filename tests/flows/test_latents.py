@@ -13,7 +13,6 @@ from bayesinn.core.errors import InputError
 from bayesinn.core.seeds import seeded_initial_weights
 from bayesinn.flows.latents import GaussianMixture, Latent, Normal, StudentT
 from bayesinn.flows.latents.gaussian_mixture import floored, unfloored
-from bayesinn.posterior.format1 import rewrite_network
 
 
 def test_student_t_against_scipy() -> None:
@@ -195,16 +194,6 @@ def test_mixture_is_learned() -> None:
     np.testing.assert_allclose(
         np.sort(tf.nn.softmax(latent.logits.value)), sorted(WEIGHTS), atol=0.02
     )
-
-
-def test_saved_posteriors_find_latents_by_their_old_path() -> None:
-    description = {
-        "class": "bayesinn.flows.latents:StudentT",
-        "arguments": {"degrees_of_freedom": 7.0},
-    }
-    description = rewrite_network(description)
-    assert repr(rebuild(description)) == "StudentT(degrees_of_freedom=7.0)"
-    assert describe(rebuild(description))["class"] == "flows.StudentT"
 
 
 def test_bad_arguments_are_explained() -> None:
