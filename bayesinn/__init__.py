@@ -31,9 +31,13 @@ if TYPE_CHECKING:
     )
     from bayesinn.core.labels import Labels
     from bayesinn.diagnostics import compare
+    from bayesinn.estimators.estimator import Estimator
+    from bayesinn.estimators.loading import load
+    from bayesinn.estimators.streaming import Stream
     from bayesinn.posterior.amortized import AmortizedPosterior
-    from bayesinn.posterior.loading import load
-    from bayesinn.posterior.streaming import Stream
+    from bayesinn.posterior.ensemble import Ensemble
+    from bayesinn.posterior.posterior import Posterior
+    from bayesinn.posterior.sampled import SampledPosterior
     from bayesinn.simulation.bank import Bank, open_bank
     from bayesinn.simulation.command import command_simulator
     from bayesinn.simulation.recommended import Recommended
@@ -41,6 +45,7 @@ if TYPE_CHECKING:
     from bayesinn.simulation.simulate import simulate
     from bayesinn.simulation.simulator import Simulator, simulator
     from bayesinn.training.settings import Checkpoint, Optimization
+    from bayesinn.training.trainable import Trainable
     from bayesinn.workflow.advise import advise
     from bayesinn.workflow.check import Check
     from bayesinn.workflow.checks import register_check
@@ -54,19 +59,24 @@ _NAMES = {
     "Bank": "bayesinn.simulation.bank",
     "Check": "bayesinn.workflow.check",
     "Checkpoint": "bayesinn.training.settings",
+    "Ensemble": "bayesinn.posterior.ensemble",
+    "Estimator": "bayesinn.estimators.estimator",
     "Labels": "bayesinn.core.labels",
     "Optimization": "bayesinn.training.settings",
+    "Posterior": "bayesinn.posterior.posterior",
     "Recommended": "bayesinn.simulation.recommended",
+    "SampledPosterior": "bayesinn.posterior.sampled",
     "Simulator": "bayesinn.simulation.simulator",
-    "Stream": "bayesinn.posterior.streaming",
+    "Stream": "bayesinn.estimators.streaming",
     "Tolerances": "bayesinn.workflow.tolerances",
+    "Trainable": "bayesinn.training.trainable",
     "advise": "bayesinn.workflow.advise",
     "available": "bayesinn.simulation.registry",
     "command_simulator": "bayesinn.simulation.command",
     "compare": "bayesinn.diagnostics",
     "diagnose": "bayesinn.workflow.diagnosing",
     "get": "bayesinn.simulation.registry",
-    "load": "bayesinn.posterior.loading",
+    "load": "bayesinn.estimators.loading",
     "misspecification": "bayesinn.workflow.diagnosing",
     "open_bank": "bayesinn.simulation.bank",
     "register": "bayesinn.simulation.registry",
@@ -82,12 +92,17 @@ __all__ = [
     "Bank",
     "Check",
     "Checkpoint",
+    "Ensemble",
+    "Estimator",
     "Labels",
     "Optimization",
+    "Posterior",
     "Recommended",
+    "SampledPosterior",
     "Simulator",
     "Stream",
     "Tolerances",
+    "Trainable",
     "__version__",
     "advise",
     "available",

@@ -29,8 +29,9 @@ import tensorflow_probability as tfp
 
 import bayesinn as bi
 from bayesinn import bijections, flows
+from bayesinn.estimators.fitting import new_model
+from bayesinn.estimators.training_data import draw_pilot
 from bayesinn.posterior.amortized import AmortizedPosterior
-from bayesinn.posterior.building import new_model
 from bayesinn.training.settings import TrainingSettings
 from bayesinn.training.sources import GraphSource
 from bayesinn.training.step import TrainingModel
@@ -74,7 +75,7 @@ class Runner:
     def __init__(self, make: Callable[[], flows.Flow], dimension: int, steps_per_call: int) -> None:
         posterior = AmortizedPosterior(noisy_copy(dimension), bi.summaries.Identity(), make())
         settings = TrainingSettings(100_000, 1_000, BATCH, SEED, 1e-3, 1.0, 0.999, None, "auto")
-        trainable, _ = new_model(posterior.simulator, posterior.summaries, posterior.flow, SEED)
+        trainable = new_model(posterior, draw_pilot(posterior.simulator, SEED), SEED)
         self.model = TrainingModel(trainable, GraphSource(posterior.simulator, settings), settings)
         self.model.compile(optimizer="adam")
         self.model.optimizer.build([self.model.flat])

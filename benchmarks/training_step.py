@@ -23,8 +23,9 @@ import tensorflow_probability as tfp
 
 import bayesinn as bi
 from bayesinn.core.compilation import XLA
+from bayesinn.estimators.fitting import new_model
+from bayesinn.estimators.training_data import draw_pilot
 from bayesinn.posterior.amortized import AmortizedPosterior
-from bayesinn.posterior.building import new_model
 from bayesinn.training.settings import TrainingSettings
 from bayesinn.training.sources import GraphSource
 from bayesinn.training.step import TrainingModel
@@ -47,7 +48,7 @@ def series(parameters: dict[str, tf.Tensor], seed: tf.Tensor) -> dict[str, tf.Te
 def trainer(posterior: AmortizedPosterior, xla: XLA, batch: int = BATCH) -> TrainingModel:
     """The training model that ``fit`` would run."""
     settings = TrainingSettings(100_000, 1_000, batch, SEED, 1e-4, xla=xla)
-    trainable, _ = new_model(posterior.simulator, posterior.summaries, posterior.flow, SEED)
+    trainable = new_model(posterior, draw_pilot(posterior.simulator, SEED), SEED)
     model = TrainingModel(trainable, GraphSource(posterior.simulator, settings), settings)
     model.compile(optimizer="adam")
     model.optimizer.build([model.flat])

@@ -2,7 +2,7 @@
 
 import contextlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -70,8 +70,8 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     return manifest
 
 
-def check_head(subject: str, manifest: dict[str, Any], kind: str) -> None:
-    """Raise unless a manifest is of a kind of model and of a format that can be read."""
+def check_head(subject: str, manifest: dict[str, Any], kinds: Sequence[str]) -> None:
+    """Raise unless a manifest is of one of these kinds of model, in the format that is read."""
     version = manifest["format"]
     writer = manifest["bayesinn"]
     if type(version) is not int or version != FORMAT:
@@ -82,11 +82,10 @@ def check_head(subject: str, manifest: dict[str, Any], kind: str) -> None:
             do=f"install the bayesinn that wrote it: pip install 'bayesinn=={writer}'",
         )
     found = manifest.get("kind")
-    if found != kind:
-        do = f"load it with {'bayesinn' if found == 'AmortizedPosterior' else found}.load(folder)"
-        raise SavedPosteriorError(
-            subject, expected=f"a saved {kind}", got=f"a saved {found}", do=do
-        )
+    if found not in kinds:
+        do = "load it with bayesinn.load(folder), or with the library that wrote it"
+        expected = f"a saved {' or '.join(kinds)}"
+        raise SavedPosteriorError(subject, expected=expected, got=f"a saved {found}", do=do)
 
 
 def check_entry(

@@ -111,10 +111,10 @@ def write_model(
 
 def read_model(
     folder: str | Path,
-    kind: str,
+    kind: str | Sequence[str],
     schema: Mapping[str, Any],
 ) -> SavedModel:
-    """Read the model of a class ``kind`` in a folder, its arrays later, once shapes are known.
+    """Read the model of a ``kind``, or of one of several, its arrays later: shapes must be known.
 
     For ``schema`` see :func:`bayesinn.core.manifest.check_entry`. A SavedPosteriorError says if
     there is no such model, or it is damaged, or of a format that is not known here.
@@ -125,7 +125,7 @@ def read_model(
         # Another process may replace the model between reading one file and the other.
         for _ in range(3):
             manifest = read_manifest(folder)
-            check_head(subject, manifest, kind)
+            check_head(subject, manifest, [kind] if isinstance(kind, str) else kind)
             if (data := _read_weights(folder, manifest)) is not None:
                 break
         else:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -12,28 +13,25 @@ import tensorflow as tf
 
 from bayesinn.bijections import ActNorm, Bijection, Chain
 from bayesinn.core import seeds
-from bayesinn.core.configuration import building, clone, describe, rebuild
+from bayesinn.core.configuration import clone
 from bayesinn.core.errors import InputError
-from bayesinn.core.storage import read_model, write_model
-from bayesinn.core.validation import check_integer, check_number
+from bayesinn.core.storage import SavedModel
+from bayesinn.core.validation import check_integer, check_number, check_type
+from bayesinn.estimators.estimator import Estimator, count_weights
+from bayesinn.estimators.loading import load
 from bayesinn.flows import coupling
 from bayesinn.inverse.class_normal import ClassNormal
 from bayesinn.inverse.labelled_data import Label, class_indices, split_labelled
 from bayesinn.inverse.mixture_network import MixtureModel, MixtureNetwork, standardisation
+from bayesinn.simulation.simulator import Arrays
 from bayesinn.spaces.data import Scaling
-from bayesinn.training.fit import fit_arrays
 from bayesinn.training.settings import Checkpoint, Optimization
 
-#: Entries of a saved model's manifest.
-_SAVED = {
-    "model": dict,
-    "classes": [(int, str)],
-    "training": dict,
-    "history": {str: [(float, type(None))]},
-}
+_EPOCHS = 30
+_LEARNING_RATE = 2e-3
 
 
-class LatentMixture:
+class LatentMixture(Estimator):
     r"""The density of labelled x, :math:`p(x \mid y) = N(f(x); \mu_y, \sigma_y^2) \, |\det f'(x)|`.
 
     One bijection f serves all classes, which differ in the mean and the scale of each latent
@@ -79,6 +77,10 @@ class LatentMixture:
     (5, 2)
     """
 
+    kind = "LatentMixture"
+    entry = "model"
+    schema: ClassVar = {"model": dict, "classes": [(int, str)]}
+
     def __init__(
         self,
         chain: Bijection | None = None,
@@ -87,6 +89,7 @@ class LatentMixture:
         noise: float = 0.0,
         quantum: float = 0.0,
     ) -> None:
+        super().__init__()
         self.chain = coupling(blocks=6).chain if chain is None else chain
         self.latent = ClassNormal() if latent is None else latent
         if isinstance(self.chain, Chain) and isinstance(self.chain.bijections[-1], ActNorm):
@@ -102,11 +105,9 @@ class LatentMixture:
             "LatentMixture, argument 'quantum'", quantum, least=0, do="leave it out for none"
         )
         self.classes: tuple[Label, ...] = ()
-        self.history = pd.DataFrame()
-        self.training: dict[str, Any] = {}
-        self._trained: MixtureModel | None = None
+        self._names = self.classes
 
-    def fit(
+    def fit(  # type: ignore[override]
         self,
         x: Any,
         labels: Any,
@@ -137,40 +138,41 @@ class LatentMixture:
         validation : float, share of the data set aside (0.1 if left out), or other data (x, labels)
         """
         classes, arrays, held_out = split_labelled(x, labels, validation, seeds.check_seed(seed))
-        rows, dimension = arrays["x"].shape
-        unscaled = Scaling(None, np.zeros(dimension, np.float32), np.ones(dimension, np.float32))
-        scaling = standardisation(arrays["x"], self.quantum) if self.standardise else unscaled
-        model = self._new_model(len(classes), scaling, seed)
-        model.network.latent.log_weights.assign(np.log(np.bincount(arrays["labels"]) / rows))
-        if progress:
-            weights = sum(
-                int(np.prod(variable.shape)) for variable in model.network.trainable_variables
-            )
-            print(
-                f"{len(classes)} classes of {dimension} elements; {self.chain!r}; {weights:,} "
-                f"weights"
-            )
-        training = fit_arrays(
-            model,
+        self._names = classes
+        return super().fit(
             arrays,
-            held_out,
             steps=steps,
-            epochs=epochs,
+            epochs=_EPOCHS if steps is None and epochs is None else epochs,
             batch_size=batch_size,
             seed=seed,
-            optimization=optimization,
+            validation=0.0 if held_out is None else held_out,
+            optimization=_with_defaults(optimization),
             checkpoint=checkpoint,
-            network=self._configuration(),
             progress=progress,
         )
+
+    def trainable(self, rows: Arrays, seed: int) -> MixtureModel:
+        """Return the density of x given its class, standardised on rows (n, d)."""
+        x = rows["x"]
+        dimension = x.shape[1]
+        scaling = Scaling(None, np.zeros(dimension, np.float32), np.ones(dimension, np.float32))
+        if self.standardise:
+            scaling = standardisation(x, self.quantum)
+        counts = np.bincount(rows["labels"])
+        model = self._new_model(len(counts), scaling)
+        model.network.latent.log_weights.assign(np.log(counts / len(x)))
+        return model
+
+    def describe_training(self, model: MixtureModel) -> str:
+        classes, dimension = model.network.latent.means.shape
+        weights = count_weights(model)
+        return f"{classes} classes of {dimension} elements; {self.chain!r}; {weights:,} weights"
+
+    def adopt(self, model: MixtureModel, rows: Arrays, seed: int) -> None:
         if self.latent.scales == "batch":
-            model.set_statistics(arrays, seed)
-        self._trained = model
-        self.classes = classes
-        self.training = training.record
-        self.history = training.history.drop(columns="failed_simulations", errors="ignore")
-        training.raise_error()
-        return self
+            model.set_statistics(rows, seed)
+        super().adopt(model, rows, seed)
+        self.classes = self._names
 
     def classify(self, x: Any) -> pd.DataFrame:
         """Return the probability of each class for x (n, d), one column a class, by Bayes' rule.
@@ -179,7 +181,7 @@ class LatentMixture:
         one.
         """
         return pd.DataFrame(
-            scipy.special.softmax(self._model.joint_log_probs(x), axis=1),
+            scipy.special.softmax(self.model.joint_log_probs(x), axis=1),
             columns=list(self.classes),
         )
 
@@ -189,14 +191,14 @@ class LatentMixture:
         The former is for labels (n,).
         """
         if labels is None:
-            return scipy.special.logsumexp(self._model.joint_log_probs(x), axis=1)
-        densities = self._model.class_log_probs(x)
+            return scipy.special.logsumexp(self.model.joint_log_probs(x), axis=1)
+        densities = self.model.class_log_probs(x)
         indices = class_indices(labels, self.classes, len(densities), "Argument 'labels'")
         return densities[np.arange(len(indices)), indices]
 
     def sample(self, label: Label, draws: int = 1_000, seed: int = 0) -> np.ndarray:
         """Draw vectors of a class, (draws, d)."""
-        model = self._model
+        model = self.model
         draws = check_integer("Argument 'draws'", draws, do="pass draws=1000")
         index = class_indices([label], self.classes, 1, "Argument 'label'")[0]
         means, log_scales = (value.numpy()[index] for value in model.network.latent.parameters())
@@ -207,79 +209,78 @@ class LatentMixture:
 
     def latent_codes(self, x: Any) -> np.ndarray:
         """Return latent vectors z = f(x), (n, d), of x (n, d)."""
-        return self._model.encode(x)
+        return self.model.encode(x)
 
     def from_latent(self, z: Any) -> np.ndarray:
         """Return vectors x (n, d) with latents z (n, d); they show a latent element's effect."""
-        return self._model.decode(z)
+        return self.model.decode(z)
 
     @property
     def latent_means(self) -> np.ndarray:
         """Mean of each latent element in each class, (k, d), in the order of ``classes``."""
-        return self._model.network.latent.parameters()[0].numpy()
+        return self.model.network.latent.parameters()[0].numpy()
 
     @property
     def latent_scales(self) -> np.ndarray:
         """Standard deviation of each latent element in each class, (k, d)."""
-        return np.exp(self._model.network.latent.parameters()[1].numpy())
-
-    def save(self, folder: str | Path) -> Path:
-        """Write the model into a folder (``manifest.json`` and ``weights.h5``) for :meth:`load`."""
-        entries = {
-            "model": self._configuration(),
-            "classes": list(self.classes),
-            "training": self.training,
-        }
-        entries["history"] = self.history.to_dict(orient="list")
-        return write_model(
-            folder, "LatentMixture", entries, self._model.arrays(), self._model.network
-        )
+        return np.exp(self.model.network.latent.parameters()[1].numpy())
 
     @staticmethod
     def load(folder: str | Path) -> LatentMixture:
-        """Read a model that :meth:`save` wrote; a SavedPosteriorError says why it can't be read.
-
-        It gives equal results.
-        """
-        saved = read_model(folder, "LatentMixture", _SAVED)
-        entries = saved.entries
-        scaling = Scaling(
-            None, *(saved.array(f"data/{part}", (None,)) for part in ("mean", "scale"))
-        )
-        with saved.explained("model", "a model that this version can build"), building():
-            model = LatentMixture(**rebuild(entries["model"]))
-            model._trained = model._new_model(len(entries["classes"]), scaling, seed=0)
-        saved.assign(model._trained.network)
-        model.classes = tuple(entries["classes"])
-        model.training = entries["training"]
-        model.history = pd.DataFrame(entries["history"])
+        """Read a model that :meth:`save` wrote, as :func:`bayesinn.load` does."""
+        model = load(folder)
+        do = "call bi.load(folder) for whatever was saved there"
+        check_type(f"Folder {str(folder)!r}", model, LatentMixture, "a saved LatentMixture", do)
         return model
+
+    def configuration(self) -> dict[str, Any]:
+        """Return the constructor's arguments, by name."""
+        return {
+            "chain": self.chain,
+            "latent": self.latent,
+            "standardise": self.standardise,
+            "noise": self.noise,
+            "quantum": self.quantum,
+        }
+
+    def entries(self) -> dict[str, Any]:
+        return {"model": self.network_configuration(), "classes": list(self.classes)}
+
+    def restore(self, saved: SavedModel) -> MixtureModel:
+        mean, scale = (saved.array(f"data/{part}", (None,)) for part in ("mean", "scale"))
+        return self._new_model(len(saved.entries["classes"]), Scaling(None, mean, scale))
+
+    def adopt_saved(self, model: MixtureModel, saved: SavedModel) -> None:
+        super().adopt_saved(model, saved)
+        self.classes = tuple(saved.entries["classes"])
 
     def __repr__(self) -> str:
         state = (
             f"trained on classes {', '.join(map(repr, self.classes))}"
-            if self._trained
+            if self.trained
             else "not trained"
         )
         return f"LatentMixture, {state}\n  chain: {self.chain!r}\n  latent: {self.latent!r}"
 
-    def _configuration(self) -> dict[str, Any]:
-        return {
-            name: describe(getattr(self, name))
-            for name in ("chain", "latent", "standardise", "noise", "quantum")
-        }
-
-    def _new_model(self, classes: int, scaling: Scaling, seed: int) -> MixtureModel:
-        with seeds.seeded_initial_weights(seed):
-            network = MixtureNetwork(
-                clone(self.chain), clone(self.latent), classes, len(scaling.mean)
-            )
+    def _new_model(self, classes: int, scaling: Scaling) -> MixtureModel:
+        network = MixtureNetwork(clone(self.chain), clone(self.latent), classes, len(scaling.mean))
         return MixtureModel(network, scaling, self.noise, self.quantum)
 
     @property
-    def _model(self) -> MixtureModel:
-        if self._trained is None:
-            got = "one that was never trained"
-            do = "call fit(x, labels) first, or LatentMixture.load(folder)"
-            raise InputError("LatentMixture", expected="a trained model", got=got, do=do)
-        return self._trained
+    def model(self) -> MixtureModel:
+        """What was trained."""
+        model = super().model
+        assert isinstance(model, MixtureModel)
+        return model
+
+
+def _with_defaults(optimization: Optimization) -> Optimization:
+    """Return the same with what was left out; an optimizer has its own learning rate and decay."""
+    if optimization.optimizer is not None:
+        return optimization
+    rate = optimization.learning_rate
+    return replace(
+        optimization,
+        learning_rate=_LEARNING_RATE if rate is None else rate,
+        weight_decay=optimization.weight_decay or 0.0,
+    )

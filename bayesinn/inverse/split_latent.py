@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import numpy as np
 import tensorflow as tf
@@ -12,12 +12,13 @@ from bayesinn.core import seeds
 from bayesinn.core.compilation import map_tensors
 from bayesinn.core.configuration import clone
 from bayesinn.core.errors import InputError
-from bayesinn.flows import Flow, SplitLatentFlow, SplitLosses, coupling
+from bayesinn.estimators.training_data import require_simulator
+from bayesinn.flows import SplitLatentFlow, SplitLosses, coupling
 from bayesinn.posterior.amortized import AmortizedPosterior
 from bayesinn.simulation import checks
 from bayesinn.simulation.simulator import Simulator
-from bayesinn.spaces.parameters import ParameterSpace
-from bayesinn.summaries import Identity, Summary
+from bayesinn.spaces.parameters import layout_of
+from bayesinn.summaries import Identity
 
 
 class SplitLatent(AmortizedPosterior):
@@ -89,7 +90,7 @@ class SplitLatent(AmortizedPosterior):
             do = "return statistics of the data from the simulator, or use AmortizedPosterior"
             got = f"varying lengths of {list(simulator.lengths)}, missing={simulator.missing}"
             raise InputError(subject, expected=expected, got=got, do=do)
-        dimension = ParameterSpace(simulator.prior, seed=0).dimension
+        dimension = layout_of(simulator.prior).dimension
         observables = sum(math.prod(shape) for shape in simulator.observable_shapes.values())
         latent = max(1, dimension - observables) if latent is None else latent
         width = max(dimension, latent + observables) if width is None else width
@@ -99,13 +100,14 @@ class SplitLatent(AmortizedPosterior):
         self.layout = self.flow.layout
 
     @classmethod
-    def from_networks(
-        cls, simulator: Simulator, summaries: Mapping[str, Summary | None], flow: Flow
-    ) -> "SplitLatent":
+    def from_configuration(
+        cls, simulator: Simulator | None, configuration: Mapping[str, Any]
+    ) -> Self:
+        flow = configuration["flow"]
         assert isinstance(flow, SplitLatentFlow)
         layout = flow.layout
         return cls(
-            simulator,
+            require_simulator(simulator),
             layout.latent,
             layout.width,
             clone(flow.chain),

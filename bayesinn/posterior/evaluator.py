@@ -44,7 +44,7 @@ class Evaluator:
     @property
     def density(self) -> str | None:
         """Whether densities are "exact", "costly", or absent (None); see :func:`density_of`."""
-        return density_of(self.model.network.flow, self.model.parameters)
+        return density_of(self.model.network.flow, _integers(self.model.parameters))
 
     @full_precision()
     def condition(self, data: Mapping[str, np.ndarray]) -> tuple[Condition, Arrays]:
@@ -182,9 +182,9 @@ class Evaluator:
         return self.model.network.flow.encode(vector, condition)
 
 
-def density_of(flow: Flow, space: ParameterSpace) -> str | None:
+def density_of(flow: Flow, integers: int) -> str | None:
     """Return the density of posteriors: the flow's, if there are few integers to integrate over."""
-    return flow.density if _integers(space) <= _MOST_DISCRETE else None
+    return flow.density if integers <= _MOST_DISCRETE else None
 
 
 def _integers(space: ParameterSpace) -> int:

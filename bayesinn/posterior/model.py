@@ -104,13 +104,12 @@ class PosteriorModel(Trainable):
             arrays |= {f"data/{name}/{mean}": scaling.mean, f"data/{name}/scale": scaling.scale}
         return arrays
 
-    def copy_weights(self, trained: PosteriorModel) -> None:
-        """Take the weights of a trained model of the same networks, and its scalings."""
+    def copy_weights(self, trained: Trainable) -> None:
+        assert isinstance(trained, PosteriorModel)
         self.parameters.mean = trained.parameters.mean
         self.parameters.scale = trained.parameters.scale
         self.data.scalings = dict(trained.data.scalings)
-        for variable, value in zip(self.network.variables, trained.network.variables, strict=True):
-            variable.assign(value)
+        super().copy_weights(trained)
 
 
 class _AuxiliaryLoss(Trainable):

@@ -2,53 +2,53 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from bayesinn.bijections.condition import FEATURES, Condition
 from bayesinn.core import seeds
-from bayesinn.core.configuration import Registered, describe, public_name
 from bayesinn.core.errors import InputError
-from bayesinn.core.storage import write_model
+from bayesinn.core.storage import SavedModel
 from bayesinn.core.validation import check_integer
+from bayesinn.estimators.estimator import Estimator
 from bayesinn.flows import Flow
+from bayesinn.posterior import moved
 from bayesinn.posterior.draws import Draws
-from bayesinn.posterior.evaluator import Evaluator
+from bayesinn.posterior.evaluator import Evaluator, density_of
+from bayesinn.posterior.given import TrainedGiven
 from bayesinn.posterior.inference_data import inference_data
+from bayesinn.posterior.measuring import describe_model, measure_reference
 from bayesinn.posterior.model import PosteriorModel
+from bayesinn.posterior.posterior import Posterior
+from bayesinn.posterior.saved import SCHEMA, saved_model, saved_reference
 from bayesinn.posterior.typicality import Reference
-from bayesinn.simulation import identity
-from bayesinn.simulation.identity_rows import once
 from bayesinn.simulation.simulator import Arrays, Simulator
 from bayesinn.spaces.observations import Observations, check_observations, check_parameters
+from bayesinn.spaces.parameters import layout_of
 from bayesinn.summaries import Summary
-from bayesinn.training.arrays import fingerprint
 
 if TYPE_CHECKING:
     import pandas as pd
     import xarray
 
-#: Kind of model in the manifest; the entry "class" says which posterior it is.
-KIND = "AmortizedPosterior"
 
+class TrainedPosterior(Estimator, Posterior):
+    """The answers of a posterior; :class:`AmortizedPosterior` adds which networks it has."""
 
-class TrainedPosterior(Registered):
-    """The answers of a posterior; :class:`AmortizedPosterior` adds how it is trained."""
+    kind = "AmortizedPosterior"
+    schema = SCHEMA
+    simulated = True
+    simulator: Simulator
 
     def __init__(self, simulator: Simulator, summaries: dict[str, Summary], flow: Flow) -> None:
-        import pandas as pd
-
-        self.simulator = simulator
+        super().__init__(simulator)
         self.summaries = summaries
         self.flow = flow
-        self.history = pd.DataFrame()
-        self.training: dict[str, Any] = {}
-        #: What the simulator did when this was trained, in plain values; None if that is not known.
-        self.identity: dict[str, Any] | None = None
-        self._trained: _Trained | None = None
+        self._evaluator: Evaluator | None = None
+        self._reference: Reference | None = None
 
     def sample(self, data: Mapping[str, Any], *, draws: int = 1_000, seed: int = 0) -> Draws:
         """Draw from the posterior of each observation.
@@ -126,21 +126,32 @@ class TrainedPosterior(Registered):
         """
         observations, condition, inputs = self._encoded(data)
         sampled = self._draw(observations.batched, condition, inputs, draws, seed)
-        exact = self.evaluator.density == "exact"
-        log_density = self._log_prob(sampled, observations, condition) if exact else None
+        log_density = None
+        if self.density == "exact":
+            # One observation without batch axis has draws without it, too.
+            values = sampled if observations.batched else {k: v[None] for k, v in sampled.items()}
+            log_density = self.evaluator.log_prob(values, condition)
+            log_density = log_density if observations.batched else log_density[0]
         return inference_data(
             self.simulator, observations, sampled, log_density, seed, predictive, progress
         )
 
     @property
-    def has_log_prob(self) -> bool:
-        """Whether :meth:`log_prob` has densities: the flow has, with at most three integers."""
-        return self.evaluator.density is not None
+    def density(self) -> str | None:
+        """Whether :meth:`log_prob` has "exact" densities, "costly" ones, or none (None).
+
+        The flow has, with at most three integers.
+        """
+        if self.trained:
+            return self.evaluator.density
+        return density_of(self.flow, layout_of(self.simulator.prior).integers)
 
     @property
     def evaluator(self) -> Evaluator:
         """Compiled evaluation of the trained model, for code that works with conditions."""
-        return self._require_trained().evaluator
+        _ = super().model
+        assert self._evaluator is not None
+        return self._evaluator
 
     @property
     def model(self) -> PosteriorModel:
@@ -150,86 +161,87 @@ class TrainedPosterior(Registered):
     @property
     def reference(self) -> Reference:
         """What observations are compared with to tell how typical they are."""
-        return self._require_trained().reference
+        _ = super().model
+        assert self._reference is not None
+        return self._reference
 
-    @once()
-    def save(self, folder: str | Path) -> Path:
-        """Write the posterior into a folder for :func:`bayesinn.load`.
+    def given(self, data: Mapping[str, Any]) -> TrainedGiven:
+        """Return the posterior of these data: what is needed of them is computed once."""
+        self.require_draws()
+        observations = check_observations(self.simulator, data)
+        return TrainedGiven(self.evaluator, self.reference, observations)
 
-        The files are ``manifest.json`` and its weights.
-        """
-        entries = {
-            "class": public_name(type(self)),
-            "simulator": self.simulator.reference(),
-            **(self.identity or identity.entries(self.simulator)),
-            "network": self.network_configuration(),
-            "compression": {
-                name: scaling.compress for name, scaling in self.model.data.scalings.items()
-            },
-            "training": self.training,
-            "history": self.history.to_dict(orient="list"),
+    def about(self) -> dict[str, str]:
+        """Return networks and training in words, by heading, for reports."""
+        settings = self.training["settings"]
+        parts = [f"{name}: {summary!r}" for name, summary in self.summaries.items()]
+        networks = "; ".join([*parts, repr(self.flow)])
+        return {
+            "Network": textwrap.shorten(networks, 160, placeholder=" ..."),
+            "Training": f"{self.steps_done:,} steps of {settings['batch_size']:,}, seed "
+            f"{settings['seed']}",
         }
+
+    @classmethod
+    def present_network(cls, network: Any) -> Any:
+        return moved.rewrite(network)
+
+    def configuration(self) -> dict[str, Any]:
+        """Return summaries and flow, by name."""
+        return {"summaries": self.summaries, "flow": self.flow}
+
+    def entries(self) -> dict[str, Any]:
+        scalings = self.model.data.scalings
+        return {
+            "network": self.network_configuration(),
+            "compression": {name: scaling.compress for name, scaling in scalings.items()},
+        }
+
+    def arrays(self) -> dict[str, np.ndarray]:
         reference = {f"reference/{name}": value for name, value in self.reference.arrays().items()}
-        return write_model(
-            folder, KIND, entries, {**self.model.arrays(), **reference}, self.model.network
-        )
+        return {**self.model.arrays(), **reference}
 
-    def network_configuration(self) -> dict[str, Any]:
-        """Return summaries and flow in plain values, enough to build them again."""
-        return {"summaries": describe(self.summaries), "flow": describe(self.flow)}
+    def check_rows(self, model: PosteriorModel, rows: Arrays) -> None:
+        """Refuse parameters outside the prior's support: they would be moved to its edge unseen.
 
-    @property
-    def fingerprint(self) -> str:
-        """SHA-256 of the trained network's weights."""
-        return fingerprint(
-            {
-                str(number): value.numpy()
-                for number, value in enumerate(self.model.network.variables)
-            }
-        )
-
-    def __reduce_ex__(self, protocol: Any) -> Any:
-        """Refuse pickle, deepcopy and joblib, which can't hold compiled functions."""
-        subject = f"Copy of the posterior of {self.simulator.name!r}"
-        expected = "a folder, which keeps every bit"
-        do = "call posterior.save(folder), and bi.load(folder) where it is needed"
-        raise InputError(subject, expected=expected, got="pickle, copy or joblib", do=do)
-
-    @property
-    def trained(self) -> bool:
-        """Whether there is anything to sample from."""
-        return self._trained is not None
-
-    @property
-    def steps_done(self) -> int:
-        """Number of steps the last training took: fewer than planned if it ended early.
-
-        Patience or an error may have ended it.
+        The prior can't have drawn them.
         """
-        # Older posteriors know the end of the last report only.
-        return int(
-            self.training.get("steps_done", self.history["step"].max() if len(self.history) else 0)
-        )
+        space = model.parameters
+        outside = ~space.possible(rows).numpy()
+        if outside.any():
+            culprit = {name: rows[name][np.argmax(outside)].tolist() for name in space.names}
+            got = f"{int(outside.sum())} of {len(outside)} rows outside, one of them {culprit}"
+            do = "drop those rows, or widen the prior to the one they were drawn from"
+            expected = "parameters inside the prior's support"
+            raise InputError("Training data", expected=expected, got=got, do=do)
+
+    def describe_training(self, model: PosteriorModel) -> str:
+        return describe_model(self.simulator.name, model)
+
+    def adopt(self, model: PosteriorModel, rows: Arrays, seed: int) -> None:
+        """Take a trained model, and measure on rows what observations are compared with."""
+        evaluator = Evaluator(model)
+        self.adopt_parts(evaluator, measure_reference(evaluator, rows))
+
+    def restore(self, saved: SavedModel) -> PosteriorModel:
+        return saved_model(saved, self.simulator, self.summaries, self.flow)
+
+    def adopt_saved(self, model: PosteriorModel, saved: SavedModel) -> None:
+        self.adopt_parts(Evaluator(model), saved_reference(saved, model, self.simulator))
+
+    def adopt_parts(self, evaluator: Evaluator, reference: Reference) -> None:
+        """Take a trained model's evaluation, and what observations are compared with."""
+        self._model = evaluator.model
+        self._evaluator = evaluator
+        self._reference = reference
 
     def __repr__(self) -> str:
         state = "not trained"
-        if self._trained is not None:
+        if self.trained:
             state = f"trained for {self.steps_done:,} steps{_last_loss(self.history)}"
         lines = [f"{type(self).__name__} of {self.simulator.name!r}, {state}"]
         lines += [f"  {name}: {summary!r}" for name, summary in self.summaries.items()]
         return "\n".join([*lines, f"  flow: {self.flow!r}"])
-
-    def adopt(
-        self,
-        evaluator: Evaluator,
-        reference: Reference,
-        history: pd.DataFrame,
-        training: dict[str, Any],
-    ) -> None:
-        """Use trained parts, from training or from a saved folder."""
-        self.history = history
-        self.training = training
-        self._trained = _Trained(evaluator, reference)
 
     def _encoded(self, data: Mapping[str, Any]) -> tuple[Observations, Condition, Arrays]:
         """Check data once, and run the summary networks once."""
@@ -267,16 +279,6 @@ class TrainedPosterior(Registered):
             do = "use another flow, or ask this one for what it declares"
             raise InputError(subject, expected=expected, got=repr(self.flow), do=do)
 
-    def _require_trained(self) -> _Trained:
-        if self._trained is None:
-            expected = "a trained posterior"
-            got = "one that was never trained"
-            do = "call fit(...) first, or bi.load(folder)"
-            raise InputError(
-                f"Posterior of {self.simulator.name!r}", expected=expected, got=got, do=do
-            )
-        return self._trained
-
 
 def _last_loss(history: pd.DataFrame) -> str:
     """Write the last validation loss, or the loss where there was no validation set."""
@@ -284,10 +286,3 @@ def _last_loss(history: pd.DataFrame) -> str:
         if name in history and len(known := history[name].dropna()):
             return f", {text} {known.iloc[-1]:.3f}"
     return ""
-
-
-class _Trained(NamedTuple):
-    """What training leaves behind."""
-
-    evaluator: Evaluator
-    reference: Reference

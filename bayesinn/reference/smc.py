@@ -18,6 +18,7 @@ from bayesinn.core.progress import Progress
 from bayesinn.core.validation import check_integer, check_number
 from bayesinn.posterior.amortized import AmortizedPosterior
 from bayesinn.posterior.model import PosteriorModel
+from bayesinn.posterior.posterior import Posterior
 from bayesinn.reference.smc_moves import KINDS, Proposal, StudentT, move
 from bayesinn.reference.smc_start import bridge, start_from, unwhiten
 from bayesinn.reference.smc_target import (
@@ -86,7 +87,7 @@ def tempered_smc(
     simulator: Simulator,
     data: Mapping[str, Any],
     *,
-    start: Mapping[str, Any] | AmortizedPosterior | None = None,
+    start: Mapping[str, Any] | Posterior | None = None,
     particles: int = 6_000,
     moves: int = 60,
     most_moves: int = 240,
@@ -119,8 +120,8 @@ def tempered_smc(
     ----------
     simulator : Simulator with a ``log_likelihood`` and continuous parameters
     data : dict of name to array, one observation
-    start : AmortizedPosterior, or dict of name to array (n, *event)
-        A trained posterior of these parameters, whose prior may be another if draws lie inside this
+    start : Posterior, or dict of name to array (n, *event)
+        A posterior of these parameters, whose prior may be another if draws lie inside this
         one's support, or draws from any approximate one. Particles start from a Student t law with
         their mean and scale, unconstrained.
     particles : int, even

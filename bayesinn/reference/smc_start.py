@@ -11,6 +11,7 @@ from bayesinn.core.compilation import map_tensors
 from bayesinn.core.errors import InputError
 from bayesinn.posterior.amortized import AmortizedPosterior
 from bayesinn.posterior.model import PosteriorModel
+from bayesinn.posterior.posterior import Posterior
 from bayesinn.reference.smc_moves import StudentT
 from bayesinn.reference.smc_target import Population, Target, Tensors, finite_or_never
 from bayesinn.spaces.observations import check_observations
@@ -25,17 +26,20 @@ class Start(NamedTuple):
 
 
 def start_from(
-    start: Mapping[str, Any] | AmortizedPosterior,
+    start: Mapping[str, Any] | Posterior,
     space: ParameterSpace,
     data: Tensors,
     count: int,
     seed: int,
 ) -> Start:
     """Fit the first particles' law to draws, ``count`` of them if a posterior must make them."""
+    draws = start
+    if not isinstance(start, Mapping):
+        observation = {name: value.numpy() for name, value in data.items()}
+        drawn = start.given(observation).sample(max(count, 2 * space.dimension + 1), seed)
+        draws = {name: value[0] for name, value in drawn.items()}
     if not isinstance(start, AmortizedPosterior):
-        return Start(StudentT.fit(_vectors(start, space)), {FEATURES: tf.zeros((1, 0))})
-    observation = {name: value.numpy() for name, value in data.items()}
-    draws = start.sample(observation, draws=max(count, 2 * space.dimension + 1), seed=seed)
+        return Start(StudentT.fit(_vectors(draws, space)), {FEATURES: tf.zeros((1, 0))})
     arrays = check_observations(start.simulator, observation).arrays
     condition = map_tensors(tf.convert_to_tensor, start.evaluator.condition(arrays)[0])
     whitened = np.asarray(start.model.network.flow.whiten(_vectors(draws, space), condition)[0])

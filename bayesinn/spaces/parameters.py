@@ -4,7 +4,7 @@ The vector is that of the flow.
 """
 
 from collections.abc import Collection, Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -247,6 +247,32 @@ class ParameterSpace:
             name: tf.floor(value) if name in self.discrete else value
             for name, value in values.items()
         }
+
+
+class Layout(NamedTuple):
+    """Numbers of elements of the vector, and of parameters that are integers."""
+
+    dimension: int
+    integers: int
+
+
+def layout_of(prior: Prior) -> Layout:
+    """Return the layout of a prior's vector, without the draws that standardise it.
+
+    Examples
+    --------
+    >>> layout_of(Prior({"share": tfd.Beta(2.0, 2.0), "count": tfd.Poisson(3.0)}))
+    Layout(dimension=2, integers=1)
+    """
+    pair = prior.sample(2, seeds.tensor_seed(0, "pilot"))
+    dimension = 0
+    integers = 0
+    for name, event in prior.event_shapes.items():
+        support = support_of(name, prior.distribution(name, pair))
+        elements = tf.TensorShape(support.bijector.inverse_event_shape(event)).num_elements()
+        dimension += elements
+        integers += elements * support.discrete
+    return Layout(dimension, integers)
 
 
 def _has_pole(distribution: tfd.Distribution, support: Support) -> bool:

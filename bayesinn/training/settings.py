@@ -297,13 +297,8 @@ def resolve_settings(
     batch_size = checked["batch_size"]
     if rows is None:
         length = checked["steps"], -(-checked["steps"] // checked.get("epochs", _EPOCHS_ONLINE))
-    elif {"steps", "epochs"} <= checked.keys():
-        expected = "one of them: steps, or passes through the data"
-        got = f"steps={steps!r} and epochs={epochs!r}"
-        raise InputError(
-            "Arguments 'steps' and 'epochs'", expected=expected, got=got, do="leave one out"
-        )
     else:
+        refuse_both(steps, epochs)
         batch_size = min(batch_size, rows)
         steps_per_pass = rows // batch_size
         length = (
@@ -316,16 +311,27 @@ def resolve_settings(
         raise InputError("Argument 'batch_size'", expected=expected, got=str(batch_size), do=do)
     if optimization.xla == "auto" and length[0] < STEPS_WORTH_COMPILING:
         optimization = replace(optimization, xla=False)
-    shared = (
-        "learning_rate",
-        "clip_norm",
-        "average",
-        "patience",
-        "xla",
-        "passes",
-        "mixed_precision",
+    return TrainingSettings(
+        *length,
+        batch_size,
+        seed,
+        learning_rate=optimization.learning_rate,
+        clip_norm=optimization.clip_norm,
+        average=optimization.average,
+        patience=optimization.patience,
+        xla=optimization.xla,
+        passes=optimization.passes or 0,
+        weight_decay=optimization.weight_decay or 0.0,
+        parts=parts,
+        mixed_precision=optimization.mixed_precision,
     )
-    settings = TrainingSettings(
-        *length, batch_size, seed, **{name: getattr(optimization, name) for name in shared}
-    )
-    return replace(settings, weight_decay=optimization.weight_decay or 0.0, parts=parts)
+
+
+def refuse_both(steps: Any, epochs: Any) -> None:
+    """Refuse to be told how long to train twice."""
+    if steps is not None and epochs is not None:
+        expected = "one of them: steps, or passes through the data"
+        got = f"steps={steps!r} and epochs={epochs!r}"
+        raise InputError(
+            "Arguments 'steps' and 'epochs'", expected=expected, got=got, do="leave one out"
+        )

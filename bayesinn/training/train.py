@@ -14,7 +14,7 @@ import tensorflow as tf
 from bayesinn.core.compilation import reproducible_sums
 from bayesinn.core.errors import TrainingError
 from bayesinn.training.callbacks import Guard, History, epochs_waited
-from bayesinn.training.checkpoint import CheckpointWriter, prepare_folder
+from bayesinn.training.checkpoint import CheckpointWriter
 from bayesinn.training.devices import Devices
 from bayesinn.training.mixed_precision import mixed_precision
 from bayesinn.training.progress import ProgressReport
@@ -61,6 +61,7 @@ def train(
     callbacks: Sequence[keras.callbacks.Callback] = (),
     progress: bool = True,
     checkpoint: Checkpoint | None = None,
+    resumes: bool = False,
     devices: Devices = Devices(),
     simulator_record: Mapping[str, Any] | None = None,
 ) -> TrainingResult:
@@ -74,6 +75,9 @@ def train(
         A fixed set; the weights with the best loss on it are kept.
     optimizer : Keras optimizer
         Adam with warm-up and cosine by default.
+    resumes : bool
+        Whether to continue from the state in the folder of the checkpoint, which is prepared; see
+        :func:`bayesinn.training.checkpoint.prepare_folder`.
     simulator_record : dict of plain values
         What is kept of a simulator in the checkpoint, see :mod:`bayesinn.simulation.identity`.
     """
@@ -92,7 +96,7 @@ def train(
     if checkpoint is not None:
         everything = {**asdict(settings), **identity}
         writer = CheckpointWriter(checkpoint.folder, history, everything, simulator_record)
-        if prepare_folder(checkpoint, settings, identity, write=devices.chief):
+        if resumes:
             finished = writer.restore(model)
         own += [writer] * devices.chief
     initial = model.flat.numpy()

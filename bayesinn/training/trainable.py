@@ -63,3 +63,12 @@ class Trainable(ABC):
     def arrays(self) -> dict[str, np.ndarray]:
         """Return what must be saved with the network's weights, such as scalings, by name."""
         return {}
+
+    def restore(self, arrays: Mapping[str, np.ndarray]) -> None:  # noqa: B027
+        """Take what :meth:`arrays` gave."""
+
+    def copy_weights(self, trained: Trainable) -> None:
+        """Take the weights of a trained one with the same networks, and its scalings."""
+        self.restore(trained.arrays())
+        for variable, value in zip(self.network.variables, trained.network.variables, strict=True):
+            variable.assign(value)

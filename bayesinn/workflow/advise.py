@@ -11,10 +11,8 @@ from bayesinn.core.progress import Progress
 from bayesinn.core.validation import check_flag, check_integer, check_type
 from bayesinn.diagnostics.learning_curve import Advice, learning_curve
 from bayesinn.posterior.amortized import AmortizedPosterior
-from bayesinn.posterior.evaluator import density_of
 from bayesinn.simulation.bank import Bank, read_simulations
 from bayesinn.simulation.simulations import take
-from bayesinn.spaces.parameters import ParameterSpace
 from bayesinn.training.settings import Optimization
 
 _HELD_OUT = 0.1
@@ -80,7 +78,7 @@ def advise(
     repeats = check_integer("Argument 'repeats'", repeats, least=2)
     simulator = posterior.simulator
     seed = seeds.check_seed(seed)
-    if density_of(posterior.flow, ParameterSpace(simulator.prior, 0)) is None:
+    if posterior.density is None:
         subject = "Flow of a learning curve"
         expected = "a density, to measure in nats"
         do = "use another flow, and a prior with at most three integers"
@@ -99,7 +97,7 @@ def advise(
             places = np.roll(np.arange(rows - apart), -(repeat * (rows - apart) // repeats))
             for number, size in enumerate(wanted):
                 part = {name: value[places[:size]] for name, value in rest.items()}
-                own = type(posterior).from_networks(simulator, posterior.summaries, posterior.flow)
+                own = posterior.untrained()
                 options: dict[str, Any] = {
                     "steps": steps,
                     "optimization": optimization,

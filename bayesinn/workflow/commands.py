@@ -9,8 +9,8 @@ from typing import Any, NoReturn
 import typer
 
 from bayesinn.diagnostics import Advice
+from bayesinn.estimators.streaming import Stream
 from bayesinn.posterior.amortized import AmortizedPosterior
-from bayesinn.posterior.streaming import Stream
 from bayesinn.simulation.bank import Bank, open_bank
 from bayesinn.simulation.simulate import simulate
 from bayesinn.simulation.simulator import Simulator

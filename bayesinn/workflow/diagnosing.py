@@ -3,7 +3,6 @@
 The observations are tested together.
 """
 
-import textwrap
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from datetime import datetime
@@ -17,6 +16,7 @@ from bayesinn.core.validation import check_flag, check_integer, check_type
 from bayesinn.diagnostics import MisspecificationResult, misspecification as test
 from bayesinn.diagnostics.arrays import check_level, paired
 from bayesinn.posterior.amortized import AmortizedPosterior
+from bayesinn.posterior.posterior import Posterior
 from bayesinn.spaces.observations import check_observations
 from bayesinn.workflow.affordable import MOST, affordable
 from bayesinn.workflow.check import GROUPS, Check
@@ -33,14 +33,14 @@ _USUAL = {"draws": 200, "seed": 0}
 
 
 def diagnose(
-    posterior: AmortizedPosterior,
+    posterior: Posterior,
     *,
     simulations: int | None = None,
     draws: int = _USUAL["draws"],
     seed: int = _USUAL["seed"],
     observed: Mapping[str, Any] | None = None,
     quantities: Mapping[str, Quantity] | None = None,
-    larger: AmortizedPosterior | None = None,
+    larger: Posterior | None = None,
     tolerances: Tolerances = Tolerances(),
     level: float = 0.99,
     progress: bool = True,
@@ -51,12 +51,14 @@ def diagnose(
     intervals are, ``outside`` if an error is larger than its tolerance for sure, and ``undecided``
     if more simulations are needed to tell; then it says how many. Of posteriors within tolerance, 1
     % at most are called outside, by any check, for any number of simulations. The repr of the
-    result is the verdict. Checks that need a density or latent codes are left out where the flow
-    has none, and the verdict says so. Add checks of your own with :func:`bayesinn.register_check`.
+    result is the verdict. Checks that need a density, latent codes or a training are left out
+    where the posterior has none, and the verdict says so. Add checks of your own with
+    :func:`bayesinn.register_check`.
 
     Parameters
     ----------
-    posterior : AmortizedPosterior, trained
+    posterior : Posterior
+        A trained one, or anything that draws, such as ``bi.SampledPosterior(simulator, sample)``.
     simulations : int
         Number of simulated data sets whose true parameters are known, 20 or more. If left out,
         10,000; of a simulator in worker processes, as many as it simulates in about five minutes,
@@ -70,7 +72,7 @@ def diagnose(
     quantities : dict of name to function
         Test quantities for SBC: each takes parameters (m, *event) and one observation, and returns
         (m,).
-    larger : AmortizedPosterior
+    larger : Posterior
         A longer or larger fit of the same simulator: the missing sharpness is at least what its
         density gains. Not needed if the simulator has a likelihood.
     tolerances : Tolerances
@@ -91,8 +93,9 @@ def diagnose(
     >>> diagnosis.grade  # after 20 steps
     'outside'
     """
-    do = "train one with bi.AmortizedPosterior(simulator).fit(), or load one with bi.load(folder)"
-    check_type("Argument 'posterior'", posterior, AmortizedPosterior, "a trained posterior", do)
+    do = "train one with bi.AmortizedPosterior(simulator).fit(), load one with bi.load(folder), or "
+    do += "pass bi.SampledPosterior(simulator, sample)"
+    check_type("Argument 'posterior'", posterior, Posterior, "a trained posterior", do)
     seed = seeds.check_seed(seed)
     level = check_level(level)
     if simulations is not None:
@@ -105,9 +108,7 @@ def diagnose(
         "Argument 'quantities'", quantities, (Mapping, type(None)), "a dict of functions", do
     )
     do = "pass a longer or larger fit of the same simulator"
-    check_type(
-        "Argument 'larger'", larger, (AmortizedPosterior, type(None)), "a trained posterior", do
-    )
+    check_type("Argument 'larger'", larger, (Posterior, type(None)), "a trained posterior", do)
     check_type("Argument 'tolerances'", tolerances, Tolerances, "bi.Tolerances(...)", "pass one")
     settings = {"draws": draws, "level": level, "tolerances": asdict(tolerances)}
     with Progress("diagnosing", shown=progress) as stages:
@@ -129,7 +130,12 @@ def diagnose(
     again = partial(
         _call, numbers | {name: name for name, value in others.items() if value is not None}
     )
-    return replace(found, about=_about(posterior), history=posterior.history, again=again)
+    about = {
+        "Simulator": posterior.simulator.name,
+        **posterior.about(),
+        "Diagnosed": f"{datetime.now():%Y-%m-%d}",
+    }
+    return replace(found, about=about, history=posterior.history, again=again)
 
 
 def _call(given: Mapping[str, str], name: str, value: int) -> str:
@@ -138,22 +144,6 @@ def _call(given: Mapping[str, str], name: str, value: int) -> str:
     return (
         f"bi.diagnose(posterior, {', '.join(f'{key}={text}' for key, text in arguments.items())})"
     )
-
-
-def _about(posterior: AmortizedPosterior) -> dict[str, str]:
-    """Return what the report says of the posterior above the verdict."""
-    training = posterior.training["settings"]
-    networks = [
-        *(f"{name}: {summary!r}" for name, summary in posterior.summaries.items()),
-        repr(posterior.flow),
-    ]
-    return {
-        "Simulator": posterior.simulator.name,
-        "Network": textwrap.shorten("; ".join(networks), 160, placeholder=" ..."),
-        "Training": f"{posterior.steps_done:,} steps of {training['batch_size']:,}, seed "
-        f"{training['seed']}",
-        "Diagnosed": f"{datetime.now():%Y-%m-%d}",
-    }
 
 
 def diagnose_arrays(

@@ -19,6 +19,7 @@ CAPABILITIES = {
     "log_likelihood": "no log likelihood is known",
     "sharpest": "no log likelihood is known, and no longer or larger fit was given to compare with",
     "observation": "no observation was given",
+    "typicality": "no observation was given",
 }
 
 
@@ -59,7 +60,7 @@ class TypicalityResult:
 class Observation:
     """One observation, and what was simulated from its posterior."""
 
-    typicality: TypicalityResult
+    typicality: TypicalityResult | None  #: None where the posterior doesn't know its training
     features: np.ndarray  #: (n, c), summaries of the n simulated data sets
     own_features: np.ndarray  #: (1, c), summaries of the observation
     observed: Arrays  #: (...), NaN for padding
@@ -102,6 +103,11 @@ class Evidence:
     observation: Observation | None = None
     #: capability and the reason why it is missing
     absent: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def typicality(self) -> TypicalityResult | None:
+        """How typical the observation is of the simulations of training, where that is known."""
+        return None if self.observation is None else self.observation.typicality
 
     @property
     def sharpest(self) -> bool:

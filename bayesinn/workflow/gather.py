@@ -1,4 +1,4 @@
-"""Gather the evidence of a trained posterior: simulate, sample, evaluate."""
+"""Gather the evidence of a posterior: simulate, sample, evaluate."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -13,9 +13,10 @@ from bayesinn.core.errors import InputError
 from bayesinn.core.labels import columns
 from bayesinn.diagnostics.predictive_statistics import default_statistics
 from bayesinn.diagnostics.tarp import reference_points
-from bayesinn.posterior.amortized import AmortizedPosterior
 from bayesinn.posterior.draws import simulated
+from bayesinn.posterior.given import Given
 from bayesinn.posterior.inference_data import mask_padding, predict
+from bayesinn.posterior.posterior import Posterior
 from bayesinn.simulation import checks
 from bayesinn.simulation.finite import finite_rows
 from bayesinn.simulation.simulations import Simulations, take
@@ -39,23 +40,21 @@ _MOST_PREDICTIVE = 100_000
 
 
 def gather(
-    posterior: AmortizedPosterior,
+    posterior: Posterior,
     simulations: int,
     draws: int,
     seed: int,
     level: float,
     observed: Mapping[str, Any] | None,
     quantities: Mapping[str, Quantity] | None,
-    larger: AmortizedPosterior | None,
+    larger: Posterior | None,
     stage: Callable[[str], None],
 ) -> Evidence:
     """Return the evidence; see :func:`bayesinn.diagnose`.
 
     ``stage`` is called with the name of each step.
     """
-    posterior.require_draws()
     simulator = posterior.simulator
-    evaluator = posterior.evaluator
     observed = simulator.observed if observed is None else observed
     # before anything is simulated
     observation = None if observed is None else _one(simulator, observed)
@@ -66,39 +65,38 @@ def gather(
     data, other_data = ({**drawn.observables, **drawn.context} for drawn in (fresh, others))
 
     stage("sampling their posteriors")
-    condition, inputs = evaluator.condition(check_observations(simulator, data).arrays)
-    values = evaluator.sample(condition, draws, seeds.tensor_seed(seed, "draws"))
+    given = posterior.given(data)
+    values = given.sample(draws, seed)
     log_prob = prior_log_prob = latent = at = log_likelihood = other_log_prob = None
-    if evaluator.density == "exact":
+    if posterior.density == "exact":
         truth = {name: value[:, None] for name, value in fresh.parameters.items()}
-        log_prob = evaluator.log_prob(truth, condition)[:, 0], evaluator.log_prob(values, condition)
+        log_prob = given.log_prob(truth)[:, 0], given.log_prob(values)
         flat = {name: value.reshape(-1, *value.shape[2:]) for name, value in values.items()}
-        of_draws = evaluator.prior_log_prob(flat).reshape(simulations, draws)
-        prior_log_prob = evaluator.prior_log_prob(fresh.parameters), of_draws
+        of_draws = given.prior_log_prob(flat).reshape(simulations, draws)
+        prior_log_prob = given.prior_log_prob(fresh.parameters), of_draws
         if larger is not None:
             other_log_prob = larger.log_prob(fresh.parameters, data)
-    if posterior.flow.codes:
-        codes = evaluator.encode(fresh.parameters, condition, seeds.tensor_seed(seed, "dequantise"))
-        drawn = evaluator.latent_draws(simulations * draws, seeds.tensor_seed(seed, "latent"))
-        latent = codes, drawn.reshape(simulations, draws, -1)
-    learnt = _inputs(*evaluator.condition(check_observations(simulator, other_data).arrays))
+    if given.codes:
+        drawn = given.latent_draws(simulations * draws, seed)
+        latent = given.encode(fresh.parameters, seed), drawn.reshape(simulations, draws, -1)
+    learnt = posterior.given(other_data).inputs
     known = np.stack(list(columns(others.parameters, 1).values()), axis=-1)
-    points = reference_points(learnt, known, _inputs(condition, inputs), seed=seed)
+    points = reference_points(learnt, known, given.inputs, seed=seed)
     if observation is not None:
         stage("sampling around the observation")
-        at = _around(posterior, observation, condition["features"][:part], draws, seed, level)
+        at = _around(posterior, observation, given.features[:part], draws, seed, level)
     if simulator.log_likelihood is not None:
         stage("evaluating the likelihood")
-        first = (take(given, slice(part)) for given in (fresh.parameters, values, data))
+        first = (take(arrays, slice(part)) for arrays in (fresh.parameters, values, data))
         log_likelihood = _evaluate({"log likelihood": simulator.log_likelihood}, *first)[
             "log likelihood"
         ]
-    reasons = {
-        "exact": "the density of so many integers can't be computed",
-        "costly": "the density of the flow is costly; call posterior.log_prob where it is worth it",
-        None: "the flow has no density",
+    absent = {
+        "log_prob": "the posterior has no density, or a costly one",
+        "latent": "the posterior has no latent codes",
     }
-    absent = {"log_prob": reasons[posterior.flow.density], "latent": "the flow has no latent codes"}
+    if observation is not None:
+        absent["typicality"] = "the posterior has no simulations of a training to compare with"
     return Evidence(
         fresh.parameters,
         values,
@@ -133,7 +131,7 @@ def _one(simulator: Simulator, observed: Mapping[str, Any]) -> Observations:
 
 
 def _around(
-    posterior: AmortizedPosterior,
+    posterior: Posterior,
     observation: Observations,
     others: np.ndarray,
     draws: int,
@@ -142,11 +140,8 @@ def _around(
 ) -> Observation:
     """Gather evidence around one observation, with as many replicates as other features (n, c)."""
     simulator = posterior.simulator
-    evaluator = posterior.evaluator
-    typical = posterior.sample(
-        {name: value[0] for name, value in observation.arrays.items()}, draws=1
-    )
-    condition, _ = evaluator.condition(observation.arrays)
+    given = posterior.given(observation.arrays)
+    typical = given.typicality
     known = mask_padding(simulator, observation.arrays, observation.arrays)
     seen = {name: known[name][0] for name in simulator.observable_shapes}
     predicted = None
@@ -157,7 +152,7 @@ def _around(
         max(_FEWEST_PREDICTIVE, math.ceil(round(2 * statistics / (1.0 - level), 6))),
         _MOST_PREDICTIVE,
     )
-    proposed = evaluator.sample(condition, count, seeds.tensor_seed(seed, "draws"))
+    proposed = given.sample(count, seed)
     # An empty set, for example, has no observed values.
     if not all(np.isnan(value).all() for value in seen.values()):
         replicated = map_tensors(
@@ -165,40 +160,33 @@ def _around(
         )
         predicted = simulated(replicated, seen, simulator.on_nonfinite)
     return Observation(
-        typicality=TypicalityResult(
-            float(typical.p_value), str(typical.unusual), posterior.reference.smallest
-        ),
+        typicality=None
+        if typical is None
+        else TypicalityResult(float(typical.p_value[0]), str(typical.unusual[0]), typical.smallest),
         features=others,
-        own_features=condition["features"],
+        own_features=given.features,
         observed=seen,
         draws={name: value[0] for name, value in proposed.items()},
         predicted=predicted,
-        replicates=_replicates(posterior, observation, condition, len(others), draws, seed),
-        draw_latent=lambda count, stream: evaluator.latent_draws(
-            count, seeds.tensor_seed(stream, "latent")
-        ),
-        from_latent=lambda codes: evaluator.decode(
-            codes, map_tensors(lambda value: np.repeat(value, len(codes), axis=0), condition)
-        ),
+        replicates=_replicates(posterior, observation, given, len(others), draws, seed),
+        draw_latent=given.latent_draws,
+        from_latent=given.decode,
     )
 
 
 def _replicates(
-    posterior: AmortizedPosterior,
+    posterior: Posterior,
     observation: Observations,
-    condition: Condition,
+    given: Given,
     size: int,
     draws: int,
     seed: int,
 ) -> tuple[Arrays, np.ndarray] | None:
     """Simulate ``size`` data sets from an observation's posterior; see :class:`Observation`."""
-    evaluator = posterior.evaluator
     simulator = posterior.simulator
-    if evaluator.density != "exact":
+    if posterior.density != "exact":
         return None
-    proposed = evaluator.sample(
-        condition, size * (draws + 1), seeds.tensor_seed(seed, "replicates")
-    )
+    proposed = given.sample(size * (draws + 1), seed, "replicates")
     values = {
         name: value.reshape(size, draws + 1, *value.shape[2:]) for name, value in proposed.items()
     }
@@ -213,12 +201,12 @@ def _replicates(
         return None
     kept = take({**replicated, **context}, finite)
     values = take(values, finite)
-    new_condition, _ = evaluator.condition(check_observations(simulator, kept).arrays)
+    new = posterior.given(kept)
     flat = {name: value.reshape(-1, *value.shape[2:]) for name, value in values.items()}
-    log_prior = evaluator.prior_log_prob(flat).reshape(-1, draws + 1)
+    log_prior = new.prior_log_prob(flat).reshape(-1, draws + 1)
     # What the prior excludes weighs nothing, whatever its density.
     excluded = np.isneginf(log_prior)
-    log_prob = evaluator.log_prob(values, new_condition)
+    log_prob = new.log_prob(values)
     return values, np.where(excluded, -np.inf, log_prob - np.where(excluded, 0.0, log_prior))
 
 
@@ -232,12 +220,6 @@ def simulate(simulator: Simulator, size: int, seed: int, stream: str) -> Simulat
     simulations = simulator.draw(size, seed, stream)
     checks.check_finite(simulator, simulations)
     return simulations
-
-
-def _inputs(condition: Condition, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Return summaries and inputs side by side, so the data are there if summaries ignore them."""
-    rows = [value.reshape(len(value), -1) for value in inputs.values()]
-    return np.concatenate([condition["features"], *rows], axis=1)
 
 
 def _events(values: np.ndarray, like: Arrays) -> dict[str, np.ndarray]:

@@ -5,7 +5,7 @@ from typing import Any
 from bayesinn import plots
 from bayesinn.core.labels import Labels, columns
 from bayesinn.workflow.answers import logarithmic, posterior_table
-from bayesinn.workflow.evidence import Arrays, Observation
+from bayesinn.workflow.evidence import Arrays, Observation, TypicalityResult
 from bayesinn.workflow.report import Figure, Section
 
 _MOST_DRAWS = 4_000
@@ -27,23 +27,27 @@ def observed_section(
     """Return table and figures of the posterior of one observation, and data simulated from it."""
     draws = {name: value[:_MOST_DRAWS] for name, value in at.draws.items()}
     table = posterior_table(at.draws, labels, reference).drop(columns="unit")
-    odd = at.typicality.out_of_distribution
-    text = (
-        f"The observation is {'unlike' if odd else 'typical of'} the simulations the network "
-        f"was trained on "
-    )
-    if at.typicality.undecided:
-        text = "Too few simulations to tell whether the observation is like them "
-    text += f"(p = {at.typicality.p_value:.2g})"
-    text += (
-        f", in its {at.typicality.unusual}: the posterior is an extrapolation, and not to be "
-        f"trusted" * odd + "."
-    )
+    text = "" if at.typicality is None else _typicality_text(at.typicality)
     figures = posterior_figures(draws, prior, labels, reference)
     figures |= predictive_figures(at.predicted, at.observed, labels)
     captions = {f"predictive_{name}": _PREDICTED.format(name) for name in at.observed} | _CAPTIONS
     shown = [Figure(figure, captions[name]) for name, figure in figures.items()]
     return Section("Posterior of the observed data", text, table, shown, labels)
+
+
+def _typicality_text(typicality: TypicalityResult) -> str:
+    odd = typicality.out_of_distribution
+    text = (
+        f"The observation is {'unlike' if odd else 'typical of'} the simulations the network "
+        f"was trained on "
+    )
+    if typicality.undecided:
+        text = "Too few simulations to tell whether the observation is like them "
+    text += f"(p = {typicality.p_value:.2g})"
+    return text + (
+        f", in its {typicality.unusual}: the posterior is an extrapolation, and not to be "
+        f"trusted" * odd + "."
+    )
 
 
 def posterior_figures(

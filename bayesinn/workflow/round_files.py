@@ -14,8 +14,8 @@ from typing import Any
 from bayesinn.core.atomic_write import replace_file
 from bayesinn.core.errors import InputError
 from bayesinn.core.manifest import explained
+from bayesinn.estimators.loading import load
 from bayesinn.posterior.amortized import AmortizedPosterior
-from bayesinn.posterior.loading import load
 from bayesinn.simulation import identity
 from bayesinn.simulation.proposals import read_proposed, write_proposed
 from bayesinn.simulation.simulations import Arrays, Simulations

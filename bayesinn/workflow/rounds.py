@@ -14,15 +14,13 @@ from bayesinn.core.errors import InputError
 from bayesinn.core.progress import Progress
 from bayesinn.core.storage import held
 from bayesinn.core.validation import check_flag, check_integer, check_number, check_path, check_type
+from bayesinn.estimators.training_data import refuse_ignored
 from bayesinn.posterior.amortized import AmortizedPosterior
 from bayesinn.posterior.draws import Draws
-from bayesinn.posterior.evaluator import density_of
-from bayesinn.posterior.training_data import refuse_ignored
 from bayesinn.simulation.identity_rows import once
 from bayesinn.simulation.proposals import draw_proposed
 from bayesinn.simulation.simulator import Arrays
 from bayesinn.spaces.observations import check_observations
-from bayesinn.spaces.parameters import ParameterSpace
 from bayesinn.training.arrays import fingerprint
 from bayesinn.training.settings import Optimization
 from bayesinn.workflow.round_files import RoundFiles
@@ -184,7 +182,7 @@ def truncated_rounds(
             got=f"a batch of {checked.count}",
             do="call it for each of them",
         )
-    if density_of(posterior.flow, ParameterSpace(simulator.prior, 0)) != "exact":
+    if posterior.density != "exact":
         subject = "Flow of truncated rounds"
         expected = "an exact density, which says where to truncate the prior"
         do = "use another flow, and a prior with at most three integers"
@@ -236,9 +234,7 @@ def truncated_rounds(
                 }
             )
             kept = files.posterior(number, simulator)
-            last = kept or type(posterior).from_networks(
-                simulator, posterior.summaries, posterior.flow
-            )
+            last = kept or posterior.untrained()
             if kept is None:
                 own = seeds.integer_seed(seed, "rounds", 4, number)
                 last.fit(known, steps=steps, seed=own, optimization=optimization, progress=progress)

@@ -29,10 +29,10 @@ from bayesinn import plots
 from bayesinn.core.errors import InputError
 from bayesinn.core.storage import held
 from bayesinn.core.validation import check_path
+from bayesinn.estimators.loading import load
 from bayesinn.plots.save import check_own
 from bayesinn.posterior.amortized import AmortizedPosterior
 from bayesinn.posterior.draws import simulated
-from bayesinn.posterior.loading import load
 from bayesinn.reference import exact_draws
 from bayesinn.simulation.simulator import Simulator
 from bayesinn.spaces.observations import Observations, check_observations

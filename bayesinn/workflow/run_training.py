@@ -11,11 +11,11 @@ import tensorflow as tf
 from bayesinn import plots
 from bayesinn.core.errors import InputError, TrainingError
 from bayesinn.core.storage import held
+from bayesinn.estimators.loading import load
+from bayesinn.estimators.streaming import Stream
 from bayesinn.flows import Flow
 from bayesinn.plots.save import check_own
 from bayesinn.posterior.amortized import AmortizedPosterior
-from bayesinn.posterior.loading import load
-from bayesinn.posterior.streaming import Stream
 from bayesinn.simulation.bank import Bank
 from bayesinn.simulation.simulator import Simulator
 from bayesinn.summaries import Summary

@@ -9,6 +9,7 @@ from types import ModuleType
 
 PACKAGES = (
     "bayesinn",
+    "bayesinn.estimators",
     "bayesinn.posterior",
     "bayesinn.summaries",
     "bayesinn.flows",

@@ -10,7 +10,8 @@ import tensorflow as tf
 
 import bayesinn as bi
 from bayesinn.core.compilation import AnyRows, compiled, map_tensors
-from bayesinn.posterior.building import new_model
+from bayesinn.estimators.fitting import new_model
+from bayesinn.estimators.training_data import draw_pilot
 from bayesinn.posterior.evaluator import Evaluator
 from bayesinn.simulators.linear import linear
 from tests.helpers.models import small_flow
@@ -46,7 +47,8 @@ def test_many_posteriors_in_a_session_give_no_warning_of_retracing(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     posterior = bi.AmortizedPosterior(linear, flow=small_flow())
-    learner, pilot = new_model(linear, posterior.summaries, posterior.flow, 1)
+    pilot = draw_pilot(linear, 1)
+    learner = new_model(posterior, pilot, 1)
     seed = tf.constant([1, 2])
     with caplog.at_level(logging.WARNING, logger=tf.get_logger().name):
         tf.get_logger().addHandler(caplog.handler)

@@ -59,6 +59,6 @@ def test_fits_in_threads_give_the_bits_of_sequential_ones() -> None:
 def test_a_copy_is_refused_with_the_way_out(way) -> None:
     for posterior in (bi.AmortizedPosterior(bi.get("linear"), flow=small_flow()),):
         with pytest.raises(
-            InputError, match=r"(?s)Copy of the posterior of 'linear'.*save\(folder\).*bi.load"
+            InputError, match=r"(?s)Copy of AmortizedPosterior of 'linear'.*save\(folder\).*bi.load"
         ):
             way(posterior)

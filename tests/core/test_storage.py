@@ -609,7 +609,7 @@ def test_what_is_no_manifest_is_explained(folder: Path, content: bytes, message:
         ({"format": "2"}, "got:      format '2'"),
         ({"format": True}, "got:      format True"),
         ({"format": 99, "bayesinn": "9.0"}, "pip install 'bayesinn==9.0'"),
-        ({"kind": "Other"}, "load it with Other.load(folder)"),
+        ({"kind": "Other"}, "load it with bayesinn.load(folder)"),
         ({"kind": None}, "a saved None"),
         ({"fingerprint": None}, "None as the fingerprint"),
         ({"fingerprint": "../../evil"}, "'../../evil' as the fingerprint"),

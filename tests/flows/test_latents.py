@@ -8,7 +8,7 @@ import pytest
 import scipy.stats
 import tensorflow as tf
 
-from bayesinn.core.configuration import clone, describe, rebuild
+from bayesinn.core.configuration import clone
 from bayesinn.core.errors import InputError
 from bayesinn.core.seeds import seeded_initial_weights
 from bayesinn.flows.latents import GaussianMixture, Latent, Normal, StudentT

@@ -6,7 +6,8 @@ import numpy as np
 import tensorflow as tf
 
 import bayesinn as bi
-from bayesinn.posterior.building import new_model
+from bayesinn.estimators.fitting import new_model
+from bayesinn.estimators.training_data import draw_pilot
 from bayesinn.posterior.evaluator import Evaluator
 from bayesinn.posterior.typicality import Reference
 from bayesinn.testing.measures import perturb
@@ -33,11 +34,12 @@ def typical(posterior: bi.AmortizedPosterior) -> dict[str, np.ndarray]:
 def untrained(simulator: bi.Simulator, scale: float = 0.3) -> bi.AmortizedPosterior:
     """A posterior with random weights far from the identity: laws must hold for any weights."""
     posterior = bi.AmortizedPosterior(simulator, flow=small_flow())
-    model, pilot = new_model(posterior.simulator, posterior.summaries, posterior.flow, 1)
+    pilot = draw_pilot(simulator, 1)
+    model = new_model(posterior, pilot, 1)
     perturb(model.network, np.random.default_rng(1), scale)
     data = {name: value for name, value in pilot.items() if name in model.data.scalings}
     evaluator = Evaluator(model)
     condition, inputs = evaluator.condition(data)
     reference = Reference.fit(np.asarray(condition.flat()), inputs)
-    posterior.adopt(evaluator, reference, posterior.history, {})
+    posterior.adopt_parts(evaluator, reference)
     return posterior

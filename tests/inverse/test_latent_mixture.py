@@ -290,8 +290,7 @@ def test_damaged_folders_are_explained(models: dict[str, LatentMixture], tmp_pat
     folder = models["free"].save(tmp_path / "model")
     with pytest.raises(SavedPosteriorError, match="no such folder"):
         LatentMixture.load(tmp_path / "elsewhere")
-    with pytest.raises(SavedPosteriorError, match=r"LatentMixture\.load\(folder\)"):
-        bi.load(folder)
+    assert bi.load(folder).classes == models["free"].classes
     manifest = json.loads((folder / "manifest.json").read_text())
     for change, message in (({"format": 99}, "format 99"), ({"kind": "Other"}, "a saved Other")):
         damaged = shutil.copytree(folder, tmp_path / message)

@@ -180,7 +180,7 @@ CODE = {
     ),
 }
 WRONG = {
-    "a class that is no posterior": (entry(**{"class": "bijections.ActNorm"}), "entry 'network'"),
+    "a class that is no posterior": (entry(**{"class": "bijections.ActNorm"}), "entry 'class'"),
     "a class as a list": (
         entry(**{"class": ["posterior.AmortizedPosterior"]}),
         "entry 'class'\n  expected: a text",

@@ -8,10 +8,11 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 import bayesinn as bi
-from bayesinn.posterior.building import new_model
+from bayesinn.estimators.fitting import new_model
+from bayesinn.estimators.training_data import draw_pilot
 from bayesinn.posterior.damage import KINDS, damaged_copies, grow, score
 from bayesinn.posterior.evaluator import Evaluator
-from bayesinn.posterior.fitting import measure_reference
+from bayesinn.posterior.measuring import measure_reference
 from bayesinn.posterior.typicality import STATISTICS, Reference, Typicality
 from bayesinn.simulators.gaussian import gaussian
 from bayesinn.simulators.linear import linear
@@ -38,7 +39,8 @@ class Judge:
     def __init__(self, simulator: bi.Simulator, summary: bi.summaries.Summary | None = None):
         self.simulator = simulator
         posterior = bi.AmortizedPosterior(simulator, summary, small_flow())
-        learner, pilot = new_model(posterior.simulator, posterior.summaries, posterior.flow, 1)
+        pilot = draw_pilot(simulator, 1)
+        learner = new_model(posterior, pilot, 1)
         self.names = tuple(learner.data.scalings)
         self.sampler = Evaluator(learner)
         self.reference = measure_reference(self.sampler, pilot)

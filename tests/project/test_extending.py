@@ -1,4 +1,5 @@
-"""What a user writes to extend the library: bijections, summaries, flows, a diagnostic, a trainable.
+"""What a user writes to extend the library: bijections, summaries, flows, a diagnostic, a trainable,
+estimators of a likelihood and of the model, posteriors of other makers.
 
 Each is one class or function of at most 40 lines. It trains, is saved and loaded in a fresh
 process, is diagnosed and reported, and the library knows nothing of it.
@@ -19,11 +20,11 @@ from matplotlib.figure import Figure
 
 import bayesinn as bi
 from bayesinn.bijections import Bijection, Chain, Coupling
+from bayesinn.core.configuration import clone
 from bayesinn.core.errors import InputError
 from bayesinn.flows import Flow, InvertibleFlow
 from bayesinn.summaries import Summary
 from bayesinn.testing import check_bijection, check_summary
-from bayesinn.training.fit import fit_arrays
 from bayesinn.training.trainable import Batch, Trainable
 
 tfd = tfp.distributions
@@ -211,8 +212,8 @@ BIAS = bi.Check(
 )
 
 
-class Regression(Trainable):
-    """A linear regression, trained by least squares."""
+class LeastSquares(Trainable):
+    """A linear map, trained by least squares."""
 
     def __init__(self) -> None:
         self.network = keras.layers.Dense(1)
@@ -222,6 +223,91 @@ class Regression(Trainable):
 
     def loss(self, batch: Batch, seed: tf.Tensor, progress: tf.Tensor, training: bool) -> tf.Tensor:
         return (self.network(batch["x"])[:, 0] - batch["y"]) ** 2
+
+
+class Regression(bi.Estimator):
+    """A linear regression, fitted to arrays."""
+
+    def trainable(self, rows, seed) -> Trainable:
+        return LeastSquares()
+
+
+class DataGivenParameters(Trainable):
+    """A flow whose event is the data, and whose condition the parameters."""
+
+    def __init__(self, flow: Flow) -> None:
+        self.network = flow
+
+    def prepare(self, batch: Batch) -> tuple[tf.Tensor, tf.Tensor]:
+        return batch["x"], tf.stack([batch["mean"], batch["log_sd"]], axis=-1)
+
+    def initialize(self, batch: Batch, seed: int) -> None:
+        self.network.initialize(*self.prepare(batch))
+
+    def loss(self, batch: Batch, seed: tf.Tensor, progress: tf.Tensor, training: bool) -> tf.Tensor:
+        event, condition = self.prepare(batch)
+        return self.network.loss(event, condition, seed=seed, progress=progress, training=training)
+
+
+class Likelihood(bi.Estimator):
+    """The density of data, given parameters."""
+
+    def __init__(self, simulator: bi.Simulator, flow: Flow) -> None:
+        super().__init__(simulator)
+        self.flow = flow
+
+    def configuration(self) -> dict[str, object]:
+        return {"flow": self.flow}
+
+    def trainable(self, rows, seed) -> Trainable:
+        return DataGivenParameters(clone(self.flow))
+
+    def log_prob(self, rows: Mapping[str, np.ndarray]) -> np.ndarray:
+        return self.model.network.log_prob(*self.model.prepare(rows)).numpy()
+
+
+class ModelGivenData(Trainable):
+    """A summary network, whose features are the log odds of each model."""
+
+    def __init__(self, summary: Summary) -> None:
+        self.network = summary
+
+    def initialize(self, batch: Batch, seed: int) -> None:
+        self.network(batch["x"])
+
+    def loss(self, batch: Batch, seed: tf.Tensor, progress: tf.Tensor, training: bool) -> tf.Tensor:
+        return keras.losses.sparse_categorical_crossentropy(
+            batch["model"], self.network(batch["x"]), from_logits=True
+        )
+
+
+class Comparison(bi.Estimator):
+    """The probability of each model, given data."""
+
+    def __init__(self, summary: Summary) -> None:
+        super().__init__()
+        self.summary = summary
+
+    def configuration(self) -> dict[str, object]:
+        return {"summary": self.summary}
+
+    def trainable(self, rows, seed) -> Trainable:
+        return ModelGivenData(clone(self.summary))
+
+    def probabilities(self, x: np.ndarray) -> np.ndarray:
+        return tf.nn.softmax(self.model.network(tf.constant(x))).numpy()
+
+
+@bi.simulator(prior={"mean": tfd.Normal(0.0, 1.0)})
+def noisy_mean(parameters: dict[str, tf.Tensor], seed: tf.Tensor) -> dict[str, tf.Tensor]:
+    mean = parameters["mean"]
+    return {"x": mean + tf.random.stateless_normal(tf.shape(mean), seed)}
+
+
+def exact_mean(data: Mapping[str, np.ndarray], draws: int, seed: int) -> dict[str, np.ndarray]:
+    """Draw from the posterior of a mean, the data half as far from zero."""
+    noise = np.random.default_rng(seed).normal(size=(len(data["x"]), draws))
+    return {"mean": data["x"][:, None] / 2 + np.sqrt(0.5) * noise}
 
 
 OWN = {
@@ -249,21 +335,24 @@ np.savez(sys.argv[2], **posterior.sample({"x": np.linspace(-1.0, 1.0, 10)}, draw
 
 
 @pytest.mark.parametrize(
-    "kind",
+    "parts",
     [
-        Shift,
-        Moments,
-        WithMap,
-        ShiftByMap,
-        ConditionalGaussian,
-        Generator,
-        ScaleMixture,
-        Bias,
-        Regression,
+        [Shift],
+        [Moments],
+        [WithMap],
+        [ShiftByMap],
+        [ConditionalGaussian],
+        [Generator],
+        [ScaleMixture],
+        [Bias],
+        [LeastSquares, Regression],
+        [DataGivenParameters, Likelihood],
+        [ModelGivenData, Comparison],
+        [exact_mean],
     ],
 )
-def test_extensions_are_short(kind: type) -> None:
-    assert len(inspect.getsource(kind).splitlines()) <= 40
+def test_extensions_are_short(parts: list[type]) -> None:
+    assert sum(len(inspect.getsource(part).splitlines()) for part in parts) <= 40
 
 
 def test_contracts_hold() -> None:
@@ -393,17 +482,78 @@ def test_a_trainable_of_its_own(tmp_path: Path) -> None:
     generator = np.random.default_rng(1)
     x = generator.normal(size=(500, 3)).astype(np.float32)
     y = (x @ np.array([1.0, -2.0, 0.5]) + 0.3).astype(np.float32)
-    model = Regression()
-    optimization = bi.Optimization(learning_rate=0.02)
-    training = fit_arrays(
-        model,
+    model = Regression().fit(
         {"x": x, "y": y},
         steps=600,
         batch_size=50,
         seed=1,
+        validation=0.0,
         progress=False,
-        optimization=optimization,
+        optimization=bi.Optimization(learning_rate=0.02, weight_decay=0.0),
     )
-    training.raise_error()
-    np.testing.assert_allclose(model.network.kernel[:, 0], [1.0, -2.0, 0.5], atol=0.02)
-    assert training.history["loss"].iloc[-1] < 0.01
+    kernel = model.model.network.kernel
+    np.testing.assert_allclose(kernel[:, 0], [1.0, -2.0, 0.5], atol=0.02)
+    assert model.history["loss"].iloc[-1] < 0.01
+    again = bi.load(model.save(tmp_path / "regression"))
+    assert again.fingerprint == model.fingerprint
+    with pytest.raises(InputError, match=r"(?s)expected: arrays.*pass fit\("):
+        Regression().fit(steps=1)
+
+
+READ_ESTIMATORS = """
+import sys
+import numpy as np
+import bayesinn as bi
+from tests.project import test_extending
+likelihood = bi.load(f"{sys.argv[1]}/likelihood")
+comparison = bi.load(f"{sys.argv[1]}/comparison")
+rows = likelihood.simulator.sample(20, seed=5)
+answers = {"log_prob": likelihood.log_prob(rows), "p": comparison.probabilities(rows["x"])}
+np.savez(sys.argv[2], **answers)
+"""
+
+
+def test_estimators_of_likelihood_and_model(tmp_path: Path, fresh_python) -> None:
+    options = {"batch_size": 128, "seed": 1, "progress": False}
+    likelihood = Likelihood(sample_of_ten, ConditionalGaussian()).fit(steps=600, **options)
+    rows = sample_of_ten.sample(2_000, seed=5)
+    law = tfd.Normal(rows["mean"][:, None], tf.exp(rows["log_sd"])[:, None])
+    exact = tf.reduce_sum(law.log_prob(rows["x"]), axis=-1).numpy()
+    # The divergence from the exact likelihood, which the network can be, in nats.
+    assert 0.0 <= np.mean(exact - likelihood.log_prob(rows)) < 0.3
+
+    generator = np.random.default_rng(1)
+    model = generator.integers(2, size=4_000).astype(np.int32)
+    x = generator.normal(size=(4_000, 10)) * np.where(model, 1.5, 1.0)[:, None]
+    x = x.astype(np.float32)
+    comparison = Comparison(Moments(2)).fit({"x": x, "model": model}, steps=600, **options)
+    narrow, wide = (tfd.Normal(0.0, sd).log_prob(x).numpy().sum(axis=1) for sd in (1.0, 1.5))
+    probability = 1.0 / (1.0 + np.exp(narrow - wide))
+    # A line in the logarithm of the standard deviation is nearly exact.
+    assert np.mean(np.abs(comparison.probabilities(x)[:, 1] - probability)) < 0.06
+
+    likelihood.save(tmp_path / "likelihood")
+    comparison.save(tmp_path / "comparison")
+    fresh_python(READ_ESTIMATORS, tmp_path, tmp_path / "answers.npz")
+    rows = sample_of_ten.sample(20, seed=5)
+    answers = np.load(tmp_path / "answers.npz")
+    np.testing.assert_array_equal(answers["log_prob"], likelihood.log_prob(rows))
+    np.testing.assert_array_equal(answers["p"], comparison.probabilities(rows["x"]))
+
+
+def test_an_ensemble_and_a_function_are_posteriors(trained, tmp_path: Path) -> None:
+    observed = sample_of_ten.sample(1, seed=3)["x"][0]
+    pair = bi.Ensemble([trained["bijection"], trained["flow"]])
+    function = bi.SampledPosterior(noisy_mean, exact_mean)
+    for name, posterior, data in (("pair", pair, observed), ("function", function, 0.5)):
+        diagnosis = bi.diagnose(
+            posterior, simulations=60, draws=40, seed=1, observed={"x": data}, progress=False
+        )
+        page = diagnosis.to_html(tmp_path / f"{name}.html").read_text()
+        assert posterior.simulator.name in page
+        text = " ".join(repr(diagnosis).split())
+        # What these posteriors don't have is left out, and said once.
+        assert text.count("has no latent codes") == 1
+        assert text.count("observation: not run") == 1
+        assert (diagnosis.joint_coverage is None) == (posterior is function)
+    assert diagnosis.grade != "outside"

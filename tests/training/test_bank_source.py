@@ -11,8 +11,8 @@ import tensorflow_probability as tfp
 
 import bayesinn as bi
 from bayesinn.core.errors import BankError, InputError
-from bayesinn.posterior import streaming
-from bayesinn.posterior.training_data import training_data
+from bayesinn.estimators import streaming
+from bayesinn.estimators.training_data import training_data
 from bayesinn.training import bank_source
 from bayesinn.training.bank_source import BankSource
 from bayesinn.training.settings import TrainingSettings

@@ -276,7 +276,7 @@ def test_a_resumed_run_splits_batches_as_before(
         "restore",
         lambda self, model: models.append(model) or restore(self, model),
     )
-    monkeypatch.setattr("bayesinn.posterior.fitting.has_ended", lambda *_: False)
+    monkeypatch.setattr("bayesinn.estimators.fitting.has_ended", lambda *_: False)
     train(checkpoint, steps=8, resume=True)
     assert models[0].most_shards == 7
 

@@ -12,12 +12,11 @@ import tensorflow_probability as tfp
 
 import bayesinn as bi
 from bayesinn.core.errors import InputError
-from bayesinn.posterior.fitting import plan_fit
-from bayesinn.posterior.training_data import Length
+from bayesinn.estimators.fitting import plan_fit
+from bayesinn.estimators.training_data import Length
 from bayesinn.simulators.gaussian import gaussian
 from bayesinn.simulators.linear import linear
 from bayesinn.training.arrays import split
-from bayesinn.workflow.diagnosing import _about
 from tests.helpers.fitting import equal, fit
 from tests.helpers.models import Dropping, Normalising, small_flow
 
@@ -139,7 +138,7 @@ def test_early_stopping_keeps_the_best_weights() -> None:
     assert len(stopped.history) == best + 4
     assert len(stopped.history) < 200
     assert f"trained for {2 * (best + 4)} steps" in repr(stopped)
-    assert _about(stopped)["Training"] == f"{2 * (best + 4)} steps of 30, seed 1"
+    assert stopped.about()["Training"] == f"{2 * (best + 4)} steps of 30, seed 1"
     # Training up to the best epoch alone ends with the same weights.
     assert equal(stopped, fit(flow=flow, epochs=best + 1, optimization=whole, **options))
     final = stopped.history["val_loss"].iloc[-1]

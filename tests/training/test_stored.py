@@ -13,8 +13,8 @@ import tensorflow as tf
 import bayesinn as bi
 from bayesinn.bijections import ActNorm, Chain, Coupling
 from bayesinn.core.errors import InputError, SimulatorError
+from bayesinn.estimators import training_data
 from bayesinn.flows import Framed, InvertibleFlow
-from bayesinn.posterior import training_data
 from bayesinn.simulators.fisher_scoring import FisherScoring
 from bayesinn.simulators.linear import linear
 from bayesinn.summaries import Summary

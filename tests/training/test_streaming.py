@@ -17,8 +17,8 @@ import pytest
 
 import bayesinn as bi
 from bayesinn.core.errors import BankError, InputError
-from bayesinn.posterior import streaming
-from bayesinn.posterior.training_data import Length
+from bayesinn.estimators import streaming
+from bayesinn.estimators.training_data import Length
 from bayesinn.training import bank_source
 from bayesinn.training.bank_source import BankSource, growing_order
 from bayesinn.training.settings import TrainingSettings
@@ -205,7 +205,7 @@ def test_ctrl_c_while_it_waits(begun: bi.Bank, tmp_path: Path) -> None:
     code = """
 import signal, sys
 import bayesinn as bi
-from bayesinn.posterior import streaming
+from bayesinn.estimators import streaming
 from tests.training.test_streaming import train
 # Shells let programs in the background ignore Ctrl-C.
 signal.signal(signal.SIGINT, signal.default_int_handler)

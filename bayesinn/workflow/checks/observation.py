@@ -128,8 +128,8 @@ OBSERVATION = (
     ),
     _check(
         name="observation",
-        run=lambda given: needed(given.observation).typicality,
-        needs=["observation"],
+        run=lambda given: needed(given.typicality),
+        needs=["typicality"],
         question="Whether the observation is like the simulations that the network was trained on.",
         sentence=_likeness,
         judge=lambda result: (

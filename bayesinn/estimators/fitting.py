@@ -1,27 +1,30 @@
-"""Fit a posterior: plan, training, and what is measured at the end."""
+"""Fit an estimator: plan, new model, training."""
+
+from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import tensorflow as tf
 
 from bayesinn.core import seeds
-from bayesinn.core.compilation import map_tensors
-from bayesinn.core.errors import InputError
-from bayesinn.posterior.damage import damaged_copies
-from bayesinn.posterior.evaluator import Evaluator
-from bayesinn.posterior.model import PosteriorModel
-from bayesinn.posterior.trained import TrainedPosterior
-from bayesinn.posterior.training_data import Length, TrainingData, refuse_ignored, training_data
-from bayesinn.posterior.typicality import Reference
+from bayesinn.core.configuration import building
+from bayesinn.estimators.training_data import (
+    PILOT_SIMULATIONS,
+    Length,
+    TrainingData,
+    draw_pilot,
+    refuse_ignored,
+    training_data,
+)
 from bayesinn.simulation import identity as simulator_identity
 from bayesinn.simulation.prior_text import prior_text
+from bayesinn.simulation.simulations import take
 from bayesinn.simulation.simulator import Arrays, Simulator
-from bayesinn.summaries.joint import observables_of
 from bayesinn.training.arrays import ArraySource, fingerprint
 from bayesinn.training.checkpoint import has_ended, prepare_folder
 from bayesinn.training.devices import Devices
@@ -29,6 +32,30 @@ from bayesinn.training.drawn_simulations import check_place, forget
 from bayesinn.training.settings import Checkpoint, Optimization, TrainingSettings, resolve_settings
 from bayesinn.training.sources import Source
 from bayesinn.training.train import TrainingResult, train
+from bayesinn.training.trainable import Trainable
+
+#: Number of rows, at most, that a network is initialised on.
+FIRST_ROWS = PILOT_SIMULATIONS // 2
+
+
+class Fittable(Protocol):
+    """The part of an estimator that fitting asks for."""
+
+    simulator: Simulator | None
+
+    def trainable(self, rows: Arrays, seed: int) -> Trainable: ...
+
+    def network_configuration(self) -> dict[str, Any]: ...
+
+    def check_rows(self, model: Any, rows: Arrays) -> None: ...
+
+    def describe_training(self, model: Any) -> str: ...
+
+    @property
+    def model(self) -> Trainable: ...
+
+    @property
+    def fingerprint(self) -> str: ...
 
 
 class Plan(NamedTuple):
@@ -43,7 +70,7 @@ class Plan(NamedTuple):
     optimization: Optimization
     checkpoint: Checkpoint | None
     identity: dict[str, Any]
-    start: TrainedPosterior | None
+    start: Fittable | None
     devices: Devices
     simulator_record: dict[str, Any] | None
 
@@ -52,20 +79,29 @@ class Plan(NamedTuple):
         """Folder of the state that this process writes."""
         return self.checkpoint.folder if self.checkpoint and self.devices.chief else None
 
+    def first_rows(self, simulator: Simulator | None) -> Arrays:
+        """Return rows (n, ...) to measure scalings on: those given, or pilot simulations."""
+        if self.data.pilot is not None or simulator is None:
+            return self.data.pilot or {}
+        settings = self.settings
+        # Pilot simulations cost time too: no more of them than training draws.
+        most = settings.simulations if settings.passes else PILOT_SIMULATIONS
+        return draw_pilot(simulator, settings.seed, most)
+
 
 def plan_fit(
-    posterior: TrainedPosterior,
+    estimator: Fittable,
     data: Any,
     length: Length,
     *,
     seed: int,
-    start: TrainedPosterior | None,
+    start: Fittable | None,
     validation: float | Mapping[str, Any] | None,
     optimization: Optimization,
     checkpoint: Checkpoint | None,
 ) -> Plan:
     """Check what the user chose, and fill in what the simulator recommends."""
-    simulator = posterior.simulator
+    simulator = estimator.simulator
     seed = seeds.check_seed(seed)
     refuse_ignored(data, validation, optimization)
     given = training_data(data, simulator, validation, seed)
@@ -74,13 +110,14 @@ def plan_fit(
         # the user's seed: what was held out then must be held out now.
         seed = int(hashlib.sha256(f"{seed} {start.fingerprint}".encode()).hexdigest()[:8], 16)
     length, optimization = given.fill_in(length, optimization)
-    optimization = optimization.filled(simulator.recommended.learning_rate, given.passes)
+    optimization = optimization.filled(given.recommended.learning_rate, given.passes)
     settings = resolve_settings(given.rows, *length, seed, optimization)
+    context = None if simulator is None else simulator.context
     identity = {
-        "simulator": simulator.name,
-        "prior": prior_text(simulator.prior),
-        "context": None if simulator.context is None else prior_text(simulator.context),
-        "network": posterior.network_configuration(),
+        "simulator": None if simulator is None else simulator.name,
+        "prior": None if simulator is None else prior_text(simulator.prior),
+        "context": None if context is None else prior_text(context),
+        "network": estimator.network_configuration(),
         "optimizer": optimization.optimizer_configuration,
         "data": given.fingerprint,
         "held_out": None if given.held_out is None else fingerprint(given.held_out),
@@ -90,7 +127,11 @@ def plan_fit(
         # Before anything is simulated or written.
         check_place(checkpoint.folder, given.location)
     simulator_record = given.simulator_record
-    if simulator_record is None and (data is None or checkpoint is not None):
+    if (
+        simulator is not None
+        and simulator_record is None
+        and (data is None or checkpoint is not None)
+    ):
         # Now: a program may be edited while training goes on.
         simulated = checkpoint is None or checkpoint.check_simulator
         simulator_record = simulator_identity.entries(simulator, simulated)
@@ -100,38 +141,20 @@ def plan_fit(
     )
 
 
-def _describe(simulator: Simulator, model: PosteriorModel, settings: TrainingSettings) -> str:
-    """Write what is about to be trained: scalings, networks, number of weights, simulations.
+def new_model(estimator: Fittable, rows: Arrays, seed: int) -> Trainable:
+    """Return a model with new weights, measured and initialised on rows (n, ...).
 
-    The simulations are those drawn first.
+    It is the same for the same seed.
     """
-    lines = [f"{simulator.name}: {model.parameters.dimension} unconstrained parameters"]
-    summaries = model.network.summaries
-    networks = {name: key for key in summaries for name in observables_of(key)}
-    for name, scaling in model.data.scalings.items():
-        key = networks.get(name)
-        network = (
-            "context"
-            if key is None
-            else f"network of {key}"
-            if key != name
-            else repr(summaries[key])
-        )
-        seen = "as simulated" if name in model.data.raw else str(scaling)
-        lines.append(f"  {name}: {seen}; {network}")
-    lines += [f"  {key}: {summary!r}" for key, summary in summaries.items() if key not in networks]
-    weights = sum(int(np.prod(variable.shape)) for variable in model.network.trainable_variables)
-    lines.append(f"  flow: {model.network.flow!r}; {weights:,} weights in all")
-    if settings.passes:
-        lines.append(
-            f"  {settings.simulations:,} simulations, drawn first, {settings.passes} passes "
-            f"through them"
-        )
-    return "\n".join(lines)
+    with building(), seeds.seeded_initial_weights(seed):
+        model = estimator.trainable(rows, seed)
+    with building(), seeds.seeded_initial_weights(seed):
+        model.initialize(_first(rows), seed)
+    return model
 
 
 def run_training(
-    plan: Plan, simulator: Simulator, model: PosteriorModel, pilot: Arrays, progress: bool
+    plan: Plan, estimator: Fittable, model: Trainable, rows: Arrays, progress: bool
 ) -> TrainingResult:
     """Train a model with new weights, or with those of another."""
     settings = plan.settings
@@ -141,9 +164,13 @@ def run_training(
         model.copy_weights(plan.start.model)
     for part in (data.pilot, data.held_out):
         if part is not None:
-            _check_support(model, part)
+            estimator.check_rows(model, part)
     if progress:
-        print(_describe(simulator, model, settings), flush=True)
+        text = estimator.describe_training(model)
+        if settings.passes:
+            text += f"\n  {settings.simulations:,} simulations, drawn first, "
+            text += f"{settings.passes} passes through them"
+        print(text, flush=True)
     # Before simulations are drawn, which may take minutes.
     resumes = checkpoint is not None and prepare_folder(
         checkpoint,
@@ -151,7 +178,7 @@ def run_training(
         plan.identity,
         drawn=False,
         write=plan.devices.chief,
-        simulator=simulator,
+        simulator=estimator.simulator,
     )
     # All have looked into the folder before simulations are written there.
     plan.devices.check_agreement([asdict(settings), plan.identity, resumes], np.empty(0))
@@ -159,10 +186,9 @@ def run_training(
         if settings.passes or data.rows is not None:
             # As in the run that has ended: the state holds the weights that were trained.
             model.freeze()
-        source: Source = ArraySource(pilot, settings)
+        source: Source = ArraySource(take(rows, slice(PILOT_SIMULATIONS)), settings)
     else:
         source = data.source(model, settings, plan.start is not None, progress, plan.folder)
-    first = map_tensors(tf.convert_to_tensor, pilot)
     result = train(
         model,
         source,
@@ -170,9 +196,10 @@ def run_training(
         identity=plan.identity,
         validation=data.validation(model, settings),
         optimizer=plan.optimization.optimizer,
-        callbacks=[*model.monitors(first, settings.seed), *plan.optimization.callbacks],
+        callbacks=[*model.monitors(_first(rows), settings.seed), *plan.optimization.callbacks],
         progress=progress,
         checkpoint=checkpoint,
+        resumes=resumes,
         devices=plan.devices,
         simulator_record=plan.simulator_record,
     )
@@ -181,48 +208,5 @@ def run_training(
     return result
 
 
-def measure_reference(evaluator: Evaluator, pilot: Arrays) -> Reference:
-    """Return, from simulations, the reference that new observations are compared with.
-
-    The simulations hold at least observables and context (n, ...).
-    """
-    space = evaluator.model.data
-    summaries = evaluator.model.network.summaries
-    data = {name: pilot[name] for name in space.scalings}
-    sets, series = (
-        [
-            name
-            for key, summary in summaries.items()
-            if summary.order == order
-            for name in observables_of(key)
-        ]
-        for order in ("set", "series")
-    )
-    damaged = {
-        kind: map_tensors(np.asarray, space.standardise(map_tensors(tf.convert_to_tensor, copy)))
-        for kind, copy in damaged_copies(data, space.observables, series, space.lengths).items()
-    }
-    condition, inputs = evaluator.condition(data)
-    return Reference.fit(
-        np.asarray(evaluator.model.network.compared(condition)),
-        inputs,
-        pooled=sets,
-        series=series,
-        damaged=damaged,
-    )
-
-
-def _check_support(model: PosteriorModel, arrays: Arrays) -> None:
-    """Refuse parameters outside the prior's support: they would be moved to its edge unseen.
-
-    The prior can't have drawn them.
-    """
-    space = model.parameters
-    outside = ~space.possible(arrays).numpy()
-    if outside.any():
-        culprit = {name: arrays[name][np.argmax(outside)].tolist() for name in space.names}
-        got = f"{int(outside.sum())} of {len(outside)} rows outside, one of them {culprit}"
-        do = "drop those rows, or widen the prior to the one they were drawn from"
-        raise InputError(
-            "Training data", expected="parameters inside the prior's support", got=got, do=do
-        )
+def _first(rows: Arrays) -> dict[str, tf.Tensor]:
+    return {name: tf.convert_to_tensor(value[:FIRST_ROWS]) for name, value in rows.items()}

@@ -12,19 +12,25 @@ from functools import singledispatch
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from bayesinn.core.errors import InputError
 from bayesinn.core.validation import check_integer, check_number
-from bayesinn.posterior.model import PosteriorModel
 from bayesinn.simulation import checks
+from bayesinn.simulation.recommended import Recommended
 from bayesinn.simulation.simulations import take
 from bayesinn.simulation.simulator import Arrays, Simulator
 from bayesinn.training.arrays import fingerprint, split
 from bayesinn.training.precomputation import offline_source, precomputed
 from bayesinn.training.settings import Optimization, TrainingSettings
 from bayesinn.training.sources import Source, online_source
+from bayesinn.training.trainable import Trainable
 
 Validation = float | Mapping[str, Any] | None
 
+#: Simulations that scalings are measured on and networks initialised with, at most; the fewest.
+PILOT_SIMULATIONS = 4096
+_FEWEST_PILOT_SIMULATIONS = 512
 _VALIDATION_SHARE = 0.1
 # Arrays, chosen in paper_results/defaults: short batches, passes that make about so many steps of
 # them, and patience.
@@ -50,8 +56,6 @@ class Length(NamedTuple):
 class TrainingData(ABC):
     """What to train on, checked; a set ``held_out``, and a ``fingerprint`` for checkpoints.
 
-    Checkpoints recognise the data by the fingerprint.
-
     ``pilot`` are the rows to measure scalings on and to initialise networks with; None where they
     are simulated. ``passes`` are those through simulations that are drawn first, if a user says
     nothing; ``location`` is the place of a bank that is trained from.
@@ -67,8 +71,8 @@ class TrainingData(ABC):
     #: What a simulation bank keeps of its simulator.
     simulator_record: dict[str, Any] | None = None
 
-    def __init__(self, simulator: Simulator) -> None:
-        self.simulator = simulator
+    def __init__(self, recommended: Recommended) -> None:
+        self.recommended = recommended
 
     @abstractmethod
     def fill_in(self, length: Length, optimization: Optimization) -> tuple[Length, Optimization]:
@@ -77,7 +81,7 @@ class TrainingData(ABC):
     @abstractmethod
     def source(
         self,
-        model: PosteriorModel,
+        model: Trainable,
         settings: TrainingSettings,
         pretrained: bool,
         progress: bool,
@@ -90,9 +94,7 @@ class TrainingData(ABC):
         What is drawn before the first step is kept in the ``folder`` of a checkpoint.
         """
 
-    def validation(
-        self, model: PosteriorModel, settings: TrainingSettings
-    ) -> Mapping[str, Any] | None:
+    def validation(self, model: Trainable, settings: TrainingSettings) -> Mapping[str, Any] | None:
         """Return the held-out rows.
 
         They come with what the model computes once for each row if training has that, too.
@@ -104,11 +106,12 @@ class Online(TrainingData):
     """Fresh simulations at each step, or passes through some that are drawn first."""
 
     def __init__(self, simulator: Simulator) -> None:
-        super().__init__(simulator)
+        super().__init__(simulator.recommended)
+        self.simulator = simulator
         self.passes = simulator.recommended.passes
 
     def fill_in(self, length: Length, optimization: Optimization) -> tuple[Length, Optimization]:
-        recommended = self.simulator.recommended
+        recommended = self.recommended
         if length.epochs is not None and length.steps is None:
             expected = "steps, which say how long to train online"
             got = f"epochs={length.epochs!r} alone"
@@ -120,7 +123,7 @@ class Online(TrainingData):
 
     def source(
         self,
-        model: PosteriorModel,
+        model: Trainable,
         settings: TrainingSettings,
         pretrained: bool,
         progress: bool,
@@ -137,12 +140,12 @@ class InMemory(TrainingData):
     """Arrays (n, ...), of which a share or a set of its own is held out."""
 
     def __init__(
-        self, simulator: Simulator, arrays: Arrays, validation: Validation, seed: int
+        self, simulator: Simulator | None, arrays: Arrays, validation: Validation, seed: int
     ) -> None:
-        super().__init__(simulator)
+        super().__init__(Recommended() if simulator is None else simulator.recommended)
         self._arrays = arrays
         if isinstance(validation, Mapping):
-            self.held_out = checks.check_simulations(simulator, validation, "Validation data")
+            self.held_out = _checked(simulator, validation, "Validation data", arrays)
         else:
             rows = len(next(iter(arrays.values())))
             kept, apart = split(rows, check_share(validation, rows), seed)
@@ -156,9 +159,7 @@ class InMemory(TrainingData):
         steps, epochs, batch_size = length
         rows = len(next(iter(self._arrays.values())))
         if batch_size is None:
-            batch_size = min(
-                self.simulator.recommended.batch_size, _BATCH, max(rows // _FEWEST_BATCHES, 1)
-            )
+            batch_size = min(self.recommended.batch_size, _BATCH, max(rows // _FEWEST_BATCHES, 1))
             batch_size = max(batch_size // optimization.parts, 1) * optimization.parts
         if (
             rows < _FEW_ROWS
@@ -175,7 +176,7 @@ class InMemory(TrainingData):
 
     def source(
         self,
-        model: PosteriorModel,
+        model: Trainable,
         settings: TrainingSettings,
         pretrained: bool,
         progress: bool,
@@ -185,9 +186,7 @@ class InMemory(TrainingData):
             model, settings, self._arrays, pretrained=pretrained, progress=progress
         )
 
-    def validation(
-        self, model: PosteriorModel, settings: TrainingSettings
-    ) -> Mapping[str, Any] | None:
+    def validation(self, model: Trainable, settings: TrainingSettings) -> Mapping[str, Any] | None:
         return (
             None
             if self.held_out is None
@@ -197,19 +196,40 @@ class InMemory(TrainingData):
 
 @singledispatch
 def training_data(
-    data: Any, simulator: Simulator, validation: Validation, seed: int
+    data: Any, simulator: Simulator | None, validation: Validation, seed: int
 ) -> TrainingData:
     """Return what to train on and what is held out, checked; the seed decides how arrays are split.
 
     Another kind of data registers what it becomes.
     """
-    arrays = checks.check_simulations(simulator, data, "Training data")
-    return InMemory(simulator, arrays, validation, seed)
+    return InMemory(simulator, _checked(simulator, data, "Training data"), validation, seed)
 
 
 @training_data.register
-def _(data: None, simulator: Simulator, validation: Validation, seed: int) -> TrainingData:
-    return Online(simulator)
+def _(data: None, simulator: Simulator | None, validation: Validation, seed: int) -> TrainingData:
+    return Online(require_simulator(simulator))
+
+
+def require_simulator(simulator: Simulator | None) -> Simulator:
+    """Return the simulator; refuse to train without arrays where there is none."""
+    if simulator is None:
+        expected = "arrays, as there is no simulator whose simulations these could be"
+        do = "pass fit({'x': array of shape (n, ...), ...})"
+        raise InputError("Training data", expected=expected, got="none", do=do)
+    return simulator
+
+
+def draw_pilot(simulator: Simulator, seed: int, most: int = PILOT_SIMULATIONS) -> Arrays:
+    """Return finite simulations to measure scalings on: at most ``most``, but 512 to 4,096."""
+    count = min(max(most, _FEWEST_PILOT_SIMULATIONS), PILOT_SIMULATIONS)
+    simulations = simulator.draw(count, seed, "pilot")
+    checks.check_finite(simulator, simulations)
+    # As training sees them.
+    types = simulator.observable_types
+    observables = {
+        name: value.astype(types[name]) for name, value in simulations.observables.items()
+    }
+    return {**simulations.flat(), **observables}
 
 
 def refuse_ignored(data: Any, validation: Validation, optimization: Optimization) -> None:
@@ -244,3 +264,23 @@ def check_share(validation: Any, rows: int) -> float:
         got = repr(validation) if validation is not None else f"{share}, as nothing was said"
         raise InputError(subject, expected=expected, got=got, do=f"give more simulations, or {do}")
     return share
+
+
+def _checked(
+    simulator: Simulator | None, data: Any, subject: str, like: Arrays | None = None
+) -> Arrays:
+    """Return arrays (n, ...) as a simulator declares them, or numbers, as ``like`` others."""
+    if simulator is not None:
+        return checks.check_simulations(simulator, data, subject)
+    names = list(data) if like is None and isinstance(data, Mapping) else list(like or {})
+    if not isinstance(data, Mapping) or not names or set(data) != set(names):
+        expected = f"a dict of name to array (n, ...), {names or 'such as x'}"
+        raise InputError(subject, expected=expected, got=f"{data!r}"[:100], do="pass {'x': array}")
+    arrays = {name: checks.numbers(f"{subject}, {name!r}", data[name]) for name in names}
+    shapes = {name: value.shape for name, value in arrays.items()}
+    finite = all(np.isfinite(value).all() for value in arrays.values())
+    if not finite or len({shape[:1] for shape in shapes.values()}) != 1 or () in shapes.values():
+        expected = "finite numbers, in arrays with as many rows each"
+        got = f"shapes {shapes}" + ", with NaN or infinity" * (not finite)
+        raise InputError(subject, expected=expected, got=got, do="reshape them, or drop rows")
+    return arrays

@@ -8,22 +8,23 @@ from pathlib import Path
 
 from bayesinn.core.errors import InputError
 from bayesinn.core.validation import check_integer, check_number, check_type
-from bayesinn.posterior.building import PILOT_SIMULATIONS
-from bayesinn.posterior.model import PosteriorModel
-from bayesinn.posterior.training_data import (
+from bayesinn.estimators.training_data import (
+    PILOT_SIMULATIONS,
     InMemory,
     Length,
     TrainingData,
     Validation,
     check_share,
+    require_simulator,
     training_data,
 )
 from bayesinn.simulation import checks
 from bayesinn.simulation.bank import Bank, read_simulations
 from bayesinn.simulation.simulator import Arrays, Simulator
 from bayesinn.training.bank_source import BankSource, wait_for
-from bayesinn.training.settings import Optimization, TrainingSettings
+from bayesinn.training.settings import Optimization, TrainingSettings, refuse_both
 from bayesinn.training.sources import Mixture, Source, online_source
+from bayesinn.training.trainable import Trainable
 
 # Training copies arrays: a bank of this size takes some three times as much.
 _MOST_BYTES_IN_MEMORY = 256 * 2**20
@@ -82,7 +83,8 @@ class Streamed(TrainingData):
     """A bank of which the first rows are held out: a share, at most 65,536 if nothing is said."""
 
     def __init__(self, simulator: Simulator, stream: Stream, validation: Validation) -> None:
-        super().__init__(simulator)
+        super().__init__(simulator.recommended)
+        self.simulator = simulator
         self._stream = stream
         bank = stream.bank
         self.location = bank.location
@@ -114,13 +116,8 @@ class Streamed(TrainingData):
     def fill_in(self, length: Length, optimization: Optimization) -> tuple[Length, Optimization]:
         steps, epochs, batch_size = length
         rows = self._stream.bank.n - self._first
-        if steps is not None and epochs is not None:
-            expected = "one of them: steps, or passes through the data"
-            got = f"steps={steps!r} and epochs={epochs!r}"
-            raise InputError(
-                "Arguments 'steps' and 'epochs'", expected=expected, got=got, do="leave one out"
-            )
-        batch_size = self.simulator.recommended.batch_size if batch_size is None else batch_size
+        refuse_both(steps, epochs)
+        batch_size = self.recommended.batch_size if batch_size is None else batch_size
         batch_size = min(check_integer("Argument 'batch_size'", batch_size), rows)
         passes = (
             self._stream.reuse if epochs is None else check_integer("Argument 'epochs'", epochs)
@@ -129,12 +126,12 @@ class Streamed(TrainingData):
             # As long as online if nothing is said, and with as many reports: a pass through a large
             # bank may never end.
             kept = max(batch_size - round(self._stream.fresh * batch_size), 1)
-            steps = self.simulator.recommended.steps if passes is None else passes * (rows // kept)
+            steps = self.recommended.steps if passes is None else passes * (rows // kept)
         return Length(steps, None, batch_size), optimization
 
     def source(
         self,
-        model: PosteriorModel,
+        model: Trainable,
         settings: TrainingSettings,
         pretrained: bool,
         progress: bool,
@@ -156,7 +153,8 @@ class Streamed(TrainingData):
 
 
 @training_data.register
-def _(data: Bank, simulator: Simulator, validation: Validation, seed: int) -> TrainingData:
+def _(data: Bank, simulator: Simulator | None, validation: Validation, seed: int) -> TrainingData:
+    simulator = require_simulator(simulator)
     if data.nbytes > _MOST_BYTES_IN_MEMORY:
         return Streamed(simulator, Stream(data), validation)
     arrays = read_simulations(data, simulator, "Training data")
@@ -167,8 +165,8 @@ def _(data: Bank, simulator: Simulator, validation: Validation, seed: int) -> Tr
 
 
 @training_data.register
-def _(data: Stream, simulator: Simulator, validation: Validation, seed: int) -> TrainingData:
-    return Streamed(simulator, data, validation)
+def _(data: Stream, simulator: Simulator | None, validation: Validation, seed: int) -> TrainingData:
+    return Streamed(require_simulator(simulator), data, validation)
 
 
 def _count_held_out(bank: Bank, validation: float | None) -> int:

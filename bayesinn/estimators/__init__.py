@@ -1,0 +1,5 @@
+"""Estimators: fitting, checkpoints, history, saving and loading, once for all that is estimated."""
+
+import bayesinn.core.environment  # noqa: F401
+from bayesinn.estimators.estimator import Estimator as Estimator
+from bayesinn.estimators.loading import load as load

@@ -1,0 +1,350 @@
+"""The contract of what is estimated: fitted, resumed, saved and loaded, whatever it is."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+import numpy as np
+
+from bayesinn.core.configuration import Registered, describe, public_name
+from bayesinn.core.errors import InputError
+from bayesinn.core.precision import full_precision
+from bayesinn.core.storage import SavedModel, held, write_model
+from bayesinn.core.validation import check_flag, check_type
+from bayesinn.estimators.fitting import new_model, plan_fit, run_training
+from bayesinn.estimators.streaming import Stream
+from bayesinn.estimators.training_data import Length
+from bayesinn.simulation import identity
+from bayesinn.simulation.bank import Bank
+from bayesinn.simulation.identity_rows import once
+from bayesinn.simulation.registry import refuse_while_loading
+from bayesinn.simulation.simulator import Arrays, Simulator
+from bayesinn.training.arrays import fingerprint
+from bayesinn.training.settings import Checkpoint, Optimization
+from bayesinn.training.trainable import Trainable
+
+if TYPE_CHECKING:
+    pass
+
+
+class Estimator(Registered, ABC):
+    """What is fitted, resumed, saved and loaded: a posterior, a likelihood, a classifier of models.
+
+    An author writes :meth:`trainable`, which says what is learned (the event), from what (the
+    condition), with which network and loss; :meth:`configuration`, if the constructor takes more
+    than a simulator; and methods that answer with the trained :attr:`model`.
+
+    Parameters
+    ----------
+    simulator : Simulator
+        Draws what is trained on; left out where training data are always given as arrays.
+
+    Attributes
+    ----------
+    history : DataFrame
+        One row per epoch of the last training: step, loss, learning rate, failed simulations, and
+        val_loss if there was a validation set.
+
+    Examples
+    --------
+    >>> import bayesinn as bi
+    >>> import keras
+    >>> import numpy as np
+    >>> class Line(bi.Estimator):
+    ...     def trainable(self, rows, seed):
+    ...         return LeastSquares()
+    >>> class LeastSquares(bi.Trainable):
+    ...     def initialize(self, batch, seed):
+    ...         self.network = keras.layers.Dense(1)
+    ...         self.network.build((None, 1))
+    ...
+    ...     def loss(self, batch, seed, progress, training):
+    ...         return (self.network(batch["x"])[:, 0] - batch["y"]) ** 2
+    >>> x = np.linspace(-1.0, 1.0, 64, dtype=np.float32)
+    >>> line = Line().fit({"x": x[:, None], "y": 2.0 * x}, epochs=60, progress=False)
+    >>> float(line.history["loss"].iloc[-1]) < 0.1
+    True
+    """
+
+    #: Kind of model in a manifest; its entry "class" says which class it is.
+    kind: ClassVar[str] = "Estimator"
+    #: Whether it can't be without a simulator.
+    simulated: ClassVar[bool] = False
+    #: Entry of a manifest with the configuration; what else it has beside what all estimators have.
+    entry: ClassVar[str] = "network"
+    schema: ClassVar[Mapping[str, Any]] = {
+        "network": dict,
+        "rows": {str: {"shape": [int], "dtype": str}},
+    }
+
+    def __init__(self, simulator: Simulator | None = None) -> None:
+        import pandas as pd
+
+        self.simulator = simulator
+        self.history = pd.DataFrame()
+        self.training: dict[str, Any] = {}
+        #: What the simulator did when this was trained, in plain values; None if that is not known.
+        self.identity: dict[str, Any] | None = None
+        self._model: Trainable | None = None
+        self._rows: dict[str, dict[str, Any]] = {}
+
+    @abstractmethod
+    def trainable(self, rows: Arrays, seed: int) -> Trainable:
+        """Return what is trained, with new networks.
+
+        Parameters
+        ----------
+        rows : dict of name to array (n, ...)
+            The first of what it is trained on: parameters, context and observables, or the arrays
+            that were given. For shapes and scalings; when a saved estimator is loaded, they are two
+            rows of ones.
+        seed : int
+        """
+
+    def configuration(self) -> dict[str, Any]:
+        """Return the constructor's arguments but the simulator, by name.
+
+        They are numbers, texts, networks, and lists and dicts of these.
+        """
+        return {}
+
+    @classmethod
+    def from_configuration(
+        cls, simulator: Simulator | None, configuration: Mapping[str, Any]
+    ) -> Self:
+        """Return an untrained estimator with what :meth:`configuration` gave."""
+        return cls(**configuration) if simulator is None else cls(simulator, **configuration)
+
+    @classmethod
+    def present_network(cls, network: Any) -> Any:
+        """Return the configuration in an older manifest with the classes of this version."""
+        return network
+
+    def untrained(self) -> Self:
+        """Return an estimator of the same simulator and configuration that was never trained."""
+        return self.from_configuration(self.simulator, self.configuration())
+
+    @once()
+    def fit(
+        self,
+        data: Mapping[str, Any] | Bank | Stream | None = None,
+        *,
+        steps: int | None = None,
+        epochs: int | None = None,
+        batch_size: int | None = None,
+        seed: int = 0,
+        start_from: Self | None = None,
+        validation: float | Mapping[str, Any] | None = None,
+        optimization: Optimization = Optimization(),
+        checkpoint: str | Path | Checkpoint | None = None,
+        progress: bool = True,
+    ) -> Self:
+        """Train, from new initial weights or those of another estimator; return the estimator.
+
+        Online (``data`` left out), each step draws fresh simulations, inside the compiled step if
+        the simulator is made of TensorFlow operations. Offline, it trains on the arrays given,
+        watches a fixed validation set, and keeps the weights that were best on it. What is left out
+        is as the simulator recommends.
+
+        Parameters
+        ----------
+        data : dict of name to array (n, ...), Bank, or Stream
+            Simulations to train on, as :meth:`Simulator.sample` returns them: parameters, context
+            and observables. Of a simulation bank of more than 256 MiB, batches are read while
+            training goes on, steps are as many as online, and the first rows are held out, 65,536
+            at most if ``validation`` is left out. ``bi.Stream(bank, ...)`` trains while the bank
+            grows, or mixes it with fresh simulations.
+        steps : int
+            Weight updates; 5,000 online if the simulator recommends nothing.
+        epochs : int
+            Offline, passes through ``data`` in place of ``steps``; by default those that make 5,000
+            steps, from 10 to 300. Online, only beside ``steps``: the number of reports, by default
+            50.
+        batch_size : int
+            256 if the simulator recommends nothing; offline at most 64, and a fourteenth of the
+            data.
+        seed : int
+            Decides initial weights, simulations, shuffling and dropout.
+        start_from : estimator of the same class
+            One with the same networks, parameters and data, to start from its weights and scalings:
+            to train longer, or for a simulator that differs a little. Simulations are new ones,
+            whatever the seed. A lower learning rate than in its own training loses less of what it
+            learned.
+        validation : float, or dict of name to array (m, ...)
+            Offline: the share of ``data`` set aside (0.1 if left out), or a set of its own.
+        optimization : Optimization
+            Optimiser, learning rate, early stopping, passes through stored simulations, callbacks,
+            and more.
+        checkpoint : path, or Checkpoint
+            Folder to keep the state of training in; ``bi.Checkpoint(folder, resume=True)``
+            continues from it.
+        progress : bool
+
+        Raises
+        ------
+        TrainingError
+            When a loss is not finite; the estimator then has the last good weights. The same holds
+            after an interruption, or when a simulator in worker processes raises.
+        """
+        refuse_while_loading("trains")
+        example = "pass one"
+        check_type(
+            "Argument 'optimization'", optimization, Optimization, "bi.Optimization(...)", example
+        )
+        check_flag("Argument 'progress'", progress)
+        if start_from is not None:
+            self.check_start(start_from)
+        plan = plan_fit(
+            self,
+            data,
+            Length(steps, epochs, batch_size),
+            seed=seed,
+            start=start_from,
+            validation=validation,
+            optimization=optimization,
+            checkpoint=Checkpoint.given(checkpoint),
+        )
+        with full_precision(), held(plan.folder, "Checkpoint folder"):
+            rows = plan.first_rows(self.simulator)
+            model = new_model(self, rows, plan.settings.seed)
+            result = run_training(plan, self, model, rows, progress)
+            self.adopt(model, rows, plan.settings.seed)
+        self._rows = {
+            name: {"shape": list(value.shape[1:]), "dtype": str(value.dtype)}
+            for name, value in rows.items()
+        }
+        self.history = result.history
+        if self.simulator is None:
+            self.history = self.history.drop(columns="failed_simulations", errors="ignore")
+        self.training = result.record
+        self.identity = plan.simulator_record
+        result.raise_error()
+        return self
+
+    def check_start(self, other: Any) -> None:
+        """Refuse to start from anything but a trained estimator of this class and configuration."""
+        subject = "Argument 'start_from'"
+        expected = f"a trained {type(self).__name__} with the same configuration"
+        do = "load a saved one with bi.load(folder)"
+        check_type(subject, other, type(self), expected, do)
+        theirs = other.network_configuration()
+        if theirs != self.network_configuration():
+            raise InputError(subject, expected=expected, got=f"{theirs}", do=do)
+        _ = other.model
+
+    def check_rows(self, model: Any, rows: Arrays) -> None:
+        """Refuse rows (n, ...), to train or to validate on, that can't be; by default none."""
+
+    def describe_training(self, model: Any) -> str:
+        """Return what is printed before training: networks, and the number of weights."""
+        return f"{self!r}; {count_weights(model):,} weights"
+
+    def adopt(self, model: Any, rows: Arrays, seed: int) -> None:
+        """Take a trained model; measure on training rows (n, ...) whatever else answers need."""
+        self._model = model
+
+    @once()
+    def save(self, folder: str | Path) -> Path:
+        """Write the estimator into a folder for :func:`bayesinn.load`, and return the folder.
+
+        The files are ``manifest.json`` and its weights.
+        """
+        model = self.model
+        simulator = self.simulator
+        entries = {"class": public_name(type(self))}
+        if simulator is not None:
+            entries["simulator"] = simulator.reference()
+            entries |= self.identity or identity.entries(simulator)
+        entries |= self.entries()
+        entries["training"] = self.training
+        entries["history"] = self.history.to_dict(orient="list")
+        return write_model(folder, self.kind, entries, self.arrays(), model.network)
+
+    def entries(self) -> dict[str, Any]:
+        """Return what a manifest says of this estimator, in plain values; see :attr:`schema`."""
+        return {self.entry: self.network_configuration(), "rows": self._rows}
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Return what is saved with the network's weights, by name."""
+        return self.model.arrays()
+
+    def restore(self, saved: SavedModel) -> Trainable:
+        """Return the model of a saved folder, built, with all but the network's weights."""
+        self._rows = saved.entries["rows"]
+        rows = {name: np.ones((2, *row["shape"]), row["dtype"]) for name, row in self._rows.items()}
+        model = new_model(self, rows, seed=0)
+        model.restore(
+            {
+                name: saved.array(name, value.shape, value.dtype)
+                for name, value in model.arrays().items()
+            }
+        )
+        return model
+
+    def adopt_saved(self, model: Any, saved: SavedModel) -> None:
+        """Take a model that has the saved weights."""
+        self._model = model
+
+    def network_configuration(self) -> dict[str, Any]:
+        """Return the configuration in plain values, enough to build the networks again."""
+        return {name: describe(value) for name, value in self.configuration().items()}
+
+    @property
+    def model(self) -> Trainable:
+        """What was trained."""
+        if self._model is None:
+            expected = f"a trained {type(self).__name__}"
+            got = "one that was never trained"
+            do = "call fit(...) first, or bi.load(folder)"
+            raise InputError(self._subject, expected=expected, got=got, do=do)
+        return self._model
+
+    @property
+    def trained(self) -> bool:
+        """Whether there is anything to ask."""
+        return self._model is not None
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of the trained network's weights."""
+        return fingerprint(
+            {
+                str(number): value.numpy()
+                for number, value in enumerate(self.model.network.variables)
+            }
+        )
+
+    @property
+    def steps_done(self) -> int:
+        """Number of steps the last training took: fewer than planned if it ended early.
+
+        Patience or an error may have ended it.
+        """
+        # Older posteriors know the end of the last report only.
+        return int(
+            self.training.get("steps_done", self.history["step"].max() if len(self.history) else 0)
+        )
+
+    def __repr__(self) -> str:
+        parts = [f"{name}={value!r}" for name, value in self.configuration().items()]
+        return f"{type(self).__name__}({', '.join(parts)})"
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """Refuse pickle, deepcopy and joblib, which can't hold compiled functions."""
+        expected = "a folder, which keeps every bit"
+        do = "call save(folder), and bi.load(folder) where it is needed"
+        got = "pickle, copy or joblib"
+        raise InputError(f"Copy of {self._subject}", expected=expected, got=got, do=do)
+
+    @property
+    def _subject(self) -> str:
+        of = "" if self.simulator is None else f" of {self.simulator.name!r}"
+        return f"{type(self).__name__}{of}"
+
+
+def count_weights(model: Trainable) -> int:
+    """Return the number of weights that are trained."""
+    return sum(int(np.prod(variable.shape)) for variable in model.network.trainable_variables)

@@ -1,0 +1,116 @@
+"""Load estimators that were saved."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from bayesinn.core import seeds
+from bayesinn.core.configuration import building, rebuild, registered_class
+from bayesinn.core.errors import SavedPosteriorError
+from bayesinn.core.manifest import check_entry
+from bayesinn.core.storage import SavedModel, read_model
+from bayesinn.core.validation import check_flag, check_type
+from bayesinn.estimators.estimator import Estimator
+from bayesinn.simulation import identity
+from bayesinn.simulation.identity_rows import once
+from bayesinn.simulation.registry import find
+from bayesinn.simulation.simulator import Simulator
+
+_OWNER = identity.Owner(
+    "a saved posterior",
+    "this posterior was trained on",
+    "load with the version of the simulator that the posterior was trained on, or train again; "
+    "if it is the same: bi.load(folder, check_simulator=False)",
+    SavedPosteriorError,
+)
+#: Kinds of model that are loaded here.
+_KINDS = ("AmortizedPosterior", "LatentMixture", "Estimator")
+#: Classes by the kind of model, of manifests that don't name them.
+_CLASSES = {"LatentMixture": "inverse.LatentMixture"}
+_SIMULATED = {
+    "simulator": {"name": str, "module": str, "object": str, "file": str},
+    "packages": {str: str},
+    **identity.SHAPES,
+}
+_TRAINED = {
+    "training": {"settings": {"steps": int}},
+    "history": {str: [(float, type(None))]},
+}
+
+
+@once()
+def load(
+    folder: str | Path,
+    simulator: Simulator | None = None,
+    trust_source: bool = False,
+    check_simulator: bool = True,
+) -> Any:
+    """Read a posterior, or another estimator, that ``save`` wrote; answers and class are equal.
+
+    Parameters
+    ----------
+    folder : path
+    simulator : Simulator
+        Left out, it is found by its name: declared in this program, or installed by a package.
+    trust_source : bool
+        Whether a simulator that is not found so may be looked for by running the module or the
+        source file that the folder names. Only for folders from people whose programs you would
+        run.
+    check_simulator : bool
+        Whether the simulator must do what the one did that the posterior was trained on: a few rows
+        are simulated again, one if that takes long, and compared, as are prior, units, and more.
+        Without it, names and shapes alone must fit.
+
+    Raises
+    ------
+    SavedPosteriorError
+        For a folder that is no saved estimator, is damaged or newer, and for another simulator.
+    """
+    check_flag("Argument 'trust_source'", trust_source)
+    check_flag("Argument 'check_simulator'", check_simulator)
+    if simulator is not None:
+        do = "pass what @bi.simulator decorates"
+        check_type("Argument 'simulator'", simulator, Simulator, "a Simulator", do)
+    saved = read_model(folder, _KINDS, _TRAINED)
+    kind = _class_of(saved)
+    simulated = kind.simulated or "simulator" in saved.entries
+    _check(saved, kind.schema | (_SIMULATED if simulated else {}))
+    if simulated:
+        simulator = simulator or find(saved.entries["simulator"], trust_source)
+        identity.check(saved.entries, simulator, _OWNER, check_simulator)
+    return _restored(kind, saved, simulator if simulated else None)
+
+
+def _restored(kind: type[Estimator], saved: SavedModel, simulator: Simulator | None) -> Estimator:
+    """Return the estimator that a manifest describes, with its weights."""
+    import pandas as pd
+
+    with saved.explained(kind.entry, "networks that this version can build"), building():
+        network = kind.present_network(saved.entries[kind.entry])
+        estimator = kind.from_configuration(simulator, rebuild(network))
+        with seeds.seeded_initial_weights(0):
+            model = estimator.restore(saved)
+    saved.assign(model.network)
+    with saved.explained("history", "columns of equal length"):
+        estimator.history = pd.DataFrame(saved.entries["history"])
+    estimator.adopt_saved(model, saved)
+    estimator.training = saved.entries["training"]
+    if "identity" in saved.entries:
+        estimator.identity = {name: saved.entries[name] for name in (*identity.SHAPES, "identity")}
+    return estimator
+
+
+def _class_of(saved: SavedModel) -> type[Estimator]:
+    """Return the class that wrote a folder; anything but an estimator is refused."""
+    entries = saved.entries
+    entries.setdefault("class", _CLASSES.get(entries["kind"]))
+    _check(saved, {"class": str})
+    kind = registered_class(entries["class"])
+    with saved.explained("class", "a class that is trained and saved"):
+        if not issubclass(kind, Estimator):
+            raise TypeError(f"{entries['class']!r}, which is no estimator")
+    return kind
+
+
+def _check(saved: SavedModel, schema: Mapping[str, Any]) -> None:
+    check_entry(f"Manifest {str(saved.folder / 'manifest.json')!r}", "", saved.entries, schema)

@@ -1,0 +1,177 @@
+"""Ensembles: the mixture of several posteriors."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import scipy.special
+
+from bayesinn.core import seeds
+from bayesinn.core.errors import InputError
+from bayesinn.core.validation import check_integer, check_type
+from bayesinn.posterior.posterior import Posterior
+from bayesinn.simulation.checks import check_simulations
+from bayesinn.spaces.observations import check_observations, check_parameters
+
+# Weights of an ensemble of ten settle to 1e-3 in half as many.
+_ITERATIONS = 500
+
+
+class Ensemble(Posterior):
+    """The mixture of posteriors of one simulator, such as networks trained with other seeds.
+
+    Its density is the exact mixture density; its score on average is no worse than the mean of its
+    members' scores (Jensen's inequality). Where members disagree, see :meth:`disagreement`, the
+    networks have not learned the posterior.
+
+    Parameters
+    ----------
+    posteriors : sequence of Posterior
+    weights : sequence of float
+        Of the members, equal if left out; they are divided by their sum. :meth:`weighted` finds
+        those that are best on simulations.
+
+    References
+    ----------
+    Hermans et al. (2022), A trust crisis in simulation-based inference?, arXiv:2110.06581
+    (ensembles are calibrated better). Yao et al. (2018), Using stacking to average Bayesian
+    predictive distributions, arXiv:1704.02030 (weights).
+
+    Examples
+    --------
+    >>> import bayesinn as bi
+    >>> linear = bi.get("linear")
+    >>> flow = bi.flows.coupling(blocks=1, hidden=(8,))
+    >>> members = [
+    ...     bi.AmortizedPosterior(linear, flow=flow).fit(steps=20, seed=seed, progress=False)
+    ...     for seed in (1, 2)
+    ... ]
+    >>> posterior = Ensemble(members)
+    >>> posterior.sample({"y": 1.5}, draws=100, seed=3)["x1"].shape
+    (100,)
+    """
+
+    def __init__(
+        self, posteriors: Sequence[Posterior], weights: Sequence[float] | None = None
+    ) -> None:
+        subject = "Ensemble, argument 'posteriors'"
+        do = "pass a list, such as [bi.load(folder) for folder in folders]"
+        check_type(subject, posteriors or None, (list, tuple), "a list of posteriors", do)
+        for posterior in posteriors:
+            check_type(f"{subject}, each", posterior, Posterior, "a posterior", do)
+        self.posteriors = tuple(posteriors)
+        self.simulator = posteriors[0].simulator
+        shapes = [posterior.simulator.shapes for posterior in posteriors]
+        if any(shape != shapes[0] for shape in shapes):
+            expected = f"posteriors of one simulator, {self.simulator.name!r}, in all shapes"
+            do = "pass posteriors of the same parameters and data"
+            raise InputError(subject, expected=expected, got=f"{shapes}", do=do)
+        count = len(posteriors)
+        given = np.ones(count) if weights is None else np.asarray(weights, float)
+        if given.shape != (count,) or not np.all(given >= 0.0) or not 0.0 < given.sum() < np.inf:
+            expected = f"{count} numbers from 0, not all of them 0"
+            do = "leave them out for equal weights"
+            raise InputError(
+                "Ensemble, argument 'weights'", expected=expected, got=f"{weights}", do=do
+            )
+        self.weights = given / given.sum()
+
+    @classmethod
+    def weighted(cls, posteriors: Sequence[Posterior], data: Mapping[str, Any]) -> "Ensemble":
+        """Return the ensemble whose mixture is densest, on average, at parameters of simulations.
+
+        ``data`` are simulations that no member was trained on, as :meth:`Simulator.sample` returns
+        them; some hundreds will do. Every member must have a density.
+        """
+        ensemble = cls(posteriors)
+        arrays = check_simulations(ensemble.simulator, data, "Simulations")
+        truth = {name: arrays.pop(name) for name in ensemble.simulator.prior.names}
+        scores = np.stack([member.log_prob(truth, arrays) for member in ensemble.posteriors])
+        weights = ensemble.weights
+        for _ in range(_ITERATIONS):
+            # Expectation maximisation, whose likelihood has one maximum.
+            shares = scipy.special.softmax(scores + np.log(weights + 1e-300)[:, None], axis=0)
+            weights = shares.mean(axis=1)
+        return cls(posteriors, weights.tolist())
+
+    @property
+    def density(self) -> str | None:
+        """Whether there are "exact" densities, "costly" ones, or none (None): as of all members."""
+        kinds = {member.density for member in self.posteriors}
+        return None if None in kinds else "costly" if "costly" in kinds else "exact"
+
+    def sample(
+        self, data: Mapping[str, Any], *, draws: int = 1_000, seed: int = 0
+    ) -> dict[str, np.ndarray]:
+        """Draw (n_obs, draws, *event) of each parameter, each draw from a member at random.
+
+        Without the first axis for one observation without batch axis.
+        """
+        count = check_integer("Argument 'draws'", draws, do="pass draws=1000")
+        observations = check_observations(self.simulator, data)
+        generator = seeds.generator(seed, "ensemble")
+        chosen = generator.choice(
+            len(self.weights), size=(observations.count, count), p=self.weights
+        )
+        values: dict[str, np.ndarray] = {}
+        for number, member in enumerate(self.posteriors):
+            mask = chosen == number
+            counts = mask.sum(axis=1)
+            if not counts.any():
+                continue
+            own = seeds.integer_seed(seed, "ensemble", 1 + number)
+            drawn = member.sample(observations.arrays, draws=int(counts.max()), seed=own)
+            first = np.arange(counts.max()) < counts[:, None]
+            for name, value in drawn.items():
+                shape = (*mask.shape, *value.shape[2:])
+                values.setdefault(name, np.empty(shape, value.dtype))[mask] = value[first]
+        return values if observations.batched else {name: v[0] for name, v in values.items()}
+
+    def log_prob(self, parameters: Mapping[str, Any], data: Mapping[str, Any]) -> np.ndarray:
+        """Return the log density of the mixture, with shapes as of its members, in nats."""
+        observations = check_observations(self.simulator, data)
+        values, shape = check_parameters(self.simulator, parameters, observations)
+        densities = [member.log_prob(values, observations.arrays) for member in self.posteriors]
+        used = self.weights > 0.0
+        mixed = scipy.special.logsumexp(
+            np.stack(densities)[used], axis=0, b=self.weights[used][:, None, None]
+        )
+        return mixed.reshape(shape) if observations.batched else mixed.reshape(shape)[0]
+
+    def disagreement(
+        self, data: Mapping[str, Any], *, draws: int = 1_000, seed: int = 0
+    ) -> dict[str, np.ndarray]:
+        """Return the share of each parameter's variance that lies between members, (n_obs, *event).
+
+        Zero where all have the same mean, near one where they exclude each other; more than 0.2
+        says that the networks have not learned the posterior there.
+        """
+        observations = check_observations(self.simulator, data)
+        drawn = [
+            member.sample(
+                observations.arrays,
+                draws=draws,
+                seed=seeds.integer_seed(seed, "ensemble", 1 + number),
+            )
+            for number, member in enumerate(self.posteriors)
+        ]
+        result = {}
+        for name in self.simulator.prior.names:
+            means = np.stack([np.mean(part[name], axis=1) for part in drawn])
+            inside = np.average(
+                [np.var(part[name], axis=1) for part in drawn], axis=0, weights=self.weights
+            )
+            centre = np.average(means, axis=0, weights=self.weights)
+            between = np.average((means - centre) ** 2, axis=0, weights=self.weights)
+            share = between / np.maximum(between + inside, np.finfo(float).tiny)
+            result[name] = share if observations.batched else share[0]
+        return result
+
+    def __repr__(self) -> str:
+        members = "\n".join(
+            f"  {weight:.2g}: {member!r}"
+            for weight, member in zip(self.weights, self.posteriors, strict=True)
+        )
+        return (
+            f"Ensemble of {len(self.posteriors)} posteriors of {self.simulator.name!r}\n{members}"
+        )

@@ -1,0 +1,142 @@
+"""The posterior of some data sets, asked more than once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+from bayesinn.bijections.condition import FEATURES
+from bayesinn.core import seeds
+from bayesinn.core.compilation import map_tensors
+from bayesinn.posterior.evaluator import Evaluator
+from bayesinn.posterior.typicality import Reference
+from bayesinn.simulation.simulator import Arrays, Simulator
+from bayesinn.spaces.observations import Observations
+from bayesinn.spaces.parameters import ParameterSpace
+
+
+class Typicality(NamedTuple):
+    """How typical data sets are of the simulations of training: see :class:`Reference`.
+
+    ``smallest`` is the least p-value that any data can have.
+    """
+
+    p_value: np.ndarray
+    unusual: np.ndarray
+    smallest: float
+
+
+class Given:
+    """The posterior of n data sets, as draws and maybe densities say it.
+
+    Parameters
+    ----------
+    simulator : Simulator
+    sample, log_prob : methods of a :class:`bayesinn.Posterior`
+    data : dict of name to array (n, ...), checked
+    """
+
+    #: Whether there are latent codes: :meth:`encode`, :meth:`decode` and :meth:`latent_draws`.
+    codes = False
+
+    def __init__(
+        self,
+        simulator: Simulator,
+        sample: Callable[..., Mapping[str, np.ndarray]],
+        log_prob: Callable[..., np.ndarray],
+        data: Arrays,
+    ) -> None:
+        self._simulator = simulator
+        self._sample = sample
+        self._log_prob = log_prob
+        self._data = data
+
+    @property
+    def features(self) -> np.ndarray:
+        """Numbers (n, f) that tell the data sets apart: summaries, or all of the data."""
+        rows = [np.nan_to_num(value.reshape(len(value), -1)) for value in self._data.values()]
+        return np.concatenate(rows, axis=1)
+
+    @property
+    def inputs(self) -> np.ndarray:
+        """Features and data side by side (n, k)."""
+        return self.features
+
+    @property
+    def typicality(self) -> Typicality | None:
+        """How typical the data are of the simulations of training; None where it is not known."""
+        return None
+
+    def sample(self, draws: int, seed: int, stream: str = "draws") -> Arrays:
+        """Draw (n, draws, *event); draws of another ``stream`` are independent."""
+        own = seed if stream == "draws" else seeds.integer_seed(seed, stream)
+        return dict(self._sample(self._data, draws=draws, seed=own))
+
+    def log_prob(self, parameters: Arrays) -> np.ndarray:
+        """Return log densities (n, draws) of parameters (n, draws, *event), where there are any."""
+        return self._log_prob(parameters, self._data)
+
+    def prior_log_prob(self, parameters: Arrays) -> np.ndarray:
+        """Return log prior densities (m,) of parameters (m, *event)."""
+        return ParameterSpace(self._simulator.prior, 0).prior_log_prob(parameters).numpy()
+
+    def encode(self, parameters: Arrays, seed: int) -> np.ndarray:
+        """Return latent codes (n, d) of parameters (n, *event)."""
+        raise NotImplementedError("no latent codes")
+
+    def decode(self, codes: np.ndarray) -> Arrays:
+        """Return parameters (m, *event) of latent codes (m, d), given the only data set."""
+        raise NotImplementedError("no latent codes")
+
+    def latent_draws(self, count: int, seed: int) -> np.ndarray:
+        """Draw (count, d) from the latent distribution."""
+        raise NotImplementedError("no latent codes")
+
+
+class TrainedGiven(Given):
+    """The posterior of n data sets, whose condition is computed once."""
+
+    def __init__(
+        self, evaluator: Evaluator, reference: Reference, observations: Observations
+    ) -> None:
+        self.codes = evaluator.model.network.flow.codes
+        self._evaluator = evaluator
+        self._reference = reference
+        self._condition, self._inputs = evaluator.condition(observations.arrays)
+
+    @property
+    def features(self) -> np.ndarray:
+        return self._condition[FEATURES]
+
+    @property
+    def inputs(self) -> np.ndarray:
+        rows = [value.reshape(len(value), -1) for value in self._inputs.values()]
+        return np.concatenate([self.features, *rows], axis=1)
+
+    @property
+    def typicality(self) -> Typicality:
+        compared = np.asarray(self._evaluator.model.network.compared(self._condition))
+        typical = self._reference.compare(compared, self._inputs)
+        return Typicality(*typical, self._reference.smallest)
+
+    def sample(self, draws: int, seed: int, stream: str = "draws") -> Arrays:
+        return self._evaluator.sample(self._condition, draws, seeds.tensor_seed(seed, stream))
+
+    def log_prob(self, parameters: Arrays) -> np.ndarray:
+        return self._evaluator.log_prob(parameters, self._condition)
+
+    def prior_log_prob(self, parameters: Arrays) -> np.ndarray:
+        return self._evaluator.prior_log_prob(parameters)
+
+    def encode(self, parameters: Arrays, seed: int) -> np.ndarray:
+        stream = seeds.tensor_seed(seed, "dequantise")
+        return self._evaluator.encode(parameters, self._condition, stream)
+
+    def decode(self, codes: np.ndarray) -> Arrays:
+        repeated = map_tensors(lambda part: np.repeat(part, len(codes), axis=0), self._condition)
+        return self._evaluator.decode(codes, repeated)
+
+    def latent_draws(self, count: int, seed: int) -> np.ndarray:
+        return self._evaluator.latent_draws(count, seeds.tensor_seed(seed, "latent"))

@@ -1,0 +1,64 @@
+"""What is measured on simulations at the end of a training, and said before it."""
+
+from __future__ import annotations
+
+import numpy as np
+import tensorflow as tf
+
+from bayesinn.core.compilation import map_tensors
+from bayesinn.estimators.estimator import count_weights
+from bayesinn.estimators.training_data import PILOT_SIMULATIONS
+from bayesinn.posterior.damage import damaged_copies
+from bayesinn.posterior.evaluator import Evaluator
+from bayesinn.posterior.model import PosteriorModel
+from bayesinn.posterior.typicality import Reference
+from bayesinn.simulation.simulator import Arrays
+from bayesinn.summaries.joint import observables_of
+
+
+def describe_model(name: str, model: PosteriorModel) -> str:
+    """Write what is about to be trained: scalings, networks, number of weights."""
+    lines = [f"{name}: {model.parameters.dimension} unconstrained parameters"]
+    summaries = model.network.summaries
+    networks = {name: key for key in summaries for name in observables_of(key)}
+    for variable, scaling in model.data.scalings.items():
+        key = networks.get(variable)
+        network = (
+            "context"
+            if key is None
+            else f"network of {key}"
+            if key != variable
+            else repr(summaries[key])
+        )
+        seen = "as simulated" if variable in model.data.raw else str(scaling)
+        lines.append(f"  {variable}: {seen}; {network}")
+    lines += [f"  {key}: {summary!r}" for key, summary in summaries.items() if key not in networks]
+    weights = count_weights(model)
+    lines.append(f"  flow: {model.network.flow!r}; {weights:,} weights in all")
+    return "\n".join(lines)
+
+
+def measure_reference(evaluator: Evaluator, rows: Arrays) -> Reference:
+    """Return what new observations are compared with, from the first 4,096 simulations.
+
+    The rows (n, ...) hold at least observables and context.
+    """
+    space = evaluator.model.data
+    summaries = evaluator.model.network.summaries
+    data = {name: rows[name][:PILOT_SIMULATIONS] for name in space.scalings}
+    sets, series = (
+        [
+            name
+            for key, summary in summaries.items()
+            if summary.order == order
+            for name in observables_of(key)
+        ]
+        for order in ("set", "series")
+    )
+    damaged = {
+        kind: map_tensors(np.asarray, space.standardise(map_tensors(tf.convert_to_tensor, copy)))
+        for kind, copy in damaged_copies(data, space.observables, series, space.lengths).items()
+    }
+    condition, inputs = evaluator.condition(data)
+    compared = np.asarray(evaluator.model.network.compared(condition))
+    return Reference.fit(compared, inputs, pooled=sets, series=series, damaged=damaged)

@@ -1,0 +1,78 @@
+"""The protocol of posteriors: what diagnosis, reports, reference and ensembles ask for."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+import numpy as np
+
+from bayesinn.core.errors import InputError
+from bayesinn.posterior.given import Given
+from bayesinn.simulation.simulator import Simulator
+from bayesinn.spaces.observations import check_observations
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@runtime_checkable
+class Posterior(Protocol):
+    """A posterior for every observation of a simulator, whoever made it.
+
+    A class that derives from it needs a ``simulator`` and :meth:`sample`; the rest has defaults.
+    What has densities says so in :attr:`density`, and has :meth:`log_prob`. A function that draws
+    is a posterior by :class:`bayesinn.SampledPosterior`.
+
+    Examples
+    --------
+    >>> import bayesinn as bi
+    >>> class Prior(bi.Posterior):
+    ...     simulator = bi.get("linear")
+    ...
+    ...     def sample(self, data, *, draws=1_000, seed=0):
+    ...         prior = self.simulator.sample(len(data["y"]) * draws, seed)
+    ...         return {name: prior[name].reshape(-1, draws) for name in ("x1", "x2")}
+    >>> bi.diagnose(Prior(), simulations=60, draws=20, seed=1, progress=False).evidence.latent
+    """
+
+    simulator: Simulator
+    #: A row per epoch of a training, with its loss; None where there was none.
+    history: pd.DataFrame | None = None
+
+    @abstractmethod
+    def sample(
+        self, data: Mapping[str, Any], *, draws: int = 1_000, seed: int = 0
+    ) -> Mapping[str, np.ndarray]:
+        """Draw from the posterior of each observation.
+
+        Parameters
+        ----------
+        data : dict of name to array (n_obs, ...), observables and context
+        draws, seed : int
+
+        Returns
+        -------
+        dict of parameter to array (n_obs, draws, *event)
+        """
+
+    @property
+    def density(self) -> str | None:
+        """Whether :meth:`log_prob` has "exact" densities, "costly" ones, or none (None)."""
+        return None
+
+    def log_prob(self, parameters: Mapping[str, Any], data: Mapping[str, Any]) -> np.ndarray:
+        """Return the log density (n_obs, draws) of parameters (n_obs, draws, *event), in nats."""
+        expected = "a posterior with a density"
+        do = "use sample(), or another posterior"
+        raise InputError(f"log_prob of {self!r}", expected=expected, got="one without", do=do)
+
+    def given(self, data: Mapping[str, Any]) -> Given:
+        """Return the posterior of these data (n_obs, ...), to be asked more than once."""
+        arrays = check_observations(self.simulator, data).arrays
+        return Given(self.simulator, self.sample, self.log_prob, arrays)
+
+    def about(self) -> dict[str, str]:
+        """Return in words what a report says of it, by heading."""
+        return {"Posterior": type(self).__name__}

@@ -1,0 +1,99 @@
+"""Posteriors that are a function which draws."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from bayesinn.core import seeds
+from bayesinn.core.errors import InputError
+from bayesinn.core.validation import check_integer, check_type
+from bayesinn.posterior.posterior import Posterior
+from bayesinn.simulation.simulator import Arrays, Simulator
+from bayesinn.spaces.observations import check_observations, check_parameters
+
+
+class SampledPosterior(Posterior):
+    """A posterior that any function draws from: another library's, an exact one, a corrected one.
+
+    Parameters
+    ----------
+    simulator : Simulator
+    sample : function ``(data, draws, seed)``
+        Takes observables and context by name, arrays (n_obs, ...), a number of draws and a seed.
+        Returns draws by parameter, arrays (n_obs, draws, *event), the same for the same seed.
+    log_prob : function ``(parameters, data)``
+        Takes what ``sample`` returns and takes; returns exact log densities (n_obs, draws), in
+        nats. Left out, what needs densities is absent from a diagnosis.
+
+    Raises
+    ------
+    InputError
+        When asked, for draws and densities of other names or shapes, or not finite.
+
+    Examples
+    --------
+    >>> import bayesinn as bi
+    >>> def sample(data, draws, seed):
+    ...     noise = np.random.default_rng(seed).normal(size=(2, len(data["y"]), draws))
+    ...     return {
+    ...         "x1": data["y"][:, None] / 2 + noise[0],
+    ...         "x2": data["y"][:, None] / 2 + noise[1],
+    ...     }
+    >>> posterior = SampledPosterior(bi.get("linear"), sample)
+    >>> posterior.sample({"y": 1.5}, draws=100, seed=2)["x1"].shape
+    (100,)
+    >>> bi.diagnose(posterior, simulations=100, draws=50, seed=1, progress=False).grade
+    'outside'
+    """
+
+    def __init__(
+        self,
+        simulator: Simulator,
+        sample: Callable[[Arrays, int, int], Mapping[str, Any]],
+        log_prob: Callable[[Arrays, Arrays], Any] | None = None,
+    ) -> None:
+        do = "decorate the function with @bi.simulator, or fetch one with bi.get(name)"
+        check_type("Argument 'simulator'", simulator, Simulator, "a Simulator", do)
+        do = "pass sample(data, draws, seed), which returns a dict of arrays"
+        check_type("Argument 'sample'", sample, Callable, "a function", do)  # type: ignore[arg-type]
+        self.simulator = simulator
+        self._sample = sample
+        self._log_prob = log_prob
+
+    @property
+    def density(self) -> str | None:
+        return None if self._log_prob is None else "exact"
+
+    def sample(
+        self, data: Mapping[str, Any], *, draws: int = 1_000, seed: int = 0
+    ) -> dict[str, np.ndarray]:
+        """Draw (n_obs, draws, *event) of each parameter, checked; (draws, *event) for one."""
+        count = check_integer("Argument 'draws'", draws, do="pass draws=1000")
+        observations = check_observations(self.simulator, data)
+        drawn = self._sample(observations.arrays, count, seeds.check_seed(seed))
+        values, shape = check_parameters(self.simulator, drawn, replace(observations, batched=True))
+        if shape != (observations.count, count):
+            expected = f"{count} draws for each of {observations.count} observations"
+            do = "return arrays (n_obs, draws, *event)"
+            raise InputError("Draws of a posterior", expected=expected, got=f"{shape}", do=do)
+        return values if observations.batched else {name: v[0] for name, v in values.items()}
+
+    def log_prob(self, parameters: Mapping[str, Any], data: Mapping[str, Any]) -> np.ndarray:
+        """Return log densities (n_obs, draws) of parameters (n_obs, draws, *event), in nats.
+
+        Without the first axis for one observation without batch axis.
+        """
+        if self._log_prob is None:
+            return super().log_prob(parameters, data)
+        observations = check_observations(self.simulator, data)
+        values, shape = check_parameters(self.simulator, parameters, observations)
+        density = np.asarray(self._log_prob(values, observations.arrays), float)
+        count = len(next(iter(values.values()))[0])
+        if density.shape != (observations.count, count) or np.isnan(density).any():
+            expected = f"numbers of shape {(observations.count, count)}"
+            got = f"shape {density.shape}" + ", with NaN" * bool(np.isnan(density).any())
+            do = "return one log density for each draw"
+            raise InputError("Densities of a posterior", expected=expected, got=got, do=do)
+        return density.reshape(shape) if observations.batched else density.reshape(shape)[0]

@@ -1,0 +1,85 @@
+"""Parts of a saved posterior: spaces, network, and what observations are compared with."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import tensorflow as tf
+
+from bayesinn.core.storage import SavedModel
+from bayesinn.flows import Flow
+from bayesinn.posterior.building import build_model
+from bayesinn.posterior.model import PosteriorModel
+from bayesinn.posterior.typicality import Reference
+from bayesinn.simulation.simulator import Simulator
+from bayesinn.spaces.data import DataSpace, Scaling
+from bayesinn.summaries import Summary
+from bayesinn.summaries.joint import seen_raw
+
+_NUMBER_OR_NONE = (float, type(None))
+#: Entries of a posterior's manifest beside those that all estimators have.
+SCHEMA = {
+    "network": {"summaries": {str: dict}, "flow": dict},
+    "compression": {str: _NUMBER_OR_NONE},
+}
+
+
+def saved_reference(saved: SavedModel, model: PosteriorModel, simulator: Simulator) -> Reference:
+    """Return what observations are compared with.
+
+    Older posteriors have no trees for scale, and scores as integers.
+    """
+    arrays = {}
+    ones = _ones(simulator)
+    # Any reference has the types and numbers of axes.
+    for name, like in Reference.fit(np.zeros((2, 1)), {"x": np.zeros((2, 1))}).arrays().items():
+        stored = f"reference/{name}"
+        dtype = like.dtype
+        if name == "scores" and stored not in saved.file:
+            stored = "reference/ranks"
+            dtype = np.dtype(int)
+        absent = name == "scale_trees" and stored not in saved.file
+        # Statistics of simulations that overflow are infinite.
+        finite = name != "held_out"
+        shape = (None,) * like.ndim
+        arrays[name] = (
+            like if absent else saved.array(stored, shape, dtype, finite).astype(like.dtype)
+        )
+    reference = Reference(**arrays)
+    # What doesn't fit would fail with the first observation.
+    with saved.explained_weights():
+        inputs = {name: value.numpy() for name, value in model.data.standardise(ones).items()}
+        condition = model.network.condition(*model.data.to_network(ones))
+        reference.check(model.network.compared(condition).numpy(), inputs)
+    return reference
+
+
+def saved_model(
+    saved: SavedModel, simulator: Simulator, summaries: Mapping[str, Summary], flow: Flow
+) -> PosteriorModel:
+    """Return a model with the spaces that were saved and a network that is built for them."""
+    shapes = {**simulator.shapes["observables"], **simulator.shapes["context"]}
+    scalings = {}
+    for name, shape in shapes.items():
+        compress = saved.entries["compression"][name]
+        if compress is not None and not 0.0 < compress < float("inf"):
+            raise ValueError(f"compression {compress!r} of {name!r}")
+        # One number for each channel, or for all steps of a series of varying length.
+        own = () if name in simulator.lengths and len(shape) == 1 else shape[-1:]
+        exact = f"data/{name}/exact_mean" in saved.file
+        kind = np.float64 if exact else np.float32
+        mean = saved.array(f"data/{name}/{'exact_' * exact}mean", own, kind)
+        scalings[name] = Scaling(compress, mean, saved.array(f"data/{name}/scale", own))
+    names = tuple(simulator.observable_shapes), simulator.context_names, simulator.lengths
+    data = DataSpace(scalings, *names, seen_raw(summaries), simulator.missing is not None)
+    model = build_model(simulator, summaries, flow, data, seed=0)
+    dimension = (model.parameters.dimension,)
+    model.parameters.mean = saved.array("parameters/mean", dimension)
+    model.parameters.scale = saved.array("parameters/scale", dimension)
+    model.network.build_weights(tf.zeros((2, *dimension)), *model.data.to_network(_ones(simulator)))
+    return model
+
+
+def _ones(simulator: Simulator) -> dict[str, tf.Tensor]:
+    """Return two observations of ones."""
+    shapes = {**simulator.shapes["observables"], **simulator.shapes["context"]}
+    return {name: tf.ones((2, *shape)) for name, shape in shapes.items()}
