@@ -254,7 +254,7 @@ class Estimator(Registered, ABC):
         """
         model = self.model
         simulator = self.simulator
-        entries = {"class": public_name(type(self))}
+        entries: dict[str, Any] = {"class": public_name(type(self))}
         if simulator is not None:
             entries["simulator"] = simulator.reference()
             entries |= self.identity or identity.entries(simulator)

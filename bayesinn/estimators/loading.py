@@ -74,7 +74,7 @@ def load(
     saved = read_model(folder, _KINDS, _TRAINED)
     kind = _class_of(saved)
     simulated = kind.simulated or "simulator" in saved.entries
-    _check(saved, kind.schema | (_SIMULATED if simulated else {}))
+    _check(saved, {**kind.schema, **(_SIMULATED if simulated else {})})
     if simulated:
         simulator = simulator or find(saved.entries["simulator"], trust_source)
         identity.check(saved.entries, simulator, _OWNER, check_simulator)

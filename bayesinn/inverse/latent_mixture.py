@@ -105,7 +105,7 @@ class LatentMixture(Estimator):
             "LatentMixture, argument 'quantum'", quantum, least=0, do="leave it out for none"
         )
         self.classes: tuple[Label, ...] = ()
-        self._names = self.classes
+        self._names: tuple[Label, ...] = ()
 
     def fit(  # type: ignore[override]
         self,
