@@ -230,10 +230,8 @@ class Estimator(Registered, ABC):
         expected = f"a trained {type(self).__name__} with the same configuration"
         do = "load a saved one with bi.load(folder)"
         check_type(subject, other, type(self), expected, do)
-        theirs = other.network_configuration()
-        if theirs != self.network_configuration():
-            raise InputError(subject, expected=expected, got=f"{theirs}", do=do)
-        _ = other.model
+        if not other.trained or other.network_configuration() != self.network_configuration():
+            raise InputError(subject, expected=expected, got=f"{other!r}", do=do)
 
     def check_rows(self, model: Any, rows: Arrays) -> None:
         """Refuse rows (n, ...), to train or to validate on, that can't be; by default none."""
@@ -252,16 +250,15 @@ class Estimator(Registered, ABC):
 
         The files are ``manifest.json`` and its weights.
         """
-        model = self.model
-        simulator = self.simulator
+        network = self.model.network
         entries: dict[str, Any] = {"class": public_name(type(self))}
-        if simulator is not None:
-            entries["simulator"] = simulator.reference()
-            entries |= self.identity or identity.entries(simulator)
+        if self.simulator is not None:
+            entries["simulator"] = self.simulator.reference()
+            entries |= self.identity or identity.entries(self.simulator)
         entries |= self.entries()
         entries["training"] = self.training
         entries["history"] = self.history.to_dict(orient="list")
-        return write_model(folder, self.kind, entries, self.arrays(), model.network)
+        return write_model(folder, self.kind, entries, self.arrays(), network)
 
     def entries(self) -> dict[str, Any]:
         """Return what a manifest says of this estimator, in plain values; see :attr:`schema`."""
@@ -329,8 +326,8 @@ class Estimator(Registered, ABC):
         )
 
     def __repr__(self) -> str:
-        parts = [f"{name}={value!r}" for name, value in self.configuration().items()]
-        return f"{type(self).__name__}({', '.join(parts)})"
+        parts = ", ".join(f"{name}={value!r}" for name, value in self.configuration().items())
+        return f"{type(self).__name__}({parts})"
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         """Refuse pickle, deepcopy and joblib, which can't hold compiled functions."""

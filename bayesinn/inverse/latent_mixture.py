@@ -165,8 +165,10 @@ class LatentMixture(Estimator):
 
     def describe_training(self, model: MixtureModel) -> str:
         classes, dimension = model.network.latent.means.shape
-        weights = count_weights(model)
-        return f"{classes} classes of {dimension} elements; {self.chain!r}; {weights:,} weights"
+        return (
+            f"{classes} classes of {dimension} elements; {self.chain!r}; "
+            f"{count_weights(model):,} weights"
+        )
 
     def adopt(self, model: MixtureModel, rows: Arrays, seed: int) -> None:
         if self.latent.scales == "batch":

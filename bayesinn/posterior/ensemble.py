@@ -64,16 +64,16 @@ class Ensemble(Posterior):
         shapes = [posterior.simulator.shapes for posterior in posteriors]
         if any(shape != shapes[0] for shape in shapes):
             expected = f"posteriors of one simulator, {self.simulator.name!r}, in all shapes"
-            do = "pass posteriors of the same parameters and data"
             raise InputError(subject, expected=expected, got=f"{shapes}", do=do)
-        count = len(posteriors)
-        given = np.ones(count) if weights is None else np.asarray(weights, float)
-        if given.shape != (count,) or not np.all(given >= 0.0) or not 0.0 < given.sum() < np.inf:
-            expected = f"{count} numbers from 0, not all of them 0"
-            do = "leave them out for equal weights"
-            raise InputError(
-                "Ensemble, argument 'weights'", expected=expected, got=f"{weights}", do=do
-            )
+        given = np.ones(len(posteriors)) if weights is None else np.asarray(weights, float)
+        if (
+            given.shape != (len(posteriors),)
+            or not np.all(given >= 0.0)
+            or not 0.0 < given.sum() < np.inf
+        ):
+            expected = f"{len(posteriors)} numbers from 0, not all of them 0"
+            subject = "Ensemble, argument 'weights'"
+            raise InputError(subject, expected=expected, got=f"{weights}", do="leave them out")
         self.weights = given / given.sum()
 
     @classmethod

@@ -71,8 +71,9 @@ class Given:
 
     def sample(self, draws: int, seed: int, stream: str = "draws") -> Arrays:
         """Draw (n, draws, *event); draws of another ``stream`` are independent."""
-        own = seed if stream == "draws" else seeds.integer_seed(seed, stream)
-        return dict(self._sample(self._data, draws=draws, seed=own))
+        if stream != "draws":
+            seed = seeds.integer_seed(seed, stream)
+        return dict(self._sample(self._data, draws=draws, seed=seed))
 
     def log_prob(self, parameters: Arrays) -> np.ndarray:
         """Return log densities (n, draws) of parameters (n, draws, *event), where there are any."""

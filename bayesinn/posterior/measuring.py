@@ -33,8 +33,7 @@ def describe_model(name: str, model: PosteriorModel) -> str:
         seen = "as simulated" if variable in model.data.raw else str(scaling)
         lines.append(f"  {variable}: {seen}; {network}")
     lines += [f"  {key}: {summary!r}" for key, summary in summaries.items() if key not in networks]
-    weights = count_weights(model)
-    lines.append(f"  flow: {model.network.flow!r}; {weights:,} weights in all")
+    lines.append(f"  flow: {model.network.flow!r}; {count_weights(model):,} weights in all")
     return "\n".join(lines)
 
 

@@ -54,8 +54,13 @@ class SampledPosterior(Posterior):
         sample: Callable[[Arrays, int, int], Mapping[str, Any]],
         log_prob: Callable[[Arrays, Arrays], Any] | None = None,
     ) -> None:
-        do = "decorate the function with @bi.simulator, or fetch one with bi.get(name)"
-        check_type("Argument 'simulator'", simulator, Simulator, "a Simulator", do)
+        check_type(
+            "Argument 'simulator'",
+            simulator,
+            Simulator,
+            "a Simulator",
+            "fetch one with bi.get(name)",
+        )
         do = "pass sample(data, draws, seed), which returns a dict of arrays"
         check_type("Argument 'sample'", sample, Callable, "a function", do)  # type: ignore[arg-type]
         self.simulator = simulator
@@ -94,6 +99,6 @@ class SampledPosterior(Posterior):
         if density.shape != (observations.count, count) or np.isnan(density).any():
             expected = f"numbers of shape {(observations.count, count)}"
             got = f"shape {density.shape}" + ", with NaN" * bool(np.isnan(density).any())
-            do = "return one log density for each draw"
-            raise InputError("Densities of a posterior", expected=expected, got=got, do=do)
+            subject = "Densities of a posterior"
+            raise InputError(subject, expected=expected, got=got, do="return one for each draw")
         return density.reshape(shape) if observations.batched else density.reshape(shape)[0]

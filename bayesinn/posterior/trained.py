@@ -174,10 +174,9 @@ class TrainedPosterior(Estimator, Posterior):
     def about(self) -> dict[str, str]:
         """Return networks and training in words, by heading, for reports."""
         settings = self.training["settings"]
-        parts = [f"{name}: {summary!r}" for name, summary in self.summaries.items()]
-        networks = "; ".join([*parts, repr(self.flow)])
+        parts = [*(f"{name}: {value!r}" for name, value in self.summaries.items()), repr(self.flow)]
         return {
-            "Network": textwrap.shorten(networks, 160, placeholder=" ..."),
+            "Network": textwrap.shorten("; ".join(parts), 160, placeholder=" ..."),
             "Training": f"{self.steps_done:,} steps of {settings['batch_size']:,}, seed "
             f"{settings['seed']}",
         }

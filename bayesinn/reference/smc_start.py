@@ -34,7 +34,7 @@ def start_from(
 ) -> Start:
     """Fit the first particles' law to draws, ``count`` of them if a posterior must make them."""
     if not isinstance(start, Posterior):
-        return Start(StudentT.fit(_vectors(start, space)), Condition(tf.zeros((1, 0))))
+        return Start(StudentT.fit(_vectors(start, space)), {FEATURES: tf.zeros((1, 0))})
     observation = {name: value.numpy() for name, value in data.items()}
     drawn = start.given(observation).sample(max(count, 2 * space.dimension + 1), seed)
     vectors = _vectors({name: value[0] for name, value in drawn.items()}, space)
@@ -43,7 +43,7 @@ def start_from(
     arrays = check_observations(start.simulator, observation).arrays
     condition = map_tensors(tf.convert_to_tensor, start.evaluator.condition(arrays)[0])
     whitened = np.asarray(start.model.network.flow.whiten(vectors, condition)[0])
-    # Draws that overflow in the frame would spoil the law.
+    # Draws that overflow where they are whitened would spoil the law.
     finite = whitened[np.isfinite(whitened).all(axis=1)]
     if len(finite) <= 2 * space.dimension:
         expected = (

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from bayesinn.bijections.condition import Condition
 from bayesinn.core import seeds
 from bayesinn.core.compilation import map_tensors
 from bayesinn.core.errors import InputError

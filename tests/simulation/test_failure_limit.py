@@ -12,7 +12,7 @@ from scipy import stats
 
 import bayesinn as bi
 from bayesinn.core.errors import InputError, SimulatorError
-from bayesinn.posterior import building
+from bayesinn.estimators import training_data
 from bayesinn.simulation.identity import entries
 from bayesinn.simulation.proposals import draw_proposed
 from bayesinn.workflow.simulator_report import pilot
@@ -85,7 +85,7 @@ def test_a_limit_changes_neither_identity_nor_draws() -> None:
 @pytest.fixture
 def few_pilots(monkeypatch) -> None:
     """Draw too few simulations before training for that to tell."""
-    monkeypatch.setattr(building, "PILOT_SIMULATIONS", 40)
+    monkeypatch.setattr(training_data, "PILOT_SIMULATIONS", 40)
 
 
 @pytest.mark.parametrize("engine", ["python", "tensorflow"])
