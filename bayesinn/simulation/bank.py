@@ -198,14 +198,14 @@ class Bank:
         """Raise a BankError unless these chunks are finished, all if nothing is said."""
         missing = self.missing
         if wanted := sorted(set(missing) if chunks is None else set(missing) & set(chunks)):
-            expected = "finished simulations"
-            got = f"{len(missing):,} of {self.chunks:,} chunks unfinished"
-            do = (
-                f"finish them: bi.simulate(simulator, {self.n}, {self.location!r}, "
-                f"seed={self.seed})"
-            )
             raise BankError(
-                f"Bank {self.location!r}, chunk {wanted[0]}", expected=expected, got=got, do=do
+                f"Bank {self.location!r}, chunk {wanted[0]}",
+                expected="finished simulations",
+                got=f"{len(missing):,} of {self.chunks:,} chunks unfinished",
+                do=(
+                    f"finish them: bi.simulate(simulator, {self.n}, {self.location!r}, "
+                    f"seed={self.seed})"
+                ),
             )
 
     def check_simulator(self, simulator: Simulator) -> None:
@@ -254,11 +254,15 @@ def open_bank(location: str | os.PathLike[str], check_simulator: bool = True) ->
     place = check_location("Argument 'location'", location)
     group = open_group(place, "r")
     if group is None:
-        do = (
-            "write one: bi.simulate(simulator, n, folder, seed=1), or bayesinn simulate NAME --n "
-            "N --out BANK"
+        raise BankError(
+            f"Bank {place!r}",
+            expected="a simulation bank",
+            got="no Zarr group",
+            do=(
+                "write one: bi.simulate(simulator, n, folder, seed=1), or bayesinn simulate NAME "
+                "--n N --out BANK"
+            ),
         )
-        raise BankError(f"Bank {place!r}", expected="a simulation bank", got="no Zarr group", do=do)
     return Bank(BankStore(place, group), check_simulator)
 
 
@@ -299,9 +303,12 @@ def _places(rows: Any, n: int, size: int) -> Iterator[Place]:
     if index.shape == (0,):
         return
     if index.ndim != 1 or index.dtype.kind not in "iu" or np.any((index < 0) | (index >= n)):
-        expected = f"a slice, or an array (m,) of integers from 0 to {n - 1}"
-        do = "pass for example slice(0, 1_000)"
-        raise InputError("Rows of a bank", expected=expected, got=repr(rows)[:200], do=do)
+        raise InputError(
+            "Rows of a bank",
+            expected=f"a slice, or an array (m,) of integers from 0 to {n - 1}",
+            got=repr(rows)[:200],
+            do="pass for example slice(0, 1_000)",
+        )
     order = np.argsort(index // size, kind="stable")
     numbers, firsts = np.unique(index[order] // size, return_index=True)
     for number, at in zip(numbers.tolist(), np.split(order, firsts[1:]), strict=True):

@@ -57,9 +57,12 @@ def check_simulator(
 ) -> None:
     """Raise unless a bank is one of this very simulator: its name, and what it does."""
     if attributes["simulator"] != simulator.name:
-        expected = f"simulations of {simulator.name!r}"
-        got = f"those of {attributes['simulator']!r}"
-        raise BankError(f"Bank {location!r}", expected=expected, got=got, do=_DO)
+        raise BankError(
+            f"Bank {location!r}",
+            expected=f"simulations of {simulator.name!r}",
+            got=f"those of {attributes['simulator']!r}",
+            do=_DO,
+        )
     do = _DO + _OR_LEAVE_OUT
     owner = identity.Owner(f"the bank {location!r}", "made this bank", do, BankError)
     identity.check(attributes["declared"], simulator, owner, simulated)
@@ -68,13 +71,15 @@ def check_simulator(
 def check_proposal(location: str, attributes: Mapping[str, Any]) -> None:
     """Raise unless the parameters of a bank were drawn from the prior."""
     if "proposal" in attributes:
-        expected = "simulations from the prior"
-        got = f"those of a proposal: {attributes['proposal']}"
-        do = (
-            "use another bank; bank.read() returns these simulations, for one who knows what "
-            "they were drawn from"
+        raise BankError(
+            f"Bank {location!r}",
+            expected="simulations from the prior",
+            got=f"those of a proposal: {attributes['proposal']}",
+            do=(
+                "use another bank; bank.read() returns these simulations, for one who knows what "
+                "they were drawn from"
+            ),
         )
-        raise BankError(f"Bank {location!r}", expected=expected, got=got, do=do)
 
 
 def check_settings(
@@ -83,6 +88,9 @@ def check_settings(
     """Raise unless a bank has this seed and, if it is given, this number of rows in a chunk."""
     for name, key, value in (("seed", "seed", seed), ("chunk", "rows_per_chunk", rows)):
         if value is not None and attributes[key] != value:
-            expected = f"{name}={attributes[key]}, with which it was made"
-            got = f"{name}={value}"
-            raise BankError(f"Bank {location!r}", expected=expected, got=got, do=_DO)
+            raise BankError(
+                f"Bank {location!r}",
+                expected=f"{name}={attributes[key]}, with which it was made",
+                got=f"{name}={value}",
+                do=_DO,
+            )

@@ -74,11 +74,9 @@ class BankStore:
         self._arrays: dict[str, Any] = {}
 
     def read_layout(self, least: int = 0) -> int:
-        """Look up all arrays; return the number of simulations they hold: at least ``least``.
+        """Look up all arrays; return the number of simulations that they have room for.
 
-        This is the number that they have room for.
-
-        So also where another program is just undoing that.
+        It is at least ``least``, also while another writer resizes the arrays.
         """
         with self.explained("arrays of all variables", "complete it with bi.simulate"):
             arrays = {name: self._group[name] for name in self.names}
@@ -273,15 +271,13 @@ def foreign_files(location: str) -> list[str]:
 
 
 def refuse_foreign_files(location: str, found: Sequence[str] | None = None) -> None:
-    """Raise if there are files at a place where no bank is.
-
-    ``found`` are those files, if they were looked for.
-    """
+    """Raise if there are files, or those ``found`` before, at a place where no bank is."""
     if foreign := foreign_files(location) if found is None else found:
-        got = f"{', '.join(foreign[:3])} of something else"
-        do = "choose another place"
         raise BankError(
-            f"Bank {location!r}", expected="a new or empty place for a bank", got=got, do=do
+            f"Bank {location!r}",
+            expected="a new or empty place for a bank",
+            got=f"{', '.join(foreign[:3])} of something else",
+            do="choose another place",
         )
 
 
@@ -298,18 +294,24 @@ def _check_attributes(location: str, attributes: Mapping[str, Any]) -> None:
     """Raise unless a Zarr group has the attributes of a bank of this version."""
     subject = f"Bank {location!r}"
     if attributes.get("format") != FORMAT:
-        got = "a Zarr group of something else"
-        do = "choose another place"
-        raise BankError(subject, expected="a simulation bank", got=got, do=do)
+        raise BankError(
+            subject,
+            expected="a simulation bank",
+            got="a Zarr group of something else",
+            do="choose another place",
+        )
     if attributes.get("format_version") != VERSION:
         versions = attributes.get("versions")
         writer = versions.get("bayesinn") if isinstance(versions, Mapping) else None
-        expected = f"format version {VERSION}"
-        got = f"version {attributes.get('format_version')!r}"
-        do = (
-            f"open it with the bayesinn that wrote it, {writer or 'of a version that is not known'}"
+        raise BankError(
+            subject,
+            expected=f"format version {VERSION}",
+            got=f"version {attributes.get('format_version')!r}",
+            do=(
+                "open it with the bayesinn that wrote it, "
+                f"{writer or 'of a version that is not known'}"
+            ),
         )
-        raise BankError(subject, expected=expected, got=got, do=do)
     subject = f"{subject}, its zarr.json"
     do = "copy the bank again, or simulate it again in another place"
     check_entry(subject, "", attributes, _SCHEMA, do, BankError)
@@ -320,9 +322,11 @@ def _check_attributes(location: str, attributes: Mapping[str, Any]) -> None:
             numbers += [(f"declared.{kind}.{name}", length, 0) for length in shape]
     for entry, value, least in numbers:
         if value < least:
-            expected = f"an integer of {least} or more"
             raise BankError(
-                f"{subject}, entry {entry!r}", expected=expected, got=repr(value), do=do
+                f"{subject}, entry {entry!r}",
+                expected=f"an integer of {least} or more",
+                got=repr(value),
+                do=do,
             )
 
 
@@ -370,10 +374,8 @@ def _require(
 def _with_room(array: Any, least: int, rows: int, write_empty: bool) -> Any:
     """Return an array with room for ``least`` rows, up to its last chunk's end.
 
-    With ``write_empty``, empty chunks are written like others.
-
-    The store may say less for a while: programs that create an array at the same time undo each
-    other.
+    With ``write_empty``, empty chunks are written like others. The store may say less for a while:
+    programs that create an array at the same time undo each other.
     """
     import zarr
 

@@ -55,15 +55,18 @@ def numbers(
     if np.ma.is_masked(value):
         raise error(subject, expected="real numbers", got="masked values", do=MISSING_VALUES)
     if array.dtype.kind not in "fiub" or array.size == 0:
-        got = (
-            "None"
-            if value is None
-            else "an empty array"
-            if array.size == 0
-            else f"dtype {array.dtype}"
+        raise error(
+            subject,
+            expected="real numbers",
+            got=(
+                "None"
+                if value is None
+                else "an empty array"
+                if array.size == 0
+                else f"dtype {array.dtype}"
+            ),
+            do="convert it with numpy.asarray(values, float); pass real and imaginary part apart",
         )
-        do = "convert it with numpy.asarray(values, float); pass real and imaginary part apart"
-        raise error(subject, expected="real numbers", got=got, do=do)
     # TensorFlow has no other floats.
     return (
         array
@@ -98,11 +101,15 @@ def check_keys(
         got = f"{list(values)}: {', '.join(faults)}"
     if faults:
         example = f"{{{next(iter(needed))!r}: values}}"
-        do = (
-            f"use the names that the simulator returns or that its prior or its context "
-            f"declares, as in {example}"
+        raise InputError(
+            subject,
+            expected=f"a dict with {list(needed)}",
+            got=got,
+            do=(
+                f"use the names that the simulator returns or that its prior or its context "
+                f"declares, as in {example}"
+            ),
         )
-        raise InputError(subject, expected=f"a dict with {list(needed)}", got=got, do=do)
 
 
 def check_arrays(variables: Prior, values: Mapping[str, Any]) -> Arrays:
@@ -120,12 +127,18 @@ def check_simulations(simulator: Declared, data: Mapping[str, Any], subject: str
     arrays = _rows(subject, data, shapes, [name for name in shapes if may_miss(simulator, name)])
     for name, finite in finite_rows(arrays, arrays, simulator).items():
         if not finite.all():
-            got = (
-                f"NaN or infinity in {np.sum(~finite)} of {len(finite)} rows, the first is row "
-                f"{np.argmin(finite)}"
+            raise InputError(
+                f"{subject}, {name!r}",
+                expected="finite numbers",
+                got=(
+                    f"NaN or infinity in {np.sum(~finite)} of {len(finite)} rows, the first is row "
+                    f"{np.argmin(finite)}"
+                ),
+                do=(
+                    "drop those rows (which conditions the prior on success) or correct the "
+                    "simulator"
+                ),
             )
-            do = "drop those rows (which conditions the prior on success) or correct the simulator"
-            raise InputError(f"{subject}, {name!r}", expected="finite numbers", got=got, do=do)
     return arrays
 
 
@@ -134,7 +147,6 @@ def check_finite(simulator: Declared, simulations: Simulations) -> None:
     observables = {name: np.asarray(value) for name, value in simulations.observables.items()}
     for name, finite in finite_rows(observables, simulations.context, simulator).items():
         if not finite.all():
-            subject = f"Observable {name!r} of simulator {simulator.name!r}"
             row = int(np.argmin(finite))
             culprit = {
                 key: np.asarray(array)[row].tolist()
@@ -145,15 +157,18 @@ def check_finite(simulator: Declared, simulations: Simulations) -> None:
                 if simulator.on_nonfinite == "redraw"
                 else "of the simulations"
             )
-            got = (
-                f"NaN or infinity in {np.mean(~finite):.1%} {tried}; the first with parameters "
-                f"{culprit}"
+            raise SimulatorError(
+                f"Observable {name!r} of simulator {simulator.name!r}",
+                expected="finite numbers",
+                got=(
+                    f"NaN or infinity in {np.mean(~finite):.1%} {tried}; the first with parameters "
+                    f"{culprit}"
+                ),
+                do=(
+                    "correct the simulator, narrow the prior, or declare on_nonfinite='redraw' to "
+                    "draw such rows again"
+                ),
             )
-            do = (
-                "correct the simulator, narrow the prior, or declare on_nonfinite='redraw' to "
-                "draw such rows again"
-            )
-            raise SimulatorError(subject, expected="finite numbers", got=got, do=do)
 
 
 def _rows(
@@ -169,10 +184,9 @@ def _rows(
     rows = max(len(array) if array.ndim else 0 for array in arrays.values())
     for name, array in arrays.items():
         if array.shape != (rows, *shapes[name]):
-            expected = f"shape {(rows, *shapes[name])}: one row for each of {rows}"
             raise InputError(
                 f"{subject}, {name!r}",
-                expected=expected,
+                expected=f"shape {(rows, *shapes[name])}: one row for each of {rows}",
                 got=f"shape {array.shape}",
                 do="reshape it",
             )

@@ -30,16 +30,19 @@ def connected(cluster: str | Client) -> Iterator[Client]:
     try:
         from distributed import Client
     except ImportError as error:
-        subject = "Argument 'cluster'"
-        expected = "the package distributed"
-        raise InputError(subject, expected=expected, got="none", do=_INSTALL) from error
+        raise InputError(
+            "Argument 'cluster'", expected="the package distributed", got="none", do=_INSTALL
+        ) from error
     if isinstance(cluster, Client):
         yield cluster
         return
     if not isinstance(cluster, str):
-        expected = "the address of a Dask scheduler, or a distributed.Client"
-        do = 'pass for example "tcp://host:8786"'
-        raise InputError("Argument 'cluster'", expected=expected, got=repr(cluster), do=do)
+        raise InputError(
+            "Argument 'cluster'",
+            expected="the address of a Dask scheduler, or a distributed.Client",
+            got=repr(cluster),
+            do='pass for example "tcp://host:8786"',
+        )
     try:
         client = Client(cluster, timeout=_SECONDS_TO_CONNECT, set_as_default=False)
     # Whatever a protocol raises: for "tls://" without certificates, for example, a TypeError.
@@ -51,8 +54,12 @@ def connected(cluster: str | Client) -> Iterator[Client]:
                 "pass a distributed.Client(address, security=...) with your certificates, or set "
                 "those of Dask"
             )
-        got = f"{cluster!r}: {type(error).__name__}: {error}"
-        raise InputError("Argument 'cluster'", expected=expected, got=got, do=do) from error
+        raise InputError(
+            "Argument 'cluster'",
+            expected=expected,
+            got=f"{cluster!r}: {type(error).__name__}: {error}",
+            do=do,
+        ) from error
     with client:
         yield client
 
@@ -62,9 +69,12 @@ def count_threads(client: Client) -> int:
     with _explained():
         threads = sum(client.nthreads().values())
     if not threads:
-        expected = "a scheduler with workers"
-        do = "start some: dask worker ADDRESS"
-        raise InputError("Argument 'cluster'", expected=expected, got="no worker", do=do)
+        raise InputError(
+            "Argument 'cluster'",
+            expected="a scheduler with workers",
+            got="no worker",
+            do="start some: dask worker ADDRESS",
+        )
     return threads
 
 
@@ -76,11 +86,12 @@ def _explained() -> Iterator[None]:
     try:
         yield
     except (Cancelled, CancelledError, OSError) as error:
-        subject = "Dask cluster"
-        got = f"{type(error).__name__}: {error}"
-        expected = "a scheduler that lives"
-        do = "start it again, and give the same command: what is finished is kept"
-        raise SimulatorError(subject, expected=expected, got=got, do=do) from error
+        raise SimulatorError(
+            "Dask cluster",
+            expected="a scheduler that lives",
+            got=f"{type(error).__name__}: {error}",
+            do="start it again, and give the same command: what is finished is kept",
+        ) from error
 
 
 class RemoteWorkers:
@@ -130,10 +141,12 @@ class RemoteFuture(Future[Block]):
             # A BrokenExecutor is one, too: that of the process beside a worker of the cluster.
             if "deserialization" not in str(error):
                 raise
-            expected = "bayesinn on scheduler and workers"
-            got = str(error.__cause__ or error)
-            do = "install the same bayesinn on all machines"
-            raise SimulatorError("Dask cluster", expected=expected, got=got, do=do) from error
+            raise SimulatorError(
+                "Dask cluster",
+                expected="bayesinn on scheduler and workers",
+                got=str(error.__cause__ or error),
+                do="install the same bayesinn on all machines",
+            ) from error
         except KilledWorker as error:
             raise BrokenExecutor(f"workers of the cluster ended: {error}") from error
 

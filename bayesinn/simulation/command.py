@@ -123,9 +123,12 @@ def command_simulator(command: Sequence[_Part], **options: Any) -> Simulator:
     subject = f"Placeholder of command {program.__name__!r}"
     check_known(subject, sorted(program.placeholders), (*names, *PLACES))
     if taken := sorted(program.placeholders & set(PLACES) & set(names)):
-        expected = "a name that no parameter has"
-        do = "rename the parameter"
-        raise SimulatorError(subject, expected=expected, got=repr(taken[0]), do=do)
+        raise SimulatorError(
+            subject,
+            expected="a name that no parameter has",
+            got=repr(taken[0]),
+            do="rename the parameter",
+        )
     made = declared(program)
     # A saved posterior refers to it by the variable there.
     made.declared_in = sys._getframe(1).f_globals

@@ -29,21 +29,26 @@ def check_coordinates(
         shape = shapes[name]
         named = given if isinstance(given, Mapping) else {"time": given}
         if len(named) != 1:
-            expected = "an array, or a dict of one name to an array"
-            do = "declare those of the first axis: {'hours': ...}"
             raise SimulatorError(
-                subject, expected=expected, got=f"a dict of {len(named)} names", do=do
+                subject,
+                expected="an array, or a dict of one name to an array",
+                got=f"a dict of {len(named)} names",
+                do="declare those of the first axis: {'hours': ...}",
             )
         ((axis, values),) = named.items()
         array = np.array(values)
         expected = f"an array of shape {shape[:1]}, for an observable of shape {shape}"
         if not shape or array.shape != shape[:1]:
-            do = (
-                "pass one number or date for each step along the first axis"
-                if shape
-                else "leave it out"
+            raise SimulatorError(
+                subject,
+                expected=expected,
+                got=f"shape {array.shape}",
+                do=(
+                    "pass one number or date for each step along the first axis"
+                    if shape
+                    else "leave it out"
+                ),
             )
-            raise SimulatorError(subject, expected=expected, got=f"shape {array.shape}", do=do)
         if array.dtype.kind not in "iufM":
             raise SimulatorError(
                 subject, expected="numbers or dates", got=f"dtype {array.dtype}", do=_DATES
@@ -51,12 +56,12 @@ def check_coordinates(
         _check_order(subject, array)
         same = next((other for other, known in found.items() if known.name == axis), None)
         if same and not np.array_equal(found[same].values, array):
-            expected = f"the {axis!r} of {same!r}"
-            got = "other values"
-            do = (
-                f"call one of them otherwise: coordinates={{{name!r}: {{'{axis} of {name}': ...}}}}"
+            raise SimulatorError(
+                subject,
+                expected=f"the {axis!r} of {same!r}",
+                got="other values",
+                do=(f"rename one of them: coordinates={{{name!r}: {{'{axis} of {name}': ...}}}}"),
             )
-            raise SimulatorError(subject, expected=expected, got=got, do=do)
         found[name] = Coordinate(axis, array, len(shape))
     return found
 
@@ -67,9 +72,11 @@ def _check_order(subject: str, array: np.ndarray) -> None:
     right = known[1:] & known[:-1] & (ahead * ahead[:1] > 0.0)
     if not (known.all() and right.all()):
         at = int(np.argmin(right)) if len(right) else 0
-        got = ", ".join(
-            f"{value} at step {index}" for index, value in enumerate(array[at : at + 2], at)
+        raise SimulatorError(
+            subject,
+            expected="finite values that increase, or decrease, throughout",
+            got=", ".join(
+                f"{value} at step {index}" for index, value in enumerate(array[at : at + 2], at)
+            ),
+            do="sort the steps, and leave out missing ones",
         )
-        expected = "finite values that increase, or decrease, throughout"
-        do = "sort the steps, and leave out missing ones"
-        raise SimulatorError(subject, expected=expected, got=got, do=do)

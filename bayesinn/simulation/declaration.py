@@ -92,9 +92,11 @@ def check_known(subject: str, names: Iterable[str], known: Collection[str]) -> N
     for name in names:
         if name not in known:
             close = difflib.get_close_matches(str(name), known, n=1)
-            do = f"did you mean {close[0]!r}?" if close else "check the spelling"
             raise SimulatorError(
-                subject, expected=f"names among {list(known)}", got=repr(name), do=do
+                subject,
+                expected=f"names among {list(known)}",
+                got=repr(name),
+                do=f"did you mean {close[0]!r}?" if close else "check the spelling",
             )
 
 
@@ -145,12 +147,13 @@ def check_options(declared: Declaration, engine: str, batched: bool, workers: in
     try:
         signature.bind(*wanted)
     except TypeError as error:
-        subject = f"Function of simulator {declared.name!r}"
-        expected = f"{len(wanted)} arguments: ({', '.join(wanted)})"
-        do = "change the arguments" + ", or declare the context with context={...}" * (
-            declared.context is None
-        )
-        raise SimulatorError(subject, expected=expected, got=str(signature), do=do) from error
+        raise SimulatorError(
+            f"Function of simulator {declared.name!r}",
+            expected=f"{len(wanted)} arguments: ({', '.join(wanted)})",
+            got=str(signature),
+            do="change the arguments"
+            + ", or declare the context with context={...}" * (declared.context is None),
+        ) from error
 
 
 def check_prior(prior: Prior) -> None:
@@ -241,17 +244,26 @@ def observable_shapes(name: str, trial: Mapping[str, Any]) -> dict[str, tuple[in
         subject = f"Observable {key!r} of simulator {name!r}"
         array = numbers(subject, value, SimulatorError)
         if array.ndim == 0 or len(array) != TRIAL_ROWS:
-            expected = (
-                f"shape (n, ...), here ({TRIAL_ROWS}, ...): one row for each draw of the parameters"
+            raise SimulatorError(
+                subject,
+                expected=(
+                    f"shape (n, ...), here ({TRIAL_ROWS}, ...): one row for each draw of the "
+                    "parameters"
+                ),
+                got=f"a scalar: {array}" if array.ndim == 0 else f"shape {array.shape}",
+                do=(
+                    "keep the batch axis of the parameters as first axis: reduce over the others "
+                    "only"
+                ),
             )
-            got = f"a scalar: {array}" if array.ndim == 0 else f"shape {array.shape}"
-            do = "keep the batch axis of the parameters as first axis: reduce over the others only"
-            raise SimulatorError(subject, expected=expected, got=got, do=do)
         shapes[key] = array.shape[1:]
     if not shapes:
-        subject = f"Simulator {name!r}"
-        expected = "at least one observable"
-        raise SimulatorError(subject, expected=expected, got="an empty dict", do="return the data")
+        raise SimulatorError(
+            f"Simulator {name!r}",
+            expected="at least one observable",
+            got="an empty dict",
+            do="return the data",
+        )
     return shapes
 
 
@@ -263,10 +275,11 @@ def check_names(simulator: Declared, **mentioned: Iterable[str] | None) -> None:
     names = (*simulator.prior.names, *context, *simulator.observable_shapes, *axes)
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        expected = "different names for parameters, context, observables and coordinates"
-        got = f"{twice} more than once"
         raise SimulatorError(
-            f"Names of {subject}", expected=expected, got=got, do="rename one of each pair"
+            f"Names of {subject}",
+            expected="different names for parameters, context, observables and coordinates",
+            got=f"{twice} more than once",
+            do="rename one of each pair",
         )
     for name in names:
         dimension = any(name == f"{other}_dim_{axis}" for other in names for axis in range(4))
@@ -279,18 +292,21 @@ def check_names(simulator: Declared, **mentioned: Iterable[str] | None) -> None:
             or any(separator in name for separator in _SEPARATORS)
         ):
             taken = ", ".join((*_AXES, "NAME_dim_0"))
-            expected = (
-                f"no axis of results ({taken}), none of {' '.join(_SEPARATORS)}, and no "
-                f"space at the ends"
-            )
             raise SimulatorError(
-                f"Name {name!r} in {subject}", expected=expected, got=repr(name), do=do
+                f"Name {name!r} in {subject}",
+                expected=(
+                    f"no axis of results ({taken}), none of {' '.join(_SEPARATORS)}, and no "
+                    f"space at the ends"
+                ),
+                got=repr(name),
+                do=do,
             )
         if (length := len(name.encode())) > _LONGEST_NAME:
-            expected = f"at most {_LONGEST_NAME} bytes, for names of files and folders"
-            got = f"{length}"
             raise SimulatorError(
-                f"Name {name[:40]!r}... in {subject}", expected=expected, got=got, do=do
+                f"Name {name[:40]!r}... in {subject}",
+                expected=f"at most {_LONGEST_NAME} bytes, for names of files and folders",
+                got=f"{length}",
+                do=do,
             )
     for option, texts in (("labels", simulator.labels.labels), ("units", simulator.labels.units)):
         for name, text in texts.items():
@@ -314,8 +330,12 @@ def _check_text(subject: str, text: Any) -> None:
     try:
         text.encode()
     except UnicodeEncodeError as error:
-        got = f"{text!r} with {text[error.start]!r}, half of a surrogate pair"
-        raise SimulatorError(subject, expected="a text of characters", got=got, do=do) from error
+        raise SimulatorError(
+            subject,
+            expected="a text of characters",
+            got=f"{text!r} with {text[error.start]!r}, half of a surrogate pair",
+            do=do,
+        ) from error
     if "\0" in text:
         raise SimulatorError(subject, expected="a text of characters", got=f"{text!r}", do=do)
 
@@ -347,9 +367,10 @@ def check_observed(simulator: Declared, observed: Mapping[str, Any]) -> Arrays:
         rows = value if value.ndim > len(simulator.observable_shapes.get(name, ())) else value[None]
         missing = simulator.missing is not None
         if not finite(rows, None if counts is None else np.atleast_1d(counts), missing).all():
-            expected = "finite numbers, padding aside"
-            do = MISSING_VALUES
             raise SimulatorError(
-                subject.format(name), expected=expected, got="NaN or infinity", do=do
+                subject.format(name),
+                expected="finite numbers, padding aside",
+                got="NaN or infinity",
+                do=MISSING_VALUES,
             )
     return arrays

@@ -43,13 +43,16 @@ def check_name(name: str, known: Collection[str] = ()) -> None:
         _check_in_file(*place)
     elif name not in (names := sorted({*known, *entry_points().names})):
         close = difflib.get_close_matches(name, names, n=1)
-        expected = f"one of {names}, or a path like 'model.py:simulator'"
-        do = (
-            f"did you mean {close[0]!r}?"
-            if close
-            else "check the spelling, or register it with bi.register(...)"
+        raise InputError(
+            f"Simulator {name!r}",
+            expected=f"one of {names}, or a path like 'model.py:simulator'",
+            got=repr(name),
+            do=(
+                f"did you mean {close[0]!r}?"
+                if close
+                else "check the spelling, or register it with bi.register(...)"
+            ),
         )
-        raise InputError(f"Simulator {name!r}", expected=expected, got=repr(name), do=do)
 
 
 def no_such_simulator(file: Path, attribute: str, names: Collection[str]) -> InputError:
@@ -80,9 +83,12 @@ def _check_in_file(file: Path, attribute: str) -> None:
         text = file.read_text()
         tree = ast.parse(text)
     except (SyntaxError, ValueError) as error:
-        subject = f"Simulator file {str(file)!r}"
-        got = f"{type(error).__name__}: {error}"
-        raise InputError(subject, expected="a Python file", got=got, do="correct it") from error
+        raise InputError(
+            f"Simulator file {str(file)!r}",
+            expected="a Python file",
+            got=f"{type(error).__name__}: {error}",
+            do="correct it",
+        ) from error
     # A name that is written nowhere may still come from another module.
     if not (attribute and re.search(rf"\b{re.escape(attribute)}\b|import \*", text)):
         raise no_such_simulator(file, attribute, _declared(tree))

@@ -41,13 +41,15 @@ class Prior:
             model = distributions.model
             distributions = model if isinstance(model, Mapping) else model._asdict()
         if not isinstance(distributions, Mapping) or not distributions:
-            expected = (
-                "a dict of TFP distributions with at least one entry, or a "
-                "tfd.JointDistributionNamed"
+            raise SimulatorError(
+                f"The {subject}",
+                expected=(
+                    "a dict of TFP distributions with at least one entry, or a "
+                    "tfd.JointDistributionNamed"
+                ),
+                got="an empty dict" if isinstance(distributions, Mapping) else repr(distributions),
+                do='write for example prior={"rate": tfd.LogNormal(0.0, 1.0)}',
             )
-            got = "an empty dict" if isinstance(distributions, Mapping) else repr(distributions)
-            do = 'write for example prior={"rate": tfd.LogNormal(0.0, 1.0)}'
-            raise SimulatorError(f"The {subject}", expected=expected, got=got, do=do)
         self.subject = subject
         self._entries = dict(distributions)
         self.names = tuple(self._entries)
@@ -56,11 +58,11 @@ class Prior:
             fixed = isinstance(entry, tfd.Distribution)
             joint = isinstance(entry, tfd.JointDistribution)
             if not isinstance(name, str) or joint or not (fixed or callable(entry)):
-                expected = "a name with a TFP distribution, or with a function that returns one"
-                got = type(entry).__name__
-                do = "use tfp.distributions, for example tfd.Normal(0.0, 1.0)"
                 raise SimulatorError(
-                    f"Entry {name!r} of the {subject}", expected=expected, got=got, do=do
+                    f"Entry {name!r} of the {subject}",
+                    expected="a name with a TFP distribution, or with a function that returns one",
+                    got=type(entry).__name__,
+                    do="use tfp.distributions, for example tfd.Normal(0.0, 1.0)",
                 )
             self.needs[name] = () if fixed else tuple(inspect.signature(entry).parameters)
         self.order = self._dependency_order()
@@ -75,11 +77,12 @@ class Prior:
         ) as error:
             if isinstance(error, SimulatorError):
                 raise
-            subject = f"The {self.subject}"
-            got = f"{type(error).__name__}: {str(error)[:200]}"
-            expected = "distributions that two draws can be taken from"
-            do = "draw from each of them by itself"
-            raise SimulatorError(subject, expected=expected, got=got, do=do) from error
+            raise SimulatorError(
+                f"The {self.subject}",
+                expected="distributions that two draws can be taken from",
+                got=f"{type(error).__name__}: {str(error)[:200]}",
+                do="draw from each of them by itself",
+            ) from error
         self.event_shapes = {name: tuple(trial[name].shape[1:]) for name in self.names}
         self.dtypes = {name: trial[name].dtype.as_numpy_dtype for name in self.names}
 
@@ -94,11 +97,11 @@ class Prior:
             distribution = distribution(**{need: given[need] for need in self.needs[name]})
             batch_axes = 1
             if not isinstance(distribution, tfd.Distribution):
-                expected = "a function that returns a TFP distribution"
-                got = type(distribution).__name__
-                do = "return for example tfd.Normal(mean, 1.0)"
                 raise SimulatorError(
-                    f"Entry {name!r} of the {self.subject}", expected=expected, got=got, do=do
+                    f"Entry {name!r} of the {self.subject}",
+                    expected="a function that returns a TFP distribution",
+                    got=type(distribution).__name__,
+                    do="return for example tfd.Normal(mean, 1.0)",
                 )
         # tfd.Normal([0.0, 0.0], 1.0) is one vector variable, not a batch of priors.
         extra = distribution.batch_shape.rank - batch_axes
@@ -122,9 +125,11 @@ class Prior:
         while left := {name: needs for name, needs in self.needs.items() if name not in order}:
             ready = [name for name, needs in left.items() if set(needs) <= set(order)]
             if not ready:
-                subject = f"Entries {sorted(left)} of the {self.subject}"
-                expected = "functions whose argument names are other entries, without a circle"
-                do = f"name the arguments after the entries {list(self.names)}"
-                raise SimulatorError(subject, expected=expected, got=f"arguments {left}", do=do)
+                raise SimulatorError(
+                    f"Entries {sorted(left)} of the {self.subject}",
+                    expected="functions whose argument names are other entries, without a circle",
+                    got=f"arguments {left}",
+                    do=f"name the arguments after the entries {list(self.names)}",
+                )
             order.extend(ready)
         return tuple(order)

@@ -145,8 +145,12 @@ def _found(command: Sequence[str | os.PathLike[str]]) -> str:
         or not command
         or not all(isinstance(c, str | os.PathLike) for c in command)
     ):
-        do = 'pass for example ["./model", "--dt", "0.1"], with numbers as texts'
-        raise InputError(subject, expected=expected, got=repr(command), do=do)
+        raise InputError(
+            subject,
+            expected=expected,
+            got=repr(command),
+            do='pass for example ["./model", "--dt", "0.1"], with numbers as texts',
+        )
     program = os.fspath(command[0])
     if (found := shutil.which(program)) is None:
         got = "no such program"
@@ -183,9 +187,11 @@ def _placeholders(argument: str) -> list[str]:
             field for _, field, _, _ in string.Formatter().parse(argument) if field is not None
         ]
     except ValueError as error:
-        do = "write {rate} for a parameter, and other braces twice: {{ and }}"
         raise InputError(
-            "Command of a simulator", expected="pairs of braces", got=repr(argument), do=do
+            "Command of a simulator",
+            expected="pairs of braces",
+            got=repr(argument),
+            do="write {rate} for a parameter, and other braces twice: {{ and }}",
         ) from error
     return [field.partition("[")[0] for field in fields]
 

@@ -78,13 +78,15 @@ def draw_proposed(
         if rows == n:
             break
     else:
-        subject = f"Simulator {simulator.name!r}"
-        got = f"{rows} of {n} after {MOST_REDRAWS} redraws"
-        do = (
-            "correct it, or narrow the prior, where its parameters lie: near those of the "
-            "observation"
+        raise SimulatorError(
+            f"Simulator {simulator.name!r}",
+            expected=f"{n} simulations that don't fail",
+            got=f"{rows} of {n} after {MOST_REDRAWS} redraws",
+            do=(
+                "correct it, or narrow the prior, where its parameters lie: near those of the "
+                "observation"
+            ),
         )
-        raise SimulatorError(subject, expected=f"{n} simulations that don't fail", got=got, do=do)
     parameters, given, observables = map_tensors(lambda *values: np.concatenate(values), *parts)
     return Simulations(parameters, given, observables, failed)
 
@@ -137,7 +139,9 @@ def read_proposed(
 def _check_proposed(location: str, attributes: Mapping[str, Any]) -> None:
     """Raise unless the parameters of a bank were drawn from a proposal."""
     if "proposal" not in attributes:
-        expected = "simulations from a proposal, as rounds write them"
-        got = "those from the prior"
-        do = "choose another folder, or move that bank away"
-        raise BankError(f"Bank {location!r}", expected=expected, got=got, do=do)
+        raise BankError(
+            f"Bank {location!r}",
+            expected="simulations from a proposal, as rounds write them",
+            got="those from the prior",
+            do="choose another folder, or move that bank away",
+        )

@@ -39,14 +39,12 @@ def register(simulator: Simulator) -> Simulator:
     )
     known = _registered.get(simulator.name)
     if known is not None and known is not simulator and known.reference() != simulator.reference():
-        subject = f"Registration of simulator {simulator.name!r}"
         got = known.function.__module__
-        do = "give another one: @bi.simulator(name=...)"
         raise InputError(
-            subject,
+            f"Registration of simulator {simulator.name!r}",
             expected="a name that is free",
             got=f"the name of a simulator from {got}",
-            do=do,
+            do="give another one: @bi.simulator(name=...)",
         )
     _registered[simulator.name] = simulator
     return simulator
@@ -88,10 +86,12 @@ def get(name: str) -> Simulator:
 def refuse_while_loading(work: str) -> None:
     """Raise if a file is being run for a simulator in it: only declarations may be run then."""
     if (file := _loading.get()) is not None:
-        expected = "a file that only declares when it is loaded"
-        got = f"one that also {work}"
-        do = 'put all but the declarations under: if __name__ == "__main__":'
-        raise InputError(f"Simulator file {str(file)!r}", expected=expected, got=got, do=do)
+        raise InputError(
+            f"Simulator file {str(file)!r}",
+            expected="a file that only declares when it is loaded",
+            got=f"one that also {work}",
+            do='put all but the declarations under: if __name__ == "__main__":',
+        )
 
 
 def find(reference: Mapping[str, str], trust_source: bool = False) -> Simulator:
@@ -169,10 +169,12 @@ def _import_file(path: Path) -> Any:
             del sys.modules[name]
         if isinstance(error, BayesinnError | KeyboardInterrupt):
             raise
-        subject = f"Simulator file {str(path)!r}"
-        got = f"{type(error).__name__}: {error}"
-        do = f"correct it; to see where, run: python {path}"
-        raise InputError(subject, expected="a file that can be run", got=got, do=do) from error
+        raise InputError(
+            f"Simulator file {str(path)!r}",
+            expected="a file that can be run",
+            got=f"{type(error).__name__}: {error}",
+            do=f"correct it; to see where, run: python {path}",
+        ) from error
     finally:
         _loading.reset(token)
     return module

@@ -153,10 +153,12 @@ def write_bank(
     place = check_location("Argument 'folder'", folder)
     store = _open_or_create(simulator, n, place, seed, rows, variables, marker or {}, compared)
     if -(-n // store.rows) > _MOST_CHUNKS:
-        got = f"{-(-n // store.rows):,}"
-        do = "make a bank with a larger chunk=..., in another place"
-        expected = f"at most {_MOST_CHUNKS:,} chunks, here of {store.rows:,} rows"
-        raise InputError(f"Bank {store.location!r}", expected=expected, got=got, do=do)
+        raise InputError(
+            f"Bank {store.location!r}",
+            expected=f"at most {_MOST_CHUNKS:,} chunks, here of {store.rows:,} rows",
+            got=f"{-(-n // store.rows):,}",
+            do="make a bank with a larger chunk=..., in another place",
+        )
     store.prepare(n, variables, bank_coordinates(simulator))
     # A program that created another bank here at the same time may have replaced it.
     _open(simulator, store.location, seed, store.rows, compared)
@@ -176,10 +178,12 @@ def write_bank(
 def _on_cluster(simulator: Simulator, client: Client) -> Simulator:
     """Return the same simulator with the workers of a cluster."""
     if not isinstance(simulator.engine, PythonEngine):
-        expected = "a simulator in Python, or an external program"
-        got = f"{simulator.name!r}, made of TensorFlow operations"
-        do = "leave the cluster out: it runs in this program, on its GPU if there is one"
-        raise InputError("Argument 'cluster'", expected=expected, got=got, do=do)
+        raise InputError(
+            "Argument 'cluster'",
+            expected="a simulator in Python, or an external program",
+            got=f"{simulator.name!r}, made of TensorFlow operations",
+            do="leave the cluster out: it runs in this program, on its GPU if there is one",
+        )
     remote = copy.copy(simulator)
     remote.engine = simulator.engine.on_cluster(client)
     return remote
@@ -265,10 +269,12 @@ def _check_room(store: BankStore, needed: int) -> None:
     finished = np.count_nonzero(store.checksums())
     needed = int(needed * store.stored_bytes() / (finished * store.rows * store.row_bytes))
     if needed > free:
-        expected = f"{needed / 2**20:,.0f} MiB for the chunks to come"
-        got = f"{free / 2**20:,.0f} MiB left"
-        do = "make room, or choose another place or a smaller n; finished chunks are kept"
-        raise BankError(f"Bank {store.location!r}", expected=expected, got=got, do=do)
+        raise BankError(
+            f"Bank {store.location!r}",
+            expected=f"{needed / 2**20:,.0f} MiB for the chunks to come",
+            got=f"{free / 2**20:,.0f} MiB left",
+            do="make room, or choose another place or a smaller n; finished chunks are kept",
+        )
 
 
 def _open_or_create(

@@ -297,10 +297,12 @@ class simulator:
         known = [field.name for field in dataclasses.fields(cls) if field.init]
         declaration.check_known("Option of @simulator", options, known)
         if misplaced or options.get("prior") is None:
-            expected = "@simulator(prior={...}) above the function"
-            got = "@simulator without a prior"
-            do = "declare the prior: @simulator(prior={'rate': tfd.LogNormal(0.0, 1.0)})"
-            raise SimulatorError("Decorator @simulator", expected=expected, got=got, do=do)
+            raise SimulatorError(
+                "Decorator @simulator",
+                expected="@simulator(prior={...}) above the function",
+                got="@simulator without a prior",
+                do="declare the prior: @simulator(prior={'rate': tfd.LogNormal(0.0, 1.0)})",
+            )
         return super().__new__(cls)
 
     def __post_init__(self) -> None:
@@ -317,8 +319,9 @@ class simulator:
         for name in ("log_likelihood", "exact"):
             value = getattr(self, name)
             if value is not None and not callable(value):
-                subject = f"Option {name!r} of @simulator"
-                raise InputError(subject, expected="a function", got=repr(value), do=do)
+                raise InputError(
+                    f"Option {name!r} of @simulator", expected="a function", got=repr(value), do=do
+                )
         kinds = (Recommended, type(None))
         check_type(
             "Option 'recommended' of @simulator", self.recommended, kinds, "bi.Recommended(...)", do

@@ -81,13 +81,15 @@ def support_of(name: str, distribution: tfd.Distribution) -> Support:
         low, high = bounds
         bijector = tfb.Exp() if high is None else tfb.Sigmoid(low, high + 1.0)
     if bijector is None:
-        expected = "a continuous prior, or a discrete one over a range of integers"
-        got = type(distribution).__name__
-        do = (
-            "use a distribution of counts or categories, FiniteDiscrete over consecutive "
-            "integers, or context"
+        raise SimulatorError(
+            f"Parameter {name!r}",
+            expected="a continuous prior, or a discrete one over a range of integers",
+            got=type(distribution).__name__,
+            do=(
+                "use a distribution of counts or categories, FiniteDiscrete over consecutive "
+                "integers, or context"
+            ),
         )
-        raise SimulatorError(f"Parameter {name!r}", expected=expected, got=got, do=do)
     bijector = _logarithmic(bijector)
     return Support(bijector, _ends(bijector), discrete=bounds is not None)
 
@@ -106,16 +108,18 @@ def _support_of_components(name: str, mixture: tfd.MixtureSameFamily | tfd.Mixtu
         or None in maps
         or any(getattr(part, "low", None) is not None for part in parts)
     ):
-        expected = (
-            "continuous components all on the real line, all above zero, or all between "
-            "zero and one"
+        raise SimulatorError(
+            f"Parameter {name!r}, a mixture",
+            expected=(
+                "continuous components all on the real line, all above zero, or all between "
+                "zero and one"
+            ),
+            got=", ".join(sorted({type(component).__name__ for component in components})),
+            do=(
+                "declare the number of the component as a discrete parameter, and let this one "
+                "depend on it"
+            ),
         )
-        got = ", ".join(sorted({type(component).__name__ for component in components}))
-        do = (
-            "declare the number of the component as a discrete parameter, and let this one "
-            "depend on it"
-        )
-        raise SimulatorError(f"Parameter {name!r}, a mixture", expected=expected, got=got, do=do)
     return supports[0]
 
 

@@ -164,17 +164,20 @@ class TensorFlowEngine:
         except BayesinnError:
             raise
         except (Exception, SystemExit) as error:
-            got = f"{type(error).__name__}: {error}"
             where = _line_in(self._file, error)
-            do = f"correct it{where}; it is called with tensors (n, ...)"
             raise SimulatorError(
-                subject, expected="observables, a tensor each", got=got, do=do
+                subject,
+                expected="observables, a tensor each",
+                got=f"{type(error).__name__}: {error}",
+                do=f"correct it{where}; it is called with tensors (n, ...)",
             ) from error
         if not isinstance(observables, dict):
-            expected = "a dict of observables, each a tensor (n, ...)"
-            do = 'return for example {"cases": cases}'
-            got = type(observables).__name__
-            raise SimulatorError(subject, expected=expected, got=got, do=do)
+            raise SimulatorError(
+                subject,
+                expected="a dict of observables, each a tensor (n, ...)",
+                got=type(observables).__name__,
+                do='return for example {"cases": cases}',
+            )
         return {name: tf.convert_to_tensor(value) for name, value in observables.items()}
 
     def draw(self, n: int | tf.Tensor, seed: tf.Tensor) -> Simulations:

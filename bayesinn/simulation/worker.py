@@ -136,15 +136,15 @@ def combine(
         other = {name: value.shape[axes:] for name, value in part.items()}
         shapes = shapes or other
         if other != shapes:
-            subject = "Names and shapes of a Python simulator's observables"
-            expected = "the same for each draw of the parameters"
-            got = f"{shapes} and {other}"
             do = (
                 "return every observable each time; pad those of varying length, and declare "
                 "lengths={...}. "
             )
             raise SimulatorError(
-                subject, expected=expected, got=got, do=f"{do}The latter came of {call(number)}"
+                "Names and shapes of a Python simulator's observables",
+                expected="the same for each draw of the parameters",
+                got=f"{shapes} and {other}",
+                do=f"{do}The latter came of {call(number)}",
             )
     return {name: join([part[name] for part in parts]) for name in shapes or {}} if parts else {}
 
@@ -163,10 +163,11 @@ def _function() -> Callable[..., Any]:
     try:
         return cloudpickle.loads(_payload[0])
     except Exception as error:
-        do = "import what is installed, inside the function"
-        got = f"{type(error).__name__}: {error}"
         raise SimulatorError(
-            "A Python simulator", expected="code that workers can load", got=got, do=do
+            "A Python simulator",
+            expected="code that workers can load",
+            got=f"{type(error).__name__}: {error}",
+            do="import what is installed, inside the function",
         ) from error
 
 
@@ -216,9 +217,12 @@ def _call(
             ) from None
         return Failure(text, call, isinstance(error, OutOfTime))
     if not isinstance(observables, dict) or not observables:
-        do = 'return numbers or arrays, as in {"cases": cases}'
-        got = type(observables).__name__
-        raise SimulatorError("A Python simulator", expected="a dict of observables", got=got, do=do)
+        raise SimulatorError(
+            "A Python simulator",
+            expected="a dict of observables",
+            got=type(observables).__name__,
+            do='return numbers or arrays, as in {"cases": cases}',
+        )
     return {
         name: _numbers(name, value, lambda: describe_call(parameters, context, generator))
         for name, value in observables.items()
@@ -233,10 +237,12 @@ def _numbers(name: str, value: Any, call: Callable[[], str]) -> np.ndarray:
         got = str(ragged)
         array = np.zeros(1)
     if got or array.dtype.kind not in "fiub":
-        subject = f"Observable {name!r} of a Python simulator"
-        got = got or f"dtype {array.dtype}: {str(value)[:100]}"
-        do = f"return numbers, NaN where a simulation fails; this came of {call()}"
-        raise SimulatorError(subject, expected="real numbers", got=got, do=do)
+        raise SimulatorError(
+            f"Observable {name!r} of a Python simulator",
+            expected="real numbers",
+            got=got or f"dtype {array.dtype}: {str(value)[:100]}",
+            do=f"return numbers, NaN where a simulation fails; this came of {call()}",
+        )
     # TensorFlow has no longer floats.
     return array.astype(np.float64) if array.dtype.kind == "f" and array.itemsize > 8 else array
 

@@ -73,11 +73,12 @@ def pickled_by_value(simulator: str, function: Any) -> bytes:
     try:
         return cloudpickle.dumps(function)
     except Exception as error:
-        subject = f"Function of simulator {simulator!r}"
-        got = f"{type(error).__name__}: {error}"
-        expected = "a function that can be sent to other processes"
-        do = "open files and locks inside the function"
-        raise SimulatorError(subject, expected=expected, got=got, do=do) from error
+        raise SimulatorError(
+            f"Function of simulator {simulator!r}",
+            expected="a function that can be sent to other processes",
+            got=f"{type(error).__name__}: {error}",
+            do="open files and locks inside the function",
+        ) from error
     finally:
         if by_value:
             cloudpickle.unregister_pickle_by_value(module)
