@@ -39,10 +39,10 @@ if TYPE_CHECKING:
     from bayesinn.posterior.posterior import Posterior
     from bayesinn.posterior.sampled import SampledPosterior
     from bayesinn.simulation.bank import Bank, open_bank
+    from bayesinn.simulation.bank.simulate import simulate
     from bayesinn.simulation.command import command_simulator
     from bayesinn.simulation.recommended import Recommended
     from bayesinn.simulation.registry import available, get, register
-    from bayesinn.simulation.simulate import simulate
     from bayesinn.simulation.simulator import Simulator, simulator
     from bayesinn.training.settings import Checkpoint, Optimization
     from bayesinn.training.trainable import Trainable
@@ -81,7 +81,7 @@ _NAMES = {
     "open_bank": "bayesinn.simulation.bank",
     "register": "bayesinn.simulation.registry",
     "register_check": "bayesinn.workflow.checks",
-    "simulate": "bayesinn.simulation.simulate",
+    "simulate": "bayesinn.simulation.bank.simulate",
     "simulator": "bayesinn.simulation.simulator",
     "simulator_report": "bayesinn.workflow.simulator_report",
     "truncated_rounds": "bayesinn.workflow.rounds",

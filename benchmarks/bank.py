@@ -29,7 +29,7 @@ import tensorflow_probability as tfp
 import zarr
 
 import bayesinn as bi
-from bayesinn.simulation.bank_store import _compressors
+from bayesinn.simulation.bank.store import _compressors
 from bayesinn.training.bank_source import BankSource
 from bayesinn.training.settings import TrainingSettings
 

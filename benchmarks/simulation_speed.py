@@ -20,7 +20,6 @@ import tensorflow as tf
 
 import bayesinn as bi
 from bayesinn.core import seeds
-from bayesinn.simulation.python_engine import PythonEngine
 from bayesinn.training.settings import TrainingSettings
 from bayesinn.training.sources import GraphSource
 
@@ -32,11 +31,9 @@ NAMES = ["sir", "sir_numpy", "covid19"]
 def drawer(name: str, batch_size: int) -> Callable[[int], object]:
     """Draws the batch of a step, as training does."""
     simulator = bi.get(name)
-    if isinstance(simulator.engine, PythonEngine):
+    if not simulator.in_graph:
         engine = simulator.engine
-        return lambda step: engine.submit(
-            batch_size, seeds.entropy(SEED, "simulations", step)
-        ).result()
+        return lambda step: engine.start(batch_size, seeds.entropy(SEED, "simulations", step))()
     settings = TrainingSettings(1_000, 1_000, batch_size, SEED, 1e-3, 1.0, 0.999, None, "auto")
     batch = tf.function(GraphSource(simulator, settings).batch)
     return lambda step: [value.numpy() for value in batch((tf.constant(step),))[0].values()]

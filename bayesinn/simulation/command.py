@@ -5,15 +5,14 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import os
-import sys
 from collections.abc import Callable, Sequence
 from typing import Any, Concatenate, Literal
 
 from bayesinn.core.errors import SimulatorError
 from bayesinn.core.validation import check_choice
 from bayesinn.simulation.declaration import check_known
+from bayesinn.simulation.engines.program import PLACES, Program
 from bayesinn.simulation.prior import Prior
-from bayesinn.simulation.program import PLACES, Program
 from bayesinn.simulation.simulator import Simulator, simulator
 
 type _Part = str | os.PathLike[str]
@@ -97,8 +96,7 @@ def command_simulator(command: Sequence[_Part], **options: Any) -> Simulator:
 
     Examples
     --------
-    >>> import sys
-    >>> import tensorflow_probability as tfp
+    >>>     >>> import tensorflow_probability as tfp
     >>> code = (
     ...     "import sys; print('x'); print(2 * float(sys.argv[1])); print(int(sys.argv[2]) / 2**31)"
     ... )
@@ -129,7 +127,4 @@ def command_simulator(command: Sequence[_Part], **options: Any) -> Simulator:
             got=repr(taken[0]),
             do="rename the parameter",
         )
-    made = declared(program)
-    # A saved posterior refers to it by the variable there.
-    made.declared_in = sys._getframe(1).f_globals
-    return made
+    return declared(program)

@@ -1,21 +1,21 @@
-"""What an author declares about a simulator: the contract of the engines, and its checks."""
+"""Checks of what an author declares about a simulator."""
 
 import difflib
 import inspect
 import warnings
-from collections.abc import Callable, Collection, Iterable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
-from scipy import special
 
 from bayesinn.core.errors import SimulatorError
 from bayesinn.core.validation import check_choice, check_integer, check_number
 from bayesinn.simulation.checks import MISSING_VALUES, Declared, may_miss, numbers
+from bayesinn.simulation.engines.model import Declaration
 from bayesinn.simulation.finite import finite
-from bayesinn.simulation.prior import Prior, Values
+from bayesinn.simulation.prior import Prior
 from bayesinn.simulation.simulations import Arrays
 from bayesinn.simulation.support import Support, support_of
 
@@ -42,49 +42,6 @@ _UNREACHABLE = {
         tfd.CholeskyLKJ,
     ): "let the simulator compute the matrix from partial correlations, such as 2 * Beta - 1",
 }
-#: Failures are over their limit if chance makes so many with a lower probability: long runs look at
-#: them often.
-_CHANCE = 1e-6
-
-
-class Declaration(NamedTuple):
-    """A forward model and what an engine needs to know about it, as :class:`Simulator` names it."""
-
-    name: str
-    function: Callable[..., Any]
-    prior: Prior
-    context: Prior | None
-    on_nonfinite: str
-    lengths: Mapping[str, str]
-    missing: float | None = None
-    time_limit: float | None = None
-    most_failures: float | None = None
-
-    def check_failures(self, kept: int, failed: int, example: str = "") -> None:
-        """Raise if more than ``most_failures`` of draws failed, and chance doesn't explain it."""
-        limit = self.most_failures
-        # The probability of so many failures or more if each draw fails with that of the limit.
-        if limit is None or not failed or special.betainc(failed, kept + 1, limit) > _CHANCE:
-            return
-        expected = (
-            f"at most {100 * limit:.3g}% of all draws to fail, as most_failures={limit:g} says"
-        )
-        got = f"{100 * failed / (kept + failed):.3g}%, {failed:,} of {kept + failed:,}"
-        got += f"; the last: {example}" * bool(example)
-        do = (
-            "look which parameters fail, bi.simulator_report(simulator); correct it, narrow the "
-            "prior, or declare a "
-        )
-        do += "larger most_failures: the same command then goes on from what is finished"
-        raise SimulatorError(f"Simulator {self.name!r}", expected=expected, got=got, do=do)
-
-    def draw_inputs(
-        self, n: int | tf.Tensor, seed: tf.Tensor, context_seed: tf.Tensor
-    ) -> tuple[Values, Values]:
-        """Draw n parameters and contexts; without a context the second dict is empty."""
-        return self.prior.sample(n, seed), {} if self.context is None else self.context.sample(
-            n, context_seed
-        )
 
 
 def check_known(subject: str, names: Iterable[str], known: Collection[str]) -> None:

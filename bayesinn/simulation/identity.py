@@ -27,10 +27,10 @@ from bayesinn.core import seeds
 from bayesinn.core.errors import BayesinnError
 from bayesinn.core.manifest import check_entry, explained
 from bayesinn.simulation import identity_rows
-from bayesinn.simulation.identity_rows import Rows, once, plain, unplain
+from bayesinn.simulation.engines.program import Program
+from bayesinn.simulation.identity_rows import Rows, once, plain, remember, unplain
 from bayesinn.simulation.prior import Prior
 from bayesinn.simulation.prior_text import array_text, entry_texts, same_text
-from bayesinn.simulation.program import Program
 from bayesinn.simulation.quantiles import check_quantiles
 from bayesinn.simulation.simulations import Arrays, take
 from bayesinn.simulation.simulator import Simulator
@@ -120,6 +120,16 @@ def check(
 
     What is absent is not compared. If not ``simulated``, names and shapes alone are.
     """
+    key = owner.name, simulated, json.dumps(kept)
+    remember(simulator, key, lambda: _compare(kept, simulator, owner, simulated))
+
+
+def _compare(
+    kept: Mapping[str, Any],
+    simulator: Simulator,
+    owner: Owner,
+    simulated: bool,
+) -> None:
     subject = f"What is kept of simulator {simulator.name!r} in {owner.name}"
     expected = "entries as they were written"
     do = "copy the whole folder again, or write it again"
@@ -194,10 +204,9 @@ def _declared(simulator: Simulator, draws: Arrays) -> _Texts:
     names += [axis.name for axis in axes.values()]
     places = {name: f"{axis.name} = {array_text(axis.values)}" for name, axis in axes.items()}
     units = {name: simulator.labels.unit(name) for name in names}
-    engine = "tensorflow" if simulator.in_graph else "python"
     return {
         "options": {
-            "engine": engine if simulator.in_graph or not simulator.engine.batched else "batched",
+            "engine": simulator.engine.kind,
             "on_nonfinite": simulator.on_nonfinite,
             "missing": str(simulator.missing),
             "lengths": str(simulator.lengths),

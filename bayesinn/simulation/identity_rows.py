@@ -1,14 +1,15 @@
 """A few rows of a simulator, at fixed parameters and a fixed seed: simulated, written, compared."""
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from bayesinn.simulation.engines.outcome import Outcome
 from bayesinn.simulation.finite import over_all_channels, padding
-from bayesinn.simulation.simulations import Arrays, Repeated, take
+from bayesinn.simulation.simulations import Arrays, take
 from bayesinn.simulation.simulator import Simulator
 
 SEED = 0
@@ -25,16 +26,17 @@ _SUMS = 16
 #: Largest share of whole numbers, in a graph, that rounding on another machine may flip.
 _MOST_FLIPS = 0.02
 
-type _Memory = dict[Any, tuple[Simulator, Repeated]]
-#: What was simulated in the present call, by simulator and input; see :func:`once`.
-_simulated: ContextVar[_Memory | None] = ContextVar("simulated", default=None)
+type _Memory = dict[Any, tuple[Simulator, Any]]
+#: What was found in the present call, by simulator and input; see :func:`once`.
+_memory: ContextVar[_Memory | None] = ContextVar("memory", default=None)
 
 
 class Rows(NamedTuple):
     """Simulated rows: columns (n, k) of each observable, and why rows failed, by number.
 
     ``repeatable`` tells whether the same seed gave the same again; None where that would have taken
-    too long. For failures see :class:`bayesinn.simulation.simulations.Repeated`.
+    too long. A row that has "raised" may be compared with another; a "costly" one took the time
+    limit, or its worker, which depends on the machine.
     """
 
     n: int
@@ -45,15 +47,28 @@ class Rows(NamedTuple):
 
 @contextlib.contextmanager
 def once() -> Iterator[None]:
-    """Simulate the same rows no more than once inside, however often they are compared."""
-    if _simulated.get() is not None:
+    """Find the same out no more than once inside, however often it is asked for."""
+    if _memory.get() is not None:
         yield
         return
-    token = _simulated.set({})
+    token = _memory.set({})
     try:
         yield
     finally:
-        _simulated.reset(token)
+        _memory.reset(token)
+
+
+def remember[Found](simulator: Simulator, key: Any, find: Callable[[], Found]) -> Found:
+    """Return what is found out about a simulator, or was under this key in the present call."""
+    memory = _memory.get()
+    if memory is None:
+        return find()
+    place = id(simulator), key
+    if place not in memory:
+        # With the simulator, so that no other has its id.
+        memory[place] = simulator, find()
+    found: Found = memory[place][1]
+    return found
 
 
 def first_rows(simulator: Simulator, parameters: Arrays, context: Arrays) -> Rows:
@@ -64,12 +79,12 @@ def first_rows(simulator: Simulator, parameters: Arrays, context: Arrays) -> Row
     """
     for count in (1, _ROWS_IN_GRAPH if simulator.in_graph else _ROWS):
         given = take(parameters, slice(count)), take(context, slice(count))
-        repeated = _simulate(simulator, *given)
-        rows = _rows(simulator, repeated, given[1])
-        if repeated.seconds > _TOO_LONG or "costly" in repeated.failed.values():
+        outcome = _simulate(simulator, *given)
+        rows = _rows(simulator, outcome, given[1])
+        if outcome.seconds > _TOO_LONG or "costly" in rows.failed.values():
             return rows
         # The first one may have imported something, on a busy machine.
-        if repeated.seconds > _LONG and _simulate(simulator, *given, 2).seconds > _LONG:
+        if outcome.seconds > _LONG and _simulate(simulator, *given, 2).seconds > _LONG:
             break
     return rows._replace(repeatable=repeats(simulator, *given))
 
@@ -134,29 +149,23 @@ def _simulate(
     parameters: Arrays,
     context: Arrays,
     time: int = 1,
-) -> Repeated:
+) -> Outcome:
     """Simulate rows for the first or the second time, unless that has been done in this call."""
-    known = _simulated.get()
     given = (parameters | context).items()
-    key = id(simulator), time, *((name, value.shape, value.tobytes()) for name, value in given)
-    if known is not None and key in known:
-        return known[key][1]
-    rows = simulator.engine.repeat(parameters, context, SEED)
-    if known is not None:
-        # With the simulator, so that no other has its id.
-        known[key] = simulator, rows
-    return rows
+    key = time, *((name, value.shape, value.tobytes()) for name, value in given)
+    return remember(simulator, key, lambda: simulator.engine.repeat(parameters, context, SEED))
 
 
-def _rows(simulator: Simulator, repeated: Repeated, context: Arrays) -> Rows:
+def _rows(simulator: Simulator, outcome: Outcome, context: Arrays) -> Rows:
     """Return simulated rows as they are compared: without padding, which may be anything."""
     found = {}
-    for name, value in repeated.observables.items():
+    for name, value in outcome.complete().items():
         if name in simulator.lengths:
             beyond = padding(value, context[simulator.lengths[name]])
             value = np.where(over_all_channels(beyond, value), 0, value)
         found[name] = columns(value)
-    return Rows(repeated.rows, found, repeated.failed)
+    failed = {row: "costly" if f.costly else "raised" for row, f in outcome.failed.items()}
+    return Rows(outcome.rows, found, failed)
 
 
 def _differ(before: np.ndarray, after: np.ndarray, in_graph: bool) -> np.ndarray:

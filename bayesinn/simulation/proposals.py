@@ -7,16 +7,15 @@ from typing import Any
 import numpy as np
 
 from bayesinn.core import seeds
-from bayesinn.core.compilation import map_tensors
-from bayesinn.core.errors import BankError, SimulatorError
+from bayesinn.core.errors import BankError
 from bayesinn.simulation import checks
-from bayesinn.simulation.bank import Bank
-from bayesinn.simulation.bank_identity import bank_attributes, check_settings, check_simulator
-from bayesinn.simulation.bank_store import BankStore, open_group, refuse_foreign_files
-from bayesinn.simulation.bank_variables import bank_coordinates, bank_variables
-from bayesinn.simulation.finite import finite_rows
+from bayesinn.simulation.bank.bank import Bank
+from bayesinn.simulation.bank.identity import bank_attributes, check_settings, check_simulator
+from bayesinn.simulation.bank.store import BankStore, open_group, refuse_foreign_files
+from bayesinn.simulation.bank.variables import bank_coordinates, bank_variables
+from bayesinn.simulation.engines.outcome import Outcome
 from bayesinn.simulation.missing import lose_values
-from bayesinn.simulation.simulations import MOST_REDRAWS, Arrays, Simulations, take
+from bayesinn.simulation.simulations import Arrays, Simulations
 from bayesinn.simulation.simulator import Simulator
 
 #: Draws a number of parameters (n, *event); the second argument is the number of the attempt.
@@ -36,59 +35,37 @@ def draw_proposed(
     Failures follow the simulator's policy: an error, or others are proposed in their place, and
     they are counted. A pure function of the proposal, the seed and the keys.
     """
-    parts: list[list[Arrays]] = []
-    variables = bank_variables(simulator)
-    rows = 0
-    failed = 0
-    cast = {name: variable.dtype for name, variable in variables.items()}
-    for attempt in range(1 + MOST_REDRAWS):
-        parameters = propose(n - rows, attempt)
+    types = {name: variable.dtype for name, variable in bank_variables(simulator).items()}
+
+    def state(attempt: int) -> np.ndarray:
+        entropy = seeds.entropy(seed, "rounds", *keys, attempt)
+        return np.random.SeedSequence(entropy).generate_state(3)
+
+    def draw_rows(count: int, attempt: int) -> tuple[Arrays, Arrays, Outcome]:
+        parameters = checks.check_arrays(simulator.prior, propose(count, attempt))
         given = {
-            name: np.repeat(value, n - rows, axis=0).astype(cast[name])
+            name: np.repeat(value, count, axis=0).astype(types[name])
             for name, value in context.items()
         }
-        state = np.random.SeedSequence(
-            seeds.entropy(seed, "rounds", *keys, attempt)
-        ).generate_state(3)
-        observables = simulator.simulate(parameters, int(state[0]), given)
+        entropy = seeds.entropy(int(state(attempt)[0]), "predictive")
+        outcome = simulator.engine.simulate(simulator.prior.cast(parameters), given, entropy)
         # In the types of a bank, so that it makes no difference whether they are kept in one.
-        drawn = Simulations(
-            parameters, given, {k: np.asarray(v, cast[k]) for k, v in observables.items()}, 0
+        observables = {
+            name: np.asarray(value, types[name]) for name, value in outcome.observables.items()
+        }
+        return parameters, given, outcome._replace(observables=observables)
+
+    def lose(observables: Arrays, attempt: int) -> Arrays:
+        lost = lose_values(
+            observables, simulator.missing or 0.0, state(attempt)[1:].astype(np.int32)
         )
-        good = np.all(
-            [
-                np.full(n - rows, bool(observables)),
-                *finite_rows(observables, given, simulator).values(),
-            ],
-            0,
-        )
-        if simulator.on_nonfinite == "raise":
-            checks.check_finite(simulator, drawn)
-        if simulator.missing and observables:
-            # After failures are found, which would be lost, too.
-            lost = lose_values(drawn.observables, simulator.missing, state[1:].astype(np.int32))
-            drawn = drawn._replace(
-                observables={name: value.numpy() for name, value in lost.items()}
-            )
-        failed += int(np.sum(~good))
-        rows += int(np.sum(good))
-        simulator.check_failures(rows, failed)
-        if good.any():
-            parts.append([take(part, good) for part in drawn[:3]])
-        if rows == n:
-            break
-    else:
-        raise SimulatorError(
-            f"Simulator {simulator.name!r}",
-            expected=f"{n} simulations that don't fail",
-            got=f"{rows} of {n} after {MOST_REDRAWS} redraws",
-            do=(
-                "correct it, or narrow the prior, where its parameters lie: near those of the "
-                "observation"
-            ),
-        )
-    parameters, given, observables = map_tensors(lambda *values: np.concatenate(values), *parts)
-    return Simulations(parameters, given, observables, failed)
+        return {name: value.numpy() for name, value in lost.items()}
+
+    policy = simulator.engine.policy
+    drawn = policy.draw(n, draw_rows, lose if simulator.missing else None, in_place=False)
+    checks.check_finite(simulator, drawn)
+    simulator.check_failures(n, drawn.failed)
+    return drawn
 
 
 def write_proposed(

@@ -158,15 +158,14 @@ def _import_file(path: Path) -> Any:
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     # Known by its name while it lives, so that its functions can be pickled; never in place of
-    # another module.
-    if loaded is None:
-        sys.modules[name] = module
+    # another module, but then by its path, so that programs in it know where they are.
+    known = name if loaded is None else str(path.resolve())
+    sys.modules[known] = module
     token = _loading.set(path)
     try:
         spec.loader.exec_module(module)
     except BaseException as error:
-        if sys.modules.get(name) is module:
-            del sys.modules[name]
+        sys.modules.pop(known, None)
         if isinstance(error, BayesinnError | KeyboardInterrupt):
             raise
         raise InputError(

@@ -35,19 +35,6 @@ class Simulations(NamedTuple):
         return Simulations(parts[0], parts[1], parts[2], int(self.failed))
 
 
-class Repeated(NamedTuple):
-    """Observables (rows, ...) of given parameters, their seconds, and which rows have failed.
-
-    A row that has "raised" may be compared with another; a "costly" one took the time limit, or its
-    worker, which depends on the machine.
-    """
-
-    rows: int
-    observables: Arrays
-    failed: dict[int, str]
-    seconds: float
-
-
 def take(arrays: Mapping[str, np.ndarray], rows: slice | np.ndarray) -> Arrays:
     """Return some rows of arrays (n, ...)."""
     return {name: value[rows] for name, value in arrays.items()}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import weakref
 from collections.abc import Callable, Mapping
@@ -11,20 +10,22 @@ from typing import Any, Literal, Self
 import numpy as np
 import tensorflow_probability as tfp
 
+from bayesinn.core import seeds
 from bayesinn.core.errors import InputError, SimulatorError
 from bayesinn.core.labels import Labels
 from bayesinn.core.validation import check_integer, check_type
 from bayesinn.simulation import checks, declaration
 from bayesinn.simulation.coordinates import check_coordinates
-from bayesinn.simulation.declaration import Declaration
 from bayesinn.simulation.digits import observable_type
+from bayesinn.simulation.engines.engine import Engine
+from bayesinn.simulation.engines.model import Declaration
+from bayesinn.simulation.engines.python_engine import PythonEngine
+from bayesinn.simulation.engines.tensorflow_engine import TensorFlowEngine
 from bayesinn.simulation.missing import check_missing
 from bayesinn.simulation.prior import Entry, Prior
-from bayesinn.simulation.python_engine import PythonEngine
 from bayesinn.simulation.recommended import Recommended
 from bayesinn.simulation.simulations import Simulations
 from bayesinn.simulation.source import find_source
-from bayesinn.simulation.tensorflow_engine import TensorFlowEngine
 
 tfd = tfp.distributions
 Arrays = dict[str, np.ndarray]
@@ -54,8 +55,6 @@ class Simulator:
         As declared.
     """
 
-    declared_in: Mapping[str, Any] = {}  #: globals of the module that declared a program
-
     def __init__(self, function: Callable[..., Any], options: simulator) -> None:
         self.function = function
         self.name = str(options.name or getattr(function, "__name__", type(function).__name__))
@@ -73,30 +72,26 @@ class Simulator:
         self.log_likelihood = options.log_likelihood
         self.exact = options.exact
         self.recommended = options.recommended or Recommended()
-        fixed = (
+        declared = Declaration(
+            self.name,
+            function,
+            self.prior,
+            self.context,
             self.on_nonfinite,
             self.lengths,
             self.missing,
             options.time_limit,
             options.most_failures,
         )
-        declared = Declaration(self.name, function, self.prior, self.context, *fixed)
         declaration.check_options(declared, options.engine, options.batched, options.workers)
         declaration.check_prior(self.prior)
         python = options.engine == "python"
-        self.engine: TensorFlowEngine | PythonEngine = (
+        self.engine: Engine = (
             PythonEngine(declared, options.batched, options.workers)
             if python
             else TensorFlowEngine(declared)
         )
-        trial = None
-        # Python's control flow on tensors needs AutoGraph, which takes seconds where nothing needs
-        # it.
-        with contextlib.suppress(*(() if python else (Exception,))):
-            trial = self.engine.sample(declaration.TRIAL_ROWS, 0, "pilot").observables
-        if trial is None:
-            self.engine = TensorFlowEngine(declared, autograph=True)
-            trial = self.engine.sample(declaration.TRIAL_ROWS, 0, "pilot").observables
+        trial = self.engine.sample(declaration.TRIAL_ROWS, 0, "pilot").observables
         self.observable_shapes = declaration.observable_shapes(self.name, trial)
         # Python functions may return integers once and floats later.
         self.observable_types = {
@@ -145,7 +140,7 @@ class Simulator:
     @property
     def in_graph(self) -> bool:
         """Whether the forward model is made of TensorFlow operations."""
-        return isinstance(self.engine, TensorFlowEngine)
+        return self.engine.in_graph
 
     def sample(self, n: int, seed: int) -> Arrays:
         """Draw parameters, context and observables in one dict; raise where they aren't finite."""
@@ -162,9 +157,9 @@ class Simulator:
         self.check_failures(n, int(drawn.failed))
         return drawn
 
-    def check_failures(self, kept: int, failed: int) -> None:
-        """Raise if more simulations failed, beside those stored, than ``most_failures`` allows."""
-        self.engine.declared.check_failures(kept, failed, self.engine.failure)
+    def check_failures(self, good: int, failed: int) -> None:
+        """Raise if more simulations failed, beside good ones, than ``most_failures`` allows."""
+        self.engine.policy.check_limit(good, failed)
 
     def simulate(
         self,
@@ -182,19 +177,22 @@ class Simulator:
         """
         # TensorFlow doesn't mix dtypes: the function gets those that its prior and context draw.
         arrays = self.prior.cast(checks.check_arrays(self.prior, parameters))
-        given = (
-            {}
-            if self.context is None
-            else self.context.cast(checks.check_arrays(self.context, context or {}))
-        )
-        return self.engine.predict(arrays, given, seed, progress)
+        given: Arrays = {}
+        if self.context is not None:
+            given = self.context.cast(checks.check_arrays(self.context, context or {}))
+        policy = self.engine.policy
+        entropy = seeds.entropy(seed, "predictive")
+        outcome = self.engine.simulate(arrays, given, entropy, progress)
+        if not policy.redraws:
+            policy.raise_failure(outcome.failed)
+        return outcome.complete(policy.mark)
 
     def __call__(self, *arguments: Any) -> Any:
         return self.function(*arguments)
 
     def reference(self) -> dict[str, str]:
         """Return where the simulator can be found again: name, module and file."""
-        return {"name": self.name, **find_source(self, self.function, self.declared_in)}
+        return {"name": self.name, **find_source(self, self.function)}
 
     def __repr__(self) -> str:
         lines = [f"Simulator {self.name!r}"]

@@ -5,10 +5,8 @@ import tensorflow as tf
 
 from bayesinn.core import seeds
 from bayesinn.simulation.finite import finite_rows
-from bayesinn.simulation.python_engine import PythonEngine
 from bayesinn.simulation.simulations import Simulations
 from bayesinn.simulation.simulator import Simulator
-from bayesinn.simulation.tensorflow_engine import TensorFlowEngine
 from bayesinn.spaces.observations import check_observations
 from bayesinn.spaces.parameters import ParameterSpace
 from bayesinn.testing.measures import demand, demand_equal
@@ -45,17 +43,17 @@ def check_simulator(simulator: Simulator, *, finite_share: float = 0.5, seed: in
 def _check_seeds(simulator: Simulator, batch: Simulations, seed: int, name: str) -> None:
     draws = {f"{name}: the same seed gives other simulations.": simulator.draw(ROWS, seed)}
     engine = simulator.engine
-    if isinstance(engine, TensorFlowEngine):
+    if engine.in_graph:
         # Random numbers of NumPy, or of tf.random.normal, would be drawn while tracing, or ignore
         # the seed.
         law = (
             f"{name}: traced anew, the same seed gives other simulations; use "
             f"tf.random.stateless_* with the seed."
         )
-        draws[law] = TensorFlowEngine(engine.declared).sample(ROWS, seed, "simulations")
+        draws[law] = engine.renew(engine.declared).sample(ROWS, seed, "simulations")
     else:
         for workers in (1, 2):
-            crew = PythonEngine(engine.declared, engine.batched, workers)
+            crew = engine.renew(engine.declared, workers)
             law = (
                 f"{name}: {workers} workers give other simulations; use no random numbers but "
                 f"the generator's."

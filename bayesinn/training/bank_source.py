@@ -16,9 +16,9 @@ import tensorflow as tf
 from bayesinn.core import seeds
 from bayesinn.simulation.bank import Bank
 from bayesinn.simulation.checks import check_simulations
+from bayesinn.simulation.engines.workers import on_interrupt
 from bayesinn.simulation.simulations import Arrays
 from bayesinn.simulation.simulator import Simulator
-from bayesinn.simulation.workers import on_interrupt
 from bayesinn.training.settings import TrainingSettings
 from bayesinn.training.sources import Source
 from bayesinn.training.trainable import Batch

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from bayesinn.core import seeds
-from bayesinn.simulation.simulate import write_bank
+from bayesinn.simulation.bank.simulate import write_bank
 from bayesinn.simulation.simulator import Arrays, Simulator
 from bayesinn.training.drawn_simulations import MARKER, check_place, run_of, simulations_of
 from bayesinn.training.settings import TrainingSettings

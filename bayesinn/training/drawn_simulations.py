@@ -11,8 +11,8 @@ import warnings
 from pathlib import Path
 
 from bayesinn.core.errors import BayesinnError, InputError
-from bayesinn.simulation.bank_removal import remove_bank
-from bayesinn.simulation.bank_store import open_group
+from bayesinn.simulation.bank.removal import remove_bank
+from bayesinn.simulation.bank.store import open_group
 
 #: Attribute of a bank that names the run which drew it.
 MARKER = "drawn_by_run"

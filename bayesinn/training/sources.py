@@ -8,7 +8,7 @@ import functools
 import itertools
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -17,9 +17,10 @@ import tensorflow as tf
 from bayesinn.core import seeds
 from bayesinn.core.compilation import compiled
 from bayesinn.simulation import checks
+from bayesinn.simulation.engines.workers import end_workers, on_interrupt
 from bayesinn.simulation.finite import finite_rows
+from bayesinn.simulation.simulations import Simulations
 from bayesinn.simulation.simulator import Simulator
-from bayesinn.simulation.workers import end_workers, on_interrupt
 from bayesinn.training.settings import TrainingSettings
 from bayesinn.training.trainable import Batch
 
@@ -93,7 +94,7 @@ class GraphSource(OnlineSource):
     def __init__(self, simulator: Simulator, settings: TrainingSettings) -> None:
         super().__init__(simulator, settings)
         self._seed = seeds.tensor_seed(settings.seed, "simulations")
-        engine: Any = simulator.engine
+        engine = simulator.engine
         draw = functools.partial(engine.draw, settings.batch_size)
         xla = (
             settings.xla if settings.xla is True or tf.config.list_logical_devices("GPU") else False
@@ -117,8 +118,7 @@ class GraphSource(OnlineSource):
                 try:
                     self._simulations(seed)
                 except tf.errors.OpError as cause:
-                    engine: Any = self._simulator.engine
-                    return engine.explained(cause, self._settings.batch_size, seed)
+                    return self._simulator.engine.explain(cause, self._settings.batch_size, seed)
         return error
 
     def finite(self, step: int) -> bool:
@@ -165,7 +165,7 @@ class WorkerSource(OnlineSource):
             for step in numbers:
                 # Idle steps get the batch before them.
                 if step >= 0:
-                    simulations = pending.popleft().result()
+                    simulations = pending.popleft()()
                     pending.extend(itertools.islice(started, 1))
                     checks.check_finite(self._simulator, simulations)
                     types = self._simulator.observable_types
@@ -178,14 +178,12 @@ class WorkerSource(OnlineSource):
             self.error = error
             raise
 
-    def _submit(self, step: int) -> Any:
-        """Start the simulations of a step."""
-        engine: Any = self._simulator.engine
+    def _submit(self, step: int) -> Callable[[], Simulations]:
+        """Start the simulations of a step; return a function that waits for them."""
         # In a stream of their own: [seed, 2, 0] is [seed, 2] to NumPy, and [seed, 2, k] what
         # Simulator.sample redraws.
-        return engine.submit(
-            self._settings.batch_size, seeds.entropy(self._settings.seed, "steps", step)
-        )
+        entropy = seeds.entropy(self._settings.seed, "steps", step)
+        return self._simulator.engine.start(self._settings.batch_size, entropy)
 
 
 class Mixture(Source):

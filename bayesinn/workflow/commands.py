@@ -12,7 +12,7 @@ from bayesinn.diagnostics import Advice
 from bayesinn.estimators.streaming import Stream
 from bayesinn.posterior.amortized import AmortizedPosterior
 from bayesinn.simulation.bank import Bank, open_bank
-from bayesinn.simulation.simulate import simulate
+from bayesinn.simulation.bank.simulate import simulate
 from bayesinn.simulation.simulator import Simulator
 from bayesinn.training.checkpoint import kept
 from bayesinn.workflow.advise import advise

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import bayesinn as bi
-from bayesinn.simulation.bank_store import BankStore
+from bayesinn.simulation.bank.store import BankStore
 
 
 def test_simulate_and_train(bayesinn, model: str, tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ import zarr
 
 import bayesinn as bi
 from bayesinn.core.errors import BankError, InputError, SimulatorError
-from bayesinn.simulation import bank_store, simulate as writing
+from bayesinn.simulation.bank import simulate as writing, store as bank_store
 from tests.conftest import ROOT
 from tests.helpers.models import survey
 

@@ -17,7 +17,7 @@ import tensorflow_probability as tfp
 
 import bayesinn as bi
 from bayesinn.core.errors import InputError, SimulatorError
-from bayesinn.simulation import cluster as cluster_module
+from bayesinn.simulation.engines import cluster as cluster_module
 
 distributed = pytest.importorskip("distributed")
 tfd = tfp.distributions

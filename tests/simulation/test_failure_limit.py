@@ -56,11 +56,11 @@ def posterior(engine: str, limit: float | None) -> bi.AmortizedPosterior:
 @pytest.mark.parametrize("limit", [0.01, 0.5])
 def test_the_limit_is_where_chance_ends(kept: int, limit: float) -> None:
     """A count of failures passes unless the limit's chance of as many is below 1e-6."""
-    declared = half_fails("tensorflow", limit).engine.declared
+    simulator = half_fails("tensorflow", limit)
     failed = next(f for f in range(1, 10_000) if stats.binom.sf(f - 1, kept + f, limit) < 1e-6)
-    declared.check_failures(kept, failed - 1)
+    simulator.check_failures(kept, failed - 1)
     with pytest.raises(SimulatorError):
-        declared.check_failures(kept, failed)
+        simulator.check_failures(kept, failed)
 
 
 def test_without_a_limit_nothing_ends() -> None:

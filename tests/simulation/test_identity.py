@@ -21,8 +21,9 @@ import tensorflow_probability as tfp
 import bayesinn as bi
 from bayesinn.core.errors import BankError, InputError, SavedPosteriorError
 from bayesinn.core.hdf5 import packed
-from bayesinn.simulation import bank_store, identity, identity_rows
-from bayesinn.simulation.bank_identity import bank_attributes
+from bayesinn.simulation import identity, identity_rows
+from bayesinn.simulation.bank import store as bank_store
+from bayesinn.simulation.bank.identity import bank_attributes
 from bayesinn.simulation.identity_rows import once
 from bayesinn.simulation.prior import Prior
 from bayesinn.simulation.prior_text import entry_texts, prior_text

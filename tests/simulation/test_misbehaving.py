@@ -19,7 +19,7 @@ import tensorflow_probability as tfp
 
 import bayesinn as bi
 from bayesinn.core.errors import SimulatorError
-from bayesinn.simulation.workers import _pools
+from bayesinn.simulation.engines.workers import _pools
 from tests.conftest import ROOT
 from tests.helpers.models import small_flow
 
@@ -113,7 +113,7 @@ def test_what_raises_follows_the_policy(got: str) -> None:
 def test_a_long_error_is_cut_before_it_travels() -> None:
     simulator = python(raises(ValueError("x" * 100_000)), on_nonfinite="redraw")
     simulator.sample(200, seed=1)
-    assert 100 < len(simulator.engine.failure) < 3_000
+    assert 100 < len(simulator.engine.policy.example) < 3_000
 
 
 def test_a_time_limit_is_one_of_the_clock_however_many_threads_compute() -> None:
@@ -137,7 +137,7 @@ def test_compiled_code_that_hangs_is_described() -> None:
 
 def test_what_swallows_the_end_of_its_time_is_ended() -> None:
     def hang_and_swallow_all(parameters):
-        from bayesinn.simulation import worker
+        from bayesinn.simulation.engines import worker
 
         worker._CLEANING = 0.5
         while True:
@@ -456,7 +456,7 @@ def slow(parameters, generator):
 
 slow.sample(4, seed=1)
 open(FILE, "w").close()
-from bayesinn.simulation.workers import _pools
+from bayesinn.simulation.engines.workers import _pools
 print(*next(iter(_pools.values()))._processes, flush=True)
 HOW
 """
@@ -466,7 +466,7 @@ WAYS = {
     "hidden=(8,)))\n"
     "posterior.fit(steps=9, batch_size=8, seed=1, optimization=bi.Optimization(passes=PASSES), "
     "progress=False)",
-    "exit": "slow.engine.submit(64, [1, 2])",
+    "exit": "slow.engine.start(64, [1, 2])",
 }
 
 

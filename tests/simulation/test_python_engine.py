@@ -241,7 +241,7 @@ import os
 import numpy as np
 import bayesinn as bi
 import tensorflow_probability as tfp
-from bayesinn.simulation.workers import end_workers
+from bayesinn.simulation.engines.workers import end_workers
 
 @bi.simulator(prior={"mean": tfp.distributions.Normal(0.0, 1.0)}, engine="python", workers=1)
 def ruler(parameters, generator):
@@ -337,7 +337,7 @@ def test_steps_have_no_random_numbers_of_a_sample() -> None:
     """Nor of what it draws again; with the same seed, samples are often held out."""
     simulator = make(one_draw, 1)
     entropies = []
-    simulator.engine = SimpleNamespace(submit=lambda n, entropy: entropies.append(entropy))
+    simulator.engine = SimpleNamespace(start=lambda n, entropy: entropies.append(entropy))
     source = WorkerSource(simulator, TrainingSettings(201, 1, 8, 1))
     for step in range(201):
         source._submit(step)

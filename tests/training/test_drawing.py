@@ -16,8 +16,8 @@ import tensorflow_probability as tfp
 
 import bayesinn as bi
 from bayesinn.core.errors import BankError, InputError
-from bayesinn.simulation.bank_store import BankStore
-from bayesinn.simulation.simulate import write_bank
+from bayesinn.simulation.bank.simulate import write_bank
+from bayesinn.simulation.bank.store import BankStore
 from bayesinn.training import drawing, drawn_simulations
 from bayesinn.training.checkpoint import prepare_folder, remove_checkpoint
 from bayesinn.training.settings import Checkpoint, TrainingSettings
@@ -74,7 +74,9 @@ def test_an_interrupted_drawing_goes_on_where_it_was(tmp_path: Path, settings, m
     numbers = []
     start = simulator.engine.start
     monkeypatch.setattr(
-        simulator.engine, "start", lambda *task: numbers.append(task[-1]) or start(*task)
+        simulator.engine,
+        "start",
+        lambda n, entropy: numbers.append(entropy[-1]) or start(n, entropy),
     )
     arrays, again, _ = drawing.draw_all(simulator, settings, progress=False, folder=tmp_path)
     assert len(numbers) < 10

@@ -75,7 +75,7 @@ def test_each_step_has_simulations_of_its_own() -> None:
     )
     draws = [simulator.draw(8, seed) for seed in range(6)]
     simulator.engine = SimpleNamespace(
-        submit=lambda rows, entropy: SimpleNamespace(result=lambda: draws[entropy[-1]]),
+        start=lambda rows, entropy: lambda: draws[entropy[-1]],
     )
     source = WorkerSource(simulator, TrainingSettings(6, 2, 8, 1))
     batches = {step: batch["x"] for step, batch, _ in source._generate(0) if step >= 0}

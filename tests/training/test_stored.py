@@ -170,8 +170,8 @@ def test_few_simulations_are_not_preceded_by_many() -> None:
     def slow(parameters: dict[str, Any], generator: np.random.Generator) -> dict[str, Any]:
         return {"x": generator.normal(parameters["mean"], size=2)}
 
-    submit = slow.engine.submit
-    slow.engine.submit = lambda n, entropy: drawn.append(n) or submit(n, entropy)
+    start = slow.engine.start
+    slow.engine.start = lambda n, entropy: drawn.append(n) or start(n, entropy)
     fit(slow, steps=10, optimization=bi.Optimization(passes=5))
     assert sum(drawn) < 600 + 2 * 32
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from bayesinn.simulation.bank_store import ROLES, Variable
+from bayesinn.simulation.bank.store import ROLES, Variable
 from bayesinn.simulation.simulator import Simulator
 
 

@@ -19,7 +19,7 @@ import numpy as np
 from bayesinn.core.errors import InputError
 from bayesinn.core.number_text import is_number, read_number
 from bayesinn.core.validation import distinct
-from bayesinn.simulation.processes import run_program
+from bayesinn.simulation.engines.processes import run_program
 
 #: Placeholders that are no parameters.
 PLACES = ("seed", "input", "output")

@@ -13,8 +13,8 @@ import numpy as np
 
 from bayesinn.core.errors import BankError, InputError
 from bayesinn.core.validation import check_flag
-from bayesinn.simulation.bank_identity import check_proposal, check_simulator
-from bayesinn.simulation.bank_store import BankStore, check_location, open_group
+from bayesinn.simulation.bank.identity import check_proposal, check_simulator
+from bayesinn.simulation.bank.store import BankStore, check_location, open_group
 from bayesinn.simulation.checks import check_simulations
 from bayesinn.simulation.simulations import Arrays, take
 from bayesinn.simulation.simulator import Simulator

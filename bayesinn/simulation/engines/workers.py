@@ -19,7 +19,8 @@ from typing import Any
 import cloudpickle
 
 from bayesinn.core.errors import SimulatorError
-from bayesinn.simulation.worker import Block, install, run_block
+from bayesinn.simulation.engines.outcome import Outcome
+from bayesinn.simulation.engines.worker import install, run_block
 
 _IDLE_SECONDS = 300
 _MOST_POOLS = 4
@@ -30,7 +31,7 @@ _locks: defaultdict[int, threading.Lock] = defaultdict(threading.Lock)
 _pools: dict[tuple[int, int, bytes], Executor] = {}
 
 
-def start(workers: int, payload: bytes, *task: Any) -> Future[Block]:
+def start(workers: int, payload: bytes, *task: Any) -> Future[Outcome]:
     """Let a worker run a block: one of those that have the function, received once by each."""
     import loky
 

@@ -9,7 +9,7 @@ from typing import Any
 from bayesinn._version import __version__
 from bayesinn.core.errors import BankError
 from bayesinn.simulation import identity
-from bayesinn.simulation.bank_store import FORMAT, VERSION
+from bayesinn.simulation.bank.store import FORMAT, VERSION
 from bayesinn.simulation.prior_text import prior_text
 from bayesinn.simulation.simulator import Simulator
 

@@ -11,13 +11,14 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import cloudpickle
 import numpy as np
 
 from bayesinn.core.errors import SimulatorError
-from bayesinn.simulation.processes import end_programs
+from bayesinn.simulation.engines.outcome import Failure, Outcome
+from bayesinn.simulation.engines.processes import end_programs
 from bayesinn.simulation.simulations import Arrays, take
 
 _payload: list[bytes] = []
@@ -31,30 +32,6 @@ _MOST_CHARACTERS = 1_000
 
 class OutOfTime(BaseException):
     """A simulation took too long. No Exception: simulators catch those."""
-
-
-class Failure(NamedTuple):
-    """Why a simulation gave no result, and how it was called.
-
-    It is ``costly`` if it took the time limit or a worker.
-    """
-
-    error: str
-    call: str
-    costly: bool = False
-
-
-class Block(NamedTuple):
-    """Observables (n, ...) of successful simulations, in order, and every other row's failure.
-
-    Successful simulations are those that gave a result.
-
-    They took so many ``seconds`` in a worker.
-    """
-
-    observables: Arrays
-    failed: dict[int, Failure]
-    seconds: float = 0.0
 
 
 def install(payload: bytes, parent: int) -> None:
@@ -76,13 +53,11 @@ def run_block(
     first_row: int,
     batched: bool,
     limit: float | None,
-) -> Block:
-    """Simulate consecutive rows, in one call if ``batched``; entropy and (first) row seed it.
+) -> Outcome:
+    """Simulate consecutive rows, each with a generator that entropy and row decide.
 
-    They decide a generator.
-
-    Where that one call fails, each row is called by itself, to know which failed. ``limit`` is in
-    seconds for a row.
+    If ``batched``, in one call with the generator of the first row. Where it fails, each row is
+    called by itself, to know which failed. ``limit`` is in seconds for a row.
     """
     rows = len(next(iter(parameters.values())))
     whole = None
@@ -94,7 +69,7 @@ def run_block(
     if batched:
         together = _call(parameters, context, [*entropy, first_row], limit and limit * rows)
         if not isinstance(together, Failure):
-            return Block(together, {}, time.monotonic() - begun)
+            return Outcome(rows, together, {}, time.monotonic() - begun)
         whole = together
     parts: list[Arrays] = []
     calls: list[int] = []
@@ -102,26 +77,23 @@ def run_block(
     for row in range(rows):
         if batched:
             one = slice(row, row + 1)
-            result = _call(
-                take(parameters, one), take(context, one), [*entropy, first_row, row], limit
-            )
+            inputs = take(parameters, one), take(context, one), [*entropy, first_row, row]
         else:
-            result = _call(
-                _row(parameters, row), _row(context, row), [*entropy, first_row + row], limit
-            )
+            inputs = _row(parameters, row), _row(context, row), [*entropy, first_row + row]
+        result = _call(*inputs, limit)
         if isinstance(result, Failure):
             failed[row] = result
         else:
             parts.append(result)
             calls.append(row)
     if whole is not None and not failed:
-        return Block({}, dict.fromkeys(range(rows), whole))
+        return Outcome(rows, {}, dict.fromkeys(range(rows), whole))
 
     def culprit(part: int) -> str:
         return describe_call(_row(parameters, calls[part]), _row(context, calls[part]))
 
     observables = combine(parts, np.concatenate if batched else np.stack, culprit)
-    return Block(observables, failed, time.monotonic() - begun)
+    return Outcome(rows, observables, failed, time.monotonic() - begun)
 
 
 def combine(
@@ -283,24 +255,3 @@ def _outlive_nobody(parent: int) -> None:
         time.sleep(_SECONDS_BETWEEN_LOOKS)
     end_programs()
     os._exit(1)
-
-
-def with_others(block: Block, rows: int) -> Arrays:
-    """Return observables (rows, ...) with another row's where one failed; none if all failed."""
-    kept = np.setdiff1d(np.arange(rows), list(block.failed))
-    source = np.zeros(rows, int)
-    source[kept] = np.arange(len(kept))
-    return take(block.observables, source) if block.failed else block.observables
-
-
-def with_failures(block: Block, rows: int, mark: float) -> Arrays:
-    """Return observables (rows, ...); if rows failed, floats with NaN or infinity as ``mark``."""
-    observables = with_others(block, rows)
-    if block.failed:
-        observables = {
-            name: value.astype(np.result_type(value, np.float32))
-            for name, value in observables.items()
-        }
-        for value in observables.values():
-            value[list(block.failed)] = mark
-    return observables

@@ -1,7 +1,4 @@
-"""Write simulation banks by chunks, each a pure function of simulator, seed and number.
-
-The number is that of the chunk.
-"""
+"""Write simulation banks by chunks, each a pure function of simulator, seed and chunk number."""
 
 from __future__ import annotations
 
@@ -11,19 +8,21 @@ import os
 import shutil
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bayesinn.core import seeds
 from bayesinn.core.errors import BankError, InputError
 from bayesinn.core.progress import Progress, duration
 from bayesinn.core.seeds import check_seed
 from bayesinn.core.validation import check_flag, check_integer, check_type
-from bayesinn.simulation import bank_identity, checks
-from bayesinn.simulation.bank import Bank
-from bayesinn.simulation.bank_store import (
+from bayesinn.simulation import checks
+from bayesinn.simulation.bank import identity as bank_identity
+from bayesinn.simulation.bank.bank import Bank
+from bayesinn.simulation.bank.store import (
     BankStore,
     Variable,
     check_location,
@@ -31,11 +30,10 @@ from bayesinn.simulation.bank_store import (
     open_group,
     refuse_foreign_files,
 )
-from bayesinn.simulation.bank_variables import bank_coordinates, bank_variables
-from bayesinn.simulation.cluster import connected
+from bayesinn.simulation.bank.variables import bank_coordinates, bank_variables
+from bayesinn.simulation.engines.cluster import connected
 from bayesinn.simulation.identity_rows import once
-from bayesinn.simulation.python_engine import PythonEngine
-from bayesinn.simulation.simulations import Simulations
+from bayesinn.simulation.simulations import Arrays, Simulations
 from bayesinn.simulation.simulator import Simulator
 
 if TYPE_CHECKING:
@@ -49,6 +47,8 @@ _FEW_CHUNKS = 64
 _MOST_CHUNKS = 100_000
 _CHUNKS_IN_A_GROUP = 16
 _SECONDS_WORTH_TELLING = 5.0
+
+type Wait = Callable[[], Simulations]
 
 
 def simulate(
@@ -142,9 +142,7 @@ def write_bank(
     marker: Mapping[str, str] | None = None,
     compared: bool = True,
 ) -> tuple[Bank, float]:
-    """Write simulations into a bank; return it and the seconds one takes, NaN if too few.
-
-    It is NaN if there was too little to do.
+    """Write simulations into a bank; return it and the seconds that one takes, NaN if too few.
 
     A new bank has the ``marker`` among its attributes.
     """
@@ -177,16 +175,32 @@ def write_bank(
 
 def _on_cluster(simulator: Simulator, client: Client) -> Simulator:
     """Return the same simulator with the workers of a cluster."""
-    if not isinstance(simulator.engine, PythonEngine):
-        raise InputError(
-            "Argument 'cluster'",
-            expected="a simulator in Python, or an external program",
-            got=f"{simulator.name!r}, made of TensorFlow operations",
-            do="leave the cluster out: it runs in this program, on its GPU if there is one",
-        )
     remote = copy.copy(simulator)
     remote.engine = simulator.engine.on_cluster(client)
     return remote
+
+
+def draw_simulations(
+    simulator: Simulator, n: int, seed: int, rows: int, progress: bool, task: str
+) -> tuple[Arrays, int, float]:
+    """Return the simulations that a bank with chunks of ``rows`` rows has, without writing one.
+
+    Also the number of failures, and the seconds that a simulation takes.
+    """
+    types = {name: variable.dtype for name, variable in bank_variables(simulator).items()}
+    chunks: list[Arrays] = []
+    failed = 0
+    with Progress(task, n, "simulations", shown=progress, delay=_SECONDS_WORTH_TELLING) as display:
+        for _, wait in _started(simulator, rows, seed, range(-(-n // rows))):
+            assert wait is not None
+            simulations = _checked(simulator, wait)
+            failed += simulations.failed
+            drawn = simulations.flat()
+            chunks.append({name: np.asarray(drawn[name], types[name]) for name in types})
+            simulator.check_failures(len(chunks) * rows, failed)
+            display.update(min(len(chunks) * rows, n))
+    arrays = {name: np.concatenate([chunk[name] for chunk in chunks])[:n] for name in types}
+    return arrays, failed, display.seconds_each
 
 
 def _make(
@@ -200,16 +214,16 @@ def _make(
     """Make the chunks that are unfinished."""
     # First the failures: other programs may finish chunks in between.
     failures = store.failed()
-    kept = int(np.count_nonzero(store.checksums())) * store.rows
-    simulator.check_failures(kept, failures)
+    good = int(np.count_nonzero(store.checksums())) * store.rows
+    simulator.check_failures(good, failures)
     seconds = 0.0
     begun = time.monotonic()
+    started = _started(simulator, store.rows, seed, _in_turn(missing), store.finished)
     with ThreadPoolExecutor(1) as writer:
         written: Future[None] | None = None
-        for made, (number, wait) in enumerate(_started(simulator, store, seed, missing)):
+        for made, (number, wait) in enumerate(started):
             if wait is not None:
-                simulations = wait().numpy()
-                checks.check_finite(simulator, simulations)
+                simulations = _checked(simulator, wait)
                 seconds = seconds or time.monotonic() - begun
                 if written is not None:
                     written.result()
@@ -218,32 +232,48 @@ def _make(
                         display.note(_estimate(store, n, seconds * (len(missing) - 1)))
                 # Written while the next is simulated.
                 written = writer.submit(store.write, number, simulations)
-                kept = kept + store.rows
+                good = good + store.rows
                 failures = failures + simulations.failed
-                simulator.check_failures(kept, failures)
+                simulator.check_failures(good, failures)
             display.update(min(display.done + store.rows, n))
         if written is not None:
             written.result()
 
 
-def _started(
-    simulator: Simulator, store: BankStore, seed: int, missing: np.ndarray
-) -> Iterator[tuple[int, Callable[[], Simulations] | None]]:
-    """Yield unfinished chunks and functions that wait for them; None for those finished elsewhere.
+def _checked(simulator: Simulator, wait: Wait) -> Simulations:
+    """Wait for simulations; raise if they are not finite."""
+    simulations = wait().numpy()
+    checks.check_finite(simulator, simulations)
+    return simulations
 
-    The next one is started before one is waited for, so that workers are never idle. The first ones
-    come first, for training that follows. In a group the order is random: programs that write at
-    the same time rarely make the same.
+
+def _in_turn(missing: np.ndarray) -> list[int]:
+    """Return unfinished chunks, the first ones first, for training that follows.
+
+    In a group the order is random: programs that write at the same time rarely make the same.
     """
-    ahead: deque[tuple[int, Callable[[], Simulations] | None]] = deque()
     groups = np.split(missing, range(_CHUNKS_IN_A_GROUP, len(missing), _CHUNKS_IN_A_GROUP))
-    for number in np.concatenate(
-        [np.random.default_rng().permutation(group) for group in groups]
-    ).tolist():
-        done = store.finished(number)
-        ahead.append(
-            (number, None if done else simulator.engine.start(store.rows, seed, "bank", number))
-        )
+    generator = np.random.default_rng()
+    return [number for group in groups for number in generator.permutation(group).tolist()]
+
+
+def _started(
+    simulator: Simulator,
+    rows: int,
+    seed: int,
+    chunks: Iterable[int],
+    finished: Callable[[int], bool] | None = None,
+) -> Iterator[tuple[int, Wait | None]]:
+    """Yield chunks and functions that wait for them; None for those finished elsewhere.
+
+    The next one is started before one is waited for, so that workers are never idle.
+    """
+    ahead: deque[tuple[int, Wait | None]] = deque()
+    for number in chunks:
+        wait = None
+        if finished is None or not finished(number):
+            wait = simulator.engine.start(rows, seeds.entropy(seed, "bank", number))
+        ahead.append((number, wait))
         if len(ahead) > 1:
             yield ahead.popleft()
     yield from ahead
@@ -314,9 +344,6 @@ def _open(
 
 
 def _default_rows(simulator: Simulator, n: int, row_bytes: int) -> int:
-    """Return a chunk's number of rows: few enough to lose little, many enough to be fast.
-
-    Few rows lose little of a short run.
-    """
+    """Return a chunk's number of rows: few lose little of a short run, many are fast."""
     fewest = _FEWEST_ROWS_IN_GRAPH if simulator.in_graph else min(n, _FEWEST_ROWS)
     return min(max(-(-n // _FEW_CHUNKS), fewest), max(_CHUNK_BYTES // row_bytes, 1), _MOST_ROWS)

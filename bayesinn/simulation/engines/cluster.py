@@ -13,8 +13,8 @@ from concurrent.futures import BrokenExecutor, CancelledError, Future
 from typing import TYPE_CHECKING, Any
 
 from bayesinn.core.errors import InputError, SimulatorError
-from bayesinn.simulation.worker import Block
-from bayesinn.simulation.workers import start
+from bayesinn.simulation.engines.outcome import Outcome
+from bayesinn.simulation.engines.workers import start
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -97,7 +97,7 @@ def _explained() -> Iterator[None]:
 class RemoteWorkers:
     """Starts blocks of simulations on a cluster.
 
-    It works as :func:`bayesinn.simulation.workers.start` does here.
+    It works as :func:`bayesinn.simulation.engines.workers.start` does here.
     """
 
     def __init__(self, client: Client, payload: bytes) -> None:
@@ -107,14 +107,14 @@ class RemoteWorkers:
             self._client = client
             self._payload = client.submit(bytes, payload, pure=False)
 
-    def __call__(self, *task: Any) -> Future[Block]:
+    def __call__(self, *task: Any) -> Future[Outcome]:
         with _explained():
             return RemoteFuture(
                 self._client, self._client.submit(run_remotely, self._payload, *task, pure=False)
             )
 
 
-class RemoteFuture(Future[Block]):
+class RemoteFuture(Future[Outcome]):
     """The future of a block, with the errors of a local one."""
 
     def __init__(self, client: Client, future: Any) -> None:
@@ -126,7 +126,7 @@ class RemoteFuture(Future[Block]):
         self._future.cancel()
         return True
 
-    def result(self, timeout: float | None = None) -> Block:
+    def result(self, timeout: float | None = None) -> Outcome:
         """Wait for the block; a BrokenExecutor says that worker after worker died of it.
 
         It is done as soon as there is a worker. While there is none, a warning says what is waited
@@ -150,7 +150,7 @@ class RemoteFuture(Future[Block]):
         except KilledWorker as error:
             raise BrokenExecutor(f"workers of the cluster ended: {error}") from error
 
-    def _patient_result(self) -> Block:
+    def _patient_result(self) -> Outcome:
         while True:
             try:
                 return self._future.result(_SECONDS_BETWEEN_LOOKS)
@@ -174,7 +174,7 @@ def _warn_without_workers(client: Client) -> None:
         )
 
 
-def run_remotely(payload: bytes, *task: Any) -> Block:
+def run_remotely(payload: bytes, *task: Any) -> Outcome:
     """Run a block on a worker of the cluster, in its own process, which may time out or crash."""
     from distributed import get_worker
 

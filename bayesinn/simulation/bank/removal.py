@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
-from bayesinn.simulation.bank_store import CHUNKS, BankStore, open_group
+from bayesinn.simulation.bank.store import CHUNKS, BankStore, open_group
 
 Kind = Literal["file", "folder", "other"]
 #: Ending of what Zarr has not finished, in place of the ending of a file.

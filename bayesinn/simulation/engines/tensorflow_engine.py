@@ -1,0 +1,180 @@
+"""Simulators made of TensorFlow operations: drawn in the graph, or inside the training step."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import time
+from collections.abc import Callable
+from typing import Any, Self
+
+import numpy as np
+import tensorflow as tf
+
+from bayesinn.core import seeds
+from bayesinn.core.compilation import AnyRows, map_tensors
+from bayesinn.core.errors import BayesinnError, SimulatorError
+from bayesinn.core.precision import full_precision
+from bayesinn.simulation.engines.culprit import explain_operation, find_culprit, line_in
+from bayesinn.simulation.engines.engine import Engine, tensor_state
+from bayesinn.simulation.engines.failures import spare_rows
+from bayesinn.simulation.engines.model import Declaration
+from bayesinn.simulation.engines.outcome import Failure, Outcome
+from bayesinn.simulation.missing import lose_values
+from bayesinn.simulation.prior import Values
+from bayesinn.simulation.simulations import Arrays, Simulations
+
+
+class TensorFlowEngine(Engine):
+    """Draws batches as tensors: :meth:`draw` and :meth:`forward` may be traced.
+
+    Python's control flow on tensors needs AutoGraph, which takes seconds. It is switched on when
+    the first trace asks a tensor for its value, as ``if``, ``for``, ``len`` and ``int`` do.
+    """
+
+    in_graph = True
+    batched = True
+    kind = "tensorflow"
+
+    def __init__(self, declared: Declaration, autograph: bool = False) -> None:
+        super().__init__(declared)
+        code = getattr(inspect.unwrap(declared.function), "__code__", None)
+        self._file = getattr(code, "co_filename", "")
+        self._prepare(autograph)
+
+    def _prepare(self, autograph: bool) -> None:
+        self.autograph = autograph
+        self._compiled_draw = AnyRows(self.draw, leading=(0, 0), autograph=autograph)
+        # Traced once, for specs and for the body of the loop: a large prior takes seconds.
+        self._traced_draw = tf.function(self._draw_once, autograph=autograph)
+        self._compiled_forward = AnyRows(self.forward, leading=(1, 1, 0), autograph=autograph)
+
+    def renew(self, declared: Declaration, workers: int | None = None) -> Self:
+        return type(self)(declared, self.autograph)
+
+    def start(self, n: int, entropy: list[int]) -> Callable[[], Simulations]:
+        return functools.partial(self._sample, n, entropy)
+
+    def _sample(self, n: int, entropy: list[int]) -> Simulations:
+        seed = tf.constant(tensor_state(entropy))
+        try:
+            return self._compiled_draw(n, seed).numpy()
+        except _ValueOfTensorError:
+            self._prepare(autograph=True)
+            return self._sample(n, entropy)
+        except tf.errors.OpError as error:
+            raise self.explain(error, n, seed) from error
+
+    def simulate(
+        self, parameters: Arrays, context: Arrays, entropy: list[int], progress: bool = False
+    ) -> Outcome:
+        seed = tf.constant(tensor_state(entropy))
+        begun = time.process_time()
+        try:
+            observables = self._compiled_forward(parameters, context, seed)
+        except tf.errors.OpError as error:
+            raise self._blame(error, parameters, context, seed) from error
+        return _outcome(parameters, observables, begun)
+
+    def repeat(self, parameters: Arrays, context: Arrays, seed: int) -> Outcome:
+        """Run the forward model without a graph.
+
+        Tracing takes seconds, and a graph keeps constants that have changed since. Seconds are
+        those of the processor, whatever else keeps it busy.
+        """
+        key = seeds.tensor_seed(seed, "identity")
+        inputs = map_tensors(tf.convert_to_tensor, (parameters, context))
+        begun = time.process_time()
+        try:
+            with full_precision():
+                return _outcome(parameters, self.forward(*inputs, key), begun)
+        except (BayesinnError, tf.errors.OpError) as error:
+            rows = len(next(iter(parameters.values())))
+            failure = Failure(str(error), "")
+            return Outcome(
+                rows, {}, dict.fromkeys(range(rows), failure), time.process_time() - begun
+            )
+
+    def forward(self, parameters: Values, context: Values, seed: tf.Tensor) -> Values:
+        """Run the forward model; an empty context is not passed on."""
+        subject = f"Simulator {self.declared.name!r}"
+        given = [dict(parameters), dict(context), seed] if context else [dict(parameters), seed]
+        try:
+            observables = self.declared.function(*given)
+        except BayesinnError:
+            raise
+        except (Exception, SystemExit) as error:
+            if not self.autograph and _asks_for_value(error):
+                raise _ValueOfTensorError from error
+            raise SimulatorError(
+                subject,
+                expected="observables, a tensor each",
+                got=f"{type(error).__name__}: {error}",
+                do=f"correct it{line_in(self._file, error)}; it is called with tensors (n, ...)",
+            ) from error
+        if not isinstance(observables, dict):
+            raise SimulatorError(
+                subject,
+                expected="a dict of observables, each a tensor (n, ...)",
+                got=type(observables).__name__,
+                do='return for example {"cases": cases}',
+            )
+        return {name: tf.convert_to_tensor(value) for name, value in observables.items()}
+
+    def draw(self, n: int | tf.Tensor, seed: tf.Tensor) -> Simulations:
+        if not self.policy.redraws:
+            drawn, finite = self._draw_once(n, seed)
+            return Simulations(*drawn, tf.math.count_nonzero(~finite, dtype=tf.int32))
+        # Traced once, as the body of a loop: compiling a large prior takes long.
+        draw_once = self._draw_once if isinstance(n, int) else self._traced_draw
+        return self.policy.draw_in_graph(n, seed, draw_once, self._specs)
+
+    @functools.cached_property
+    def _specs(self) -> tuple[Any, Any, Any]:
+        n = tf.TensorSpec((), tf.int32)
+        seed = tf.TensorSpec((2,), tf.int32)
+        return self._traced_draw.get_concrete_function(n, seed).structured_outputs[0]
+
+    def _draw_once(
+        self, n: int | tf.Tensor, seed: tf.Tensor
+    ) -> tuple[tuple[Any, Any, Any], tf.Tensor]:
+        *input_seeds, simulator_seed = seeds.split(seed, 3)
+        parameters, context = self.declared.draw_inputs(n, *input_seeds)
+        observables = self.forward(parameters, context, simulator_seed)
+        finite = self.policy.finite_in_graph(n, observables, context)
+        if self.declared.missing:
+            own = seeds.fold_in(simulator_seed, 1)
+            observables = lose_values(observables, self.declared.missing, own)
+        return (parameters, context, observables), finite
+
+    def explain(self, error: Exception, n: int, seed: tf.Tensor) -> SimulatorError:
+        if self.policy.redraws:
+            # The first attempt of draw.
+            n = n + spare_rows(n)
+            seed = seeds.fold_in(seed, 0)
+        *input_seeds, simulator_seed = seeds.split(seed, 3)
+        parameters, context = map_tensors(np.asarray, self.declared.draw_inputs(n, *input_seeds))
+        return self._blame(error, parameters, context, simulator_seed)
+
+    def _blame(
+        self, error: Exception, parameters: Arrays, context: Arrays, seed: tf.Tensor
+    ) -> SimulatorError:
+        rows = find_culprit(self._compiled_forward, parameters, context, seed)
+        inputs = parameters | context
+        name = self.declared.name
+        return explain_operation(name, self._file, __file__, error, rows, inputs, seed)
+
+
+class _ValueOfTensorError(Exception):
+    """A function that is traced without AutoGraph has asked a tensor for its value."""
+
+
+def _asks_for_value(error: BaseException) -> bool:
+    # Python's own int(), float() and range() raise a TypeError that names the type of the tensor.
+    return isinstance(error, TypeError) and "ymbolic" in str(error)
+
+
+def _outcome(parameters: Arrays, observables: Values, begun: float) -> Outcome:
+    rows = len(next(iter(parameters.values())))
+    arrays = {name: value.numpy() for name, value in observables.items()}
+    return Outcome(rows, arrays, {}, time.process_time() - begun)
