@@ -2,53 +2,45 @@
 
 from __future__ import annotations
 
-import dataclasses
-import inspect
 import os
-from collections.abc import Callable, Sequence
-from typing import Any, Concatenate, Literal
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+import tensorflow_probability as tfp
 
 from bayesinn.core.errors import SimulatorError
 from bayesinn.core.validation import check_choice
 from bayesinn.simulation.declaration import check_known
 from bayesinn.simulation.engines.program import PLACES, Program
-from bayesinn.simulation.prior import Prior
+from bayesinn.simulation.prior import Entry, Prior
+from bayesinn.simulation.recommended import Recommended
 from bayesinn.simulation.simulator import Simulator, simulator
 
-type _Part = str | os.PathLike[str]
+tfd = tfp.distributions
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
-class _Options(simulator):
-    engine: Literal["tensorflow", "python"] = dataclasses.field(default="python", init=False)
-    batched: bool = dataclasses.field(default=False, init=False)
-    output: Literal["json", "csv"] = "json"
-
-
-def _with_options[**Options](
-    options: Callable[Options, simulator],
-) -> Callable[
-    [Callable[..., Simulator]], Callable[Concatenate[Sequence[_Part], Options], Simulator]
-]:
-    """Give a function the arguments of the decorator :class:`simulator`, for types and ``help``.
-
-    They come beside its first argument.
-    """
-    signature = inspect.signature(options.__init__)
-
-    def decorate(
-        function: Callable[..., Simulator],
-    ) -> Callable[Concatenate[Sequence[_Part], Options], Simulator]:
-        own = inspect.signature(function)
-        parameters = [*own.parameters.values()][:1] + [*signature.parameters.values()][1:]
-        function.__signature__ = own.replace(parameters=parameters)  # type: ignore[attr-defined]
-        return function
-
-    return decorate
-
-
-@_with_options(_Options)
-def command_simulator(command: Sequence[_Part], **options: Any) -> Simulator:
+def command_simulator(
+    command: Sequence[str | os.PathLike[str]],
+    *,
+    prior: Mapping[str, Entry] | tfd.JointDistributionNamed,
+    context: Mapping[str, Entry] | tfd.JointDistributionNamed | None = None,
+    output: Literal["json", "csv"] = "json",
+    name: str | None = None,
+    labels: Mapping[str, str] | None = None,
+    units: Mapping[str, str] | None = None,
+    coordinates: Mapping[str, Any] | None = None,
+    lengths: Mapping[str, str] | None = None,
+    missing: Literal["mask"] | float | None = None,
+    workers: int | None = None,
+    time_limit: float | None = None,
+    on_nonfinite: Literal["raise", "redraw"] = "raise",
+    most_failures: float | None = None,
+    observed: Mapping[str, Any] | None = None,
+    log_likelihood: Callable[..., Any] | None = None,
+    exact: Callable[..., dict[str, np.ndarray]] | None = None,
+    recommended: Recommended | None = None,
+) -> Simulator:
     """Declare an external program as a simulator.
 
     It is started once for each draw, by worker processes.
@@ -96,7 +88,8 @@ def command_simulator(command: Sequence[_Part], **options: Any) -> Simulator:
 
     Examples
     --------
-    >>>     >>> import tensorflow_probability as tfp
+    >>> import sys
+    >>> import tensorflow_probability as tfp
     >>> code = (
     ...     "import sys; print('x'); print(2 * float(sys.argv[1])); print(int(sys.argv[2]) / 2**31)"
     ... )
@@ -113,18 +106,37 @@ def command_simulator(command: Sequence[_Part], **options: Any) -> Simulator:
       parameters:  rate
       observables: x[2]
     """
-    declared = _Options(**options)
-    check_choice("Option 'output' of a command simulator", declared.output, ("json", "csv"))
-    program = Program(command, declared.output)
-    context = () if declared.context is None else Prior(declared.context, subject="context").names
-    names = (*Prior(declared.prior).names, *context)
+    check_choice("Option 'output' of a command simulator", output, ("json", "csv"))
+    program = Program(command, output)
+    declare = simulator(
+        prior=prior,
+        context=context,
+        name=name,
+        labels=labels,
+        units=units,
+        coordinates=coordinates,
+        lengths=lengths,
+        missing=missing,
+        engine="python",
+        workers=workers,
+        time_limit=time_limit,
+        on_nonfinite=on_nonfinite,
+        most_failures=most_failures,
+        observed=observed,
+        log_likelihood=log_likelihood,
+        exact=exact,
+        recommended=recommended,
+    )
+    variables = Prior(prior).names
+    if context is not None:
+        variables += Prior(context, subject="context").names
     subject = f"Placeholder of command {program.__name__!r}"
-    check_known(subject, sorted(program.placeholders), (*names, *PLACES))
-    if taken := sorted(program.placeholders & set(PLACES) & set(names)):
+    check_known(subject, sorted(program.placeholders), (*variables, *PLACES))
+    if taken := sorted(program.placeholders & set(PLACES) & set(variables)):
         raise SimulatorError(
             subject,
             expected="a name that no parameter has",
             got=repr(taken[0]),
             do="rename the parameter",
         )
-    return declared(program)
+    return declare(program)
