@@ -438,6 +438,48 @@ def test_functions_of_tensors_that_are_wrong_are_explained(function, fragments: 
         assert fragment in str(error.value)
 
 
+def test_an_error_of_a_function_of_tensors_is_reported_at_once() -> None:
+    calls = []
+
+    def broken(parameters, seed):
+        calls.append(seed)
+        raise ValueError("wrong")
+
+    with pytest.raises(SimulatorError, match="ValueError: wrong"):
+        make(broken)
+    assert len(calls) == 1
+
+
+def by_if(mean):
+    if mean[0] > 100.0:
+        return mean
+    return mean + 1.0
+
+
+def by_loop(mean):
+    for _ in tf.range(2):
+        mean += 0.5
+    return mean
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        by_if,
+        by_loop,
+        lambda mean: mean + tf.ones(len(mean)),
+        lambda mean: mean + float(tf.size(mean)) / tf.cast(tf.size(mean), tf.float32),
+    ],
+    ids=["if", "for", "len", "float"],
+)
+def test_functions_may_ask_tensors_for_their_values(step) -> None:
+    simulator = make(lambda parameters, seed: {"x": step(parameters["mean"])})
+    assert simulator.engine.autograph
+    drawn = simulator.sample(50, seed=1)
+    np.testing.assert_allclose(drawn["x"], drawn["mean"] + 1.0, rtol=1e-5)
+    assert not make(lambda parameters, seed: {"x": parameters["mean"]}).engine.autograph
+
+
 # Ends
 
 INTERRUPTED = """
