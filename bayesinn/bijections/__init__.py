@@ -5,6 +5,11 @@
   :class:`Orthogonal`, :class:`Householder`, :class:`LULinear`. Scales: :class:`ActNorm`.
   :class:`Chain` applies them one after another; with ``reversible=True`` it trains without storing
   activations.
+- Images: :class:`Haar`, :class:`SpaceToDepth` and :class:`DCTPooling` trade pixels for channels;
+  :class:`MultiScale` ends the levels of an image early; :class:`Reshape` makes images of vectors.
+  Couplings, mixing and ActNorm act on the channels, which of a vector are its elements.
+- Networks inside couplings: :class:`Perceptron`, :class:`Convolutional`; contract
+  :class:`Subnet`.
 - Transforms of single elements: :class:`Affine`, :class:`Spline`, :class:`VolumePreserving`,
   :class:`Composed`; contract :class:`Transform`.
 
@@ -25,10 +30,17 @@ from bayesinn.bijections.chain import Chain as Chain
 from bayesinn.bijections.coupling import Coupling as Coupling
 from bayesinn.bijections.hierarchical import Hierarchical as Hierarchical
 from bayesinn.bijections.householder import Householder as Householder
+from bayesinn.bijections.image.convolutional import Convolutional as Convolutional
+from bayesinn.bijections.image.cosine import DCTPooling as DCTPooling
+from bayesinn.bijections.image.haar import Haar as Haar
+from bayesinn.bijections.image.multi_scale import MultiScale as MultiScale
+from bayesinn.bijections.image.reshape import Reshape as Reshape
+from bayesinn.bijections.image.space_to_depth import SpaceToDepth as SpaceToDepth
 from bayesinn.bijections.lu import LULinear as LULinear
 from bayesinn.bijections.orthogonal import Orthogonal as Orthogonal
 from bayesinn.bijections.permutation import Permutation as Permutation
 from bayesinn.bijections.residual.residual import Residual as Residual
+from bayesinn.bijections.subnet import Perceptron as Perceptron, Subnet as Subnet
 from bayesinn.bijections.transforms import (
     Affine as Affine,
     Composed as Composed,

@@ -1,4 +1,4 @@
-"""Activation normalisation: a scale and a shift per element, set from a first batch."""
+"""Activation normalisation: a scale and a shift per channel, set from a first batch."""
 
 from collections.abc import Sequence
 
@@ -8,8 +8,9 @@ from bayesinn.bijections.bijection import Bijection, constant_log_det
 
 
 class ActNorm(Bijection):
-    """Scale and shift each element by trained weights, z = x * exp(log_scale) + shift.
+    """Scale and shift each channel by trained weights, z = x * exp(log_scale) + shift.
 
+    The channels of a vector are its elements; those of an image have one scale for all pixels.
     :meth:`initialize` sets both so that the first batch comes out with mean zero and standard
     deviation one; it divides by ``minimum_std`` or more, so that constant elements aren't
     amplified. It does so once: a flag among the weights, which is saved with them, keeps trained or
@@ -26,6 +27,8 @@ class ActNorm(Bijection):
     True
     """
 
+    event_rank = None
+
     def __init__(self, minimum_std: float = 1e-3) -> None:
         super().__init__()
         self.minimum_std = minimum_std
@@ -35,10 +38,10 @@ class ActNorm(Bijection):
     ) -> None:
         super().build(event_shape, condition_shape)
         self.log_scale = self.add_weight(
-            shape=event_shape, initializer="zeros", autocast=False, name="log_scale"
+            shape=(self.channels,), initializer="zeros", autocast=False, name="log_scale"
         )
         self.shift = self.add_weight(
-            shape=event_shape, initializer="zeros", autocast=False, name="shift"
+            shape=(self.channels,), initializer="zeros", autocast=False, name="shift"
         )
         self.initialized = self.add_weight(
             shape=(), initializer="zeros", trainable=False, name="initialized"
@@ -49,23 +52,24 @@ class ActNorm(Bijection):
     ) -> tuple[tf.Tensor, tf.Tensor]:
         log_scale = tf.convert_to_tensor(self.log_scale)
         z = x * tf.exp(log_scale) + tf.convert_to_tensor(self.shift)
-        return z, constant_log_det(x, tf.reduce_sum(log_scale))
+        return z, constant_log_det(x, self.pixels * tf.reduce_sum(log_scale))
 
     def inverse(
         self, z: tf.Tensor, condition: tf.Tensor | None = None
     ) -> tuple[tf.Tensor, tf.Tensor]:
         log_scale = tf.convert_to_tensor(self.log_scale)
         x = (z - tf.convert_to_tensor(self.shift)) * tf.exp(-log_scale)
-        return x, constant_log_det(z, -tf.reduce_sum(log_scale))
+        return x, constant_log_det(z, -self.pixels * tf.reduce_sum(log_scale))
 
     def initialize(self, x: tf.Tensor, condition: tf.Tensor | None = None) -> None:
-        std = tf.maximum(tf.math.reduce_std(x, axis=0), self.minimum_std)
+        axes = list(range(len(x.shape) - 1))
+        std = tf.maximum(tf.math.reduce_std(x, axis=axes), self.minimum_std)
         # Chosen with where, not if, so that it also works inside a compiled function.
         keep = tf.convert_to_tensor(self.initialized) > 0
         self.log_scale.assign(
             tf.where(keep, tf.convert_to_tensor(self.log_scale), -tf.math.log(std))
         )
         self.shift.assign(
-            tf.where(keep, tf.convert_to_tensor(self.shift), -tf.reduce_mean(x, axis=0) / std)
+            tf.where(keep, tf.convert_to_tensor(self.shift), -tf.reduce_mean(x, axis=axes) / std)
         )
         self.initialized.assign(1.0)

@@ -8,6 +8,7 @@ import tensorflow as tf
 from bayesinn.bijections.bijection import constant_log_det
 from bayesinn.bijections.conditional_transform import TransformBlock
 from bayesinn.bijections.masked import MaskedNetwork
+from bayesinn.bijections.subnet import Perceptron
 from bayesinn.bijections.transforms import Affine, Composed, Spline, Transform
 from bayesinn.core.errors import InputError
 from bayesinn.core.validation import check_choice
@@ -62,7 +63,8 @@ class Autoregressive(TransformBlock):
         dropout: float = 0.0,
         direction: str = "density",
     ) -> None:
-        super().__init__(transform, hidden, activation, dropout)
+        super().__init__(transform)
+        self.perceptron = Perceptron(hidden, activation, dropout)
         do = "choose the direction that takes one pass: 'density' to train on simulations"
         check_choice("Autoregressive, argument 'direction'", direction, ("density", "sampling"), do)
         if transform is not None and not transform.elementwise:
@@ -84,19 +86,19 @@ class Autoregressive(TransformBlock):
                 # knots of the spline.
                 self.transform = Composed([Spline(), Affine()])
             # A single element has none before it.
-            self.given_condition = self.conditional_transform(passive=0, active=1)
+            self.given_condition = self.conditional_transform(0, 1, self.perceptron)
             return
-        if min(self.hidden_layers.units, default=self.dimension) < self.dimension:
+        if min(self.perceptron.hidden, default=self.dimension) < self.dimension:
             raise InputError(
                 "Autoregressive, argument 'hidden'",
                 expected=f"layers of at least {self.dimension} units for vectors of "
                 f"{self.dimension} elements",
-                got=f"{self.hidden_layers.units!r}",
+                got=f"{self.perceptron.hidden!r}",
                 do=f"use for example hidden=({2 * self.dimension}, {2 * self.dimension})",
             )
         sizes = self.dimension, self.transform.parameters_per_element
         self.network = MaskedNetwork(
-            *sizes, self.hidden_layers, self.condition_dimension, self.dtype_policy
+            *sizes, self.perceptron, self.condition_dimension, self.dtype_policy
         )
 
     def forward(

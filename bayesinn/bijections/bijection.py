@@ -37,8 +37,9 @@ class Bijection(Configured, keras.layers.Layer):
     and weights are made on first use, before either method runs. Once it is built, ``event_shape``,
     ``latent_shape`` and ``condition_shape`` (None without a condition) are the shapes of one event,
     of its image and of one condition, ``dimension`` the number of elements of an event,
-    ``condition_dimension`` that of features, or the channels of another entry. A bijection should
-    be near the identity when new. Those of vectors must accept a single element.
+    ``condition_dimension`` that of features, or the channels of another entry. An event has
+    ``pixels`` places with ``channels`` elements each: a vector is a single place. A bijection
+    should be near the identity when new. Those of vectors must accept a single element.
 
     Callers may give conditions in full, as mappings of names to tensors; the methods of an author
     see the entry that the bijection reads.
@@ -97,6 +98,8 @@ class Bijection(Configured, keras.layers.Layer):
         self.event_shape = event_shape
         self.latent_shape = tuple(self.output_shape(event_shape))
         self.dimension = math.prod(event_shape)
+        self.channels = event_shape[-1]
+        self.pixels = math.prod(event_shape[:-1])
         # A condition of no elements is none.
         self.condition_shape = without_empty(shapes, shapes)
         channels = entry(self.condition_shape, FEATURES)
@@ -143,7 +146,16 @@ class Bijection(Configured, keras.layers.Layer):
 
 def constant_log_det(x: tf.Tensor, value: tf.Tensor | float = 0.0) -> tf.Tensor:
     """Return one log determinant for all events x (n, *event), as a tensor (n,)."""
-    return tf.broadcast_to(tf.cast(value, x.dtype), tf.shape(x)[:1])
+    # The hint keeps the digits of a plain number, which would be rounded to single precision.
+    value = tf.cast(tf.convert_to_tensor(value, dtype_hint=x.dtype), x.dtype)
+    return tf.broadcast_to(value, tf.shape(x)[:1])
+
+
+def map_channels(function: Callable[[tf.Tensor], tf.Tensor], x: tf.Tensor) -> tf.Tensor:
+    """Apply a map of vectors (n, channels) to each pixel of events (n, ..., channels)."""
+    if len(x.shape) == 2:
+        return function(x)
+    return tf.reshape(function(tf.reshape(x, (-1, x.shape[-1]))), (-1, *x.shape[1:]))
 
 
 def in_turn(

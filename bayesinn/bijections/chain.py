@@ -1,7 +1,7 @@
 """Bijections one after another."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 
 import tensorflow as tf
@@ -107,14 +107,18 @@ class Chain(Bijection):
         return in_turn(maps, z, constant_log_det(z))
 
     def initialize(self, x: tf.Tensor, condition: tf.Tensor | None = None) -> None:
-        # Link by link, because each sees the outputs of those before it, which are initialised
-        # already.
-        events = x
-        for bijection in self.bijections:
+        for bijection, events in self.walk(x, condition):
             bijection.initialize(events, condition)
-            events, _ = bijection.forward(events, condition)
         if self.reversible and tf.executing_eagerly():
             self.check_round_trip(x, condition)
+
+    def walk(
+        self, x: tf.Tensor, condition: tf.Tensor | None = None
+    ) -> Iterator[tuple[Bijection, tf.Tensor]]:
+        """Yield each link with the events that reach it; its weights may be set before the next."""
+        for bijection in self.bijections:
+            yield bijection, x
+            x, _ = bijection.forward(x, condition)
 
     def check_round_trip(self, x: tf.Tensor, condition: tf.Tensor | None = None) -> float:
         """Warn if the inverse has become inexact; stop recomputing activations if it is even worse.
@@ -181,7 +185,6 @@ def round_trip_errors(
     if not isinstance(bijection, Chain) or not reversible_chains(bijection):
         return []
     errors = [bijection.round_trip_error(x, condition)] if bijection.reversible else []
-    for link in bijection.bijections:
-        errors += round_trip_errors(link, x, condition)
-        x, _ = link.forward(x, condition)
+    for link, events in bijection.walk(x, condition):
+        errors += round_trip_errors(link, events, condition)
     return errors

@@ -1,29 +1,40 @@
-"""Coupling blocks: transform one half of a vector with parameters computed from the other half."""
+"""Coupling blocks: transform half of the channels with parameters computed from the other half."""
 
 from collections.abc import Sequence
 
 import tensorflow as tf
 
 from bayesinn.bijections.bijection import constant_log_det
+from bayesinn.bijections.condition import FEATURES
 from bayesinn.bijections.conditional_transform import TransformBlock
+from bayesinn.bijections.image.convolutional import Convolutional
+from bayesinn.bijections.subnet import Perceptron, Subnet
 from bayesinn.bijections.transforms import Transform
+from bayesinn.core.errors import InputError
+from bayesinn.core.validation import check_type
 
 
 class Coupling(TransformBlock):
-    """Transform the second half of a vector given the first, then the first given the new second.
+    """Transform the second half of the channels given the first, then the first given the second.
 
-    A vector of one element can't be split: the transform then acts on the element itself, with
-    parameters computed from the condition alone, or free weights if there is no condition.
+    The channels of a vector are its elements. A single channel can't be split: the transform then
+    acts on it, with parameters computed from the condition alone, or free weights if there is no
+    condition. Conditions of images are vectors, or maps of the same height and width, which are
+    entries of their own.
 
     Parameters
     ----------
     transform : Transform, optional
         Map of each element; left out, ``Affine()``, or for a single element ``Composed([Affine(),
         Spline()])``, because affine maps alone could only ever give a Gaussian.
-    hidden : sequence of int, units of the hidden layers in each network
+    hidden : sequence of int, units or filters of the hidden layers in each network
     activation : str, activation of the hidden layers, any that Keras knows
     dropout : float, share of hidden units dropped in training
     dual : bool; False transforms the second half only, at half the cost
+    subnet : Subnet, optional
+        Networks of another kind, in place of ``hidden``, ``activation`` and ``dropout``; left out,
+        ``Perceptron`` for vectors and ``Convolutional`` for images.
+    reads : str, entry of the condition that the networks see
 
     References
     ----------
@@ -39,6 +50,7 @@ class Coupling(TransformBlock):
     (TensorShape([10, 3]), TensorShape([10]))
     """
 
+    event_rank = None
     shares_conditions = True
 
     def __init__(
@@ -48,19 +60,36 @@ class Coupling(TransformBlock):
         activation: str = "silu",
         dropout: float = 0.0,
         dual: bool = True,
+        subnet: Subnet | None = None,
+        reads: str = FEATURES,
     ) -> None:
-        super().__init__(transform, hidden, activation, dropout)
+        super().__init__(transform)
+        subject = "Coupling, argument 'subnet'"
+        do = "pass for example bi.bijections.Convolutional(filters=(64, 64))"
+        check_type(subject, subnet, (Subnet, type(None)), "a Subnet", do)
+        perceptron = Perceptron(hidden, activation, dropout)
+        if subnet is not None and perceptron != Perceptron():
+            raise InputError(
+                subject,
+                expected="a subnet, or 'hidden', 'activation' and 'dropout'",
+                got=f"{subnet!r} and {perceptron!r}",
+                do=f"give them to the subnet: {type(subnet).__name__}(...)",
+            )
         self.dual = dual
+        self.reads = reads
+        self.vector_subnet = subnet or perceptron
+        self.image_subnet = subnet or Convolutional(hidden, 3, activation, dropout)
 
     def build(
         self, event_shape: Sequence[int], condition_shape: Sequence[int] | None = None
     ) -> None:
         super().build(event_shape, condition_shape)
-        # A vector of one element has an empty first half.
-        self.halves = first, second = self.dimension // 2, self.dimension - self.dimension // 2
-        self.second_from_first = self.conditional_transform(first, second)
+        subnet = self.vector_subnet if len(self.event_shape) == 1 else self.image_subnet
+        # A single channel has an empty first half.
+        self.halves = first, second = self.channels // 2, self.channels - self.channels // 2
+        self.second_from_first = self.conditional_transform(first, second, subnet)
         self.first_from_second = (
-            self.conditional_transform(second, first) if self.dual and first else None
+            self.conditional_transform(second, first, subnet) if self.dual and first else None
         )
 
     def forward(

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from bayesinn.bijections.bijection import Mapped, constant_log_det, in_turn
 from bayesinn.bijections.conditional_transform import ConditionalTransform, TransformBlock
+from bayesinn.bijections.subnet import Perceptron, Perceptrons
 from bayesinn.bijections.transforms import Transform
 
 # Deep inside, halved widths would leave too few units to read a condition with.
@@ -59,7 +60,8 @@ class Hierarchical(TransformBlock):
         dropout: float = 0.0,
         levels: int | None = None,
     ) -> None:
-        super().__init__(transform, hidden, activation, dropout)
+        super().__init__(transform)
+        self.perceptron = Perceptron(hidden, activation, dropout)
         self.levels = levels
 
     def build(
@@ -86,12 +88,14 @@ class Hierarchical(TransformBlock):
         return in_turn(maps, z, constant_log_det(z))
 
     def _step(self, split: "Split", groups: int) -> ConditionalTransform:
-        widths = [
+        hidden = [
             max(units >> split.level, min(units, SMALLEST_WIDTH))
-            for units in self.hidden_layers.units
+            for units in self.perceptron.hidden
         ]
-        hidden = dataclasses.replace(self.hidden_layers, units=widths)
-        return self.conditional_transform(split.passive, split.active, hidden, groups)
+        perceptrons = Perceptrons(
+            hidden, self.perceptron.activation, self.perceptron.dropout, groups
+        )
+        return self.conditional_transform(split.passive, split.active, perceptrons, groups)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -17,7 +17,7 @@ class Householder(Orthogonal):
     The product is orthogonal whatever the weights, and its log-determinant is zero. New, it is a
     random rotation, uniform as in :class:`Orthogonal`. As many reflections as elements can turn it
     into every orthogonal matrix with the same determinant, 1 or -1, and are taken if
-    ``reflections`` is left out; fewer are cheaper. A vector of one element has no directions to
+    ``reflections`` is left out; fewer are cheaper. A single channel has no directions to
     learn.
 
     References
@@ -50,8 +50,8 @@ class Householder(Orthogonal):
     ) -> None:
         super().build(event_shape, condition_shape)
         self.vectors = None
-        if self.dimension > 1:
-            shape = (self.reflections or self.dimension, self.dimension)
+        if self.channels > 1:
+            shape = (self.reflections or self.channels, self.channels)
             normal = keras.initializers.RandomNormal(stddev=1.0)
             self.vectors = self.add_weight(
                 shape=shape, initializer=normal, autocast=False, name="vectors"

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from bayesinn.bijections.subnet import DType, HiddenLayers
+from bayesinn.bijections.subnet import DType, Perceptron
 from bayesinn.core.dropout import Dropout
 
 
@@ -31,7 +31,7 @@ class MaskedNetwork(keras.layers.Layer):
         self,
         elements: int,
         parameters: int,
-        hidden: HiddenLayers,
+        recipe: Perceptron,
         condition: int = 0,
         dtype: DType = None,
     ) -> None:
@@ -39,17 +39,17 @@ class MaskedNetwork(keras.layers.Layer):
         self.elements = elements
         self.parameters = parameters
         dropouts = [
-            Dropout(hidden.dropout, dtype=dtype) for _ in hidden.units if hidden.dropout > 0
+            Dropout(recipe.dropout, dtype=dtype) for _ in recipe.hidden if recipe.dropout > 0
         ]
         # Nothing depends on the last element, so it isn't an input.
         inputs = np.array([*range(1, elements), *condition * [0]])
         lowest = 0 if condition else 1
         degrees = [
             inputs,
-            *(lowest + np.arange(units) % (elements - lowest) for units in hidden.units),
+            *(lowest + np.arange(units) % (elements - lowest) for units in recipe.hidden),
         ]
         self.hidden_layers = [
-            MaskedDense(after >= before[:, None], hidden.activation, dtype=dtype)
+            MaskedDense(after >= before[:, None], recipe.activation, dtype=dtype)
             for before, after in itertools.pairwise(degrees)
         ]
         outputs = np.repeat(np.arange(1, elements + 1), parameters)

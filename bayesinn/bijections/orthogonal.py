@@ -1,4 +1,4 @@
-"""A fixed random rotation, which mixes all elements between two couplings."""
+"""A fixed random rotation, which mixes all channels between two couplings."""
 
 import random
 from collections.abc import Sequence
@@ -6,11 +6,14 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
-from bayesinn.bijections.bijection import Bijection, constant_log_det
+from bayesinn.bijections.bijection import Bijection, constant_log_det, map_channels
 
 
 class Orthogonal(Bijection):
     """Multiply by a random orthogonal matrix that is drawn once and saved with the weights.
+
+    It mixes the elements of a vector, or the channels of each pixel of an image: a fixed 1 x 1
+    convolution.
 
     The matrix is uniform over all rotations and reflections (Haar measure). It isn't trained: a
     random rotation serves as well as a learned one, and its log-determinant is zero. See Mezzadri
@@ -25,24 +28,29 @@ class Orthogonal(Bijection):
     5.0
     """
 
+    event_rank = None
+
     def build(
         self, event_shape: Sequence[int], condition_shape: Sequence[int] | None = None
     ) -> None:
         super().build(event_shape, condition_shape)
-        self.matrix = self.add_fixed("matrix", random_rotation(self.dimension))
+        self.matrix = self.add_fixed("matrix", random_rotation(self.channels))
 
     def forward(
         self, x: tf.Tensor, condition: tf.Tensor | None = None
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        return tf.matmul(x, self._factor()), constant_log_det(x)
+        factor = self._factor()
+        return map_channels(lambda rows: tf.matmul(rows, factor), x), constant_log_det(x)
 
     def inverse(
         self, z: tf.Tensor, condition: tf.Tensor | None = None
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        return tf.matmul(z, self._factor(), transpose_b=True), constant_log_det(z)
+        factor = self._factor()
+        x = map_channels(lambda rows: tf.matmul(rows, factor, transpose_b=True), z)
+        return x, constant_log_det(z)
 
     def _factor(self) -> tf.Tensor:
-        """Return the matrix (d, d) that vectors, as rows, are multiplied by."""
+        """Return the matrix (channels, channels) that vectors, as rows, are multiplied by."""
         return tf.convert_to_tensor(self.matrix)
 
 

@@ -1,4 +1,4 @@
-"""A fixed random permutation of the elements, so that the next coupling splits them differently."""
+"""A fixed random permutation of the channels, so that the next coupling splits them differently."""
 
 import random
 from collections.abc import Sequence
@@ -10,9 +10,10 @@ from bayesinn.bijections.bijection import Bijection, constant_log_det
 
 
 class Permutation(Bijection):
-    """Reorder the elements by a random permutation that is drawn once and saved with the weights.
+    """Reorder the channels by a random permutation that is drawn once and saved with the weights.
 
-    The permutation is never the identity, which would leave a small vector unmixed half the time.
+    The channels of a vector are its elements. The permutation is never the identity, which would
+    leave a small vector unmixed half the time.
 
     Examples
     --------
@@ -22,12 +23,14 @@ class Permutation(Bijection):
     ([[2.0, 1.0]], [0.0])
     """
 
+    event_rank = None
+
     def build(
         self, event_shape: Sequence[int], condition_shape: Sequence[int] | None = None
     ) -> None:
         super().build(event_shape, condition_shape)
-        order = list(range(self.dimension))
-        while self.dimension > 1 and order == sorted(order):
+        order = list(range(self.channels))
+        while self.channels > 1 and order == sorted(order):
             random.shuffle(order)
         self.order = self.add_fixed("order", np.array(order), "int32")
         self.inverse_order = self.add_fixed("inverse_order", np.argsort(order), "int32")
@@ -35,9 +38,9 @@ class Permutation(Bijection):
     def forward(
         self, x: tf.Tensor, condition: tf.Tensor | None = None
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        return tf.gather(x, tf.convert_to_tensor(self.order), axis=1), constant_log_det(x)
+        return tf.gather(x, tf.convert_to_tensor(self.order), axis=-1), constant_log_det(x)
 
     def inverse(
         self, z: tf.Tensor, condition: tf.Tensor | None = None
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        return tf.gather(z, tf.convert_to_tensor(self.inverse_order), axis=1), constant_log_det(z)
+        return tf.gather(z, tf.convert_to_tensor(self.inverse_order), axis=-1), constant_log_det(z)

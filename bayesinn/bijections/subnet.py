@@ -1,39 +1,127 @@
-"""The perceptrons inside blocks, which compute the raw parameters of transforms."""
+"""The networks inside couplings, which compute the raw parameters of transforms."""
 
+import abc
+import dataclasses
 import itertools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import keras
 import tensorflow as tf
 
 from bayesinn.bijections.condition import SharedCondition
+from bayesinn.core.configuration import Recipe
 from bayesinn.core.dropout import Dropout
 
 DType = str | keras.DTypePolicy | None
+Condition = tf.Tensor | SharedCondition | None
 
 
-@dataclass(frozen=True)
-class HiddenLayers:
-    """The hidden layers of a network inside a block: units, activation, and dropout rate.
+class Subnet(Recipe, abc.ABC):
+    """The recipe of a network inside a coupling: features in, raw parameters of a transform out.
 
-    The dropout rate is the share of units dropped in training.
+    An author derives a frozen dataclass from this one and writes :meth:`network`. Its fields are
+    saved by name, and every coupling makes networks of its own. To start as the identity, a network
+    should give zeros when new.
+
+    Examples
+    --------
+    >>> import dataclasses, keras, tensorflow as tf
+    >>> from bayesinn.bijections import Coupling
+    >>> @dataclasses.dataclass(frozen=True)
+    ... class Linear(Subnet):
+    ...     def network(self, features, outputs, dtype=None):
+    ...         return keras.layers.Dense(outputs, kernel_initializer="zeros", dtype=dtype)
+    >>> Coupling(subnet=Linear()).forward(tf.ones((10, 3)))[0].shape
+    TensorShape([10, 3])
     """
 
-    units: Sequence[int] = (128, 128)
+    @abc.abstractmethod
+    def network(self, features: int, outputs: int, dtype: DType = None) -> keras.layers.Layer:
+        """Make a layer (n, ..., features) -> (n, ..., outputs), where ... are the axes of pixels.
+
+        Vectors have none.
+        """
+
+    def evaluate(
+        self, network: keras.layers.Layer, passive: tf.Tensor, condition: Condition
+    ) -> tf.Tensor:
+        """Return the outputs of a network for passive elements and conditions, side by side.
+
+        A condition (n, c) of images is the same for all pixels.
+        """
+        if isinstance(condition, SharedCondition):
+            condition = tf.repeat(condition.values, condition.events, axis=0)
+        if condition is None:
+            return network(passive)
+        if len(condition.shape) < len(passive.shape):
+            ones = [1] * (len(passive.shape) - 2)
+            condition = tf.reshape(condition, (-1, *ones, condition.shape[-1]))
+            shape = tf.concat([tf.shape(passive)[:-1], tf.shape(condition)[-1:]], axis=0)
+            condition = tf.broadcast_to(condition, shape)
+        return network(tf.concat([passive, condition], axis=-1))
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class Perceptron(Subnet):
+    """A multilayer perceptron; of images, it acts on each pixel by itself.
+
+    Parameters
+    ----------
+    hidden : sequence of int, units of the hidden layers
+    activation : str, any that Keras knows
+    dropout : float, share of hidden units dropped in training
+
+    Examples
+    --------
+    >>> from bayesinn.bijections import Coupling
+    >>> Coupling(subnet=Perceptron(hidden=(32, 32)))
+    Coupling(subnet=Perceptron(hidden=(32, 32)))
+    """
+
+    hidden: Sequence[int] = (128, 128)
     activation: str = "silu"
     dropout: float = 0.0
 
+    def __post_init__(self) -> None:
+        # A tuple, so that equal recipes compare equal however they were written.
+        object.__setattr__(self, "hidden", tuple(self.hidden))
 
-def perceptron(
-    features: int, outputs: int, hidden: HiddenLayers, dtype: DType, groups: int = 1
+    def network(self, features: int, outputs: int, dtype: DType = None) -> keras.Sequential:
+        """Make a perceptron whose last layer starts at zero."""
+        return _perceptron(self, features, outputs, dtype, groups=1)
+
+    def evaluate(
+        self, network: keras.layers.Layer, passive: tf.Tensor, condition: Condition
+    ) -> tf.Tensor:
+        """Return the outputs; of vectors, the first layer reads a shared condition once."""
+        if not isinstance(condition, SharedCondition) or len(passive.shape) > 2:
+            return super().evaluate(network, passive, condition)
+        first, *others = network.layers
+        tensors = map(tf.convert_to_tensor, (first.kernel, first.bias, condition.values, passive))
+        kernel, bias, values, passive = (tf.cast(tensor, first.compute_dtype) for tensor in tensors)
+        length = passive.shape[-1]
+        shared = tf.matmul(values, kernel[length:]) + bias
+        own = tf.reshape(tf.matmul(passive, kernel[:length]), (-1, condition.events, first.units))
+        hidden = tf.reshape(first.activation(own + shared[:, None]), (-1, first.units))
+        for layer in others:
+            hidden = layer(hidden)
+        return hidden
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class Perceptrons(Perceptron):
+    """Several perceptrons at once, one for each of ``groups`` of features (n, groups, features)."""
+
+    groups: int = 1
+
+    def network(self, features: int, outputs: int, dtype: DType = None) -> keras.Sequential:
+        return _perceptron(self, features, outputs, dtype, self.groups)
+
+
+def _perceptron(
+    recipe: Perceptron, features: int, outputs: int, dtype: DType, groups: int
 ) -> keras.Sequential:
-    """Make a multilayer perceptron with a last layer of zeros, or ``groups`` of them.
-
-    The last layer starts at zero; groups are computed at once.
-    """
-
     def dense(
         units: int, initializer: str | keras.Initializer, activation: str | None = None
     ) -> keras.layers.Layer:
@@ -45,31 +133,13 @@ def perceptron(
         )
 
     layers: list[keras.layers.Layer] = []
-    for inputs, units in itertools.pairwise((features, *hidden.units)):
+    for inputs, units in itertools.pairwise((features, *recipe.hidden)):
         # Written out for groups, because Keras would count their axis among the inputs or outputs.
         limit = math.sqrt(6.0 / (inputs + units))
         glorot = (
             "glorot_uniform" if groups == 1 else keras.initializers.RandomUniform(-limit, limit)
         )
-        layers.append(dense(units, glorot, hidden.activation))
-        if hidden.dropout > 0:
-            layers.append(Dropout(hidden.dropout, dtype=dtype))
-    network = keras.Sequential([*layers, dense(outputs, "zeros")])
-    network.build((None, groups, features) if groups > 1 else (None, features))
-    return network
-
-
-def shared_outputs(
-    network: keras.Sequential, passive: tf.Tensor, condition: SharedCondition
-) -> tf.Tensor:
-    """Compute a perceptron's outputs (n, outputs); its first layer reads each condition once."""
-    first, *others = network.layers
-    tensors = map(tf.convert_to_tensor, (first.kernel, first.bias, condition.values, passive))
-    kernel, bias, values, passive = (tf.cast(tensor, first.compute_dtype) for tensor in tensors)
-    length = passive.shape[-1]
-    shared = tf.matmul(values, kernel[length:]) + bias
-    own = tf.reshape(tf.matmul(passive, kernel[:length]), (-1, condition.events, first.units))
-    hidden = tf.reshape(first.activation(own + shared[:, None]), (-1, first.units))
-    for layer in others:
-        hidden = layer(hidden)
-    return hidden
+        layers.append(dense(units, glorot, recipe.activation))
+        if recipe.dropout > 0:
+            layers.append(Dropout(recipe.dropout, dtype=dtype))
+    return keras.Sequential([*layers, dense(outputs, "zeros")])

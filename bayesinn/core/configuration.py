@@ -69,6 +69,23 @@ class Registered:
         _registry[public_name(cls)] = cls
 
 
+class Recipe(Registered):
+    """Mixin of frozen dataclasses, which are saved field by field and compare by value.
+
+    ``repr=False`` gives a dataclass the ``repr`` of this class, without defaults.
+    """
+
+    def __repr__(self) -> str:
+        fields = {
+            field.name: (getattr(self, field.name), field.default)
+            for field in dataclasses.fields(self)  # type: ignore[arg-type]
+        }
+        shown = [
+            f"{name}={value!r}" for name, (value, default) in fields.items() if value != default
+        ]
+        return f"{type(self).__name__}({', '.join(shown)})"
+
+
 class Configured(Registered):
     """Mixin: record the constructor's arguments.
 

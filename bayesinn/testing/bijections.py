@@ -32,6 +32,7 @@ def check_bijection(
     weight_scale: float = 0.3,
     near_identity: bool = True,
     event_shape: Sequence[int] | None = None,
+    condition_shape: Sequence[int] | None = None,
 ) -> None:
     """Check that a bijection keeps its contract; raise an AssertionError with the law broken.
 
@@ -51,6 +52,8 @@ def check_bijection(
     near_identity : bool, whether a new bijection must be the identity up to a rotation
     event_shape : sequence of int
         Optional, to check in place of vectors: (height, width, channels) for images.
+    condition_shape : sequence of int
+        Optional, to check in place of vectors: (height, width, c) for maps beside images.
 
     Examples
     --------
@@ -60,10 +63,15 @@ def check_bijection(
     event_shapes = (
         [(dimension,) for dimension in dimensions] if event_shape is None else [tuple(event_shape)]
     )
+    condition_shapes = (
+        [(dimension,) if dimension else None for dimension in condition_dimensions]
+        if condition_shape is None
+        else [tuple(condition_shape)]
+    )
     # Compilation takes long, and what it may break doesn't depend on the sizes. In double
     # precision, where rounding in another order can't hide an error.
-    compiled = (event_shapes[-1], condition_dimensions[-1], "float64")
-    for setting in itertools.product(event_shapes, condition_dimensions, TOLERANCES):
+    compiled = (event_shapes[-1], condition_shapes[-1], "float64")
+    for setting in itertools.product(event_shapes, condition_shapes, TOLERANCES):
         case = _Case(bijection_factory, seed, *setting)
         if near_identity:
             case.check_new()
@@ -87,20 +95,20 @@ class _Case:
         factory: Callable[[], Bijection],
         seed: int,
         event_shape: tuple[int, ...],
-        conditions: int,
+        condition_shape: tuple[int, ...] | None,
         dtype: str,
     ) -> None:
         self.dtype = dtype
         self.tolerance = TOLERANCES[dtype]
         with default_dtype(dtype), seeded_initial_weights(seed):
             self.bijection = factory()
-            self.bijection.build(event_shape, (conditions,) if conditions else None)
+            self.bijection.build(event_shape, condition_shape)
         self.generator = np.random.default_rng(seed)
         self.x = tf.constant(self.generator.standard_normal((ROWS, *event_shape)), dtype)
         self.condition = (
-            tf.constant(self.generator.standard_normal((ROWS, conditions)), dtype)
-            if conditions
-            else None
+            None
+            if condition_shape is None
+            else tf.constant(self.generator.standard_normal((ROWS, *condition_shape)), dtype)
         )
         # Of vectors, the same: what is far out for one direction is for the other.
         self.z = tf.reshape(self.x, (ROWS, *self.bijection.latent_shape))
@@ -108,7 +116,8 @@ class _Case:
         self.inverse = partial(self.bijection.inverse, condition=self.condition)
         self.directions = {"forward": (self.forward, self.x), "inverse": (self.inverse, self.z)}
         self.name = (
-            f"{self.bijection!r}, events of shape {event_shape}, condition of {conditions}, {dtype}"
+            f"{self.bijection!r}, events of shape {event_shape}, conditions of shape "
+            f"{condition_shape}, {dtype}"
         )
 
     def demand_equal(self, got: tf.Tensor, expected: tf.Tensor, law: str) -> None:
@@ -155,17 +164,20 @@ class _Case:
             )
 
     def check_log_det(self) -> None:
+        # Each row once for each element: as rows don't influence each other, the gradient of the
+        # sum of one element of each repetition has a row of the Jacobian for each, in one pass.
+        size = self.bijection.dimension
+        condition = self.given(slice(ROWS), size)
         for name, (direction, events) in self.directions.items():
-            with tf.GradientTape(persistent=True) as tape:
-                tape.watch(events)
-                images, log_det = direction(events)
-                columns = tf.unstack(_flat(images), axis=-1)
-            jacobian = tf.stack(
-                [_flat(tape.gradient(column, events)) for column in columns], axis=1
-            )
+            repeated = tf.repeat(events, size, axis=0)
+            with tf.GradientTape() as tape:
+                tape.watch(repeated)
+                images, log_det = direction(repeated, condition=condition)
+                elements = tf.tile(tf.eye(size, dtype=events.dtype), (ROWS, 1)) * _flat(images)
+            jacobian = tf.reshape(tape.gradient(elements, repeated), (ROWS, size, size))
             expected = np.linalg.slogdet(jacobian.numpy())[1]
             self.demand_equal(
-                log_det, expected, f"the log_det of {name} isn't that of its Jacobian."
+                log_det[::size], expected, f"the log_det of {name} isn't that of its Jacobian."
             )
 
     def check_rows(self) -> None:

@@ -23,7 +23,7 @@ from bayesinn.bijections import (
 )
 from bayesinn.bijections.autoregressive import Autoregressive
 from bayesinn.bijections.masked import MaskedDense, MaskedNetwork
-from bayesinn.bijections.subnet import HiddenLayers
+from bayesinn.bijections.subnet import Perceptron
 from bayesinn.core.errors import InputError
 from bayesinn.core.seeds import seeded_initial_weights
 from bayesinn.flows import Flow, InvertibleFlow, Normal
@@ -273,14 +273,14 @@ def test_masks_have_the_degrees_of_the_paper() -> None:
     first, last = (
         layer.mask.astype(int)
         for network in [
-            MaskedNetwork(elements=3, parameters=1, condition=1, hidden=HiddenLayers((4,)))
+            MaskedNetwork(elements=3, parameters=1, condition=1, recipe=Perceptron((4,)))
         ]
         for layer in (network.hidden_layers[0], network.last_layer)
     )
     np.testing.assert_array_equal(first, [[0, 1, 1, 0], [0, 0, 1, 0], [1, 1, 1, 1]])
     np.testing.assert_array_equal(last, [[1, 1, 1], [0, 1, 1], [0, 0, 1], [1, 1, 1]])
     # Without a condition no unit has degree 0, and the first element depends on nothing.
-    alone = MaskedNetwork(elements=3, parameters=2, hidden=HiddenLayers((4,)))
+    alone = MaskedNetwork(elements=3, parameters=2, recipe=Perceptron((4,)))
     np.testing.assert_array_equal(
         alone.hidden_layers[0].mask.astype(int), [[1, 1, 1, 1], [0, 1, 0, 1]]
     )

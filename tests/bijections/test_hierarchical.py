@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from bayesinn.bijections import Affine, Coupling, Hierarchical
 from bayesinn.bijections.conditional_transform import ConditionalTransform
-from bayesinn.bijections.subnet import HiddenLayers
+from bayesinn.bijections.subnet import Perceptrons
 from bayesinn.core.errors import InputError
 from bayesinn.core.seeds import seeded_initial_weights
 from bayesinn.testing.measures import default_dtype, perturb
@@ -66,7 +66,7 @@ def test_splits_of_one_level_and_shape_are_computed_together() -> None:
 def test_groups_have_weights_of_their_own_of_the_usual_size() -> None:
     with seeded_initial_weights(1):
         layer = ConditionalTransform(
-            Affine(), 3, 1, condition_dimension=2, hidden=HiddenLayers((200,)), groups=8
+            Affine(), 3, 1, condition_dimension=2, subnet=Perceptrons((200,), groups=8), groups=8
         )
     kernel = layer.get_weights()[0]
     assert kernel.shape == (8, 5, 200)

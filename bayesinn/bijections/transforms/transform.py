@@ -4,20 +4,18 @@ Each maps a single element.
 """
 
 import abc
-import dataclasses
 
 import tensorflow as tf
 
-from bayesinn.core.configuration import Registered
+from bayesinn.core.configuration import Recipe
 
 
-class Transform(Registered, abc.ABC):
+class Transform(Recipe, abc.ABC):
     """A monotone map of single elements, without weights of its own.
 
     The parameters of the map arrive as raw network output, one vector per element. A transform is
     the identity when all raw parameters are zero, so that a new block is the identity. Subclasses
-    are frozen dataclasses: they compare by value and are saved field by field. ``repr=False`` gives
-    them the ``repr`` of this class, without defaults.
+    are frozen dataclasses, with ``repr=False`` for a ``repr`` without defaults.
     """
 
     #: Whether each element's map depends on its own raw parameters alone, which autoregressive
@@ -42,13 +40,3 @@ class Transform(Registered, abc.ABC):
     @abc.abstractmethod
     def inverse(self, z: tf.Tensor, raw: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Map z back; return x and log dx/dz."""
-
-    def __repr__(self) -> str:
-        fields = {
-            field.name: (getattr(self, field.name), field.default)
-            for field in dataclasses.fields(self)  # type: ignore[arg-type]
-        }
-        shown = [
-            f"{name}={value!r}" for name, (value, default) in fields.items() if value != default
-        ]
-        return f"{type(self).__name__}({', '.join(shown)})"

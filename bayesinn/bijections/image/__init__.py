@@ -1,0 +1,1 @@
+"""Bijections of images (height, width, channels): resolutions, convolutional networks, levels."""
