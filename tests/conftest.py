@@ -58,6 +58,7 @@ LONG_FILES = (
     "test_saved_bits",
     "test_conjugate",
     "test_bijections",
+    "test_images",
     "test_diagnose",
     "test_cli",
     "test_stored",

@@ -11,13 +11,18 @@ from bayesinn.bijections import (
     Autoregressive,
     Bijection,
     Chain,
+    Convolutional,
     Coupling,
+    Haar,
     Hierarchical,
     Householder,
     LULinear,
+    MultiScale,
     Orthogonal,
     Permutation,
+    Reshape,
     Residual,
+    Subnet,
     Transform,
 )
 from bayesinn.core.validation import check_choice, check_integer
@@ -43,6 +48,7 @@ def coupling(
     activation: str = "silu",
     dropout: float = 0.0,
     reversible: bool = False,
+    subnet: Subnet | None = None,
 ) -> InvertibleFlow:
     """Make a flow of coupling blocks: the conditional invertible network of BayesFlow.
 
@@ -67,6 +73,7 @@ def coupling(
     activation : str, any that Keras knows
     dropout : float, share of hidden units dropped in training
     reversible : bool, whether to train without storing activations; see :class:`Chain`
+    subnet : Subnet, networks in place of ``hidden``, ``activation`` and ``dropout``
 
     References
     ----------
@@ -77,7 +84,7 @@ def coupling(
     >>> coupling(blocks=2, hidden=(64, 64))
     InvertibleFlow(chain=Chain(2 * [ActNorm(), Orthogonal(), Coupling(hidden=(64, 64))]))
     """
-    block = partial(Coupling, transform, hidden, activation, dropout)
+    block = partial(Coupling, transform, hidden, activation, dropout, subnet=subnet)
     return _stack(block, blocks, mixing, actnorm, latent, reversible)
 
 
@@ -185,6 +192,64 @@ def residual(
     return _stack(block, blocks, None, actnorm, latent)
 
 
+def image(
+    levels: int = 2,
+    blocks: int = 4,
+    filters: Sequence[int] = (64, 64),
+    transform: Transform | None = None,
+    mixing: str = "orthogonal",
+    actnorm: bool = True,
+    latent: Latent | None = None,
+    activation: str = "relu",
+    dropout: float = 0.0,
+    reversible: bool = False,
+    finished: float = 0.5,
+    shape: Sequence[int] | None = None,
+) -> InvertibleFlow:
+    """Make a flow of images (height, width, channels): RealNVP and Glow, with wavelets.
+
+    Each level begins with :class:`Haar`, which halves the resolution, goes on with coupling blocks
+    whose networks are convolutions, and finishes a part of the channels; see :class:`MultiScale`.
+
+    Parameters
+    ----------
+    levels : int; height and width must be divisible by two as often
+    blocks : int, coupling blocks in each level
+    filters : sequence of int, channels of the hidden layers in each of the two networks of a block
+    transform, mixing, actnorm, latent, activation, dropout, reversible
+        As for :func:`coupling`; mixing and ActNorm act on channels.
+    finished : float, share of the channels that each level but the last finishes
+    shape : sequence of int, optional
+        The (height, width, channels) of events that arrive as vectors, as the parameters of a
+        posterior do.
+
+    References
+    ----------
+    Dinh, Sohl-Dickstein and Bengio (2017), Density estimation using Real NVP, arXiv:1605.08803.
+    Kingma and Dhariwal (2018), Glow, arXiv:1807.03039.
+
+    Examples
+    --------
+    >>> import tensorflow as tf
+    >>> flow = image(levels=2, blocks=1, filters=(16, 16))
+    >>> flow.log_prob(tf.ones((5, 8, 8, 1)), condition=tf.ones((5, 10))).shape
+    TensorShape([5])
+    >>> flow.sample(3, condition=tf.ones((5, 10)), seed=(1, 2)).shape
+    TensorShape([5, 3, 8, 8, 1])
+    """
+    check_integer("Argument 'levels' of a flow", levels, do="start with levels=2")
+    subnet = Convolutional(filters, activation=activation, dropout=dropout)
+    block = partial(Coupling, transform, subnet=subnet)
+    scales = MultiScale(
+        [
+            Chain([Haar(), *_blocks(block, blocks, mixing, actnorm)], reversible)
+            for _ in range(levels)
+        ],
+        finished,
+    )
+    return InvertibleFlow(scales if shape is None else Chain([Reshape(shape), scales]), latent)
+
+
 def _stack(
     block: _Maker,
     blocks: int,
@@ -193,10 +258,14 @@ def _stack(
     latent: Latent | None,
     reversible: bool = False,
 ) -> InvertibleFlow:
+    chain = Chain(_blocks(block, blocks, mixing, actnorm), reversible)
+    return InvertibleFlow(chain, latent)
+
+
+def _blocks(block: _Maker, blocks: int, mixing: str | None, actnorm: bool) -> list[Bijection]:
     check_integer("Argument 'blocks' of a flow", blocks, do="start with blocks=6")
     parts: list[_Maker] = [ActNorm] if actnorm else []
     if mixing is not None:
         check_choice("Argument 'mixing' of a flow", mixing, _MIXINGS)
         parts.append(_MIXINGS[mixing])
-    chain = [part() for _ in range(blocks) for part in (*parts, block)]
-    return InvertibleFlow(Chain(chain, reversible=reversible), latent)
+    return [part() for _ in range(blocks) for part in (*parts, block)]

@@ -1,0 +1,58 @@
+"""Images of whole numbers: their densities, in bits per dimension."""
+
+import math
+from collections.abc import Callable
+
+import tensorflow as tf
+
+from bayesinn.core.validation import check_integer
+from bayesinn.flows.latents.latent import Seed, check_seed
+
+
+def dequantise(images: tf.Tensor, levels: int = 256, *, seed: Seed) -> tf.Tensor:
+    """Return grey levels from 0 to ``levels - 1`` as real numbers from 0 to 1, (n, *event).
+
+    Each is drawn uniformly from the step that belongs to its level. Whole numbers themselves have
+    no bounded density: a flow would put a spike on each. See Theis, van den Oord and Bethge (2016),
+    A note on the evaluation of generative models, arXiv:1511.01844.
+
+    Examples
+    --------
+    >>> import tensorflow as tf
+    >>> x = dequantise(tf.constant([[0, 1, 2, 3]]), levels=4, seed=(1, 2))
+    >>> tf.floor(4.0 * x).numpy().tolist()
+    [[0.0, 1.0, 2.0, 3.0]]
+    """
+    levels = check_integer("Argument 'levels'", levels, least=2, do="pass 256 for eight bits")
+    values = tf.cast(images, tf.float32)
+    noise = tf.random.stateless_uniform(tf.shape(values), check_seed(seed), alg="philox")
+    return (values + noise) / levels
+
+
+def bits_per_dimension(
+    log_prob: Callable[[tf.Tensor], tf.Tensor], images: tf.Tensor, levels: int = 256, *, seed: Seed
+) -> tf.Tensor:
+    """Return bits (n,) for each element of images of grey levels (n, *event), lower is better.
+
+    It is an upper bound of what the images cost under the discrete law that a density implies, and
+    what publications report. The uniform density needs log2(levels).
+
+    Parameters
+    ----------
+    log_prob : callable
+        The log density (n,), in nats, of images from 0 to 1 as :func:`dequantise` gives them. Maps
+        in front of a flow, such as a scale, belong to it with their log determinants.
+    images : tensor of whole numbers (n, *event), from 0 to ``levels - 1``
+    levels : int, number of grey levels, 256 for eight bits
+    seed : two integers, or an int32 tensor (2,), of the dequantisation
+
+    Examples
+    --------
+    >>> import tensorflow as tf
+    >>> uniform = lambda x: tf.zeros(len(x))
+    >>> bits_per_dimension(uniform, tf.zeros((2, 8, 8, 1)), levels=16, seed=(1, 2)).numpy().tolist()
+    [4.0, 4.0]
+    """
+    x = dequantise(images, levels, seed=seed)
+    nats = -log_prob(x) / math.prod(x.shape[1:])
+    return nats / math.log(2.0) + math.log2(levels)
