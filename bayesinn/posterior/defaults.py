@@ -88,7 +88,7 @@ def choose_summaries(
 
 
 def _defaults(simulator: Simulator, observables: list[str]) -> dict[str, Summary]:
-    """Return ``Identity`` for a few numbers, one Conv + LSTM for all series side by side.
+    """Return ``Identity`` for a few numbers, convolutions for images, one network for all series.
 
     These are the series that can stand side by side.
     """
@@ -97,8 +97,11 @@ def _defaults(simulator: Simulator, observables: list[str]) -> dict[str, Summary
     for name in observables:
         shape = simulator.observable_shapes[name]
         count = simulator.lengths.get(name)
+        if len(shape) == 3 and count is None:
+            networks[name] = summaries.ConvImage(32)
+            continue
         if len(shape) > 2:
-            expected = "a summary network of your own for data with more than two axes"
+            expected = "a summary network of your own for data with more axes than an image"
             do = "pass summary=... derived from bi.summaries.Summary"
             raise InputError(
                 f"Observable {name!r} of shape {shape}",

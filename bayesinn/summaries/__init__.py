@@ -3,6 +3,7 @@
 - :class:`ConvLSTM`: series, (n, steps) or (n, steps, channels).
 - :class:`DeepSet`: sets of exchangeable elements, (n, elements) or (n, elements, features).
 - :class:`SetTransformer`: the same, if relations between elements matter.
+- :class:`ConvImage`: images, (n, height, width) or (n, height, width, channels).
 - :class:`MLP`: vectors of many features.
 - :class:`Identity`: the data themselves, if they are few.
 - :class:`Summary`: the contract, to write another; :class:`Dropout` is a layer for it, as Keras' is
@@ -16,6 +17,7 @@ data and False for padding. Series are padded on the right.
 
 import bayesinn.core.environment  # noqa: F401
 from bayesinn.core.dropout import Dropout as Dropout
+from bayesinn.summaries.conv_image import ConvImage as ConvImage
 from bayesinn.summaries.conv_lstm import ConvLSTM as ConvLSTM
 from bayesinn.summaries.deep_set import DeepSet as DeepSet
 from bayesinn.summaries.identity import Identity as Identity

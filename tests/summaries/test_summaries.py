@@ -17,6 +17,7 @@ from bayesinn.simulators.covid19_multi_kernel_lstm import MultiKernelLSTM
 from bayesinn.simulators.gaussian import gaussian
 from bayesinn.summaries import (
     MLP,
+    ConvImage,
     ConvLSTM,
     DeepSet,
     Identity,
@@ -52,6 +53,8 @@ REGISTRY: dict[str, tuple[Callable[[], Summary], tuple[int, ...], bool, bool]] =
         True,
         False,
     ),
+    "image": (lambda: ConvImage(5, filters=(4, 6)), (7, 6), False, False),
+    "image of channels": (lambda: ConvImage(5, filters=(4, 6)), (8, 8, 2), False, False),
     "counts": (
         lambda: CountSeries(5, hidden=(16,), filters=(4, 6), season=3),
         (15, 2),
