@@ -7,8 +7,9 @@ process, is diagnosed and reported, and the library knows nothing of it.
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import keras
@@ -19,7 +20,7 @@ import tensorflow_probability as tfp
 from matplotlib.figure import Figure
 
 import bayesinn as bi
-from bayesinn.bijections import Bijection, Chain, Coupling
+from bayesinn.bijections import Bijection, Chain, Coupling, Haar, MultiScale, Reshape, Subnet
 from bayesinn.core.configuration import clone
 from bayesinn.core.errors import InputError
 from bayesinn.flows import Flow, InvertibleFlow
@@ -186,6 +187,66 @@ class ScaleMixture(ConditionalGaussian):
         return centre + (draws - centre) * tf.exp(tf.convert_to_tensor(self.spread) * node)
 
 
+@bi.simulator(prior={"image": tfd.Independent(tfd.Normal(tf.zeros((4, 4, 1)), 1.0), 3)})
+def noisy_image(parameters: dict[str, tf.Tensor], seed: tf.Tensor) -> dict[str, tf.Tensor]:
+    image = parameters["image"]
+    return {"seen": image + 0.5 * tf.random.stateless_normal(tf.shape(image), seed)}
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class Wide(Subnet):
+    """A convolution that sees most of a small image, then one of single pixels."""
+
+    filters: int = 8
+
+    def network(self, features, outputs, dtype=None) -> keras.layers.Layer:
+        wide = keras.layers.Conv2D(self.filters, 5, padding="same", activation="relu", dtype=dtype)
+        last = keras.layers.Conv2D(outputs, 1, kernel_initializer="zeros", dtype=dtype)
+        return keras.Sequential([wide, last])
+
+
+class Checkerboard(Bijection):
+    """Shift the black pixels of an image by what a network sees of the white ones."""
+
+    event_rank = 3
+
+    def __init__(self, subnet: Subnet = Wide()) -> None:
+        super().__init__()
+        self.subnet = subnet
+
+    def build(self, event_shape, condition_shape=None) -> None:
+        super().build(event_shape, condition_shape)
+        places = np.indices(self.event_shape[:-1]).sum(axis=0)[..., None]
+        self.white = (places % 2).astype(self.variable_dtype)
+        features = self.channels + self.condition_dimension
+        self.network = self.subnet.network(features, self.channels, self.dtype_policy)
+        self.network.build((None, *self.event_shape[:-1], features))
+
+    def forward(
+        self, x: tf.Tensor, condition: tf.Tensor | None = None
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        return x + self._shift(x, condition), tf.zeros_like(x[:, 0, 0, 0])
+
+    def inverse(
+        self, z: tf.Tensor, condition: tf.Tensor | None = None
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        return z - self._shift(z, condition), tf.zeros_like(z[:, 0, 0, 0])
+
+    def _shift(self, x: tf.Tensor, condition: tf.Tensor | None) -> tf.Tensor:
+        seen = self.subnet.evaluate(self.network, self.white * x, condition)
+        return (1.0 - self.white) * tf.cast(seen, x.dtype)
+
+
+def multi_scale() -> MultiScale:
+    """Two levels, the first of which finishes three of four channels."""
+    first = Chain([Checkerboard(), Haar(), Coupling(subnet=Wide())])
+    second = Chain([Haar(), Coupling(subnet=Wide())])
+    return MultiScale([first, second], finished=0.75)
+
+
+IMAGES = {"image bijection": Checkerboard, "multi-scale chain": multi_scale}
+
+
 class Bias:
     """Mean distance of the posterior mean from the truth, over the mean posterior sd."""
 
@@ -334,6 +395,16 @@ np.savez(sys.argv[2], **posterior.sample({"x": np.linspace(-1.0, 1.0, 10)}, draw
 """
 
 
+READ_IMAGES = """
+import sys
+import numpy as np
+import bayesinn as bi
+from tests.project.test_extending import noisy_image
+posterior = bi.load(sys.argv[1], simulator=noisy_image)
+np.savez(sys.argv[2], **posterior.sample({"seen": np.ones((4, 4, 1))}, draws=5, seed=1))
+"""
+
+
 @pytest.mark.parametrize(
     "parts",
     [
@@ -344,6 +415,9 @@ np.savez(sys.argv[2], **posterior.sample({"x": np.linspace(-1.0, 1.0, 10)}, draw
         [ConditionalGaussian],
         [Generator],
         [ScaleMixture],
+        [Wide],
+        [Checkerboard],
+        [multi_scale],
         [Bias],
         [LeastSquares, Regression],
         [DataGivenParameters, Likelihood],
@@ -351,7 +425,7 @@ np.savez(sys.argv[2], **posterior.sample({"x": np.linspace(-1.0, 1.0, 10)}, draw
         [exact_mean],
     ],
 )
-def test_extensions_are_short(parts: list[type]) -> None:
+def test_extensions_are_short(parts: list[Callable[..., object]]) -> None:
     assert sum(len(inspect.getsource(part).splitlines()) for part in parts) <= 40
 
 
@@ -359,6 +433,8 @@ def test_contracts_hold() -> None:
     check_bijection(Shift)
     check_summary(Moments, (10,), masks=False)
     check_summary(WithMap, (10,), masks=False)
+    for make in IMAGES.values():
+        check_bijection(make, event_shape=(4, 4, 1))
 
 
 @pytest.fixture(scope="module")
@@ -378,6 +454,18 @@ def test_saved_and_loaded_in_a_fresh_process(trained, tmp_path: Path, fresh_pyth
         draws = posterior.sample({"x": np.linspace(-1.0, 1.0, 10)}, draws=20, seed=1)
         for parameter, values in np.load(tmp_path / f"{name}.npz").items():
             np.testing.assert_array_equal(values, draws[parameter])
+
+
+@pytest.mark.parametrize("name", IMAGES)
+def test_images_as_parameters(name: str, tmp_path: Path, fresh_python) -> None:
+    flow = InvertibleFlow(Chain([Reshape((4, 4, 1)), IMAGES[name]()]))
+    posterior = bi.AmortizedPosterior(noisy_image, flow=flow)
+    posterior.fit(steps=20, batch_size=32, seed=1, progress=False)
+    posterior.save(tmp_path / "saved")
+    fresh_python(READ_IMAGES, tmp_path / "saved", tmp_path / "draws.npz")
+    draws = posterior.sample({"seen": np.ones((4, 4, 1))}, draws=5, seed=1)
+    assert draws["image"].shape == (5, 4, 4, 1)
+    np.testing.assert_array_equal(np.load(tmp_path / "draws.npz")["image"], draws["image"])
 
 
 def test_resumed(tmp_path: Path) -> None:
