@@ -92,17 +92,39 @@ def test_levels_of_images(name: str) -> None:
 def test_maps_are_conditions_too() -> None:
     # One channel, whose parameters follow from the map alone, and several.
     for event_shape in ((4, 4, 1), (4, 4, 3)):
-        block = partial(Coupling, subnet=SMALL)
+        block = partial(Coupling, subnet=SMALL, reads="map")
         check_bijection(block, event_shape=event_shape, condition_shape=(4, 4, 2))
-    with pytest.raises(InputError, match=r"\(c,\) or \(4, 4, c\), or None"):
-        Coupling().forward(tf.ones((5, 4, 4, 3)), tf.ones((5, 2, 2, 3)))
+    with pytest.raises(InputError, match=r"maps of the size \(4, 4\)"):
+        Coupling(reads="map").forward(tf.ones((5, 4, 4, 3)), tf.ones((5, 2, 2, 3)))
+
+
+def test_levels_read_maps_of_their_resolutions() -> None:
+    first = Coupling(subnet=SMALL, reads="fine")
+    second = Coupling(subnet=SMALL, reads="coarse")
+    scales = MultiScale([Chain([Haar(), first], True), Chain([Haar(), second], True)])
+    x = tf.random.stateless_normal((5, 8, 4, 1), (1, 2))
+    condition = {
+        "features": tf.random.stateless_normal((5, 3), (1, 3)),
+        "fine": tf.random.stateless_normal((5, 4, 2, 2), (1, 4)),
+        "coarse": tf.random.stateless_normal((5, 2, 1, 6), (1, 5)),
+    }
+    scales.forward(x, condition)
+    perturb(scales, np.random.default_rng(1), 0.3)
+    with tf.GradientTape() as tape:
+        tape.watch(condition)
+        z, log_det = scales.forward(x, condition)
+        total = tf.reduce_sum(z**2) - tf.reduce_sum(log_det)
+    gradients = tape.gradient(total, condition, unconnected_gradients="zero")
+    assert {name for name, value in gradients.items() if np.any(value)} == {"fine", "coarse"}
+    x_again, _ = scales.inverse(z, condition)
+    np.testing.assert_allclose(x_again, x, atol=1e-4)
 
 
 def test_a_vector_is_the_same_condition_for_all_pixels() -> None:
     block = Coupling(subnet=SMALL)
     block.build((4, 4, 3), (2,))
     perturb(block, np.random.default_rng(1), 0.3)
-    of_maps = Coupling(subnet=SMALL)
+    of_maps = Coupling(subnet=SMALL, reads="map")
     of_maps.build((4, 4, 3), (4, 4, 2))
     of_maps.set_weights(block.get_weights())
     x = tf.random.stateless_normal((5, 4, 4, 3), (1, 2))
