@@ -11,14 +11,18 @@ from bayesinn.plots.style import BLUE, DASHED, GREY, RED, Canvas, styled
 
 @styled
 def loss(
-    history: pd.DataFrame, *, floor: float | None = None, figure: Canvas | None = None
+    history: pd.DataFrame,
+    *,
+    floor: float | None = None,
+    nats: bool = True,
+    figure: Canvas | None = None,
 ) -> Canvas:
-    """Draw the training history: ``step``, ``loss`` (nats), maybe ``val_loss``, ``learning_rate``.
+    """Draw the training history: ``step``, ``loss``, maybe ``val_loss`` and ``learning_rate``.
 
     These are columns; the last two are optional.
 
-    ``floor`` is the best that is possible, where it is known: the expected entropy of the exact
-    posterior, in nats.
+    ``floor`` is the best that is possible, where it is known: for a loss in ``nats``, the expected
+    entropy of the exact posterior. Flows without invertible layers have other losses.
     """
     if not {"step", "loss"} <= set(history.columns) or history.empty:
         got = f"columns {list(history.columns)}, {len(history)} rows"
@@ -65,7 +69,7 @@ def loss(
         ends = [late.min(), np.quantile(late, 0.995), *floors]
         margin = 0.08 * (max(ends) - min(ends)) or 1.0
         ax.set_ylim(min(ends) - margin, max(ends) + margin)
-    ax.set_ylabel("loss: negative log density [nat]")
+    ax.set_ylabel("loss: negative log density [nat]" if nats else "loss")
     for rate in below:
         rate.plot(step, history["learning_rate"], color=GREY)
         rate.set(ylabel="learning rate", ylim=(0.0, None))

@@ -41,7 +41,7 @@ class AmortizedPosterior(TrainedPosterior):
         One row per epoch of the last training: step, loss, learning rate, failed simulations, and
         val_loss if there was a validation set. The loss is the mean of -log q(parameters | data) in
         nats, on the parameters' own scale; it may be negative, and it can't get below the
-        posterior's expected entropy.
+        posterior's expected entropy. Flows that declare ``nats = False`` have losses of their own.
 
     Examples
     --------

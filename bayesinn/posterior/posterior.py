@@ -40,6 +40,8 @@ class Posterior(Protocol):
     simulator: Simulator
     #: A row per epoch of a training, with its loss; None where there was none.
     history: pd.DataFrame | None = None
+    #: Whether that loss is a negative log density in nats.
+    nats: bool = True
 
     @abstractmethod
     def sample(

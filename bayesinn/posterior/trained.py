@@ -137,6 +137,10 @@ class TrainedPosterior(Estimator, Posterior):
         )
 
     @property
+    def nats(self) -> bool:  # type: ignore[override]
+        return self.flow.nats
+
+    @property
     def density(self) -> str | None:
         """Whether :meth:`log_prob` has "exact" densities, "costly" ones, or none (None).
 

@@ -135,7 +135,8 @@ def diagnose(
         **posterior.about(),
         "Diagnosed": f"{datetime.now():%Y-%m-%d}",
     }
-    return replace(found, about=about, history=posterior.history, again=again)
+    history = posterior.history
+    return replace(found, about=about, history=history, nats=posterior.nats, again=again)
 
 
 def _call(given: Mapping[str, str], name: str, value: int) -> str:

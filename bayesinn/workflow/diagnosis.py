@@ -61,6 +61,7 @@ class Diagnosis:
     #: simulator, network, training: the report's first line
     about: Mapping[str, str] = field(default_factory=dict)
     history: pd.DataFrame | None = None  #: of the training
+    nats: bool = True  #: whether its loss is in nats
     again: Again = take  #: writes the call or command that diagnoses anew with another number
 
     def __getattr__(self, name: str) -> Any:
@@ -181,13 +182,10 @@ class Diagnosis:
             for finding in sorted(self.findings, key=lambda finding: order.index(finding.grade))
         ]
         if self.history is not None and not self.history.empty:
-            caption = (
-                "Loss: mean of -log q(parameters | data), in nats. It flattens as the "
-                "learning rate decays."
-            )
-            training = Section(
-                "Training", "", figures=[Figure(plots.loss(self.history), caption)], folded=True
-            )
+            loss = "Loss: mean of -log q(parameters | data), in nats." if self.nats else "Loss."
+            caption = f"{loss} It flattens as the learning rate decays."
+            figure = plots.loss(self.history, nats=self.nats)
+            training = Section("Training", "", figures=[Figure(figure, caption)], folded=True)
             sections = [*sections, training]
         name = self.about.get("Simulator", "")
         return render(

@@ -111,7 +111,8 @@ def train_into(
                 posterior.save(folder / "posterior")
                 with files.write("history.csv") as file:
                     posterior.history.to_csv(file, index=False)
-                plots.save(plots.loss(posterior.history), folder / "figures" / "loss.png")
+                figure = plots.loss(posterior.history, nats=posterior.nats)
+                plots.save(figure, folder / "figures" / "loss.png")
     return posterior
 
 
