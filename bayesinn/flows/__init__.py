@@ -1,4 +1,4 @@
-"""Flows: conditional densities of events, most of them invertible networks with exact densities.
+"""Flows: conditional laws of events, most of them invertible networks with exact densities.
 
 Complete flows, for ``AmortizedPosterior(flow=...)``; each takes its dimensions from the first data:
 
@@ -21,6 +21,19 @@ speed.
 Densities of images are compared in bits per dimension: :func:`bits_per_dimension`, with
 :func:`dequantise`.
 
+Flows without invertible layers:
+
+=========================  =====================================================================
+:class:`FlowMatching`      several modes, many parameters; a draw takes 16 calls of the network,
+                           a density hundreds
+:class:`Diffusion`         the same, learned by removing noise of all levels
+:class:`Consistency`       draws in one or a few calls; no density
+:class:`MixtureDensity`    a mixture of Gaussians; few parameters; exact density
+=========================  =====================================================================
+
+A :class:`TimeNetwork` of your own may take the place of the :class:`ResidualMLP` in the first
+three.
+
 Parts, to build your own: an :class:`InvertibleFlow` has a bijection, from
 :mod:`bayesinn.bijections`, and a latent distribution, :class:`Normal`, :class:`StudentT` or
 :class:`GaussianMixture`. :class:`Framed` is a flow around a location that a summary computes. The
@@ -37,6 +50,14 @@ from bayesinn.flows.latents import (
     Normal as Normal,
     StudentT as StudentT,
 )
+from bayesinn.flows.matching import (
+    Consistency as Consistency,
+    Diffusion as Diffusion,
+    FlowMatching as FlowMatching,
+    ResidualMLP as ResidualMLP,
+    TimeNetwork as TimeNetwork,
+)
+from bayesinn.flows.mixture_density import MixtureDensity as MixtureDensity
 from bayesinn.flows.pixels import (
     bits_per_dimension as bits_per_dimension,
     dequantise as dequantise,

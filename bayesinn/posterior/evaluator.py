@@ -22,6 +22,8 @@ from bayesinn.spaces.parameters import ParameterSpace
 # units.
 _ROWS_PER_CALL = 200_000
 _OBSERVATIONS_PER_CALL = 4096
+# Costly densities keep the activations of many gradients.
+_ROWS_PER_COSTLY_CALL = 20_000
 _MOST_DISCRETE = 3
 # For each number of integers, nodes along each. With 8 for one, probabilities of a trained
 # posterior summed to 1 +- 0.006, with 32 to 1 +- 0.0008.
@@ -74,7 +76,8 @@ class Evaluator:
             return np.logaddexp.reduce(np.stack(terms) + log_weights[:, None, None], axis=0)
 
         draws = next(iter(parameters.values())).shape[1]
-        return _in_parts(density, (dict(parameters), condition), max(1, _ROWS_PER_CALL // draws))
+        most = _ROWS_PER_COSTLY_CALL if self.density == "costly" else _ROWS_PER_CALL
+        return _in_parts(density, (dict(parameters), condition), max(1, most // draws))
 
     @full_precision()
     def encode(

@@ -23,7 +23,10 @@ _SUMMARIES: dict[str, Callable[..., Any]] = {
 }
 _FLOWS: dict[str, Callable[..., Any]] = {
     recipe.__name__: recipe
-    for recipe in (flows.coupling, flows.autoregressive, flows.hint, flows.residual)
+    for recipe in (
+        *(flows.coupling, flows.autoregressive, flows.hint, flows.residual),
+        *(flows.FlowMatching, flows.Diffusion, flows.Consistency, flows.MixtureDensity),
+    )
 }
 _TRANSFORMS: dict[str, Callable[..., Any]] = {
     "affine": Affine,

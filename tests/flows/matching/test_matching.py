@@ -1,0 +1,156 @@
+"""Flows without invertible layers: densities, seeds, compilers, and short trainings."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+import scipy.stats
+import tensorflow as tf
+
+from bayesinn.core.configuration import clone, describe
+from bayesinn.core.errors import InputError
+from bayesinn.core.seeds import seeded_initial_weights
+from bayesinn.flows import (
+    Consistency,
+    Diffusion,
+    Flow,
+    FlowMatching,
+    MixtureDensity,
+    ResidualMLP,
+)
+from bayesinn.testing.measures import perturb
+
+CONDITIONS = ((-1.0, 0.5), (2.0, -1.5))
+
+
+def small(units: int = 16, blocks: int = 2) -> ResidualMLP:
+    return ResidualMLP(units=units, blocks=blocks)
+
+
+MAKERS = {
+    "flow matching": lambda: FlowMatching(small(), density_steps=40),
+    "edm": lambda: Diffusion(small()),
+    "variance preserving": lambda: Diffusion(small(), "variance preserving"),
+    "consistency": lambda: Consistency(small(), steps=2),
+    "mixture": lambda: MixtureDensity(3, (16,)),
+}
+WITH_DENSITY = [name for name in MAKERS if name != "consistency"]
+
+
+def random_flow(name: str, dimension: int, scale: float = 0.3) -> Flow:
+    with seeded_initial_weights(1):
+        flow = MAKERS[name]()
+        flow.build((dimension,), (2,))
+    perturb(flow, np.random.default_rng(1), scale)
+    return flow
+
+
+@pytest.mark.parametrize("name", WITH_DENSITY)
+@pytest.mark.parametrize("dimension", [1, 2])
+def test_density_integrates_to_one(name: str, dimension: int) -> None:
+    flow = random_flow(name, dimension)
+    points = 2_001 if dimension == 1 else 81
+    side = np.linspace(-8.0, 8.0, points, dtype="float32")
+    grid = np.stack(np.meshgrid(*[side] * dimension), axis=-1).reshape(-1, dimension)
+    condition = tf.tile(tf.constant(CONDITIONS[:1]), (len(grid), 1))
+    density = np.exp(tf.function(flow.log_prob)(grid, condition), dtype="float64")
+    assert density.sum() * (16.0 / (points - 1)) ** dimension == pytest.approx(1.0, abs=5e-3)
+
+
+@pytest.mark.parametrize("name", WITH_DENSITY)
+def test_samples_follow_the_density(name: str) -> None:
+    flow = random_flow(name, 1)
+    side = np.linspace(-10.0, 10.0, 4_001, dtype="float32")
+    draws = flow.sample(5_000, tf.constant(CONDITIONS), seed=(1, 2)).numpy()
+    for condition, sample in zip(CONDITIONS, draws, strict=True):
+        density = np.exp(
+            flow.log_prob(side[:, None], tf.tile(tf.constant([condition]), (4_001, 1)))
+        )
+        cumulative = np.cumsum(density, dtype="float64") * 0.005
+        law = scipy.stats.kstest(sample[:, 0], lambda x, c=cumulative: np.interp(x, side, c))
+        assert law.pvalue > 1e-3
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_draws_are_a_function_of_the_seed(name: str) -> None:
+    flow = random_flow(name, 3)
+    condition = tf.constant(CONDITIONS)
+    draws = flow.sample(7, condition, seed=(1, 2))
+    assert draws.shape == (2, 7, 3)
+    np.testing.assert_array_equal(flow.sample(7, condition, seed=(1, 2)), draws)
+    assert not np.array_equal(flow.sample(7, condition, seed=(1, 3)), draws)
+    graph = tf.function(flow.sample)(7, condition, seed=tf.constant([1, 2]))
+    np.testing.assert_allclose(graph, draws, atol=2e-5)
+    unconditional = MAKERS[name]()
+    unconditional.build((3,))
+    assert unconditional.sample(7, seed=(1, 2)).shape == (7, 3)
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_compiled_by_xla(name: str) -> None:
+    flow = random_flow(name, 2)
+    x = tf.random.stateless_normal((6, 2), (3, 4))
+    condition = tf.repeat(tf.constant(CONDITIONS), 3, axis=0)
+    compiled = tf.function(flow.sample, jit_compile=True)(5, condition, seed=tf.constant([1, 2]))
+    assert compiled.shape == (6, 5, 2)
+    methods = []
+    if flow.density is not None:
+        methods.append(flow.log_prob)
+    if flow.codes:
+        methods += [flow.encode, flow.decode]
+    for method in methods:
+        xla = tf.function(method, jit_compile=True)(x, condition)
+        np.testing.assert_allclose(xla, method(x, condition), atol=2e-4)
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_rows_do_not_see_each_other(name: str) -> None:
+    flow = random_flow(name, 2)
+    x = tf.random.stateless_normal((6, 2), (3, 4))
+    condition = tf.repeat(tf.constant(CONDITIONS), 3, axis=0)
+    seed = tf.constant([1, 2])
+    loss = flow.loss(x, condition, seed=seed)
+    assert loss.shape == (6,)
+    other = tf.concat([x[:3], x[3:] + 1.0], axis=0)
+    np.testing.assert_allclose(flow.loss(other, condition, seed=seed)[:3], loss[:3], rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_every_weight_gets_a_gradient(name: str) -> None:
+    flow = random_flow(name, 2)
+    x = tf.random.stateless_normal((64, 2), (3, 4))
+    condition = tf.random.stateless_normal((64, 2), (5, 6))
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_mean(flow(x, condition, seed=tf.constant([1, 2]), training=True))
+    weights = [variable.value for variable in flow.trainable_variables]
+    for gradient in tape.gradient(loss, weights):
+        assert np.all(np.isfinite(gradient))
+        assert np.any(gradient != 0.0)
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_made_again_from_its_description(name: str) -> None:
+    flow = MAKERS[name]()
+    assert describe(clone(flow)) == describe(flow)
+
+
+def test_images() -> None:
+    flow = FlowMatching(small())
+    flow.build((4, 4, 2), (2,))
+    draws = flow.sample(3, tf.constant(CONDITIONS), seed=(1, 2))
+    assert draws.shape == (2, 3, 4, 4, 2)
+    assert flow.log_prob(draws[:, 0], tf.constant(CONDITIONS)).shape == (2,)
+
+
+def test_what_is_refused() -> None:
+    with pytest.raises(InputError, match="'solver'"):
+        FlowMatching(solver="rk45")
+    with pytest.raises(InputError, match="'network'"):
+        FlowMatching(network=keras.layers.Dense(3))
+    with pytest.raises(InputError, match="'schedule'"):
+        Diffusion(schedule="cosine")
+    with pytest.raises(InputError, match="'last_grid'"):
+        Consistency(first_grid=20, last_grid=10)
+    with pytest.raises(InputError, match="density = None"):
+        random_flow("consistency", 2).log_prob(tf.ones((1, 2)), tf.ones((1, 2)))
