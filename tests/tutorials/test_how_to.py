@@ -9,7 +9,7 @@ from types import MappingProxyType
 
 import numpy as np
 import pytest
-from scipy import special
+from scipy import special, stats
 
 from bayesinn.core.errors import InputError
 from docs.pages.links import DOCS
@@ -31,6 +31,24 @@ def page(name, folder, changes=MappingProxyType({})):
     sys.modules[file.stem] = module
     spec.loader.exec_module(module)
     return module
+
+
+def test_flow_without_invertible_layers(tmp_path, capsys):
+    module = page(
+        "flow_without_invertible_layers",
+        tmp_path,
+        {"steps=2_500": "steps=1_500", "simulations=500": "simulations=100"},
+    )
+    draws = module.posterior.sample(module.observed, draws=20_000, seed=4)
+    angle = np.arctan2(draws["y"], draws["x"])
+    assert stats.kstest(angle, stats.uniform(-np.pi, 2 * np.pi).cdf).statistic < 0.06
+    radius = np.linspace(0.5, 2.5, 2_001)
+    density = radius * stats.norm.pdf(radius) * stats.norm.pdf(1.5, radius, 0.1)
+    share = np.cumsum(density) / density.sum()
+    found = np.hypot(draws["x"], draws["y"])
+    assert stats.kstest(found, lambda x: np.interp(x, radius, share)).statistic < 0.1
+    assert np.isfinite(module.density).all()
+    assert "Diagnosis" in capsys.readouterr().out
 
 
 def test_grid():
