@@ -112,6 +112,12 @@ TRUTHS: dict[str, list[Truth]] = {
     "paper_results/sir_fisher_scoring/run.py": [
         column("log density at the truth [nats]", -30.0, -2.2)
     ],
+    # Of posteriors that were trained for 20 steps, on a plane whose prior is 400 large.
+    "paper_results/sbibm/run.py": [
+        column("c2st", 0.5, 1.0),
+        column("nats", 0.8, 8.0),
+        column("exact_nats", 0.8, 1.3),
+    ],
     "paper_results/sequential_rounds/run.py": [
         column("c2st", 0.45, 1.0),
         column("prior share", 1e-3, 1.0),
