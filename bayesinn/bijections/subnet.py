@@ -5,6 +5,7 @@ import dataclasses
 import itertools
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -14,7 +15,8 @@ from bayesinn.core.configuration import Recipe
 from bayesinn.core.dropout import Dropout
 
 DType = str | keras.DTypePolicy | None
-Condition = tf.Tensor | SharedCondition | None
+#: A tensor, a :class:`SharedCondition`, or None. Tensors have no type that can be checked.
+Condition = Any
 
 
 class Subnet(Recipe, abc.ABC):

@@ -8,7 +8,7 @@ import scipy
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from bayesinn.bijections.subnet import HiddenLayers, perceptron
+from bayesinn.bijections.subnet import Perceptron
 from bayesinn.core import seeds
 from bayesinn.flows.flow import Flow
 from bayesinn.flows.latents.gaussian_mixture import floored
@@ -51,7 +51,7 @@ class MixtureDensity(Flow):
     ) -> None:
         super().__init__()
         self.components = components
-        self.hidden = HiddenLayers(hidden, activation, dropout)
+        self.perceptron = Perceptron(hidden, activation, dropout)
 
     def build(
         self, event_shape: Sequence[int], condition_shape: Sequence[int] | None = None
@@ -61,9 +61,9 @@ class MixtureDensity(Flow):
         inputs = 1 if condition_shape is None else condition_shape[0]
         # Of each component: weight, means, and a triangle, with scales on its diagonal.
         self.parts = [1, size, size * (size + 1) // 2]
-        self.network = perceptron(
-            inputs, self.components * sum(self.parts), self.hidden, self.dtype
-        )
+        outputs = self.components * sum(self.parts)
+        self.network = self.perceptron.network(inputs, outputs, self.dtype)
+        self.network.build((None, inputs))
         # Components start at different places, which fill a standard normal distribution evenly.
         points = scipy.stats.qmc.Halton(size, scramble=False).random(self.components + 1)[1:]
         self.places = scipy.stats.norm.ppf(points).astype(np.float32)

@@ -40,7 +40,7 @@ class MultiScale(Chain):
     TensorShape([10, 3072])
     """
 
-    event_rank = 3
+    event_rank = 3  # type: ignore[assignment]
 
     def __init__(self, levels: Sequence[Bijection], finished: float = 0.5) -> None:
         super().__init__(levels)
