@@ -20,6 +20,7 @@ from bayesinn._version import __version__
 if TYPE_CHECKING:
     from bayesinn import (
         bijections,
+        diagnosis,
         diagnostics,
         flows,
         inverse,
@@ -27,13 +28,19 @@ if TYPE_CHECKING:
         reference,
         summaries,
         testing,
-        workflow,
     )
     from bayesinn.core.labels import Labels
+    from bayesinn.diagnosis.check import Check
+    from bayesinn.diagnosis.checks import register_check
+    from bayesinn.diagnosis.diagnosing import diagnose, misspecification
+    from bayesinn.diagnosis.tolerances import Tolerances
     from bayesinn.diagnostics import compare
     from bayesinn.estimators.estimator import Estimator
     from bayesinn.estimators.loading import load
     from bayesinn.estimators.streaming import Stream
+    from bayesinn.guidance.advise import advise
+    from bayesinn.guidance.rounds import truncated_rounds
+    from bayesinn.guidance.simulator_report import simulator_report
     from bayesinn.posterior.amortized import AmortizedPosterior
     from bayesinn.posterior.ensemble import Ensemble
     from bayesinn.posterior.posterior import Posterior
@@ -46,18 +53,11 @@ if TYPE_CHECKING:
     from bayesinn.simulation.simulator import Simulator, simulator
     from bayesinn.training.settings import Checkpoint, Optimization
     from bayesinn.training.trainable import Trainable
-    from bayesinn.workflow.advise import advise
-    from bayesinn.workflow.check import Check
-    from bayesinn.workflow.checks import register_check
-    from bayesinn.workflow.diagnosing import diagnose, misspecification
-    from bayesinn.workflow.rounds import truncated_rounds
-    from bayesinn.workflow.simulator_report import simulator_report
-    from bayesinn.workflow.tolerances import Tolerances
 
 _NAMES = {
     "AmortizedPosterior": "bayesinn.posterior.amortized",
     "Bank": "bayesinn.simulation.bank",
-    "Check": "bayesinn.workflow.check",
+    "Check": "bayesinn.diagnosis.check",
     "Checkpoint": "bayesinn.training.settings",
     "Ensemble": "bayesinn.posterior.ensemble",
     "Estimator": "bayesinn.estimators.estimator",
@@ -68,23 +68,23 @@ _NAMES = {
     "SampledPosterior": "bayesinn.posterior.sampled",
     "Simulator": "bayesinn.simulation.simulator",
     "Stream": "bayesinn.estimators.streaming",
-    "Tolerances": "bayesinn.workflow.tolerances",
+    "Tolerances": "bayesinn.diagnosis.tolerances",
     "Trainable": "bayesinn.training.trainable",
-    "advise": "bayesinn.workflow.advise",
+    "advise": "bayesinn.guidance.advise",
     "available": "bayesinn.simulation.registry",
     "command_simulator": "bayesinn.simulation.command",
     "compare": "bayesinn.diagnostics",
-    "diagnose": "bayesinn.workflow.diagnosing",
+    "diagnose": "bayesinn.diagnosis.diagnosing",
     "get": "bayesinn.simulation.registry",
     "load": "bayesinn.estimators.loading",
-    "misspecification": "bayesinn.workflow.diagnosing",
+    "misspecification": "bayesinn.diagnosis.diagnosing",
     "open_bank": "bayesinn.simulation.bank",
     "register": "bayesinn.simulation.registry",
-    "register_check": "bayesinn.workflow.checks",
+    "register_check": "bayesinn.diagnosis.checks",
     "simulate": "bayesinn.simulation.bank.simulate",
     "simulator": "bayesinn.simulation.simulator",
-    "simulator_report": "bayesinn.workflow.simulator_report",
-    "truncated_rounds": "bayesinn.workflow.rounds",
+    "simulator_report": "bayesinn.guidance.simulator_report",
+    "truncated_rounds": "bayesinn.guidance.rounds",
 }
 
 __all__ = [
@@ -110,6 +110,7 @@ __all__ = [
     "command_simulator",
     "compare",
     "diagnose",
+    "diagnosis",
     "diagnostics",
     "flows",
     "get",
@@ -127,7 +128,6 @@ __all__ = [
     "summaries",
     "testing",
     "truncated_rounds",
-    "workflow",
 ]
 
 

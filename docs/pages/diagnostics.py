@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict
 
-from bayesinn.workflow import Check, Tolerances, registered_checks
-from bayesinn.workflow.check import GROUPS
-from bayesinn.workflow.tolerances import FAMILY_ERROR
+from bayesinn.diagnosis import Check, Tolerances, registered_checks
+from bayesinn.diagnosis.check import GROUPS
+from bayesinn.diagnosis.tolerances import FAMILY_ERROR
 from docs.numbers.tables import table
 from docs.pages.links import ROOT
 

@@ -18,7 +18,7 @@ PACKAGES = (
     "bayesinn.plots",
     "bayesinn.reference",
     "bayesinn.inverse",
-    "bayesinn.workflow",
+    "bayesinn.diagnosis",
     "bayesinn.testing",
     "bayesinn.core.errors",
 )

@@ -28,13 +28,13 @@ import pandas as pd
 import tensorflow as tf
 
 import bayesinn as bi
+from bayesinn.cli.run_training import steps_in
 from bayesinn.core import seeds
 from bayesinn.flows import coupling
 from bayesinn.simulators.covid19 import VARIANTS
 from bayesinn.simulators.covid19_options import Covid19Options
 from bayesinn.summaries import MLP
 from bayesinn.training.step import TrainingModel
-from bayesinn.workflow.run_training import steps_in
 
 HERE = Path(__file__).resolve().parent
 FOLDERS = {

@@ -28,12 +28,12 @@ from scipy import stats
 
 import bayesinn as bi
 from bayesinn import diagnostics, plots
+from bayesinn.diagnosis import Diagnosis, Evidence, diagnose_arrays
+from bayesinn.diagnosis.checks import observation
+from bayesinn.diagnosis.evidence import Observation, TypicalityResult
 from bayesinn.diagnostics.tested import Tested
 from bayesinn.posterior.typicality import Reference
 from bayesinn.testing.conjugate import FAULTS, Conjugate
-from bayesinn.workflow import Diagnosis, Evidence, diagnose_arrays
-from bayesinn.workflow.checks import observation
-from bayesinn.workflow.evidence import Observation, TypicalityResult
 
 # Half as many first trials of L-C2ST, which are most of the time. Where they leave it open, more
 # follow, as always.

@@ -18,9 +18,9 @@ import pandas as pd
 
 import bayesinn as bi
 from bayesinn import plots
-from bayesinn.workflow.answers import posterior_table
-from bayesinn.workflow.run import Run
-from bayesinn.workflow.run_training import train_into
+from bayesinn.cli.run import Run
+from bayesinn.cli.run_training import train_into
+from bayesinn.diagnosis.answers import posterior_table
 
 SEED = 1
 STEPS = 5_000

@@ -186,7 +186,7 @@ def test_infer_from_a_file(
 
 
 def test_all_files_give_the_same_answer(trained: Path, tmp_path) -> None:
-    from bayesinn.workflow.data_files import read_data
+    from bayesinn.cli.data_files import read_data
 
     answers = []
     for write in (write_csv, write_json, write_npz):

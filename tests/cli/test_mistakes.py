@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import bayesinn as bi
-from bayesinn.workflow import run_training
+from bayesinn.cli import run_training
 
 HEAD = "import bayesinn as bi\nimport tensorflow_probability as tfp\ntfd = tfp.distributions\n"
 SIMULATOR = """
@@ -228,7 +228,7 @@ def test_ctrl_c_ends_any_command(bayesinn, monkeypatch) -> None:
     def interrupted():
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("bayesinn.cli.descriptions", interrupted)
+    monkeypatch.setattr("bayesinn.cli.commands.descriptions", interrupted)
     answer = bayesinn("list")
     assert answer.status == 130
     assert answer.err.strip() == "interrupted"

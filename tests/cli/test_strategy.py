@@ -13,10 +13,10 @@ import pytest
 import tensorflow as tf
 
 import bayesinn as bi
+from bayesinn.cli import run_training
 from bayesinn.core.errors import InputError
 from bayesinn.simulators.linear import linear
 from bayesinn.training.devices import Devices
-from bayesinn.workflow import run_training
 from tests.conftest import ROOT
 from tests.helpers.fitting import weights
 from tests.training.test_devices import free_ports

@@ -12,10 +12,10 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 import bayesinn as bi
+from bayesinn.cli.data_files import read_data
 from bayesinn.core.errors import BayesinnError
 from bayesinn.reference import importance
 from bayesinn.simulators.linear import linear
-from bayesinn.workflow.data_files import read_data
 from tests.helpers.models import series, small_flow, survey
 
 tfd = tfp.distributions

@@ -11,9 +11,9 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 import bayesinn as bi
+from bayesinn.cli.data_files import read_data
 from bayesinn.simulation.digits import observable_type, warn_of_lost_digits
 from bayesinn.spaces.data import Scaling
-from bayesinn.workflow.data_files import read_data
 from tests.helpers.models import small_flow
 
 tfd = tfp.distributions

@@ -8,11 +8,11 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 import bayesinn as bi
+from bayesinn.cli.run_training import steps_in, train_into
 from bayesinn.core.errors import InputError
 from bayesinn.core.progress import Progress
 from bayesinn.posterior.draws import simulated
 from bayesinn.training.progress import StepClock
-from bayesinn.workflow.run_training import steps_in, train_into
 
 tfd = tfp.distributions
 

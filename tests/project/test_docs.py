@@ -11,7 +11,7 @@ import pytest
 import bayesinn as bi
 from docs.pages import diagnostics, reference, tutorials
 from docs.pages.links import ROOT, relinked
-from tests.workflow.test_browser import LAPTOP, PHONE, browser  # noqa: F401
+from tests.diagnosis.test_browser import LAPTOP, PHONE, browser  # noqa: F401
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +112,7 @@ def test_links_lead_to_pages_figures_and_files() -> None:
 
 def test_diagnostics_are_those_that_are_registered() -> None:
     (page,) = diagnostics.pages(print).values()
-    for check in bi.workflow.registered_checks():
+    for check in bi.diagnosis.registered_checks():
         assert f"### {check.name}\n" in page
         assert check.question in page
         assert check.remedy in page

@@ -13,9 +13,9 @@ from scipy import stats
 import bayesinn as bi
 from bayesinn.core.errors import InputError, SimulatorError
 from bayesinn.estimators import training_data
+from bayesinn.guidance.simulator_report import pilot
 from bayesinn.simulation.identity import entries
 from bayesinn.simulation.proposals import draw_proposed
-from bayesinn.workflow.simulator_report import pilot
 from tests.helpers.models import small_flow
 from tests.simulation.test_bank import contents, write
 

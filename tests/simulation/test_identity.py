@@ -696,7 +696,7 @@ def test_a_posterior_keeps_what_its_simulator_did_when_it_was_trained(tmp_path) 
 
 
 def test_rounds_go_on_with_the_same_simulator_only(tmp_path) -> None:
-    from bayesinn.workflow.rounds import truncated_rounds
+    from bayesinn.guidance.rounds import truncated_rounds
 
     def go_on(simulator: bi.Simulator, **more: Any) -> Any:
         options = {

@@ -11,10 +11,10 @@ import pytest
 from scipy.stats import norm
 
 import bayesinn as bi
+from bayesinn.cli.networks import named_flow
 from bayesinn.core.errors import InputError
 from bayesinn.flows import Consistency, Diffusion, FlowMatching, MixtureDensity, ResidualMLP
 from bayesinn.simulators.linear import linear, posterior_moments
-from bayesinn.workflow.networks import named_flow
 from tests.helpers.fitting import fit
 
 MAKERS = {

@@ -1,0 +1,338 @@
+"""Observations from files: CSV, JSON or NPZ."""
+
+import difflib
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bayesinn.cli.csv_table import Table, read_table
+from bayesinn.core.errors import InputError
+from bayesinn.core.labels import Coordinate
+from bayesinn.core.number_text import read_number
+from bayesinn.core.validation import check_path, distinct
+from bayesinn.simulation.checks import MISSING_VALUES, may_miss
+from bayesinn.simulation.simulator import Simulator
+from bayesinn.spaces.observations import axes
+
+#: Columns that tell observations apart, if the simulator has none of these names.
+_IDS = ("id", "observation")
+
+
+class FileData(dict[str, Any]):
+    """Arrays by name, with ``names`` of observations where a column tells them apart, else None."""
+
+    names: tuple[str, ...] | None = None
+
+
+def read_data(
+    path: str | Path,
+    simulator: Simulator | None = None,
+    *,
+    context: Mapping[str, Any] | None = None,
+    by: str | None = None,
+    note: Callable[[str], None] = print,
+) -> FileData:
+    """Read an observation, or several, as a dict of name to array.
+
+    ``.csv``: a column for each name, a row for each step; channels in columns ``x[0]``, ``x[1]``. A
+    number is repeated in each row, or stands in the first. A column ``id`` or ``observation``, or
+    that named by ``by``, tells several observations apart. The order of columns is free; those that
+    the simulator doesn't know are ignored, with a note. ``.json``: an object of name to number or
+    (nested) list. ``.npz``: arrays under their names.
+
+    ``context`` has the values of context variables that are not in the file.
+    """
+    path = check_path("Data file", path, "data.csv")
+    if not path.is_file():
+        raise InputError(
+            "Data file", expected="a file", got=f"no file {str(path)!r}", do="check the path"
+        )
+    kind = path.suffix.lower()
+    data = FileData()
+    subject = f"Data file {str(path)!r}"
+    if kind not in (".csv", ".json", ".npz"):
+        raise InputError(
+            subject, expected=".csv, .json or .npz", got=repr(path.suffix), do="convert the file"
+        )
+    if by is not None and kind != ".csv":
+        expected = ".csv, whose rows a column tells apart"
+        do = "leave it out: a first axis counts the observations"
+        raise InputError(
+            f"Column {by!r} that tells observations apart", expected=expected, got=repr(kind), do=do
+        )
+    for name in context or {}:
+        if simulator is not None and name not in simulator.context_names:
+            expected = f"a name among {list(simulator.context_names)}"
+            raise InputError(
+                f"Context {name!r}", expected=expected, got=repr(name), do="check the spelling"
+            )
+    try:
+        if kind == ".csv":
+            table = read_table(path)
+            data = (
+                _plain(table)
+                if simulator is None
+                else _tidy(table, simulator, context or {}, by, note)
+            )
+        elif kind == ".json":
+            text = path.read_text(encoding="utf-8")
+            data = FileData(json.loads(text, object_pairs_hook=distinct).items())
+        else:
+            data = FileData(_read_npz(path))
+    except InputError:
+        raise
+    # Whatever damaged files make JSON, zip and NumPy raise, of which there are many kinds.
+    except Exception as error:
+        expected = f"well-formed {kind[1:].upper()} with a name for each array"
+        got = f"{type(error).__name__}: {error}"
+        raise InputError(subject, expected=expected, got=got, do="correct the file") from error
+    for name, value in (context or {}).items():
+        if name in data:
+            expected = "each context variable once"
+            do = "leave out one of them"
+            raise InputError(
+                f"Context {name!r}",
+                expected=expected,
+                got=f"a value, and one in {path.name}",
+                do=do,
+            )
+        data[name] = value if simulator is None else _for_all(data, simulator, value)
+    return data
+
+
+def _read_npz(path: Path) -> dict[str, Any]:
+    file = np.load(path, allow_pickle=False)
+    if isinstance(file, np.ndarray):
+        raise ValueError(
+            "a single array without a name, as np.save writes it; np.savez(path, NAME=array) "
+            "names it"
+        )
+    with file:
+        arrays = dict(file)
+    for name, value in arrays.items():
+        if not isinstance(value, np.ndarray):
+            raise ValueError(f"entry {name!r} is no array")
+    return arrays
+
+
+def parse_context(pairs: Iterable[str]) -> dict[str, Any]:
+    """Return context from texts such as ``"dose=100"`` or ``"doses=10,20"``.
+
+    >>> parse_context(["dose=100"])
+    {'dose': 100.0}
+    """
+    context: dict[str, Any] = {}
+    for pair in pairs:
+        name, _, text = pair.partition("=")
+        name = name.strip()
+        if name in context:
+            expected = "each variable once"
+            do = "give it once; a vector as NAME=NUMBER,NUMBER"
+            raise InputError(
+                f"Context {name!r}", expected=expected, got=f"another, {pair!r}", do=do
+            )
+        try:
+            values = [read_number(part) for part in text.split(",")]
+        except ValueError as error:
+            do = "write for example dose=100, or doses=10,20 for a vector"
+            raise InputError(
+                f"Context {pair!r}", expected="NAME=NUMBER", got=repr(pair), do=do
+            ) from error
+        context[name] = values[0] if len(values) == 1 else np.array(values)
+    return context
+
+
+def _plain(table: Table) -> FileData:
+    """Return columns without the empty cells at their end; one with a single value is a number."""
+    columns = {name: _trimmed(table.numbers(name)) for name in table.names}
+    return FileData(
+        {name: value[0] if len(value) == 1 else value for name, value in columns.items()}
+    )
+
+
+def _tidy(
+    table: Table,
+    simulator: Simulator,
+    context: Mapping[str, Any],
+    by: str | None,
+    note: Callable[[str], None],
+) -> FileData:
+    shapes = {**simulator.observable_shapes, **simulator.shapes["context"]}
+    columns = {name: _columns_of(table, name, shape) for name, shape in shapes.items()}
+    used = {column for found in columns.values() for column in found}
+    ids = (
+        [by]
+        if by is not None
+        else [name for name in _IDS if name in table.names and name not in used][:1]
+    )
+    extra = [name for name in table.names if name not in used and name not in ids]
+    for name in [*ids, *(name for name in shapes if not columns[name])]:
+        if name in table.names or name in context or name in simulator.lengths.values():
+            continue
+        close = difflib.get_close_matches(name, extra, n=1)
+        do = f"rename column {close[0]!r}" if close else f"add it, or --context {name}=VALUE"
+        if name in simulator.observable_shapes and not close:
+            do = "give each column the name that the simulator uses"
+        raise table.fault(
+            1, None, expected=f"a column {name!r}", got=f"columns {table.names}", do=do
+        )
+    groups = _groups(table, ids)
+    for coordinate in {
+        known.name: known for known in simulator.labels.coordinates.values()
+    }.values():
+        if coordinate.name in extra:
+            _check_steps(table, coordinate, groups)
+            extra.remove(coordinate.name)
+    if extra:
+        note(
+            f"note: columns {extra} of {str(table.path)!r} are not of simulator "
+            f"{simulator.name!r}, and are ignored"
+        )
+    data = FileData()
+    data.names = tuple(groups) if len(groups) > 1 else None
+    for name, found in columns.items():
+        if found:
+            # Side by side, (rows[, channels]).
+            values = np.stack([table.numbers(column) for column in found], axis=1)
+            parts = [
+                _one(table, simulator, name, found, shapes[name], values, rows)
+                for rows in groups.values()
+            ]
+            data[name] = parts[0] if len(groups) == 1 else _joined(parts)
+    return data
+
+
+def _columns_of(table: Table, name: str, shape: tuple[int, ...]) -> list[str]:
+    """Return the columns of a variable: one of its name, or one for each channel."""
+    if name in table.names and len(shape) < 2:
+        return [name]
+    indexed = [
+        column for column in table.names if re.fullmatch(re.escape(name) + r"\[\d+\]", column)
+    ]
+    channels = [f"{name}[{number}]" for number in range(shape[-1])] if shape else []
+    if name in table.names or (indexed and set(indexed) != set(channels)):
+        expected = f"columns {channels[0]} to {channels[-1]}" if shape else f"one column {name!r}"
+        do = "write one column for each channel, or one column and a row for each step"
+        absent = ", ".join(column for column in channels if column not in indexed)
+        got = f"{len(indexed)} such columns" + f" without {absent[:100]}" * bool(absent)
+        raise table.fault(1, [name, *indexed][-1], expected=expected, got=got, do=do)
+    return channels if indexed else []
+
+
+def _groups(table: Table, ids: list[str]) -> dict[str, list[int]]:
+    """Return the rows of each observation, by its name."""
+    if not ids:
+        return {"": list(range(len(table.rows)))}
+    groups: dict[str, list[int]] = {}
+    place = table.names.index(ids[0])
+    for number, row in enumerate(table.rows):
+        if not any(field.strip() for field in row):
+            continue  # as spreadsheets write at the end
+        if not row[place].strip():
+            do = "write the observation that the row belongs to"
+            raise table.fault(
+                table.lines[number],
+                ids[0],
+                expected="a name or number",
+                got="an empty field",
+                do=do,
+            )
+        groups.setdefault(row[place].strip(), []).append(number)
+    return groups
+
+
+def _check_steps(table: Table, coordinate: Coordinate, groups: Mapping[str, list[int]]) -> None:
+    """Refuse data of other times, dates or wavelengths than the simulator's."""
+    place = table.names.index(coordinate.name)
+    for rows in groups.values():
+        for step, row in enumerate(rows[: len(coordinate.values)]):
+            text = table.rows[row][place].strip()
+            value = coordinate.values[step]
+            try:
+                same = (
+                    np.datetime64(text) == value
+                    if coordinate.dates
+                    else np.isclose(float(text), value)
+                )
+            except ValueError:
+                same = False
+            if text and not same:
+                expected = f"{coordinate.step(step)}, as declared"
+                do = "declare the coordinates of the data"
+                raise table.fault(
+                    table.lines[row], coordinate.name, expected=expected, got=repr(text), do=do
+                )
+
+
+def _one(
+    table: Table,
+    simulator: Simulator,
+    name: str,
+    found: list[str],
+    shape: tuple[int, ...],
+    values: np.ndarray,
+    rows: list[int],
+) -> Any:
+    """Return a variable of one observation, from its rows."""
+    values = values[rows]
+    lines = [table.lines[row] for row in rows]
+    # Columns are channels of each row, or elements of a vector that is there once, or repeated.
+    once = not shape or (found != [name] and len(shape) == 1)
+    varies = name in simulator.lengths
+    if once:
+        known = ~np.isnan(values).all(axis=1)
+        first = int(np.argmax(known))
+        differs = known & np.any((values != values[first]) & ~np.isnan(values[first]), axis=1)
+        if differs.any():
+            other = int(np.argmax(differs))
+            got = f"{values[other].tolist()} after {values[first].tolist()}"
+            do = "repeat it, or give an id column"
+            expected = "one value for the whole observation"
+            raise table.fault(lines[other], found[0], expected=expected, got=got, do=do)
+        values = values[first][:, None]
+        lines = [lines[first]] * len(found)
+    elif len(values) > shape[0]:
+        # Other columns may be longer.
+        values = values[: max(len(_trimmed(values)), shape[0])]
+    values = _trimmed(values) if varies else values
+    steps = shape[0] if shape else 1
+    if len(values) > steps or (len(values) < steps and not varies):
+        expected = f"{steps} rows" + ", or fewer" * varies
+        do = "write a row for each step; several observations need a column 'id'"
+        raise table.fault(
+            lines[len(values) - 1], found[0], expected=expected, got=f"{len(values)}", do=do
+        )
+    lost = np.isnan(values).any(axis=1)
+    if lost.any() and not may_miss(simulator, name):
+        place = int(np.argmax(lost))
+        column = found[place if once else 0]
+        field = table.rows[table.lines.index(lines[place])][table.names.index(column)].strip()
+        got = repr(field) if field else "an empty field"
+        raise table.fault(lines[place], column, expected="a number", got=got, do=MISSING_VALUES)
+    if not shape:
+        return values[0, 0]
+    return values if len(shape) > 1 else values[:, 0]
+
+
+def _trimmed(values: np.ndarray) -> np.ndarray:
+    """Return rows without the empty ones at the end."""
+    known = np.flatnonzero(~np.isnan(values.reshape(len(values), -1)).all(axis=1))
+    return values[: known[-1] + 1] if len(known) else values[:1]
+
+
+def _joined(parts: list[Any]) -> Any:
+    """Stack the observations; those of several lengths are a list, which is padded later."""
+    same = len({np.shape(part) for part in parts}) == 1
+    return np.stack(parts) if same else [part.tolist() for part in parts]
+
+
+def _for_all(data: Mapping[str, Any], simulator: Simulator, value: Any) -> Any:
+    """Return the value of a context variable for each of several observations in the data."""
+    name, shape = next(iter(simulator.observable_shapes.items()))
+    first = data.get(name)
+    several = axes(first) > len(shape)
+    return np.stack([value] * len(first)) if first is not None and several else value

@@ -1,0 +1,291 @@
+"""A run folder: everything about one posterior, from training to report.
+
+posterior/      saved posterior, for bayesinn.load
+checkpoint/     state of training, to resume from
+history.csv     loss by step
+posterior.nc    inference data of the observation, for ArviZ
+posterior.csv   table of the posterior, beside the exact one where asked for
+figures/        PNG
+verdict.csv     each check of the diagnosis
+errors.csv      each error that it found, with interval and tolerance
+diagnosis.csv   each parameter in these checks
+report.html     verdict, tables and figures in one file
+run.json        what tables and reports runs wrote here; no other file is replaced
+"""
+
+import contextlib
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import arviz as az
+import numpy as np
+import pandas as pd
+import xarray
+
+from bayesinn import plots
+from bayesinn.cli.run_files import ANSWER, DIAGNOSIS, REPORT, RunFiles
+from bayesinn.core.errors import InputError
+from bayesinn.core.storage import held
+from bayesinn.core.validation import check_path
+from bayesinn.diagnosis.answers import (
+    arrays_of,
+    opened,
+    posterior_table,
+    posterior_tables,
+    same_data,
+)
+from bayesinn.diagnosis.diagnosing import diagnose
+from bayesinn.diagnosis.diagnosis import Diagnosis
+from bayesinn.diagnosis.observed import posterior_figures, predictive_figures
+from bayesinn.diagnosis.verdict import Again
+from bayesinn.estimators.loading import load
+from bayesinn.plots.save import check_own
+from bayesinn.posterior.amortized import AmortizedPosterior
+from bayesinn.posterior.draws import simulated
+from bayesinn.reference import exact_draws
+from bayesinn.simulation.simulator import Simulator
+from bayesinn.spaces.observations import Observations, check_observations
+
+
+@dataclass(frozen=True)
+class Run:
+    """A folder with the results of one posterior. One process writes there at a time."""
+
+    folder: Path
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "folder", check_path("Run folder", self.folder, "runs/model"))
+
+    @property
+    def files(self) -> RunFiles:
+        """Tables and reports in the folder."""
+        return RunFiles(self.folder)
+
+    def posterior(
+        self, simulator: Simulator | None = None, trust_source: bool = False
+    ) -> AmortizedPosterior:
+        """Load the saved posterior; see :func:`bayesinn.load`."""
+        return load(self.folder / "posterior", simulator, trust_source)
+
+    def check_data(
+        self,
+        simulator: Simulator,
+        data: Mapping[str, Any] | None,
+        answers: bool = False,
+        posterior: str | None = None,
+        many: bool = False,
+    ) -> Observations | None:
+        """Return one observation, or several if ``many``, checked before anything long begins.
+
+        None stands for the simulator's own. The folder may not have an answer to other data, where
+        ``answers`` go there; nor one of another posterior than that with the fingerprint given,
+        which that of the folder itself has none of.
+        """
+        data = simulator.observed if data is None else data
+        if data is None:
+            return None
+        observations = check_observations(simulator, data)
+        if observations.batched and not many:
+            do = "give one; 'bayesinn infer' answers them all, once the posterior is trained"
+            raise InputError(
+                "Data for a run", expected="one observation", got=f"{observations.count}", do=do
+            )
+        file = self.folder / "posterior.nc"
+        if answers and file.exists():
+            own = (self.folder / "posterior" / "manifest.json").is_file()
+            with contextlib.suppress(OSError, ValueError, KeyError), opened(file) as tree:
+                known = {**arrays_of(tree, "observed_data"), **arrays_of(tree, "constant_data")}
+                same = known.keys() <= observations.arrays.keys() and same_data(
+                    known, observations.arrays
+                )
+                if same and (own or tree.attrs["posterior"] == posterior):
+                    return observations
+            expected = "a folder without an answer, or with one of this posterior to the same data"
+            got = "posterior.nc with another"
+            do = "choose another folder: --output FOLDER"
+            raise InputError(f"Folder {str(self.folder)!r}", expected=expected, got=got, do=do)
+        return observations
+
+    def infer(
+        self,
+        posterior: AmortizedPosterior,
+        data: Mapping[str, Any] | None,
+        *,
+        draws: int,
+        seed: int,
+        exact: bool = False,
+        predictive: bool = True,
+    ) -> tuple[xarray.DataTree, pd.DataFrame]:
+        """Infer from an observation, save and return inference data and table.
+
+        If None, the observation is the simulator's own.
+
+        ``exact`` asks for draws from the exact posterior beside, which may take minutes;
+        ``predictive`` for data simulated from each draw. Several observations get neither, and no
+        figures.
+        """
+        simulator = posterior.simulator
+        fingerprint = posterior.fingerprint
+        with held(self.folder, "Run folder"):
+            self.files.check(*ANSWER)
+            observation = self.check_data(
+                simulator, data, answers=True, posterior=fingerprint, many=True
+            )
+            if observation is None:
+                subject = f"Observation for simulator {simulator.name!r}"
+                got = "none, and the simulator ships none"
+                raise InputError(
+                    subject, expected="data to infer from", got=got, do="give a file: --data FILE"
+                )
+            if observation.batched:
+                return self._infer_many(
+                    posterior, observation, getattr(data, "names", None), draws, seed, exact
+                )
+            data = {name: value[0] for name, value in observation.arrays.items()}
+            tree = posterior.infer(
+                data, draws=draws, seed=seed, predictive=predictive, progress=True
+            )
+            tree.attrs["posterior"] = fingerprint
+            reference = exact_draws(simulator, data, seed=seed) if exact else None
+            labels = simulator.labels
+            values, prior, predicted = (
+                arrays_of(tree, name) for name in ("posterior", "prior", "posterior_predictive")
+            )
+            table = posterior_table(values, labels, reference)
+            if reference is not None:
+                exact_values = {name: value[None] for name, value in reference.items()}
+                tree["exact_posterior"] = az.from_dict({"exact_posterior": exact_values})[
+                    "exact_posterior"
+                ]
+            self._save_answer(tree, table.rename_axis("parameter"))
+            for name, figure in posterior_figures(values, prior, labels, reference).items():
+                self._save(figure, name)
+            self._save_predictive(simulator, predicted, arrays_of(tree, "observed_data"))
+        return tree, table
+
+    def _infer_many(
+        self,
+        posterior: AmortizedPosterior,
+        observations: Observations,
+        names: tuple[str, ...] | None,
+        draws: int,
+        seed: int,
+        exact: bool,
+    ) -> tuple[xarray.DataTree, pd.DataFrame]:
+        if exact:
+            subject = "Option --exact"
+            got = f"{observations.count} observations"
+            raise InputError(
+                subject, expected="one observation", got=got, do="leave it out, or give one of them"
+            )
+        # Data simulated from each draw of each observation may not fit into memory.
+        tree = posterior.infer(observations.arrays, draws=draws, seed=seed, predictive=False)
+        tree.attrs["posterior"] = posterior.fingerprint
+        rows = names or range(observations.count)
+        for group in tree.children.values():
+            if "observation" in group.dims:
+                group.coords["observation"] = list(rows)
+        table = posterior_tables(arrays_of(tree, "posterior"), posterior.simulator.labels, rows)
+        p_values = np.asarray(tree["sample_stats"]["out_of_distribution_p"])
+        table["out_of_distribution_p"] = np.repeat(p_values, len(table) // observations.count)
+        self._save_answer(tree, table)
+        return tree, table
+
+    def _save_answer(self, tree: xarray.DataTree, table: pd.DataFrame) -> None:
+        with self.files.write("posterior.csv") as file:
+            table.to_csv(file)
+        with self.files.write("posterior.nc") as file:
+            tree.to_netcdf(file, engine="h5netcdf")
+
+    def _save_predictive(
+        self, simulator: Simulator, predicted: dict[str, Any], observed: dict[str, Any]
+    ) -> None:
+        replicated = simulated(predicted, observed, simulator.on_nonfinite) if predicted else None
+        if predicted and replicated is None:
+            # Far out of distribution simulations may overflow; the posterior is returned all the
+            # same.
+            warnings.warn(
+                "no predictive figures: data simulated from the posterior are not finite",
+                stacklevel=2,
+            )
+        for name in observed:
+            figure = self._figure(f"predictive_{name}")
+            figure.unlink(missing_ok=True)
+        for name, canvas in predictive_figures(replicated, observed, simulator.labels).items():
+            self._save(canvas, name)
+
+    def diagnose(
+        self,
+        posterior: AmortizedPosterior,
+        data: Mapping[str, Any] | None = None,
+        *,
+        simulations: int | None = None,
+        draws: int = 200,
+        seed: int,
+        again: Again | None = None,
+    ) -> Diagnosis:
+        """Check on fresh simulations and around an observation, and save the outcome.
+
+        If None, the observation is the simulator's own.
+
+        ``again`` is a command that diagnoses anew; see :class:`Diagnosis`.
+        """
+        with held(self.folder, "Run folder"):
+            self.files.check(*DIAGNOSIS)
+            diagnosis = diagnose(
+                posterior, simulations=simulations, draws=draws, seed=seed, observed=data
+            )
+            diagnosis = diagnosis if again is None else replace(diagnosis, again=again)
+            parameters = diagnosis.to_dataframe().rename_axis("parameter")
+            tables = {
+                "verdict": diagnosis.verdict,
+                "errors": diagnosis.errors,
+                "diagnosis": parameters,
+            }
+            for name, table in tables.items():
+                with self.files.write(f"{name}.csv") as file:
+                    table.to_csv(file)
+            diagnosis.plot(self.folder / "figures")
+        return diagnosis
+
+    def report(
+        self,
+        posterior: AmortizedPosterior,
+        diagnosis: Diagnosis,
+        data: Mapping[str, Any] | None = None,
+    ) -> Path:
+        """Write ``report.html`` from the diagnosis, beside the exact posterior if available.
+
+        It is that of these data, if it is in the folder.
+        """
+        with held(self.folder, "Run folder"):
+            self.files.check(*REPORT)
+            reference = self._exact(posterior, data)
+            with self.files.write("report.html") as file:
+                diagnosis.to_html(file, reference=reference)
+        return self.folder / "report.html"
+
+    def _exact(
+        self, posterior: AmortizedPosterior, data: Mapping[str, Any] | None
+    ) -> dict[str, np.ndarray] | None:
+        """Return draws from the exact posterior of these data, if the folder has them."""
+        given = posterior.simulator.observed if data is None else data
+        if given is None or not (self.folder / "posterior.nc").is_file():
+            return None
+        with opened(self.folder / "posterior.nc") as tree:
+            seen = {**arrays_of(tree, "observed_data"), **arrays_of(tree, "constant_data")}
+            exact = arrays_of(tree, "exact_posterior")
+        same = exact and same_data(seen, check_observations(posterior.simulator, given).arrays)
+        return exact if same else None
+
+    def _save(self, figure: plots.Canvas, name: str) -> None:
+        plots.save(figure, self._figure(name))
+
+    def _figure(self, name: str) -> Path:
+        """Return the place of a figure; one that is there and somebody else's is refused."""
+        path = self.folder / "figures" / f"{name}.png"
+        check_own(path)
+        return path

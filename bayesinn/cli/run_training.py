@@ -1,0 +1,194 @@
+"""Training into a run folder: new, resumed, or longer."""
+
+import contextlib
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+
+from bayesinn import plots
+from bayesinn.cli.run_files import ANSWER, DIAGNOSIS, REPORT, TRAINING, RunFiles
+from bayesinn.core.errors import InputError, TrainingError
+from bayesinn.core.storage import held
+from bayesinn.estimators.loading import load
+from bayesinn.estimators.streaming import Stream
+from bayesinn.flows import Flow
+from bayesinn.plots.save import check_own
+from bayesinn.posterior.amortized import AmortizedPosterior
+from bayesinn.simulation.bank import Bank
+from bayesinn.simulation.simulator import Simulator
+from bayesinn.summaries import Summary
+from bayesinn.training.checkpoint import remove_checkpoint, saved_identity
+from bayesinn.training.devices import Devices
+from bayesinn.training.progress import StepClock
+from bayesinn.training.settings import STEPS_WORTH_COMPILING, Checkpoint, Optimization
+
+Networks = tuple[Summary | Mapping[str, Summary] | None, Flow | None]
+
+_TRIAL_STEPS = 100
+# Factor of the learning rate of a posterior that is trained longer.
+_SLOWER = 0.2
+
+
+def train_into(
+    folder: Path,
+    simulator: Simulator,
+    *,
+    seed: int,
+    resume: bool = False,
+    steps: int | None = None,
+    minutes: float | None = None,
+    batch_size: int | None = None,
+    passes: int | None = None,
+    networks: Networks = (None, None),
+    longer: bool = False,
+    data: Bank | Stream | None = None,
+    strategy: tf.distribute.Strategy | None = None,
+    accumulate: int = 1,
+) -> AmortizedPosterior:
+    """Train for ``steps`` or about ``minutes``, and save all; defaults are the simulator's own.
+
+    A posterior that the folder has already is trained on, with fresh simulations, if ``longer``
+    allows that. Of a bank, simulations are not fresh. Of several processes, the first one writes,
+    to a folder that all of them read.
+    """
+    devices = Devices(strategy)
+    if minutes is not None and devices.processes > 1:
+        expected = "the same number of steps in all processes"
+        do = "give --steps in place of --minutes"
+        raise InputError(
+            "Length of training", expected=expected, got="minutes, by the clock of each", do=do
+        )
+    if data is not None and (minutes is not None or passes is not None):
+        expected = "the number of steps of a run from a bank"
+        do = "give --steps in place of --minutes and --passes"
+        raise InputError("Length of training", expected=expected, got="minutes or passes", do=do)
+    if minutes is not None and (steps is not None or resume):
+        expected = "either minutes, for a new run, or steps"
+        do = "resume with the number of steps that was printed"
+        got = "minutes together with steps, or with a run to resume"
+        raise InputError("Length of training", expected=expected, got=got, do=do)
+    files = RunFiles(folder)
+    with held(folder if devices.chief else None, "Run folder"):
+        files.check(*TRAINING, *DIAGNOSIS, *ANSWER, *REPORT)
+        check_own(folder / "figures" / "loss.png")
+        with devices.chief_first():
+            start = _start(
+                folder, simulator, resume, longer and (steps or minutes) is not None, steps
+            )
+        if start is not None and resume:
+            state = saved_identity(folder / "checkpoint") or {}
+            if state.get("start_from", start.fingerprint) != start.fingerprint or (
+                not state and steps is None
+            ):
+                # The run has ended: its result is there.
+                return start
+            steps = steps or state["steps"]
+        options = Optimization(passes=passes, strategy=strategy, accumulate=accumulate)
+        summary, flow = networks
+        if start is not None:
+            summary = summary or start.summaries
+            flow = flow or start.flow
+        if minutes is not None:
+            steps = steps_in(minutes, simulator, batch_size, options, (summary, flow))
+            print(f"{minutes:g} minutes are about {steps:,} steps")
+        if start is not None:
+            print(f"training the posterior in {folder} longer: {steps:,} steps from its weights on")
+            options = replace(options, learning_rate=_SLOWER * simulator.recommended.learning_rate)
+        posterior = AmortizedPosterior(simulator, summary, flow).fit(
+            data,
+            steps=steps,
+            batch_size=batch_size,
+            seed=seed,
+            start_from=start,
+            optimization=options,
+            checkpoint=Checkpoint(folder / "checkpoint", resume),
+        )
+        with devices.chief_first():
+            if devices.chief:
+                posterior.save(folder / "posterior")
+                with files.write("history.csv") as file:
+                    posterior.history.to_csv(file, index=False)
+                figure = plots.loss(posterior.history, nats=posterior.nats)
+                plots.save(figure, folder / "figures" / "loss.png")
+    return posterior
+
+
+def steps_in(
+    minutes: float,
+    simulator: Simulator,
+    batch_size: int | None = None,
+    options: Optimization = Optimization(),
+    networks: Networks = (None, None),
+) -> int:
+    """Estimate by a short trial the number of steps in this time, all preparation included.
+
+    The time is that on this machine.
+    """
+
+    def steps(options: Optimization) -> int:
+        clock = StepClock()
+        trial = AmortizedPosterior(simulator, *networks)
+        options = replace(options, callbacks=[clock])
+        trial.fit(
+            steps=_TRIAL_STEPS,
+            epochs=2,
+            batch_size=batch_size,
+            optimization=options,
+            progress=False,
+        )
+        return max(1, round(60.0 * minutes / clock.seconds_per_step))
+
+    found = steps(options)
+    if found >= STEPS_WORTH_COMPILING and options.xla == "auto":
+        # Such a run is compiled, where XLA can.
+        with contextlib.suppress(TrainingError):
+            return steps(replace(options, xla=True))
+    return found
+
+
+def _start(
+    folder: Path, simulator: Simulator, resume: bool, longer: bool, steps: int | None
+) -> AmortizedPosterior | None:
+    """Return the posterior to train on; None if the folder has none, or its run is resumed."""
+    if not (folder / "posterior" / "manifest.json").is_file():
+        return None
+    state = saved_identity(folder / "checkpoint")
+    if resume and state is not None and state.get("start_from", "") is None:
+        if steps not in (None, state["steps"]):
+            subject = f"Run folder {str(folder)!r}, to resume"
+            expected = f"its own number of steps, {state['steps']:,}"
+            do = (
+                f"train its posterior longer, without --resume: bayesinn train NAME --output RUN "
+                f"--steps {steps}"
+            )
+            raise InputError(subject, expected=expected, got=f"{steps:,}", do=do)
+        return None
+    posterior = load(folder / "posterior", simulator)
+    if resume or (state is not None and state.get("start_from") == posterior.fingerprint):
+        return posterior
+    if not longer:
+        do = (
+            "train it longer with: bayesinn train NAME --output RUN --steps MORE; or go on where "
+            "a run was interrupted"
+        )
+        do += " or after training, with --resume; or choose another folder with --output"
+        subject = f"Run folder {str(folder)!r}"
+        got = "a trained posterior"
+        raise InputError(subject, expected="a new folder for a new run", got=got, do=do)
+    if state is not None and not _made(state, posterior):
+        subject = f"Run folder {str(folder)!r}"
+        got = "a checkpoint of another run"
+        do = "move the folder 'checkpoint' away, or choose another folder with --output"
+        raise InputError(subject, expected="the checkpoint of its posterior", got=got, do=do)
+    # The state of a run that has ended; the posterior that it made stays until there is another.
+    remove_checkpoint(folder / "checkpoint")
+    return posterior
+
+
+def _made(state: Mapping[str, Any], posterior: AmortizedPosterior) -> bool:
+    """Tell whether the run of a checkpoint is the one that made a posterior."""
+    record = {**posterior.training["settings"], **posterior.training}
+    return all(record.get(name) == value for name, value in state.items())

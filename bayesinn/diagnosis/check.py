@@ -1,0 +1,116 @@
+"""The declaration of a check. Verdict, tables, figures and report are made from it."""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pandas as pd
+
+from bayesinn.core.validation import check_choice
+from bayesinn.diagnosis.evidence import CAPABILITIES, Evidence
+from bayesinn.diagnosis.tolerances import OUTSIDE
+from bayesinn.diagnostics.deviation import Deviation
+from bayesinn.diagnostics.tested import Tested
+from bayesinn.plots.style import Canvas
+
+#: Groups of checks in the order of the verdict, and the titles of their sections in a report.
+GROUPS = {
+    "over the prior": "Calibration",
+    "around the observation": "Around the observation",
+    "sharpness": "Sharpness",
+}
+
+
+def judge(result: Any) -> str:
+    """Return the grade of a result without deviations: a failed test is outside.
+
+    A pass proves nothing.
+    """
+    return OUTSIDE if isinstance(result, Tested) and not result.passed_family_wise else ""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Check:
+    """A diagnostic, declared once.
+
+    Parameters
+    ----------
+    name : str, as the verdict shows it
+    group : "over the prior", "around the observation" or "sharpness"
+    run : function of :class:`Evidence`
+        Returns the result, or None where the check does not apply. A result has at least a line
+        ``summary``.
+    needs : sequence of names in ``CAPABILITIES``
+        Such as "log_prob", without which the check is not run.
+    deviations : function of the result
+        Returns the errors that are compared with :class:`bayesinn.Tolerances`.
+        Each a :class:`bayesinn.diagnostics.Deviation`; by default the result's attribute
+        ``deviations``, if any.
+    judge : function of the result, returns the grade of a result without deviations
+        One of "within", "outside", "undecided", "flagged" (a remark that does not count), or "". By
+        default a :class:`bayesinn.diagnostics.Tested` that fails is outside. With a p-value,
+        outside counts only if that is below the check's share of the errors that a diagnosis may
+        make; else it is undecided, or flagged if there is a ``sentence``.
+    weights : mapping of the name of a measure to its share of these errors
+        Relative to others; 1 if left out.
+        The name is empty for a result without deviations. See
+        :data:`bayesinn.diagnosis.tolerances.FAMILY_ERROR`.
+    question : str, what the check looks at
+    figures : mapping of name to function of result and ``labels``
+        The name is that of the file, without ending; the function returns a matplotlib figure.
+    captions : mapping of name to str, what each figure shows, and how to tell good from bad
+    meaning : str
+        What may be trusted within tolerance; ``{columns}`` stands for the names of the tested
+        columns.
+    remedy : str, what to do outside
+    relies_on : sequence of names of checks
+        If one of these is outside, a good result means nothing, and only the remedy of that one is
+        given.
+    reference : str, where it was published
+    sentence : function of the result
+        For the top of the report; only of checks that don't judge the posterior itself.
+    unlearnt : function of the result and a number of nats
+        Returns the parameters of which less is known.
+    key : str
+        Attribute of the diagnosis, and prefix of columns in its table; made from the name if left
+        out.
+    table : function of the result
+        Returns a DataFrame with one row for each checked column, or None.
+    heads : mapping of a column of the table to its heading in the report
+    """
+
+    name: str
+    group: str
+    run: Callable[[Evidence], Any]
+    needs: Sequence[str] = ()
+    deviations: Callable[[Any], Sequence[Deviation]] = lambda result: getattr(
+        result, "deviations", ()
+    )
+    judge: Callable[[Any], str] = judge
+    weights: Mapping[str, float] = field(default_factory=dict)
+    question: str = ""
+    figures: Mapping[str, Callable[..., Canvas]] = field(default_factory=dict)
+    captions: Mapping[str, str] = field(default_factory=dict)
+    meaning: str = ""
+    remedy: str = ""
+    relies_on: Sequence[str] = ()
+    reference: str = ""
+    sentence: Callable[[Any], str] | None = None
+    unlearnt: Callable[[Any, float], Sequence[str]] | None = None
+    key: str = ""
+    table: Callable[[Any], pd.DataFrame | None] = lambda result: getattr(
+        result, "to_dataframe", lambda: None
+    )()
+    heads: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        check_choice(f"Group of check {self.name!r}", self.group, tuple(GROUPS))
+        for need in self.needs:
+            check_choice(f"Need of check {self.name!r}", need, tuple(CAPABILITIES))
+        object.__setattr__(self, "key", self.key or re.sub(r"\W+", "_", self.name.lower()))
+
+    @property
+    def of_part(self) -> bool:
+        """Whether it looks at part of the simulations: with likelihoods, near the observation."""
+        return not {"observation", "log_likelihood", "sharpest"}.isdisjoint(self.needs)

@@ -1,0 +1,229 @@
+"""Run all checks on a trained posterior, or on any posterior's arrays; test many observations.
+
+The observations are tested together.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, replace
+from datetime import datetime
+from functools import partial
+from typing import Any
+
+from bayesinn.core import seeds
+from bayesinn.core.errors import InputError
+from bayesinn.core.progress import Progress
+from bayesinn.core.validation import check_flag, check_integer, check_type
+from bayesinn.diagnosis.affordable import MOST, affordable
+from bayesinn.diagnosis.check import GROUPS, Check
+from bayesinn.diagnosis.checks import registered_checks
+from bayesinn.diagnosis.diagnosis import Diagnosis
+from bayesinn.diagnosis.evidence import Evidence
+from bayesinn.diagnosis.finding import Finding
+from bayesinn.diagnosis.gather import Quantity, gather, simulate
+from bayesinn.diagnosis.tolerances import Tolerances
+from bayesinn.diagnostics import MisspecificationResult, misspecification as test
+from bayesinn.diagnostics.arrays import check_level, paired
+from bayesinn.posterior.amortized import AmortizedPosterior
+from bayesinn.posterior.posterior import Posterior
+from bayesinn.spaces.observations import check_observations
+
+# Classifiers and trees learn from fewer nothing.
+_FEWEST = 20
+_USUAL = {"draws": 200, "seed": 0}
+
+
+def diagnose(
+    posterior: Posterior,
+    *,
+    simulations: int | None = None,
+    draws: int = _USUAL["draws"],
+    seed: int = _USUAL["seed"],
+    observed: Mapping[str, Any] | None = None,
+    quantities: Mapping[str, Quantity] | None = None,
+    larger: Posterior | None = None,
+    tolerances: Tolerances = Tolerances(),
+    level: float = 0.99,
+    progress: bool = True,
+) -> Diagnosis:
+    """Find how wrong a posterior is, on fresh simulations from the prior and near an observation.
+
+    Each error has a unit, an interval and a tolerance. The posterior is ``within`` tolerance if all
+    intervals are, ``outside`` if an error is larger than its tolerance for sure, and ``undecided``
+    if more simulations are needed to tell; then it says how many. Of posteriors within tolerance, 1
+    % at most are called outside, by any check, for any number of simulations. The repr of the
+    result is the verdict. Checks that need a density, latent codes or a training are left out
+    where the posterior has none, and the verdict says so. Add checks of your own with
+    :func:`bayesinn.register_check`.
+
+    Parameters
+    ----------
+    posterior : Posterior
+        A trained one, or anything that draws, such as ``bi.SampledPosterior(simulator, sample)``.
+    simulations : int
+        Number of simulated data sets whose true parameters are known, 20 or more. If left out,
+        10,000; of a simulator in worker processes, as many as it simulates in about five minutes,
+        from 1,000 to 10,000. Up to 6,000 (or a quarter as many) are simulated for the reference
+        points of TARP, and again around the observation.
+    draws : int, number of posterior draws for each data set
+    seed : int
+    observed : dict of name to array
+        One observation, without batch axis: is it like the simulations, L-C2ST, posterior SBC,
+        posterior predictive checks. If left out, the one that ships with the simulator, if any.
+    quantities : dict of name to function
+        Test quantities for SBC: each takes parameters (m, *event) and one observation, and returns
+        (m,).
+    larger : Posterior
+        A longer or larger fit of the same simulator: the missing sharpness is at least what its
+        density gains. Not needed if the simulator has a likelihood.
+    tolerances : Tolerances
+        Errors that are accepted.
+    level : float
+        Probability that a correct posterior stays inside the bands of figures, and that no
+        predictive statistic is flagged; the higher, the more is simulated around the observation.
+    progress : bool
+
+    Examples
+    --------
+    >>> import bayesinn as bi
+    >>> posterior = bi.AmortizedPosterior(
+    ...     bi.get("linear"), flow=bi.flows.coupling(blocks=2, hidden=(16,))
+    ... )
+    >>> _ = posterior.fit(steps=20, batch_size=64, seed=1, progress=False)
+    >>> diagnosis = bi.diagnose(posterior, simulations=100, draws=50, seed=2, progress=False)
+    >>> diagnosis.grade  # after 20 steps
+    'outside'
+    """
+    do = "train one with bi.AmortizedPosterior(simulator).fit(), load one with bi.load(folder), or "
+    do += "pass bi.SampledPosterior(simulator, sample)"
+    check_type("Argument 'posterior'", posterior, Posterior, "a trained posterior", do)
+    seed = seeds.check_seed(seed)
+    level = check_level(level)
+    if simulations is not None:
+        do = f"leave it out, or pass {MOST}, which decides nearly all errors"
+        simulations = check_integer("Argument 'simulations'", simulations, _FEWEST, do=do)
+    draws = check_integer("Argument 'draws'", draws, least=5)
+    check_flag("Argument 'progress'", progress)
+    do = "pass {'name': function of parameters and data}"
+    check_type(
+        "Argument 'quantities'", quantities, (Mapping, type(None)), "a dict of functions", do
+    )
+    do = "pass a longer or larger fit of the same simulator"
+    check_type("Argument 'larger'", larger, (Posterior, type(None)), "a trained posterior", do)
+    check_type("Argument 'tolerances'", tolerances, Tolerances, "bi.Tolerances(...)", "pass one")
+    settings = {"draws": draws, "level": level, "tolerances": asdict(tolerances)}
+    with Progress("diagnosing", shown=progress) as stages:
+        if simulations is None:
+            around = observed is not None or posterior.simulator.observed is not None
+            simulations = affordable(posterior.simulator, seed, around, stages)
+        settings = {"simulations": simulations} | settings
+        evidence = gather(
+            posterior, simulations, draws, seed, level, observed, quantities, larger, stages.stage
+        )
+        found = diagnose_arrays(evidence, tolerances, settings, stages.stage)
+        stages.stage("done")
+    numbers = {
+        name: str(value)
+        for name, value in {"draws": draws, "seed": seed}.items()
+        if value != _USUAL[name]
+    }
+    others = {"observed": observed, "quantities": quantities, "larger": larger}
+    again = partial(
+        _call, numbers | {name: name for name, value in others.items() if value is not None}
+    )
+    about = {
+        "Simulator": posterior.simulator.name,
+        **posterior.about(),
+        "Diagnosed": f"{datetime.now():%Y-%m-%d}",
+    }
+    history = posterior.history
+    return replace(found, about=about, history=history, nats=posterior.nats, again=again)
+
+
+def _call(given: Mapping[str, str], name: str, value: int) -> str:
+    """Write the call that diagnoses anew with another number."""
+    arguments = {name: str(value)} | {key: text for key, text in given.items() if key != name}
+    return (
+        f"bi.diagnose(posterior, {', '.join(f'{key}={text}' for key, text in arguments.items())})"
+    )
+
+
+def diagnose_arrays(
+    evidence: Evidence,
+    tolerances: Tolerances = Tolerances(),
+    settings: Mapping[str, Any] | None = None,
+    stage: Callable[[str], None] = lambda text: None,
+) -> Diagnosis:
+    """Run all checks that the arrays allow, whatever posterior they come from.
+
+    ``settings`` are written into the report; ``stage`` is called with the group of checks that are
+    run next.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> generator = np.random.default_rng(1)
+    >>> truth = generator.normal(size=300)
+    >>> data = truth + generator.normal(size=300)
+    >>> draws = data[:, None] / 2 + np.sqrt(0.5) * generator.normal(size=(300, 99))
+    >>> diagnose_arrays(Evidence({"mean": truth}, {"mean": draws}, prior={"mean": truth})).outside
+    ()
+    """
+    pairs = paired(evidence.truth, evidence.draws)
+    checks = registered_checks()
+    left_out = {check: evidence.missing(check.needs) for check in checks}
+    results: dict[Check, Any] = {}
+    for group, title in GROUPS.items():
+        stage(title.lower())
+        results |= {
+            check: check.run(evidence)
+            for check in checks
+            if check.group == group and not left_out[check]
+        }
+    results = {check: result for check, result in results.items() if result is not None}
+    findings = [
+        Finding(check, result, tolerances, evidence.labels) for check, result in results.items()
+    ]
+    family = sum(finding.weight for finding in findings)
+    findings = [replace(finding, family=family) for finding in findings]
+    left_out = {check: reason for check, reason in left_out.items() if check not in results}
+    size = pairs.draws.shape[:2]
+    return Diagnosis(findings, left_out, pairs.columns, evidence, tolerances, size, settings or {})
+
+
+def misspecification(
+    posterior: AmortizedPosterior,
+    data: Mapping[str, Any],
+    *,
+    simulations: int = 1_000,
+    seed: int = 0,
+    level: float = 0.99,
+) -> MisspecificationResult:
+    """Test whether a batch of observations fits the simulator and its prior, by their summaries.
+
+    The out-of-distribution flag judges one observation; a population may be wrong although each
+    observation is possible. The data are compared with ``simulations`` fresh simulations, context
+    included, which should be drawn as the simulator draws it. Well-specified data pass with
+    probability ``level``. Power is highest with about as many summaries as parameters: the others
+    dilute a difference in one of many. See :func:`bayesinn.diagnostics.misspecification`.
+
+    Examples
+    --------
+    >>> import bayesinn as bi
+    >>> linear = bi.get("linear")
+    >>> posterior = bi.AmortizedPosterior(linear, flow=bi.flows.coupling(blocks=2, hidden=(16,)))
+    >>> _ = posterior.fit(steps=20, batch_size=64, seed=1, progress=False)
+    >>> own = linear.sample(20, seed=2)["y"]
+    >>> [bi.misspecification(posterior, {"y": y}, seed=3).passed for y in (own, own + 5.0)]
+    [True, False]
+    """
+    if not check_observations(posterior.simulator, data).batched:
+        subject = "Observations to test together"
+        expected = "a batch of them: arrays (n_obs, ...)"
+        do = (
+            "look at the p-value of sample(...) or infer(...), which is for one; or add a first "
+            "axis"
+        )
+        raise InputError(subject, expected=expected, got="one observation", do=do)
+    fresh = simulate(posterior.simulator, simulations, seed, "diagnosis")
+    simulated = posterior.summarize({**fresh.observables, **fresh.context})
+    return test(posterior.summarize(data), simulated, seed=seed, level=level)

@@ -1,0 +1,75 @@
+"""The section of a report on the posterior of the observed data."""
+
+from typing import Any
+
+from bayesinn import plots
+from bayesinn.core.labels import Labels, columns
+from bayesinn.diagnosis.answers import logarithmic, posterior_table
+from bayesinn.diagnosis.evidence import Arrays, Observation, TypicalityResult
+from bayesinn.diagnosis.report import Figure, Section
+
+_MOST_DRAWS = 4_000
+
+_CAPTIONS = {
+    "marginals": "Posterior, prior, and the exact posterior where it is known.",
+    "pairs": "Pairs of parameters: contours hold 50 and 90 % of the posterior, the orange ones of "
+    "the exact posterior, "
+    "where it is known.",
+}
+_PREDICTED = (
+    "Data simulated from the posterior, and the observed {}: the observation should look like one."
+)
+
+
+def observed_section(
+    at: Observation, prior: Arrays, labels: Labels, reference: Arrays | None = None
+) -> Section:
+    """Return table and figures of the posterior of one observation, and data simulated from it."""
+    draws = {name: value[:_MOST_DRAWS] for name, value in at.draws.items()}
+    table = posterior_table(at.draws, labels, reference).drop(columns="unit")
+    text = "" if at.typicality is None else _typicality_text(at.typicality)
+    figures = posterior_figures(draws, prior, labels, reference)
+    figures |= predictive_figures(at.predicted, at.observed, labels)
+    captions = {f"predictive_{name}": _PREDICTED.format(name) for name in at.observed} | _CAPTIONS
+    shown = [Figure(figure, captions[name]) for name, figure in figures.items()]
+    return Section("Posterior of the observed data", text, table, shown, labels)
+
+
+def _typicality_text(typicality: TypicalityResult) -> str:
+    odd = typicality.out_of_distribution
+    text = (
+        f"The observation is {'unlike' if odd else 'typical of'} the simulations the network "
+        f"was trained on "
+    )
+    if typicality.undecided:
+        text = "Too few simulations to tell whether the observation is like them "
+    text += f"(p = {typicality.p_value:.2g})"
+    return text + (
+        f", in its {typicality.unusual}: the posterior is an extrapolation, and not to be "
+        f"trusted" * odd + "."
+    )
+
+
+def posterior_figures(
+    draws: Arrays, prior: Arrays | None, labels: Labels, reference: Arrays | None = None
+) -> dict[str, plots.Canvas]:
+    """Draw marginals and pairs of a posterior."""
+    figures = {"marginals": plots.marginals(draws, prior=prior, reference=reference, labels=labels)}
+    if len(columns(draws, batch_ndim=1)) > 1:
+        figures["pairs"] = plots.pairs(draws, reference=reference, labels=labels)
+    return figures
+
+
+def predictive_figures(
+    predicted: Arrays | None, observed: Arrays, labels: Labels
+) -> dict[str, plots.Canvas]:
+    """Draw data simulated from the posterior with the observation; nothing if not predicted."""
+    figures: dict[str, plots.Canvas] = {}
+    if predicted is None:
+        return figures
+    for name, seen in observed.items():
+        options: dict[str, Any] = {"name": name, "labels": labels, "logarithmic": logarithmic(seen)}
+        figures[f"predictive_{name}"] = plots.posterior_predictive(
+            predicted[name][:_MOST_DRAWS], seen, **options
+        )
+    return figures

@@ -1,0 +1,103 @@
+"""Put sections together into one HTML file."""
+
+import platform
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import numpy as np
+
+from bayesinn.core.atomic_write import atomic_write
+from bayesinn.core.errors import InputError
+from bayesinn.core.validation import check_path
+from bayesinn.diagnosis.report.section import Section
+from bayesinn.diagnosis.report.table import GRADES, table, text
+
+_HEADLINES = {"within": "Within tolerance", "outside": "Outside tolerance"}
+_PACKAGES = ("bayesinn", "tensorflow", "tensorflow-probability", "keras", "numpy", "scipy", "arviz")
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The verdict at the top of a report: one or two sentences, and lists, left out if empty."""
+
+    grade: str  #: a key of ``GRADES``; empty for a report without a test
+    text: str
+    trusted: Sequence[str] = ()
+    doubtful: Sequence[str] = ()
+    actions: Sequence[str] = ()
+
+
+def render(
+    path: str | Path,
+    title: str,
+    sections: Sequence[Section],
+    *,
+    verdict: Verdict | None = None,
+    about: Mapping[str, str] | None = None,
+    settings: Mapping[str, Any] | None = None,
+    seed: int | None = None,
+) -> Path:
+    """Write a report and return its path.
+
+    It holds what it is about, verdict, contents, sections, then settings and versions.
+
+    The folder is made if need be. A setting that is itself a mapping is written as ``outer.inner``,
+    mappings in a list as ``outer[0].inner``.
+    """
+    path = check_path("Argument 'path' of a report", path, "report.html")
+    if path.suffix.lower() not in (".html", ".htm"):
+        expected = "a name that ends in .html"
+        do = "name it for example 'report.html'"
+        raise InputError(
+            f"report file {path.name!r}", expected=expected, got=repr(path.suffix), do=do
+        )
+    loader = jinja2.PackageLoader("bayesinn.diagnosis", "report")
+    environment = jinja2.Environment(
+        loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True
+    )
+    settings = ({} if seed is None else {"seed": seed}) | dict(settings or {})
+    rows = [row for name, value in settings.items() for row in _rows(str(name), value)]
+    parts = [
+        (part, None if part.table is None else table(part.table, part.labels)) for part in sections
+    ]
+    groups = {"Settings": rows, "Versions": _versions()}
+    content = {
+        "title": title,
+        "about": about or {},
+        "verdict": verdict,
+        "sections": parts,
+        "groups": groups,
+    }
+    page = environment.get_template("template.html").render(
+        content, grades=GRADES, headlines=_HEADLINES
+    )
+    with atomic_write(path) as file:
+        # A text of the user's may have characters that no file can hold.
+        file.write_bytes(page.encode("utf-8", "replace"))
+    return path
+
+
+def _rows(name: str, value: object) -> list[tuple[str, str]]:
+    """Return names and values of a setting, one row for each value that is no mapping."""
+    if isinstance(value, Mapping) and value:
+        return [row for inner, entry in value.items() for row in _rows(f"{name}.{inner}", entry)]
+    if isinstance(value, list | tuple) and any(isinstance(entry, Mapping) for entry in value):
+        return [
+            row for index, entry in enumerate(value) for row in _rows(f"{name}[{index}]", entry)
+        ]
+    # Settings are exact: show all digits.
+    return [(name, str(value) if isinstance(value, float | np.floating) else text(value))]
+
+
+def _versions() -> list[tuple[str, str]]:
+    rows = [("Python", platform.python_version())]
+    for name in _PACKAGES:
+        # A source tree may not be installed.
+        with suppress(metadata.PackageNotFoundError):
+            rows.append((name, metadata.version(name)))
+    return rows

@@ -1,0 +1,274 @@
+"""Truncated rounds: few simulations for the posterior of one observation, in place of all."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray
+
+from bayesinn.core import seeds
+from bayesinn.core.errors import InputError
+from bayesinn.core.progress import Progress
+from bayesinn.core.storage import held
+from bayesinn.core.validation import check_flag, check_integer, check_number, check_path, check_type
+from bayesinn.estimators.training_data import refuse_ignored
+from bayesinn.guidance.round_files import RoundFiles
+from bayesinn.guidance.truncation import Truncation
+from bayesinn.posterior.amortized import AmortizedPosterior
+from bayesinn.posterior.draws import Draws
+from bayesinn.simulation.identity_rows import once
+from bayesinn.simulation.proposals import draw_proposed
+from bayesinn.simulation.simulator import Arrays
+from bayesinn.spaces.observations import check_observations
+from bayesinn.training.arrays import fingerprint
+from bayesinn.training.settings import Optimization
+
+#: What of an optimization decides the weights, in plain values.
+_DECIDING = (
+    "optimizer_configuration",
+    "learning_rate",
+    "clip_norm",
+    "weight_decay",
+    "average",
+    "patience",
+)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class TruncatedRounds:
+    """The posterior of one observation, from rounds of simulations closer and closer to it.
+
+    It is not amortized: ``posterior`` has learned from parameters near those of the observation
+    only, and its answers for other data are wrong.
+
+    Attributes
+    ----------
+    posterior : AmortizedPosterior
+        That of the last round.
+    observation : dict of name to array, observables and context
+    rounds : DataFrame
+        One row per round: ``simulations`` drawn; ``share`` of the prior that they were drawn from;
+        ``failed`` simulations, which others replaced; ``used``, how many of all simulations so far
+        the posterior was fitted to.
+    truncation : Truncation
+        What the last round simulated from: ``contains(parameters)`` tells which parameters (n,
+        *event) were possible.
+    """
+
+    posterior: AmortizedPosterior
+    observation: Mapping[str, Any]
+    rounds: pd.DataFrame
+    truncation: Truncation
+
+    def sample(self, *, draws: int = 1_000, seed: int = 0) -> Draws:
+        """Draw (draws, *event) of each parameter from the posterior of the observation."""
+        return self.posterior.sample(self.observation, draws=draws, seed=seed)
+
+    def infer(
+        self, *, draws: int = 1_000, seed: int = 0, predictive: bool = True
+    ) -> xarray.DataTree:
+        """Return all about the observation's posterior: see :meth:`AmortizedPosterior.infer`."""
+        return self.posterior.infer(self.observation, draws=draws, seed=seed, predictive=predictive)
+
+    def __repr__(self) -> str:
+        name = self.posterior.simulator.name
+        last = self.rounds.iloc[-1]
+        return (
+            f"Posterior of one observation of {name!r}, not amortized: for other data its answers "
+            f"are wrong\n"
+            f"  {len(self.rounds)} rounds, {self.rounds['simulations'].sum():,.0f} simulations; "
+            f"the last from {last['share']:.2g} of the prior, fitted to {last['used']:,.0f}"
+        )
+
+
+@once()
+def truncated_rounds(
+    posterior: AmortizedPosterior,
+    observation: Mapping[str, Any],
+    *,
+    rounds: int = 4,
+    simulations: int = 1_000,
+    mass: float = 1e-4,
+    folder: str | Path | None = None,
+    seed: int = 0,
+    steps: int | None = None,
+    optimization: Optimization = Optimization(),
+    check_simulator: bool = True,
+    progress: bool = True,
+) -> TruncatedRounds:
+    """Fit the posterior of one observation in rounds, each with simulations closer to it.
+
+    The first round simulates from the prior. Each other one simulates from the prior truncated to
+    where the posterior of the observation, as fitted before, has all but a small mass, and where
+    those before it had. So the posterior is fitted with the ordinary loss, to all simulations so
+    far that lie there: they are prior draws, given that they do. Context is that of the
+    observation. Deistler, Goncalves & Macke 2022, "Truncated proposals for scalable and hassle-free
+    simulation-based inference" (TSNPE), arXiv:2210.04815.
+
+    The price: the result is not amortized, it holds for this observation alone; and what a round
+    cuts off by mistake doesn't come back.
+
+    Parameters
+    ----------
+    posterior : AmortizedPosterior
+        Simulator and networks, trained or not; it is left as it is. The flow must have a density.
+    observation : dict of name to array, without batch axis
+    rounds : int
+    simulations : int, in each round
+    mass : float
+        Share of the posterior that each truncation may cut off.
+    folder : path
+        Keeps the simulations of each round, a :class:`Bank` with the proposal among its attributes,
+        and its posterior. Called again with it, finished rounds are read, not repeated; ``rounds``
+        may then be larger.
+    steps : int
+        Of each fit; by default as for :meth:`AmortizedPosterior.fit` on arrays, and so is the
+        weight decay.
+    seed, optimization, progress : as for :meth:`AmortizedPosterior.fit`
+    check_simulator : bool
+        Whether to keep a few simulated rows in the folder, one if that takes long, and to simulate
+        those of finished rounds again, to tell that the simulator is the one that made them.
+
+    Raises
+    ------
+    InputError
+        When the folder has rounds of another observation, simulator, seed or setting; when the
+        truncated prior is too small to draw from.
+    BankError, SavedPosteriorError
+        When something in the folder is damaged, or made by other code of the simulator; when
+        another process writes there.
+
+    Examples
+    --------
+    >>> import bayesinn as bi
+    >>> posterior = bi.AmortizedPosterior(
+    ...     bi.get("linear"), flow=bi.flows.coupling(blocks=1, hidden=(8,))
+    ... )
+    >>> options = {"simulations": 200, "steps": 20, "progress": False}
+    >>> result = truncated_rounds(posterior, {"y": 1.5}, rounds=2, **options)
+    >>> result.sample(draws=100, seed=1)["x1"].shape
+    (100,)
+    """
+    do = "pass bi.AmortizedPosterior(simulator)"
+    check_type("Argument 'posterior'", posterior, AmortizedPosterior, "an AmortizedPosterior", do)
+    check_type(
+        "Argument 'optimization'", optimization, Optimization, "bi.Optimization(...)", "pass one"
+    )
+    check_flag("Argument 'progress'", progress)
+    check_flag("Argument 'check_simulator'", check_simulator)
+    rounds = check_integer("Argument 'rounds'", rounds)
+    simulations = check_integer(
+        "Argument 'simulations'", simulations, 20, do="pass for example simulations=1000"
+    )
+    mass = check_number("Argument 'mass'", mass, above=0, most=0.1, do="pass for example mass=1e-4")
+    steps = (
+        None
+        if steps is None
+        else check_integer("Argument 'steps'", steps, do="pass for example steps=2_000")
+    )
+    seed = seeds.check_seed(seed)
+    simulator = posterior.simulator
+    checked = check_observations(simulator, observation)
+    refuse_ignored(checked.arrays, None, optimization)
+    if checked.batched:
+        subject = "Argument 'observation'"
+        expected = "one observation, without batch axis"
+        raise InputError(
+            subject,
+            expected=expected,
+            got=f"a batch of {checked.count}",
+            do="call it for each of them",
+        )
+    if posterior.density != "exact":
+        subject = "Flow of truncated rounds"
+        expected = "an exact density, which says where to truncate the prior"
+        do = "use another flow, and a prior with at most three integers"
+        raise InputError(subject, expected=expected, got=f"none, with {posterior.flow!r}", do=do)
+    place = None if folder is None else check_path("Argument 'folder'", folder, "rounds")
+    files = RoundFiles(place, check_simulator)
+    settings = {
+        "format": 1,
+        "simulator": simulator.name,
+        **{
+            kind: {name: list(shape) for name, shape in shapes.items()}
+            for kind, shapes in simulator.shapes.items()
+        },
+        "observation": fingerprint(
+            {name: value.astype(np.float64) for name, value in checked.arrays.items()}
+        ),
+        "network": posterior.network_configuration(),
+        "simulations": simulations,
+        "mass": mass,
+        "seed": seed,
+        "steps": steps,
+        "optimization": {name: getattr(optimization, name) for name in _DECIDING},
+    }
+    one = {name: value[0] for name, value in checked.arrays.items()}
+    truncation = Truncation(simulator, one)
+    rows = []
+    known = None
+    last = posterior
+    with (
+        held(files.folder, "Folder of rounds"),
+        Progress("truncated rounds", shown=progress) as display,
+    ):
+        files.check(settings)
+        for number in range(rounds):
+            if number:
+                truncation = truncation.narrowed(last, mass, seed, number - 1)
+            display.note(
+                f"round {number + 1} of {rounds}, from {truncation.share:.2g} of the prior"
+            )
+            fresh, failed = _simulated(files, truncation, number, simulations, seed)
+            known = fresh if known is None else _joined(known, truncation.contains(known), fresh)
+            used = len(next(iter(known.values())))
+            rows.append(
+                {
+                    "simulations": simulations,
+                    "share": truncation.share,
+                    "failed": failed,
+                    "used": used,
+                }
+            )
+            kept = files.posterior(number, simulator)
+            last = kept or posterior.untrained()
+            if kept is None:
+                own = seeds.integer_seed(seed, "rounds", 4, number)
+                last.fit(known, steps=steps, seed=own, optimization=optimization, progress=progress)
+                files.keep_posterior(number, last)
+    table = pd.DataFrame(rows, index=pd.RangeIndex(1, rounds + 1, name="round"))
+    return TruncatedRounds(last, one, table, truncation)
+
+
+def _simulated(
+    files: RoundFiles, truncation: Truncation, number: int, simulations: int, seed: int
+) -> tuple[Arrays, int]:
+    """Return the simulations of a round, read or drawn, and how many failed."""
+    simulator = truncation.simulator
+    if (kept := files.simulations(number, simulator, seed)) is not None:
+        return kept
+    context = {name: truncation.observation[name][None] for name in simulator.context_names}
+
+    def propose(n: int, attempt: int) -> Arrays:
+        return truncation.sample(n, seed, number, attempt)
+
+    drawn = draw_proposed(simulator, propose, context, simulations, seed, 0, number)
+    proposal = {
+        "kind": "prior, truncated to the highest-density regions of the posteriors of the rounds "
+        "before",
+        "round": number + 1,
+        "share": truncation.share,
+        "thresholds": [part.threshold for part in truncation.parts],
+        "observation": {
+            name: np.asarray(value).tolist() for name, value in truncation.observation.items()
+        },
+    }
+    files.keep_simulations(number, simulator, drawn, seed, proposal)
+    return drawn.flat(), drawn.failed
+
+
+def _joined(known: Arrays, inside: np.ndarray, fresh: Arrays) -> Arrays:
+    return {name: np.concatenate([known[name][inside], value]) for name, value in fresh.items()}

@@ -1,0 +1,10 @@
+"""The simulator report: is a simulator ready for training, and what should change?
+
+One file holds one check.
+"""
+
+from bayesinn.guidance.simulator_report.pilot import Advice as Advice, Result as Result
+from bayesinn.guidance.simulator_report.report import (
+    SimulatorReport as SimulatorReport,
+    simulator_report as simulator_report,
+)

@@ -1,0 +1,261 @@
+"""What outputs depend on: random numbers, by experiments; parameters, by experiments, statistics.
+
+With the same seed every draw sees the same random numbers, so that any difference in the output is
+caused by the parameters, however noisy the simulator is.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+from bayesinn.core.compilation import map_tensors
+from bayesinn.core.errors import BayesinnError
+from bayesinn.core.labels import columns
+from bayesinn.guidance.simulator_report.pilot import Advice, Pilot, Result
+
+# Simulations that are made again in an experiment, and copies of each that may share noise.
+_FEWEST_AGAIN = 8
+_MOST_AGAIN = 32
+_COPIES = 4
+# Independent draws that are equal more often than this can't tell shared noise from chance.
+_MOST_EQUAL = 0.5
+_FEWEST_UNUSUAL = 3
+_MOST_ELEMENTS = 2_000
+_MOST_REGRESSED = 500
+_ASSOCIATED = 0.01
+_FEWEST_ROWS = 20
+_ROWS_A_DIRECTION = 10
+
+
+@dataclass(frozen=True, eq=False)
+class Noise(Result):
+    """Observables by faults of their randomness, and the number of simulations made again.
+
+    They were made again to see the faults.
+    """
+
+    rows: int = 0
+    irreproducible: tuple[str, ...] = ()  #: differ though the seed is the same
+    deterministic: tuple[str, ...] = ()  #: are the same for different seeds
+    shared: tuple[str, ...] = ()  #: have the same noise in every row of a batch
+    unaffected: tuple[str, ...] = ()  #: are the same whatever the parameters are
+
+
+@dataclass(frozen=True, eq=False)
+class Influence(Result):
+    """p-values of parameters, small if some output goes with them; :func:`_responds` results."""
+
+    associations: Mapping[str, float]
+    responses: Mapping[str, bool | None]
+
+
+def check_noise(pilot: Pilot) -> Noise:
+    """See how observables depend on seed and parameters, from simulations that are finite."""
+    simulator = pilot.simulator
+    seed = pilot.seed
+    # Few compared with the simulations of the report, since some are slow.
+    rows = min(len(pilot) // 2, _MOST_AGAIN, max(_FEWEST_AGAIN, len(pilot) // 16))
+    if rows < _FEWEST_AGAIN:
+        return Noise()
+    theta, given = map_tensors(lambda value: value[:rows], pilot.drawn[:2])
+    # Whole rows are moved, because the supports of parameters may depend on one another.
+    turned = map_tensors(lambda value: np.roll(value, rows // 2, axis=0), theta)
+    first = simulator.simulate(theta, seed, given)
+    again, other, moved = (
+        map_tensors(_equal_rows, simulator.simulate(values, number, given), first)
+        for values, number in ((theta, seed), (theta, seed + 1), (turned, seed))
+    )
+    varied = [name for name, value in first.items() if _varied(value)]
+    irreproducible = tuple(name for name in first if not again[name].all())
+    unaffected = tuple(name for name in varied if moved[name].all())
+    deterministic = tuple(
+        name for name in varied if other[name].all() and name not in irreproducible + unaffected
+    )
+
+    def shares_noise(name: str) -> bool:
+        """Whether rows of equal parameters are equal in a batch, yet differ with another seed."""
+        bases = np.flatnonzero(~other[name])[:_FEWEST_AGAIN]
+        if other[name].mean() > _MOST_EQUAL or len(bases) < 2:
+            return False
+        repeated = map_tensors(
+            lambda value: np.repeat(value[bases], _COPIES, axis=0), [theta, given]
+        )
+        value = simulator.simulate(repeated[0], seed, repeated[1])[name]
+        return bool(_equal_rows(value, np.repeat(value[::_COPIES], _COPIES, axis=0)).all())
+
+    shared = tuple(name for name in first if simulator.engine.batched and shares_noise(name))
+    advice = []
+    everything = len(unaffected) == len(first)
+    for name in irreproducible:
+        finding = "differs though parameters and seed are the same"
+        do = "Draw random numbers from the seed alone."
+        advice.append(Advice("problem", name, finding, "Results can't be repeated.", do))
+    for name in deterministic:
+        finding = "is deterministic: the same for the same parameters, whatever the seed"
+        meaning = (
+            "So the posterior is singular: it fills no volume, its density is infinite, "
+            "training diverges."
+        )
+        problem = Advice("problem", name, finding, meaning, "Draw noise from the seed.")
+        hint = Advice("hint", name, finding, do="If it should be random, use the seed.")
+        advice.append(hint if pilot.whole_numbers(name) else problem)
+    for name in shared:
+        finding = "is wrong: every simulation of a batch has the same noise"
+        meaning = "Simulations are not independent."
+        do = "Draw noise for each row of the batch."
+        advice.append(Advice("problem", name, finding, meaning, do))
+    for name in unaffected:
+        finding = (
+            "is the same for the same seed, whatever the parameters are: it says nothing about them"
+        )
+        do = (
+            "Use them in the function."
+            if everything
+            else "Leave it out unless it is there on purpose."
+        )
+        advice.append(Advice("problem" if everything else "hint", name, finding, do=do))
+    return Noise(rows, irreproducible, deterministic, shared, unaffected, advice=advice)
+
+
+def check_influence(pilot: Pilot, noise: Noise) -> Influence:
+    """Test whether each parameter is associated with some output; if not, change it alone.
+
+    Then simulate again.
+    """
+    if len(pilot) < _FEWEST_ROWS or len(noise.unaffected) == len(pilot.observables):
+        return Influence({}, {})
+    tested = associations(columns(pilot.drawn.parameters, batch_ndim=1), pilot.observables)
+    responses = {}
+    advice = []
+    for column in [name for name, p_value in tested.items() if p_value >= _ASSOCIATED]:
+        # Random numbers that change by themselves would pass for an effect.
+        if not noise.irreproducible:
+            responses[column] = _responds(pilot, column, noise.rows)
+        if responses.get(column) is False:
+            finding = (
+                "changes no output when it alone changes and the random numbers stay: "
+                "nothing depends on it"
+            )
+            meaning = "Its posterior will equal its prior."
+            do = "Use it in the function, or leave it out."
+        else:
+            finding = f"goes with no output visibly in {len(pilot):,} simulations"
+            finding += ", though outputs do change with it" if responses.get(column) else ""
+            meaning = "The data may say little about it, or not in a simple way."
+            do = "See recovery after training."
+        advice.append(Advice("hint", column, finding, meaning, do))
+    return Influence(tested, responses, advice=advice)
+
+
+def _responds(pilot: Pilot, column: str, rows: int) -> bool | None:
+    """Return whether any output changes if one parameter takes other values.
+
+    The values are those of other draws; the seed is the same.
+
+    None if that can't be tested: the simulator may raise for combinations that its prior doesn't
+    draw.
+    """
+    theta, given = map_tensors(lambda value: value[:rows], pilot.drawn[:2])
+    changed = map_tensors(np.copy, theta)
+    # Columns are views of the arrays that they come from.
+    columns(changed, batch_ndim=1)[column][:] = pilot.inputs[column][rows : 2 * rows]
+    if all(np.array_equal(changed[name], theta[name]) for name in theta):
+        return None
+    try:
+        before, after = (
+            pilot.simulator.simulate(values, pilot.seed, given) for values in (theta, changed)
+        )
+    except BayesinnError:
+        return None
+    return not all(_equal_rows(before[key], after[key]).all() for key in before)
+
+
+def _equal_rows(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Return a boolean array (n,): which rows are equal to the bit, NaN included."""
+    equal = (first == second) | ((first != first) & (second != second))
+    return equal.reshape(len(first), -1).all(axis=1)
+
+
+def _varied(value: np.ndarray) -> bool:
+    """Whether enough rows differ from the most frequent: two runs may both miss rare events."""
+    counts = np.unique(value.reshape(len(value), -1), axis=0, return_counts=True)[1]
+    return len(value) - int(counts.max()) >= min(_FEWEST_UNUSUAL, len(value) // 2)
+
+
+def associations(
+    parameters: Mapping[str, np.ndarray], observables: Mapping[str, np.ndarray]
+) -> dict[str, float]:
+    """Return a p-value for each parameter: small if some output goes with it.
+
+    Rank correlations of the parameter, and of its distance from its median, with outputs, their
+    distances from medians, and level, spread and roughness of series; and its regression on all of
+    these together. So effects are found that are even, or on the spread, or hidden by differences
+    between simulations.
+    """
+    rows = min(map(len, observables.values()))
+    table = np.stack([column[:rows] for column in parameters.values()], axis=-1).astype(np.float64)
+    outputs = np.concatenate(
+        [_features(array[:rows].reshape(rows, -1)) for array in observables.values()], axis=1
+    )
+    outputs = outputs[:, np.isfinite(outputs).sum(axis=0) >= _FEWEST_ROWS]
+    if not outputs.size:
+        return dict.fromkeys(parameters, 1.0)
+    table, outputs = (
+        np.hstack([part, np.abs(part - np.nanmedian(part, axis=0))]) for part in (table, outputs)
+    )
+    ranks = [unit(stats.rankdata(part, axis=0, nan_policy="omit")) for part in (table, outputs)]
+    score = np.sqrt(rows - 1) * np.abs(ranks[0].T @ ranks[1]).max(axis=1)
+    single = 2.0 * stats.norm.sf(score) * outputs.shape[1]
+    # Bonferroni over two tests of two forms of the parameter.
+    p_value = 4.0 * np.minimum(single, _regression(table, outputs)).reshape(2, -1).min(axis=0)
+    return dict(zip(parameters, np.minimum(p_value, 1.0).tolist(), strict=True))
+
+
+def unit(matrix: np.ndarray) -> np.ndarray:
+    """Return columns of mean 0 and norm 1, or 0 where NaN, so that products are correlations."""
+    centred = np.nan_to_num(matrix - np.nanmean(matrix, axis=0))
+    return centred / np.maximum(np.linalg.norm(centred, axis=0), np.finfo(float).tiny)
+
+
+def _regression(parameters: np.ndarray, outputs: np.ndarray) -> np.ndarray:
+    """Return the p-value (n, k) of an F test: does a linear function of outputs explain it?
+
+    There is one test for each parameter.
+    """
+    outputs = outputs[:, :: max(1, -(-outputs.shape[1] // _MOST_REGRESSED))]
+    centred = outputs - np.nanmedian(outputs, axis=0)
+    width = np.nanmedian(np.abs(centred), axis=0)
+    # On an asinh scale, so that a few large values don't drown the rest.
+    scaled = np.arcsinh(np.nan_to_num(centred) / np.where(width > 0.0, 3.0 * width, 1.0))
+    basis, sizes, _ = np.linalg.svd(scaled - scaled.mean(axis=0), full_matrices=False)
+    directions = min(len(outputs) // _ROWS_A_DIRECTION, int(np.sum(sizes > 1e-6 * sizes[0])))
+    if directions == 0:
+        return np.ones(parameters.shape[1])
+    # Normal scores: residuals are then normal if nothing is explained, as the test asks.
+    scores = stats.norm.ppf(stats.rankdata(parameters, axis=0) / (len(parameters) + 1))
+    scores -= scores.mean(axis=0)
+    explained = np.sum((basis[:, :directions].T @ scores) ** 2, axis=0) / np.maximum(
+        np.sum(scores**2, axis=0), 1e-9
+    )
+    free = len(outputs) - 1 - directions
+    return stats.f.sf(
+        explained / np.maximum(1.0 - explained, 1e-12) * free / directions, directions, free
+    )
+
+
+def _features(matrix: np.ndarray) -> np.ndarray:
+    """Return the elements, and level, spread and roughness of each row."""
+    shown = matrix[:, :: max(1, -(-matrix.shape[1] // _MOST_ELEMENTS))]
+    if matrix.shape[1] < 2:
+        return shown
+    # On an asinh scale, so that a few large values don't drown the rest.
+    sizes = np.abs(matrix[np.isfinite(matrix) & (matrix != 0.0)])
+    scaled = np.ma.masked_invalid(np.arcsinh(matrix / (np.median(sizes) if len(sizes) else 1.0)))
+    series = (
+        scaled.mean(axis=1),
+        scaled.var(axis=1),
+        np.abs(np.ma.diff(scaled, axis=1)).mean(axis=1),
+    )
+    return np.column_stack([shown, *(feature.filled(np.nan) for feature in series)])

@@ -1,0 +1,159 @@
+"""Outputs that say nothing new: constants, copies of one another, and repeated simulations.
+
+These are whole simulations.
+"""
+
+import itertools
+from collections.abc import Mapping
+from dataclasses import dataclass
+from textwrap import shorten
+
+import numpy as np
+from scipy import stats
+
+from bayesinn.core import seeds
+from bayesinn.core.labels import columns
+from bayesinn.guidance.simulator_report.influence import unit
+from bayesinn.guidance.simulator_report.pilot import Advice, Pilot, Result, bounds
+from bayesinn.guidance.simulator_report.regions import Region, regions
+
+_EQUAL = 0.999999
+_MOST_NUMBERS = 5_000_000
+# This many simulations, or this share of them, must differ from the usual value before "equal"
+# means anything.
+_FEWEST_VARYING = 10
+_LEAST_VARYING = 0.01
+_FEWEST_REPEATS = 5
+_REPEATED = 0.01
+_MOSTLY_REPEATED = 0.5
+# Repeats of whole numbers are natural: only one frequent outcome among many is worth a hint.
+_LUMP = 0.2
+_DISTINCT = 0.1
+
+
+@dataclass(frozen=True, eq=False)
+class Outputs(Result):
+    """Elements that copy (or are linear in) others; share and origin of repeated simulations."""
+
+    copies: tuple[tuple[str, str], ...]
+    repeats: float
+    regions: tuple[Region, ...]
+
+
+def check(pilot: Pilot) -> Outputs:
+    """Look for constants, copies and repeats among simulations that are finite."""
+    pairs = copies(pilot.observables, pilot.seed)
+    advice = []
+    for name, array in pilot.observables.items():
+        low, high = map(np.ravel, bounds(array))
+        constant = (low == high) & (np.isfinite(array).sum(axis=0).ravel() > 1)
+        if constant.any() and constant.all():
+            finding = f"is {low[0]:.3g} in every simulation" if len(low) == 1 else "never varies"
+            advice.append(
+                Advice(
+                    "problem", name, finding, "It has no information.", "Leave it out or fix it."
+                )
+            )
+        elif constant.any():
+            names = shorten(
+                ", ".join(itertools.compress(columns({name: array}, batch_ndim=1), constant)), 60
+            )
+            finding = f"{constant.sum()} of {len(low)} elements never vary ({names})"
+            advice.append(
+                Advice("hint", name, finding, "That is harmless, but they have no information.")
+            )
+    if pairs:
+        names = shorten(", ".join(f"{copy} of {original}" for copy, original in pairs), 60)
+        finding = f"elements are copies of others, or linear in them ({len(pairs)}: {names})"
+        do = (
+            "Look for noise that is drawn once and broadcast, and for an index that is always "
+            "the same."
+        )
+        advice.append(
+            Advice("hint", "copies", finding, "If that is intended, they may be left out.", do)
+        )
+    marked, counts = repeats(pilot.observables)
+    rows = len(marked)
+    whole_numbers = all(map(pilot.whole_numbers, pilot.observables))
+    boxes = regions(
+        {name: column[:rows] for name, column in pilot.inputs.items()},
+        marked,
+        pilot.simulator.labels,
+    )
+    share = marked.sum() / max(rows, 1)
+    largest = counts.max(initial=0) / max(rows, 1)
+    lump = (
+        largest >= _LUMP and len(counts) >= _DISTINCT * rows,
+        f"{largest:.1%} are one and the same",
+    )
+    many = (
+        share >= _REPEATED and marked.sum() >= _FEWEST_REPEATS,
+        f"{share:.1%} equal another one in every number",
+    )
+    found, what = lump if whole_numbers else many
+    if found:
+        places = "; ".join(box.describe("come again", "repeats") for box in boxes)
+        finding = f"of the simulations {what}, though their parameters differ" + (
+            f" ({places})" if places else ""
+        )
+        severe = not whole_numbers and share >= _MOSTLY_REPEATED
+        do = (
+            "Look for values that are clipped or stored, or for parameters for which nothing "
+            "happens."
+        )
+        advice.append(
+            Advice(
+                "problem" if severe else "hint",
+                "repeats",
+                finding,
+                "The data say nothing there.",
+                do,
+            )
+        )
+    return Outputs(pairs, share, boxes, advice=advice)
+
+
+def repeats(observables: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Mark simulations (n,) with all observables equal to another's, and count different ones.
+
+    Each different one is counted.
+    """
+    # Zero is added, so that -0.0 equals 0.0.
+    hashes = [
+        hash(tuple((value + 0.0).tobytes() for value in row))
+        for row in zip(*observables.values(), strict=False)
+    ]
+    _, inverse, counts = np.unique(
+        np.array(hashes, np.int64), return_inverse=True, return_counts=True
+    )
+    return counts[inverse] > 1, counts
+
+
+def copies(observables: Mapping[str, np.ndarray], seed: int) -> tuple[tuple[str, str], ...]:
+    """Find elements linear in one another: |correlation| above 0.999999, of values and of ranks.
+
+    Ranks, because one extreme simulation would give any two elements a correlation of one. Only
+    those that are neighbours along a random direction, which the seed decides, are compared.
+    """
+    elements = columns(observables, batch_ndim=1)
+    rows = min(max(50, _MOST_NUMBERS // len(elements)), *map(len, elements.values()))
+    matrix = np.stack([element[:rows] for element in elements.values()], axis=-1)
+    counts = [np.unique(column[np.isfinite(column)], return_counts=True)[1] for column in matrix.T]
+    needed = max(_FEWEST_VARYING, _LEAST_VARYING * len(matrix))
+    varying = np.array([count.sum() - count.max(initial=0) >= needed for count in counts])
+    if not varying.any():
+        return ()
+    matrix = matrix[:, varying]
+    names = list(itertools.compress(elements, varying))
+    ranks = unit(stats.rankdata(matrix, axis=0, nan_policy="omit"))
+    # Scaled, because squares of large values overflow.
+    values = unit(matrix / np.nanmax(np.abs(matrix), axis=0))
+    order = np.argsort(np.abs(seeds.generator(seed, "copies").normal(size=len(ranks)) @ ranks))
+    correlations = [
+        np.sum(form[:, order[:-1]] * form[:, order[1:]], axis=0) for form in (ranks, values)
+    ]
+    linear = np.all(np.abs(correlations) > _EQUAL, axis=0)
+    pairs = sorted(
+        sorted(pair, reverse=True) for pair in itertools.compress(itertools.pairwise(order), linear)
+    )
+    return tuple((names[second], names[first]) for second, first in pairs)

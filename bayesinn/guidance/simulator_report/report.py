@@ -1,0 +1,155 @@
+"""Look at a simulator before training: draw from it, experiment with it, and say what is wrong."""
+
+import shutil
+import textwrap
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from bayesinn.core.labels import Labels
+from bayesinn.core.seeds import check_seed
+from bayesinn.core.validation import check_integer, check_type
+from bayesinn.diagnosis.report import Section, Verdict, render, save_all
+from bayesinn.guidance.simulator_report import failures, influence, outputs, ranges
+from bayesinn.guidance.simulator_report.pilot import Advice, Result, draw
+from bayesinn.simulation.simulator import Simulator
+
+_WIDTH = 110
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class SimulatorReport:
+    """Whether a simulator is ready for training; ``report["failures"]`` is one check.
+
+    It also says what to change.
+    """
+
+    name: str
+    results: Mapping[str, Result]  #: by name, in the order of the report
+    labels: Labels
+    settings: Mapping[str, Any]
+
+    def __getitem__(self, check: str) -> Any:
+        return self.results[check]
+
+    @property
+    def advice(self) -> tuple[Advice, ...]:
+        """What was observed and what to change, problems first."""
+        advice = (item for result in self.results.values() for item in result.advice)
+        return tuple(sorted(advice, key=lambda item: item.severity != "problem"))
+
+    @property
+    def problems(self) -> tuple[Advice, ...]:
+        """The advice that must be followed."""
+        return tuple(item for item in self.advice if item.severity == "problem")
+
+    @property
+    def ok(self) -> bool:
+        """Whether there is no problem."""
+        return not self.problems
+
+    @property
+    def verdict(self) -> str:
+        """The result in a few words."""
+        count = len(self.problems)
+        return (
+            "ready for training"
+            if self.ok
+            else f"NOT ready for training, {count} problem{'s' * (count > 1)}"
+        )
+
+    def to_html(self, path: str | Path) -> Path:
+        """Write the report as one HTML file."""
+        text = "Problems spoil training or its result. Hints are worth a look, and may be intended."
+        table = pd.DataFrame(self.advice).rename(columns=str.capitalize)
+        sections = [
+            Section("Advice", text, table.set_index("Subject"))
+            if len(table)
+            else Section("Advice", "None.")
+        ]
+        for result in self.results.values():
+            if result.title:
+                figures = [*result.figures().values()]
+                sections.append(
+                    Section(result.title, result.text, result.table, figures, self.labels)
+                )
+        first = "; ".join(f"{item.subject}: {item.text}" for item in self.problems[:3])
+        says = f"Simulator {self.name} is {self.verdict}. {first}".rstrip()
+        verdict = Verdict("passed" if self.ok else "failed", says)
+        return render(
+            path, f"{self.name}: simulator", sections, verdict=verdict, settings=self.settings
+        )
+
+    def plot(self, folder: str | Path) -> list[Path]:
+        """Write all figures as PNG into ``folder``, made if need be, and return the paths."""
+        return save_all(
+            (item for result in self.results.values() for item in result.figures().items()), folder
+        )
+
+    def __repr__(self) -> str:
+        # A terminal would break lines anywhere, within a number.
+        width = min(_WIDTH, shutil.get_terminal_size((_WIDTH, 24)).columns)
+        wrapped = textwrap.TextWrapper(width, initial_indent="  ", subsequent_indent="      ").fill
+        blocks = [f"Simulator {self.name!r}: {self.verdict}"]
+        blocks += [wrapped(f"{item.severity}: {item.subject}: {item.text}") for item in self.advice]
+        for result in self.results.values():
+            if result.title:
+                blocks += ["", wrapped(f"{result.title}: {result.text}")]
+            if result.table is not None:
+                names = [
+                    f"{name} [{self.labels.unit(name)}]".replace(" []", "")
+                    for name in result.table.index
+                ]
+                table = result.table.set_axis(names, axis=0)
+                blocks.append(
+                    table.to_string(float_format="{:.4g}".format, na_rep="", line_width=width)
+                )
+        return "\n".join(blocks)
+
+
+def simulator_report(
+    simulator: Simulator, *, simulations: int = 2_000, seed: int = 0, batch_size: int = 256
+) -> SimulatorReport:
+    """See in seconds whether a simulator is ready for training, and what to change.
+
+    The repr of the result says it.
+
+    Measures its speed; shows prior and prior predictive distribution; looks for failures and where
+    in parameter space they come from, for constant, copied and repeated outputs, for noise that
+    ignores the seed or is shared by a batch, for values that float32 or scaling can't hold, and for
+    parameters without influence. ``batch_size`` is that of training. ``simulations`` are 50 or
+    more; some more are drawn to experiment.
+
+    Examples
+    --------
+    >>> import bayesinn as bi
+    >>> report = simulator_report(bi.get("linear"), simulations=500)
+    >>> report.ok, report.advice, list(report["predictive"].table.index)
+    (True, (), ['y'])
+    """
+    do = "decorate the function with @bi.simulator, or get one with bi.get(name)"
+    check_type("Simulator report", simulator, Simulator, "a Simulator", do)
+    simulations = check_integer("Argument 'simulations'", simulations, least=50)
+    batch_size = check_integer("Argument 'batch_size'", batch_size)
+    seed = check_seed(seed)
+    pilot, speed = draw(simulator, simulations, seed, batch_size)
+    failed = failures.check(pilot)
+    good = pilot.only(~failed.marked) if failed.share else pilot
+    noise = influence.check_noise(good)
+    prior, predictive = ranges.check(pilot, good, failed.shares["failed"])
+    results = {"speed": speed, "failures": failed, "noise": noise, "outputs": outputs.check(good)}
+    results |= {
+        "influence": influence.check_influence(good, noise),
+        "prior": prior,
+        "predictive": predictive,
+    }
+    settings = {
+        "simulator": simulator.name,
+        "simulations": simulations,
+        "batch_size": batch_size,
+        "seed": seed,
+    }
+    return SimulatorReport(simulator.name, results, simulator.labels, settings)

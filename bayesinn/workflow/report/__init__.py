@@ -1,8 +1,0 @@
-"""The report: one HTML file, the verdict first, that needs nothing else to be read."""
-
-from bayesinn.workflow.report.render import Verdict as Verdict, render as render
-from bayesinn.workflow.report.section import (
-    Figure as Figure,
-    Section as Section,
-    save_all as save_all,
-)

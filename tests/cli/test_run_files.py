@@ -1,0 +1,270 @@
+"""Run folders with files of somebody else: nothing of them is replaced or removed, and the message names them."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+from PIL import Image
+
+import bayesinn as bi
+from bayesinn import plots
+from bayesinn.cli import run_files
+from bayesinn.cli.run import Run
+from bayesinn.cli.run_files import ANSWER, DIAGNOSIS, REPORT, TRAINING, RunFiles
+from bayesinn.cli.run_training import train_into
+from bayesinn.core.errors import InputError
+from bayesinn.diagnosis.report.section import Figure as Picture, save_all
+from bayesinn.training.checkpoint import saved_identity
+from tests.helpers.models import small_flow
+
+LINEAR = bi.get("linear")
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {
+        str(file.relative_to(folder)): file.read_bytes()
+        for file in folder.rglob("*")
+        if file.is_file()
+    }
+
+
+def train(folder: Path, steps: int = 4, **options) -> bi.AmortizedPosterior:
+    return train_into(
+        folder, LINEAR, seed=1, steps=steps, batch_size=16, networks=(None, small_flow()), **options
+    )
+
+
+@pytest.fixture(scope="module")
+def posterior() -> bi.AmortizedPosterior:
+    return bi.AmortizedPosterior(LINEAR, flow=small_flow()).fit(
+        steps=4, batch_size=16, seed=1, progress=False
+    )
+
+
+def infer(run: Run, posterior: bi.AmortizedPosterior) -> None:
+    run.infer(posterior, {"y": 1.5}, draws=20, seed=1)
+
+
+def diagnose(run: Run, posterior: bi.AmortizedPosterior) -> None:
+    run.diagnose(posterior, {"y": 1.5}, simulations=20, draws=10, seed=1)
+
+
+def report(run: Run, posterior: bi.AmortizedPosterior) -> None:
+    run.report(posterior, None)
+
+
+def train_there(run: Run, posterior: bi.AmortizedPosterior) -> None:
+    train(run.folder)
+
+
+COMMANDS = [
+    *(
+        (train_there, name)
+        for name in (*TRAINING, *DIAGNOSIS, *ANSWER, *REPORT, "run.json", "figures/loss.png")
+    ),
+    *((infer, name) for name in (*ANSWER, "run.json")),
+    *((diagnose, name) for name in (*DIAGNOSIS, "run.json")),
+    *((report, name) for name in REPORT),
+]
+
+
+@pytest.mark.parametrize(("command", "name"), COMMANDS)
+@pytest.mark.parametrize("linked", [False, True], ids=["file", "link"])
+def test_files_of_something_else_are_refused_before_anything_is_done(
+    command, name: str, linked: bool, posterior, tmp_path, monkeypatch
+) -> None:
+    def refuse(*arguments, **options) -> None:
+        pytest.fail("something was begun")
+
+    for method in ("fit", "infer"):
+        monkeypatch.setattr(bi.AmortizedPosterior, method, refuse)
+    monkeypatch.setattr("bayesinn.cli.run.diagnose", refuse)
+    folder = tmp_path / "run"
+    (folder / name).parent.mkdir(parents=True)
+    (tmp_path / "mine").write_text("mine")
+    if linked:
+        (folder / name).symlink_to(tmp_path / "mine")
+    else:
+        (folder / name).write_text("mine")
+    with pytest.raises(InputError, match=r"(?s)of something else.*choose another folder") as error:
+        command(Run(folder), posterior)
+    assert name.rpartition("/")[2] in str(error.value)
+    assert files(tmp_path) == {"mine": b"mine", f"run/{name}": b"mine"}
+    assert (folder / name).is_symlink() is linked
+
+
+@pytest.mark.parametrize(
+    ("command", "name"), [(infer, "predictive_y"), (infer, "pairs"), (diagnose, "recovery")]
+)
+def test_figures_of_somebody_else_stay(
+    command, name: str, posterior, tmp_path, monkeypatch
+) -> None:
+    table = pd.DataFrame()
+    found = SimpleNamespace(
+        verdict=table,
+        errors=table,
+        to_dataframe=lambda: table,
+        plot=lambda folder: save_all([("recovery", Picture(Figure(), "Empty."))], folder),
+    )
+    monkeypatch.setattr("bayesinn.cli.run.diagnose", lambda *_, **__: found)
+    file = tmp_path / "figures" / f"{name}.png"
+    file.parent.mkdir()
+    Image.new("RGB", (3, 3)).save(file)
+    before = file.read_bytes()
+    with pytest.raises(
+        InputError, match=rf"(?s)Figure .*{name}.*a file of something else.*move it away"
+    ):
+        command(Run(tmp_path), posterior)
+    assert file.read_bytes() == before
+
+
+def test_own_files_are_replaced_until_somebody_changes_them(posterior, tmp_path) -> None:
+    run = Run(tmp_path)
+    (tmp_path / "notes.csv").write_text("mine")
+    for _ in range(2):
+        run.infer(posterior, {"y": 1.5}, draws=20, seed=1, predictive=False)
+    listed = json.loads((tmp_path / "run.json").read_text())["files"]
+    assert set(listed) == set(ANSWER)
+    assert {len(fingerprints) for fingerprints in listed.values()} == {2}
+    table = (tmp_path / "posterior.csv").read_text()
+    (tmp_path / "posterior.csv").write_text(table + "my notes\n")
+    with pytest.raises(InputError, match=r"posterior\.csv of something else"):
+        infer(run, posterior)
+    assert (tmp_path / "posterior.csv").read_text() == table + "my notes\n"
+    (tmp_path / "posterior.csv").unlink()
+    infer(run, posterior)
+    assert (tmp_path / "posterior.csv").read_text() == table
+    assert (tmp_path / "notes.csv").read_text() == "mine"
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_a_run_that_is_killed_knows_its_own_files(tmp_path, monkeypatch, before: bool) -> None:
+    own = RunFiles(tmp_path)
+    replace = Path.replace
+
+    def killed(self, target) -> Path:
+        if Path(target).name == "history.csv":
+            if not before:
+                replace(self, target)
+            raise KeyboardInterrupt
+        return replace(self, target)
+
+    with own.write("history.csv") as file:
+        file.write_text("first")
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", killed)
+        with pytest.raises(KeyboardInterrupt), own.write("history.csv") as file:
+            file.write_text("second")
+    assert (tmp_path / "history.csv").read_text() == ("first" if before else "second")
+    for text in ("third", "fourth"):
+        with own.write("history.csv") as file:
+            file.write_text(text)
+    assert set(files(tmp_path)) == {"history.csv", "run.json"}
+
+
+@pytest.mark.parametrize(
+    "content", ["", "[]", "{}", '{"files": []}', '{"files": {"a": 1}}', '{"name": "web"}', "\xff"]
+)
+def test_a_list_of_something_else_is_refused(tmp_path, content: str) -> None:
+    (tmp_path / run_files._LIST).write_text(content, "latin-1")
+    with pytest.raises(InputError, match=r"run\.json of something else"):
+        RunFiles(tmp_path).check("history.csv")
+    with (
+        pytest.raises(InputError, match=r"run\.json of something else"),
+        RunFiles(tmp_path).write("history.csv") as file,
+    ):
+        file.write_text("")
+    assert files(tmp_path) == {"run.json": content.encode("latin-1")}
+
+
+def test_training_longer_removes_the_own_state_and_nothing_else(tmp_path, capsys) -> None:
+    folder = tmp_path / "run"
+    train(folder)
+    (folder / "checkpoint" / "notes.txt").write_text("mine")
+    (folder / "checkpoint" / "data").mkdir()
+    (folder / "checkpoint" / "data" / "2019.csv").write_text("mine")
+    longer = train(folder, 6, longer=True)
+    assert longer.steps_done == 6
+    assert saved_identity(folder / "checkpoint")["steps"] == 6
+    assert (folder / "checkpoint" / "notes.txt").read_text() == "mine"
+    assert (folder / "checkpoint" / "data" / "2019.csv").read_text() == "mine"
+    # A checkpoint that the user has put there instead is no state of this run.
+    shutil.rmtree(folder / "checkpoint")
+    other = bi.AmortizedPosterior(LINEAR, flow=small_flow())
+    other.fit(steps=8, batch_size=16, seed=9, progress=False, checkpoint=folder / "checkpoint")
+    before = files(folder)
+    with pytest.raises(InputError, match="a checkpoint of another run"):
+        train(folder, 6, longer=True)
+    assert files(folder) == before
+
+
+def test_a_checkpoint_folder_without_a_state_is_left_as_it_is(tmp_path, posterior) -> None:
+    folder = tmp_path / "run"
+    posterior.save(folder / "posterior")
+    (folder / "checkpoint").mkdir()
+    (folder / "checkpoint" / "2019.csv").write_text("mine")
+    train(folder, 6, longer=True)
+    assert (folder / "checkpoint" / "2019.csv").read_text() == "mine"
+
+
+# Figures and reports by themselves
+
+
+def test_pictures_are_replaced_if_they_are_ours(tmp_path) -> None:
+    picture = Picture(Figure(), "Empty.")
+    for _ in range(2):
+        save_all([("recovery", picture)], tmp_path)
+    plots.save(Figure(), tmp_path / "loss.png")
+    save_all([("loss", picture)], tmp_path)
+    Image.new("RGB", (3, 3)).save(tmp_path / "mine.png")
+    (tmp_path / "text.png").write_text("mine")
+    (tmp_path / "link.png").symlink_to(tmp_path / "loss.png")
+    (tmp_path / "nowhere.png").symlink_to(tmp_path / "nothing")
+    before = files(tmp_path)
+    for name in ("mine", "text", "link", "nowhere"):
+        with pytest.raises(
+            InputError, match=rf"(?s){name}\.png.*a figure that bayesinn wrote.*something else"
+        ):
+            save_all([("new", picture), (name, picture)], tmp_path)
+    assert files(tmp_path) == before
+    assert not os.path.lexists(tmp_path / "nothing")
+
+
+def test_a_figure_or_report_that_can_not_be_written_leaves_the_old_one(
+    tmp_path, monkeypatch
+) -> None:
+    file = tmp_path / "loss.png"
+    plots.save(Figure(), file)
+    before = files(tmp_path)
+
+    def full(self, target, **options) -> None:
+        Path(target).write_text("half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Figure, "savefig", full)
+    with pytest.raises(
+        bi.core.errors.SavedPosteriorError, match=r"(?s)No space left.*still complete"
+    ):
+        plots.save(Figure(), file)
+    assert files(tmp_path) == before
+
+
+def test_figures_and_reports_do_not_write_through_links(tmp_path) -> None:
+    from bayesinn.diagnosis.report.render import render
+
+    (tmp_path / "mine").write_text("mine")
+    for name in ("loss.png", "report.html"):
+        (tmp_path / name).symlink_to(tmp_path / "mine")
+    plots.save(Figure(), tmp_path / "loss.png")
+    render(tmp_path / "report.html", "half of a pair: \ud800", [])
+    assert (tmp_path / "mine").read_text() == "mine"
+    assert "half of a pair: ?" in (tmp_path / "report.html").read_text()
+    assert np.asarray(Image.open(tmp_path / "loss.png")).size

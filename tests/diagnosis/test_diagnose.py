@@ -1,0 +1,205 @@
+"""`bi.diagnose` on a trained posterior: what it looks at, what it says, and what it refuses."""
+
+from __future__ import annotations
+
+import importlib
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+import bayesinn as bi
+from bayesinn.core import errors
+from tests.helpers.models import small_flow
+
+tfd = tfp.distributions
+
+
+@bi.simulator(
+    prior={"mean": tfd.Normal(0.0, 1.0), "shift": tfd.Normal(0.0, 0.5)},
+    units={"mean": "mm"},
+    observed={"x": np.array([0.3, 0.5], np.float32)},
+    log_likelihood=lambda parameters, data: (
+        -0.5
+        * sum(
+            (data["x"][index] - parameters["mean"] - index * parameters["shift"]) ** 2 / 0.25
+            for index in (0, 1)
+        )
+    ),
+)
+def two_readings(parameters, seed):
+    """Two readings of a mean, the second shifted."""
+    mean = tf.stack([parameters["mean"], parameters["mean"] + parameters["shift"]], axis=1)
+    return {"x": mean + 0.5 * tf.random.stateless_normal(tf.shape(mean), seed)}
+
+
+@pytest.fixture(scope="module")
+def posterior() -> bi.AmortizedPosterior:
+    return bi.AmortizedPosterior(two_readings, flow=small_flow()).fit(
+        steps=1_000, seed=1, progress=False
+    )
+
+
+@pytest.fixture(scope="module")
+def diagnosis(posterior: bi.AmortizedPosterior):
+    return bi.diagnose(posterior, simulations=300, draws=100, seed=1, progress=False)
+
+
+def test_everything_is_looked_at_and_no_error_is_found_in_a_correct_posterior(diagnosis) -> None:
+    assert list(diagnosis.verdict.index) == [
+        "SBC",
+        "coverage",
+        "joint coverage",
+        "TARP",
+        "dependence",
+        "fit to the data",
+        "latent codes",
+        "L-C2ST",
+        "posterior SBC",
+        "observation",
+        "predictive",
+        "sharpness",
+        "recovery",
+        "information gain",
+    ]
+    assert not diagnosis.outside, diagnosis
+    assert diagnosis.quantities is None
+    assert diagnosis.fit_to_data.columns == ("log likelihood",)
+    assert diagnosis.about["Simulator"] == "two_readings"
+    assert diagnosis.about["Training"] == "1,000 steps of 256, seed 1"
+    assert not diagnosis.observation.out_of_distribution
+    assert diagnosis.local.draws["mean"].shape == (1_000,)
+    # Exact: 0.5 log det(I + A A' / 0.25) = 0.5 log 14, A the design with prior sds. Found 1.29,
+    # 1.05 and 1.41 for seeds 1, 2 and 3; the standard error is 0.06, and that of seed 2 is chance:
+    # its truths vary too little.
+    assert diagnosis.information.joint_mean == pytest.approx(0.5 * np.log(14.0), abs=0.2)
+
+
+def test_the_same_seed_gives_the_same_numbers(posterior, diagnosis) -> None:
+    again = bi.diagnose(posterior, simulations=300, draws=100, seed=1, progress=False)
+    assert again.verdict.equals(diagnosis.verdict)
+
+
+def test_an_odd_observation_fails_though_the_posterior_is_correct(posterior) -> None:
+    odd = bi.diagnose(
+        posterior, simulations=100, draws=50, seed=3, observed={"x": [40.0, -40.0]}, progress=False
+    )
+    assert odd.observation.out_of_distribution
+    assert "observation" in odd.outside
+    assert odd.grade == "outside"
+
+
+def test_predictive_draws_suffice_at_the_level(posterior) -> None:
+    found = bi.diagnose(posterior, simulations=60, draws=30, level=0.995, seed=1, progress=False)
+    assert len(found.predictive.replicated) == 16_000 > found.predictive.draws_needed
+
+
+def test_users_quantities_are_tested_and_wrong_shapes_refused(posterior) -> None:
+    asked = {
+        "sum": lambda parameters, data: parameters["mean"] + parameters["shift"] * data["x"][0]
+    }
+    result = bi.diagnose(
+        posterior, simulations=100, draws=50, seed=2, quantities=asked, progress=False
+    )
+    assert result.quantities.columns == ("sum",)
+    with pytest.raises(
+        errors.InputError, match=r"(?s)test quantity 'sum'.*shape \(51,\).*shape \(\)"
+    ):
+        bi.diagnose(
+            posterior,
+            simulations=100,
+            draws=50,
+            seed=2,
+            quantities={"sum": lambda *_: 1.0},
+            progress=False,
+        )
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"observed": {"x": np.zeros((3, 2))}}, "one observation, without batch axis"),
+        ({"observed": np.zeros(2)}, r"a dict with \['x'\]"),
+        ({"larger": "posterior.h5"}, "(?s)'larger'.*a trained posterior"),
+    ],
+)
+def test_mistakes_are_found_before_anything_is_simulated(
+    posterior, monkeypatch, given: dict, message: str
+) -> None:
+    monkeypatch.setattr("bayesinn.diagnosis.gather.simulate", lambda *_: pytest.fail("simulated"))
+    with pytest.raises(errors.InputError, match=message):
+        bi.diagnose(posterior, simulations=50, draws=20, progress=False, **given)
+
+
+def test_levels_are_checked_first(posterior) -> None:
+    with pytest.raises(errors.InputError, match=r"(?s)'level'.*above 0, below 1.*1\.0"):
+        bi.diagnose(posterior, level=1.0)
+
+
+def test_progress_names_the_stages(posterior, capsys) -> None:
+    bi.diagnose(posterior, simulations=50, draws=20, seed=1)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("diagnosing: simulating 50 data sets, and 50 to estimate")
+    assert lines[-1].startswith("diagnosing: done")
+
+
+def test_many_observations_of_a_shifted_population(posterior) -> None:
+    own = two_readings.sample(30, seed=5)["x"]
+    assert bi.misspecification(posterior, {"x": own}, seed=1).passed
+    # p-value at its smallest, 1 / 501, for seeds 1, 2, 3.
+    assert not bi.misspecification(posterior, {"x": own + 2.0}, seed=1).passed
+    with pytest.raises(errors.InputError, match="a batch of them"):
+        bi.misspecification(posterior, {"x": own[0]})
+
+
+def test_functions_are_not_hidden_by_modules_of_their_name() -> None:
+    for name, module in bi._NAMES.items():
+        importlib.import_module(module)
+        assert callable(getattr(bi, name)), name
+        assert module != f"bayesinn.{name}", (
+            f"importing {module} would replace bi.{name} by the module"
+        )
+
+
+def test_draws_that_can_not_have_made_the_data_rank_lowest() -> None:
+    """Without them, infeasible draws would have a log likelihood that no rank can be taken of."""
+
+    def feasible(mean):
+        return mean > -1.0
+
+    def log_likelihood(parameters, data):
+        density = -0.5 * (data["x"] - parameters["mean"]) ** 2
+        return np.where(feasible(parameters["mean"]), density, -np.inf)
+
+    @bi.simulator(
+        prior={"mean": tfd.Normal(0.0, 1.0)}, on_nonfinite="redraw", log_likelihood=log_likelihood
+    )
+    def bounded(parameters, seed):
+        noise = tf.random.stateless_normal(tf.shape(parameters["mean"]), seed)
+        return {"x": tf.where(feasible(parameters["mean"]), parameters["mean"] + noise, np.nan)}
+
+    rough = bi.AmortizedPosterior(bounded, flow=small_flow(blocks=1, hidden=(8,))).fit(
+        steps=20, progress=False
+    )
+    found = bi.diagnose(rough, simulations=60, draws=50, seed=1, progress=False)
+    assert np.isfinite(found.sbc.p_value).all()
+
+
+def test_sets_may_be_empty_and_levels_high() -> None:
+    @bi.simulator(
+        prior={"mean": tfd.Normal(0.0, 1.0)}, context={"n": tfd.Poisson(1.0)}, lengths={"x": "n"}
+    )
+    def readings(parameters, context, seed):
+        mean = parameters["mean"][:, None]
+        return {"x": mean + tf.random.stateless_normal((tf.shape(mean)[0], 20), seed)}
+
+    posterior = bi.AmortizedPosterior(
+        readings, bi.summaries.DeepSet(8, hidden=(8,)), small_flow(blocks=1, hidden=(8,))
+    )
+    posterior.fit(steps=5, batch_size=32, seed=1, progress=False)
+    observed = {"x": np.zeros(20), "n": 0}
+    found = bi.diagnose(
+        posterior, observed=observed, simulations=60, draws=30, level=0.999, seed=1, progress=False
+    )
+    assert len(found.local.null) == 2_000

@@ -1,0 +1,165 @@
+"""A diagnostic of a user's own: declared once, it is wherever the library's own are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from scipy import stats
+
+import bayesinn as bi
+from bayesinn.cli.run import Run
+from bayesinn.core.errors import InputError
+from bayesinn.core.labels import columns
+from bayesinn.diagnosis import Diagnosis, Evidence, checks, diagnose_arrays
+from bayesinn.diagnostics.deviation import Deviation
+from tests.diagnostics.conjugate import normal
+
+
+@dataclass(frozen=True)
+class Halves(bi.diagnostics.Tested):
+    """How many truths lie below the posterior median, and the p-values of sign tests."""
+
+    share: np.ndarray
+
+    simulations: int = 0
+
+    @property
+    def deviations(self):
+        half = 2.5 * np.sqrt(0.25 / self.simulations)
+        ends = (100.0 * (self.share - 0.5 + move) for move in (0.0, -half, half))
+        words = "too few truths below the median", "too many truths below the median"
+        return (
+            Deviation(
+                "truths below the median", "%", 6.0, self.columns, *ends, self.simulations, words
+            ),
+        )
+
+
+def halves(given: Evidence) -> Halves:
+    draws = columns(given.draws, batch_ndim=2)
+    below = {
+        name: value < np.median(draws[name], axis=1)
+        for name, value in columns(given.truth, 1).items()
+    }
+    p_value = [stats.binomtest(int(value.sum()), len(value)).pvalue for value in below.values()]
+    share = np.array([value.mean() for value in below.values()])
+    return Halves(
+        columns=tuple(below),
+        p_value=np.array(p_value),
+        level=given.level,
+        share=share,
+        simulations=300,
+    )
+
+
+def draw_halves(result: Halves, labels: bi.Labels) -> Figure:
+    figure = Figure()
+    figure.add_subplot().barh([labels.label(name) for name in result.columns], result.share)
+    return figure
+
+
+HALVES = bi.Check(
+    name="halves",
+    group="over the prior",
+    run=halves,
+    question="How many truths lie below the posterior median: half of them, if all is well.",
+    figures={"halves": draw_halves},
+    captions={
+        "halves": "Shares of truths below the posterior median, which should all be near one half."
+    },
+    meaning="Posterior medians are not biased.",
+    remedy="Report means in place of medians.",
+    reference="Arbuthnot 1710",
+)
+
+
+@pytest.fixture
+def registered() -> Iterator[None]:
+    bi.register_check(HALVES)
+    yield
+    checks._registered.clear()
+
+
+def diagnosis(shift: float) -> Diagnosis:
+    truth, draws, prior = normal(size=300, draws=100, event=(2,), shift=shift)
+    return diagnose_arrays(Evidence(truth, draws, prior, bi.Labels({}, {"mean": "mm"}), seed=4))
+
+
+def test_it_is_wherever_the_librarys_own_are(registered, tmp_path: Path) -> None:
+    correct = diagnosis(0.0)
+    shifted = diagnosis(0.6)
+    assert not correct.outside
+    assert "halves" in shifted.outside
+    assert 0.2 < correct.halves.share[0] < 0.8
+    row = shifted.verdict.loc["halves"]
+    assert (row["measure"], row["unit"], row["tolerance"]) == ("truths below the median", "%", 6.0)
+    assert "too many truths below the median, by" in row["found"]
+    assert "\n  halves" in repr(shifted)
+    assert {"halves_p_value", "halves_inside"} <= set(shifted.to_dataframe())
+    assert "halves.png" in {path.name for path in shifted.plot(tmp_path)}
+    text = shifted.to_html(tmp_path / "report.html").read_text(encoding="utf-8")
+    said = [
+        "<h2>Calibration: halves",
+        HALVES.question,
+        HALVES.reference,
+        HALVES.captions["halves"],
+        HALVES.remedy,
+    ]
+    assert [part for part in said if part not in text] == []
+    assert HALVES.meaning not in shifted.advice.trusted
+
+
+def test_it_stands_after_the_librarys_own(registered) -> None:
+    names = [finding.check.name for finding in diagnosis(0.0).findings]
+    assert names == [
+        "SBC",
+        "coverage",
+        "TARP",
+        "dependence",
+        "halves",
+        "recovery",
+        "information gain",
+    ]
+
+
+def test_it_is_run_on_a_trained_posterior(registered, tmp_path: Path) -> None:
+    posterior = bi.AmortizedPosterior(
+        bi.get("linear"), flow=bi.flows.coupling(blocks=1, hidden=(8,))
+    )
+    posterior.fit(steps=5, batch_size=32, seed=1, progress=False)
+    Run(tmp_path).diagnose(posterior, simulations=60, draws=20, seed=1)
+    assert "halves" in (tmp_path / "verdict.csv").read_text()
+    assert "halves_p_value" in (tmp_path / "diagnosis.csv").read_text()
+    assert (tmp_path / "figures" / "halves.png").is_file()
+
+
+def test_what_does_not_apply_and_what_lacks_something_is_left_out(registered) -> None:
+    bi.register_check(bi.Check(name="nothing", group="sharpness", run=lambda given: None))
+    bi.register_check(bi.Check(name="codes", group="sharpness", run=halves, needs=["latent"]))
+    found = diagnosis(0.0)
+    assert found.nothing is None
+    assert found.codes is None
+    assert "nothing" not in repr(found)
+    assert "latent codes and codes: not run, no latent codes were given." in repr(found)
+
+
+def test_names_are_unique_and_choices_are_checked(registered) -> None:
+    own = {"name": "mine", "figures": {"halves": halves}}
+    for wrong in (
+        {"name": "SBC"},
+        {"name": "mine", "key": "tarp"},
+        {"name": "mine", "figures": {"tarp": halves}},
+        own,
+    ):
+        with pytest.raises(InputError, match="no other check has"):
+            bi.register_check(bi.Check(group="sharpness", run=halves, **wrong))
+    bi.register_check(HALVES)
+    with pytest.raises(InputError, match="Group of check 'mine'"):
+        bi.Check(name="mine", group="above the prior", run=halves)
+    with pytest.raises(InputError, match="Need of check 'mine'"):
+        bi.Check(name="mine", group="sharpness", run=halves, needs=["gradient"])

@@ -1,0 +1,196 @@
+"""What a verdict must not say: more than was measured, or the wrong remedy."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+import bayesinn as bi
+from bayesinn.core.labels import Labels
+from bayesinn.diagnosis import Check, Evidence, diagnose_arrays
+from bayesinn.diagnosis.checks import registered_checks
+from bayesinn.diagnosis.evidence import TypicalityResult
+from bayesinn.diagnosis.finding import Finding
+from bayesinn.diagnosis.verdict import Judgement
+from bayesinn.diagnostics.coverage import joint_coverage
+from bayesinn.diagnostics.deviation import shift_and_spread
+from bayesinn.diagnostics.likelihood import SharpnessResult, compared_sharpness, sharpness
+from bayesinn.diagnostics.posterior_sbc import posterior_sbc
+from bayesinn.diagnostics.predictive import predictive_checks
+from bayesinn.diagnostics.sbc import dependence
+from tests.diagnostics.faults import case
+
+tfd = tfp.distributions
+ALL = ("all parameters",)
+BY_NAME = {check.name: check for check in registered_checks()}
+
+
+def finding(result: object, name: str) -> Finding:
+    return Finding(BY_NAME[name], result, bi.Tolerances(), Labels())
+
+
+def actions(one: Finding, simulations: int) -> list[str]:
+    return Judgement([one], ("a", "b"), bi.Tolerances(), simulations, 100).verdict().actions
+
+
+def test_bounds_that_only_draws_bring_together_ask_for_draws() -> None:
+    apart = SharpnessResult(ALL, np.full(1_000, 0.05), np.full(1_000, 0.25), 2)
+    assert np.isinf(apart.deviations[0].simulations_needed(0.2))
+    assert actions(finding(apart, "sharpness"), 1_000) == [
+        "The bounds of an error are too far apart: take 400 draws."
+    ]
+    noise = np.tile([-3.0, 3.0], 500)
+    near = SharpnessResult(ALL, 0.09 + noise, 0.11 + noise, 2)
+    # Half the interval, 0.186 without the gap, must become as wide as the distance from the
+    # tolerance, 0.1 - 0.01.
+    assert near.deviations[0].simulations_needed(0.2) == pytest.approx(
+        1_000 * (0.186 / 0.09) ** 2, rel=0.01
+    )
+    # Not where the error is as large as its tolerance, with bounds that are near.
+    close = SharpnessResult(ALL, 0.1995 + 0.07 * noise, 0.2 + 0.07 * noise, 2)
+    assert "about as large as their tolerances" in actions(finding(close, "sharpness"), 1_000)[0]
+    # One data set whose draws are all impossible leaves no upper bound: that is no reason to pass.
+    impossible = SharpnessResult(
+        ALL, np.full(1_000, 0.05), np.append(np.full(999, 0.06), np.inf), 2
+    )
+    assert finding(impossible, "sharpness").grade == "undecided"
+    assert "take 400 draws" in actions(finding(impossible, "sharpness"), 1_000)[0]
+
+
+def test_a_lower_bound_is_told_by_its_interval() -> None:
+    generator = np.random.default_rng(1)
+    found = compared_sharpness(np.zeros(400), 0.03 + generator.normal(size=400), 2)
+    assert found.summary == "at least 0 nats missing"
+
+
+def test_few_simulations_are_said_to_be_few() -> None:
+    generator = np.random.default_rng(1)
+    truth = generator.normal(size=50)
+    draws = generator.normal(size=(50, 100))
+    text = diagnose_arrays(
+        Evidence({"a": truth}, {"a": draws}, {"a": 3.0 * truth}, seed=1)
+    ).advice.text
+    assert "more simulations would tell" in text
+    assert "about as large as their tolerances" not in text
+
+
+def test_an_own_check_that_can_not_decide_asks_for_no_simulations() -> None:
+    own = Check(name="own", group="over the prior", run=print, judge=lambda result: "undecided")
+    one = Finding(own, 0, bi.Tolerances(), Labels())
+    assert actions(one, 1_000) == []
+
+
+def test_posterior_sbc_without_power_vouches_for_nothing() -> None:
+    generator = np.random.default_rng(1)
+    truth = {"a": generator.normal(size=5_000)}
+    proposals = {"a": 10.0 + generator.normal(size=(5_000, 50))}
+    blind = posterior_sbc(truth, proposals, np.zeros(5_000), np.full((5_000, 50), -60.0), seed=1)
+    assert blind.passed
+    assert finding(blind, "posterior SBC").grade == ""
+    assert "weights leave 1 proposals" in blind.summary
+
+
+def test_tarp_does_not_deny_the_prior() -> None:
+    generator = np.random.default_rng(1)
+    truth = generator.normal(size=4_000)
+    draws = generator.normal(size=(4_000, 100))
+    points = {"a": 0.01 * generator.normal(size=4_000)}
+    found = diagnose_arrays(
+        Evidence({"a": truth}, {"a": draws}, {"a": truth}, references=points, seed=1)
+    )
+    assert not any("prior" in line and "just" in line for line in found.advice.trusted)
+
+
+def test_densities_of_zero_are_the_worst_and_no_error() -> None:
+    given = case("none", size=500)
+    of_truth, of_draws = (value.copy() for value in given.log_prob)
+    of_truth[0] = -np.inf
+    assert joint_coverage(of_truth, of_draws, seed=1).values[0, 0] > 0.99
+    draws = of_draws.shape[1]
+    zeros = np.zeros_like(of_truth), np.zeros_like(of_draws)
+    prior = (
+        np.zeros_like(of_truth),
+        np.where(np.arange(draws) == 0, -np.inf, np.zeros_like(of_draws)),
+    )
+    outside = of_draws.copy()
+    outside[:, 0] = -np.inf
+    found = sharpness(zeros, prior, (of_truth, outside), 2)
+    assert found.at_least[0] == pytest.approx(np.log(draws + 1.0))
+    assert np.isfinite(found.at_least).all()
+    # A likelihood that could not be computed is no error of the posterior.
+    zero = np.where(np.arange(500) == 1, -np.inf, 0.0), np.zeros_like(of_draws)
+    assert len(sharpness(zero, zeros, given.log_prob, 2).at_least) == 499
+
+
+def test_the_p_value_of_predictive_checks_is_one_for_all() -> None:
+    generator = np.random.default_rng(1)
+    found = predictive_checks(
+        {"y": generator.normal(size=(8_000, 20))}, {"y": generator.normal(size=20)}
+    )
+    expected = min(1.0, len(found.p_value) * found.p_value.min())
+    assert finding(found, "predictive").p_value == found.family_p_value == expected
+
+
+def test_the_reason_of_what_was_not_run_is_true() -> None:
+    given = case("none", size=200)
+    evidence = Evidence(given.truth, given.draws, given.truth, log_likelihood=given.log_prob)
+    assert "log likelihood is known" not in repr(diagnose_arrays(evidence))
+
+
+def test_what_knows_nothing_is_not_within_because_the_observation_is_odd() -> None:
+    odd = Check(name="observation", group="around the observation", run=print, judge=lambda result: "outside",
+                sentence=lambda result: "It is odd.")  # fmt: skip
+    nothing = dataclasses.replace(
+        odd, name="gain", judge=lambda result: "", unlearnt=lambda result, nats: ("a", "b")
+    )
+    result = TypicalityResult(0.001, "inputs")
+    findings = [Finding(check, result, bi.Tolerances(), Labels()) for check in (odd, nothing)]
+    text = Judgement(findings, ("a", "b"), bi.Tolerances(), 1_000, 100).verdict().text
+    assert "no more than the prior" in text
+    assert "within" not in text
+
+
+def test_correlations_of_a_correct_posterior_are_right_with_few_draws() -> None:
+    given = case("none", size=20_000, draws=5)
+    error = dependence(given.truth, given.draws, seed=1).deviations[0]
+    assert error.lower[0] < 0.0 < error.upper[0]
+
+
+def test_intervals_of_the_spread_hold_with_few_simulations() -> None:
+    columns = tuple("abcdefghij")
+    outside = 0
+    for seed in range(400):
+        values = np.random.default_rng(seed).random((20, 10))
+        spread = shift_and_spread(values, columns)[1]
+        outside += "outside" in bi.Tolerances().grades(spread)
+    # A rate of 5 % has a standard deviation of 4.4.
+    assert outside <= 32
+
+
+def test_too_few_simulations_call_no_observation_typical() -> None:
+    few = finding(TypicalityResult(0.5, "inputs", smallest=0.02), "observation")
+    assert few.grade == ""
+    assert "too few simulations" in few.found
+    assert finding(TypicalityResult(0.5, "inputs", smallest=0.001), "observation").grade == "within"
+
+
+def test_many_statistics_get_the_draws_to_flag_them() -> None:
+    @bi.simulator(prior={"a": tfd.Normal(0.0, 1.0)}, name="six channels")
+    def channels(parameters, seed):
+        return {
+            "x": parameters["a"][:, None, None]
+            + tf.random.stateless_normal((len(parameters["a"]), 12, 6), seed)
+        }
+
+    posterior = bi.AmortizedPosterior(channels, flow=bi.flows.coupling(blocks=2, hidden=(8,)))
+    posterior.fit(steps=10, batch_size=32, seed=1, progress=False)
+    observed = {"x": channels.sample(1, seed=3)["x"][0]}
+    found = bi.diagnose(
+        posterior, simulations=100, draws=20, seed=1, observed=observed, progress=False
+    ).predictive
+    assert len(found.p_value) > 40
+    assert len(found.replicated) >= found.draws_needed
