@@ -11,7 +11,7 @@ from scipy import stats
 
 from bayesinn.diagnostics.arrays import Arrays, paired
 from bayesinn.diagnostics.deviation import Deviation
-from bayesinn.diagnostics.uniformity import UniformityResult, pit, uniformity
+from bayesinn.diagnostics.uniformity import UniformityResult, compare_with_uniform, pit
 
 #: Nominal coverages checked by default: 0.05, 0.10, ..., 0.95, 0.99.
 NOMINAL: tuple[float, ...] = (*(round(0.05 * step, 2) for step in range(1, 20)), 0.99)
@@ -102,8 +102,8 @@ def coverage(
     pairs = paired(truth, draws)
     # The central interval that just holds the truth; for a correct posterior its coverage is
     # uniform.
-    needed = np.abs(2.0 * pit(pairs.truth, pairs.draws, seed=seed) - 1.0)
-    return CoverageResult(**vars(uniformity(pairs.columns, needed, level=level, points=nominal)))
+    values = np.abs(2.0 * pit(pairs.truth, pairs.draws, seed=seed) - 1.0)
+    return CoverageResult(*compare_with_uniform(pairs.columns, values, level, nominal))
 
 
 def joint_coverage(
@@ -131,5 +131,5 @@ def joint_coverage(
         )
     )
     # Share of the posterior that is denser than the truth.
-    needed = 1.0 - pit(pairs.truth, pairs.draws, seed=seed)
-    return CoverageResult(**vars(uniformity(pairs.columns, needed, level=level, points=nominal)))
+    values = 1.0 - pit(pairs.truth, pairs.draws, seed=seed)
+    return CoverageResult(*compare_with_uniform(pairs.columns, values, level, nominal))

@@ -15,8 +15,9 @@ from scipy import special
 from bayesinn.diagnostics import beyond
 from bayesinn.diagnostics.arrays import paired
 from bayesinn.diagnostics.deviation import Deviation, Interval, interval_of_mean, of_median
-from bayesinn.diagnostics.sbc import SBCResult, sbc
+from bayesinn.diagnostics.sbc import SBCResult, compare_ranks
 from bayesinn.diagnostics.tested import Result
+from bayesinn.diagnostics.uniformity import ranks
 
 Pair = tuple[np.ndarray, np.ndarray]
 
@@ -55,14 +56,15 @@ def fit_to_data(
     pairs = paired(
         *({"log likelihood": np.maximum(value, np.finfo(float).min)} for value in log_likelihood)
     )
-    ranks = sbc(
-        {"log likelihood": pairs.truth[:, 0]},
-        {"log likelihood": pairs.draws[..., 0]},
-        seed=seed,
-        level=level,
+    rank = ranks(pairs.truth, pairs.draws, seed=seed)
+    draws = pairs.draws.shape[1]
+    return FitResult(
+        *compare_ranks(pairs.columns, rank, draws, seed, level),
+        ranks=rank,
+        draws=draws,
+        gap=pairs.truth[:, 0] - np.median(pairs.draws[..., 0], axis=1),
+        parameters=parameters,
     )
-    gap = pairs.truth[:, 0] - np.median(pairs.draws[..., 0], axis=1)
-    return FitResult(**vars(ranks), gap=gap, parameters=parameters)
 
 
 @dataclass(frozen=True, eq=False, repr=False)

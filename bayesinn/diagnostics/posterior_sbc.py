@@ -8,7 +8,7 @@ from scipy import special
 from bayesinn.core import seeds
 from bayesinn.core.errors import InputError
 from bayesinn.diagnostics.arrays import Arrays, paired
-from bayesinn.diagnostics.uniformity import UniformityResult, uniformity
+from bayesinn.diagnostics.uniformity import UniformityResult, compare_with_uniform
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -62,8 +62,10 @@ def posterior_sbc(
     )
     values = below + seeds.generator(seed, "posterior sbc").random(below.shape) * (own + ties)
     # Rounding may lift a sum of shares to one.
-    uniform = uniformity(pairs.columns, np.minimum(values, np.nextafter(1.0, 0.0)), level=level)
-    return PosteriorSBCResult(**vars(uniform), effective=1.0 / np.sum(weights**2, axis=1))
+    values = np.minimum(values, np.nextafter(1.0, 0.0))
+    effective = 1.0 / np.sum(weights**2, axis=1)
+    uniform = compare_with_uniform(pairs.columns, values, level)
+    return PosteriorSBCResult(*uniform, effective=effective)
 
 
 def _shares(truth: np.ndarray, others: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:

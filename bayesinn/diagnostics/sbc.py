@@ -5,6 +5,7 @@ The latents are latent codes; the pairs are products of pairs.
 
 from dataclasses import dataclass
 from itertools import combinations
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import stats
@@ -19,7 +20,16 @@ from bayesinn.diagnostics.deviation import (
     normal_scores,
     shift_and_spread,
 )
-from bayesinn.diagnostics.uniformity import UniformityResult, ranks, uniform_ranks, uniformity
+from bayesinn.diagnostics.uniformity import (
+    Uniformity,
+    UniformityResult,
+    compare_with_uniform,
+    ranks,
+    uniform_ranks,
+)
+
+if TYPE_CHECKING:
+    import xarray
 
 _BLOCK = 500
 
@@ -73,6 +83,16 @@ class SBCResult(UniformityResult):
             self._distance(words[::-1], "one-sided coverage error"),
         )
 
+    def to_datatree(self) -> "xarray.DataTree":
+        """Return PIT values for ArviZ in the group ``prior_sbc``.
+
+        Plot them with ``arviz_plots.plot_ecdf_pit(result.to_datatree())``.
+        """
+        import arviz as az
+
+        values = {name: self.values[None, :, index] for index, name in enumerate(self.columns)}
+        return az.from_dict({"prior_sbc": values})
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class DependenceResult(SBCResult):
@@ -120,9 +140,9 @@ def sbc(truth: Arrays, draws: Arrays, *, seed: int, level: float = 0.99) -> SBCR
     of MCMC.
     """
     pairs = paired(truth, draws)
-    return _rank_test(
-        pairs.columns, ranks(pairs.truth, pairs.draws, seed=seed), pairs.draws.shape[1], seed, level
-    )
+    rank = ranks(pairs.truth, pairs.draws, seed=seed)
+    size = pairs.draws.shape[1]
+    return SBCResult(*compare_ranks(pairs.columns, rank, size, seed, level), rank, size)
 
 
 def latent_codes(
@@ -169,9 +189,15 @@ def dependence(truth: Arrays, draws: Arrays, *, seed: int, level: float = 0.99) 
         [ranks(product[:, 0], product[:, 1:], seed=seed) for product in products], axis=-1
     )
     pairs = tuple(combinations(given.columns, 2))
-    result = _rank_test(tuple(map(" x ".join, pairs)), rank, given.draws.shape[1], seed, level)
+    names = tuple(map(" x ".join, pairs))
+    size = given.draws.shape[1]
     return DependenceResult(
-        **vars(result), pairs=pairs, parameters=given.columns, difference=_products(together, seed)
+        *compare_ranks(names, rank, size, seed, level),
+        ranks=rank,
+        draws=size,
+        pairs=pairs,
+        parameters=given.columns,
+        difference=_products(together, seed),
     )
 
 
@@ -199,9 +225,10 @@ def _products(together: np.ndarray, seed: int) -> np.ndarray:
     return truth[:, first] * truth[:, second] - of_draws
 
 
-def _rank_test(
+def compare_ranks(
     columns: tuple[str, ...], rank: np.ndarray, draws: int, seed: int, level: float
-) -> SBCResult:
+) -> Uniformity:
+    """Test ranks (n, k) among a number of draws."""
     points = tuple(np.arange(1, draws + 1) / (draws + 1))
-    uniform = uniformity(columns, uniform_ranks(rank, draws, seed=seed), level=level, points=points)
-    return SBCResult(**vars(uniform), ranks=rank, draws=draws)
+    values = uniform_ranks(rank, draws, seed=seed)
+    return compare_with_uniform(columns, values, level, points)

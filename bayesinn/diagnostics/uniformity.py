@@ -13,6 +13,10 @@ from bayesinn.diagnostics.tested import Tested
 POINTS: tuple[float, ...] = tuple(round(0.01 * step, 2) for step in range(1, 100))
 
 
+#: The fields of :class:`UniformityResult`, which results on uniform values begin with.
+Uniformity = tuple[tuple[str, ...], np.ndarray, float, np.ndarray, Band]
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class UniformityResult(Tested):
     """Values that should be uniform.
@@ -66,11 +70,18 @@ def uniformity(
     See :mod:`bayesinn.diagnostics.bands`. The ECDF is compared at ``points``, increasing numbers
     between 0 and 1.
     """
+    return UniformityResult(*compare_with_uniform(columns, values, level, points))
+
+
+def compare_with_uniform(
+    columns: tuple[str, ...], values: np.ndarray, level: float, points: tuple[float, ...] = POINTS
+) -> Uniformity:
+    """Return the fields of a result; see :func:`uniformity`."""
     points = tuple(map(float, points))
     size = len(values)
     band = simultaneous_band(points, size, level)
     p_value = band_p_values(counts_below(values, band.points), points, size)
-    return UniformityResult(tuple(columns), p_value, level, values, band)
+    return tuple(columns), p_value, level, values, band
 
 
 def counts_below(values: np.ndarray, points: np.ndarray) -> np.ndarray:
