@@ -5,10 +5,12 @@ from collections.abc import Sequence
 import keras
 import tensorflow as tf
 
+from bayesinn.bijections.mixing import mixing
 from bayesinn.bijections.orthogonal import Orthogonal
 from bayesinn.core.validation import check_integer
 
 
+@mixing("householder")
 class Householder(Orthogonal):
     r"""Multiply by a random orthogonal matrix, then by reflections :math:`1 - 2 v v^T / v^T v`.
 

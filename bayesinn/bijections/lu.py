@@ -7,9 +7,11 @@ import scipy
 import tensorflow as tf
 
 from bayesinn.bijections.bijection import Bijection, constant_log_det, map_channels
+from bayesinn.bijections.mixing import mixing
 from bayesinn.bijections.orthogonal import random_rotation
 
 
+@mixing("lu")
 class LULinear(Bijection):
     r"""Multiply by a learned matrix :math:`W = P L U`, which costs no more to invert than to apply.
 

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from bayesinn.bijections.subnet import DType, Perceptron
 from bayesinn.core.dropout import Dropout
+from bayesinn.core.products import product
 
 
 class MaskedNetwork(keras.layers.Layer):
@@ -90,6 +91,7 @@ class MaskedNetwork(keras.layers.Layer):
         return self.last_layer(features, units)[:, None]
 
 
+@product
 class MaskedDense(keras.layers.Layer):
     """A dense layer with the connections of a mask (inputs, units).
 

@@ -7,8 +7,10 @@ import numpy as np
 import tensorflow as tf
 
 from bayesinn.bijections.bijection import Bijection, constant_log_det, map_channels
+from bayesinn.bijections.mixing import mixing
 
 
+@mixing("orthogonal")
 class Orthogonal(Bijection):
     """Multiply by a random orthogonal matrix that is drawn once and saved with the weights.
 

@@ -7,8 +7,10 @@ import numpy as np
 import tensorflow as tf
 
 from bayesinn.bijections.bijection import Bijection, constant_log_det
+from bayesinn.bijections.mixing import mixing
 
 
+@mixing("permutation")
 class Permutation(Bijection):
     """Reorder the channels by a random permutation that is drawn once and saved with the weights.
 

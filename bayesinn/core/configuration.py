@@ -9,7 +9,9 @@ import contextlib
 import dataclasses
 import importlib
 import inspect
+import pkgutil
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -18,10 +20,8 @@ from bayesinn.core.errors import InputError, SavedPosteriorError
 from bayesinn.core.manifest import explained
 from bayesinn.core.validation import check_arguments
 
-#: Rooms whose classes have public names, which a manifest may ask for before they are imported.
-_ROOMS = ("bijections", "flows", "inverse", "posterior", "summaries")
-#: Ready models, some of which have classes of their own.
-_MODELS = "bayesinn.simulators."
+#: Ready models, beside the rooms of the library; some have classes of their own.
+_MODELS = "simulators"
 
 #: Modules of Keras whose classes may be arguments, with what those derive from.
 _KERAS = {
@@ -53,7 +53,7 @@ def public_name(kind: type) -> str:
     """
     package, _, rest = kind.__module__.partition(".")
     room = rest.partition(".")[0]
-    owner = room if package == "bayesinn" and room in _ROOMS else kind.__module__
+    owner = room if package == "bayesinn" and room != _MODELS else kind.__module__
     return f"{owner}.{kind.__qualname__}"
 
 
@@ -204,14 +204,20 @@ def clone[T](value: T) -> T:
 def registered_class(name: Any) -> type:
     """Return the class with a public name; import nothing but the library's own modules for it."""
     name = str(name)
-    if name not in _registry and (room := name.partition(".")[0]) in _ROOMS:
+    if name not in _registry and (room := name.partition(".")[0]) in _rooms():
         importlib.import_module(f"bayesinn.{room}")
-    if name not in _registry and name.startswith(_MODELS):
+    if name not in _registry and name.startswith(f"bayesinn.{_MODELS}."):
         with contextlib.suppress(ImportError):
             importlib.import_module(name.rpartition(".")[0])
     if name not in _registry:
         raise _unknown_class(name)
     return _registry[name]
+
+
+def _rooms() -> set[str]:
+    """Return the rooms of the library, which are imported where a manifest names their classes."""
+    library = str(Path(__file__).parents[1])
+    return {file.name for file in pkgutil.iter_modules([library]) if file.ispkg} - {_MODELS}
 
 
 def _refused_class(configuration: Any) -> str | None:

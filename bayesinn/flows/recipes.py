@@ -15,27 +15,18 @@ from bayesinn.bijections import (
     Coupling,
     Haar,
     Hierarchical,
-    Householder,
-    LULinear,
     MultiScale,
-    Orthogonal,
-    Permutation,
     Reshape,
     Residual,
     Subnet,
     Transform,
 )
+from bayesinn.bijections.mixing import MIXINGS
 from bayesinn.core.validation import check_choice, check_integer
 from bayesinn.flows.invertible import InvertibleFlow
 from bayesinn.flows.latents.latent import Latent
 
 _Maker = Callable[[], Bijection]
-_MIXINGS = {
-    "orthogonal": Orthogonal,
-    "permutation": Permutation,
-    "householder": Householder,
-    "lu": LULinear,
-}
 
 
 def coupling(
@@ -266,6 +257,6 @@ def _blocks(block: _Maker, blocks: int, mixing: str | None, actnorm: bool) -> li
     check_integer("Argument 'blocks' of a flow", blocks, do="start with blocks=6")
     parts: list[_Maker] = [ActNorm] if actnorm else []
     if mixing is not None:
-        check_choice("Argument 'mixing' of a flow", mixing, _MIXINGS)
-        parts.append(_MIXINGS[mixing])
+        check_choice("Argument 'mixing' of a flow", mixing, MIXINGS)
+        parts.append(MIXINGS[mixing])
     return [part() for _ in range(blocks) for part in (*parts, block)]

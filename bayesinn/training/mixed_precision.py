@@ -9,18 +9,8 @@ from collections.abc import Callable, Iterator
 import tensorflow as tf
 from keras import layers
 
-from bayesinn.bijections.masked import MaskedDense
+from bayesinn.core.products import is_product
 from bayesinn.training.trainable import Trainable
-
-# Not recurrent layers: a state that is a sum over hundreds of steps needs more than 8 bits.
-_KINDS = (
-    layers.Dense,
-    layers.EinsumDense,
-    layers.Conv1D,
-    layers.Conv2D,
-    layers.Conv3D,
-    MaskedDense,
-)
 
 
 @contextlib.contextmanager
@@ -52,7 +42,7 @@ def _layers(trainable: Trainable) -> list[layers.Layer]:
     first = trainable.pretraining()
     exact = set() if first is None else {id(layer) for layer in first.network._flatten_layers()}
     every = trainable.network._flatten_layers()
-    return [layer for layer in every if isinstance(layer, _KINDS) and id(layer) not in exact]
+    return [layer for layer in every if is_product(layer) and id(layer) not in exact]
 
 
 def _of_single(activation: Callable[[tf.Tensor], tf.Tensor]) -> Callable[[tf.Tensor], tf.Tensor]:
