@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     )
     from bayesinn.core.labels import Labels
     from bayesinn.diagnosis.check import Check
-    from bayesinn.diagnosis.checks import register_check
     from bayesinn.diagnosis.diagnosing import diagnose, misspecification
+    from bayesinn.diagnosis.register import register_check
     from bayesinn.diagnosis.tolerances import Tolerances
     from bayesinn.diagnostics import compare
     from bayesinn.estimators.estimator import Estimator
@@ -80,7 +80,7 @@ _NAMES = {
     "misspecification": "bayesinn.diagnosis.diagnosing",
     "open_bank": "bayesinn.simulation.bank",
     "register": "bayesinn.simulation.registry",
-    "register_check": "bayesinn.diagnosis.checks",
+    "register_check": "bayesinn.diagnosis.register",
     "simulate": "bayesinn.simulation.bank.simulate",
     "simulator": "bayesinn.simulation.simulator",
     "simulator_report": "bayesinn.guidance.simulator_report",

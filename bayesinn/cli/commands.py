@@ -140,8 +140,8 @@ def infer(
     seed: cl.Seed = 2,
 ) -> None:
     """Infer the parameters of an observation, or of each of several, with a trained posterior."""
-    folder, posterior = _opened(run, output, simulator, trust)
-    from bayesinn.diagnosis.answers import answer_text
+    folder, posterior = _open(run, output, simulator, trust)
+    from bayesinn.cli.answers import answer_text
 
     observation = _observation(data, posterior.simulator, context, by)
     tree, table = folder.infer(
@@ -196,12 +196,12 @@ def _diagnosing(
         draws: cl.DiagnosisDraws = _DRAWS,
         seed: cl.Seed = 3,
     ) -> None:
-        folder, posterior = _opened(run, output, simulator, trust)
+        folder, posterior = _open(run, output, simulator, trust)
         from bayesinn.cli.long_commands import command_with
 
         observation = _observation(data, posterior.simulator, context)
         folder.check_data(posterior.simulator, observation)
-        options = _given(data, context, simulator, seed) | {
+        options = _collect_options(data, context, simulator, seed) | {
             "output": [output] * (output is not None)
         }
         options |= {
@@ -277,14 +277,14 @@ def run_all(
     }
     posterior = train_or_say(run.folder, simulator, summary, flow, resume=resume, **training)
     typer.echo("")
-    given = _given(data, context, name if ":" in name else None, seed + 2)
+    given = _collect_options(data, context, name if ":" in name else None, seed + 2)
     again = partial(command_with, "report", run.folder, given)
     diagnosis = run.diagnose(
         posterior, observation, simulations=simulations, seed=seed + 2, again=again
     )
     typer.echo(repr(diagnosis))
     if observation is not None or simulator.observed is not None:
-        from bayesinn.diagnosis.answers import answer_text
+        from bayesinn.cli.answers import answer_text
 
         typer.echo("\ninferring")
         options: dict[str, Any] = {
@@ -298,7 +298,7 @@ def run_all(
     raise typer.Exit(diagnosis.grade == "outside")
 
 
-def _given(
+def _collect_options(
     data: Path | None, context: list[str], simulator: str | None, seed: int
 ) -> dict[str, list[Any]]:
     """Return the options of a command that diagnoses, with their values."""
@@ -322,7 +322,7 @@ def _run(folder: Path | None, simulator: Simulator) -> Run:
     return Run(folder or Path("runs") / simulator.name)
 
 
-def _opened(
+def _open(
     run: Path, output: Path | None, name: str | None, trust: bool
 ) -> tuple[Run, AmortizedPosterior]:
     """Return the folder for results, and a posterior: of a run folder, or saved by itself."""

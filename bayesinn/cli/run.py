@@ -26,20 +26,15 @@ import pandas as pd
 import xarray
 
 from bayesinn import plots
+from bayesinn.cli.answers import arrays_of, open_answer, same_data
 from bayesinn.cli.run_files import ANSWER, DIAGNOSIS, REPORT, RunFiles
 from bayesinn.core.errors import InputError
 from bayesinn.core.storage import held
 from bayesinn.core.validation import check_path
-from bayesinn.diagnosis.answers import (
-    arrays_of,
-    opened,
-    posterior_table,
-    posterior_tables,
-    same_data,
-)
 from bayesinn.diagnosis.diagnosing import diagnose
 from bayesinn.diagnosis.diagnosis import Diagnosis
 from bayesinn.diagnosis.observed import posterior_figures, predictive_figures
+from bayesinn.diagnosis.posterior_table import posterior_table, posterior_tables
 from bayesinn.diagnosis.verdict import Again
 from bayesinn.estimators.loading import load
 from bayesinn.plots.save import check_own
@@ -89,24 +84,29 @@ class Run:
             return None
         observations = check_observations(simulator, data)
         if observations.batched and not many:
-            do = "give one; 'bayesinn infer' answers them all, once the posterior is trained"
             raise InputError(
-                "Data for a run", expected="one observation", got=f"{observations.count}", do=do
+                "Data for a run",
+                expected="one observation",
+                got=f"{observations.count}",
+                do="give one; 'bayesinn infer' answers them all, once the posterior is trained",
             )
         file = self.folder / "posterior.nc"
         if answers and file.exists():
             own = (self.folder / "posterior" / "manifest.json").is_file()
-            with contextlib.suppress(OSError, ValueError, KeyError), opened(file) as tree:
+            with contextlib.suppress(OSError, ValueError, KeyError), open_answer(file) as tree:
                 known = {**arrays_of(tree, "observed_data"), **arrays_of(tree, "constant_data")}
                 same = known.keys() <= observations.arrays.keys() and same_data(
                     known, observations.arrays
                 )
                 if same and (own or tree.attrs["posterior"] == posterior):
                     return observations
-            expected = "a folder without an answer, or with one of this posterior to the same data"
-            got = "posterior.nc with another"
-            do = "choose another folder: --output FOLDER"
-            raise InputError(f"Folder {str(self.folder)!r}", expected=expected, got=got, do=do)
+            raise InputError(
+                f"Folder {str(self.folder)!r}",
+                expected="a folder without an answer, or with one of this posterior to the same "
+                "data",
+                got="posterior.nc with another",
+                do="choose another folder: --output FOLDER",
+            )
         return observations
 
     def infer(
@@ -135,10 +135,11 @@ class Run:
                 simulator, data, answers=True, posterior=fingerprint, many=True
             )
             if observation is None:
-                subject = f"Observation for simulator {simulator.name!r}"
-                got = "none, and the simulator ships none"
                 raise InputError(
-                    subject, expected="data to infer from", got=got, do="give a file: --data FILE"
+                    f"Observation for simulator {simulator.name!r}",
+                    expected="data to infer from",
+                    got="none, and the simulator ships none",
+                    do="give a file: --data FILE",
                 )
             if observation.batched:
                 return self._infer_many(
@@ -176,10 +177,11 @@ class Run:
         exact: bool,
     ) -> tuple[xarray.DataTree, pd.DataFrame]:
         if exact:
-            subject = "Option --exact"
-            got = f"{observations.count} observations"
             raise InputError(
-                subject, expected="one observation", got=got, do="leave it out, or give one of them"
+                "Option --exact",
+                expected="one observation",
+                got=f"{observations.count} observations",
+                do="leave it out, or give one of them",
             )
         # Data simulated from each draw of each observation may not fit into memory.
         tree = posterior.infer(observations.arrays, draws=draws, seed=seed, predictive=False)
@@ -275,7 +277,7 @@ class Run:
         given = posterior.simulator.observed if data is None else data
         if given is None or not (self.folder / "posterior.nc").is_file():
             return None
-        with opened(self.folder / "posterior.nc") as tree:
+        with open_answer(self.folder / "posterior.nc") as tree:
             seen = {**arrays_of(tree, "observed_data"), **arrays_of(tree, "constant_data")}
             exact = arrays_of(tree, "exact_posterior")
         same = exact and same_data(seen, check_observations(posterior.simulator, given).arrays)

@@ -1,4 +1,4 @@
-"""Checks of a posterior, verdict, reports and run folders.
+"""Checks of a posterior, the verdict, and the report.
 
 A check is declared once (:class:`Check`); :func:`diagnose` runs all checks that are registered, and
 verdict, tables, figures and report are made from their declarations. Add one of your own with
@@ -6,11 +6,16 @@ verdict, tables, figures and report are made from their declarations. Add one of
 """
 
 from bayesinn.diagnosis.check import Check as Check
-from bayesinn.diagnosis.checks import (
+from bayesinn.diagnosis.diagnosing import diagnose as diagnose, diagnose_arrays as diagnose_arrays
+from bayesinn.diagnosis.diagnosis import Diagnosis as Diagnosis
+from bayesinn.diagnosis.evidence import (
+    Evidence as Evidence,
+    MissingEvidence as MissingEvidence,
+    Observation as Observation,
+    optional as optional,
+)
+from bayesinn.diagnosis.register import (
     register_check as register_check,
     registered_checks as registered_checks,
 )
-from bayesinn.diagnosis.diagnosing import diagnose as diagnose, diagnose_arrays as diagnose_arrays
-from bayesinn.diagnosis.diagnosis import Diagnosis as Diagnosis
-from bayesinn.diagnosis.evidence import Evidence as Evidence, Observation as Observation
 from bayesinn.diagnosis.tolerances import Tolerances as Tolerances

@@ -7,19 +7,11 @@ from typing import Any
 
 import pandas as pd
 
-from bayesinn.core.validation import check_choice
-from bayesinn.diagnosis.evidence import CAPABILITIES, Evidence
+from bayesinn.diagnosis.evidence import Evidence
 from bayesinn.diagnosis.tolerances import OUTSIDE
 from bayesinn.diagnostics.deviation import Deviation
 from bayesinn.diagnostics.tested import Tested
 from bayesinn.plots.style import Canvas
-
-#: Groups of checks in the order of the verdict, and the titles of their sections in a report.
-GROUPS = {
-    "over the prior": "Calibration",
-    "around the observation": "Around the observation",
-    "sharpness": "Sharpness",
-}
 
 
 def judge(result: Any) -> str:
@@ -37,12 +29,19 @@ class Check:
     Parameters
     ----------
     name : str, as the verdict shows it
-    group : "over the prior", "around the observation" or "sharpness"
+    group : str
+        Checks of a group stand together: "calibration", "around the observation", "sharpness", or
+        a group of your own.
     run : function of :class:`Evidence`
         Returns the result, or None where the check does not apply. A result has at least a line
-        ``summary``.
-    needs : sequence of names in ``CAPABILITIES``
-        Such as "log_prob", without which the check is not run.
+        ``summary``. Evidence is computed when the function asks for it; where a part is missing,
+        the check is not run, and the verdict says why.
+    place : int
+        Its place in the verdict, by which groups are ordered, too; the library's own have 10, 20,
+        ...; after these if left out.
+    part : bool
+        Whether it looks at a part of the simulations, if there are many: with likelihoods, or near
+        the observation.
     deviations : function of the result
         Returns the errors that are compared with :class:`bayesinn.Tolerances`.
         Each a :class:`bayesinn.diagnostics.Deviation`; by default the result's attribute
@@ -78,12 +77,15 @@ class Check:
     table : function of the result
         Returns a DataFrame with one row for each checked column, or None.
     heads : mapping of a column of the table to its heading in the report
+    overview : mapping of a measure, or of a column of the table, to a heading
+        What the table of parameters shows, one column a number, of all checks side by side.
     """
 
     name: str
     group: str
     run: Callable[[Evidence], Any]
-    needs: Sequence[str] = ()
+    place: int = 1_000
+    part: bool = False
     deviations: Callable[[Any], Sequence[Deviation]] = lambda result: getattr(
         result, "deviations", ()
     )
@@ -103,14 +105,7 @@ class Check:
         result, "to_dataframe", lambda: None
     )()
     heads: Mapping[str, str] = field(default_factory=dict)
+    overview: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        check_choice(f"Group of check {self.name!r}", self.group, tuple(GROUPS))
-        for need in self.needs:
-            check_choice(f"Need of check {self.name!r}", need, tuple(CAPABILITIES))
         object.__setattr__(self, "key", self.key or re.sub(r"\W+", "_", self.name.lower()))
-
-    @property
-    def of_part(self) -> bool:
-        """Whether it looks at part of the simulations: with likelihoods, near the observation."""
-        return not {"observation", "log_likelihood", "sharpest"}.isdisjoint(self.needs)

@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from datetime import datetime
 from functools import partial
+from itertools import groupby
+from operator import attrgetter
 from typing import Any
 
 from bayesinn.core import seeds
@@ -14,15 +16,14 @@ from bayesinn.core.errors import InputError
 from bayesinn.core.progress import Progress
 from bayesinn.core.validation import check_flag, check_integer, check_type
 from bayesinn.diagnosis.affordable import MOST, affordable
-from bayesinn.diagnosis.check import GROUPS, Check
-from bayesinn.diagnosis.checks import registered_checks
 from bayesinn.diagnosis.diagnosis import Diagnosis
-from bayesinn.diagnosis.evidence import Evidence
+from bayesinn.diagnosis.evidence import Evidence, MissingEvidence
 from bayesinn.diagnosis.finding import Finding
 from bayesinn.diagnosis.gather import Quantity, gather, simulate
+from bayesinn.diagnosis.register import registered_checks
 from bayesinn.diagnosis.tolerances import Tolerances
 from bayesinn.diagnostics import MisspecificationResult, misspecification as test
-from bayesinn.diagnostics.arrays import check_level, paired
+from bayesinn.diagnostics.arrays import check_level
 from bayesinn.posterior.amortized import AmortizedPosterior
 from bayesinn.posterior.posterior import Posterior
 from bayesinn.spaces.observations import check_observations
@@ -168,26 +169,32 @@ def diagnose_arrays(
     >>> diagnose_arrays(Evidence({"mean": truth}, {"mean": draws}, prior={"mean": truth})).outside
     ()
     """
-    pairs = paired(evidence.truth, evidence.draws)
-    checks = registered_checks()
-    left_out = {check: evidence.missing(check.needs) for check in checks}
-    results: dict[Check, Any] = {}
-    for group, title in GROUPS.items():
-        stage(title.lower())
-        results |= {
-            check: check.run(evidence)
-            for check in checks
-            if check.group == group and not left_out[check]
-        }
-    results = {check: result for check, result in results.items() if result is not None}
-    findings = [
-        Finding(check, result, tolerances, evidence.labels) for check, result in results.items()
-    ]
+    parameters = evidence.columns
+    findings = []
+    left_out = {}
+    for group, checks in groupby(registered_checks(), key=attrgetter("group")):
+        stage(group)
+        for check in checks:
+            try:
+                result = check.run(evidence)
+            except MissingEvidence as missing:
+                left_out[check] = str(missing)
+                continue
+            if result is None:
+                left_out[check] = ""
+            else:
+                findings.append(Finding(check, result, tolerances, evidence.labels))
     family = sum(finding.weight for finding in findings)
-    findings = [replace(finding, family=family) for finding in findings]
-    left_out = {check: reason for check, reason in left_out.items() if check not in results}
-    size = pairs.draws.shape[:2]
-    return Diagnosis(findings, left_out, pairs.columns, evidence, tolerances, size, settings or {})
+    rows, draws = next(iter(evidence.draws.values())).shape[:2]
+    return Diagnosis(
+        findings=[replace(finding, family=family) for finding in findings],
+        parameters=parameters,
+        tolerances=tolerances,
+        size=(rows, draws),
+        left_out=left_out,
+        evidence=evidence,
+        settings=settings or {},
+    )
 
 
 def misspecification(

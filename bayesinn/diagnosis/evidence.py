@@ -1,85 +1,109 @@
-"""Evidence: the arrays that checks use, whatever posterior they come from."""
+"""Evidence: what checks ask for, whatever posterior it comes from.
 
-from collections.abc import Callable, Mapping, Sequence
+A part may be an array, or a function that computes it. The function is called when a check first
+asks for the part, and what it returns is kept.
+"""
+
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cache, cached_property, partial
+from typing import NoReturn, overload
 
 import numpy as np
 
 from bayesinn.core.labels import Labels
-from bayesinn.posterior.draws import FLAG_LEVEL
+from bayesinn.diagnosis.typicality import TypicalityResult
+from bayesinn.diagnostics.arrays import Arrays, paired
 
-Arrays = Mapping[str, np.ndarray]
 Pair = tuple[np.ndarray, np.ndarray]
 
-#: What a check may need, and the reason given if it is missing.
-CAPABILITIES = {
-    "log_prob": "no log densities were given",
-    "latent": "no latent codes were given",
-    "quantities": "no test quantities were given",
-    "log_likelihood": "no log likelihood is known",
-    "sharpest": "no log likelihood is known, and no longer or larger fit was given to compare with",
-    "observation": "no observation was given",
-    "typicality": "no observation was given",
-}
 
+class MissingEvidence(Exception):
+    """Raised where a check asks for a part that nobody gave.
 
-@dataclass(frozen=True)
-class TypicalityResult:
-    """How typical an observation is of the simulations of training, and its least typical part.
-
-    The network was trained on these simulations.
-
-    ``smallest`` is the p-value that no observation can fall below, however odd, with so few
-    simulations.
+    The check is then not run; the message says why, or is empty where the check does not apply.
     """
 
-    p_value: float
-    unusual: str
-    smallest: float = 0.0
 
-    @property
-    def out_of_distribution(self) -> bool:
-        """Whether the p-value is below 0.01: the posterior then extrapolates; don't trust it."""
-        return self.p_value < FLAG_LEVEL
+class Part[Value]:
+    """A part of the evidence: a field of a dataclass that takes a value or a function of nothing.
 
-    @property
-    def undecided(self) -> bool:
-        """Whether the simulations are too few to call any observation an extrapolation."""
-        return self.smallest >= FLAG_LEVEL
+    ``reason`` says why checks that ask for it are not run where it was left out.
+    """
 
-    @property
-    def summary(self) -> str:
-        """One line for a table of verdicts."""
-        if self.undecided:
-            return f"too few simulations to tell: no observation has p < {self.smallest:.2g}"
-        odd = f"unlike the simulations in its {self.unusual}, " if self.out_of_distribution else ""
-        return f"{odd}p = {self.p_value:.2g}"
+    def __init__(self, reason: str = "") -> None:
+        self.reason = reason
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    @overload
+    def __get__(self, evidence: None, owner: type) -> None: ...
+    @overload
+    def __get__(self, evidence: object, owner: type) -> Value: ...
+    def __get__(self, evidence: object, owner: type) -> Value | None:
+        # The class has no value: the default of the dataclass.
+        return None if evidence is None else vars(evidence)[self.name]()
+
+    def __set__(self, evidence: object, value: Value | Callable[[], Value] | None) -> None:
+        compute: Callable[[], object]
+        if value is None:
+            compute = partial(_refuse, self.reason)
+        elif callable(value):
+            compute = cache(value)
+        else:
+            compute = partial(_return, value)
+        vars(evidence)[self.name] = compute
 
 
-@dataclass(frozen=True, eq=False)
+def optional[Value](ask: Callable[[], Value]) -> Value | None:
+    """Return a part that a check can do without; None where it is missing.
+
+    >>> optional(lambda: Evidence({}, {}, {}).log_prob) is None
+    True
+    """
+    try:
+        return ask()
+    except MissingEvidence:
+        return None
+
+
+def _refuse(reason: str) -> NoReturn:
+    raise MissingEvidence(reason)
+
+
+def _return[Value](value: Value) -> Value:
+    return value
+
+
+@dataclass(frozen=True, eq=False, repr=False)
 class Observation:
-    """One observation, and what was simulated from its posterior."""
+    """One observation, and what is simulated from its posterior."""
 
-    typicality: TypicalityResult | None  #: None where the posterior doesn't know its training
     features: np.ndarray  #: (n, c), summaries of the n simulated data sets
     own_features: np.ndarray  #: (1, c), summaries of the observation
     observed: Arrays  #: (...), NaN for padding
-    draws: Arrays  #: (m, *event), from its posterior
-    #: (m, ...), from the posterior; None where they are not finite, or nothing was observed
-    predicted: Arrays | None
-    #: Draws (r, 1 + L, *event) from the posterior of the observation, and (r, 1 + L): their log
-    #: posterior given a new data set minus their log prior. The new data set of a row was simulated
-    #: from its first draw.
-    replicates: tuple[Arrays, np.ndarray] | None
     #: takes a count and a seed, returns latent draws (count, d)
     draw_latent: Callable[[int, int], np.ndarray]
     #: takes latent codes (m, d), returns parameters (m, *event)
     from_latent: Callable[[np.ndarray], Arrays]
+    #: among the simulations of training
+    typicality: Part[TypicalityResult] = Part("the simulations of training are not known")
+    draws: Part[Arrays] = Part()  #: (m, *event), from its posterior
+    #: (m, ...), from the posterior; missing where not finite, or nothing was observed
+    predicted: Part[Arrays] = Part()
+    #: Draws (r, 1 + L, *event) from the posterior of the observation, and (r, 1 + L): their log
+    #: posterior given a new data set minus their log prior. The new data set of a row was simulated
+    #: from its first draw.
+    replicates: Part[tuple[Arrays, np.ndarray]] = Part()
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Evidence:
-    """Parameters from the prior, posterior draws given each one's data, and further arrays."""
+    """Parameters from the prior, posterior draws given each one's data, and further parts.
+
+    A part that was left out raises :class:`MissingEvidence` when a check asks for it.
+    """
 
     truth: Arrays  #: (n, *event)
     draws: Arrays  #: (n, L, *event)
@@ -88,49 +112,25 @@ class Evidence:
     seed: int = 0
     level: float = 0.99  #: probability that a correct posterior passes a test
     data: Arrays = field(default_factory=dict)  #: (n, ...), observables and context
-    log_prob: Pair | None = None  #: (n,) and (n, L), log posterior density of truths and draws
-    prior_log_prob: Pair | None = None  #: (n,) and (n, L), log prior density of truths and draws
+    #: (n,) and (n, L), log posterior density of truths and draws
+    log_prob: Part[Pair] = Part("no log densities were given")
+    #: (n,) and (n, L), log prior density of truths and draws
+    prior_log_prob: Part[Pair] = Part("no log densities of the prior were given")
     #: (m,) and (m, L), of the first m data sets, up to a constant for each
-    log_likelihood: Pair | None = None
+    log_likelihood: Part[Pair] = Part("no log likelihood is known")
     #: (n,), log density of the truths under a longer or larger fit
-    other_log_prob: np.ndarray | None = None
-    #: (n, *event), points that depend on data; see :func:`bayesinn.diagnostics.tarp`
-    references: Arrays | None = None
+    other_log_prob: Part[np.ndarray] = Part(
+        "no log likelihood is known, and no longer or larger fit was given to compare with"
+    )
+    #: (n, *event), points that depend on data, see :func:`bayesinn.diagnostics.tarp`
+    references: Part[Arrays] = Part("no reference points were given")
     #: (n,) and (n, L), functions of parameters and data
-    quantities: Mapping[str, Pair] | None = None
+    quantities: Part[Mapping[str, Pair]] = Part("no test quantities were given")
     #: (n, d) and (n, L, d), codes of the truths, and draws from the latent distribution
-    latent: Pair | None = None
-    observation: Observation | None = None
-    #: capability and the reason why it is missing
-    absent: Mapping[str, str] = field(default_factory=dict)
+    latent: Part[Pair] = Part("no latent codes were given")
+    observation: Part[Observation] = Part("no observation was given")
 
-    @property
-    def typicality(self) -> TypicalityResult | None:
-        """How typical the observation is of the simulations of training, where that is known."""
-        return None if self.observation is None else self.observation.typicality
-
-    @property
-    def sharpest(self) -> bool:
-        """Whether a bound on sharpness is known, or a posterior sharper than this one.
-
-        No posterior is sharper than the bound.
-        """
-        exact = self.log_likelihood is not None and self.prior_log_prob is not None
-        return exact or self.other_log_prob is not None
-
-    def missing(self, needs: Sequence[str]) -> str:
-        """Return why a check with these needs can't run; an empty text if it can."""
-        return next(
-            (
-                self.absent.get(name, CAPABILITIES[name])
-                for name in needs
-                if not getattr(self, name)
-            ),
-            "",
-        )
-
-
-def needed[Value](value: Value | None) -> Value:
-    """Return a part of the evidence that a check has declared among its needs."""
-    assert value is not None
-    return value
+    @cached_property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the columns of the parameters, checked against truth and draws."""
+        return paired(self.truth, self.draws).columns

@@ -1,9 +1,9 @@
-"""A check's outcome: its grade, and what the verdict, tables, figures and report say of it."""
+"""A check's outcome, from which verdict, terminal, tables, figures and report are made."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -22,39 +22,25 @@ from bayesinn.diagnosis.tolerances import (
 from bayesinn.diagnostics.deviation import TOGETHER, Deviation, digits
 
 _MOST_SAID = 4
+_ERRORS = [
+    "check",
+    "measure",
+    "column",
+    "estimate",
+    "lower",
+    "upper",
+    "unit",
+    "tolerance",
+    "grade",
+    "factor",
+    "text",
+]
 # Headings of columns that several checks share.
 _HEADS = {
     "p_value": "p-value",
     "chi_square_p_value": "Histogram p-value",
     "inside": "Inside the band",
 }
-
-
-class Error(NamedTuple):
-    """One column of a deviation with tolerance and grade; a row of :attr:`Diagnosis.errors`."""
-
-    check: str
-    measure: str
-    column: str
-    estimate: float
-    lower: float
-    upper: float
-    unit: str
-    tolerance: float
-    grade: str
-    #: so many times the simulations tell on which side of the tolerance the error lies
-    factor: float
-    text: str
-
-    @property
-    def size(self) -> float:
-        """Largest size of the error in its interval; the smallest one if there is no largest."""
-        return max(abs(self.lower), abs(self.upper)) if np.isfinite(self.upper) else abs(self.lower)
-
-    @property
-    def sentence(self) -> str:
-        """The text as a sentence's beginning; a parameter's name at its head stays as it is."""
-        return self.text[0].upper() + self.text[1:] if self.column in TOGETHER else self.text
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,9 +78,21 @@ class Finding:
         )
 
     @cached_property
-    def errors(self) -> list[Error]:
-        """All columns of all deviations, the largest share of the tolerance first."""
-        return sorted(self._errors(), key=lambda error: -error.size / error.tolerance)
+    def errors(self) -> pd.DataFrame:
+        """All columns of all measures, one a row, the largest share of the tolerance first.
+
+        ``factor``: so many times the simulations tell on which side of the tolerance it lies.
+        """
+        tables = [self._grade(deviation) for deviation in self.deviations]
+        if not tables:
+            return pd.DataFrame(columns=_ERRORS)
+        table = pd.concat(tables)
+        order = np.argsort(-_sizes(table) / table["tolerance"].to_numpy(), kind="stable")
+        return table.iloc[order].reset_index(drop=True)
+
+    def graded(self, grade: str) -> pd.DataFrame:
+        """Return the errors with a grade."""
+        return self.errors[self.errors["grade"] == grade]
 
     @property
     def grade(self) -> str:
@@ -102,8 +100,8 @@ class Finding:
 
         The errors are compared with the tolerance.
         """
-        grades = {error.grade for error in self.errors}
-        if self.errors:
+        if len(self.errors):
+            grades = set(self.errors["grade"])
             return next((grade for grade in (OUTSIDE, UNDECIDED, WITHIN) if grade in grades), "")
         grade = self.check.judge(self.result)
         unsure = grade == OUTSIDE and self.p_value > self.error()
@@ -115,8 +113,8 @@ class Finding:
 
         Its two bounds are far from each other.
         """
-        hopeless = any(error.grade == UNDECIDED and np.isinf(error.factor) for error in self.errors)
-        return hopeless and any(
+        hopeless = np.isinf(self.graded(UNDECIDED)["factor"].astype(float)).any()
+        return bool(hopeless) and any(
             deviation.gap > 0.0
             and np.any(deviation.gap >= 0.25 * (deviation.upper - deviation.lower))
             for deviation in self.deviations
@@ -129,16 +127,33 @@ class Finding:
             np.min(getattr(self.result, "family_p_value", getattr(self.result, "p_value", np.nan)))
         )
 
-    @property
+    @cached_property
     def found(self) -> str:
         """One line for the verdict: what is outside, by how much, or how large errors may be."""
-        outside = [error.text for error in self.errors if error.grade == OUTSIDE]
+        outside = list(self.graded(OUTSIDE)["text"])
         if outside:
             return "; ".join([*outside[:_MOST_SAID], *["..."] * (len(outside) > _MOST_SAID)])
-        if self.grade not in (WITHIN, UNDECIDED) or not self.errors:
+        if self.grade not in (WITHIN, UNDECIDED) or self.errors.empty:
             return str(self.result.summary)
-        largest = {error.measure: error for error in reversed(self.errors)}
-        return "; ".join(_up_to(error) for error in reversed(largest.values()))
+        order = self.errors["measure"].drop_duplicates(keep="last")
+        largest = self.errors.drop_duplicates("measure").set_index("measure", drop=False).loc[order]
+        sizes = map(digits, _sizes(largest))
+        return "; ".join(map(_up_to, largest.itertuples(), sizes))
+
+    @property
+    def worst(self) -> pd.Series:
+        """The error that decides the grade; empty if there is none."""
+        # The error that may be largest is not always one that decides the grade.
+        deciding = self.graded(self.grade)
+        return pd.Series(dtype=object) if deciding.empty else deciding.iloc[0]
+
+    @property
+    def sentence(self) -> str:
+        """What is outside, for a headline; a parameter's name at its head stays as it is."""
+        if self.grade != OUTSIDE or self.errors.empty:
+            return self.found
+        text = str(self.worst["text"])
+        return text[0].upper() + text[1:] if self.worst["column"] in TOGETHER else text
 
     @property
     def meaning(self) -> str:
@@ -155,6 +170,17 @@ class Finding:
     def column(self, name: str) -> str:
         """Name a column of the table where those of all checks stand side by side."""
         return name if name.startswith(self.check.key) else f"{self.check.key}_{name}"
+
+    def overview(self, parameters: tuple[str, ...]) -> pd.DataFrame:
+        """Return the columns of the table of parameters, one row a parameter."""
+        columns = {}
+        for name, heading in self.check.overview.items():
+            rows = self.errors[self.errors["measure"] == name].set_index("column")
+            if len(rows):
+                columns[heading] = rows["estimate"].reindex(parameters)
+            elif self.table is not None and name in self.table:
+                columns[heading] = self.table[name].reindex(parameters)
+        return pd.DataFrame(columns, index=pd.Index(parameters, name="Parameter"))
 
     @cached_property
     def figures(self) -> dict[str, Figure]:
@@ -188,29 +214,34 @@ class Finding:
         folded = self.grade not in (OUTSIDE, FLAGGED)
         return Section(title, text, table, figures, self.labels, folded)
 
-    def _errors(self) -> Iterator[Error]:
-        for deviation in self.deviations:
-            tolerance = self.tolerances.of(deviation)
-            size = deviation.simulations
-            chance = self.error(deviation.measure)
-            needed = deviation.simulations_needed(tolerance, chance)
-            grades = self.tolerances.grades(deviation, chance)
-            for index, column in enumerate(deviation.columns):
-                yield Error(
-                    check=self.check.name,
-                    measure=deviation.measure,
-                    column=column,
-                    estimate=float(deviation.estimate[index]),
-                    lower=float(deviation.lower[index]),
-                    upper=float(deviation.upper[index]),
-                    unit=deviation.unit,
-                    tolerance=tolerance,
-                    grade=str(grades[index]),
-                    factor=float(needed[index] / size),
-                    text=deviation.text(index),
-                )
+    def _grade(self, deviation: Deviation) -> pd.DataFrame:
+        """Compare a measure with its tolerance."""
+        tolerance = self.tolerances.of(deviation)
+        chance = self.error(deviation.measure)
+        factor = deviation.simulations_needed(tolerance, chance) / deviation.simulations
+        values = {
+            "check": self.check.name,
+            "measure": deviation.measure,
+            "column": list(deviation.columns),
+            "estimate": deviation.estimate.astype(float),
+            "lower": deviation.lower.astype(float),
+            "upper": deviation.upper.astype(float),
+            "unit": deviation.unit,
+            "tolerance": tolerance,
+            "grade": self.tolerances.grades(deviation, chance),
+            "factor": factor,
+            "text": list(map(deviation.text, range(len(deviation.columns)))),
+        }
+        return pd.DataFrame(values)[_ERRORS]
 
 
-def _up_to(error: Error) -> str:
+def _sizes(errors: pd.DataFrame) -> np.ndarray:
+    """Return the largest size of each error in its interval; the smallest if there is none."""
+    lower = abs(errors["lower"].to_numpy(float))
+    upper = errors["upper"].to_numpy(float)
+    return np.where(np.isfinite(upper), np.maximum(lower, abs(upper)), lower)
+
+
+def _up_to(error: Any, size: str) -> str:
     where = "" if error.column in TOGETHER else f" ({error.column})"
-    return f"{error.measure} at most {digits(error.size)} {error.unit}".rstrip() + where
+    return f"{error.measure} at most {size} {error.unit}".rstrip() + where

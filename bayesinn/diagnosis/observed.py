@@ -2,13 +2,18 @@
 
 from typing import Any
 
+import numpy as np
+
 from bayesinn import plots
 from bayesinn.core.labels import Labels, columns
-from bayesinn.diagnosis.answers import logarithmic, posterior_table
-from bayesinn.diagnosis.evidence import Arrays, Observation, TypicalityResult
+from bayesinn.diagnosis.evidence import Arrays, Observation, optional
+from bayesinn.diagnosis.posterior_table import posterior_table
 from bayesinn.diagnosis.report import Figure, Section
+from bayesinn.diagnosis.typicality import TypicalityResult
 
 _MOST_DRAWS = 4_000
+# Largest over smallest positive count, above which a linear axis hides most of the data.
+_LOGARITHMIC_RATIO = 20.0
 
 _CAPTIONS = {
     "marginals": "Posterior, prior, and the exact posterior where it is known.",
@@ -27,15 +32,17 @@ def observed_section(
     """Return table and figures of the posterior of one observation, and data simulated from it."""
     draws = {name: value[:_MOST_DRAWS] for name, value in at.draws.items()}
     table = posterior_table(at.draws, labels, reference).drop(columns="unit")
-    text = "" if at.typicality is None else _typicality_text(at.typicality)
+    typicality = optional(lambda: at.typicality)
+    text = "" if typicality is None else _write_typicality(typicality)
     figures = posterior_figures(draws, prior, labels, reference)
-    figures |= predictive_figures(at.predicted, at.observed, labels)
+    predicted = optional(lambda: at.predicted)
+    figures |= predictive_figures(predicted, at.observed, labels)
     captions = {f"predictive_{name}": _PREDICTED.format(name) for name in at.observed} | _CAPTIONS
     shown = [Figure(figure, captions[name]) for name, figure in figures.items()]
     return Section("Posterior of the observed data", text, table, shown, labels)
 
 
-def _typicality_text(typicality: TypicalityResult) -> str:
+def _write_typicality(typicality: TypicalityResult) -> str:
     odd = typicality.out_of_distribution
     text = (
         f"The observation is {'unlike' if odd else 'typical of'} the simulations the network "
@@ -73,3 +80,13 @@ def predictive_figures(
             predicted[name][:_MOST_DRAWS], seen, **options
         )
     return figures
+
+
+def logarithmic(observed: np.ndarray) -> bool:
+    """Whether the observed values need a logarithmic axis."""
+    positive = observed[np.isfinite(observed) & (observed > 0)]
+    return bool(
+        positive.size > 0
+        and not np.any(observed < 0)
+        and positive.max() > _LOGARITHMIC_RATIO * positive.min()
+    )

@@ -1,13 +1,12 @@
 """The verdict: how wrong a posterior is, whether enough was seen, what to trust, what to do."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
-from bayesinn.diagnosis.check import Check
 from bayesinn.diagnosis.finding import Finding
 from bayesinn.diagnosis.gather import part_of
-from bayesinn.diagnosis.report import Verdict
 from bayesinn.diagnosis.tolerances import FLAGGED, OUTSIDE, UNDECIDED, WITHIN, Tolerances
 from bayesinn.diagnostics.deviation import CONFIDENCE
 
@@ -21,47 +20,44 @@ def take(name: str, value: int) -> str:
     return f"take {value:,} {name}"
 
 
-@dataclass(frozen=True)
-class Judgement:
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class Verdict:
     """What all findings say together."""
 
-    findings: Sequence[Finding]
-    parameters: Sequence[str]
+    findings: Sequence[Finding]  #: one a check, in the order of the verdict
+    parameters: tuple[str, ...]  #: names of their columns
     tolerances: Tolerances
-    simulations: int
-    draws: int
-    again: Again = take
+    size: tuple[int, int]  #: numbers of data sets and of posterior draws for each
+    again: Again = take  #: writes the call or command that diagnoses anew with another number
 
-    @property
+    @cached_property
     def outside(self) -> tuple[str, ...]:
         """Names of the checks that found an error outside tolerance."""
         return tuple(finding.check.name for finding in self.findings if finding.grade == OUTSIDE)
 
-    @property
+    @cached_property
     def grade(self) -> str:
-        """Return ``outside`` if one check is, else ``undecided`` if one is.
+        """``within`` tolerance, ``outside``, or ``undecided``: more simulations would tell.
 
-        It is ``undecided``, too, if the posterior is no more than the prior.
+        It is ``outside`` if one check is, else ``undecided`` if one is, or if the posterior is no
+        more than the prior.
         """
         if self.outside:
             return OUTSIDE
-        graded = [
-            finding.grade for finding in self.findings if finding.grade in (UNDECIDED, WITHIN)
-        ]
-        return (
-            WITHIN if graded and UNDECIDED not in graded and not self.knows_nothing else UNDECIDED
-        )
+        grades = {finding.grade for finding in self.findings}
+        sure = WITHIN in grades and UNDECIDED not in grades and not self.knows_nothing
+        return WITHIN if sure else UNDECIDED
 
-    @property
+    @cached_property
     def unlearnt(self) -> tuple[str, ...]:
         """Parameters of which the posterior knows nothing, as the checks tell that know."""
         nats = self.tolerances.information
-        found = (
-            finding.check.unlearnt(finding.result, nats)
+        return tuple(
+            name
             for finding in self.findings
             if finding.check.unlearnt
+            for name in finding.check.unlearnt(finding.result, nats)
         )
-        return tuple(name for names in found for name in names)
 
     @property
     def knows_nothing(self) -> bool:
@@ -74,131 +70,128 @@ class Judgement:
 
         It is inf, too, if nothing is undecided.
         """
-        undecided = [
-            (item, error)
-            for item in self.findings
-            for error in item.errors
-            if error.grade == UNDECIDED
+        numbers = [
+            self._simulations_for(finding, float(factor))
+            for finding in self.findings
+            for factor in finding.graded(UNDECIDED)["factor"]
         ]
-        return max(
-            (self._simulations_for(item.check, error.factor) for item, error in undecided),
-            default=math.inf,
-        )
+        return max(numbers, default=math.inf)
 
-    def _simulations_for(self, check: Check, factor: float) -> float:
-        """Return how many simulations give a check so many times as many data sets as it had."""
-        if not check.of_part or not math.isfinite(factor):
-            return self.simulations * factor
-        needed = math.ceil(part_of(self.simulations) * factor)
-        return needed if part_of(needed) == needed else 4 * needed
+    def _simulations_for(self, finding: Finding, factor: float) -> float:
+        """Return how many simulations give a check ``factor`` times as many data sets as it had."""
+        simulations, _ = self.size
+        if not finding.check.part or not math.isfinite(factor):
+            return simulations * factor
+        number = math.ceil(part_of(simulations) * factor)
+        return number if part_of(number) == number else 4 * number
 
-    def verdict(self) -> Verdict:
-        """Return the headline, and lists of what to trust, what not, and what to do."""
-        trusted = []
-        doubtful = []
-        actions = []
-        for finding in self.findings:
-            # If a check that this one relies on found an error, only the remedy of that one is
-            # given.
-            alone = not set(self.outside) & set(finding.check.relies_on)
-            if finding.grade == WITHIN and alone:
-                trusted.append(finding.meaning)
-            elif finding.grade in (OUTSIDE, FLAGGED):
-                doubtful.append(f"{finding.check.name}: {finding.found}.")
-                actions.append(finding.check.remedy if alone else "")
-        if self.grade == UNDECIDED and not self.knows_nothing:
-            actions.append(self._what_decides())
-        if self.unlearnt:
-            doubtful.append(self._unlearnt())
-        lists = (
-            [entry for entry in dict.fromkeys(entries) if entry]
-            for entries in (trusted, doubtful, actions)
-        )
-        return Verdict(self.grade, self._headline(), *lists)
+    @property
+    def trusted(self) -> list[str]:
+        """What may be trusted."""
+        sure = (finding for finding in self.findings if finding.grade == WITHIN)
+        return _distinct(finding.meaning for finding in sure if self._alone(finding))
 
-    def _headline(self) -> str:
-        size = f"{self.simulations:,} simulated data sets with {self.draws:,} posterior draws each"
-        says = [
+    @property
+    def doubtful(self) -> list[str]:
+        """What may not be trusted."""
+        entries = [f"{finding.check.name}: {finding.found}." for finding in self._wrong]
+        return _distinct([*entries, self._unlearnt])
+
+    @property
+    def actions(self) -> list[str]:
+        """What to do, in this order."""
+        remedies = [finding.check.remedy for finding in self._wrong if self._alone(finding)]
+        undecided = self.grade == UNDECIDED and not self.knows_nothing
+        return _distinct([*remedies, self._what_decides if undecided else ""])
+
+    @property
+    def _wrong(self) -> list[Finding]:
+        return [finding for finding in self.findings if finding.grade in (OUTSIDE, FLAGGED)]
+
+    def _alone(self, finding: Finding) -> bool:
+        """Whether no check that this one relies on found an error; else only its remedy counts."""
+        return set(self.outside).isdisjoint(finding.check.relies_on)
+
+    @property
+    def text(self) -> str:
+        """The headline: one or two sentences."""
+        sentences = (
             finding.check.sentence(finding.result)
             for finding in self.findings
             if finding.check.sentence
-        ]
+        )
+        return " ".join(filter(None, [self._first.rstrip(), *sentences]))
+
+    @property
+    def _first(self) -> str:
+        simulations, draws = self.size
+        size = f"{simulations:,} simulated data sets with {draws:,} posterior draws each"
         guilty = [
             finding
             for finding in self.findings
             if finding.grade == OUTSIDE and not finding.check.sentence
         ]
         if guilty:
-            # The error that may be largest is not always one that is outside for sure.
-            sure = (error.sentence for error in guilty[0].errors if error.grade == OUTSIDE)
-            first = next(sure, guilty[0].found)
-            names = listed([finding.check.name for finding in guilty])
-            text = f"Errors are larger than their tolerances in {names}, over {size}. {first}."
-        elif self.outside and not self.knows_nothing:
-            undecided = any(finding.grade == UNDECIDED for finding in self.findings)
-            text = (
-                f"The posterior itself is {'undecided' if undecided else 'within tolerance'}, "
-                f"over {size}."
-            )
-        elif self.knows_nothing:
-            text = (
-                "The posterior is no more than the prior. Either the data say nothing about the "
-                "parameters, or the "
-                "network has not learnt it: compare with a longer training."
-            )
-        elif self.grade == UNDECIDED:
-            text = (
-                f"{size} are too few to tell whether all errors are within tolerance. "
-                f"{self._what_decides()}"
-            )
-        else:
-            text = (
-                f"The {100 * CONFIDENCE:g} % interval of each error lies within its tolerance, "
-                f"over {size}."
-            )
-            if self.unlearnt:
-                text += f" {self._unlearnt()}"
-        return " ".join(filter(None, [text.rstrip(), *says]))
-
-    def _what_decides(self) -> str:
-        needed = self.simulations_needed
-        if not any(
-            error.grade == UNDECIDED for finding in self.findings for error in finding.errors
-        ):
-            return ""
-        if any(finding.needs_draws for finding in self.findings):
+            names = write_list([finding.check.name for finding in guilty])
             return (
-                f"The bounds of an error are too far apart: {self.again('draws', 4 * self.draws)}."
+                f"Errors are larger than their tolerances in {names}, over {size}. "
+                f"{guilty[0].sentence}."
             )
-        if math.isinf(needed):
+        if self.knows_nothing:
+            return (
+                "The posterior is no more than the prior. Either the data say nothing about the "
+                "parameters, or the network has not learnt it: compare with a longer training."
+            )
+        if self.outside:
+            undecided = any(finding.grade == UNDECIDED for finding in self.findings)
+            grade = "undecided" if undecided else "within tolerance"
+            return f"The posterior itself is {grade}, over {size}."
+        if self.grade == UNDECIDED:
+            return (
+                f"{size} are too few to tell whether all errors are within tolerance. "
+                f"{self._what_decides}"
+            )
+        return (
+            f"The {100 * CONFIDENCE:g} % interval of each error lies within its tolerance, "
+            f"over {size}. {self._unlearnt}"
+        )
+
+    @property
+    def _what_decides(self) -> str:
+        if all(finding.graded(UNDECIDED).empty for finding in self.findings):
+            return ""
+        simulations, draws = self.size
+        if any(finding.needs_draws for finding in self.findings):
+            return f"The bounds of an error are too far apart: {self.again('draws', 4 * draws)}."
+        number = self.simulations_needed
+        if math.isinf(number):
             return (
                 "Some errors are about as large as their tolerances: train for longer, or "
                 "declare bi.Tolerances(...)."
             )
         # Two digits, upwards.
-        unit = 10.0 ** max(math.floor(math.log10(needed)) - 1, 0)
-        total = max(int(math.ceil(needed / unit) * unit), self.simulations + 1)
+        unit = 10.0 ** max(math.floor(math.log10(number)) - 1, 0)
+        total = max(int(math.ceil(number / unit) * unit), simulations + 1)
         return (
-            f"About {total - self.simulations:,} more simulations would tell: "
+            f"About {total - simulations:,} more simulations would tell: "
             f"{self.again('simulations', total)}."
         )
 
+    @property
     def _unlearnt(self) -> str:
+        if not self.unlearnt:
+            return ""
         return (
-            f"The posterior knows nothing about {listed(self.unlearnt)}: it is about as wide "
+            f"The posterior knows nothing about {write_list(self.unlearnt)}: it is about as wide "
             f"as the prior."
         )
 
 
-def not_run(left_out: Mapping[Check, str]) -> list[str]:
-    """Return a sentence for each reason why checks were not run."""
-    reasons = dict.fromkeys(filter(None, left_out.values()))
-    return [
-        f"{listed([c.name for c in left_out if left_out[c] == reason])}: not run, {reason}."
-        for reason in reasons
-    ]
-
-
-def listed(names: Sequence[str]) -> str:
+def write_list(names: Sequence[str]) -> str:
     """Write names as a list in words: "SBC, TARP and coverage"."""
     return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
+
+
+def _distinct(entries: Iterable[str]) -> list[str]:
+    """Return texts that aren't empty, each once."""
+    return [entry for entry in dict.fromkeys(entries) if entry]

@@ -10,7 +10,7 @@ from threadpoolctl import threadpool_limits
 from bayesinn.core import seeds
 from bayesinn.core.errors import InputError
 from bayesinn.core.validation import check_integer
-from bayesinn.diagnostics.arrays import check_points
+from bayesinn.diagnostics.arrays import Arrays, check_points
 from bayesinn.diagnostics.deviation import CONFIDENCE, Deviation
 from bayesinn.diagnostics.local_classifier import LatentFeatures, LocalClassifier, probabilities
 from bayesinn.diagnostics.tested import Tested, check_repetitions, p_values
@@ -32,6 +32,8 @@ class LocalC2STResult(Tested):
     #: (o, m), of each to be the latent of a truth; above 1/2, the posterior is too thin there
     probability: np.ndarray
     simulations: int
+    #: (m, *event), the points ``evaluation`` as parameters, where they are known
+    draws: Arrays | None = None
 
     @property
     def critical(self) -> np.ndarray:

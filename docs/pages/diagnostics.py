@@ -5,8 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict
 
-from bayesinn.diagnosis import Check, Tolerances, registered_checks
-from bayesinn.diagnosis.check import GROUPS
+import numpy as np
+
+from bayesinn.diagnosis import (
+    Check,
+    Evidence,
+    MissingEvidence,
+    Tolerances,
+    registered_checks,
+)
 from bayesinn.diagnosis.tolerances import FAMILY_ERROR
 from docs.numbers.tables import table
 from docs.pages.links import ROOT
@@ -73,7 +80,7 @@ detected by some test.
 {groups}
 """
 _INTRODUCTIONS = {
-    "over the prior": "Data sets are simulated from the prior, so that the true parameters are "
+    "calibration": "Data sets are simulated from the prior, so that the true parameters are "
     "known. These checks say "
     "how the posterior does on average over the prior.",
     "around the observation": "These checks need your data. They say how the posterior does where "
@@ -94,10 +101,9 @@ def pages(_: Callable[[str], None]) -> dict[str, str]:
         "family": f"{100 * FAMILY_ERROR:g} %",
         "told": f"{_TOLD:,}",
     }
+    groups = dict.fromkeys(check.group for check in registered_checks())
     return {
-        "generated/diagnostics.md": _PAGE.format(
-            **parts, groups="\n".join(map(_group, GROUPS.items()))
-        )
+        "generated/diagnostics.md": _PAGE.format(**parts, groups="\n".join(map(_group, groups)))
     }
 
 
@@ -121,8 +127,8 @@ def _table(rows: list[list[str]]) -> str:
     return "\n".join(f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *rest))
 
 
-def _group(group: tuple[str, str]) -> str:
-    name, title = group
+def _group(name: str) -> str:
+    title = f"{name[0].upper()}{name[1:]}"
     checks = "\n".join(_section(check) for check in registered_checks() if check.group == name)
     return f"## {title}\n\n{_INTRODUCTIONS.get(name, '')}\n\n{checks}"
 
@@ -133,7 +139,7 @@ def _section(check: Check) -> str:
     said = {
         "Within tolerance, you may trust": meaning,
         "Outside": check.remedy,
-        "Needs": ", ".join(f"`{need}`" for need in check.needs),
+        "Not run if": _missing(check),
         "Means nothing if this one is outside": ", ".join(check.relies_on),
         "Published": check.reference,
     }
@@ -142,3 +148,15 @@ def _section(check: Check) -> str:
     )
     facts = "".join(f"* **{head}:** {text}\n" for head, text in said.items() if text)
     return f"### {check.name}\n\n{check.question}\n\n{figures}{facts}"
+
+
+def _missing(check: Check) -> str:
+    """Return what the check says of arrays that are no more than truths and draws."""
+    generator = np.random.default_rng(1)
+    truth = {name: generator.normal(size=40) for name in "ab"}
+    draws = {name: generator.normal(size=(40, 20)) for name in "ab"}
+    try:
+        check.run(Evidence(truth, draws, truth))
+    except MissingEvidence as missing:
+        return str(missing)
+    return ""

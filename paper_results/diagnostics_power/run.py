@@ -29,15 +29,16 @@ from scipy import stats
 import bayesinn as bi
 from bayesinn import diagnostics, plots
 from bayesinn.diagnosis import Diagnosis, Evidence, diagnose_arrays
-from bayesinn.diagnosis.checks import observation
-from bayesinn.diagnosis.evidence import Observation, TypicalityResult
+from bayesinn.diagnosis.checks import local
+from bayesinn.diagnosis.evidence import Observation
+from bayesinn.diagnosis.typicality import TypicalityResult
 from bayesinn.diagnostics.tested import Tested
 from bayesinn.posterior.typicality import Reference
 from bayesinn.testing.conjugate import FAULTS, Conjugate
 
 # Half as many first trials of L-C2ST, which are most of the time. Where they leave it open, more
 # follow, as always.
-observation._TRIALS = 99
+local._TRIALS = 99
 
 HERE = Path(__file__).parent
 SEED = 1
@@ -319,7 +320,7 @@ def further(
         stats.ks_2samp(drawn[:, index], exact[:, index]).pvalue for index in range(2)
     )
     p_values: dict[str, Tested | float] = {
-        "SBC, chi-square": float(min(1.0, 2.0 * found.sbc.chi_square_p_value.min())),
+        "SBC, chi-square": float(min(1.0, 2.0 * found["sbc"].chi_square_p_value.min())),
         "TARP, points at random": diagnostics.tarp(given.truth, given.draws, seed=seed),
         "MMD to exact draws": diagnostics.mmd(drawn, exact, permutations=199, seed=seed),
         "KS to exact draws": float(min(1.0, 2.0 * kolmogorov_smirnov)),

@@ -357,10 +357,10 @@ def design(study: Study) -> None:
                 "calibration error": coverage(
                     {"x": test[parameter]}, {"x": draws[parameter]}, seed=6
                 ).calibration_error[0],
-                "information [nats]": found.information.mean[
-                    list(found.information.columns).index(parameter)
+                "information [nats]": found["information"].mean[
+                    list(found["information"].columns).index(parameter)
                 ],
-                "all parameters [nats]": found.information.joint_mean,
+                "all parameters [nats]": found["information"].joint_mean,
             }
             if parameter == "s_O2":
                 spread[name] = high - low

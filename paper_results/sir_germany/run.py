@@ -20,7 +20,7 @@ import bayesinn as bi
 from bayesinn import plots
 from bayesinn.cli.run import Run
 from bayesinn.cli.run_training import train_into
-from bayesinn.diagnosis.answers import posterior_table
+from bayesinn.diagnosis.posterior_table import posterior_table
 
 SEED = 1
 STEPS = 5_000
@@ -77,12 +77,13 @@ def main() -> None:
                 )
                 print(diagnosis)
                 diagnosis.verdict.to_csv(target / "verdict.csv", float_format="%.4g")
-                facts["parameters inside the 99 % band of SBC"] = int(diagnosis.sbc.inside.sum())
+                facts["parameters inside the 99 % band of SBC"] = int(diagnosis["sbc"].inside.sum())
                 facts["p-value of SBC of the log likelihood"] = float(
-                    diagnosis.fit_to_data.family_p_value
+                    diagnosis["fit_to_data"].family_p_value
                 )
                 plots.save(
-                    plots.ecdf(diagnosis.sbc, labels=posterior.simulator.labels), target / "sbc.png"
+                    plots.ecdf(diagnosis["sbc"], labels=posterior.simulator.labels),
+                    target / "sbc.png",
                 )
                 for figure in ("marginals", "predictive_cases"):
                     (target / f"{figure}.png").write_bytes(

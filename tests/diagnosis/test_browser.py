@@ -16,7 +16,7 @@ from matplotlib.image import imread
 from bayesinn import plots
 from bayesinn.core.labels import Labels
 from bayesinn.diagnosis import Evidence, diagnose_arrays
-from bayesinn.diagnosis.report.render import Verdict, render
+from bayesinn.diagnosis.report.render import render
 from bayesinn.diagnosis.report.section import Figure, Section
 from bayesinn.diagnostics.recovery import recovery
 from tests.diagnostics.conjugate import normal
@@ -57,20 +57,19 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
         np.random.default_rng(1).normal(size=(5, 18)), columns=[f"column {i}" for i in range(18)]
     )
     sections.append(Section("A wide table", "w" * 200, table=wide))
-    verdict = Verdict(
-        "outside",
-        "SBC is outside.",
-        trusted=["Medians: R² above 0.8."],
-        doubtful=["beta[3]: too narrow", "x" * 90],
-        actions=["Train for longer.", "Call bayesinn.flows.coupling(blocks=12)."],
-    )
+    lists = {
+        "trusted": ["Medians: R² above 0.8."],
+        "doubtful": ["beta[3]: too narrow", "x" * 90],
+        "actions": ["Train for longer.", "Call bayesinn.flows.coupling(blocks=12)."],
+    }
+    verdict = {"grade": "outside", "text": "SBC is outside.", "lists": lists}
     settings = {
         "training": {"steps": 5_000, "name_" * 12: "v" * 300},
         "folder": "/long/path" * 20,
         "layers": [{"n": 1}],
     }
     path = tmp_path_factory.mktemp("report") / "report.html"
-    return render(path, "Report " + "t" * 60, sections, verdict=verdict, settings=settings, seed=4)
+    return render(path, "Report " + "t" * 60, sections, **verdict, settings=settings, seed=4)
 
 
 def _section(count: int) -> Section:

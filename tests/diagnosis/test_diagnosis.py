@@ -117,7 +117,7 @@ def test_all_that_arrays_can_tell(tmp_path: Path) -> None:
         "information gain",
     ]
     # The given log density is the exact one.
-    assert abs(result.sharpness.to_dataframe()["nats_missing"].item()) < 1e-9
+    assert abs(result["sharpness"].to_dataframe()["nats_missing"].item()) < 1e-9
     assert {path.stem for path in result.plot(tmp_path)} >= {
         "joint_coverage",
         "dependence",
@@ -128,7 +128,7 @@ def test_all_that_arrays_can_tell(tmp_path: Path) -> None:
 
 
 def test_arviz_draws_the_pit_values() -> None:
-    tree = diagnosis(event=(2,)).to_datatree()
+    tree = diagnosis(event=(2,))["sbc"].to_datatree()
     assert list(tree["prior_sbc"].data_vars) == ["mean[0]", "mean[1]"]
     arviz_plots.plot_ecdf_pit(tree, backend="none")
 
@@ -169,7 +169,7 @@ def test_integers_and_single_precision_are_accepted() -> None:
         {name: value.astype(np.float32) for name, value in arrays.items()}
         for arrays in (truth, draws, prior)
     ]
-    assert diagnose_arrays(Evidence(*as_single)).recovery.truth.dtype == np.float64
+    assert diagnose_arrays(Evidence(*as_single))["recovery"].truth.dtype == np.float64
 
 
 def test_what_fails_is_named_and_what_was_not_run_is_said() -> None:
@@ -184,7 +184,7 @@ def test_what_fails_is_named_and_what_was_not_run_is_said() -> None:
         "L-C2ST, posterior SBC, observation and predictive: not run, no observation was given."
         in repr(result)
     )
-    assert result.joint_coverage is None
-    with pytest.raises(AttributeError, match="no result 'typo'"):
-        _ = result.typo
+    assert result["joint_coverage"] is None
+    with pytest.raises(InputError, match=r"(?s)Result 'typo'.*one of \['sbc', .*'typo'"):
+        _ = result["typo"]
     assert pickle.loads(pickle.dumps(result.results)).keys() == result.results.keys()

@@ -7,16 +7,18 @@ import xml.etree.ElementTree as ElementTree
 
 import pytest
 
-from bayesinn.diagnosis.report.mathtext import written
+from bayesinn.diagnosis.report.mathtext import write_label
 
 
 def style(label: str) -> dict[str, float]:
-    found = dict(re.findall(r"(width|height|vertical-align):(-?[\d.]+)em", written(label, "name")))
+    found = dict(
+        re.findall(r"(width|height|vertical-align):(-?[\d.]+)em", write_label(label, "name"))
+    )
     return {name: float(value) for name, value in found.items()}
 
 
 def test_a_drawing_is_small_well_formed_and_says_its_name() -> None:
-    drawing = written(r"$\lambda_{I}$[1] & more", 'a "name" <b>')
+    drawing = write_label(r"$\lambda_{I}$[1] & more", 'a "name" <b>')
     root = ElementTree.fromstring(drawing)
     assert root.attrib["aria-label"] == 'a "name" <b>'
     assert root[0].attrib["fill"] == "currentColor"
@@ -24,7 +26,7 @@ def test_a_drawing_is_small_well_formed_and_says_its_name() -> None:
     # Nothing that could clash with a second drawing on the page, or that changes from one run to
     # the next.
     assert " id=" not in drawing
-    assert drawing == written(r"$\lambda_{I}$[1] & more", 'a "name" <b>')
+    assert drawing == write_label(r"$\lambda_{I}$[1] & more", 'a "name" <b>')
     assert len(drawing) < 10_000
 
 
@@ -45,11 +47,11 @@ def test_drawings_stand_on_the_line() -> None:
     "label", [r"$\unknown$", r"$\frac{a}$", "$x", "$ $", "$$", "$x_{$", "$" * 7]
 )
 def test_what_cannot_be_drawn_is_named(label: str) -> None:
-    assert written(label, "<rate>") in (
+    assert write_label(label, "<rate>") in (
         "&lt;rate&gt;",
-        written(label.replace("$", r"\$"), "<rate>"),
+        write_label(label.replace("$", r"\$"), "<rate>"),
     )
 
 
 def test_text_without_formula_stays_text() -> None:
-    assert written("rate <1>", "name") == "rate &lt;1&gt;"
+    assert write_label("rate <1>", "name") == "rate &lt;1&gt;"

@@ -15,7 +15,7 @@ import bayesinn as bi
 from bayesinn.cli.run import Run
 from bayesinn.core.errors import InputError
 from bayesinn.core.labels import columns
-from bayesinn.diagnosis import Diagnosis, Evidence, checks, diagnose_arrays
+from bayesinn.diagnosis import Diagnosis, Evidence, diagnose_arrays, register
 from bayesinn.diagnostics.deviation import Deviation
 from tests.diagnostics.conjugate import normal
 
@@ -65,7 +65,7 @@ def draw_halves(result: Halves, labels: bi.Labels) -> Figure:
 
 HALVES = bi.Check(
     name="halves",
-    group="over the prior",
+    group="calibration",
     run=halves,
     question="How many truths lie below the posterior median: half of them, if all is well.",
     figures={"halves": draw_halves},
@@ -82,7 +82,7 @@ HALVES = bi.Check(
 def registered() -> Iterator[None]:
     bi.register_check(HALVES)
     yield
-    checks._registered.clear()
+    register._registered.clear()
 
 
 def diagnosis(shift: float) -> Diagnosis:
@@ -95,7 +95,7 @@ def test_it_is_wherever_the_librarys_own_are(registered, tmp_path: Path) -> None
     shifted = diagnosis(0.6)
     assert not correct.outside
     assert "halves" in shifted.outside
-    assert 0.2 < correct.halves.share[0] < 0.8
+    assert 0.2 < correct["halves"].share[0] < 0.8
     row = shifted.verdict.loc["halves"]
     assert (row["measure"], row["unit"], row["tolerance"]) == ("truths below the median", "%", 6.0)
     assert "too many truths below the median, by" in row["found"]
@@ -111,7 +111,7 @@ def test_it_is_wherever_the_librarys_own_are(registered, tmp_path: Path) -> None
         HALVES.remedy,
     ]
     assert [part for part in said if part not in text] == []
-    assert HALVES.meaning not in shifted.advice.trusted
+    assert HALVES.meaning not in shifted.trusted
 
 
 def test_it_stands_after_the_librarys_own(registered) -> None:
@@ -140,15 +140,15 @@ def test_it_is_run_on_a_trained_posterior(registered, tmp_path: Path) -> None:
 
 def test_what_does_not_apply_and_what_lacks_something_is_left_out(registered) -> None:
     bi.register_check(bi.Check(name="nothing", group="sharpness", run=lambda given: None))
-    bi.register_check(bi.Check(name="codes", group="sharpness", run=halves, needs=["latent"]))
+    bi.register_check(bi.Check(name="codes", group="sharpness", run=lambda given: given.latent))
     found = diagnosis(0.0)
-    assert found.nothing is None
-    assert found.codes is None
+    assert found["nothing"] is None
+    assert found["codes"] is None
     assert "nothing" not in repr(found)
     assert "latent codes and codes: not run, no latent codes were given." in repr(found)
 
 
-def test_names_are_unique_and_choices_are_checked(registered) -> None:
+def test_names_are_unique(registered) -> None:
     own = {"name": "mine", "figures": {"halves": halves}}
     for wrong in (
         {"name": "SBC"},
@@ -159,7 +159,38 @@ def test_names_are_unique_and_choices_are_checked(registered) -> None:
         with pytest.raises(InputError, match="no other check has"):
             bi.register_check(bi.Check(group="sharpness", run=halves, **wrong))
     bi.register_check(HALVES)
-    with pytest.raises(InputError, match="Group of check 'mine'"):
-        bi.Check(name="mine", group="above the prior", run=halves)
-    with pytest.raises(InputError, match="Need of check 'mine'"):
-        bi.Check(name="mine", group="sharpness", run=halves, needs=["gradient"])
+
+
+def test_a_group_and_a_place_of_its_own(tmp_path: Path) -> None:
+    own = [
+        bi.Check(name="first", group="calibration", run=halves, place=5),
+        bi.Check(name="alone", group="my own", run=halves),
+    ]
+    for check in own:
+        bi.register_check(check)
+    found = diagnosis(0.0)
+    register._registered.clear()
+    names = list(found.verdict.index)
+    assert names[:2] == ["first", "SBC"]
+    assert names[-1] == "alone"
+    assert "<h2>My own: alone" in found.to_html(tmp_path / "report.html").read_text()
+
+
+def test_evidence_is_computed_when_a_check_asks_and_once(registered) -> None:
+    truth, draws, prior = normal(size=50, draws=20)
+    asked = []
+
+    def compute() -> tuple[np.ndarray, np.ndarray]:
+        asked.append(1)
+        return np.zeros(50), np.zeros((50, 20))
+
+    def never() -> None:
+        pytest.fail("no check asked for it")
+
+    given = Evidence(truth, draws, prior, log_prob=compute, data=never, prior_log_prob=compute)
+    assert not asked
+    ask = bi.Check(name="asks", group="sharpness", run=lambda given: bi.diagnosis.optional(lambda: given.other_log_prob))  # fmt: skip
+    bi.register_check(ask)
+    assert diagnose_arrays(given)["asks"] is None
+    # joint coverage and sharpness ask for the first, the information gain for both
+    assert len(asked) == 2

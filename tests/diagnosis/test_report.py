@@ -15,7 +15,7 @@ from matplotlib.figure import Figure as Drawing
 from bayesinn.core.errors import InputError
 from bayesinn.core.labels import Labels
 from bayesinn.diagnosis import Evidence, diagnose_arrays
-from bayesinn.diagnosis.report.render import Verdict, render
+from bayesinn.diagnosis.report.render import render
 from bayesinn.diagnosis.report.section import Figure, Section
 from tests.diagnostics.conjugate import normal
 
@@ -109,9 +109,7 @@ def test_texts_are_escaped(tmp_path: Path) -> None:
     section = Section(
         evil, evil, table=pd.DataFrame({evil: [evil]}), figures=[Figure(Drawing(), evil)]
     )
-    path = render(
-        tmp_path / "a.html", evil, [section], verdict=Verdict("", evil), settings={evil: evil}
-    )
+    path = render(tmp_path / "a.html", evil, [section], text=evil, settings={evil: evil})
     assert "<script" not in path.read_text(encoding="utf-8")
     read(path)
 
@@ -140,12 +138,16 @@ def test_wrong_inputs_are_refused(tmp_path: Path) -> None:
 
 
 def test_verdict_lists_what_to_trust_and_what_to_do(tmp_path: Path) -> None:
-    verdict = Verdict(
-        "outside", "SBC is outside.", trusted=["medians"], actions=["Train on.", "Look again."]
+    lists = {"trusted": ["medians"], "actions": ["Train on.", "Look again."]}
+    path = render(
+        tmp_path / "a.html",
+        "Title",
+        [Section("S", "")],
+        grade="outside",
+        text="SBC is outside.",
+        lists=lists,
     )
-    text = render(tmp_path / "a.html", "Title", [Section("S", "")], verdict=verdict).read_text(
-        encoding="utf-8"
-    )
+    text = path.read_text(encoding="utf-8")
     read(tmp_path / "a.html")
     order = [
         "Outside tolerance.",

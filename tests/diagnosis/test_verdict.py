@@ -13,7 +13,7 @@ from bayesinn.core.labels import Labels
 from bayesinn.diagnosis import Check, Diagnosis, Evidence, diagnose_arrays
 from bayesinn.diagnosis.finding import Finding
 from bayesinn.diagnosis.gather import part_of
-from bayesinn.diagnosis.verdict import Judgement
+from bayesinn.diagnosis.verdict import Verdict
 from bayesinn.diagnostics.deviation import Deviation
 from bayesinn.testing import Conjugate
 from bayesinn.testing.conjugate import Fault
@@ -43,7 +43,7 @@ def test_a_correct_posterior_is_within_tolerance_once_enough_was_looked_at() -> 
     # Seeds 1, 2, 3 are within.
     many = diagnosis("none", size=15_000)
     assert many.grade == "within"
-    verdict = many.advice
+    verdict = many
     assert verdict.grade == "within"
     assert "interval of each error lies within its tolerance" in verdict.text
     assert any("intervals of single parameters" in line for line in verdict.trusted)
@@ -51,7 +51,7 @@ def test_a_correct_posterior_is_within_tolerance_once_enough_was_looked_at() -> 
     assert not verdict.actions
     few = diagnosis("none")
     assert few.grade == "undecided"
-    assert any("more simulations would tell: take " in line for line in few.advice.actions)
+    assert any("more simulations would tell: take " in line for line in few.actions)
 
 
 def test_the_number_of_simulations_that_would_tell() -> None:
@@ -79,8 +79,7 @@ def test_checks_that_take_a_part_of_the_simulations_need_more_of_them(
     one = np.ones(1)
     error = Deviation("gap", "nats", "nats", ("a",), 0.05 * one, -0.05 * one, 0.15 * one, size)
     checks = [
-        Check(name="own", group="over the prior", run=print, needs=needs)
-        for needs in ([], ["log_likelihood"])
+        Check(name="own", group="calibration", run=print, part=part) for part in (False, True)
     ]
     findings = [
         Finding(
@@ -89,7 +88,13 @@ def test_checks_that_take_a_part_of_the_simulations_need_more_of_them(
         for check in checks
     ]
     whole, part = (
-        Judgement([finding], ("a",), bi.Tolerances(), simulations, 200) for finding in findings
+        Verdict(
+            findings=[finding],
+            parameters=("a",),
+            tolerances=bi.Tolerances(),
+            size=(simulations, 200),
+        )
+        for finding in findings
     )
     # Half the interval, 0.1, must become as wide as the distance from the tolerance, 0.05.
     assert whole.simulations_needed == pytest.approx(4 * simulations)
@@ -113,7 +118,7 @@ def test_every_fault_is_outside_at_a_thousand_simulations(fault: Fault, guilty: 
     found = diagnosis(fault)
     assert found.grade == "outside"
     assert guilty in found.outside
-    verdict = found.advice
+    verdict = found
     assert {line.partition(":")[0] for line in verdict.doubtful} >= set(found.outside)
     assert verdict.actions
     assert all(
@@ -132,25 +137,22 @@ def test_readings_name_direction_and_size() -> None:
 def test_the_headline_is_made_of_sentences() -> None:
     found = diagnosis("shifted")
     # The name of a parameter stays as it is.
-    assert "each. first: draws too high, by" in found.advice.text
+    assert "each. first: draws too high, by" in found.text
     # An error with a wider interval, which is undecided, is not the one that is told.
     ends = {"lower": np.array([0.1, -9.0]), "upper": np.array([0.5, 9.0])}
     wide = dataclasses.replace(found.findings[0].result.deviations[0], **ends)
     check = dataclasses.replace(found.findings[0].check, deviations=lambda _: [wide])
     finding = dataclasses.replace(found.findings[0], check=check)
-    assert [error.grade for error in finding.errors] == ["undecided", "outside"]
-    text = dataclasses.replace(found.judgement, findings=[finding]).verdict().text
+    assert list(finding.errors["grade"]) == ["undecided", "outside"]
+    text = dataclasses.replace(found, findings=[finding]).text
     assert text.endswith(f"each. {finding.found}.")
-    joint = (
-        found.findings[0]
-        .errors[0]
-        ._replace(column="joint", text="intervals hold the truth too rarely")
-    )
-    assert joint.sentence == "Intervals hold the truth too rarely"
+    joint = dataclasses.replace(wide, columns=("joint", "other"))
+    check = dataclasses.replace(check, deviations=lambda _: [joint])
+    assert dataclasses.replace(finding, check=check).sentence.startswith("Draws too ")
 
 
 def test_sharpness_is_the_divergence_from_the_exact_posterior() -> None:
-    found = diagnosis("wrong correlation", size=4_000).sharpness.deviations[0]
+    found = diagnosis("wrong correlation", size=4_000)["sharpness"].deviations[0]
     # Of a normal posterior of correlation -4 / sqrt(30) from one with the same marginals and none.
     exact = -0.5 * np.log(1.0 - 16.0 / 30.0)
     assert found.lower[0] < exact < found.upper[0]
@@ -158,7 +160,7 @@ def test_sharpness_is_the_divergence_from_the_exact_posterior() -> None:
 
 
 def test_intervals_of_a_shifted_posterior_are_not_trusted_although_coverage_is_within() -> None:
-    verdict = diagnosis("shifted", tolerances=bi.Tolerances(coverage=15.0)).advice
+    verdict = diagnosis("shifted", tolerances=bi.Tolerances(coverage=15.0))
     assert not any("intervals of single parameters" in line for line in verdict.trusted)
     assert verdict.doubtful[0].startswith("SBC: first: draws too high")
 
@@ -172,7 +174,7 @@ def test_what_knows_nothing_never_reads_as_fine() -> None:
     found = diagnose_arrays(Evidence({"q": truth}, {"q": draws}, {"q": prior}, seed=1))
     assert not found.outside
     assert found.grade == "undecided"
-    assert "no more than the prior" in found.advice.text
+    assert "no more than the prior" in found.text
     # One of two parameters: within tolerance, and said.
     data = truth + generator.normal(size=20_000)
     known = data[:, None] / 2.0 + np.sqrt(0.5) * generator.normal(size=(20_000, 100))
@@ -181,7 +183,7 @@ def test_what_knows_nothing_never_reads_as_fine() -> None:
     both = {"k": known, "q": draws}
     found = diagnose_arrays(Evidence(truths, both, {"k": prior, "q": prior[::-1]}, seed=1))
     assert found.grade == "within"
-    assert "knows nothing about q" in found.advice.text
+    assert "knows nothing about q" in found.text
     assert "knows nothing about q" in repr(found)
 
 
@@ -200,15 +202,18 @@ def test_tolerances_are_declared_and_checked() -> None:
 def test_a_larger_fit_bounds_what_is_missing_from_below() -> None:
     wrong = case("wrong correlation", size=2_000)
     better = Conjugate().log_prob(wrong.theta[:, None], wrong.data)[:, 0]
-    evidence = Evidence(
-        wrong.truth, wrong.draws, wrong.truth, log_prob=wrong.log_prob, other_log_prob=better
-    )
-    found = diagnose_arrays(evidence)
+
+    def compare(other: np.ndarray) -> Diagnosis:
+        evidence = Evidence(
+            wrong.truth, wrong.draws, wrong.truth, log_prob=wrong.log_prob, other_log_prob=other
+        )
+        return diagnose_arrays(evidence)
+
+    found = compare(better)
     assert "sharpness" in found.outside
     assert np.isinf(found.errors.query("check == 'sharpness'")["upper"]).all()
-    same = dataclasses.replace(evidence, other_log_prob=wrong.log_prob[0])
     # A bound from below says nothing of what else is missing.
-    assert diagnose_arrays(same).verdict.loc["sharpness", "grade"] == ""
+    assert compare(wrong.log_prob[0]).verdict.loc["sharpness", "grade"] == ""
 
 
 def test_advice_knows_which_other_checks_failed() -> None:
@@ -225,8 +230,6 @@ def test_advice_knows_which_other_checks_failed() -> None:
     assert ignores.outside == ("TARP",)
     assert {"SBC", "TARP"} <= set(narrow.outside)
     # Only what passes SBC, and still fails TARP, ignores the data.
-    assert any("summary network" in line for line in ignores.advice.actions)
-    assert not any("summary network" in line for line in narrow.advice.actions)
-    assert not any(
-        line.startswith("If ") for found in (ignores, narrow) for line in found.advice.actions
-    )
+    assert any("summary network" in line for line in ignores.actions)
+    assert not any("summary network" in line for line in narrow.actions)
+    assert not any(line.startswith("If ") for found in (ignores, narrow) for line in found.actions)

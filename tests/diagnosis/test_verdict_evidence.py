@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,12 +16,12 @@ from bayesinn.core.errors import InputError
 from bayesinn.core.labels import Labels
 from bayesinn.core.progress import Progress
 from bayesinn.diagnosis import Check, Evidence, affordable, diagnose_arrays
-from bayesinn.diagnosis.checks import registered_checks
 from bayesinn.diagnosis.diagnosing import _call
-from bayesinn.diagnosis.evidence import TypicalityResult
 from bayesinn.diagnosis.finding import Finding
+from bayesinn.diagnosis.register import registered_checks
 from bayesinn.diagnosis.tolerances import FAMILY_ERROR
-from bayesinn.diagnosis.verdict import Judgement
+from bayesinn.diagnosis.typicality import TypicalityResult
+from bayesinn.diagnosis.verdict import Verdict
 from bayesinn.diagnostics.deviation import Deviation
 from bayesinn.testing import Conjugate
 from tests.diagnostics.faults import case, named
@@ -100,7 +101,7 @@ class Own(bi.diagnostics.Tested):
 
 
 def test_tests_without_deviations_share_it_too() -> None:
-    check = Check(name="own", group="over the prior", run=print)
+    check = Check(name="own", group="calibration", run=print)
 
     def grade(p_value: float, family: float) -> str:
         result = Own(("a",), np.array([p_value]), 0.99)
@@ -121,7 +122,9 @@ def test_an_observation_that_is_somewhat_odd_is_flagged() -> None:
     assert found(1.0 / 2049.0).grade == "outside"
     odd = found(0.005)
     assert odd.grade == "flagged"
-    verdict = Judgement([odd], ("a",), bi.Tolerances(), 1_000, 100).verdict()
+    verdict = Verdict(
+        findings=[odd], parameters=("a",), tolerances=bi.Tolerances(), size=(1_000, 100)
+    )
     assert "not to be trusted" in verdict.text
     assert verdict.doubtful == ["observation: unlike the simulations in its inputs, p = 0.005."]
 
@@ -178,16 +181,19 @@ def test_what_decides_names_the_call_or_the_command() -> None:
     deviation = Deviation(
         "shift", "sd", "shift", ("a",), *(np.array([end]) for end in (0.0, -0.1, 0.1)), 1_000
     )
-    check = Check(name="own", group="over the prior", run=print, deviations=lambda _: [deviation])
+    check = Check(name="own", group="calibration", run=print, deviations=lambda _: [deviation])
     undecided = Finding(check, 0, bi.Tolerances(), Labels())
 
-    def said(*again) -> str:
-        return (
-            Judgement([undecided], ("a",), bi.Tolerances(), 1_000, 200, *again).verdict().actions[0]
+    def said(**again) -> str:
+        verdict = Verdict(
+            findings=[undecided], parameters=("a",), tolerances=bi.Tolerances(), size=(1_000, 200)
         )
+        return dataclasses.replace(verdict, **again).actions[0]
 
     assert said() == "About 7,200 more simulations would tell: take 8,200 simulations."
-    python = said(lambda name, value: _call({"seed": "3", "observed": "observed"}, name, value))
+    python = said(
+        again=lambda name, value: _call({"seed": "3", "observed": "observed"}, name, value)
+    )
     assert python.endswith(
         "tell: bi.diagnose(posterior, simulations=8200, seed=3, observed=observed)."
     )
@@ -197,7 +203,9 @@ def test_what_decides_names_the_call_or_the_command() -> None:
         "simulations": [1_000],
         "seed": [],
     }
-    shell = said(lambda name, value: command_with("diagnose", Path("runs/x"), options, name, value))
+    shell = said(
+        again=lambda name, value: command_with("diagnose", Path("runs/x"), options, name, value)
+    )
     assert shell.endswith(
         "bayesinn diagnose runs/x --data 'my counts.csv' --context n=1 --context m=2 "
         "--simulations 8200."

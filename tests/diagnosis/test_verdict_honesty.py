@@ -12,10 +12,10 @@ import tensorflow_probability as tfp
 import bayesinn as bi
 from bayesinn.core.labels import Labels
 from bayesinn.diagnosis import Check, Evidence, diagnose_arrays
-from bayesinn.diagnosis.checks import registered_checks
-from bayesinn.diagnosis.evidence import TypicalityResult
 from bayesinn.diagnosis.finding import Finding
-from bayesinn.diagnosis.verdict import Judgement
+from bayesinn.diagnosis.register import registered_checks
+from bayesinn.diagnosis.typicality import TypicalityResult
+from bayesinn.diagnosis.verdict import Verdict
 from bayesinn.diagnostics.coverage import joint_coverage
 from bayesinn.diagnostics.deviation import shift_and_spread
 from bayesinn.diagnostics.likelihood import SharpnessResult, compared_sharpness, sharpness
@@ -34,7 +34,16 @@ def finding(result: object, name: str) -> Finding:
 
 
 def actions(one: Finding, simulations: int) -> list[str]:
-    return Judgement([one], ("a", "b"), bi.Tolerances(), simulations, 100).verdict().actions
+    return verdict([one], simulations).actions
+
+
+def verdict(findings: list[Finding], simulations: int = 1_000) -> Verdict:
+    return Verdict(
+        findings=findings,
+        parameters=("a", "b"),
+        tolerances=bi.Tolerances(),
+        size=(simulations, 100),
+    )
 
 
 def test_bounds_that_only_draws_bring_together_ask_for_draws() -> None:
@@ -71,15 +80,13 @@ def test_few_simulations_are_said_to_be_few() -> None:
     generator = np.random.default_rng(1)
     truth = generator.normal(size=50)
     draws = generator.normal(size=(50, 100))
-    text = diagnose_arrays(
-        Evidence({"a": truth}, {"a": draws}, {"a": 3.0 * truth}, seed=1)
-    ).advice.text
+    text = diagnose_arrays(Evidence({"a": truth}, {"a": draws}, {"a": 3.0 * truth}, seed=1)).text
     assert "more simulations would tell" in text
     assert "about as large as their tolerances" not in text
 
 
 def test_an_own_check_that_can_not_decide_asks_for_no_simulations() -> None:
-    own = Check(name="own", group="over the prior", run=print, judge=lambda result: "undecided")
+    own = Check(name="own", group="calibration", run=print, judge=lambda result: "undecided")
     one = Finding(own, 0, bi.Tolerances(), Labels())
     assert actions(one, 1_000) == []
 
@@ -102,7 +109,7 @@ def test_tarp_does_not_deny_the_prior() -> None:
     found = diagnose_arrays(
         Evidence({"a": truth}, {"a": draws}, {"a": truth}, references=points, seed=1)
     )
-    assert not any("prior" in line and "just" in line for line in found.advice.trusted)
+    assert not any("prior" in line and "just" in line for line in found.trusted)
 
 
 def test_densities_of_zero_are_the_worst_and_no_error() -> None:
@@ -149,7 +156,7 @@ def test_what_knows_nothing_is_not_within_because_the_observation_is_odd() -> No
     )
     result = TypicalityResult(0.001, "inputs")
     findings = [Finding(check, result, bi.Tolerances(), Labels()) for check in (odd, nothing)]
-    text = Judgement(findings, ("a", "b"), bi.Tolerances(), 1_000, 100).verdict().text
+    text = verdict(findings).text
     assert "no more than the prior" in text
     assert "within" not in text
 
@@ -191,6 +198,6 @@ def test_many_statistics_get_the_draws_to_flag_them() -> None:
     observed = {"x": channels.sample(1, seed=3)["x"][0]}
     found = bi.diagnose(
         posterior, simulations=100, draws=20, seed=1, observed=observed, progress=False
-    ).predictive
+    )["predictive"]
     assert len(found.p_value) > 40
     assert len(found.replicated) >= found.draws_needed

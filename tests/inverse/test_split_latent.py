@@ -367,10 +367,10 @@ def test_fit_sample_infer_and_density(objective) -> None:
     np.testing.assert_array_equal(tree["posterior"]["x1"].values[0], one["x1"])
     assert ("lp" in tree["sample_stats"]) == (objective == "likelihood")
     diagnosis = bi.diagnose(posterior, simulations=60, draws=20, seed=1, progress=False)
-    assert diagnosis.latent is None
+    assert diagnosis["latent"] is None
     assert "latent codes and L-C2ST: not run, the posterior has no latent codes." in repr(diagnosis)
-    assert (diagnosis.joint_coverage is not None) == (objective == "likelihood")
-    assert diagnosis.sbc.columns == ("x1", "x2")
+    assert (diagnosis["joint_coverage"] is not None) == (objective == "likelihood")
+    assert diagnosis["sbc"].columns == ("x1", "x2")
     if objective == "likelihood":
         assert posterior.log_prob(many, {"y": [1.0, 2.0]}).shape == (2, 20)
     else:

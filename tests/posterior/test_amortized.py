@@ -296,5 +296,5 @@ def test_many_integers_are_inferred_without_a_density() -> None:
     with pytest.raises(InputError, match="at most 3 integers"):
         posterior.log_prob(posterior.sample({"x": 12.0}, draws=2, seed=1), {"x": 12.0})
     diagnosis = bi.diagnose(posterior, observed={"x": 12.0}, simulations=50, draws=20, seed=1)
-    assert diagnosis.posterior_sbc is None
-    assert diagnosis.predictive is not None
+    assert diagnosis["posterior_sbc"] is None
+    assert diagnosis["predictive"] is not None

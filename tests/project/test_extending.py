@@ -485,7 +485,7 @@ def test_resumed(tmp_path: Path) -> None:
 
 
 def test_diagnosed_and_reported(trained, tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr("bayesinn.diagnosis.checks._registered", {})
+    monkeypatch.setattr("bayesinn.diagnosis.register._registered", {})
     bi.register_check(BIAS)
     for name, posterior in trained.items():
         diagnosis = bi.diagnose(posterior, simulations=60, draws=40, seed=1, progress=False)
@@ -496,9 +496,9 @@ def test_diagnosed_and_reported(trained, tmp_path: Path, monkeypatch) -> None:
         assert ("latent codes: not run" in repr(diagnosis).replace("\n", " ")) == (
             not posterior.flow.codes
         )
-        assert (diagnosis.latent is None) == (not posterior.flow.codes)
+        assert (diagnosis["latent"] is None) == (not posterior.flow.codes)
         # So is what needs densities, also where they would be costly.
-        assert (diagnosis.joint_coverage is None) == (posterior.flow.density != "exact")
+        assert (diagnosis["joint_coverage"] is None) == (posterior.flow.density != "exact")
 
 
 def test_densities_are_what_the_flow_declares(trained) -> None:

@@ -37,9 +37,9 @@ def test_germany(posterior):
 @pytest.mark.slow
 def test_calibration(posterior):
     diagnosis = bi.diagnose(posterior, simulations=1_000, draws=250, seed=3)
-    assert diagnosis.sbc.passed_family_wise, diagnosis
+    assert diagnosis["sbc"].passed_family_wise, diagnosis
     assert "SBC" not in diagnosis.outside
-    assert np.all(diagnosis.coverage.calibration_error < 0.03)
+    assert np.all(diagnosis["coverage"].calibration_error < 0.03)
 
 
 @pytest.mark.slow

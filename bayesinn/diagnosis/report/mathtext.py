@@ -17,7 +17,7 @@ _COMMANDS = {
 }
 
 
-def written(label: str, name: str) -> Markup:
+def write_label(label: str, name: str) -> Markup:
     """Write a label in HTML: as escaped text, or as an SVG drawing if it has formulas in dollars.
 
     The drawing has size, baseline and colour of the text around it. It has no identifiers, so a

@@ -3,7 +3,6 @@
 import platform
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -15,21 +14,10 @@ from bayesinn.core.atomic_write import atomic_write
 from bayesinn.core.errors import InputError
 from bayesinn.core.validation import check_path
 from bayesinn.diagnosis.report.section import Section
-from bayesinn.diagnosis.report.table import GRADES, table, text
+from bayesinn.diagnosis.report.table import GRADES, table, write
 
 _HEADLINES = {"within": "Within tolerance", "outside": "Outside tolerance"}
 _PACKAGES = ("bayesinn", "tensorflow", "tensorflow-probability", "keras", "numpy", "scipy", "arviz")
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """The verdict at the top of a report: one or two sentences, and lists, left out if empty."""
-
-    grade: str  #: a key of ``GRADES``; empty for a report without a test
-    text: str
-    trusted: Sequence[str] = ()
-    doubtful: Sequence[str] = ()
-    actions: Sequence[str] = ()
 
 
 def render(
@@ -37,7 +25,9 @@ def render(
     title: str,
     sections: Sequence[Section],
     *,
-    verdict: Verdict | None = None,
+    grade: str = "",
+    text: str = "",
+    lists: Mapping[str, Sequence[str]] | None = None,
     about: Mapping[str, str] | None = None,
     settings: Mapping[str, Any] | None = None,
     seed: int | None = None,
@@ -46,15 +36,18 @@ def render(
 
     It holds what it is about, verdict, contents, sections, then settings and versions.
 
-    The folder is made if need be. A setting that is itself a mapping is written as ``outer.inner``,
-    mappings in a list as ``outer[0].inner``.
+    The verdict is a ``grade``, such as "within" or "failed", a ``text`` of one or two sentences,
+    and ``lists`` of what is "trusted", "doubtful", and of "actions", left out if empty. Without
+    grade and text there is none. The folder is made if need be. A setting that is itself a mapping
+    is written as ``outer.inner``, mappings in a list as ``outer[0].inner``.
     """
     path = check_path("Argument 'path' of a report", path, "report.html")
     if path.suffix.lower() not in (".html", ".htm"):
-        expected = "a name that ends in .html"
-        do = "name it for example 'report.html'"
         raise InputError(
-            f"report file {path.name!r}", expected=expected, got=repr(path.suffix), do=do
+            f"report file {path.name!r}",
+            expected="a name that ends in .html",
+            got=repr(path.suffix),
+            do="name it for example 'report.html'",
         )
     loader = jinja2.PackageLoader("bayesinn.diagnosis", "report")
     environment = jinja2.Environment(
@@ -69,7 +62,9 @@ def render(
     content = {
         "title": title,
         "about": about or {},
-        "verdict": verdict,
+        "grade": grade,
+        "text": text,
+        "lists": lists or {},
         "sections": parts,
         "groups": groups,
     }
@@ -91,7 +86,7 @@ def _rows(name: str, value: object) -> list[tuple[str, str]]:
             row for index, entry in enumerate(value) for row in _rows(f"{name}[{index}]", entry)
         ]
     # Settings are exact: show all digits.
-    return [(name, str(value) if isinstance(value, float | np.floating) else text(value))]
+    return [(name, str(value) if isinstance(value, float | np.floating) else write(value))]
 
 
 def _versions() -> list[tuple[str, str]]:

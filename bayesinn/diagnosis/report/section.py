@@ -31,10 +31,12 @@ class Figure:
     def __post_init__(self, picture: Canvas | bytes) -> None:
         drawn = picture if isinstance(picture, bytes) else png(picture)
         if not drawn.startswith(_SIGNATURE):
-            expected = "a matplotlib figure or the bytes of a PNG file"
-            do = "pass the figure itself"
-            got = f"{len(drawn)} bytes that start with {drawn[:8]!r}"
-            raise InputError("picture of a report", expected=expected, got=got, do=do)
+            raise InputError(
+                "picture of a report",
+                expected="a matplotlib figure or the bytes of a PNG file",
+                got=f"{len(drawn)} bytes that start with {drawn[:8]!r}",
+                do="pass the figure itself",
+            )
         object.__setattr__(self, "png", drawn)
 
     @property

@@ -1,13 +1,13 @@
 """Write a DataFrame as rows of text for the report."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 from markupsafe import Markup, escape
 
 from bayesinn.core.labels import Labels
-from bayesinn.diagnosis.report.mathtext import written
+from bayesinn.diagnosis.report.mathtext import write_label
 
 #: Words that are a grade if they fill a cell, in any case; symbols that tell them apart without
 #: colour; style.
@@ -40,57 +40,35 @@ class Cell(NamedTuple):
         return 4 * (self.text.lower() in GRADES) + max(map(len, self.text.split()), default=0)
 
 
-class Table(NamedTuple):
-    """A table as text."""
+def table(frame: pd.DataFrame, labels: Labels | None = None) -> dict[str, Any]:
+    """Format a DataFrame for the template; with labels, names in its index get label and unit.
 
-    header: list[str]
-    rows: list[list[Cell]]
-    #: of the columns: ``"number"`` (flush right), ``"long"`` (text that needs room), or empty
-    kinds: list[str]
-    heads: int  #: how many columns name the row
-
-    @property
-    def labelled(self) -> list[bool]:
-        """Whether each column has labels: all its names are then aligned, labelled or not."""
-        return [
-            any(row[position].label for row in self.rows) for position in range(len(self.header))
-        ]
-
-    @property
-    def room(self) -> float:
-        """Font size in points at which the longest words of all columns fit on a printed page."""
-        columns = zip([Cell(name) for name in self.header], *self.rows, strict=True)
-        return _PAGE / sum(max(cell.length for cell in column) + 1.3 for column in columns)
-
-    @property
-    def points(self) -> float:
-        """Size of printed letters."""
-        return max(_SMALLEST, min(_LARGEST, round(self.room, 1)))
-
-    @property
-    def tight(self) -> bool:
-        """Whether words must break on a printed page."""
-        return self.room < _SMALLEST
-
-
-def table(frame: pd.DataFrame, labels: Labels | None = None) -> Table:
-    """Format a DataFrame, its index first; with labels, names in it get label and unit.
-
-    The index becomes the first columns.
+    ``header`` and ``rows`` of cells begin with the index, which makes the first ``heads`` columns.
+    ``kinds`` of columns are "number" (flush right), "long" (text that needs room), or empty;
+    ``labelled`` are those with labels: all names are then aligned, labelled or not. Letters of
+    ``points`` let the longest words fit on a printed page; words break if it is ``tight``.
     """
     levels = [frame.index.get_level_values(level) for level in range(frame.index.nlevels)]
     heads = [[_head(value, labels) for value in level] for level in levels]
-    columns = [
-        [Cell(text(value)) for value in frame.iloc[:, position]]
-        for position in range(frame.shape[1])
-    ]
+    columns = [[Cell(write(value)) for value in frame.iloc[:, at]] for at in range(frame.shape[1])]
     kinds = [_kind(dtype, column) for dtype, column in zip(frame.dtypes, columns, strict=True)]
-    header = [
-        *("" if name is None else str(name) for name in frame.index.names),
-        *map(str, frame.columns),
-    ]
-    rows = [list(row) for row in zip(*heads, *columns, strict=True)]
-    return Table(header, rows, [""] * len(heads) + kinds, len(heads))
+    names = ["" if name is None else str(name) for name in frame.index.names]
+    header = [*names, *map(str, frame.columns)]
+    every = [*heads, *columns]
+    longest = (
+        max(cell.length for cell in (Cell(name), *column))
+        for name, column in zip(header, every, strict=True)
+    )
+    room = _PAGE / sum(letters + 1.3 for letters in longest)
+    return {
+        "header": header,
+        "rows": list(zip(*every, strict=True)),
+        "kinds": [""] * len(heads) + kinds,
+        "heads": len(heads),
+        "labelled": [any(cell.label for cell in column) for column in every],
+        "points": max(_SMALLEST, min(_LARGEST, round(room, 1))),
+        "tight": room < _SMALLEST,
+    }
 
 
 def _kind(dtype: object, column: list[Cell]) -> str:
@@ -100,21 +78,21 @@ def _kind(dtype: object, column: list[Cell]) -> str:
 
 
 def _head(value: object, labels: Labels | None) -> Cell:
-    name = text(value)
+    name = write(value)
     if labels is None:
         return Cell(name)
-    label = written(labels.label(name), name)
+    label = write_label(labels.label(name), name)
     unit = labels.unit(name)
     # A label that is just the name is left out.
-    return Cell(name, Markup() if label == escape(name) else label, written(unit, unit))
+    return Cell(name, Markup() if label == escape(name) else label, write_label(unit, unit))
 
 
-def text(value: object) -> str:
+def write(value: object) -> str:
     """Write one cell: three decimals, yes or no, a dash if missing.
 
     Very small or large numbers have three digits.
 
-    >>> [text(value) for value in (1234567, 0.00001234, -0.5, 12345.6, None, float("nan"))]
+    >>> [write(value) for value in (1234567, 0.00001234, -0.5, 12345.6, None, float("nan"))]
     ['1,234,567', '1.23e-05', '\u22120.500', '12,346', '\u2013', '\u2013']
     """
     if value is None or (isinstance(value, float | np.floating) and np.isnan(value)):

@@ -12,7 +12,7 @@ import pandas as pd
 from bayesinn.core.labels import Labels
 from bayesinn.core.seeds import check_seed
 from bayesinn.core.validation import check_integer, check_type
-from bayesinn.diagnosis.report import Section, Verdict, render, save_all
+from bayesinn.diagnosis.report import Section, render, save_all
 from bayesinn.guidance.simulator_report import failures, influence, outputs, ranges
 from bayesinn.guidance.simulator_report.pilot import Advice, Result, draw
 from bayesinn.simulation.simulator import Simulator
@@ -78,10 +78,9 @@ class SimulatorReport:
                 )
         first = "; ".join(f"{item.subject}: {item.text}" for item in self.problems[:3])
         says = f"Simulator {self.name} is {self.verdict}. {first}".rstrip()
-        verdict = Verdict("passed" if self.ok else "failed", says)
-        return render(
-            path, f"{self.name}: simulator", sections, verdict=verdict, settings=self.settings
-        )
+        grade = "passed" if self.ok else "failed"
+        title = f"{self.name}: simulator"
+        return render(path, title, sections, grade=grade, text=says, settings=self.settings)
 
     def plot(self, folder: str | Path) -> list[Path]:
         """Write all figures as PNG into ``folder``, made if need be, and return the paths."""

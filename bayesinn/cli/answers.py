@@ -1,10 +1,10 @@
-"""The answer to one or more observations: its table, its file, and what sets it apart.
+"""The answer to one or more observations: its text, its file, and what sets it apart.
 
 That is what tells it from the answer to another observation.
 """
 
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,51 +13,10 @@ import numpy as np
 import pandas as pd
 import xarray
 
-from bayesinn.core.labels import Labels, columns
 from bayesinn.posterior.draws import FLAG_LEVEL
 
-# Largest over smallest positive count, above which a linear axis hides most of the data.
-_LOGARITHMIC_RATIO = 20.0
 # Rows of a table that a terminal shows.
 _MOST_ROWS = 40
-
-
-def posterior_table(
-    draws: Mapping[str, np.ndarray], labels: Labels, exact: Mapping[str, np.ndarray] | None = None
-) -> pd.DataFrame:
-    """Tabulate mean, sd and 95 % interval of draws (n, *event), a row for each scalar.
-
-    Those of exact draws stand beside them.
-
-    >>> table = posterior_table({"rate": np.linspace(0.0, 2.0, 101)}, Labels({}, {"rate": "1/day"}))
-    >>> table.loc["rate", "unit"], round(float(table.loc["rate", "97.5 %"]), 3)
-    ('1/day', 1.95)
-    """
-    table = _moments(draws)
-    table.insert(0, "unit", [labels.unit(name) for name in table.index])
-    return table if exact is None else table.join(_moments(exact).add_prefix("exact "))
-
-
-def posterior_tables(
-    draws: Mapping[str, np.ndarray], labels: Labels, names: Sequence[Any]
-) -> pd.DataFrame:
-    """Tabulate draws (draws, n_obs, *event) of named observations.
-
-    There is a row for each observation and scalar.
-    """
-    tables = {
-        name: posterior_table({key: value[:, place] for key, value in draws.items()}, labels)
-        for place, name in enumerate(names)
-    }
-    return pd.concat(tables, names=["observation", "parameter"])
-
-
-def _moments(draws: Mapping[str, np.ndarray]) -> pd.DataFrame:
-    frame = pd.DataFrame(columns(draws, batch_ndim=1), dtype=float)
-    low, high = frame.quantile([0.025, 0.975]).to_numpy()
-    return pd.DataFrame(
-        {"mean": frame.mean(), "sd": frame.std(ddof=0), "2.5 %": low, "97.5 %": high}
-    )
 
 
 def answer_text(tree: xarray.DataTree, table: pd.DataFrame, exact: bool = False) -> str:
@@ -93,7 +52,7 @@ def _answers_text(table: pd.DataFrame, p_values: np.ndarray) -> str:
     )
 
 
-def opened(file: Path) -> Any:
+def open_answer(file: Path) -> Any:
     """Open a file of inference data; used in a ``with`` block, it is closed again."""
     return az.from_netcdf(file, engine="h5netcdf")
 
@@ -126,14 +85,4 @@ def same_data(seen: Mapping[str, np.ndarray], given: Mapping[str, np.ndarray]) -
         # Relative alone: data may be of any unit, and all be tiny.
         and np.allclose(first, np.where(np.isnan(first), np.nan, second), atol=0.0, equal_nan=True)
         for first, second in pairs
-    )
-
-
-def logarithmic(observed: np.ndarray) -> bool:
-    """Whether the observed values need a logarithmic axis."""
-    positive = observed[np.isfinite(observed) & (observed > 0)]
-    return bool(
-        positive.size > 0
-        and not np.any(observed < 0)
-        and positive.max() > _LOGARITHMIC_RATIO * positive.min()
     )

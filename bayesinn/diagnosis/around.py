@@ -1,0 +1,147 @@
+"""Evidence around one observation: draws from its posterior, and data simulated from them."""
+
+import math
+from collections.abc import Mapping
+from functools import cache
+
+import numpy as np
+
+from bayesinn.core.compilation import map_tensors
+from bayesinn.core.errors import InputError
+from bayesinn.diagnosis.evidence import Arrays, MissingEvidence, Observation
+from bayesinn.diagnosis.typicality import TypicalityResult
+from bayesinn.diagnostics.predictive_statistics import default_statistics
+from bayesinn.posterior.draws import simulated
+from bayesinn.posterior.given import Given
+from bayesinn.posterior.inference_data import mask_padding, predict
+from bayesinn.posterior.posterior import Posterior
+from bayesinn.simulation.finite import finite_rows
+from bayesinn.simulation.simulations import take
+from bayesinn.simulation.simulator import Simulator
+from bayesinn.spaces.observations import Observations, check_observations
+
+# Predictive draws: enough to flag one of 40 statistics or more at the level, as long as they fit
+# into memory.
+_STATISTICS = 40
+_FEWEST_PREDICTIVE = 8_000
+_MOST_PREDICTIVE = 100_000
+
+
+def require_density(posterior: Posterior) -> None:
+    """Raise where a posterior has no log densities, or only at a cost."""
+    if posterior.density != "exact":
+        raise MissingEvidence("the posterior has no density, or a costly one")
+
+
+def check_one(simulator: Simulator, observed: Mapping[str, object]) -> Observations:
+    """Return a checked observation; several are refused."""
+    observation = check_observations(simulator, observed)
+    if observation.batched:
+        raise InputError(
+            "Observation to diagnose",
+            expected="one observation, without batch axis",
+            got=f"{observation.count} observations",
+            do="take one of them: {name: value[0] for name, value in data.items()}",
+        )
+    return observation
+
+
+def observe(
+    posterior: Posterior,
+    observation: Observations,
+    features: np.ndarray,
+    draws: int,
+    seed: int,
+    level: float,
+) -> Observation:
+    """Return the evidence around one observation, with as many replicates as other features (n, c).
+
+    ``draws`` is the number of posterior draws for each replicate.
+    """
+    simulator = posterior.simulator
+    given = posterior.given(observation.arrays)
+    known = mask_padding(simulator, observation.arrays, observation.arrays)
+    seen = {name: known[name][0] for name in simulator.observable_shapes}
+
+    def compare() -> TypicalityResult:
+        typical = given.typicality
+        if typical is None:
+            raise MissingEvidence("the posterior has no simulations of a training to compare with")
+        return TypicalityResult(
+            float(typical.p_value[0]), str(typical.unusual[0]), typical.smallest
+        )
+
+    @cache
+    def propose() -> Arrays:
+        return given.sample(_count_predictive(seen, level), seed)
+
+    def predict_data() -> Arrays:
+        # An empty set, for example, has no observed values.
+        if all(np.isnan(value).all() for value in seen.values()):
+            raise MissingEvidence
+        predicted = predict(simulator, observation, propose(), seed)
+        first = map_tensors(lambda value: value[0], predicted)
+        finite = simulated(first, seen, simulator.on_nonfinite)
+        if finite is None:
+            raise MissingEvidence
+        return finite
+
+    return Observation(
+        features=features,
+        own_features=given.features,
+        observed=seen,
+        draw_latent=given.latent_draws,
+        from_latent=given.decode,
+        typicality=compare,
+        draws=lambda: {name: value[0] for name, value in propose().items()},
+        predicted=predict_data,
+        replicates=lambda: _replicate(
+            posterior, observation, given, len(features), draws + 1, seed
+        ),
+    )
+
+
+def _count_predictive(observed: Arrays, level: float) -> int:
+    # Their number follows from shapes and from what is missing.
+    found = [default_statistics(name, np.stack(3 * [value])) for name, value in observed.items()]
+    statistics = max(_STATISTICS, sum(map(len, found)))
+    count = math.ceil(round(2 * statistics / (1.0 - level), 6))
+    return min(max(_FEWEST_PREDICTIVE, count), _MOST_PREDICTIVE)
+
+
+def _replicate(
+    posterior: Posterior,
+    observation: Observations,
+    given: Given,
+    size: int,
+    draws: int,
+    seed: int,
+) -> tuple[Arrays, np.ndarray]:
+    """Simulate ``size`` data sets from an observation's posterior; see :class:`Observation`."""
+    require_density(posterior)
+    simulator = posterior.simulator
+    proposed = given.sample(size * draws, seed, "replicates")
+    values = {
+        name: value.reshape(size, draws, *value.shape[2:]) for name, value in proposed.items()
+    }
+    repeated = {name: np.repeat(value, size, axis=0) for name, value in observation.arrays.items()}
+    context = {name: repeated[name] for name in simulator.context_names}
+    first = {name: value[:, 0] for name, value in values.items()}
+    replicated = simulator.simulate(first, seed, context or None)
+    replicated = mask_padding(simulator, replicated, repeated)
+    finite = np.all(list(finite_rows(replicated, context, simulator).values()), axis=0)
+    if np.sum(finite) < 2:
+        raise MissingEvidence
+    data = take({**replicated, **context}, finite)
+    values = take(values, finite)
+    new = posterior.given(data)
+    log_prior = new.prior_log_prob(flatten(values)).reshape(-1, draws)
+    # What the prior excludes weighs nothing, whatever its density.
+    excluded = np.isneginf(log_prior)
+    log_prob = new.log_prob(values)
+    return values, np.where(excluded, -np.inf, log_prob - np.where(excluded, 0.0, log_prior))
+
+
+def flatten(values: Arrays) -> Arrays:
+    """Return arrays (n, L, *event) as arrays (n L, *event)."""
+    return {name: value.reshape(-1, *value.shape[2:]) for name, value in values.items()}

@@ -1,0 +1,32 @@
+"""Fit to the data: whether draws explain the data as well as the truth does."""
+
+from bayesinn import plots
+from bayesinn.diagnosis.check import Check
+from bayesinn.diagnosis.remedies import SUMMARY
+from bayesinn.diagnostics.likelihood import fit_to_data
+
+CHECK = Check(
+    name="fit to the data",
+    group="calibration",
+    place=60,
+    part=True,
+    key="fit_to_data",
+    run=lambda given: fit_to_data(
+        given.log_likelihood, len(given.columns), seed=given.seed, level=given.level
+    ),
+    question="Do draws explain the data as well as the true parameters do? SBC of the log "
+    "likelihood, which is "
+    "sensitive to whatever the posterior forgets of the data.",
+    figures={"fit_to_data": plots.ecdf},
+    captions={
+        "fit_to_data": "Ranks of the truth's log likelihood among that of its draws. Below "
+        "zero throughout: "
+        "truths explain the data better than draws do; above: draws fit the data too closely."
+    },
+    meaning="Draws explain the data as well as the true parameters do.",
+    remedy="The posterior makes too little of the data, or its joint shape is wrong: train "
+    "for more steps; then "
+    f"{SUMMARY}; then give the flow more blocks.",
+    relies_on=["SBC"],
+    reference="Modrák et al. 2023, arXiv:2211.02383",
+)

@@ -1,0 +1,68 @@
+"""L-C2ST: whether a classifier tells truths from draws at the observation."""
+
+import math
+from dataclasses import replace
+
+from bayesinn import plots
+from bayesinn.core.labels import Labels
+from bayesinn.diagnosis.check import Check
+from bayesinn.diagnosis.evidence import Evidence
+from bayesinn.diagnostics.local import LocalC2STResult, local_c2st
+
+# Repeated trainings of L-C2ST. A high level needs more: no p-value is below one over their number.
+# Where none of them reaches what was observed there are more, so that the p-value can fall below
+# the share that the check has of the errors of a diagnosis.
+_TRIALS = 200
+_MOST_TRIALS = 1_000
+
+
+def _run(given: Evidence) -> LocalC2STResult:
+    at = given.observation
+    codes = given.latent[0][: len(at.features)]
+    trials = max(_TRIALS, math.ceil(round(2.0 / (1.0 - given.level), 6)))
+    result = local_c2st(
+        codes,
+        at.features,
+        at.own_features,
+        draw_latent=at.draw_latent,
+        seed=given.seed,
+        level=given.level,
+        trials=trials,
+        most_trials=max(trials, _MOST_TRIALS),
+    )
+    return replace(result, draws=at.from_latent(result.evaluation))
+
+
+def _marginals(result: LocalC2STResult, labels: Labels) -> plots.Canvas:
+    assert result.draws is not None
+    return plots.local_c2st_marginals(result, result.draws, labels=labels)
+
+
+CHECK = Check(
+    name="L-C2ST",
+    group="around the observation",
+    place=90,
+    part=True,
+    key="local",
+    run=_run,
+    question="A classifier learns to tell latent codes of true parameters from latent draws, "
+    "given the data. At "
+    "the observation it should not be able to. Checks over the prior say how the posterior "
+    "does on average; this "
+    "one says how it does here.",
+    figures={"local_c2st": plots.local_c2st, "local_c2st_marginals": _marginals},
+    captions={
+        "local_c2st": "How well the classifier tells them apart at the observation. The line "
+        "should lie among the "
+        "values that chance gives.",
+        "local_c2st_marginals": "Where the posterior of the observation is off, according to "
+        "that classifier: "
+        "draws as they are, and weighted. Where the test passes, differences are chance.",
+    },
+    meaning="The posterior of this observation, as far as a classifier can tell.",
+    weights={"classifier": 7.0},
+    remedy="Near this observation the posterior is wrong: train for longer, and compare with "
+    "bi.reference at this "
+    "observation before you publish.",
+    reference="Linhart et al. 2023, arXiv:2306.03580",
+)

@@ -1,0 +1,47 @@
+"""Posterior SBC: calibration on data sets that look like the observation."""
+
+from functools import partial
+
+import numpy as np
+
+from bayesinn import plots
+from bayesinn.diagnosis.check import Check
+from bayesinn.diagnosis.evidence import Evidence
+from bayesinn.diagnostics.posterior_sbc import PosteriorSBCResult, posterior_sbc
+
+_FEWEST_EFFECTIVE = 3.0
+
+
+def _run(given: Evidence) -> PosteriorSBCResult:
+    values, weights = given.observation.replicates
+    truth = {name: value[:, 0] for name, value in values.items()}
+    others = {name: value[:, 1:] for name, value in values.items()}
+    return posterior_sbc(
+        truth, others, weights[:, 0], weights[:, 1:], seed=given.seed, level=given.level
+    )
+
+
+CHECK = Check(
+    name="posterior SBC",
+    group="around the observation",
+    place=100,
+    part=True,
+    run=_run,
+    question="Calibration on data sets simulated from the posterior of the observation, which "
+    "look like it.",
+    figures={"posterior_sbc": partial(plots.ecdf, value="weighted rank of truth")},
+    # Weights that leave hardly more than the truth can't tell a wrong posterior from a correct
+    # one.
+    deviations=lambda result: (
+        result.deviations if np.median(result.effective) >= _FEWEST_EFFECTIVE else ()
+    ),
+    captions={
+        "posterior_sbc": "Cumulative distribution of weighted ranks, to be read as the figure "
+        "of SBC."
+    },
+    meaning="Calibration on data sets like this observation.",
+    remedy="Near this observation the posterior is not calibrated: train for longer, or on a "
+    "narrower prior around "
+    "it.",
+    reference="Säilynoja et al. 2025, arXiv:2502.03279",
+)

@@ -1,0 +1,43 @@
+"""Test quantities: SBC of functions of parameters and data."""
+
+from bayesinn import plots
+from bayesinn.core.errors import InputError
+from bayesinn.diagnosis.check import Check
+from bayesinn.diagnosis.evidence import Evidence
+from bayesinn.diagnosis.remedies import SUMMARY
+from bayesinn.diagnostics.sbc import SBCResult, sbc
+
+
+def _run(given: Evidence) -> SBCResult:
+    quantities = given.quantities
+    for name in set(given.columns) & set(quantities):
+        raise InputError(
+            f"test quantity {name!r}",
+            expected="a name that no parameter has",
+            got=f"parameters {list(given.columns)}",
+            do="give it another name",
+        )
+    truth, draws = ({name: pair[part] for name, pair in quantities.items()} for part in (0, 1))
+    return sbc(truth, draws, seed=given.seed, level=given.level)
+
+
+CHECK = Check(
+    name="test quantities",
+    group="calibration",
+    place=70,
+    key="quantities",
+    run=_run,
+    question="SBC of functions of parameters and data.",
+    figures={"quantities": plots.ecdf},
+    captions={
+        "quantities": "As the figure of SBC. Above zero throughout: draws too high; below: too low."
+    },
+    meaning="Test quantities: {columns}.",
+    # Not the spread of ranks: near one end, ranks scatter little and say "too low" only.
+    deviations=lambda result: [
+        one for one in result.deviations if one.measure != "error of spread"
+    ],
+    remedy=f"These quantities are not to be used: train for more steps; then {SUMMARY}.",
+    relies_on=["SBC"],
+    reference="Modrák et al. 2023, arXiv:2211.02383",
+)
