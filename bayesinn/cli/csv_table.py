@@ -73,7 +73,7 @@ class Table(NamedTuple):
 def read_table(path: Path) -> Table:
     """Read a CSV file with a header; refuse bad field numbers, blank lines, other separators."""
     table = Table(path, [], [], [])
-    reader = csv.reader(io.StringIO(_decoded(table, path.read_bytes()), newline=""), strict=True)
+    reader = csv.reader(io.StringIO(_decode(table, path.read_bytes()), newline=""), strict=True)
     try:
         for row in reader:
             table.rows.append(row)
@@ -86,10 +86,12 @@ def read_table(path: Path) -> Table:
         table.rows.pop()
         table.lines.pop()
     if len(table.rows) < 2:
-        expected = "a header with names, and numbers below it"
-        do = "give each column the name that the simulator uses"
         raise table.fault(
-            len(table.rows) or 1, None, expected=expected, got="the end of the file", do=do
+            len(table.rows) or 1,
+            None,
+            expected="a header with names, and numbers below it",
+            got="the end of the file",
+            do="give each column the name that the simulator uses",
         )
     names = [name.strip() for name in table.rows.pop(0)]
     _check_header(table, names, table.lines.pop(0))
@@ -99,7 +101,7 @@ def read_table(path: Path) -> Table:
     return table
 
 
-def _decoded(table: Table, data: bytes) -> str:
+def _decode(table: Table, data: bytes) -> str:
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -138,19 +140,34 @@ def _check_row(table: Table, row: list[str], line: int) -> None:
     size = len(table.names)
     expected = "1 field" if size == 1 else f"{size} fields"
     if _is_blank(row):
-        do = "delete the line, or write one field for each column: empty ones are missing values"
-        raise table.fault(line, None, expected=expected, got="a blank line", do=do)
+        raise table.fault(
+            line,
+            None,
+            expected=expected,
+            got="a blank line",
+            do="delete the line, or write one field for each column: empty ones are missing values",
+        )
     if len(row) == size:
         return
     got = f"{len(row)}: {','.join(row)!r}"
     if len(row) < size:
-        do = "write one field for each column, empty where a value is missing"
-        raise table.fault(line, table.names[len(row)], expected=expected, got=got, do=do)
-    do = (
-        "write decimal numbers with a point (1.5, not 1,5), and one field for each name in the "
-        "header"
+        raise table.fault(
+            line,
+            table.names[len(row)],
+            expected=expected,
+            got=got,
+            do="write one field for each column, empty where a value is missing",
+        )
+    raise table.fault(
+        line,
+        size + 1,
+        expected=expected,
+        got=got,
+        do=(
+            "write decimal numbers with a point (1.5, not 1,5), and one field for each name in the "
+            "header"
+        ),
     )
-    raise table.fault(line, size + 1, expected=expected, got=got, do=do)
 
 
 def _is_blank(row: list[str]) -> bool:

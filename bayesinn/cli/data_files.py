@@ -59,16 +59,19 @@ def read_data(
             subject, expected=".csv, .json or .npz", got=repr(path.suffix), do="convert the file"
         )
     if by is not None and kind != ".csv":
-        expected = ".csv, whose rows a column tells apart"
-        do = "leave it out: a first axis counts the observations"
         raise InputError(
-            f"Column {by!r} that tells observations apart", expected=expected, got=repr(kind), do=do
+            f"Column {by!r} that tells observations apart",
+            expected=".csv, whose rows a column tells apart",
+            got=repr(kind),
+            do="leave it out: a first axis counts the observations",
         )
     for name in context or {}:
         if simulator is not None and name not in simulator.context_names:
-            expected = f"a name among {list(simulator.context_names)}"
             raise InputError(
-                f"Context {name!r}", expected=expected, got=repr(name), do="check the spelling"
+                f"Context {name!r}",
+                expected=f"a name among {list(simulator.context_names)}",
+                got=repr(name),
+                do="check the spelling",
             )
     try:
         if kind == ".csv":
@@ -87,18 +90,19 @@ def read_data(
         raise
     # Whatever damaged files make JSON, zip and NumPy raise, of which there are many kinds.
     except Exception as error:
-        expected = f"well-formed {kind[1:].upper()} with a name for each array"
-        got = f"{type(error).__name__}: {error}"
-        raise InputError(subject, expected=expected, got=got, do="correct the file") from error
+        raise InputError(
+            subject,
+            expected=f"well-formed {kind[1:].upper()} with a name for each array",
+            got=f"{type(error).__name__}: {error}",
+            do="correct the file",
+        ) from error
     for name, value in (context or {}).items():
         if name in data:
-            expected = "each context variable once"
-            do = "leave out one of them"
             raise InputError(
                 f"Context {name!r}",
-                expected=expected,
+                expected="each context variable once",
                 got=f"a value, and one in {path.name}",
-                do=do,
+                do="leave out one of them",
             )
         data[name] = value if simulator is None else _for_all(data, simulator, value)
     return data
@@ -130,17 +134,20 @@ def parse_context(pairs: Iterable[str]) -> dict[str, Any]:
         name, _, text = pair.partition("=")
         name = name.strip()
         if name in context:
-            expected = "each variable once"
-            do = "give it once; a vector as NAME=NUMBER,NUMBER"
             raise InputError(
-                f"Context {name!r}", expected=expected, got=f"another, {pair!r}", do=do
+                f"Context {name!r}",
+                expected="each variable once",
+                got=f"another, {pair!r}",
+                do="give it once; a vector as NAME=NUMBER,NUMBER",
             )
         try:
             values = [read_number(part) for part in text.split(",")]
         except ValueError as error:
-            do = "write for example dose=100, or doses=10,20 for a vector"
             raise InputError(
-                f"Context {pair!r}", expected="NAME=NUMBER", got=repr(pair), do=do
+                f"Context {pair!r}",
+                expected="NAME=NUMBER",
+                got=repr(pair),
+                do="write for example dose=100, or doses=10,20 for a vector",
             ) from error
         context[name] = values[0] if len(values) == 1 else np.array(values)
     return context
@@ -148,7 +155,7 @@ def parse_context(pairs: Iterable[str]) -> dict[str, Any]:
 
 def _plain(table: Table) -> FileData:
     """Return columns without the empty cells at their end; one with a single value is a number."""
-    columns = {name: _trimmed(table.numbers(name)) for name in table.names}
+    columns = {name: _trim(table.numbers(name)) for name in table.names}
     return FileData(
         {name: value[0] if len(value) == 1 else value for name, value in columns.items()}
     )
@@ -199,10 +206,10 @@ def _tidy(
             # Side by side, (rows[, channels]).
             values = np.stack([table.numbers(column) for column in found], axis=1)
             parts = [
-                _one(table, simulator, name, found, shapes[name], values, rows)
+                _read_variable(table, simulator, name, found, shapes[name], values, rows)
                 for rows in groups.values()
             ]
-            data[name] = parts[0] if len(groups) == 1 else _joined(parts)
+            data[name] = parts[0] if len(groups) == 1 else _join(parts)
     return data
 
 
@@ -218,8 +225,13 @@ def _columns_of(table: Table, name: str, shape: tuple[int, ...]) -> list[str]:
         expected = f"columns {channels[0]} to {channels[-1]}" if shape else f"one column {name!r}"
         do = "write one column for each channel, or one column and a row for each step"
         absent = ", ".join(column for column in channels if column not in indexed)
-        got = f"{len(indexed)} such columns" + f" without {absent[:100]}" * bool(absent)
-        raise table.fault(1, [name, *indexed][-1], expected=expected, got=got, do=do)
+        raise table.fault(
+            1,
+            [name, *indexed][-1],
+            expected=expected,
+            got=(f"{len(indexed)} such columns" + f" without {absent[:100]}" * bool(absent)),
+            do=do,
+        )
     return channels if indexed else []
 
 
@@ -233,13 +245,12 @@ def _groups(table: Table, ids: list[str]) -> dict[str, list[int]]:
         if not any(field.strip() for field in row):
             continue  # as spreadsheets write at the end
         if not row[place].strip():
-            do = "write the observation that the row belongs to"
             raise table.fault(
                 table.lines[number],
                 ids[0],
                 expected="a name or number",
                 got="an empty field",
-                do=do,
+                do="write the observation that the row belongs to",
             )
         groups.setdefault(row[place].strip(), []).append(number)
     return groups
@@ -261,14 +272,16 @@ def _check_steps(table: Table, coordinate: Coordinate, groups: Mapping[str, list
             except ValueError:
                 same = False
             if text and not same:
-                expected = f"{coordinate.step(step)}, as declared"
-                do = "declare the coordinates of the data"
                 raise table.fault(
-                    table.lines[row], coordinate.name, expected=expected, got=repr(text), do=do
+                    table.lines[row],
+                    coordinate.name,
+                    expected=f"{coordinate.step(step)}, as declared",
+                    got=repr(text),
+                    do="declare the coordinates of the data",
                 )
 
 
-def _one(
+def _read_variable(
     table: Table,
     simulator: Simulator,
     name: str,
@@ -289,42 +302,52 @@ def _one(
         differs = known & np.any((values != values[first]) & ~np.isnan(values[first]), axis=1)
         if differs.any():
             other = int(np.argmax(differs))
-            got = f"{values[other].tolist()} after {values[first].tolist()}"
-            do = "repeat it, or give an id column"
-            expected = "one value for the whole observation"
-            raise table.fault(lines[other], found[0], expected=expected, got=got, do=do)
+            raise table.fault(
+                lines[other],
+                found[0],
+                expected="one value for the whole observation",
+                got=f"{values[other].tolist()} after {values[first].tolist()}",
+                do="repeat it, or give an id column",
+            )
         values = values[first][:, None]
         lines = [lines[first]] * len(found)
     elif len(values) > shape[0]:
         # Other columns may be longer.
-        values = values[: max(len(_trimmed(values)), shape[0])]
-    values = _trimmed(values) if varies else values
+        values = values[: max(len(_trim(values)), shape[0])]
+    values = _trim(values) if varies else values
     steps = shape[0] if shape else 1
     if len(values) > steps or (len(values) < steps and not varies):
-        expected = f"{steps} rows" + ", or fewer" * varies
-        do = "write a row for each step; several observations need a column 'id'"
         raise table.fault(
-            lines[len(values) - 1], found[0], expected=expected, got=f"{len(values)}", do=do
+            lines[len(values) - 1],
+            found[0],
+            expected=(f"{steps} rows" + ", or fewer" * varies),
+            got=f"{len(values)}",
+            do="write a row for each step; several observations need a column 'id'",
         )
     lost = np.isnan(values).any(axis=1)
     if lost.any() and not may_miss(simulator, name):
         place = int(np.argmax(lost))
         column = found[place if once else 0]
         field = table.rows[table.lines.index(lines[place])][table.names.index(column)].strip()
-        got = repr(field) if field else "an empty field"
-        raise table.fault(lines[place], column, expected="a number", got=got, do=MISSING_VALUES)
+        raise table.fault(
+            lines[place],
+            column,
+            expected="a number",
+            got=(repr(field) if field else "an empty field"),
+            do=MISSING_VALUES,
+        )
     if not shape:
         return values[0, 0]
     return values if len(shape) > 1 else values[:, 0]
 
 
-def _trimmed(values: np.ndarray) -> np.ndarray:
+def _trim(values: np.ndarray) -> np.ndarray:
     """Return rows without the empty ones at the end."""
     known = np.flatnonzero(~np.isnan(values.reshape(len(values), -1)).all(axis=1))
     return values[: known[-1] + 1] if len(known) else values[:1]
 
 
-def _joined(parts: list[Any]) -> Any:
+def _join(parts: list[Any]) -> Any:
     """Stack the observations; those of several lengths are a list, which is padded later."""
     same = len({np.shape(part) for part in parts}) == 1
     return np.stack(parts) if same else [part.tolist() for part in parts]

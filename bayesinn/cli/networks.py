@@ -21,12 +21,18 @@ _SUMMARIES: dict[str, Callable[..., Any]] = {
     for kind in vars(summaries).values()
     if isinstance(kind, type) and issubclass(kind, Summary) and kind is not Summary
 }
+
+
+def _is_complete_flow(recipe: Any) -> bool:
+    """Return whether a public name is a function or class that makes a flow without arguments."""
+    if not (inspect.isfunction(recipe) or (isinstance(recipe, type) and issubclass(recipe, Flow))):
+        return False
+    parameters = inspect.signature(recipe).parameters.values()
+    return recipe is not Flow and all(one.default is not one.empty for one in parameters)
+
+
 _FLOWS: dict[str, Callable[..., Any]] = {
-    recipe.__name__: recipe
-    for recipe in (
-        *(flows.coupling, flows.autoregressive, flows.hint, flows.residual),
-        *(flows.FlowMatching, flows.Diffusion, flows.Consistency, flows.MixtureDensity),
-    )
+    name: recipe for name, recipe in vars(flows).items() if _is_complete_flow(recipe)
 }
 _TRANSFORMS: dict[str, Callable[..., Any]] = {
     "affine": Affine,
@@ -36,7 +42,7 @@ _TRANSFORMS: dict[str, Callable[..., Any]] = {
 
 def named_flow(text: str | None) -> Flow | None:
     """Return the flow that a text names; None for None."""
-    return None if text is None else _made("Flow", text, _FLOWS)
+    return None if text is None else _make("Flow", text, _FLOWS)
 
 
 def named_summary(texts: Sequence[str]) -> Summary | Mapping[str, Summary] | None:
@@ -49,32 +55,35 @@ def named_summary(texts: Sequence[str]) -> Summary | Mapping[str, Summary] | Non
         observables, _, network = (
             text.partition("=") if "=" in text.partition(":")[0] else ("", "", text)
         )
-        networks[observables] = _made("Summary", network, _SUMMARIES)
+        networks[observables] = _make("Summary", network, _SUMMARIES)
     if "" in networks and len(texts) > 1:
-        do = "write one network for all, or OBSERVABLE=NETWORK for each"
         raise InputError(
-            "Summary", expected="networks for different observables", got=", ".join(texts), do=do
+            "Summary",
+            expected="networks for different observables",
+            got=", ".join(texts),
+            do="write one network for all, or OBSERVABLE=NETWORK for each",
         )
     return networks.get("", networks or None)
 
 
-def _made(subject: str, text: str, known: Mapping[str, Callable[..., Any]]) -> Any:
+def _make(subject: str, text: str, known: Mapping[str, Callable[..., Any]]) -> Any:
     name, _, options = text.partition(":")
-    name = _chosen(subject, name.strip(), known)
+    name = _choose(subject, name.strip(), known)
     parameters = inspect.signature(known[name]).parameters
     given = {}
     # Commas inside of brackets belong to a value.
     for option in re.split(r",(?![^\[(]*[\])])", options) if options else ():
         key, equals, value = option.partition("=")
         if not equals:
-            got = repr(option)
-            do = f"write it as in {name}:{next(iter(parameters))}=..."
             raise InputError(
-                f"{subject} {name!r}, option", expected="an option and its value", got=got, do=do
+                f"{subject} {name!r}, option",
+                expected="an option and its value",
+                got=repr(option),
+                do=f"write it as in {name}:{next(iter(parameters))}=...",
             )
-        key = _chosen(f"Option of {subject.lower()} {name!r}", key.strip(), parameters)
+        key = _choose(f"Option of {subject.lower()} {name!r}", key.strip(), parameters)
         given[key] = (
-            _TRANSFORMS[_chosen(key, value, _TRANSFORMS)]()
+            _TRANSFORMS[_choose(key, value, _TRANSFORMS)]()
             if key == "transform"
             else _value(value.strip())
         )
@@ -83,21 +92,26 @@ def _made(subject: str, text: str, known: Mapping[str, Callable[..., Any]]) -> A
     except InputError:
         raise
     except (TypeError, ValueError) as error:
-        expected = f"values that {name} takes"
-        got = f"{type(error).__name__}: {error}"
         raise InputError(
-            f"{subject} {text!r}", expected=expected, got=got, do="correct them"
+            f"{subject} {text!r}",
+            expected=f"values that {name} takes",
+            got=f"{type(error).__name__}: {error}",
+            do="correct them",
         ) from error
 
 
-def _chosen(subject: str, name: str, known: Mapping[str, Any]) -> str:
+def _choose(subject: str, name: str, known: Mapping[str, Any]) -> str:
     """Return the known name that is meant, whatever its hyphens and capitals."""
     plain = {re.sub("[-_ ]", "", key).lower(): key for key in known}
     if (key := re.sub("[-_ ]", "", name).lower()) in plain:
         return plain[key]
     close = difflib.get_close_matches(key, plain, n=1)
-    do = f"did you mean {plain[close[0]]!r}?" if close else "check the spelling"
-    raise InputError(subject, expected=f"one of {', '.join(known)}", got=repr(name), do=do)
+    raise InputError(
+        subject,
+        expected=f"one of {', '.join(known)}",
+        got=repr(name),
+        do=(f"did you mean {plain[close[0]]!r}?" if close else "check the spelling"),
+    )
 
 
 def _value(text: str) -> Any:

@@ -39,12 +39,20 @@ Data = Annotated[
         help="Observation: .csv, .json or .npz.", show_default="what ships with the simulator"
     ),
 ]
-_BY = "Column of a .csv file that tells several observations apart."
 By = Annotated[
-    str | None, typer.Option(help=_BY, show_default="id or observation, if the file has one")
+    str | None,
+    typer.Option(
+        help="Column of a .csv file that tells several observations apart.",
+        show_default="id or observation, if the file has one",
+    ),
 ]
-_CONTEXT = "Context that the file doesn't hold: NAME=NUMBER, or NAME=NUMBER,NUMBER for a vector."
-Context = Annotated[list[str], typer.Option(help=_CONTEXT, show_default=False)]
+Context = Annotated[
+    list[str],
+    typer.Option(
+        help="Context that the file doesn't hold: NAME=NUMBER, or NAME=NUMBER,NUMBER for a vector.",
+        show_default=False,
+    ),
+]
 Steps = Annotated[
     int | None,
     typer.Option(help="Training steps.", min=1, show_default="the simulator's, else 5,000"),
@@ -53,31 +61,57 @@ BatchSize = Annotated[
     int | None,
     typer.Option(help="Simulations per step.", min=1, show_default="the simulator's, else 256"),
 ]
-_PASSES = "Passes through simulations that are drawn first; 0: new ones at each step."
-Passes = Annotated[int | None, typer.Option(help=_PASSES, min=0, show_default="the simulator's")]
-_STRATEGY = (
-    "Share each batch among all devices of this machine, or among the processes in TF_CONFIG."
-)
+Passes = Annotated[
+    int | None,
+    typer.Option(
+        help="Passes through simulations that are drawn first; 0: new ones at each step.",
+        min=0,
+        show_default="the simulator's",
+    ),
+]
 Strategy = Annotated[
     Literal["mirrored", "multi-worker"] | None,
-    typer.Option(help=_STRATEGY, show_default="one device"),
+    typer.Option(
+        help=(
+            "Share each batch among all devices of this machine, or among the processes in "
+            "TF_CONFIG."
+        ),
+        show_default="one device",
+    ),
 ]
 Accumulate = Annotated[
     int, typer.Option(help="Parts of a batch on each device, one after another.", min=1)
 ]
 Seed = Annotated[int, typer.Option(help="Decides every random number.", min=0)]
 Draws = Annotated[int, typer.Option(help="Posterior draws for the observation.", min=2)]
-_BANK = (
-    "Simulation bank to train on, in place of new simulations: a folder, or an address such "
-    "as s3://bucket/bank."
-)
-BankToTrainOn = Annotated[str | None, typer.Option("--bank", help=_BANK, show_default=False)]
-_REUSE = "Train while the bank is still written, and use each simulation so many times."
-Reuse = Annotated[
-    int | None, typer.Option(help=_REUSE, min=1, show_default="a bank that is finished")
+BankToTrainOn = Annotated[
+    str | None,
+    typer.Option(
+        "--bank",
+        help=(
+            "Simulation bank to train on, in place of new simulations: a folder, or an address "
+            "such as s3://bucket/bank."
+        ),
+        show_default=False,
+    ),
 ]
-_FRESH = "Share of each batch that is simulated anew, beside those from the bank."
-Fresh = Annotated[float | None, typer.Option(help=_FRESH, min=0.0, max=0.99, show_default=False)]
+Reuse = Annotated[
+    int | None,
+    typer.Option(
+        help="Train while the bank is still written, and use each simulation so many times.",
+        min=1,
+        show_default="a bank that is finished",
+    ),
+]
+Fresh = Annotated[
+    float | None,
+    typer.Option(
+        help="Share of each batch that is simulated anew, beside those from the bank.",
+        min=0.0,
+        max=0.99,
+        show_default=False,
+    ),
+]
 GivenBank = Annotated[
     str, typer.Option("--bank", help="Simulation bank to learn from: a folder, or an address.")
 ]
@@ -92,10 +126,13 @@ Cluster = Annotated[
 Chunk = Annotated[
     int | None, typer.Option(help="Simulations in a chunk.", min=1, show_default="8 MB, or fewer")
 ]
-_DIAGNOSED = "10,000; of Python simulators as many as take five minutes, 1,000 at least"
 Simulations = Annotated[
     int | None,
-    typer.Option(help="Simulated data sets to diagnose on.", min=20, show_default=_DIAGNOSED),
+    typer.Option(
+        help="Simulated data sets to diagnose on.",
+        min=20,
+        show_default="10,000; of Python simulators as many as take five minutes, 1,000 at least",
+    ),
 ]
 DiagnosisDraws = Annotated[
     int, typer.Option("--draws", help="Posterior draws for each data set.", min=5)
@@ -104,9 +141,13 @@ CheckSimulations = Annotated[
     int, typer.Option("--simulations", help="Simulations to look at.", min=50)
 ]
 Report = Annotated[Path | None, typer.Option("--output", help="HTML report to write.")]
-_SOURCE = "FILE.py:NAME of the posterior's simulator; the file is run."
 Source = Annotated[
-    str | None, typer.Option("--simulator", help=_SOURCE, show_default="an installed one")
+    str | None,
+    typer.Option(
+        "--simulator",
+        help="FILE.py:NAME of the posterior's simulator; the file is run.",
+        show_default="an installed one",
+    ),
 ]
 Trust = Annotated[
     bool,
@@ -119,16 +160,24 @@ Exact = Annotated[
 Predictive = Annotated[
     bool, typer.Option(help="Simulate data from each draw, for the predictive figures.")
 ]
-_SUMMARY = (
-    "Network of the data, such as set-transformer or conv-lstm:units=64; "
-    "OBSERVABLE=NETWORK for one of several."
-)
 SummaryNetwork = Annotated[
-    list[str], typer.Option("--summary", help=_SUMMARY, show_default="the simulator's")
+    list[str],
+    typer.Option(
+        "--summary",
+        help=(
+            "Network of the data, such as set-transformer or conv-lstm:units=64; "
+            "OBSERVABLE=NETWORK for one of several."
+        ),
+        show_default="the simulator's",
+    ),
 ]
-_FLOW = "Flow, such as autoregressive or coupling:blocks=8,transform=spline."
 FlowNetwork = Annotated[
-    str | None, typer.Option("--flow", help=_FLOW, show_default="the simulator's")
+    str | None,
+    typer.Option(
+        "--flow",
+        help="Flow, such as autoregressive or coupling:blocks=8,transform=spline.",
+        show_default="the simulator's",
+    ),
 ]
 Resume = Annotated[
     bool, typer.Option("--resume", help="Continue from the checkpoint in the run folder.")
@@ -157,16 +206,21 @@ def _minutes(text: str) -> float:
     except ValueError:
         number = math.nan
     if not _FEWEST_MINUTES <= number <= _MOST_MINUTES:
-        bounds = f"from {_FEWEST_MINUTES:g} to {_MOST_MINUTES:,}, a year"
-        raise typer.BadParameter(f"{text!r} is no number {bounds}")
+        raise typer.BadParameter(
+            f"{text!r} is no number from {_FEWEST_MINUTES:g} to {_MOST_MINUTES:,}, a year"
+        )
     return number
 
 
 Count = Annotated[
     int, typer.Option("--n", parser=_whole_number, metavar="N", help="Simulations, such as 1e6.")
 ]
-_MINUTES = "Minutes to train for, about, in place of --steps."
-Minutes = Annotated[float | None, typer.Option(parser=_minutes, metavar="MINUTES", help=_MINUTES)]
+Minutes = Annotated[
+    float | None,
+    typer.Option(
+        parser=_minutes, metavar="MINUTES", help="Minutes to train for, about, in place of --steps."
+    ),
+]
 
 
 class Commands(TyperGroup):
@@ -199,11 +253,13 @@ def saved_posterior(run: Path) -> Path:
     if (run / "manifest.json").is_file():
         return run
     if (run / "posterior.nc").is_file() and not (run / "posterior").is_dir():
-        do = (
-            "name the posterior that gave it, and this folder for the results: POSTERIOR "
-            "--output RUN"
-        )
         raise InputError(
-            f"Run folder {str(run)!r}", expected="a posterior", got="an answer of one", do=do
+            f"Run folder {str(run)!r}",
+            expected="a posterior",
+            got="an answer of one",
+            do=(
+                "name the posterior that gave it, and this folder for the results: POSTERIOR "
+                "--output RUN"
+            ),
         )
     return run / "posterior"

@@ -30,12 +30,12 @@ class RunFiles:
 
     def check(self, *names: str) -> None:
         """Raise if one of these files is there, and isn't what a run has written."""
-        listed = self._listed()
+        known = self._fingerprints()
         foreign = list[str]()
         for name in names:
             file = self.folder / name
             if os.path.lexists(file) and not (
-                file.is_file() and _fingerprint(file) in listed.get(name, ())
+                file.is_file() and _fingerprint(file) in known.get(name, ())
             ):
                 foreign.append(name)
         if foreign:
@@ -48,12 +48,12 @@ class RunFiles:
         with atomic_write(self.folder / name) as file:
             yield file
             # A run may be killed before the new file is there, or after: both are its own.
-            listed = self._listed()
-            files = {**listed, name: [*listed.get(name, ())[-1:], _fingerprint(file)]}
+            known = self._fingerprints()
+            files = {**known, name: [*known.get(name, ())[-1:], _fingerprint(file)]}
             content = {"bayesinn": __version__, "files": files}
             replace_file(self.folder / _LIST, json.dumps(content, indent=2).encode())
 
-    def _listed(self) -> dict[str, list[str]]:
+    def _fingerprints(self) -> dict[str, list[str]]:
         """Return the fingerprints of each file that runs have written."""
         file = self.folder / _LIST
         if not os.path.lexists(file):
@@ -73,5 +73,5 @@ class RunFiles:
 
 
 def _fingerprint(file: Path) -> str:
-    with open(file, "rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()
+    with open(file, "rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()

@@ -56,20 +56,26 @@ def train_into(
     """
     devices = Devices(strategy)
     if minutes is not None and devices.processes > 1:
-        expected = "the same number of steps in all processes"
-        do = "give --steps in place of --minutes"
         raise InputError(
-            "Length of training", expected=expected, got="minutes, by the clock of each", do=do
+            "Length of training",
+            expected="the same number of steps in all processes",
+            got="minutes, by the clock of each",
+            do="give --steps in place of --minutes",
         )
     if data is not None and (minutes is not None or passes is not None):
-        expected = "the number of steps of a run from a bank"
-        do = "give --steps in place of --minutes and --passes"
-        raise InputError("Length of training", expected=expected, got="minutes or passes", do=do)
+        raise InputError(
+            "Length of training",
+            expected="the number of steps of a run from a bank",
+            got="minutes or passes",
+            do="give --steps in place of --minutes and --passes",
+        )
     if minutes is not None and (steps is not None or resume):
-        expected = "either minutes, for a new run, or steps"
-        do = "resume with the number of steps that was printed"
-        got = "minutes together with steps, or with a run to resume"
-        raise InputError("Length of training", expected=expected, got=got, do=do)
+        raise InputError(
+            "Length of training",
+            expected="either minutes, for a new run, or steps",
+            got="minutes together with steps, or with a run to resume",
+            do="resume with the number of steps that was printed",
+        )
     files = RunFiles(folder)
     with held(folder if devices.chief else None, "Run folder"):
         files.check(*TRAINING, *DIAGNOSIS, *ANSWER, *REPORT)
@@ -158,13 +164,15 @@ def _start(
     state = saved_identity(folder / "checkpoint")
     if resume and state is not None and state.get("start_from", "") is None:
         if steps not in (None, state["steps"]):
-            subject = f"Run folder {str(folder)!r}, to resume"
-            expected = f"its own number of steps, {state['steps']:,}"
-            do = (
-                f"train its posterior longer, without --resume: bayesinn train NAME --output RUN "
-                f"--steps {steps}"
+            raise InputError(
+                f"Run folder {str(folder)!r}, to resume",
+                expected=f"its own number of steps, {state['steps']:,}",
+                got=f"{steps:,}",
+                do=(
+                    f"train its posterior longer, without --resume: bayesinn train NAME --output "
+                    f"RUN --steps {steps}"
+                ),
             )
-            raise InputError(subject, expected=expected, got=f"{steps:,}", do=do)
         return None
     posterior = load(folder / "posterior", simulator)
     if resume or (state is not None and state.get("start_from") == posterior.fingerprint):
@@ -175,20 +183,25 @@ def _start(
             "a run was interrupted"
         )
         do += " or after training, with --resume; or choose another folder with --output"
-        subject = f"Run folder {str(folder)!r}"
-        got = "a trained posterior"
-        raise InputError(subject, expected="a new folder for a new run", got=got, do=do)
-    if state is not None and not _made(state, posterior):
-        subject = f"Run folder {str(folder)!r}"
-        got = "a checkpoint of another run"
-        do = "move the folder 'checkpoint' away, or choose another folder with --output"
-        raise InputError(subject, expected="the checkpoint of its posterior", got=got, do=do)
+        raise InputError(
+            f"Run folder {str(folder)!r}",
+            expected="a new folder for a new run",
+            got="a trained posterior",
+            do=do,
+        )
+    if state is not None and not _is_result_of(state, posterior):
+        raise InputError(
+            f"Run folder {str(folder)!r}",
+            expected="the checkpoint of its posterior",
+            got="a checkpoint of another run",
+            do="move the folder 'checkpoint' away, or choose another folder with --output",
+        )
     # The state of a run that has ended; the posterior that it made stays until there is another.
     remove_checkpoint(folder / "checkpoint")
     return posterior
 
 
-def _made(state: Mapping[str, Any], posterior: AmortizedPosterior) -> bool:
+def _is_result_of(state: Mapping[str, Any], posterior: AmortizedPosterior) -> bool:
     """Tell whether the run of a checkpoint is the one that made a posterior."""
     record = {**posterior.training["settings"], **posterior.training}
     return all(record.get(name) == value for name, value in state.items())

@@ -51,13 +51,19 @@ class RoundFiles:
                 replace_file(file, json.dumps(settings, indent=2).encode())
                 return
         if kept is None:
-            got = f"{', '.join(rounds[:3])} of something else"
-            raise InputError(subject, expected="a folder of its own for rounds", got=got, do=do)
+            raise InputError(
+                subject,
+                expected="a folder of its own for rounds",
+                got=f"{', '.join(rounds[:3])} of something else",
+                do=do,
+            )
         for name, value in json.loads(json.dumps(settings)).items():
             if kept.get(name) != value:
-                do = "pass what the rounds there were made with, or another folder"
                 raise InputError(
-                    subject, expected=f"{name} {kept.get(name)!r}", got=f"{value!r}", do=do
+                    subject,
+                    expected=f"{name} {kept.get(name)!r}",
+                    got=f"{value!r}",
+                    do="pass what the rounds there were made with, or another folder",
                 )
 
     def simulations(

@@ -63,10 +63,12 @@ class Truncation:
         log_prior = np.asarray(posterior.evaluator.prior_log_prob(draws), np.float64)
         within = inside.contains(draws)
         if not within.any():
-            expected = "a posterior with mass where those of the rounds before had"
-            got = f"none of {_DRAWS:,} posterior draws there"
-            do = "simulate more in each round, or pass other networks"
-            raise InputError("Proposal of truncated rounds", expected=expected, got=got, do=do)
+            raise InputError(
+                "Proposal of truncated rounds",
+                expected="a posterior with mass where those of the rounds before had",
+                got=f"none of {_DRAWS:,} posterior draws there",
+                do="simulate more in each round, or pass other networks",
+            )
         prior_draws = self._prior(seeds.generator(seed, "rounds", 3, number))
         share = float(np.mean(inside.contains(prior_draws)))
         if share < _LEAST_SHARE:
@@ -113,10 +115,12 @@ class Truncation:
                     name: np.concatenate([part[name] for part in kept])[:n]
                     for name in self.simulator.prior.names
                 }
-        expected = f"{n:,} parameters inside the truncated prior"
-        got = f"{found:,} inside, of {most * _BATCH:,} that were proposed"
-        do = "pass fewer rounds: the last of them had narrowed the prior enough"
-        raise InputError("Proposal of truncated rounds", expected=expected, got=got, do=do)
+        raise InputError(
+            "Proposal of truncated rounds",
+            expected=f"{n:,} parameters inside the truncated prior",
+            got=f"{found:,} inside, of {most * _BATCH:,} that were proposed",
+            do="pass fewer rounds: the last of them had narrowed the prior enough",
+        )
 
     def _prior(self, generator: np.random.Generator, n: int = _BATCH) -> Arrays:
         seed = tf.constant(generator.integers(2**31, size=2), tf.int32)
