@@ -8,8 +8,9 @@ import numpy as np
 
 from bayesinn.core.compilation import map_tensors
 from bayesinn.core.errors import InputError
-from bayesinn.diagnosis.evidence import Arrays, MissingEvidence, Observation
+from bayesinn.diagnosis.evidence import MissingEvidence, Observation
 from bayesinn.diagnosis.typicality import TypicalityResult
+from bayesinn.diagnostics.arrays import Arrays
 from bayesinn.diagnostics.predictive_statistics import default_statistics
 from bayesinn.posterior.draws import simulated
 from bayesinn.posterior.given import Given

@@ -10,12 +10,13 @@ import pandas as pd
 
 from bayesinn.core.errors import InputError
 from bayesinn.diagnosis.check import Check
-from bayesinn.diagnosis.evidence import Arrays, Evidence, optional
+from bayesinn.diagnosis.evidence import Evidence, optional
 from bayesinn.diagnosis.observed import observed_section
 from bayesinn.diagnosis.report import Section, render, save_all
 from bayesinn.diagnosis.sections import checks_section, parameters_section, training_section
 from bayesinn.diagnosis.tolerances import FLAGGED, OUTSIDE, UNDECIDED, WITHIN
 from bayesinn.diagnosis.verdict import Verdict, write_list
+from bayesinn.diagnostics.arrays import Arrays
 
 _COLUMNS = ["measure", "column", "estimate", "lower", "upper", "unit", "tolerance"]
 

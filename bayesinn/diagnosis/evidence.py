@@ -13,7 +13,7 @@ import numpy as np
 
 from bayesinn.core.labels import Labels
 from bayesinn.diagnosis.typicality import TypicalityResult
-from bayesinn.diagnostics.arrays import Arrays as Arrays, paired
+from bayesinn.diagnostics.arrays import Arrays, paired
 
 Pair = tuple[np.ndarray, np.ndarray]
 

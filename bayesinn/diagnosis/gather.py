@@ -11,7 +11,8 @@ from bayesinn.core.compilation import map_tensors
 from bayesinn.core.errors import InputError
 from bayesinn.core.labels import columns
 from bayesinn.diagnosis.around import check_one, flatten, observe, require_density
-from bayesinn.diagnosis.evidence import Arrays, Evidence, MissingEvidence, Observation, Pair
+from bayesinn.diagnosis.evidence import Evidence, MissingEvidence, Observation, Pair
+from bayesinn.diagnostics.arrays import Arrays
 from bayesinn.diagnostics.tarp import reference_points
 from bayesinn.posterior.posterior import Posterior
 from bayesinn.simulation import checks

@@ -6,10 +6,11 @@ import numpy as np
 
 from bayesinn import plots
 from bayesinn.core.labels import Labels, columns
-from bayesinn.diagnosis.evidence import Arrays, Observation, optional
+from bayesinn.diagnosis.evidence import Observation, optional
 from bayesinn.diagnosis.posterior_table import posterior_table
 from bayesinn.diagnosis.report import Figure, Section
 from bayesinn.diagnosis.typicality import TypicalityResult
+from bayesinn.diagnostics.arrays import Arrays
 
 _MOST_DRAWS = 4_000
 # Largest over smallest positive count, above which a linear axis hides most of the data.

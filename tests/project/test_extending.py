@@ -644,5 +644,5 @@ def test_an_ensemble_and_a_function_are_posteriors(trained, tmp_path: Path) -> N
         # What these posteriors don't have is left out, and said once.
         assert text.count("has no latent codes") == 1
         assert text.count("observation: not run") == 1
-        assert (diagnosis.joint_coverage is None) == (posterior is function)
+        assert (diagnosis["joint_coverage"] is None) == (posterior is function)
     assert diagnosis.grade != "outside"

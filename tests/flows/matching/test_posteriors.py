@@ -56,8 +56,8 @@ def test_diagnosed_and_reported(posterior: bi.AmortizedPosterior, tmp_path: Path
     )
     page = diagnosis.to_html(tmp_path / "report.html").read_text()
     assert ("Loss: mean of -log q(parameters | data), in nats." in page) == posterior.flow.nats
-    assert (diagnosis.latent is None) == (not posterior.flow.codes)
-    assert (diagnosis.joint_coverage is None) == (posterior.flow.density != "exact")
+    assert (diagnosis["latent"] is None) == (not posterior.flow.codes)
+    assert (diagnosis["joint_coverage"] is None) == (posterior.flow.density != "exact")
 
 
 def test_interrupted_and_resumed(tmp_path: Path) -> None:
