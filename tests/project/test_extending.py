@@ -510,7 +510,7 @@ def test_densities_are_what_the_flow_declares(trained) -> None:
         ("flow with a costly density", True, False),
     ):
         posterior = trained[name]
-        assert posterior.has_log_prob == has
+        assert (posterior.density is not None) == has
         assert ("lp" in posterior.infer(data, draws=20, predictive=False).sample_stats) == cheap
         if has:
             assert np.isfinite(posterior.log_prob(draws, data)).all()

@@ -36,7 +36,7 @@ def test_saved_and_loaded(posterior: bi.AmortizedPosterior, tmp_path: Path) -> N
     loaded = bi.load(posterior.save(tmp_path / "posterior"))
     for name, values in loaded.sample(DATA, draws=50, seed=2).items():
         np.testing.assert_array_equal(values, draws[name])
-    if posterior.has_log_prob:
+    if posterior.density is not None:
         density = posterior.log_prob(draws, DATA)
         assert np.all(np.isfinite(density))
         np.testing.assert_array_equal(loaded.log_prob(draws, DATA), density)
