@@ -133,7 +133,7 @@ class FailurePolicy:
         if in_place and len(parts) > 1:
             order = np.argsort(np.concatenate(places))
             joined = [take(part, order) for part in joined]
-        return Simulations(*joined, failed)
+        return Simulations(joined[0], joined[1], joined[2], failed)
 
     def finite_in_graph(
         self, n: int | tf.Tensor, observables: Values, context: Values
@@ -188,7 +188,7 @@ class FailurePolicy:
             fill,
             (tf.constant(0), tf.zeros((n,), tf.bool), tf.constant(0), nothing),
         )
-        return Simulations(*batch, failed)
+        return Simulations(batch[0], batch[1], batch[2], failed)
 
 
 def spare_rows(n: Any) -> Any:

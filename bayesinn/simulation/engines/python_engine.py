@@ -10,7 +10,7 @@ import contextlib
 import copy
 import functools
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, Future
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
@@ -229,4 +229,4 @@ class _Batch(NamedTuple):
 
     parameters: Arrays
     context: Arrays
-    tasks: Sequence[_Task]
+    tasks: list[_Task]

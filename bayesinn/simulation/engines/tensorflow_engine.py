@@ -83,11 +83,11 @@ class TensorFlowEngine(Engine):
         those of the processor, whatever else keeps it busy.
         """
         key = seeds.tensor_seed(seed, "identity")
-        inputs = map_tensors(tf.convert_to_tensor, (parameters, context))
+        values, known = (map_tensors(tf.convert_to_tensor, part) for part in (parameters, context))
         begun = time.process_time()
         try:
             with full_precision():
-                return _outcome(parameters, self.forward(*inputs, key), begun)
+                return _outcome(parameters, self.forward(values, known, key), begun)
         except (BayesinnError, tf.errors.OpError) as error:
             rows = len(next(iter(parameters.values())))
             failure = Failure(str(error), "")
