@@ -79,7 +79,7 @@ class Given:
         """Return log densities (n, draws) of parameters (n, draws, *event), where there are any."""
         return self._log_prob(parameters, self._data)
 
-    def prior_log_prob(self, parameters: Arrays) -> np.ndarray:
+    def prior_log_prob(self, parameters: Mapping[str, np.ndarray]) -> np.ndarray:
         """Return log prior densities (m,) of parameters (m, *event)."""
         return ParameterSpace(self._simulator.prior, 0).prior_log_prob(parameters).numpy()
 
@@ -128,7 +128,7 @@ class TrainedGiven(Given):
     def log_prob(self, parameters: Arrays) -> np.ndarray:
         return self._evaluator.log_prob(parameters, self._condition)
 
-    def prior_log_prob(self, parameters: Arrays) -> np.ndarray:
+    def prior_log_prob(self, parameters: Mapping[str, np.ndarray]) -> np.ndarray:
         return self._evaluator.prior_log_prob(parameters)
 
     def encode(self, parameters: Arrays, seed: int) -> np.ndarray:

@@ -92,7 +92,7 @@ def inference_data(
 def predict(
     simulator: Simulator,
     observations: Observations,
-    draws: Arrays,
+    draws: Mapping[str, np.ndarray],
     seed: int,
     progress: bool = False,
 ) -> Arrays:

@@ -1,6 +1,7 @@
 """What flows that learn from noise share: the network, its condition, and random numbers."""
 
 from collections.abc import Sequence
+from typing import Literal
 
 import tensorflow as tf
 
@@ -18,7 +19,7 @@ class NoiseFlow(Flow):
     """
 
     nats = False
-    density = None
+    density: Literal["exact", "costly"] | None = None
 
     def __init__(self, network: TimeNetwork | None) -> None:
         super().__init__()
