@@ -143,6 +143,6 @@ def _replicate(
     return values, np.where(excluded, -np.inf, log_prob - np.where(excluded, 0.0, log_prior))
 
 
-def flatten(values: Arrays) -> Arrays:
+def flatten(values: Arrays) -> dict[str, np.ndarray]:
     """Return arrays (n, L, *event) as arrays (n L, *event)."""
     return {name: value.reshape(-1, *value.shape[2:]) for name, value in values.items()}
