@@ -40,6 +40,6 @@ def untrained(simulator: bi.Simulator, scale: float = 0.3) -> bi.AmortizedPoster
     data = {name: value for name, value in pilot.items() if name in model.data.scalings}
     evaluator = Evaluator(model)
     condition, inputs = evaluator.condition(data)
-    reference = Reference.fit(np.asarray(condition.flat()), inputs)
+    reference = Reference.fit(np.asarray(model.network.compared(condition)), inputs)
     posterior.adopt_parts(evaluator, reference)
     return posterior

@@ -49,7 +49,7 @@ class Judge:
         condition, inputs = self.sampler.condition(
             {name: np.asarray(data[name], np.float32) for name in self.names}
         )
-        return condition.features, inputs
+        return condition["features"], inputs
 
     def __call__(self, data) -> Typicality:
         return self.reference.compare(*self.seen(data))
@@ -375,7 +375,7 @@ def test_loading_gives_the_same_bits(tmp_path) -> None:
     sample = gaussian.sample(50, seed=4)
     condition, inputs = posterior.evaluator.condition({name: sample[name] for name in ("x", "n")})
     first, second = (
-        each.reference.compare(np.asarray(condition.flat()), inputs) for each in (posterior, again)
+        each.reference.compare(condition["features"], inputs) for each in (posterior, again)
     )
     assert np.array_equal(first.p_value, second.p_value)
     assert np.array_equal(first.unusual, second.unusual)

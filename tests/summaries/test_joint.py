@@ -63,7 +63,7 @@ def test_the_network_sees_channels_in_the_order_of_its_key():
     spy = network.summaries["b, a"]
     np.testing.assert_array_equal(spy.seen, tf.concat([two, one[..., None]], axis=-1))
     np.testing.assert_array_equal(spy.mask, mask)
-    np.testing.assert_array_equal(condition.features[0], [2.0, 2.0, 1.0, 1.0, 1.0, 1.0, 0.0])
+    np.testing.assert_array_equal(condition["features"][0], [2.0, 2.0, 1.0, 1.0, 1.0, 1.0, 0.0])
 
 
 def test_training_saving_and_flags_of_a_shared_network(tmp_path):
@@ -147,5 +147,7 @@ def test_a_network_may_ask_for_data_that_are_not_standardised(tmp_path, capsys):
         assert (raw["padded"].numpy()[padding] == 0.0).all()
         condition, compared = fitted.evaluator.condition(observed)
         together = np.concatenate([data["cases"][..., None], data["deaths"]], axis=-1)
-        np.testing.assert_array_equal(condition.features[:, : 3 * STEPS], together.reshape(50, -1))
+        np.testing.assert_array_equal(
+            condition["features"][:, : 3 * STEPS], together.reshape(50, -1)
+        )
         np.testing.assert_allclose(compared["cases"], standardised["cases"], atol=1e-6)
