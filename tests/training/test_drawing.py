@@ -126,7 +126,9 @@ def test_nothing_stays_in_memory(settings) -> None:
 @pytest.mark.parametrize(
     ("steps", "batch_size", "chunks"), [(20, 8, 10), (2_000, 8, 67), (200_000, 32, 782)]
 )
-def test_chunks_are_whole_batches(steps: int, batch_size: int, chunks: int, monkeypatch) -> None:
+def test_chunks_are_whole_batches(
+    steps: int, batch_size: int, chunks: int, tmp_path, monkeypatch
+) -> None:
     """No simulation too many where there are few, and few files where there are many."""
     seen = []
 
@@ -135,10 +137,9 @@ def test_chunks_are_whole_batches(steps: int, batch_size: int, chunks: int, monk
         raise KeyboardInterrupt
 
     monkeypatch.setattr(drawing, "write_bank", look)
+    settings = TrainingSettings(steps, 5, batch_size, 1, passes=2)
     with pytest.raises(KeyboardInterrupt):
-        drawing.draw_all(
-            bi.get("linear"), TrainingSettings(steps, 5, batch_size, 1, passes=2), progress=False
-        )
+        drawing.draw_all(bi.get("linear"), settings, progress=False, folder=tmp_path)
     ((total, chunk),) = seen
     assert chunk % batch_size == 0
     assert -(-total // chunk) == chunks
