@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import sys
-from pathlib import Path
 
 import jupytext
 import pytest
@@ -12,7 +10,6 @@ from nbclient.exceptions import CellExecutionError
 
 from docs.pages.execute import run
 from docs.pages.tutorials import TUTORIALS
-from tests.helpers.warm import run_warm
 
 FILES = sorted(TUTORIALS.glob("[0-9]*.md"))
 
@@ -78,40 +75,13 @@ def test_nothing_but_text_in_the_folder():
     assert {path.suffix for path in TUTORIALS.rglob("*") if path.is_file()} == {".md"}
 
 
-def run_cells(file: Path) -> None:
-    """Run a tutorial's cells as a kernel does; write what they show and print, as JSON."""
-    import matplotlib
-    from IPython.core.interactiveshell import InteractiveShell
-    from IPython.utils.capture import capture_output
-    from matplotlib_inline.backend_inline import configure_inline_support
-
-    matplotlib.use("module://matplotlib_inline.backend_inline")
-    shell = InteractiveShell.instance()
-    configure_inline_support(shell, "inline")
-    # Values of last lines; what cells display is captured.
-    shown = []
-    shell.displayhook.write_format_data = lambda data, _: shown.append(data)
-    errors = []
-    for cell in jupytext.read(file).cells:
-        if cell.cell_type == "code":
-            with capture_output() as captured:
-                result = shell.run_cell(cell.source)
-            if not result.success:
-                print(captured.stdout, file=sys.stderr)
-            result.raise_error()
-            shown += [output.data for output in captured.outputs]
-            errors.append(captured.stderr)
-    pictures = sum("image/png" in data for data in shown)
-    print(json.dumps({"pictures": pictures, "errors": "".join(errors)}))
-
-
 @pytest.mark.slow
 def test_runs(file, tmp_path):
-    # What tutorials save to temporary folders goes with this one.
-    private = {"IPYTHONDIR": str(tmp_path / ".ipython"), "TMPDIR": str(tmp_path)}
-    done = run_warm(run_cells, file, cwd=tmp_path, env=private)
-    assert done.returncode == 0, done.stderr
-    shown = json.loads(done.stdout.splitlines()[-1])
-    assert shown["pictures"]
-    # Readers see no warnings. (TensorFlow's start-up notes bypass Python.)
-    assert shown["errors"] == ""
+    notebook = run(jupytext.read(file), tmp_path)
+    pictures = [
+        output for kind in ("display_data", "execute_result") for output in outputs(notebook, kind)
+    ]
+    assert any("image/png" in output.data for output in pictures)
+    # Readers see no warnings. (TensorFlow's start-up notes bypass Python; the kernel leaves those
+    # out under pytest.)
+    assert [stream.text for stream in outputs(notebook, "stream") if stream.name == "stderr"] == []
