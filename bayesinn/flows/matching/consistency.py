@@ -13,8 +13,9 @@ from bayesinn.flows.matching.noise import NoiseFlow, normal_like, spread_uniform
 
 # Time at which nothing is left to do: the noise level of a draw.
 _LEAST_TIME = 1e-3
-# Distances well below it are squared, for each element; those above count as they are. With the
-# 0.00054 of images, a posterior with two modes was learned half as well in the same steps.
+# Distances well below it are squared, for each element; those above count as they are. Larger than
+# the 0.00054 of images, with which a posterior with two modes was learned less well in as many
+# steps.
 _CORNER = 0.03
 # Training times are lognormal.
 _LOG_MEAN = -1.1

@@ -77,6 +77,7 @@ class Transport(NoiseFlow):
         def velocity(time: tf.Tensor, state: tuple[tf.Tensor, tf.Tensor]) -> tuple[tf.Tensor, ...]:
             return with_divergence(lambda x: self.velocity(x, time, embedded), state[0], vectors)
 
+        x = tf.convert_to_tensor(x)
         state = (x, tf.zeros_like(self.sum_event(x)))
         times = self.times(self.density_steps)[::-1]
         noise, log_det = integrate(velocity, state, times, self.solver)

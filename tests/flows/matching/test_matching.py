@@ -30,7 +30,7 @@ def small(units: int = 16, blocks: int = 2) -> ResidualMLP:
 
 MAKERS = {
     "flow matching": lambda: FlowMatching(small(), density_steps=40),
-    "edm": lambda: Diffusion(small()),
+    "edm": lambda: Diffusion(small(), density_steps=128),
     "variance preserving": lambda: Diffusion(small(), "variance preserving"),
     "consistency": lambda: Consistency(small(), steps=2),
     "mixture": lambda: MixtureDensity(3, (16,)),

@@ -85,7 +85,7 @@ def farthest(flow: Flow) -> float:
     return max(distances)
 
 
-# Flow, training steps, and the largest distance that weight seeds 1, 2, 3 leave, rounded up.
+# Flow, training steps, and a distance that is not exceeded, about twice that of one weight seed.
 TWO_MODES = {
     "flow matching": (lambda: FlowMatching(network()), 1_500, 0.05),
     "edm": (lambda: Diffusion(network()), 1_500, 0.05),
