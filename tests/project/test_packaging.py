@@ -47,7 +47,8 @@ def test_entry_points_lead_to_something(group):
     for name, value in entry_points(group).items():
         module, _, attribute = value.partition(":")
         # The ready models stand beside the library, and are installed inside it.
-        file = ROOT / f"{module.replace('bayesinn.simulators', 'simulators').replace('.', '/')}.py"
+        place = ROOT / module.replace("bayesinn.simulators", "simulators").replace(".", "/")
+        file = place / "__init__.py" if place.is_dir() else place.with_suffix(".py")
         assert file.is_file(), f"{name}: there is no {file.relative_to(ROOT)}"
         names = names_of(file)
         # A module may make what is expensive when it is asked for.
