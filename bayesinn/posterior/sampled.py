@@ -61,8 +61,13 @@ class SampledPosterior(Posterior):
             "a Simulator",
             "fetch one with bi.get(name)",
         )
-        do = "pass sample(data, draws, seed), which returns a dict of arrays"
-        check_type("Argument 'sample'", sample, Callable, "a function", do)  # type: ignore[arg-type]
+        if not callable(sample):
+            raise InputError(
+                "Argument 'sample'",
+                expected="a function",
+                got=repr(sample),
+                do="pass sample(data, draws, seed), which returns a dict of arrays",
+            )
         self.simulator = simulator
         self._sample = sample
         self._log_prob = log_prob

@@ -9,7 +9,7 @@ import tensorflow as tf
 from bayesinn.core import seeds
 from bayesinn.core.validation import check_integer, check_number
 from bayesinn.flows.matching.network import TimeNetwork
-from bayesinn.flows.matching.noise import NoiseFlow, normal_like, spread_uniforms
+from bayesinn.flows.matching.noise import NoiseFlow, normal_like
 
 # Time at which nothing is left to do: the noise level of a draw.
 _LEAST_TIME = 1e-3
@@ -114,20 +114,16 @@ class Consistency(NoiseFlow):
         least = _LEAST_TIME ** (1 / 7)
         return (least + place * (self.largest_time ** (1 / 7) - least)) ** 7
 
-    def loss(
+    def noisy_loss(
         self,
         x: tf.Tensor,
-        condition: tf.Tensor | None = None,
-        *,
-        seed: tf.Tensor | None = None,
-        progress: tf.Tensor | float = 1.0,
-        training: bool = False,
+        uniforms: tf.Tensor,
+        noise: tf.Tensor,
+        embedded: tf.Tensor | None,
+        progress: tf.Tensor | float,
+        training: bool,
     ) -> tf.Tensor:
-        self.build_for(x, condition)
-        for_times, for_noise = seeds.split(tf.zeros((2,), tf.int32) if seed is None else seed, 2)
-        earlier, later = self.neighbours(spread_uniforms(x, for_times), progress)
-        noise = normal_like(x, for_noise)
-        embedded = self.embedded(condition)
+        earlier, later = self.neighbours(uniforms, progress)
         end = self.clean(x + self.as_column(later) * noise, later, embedded, training)
         target = self.clean(x + self.as_column(earlier) * noise, earlier, embedded, training)
         squares = self.sum_event((end - tf.stop_gradient(target)) ** 2)

@@ -5,10 +5,8 @@ import math
 import numpy as np
 import tensorflow as tf
 
-from bayesinn.core import seeds
 from bayesinn.core.validation import check_choice
 from bayesinn.flows.matching.network import TimeNetwork
-from bayesinn.flows.matching.noise import normal_like, spread_uniforms
 from bayesinn.flows.matching.solvers import FIXED_STEPS
 from bayesinn.flows.matching.transport import Transport
 
@@ -110,22 +108,17 @@ class Diffusion(Transport):
         least = math.atan(math.exp(-0.5 * _LOG_RATIO))
         return tf.tan(least + (0.5 * np.pi - 2.0 * least) * uniforms)
 
-    def loss(
+    def noisy_loss(
         self,
         x: tf.Tensor,
-        condition: tf.Tensor | None = None,
-        *,
-        seed: tf.Tensor | None = None,
-        progress: tf.Tensor | float = 1.0,
-        training: bool = False,
+        uniforms: tf.Tensor,
+        noise: tf.Tensor,
+        embedded: tf.Tensor | None,
+        progress: tf.Tensor | float,
+        training: bool,
     ) -> tf.Tensor:
-        self.build_for(x, condition)
-        for_levels, for_noise = seeds.split(tf.zeros((2,), tf.int32) if seed is None else seed, 2)
-        levels = self.levels(spread_uniforms(x, for_levels))
-        noise = normal_like(x, for_noise)
+        levels = self.levels(uniforms)
         level = self.as_column(levels)
         scale = tf.sqrt(1.0 + level**2)
-        output = self.output(
-            (x + level * noise) / scale, levels, self.embedded(condition), training
-        )
+        output = self.output((x + level * noise) / scale, levels, embedded, training)
         return self.sum_event((output - (level * x - noise) / scale) ** 2)

@@ -3,10 +3,8 @@
 import numpy as np
 import tensorflow as tf
 
-from bayesinn.core import seeds
 from bayesinn.core.validation import check_number
 from bayesinn.flows.matching.network import TimeNetwork
-from bayesinn.flows.matching.noise import normal_like, spread_uniforms
 from bayesinn.flows.matching.transport import Transport
 
 
@@ -69,24 +67,17 @@ class FlowMatching(Transport):
     ) -> tf.Tensor:
         return self.network(x, tf.reshape(tf.cast(time, x.dtype), (1,)), embedded=embedded)
 
-    def loss(
+    def noisy_loss(
         self,
         x: tf.Tensor,
-        condition: tf.Tensor | None = None,
-        *,
-        seed: tf.Tensor | None = None,
-        progress: tf.Tensor | float = 1.0,
-        training: bool = False,
+        uniforms: tf.Tensor,
+        noise: tf.Tensor,
+        embedded: tf.Tensor | None,
+        progress: tf.Tensor | float,
+        training: bool,
     ) -> tf.Tensor:
-        self.build_for(x, condition)
-        for_times, for_noise = seeds.split(tf.zeros((2,), tf.int32) if seed is None else seed, 2)
-        times = spread_uniforms(x, for_times) ** (1.0 / (1.0 + self.late_times))
-        noise = normal_like(x, for_noise)
+        times = uniforms ** (1.0 / (1.0 + self.late_times))
         share = self.as_column(times)
-        velocity = self.network(
-            (1.0 - share) * noise + share * x,
-            times,
-            embedded=self.embedded(condition),
-            training=training,
-        )
+        place = (1.0 - share) * noise + share * x
+        velocity = self.network(place, times, embedded=embedded, training=training)
         return self.sum_event((velocity - (x - noise)) ** 2)

@@ -43,6 +43,42 @@ class NoiseFlow(Flow):
             return None
         return tf.repeat(self.network.embed(condition), repeats, axis=0)
 
+    def loss(
+        self,
+        x: tf.Tensor,
+        condition: tf.Tensor | None = None,
+        *,
+        seed: tf.Tensor | None = None,
+        progress: tf.Tensor | float = 1.0,
+        training: bool = False,
+    ) -> tf.Tensor:
+        self.build_for(x, condition)
+        no_seed = tf.zeros((2,), tf.int32)
+        for_times, for_noise = seeds.split(no_seed if seed is None else seed, 2)
+        return self.noisy_loss(
+            x,
+            spread_uniforms(x, for_times),
+            normal_like(x, for_noise),
+            self.embedded(condition),
+            progress,
+            training,
+        )
+
+    def noisy_loss(
+        self,
+        x: tf.Tensor,
+        uniforms: tf.Tensor,
+        noise: tf.Tensor,
+        embedded: tf.Tensor | None,
+        progress: tf.Tensor | float,
+        training: bool,
+    ) -> tf.Tensor:
+        """Return what training minimises (n,), for events and noise of their shape.
+
+        ``uniforms`` (n,) decide the times, ``embedded`` is what the network needs of the condition.
+        """
+        raise NotImplementedError
+
     def sample(
         self, n: int | tf.Tensor, condition: tf.Tensor | None = None, *, seed: Seed
     ) -> tf.Tensor:
