@@ -17,7 +17,7 @@ from bayesinn.posterior.amortized import AmortizedPosterior
 from bayesinn.simulation.bank import Bank, open_bank
 from bayesinn.simulation.bank.simulate import simulate
 from bayesinn.simulation.simulator import Simulator
-from bayesinn.training.checkpoint import kept
+from bayesinn.training.checkpoint import describe_checkpoint
 
 
 def train_or_say(
@@ -32,7 +32,9 @@ def train_or_say(
             options["minutes"] is not None
         )
         resume = " --resume" * (not options["resume"])
-        _interrupted(f"{folder} keeps {kept(folder / 'checkpoint')}", f"{resume}{minutes}")
+        _interrupted(
+            f"{folder} keeps {describe_checkpoint(folder / 'checkpoint')}", f"{resume}{minutes}"
+        )
 
 
 def training_bank(

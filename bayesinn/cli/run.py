@@ -29,7 +29,7 @@ from bayesinn import plots
 from bayesinn.cli.answers import arrays_of, open_answer, same_data
 from bayesinn.cli.run_files import ANSWER, DIAGNOSIS, REPORT, RunFiles
 from bayesinn.core.errors import InputError
-from bayesinn.core.storage import held
+from bayesinn.core.storage import lock_folder
 from bayesinn.core.validation import check_path
 from bayesinn.diagnosis.diagnosing import diagnose
 from bayesinn.diagnosis.diagnosis import Diagnosis
@@ -129,7 +129,7 @@ class Run:
         """
         simulator = posterior.simulator
         fingerprint = posterior.fingerprint
-        with held(self.folder, "Run folder"):
+        with lock_folder(self.folder, "Run folder"):
             self.files.check(*ANSWER)
             observation = self.check_data(
                 simulator, data, answers=True, posterior=fingerprint, many=True
@@ -235,7 +235,7 @@ class Run:
 
         ``again`` is a command that diagnoses anew; see :class:`Diagnosis`.
         """
-        with held(self.folder, "Run folder"):
+        with lock_folder(self.folder, "Run folder"):
             self.files.check(*DIAGNOSIS)
             diagnosis = diagnose(
                 posterior, simulations=simulations, draws=draws, seed=seed, observed=data
@@ -263,7 +263,7 @@ class Run:
 
         It is that of these data, if it is in the folder.
         """
-        with held(self.folder, "Run folder"):
+        with lock_folder(self.folder, "Run folder"):
             self.files.check(*REPORT)
             reference = self._exact(posterior, data)
             with self.files.write("report.html") as file:

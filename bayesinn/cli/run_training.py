@@ -11,7 +11,7 @@ import tensorflow as tf
 from bayesinn import plots
 from bayesinn.cli.run_files import ANSWER, DIAGNOSIS, REPORT, TRAINING, RunFiles
 from bayesinn.core.errors import InputError, TrainingError
-from bayesinn.core.storage import held
+from bayesinn.core.storage import lock_folder
 from bayesinn.estimators.loading import load
 from bayesinn.estimators.streaming import Stream
 from bayesinn.flows import Flow
@@ -77,7 +77,7 @@ def train_into(
             do="resume with the number of steps that was printed",
         )
     files = RunFiles(folder)
-    with held(folder if devices.chief else None, "Run folder"):
+    with lock_folder(folder if devices.chief else None, "Run folder"):
         files.check(*TRAINING, *DIAGNOSIS, *ANSWER, *REPORT)
         check_own(folder / "figures" / "loss.png")
         with devices.chief_first():

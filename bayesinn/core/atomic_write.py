@@ -15,7 +15,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from bayesinn.core.manifest import explained
+from bayesinn.core.manifest import reraise_as
 
 _UNFINISHED = re.compile(r"\.bayesinn-[0-9a-f]{32}\.unfinished")
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
@@ -37,7 +37,7 @@ def replace_file(file: Path, data: bytes) -> None:
 def atomic_write(file: Path) -> Iterator[Path]:
     """Give a path to write to; its content replaces a file when the ``with`` block ends well."""
     do = "make room or choose another folder; what was there before is still complete"
-    with explained(
+    with reraise_as(
         f"File {str(file)!r}", "room and permission to write it", do, (OSError, RuntimeError)
     ):
         file.parent.mkdir(parents=True, exist_ok=True)

@@ -17,7 +17,7 @@ from typing import Any
 import keras
 
 from bayesinn.core.errors import InputError, SavedPosteriorError
-from bayesinn.core.manifest import explained
+from bayesinn.core.manifest import reraise_as
 from bayesinn.core.validation import check_arguments
 
 #: Ready models, beside the rooms of the library; some have classes of their own.
@@ -177,7 +177,7 @@ def rebuild(description: Any) -> Any:
     arguments = rebuild(description["arguments"])
     expected = "arguments that its constructor takes"
     do = "load it with the version of the class that it was saved with"
-    with explained(
+    with reraise_as(
         f"Network class {public_name(kind)!r} with {str(arguments)[:200]}", expected, do, TypeError
     ):
         return kind(**arguments)

@@ -28,7 +28,7 @@ class _Missing:
 
 
 @contextlib.contextmanager
-def explained(
+def reraise_as(
     subject: str,
     expected: str,
     do: str = _ANEW,
@@ -61,7 +61,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
             got="no manifest.json" if folder.is_dir() else "no such folder",
             do=do,
         )
-    with explained(f"Manifest {str(file)!r}", "the JSON text that save(...) wrote"):
+    with reraise_as(f"Manifest {str(file)!r}", "the JSON text that save(...) wrote"):
         if file.stat().st_size > _LARGEST:
             raise ValueError(f"{file.stat().st_size:,} bytes, more than any manifest has")
         manifest = json.loads(file.read_text("utf-8"))

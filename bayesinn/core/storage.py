@@ -29,7 +29,7 @@ from bayesinn._version import __version__
 from bayesinn.core.atomic_write import opened_folder, replace_file, sync
 from bayesinn.core.errors import SavedPosteriorError
 from bayesinn.core.hdf5 import packed, read_array
-from bayesinn.core.manifest import FORMAT, check_entry, check_head, explained, read_manifest
+from bayesinn.core.manifest import FORMAT, check_entry, check_head, read_manifest, reraise_as
 from bayesinn.core.validation import check_path
 
 _PACKAGES = ("tensorflow", "tensorflow-probability", "keras", "numpy")
@@ -43,9 +43,9 @@ class SavedModel(NamedTuple):
     entries: dict[str, Any]
     file: h5py.File
 
-    def explained(self, entry: str, expected: str) -> AbstractContextManager[None]:
+    def reraise_as(self, entry: str, expected: str) -> AbstractContextManager[None]:
         """Blame an entry of the manifest for whatever goes wrong inside."""
-        return explained(
+        return reraise_as(
             f"Manifest {str(self.folder / 'manifest.json')!r}, entry {entry!r}", expected
         )
 
@@ -87,7 +87,7 @@ def write_model(
     """
     folder = check_path("Argument 'folder'", folder, "posterior")
     do = "make room or choose another folder; a model that was saved there before is still complete"
-    with explained(
+    with reraise_as(
         f"Folder {str(folder)!r}", "room and permission to save there", do, (OSError, RuntimeError)
     ):
         data = packed({**dict(_numbered(network)), **arrays}, compressed="network")
@@ -139,7 +139,7 @@ def read_model(
 
 
 @contextlib.contextmanager
-def held(folder: Path | None, subject: str) -> Iterator[None]:
+def lock_folder(folder: Path | None, subject: str) -> Iterator[None]:
     """Make a folder, if there is to be one, and lock it during a ``with`` block.
 
     The lock keeps other processes and threads out.
@@ -147,7 +147,7 @@ def held(folder: Path | None, subject: str) -> Iterator[None]:
     with contextlib.ExitStack() as stack:
         if folder is not None:
             do = "make room, or choose another folder"
-            with explained(
+            with reraise_as(
                 f"{subject} {str(folder)!r}", "room and permission to write there", do, (OSError,)
             ):
                 folder.mkdir(parents=True, exist_ok=True)
@@ -180,7 +180,7 @@ def _staged(fingerprint: Any) -> str:
 
 
 def _explained_weights(folder: Path) -> AbstractContextManager[None]:
-    return explained(
+    return reraise_as(
         f"Weights {str(folder / 'weights.h5')!r}", "the weights that belong to manifest.json"
     )
 

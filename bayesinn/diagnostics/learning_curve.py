@@ -46,14 +46,14 @@ class Advice:
     gain: Gain
 
     @property
-    def told(self) -> bool:
+    def is_conclusive(self) -> bool:
         """Whether the interval excludes no gain at all, or a gain that matters."""
         return bool(self.gain.lower > 0.0 or self.gain.upper <= _LITTLE)
 
     def __repr__(self) -> str:
         gain = self.gain
         last = self.table.iloc[-1]
-        if not self.told:
+        if not self.is_conclusive:
             interval = "" if np.isnan(gain.nats) else f": {gain.lower:.2g} to {gain.upper:.2g}"
             text = (
                 f"What twice as many simulations would gain can't be told{interval}; pass more "

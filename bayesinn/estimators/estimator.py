@@ -12,7 +12,7 @@ import numpy as np
 from bayesinn.core.configuration import Registered, describe, public_name
 from bayesinn.core.errors import InputError
 from bayesinn.core.precision import full_precision
-from bayesinn.core.storage import SavedModel, held, write_model
+from bayesinn.core.storage import SavedModel, lock_folder, write_model
 from bayesinn.core.validation import check_flag, check_type
 from bayesinn.estimators.fitting import new_model, plan_fit, run_training
 from bayesinn.estimators.streaming import Stream
@@ -205,9 +205,9 @@ class Estimator(Registered, ABC):
             start=start_from,
             validation=validation,
             optimization=optimization,
-            checkpoint=Checkpoint.given(checkpoint),
+            checkpoint=Checkpoint.from_argument(checkpoint),
         )
-        with full_precision(), held(plan.folder, "Checkpoint folder"):
+        with full_precision(), lock_folder(plan.folder, "Checkpoint folder"):
             rows = plan.first_rows(self.simulator)
             model = new_model(self, rows, plan.settings.seed)
             result = run_training(plan, self, model, rows, progress)

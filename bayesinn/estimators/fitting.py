@@ -110,7 +110,7 @@ def plan_fit(
         # the user's seed: what was held out then must be held out now.
         seed = int(hashlib.sha256(f"{seed} {start.fingerprint}".encode()).hexdigest()[:8], 16)
     length, optimization = given.fill_in(length, optimization)
-    optimization = optimization.filled(given.recommended.learning_rate, given.passes)
+    optimization = optimization.with_defaults(given.recommended.learning_rate, given.passes)
     settings = resolve_settings(given.rows, *length, seed, optimization)
     context = None if simulator is None else simulator.context
     identity = {

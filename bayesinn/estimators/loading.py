@@ -85,13 +85,13 @@ def _restored(kind: type[Estimator], saved: SavedModel, simulator: Simulator | N
     """Return the estimator that a manifest describes, with its weights."""
     import pandas as pd
 
-    with saved.explained(kind.entry, "networks that this version can build"), building():
+    with saved.reraise_as(kind.entry, "networks that this version can build"), building():
         network = kind.present_network(saved.entries[kind.entry])
         estimator = kind.from_configuration(simulator, rebuild(network))
         with seeds.seeded_initial_weights(0):
             model = estimator.restore(saved)
     saved.assign(model.network)
-    with saved.explained("history", "columns of equal length"):
+    with saved.reraise_as("history", "columns of equal length"):
         estimator.history = pd.DataFrame(saved.entries["history"])
     estimator.adopt_saved(model, saved)
     estimator.training = saved.entries["training"]
@@ -106,7 +106,7 @@ def _class_of(saved: SavedModel) -> type[Estimator]:
     entries.setdefault("class", _CLASSES.get(entries["kind"]))
     _check(saved, {"class": str})
     kind = registered_class(entries["class"])
-    with saved.explained("class", "a class that is trained and saved"):
+    with saved.reraise_as("class", "a class that is trained and saved"):
         if not issubclass(kind, Estimator):
             raise TypeError(f"{entries['class']!r}, which is no estimator")
     return kind

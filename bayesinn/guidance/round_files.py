@@ -13,7 +13,7 @@ from typing import Any
 
 from bayesinn.core.atomic_write import replace_file
 from bayesinn.core.errors import InputError
-from bayesinn.core.manifest import explained
+from bayesinn.core.manifest import reraise_as
 from bayesinn.estimators.loading import load
 from bayesinn.posterior.amortized import AmortizedPosterior
 from bayesinn.simulation import identity
@@ -42,7 +42,7 @@ class RoundFiles:
         file = self.folder / _SETTINGS
         subject = f"Folder {str(self.folder)!r}"
         do = "choose another folder, or move what is there away"
-        with explained(subject, "rounds that this version has written there", do):
+        with reraise_as(subject, "rounds that this version has written there", do):
             kept = dict(json.loads(file.read_text())) if os.path.lexists(file) else None
             rounds = sorted(
                 path.name for path in self.folder.iterdir() if _ROUND.fullmatch(path.name)

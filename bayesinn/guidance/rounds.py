@@ -12,7 +12,7 @@ import xarray
 from bayesinn.core import seeds
 from bayesinn.core.errors import InputError
 from bayesinn.core.progress import Progress
-from bayesinn.core.storage import held
+from bayesinn.core.storage import lock_folder
 from bayesinn.core.validation import check_flag, check_integer, check_number, check_path, check_type
 from bayesinn.estimators.training_data import refuse_ignored
 from bayesinn.guidance.round_files import RoundFiles
@@ -212,7 +212,7 @@ def truncated_rounds(
     known = None
     last = posterior
     with (
-        held(files.folder, "Folder of rounds"),
+        lock_folder(files.folder, "Folder of rounds"),
         Progress("truncated rounds", shown=progress) as display,
     ):
         files.check(settings)

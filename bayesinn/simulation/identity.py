@@ -25,7 +25,7 @@ import tensorflow as tf
 
 from bayesinn.core import seeds
 from bayesinn.core.errors import BayesinnError
-from bayesinn.core.manifest import check_entry, explained
+from bayesinn.core.manifest import check_entry, reraise_as
 from bayesinn.simulation import identity_rows
 from bayesinn.simulation.engines.program import Program
 from bayesinn.simulation.identity_rows import Rows, once, plain, remember, unplain
@@ -134,7 +134,7 @@ def _compare(
     expected = "entries as they were written"
     do = "copy the whole folder again, or write it again"
     old = "prior" in kept and "identity" not in kept
-    with explained(subject, expected, do, Exception, owner.error):
+    with reraise_as(subject, expected, do, Exception, owner.error):
         check_entry(subject, "", kept, SHAPES | _QUANTILES if old else SHAPES)
     for kind, now in _shapes(simulator).items():
         # Their order is that of the network's inputs and outputs.
@@ -143,7 +143,7 @@ def _compare(
     if simulated and old:
         check_quantiles(kept["prior"], simulator, owner.refusal)
     elif simulated and "identity" in kept:
-        with explained(subject, expected, do, Exception, owner.error):
+        with reraise_as(subject, expected, do, Exception, owner.error):
             known = _read(kept["identity"], simulator)
         for got in _differences(known, simulator):
             raise owner.refusal(simulator, got)

@@ -24,7 +24,7 @@ import tensorflow as tf
 from bayesinn.core.atomic_write import replace_file
 from bayesinn.core.errors import InputError
 from bayesinn.core.hdf5 import packed, read_array
-from bayesinn.core.manifest import explained
+from bayesinn.core.manifest import reraise_as
 from bayesinn.simulation import identity as simulator_identity
 from bayesinn.simulation.simulator import Simulator
 from bayesinn.training.callbacks import History, TrainingCallback, epochs_waited
@@ -161,7 +161,7 @@ def prepare_folder(
     if not write:
         return known is not None
     do = "make room, or choose another folder"
-    with explained(
+    with reraise_as(
         f"Checkpoint folder {str(folder)!r}", "room and permission to write there", do, (OSError,)
     ):
         folder.mkdir(parents=True, exist_ok=True)
@@ -209,7 +209,7 @@ def _check_simulator(folder: Path, simulator: Simulator) -> None:
     simulator_identity.check(told, simulator, owner)
 
 
-def kept(folder: Path) -> str:
+def describe_checkpoint(folder: Path) -> str:
     """Say what a checkpoint holds, for somebody who has interrupted the run."""
     if (known := saved_identity(folder)) is None:
         return "the simulations" if has_drawn(folder) else "nothing: no epoch had ended"
@@ -230,7 +230,7 @@ def _state(folder: Path) -> Iterator[h5py.File]:
     """Open the state in a folder; errors while it is read become a SavedPosteriorError."""
     file = folder / "state.h5"
     expected = "the state of an interrupted run"
-    with explained(f"Checkpoint {str(file)!r}", expected, _ANEW), h5py.File(file) as state:
+    with reraise_as(f"Checkpoint {str(file)!r}", expected, _ANEW), h5py.File(file) as state:
         yield state
 
 

@@ -85,7 +85,7 @@ class Devices:
                 tf.constant(np.concatenate([values, values**2]))
             ).numpy()
         except tf.errors.OpError as error:
-            raise self.explained(error) from None
+            raise self.restate(error) from None
         # Of integers, so that sums are exact; all are equal if their variance is zero.
         total, squares = np.split(sums.astype(float), 2)
         if np.any(self.processes * squares != total**2):
@@ -98,7 +98,7 @@ class Devices:
                 "that is resumed be in a folder that all can read",
             )
 
-    def explained(self, error: Exception) -> Exception:
+    def restate(self, error: Exception) -> Exception:
         """Return a clear error where another process is gone, else the error itself."""
         gone = tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.DeadlineExceededError
         if self.processes == 1 or not isinstance(error, gone):

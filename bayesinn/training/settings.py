@@ -159,7 +159,7 @@ class Optimization:
             1 if self.strategy is None else self.strategy.num_replicas_in_sync
         )
 
-    def filled(self, learning_rate: float, passes: int) -> Optimization:
+    def with_defaults(self, learning_rate: float, passes: int) -> Optimization:
         """Return the same with what was left out; an optimizer has its own learning rate."""
         rate = (
             learning_rate
@@ -204,7 +204,7 @@ class Checkpoint:
         )
 
     @classmethod
-    def given(cls, value: str | Path | Checkpoint | None) -> Checkpoint | None:
+    def from_argument(cls, value: str | Path | Checkpoint | None) -> Checkpoint | None:
         """Return what a user passed as ``checkpoint``: a folder for a new run, or an object."""
         if value is None or isinstance(value, Checkpoint):
             return value

@@ -124,7 +124,7 @@ def train(
     except KeyboardInterrupt as error:
         stopped_by = error
     except Exception as error:
-        stopped_by = devices.explained(source.cause(error, len(history.rows)))
+        stopped_by = devices.restate(source.cause(error, len(history.rows)))
         if stopped_by is error and not history.rows:
             # Nothing is trained that could be kept.
             raise

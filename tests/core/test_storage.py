@@ -18,7 +18,7 @@ import pytest
 from bayesinn.core import atomic_write as atomic_write_module, hdf5
 from bayesinn.core.atomic_write import atomic_write, replace_file
 from bayesinn.core.errors import InputError, SavedPosteriorError
-from bayesinn.core.storage import held, read_model, write_model
+from bayesinn.core.storage import lock_folder, read_model, write_model
 from tests.conftest import ROOT
 
 SCHEMA = {"settings": {"steps": int}, "history": {str: [(float, type(None))]}}
@@ -541,9 +541,9 @@ def test_on_disks_of_any_size_the_old_files_or_the_new_ones_are_there(
 HOLDS = """
 import os, sys, time
 from pathlib import Path
-from bayesinn.core.storage import held
+from bayesinn.core.storage import lock_folder
 
-with held(Path(sys.argv[1]), "Run folder"):
+with lock_folder(Path(sys.argv[1]), "Run folder"):
     print("holds", flush=True)
     time.sleep(100)
 """
@@ -557,12 +557,12 @@ def test_one_process_holds_a_folder_until_it_ends_in_whatever_way(tmp_path) -> N
             pytest.raises(
                 SavedPosteriorError, match=r"(?s)Run folder .*another that does now.*wait until"
             ),
-            held(tmp_path / "run", "Run folder"),
+            lock_folder(tmp_path / "run", "Run folder"),
         ):
             pass
         process.kill()
         process.wait()
-        with held(tmp_path / "run", "Run folder"):
+        with lock_folder(tmp_path / "run", "Run folder"):
             pass
     assert not names(tmp_path / "run")
 

@@ -60,10 +60,10 @@ def test_what_is_said():
         f"Twice as many simulations would gain about {large.gain.nats:.2g} nats (0.0"
     )
     flat = learning_curve(measured(np.full(4, 2.0), 2, noise=0.001), SIZES)
-    assert flat.told
+    assert flat.is_conclusive
     assert "would gain at most 0.00" in repr(flat)
     lost = learning_curve(measured(np.full(4, 2.0), 1, noise=0.2), SIZES)
-    assert not lost.told
+    assert not lost.is_conclusive
     assert "can't be told: -" in repr(lost)
 
 

@@ -129,7 +129,7 @@ def test_a_batch_that_parts_do_not_divide_is_refused() -> None:
         fit(batch_size=32, accumulate=3)
     assert "a multiple of 3" in str(error.value)
     settings = resolve_settings(
-        None, 10, None, 33, 1, bi.Optimization(accumulate=3).filled(1e-3, 0)
+        None, 10, None, 33, 1, bi.Optimization(accumulate=3).with_defaults(1e-3, 0)
     )
     assert settings.parts == 3
 

@@ -21,7 +21,7 @@ import tensorflow_probability as tfp
 
 import bayesinn as bi
 from bayesinn.core.errors import InputError, SavedPosteriorError, SimulatorError
-from bayesinn.core.storage import held
+from bayesinn.core.storage import lock_folder
 from bayesinn.training.checkpoint import CheckpointWriter
 from bayesinn.training.sources import WorkerSource
 from tests.conftest import ROOT
@@ -257,7 +257,7 @@ def test_a_state_of_something_else_is_not_replaced(tmp_path, resume: bool) -> No
 
 def test_another_process_is_kept_out(tmp_path) -> None:
     with (
-        held(tmp_path / "checkpoint", "Checkpoint folder"),
+        lock_folder(tmp_path / "checkpoint", "Checkpoint folder"),
         pytest.raises(SavedPosteriorError, match="at a time"),
     ):
         train(tmp_path / "checkpoint", steps=8)

@@ -11,7 +11,7 @@ import pytest
 from bayesinn.core.errors import InputError
 from bayesinn.training.settings import Checkpoint, Optimization, TrainingSettings, resolve_settings
 
-FILLED = Optimization().filled(5e-3, passes=0)
+FILLED = Optimization().with_defaults(5e-3, passes=0)
 
 
 def test_steps_are_numbered_through_epochs_with_idle_ones_at_their_ends() -> None:
@@ -38,8 +38,8 @@ def test_passes_through_few_simulations() -> None:
 
 
 def test_passes_that_are_given_stay() -> None:
-    assert Optimization(passes=3).filled(1e-3, passes=7).passes == 3
-    assert Optimization().filled(1e-3, passes=7).passes == 7
+    assert Optimization(passes=3).with_defaults(1e-3, passes=7).passes == 3
+    assert Optimization().with_defaults(1e-3, passes=7).passes == 7
 
 
 def test_lengths_of_online_and_offline_training() -> None:
@@ -56,15 +56,15 @@ def test_short_runs_are_not_compiled() -> None:
         False,
         "auto",
     ]
-    asked = Optimization(xla=True).filled(5e-3, passes=0)
+    asked = Optimization(xla=True).with_defaults(5e-3, passes=0)
     assert resolve_settings(None, 10, None, 32, 1, asked).xla is True
 
 
 def test_a_checkpoint_is_a_folder_or_says_more() -> None:
-    assert Checkpoint.given(None) is None
-    assert Checkpoint.given("here") == Checkpoint(Path("here"), resume=False)
+    assert Checkpoint.from_argument(None) is None
+    assert Checkpoint.from_argument("here") == Checkpoint(Path("here"), resume=False)
     again = Checkpoint("here", resume=True)
-    assert Checkpoint.given(again) is again
+    assert Checkpoint.from_argument(again) is again
 
 
 @pytest.mark.parametrize("name", ["learning_rate", "weight_decay"])

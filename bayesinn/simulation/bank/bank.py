@@ -141,7 +141,7 @@ class Bank:
         place = (
             self.location if "://" in self.location else LocalStore(self.location, read_only=True)
         )
-        with self._store.explained(
+        with self._store.reraise_as(
             "a Zarr group that xarray opens", "open it with the xarray that wrote it"
         ):
             return xarray.open_zarr(place, chunks=None)

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from bayesinn.core.errors import BankError
-from bayesinn.core.manifest import check_entry, explained
+from bayesinn.core.manifest import check_entry, reraise_as
 from bayesinn.core.validation import check_path, check_type
 from bayesinn.simulation.simulations import Arrays, Simulations
 
@@ -78,7 +78,7 @@ class BankStore:
 
         It is at least ``least``, also while another writer resizes the arrays.
         """
-        with self.explained("arrays of all variables", "complete it with bi.simulate"):
+        with self.reraise_as("arrays of all variables", "complete it with bi.simulate"):
             arrays = {name: self._group[name] for name in self.names}
             for name, array in arrays.items():
                 _check_array(name, array, self.rows, self._shapes[name])
@@ -156,18 +156,18 @@ class BankStore:
 
     def checksums(self) -> np.ndarray:
         """Return the checksum of each chunk, 0 where it is not finished."""
-        with self.explained("checksums of its chunks", "delete the bank, and simulate again"):
+        with self.reraise_as("checksums of its chunks", "delete the bank, and simulate again"):
             return np.asarray(self._checksums[:])
 
     def finished(self, number: int) -> bool:
         """Tell whether a chunk is finished, whoever made it."""
-        with self.explained("checksums of its chunks", "delete the bank, and simulate again"):
+        with self.reraise_as("checksums of its chunks", "delete the bank, and simulate again"):
             return bool(self._checksums[number])
 
     def failed(self) -> int:
         """Return how many simulations of finished chunks failed and were drawn again."""
         finished = self.checksums() != 0
-        with self.explained("counts of failed simulations", "delete the bank, and simulate again"):
+        with self.reraise_as("counts of failed simulations", "delete the bank, and simulate again"):
             # Not of equal lengths where another program lengthens the bank.
             return int(
                 sum(count for count, done in zip(self._failed[:], finished, strict=False) if done)
@@ -194,21 +194,21 @@ class BankStore:
     def read(self, number: int) -> Arrays:
         """Return all rows of a chunk; a BankError says if they are not those that were written."""
         do = "bank.verify() marks such chunks, bi.simulate(...) then makes them again"
-        with self.explained(f"chunk {number} as it was written", do):
+        with self.reraise_as(f"chunk {number} as it was written", do):
             part = slice(number * self.rows, (number + 1) * self.rows)
             arrays = {name: np.asarray(array[part]) for name, array in self._arrays.items()}
             if checksum(arrays) != int(self._checksums[number]):
                 raise ValueError("another checksum")
         return arrays
 
-    def explained(self, expected: str, do: str) -> AbstractContextManager[None]:
+    def reraise_as(self, expected: str, do: str) -> AbstractContextManager[None]:
         """Turn errors of the store into a BankError."""
-        return explained(f"Bank {self.location!r}", expected, do, Exception, BankError)
+        return reraise_as(f"Bank {self.location!r}", expected, do, Exception, BankError)
 
     def writing(self) -> AbstractContextManager[None]:
         """Explain errors of writing, such as those of a full disk."""
         do = "make room, or choose another place; finished chunks are kept"
-        return self.explained("room and permission to write there", do)
+        return self.reraise_as("room and permission to write there", do)
 
 
 def check_location(subject: str, value: Any) -> str:
@@ -243,7 +243,7 @@ def open_group(location: str, mode: Any, attributes: Mapping[str, Any] | None = 
     from zarr.errors import ContainsGroupError
 
     do = "choose another place, or look whether it can be reached"
-    with explained(
+    with reraise_as(
         f"Bank {location!r}", "a place to read and write a Zarr group", do, Exception, BankError
     ):
         try:
